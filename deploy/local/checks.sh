@@ -1,0 +1,131 @@
+# shellcheck shell=bash disable=SC2034,SC2154 # the pieces share variables
+# ./dev test and ./dev bench: on private servers that live as long as the command. Sourced by ./dev.
+#
+# Each call has a folder of its own, `.dev/test-XXXXXX`, so any number may run beside each other and beside ./dev run. Servers that tests start
+# with `./dev server start` belong below $ZHANGFANG_TEST_DIR: they end with the folder, whatever becomes of the test.
+
+new_folder() {
+    mkdir -p "$dev_dir"
+    folder=$(mktemp -d "$dev_dir/$1-XXXXXX")
+    process_name $$ >"$folder/owner"
+    attended_note=$folder/attended
+    on_the_way_out leave_checks
+}
+
+leave_checks() {
+    [[ ! -d ${folder:-} ]] || discard_servers "$folder"
+}
+
+# Removes the folders of calls that were killed, with the servers (and the cargo) still running in them.
+sweep() {
+    local left group
+    for left in "$dev_dir"/test-* "$dev_dir"/bench-*; do
+        [[ -d $left ]] || continue
+        ! alive "$left/owner" >/dev/null || continue
+        [[ -e $left/owner || -n $(find "$left" -maxdepth 0 -mmin +1) ]] || continue # just being made
+        say "clearing away $(shown "$left"), left by a call that was killed …"
+        ! group=$(alive "$left/attended") || kill -KILL -- "-$group" 2>/dev/null || true
+        discard_servers "$left"
+    done
+}
+
+check_test() {
+    local engine='' engines=() ran=() failed=() status=0 one arguments
+    local -A named=()
+    while (($#)); do
+        case $1 in
+            --engine) engine=${2:-} && shift ;;
+            --engine=*) engine=${1#*=} ;;
+            *) break ;;
+        esac
+        (($# == 0)) || shift
+    done
+    forget_own_exports
+    sweep
+    need_rust
+    if [[ -n ${ZHANGFANG_TEST_DATABASE_URL:-} ]]; then
+        engines=("${ZHANGFANG_TEST_ENGINE:=mysql}")
+        named[$ZHANGFANG_TEST_ENGINE]="your $(engine_label "$ZHANGFANG_TEST_ENGINE")"
+    else
+        choose_engines
+    fi
+    [[ -n ${ZHANGFANG_TEST_REDIS_URL:-} ]] || need redis
+
+    new_folder test
+    local given_database=${ZHANGFANG_TEST_DATABASE_URL:-}
+    export ZHANGFANG_TEST_DATABASE_URL ZHANGFANG_TEST_REDIS_URL ZHANGFANG_TEST_ENGINE
+    export ZHANGFANG_TEST_DEV=$root/dev ZHANGFANG_TEST_DIR=$folder SQLX_OFFLINE=true
+    unset DATABASE_URL DATABASE_MIGRATION_URL REDIS_URL
+    [[ -n ${ZHANGFANG_TEST_REDIS_URL:-} ]] || ZHANGFANG_TEST_REDIS_URL=$(server_start redis "$folder/redis")
+    for one in "${engines[@]}"; do
+        ZHANGFANG_TEST_ENGINE=$one
+        [[ -n $given_database ]] || ZHANGFANG_TEST_DATABASE_URL=$(server_start "$one" "$folder/$one")
+        # What does not touch a database need not be tested twice.
+        arguments=(test --locked)
+        ((${#ran[@]} == 0)) || arguments+=(--test it)
+        arguments+=("$@")
+        say "testing on ${named[$one]}: cargo ${arguments[*]}"
+        ran+=("${named[$one]}")
+        if ! attend cargo "${arguments[@]}"; then
+            status=1
+            failed+=("${named[$one]}")
+        fi
+        [[ -n $given_database ]] || discard_servers "$folder/$one"
+    done
+    if ((status == 0)); then
+        say "✓ tests passed on $(joined "${ran[@]}")"
+    else
+        complain "tests ran on $(joined "${ran[@]}") and failed on $(joined "${failed[@]}")"
+    fi
+    [[ $engine != both || ${#ran[@]} -eq 2 ]] || warn "both engines were asked for, only $(joined "${ran[@]}") ran"
+    return "$status"
+}
+
+joined() {
+    local first=$1
+    shift
+    printf '%s' "$first"
+    (($# == 0)) || printf ' and %s' "$@"
+}
+
+# Sets `engines` from `engine`; what cannot be had has said why by then.
+choose_engines() {
+    case $engine in
+        '') can_have mysql || can_have mariadb || true ;;
+        mysql | mariadb) can_have "$engine" || true ;;
+        both)
+            can_have mysql || true
+            can_have mariadb || true
+            ;;
+        *) fail "no engine is called $engine" "./dev test --engine mysql|mariadb|both" ;;
+    esac
+    ((${#engines[@]})) || fail "no database to test on" "see above; or set ZHANGFANG_TEST_DATABASE_URL to a root account that may create databases"
+}
+
+can_have() {
+    need "$1" || return 1
+    engines+=("$1")
+    named[$1]="$(engine_label "$1") $program_version"
+}
+
+check_bench() {
+    local engine
+    forget_own_exports
+    sweep
+    need_rust
+    [[ -n ${REDIS_URL:-} ]] || need redis
+    new_folder bench
+    if [[ -n ${DATABASE_URL:-} ]]; then
+        say "measuring on your DATABASE_URL"
+    else
+        engine=${ZHANGFANG_DEV_ENGINE:-mysql}
+        need "$engine" || { [[ $engine == mysql ]] && need mariadb && engine=mariadb; } || fail "no database to measure on" "see above; or set DATABASE_URL"
+        say "measuring on a fresh private $(engine_label "$engine") $program_version; leave the machine alone meanwhile"
+        server_start "$engine" "$folder/db" run >/dev/null
+        DATABASE_URL=$(database_url zhangfang zhangfang "$folder/db")
+        DATABASE_MIGRATION_URL=$(database_url zhangfang_owner zhangfang "$folder/db")
+    fi
+    [[ -n ${REDIS_URL:-} ]] || REDIS_URL=$(server_start redis "$folder/redis")
+    export DATABASE_URL DATABASE_MIGRATION_URL=${DATABASE_MIGRATION_URL:-$DATABASE_URL} REDIS_URL
+    attend env SQLX_OFFLINE=true cargo bench --locked --bench throughput -- "$@"
+}

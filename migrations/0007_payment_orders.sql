@@ -1,0 +1,26 @@
+-- One order. order_no is the id in base 32 and needs no column; when it was made stands in the id.
+CREATE TABLE payment_orders (
+  id BINARY(16) NOT NULL PRIMARY KEY,
+  tenant_id INT UNSIGNED NOT NULL,
+  customer_id BINARY(16) NOT NULL,
+  merchant_id BINARY(16) NOT NULL,
+  code CHAR(12) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  sub_mchid VARCHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  amount_fen BIGINT NOT NULL,
+  expires_at DATETIME(6) NOT NULL,
+  state TINYINT NOT NULL COMMENT '1 created, 2 prepaid, 3 paid, 4 closed',
+  version INT UNSIGNED NOT NULL,
+  prepay_id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NULL,
+  wechat_transaction_id VARCHAR(32) CHARACTER SET ascii COLLATE ascii_bin NULL,
+  paid_at DATETIME(6) NULL COMMENT 'by the channel',
+  closed_at DATETIME(6) NULL,
+  points BIGINT NULL COMMENT 'credited for this order',
+  rule_version INT UNSIGNED NULL COMMENT 'by which version of the rule',
+  UNIQUE KEY payment_orders_transaction (wechat_transaction_id),
+  KEY payment_orders_customer (customer_id),
+  KEY payment_orders_merchant (merchant_id),
+  CONSTRAINT payment_orders_amount CHECK (amount_fen > 0),
+  CONSTRAINT payment_orders_version CHECK (version > 0),
+  CONSTRAINT payment_orders_paid CHECK ((state = 3) = (wechat_transaction_id IS NOT NULL AND paid_at IS NOT NULL AND points IS NOT NULL AND rule_version IS NOT NULL)),
+  CONSTRAINT payment_orders_closed CHECK ((state = 4) = (closed_at IS NOT NULL))
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin

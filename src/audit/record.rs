@@ -1,0 +1,20 @@
+//! Writes a line.
+
+use super::{Action, Actor, AuditLogId, store};
+use crate::{
+    db::{DbError, Tx},
+    primitives::TenantId,
+};
+
+/// Writes down, in the transaction of the deed, that `actor` did `action` to `subject`.
+pub async fn record(
+    tx: &mut Tx,
+    tenant: TenantId,
+    actor: &Actor,
+    action: Action,
+    subject: impl ToString + Send,
+) -> Result<(), DbError> {
+    let id = AuditLogId::new(tx.new_id(tx.new_lane()));
+    let subject = subject.to_string();
+    store::insert_log(tx, id, tenant, actor, &action, &subject).await
+}

@@ -1,0 +1,127 @@
+//! What each role may do: the whole table.
+
+use super::{OperatorRole, StaffRole};
+
+/// One thing that a caller may or may not do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Permission {
+    /// One's own profile, payments and points.
+    ReadOwn,
+    /// Pay at a shop.
+    Pay,
+    /// Open a shop.
+    RegisterShop,
+    /// The shop's profile and its collection codes.
+    ReadShop,
+    /// The shop's payments and totals.
+    ReadShopPayments,
+    /// Create and disable the shop's collection codes.
+    WriteCodes,
+    ReadMerchants,
+    /// Approve, reject, suspend.
+    DecideMerchants,
+    ReadPointsRule,
+    WritePointsRule,
+    ReadAlarms,
+    ReadAuditLogs,
+}
+
+impl Permission {
+    pub const ALL: [Self; 12] = [
+        Self::ReadOwn,
+        Self::Pay,
+        Self::RegisterShop,
+        Self::ReadShop,
+        Self::ReadShopPayments,
+        Self::WriteCodes,
+        Self::ReadMerchants,
+        Self::DecideMerchants,
+        Self::ReadPointsRule,
+        Self::WritePointsRule,
+        Self::ReadAlarms,
+        Self::ReadAuditLogs,
+    ];
+
+    pub(super) const OF_CUSTOMER: &'static [Self] = &[Self::ReadOwn, Self::Pay, Self::RegisterShop];
+
+    pub(super) const fn of_staff(role: StaffRole) -> &'static [Self] {
+        match role {
+            StaffRole::Owner => &[Self::ReadShop, Self::ReadShopPayments, Self::WriteCodes],
+            StaffRole::Clerk => &[Self::ReadShop, Self::ReadShopPayments],
+        }
+    }
+
+    pub(super) const fn of_operator(role: OperatorRole) -> &'static [Self] {
+        match role {
+            OperatorRole::Admin => &[
+                Self::ReadMerchants,
+                Self::DecideMerchants,
+                Self::ReadPointsRule,
+                Self::WritePointsRule,
+                Self::ReadAlarms,
+                Self::ReadAuditLogs,
+            ],
+            OperatorRole::Auditor => &[
+                Self::ReadMerchants,
+                Self::ReadPointsRule,
+                Self::ReadAlarms,
+                Self::ReadAuditLogs,
+            ],
+        }
+    }
+
+    /// The short name in tokens.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ReadOwn => "own:read",
+            Self::Pay => "pay",
+            Self::RegisterShop => "shop:register",
+            Self::ReadShop => "shop:read",
+            Self::ReadShopPayments => "shop_payments:read",
+            Self::WriteCodes => "codes:write",
+            Self::ReadMerchants => "merchants:read",
+            Self::DecideMerchants => "merchants:decide",
+            Self::ReadPointsRule => "points_rule:read",
+            Self::WritePointsRule => "points_rule:write",
+            Self::ReadAlarms => "alarms:read",
+            Self::ReadAuditLogs => "audit_logs:read",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Roles across, permissions down. A change of this table is a decision, so it is written out twice.
+    #[test]
+    fn each_role_may_do_exactly_this() {
+        let table = Permission::ALL.map(|permission| {
+            let mark = |of: &[Permission]| if of.contains(&permission) { 'x' } else { '.' };
+            let row: String = [
+                mark(Permission::OF_CUSTOMER),
+                mark(Permission::of_staff(StaffRole::Owner)),
+                mark(Permission::of_staff(StaffRole::Clerk)),
+                mark(Permission::of_operator(OperatorRole::Admin)),
+                mark(Permission::of_operator(OperatorRole::Auditor)),
+            ]
+            .into_iter()
+            .collect();
+            format!("{row} {}", permission.name())
+        });
+        let expected = "\
+x.... own:read
+x.... pay
+x.... shop:register
+.xx.. shop:read
+.xx.. shop_payments:read
+.x... codes:write
+...xx merchants:read
+...x. merchants:decide
+...xx points_rule:read
+...x. points_rule:write
+...xx alarms:read
+...xx audit_logs:read";
+        assert_eq!(table.join("\n"), expected);
+    }
+}

@@ -1,0 +1,107 @@
+//! Who is calling.
+
+use serde::{Deserialize, Serialize};
+
+use super::Permission;
+use crate::{
+    audit::Actor,
+    primitives::{CustomerId, MerchantId, StaffId, TenantId},
+};
+
+/// A caller whose token was believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Principal {
+    Customer {
+        tenant: TenantId,
+        id: CustomerId,
+    },
+    Staff {
+        tenant: TenantId,
+        id: StaffId,
+        merchant: MerchantId,
+        role: StaffRole,
+    },
+    /// A person of the platform, or a program that acts for one.
+    Operator {
+        tenant: TenantId,
+        name: String,
+        role: OperatorRole,
+    },
+}
+
+/// What a person is in a shop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StaffRole {
+    Owner,
+    Clerk,
+}
+
+/// What a person is on the platform.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OperatorRole {
+    Admin,
+    Auditor,
+}
+
+impl StaffRole {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Owner => "owner",
+            Self::Clerk => "clerk",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Owner, Self::Clerk]
+            .into_iter()
+            .find(|role| role.name() == name)
+    }
+}
+
+impl OperatorRole {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Auditor => "auditor",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Admin, Self::Auditor]
+            .into_iter()
+            .find(|role| role.name() == name)
+    }
+}
+
+impl Principal {
+    pub const fn tenant(&self) -> TenantId {
+        match self {
+            Self::Customer { tenant, .. }
+            | Self::Staff { tenant, .. }
+            | Self::Operator { tenant, .. } => *tenant,
+        }
+    }
+
+    /// The name under which the principal's deeds are recorded.
+    pub fn actor(&self) -> Actor {
+        match self {
+            Self::Customer { id, .. } => Actor::new(id.to_string()),
+            Self::Staff { id, .. } => Actor::new(id.to_string()),
+            Self::Operator { name, .. } => Actor::new(format!("operator:{name}")),
+        }
+    }
+
+    pub fn permissions(&self) -> &'static [Permission] {
+        match self {
+            Self::Customer { .. } => Permission::OF_CUSTOMER,
+            Self::Staff { role, .. } => Permission::of_staff(*role),
+            Self::Operator { role, .. } => Permission::of_operator(*role),
+        }
+    }
+
+    pub fn may(&self, permission: Permission) -> bool {
+        self.permissions().contains(&permission)
+    }
+}

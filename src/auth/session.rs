@@ -1,0 +1,295 @@
+//! Refresh tokens: opened at login, rotated at each use.
+
+use std::fmt;
+
+use aws_lc_rs::digest;
+
+use super::store;
+use crate::{
+    db::{DbError, Tx},
+    primitives::{CustomerId, Id, Secret, StaffId, TenantId, Timestamp},
+};
+
+/// How long a login lasts after its last refresh.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionLifetime {
+    pub seconds: i64,
+}
+
+impl Default for SessionLifetime {
+    /// Thirty days.
+    fn default() -> Self {
+        Self {
+            seconds: 30 * 24 * 3600,
+        }
+    }
+}
+
+/// Whose session it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    Customer(CustomerId),
+    Staff(StaffId),
+}
+
+/// What kind of person a session belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SubjectKind {
+    Customer,
+    Staff,
+}
+
+impl Subject {
+    pub const fn kind(&self) -> SubjectKind {
+        match self {
+            Self::Customer(_) => SubjectKind::Customer,
+            Self::Staff(_) => SubjectKind::Staff,
+        }
+    }
+
+    pub(super) const fn id(&self) -> Id {
+        match self {
+            Self::Customer(id) => id.id(),
+            Self::Staff(id) => id.id(),
+        }
+    }
+}
+
+impl SubjectKind {
+    const ALL: [Self; 2] = [Self::Customer, Self::Staff];
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Customer => "customer",
+            Self::Staff => "staff",
+        }
+    }
+
+    pub(super) fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// What a token of this kind begins with.
+    const fn prefix(self) -> &'static str {
+        match self {
+            Self::Customer => "zfc_",
+            Self::Staff => "zfs_",
+        }
+    }
+}
+
+/// An opaque refresh token: the kind of its bearer and 256 random bits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefreshToken {
+    kind: SubjectKind,
+    text: Secret<String>,
+}
+
+impl RefreshToken {
+    fn mint(kind: SubjectKind, random: [u64; 4]) -> Self {
+        let bytes: Vec<u8> = random.iter().flat_map(|word| word.to_be_bytes()).collect();
+        Self {
+            kind,
+            text: Secret::new(format!("{}{}", kind.prefix(), hex::encode(bytes))),
+        }
+    }
+
+    /// `None` for text that is no token of ours. The kind says which slice to ask; a lie about it finds nothing, since the prefix is hashed too.
+    pub fn parse(text: &str) -> Option<Self> {
+        let kind = SubjectKind::ALL
+            .into_iter()
+            .find(|kind| text.starts_with(kind.prefix()))?;
+        let digits = &text[kind.prefix().len()..];
+        let sound = digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        sound.then(|| Self {
+            kind,
+            text: Secret::new(text.to_owned()),
+        })
+    }
+
+    pub const fn kind(&self) -> SubjectKind {
+        self.kind
+    }
+
+    /// The text, for its bearer.
+    pub fn expose(&self) -> &str {
+        self.text.expose()
+    }
+
+    /// What is kept of it. Plain SHA-256 is enough for 256 random bits.
+    pub(super) fn hash(&self) -> [u8; 32] {
+        let mut hash = [0; 32];
+        hash.copy_from_slice(digest::digest(&digest::SHA256, self.expose().as_bytes()).as_ref());
+        hash
+    }
+}
+
+/// A row of `sessions`: one token, used or not.
+#[derive(Debug, Clone)]
+pub(super) struct Session {
+    pub(super) id: [u8; 16],
+    pub(super) tenant: TenantId,
+    pub(super) family: [u8; 16],
+    pub(super) subject: Subject,
+    pub(super) expires_at: Timestamp,
+    pub(super) used_at: Option<Timestamp>,
+    pub(super) revoked_at: Option<Timestamp>,
+}
+
+/// What became of a refresh token that was shown.
+#[derive(Debug)]
+pub enum Rotation {
+    /// It was good and is used up; this is the next one.
+    Rotated {
+        tenant: TenantId,
+        subject: Subject,
+        next: RefreshToken,
+    },
+    /// Unknown, or its family is revoked.
+    Invalid,
+    Expired,
+    /// It was used before. Its family is revoked now: **commit this**, an error would roll it back.
+    Reused,
+}
+
+/// Begins a family: somebody logged in.
+pub async fn open_session(
+    tx: &mut Tx,
+    tenant: TenantId,
+    subject: Subject,
+    lifetime: SessionLifetime,
+) -> Result<RefreshToken, DbError> {
+    let family = tx.new_id(subject.id().lane());
+    add_token(tx, tenant, subject, *family.bytes(), lifetime).await
+}
+
+/// Uses a refresh token up and gives the next one of its family.
+pub async fn rotate_session(
+    tx: &mut Tx,
+    token: &RefreshToken,
+    lifetime: SessionLifetime,
+) -> Result<Rotation, DbError> {
+    let Some(session) = store::lock_session(tx, token.hash()).await? else {
+        return Ok(Rotation::Invalid);
+    };
+    match judge(&session, tx.now()) {
+        Verdict::Good => {}
+        Verdict::Invalid => return Ok(Rotation::Invalid),
+        Verdict::Expired => return Ok(Rotation::Expired),
+        Verdict::Reused => {
+            tracing::warn!(tenant.id = %session.tenant, "a refresh token was used twice: its family is revoked");
+            store::revoke_family(tx, session.family).await?;
+            return Ok(Rotation::Reused);
+        }
+    }
+    store::use_session(tx, session.id).await?;
+    let next = add_token(
+        tx,
+        session.tenant,
+        session.subject,
+        session.family,
+        lifetime,
+    )
+    .await?;
+    Ok(Rotation::Rotated {
+        tenant: session.tenant,
+        subject: session.subject,
+        next,
+    })
+}
+
+/// Ends a login: no token of the family is good any more. An unknown token is fine.
+pub async fn revoke_session(tx: &mut Tx, token: &RefreshToken) -> Result<(), DbError> {
+    match store::lock_session(tx, token.hash()).await? {
+        Some(session) => store::revoke_family(tx, session.family).await,
+        None => Ok(()),
+    }
+}
+
+async fn add_token(
+    tx: &mut Tx,
+    tenant: TenantId,
+    subject: Subject,
+    family: [u8; 16],
+    lifetime: SessionLifetime,
+) -> Result<RefreshToken, DbError> {
+    let token = RefreshToken::mint(subject.kind(), std::array::from_fn(|_| tx.random()));
+    let session = Session {
+        id: *tx.new_id(subject.id().lane()).bytes(),
+        tenant,
+        family,
+        subject,
+        expires_at: tx.now().plus_seconds(lifetime.seconds),
+        used_at: None,
+        revoked_at: None,
+    };
+    store::insert_session(tx, &session, token.hash()).await?;
+    Ok(token)
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    Good,
+    Invalid,
+    Expired,
+    Reused,
+}
+
+fn judge(session: &Session, now: Timestamp) -> Verdict {
+    if session.revoked_at.is_some() {
+        Verdict::Invalid
+    } else if session.used_at.is_some() {
+        Verdict::Reused
+    } else if session.expires_at <= now {
+        Verdict::Expired
+    } else {
+        Verdict::Good
+    }
+}
+
+impl fmt::Display for SubjectKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_micros(1_795_000_000_000_000);
+
+    #[test]
+    fn a_token_says_whose_it_is_and_is_read_back() {
+        let token = RefreshToken::mint(SubjectKind::Staff, [1, 2, 3, u64::MAX]);
+        assert_eq!(token.expose().len(), 68);
+        assert_eq!(RefreshToken::parse(token.expose()).unwrap(), token);
+        assert_eq!(token.kind(), SubjectKind::Staff);
+        assert!(!format!("{token:?}").contains("zfs_"));
+
+        let renamed = token.expose().replace("zfs_", "zfc_");
+        assert_ne!(RefreshToken::parse(&renamed).unwrap().hash(), token.hash());
+        for bad in ["", "zfs_", "zfs_00", "账房", &"0".repeat(68)] {
+            assert_eq!(RefreshToken::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_used_token_is_reused_unless_its_family_is_revoked_already() {
+        let session = |used: bool, revoked: bool, seconds| Session {
+            id: [1; 16],
+            tenant: TenantId(1),
+            family: [2; 16],
+            subject: Subject::Customer(CustomerId::new(Id::from_bytes([3; 16]))),
+            expires_at: NOW.plus_seconds(seconds),
+            used_at: used.then_some(NOW),
+            revoked_at: revoked.then_some(NOW),
+        };
+        assert_eq!(judge(&session(false, false, 1), NOW), Verdict::Good);
+        assert_eq!(judge(&session(false, false, 0), NOW), Verdict::Expired);
+        assert_eq!(judge(&session(true, false, 1), NOW), Verdict::Reused);
+        assert_eq!(judge(&session(true, false, -1), NOW), Verdict::Reused);
+        assert_eq!(judge(&session(true, true, 1), NOW), Verdict::Invalid);
+        assert_eq!(judge(&session(false, true, 1), NOW), Verdict::Invalid);
+    }
+}

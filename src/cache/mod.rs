@@ -1,0 +1,235 @@
+//! What may vanish at any time: JSON values in Redis under typed keys.
+//!
+//! Nothing is decided on a cached value, and nothing waits for Redis: a command gets 50 ms, and after one that failed the cache is left
+//! alone (every `get` a miss, every `put` nothing) until a ping in the background succeeds again. So a service without Redis is a service
+//! without a cache, from its first second on.
+
+use std::{
+    fmt::{self, Display},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use redis::{
+    AsyncCommands, Client, RedisError,
+    aio::{ConnectionManager, ConnectionManagerConfig},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::time::timeout;
+
+use crate::config::RedisSettings;
+
+mod complaint;
+
+use complaint::Complaint;
+
+/// Names one cached value and knows its type.
+pub trait CacheKey: Sync {
+    type Value: Serialize + DeserializeOwned + Send + Sync;
+
+    /// First part of the name in Redis, and a metric's label: `shop`, `rule`.
+    const KIND: &'static str;
+    /// How long a value is kept.
+    const TTL: Duration;
+
+    /// The rest of the name.
+    fn name(&self) -> impl Display + Send;
+}
+
+/// The address of Redis is not one.
+#[derive(Debug, thiserror::Error)]
+#[error("REDIS_URL cannot be used")]
+pub struct CacheError(#[from] RedisError);
+
+/// A handle on the cache, cheap to clone.
+#[derive(Clone)]
+pub struct Cache(Arc<Inner>);
+
+struct Inner {
+    redis: ConnectionManager,
+    up: AtomicBool,
+    complaint: Complaint,
+}
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+const RESPONSE_TIMEOUT: Duration = Duration::from_millis(50);
+const PING_EVERY: Duration = Duration::from_secs(1);
+
+impl Cache {
+    /// Starts connecting. Fails only when the address makes no sense; waits at most a second for a Redis that is there.
+    pub async fn start(settings: &RedisSettings) -> Result<Self, CacheError> {
+        let config = ConnectionManagerConfig::new()
+            .set_connection_timeout(Some(CONNECT_TIMEOUT))
+            .set_response_timeout(Some(RESPONSE_TIMEOUT))
+            .set_number_of_retries(1)
+            .set_max_delay(PING_EVERY);
+        let redis =
+            Client::open(settings.url.expose().as_str())?.get_connection_manager_lazy(config)?;
+        let inner = Inner {
+            redis,
+            up: AtomicBool::new(false),
+            complaint: Complaint::default(),
+        };
+        let inner = Arc::new(inner);
+        inner.ping().await;
+        tokio::spawn(keep_asking(Arc::downgrade(&inner)));
+        Ok(Self(inner))
+    }
+
+    /// Whether Redis answered lately.
+    pub fn is_up(&self) -> bool {
+        self.0.up.load(Ordering::Relaxed)
+    }
+
+    /// The value, if it is there, can be had at once, and still has its type's shape.
+    pub async fn get<K: CacheKey>(&self, key: &K) -> Option<K::Value> {
+        let text: Option<Vec<u8>> = self
+            .0
+            .attempt("get", async |mut redis: ConnectionManager| {
+                redis.get(name_of(key)).await
+            })
+            .await
+            .flatten();
+        let found = text.and_then(|text| serde_json::from_slice(&text).ok());
+        let outcome = if found.is_some() { "hit" } else { "miss" };
+        metrics::counter!("cache_reads_total", "kind" => K::KIND, "outcome" => outcome)
+            .increment(1);
+        found
+    }
+
+    /// Keeps the value for [`CacheKey::TTL`], or not.
+    pub async fn put<K: CacheKey>(&self, key: &K, value: &K::Value) {
+        let Ok(text) = serde_json::to_vec(value) else {
+            return;
+        };
+        let seconds = K::TTL.as_secs().max(1);
+        self.0
+            .attempt("put", async |mut redis: ConnectionManager| {
+                redis.set_ex::<_, _, ()>(name_of(key), text, seconds).await
+            })
+            .await;
+    }
+
+    /// Forgets the value. When Redis is away it may come back with the value and keep it for [`CacheKey::TTL`].
+    pub async fn forget<K: CacheKey>(&self, key: &K) {
+        self.0
+            .attempt("forget", async |mut redis: ConnectionManager| {
+                redis.del::<_, ()>(name_of(key)).await
+            })
+            .await;
+    }
+}
+
+impl fmt::Debug for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache")
+            .field("up", &self.is_up())
+            .finish_non_exhaustive()
+    }
+}
+
+fn name_of<K: CacheKey>(key: &K) -> String {
+    format!("zf:{}:{}", K::KIND, key.name())
+}
+
+impl Inner {
+    /// Runs a command unless Redis is known to be away. The time-out covers waiting for a connection too, which redis's own does not.
+    async fn attempt<T>(
+        &self,
+        command: &'static str,
+        run: impl AsyncFnOnce(ConnectionManager) -> Result<T, RedisError>,
+    ) -> Option<T> {
+        if !self.up.load(Ordering::Relaxed) {
+            metrics::counter!("cache_failures_total", "command" => command).increment(1);
+            return None;
+        }
+        let error = match timeout(RESPONSE_TIMEOUT, run(self.redis.clone())).await {
+            Ok(Ok(answer)) => return Some(answer),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer within {RESPONSE_TIMEOUT:?}"),
+        };
+        metrics::counter!("cache_failures_total", "command" => command).increment(1);
+        self.up.store(false, Ordering::Relaxed);
+        self.complaint
+            .utter(|| tracing::warn!(command, error, "cache is away; going on without it"));
+        None
+    }
+
+    async fn ping(&self) {
+        let mut redis = self.redis.clone();
+        let command = redis::cmd("PING");
+        let asking = command.query_async::<()>(&mut redis);
+        let up = matches!(timeout(CONNECT_TIMEOUT, asking).await, Ok(Ok(())));
+        let was_up = self.up.swap(up, Ordering::Relaxed);
+        metrics::gauge!("cache_up").set(if up { 1.0 } else { 0.0 });
+        match (was_up, up) {
+            (false, true) => tracing::info!("cache is up"),
+            (_, false) => {
+                self.complaint
+                    .utter(|| tracing::warn!("cache is away; going on without it"));
+            }
+            (true, true) => {}
+        }
+    }
+}
+
+/// Until the last handle is gone.
+async fn keep_asking(cache: Weak<Inner>) {
+    loop {
+        tokio::time::sleep(PING_EVERY).await;
+        let Some(cache) = cache.upgrade() else { return };
+        cache.ping().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::primitives::Secret;
+
+    struct Shop(u32);
+
+    impl CacheKey for Shop {
+        type Value = String;
+        const KIND: &'static str = "shop";
+        const TTL: Duration = Duration::from_mins(1);
+
+        fn name(&self) -> impl Display + Send {
+            self.0
+        }
+    }
+
+    #[tokio::test]
+    async fn without_redis_everything_is_a_miss_and_nothing_waits() {
+        // A port that nobody listens on, taken and given back.
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let url = Secret::new(format!("redis://127.0.0.1:{port}"));
+        let cache = Cache::start(&RedisSettings { url }).await.unwrap();
+        assert!(!cache.is_up());
+        let began = std::time::Instant::now();
+        for _ in 0..1000 {
+            cache.put(&Shop(1), &"tea".to_owned()).await;
+            assert_eq!(cache.get(&Shop(1)).await, None);
+            cache.forget(&Shop(1)).await;
+        }
+        assert!(began.elapsed() < Duration::from_secs(1));
+    }
+
+    #[tokio::test]
+    async fn an_address_that_makes_no_sense_is_refused() {
+        let url = Secret::new("http://localhost".to_owned());
+        assert!(Cache::start(&RedisSettings { url }).await.is_err());
+    }
+
+    #[test]
+    fn names_carry_their_kind() {
+        assert_eq!(name_of(&Shop(7)), "zf:shop:7");
+    }
+}

@@ -1,0 +1,250 @@
+//! What the service says before and after the day, and the waiting in between.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    day,
+    patience::Gave,
+    payment::Scene,
+    platform::{Platform, Shop},
+    service::{Payment, Person, PointsRule, Service, Statistics, Totals},
+    wechat::{Wechat, WechatStats},
+};
+use crate::primitives::BusinessDay;
+
+/// Longer than the pause after the second refused callback: without news for so long, no more will come soon.
+const QUIET: Duration = Duration::from_secs(35);
+/// Callbacks that are refused again and again come for a day; nobody waits for the last of them.
+const CALLBACKS_MAX: Duration = Duration::from_secs(150);
+/// The relay is a moment behind.
+const RELAY_MAX: Duration = Duration::from_secs(15);
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+/// A customer before the day.
+#[derive(Debug, Clone)]
+pub(super) struct Before {
+    pub(super) statistics: Statistics,
+    /// Where to stop reading afterwards.
+    newest_order: Option<String>,
+}
+
+/// The books before the day.
+#[derive(Debug)]
+pub(super) struct Opening {
+    pub(super) today: BusinessDay,
+    pub(super) totals: Vec<Totals>,
+    /// By the customer's place.
+    pub(super) customers: Vec<Before>,
+    pub(super) callbacks: BTreeMap<String, u64>,
+    pub(super) wechat: WechatStats,
+}
+
+/// The books after it.
+#[derive(Debug)]
+pub(super) struct Closing {
+    pub(super) totals: Vec<Totals>,
+    /// By the customer's place: what they earned ever, and the orders that are new.
+    pub(super) customers: Vec<(i64, Vec<Payment>)>,
+    pub(super) callbacks: BTreeMap<String, u64>,
+    pub(super) wechat: WechatStats,
+    pub(super) rule: PointsRule,
+}
+
+/// Reads the books before anything happens.
+pub(super) async fn open(
+    scene: Scene<'_>,
+    platform: &Platform,
+    today: BusinessDay,
+    at_once: usize,
+) -> Result<Opening, Gave> {
+    let bar = day::bar("opening the books", scene.customers.len());
+    let before = async |customer: &Person| {
+        let newest = scene.service.payments(customer, "1", None).await?.items;
+        bar.inc(1);
+        Ok::<_, Gave>(Before {
+            statistics: scene.service.statistics(customer).await?,
+            newest_order: newest.into_iter().next().map(|order| order.order_no),
+        })
+    };
+    let customers = stream::iter(scene.customers).map(before).buffered(at_once);
+    let opening = Opening {
+        today,
+        customers: customers.try_collect().await?,
+        totals: totals(scene.service, &platform.shops, today).await?,
+        callbacks: callbacks(&scene.service.metrics().await?),
+        wechat: scene.wechat.stats().await?,
+    };
+    bar.finish_and_clear();
+    Ok(opening)
+}
+
+/// Reads them again.
+pub(super) async fn close(
+    scene: Scene<'_>,
+    platform: &Platform,
+    admin: &Person,
+    opening: &Opening,
+    at_once: usize,
+) -> Result<Closing, Gave> {
+    let bar = day::bar("reading the books", scene.customers.len());
+    let after = async |(customer, before): (&Person, &Before)| {
+        let orders = new_orders(scene.service, customer, before).await?;
+        bar.inc(1);
+        Ok::<_, Gave>((scene.service.statistics(customer).await?.earned_total, orders))
+    };
+    let people = scene.customers.iter().zip(&opening.customers);
+    let customers = stream::iter(people).map(after).buffered(at_once);
+    let closing = Closing {
+        customers: customers.try_collect().await?,
+        totals: totals(scene.service, &platform.shops, opening.today).await?,
+        callbacks: callbacks(&scene.service.metrics().await?),
+        wechat: scene.wechat.stats().await?,
+        rule: scene.service.rule(admin).await?,
+    };
+    bar.finish_and_clear();
+    Ok(closing)
+}
+
+/// The orders since the opening, whoever made them.
+async fn new_orders(
+    service: &Service,
+    customer: &Person,
+    before: &Before,
+) -> Result<Vec<Payment>, Gave> {
+    let (mut orders, mut cursor) = (Vec::new(), None);
+    loop {
+        let page = service.payments(customer, "100", cursor.as_deref()).await?;
+        for order in page.items {
+            if Some(&order.order_no) == before.newest_order.as_ref() {
+                return Ok(orders);
+            }
+            orders.push(order);
+        }
+        cursor = page.next_cursor;
+        if cursor.is_none() {
+            return Ok(orders);
+        }
+    }
+}
+
+/// What each shop took in around that day: also on the day before and after, for WeChat's clock decides on which a payment counts.
+async fn totals(
+    service: &Service,
+    shops: &[Shop],
+    today: BusinessDay,
+) -> Result<Vec<Totals>, Gave> {
+    let yesterday = BusinessDay(today.0.previous_day().unwrap_or(today.0));
+    let mut totals = Vec::with_capacity(shops.len());
+    for shop in shops {
+        totals.push(service.totals(&shop.owner, yesterday, today.plus_days(1)).await?);
+    }
+    Ok(totals)
+}
+
+/// `callbacks_total{outcome="settled"} 17` of the service's metrics.
+fn callbacks(metrics: &str) -> BTreeMap<String, u64> {
+    let read = |line: &str| {
+        let (outcome, count) = line.strip_prefix("callbacks_total{outcome=\"")?.split_once("\"} ")?;
+        Some((outcome.to_owned(), count.trim().parse().ok()?))
+    };
+    metrics.lines().filter_map(read).collect()
+}
+
+/// Counts since the opening. Counters begin anew when the process does; then all that it counted is new.
+pub(super) fn grown(
+    before: &BTreeMap<String, u64>,
+    after: &BTreeMap<String, u64>,
+) -> BTreeMap<String, u64> {
+    let restarted = before
+        .iter()
+        .any(|(outcome, count)| after.get(outcome).is_none_or(|now| now < count));
+    let then = |outcome: &str| if restarted { 0 } else { before.get(outcome).copied().unwrap_or(0) };
+    after
+        .iter()
+        .map(|(outcome, now)| (outcome.clone(), now.saturating_sub(then(outcome))))
+        .filter(|(_, count)| *count > 0)
+        .collect()
+}
+
+/// Waits until WeChat has nothing more to send: until so many callbacks are acknowledged, or a while has passed without news.
+pub(super) async fn wait_for_callbacks(
+    wechat: &Wechat,
+    before: WechatStats,
+    acknowledgements: u64,
+    ending: &CancellationToken,
+) -> Result<(), Gave> {
+    let spinner = day::spinner("waiting for WeChat");
+    let begun = Instant::now();
+    let (mut seen, mut news_at) = (before, begun);
+    while !ending.is_cancelled() && begun.elapsed() < CALLBACKS_MAX && news_at.elapsed() < QUIET {
+        let stats = wechat.stats().await?;
+        let acknowledged = stats.since(before).callbacks_acknowledged;
+        spinner.set_message(format!("{acknowledged} of {acknowledgements} callbacks acknowledged"));
+        if acknowledged >= acknowledgements {
+            break;
+        }
+        if stats != seen {
+            (seen, news_at) = (stats, Instant::now());
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+    spinner.finish_and_clear();
+    Ok(())
+}
+
+/// Waits until the shops' totals say what they should, or no longer.
+pub(super) async fn wait_for_relay(
+    scene: Scene<'_>,
+    platform: &Platform,
+    opening: &Opening,
+    expected: &[Totals],
+) -> Result<(), Gave> {
+    let spinner = day::spinner("waiting for the relay");
+    let begun = Instant::now();
+    while !scene.ending.is_cancelled() && begun.elapsed() < RELAY_MAX {
+        let now = totals(scene.service, &platform.shops, opening.today).await?;
+        let taken_in = now.iter().zip(&opening.totals).map(|(now, then)| now.since(*then));
+        let behind = taken_in
+            .zip(expected)
+            .filter(|(now, expected)| (now.orders, now.paid_fen) != (expected.orders, expected.paid_fen))
+            .count();
+        spinner.set_message(format!("{behind} shops do not see all their money yet"));
+        if behind == 0 {
+            break;
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+    spinner.finish_and_clear();
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn callbacks_are_read_from_the_metrics() {
+        let read = callbacks(
+            "# TYPE callbacks_total counter\ncallbacks_total{outcome=\"settled\"} 17\n\
+             callbacks_total{outcome=\"bad_signature\"} 2\nother_total{outcome=\"x\"} 3\n",
+        );
+        assert_eq!(read.len(), 2);
+        assert_eq!((read["settled"], read["bad_signature"]), (17, 2));
+    }
+
+    #[test]
+    fn a_restarted_process_counts_from_nothing() {
+        let of = |settled, duplicate| {
+            BTreeMap::from([("settled".to_owned(), settled), ("duplicate".to_owned(), duplicate)])
+        };
+        assert_eq!(grown(&of(10, 5), &of(12, 5)), BTreeMap::from([("settled".to_owned(), 2)]));
+        assert_eq!(grown(&of(10, 5), &of(3, 9)), of(3, 9));
+        assert_eq!(grown(&of(10, 5), &BTreeMap::new()), BTreeMap::new());
+    }
+}

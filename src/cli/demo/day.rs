@@ -1,0 +1,71 @@
+//! The day itself: everybody logs in, then everybody pays, so many at a time.
+
+use std::time::{Duration, Instant};
+
+use futures_util::{StreamExt as _, stream};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{
+    measure::Latencies,
+    patience::Gave,
+    payment::{Scene, Visit, visit},
+    plan::Wish,
+};
+
+/// What happened, and how long it took.
+#[derive(Debug, Default)]
+pub(super) struct Day {
+    pub(super) visits: Vec<Visit>,
+    pub(super) elapsed: Duration,
+}
+
+/// A bar on stderr; hidden when that is not a terminal.
+pub(super) fn bar(phase: &'static str, length: usize) -> ProgressBar {
+    let template = "{msg:<20} {wide_bar} {human_pos} of {human_len}, {per_sec}, {eta} left";
+    let style = ProgressStyle::with_template(template);
+    ProgressBar::new(u64::try_from(length).unwrap_or(u64::MAX))
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        .with_message(phase)
+}
+
+/// The same for a wait of unknown length.
+pub(super) fn spinner(phase: &'static str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{spinner} {prefix}: {msg} ({elapsed})");
+    let spinner = ProgressBar::new_spinner()
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
+        .with_prefix(phase);
+    spinner.enable_steady_tick(Duration::from_millis(120));
+    spinner
+}
+
+/// Logs every customer in.
+pub(super) async fn log_in(scene: Scene<'_>, at_once: usize) -> Result<Latencies, Gave> {
+    let bar = bar("logging in", scene.customers.len());
+    let mut latencies = Latencies::default();
+    let mut logins = stream::iter(scene.customers)
+        .map(|customer| scene.service.log_in(customer))
+        .buffer_unordered(at_once);
+    while let Some(login) = logins.next().await {
+        latencies.add(login?.1.took);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok(latencies)
+}
+
+/// Lets everybody pay. Told to end, it takes no new wish and finishes those that it has begun.
+pub(super) async fn pay(scene: Scene<'_>, wishes: Vec<Wish>, at_once: usize) -> Day {
+    let bar = bar("paying", wishes.len());
+    let begun = Instant::now();
+    let mut visits = Vec::with_capacity(wishes.len());
+    let mut going_on = stream::iter(wishes)
+        .take_until(scene.ending.cancelled())
+        .map(|wish| visit(scene, wish))
+        .buffer_unordered(at_once);
+    while let Some(visit) = going_on.next().await {
+        visits.push(visit);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Day { visits, elapsed: begun.elapsed() }
+}

@@ -1,0 +1,286 @@
+//! The demo's platform: a tenant, a points rule, shops and their codes. Made once; making it again finds what is there.
+//!
+//! A tenant and an operator's token come from the operator's machine, so they are made here with the service's own settings. Everything else goes over
+//! HTTP, by the people who would do it: an owner registers, an admin approves, the owner puts codes on the counters.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow, bail};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{
+    patience::Gave,
+    plan::Counter,
+    service::{LoginAs, Person, PointsRule, Service, StaffOf, TENANT},
+    wechat::{PhoneShop, Wechat},
+};
+use crate::{
+    app,
+    auth::OperatorRole,
+    config::TokenOnly,
+    primitives::{Clock as _, Money, SystemClock},
+    tenants::{self, TenantError},
+};
+
+const TENANT_NAME: &str = "账房演示平台";
+/// Longer than any demo.
+const ADMIN_MINUTES: i64 = 120;
+
+/// Name, what the fixed code is for, and its price in fen.
+const SHOPS: [(&str, &str, i64); 12] = [
+    ("茶里巷", "招牌乌龙", 1_800),
+    ("老张面馆", "牛肉面", 2_600),
+    ("西街书店", "明信片", 990),
+    ("山海咖啡", "拿铁", 2_200),
+    ("良品便利", "早餐套餐", 1_250),
+    ("青禾花店", "小束鲜花", 6_600),
+    ("红砖烘焙", "可颂", 1_580),
+    ("小满水果", "果切", 1_990),
+    ("阿婆豆浆", "豆浆油条", 850),
+    ("北门理发", "洗剪吹", 4_500),
+    ("一木文具", "笔记本", 1_360),
+    ("南风小馆", "工作日午餐", 3_280),
+];
+const OPEN_LABEL: &str = "收银台";
+
+/// A shop that takes payments.
+#[derive(Debug)]
+pub(super) struct Shop {
+    pub(super) name: String,
+    pub(super) owner: Person,
+    pub(super) merchant_id: String,
+}
+
+/// Everything the day happens on.
+#[derive(Debug)]
+pub(super) struct Platform {
+    pub(super) shops: Vec<Shop>,
+    pub(super) counters: Vec<Counter>,
+    pub(super) rule: PointsRule,
+    /// Shops that an operator has suspended since they were made.
+    pub(super) left_out: Vec<String>,
+}
+
+/// One code, for the table and the phone.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Offer {
+    pub(super) shop: String,
+    pub(super) code: String,
+    pub(super) amount_fen: Option<i64>,
+    pub(super) pay_page: String,
+}
+
+/// Finds or makes the tenant, and signs an admin's token for it.
+pub(super) async fn admin(settings: &TokenOnly) -> anyhow::Result<Arc<Person>> {
+    let db = super::super::tenant::open(&settings.database).await?;
+    let made = async {
+        if let Some(tenant) = tenants::find_by_code(&db, TENANT).await? {
+            return Ok(tenant);
+        }
+        match tenants::create(&db, TENANT, TENANT_NAME).await {
+            // Two demos at once.
+            Err(TenantError::CodeTaken) => {
+                let tenant = tenants::find_by_code(&db, TENANT).await?;
+                tenant.ok_or_else(|| anyhow!("its code is taken and cannot be found"))
+            }
+            made => Ok(made?),
+        }
+    };
+    let made = made.await;
+    db.close().await;
+    let tenant = made.context("the tenant `demo` cannot be had")?;
+    let role = OperatorRole::Admin;
+    let tokens = app::tokens(&settings.auth);
+    let token = tokens.issue_operator(tenant.id, role, ADMIN_MINUTES, SystemClock.now());
+    Ok(Arc::new(Person::operator(token.text)))
+}
+
+/// Makes what is missing. `run` names this run in idempotency keys.
+pub(super) async fn prepare(
+    service: &Service,
+    admin: &Person,
+    shops: usize,
+    run: &str,
+) -> anyhow::Result<Platform> {
+    let rule = rule(service, admin).await.context("the points rule could not be set")?;
+    let mut platform = Platform {
+        shops: Vec::new(),
+        counters: Vec::new(),
+        rule,
+        left_out: Vec::new(),
+    };
+    for number in 0..shops {
+        let plan = ShopPlan::of(number);
+        let opened = plan.open(service, admin, run).await;
+        let Some(shop) = opened.with_context(|| format!("{} could not be opened", plan.name))? else {
+            platform.left_out.push(plan.name);
+            continue;
+        };
+        let place = platform.shops.len();
+        let codes = plan.codes(service, &shop.owner, run).await;
+        let codes = codes.with_context(|| format!("{} has no codes", plan.name))?;
+        platform.counters.extend(codes.map(|(code, amount_fen)| Counter {
+            shop: place,
+            code,
+            amount_fen,
+        }));
+        platform.shops.push(shop);
+    }
+    if platform.shops.is_empty() {
+        bail!("every shop of the demo is suspended; `./dev reset` makes new ones");
+    }
+    Ok(platform)
+}
+
+/// One point per yuan, at most 2,000 a day, good for a year: put in force instead of the rule that a new tenant begins with. Later changes are somebody's
+/// wish and stay.
+async fn rule(service: &Service, admin: &Person) -> Result<PointsRule, Gave> {
+    let rule = service.rule(admin).await?;
+    if rule.version > 1 {
+        return Ok(rule);
+    }
+    let terms = json!({ "ratio": "1", "daily_cap": 2_000, "expiry_days": 365 });
+    service.set_rule(admin, &terms).await
+}
+
+/// A shop as it should be.
+struct ShopPlan {
+    number: usize,
+    name: String,
+    specialty: &'static str,
+    price_fen: i64,
+}
+
+impl ShopPlan {
+    /// Shops beyond the list are branches of the first ones.
+    fn of(number: usize) -> Self {
+        let (name, specialty, price_fen) = SHOPS[number % SHOPS.len()];
+        let branch = number / SHOPS.len() + 1;
+        let name = match branch {
+            1 => name.to_owned(),
+            branch => format!("{name}（{branch}店）"),
+        };
+        Self { number: number + 1, name, specialty, price_fen }
+    }
+
+    /// The shop, approved; none when an operator has suspended it.
+    async fn open(
+        &self,
+        service: &Service,
+        admin: &Person,
+        run: &str,
+    ) -> Result<Option<Shop>, Gave> {
+        let login_code = format!("sim-shop-owner-{}", self.number);
+        let owner = Person::new(login_code.clone(), LoginAs::Merchant);
+        let mut staff = staff_of(service, &owner).await?;
+        if staff.as_ref().is_none_or(|staff| staff.merchant_state == "rejected") {
+            let person = Person::new(login_code, LoginAs::Customer);
+            let key = format!("{run}-register-{}", self.number);
+            match service.register(&person, &key, &self.form()).await {
+                Err(gave) if gave.is("merchant_already_registered") => {}
+                registered => registered?,
+            }
+            staff = staff_of(service, &owner).await?;
+        }
+        let Some(mut staff) = staff else {
+            return Err(Gave::Strange("registered, and not on the staff".to_owned()));
+        };
+        if staff.merchant_state == "pending" {
+            let key = format!("{run}-approve-{}", self.number);
+            let sub_mchid = format!("19{:08}", self.number);
+            service.approve(admin, &key, &staff.merchant_id, &sub_mchid).await?;
+            "approved".clone_into(&mut staff.merchant_state);
+        }
+        Ok((staff.merchant_state == "approved").then_some(Shop {
+            name: staff.merchant_name,
+            owner,
+            merchant_id: staff.merchant_id,
+        }))
+    }
+
+    fn form(&self) -> Value {
+        json!({
+            "name": self.name,
+            "contact_name": "演示店主",
+            "contact_phone": format!("1380000{:04}", self.number),
+            "business_license": format!("9131000DEMO{:07}", self.number),
+            "address": format!("上海市黄浦区演示路 {} 号", self.number),
+        })
+    }
+
+    /// The open code and the fixed one.
+    async fn codes(
+        &self,
+        service: &Service,
+        owner: &Person,
+        run: &str,
+    ) -> Result<impl Iterator<Item = (String, Option<i64>)> + use<>, Gave> {
+        let there = service.codes(owner).await?;
+        let wanted = [(OPEN_LABEL, None), (self.specialty, Some(self.price_fen))];
+        let mut codes = Vec::new();
+        for (label, amount_fen) in wanted {
+            let known = there.iter().find(|code| {
+                code.state == "active" && code.label == label && code.amount_fen == amount_fen
+            });
+            let code = match known {
+                Some(known) => known.code.clone(),
+                None => {
+                    let key = format!("{run}-code-{}-{}", self.number, codes.len());
+                    service.create_code(owner, &key, label, amount_fen).await?.code
+                }
+            };
+            codes.push((code, amount_fen));
+        }
+        Ok(codes.into_iter())
+    }
+}
+
+/// Where the person works, if anywhere.
+async fn staff_of(service: &Service, owner: &Person) -> Result<Option<StaffOf>, Gave> {
+    match service.log_in(owner).await {
+        Ok((session, _)) => Ok(session.staff),
+        Err(gave) if gave.is("not_merchant_staff") => Ok(None),
+        Err(gave) => Err(gave),
+    }
+}
+
+impl Platform {
+    pub(super) fn offers(&self, wechat: &Wechat) -> Vec<Offer> {
+        let offer = |counter: &Counter| Offer {
+            shop: self.shops[counter.shop].name.clone(),
+            code: counter.code.clone(),
+            amount_fen: counter.amount_fen,
+            pay_page: wechat.phone_page(&counter.code).to_string(),
+        };
+        self.counters.iter().map(offer).collect()
+    }
+
+    /// Puts the codes on the phone page as buttons.
+    pub(super) async fn show_on_phone(&self, wechat: &Wechat) -> Result<(), Gave> {
+        let button = |offer: Offer| PhoneShop {
+            name: match offer.amount_fen.and_then(|fen| Money::parse(fen).ok()) {
+                Some(price) => format!("{} {price}", offer.shop),
+                None => offer.shop,
+            },
+            code: offer.code,
+        };
+        let buttons: Vec<_> = self.offers(wechat).into_iter().map(button).collect();
+        wechat.offer(&buttons).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shops_beyond_the_list_are_branches_with_names_of_their_own() {
+        let names: Vec<_> = (0..30).map(|number| ShopPlan::of(number).name).collect();
+        let mut different = names.clone();
+        different.sort();
+        different.dedup();
+        assert_eq!(different.len(), names.len());
+        assert_eq!(names[12], "茶里巷（2店）");
+    }
+}

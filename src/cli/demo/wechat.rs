@@ -1,0 +1,228 @@
+//! The simulated WeChat: its cash desk, its switches and its counts, by the control API of the simulator.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use super::{
+    patience::{Gave, Line},
+    service::with_path,
+};
+
+/// How much goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum FaultLevel {
+    /// Every callback comes once and in time.
+    None,
+    /// What every day brings: duplicates, delays, losses, a slow prepay.
+    Some,
+    /// Also forgeries, soundly signed lies, and prepays whose outcome is unknown.
+    All,
+}
+
+impl FaultLevel {
+    /// The simulator's switches, in thousandths. What is left out is off.
+    fn switches(self) -> Value {
+        match self {
+            Self::None => json!({}),
+            Self::Some => json!({
+                "duplicate": 50, "twin": 30, "late": 20, "late_ms": 3_000, "out_of_order": 30,
+                "lost": 20, "prepay_slow": 10, "prepay_slow_ms": 1_500,
+            }),
+            Self::All => json!({
+                "duplicate": 50, "twin": 50, "late": 30, "late_ms": 3_000, "out_of_order": 50, "lost": 20,
+                "wrong_amount": 15, "wrong_merchant": 15,
+                "tampered": 10, "wrong_key": 10, "stale_time": 5, "future_time": 5, "probe": 10,
+                "no_attach": 50, "no_associated_data": 50, "callback_key": "mixed",
+                "prepay_slow": 10, "prepay_slow_ms": 1_500, "prepay_system_error": 20,
+                "prepay_bad_gateway": 20, "prepay_commit_then_timeout": 10, "prepay_hang_ms": 2_000,
+            }),
+        }
+    }
+}
+
+/// The simulator's counts, as of one moment. The names are its own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
+pub(super) struct WechatStats {
+    pub(super) payments: u64,
+    pub(super) prepay_faults: u64,
+    pub(super) callbacks_sent: u64,
+    pub(super) callbacks_acknowledged: u64,
+    pub(super) callbacks_refused: u64,
+    pub(super) callbacks_unanswered: u64,
+    pub(super) callbacks_given_up: u64,
+    pub(super) callbacks_lost: u64,
+    pub(super) attacks_sent: u64,
+    pub(super) forgeries_sent: u64,
+    pub(super) forgeries_acknowledged: u64,
+}
+
+impl WechatStats {
+    /// What happened since an earlier moment.
+    pub(super) fn since(self, before: Self) -> Self {
+        let less = |now: u64, then: u64| now.saturating_sub(then);
+        Self {
+            payments: less(self.payments, before.payments),
+            prepay_faults: less(self.prepay_faults, before.prepay_faults),
+            callbacks_sent: less(self.callbacks_sent, before.callbacks_sent),
+            callbacks_acknowledged: less(self.callbacks_acknowledged, before.callbacks_acknowledged),
+            callbacks_refused: less(self.callbacks_refused, before.callbacks_refused),
+            callbacks_unanswered: less(self.callbacks_unanswered, before.callbacks_unanswered),
+            callbacks_given_up: less(self.callbacks_given_up, before.callbacks_given_up),
+            callbacks_lost: less(self.callbacks_lost, before.callbacks_lost),
+            attacks_sent: less(self.attacks_sent, before.attacks_sent),
+            forgeries_sent: less(self.forgeries_sent, before.forgeries_sent),
+            forgeries_acknowledged: less(self.forgeries_acknowledged, before.forgeries_acknowledged),
+        }
+    }
+}
+
+/// A button on the phone page.
+#[derive(Debug, Serialize)]
+pub(super) struct PhoneShop {
+    pub(super) code: String,
+    pub(super) name: String,
+}
+
+/// What will go wrong with the callback of a payment.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub(super) struct Fate {
+    faults: Vec<String>,
+}
+
+impl Fate {
+    fn has(&self, fault: &str) -> bool {
+        self.faults.iter().any(|known| known == fault)
+    }
+
+    /// No callback will come.
+    pub(super) fn is_lost(&self) -> bool {
+        self.has("lost")
+    }
+
+    /// Genuine callbacks that a receiver without interruptions acknowledges.
+    pub(super) fn acknowledgements(&self) -> u64 {
+        if self.is_lost() {
+            0
+        } else {
+            1 + u64::from(self.has("twin")) + u64::from(self.has("duplicate"))
+        }
+    }
+}
+
+/// The simulator at the other end of a [`Line`].
+#[derive(Debug)]
+pub(super) struct Wechat {
+    line: Line,
+    base: Url,
+}
+
+impl Wechat {
+    pub(super) fn new(base: Url, ending: CancellationToken) -> Result<Self, reqwest::Error> {
+        let line = Line::new(ending)?;
+        Ok(Self { line, base })
+    }
+
+    /// Whether this address belongs to WeChat itself, where nobody must pay for a demo.
+    pub(super) fn is_real(base: &Url) -> bool {
+        let host = base.host_str().unwrap_or_default();
+        ["weixin.qq.com", "wechat.com", "tenpay.com"]
+            .iter()
+            .any(|theirs| host == *theirs || host.ends_with(&format!(".{theirs}")))
+    }
+
+    /// The page on which a person pays at this code.
+    pub(super) fn phone_page(&self, code: &str) -> Url {
+        let mut url = with_path(&self.base, &["phone"]);
+        url.query_pairs_mut().append_pair("code", code);
+        url
+    }
+
+    /// The customer presses the button on WeChat's pay sheet. Pressing it again tells that the order is paid, but no longer its fate.
+    pub(super) async fn pay(&self, prepay_id: &str) -> Result<Option<Fate>, Gave> {
+        let request = self.line.http.post(with_path(&self.base, &["sim", "pay"]));
+        let request = request.json(&json!({ "prepay_id": prepay_id }));
+        match self.line.ask(request).await {
+            Ok(heard) => heard.read().map(Some),
+            Err(gave) if gave.is("ORDERPAID") => Ok(None),
+            Err(gave) => Err(gave),
+        }
+    }
+
+    pub(super) async fn stats(&self) -> Result<WechatStats, Gave> {
+        let request = self.line.http.get(with_path(&self.base, &["sim", "stats"]));
+        self.line.ask(request).await?.read()
+    }
+
+    /// The switches as they stand, to put them back.
+    pub(super) async fn faults(&self) -> Result<Value, Gave> {
+        let request = self.line.http.get(with_path(&self.base, &["sim", "faults"]));
+        self.line.ask(request).await?.read()
+    }
+
+    pub(super) async fn put_faults(&self, switches: &Value) -> Result<(), Gave> {
+        let request = self.line.http.put(with_path(&self.base, &["sim", "faults"]));
+        self.line.ask(request.json(switches)).await.map(|_| ())
+    }
+
+    pub(super) async fn switch_on(&self, level: FaultLevel) -> Result<(), Gave> {
+        self.put_faults(&level.switches()).await
+    }
+
+    /// The shops that the phone page offers as buttons.
+    pub(super) async fn offer(&self, shops: &[PhoneShop]) -> Result<(), Gave> {
+        let request = self.line.http.post(with_path(&self.base, &["sim", "codes"]));
+        self.line.ask(request.json(&json!({ "shops": shops }))).await.map(|_| ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulator::{Fault, Faults, Stats};
+
+    #[test]
+    fn the_simulator_has_every_switch() {
+        for level in [FaultLevel::None, FaultLevel::Some, FaultLevel::All] {
+            let read = serde_json::from_value::<Faults>(level.switches());
+            assert!(read.is_ok(), "{level:?}: {read:?}");
+        }
+        // All means all: a fault that is added to the simulator is added here.
+        let all = FaultLevel::All.switches();
+        for fault in Fault::ALL {
+            let name = serde_json::to_value(fault).unwrap();
+            assert!(all[name.as_str().unwrap()].as_u64() > Some(0), "{fault:?}");
+        }
+    }
+
+    #[test]
+    fn the_simulator_has_every_count() {
+        let theirs = serde_json::to_value(Stats::default()).unwrap();
+        let ours = serde_json::to_value(WechatStats::default()).unwrap();
+        for name in ours.as_object().unwrap().keys() {
+            assert!(theirs.get(name).is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_fate_tells_how_many_callbacks_will_be_acknowledged() {
+        let fate = |faults: &[&str]| Fate {
+            faults: faults.iter().map(|&fault| fault.to_owned()).collect(),
+        };
+        assert_eq!(fate(&[]).acknowledgements(), 1);
+        assert_eq!(fate(&["twin", "duplicate", "tampered"]).acknowledgements(), 3);
+        assert_eq!(fate(&["lost", "twin"]).acknowledgements(), 0);
+    }
+
+    #[test]
+    fn nobody_pays_at_the_real_wechat() {
+        let is_real = |text: &str| Wechat::is_real(&Url::parse(text).unwrap());
+        assert!(is_real("https://api.mch.weixin.qq.com"));
+        assert!(is_real("https://api2.mch.weixin.qq.com/"));
+        assert!(!is_real("http://127.0.0.1:8090"));
+        assert!(!is_real("http://simulator.example.com"));
+    }
+}

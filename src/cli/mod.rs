@@ -1,0 +1,125 @@
+//! Commands: one file each. They read settings, put together what they need, and say in sentences what went wrong.
+//!
+//! Lines about the running go to stderr and a command's result to stdout, so that `zhangfang token .. | pbcopy` copies a token.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{SettingsError, Source};
+
+mod demo;
+mod migrate;
+mod serve;
+mod simulate_wechat;
+mod tenant;
+mod token;
+mod verify_ledger;
+
+const ABOUT: &str = "\
+账房, the counting house of a platform of shops: customers pay with WeChat Pay, shops see the money
+arrive, customers earn points, and every fen and every point can be proven.
+
+Settings are environment variables (DATABASE_URL, REDIS_URL, ZHANGFANG_HTTP__LISTEN, ..), or a TOML
+file with the same names ([http] listen = ..) that --config or ZHANGFANG_CONFIG names; the
+environment wins. Whatever is wrong with them is told at once, a sentence each.";
+
+const EXAMPLES: &str = "\
+A first run:
+  zhangfang migrate                                   # make the tables
+  zhangfang tenant create tea --name 'Tea Street'     # a platform with its first points rule
+  zhangfang simulate-wechat --listen 127.0.0.1:9200 --dir .dev/wechat \\
+      --notify-base http://127.0.0.1:8080 &           # a WeChat Pay to try it with
+  set -a; . .dev/wechat/wechat.env; set +a
+  zhangfang serve
+  zhangfang token --tenant tea --role admin --minutes 60
+
+Exit codes: 0 done, 1 failed (or the ledger does not add up), 2 wrong arguments or settings.";
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(name = "zhangfang", version, about = "A payment-and-points ledger", long_about = ABOUT, after_long_help = EXAMPLES)]
+pub struct Cli {
+    /// A TOML file with settings; the environment goes over it [also: `ZHANGFANG_CONFIG`].
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Each says in its own file what it does.
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Serve),
+    Migrate(migrate::Migrate),
+    Demo(demo::Demo),
+    VerifyLedger(verify_ledger::VerifyLedger),
+    SimulateWechat(simulate_wechat::SimulateWechat),
+    Tenant(tenant::Tenant),
+    Token(token::Token),
+}
+
+/// Runs one command to its end.
+pub async fn run(cli: Cli) -> ExitCode {
+    let source = Source::environment(cli.config);
+    let done = match cli.command {
+        Command::Serve(command) => Box::pin(command.run(&source)).await,
+        Command::Migrate(command) => Box::pin(command.run(&source)).await,
+        Command::Demo(command) => Box::pin(command.run(&source)).await,
+        Command::VerifyLedger(command) => Box::pin(command.run(&source)).await,
+        Command::SimulateWechat(command) => Box::pin(command.run(&source)).await,
+        Command::Tenant(command) => Box::pin(command.run(&source)).await,
+        Command::Token(command) => Box::pin(command.run(&source)).await,
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::from(if error.is::<SettingsError>() { 2 } else { 1 })
+        }
+    }
+}
+
+/// An error with its causes as one sentence: `zhangfang: the database cannot be used: connection refused`.
+#[expect(clippy::print_stderr, reason = "this is the command line")]
+pub fn complain(error: &anyhow::Error) {
+    let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+    eprintln!("zhangfang: {}", causes.join(": "));
+}
+
+/// A command's result.
+#[expect(clippy::print_stdout, reason = "this is the command line")]
+fn print(text: &str) {
+    println!("{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn commands_are_understood() {
+        let understood = |line: &str| Cli::try_parse_from(line.split(' ')).is_ok();
+        assert!(understood("zhangfang serve --config x.toml"));
+        assert!(understood("zhangfang tenant create tea --name Tea"));
+        assert!(understood("zhangfang tenant list"));
+        assert!(understood(
+            "zhangfang token --tenant tea --role auditor --minutes 5"
+        ));
+        assert!(!understood(
+            "zhangfang token --tenant tea --role customer --minutes 5"
+        ));
+        assert!(!understood(
+            "zhangfang token --tenant tea --role admin --minutes 0"
+        ));
+        assert!(!understood("zhangfang"));
+    }
+}

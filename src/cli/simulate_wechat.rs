@@ -1,0 +1,66 @@
+//! A WeChat Pay of one's own.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use anyhow::Context as _;
+use url::Url;
+
+use crate::{
+    config::{LogSettings, Source},
+    simulator::{Simulator, SimulatorSettings},
+    telemetry,
+};
+
+const ABOUT: &str = "\
+Be a WeChat Pay that misbehaves on request, for trying out and testing.
+
+WeChat Pay has no sandbox. This speaks its partner API and the mini-program's login with real
+keys and signatures; it makes them in --dir at the first start and writes wechat.env there, which
+holds every ZHANGFANG_WECHAT__ variable for the service. Open /phone on it to be a customer, and
+switch faults on under /sim/faults. Keep it on this machine: it asks nobody who they are.";
+
+const EXAMPLES: &str = "\
+Example:
+  zhangfang simulate-wechat --listen 127.0.0.1:9200 --dir .dev/wechat \\
+      --service http://127.0.0.1:8080 --notify-base http://127.0.0.1:8080";
+
+/// Be a WeChat Pay that misbehaves on request, for trying out and testing.
+#[derive(Debug, clap::Args)]
+#[command(long_about = ABOUT, after_long_help = EXAMPLES)]
+pub(super) struct SimulateWechat {
+    /// Where to listen.
+    #[arg(long, default_value = "127.0.0.1:9200")]
+    listen: SocketAddr,
+    /// Where keys and wechat.env are kept; without it they are made anew in memory.
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// The service that the phone page drives.
+    #[arg(long, value_name = "URL")]
+    service: Option<Url>,
+    /// The service's address for callbacks, written into wechat.env.
+    #[arg(long, value_name = "URL")]
+    notify_base: Option<Url>,
+    /// Divides every delay between callbacks: WeChat's 15 s become 0.25 s with 60.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    resend_compression: u32,
+}
+
+impl SimulateWechat {
+    pub(super) async fn run(self, source: &Source) -> anyhow::Result<()> {
+        telemetry::start_logs(&LogSettings::load(source)?)?;
+        let stopping = super::serve::stop_on_signals()?;
+        let simulator = Simulator::start(SimulatorSettings {
+            listen: self.listen,
+            dir: self.dir,
+            service_url: self.service,
+            notify_base: self.notify_base,
+            resend_compression: self.resend_compression,
+            ..SimulatorSettings::default()
+        })
+        .await
+        .context("the simulated WeChat did not start")?;
+        stopping.cancelled().await;
+        drop(simulator);
+        Ok(())
+    }
+}

@@ -1,0 +1,96 @@
+//! Platforms: making one, listing them.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::Subcommand;
+use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
+
+use crate::{
+    app::db_options,
+    config::{DatabaseOnly, DatabaseSettings, Source},
+    db::Db,
+    primitives::{RandomIds, SystemClock},
+    telemetry, tenants,
+};
+
+const ABOUT: &str = "\
+Make and list platforms.
+
+A tenant is a platform with shops, customers and rules of its own. Its code stands in the apps'
+requests and cannot be changed.";
+
+const EXAMPLES: &str = "\
+Examples:
+  zhangfang tenant create tea --name 'Tea Street'
+  zhangfang tenant list";
+
+/// Make and list platforms.
+#[derive(Debug, clap::Args)]
+#[command(long_about = ABOUT, after_long_help = EXAMPLES)]
+pub(super) struct Tenant {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a tenant and its first points rule: one point per yuan, good for a year.
+    Create {
+        /// 2 to 32 of a-z, 0-9 and `-`.
+        code: String,
+        /// What people call it.
+        #[arg(long)]
+        name: String,
+    },
+    /// Print every tenant.
+    List,
+}
+
+impl Tenant {
+    pub(super) async fn run(self, source: &Source) -> anyhow::Result<()> {
+        let settings = DatabaseOnly::load(source)?;
+        telemetry::start_logs(&settings.log)?;
+        let db = open(&settings.database).await?;
+        let text = match self.command {
+            Command::Create { code, name } => {
+                let made = tenants::create(&db, &code, &name)
+                    .await
+                    .with_context(|| format!("the tenant {code} was not made"));
+                made.map(|tenant| format!("tenant {} has number {}", tenant.code, tenant.id.0))
+            }
+            Command::List => {
+                let all = tenants::list(&db)
+                    .await
+                    .context("the tenants cannot be read");
+                all.map(|all| table(&all).to_string())
+            }
+        };
+        db.close().await;
+        super::print(&text?);
+        Ok(())
+    }
+}
+
+/// The database without the rest of the service. A command needs one committer and few connections.
+pub(super) async fn open(settings: &DatabaseSettings) -> anyhow::Result<Db> {
+    let few = DatabaseSettings {
+        committers: 1,
+        connections_max: 4,
+        ..settings.clone()
+    };
+    Db::connect(db_options(&few), Arc::new(SystemClock), Arc::new(RandomIds))
+        .await
+        .context("the database of DATABASE_URL cannot be used")
+}
+
+fn table(tenants: &[tenants::Tenant]) -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(UTF8_BORDERS_ONLY)
+        .set_header(["number", "code", "name"]);
+    for tenant in tenants {
+        table.add_row([&tenant.id.0.to_string(), &tenant.code, &tenant.name]);
+    }
+    table
+}

@@ -1,0 +1,76 @@
+//! A token for a person at the command line.
+
+use anyhow::{Context as _, bail};
+use clap::{ValueEnum, builder::RangedI64ValueParser};
+
+use crate::{
+    app,
+    auth::OperatorRole,
+    config::{Source, TokenOnly},
+    primitives::{Clock as _, SystemClock},
+    telemetry, tenants,
+};
+
+const ABOUT: &str = "\
+Print an operator's token.
+
+It is signed with the configured secret and good for as long as it says: it cannot be revoked,
+so ask for minutes, not days. Nothing but the token goes to stdout.";
+
+const EXAMPLES: &str = "\
+Examples:
+  zhangfang token --tenant tea --role admin --minutes 60
+  curl -H \"Authorization: Bearer $(zhangfang token --tenant tea --role auditor --minutes 5)\" ..";
+
+/// Print an operator's token.
+#[derive(Debug, clap::Args)]
+#[command(long_about = ABOUT, after_long_help = EXAMPLES)]
+pub(super) struct Token {
+    /// The tenant's code.
+    #[arg(long)]
+    tenant: String,
+    /// What its bearer may do.
+    #[arg(long)]
+    role: Role,
+    /// How long it is good, at most a day.
+    #[arg(long, value_parser = RangedI64ValueParser::<i64>::new().range(1..=1_440))]
+    minutes: i64,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Role {
+    /// Everything an operator can do.
+    Admin,
+    /// See everything, change nothing.
+    Auditor,
+}
+
+impl From<Role> for OperatorRole {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Admin => Self::Admin,
+            Role::Auditor => Self::Auditor,
+        }
+    }
+}
+
+impl Token {
+    pub(super) async fn run(self, source: &Source) -> anyhow::Result<()> {
+        let settings = TokenOnly::load(source)?;
+        telemetry::start_logs(&settings.log)?;
+        let db = super::tenant::open(&settings.database).await?;
+        let found = tenants::find_by_code(&db, &self.tenant).await;
+        db.close().await;
+        let Some(tenant) = found.context("the tenants cannot be read")? else {
+            bail!(
+                "there is no tenant {}; `zhangfang tenant list` shows them",
+                self.tenant
+            );
+        };
+        let tokens = app::tokens(&settings.auth);
+        let now = SystemClock.now();
+        let token = tokens.issue_operator(tenant.id, self.role.into(), self.minutes, now);
+        super::print(&token.text);
+        Ok(())
+    }
+}

@@ -1,0 +1,24 @@
+//! What can go wrong with a customer.
+
+use crate::{
+    auth::{AuthError, LoginFailure},
+    db::DbError,
+};
+
+#[derive(Debug, thiserror::Error)]
+pub enum CustomerError {
+    #[error("the customer does not exist")]
+    NotFound,
+    #[error("the customer is blocked")]
+    Blocked,
+    #[error("the customer is not let in")]
+    Auth(#[from] AuthError),
+    #[error("database failure around a customer")]
+    Db(#[from] DbError),
+}
+
+impl From<LoginFailure> for CustomerError {
+    fn from(failure: LoginFailure) -> Self {
+        Self::Auth(failure.into())
+    }
+}

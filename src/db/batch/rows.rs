@@ -1,0 +1,306 @@
+//! Kinds of rows and the working set of a batch.
+
+use std::{
+    any::{Any, TypeId},
+    cell::Cell,
+    collections::{BTreeMap, HashMap, hash_map::Entry},
+    fmt::Debug,
+    hash::Hash,
+};
+
+use aws_lc_rs::digest::Context;
+use sqlx::mysql::MySqlRow;
+
+use super::{super::Sql, Fault, Recorder};
+
+/// A kind of row that batches load and write set-wise. Each slice implements it for its hot tables, in its `store.rs`.
+pub trait RowSet: Sized + Send + Sync + 'static {
+    type Key: Copy + Ord + Hash + Debug + Send + Sync;
+    type Row: Clone + Debug + Send + Sync;
+
+    /// Where the table stands in the order in which every batch writes: the contended last.
+    const PLACE: u8;
+    /// False for rows that are only ever written: increments, and facts whose uniqueness their key decides.
+    const LOADS: bool = true;
+
+    /// One `SELECT` for all `keys`, ending without a semicolon.
+    fn load(keys: &[Self::Key], sql: &mut Sql);
+
+    /// One row of that `SELECT`.
+    fn read(row: &MySqlRow) -> Result<(Self::Key, Self::Row), sqlx::Error>;
+
+    /// The statements that write `changes`, which come in the order of their keys.
+    fn record(changes: &[Change<'_, Self>], out: &mut Recorder);
+
+    /// What of `changes` the commit's seal covers, if anything.
+    fn seal(_changes: &[Change<'_, Self>], _seal: &mut Context) {}
+}
+
+/// A row as it was loaded and as it shall be.
+#[derive(Debug)]
+pub struct Change<'a, R: RowSet> {
+    pub key: R::Key,
+    pub before: Option<&'a R::Row>,
+    pub after: &'a R::Row,
+}
+
+/// Which rows an operation names.
+#[derive(Debug, Default)]
+pub struct Wanted {
+    tables: BTreeMap<(u8, TypeId), Box<dyn AnyWanted>>,
+}
+
+impl Wanted {
+    pub fn row<R: RowSet>(&mut self, key: R::Key) {
+        let table = self
+            .tables
+            .entry((R::PLACE, TypeId::of::<R>()))
+            .or_insert_with(|| Box::new(WantedKeys::<R>(Vec::new())));
+        if let Some(keys) = table.as_any_mut().downcast_mut::<WantedKeys<R>>() {
+            keys.0.push(key);
+        }
+    }
+}
+
+struct WantedKeys<R: RowSet>(Vec<R::Key>);
+
+trait AnyWanted: Send {
+    fn as_any_mut(&mut self) -> &mut dyn Any;
+    /// Adds what is not there yet to the table; makes the table if need be.
+    fn drain_into(&mut self, set: &mut WorkingSet);
+}
+
+impl Debug for dyn AnyWanted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Wanted")
+    }
+}
+
+impl<R: RowSet> AnyWanted for WantedKeys<R> {
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+
+    fn drain_into(&mut self, set: &mut WorkingSet) {
+        let table = set.table_mut::<R>();
+        for key in self.0.drain(..) {
+            if let Entry::Vacant(slot) = table.slots.entry(key) {
+                slot.insert(Slot {
+                    base: None,
+                    now: None,
+                });
+                table.missing.push(key);
+            }
+        }
+    }
+}
+
+struct Slot<R: RowSet> {
+    base: Option<R::Row>,
+    now: Option<R::Row>,
+}
+
+struct Table<R: RowSet> {
+    slots: HashMap<R::Key, Slot<R>>,
+    /// Keys to be loaded.
+    missing: Vec<R::Key>,
+    /// What the current operation overwrote, in order.
+    undo: Vec<(R::Key, Option<R::Row>)>,
+}
+
+trait AnyTable: Send {
+    fn as_any(&self) -> &dyn Any;
+    fn as_any_mut(&mut self) -> &mut dyn Any;
+    fn load(&mut self, sql: &mut Sql) -> bool;
+    fn absorb(&mut self, row: &MySqlRow) -> Result<(), sqlx::Error>;
+    fn keep(&mut self);
+    fn undo(&mut self);
+    fn record(&self, out: &mut Recorder, seal: &mut Context);
+}
+
+impl Debug for dyn AnyTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Table")
+    }
+}
+
+impl<R: RowSet> AnyTable for Table<R> {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+
+    fn load(&mut self, sql: &mut Sql) -> bool {
+        if self.missing.is_empty() {
+            return false;
+        }
+        self.missing.sort_unstable();
+        R::load(&self.missing, sql);
+        self.missing.clear();
+        true
+    }
+
+    fn absorb(&mut self, row: &MySqlRow) -> Result<(), sqlx::Error> {
+        let (key, row) = R::read(row)?;
+        self.slots
+            .entry(key)
+            .or_insert(Slot {
+                base: None,
+                now: None,
+            })
+            .base = Some(row);
+        Ok(())
+    }
+
+    fn keep(&mut self) {
+        self.undo.clear();
+    }
+
+    fn undo(&mut self) {
+        while let Some((key, before)) = self.undo.pop() {
+            if let Some(slot) = self.slots.get_mut(&key) {
+                slot.now = before;
+            }
+        }
+    }
+
+    fn record(&self, out: &mut Recorder, seal: &mut Context) {
+        let mut changes: Vec<Change<'_, R>> = self
+            .slots
+            .iter()
+            .filter_map(|(key, slot)| {
+                let after = slot.now.as_ref()?;
+                Some(Change {
+                    key: *key,
+                    before: slot.base.as_ref(),
+                    after,
+                })
+            })
+            .collect();
+        if changes.is_empty() {
+            return;
+        }
+        changes.sort_unstable_by_key(|change| change.key);
+        R::record(&changes, out);
+        R::seal(&changes, seal);
+    }
+}
+
+/// The rows of a batch in memory: as loaded, and as the operations so far would have them.
+#[derive(Debug, Default)]
+pub struct WorkingSet {
+    tables: BTreeMap<(u8, TypeId), Box<dyn AnyTable>>,
+    unasked: Cell<bool>,
+}
+
+impl WorkingSet {
+    /// The row as it stands now. The operation must have wanted it: "absent" and "not looked for" are not the same.
+    pub fn get<R: RowSet>(&self, key: R::Key) -> Option<&R::Row> {
+        let slot = self.table::<R>().and_then(|table| table.slots.get(&key));
+        if slot.is_none() && R::LOADS {
+            self.unasked.set(true);
+        }
+        slot.and_then(|slot| slot.now.as_ref().or(slot.base.as_ref()))
+    }
+
+    /// True once the row was looked for, found or not. For [`Operation::rows`](super::Operation::rows).
+    pub fn has_loaded<R: RowSet>(&self, key: R::Key) -> bool {
+        self.table::<R>()
+            .is_some_and(|table| table.slots.contains_key(&key))
+    }
+
+    /// The row shall be this.
+    pub fn put<R: RowSet>(&mut self, key: R::Key, row: R::Row) {
+        let table = self.table_mut::<R>();
+        let slot = table.slots.entry(key).or_insert(Slot {
+            base: None,
+            now: None,
+        });
+        let before = slot.now.replace(row);
+        table.undo.push((key, before));
+    }
+
+    /// The row as this batch would write it, whether or not it was loaded.
+    pub fn written<R: RowSet>(&self, key: R::Key) -> Option<&R::Row> {
+        self.table::<R>()
+            .and_then(|table| table.slots.get(&key))
+            .and_then(|slot| slot.now.as_ref())
+    }
+
+    fn table<R: RowSet>(&self) -> Option<&Table<R>> {
+        self.tables
+            .get(&(R::PLACE, TypeId::of::<R>()))?
+            .as_any()
+            .downcast_ref()
+    }
+
+    fn table_mut<R: RowSet>(&mut self) -> &mut Table<R> {
+        self.tables
+            .entry((R::PLACE, TypeId::of::<R>()))
+            .or_insert_with(|| {
+                Box::new(Table::<R> {
+                    slots: HashMap::new(),
+                    missing: Vec::new(),
+                    undo: Vec::new(),
+                })
+            })
+            .as_any_mut()
+            .downcast_mut()
+            .expect("a table is stored under its own type")
+    }
+
+    /// Notes what is wanted and not there; true if anything must be loaded.
+    pub(super) fn want(&mut self, wanted: &mut Wanted) {
+        for table in wanted.tables.values_mut() {
+            table.drain_into(self);
+        }
+    }
+
+    /// The statements that load what is missing, and the tables whose rows they bring, in order.
+    pub(super) fn load(&mut self) -> Option<(Sql, Vec<(u8, TypeId)>)> {
+        let mut sql = Sql::default();
+        let mut order = Vec::new();
+        for (place, table) in &mut self.tables {
+            let mut statement = Sql::default();
+            if table.load(&mut statement) {
+                if !order.is_empty() {
+                    sql.push(";");
+                }
+                sql.append(&statement);
+                order.push(*place);
+            }
+        }
+        (!order.is_empty()).then_some((sql, order))
+    }
+
+    pub(super) fn absorb(&mut self, place: (u8, TypeId), row: &MySqlRow) -> Result<(), Fault> {
+        if let Some(table) = self.tables.get_mut(&place) {
+            table.absorb(row)?;
+        }
+        Ok(())
+    }
+
+    /// The operation's changes stand.
+    pub(super) fn keep(&mut self) {
+        self.tables.values_mut().for_each(|table| table.keep());
+    }
+
+    /// The operation's changes never were.
+    pub(super) fn undo(&mut self) {
+        self.tables.values_mut().for_each(|table| table.undo());
+    }
+
+    /// Whether a row was read that nobody had asked for; a mistake in the program.
+    pub(super) fn take_unasked(&self) -> bool {
+        self.unasked.take()
+    }
+
+    pub(super) fn record(&self, out: &mut Recorder, seal: &mut Context) {
+        for table in self.tables.values() {
+            table.record(out, seal);
+        }
+    }
+}

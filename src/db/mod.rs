@@ -1,0 +1,177 @@
+//! The database: two ways to write, one place where transactions are opened.
+//!
+//! - [`Db::run`] runs a [`Work`]: an ordinary transaction, for what moves neither money nor points. It is opened, named, retried and
+//!   committed here, in a task of its own. sqlx loses writes when the future that holds a transaction is dropped
+//!   between `BEGIN` and its answer (the connection goes back to the pool inside an open transaction); a client that
+//!   hangs up must not be able to do that, so no transaction lives in a future that a client can drop, and the pool rolls back
+//!   whatever a released connection may still hold.
+//! - [`Db::submit`] hands an [`Operation`] to the group committer (module [`batch`]), the only path for what writes a transfer and for the rest of the
+//!   hot path.
+//!
+//! Both read committed data only (READ COMMITTED: MySQL's default, REPEATABLE READ, is known to lose updates) and both are safe
+//! to repeat. Reads that decide nothing take a connection from [`Db::pool`].
+//!
+//! The same SQL runs on MySQL 8.0.19+ and MariaDB 10.11+, so it is checked by running it on both rather than by sqlx's macros,
+//! whose idea of column types differs between the two.
+
+pub mod batch;
+mod error;
+mod migrate;
+mod sql;
+mod work;
+
+use std::{sync::Arc, time::Duration};
+
+use sqlx::{
+    Connection as _, Executor as _, MySqlConnection, MySqlPool,
+    mysql::{MySqlConnectOptions, MySqlPoolOptions},
+};
+use tokio_util::task::TaskTracker;
+
+pub use batch::{Change, Cx, Fault, Operation, Recorder, RowSet, SubmitError, Wanted, WorkingSet};
+pub use error::DbError;
+pub use migrate::{MIGRATOR, grant, migrate};
+pub use sql::Sql;
+pub use work::{Tx, Work};
+
+use crate::primitives::{Clock, Id, IdSource, Lane, Timestamp};
+
+/// How to reach the database and how hard to lean on it.
+#[derive(Debug, Clone)]
+pub struct DbOptions {
+    pub connect: MySqlConnectOptions,
+    /// Connections for reads and ordinary transactions; the committers have their own.
+    pub connections_max: u32,
+    /// Group committers of this process: one or two. See [`batch`].
+    pub committers: usize,
+    /// Operations that may wait at one committer; past that they are refused at once.
+    pub queue_max: usize,
+    /// Operations that one commit takes at most.
+    pub batch_max: usize,
+}
+
+impl DbOptions {
+    pub fn new(connect: MySqlConnectOptions) -> Self {
+        Self {
+            connect,
+            connections_max: 24,
+            committers: 2,
+            queue_max: 4096,
+            batch_max: 1000,
+        }
+    }
+}
+
+/// A handle on the database, cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Db {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    pool: MySqlPool,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn IdSource>,
+    transactions: TaskTracker,
+    committers: batch::Committers,
+}
+
+impl Db {
+    /// Opens the pool and starts the committers. Fails when the database cannot be reached.
+    pub async fn connect(
+        options: DbOptions,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn IdSource>,
+    ) -> Result<Self, DbError> {
+        let pool = MySqlPoolOptions::new()
+            .max_connections(options.connections_max)
+            .acquire_timeout(Duration::from_secs(3))
+            .after_connect(|conn, _| Box::pin(prepare_session(conn)))
+            .after_release(|conn, _| {
+                Box::pin(async move { conn.execute("ROLLBACK").await.map(|_| true) })
+            })
+            .connect_with(options.connect.clone())
+            .await?;
+        let committers = batch::Committers::start(&options, &clock, &ids);
+        let transactions = TaskTracker::new();
+        Ok(Self {
+            inner: Arc::new(Inner {
+                pool,
+                clock,
+                ids,
+                transactions,
+                committers,
+            }),
+        })
+    }
+
+    /// For reads that decide nothing.
+    pub fn pool(&self) -> &MySqlPool {
+        &self.inner.pool
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.inner.clock.now()
+    }
+
+    /// A new thing's id on the given lane.
+    pub fn new_id(&self, lane: Lane) -> Id {
+        Id::mint(self.now().millis(), self.inner.ids.random(), lane)
+    }
+
+    /// A lane for a new customer.
+    pub fn new_lane(&self) -> Lane {
+        Lane(self.inner.ids.random().to_le_bytes()[0])
+    }
+
+    pub fn random(&self) -> u64 {
+        self.inner.ids.random()
+    }
+
+    /// Hands `operation` to the committer of its lane. Once it is queued it is decided and written whatever becomes of the caller; an answer means
+    /// that it is durable.
+    pub async fn submit<O: Operation>(
+        &self,
+        operation: O,
+    ) -> Result<O::Reply, SubmitError<O::Refusal>> {
+        self.inner.committers.submit(operation).await
+    }
+
+    /// True when the database answers and every committer holds its lease.
+    pub async fn is_ready(&self) -> bool {
+        let ping = sqlx::query("/* db.ping */ SELECT 1").execute(&self.inner.pool);
+        let answered = tokio::time::timeout(Duration::from_secs(1), ping).await;
+        matches!(answered, Ok(Ok(_))) && self.inner.committers.are_ready()
+    }
+
+    /// Answers what was taken, then closes. Nothing may be submitted afterwards.
+    pub async fn close(&self) {
+        self.inner.transactions.close();
+        self.inner.transactions.wait().await;
+        self.inner.committers.stop().await;
+        self.inner.pool.close().await;
+    }
+}
+
+/// What every connection of ours agrees on, whatever the server's defaults are.
+async fn prepare_session(conn: &mut MySqlConnection) -> Result<(), sqlx::Error> {
+    conn.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+        .await?;
+    conn.execute(
+        "SET SESSION innodb_lock_wait_timeout = 3, \
+         sql_mode = 'STRICT_TRANS_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'",
+    )
+    .await?;
+    Ok(())
+}
+
+/// A connection outside the pool, for those who keep one.
+pub(crate) async fn dedicated(options: &MySqlConnectOptions) -> Result<MySqlConnection, DbError> {
+    let connecting = MySqlConnection::connect_with(options);
+    let mut conn = tokio::time::timeout(Duration::from_secs(3), connecting)
+        .await
+        .map_err(|_| DbError::Timeout("connect"))??;
+    prepare_session(&mut conn).await?;
+    Ok(conn)
+}

@@ -1,0 +1,136 @@
+//! `POST /api/v1/admin/merchants/{id}/approve`, `/reject`, `/suspend`
+
+use axum::extract::State;
+use serde::Deserialize;
+
+use super::merchant::AdminMerchant;
+use crate::{
+    app::App,
+    auth::Permission,
+    http::{
+        extract::{Auth, Keyed, Operator, Path},
+        openapi::Problems,
+        problem::Problem,
+        replay::Replayable,
+    },
+    idempotency::{self, Answer},
+    merchants::{self, Decide, Decision, Merchant},
+    primitives::MerchantId,
+};
+
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct ApproveRequest {
+    /// WeChat's number of the shop under our service provider.
+    #[schema(example = "1900000109", pattern = "^[0-9]{1,32}$")]
+    sub_mchid: String,
+}
+
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct ReasonRequest {
+    /// Shown to the shop.
+    #[schema(example = "营业执照不清晰", min_length = 1, max_length = 200)]
+    reason: String,
+}
+
+/// Approve a shop
+///
+/// Only a pending one. From then on it collects money.
+#[utoipa::path(
+    post,
+    path = "/api/v1/admin/merchants/{id}/approve",
+    operation_id = "admin_approve_merchant",
+    tag = "admin",
+    security(("access_token" = [])),
+    params(("id" = String, Path), ("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters")),
+    request_body = ApproveRequest,
+    responses((status = 200, description = "Approved", body = AdminMerchant), Problems),
+)]
+pub(in crate::http) async fn approve(
+    State(app): State<App>,
+    auth: Auth<Operator>,
+    Path(id): Path<MerchantId>,
+    request: Keyed<ApproveRequest>,
+) -> Result<Replayable, Problem> {
+    let decision = Decision::approve(&request.body.sub_mchid)?;
+    decide(&app, &auth, id, &request, decision).await
+}
+
+/// Reject a shop
+///
+/// Only a pending one. Its owner may register again.
+#[utoipa::path(
+    post,
+    path = "/api/v1/admin/merchants/{id}/reject",
+    operation_id = "admin_reject_merchant",
+    tag = "admin",
+    security(("access_token" = [])),
+    params(("id" = String, Path), ("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters")),
+    request_body = ReasonRequest,
+    responses((status = 200, description = "Rejected", body = AdminMerchant), Problems),
+)]
+pub(in crate::http) async fn reject(
+    State(app): State<App>,
+    auth: Auth<Operator>,
+    Path(id): Path<MerchantId>,
+    request: Keyed<ReasonRequest>,
+) -> Result<Replayable, Problem> {
+    let decision = Decision::reject(&request.body.reason)?;
+    decide(&app, &auth, id, &request, decision).await
+}
+
+/// Suspend a shop
+///
+/// Only an approved one. It collects nothing from then on; what was paid stays.
+#[utoipa::path(
+    post,
+    path = "/api/v1/admin/merchants/{id}/suspend",
+    operation_id = "admin_suspend_merchant",
+    tag = "admin",
+    security(("access_token" = [])),
+    params(("id" = String, Path), ("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters")),
+    request_body = ReasonRequest,
+    responses((status = 200, description = "Suspended", body = AdminMerchant), Problems),
+)]
+pub(in crate::http) async fn suspend(
+    State(app): State<App>,
+    auth: Auth<Operator>,
+    Path(id): Path<MerchantId>,
+    request: Keyed<ReasonRequest>,
+) -> Result<Replayable, Problem> {
+    let decision = Decision::suspend(&request.body.reason)?;
+    let answer = decide(&app, &auth, id, &request, decision).await?;
+    merchants::forget_codes(app.db(), app.cache(), id).await?;
+    Ok(answer)
+}
+
+async fn decide<T>(
+    app: &App,
+    auth: &Auth<Operator>,
+    merchant: MerchantId,
+    request: &Keyed<T>,
+    decision: Decision,
+) -> Result<Replayable, Problem> {
+    let operator = auth.may(Permission::DecideMerchants)?;
+    let by = auth.principal().actor();
+    let work = Decide {
+        tenant: operator.tenant,
+        merchant,
+        decision,
+        by,
+    };
+    Ok(
+        idempotency::once(app.db(), request.claim(auth.principal()), work, answer)
+            .await?
+            .into(),
+    )
+}
+
+fn answer(merchant: &Merchant) -> Result<Answer, serde_json::Error> {
+    Answer::json(
+        200,
+        Some(*merchant.id.bytes()),
+        &AdminMerchant::from(merchant),
+    )
+}

@@ -1,0 +1,49 @@
+//! `POST /api/v1/auth/refresh`
+
+use axum::{Json, extract::State};
+use serde::Deserialize;
+
+use super::session::Session;
+use crate::{
+    app::App,
+    auth::{AuthError, RefreshToken, SubjectKind},
+    customers,
+    http::{extract, openapi::Problems, problem::Problem},
+    merchants,
+    primitives::Secret,
+};
+
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct RefreshRequest {
+    #[schema(value_type = String)]
+    refresh_token: Secret<String>,
+}
+
+/// Stay in
+///
+/// Uses the refresh token up and gives the next one. A token that is used twice revokes everything that its login led to: log in again.
+#[utoipa::path(
+    post,
+    path = "/api/v1/auth/refresh",
+    tag = "auth",
+    request_body = RefreshRequest,
+    responses((status = 200, description = "Still in", body = Session), Problems),
+)]
+pub(in crate::http) async fn refresh(
+    State(app): State<App>,
+    extract::Json(request): extract::Json<RefreshRequest>,
+) -> Result<Json<Session>, Problem> {
+    let token =
+        RefreshToken::parse(request.refresh_token.expose()).ok_or(AuthError::RefreshInvalid)?;
+    Ok(Json(match token.kind() {
+        SubjectKind::Customer => {
+            let signed = customers::refresh(app.db(), app.sessions(), token).await?;
+            Session::of_customer(&app, signed)
+        }
+        SubjectKind::Staff => {
+            let signed = merchants::refresh(app.db(), app.sessions(), token).await?;
+            Session::of_staff(&app, signed)
+        }
+    }))
+}

@@ -1,0 +1,141 @@
+//! `POST /api/v1/wechat/notify/{tenant}/payments`
+
+use axum::{
+    Json,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+
+use crate::{
+    app::App,
+    db::DbError,
+    http::{error::Chain, extract::Path},
+    payments::{self, NoticeFailure, NoticeHeaders, Taken},
+    primitives::TenantId,
+    tenants,
+};
+
+/// WeChat reads the status; the body is for whoever looks at its log.
+#[derive(Serialize, utoipa::ToSchema)]
+struct CallbackAnswer {
+    #[schema(example = "FAIL")]
+    code: &'static str,
+    message: &'static str,
+}
+
+/// A payment was made
+///
+/// Answered with 204 when it is durable, so WeChat sends it again otherwise. `tenant` is the tenant's code or number.
+#[utoipa::path(
+    post,
+    path = "/api/v1/wechat/notify/{tenant}/payments",
+    tag = "wechat",
+    params(
+        ("tenant" = String, Path),
+        ("Wechatpay-Timestamp" = String, Header),
+        ("Wechatpay-Nonce" = String, Header),
+        ("Wechatpay-Signature" = String, Header),
+        ("Wechatpay-Serial" = String, Header),
+        ("Wechatpay-Signature-Type" = Option<String>, Header),
+    ),
+    request_body(content = String, content_type = "application/json", description = "The notification, byte for byte as signed"),
+    responses(
+        (status = 204, description = "Settled, now or before, or not ours to handle"),
+        (status = 400, description = "Soundly signed and wrong: stored with an alarm, nothing credited", body = CallbackAnswer),
+        (status = 401, description = "Not believed", body = CallbackAnswer),
+        (status = 404, description = "No such tenant", body = CallbackAnswer),
+        (status = 500, description = "Not stored: send again", body = CallbackAnswer),
+        (status = 503, description = "Too busy: send again", body = CallbackAnswer),
+    ),
+)]
+pub(in crate::http) async fn wechat_payments(
+    State(app): State<App>,
+    Path(tenant): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let taken = match find_tenant(&app, &tenant).await {
+        Ok(Some(tenant)) => {
+            payments::take_notice(app.payments(), tenant, signature(&headers), body).await
+        }
+        Ok(None) => return fail(StatusCode::NOT_FOUND, "no such tenant"),
+        Err(error) => Err(error.into()),
+    };
+    answer(taken)
+}
+
+/// Our notify addresses carry the tenant's number; a code serves people.
+async fn find_tenant(app: &App, text: &str) -> Result<Option<TenantId>, DbError> {
+    if let Ok(number) = text.parse() {
+        return Ok(Some(TenantId(number)));
+    }
+    Ok(tenants::find_by_code(app.db(), text)
+        .await?
+        .map(|tenant| tenant.id))
+}
+
+fn signature(headers: &HeaderMap) -> NoticeHeaders<'_> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    NoticeHeaders {
+        timestamp: text("wechatpay-timestamp"),
+        nonce: text("wechatpay-nonce"),
+        signature: text("wechatpay-signature"),
+        serial: text("wechatpay-serial"),
+        signature_type: text("wechatpay-signature-type"),
+    }
+}
+
+fn answer(taken: Result<Taken, NoticeFailure>) -> Response {
+    match taken {
+        Ok(Taken::Settled | Taken::Duplicate | Taken::Ignored) => {
+            StatusCode::NO_CONTENT.into_response()
+        }
+        Ok(Taken::Rejected(reason)) => fail(StatusCode::BAD_REQUEST, reason),
+        Err(NoticeFailure::NotBelieved(error)) => fail(StatusCode::UNAUTHORIZED, error.reason()),
+        Err(NoticeFailure::Db(error)) => {
+            tracing::warn!(error = %Chain(&error), "a callback was not stored; WeChat will send it again");
+            match error {
+                DbError::Overloaded | DbError::Contention(_) | DbError::Stopping => {
+                    fail(StatusCode::SERVICE_UNAVAILABLE, "busy")
+                }
+                DbError::Unavailable(_)
+                | DbError::Timeout(_)
+                | DbError::Inconsistent(_)
+                | DbError::Sql(_)
+                | DbError::Migrate(_) => fail(StatusCode::INTERNAL_SERVER_ERROR, "not stored"),
+            }
+        }
+    }
+}
+
+fn fail(status: StatusCode, message: &'static str) -> Response {
+    (
+        status,
+        Json(CallbackAnswer {
+            code: "FAIL",
+            message,
+        }),
+    )
+        .into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::payments::NoticeError;
+
+    #[test]
+    fn wechat_is_told_by_status_whether_to_send_again() {
+        let status = |taken| answer(taken).status().as_u16();
+        assert_eq!(status(Ok(Taken::Settled)), 204);
+        assert_eq!(status(Ok(Taken::Duplicate)), 204);
+        assert_eq!(status(Ok(Taken::Rejected("wrong_amount"))), 400);
+        assert_eq!(status(Err(NoticeError::BadSignature.into())), 401);
+        assert_eq!(status(Err(NoticeError::Probe.into())), 401);
+        assert_eq!(status(Err(DbError::Unavailable(None).into())), 500);
+        assert_eq!(status(Err(DbError::Overloaded.into())), 503);
+    }
+}

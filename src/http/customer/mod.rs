@@ -1,0 +1,12 @@
+//! For the customers' mini-program. A customer sees only what is theirs; another's does not exist for them.
+
+mod payment;
+
+pub(super) mod confirm_payment;
+pub(super) mod create_payment;
+pub(super) mod get_payment;
+pub(super) mod list_payments;
+pub(super) mod me;
+pub(super) mod points;
+pub(super) mod points_records;
+pub(super) mod points_statistics;

@@ -1,0 +1,67 @@
+//! `GET /api/v1/customer/points/statistics`
+
+use axum::{Json, extract::State};
+use serde::Serialize;
+
+use crate::{
+    app::App,
+    auth::Permission,
+    http::{
+        extract::{Auth, Customer},
+        openapi::Problems,
+        problem::Problem,
+    },
+    points::{self, Statistics},
+};
+
+#[derive(Serialize, utoipa::ToSchema)]
+pub(in crate::http) struct PointsStatistics {
+    #[schema(example = 480)]
+    earned_total: i64,
+    #[schema(example = 360)]
+    spent_total: i64,
+    /// The last thirty days on which anything happened, newest first.
+    days: Vec<PointsDay>,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+struct PointsDay {
+    /// At UTC+8.
+    #[schema(format = Date, example = "2026-11-21")]
+    day: String,
+    earned: i64,
+    spent: i64,
+}
+
+impl From<Statistics> for PointsStatistics {
+    fn from(statistics: Statistics) -> Self {
+        let days = statistics.days.into_iter().map(|day| PointsDay {
+            day: day.day.to_string(),
+            earned: day.earned,
+            spent: day.spent,
+        });
+        Self {
+            earned_total: statistics.earned_total.get(),
+            spent_total: statistics.spent_total.get(),
+            days: days.collect(),
+        }
+    }
+}
+
+/// What one earned and spent
+#[utoipa::path(
+    get,
+    path = "/api/v1/customer/points/statistics",
+    operation_id = "customer_points_statistics",
+    tag = "customer",
+    security(("access_token" = [])),
+    responses((status = 200, description = "Totals and days", body = PointsStatistics), Problems),
+)]
+pub(in crate::http) async fn points_statistics(
+    State(app): State<App>,
+    auth: Auth<Customer>,
+) -> Result<Json<PointsStatistics>, Problem> {
+    let customer = auth.may(Permission::ReadOwn)?;
+    let statistics = points::statistics(app.db(), customer.tenant, customer.id).await?;
+    Ok(Json(statistics.into()))
+}

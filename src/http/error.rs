@@ -1,0 +1,370 @@
+//! The slices' errors as problems. No `_` here: a new variant does not compile until someone decides what the client sees.
+
+use std::error::Error;
+
+use axum::http::StatusCode;
+
+use super::problem::Problem;
+use crate::{
+    auth::{AuthError, LoginFailure},
+    customers::CustomerError,
+    db::DbError,
+    idempotency::{InvalidKey, OnceError},
+    merchants::{InvalidField, InvalidTransition, MerchantError},
+    payments::PaymentError,
+    points::{RuleError, SetRuleError},
+};
+
+/// Something of ours is broken: said once here, with its causes; the client gets the trace id.
+pub(super) fn broken(error: &(dyn Error + 'static)) -> Problem {
+    tracing::error!(error = %Chain(error), "a request failed");
+    Problem::internal()
+}
+
+/// An error with what caused it.
+pub(super) struct Chain<'a>(pub(super) &'a (dyn Error + 'static));
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+impl From<DbError> for Problem {
+    fn from(error: DbError) -> Self {
+        let unavailable = |code, title| {
+            Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                code,
+                title,
+                "系统繁忙，请稍后再试",
+            )
+            .retry_after(1)
+        };
+        match &error {
+            DbError::Overloaded => {
+                unavailable("overloaded", "Too many requests wait; nothing was done")
+            }
+            DbError::Contention(_) => {
+                unavailable("contended", "Too many writers; nothing was done")
+            }
+            DbError::Stopping => {
+                unavailable("stopping", "The service is stopping; nothing was done")
+            }
+            DbError::Unavailable(_) | DbError::Timeout(_) => {
+                tracing::warn!(error = %Chain(&error), "the database is away");
+                unavailable("unavailable", "Outcome unknown: repeat with the same key")
+            }
+            DbError::Inconsistent(_) | DbError::Sql(_) | DbError::Migrate(_) => broken(&error),
+        }
+    }
+}
+
+impl From<LoginFailure> for Problem {
+    fn from(failure: LoginFailure) -> Self {
+        match failure {
+            LoginFailure::BadCode => Self::new(
+                StatusCode::UNAUTHORIZED,
+                "login_code_invalid",
+                "The login code is invalid, used or expired: call wx.login again",
+                "登录已失效，请重新登录",
+            ),
+            LoginFailure::Blocked => Self::new(
+                StatusCode::FORBIDDEN,
+                "login_blocked",
+                "WeChat blocks this user",
+                "该微信账号存在风险，无法登录",
+            ),
+            LoginFailure::TooFrequent => Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "login_too_frequent",
+                "Too many logins of this user",
+                "登录过于频繁，请稍后再试",
+            )
+            .retry_after(60),
+            LoginFailure::Unavailable(reason) => {
+                tracing::warn!(reason, "WeChat login is unavailable");
+                Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "login_unavailable",
+                    "WeChat login is unavailable",
+                    "微信登录暂不可用，请稍后再试",
+                )
+                .retry_after(3)
+            }
+        }
+    }
+}
+
+impl From<AuthError> for Problem {
+    fn from(error: AuthError) -> Self {
+        let unauthorized = |code, title| {
+            Self::new(
+                StatusCode::UNAUTHORIZED,
+                code,
+                title,
+                "登录已失效，请重新登录",
+            )
+        };
+        match error {
+            AuthError::TokenInvalid => {
+                unauthorized("token_invalid", "The access token is not valid")
+            }
+            AuthError::TokenExpired => {
+                unauthorized("token_expired", "The access token has expired")
+            }
+            AuthError::RefreshInvalid => {
+                unauthorized("refresh_token_invalid", "The refresh token is not valid")
+            }
+            AuthError::RefreshExpired => {
+                unauthorized("refresh_token_expired", "The refresh token has expired")
+            }
+            AuthError::RefreshReused => unauthorized(
+                "refresh_token_reused",
+                "The refresh token was used before; everything that its login led to is revoked",
+            ),
+            AuthError::Login(failure) => failure.into(),
+            AuthError::Db(error) => error.into(),
+        }
+    }
+}
+
+impl From<CustomerError> for Problem {
+    fn from(error: CustomerError) -> Self {
+        match error {
+            CustomerError::NotFound => Self::not_found(),
+            CustomerError::Blocked => Self::new(
+                StatusCode::FORBIDDEN,
+                "customer_blocked",
+                "The customer is blocked",
+                "该账号已被停用，请联系平台",
+            ),
+            CustomerError::Auth(error) => error.into(),
+            CustomerError::Db(error) => error.into(),
+        }
+    }
+}
+
+impl From<InvalidField> for Problem {
+    fn from(error: InvalidField) -> Self {
+        Self::field(error.field, error.expected)
+    }
+}
+
+impl From<InvalidTransition> for Problem {
+    fn from(_: InvalidTransition) -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "merchant_state_conflict",
+            "The shop's state does not allow it",
+            "商户当前状态不允许此操作",
+        )
+    }
+}
+
+impl From<MerchantError> for Problem {
+    fn from(error: MerchantError) -> Self {
+        match error {
+            MerchantError::NotFound => Self::new(
+                StatusCode::NOT_FOUND,
+                "merchant_not_found",
+                "The shop does not exist",
+                "商户不存在",
+            ),
+            MerchantError::NotStaff => Self::new(
+                StatusCode::FORBIDDEN,
+                "not_merchant_staff",
+                "The person is not on the staff of a shop",
+                "您还不是商户成员，请先申请入驻",
+            ),
+            MerchantError::AlreadyRegistered => Self::new(
+                StatusCode::CONFLICT,
+                "merchant_already_registered",
+                "The person has a shop, or one that waits for approval",
+                "您已有商户或入驻申请",
+            ),
+            MerchantError::NotApproved => Self::new(
+                StatusCode::CONFLICT,
+                "merchant_not_approved",
+                "The shop is not approved",
+                "商户尚未通过审核或已停用",
+            ),
+            MerchantError::CodeNotFound => Self::new(
+                StatusCode::NOT_FOUND,
+                "collection_code_not_found",
+                "The collection code does not exist",
+                "收款码不存在",
+            ),
+            MerchantError::CodeDisabled => Self::new(
+                StatusCode::CONFLICT,
+                "collection_code_disabled",
+                "The collection code is disabled, or its shop suspended",
+                "收款码已停用",
+            ),
+            MerchantError::Field(error) => error.into(),
+            MerchantError::Transition(error) => error.into(),
+            MerchantError::Picture(error) => broken(&error),
+            MerchantError::Customer(error) => error.into(),
+            MerchantError::Auth(error) => error.into(),
+            MerchantError::Db(error) => error.into(),
+        }
+    }
+}
+
+fn key_reused() -> Problem {
+    Problem::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "idempotency_key_reused",
+        "The idempotency key was used for another request",
+        "请求标识已被用于其他请求",
+    )
+}
+
+impl From<InvalidKey> for Problem {
+    fn from(_: InvalidKey) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "idempotency_key_invalid",
+            "The Idempotency-Key is 1 to 255 visible ASCII characters",
+            "请求标识不正确",
+        )
+    }
+}
+
+impl<E: Error + Into<Self>> From<OnceError<E>> for Problem {
+    fn from(error: OnceError<E>) -> Self {
+        match error {
+            OnceError::KeyReused => key_reused(),
+            OnceError::Unwritable(error) => broken(&error),
+            OnceError::Work(error) => error.into(),
+            OnceError::Db(error) => error.into(),
+        }
+    }
+}
+
+impl From<PaymentError> for Problem {
+    fn from(error: PaymentError) -> Self {
+        match error {
+            PaymentError::CodeUnknown => MerchantError::CodeNotFound.into(),
+            PaymentError::CodeDisabled => MerchantError::CodeDisabled.into(),
+            PaymentError::MerchantNotActive => Self::new(
+                StatusCode::CONFLICT,
+                "merchant_not_active",
+                "The shop does not take payments",
+                "商户暂停收款",
+            ),
+            PaymentError::AmountRequired => Self {
+                code: "amount_required",
+                detail: "请输入金额",
+                ..Self::field("amount_fen", "an amount: the code leaves it open")
+            },
+            PaymentError::AmountNotAllowed { expected } => Self {
+                code: "amount_not_allowed",
+                detail: "金额与收款码不符",
+                ..Self::field(
+                    "amount_fen",
+                    format!("{} or nothing: the code is for that", expected.get()),
+                )
+            },
+            PaymentError::AmountOutOfRange { min, max } => Self {
+                code: "amount_out_of_range",
+                detail: "金额超出范围",
+                ..Self::field("amount_fen", format!("{} to {}", min.get(), max.get()))
+            },
+            PaymentError::KeyReused => key_reused(),
+            PaymentError::OrderNotFound => Self::new(
+                StatusCode::NOT_FOUND,
+                "order_not_found",
+                "The order does not exist",
+                "订单不存在",
+            ),
+            PaymentError::OrderClosed => Self::new(
+                StatusCode::CONFLICT,
+                "order_closed",
+                "The order is closed: make a new one with a new key",
+                "订单已关闭，请重新下单",
+            ),
+            PaymentError::AlreadyPaid(_) => Self::new(
+                StatusCode::CONFLICT,
+                "order_already_paid",
+                "The order is paid already",
+                "订单已支付，请勿重复付款",
+            ),
+            // The reason was logged where WeChat gave it.
+            PaymentError::ChannelRefused(_) => Self::new(
+                StatusCode::BAD_GATEWAY,
+                "channel_refused",
+                "WeChat Pay refused the payment",
+                "微信支付暂时无法受理该订单",
+            ),
+            PaymentError::ChannelUnknown => Self::new(
+                StatusCode::BAD_GATEWAY,
+                "channel_unknown",
+                "WeChat Pay does not answer: repeat with the same key",
+                "微信支付暂无响应，请重试",
+            )
+            .retry_after(1),
+            PaymentError::Db(error) => error.into(),
+        }
+    }
+}
+
+impl From<RuleError> for Problem {
+    fn from(error: RuleError) -> Self {
+        match error {
+            RuleError::BadRatio => Self::field("ratio", "0 to 10000 with at most four decimals"),
+            RuleError::MaxBelowMin => Self::field("amount_max_fen", "at least amount_min_fen"),
+            RuleError::BadExpiry => Self::field("expiry_days", "1 to 36500"),
+        }
+    }
+}
+
+impl From<SetRuleError> for Problem {
+    fn from(error: SetRuleError) -> Self {
+        match error {
+            SetRuleError::Terms(error) => error.into(),
+            SetRuleError::Db(error) => error.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_our_fault_says_nothing() {
+        let problem = Problem::from(DbError::Inconsistent("a negative lot of customer 17"));
+        assert_eq!(problem.status, StatusCode::INTERNAL_SERVER_ERROR);
+        let shown = format!("{problem:?}");
+        assert!(!shown.contains("lot") && !shown.contains("17"), "{shown}");
+    }
+
+    #[test]
+    fn a_wrong_field_is_named_and_its_content_is_not_repeated() {
+        let problem = Problem::from(MerchantError::Field(InvalidField {
+            field: "contact_phone",
+            expected: "a phone number",
+        }));
+        assert_eq!(problem.status, StatusCode::UNPROCESSABLE_ENTITY);
+        assert!(format!("{problem:?}").contains("contact_phone"));
+    }
+
+    #[test]
+    fn an_unknown_outcome_asks_to_be_repeated() {
+        for error in [
+            PaymentError::ChannelUnknown,
+            DbError::Unavailable(None).into(),
+        ] {
+            let problem = Problem::from(error);
+            assert!(problem.status.is_server_error());
+            assert_eq!(problem.retry_after, Some(1));
+        }
+    }
+}

@@ -1,0 +1,428 @@
+//! Everything is parsed into types before a handler runs, and what does not parse is a problem of ours, not of the framework's.
+
+use std::str::FromStr;
+
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, FromRequestParts, MatchedPath, Request},
+    http::{HeaderMap, StatusCode, header, request::Parts},
+};
+use serde::{Deserialize, de::DeserializeOwned};
+
+use super::problem::Problem;
+use crate::{
+    app::App,
+    auth::{OperatorRole, Permission, Principal, StaffRole},
+    idempotency::{Claim, IdempotencyKey},
+    primitives::{CustomerId, MerchantId, PageLimit, StaffId, TenantId},
+};
+
+// --- who calls
+
+/// A caller of one audience whose token was believed. It can be used only by naming what for: [`Auth::may`].
+#[derive(Debug)]
+pub(super) struct Auth<A> {
+    caller: A,
+    principal: Principal,
+}
+
+/// A kind of caller.
+pub(super) trait Audience: Sized {
+    fn of(principal: &Principal) -> Option<Self>;
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Customer {
+    pub(super) tenant: TenantId,
+    pub(super) id: CustomerId,
+}
+
+#[derive(Debug, Clone, Copy)]
+#[expect(
+    dead_code,
+    reason = "who exactly it was matters to the audit log, which asks the principal"
+)]
+pub(super) struct Staff {
+    pub(super) tenant: TenantId,
+    pub(super) id: StaffId,
+    pub(super) merchant: MerchantId,
+    pub(super) role: StaffRole,
+}
+
+#[derive(Debug, Clone, Copy)]
+#[expect(dead_code, reason = "the role's permissions were asked for already")]
+pub(super) struct Operator {
+    pub(super) tenant: TenantId,
+    pub(super) role: OperatorRole,
+}
+
+impl Audience for Customer {
+    fn of(principal: &Principal) -> Option<Self> {
+        match *principal {
+            Principal::Customer { tenant, id } => Some(Self { tenant, id }),
+            Principal::Staff { .. } | Principal::Operator { .. } => None,
+        }
+    }
+}
+
+impl Audience for Staff {
+    fn of(principal: &Principal) -> Option<Self> {
+        match *principal {
+            Principal::Staff {
+                tenant,
+                id,
+                merchant,
+                role,
+            } => Some(Self {
+                tenant,
+                id,
+                merchant,
+                role,
+            }),
+            Principal::Customer { .. } | Principal::Operator { .. } => None,
+        }
+    }
+}
+
+impl Audience for Operator {
+    fn of(principal: &Principal) -> Option<Self> {
+        match *principal {
+            Principal::Operator { tenant, role, .. } => Some(Self { tenant, role }),
+            Principal::Customer { .. } | Principal::Staff { .. } => None,
+        }
+    }
+}
+
+impl<A: Copy> Auth<A> {
+    /// The caller, if the role has the permission.
+    pub(super) fn may(&self, permission: Permission) -> Result<A, Problem> {
+        if self.principal.may(permission) {
+            Ok(self.caller)
+        } else {
+            Err(forbidden())
+        }
+    }
+
+    /// Whose deed it is.
+    pub(super) const fn principal(&self) -> &Principal {
+        &self.principal
+    }
+}
+
+const fn forbidden() -> Problem {
+    Problem::new(
+        StatusCode::FORBIDDEN,
+        "forbidden",
+        "The token does not permit this",
+        "没有权限执行此操作",
+    )
+}
+
+impl<A: Audience> FromRequestParts<App> for Auth<A> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let token = bearer(&parts.headers)?;
+        let principal = app.tokens().verify(token, app.db().now())?;
+        let caller = A::of(&principal).ok_or_else(forbidden)?;
+        tracing::Span::current().record("caller", principal.actor().as_str());
+        Ok(Self { caller, principal })
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
+    let missing = Problem::new(
+        StatusCode::UNAUTHORIZED,
+        "token_missing",
+        "Authorization: Bearer <access token> is required",
+        "请先登录",
+    );
+    let value = headers
+        .get(header::AUTHORIZATION)
+        .ok_or_else(|| missing.clone())?;
+    let (scheme, token) = value
+        .to_str()
+        .ok()
+        .and_then(|text| text.split_once(' '))
+        .ok_or_else(|| missing.clone())?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        Ok(token.trim())
+    } else {
+        Err(missing)
+    }
+}
+
+// --- what is asked
+
+/// A JSON body. Types of requests refuse fields that they do not know.
+pub(super) struct Json<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let is_json = is_json(request.headers());
+        let body = read_body(request, state).await?;
+        parse_json(is_json, &body).map(Self)
+    }
+}
+
+/// A POST that makes something: its key, and its body both as type and as a claim's input.
+/// No `Debug`, here and on [`Json`]: a body may hold personal data.
+pub(super) struct Keyed<T> {
+    pub(super) body: T,
+    pub(super) key: IdempotencyKey,
+    route: String,
+    path: String,
+    raw: Bytes,
+}
+
+impl<T> Keyed<T> {
+    /// The claim under which the effect is made. The path belongs to the input: approving another shop with the same key is another request.
+    pub(super) fn claim(&self, principal: &Principal) -> Claim {
+        let input: [&[u8]; 2] = [self.path.as_bytes(), &self.raw];
+        let actor = principal.actor();
+        Claim::new(
+            principal.tenant(),
+            actor.as_str(),
+            &self.route,
+            &self.key,
+            &input,
+        )
+    }
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Keyed<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let key = idempotency_key(request.headers())?;
+        let path = request.uri().path().to_owned();
+        let matched = request.extensions().get::<MatchedPath>();
+        let route = matched.map_or_else(|| path.clone(), |route| route.as_str().to_owned());
+        let is_json = is_json(request.headers());
+        let raw = read_body(request, state).await?;
+        Ok(Self {
+            body: parse_json(is_json, &raw)?,
+            key,
+            route,
+            path,
+            raw,
+        })
+    }
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<IdempotencyKey, Problem> {
+    let value = headers.get("idempotency-key").ok_or(Problem::new(
+        StatusCode::BAD_REQUEST,
+        "idempotency_key_missing",
+        "The header Idempotency-Key is required",
+        "缺少请求标识",
+    ))?;
+    let text = value.to_str().map_err(|_| crate::idempotency::InvalidKey)?;
+    Ok(IdempotencyKey::parse(text)?)
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+}
+
+async fn read_body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    Bytes::from_request(request, state)
+        .await
+        .map_err(|rejection| Problem::of_status(rejection.status()))
+}
+
+fn parse_json<T: DeserializeOwned>(is_json: bool, body: &[u8]) -> Result<T, Problem> {
+    if !is_json {
+        return Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "content_type_unsupported",
+            "Content-Type: application/json is required",
+            "请求格式不正确",
+        ));
+    }
+    serde_json::from_slice(body).map_err(|error| {
+        // The parser's words name fields and may quote the caller's own values: for the caller, never for the log.
+        let problem = Problem::field("body", error.to_string());
+        let (status, code, title) = if error.is_data() {
+            (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "json_unexpected",
+                "The JSON is not what is expected here",
+            )
+        } else {
+            (
+                StatusCode::BAD_REQUEST,
+                "json_invalid",
+                "The body is not JSON",
+            )
+        };
+        Problem {
+            status,
+            code,
+            title,
+            detail: "请求内容不正确",
+            ..problem
+        }
+    })
+}
+
+/// A path's parameters. One that does not parse names nothing that exists.
+#[derive(Debug)]
+pub(super) struct Path<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match axum::extract::Path::from_request_parts(parts, state).await {
+            Ok(axum::extract::Path(value)) => Ok(Self(value)),
+            Err(_) => Err(Problem::not_found()),
+        }
+    }
+}
+
+/// A parameter of a path that is read with [`FromStr`].
+pub(super) fn parse<T: FromStr>(text: &str) -> Result<T, Problem> {
+    text.parse().map_err(|_| Problem::not_found())
+}
+
+/// A query's parameters.
+#[derive(Debug)]
+pub(super) struct Query<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match axum::extract::Query::from_request_parts(parts, state).await {
+            Ok(axum::extract::Query(value)) => Ok(Self(value)),
+            Err(rejection) => Err(Problem {
+                status: StatusCode::BAD_REQUEST,
+                code: "query_invalid",
+                title: "The query is not what is expected here",
+                ..Problem::field("query", rejection.body_text())
+            }),
+        }
+    }
+}
+
+/// Which page is asked for.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct PageParams {
+    /// How many items, 20 unless said.
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// A page, checked.
+#[derive(Debug)]
+pub(super) struct PageQuery {
+    pub(super) limit: PageLimit,
+    cursor: Option<String>,
+}
+
+impl PageQuery {
+    /// Where the page begins, as the list's own kind of cursor.
+    pub(super) fn before<C: FromStr>(&self) -> Result<Option<C>, Problem> {
+        let problem = |_| Problem {
+            status: StatusCode::BAD_REQUEST,
+            code: "cursor_invalid",
+            title: "The cursor is not one of this list",
+            ..Problem::field("cursor", "next_cursor of the page before")
+        };
+        self.cursor
+            .as_deref()
+            .map(C::from_str)
+            .transpose()
+            .map_err(problem)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for PageQuery {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Query(params) = Query::<PageParams>::from_request_parts(parts, state).await?;
+        let limit = PageLimit::parse(params.limit).ok_or_else(|| Problem {
+            status: StatusCode::BAD_REQUEST,
+            code: "query_invalid",
+            ..Problem::field("limit", "1 to 100")
+        })?;
+        let cursor = params.cursor.filter(|cursor| !cursor.is_empty());
+        Ok(Self { limit, cursor })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only parsed")]
+    struct Wish {
+        code: String,
+    }
+
+    #[test]
+    fn json_is_strict() {
+        let code = |is_json, body: &str| {
+            parse_json::<Wish>(is_json, body.as_bytes())
+                .map(|_| ())
+                .map_err(|problem| problem.code)
+        };
+        assert_eq!(code(true, r#"{"code":"a"}"#), Ok(()));
+        assert_eq!(
+            code(true, r#"{"code":"a","amount":1}"#),
+            Err("json_unexpected")
+        );
+        assert_eq!(code(true, "{}"), Err("json_unexpected"));
+        assert_eq!(code(true, "{"), Err("json_invalid"));
+        assert_eq!(code(true, ""), Err("json_invalid"));
+        assert_eq!(
+            code(false, r#"{"code":"a"}"#),
+            Err("content_type_unsupported")
+        );
+    }
+
+    #[test]
+    fn a_bearer_token_is_found_whatever_the_scheme_is_written_like() {
+        let of = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::AUTHORIZATION, value.parse().unwrap());
+            bearer(&headers)
+                .map(str::to_owned)
+                .map_err(|problem| problem.code)
+        };
+        assert_eq!(of("Bearer a.b.c"), Ok("a.b.c".to_owned()));
+        assert_eq!(of("bearer a.b.c"), Ok("a.b.c".to_owned()));
+        assert_eq!(of("Basic a"), Err("token_missing"));
+        assert_eq!(of("Bearer"), Err("token_missing"));
+        assert_eq!(bearer(&HeaderMap::new()).unwrap_err().code, "token_missing");
+    }
+
+    #[test]
+    fn a_key_is_required_and_checked() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(
+            idempotency_key(&headers).unwrap_err().code,
+            "idempotency_key_missing"
+        );
+        headers.insert("idempotency-key", "a b".parse().unwrap());
+        assert_eq!(
+            idempotency_key(&headers).unwrap_err().code,
+            "idempotency_key_invalid"
+        );
+        headers.insert("idempotency-key", "a-b".parse().unwrap());
+        assert_eq!(idempotency_key(&headers).unwrap().as_str(), "a-b");
+    }
+}

@@ -1,0 +1,69 @@
+//! `GET /api/v1/merchant/payments/{order_no}`
+
+use axum::{Json, extract::State};
+use serde::Serialize;
+
+use super::payment::ShopPayment;
+use crate::{
+    app::App,
+    auth::Permission,
+    http::{
+        extract::{Auth, Path, Staff},
+        openapi::Problems,
+        problem::Problem,
+    },
+    payments::{self, HistoryRow, PaymentError},
+    primitives::{OrderNo, Timestamp},
+};
+
+#[derive(Serialize, utoipa::ToSchema)]
+pub(in crate::http) struct ShopPaymentWithHistory {
+    #[serde(flatten)]
+    payment: ShopPayment,
+    /// The states that it was in, in order. May be a moment behind `state`.
+    history: Vec<HistoryItem>,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+struct HistoryItem {
+    #[schema(example = "created")]
+    state: &'static str,
+    #[schema(value_type = String, format = DateTime)]
+    at: Timestamp,
+}
+
+impl From<HistoryRow> for HistoryItem {
+    fn from(row: HistoryRow) -> Self {
+        Self {
+            state: row.state.name(),
+            at: row.at,
+        }
+    }
+}
+
+/// One of the shop's payments
+#[utoipa::path(
+    get,
+    path = "/api/v1/merchant/payments/{order_no}",
+    operation_id = "merchant_get_payment",
+    tag = "merchant",
+    security(("access_token" = [])),
+    params(("order_no" = String, Path)),
+    responses((status = 200, description = "The payment", body = ShopPaymentWithHistory), Problems),
+)]
+pub(in crate::http) async fn get_payment(
+    State(app): State<App>,
+    auth: Auth<Staff>,
+    Path(order_no): Path<OrderNo>,
+) -> Result<Json<ShopPaymentWithHistory>, Problem> {
+    let staff = auth.may(Permission::ReadShopPayments)?;
+    let view = payments::find_order(app.db(), staff.tenant, order_no.order_id()).await?;
+    let own = view.filter(|view| view.order.merchant == staff.merchant);
+    let view = own.ok_or(PaymentError::OrderNotFound)?;
+    let history = payments::history(app.db(), view.order.id).await?;
+    let history = history.into_iter().map(HistoryItem::from).collect();
+    Ok(Json(ShopPaymentWithHistory {
+        payment: view.into(),
+        history,
+    }))
+}

@@ -1,0 +1,60 @@
+//! `GET /api/v1/merchant/payments`
+
+use axum::{Json, extract::State};
+use serde::Deserialize;
+
+use super::payment::ShopPayment;
+use crate::{
+    app::App,
+    auth::Permission,
+    http::{
+        extract::{Auth, PageParams, PageQuery, Query, Staff},
+        openapi::Problems,
+        problem::Problem,
+    },
+    payments::{self, By, OrderStateKind},
+    primitives::{OrderNo, Page},
+};
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(in crate::http) struct PaymentFilter {
+    /// Only payments in this state: `created`, `prepaid`, `paid` or `closed`.
+    #[param(example = "paid")]
+    state: Option<String>,
+}
+
+impl PaymentFilter {
+    fn state(&self) -> Result<Option<OrderStateKind>, Problem> {
+        let parse = |name: &str| {
+            OrderStateKind::from_name(name)
+                .ok_or_else(|| Problem::field("state", "created, prepaid, paid or closed"))
+        };
+        self.state.as_deref().map(parse).transpose()
+    }
+}
+
+/// The shop's payments, newest first
+#[utoipa::path(
+    get,
+    path = "/api/v1/merchant/payments",
+    operation_id = "merchant_list_payments",
+    tag = "merchant",
+    security(("access_token" = [])),
+    params(PaymentFilter, PageParams),
+    responses((status = 200, description = "A page", body = Page<ShopPayment>), Problems),
+)]
+pub(in crate::http) async fn list_payments(
+    State(app): State<App>,
+    auth: Auth<Staff>,
+    Query(filter): Query<PaymentFilter>,
+    page: PageQuery,
+) -> Result<Json<Page<ShopPayment>>, Problem> {
+    let staff = auth.may(Permission::ReadShopPayments)?;
+    let (state, before) = (filter.state()?, page.before()?.map(OrderNo::order_id));
+    let by = By::Merchant(staff.merchant);
+    let views =
+        payments::list_orders(app.db(), staff.tenant, by, state, before, page.limit).await?;
+    let page = Page::cut(views, page.limit, |view| view.order.no().to_string());
+    Ok(Json(page.map(ShopPayment::from)))
+}

@@ -1,0 +1,94 @@
+//! `POST /api/v1/merchant/registrations`
+
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+
+use super::shop::Shop;
+use crate::{
+    app::App,
+    auth::Permission,
+    http::{
+        extract::{Auth, Customer, Keyed},
+        openapi::Problems,
+        problem::Problem,
+        replay::Replayable,
+    },
+    idempotency::{self, Answer},
+    merchants::{InvalidField, Register, Registered, ShopForm},
+    primitives::{Secret, StaffId},
+};
+
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct RegistrationRequest {
+    /// As it stands under the code.
+    #[schema(example = "老王面馆", min_length = 1, max_length = 60)]
+    name: String,
+    #[schema(value_type = String, example = "王伟", min_length = 1, max_length = 50)]
+    contact_name: Secret<String>,
+    #[schema(value_type = String, example = "13800001234")]
+    contact_phone: Secret<String>,
+    #[schema(example = "91310000MA1K35X123", min_length = 1, max_length = 64)]
+    business_license: String,
+    #[schema(example = "上海市黄浦区人民路1号", min_length = 1, max_length = 200)]
+    address: String,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+struct RegistrationAnswer {
+    merchant: Shop,
+    /// Whom the caller is in the shop: log in as merchant from now on.
+    #[schema(value_type = String, example = "st_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
+    staff_id: StaffId,
+}
+
+impl RegistrationRequest {
+    fn form(&self) -> Result<ShopForm, InvalidField> {
+        ShopForm::parse(
+            &self.name,
+            &self.contact_name,
+            &self.contact_phone,
+            &self.business_license,
+            &self.address,
+        )
+    }
+}
+
+/// Open a shop
+///
+/// With a customer's token: whoever registers becomes the owner. An operator approves or rejects. One person has one shop; the owner of a rejected one may register again.
+#[utoipa::path(
+    post,
+    path = "/api/v1/merchant/registrations",
+    tag = "merchant",
+    security(("access_token" = [])),
+    params(("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters")),
+    request_body = RegistrationRequest,
+    responses((status = 201, description = "Registered, waits for approval", body = RegistrationAnswer), Problems),
+)]
+pub(in crate::http) async fn register(
+    State(app): State<App>,
+    auth: Auth<Customer>,
+    request: Keyed<RegistrationRequest>,
+) -> Result<Replayable, Problem> {
+    let customer = auth.may(Permission::RegisterShop)?;
+    let work = Register {
+        tenant: customer.tenant,
+        customer: customer.id,
+        form: request.body.form()?,
+    };
+    Ok(
+        idempotency::once(app.db(), request.claim(auth.principal()), work, answer)
+            .await?
+            .into(),
+    )
+}
+
+fn answer(registered: &Registered) -> Result<Answer, serde_json::Error> {
+    let Registered { merchant, owner } = registered;
+    let body = RegistrationAnswer {
+        merchant: merchant.into(),
+        staff_id: owner.id,
+    };
+    Answer::json(201, Some(*merchant.id.bytes()), &body)
+}

@@ -1,0 +1,29 @@
+//! The edge for programs: mini-programs, the console, WeChat's callbacks, monitoring.
+//!
+//! - [`router()`] has every route on one page. The OpenAPI document comes from the same lines, so there is no route without its page in the document.
+//! - One folder per audience, one file per endpoint: its request, its response, its text. A handler extracts, calls, converts, returns; it decides nothing.
+//! - `extract`: everything is parsed into types before a handler runs. A caller (`extract::Auth`) cannot be used without naming the
+//!   [`Permission`](crate::auth::Permission) that the use needs.
+//! - `problem` and `error`: every answer of 400 and more is `application/problem+json` (RFC 9457), the framework's own included. `error` alone turns the slices' errors
+//!   into status, code and sentence, without a `_` arm. What is our fault says nothing but the trace id. The one exception are the callbacks, which speak as WeChat expects.
+//! - `middleware`: trace id, span, log line, metrics, and the problem's body. The log has no query strings and no bodies.
+//!
+//! A client that hangs up drops its handler's future at any `await`. That is a crash already planned for: transactions run in tasks of their own
+//! ([`Db::run`](crate::db::Db::run)), operations are decided once queued, and keys make repeating safe.
+
+mod admin;
+mod auth;
+mod callbacks;
+mod customer;
+mod error;
+mod extract;
+mod merchant;
+mod middleware;
+mod openapi;
+mod problem;
+mod public;
+mod replay;
+mod router;
+
+pub use openapi::document;
+pub use router::router;

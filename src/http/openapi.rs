@@ -1,0 +1,70 @@
+//! The parts of the OpenAPI document that belong to no single route.
+
+use std::collections::BTreeMap;
+
+use utoipa::{
+    IntoResponses, Modify, OpenApi, ToSchema as _,
+    openapi::{
+        ContentBuilder, Ref, RefOr, Response, ResponseBuilder,
+        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
+};
+
+use super::problem::ProblemBody;
+
+/// The whole document, as served at `/api/v1/openapi.json`.
+pub fn document() -> utoipa::openapi::OpenApi {
+    super::router::routes().split_for_parts().1
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "账房 Zhangfang",
+        description = "Payments and points of many shops.\n\n\
+            Amounts are whole fen (`amount_fen`), points whole numbers, times RFC 3339. Lists are read by cursor: give `next_cursor` back as \
+            `cursor` until it is absent.\n\n\
+            A POST that makes something needs an `Idempotency-Key` of 1 to 255 visible ASCII characters: the same key with the same body gives the same \
+            answer (marked `Idempotency-Replayed: true` where it was kept), with another body 422 `idempotency_key_reused`. When an answer is lost or is 502, 503 or 504, repeat with the same key.\n\n\
+            Errors are `application/problem+json` with a stable `code`.",
+    ),
+    components(schemas(ProblemBody)),
+    modifiers(&AccessToken),
+    tags(
+        (name = "auth", description = "Log in and stay in"),
+        (name = "customer", description = "For the customers' mini-program"),
+        (name = "merchant", description = "For the shops' mini-program"),
+        (name = "admin", description = "For the platform's operators"),
+        (name = "public", description = "For everybody"),
+        (name = "wechat", description = "For WeChat Pay"),
+    )
+)]
+pub(super) struct Api;
+
+struct AccessToken;
+
+impl Modify for AccessToken {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let scheme = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .bearer_format("JWT")
+            .build();
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("access_token", SecurityScheme::Http(scheme));
+    }
+}
+
+/// What every endpoint may answer instead.
+pub(super) struct Problems;
+
+impl IntoResponses for Problems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let schema = Ref::from_schema_name(ProblemBody::name());
+        let content = ContentBuilder::new().schema(Some(schema)).build();
+        let problem = ResponseBuilder::new()
+            .description("A problem; see its `code`")
+            .content("application/problem+json", content)
+            .build();
+        BTreeMap::from([("default".to_owned(), RefOr::T(problem))])
+    }
+}

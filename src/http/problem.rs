@@ -1,0 +1,189 @@
+//! What went wrong, as the client sees it: `application/problem+json` (RFC 9457).
+
+use axum::{
+    body::Body,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+
+/// Names the problem for programs: never changed once published.
+pub(super) type Code = &'static str;
+
+/// A problem on its way out. It becomes a body in the middleware, which knows the trace id; so everything here is the program's own text.
+#[derive(Debug, Clone)]
+pub(super) struct Problem {
+    pub(super) status: StatusCode,
+    pub(super) code: Code,
+    /// For developers.
+    pub(super) title: &'static str,
+    /// For users, in Chinese.
+    pub(super) detail: &'static str,
+    /// Which field, and what it should be.
+    pub(super) field: Option<FieldProblem>,
+    /// Seconds after which it is worth trying again.
+    pub(super) retry_after: Option<u32>,
+}
+
+/// The field of the request that is not what it should be.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub(super) struct FieldProblem {
+    #[schema(example = "contact_phone")]
+    name: String,
+    #[schema(example = "a phone number of 7 to 20 digits")]
+    expected: String,
+}
+
+/// The body of every answer of 400 and more.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct ProblemBody {
+    /// Leads to the code's explanation.
+    #[serde(rename = "type")]
+    #[schema(example = "/problems/collection_code_disabled")]
+    kind: String,
+    /// For developers, in English.
+    title: &'static str,
+    status: u16,
+    /// Stable, for programs.
+    #[schema(example = "collection_code_disabled")]
+    code: &'static str,
+    /// For users, in Chinese.
+    detail: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<FieldProblem>,
+    /// Quote it when asking for help.
+    trace_id: String,
+}
+
+impl Problem {
+    pub(super) const fn new(
+        status: StatusCode,
+        code: Code,
+        title: &'static str,
+        detail: &'static str,
+    ) -> Self {
+        Self {
+            status,
+            code,
+            title,
+            detail,
+            field: None,
+            retry_after: None,
+        }
+    }
+
+    /// Our fault, and nothing more is said.
+    pub(super) const fn internal() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal_error",
+            "Internal error",
+            "系统出错，请稍后再试；如需帮助，请提供追踪号",
+        )
+    }
+
+    pub(super) const fn not_found() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "Not found",
+            "找不到请求的内容",
+        )
+    }
+
+    pub(super) fn field(name: impl Into<String>, expected: impl Into<String>) -> Self {
+        let mut problem = Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "field_invalid",
+            "A field is not what it should be",
+            "填写的内容不符合要求",
+        );
+        problem.field = Some(FieldProblem {
+            name: name.into(),
+            expected: expected.into(),
+        });
+        problem
+    }
+
+    #[must_use]
+    pub(super) const fn retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after = Some(seconds);
+        self
+    }
+
+    /// For an answer that the framework made without a body of ours.
+    pub(super) fn of_status(status: StatusCode) -> Self {
+        match status {
+            StatusCode::NOT_FOUND => Self::not_found(),
+            StatusCode::METHOD_NOT_ALLOWED => Self::new(
+                status,
+                "method_not_allowed",
+                "The path exists, but not with this method",
+                "请求方法不正确",
+            ),
+            StatusCode::PAYLOAD_TOO_LARGE => Self::new(
+                status,
+                "body_too_large",
+                "The body is too large",
+                "请求内容过大",
+            ),
+            StatusCode::GATEWAY_TIMEOUT => Self::new(
+                status,
+                "timeout",
+                "No answer in time; the outcome is unknown: repeat with the same key",
+                "处理超时，请稍后重试",
+            )
+            .retry_after(1),
+            status if status.is_server_error() => Self {
+                status,
+                ..Self::internal()
+            },
+            status => Self::new(
+                status,
+                "request_invalid",
+                "The request is not valid",
+                "请求无法处理",
+            ),
+        }
+    }
+
+    /// The answer as it goes over the wire.
+    pub(super) fn write(self, trace_id: &str) -> Response {
+        let body = ProblemBody {
+            kind: format!("/problems/{}", self.code),
+            title: self.title,
+            status: self.status.as_u16(),
+            code: self.code,
+            detail: self.detail,
+            field: self.field,
+            trace_id: trace_id.to_owned(),
+        };
+        let text = serde_json::to_vec(&body).unwrap_or_default(); // strings and numbers always are JSON
+        let mut response = Response::new(Body::from(text));
+        *response.status_mut() = self.status;
+        let kind = HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        if let Some(seconds) = self.retry_after {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            let scheme = HeaderValue::from_static("Bearer");
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        response
+    }
+}
+
+/// Without a body yet: see [`Problem::write`].
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}

@@ -1,0 +1,36 @@
+//! Answers that were kept, or are kept now.
+
+use axum::{
+    body::Body,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+
+use crate::idempotency::Answered;
+
+/// An answer of [`idempotency::once`](crate::idempotency::once), byte for byte, with `Idempotency-Replayed: true` when it was given before.
+#[derive(Debug)]
+pub(super) struct Replayable(Answered);
+
+impl From<Answered> for Replayable {
+    fn from(answered: Answered) -> Self {
+        Self(answered)
+    }
+}
+
+impl IntoResponse for Replayable {
+    fn into_response(self) -> Response {
+        let Answered { answer, replayed } = self.0;
+        let mut response = Response::new(Body::from(answer.body));
+        *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
+        if replayed {
+            headers.insert("idempotency-replayed", HeaderValue::from_static("true"));
+        }
+        response
+    }
+}

@@ -1,0 +1,123 @@
+//! Every route.
+
+use axum::{Router, routing::get};
+use utoipa::OpenApi as _;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_swagger_ui::SwaggerUi;
+
+use super::{
+    admin, auth, callbacks, customer, merchant, middleware, openapi, problem::Problem, public,
+};
+use crate::app::App;
+
+/// The service's whole HTTP side.
+pub fn router(app: App) -> Router {
+    let (router, document) = routes().split_for_parts();
+    let router = router
+        .route("/c/{code}", get(public::code_page::code_page))
+        .fallback(async || Problem::not_found())
+        .with_state(app.clone())
+        .merge(SwaggerUi::new("/docs").url("/api/v1/openapi.json", document));
+    middleware::around(router, app)
+}
+
+/// Paths are written whole in the endpoints' files, so that a search for one finds it.
+#[rustfmt::skip]
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(openapi::Api::openapi())
+        // POST /api/v1/auth/..
+        .routes(routes!(auth::wechat_login::wechat_login))          // wechat/login
+        .routes(routes!(auth::refresh::refresh))                    // refresh
+        // /api/v1/customer/..
+        .routes(routes!(customer::me::me))                          // me
+        .routes(routes!(customer::list_payments::list_payments, customer::create_payment::create_payment)) // payments
+        .routes(routes!(customer::get_payment::get_payment))        // payments/{order_no}
+        .routes(routes!(customer::confirm_payment::confirm_payment)) // payments/{order_no}/confirm
+        .routes(routes!(customer::points::points))                  // points
+        .routes(routes!(customer::points_records::points_records))  // points/records
+        .routes(routes!(customer::points_statistics::points_statistics)) // points/statistics
+        // /api/v1/merchant/..
+        .routes(routes!(merchant::register::register))              // registrations
+        .routes(routes!(merchant::profile::profile))                // profile
+        .routes(routes!(merchant::list_codes::list_codes, merchant::create_code::create_code)) // codes
+        .routes(routes!(merchant::disable_code::disable_code))      // codes/{code}/disable
+        .routes(routes!(merchant::code_picture::svg))               // codes/{code}/picture.svg
+        .routes(routes!(merchant::code_picture::png))               // codes/{code}/picture.png
+        .routes(routes!(merchant::list_payments::list_payments))    // payments
+        .routes(routes!(merchant::get_payment::get_payment))        // payments/{order_no}
+        .routes(routes!(merchant::totals::totals))                  // totals
+        // /api/v1/admin/..
+        .routes(routes!(admin::list_merchants::list_merchants))     // merchants
+        .routes(routes!(admin::decide_merchant::approve))           // merchants/{id}/approve
+        .routes(routes!(admin::decide_merchant::reject))            // merchants/{id}/reject
+        .routes(routes!(admin::decide_merchant::suspend))           // merchants/{id}/suspend
+        .routes(routes!(admin::points_rule::get_points_rule, admin::points_rule::set_points_rule)) // points-rule
+        .routes(routes!(admin::callback_alarms::callback_alarms))   // callback-alarms
+        .routes(routes!(admin::audit_logs::audit_logs))             // audit-logs
+        // no token
+        .routes(routes!(callbacks::wechat_payments::wechat_payments)) // /api/v1/wechat/notify/{tenant}/payments
+        .routes(routes!(public::resolve_code::resolve_code))        // /api/v1/codes/{code}
+        .routes(routes!(public::health::healthz))                   // /healthz
+        .routes(routes!(public::health::readyz))                    // /readyz
+        .routes(routes!(public::health::metrics))                   // /metrics
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_document_has_every_route_once_and_names_its_operations() {
+        let document = openapi::document();
+        let json = serde_json::to_value(&document).unwrap();
+        let operations: Vec<_> = json["paths"]
+            .as_object()
+            .unwrap()
+            .values()
+            .flat_map(|path| path.as_object().unwrap().values())
+            .collect();
+        assert_eq!(operations.len(), 33);
+        let names: BTreeSet<_> = operations
+            .iter()
+            .map(|operation| operation["operationId"].as_str().unwrap())
+            .collect();
+        assert_eq!(names.len(), operations.len());
+    }
+
+    #[test]
+    fn every_reference_of_the_document_leads_somewhere() {
+        let json = serde_json::to_value(openapi::document()).unwrap();
+        let schemas = json["components"]["schemas"].as_object().unwrap();
+        for reference in json.to_string().split("#/components/schemas/").skip(1) {
+            let name = reference.split('"').next().unwrap();
+            assert!(schemas.contains_key(name), "{name}");
+        }
+        assert!(schemas.contains_key("Problem"));
+    }
+
+    #[test]
+    fn a_post_that_makes_something_asks_for_a_key() {
+        let json = serde_json::to_value(openapi::document()).unwrap();
+        let paths = json["paths"].as_object().unwrap();
+        let keyed: BTreeSet<_> = paths
+            .iter()
+            .filter(|(_, path)| {
+                path["post"]["parameters"]
+                    .to_string()
+                    .contains("Idempotency-Key")
+            })
+            .map(|(path, _)| path.as_str())
+            .collect();
+        let expected = [
+            "/api/v1/admin/merchants/{id}/approve",
+            "/api/v1/admin/merchants/{id}/reject",
+            "/api/v1/admin/merchants/{id}/suspend",
+            "/api/v1/customer/payments",
+            "/api/v1/merchant/codes",
+            "/api/v1/merchant/registrations",
+        ];
+        assert_eq!(keyed, BTreeSet::from(expected));
+    }
+}

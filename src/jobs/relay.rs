@@ -1,0 +1,223 @@
+//! The relay: reads the commits of each committer in their order and projects the history of orders and the totals of shops.
+//!
+//! Where it stands is written in the transaction that writes what it read, so it is exactly once whatever is killed; a second process that looks at the same
+//! committer finds its position locked and goes on to the next. A gap in a sequence cannot be (the key of a commit is its committer and number); should there be one, the relay stops at it
+//! rather than skip it.
+
+use std::collections::BTreeMap;
+
+use sqlx::Executor as _;
+
+use crate::{
+    db::{Db, DbError, Sql, Tx, Work},
+    outbox::{self, Event},
+    payments::OrderStateKind,
+    primitives::{BusinessDay, CommitterId, MerchantId, OrderId, TenantId, Timestamp},
+};
+
+/// The name under which the position is kept.
+const RELAY: &str = "orders";
+/// Commits that one transaction reads at most.
+const COMMITS_MAX: u32 = 64;
+
+/// One look at every committer with news. Returns how many commits were read.
+pub(super) async fn round(db: &Db) -> Result<u64, DbError> {
+    let behind: Vec<(u32,)> = sqlx::query_as(
+        "/* relay.behind */ SELECT c.id FROM committers c LEFT JOIN relay_positions p ON p.relay = ? AND p.committer = c.id \
+         WHERE EXISTS (SELECT 1 FROM commits m WHERE m.committer = c.id AND m.seq > COALESCE(p.seq, 0)) ORDER BY c.id",
+    )
+    .bind(RELAY)
+    .fetch_all(db.pool())
+    .await?;
+    metrics::gauge!("relay_committers_behind")
+        .set(f64::from(u32::try_from(behind.len()).unwrap_or(u32::MAX)));
+    let mut read = 0;
+    for (committer,) in behind {
+        read += db
+            .run(ProjectCommits {
+                committer: CommitterId(committer),
+            })
+            .await?;
+    }
+    Ok(read)
+}
+
+/// Reads everything that is committed. For tests and for the end of a demo.
+pub async fn drain(db: &Db) -> Result<(), DbError> {
+    while round(db).await? > 0 {}
+    Ok(())
+}
+
+/// Projects the next commits of one committer.
+#[derive(Debug)]
+pub struct ProjectCommits {
+    pub committer: CommitterId,
+}
+
+#[derive(Debug, Default)]
+struct Projection {
+    history: Vec<(OrderId, u32, TenantId, u8, Timestamp)>,
+    days: BTreeMap<(MerchantId, BusinessDay), DaySums>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct DaySums {
+    tenant: TenantId,
+    orders: i64,
+    paid: i64,
+    points: i64,
+}
+
+impl Work for ProjectCommits {
+    const NAME: &'static str = "relay.project";
+    type Reply = u64;
+    type Error = DbError;
+
+    async fn run(&self, tx: &mut Tx) -> Result<u64, DbError> {
+        let Some(position) = self.lock_position(tx).await? else {
+            return Ok(0);
+        };
+        let commits: Vec<(i64, Timestamp, Vec<u8>)> = sqlx::query_as(
+            "/* relay.read */ SELECT seq, committed_at, events FROM commits WHERE committer = ? AND seq > ? ORDER BY seq LIMIT ?",
+        )
+        .bind(self.committer)
+        .bind(position)
+        .bind(COMMITS_MAX)
+        .fetch_all(tx.conn())
+        .await?;
+        let (mut projection, mut read) = (Projection::default(), 0_u64);
+        let mut last = position;
+        for (seq, at, events) in commits {
+            if seq != last + 1 {
+                return Err(DbError::Inconsistent("a gap in the commits"));
+            }
+            let events =
+                outbox::unpack(&events).map_err(|_| DbError::Inconsistent("unreadable events"))?;
+            for event in &events {
+                projection.add(event, at);
+            }
+            last = seq;
+            read += 1;
+        }
+        if read == 0 {
+            return Ok(0);
+        }
+        projection.write(tx).await?;
+        sqlx::query(
+            "/* relay.move */ UPDATE relay_positions SET seq = ? WHERE relay = ? AND committer = ?",
+        )
+        .bind(last)
+        .bind(RELAY)
+        .bind(self.committer)
+        .execute(tx.conn())
+        .await?;
+        metrics::counter!("relay_commits_total").increment(read);
+        Ok(read)
+    }
+}
+
+impl ProjectCommits {
+    /// None when another process is at it.
+    async fn lock_position(&self, tx: &mut Tx) -> Result<Option<i64>, DbError> {
+        let lock = "/* relay.lock */ SELECT seq FROM relay_positions WHERE relay = ? AND committer = ? FOR UPDATE SKIP LOCKED";
+        let position = sqlx::query_scalar(lock)
+            .bind(RELAY)
+            .bind(self.committer)
+            .fetch_optional(tx.conn())
+            .await?;
+        if position.is_some() {
+            return Ok(position);
+        }
+        let made = sqlx::query("/* relay.start */ INSERT IGNORE INTO relay_positions (relay, committer, seq) VALUES (?, ?, 0)")
+            .bind(RELAY)
+            .bind(self.committer)
+            .execute(tx.conn())
+            .await?;
+        Ok((made.rows_affected() == 1).then_some(0))
+    }
+}
+
+impl Projection {
+    fn add(&mut self, event: &Event, at: Timestamp) {
+        match event {
+            Event::OrderMoved {
+                order,
+                tenant,
+                version,
+                state,
+            } => {
+                self.history.push((*order, *version, *tenant, *state, at));
+            }
+            Event::PaymentSettled {
+                order,
+                tenant,
+                version,
+                merchant,
+                amount,
+                points,
+                paid_at,
+            } => {
+                self.history
+                    .push((*order, *version, *tenant, OrderStateKind::Paid.code(), at));
+                let day = self.days.entry((*merchant, paid_at.business_day()));
+                let day = day.or_insert(DaySums {
+                    tenant: *tenant,
+                    orders: 0,
+                    paid: 0,
+                    points: 0,
+                });
+                day.orders += 1;
+                day.paid = day.paid.saturating_add(amount.get());
+                day.points = day.points.saturating_add(points.get());
+            }
+            Event::EntryPosted { .. } => {}
+        }
+    }
+
+    async fn write(mut self, tx: &mut Tx) -> Result<(), DbError> {
+        self.history
+            .sort_unstable_by_key(|(order, version, ..)| (*order, *version));
+        for rows in self.history.chunks(1_000) {
+            let mut sql = Sql::new(
+                "INSERT /* relay.history */ INTO payment_order_history (order_id, version, tenant_id, state, at) VALUES ",
+            );
+            sql.list(rows, |sql, (order, version, tenant, state, at)| {
+                sql.push("(")
+                    .bytes(order.bytes())
+                    .push(",")
+                    .int(*version)
+                    .push(",")
+                    .int(tenant.0);
+                sql.push(",").int(*state).push(",").time(*at).push(")");
+            });
+            tx.conn()
+                .execute(sqlx::raw_sql(sql.into_statement()))
+                .await?;
+        }
+        if !self.days.is_empty() {
+            let mut sql = Sql::new(
+                "INSERT /* relay.days */ INTO merchant_days (merchant_id, day, tenant_id, orders, paid_fen, points) VALUES ",
+            );
+            sql.list(&self.days, |sql, ((merchant, day), sums)| {
+                sql.push("(")
+                    .bytes(merchant.bytes())
+                    .push(",")
+                    .day(*day)
+                    .push(",")
+                    .int(sums.tenant.0);
+                sql.push(",")
+                    .int(sums.orders)
+                    .push(",")
+                    .int(sums.paid)
+                    .push(",")
+                    .int(sums.points)
+                    .push(")");
+            });
+            sql.push(" ON DUPLICATE KEY UPDATE orders = orders + VALUES(orders), paid_fen = paid_fen + VALUES(paid_fen), points = points + VALUES(points)");
+            tx.conn()
+                .execute(sqlx::raw_sql(sql.into_statement()))
+                .await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,70 @@
+//! The ledger: accounts and transfers, for money and points alike.
+//!
+//! # Words
+//!
+//! A **transfer** is an amount of one asset from a debit account to a credit account, both legs in one row, so a row cannot be out of
+//! balance. A **journal entry** is the transfers with one cause, written together or not at all; it has no row of its own, its id is the
+//! first part of their key and is derived from the cause ([`EntryId::of`](crate::primitives::EntryId::of)), so that "twice" is impossible whatever happened to caches, locks or
+//! processes. A *posting* is one side of a transfer seen from its account (a view).
+//!
+//! An **account** is found by arithmetic from its owner and kind ([`AccountId`](crate::primitives::AccountId)). It keeps four sums; a balance is derived:
+//!
+//! | sum | grows with | shrinks with |
+//! |---|---|---|
+//! | `debits_posted`, `credits_posted` | posted transfers, posting a pending one | never |
+//! | `debits_pending`, `credits_pending` | pending transfers | their resolution |
+//!
+//! # Two kinds of account
+//!
+//! - **Checked** ([`AccountKind::is_checked`](crate::primitives::AccountKind::is_checked)): a customer's points, which may not go below zero. Loaded, decided on and written with a version check. The
+//!   version counts the account's transfers without gaps, and each transfer states the version and the posted balance after it. A transfer touches at most one
+//!   checked account; what would touch two goes through a clearing account in two transfers.
+//! - **Unlimited**: channel, shops, issued points: the hot ones. They are never loaded; a batch adds its sums to each in one commutative increment.
+//!
+//! # Pending
+//!
+//! ```text
+//!            ┌── post ──▶ posted
+//! pending ───┤
+//!            └── void ──▶ voided
+//! ```
+//!
+//! The resolution is a new entry whose id is derived from the pending one's alone, whichever way it goes: it can happen once. Points that are
+//! pending *for* a customer are not available; points pending *against* a customer are not available either.
+//!
+//! # Order of locks
+//!
+//! Every batch writes its tables in this order and rows within a table by ascending key ([`RowSet::PLACE`](crate::db::RowSet::PLACE)):
+//!
+//! | place | table | slice |
+//! |---|---|---|
+//! | 10 | `idempotency_keys` | payments |
+//! | 20 | `callback_events`, 21 `callback_alarms` | payments |
+//! | 30 | `payment_orders` (31: collection codes, read only) | payments |
+//! | 40 | `transfers` | ledger |
+//! | 50 | `accounts`, checked | ledger |
+//! | 60 | `point_lots` | ledger |
+//! | 70 | `point_budgets` | points |
+//! | 90 | `accounts`, unlimited: last, because every batch touches them | ledger |
+//!
+//! # Invariants
+//!
+//! Checked by [`crate::verify`] on the database alone: entries whole, sums equal to transfers, versions gapless and balances chained, never below zero, debits = credits,
+//! the chain of seals unbroken.
+
+#![warn(clippy::arithmetic_side_effects)]
+
+mod account;
+mod error;
+mod post;
+mod store;
+mod transfer;
+
+pub use account::{Account, Balance};
+pub use error::LedgerError;
+pub use post::{
+    Draft, Resolution, is_posted, post, resolve, want_accounts, want_entry, want_resolution,
+};
+pub(crate) use store::{ACCOUNT_COLUMNS, read_account, read_transfer};
+pub use store::{Accounts, HotAccounts, Lots, Transfers, find_account};
+pub use transfer::{CheckedSide, Phase, Transfer};

@@ -1,0 +1,336 @@
+//! The ledger's tables: how to load and write many rows at once.
+
+use aws_lc_rs::digest::Context;
+use sqlx::{Row as _, mysql::MySqlRow};
+
+use super::{Account, CheckedSide, LedgerError, Phase, Transfer, account::Effect};
+use crate::{
+    db::{Change, Db, DbError, Recorder, RowSet, Sql},
+    primitives::{AccountId, BusinessDay, EntryId, Points, TenantId, Timestamp, TransferId},
+};
+
+/// `transfers`: loaded to learn whether an entry is there, inserted, never changed.
+#[derive(Debug)]
+pub struct Transfers;
+
+impl RowSet for Transfers {
+    type Key = TransferId;
+    type Row = Transfer;
+    const PLACE: u8 = 40;
+
+    fn load(keys: &[TransferId], sql: &mut Sql) {
+        sql.push(
+            "SELECT /* ledger.load_transfers */ entry_id, leg, tenant_id, phase, debit_account, credit_account, amount, \
+             checked_side, account_version, balance_after, created_at FROM transfers WHERE (entry_id, leg) IN (",
+        );
+        sql.list(keys, |sql, key| {
+            sql.push("(")
+                .bytes(key.entry.bytes())
+                .push(",")
+                .int(key.leg)
+                .push(")");
+        });
+        sql.push(")");
+    }
+
+    fn read(row: &MySqlRow) -> Result<(TransferId, Transfer), sqlx::Error> {
+        let transfer = read_transfer(row)?;
+        Ok((transfer.id, transfer))
+    }
+
+    fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
+        out.rows(
+            "INSERT /* ledger.insert_transfers */ INTO transfers (entry_id, leg, tenant_id, phase, debit_account, credit_account, \
+             amount, checked_side, account_version, balance_after, created_at) VALUES ",
+            changes.iter().map(|change| change.after),
+            "",
+            true,
+            |sql, t| {
+                sql.push("(").bytes(t.id.entry.bytes()).push(",").int(t.id.leg);
+                sql.push(",").int(t.tenant.0).push(",").int(t.phase.code());
+                sql.push(",").bytes(t.debit.bytes()).push(",").bytes(t.credit.bytes());
+                sql.push(",").int(t.amount).push(",").int(t.checked_side.code()).push(",");
+                sql.option(t.account_version, |sql, version| { sql.int(version); }).push(",");
+                sql.option(t.balance_after, |sql, balance| { sql.int(balance); }).push(",");
+                sql.time(t.at).push(")");
+            },
+        );
+    }
+
+    fn seal(changes: &[Change<'_, Self>], seal: &mut Context) {
+        for change in changes {
+            change.after.seal(seal);
+        }
+    }
+}
+
+/// Columns as in [`Transfers::load`].
+pub(crate) fn read_transfer(row: &MySqlRow) -> Result<Transfer, sqlx::Error> {
+    let unreadable = |what: &'static str| sqlx::Error::Decode(what.into());
+    let phase: i8 = row.try_get(3)?;
+    let side: i8 = row.try_get(7)?;
+    let code = |value: i8| u8::try_from(value).ok();
+    Ok(Transfer {
+        id: TransferId {
+            entry: row.try_get::<EntryId, _>(0)?,
+            leg: row.try_get(1)?,
+        },
+        tenant: TenantId(row.try_get(2)?),
+        phase: code(phase)
+            .and_then(Phase::from_code)
+            .ok_or(unreadable("transfers.phase"))?,
+        debit: row.try_get(4)?,
+        credit: row.try_get(5)?,
+        amount: row.try_get(6)?,
+        checked_side: code(side)
+            .and_then(CheckedSide::from_code)
+            .ok_or(unreadable("transfers.checked_side"))?,
+        account_version: row.try_get(8)?,
+        balance_after: row.try_get(9)?,
+        at: row.try_get::<Timestamp, _>(10)?,
+    })
+}
+
+/// `accounts` that may not go below zero: loaded, and written only if the version is still the one that was loaded.
+#[derive(Debug)]
+pub struct Accounts;
+
+pub(crate) const ACCOUNT_COLUMNS: &str = "id, tenant_id, debits_posted, credits_posted, debits_pending, credits_pending, version, earned_on, earned_points";
+
+impl RowSet for Accounts {
+    type Key = AccountId;
+    type Row = Account;
+    const PLACE: u8 = 50;
+
+    fn load(keys: &[AccountId], sql: &mut Sql) {
+        sql.push("SELECT /* ledger.load_accounts */ ")
+            .push(ACCOUNT_COLUMNS)
+            .push(" FROM accounts WHERE id IN (");
+        sql.list(keys, |sql, key| {
+            sql.bytes(key.bytes());
+        });
+        sql.push(")");
+    }
+
+    fn read(row: &MySqlRow) -> Result<(AccountId, Account), sqlx::Error> {
+        read_account(row)
+    }
+
+    fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
+        let (new, known): (Vec<_>, Vec<_>) =
+            changes.iter().partition(|change| change.before.is_none());
+        out.rows(
+            "INSERT /* ledger.insert_accounts */ INTO accounts (id, tenant_id, debits_posted, credits_posted, debits_pending, \
+             credits_pending, version, earned_on, earned_points) VALUES ",
+            new,
+            "",
+            true,
+            |sql, change| {
+                let a = change.after;
+                sql.push("(").bytes(change.key.bytes()).push(",").int(a.tenant.0);
+                for sum in [a.debits_posted, a.credits_posted, a.debits_pending, a.credits_pending] {
+                    sql.push(",").int(sum);
+                }
+                sql.push(",").int(a.version).push(",");
+                sql.option(a.earned_on, |sql, day| { sql.day(day); }).push(",");
+                sql.int(a.earned_points.get()).push(")");
+            },
+        );
+        out.rows(
+            "UPDATE /* ledger.update_accounts */ JSON_TABLE('[",
+            known,
+            "]', '$[*]' COLUMNS (id CHAR(32) PATH '$[0]', expected INT UNSIGNED PATH '$[1]', \
+             dp BIGINT PATH '$[2]', cp BIGINT PATH '$[3]', dh BIGINT PATH '$[4]', ch BIGINT PATH '$[5]', \
+             version INT UNSIGNED PATH '$[6]', earned_on DATE PATH '$[7]', earned BIGINT PATH '$[8]')) j \
+             STRAIGHT_JOIN accounts a ON a.id = UNHEX(j.id) AND a.version = j.expected \
+             SET a.debits_posted = j.dp, a.credits_posted = j.cp, a.debits_pending = j.dh, a.credits_pending = j.ch, \
+             a.version = j.version, a.earned_on = j.earned_on, a.earned_points = j.earned",
+            true,
+            |sql, change| {
+                let a = change.after;
+                sql.push("[\"").hex(change.key.bytes()).push("\",");
+                sql.int(change.before.map_or(0, |before| before.version));
+                for sum in [a.debits_posted, a.credits_posted, a.debits_pending, a.credits_pending] {
+                    sql.push(",").int(sum);
+                }
+                sql.push(",").int(a.version).push(",");
+                match a.earned_on {
+                    Some(day) => sql.push("\"").bare_day(day).push("\""),
+                    None => sql.push("null"),
+                };
+                sql.push(",").int(a.earned_points.get()).push("]");
+            },
+        );
+    }
+}
+
+/// Columns as in [`ACCOUNT_COLUMNS`].
+pub(crate) fn read_account(row: &MySqlRow) -> Result<(AccountId, Account), sqlx::Error> {
+    let account = Account {
+        tenant: TenantId(row.try_get(1)?),
+        debits_posted: row.try_get(2)?,
+        credits_posted: row.try_get(3)?,
+        debits_pending: row.try_get(4)?,
+        credits_pending: row.try_get(5)?,
+        version: row.try_get(6)?,
+        earned_on: row.try_get::<Option<time::Date>, _>(7)?.map(BusinessDay),
+        earned_points: Points::parse(row.try_get(8)?)
+            .map_err(|_| sqlx::Error::Decode("accounts.earned_points".into()))?,
+    };
+    Ok((row.try_get(0)?, account))
+}
+
+/// `accounts` without a limit: only ever added to.
+#[derive(Debug)]
+pub struct HotAccounts;
+
+/// What a batch adds to an unlimited account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HotSums {
+    pub tenant: TenantId,
+    debits_posted: i64,
+    credits_posted: i64,
+    debits_pending: i64,
+    credits_pending: i64,
+}
+
+impl HotSums {
+    pub(super) const fn none(tenant: TenantId) -> Self {
+        Self {
+            tenant,
+            debits_posted: 0,
+            credits_posted: 0,
+            debits_pending: 0,
+            credits_pending: 0,
+        }
+    }
+
+    /// Here a sum may be less than nothing: it is a difference.
+    pub(super) fn apply(mut self, effect: Effect, amount: i64) -> Result<Self, LedgerError> {
+        let (posted, pending) = match effect {
+            Effect::PostDebit
+            | Effect::HoldDebit
+            | Effect::PostHeldDebit
+            | Effect::DropHeldDebit => (&mut self.debits_posted, &mut self.debits_pending),
+            Effect::PostCredit
+            | Effect::HoldCredit
+            | Effect::PostHeldCredit
+            | Effect::DropHeldCredit => (&mut self.credits_posted, &mut self.credits_pending),
+        };
+        let (more_posted, more_pending) = match effect {
+            Effect::PostDebit | Effect::PostCredit => (amount, 0),
+            Effect::HoldDebit | Effect::HoldCredit => (0, amount),
+            Effect::PostHeldDebit | Effect::PostHeldCredit => {
+                (amount, amount.checked_neg().ok_or(LedgerError::Overflow)?)
+            }
+            Effect::DropHeldDebit | Effect::DropHeldCredit => {
+                (0, amount.checked_neg().ok_or(LedgerError::Overflow)?)
+            }
+        };
+        *posted = posted
+            .checked_add(more_posted)
+            .ok_or(LedgerError::Overflow)?;
+        *pending = pending
+            .checked_add(more_pending)
+            .ok_or(LedgerError::Overflow)?;
+        Ok(self)
+    }
+}
+
+impl RowSet for HotAccounts {
+    type Key = AccountId;
+    type Row = HotSums;
+    const PLACE: u8 = 90;
+    const LOADS: bool = false;
+
+    fn load(_keys: &[AccountId], sql: &mut Sql) {
+        sql.push("DO 0");
+    }
+
+    fn read(_row: &MySqlRow) -> Result<(AccountId, HotSums), sqlx::Error> {
+        Err(sqlx::Error::RowNotFound)
+    }
+
+    fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
+        out.rows(
+            "INSERT /* ledger.add_to_accounts */ INTO accounts (id, tenant_id, debits_posted, credits_posted, debits_pending, \
+             credits_pending, version) VALUES ",
+            changes,
+            " ON DUPLICATE KEY UPDATE debits_posted = debits_posted + VALUES(debits_posted), \
+             credits_posted = credits_posted + VALUES(credits_posted), debits_pending = debits_pending + VALUES(debits_pending), \
+             credits_pending = credits_pending + VALUES(credits_pending), version = version + 1",
+            false,
+            |sql, change| {
+                let a = change.after;
+                sql.push("(").bytes(change.key.bytes()).push(",").int(a.tenant.0);
+                for sum in [a.debits_posted, a.credits_posted, a.debits_pending, a.credits_pending] {
+                    sql.push(",").int(sum);
+                }
+                sql.push(",1)");
+            },
+        );
+    }
+}
+
+/// `point_lots`: granted points are added to the lot of their last day. Guarded by the version of the account that every
+/// writer of its lots rewrites.
+#[derive(Debug)]
+pub struct Lots;
+
+/// What a batch adds to a lot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LotGrant {
+    pub tenant: TenantId,
+    pub granted: Points,
+}
+
+impl RowSet for Lots {
+    type Key = (AccountId, BusinessDay);
+    type Row = LotGrant;
+    const PLACE: u8 = 60;
+    const LOADS: bool = false;
+
+    fn load(_keys: &[Self::Key], sql: &mut Sql) {
+        sql.push("DO 0");
+    }
+
+    fn read(_row: &MySqlRow) -> Result<(Self::Key, LotGrant), sqlx::Error> {
+        Err(sqlx::Error::RowNotFound)
+    }
+
+    fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
+        out.rows(
+            "INSERT /* ledger.grant_lots */ INTO point_lots (account_id, expires_on, tenant_id, granted, remaining) VALUES ",
+            changes,
+            " ON DUPLICATE KEY UPDATE granted = granted + VALUES(granted), remaining = remaining + VALUES(remaining)",
+            false,
+            |sql, change| {
+                let (account, on) = change.key;
+                let granted = change.after.granted.get();
+                sql.push("(").bytes(account.bytes()).push(",").day(on);
+                sql.push(",").int(change.after.tenant.0).push(",").int(granted).push(",").int(granted).push(")");
+            },
+        );
+    }
+}
+
+/// An account as it stands; for showing, not for deciding.
+pub async fn find_account(
+    db: &Db,
+    tenant: TenantId,
+    id: AccountId,
+) -> Result<Option<Account>, DbError> {
+    let row = sqlx::query(
+        "SELECT /* ledger.find_account */ id, tenant_id, debits_posted, credits_posted, debits_pending, credits_pending, \
+         version, earned_on, earned_points FROM accounts WHERE id = ? AND tenant_id = ?",
+    )
+    .bind(id)
+    .bind(tenant)
+    .fetch_optional(db.pool())
+    .await?;
+    Ok(row
+        .as_ref()
+        .map(read_account)
+        .transpose()?
+        .map(|(_, account)| account))
+}

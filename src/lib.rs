@@ -1,0 +1,65 @@
+//! Zhangfang 账房: the payment-and-points ledger that a platform of shops runs its money on.
+//!
+//! Customers scan a shop's code and pay through WeChat; the shop sees the money arrive; the customer is credited points; every fen and every point
+//! can be proven. One process, stateless but for a short queue in memory; MySQL holds the truth, Redis what may be lost.
+//!
+//! # The map
+//!
+//! Modules stand in the order in which they may know each other: each uses what stands above it.
+//!
+//! | | |
+//! |---|---|
+//! | [`primitives`] | money, points, ids, time: values without I/O |
+//! | [`config`] | settings, read and checked once at start |
+//! | [`telemetry`] | logs and metrics |
+//! | [`db`] | pool, transactions, and the group commit ([`db::batch`]): how everything hot is written |
+//! | [`cache`] | Redis: what may vanish at any time |
+//! | [`audit`] | who did what |
+//! | [`outbox`] | events, told in the commit in which they happened |
+//! | [`idempotency`] | keys of the ordinary transactions |
+//! | [`ledger`] | accounts, transfers, pending and resolved |
+//! | [`points`] | what a payment earns; what a customer has |
+//! | [`tenants`] | the platforms that share a database |
+//! | [`auth`] | tokens, sessions, permissions; the port to WeChat's login |
+//! | [`customers`], [`merchants`] | people who pay; shops, their staff and their collection codes |
+//! | [`payments`] | order, prepay, callback, settlement; the port to the channel |
+//! | [`verify`] | the invariants, on the database alone |
+//! | [`wechat`] | WeChat behind the ports |
+//! | [`app`] | the composition root |
+//! | [`http`], [`jobs`], [`simulator`], [`cli`] | the edges: programs, time, a WeChat Pay that misbehaves on request, people |
+//!
+//! The journey of one payment is told in `docs/architecture.md`.
+
+pub mod primitives;
+
+pub mod config;
+pub mod telemetry;
+
+pub mod db;
+
+pub mod cache;
+
+pub mod audit;
+pub mod outbox;
+
+pub mod idempotency;
+
+pub mod ledger;
+pub mod points;
+pub mod tenants;
+
+pub mod auth;
+pub mod customers;
+pub mod merchants;
+pub mod payments;
+
+pub mod verify;
+
+pub mod wechat;
+
+pub mod app;
+
+pub mod cli;
+pub mod http;
+pub mod jobs;
+pub mod simulator;

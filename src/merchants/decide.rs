@@ -1,0 +1,90 @@
+//! An operator approves, rejects or suspends a shop.
+
+use super::{Applied, InvalidField, Merchant, MerchantError, SubMchid, field, store};
+use crate::{
+    audit::{self, Action, Actor},
+    db::{Tx, Work},
+    primitives::{MerchantId, TenantId},
+};
+
+/// What is decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    Approve { sub_mchid: SubMchid },
+    Reject { reason: String },
+    Suspend { reason: String },
+}
+
+impl Decision {
+    pub fn approve(sub_mchid: &str) -> Result<Self, InvalidField> {
+        Ok(Self::Approve {
+            sub_mchid: SubMchid::parse(sub_mchid)?,
+        })
+    }
+
+    pub fn reject(reason: &str) -> Result<Self, InvalidField> {
+        Ok(Self::Reject {
+            reason: field::text("reason", reason, 200, "1 to 200 characters")?,
+        })
+    }
+
+    pub fn suspend(reason: &str) -> Result<Self, InvalidField> {
+        Ok(Self::Suspend {
+            reason: field::text("reason", reason, 200, "1 to 200 characters")?,
+        })
+    }
+
+    fn action(&self) -> Action {
+        match self.clone() {
+            Self::Approve { sub_mchid } => Action::MerchantApproved {
+                sub_mchid: sub_mchid.to_string(),
+            },
+            Self::Reject { reason } => Action::MerchantRejected { reason },
+            Self::Suspend { reason } => Action::MerchantSuspended { reason },
+        }
+    }
+}
+
+/// Decides about a shop. Deciding the same again changes nothing.
+#[derive(Debug)]
+pub struct Decide {
+    pub tenant: TenantId,
+    pub merchant: MerchantId,
+    pub decision: Decision,
+    pub by: Actor,
+}
+
+impl Work for Decide {
+    const NAME: &'static str = "merchants.decide";
+    type Reply = Merchant;
+    type Error = MerchantError;
+
+    async fn run(&self, tx: &mut Tx) -> Result<Merchant, MerchantError> {
+        let mut merchant = store::lock_merchant(tx, self.tenant, self.merchant)
+            .await?
+            .ok_or(MerchantError::NotFound)?;
+        let from = merchant.state.kind();
+        let applied = match self.decision.clone() {
+            Decision::Approve { sub_mchid } => merchant.state.approve(sub_mchid),
+            Decision::Reject { reason } => merchant.state.reject(reason),
+            Decision::Suspend { reason } => merchant.state.suspend(reason),
+        };
+        match applied? {
+            Applied::Before(state) => merchant.state = state,
+            Applied::Now(state) => {
+                merchant.state = state;
+                merchant.updated_at = tx.now();
+                store::update_state(tx, &merchant, from).await?;
+                audit::record(
+                    tx,
+                    self.tenant,
+                    &self.by,
+                    self.decision.action(),
+                    merchant.id,
+                )
+                .await?;
+            }
+        }
+        Ok(merchant)
+    }
+}

@@ -1,0 +1,108 @@
+//! Text that people type, checked once at the border.
+
+use std::fmt;
+
+/// A field that is not what it should be. Both texts are the program's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: expected {expected}")]
+pub struct InvalidField {
+    /// The name in the request.
+    pub field: &'static str,
+    pub expected: &'static str,
+}
+
+/// Trimmed text of 1 to `max` characters that shows as what it is: no control characters, nothing that turns the direction of writing.
+pub(super) fn text(
+    field: &'static str,
+    value: &str,
+    max: usize,
+    expected: &'static str,
+) -> Result<String, InvalidField> {
+    let value = value.trim();
+    let sound = (1..=max).contains(&value.chars().count()) && value.chars().all(is_plain);
+    if sound {
+        Ok(value.to_owned())
+    } else {
+        Err(InvalidField { field, expected })
+    }
+}
+
+fn is_plain(c: char) -> bool {
+    let invisible = matches!(
+        c,
+        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+            | '\u{fff0}'..='\u{ffff}'
+    );
+    !c.is_control() && !invisible
+}
+
+/// 7 to 20 digits; spaces, `-` and a leading `+` are let go.
+pub(super) fn phone(field: &'static str, value: &str) -> Result<String, InvalidField> {
+    const EXPECTED: &str = "a phone number of 7 to 20 digits";
+    let invalid = InvalidField {
+        field,
+        expected: EXPECTED,
+    };
+    let value = value.trim();
+    let value = value.strip_prefix('+').unwrap_or(value);
+    let digits: String = value.chars().filter(|c| !matches!(c, ' ' | '-')).collect();
+    let sound = (7..=20).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+    if sound { Ok(digits) } else { Err(invalid) }
+}
+
+/// WeChat's number of a shop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubMchid(String);
+
+impl SubMchid {
+    pub fn parse(value: &str) -> Result<Self, InvalidField> {
+        let sound = (1..=32).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_digit());
+        if sound {
+            Ok(Self(value.to_owned()))
+        } else {
+            Err(InvalidField {
+                field: "sub_mchid",
+                expected: "1 to 32 digits",
+            })
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for SubMchid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_trimmed_and_shows_as_what_it_is() {
+        let name = |value| text("name", value, 5, "a name");
+        assert_eq!(name("  老王面馆 ").unwrap(), "老王面馆");
+        for bad in ["", "  ", "六个字的店名", "a\nb", "a\u{202e}b", "a\0"] {
+            assert!(name(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_phone_number_is_kept_as_digits() {
+        assert_eq!(phone("p", "138-0000 1234").unwrap(), "13800001234");
+        assert_eq!(phone("p", "+86 13800001234").unwrap(), "8613800001234");
+        for bad in [
+            "",
+            "123",
+            "1380000123x",
+            "++8613800001234",
+            "１３８００００１２３４",
+        ] {
+            assert!(phone("p", bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Reads that decide nothing.
+
+use super::{
+    CodeCursor, CollectionCode, CollectionCodeRow, Merchant, MerchantError, MerchantStateKind,
+    store,
+};
+use crate::{
+    db::{Db, DbError},
+    primitives::{MerchantId, PageLimit, TenantId},
+};
+
+pub async fn find_merchant(
+    db: &Db,
+    tenant: TenantId,
+    id: MerchantId,
+) -> Result<Option<Merchant>, DbError> {
+    store::find_merchant(db, tenant, id).await
+}
+
+pub async fn get_merchant(
+    db: &Db,
+    tenant: TenantId,
+    id: MerchantId,
+) -> Result<Merchant, MerchantError> {
+    store::find_merchant(db, tenant, id)
+        .await?
+        .ok_or(MerchantError::NotFound)
+}
+
+/// Up to `limit.probe()` shops, newest first, in any state or in one.
+pub async fn list_merchants(
+    db: &Db,
+    tenant: TenantId,
+    state: Option<MerchantStateKind>,
+    before: Option<MerchantId>,
+    limit: PageLimit,
+) -> Result<Vec<Merchant>, DbError> {
+    store::list_merchants(db, tenant, state, before, limit).await
+}
+
+/// A shop's own code; another shop's does not exist for it.
+pub async fn get_code(
+    db: &Db,
+    tenant: TenantId,
+    merchant: MerchantId,
+    code: CollectionCode,
+) -> Result<CollectionCodeRow, MerchantError> {
+    let row = store::find_code(db, tenant, merchant, code).await?;
+    row.ok_or(MerchantError::CodeNotFound)
+}
+
+/// Up to `limit.probe()` codes of a shop, newest first.
+pub async fn list_codes(
+    db: &Db,
+    tenant: TenantId,
+    merchant: MerchantId,
+    before: Option<CodeCursor>,
+    limit: PageLimit,
+) -> Result<Vec<CollectionCodeRow>, DbError> {
+    store::list_codes(db, tenant, merchant, before, limit).await
+}

@@ -1,0 +1,67 @@
+//! Shops, the people who work in them, and the collection codes on their counters.
+//!
+//! # A shop
+//!
+//! A person who is logged in as a customer registers a shop ([`Register`]) and becomes its owner; an operator decides ([`Decide`]):
+//!
+//! ```text
+//!   (registered) ──► pending ──approve──► approved ──suspend──► suspended
+//!                       └──────reject───► rejected
+//! ```
+//!
+//! | state \ event | approve | reject | suspend |
+//! |---|---|---|---|
+//! | pending | approved | rejected | refused |
+//! | approved | same number: nothing changes; other: refused | refused | suspended |
+//! | rejected | refused | nothing changes | refused |
+//! | suspended | refused | refused | nothing changes |
+//!
+//! An approved shop has a `sub_mchid`, WeChat's number of the shop under our service provider; only such a shop collects money. A suspended one keeps
+//! its number, its history and its staff, and collects nothing.
+//!
+//! One person works in one shop (the key `merchant_staff_openid`); the owner of a rejected shop may register again and moves to the new one.
+//!
+//! # A collection code
+//!
+//! Twelve characters of Crockford's base 32, 60 random bits: it names neither shop nor row and cannot be guessed or counted. It has a label (the counter or
+//! store) and perhaps a fixed amount. A disabled code stays disabled; a new one is printed. What is printed is `{public_url}/c/{code}` with the shop's name
+//! beneath ([`Picture`]).
+//!
+//! What a code stands for ([`Counter`]) is cached for half a minute and forgotten when the code is disabled or the shop suspended. A reader that loaded just before may
+//! put the old answer back, so the cache is for showing only: a payment asks the database again.
+//!
+//! # Personal data
+//!
+//! The contact's name and phone number are `Secret` and leave this slice masked ([`Merchant::contact_phone_masked`]). They are stored in clear until the key
+//! ring exists.
+//!
+//! Tables owned: `merchants`, `merchant_staff`, `qr_codes`. They are locked in this order.
+
+mod code;
+mod create_code;
+mod decide;
+mod disable_code;
+mod error;
+mod field;
+mod find;
+mod merchant;
+mod picture;
+mod register;
+mod resolve_code;
+mod sign_in;
+mod staff;
+mod store;
+
+pub use code::{CodeCursor, CodeState, CollectionCode, CollectionCodeRow};
+pub use create_code::{CodeForm, CreateCode};
+pub use decide::{Decide, Decision};
+pub use disable_code::{DisableCode, disable_code};
+pub use error::MerchantError;
+pub use field::{InvalidField, SubMchid};
+pub use find::{find_merchant, get_code, get_merchant, list_codes, list_merchants};
+pub use merchant::{Applied, InvalidTransition, Merchant, MerchantState, MerchantStateKind};
+pub use picture::{Picture, PictureError};
+pub use register::{Register, Registered, ShopForm};
+pub use resolve_code::{Counter, forget_codes, resolve_code};
+pub use sign_in::{RefreshStaff, SignInStaff, SignedInStaff, refresh, sign_in};
+pub use staff::Staff;

@@ -1,0 +1,107 @@
+//! Events: what happened, told in the commit in which it happened.
+//!
+//! A commit's row carries the events of its batch, packed; there is no outbox table to write a second time. The relay (`jobs/relay.rs`) reads the commits of each
+//! committer in their order and projects what can be projected later. Because a committer's sequence has no gaps, a relay that remembers how far it read skips none.
+//!
+//! The encoding is [postcard](https://postcard.jamesmunns.com/wire-format.html): the variant's number, then its fields. Variants and fields are therefore only
+//! ever **appended**, and never change their meaning.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    db::Cx,
+    primitives::{EntryId, EntryKind, MerchantId, Money, OrderId, Points, TenantId, Timestamp},
+};
+
+/// Something that others want to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// An order is in another state: its number in `payment_orders.state`.
+    OrderMoved {
+        order: OrderId,
+        tenant: TenantId,
+        version: u32,
+        state: u8,
+    },
+    /// An order was paid, and its settlement entry was posted.
+    PaymentSettled {
+        order: OrderId,
+        tenant: TenantId,
+        version: u32,
+        merchant: MerchantId,
+        amount: Money,
+        points: Points,
+        paid_at: Timestamp,
+    },
+    /// Any other journal entry was posted, or a pending one resolved.
+    EntryPosted { entry: EntryId, tenant: TenantId },
+}
+
+impl Event {
+    /// The journal entry that was written with this event, if any.
+    pub const fn entry(&self) -> Option<EntryId> {
+        match self {
+            Self::OrderMoved { .. } => None,
+            Self::PaymentSettled { order, .. } => {
+                Some(EntryId::of(order.id(), EntryKind::Settlement))
+            }
+            Self::EntryPosted { entry, .. } => Some(*entry),
+        }
+    }
+}
+
+/// The bytes of a commit's events are not what this program writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the events of a commit are unreadable")]
+pub struct Unreadable;
+
+/// Tells an event: it is committed with the change of the operation that tells it, or not at all.
+pub fn tell(cx: &mut Cx<'_>, event: &Event) {
+    match postcard::to_allocvec(event) {
+        Ok(bytes) => cx.tell(&bytes),
+        Err(_) => cx.inconsistent("an event cannot be encoded"),
+    }
+}
+
+/// The events of a commit, in the order in which they happened.
+pub fn unpack(mut packed: &[u8]) -> Result<Vec<Event>, Unreadable> {
+    let mut events = Vec::new();
+    while !packed.is_empty() {
+        let (length, rest) = packed.split_first_chunk::<4>().ok_or(Unreadable)?;
+        let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| Unreadable)?;
+        let (event, rest) = rest.split_at_checked(length).ok_or(Unreadable)?;
+        events.push(postcard::from_bytes(event).map_err(|_| Unreadable)?);
+        packed = rest;
+    }
+    Ok(events)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::primitives::{Id, Lane};
+
+    #[test]
+    fn unreadable_bytes_are_an_error() {
+        assert_eq!(unpack(&[0, 0, 0, 9, 1]), Err(Unreadable));
+        assert_eq!(unpack(&[0, 0]), Err(Unreadable));
+        assert_eq!(unpack(&[]), Ok(Vec::new()));
+    }
+
+    /// What is in the books of people must be readable for ever.
+    #[test]
+    fn the_encoding_of_an_event_never_changes() {
+        let event = Event::OrderMoved {
+            order: OrderId::new(Id::mint(1, 2, Lane(3))),
+            tenant: TenantId(4),
+            version: 5,
+            state: 3,
+        };
+        let bytes = postcard::to_allocvec(&event).unwrap();
+        assert_eq!(
+            hex::encode(&bytes),
+            "0000000000000170008000000000020300040503"
+        );
+        assert_eq!(postcard::from_bytes(&bytes), Ok(event));
+    }
+}

@@ -1,0 +1,47 @@
+//! What can go wrong with a payment, as the caller sees it.
+
+use crate::{
+    db::{DbError, SubmitError},
+    primitives::{Money, OrderNo},
+};
+
+#[derive(Debug, thiserror::Error)]
+pub enum PaymentError {
+    #[error("no such collection code")]
+    CodeUnknown,
+    #[error("the collection code is disabled")]
+    CodeDisabled,
+    #[error("the shop does not take payments")]
+    MerchantNotActive,
+    #[error("this code leaves the amount to the customer: state it")]
+    AmountRequired,
+    #[error("this code is for {expected}")]
+    AmountNotAllowed { expected: Money },
+    #[error("an amount is between {min} and {max}")]
+    AmountOutOfRange { min: Money, max: Money },
+    #[error("the key was used for another request")]
+    KeyReused,
+    #[error("order not found")]
+    OrderNotFound,
+    #[error("the order is closed")]
+    OrderClosed,
+    #[error("order {0} is paid already")]
+    AlreadyPaid(OrderNo),
+    /// WeChat said no; its code is for logs.
+    #[error("WeChat refuses the payment: {0}")]
+    ChannelRefused(String),
+    /// Nobody knows what WeChat did. Repeat with the same key.
+    #[error("WeChat does not answer")]
+    ChannelUnknown,
+    #[error("database failure")]
+    Db(#[from] DbError),
+}
+
+impl From<SubmitError<Self>> for PaymentError {
+    fn from(error: SubmitError<Self>) -> Self {
+        match error {
+            SubmitError::Refused(refusal) => refusal,
+            SubmitError::Db(error) => Self::Db(error),
+        }
+    }
+}

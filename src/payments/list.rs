@@ -1,0 +1,213 @@
+//! Looking at payments. Reads that decide nothing, each filtered by tenant and by who may see it.
+
+use sqlx::{FromRow, Row as _, mysql::MySqlRow};
+
+use super::{
+    Order, OrderStateKind,
+    store::{ORDER_COLUMNS, read_order},
+};
+use crate::{
+    db::{Db, DbError},
+    primitives::{
+        BusinessDay, CustomerId, Id, MerchantId, Money, OrderId, PageLimit, Points, TenantId,
+        Timestamp,
+    },
+};
+
+/// An order with the name of its shop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderView {
+    pub order: Order,
+    pub merchant_name: String,
+}
+
+/// Whose orders.
+#[derive(Debug, Clone, Copy)]
+pub enum By {
+    Customer(CustomerId),
+    Merchant(MerchantId),
+}
+
+fn read_view(row: &MySqlRow) -> Result<OrderView, sqlx::Error> {
+    Ok(OrderView {
+        order: read_order(row)?,
+        merchant_name: row.try_get(16)?,
+    })
+}
+
+/// One order of a tenant. Whose it is, is for the caller to check.
+pub async fn find_order(
+    db: &Db,
+    tenant: TenantId,
+    id: OrderId,
+) -> Result<Option<OrderView>, DbError> {
+    let statement = format!(
+        "SELECT /* payments.find_order */ {ORDER_COLUMNS}, m.name FROM payment_orders o JOIN merchants m ON m.id = o.merchant_id \
+         WHERE o.id = ? AND o.tenant_id = ?"
+    );
+    let row = sqlx::query(sqlx::AssertSqlSafe(statement))
+        .bind(id)
+        .bind(tenant)
+        .fetch_optional(db.pool())
+        .await?;
+    Ok(row.as_ref().map(read_view).transpose()?)
+}
+
+/// Up to `limit.probe()` orders, newest first, older than `before`.
+pub async fn list_orders(
+    db: &Db,
+    tenant: TenantId,
+    by: By,
+    state: Option<OrderStateKind>,
+    before: Option<OrderId>,
+    limit: PageLimit,
+) -> Result<Vec<OrderView>, DbError> {
+    let (column, owner) = match by {
+        By::Customer(id) => ("customer_id", *id.bytes()),
+        By::Merchant(id) => ("merchant_id", *id.bytes()),
+    };
+    let statement = format!(
+        "SELECT /* payments.list_orders */ {ORDER_COLUMNS}, m.name FROM payment_orders o JOIN merchants m ON m.id = o.merchant_id \
+         WHERE o.{column} = ? AND o.tenant_id = ? AND o.id < ? AND (? = 0 OR o.state = ?) ORDER BY o.id DESC LIMIT ?"
+    );
+    let state = state.map_or(0, OrderStateKind::code);
+    let before = before.map_or([0xff; 16], |id| *id.bytes());
+    let rows = sqlx::query(sqlx::AssertSqlSafe(statement))
+        .bind(owner.as_slice())
+        .bind(tenant)
+        .bind(before.as_slice())
+        .bind(state)
+        .bind(state)
+        .bind(limit.probe())
+        .fetch_all(db.pool())
+        .await?;
+    rows.iter()
+        .map(read_view)
+        .map(|view| view.map_err(DbError::from))
+        .collect()
+}
+
+/// One state that an order was in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HistoryRow {
+    pub version: u32,
+    pub state: OrderStateKind,
+    pub at: Timestamp,
+}
+
+/// An order's states in order, as far as they are projected.
+pub async fn history(db: &Db, order: OrderId) -> Result<Vec<HistoryRow>, DbError> {
+    let rows: Vec<(u32, i8, Timestamp)> = sqlx::query_as(
+        "/* payments.history */ SELECT version, state, at FROM payment_order_history WHERE order_id = ? ORDER BY version",
+    )
+    .bind(order)
+    .fetch_all(db.pool())
+    .await?;
+    rows.into_iter()
+        .map(|(version, state, at)| {
+            let state = u8::try_from(state).ok().and_then(OrderStateKind::from_code);
+            let state = state.ok_or(DbError::Inconsistent(
+                "an unknown state in an order's history",
+            ))?;
+            Ok(HistoryRow { version, state, at })
+        })
+        .collect()
+}
+
+/// A shop's day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DayTotals {
+    pub day: BusinessDay,
+    pub orders: i64,
+    pub paid: Money,
+    pub points: Points,
+}
+
+/// A shop's days from `from` to `to`, both included, as far as they are projected. Days without payments are absent.
+pub async fn merchant_totals(
+    db: &Db,
+    tenant: TenantId,
+    merchant: MerchantId,
+    from: BusinessDay,
+    to: BusinessDay,
+) -> Result<Vec<DayTotals>, DbError> {
+    let rows: Vec<(time::Date, i64, i64, i64)> = sqlx::query_as(
+        "/* payments.merchant_totals */ SELECT day, orders, paid_fen, points FROM merchant_days \
+         WHERE merchant_id = ? AND tenant_id = ? AND day BETWEEN ? AND ? ORDER BY day",
+    )
+    .bind(merchant)
+    .bind(tenant)
+    .bind(from.0)
+    .bind(to.0)
+    .fetch_all(db.pool())
+    .await?;
+    let negative = |_| DbError::Inconsistent("a total below zero");
+    rows.into_iter()
+        .map(|(day, orders, paid, points)| {
+            Ok(DayTotals {
+                day: BusinessDay(day),
+                orders,
+                paid: Money::parse(paid).map_err(negative)?,
+                points: Points::parse(points).map_err(negative)?,
+            })
+        })
+        .collect()
+}
+
+/// A callback that was soundly signed and still wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alarm {
+    pub event: Id,
+    pub reason: String,
+    pub out_trade_no: String,
+    pub wechat_transaction_id: String,
+    pub amount: Money,
+    pub created_at: Timestamp,
+}
+
+#[derive(FromRow)]
+struct AlarmRow {
+    event_id: Vec<u8>,
+    reason: String,
+    out_trade_no: String,
+    wechat_transaction_id: String,
+    amount_fen: i64,
+    created_at: Timestamp,
+}
+
+/// Up to `limit.probe()` alarms, newest first, older than `before`.
+pub async fn list_alarms(
+    db: &Db,
+    tenant: TenantId,
+    before: Option<Id>,
+    limit: PageLimit,
+) -> Result<Vec<Alarm>, DbError> {
+    let before = before.map_or([0xff; 16], |id| *id.bytes());
+    let rows: Vec<AlarmRow> = sqlx::query_as(
+        "/* payments.list_alarms */ SELECT event_id, reason, out_trade_no, wechat_transaction_id, amount_fen, created_at \
+         FROM callback_alarms WHERE tenant_id = ? AND event_id < ? ORDER BY event_id DESC LIMIT ?",
+    )
+    .bind(tenant)
+    .bind(before.as_slice())
+    .bind(limit.probe())
+    .fetch_all(db.pool())
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(Alarm {
+                event: row
+                    .event_id
+                    .as_slice()
+                    .try_into()
+                    .map(Id::from_bytes)
+                    .map_err(|_| DbError::Inconsistent("an id of a strange length"))?,
+                reason: row.reason,
+                out_trade_no: row.out_trade_no,
+                wechat_transaction_id: row.wechat_transaction_id,
+                amount: Money::parse(row.amount_fen)
+                    .map_err(|_| DbError::Inconsistent("an amount below zero"))?,
+                created_at: row.created_at,
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,123 @@
+//! What a customer has and how it came about. Reads that decide nothing.
+
+use sqlx::FromRow;
+
+use crate::{
+    db::{Db, DbError},
+    ledger::{self, Account, Balance},
+    primitives::{
+        AccountId, BusinessDay, CustomerId, OrderId, OrderNo, PageLimit, Points, TenantId,
+        Timestamp,
+    },
+};
+
+/// A customer's points. One who never earned any has nothing.
+pub async fn balance(db: &Db, tenant: TenantId, customer: CustomerId) -> Result<Balance, DbError> {
+    let account = ledger::find_account(db, tenant, AccountId::customer_points(customer)).await?;
+    account
+        .unwrap_or(Account::empty(tenant))
+        .balance()
+        .map_err(|_| DbError::Inconsistent("a customer's account is below zero"))
+}
+
+/// One change of a customer's points, in the words of the seed.
+#[derive(Debug, Clone, FromRow)]
+pub struct PointsRecord {
+    /// 1, 2, .. without gaps: the account's version after it.
+    pub version: u32,
+    pub points_change: i64,
+    pub points_balance: i64,
+    /// `earn`, `adjust`, ..
+    pub change_type: String,
+    /// `posted`, `pending`, `voided`.
+    pub state: String,
+    order_id: Option<OrderId>,
+    pub merchant_name: Option<String>,
+    pub created_at: Timestamp,
+}
+
+impl PointsRecord {
+    pub fn order_no(&self) -> Option<OrderNo> {
+        self.order_id.map(OrderNo::from)
+    }
+}
+
+/// Up to `limit.probe()` records, newest first, older than `before`.
+pub async fn list_records(
+    db: &Db,
+    tenant: TenantId,
+    customer: CustomerId,
+    before: Option<u32>,
+    limit: PageLimit,
+) -> Result<Vec<PointsRecord>, DbError> {
+    Ok(sqlx::query_as(
+        "/* points.list_records */ SELECT t.account_version AS version, \
+         CASE t.checked_side WHEN 2 THEN t.amount ELSE -t.amount END AS points_change, \
+         t.balance_after AS points_balance, \
+         CASE ORD(SUBSTR(t.entry_id, 16, 1)) & 127 WHEN 1 THEN 'earn' WHEN 2 THEN 'adjust' ELSE 'other' END AS change_type, \
+         CASE t.phase WHEN 1 THEN 'pending' WHEN 3 THEN 'voided' ELSE 'posted' END AS state, \
+         o.id AS order_id, m.name AS merchant_name, t.created_at \
+         FROM transfers t \
+         LEFT JOIN payment_orders o ON ORD(SUBSTR(t.entry_id, 16, 1)) = 1 AND o.id = CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') \
+         LEFT JOIN merchants m ON m.id = o.merchant_id \
+         WHERE t.checked_account = ? AND t.tenant_id = ? AND t.account_version < ? \
+         ORDER BY t.account_version DESC LIMIT ?",
+    )
+    .bind(AccountId::customer_points(customer))
+    .bind(tenant)
+    .bind(before.unwrap_or(u32::MAX))
+    .bind(limit.probe())
+    .fetch_all(db.pool())
+    .await?)
+}
+
+/// What a customer earned and spent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statistics {
+    pub earned_total: Points,
+    pub spent_total: Points,
+    /// The last thirty days on which anything happened, newest first.
+    pub days: Vec<StatisticsDay>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct StatisticsDay {
+    #[sqlx(try_from = "time::Date")]
+    pub day: BusinessDay,
+    pub earned: i64,
+    pub spent: i64,
+}
+
+impl From<time::Date> for BusinessDay {
+    fn from(date: time::Date) -> Self {
+        Self(date)
+    }
+}
+
+pub async fn statistics(
+    db: &Db,
+    tenant: TenantId,
+    customer: CustomerId,
+) -> Result<Statistics, DbError> {
+    let id = AccountId::customer_points(customer);
+    let account = ledger::find_account(db, tenant, id)
+        .await?
+        .unwrap_or(Account::empty(tenant));
+    let days = sqlx::query_as(
+        "/* points.statistics */ SELECT DATE(created_at + INTERVAL 8 HOUR) AS day, \
+         CAST(SUM(CASE WHEN checked_side = 2 THEN amount ELSE 0 END) AS SIGNED) AS earned, \
+         CAST(SUM(CASE WHEN checked_side = 1 THEN amount ELSE 0 END) AS SIGNED) AS spent \
+         FROM transfers WHERE checked_account = ? AND tenant_id = ? AND phase IN (0, 2) \
+         GROUP BY day ORDER BY day DESC LIMIT 30",
+    )
+    .bind(id)
+    .bind(tenant)
+    .fetch_all(db.pool())
+    .await?;
+    let negative = |_| DbError::Inconsistent("a sum below zero");
+    Ok(Statistics {
+        earned_total: Points::parse(account.credits_posted).map_err(negative)?,
+        spent_total: Points::parse(account.debits_posted).map_err(negative)?,
+        days,
+    })
+}

@@ -1,0 +1,225 @@
+//! Time is given, not fetched.
+
+use std::{
+    fmt,
+    sync::atomic::{AtomicI64, Ordering},
+};
+
+use serde::{Deserialize, Serialize};
+use time::{
+    Date, Duration, OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339,
+    macros::offset,
+};
+
+/// An instant, UTC, in whole microseconds: what a `DATETIME(6)` holds.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    pub const fn from_micros(micros: i64) -> Self {
+        Self(micros)
+    }
+
+    /// Microseconds since 1970.
+    pub const fn micros(self) -> i64 {
+        self.0
+    }
+
+    pub const fn seconds(self) -> i64 {
+        self.0.div_euclid(1_000_000)
+    }
+
+    /// Milliseconds since 1970; an instant before that counts as the beginning.
+    pub fn millis(self) -> u64 {
+        u64::try_from(self.0.div_euclid(1_000)).unwrap_or(0)
+    }
+
+    #[must_use]
+    pub const fn plus_seconds(self, seconds: i64) -> Self {
+        Self(self.0.saturating_add(seconds.saturating_mul(1_000_000)))
+    }
+
+    pub fn from_datetime(at: OffsetDateTime) -> Self {
+        Self(i64::try_from(at.unix_timestamp_nanos().div_euclid(1_000)).unwrap_or(i64::MAX))
+    }
+
+    pub fn datetime(self) -> OffsetDateTime {
+        OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0).saturating_mul(1_000))
+            .unwrap_or(OffsetDateTime::UNIX_EPOCH)
+    }
+
+    /// RFC 3339, as WeChat writes it too (with or without a fraction).
+    pub fn parse_rfc3339(text: &str) -> Option<Self> {
+        OffsetDateTime::parse(text, &Rfc3339)
+            .ok()
+            .map(Self::from_datetime)
+    }
+
+    /// The day on which the books of China count this instant.
+    pub fn business_day(self) -> BusinessDay {
+        BusinessDay(self.datetime().to_offset(BEIJING).date())
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.datetime().format(&Rfc3339).map_err(|_| fmt::Error)?)
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// RFC 3339 text for people, microseconds for machines.
+impl Serialize for Timestamp {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        if to.is_human_readable() {
+            to.collect_str(self)
+        } else {
+            self.0.serialize(to)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        if from.is_human_readable() {
+            let text = std::borrow::Cow::<'de, str>::deserialize(from)?;
+            Self::parse_rfc3339(&text)
+                .ok_or_else(|| serde::de::Error::custom("not an RFC 3339 time"))
+        } else {
+            i64::deserialize(from).map(Self)
+        }
+    }
+}
+
+impl sqlx::Type<sqlx::MySql> for Timestamp {
+    fn type_info() -> sqlx::mysql::MySqlTypeInfo {
+        <time::PrimitiveDateTime as sqlx::Type<sqlx::MySql>>::type_info()
+    }
+
+    fn compatible(ty: &sqlx::mysql::MySqlTypeInfo) -> bool {
+        <time::PrimitiveDateTime as sqlx::Type<sqlx::MySql>>::compatible(ty)
+    }
+}
+
+impl sqlx::Encode<'_, sqlx::MySql> for Timestamp {
+    fn encode_by_ref(
+        &self,
+        buf: &mut Vec<u8>,
+    ) -> Result<sqlx::encode::IsNull, sqlx::error::BoxDynError> {
+        let at = self.datetime();
+        let at = time::PrimitiveDateTime::new(at.date(), at.time());
+        <time::PrimitiveDateTime as sqlx::Encode<sqlx::MySql>>::encode_by_ref(&at, buf)
+    }
+
+    fn size_hint(&self) -> usize {
+        12
+    }
+}
+
+impl<'r> sqlx::Decode<'r, sqlx::MySql> for Timestamp {
+    fn decode(value: sqlx::mysql::MySqlValueRef<'r>) -> Result<Self, sqlx::error::BoxDynError> {
+        let at = <time::PrimitiveDateTime as sqlx::Decode<sqlx::MySql>>::decode(value)?;
+        Ok(Self::from_datetime(at.assume_utc()))
+    }
+}
+
+const BEIJING: UtcOffset = offset!(+8);
+
+/// A calendar day at UTC+8, whatever the zone of the machine.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct BusinessDay(pub Date);
+
+impl BusinessDay {
+    #[must_use]
+    pub fn plus_days(self, days: u32) -> Self {
+        Self(self.0.saturating_add(Duration::days(i64::from(days))))
+    }
+
+    /// The instant at which the day begins.
+    pub fn start(self) -> Timestamp {
+        Timestamp::from_datetime(self.0.midnight().assume_offset(BEIJING))
+    }
+
+    /// From `2026-11-21`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let format = time::macros::format_description!("[year]-[month]-[day]");
+        Date::parse(text, format).ok().map(Self)
+    }
+}
+
+impl fmt::Display for BusinessDay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (year, month, day) = self.0.to_calendar_date();
+        write!(f, "{year:04}-{:02}-{day:02}", u8::from(month))
+    }
+}
+
+/// Where the time comes from.
+pub trait Clock: fmt::Debug + Send + Sync + 'static {
+    fn now(&self) -> Timestamp;
+}
+
+/// The machine's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the one place where the time is read"
+        )]
+        Timestamp::from_datetime(OffsetDateTime::now_utc())
+    }
+}
+
+/// A clock that stands still until it is moved.
+#[derive(Debug)]
+pub struct MockClock(AtomicI64);
+
+impl MockClock {
+    pub const fn at(start: Timestamp) -> Self {
+        Self(AtomicI64::new(start.0))
+    }
+
+    pub fn set(&self, at: Timestamp) {
+        self.0.store(at.0, Ordering::SeqCst);
+    }
+
+    pub fn advance_seconds(&self, seconds: i64) {
+        self.0
+            .fetch_add(seconds.saturating_mul(1_000_000), Ordering::SeqCst);
+    }
+}
+
+impl Clock for MockClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::SeqCst))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_business_day_is_the_day_in_beijing() {
+        let late = Timestamp::parse_rfc3339("2026-11-21T16:30:00Z").unwrap();
+        assert_eq!(late.business_day().to_string(), "2026-11-22");
+        assert_eq!(
+            late.business_day().start().to_string(),
+            "2026-11-21T16:00:00Z"
+        );
+    }
+
+    #[test]
+    fn wechats_fractional_seconds_are_read() {
+        let at = Timestamp::parse_rfc3339("2026-11-21T10:34:56.120+08:00").unwrap();
+        assert_eq!(at.to_string(), "2026-11-21T02:34:56.12Z");
+    }
+}

@@ -1,0 +1,550 @@
+//! Typed ids, and what an id says by itself.
+//!
+//! Every id is 16 bytes, `BINARY(16)` in the database, shaped like a UUIDv7 so that it clusters by time:
+//!
+//! ```text
+//! byte   0..6        6..14                     14          15
+//!        unix ms     version, variant, random  lane        kind
+//! ```
+//!
+//! - The **lane** ([`Lane`]) is the customer's: a customer is given one at random, and everything minted for that customer
+//!   carries it. It is how an operation finds the committer of the account that it will touch without looking anything up.
+//! - The **kind** is zero for a thing (an order, a customer) and not zero for what is derived from the thing: the journal
+//!   entry that settled the order, the account that holds the customer's points. A derived id is found by arithmetic, needs no
+//!   index, and cannot be written twice: *the id is the idempotency key*.
+//!
+//! 58 random bits remain in every millisecond and lane.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize, de};
+
+/// The 16 bytes behind every typed id.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Id([u8; 16]);
+
+const LANE: usize = 14;
+const KIND: usize = 15;
+
+impl Id {
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    pub const fn bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    /// A new thing's id: `millis` since 1970, `random` bits, the customer's lane.
+    #[must_use]
+    pub fn mint(millis: u64, random: u64, lane: Lane) -> Self {
+        let (ms, rnd) = (millis.to_be_bytes(), random.to_be_bytes());
+        Self([
+            ms[2],
+            ms[3],
+            ms[4],
+            ms[5],
+            ms[6],
+            ms[7],
+            0x70 | (rnd[0] & 0x0f),
+            rnd[1],
+            0x80 | (rnd[2] & 0x3f),
+            rnd[3],
+            rnd[4],
+            rnd[5],
+            rnd[6],
+            rnd[7],
+            lane.0,
+            0,
+        ])
+    }
+
+    pub const fn lane(&self) -> Lane {
+        Lane(self.0[LANE])
+    }
+
+    const fn kind(&self) -> u8 {
+        self.0[KIND]
+    }
+
+    const fn with_kind(mut self, kind: u8) -> Self {
+        self.0[KIND] = kind;
+        self
+    }
+
+    /// Milliseconds since 1970 at which the thing was named.
+    #[must_use]
+    pub fn millis(&self) -> u64 {
+        let b = &self.0;
+        u64::from_be_bytes([0, 0, b[0], b[1], b[2], b[3], b[4], b[5]])
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Which committer an operation belongs to: see the module's text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Lane(pub u8);
+
+/// Text that is not an id of the wanted kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a valid id")]
+pub struct ParseIdError;
+
+macro_rules! typed_id {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Id);
+
+        impl $name {
+            pub const PREFIX: &'static str = $prefix;
+
+            pub const fn new(id: Id) -> Self {
+                Self(id)
+            }
+
+            pub const fn id(&self) -> Id {
+                self.0
+            }
+
+            pub const fn bytes(&self) -> &[u8; 16] {
+                self.0.bytes()
+            }
+
+            pub const fn lane(&self) -> Lane {
+                self.0.lane()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}_{}", $prefix, self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = ParseIdError;
+
+            fn from_str(text: &str) -> Result<Self, ParseIdError> {
+                let hex = text.strip_prefix(concat!($prefix, "_")).ok_or(ParseIdError)?;
+                let mut bytes = [0; 16];
+                hex::decode_to_slice(hex, &mut bytes).map_err(|_| ParseIdError)?;
+                Ok(Self(Id(bytes)))
+            }
+        }
+
+        impl TryFrom<&[u8]> for $name {
+            type Error = ParseIdError;
+
+            fn try_from(bytes: &[u8]) -> Result<Self, ParseIdError> {
+                bytes.try_into().map(|bytes| Self(Id(bytes))).map_err(|_| ParseIdError)
+            }
+        }
+
+        /// Text for people (`prefix_hex`), 16 bytes for machines.
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                if to.is_human_readable() { to.collect_str(self) } else { self.0.serialize(to) }
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                if from.is_human_readable() {
+                    let text = std::borrow::Cow::<'de, str>::deserialize(from)?;
+                    text.parse().map_err(de::Error::custom)
+                } else {
+                    Id::deserialize(from).map(Self)
+                }
+            }
+        }
+
+        impl sqlx::Type<sqlx::MySql> for $name {
+            fn type_info() -> sqlx::mysql::MySqlTypeInfo {
+                <[u8] as sqlx::Type<sqlx::MySql>>::type_info()
+            }
+
+            fn compatible(ty: &sqlx::mysql::MySqlTypeInfo) -> bool {
+                <[u8] as sqlx::Type<sqlx::MySql>>::compatible(ty)
+            }
+        }
+
+        impl sqlx::Encode<'_, sqlx::MySql> for $name {
+            fn encode_by_ref(&self, buf: &mut Vec<u8>) -> Result<sqlx::encode::IsNull, sqlx::error::BoxDynError> {
+                <&[u8] as sqlx::Encode<sqlx::MySql>>::encode_by_ref(&self.bytes().as_slice(), buf)
+            }
+        }
+
+        impl<'r> sqlx::Decode<'r, sqlx::MySql> for $name {
+            fn decode(value: sqlx::mysql::MySqlValueRef<'r>) -> Result<Self, sqlx::error::BoxDynError> {
+                let bytes = <&[u8] as sqlx::Decode<sqlx::MySql>>::decode(value)?;
+                Ok(Self::try_from(bytes)?)
+            }
+        }
+    };
+}
+
+typed_id!(
+    /// A customer of one tenant. Its lane is the lane of everything that is the customer's.
+    CustomerId, "cu"
+);
+typed_id!(
+    /// A shop.
+    MerchantId, "me"
+);
+typed_id!(
+    /// A person who works in a shop.
+    StaffId, "st"
+);
+typed_id!(
+    /// A payment order. Outside it is an [`OrderNo`].
+    OrderId, "or"
+);
+typed_id!(
+    /// A journal entry: the transfers with one cause. Derived from the cause and the [`EntryKind`].
+    EntryId, "je"
+);
+typed_id!(
+    /// An account. Derived from its owner and the [`AccountKind`].
+    AccountId, "ac"
+);
+
+/// One of the platforms that share a database. Small, because it stands on every row.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, sqlx::Type,
+)]
+#[serde(transparent)]
+#[sqlx(transparent)]
+pub struct TenantId(pub u32);
+
+impl fmt::Display for TenantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// A leased identity under which one committer writes its gapless sequence.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, sqlx::Type,
+)]
+#[serde(transparent)]
+#[sqlx(transparent)]
+pub struct CommitterId(pub u32);
+
+/// What an account holds.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Asset {
+    /// Money, in fen.
+    Cny,
+    /// Points, whole.
+    Points,
+}
+
+/// What an account is for. The number is the last byte of its id and is never used again for something else.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum AccountKind {
+    /// A customer's points. Checked: it may not go below zero.
+    CustomerPoints,
+    /// What the platform owes a shop for payments collected.
+    MerchantPayable,
+    /// What WeChat owes for payments collected.
+    ChannelReceivable,
+    /// Points that were created: the other side of every credit.
+    PointsIssued,
+    /// Points that were spent.
+    PointsRedeemed,
+    /// Points that ran out.
+    PointsExpired,
+}
+
+impl AccountKind {
+    pub const ALL: [Self; 6] = [
+        Self::CustomerPoints,
+        Self::MerchantPayable,
+        Self::ChannelReceivable,
+        Self::PointsIssued,
+        Self::PointsRedeemed,
+        Self::PointsExpired,
+    ];
+
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::CustomerPoints => 1,
+            Self::MerchantPayable => 0x11,
+            Self::ChannelReceivable => 0x12,
+            Self::PointsIssued => 0x21,
+            Self::PointsRedeemed => 0x22,
+            Self::PointsExpired => 0x23,
+        }
+    }
+
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.code() == code)
+    }
+
+    pub const fn asset(self) -> Asset {
+        match self {
+            Self::MerchantPayable | Self::ChannelReceivable => Asset::Cny,
+            Self::CustomerPoints
+            | Self::PointsIssued
+            | Self::PointsRedeemed
+            | Self::PointsExpired => Asset::Points,
+        }
+    }
+
+    /// May not go below zero, and therefore is written with a version check.
+    pub const fn is_checked(self) -> bool {
+        matches!(self, Self::CustomerPoints)
+    }
+
+    /// The name people read.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::CustomerPoints => "customer_points",
+            Self::MerchantPayable => "merchant_payable",
+            Self::ChannelReceivable => "channel_receivable",
+            Self::PointsIssued => "points_issued",
+            Self::PointsRedeemed => "points_redeemed",
+            Self::PointsExpired => "points_expired",
+        }
+    }
+}
+
+impl AccountId {
+    pub const fn customer_points(customer: CustomerId) -> Self {
+        Self(customer.0.with_kind(AccountKind::CustomerPoints.code()))
+    }
+
+    pub const fn merchant_payable(merchant: MerchantId) -> Self {
+        Self(merchant.0.with_kind(AccountKind::MerchantPayable.code()))
+    }
+
+    /// An account of the tenant itself: the channel, points issued, redeemed, expired.
+    #[must_use]
+    pub fn of_tenant(tenant: TenantId, kind: AccountKind) -> Self {
+        let mut bytes = [0; 16];
+        bytes[10..14].copy_from_slice(&tenant.0.to_be_bytes());
+        Self(Id(bytes).with_kind(kind.code()))
+    }
+
+    /// Fails only for a row that this program did not write.
+    pub fn kind(&self) -> Option<AccountKind> {
+        AccountKind::from_code(self.0.kind())
+    }
+}
+
+/// Why a journal entry exists. The number is the last byte of its id.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum EntryKind {
+    /// A payment was settled: money to the shop, points to the customer. Cause: the order.
+    Settlement,
+    /// Points given or taken by two people with a reason. Cause: the adjustment.
+    Adjustment,
+}
+
+impl EntryKind {
+    pub const ALL: [Self; 2] = [Self::Settlement, Self::Adjustment];
+
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Settlement => 1,
+            Self::Adjustment => 2,
+        }
+    }
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Settlement => "settlement",
+            Self::Adjustment => "adjustment",
+        }
+    }
+}
+
+/// The bit that turns a pending entry's id into the id of its resolution, whichever way it goes: it can be resolved once.
+const RESOLUTION: u8 = 0x80;
+
+impl EntryId {
+    /// The entry of this kind that `cause` calls for. There can be only one.
+    pub const fn of(cause: Id, kind: EntryKind) -> Self {
+        Self(cause.with_kind(kind.code()))
+    }
+
+    /// The entry that posts or voids this pending one.
+    #[must_use]
+    pub const fn resolution(self) -> Self {
+        Self(self.0.with_kind(self.0.kind() | RESOLUTION))
+    }
+
+    pub const fn is_resolution(self) -> bool {
+        self.0.kind() & RESOLUTION != 0
+    }
+
+    /// The pending entry that this one resolves.
+    #[must_use]
+    pub const fn resolved(self) -> Self {
+        Self(self.0.with_kind(self.0.kind() & !RESOLUTION))
+    }
+
+    /// What the entry exists for.
+    pub const fn cause(self) -> Id {
+        self.0.with_kind(0)
+    }
+
+    pub fn kind(self) -> Option<EntryKind> {
+        let code = self.0.kind() & !RESOLUTION;
+        EntryKind::ALL.into_iter().find(|kind| kind.code() == code)
+    }
+}
+
+/// One transfer of a journal entry: the entry's id is the first part of its key.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct TransferId {
+    pub entry: EntryId,
+    /// 0, 1, .. in the order in which the entry states them.
+    pub leg: u8,
+}
+
+/// The number of an order as shop, customer and WeChat see it (`out_trade_no`): 24 characters, in time order.
+///
+/// It is the order's id in Crockford's base 32 and therefore needs no column and no index of its own.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OrderNo(OrderId);
+
+const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+impl From<OrderId> for OrderNo {
+    fn from(id: OrderId) -> Self {
+        Self(id)
+    }
+}
+
+impl OrderNo {
+    pub const fn order_id(self) -> OrderId {
+        self.0
+    }
+}
+
+impl fmt::Display for OrderNo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = String::with_capacity(24);
+        for group in self.0.bytes()[..15].chunks_exact(5) {
+            let bits = group
+                .iter()
+                .fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte));
+            for place in (0..8).rev() {
+                let digit = usize::try_from(bits >> (place * 5) & 31).unwrap_or(0);
+                text.push(char::from(ALPHABET[digit]));
+            }
+        }
+        f.write_str(&text)
+    }
+}
+
+impl fmt::Debug for OrderNo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for OrderNo {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        let digits: &[u8; 24] = text.as_bytes().try_into().map_err(|_| ParseIdError)?;
+        let mut bytes = [0; 16];
+        for (group, out) in digits.chunks_exact(8).zip(bytes.chunks_exact_mut(5)) {
+            let mut bits = 0_u64;
+            for digit in group {
+                let value = ALPHABET
+                    .iter()
+                    .position(|letter| letter == digit)
+                    .ok_or(ParseIdError)?;
+                bits = bits << 5 | u64::try_from(value).map_err(|_| ParseIdError)?;
+            }
+            out.copy_from_slice(&bits.to_be_bytes()[3..]);
+        }
+        Ok(Self(OrderId(Id(bytes))))
+    }
+}
+
+impl Serialize for OrderNo {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for OrderNo {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(from)?;
+        text.parse().map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id() -> Id {
+        Id::mint(1_795_000_000_000, 0x0123_4567_89ab_cdef, Lane(42))
+    }
+
+    #[test]
+    fn an_order_number_is_its_id_and_sorts_like_it() {
+        let earlier = OrderNo::from(OrderId::new(id()));
+        let later = OrderNo::from(OrderId::new(Id::mint(1_795_000_000_001, 0, Lane(0))));
+        assert_eq!(earlier.to_string().parse(), Ok(earlier));
+        assert_eq!(earlier.to_string().len(), 24);
+        assert!(earlier.to_string() < later.to_string());
+        assert_eq!(
+            "IIIIIIIIIIIIIIIIIIIIIIII".parse::<OrderNo>(),
+            Err(ParseIdError)
+        );
+        assert_eq!("0".parse::<OrderNo>(), Err(ParseIdError));
+    }
+
+    #[test]
+    fn derived_ids_lead_back_to_their_cause() {
+        let order = OrderId::new(id());
+        let entry = EntryId::of(order.id(), EntryKind::Settlement);
+        assert_eq!(entry.cause(), order.id());
+        assert_eq!(entry.kind(), Some(EntryKind::Settlement));
+        assert_eq!(entry.lane(), Lane(42));
+        assert_eq!(entry.resolution().resolved(), entry);
+        assert!(entry.resolution().is_resolution());
+        assert_ne!(entry, EntryId::of(order.id(), EntryKind::Adjustment));
+    }
+
+    #[test]
+    fn an_id_of_one_kind_does_not_parse_as_another() {
+        let customer = CustomerId::new(id());
+        assert_eq!(customer.to_string().parse(), Ok(customer));
+        assert_eq!(
+            customer.to_string().parse::<MerchantId>(),
+            Err(ParseIdError)
+        );
+    }
+
+    #[test]
+    fn account_kinds_keep_their_numbers() {
+        for kind in AccountKind::ALL {
+            assert_eq!(AccountId::of_tenant(TenantId(7), kind).kind(), Some(kind));
+        }
+    }
+}

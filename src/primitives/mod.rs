@@ -1,0 +1,21 @@
+//! Values without I/O: money and points, typed ids, time, identity, pages, secrets.
+//!
+//! Everything here is small, `Copy` where it can be, and refuses nonsense at the border: a [`Money`] is never
+//! negative, an [`OrderId`] is not a [`CustomerId`], a [`Secret`] does not print.
+
+mod clock;
+mod id;
+mod money;
+mod page;
+mod secret;
+mod source;
+
+pub use clock::{BusinessDay, Clock, MockClock, SystemClock, Timestamp};
+pub use id::{
+    AccountId, AccountKind, Asset, CommitterId, CustomerId, EntryId, EntryKind, Id, Lane,
+    MerchantId, OrderId, OrderNo, ParseIdError, StaffId, TenantId, TransferId,
+};
+pub use money::{AmountError, Money, Points};
+pub use page::{Cursor, Page, PageLimit};
+pub use secret::Secret;
+pub use source::{IdSource, RandomIds, SeededIds};

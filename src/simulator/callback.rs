@@ -1,0 +1,395 @@
+//! Callbacks: signed, encrypted, and spoiled on request.
+//!
+//! [`CallbackFactory`] works without a server. One callback costs one RSA signature (about half a
+//! millisecond); threads share a factory freely.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde::Serialize;
+
+use super::clock::{Ids, WallClock, beijing};
+use super::keys::{KeyKind, KeySet};
+use super::signature::{SIGNATURE_TYPE, answer_message, header};
+use super::transaction::{Notice, Party, Transaction};
+
+/// A callback as it goes over the wire: deliver both, unchanged, by POST.
+#[derive(Debug, Clone)]
+pub struct SignedCallback {
+    /// The five `Wechatpay-*` headers, the content type, and what else WeChat sends.
+    pub headers: HeaderMap,
+    /// The raw body; its bytes are what was signed.
+    pub body: Bytes,
+}
+
+/// What is done to a callback before it is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Alteration {
+    /// Nothing.
+    Genuine,
+    /// Truly signed, but it tells of one fen more.
+    WrongAmount,
+    /// Truly signed, but it tells of another merchant.
+    WrongMerchant,
+    /// The ciphertext changed after it was signed.
+    Tampered,
+    /// Signed with a key that is not WeChat's (the merchant's own), in WeChat's name.
+    WrongKey,
+    /// Truly signed, six minutes ago.
+    StaleTime,
+    /// Truly signed, six minutes from now.
+    FutureTime,
+    /// WeChat's own signature probe: `WECHATPAY/SIGNTEST/…`.
+    Probe,
+}
+
+impl Alteration {
+    /// Whether a receiver must refuse it on the headers and bytes alone, whatever it says.
+    pub fn is_forgery(self) -> bool {
+        match self {
+            Self::Genuine | Self::WrongAmount | Self::WrongMerchant => false,
+            Self::Tampered | Self::WrongKey | Self::StaleTime | Self::FutureTime | Self::Probe => {
+                true
+            }
+        }
+    }
+}
+
+/// What stays the same when a notification is sent again.
+#[derive(Debug, Clone)]
+pub(super) struct Envelope {
+    id: String,
+    create_time: String,
+    kind: KeyKind,
+    associated_data: &'static str,
+}
+
+/// Makes callbacks that verify under a [`KeySet`].
+#[derive(Debug)]
+pub struct CallbackFactory {
+    keys: Arc<KeySet>,
+    clock: WallClock,
+    ids: Arc<Ids>,
+}
+
+impl CallbackFactory {
+    /// A factory of its own, without a simulator.
+    pub fn new(keys: Arc<KeySet>, clock: WallClock) -> Self {
+        Self::sharing(keys, clock, Arc::new(Ids::new()))
+    }
+
+    pub(super) fn sharing(keys: Arc<KeySet>, clock: WallClock, ids: Arc<Ids>) -> Self {
+        Self { keys, clock, ids }
+    }
+
+    /// A number for a payment that the simulator never saw: 28 digits, never the same twice.
+    pub fn transaction_id(&self) -> String {
+        self.ids.transaction_id(self.clock.now())
+    }
+
+    /// A notice of a payment made now in partner mode, by a user of the platform's mini-program.
+    pub fn notice(
+        &self,
+        out_trade_no: impl Into<String>,
+        transaction_id: impl Into<String>,
+        total_fen: i64,
+        sub_mchid: impl Into<String>,
+        sp_openid: impl Into<String>,
+    ) -> Notice {
+        Notice {
+            out_trade_no: out_trade_no.into(),
+            transaction_id: transaction_id.into(),
+            party: Party::Partner {
+                sub_mchid: sub_mchid.into(),
+                sub_appid: None,
+                sp_openid: sp_openid.into(),
+                sub_openid: None,
+            },
+            total_fen,
+            attach: None,
+            paid_at: self.clock.now(),
+        }
+    }
+
+    /// A genuine callback, a notification of its own.
+    pub fn sign(&self, notice: &Notice, kind: KeyKind) -> SignedCallback {
+        self.altered(notice, kind, Alteration::Genuine)
+    }
+
+    /// A callback with something wrong with it.
+    pub fn altered(
+        &self,
+        notice: &Notice,
+        kind: KeyKind,
+        alteration: Alteration,
+    ) -> SignedCallback {
+        self.build(&self.envelope(kind, true), notice, alteration)
+    }
+
+    pub(super) fn envelope(&self, kind: KeyKind, associated_data: bool) -> Envelope {
+        Envelope {
+            id: self.ids.notification_id(),
+            create_time: beijing(self.clock.now()),
+            kind,
+            associated_data: if associated_data { "transaction" } else { "" },
+        }
+    }
+
+    /// The callback for one attempt: encrypted and signed anew, under the envelope's id.
+    pub(super) fn build(
+        &self,
+        envelope: &Envelope,
+        notice: &Notice,
+        alteration: Alteration,
+    ) -> SignedCallback {
+        let notice = told_by(notice, alteration);
+        let plain = serde_json::to_vec(&Transaction::paid(&self.keys, &notice))
+            .expect("a struct of text and numbers is JSON");
+        let gcm_nonce = self.ids.gcm_nonce();
+        let body = serde_json::to_vec(&Body {
+            id: &envelope.id,
+            create_time: &envelope.create_time,
+            resource_type: "encrypt-resource",
+            event_type: "TRANSACTION.SUCCESS",
+            summary: "支付成功",
+            resource: Resource {
+                original_type: "transaction",
+                algorithm: "AEAD_AES_256_GCM",
+                ciphertext: &self
+                    .keys
+                    .encrypt(&gcm_nonce, envelope.associated_data, plain),
+                associated_data: envelope.associated_data,
+                nonce: &gcm_nonce,
+            },
+        })
+        .expect("a struct of text is JSON");
+        self.sign_body(envelope.kind, body, alteration)
+    }
+
+    fn sign_body(&self, kind: KeyKind, body: Vec<u8>, alteration: Alteration) -> SignedCallback {
+        let now = self.clock.now().unix_timestamp();
+        let timestamp = match alteration {
+            Alteration::StaleTime => now - 360,
+            Alteration::FutureTime => now + 360,
+            Alteration::Genuine
+            | Alteration::WrongAmount
+            | Alteration::WrongMerchant
+            | Alteration::Tampered
+            | Alteration::WrongKey
+            | Alteration::Probe => now,
+        }
+        .to_string();
+        let nonce = self.ids.token();
+        let message = answer_message(&timestamp, &nonce, &body);
+        let key = match alteration {
+            Alteration::WrongKey => self.keys.merchant(),
+            Alteration::Genuine
+            | Alteration::WrongAmount
+            | Alteration::WrongMerchant
+            | Alteration::Tampered
+            | Alteration::StaleTime
+            | Alteration::FutureTime
+            | Alteration::Probe => self.keys.wechat(kind),
+        };
+        let mut signature = key.sign(&message);
+        if alteration == Alteration::Probe {
+            signature.insert_str(0, "WECHATPAY/SIGNTEST/");
+        }
+        let body = if alteration == Alteration::Tampered {
+            tampered(body)
+        } else {
+            body
+        };
+
+        let mut headers = HeaderMap::with_capacity(9);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+        headers.insert(USER_AGENT, HeaderValue::from_static("Mozilla/4.0"));
+        headers.insert(
+            HeaderName::from_static("request-id"),
+            header(&self.ids.token()),
+        );
+        headers.insert(
+            HeaderName::from_static("wechatpay-timestamp"),
+            header(&timestamp),
+        );
+        headers.insert(HeaderName::from_static("wechatpay-nonce"), header(&nonce));
+        headers.insert(
+            HeaderName::from_static("wechatpay-signature"),
+            header(&signature),
+        );
+        headers.insert(
+            HeaderName::from_static("wechatpay-serial"),
+            header(self.keys.serial(kind)),
+        );
+        headers.insert(
+            HeaderName::from_static("wechatpay-signature-type"),
+            HeaderValue::from_static(SIGNATURE_TYPE),
+        );
+        SignedCallback {
+            headers,
+            body: Bytes::from(body),
+        }
+    }
+}
+
+/// What the callback says, which for the two attacks is not what happened.
+fn told_by(notice: &Notice, alteration: Alteration) -> std::borrow::Cow<'_, Notice> {
+    use std::borrow::Cow;
+    match alteration {
+        Alteration::WrongAmount => {
+            let total_fen = notice.total_fen.saturating_add(1);
+            Cow::Owned(Notice {
+                total_fen,
+                ..notice.clone()
+            })
+        }
+        Alteration::WrongMerchant => {
+            let mut lie = notice.clone();
+            if let Party::Partner { sub_mchid, .. } = &mut lie.party {
+                // The last digit becomes another one.
+                let last = sub_mchid.pop();
+                sub_mchid.push(if last == Some('7') { '8' } else { '7' });
+            }
+            Cow::Owned(lie)
+        }
+        Alteration::Genuine
+        | Alteration::Tampered
+        | Alteration::WrongKey
+        | Alteration::StaleTime
+        | Alteration::FutureTime
+        | Alteration::Probe => Cow::Borrowed(notice),
+    }
+}
+
+/// Changes the first character of the ciphertext, so that the body is still good JSON.
+fn tampered(mut body: Vec<u8>) -> Vec<u8> {
+    const MARK: &[u8] = b"\"ciphertext\":\"";
+    let at = body.windows(MARK.len()).position(|window| window == MARK);
+    if let Some(byte) = at.and_then(|at| body.get_mut(at + MARK.len())) {
+        *byte = if *byte == b'A' { b'B' } else { b'A' };
+    }
+    body
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    id: &'a str,
+    create_time: &'a str,
+    resource_type: &'static str,
+    event_type: &'static str,
+    summary: &'static str,
+    resource: Resource<'a>,
+}
+
+#[derive(Serialize)]
+struct Resource<'a> {
+    original_type: &'static str,
+    algorithm: &'static str,
+    ciphertext: &'a str,
+    associated_data: &'a str,
+    nonce: &'a str,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn factory() -> CallbackFactory {
+        CallbackFactory::new(Arc::new(KeySet::generate().unwrap()), WallClock::system())
+    }
+
+    fn verifies(factory: &CallbackFactory, callback: &SignedCallback) -> bool {
+        let text = |name: &str| callback.headers[name].to_str().unwrap();
+        let message = answer_message(
+            text("wechatpay-timestamp"),
+            text("wechatpay-nonce"),
+            &callback.body,
+        );
+        let kind = factory.keys.kind_named(text("wechatpay-serial")).unwrap();
+        factory
+            .keys
+            .wechat(kind)
+            .verify(&message, text("wechatpay-signature"))
+    }
+
+    fn plain(factory: &CallbackFactory, callback: &SignedCallback) -> Option<Value> {
+        let body: Value = serde_json::from_slice(&callback.body).unwrap();
+        let part = |name: &str| body["resource"][name].as_str().unwrap().to_owned();
+        let data = factory.keys.decrypt(
+            &part("nonce"),
+            &part("associated_data"),
+            &part("ciphertext"),
+        )?;
+        Some(serde_json::from_slice(&data).unwrap())
+    }
+
+    #[test]
+    fn genuine_callbacks_verify_and_decrypt_under_both_keys() {
+        let factory = factory();
+        let notice = factory.notice(
+            "ORDER-1",
+            factory.transaction_id(),
+            1280,
+            "1900000100",
+            "oA",
+        );
+        for kind in [KeyKind::PublicKey, KeyKind::Certificate] {
+            let callback = factory.sign(&notice, kind);
+            assert!(verifies(&factory, &callback));
+            let told = plain(&factory, &callback).unwrap();
+            assert_eq!(told["trade_state"], "SUCCESS");
+            assert_eq!(told["amount"]["total"], 1280);
+            assert_eq!(told["sub_mchid"], "1900000100");
+            assert_eq!(told["payer"]["sp_openid"], "oA");
+            assert!(told.get("attach").is_none());
+        }
+    }
+
+    #[test]
+    fn each_alteration_spoils_what_it_says_and_nothing_else() {
+        let factory = factory();
+        let notice = factory.notice(
+            "ORDER-1",
+            factory.transaction_id(),
+            1280,
+            "1900000107",
+            "oA",
+        );
+        let made = |alteration| factory.altered(&notice, KeyKind::PublicKey, alteration);
+        let age = |callback: &SignedCallback| {
+            let stamp: i64 = callback.headers["wechatpay-timestamp"]
+                .to_str()
+                .unwrap()
+                .parse()
+                .unwrap();
+            factory.clock.now().unix_timestamp() - stamp
+        };
+
+        for refused in [
+            Alteration::Tampered,
+            Alteration::WrongKey,
+            Alteration::Probe,
+        ] {
+            assert!(!verifies(&factory, &made(refused)), "{refused:?}");
+        }
+        assert!(plain(&factory, &made(Alteration::Tampered)).is_none());
+        let stale = made(Alteration::StaleTime);
+        assert!(verifies(&factory, &stale) && age(&stale) >= 360);
+        let future = made(Alteration::FutureTime);
+        assert!(verifies(&factory, &future) && age(&future) <= -350);
+        let amount = made(Alteration::WrongAmount);
+        assert!(verifies(&factory, &amount));
+        assert_eq!(plain(&factory, &amount).unwrap()["amount"]["total"], 1281);
+        let merchant = made(Alteration::WrongMerchant);
+        assert!(verifies(&factory, &merchant));
+        assert_eq!(
+            plain(&factory, &merchant).unwrap()["sub_mchid"],
+            "1900000108"
+        );
+    }
+}

@@ -1,0 +1,337 @@
+//! The switches: what goes wrong, and how often.
+
+use std::collections::BTreeSet;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde::{Deserialize, Serialize};
+
+use super::callback::Alteration;
+use super::keys::KeyKind;
+
+/// A probability in thousandths: 0 never, 1000 always.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "u16", into = "u16")]
+pub struct PerMille(u16);
+
+impl PerMille {
+    /// Never.
+    pub const NEVER: Self = Self(0);
+    /// Always.
+    pub const ALWAYS: Self = Self(1000);
+
+    /// `thousandths` of 1000; more than that means always.
+    pub const fn new(thousandths: u16) -> Self {
+        Self(if thousandths > 1000 {
+            1000
+        } else {
+            thousandths
+        })
+    }
+
+    pub(super) fn happens(self, rng: &mut StdRng) -> bool {
+        rng.random_range(0..1000) < self.0
+    }
+}
+
+impl TryFrom<u16> for PerMille {
+    type Error = &'static str;
+
+    fn try_from(thousandths: u16) -> Result<Self, Self::Error> {
+        if thousandths > 1000 {
+            Err("a probability is 0 to 1000 per mille")
+        } else {
+            Ok(Self(thousandths))
+        }
+    }
+}
+
+impl From<PerMille> for u16 {
+    fn from(value: PerMille) -> Self {
+        value.0
+    }
+}
+
+/// What can go wrong with the callback of one payment. All combine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fault {
+    /// Sent again a second after it was acknowledged.
+    Duplicate,
+    /// Sent twice at once, over two lines.
+    Twin,
+    /// Sent after a delay.
+    Late,
+    /// Held back until the callback of a later payment has been sent.
+    OutOfOrder,
+    /// Never sent: only a query tells. Overrules every other fault.
+    Lost,
+    /// First a truly signed callback of another amount, then the genuine one.
+    WrongAmount,
+    /// First a truly signed callback of another merchant, then the genuine one.
+    WrongMerchant,
+    /// First one that was changed after signing, then the genuine one.
+    Tampered,
+    /// First one signed with a key that is not WeChat's, then the genuine one.
+    WrongKey,
+    /// First one stamped 360 s ago, then the genuine one.
+    StaleTime,
+    /// First one stamped 360 s ahead, then the genuine one.
+    FutureTime,
+    /// First WeChat's signature probe, then the genuine one.
+    Probe,
+    /// Without `attach`, though the prepay sent one.
+    NoAttach,
+    /// With an empty `associated_data`.
+    NoAssociatedData,
+}
+
+impl Fault {
+    /// Every fault, in the order in which they are drawn.
+    pub const ALL: [Self; 14] = [
+        Self::Duplicate,
+        Self::Twin,
+        Self::Late,
+        Self::OutOfOrder,
+        Self::Lost,
+        Self::WrongAmount,
+        Self::WrongMerchant,
+        Self::Tampered,
+        Self::WrongKey,
+        Self::StaleTime,
+        Self::FutureTime,
+        Self::Probe,
+        Self::NoAttach,
+        Self::NoAssociatedData,
+    ];
+
+    /// The attempt that goes wrong before the genuine one, if this fault is of that kind.
+    pub(super) fn spoils(self) -> Option<Alteration> {
+        match self {
+            Self::WrongAmount => Some(Alteration::WrongAmount),
+            Self::WrongMerchant => Some(Alteration::WrongMerchant),
+            Self::Tampered => Some(Alteration::Tampered),
+            Self::WrongKey => Some(Alteration::WrongKey),
+            Self::StaleTime => Some(Alteration::StaleTime),
+            Self::FutureTime => Some(Alteration::FutureTime),
+            Self::Probe => Some(Alteration::Probe),
+            Self::Duplicate
+            | Self::Twin
+            | Self::Late
+            | Self::OutOfOrder
+            | Self::Lost
+            | Self::NoAttach
+            | Self::NoAssociatedData => None,
+        }
+    }
+}
+
+/// Which key signs callbacks. Answers follow the request's `Wechatpay-Serial` instead.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallbackKey {
+    /// What new merchants get.
+    #[default]
+    PublicKey,
+    /// What old merchants get.
+    Certificate,
+    /// Each callback one of the two: the days of the switch from certificate to public key.
+    Mixed,
+}
+
+/// All switches. Everything is off by default; probabilities are per mille.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Faults {
+    /// See [`Fault::Duplicate`].
+    pub duplicate: PerMille,
+    /// See [`Fault::Twin`].
+    pub twin: PerMille,
+    /// See [`Fault::Late`].
+    pub late: PerMille,
+    /// See [`Fault::OutOfOrder`].
+    pub out_of_order: PerMille,
+    /// See [`Fault::Lost`].
+    pub lost: PerMille,
+    /// See [`Fault::WrongAmount`].
+    pub wrong_amount: PerMille,
+    /// See [`Fault::WrongMerchant`].
+    pub wrong_merchant: PerMille,
+    /// See [`Fault::Tampered`].
+    pub tampered: PerMille,
+    /// See [`Fault::WrongKey`].
+    pub wrong_key: PerMille,
+    /// See [`Fault::StaleTime`].
+    pub stale_time: PerMille,
+    /// See [`Fault::FutureTime`].
+    pub future_time: PerMille,
+    /// See [`Fault::Probe`].
+    pub probe: PerMille,
+    /// See [`Fault::NoAttach`].
+    pub no_attach: PerMille,
+    /// See [`Fault::NoAssociatedData`].
+    pub no_associated_data: PerMille,
+    /// Which key signs callbacks.
+    pub callback_key: CallbackKey,
+    /// How late a late callback is; divided by the compression, as every delay of a callback.
+    pub late_ms: u32,
+    /// The prepay is answered after `prepay_slow_ms`.
+    pub prepay_slow: PerMille,
+    /// How slow; not divided by the compression, for it is the merchant's time-out that it tries.
+    pub prepay_slow_ms: u32,
+    /// 500 `SYSTEM_ERROR`, signed; nothing was done.
+    pub prepay_system_error: PerMille,
+    /// An unsigned 502 with HTML, from a gateway; nothing was done.
+    pub prepay_bad_gateway: PerMille,
+    /// The order is made and the answer does not come: after `prepay_hang_ms` an unsigned 502.
+    pub prepay_commit_then_timeout: PerMille,
+    /// How long a hanging prepay hangs.
+    pub prepay_hang_ms: u32,
+    /// Login codes work once, as WeChat's do. Off: `sim-…` may be used again.
+    pub login_codes_once: bool,
+}
+
+impl Default for Faults {
+    fn default() -> Self {
+        Self {
+            duplicate: PerMille::NEVER,
+            twin: PerMille::NEVER,
+            late: PerMille::NEVER,
+            out_of_order: PerMille::NEVER,
+            lost: PerMille::NEVER,
+            wrong_amount: PerMille::NEVER,
+            wrong_merchant: PerMille::NEVER,
+            tampered: PerMille::NEVER,
+            wrong_key: PerMille::NEVER,
+            stale_time: PerMille::NEVER,
+            future_time: PerMille::NEVER,
+            probe: PerMille::NEVER,
+            no_attach: PerMille::NEVER,
+            no_associated_data: PerMille::NEVER,
+            callback_key: CallbackKey::default(),
+            late_ms: 20_000,
+            prepay_slow: PerMille::NEVER,
+            prepay_slow_ms: 3_000,
+            prepay_system_error: PerMille::NEVER,
+            prepay_bad_gateway: PerMille::NEVER,
+            prepay_commit_then_timeout: PerMille::NEVER,
+            prepay_hang_ms: 30_000,
+            login_codes_once: false,
+        }
+    }
+}
+
+impl Faults {
+    fn probability(&self, fault: Fault) -> PerMille {
+        match fault {
+            Fault::Duplicate => self.duplicate,
+            Fault::Twin => self.twin,
+            Fault::Late => self.late,
+            Fault::OutOfOrder => self.out_of_order,
+            Fault::Lost => self.lost,
+            Fault::WrongAmount => self.wrong_amount,
+            Fault::WrongMerchant => self.wrong_merchant,
+            Fault::Tampered => self.tampered,
+            Fault::WrongKey => self.wrong_key,
+            Fault::StaleTime => self.stale_time,
+            Fault::FutureTime => self.future_time,
+            Fault::Probe => self.probe,
+            Fault::NoAttach => self.no_attach,
+            Fault::NoAssociatedData => self.no_associated_data,
+        }
+    }
+
+    /// The faults of one payment and the key of its callbacks.
+    ///
+    /// Drawn from the seed and the order's number, so that an order has the same fate in every run,
+    /// whatever else happens at the same time.
+    pub(super) fn draw(&self, seed: u64, out_trade_no: &str) -> (BTreeSet<Fault>, KeyKind) {
+        let text = [&seed.to_be_bytes(), out_trade_no.as_bytes()].concat();
+        let mut own_seed = [0; 32];
+        own_seed.copy_from_slice(digest(&SHA256, &text).as_ref());
+        let mut rng = StdRng::from_seed(own_seed);
+        // Every fault draws, so that one switch does not change what another does.
+        let mut faults = BTreeSet::new();
+        for fault in Fault::ALL {
+            if self.probability(fault).happens(&mut rng) {
+                faults.insert(fault);
+            }
+        }
+        let kind = match self.callback_key {
+            CallbackKey::PublicKey => KeyKind::PublicKey,
+            CallbackKey::Mixed if PerMille::new(500).happens(&mut rng) => KeyKind::PublicKey,
+            CallbackKey::Mixed | CallbackKey::Certificate => KeyKind::Certificate,
+        };
+        (faults, kind)
+    }
+
+    /// What goes wrong with one prepay; drawn from a running generator, so that trying again helps.
+    pub(super) fn draw_prepay(&self, rng: &mut StdRng) -> PrepayFate {
+        PrepayFate {
+            slow: self.prepay_slow.happens(rng),
+            system_error: self.prepay_system_error.happens(rng),
+            bad_gateway: self.prepay_bad_gateway.happens(rng),
+            commit_then_timeout: self.prepay_commit_then_timeout.happens(rng),
+        }
+    }
+}
+
+/// What goes wrong with one prepay.
+#[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "four independent switches")]
+pub(super) struct PrepayFate {
+    pub(super) slow: bool,
+    pub(super) system_error: bool,
+    pub(super) bad_gateway: bool,
+    pub(super) commit_then_timeout: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_has_the_same_fate_under_the_same_seed() {
+        let faults = Faults {
+            duplicate: PerMille::new(500),
+            probe: PerMille::new(500),
+            callback_key: CallbackKey::Mixed,
+            ..Faults::default()
+        };
+        let fates: Vec<_> = (0..40)
+            .map(|n| faults.draw(7, &format!("ORDER-{n}")))
+            .collect();
+        let again: Vec<_> = (0..40)
+            .map(|n| faults.draw(7, &format!("ORDER-{n}")))
+            .collect();
+        assert_eq!(fates, again);
+        assert!(fates.iter().any(|(set, _)| set.contains(&Fault::Duplicate)));
+        assert!(
+            fates
+                .iter()
+                .any(|(set, _)| !set.contains(&Fault::Duplicate))
+        );
+        assert!(fates.iter().any(|(_, kind)| *kind == KeyKind::Certificate));
+    }
+
+    #[test]
+    fn always_is_always_and_never_is_never() {
+        let faults = Faults {
+            lost: PerMille::ALWAYS,
+            ..Faults::default()
+        };
+        for n in 0..1000 {
+            let (set, _) = faults.draw(1, &n.to_string());
+            assert_eq!(set, BTreeSet::from([Fault::Lost]));
+        }
+    }
+
+    #[test]
+    fn json_switches_are_partial_bounded_and_closed() {
+        let read = |text: &str| serde_json::from_str::<Faults>(text);
+        assert_eq!(read(r#"{"probe":1000}"#).unwrap().probe, PerMille::ALWAYS);
+        assert!(read(r#"{"probe":1001}"#).is_err());
+        assert!(read(r#"{"prob":10}"#).is_err());
+    }
+}

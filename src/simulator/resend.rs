@@ -1,0 +1,284 @@
+//! Delivers callbacks, and delivers them again, as WeChat does.
+//!
+//! 200 or 204 within five seconds is an acknowledgement; everything else is sent again by the
+//! schedule, 15 times in 24 h 4 m. The attempts that a fault spoils come first and take their place
+//! in the schedule, so that the genuine one arrives as WeChat's re-send would.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::redirect::Policy;
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::arrivals::Arrivals;
+use super::callback::{Alteration, CallbackFactory, Envelope};
+use super::error::SimulatorError;
+use super::faults::Fault;
+use super::keys::KeyKind;
+use super::stats::Counters;
+use super::transaction::Notice;
+
+/// Seconds between one attempt and the next.
+const SCHEDULE: [u64; 15] = [
+    15, 15, 30, 180, 600, 1200, 1800, 1800, 1800, 3600, 10_800, 10_800, 10_800, 21_600, 21_600,
+];
+/// In this time the receiver must have answered.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// How soon a duplicate follows the acknowledged one, and for how long a callback is held back
+/// while nothing overtakes it.
+const SECOND: Duration = Duration::from_secs(1);
+/// WeChat has no such limit; the machine that both sides share has.
+const CONNECTIONS_MAX: usize = 512;
+
+/// One payment to be told of.
+#[derive(Debug)]
+pub(super) struct Errand {
+    pub(super) notify_url: Arc<str>,
+    pub(super) notice: Notice,
+    pub(super) faults: BTreeSet<Fault>,
+    pub(super) kind: KeyKind,
+    pub(super) late: Duration,
+}
+
+/// How a receiver answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Heard {
+    Acknowledged,
+    Refused,
+    Nothing,
+}
+
+/// Sends callbacks.
+#[derive(Debug)]
+pub(super) struct Courier {
+    factory: Arc<CallbackFactory>,
+    http: reqwest::Client,
+    stats: Arc<Counters>,
+    arrivals: Arrivals,
+    waiting: watch::Sender<u64>,
+    lines: Semaphore,
+    compression: u32,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Courier {
+    pub(super) fn new(
+        factory: Arc<CallbackFactory>,
+        stats: Arc<Counters>,
+        compression: u32,
+        stop: CancellationToken,
+    ) -> Result<Self, SimulatorError> {
+        let http = reqwest::Client::builder()
+            .timeout(ANSWER_WITHIN)
+            .redirect(Policy::none())
+            .no_proxy()
+            .build()?;
+        Ok(Self {
+            factory,
+            http,
+            stats,
+            arrivals: Arrivals::new(),
+            waiting: watch::Sender::new(0),
+            lines: Semaphore::new(CONNECTIONS_MAX),
+            compression: compression.max(1),
+            tasks: TaskTracker::new(),
+            stop,
+        })
+    }
+
+    /// Starts telling of a payment and returns at once.
+    pub(super) fn dispatch(self: &Arc<Self>, errand: Errand) {
+        if errand.faults.contains(&Fault::Lost) {
+            self.stats.callbacks_lost.add();
+            return;
+        }
+        let number = self.arrivals.enter();
+        self.waiting.send_modify(|waiting| *waiting += 1);
+        let courier = Arc::clone(self);
+        let errand = async move {
+            let _done = Done(&courier.waiting);
+            let told = courier.tell(number, &errand);
+            courier.stop.run_until_cancelled(told).await;
+        };
+        self.tasks.spawn(errand);
+    }
+
+    /// Resolves when nothing is waiting to be sent.
+    pub(super) async fn idle(&self) {
+        // The sender lives as long as self, so this cannot fail.
+        let _ = self
+            .waiting
+            .subscribe()
+            .wait_for(|waiting| *waiting == 0)
+            .await;
+    }
+
+    /// Waits for the tasks, which the token has told to stop.
+    pub(super) async fn stopped(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    async fn tell(&self, number: u64, errand: &Errand) {
+        let has = |fault| errand.faults.contains(&fault);
+        if has(Fault::Late) {
+            self.pause(errand.late).await;
+        }
+        let mut held = None;
+        if has(Fault::OutOfOrder) {
+            held = Some(self.arrivals.hold(number, SECOND / self.compression).await);
+        }
+        let mut notice = errand.notice.clone();
+        if has(Fault::NoAttach) {
+            notice.attach = None;
+        }
+        let line = Line {
+            courier: self,
+            errand,
+            notice,
+            associated: !has(Fault::NoAssociatedData),
+        };
+        let mut schedule = SCHEDULE.into_iter().map(Duration::from_secs);
+        let genuine = line.envelope();
+
+        for alteration in errand.faults.iter().copied().filter_map(Fault::spoils) {
+            if alteration.is_forgery() {
+                self.stats.forgeries_sent.add();
+                if line.send(&genuine, alteration).await == Heard::Acknowledged {
+                    self.stats.forgeries_acknowledged.add();
+                    tracing::warn!(
+                        order.no = errand.notice.out_trade_no,
+                        ?alteration,
+                        "the service acknowledged a forged callback"
+                    );
+                }
+                self.pause(schedule.next().unwrap_or(SECOND)).await;
+            } else {
+                // A lie is a notification of its own: the true one follows at once, in its own first place.
+                self.stats.attacks_sent.add();
+                line.send(&line.envelope(), alteration).await;
+            }
+        }
+
+        let mut first = has(Fault::Twin);
+        loop {
+            let acknowledged = if std::mem::take(&mut first) {
+                let (one, two) =
+                    tokio::join!(line.send_genuine(&genuine), line.send_genuine(&genuine));
+                one || two
+            } else {
+                line.send_genuine(&genuine).await
+            };
+            self.arrivals.delivered(number);
+            drop(held.take());
+            if acknowledged {
+                break;
+            }
+            let Some(gap) = schedule.next() else {
+                self.stats.callbacks_given_up.add();
+                return;
+            };
+            self.pause(gap).await;
+        }
+        if has(Fault::Duplicate) {
+            self.pause(SECOND).await;
+            line.send_genuine(&genuine).await;
+        }
+    }
+
+    async fn pause(&self, gap: Duration) {
+        tokio::time::sleep(gap / self.compression).await;
+    }
+}
+
+/// One payment's way to its receiver.
+struct Line<'a> {
+    courier: &'a Courier,
+    errand: &'a Errand,
+    notice: Notice,
+    associated: bool,
+}
+
+impl Line<'_> {
+    fn envelope(&self) -> Envelope {
+        self.courier
+            .factory
+            .envelope(self.errand.kind, self.associated)
+    }
+
+    async fn send_genuine(&self, envelope: &Envelope) -> bool {
+        let heard = self.send(envelope, Alteration::Genuine).await;
+        let stats = &self.courier.stats;
+        match heard {
+            Heard::Acknowledged => stats.callbacks_acknowledged.add(),
+            Heard::Refused => stats.callbacks_refused.add(),
+            Heard::Nothing => stats.callbacks_unanswered.add(),
+        }
+        heard == Heard::Acknowledged
+    }
+
+    async fn send(&self, envelope: &Envelope, alteration: Alteration) -> Heard {
+        // Never closed, so there is always a permit in the end.
+        let _permit = self.courier.lines.acquire().await;
+        let callback = self
+            .courier
+            .factory
+            .build(envelope, &self.notice, alteration);
+        self.courier.stats.callbacks_sent.add();
+        let answer = self
+            .courier
+            .http
+            .post(&*self.errand.notify_url)
+            .headers(callback.headers)
+            .body(callback.body)
+            .send()
+            .await;
+        let order_no = &self.notice.out_trade_no;
+        match answer {
+            Ok(answer) => {
+                let status = answer.status().as_u16();
+                // Read to the end, so that the connection can be used again.
+                let _ = answer.bytes().await;
+                tracing::debug!(
+                    order.no = order_no,
+                    ?alteration,
+                    status,
+                    "callback answered with {status}"
+                );
+                if matches!(status, 200 | 204) {
+                    Heard::Acknowledged
+                } else {
+                    Heard::Refused
+                }
+            }
+            Err(error) => {
+                tracing::debug!(order.no = order_no, ?alteration, %error, "callback not answered");
+                Heard::Nothing
+            }
+        }
+    }
+}
+
+/// Counts an errand off, also when it is cut short.
+struct Done<'a>(&'a watch::Sender<u64>);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0
+            .send_modify(|waiting| *waiting = waiting.saturating_sub(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schedule_is_wechats_24_hours_and_4_minutes() {
+        assert_eq!(SCHEDULE.iter().sum::<u64>(), 24 * 3600 + 4 * 60);
+    }
+}

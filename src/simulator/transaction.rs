@@ -1,0 +1,200 @@
+//! An order in WeChat's words: the plaintext of a callback and the answer to a query.
+
+use serde::Serialize;
+use time::OffsetDateTime;
+
+use super::clock::beijing;
+use super::keys::KeySet;
+
+/// On whose behalf the money is collected, and who pays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Party {
+    /// Partner mode 服务商: the platform collects for a shop.
+    Partner {
+        /// The shop.
+        sub_mchid: String,
+        /// The shop's own app, if the payer is known by it.
+        sub_appid: Option<String>,
+        /// The payer under the platform's app.
+        sp_openid: String,
+        /// The payer under the shop's app.
+        sub_openid: Option<String>,
+    },
+    /// Direct mode 直连.
+    Direct {
+        /// The payer.
+        openid: String,
+    },
+}
+
+impl Party {
+    /// The openid that the prepay named.
+    pub(super) fn payer(&self) -> &str {
+        match self {
+            Self::Partner {
+                sub_openid: Some(openid),
+                ..
+            }
+            | Self::Partner {
+                sp_openid: openid,
+                sub_openid: None,
+                ..
+            }
+            | Self::Direct { openid } => openid,
+        }
+    }
+}
+
+/// A payment that WeChat tells of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// The merchant's number.
+    pub out_trade_no: String,
+    /// WeChat's number, 28 digits.
+    pub transaction_id: String,
+    /// For whom, by whom.
+    pub party: Party,
+    /// Paid, in fen.
+    pub total_fen: i64,
+    /// What the prepay asked to be told back.
+    pub attach: Option<String>,
+    /// When the user paid.
+    pub paid_at: OffsetDateTime,
+}
+
+/// An order as WeChat describes it. Fields that mean nothing yet are missing, never null.
+#[derive(Debug, Serialize)]
+#[expect(clippy::struct_field_names, reason = "the names are WeChat's")]
+pub(super) struct Transaction<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sp_appid: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sp_mchid: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sub_appid: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sub_mchid: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    appid: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mchid: Option<&'a str>,
+    out_trade_no: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transaction_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trade_type: Option<&'static str>,
+    trade_state: &'static str,
+    trade_state_desc: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bank_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attach: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    success_time: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payer: Option<Payer<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    amount: Option<Amount>,
+}
+
+#[derive(Debug, Serialize)]
+struct Payer<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    openid: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sp_openid: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sub_openid: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+struct Amount {
+    total: i64,
+    payer_total: i64,
+    currency: &'static str,
+    payer_currency: &'static str,
+}
+
+impl<'a> Transaction<'a> {
+    /// An order that nobody has paid; `state` is `NOTPAY` or `CLOSED`.
+    pub(super) fn unpaid(
+        keys: &'a KeySet,
+        party: &'a Party,
+        out_trade_no: &'a str,
+        (state, description): (&'static str, &'static str),
+    ) -> Self {
+        let mut body = Self {
+            sp_appid: None,
+            sp_mchid: None,
+            sub_appid: None,
+            sub_mchid: None,
+            appid: None,
+            mchid: None,
+            out_trade_no,
+            transaction_id: None,
+            trade_type: None,
+            trade_state: state,
+            trade_state_desc: description,
+            bank_type: None,
+            attach: None,
+            success_time: None,
+            payer: None,
+            amount: None,
+        };
+        match party {
+            Party::Partner {
+                sub_mchid,
+                sub_appid,
+                ..
+            } => {
+                body.sp_appid = Some(keys.app_id());
+                body.sp_mchid = Some(keys.sp_mchid());
+                body.sub_mchid = Some(sub_mchid);
+                body.sub_appid = sub_appid.as_deref();
+            }
+            Party::Direct { .. } => {
+                body.appid = Some(keys.app_id());
+                body.mchid = Some(keys.sp_mchid());
+            }
+        }
+        body
+    }
+
+    /// A paid order. `attach` is only told back once the order is paid, and only if it was sent.
+    pub(super) fn paid(keys: &'a KeySet, notice: &'a Notice) -> Self {
+        let mut body = Self::unpaid(
+            keys,
+            &notice.party,
+            &notice.out_trade_no,
+            ("SUCCESS", "支付成功"),
+        );
+        body.transaction_id = Some(&notice.transaction_id);
+        body.trade_type = Some("JSAPI");
+        body.bank_type = Some("OTHERS");
+        body.attach = notice.attach.as_deref();
+        body.success_time = Some(beijing(notice.paid_at));
+        body.payer = Some(match &notice.party {
+            Party::Partner {
+                sp_openid,
+                sub_openid,
+                ..
+            } => Payer {
+                openid: None,
+                sp_openid: Some(sp_openid),
+                sub_openid: sub_openid.as_deref(),
+            },
+            Party::Direct { openid } => Payer {
+                openid: Some(openid),
+                sp_openid: None,
+                sub_openid: None,
+            },
+        });
+        body.amount = Some(Amount {
+            total: notice.total_fen,
+            payer_total: notice.total_fen,
+            currency: "CNY",
+            payer_currency: "CNY",
+        });
+        body
+    }
+}

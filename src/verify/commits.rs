@@ -1,0 +1,371 @@
+//! The chain of commits, what it covers, and the events in it: invariants 10 and 11.
+
+use std::collections::{HashMap, HashSet};
+
+use sqlx::{MySqlConnection, Row as _};
+
+use super::{Invariant, Progress, Report};
+use crate::{
+    db::{DbError, Sql, batch::seal},
+    ledger::{Transfer, read_transfer},
+    outbox::{self, Event},
+    payments::OrderStateKind,
+    primitives::{CommitterId, EntryId, EntryKind, OrderId, Timestamp},
+};
+
+struct Commit {
+    seq: u64,
+    at: Timestamp,
+    events: Vec<u8>,
+    seal: Vec<u8>,
+}
+
+pub(super) async fn check(
+    conn: &mut MySqlConnection,
+    report: &mut Report,
+    progress: &mut dyn Progress,
+) -> Result<(), DbError> {
+    let committers: Vec<(u32,)> = sqlx::query_as(
+        "/* verify.committers */ SELECT DISTINCT committer FROM commits ORDER BY committer",
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    let (mut covered, mut moves) = (0_u64, 0_u64);
+    for (committer,) in committers {
+        let committer = CommitterId(committer);
+        let (here, told) = walk(conn, committer, report, progress).await?;
+        covered += here;
+        moves += told;
+    }
+    coverage(conn, covered, report).await?;
+    promised_events(conn, moves, report).await
+}
+
+/// Walks one committer's sequence. Returns the transfers covered and the moves of orders told.
+async fn walk(
+    conn: &mut MySqlConnection,
+    committer: CommitterId,
+    report: &mut Report,
+    progress: &mut dyn Progress,
+) -> Result<(u64, u64), DbError> {
+    let relayed: Option<i64> =
+        sqlx::query_scalar("/* verify.relay_position */ SELECT seq FROM relay_positions WHERE relay = 'orders' AND committer = ?")
+            .bind(committer)
+            .fetch_optional(&mut *conn)
+            .await?;
+    let relayed = relayed.and_then(|seq| u64::try_from(seq).ok()).unwrap_or(0);
+    let (mut previous, mut last) = ([0_u8; 32], 0_u64);
+    let (mut covered, mut moves) = (0_u64, 0_u64);
+    loop {
+        let page = read_page(conn, committer, last).await?;
+        if page.is_empty() {
+            break;
+        }
+        progress.advance(u64::try_from(page.len()).unwrap_or(0));
+        let mut told = Vec::new();
+        for commit in &page {
+            let Ok(events) = outbox::unpack(&commit.events) else {
+                report.violated(
+                    Invariant::ChainIsUnbroken,
+                    format!("commit {}/{}: unreadable events", committer.0, commit.seq),
+                );
+                told.push(Vec::new());
+                continue;
+            };
+            told.push(events);
+        }
+        let transfers = load_transfers(conn, &told).await?;
+        for (commit, events) in page.iter().zip(&told) {
+            report.expect(Invariant::ChainIsUnbroken, commit.seq == last + 1, || {
+                format!(
+                    "committer {}: commit {} follows {last}",
+                    committer.0, commit.seq
+                )
+            });
+            let entries: HashSet<EntryId> = events.iter().filter_map(Event::entry).collect();
+            let mut sealed: Vec<&Transfer> = entries
+                .iter()
+                .filter_map(|entry| transfers.get(entry))
+                .flatten()
+                .collect();
+            sealed.sort_unstable_by_key(|transfer| transfer.id);
+            covered += u64::try_from(sealed.len()).unwrap_or(0);
+            let mut sealing = seal(&previous, committer, commit.seq, commit.at, &commit.events);
+            for transfer in sealed {
+                transfer.seal(&mut sealing);
+            }
+            let intact = sealing.finish().as_ref() == commit.seal.as_slice();
+            if !intact {
+                name_the_broken(committer, commit, events, &transfers, report);
+            }
+            previous = commit.seal.as_slice().try_into().unwrap_or([0; 32]);
+            last = commit.seq;
+        }
+        moves += check_events(conn, &page, &told, relayed, &transfers, report).await?;
+    }
+    report.expect(Invariant::EventsMatchChanges, relayed <= last, || {
+        format!(
+            "the relay claims to have read commit {relayed} of committer {}, which ends at {last}",
+            committer.0
+        )
+    });
+    Ok((covered, moves))
+}
+
+async fn read_page(
+    conn: &mut MySqlConnection,
+    committer: CommitterId,
+    after: u64,
+) -> Result<Vec<Commit>, DbError> {
+    let rows = sqlx::query("/* verify.commits */ SELECT seq, committed_at, events, seal FROM commits WHERE committer = ? AND seq > ? ORDER BY seq LIMIT 100")
+        .bind(committer)
+        .bind(i64::try_from(after).unwrap_or(i64::MAX))
+        .fetch_all(conn)
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let seq: i64 = row.try_get(0)?;
+            Ok(Commit {
+                seq: u64::try_from(seq)
+                    .map_err(|_| DbError::Inconsistent("negative commit number"))?,
+                at: row.try_get(1)?,
+                events: row.try_get(2)?,
+                seal: row.try_get(3)?,
+            })
+        })
+        .collect()
+}
+
+async fn load_transfers(
+    conn: &mut MySqlConnection,
+    told: &[Vec<Event>],
+) -> Result<HashMap<EntryId, Vec<Transfer>>, DbError> {
+    let entries: Vec<EntryId> = told.iter().flatten().filter_map(Event::entry).collect();
+    let mut found: HashMap<EntryId, Vec<Transfer>> = HashMap::new();
+    for entries in entries.chunks(2_000) {
+        let mut sql = Sql::new(
+            "SELECT /* verify.sealed */ entry_id, leg, tenant_id, phase, debit_account, credit_account, amount, \
+             checked_side, account_version, balance_after, created_at FROM transfers WHERE entry_id IN (",
+        );
+        sql.list(entries, |sql, entry| {
+            sql.bytes(entry.bytes());
+        });
+        sql.push(") ORDER BY entry_id, leg");
+        for row in sqlx::raw_sql(sql.into_statement())
+            .fetch_all(&mut *conn)
+            .await?
+        {
+            let transfer = read_transfer(&row)?;
+            found.entry(transfer.id.entry).or_default().push(transfer);
+        }
+    }
+    Ok(found)
+}
+
+/// The seal covers a batch; what the events say of amounts narrows it down to the row.
+fn name_the_broken(
+    committer: CommitterId,
+    commit: &Commit,
+    events: &[Event],
+    transfers: &HashMap<EntryId, Vec<Transfer>>,
+    report: &mut Report,
+) {
+    let mut suspects: Vec<EntryId> = Vec::new();
+    for event in events {
+        let Some(entry) = event.entry() else { continue };
+        let legs = transfers.get(&entry).map_or(&[][..], Vec::as_slice);
+        if !says(event, legs) {
+            suspects.push(entry);
+        }
+    }
+    if suspects.is_empty() {
+        suspects = events.iter().filter_map(Event::entry).take(20).collect();
+    }
+    report.looked_at(Invariant::ChainIsUnbroken, 1);
+    report.violated(
+        Invariant::ChainIsUnbroken,
+        format!(
+            "commit {}/{} is not what was sealed; look at {suspects:?}",
+            committer.0, commit.seq
+        ),
+    );
+}
+
+/// Whether the transfers are what the event says.
+fn says(event: &Event, legs: &[Transfer]) -> bool {
+    match event {
+        Event::PaymentSettled { amount, points, .. } => {
+            let money = legs.first().is_some_and(|leg| leg.amount == amount.get());
+            let earned = legs.get(1).map_or(0, |leg| leg.amount);
+            money && earned == points.get() && legs.len() <= 2
+        }
+        Event::EntryPosted { .. } => !legs.is_empty(),
+        Event::OrderMoved { .. } => true,
+    }
+}
+
+/// Every event has its change: the order is at least that far, the entry is there, and what the relay has read is projected.
+async fn check_events(
+    conn: &mut MySqlConnection,
+    page: &[Commit],
+    told: &[Vec<Event>],
+    relayed: u64,
+    transfers: &HashMap<EntryId, Vec<Transfer>>,
+    report: &mut Report,
+) -> Result<u64, DbError> {
+    let mut moved: Vec<(OrderId, u32, u8, bool)> = Vec::new();
+    for (commit, events) in page.iter().zip(told) {
+        let projected = commit.seq <= relayed;
+        for event in events {
+            match event {
+                Event::OrderMoved {
+                    order,
+                    version,
+                    state,
+                    ..
+                } => moved.push((*order, *version, *state, projected)),
+                Event::PaymentSettled { order, version, .. } => {
+                    moved.push((*order, *version, OrderStateKind::Paid.code(), projected));
+                }
+                Event::EntryPosted { .. } => {}
+            }
+            if let Some(entry) = event.entry() {
+                let legs = transfers.get(&entry).map_or(&[][..], Vec::as_slice);
+                report.expect(Invariant::EventsMatchChanges, says(event, legs), || {
+                    format!("{entry} is not what its event says")
+                });
+            }
+        }
+    }
+    for chunk in moved.chunks(2_000) {
+        let versions = order_versions(conn, chunk).await?;
+        let history = history_states(conn, chunk).await?;
+        for (order, version, state, projected) in chunk {
+            let known = versions.get(order).is_some_and(|known| known >= version);
+            report.expect(Invariant::EventsMatchChanges, known, || {
+                format!("{order} is told to be at version {version} and is not")
+            });
+            if *projected {
+                let right = history.get(&(*order, *version)) == Some(state);
+                report.expect(Invariant::EventsMatchChanges, right, || {
+                    format!("the relay skipped version {version} of {order}")
+                });
+            }
+        }
+    }
+    Ok(u64::try_from(moved.len()).unwrap_or(0))
+}
+
+type Moved = [(OrderId, u32, u8, bool)];
+
+async fn order_versions(
+    conn: &mut MySqlConnection,
+    moved: &Moved,
+) -> Result<HashMap<OrderId, u32>, DbError> {
+    let mut sql = Sql::new(
+        "SELECT /* verify.order_versions */ id, version FROM payment_orders WHERE id IN (",
+    );
+    sql.list(moved, |sql, (order, ..)| {
+        sql.bytes(order.bytes());
+    });
+    sql.push(")");
+    let rows = sqlx::raw_sql(sql.into_statement()).fetch_all(conn).await?;
+    rows.iter()
+        .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+        .collect()
+}
+
+async fn history_states(
+    conn: &mut MySqlConnection,
+    moved: &Moved,
+) -> Result<HashMap<(OrderId, u32), u8>, DbError> {
+    let mut sql = Sql::new(
+        "SELECT /* verify.history_states */ order_id, version, state FROM payment_order_history WHERE order_id IN (",
+    );
+    sql.list(moved, |sql, (order, ..)| {
+        sql.bytes(order.bytes());
+    });
+    sql.push(")");
+    let rows = sqlx::raw_sql(sql.into_statement()).fetch_all(conn).await?;
+    rows.iter()
+        .map(|row| {
+            let state: i8 = row.try_get(2)?;
+            Ok((
+                (row.try_get(0)?, row.try_get(1)?),
+                u8::try_from(state).unwrap_or(0),
+            ))
+        })
+        .collect()
+}
+
+/// Every transfer belongs to a commit. The totals tell; only when they differ is the odd one looked for.
+async fn coverage(
+    conn: &mut MySqlConnection,
+    covered: u64,
+    report: &mut Report,
+) -> Result<(), DbError> {
+    let (transfers,): (i64,) =
+        sqlx::query_as("/* verify.transfer_count */ SELECT COUNT(*) FROM transfers")
+            .fetch_one(&mut *conn)
+            .await?;
+    report.looked_at(Invariant::ChainIsUnbroken, 1);
+    if u64::try_from(transfers) == Ok(covered) {
+        return Ok(());
+    }
+    let mut known: HashSet<EntryId> = HashSet::new();
+    let commits: Vec<(Vec<u8>,)> =
+        sqlx::query_as("/* verify.all_events */ SELECT events FROM commits")
+            .fetch_all(&mut *conn)
+            .await?;
+    for (events,) in commits {
+        known.extend(
+            outbox::unpack(&events)
+                .unwrap_or_default()
+                .iter()
+                .filter_map(Event::entry),
+        );
+    }
+    let entries: Vec<(EntryId,)> =
+        sqlx::query_as("/* verify.all_entries */ SELECT DISTINCT entry_id FROM transfers")
+            .fetch_all(&mut *conn)
+            .await?;
+    let present: HashSet<EntryId> = entries.into_iter().map(|(entry,)| entry).collect();
+    for entry in present.difference(&known) {
+        report.violated(
+            Invariant::ChainIsUnbroken,
+            format!("{entry} belongs to no commit"),
+        );
+    }
+    for entry in known.difference(&present) {
+        report.violated(
+            Invariant::ChainIsUnbroken,
+            format!("{entry} is sealed in a commit and gone from the books"),
+        );
+    }
+    report.violated(
+        Invariant::ChainIsUnbroken,
+        format!("{transfers} transfers in the books, {covered} covered by commits"),
+    );
+    Ok(())
+}
+
+/// Every change has its event: an order at version n was told n times.
+async fn promised_events(
+    conn: &mut MySqlConnection,
+    moves: u64,
+    report: &mut Report,
+) -> Result<(), DbError> {
+    let (versions,): (i64,) =
+        sqlx::query_as("/* verify.version_sum */ SELECT CAST(COALESCE(SUM(version), 0) AS SIGNED) FROM payment_orders").fetch_one(&mut *conn).await?;
+    report.expect(
+        Invariant::EventsMatchChanges,
+        u64::try_from(versions) == Ok(moves),
+        || format!("orders changed {versions} times and {moves} changes were told"),
+    );
+    Ok(())
+}
+
+/// An entry of the kind that settles an order.
+pub(super) fn is_settlement(entry: EntryId) -> bool {
+    entry.kind() == Some(EntryKind::Settlement) && !entry.is_resolution()
+}

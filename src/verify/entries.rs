@@ -1,0 +1,400 @@
+//! Journal entries and the orders that they settle: invariants 1, 5 and 6.
+
+use std::collections::HashMap;
+
+use sqlx::MySqlConnection;
+
+use super::{
+    Invariant, Progress, Report,
+    commits::is_settlement,
+    pages::{ByEntry, Cursor, Orders},
+};
+use crate::{
+    db::DbError,
+    ledger::{CheckedSide, Phase, Transfer},
+    payments::{Order, OrderState},
+    points::{self, Rule},
+    primitives::{AccountId, AccountKind, EntryId, Points, TenantId},
+};
+
+/// What the transfers say of an unlimited account.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Sums {
+    pub(super) debits_posted: i64,
+    pub(super) credits_posted: i64,
+    pub(super) debits_pending: i64,
+    pub(super) credits_pending: i64,
+}
+
+impl Sums {
+    pub(super) fn debit(&mut self, phase: Phase, amount: i64) {
+        add(
+            &mut self.debits_posted,
+            &mut self.debits_pending,
+            phase,
+            amount,
+        );
+    }
+
+    pub(super) fn credit(&mut self, phase: Phase, amount: i64) {
+        add(
+            &mut self.credits_posted,
+            &mut self.credits_pending,
+            phase,
+            amount,
+        );
+    }
+}
+
+fn add(posted: &mut i64, pending: &mut i64, phase: Phase, amount: i64) {
+    let (more_posted, more_pending) = match phase {
+        Phase::Posted => (amount, 0),
+        Phase::Pending => (0, amount),
+        Phase::Post => (amount, -amount),
+        Phase::Void => (0, -amount),
+    };
+    *posted = posted.saturating_add(more_posted);
+    *pending = pending.saturating_add(more_pending);
+}
+
+pub(super) async fn check(
+    conn: &mut MySqlConnection,
+    report: &mut Report,
+    progress: &mut dyn Progress,
+) -> Result<HashMap<AccountId, Sums>, DbError> {
+    let mut transfers = Cursor::<ByEntry>::default();
+    let mut orders = Cursor::<Orders>::default();
+    let mut sums: HashMap<AccountId, Sums> = HashMap::new();
+    let mut rules = Rules::default();
+    let mut pending: Option<Vec<Transfer>> = None;
+    while let Some(entry) = next_entry(conn, &mut transfers).await? {
+        progress.advance(transfers.news());
+        whole(&entry, pending.as_deref(), report);
+        for leg in &entry {
+            if leg.checked_side != CheckedSide::Debit {
+                sums.entry(leg.debit)
+                    .or_default()
+                    .debit(leg.phase, leg.amount);
+            }
+            if leg.checked_side != CheckedSide::Credit {
+                sums.entry(leg.credit)
+                    .or_default()
+                    .credit(leg.phase, leg.amount);
+            }
+        }
+        let id = entry[0].id.entry;
+        if is_settlement(id) {
+            // Orders up to this one have no settlement, for the entries come in the same order.
+            while let Some(order) = orders.peek(conn).await?
+                && order.id.id() < id.cause()
+            {
+                unsettled(&order, report);
+                orders.next(conn).await?;
+            }
+            match orders.peek(conn).await? {
+                Some(order) if order.id.id() == id.cause() => {
+                    settled(conn, &order, &entry, &mut rules, report).await?;
+                    orders.next(conn).await?;
+                }
+                Some(_) | None => report.violated(
+                    Invariant::PaidOrdersAreSettledOnce,
+                    format!("{id} settles an order that does not exist"),
+                ),
+            }
+        }
+        progress.advance(orders.news());
+        pending = (entry[0].phase == Phase::Pending).then_some(entry);
+    }
+    while let Some(order) = orders.next(conn).await? {
+        unsettled(&order, report);
+        progress.advance(orders.news());
+    }
+    rules.check_budgets(conn, report).await?;
+    Ok(sums)
+}
+
+/// The transfers of the next entry.
+async fn next_entry(
+    conn: &mut MySqlConnection,
+    transfers: &mut Cursor<ByEntry>,
+) -> Result<Option<Vec<Transfer>>, DbError> {
+    let Some(first) = transfers.next(conn).await? else {
+        return Ok(None);
+    };
+    let mut entry = vec![first];
+    while let Some(leg) = transfers.peek(conn).await?
+        && leg.id.entry == first.id.entry
+    {
+        entry.push(leg);
+        transfers.next(conn).await?;
+    }
+    Ok(Some(entry))
+}
+
+/// Invariant 1. `before` is the entry with the key before this one, if pending: a resolution's key may follow its pending entry's with others between.
+fn whole(entry: &[Transfer], before: Option<&[Transfer]>, report: &mut Report) {
+    let id = entry[0].id.entry;
+    let mut problem = None;
+    for (place, leg) in entry.iter().enumerate() {
+        let kinds = (leg.debit.kind(), leg.credit.kind());
+        if usize::from(leg.id.leg) != place {
+            problem = Some("a leg is missing");
+        } else if leg.debit == leg.credit {
+            problem = Some("a transfer from an account to itself");
+        } else if leg.amount <= 0 {
+            problem = Some("a transfer of nothing");
+        }
+        let (Some(debit), Some(credit)) = kinds else {
+            problem = Some("an account of an unknown kind");
+            continue;
+        };
+        if debit.asset() != credit.asset() {
+            problem = Some("a transfer between two assets");
+        }
+        let side = match (debit.is_checked(), credit.is_checked()) {
+            (false, false) => CheckedSide::Neither,
+            (true, _) => CheckedSide::Debit,
+            (false, true) => CheckedSide::Credit,
+        };
+        if side != leg.checked_side {
+            problem = Some("the checked side is not the one that is checked");
+        }
+        if id.is_resolution() != matches!(leg.phase, Phase::Post | Phase::Void) {
+            problem = Some("a resolution under the id of something else, or the other way round");
+        }
+    }
+    if is_settlement(id) && !is_whole_settlement(entry) {
+        problem = Some(
+            "a settlement is money from the channel to the shop, and points to the customer if any",
+        );
+    }
+    if let Some(before) = before
+        && id == before[0].id.entry.resolution()
+        && !resolves(before, entry)
+    {
+        problem = Some("a resolution of other amounts than were pending");
+    }
+    report.expect(Invariant::EntriesAreWhole, problem.is_none(), || {
+        format!("{id}: {}", problem.unwrap_or_default())
+    });
+}
+
+fn is_whole_settlement(entry: &[Transfer]) -> bool {
+    let kinds: Vec<_> = entry
+        .iter()
+        .map(|leg| (leg.debit.kind(), leg.credit.kind()))
+        .collect();
+    let money = (
+        Some(AccountKind::ChannelReceivable),
+        Some(AccountKind::MerchantPayable),
+    );
+    let points = (
+        Some(AccountKind::PointsIssued),
+        Some(AccountKind::CustomerPoints),
+    );
+    kinds == [money] || kinds == [money, points]
+}
+
+fn resolves(pending: &[Transfer], resolution: &[Transfer]) -> bool {
+    let terms = |leg: &Transfer| (leg.debit, leg.credit, leg.amount);
+    pending.iter().map(terms).eq(resolution.iter().map(terms))
+}
+
+fn unsettled(order: &Order, report: &mut Report) {
+    let paid = matches!(order.state, OrderState::Paid { .. });
+    report.expect(Invariant::PaidOrdersAreSettledOnce, !paid, || {
+        format!("{} is paid and not in the books", order.id)
+    });
+}
+
+async fn settled(
+    conn: &mut MySqlConnection,
+    order: &Order,
+    entry: &[Transfer],
+    rules: &mut Rules,
+    report: &mut Report,
+) -> Result<(), DbError> {
+    let OrderState::Paid {
+        points,
+        rule_version,
+        ..
+    } = &order.state
+    else {
+        report.violated(
+            Invariant::PaidOrdersAreSettledOnce,
+            format!("{} is {} and in the books", order.id, order.state.name()),
+        );
+        return Ok(());
+    };
+    let money = entry
+        .iter()
+        .find(|leg| leg.credit == AccountId::merchant_payable(order.merchant));
+    let right = money.is_some_and(|leg| {
+        leg.amount == order.amount.get()
+            && leg.debit == AccountId::of_tenant(order.tenant, AccountKind::ChannelReceivable)
+            && leg.phase == Phase::Posted
+    });
+    report.expect(Invariant::PaidOrdersAreSettledOnce, right, || {
+        format!(
+            "{} of {:?} is settled by {:?}",
+            order.id,
+            order.amount,
+            money.map(|leg| (leg.debit, leg.credit, leg.amount))
+        )
+    });
+    let account = AccountId::customer_points(order.customer);
+    let credited: i64 = entry
+        .iter()
+        .filter(|leg| leg.credit == account)
+        .map(|leg| leg.amount)
+        .sum();
+    let elsewhere = entry
+        .iter()
+        .any(|leg| leg.checked_side == CheckedSide::Credit && leg.credit != account);
+    report.expect(
+        Invariant::PointsFollowTheRule,
+        credited == points.get() && !elsewhere,
+        || {
+            format!(
+                "{}: {} points are noted and {credited} were credited",
+                order.id,
+                points.get()
+            )
+        },
+    );
+    let Some(rule) = rules.get(conn, order.tenant, *rule_version).await? else {
+        report.violated(
+            Invariant::PointsFollowTheRule,
+            format!(
+                "{} names rule version {rule_version}, which does not exist",
+                order.id
+            ),
+        );
+        return Ok(());
+    };
+    let said = rule.terms.earn(order.amount);
+    let is_capped = rule.terms.daily_cap.is_some() || rule.terms.total_cap.is_some();
+    let fits = *points == said || (*points < said && is_capped);
+    report.expect(Invariant::PointsFollowTheRule, fits, || {
+        format!(
+            "{}: rule version {rule_version} says {said} and {points} were credited",
+            order.id
+        )
+    });
+    if *points < said && fits {
+        rules
+            .shortened(conn, order, entry[0].id.entry, *points, &rule, report)
+            .await?;
+    }
+    rules.count(order.tenant, *rule_version, *points);
+    Ok(())
+}
+
+/// The versions of rules met so far, and what each handed out.
+#[derive(Default)]
+struct Rules {
+    known: HashMap<(TenantId, u32), Option<Rule>>,
+    granted: HashMap<(TenantId, u32), i64>,
+}
+
+impl Rules {
+    async fn get(
+        &mut self,
+        conn: &mut MySqlConnection,
+        tenant: TenantId,
+        version: u32,
+    ) -> Result<Option<Rule>, DbError> {
+        if let Some(rule) = self.known.get(&(tenant, version)) {
+            return Ok(*rule);
+        }
+        let rule = points::find_rule(conn, tenant, version).await?;
+        self.known.insert((tenant, version), rule);
+        Ok(rule)
+    }
+
+    fn count(&mut self, tenant: TenantId, version: u32, points: Points) {
+        let granted = self.granted.entry((tenant, version)).or_default();
+        *granted = granted.saturating_add(points.get());
+    }
+
+    /// Less was credited than the rule said: then a cap must have been reached.
+    async fn shortened(
+        &self,
+        conn: &mut MySqlConnection,
+        order: &Order,
+        entry: EntryId,
+        points: Points,
+        rule: &Rule,
+        report: &mut Report,
+    ) -> Result<(), DbError> {
+        let budget: Option<i64> = sqlx::query_scalar("/* verify.budget */ SELECT granted FROM point_budgets WHERE tenant_id = ? AND rule_version = ?")
+            .bind(order.tenant)
+            .bind(rule.version)
+            .fetch_optional(&mut *conn)
+            .await?;
+        if rule
+            .terms
+            .total_cap
+            .is_some_and(|cap| budget.unwrap_or(0) >= cap.get())
+        {
+            return Ok(());
+        }
+        let Some(cap) = rule.terms.daily_cap else {
+            report.violated(
+                Invariant::PointsFollowTheRule,
+                format!(
+                    "{}: {points} points, and the total cap is not reached",
+                    order.id
+                ),
+            );
+            return Ok(());
+        };
+        // What the customer was credited by payments on the day of this entry, whatever rule was in force.
+        let (day,): (i64,) = sqlx::query_as(
+            "/* verify.earned_that_day */ SELECT CAST(COALESCE(SUM(t.amount), 0) AS SIGNED) FROM transfers t \
+             WHERE t.checked_account = ? AND t.checked_side = 2 AND t.phase = 0 AND ORD(SUBSTR(t.entry_id, 16, 1)) = 1 \
+             AND DATE(t.created_at + INTERVAL 8 HOUR) = \
+               (SELECT DATE(paid.paid_at + INTERVAL 8 HOUR) FROM (SELECT COALESCE(MAX(s.created_at), MAX(o.paid_at)) AS paid_at FROM payment_orders o \
+                LEFT JOIN transfers s ON s.entry_id = ? WHERE o.id = ?) paid)",
+        )
+        .bind(AccountId::customer_points(order.customer))
+        .bind(entry)
+        .bind(order.id)
+        .fetch_one(conn)
+        .await?;
+        if day < cap.get() {
+            report.violated(
+                Invariant::PointsFollowTheRule,
+                format!(
+                    "{}: {points} points, though the customer earned only {day} of {cap} that day",
+                    order.id
+                ),
+            );
+        }
+        Ok(())
+    }
+
+    /// What a version with a total cap handed out is what its budget says, and within the cap.
+    async fn check_budgets(
+        &self,
+        conn: &mut MySqlConnection,
+        report: &mut Report,
+    ) -> Result<(), DbError> {
+        let budgets: Vec<(TenantId, u32, i64)> = sqlx::query_as(
+            "/* verify.budgets */ SELECT tenant_id, rule_version, granted FROM point_budgets",
+        )
+        .fetch_all(&mut *conn)
+        .await?;
+        for (tenant, version, granted) in budgets {
+            let credited = self.granted.get(&(tenant, version)).copied().unwrap_or(0);
+            let cap = points::find_rule(conn, tenant, version)
+                .await?
+                .and_then(|rule| rule.terms.total_cap);
+            let holds = credited == granted && cap.is_some_and(|cap| granted <= cap.get());
+            report.expect(Invariant::PointsFollowTheRule, holds, || {
+                format!("rule version {version} of tenant {tenant}: {credited} credited, {granted} counted, cap {cap:?}")
+            });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,64 @@
+//! Verifying the books: the invariants, on the database alone.
+//!
+//! Everything is read in one consistent snapshot, so it can run beside a busy service, and streaming, in the order of the keys and page by page, so that a large ledger does not need large
+//! memory. What is kept in memory is one sum per *unlimited* account (shops and a handful more), never per customer, order or transfer.
+//!
+//! | pass | reads | checks |
+//! |---|---|---|
+//! | `commits` | commits, and the transfers, orders and history that their events name | 10, 11 |
+//! | `entries` | transfers and orders, merged by key | 1, 5, 6 |
+//! | `accounts` | accounts and the transfers of checked ones, merged by account | 2, 3, 4 |
+//! | `states` | history and orders, merged by key; idempotency keys | 9, 12 |
+//!
+//! A violation names the ids; at most [`NAMED_MAX`] of each invariant are named, all are counted.
+
+mod accounts;
+mod commits;
+mod entries;
+mod pages;
+mod report;
+mod states;
+
+use sqlx::{Executor as _, mysql::MySqlConnectOptions};
+
+pub use report::{Finding, Invariant, NAMED_MAX, Report};
+
+use crate::db::{self, DbError};
+
+/// Told how far the verification has come: rows read, of about how many.
+pub trait Progress: Send {
+    fn advance(&mut self, rows: u64);
+    fn expect(&mut self, rows: u64);
+}
+
+/// Nobody watches.
+impl Progress for () {
+    fn advance(&mut self, _rows: u64) {}
+    fn expect(&mut self, _rows: u64) {}
+}
+
+/// Checks every invariant. Fails only when the database cannot be read; what is wrong with the books is in the report.
+pub async fn verify(
+    connect: &MySqlConnectOptions,
+    progress: &mut dyn Progress,
+) -> Result<Report, DbError> {
+    let mut conn = db::dedicated(connect).await?;
+    conn.execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        .await?;
+    conn.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+        .await?;
+    let (rows,): (i64,) = sqlx::query_as(
+        "/* verify.count */ SELECT (SELECT COUNT(*) FROM commits) + 2 * (SELECT COUNT(*) FROM transfers) + 2 * (SELECT COUNT(*) FROM payment_orders) \
+         + (SELECT COUNT(*) FROM accounts) + (SELECT COUNT(*) FROM payment_order_history)",
+    )
+    .fetch_one(&mut conn)
+    .await?;
+    progress.expect(u64::try_from(rows).unwrap_or(0));
+    let mut report = Report::default();
+    commits::check(&mut conn, &mut report, progress).await?;
+    let sums = entries::check(&mut conn, &mut report, progress).await?;
+    accounts::check(&mut conn, &sums, &mut report, progress).await?;
+    states::check(&mut conn, &mut report, progress).await?;
+    conn.execute("ROLLBACK").await?;
+    Ok(report)
+}

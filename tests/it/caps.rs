@@ -1,0 +1,110 @@
+//! Points rules: caps hold when everybody pays at once.
+
+use std::sync::Arc;
+
+use zhangfang::{
+    payments::{PaidNotice, SettlePayment, Settled},
+    primitives::{Money, Points},
+    simulator::Payment,
+};
+
+use crate::harness::{Caller, TestApp};
+
+fn points(units: i64) -> Points {
+    Points::parse(units).unwrap()
+}
+
+async fn posted(customer: &Caller) -> i64 {
+    customer.get("/api/v1/customer/points").await.expect(200)["posted"]
+        .as_i64()
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daily_cap_holds_when_a_customer_pays_ten_times_at_once() {
+    let app = TestApp::start().await;
+    app.set_rule(|terms| terms.daily_cap = Some(points(55)))
+        .await;
+    let shop = app.shop("茶里巷", "1900000120").await;
+    let (li, wang) = (app.customer("li").await, app.customer("wang").await);
+    let paying = (0..10).map(|place| {
+        let (app, li, code) = (&app, li.clone(), shop.code.clone());
+        async move { app.pay(&li, &code, 1000, &format!("k{place}")).await }
+    });
+    futures_util::future::join_all(paying).await;
+    assert_eq!(posted(&li).await, 55);
+    app.pay(&wang, &shop.code, 1000, "w").await;
+    assert_eq!(posted(&wang).await, 10, "a cap is per customer");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_total_cap_holds_across_customers_and_processes() {
+    let app = TestApp::start().await;
+    app.set_rule(|terms| terms.total_cap = Some(points(100)))
+        .await;
+    let shop = app.shop("茶里巷", "1900000121").await;
+    let other = app.another_db().await;
+    let mut orders = Vec::new();
+    for place in 0..30 {
+        let customer = app.customer(&format!("c{place}")).await;
+        orders.push(app.create(&customer, &shop.code, 700, "k").await);
+    }
+    let rule = app.app.rules().current(app.tenant.id).await.unwrap();
+    let settling = orders.iter().enumerate().map(|(place, order_no)| {
+        let db = if place % 2 == 0 {
+            app.db().clone()
+        } else {
+            other.clone()
+        };
+        let notice = PaidNotice {
+            out_trade_no: order_no.clone(),
+            wechat_transaction_id: format!("4200000000{place:018}"),
+            sp_mchid: String::new(),
+            sub_mchid: "1900000121".into(),
+            app_id: String::new(),
+            amount: Money::parse(700).unwrap(),
+            currency: "CNY".into(),
+            payer_amount: None,
+            paid_at: app.app.now(),
+        };
+        let settle = SettlePayment::new(app.tenant.id, notice, true, Arc::clone(&rule), None);
+        tokio::spawn(async move { db.submit(settle).await })
+    });
+    let mut credited = Vec::new();
+    for settled in futures_util::future::join_all(settling).await {
+        match settled.unwrap().unwrap() {
+            Settled::Now { points } => credited.push(points.get()),
+            odd @ (Settled::Before | Settled::Rejected(_)) => panic!("{odd:?}"),
+        }
+    }
+    assert_eq!(credited.iter().sum::<i64>(), 100, "{credited:?}");
+    assert_eq!(app.count("SELECT granted FROM point_budgets").await, 100);
+    other.close().await;
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_is_credited_by_the_rule_in_force_when_it_is_settled() {
+    let app = TestApp::start().await;
+    let shop = app.shop("茶里巷", "1900000122").await;
+    let li = app.customer("li").await;
+    app.pay(&li, &shop.code, 1000, "k1").await;
+    assert_eq!(posted(&li).await, 10);
+    app.set_rule(|terms| terms.amount_min = Money::parse(2000).unwrap())
+        .await;
+    let order_no = app.create(&li, &shop.code, 1000, "k2").await;
+    app.simulator
+        .pay(&order_no, Payment::clean())
+        .await
+        .unwrap();
+    let order = app.settled(&li, &order_no).await;
+    assert_eq!(order["points_earned"], 0);
+    assert_eq!(posted(&li).await, 10);
+    assert_eq!(
+        app.count("SELECT COUNT(*) FROM transfers").await,
+        3,
+        "no points, no transfer of points"
+    );
+    app.finish().await;
+}

@@ -1,0 +1,247 @@
+//! `kill -9` of the service and of the database in the middle of a busy day: nothing that was answered is lost, nothing is half done.
+
+use std::{
+    net::SocketAddr,
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use serde_json::json;
+use zhangfang::{
+    db::DbOptions,
+    jobs,
+    simulator::{Faults, Payment, Simulator, SimulatorSettings},
+    verify,
+};
+
+use crate::harness::{JWT_SECRET, Scratch, Site, db_of, dev, engine, eventually, redis_url};
+
+/// The service as a process of its own.
+struct Service {
+    process: Child,
+}
+
+impl Service {
+    fn start(environment: &[(String, String)]) -> Self {
+        let process = Command::new(env!("CARGO_BIN_EXE_zhangfang"))
+            .arg("serve")
+            .env_clear()
+            .envs(environment.iter().cloned())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self { process }
+    }
+
+    /// SIGKILL: not even a buffer is flushed.
+    fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A database server of this test alone, which is stopped whatever happens.
+struct Server {
+    dir: String,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            dev(&["server", "stop", &self.dir]);
+        }
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+const ORDERS: usize = 400;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_in_the_middle_nothing_answered_is_lost_and_the_books_are_clean() {
+    let dir = std::env::temp_dir().join(format!("zf-crash-{:08x}", rand::random::<u32>()));
+    let server = Server {
+        dir: dir.to_str().unwrap().to_owned(),
+    };
+    let start_database = || dev(&["server", "start", &engine(), &server.dir]);
+    let url = start_database();
+    let scratch = Scratch::make_on(url.trim().lines().last().unwrap().parse().unwrap()).await;
+    let tenant = {
+        let db = db_of(DbOptions::new(scratch.service.clone())).await;
+        let tenant = zhangfang::tenants::create(&db, "demo", "演示平台")
+            .await
+            .unwrap();
+        db.close().await;
+        tenant
+    };
+
+    // The port is free again at once; the service takes it.
+    let address: SocketAddr = std::net::TcpListener::bind(("127.0.0.1", 0))
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let base = format!("http://{address}");
+    let keys_dir = dir.join("wechat");
+    let simulator = Simulator::start(SimulatorSettings {
+        dir: Some(keys_dir.clone()),
+        notify_base: Some(base.parse().unwrap()),
+        resend_compression: 300,
+        faults: Faults {
+            duplicate: per_mille(100),
+            twin: per_mille(100),
+            tampered: per_mille(50),
+            wrong_amount: per_mille(50),
+            ..Faults::default()
+        },
+        ..SimulatorSettings::default()
+    })
+    .await
+    .unwrap();
+    let environment = environment(&scratch, &keys_dir.join("wechat.env"), &address.to_string());
+    let mut service = Service::start(&environment);
+    let site = Site::new(&base, tenant.id);
+    ready(&site).await;
+    let shop = site.shop("老张面馆", "1900000140").await;
+    let mut customers = Vec::new();
+    for name in 0..10 {
+        customers.push(site.customer(&format!("c{name}")).await);
+    }
+
+    let simulator = Arc::new(simulator);
+    let done = Arc::new(AtomicUsize::new(0));
+    let working: Vec<_> = (0..16_usize)
+        .map(|worker| {
+            let (customers, shop, simulator, done) = (
+                customers.clone(),
+                shop.clone(),
+                Arc::clone(&simulator),
+                Arc::clone(&done),
+            );
+            tokio::spawn(async move {
+                let mut answered = Vec::new();
+                for place in (worker..ORDERS).step_by(16) {
+                    let customer = customers[place % customers.len()].keyed(&format!("k{place}"));
+                    let body = json!({ "code": shop.code, "amount_fen": 1000 });
+                    // Whoever gets no answer asks again with the same key.
+                    let order_no = eventually("a payment is created", || async {
+                        let answer = customer
+                            .try_post("/api/v1/customer/payments", &body)
+                            .await?;
+                        if answer.status != 201 {
+                            assert!(
+                                answer.status >= 500,
+                                "{}",
+                                String::from_utf8_lossy(&answer.bytes)
+                            );
+                            return None;
+                        }
+                        Some(answer.expect(201)["order_no"].as_str().unwrap().to_owned())
+                    })
+                    .await;
+                    simulator.pay(&order_no, Payment::default()).await.unwrap();
+                    answered.push((customer, order_no));
+                    done.fetch_add(1, Ordering::SeqCst);
+                }
+                answered
+            })
+        })
+        .collect();
+
+    for (kill_at, what) in [
+        (60, "service"),
+        (140, "database"),
+        (220, "service"),
+        (300, "both"),
+    ] {
+        eventually("the day goes on", || async {
+            (done.load(Ordering::SeqCst) >= kill_at).then_some(())
+        })
+        .await;
+        if what != "database" {
+            service.kill();
+        }
+        if what != "service" {
+            dev(&["server", "kill", &server.dir]);
+            start_database();
+        }
+        if what != "database" {
+            service = Service::start(&environment);
+        }
+        ready(&site).await;
+    }
+
+    let mut answered = Vec::new();
+    for worker in working {
+        answered.extend(worker.await.unwrap());
+    }
+    assert_eq!(answered.len(), ORDERS);
+    for (customer, order_no) in &answered {
+        let path = format!("/api/v1/customer/payments/{order_no}");
+        eventually("an answered order is paid", || async {
+            let order = customer.try_get(&path).await?.expect(200);
+            (order["state"] == "paid" && order["points_earned"] == 10).then_some(())
+        })
+        .await;
+    }
+    simulator.idle().await;
+    assert_eq!(simulator.stats().forgeries_acknowledged, 0);
+    service.kill();
+
+    let db = db_of(DbOptions::new(scratch.service.clone())).await;
+    jobs::drain(&db).await.unwrap();
+    let paid: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM payment_orders WHERE state = 3")
+        .fetch_one(db.pool())
+        .await
+        .unwrap();
+    assert_eq!(
+        usize::try_from(paid).unwrap(),
+        ORDERS,
+        "each key made one order, and each order was paid"
+    );
+    db.close().await;
+    let report = verify::verify(&scratch.owner, &mut ()).await.unwrap();
+    assert!(report.is_clean(), "{report}");
+}
+
+fn per_mille(value: u16) -> zhangfang::simulator::PerMille {
+    zhangfang::simulator::PerMille::try_from(value).unwrap()
+}
+
+async fn ready(site: &Site) {
+    eventually("the service is ready", || async {
+        let answer = site.anyone().try_get("/readyz").await?;
+        (answer.status == 200).then_some(())
+    })
+    .await;
+}
+
+fn environment(
+    scratch: &Scratch,
+    env_file: &std::path::Path,
+    listen: &str,
+) -> Vec<(String, String)> {
+    let wechat = std::fs::read_to_string(env_file).unwrap();
+    let mut environment: Vec<(String, String)> = wechat
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    let ours = [
+        ("DATABASE_URL", scratch.service_url()),
+        ("REDIS_URL", redis_url()),
+        ("ZHANGFANG_HTTP__LISTEN", listen.to_owned()),
+        ("ZHANGFANG_AUTH__JWT_SECRET", JWT_SECRET.to_owned()),
+    ];
+    environment.extend(ours.map(|(name, value)| (name.to_owned(), value)));
+    environment
+}

@@ -1,0 +1,131 @@
+//! Talking to the service as its callers do.
+
+use serde_json::Value;
+
+/// Someone who calls.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    http: reqwest::Client,
+    base: String,
+    token: Option<String>,
+    key: Option<String>,
+}
+
+/// What came back.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Caller {
+    pub(crate) fn new(http: reqwest::Client, base: &str) -> Self {
+        Self {
+            http,
+            base: base.to_owned(),
+            token: None,
+            key: None,
+        }
+    }
+
+    pub(crate) fn with_token(mut self, token: &str) -> Self {
+        self.token = Some(token.to_owned());
+        self
+    }
+
+    /// The same caller with an `Idempotency-Key`.
+    pub(crate) fn keyed(&self, key: &str) -> Self {
+        Self {
+            key: Some(key.to_owned()),
+            ..self.clone()
+        }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(self.http.get(self.url(path))).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send(self.http.post(self.url(path)).json(body)).await
+    }
+
+    /// Any bytes under any headers: what a stranger might send.
+    pub(crate) async fn raw(
+        &self,
+        path: &str,
+        headers: &[(&str, String)],
+        body: Vec<u8>,
+    ) -> Answer {
+        let mut request = self.http.post(self.url(path)).body(body);
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        self.send(request).await
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
+        self.try_send(request).await.unwrap()
+    }
+
+    /// None when nobody answers: the service may have been killed.
+    pub(crate) async fn try_post(&self, path: &str, body: &Value) -> Option<Answer> {
+        self.try_send(self.http.post(self.url(path)).json(body))
+            .await
+            .ok()
+    }
+
+    pub(crate) async fn try_get(&self, path: &str) -> Option<Answer> {
+        self.try_send(self.http.get(self.url(path))).await.ok()
+    }
+
+    async fn try_send(
+        &self,
+        mut request: reqwest::RequestBuilder,
+    ) -> Result<Answer, reqwest::Error> {
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        if let Some(key) = &self.key {
+            request = request.header("Idempotency-Key", key);
+        }
+        let answer = request.send().await?;
+        Ok(Answer {
+            status: answer.status().as_u16(),
+            headers: answer.headers().clone(),
+            bytes: answer.bytes().await?.to_vec(),
+        })
+    }
+}
+
+impl Answer {
+    /// The body, when the status is the expected one.
+    pub(crate) fn expect(&self, status: u16) -> Value {
+        assert_eq!(
+            self.status,
+            status,
+            "{}",
+            String::from_utf8_lossy(&self.bytes)
+        );
+        if self.bytes.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(&self.bytes).unwrap()
+        }
+    }
+
+    /// A refusal with this status and this stable code, as RFC 9457 wants it.
+    pub(crate) fn refused(&self, status: u16, code: &str) {
+        let body = self.expect(status);
+        assert_eq!(body["code"], code, "{body}");
+        assert_eq!(self.headers["content-type"], "application/problem+json");
+        assert!(
+            body["title"].is_string() && body["detail"].is_string() && body["trace_id"].is_string(),
+            "{body}"
+        );
+    }
+}

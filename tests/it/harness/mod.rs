@@ -1,0 +1,389 @@
+//! What every test starts from: [`TestApp`].
+
+mod http;
+mod servers;
+
+use std::{
+    net::SocketAddr,
+    ops::Deref,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use sqlx::{ConnectOptions as _, MySqlConnection};
+use zhangfang::{
+    app::{App, Parts},
+    auth::{SessionLifetime, Tokens},
+    cache::Cache,
+    config::{HttpSettings, RedisSettings, WechatPublicKey, WechatSettings},
+    db::{Db, DbOptions},
+    jobs::{self, Jobs},
+    payments::Payments,
+    points::{RuleBook, RuleTerms, SetRule},
+    primitives::{Clock, RandomIds, Secret, SystemClock, TenantId},
+    simulator::{KeySet, Payment, Simulator, SimulatorSettings},
+    tenants::Tenant,
+    verify,
+    wechat::{MiniProgram, WechatGateway},
+};
+
+pub(crate) use http::Caller;
+pub(crate) use servers::{Scratch, dev, engine, redis_url};
+
+pub(crate) const JWT_SECRET: &str = "a secret of the tests, of forty characters";
+
+/// A service with everything around it, and a platform with a shop in it.
+pub(crate) struct TestApp {
+    pub(crate) app: App,
+    pub(crate) tenant: Tenant,
+    pub(crate) simulator: Simulator,
+    pub(crate) scratch: Scratch,
+    site: Site,
+    jobs: Jobs,
+}
+
+/// A running service with the platform `demo`, wherever it runs: what people do with it.
+#[derive(Debug, Clone)]
+pub(crate) struct Site {
+    http: reqwest::Client,
+    base: String,
+    admin_token: String,
+}
+
+impl Deref for TestApp {
+    type Target = Site;
+
+    fn deref(&self) -> &Site {
+        &self.site
+    }
+}
+
+/// A shop that takes payments.
+#[derive(Debug, Clone)]
+pub(crate) struct Shop {
+    pub(crate) owner: Caller,
+    /// Leaves the amount to the customer.
+    pub(crate) code: String,
+}
+
+/// Making RSA keys takes a while: once for all tests.
+fn keys() -> Arc<KeySet> {
+    static KEYS: OnceLock<Arc<KeySet>> = OnceLock::new();
+    Arc::clone(KEYS.get_or_init(|| Arc::new(KeySet::generate().unwrap())))
+}
+
+impl TestApp {
+    pub(crate) async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// With other settings of the database.
+    pub(crate) async fn with(change: impl FnOnce(&mut DbOptions)) -> Self {
+        let scratch = Scratch::make().await;
+        let mut options = DbOptions::new(scratch.service.clone());
+        options.connections_max = 10;
+        change(&mut options);
+        let db = db_of(options).await;
+        let tenant = zhangfang::tenants::create(&db, "demo", "演示平台")
+            .await
+            .unwrap();
+
+        let listener = tokio::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))
+            .await
+            .unwrap();
+        let address = listener.local_addr().unwrap();
+        let base = format!("http://{address}");
+        let simulator = Simulator::start(SimulatorSettings {
+            keys: Some(keys()),
+            notify_base: Some(base.parse().unwrap()),
+            resend_compression: 100,
+            ..SimulatorSettings::default()
+        })
+        .await
+        .unwrap();
+        let app = assemble(db, &simulator, &base).await;
+        let router = zhangfang::http::router(app.clone());
+        tokio::spawn(async move {
+            axum::serve(
+                listener,
+                router.into_make_service_with_connect_info::<SocketAddr>(),
+            )
+            .await
+            .unwrap();
+        });
+        let jobs = jobs::start(app.db());
+        let site = Site::new(&base, tenant.id);
+        Self {
+            app,
+            tenant,
+            simulator,
+            scratch,
+            site,
+            jobs,
+        }
+    }
+
+    pub(crate) fn db(&self) -> &Db {
+        self.app.db()
+    }
+
+    /// A second service process on the same database, without HTTP.
+    pub(crate) async fn another_db(&self) -> Db {
+        db_of(DbOptions::new(self.scratch.service.clone())).await
+    }
+
+    /// Creates a payment, pays it cleanly and waits until the books have it.
+    pub(crate) async fn pay(
+        &self,
+        customer: &Caller,
+        code: &str,
+        amount_fen: i64,
+        key: &str,
+    ) -> String {
+        let order_no = self.create(customer, code, amount_fen, key).await;
+        self.simulator
+            .pay(&order_no, Payment::clean())
+            .await
+            .unwrap();
+        self.settled(customer, &order_no).await;
+        order_no
+    }
+
+    pub(crate) async fn set_rule(&self, change: impl FnOnce(&mut RuleTerms)) {
+        let mut terms = RuleTerms::default();
+        change(&mut terms);
+        self.db()
+            .run(SetRule {
+                tenant: self.tenant.id,
+                terms,
+                by: "test".into(),
+            })
+            .await
+            .unwrap();
+        self.app.rules().forget(self.tenant.id);
+    }
+
+    /// As the owner of the database, for looking and for vandalism.
+    pub(crate) async fn sql(&self) -> MySqlConnection {
+        self.scratch.owner.clone().connect().await.unwrap()
+    }
+
+    pub(crate) async fn count(&self, statement: &'static str) -> i64 {
+        sqlx::query_scalar(statement)
+            .fetch_one(self.db().pool())
+            .await
+            .unwrap()
+    }
+
+    /// The books as they stand, with everything projected.
+    pub(crate) async fn verify(&self) -> verify::Report {
+        jobs::drain(self.db()).await.unwrap();
+        verify::verify(&self.scratch.owner, &mut ()).await.unwrap()
+    }
+
+    /// Everything has come to rest and the books are clean.
+    pub(crate) async fn finish(self) {
+        self.simulator.idle().await;
+        assert_eq!(
+            self.simulator.stats().forgeries_acknowledged,
+            0,
+            "a forged callback was believed"
+        );
+        let report = self.verify().await;
+        assert!(report.is_clean(), "the books are not clean:\n{report}");
+        self.jobs.stop().await;
+        self.app.db().close().await;
+        self.simulator.stop().await;
+        self.scratch.drop().await;
+    }
+}
+
+impl Site {
+    pub(crate) fn new(base: &str, tenant: TenantId) -> Self {
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(Duration::from_secs(30))
+            .build()
+            .unwrap();
+        let tokens = Tokens::new(JWT_SECRET.as_bytes(), 900);
+        let admin = tokens.issue_operator(
+            tenant,
+            zhangfang::auth::OperatorRole::Admin,
+            60,
+            SystemClock.now(),
+        );
+        Self {
+            http,
+            base: base.to_owned(),
+            admin_token: admin.text,
+        }
+    }
+
+    /// Nobody in particular.
+    pub(crate) fn anyone(&self) -> Caller {
+        Caller::new(self.http.clone(), &self.base)
+    }
+
+    pub(crate) async fn customer(&self, name: &str) -> Caller {
+        self.login(name, "customer").await
+    }
+
+    pub(crate) async fn login(&self, name: &str, who: &str) -> Caller {
+        let body = json!({ "tenant": "demo", "code": format!("sim-{name}"), "as": who });
+        let answer = self.anyone().post("/api/v1/auth/wechat/login", &body).await;
+        let token = answer.expect(200)["access_token"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        self.anyone().with_token(&token)
+    }
+
+    pub(crate) fn admin(&self) -> Caller {
+        self.anyone().with_token(&self.admin_token)
+    }
+
+    /// A shop from registration to its first code, as shops come to be.
+    pub(crate) async fn shop(&self, name: &str, sub_mchid: &str) -> Shop {
+        let person = self.customer(&format!("owner-of-{sub_mchid}")).await;
+        let body = json!({
+            "name": name, "contact_name": "王小二", "contact_phone": "13800001234",
+            "business_license": "91310000MA1K00000X", "address": "茶里巷 1 号",
+        });
+        let made = person
+            .keyed(&format!("register-{sub_mchid}"))
+            .post("/api/v1/merchant/registrations", &body)
+            .await;
+        let merchant_id = made.expect(201)["merchant"]["id"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        self.admin()
+            .keyed(&format!("approve-{sub_mchid}"))
+            .post(
+                &format!("/api/v1/admin/merchants/{merchant_id}/approve"),
+                &json!({ "sub_mchid": sub_mchid }),
+            )
+            .await
+            .expect(200);
+        let owner = self
+            .login(&format!("owner-of-{sub_mchid}"), "merchant")
+            .await;
+        let made = owner
+            .keyed(&format!("code-{sub_mchid}"))
+            .post("/api/v1/merchant/codes", &json!({ "label": "前台" }))
+            .await;
+        let code = made.expect(201)["code"].as_str().unwrap().to_owned();
+        Shop { owner, code }
+    }
+
+    /// Creates a payment; its order number.
+    pub(crate) async fn create(
+        &self,
+        customer: &Caller,
+        code: &str,
+        amount_fen: i64,
+        key: &str,
+    ) -> String {
+        let body = json!({ "code": code, "amount_fen": amount_fen });
+        let made = customer
+            .keyed(key)
+            .post("/api/v1/customer/payments", &body)
+            .await;
+        made.expect(201)["order_no"].as_str().unwrap().to_owned()
+    }
+
+    /// Waits until the order is paid; its answer.
+    pub(crate) async fn settled(&self, customer: &Caller, order_no: &str) -> Value {
+        let path = format!("/api/v1/customer/payments/{order_no}");
+        eventually("the order is paid", || async {
+            let order = customer.get(&path).await.expect(200);
+            (order["state"] == "paid").then_some(order)
+        })
+        .await
+    }
+}
+
+/// A database handle with the real clock and real ids.
+pub(crate) async fn db_of(options: DbOptions) -> Db {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let db = Db::connect(options, clock, Arc::new(RandomIds))
+        .await
+        .unwrap();
+    eventually("the committers are ready", || async {
+        db.is_ready().await.then_some(())
+    })
+    .await;
+    db
+}
+
+async fn assemble(db: Db, simulator: &Simulator, base: &str) -> App {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let wechat = wechat_settings(simulator, base);
+    let gateway = WechatGateway::new(&wechat, Arc::clone(&clock), Arc::new(RandomIds)).unwrap();
+    let cache = Cache::start(&RedisSettings {
+        url: Secret::new(redis_url()),
+    })
+    .await
+    .unwrap();
+    App::assemble(Parts {
+        payments: Payments {
+            rules: RuleBook::start(db.clone()),
+            gateway: Arc::new(gateway),
+            db,
+        },
+        login: Arc::new(MiniProgram::new(&wechat).unwrap()),
+        tokens: Tokens::new(JWT_SECRET.as_bytes(), 900),
+        sessions: SessionLifetime { seconds: 86_400 },
+        cache,
+        http: HttpSettings {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            public_url: base.parse().unwrap(),
+            body_max_bytes: 65_536,
+            request_timeout: Duration::from_secs(15),
+            shutdown_timeout: Duration::from_secs(5),
+        },
+        clock,
+    })
+}
+
+fn wechat_settings(simulator: &Simulator, base: &str) -> WechatSettings {
+    use secrecy::ExposeSecret as _;
+    let us = simulator.credentials();
+    WechatSettings {
+        pay_url: simulator.base_url().clone(),
+        mini_program_url: simulator.base_url().clone(),
+        app_id: us.app_id.clone(),
+        app_secret: Secret::new(us.app_secret.expose_secret().to_owned()),
+        sp_mchid: us.sp_mchid.clone(),
+        merchant_serial: us.merchant_serial.clone(),
+        private_key_pem: Secret::new(us.private_key_pem.expose_secret().to_owned()),
+        apiv3_key: Secret::new(us.apiv3_key.expose_secret().to_owned()),
+        apiv3_key_old: None,
+        public_key: Some(WechatPublicKey {
+            id: us.public_key_id.clone(),
+            pem: us.public_key_pem.clone(),
+        }),
+        platform_certificates_pem: Some(us.platform_certificate_pem.clone()),
+        notify_base: base.parse().unwrap(),
+        allow_loopback_http: true,
+    }
+}
+
+/// Asks until there is an answer; gives up after twenty seconds, naming what was waited for.
+pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut ask: impl FnMut() -> F,
+) -> T {
+    let patience = tokio::time::Instant::now() + Duration::from_secs(20);
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(
+            tokio::time::Instant::now() < patience,
+            "waited in vain: {what}"
+        );
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}

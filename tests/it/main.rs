@@ -1,0 +1,20 @@
+//! The service from outside: through HTTP, against a real MySQL or MariaDB, a real Redis and a WeChat that misbehaves.
+//!
+//! `./dev test` starts the servers. Each test has a database of its own, in which the service has the rights that it has in production and
+//! no more, and ends with [`TestApp::finish`], which audits the books.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on says so by panicking"
+)]
+
+mod harness;
+
+mod batch;
+mod caps;
+mod crash;
+mod flow;
+mod ledger;
+mod rights;
+mod sdk;
+mod verification;

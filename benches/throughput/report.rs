@@ -1,0 +1,125 @@
+//! Figures and how they are shown.
+
+use std::time::Duration;
+
+use comfy_table::{CellAlignment, Table, presets::UTF8_BORDERS_ONLY};
+use serde_json::json;
+
+/// One measurement: how long each operation took, and all of them.
+#[derive(Debug)]
+pub(crate) struct Measured {
+    pub(crate) connections: usize,
+    pub(crate) latencies_us: Vec<u32>,
+    pub(crate) errors: usize,
+    pub(crate) took: Duration,
+}
+
+impl Measured {
+    pub(crate) fn per_second(&self) -> f64 {
+        self.latencies_us.len() as f64 / self.took.as_secs_f64()
+    }
+
+    fn percentile_ms(&self, percent: usize) -> f64 {
+        let mut sorted = self.latencies_us.clone();
+        sorted.sort_unstable();
+        let place = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
+        f64::from(sorted.get(place).copied().unwrap_or(0)) / 1000.0
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Report {
+    json: bool,
+    rows: Vec<(&'static str, usize, f64)>,
+    table: Table,
+}
+
+impl Report {
+    pub(crate) fn new(json: bool) -> Self {
+        let mut table = Table::new();
+        table.load_style(UTF8_BORDERS_ONLY);
+        table.set_header([
+            "",
+            "connections",
+            "a second",
+            "p50 ms",
+            "p95 ms",
+            "p99 ms",
+            "errors",
+        ]);
+        Self {
+            json,
+            rows: Vec::new(),
+            table,
+        }
+    }
+
+    pub(crate) fn add(&mut self, name: &'static str, measured: Measured) {
+        let (per_second, p50, p95, p99) = (
+            measured.per_second(),
+            measured.percentile_ms(50),
+            measured.percentile_ms(95),
+            measured.percentile_ms(99),
+        );
+        if self.json {
+            println!(
+                "{}",
+                json!({
+                    "name": name, "connections": measured.connections, "per_second": per_second.round(),
+                    "p50_ms": p50, "p95_ms": p95, "p99_ms": p99, "errors": measured.errors,
+                })
+            );
+        }
+        eprintln!(
+            "  {name} at {}: {per_second:.0}/s, p50 {p50:.1} ms, p99 {p99:.1} ms",
+            measured.connections
+        );
+        self.rows.push((name, measured.connections, per_second));
+        self.table.add_row([
+            name.to_owned(),
+            measured.connections.to_string(),
+            format!("{per_second:.0}"),
+            format!("{p50:.2}"),
+            format!("{p95:.2}"),
+            format!("{p99:.2}"),
+            measured.errors.to_string(),
+        ]);
+    }
+
+    fn best(&self, name: &str) -> Option<f64> {
+        self.rows
+            .iter()
+            .filter(|(which, ..)| *which == name)
+            .map(|(.., per_second)| *per_second)
+            .reduce(f64::max)
+    }
+
+    pub(crate) fn finish(mut self) {
+        if self.json {
+            return;
+        }
+        for column in self.table.column_iter_mut().skip(1) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        println!("{}", self.table);
+        let settle = self.best("settle_http");
+        for (than, sentence) in [
+            (
+                "settle_per_request_tx",
+                "× the same operation as a transaction per request, at its best",
+            ),
+            (
+                "settle_raw_sql_ceiling",
+                "× the same rows by raw multi-row SQL",
+            ),
+            (
+                "settle_http_one_shop",
+                "× the same with all orders of one shop",
+            ),
+        ] {
+            if let (Some(settle), Some(other)) = (settle, self.best(than)) {
+                println!("settle_http is {:.2} {sentence}", settle / other);
+            }
+        }
+    }
+}

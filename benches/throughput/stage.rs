@@ -1,0 +1,443 @@
+//! The service as a process of its own, with a platform, ten shops, customers, and orders that wait to be paid.
+
+use std::{
+    fmt::Write as _,
+    net::SocketAddr,
+    ops::Range,
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::future::BoxFuture;
+use sqlx::{ConnectOptions as _, mysql::MySqlConnectOptions};
+use zhangfang::{
+    auth::{Principal, Tokens},
+    db::{self, Db, DbOptions},
+    payments::{
+        self, ChannelOrder, CreatePayment, Gateway, Notice, NoticeError, NoticeHeaders, Order,
+        Outcome, PaidNotice, PayParameters, Payments, PrepayRequest,
+    },
+    points::RuleBook,
+    primitives::{
+        Clock as _, CustomerId, MerchantId, Money, OrderNo, RandomIds, Secret, SystemClock,
+        TenantId, Timestamp,
+    },
+    simulator::{CallbackFactory, KeyKind, Simulator, SimulatorSettings},
+    verify,
+};
+
+use super::{load, report::Measured};
+
+const SECRET: &str = "the secret of a benchmark, forty characters";
+const CUSTOMERS: usize = 50_000;
+pub(crate) const SUB_MCHID: &str = "1900000109";
+
+pub(crate) struct Stage {
+    scratch: Scratch,
+    service: Child,
+    simulator: Simulator,
+    address: SocketAddr,
+    tenant: TenantId,
+    customers: Vec<CustomerId>,
+    orders: Vec<Order>,
+    codes: Vec<String>,
+}
+
+/// A database of this run.
+#[derive(Debug, Clone)]
+pub(crate) struct Scratch {
+    pub(crate) owner: MySqlConnectOptions,
+    pub(crate) service: MySqlConnectOptions,
+    pub(crate) service_url: String,
+    name: String,
+}
+
+impl Scratch {
+    pub(crate) async fn make(kind: &str) -> Self {
+        let name = format!("zhangfang_bench_{kind}_{}", std::process::id());
+        let owner_url = std::env::var("DATABASE_MIGRATION_URL").expect("run this with ./dev bench");
+        let service_url = std::env::var("DATABASE_URL").expect("run this with ./dev bench");
+        let owner: MySqlConnectOptions = owner_url.parse().unwrap();
+        let mut conn = owner.clone().connect().await.unwrap();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}")))
+            .execute(&mut conn)
+            .await
+            .unwrap();
+        let owner = owner.database(&name);
+        db::migrate(&owner).await.unwrap();
+        let service: MySqlConnectOptions = service_url.parse().unwrap();
+        db::grant(&owner, service.get_username()).await.unwrap();
+        let mut url: url::Url = service_url.parse().unwrap();
+        url.set_path(&name);
+        Self {
+            owner,
+            service: service.database(&name),
+            service_url: url.to_string(),
+            name,
+        }
+    }
+
+    pub(crate) async fn drop(self) {
+        let mut conn = self.owner.connect().await.unwrap();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(format!("DROP DATABASE {}", self.name)))
+            .execute(&mut conn)
+            .await
+            .unwrap();
+    }
+}
+
+/// A channel that gives tickets at once: orders are made ready before anything is measured.
+#[derive(Debug)]
+struct Tickets;
+
+impl Gateway for Tickets {
+    fn prepay(&self, request: PrepayRequest) -> BoxFuture<'_, Outcome<String>> {
+        Box::pin(async move { Outcome::Done(format!("wx{}", request.order_no)) })
+    }
+
+    fn pay_parameters(&self, _prepay_id: &str, _now: Timestamp) -> PayParameters {
+        PayParameters {
+            time_stamp: String::new(),
+            nonce_str: String::new(),
+            package: String::new(),
+            sign_type: String::new(),
+            pay_sign: String::new(),
+        }
+    }
+
+    fn query(&self, _order_no: OrderNo, _sub_mchid: &str) -> BoxFuture<'_, Outcome<ChannelOrder>> {
+        Box::pin(async { Outcome::Unknown("not here".into()) })
+    }
+
+    fn read_notice(
+        &self,
+        _headers: NoticeHeaders<'_>,
+        _body: &[u8],
+        _now: Timestamp,
+    ) -> Result<Notice, NoticeError> {
+        Err(NoticeError::Malformed)
+    }
+
+    fn is_ours(&self, _notice: &PaidNotice) -> bool {
+        false
+    }
+}
+
+/// A platform with ten shops and a code each, and many customers, written straight into the tables.
+pub(crate) async fn populate(db: &Db) -> (TenantId, Vec<String>, Vec<CustomerId>) {
+    let tenant = zhangfang::tenants::create(db, "bench", "bench")
+        .await
+        .unwrap()
+        .id;
+    let now = db.now();
+    let mut codes = Vec::new();
+    for shop in 0..10 {
+        let merchant = MerchantId::new(db.new_id(db.new_lane()));
+        let code = format!("{shop:012}");
+        sqlx::query("INSERT INTO merchants (id, tenant_id, name, contact_name, contact_phone, business_license, address, sub_mchid, state, created_at, updated_at) VALUES (?, ?, '店', '', '', '', '', ?, 'approved', ?, ?)")
+            .bind(merchant).bind(tenant).bind(SUB_MCHID).bind(now).bind(now)
+            .execute(db.pool()).await.unwrap();
+        sqlx::query("INSERT INTO qr_codes (code, tenant_id, merchant_id, label, state, created_at) VALUES (?, ?, ?, 'x', 'active', ?)")
+            .bind(&code).bind(tenant).bind(merchant).bind(now)
+            .execute(db.pool()).await.unwrap();
+        codes.push(code);
+    }
+    let customers: Vec<CustomerId> = (0..CUSTOMERS)
+        .map(|_| CustomerId::new(db.new_id(db.new_lane())))
+        .collect();
+    for chunk in customers.chunks(1_000) {
+        let mut sql = String::from(
+            "INSERT INTO customers (id, tenant_id, openid, status, created_at) VALUES ",
+        );
+        for (place, customer) in chunk.iter().enumerate() {
+            let comma = if place == 0 { "" } else { "," };
+            write!(
+                sql,
+                "{comma}(x'{}', {tenant}, 'o{}', 'active', NOW(6))",
+                customer.id(),
+                &customer.id().to_string()[..27]
+            )
+            .unwrap();
+        }
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql))
+            .execute(db.pool())
+            .await
+            .unwrap();
+    }
+    (tenant, codes, customers)
+}
+
+/// Orders with tickets, of all ten shops; of the first shop from `one_shop_from` on.
+pub(crate) async fn orders(
+    db: &Db,
+    tenant: TenantId,
+    codes: &[String],
+    customers: &[CustomerId],
+    count: usize,
+    one_shop_from: usize,
+) -> Vec<Order> {
+    let payments = Payments {
+        db: db.clone(),
+        gateway: Arc::new(Tickets),
+        rules: RuleBook::start(db.clone()),
+    };
+    let next = Arc::new(AtomicUsize::new(0));
+    let makers: Vec<_> = (0..256)
+        .map(|_| {
+            let (payments, next, codes, customers) = (
+                payments.clone(),
+                Arc::clone(&next),
+                codes.to_vec(),
+                customers.to_vec(),
+            );
+            tokio::spawn(async move {
+                let mut made = Vec::new();
+                loop {
+                    let place = next.fetch_add(1, Ordering::Relaxed);
+                    if place >= count {
+                        return made;
+                    }
+                    let wish = CreatePayment {
+                        tenant,
+                        customer: customers[place % customers.len()],
+                        payer_openid: Secret::new("o".into()),
+                        code: codes[if place < one_shop_from {
+                            place % codes.len()
+                        } else {
+                            0
+                        }]
+                        .clone(),
+                        amount: Some(Money::parse(1_288).unwrap()),
+                        key: format!("o{place}"),
+                    };
+                    made.push((
+                        place,
+                        payments::create_payment(&payments, wish)
+                            .await
+                            .unwrap()
+                            .order,
+                    ));
+                }
+            })
+        })
+        .collect();
+    let mut made = Vec::new();
+    for maker in makers {
+        made.extend(maker.await.unwrap());
+    }
+    made.sort_unstable_by_key(|(place, _)| *place);
+    made.into_iter().map(|(_, order)| order).collect()
+}
+
+pub(crate) async fn open(options: &MySqlConnectOptions) -> Db {
+    let db = Db::connect(
+        DbOptions::new(options.clone()),
+        Arc::new(SystemClock),
+        Arc::new(RandomIds),
+    )
+    .await
+    .unwrap();
+    while !db.is_ready().await {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    db
+}
+
+impl Stage {
+    pub(crate) async fn set(count: usize) -> Self {
+        eprintln!("→ making a platform, {CUSTOMERS} customers and {count} orders");
+        let scratch = Scratch::make("http").await;
+        let db = open(&scratch.service).await;
+        let (tenant, codes, customers) = populate(&db).await;
+        let one_shop_from = count - count.min(if count > 150_000 { 100_000 } else { 30_000 });
+        let orders = orders(&db, tenant, &codes, &customers, count, one_shop_from).await;
+        db.close().await;
+
+        let address = std::net::TcpListener::bind(("127.0.0.1", 0))
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        let base = format!("http://{address}");
+        let dir = std::env::temp_dir().join(format!("zhangfang-bench-{}", std::process::id()));
+        let simulator = Simulator::start(SimulatorSettings {
+            dir: Some(dir.clone()),
+            notify_base: Some(base.parse().unwrap()),
+            ..SimulatorSettings::default()
+        })
+        .await
+        .unwrap();
+        let mut service = Command::new(env!("CARGO_BIN_EXE_zhangfang"));
+        service
+            .arg("serve")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        for line in std::fs::read_to_string(dir.join("wechat.env"))
+            .unwrap()
+            .lines()
+        {
+            if let Some((name, value)) = line.split_once('=') {
+                service.env(name, value);
+            }
+        }
+        service
+            .env("DATABASE_URL", &scratch.service_url)
+            .env("ZHANGFANG_HTTP__LISTEN", address.to_string())
+            .env("ZHANGFANG_AUTH__JWT_SECRET", SECRET)
+            .env("ZHANGFANG_LOG__FILTER", "warn");
+        let service = service.spawn().unwrap();
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        loop {
+            if http
+                .get(format!("{base}/readyz"))
+                .send()
+                .await
+                .is_ok_and(|answer| answer.status().is_success())
+            {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Self {
+            scratch,
+            service,
+            simulator,
+            address,
+            tenant,
+            customers,
+            orders,
+            codes,
+        }
+    }
+
+    /// Signed callbacks for these orders, sent over as many connections.
+    pub(crate) async fn settle(&self, orders: Range<usize>, connections: usize) -> Measured {
+        let factory = Arc::clone(self.simulator.callbacks());
+        let orders: Vec<(String, i64)> = self.orders[orders]
+            .iter()
+            .map(|order| (order.no().to_string(), order.amount.get()))
+            .collect();
+        let path = format!("/api/v1/wechat/notify/{}/payments", self.tenant);
+        eprintln!("→ signing {} callbacks", orders.len());
+        let half = orders.len() / 2;
+        let signing = [orders[..half].to_vec(), orders[half..].to_vec()].map(|part| {
+            let (factory, path) = (Arc::clone(&factory), path.clone());
+            tokio::task::spawn_blocking(move || {
+                part.iter()
+                    .map(|(no, amount)| callback(&factory, &path, no, *amount))
+                    .collect::<Vec<_>>()
+            })
+        });
+        let mut requests = Vec::new();
+        for part in signing {
+            requests.extend(part.await.unwrap());
+        }
+        load::run(self.address, Arc::new(requests), connections, 204).await
+    }
+
+    pub(crate) async fn balance(&self, count: usize, connections: usize) -> Measured {
+        let tokens = self.tokens(2_000);
+        let requests = (0..count)
+            .map(|place| {
+                request(
+                    "GET",
+                    "/api/v1/customer/points",
+                    &[("Authorization", &tokens[place % tokens.len()])],
+                    b"",
+                )
+            })
+            .collect();
+        load::run(self.address, Arc::new(requests), connections, 200).await
+    }
+
+    pub(crate) async fn create(&self, round: usize, count: usize, connections: usize) -> Measured {
+        let tokens = self.tokens(2_000);
+        let requests = (0..count)
+            .map(|place| {
+                let body = format!(
+                    r#"{{"code":"{}","amount_fen":1288}}"#,
+                    self.codes[place % self.codes.len()]
+                );
+                let key = format!("b{round}-{place}");
+                let headers = [
+                    ("Authorization", tokens[place % tokens.len()].as_str()),
+                    ("Idempotency-Key", &key),
+                    ("Content-Type", "application/json"),
+                ];
+                request(
+                    "POST",
+                    "/api/v1/customer/payments",
+                    &headers,
+                    body.as_bytes(),
+                )
+            })
+            .collect();
+        load::run(self.address, Arc::new(requests), connections, 201).await
+    }
+
+    fn tokens(&self, count: usize) -> Vec<String> {
+        let tokens = Tokens::new(SECRET.as_bytes(), 3_600);
+        let bearer = |customer: &CustomerId| {
+            let principal = Principal::Customer {
+                tenant: self.tenant,
+                id: *customer,
+            };
+            format!(
+                "Bearer {}",
+                tokens.issue(&principal, SystemClock.now()).text
+            )
+        };
+        self.customers.iter().take(count).map(bearer).collect()
+    }
+
+    /// Stops everything and audits what was measured.
+    pub(crate) async fn strike(mut self) {
+        self.service.kill().unwrap();
+        self.service.wait().unwrap();
+        self.simulator.stop().await;
+        let db = open(&self.scratch.service).await;
+        zhangfang::jobs::drain(&db).await.unwrap();
+        db.close().await;
+        eprintln!("→ verifying the books");
+        let report = verify::verify(&self.scratch.owner, &mut ()).await.unwrap();
+        assert!(report.is_clean(), "the books are not clean:\n{report}");
+        self.scratch.drop().await;
+        let _ = std::fs::remove_dir_all(
+            std::env::temp_dir().join(format!("zhangfang-bench-{}", std::process::id())),
+        );
+    }
+}
+
+fn callback(factory: &CallbackFactory, path: &str, out_trade_no: &str, amount: i64) -> Vec<u8> {
+    let notice = factory.notice(
+        out_trade_no,
+        factory.transaction_id(),
+        amount,
+        SUB_MCHID,
+        "oBench000000000000000000000",
+    );
+    let signed = factory.sign(&notice, KeyKind::PublicKey);
+    let headers: Vec<(&str, &str)> = signed
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+        .collect();
+    request("POST", path, &headers, &signed.body)
+}
+
+fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
+    let mut text = format!(
+        "{method} {path} HTTP/1.1\r\nhost: bench\r\ncontent-length: {}\r\n",
+        body.len()
+    );
+    for (name, value) in headers {
+        write!(text, "{name}: {value}\r\n").unwrap();
+    }
+    text.push_str("\r\n");
+    let mut request = text.into_bytes();
+    request.extend_from_slice(body);
+    request
+}

@@ -3,8 +3,8 @@
 //! - [`Db::run`] runs a [`Work`]: an ordinary transaction, for what moves neither money nor points. It is opened, named, retried and
 //!   committed here, in a task of its own. sqlx loses writes when the future that holds a transaction is dropped
 //!   between `BEGIN` and its answer (the connection goes back to the pool inside an open transaction); a client that
-//!   hangs up must not be able to do that, so no transaction lives in a future that a client can drop, and the pool rolls back
-//!   whatever a released connection may still hold.
+//!   hangs up must not be able to do that, so no transaction lives in a future that a client can drop. Transactions also have a pool of their
+//!   own, which rolls back whatever a released connection may still hold; reads do not pay for that.
 //! - [`Db::submit`] hands an [`Operation`] to the group committer (module [`batch`]), the only path for what writes a transfer and for the rest of the
 //!   hot path.
 //!
@@ -70,7 +70,10 @@ pub struct Db {
 
 #[derive(Debug)]
 struct Inner {
+    /// Reads, each a statement by itself.
     pool: MySqlPool,
+    /// Transactions, which only [`Db::run`] opens.
+    transactional: MySqlPool,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
     transactions: TaskTracker,
@@ -84,20 +87,27 @@ impl Db {
         clock: Arc<dyn Clock>,
         ids: Arc<dyn IdSource>,
     ) -> Result<Self, DbError> {
-        let pool = MySqlPoolOptions::new()
+        let pools = || {
+            MySqlPoolOptions::new()
+                .acquire_timeout(Duration::from_secs(3))
+                .after_connect(|conn, _| Box::pin(prepare_session(conn)))
+        };
+        let pool = pools()
             .max_connections(options.connections_max)
-            .acquire_timeout(Duration::from_secs(3))
-            .after_connect(|conn, _| Box::pin(prepare_session(conn)))
+            .connect_with(options.connect.clone())
+            .await?;
+        let transactional = pools()
+            .max_connections(options.connections_max.div_ceil(2))
             .after_release(|conn, _| {
                 Box::pin(async move { conn.execute("ROLLBACK").await.map(|_| true) })
             })
-            .connect_with(options.connect.clone())
-            .await?;
+            .connect_lazy_with(options.connect.clone());
         let committers = batch::Committers::start(&options, &clock, &ids);
         let transactions = TaskTracker::new();
         Ok(Self {
             inner: Arc::new(Inner {
                 pool,
+                transactional,
                 clock,
                 ids,
                 transactions,
@@ -150,6 +160,7 @@ impl Db {
         self.inner.transactions.close();
         self.inner.transactions.wait().await;
         self.inner.committers.stop().await;
+        self.inner.transactional.close().await;
         self.inner.pool.close().await;
     }
 }

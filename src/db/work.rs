@@ -85,7 +85,12 @@ impl Db {
 
     async fn once<W: Work>(&self, work: &W) -> Result<W::Reply, W::Error> {
         #[expect(clippy::disallowed_methods, reason = "this is Db::run")]
-        let open = self.pool().begin().await.map_err(DbError::from)?;
+        let open = self
+            .inner
+            .transactional
+            .begin()
+            .await
+            .map_err(DbError::from)?;
         let mut tx = Tx {
             open,
             now: self.now(),

@@ -136,6 +136,12 @@ impl RowSet for Accounts {
                 sql.int(a.earned_points.get()).push(")");
             },
         );
+        if known.len() <= Recorder::FEW {
+            for change in known {
+                out.statement(&update_account(change), Some(1));
+            }
+            return;
+        }
         out.rows(
             "UPDATE /* ledger.update_accounts */ JSON_TABLE('[",
             known,
@@ -162,6 +168,27 @@ impl RowSet for Accounts {
             },
         );
     }
+}
+
+fn update_account(change: &Change<'_, Accounts>) -> Sql {
+    let a = change.after;
+    let mut sql = Sql::new("UPDATE /* ledger.update_account */ accounts SET debits_posted = ");
+    sql.int(a.debits_posted)
+        .push(", credits_posted = ")
+        .int(a.credits_posted);
+    sql.push(", debits_pending = ").int(a.debits_pending);
+    sql.push(", credits_pending = ").int(a.credits_pending);
+    sql.push(", version = ")
+        .int(a.version)
+        .push(", earned_on = ");
+    sql.option(a.earned_on, |sql, day| {
+        sql.day(day);
+    });
+    sql.push(", earned_points = ").int(a.earned_points.get());
+    sql.push(" WHERE id = ").bytes(change.key.bytes());
+    sql.push(" AND version = ")
+        .int(change.before.map_or(0, |before| before.version));
+    sql
 }
 
 /// Columns as in [`ACCOUNT_COLUMNS`].

@@ -76,6 +76,12 @@ impl RowSet for Orders {
         let (new, known): (Vec<_>, Vec<_>) =
             changes.iter().partition(|change| change.before.is_none());
         insert_orders(&new, out);
+        if known.len() <= Recorder::FEW {
+            for change in known {
+                out.statement(&update_order(change), Some(1));
+            }
+            return;
+        }
         out.rows(
             "UPDATE /* payments.update_orders */ JSON_TABLE('[",
             known,
@@ -124,6 +130,37 @@ fn json_text(sql: &mut Sql, text: Option<&str>) {
         Some(text) => sql.push("\"").plain(text).push("\""),
         None => sql.push("null"),
     };
+}
+
+fn update_order(change: &Change<'_, Orders>) -> Sql {
+    let order = change.after;
+    let (prepay, txn, paid_at, closed_at, points, rule) = columns(&order.state);
+    let mut sql = Sql::new("UPDATE /* payments.update_order */ payment_orders SET version = ");
+    sql.int(order.version)
+        .push(", state = ")
+        .int(order.state.kind().code());
+    if let Some(prepay) = prepay {
+        sql.push(", prepay_id = ").text(prepay);
+    }
+    sql.push(", wechat_transaction_id = ")
+        .option(txn, |sql, txn| {
+            sql.text(txn);
+        });
+    for (column, at) in [(", paid_at = ", paid_at), (", closed_at = ", closed_at)] {
+        sql.push(column).option(at, |sql, at| {
+            sql.time(at);
+        });
+    }
+    sql.push(", points = ").option(points, |sql, points| {
+        sql.int(points.get());
+    });
+    sql.push(", rule_version = ").option(rule, |sql, rule| {
+        sql.int(rule);
+    });
+    sql.push(" WHERE id = ").bytes(order.id.bytes());
+    sql.push(" AND version = ")
+        .int(change.before.map_or(0, |before| before.version));
+    sql
 }
 
 type StateColumns<'a> = (

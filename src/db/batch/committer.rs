@@ -366,8 +366,10 @@ async fn run(
     ids: &SharedIds,
     batch: &mut Vec<Ticketed>,
 ) -> Result<Progress, Fault> {
+    let mut phase = Phases::start();
     let mut set = WorkingSet::default();
     load(session, &mut set, batch).await?;
+    phase.ends("load");
 
     let mut events = Events::default();
     let now = clock.now();
@@ -404,10 +406,27 @@ async fn run(
         &commit_row(session.lease.committer.0, seq, now, &events.0, &seal),
         Some(1),
     );
+    phase.ends("decide");
     record(&mut session.conn, out).await?;
+    phase.ends("record");
     session.conn.execute("COMMIT").await?;
+    phase.ends("commit");
     (session.lease.seq, session.lease.seal) = (seq, seal);
     Ok(Progress::Committed)
+}
+
+/// Where a batch's time goes: `commit_phase_seconds`.
+struct Phases(Instant);
+
+impl Phases {
+    fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    fn ends(&mut self, phase: &'static str) {
+        metrics::histogram!("commit_phase_seconds", "phase" => phase).record(self.0.elapsed());
+        self.0 = Instant::now();
+    }
 }
 
 async fn load(

@@ -14,6 +14,9 @@ pub struct Recorder {
 }
 
 impl Recorder {
+    /// Up to this many rows a plain `UPDATE` each is cheaper than one that unpacks JSON (measured: 0.2 ms for the JSON of one row).
+    pub const FEW: usize = 4;
+
     /// A statement of its own, which must match `rows` rows if that is given.
     pub fn statement(&mut self, sql: &Sql, rows: Option<u64>) {
         if !self.expected.is_empty() {

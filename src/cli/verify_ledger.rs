@@ -1,5 +1,7 @@
 //! The books, recomputed.
 
+use std::fmt::Write as _;
+
 use anyhow::{Context as _, bail};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets::UTF8_BORDERS_ONLY};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -89,7 +91,7 @@ impl verify::Progress for Bar {
 }
 
 fn style() -> ProgressStyle {
-    let template = "verifying {wide_bar} {human_pos} of {human_len} rows, {per_sec}, {eta} left";
+    let template = "verifying {wide_bar} {human_pos} of {human_len} rows, {eta} left";
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
@@ -98,7 +100,6 @@ pub(super) fn as_text(report: &Report) -> String {
     let mut table = Table::new();
     table
         .load_style(UTF8_BORDERS_ONLY)
-        .set_content_arrangement(ContentArrangement::Dynamic)
         .set_header(["", "invariant", "looked at", ""]);
     for (invariant, finding) in report.findings() {
         table.add_row([
@@ -116,11 +117,19 @@ pub(super) fn as_text(report: &Report) -> String {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
+    fit(&mut table);
     let mut text = table.to_string();
     for (invariant, finding) in report.findings() {
         text.push_str(&named(invariant, &finding));
     }
     text
+}
+
+/// Breaks lines within cells on a terminal that is too narrow. One that is narrower still, or says nothing sensible, breaks lines itself.
+pub(super) fn fit(table: &mut Table) {
+    if table.width().is_some_and(|width| width >= 60) {
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+    }
 }
 
 /// What breaks one invariant, an indented line each.
@@ -135,7 +144,7 @@ fn named(invariant: Invariant, finding: &Finding) -> String {
     }
     let most = u64::try_from(NAMED_MAX).unwrap_or(u64::MAX);
     if finding.violations > most {
-        text.push_str(&format!("\n   and {} more", finding.violations - most));
+        let _ = write!(text, "\n   and {} more", finding.violations - most);
     }
     text
 }

@@ -9,11 +9,12 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    answer::{Payment, PointsRule, Statistics, Totals},
     day,
     patience::Gave,
     payment::Scene,
     platform::{Platform, Shop},
-    service::{Payment, Person, PointsRule, Service, Statistics, Totals},
+    service::{Person, Service},
     wechat::{Wechat, WechatStats},
 };
 use crate::primitives::BusinessDay;
@@ -67,6 +68,7 @@ pub(super) async fn open(
     let before = async |customer: &Person| {
         let newest = scene.service.payments(customer, "1", None).await?.items;
         bar.inc(1);
+        scene.go_on()?;
         Ok::<_, Gave>(Before {
             statistics: scene.service.statistics(customer).await?,
             newest_order: newest.into_iter().next().map(|order| order.order_no),
@@ -96,7 +98,10 @@ pub(super) async fn close(
     let after = async |(customer, before): (&Person, &Before)| {
         let orders = new_orders(scene.service, customer, before).await?;
         bar.inc(1);
-        Ok::<_, Gave>((scene.service.statistics(customer).await?.earned_total, orders))
+        Ok::<_, Gave>((
+            scene.service.statistics(customer).await?.earned_total,
+            orders,
+        ))
     };
     let people = scene.customers.iter().zip(&opening.customers);
     let customers = stream::iter(people).map(after).buffered(at_once);
@@ -142,7 +147,11 @@ async fn totals(
     let yesterday = BusinessDay(today.0.previous_day().unwrap_or(today.0));
     let mut totals = Vec::with_capacity(shops.len());
     for shop in shops {
-        totals.push(service.totals(&shop.owner, yesterday, today.plus_days(1)).await?);
+        totals.push(
+            service
+                .totals(&shop.owner, yesterday, today.plus_days(1))
+                .await?,
+        );
     }
     Ok(totals)
 }
@@ -150,26 +159,26 @@ async fn totals(
 /// `callbacks_total{outcome="settled"} 17` of the service's metrics.
 fn callbacks(metrics: &str) -> BTreeMap<String, u64> {
     let read = |line: &str| {
-        let (outcome, count) = line.strip_prefix("callbacks_total{outcome=\"")?.split_once("\"} ")?;
+        let (outcome, count) = line
+            .strip_prefix("callbacks_total{outcome=\"")?
+            .split_once("\"} ")?;
         Some((outcome.to_owned(), count.trim().parse().ok()?))
     };
     metrics.lines().filter_map(read).collect()
 }
 
-/// Counts since the opening. Counters begin anew when the process does; then all that it counted is new.
+/// Counts since the opening. None when one has fallen: then the process began to count anew.
 pub(super) fn grown(
     before: &BTreeMap<String, u64>,
     after: &BTreeMap<String, u64>,
-) -> BTreeMap<String, u64> {
-    let restarted = before
-        .iter()
-        .any(|(outcome, count)| after.get(outcome).is_none_or(|now| now < count));
-    let then = |outcome: &str| if restarted { 0 } else { before.get(outcome).copied().unwrap_or(0) };
-    after
-        .iter()
-        .map(|(outcome, now)| (outcome.clone(), now.saturating_sub(then(outcome))))
-        .filter(|(_, count)| *count > 0)
-        .collect()
+) -> Option<BTreeMap<String, u64>> {
+    let mut grown = after.clone();
+    for (outcome, then) in before {
+        let now = grown.get_mut(outcome)?;
+        *now = now.checked_sub(*then)?;
+    }
+    grown.retain(|_, count| *count > 0);
+    Some(grown)
 }
 
 /// Waits until WeChat has nothing more to send: until so many callbacks are acknowledged, or a while has passed without news.
@@ -185,7 +194,9 @@ pub(super) async fn wait_for_callbacks(
     while !ending.is_cancelled() && begun.elapsed() < CALLBACKS_MAX && news_at.elapsed() < QUIET {
         let stats = wechat.stats().await?;
         let acknowledged = stats.since(before).callbacks_acknowledged;
-        spinner.set_message(format!("{acknowledged} of {acknowledgements} callbacks acknowledged"));
+        spinner.set_message(format!(
+            "{acknowledged} of {acknowledgements} callbacks acknowledged"
+        ));
         if acknowledged >= acknowledgements {
             break;
         }
@@ -209,10 +220,15 @@ pub(super) async fn wait_for_relay(
     let begun = Instant::now();
     while !scene.ending.is_cancelled() && begun.elapsed() < RELAY_MAX {
         let now = totals(scene.service, &platform.shops, opening.today).await?;
-        let taken_in = now.iter().zip(&opening.totals).map(|(now, then)| now.since(*then));
+        let taken_in = now
+            .iter()
+            .zip(&opening.totals)
+            .map(|(now, then)| now.since(*then));
         let behind = taken_in
             .zip(expected)
-            .filter(|(now, expected)| (now.orders, now.paid_fen) != (expected.orders, expected.paid_fen))
+            .filter(|(now, expected)| {
+                (now.orders, now.paid_fen) != (expected.orders, expected.paid_fen)
+            })
             .count();
         spinner.set_message(format!("{behind} shops do not see all their money yet"));
         if behind == 0 {
@@ -239,12 +255,16 @@ mod tests {
     }
 
     #[test]
-    fn a_restarted_process_counts_from_nothing() {
+    fn a_process_that_was_restarted_is_noticed() {
         let of = |settled, duplicate| {
-            BTreeMap::from([("settled".to_owned(), settled), ("duplicate".to_owned(), duplicate)])
+            BTreeMap::from([
+                ("settled".to_owned(), settled),
+                ("duplicate".to_owned(), duplicate),
+            ])
         };
-        assert_eq!(grown(&of(10, 5), &of(12, 5)), BTreeMap::from([("settled".to_owned(), 2)]));
-        assert_eq!(grown(&of(10, 5), &of(3, 9)), of(3, 9));
-        assert_eq!(grown(&of(10, 5), &BTreeMap::new()), BTreeMap::new());
+        let two_settled = BTreeMap::from([("settled".to_owned(), 2)]);
+        assert_eq!(grown(&of(10, 5), &of(12, 5)), Some(two_settled));
+        assert_eq!(grown(&of(10, 5), &of(3, 9)), None);
+        assert_eq!(grown(&of(10, 5), &BTreeMap::new()), None);
     }
 }

@@ -1,9 +1,12 @@
 //! The day itself: everybody logs in, then everybody pays, so many at a time.
 
-use std::time::{Duration, Instant};
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
 use futures_util::{StreamExt as _, stream};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use super::{
     measure::Latencies,
@@ -21,11 +24,21 @@ pub(super) struct Day {
 
 /// A bar on stderr; hidden when that is not a terminal.
 pub(super) fn bar(phase: &'static str, length: usize) -> ProgressBar {
-    let template = "{msg:<20} {wide_bar} {human_pos} of {human_len}, {per_sec}, {eta} left";
+    let template = "{msg:<20} {wide_bar} {human_pos} of {human_len}, {rate} a second, {eta} left";
     let style = ProgressStyle::with_template(template);
     ProgressBar::new(u64::try_from(length).unwrap_or(u64::MAX))
-        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        .with_style(
+            style
+                .unwrap_or_else(|_| ProgressStyle::default_bar())
+                .with_key("rate", rate),
+        )
         .with_message(phase)
+}
+
+/// The library's own shows four decimals.
+fn rate(state: &ProgressState, to: &mut dyn fmt::Write) {
+    // A line that cannot be drawn is not drawn.
+    let _ = write!(to, "{:.0}", state.per_sec());
 }
 
 /// The same for a wait of unknown length.
@@ -47,6 +60,7 @@ pub(super) async fn log_in(scene: Scene<'_>, at_once: usize) -> Result<Latencies
         .buffer_unordered(at_once);
     while let Some(login) = logins.next().await {
         latencies.add(login?.1.took);
+        scene.go_on()?;
         bar.inc(1);
     }
     bar.finish_and_clear();
@@ -58,14 +72,18 @@ pub(super) async fn pay(scene: Scene<'_>, wishes: Vec<Wish>, at_once: usize) -> 
     let bar = bar("paying", wishes.len());
     let begun = Instant::now();
     let mut visits = Vec::with_capacity(wishes.len());
-    let mut going_on = stream::iter(wishes)
+    let going_on = stream::iter(wishes)
         .take_until(scene.ending.cancelled())
         .map(|wish| visit(scene, wish))
         .buffer_unordered(at_once);
+    let mut going_on = std::pin::pin!(going_on);
     while let Some(visit) = going_on.next().await {
         visits.push(visit);
         bar.inc(1);
     }
     bar.finish_and_clear();
-    Day { visits, elapsed: begun.elapsed() }
+    Day {
+        visits,
+        elapsed: begun.elapsed(),
+    }
 }

@@ -32,7 +32,8 @@ impl fmt::Display for Micros {
 
 impl Latencies {
     pub(super) fn add(&mut self, took: Duration) {
-        self.0.push(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+        self.0
+            .push(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
     }
 
     pub(super) fn percentiles(&self) -> Percentiles {

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio_util::sync::CancellationToken;
 
 /// How long one intention is pursued before it is given up: longer than a restart takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// The same once somebody wants the demo to end.
 const PATIENCE_AT_THE_END: Duration = Duration::from_secs(3);
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -33,6 +33,9 @@ pub(super) enum Gave {
     Refused { status: u16, code: String },
     #[error("given up: {0}")]
     Up(String),
+    /// Nobody is there.
+    #[error("{0}")]
+    Away(String),
     #[error("an answer that is not understood: {0}")]
     Strange(String),
 }
@@ -156,6 +159,15 @@ impl Line {
         }
     }
 
+    /// Sends once, at the beginning: a wrong address must not be waited for.
+    pub(super) async fn greet(&self, request: RequestBuilder) -> Result<(), Gave> {
+        match request.send().await {
+            Ok(answer) if answer.status().is_success() => Ok(()),
+            Ok(answer) => Err(Gave::Strange(format!("answered {}", answer.status()))),
+            Err(error) => Err(Gave::Away(causes(error))),
+        }
+    }
+
     async fn send(&self, request: RequestBuilder, sent_at: Instant) -> Attempt {
         let heard = async {
             let answer = request.send().await?;
@@ -176,7 +188,9 @@ impl Line {
             return Attempt::Answered(Heard { body, took });
         }
         let problem: Problem = serde_json::from_slice(&body).unwrap_or_default();
-        let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let seconds = headers
+            .get(RETRY_AFTER)
+            .and_then(|value| value.to_str().ok());
         let asked_for = seconds.and_then(|text| text.parse().ok());
         let counter = match status {
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => &self.counts.busy,
@@ -194,7 +208,11 @@ impl Line {
     }
 
     fn outage(&self, happened: impl FnOnce(&mut Outage)) {
-        let mut outage = self.counts.outage.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut outage = self
+            .counts
+            .outage
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         happened(&mut outage);
     }
 

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    answer::Payment,
     patience::{Gave, Heard},
     plan::Wish,
-    service::{Payment, Person, Service},
+    service::{Person, Service},
     wechat::{Fate, Wechat},
 };
 
@@ -29,6 +30,16 @@ pub(super) struct Scene<'a> {
     /// Names this run in idempotency keys, so that the same seed makes new orders.
     pub(super) run: &'a str,
     pub(super) ending: &'a CancellationToken,
+}
+
+impl Scene<'_> {
+    /// For what happens before anything is paid: ended there, there is nothing to tell.
+    pub(super) fn go_on(&self) -> Result<(), Gave> {
+        if self.ending.is_cancelled() {
+            return Err(Gave::Up("ended before the first payment".to_owned()));
+        }
+        Ok(())
+    }
 }
 
 /// What became of a wish.
@@ -88,7 +99,11 @@ pub(super) async fn visit(scene: Scene<'_>, wish: Wish) -> Visit {
     };
     if let Err(gave) = pay(scene, &wish, &mut visit).await {
         let reason = gave.to_string();
-        visit.end = if visit.is_paid_for() { End::PaidUnseen(reason) } else { End::Failed(reason) };
+        visit.end = if visit.is_paid_for() {
+            End::PaidUnseen(reason)
+        } else {
+            End::Failed(reason)
+        };
     }
     visit
 }
@@ -101,18 +116,30 @@ async fn pay(scene: Scene<'_>, wish: &Wish, visit: &mut Visit) -> Result<(), Gav
     visit.order_no = Some(order.order_no.clone());
     visit.create = Some(heard.took);
     if order.amount_fen != wish.amount_fen {
-        return Err(Gave::Strange(format!("order {} is of another amount", order.order_no)));
+        return Err(Gave::Strange(format!(
+            "order {} is of another amount",
+            order.order_no
+        )));
     }
     if wish.abandoned {
         return Ok(());
     }
     let Some(prepay_id) = order.prepay_id() else {
-        return Err(Gave::Strange(format!("order {} cannot be paid", order.order_no)));
+        return Err(Gave::Strange(format!(
+            "order {} cannot be paid",
+            order.order_no
+        )));
     };
     visit.fate = scene.wechat.pay(prepay_id).await?;
     visit.end = End::PaidUnseen("asking for it".to_owned());
     let paid_at = Instant::now();
-    visit.end = follow(scene, &scene.customers[wish.customer], &order.order_no, paid_at).await?;
+    visit.end = follow(
+        scene,
+        &scene.customers[wish.customer],
+        &order.order_no,
+        paid_at,
+    )
+    .await?;
     visit.visible = matches!(visit.end, End::Paid { .. }).then(|| paid_at.elapsed());
     Ok(())
 }
@@ -121,7 +148,10 @@ async fn pay(scene: Scene<'_>, wish: &Wish, visit: &mut Visit) -> Result<(), Gav
 async fn wrong_amount_is_refused(scene: Scene<'_>, wish: &Wish) -> Result<bool, Gave> {
     let key = format!("{}-{}-wrong", scene.run, wish.number);
     let (customer, wrong) = (&scene.customers[wish.customer], wish.amount_fen + 1);
-    let answer = scene.service.create_payment(customer, &key, &wish.counter.code, wrong).await;
+    let answer = scene
+        .service
+        .create_payment(customer, &key, &wish.counter.code, wrong)
+        .await;
     match answer {
         Ok(_) => Ok(false),
         Err(gave) if gave.is("amount_not_allowed") => Ok(true),
@@ -136,7 +166,11 @@ async fn create(
 ) -> Result<(Payment, Heard), Gave> {
     let key = format!("{}-{}", scene.run, wish.number);
     let (customer, code) = (&scene.customers[wish.customer], &wish.counter.code);
-    let send = || scene.service.create_payment(customer, &key, code, wish.amount_fen);
+    let send = || {
+        scene
+            .service
+            .create_payment(customer, &key, code, wish.amount_fen)
+    };
     if !wish.twice {
         return send().await;
     }
@@ -169,14 +203,24 @@ async fn follow(
                 return Ok(end);
             }
         }
-        let most = if scene.ending.is_cancelled() { WAIT_AT_THE_END } else { WAIT_MAX };
+        let most = if scene.ending.is_cancelled() {
+            WAIT_AT_THE_END
+        } else {
+            WAIT_MAX
+        };
         if waited > most {
-            return Ok(End::PaidUnseen(format!("still {} after {waited:.0?}", order.state)));
+            return Ok(End::PaidUnseen(format!(
+                "still {} after {waited:.0?}",
+                order.state
+            )));
         }
     }
 }
 
 fn paid(order: &Payment, by_question: bool) -> Option<End> {
     let points = order.points_earned.unwrap_or(0);
-    order.is_paid().then_some(End::Paid { points, by_question })
+    order.is_paid().then_some(End::Paid {
+        points,
+        by_question,
+    })
 }

@@ -45,7 +45,11 @@ pub(super) fn plan(size: Size, counters: &[Counter]) -> Vec<Wish> {
         return wishes;
     }
     for number in 0..size.payments {
-        let among = if rng.random_ratio(1, 8) { regulars } else { size.customers };
+        let among = if rng.random_ratio(1, 8) {
+            regulars
+        } else {
+            size.customers
+        };
         let customer = rng.random_range(0..among);
         let counter = counters[rng.random_range(0..counters.len())].clone();
         let typed = typed_amount(&mut rng);
@@ -86,14 +90,30 @@ mod tests {
 
     #[test]
     fn the_same_seed_is_the_same_day() {
-        let day = |seed| plan(Size { seed, payments: 50, customers: 7 }, &counters());
+        let day = |seed| {
+            plan(
+                Size {
+                    seed,
+                    payments: 50,
+                    customers: 7,
+                },
+                &counters(),
+            )
+        };
         assert_eq!(day(1), day(1));
         assert_ne!(day(1), day(2));
     }
 
     #[test]
     fn a_day_has_a_bit_of_everything() {
-        let day = plan(Size { seed: 7, payments: 2_000, customers: 100 }, &counters());
+        let day = plan(
+            Size {
+                seed: 7,
+                payments: 2_000,
+                customers: 100,
+            },
+            &counters(),
+        );
         assert_eq!(day.len(), 2_000);
         assert!(day.iter().all(|wish| wish.customer < 100));
         let count = |of: fn(&Wish) -> bool| day.iter().filter(|wish| of(wish)).count();
@@ -101,13 +121,37 @@ mod tests {
         assert!((20..60).contains(&count(|wish| wish.abandoned)));
         assert!((20..80).contains(&count(|wish| wish.wrong_first)));
         assert!(count(|wish| wish.wrong_first && wish.counter.amount_fen.is_none()) == 0);
-        let fixed = |wish: &Wish| wish.counter.amount_fen.is_none_or(|fen| fen == wish.amount_fen);
+        let fixed = |wish: &Wish| {
+            wish.counter
+                .amount_fen
+                .is_none_or(|fen| fen == wish.amount_fen)
+        };
         assert!(day.iter().all(fixed));
     }
 
     #[test]
     fn without_shops_or_customers_nothing_happens() {
-        assert!(plan(Size { seed: 1, payments: 5, customers: 0 }, &counters()).is_empty());
-        assert!(plan(Size { seed: 1, payments: 5, customers: 5 }, &[]).is_empty());
+        assert!(
+            plan(
+                Size {
+                    seed: 1,
+                    payments: 5,
+                    customers: 0
+                },
+                &counters()
+            )
+            .is_empty()
+        );
+        assert!(
+            plan(
+                Size {
+                    seed: 1,
+                    payments: 5,
+                    customers: 5
+                },
+                &[]
+            )
+            .is_empty()
+        );
     }
 }

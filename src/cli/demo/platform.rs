@@ -10,9 +10,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
+    answer::{PointsRule, StaffOf},
     patience::Gave,
     plan::Counter,
-    service::{LoginAs, Person, PointsRule, Service, StaffOf, TENANT},
+    service::{LoginAs, Person, Service, TENANT},
     wechat::{PhoneShop, Wechat},
 };
 use crate::{
@@ -103,7 +104,9 @@ pub(super) async fn prepare(
     shops: usize,
     run: &str,
 ) -> anyhow::Result<Platform> {
-    let rule = rule(service, admin).await.context("the points rule could not be set")?;
+    let rule = rule(service, admin)
+        .await
+        .context("the points rule could not be set")?;
     let mut platform = Platform {
         shops: Vec::new(),
         counters: Vec::new(),
@@ -113,18 +116,21 @@ pub(super) async fn prepare(
     for number in 0..shops {
         let plan = ShopPlan::of(number);
         let opened = plan.open(service, admin, run).await;
-        let Some(shop) = opened.with_context(|| format!("{} could not be opened", plan.name))? else {
+        let Some(shop) = opened.with_context(|| format!("{} could not be opened", plan.name))?
+        else {
             platform.left_out.push(plan.name);
             continue;
         };
         let place = platform.shops.len();
         let codes = plan.codes(service, &shop.owner, run).await;
         let codes = codes.with_context(|| format!("{} has no codes", plan.name))?;
-        platform.counters.extend(codes.map(|(code, amount_fen)| Counter {
-            shop: place,
-            code,
-            amount_fen,
-        }));
+        platform
+            .counters
+            .extend(codes.map(|(code, amount_fen)| Counter {
+                shop: place,
+                code,
+                amount_fen,
+            }));
         platform.shops.push(shop);
     }
     if platform.shops.is_empty() {
@@ -161,7 +167,12 @@ impl ShopPlan {
             1 => name.to_owned(),
             branch => format!("{name}（{branch}店）"),
         };
-        Self { number: number + 1, name, specialty, price_fen }
+        Self {
+            number: number + 1,
+            name,
+            specialty,
+            price_fen,
+        }
     }
 
     /// The shop, approved; none when an operator has suspended it.
@@ -174,7 +185,7 @@ impl ShopPlan {
         let login_code = format!("sim-shop-owner-{}", self.number);
         let owner = Person::new(login_code.clone(), LoginAs::Merchant);
         let mut staff = staff_of(service, &owner).await?;
-        if staff.as_ref().is_none_or(|staff| staff.merchant_state == "rejected") {
+        if staff.as_ref().is_none_or(|staff| staff.state == "rejected") {
             let person = Person::new(login_code, LoginAs::Customer);
             let key = format!("{run}-register-{}", self.number);
             match service.register(&person, &key, &self.form()).await {
@@ -186,16 +197,18 @@ impl ShopPlan {
         let Some(mut staff) = staff else {
             return Err(Gave::Strange("registered, and not on the staff".to_owned()));
         };
-        if staff.merchant_state == "pending" {
+        if staff.state == "pending" {
             let key = format!("{run}-approve-{}", self.number);
             let sub_mchid = format!("19{:08}", self.number);
-            service.approve(admin, &key, &staff.merchant_id, &sub_mchid).await?;
-            "approved".clone_into(&mut staff.merchant_state);
+            service
+                .approve(admin, &key, &staff.shop, &sub_mchid)
+                .await?;
+            "approved".clone_into(&mut staff.state);
         }
-        Ok((staff.merchant_state == "approved").then_some(Shop {
-            name: staff.merchant_name,
+        Ok((staff.state == "approved").then_some(Shop {
+            name: staff.name,
             owner,
-            merchant_id: staff.merchant_id,
+            merchant_id: staff.shop,
         }))
     }
 
@@ -223,12 +236,14 @@ impl ShopPlan {
             let known = there.iter().find(|code| {
                 code.state == "active" && code.label == label && code.amount_fen == amount_fen
             });
-            let code = match known {
-                Some(known) => known.code.clone(),
-                None => {
-                    let key = format!("{run}-code-{}-{}", self.number, codes.len());
-                    service.create_code(owner, &key, label, amount_fen).await?.code
-                }
+            let code = if let Some(known) = known {
+                known.code.clone()
+            } else {
+                let key = format!("{run}-code-{}-{}", self.number, codes.len());
+                service
+                    .create_code(owner, &key, label, amount_fen)
+                    .await?
+                    .code
             };
             codes.push((code, amount_fen));
         }

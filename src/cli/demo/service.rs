@@ -4,12 +4,15 @@ use std::sync::{PoisonError, RwLock};
 
 use http::Method;
 use reqwest::RequestBuilder;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::patience::{Gave, Heard, Line, Repeated};
+use super::{
+    answer::{CollectionCode, PageOf, Payment, PointsRule, Session, Statistics, Totals},
+    patience::{Gave, Heard, Line, Repeated},
+};
 use crate::primitives::{BusinessDay, Secret};
 
 /// The demo's platform. The simulator's phone page logs its customers in there too.
@@ -30,109 +33,6 @@ pub(super) enum LoginAs {
     Merchant,
 }
 
-#[derive(Debug, Deserialize)]
-pub(super) struct Session {
-    access_token: Secret<String>,
-    pub(super) staff: Option<StaffOf>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-pub(super) struct StaffOf {
-    pub(super) merchant_id: String,
-    pub(super) merchant_name: String,
-    pub(super) merchant_state: String,
-}
-
-/// An order as its customer sees it.
-#[derive(Debug, Clone, Deserialize)]
-pub(super) struct Payment {
-    pub(super) order_no: String,
-    pub(super) state: String,
-    pub(super) amount_fen: i64,
-    pub(super) points_earned: Option<i64>,
-    wechat_pay: Option<RequestPayment>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-struct RequestPayment {
-    package: String,
-}
-
-impl Payment {
-    pub(super) fn is_paid(&self) -> bool {
-        self.state == "paid"
-    }
-
-    /// What `wx.requestPayment` would be given.
-    pub(super) fn prepay_id(&self) -> Option<&str> {
-        self.wechat_pay.as_ref()?.package.strip_prefix("prepay_id=")
-    }
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct PageOf<T> {
-    pub(super) items: Vec<T>,
-    pub(super) next_cursor: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct CollectionCode {
-    pub(super) code: String,
-    pub(super) label: String,
-    pub(super) amount_fen: Option<i64>,
-    pub(super) state: String,
-}
-
-/// What a shop took in.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
-pub(super) struct Totals {
-    pub(super) orders: i64,
-    pub(super) paid_fen: i64,
-    pub(super) points: i64,
-}
-
-impl Totals {
-    pub(super) const fn since(self, before: Self) -> Self {
-        Self {
-            orders: self.orders.saturating_sub(before.orders),
-            paid_fen: self.paid_fen.saturating_sub(before.paid_fen),
-            points: self.points.saturating_sub(before.points),
-        }
-    }
-}
-
-/// What a customer ever earned, and on the last days.
-#[derive(Debug, Clone, Deserialize)]
-pub(super) struct Statistics {
-    pub(super) earned_total: i64,
-    days: Vec<DayEarned>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-struct DayEarned {
-    day: String,
-    earned: i64,
-}
-
-impl Statistics {
-    pub(super) fn earned_on(&self, day: BusinessDay) -> i64 {
-        let day = day.to_string();
-        self.days.iter().filter(|row| row.day == day).map(|row| row.earned).sum()
-    }
-}
-
-/// The rule in force, as the API writes it.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
-pub(super) struct PointsRule {
-    pub(super) version: u32,
-    pub(super) ratio: String,
-    pub(super) amount_min_fen: i64,
-    pub(super) amount_max_fen: Option<i64>,
-    pub(super) daily_cap: Option<i64>,
-    pub(super) total_cap: Option<i64>,
-    pub(super) expiry_days: Option<u32>,
-}
-
 impl Person {
     /// Logs in when first needed, and again when the token has ended.
     pub(super) fn new(login_code: String, audience: LoginAs) -> Self {
@@ -150,7 +50,10 @@ impl Person {
     }
 
     fn token(&self) -> Secret<String> {
-        self.token.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.token
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
@@ -169,6 +72,12 @@ impl Service {
 
     pub(super) fn repeated(&self) -> Repeated {
         self.line.repeated()
+    }
+
+    /// Whether somebody is there at all, asked once.
+    pub(super) async fn greet(&self) -> Result<(), Gave> {
+        let url = with_path(&self.base, &["healthz"]);
+        self.line.greet(self.line.http.get(url)).await
     }
 
     // --- customers
@@ -202,13 +111,16 @@ impl Service {
     }
 
     pub(super) async fn payment(&self, customer: &Person, order_no: &str) -> Result<Payment, Gave> {
-        self.get(customer, &["customer", "payments", order_no], &[]).await
+        self.get(customer, &["customer", "payments", order_no], &[])
+            .await
     }
 
     /// Has the service ask WeChat.
     pub(super) async fn confirm(&self, customer: &Person, order_no: &str) -> Result<Payment, Gave> {
         let path = ["customer", "payments", order_no, "confirm"];
-        self.ask(customer, self.request(Method::POST, &path)).await?.read()
+        self.ask(customer, self.request(Method::POST, &path))
+            .await?
+            .read()
     }
 
     /// Newest first.
@@ -224,7 +136,8 @@ impl Service {
     }
 
     pub(super) async fn statistics(&self, customer: &Person) -> Result<Statistics, Gave> {
-        self.get(customer, &["customer", "points", "statistics"], &[]).await
+        self.get(customer, &["customer", "points", "statistics"], &[])
+            .await
     }
 
     // --- shops
@@ -290,7 +203,9 @@ impl Service {
     }
 
     pub(super) async fn set_rule(&self, admin: &Person, terms: &Value) -> Result<PointsRule, Gave> {
-        let request = self.request(Method::PUT, &["admin", "points-rule"]).json(terms);
+        let request = self
+            .request(Method::PUT, &["admin", "points-rule"])
+            .json(terms);
         self.ask(admin, request).await?.read()
     }
 
@@ -328,9 +243,13 @@ impl Service {
         let token = person.token();
         match self.line.ask(request.bearer_auth(token.expose())).await {
             Err(gave) if gave.is_unauthorized() && person.login.is_some() => {
-                let Some(request) = again else { return Err(gave) };
+                let Some(request) = again else {
+                    return Err(gave);
+                };
                 self.log_in(person).await?;
-                self.line.ask(request.bearer_auth(person.token().expose())).await
+                self.line
+                    .ask(request.bearer_auth(person.token().expose()))
+                    .await
             }
             heard => heard,
         }

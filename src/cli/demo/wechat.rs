@@ -1,7 +1,7 @@
 //! The simulated WeChat: its cash desk, its switches and its counts, by the control API of the simulator.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -9,6 +9,7 @@ use super::{
     patience::{Gave, Line},
     service::with_path,
 };
+use crate::simulator::{CallbackKey, Faults, PerMille};
 
 /// How much goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize)]
@@ -23,23 +24,47 @@ pub(super) enum FaultLevel {
 }
 
 impl FaultLevel {
-    /// The simulator's switches, in thousandths. What is left out is off.
-    fn switches(self) -> Value {
+    fn switches(self) -> Faults {
+        let often = PerMille::new;
+        let every_day = Faults {
+            duplicate: often(50),
+            twin: often(50),
+            late: often(30),
+            late_ms: 3_000,
+            out_of_order: often(50),
+            lost: often(20),
+            no_attach: often(50),
+            no_associated_data: often(50),
+            prepay_slow: often(10),
+            prepay_slow_ms: 1_500,
+            ..Faults::default()
+        };
         match self {
-            Self::None => json!({}),
-            Self::Some => json!({
-                "duplicate": 50, "twin": 30, "late": 20, "late_ms": 3_000, "out_of_order": 30,
-                "lost": 20, "prepay_slow": 10, "prepay_slow_ms": 1_500,
-            }),
-            Self::All => json!({
-                "duplicate": 50, "twin": 50, "late": 30, "late_ms": 3_000, "out_of_order": 50, "lost": 20,
-                "wrong_amount": 15, "wrong_merchant": 15,
-                "tampered": 10, "wrong_key": 10, "stale_time": 5, "future_time": 5, "probe": 10,
-                "no_attach": 50, "no_associated_data": 50, "callback_key": "mixed",
-                "prepay_slow": 10, "prepay_slow_ms": 1_500, "prepay_system_error": 20,
-                "prepay_bad_gateway": 20, "prepay_commit_then_timeout": 10, "prepay_hang_ms": 2_000,
-            }),
+            Self::None => Faults::default(),
+            Self::Some => every_day,
+            Self::All => Faults {
+                wrong_amount: often(15),
+                wrong_merchant: often(15),
+                tampered: often(10),
+                wrong_key: often(10),
+                stale_time: often(5),
+                future_time: often(5),
+                probe: often(10),
+                callback_key: CallbackKey::Mixed,
+                prepay_system_error: often(20),
+                prepay_bad_gateway: often(20),
+                prepay_commit_then_timeout: often(10),
+                prepay_hang_ms: 2_000,
+                ..every_day
+            },
         }
+    }
+
+    /// Whether a demo has set the switches so. One that was killed could not set them back.
+    fn is_ours(switches: &Faults) -> bool {
+        [Self::None, Self::Some, Self::All]
+            .iter()
+            .any(|level| level.switches() == *switches)
     }
 }
 
@@ -68,14 +93,20 @@ impl WechatStats {
             payments: less(self.payments, before.payments),
             prepay_faults: less(self.prepay_faults, before.prepay_faults),
             callbacks_sent: less(self.callbacks_sent, before.callbacks_sent),
-            callbacks_acknowledged: less(self.callbacks_acknowledged, before.callbacks_acknowledged),
+            callbacks_acknowledged: less(
+                self.callbacks_acknowledged,
+                before.callbacks_acknowledged,
+            ),
             callbacks_refused: less(self.callbacks_refused, before.callbacks_refused),
             callbacks_unanswered: less(self.callbacks_unanswered, before.callbacks_unanswered),
             callbacks_given_up: less(self.callbacks_given_up, before.callbacks_given_up),
             callbacks_lost: less(self.callbacks_lost, before.callbacks_lost),
             attacks_sent: less(self.attacks_sent, before.attacks_sent),
             forgeries_sent: less(self.forgeries_sent, before.forgeries_sent),
-            forgeries_acknowledged: less(self.forgeries_acknowledged, before.forgeries_acknowledged),
+            forgeries_acknowledged: less(
+                self.forgeries_acknowledged,
+                before.forgeries_acknowledged,
+            ),
         }
     }
 }
@@ -152,19 +183,36 @@ impl Wechat {
         }
     }
 
+    /// Whether there is a simulator at all, asked once.
+    pub(super) async fn greet(&self) -> Result<(), Gave> {
+        let request = self.line.http.get(with_path(&self.base, &["sim", "stats"]));
+        self.line.greet(request).await
+    }
+
     pub(super) async fn stats(&self) -> Result<WechatStats, Gave> {
         let request = self.line.http.get(with_path(&self.base, &["sim", "stats"]));
         self.line.ask(request).await?.read()
     }
 
-    /// The switches as they stand, to put them back.
-    pub(super) async fn faults(&self) -> Result<Value, Gave> {
-        let request = self.line.http.get(with_path(&self.base, &["sim", "faults"]));
-        self.line.ask(request).await?.read()
+    /// The switches to put back later: as they stand, unless an earlier demo has left them so.
+    pub(super) async fn own_faults(&self) -> Result<Faults, Gave> {
+        let request = self
+            .line
+            .http
+            .get(with_path(&self.base, &["sim", "faults"]));
+        let standing: Faults = self.line.ask(request).await?.read()?;
+        Ok(if FaultLevel::is_ours(&standing) {
+            Faults::default()
+        } else {
+            standing
+        })
     }
 
-    pub(super) async fn put_faults(&self, switches: &Value) -> Result<(), Gave> {
-        let request = self.line.http.put(with_path(&self.base, &["sim", "faults"]));
+    pub(super) async fn put_faults(&self, switches: &Faults) -> Result<(), Gave> {
+        let request = self
+            .line
+            .http
+            .put(with_path(&self.base, &["sim", "faults"]));
         self.line.ask(request.json(switches)).await.map(|_| ())
     }
 
@@ -174,28 +222,48 @@ impl Wechat {
 
     /// The shops that the phone page offers as buttons.
     pub(super) async fn offer(&self, shops: &[PhoneShop]) -> Result<(), Gave> {
-        let request = self.line.http.post(with_path(&self.base, &["sim", "codes"]));
-        self.line.ask(request.json(&json!({ "shops": shops }))).await.map(|_| ())
+        let request = self
+            .line
+            .http
+            .post(with_path(&self.base, &["sim", "codes"]));
+        self.line
+            .ask(request.json(&json!({ "shops": shops })))
+            .await
+            .map(|_| ())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simulator::{Fault, Faults, Stats};
+    use crate::simulator::{Fault, Stats};
 
     #[test]
-    fn the_simulator_has_every_switch() {
-        for level in [FaultLevel::None, FaultLevel::Some, FaultLevel::All] {
-            let read = serde_json::from_value::<Faults>(level.switches());
-            assert!(read.is_ok(), "{level:?}: {read:?}");
+    fn all_faults_are_all_that_the_simulator_has() {
+        let all = serde_json::to_value(FaultLevel::All.switches()).unwrap();
+        let prepay = [
+            "prepay_slow",
+            "prepay_system_error",
+            "prepay_bad_gateway",
+            "prepay_commit_then_timeout",
+        ];
+        let callback = Fault::ALL.map(|fault| serde_json::to_value(fault).unwrap());
+        for name in callback
+            .iter()
+            .filter_map(|name| name.as_str())
+            .chain(prepay)
+        {
+            assert!(all[name].as_u64() > Some(0), "{name}");
         }
-        // All means all: a fault that is added to the simulator is added here.
-        let all = FaultLevel::All.switches();
-        for fault in Fault::ALL {
-            let name = serde_json::to_value(fault).unwrap();
-            assert!(all[name.as_str().unwrap()].as_u64() > Some(0), "{fault:?}");
-        }
+    }
+
+    #[test]
+    fn what_a_killed_demo_has_left_is_not_taken_for_somebodys_wish() {
+        assert!(FaultLevel::is_ours(&FaultLevel::Some.switches()));
+        assert!(!FaultLevel::is_ours(&Faults {
+            lost: PerMille::ALWAYS,
+            ..Faults::default()
+        }));
     }
 
     #[test]
@@ -213,7 +281,10 @@ mod tests {
             faults: faults.iter().map(|&fault| fault.to_owned()).collect(),
         };
         assert_eq!(fate(&[]).acknowledgements(), 1);
-        assert_eq!(fate(&["twin", "duplicate", "tampered"]).acknowledgements(), 3);
+        assert_eq!(
+            fate(&["twin", "duplicate", "tampered"]).acknowledgements(),
+            3
+        );
         assert_eq!(fate(&["lost", "twin"]).acknowledgements(), 0);
     }
 

@@ -1,0 +1,138 @@
+//! What must be so after a day. Pure.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+
+use super::{
+    answer::Payment,
+    books::Closing,
+    payment::{End, Visit},
+    summary::{Found, Summary},
+};
+
+/// One thing that must be so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Check {
+    pub(super) what: &'static str,
+    pub(super) agrees: bool,
+    pub(super) detail: String,
+}
+
+impl Check {
+    pub(super) fn new(what: &'static str, agrees: bool, detail: impl Into<String>) -> Self {
+        Self {
+            what,
+            agrees,
+            detail: detail.into(),
+        }
+    }
+
+    /// All of so many.
+    fn all(what: &'static str, good: usize, of: usize) -> Self {
+        Self::new(what, good == of, format!("{good} of {of}"))
+    }
+}
+
+/// All of it but the ledger's own verification, which takes the database.
+pub(super) fn checks(summary: &Summary, found: &Found<'_>) -> Vec<Check> {
+    let visits = &found.day.visits;
+    let answered = |of: fn(&Visit) -> Option<bool>| {
+        let answers: Vec<bool> = visits.iter().filter_map(of).collect();
+        (answers.iter().filter(|good| **good).count(), answers.len())
+    };
+    let (same, twice) = answered(|visit| visit.twice);
+    let (refused, wrong) = answered(|visit| visit.wrong_refused);
+    let seen = visits
+        .iter()
+        .filter(|visit| matches!(visit.end, End::Paid { .. }))
+        .count();
+    let mut checks = vec![
+        Check::all(
+            "every wish became a payment or was left as wished",
+            summary.orders.done - summary.orders.failed,
+            summary.orders.done,
+        ),
+        Check::all("whoever paid was told so", seen, summary.orders.paid),
+        Check::all("a request sent twice at once made one order", same, twice),
+        Check::all(
+            "a wrong amount for a fixed code was refused",
+            refused,
+            wrong,
+        ),
+    ];
+    let Some(closing) = found.closing else {
+        checks.push(Check::new(
+            "the books were read",
+            false,
+            "the service did not answer",
+        ));
+        return checks;
+    };
+    checks.push(orders_agree(visits, closing));
+    let agreeing = summary.shops.iter().filter(|shop| shop.agrees()).count();
+    checks.push(Check::all(
+        "each shop sees the money that was paid there",
+        agreeing,
+        summary.shops.len(),
+    ));
+    checks.extend(summary.points.checks.iter().cloned());
+    let wechat = summary.callbacks.wechat;
+    checks.push(Check::new(
+        "no forged callback was acknowledged",
+        wechat.forgeries_acknowledged == 0,
+        format!(
+            "{} of {} forgeries",
+            wechat.forgeries_acknowledged, wechat.forgeries_sent
+        ),
+    ));
+    checks.push(Check::new(
+        "WeChat gave up on no callback",
+        wechat.callbacks_given_up == 0,
+        format!("{} given up", wechat.callbacks_given_up),
+    ));
+    checks
+}
+
+/// Every order of the demo is in the books as the demo left it, and the books have no other.
+fn orders_agree(visits: &[Visit], closing: &Closing) -> Check {
+    let orders = closing.customers.iter().flat_map(|(_, orders)| orders);
+    let mut books: HashMap<&str, &Payment> = orders
+        .map(|order| (order.order_no.as_str(), order))
+        .collect();
+    let (mut wrong, mut unanswered) = (Vec::new(), 0);
+    for visit in visits {
+        let Some(order_no) = visit.order_no.as_deref() else {
+            unanswered += 1;
+            continue;
+        };
+        let is_right = match books.remove(order_no) {
+            None => false,
+            Some(order) => match &visit.end {
+                End::Paid { points, .. } => {
+                    order.is_paid()
+                        && order.amount_fen == visit.amount_fen
+                        && order.points_earned == Some(*points)
+                }
+                End::PaidUnseen(_) => order.is_paid() && order.amount_fen == visit.amount_fen,
+                End::Abandoned => !order.is_paid(),
+                End::Failed(_) => true,
+            },
+        };
+        if !is_right {
+            wrong.push(order_no);
+        }
+    }
+    let mut detail = format!("{} wrong, {} unknown to the demo", wrong.len(), books.len());
+    for order_no in wrong.iter().take(5) {
+        detail.push(' ');
+        detail.push_str(order_no);
+    }
+    // An order whose creation was never answered may be there.
+    let agrees = wrong.is_empty() && books.len() <= unanswered;
+    Check::new(
+        "the books have every order as it was left, and no other",
+        agrees,
+        detail,
+    )
+}

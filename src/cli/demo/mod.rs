@@ -1,0 +1,106 @@
+//! A visible day: customers, shops and an admin against a running instance, over HTTP, while WeChat misbehaves.
+//!
+//! | | |
+//! |---|---|
+//! | [`platform`] | the tenant, its rule, shops and codes: made once |
+//! | [`plan`] | who is going to pay what, from the seed |
+//! | [`payment`], [`day`] | one payment, and all of them |
+//! | [`service`], [`answer`], [`wechat`], [`patience`] | the two other sides, and what happens when they do not answer |
+//! | [`books`] | what the service says before and after |
+//! | [`summary`], [`points`], [`checks`], [`tables`] | the two accounts side by side, what must agree, and how it is told |
+//! | [`run`] | all of it in its order |
+//!
+//! It knows nothing of the service's inside but the settings: what it sees, a mini-program could see. That is why it may be believed when it says that every
+//! fen arrived. The one exception is the tenant, for which there is no HTTP, and the verification at the end, which reads the database.
+
+mod answer;
+mod books;
+mod checks;
+mod day;
+mod measure;
+mod patience;
+mod payment;
+mod plan;
+mod platform;
+mod points;
+mod run;
+mod service;
+mod summary;
+mod tables;
+mod wechat;
+
+use clap::builder::RangedU64ValueParser;
+use url::Url;
+
+use self::wechat::FaultLevel;
+
+const ABOUT: &str = "\
+Let a day happen at a running instance, and prove that nothing was lost.
+
+Customers log in, scan codes and pay; now and then one sends the same request twice at once, tries
+a wrong amount or walks away. Meanwhile the simulated WeChat loses, repeats, delays, reorders and
+forges callbacks and leaves prepays in doubt. The demo sees what apps see: it speaks HTTP only, and
+a request that fails is sent again with the same key. So kill the service (or its database) while it
+runs, start it again, and watch the day go on.
+
+At the end it puts its own account of the day beside the service's: every order, each shop's money,
+each customer's points; asks WeChat's side whether a forgery was believed; and runs verify-ledger.
+Everything must agree, else it exits with 1. Ctrl-C ends it early and prints what there is.
+
+The platform `demo` with its shops is made first, if it is not there (--prepare does only that).
+Pay at the same shops or change the rule by hand meanwhile, and the accounts differ: that is
+the demo noticing. One demo at a time, for the same reason.";
+
+const EXAMPLES: &str = "\
+Examples:
+  ./dev run                                  # in one terminal
+  ./dev demo                                 # in another
+  ./dev demo --payments 20000 --concurrency 128 --faults none      # how fast?
+  ./dev demo --payments 500 --seed 7         # the same customers, shops and amounts each time
+  ./dev demo --json --no-verify | jq .checks
+
+What it reads of the settings: DATABASE_URL and the JWT secret (to make the tenant and act as its
+admin), the addresses of the service and of WeChat. With --service and --simulator it needs no more
+than the first two. It refuses to pay at the real WeChat.";
+
+/// Let a day happen at a running instance, and prove that nothing was lost.
+#[derive(Debug, clap::Args)]
+#[command(long_about = ABOUT, after_long_help = EXAMPLES)]
+pub(super) struct Demo {
+    /// How many payments are tried.
+    #[arg(long, value_name = "N", default_value_t = 3_000, value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
+    payments: usize,
+    /// How many customers there are; one in fifty comes often.
+    #[arg(long, value_name = "N", default_value_t = 300, value_parser = RangedU64ValueParser::<usize>::new().range(1..=100_000))]
+    customers: usize,
+    /// How many shops there are.
+    #[arg(long, value_name = "M", default_value_t = 8, value_parser = RangedU64ValueParser::<usize>::new().range(1..=99))]
+    shops: usize,
+    /// How many customers pay at the same time.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = RangedU64ValueParser::<usize>::new().range(1..=2_000))]
+    concurrency: usize,
+    /// What goes wrong at WeChat.
+    #[arg(long, value_enum, default_value_t = FaultLevel::All)]
+    faults: FaultLevel,
+    /// The same seed plans the same day.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// The service [default: `ZHANGFANG_HTTP__PUBLIC_URL`, or the address that it listens on].
+    #[arg(long, value_name = "URL")]
+    service: Option<Url>,
+    /// The simulated WeChat [default: `ZHANGFANG_WECHAT__PAY_URL`].
+    #[arg(long, value_name = "URL")]
+    simulator: Option<Url>,
+    /// After this no new payment is begun.
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    time_limit: u64,
+    /// Only make the platform and its shops, and say where to pay.
+    #[arg(long)]
+    prepare: bool,
+    /// Do not read the database at the end.
+    #[arg(long)]
+    no_verify: bool,
+    /// Print one JSON object instead of tables.
+    #[arg(long)]
+    json: bool,
+}

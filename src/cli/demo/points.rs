@@ -1,0 +1,237 @@
+//! Points beside what they should be: computed from the payments, the rule, and what each customer had earned that day before.
+//!
+//! The order in which a customer's payments are settled decides which of them the daily cap cuts, and the demo cannot know it. What it adds up to is the same in
+//! every order, so sums are compared.
+
+use std::str::FromStr as _;
+
+use rust_decimal::Decimal;
+use serde::Serialize;
+
+use super::{answer::PointsRule, checks::Check, payment::End, summary::Found};
+use crate::{
+    points::RuleTerms,
+    primitives::{Money, Points},
+};
+
+#[derive(Debug, Default, Serialize)]
+pub(super) struct PointsTold {
+    pub(super) rules: Vec<RuleTold>,
+    /// The customer who paid most often, one in the middle, and the one who paid least often.
+    pub(super) samples: Vec<CustomerTold>,
+    /// Why nothing could be expected, if so.
+    pub(super) not_compared: Option<&'static str>,
+    #[serde(skip)]
+    pub(super) checks: Vec<Check>,
+}
+
+/// One version of the rule and what was given under it.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct RuleTold {
+    pub(super) rule: PointsRule,
+    pub(super) payments: usize,
+    pub(super) paid_fen: i64,
+    /// Before the daily cap.
+    pub(super) uncapped: i64,
+    pub(super) expected: i64,
+    /// The sum over the customers' accounts.
+    pub(super) given: i64,
+    /// The sum over the orders.
+    pub(super) on_orders: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct CustomerTold {
+    /// As the phone page knows them.
+    pub(super) name: String,
+    pub(super) payments: usize,
+    pub(super) paid_fen: i64,
+    /// Before the daily cap.
+    pub(super) uncapped: i64,
+    pub(super) expected: i64,
+    pub(super) given: i64,
+}
+
+impl PointsRule {
+    fn terms(&self) -> Option<RuleTerms> {
+        let points = |units: i64| Points::parse(units).ok();
+        Some(RuleTerms {
+            ratio: Decimal::from_str(&self.ratio).ok()?,
+            amount_min: Money::parse(self.amount_min_fen).ok()?,
+            amount_max: self.amount_max_fen.and_then(|fen| Money::parse(fen).ok()),
+            daily_cap: self.daily_cap.and_then(points),
+            total_cap: self.total_cap.and_then(points),
+            expiry_days: self.expiry_days,
+        })
+    }
+}
+
+pub(super) fn told(found: &Found<'_>) -> PointsTold {
+    let (Some(closing), rule) = (found.closing, &found.platform.rule) else {
+        return PointsTold::default();
+    };
+    let terms = rule.terms();
+    let customers: Vec<CustomerTold> = (0..found.opening.customers.len())
+        .map(|place| customer(found, place, closing.customers[place].0, terms.as_ref()))
+        .collect();
+    let not_compared = if closing.rule.version != rule.version {
+        Some("somebody changed the rule during the day")
+    } else if found.crossed_midnight {
+        Some("midnight (UTC+8) passed during the day")
+    } else if rule.total_cap.is_some() {
+        Some("the rule has a total cap")
+    } else if terms.is_none() {
+        Some("the rule cannot be read")
+    } else {
+        None
+    };
+    let told = RuleTold {
+        rule: rule.clone(),
+        payments: customers.iter().map(|customer| customer.payments).sum(),
+        paid_fen: customers.iter().map(|customer| customer.paid_fen).sum(),
+        uncapped: customers.iter().map(|customer| customer.uncapped).sum(),
+        expected: customers.iter().map(|customer| customer.expected).sum(),
+        given: customers.iter().map(|customer| customer.given).sum(),
+        on_orders: on_orders(found),
+    };
+    let mut checks = vec![Check::new(
+        "the accounts were given what the orders say",
+        told.given == told.on_orders,
+        format!("{} and {} points", told.given, told.on_orders),
+    )];
+    if not_compared.is_none() {
+        let wrong = customers
+            .iter()
+            .filter(|customer| customer.given != customer.expected);
+        let wrong: Vec<&str> = wrong.map(|customer| customer.name.as_str()).collect();
+        let detail = match wrong.as_slice() {
+            [] => format!("{} customers, {} points", customers.len(), told.given),
+            wrong => format!(
+                "{} not: {}",
+                wrong.len(),
+                wrong[..wrong.len().min(5)].join(" ")
+            ),
+        };
+        checks.push(Check::new(
+            "each customer was given what the rule and its daily cap say",
+            wrong.is_empty(),
+            detail,
+        ));
+    }
+    PointsTold {
+        rules: vec![told],
+        samples: samples(customers),
+        not_compared,
+        checks,
+    }
+}
+
+fn on_orders(found: &Found<'_>) -> i64 {
+    let orders = found.closing.iter().flat_map(|closing| &closing.customers);
+    orders
+        .flat_map(|(_, orders)| orders)
+        .filter_map(|order| order.points_earned)
+        .sum()
+}
+
+fn customer(
+    found: &Found<'_>,
+    place: usize,
+    earned_ever: i64,
+    terms: Option<&RuleTerms>,
+) -> CustomerTold {
+    let statistics = &found.opening.customers[place].statistics;
+    let theirs = found
+        .day
+        .visits
+        .iter()
+        .filter(|visit| visit.customer == place);
+    let amounts: Vec<Money> = theirs
+        .filter(|visit| !matches!(visit.end, End::Abandoned | End::Failed(_)))
+        .filter_map(|visit| Money::parse(visit.amount_fen).ok())
+        .collect();
+    let earned_today = Points::parse(statistics.earned_on(found.opening.today));
+    let (uncapped, expected) = expect(terms, &amounts, earned_today.unwrap_or(Points::ZERO));
+    CustomerTold {
+        name: format!("demo-customer-{}", place + 1),
+        payments: amounts.len(),
+        paid_fen: amounts.iter().map(|amount| amount.get()).sum(),
+        uncapped: uncapped.get(),
+        expected: expected.get(),
+        given: earned_ever.saturating_sub(statistics.earned_total),
+    }
+}
+
+/// What these payments earn without the daily cap and with it.
+fn expect(terms: Option<&RuleTerms>, amounts: &[Money], earned_today: Points) -> (Points, Points) {
+    let Some(terms) = terms else {
+        return (Points::ZERO, Points::ZERO);
+    };
+    let earned = amounts.iter().map(|amount| terms.earn(*amount));
+    let uncapped = Points::try_sum(earned).unwrap_or(Points::ZERO);
+    (uncapped, terms.capped(uncapped, earned_today, Points::ZERO))
+}
+
+/// Three of those who paid at all.
+fn samples(mut customers: Vec<CustomerTold>) -> Vec<CustomerTold> {
+    customers.retain(|customer| customer.payments > 0);
+    customers.sort_by_key(|customer| std::cmp::Reverse(customer.payments));
+    let places = match customers.len() {
+        0 => return Vec::new(),
+        1 => vec![0],
+        2 => vec![0, 1],
+        many => vec![0, many / 2, many - 1],
+    };
+    places
+        .into_iter()
+        .map(|place| customers[place].clone())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_earns_yuan_by_yuan_up_to_the_cap() {
+        let rule = PointsRule {
+            version: 2,
+            ratio: "1".to_owned(),
+            amount_min_fen: 0,
+            amount_max_fen: None,
+            daily_cap: Some(30),
+            total_cap: None,
+            expiry_days: Some(365),
+        };
+        let fen = |units| Money::parse(units).unwrap();
+        let points = |units| Points::parse(units).unwrap();
+        let terms = rule.terms().unwrap();
+        let day = [fen(1_999), fen(1_999)];
+        let expected = |today| expect(Some(&terms), &day, points(today));
+        assert_eq!(expected(0), (points(38), points(30)));
+        assert_eq!(expected(25), (points(38), points(5)));
+        assert_eq!(expected(40), (points(38), points(0)));
+    }
+
+    #[test]
+    fn the_samples_are_the_busiest_one_in_the_middle_and_the_quietest() {
+        let customer = |payments: usize| CustomerTold {
+            name: payments.to_string(),
+            payments,
+            paid_fen: 0,
+            uncapped: 0,
+            expected: 0,
+            given: 0,
+        };
+        let names = |counts: &[usize]| {
+            let told = samples(counts.iter().map(|count| customer(*count)).collect());
+            told.into_iter()
+                .map(|customer| customer.name)
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        assert_eq!(names(&[1, 9, 4, 0, 3, 2]), "9 3 1");
+        assert_eq!(names(&[1, 2]), "2 1");
+        assert_eq!(names(&[0]), "");
+    }
+}

@@ -1,0 +1,278 @@
+//! The demo from its first to its last word.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use super::{
+    Demo,
+    books::{self, Closing, Opening},
+    checks::Check,
+    day::{self, Day},
+    patience::Gave,
+    payment::Scene,
+    plan::{Size, Wish, plan},
+    platform::{self, Platform},
+    service::{self, LoginAs, Person, Service},
+    summary::{Found, Summary, paid_by_shop},
+    tables,
+    wechat::{self, Wechat},
+};
+use crate::{
+    cli::{print, serve, verify_ledger},
+    config::{Settings, Source, TokenOnly},
+    primitives::{Clock as _, SystemClock},
+    telemetry,
+};
+
+impl Demo {
+    pub(in crate::cli) async fn run(self, source: &Source) -> anyhow::Result<()> {
+        let Ground {
+            settings,
+            service,
+            simulator,
+        } = self.ground(source)?;
+        telemetry::start_logs(&settings.log)?;
+        if Wechat::is_real(&simulator) {
+            bail!("{simulator} is WeChat itself; a demo pays at `zhangfang simulate-wechat` only");
+        }
+        let stopping = serve::stop_on_signals()?;
+        let ending = stopping.child_token();
+        let (service, wechat) = greet(service, simulator, &ending).await?;
+
+        let admin = platform::admin(&settings).await?;
+        let run = format!("demo-{:x}", SystemClock.now().micros());
+        let platform = platform::prepare(&service, &admin, self.shops, &run).await;
+        let platform = platform.context("the demo's platform could not be made")?;
+        platform
+            .show_on_phone(&wechat)
+            .await
+            .context("the phone page does not show the shops")?;
+        if self.prepare {
+            self.print_offers(&platform, &wechat);
+            return Ok(());
+        }
+
+        end_after(Duration::from_secs(self.time_limit), ending.clone());
+        let customers = customers(self.customers);
+        let scene = Scene {
+            service: &service,
+            wechat: &wechat,
+            customers: &customers,
+            run: &run,
+            ending: &ending,
+        };
+        let mut summary = self.day(scene, &platform, &admin).await?;
+        let mut ledger = None;
+        if summary.complete && !self.no_verify {
+            let read = verify_ledger::read(settings.database.connect.expose(), true).await;
+            let (holds, detail) = match &read {
+                Ok(report) => (report.is_clean(), "see below".to_owned()),
+                Err(error) => (false, format!("{error:#}")),
+            };
+            let what = "the ledger keeps its invariants (verify-ledger)";
+            summary.checks.push(Check::new(what, holds, detail));
+            ledger = read.ok();
+        }
+        if self.json {
+            summary.ledger = ledger.as_ref().map(verify_ledger::as_json);
+            print(&json!(summary).to_string());
+        } else {
+            print(&tables::summary(&summary));
+            if let Some(report) = &ledger {
+                print(&format!("\n{}", verify_ledger::as_text(report)));
+            }
+        }
+        self.verdict(&summary, &stopping)
+    }
+
+    /// Where everything is. Without both addresses all settings of the service are needed to know them.
+    fn ground(&self, source: &Source) -> anyhow::Result<Ground> {
+        if let (Some(service), Some(simulator)) = (&self.service, &self.simulator) {
+            return Ok(Ground {
+                settings: TokenOnly::load(source)?,
+                service: service.clone(),
+                simulator: simulator.clone(),
+            });
+        }
+        let all = Settings::load(source)?;
+        Ok(Ground {
+            service: self.service.clone().unwrap_or(all.http.public_url),
+            simulator: self.simulator.clone().unwrap_or(all.wechat.pay_url),
+            settings: TokenOnly {
+                log: all.log,
+                database: all.database,
+                auth: all.auth,
+            },
+        })
+    }
+
+    fn print_offers(&self, platform: &Platform, wechat: &Wechat) {
+        let offers = platform.offers(wechat);
+        if self.json {
+            let left_out = &platform.left_out;
+            let object =
+                json!({ "tenant": service::TENANT, "codes": offers, "left_out": left_out });
+            print(&object.to_string());
+            return;
+        }
+        print(&tables::offers(&offers));
+        for name in &platform.left_out {
+            print(&format!("{name} is suspended and left out"));
+        }
+    }
+
+    /// From the first login to the last look at the books.
+    async fn day(
+        &self,
+        scene: Scene<'_>,
+        platform: &Platform,
+        admin: &Person,
+    ) -> anyhow::Result<Summary> {
+        let logins = day::log_in(scene, self.concurrency).await;
+        let logins = logins.context("not every customer could log in")?;
+        let today = SystemClock.now().business_day();
+        let opening = books::open(scene, platform, today, self.concurrency).await;
+        let opening = opening.context("the books cannot be read")?;
+        let size = Size {
+            seed: self.seed,
+            payments: self.payments,
+            customers: self.customers,
+        };
+        let planned = plan(size, &platform.counters);
+        let wished = planned.len();
+        let day = self.pay(scene, planned).await?;
+        let closing = self.close(scene, platform, admin, &opening, &day).await;
+        Ok(Summary::of(&Found {
+            seed: self.seed,
+            wished,
+            platform,
+            day: &day,
+            logins: &logins,
+            opening: &opening,
+            closing: closing.as_ref(),
+            repeated: scene.service.repeated(),
+            crossed_midnight: SystemClock.now().business_day() != today,
+        }))
+    }
+
+    /// Switches the faults on for the payments, and back to what they were.
+    async fn pay(&self, scene: Scene<'_>, wishes: Vec<Wish>) -> anyhow::Result<Day> {
+        let switches = scene
+            .wechat
+            .own_faults()
+            .await
+            .context("the simulator's switches")?;
+        scene
+            .wechat
+            .switch_on(self.faults)
+            .await
+            .context("the simulator's switches")?;
+        let day = day::pay(scene, wishes, self.concurrency).await;
+        scene
+            .wechat
+            .put_faults(&switches)
+            .await
+            .context("the simulator's switches")?;
+        Ok(day)
+    }
+
+    /// Waits until everything has arrived and reads the books. Ended early, it does not wait, and does without what it cannot read.
+    async fn close(
+        &self,
+        scene: Scene<'_>,
+        platform: &Platform,
+        admin: &Person,
+        opening: &Opening,
+        day: &Day,
+    ) -> Option<Closing> {
+        let is_cut_short = day.visits.len() < self.payments;
+        let closing = async {
+            if !is_cut_short {
+                wait(scene, platform, opening, day).await?;
+            }
+            books::close(scene, platform, admin, opening, self.concurrency).await
+        };
+        let most = Duration::from_secs(if is_cut_short { 10 } else { 300 });
+        match tokio::time::timeout(most, closing).await {
+            Ok(Ok(closing)) => Some(closing),
+            Ok(Err(gave)) => {
+                tracing::warn!(reason = %gave, "the books cannot be read at the end");
+                None
+            }
+            Err(_) => {
+                tracing::warn!("the books could not be read within {most:?}");
+                None
+            }
+        }
+    }
+
+    fn verdict(&self, summary: &Summary, stopping: &CancellationToken) -> anyhow::Result<()> {
+        if summary.agrees() {
+            return Ok(());
+        }
+        if stopping.is_cancelled() && !summary.complete {
+            bail!("ended early by a signal: nothing is proven");
+        }
+        if !summary.complete {
+            bail!(
+                "the time limit of {} s was reached: nothing is proven",
+                self.time_limit
+            );
+        }
+        let wrong = summary.checks.iter().filter(|check| !check.agrees);
+        let wrong: Vec<_> = wrong.map(|check| format!("`{}`", check.what)).collect();
+        bail!("this should be so and is not: {}", wrong.join(", "))
+    }
+}
+
+/// What a demo stands on.
+struct Ground {
+    settings: TokenOnly,
+    service: Url,
+    simulator: Url,
+}
+
+/// The two other sides, if they are there.
+async fn greet(
+    service_at: Url,
+    simulator_at: Url,
+    ending: &CancellationToken,
+) -> anyhow::Result<(Service, Wechat)> {
+    let wechat = Wechat::new(simulator_at.clone(), ending.clone())?;
+    let there = wechat.greet().await;
+    there.with_context(|| format!("there is no WeChat simulator at {simulator_at}"))?;
+    let service = Service::new(service_at.clone(), ending.clone())?;
+    let there = service.greet().await;
+    there.with_context(|| format!("the service is not at {service_at}"))?;
+    Ok((service, wechat))
+}
+
+fn customers(count: usize) -> Vec<Person> {
+    let customer = |number| Person::new(format!("sim-demo-customer-{number}"), LoginAs::Customer);
+    (1..=count).map(customer).collect()
+}
+
+fn end_after(limit: Duration, ending: CancellationToken) {
+    tokio::spawn(async move {
+        tokio::time::sleep(limit).await;
+        ending.cancel();
+    });
+}
+
+async fn wait(
+    scene: Scene<'_>,
+    platform: &Platform,
+    opening: &Opening,
+    day: &Day,
+) -> Result<(), Gave> {
+    let fates = day.visits.iter().filter_map(|visit| visit.fate.as_ref());
+    let acknowledgements = fates.map(wechat::Fate::acknowledgements).sum();
+    let (wechat, before) = (scene.wechat, opening.wechat);
+    books::wait_for_callbacks(wechat, before, acknowledgements, scene.ending).await?;
+    let expected = paid_by_shop(day, platform.shops.len());
+    books::wait_for_relay(scene, platform, opening, &expected).await
+}

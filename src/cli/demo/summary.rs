@@ -1,0 +1,235 @@
+//! What the demo knows beside what the books say. Pure.
+//!
+//! The demo kept its own account of the day: whose payment WeChat took, at which shop, and what was refused. Nothing of it came from the service's
+//! books, so where the two agree, neither lost anything.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{
+    answer::Totals,
+    books::{Closing, Opening, grown},
+    checks::{self, Check},
+    day::Day,
+    measure::{Latencies, Percentiles, per_second},
+    patience::Repeated,
+    payment::{End, Visit},
+    platform::Platform,
+    points::{self, PointsTold},
+    wechat::WechatStats,
+};
+
+/// Everything that is told, as an object and as tables.
+#[derive(Debug, Serialize)]
+pub(super) struct Summary {
+    pub(super) seed: u64,
+    /// False when it was ended before the last payment: then little can be compared.
+    pub(super) complete: bool,
+    pub(super) orders: OrdersTold,
+    pub(super) callbacks: CallbacksTold,
+    pub(super) shops: Vec<ShopTold>,
+    pub(super) points: PointsTold,
+    pub(super) repeated: Repeated,
+    pub(super) speed: Speed,
+    pub(super) checks: Vec<Check>,
+    /// As `verify-ledger --json` prints it.
+    pub(super) ledger: Option<Value>,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub(super) struct OrdersTold {
+    pub(super) wished: usize,
+    pub(super) done: usize,
+    pub(super) paid: usize,
+    /// Of these, paid because the app asked before a callback came.
+    pub(super) paid_by_question: usize,
+    pub(super) abandoned: usize,
+    pub(super) failed: usize,
+    /// Why, and how often.
+    pub(super) failures: BTreeMap<String, usize>,
+    /// The states of the day's orders in the books.
+    pub(super) states: BTreeMap<String, usize>,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub(super) struct CallbacksTold {
+    /// The service's `callbacks_total` by outcome.
+    pub(super) service: BTreeMap<String, u64>,
+    /// The process was away meanwhile, so these are all its counts since it was started.
+    pub(super) since_start: bool,
+    pub(super) wechat: WechatStats,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct ShopTold {
+    pub(super) name: String,
+    pub(super) merchant_id: String,
+    /// What the demo paid there.
+    pub(super) paid: Totals,
+    /// What the shop sees.
+    pub(super) seen: Option<Totals>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Speed {
+    pub(super) elapsed_ms: u64,
+    pub(super) payments_per_second: String,
+    pub(super) login: Percentiles,
+    pub(super) create: Percentiles,
+    pub(super) paid_to_visible: Percentiles,
+}
+
+/// What a day leaves behind.
+#[derive(Debug)]
+pub(super) struct Found<'a> {
+    pub(super) seed: u64,
+    pub(super) wished: usize,
+    pub(super) platform: &'a Platform,
+    pub(super) day: &'a Day,
+    pub(super) logins: &'a Latencies,
+    pub(super) opening: &'a Opening,
+    /// None when the books could not be read at the end.
+    pub(super) closing: Option<&'a Closing>,
+    pub(super) repeated: Repeated,
+    pub(super) crossed_midnight: bool,
+}
+
+impl Summary {
+    pub(super) fn of(found: &Found<'_>) -> Self {
+        let paid = paid_by_shop(found.day, found.platform.shops.len());
+        let summary = Self {
+            seed: found.seed,
+            complete: found.day.visits.len() == found.wished,
+            orders: orders(found),
+            callbacks: callbacks(found),
+            shops: shops(found, &paid),
+            points: points::told(found),
+            repeated: found.repeated,
+            speed: speed(found),
+            checks: Vec::new(),
+            ledger: None,
+        };
+        let checks = if summary.complete {
+            checks::checks(&summary, found)
+        } else {
+            Vec::new()
+        };
+        Self { checks, ..summary }
+    }
+
+    pub(super) fn agrees(&self) -> bool {
+        self.complete && self.checks.iter().all(|check| check.agrees)
+    }
+}
+
+impl ShopTold {
+    /// Money and number; the points are compared customer by customer.
+    pub(super) fn agrees(&self) -> bool {
+        self.seen.is_some_and(|seen| {
+            (seen.orders, seen.paid_fen) == (self.paid.orders, self.paid.paid_fen)
+        })
+    }
+}
+
+/// What the demo paid, by shop.
+pub(super) fn paid_by_shop(day: &Day, shops: usize) -> Vec<Totals> {
+    let mut totals = vec![Totals::default(); shops];
+    for visit in day.visits.iter().filter(|visit| visit.is_paid_for()) {
+        let shop = &mut totals[visit.shop];
+        shop.orders += 1;
+        shop.paid_fen = shop.paid_fen.saturating_add(visit.amount_fen);
+        if let End::Paid { points, .. } = visit.end {
+            shop.points = shop.points.saturating_add(points);
+        }
+    }
+    totals
+}
+
+fn shops(found: &Found<'_>, paid: &[Totals]) -> Vec<ShopTold> {
+    let seen = |place: usize| {
+        let now = found.closing?.totals.get(place)?;
+        Some(now.since(*found.opening.totals.get(place)?))
+    };
+    let shop = |(place, shop): (usize, &super::platform::Shop)| ShopTold {
+        name: shop.name.clone(),
+        merchant_id: shop.merchant_id.clone(),
+        paid: paid[place],
+        seen: seen(place),
+    };
+    found.platform.shops.iter().enumerate().map(shop).collect()
+}
+
+fn callbacks(found: &Found<'_>) -> CallbacksTold {
+    let Some(closing) = found.closing else {
+        return CallbacksTold::default();
+    };
+    let stayed = found.repeated.interruptions == 0;
+    let grown = grown(&found.opening.callbacks, &closing.callbacks).filter(|_| stayed);
+    CallbacksTold {
+        since_start: grown.is_none(),
+        service: grown.unwrap_or_else(|| closing.callbacks.clone()),
+        wechat: closing.wechat.since(found.opening.wechat),
+    }
+}
+
+fn orders(found: &Found<'_>) -> OrdersTold {
+    let mut told = OrdersTold {
+        wished: found.wished,
+        done: found.day.visits.len(),
+        ..OrdersTold::default()
+    };
+    for visit in &found.day.visits {
+        match &visit.end {
+            End::Paid { by_question, .. } => {
+                told.paid += 1;
+                told.paid_by_question += usize::from(*by_question);
+            }
+            End::PaidUnseen(reason) => {
+                told.paid += 1;
+                *told
+                    .failures
+                    .entry(format!("paid, and then {reason}"))
+                    .or_default() += 1;
+            }
+            End::Abandoned => told.abandoned += 1,
+            End::Failed(reason) => {
+                told.failed += 1;
+                *told.failures.entry(reason.clone()).or_default() += 1;
+            }
+        }
+    }
+    for (_, orders) in found.closing.iter().flat_map(|closing| &closing.customers) {
+        for order in orders {
+            *told.states.entry(order.state.clone()).or_default() += 1;
+        }
+    }
+    told
+}
+
+fn speed(found: &Found<'_>) -> Speed {
+    let of = |took: fn(&Visit) -> Option<Duration>| {
+        let mut latencies = Latencies::default();
+        found
+            .day
+            .visits
+            .iter()
+            .filter_map(took)
+            .for_each(|took| latencies.add(took));
+        latencies.percentiles()
+    };
+    let paid = found
+        .day
+        .visits
+        .iter()
+        .filter(|visit| visit.is_paid_for())
+        .count();
+    Speed {
+        elapsed_ms: u64::try_from(found.day.elapsed.as_millis()).unwrap_or(u64::MAX),
+        payments_per_second: per_second(paid, found.day.elapsed),
+        login: found.logins.percentiles(),
+        create: of(|visit| visit.create),
+        paid_to_visible: of(|visit| visit.visible),
+    }
+}

@@ -1,0 +1,236 @@
+//! The summary for people.
+
+use std::{fmt::Write as _, time::Duration};
+
+use comfy_table::{CellAlignment, Table, presets::UTF8_BORDERS_ONLY};
+
+use super::{
+    measure::Percentiles,
+    platform::Offer,
+    points::RuleTold,
+    summary::{OrdersTold, Summary},
+};
+use crate::{cli::verify_ledger, primitives::Money};
+
+/// Which columns hold numbers is said by the place of the first.
+fn table<const N: usize>(header: [&str; N], first_number: usize) -> Table {
+    let mut table = Table::new();
+    table.load_style(UTF8_BORDERS_ONLY).set_header(header);
+    verify_ledger::fit(&mut table);
+    for number in first_number..N {
+        if let Some(column) = table.column_mut(number) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+fn yuan(fen: i64) -> String {
+    Money::parse(fen).map_or_else(|_| format!("{fen} fen"), |money| money.to_string())
+}
+
+fn mark(agrees: bool) -> &'static str {
+    if agrees { "agrees" } else { "DIFFERS" }
+}
+
+/// Where one can pay.
+pub(super) fn offers(offers: &[Offer]) -> String {
+    let mut table = table(["shop", "code", "amount", "pay page"], 4);
+    for offer in offers {
+        let amount = offer.amount_fen.map_or_else(|| "open".to_owned(), yuan);
+        table.add_row([&offer.shop, &offer.code, &amount, &offer.pay_page]);
+    }
+    table.to_string()
+}
+
+/// Everything but the ledger's own verification.
+pub(super) fn summary(summary: &Summary) -> String {
+    let mut parts = vec![
+        orders(&summary.orders),
+        callbacks(summary),
+        shops(summary),
+        points(summary),
+        speed(summary),
+    ];
+    if !summary.checks.is_empty() {
+        parts.push(checks(summary));
+    }
+    parts.join("\n\n")
+}
+
+fn orders(orders: &OrdersTold) -> String {
+    let mut table = table(["orders", "the demo left", "the books have"], 1);
+    let left = [("paid", orders.paid), ("prepaid", orders.abandoned)];
+    for (state, count) in left {
+        let books = orders.states.get(state).copied().unwrap_or(0);
+        table.add_row([state.to_owned(), count.to_string(), books.to_string()]);
+    }
+    for (state, count) in &orders.states {
+        if left.iter().all(|(known, _)| known != state) {
+            table.add_row([state.clone(), "0".to_owned(), count.to_string()]);
+        }
+    }
+    let mut text = format!(
+        "{table}\n{} of {} wishes; {} orders were paid because the app asked before a callback came",
+        orders.done, orders.wished, orders.paid_by_question
+    );
+    for (reason, count) in &orders.failures {
+        let _ = write!(text, "\n{count} times: {reason}");
+    }
+    text
+}
+
+fn callbacks(summary: &Summary) -> String {
+    let wechat = summary.callbacks.wechat;
+    let mut sent = table(["WeChat's side", ""], 1);
+    for (what, count) in [
+        ("callbacks sent", wechat.callbacks_sent),
+        ("  genuine, acknowledged", wechat.callbacks_acknowledged),
+        ("  genuine, refused", wechat.callbacks_refused),
+        ("  genuine, not answered", wechat.callbacks_unanswered),
+        ("  true signature, untrue content", wechat.attacks_sent),
+        ("  forged", wechat.forgeries_sent),
+        ("  forged and acknowledged", wechat.forgeries_acknowledged),
+        ("callbacks never sent", wechat.callbacks_lost),
+        ("prepays spoiled", wechat.prepay_faults),
+    ] {
+        sent.add_row([what.to_owned(), count.to_string()]);
+    }
+    let since = if summary.callbacks.since_start {
+        "callbacks_total, since the service was started again"
+    } else {
+        "callbacks_total"
+    };
+    let mut taken = table([since, ""], 1);
+    for (outcome, count) in &summary.callbacks.service {
+        taken.add_row([outcome.clone(), count.to_string()]);
+    }
+    format!("{sent}\n\n{taken}")
+}
+
+fn shops(summary: &Summary) -> String {
+    let header = [
+        "shop",
+        "payments",
+        "the demo paid",
+        "the shop sees",
+        "points",
+        "",
+    ];
+    let mut table = table(header, 1);
+    for shop in &summary.shops {
+        let seen = shop.seen.unwrap_or_default();
+        table.add_row([
+            shop.name.clone(),
+            shop.paid.orders.to_string(),
+            yuan(shop.paid.paid_fen),
+            shop.seen
+                .map_or_else(|| "?".to_owned(), |seen| yuan(seen.paid_fen)),
+            seen.points.to_string(),
+            mark(shop.agrees()).to_owned(),
+        ]);
+    }
+    table.to_string()
+}
+
+fn points(summary: &Summary) -> String {
+    let header = [
+        "points",
+        "payments",
+        "paid",
+        "without cap",
+        "expected",
+        "given",
+        "",
+    ];
+    let mut table = table(header, 1);
+    let compared = summary.points.not_compared.is_none();
+    let verdict = |agrees| {
+        if compared {
+            mark(agrees)
+        } else {
+            "not compared"
+        }
+    };
+    for told in &summary.points.rules {
+        table.add_row([
+            rule(told),
+            told.payments.to_string(),
+            yuan(told.paid_fen),
+            told.uncapped.to_string(),
+            told.expected.to_string(),
+            told.given.to_string(),
+            verdict(told.expected == told.given).to_owned(),
+        ]);
+    }
+    for customer in &summary.points.samples {
+        table.add_row([
+            customer.name.clone(),
+            customer.payments.to_string(),
+            yuan(customer.paid_fen),
+            customer.uncapped.to_string(),
+            customer.expected.to_string(),
+            customer.given.to_string(),
+            verdict(customer.expected == customer.given).to_owned(),
+        ]);
+    }
+    match summary.points.not_compared {
+        Some(why) => format!("{table}\nnot compared: {why}"),
+        None => table.to_string(),
+    }
+}
+
+/// `rule 2: 1 a yuan, 2000 a day`
+fn rule(told: &RuleTold) -> String {
+    let mut text = format!("rule {}: {} a yuan", told.rule.version, told.rule.ratio);
+    if let Some(cap) = told.rule.daily_cap {
+        let _ = write!(text, ", {cap} a day");
+    }
+    text
+}
+
+fn speed(summary: &Summary) -> String {
+    let speed = &summary.speed;
+    let mut table = table(["milliseconds", "samples", "p50", "p95", "p99", "most"], 1);
+    let kinds: [(&str, Percentiles); 3] = [
+        ("log in", speed.login),
+        ("create a payment", speed.create),
+        ("from paid to visible", speed.paid_to_visible),
+    ];
+    for (what, told) in kinds {
+        table.add_row([
+            what.to_owned(),
+            told.samples.to_string(),
+            told.p50_us.to_string(),
+            told.p95_us.to_string(),
+            told.p99_us.to_string(),
+            told.max_us.to_string(),
+        ]);
+    }
+    let repeated = summary.repeated;
+    let mut text = format!(
+        "{table}\n{} payments a second for {:.1?}; requests repeated: {} unreachable, {} busy, {} outcome unknown",
+        speed.payments_per_second,
+        Duration::from_millis(speed.elapsed_ms),
+        repeated.unreachable,
+        repeated.busy,
+        repeated.outcome_unknown
+    );
+    if repeated.interruptions > 0 {
+        let _ = write!(
+            text,
+            "\nthe service was away {} times, {:.1?} in all, and the day went on",
+            repeated.interruptions,
+            Duration::from_millis(repeated.interrupted_ms)
+        );
+    }
+    text
+}
+
+fn checks(summary: &Summary) -> String {
+    let mut table = table(["what must be so", "found", ""], 3);
+    for check in &summary.checks {
+        table.add_row([check.what, &check.detail, mark(check.agrees)]);
+    }
+    table.to_string()
+}

@@ -310,14 +310,29 @@ introduce() {
 	EOT
 }
 
-# Shows the service's log until Ctrl-C, or until a part of the instance dies.
+# What was killed comes back, as it would under any supervisor: kill -9 the service or the database and look on. Not for ever: what keeps dying is broken.
+revive() {
+    ((++revived <= 30)) || return 1
+    if [[ -e $run_dir/db/engine ]] && ! server_pid "$run_dir/db" >/dev/null; then
+        say "the database was killed: starting it again on the same data …"
+        server_start "$(<"$run_dir/db/engine")" "$run_dir/db" run >/dev/null || return 1
+    fi
+    alive "$run_dir/simulator.pid" >/dev/null || return 1
+    if ! alive "$run_dir/service.pid" >/dev/null; then
+        say "the service was killed: starting it again …"
+        launch "$run_dir/service.pid" "$run_dir/service.log" "$binary" serve
+        disown "$launched"
+    fi
+}
+
+# Shows the service's log until Ctrl-C, or until a part of the instance dies for good.
 follow() {
-    local part
+    local part revived=0
     say "following the service; Ctrl-C stops everything"
     tail --pid=$$ -n 0 -F "$run_dir/service.log" 2>/dev/null &
     follower=$!
-    while instance_up; do
-        sleep 1 &
+    while instance_up || revive; do
+        sleep 0.5 &
         wait $! || true
     done
     for part in $(instance_parts); do

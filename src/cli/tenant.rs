@@ -75,7 +75,7 @@ impl Tenant {
 /// The database without the rest of the service. A command needs one committer and few connections.
 pub(super) async fn open(settings: &DatabaseSettings) -> anyhow::Result<Db> {
     let few = DatabaseSettings {
-        committers: 1,
+        committers: 0,
         connections_max: 4,
         ..settings.clone()
     };

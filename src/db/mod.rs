@@ -42,7 +42,7 @@ pub struct DbOptions {
     pub connect: MySqlConnectOptions,
     /// Connections for reads and ordinary transactions; the committers have their own.
     pub connections_max: u32,
-    /// Group committers of this process: one or two. See [`batch`].
+    /// Group committers of this process: one or two, or none for a tool that submits nothing. See [`batch`].
     pub committers: usize,
     /// Operations that may wait at one committer; past that they are refused at once.
     pub queue_max: usize,

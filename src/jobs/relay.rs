@@ -18,33 +18,41 @@ use crate::{
 /// The name under which the position is kept.
 const RELAY: &str = "orders";
 /// Commits that one transaction reads at most.
-const COMMITS_MAX: u32 = 64;
+const COMMITS_MAX: u32 = 16;
 
-/// One look at every committer with news. Returns how many commits were read.
-pub(super) async fn round(db: &Db) -> Result<u64, DbError> {
-    let behind: Vec<(u32,)> = sqlx::query_as(
+/// The committers with commits that were not read.
+async fn behind(db: &Db) -> Result<Vec<(u32,)>, DbError> {
+    Ok(sqlx::query_as(
         "/* relay.behind */ SELECT c.id FROM committers c LEFT JOIN relay_positions p ON p.relay = ? AND p.committer = c.id \
          WHERE EXISTS (SELECT 1 FROM commits m WHERE m.committer = c.id AND m.seq > COALESCE(p.seq, 0)) ORDER BY c.id",
     )
     .bind(RELAY)
     .fetch_all(db.pool())
-    .await?;
+    .await?)
+}
+
+/// One look at every committer with news. True when one of them has more to read at once.
+pub(super) async fn round(db: &Db) -> Result<bool, DbError> {
+    let behind = behind(db).await?;
     metrics::gauge!("relay_committers_behind")
         .set(f64::from(u32::try_from(behind.len()).unwrap_or(u32::MAX)));
-    let mut read = 0;
+    let mut more = false;
     for (committer,) in behind {
-        read += db
+        let read = db
             .run(ProjectCommits {
                 committer: CommitterId(committer),
             })
             .await?;
+        more |= read == u64::from(COMMITS_MAX);
     }
-    Ok(read)
+    Ok(more)
 }
 
 /// Reads everything that is committed. For tests and for the end of a demo.
 pub async fn drain(db: &Db) -> Result<(), DbError> {
-    while round(db).await? > 0 {}
+    while !behind(db).await?.is_empty() {
+        round(db).await?;
+    }
     Ok(())
 }
 

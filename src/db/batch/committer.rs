@@ -43,7 +43,7 @@ struct Queue {
 
 impl Committers {
     pub(crate) fn start(options: &DbOptions, clock: &SharedClock, ids: &SharedIds) -> Self {
-        let count = options.committers.max(1);
+        let count = options.committers;
         let (mut queues, mut tasks, mut ready) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..count {
             let (urgent, urgent_in) = mpsc::channel(options.queue_max);
@@ -76,10 +76,13 @@ impl Committers {
         operation: O,
     ) -> Result<O::Reply, SubmitError<O::Refusal>> {
         let (ticket, answer) = Ticket::new(operation);
-        let place = usize::from(ticket.lane().0) % self.count;
         let queue = {
             let queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
-            let queue = queues.as_ref().and_then(|queues| queues.get(place));
+            let place = usize::from(ticket.lane().0).checked_rem(self.count);
+            let queue = queues
+                .as_ref()
+                .zip(place)
+                .and_then(|(queues, place)| queues.get(place));
             let Some(queue) = queue else {
                 return Err(DbError::Stopping.into());
             };

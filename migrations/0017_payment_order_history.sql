@@ -1,4 +1,4 @@
--- Every state that an order was in, projected from the commits. The version is the order's, so rows may arrive in any order and twice.
+-- Every state that an order was in, projected from the commits. The version is the order's, so the committers' rows may arrive in any order.
 CREATE TABLE payment_order_history (
   order_id BINARY(16) NOT NULL,
   version INT UNSIGNED NOT NULL,

@@ -7,7 +7,8 @@
     clippy::as_conversions,
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
+    clippy::cast_possible_wrap,
+    clippy::semicolon_if_nothing_returned,
     clippy::float_arithmetic,
     clippy::print_stdout,
     clippy::print_stderr,
@@ -113,26 +114,26 @@ async fn main() {
             for (connections, orders) in plan.settle {
                 report.add(
                     "settle_http",
-                    stage.settle(from..from + orders, connections).await,
+                    &stage.settle(from..from + orders, connections).await,
                 );
                 from += orders;
             }
             let (connections, orders) = plan.hot;
             report.add(
                 "settle_http_one_shop",
-                stage.settle(from..from + orders, connections).await,
+                &stage.settle(from..from + orders, connections).await,
             );
         }
         if wanted("balance_http") {
             for (connections, requests) in plan.balance {
-                report.add("balance_http", stage.balance(requests, connections).await);
+                report.add("balance_http", &stage.balance(requests, connections).await);
             }
         }
         if wanted("create_payment_http") {
             for (round, (connections, requests)) in plan.create.into_iter().enumerate() {
                 report.add(
                     "create_payment_http",
-                    stage.create(round, requests, connections).await,
+                    &stage.create(round, requests, connections).await,
                 );
             }
         }
@@ -147,14 +148,14 @@ async fn main() {
             };
             report.add(
                 "settle_per_request_tx",
-                baseline::measure(orders, connections).await,
+                &baseline::measure(orders, connections).await,
             );
         }
     }
     if wanted("settle_raw_sql_ceiling") {
         report.add(
             "settle_raw_sql_ceiling",
-            ceiling::measure(plan.ceiling).await,
+            &ceiling::measure(plan.ceiling).await,
         );
     }
     report.finish();

@@ -54,7 +54,7 @@ impl Report {
         }
     }
 
-    pub(crate) fn add(&mut self, name: &'static str, measured: Measured) {
+    pub(crate) fn add(&mut self, name: &'static str, measured: &Measured) {
         let (per_second, p50, p95, p99) = (
             measured.per_second(),
             measured.percentile_ms(50),

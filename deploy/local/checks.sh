@@ -54,7 +54,7 @@ check_test() {
     new_folder test
     local given_database=${ZHANGFANG_TEST_DATABASE_URL:-}
     export ZHANGFANG_TEST_DATABASE_URL ZHANGFANG_TEST_REDIS_URL ZHANGFANG_TEST_ENGINE
-    export ZHANGFANG_TEST_DEV=$root/dev ZHANGFANG_TEST_DIR=$folder SQLX_OFFLINE=true
+    export ZHANGFANG_TEST_DEV=$root/dev ZHANGFANG_TEST_DIR=$folder
     unset DATABASE_URL DATABASE_MIGRATION_URL REDIS_URL
     [[ -n ${ZHANGFANG_TEST_REDIS_URL:-} ]] || ZHANGFANG_TEST_REDIS_URL=$(server_start redis "$folder/redis")
     for one in "${engines[@]}"; do
@@ -127,5 +127,5 @@ check_bench() {
     fi
     [[ -n ${REDIS_URL:-} ]] || REDIS_URL=$(server_start redis "$folder/redis")
     export DATABASE_URL DATABASE_MIGRATION_URL=${DATABASE_MIGRATION_URL:-$DATABASE_URL} REDIS_URL
-    attend env SQLX_OFFLINE=true cargo bench --locked --bench throughput -- "$@"
+    attend cargo bench --locked --bench throughput -- "$@"
 }

@@ -149,8 +149,7 @@ owner_said() {
 
 build_binary() {
     say "building (the first time takes minutes) …"
-    # The SQL checked at compile time is the committed one, never what happens to be in somebody's database.
-    attend env -u DATABASE_URL SQLX_OFFLINE=true cargo build --release --locked || fail "the build failed" "its messages are above"
+    attend env -u DATABASE_URL cargo build --release --locked || fail "the build failed" "its messages are above"
     binary=$(binary_path)
 }
 
@@ -316,6 +315,10 @@ revive() {
     if [[ -e $run_dir/db/engine ]] && ! server_pid "$run_dir/db" >/dev/null; then
         say "the database was killed: starting it again on the same data …"
         server_start "$(<"$run_dir/db/engine")" "$run_dir/db" run >/dev/null || return 1
+    fi
+    if [[ -e $run_dir/redis/engine ]] && ! server_pid "$run_dir/redis" >/dev/null; then
+        say "Redis was killed: starting it again …"
+        server_start redis "$run_dir/redis" >/dev/null || return 1
     fi
     alive "$run_dir/simulator.pid" >/dev/null || return 1
     if ! alive "$run_dir/service.pid" >/dev/null; then

@@ -35,7 +35,6 @@ database_options() {
         --binlog-format=ROW
         --max-binlog-size=256M
         --binlog-expire-logs-seconds=3600
-        --log-bin-trust-function-creators=ON # migrations may create triggers without being root
         --performance-schema=OFF
         --innodb-buffer-pool-size="$pool"
         --max-allowed-packet=64M

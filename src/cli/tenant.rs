@@ -72,7 +72,7 @@ impl Tenant {
     }
 }
 
-/// The database without the rest of the service. A command needs one committer and few connections.
+/// The database without the rest of the service. A command needs few connections, and no committer.
 pub(super) async fn open(settings: &DatabaseSettings) -> anyhow::Result<Db> {
     let few = DatabaseSettings {
         committers: 0,

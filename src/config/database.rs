@@ -12,7 +12,7 @@ pub struct DatabaseSettings {
     pub connect: Secret<MySqlConnectOptions>,
     /// `DATABASE_MIGRATION_URL`, default `DATABASE_URL`: the same database as its owner, for `migrate`.
     pub migrate: Secret<MySqlConnectOptions>,
-    /// `ZHANGFANG_DATABASE__CONNECTIONS_MAX`, default 24: for reads and ordinary transactions; committers have their own.
+    /// `ZHANGFANG_DATABASE__CONNECTIONS_MAX`, default 24: for reads. Ordinary transactions have half as many of their own, each committer one.
     pub connections_max: u32,
     /// `ZHANGFANG_DATABASE__COMMITTERS`, default 2: group committers of this process.
     pub committers: usize,

@@ -18,7 +18,7 @@ pub struct HttpSettings {
     pub public_url: Url,
     /// `ZHANGFANG_HTTP__BODY_MAX_BYTES`, default 65536: larger requests are refused.
     pub body_max_bytes: usize,
-    /// `ZHANGFANG_HTTP__REQUEST_TIMEOUT_SECONDS`, default 15: after this the caller is answered 504 or 503.
+    /// `ZHANGFANG_HTTP__REQUEST_TIMEOUT_SECONDS`, default 15: after this the caller is answered 504.
     pub request_timeout: Duration,
     /// `ZHANGFANG_HTTP__SHUTDOWN_TIMEOUT_SECONDS`, default 20: how long a stopping process goes on answering what it took.
     pub shutdown_timeout: Duration,

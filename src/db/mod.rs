@@ -40,7 +40,7 @@ use crate::primitives::{Clock, Id, IdSource, Lane, Timestamp};
 #[derive(Debug, Clone)]
 pub struct DbOptions {
     pub connect: MySqlConnectOptions,
-    /// Connections for reads and ordinary transactions; the committers have their own.
+    /// Connections for reads. Ordinary transactions have half as many of their own, each committer one.
     pub connections_max: u32,
     /// Group committers of this process: one or two, or none for a tool that submits nothing. See [`batch`].
     pub committers: usize,

@@ -290,6 +290,12 @@ impl From<PaymentError> for Problem {
                 "The order is closed: make a new one with a new key",
                 "订单已关闭，请重新下单",
             ),
+            PaymentError::OrderExpired => Self::new(
+                StatusCode::CONFLICT,
+                "order_expired",
+                "The order can no longer be paid: make a new one with a new key",
+                "订单已过期，请重新下单",
+            ),
             PaymentError::AlreadyPaid(_) => Self::new(
                 StatusCode::CONFLICT,
                 "order_already_paid",

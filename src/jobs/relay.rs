@@ -36,16 +36,16 @@ pub(super) async fn round(db: &Db) -> Result<bool, DbError> {
     let behind = behind(db).await?;
     metrics::gauge!("relay_committers_behind")
         .set(f64::from(u32::try_from(behind.len()).unwrap_or(u32::MAX)));
-    let mut more = false;
+    let (mut more, mut failure) = (false, None);
     for (committer,) in behind {
-        let read = db
-            .run(ProjectCommits {
-                committer: CommitterId(committer),
-            })
-            .await?;
-        more |= read == u64::from(COMMITS_MAX);
+        let committer = CommitterId(committer);
+        match db.run(ProjectCommits { committer }).await {
+            Ok(read) => more |= read == u64::from(COMMITS_MAX),
+            // One that cannot be read does not hold up the others.
+            Err(error) => failure = Some(error),
+        }
     }
-    Ok(more)
+    failure.map_or(Ok(more), Err)
 }
 
 /// Reads everything that is committed. For tests and for the end of a demo.

@@ -46,6 +46,7 @@
 //! | 60 | `point_lots` | ledger |
 //! | 70 | `point_budgets` | points |
 //! | 90 | `accounts`, unlimited: last, because every batch touches them | ledger |
+//! | | `commits`: the committer's own row, which nobody else wants | db |
 //!
 //! # Invariants
 //!

@@ -52,6 +52,13 @@ pub async fn create_payment(
         order,
         merchant_name,
     } = payments.db.submit(CreateOrder::from(wish)).await?;
+    let is_payable = matches!(
+        order.state,
+        OrderState::Created | OrderState::Prepaid { .. }
+    );
+    if is_payable && order.expires_at <= payments.db.now() {
+        return Err(PaymentError::OrderExpired);
+    }
     let prepay_id = match &order.state {
         OrderState::Prepaid { prepay_id } => prepay_id.clone(),
         OrderState::Created => {

@@ -25,6 +25,8 @@ pub enum PaymentError {
     OrderNotFound,
     #[error("the order is closed")]
     OrderClosed,
+    #[error("the order can no longer be paid")]
+    OrderExpired,
     #[error("order {0} is paid already")]
     AlreadyPaid(OrderNo),
     /// WeChat said no; its code is for logs.

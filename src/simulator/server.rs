@@ -65,6 +65,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(super) fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/", get(phone::home))
+        .route("/healthz", get(async || "ok"))
         .route("/sns/jscode2session", get(login::jscode2session))
         .route("/v3/{*rest}", any(merchant_api::serve))
         .route("/sim/pay", post(control::pay))

@@ -66,10 +66,13 @@ pub(super) async fn check(
     let mut orders = Cursor::<Orders>::default();
     let mut sums: HashMap<AccountId, Sums> = HashMap::new();
     let mut rules = Rules::default();
-    let mut pending: Option<Vec<Transfer>> = None;
+    // The pending entries of one cause: its resolution has the same cause and comes later.
+    let mut pending: Vec<Vec<Transfer>> = Vec::new();
     while let Some(entry) = next_entry(conn, &mut transfers).await? {
         progress.advance(transfers.news());
-        whole(&entry, pending.as_deref(), report);
+        let id = entry[0].id.entry;
+        pending.retain(|before| before[0].id.entry.cause() == id.cause());
+        whole(&entry, &pending, report);
         for leg in &entry {
             if leg.checked_side != CheckedSide::Debit {
                 sums.entry(leg.debit)
@@ -82,7 +85,6 @@ pub(super) async fn check(
                     .credit(leg.phase, leg.amount);
             }
         }
-        let id = entry[0].id.entry;
         if is_settlement(id) {
             // Orders up to this one have no settlement, for the entries come in the same order.
             while let Some(order) = orders.peek(conn).await?
@@ -103,7 +105,9 @@ pub(super) async fn check(
             }
         }
         progress.advance(orders.news());
-        pending = (entry[0].phase == Phase::Pending).then_some(entry);
+        if entry[0].phase == Phase::Pending {
+            pending.push(entry);
+        }
     }
     while let Some(order) = orders.next(conn).await? {
         unsettled(&order, report);
@@ -131,8 +135,8 @@ async fn next_entry(
     Ok(Some(entry))
 }
 
-/// Invariant 1. `before` is the entry with the key before this one, if pending: a resolution's key may follow its pending entry's with others between.
-fn whole(entry: &[Transfer], before: Option<&[Transfer]>, report: &mut Report) {
+/// Invariant 1. `pending` are the pending entries with the same cause.
+fn whole(entry: &[Transfer], pending: &[Vec<Transfer>], report: &mut Report) {
     let id = entry[0].id.entry;
     let mut problem = None;
     for (place, leg) in entry.iter().enumerate() {
@@ -168,11 +172,13 @@ fn whole(entry: &[Transfer], before: Option<&[Transfer]>, report: &mut Report) {
             "a settlement is money from the channel to the shop, and points to the customer if any",
         );
     }
-    if let Some(before) = before
-        && id == before[0].id.entry.resolution()
-        && !resolves(before, entry)
-    {
-        problem = Some("a resolution of other amounts than were pending");
+    if id.is_resolution() {
+        let resolved = pending
+            .iter()
+            .find(|before| before[0].id.entry == id.resolved());
+        if !resolved.is_some_and(|before| resolves(before, entry)) {
+            problem = Some("a resolution of what was not pending, or of other amounts");
+        }
     }
     report.expect(Invariant::EntriesAreWhole, problem.is_none(), || {
         format!("{id}: {}", problem.unwrap_or_default())
@@ -385,14 +391,25 @@ impl Rules {
         )
         .fetch_all(&mut *conn)
         .await?;
-        for (tenant, version, granted) in budgets {
-            let credited = self.granted.get(&(tenant, version)).copied().unwrap_or(0);
-            let cap = points::find_rule(conn, tenant, version)
-                .await?
-                .and_then(|rule| rule.terms.total_cap);
-            let holds = credited == granted && cap.is_some_and(|cap| granted <= cap.get());
+        let mut counted: HashMap<(TenantId, u32), i64> = budgets
+            .into_iter()
+            .map(|(tenant, version, granted)| ((tenant, version), granted))
+            .collect();
+        for ((tenant, version), rule) in &self.known {
+            let Some(cap) = rule.and_then(|rule| rule.terms.total_cap) else {
+                continue;
+            };
+            let key = (*tenant, *version);
+            let credited = self.granted.get(&key).copied().unwrap_or(0);
+            let granted = counted.remove(&key).unwrap_or(0);
+            let holds = credited == granted && granted <= cap.get();
             report.expect(Invariant::PointsFollowTheRule, holds, || {
-                format!("rule version {version} of tenant {tenant}: {credited} credited, {granted} counted, cap {cap:?}")
+                format!("rule version {version} of tenant {tenant}: {credited} credited, {granted} counted, {cap} allowed")
+            });
+        }
+        for ((tenant, version), granted) in counted {
+            report.expect(Invariant::PointsFollowTheRule, granted == 0, || {
+                format!("rule version {version} of tenant {tenant}: {granted} counted, and no order was credited by it")
             });
         }
         Ok(())

@@ -48,6 +48,8 @@ async fn every_kind_of_damage_is_found_and_named() {
         (Invariant::SumsEqualTransfers, format!("UPDATE transfers SET balance_after = balance_after + 1 WHERE {settlement} AND leg = 1 LIMIT 1")),
         (Invariant::SumsEqualTransfers, format!("UPDATE transfers SET account_version = account_version + 7 WHERE {settlement} AND leg = 1 LIMIT 1")),
         (Invariant::NeverBelowZero, "UPDATE transfers SET amount = 400 WHERE checked_side = 1".into()),
+        (Invariant::EntriesAreWhole, "UPDATE transfers SET entry_id = CONCAT(SUBSTR(entry_id, 1, 15), x'82'), phase = 3 WHERE checked_side = 1".into()),
+        (Invariant::PointsFollowTheRule, "INSERT INTO point_budgets (tenant_id, rule_version, granted, version) VALUES (1, 2, 5, 1)".into()),
         (Invariant::DebitsEqualCredits, "UPDATE accounts SET debits_posted = debits_posted + 5 WHERE SUBSTR(id, 16, 1) = x'21'".into()),
         (Invariant::PaidOrdersAreSettledOnce, "UPDATE payment_orders SET amount_fen = amount_fen + 1 WHERE state = 3 LIMIT 1".into()),
         (Invariant::PaidOrdersAreSettledOnce, "UPDATE payment_orders SET state = 2, wechat_transaction_id = NULL, paid_at = NULL, points = NULL, rule_version = NULL WHERE state = 3 LIMIT 1".into()),

@@ -14,10 +14,13 @@
 //!
 //! # Why loading needs no locks
 //!
-//! Every decision is guarded by something that the same operation writes and that can be written only if it is still what was
+//! What a decision must be sure of is guarded by something that the same operation writes and that can be written only if it is still what was
 //! loaded: a row with a version, or a row whose key may exist once. Whoever loses such a race is told by the database (no row matched, duplicate key, violated
 //! check), the transaction is rolled back and the batch runs again from step 1: twice as a whole, then split in halves to find the culprit, at most
 //! [`ATTEMPTS_MAX`] times for one operation, which is then told [`DbError::Contention`](super::DbError::Contention).
+//!
+//! What it need not be sure of is read without a guard, and is as fresh as the load: a collection code and its shop, and the points rule, which may be
+//! a second old.
 //!
 //! # Who commits
 //!

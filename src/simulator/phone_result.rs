@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::extract::{Path, Query, State};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339, macros::offset};
 
 use super::html::{escape, page, page_again, yuan};
 use super::phone::{Shown, put, query, shown};
@@ -112,9 +113,9 @@ async fn points(body: &mut String, service: &Service, token: &str) {
                     format_args!(
                         "<tr><td>{} {}<p class=hint>{}</p></td><td class=number>{:+}\
                      <p class=hint>{balance}</p></td></tr>",
-                        escape(&record.change_type),
+                        escape(in_chinese(&record.change_type)),
                         escape(merchant),
-                        escape(&record.created_at),
+                        escape(&in_beijing(&record.created_at)),
                         record.points_change,
                     ),
                 );
@@ -124,4 +125,23 @@ async fn points(body: &mut String, service: &Service, token: &str) {
         Err(Trouble(said)) => put(body, format_args!("<p class=error>{}</p>", escape(&said))),
     }
     body.push_str("</div>");
+}
+
+/// A customer reads what kind of change it was.
+fn in_chinese(change_type: &str) -> &str {
+    match change_type {
+        "earn" => "消费积分",
+        "adjust" => "积分调整",
+        other => other,
+    }
+}
+
+/// A customer reads the time on the wall: `11月21日 22:48`.
+fn in_beijing(created_at: &str) -> String {
+    let Ok(at) = OffsetDateTime::parse(created_at, &Rfc3339) else {
+        return created_at.to_owned();
+    };
+    let at = at.to_offset(offset!(+8));
+    let (month, day) = (u8::from(at.month()), at.day());
+    format!("{month}月{day}日 {:02}:{:02}", at.hour(), at.minute())
 }

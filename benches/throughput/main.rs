@@ -109,6 +109,12 @@ async fn main() {
             0
         })
         .await;
+        // Reads first: the server comes to rest after the orders were made.
+        if wanted("balance_http") {
+            for (connections, requests) in plan.balance {
+                report.add("balance_http", &stage.balance(requests, connections).await);
+            }
+        }
         if wanted("settle_http") {
             let mut from = 0;
             for (connections, orders) in plan.settle {
@@ -123,11 +129,6 @@ async fn main() {
                 "settle_http_one_shop",
                 &stage.settle(from..from + orders, connections).await,
             );
-        }
-        if wanted("balance_http") {
-            for (connections, requests) in plan.balance {
-                report.add("balance_http", &stage.balance(requests, connections).await);
-            }
         }
         if wanted("create_payment_http") {
             for (round, (connections, requests)) in plan.create.into_iter().enumerate() {

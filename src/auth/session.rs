@@ -4,7 +4,7 @@ use std::fmt;
 
 use aws_lc_rs::digest;
 
-use super::store;
+use super::{AuthError, store};
 use crate::{
     db::{DbError, Tx},
     primitives::{CustomerId, Id, Secret, StaffId, TenantId, Timestamp},
@@ -150,6 +150,22 @@ pub enum Rotation {
     Expired,
     /// It was used before. Its family is revoked now: **commit this**, an error would roll it back.
     Reused,
+}
+
+impl Rotation {
+    /// Whose token it was and the next one, or the refusal. **Reply with the refusal** rather than fail with it: the revocation must be committed.
+    pub fn granted(self) -> Result<(TenantId, Subject, RefreshToken), AuthError> {
+        match self {
+            Self::Rotated {
+                tenant,
+                subject,
+                next,
+            } => Ok((tenant, subject, next)),
+            Self::Invalid => Err(AuthError::RefreshInvalid),
+            Self::Expired => Err(AuthError::RefreshExpired),
+            Self::Reused => Err(AuthError::RefreshReused),
+        }
+    }
 }
 
 /// Begins a family: somebody logged in.

@@ -2,9 +2,7 @@
 
 use super::{Customer, CustomerError, CustomerStatus, store};
 use crate::{
-    auth::{
-        self, AuthError, Principal, RefreshToken, Rotation, SessionLifetime, Subject, WechatLogin,
-    },
+    auth::{self, AuthError, Principal, RefreshToken, SessionLifetime, Subject, WechatLogin},
     db::{Db, DbError, Tx, Work},
     primitives::{CustomerId, Secret, TenantId},
 };
@@ -119,15 +117,9 @@ impl Work for Refresh {
 
     async fn run(&self, tx: &mut Tx) -> Result<Self::Reply, CustomerError> {
         let rotation = auth::rotate_session(tx, &self.token, self.lifetime).await?;
-        let (tenant, subject, refresh_token) = match rotation {
-            Rotation::Rotated {
-                tenant,
-                subject,
-                next,
-            } => (tenant, subject, next),
-            Rotation::Invalid => return Ok(Err(AuthError::RefreshInvalid.into())),
-            Rotation::Expired => return Ok(Err(AuthError::RefreshExpired.into())),
-            Rotation::Reused => return Ok(Err(AuthError::RefreshReused.into())),
+        let (tenant, subject, refresh_token) = match rotation.granted() {
+            Ok(granted) => granted,
+            Err(refusal) => return Ok(Err(refusal.into())),
         };
         let Subject::Customer(id) = subject else {
             return Ok(Err(AuthError::RefreshInvalid.into()));

@@ -2,7 +2,7 @@
 
 use super::{Merchant, MerchantError, Staff, store};
 use crate::{
-    auth::{self, AuthError, RefreshToken, Rotation, SessionLifetime, Subject, WechatLogin},
+    auth::{self, AuthError, RefreshToken, SessionLifetime, Subject, WechatLogin},
     db::{Db, DbError, Tx, Work},
     primitives::{Secret, TenantId},
 };
@@ -82,15 +82,9 @@ impl Work for RefreshStaff {
 
     async fn run(&self, tx: &mut Tx) -> Result<Self::Reply, MerchantError> {
         let rotation = auth::rotate_session(tx, &self.token, self.lifetime).await?;
-        let (tenant, subject, refresh_token) = match rotation {
-            Rotation::Rotated {
-                tenant,
-                subject,
-                next,
-            } => (tenant, subject, next),
-            Rotation::Invalid => return Ok(Err(AuthError::RefreshInvalid.into())),
-            Rotation::Expired => return Ok(Err(AuthError::RefreshExpired.into())),
-            Rotation::Reused => return Ok(Err(AuthError::RefreshReused.into())),
+        let (tenant, subject, refresh_token) = match rotation.granted() {
+            Ok(granted) => granted,
+            Err(refusal) => return Ok(Err(refusal.into())),
         };
         let Subject::Staff(id) = subject else {
             return Ok(Err(AuthError::RefreshInvalid.into()));

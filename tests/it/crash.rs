@@ -10,6 +10,7 @@ use std::{
 };
 
 use serde_json::json;
+use sqlx::ConnectOptions as _;
 use zhangfang::{
     db::DbOptions,
     jobs,
@@ -85,11 +86,7 @@ async fn killed_in_the_middle_nothing_answered_is_lost_and_the_books_are_clean()
         tenant
     };
 
-    // The port is free again at once; the service takes it.
-    let address: SocketAddr = std::net::TcpListener::bind(("127.0.0.1", 0))
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let address = free_address();
     let base = format!("http://{address}");
     let keys_dir = dir.join("wechat");
     let simulator = Simulator::start(SimulatorSettings {
@@ -211,6 +208,113 @@ async fn killed_in_the_middle_nothing_answered_is_lost_and_the_books_are_clean()
     db.close().await;
     let report = verify::verify(&scratch.owner, &mut ()).await.unwrap();
     assert!(report.is_clean(), "{report}");
+}
+
+/// SIGTERM while a callback is being committed: it is answered, and what it was told is true.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_is_told_to_stop_answers_what_it_took() {
+    let scratch = Scratch::make().await;
+    let tenant = {
+        let db = db_of(DbOptions::new(scratch.service.clone())).await;
+        let tenant = zhangfang::tenants::create(&db, "demo", "演示平台")
+            .await
+            .unwrap();
+        db.close().await;
+        tenant
+    };
+    let address = free_address();
+    let base = format!("http://{address}");
+    let keys_dir = std::env::temp_dir().join(format!("zf-stop-{:08x}", rand::random::<u32>()));
+    let simulator = Simulator::start(SimulatorSettings {
+        dir: Some(keys_dir.clone()),
+        notify_base: Some(base.parse().unwrap()),
+        ..SimulatorSettings::default()
+    })
+    .await
+    .unwrap();
+    let environment = environment(&scratch, &keys_dir.join("wechat.env"), &address.to_string());
+    let mut service = Service::start(&environment);
+    let site = Site::new(&base, tenant.id);
+    ready(&site).await;
+    let shop = site.shop("老张面馆", "1900000141").await;
+    let li = site.customer("li").await;
+    let order_no = site.create(&li, &shop.code, 1000, "k").await;
+
+    // Somebody holds the order, so that the commit waits.
+    let mut others = scratch.owner.clone().connect().await.unwrap();
+    sqlx::raw_sql("BEGIN").execute(&mut others).await.unwrap();
+    sqlx::raw_sql("SELECT id FROM payment_orders FOR UPDATE")
+        .execute(&mut others)
+        .await
+        .unwrap();
+    simulator.pay(&order_no, Payment::clean()).await.unwrap();
+    let mut onlooker = scratch.owner.clone().connect().await.unwrap();
+    eventually("the commit waits", || {
+        let waiting = sqlx::query_as::<_, (i64,)>(
+            "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE '%payments.update_order %' AND info NOT LIKE '%processlist%'",
+        )
+        .fetch_one(&mut onlooker);
+        let waiting =
+            tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(waiting))
+                .unwrap()
+                .0
+                > 0;
+        async move { waiting.then_some(()) }
+    })
+    .await;
+    let told = Command::new("kill")
+        .arg(service.process.id().to_string())
+        .status()
+        .unwrap();
+    assert!(told.success());
+    // It listens no more, and lives until it has answered.
+    eventually("nothing more is taken", || async {
+        std::net::TcpStream::connect(address).is_err().then_some(())
+    })
+    .await;
+    assert!(
+        service.process.try_wait().unwrap().is_none(),
+        "it left without an answer"
+    );
+    sqlx::raw_sql("ROLLBACK")
+        .execute(&mut others)
+        .await
+        .unwrap();
+
+    let ended = eventually("the service ends", || {
+        let ended = service.process.try_wait().unwrap();
+        async move { ended }
+    })
+    .await;
+    assert!(ended.success(), "{ended}");
+    simulator.idle().await;
+    let stats = simulator.stats();
+    assert_eq!(
+        (stats.callbacks_acknowledged, stats.callbacks_refused),
+        (1, 0),
+        "the callback was answered by the process that took it"
+    );
+    let db = db_of(DbOptions::new(scratch.service.clone())).await;
+    jobs::drain(&db).await.unwrap();
+    let paid: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM payment_orders WHERE state = 3")
+        .fetch_one(db.pool())
+        .await
+        .unwrap();
+    assert_eq!(paid, 1);
+    db.close().await;
+    let report = verify::verify(&scratch.owner, &mut ()).await.unwrap();
+    assert!(report.is_clean(), "{report}");
+    simulator.stop().await;
+    std::fs::remove_dir_all(keys_dir).unwrap();
+    scratch.drop().await;
+}
+
+/// Free a moment ago; the service takes it.
+fn free_address() -> SocketAddr {
+    std::net::TcpListener::bind(("127.0.0.1", 0))
+        .unwrap()
+        .local_addr()
+        .unwrap()
 }
 
 fn per_mille(value: u16) -> zhangfang::simulator::PerMille {

@@ -421,3 +421,69 @@ async fn lists_are_read_to_their_end_page_by_page() {
         .expect(400);
     app.finish().await;
 }
+
+/// Phones lose the network in the middle of anything.
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_who_hang_up_at_any_moment_leave_one_order_each_or_none() {
+    let app = TestApp::start().await;
+    let shop = app.shop("茶里巷", "1900000118").await;
+    let li = app.customer("li").await;
+    for place in 0..60_u64 {
+        let body = json!({ "code": shop.code, "amount_fen": 100 });
+        let hasty = li.keyed(&format!("k{place}"));
+        let sending = hasty.post("/api/v1/customer/payments", &body);
+        let patience = std::time::Duration::from_micros(place * 400);
+        let _ = tokio::time::timeout(patience, sending).await;
+    }
+    // Each asks again, with the key that it had.
+    for place in 0..60 {
+        app.create(&li, &shop.code, 100, &format!("k{place}")).await;
+    }
+    assert_eq!(app.count("SELECT COUNT(*) FROM payment_orders").await, 60);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_can_be_printed_with_the_shops_name_until_it_is_disabled() {
+    let app = TestApp::start().await;
+    let shop = app.shop("老张面馆 <一号店>", "1900000119").await;
+    let other = app.shop("西街书店", "1900000129").await;
+    let path = format!("/api/v1/merchant/codes/{}", shop.code);
+    let svg = shop.owner.get(&format!("{path}/picture.svg")).await;
+    assert_eq!(
+        (svg.status, svg.headers["content-type"].to_str().unwrap()),
+        (200, "image/svg+xml")
+    );
+    let text = String::from_utf8(svg.bytes).unwrap();
+    assert!(
+        text.contains("老张面馆 &lt;一号店&gt;"),
+        "the name, escaped"
+    );
+    let png = shop.owner.get(&format!("{path}/picture.png")).await;
+    assert!(png.bytes.starts_with(b"\x89PNG\r\n\x1a\n"));
+    other
+        .owner
+        .get(&format!("{path}/picture.png"))
+        .await
+        .refused(404, "collection_code_not_found");
+
+    // Resolved, and so in the cache; then disabled, and gone for everybody at once.
+    let public = format!("/api/v1/codes/{}", shop.code);
+    app.anyone().get(&public).await.expect(200);
+    other
+        .owner
+        .post(&format!("{path}/disable"), &json!({}))
+        .await
+        .refused(404, "collection_code_not_found");
+    shop.owner
+        .post(&format!("{path}/disable"), &json!({}))
+        .await
+        .expect(200);
+    app.anyone()
+        .get(&public)
+        .await
+        .refused(409, "collection_code_disabled");
+    let listed = shop.owner.get("/api/v1/merchant/codes").await.expect(200);
+    assert_eq!(listed["items"][0]["state"], "disabled");
+    app.finish().await;
+}

@@ -114,7 +114,33 @@ pub(super) async fn check(
         progress.advance(orders.news());
     }
     rules.check_budgets(conn, report).await?;
+    daily_caps(conn, report).await?;
     Ok(sums)
+}
+
+/// On a day on which only rules with a daily cap credited a customer, payments gave no more than the highest of their caps. Grouped by the database, since
+/// the customers of a day come in no order here.
+async fn daily_caps(conn: &mut MySqlConnection, report: &mut Report) -> Result<(), DbError> {
+    let overrun: Vec<(AccountId, time::Date, i64, i64)> = sqlx::query_as(
+        "/* verify.daily_caps */ SELECT t.checked_account, DATE(t.created_at + INTERVAL 8 HOUR) AS day, \
+         CAST(SUM(t.amount) AS SIGNED) AS earned, CAST(MAX(r.daily_cap) AS SIGNED) AS cap \
+         FROM transfers t \
+         JOIN payment_orders o ON o.id = CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') \
+         JOIN points_rules r ON r.tenant_id = o.tenant_id AND r.version = o.rule_version \
+         WHERE t.checked_side = 2 AND t.phase = 0 AND ORD(SUBSTR(t.entry_id, 16, 1)) = 1 \
+         GROUP BY t.checked_account, day \
+         HAVING SUM(r.daily_cap IS NULL) = 0 AND earned > cap LIMIT 1000",
+    )
+    .fetch_all(conn)
+    .await?;
+    report.looked_at(Invariant::PointsFollowTheRule, 1);
+    for (account, day, earned, cap) in overrun {
+        report.violated(
+            Invariant::PointsFollowTheRule,
+            format!("{account} earned {earned} points on {day}, of {cap} allowed"),
+        );
+    }
+    Ok(())
 }
 
 /// The transfers of the next entry.

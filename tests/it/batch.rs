@@ -98,7 +98,7 @@ async fn two_processes_on_the_same_accounts_lose_nothing_and_count_everything() 
     let other = app.another_db().await;
     for crowd in [2_usize, 60] {
         let customers: Vec<CustomerId> = (0..crowd).map(|_| someone(app.db())).collect();
-        for round in 0..1 + 60 / crowd.min(4) {
+        for round in 0..=(60 / crowd.min(4)) {
             // The first round makes the accounts, by one process: later ones must not be saved by a key that exists.
             let writers = if round == 0 {
                 vec![app.db()]

@@ -39,7 +39,7 @@ impl Claim {
 }
 
 /// 128 bits of SHA-256 over the parts, each with its length before it, so that no two lists of parts read the same.
-fn first_half(parts: &[&[u8]]) -> [u8; 16] {
+pub(crate) fn first_half(parts: &[&[u8]]) -> [u8; 16] {
     let mut context = digest::Context::new(&digest::SHA256);
     for part in parts {
         context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());

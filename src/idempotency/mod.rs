@@ -20,5 +20,6 @@ mod once;
 mod store;
 
 pub use claim::Claim;
+pub(crate) use claim::first_half;
 pub use key::{IdempotencyKey, InvalidKey};
 pub use once::{Answer, Answered, OnceError, once};

@@ -66,6 +66,6 @@ pub use error::LedgerError;
 pub use post::{
     Draft, Resolution, is_posted, post, resolve, want_accounts, want_entry, want_resolution,
 };
-pub(crate) use store::{ACCOUNT_COLUMNS, read_account, read_transfer};
+pub(crate) use store::{ACCOUNT_COLUMNS, TRANSFER_COLUMNS, read_account, read_transfer};
 pub use store::{Accounts, HotAccounts, Lots, Transfers, find_account};
 pub use transfer::{CheckedSide, Phase, Transfer};

@@ -13,16 +13,17 @@ use crate::{
 #[derive(Debug)]
 pub struct Transfers;
 
+pub(crate) const TRANSFER_COLUMNS: &str = "entry_id, leg, tenant_id, phase, debit_account, credit_account, amount, checked_side, account_version, balance_after, created_at";
+
 impl RowSet for Transfers {
     type Key = TransferId;
     type Row = Transfer;
     const PLACE: u8 = 40;
 
     fn load(keys: &[TransferId], sql: &mut Sql) {
-        sql.push(
-            "SELECT /* ledger.load_transfers */ entry_id, leg, tenant_id, phase, debit_account, credit_account, amount, \
-             checked_side, account_version, balance_after, created_at FROM transfers WHERE (entry_id, leg) IN (",
-        );
+        sql.push("SELECT /* ledger.load_transfers */ ")
+            .push(TRANSFER_COLUMNS)
+            .push(" FROM transfers WHERE (entry_id, leg) IN (");
         sql.list(keys, |sql, key| {
             sql.push("(")
                 .bytes(key.entry.bytes())
@@ -64,7 +65,7 @@ impl RowSet for Transfers {
     }
 }
 
-/// Columns as in [`Transfers::load`].
+/// Columns as in [`TRANSFER_COLUMNS`].
 pub(crate) fn read_transfer(row: &MySqlRow) -> Result<Transfer, sqlx::Error> {
     let unreadable = |what: &'static str| sqlx::Error::Decode(what.into());
     let phase: i8 = row.try_get(3)?;

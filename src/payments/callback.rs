@@ -4,7 +4,8 @@ use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 
 use super::{
-    Notice, NoticeBody, NoticeError, NoticeHeaders, Payments, SettlePayment, Settled,
+    Notice, NoticeBody, NoticeError, NoticeHeaders, Payments, Settled,
+    settle::settle,
     store::{CallbackRow, Callbacks},
 };
 use crate::{
@@ -93,19 +94,13 @@ async fn take(
             .map_err(unrefused)?;
         return Ok(Taken::Ignored);
     };
-    let rule = payments.rules.current(tenant).await?;
-    let ours = payments.gateway.is_ours(&notice);
-    let settle = SettlePayment::new(tenant, notice, ours, rule, Some((event, body)));
-    match payments.db.submit(settle).await {
-        Ok(Settled::Now { .. }) => Ok(Taken::Settled),
-        Ok(Settled::Before) => Ok(Taken::Duplicate),
-        Ok(Settled::Rejected(reason)) => Ok(Taken::Rejected(reason)),
-        Err(SubmitError::Refused(refusal)) => {
-            tracing::error!(reason = %refusal, "the ledger refused a settlement");
-            Err(DbError::Inconsistent("the ledger refused a settlement").into())
-        }
-        Err(SubmitError::Db(error)) => Err(error.into()),
-    }
+    Ok(
+        match settle(payments, tenant, notice, Some((event, body))).await? {
+            Settled::Now { .. } => Taken::Settled,
+            Settled::Before => Taken::Duplicate,
+            Settled::Rejected(reason) => Taken::Rejected(reason),
+        },
+    )
 }
 
 /// The time and a hash of WeChat's notification id: rows are written in order, and a repeated one is found by it.

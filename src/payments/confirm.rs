@@ -1,7 +1,7 @@
 //! Asking WeChat what became of an order: when the customer's phone says "paid" and no callback has come.
 
 use super::{
-    ChannelOrder, Order, OrderState, Outcome, PaymentError, Payments, SettlePayment, Settled, list,
+    ChannelOrder, Order, OrderState, Outcome, PaymentError, Payments, Settled, list, settle::settle,
 };
 use crate::primitives::{OrderId, TenantId};
 
@@ -25,19 +25,11 @@ pub async fn confirm(
         Outcome::Refused(refusal) => return Err(PaymentError::ChannelRefused(refusal.code)),
         Outcome::Unknown(_) => return Err(PaymentError::ChannelUnknown),
     };
-    let rule = payments.rules.current(tenant).await?;
-    let ours = payments.gateway.is_ours(&notice);
-    let settle = SettlePayment::new(tenant, notice, ours, rule, None);
-    match payments.db.submit(settle).await {
-        Ok(Settled::Now { .. } | Settled::Before) => {}
-        Ok(Settled::Rejected(reason)) => {
+    match settle(payments, tenant, notice, None).await? {
+        Settled::Now { .. } | Settled::Before => {}
+        Settled::Rejected(reason) => {
             tracing::error!(order.no = %known.no(), reason, "WeChat's answer to a query is wrong: {reason}");
             return Err(PaymentError::ChannelRefused(reason.to_owned()));
-        }
-        Err(crate::db::SubmitError::Db(error)) => return Err(error.into()),
-        Err(crate::db::SubmitError::Refused(refusal)) => {
-            tracing::error!(order.no = %known.no(), reason = %refusal, "the ledger refused a settlement");
-            return Err(crate::db::DbError::Inconsistent("the ledger refused a settlement").into());
         }
     }
     let settled = list::find_order(&payments.db, tenant, order).await?;

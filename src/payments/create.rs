@@ -1,7 +1,5 @@
 //! Creating a payment: the order, then WeChat's ticket for it.
 
-use aws_lc_rs::digest::{SHA256, digest};
-
 use super::{
     Applied, Order, OrderState, Outcome, PayParameters, PaymentError, Payments, PrepayRequest,
     RefusalKind,
@@ -10,6 +8,7 @@ use super::{
 };
 use crate::{
     db::{Cx, Operation, Wanted, WorkingSet},
+    idempotency::first_half,
     outbox::{self, Event},
     primitives::{CustomerId, Lane, MerchantId, Money, OrderId, Secret, TenantId},
 };
@@ -164,22 +163,10 @@ impl From<CreatePayment> for CreateOrder {
             customer,
             code: CodeKey::of(&code),
             amount,
-            key: half_digest(&scope),
-            request_hash: half_digest(&[code.as_bytes(), &amount_said]),
+            key: first_half(&scope),
+            request_hash: first_half(&[code.as_bytes(), &amount_said]),
         }
     }
-}
-
-/// The first half of SHA-256 over the parts, each with its length before it.
-fn half_digest(parts: &[&[u8]]) -> [u8; 16] {
-    let mut all = Vec::new();
-    for part in parts {
-        all.extend_from_slice(&part.len().to_be_bytes());
-        all.extend_from_slice(part);
-    }
-    let mut half = [0; 16];
-    half.copy_from_slice(&digest(&SHA256, &all).as_ref()[..16]);
-    half
 }
 
 impl Operation for CreateOrder {
@@ -350,6 +337,6 @@ mod tests {
 
     #[test]
     fn parts_that_run_together_do_not_collide() {
-        assert_ne!(half_digest(&[b"ab", b"c"]), half_digest(&[b"a", b"bc"]));
+        assert_ne!(first_half(&[b"ab", b"c"]), first_half(&[b"a", b"bc"]));
     }
 }

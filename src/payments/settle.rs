@@ -1,11 +1,11 @@
 //! Settling: order paid + money to the shop + points to the customer, in one commit, exactly once.
 
 use super::{
-    Applied, Order, OrderState, PaidNotice,
+    Applied, Order, OrderState, PaidNotice, Payments,
     store::{AlarmRow, Alarms, CallbackRow, Callbacks, Orders},
 };
 use crate::{
-    db::{Cx, Operation, Wanted, WorkingSet},
+    db::{Cx, DbError, Operation, SubmitError, Wanted, WorkingSet},
     ledger::{self, Account, Accounts, Draft, LedgerError},
     outbox::{self, Event},
     points::{Budget, Budgets, Rule},
@@ -38,6 +38,29 @@ pub enum Settled {
     Before,
     /// Soundly signed and still wrong: stored with an alarm, nothing credited. The word is stable.
     Rejected(&'static str),
+}
+
+/// Settles what the channel says, by callback or by query, under the rule in force.
+pub(super) async fn settle(
+    payments: &Payments,
+    tenant: TenantId,
+    notice: PaidNotice,
+    callback: Option<(Id, bytes::Bytes)>,
+) -> Result<Settled, DbError> {
+    let rule = payments.rules.current(tenant).await?;
+    let ours = payments.gateway.is_ours(&notice);
+    let operation = SettlePayment::new(tenant, notice, ours, rule, callback);
+    payments
+        .db
+        .submit(operation)
+        .await
+        .map_err(|error| match error {
+            SubmitError::Db(error) => error,
+            SubmitError::Refused(refusal) => {
+                tracing::error!(reason = %refusal, "the ledger refused a settlement");
+                DbError::Inconsistent("the ledger refused a settlement")
+            }
+        })
 }
 
 impl SettlePayment {

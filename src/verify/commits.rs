@@ -7,7 +7,7 @@ use sqlx::{MySqlConnection, Row as _};
 use super::{Invariant, Progress, Report};
 use crate::{
     db::{DbError, Sql, batch::seal},
-    ledger::{Transfer, read_transfer},
+    ledger::{TRANSFER_COLUMNS, Transfer, read_transfer},
     outbox::{self, Event},
     payments::OrderStateKind,
     primitives::{CommitterId, EntryId, EntryKind, OrderId, Timestamp},
@@ -143,10 +143,9 @@ async fn load_transfers(
     let entries: Vec<EntryId> = told.iter().flatten().filter_map(Event::entry).collect();
     let mut found: HashMap<EntryId, Vec<Transfer>> = HashMap::new();
     for entries in entries.chunks(2_000) {
-        let mut sql = Sql::new(
-            "SELECT /* verify.sealed */ entry_id, leg, tenant_id, phase, debit_account, credit_account, amount, \
-             checked_side, account_version, balance_after, created_at FROM transfers WHERE entry_id IN (",
-        );
+        let mut sql = Sql::new("SELECT /* verify.sealed */ ");
+        sql.push(TRANSFER_COLUMNS)
+            .push(" FROM transfers WHERE entry_id IN (");
         sql.list(entries, |sql, entry| {
             sql.bytes(entry.bytes());
         });

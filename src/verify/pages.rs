@@ -6,7 +6,7 @@ use sqlx::{MySqlConnection, Row as _, mysql::MySqlRow};
 
 use crate::{
     db::{DbError, Sql},
-    ledger::{ACCOUNT_COLUMNS, Account, Transfer, read_account, read_transfer},
+    ledger::{ACCOUNT_COLUMNS, Account, TRANSFER_COLUMNS, Transfer, read_account, read_transfer},
     payments::{ORDER_COLUMNS, Order, read_order},
     primitives::{AccountId, OrderId},
 };
@@ -120,8 +120,6 @@ where
 
 /// `transfers` by entry and leg.
 pub(super) struct ByEntry;
-
-const TRANSFER_COLUMNS: &str = "entry_id, leg, tenant_id, phase, debit_account, credit_account, amount, checked_side, account_version, balance_after, created_at";
 
 impl Paged for ByEntry {
     type Item = Transfer;

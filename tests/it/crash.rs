@@ -15,6 +15,7 @@ use zhangfang::{
     db::DbOptions,
     jobs,
     simulator::{Faults, Payment, Simulator, SimulatorSettings},
+    tenants::Tenant,
     verify,
 };
 
@@ -77,14 +78,7 @@ async fn killed_in_the_middle_nothing_answered_is_lost_and_the_books_are_clean()
     let start_database = || dev(&["server", "start", &engine(), &server.dir]);
     let url = start_database();
     let scratch = Scratch::make_on(url.trim().lines().last().unwrap().parse().unwrap()).await;
-    let tenant = {
-        let db = db_of(DbOptions::new(scratch.service.clone())).await;
-        let tenant = zhangfang::tenants::create(&db, "demo", "演示平台")
-            .await
-            .unwrap();
-        db.close().await;
-        tenant
-    };
+    let tenant = demo_tenant(&scratch).await;
 
     let address = free_address();
     let base = format!("http://{address}");
@@ -214,14 +208,7 @@ async fn killed_in_the_middle_nothing_answered_is_lost_and_the_books_are_clean()
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_is_told_to_stop_answers_what_it_took() {
     let scratch = Scratch::make().await;
-    let tenant = {
-        let db = db_of(DbOptions::new(scratch.service.clone())).await;
-        let tenant = zhangfang::tenants::create(&db, "demo", "演示平台")
-            .await
-            .unwrap();
-        db.close().await;
-        tenant
-    };
+    let tenant = demo_tenant(&scratch).await;
     let address = free_address();
     let base = format!("http://{address}");
     let keys_dir = std::env::temp_dir().join(format!("zf-stop-{:08x}", rand::random::<u32>()));
@@ -307,6 +294,16 @@ async fn a_service_that_is_told_to_stop_answers_what_it_took() {
     simulator.stop().await;
     std::fs::remove_dir_all(keys_dir).unwrap();
     scratch.drop().await;
+}
+
+/// The platform, made before the service is there.
+async fn demo_tenant(scratch: &Scratch) -> Tenant {
+    let db = db_of(DbOptions::new(scratch.service.clone())).await;
+    let tenant = zhangfang::tenants::create(&db, "demo", "演示平台")
+        .await
+        .unwrap();
+    db.close().await;
+    tenant
 }
 
 /// Free a moment ago; the service takes it.

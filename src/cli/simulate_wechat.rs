@@ -7,17 +7,19 @@ use url::Url;
 
 use crate::{
     config::{LogSettings, Source},
-    simulator::{Simulator, SimulatorSettings},
+    simulator::{BillSettings, Simulator, SimulatorSettings},
     telemetry,
 };
 
 const ABOUT: &str = "\
 Be a WeChat Pay that misbehaves on request, for trying out and testing.
 
-WeChat Pay has no sandbox. This speaks its partner API and the mini-program's login with real
-keys and signatures; it makes them in --dir at the first start and writes wechat.env there, which
-holds every ZHANGFANG_WECHAT__ variable for the service. Open /phone on it to be a customer, and
-switch faults on under /sim/faults. Keep it on this machine: it asks nobody who they are.";
+WeChat Pay has no sandbox. This speaks its API v3 in partner and direct mode, from prepay and
+native codes to refunds, profit sharing and bills, and the mini-program's server API, with real keys
+and signatures; it makes them in --dir at the first start and writes wechat.env there, which holds
+every ZHANGFANG_WECHAT__ variable for the service. Open /phone on it to be a customer, switch faults
+on under /sim/faults, and see and decide refunds under /sim/refunds. Keep it on this machine: it asks
+nobody who they are.";
 
 const EXAMPLES: &str = "\
 Example:
@@ -40,9 +42,12 @@ pub(super) struct SimulateWechat {
     /// The service's address for callbacks, written into wechat.env.
     #[arg(long, value_name = "URL")]
     notify_base: Option<Url>,
-    /// Divides every delay between callbacks: WeChat's 15 s become 0.25 s with 60.
+    /// Divides every delay of callbacks and refunds: WeChat's 15 s become 0.25 s with 60.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     resend_compression: u32,
+    /// Have bills ready at once, today's too, instead of at ten the next morning.
+    #[arg(long)]
+    bills_at_once: bool,
 }
 
 impl SimulateWechat {
@@ -55,6 +60,10 @@ impl SimulateWechat {
             service_url: self.service,
             notify_base: self.notify_base,
             resend_compression: self.resend_compression,
+            bills: BillSettings {
+                ready_at_once: self.bills_at_once,
+                ..BillSettings::default()
+            },
             ..SimulatorSettings::default()
         })
         .await

@@ -11,8 +11,12 @@ pub(super) enum Answer {
     Json(StatusCode, Vec<u8>),
     /// 204: no body, signed all the same.
     Done,
+    /// A bill's file, of that content type: not signed, its hash was given before.
+    File(&'static str, Vec<u8>),
     /// A gateway that never reached WeChat Pay: HTML, not signed.
     BadGateway,
+    /// The connection ends before the body does.
+    Cut,
 }
 
 impl Answer {
@@ -89,6 +93,26 @@ impl Refusal {
 
     pub(super) fn order_not_exist() -> Self {
         Self::new(StatusCode::NOT_FOUND, "ORDER_NOT_EXIST", "订单不存在")
+    }
+
+    pub(super) fn refund_not_exists() -> Self {
+        let status = StatusCode::NOT_FOUND;
+        Self::new(status, "RESOURCE_NOT_EXISTS", "退款单不存在")
+    }
+
+    /// The shop has less than what is to go out.
+    pub(super) fn not_enough() -> Self {
+        let message = "基本账户余额不足，请充值后重新发起";
+        Self::new(StatusCode::FORBIDDEN, "NOT_ENOUGH", message)
+    }
+
+    pub(super) fn rate_limited() -> Self {
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        Self::new(
+            status,
+            "RATELIMIT_EXCEEDED",
+            "接口限频，请降低请求频率后重试",
+        )
     }
 
     pub(super) fn order_paid() -> Self {

@@ -10,10 +10,14 @@ use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
 
+use super::apiv3::Apiv3Cipher;
 use super::clock::{Ids, WallClock, beijing};
+use super::key_switch::KeySwitch;
 use super::keys::{KeyKind, KeySet};
+use super::news::News;
+use super::refunds::Refund;
 use super::signature::{SIGNATURE_TYPE, answer_message, header};
-use super::transaction::{Notice, Party, Transaction};
+use super::transaction::{Notice, Party, TradeType};
 
 /// A callback as it goes over the wire: deliver both, unchanged, by POST.
 #[derive(Debug, Clone)]
@@ -63,13 +67,17 @@ pub(super) struct Envelope {
     id: String,
     create_time: String,
     kind: KeyKind,
-    associated_data: &'static str,
+    /// A new `APIv3` key; `None` is the first one.
+    cipher: Option<Arc<Apiv3Cipher>>,
+    /// `associated_data` is what it is about, or else empty.
+    associated: bool,
 }
 
 /// Makes callbacks that verify under a [`KeySet`].
 #[derive(Debug)]
 pub struct CallbackFactory {
     keys: Arc<KeySet>,
+    switching: Arc<KeySwitch>,
     clock: WallClock,
     ids: Arc<Ids>,
 }
@@ -77,11 +85,22 @@ pub struct CallbackFactory {
 impl CallbackFactory {
     /// A factory of its own, without a simulator.
     pub fn new(keys: Arc<KeySet>, clock: WallClock) -> Self {
-        Self::sharing(keys, clock, Arc::new(Ids::new()))
+        let switching = Arc::new(KeySwitch::new(0));
+        Self::sharing(keys, switching, clock, Arc::new(Ids::new()))
     }
 
-    pub(super) fn sharing(keys: Arc<KeySet>, clock: WallClock, ids: Arc<Ids>) -> Self {
-        Self { keys, clock, ids }
+    pub(super) fn sharing(
+        keys: Arc<KeySet>,
+        switching: Arc<KeySwitch>,
+        clock: WallClock,
+        ids: Arc<Ids>,
+    ) -> Self {
+        Self {
+            keys,
+            switching,
+            clock,
+            ids,
+        }
     }
 
     /// A number for a payment that the simulator never saw: 28 digits, never the same twice.
@@ -107,6 +126,7 @@ impl CallbackFactory {
                 sp_openid: sp_openid.into(),
                 sub_openid: None,
             },
+            trade_type: TradeType::Jsapi,
             total_fen,
             attach: None,
             paid_at: self.clock.now(),
@@ -125,15 +145,23 @@ impl CallbackFactory {
         kind: KeyKind,
         alteration: Alteration,
     ) -> SignedCallback {
-        self.build(&self.envelope(kind, true), notice, alteration)
+        let news = News::Payment(notice.clone());
+        self.build(&self.envelope(kind, true), &news, alteration)
     }
 
-    pub(super) fn envelope(&self, kind: KeyKind, associated_data: bool) -> Envelope {
+    /// A callback that tells how a refund ended, with something wrong with it or not.
+    pub fn refund(&self, refund: &Refund, kind: KeyKind, alteration: Alteration) -> SignedCallback {
+        let news = News::Refund(refund.clone());
+        self.build(&self.envelope(kind, true), &news, alteration)
+    }
+
+    pub(super) fn envelope(&self, kind: KeyKind, associated: bool) -> Envelope {
         Envelope {
             id: self.ids.notification_id(),
             create_time: beijing(self.clock.now()),
-            kind,
-            associated_data: if associated_data { "transaction" } else { "" },
+            kind: self.switching.signer(kind),
+            cipher: self.switching.next_cipher(),
+            associated,
         }
     }
 
@@ -141,26 +169,29 @@ impl CallbackFactory {
     pub(super) fn build(
         &self,
         envelope: &Envelope,
-        notice: &Notice,
+        news: &News,
         alteration: Alteration,
     ) -> SignedCallback {
-        let notice = told_by(notice, alteration);
-        let plain = serde_json::to_vec(&Transaction::paid(&self.keys, &notice))
-            .expect("a struct of text and numbers is JSON");
+        let plain = news.plaintext(&self.keys, alteration);
+        let heading = news.heading();
+        let associated_data = if envelope.associated {
+            heading.original_type
+        } else {
+            ""
+        };
         let gcm_nonce = self.ids.gcm_nonce();
+        let cipher = envelope.cipher.as_deref().unwrap_or(self.keys.cipher());
         let body = serde_json::to_vec(&Body {
             id: &envelope.id,
             create_time: &envelope.create_time,
             resource_type: "encrypt-resource",
-            event_type: "TRANSACTION.SUCCESS",
-            summary: "支付成功",
+            event_type: heading.event_type,
+            summary: heading.summary,
             resource: Resource {
-                original_type: "transaction",
+                original_type: heading.original_type,
                 algorithm: "AEAD_AES_256_GCM",
-                ciphertext: &self
-                    .keys
-                    .encrypt(&gcm_nonce, envelope.associated_data, plain),
-                associated_data: envelope.associated_data,
+                ciphertext: &cipher.encrypt(&gcm_nonce, associated_data, plain),
+                associated_data,
                 nonce: &gcm_nonce,
             },
         })
@@ -232,35 +263,6 @@ impl CallbackFactory {
             headers,
             body: Bytes::from(body),
         }
-    }
-}
-
-/// What the callback says, which for the two attacks is not what happened.
-fn told_by(notice: &Notice, alteration: Alteration) -> std::borrow::Cow<'_, Notice> {
-    use std::borrow::Cow;
-    match alteration {
-        Alteration::WrongAmount => {
-            let total_fen = notice.total_fen.saturating_add(1);
-            Cow::Owned(Notice {
-                total_fen,
-                ..notice.clone()
-            })
-        }
-        Alteration::WrongMerchant => {
-            let mut lie = notice.clone();
-            if let Party::Partner { sub_mchid, .. } = &mut lie.party {
-                // The last digit becomes another one.
-                let last = sub_mchid.pop();
-                sub_mchid.push(if last == Some('7') { '8' } else { '7' });
-            }
-            Cow::Owned(lie)
-        }
-        Alteration::Genuine
-        | Alteration::Tampered
-        | Alteration::WrongKey
-        | Alteration::StaleTime
-        | Alteration::FutureTime
-        | Alteration::Probe => Cow::Borrowed(notice),
     }
 }
 

@@ -122,9 +122,24 @@ impl Ids {
         )
     }
 
+    /// What the mini-program's API calls a `rid`: three groups of eight digits.
+    pub(super) fn rid(&self) -> String {
+        let t = self.token().to_ascii_lowercase();
+        format!("{}-{}-{}", &t[..8], &t[8..16], &t[16..24])
+    }
+
     /// 12 ASCII characters for AES-GCM, where repeating would be a fault of its own: the bare counter.
     pub(super) fn gcm_nonce(&self) -> String {
         format!("{:012x}", self.count() & 0xffff_ffff_ffff)
+    }
+
+    /// 29 digits: `503000`, the day, and a count.
+    pub(super) fn refund_id(&self, at: OffsetDateTime) -> String {
+        format!(
+            "503000{}{:015}",
+            &compact(at)[..8],
+            self.count() % 1_000_000_000_000_000
+        )
     }
 
     /// 28 digits: `420000`, the day, and a count.

@@ -111,6 +111,7 @@ struct OrderLine {
     description: String,
     payer: String,
     total_fen: i64,
+    trade_type: &'static str,
     trade_state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     transaction_id: Option<String>,
@@ -123,19 +124,17 @@ pub(super) async fn orders(
 ) -> Json<OrderList> {
     let kept = lock(&shared.orders);
     let line = |order: &super::orders::Order| {
-        let (trade_state, transaction_id) = match &order.state {
-            OrderState::NotPaid => ("NOTPAY", None),
-            OrderState::Closed => ("CLOSED", None),
-            OrderState::Paid { transaction_id, .. } => {
-                ("SUCCESS", Some(transaction_id.to_string()))
-            }
+        let transaction_id = match &order.state {
+            OrderState::NotPaid | OrderState::Closed => None,
+            OrderState::Paid { transaction_id, .. } => Some(transaction_id.to_string()),
         };
         OrderLine {
             out_trade_no: order.out_trade_no.to_string(),
             description: order.description.to_string(),
             payer: order.party.payer().to_owned(),
             total_fen: order.total_fen,
-            trade_state,
+            trade_type: order.trade_type.word(),
+            trade_state: order.trade_state().0,
             transaction_id,
         }
     };
@@ -198,7 +197,7 @@ pub(super) async fn cashier_pay(
     Html(page("微信支付", &body))
 }
 
-fn failed(error: PayError) -> String {
+pub(super) fn failed(error: PayError) -> String {
     format!(
         "<div class=sheet><p class=error>{}</p></div>",
         escape(error.told().1)

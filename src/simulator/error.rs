@@ -59,6 +59,12 @@ pub enum PayError {
     /// One order can be paid by one user only.
     #[error("the order belongs to another user")]
     OtherPayer,
+    /// The code is older than two hours, or the merchant asked for another since.
+    #[error("the code has expired")]
+    CodeExpired,
+    /// Native orders are paid by somebody; say who.
+    #[error("nobody has scanned the code")]
+    NobodyScanned,
 }
 
 impl PayError {
@@ -72,6 +78,8 @@ impl PayError {
             Self::Expired => ("ORDER_EXPIRED", "该订单已过支付时间"),
             Self::PrepayExpired => ("PREPAY_EXPIRED", "支付会话已过期，请重新发起支付"),
             Self::OtherPayer => ("OTHER_PAYER", "该订单只能由下单用户支付"),
+            Self::CodeExpired => ("CODE_EXPIRED", "二维码已失效，请重新获取"),
+            Self::NobodyScanned => ("PAYER_UNKNOWN", "请指定扫码支付的用户openid"),
         }
     }
 }

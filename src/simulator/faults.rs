@@ -1,6 +1,6 @@
 //! The switches: what goes wrong, and how often.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use rand::rngs::StdRng;
@@ -8,7 +8,11 @@ use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 
 use super::callback::Alteration;
+use super::endpoint::Endpoint;
 use super::keys::KeyKind;
+use super::refunds::RefundFate;
+use super::sharing::SharingFaults;
+use super::troubles::CallFaults;
 
 /// A probability in thousandths: 0 never, 1000 always.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -136,7 +140,8 @@ pub enum CallbackKey {
     PublicKey,
     /// What old merchants get.
     Certificate,
-    /// Each callback one of the two: the days of the switch from certificate to public key.
+    /// Each callback one of the two, the public key in [`Faults::callback_public_key`] of the cases:
+    /// the days of the switch from certificate to public key.
     Mixed,
 }
 
@@ -174,20 +179,33 @@ pub struct Faults {
     pub no_associated_data: PerMille,
     /// Which key signs callbacks.
     pub callback_key: CallbackKey,
+    /// How many of mixed callbacks the public key signs. WeChat's seven days of the switch: 1, 10,
+    /// 50, 100, 200, 500, 1000.
+    pub callback_public_key: PerMille,
+    /// How often shared money does not arrive.
+    pub sharing: SharingFaults,
     /// How late a late callback is; divided by the compression, as every delay of a callback.
     pub late_ms: u32,
-    /// The prepay is answered after `prepay_slow_ms`.
-    pub prepay_slow: PerMille,
-    /// How slow; not divided by the compression, for it is the merchant's time-out that it tries.
-    pub prepay_slow_ms: u32,
-    /// 500 `SYSTEM_ERROR`, signed; nothing was done.
-    pub prepay_system_error: PerMille,
-    /// An unsigned 502 with HTML, from a gateway; nothing was done.
-    pub prepay_bad_gateway: PerMille,
-    /// The order is made and the answer does not come: after `prepay_hang_ms` an unsigned 502.
-    pub prepay_commit_then_timeout: PerMille,
-    /// How long a hanging prepay hangs.
-    pub prepay_hang_ms: u32,
+    /// What goes wrong with the calls of the merchant API, by call; those left out go well.
+    pub calls: BTreeMap<Endpoint, CallFaults>,
+    /// A refund ends as `ABNORMAL`. Drawn by its number, as every fate of a refund.
+    pub refund_abnormal: PerMille,
+    /// A refund ends as `CLOSED`.
+    pub refund_closed: PerMille,
+    /// A refund takes `refund_slow_ms`.
+    pub refund_slow: PerMille,
+    /// How long a refund is processed; divided by the compression.
+    pub refund_delay_ms: u32,
+    /// How long a slow refund is processed; divided by the compression.
+    pub refund_slow_ms: u32,
+    /// Refunds of one order need not be a minute apart. (That minute is divided too.)
+    pub refunds_at_once: bool,
+    /// Closing an order is refused as if its user were entering the password; drawn anew each time.
+    pub close_while_paying: PerMille,
+    /// WeChat's rate limits are in effect.
+    pub rate_limits: bool,
+    /// The mini-program's server API is busy: `-1`, drawn anew each time.
+    pub mini_program_busy: PerMille,
     /// Login codes work once, as WeChat's do. Off: `sim-…` may be used again.
     pub login_codes_once: bool,
 }
@@ -210,13 +228,19 @@ impl Default for Faults {
             no_attach: PerMille::NEVER,
             no_associated_data: PerMille::NEVER,
             callback_key: CallbackKey::default(),
+            callback_public_key: PerMille::new(500),
+            sharing: SharingFaults::default(),
             late_ms: 20_000,
-            prepay_slow: PerMille::NEVER,
-            prepay_slow_ms: 3_000,
-            prepay_system_error: PerMille::NEVER,
-            prepay_bad_gateway: PerMille::NEVER,
-            prepay_commit_then_timeout: PerMille::NEVER,
-            prepay_hang_ms: 30_000,
+            calls: BTreeMap::new(),
+            refund_abnormal: PerMille::NEVER,
+            refund_closed: PerMille::NEVER,
+            refund_slow: PerMille::NEVER,
+            refund_delay_ms: 5_000,
+            refund_slow_ms: 600_000,
+            refunds_at_once: false,
+            close_while_paying: PerMille::NEVER,
+            rate_limits: false,
+            mini_program_busy: PerMille::NEVER,
             login_codes_once: false,
         }
     }
@@ -247,10 +271,7 @@ impl Faults {
     /// Drawn from the seed and the order's number, so that an order has the same fate in every run,
     /// whatever else happens at the same time.
     pub(super) fn draw(&self, seed: u64, out_trade_no: &str) -> (BTreeSet<Fault>, KeyKind) {
-        let text = [&seed.to_be_bytes(), out_trade_no.as_bytes()].concat();
-        let mut own_seed = [0; 32];
-        own_seed.copy_from_slice(digest(&SHA256, &text).as_ref());
-        let mut rng = StdRng::from_seed(own_seed);
+        let mut rng = own_rng(seed, out_trade_no);
         // Every fault draws, so that one switch does not change what another does.
         let mut faults = BTreeSet::new();
         for fault in Fault::ALL {
@@ -260,31 +281,34 @@ impl Faults {
         }
         let kind = match self.callback_key {
             CallbackKey::PublicKey => KeyKind::PublicKey,
-            CallbackKey::Mixed if PerMille::new(500).happens(&mut rng) => KeyKind::PublicKey,
+            CallbackKey::Mixed if self.callback_public_key.happens(&mut rng) => KeyKind::PublicKey,
             CallbackKey::Mixed | CallbackKey::Certificate => KeyKind::Certificate,
         };
         (faults, kind)
     }
 
-    /// What goes wrong with one prepay; drawn from a running generator, so that trying again helps.
-    pub(super) fn draw_prepay(&self, rng: &mut StdRng) -> PrepayFate {
-        PrepayFate {
-            slow: self.prepay_slow.happens(rng),
-            system_error: self.prepay_system_error.happens(rng),
-            bad_gateway: self.prepay_bad_gateway.happens(rng),
-            commit_then_timeout: self.prepay_commit_then_timeout.happens(rng),
+    /// How a refund ends, by its number.
+    pub(super) fn draw_refund(&self, seed: u64, out_refund_no: &str) -> RefundFate {
+        let mut rng = own_rng(seed, &format!("refund fate/{out_refund_no}"));
+        // Every fate draws, as every fault does.
+        let abnormal = self.refund_abnormal.happens(&mut rng);
+        let closed = self.refund_closed.happens(&mut rng);
+        let slow = self.refund_slow.happens(&mut rng);
+        match (abnormal, closed, slow) {
+            (true, _, _) => RefundFate::Abnormal,
+            (false, true, _) => RefundFate::Closed,
+            (false, false, true) => RefundFate::Slow,
+            (false, false, false) => RefundFate::Success,
         }
     }
 }
 
-/// What goes wrong with one prepay.
-#[derive(Debug, Clone, Copy)]
-#[expect(clippy::struct_excessive_bools, reason = "four independent switches")]
-pub(super) struct PrepayFate {
-    pub(super) slow: bool,
-    pub(super) system_error: bool,
-    pub(super) bad_gateway: bool,
-    pub(super) commit_then_timeout: bool,
+/// Chance for one thing alone: the same in every run under the same seed.
+pub(super) fn own_rng(seed: u64, name: &str) -> StdRng {
+    let text = [&seed.to_be_bytes(), name.as_bytes()].concat();
+    let mut own_seed = [0; 32];
+    own_seed.copy_from_slice(digest(&SHA256, &text).as_ref());
+    StdRng::from_seed(own_seed)
 }
 
 #[cfg(test)]
@@ -333,5 +357,10 @@ mod tests {
         assert_eq!(read(r#"{"probe":1000}"#).unwrap().probe, PerMille::ALWAYS);
         assert!(read(r#"{"probe":1001}"#).is_err());
         assert!(read(r#"{"prob":10}"#).is_err());
+        let calls = read(r#"{"calls":{"refund":{"bad_gateway":7}}}"#)
+            .unwrap()
+            .calls;
+        assert_eq!(calls[&Endpoint::Refund].bad_gateway, PerMille::new(7));
+        assert!(read(r#"{"calls":{"payout":{}}}"#).is_err());
     }
 }

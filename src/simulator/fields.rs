@@ -29,6 +29,10 @@ impl Fields {
         format!("{}/{name}", self.path)
     }
 
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.rest.contains_key(name)
+    }
+
     fn missing(&self, name: &str) -> Refusal {
         Refusal::field(&self.path(name), None, "缺少必填字段")
     }

@@ -3,26 +3,34 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use secrecy::SecretString;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use url::Url;
 
+use super::bills::{BillSettings, Bills};
 use super::callback::{CallbackFactory, SignedCallback};
 use super::clock::{Ids, WallClock};
 use super::error::{PayError, SimulatorError};
-use super::faults::Faults;
+use super::faults::{Faults, PerMille};
+use super::key_switch::{KeyShares, KeySwitch};
 use super::keys::{Addresses, Credentials, KeySet};
 use super::login::UsedCodes;
+use super::mini_program::MiniProgram;
 use super::orders::{OrderName, Orders};
 use super::payment::{Paid, Payment};
 use super::phone::Phone;
+use super::refunds::Refunds;
 use super::resend::Courier;
 use super::server::{Shared, lock, router};
+use super::sharing::{Book, ForcedReceiver};
+use super::shops::{ShopRules, Shops};
 use super::stats::{Counters, Stats};
 
 /// How a simulator is to run. `..SimulatorSettings::default()` suits tests.
@@ -39,7 +47,8 @@ pub struct SimulatorSettings {
     /// The service's address for callbacks, written into `wechat.env`. The callbacks themselves go
     /// to each order's own `notify_url`.
     pub notify_base: Option<Url>,
-    /// Divides every delay of a callback; 1 is as WeChat.
+    /// Divides every delay of callbacks and of refunds, and the minute between two refunds of one
+    /// order; 1 is as WeChat.
     pub resend_compression: u32,
     /// What goes wrong from the start.
     pub faults: Faults,
@@ -47,8 +56,10 @@ pub struct SimulatorSettings {
     pub seed: u64,
     /// WeChat's clock.
     pub clock: WallClock,
-    /// Past this many orders the oldest are forgotten.
+    /// Past this many orders, or refunds, the oldest are forgotten.
     pub orders_max: usize,
+    /// When bills are ready, and how they are written.
+    pub bills: BillSettings,
 }
 
 impl Default for SimulatorSettings {
@@ -64,6 +75,7 @@ impl Default for SimulatorSettings {
             seed: 0,
             clock: WallClock::system(),
             orders_max: 1_000_000,
+            bills: BillSettings::default(),
         }
     }
 }
@@ -71,7 +83,7 @@ impl Default for SimulatorSettings {
 /// A running simulator. Dropping it stops it too, without waiting.
 #[derive(Debug)]
 pub struct Simulator {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     base_url: Url,
     credentials: Credentials,
     server: JoinHandle<std::io::Result<()>>,
@@ -108,8 +120,10 @@ impl Simulator {
         let stop = CancellationToken::new();
         let ids = Arc::new(Ids::new());
         let stats = Arc::new(Counters::default());
+        let switching = Arc::new(KeySwitch::new(settings.seed));
         let factory = Arc::new(CallbackFactory::sharing(
             Arc::clone(&keys),
+            Arc::clone(&switching),
             settings.clock.clone(),
             Arc::clone(&ids),
         ));
@@ -123,6 +137,14 @@ impl Simulator {
             keys,
             clock: settings.clock,
             orders: Mutex::new(Orders::new(settings.orders_max, ids.count())),
+            refunds: Mutex::new(Refunds::new(settings.orders_max)),
+            funds: Mutex::default(),
+            refund_plans: Mutex::default(),
+            refund_moves: Notify::new(),
+            troubles: Mutex::default(),
+            limits: Mutex::default(),
+            started: Instant::now(),
+            mini_program: MiniProgram::default(),
             ids,
             factory,
             courier,
@@ -130,6 +152,11 @@ impl Simulator {
             used_codes: UsedCodes::default(),
             phone: Phone::new(settings.service_url)?,
             seed: settings.seed,
+            compression: settings.resend_compression.max(1),
+            shops: Shops::default(),
+            sharing: Mutex::new(Book::new(settings.orders_max)),
+            bills: Bills::new(settings.bills),
+            switching,
             switches: Mutex::new((settings.faults, StdRng::seed_from_u64(settings.seed))),
             stop: stop.clone(),
         });
@@ -211,6 +238,47 @@ impl Simulator {
     /// What happened so far.
     pub fn stats(&self) -> Stats {
         self.shared.stats.read()
+    }
+
+    /// The fee and the sharing ratio of a shop, for what happens from now on; a merchant of direct
+    /// mode is a shop too. The trade bill computes fees anew, so it shows the rate of the moment.
+    pub fn set_shop(&self, mchid: &str, rules: ShopRules) {
+        self.shared.shops.set(mchid, rules);
+    }
+
+    /// What becomes of money shared with an account, and the name it goes by, whatever the switches
+    /// say. `ForcedReceiver::default()` forces nothing.
+    pub fn force_receiver(&self, account: &str, forced: ForcedReceiver) {
+        lock(&self.shared.sharing).force(account, forced);
+    }
+
+    /// When bills are ready, and how they are written, from now on.
+    pub fn set_bills(&self, settings: BillSettings) {
+        self.shared.bills.set(settings);
+    }
+
+    /// Issues a second platform certificate and says which serial it has. `/v3/certificates` lists
+    /// both from now on; [`KeyShares::next_certificate`] says how often it signs. Again changes
+    /// nothing.
+    pub fn rotate_certificate(&self) -> String {
+        self.shared.switching.rotate(&self.shared.keys)
+    }
+
+    /// Sets another `APIv3` key, as the merchant does on the merchant platform. What WeChat encrypts
+    /// uses it in [`KeyShares::next_apiv3`] of the cases.
+    pub fn change_apiv3_key(&self, key: &SecretString) -> Result<(), SimulatorError> {
+        self.shared.switching.change_apiv3_key(key)
+    }
+
+    /// WeChat switches the merchant's callbacks from certificate to public key: from now on the
+    /// public key signs `public_key` of them. Sets [`Faults::callback_key`] to mixed.
+    pub fn share_callbacks(&self, public_key: PerMille) {
+        self.shared.share_callbacks(public_key);
+    }
+
+    /// How often the new keys are used.
+    pub fn set_key_shares(&self, shares: KeyShares) {
+        self.shared.switching.set_shares(shares);
     }
 
     /// How many orders are kept.

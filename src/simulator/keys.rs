@@ -4,15 +4,14 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use url::Url;
 
+use super::apiv3::Apiv3Cipher;
 use super::certificate::{Validity, self_signed};
 use super::clock::{compact, random_bytes, system_now};
 use super::error::SimulatorError;
@@ -27,13 +26,15 @@ const CERTIFICATE: &str = "platform_certificate.pem";
 const WECHAT_PUBLIC_KEY: &str = "wechat_only_public_key_pair.pem";
 const WECHAT_CERTIFICATE: &str = "wechat_only_certificate_pair.pem";
 
-/// Which of WeChat's two keys signs.
+/// Which of WeChat's keys signs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum KeyKind {
     /// 微信支付公钥, named `PUB_KEY_ID_…`.
     PublicKey,
     /// 平台证书, named by its serial number.
     Certificate,
+    /// The certificate that follows it; made when it is first asked for.
+    NextCertificate,
 }
 
 /// The names that belong to the keys. Nothing in it is secret.
@@ -50,6 +51,30 @@ struct Identity {
     certificate_until: OffsetDateTime,
 }
 
+/// A platform certificate that was issued later.
+#[derive(Debug)]
+struct Certified {
+    serial: String,
+    valid: Validity,
+    key: RsaKey,
+    pem: String,
+}
+
+impl Certified {
+    fn issue(now: OffsetDateTime) -> Result<Self, SimulatorError> {
+        let (serial, serial_hex) = certificate_serial();
+        let valid = Validity::starting_before(now);
+        let key = RsaKey::generate()?;
+        let pem = pem_encode("CERTIFICATE", &self_signed(&key, &serial, valid));
+        Ok(Self {
+            serial: serial_hex,
+            valid,
+            key,
+            pem,
+        })
+    }
+}
+
 /// Every key of both sides: WeChat's two, the merchant's, and the shared `APIv3` key.
 ///
 /// Making one takes three RSA generations; tests share one between simulators.
@@ -58,11 +83,12 @@ pub struct KeySet {
     identity: Identity,
     app_secret: SecretString,
     apiv3_key: SecretString,
-    cipher: LessSafeKey,
+    cipher: Apiv3Cipher,
     merchant: RsaKey,
     public_key: RsaKey,
     certificate: RsaKey,
     certificate_pem: String,
+    next: OnceLock<Certified>,
     dir: Option<PathBuf>,
 }
 
@@ -90,7 +116,7 @@ impl KeySet {
         ];
         let [app_secret, apiv3_key] = secrets.map(SecretString::from);
         Ok(Self {
-            cipher: cipher(&apiv3_key)?,
+            cipher: Apiv3Cipher::new(&apiv3_key)?,
             identity,
             app_secret,
             apiv3_key,
@@ -98,6 +124,7 @@ impl KeySet {
             public_key: RsaKey::generate()?,
             certificate,
             certificate_pem,
+            next: OnceLock::new(),
             dir: None,
         })
     }
@@ -127,12 +154,13 @@ impl KeySet {
         Ok(Self {
             identity,
             app_secret: secret(APP_SECRET)?,
-            cipher: cipher(&apiv3_key)?,
+            cipher: Apiv3Cipher::new(&apiv3_key)?,
             apiv3_key,
             merchant: RsaKey::from_pem(&read(&dir.join(MERCHANT_KEY))?)?,
             public_key: RsaKey::from_pem(&read(&dir.join(WECHAT_PUBLIC_KEY))?)?,
             certificate: RsaKey::from_pem(&read(&dir.join(WECHAT_CERTIFICATE))?)?,
             certificate_pem: read(&dir.join(CERTIFICATE))?,
+            next: OnceLock::new(),
             dir: None,
         })
     }
@@ -199,14 +227,18 @@ impl KeySet {
         &self.merchant
     }
 
-    pub(super) fn certificate_pem(&self) -> &str {
-        &self.certificate_pem
-    }
-
-    pub(super) fn certificate_validity(&self) -> Validity {
-        Validity {
-            from: self.identity.certificate_from,
-            until: self.identity.certificate_until,
+    /// The platform certificate of that kind; there is none over the public key.
+    pub(super) fn certificate(&self, kind: KeyKind) -> Option<(Validity, &str)> {
+        match kind {
+            KeyKind::PublicKey => None,
+            KeyKind::Certificate => {
+                let valid = Validity {
+                    from: self.identity.certificate_from,
+                    until: self.identity.certificate_until,
+                };
+                Some((valid, &self.certificate_pem))
+            }
+            KeyKind::NextCertificate => Some((self.next().valid, &self.next().pem)),
         }
     }
 
@@ -215,12 +247,16 @@ impl KeySet {
         match kind {
             KeyKind::PublicKey => &self.identity.public_key_id,
             KeyKind::Certificate => &self.identity.certificate_serial,
+            KeyKind::NextCertificate => &self.next().serial,
         }
     }
 
+    /// The key of that name. The next certificate has none until it is made.
     pub(super) fn kind_named(&self, serial: &str) -> Option<KeyKind> {
+        let next = self.next.get().map(|_| KeyKind::NextCertificate);
         [KeyKind::PublicKey, KeyKind::Certificate]
             .into_iter()
+            .chain(next)
             .find(|kind| self.serial(*kind).eq_ignore_ascii_case(serial))
     }
 
@@ -228,30 +264,25 @@ impl KeySet {
         match kind {
             KeyKind::PublicKey => &self.public_key,
             KeyKind::Certificate => &self.certificate,
+            KeyKind::NextCertificate => &self.next().key,
         }
     }
 
-    /// AES-256-GCM under the `APIv3` key: base64 of ciphertext and tag.
-    pub(super) fn encrypt(&self, nonce: &str, associated: &str, mut data: Vec<u8>) -> String {
-        let nonce = Nonce::try_assume_unique_for_key(nonce.as_bytes())
-            .expect("nonces are made with twelve characters");
-        self.cipher
-            .seal_in_place_append_tag(nonce, Aad::from(associated.as_bytes()), &mut data)
-            .expect("a callback is far below the limit of AES-GCM");
-        BASE64.encode(data)
+    /// The `APIv3` key that the merchant was given first.
+    pub(super) fn cipher(&self) -> &Apiv3Cipher {
+        &self.cipher
     }
 
     #[cfg(test)]
     pub(super) fn decrypt(&self, nonce: &str, associated: &str, text: &str) -> Option<Vec<u8>> {
-        let mut data = BASE64.decode(text).ok()?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce.as_bytes()).ok()?;
-        let aad = Aad::from(associated.as_bytes());
-        Some(
-            self.cipher
-                .open_in_place(nonce, aad, &mut data)
-                .ok()?
-                .to_vec(),
-        )
+        self.cipher.decrypt(nonce, associated, text)
+    }
+
+    fn next(&self) -> &Certified {
+        self.next.get_or_init(|| {
+            Certified::issue(system_now())
+                .expect("a machine that made the first keys makes another")
+        })
     }
 }
 
@@ -346,12 +377,6 @@ fn certificate_serial() -> ([u8; 20], String) {
     let mut serial: [u8; 20] = random_bytes();
     serial[0] = 0x40 | (serial[0] & 0x3f);
     (serial, hex::encode_upper(serial))
-}
-
-fn cipher(apiv3_key: &SecretString) -> Result<LessSafeKey, SimulatorError> {
-    UnboundKey::new(&AES_256_GCM, apiv3_key.expose_secret().as_bytes())
-        .map(LessSafeKey::new)
-        .map_err(|_| SimulatorError::Key("for APIv3 is not 32 characters long"))
 }
 
 fn read(path: &Path) -> Result<String, SimulatorError> {

@@ -70,13 +70,7 @@ pub(super) async fn jscode2session(
             json!({"session_key": STANDARD.encode(random_bytes::<16>()), "openid": openid})
         }
         Err((code, message)) => {
-            let rid = shared.ids.token().to_ascii_lowercase();
-            let message = format!(
-                "{message}, rid: {}-{}-{}",
-                &rid[..8],
-                &rid[8..16],
-                &rid[16..24]
-            );
+            let message = format!("{message}, rid: {}", shared.ids.rid());
             json!({"errcode": code, "errmsg": message})
         }
     };

@@ -1,35 +1,55 @@
 //! `/v3/…`: what merchants call. Verified on the way in, signed on the way out.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::response::Response;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
+use bytes::Bytes;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde_json::json;
 use url::form_urlencoded;
 
 use super::answer::{Answer, Refusal};
 use super::clock::beijing;
-use super::fields::Fields;
+use super::endpoint::Endpoint;
 use super::keys::KeyKind;
-use super::orders::{Order, OrderState, Reentry};
-use super::prepay::{Mode, Prepay, mchid};
-use super::server::{Shared, lock};
+use super::prepay::Mode;
+use super::server::Shared;
 use super::signature::{SignedRequest, authorize, header, sign_answer};
-use super::transaction::{Party, Transaction};
+use super::troubles::Seal;
+use super::{bills, order_api, refund_api, sharing};
 
 /// No request to these endpoints is near this.
 const BODY_MAX: usize = 1 << 20;
 
 /// A request whose signature held.
-struct Call<'a> {
-    method: &'a Method,
+pub(super) struct Call<'a> {
+    pub(super) method: &'a Method,
     path: &'a str,
     query: &'a str,
-    body: &'a [u8],
+    pub(super) body: &'a [u8],
+    /// The key that `Wechatpay-Serial` names: secret fields are encrypted to it.
+    pub(super) serial: Option<KeyKind>,
+    /// The name under which the caller reached this listener.
+    pub(super) host: Option<&'a str>,
+}
+
+impl Call<'_> {
+    /// A parameter of the query; an empty one counts as absent.
+    pub(super) fn parameter(&self, name: &str) -> Option<String> {
+        form_urlencoded::parse(self.query.as_bytes())
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.into_owned())
+            .filter(|value| !value.is_empty())
+    }
+
+    /// The same, refused when it is absent.
+    pub(super) fn required_parameter(&self, name: &str) -> Result<String, Refusal> {
+        self.parameter(name)
+            .ok_or_else(|| Refusal::param(format!("缺少查询参数{name}")))
+    }
 }
 
 pub(super) async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Response {
@@ -42,7 +62,7 @@ pub(super) async fn serve(State(shared): State<Arc<Shared>>, request: Request) -
         .headers
         .get("wechatpay-serial")
         .map(|value| value.to_str().unwrap_or(""));
-    let kind = named.map(|serial| shared.keys.kind_named(serial));
+    let kind = named.map(|serial| shared.switching.kind_named(&shared.keys, serial));
 
     let answer = match to_bytes(body, BODY_MAX).await {
         Ok(body) => {
@@ -51,28 +71,32 @@ pub(super) async fn serve(State(shared): State<Arc<Shared>>, request: Request) -
                 path: parts.uri.path(),
                 query: parts.uri.query().unwrap_or(""),
                 body: &body,
+                serial: kind.flatten(),
+                host: parts
+                    .headers
+                    .get(HOST)
+                    .and_then(|value| value.to_str().ok()),
             };
-            let admitted = admit(&shared, &parts.headers, target, &call, kind == Some(None));
-            match admitted {
-                Ok(()) => route(&shared, &call).await.unwrap_or_else(|refusal| {
-                    shared.stats.requests_refused.add();
-                    tracing::debug!(code = refusal.code, target, "simulated WeChat refuses");
-                    refusal.into()
-                }),
-                Err(refusal) => {
-                    shared.stats.requests_refused.add();
-                    tracing::debug!(code = refusal.code, target, "simulated WeChat refuses");
-                    refusal.into()
-                }
+            match admit(&shared, &parts.headers, target, &call, kind == Some(None)) {
+                Ok(()) => route(&shared, &call).await,
+                Err(refusal) => Err(refusal),
             }
         }
-        Err(_) => Refusal::param("请求的HTTP BODY过长").into(),
+        Err(_) => Err(Refusal::param("请求的HTTP BODY过长")),
     };
+    let (answer, seal) = answer.unwrap_or_else(|refusal| {
+        shared.stats.requests_refused.add();
+        tracing::debug!(code = refusal.code, target, "simulated WeChat refuses");
+        (refusal.into(), Seal::Genuine)
+    });
     // The kind that the request names signs; without a name it is the certificate.
     respond(
         &shared,
-        kind.flatten().unwrap_or(KeyKind::Certificate),
+        shared
+            .switching
+            .signer(kind.flatten().unwrap_or(KeyKind::Certificate)),
         answer,
+        seal,
     )
 }
 
@@ -121,48 +145,32 @@ fn admit(
     Ok(())
 }
 
-/// Every endpoint on one page.
-async fn route(shared: &Shared, call: &Call<'_>) -> Result<Answer, Refusal> {
+/// Every endpoint on one page, behind what may go wrong with all of them.
+async fn route(shared: &Arc<Shared>, call: &Call<'_>) -> Result<(Answer, Seal), Refusal> {
     let path: Vec<&str> = call.path.split('/').skip(2).collect();
     let get = call.method == Method::GET;
-    let post = call.method == Method::POST;
-    match path.as_slice() {
+    // Shared money arrives when it is due, whoever asks for what.
+    shared.settle_shares();
+    let act = || match path.as_slice() {
         ["certificates"] if get => Ok(certificates(shared)),
-        ["pay", "partner", "transactions", "jsapi"] if post => {
-            prepay(shared, Mode::Partner, call).await
-        }
-        ["pay", "transactions", "jsapi"] if post => prepay(shared, Mode::Direct, call).await,
         ["pay", "partner", "transactions", rest @ ..] => {
-            transaction(shared, Mode::Partner, rest, call)
+            order_api::route(shared, call, Mode::Partner, rest)
         }
-        ["pay", "transactions", rest @ ..] => transaction(shared, Mode::Direct, rest, call),
+        ["pay", "transactions", rest @ ..] => order_api::route(shared, call, Mode::Direct, rest),
+        ["refund", rest @ ..] => refund_api::route(shared, call, rest),
+        ["profitsharing", rest @ ..] => sharing::route(shared, call, rest),
+        ["bill", "tradebill"] if get => bills::trade(shared, call),
+        ["bill", "fundflowbill"] if get => bills::fund_flow(shared, call),
+        ["billdownload", "file"] if get => bills::download(shared, call),
         _ => Err(not_found()),
+    };
+    match Endpoint::of(get, &path, call.body) {
+        Some((endpoint, number)) => shared.troubled(endpoint, &number, act).await,
+        None => act().map(|answer| (answer, Seal::Genuine)),
     }
 }
 
-fn transaction(
-    shared: &Shared,
-    mode: Mode,
-    rest: &[&str],
-    call: &Call<'_>,
-) -> Result<Answer, Refusal> {
-    match rest {
-        ["out-trade-no", number] if call.method == Method::GET => {
-            let orders = lock(&shared.orders);
-            query(shared, mode, orders.by_number(&decoded(number)), call)
-        }
-        ["id", number] if call.method == Method::GET => {
-            let orders = lock(&shared.orders);
-            query(shared, mode, orders.by_transaction(&decoded(number)), call)
-        }
-        ["out-trade-no", number, "close"] if call.method == Method::POST => {
-            close(shared, mode, &decoded(number), call)
-        }
-        _ => Err(not_found()),
-    }
-}
-
-fn not_found() -> Refusal {
+pub(super) fn not_found() -> Refusal {
     Refusal::new(
         StatusCode::NOT_FOUND,
         "RESOURCE_NOT_EXISTS",
@@ -170,184 +178,56 @@ fn not_found() -> Refusal {
     )
 }
 
-async fn prepay(shared: &Shared, mode: Mode, call: &Call<'_>) -> Result<Answer, Refusal> {
-    let (fate, faults) = shared.prepay_fate();
-    if fate.slow {
-        shared.stats.prepay_faults.add();
-        shared
-            .pause(Duration::from_millis(faults.prepay_slow_ms.into()))
-            .await;
-    }
-    if fate.bad_gateway {
-        shared.stats.prepay_faults.add();
-        return Ok(Answer::BadGateway);
-    }
-    if fate.system_error {
-        shared.stats.prepay_faults.add();
-        let status = StatusCode::INTERNAL_SERVER_ERROR;
-        return Err(Refusal::new(
-            status,
-            "SYSTEM_ERROR",
-            "系统异常，请用相同参数重新调用",
-        ));
-    }
-    let now = shared.clock.now();
-    let prepay = Prepay::parse(mode, call.body, &shared.keys, now)?;
-    let issued = lock(&shared.orders).prepay(prepay, shared.ids.count(), now);
-    let prepay_id = issued.map_err(|reentry| match reentry {
-        Reentry::OtherParameters => Refusal::new(
-            StatusCode::BAD_REQUEST,
-            "INVALID_REQUEST",
-            "请求重入时，参数与首次请求时不一致",
-        ),
-        Reentry::Paid => Refusal::order_paid(),
-        Reentry::Closed => Refusal::new(
-            StatusCode::BAD_REQUEST,
-            "ORDER_CLOSED",
-            "该订单已关闭，请重新下单",
-        ),
-    })?;
-    shared.stats.prepays.add();
-    if fate.commit_then_timeout {
-        shared.stats.prepay_faults.add();
-        shared
-            .pause(Duration::from_millis(faults.prepay_hang_ms.into()))
-            .await;
-        return Ok(Answer::BadGateway);
-    }
-    Ok(Answer::ok(&json!({"prepay_id": prepay_id})))
-}
-
-fn query(
-    shared: &Shared,
-    mode: Mode,
-    order: Option<&Order>,
-    call: &Call<'_>,
-) -> Result<Answer, Refusal> {
-    let asked = |name: &str| {
-        form_urlencoded::parse(call.query.as_bytes())
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.into_owned())
-            .filter(|value| !value.is_empty())
-            .ok_or_else(|| Refusal::param(format!("缺少查询参数{name}")))
-    };
-    let owner = match mode {
-        Mode::Partner => Owner {
-            mchid: asked("sp_mchid")?,
-            sub_mchid: Some(asked("sub_mchid")?),
-        },
-        Mode::Direct => Owner {
-            mchid: asked("mchid")?,
-            sub_mchid: None,
-        },
-    };
-    let order = owner.find(shared, order)?;
-    let notice = order.notice();
-    let state = match order.state {
-        OrderState::Closed => ("CLOSED", "订单已关闭"),
-        OrderState::NotPaid | OrderState::Paid { .. } => ("NOTPAY", "订单未支付"),
-    };
-    Ok(Answer::ok(&match &notice {
-        Some(notice) => Transaction::paid(&shared.keys, notice),
-        None => Transaction::unpaid(&shared.keys, &order.party, &order.out_trade_no, state),
-    }))
-}
-
-fn close(
-    shared: &Shared,
-    mode: Mode,
-    out_trade_no: &str,
-    call: &Call<'_>,
-) -> Result<Answer, Refusal> {
-    let mut fields = Fields::of_body(call.body)?;
-    let owner = match mode {
-        Mode::Partner => Owner {
-            mchid: mchid(&mut fields, "sp_mchid")?,
-            sub_mchid: Some(mchid(&mut fields, "sub_mchid")?),
-        },
-        Mode::Direct => Owner {
-            mchid: mchid(&mut fields, "mchid")?,
-            sub_mchid: None,
-        },
-    };
-    fields.finish()?;
-    let mut orders = lock(&shared.orders);
-    owner.find(shared, orders.by_number(out_trade_no))?;
-    orders
-        .close(out_trade_no)
-        .map(|()| Answer::Done)
-        .ok_or_else(Refusal::order_paid)
-}
-
-/// Whose order the caller says it is. Somebody else's order does not exist.
-struct Owner {
-    mchid: String,
-    sub_mchid: Option<String>,
-}
-
-impl Owner {
-    fn find<'a>(&self, shared: &Shared, order: Option<&'a Order>) -> Result<&'a Order, Refusal> {
-        if self.mchid != shared.keys.sp_mchid() {
-            return Err(Refusal::param("商户号与签名的商户号不一致"));
-        }
-        let order = order.ok_or_else(Refusal::order_not_exist)?;
-        let sub_mchid = match &order.party {
-            Party::Partner { sub_mchid, .. } => Some(sub_mchid),
-            Party::Direct { .. } => None,
-        };
-        if sub_mchid == self.sub_mchid.as_ref() {
-            Ok(order)
-        } else {
-            Err(Refusal::order_not_exist())
-        }
-    }
-}
-
 fn certificates(shared: &Shared) -> Answer {
-    let valid = shared.keys.certificate_validity();
-    let nonce = shared.ids.gcm_nonce();
-    let pem = shared.keys.certificate_pem().as_bytes().to_vec();
-    Answer::ok(&json!({"data": [{
-        "serial_no": shared.keys.serial(KeyKind::Certificate),
-        "effective_time": beijing(valid.from),
-        "expire_time": beijing(valid.until),
-        "encrypt_certificate": {
-            "algorithm": "AEAD_AES_256_GCM",
-            "nonce": nonce,
-            "associated_data": "certificate",
-            "ciphertext": shared.keys.encrypt(&nonce, "certificate", pem),
-        },
-    }]}))
+    let entry = |kind: &KeyKind| {
+        let (valid, pem) = shared.keys.certificate(*kind)?;
+        let nonce = shared.ids.gcm_nonce();
+        let next = shared.switching.next_cipher();
+        let cipher = next.as_deref().unwrap_or(shared.keys.cipher());
+        Some(json!({
+            "serial_no": shared.keys.serial(*kind),
+            "effective_time": beijing(valid.from),
+            "expire_time": beijing(valid.until),
+            "encrypt_certificate": {
+                "algorithm": "AEAD_AES_256_GCM",
+                "nonce": nonce,
+                "associated_data": "certificate",
+                "ciphertext": cipher.encrypt(&nonce, "certificate", pem.as_bytes().to_vec()),
+            },
+        }))
+    };
+    let in_force = shared.switching.certificates();
+    let data: Vec<_> = in_force.iter().filter_map(entry).collect();
+    Answer::ok(&json!({"data": data}))
 }
 
 /// Undoes percent-encoding: a path segment is a form without `=`. (Order numbers have no `+`.)
-fn decoded(segment: &str) -> String {
+pub(super) fn decoded(segment: &str) -> String {
     form_urlencoded::parse(segment.as_bytes())
         .next()
         .map_or_else(String::new, |(text, _)| text.into())
 }
 
-/// The answer over the wire. Only a gateway leaves the signature out.
-fn respond(shared: &Shared, kind: KeyKind, answer: Answer) -> Response {
+/// The answer over the wire. Only a gateway and a bill's file leave the signature out by themselves.
+fn respond(shared: &Shared, kind: KeyKind, answer: Answer, seal: Seal) -> Response {
+    let json = "application/json; charset=utf-8";
     let (status, content_type, body, signed) = match answer {
-        Answer::Json(status, body) => (status, Some("application/json; charset=utf-8"), body, true),
+        Answer::Json(status, body) => (status, Some(json), body, true),
         Answer::Done => (StatusCode::NO_CONTENT, None, Vec::new(), true),
+        Answer::File(content_type, body) => (StatusCode::OK, Some(content_type), body, false),
         Answer::BadGateway => {
             let page = "<html><head><title>502 Bad Gateway</title></head>\
                         <body><center><h1>502 Bad Gateway</h1></center></body></html>";
-            (
-                StatusCode::BAD_GATEWAY,
-                Some("text/html"),
-                page.into(),
-                false,
-            )
+            let status = StatusCode::BAD_GATEWAY;
+            (status, Some("text/html"), page.into(), false)
         }
+        Answer::Cut => return cut(),
     };
     let mut headers = HeaderMap::new();
     if let Some(content_type) = content_type {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     }
-    if signed {
+    if signed && seal != Seal::Absent {
         sign_answer(
             &mut headers,
             &shared.keys,
@@ -356,6 +236,7 @@ fn respond(shared: &Shared, kind: KeyKind, answer: Answer) -> Response {
             &shared.ids,
             &body,
         );
+        spoil(&mut headers, shared, seal);
     }
     // The digits after the dash are WeChat's own error number; 0 is none.
     let outcome = if status.is_success() {
@@ -368,5 +249,32 @@ fn respond(shared: &Shared, kind: KeyKind, answer: Answer) -> Response {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     *response.headers_mut() = headers;
+    response
+}
+
+/// Changes a signature that was right.
+fn spoil(headers: &mut HeaderMap, shared: &Shared, seal: Seal) {
+    let Some(signature) = headers.get_mut("wechatpay-signature") else {
+        return;
+    };
+    match seal {
+        Seal::Genuine | Seal::Absent => {}
+        // Well-formed, and over something else.
+        Seal::Wrong => *signature = header(&shared.keys.merchant().sign(b"something else")),
+        Seal::Probe => {
+            let genuine = signature.to_str().unwrap_or_default();
+            *signature = header(&format!("WECHATPAY/SIGNTEST/{genuine}"));
+        }
+    }
+}
+
+/// Promises a body and breaks off before it: the merchant cannot know what was done.
+fn cut() -> Response {
+    let broken = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+    let body = futures_util::stream::once(async { Err::<Bytes, _>(broken) });
+    let mut response = Response::new(Body::from_stream(body));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from_static("512"));
     response
 }

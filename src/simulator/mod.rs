@@ -1,32 +1,47 @@
 //! A WeChat Pay v3 that misbehaves on request.
 //!
 //! WeChat Pay has no sandbox for v3, so whoever builds on it tests against production or against
-//! something like this. It speaks partner mode 服务商 (and, where it is cheap, direct mode 直连) and
-//! the mini-program's login over one plain HTTP listener, with real RSA keys, real signatures and
+//! something like this. It speaks partner mode 服务商 and direct mode 直连 of one merchant, and the
+//! mini-program's server API, over one plain HTTP listener, with real RSA keys, real signatures and
 //! real AES-GCM. SDKs that nobody here wrote are content with it: `PyPI`'s `wechatpayv3`
-//! (`tests/sdk/wechatpayv3_peer.py`), and npm's `wechatpay-axios-plugin` when it was tried.
+//! (`tests/sdk/wechatpayv3_peer.py`), and npm's `wechatpay-axios-plugin`
+//! (`tests/sdk/axios_plugin_peer.js`). `docs/simulator.md` is for those who use it.
 //!
 //! # What it answers
 //!
 //! | path | what |
 //! |---|---|
 //! | `GET /sns/jscode2session` | login: `sim-<anything>` is a user, `fail-<errcode>` that error |
-//! | `POST /v3/pay/partner/transactions/jsapi` | prepay, every field rule, re-entry |
+//! | `POST /cgi-bin/stable_token`, `/wxa/getwxacodeunlimit`, `/cgi-bin/message/subscribe/send`, `/wxa/sec/order/upload_shipping_info` | the mini-program's token, codes, messages, deliveries |
+//! | `POST /v3/pay[/partner]/transactions/jsapi`, `…/native` | prepay, every field rule, re-entry |
 //! | `GET …/out-trade-no/{n}`, `…/id/{n}` | query |
 //! | `POST …/out-trade-no/{n}/close` | close, 204 |
-//! | `GET /v3/certificates` | the platform certificate, encrypted |
-//! | `POST /sim/pay`, `/sim/cashier/{prepay_id}` | the user pays |
+//! | `POST /v3/refund/domestic/refunds`, `GET …/{n}`, `POST …/{id}/apply-abnormal-refund` | refunds |
+//! | `/v3/profitsharing/…` | profit sharing 分账: receivers, shares, unfreezing, returns, what is left |
+//! | `GET /v3/bill/tradebill`, `/v3/bill/fundflowbill`, `/v3/billdownload/file` | bills of what really happened |
+//! | `GET /v3/certificates` | the platform certificates, encrypted |
+//! | `POST /sim/pay`, `/sim/cashier/{prepay_id}`, `/sim/scan` | the user pays |
+//! | `POST /sim/password` | the user is about to, and the order cannot be closed |
+//! | `/sim/refunds`, `…/plan`, `…/{n}/settle`, `/sim/balances` | how refunds end, what shops have |
+//! | `/sim/keys`, `/sim/shops/{mchid}`, `/sim/receivers`, `/sim/bills` | keys on the move, fees and ratios, how shares end, when bills are ready |
+//! | `POST /sim/calls` | what goes wrong with one call |
+//! | `/sim/consent`, `/sim/messages`, `/sim/shipping`, `/sim/pages`, `/sim/token/expire` | the mini-program |
 //! | `GET`/`PUT /sim/faults`, `GET /sim/stats`, `/sim/orders`, `POST /sim/codes` | control |
 //! | `/phone` | a customer's phone that drives the real service through its public API |
 //!
 //! Every `/v3` request must be signed by the merchant within five minutes; every answer is signed by
-//! the key that the request's `Wechatpay-Serial` names, by the platform certificate without one.
+//! the key that the request's `Wechatpay-Serial` names, by the platform certificate without one. While
+//! a certificate is rotated or the `APIv3` key changed ([`KeyShares`]), old and new are both in use.
 //!
 //! # What goes wrong
 //!
-//! [`Faults`] holds a probability per mille for every [`Fault`] of a payment's callback and for four
-//! of a prepay, all off by default, all combinable. A payment's faults are drawn from the seed and
-//! its order number, so an order has the same fate in every run; [`Payment::with`] forces them.
+//! [`Faults`] holds a probability per mille for every [`Fault`] of a callback, for every [`CallFault`]
+//! of every [`Endpoint`], and for the ends of refunds and shares, all off by default. Those of a
+//! callback combine; of a call, one happens. They are drawn from the seed and the number in question
+//! (for a call, also from how often it came), so an order has the same fate in every run;
+//! [`Payment::with`], [`Simulator::plan_refund`] and [`Simulator::force_call`] force them.
+//! [`Faults::rate_limits`] turns WeChat's rate limits on.
+//!
 //! The attempts that a fault spoils (tampered, wrong key, stale, future, probe) come first and take
 //! the first places of the re-send schedule; the genuine callback follows, so that no money is lost.
 //! A lie that is truly signed (wrong amount, wrong merchant) is a notification of its own, sent
@@ -35,9 +50,10 @@
 //!
 //! # What it does not do
 //!
-//! No refunds, bills, profit sharing, combined orders, native or code payments; no rate limits; no
-//! coupons (`payer_total` is `total`). It has one merchant and one app, and takes any `sub_mchid`
-//! of digits for one of its shops. State is in memory and bounded; only keys outlive a restart.
+//! No combined orders, no app, H5 or payment-code 付款码 payments, no coupons (`payer_total` is
+//! `total`). Orders are not closed by themselves after seven days, and refunds of old orders are not
+//! slowed down. It has one merchant and one app, and takes any `sub_mchid` of digits for one of its
+//! shops. State is in memory and bounded; only keys outlive a restart.
 //! `/sim` and `/phone` ask nobody who they are: keep the listener on this machine.
 //!
 //! # Design notes
@@ -48,42 +64,91 @@
 //! them under unique keys across restarts.
 
 mod answer;
+mod apiv3;
 mod arrivals;
+mod bill_file;
+mod bill_lines;
+mod bills;
 mod callback;
 mod certificate;
 mod clock;
 mod control;
+mod control_refunds;
+mod endpoint;
 mod error;
 mod faults;
 mod fields;
+mod fund_flow;
+mod funds;
 mod handle;
 mod html;
+mod key_switch;
 mod keys;
+mod levers;
+mod limits;
 mod login;
 mod merchant_api;
+mod mini_program;
+mod news;
+mod order_api;
 mod orders;
 mod payment;
 mod phone;
 mod phone_result;
 mod phone_service;
 mod prepay;
+mod refund_api;
+mod refund_request;
+mod refund_settlement;
+mod refunds;
 mod resend;
 mod rsa;
+mod scan;
 mod server;
+mod sharing;
+mod shops;
 mod signature;
 mod stats;
+mod ticket;
+mod trade_bill;
 mod transaction;
+mod troubles;
 
+#[cfg(test)]
+mod bills_tests;
+#[cfg(test)]
+mod call_tests;
+#[cfg(test)]
+mod key_tests;
+#[cfg(test)]
+mod mini_program_tests;
+#[cfg(test)]
+mod refund_tests;
+#[cfg(test)]
+mod return_tests;
+#[cfg(test)]
+mod sharing_tests;
+#[cfg(test)]
+mod test_merchant;
 #[cfg(test)]
 mod tests;
 
+pub use bills::BillSettings;
 pub use callback::{Alteration, CallbackFactory, SignedCallback};
 pub use clock::WallClock;
+pub use endpoint::Endpoint;
 pub use error::{PayError, SimulatorError};
 pub use faults::{CallbackKey, Fault, Faults, PerMille};
 pub use handle::{Simulator, SimulatorSettings};
+pub use key_switch::KeyShares;
 pub use keys::{Addresses, Credentials, KeyKind, KeySet};
 pub use login::openid_for;
+pub use mini_program::{Shipping, SubscribeMessage};
 pub use payment::{Paid, Payment};
+pub use refund_settlement::{RefundError, RefundPlan};
+pub use refunds::{Refund, RefundDestination, RefundFate, RefundState};
+pub use sharing::{ForcedReceiver, ReturnFailure, ShareFailure, ShareResult, SharingFaults};
+pub use shops::ShopRules;
 pub use stats::Stats;
-pub use transaction::{Notice, Party};
+pub use transaction::{Notice, Party, TradeType};
+pub use troubles::{CallFault, CallFaults};

@@ -1,28 +1,40 @@
-//! The orders WeChat knows: `NOTPAY`, then `SUCCESS` or `CLOSED`.
+//! The orders WeChat knows: `NOTPAY`, then `SUCCESS` or `CLOSED`, and after `SUCCESS` `REFUND`.
 //!
 //! Everything is in memory and bounded: past the limit the oldest orders are forgotten, paid or not.
-//! A prepay id carries the order's place in the queue, so no second index is needed to find it.
+//! A payment of which something was refunded is `REFUND` for good, whatever becomes of the refund.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
+use std::time::Instant;
 
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 
-use super::clock::compact;
 use super::error::PayError;
 use super::prepay::Prepay;
-use super::transaction::{Notice, Party};
+use super::ticket::{code_url, place_of_code_url, place_of_prepay_id, prepay_id};
+use super::transaction::{Notice, Party, TradeType};
 
 /// An order, without what is the same in thousands of them (those texts are shared).
 #[derive(Debug)]
 pub(super) struct Order {
     pub(super) out_trade_no: Arc<str>,
+    pub(super) trade_type: TradeType,
     pub(super) party: Party,
     pub(super) description: Arc<str>,
     pub(super) total_fen: i64,
     pub(super) attach: Option<Box<str>>,
     pub(super) notify_url: Arc<str>,
+    /// The money is frozen until it is shared or unfrozen.
+    pub(super) profit_sharing: bool,
     pub(super) state: OrderState,
+    /// When it was paid, by the machine's clock, which goes on under a test's clock that does not.
+    pub(super) paid_instant: Option<Instant>,
+    /// A refund was accepted once.
+    pub(super) refunded: bool,
+    /// The user is at the sheet and enters the password: the merchant cannot close meanwhile.
+    paying: bool,
+    /// The one code that works, of a native order.
+    code: Option<Box<str>>,
     expires_at: OffsetDateTime,
     fingerprint: [u8; 32],
 }
@@ -39,6 +51,28 @@ pub(super) enum OrderState {
 }
 
 impl Order {
+    /// What the user pays with: a prepay id, or a code in which the order's other codes end.
+    fn ticket(&mut self, place: u64, unique: u64, now: OffsetDateTime) -> String {
+        match self.trade_type {
+            TradeType::Jsapi => prepay_id(place, unique, now),
+            TradeType::Native => {
+                let code = code_url(place, unique, now);
+                self.code = Some(code.as_str().into());
+                code
+            }
+        }
+    }
+
+    /// `trade_state` and its description.
+    pub(super) fn trade_state(&self) -> (&'static str, &'static str) {
+        match self.state {
+            OrderState::NotPaid => ("NOTPAY", "订单未支付"),
+            OrderState::Closed => ("CLOSED", "订单已关闭"),
+            OrderState::Paid { .. } if self.refunded => ("REFUND", "转入退款"),
+            OrderState::Paid { .. } => ("SUCCESS", "支付成功"),
+        }
+    }
+
     /// The payment as WeChat tells of it, once there is one.
     pub(super) fn notice(&self) -> Option<Notice> {
         match &self.state {
@@ -50,6 +84,7 @@ impl Order {
                 out_trade_no: self.out_trade_no.to_string(),
                 transaction_id: transaction_id.to_string(),
                 party: self.party.clone(),
+                trade_type: self.trade_type,
                 total_fen: self.total_fen,
                 attach: self.attach.as_deref().map(str::to_owned),
                 paid_at: *paid_at,
@@ -63,6 +98,7 @@ impl Order {
 pub(super) enum OrderName<'a> {
     OutTradeNo(&'a str),
     PrepayId(&'a str),
+    CodeUrl(&'a str),
 }
 
 /// Why a prepay was refused although it keeps all rules for fields.
@@ -71,6 +107,14 @@ pub(super) enum Reentry {
     OtherParameters,
     Paid,
     Closed,
+}
+
+/// Why an order was not closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NotClosed {
+    Unknown,
+    Paid,
+    Paying,
 }
 
 /// Orders from the oldest kept to the newest.
@@ -98,7 +142,8 @@ impl Orders {
         }
     }
 
-    /// Takes a prepay in and answers with a fresh prepay id; the same parameters may come again.
+    /// Takes a prepay in and answers with a fresh prepay id, or with a fresh code that kills the one
+    /// before; the same parameters may come again.
     pub(super) fn prepay(
         &mut self,
         prepay: Prepay,
@@ -106,14 +151,17 @@ impl Orders {
         now: OffsetDateTime,
     ) -> Result<String, Reentry> {
         if let Some(place) = self.places.get(prepay.out_trade_no.as_str()).copied() {
-            let order = self.at(place).ok_or(Reentry::Closed)?;
+            let order = self.at_mut(place).ok_or(Reentry::Closed)?;
             return match order.state {
                 OrderState::Paid { .. } => Err(Reentry::Paid),
                 OrderState::Closed => Err(Reentry::Closed),
-                OrderState::NotPaid if order.fingerprint != prepay.fingerprint => {
+                OrderState::NotPaid
+                    if order.fingerprint != prepay.fingerprint
+                        || order.trade_type != prepay.trade_type =>
+                {
                     Err(Reentry::OtherParameters)
                 }
-                OrderState::NotPaid => Ok(prepay_id(place, unique, now)),
+                OrderState::NotPaid => Ok(order.ticket(place, unique, now)),
             };
         }
         if self.kept.len() >= self.kept_max {
@@ -121,20 +169,27 @@ impl Orders {
         }
         let out_trade_no: Arc<str> = prepay.out_trade_no.into();
         let place = self.first + u64::try_from(self.kept.len()).unwrap_or(u64::MAX);
-        let order = Order {
+        let mut order = Order {
             out_trade_no: Arc::clone(&out_trade_no),
+            trade_type: prepay.trade_type,
             party: prepay.party,
             description: self.shared(&prepay.description),
             total_fen: prepay.total_fen,
             attach: prepay.attach.map(String::into_boxed_str),
             notify_url: self.shared(&prepay.notify_url),
+            profit_sharing: prepay.profit_sharing,
             state: OrderState::NotPaid,
+            paid_instant: None,
+            refunded: false,
+            paying: false,
+            code: None,
             expires_at: prepay.expires_at,
             fingerprint: prepay.fingerprint,
         };
+        let ticket = order.ticket(place, unique, now);
         self.kept.push_back(order);
         self.places.insert(out_trade_no, place);
-        Ok(prepay_id(place, unique, now))
+        Ok(ticket)
     }
 
     /// The user pays: the order becomes `SUCCESS`, once.
@@ -155,9 +210,16 @@ impl Orders {
         if now >= order.expires_at {
             return Err(PayError::Expired);
         }
-        if openid.is_some_and(|openid| openid != order.party.payer()) {
-            return Err(PayError::OtherPayer);
+        match (order.trade_type, openid) {
+            (TradeType::Native, None) => return Err(PayError::NobodyScanned),
+            (TradeType::Native, Some(openid)) => order.party.set_payer(openid),
+            (TradeType::Jsapi, Some(openid)) if openid != order.party.payer() => {
+                return Err(PayError::OtherPayer);
+            }
+            (TradeType::Jsapi, Some(_) | None) => {}
         }
+        order.paying = false;
+        order.paid_instant = Some(Instant::now());
         let transaction_id: Arc<str> = transaction_id.into();
         order.state = OrderState::Paid {
             transaction_id: Arc::clone(&transaction_id),
@@ -167,17 +229,42 @@ impl Orders {
         self.at(place).ok_or(PayError::UnknownOrder)
     }
 
-    /// The merchant closes the order; again changes nothing. `None` if it is paid.
-    pub(super) fn close(&mut self, out_trade_no: &str) -> Option<()> {
-        let place = self.places.get(out_trade_no).copied()?;
-        let order = self.at_mut(place)?;
+    /// The merchant closes the order; again changes nothing. `busy`: as if the user were paying.
+    pub(super) fn close(&mut self, out_trade_no: &str, busy: bool) -> Result<(), NotClosed> {
+        let order = self.order_mut(out_trade_no).ok_or(NotClosed::Unknown)?;
         match order.state {
-            OrderState::Paid { .. } => None,
+            OrderState::Paid { .. } => Err(NotClosed::Paid),
+            OrderState::NotPaid if order.paying || busy => Err(NotClosed::Paying),
             OrderState::NotPaid | OrderState::Closed => {
                 order.state = OrderState::Closed;
-                Some(())
+                Ok(())
             }
         }
+    }
+
+    /// The user opens the sheet and begins to enter the password, or leaves it.
+    pub(super) fn set_paying(&mut self, out_trade_no: &str, paying: bool) -> Result<(), PayError> {
+        let order = self.order_mut(out_trade_no).ok_or(PayError::UnknownOrder)?;
+        match order.state {
+            OrderState::Paid { .. } => Err(PayError::AlreadyPaid),
+            OrderState::Closed => Err(PayError::Closed),
+            OrderState::NotPaid => {
+                order.paying = paying;
+                Ok(())
+            }
+        }
+    }
+
+    /// A refund was accepted: `SUCCESS` becomes `REFUND`.
+    pub(super) fn set_refunded(&mut self, out_trade_no: &str) {
+        if let Some(order) = self.order_mut(out_trade_no) {
+            order.refunded = true;
+        }
+    }
+
+    fn order_mut(&mut self, out_trade_no: &str) -> Option<&mut Order> {
+        let place = self.places.get(out_trade_no).copied()?;
+        self.at_mut(place)
     }
 
     pub(super) fn by_number(&self, out_trade_no: &str) -> Option<&Order> {
@@ -214,12 +301,20 @@ impl Orders {
                 .copied()
                 .ok_or(PayError::UnknownOrder),
             OrderName::PrepayId(id) => {
-                let earliest = now.saturating_sub(PREPAY_LIFE);
-                let (issued, place) = prepay_parts(id).ok_or(PayError::UnknownOrder)?;
-                if issued < compact(earliest).as_str() {
-                    return Err(PayError::PrepayExpired);
+                let place = place_of_prepay_id(id, now)?;
+                match self.at(place).map(|order| order.trade_type) {
+                    Some(TradeType::Jsapi) => Ok(place),
+                    Some(TradeType::Native) | None => Err(PayError::UnknownOrder),
                 }
-                Ok(place)
+            }
+            OrderName::CodeUrl(code) => {
+                let place = place_of_code_url(code, now)?;
+                let order = self.at(place).ok_or(PayError::UnknownOrder)?;
+                if order.code.as_deref() == Some(code) {
+                    Ok(place)
+                } else {
+                    Err(PayError::CodeExpired)
+                }
             }
         }
     }
@@ -258,30 +353,9 @@ impl Orders {
     }
 }
 
-/// A prepay id is good for two hours, whatever the order's own time to pay.
-const PREPAY_LIFE: Duration = Duration::hours(2);
-
-/// 36 characters: `wx`, the second, 13 hex digits of the place and 7 that make it unlike the last.
-fn prepay_id(place: u64, unique: u64, now: OffsetDateTime) -> String {
-    format!(
-        "wx{}{:013x}{:07x}",
-        compact(now),
-        place,
-        unique & 0xfff_ffff
-    )
-}
-
-fn prepay_parts(id: &str) -> Option<(&str, u64)> {
-    let rest = id.strip_prefix("wx")?;
-    if rest.len() != 34 || !rest.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return None;
-    }
-    let place = u64::from_str_radix(rest.get(14..27)?, 16).ok()?;
-    Some((rest.get(..14)?, place))
-}
-
 #[cfg(test)]
 mod tests {
+    use time::Duration;
     use time::macros::datetime;
 
     use super::*;
@@ -291,6 +365,7 @@ mod tests {
     fn prepay(number: &str, fingerprint: u8) -> Prepay {
         Prepay {
             out_trade_no: number.to_owned(),
+            trade_type: TradeType::Jsapi,
             party: Party::Direct {
                 openid: "oA".to_owned(),
             },
@@ -299,6 +374,7 @@ mod tests {
             attach: None,
             notify_url: "https://example.com/n".to_owned(),
             expires_at: NOW + Duration::days(7),
+            profit_sharing: false,
             fingerprint: [fingerprint; 32],
         }
     }
@@ -329,7 +405,7 @@ mod tests {
             &*orders.by_transaction("42").unwrap().out_trade_no,
             "ORDER-1"
         );
-        assert!(orders.close("ORDER-1").is_none());
+        assert_eq!(orders.close("ORDER-1", false), Err(NotClosed::Paid));
     }
 
     #[test]
@@ -347,12 +423,61 @@ mod tests {
         let week = NOW + Duration::days(7);
         let by_number = orders.pay(OrderName::OutTradeNo("ORDER-1"), None, "42", week);
         assert_eq!(by_number.map(|_| ()), Err(PayError::Expired));
-        assert!(orders.close("ORDER-1").is_some());
-        assert!(orders.close("ORDER-1").is_some());
+        orders.set_paying("ORDER-1", true).unwrap();
+        assert_eq!(orders.close("ORDER-1", false), Err(NotClosed::Paying));
+        orders.set_paying("ORDER-1", false).unwrap();
+        assert_eq!(orders.close("ORDER-1", true), Err(NotClosed::Paying));
+        assert_eq!(orders.close("ORDER-1", false), Ok(()));
+        assert_eq!(orders.close("ORDER-1", true), Ok(()));
         assert_eq!(pay(&mut orders, "oA", NOW), Err(PayError::Closed));
         assert_eq!(
             orders.prepay(prepay("ORDER-1", 1), 2, NOW),
             Err(Reentry::Closed)
+        );
+    }
+
+    #[test]
+    fn a_native_order_is_paid_by_whoever_scans_its_newest_code() {
+        let mut orders = Orders::new(10, 1_795_268_258_000_000);
+        let native = || Prepay {
+            trade_type: TradeType::Native,
+            party: Party::Direct {
+                openid: String::new(),
+            },
+            ..prepay("ORDER-1", 1)
+        };
+        let first = orders.prepay(native(), 1, NOW).unwrap();
+        let second = orders.prepay(native(), 2, NOW).unwrap();
+        assert_ne!(first, second);
+        let jsapi = orders.prepay(prepay("ORDER-1", 1), 3, NOW);
+        assert_eq!(jsapi, Err(Reentry::OtherParameters));
+        let pay = |orders: &mut Orders, code: &str, openid, now| {
+            let paid = orders.pay(OrderName::CodeUrl(code), openid, "42", now);
+            paid.map(|order| order.party.payer().to_owned())
+        };
+        let late = NOW + Duration::hours(2) + Duration::seconds(1);
+        assert_eq!(
+            pay(&mut orders, &first, Some("oB"), NOW),
+            Err(PayError::CodeExpired)
+        );
+        assert_eq!(
+            pay(&mut orders, &second, Some("oB"), late),
+            Err(PayError::CodeExpired)
+        );
+        assert_eq!(
+            pay(&mut orders, &second, None, NOW),
+            Err(PayError::NobodyScanned)
+        );
+        let ticket = second.replace("weixin://wxpay/bizpayurl?pr=", "wx");
+        let by_ticket = orders.pay(OrderName::PrepayId(&ticket), Some("oB"), "42", NOW);
+        assert_eq!(by_ticket.map(|_| ()), Err(PayError::UnknownOrder));
+        assert_eq!(
+            pay(&mut orders, &second, Some("oB"), NOW).as_deref(),
+            Ok("oB")
+        );
+        assert_eq!(
+            pay(&mut orders, &second, Some("oC"), NOW),
+            Err(PayError::AlreadyPaid)
         );
     }
 

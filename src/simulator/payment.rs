@@ -9,6 +9,7 @@ use super::callback::SignedCallback;
 use super::error::PayError;
 use super::faults::Fault;
 use super::keys::KeyKind;
+use super::news::News;
 use super::orders::OrderName;
 use super::resend::Errand;
 use super::server::{Shared, lock};
@@ -16,7 +17,8 @@ use super::server::{Shared, lock};
 /// How the user pays. `Payment::default()`: whoever the order is for, faults as the switches say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Payment {
-    /// Who pays. It must be the payer of the prepay; `None` asks no question.
+    /// Who pays. It must be the payer of the prepay, and `None` asks no question; of a native order
+    /// it is whoever scans the code, and must be said.
     pub openid: Option<String>,
     /// Exactly these faults, instead of what the switches would draw.
     pub faults: Option<Vec<Fault>>,
@@ -65,10 +67,10 @@ impl Shared {
         let (notice, notify_url) = {
             let mut orders = lock(&self.orders);
             let order = orders.pay(name, how.openid.as_deref(), &transaction_id, now)?;
-            (
-                order.notice().ok_or(PayError::NotPaid)?,
-                std::sync::Arc::clone(&order.notify_url),
-            )
+            let notice = order.notice().ok_or(PayError::NotPaid)?;
+            let receiver = order.party.receiver(&self.keys);
+            lock(&self.funds).add(receiver, order.total_fen);
+            (notice, std::sync::Arc::clone(&order.notify_url))
         };
         self.stats.payments.add();
         let switches = self.faults();
@@ -79,7 +81,7 @@ impl Shared {
         let out_trade_no = notice.out_trade_no.clone();
         self.courier.dispatch(Errand {
             notify_url,
-            notice,
+            news: News::Payment(notice),
             faults: faults.clone(),
             kind: how.callback_key.unwrap_or(kind),
             late: Duration::from_millis(switches.late_ms.into()),

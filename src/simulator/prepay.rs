@@ -1,4 +1,4 @@
-//! The rules of a JSAPI prepay, partner and direct.
+//! The rules of a prepay, JSAPI and native, partner and direct.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::Value;
@@ -10,7 +10,7 @@ use super::answer::Refusal;
 use super::fields::Fields;
 use super::keys::KeySet;
 use super::login::openid_for;
-use super::transaction::Party;
+use super::transaction::{Party, TradeType};
 
 /// How the merchant is attached to WeChat Pay; the two have paths and field names of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,12 +23,15 @@ pub(super) enum Mode {
 #[derive(Debug)]
 pub(super) struct Prepay {
     pub(super) out_trade_no: String,
+    pub(super) trade_type: TradeType,
     pub(super) party: Party,
     pub(super) description: String,
     pub(super) total_fen: i64,
     pub(super) attach: Option<String>,
     pub(super) notify_url: String,
     pub(super) expires_at: OffsetDateTime,
+    /// Whether the money is frozen until it is shared 分账.
+    pub(super) profit_sharing: bool,
     /// Over every parameter, whatever their order: re-entry asks whether all are the same.
     pub(super) fingerprint: [u8; 32],
 }
@@ -37,6 +40,7 @@ impl Prepay {
     /// Checks every field; the first that breaks a rule is named.
     pub(super) fn parse(
         mode: Mode,
+        trade_type: TradeType,
         body: &[u8],
         keys: &KeySet,
         now: OffsetDateTime,
@@ -44,8 +48,8 @@ impl Prepay {
         let fingerprint = fingerprint(body);
         let mut fields = Fields::of_body(body)?;
         let party = match mode {
-            Mode::Partner => partner(&mut fields, keys)?,
-            Mode::Direct => direct(&mut fields, keys)?,
+            Mode::Partner => partner(&mut fields, trade_type, keys)?,
+            Mode::Direct => direct(&mut fields, trade_type, keys)?,
         };
         let description = fields.text("description", 127)?;
         let out_trade_no = out_trade_no(&mut fields)?;
@@ -53,22 +57,25 @@ impl Prepay {
         let expires_at = time_expire(&mut fields, now)?;
         let attach = fields.optional_text("attach", 128)?;
         let total_fen = amount(&mut fields)?;
+        let profit_sharing = profit_sharing(&mut fields)?;
         optional_parts(&mut fields)?;
         fields.finish()?;
         Ok(Self {
             out_trade_no,
+            trade_type,
             party,
             description,
             total_fen,
             attach,
             notify_url,
             expires_at,
+            profit_sharing,
             fingerprint,
         })
     }
 }
 
-fn partner(fields: &mut Fields, keys: &KeySet) -> Result<Party, Refusal> {
+fn partner(fields: &mut Fields, trade_type: TradeType, keys: &KeySet) -> Result<Party, Refusal> {
     let sp_appid = fields.text("sp_appid", 32)?;
     let sp_mchid = fields.text("sp_mchid", 32)?;
     own_merchant(keys, &sp_appid, &sp_mchid)?;
@@ -77,6 +84,14 @@ fn partner(fields: &mut Fields, keys: &KeySet) -> Result<Party, Refusal> {
         return Err(Refusal::param("sub_mchid不能与sp_mchid相同"));
     }
     let sub_appid = fields.optional_text("sub_appid", 32)?;
+    if trade_type == TradeType::Native {
+        return Ok(Party::Partner {
+            sub_mchid,
+            sub_appid,
+            sp_openid: String::new(),
+            sub_openid: None,
+        });
+    }
     let mut payer = fields.object("payer")?;
     let sp_openid = openid(&mut payer, "sp_openid")?;
     let sub_openid = openid(&mut payer, "sub_openid")?;
@@ -103,9 +118,13 @@ fn partner(fields: &mut Fields, keys: &KeySet) -> Result<Party, Refusal> {
     })
 }
 
-fn direct(fields: &mut Fields, keys: &KeySet) -> Result<Party, Refusal> {
+fn direct(fields: &mut Fields, trade_type: TradeType, keys: &KeySet) -> Result<Party, Refusal> {
     let (appid, mchid) = (fields.text("appid", 32)?, fields.text("mchid", 32)?);
     own_merchant(keys, &appid, &mchid)?;
+    if trade_type == TradeType::Native {
+        let openid = String::new();
+        return Ok(Party::Direct { openid });
+    }
     let mut payer = fields.object("payer")?;
     let openid = openid(&mut payer, "openid")?
         .ok_or_else(|| Refusal::field("/payer/openid", None, "缺少必填字段"))?;
@@ -141,12 +160,16 @@ pub(super) fn mchid(fields: &mut Fields, name: &str) -> Result<String, Refusal> 
 }
 
 /// Openids begin with `o`; any other text is somebody's own user id sent by mistake.
+pub(super) fn is_openid(text: &str) -> bool {
+    let charset = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    text.starts_with('o') && text.bytes().all(charset)
+}
+
 fn openid(payer: &mut Fields, name: &str) -> Result<Option<String>, Refusal> {
     let Some(text) = payer.optional_text(name, 128)? else {
         return Ok(None);
     };
-    let charset = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-    if text.starts_with('o') && text.bytes().all(charset) {
+    if is_openid(&text) {
         Ok(Some(text))
     } else {
         Err(Refusal::param("无效的openid"))
@@ -164,11 +187,16 @@ fn out_trade_no(fields: &mut Fields) -> Result<String, Refusal> {
     }
 }
 
-/// An https address without a query. Plain http is taken for this machine only, where the simulator
-/// and the service under test live; WeChat would not.
 fn notify_url(fields: &mut Fields) -> Result<String, Refusal> {
     let text = fields.text("notify_url", 255)?;
-    let good = Url::parse(&text).is_ok_and(|url| {
+    check_notify_url(&text)?;
+    Ok(text)
+}
+
+/// An https address without a query. Plain http is taken for this machine only, where the simulator
+/// and the service under test live; WeChat would not.
+pub(super) fn check_notify_url(text: &str) -> Result<(), Refusal> {
+    let good = Url::parse(text).is_ok_and(|url| {
         let loopback = match url.host() {
             Some(Host::Domain(name)) => name == "localhost",
             Some(Host::Ipv4(ip)) => ip.is_loopback(),
@@ -179,7 +207,7 @@ fn notify_url(fields: &mut Fields) -> Result<String, Refusal> {
         scheme && url.query().is_none() && url.fragment().is_none() && url.has_host()
     });
     if good {
-        Ok(text)
+        Ok(())
     } else {
         let issue = "必须为https地址且不能携带参数";
         Err(Refusal::field("/notify_url", Some(text.into()), issue))
@@ -219,15 +247,20 @@ fn amount(fields: &mut Fields) -> Result<i64, Refusal> {
     Ok(total)
 }
 
+fn profit_sharing(fields: &mut Fields) -> Result<bool, Refusal> {
+    let Some(mut settle) = fields.optional_object("settle_info")? else {
+        return Ok(false);
+    };
+    let asked = settle.optional_flag("profit_sharing")?;
+    settle.finish()?;
+    Ok(asked.unwrap_or(false))
+}
+
 /// What the simulator has no use for, checked all the same.
 fn optional_parts(fields: &mut Fields) -> Result<(), Refusal> {
     fields.optional_text("goods_tag", 32)?;
     fields.optional_flag("support_fapiao")?;
     fields.optional_texts("limit_pay", 10)?;
-    if let Some(mut settle) = fields.optional_object("settle_info")? {
-        settle.optional_flag("profit_sharing")?;
-        settle.finish()?;
-    }
     if let Some(mut detail) = fields.optional_object("detail")? {
         detail.optional_integer("cost_price", 0)?;
         detail.optional_text("invoice_id", 32)?;
@@ -257,7 +290,7 @@ fn optional_parts(fields: &mut Fields) -> Result<(), Refusal> {
 }
 
 /// SHA-256 over the parameters with sorted names. A body that is no JSON fails a moment later.
-fn fingerprint(body: &[u8]) -> [u8; 32] {
+pub(super) fn fingerprint(body: &[u8]) -> [u8; 32] {
     let value: Value = serde_json::from_slice(body).unwrap_or_default();
     let mut text = String::new();
     canonical(&value, &mut text);
@@ -313,7 +346,13 @@ mod tests {
     }
 
     fn parse(keys: &KeySet, body: &Value) -> Result<Prepay, Refusal> {
-        Prepay::parse(Mode::Partner, body.to_string().as_bytes(), keys, NOW)
+        Prepay::parse(
+            Mode::Partner,
+            TradeType::Jsapi,
+            body.to_string().as_bytes(),
+            keys,
+            NOW,
+        )
     }
 
     #[test]
@@ -332,7 +371,14 @@ mod tests {
             .map(|(name, value)| format!("{}: {value}", json!(name)))
             .collect();
         let turned = format!("{{{}}}", turned.join(" ,"));
-        let again = Prepay::parse(Mode::Partner, turned.as_bytes(), &keys, NOW).unwrap();
+        let again = Prepay::parse(
+            Mode::Partner,
+            TradeType::Jsapi,
+            turned.as_bytes(),
+            &keys,
+            NOW,
+        )
+        .unwrap();
         assert_eq!(again.fingerprint, prepay.fingerprint);
         let mut dearer = body;
         dearer["amount"]["total"] = json!(2);
@@ -423,8 +469,17 @@ mod tests {
             "out_trade_no": "ORDER-0002", "notify_url": "https://example.com/n",
             "amount": {"total": 5}, "payer": {"openid": "oUser-1"},
         });
-        let text = body.to_string();
-        assert!(Prepay::parse(Mode::Direct, text.as_bytes(), &keys, NOW).is_ok());
-        assert!(Prepay::parse(Mode::Partner, text.as_bytes(), &keys, NOW).is_err());
+        let parse = |mode, trade_type, body: &Value| {
+            Prepay::parse(mode, trade_type, body.to_string().as_bytes(), &keys, NOW)
+        };
+        assert!(parse(Mode::Direct, TradeType::Jsapi, &body).is_ok());
+        assert!(parse(Mode::Partner, TradeType::Jsapi, &body).is_err());
+        // A code is for whoever scans it: naming a payer is an unknown field.
+        assert!(parse(Mode::Direct, TradeType::Native, &body).is_err());
+        let mut native = body;
+        native.as_object_mut().unwrap().remove("payer");
+        assert!(parse(Mode::Direct, TradeType::Jsapi, &native).is_err());
+        let native = parse(Mode::Direct, TradeType::Native, &native).unwrap();
+        assert_eq!(native.party.payer(), "");
     }
 }

@@ -18,8 +18,8 @@ use super::callback::{Alteration, CallbackFactory, Envelope};
 use super::error::SimulatorError;
 use super::faults::Fault;
 use super::keys::KeyKind;
+use super::news::News;
 use super::stats::Counters;
-use super::transaction::Notice;
 
 /// Seconds between one attempt and the next.
 const SCHEDULE: [u64; 15] = [
@@ -33,11 +33,11 @@ const SECOND: Duration = Duration::from_secs(1);
 /// WeChat has no such limit; the machine that both sides share has.
 const CONNECTIONS_MAX: usize = 512;
 
-/// One payment to be told of.
+/// One payment or refund to be told of.
 #[derive(Debug)]
 pub(super) struct Errand {
     pub(super) notify_url: Arc<str>,
-    pub(super) notice: Notice,
+    pub(super) news: News,
     pub(super) faults: BTreeSet<Fault>,
     pub(super) kind: KeyKind,
     pub(super) late: Duration,
@@ -90,21 +90,25 @@ impl Courier {
         })
     }
 
-    /// Starts telling of a payment and returns at once.
+    /// Runs something that ends in a callback, or in none; until then the courier is not idle.
+    pub(super) fn spawn(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
+        self.waiting.send_modify(|waiting| *waiting += 1);
+        let courier = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let _done = Done(&courier.waiting);
+            courier.stop.run_until_cancelled(task).await;
+        });
+    }
+
+    /// Starts telling of something and returns at once.
     pub(super) fn dispatch(self: &Arc<Self>, errand: Errand) {
         if errand.faults.contains(&Fault::Lost) {
             self.stats.callbacks_lost.add();
             return;
         }
         let number = self.arrivals.enter();
-        self.waiting.send_modify(|waiting| *waiting += 1);
         let courier = Arc::clone(self);
-        let errand = async move {
-            let _done = Done(&courier.waiting);
-            let told = courier.tell(number, &errand);
-            courier.stop.run_until_cancelled(told).await;
-        };
-        self.tasks.spawn(errand);
+        self.spawn(async move { courier.tell(number, &errand).await });
     }
 
     /// Resolves when nothing is waiting to be sent.
@@ -132,14 +136,14 @@ impl Courier {
         if has(Fault::OutOfOrder) {
             held = Some(self.arrivals.hold(number, SECOND / self.compression).await);
         }
-        let mut notice = errand.notice.clone();
+        let mut news = errand.news.clone();
         if has(Fault::NoAttach) {
-            notice.attach = None;
+            news = news.without_attach();
         }
         let line = Line {
             courier: self,
             errand,
-            notice,
+            news,
             associated: !has(Fault::NoAssociatedData),
         };
         let mut schedule = SCHEDULE.into_iter().map(Duration::from_secs);
@@ -151,7 +155,7 @@ impl Courier {
                 if line.send(&genuine, alteration).await == Heard::Acknowledged {
                     self.stats.forgeries_acknowledged.add();
                     tracing::warn!(
-                        order.no = errand.notice.out_trade_no,
+                        number = errand.news.number(),
                         ?alteration,
                         "the service acknowledged a forged callback"
                     );
@@ -195,11 +199,11 @@ impl Courier {
     }
 }
 
-/// One payment's way to its receiver.
+/// One errand's way to its receiver.
 struct Line<'a> {
     courier: &'a Courier,
     errand: &'a Errand,
-    notice: Notice,
+    news: News,
     associated: bool,
 }
 
@@ -224,10 +228,7 @@ impl Line<'_> {
     async fn send(&self, envelope: &Envelope, alteration: Alteration) -> Heard {
         // Never closed, so there is always a permit in the end.
         let _permit = self.courier.lines.acquire().await;
-        let callback = self
-            .courier
-            .factory
-            .build(envelope, &self.notice, alteration);
+        let callback = self.courier.factory.build(envelope, &self.news, alteration);
         self.courier.stats.callbacks_sent.add();
         let answer = self
             .courier
@@ -237,14 +238,14 @@ impl Line<'_> {
             .body(callback.body)
             .send()
             .await;
-        let order_no = &self.notice.out_trade_no;
+        let number = self.news.number();
         match answer {
             Ok(answer) => {
                 let status = answer.status().as_u16();
                 // Read to the end, so that the connection can be used again.
                 let _ = answer.bytes().await;
                 tracing::debug!(
-                    order.no = order_no,
+                    number,
                     ?alteration,
                     status,
                     "callback answered with {status}"
@@ -256,7 +257,7 @@ impl Line<'_> {
                 }
             }
             Err(error) => {
-                tracing::debug!(order.no = order_no, ?alteration, %error, "callback not answered");
+                tracing::debug!(number, ?alteration, %error, "callback not answered");
                 Heard::Nothing
             }
         }

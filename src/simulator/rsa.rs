@@ -2,7 +2,7 @@
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::rsa::{KeySize, OAEP_SHA1_MGF1SHA1, OaepPrivateDecryptingKey, PrivateDecryptingKey};
 use aws_lc_rs::signature::{
     KeyPair, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair,
 };
@@ -80,6 +80,30 @@ impl RsaKey {
 
     pub(super) fn sign(&self, message: &[u8]) -> String {
         BASE64.encode(self.sign_bytes(message))
+    }
+
+    /// What was encrypted to this key by RSA-OAEP with SHA-1 and sent as base64, if it was.
+    ///
+    /// The key is parsed anew: names are decrypted a few times a minute, signatures made constantly.
+    pub(super) fn decrypt(&self, text: &str) -> Option<Vec<u8>> {
+        let ciphertext = BASE64.decode(text).ok()?;
+        let der: Pkcs8V1Der<'_> = self.pair.as_der().ok()?;
+        let key = PrivateDecryptingKey::from_pkcs8(der.as_ref()).ok()?;
+        let key = OaepPrivateDecryptingKey::new(key).ok()?;
+        let mut plain = vec![0; key.min_output_size()];
+        let plain = key.decrypt(&OAEP_SHA1_MGF1SHA1, &ciphertext, &mut plain, None);
+        plain.ok().map(|plain| plain.to_vec())
+    }
+
+    /// The other side of [`RsaKey::decrypt`], as a merchant does it.
+    #[cfg(test)]
+    pub(super) fn encrypt(&self, plain: &[u8]) -> String {
+        use aws_lc_rs::rsa::{OaepPublicEncryptingKey, PublicEncryptingKey};
+        let key = PublicEncryptingKey::from_der(&self.spki_der).unwrap();
+        let key = OaepPublicEncryptingKey::new(key).unwrap();
+        let mut out = vec![0; key.ciphertext_size()];
+        let out = key.encrypt(&OAEP_SHA1_MGF1SHA1, plain, &mut out, None);
+        BASE64.encode(out.unwrap())
     }
 
     pub(super) fn verify_bytes(&self, message: &[u8], signature: &[u8]) -> bool {

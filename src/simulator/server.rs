@@ -1,25 +1,38 @@
 //! Everything on one listener.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::routing::{any, get, post};
+use axum::routing::{any, get, post, put};
 use rand::rngs::StdRng;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::bills::Bills;
 use super::callback::CallbackFactory;
 use super::clock::{Ids, WallClock};
-use super::faults::{Faults, PrepayFate};
+use super::faults::Faults;
+use super::funds::Funds;
+use super::key_switch::{self, KeySwitch};
 use super::keys::KeySet;
+use super::limits::Limits;
 use super::login::{self, UsedCodes};
+use super::mini_program::{self, MiniProgram};
 use super::orders::Orders;
 use super::phone::{self, Phone};
+use super::refund_settlement::RefundPlan;
+use super::refunds::Refunds;
 use super::resend::Courier;
+use super::sharing::Book;
+use super::shops::{self, Shops};
 use super::stats::Counters;
-use super::{control, merchant_api, phone_result};
+use super::troubles::Troubles;
+use super::{bills, control, control_refunds, merchant_api, phone_result, scan, sharing};
 
-/// What the handlers share.
+/// What the handlers share. Whoever takes several locks takes them in this order: orders, refunds,
+/// sharing, funds; the others alone.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) keys: Arc<KeySet>,
@@ -27,12 +40,27 @@ pub(super) struct Shared {
     pub(super) ids: Arc<Ids>,
     pub(super) factory: Arc<CallbackFactory>,
     pub(super) orders: Mutex<Orders>,
+    pub(super) refunds: Mutex<Refunds>,
+    pub(super) funds: Mutex<Funds>,
+    pub(super) refund_plans: Mutex<HashMap<String, RefundPlan>>,
+    /// Wakes those who wait for a refund whenever one has ended.
+    pub(super) refund_moves: Notify,
+    pub(super) troubles: Mutex<Troubles>,
+    pub(super) limits: Mutex<Limits>,
+    pub(super) started: Instant,
+    pub(super) mini_program: MiniProgram,
     pub(super) courier: Arc<Courier>,
     pub(super) stats: Arc<Counters>,
     pub(super) used_codes: UsedCodes,
     pub(super) phone: Phone,
     pub(super) seed: u64,
     pub(super) switches: Mutex<(Faults, StdRng)>,
+    /// Divides every delay but the merchant's own time-outs.
+    pub(super) compression: u32,
+    pub(super) shops: Shops,
+    pub(super) sharing: Mutex<Book>,
+    pub(super) bills: Bills,
+    pub(super) switching: Arc<KeySwitch>,
     pub(super) stop: CancellationToken,
 }
 
@@ -45,10 +73,12 @@ impl Shared {
         lock(&self.switches).0 = faults;
     }
 
-    pub(super) fn prepay_fate(&self) -> (PrepayFate, Faults) {
+    /// Whether this close finds the user at the password. From a running generator, so that trying
+    /// again helps.
+    pub(super) fn draws_close_while_paying(&self) -> bool {
         let mut switches = lock(&self.switches);
         let (faults, rng) = &mut *switches;
-        (faults.draw_prepay(rng), faults.clone())
+        faults.close_while_paying.happens(rng)
     }
 
     /// Sleeps, but not beyond the end of the simulator.
@@ -67,6 +97,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/", get(phone::home))
         .route("/healthz", get(async || "ok"))
         .route("/sns/jscode2session", get(login::jscode2session))
+        .merge(mini_program::router())
         .route("/v3/{*rest}", any(merchant_api::serve))
         .route("/sim/pay", post(control::pay))
         .route(
@@ -74,7 +105,23 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
             get(control::get_faults).put(control::put_faults),
         )
         .route("/sim/stats", get(control::stats))
+        .route("/sim/keys", get(key_switch::get).put(key_switch::put))
+        .route("/sim/shops/{mchid}", get(shops::get).put(shops::put))
+        .route("/sim/receivers", put(sharing::put_receiver))
+        .route("/sim/bills", get(bills::get).put(bills::put))
         .route("/sim/orders", get(control::orders))
+        .route("/sim/refunds", get(control_refunds::list))
+        .route("/sim/refunds/plan", post(control_refunds::plan))
+        .route(
+            "/sim/refunds/{out_refund_no}/settle",
+            post(control_refunds::settle),
+        )
+        .route("/sim/balances", get(control_refunds::balances))
+        .route("/sim/balances/{mchid}", put(control_refunds::put_balance))
+        .route("/sim/calls", post(control_refunds::force_call))
+        .route("/sim/password", post(control_refunds::password))
+        .route("/sim/scan", get(scan::sheet).post(scan::scan))
+        .route("/sim/scan/pay", post(scan::sheet_pay))
         .route("/sim/codes", post(control::codes))
         .route(
             "/sim/cashier/{prepay_id}",

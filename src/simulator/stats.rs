@@ -48,10 +48,26 @@ stats! {
     requests_refused,
     /// Requests whose `Authorization` did not hold.
     signatures_refused,
-    /// Prepays that a fault hit.
-    prepay_faults,
+    /// Calls that a fault hit, whichever call it was.
+    call_faults,
+    /// Calls refused by a rate limit.
+    calls_limited,
     /// Orders paid.
     payments,
+    /// Refunds accepted; the same one asked for again counts once.
+    refunds,
+    /// Refunds that have ended, in whichever way; another try of an abnormal one ends again.
+    refunds_ended,
+    /// Access tokens given out, the same one again among them.
+    tokens_given,
+    /// Codes of the mini-program drawn.
+    mini_program_codes,
+    /// Subscribe messages that reached a user.
+    messages_sent,
+    /// Times that a shop told of a delivery.
+    shippings_told,
+    /// Calls of the mini-program's server that got an `errcode`, logins apart.
+    mini_program_refused,
     /// Callbacks sent, whatever was wrong with them.
     callbacks_sent,
     /// Genuine callbacks that were answered with 200 or 204 in time.
@@ -60,9 +76,9 @@ stats! {
     callbacks_refused,
     /// Genuine callbacks that were not answered within five seconds, or not at all.
     callbacks_unanswered,
-    /// Payments whose callback was refused or unanswered to the end of the schedule.
+    /// Payments and refunds whose callback was refused or unanswered to the end of the schedule.
     callbacks_given_up,
-    /// Payments whose callback was never sent, by [`Fault::Lost`](super::Fault::Lost).
+    /// Payments and refunds whose callback was never sent, by [`Fault::Lost`](super::Fault::Lost).
     callbacks_lost,
     /// Callbacks of another amount or merchant that were sent.
     attacks_sent,

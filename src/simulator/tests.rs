@@ -1,6 +1,6 @@
 //! The simulator from outside: a merchant that signs, a receiver that judges.
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -12,11 +12,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::simulator::signature::{SIGNATURE_TYPE, answer_message};
-
-fn keys() -> Arc<KeySet> {
-    static KEYS: OnceLock<Arc<KeySet>> = OnceLock::new();
-    Arc::clone(KEYS.get_or_init(|| Arc::new(KeySet::generate().unwrap())))
-}
+use crate::simulator::test_merchant::keys;
 
 async fn start(settings: SimulatorSettings) -> Simulator {
     let keys = Some(keys());
@@ -95,8 +91,8 @@ fn judge(headers: &HeaderMap, body: &[u8]) -> Result<(), &'static str> {
 
 /// A service that keeps what it was told and refuses what does not hold.
 #[derive(Debug, Default)]
-struct Receiver {
-    verdicts: Mutex<Vec<Result<Value, &'static str>>>,
+pub(super) struct Receiver {
+    pub(super) verdicts: Mutex<Vec<Result<Value, &'static str>>>,
     /// How many genuine callbacks are answered with 500 first.
     failing: Mutex<u32>,
 }
@@ -116,6 +112,8 @@ async fn receive(
         );
         let mut told: Value = serde_json::from_slice(&plain.unwrap()).unwrap();
         told["notification_id"] = body["id"].clone();
+        told["event_type"] = body["event_type"].clone();
+        told["original_type"] = body["resource"]["original_type"].clone();
         told
     });
     let refused = verdict.is_err();
@@ -131,7 +129,7 @@ async fn receive(
     StatusCode::NO_CONTENT
 }
 
-async fn receiver() -> (Arc<Receiver>, String) {
+pub(super) async fn receiver() -> (Arc<Receiver>, String) {
     let receiver = Arc::new(Receiver::default());
     let app = Router::new()
         .route("/notify", post(receive))
@@ -335,51 +333,6 @@ async fn later_callbacks_overtake_those_out_of_order() {
         .map(|v| v.as_ref().unwrap()["out_trade_no"].clone())
         .collect();
     assert_eq!(order, ["ORDER-3", "ORDER-2", "ORDER-1"]);
-}
-
-#[tokio::test]
-async fn prepay_faults_strike_and_a_commit_before_a_timeout_is_a_commit() {
-    let faults = Faults {
-        prepay_system_error: PerMille::ALWAYS,
-        ..Faults::default()
-    };
-    let simulator = start(SimulatorSettings {
-        faults,
-        ..SimulatorSettings::default()
-    })
-    .await;
-    let text = body("ORDER-1", "http://127.0.0.1:1/n").to_string();
-    let (status, told) = call(&simulator, Method::POST, PREPAY, &text, None).await;
-    assert_eq!(
-        (status, &told["code"]),
-        (StatusCode::INTERNAL_SERVER_ERROR, &json!("SYSTEM_ERROR"))
-    );
-    assert_eq!(simulator.orders_kept(), 0);
-
-    simulator.set_faults(Faults {
-        prepay_bad_gateway: PerMille::ALWAYS,
-        ..Faults::default()
-    });
-    let (status, _) = call(&simulator, Method::POST, PREPAY, &text, None).await;
-    assert_eq!(
-        (status, simulator.orders_kept()),
-        (StatusCode::BAD_GATEWAY, 0)
-    );
-
-    let hang = Faults {
-        prepay_commit_then_timeout: PerMille::ALWAYS,
-        prepay_hang_ms: 10,
-        ..Faults::default()
-    };
-    simulator.set_faults(hang);
-    let (status, _) = call(&simulator, Method::POST, PREPAY, &text, None).await;
-    assert_eq!(
-        (status, simulator.orders_kept()),
-        (StatusCode::BAD_GATEWAY, 1)
-    );
-    simulator.set_faults(Faults::default());
-    prepay(&simulator, "ORDER-1", "http://127.0.0.1:1/n").await;
-    simulator.stop().await;
 }
 
 #[tokio::test]

@@ -5,8 +5,29 @@ use time::OffsetDateTime;
 
 use super::clock::beijing;
 use super::keys::KeySet;
+use super::login::openid_for;
 
-/// On whose behalf the money is collected, and who pays.
+/// How the user came to pay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TradeType {
+    /// Inside WeChat, by a mini-program or a page.
+    Jsapi,
+    /// By scanning a code that the merchant showed.
+    Native,
+}
+
+impl TradeType {
+    /// WeChat's word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Jsapi => "JSAPI",
+            Self::Native => "NATIVE",
+        }
+    }
+}
+
+/// On whose behalf the money is collected, and who pays. The payer of a native order is not known,
+/// and its openid empty, until somebody has paid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Party {
     /// Partner mode 服务商: the platform collects for a shop.
@@ -43,6 +64,45 @@ impl Party {
             | Self::Direct { openid } => openid,
         }
     }
+
+    /// The payer under the merchant's own mini-program.
+    pub(super) fn mini_program_payer(&self) -> &str {
+        match self {
+            Self::Partner { sp_openid, .. } => sp_openid,
+            Self::Direct { openid } => openid,
+        }
+    }
+
+    /// The shop, if it is another than the merchant itself.
+    pub(super) fn sub_mchid(&self) -> Option<&str> {
+        match self {
+            Self::Partner { sub_mchid, .. } => Some(sub_mchid),
+            Self::Direct { .. } => None,
+        }
+    }
+
+    /// Whose money it is: the shop, or the merchant itself.
+    pub(super) fn receiver<'a>(&'a self, keys: &'a KeySet) -> &'a str {
+        self.sub_mchid().unwrap_or_else(|| keys.sp_mchid())
+    }
+
+    /// Writes down who scanned the code. Under the shop's own app everybody has another openid.
+    pub(super) fn set_payer(&mut self, payer: &str) {
+        match self {
+            Self::Partner {
+                sub_appid,
+                sp_openid,
+                sub_openid,
+                ..
+            } => {
+                payer.clone_into(sp_openid);
+                *sub_openid = sub_appid
+                    .as_deref()
+                    .map(|app| openid_for(&format!("{app}/{payer}")));
+            }
+            Self::Direct { openid } => payer.clone_into(openid),
+        }
+    }
 }
 
 /// A payment that WeChat tells of.
@@ -54,6 +114,8 @@ pub struct Notice {
     pub transaction_id: String,
     /// For whom, by whom.
     pub party: Party,
+    /// How.
+    pub trade_type: TradeType,
     /// Paid, in fen.
     pub total_fen: i64,
     /// What the prepay asked to be told back.
@@ -169,7 +231,7 @@ impl<'a> Transaction<'a> {
             ("SUCCESS", "支付成功"),
         );
         body.transaction_id = Some(&notice.transaction_id);
-        body.trade_type = Some("JSAPI");
+        body.trade_type = Some(notice.trade_type.word());
         body.bank_type = Some("OTHERS");
         body.attach = notice.attach.as_deref();
         body.success_time = Some(beijing(notice.paid_at));
@@ -196,5 +258,11 @@ impl<'a> Transaction<'a> {
             payer_currency: "CNY",
         });
         body
+    }
+
+    /// A paid order of which something was refunded: it stays so, whatever became of the refund.
+    pub(super) fn refunded(mut self) -> Self {
+        (self.trade_state, self.trade_state_desc) = ("REFUND", "转入退款");
+        self
     }
 }

@@ -92,7 +92,7 @@ fn callbacks(summary: &Summary) -> String {
         ("  forged", wechat.forgeries_sent),
         ("  forged and acknowledged", wechat.forgeries_acknowledged),
         ("callbacks never sent", wechat.callbacks_lost),
-        ("prepays spoiled", wechat.prepay_faults),
+        ("calls spoiled", wechat.call_faults),
     ] {
         sent.add_row([what.to_owned(), count.to_string()]);
     }

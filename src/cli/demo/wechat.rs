@@ -9,7 +9,7 @@ use super::{
     patience::{Gave, Line},
     service::with_path,
 };
-use crate::simulator::{CallbackKey, Faults, PerMille};
+use crate::simulator::{CallFaults, CallbackKey, Endpoint, Faults, PerMille};
 
 /// How much goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize)]
@@ -26,6 +26,18 @@ pub(super) enum FaultLevel {
 impl FaultLevel {
     fn switches(self) -> Faults {
         let often = PerMille::new;
+        let slow_prepay = CallFaults {
+            slow: often(10),
+            slow_ms: 1_500,
+            ..CallFaults::default()
+        };
+        let unknown_prepay = CallFaults {
+            system_error: often(20),
+            bad_gateway: often(20),
+            commit_then_timeout: often(10),
+            hang_ms: 2_000,
+            ..slow_prepay
+        };
         let every_day = Faults {
             duplicate: often(50),
             twin: often(50),
@@ -35,8 +47,7 @@ impl FaultLevel {
             lost: often(20),
             no_attach: often(50),
             no_associated_data: often(50),
-            prepay_slow: often(10),
-            prepay_slow_ms: 1_500,
+            calls: [(Endpoint::Prepay, slow_prepay)].into(),
             ..Faults::default()
         };
         match self {
@@ -51,10 +62,7 @@ impl FaultLevel {
                 future_time: often(5),
                 probe: often(10),
                 callback_key: CallbackKey::Mixed,
-                prepay_system_error: often(20),
-                prepay_bad_gateway: often(20),
-                prepay_commit_then_timeout: often(10),
-                prepay_hang_ms: 2_000,
+                calls: [(Endpoint::Prepay, unknown_prepay)].into(),
                 ..every_day
             },
         }
@@ -73,7 +81,7 @@ impl FaultLevel {
 #[serde(default)]
 pub(super) struct WechatStats {
     pub(super) payments: u64,
-    pub(super) prepay_faults: u64,
+    pub(super) call_faults: u64,
     pub(super) callbacks_sent: u64,
     pub(super) callbacks_acknowledged: u64,
     pub(super) callbacks_refused: u64,
@@ -91,7 +99,7 @@ impl WechatStats {
         let less = |now: u64, then: u64| now.saturating_sub(then);
         Self {
             payments: less(self.payments, before.payments),
-            prepay_faults: less(self.prepay_faults, before.prepay_faults),
+            call_faults: less(self.call_faults, before.call_faults),
             callbacks_sent: less(self.callbacks_sent, before.callbacks_sent),
             callbacks_acknowledged: less(
                 self.callbacks_acknowledged,
@@ -239,21 +247,15 @@ mod tests {
     use crate::simulator::{Fault, Stats};
 
     #[test]
-    fn all_faults_are_all_that_the_simulator_has() {
+    fn all_faults_spoil_callbacks_in_every_way_and_prepays_too() {
         let all = serde_json::to_value(FaultLevel::All.switches()).unwrap();
-        let prepay = [
-            "prepay_slow",
-            "prepay_system_error",
-            "prepay_bad_gateway",
-            "prepay_commit_then_timeout",
-        ];
         let callback = Fault::ALL.map(|fault| serde_json::to_value(fault).unwrap());
-        for name in callback
-            .iter()
-            .filter_map(|name| name.as_str())
-            .chain(prepay)
-        {
+        for name in callback.iter().filter_map(|name| name.as_str()) {
             assert!(all[name].as_u64() > Some(0), "{name}");
+        }
+        let prepay = ["slow", "system_error", "bad_gateway", "commit_then_timeout"];
+        for name in prepay {
+            assert!(all["calls"]["prepay"][name].as_u64() > Some(0), "{name}");
         }
     }
 

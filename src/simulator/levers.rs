@@ -1,0 +1,133 @@
+//! What a test can pull while the simulator runs: refunds, balances, codes, single calls, messages.
+
+use super::callback::SignedCallback;
+use super::endpoint::Endpoint;
+use super::error::PayError;
+use super::handle::Simulator;
+use super::mini_program::{Shipping, SubscribeMessage};
+use super::orders::OrderName;
+use super::payment::{Paid, Payment};
+use super::refund_settlement::{RefundError, RefundPlan};
+use super::refunds::{Refund, RefundFate};
+use super::server::lock;
+use super::troubles::CallFault;
+
+/// Refunds and the money that they take.
+impl Simulator {
+    /// Every refund that is kept, oldest first.
+    pub fn refunds(&self) -> Vec<Refund> {
+        lock(&self.shared.refunds).all().cloned().collect()
+    }
+
+    /// One refund by the merchant's number.
+    pub fn refund(&self, out_refund_no: &str) -> Option<Refund> {
+        lock(&self.shared.refunds).by_number(out_refund_no).cloned()
+    }
+
+    /// Says beforehand what becomes of a refund and of its callbacks, whatever the switches say.
+    pub fn plan_refund(&self, out_refund_no: &str, plan: RefundPlan) {
+        self.shared.plan_refund(out_refund_no, plan);
+    }
+
+    /// Ends a refund now; its callback sets out. An abnormal one is decided so, as somebody would on
+    /// the merchant platform.
+    ///
+    /// Fails if there is no such refund, and if it has ended.
+    pub fn settle_refund_now(
+        &self,
+        out_refund_no: &str,
+        fate: RefundFate,
+    ) -> Result<Refund, RefundError> {
+        self.shared.end_refund(out_refund_no, fate, true)
+    }
+
+    /// Resolves when a refund is not being processed: at once if there is none.
+    pub async fn refund_ended(&self, out_refund_no: &str) {
+        self.shared.refund_ended(out_refund_no).await;
+    }
+
+    /// The genuine callback of a refund that has ended, for a test that delivers it itself. Plan it
+    /// with [`Fault::Lost`](super::Fault::Lost), so that the simulator does not.
+    pub fn refund_callback_for(&self, out_refund_no: &str) -> Result<SignedCallback, RefundError> {
+        self.shared.refund_callback_for(out_refund_no)
+    }
+
+    /// What a shop has, in fen; the merchant itself is the shop of direct mode.
+    pub fn balance_fen(&self, mchid: &str) -> i64 {
+        self.shared.settle_shares();
+        lock(&self.shared.funds).balance_fen(mchid)
+    }
+
+    /// Sets what a shop has, in fen: a topping up, or a loss.
+    pub fn set_balance(&self, mchid: &str, balance_fen: i64) {
+        // What shares were due to move is moved before, not after.
+        self.shared.settle_shares();
+        lock(&self.shared.funds).set(mchid, balance_fen);
+    }
+
+    /// The shop takes money out, in fen. `false`, and nothing taken, if it has not as much.
+    #[must_use = "a shop that has not as much keeps it all"]
+    pub fn withdraw(&self, mchid: &str, amount_fen: i64) -> bool {
+        self.shared.settle_shares();
+        lock(&self.shared.funds).take(mchid, amount_fen)
+    }
+}
+
+/// Users, and single calls.
+impl Simulator {
+    /// A user scans a native order's code and pays.
+    #[expect(
+        clippy::unused_async,
+        reason = "callers should not notice when paying comes to wait"
+    )]
+    pub async fn pay_native(
+        &self,
+        code_url: &str,
+        openid: &str,
+        how: Payment,
+    ) -> Result<Paid, PayError> {
+        let openid = Some(openid.to_owned());
+        let how = Payment { openid, ..how };
+        self.shared.pay(OrderName::CodeUrl(code_url), how)
+    }
+
+    /// The user begins to enter the password (`true`) or leaves the sheet: meanwhile the merchant
+    /// cannot close the order. Paying ends it too.
+    pub fn set_paying(&self, out_trade_no: &str, paying: bool) -> Result<(), PayError> {
+        lock(&self.shared.orders).set_paying(out_trade_no, paying)
+    }
+
+    /// The next call about this number goes wrong so, whatever the switches say. Several wait for
+    /// their turn.
+    pub fn force_call(&self, endpoint: Endpoint, number: &str, fault: CallFault) {
+        lock(&self.shared.troubles).force(endpoint, number, fault);
+    }
+}
+
+/// The mini-program.
+impl Simulator {
+    /// A user agrees to get `count` messages of a template.
+    pub fn consent(&self, openid: &str, template_id: &str, count: u32) {
+        self.shared.consent(openid, template_id, count);
+    }
+
+    /// The messages that reached users, oldest first.
+    pub fn messages(&self) -> Vec<SubscribeMessage> {
+        self.shared.messages()
+    }
+
+    /// What shops told of deliveries, by WeChat's numbers.
+    pub fn shipping(&self) -> Vec<Shipping> {
+        self.shared.shippings()
+    }
+
+    /// The pages of the released version; `None` has every page there could be.
+    pub fn set_pages(&self, pages: Option<Vec<String>>) {
+        self.shared.set_pages(pages);
+    }
+
+    /// Every access token has ended, as after two hours: calls with one get 42001.
+    pub fn expire_access_tokens(&self) {
+        self.shared.expire_access_tokens();
+    }
+}

@@ -1,0 +1,167 @@
+//! What a callback tells of: a payment, or the end of a refund.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+
+use super::callback::Alteration;
+use super::clock::beijing;
+use super::keys::KeySet;
+use super::refunds::{Refund, RefundState};
+use super::transaction::{Notice, Party, Transaction};
+
+/// Something that WeChat tells a merchant.
+#[derive(Debug, Clone)]
+pub(super) enum News {
+    Payment(Notice),
+    Refund(Refund),
+}
+
+/// The words around the secret part.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Heading {
+    pub(super) event_type: &'static str,
+    pub(super) summary: &'static str,
+    pub(super) original_type: &'static str,
+}
+
+impl News {
+    pub(super) fn heading(&self) -> Heading {
+        let refund = |event_type, summary| Heading {
+            event_type,
+            summary,
+            original_type: "refund",
+        };
+        match self {
+            Self::Payment(_) => Heading {
+                event_type: "TRANSACTION.SUCCESS",
+                summary: "支付成功",
+                original_type: "transaction",
+            },
+            Self::Refund(told) => match told.state {
+                RefundState::Success { .. } => refund("REFUND.SUCCESS", "退款成功"),
+                RefundState::Abnormal => refund("REFUND.ABNORMAL", "退款异常"),
+                // A refund that is being processed is not told of, so closed is what is left.
+                RefundState::Closed | RefundState::Processing => {
+                    refund("REFUND.CLOSED", "退款关闭")
+                }
+            },
+        }
+    }
+
+    /// The merchant's number of what is told, for the log.
+    pub(super) fn number(&self) -> &str {
+        match self {
+            Self::Payment(notice) => &notice.out_trade_no,
+            Self::Refund(refund) => &refund.out_refund_no,
+        }
+    }
+
+    pub(super) fn without_attach(mut self) -> Self {
+        match &mut self {
+            Self::Payment(notice) => notice.attach = None,
+            Self::Refund(_) => {}
+        }
+        self
+    }
+
+    /// The secret part before it is encrypted; for the two attacks, not what happened.
+    pub(super) fn plaintext(&self, keys: &KeySet, alteration: Alteration) -> Vec<u8> {
+        let told = match alteration {
+            Alteration::WrongAmount => Cow::Owned(self.of_one_fen_more()),
+            Alteration::WrongMerchant => Cow::Owned(self.of_another_shop()),
+            Alteration::Genuine
+            | Alteration::Tampered
+            | Alteration::WrongKey
+            | Alteration::StaleTime
+            | Alteration::FutureTime
+            | Alteration::Probe => Cow::Borrowed(self),
+        };
+        let text = match &*told {
+            Self::Payment(notice) => serde_json::to_vec(&Transaction::paid(keys, notice)),
+            Self::Refund(refund) => serde_json::to_vec(&RefundNews::of(keys, refund)),
+        };
+        text.expect("a struct of text and numbers is JSON")
+    }
+
+    fn of_one_fen_more(&self) -> Self {
+        let mut lie = self.clone();
+        match &mut lie {
+            Self::Payment(notice) => notice.total_fen = notice.total_fen.saturating_add(1),
+            Self::Refund(refund) => refund.refund_fen = refund.refund_fen.saturating_add(1),
+        }
+        lie
+    }
+
+    fn of_another_shop(&self) -> Self {
+        let mut lie = self.clone();
+        let shop = match &mut lie {
+            Self::Payment(notice) => match &mut notice.party {
+                Party::Partner { sub_mchid, .. } => Some(sub_mchid),
+                Party::Direct { .. } => None,
+            },
+            Self::Refund(refund) => refund.sub_mchid.as_mut(),
+        };
+        if let Some(shop) = shop {
+            // The last digit becomes another one.
+            let last = shop.pop();
+            shop.push(if last == Some('7') { '8' } else { '7' });
+        }
+        lie
+    }
+}
+
+/// A refund in the words of a callback. (The answer to a query says `status` instead.)
+#[derive(Debug, Serialize)]
+struct RefundNews<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mchid: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sp_mchid: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sub_mchid: Option<&'a str>,
+    transaction_id: &'a str,
+    out_trade_no: &'a str,
+    refund_id: &'a str,
+    out_refund_no: &'a str,
+    refund_status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    success_time: Option<String>,
+    user_received_account: &'static str,
+    amount: RefundNewsAmount,
+}
+
+#[derive(Debug, Serialize)]
+struct RefundNewsAmount {
+    total: i64,
+    refund: i64,
+    payer_total: i64,
+    payer_refund: i64,
+}
+
+impl<'a> RefundNews<'a> {
+    fn of(keys: &'a KeySet, refund: &'a Refund) -> Self {
+        let partner = refund.sub_mchid.is_some();
+        Self {
+            mchid: (!partner).then(|| keys.sp_mchid()),
+            sp_mchid: partner.then(|| keys.sp_mchid()),
+            sub_mchid: refund.sub_mchid.as_deref(),
+            transaction_id: &refund.transaction_id,
+            out_trade_no: &refund.out_trade_no,
+            refund_id: &refund.refund_id,
+            out_refund_no: &refund.out_refund_no,
+            refund_status: refund.state.word(),
+            success_time: match refund.state {
+                RefundState::Success { at } => Some(beijing(at)),
+                RefundState::Processing | RefundState::Closed | RefundState::Abnormal => None,
+            },
+            user_received_account: refund.destination.word(),
+            amount: RefundNewsAmount {
+                total: refund.total_fen,
+                refund: refund.refund_fen,
+                payer_total: refund.total_fen,
+                payer_refund: refund.refund_fen,
+            },
+        }
+    }
+}

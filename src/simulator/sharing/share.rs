@@ -1,0 +1,317 @@
+//! Sharing a payment, unfreezing the rest of it, and asking how far that has come.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+
+use super::super::answer::{Answer, Refusal};
+use super::super::clock::{beijing, compact};
+use super::super::faults::own_rng;
+use super::super::fields::Fields;
+use super::super::merchant_api::Call;
+use super::super::server::{Shared, lock};
+use super::Frozen;
+use super::book::{AccountKind, Book, Outcome, Part, Receiver, Share};
+use super::fate::ShareResult;
+use super::request::{
+    Apps, Side, account, check_name, fingerprint, name, no_record, not_enough, number,
+    other_parameters, rule_limit,
+};
+
+const RECEIVERS_MAX: usize = 50;
+const REQUESTS_MAX: usize = 50;
+/// How soon after the payment, before compression.
+const NOT_BEFORE: Duration = Duration::from_mins(1);
+
+/// One receiver as it was asked for.
+struct Asked {
+    kind: AccountKind,
+    account: String,
+    name: Option<String>,
+    amount_fen: i64,
+    description: String,
+}
+
+/// A request to share or to unfreeze.
+struct Request {
+    side: Side,
+    transaction_id: String,
+    out_order_no: String,
+    receivers: Vec<Asked>,
+    unfreezes: bool,
+    fingerprint: [u8; 32],
+}
+
+/// `POST …/orders`.
+pub(super) fn share(shared: &Shared, call: &Call<'_>) -> Result<Answer, Refusal> {
+    let mut fields = Fields::of_body(call.body)?;
+    let side = Side::read(shared, &mut fields)?;
+    let apps = Apps::read(shared, &mut fields)?;
+    let transaction_id = fields.text("transaction_id", 32)?;
+    let out_order_no = number(&mut fields, "out_order_no")?;
+    let unfreezes = fields
+        .optional_flag("unfreeze_unsplit")?
+        .ok_or_else(|| Refusal::field("/unfreeze_unsplit", None, "缺少必填字段"))?;
+    let mut receivers = Vec::new();
+    for mut fields in fields.optional_objects("receivers", RECEIVERS_MAX)? {
+        let (kind, account) = account(&mut fields, &side)?;
+        apps.know(kind)?;
+        receivers.push(Asked {
+            kind,
+            account,
+            name: name(shared, call, &mut fields)?,
+            amount_fen: fields.integer("amount", 1)?,
+            description: fields.text("description", 80)?,
+        });
+        fields.finish()?;
+    }
+    fields.finish()?;
+    if receivers.is_empty() {
+        return Err(Refusal::field("/receivers", None, "缺少必填字段"));
+    }
+    let mut words = vec!["share", &side.shop, &transaction_id];
+    words.push(if unfreezes { "unfreeze" } else { "keep" });
+    let amounts: Vec<String> = receivers
+        .iter()
+        .map(|asked| asked.amount_fen.to_string())
+        .collect();
+    for (asked, amount) in receivers.iter().zip(&amounts) {
+        let name = asked.name.as_deref().unwrap_or("");
+        words.extend([asked.kind.word(), &asked.account, name, amount]);
+        words.push(&asked.description);
+    }
+    let fingerprint = fingerprint(words);
+    let request = Request {
+        side,
+        transaction_id,
+        out_order_no,
+        receivers,
+        unfreezes,
+        fingerprint,
+    };
+    accept(shared, request)
+}
+
+/// `POST …/orders/unfreeze`.
+pub(super) fn unfreeze(shared: &Shared, call: &Call<'_>) -> Result<Answer, Refusal> {
+    let mut fields = Fields::of_body(call.body)?;
+    let side = Side::read(shared, &mut fields)?;
+    let transaction_id = fields.text("transaction_id", 32)?;
+    let out_order_no = number(&mut fields, "out_order_no")?;
+    let description = fields.text("description", 80)?;
+    fields.finish()?;
+    let words = ["unfreeze", &side.shop, &transaction_id, &description];
+    let fingerprint = fingerprint(words);
+    let request = Request {
+        side,
+        transaction_id,
+        out_order_no,
+        receivers: Vec::new(),
+        unfreezes: true,
+        fingerprint,
+    };
+    accept(shared, request)
+}
+
+/// Asks everything, then takes the request in.
+fn accept(shared: &Shared, request: Request) -> Result<Answer, Refusal> {
+    let known = lock(&shared.sharing)
+        .share(&request.out_order_no)
+        .map(|share| (share.fingerprint == request.fingerprint).then(|| told(share)));
+    if let Some(known) = known {
+        return known
+            .map(|told| Answer::ok(&told))
+            .ok_or_else(other_parameters);
+    }
+    let frozen = Frozen::find(shared, &request.transaction_id)?;
+    if !request.side.is(&frozen.shop, frozen.partner) {
+        let status = StatusCode::BAD_REQUEST;
+        return Err(Refusal::new(
+            status,
+            "INVALID_REQUEST",
+            "非分账订单不支持分账",
+        ));
+    }
+    let moment = shared.moment();
+    if !moment.is_after(frozen.paid, NOT_BEFORE / shared.compression) {
+        return Err(Refusal::new(
+            StatusCode::BAD_REQUEST,
+            "INVALID_REQUEST",
+            "订单处理中，暂时无法分账，请稍后再试",
+        ));
+    }
+    let faults = shared.faults().sharing;
+    // Both are held to the end, so that no refund comes between the question and the answer.
+    let refunds = lock(&shared.refunds);
+    let mut book = lock(&shared.sharing);
+    let refunded_fen = refunds.refunded_fen(&frozen.out_trade_no);
+    check(shared, &book, &request, &frozen, refunded_fen, moment.now)?;
+    let rules = shared.shops.rules(&frozen.shop);
+    let unsplit_fen = frozen.unsplit_fen(&book, rules, refunded_fen, moment.now);
+
+    let mut parts = Vec::with_capacity(request.receivers.len() + 1);
+    let mut rest_fen = unsplit_fen;
+    for asked in request.receivers {
+        rest_fen = rest_fen.saturating_sub(asked.amount_fen);
+        let mut rng = own_rng(
+            shared.seed,
+            &format!("{}/{}", request.out_order_no, asked.account),
+        );
+        let drawn = faults.draw_share(&mut rng);
+        let forced = book.forced.get(&asked.account).and_then(|f| f.share);
+        parts.push(Part {
+            kind: asked.kind,
+            account: asked.account,
+            amount_fen: asked.amount_fen,
+            description: asked.description,
+            detail_id: wechat_number(shared, "36011", moment.now),
+            fate: forced.unwrap_or(drawn),
+            outcome: Outcome::Pending,
+        });
+    }
+    if request.unfreezes && rest_fen > 0 {
+        parts.push(Part {
+            kind: AccountKind::Merchant,
+            account: frozen.shop.clone(),
+            amount_fen: rest_fen,
+            description: "解冻给分账方".to_owned(),
+            detail_id: wechat_number(shared, "36011", moment.now),
+            fate: ShareResult::Success,
+            outcome: Outcome::Pending,
+        });
+    }
+    let share = Share {
+        shop: frozen.shop,
+        partner: frozen.partner,
+        order_id: wechat_number(shared, "30008", moment.now),
+        out_order_no: request.out_order_no,
+        transaction_id: request.transaction_id,
+        parts,
+        unfreezes: request.unfreezes,
+        fingerprint: request.fingerprint,
+        created: moment,
+    };
+    let answer = Answer::ok(&told(&share));
+    book.take_in(share);
+    Ok(answer)
+}
+
+/// Everything that depends on what was shared and refunded before.
+fn check(
+    shared: &Shared,
+    book: &Book,
+    request: &Request,
+    frozen: &Frozen,
+    refunded_fen: i64,
+    now: OffsetDateTime,
+) -> Result<(), Refusal> {
+    if book.share(&request.out_order_no).is_some() {
+        return Err(other_parameters());
+    }
+    if book.of_transaction(&frozen.transaction_id).count() >= REQUESTS_MAX {
+        return Err(rule_limit("单笔订单最多可分账50次"));
+    }
+    let own = |asked: &&Asked| asked.kind == AccountKind::Merchant && asked.account == frozen.shop;
+    let others = request.receivers.iter().filter(|asked| !own(asked));
+    for asked in others.clone() {
+        let receiver = Receiver {
+            shop: frozen.shop.clone(),
+            kind: asked.kind,
+            account: asked.account.clone(),
+        };
+        let known = book.receivers.get(&receiver).ok_or_else(|| {
+            Refusal::new(
+                StatusCode::BAD_REQUEST,
+                "INVALID_REQUEST",
+                "分账接收方关系不存在，请检查参数中每个接收方的关系",
+            )
+        })?;
+        check_name(book, &asked.account, asked.name.as_deref())?;
+        if let (Some(known), Some(name)) = (known, &asked.name)
+            && known != name
+        {
+            return Err(Refusal::new(
+                StatusCode::BAD_REQUEST,
+                "INVALID_REQUEST",
+                "分账接收方姓名与添加时不一致",
+            ));
+        }
+    }
+    let sum = |fen: i64, asked: &Asked| fen.saturating_add(asked.amount_fen);
+    let rules = shared.shops.rules(&frozen.shop);
+    let given_fen = others.fold(book.given_away_fen(&frozen.transaction_id), sum);
+    let unsplit_fen = frozen.unsplit_fen(book, rules, refunded_fen, now);
+    let asked_fen = request.receivers.iter().fold(0, sum);
+    if unsplit_fen == 0 || asked_fen > unsplit_fen {
+        return Err(not_enough("分账金额不足"));
+    }
+    if given_fen > rules.shareable_fen(frozen.total_fen) {
+        return Err(rule_limit("分账金额超出最大分账比例"));
+    }
+    Ok(())
+}
+
+/// `GET …/orders/{out_order_no}?transaction_id=&sub_mchid=`.
+pub(super) fn query(
+    shared: &Shared,
+    call: &Call<'_>,
+    out_order_no: &str,
+) -> Result<Answer, Refusal> {
+    let transaction_id = call.required_parameter("transaction_id")?;
+    let side = Side::of_query(shared, call)?;
+    let book = lock(&shared.sharing);
+    let share = book
+        .share(out_order_no)
+        .filter(|share| share.transaction_id == transaction_id)
+        .filter(|share| side.is(&share.shop, share.partner));
+    share
+        .map(|share| Answer::ok(&told(share)))
+        .ok_or_else(no_record)
+}
+
+/// A share in WeChat's words. What is not finished finished at the beginning of time: the field is
+/// not optional, and WeChat writes just that.
+fn told(share: &Share) -> Value {
+    let created = beijing(share.created.now);
+    let part = |part: &Part| {
+        let (result, finished, failure) = match part.outcome {
+            Outcome::Pending => ("PENDING", OffsetDateTime::UNIX_EPOCH, None),
+            Outcome::Success(at) => ("SUCCESS", at, None),
+            Outcome::Closed(failure, at) => ("CLOSED", at, Some(failure)),
+        };
+        let mut told = json!({
+            "type": part.kind.word(),
+            "account": part.account,
+            "amount": part.amount_fen,
+            "description": part.description,
+            "result": result,
+            "detail_id": part.detail_id,
+            "create_time": created,
+            "finish_time": beijing(finished),
+        });
+        if let Some(failure) = failure {
+            told["fail_reason"] = json!(failure.word());
+        }
+        told
+    };
+    let finished = share.is_finished();
+    let mut told = json!({
+        "transaction_id": share.transaction_id,
+        "out_order_no": share.out_order_no,
+        "order_id": share.order_id,
+        "state": if finished { "FINISHED" } else { "PROCESSING" },
+        "receivers": share.parts.iter().map(part).collect::<Vec<_>>(),
+    });
+    if share.partner {
+        told["sub_mchid"] = json!(share.shop);
+    }
+    told
+}
+
+/// 28 digits that begin as WeChat's numbers of that kind do.
+pub(super) fn wechat_number(shared: &Shared, prefix: &str, at: OffsetDateTime) -> String {
+    let count = shared.ids.count() % 1_000_000_000_000_000;
+    format!("{prefix}{}{count:015}", &compact(at)[..8])
+}

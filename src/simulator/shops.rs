@@ -1,0 +1,99 @@
+//! What WeChat has agreed with each shop: its fee, and how much of an order may be shared.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use axum::Json;
+use axum::extract::{Path, State};
+use serde::{Deserialize, Serialize};
+
+use super::server::{Shared, lock};
+
+/// The terms of one shop. A merchant of direct mode is a shop under its own number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ShopRules {
+    /// WeChat's fee in hundredths of a per cent: 60 is 0.60 %. At most 10000.
+    pub fee_basis_points: u16,
+    /// How much of an order may be shared in hundredths of a per cent: 3000 is 30 %, WeChat's
+    /// default. At most 10000.
+    pub max_ratio: u16,
+}
+
+impl Default for ShopRules {
+    fn default() -> Self {
+        Self {
+            fee_basis_points: 60,
+            max_ratio: 3000,
+        }
+    }
+}
+
+impl ShopRules {
+    /// The fee on `amount_fen`, rounded half up to the fen, as it is settled.
+    pub(super) fn fee_fen(self, amount_fen: i64) -> i64 {
+        let exact = i128::from(amount_fen) * i128::from(self.fee_basis_points.min(WHOLE));
+        i64::try_from((exact + 5_000) / 10_000).unwrap_or(amount_fen)
+    }
+
+    /// How much of an order of `amount_fen` may go to others, rounded down to the fen.
+    pub(super) fn shareable_fen(self, amount_fen: i64) -> i64 {
+        let exact = i128::from(amount_fen) * i128::from(self.max_ratio.min(WHOLE));
+        i64::try_from(exact / 10_000).unwrap_or(amount_fen)
+    }
+}
+
+const WHOLE: u16 = 10_000;
+
+/// The shops with terms of their own; all others have the default.
+#[derive(Debug, Default)]
+pub(super) struct Shops(Mutex<HashMap<String, ShopRules>>);
+
+impl Shops {
+    pub(super) fn rules(&self, mchid: &str) -> ShopRules {
+        lock(&self.0).get(mchid).copied().unwrap_or_default()
+    }
+
+    pub(super) fn set(&self, mchid: &str, rules: ShopRules) {
+        lock(&self.0).insert(mchid.to_owned(), rules);
+    }
+}
+
+/// `GET /sim/shops/{mchid}`.
+pub(super) async fn get(
+    State(shared): State<Arc<Shared>>,
+    Path(mchid): Path<String>,
+) -> Json<ShopRules> {
+    Json(shared.shops.rules(&mchid))
+}
+
+/// `PUT /sim/shops/{mchid}`: both terms at once; one left out has its default.
+pub(super) async fn put(
+    State(shared): State<Arc<Shared>>,
+    Path(mchid): Path<String>,
+    Json(rules): Json<ShopRules>,
+) -> Json<ShopRules> {
+    shared.shops.set(&mchid, rules);
+    Json(rules)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fee_is_rounded_half_up_and_the_shareable_part_down() {
+        let rules = ShopRules::default();
+        // 0.6 % of 0.83 yuan is 0.498 fen, of 0.84 yuan 0.504.
+        assert_eq!((rules.fee_fen(83), rules.fee_fen(84)), (0, 1));
+        assert_eq!(rules.fee_fen(1250), 8); // 7.5
+        assert_eq!(rules.fee_fen(0), 0);
+        assert_eq!(rules.fee_fen(i64::MAX), 55_340_232_221_128_655);
+        assert_eq!(rules.shareable_fen(1_283), 384); // 384.9
+        let free = ShopRules {
+            fee_basis_points: 0,
+            max_ratio: u16::MAX,
+        };
+        assert_eq!((free.fee_fen(1_000), free.shareable_fen(1_000)), (0, 1_000));
+    }
+}

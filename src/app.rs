@@ -7,10 +7,13 @@ use crate::{
     cache::{Cache, CacheError},
     config::{AuthSettings, DatabaseSettings, HttpSettings, Settings},
     db::{Db, DbError, DbOptions},
-    payments::{Gateway, Payments},
+    deliveries::{Deliveries, SettingsBook},
+    merchants::MiniProgramCodes,
+    payments::{Gateways, Pace, Payments, PolicyBook},
     points::RuleBook,
-    primitives::{Clock, IdSource, RandomIds, SystemClock, Timestamp},
-    wechat::{MiniProgram, WechatError, WechatGateway},
+    primitives::{Clock, IdSource, RandomIds, SystemClock, TenantId, Timestamp},
+    tenants,
+    wechat::{MiniProgram, WechatAccounts, WechatError},
 };
 
 /// Everything that an edge works with, cheap to clone.
@@ -22,7 +25,11 @@ pub struct App(Arc<Parts>);
 pub struct Parts {
     /// Database, channel and rules.
     pub payments: Payments,
+    /// The accounts behind the gateways, to look after; none when something else is there.
+    pub accounts: Option<WechatAccounts>,
     pub login: Arc<dyn WechatLogin>,
+    pub deliveries: Deliveries,
+    pub mini_program_codes: Arc<dyn MiniProgramCodes>,
     pub tokens: Tokens,
     pub sessions: SessionLifetime,
     pub cache: Cache,
@@ -47,18 +54,29 @@ impl App {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let ids: Arc<dyn IdSource> = Arc::new(RandomIds);
         // What can be wrong with the settings is found before anything is opened.
-        let gateway = WechatGateway::new(&settings.wechat, Arc::clone(&clock), Arc::clone(&ids))?;
-        let login = MiniProgram::new(&settings.wechat)?;
+        let accounts = WechatAccounts::new(&settings.wechat, Arc::clone(&clock), Arc::clone(&ids))?;
+        let mini_program = MiniProgram::new(&settings.wechat)?;
         let cache = Cache::start(&settings.redis).await?;
+        let mini_program = Arc::new(mini_program.sharing(cache.clone(), Arc::clone(&clock)));
         let options = db_options(&settings.database);
         let db = Db::connect(options, Arc::clone(&clock), ids).await?;
+        accounts.assign(&codes(&db).await?);
+        accounts.refresh().await;
         Ok(Self::assemble(Parts {
+            deliveries: Deliveries {
+                courier: mini_program.clone(),
+                settings: SettingsBook::start(db.clone()),
+            },
+            mini_program_codes: mini_program.clone(),
             payments: Payments {
-                gateway: Arc::new(gateway),
+                gateways: Arc::new(accounts.clone()),
                 rules: RuleBook::start(db.clone()),
+                policies: PolicyBook::start(db.clone()),
+                pace: Pace::new(settings.jobs.pace).unwrap_or_default(),
                 db,
             },
-            login: Arc::new(login),
+            accounts: Some(accounts),
+            login: mini_program,
             tokens: tokens(&settings.auth),
             sessions: sessions(&settings.auth),
             cache,
@@ -81,12 +99,34 @@ impl App {
         &self.0.payments
     }
 
-    pub fn gateway(&self) -> &Arc<dyn Gateway> {
-        &self.0.payments.gateway
+    pub fn gateways(&self) -> &Arc<dyn Gateways> {
+        &self.0.payments.gateways
+    }
+
+    /// Looks after the merchant accounts: which tenant has which, whether keys have changed. For a job, every few seconds. What cannot
+    /// be read is logged and leaves everything as it was.
+    pub async fn refresh_accounts(&self) {
+        let Some(accounts) = &self.0.accounts else {
+            return;
+        };
+        match codes(self.db()).await {
+            Ok(codes) => accounts.assign(&codes),
+            Err(error) => tracing::debug!(%error, "tenants were not read; their accounts stay"),
+        }
+        accounts.refresh().await;
     }
 
     pub fn login(&self) -> &Arc<dyn WechatLogin> {
         &self.0.login
+    }
+
+    /// What is told to others after a payment.
+    pub fn deliveries(&self) -> &Deliveries {
+        &self.0.deliveries
+    }
+
+    pub fn mini_program_codes(&self) -> &dyn MiniProgramCodes {
+        &*self.0.mini_program_codes
     }
 
     pub fn tokens(&self) -> &Tokens {
@@ -117,6 +157,12 @@ impl App {
     pub fn now(&self) -> Timestamp {
         self.0.clock.now()
     }
+}
+
+/// What each tenant is called.
+async fn codes(db: &Db) -> Result<Vec<(TenantId, String)>, DbError> {
+    let tenants = tenants::list(db).await?;
+    Ok(tenants.into_iter().map(|one| (one.id, one.code)).collect())
 }
 
 /// For the service and for commands that open the database without the rest.

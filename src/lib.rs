@@ -23,6 +23,8 @@
 //! | [`auth`] | tokens, sessions, permissions; the port to WeChat's login |
 //! | [`customers`], [`merchants`] | people who pay; shops, their staff and their collection codes |
 //! | [`payments`] | order, prepay, callback, settlement; the port to the channel |
+//! | [`sharing`] | what of a payment goes to others than the shop; the port to the channel's profit sharing |
+//! | [`deliveries`] | what is told to others after a payment; the port to WeChat's messages and shipping reports |
 //! | [`verify`] | the invariants, on the database alone |
 //! | [`wechat`] | WeChat behind the ports |
 //! | [`app`] | the composition root |
@@ -52,6 +54,9 @@ pub mod auth;
 pub mod customers;
 pub mod merchants;
 pub mod payments;
+pub mod sharing;
+
+pub mod deliveries;
 
 pub mod verify;
 

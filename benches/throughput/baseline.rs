@@ -86,7 +86,7 @@ async fn settle(
             .fetch_one(&mut *tx)
             .await?;
     assert_eq!(state, 2);
-    let account = AccountId::customer_points(order.customer);
+    let account = AccountId::customer_points(order.customer.unwrap());
     let known: Option<(i64, u32)> =
         sqlx::query_as("SELECT credits_posted, version FROM accounts WHERE id = ? FOR UPDATE")
             .bind(account)

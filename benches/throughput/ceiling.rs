@@ -28,7 +28,7 @@ pub(crate) async fn measure(count: usize) -> Measured {
     // Two writers with customers of their own, as the committers have.
     let mut lanes: [Vec<&Order>; 2] = [Vec::new(), Vec::new()];
     for order in &orders {
-        lanes[usize::from(order.customer.lane().0 % 2)].push(order);
+        lanes[usize::from(order.customer.unwrap().lane().0 % 2)].push(order);
     }
     let mut number = 0;
     for (lane, orders) in lanes.iter().enumerate() {
@@ -102,7 +102,7 @@ fn statements(orders: &[&Order], number: usize) -> String {
         );
         let (shop, customer) = (
             AccountId::merchant_payable(order.merchant).id(),
-            AccountId::customer_points(order.customer).id(),
+            AccountId::customer_points(order.customer.unwrap()).id(),
         );
         write!(sql, "(x'{entry}',0,{tenant},0,x'{channel}',x'{shop}',1288,0,NULL,NULL,NOW(6)),(x'{entry}',1,{tenant},0,x'{issued}',x'{customer}',12,2,1,12,NOW(6))").unwrap();
     });
@@ -111,7 +111,7 @@ fn statements(orders: &[&Order], number: usize) -> String {
         write!(
             sql,
             "(x'{}',{tenant},0,12,0,0,1,CURRENT_DATE,12)",
-            AccountId::customer_points(order.customer).id()
+            AccountId::customer_points(order.customer.unwrap()).id()
         )
         .unwrap()
     });
@@ -125,7 +125,7 @@ fn statements(orders: &[&Order], number: usize) -> String {
         write!(
             sql,
             "(x'{}','2027-11-23',{tenant},12,12)",
-            AccountId::customer_points(order.customer).id()
+            AccountId::customer_points(order.customer.unwrap()).id()
         )
         .unwrap()
     });

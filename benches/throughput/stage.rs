@@ -18,13 +18,14 @@ use zhangfang::{
     auth::{Principal, Tokens},
     db::{self, Db, DbOptions},
     payments::{
-        self, ChannelOrder, CreatePayment, Gateway, Notice, NoticeError, NoticeHeaders, Order,
-        Outcome, PaidNotice, PayParameters, Payments, PrepayRequest,
+        self, AbnormalRefund, Bill, BillKind, ChannelMode, ChannelOrder, ChannelRefund,
+        CreatePayment, Gateway, Notice, NoticeError, NoticeHeaders, OneGateway, Order, OurAccount,
+        Outcome, Pace, PayParameters, Payments, PolicyBook, PrepayRequest, RefundCall,
     },
     points::RuleBook,
     primitives::{
-        Clock as _, CustomerId, MerchantId, Money, OrderNo, RandomIds, Secret, SystemClock,
-        TenantId, Timestamp,
+        BusinessDay, Clock as _, CustomerId, MerchantId, Money, OrderNo, RandomIds, RefundNo,
+        Secret, SystemClock, TenantId, Timestamp,
     },
     simulator::{CallbackFactory, KeyKind, Simulator, SimulatorSettings},
     verify,
@@ -94,9 +95,27 @@ impl Scratch {
 #[derive(Debug)]
 struct Tickets;
 
+/// What the benchmark does not need of a channel.
+fn not_here<T: Send + 'static>() -> BoxFuture<'static, Outcome<T>> {
+    Box::pin(async { Outcome::Unknown("not here".into()) })
+}
+
 impl Gateway for Tickets {
+    fn account(&self) -> &OurAccount {
+        static NOBODY: OurAccount = OurAccount {
+            mode: ChannelMode::Partner,
+            mchid: String::new(),
+            app_id: String::new(),
+        };
+        &NOBODY
+    }
+
     fn prepay(&self, request: PrepayRequest) -> BoxFuture<'_, Outcome<String>> {
         Box::pin(async move { Outcome::Done(format!("wx{}", request.order_no)) })
+    }
+
+    fn prepay_native(&self, _request: PrepayRequest) -> BoxFuture<'_, Outcome<String>> {
+        not_here()
     }
 
     fn pay_parameters(&self, _prepay_id: &str, _now: Timestamp) -> PayParameters {
@@ -109,8 +128,40 @@ impl Gateway for Tickets {
         }
     }
 
-    fn query(&self, _order_no: OrderNo, _sub_mchid: &str) -> BoxFuture<'_, Outcome<ChannelOrder>> {
-        Box::pin(async { Outcome::Unknown("not here".into()) })
+    fn query<'a>(&'a self, _no: OrderNo, _shop: &'a str) -> BoxFuture<'a, Outcome<ChannelOrder>> {
+        not_here()
+    }
+
+    fn query_by_transaction<'a>(
+        &'a self,
+        _wechat_transaction_id: &'a str,
+        _shop: &'a str,
+    ) -> BoxFuture<'a, Outcome<ChannelOrder>> {
+        not_here()
+    }
+
+    fn close<'a>(&'a self, _no: OrderNo, _shop: &'a str) -> BoxFuture<'a, Outcome<()>> {
+        not_here()
+    }
+
+    fn refund(&self, _call: RefundCall) -> BoxFuture<'_, Outcome<ChannelRefund>> {
+        not_here()
+    }
+
+    fn query_refund<'a>(
+        &'a self,
+        _no: RefundNo,
+        _shop: &'a str,
+    ) -> BoxFuture<'a, Outcome<ChannelRefund>> {
+        not_here()
+    }
+
+    fn redirect_refund(&self, _call: AbnormalRefund) -> BoxFuture<'_, Outcome<ChannelRefund>> {
+        not_here()
+    }
+
+    fn bill(&self, _kind: BillKind, _day: BusinessDay) -> BoxFuture<'_, Outcome<Option<Bill>>> {
+        not_here()
     }
 
     fn read_notice(
@@ -122,8 +173,8 @@ impl Gateway for Tickets {
         Err(NoticeError::Malformed)
     }
 
-    fn is_ours(&self, _notice: &PaidNotice) -> bool {
-        false
+    fn reread_notice(&self, _body: &[u8]) -> Result<Notice, NoticeError> {
+        Err(NoticeError::Malformed)
     }
 }
 
@@ -182,8 +233,10 @@ pub(crate) async fn orders(
 ) -> Vec<Order> {
     let payments = Payments {
         db: db.clone(),
-        gateway: Arc::new(Tickets),
+        gateways: Arc::new(OneGateway(Arc::new(Tickets))),
         rules: RuleBook::start(db.clone()),
+        policies: PolicyBook::start(db.clone()),
+        pace: Pace::default(),
     };
     let next = Arc::new(AtomicUsize::new(0));
     let makers: Vec<_> = (0..256)

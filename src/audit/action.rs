@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use crate::primitives::{MerchantId, Money, StaffId};
+use crate::primitives::{MerchantId, Money, OrderId, StaffId};
 
 /// Who did it: a typed id, or `operator:<name>`, or the name of a job. At most 64 characters.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -59,6 +59,24 @@ pub enum Action {
     PointsRuleSet {
         version: u32,
     },
+    PaymentPolicySet {
+        version: u32,
+    },
+    ExceptionResolved {
+        resolution: String,
+    },
+    CallbackReplayed {
+        outcome: String,
+    },
+    DeliverySettingsSet {
+        shipping: &'static str,
+        payment_template: Option<String>,
+        refund_template: Option<String>,
+    },
+    DeliveryRetried {
+        kind: &'static str,
+        order: OrderId,
+    },
 }
 
 impl Action {
@@ -72,6 +90,11 @@ impl Action {
             Self::CollectionCodeCreated { .. } => "collection_code.created",
             Self::CollectionCodeDisabled { .. } => "collection_code.disabled",
             Self::PointsRuleSet { .. } => "points_rule.set",
+            Self::PaymentPolicySet { .. } => "payment_policy.set",
+            Self::ExceptionResolved { .. } => "exception.resolved",
+            Self::CallbackReplayed { .. } => "callback.replayed",
+            Self::DeliverySettingsSet { .. } => "delivery_settings.set",
+            Self::DeliveryRetried { .. } => "delivery.retried",
         }
     }
 
@@ -90,7 +113,21 @@ impl Action {
                 json!({ "merchant": merchant, "label": label, "amount_fen": amount })
             }
             Self::CollectionCodeDisabled { merchant } => json!({ "merchant": merchant }),
-            Self::PointsRuleSet { version } => json!({ "version": version }),
+            Self::PointsRuleSet { version } | Self::PaymentPolicySet { version } => {
+                json!({ "version": version })
+            }
+            Self::ExceptionResolved { resolution } => json!({ "resolution": resolution }),
+            Self::CallbackReplayed { outcome } => json!({ "outcome": outcome }),
+            Self::DeliverySettingsSet {
+                shipping,
+                payment_template,
+                refund_template,
+            } => json!({
+                "shipping": shipping,
+                "payment_template": payment_template,
+                "refund_template": refund_template,
+            }),
+            Self::DeliveryRetried { kind, order } => json!({ "kind": kind, "order": order }),
         }
     }
 }

@@ -24,10 +24,14 @@ pub enum Permission {
     WritePointsRule,
     ReadAlarms,
     ReadAuditLogs,
+    /// What is told to others after a payment, and which of it.
+    ReadDeliveries,
+    /// Say what is told, and have it tried again.
+    WriteDeliveries,
 }
 
 impl Permission {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::ReadOwn,
         Self::Pay,
         Self::RegisterShop,
@@ -40,6 +44,8 @@ impl Permission {
         Self::WritePointsRule,
         Self::ReadAlarms,
         Self::ReadAuditLogs,
+        Self::ReadDeliveries,
+        Self::WriteDeliveries,
     ];
 
     pub(super) const OF_CUSTOMER: &'static [Self] = &[Self::ReadOwn, Self::Pay, Self::RegisterShop];
@@ -60,12 +66,15 @@ impl Permission {
                 Self::WritePointsRule,
                 Self::ReadAlarms,
                 Self::ReadAuditLogs,
+                Self::ReadDeliveries,
+                Self::WriteDeliveries,
             ],
             OperatorRole::Auditor => &[
                 Self::ReadMerchants,
                 Self::ReadPointsRule,
                 Self::ReadAlarms,
                 Self::ReadAuditLogs,
+                Self::ReadDeliveries,
             ],
         }
     }
@@ -85,6 +94,8 @@ impl Permission {
             Self::WritePointsRule => "points_rule:write",
             Self::ReadAlarms => "alarms:read",
             Self::ReadAuditLogs => "audit_logs:read",
+            Self::ReadDeliveries => "deliveries:read",
+            Self::WriteDeliveries => "deliveries:write",
         }
     }
 }
@@ -121,7 +132,9 @@ x.... shop:register
 ...xx points_rule:read
 ...x. points_rule:write
 ...xx alarms:read
-...xx audit_logs:read";
+...xx audit_logs:read
+...xx deliveries:read
+...x. deliveries:write";
         assert_eq!(table.join("\n"), expected);
     }
 }

@@ -113,6 +113,28 @@ impl Cache {
             .await;
     }
 
+    /// Keeps the value for [`CacheKey::TTL`] unless there is one: true when it was kept. `None` when Redis is away and nobody can tell.
+    ///
+    /// A courtesy between processes, so that they do not all do the same at once; never what keeps two of them from doing it.
+    pub async fn claim<K: CacheKey>(&self, key: &K, value: &K::Value) -> Option<bool> {
+        let text = serde_json::to_vec(value).ok()?;
+        let seconds = K::TTL.as_secs().max(1);
+        let kept: Option<String> = self
+            .0
+            .attempt("claim", async |mut redis: ConnectionManager| {
+                redis::cmd("SET")
+                    .arg(name_of(key))
+                    .arg(text)
+                    .arg("NX")
+                    .arg("EX")
+                    .arg(seconds)
+                    .query_async(&mut redis)
+                    .await
+            })
+            .await?;
+        Some(kept.is_some())
+    }
+
     /// Forgets the value. When Redis is away it may come back with the value and keep it for [`CacheKey::TTL`].
     pub async fn forget<K: CacheKey>(&self, key: &K) {
         self.0
@@ -217,6 +239,7 @@ mod tests {
         for _ in 0..1000 {
             cache.put(&Shop(1), &"tea".to_owned()).await;
             assert_eq!(cache.get(&Shop(1)).await, None);
+            assert_eq!(cache.claim(&Shop(1), &"tea".to_owned()).await, None);
             cache.forget(&Shop(1)).await;
         }
         assert!(began.elapsed() < Duration::from_secs(1));

@@ -52,7 +52,7 @@ impl Serve {
             .await
             .with_context(|| format!("cannot listen on {}", settings.http.listen))?;
         let app = App::build(&settings).await?;
-        let jobs = jobs::start(app.db());
+        let jobs = jobs::start(&app);
         tracing::info!("listening on http://{}", settings.http.listen);
 
         let served = serve(listener, &app, stopping).await;

@@ -14,31 +14,36 @@ mod auth;
 mod database;
 mod error;
 mod http;
+mod jobs;
 mod log;
 mod read;
 mod redis;
 mod source;
 mod wechat;
+mod wechat_files;
 
 pub use auth::AuthSettings;
 pub use database::DatabaseSettings;
 pub use error::SettingsError;
 pub use http::HttpSettings;
+pub use jobs::JobSettings;
 pub use log::{LogFormat, LogSettings};
 pub use redis::RedisSettings;
 pub use source::Source;
-pub use wechat::{WechatPublicKey, WechatSettings};
+pub use wechat::{WechatMode, WechatPublicKey, WechatSettings};
+pub use wechat_files::WechatFiles;
 
 use read::{Concern, Reader};
 
 /// Every concern with its keys: what is not here is not a setting.
-const CONCERNS: [(&str, &[&str]); 6] = [
+const CONCERNS: [(&str, &[&str]); 7] = [
     (LogSettings::SECTION, LogSettings::KEYS),
     (HttpSettings::SECTION, HttpSettings::KEYS),
     (DatabaseSettings::SECTION, DatabaseSettings::KEYS),
     (RedisSettings::SECTION, RedisSettings::KEYS),
     (AuthSettings::SECTION, AuthSettings::KEYS),
     (WechatSettings::SECTION, WechatSettings::KEYS),
+    (JobSettings::SECTION, JobSettings::KEYS),
 ];
 
 /// What the service needs.
@@ -50,6 +55,7 @@ pub struct Settings {
     pub redis: RedisSettings,
     pub auth: AuthSettings,
     pub wechat: WechatSettings,
+    pub jobs: JobSettings,
 }
 
 impl Settings {
@@ -57,6 +63,7 @@ impl Settings {
         let mut from = Reader::open(source);
         let (log, http, database) = (from.read(), from.read(), from.read());
         let (redis, auth, wechat) = (from.read(), from.read(), from.read());
+        let jobs = from.read();
         from.finish(|| {
             Some(Self {
                 log: log?,
@@ -65,6 +72,7 @@ impl Settings {
                 redis: redis?,
                 auth: auth?,
                 wechat: wechat?,
+                jobs: jobs?,
             })
         })
     }

@@ -1,6 +1,9 @@
 //! Reading one concern after the other and collecting every mistake on the way.
 
-use std::{collections::BTreeMap, fmt::Display, fs, ops::RangeInclusive, path::Path, str::FromStr};
+use std::{
+    collections::BTreeMap, fmt::Display, fs, ops::RangeInclusive, path::Path, path::PathBuf,
+    str::FromStr,
+};
 
 use config::{Config, Environment, File, FileFormat, Map, Value, ValueKind};
 use url::Url;
@@ -27,6 +30,8 @@ pub(super) trait Concern: Sized {
 pub(super) struct Reader {
     values: BTreeMap<String, String>,
     mistakes: Vec<String>,
+    /// The file of one concern alone, when that is what is read: mistakes name it, and paths in it begin beside it.
+    alone: Option<PathBuf>,
 }
 
 impl Reader {
@@ -34,6 +39,7 @@ impl Reader {
         let mut reader = Self {
             values: BTreeMap::new(),
             mistakes: Vec::new(),
+            alone: None,
         };
         match merged(source) {
             Ok(table) => reader.flatten("", table),
@@ -41,6 +47,58 @@ impl Reader {
         }
         reader.refuse_unknown(source);
         reader
+    }
+
+    /// One concern from a TOML file of its own, without the environment. What the file does not say, `inherited` does: key,
+    /// value, and another key whose presence in the file keeps it out.
+    pub(super) fn alone<C: Concern>(path: &Path, inherited: &[(&str, String, &str)]) -> Self {
+        let mut reader = Self {
+            values: BTreeMap::new(),
+            mistakes: Vec::new(),
+            alone: Some(path.to_owned()),
+        };
+        let shown = path.display();
+        let table = fs::read_to_string(path)
+            .map_err(|error| format!("The settings file {shown} cannot be read: {error}."))
+            .and_then(|text| {
+                let file = Config::builder().add_source(File::from_str(&text, FileFormat::Toml));
+                let table = file.build().and_then(Config::try_deserialize);
+                // The parser's own words quote the line, which may hold a secret.
+                table.map_err(|_| format!("The settings file {shown} is not TOML."))
+            });
+        match table {
+            Ok(table) => reader.flatten(C::SECTION, table),
+            Err(sentence) => reader.mistakes.push(sentence),
+        }
+        let prefix = format!("{}.", C::SECTION);
+        let strange = |key: &&String| {
+            let key = key.strip_prefix(&prefix).unwrap_or(key);
+            !C::KEYS.contains(&key)
+        };
+        let strange: Vec<_> = reader.values.keys().filter(strange).cloned().collect();
+        for key in strange {
+            let name = reader.name_of(&key);
+            reader.mistakes.push(format!("{name} is not a setting."));
+        }
+        let own: Vec<_> = reader.values.keys().cloned().collect();
+        for (key, value, unless) in inherited {
+            let (key, unless) = (format!("{prefix}{key}"), format!("{prefix}{unless}"));
+            if !own.contains(&key) && !own.contains(&unless) {
+                reader.values.insert(key, value.clone());
+            }
+        }
+        reader
+    }
+
+    /// What the operator knows a dotted key by.
+    fn name_of(&self, key: &str) -> String {
+        match &self.alone {
+            Some(path) => {
+                let (_, key) = key.split_once('.').unwrap_or(("", key));
+                format!("`{key}` in {}", path.display())
+            }
+            None => variable(key),
+        }
     }
 
     pub(super) fn read<C: Concern>(&mut self) -> Option<C> {
@@ -71,8 +129,8 @@ impl Reader {
             } else if let Ok(text) = value.into_string() {
                 self.values.insert(key, text);
             } else {
-                self.mistakes
-                    .push(format!("{} must be one value.", variable(&key)));
+                let name = self.name_of(&key);
+                self.mistakes.push(format!("{name} must be one value."));
             }
         }
     }
@@ -179,7 +237,14 @@ pub(super) struct Section<'a> {
 impl Section<'_> {
     /// The name under which the operator knows the key.
     pub(super) fn variable(&self, key: &str) -> String {
-        variable(&format!("{}.{key}", self.name))
+        self.reader.name_of(&format!("{}.{key}", self.name))
+    }
+
+    /// A path as given, or beside the file that names it.
+    pub(super) fn path(&self, key: &str) -> Option<PathBuf> {
+        let path = PathBuf::from(self.given(key)?);
+        let beside = self.reader.alone.as_deref().and_then(Path::parent);
+        Some(beside.map_or(path.clone(), |folder| folder.join(path)))
     }
 
     /// Notes that the key's value `is` something it must not be.
@@ -241,18 +306,11 @@ impl Section<'_> {
 
     /// What the file named by the key holds.
     pub(super) fn file(&mut self, key: &str) -> Option<String> {
-        let path = self.given(key)?;
-        match fs::read_to_string(Path::new(&path)) {
-            Ok(text) if text.trim().is_empty() => {
-                self.mistake(key, format_args!("names {path}, which is empty"));
-                None
-            }
+        let path = self.path(key)?;
+        match whole_file(&path) {
             Ok(text) => Some(text),
-            Err(error) => {
-                self.mistake(
-                    key,
-                    format_args!("names {path}, which cannot be read: {error}"),
-                );
+            Err(is) => {
+                self.mistake(key, is);
                 None
             }
         }
@@ -322,6 +380,16 @@ impl Section<'_> {
                 None
             }
         }
+    }
+}
+
+/// What a file holds, or what is wrong with it, as the rest of a sentence about the setting that names it.
+pub(super) fn whole_file(path: &Path) -> Result<String, String> {
+    let shown = path.display();
+    match fs::read_to_string(path) {
+        Ok(text) if text.trim().is_empty() => Err(format!("names {shown}, which is empty")),
+        Ok(text) => Ok(text),
+        Err(error) => Err(format!("names {shown}, which cannot be read: {error}")),
     }
 }
 

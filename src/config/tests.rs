@@ -274,3 +274,77 @@ fn a_command_on_the_database_needs_no_more_than_the_database() {
         "DATABASE_URL is required: the database, mysql://user:password@host/database."
     );
 }
+
+#[test]
+fn the_other_city_stands_in_for_the_real_wechat_only() {
+    let folder = Folder::new("backup");
+    let mut given = complete(&folder);
+    let backup = |given: &[(&str, String)]| {
+        let settings = Settings::load(&source(given)).unwrap();
+        settings.wechat.backup_url.map(|url| url.to_string())
+    };
+    assert_eq!(
+        backup(&given).as_deref(),
+        Some("https://api2.mch.weixin.qq.com/")
+    );
+    let own = "https://wechat.example.com".to_owned();
+    given.push(("ZHANGFANG_WECHAT__PAY_URL", own));
+    assert_eq!(backup(&given), None);
+    let other = "https://wechat2.example.com".to_owned();
+    given.push(("ZHANGFANG_WECHAT__BACKUP_URL", other));
+    assert_eq!(
+        backup(&given).as_deref(),
+        Some("https://wechat2.example.com/")
+    );
+}
+
+#[test]
+fn modes_and_folders_are_what_they_must_be() {
+    let told = complaints(
+        "mode",
+        &[
+            ("ZHANGFANG_WECHAT__MODE", "both"),
+            ("ZHANGFANG_WECHAT__TENANTS_DIR", "/nowhere"),
+            ("ZHANGFANG_WECHAT__FETCH_CERTIFICATES", "sometimes"),
+        ],
+    );
+    assert_eq!(
+        told,
+        [
+            "ZHANGFANG_WECHAT__MODE is `both`, which is not `partner` or `direct`.",
+            "ZHANGFANG_WECHAT__FETCH_CERTIFICATES is `sometimes`, which is not `true` or `false`.",
+            "ZHANGFANG_WECHAT__TENANTS_DIR is `/nowhere`, which is no folder.",
+        ]
+    );
+    let fetched = [
+        ("ZHANGFANG_WECHAT__FETCH_CERTIFICATES", "true"),
+        ("ZHANGFANG_WECHAT__PUBLIC_KEY_ID", ""),
+        ("ZHANGFANG_WECHAT__PUBLIC_KEY_FILE", ""),
+        ("ZHANGFANG_WECHAT__MODE", "direct"),
+    ];
+    assert!(complaints("fetched", &fetched).is_empty());
+}
+
+#[test]
+fn key_files_are_read_again_and_what_is_wrong_with_them_is_told() {
+    let folder = Folder::new("reread");
+    let mut given = complete(&folder);
+    given.retain(|(name, _)| *name != "ZHANGFANG_WECHAT__MERCHANT_SERIAL");
+    let serial = folder.file("serial", "5157f09efdc096de15ebe81a47057a7200000000\n");
+    given.push(("ZHANGFANG_WECHAT__MERCHANT_SERIAL_FILE", serial));
+    let settings = Settings::load(&source(&given)).unwrap().wechat;
+    assert_eq!(settings.reread().unwrap(), settings);
+
+    folder.file("apiclient_key.pem", "another key");
+    folder.file("serial", "5157F09EFDC096DE15EBE81A47057A7200000001");
+    let now = settings.reread().unwrap();
+    assert_eq!(now.private_key_pem.expose(), "another key");
+    assert!(now.merchant_serial.ends_with('1'));
+
+    folder.file("serial", "one");
+    folder.file("apiclient_key.pem", " ");
+    let told = settings.reread().unwrap_err();
+    assert_eq!(told.sentences().len(), 2, "{told}");
+    assert!(told.sentences()[0].starts_with("ZHANGFANG_WECHAT__PRIVATE_KEY_FILE names"));
+    assert!(told.sentences()[0].ends_with("which is empty."));
+}

@@ -10,10 +10,12 @@
 mod customer;
 mod error;
 mod find;
+mod recognise;
 mod sign_in;
 mod store;
 
 pub use customer::{Customer, CustomerStatus};
 pub use error::CustomerError;
 pub use find::{find_customer, get_active, get_active_in};
+pub use recognise::recognise;
 pub use sign_in::{Refresh, SignIn, SignedIn, find_or_create, refresh, sign_in};

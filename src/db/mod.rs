@@ -15,7 +15,9 @@
 //! whose idea of column types differs between the two.
 
 pub mod batch;
+mod book;
 mod error;
+mod fresh;
 mod migrate;
 mod sql;
 mod work;
@@ -29,7 +31,9 @@ use sqlx::{
 use tokio_util::task::TaskTracker;
 
 pub use batch::{Change, Cx, Fault, Operation, Recorder, RowSet, SubmitError, Wanted, WorkingSet};
+pub use book::{Book, Standing};
 pub use error::DbError;
+pub use fresh::Fresh;
 pub use migrate::{MIGRATOR, grant, migrate};
 pub use sql::Sql;
 pub use work::{Tx, Work};

@@ -9,8 +9,9 @@ use crate::{
     auth::{AuthError, LoginFailure},
     customers::CustomerError,
     db::DbError,
+    deliveries::{DeliveryError, InvalidSetting},
     idempotency::{InvalidKey, OnceError},
-    merchants::{InvalidField, InvalidTransition, MerchantError},
+    merchants::{DrawingFailure, InvalidField, InvalidTransition, MerchantError},
     payments::PaymentError,
     points::{RuleError, SetRuleError},
 };
@@ -210,10 +211,58 @@ impl From<MerchantError> for Problem {
             MerchantError::Field(error) => error.into(),
             MerchantError::Transition(error) => error.into(),
             MerchantError::Picture(error) => broken(&error),
+            MerchantError::Drawing(failure) => failure.into(),
             MerchantError::Customer(error) => error.into(),
             MerchantError::Auth(error) => error.into(),
             MerchantError::Db(error) => error.into(),
         }
+    }
+}
+
+impl From<DrawingFailure> for Problem {
+    fn from(failure: DrawingFailure) -> Self {
+        match failure {
+            // An operator has to set another page; the reason was logged where WeChat gave it.
+            DrawingFailure::Refused { .. } => Self::new(
+                StatusCode::BAD_GATEWAY,
+                "mini_program_code_refused",
+                "WeChat refused to draw the mini-program code",
+                "微信无法生成小程序码，请联系平台",
+            ),
+            DrawingFailure::Unavailable(_) => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "mini_program_code_unavailable",
+                "WeChat does not draw the mini-program code now",
+                "微信暂无响应，请稍后再试",
+            )
+            .retry_after(3),
+        }
+    }
+}
+
+impl From<DeliveryError> for Problem {
+    fn from(error: DeliveryError) -> Self {
+        match error {
+            DeliveryError::NotFound => Self::new(
+                StatusCode::NOT_FOUND,
+                "delivery_not_found",
+                "The delivery does not exist",
+                "投递记录不存在",
+            ),
+            DeliveryError::Delivered => Self::new(
+                StatusCode::CONFLICT,
+                "delivery_delivered",
+                "It has been delivered already",
+                "该投递已完成，无需重试",
+            ),
+            DeliveryError::Db(error) => error.into(),
+        }
+    }
+}
+
+impl From<InvalidSetting> for Problem {
+    fn from(error: InvalidSetting) -> Self {
+        Self::field(error.field, error.expected)
     }
 }
 
@@ -290,6 +339,21 @@ impl From<PaymentError> for Problem {
                 "The order is closed: make a new one with a new key",
                 "订单已关闭，请重新下单",
             ),
+            PaymentError::BeingPaid => Self::new(
+                StatusCode::CONFLICT,
+                "order_being_paid",
+                "The customer is paying at this moment: look again in a few seconds",
+                "顾客正在支付，请稍后再试",
+            ),
+            PaymentError::AnswerWrong(reason) => {
+                tracing::error!(reason, "WeChat's answer does not fit the order");
+                Self::new(
+                    StatusCode::BAD_GATEWAY,
+                    "wechat_answer_wrong",
+                    "WeChat's answer does not fit the order: nothing was changed",
+                    "微信支付返回的信息与订单不符",
+                )
+            }
             PaymentError::OrderExpired => Self::new(
                 StatusCode::CONFLICT,
                 "order_expired",

@@ -43,6 +43,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(merchant::disable_code::disable_code))      // codes/{code}/disable
         .routes(routes!(merchant::code_picture::svg))               // codes/{code}/picture.svg
         .routes(routes!(merchant::code_picture::png))               // codes/{code}/picture.png
+        .routes(routes!(merchant::code_wxacode::wxacode))           // codes/{code}/wxacode.png
         .routes(routes!(merchant::list_payments::list_payments))    // payments
         .routes(routes!(merchant::get_payment::get_payment))        // payments/{order_no}
         .routes(routes!(merchant::totals::totals))                  // totals
@@ -54,6 +55,9 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(admin::points_rule::get_points_rule, admin::points_rule::set_points_rule)) // points-rule
         .routes(routes!(admin::callback_alarms::callback_alarms))   // callback-alarms
         .routes(routes!(admin::audit_logs::audit_logs))             // audit-logs
+        .routes(routes!(admin::delivery_settings::get_delivery_settings, admin::delivery_settings::set_delivery_settings)) // delivery-settings
+        .routes(routes!(admin::list_deliveries::list_deliveries))   // deliveries
+        .routes(routes!(admin::retry_delivery::retry_delivery))     // deliveries/{id}/retry
         // no token
         .routes(routes!(callbacks::wechat_payments::wechat_payments)) // /api/v1/wechat/notify/{tenant}/payments
         .routes(routes!(public::resolve_code::resolve_code))        // /api/v1/codes/{code}
@@ -78,7 +82,7 @@ mod tests {
             .values()
             .flat_map(|path| path.as_object().unwrap().values())
             .collect();
-        assert_eq!(operations.len(), 33);
+        assert_eq!(operations.len(), 38);
         let names: BTreeSet<_> = operations
             .iter()
             .map(|operation| operation["operationId"].as_str().unwrap())

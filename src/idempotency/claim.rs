@@ -8,9 +8,9 @@ use crate::primitives::TenantId;
 /// One intention of one caller on one route, with a hash of its input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
-    pub(super) id: [u8; 16],
-    pub(super) tenant: TenantId,
-    pub(super) request_hash: [u8; 16],
+    pub(crate) id: [u8; 16],
+    pub(crate) tenant: TenantId,
+    pub(crate) request_hash: [u8; 16],
 }
 
 impl Claim {

@@ -2,15 +2,18 @@
 //!
 //! A job reads the database to learn what is due and takes no input, so a timer, a restart and a second process are one case.
 
+mod deliver;
+mod pursue;
 mod relay;
 
 use std::time::Duration;
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use pursue::{orders_round, refunds_round};
 pub use relay::{ProjectCommits, drain};
 
-use crate::db::Db;
+use crate::{app::App, db::Db, deliveries::SettingsBook};
 
 /// The jobs of this process.
 #[derive(Debug)]
@@ -23,13 +26,26 @@ pub struct Jobs {
 /// payments more than it gives their history.
 const RELAY_PAUSE: Duration = Duration::from_millis(200);
 
+/// How often the channel's key files and accounts are looked at.
+const ACCOUNTS_PAUSE: Duration = Duration::from_secs(5);
+
 /// Starts every job.
-pub fn start(db: &Db) -> Jobs {
+pub fn start(app: &App) -> Jobs {
     let jobs = Jobs {
         stop: CancellationToken::new(),
         running: TaskTracker::new(),
     };
-    jobs.running.spawn(relay(db.clone(), jobs.stop.clone()));
+    let stop = || jobs.stop.clone();
+    let (payments, deliveries) = (app.payments(), app.deliveries());
+    let db = &payments.db;
+    jobs.running
+        .spawn(relay(db.clone(), deliveries.settings.clone(), stop()));
+    jobs.running
+        .spawn(deliver::run(db.clone(), deliveries.clone(), stop()));
+    jobs.running.spawn(pursue::orders(payments.clone(), stop()));
+    jobs.running
+        .spawn(pursue::refunds(payments.clone(), stop()));
+    jobs.running.spawn(accounts(app.clone(), stop()));
     jobs
 }
 
@@ -42,10 +58,18 @@ impl Jobs {
     }
 }
 
-async fn relay(db: Db, stop: CancellationToken) {
+/// Looks for changed keys and merchant accounts of the channel.
+async fn accounts(app: App, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        pause(&stop, ACCOUNTS_PAUSE).await;
+        app.refresh_accounts().await;
+    }
+}
+
+async fn relay(db: Db, settings: SettingsBook, stop: CancellationToken) {
     let mut failing = false;
     while !stop.is_cancelled() {
-        match relay::round(&db).await {
+        match relay::round(&db, &settings).await {
             Ok(more) => {
                 failing = false;
                 if !more {

@@ -1,4 +1,4 @@
-//! The relay: reads the commits of each committer in their order and projects the history of orders and the totals of shops.
+//! The relay: reads the commits of each committer in their order, projects the history of orders and the totals of shops, and plans what is to be told to others.
 //!
 //! Where it stands is written in the transaction that writes what it read, so it is exactly once whatever is killed; a second process that looks at the same
 //! committer finds its position locked and goes on to the next. A gap in a sequence cannot be (the key of a commit is its committer and number); should there be one, the relay stops at it
@@ -10,8 +10,8 @@ use sqlx::Executor as _;
 
 use crate::{
     db::{Db, DbError, Sql, Tx, Work},
+    deliveries::{self, Planned, SettingsBook},
     outbox::{self, Event},
-    payments::OrderStateKind,
     primitives::{BusinessDay, CommitterId, MerchantId, OrderId, TenantId, Timestamp},
 };
 
@@ -32,14 +32,18 @@ async fn behind(db: &Db) -> Result<Vec<(u32,)>, DbError> {
 }
 
 /// One look at every committer with news. True when one of them has more to read at once.
-pub(super) async fn round(db: &Db) -> Result<bool, DbError> {
+pub(super) async fn round(db: &Db, settings: &SettingsBook) -> Result<bool, DbError> {
     let behind = behind(db).await?;
     metrics::gauge!("relay_committers_behind")
         .set(f64::from(u32::try_from(behind.len()).unwrap_or(u32::MAX)));
     let (mut more, mut failure) = (false, None);
     for (committer,) in behind {
         let committer = CommitterId(committer);
-        match db.run(ProjectCommits { committer }).await {
+        let work = ProjectCommits {
+            committer,
+            settings: settings.clone(),
+        };
+        match db.run(work).await {
             Ok(read) => more |= read == u64::from(COMMITS_MAX),
             // One that cannot be read does not hold up the others.
             Err(error) => failure = Some(error),
@@ -50,8 +54,9 @@ pub(super) async fn round(db: &Db) -> Result<bool, DbError> {
 
 /// Reads everything that is committed. For tests and for the end of a demo.
 pub async fn drain(db: &Db) -> Result<(), DbError> {
+    let settings = SettingsBook::start(db.clone());
     while !behind(db).await?.is_empty() {
-        round(db).await?;
+        round(db, &settings).await?;
     }
     Ok(())
 }
@@ -60,12 +65,27 @@ pub async fn drain(db: &Db) -> Result<(), DbError> {
 #[derive(Debug)]
 pub struct ProjectCommits {
     pub committer: CommitterId,
+    /// What each tenant wants told.
+    pub settings: SettingsBook,
 }
 
 #[derive(Debug, Default)]
 struct Projection {
-    history: Vec<(OrderId, u32, TenantId, u8, Timestamp)>,
+    history: Vec<HistoryLine>,
     days: BTreeMap<(MerchantId, BusinessDay), DaySums>,
+    due: Vec<Planned>,
+}
+
+/// One row of `payment_order_history`.
+#[derive(Debug)]
+struct HistoryLine {
+    order: OrderId,
+    version: u32,
+    tenant: TenantId,
+    state: u8,
+    why: u8,
+    actor: Option<String>,
+    at: Timestamp,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -74,6 +94,9 @@ struct DaySums {
     orders: i64,
     paid: i64,
     points: i64,
+    refunds: i64,
+    refunded: i64,
+    points_back: i64,
 }
 
 impl Work for ProjectCommits {
@@ -110,6 +133,7 @@ impl Work for ProjectCommits {
         if read == 0 {
             return Ok(0);
         }
+        deliveries::plan(tx, &self.settings, &projection.due).await?;
         projection.write(tx).await?;
         sqlx::query(
             "/* relay.move */ UPDATE relay_positions SET seq = ? WHERE relay = ? AND committer = ?",
@@ -147,56 +171,83 @@ impl ProjectCommits {
 
 impl Projection {
     fn add(&mut self, event: &Event, at: Timestamp) {
-        match event {
-            Event::OrderMoved {
-                order,
-                tenant,
-                version,
-                state,
-            } => {
-                self.history.push((*order, *version, *tenant, *state, at));
-            }
-            Event::PaymentSettled {
-                order,
-                tenant,
-                version,
-                merchant,
-                amount,
-                points,
-                paid_at,
-            } => {
-                self.history
-                    .push((*order, *version, *tenant, OrderStateKind::Paid.code(), at));
-                let day = self.days.entry((*merchant, paid_at.business_day()));
-                let day = day.or_insert(DaySums {
-                    tenant: *tenant,
-                    orders: 0,
-                    paid: 0,
-                    points: 0,
-                });
-                day.orders += 1;
-                day.paid = day.paid.saturating_add(amount.get());
-                day.points = day.points.saturating_add(points.get());
-            }
-            Event::EntryPosted { .. } => {}
+        if let Some(step) = event.step() {
+            self.history.push(HistoryLine {
+                order: step.order,
+                version: step.version,
+                tenant: step.tenant,
+                state: step.state,
+                why: step.why,
+                actor: step.actor.map(str::to_owned),
+                at,
+            });
         }
+        if let Some(settled) = event.settled() {
+            let day = self.day(settled.merchant, settled.paid_at, settled.tenant);
+            day.orders += 1;
+            day.paid = day.paid.saturating_add(settled.amount.get());
+            day.points = day.points.saturating_add(settled.points.get());
+            self.due.push(Planned::Payment {
+                tenant: settled.tenant,
+                order: settled.order,
+                amount: settled.amount,
+                paid_at: settled.paid_at,
+            });
+        }
+        if let Event::RefundSettled {
+            refund,
+            order,
+            tenant,
+            merchant,
+            amount,
+            points,
+            at,
+        } = event
+        {
+            self.due.push(Planned::Refund {
+                tenant: *tenant,
+                order: *order,
+                refund: *refund,
+                amount: *amount,
+                refunded_at: *at,
+            });
+            let day = self.day(*merchant, *at, *tenant);
+            day.refunds += 1;
+            day.refunded = day.refunded.saturating_add(amount.get());
+            day.points_back = day.points_back.saturating_add(points.get());
+        }
+    }
+
+    fn day(&mut self, merchant: MerchantId, at: Timestamp, tenant: TenantId) -> &mut DaySums {
+        self.days
+            .entry((merchant, at.business_day()))
+            .or_insert(DaySums {
+                tenant,
+                orders: 0,
+                paid: 0,
+                points: 0,
+                refunds: 0,
+                refunded: 0,
+                points_back: 0,
+            })
     }
 
     async fn write(mut self, tx: &mut Tx) -> Result<(), DbError> {
         self.history
-            .sort_unstable_by_key(|(order, version, ..)| (*order, *version));
+            .sort_unstable_by_key(|line| (line.order, line.version));
         for rows in self.history.chunks(1_000) {
             let mut sql = Sql::new(
-                "INSERT /* relay.history */ INTO payment_order_history (order_id, version, tenant_id, state, at) VALUES ",
+                "INSERT /* relay.history */ INTO payment_order_history (order_id, version, tenant_id, state, at, why, actor) VALUES ",
             );
-            sql.list(rows, |sql, (order, version, tenant, state, at)| {
-                sql.push("(")
-                    .bytes(order.bytes())
-                    .push(",")
-                    .int(*version)
-                    .push(",")
-                    .int(tenant.0);
-                sql.push(",").int(*state).push(",").time(*at).push(")");
+            sql.list(rows, |sql, line| {
+                sql.push("(").bytes(line.order.bytes());
+                sql.push(",").int(line.version).push(",").int(line.tenant.0);
+                sql.push(",").int(line.state).push(",").time(line.at);
+                sql.push(",").int(line.why).push(",");
+                sql.option(line.actor.as_deref(), |sql, actor| {
+                    sql.text(actor);
+                })
+                .push(")");
             });
             tx.conn()
                 .execute(sqlx::raw_sql(sql.into_statement()))
@@ -204,24 +255,27 @@ impl Projection {
         }
         if !self.days.is_empty() {
             let mut sql = Sql::new(
-                "INSERT /* relay.days */ INTO merchant_days (merchant_id, day, tenant_id, orders, paid_fen, points) VALUES ",
+                "INSERT /* relay.days */ INTO merchant_days (merchant_id, day, tenant_id, orders, paid_fen, points, refunds, refunded_fen, points_back) VALUES ",
             );
             sql.list(&self.days, |sql, ((merchant, day), sums)| {
-                sql.push("(")
-                    .bytes(merchant.bytes())
-                    .push(",")
-                    .day(*day)
-                    .push(",")
-                    .int(sums.tenant.0);
-                sql.push(",")
-                    .int(sums.orders)
-                    .push(",")
-                    .int(sums.paid)
-                    .push(",")
-                    .int(sums.points)
-                    .push(")");
+                sql.push("(").bytes(merchant.bytes());
+                sql.push(",").day(*day).push(",").int(sums.tenant.0);
+                for sum in [
+                    sums.orders,
+                    sums.paid,
+                    sums.points,
+                    sums.refunds,
+                    sums.refunded,
+                    sums.points_back,
+                ] {
+                    sql.push(",").int(sum);
+                }
+                sql.push(")");
             });
-            sql.push(" ON DUPLICATE KEY UPDATE orders = orders + VALUES(orders), paid_fen = paid_fen + VALUES(paid_fen), points = points + VALUES(points)");
+            sql.push(
+                " ON DUPLICATE KEY UPDATE orders = orders + VALUES(orders), paid_fen = paid_fen + VALUES(paid_fen), points = points + VALUES(points), \
+                 refunds = refunds + VALUES(refunds), refunded_fen = refunded_fen + VALUES(refunded_fen), points_back = points_back + VALUES(points_back)",
+            );
             tx.conn()
                 .execute(sqlx::raw_sql(sql.into_statement()))
                 .await?;

@@ -13,6 +13,8 @@ pub struct Account {
     pub credits_pending: i64,
     /// Transfers that touched this account so far.
     pub version: u32,
+    /// Points that the customer owes: what stands on the customer's debt account, kept here because whoever decides on the points needs it.
+    pub debt: Points,
     /// The day that `earned_points` counts.
     pub earned_on: Option<BusinessDay>,
     pub earned_points: Points,
@@ -29,6 +31,8 @@ pub struct Balance {
     pub available: Points,
     /// On their way in, not yet decided.
     pub pending: Points,
+    /// Owed: taken back by a refund after they had been spent. The next points that come in repay it.
+    pub debt: Points,
 }
 
 /// Which way an amount moves through an account.
@@ -55,6 +59,7 @@ impl Account {
             debits_pending: 0,
             credits_pending: 0,
             version: 0,
+            debt: Points::ZERO,
             earned_on: None,
             earned_points: Points::ZERO,
         }
@@ -77,6 +82,7 @@ impl Account {
             held: points(self.debits_pending)?,
             available: points(self.available())?,
             pending: points(self.credits_pending)?,
+            debt: self.debt,
         })
     }
 

@@ -23,6 +23,10 @@ pub enum LedgerError {
     NothingPending,
     #[error("an account is below zero")]
     BelowZero,
+    #[error("the lots of an account hold less than the account")]
+    LotsShort,
+    #[error("less is owed than is to be repaid")]
+    NothingOwed,
     #[error("a sum does not fit")]
     Overflow,
 }

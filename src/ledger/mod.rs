@@ -32,6 +32,17 @@
 //! The resolution is a new entry whose id is derived from the pending one's alone, whichever way it goes: it can happen once. Points that are
 //! pending *for* a customer are not available; points pending *against* a customer are not available either.
 //!
+//! # Lots
+//!
+//! Points that reach a customer go into the lot of the day on which they expire; points that leave are taken from a lot that the entry names, if any, and then
+//! from the lot that expires first. Lots change when points are posted, so the lots of an account always sum to its posted balance; what is set aside is still in them.
+//!
+//! # Debt
+//!
+//! A customer's account does not go below zero. Who must give back more points than there are is lent the rest (Dr customer debt / Cr customer points) in the same
+//! entry and gives back everything. The account's row keeps the debt beside the sums, so that whoever credits points can repay it (Dr customer points / Cr customer
+//! debt) without loading a second account.
+//!
 //! # Order of locks
 //!
 //! Every batch writes its tables in this order and rows within a table by ascending key ([`RowSet::PLACE`](crate::db::RowSet::PLACE)):
@@ -40,10 +51,10 @@
 //! |---|---|---|
 //! | 10 | `idempotency_keys` | payments |
 //! | 20 | `callback_events`, 21 `callback_alarms` | payments |
-//! | 30 | `payment_orders` (31: collection codes, read only) | payments |
+//! | 30 | `payment_orders` (31: collection codes, read only), 32 `refunds`, 33 `refund_history`, 34 `payment_exceptions` | payments |
 //! | 40 | `transfers` | ledger |
 //! | 50 | `accounts`, checked | ledger |
-//! | 60 | `point_lots` | ledger |
+//! | 60 | `point_lots` (61: the same, read only) | ledger |
 //! | 70 | `point_budgets` | points |
 //! | 90 | `accounts`, unlimited: last, because every batch touches them | ledger |
 //! | | `commits`: the committer's own row, which nobody else wants | db |
@@ -65,7 +76,8 @@ pub use account::{Account, Balance};
 pub use error::LedgerError;
 pub use post::{
     Draft, Resolution, is_posted, post, resolve, want_accounts, want_entry, want_resolution,
+    want_spending,
 };
 pub(crate) use store::{ACCOUNT_COLUMNS, TRANSFER_COLUMNS, read_account, read_transfer};
-pub use store::{Accounts, HotAccounts, Lots, Transfers, find_account};
+pub use store::{Accounts, HotAccounts, Lots, LotsOf, Transfers, find_account};
 pub use transfer::{CheckedSide, Phase, Transfer};

@@ -1,9 +1,10 @@
 //! Writing a journal entry into a working set. Pure: the group committer loads before and records after.
 
 use super::{
-    Account, Accounts, CheckedSide, HotAccounts, LedgerError, Lots, Phase, Transfer, Transfers,
+    Account, Accounts, CheckedSide, HotAccounts, LedgerError, Lots, LotsOf, Phase, Transfer,
+    Transfers,
     account::Effect,
-    store::{HotSums, LotGrant},
+    store::{HotSums, LotChange},
 };
 use crate::{
     db::{Wanted, WorkingSet},
@@ -20,7 +21,8 @@ pub struct Draft {
     /// Fen or points, more than zero.
     pub amount: i64,
     pub pending: bool,
-    /// For points that reach a customer: the first day on which they are gone.
+    /// Points that reach a customer: the first day on which they are gone, [`BusinessDay::NEVER`] unless stated. Points that leave one: the lot that is taken from
+    /// before the others.
     pub lot: Option<BusinessDay>,
 }
 
@@ -46,6 +48,13 @@ impl Draft {
         self.lot = Some(on);
         self
     }
+
+    /// Takes from this lot before the others, which follow in the order in which they expire.
+    #[must_use]
+    pub const fn from_lot(mut self, on: Option<BusinessDay>) -> Self {
+        self.lot = on;
+        self
+    }
 }
 
 /// Which way a pending entry goes.
@@ -65,19 +74,27 @@ pub fn is_posted(set: &WorkingSet, entry: EntryId) -> bool {
     set.get::<Transfers>(TransferId { entry, leg: 0 }).is_some()
 }
 
-/// What [`post`] reads: the checked accounts.
+/// What [`post`] reads: the checked accounts, and the lots of those that give.
 pub fn want_accounts(want: &mut Wanted, drafts: &[Draft]) {
     for draft in drafts {
-        for account in [draft.debit, draft.credit] {
-            want_account(want, account);
-        }
+        want_legs(want, draft.debit, draft.credit);
     }
 }
 
-fn want_account(want: &mut Wanted, account: AccountId) {
-    if account.kind().is_some_and(AccountKind::is_checked) {
-        want.row::<Accounts>(account);
+fn want_legs(want: &mut Wanted, debit: AccountId, credit: AccountId) {
+    let is_checked = |account: AccountId| account.kind().is_some_and(AccountKind::is_checked);
+    if is_checked(debit) {
+        want_spending(want, debit);
     }
+    if is_checked(credit) {
+        want.row::<Accounts>(credit);
+    }
+}
+
+/// What a transfer out of a customer's points reads.
+pub fn want_spending(want: &mut Wanted, account: AccountId) {
+    want.row::<Accounts>(account);
+    want.row::<LotsOf>(account);
 }
 
 /// Writes a journal entry: every draft is a leg, all or nothing (a refusal of one refuses the operation, which undoes the rest).
@@ -123,8 +140,7 @@ pub fn want_resolution(want: &mut Wanted, set: &WorkingSet, entry: EntryId, legs
             .then(|| set.get::<Transfers>(id))
             .flatten()
         {
-            want_account(want, transfer.debit);
-            want_account(want, transfer.credit);
+            want_legs(want, transfer.debit, transfer.credit);
         }
     }
 }
@@ -224,7 +240,8 @@ fn put(
                 .get::<Accounts>(account)
                 .copied()
                 .unwrap_or(Account::empty(tenant));
-            let after = before.apply(effect, amount)?;
+            let mut after = before.apply(effect, amount)?;
+            after.debt = debt_after(&before, kinds, amount)?;
             checked = Some((after.version, after.posted()));
             set.put::<Accounts>(account, after);
         } else {
@@ -235,21 +252,12 @@ fn put(
             set.put::<HotAccounts>(account, before.apply(effect, amount)?);
         }
     }
-    if let Some(on) = lot
-        && checked_side == CheckedSide::Credit
-        && matches!(phase, Phase::Posted | Phase::Post)
-    {
-        let key = (credit, on);
-        let before = set.get::<Lots>(key).copied().unwrap_or(LotGrant {
-            tenant,
-            granted: Points::ZERO,
-        });
-        let more = Points::parse(amount).map_err(|_| LedgerError::Overflow)?;
-        let granted = before
-            .granted
-            .checked_add(more)
-            .map_err(|_| LedgerError::Overflow)?;
-        set.put::<Lots>(key, LotGrant { tenant, granted });
+    if matches!(phase, Phase::Posted | Phase::Post) {
+        match checked_side {
+            CheckedSide::Credit => grant(set, tenant, credit, lot, amount)?,
+            CheckedSide::Debit => spend(set, tenant, debit, lot, amount)?,
+            CheckedSide::Neither => {}
+        }
     }
     set.put::<Transfers>(
         id,
@@ -266,6 +274,101 @@ fn put(
             at,
         },
     );
+    Ok(())
+}
+
+/// A customer's debt after a transfer between the points and the debt account: lending adds to it, repaying takes from it.
+fn debt_after(
+    account: &Account,
+    (debit, credit): (AccountKind, AccountKind),
+    amount: i64,
+) -> Result<Points, LedgerError> {
+    let amount = Points::parse(amount).map_err(|_| LedgerError::Overflow)?;
+    if debit == AccountKind::CustomerDebt {
+        account
+            .debt
+            .checked_add(amount)
+            .map_err(|_| LedgerError::Overflow)
+    } else if credit == AccountKind::CustomerDebt {
+        account
+            .debt
+            .checked_sub(amount)
+            .map_err(|_| LedgerError::NothingOwed)
+    } else {
+        Ok(account.debt)
+    }
+}
+
+/// Adds to the lot of the last day.
+fn grant(
+    set: &mut WorkingSet,
+    tenant: TenantId,
+    account: AccountId,
+    lot: Option<BusinessDay>,
+    amount: i64,
+) -> Result<(), LedgerError> {
+    let on = lot.unwrap_or(BusinessDay::NEVER);
+    change_lot(set, tenant, (account, on), amount, amount)?;
+    // Whoever spends in the same batch finds them.
+    if set.has_loaded::<LotsOf>(account) {
+        let mut lots = set.get::<LotsOf>(account).cloned().unwrap_or_default();
+        let left = lots.entry(on).or_default();
+        *left = left.checked_add(amount).ok_or(LedgerError::Overflow)?;
+        set.put::<LotsOf>(account, lots);
+    }
+    Ok(())
+}
+
+/// Takes from the lot that was named, then from the others in the order in which they expire.
+fn spend(
+    set: &mut WorkingSet,
+    tenant: TenantId,
+    account: AccountId,
+    first: Option<BusinessDay>,
+    amount: i64,
+) -> Result<(), LedgerError> {
+    let mut lots = set.get::<LotsOf>(account).cloned().unwrap_or_default();
+    let mut due = amount;
+    let order: Vec<BusinessDay> = first.into_iter().chain(lots.keys().copied()).collect();
+    for on in order {
+        let Some(left) = lots.get_mut(&on).filter(|left| **left > 0) else {
+            continue;
+        };
+        let taken = due.min(*left);
+        if taken == 0 {
+            break;
+        }
+        *left = left.checked_sub(taken).ok_or(LedgerError::Overflow)?;
+        due = due.checked_sub(taken).ok_or(LedgerError::Overflow)?;
+        let less = taken.checked_neg().ok_or(LedgerError::Overflow)?;
+        change_lot(set, tenant, (account, on), 0, less)?;
+    }
+    if due > 0 {
+        return Err(LedgerError::LotsShort);
+    }
+    set.put::<LotsOf>(account, lots);
+    Ok(())
+}
+
+fn change_lot(
+    set: &mut WorkingSet,
+    tenant: TenantId,
+    key: (AccountId, BusinessDay),
+    granted: i64,
+    remaining: i64,
+) -> Result<(), LedgerError> {
+    let before = set.get::<Lots>(key).copied().unwrap_or(LotChange {
+        tenant,
+        granted: 0,
+        remaining: 0,
+    });
+    let sum = |one: i64, other: i64| one.checked_add(other).ok_or(LedgerError::Overflow);
+    let after = LotChange {
+        tenant,
+        granted: sum(before.granted, granted)?,
+        remaining: sum(before.remaining, remaining)?,
+    };
+    set.put::<Lots>(key, after);
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! The ledger's tables: how to load and write many rows at once.
 
+use std::collections::BTreeMap;
+
 use aws_lc_rs::digest::Context;
 use sqlx::{Row as _, mysql::MySqlRow};
 
@@ -96,7 +98,7 @@ pub(crate) fn read_transfer(row: &MySqlRow) -> Result<Transfer, sqlx::Error> {
 #[derive(Debug)]
 pub struct Accounts;
 
-pub(crate) const ACCOUNT_COLUMNS: &str = "id, tenant_id, debits_posted, credits_posted, debits_pending, credits_pending, version, earned_on, earned_points";
+pub(crate) const ACCOUNT_COLUMNS: &str = "id, tenant_id, debits_posted, credits_posted, debits_pending, credits_pending, version, earned_on, earned_points, debt";
 
 impl RowSet for Accounts {
     type Key = AccountId;
@@ -122,7 +124,7 @@ impl RowSet for Accounts {
             changes.iter().partition(|change| change.before.is_none());
         out.rows(
             "INSERT /* ledger.insert_accounts */ INTO accounts (id, tenant_id, debits_posted, credits_posted, debits_pending, \
-             credits_pending, version, earned_on, earned_points) VALUES ",
+             credits_pending, version, earned_on, earned_points, debt) VALUES ",
             new,
             "",
             true,
@@ -134,7 +136,7 @@ impl RowSet for Accounts {
                 }
                 sql.push(",").int(a.version).push(",");
                 sql.option(a.earned_on, |sql, day| { sql.day(day); }).push(",");
-                sql.int(a.earned_points.get()).push(")");
+                sql.int(a.earned_points.get()).push(",").int(a.debt.get()).push(")");
             },
         );
         if known.len() <= Recorder::FEW {
@@ -148,10 +150,10 @@ impl RowSet for Accounts {
             known,
             "]', '$[*]' COLUMNS (id CHAR(32) PATH '$[0]', expected INT UNSIGNED PATH '$[1]', \
              dp BIGINT PATH '$[2]', cp BIGINT PATH '$[3]', dh BIGINT PATH '$[4]', ch BIGINT PATH '$[5]', \
-             version INT UNSIGNED PATH '$[6]', earned_on DATE PATH '$[7]', earned BIGINT PATH '$[8]')) j \
+             version INT UNSIGNED PATH '$[6]', earned_on DATE PATH '$[7]', earned BIGINT PATH '$[8]', debt BIGINT PATH '$[9]')) j \
              STRAIGHT_JOIN accounts a ON a.id = UNHEX(j.id) AND a.version = j.expected \
              SET a.debits_posted = j.dp, a.credits_posted = j.cp, a.debits_pending = j.dh, a.credits_pending = j.ch, \
-             a.version = j.version, a.earned_on = j.earned_on, a.earned_points = j.earned",
+             a.version = j.version, a.earned_on = j.earned_on, a.earned_points = j.earned, a.debt = j.debt",
             true,
             |sql, change| {
                 let a = change.after;
@@ -165,7 +167,7 @@ impl RowSet for Accounts {
                     Some(day) => sql.push("\"").bare_day(day).push("\""),
                     None => sql.push("null"),
                 };
-                sql.push(",").int(a.earned_points.get()).push("]");
+                sql.push(",").int(a.earned_points.get()).push(",").int(a.debt.get()).push("]");
             },
         );
     }
@@ -186,6 +188,7 @@ fn update_account(change: &Change<'_, Accounts>) -> Sql {
         sql.day(day);
     });
     sql.push(", earned_points = ").int(a.earned_points.get());
+    sql.push(", debt = ").int(a.debt.get());
     sql.push(" WHERE id = ").bytes(change.key.bytes());
     sql.push(" AND version = ")
         .int(change.before.map_or(0, |before| before.version));
@@ -204,6 +207,8 @@ pub(crate) fn read_account(row: &MySqlRow) -> Result<(AccountId, Account), sqlx:
         earned_on: row.try_get::<Option<time::Date>, _>(7)?.map(BusinessDay),
         earned_points: Points::parse(row.try_get(8)?)
             .map_err(|_| sqlx::Error::Decode("accounts.earned_points".into()))?,
+        debt: Points::parse(row.try_get(9)?)
+            .map_err(|_| sqlx::Error::Decode("accounts.debt".into()))?,
     };
     Ok((row.try_get(0)?, account))
 }
@@ -300,21 +305,24 @@ impl RowSet for HotAccounts {
     }
 }
 
-/// `point_lots`: granted points are added to the lot of their last day. Guarded by the version of the account that every
-/// writer of its lots rewrites.
+/// `point_lots` as they change: granted points are added to the lot of their last day, spent ones are taken from theirs. Guarded by the version of the
+/// account, which every writer of its lots rewrites; therefore the changes can be sums.
 #[derive(Debug)]
 pub struct Lots;
 
-/// What a batch adds to a lot.
+/// What a batch does to a lot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LotGrant {
+pub struct LotChange {
     pub tenant: TenantId,
-    pub granted: Points,
+    /// Points, never less than none.
+    pub granted: i64,
+    /// Granted less spent: may be less than none.
+    pub remaining: i64,
 }
 
 impl RowSet for Lots {
     type Key = (AccountId, BusinessDay);
-    type Row = LotGrant;
+    type Row = LotChange;
     const PLACE: u8 = 60;
     const LOADS: bool = false;
 
@@ -322,24 +330,70 @@ impl RowSet for Lots {
         sql.push("DO 0");
     }
 
-    fn read(_row: &MySqlRow) -> Result<(Self::Key, LotGrant), sqlx::Error> {
+    fn read(_row: &MySqlRow) -> Result<(Self::Key, LotChange), sqlx::Error> {
         Err(sqlx::Error::RowNotFound)
     }
 
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
+        // What spends more than it grants finds a lot that is there.
+        let (less, more): (Vec<_>, Vec<_>) = changes
+            .iter()
+            .partition(|change| change.after.remaining < 0);
         out.rows(
             "INSERT /* ledger.grant_lots */ INTO point_lots (account_id, expires_on, tenant_id, granted, remaining) VALUES ",
-            changes,
+            more,
             " ON DUPLICATE KEY UPDATE granted = granted + VALUES(granted), remaining = remaining + VALUES(remaining)",
             false,
             |sql, change| {
                 let (account, on) = change.key;
-                let granted = change.after.granted.get();
                 sql.push("(").bytes(account.bytes()).push(",").day(on);
-                sql.push(",").int(change.after.tenant.0).push(",").int(granted).push(",").int(granted).push(")");
+                sql.push(",").int(change.after.tenant.0).push(",").int(change.after.granted);
+                sql.push(",").int(change.after.remaining).push(")");
+            },
+        );
+        out.rows(
+            "UPDATE /* ledger.spend_lots */ JSON_TABLE('[",
+            less,
+            "]', '$[*]' COLUMNS (account CHAR(32) PATH '$[0]', expires_on DATE PATH '$[1]', granted BIGINT PATH '$[2]', spent BIGINT PATH '$[3]')) j \
+             STRAIGHT_JOIN point_lots l ON l.account_id = UNHEX(j.account) AND l.expires_on = j.expires_on \
+             SET l.granted = l.granted + j.granted, l.remaining = l.remaining - j.spent",
+            true,
+            |sql, change| {
+                let (account, on) = change.key;
+                sql.push("[\"").hex(account.bytes()).push("\",\"").bare_day(on).push("\",");
+                sql.int(change.after.granted).push(",").int(change.after.remaining.saturating_neg()).push("]");
             },
         );
     }
+}
+
+/// The lots of an account that have points left, by their last day. Only read: what changes them is [`Lots`].
+#[derive(Debug)]
+pub struct LotsOf;
+
+impl RowSet for LotsOf {
+    type Key = AccountId;
+    type Row = BTreeMap<BusinessDay, i64>;
+    const PLACE: u8 = 61;
+
+    fn load(keys: &[AccountId], sql: &mut Sql) {
+        sql.push("SELECT /* ledger.load_lots */ account_id, expires_on, remaining FROM point_lots WHERE remaining > 0 AND account_id IN (");
+        sql.list(keys, |sql, key| {
+            sql.bytes(key.bytes());
+        });
+        sql.push(")");
+    }
+
+    fn read(row: &MySqlRow) -> Result<(AccountId, Self::Row), sqlx::Error> {
+        let day = BusinessDay(row.try_get(1)?);
+        Ok((row.try_get(0)?, BTreeMap::from([(day, row.try_get(2)?)])))
+    }
+
+    fn merge(known: &mut Option<Self::Row>, row: Self::Row) {
+        known.get_or_insert_default().extend(row);
+    }
+
+    fn record(_changes: &[Change<'_, Self>], _out: &mut Recorder) {}
 }
 
 /// An account as it stands; for showing, not for deciding.
@@ -350,7 +404,7 @@ pub async fn find_account(
 ) -> Result<Option<Account>, DbError> {
     let row = sqlx::query(
         "SELECT /* ledger.find_account */ id, tenant_id, debits_posted, credits_posted, debits_pending, credits_pending, \
-         version, earned_on, earned_points FROM accounts WHERE id = ? AND tenant_id = ?",
+         version, earned_on, earned_points, debt FROM accounts WHERE id = ? AND tenant_id = ?",
     )
     .bind(id)
     .bind(tenant)

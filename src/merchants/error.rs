@@ -1,6 +1,6 @@
 //! What can go wrong with shops, staff and collection codes.
 
-use super::{InvalidField, InvalidTransition, PictureError};
+use super::{DrawingFailure, InvalidField, InvalidTransition, PictureError};
 use crate::{
     auth::{AuthError, LoginFailure},
     customers::CustomerError,
@@ -29,6 +29,8 @@ pub enum MerchantError {
     Transition(#[from] InvalidTransition),
     #[error("the code's picture cannot be drawn")]
     Picture(#[from] PictureError),
+    #[error("the code's mini-program code is not to be had")]
+    Drawing(#[from] DrawingFailure),
     #[error("the customer may not do it")]
     Customer(#[from] CustomerError),
     #[error("the person is not let in")]

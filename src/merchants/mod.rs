@@ -25,7 +25,7 @@
 //!
 //! Twelve characters of Crockford's base 32, 60 random bits: it names neither shop nor row and cannot be guessed or counted. It has a label (the counter or
 //! store) and perhaps a fixed amount. A disabled code stays disabled; a new one is printed. What is printed is `{public_url}/c/{code}` with the shop's name
-//! beneath ([`Picture`]).
+//! beneath ([`Picture`]). The same code as WeChat's own kind of picture, a mini-program code, is drawn by WeChat once and kept ([`mini_program_code()`]).
 //!
 //! What a code stands for ([`Counter`]) is cached for half a minute and forgotten when the code is disabled or the shop suspended. A reader that loaded just before may
 //! put the old answer back, so the cache is for showing only: a payment asks the database again.
@@ -35,7 +35,7 @@
 //! The contact's name and phone number are `Secret` and leave this slice masked ([`Merchant::contact_phone_masked`]). They are stored in clear until the key
 //! ring exists.
 //!
-//! Tables owned: `merchants`, `merchant_staff`, `qr_codes`. They are locked in this order.
+//! Tables owned: `merchants`, `merchant_staff`, `qr_codes`, `mini_program_codes`. They are locked in this order.
 
 mod code;
 mod create_code;
@@ -45,6 +45,8 @@ mod error;
 mod field;
 mod find;
 mod merchant;
+mod mini_program_code;
+mod mini_program_store;
 mod picture;
 mod register;
 mod resolve_code;
@@ -60,6 +62,9 @@ pub use error::MerchantError;
 pub use field::{InvalidField, SubMchid};
 pub use find::{find_merchant, get_code, get_merchant, list_codes, list_merchants};
 pub use merchant::{Applied, InvalidTransition, Merchant, MerchantState, MerchantStateKind};
+pub use mini_program_code::{
+    CodeDrawing, DrawingFailure, MiniProgramCodes, PictureKind, ProgramVersion, mini_program_code,
+};
 pub use picture::{Picture, PictureError};
 pub use register::{Register, Registered, ShopForm};
 pub use resolve_code::{Counter, forget_codes, resolve_code};

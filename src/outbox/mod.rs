@@ -10,20 +10,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     db::Cx,
-    primitives::{EntryId, EntryKind, MerchantId, Money, OrderId, Points, TenantId, Timestamp},
+    primitives::{
+        EntryId, EntryKind, MerchantId, Money, OrderId, Points, RefundId, TenantId, Timestamp,
+    },
 };
 
 /// Something that others want to know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
-    /// An order is in another state: its number in `payment_orders.state`.
+    /// An order is in another state: its number in `payment_orders.state`. Found in old commits; new ones say why: [`Event::OrderTurned`].
     OrderMoved {
         order: OrderId,
         tenant: TenantId,
         version: u32,
         state: u8,
     },
-    /// An order was paid, and its settlement entry was posted.
+    /// An order was paid, and its settlement entry was posted. Found in old commits; new ones say why: [`Event::PaymentTaken`].
     PaymentSettled {
         order: OrderId,
         tenant: TenantId,
@@ -35,17 +37,152 @@ pub enum Event {
     },
     /// Any other journal entry was posted, or a pending one resolved.
     EntryPosted { entry: EntryId, tenant: TenantId },
+    /// An order's row changed: its state (a number as in `payment_orders.state`) and why (as in `payment_order_history.why`).
+    OrderTurned {
+        order: OrderId,
+        tenant: TenantId,
+        version: u32,
+        state: u8,
+        why: u8,
+        /// When a person did it.
+        actor: Option<String>,
+    },
+    /// An order was paid, and its settlement entry was posted.
+    PaymentTaken {
+        order: OrderId,
+        tenant: TenantId,
+        version: u32,
+        merchant: MerchantId,
+        amount: Money,
+        points: Points,
+        paid_at: Timestamp,
+        why: u8,
+    },
+    /// A refund arrived at the customer.
+    RefundSettled {
+        refund: RefundId,
+        order: OrderId,
+        tenant: TenantId,
+        merchant: MerchantId,
+        amount: Money,
+        /// Taken back.
+        points: Points,
+        at: Timestamp,
+    },
 }
+
+/// One change of an order's row, whichever event told it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OrderStep<'a> {
+    pub order: OrderId,
+    pub tenant: TenantId,
+    pub version: u32,
+    pub state: u8,
+    /// 0 when it was not told.
+    pub why: u8,
+    pub actor: Option<&'a str>,
+}
+
+/// A payment that was settled, whichever event told it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SettledPayment {
+    pub order: OrderId,
+    pub tenant: TenantId,
+    pub merchant: MerchantId,
+    pub amount: Money,
+    pub points: Points,
+    pub paid_at: Timestamp,
+}
+
+/// `payment_orders.state` of a paid order.
+const PAID: u8 = 3;
 
 impl Event {
     /// The journal entry that was written with this event, if any.
     pub const fn entry(&self) -> Option<EntryId> {
         match self {
-            Self::OrderMoved { .. } => None,
-            Self::PaymentSettled { order, .. } => {
+            Self::OrderMoved { .. } | Self::OrderTurned { .. } | Self::RefundSettled { .. } => None,
+            Self::PaymentSettled { order, .. } | Self::PaymentTaken { order, .. } => {
                 Some(EntryId::of(order.id(), EntryKind::Settlement))
             }
             Self::EntryPosted { entry, .. } => Some(*entry),
+        }
+    }
+
+    /// How an order's row changed, if it did.
+    pub fn step(&self) -> Option<OrderStep<'_>> {
+        let (order, tenant, version, state, why, actor) = match self {
+            Self::OrderMoved {
+                order,
+                tenant,
+                version,
+                state,
+            } => (order, tenant, version, *state, 0, None),
+            Self::OrderTurned {
+                order,
+                tenant,
+                version,
+                state,
+                why,
+                actor,
+            } => (order, tenant, version, *state, *why, actor.as_deref()),
+            Self::PaymentSettled {
+                order,
+                tenant,
+                version,
+                ..
+            } => (order, tenant, version, PAID, 0, None),
+            Self::PaymentTaken {
+                order,
+                tenant,
+                version,
+                why,
+                ..
+            } => (order, tenant, version, PAID, *why, None),
+            Self::EntryPosted { .. } | Self::RefundSettled { .. } => return None,
+        };
+        Some(OrderStep {
+            order: *order,
+            tenant: *tenant,
+            version: *version,
+            state,
+            why,
+            actor,
+        })
+    }
+
+    /// The payment that was settled, if one was.
+    pub const fn settled(&self) -> Option<SettledPayment> {
+        match self {
+            Self::PaymentSettled {
+                order,
+                tenant,
+                merchant,
+                amount,
+                points,
+                paid_at,
+                ..
+            }
+            | Self::PaymentTaken {
+                order,
+                tenant,
+                merchant,
+                amount,
+                points,
+                paid_at,
+                ..
+            } => Some(SettledPayment {
+                order: *order,
+                tenant: *tenant,
+                merchant: *merchant,
+                amount: *amount,
+                points: *points,
+                paid_at: *paid_at,
+            }),
+            Self::OrderMoved { .. }
+            | Self::OrderTurned { .. }
+            | Self::EntryPosted { .. }
+            | Self::RefundSettled { .. } => None,
         }
     }
 }

@@ -1,37 +1,26 @@
 //! Asking WeChat what became of an order: when the customer's phone says "paid" and no callback has come.
 
 use super::{
-    ChannelOrder, Order, OrderState, Outcome, PaymentError, Payments, Settled, list, settle::settle,
+    Order, PaymentError, Payments, Why,
+    close::{Found, ask, get_order, give_up, is_open},
 };
 use crate::primitives::{OrderId, TenantId};
 
-/// The order as WeChat knows it. Settles it through the same operation as a callback would.
+/// The order as WeChat knows it. Settles it through the same operation as a callback would; closes it if WeChat did.
 pub async fn confirm(
     payments: &Payments,
     tenant: TenantId,
     order: OrderId,
 ) -> Result<Order, PaymentError> {
-    let found = list::find_order(&payments.db, tenant, order).await?;
-    let known = found.ok_or(PaymentError::OrderNotFound)?.order;
-    if matches!(
-        known.state,
-        OrderState::Paid { .. } | OrderState::Closed { .. }
-    ) {
+    let known = get_order(payments, tenant, order).await?;
+    if known.state.kind().is_paid() {
         return Ok(known);
     }
-    let notice = match payments.gateway.query(known.no(), &known.sub_mchid).await {
-        Outcome::Done(ChannelOrder::Paid(notice)) => notice,
-        Outcome::Done(ChannelOrder::NotPaid(_) | ChannelOrder::Absent) => return Ok(known),
-        Outcome::Refused(refusal) => return Err(PaymentError::ChannelRefused(refusal.code)),
-        Outcome::Unknown(_) => return Err(PaymentError::ChannelUnknown),
-    };
-    match settle(payments, tenant, notice, None).await? {
-        Settled::Now { .. } | Settled::Before => {}
-        Settled::Rejected(reason) => {
-            tracing::error!(order.no = %known.no(), reason, "WeChat's answer to a query is wrong: {reason}");
-            return Err(PaymentError::ChannelRefused(reason.to_owned()));
+    match ask(payments, &known).await? {
+        Found::Settled => get_order(payments, tenant, order).await,
+        Found::Closed if is_open(&known) => {
+            give_up(payments, &known, Why::ClosedAtWechat, None).await
         }
+        Found::Closed | Found::Open => Ok(known),
     }
-    let settled = list::find_order(&payments.db, tenant, order).await?;
-    Ok(settled.ok_or(PaymentError::OrderNotFound)?.order)
 }

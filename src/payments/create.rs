@@ -1,24 +1,24 @@
 //! Creating a payment: the order, then WeChat's ticket for it.
 
 use super::{
-    Applied, Order, OrderState, Outcome, PayParameters, PaymentError, Payments, PrepayRequest,
-    RefusalKind,
+    Applied, Gateway, Order, OrderSharing, OrderState, Outcome, PayMethod, PayParameters,
+    PaymentError, Payments, PrepayRequest, RefundSums, RefusalKind, Ticket, Why,
+    booking::put_order,
     settle::is_plain,
     store::{CodeKey, Codes, KeyRow, Keys, Orders},
 };
 use crate::{
     db::{Cx, Operation, Wanted, WorkingSet},
     idempotency::first_half,
-    outbox::{self, Event},
-    primitives::{CustomerId, Lane, MerchantId, Money, OrderId, Secret, TenantId},
+    primitives::{CustomerId, Lane, MerchantId, Money, OrderId, Secret, TenantId, Timestamp},
 };
 
-const AMOUNT_MIN: Money = Money::constant(1);
+pub(super) const AMOUNT_MIN: Money = Money::constant(1);
 /// The largest payment: ¥50,000.00.
-const AMOUNT_MAX: Money = Money::constant(5_000_000);
+pub(super) const AMOUNT_MAX: Money = Money::constant(5_000_000);
 
-/// How long an order can be paid. WeChat's ticket lasts two hours, so one ticket is enough for an order's life.
-const ORDER_SECONDS: i64 = 30 * 60;
+/// WeChat's ticket lasts two hours (§3); one that has five minutes left is renewed.
+const TICKET_SECONDS: i64 = 115 * 60;
 
 /// A customer's wish to pay what a collection code asks for.
 #[derive(Debug, Clone)]
@@ -47,39 +47,15 @@ pub async fn create_payment(
     wish: CreatePayment,
 ) -> Result<CreatedPayment, PaymentError> {
     let openid = wish.payer_openid.clone();
+    let gateway = payments.gateways.of(wish.tenant);
+    let policy = payments.policies.current(wish.tenant).await?;
+    let seconds = i64::from(policy.terms.order_minutes) * 60;
     let Created {
         order,
         merchant_name,
-    } = payments.db.submit(CreateOrder::from(wish)).await?;
-    let is_payable = matches!(
-        order.state,
-        OrderState::Created | OrderState::Prepaid { .. }
-    );
-    if is_payable && order.expires_at <= payments.db.now() {
-        return Err(PaymentError::OrderExpired);
-    }
-    let prepay_id = match &order.state {
-        OrderState::Prepaid { prepay_id } => prepay_id.clone(),
-        OrderState::Created => {
-            let prepay_id = ask_for_ticket(payments, &order, &merchant_name, openid).await?;
-            let record = RecordPrepay {
-                order: order.id,
-                prepay_id: prepay_id.clone(),
-            };
-            return Ok(CreatedPayment {
-                order: payments.db.submit(record).await?,
-                merchant_name,
-                pay: payments
-                    .gateway
-                    .pay_parameters(prepay_id.expose(), payments.db.now()),
-            });
-        }
-        OrderState::Paid { .. } => return Err(PaymentError::AlreadyPaid(order.no())),
-        OrderState::Closed { .. } => return Err(PaymentError::OrderClosed),
-    };
-    let pay = payments
-        .gateway
-        .pay_parameters(prepay_id.expose(), payments.db.now());
+    } = payments.db.submit(CreateOrder::new(wish, seconds)).await?;
+    let (order, ticket) = ticket_for(payments, &*gateway, order, Some(openid)).await?;
+    let pay = gateway.pay_parameters(ticket.expose(), payments.db.now());
     Ok(CreatedPayment {
         order,
         merchant_name,
@@ -87,23 +63,62 @@ pub async fn create_payment(
     })
 }
 
-async fn ask_for_ticket(
+/// The ticket of an order that can be paid: the one that is known while it lasts, else a fresh one for the same number.
+pub(super) async fn ticket_for(
     payments: &Payments,
+    gateway: &dyn Gateway,
+    order: Order,
+    payer_openid: Option<Secret<String>>,
+) -> Result<(Order, Secret<String>), PaymentError> {
+    let now = payments.db.now();
+    match &order.state {
+        OrderState::Created | OrderState::Prepaid(_) if order.expires_at <= now => {
+            return Err(PaymentError::OrderExpired);
+        }
+        OrderState::Prepaid(ticket) if ticket.at.plus_seconds(TICKET_SECONDS) > now => {
+            let id = ticket.id.clone();
+            return Ok((order, id));
+        }
+        OrderState::Created | OrderState::Prepaid(_) => {}
+        OrderState::Paid(_) | OrderState::PartlyRefunded(_) | OrderState::Refunded(_) => {
+            return Err(PaymentError::AlreadyPaid(order.no()));
+        }
+        OrderState::Expired { .. } => return Err(PaymentError::OrderExpired),
+        OrderState::Closed { .. } => return Err(PaymentError::OrderClosed),
+    }
+    let ticket = ask_for_ticket(gateway, &order, payer_openid, now).await?;
+    let record = RecordPrepay {
+        order: order.id,
+        ticket: ticket.clone(),
+    };
+    Ok((payments.db.submit(record).await?, ticket.id))
+}
+
+async fn ask_for_ticket(
+    gateway: &dyn Gateway,
     order: &Order,
-    merchant_name: &str,
-    payer_openid: Secret<String>,
-) -> Result<Secret<String>, PaymentError> {
+    payer_openid: Option<Secret<String>>,
+    now: Timestamp,
+) -> Result<Ticket, PaymentError> {
     let request = PrepayRequest {
         order_no: order.no(),
         sub_mchid: order.sub_mchid.clone(),
         amount: order.amount,
-        description: merchant_name.chars().take(100).collect(),
+        description: order.description.clone(),
         payer_openid,
         expires_at: order.expires_at,
         notify_path: format!("/api/v1/wechat/notify/{}/payments", order.tenant),
+        profit_sharing: order.sharing != OrderSharing::No,
     };
-    match payments.gateway.prepay(request).await {
-        Outcome::Done(prepay_id) if is_plain(&prepay_id, 64) => Ok(Secret::new(prepay_id)),
+    let (outcome, is_ticket): (_, fn(&str) -> bool) = match order.method {
+        PayMethod::MiniProgram => (gateway.prepay(request).await, |text| is_plain(text, 64)),
+        PayMethod::Native => (gateway.prepay_native(request).await, is_code_url),
+    };
+    match outcome {
+        Outcome::Done(text) if is_ticket(&text) => Ok(Ticket {
+            id: Secret::new(text),
+            at: now,
+        }),
         Outcome::Done(_) => {
             tracing::error!(order.no = %order.no(), "WeChat's ticket is not of the form that we know");
             Err(PaymentError::ChannelUnknown)
@@ -114,7 +129,10 @@ async fn ask_for_ticket(
                 RefusalKind::AlreadyPaid => PaymentError::AlreadyPaid(order.no()),
                 RefusalKind::Closed => PaymentError::OrderClosed,
                 RefusalKind::RateLimited => PaymentError::ChannelUnknown,
-                RefusalKind::Rejected => PaymentError::ChannelRefused(refusal.code),
+                RefusalKind::Rejected
+                | RefusalKind::Absent
+                | RefusalKind::NotEnough
+                | RefusalKind::Conflict => PaymentError::ChannelRefused(refusal.code),
             })
         }
         Outcome::Unknown(reason) => {
@@ -122,6 +140,12 @@ async fn ask_for_ticket(
             Err(PaymentError::ChannelUnknown)
         }
     }
+}
+
+/// `weixin://wxpay/bizpayurl?pr=..`
+fn is_code_url(text: &str) -> bool {
+    let plain = |letter: u8| letter.is_ascii_alphanumeric() || b"_-:/?=.&%".contains(&letter);
+    text.starts_with("weixin://") && text.len() <= 128 && text.bytes().all(plain)
 }
 
 /// Writes the order and the caller's key in one commit.
@@ -133,6 +157,8 @@ struct CreateOrder {
     amount: Option<Money>,
     key: [u8; 16],
     request_hash: [u8; 16],
+    /// How long it can be paid.
+    seconds: i64,
 }
 
 #[derive(Debug)]
@@ -141,8 +167,8 @@ struct Created {
     merchant_name: String,
 }
 
-impl From<CreatePayment> for CreateOrder {
-    fn from(wish: CreatePayment) -> Self {
+impl CreateOrder {
+    fn new(wish: CreatePayment, seconds: i64) -> Self {
         let CreatePayment {
             tenant,
             customer,
@@ -165,6 +191,7 @@ impl From<CreatePayment> for CreateOrder {
             amount,
             key: first_half(&scope),
             request_hash: first_half(&[code.as_bytes(), &amount_said]),
+            seconds,
         }
     }
 }
@@ -184,7 +211,7 @@ impl Operation for CreateOrder {
         if set.has_loaded::<Keys>(self.key)
             && let Some(used) = set.get::<Keys>(self.key)
         {
-            want.row::<Orders>(used.effect);
+            want.row::<Orders>(OrderId::new(used.effect));
         }
     }
 
@@ -201,7 +228,7 @@ impl Operation for CreateOrder {
                 return Err(PaymentError::KeyReused);
             }
             let order = set
-                .get::<Orders>(used.effect)
+                .get::<Orders>(OrderId::new(used.effect))
                 .cloned()
                 .ok_or(PaymentError::OrderNotFound)?;
             return Ok(Created {
@@ -221,28 +248,44 @@ impl Operation for CreateOrder {
         let order = Order {
             id: OrderId::new(cx.new_id(self.customer.lane())),
             tenant: self.tenant,
-            customer: self.customer,
+            customer: Some(self.customer),
             merchant: MerchantId::clone(&code.merchant),
-            code: self.code.to_string(),
+            code: Some(self.code.to_string()),
+            method: PayMethod::MiniProgram,
             sub_mchid,
+            description: description(&merchant_name),
             amount,
-            expires_at: cx.now().plus_seconds(ORDER_SECONDS),
+            sharing: sharing(code.sharing),
+            expires_at: cx.now().plus_seconds(self.seconds),
             version: 1,
             state: OrderState::Created,
+            refunds: RefundSums::NONE,
         };
         let used = KeyRow {
             tenant: self.tenant,
             request_hash: self.request_hash,
-            effect: order.id,
+            effect: order.id.id(),
             at: cx.now(),
         };
         set.put::<Keys>(self.key, used);
-        set.put::<Orders>(order.id, order.clone());
-        tell_moved(cx, &order);
+        put_order(set, cx, order.clone(), Why::Customer, None);
         Ok(Created {
             order,
             merchant_name,
         })
+    }
+}
+
+/// WeChat takes 127 characters.
+pub(super) fn description(merchant_name: &str) -> String {
+    merchant_name.chars().take(100).collect()
+}
+
+pub(super) fn sharing(wanted: bool) -> OrderSharing {
+    if wanted {
+        OrderSharing::Wanted
+    } else {
+        OrderSharing::No
     }
 }
 
@@ -265,7 +308,7 @@ fn amount_to_pay(fixed: Option<Money>, said: Option<Money>) -> Result<Money, Pay
 #[derive(Debug)]
 struct RecordPrepay {
     order: OrderId,
-    prepay_id: Secret<String>,
+    ticket: Ticket,
 }
 
 impl Operation for RecordPrepay {
@@ -286,27 +329,16 @@ impl Operation for RecordPrepay {
             .get::<Orders>(self.order)
             .cloned()
             .ok_or(PaymentError::OrderNotFound)?;
-        match order.prepay(&self.prepay_id) {
+        match order.prepay(self.ticket.clone()) {
             Ok(Applied::Now(order)) => {
-                set.put::<Orders>(order.id, order.clone());
-                tell_moved(cx, &order);
+                put_order(set, cx, order.clone(), Why::Ticket, None);
                 Ok(order)
             }
             Ok(Applied::Before) => Ok(order),
-            Err(_) if matches!(order.state, OrderState::Paid { .. }) => Ok(order),
+            Err(_) if order.state.kind().is_paid() => Ok(order),
             Err(_) => Err(PaymentError::OrderClosed),
         }
     }
-}
-
-fn tell_moved(cx: &mut Cx<'_>, order: &Order) {
-    let event = Event::OrderMoved {
-        order: order.id,
-        tenant: order.tenant,
-        version: order.version,
-        state: order.state.kind().code(),
-    };
-    outbox::tell(cx, &event);
 }
 
 #[cfg(test)]

@@ -32,6 +32,12 @@ pub enum PaymentError {
     /// WeChat said no; its code is for logs.
     #[error("WeChat refuses the payment: {0}")]
     ChannelRefused(String),
+    /// Somebody is entering the password at this moment.
+    #[error("the order is being paid")]
+    BeingPaid,
+    /// WeChat's answer does not fit the order. The word is stable.
+    #[error("WeChat's answer is wrong: {0}")]
+    AnswerWrong(&'static str),
     /// Nobody knows what WeChat did. Repeat with the same key.
     #[error("WeChat does not answer")]
     ChannelUnknown,

@@ -4,13 +4,13 @@ use sqlx::{FromRow, Row as _, mysql::MySqlRow};
 
 use super::{
     Order, OrderStateKind,
-    store::{ORDER_COLUMNS, read_order},
+    store::{ORDER_COLUMNS, ORDER_WIDTH, read_order},
 };
 use crate::{
     db::{Db, DbError},
     primitives::{
-        BusinessDay, CustomerId, Id, MerchantId, Money, OrderId, PageLimit, Points, TenantId,
-        Timestamp,
+        BusinessDay, CustomerId, Id, MerchantId, Money, OrderId, OrderNo, PageLimit, Points,
+        TenantId, Timestamp,
     },
 };
 
@@ -26,12 +26,14 @@ pub struct OrderView {
 pub enum By {
     Customer(CustomerId),
     Merchant(MerchantId),
+    /// Every order of the tenant.
+    Tenant,
 }
 
 fn read_view(row: &MySqlRow) -> Result<OrderView, sqlx::Error> {
     Ok(OrderView {
         order: read_order(row)?,
-        merchant_name: row.try_get(16)?,
+        merchant_name: row.try_get(ORDER_WIDTH)?,
     })
 }
 
@@ -62,18 +64,19 @@ pub async fn list_orders(
     before: Option<OrderId>,
     limit: PageLimit,
 ) -> Result<Vec<OrderView>, DbError> {
-    let (column, owner) = match by {
-        By::Customer(id) => ("customer_id", *id.bytes()),
-        By::Merchant(id) => ("merchant_id", *id.bytes()),
+    let (whose, owner) = match by {
+        By::Customer(id) => ("o.customer_id = ?", Some(id.bytes().to_vec())),
+        By::Merchant(id) => ("o.merchant_id = ?", Some(id.bytes().to_vec())),
+        By::Tenant => ("? IS NULL", None),
     };
     let statement = format!(
         "SELECT /* payments.list_orders */ {ORDER_COLUMNS}, m.name FROM payment_orders o JOIN merchants m ON m.id = o.merchant_id \
-         WHERE o.{column} = ? AND o.tenant_id = ? AND o.id < ? AND (? = 0 OR o.state = ?) ORDER BY o.id DESC LIMIT ?"
+         WHERE {whose} AND o.tenant_id = ? AND o.id < ? AND (? = 0 OR o.state = ?) ORDER BY o.id DESC LIMIT ?"
     );
     let state = state.map_or(0, OrderStateKind::code);
     let before = before.map_or([0xff; 16], |id| *id.bytes());
     let rows = sqlx::query(sqlx::AssertSqlSafe(statement))
-        .bind(owner.as_slice())
+        .bind(owner)
         .bind(tenant)
         .bind(before.as_slice())
         .bind(state)
@@ -87,29 +90,38 @@ pub async fn list_orders(
         .collect()
 }
 
-/// One state that an order was in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// One change of an order's row.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HistoryRow {
     pub version: u32,
     pub state: OrderStateKind,
     pub at: Timestamp,
+    pub(super) why: u8,
+    /// When a person did it.
+    pub actor: Option<String>,
 }
 
 /// An order's states in order, as far as they are projected.
 pub async fn history(db: &Db, order: OrderId) -> Result<Vec<HistoryRow>, DbError> {
-    let rows: Vec<(u32, i8, Timestamp)> = sqlx::query_as(
-        "/* payments.history */ SELECT version, state, at FROM payment_order_history WHERE order_id = ? ORDER BY version",
+    let rows: Vec<(u32, i8, Timestamp, i8, Option<String>)> = sqlx::query_as(
+        "/* payments.history */ SELECT version, state, at, why, actor FROM payment_order_history WHERE order_id = ? ORDER BY version",
     )
     .bind(order)
     .fetch_all(db.pool())
     .await?;
     rows.into_iter()
-        .map(|(version, state, at)| {
+        .map(|(version, state, at, why, actor)| {
             let state = u8::try_from(state).ok().and_then(OrderStateKind::from_code);
             let state = state.ok_or(DbError::Inconsistent(
                 "an unknown state in an order's history",
             ))?;
-            Ok(HistoryRow { version, state, at })
+            Ok(HistoryRow {
+                version,
+                state,
+                at,
+                why: u8::try_from(why).unwrap_or_default(),
+                actor,
+            })
         })
         .collect()
 }
@@ -121,6 +133,10 @@ pub struct DayTotals {
     pub orders: i64,
     pub paid: Money,
     pub points: Points,
+    pub refunds: i64,
+    /// Refunds that arrived on that day, whenever the payment was.
+    pub refunded: Money,
+    pub points_back: Points,
 }
 
 /// A shop's days from `from` to `to`, both included, as far as they are projected. Days without payments are absent.
@@ -131,8 +147,8 @@ pub async fn merchant_totals(
     from: BusinessDay,
     to: BusinessDay,
 ) -> Result<Vec<DayTotals>, DbError> {
-    let rows: Vec<(time::Date, i64, i64, i64)> = sqlx::query_as(
-        "/* payments.merchant_totals */ SELECT day, orders, paid_fen, points FROM merchant_days \
+    let rows: Vec<(time::Date, i64, i64, i64, i64, i64, i64)> = sqlx::query_as(
+        "/* payments.merchant_totals */ SELECT day, orders, paid_fen, points, refunds, refunded_fen, points_back FROM merchant_days \
          WHERE merchant_id = ? AND tenant_id = ? AND day BETWEEN ? AND ? ORDER BY day",
     )
     .bind(merchant)
@@ -143,14 +159,19 @@ pub async fn merchant_totals(
     .await?;
     let negative = |_| DbError::Inconsistent("a total below zero");
     rows.into_iter()
-        .map(|(day, orders, paid, points)| {
-            Ok(DayTotals {
-                day: BusinessDay(day),
-                orders,
-                paid: Money::parse(paid).map_err(negative)?,
-                points: Points::parse(points).map_err(negative)?,
-            })
-        })
+        .map(
+            |(day, orders, paid, points, refunds, refunded, points_back)| {
+                Ok(DayTotals {
+                    day: BusinessDay(day),
+                    orders,
+                    paid: Money::parse(paid).map_err(negative)?,
+                    points: Points::parse(points).map_err(negative)?,
+                    refunds,
+                    refunded: Money::parse(refunded).map_err(negative)?,
+                    points_back: Points::parse(points_back).map_err(negative)?,
+                })
+            },
+        )
         .collect()
 }
 
@@ -160,6 +181,8 @@ pub struct Alarm {
     pub event: Id,
     pub reason: String,
     pub out_trade_no: String,
+    /// Empty unless it is about a refund.
+    pub out_refund_no: String,
     pub wechat_transaction_id: String,
     pub amount: Money,
     pub created_at: Timestamp,
@@ -170,9 +193,49 @@ struct AlarmRow {
     event_id: Vec<u8>,
     reason: String,
     out_trade_no: String,
+    out_refund_no: String,
     wechat_transaction_id: String,
     amount_fen: i64,
     created_at: Timestamp,
+}
+
+impl TryFrom<AlarmRow> for Alarm {
+    type Error = DbError;
+
+    fn try_from(row: AlarmRow) -> Result<Self, DbError> {
+        Ok(Self {
+            event: row
+                .event_id
+                .as_slice()
+                .try_into()
+                .map(Id::from_bytes)
+                .map_err(|_| DbError::Inconsistent("an id of a strange length"))?,
+            reason: row.reason,
+            out_trade_no: row.out_trade_no,
+            out_refund_no: row.out_refund_no,
+            wechat_transaction_id: row.wechat_transaction_id,
+            amount: Money::parse(row.amount_fen)
+                .map_err(|_| DbError::Inconsistent("an amount below zero"))?,
+            created_at: row.created_at,
+        })
+    }
+}
+
+/// Every alarm that names an order.
+pub(super) async fn alarms_of(
+    db: &Db,
+    tenant: TenantId,
+    order: OrderNo,
+) -> Result<Vec<Alarm>, DbError> {
+    let rows: Vec<AlarmRow> = sqlx::query_as(
+        "/* payments.alarms_of */ SELECT event_id, reason, out_trade_no, out_refund_no, wechat_transaction_id, amount_fen, created_at \
+         FROM callback_alarms WHERE out_trade_no = ? AND tenant_id = ? ORDER BY event_id",
+    )
+    .bind(order.to_string())
+    .bind(tenant)
+    .fetch_all(db.pool())
+    .await?;
+    rows.into_iter().map(Alarm::try_from).collect()
 }
 
 /// Up to `limit.probe()` alarms, newest first, older than `before`.
@@ -184,7 +247,7 @@ pub async fn list_alarms(
 ) -> Result<Vec<Alarm>, DbError> {
     let before = before.map_or([0xff; 16], |id| *id.bytes());
     let rows: Vec<AlarmRow> = sqlx::query_as(
-        "/* payments.list_alarms */ SELECT event_id, reason, out_trade_no, wechat_transaction_id, amount_fen, created_at \
+        "/* payments.list_alarms */ SELECT event_id, reason, out_trade_no, out_refund_no, wechat_transaction_id, amount_fen, created_at \
          FROM callback_alarms WHERE tenant_id = ? AND event_id < ? ORDER BY event_id DESC LIMIT ?",
     )
     .bind(tenant)
@@ -192,22 +255,5 @@ pub async fn list_alarms(
     .bind(limit.probe())
     .fetch_all(db.pool())
     .await?;
-    rows.into_iter()
-        .map(|row| {
-            Ok(Alarm {
-                event: row
-                    .event_id
-                    .as_slice()
-                    .try_into()
-                    .map(Id::from_bytes)
-                    .map_err(|_| DbError::Inconsistent("an id of a strange length"))?,
-                reason: row.reason,
-                out_trade_no: row.out_trade_no,
-                wechat_transaction_id: row.wechat_transaction_id,
-                amount: Money::parse(row.amount_fen)
-                    .map_err(|_| DbError::Inconsistent("an amount below zero"))?,
-                created_at: row.created_at,
-            })
-        })
-        .collect()
+    rows.into_iter().map(Alarm::try_from).collect()
 }

@@ -1,63 +1,151 @@
-//! Payments: from the order to the money and the points.
+//! Payments: from the order to the money and the points, and back.
+//!
+//! # Orders
 //!
 //! ```text
-//!             prepay                pay (callback or query)
-//!  created ───────────▶ prepaid ───────────────────────────▶ paid
-//!     │                    │                                   ▲
-//!     │ close              │ close           pay: the callback may come
-//!     ▼                    ▼                 before we noted the ticket
-//!   closed ◀───────────────┘                  (created ──▶ paid)
+//!             prepay               pay (callback or query)         refunds arrive
+//!  created ──────────▶ prepaid ──────────────────────────▶ paid ──────────────────▶ partly_refunded
+//!     │                   │                                 ▲ │                            │
+//!     │ close, expire     │                                 │ └──────▶ refunded ◀──────────┘
+//!     ▼                   ▼            pay late             │
+//!   closed, expired ────────────────────────────────────────┘
 //! ```
 //!
-//! | state \ event | prepay | pay | close |
-//! |---|---|---|---|
-//! | created | prepaid | paid | closed |
-//! | prepaid | prepaid (a fresh ticket) | paid | closed |
-//! | paid | refused | before, by the same WeChat transaction; else refused | refused |
-//! | closed | refused | refused: an alarm | before |
+//! | state \ event | prepay | pay | pay late | close | expire |
+//! |---|---|---|---|---|---|
+//! | created | prepaid | paid | refused | closed | expired |
+//! | prepaid | prepaid (a fresh ticket) | paid | refused | closed | expired |
+//! | paid, `partly_refunded`, refunded | refused | before, by the same WeChat transaction; else refused | refused | refused | refused |
+//! | closed, expired | refused | refused | paid | before | before |
 //!
-//! # Creating
+//! Every change of the row is told with who and why ([`Why`]), and [`order_story`] shows all of it in one answer.
 //!
-//! `CreateOrder` writes the order and the caller's idempotency key in one commit. WeChat is asked for a ticket after that commit, and `RecordPrepay` notes it.
-//! Killed in between, the order stays *created*; the caller repeats with the same key, finds the order and gets a ticket for it, since WeChat gives a fresh ticket for
-//! the same number and the same parameters. Two callers with one key at once get the same order; there is nothing in flight that a 409 would have to protect.
+//! ## Creating
 //!
-//! # Settling
+//! The order and the caller's idempotency key are one commit. WeChat is asked for a ticket after it, and the ticket is noted. Killed in between, the order stays
+//! *created*; the caller repeats with the same key, finds the order and gets a ticket for it, since WeChat gives a fresh ticket for the same number and the same
+//! parameters (which is why the order keeps its description). The same happens when a ticket is older than its two hours. Two callers with one key at once get the same
+//! order; there is nothing in flight that a 409 would have to protect. An order can also be shown by the shop as a picture ([`show_payment`], Native); its
+//! customer is known only when it is paid.
+//!
+//! ## Settling
 //!
 //! [`SettlePayment`] is the heart: order paid + CNY transfer + points transfer + lot + callback as received + the commit's events, in one transaction, exactly once. What guards it is
 //! the order's version, and behind that the key of the journal entry, which is derived from the order. A second callback finds the order paid by the same WeChat
 //! transaction and changes nothing. A notice that is soundly signed and still wrong (amount, shop, unknown order, another transaction) is stored with an alarm and never credited.
 //!
-//! Tables owned: `payment_orders`, `payment_order_history` and `merchant_days` (projected), `callback_events`, `callback_alarms`; `idempotency_keys` is shared with the
-//! ordinary transactions.
+//! ## No callback, and the end of an order's time
+//!
+//! What got no callback is asked about on a growing interval and closed when its time is over: query, close, and query again if WeChat says that it is paid
+//! (`watch.rs`, `close.rs`). An order is never given up here before WeChat has given it up. Should WeChat take money for it all the same, that is an exception
+//! which people see, and by the tenant's [`Policy`] the order counts after all or the money goes back at once; either way it is in the books.
+//!
+//! # Refunds
+//!
+//! ```text
+//!                        agree                                       WeChat has it
+//!  awaiting_approval ──────────────▶ (returning ──▶) accepted ──────────────────────▶ processing ──▶ succeeded
+//!        │ disagree                                     │                              │   │  ▲
+//!        ▼                                              ▼ refused                      │   ▼  │ redirected
+//!     rejected                                        failed              closed ◀─────┘  abnormal
+//! ```
+//!
+//! | event | CNY | points |
+//! |---|---|---|
+//! | accepted | Dr merchant payable / Cr refunds in transit | those to be given back are set aside; what was spent is lent (Dr customer debt / Cr customer points) |
+//! | succeeded | Dr refunds in transit / Cr channel receivable | Dr customer points / Cr points issued, from the lot of the payment first, then first expiring first |
+//! | closed, failed | Dr refunds in transit / Cr merchant payable | let go; what was lent is repaid |
+//!
+//! - **How many points**: in proportion to the amount, on the sum of all refunds of the order and rounded down, so pieces give back what the whole does. Daily and total
+//!   caps are not given back.
+//! - **Spent points**: by policy the customer owes them (the next points that come in repay it), shown beside the balance (*debt*) or in it (*negative*), or the refund is refused. The books
+//!   themselves never go below zero.
+//! - **Four eyes**: above a limit a refund awaits a second person; the amount is reserved, nothing is booked.
+//! - **Fees**: WeChat gives its fee back with the refund, in proportion; what it is, the bill says. [`Policy::fee`] is the expectation until then.
+//! - **The same number for ever**: after the commit WeChat is told; without an answer it is told again, by this process or by a job after it died. A refusal proves
+//!   only that this attempt did nothing, so the query decides before a refund is called failed.
+//! - What guards the sum is the order's row: it counts what was asked, so two refunds at once meet at its version.
+//!
+//! # Callbacks
+//!
+//! One handler for all; what a callback is, its content says. It is stored in the commit that does what it says; rejected ones with their reason and an alarm;
+//! those that are not believed too, a bounded number a minute. Any of them can be played again ([`replay_callback`]).
+//!
+//! Tables owned: `payment_orders`, `payment_order_history` and `merchant_days` (projected), `order_watches`, `scan_positions`, `refunds`, `refund_history`, `payment_policies`,
+//! `payment_exceptions`, `callback_events`, `callback_alarms`; `idempotency_keys` is shared with the ordinary transactions.
 
+mod apply_refund;
+mod booking;
 mod callback;
+mod close;
 mod confirm;
 mod create;
 mod error;
+mod exception;
+mod find;
 mod gateway;
 mod list;
 mod order;
+mod pace;
+mod policy;
+mod refund;
+mod refund_error;
+mod replay;
+mod request_refund;
 mod settle;
+mod show;
 mod store;
+mod story;
+mod submit_refund;
+mod watch;
+mod why;
 
 use std::sync::Arc;
 
+pub use apply_refund::RefundMoved;
 pub use callback::{NoticeFailure, Taken, take_notice};
+pub use close::{CloseBy, close_payment};
 pub use confirm::confirm;
 pub use create::{CreatePayment, CreatedPayment, create_payment};
 pub use error::PaymentError;
+pub use exception::{
+    ExceptionError, ExceptionKind, PaymentException, ResolveException, list_exceptions,
+};
+pub use find::{RefundStep, find_refund, list_refunds, refund_history, refunds_of};
 pub use gateway::{
-    ChannelOrder, Gateway, Notice, NoticeBody, NoticeError, NoticeHeaders, Outcome, PaidNotice,
-    PayParameters, PrepayRequest, Refusal, RefusalKind,
+    AbnormalRefund, BankCard, Bill, BillKind, BillLines, BillSummary, ChannelMode, ChannelOrder,
+    ChannelRefund, FundLine, Gateway, Gateways, Notice, NoticeBody, NoticeError, NoticeHeaders,
+    OneGateway, OurAccount, Outcome, PaidNotice, PayParameters, PrepayRequest, RefundCall,
+    RefundLine, RefundNotice, RefundStatus, Refusal, RefusalKind, TradeLine, TradeState,
 };
 pub use list::{
     Alarm, By, DayTotals, HistoryRow, OrderView, find_order, history, list_alarms, list_orders,
     merchant_totals,
 };
-pub use order::{Applied, InvalidTransition, Order, OrderEvent, OrderState, OrderStateKind};
+pub use order::{
+    Applied, InvalidTransition, Late, Order, OrderEvent, OrderSharing, OrderState, OrderStateKind,
+    PayMethod, Payment, RefundSums, Ticket,
+};
+pub use pace::Pace;
+pub use policy::{
+    LatePayment, PointsShortfall, Policy, PolicyBook, PolicyError, PolicyTerms, SetPolicy,
+};
+pub use refund::{Attempts, PointsBack, Refund, RefundState, RefundStateKind};
+pub use refund_error::RefundError;
+pub use replay::{
+    CallbackOutcome, ReplayError, StoredCallback, find_callback, list_callbacks, replay_callback,
+};
+pub use request_refund::{
+    DecideRefund, RefundBy, RefundRole, RequestRefund, decide_refund, request_refund,
+};
 pub use settle::{SettlePayment, Settled};
+pub use show::{ShowPayment, ShownPayment, show_payment};
 pub(crate) use store::{ORDER_COLUMNS, read_order};
+pub use story::{OrderStory, order_story};
+use submit_refund::submit_refund;
+pub use submit_refund::{claim_refunds, pursue_refund, redirect_refund};
+pub use watch::{Watch, claim_watches, pursue_order, watch_open_orders};
+pub use why::Why;
 
 use crate::{db::Db, points::RuleBook};
 
@@ -65,6 +153,8 @@ use crate::{db::Db, points::RuleBook};
 #[derive(Debug, Clone)]
 pub struct Payments {
     pub db: Db,
-    pub gateway: Arc<dyn Gateway>,
+    pub gateways: Arc<dyn Gateways>,
     pub rules: RuleBook,
+    pub policies: PolicyBook,
+    pub pace: Pace,
 }

@@ -1,7 +1,8 @@
 //! The order and its transitions. Pure.
 
 use crate::primitives::{
-    CustomerId, MerchantId, Money, OrderId, OrderNo, Points, Secret, TenantId, Timestamp,
+    BusinessDay, CustomerId, Id, MerchantId, Money, OrderId, OrderNo, Points, Secret, TenantId,
+    Timestamp,
 };
 
 /// What a customer is to pay to a shop.
@@ -9,35 +10,110 @@ use crate::primitives::{
 pub struct Order {
     pub id: OrderId,
     pub tenant: TenantId,
-    pub customer: CustomerId,
+    /// Who scanned, or who paid. Nobody yet for an order that the shop shows ([`PayMethod::Native`]) until it is paid.
+    pub customer: Option<CustomerId>,
     pub merchant: MerchantId,
-    /// The collection code that was scanned.
-    pub code: String,
-    /// WeChat's number of the shop when the order was made.
+    /// The collection code that was scanned, if one was.
+    pub code: Option<String>,
+    pub method: PayMethod,
+    /// The shop's number at WeChat when the order was made; in direct mode the platform's own.
     pub sub_mchid: String,
+    /// What stands in the customer's bill. WeChat wants it to be the same whenever it is asked for a ticket.
+    pub description: String,
     pub amount: Money,
+    pub sharing: OrderSharing,
     pub expires_at: Timestamp,
-    /// Counts the states that the order was in: 1 when created.
+    /// Counts the changes of the row: 1 when created.
     pub version: u32,
     pub state: OrderState,
+    /// All zero until a refund is asked for.
+    pub refunds: RefundSums,
+}
+
+/// How it is paid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PayMethod {
+    /// The customer's mini-program (JSAPI 小程序支付).
+    MiniProgram,
+    /// The shop shows a picture that any WeChat can scan (Native 扫码支付).
+    Native,
+}
+
+/// Whether others than the shop get something of it (分账).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OrderSharing {
+    No,
+    /// WeChat keeps the money frozen until it is shared.
+    Wanted,
+    /// WeChat was asked, or will be at any moment.
+    Under,
+    Done,
+}
+
+/// The refunds of an order, counted on the order's row, whose version guards them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RefundSums {
+    /// By every refund that is not off the table: awaiting approval, on its way, arrived.
+    pub asked: Money,
+    /// Arrived.
+    pub done: Money,
+    /// Points to be given back for what was asked.
+    pub points: Points,
+    /// Every refund that was ever asked for.
+    pub count: u16,
 }
 
 /// Where an order stands. What belongs to a state lives in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OrderState {
     Created,
-    Prepaid {
-        prepay_id: Secret<String>,
-    },
-    Paid {
-        paid_at: Timestamp,
-        wechat_transaction_id: String,
-        points: Points,
-        rule_version: u32,
-    },
+    Prepaid(Ticket),
+    Paid(Payment),
+    PartlyRefunded(Payment),
+    Refunded(Payment),
+    /// Given up by a person, or at WeChat.
     Closed {
         closed_at: Timestamp,
     },
+    /// Given up because its time was over.
+    Expired {
+        closed_at: Timestamp,
+    },
+}
+
+/// WeChat's ticket to pay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ticket {
+    /// `prepay_id`, or for Native the address in the picture.
+    pub id: Secret<String>,
+    /// It lasts two hours.
+    pub at: Timestamp,
+}
+
+/// What is known of a payment that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payment {
+    /// By WeChat's clock.
+    pub paid_at: Timestamp,
+    pub wechat_transaction_id: String,
+    /// Credited for it.
+    pub points: Points,
+    pub rule_version: u32,
+    /// The first day on which these points are gone: a refund takes them back from this lot first.
+    pub points_expire_on: Option<BusinessDay>,
+    /// The callback that told; none when a query did.
+    pub settled_by: Option<Id>,
+    pub late: Late,
+}
+
+/// Whether the payment came after the order had been given up, and what the tenant's policy did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Late {
+    No,
+    /// Refunded at once; earns nothing.
+    Refunded,
+    /// Taken as if nothing had been.
+    Reopened,
 }
 
 /// The state without what belongs to it.
@@ -46,7 +122,10 @@ pub enum OrderStateKind {
     Created,
     Prepaid,
     Paid,
+    PartlyRefunded,
+    Refunded,
     Closed,
+    Expired,
 }
 
 /// What can happen to an order.
@@ -54,7 +133,12 @@ pub enum OrderStateKind {
 pub enum OrderEvent {
     Prepay,
     Pay,
+    PayLate,
     Close,
+    Expire,
+    AskRefund,
+    SettleRefund,
+    DropRefund,
 }
 
 /// A transition that happened now, or had happened before.
@@ -72,8 +156,98 @@ pub struct InvalidTransition {
     pub event: OrderEvent,
 }
 
+impl PayMethod {
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::MiniProgram => 1,
+            Self::Native => 2,
+        }
+    }
+
+    pub const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            1 => Some(Self::MiniProgram),
+            2 => Some(Self::Native),
+            _ => None,
+        }
+    }
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::MiniProgram => "mini_program",
+            Self::Native => "native",
+        }
+    }
+}
+
+impl OrderSharing {
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::No => 0,
+            Self::Wanted => 1,
+            Self::Under => 2,
+            Self::Done => 3,
+        }
+    }
+
+    pub const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            0 => Some(Self::No),
+            1 => Some(Self::Wanted),
+            2 => Some(Self::Under),
+            3 => Some(Self::Done),
+            _ => None,
+        }
+    }
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::No => "no",
+            Self::Wanted => "wanted",
+            Self::Under => "under",
+            Self::Done => "done",
+        }
+    }
+}
+
+impl Late {
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::No => 0,
+            Self::Refunded => 1,
+            Self::Reopened => 2,
+        }
+    }
+
+    pub const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            0 => Some(Self::No),
+            1 => Some(Self::Refunded),
+            2 => Some(Self::Reopened),
+            _ => None,
+        }
+    }
+}
+
+impl RefundSums {
+    pub const NONE: Self = Self {
+        asked: Money::ZERO,
+        done: Money::ZERO,
+        points: Points::ZERO,
+        count: 0,
+    };
+}
+
 impl OrderStateKind {
-    pub const ALL: [Self; 4] = [Self::Created, Self::Prepaid, Self::Paid, Self::Closed];
+    pub const ALL: [Self; 7] = [
+        Self::Created,
+        Self::Prepaid,
+        Self::Paid,
+        Self::PartlyRefunded,
+        Self::Refunded,
+        Self::Closed,
+        Self::Expired,
+    ];
 
     /// The number in the table.
     pub const fn code(self) -> u8 {
@@ -82,6 +256,9 @@ impl OrderStateKind {
             Self::Prepaid => 2,
             Self::Paid => 3,
             Self::Closed => 4,
+            Self::PartlyRefunded => 5,
+            Self::Refunded => 6,
+            Self::Expired => 7,
         }
     }
 
@@ -95,7 +272,10 @@ impl OrderStateKind {
             Self::Created => "created",
             Self::Prepaid => "prepaid",
             Self::Paid => "paid",
+            Self::PartlyRefunded => "partly_refunded",
+            Self::Refunded => "refunded",
             Self::Closed => "closed",
+            Self::Expired => "expired",
         }
     }
 
@@ -105,12 +285,24 @@ impl OrderStateKind {
 
     /// Whether a history may go from here to there in one step.
     pub const fn may_become(self, next: Self) -> bool {
-        match (self, next) {
-            (Self::Created | Self::Prepaid, Self::Prepaid | Self::Paid | Self::Closed) => true,
-            (Self::Created | Self::Prepaid, Self::Created) | (Self::Paid | Self::Closed, _) => {
-                false
-            }
+        match self {
+            Self::Created | Self::Prepaid => matches!(
+                next,
+                Self::Prepaid | Self::Paid | Self::Closed | Self::Expired
+            ),
+            // The same state again: a refund was asked for or dropped, the money was shared.
+            Self::Paid => matches!(next, Self::Paid | Self::PartlyRefunded | Self::Refunded),
+            Self::PartlyRefunded => matches!(next, Self::PartlyRefunded | Self::Refunded),
+            // What was frozen for sharing is released.
+            Self::Refunded => matches!(next, Self::Refunded),
+            // Late.
+            Self::Closed | Self::Expired => matches!(next, Self::Paid),
         }
+    }
+
+    /// Whether money came in.
+    pub const fn is_paid(self) -> bool {
+        matches!(self, Self::Paid | Self::PartlyRefunded | Self::Refunded)
     }
 }
 
@@ -118,14 +310,39 @@ impl OrderState {
     pub const fn kind(&self) -> OrderStateKind {
         match self {
             Self::Created => OrderStateKind::Created,
-            Self::Prepaid { .. } => OrderStateKind::Prepaid,
-            Self::Paid { .. } => OrderStateKind::Paid,
+            Self::Prepaid(_) => OrderStateKind::Prepaid,
+            Self::Paid(_) => OrderStateKind::Paid,
+            Self::PartlyRefunded(_) => OrderStateKind::PartlyRefunded,
+            Self::Refunded(_) => OrderStateKind::Refunded,
             Self::Closed { .. } => OrderStateKind::Closed,
+            Self::Expired { .. } => OrderStateKind::Expired,
         }
     }
 
     pub const fn name(&self) -> &'static str {
         self.kind().name()
+    }
+
+    /// The payment, if one was made.
+    pub const fn payment(&self) -> Option<&Payment> {
+        match self {
+            Self::Paid(payment) | Self::PartlyRefunded(payment) | Self::Refunded(payment) => {
+                Some(payment)
+            }
+            Self::Created | Self::Prepaid(_) | Self::Closed { .. } | Self::Expired { .. } => None,
+        }
+    }
+
+    /// When it was given up, if it was.
+    pub const fn closed_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Closed { closed_at } | Self::Expired { closed_at } => Some(*closed_at),
+            Self::Created
+            | Self::Prepaid(_)
+            | Self::Paid(_)
+            | Self::PartlyRefunded(_)
+            | Self::Refunded(_) => None,
+        }
     }
 
     fn refuse(&self, event: OrderEvent) -> InvalidTransition {
@@ -147,6 +364,20 @@ impl Order {
         Timestamp::from_micros(millis.saturating_mul(1_000))
     }
 
+    /// What can still be asked back.
+    pub fn refundable(&self) -> Money {
+        match &self.state {
+            OrderState::Paid(_) | OrderState::PartlyRefunded(_) => {
+                self.amount.saturating_sub(self.refunds.asked)
+            }
+            OrderState::Created
+            | OrderState::Prepaid(_)
+            | OrderState::Refunded(_)
+            | OrderState::Closed { .. }
+            | OrderState::Expired { .. } => Money::ZERO,
+        }
+    }
+
     fn become_state(&self, state: OrderState) -> Self {
         Self {
             version: self.version.saturating_add(1),
@@ -156,58 +387,169 @@ impl Order {
     }
 
     /// Notes WeChat's ticket. The ticket that is noted already changes nothing.
-    pub fn prepay(&self, prepay_id: &Secret<String>) -> Result<Applied<Self>, InvalidTransition> {
+    pub fn prepay(&self, ticket: Ticket) -> Result<Applied<Self>, InvalidTransition> {
         match &self.state {
-            OrderState::Prepaid { prepay_id: known } if known == prepay_id => Ok(Applied::Before),
-            OrderState::Created | OrderState::Prepaid { .. } => {
-                let state = OrderState::Prepaid {
-                    prepay_id: prepay_id.clone(),
-                };
-                Ok(Applied::Now(self.become_state(state)))
+            OrderState::Prepaid(known) if known.id == ticket.id => Ok(Applied::Before),
+            OrderState::Created | OrderState::Prepaid(_) => {
+                Ok(Applied::Now(self.become_state(OrderState::Prepaid(ticket))))
             }
-            OrderState::Paid { .. } | OrderState::Closed { .. } => {
-                Err(self.state.refuse(OrderEvent::Prepay))
-            }
+            OrderState::Paid(_)
+            | OrderState::PartlyRefunded(_)
+            | OrderState::Refunded(_)
+            | OrderState::Closed { .. }
+            | OrderState::Expired { .. } => Err(self.state.refuse(OrderEvent::Prepay)),
         }
     }
 
-    /// Accepts WeChat's word that the order is paid. The same word again changes nothing; another transaction for a paid order is refused.
-    pub fn pay(
+    /// Accepts WeChat's word that the order is paid. The same word again changes nothing; another transaction for a paid order is refused, and so is any for one
+    /// that was given up: see [`Order::pay_late`].
+    pub fn pay(&self, payment: Payment) -> Result<Applied<Self>, InvalidTransition> {
+        match &self.state {
+            OrderState::Created | OrderState::Prepaid(_) => {
+                Ok(Applied::Now(self.become_state(OrderState::Paid(payment))))
+            }
+            OrderState::Paid(known)
+            | OrderState::PartlyRefunded(known)
+            | OrderState::Refunded(known)
+                if known.wechat_transaction_id == payment.wechat_transaction_id =>
+            {
+                Ok(Applied::Before)
+            }
+            OrderState::Paid(_)
+            | OrderState::PartlyRefunded(_)
+            | OrderState::Refunded(_)
+            | OrderState::Closed { .. }
+            | OrderState::Expired { .. } => Err(self.state.refuse(OrderEvent::Pay)),
+        }
+    }
+
+    /// Accepts a payment of an order that was given up: WeChat has the money, so the books must.
+    pub fn pay_late(&self, payment: Payment) -> Result<Self, InvalidTransition> {
+        match &self.state {
+            OrderState::Closed { .. } | OrderState::Expired { .. } => {
+                Ok(self.become_state(OrderState::Paid(payment)))
+            }
+            OrderState::Created
+            | OrderState::Prepaid(_)
+            | OrderState::Paid(_)
+            | OrderState::PartlyRefunded(_)
+            | OrderState::Refunded(_) => Err(self.state.refuse(OrderEvent::PayLate)),
+        }
+    }
+
+    /// Gives the order up, because somebody wants it, or WeChat did.
+    pub fn close(&self, at: Timestamp) -> Result<Applied<Self>, InvalidTransition> {
+        self.give_up(OrderState::Closed { closed_at: at }, OrderEvent::Close)
+    }
+
+    /// Gives the order up, because its time is over.
+    pub fn expire(&self, at: Timestamp) -> Result<Applied<Self>, InvalidTransition> {
+        self.give_up(OrderState::Expired { closed_at: at }, OrderEvent::Expire)
+    }
+
+    fn give_up(
         &self,
-        wechat_transaction_id: &str,
-        paid_at: Timestamp,
-        points: Points,
-        rule_version: u32,
+        state: OrderState,
+        event: OrderEvent,
     ) -> Result<Applied<Self>, InvalidTransition> {
         match &self.state {
-            OrderState::Created | OrderState::Prepaid { .. } => {
-                let wechat_transaction_id = wechat_transaction_id.to_owned();
-                let state = OrderState::Paid {
-                    paid_at,
-                    wechat_transaction_id,
-                    points,
-                    rule_version,
-                };
+            OrderState::Created | OrderState::Prepaid(_) => {
                 Ok(Applied::Now(self.become_state(state)))
             }
-            OrderState::Paid {
-                wechat_transaction_id: known,
-                ..
-            } if known == wechat_transaction_id => Ok(Applied::Before),
-            OrderState::Paid { .. } | OrderState::Closed { .. } => {
-                Err(self.state.refuse(OrderEvent::Pay))
+            OrderState::Closed { .. } | OrderState::Expired { .. } => Ok(Applied::Before),
+            OrderState::Paid(_) | OrderState::PartlyRefunded(_) | OrderState::Refunded(_) => {
+                Err(self.state.refuse(event))
             }
         }
     }
 
-    /// Gives the order up.
-    pub fn close(&self, at: Timestamp) -> Result<Applied<Self>, InvalidTransition> {
-        match &self.state {
-            OrderState::Created | OrderState::Prepaid { .. } => Ok(Applied::Now(
-                self.become_state(OrderState::Closed { closed_at: at }),
-            )),
-            OrderState::Closed { .. } => Ok(Applied::Before),
-            OrderState::Paid { .. } => Err(self.state.refuse(OrderEvent::Close)),
+    /// Puts a refund on the table. The amount must be refundable.
+    pub fn ask_refund(&self, amount: Money, points: Points) -> Result<Self, InvalidTransition> {
+        let refused = self.state.refuse(OrderEvent::AskRefund);
+        if amount > self.refundable() || amount == Money::ZERO {
+            return Err(refused);
+        }
+        let refunds = RefundSums {
+            asked: self
+                .refunds
+                .asked
+                .checked_add(amount)
+                .map_err(|_| refused)?,
+            points: self
+                .refunds
+                .points
+                .checked_add(points)
+                .map_err(|_| refused)?,
+            count: self.refunds.count.saturating_add(1),
+            ..self.refunds
+        };
+        Ok(Self {
+            refunds,
+            ..self.become_state(self.state.clone())
+        })
+    }
+
+    /// A refund that was on the table has arrived.
+    pub fn settle_refund(&self, amount: Money) -> Result<Self, InvalidTransition> {
+        let refused = self.state.refuse(OrderEvent::SettleRefund);
+        let payment = match &self.state {
+            OrderState::Paid(payment) | OrderState::PartlyRefunded(payment) => payment.clone(),
+            OrderState::Created
+            | OrderState::Prepaid(_)
+            | OrderState::Refunded(_)
+            | OrderState::Closed { .. }
+            | OrderState::Expired { .. } => return Err(refused),
+        };
+        let done = self.refunds.done.checked_add(amount).map_err(|_| refused)?;
+        if done > self.refunds.asked {
+            return Err(refused);
+        }
+        let state = if done == self.amount {
+            OrderState::Refunded(payment)
+        } else {
+            OrderState::PartlyRefunded(payment)
+        };
+        Ok(Self {
+            refunds: RefundSums {
+                done,
+                ..self.refunds
+            },
+            ..self.become_state(state)
+        })
+    }
+
+    /// A refund is off the table: rejected, or it will not happen.
+    pub fn drop_refund(&self, amount: Money, points: Points) -> Result<Self, InvalidTransition> {
+        let refused = self.state.refuse(OrderEvent::DropRefund);
+        let asked = self
+            .refunds
+            .asked
+            .checked_sub(amount)
+            .map_err(|_| refused)?;
+        if asked < self.refunds.done {
+            return Err(refused);
+        }
+        let points = self
+            .refunds
+            .points
+            .checked_sub(points)
+            .map_err(|_| refused)?;
+        Ok(Self {
+            refunds: RefundSums {
+                asked,
+                points,
+                ..self.refunds
+            },
+            ..self.become_state(self.state.clone())
+        })
+    }
+
+    /// Moves the sharing of its money on. The state stays.
+    #[must_use]
+    pub fn share(&self, sharing: OrderSharing) -> Self {
+        Self {
+            sharing,
+            ..self.become_state(self.state.clone())
         }
     }
 }
@@ -219,47 +561,92 @@ mod tests {
 
     fn order(state: OrderState) -> Order {
         let id = Id::mint(1_795_000_000_000, 7, Lane(1));
+        let refunds = match state.kind() {
+            OrderStateKind::PartlyRefunded => sums(40),
+            OrderStateKind::Refunded => sums(100),
+            OrderStateKind::Created
+            | OrderStateKind::Prepaid
+            | OrderStateKind::Paid
+            | OrderStateKind::Closed
+            | OrderStateKind::Expired => RefundSums::NONE,
+        };
         Order {
             id: OrderId::new(id),
             tenant: TenantId(1),
-            customer: CustomerId::new(id),
+            customer: Some(CustomerId::new(id)),
             merchant: MerchantId::new(id),
-            code: "0123456789AB".into(),
+            code: Some("0123456789AB".into()),
+            method: PayMethod::MiniProgram,
             sub_mchid: "1900000109".into(),
-            amount: Money::parse(100).unwrap(),
+            description: "茶里巷".into(),
+            amount: fen(100),
+            sharing: OrderSharing::No,
             expires_at: Timestamp::from_micros(0),
             version: 1,
             state,
+            refunds,
         }
+    }
+
+    fn fen(units: i64) -> Money {
+        Money::parse(units).unwrap()
+    }
+
+    fn sums(done: i64) -> RefundSums {
+        RefundSums {
+            asked: fen(done),
+            done: fen(done),
+            ..RefundSums::NONE
+        }
+    }
+
+    fn payment(transaction: &str) -> Payment {
+        Payment {
+            paid_at: Timestamp::from_micros(1),
+            wechat_transaction_id: transaction.into(),
+            points: Points::ZERO,
+            rule_version: 1,
+            points_expire_on: None,
+            settled_by: None,
+            late: Late::No,
+        }
+    }
+
+    fn ticket(text: &str) -> Ticket {
+        Ticket {
+            id: Secret::new(text.to_owned()),
+            at: Timestamp::from_micros(1),
+        }
+    }
+
+    fn all_states() -> [OrderState; 7] {
+        let closed_at = Timestamp::from_micros(1);
+        [
+            OrderState::Created,
+            OrderState::Prepaid(ticket("a")),
+            OrderState::Paid(payment("T1")),
+            OrderState::PartlyRefunded(payment("T1")),
+            OrderState::Refunded(payment("T1")),
+            OrderState::Closed { closed_at },
+            OrderState::Expired { closed_at },
+        ]
     }
 
     /// Walks every state and event; the table is the one in the module's text.
     #[test]
     fn every_state_meets_every_event() {
         let at = Timestamp::from_micros(1);
-        let ticket = |text: &str| Secret::new(text.to_owned());
-        let paid = OrderState::Paid {
-            paid_at: at,
-            wechat_transaction_id: "T1".into(),
-            points: Points::ZERO,
-            rule_version: 1,
-        };
-        let states = [
-            OrderState::Created,
-            OrderState::Prepaid {
-                prepay_id: ticket("a"),
-            },
-            paid,
-            OrderState::Closed { closed_at: at },
-        ];
+        let now = |outcome: Result<Order, InvalidTransition>| outcome.map(Applied::Now);
         let mut table = String::new();
-        for state in states {
+        for state in all_states() {
             let order = order(state);
             let outcomes = [
-                order.prepay(&ticket("b")),
-                order.pay("T1", at, Points::ZERO, 1),
-                order.pay("T2", at, Points::ZERO, 1),
+                order.prepay(ticket("b")),
+                order.pay(payment("T1")),
+                order.pay(payment("T2")),
+                now(order.pay_late(payment("T1"))),
                 order.close(at),
+                order.expire(at),
             ];
             table.push_str(order.state.name());
             for outcome in outcomes {
@@ -278,10 +665,60 @@ mod tests {
         }
         assert_eq!(
             table,
-            "created prepaid paid paid closed\n\
-             prepaid prepaid paid paid closed\n\
-             paid refused before refused refused\n\
-             closed refused refused refused before\n"
+            "created prepaid paid paid refused closed expired\n\
+             prepaid prepaid paid paid refused closed expired\n\
+             paid refused before refused refused refused refused\n\
+             partly_refunded refused before refused refused refused refused\n\
+             refunded refused before refused refused refused refused\n\
+             closed refused refused refused paid before before\n\
+             expired refused refused refused paid before before\n"
         );
+    }
+
+    #[test]
+    fn refunds_never_exceed_what_was_paid() {
+        for state in all_states() {
+            let order = order(state);
+            let left = order.refundable();
+            assert!(
+                order
+                    .ask_refund(left.checked_add(fen(1)).unwrap(), Points::ZERO)
+                    .is_err()
+            );
+            assert!(order.ask_refund(Money::ZERO, Points::ZERO).is_err());
+            let kind = order.state.kind();
+            let takes = matches!(kind, OrderStateKind::Paid | OrderStateKind::PartlyRefunded);
+            assert_eq!(left > Money::ZERO, takes, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_refund_is_asked_for_and_arrives_or_is_dropped() {
+        let paid = order(OrderState::Paid(payment("T1")));
+        let asked = paid.ask_refund(fen(60), Points::ZERO).unwrap();
+        assert_eq!(
+            (asked.state.kind(), asked.refundable()),
+            (OrderStateKind::Paid, fen(40))
+        );
+        assert!(asked.ask_refund(fen(41), Points::ZERO).is_err());
+        let partly = asked.settle_refund(fen(60)).unwrap();
+        assert_eq!(partly.state.kind(), OrderStateKind::PartlyRefunded);
+        assert!(
+            partly.settle_refund(fen(1)).is_err(),
+            "nothing is on the table"
+        );
+        let again = partly.ask_refund(fen(40), Points::ZERO).unwrap();
+        let dropped = again.drop_refund(fen(40), Points::ZERO).unwrap();
+        assert_eq!(
+            dropped.refunds,
+            RefundSums {
+                count: 2,
+                ..partly.refunds
+            }
+        );
+        assert!(dropped.drop_refund(fen(1), Points::ZERO).is_err());
+        let whole = again.settle_refund(fen(40)).unwrap();
+        assert_eq!(whole.state.kind(), OrderStateKind::Refunded);
+        assert_eq!(whole.refundable(), Money::ZERO);
     }
 }

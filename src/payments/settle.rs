@@ -1,32 +1,46 @@
 //! Settling: order paid + money to the shop + points to the customer, in one commit, exactly once.
 
+use std::sync::Arc;
+
 use super::{
-    Applied, Order, OrderState, PaidNotice, Payments,
+    Applied, ExceptionKind, Late, LatePayment, Order, OrderState, PaidNotice, Payment, Payments,
+    PointsBack, Policy, Refund, RefundState, Why,
+    booking::{book_refund, book_settlement, points_account, put_exception, put_order, put_refund},
     store::{AlarmRow, Alarms, CallbackRow, Callbacks, Orders},
 };
 use crate::{
+    audit::Actor,
+    customers,
     db::{Cx, DbError, Operation, SubmitError, Wanted, WorkingSet},
-    ledger::{self, Account, Accounts, Draft, LedgerError},
+    ledger::{self, Account, Accounts, LedgerError},
     outbox::{self, Event},
+    payments::Attempts,
     points::{Budget, Budgets, Rule},
-    primitives::{
-        AccountId, AccountKind, EntryId, EntryKind, Id, Lane, Money, OrderId, OrderNo, Points,
-        TenantId,
-    },
+    primitives::{AccountId, CustomerId, Id, Lane, OrderId, OrderNo, Points, RefundId, TenantId},
 };
-use std::sync::Arc;
 
 /// The channel says that an order is paid, by callback or by query.
 #[derive(Debug)]
 pub struct SettlePayment {
     tenant: TenantId,
-    notice: PaidNotice,
+    notice: Arc<PaidNotice>,
     order: Option<OrderId>,
     /// Whether the notice speaks of our own merchant number and mini-program.
     ours: bool,
     rule: Arc<Rule>,
+    policy: Arc<Policy>,
     /// The callback as received; none for a query.
     callback: Option<(Id, bytes::Bytes)>,
+    /// Who paid an order that had no customer.
+    payer: Option<Payer>,
+}
+
+/// Who paid, after it was looked up.
+#[derive(Debug, Clone, Copy)]
+enum Payer {
+    Known(CustomerId),
+    /// WeChat did not say.
+    Unknown,
 }
 
 /// What became of the channel's word.
@@ -38,9 +52,11 @@ pub enum Settled {
     Before,
     /// Soundly signed and still wrong: stored with an alarm, nothing credited. The word is stable.
     Rejected(&'static str),
+    /// The order has no customer yet: look up who paid and ask again. Nothing was changed.
+    WhoPaid,
 }
 
-/// Settles what the channel says, by callback or by query, under the rule in force.
+/// Settles what the channel says, by callback or by query, under the rule and the policy in force.
 pub(super) async fn settle(
     payments: &Payments,
     tenant: TenantId,
@@ -48,8 +64,27 @@ pub(super) async fn settle(
     callback: Option<(Id, bytes::Bytes)>,
 ) -> Result<Settled, DbError> {
     let rule = payments.rules.current(tenant).await?;
-    let ours = payments.gateway.is_ours(&notice);
-    let operation = SettlePayment::new(tenant, notice, ours, rule, callback);
+    let policy = payments.policies.current(tenant).await?;
+    let ours = payments.gateways.of(tenant).is_ours(&notice);
+    let operation = SettlePayment::new(tenant, notice, ours, (rule, policy), callback);
+    // Only an order that the shop showed lacks a customer: its operation is needed a second time.
+    let again = operation.again();
+    match submit(payments, operation).await? {
+        Settled::WhoPaid => {
+            let payer = match &again.notice.payer_openid {
+                Some(openid) => {
+                    Payer::Known(customers::recognise(&payments.db, tenant, openid).await?)
+                }
+                None => Payer::Unknown,
+            };
+            let payer = Some(payer);
+            submit(payments, SettlePayment { payer, ..again }).await
+        }
+        settled @ (Settled::Now { .. } | Settled::Before | Settled::Rejected(_)) => Ok(settled),
+    }
+}
+
+async fn submit(payments: &Payments, operation: SettlePayment) -> Result<Settled, DbError> {
     payments
         .db
         .submit(operation)
@@ -68,25 +103,36 @@ impl SettlePayment {
         tenant: TenantId,
         notice: PaidNotice,
         ours: bool,
-        rule: Arc<Rule>,
+        (rule, policy): (Arc<Rule>, Arc<Policy>),
         callback: Option<(Id, bytes::Bytes)>,
     ) -> Self {
-        let order = notice
-            .out_trade_no
-            .parse::<OrderNo>()
-            .ok()
-            .map(OrderNo::order_id);
+        let order = notice.out_trade_no.parse::<OrderNo>().ok();
         Self {
             tenant,
-            notice,
-            order,
+            notice: Arc::new(notice),
+            order: order.map(OrderNo::id),
             ours,
             rule,
+            policy,
             callback,
+            payer: None,
         }
     }
 
-    /// Everything of `wechatpay-facts` 12.7 that the order can tell.
+    fn again(&self) -> Self {
+        Self {
+            tenant: self.tenant,
+            notice: Arc::clone(&self.notice),
+            order: self.order,
+            ours: self.ours,
+            rule: Arc::clone(&self.rule),
+            policy: Arc::clone(&self.policy),
+            callback: self.callback.clone(),
+            payer: None,
+        }
+    }
+
+    /// Everything of WeChat's list of checks (§12.7) that the order can tell.
     fn objection(&self, order: Option<&Order>) -> Option<&'static str> {
         let Some(order) = order.filter(|order| order.tenant == self.tenant) else {
             return Some("unknown_order");
@@ -106,25 +152,35 @@ impl SettlePayment {
         if order.amount != self.notice.amount {
             return Some("wrong_amount");
         }
-        match &order.state {
-            OrderState::Closed { .. } => Some("paid_after_close"),
-            OrderState::Paid {
-                wechat_transaction_id,
-                ..
-            } if *wechat_transaction_id != self.notice.wechat_transaction_id => Some("paid_twice"),
-            OrderState::Created | OrderState::Prepaid { .. } | OrderState::Paid { .. } => None,
+        let paid = order.state.payment();
+        if paid.is_some_and(|paid| paid.wechat_transaction_id != self.notice.wechat_transaction_id)
+        {
+            return Some("paid_twice");
         }
+        None
     }
 
-    fn points_account(order: &Order) -> AccountId {
-        AccountId::customer_points(order.customer)
+    /// The order with the customer who paid it, which may be known only now.
+    fn with_payer(&self, mut order: Order) -> Order {
+        if order.customer.is_none()
+            && let Some(Payer::Known(customer)) = self.payer
+        {
+            order.customer = Some(customer);
+        }
+        order
     }
 
     fn budget(&self) -> Option<(TenantId, u32)> {
-        self.rule
-            .terms
-            .total_cap
-            .map(|_| (self.tenant, self.rule.version))
+        let capped = self.rule.terms.total_cap.is_some();
+        capped.then_some((self.tenant, self.rule.version))
+    }
+
+    fn why(&self) -> Why {
+        if self.callback.is_some() {
+            Why::Callback
+        } else {
+            Why::Query
+        }
     }
 
     /// What the customer is credited, after caps; counts it on the account and the budget.
@@ -134,55 +190,58 @@ impl SettlePayment {
         cx: &Cx<'_>,
         order: &Order,
     ) -> Result<Points, LedgerError> {
+        let Some(customer) = order.customer else {
+            return Ok(Points::ZERO);
+        };
         let overflow = |_| LedgerError::Overflow;
         let terms = &self.rule.terms;
-        let id = Self::points_account(order);
-        let account = set
-            .get::<Accounts>(id)
-            .copied()
-            .unwrap_or(Account::empty(self.tenant));
-        let today = account.earned_on.map_or(cx.now().business_day(), |day| {
-            day.max(cx.now().business_day())
-        });
+        let account = points_account(set, order);
+        let now = cx.now().business_day();
+        let today = account.earned_on.map_or(now, |day| day.max(now));
         let earned_today = if account.earned_on == Some(today) {
             account.earned_points
         } else {
             Points::ZERO
         };
-        let budget = self.budget().map(|key| {
-            (
-                key,
-                set.get::<Budgets>(key).copied().unwrap_or(Budget {
-                    granted: Points::ZERO,
-                    version: 0,
-                }),
-            )
-        });
+        let none = Budget {
+            granted: Points::ZERO,
+            version: 0,
+        };
+        let budget = self
+            .budget()
+            .map(|key| (key, set.get::<Budgets>(key).copied().unwrap_or(none)));
         let granted = budget.map_or(Points::ZERO, |(_, budget)| budget.granted);
         let credited = terms.capped(terms.earn(order.amount), earned_today, granted);
         if credited.is_zero() {
             return Ok(credited);
         }
         let earned_points = earned_today.checked_add(credited).map_err(overflow)?;
-        set.put::<Accounts>(
-            id,
-            Account {
-                earned_on: Some(today),
-                earned_points,
-                ..account
-            },
-        );
+        let counted = Account {
+            earned_on: Some(today),
+            earned_points,
+            ..account
+        };
+        set.put::<Accounts>(AccountId::customer_points(customer), counted);
         if let Some((key, budget)) = budget {
-            let granted = budget.granted.checked_add(credited).map_err(overflow)?;
-            set.put::<Budgets>(
-                key,
-                Budget {
-                    granted,
-                    version: budget.version.saturating_add(1),
-                },
-            );
+            let counted = Budget {
+                granted: budget.granted.checked_add(credited).map_err(overflow)?,
+                version: budget.version.saturating_add(1),
+            };
+            set.put::<Budgets>(key, counted);
         }
         Ok(credited)
+    }
+
+    fn payment(&self, cx: &Cx<'_>, points: Points, late: Late) -> Payment {
+        Payment {
+            paid_at: self.notice.paid_at,
+            wechat_transaction_id: self.notice.wechat_transaction_id.clone(),
+            points,
+            rule_version: self.rule.version,
+            points_expire_on: Some(self.rule.terms.expires_on(cx.now().business_day())),
+            settled_by: self.callback.as_ref().map(|(id, _)| *id),
+            late,
+        }
     }
 
     fn settle(
@@ -192,47 +251,155 @@ impl SettlePayment {
         order: &Order,
     ) -> Result<Settled, LedgerError> {
         let points = self.earn(set, cx, order)?;
-        let PaidNotice {
-            wechat_transaction_id,
-            paid_at,
-            ..
-        } = &self.notice;
-        let paid = match order.pay(wechat_transaction_id, *paid_at, points, self.rule.version) {
+        let paid = match order.pay(self.payment(cx, points, Late::No)) {
             Ok(Applied::Now(paid)) => paid,
             Ok(Applied::Before) | Err(_) => return Ok(Settled::Before),
         };
-        let drafts = settlement(&paid, points, &self.rule, cx);
-        let entry = EntryId::of(paid.id.id(), EntryKind::Settlement);
-        let legs = if points.is_zero() {
-            &drafts[..1]
-        } else {
-            &drafts[..]
+        self.book(set, cx, paid, self.why())?;
+        Ok(Settled::Now { points })
+    }
+
+    /// Writes a paid order, its entry, its event and the callback.
+    fn book(
+        &self,
+        set: &mut WorkingSet,
+        cx: &mut Cx<'_>,
+        paid: Order,
+        why: Why,
+    ) -> Result<(), LedgerError> {
+        let Some(payment) = paid.state.payment() else {
+            return Err(LedgerError::NotPending);
         };
-        ledger::post(set, self.tenant, entry, legs, cx.now())?;
-        let event = Event::PaymentSettled {
+        let lot = payment.points_expire_on;
+        let lot = lot.unwrap_or(crate::primitives::BusinessDay::NEVER);
+        book_settlement(set, cx, &paid, payment.points, lot)?;
+        let event = Event::PaymentTaken {
             order: paid.id,
             tenant: paid.tenant,
             version: paid.version,
             merchant: paid.merchant,
             amount: paid.amount,
-            points,
-            paid_at: *paid_at,
+            points: payment.points,
+            paid_at: payment.paid_at,
+            why: why.code(),
         };
         outbox::tell(cx, &event);
         set.put::<Orders>(paid.id, paid);
-        self.store_callback(set, cx, 1);
+        self.store_callback(set, cx, 1, None);
+        Ok(())
+    }
+
+    /// The order had been given up, and WeChat has the money: by policy it counts after all, or it goes back at once.
+    fn settle_late(
+        &self,
+        set: &mut WorkingSet,
+        cx: &mut Cx<'_>,
+        order: &Order,
+    ) -> Result<Settled, LedgerError> {
+        let (late, why, resolution) = match self.policy.terms.late_payment {
+            LatePayment::Refund => (Late::Refunded, Why::LateRefunded, "refunded"),
+            LatePayment::Reopen => (Late::Reopened, Why::LateReopened, "reopened"),
+        };
+        let points = match late {
+            Late::Reopened => self.earn(set, cx, order)?,
+            Late::Refunded | Late::No => Points::ZERO,
+        };
+        let detail = format!("{} was {} when it was paid", order.no(), order.state.name());
+        let Ok(paid) = order.pay_late(self.payment(cx, points, late)) else {
+            return Ok(Settled::Before);
+        };
+        self.book(set, cx, paid.clone(), why)?;
+        let kind = ExceptionKind::LatePayment;
+        if late == Late::Reopened {
+            let about = (Some(&paid), None);
+            put_exception(set, cx, self.tenant, kind, about, detail, Some(resolution));
+            return Ok(Settled::Now { points });
+        }
+        let platform = Actor::new("platform");
+        let asked = paid
+            .ask_refund(paid.amount, Points::ZERO)
+            .map_err(|_| LedgerError::NotPending)?;
+        let mut refund = Refund {
+            id: RefundId::new(cx.new_id(paid.id.lane())),
+            tenant: paid.tenant,
+            order: paid.id,
+            merchant: paid.merchant,
+            amount: paid.amount,
+            reason: "订单已关闭，款项退回".to_owned(),
+            requested_by: platform.clone(),
+            approved_by: None,
+            points: PointsBack {
+                due: Points::ZERO,
+                lent: Points::ZERO,
+            },
+            late: true,
+            version: 1,
+            state: RefundState::Accepted,
+            wechat_refund_id: None,
+            received_account: None,
+            attempts: Attempts {
+                count: 0,
+                unsure: false,
+                problem: None,
+                next_at: Some(cx.now()),
+            },
+        };
+        let shortfall = self.policy.terms.points_shortfall;
+        book_refund(set, cx, &asked, &mut refund, shortfall)
+            .map_err(|_| LedgerError::NotPending)?;
+        let about = (Some(&asked), Some(&refund));
+        put_exception(set, cx, self.tenant, kind, about, detail, Some(resolution));
+        put_order(set, cx, asked, Why::RefundAsked, None);
+        put_refund(
+            set,
+            cx,
+            refund,
+            &platform,
+            "paid after the order was given up",
+        );
         Ok(Settled::Now { points })
     }
 
-    fn store_callback(&self, set: &mut WorkingSet, cx: &Cx<'_>, outcome: u8) {
+    fn store_callback(
+        &self,
+        set: &mut WorkingSet,
+        cx: &Cx<'_>,
+        outcome: u8,
+        reason: Option<&'static str>,
+    ) {
         if let Some((id, body)) = &self.callback {
             let row = CallbackRow {
                 tenant: self.tenant,
                 outcome,
                 received_at: cx.now(),
                 body: body.clone(),
+                reason,
+                headers: None,
             };
             set.put::<Callbacks>(*id, row);
+        }
+    }
+
+    fn reject(
+        &self,
+        set: &mut WorkingSet,
+        cx: &Cx<'_>,
+        order: Option<&Order>,
+        reason: &'static str,
+    ) {
+        match &self.callback {
+            Some((id, _)) if set.get::<Alarms>(*id).is_none() => {
+                let alarm = AlarmRow::of_payment(self.tenant, reason, &self.notice, cx.now());
+                set.put::<Alarms>(*id, alarm);
+                self.store_callback(set, cx, 3, Some(reason));
+            }
+            // A query that is asked again and again says it once.
+            Some(_) | None => return,
+        }
+        if reason == "paid_twice" {
+            let detail = format!("a second payment {}", self.notice.wechat_transaction_id);
+            let kind = ExceptionKind::PaidTwice;
+            put_exception(set, cx, self.tenant, kind, (order, None), detail, None);
         }
     }
 }
@@ -241,24 +408,6 @@ impl SettlePayment {
 pub(super) fn is_plain(text: &str, length_max: usize) -> bool {
     let plain = |letter: u8| letter.is_ascii_alphanumeric() || matches!(letter, b'_' | b'-');
     (1..=length_max).contains(&text.len()) && text.bytes().all(plain)
-}
-
-/// Dr channel receivable / Cr merchant payable; Dr points issued / Cr customer points.
-fn settlement(order: &Order, points: Points, rule: &Rule, cx: &Cx<'_>) -> [Draft; 2] {
-    let tenant_account = |kind| AccountId::of_tenant(order.tenant, kind);
-    [
-        Draft::posted(
-            tenant_account(AccountKind::ChannelReceivable),
-            AccountId::merchant_payable(order.merchant),
-            Money::get(order.amount),
-        ),
-        Draft::posted(
-            tenant_account(AccountKind::PointsIssued),
-            AccountId::customer_points(order.customer),
-            points.get(),
-        )
-        .expiring(rule.terms.expires_on(cx.now().business_day())),
-    ]
 }
 
 impl Operation for SettlePayment {
@@ -274,10 +423,25 @@ impl Operation for SettlePayment {
     fn rows(&self, want: &mut Wanted, set: &WorkingSet) {
         if let Some(id) = self.order {
             want.row::<Orders>(id);
-            if set.has_loaded::<Orders>(id)
-                && let Some(order) = set.get::<Orders>(id)
-            {
-                want.row::<Accounts>(Self::points_account(order));
+            let known = set
+                .has_loaded::<Orders>(id)
+                .then(|| set.get::<Orders>(id))
+                .flatten();
+            let payer = match self.payer {
+                Some(Payer::Known(customer)) => Some(customer),
+                Some(Payer::Unknown) | None => None,
+            };
+            if let Some(customer) = known.and_then(|order| order.customer).or(payer) {
+                let account = AccountId::customer_points(customer);
+                want.row::<Accounts>(account);
+                // Who owes points repays them at once, out of a lot.
+                if set.has_loaded::<Accounts>(account)
+                    && set
+                        .get::<Accounts>(account)
+                        .is_some_and(|account| !account.debt.is_zero())
+                {
+                    ledger::want_spending(want, account);
+                }
             }
         }
         if let Some(budget) = self.budget() {
@@ -299,27 +463,27 @@ impl Operation for SettlePayment {
     fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<Settled, LedgerError> {
         let order = self.order.and_then(|id| set.get::<Orders>(id)).cloned();
         if let Some(reason) = self.objection(order.as_ref()) {
-            if let Some((id, _)) = &self.callback
-                && set.get::<Alarms>(*id).is_none()
-            {
-                set.put::<Alarms>(
-                    *id,
-                    AlarmRow::new(self.tenant, reason, &self.notice, cx.now()),
-                );
-                self.store_callback(set, cx, 3);
-            }
+            self.reject(set, cx, order.as_ref(), reason);
             return Ok(Settled::Rejected(reason));
         }
-        match order {
-            Some(order)
-                if matches!(
-                    order.state,
-                    OrderState::Created | OrderState::Prepaid { .. }
-                ) =>
-            {
-                self.settle(set, cx, &order)
+        let Some(order) = order else {
+            return Ok(Settled::Rejected("unknown_order"));
+        };
+        if order.state.payment().is_some() {
+            return Ok(Settled::Before);
+        }
+        if order.customer.is_none() && self.payer.is_none() {
+            return Ok(Settled::WhoPaid);
+        }
+        let order = self.with_payer(order);
+        match &order.state {
+            OrderState::Created | OrderState::Prepaid(_) => self.settle(set, cx, &order),
+            OrderState::Closed { .. } | OrderState::Expired { .. } => {
+                self.settle_late(set, cx, &order)
             }
-            Some(_) | None => Ok(Settled::Before),
+            OrderState::Paid(_) | OrderState::PartlyRefunded(_) | OrderState::Refunded(_) => {
+                Ok(Settled::Before)
+            }
         }
     }
 }

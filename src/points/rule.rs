@@ -1,12 +1,10 @@
 //! What a payment earns. Pure.
 
-use rust_decimal::{Decimal, RoundingStrategy, prelude::ToPrimitive as _};
-use time::macros::date;
-
 use crate::primitives::{BusinessDay, Money, Points, TenantId, Timestamp};
+use rust_decimal::{Decimal, RoundingStrategy, prelude::ToPrimitive as _};
 
 /// The last day of points that last for ever.
-pub const NEVER: BusinessDay = BusinessDay(date!(9999 - 12 - 31));
+pub const NEVER: BusinessDay = BusinessDay::NEVER;
 
 /// The terms of a rule, as an admin states them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,6 +111,7 @@ impl RuleTerms {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use time::macros::date;
 
     use super::*;
 

@@ -135,6 +135,9 @@ const BEIJING: UtcOffset = offset!(+8);
 pub struct BusinessDay(pub Date);
 
 impl BusinessDay {
+    /// The last day of what lasts for ever.
+    pub const NEVER: Self = Self(time::macros::date!(9999 - 12 - 31));
+
     #[must_use]
     pub fn plus_days(self, days: u32) -> Self {
         Self(self.0.saturating_add(Duration::days(i64::from(days))))

@@ -218,6 +218,30 @@ typed_id!(
     OrderId, "or"
 );
 typed_id!(
+    /// A refund of an order, with the order's lane. Outside it is a [`RefundNo`].
+    RefundId, "rf"
+);
+typed_id!(
+    /// One sharing of an order's money (分账). Towards WeChat it is a [`SharingNo`].
+    SharingId, "sh"
+);
+typed_id!(
+    /// What one receiver gets of a sharing.
+    SharingPartId, "sp"
+);
+typed_id!(
+    /// Shared money coming back. Towards WeChat it is a [`SharingReturnNo`].
+    SharingReturnId, "sr"
+);
+typed_id!(
+    /// Who may get a share.
+    ReceiverId, "rc"
+);
+typed_id!(
+    /// Something that a person should look at.
+    ExceptionId, "ex"
+);
+typed_id!(
     /// A journal entry: the transfers with one cause. Derived from the cause and the [`EntryKind`].
     EntryId, "je"
 );
@@ -266,22 +290,34 @@ pub enum AccountKind {
     MerchantPayable,
     /// What WeChat owes for payments collected.
     ChannelReceivable,
+    /// Money on its way back to customers: WeChat has taken the refund and has not said what became of it.
+    RefundsInTransit,
+    /// Money on its way to receivers of shares.
+    SharingInTransit,
+    /// What a receiver of shares was given.
+    ReceiverPayable,
     /// Points that were created: the other side of every credit.
     PointsIssued,
     /// Points that were spent.
     PointsRedeemed,
     /// Points that ran out.
     PointsExpired,
+    /// Points that a customer owes: taken back by a refund after they had been spent.
+    CustomerDebt,
 }
 
 impl AccountKind {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 10] = [
         Self::CustomerPoints,
         Self::MerchantPayable,
         Self::ChannelReceivable,
+        Self::RefundsInTransit,
+        Self::SharingInTransit,
+        Self::ReceiverPayable,
         Self::PointsIssued,
         Self::PointsRedeemed,
         Self::PointsExpired,
+        Self::CustomerDebt,
     ];
 
     pub const fn code(self) -> u8 {
@@ -289,9 +325,13 @@ impl AccountKind {
             Self::CustomerPoints => 1,
             Self::MerchantPayable => 0x11,
             Self::ChannelReceivable => 0x12,
+            Self::RefundsInTransit => 0x13,
+            Self::SharingInTransit => 0x14,
+            Self::ReceiverPayable => 0x15,
             Self::PointsIssued => 0x21,
             Self::PointsRedeemed => 0x22,
             Self::PointsExpired => 0x23,
+            Self::CustomerDebt => 0x24,
         }
     }
 
@@ -301,11 +341,16 @@ impl AccountKind {
 
     pub const fn asset(self) -> Asset {
         match self {
-            Self::MerchantPayable | Self::ChannelReceivable => Asset::Cny,
+            Self::MerchantPayable
+            | Self::ChannelReceivable
+            | Self::RefundsInTransit
+            | Self::SharingInTransit
+            | Self::ReceiverPayable => Asset::Cny,
             Self::CustomerPoints
             | Self::PointsIssued
             | Self::PointsRedeemed
-            | Self::PointsExpired => Asset::Points,
+            | Self::PointsExpired
+            | Self::CustomerDebt => Asset::Points,
         }
     }
 
@@ -320,9 +365,13 @@ impl AccountKind {
             Self::CustomerPoints => "customer_points",
             Self::MerchantPayable => "merchant_payable",
             Self::ChannelReceivable => "channel_receivable",
+            Self::RefundsInTransit => "refunds_in_transit",
+            Self::SharingInTransit => "sharing_in_transit",
+            Self::ReceiverPayable => "receiver_payable",
             Self::PointsIssued => "points_issued",
             Self::PointsRedeemed => "points_redeemed",
             Self::PointsExpired => "points_expired",
+            Self::CustomerDebt => "customer_debt",
         }
     }
 }
@@ -334,6 +383,15 @@ impl AccountId {
 
     pub const fn merchant_payable(merchant: MerchantId) -> Self {
         Self(merchant.0.with_kind(AccountKind::MerchantPayable.code()))
+    }
+
+    /// Points that the customer owes.
+    pub const fn customer_debt(customer: CustomerId) -> Self {
+        Self(customer.0.with_kind(AccountKind::CustomerDebt.code()))
+    }
+
+    pub const fn receiver_payable(receiver: ReceiverId) -> Self {
+        Self(receiver.0.with_kind(AccountKind::ReceiverPayable.code()))
     }
 
     /// An account of the tenant itself: the channel, points issued, redeemed, expired.
@@ -357,15 +415,42 @@ pub enum EntryKind {
     Settlement,
     /// Points given or taken by two people with a reason. Cause: the adjustment.
     Adjustment,
+    /// The shop's money set out on its way back to the customer. Cause: the refund.
+    RefundAccepted,
+    /// Points of a refunded payment set aside, then taken back or let go. Cause: the refund. Pending.
+    RefundClawback,
+    /// The refunded money arrived, or came back to the shop: one or the other, once. Cause: the refund.
+    RefundOutcome,
+    /// Shares of a payment set out to their receivers. Cause: the sharing.
+    SharingSent,
+    /// A share arrived, or came back to the shop: one or the other, once. Cause: the part.
+    SharingOutcome,
+    /// A receiver gave a share back to the shop. Cause: the return.
+    SharingReturned,
 }
 
 impl EntryKind {
-    pub const ALL: [Self; 2] = [Self::Settlement, Self::Adjustment];
+    pub const ALL: [Self; 8] = [
+        Self::Settlement,
+        Self::Adjustment,
+        Self::RefundAccepted,
+        Self::RefundClawback,
+        Self::RefundOutcome,
+        Self::SharingSent,
+        Self::SharingOutcome,
+        Self::SharingReturned,
+    ];
 
     pub const fn code(self) -> u8 {
         match self {
             Self::Settlement => 1,
             Self::Adjustment => 2,
+            Self::RefundAccepted => 3,
+            Self::RefundClawback => 4,
+            Self::RefundOutcome => 5,
+            Self::SharingSent => 6,
+            Self::SharingOutcome => 7,
+            Self::SharingReturned => 8,
         }
     }
 
@@ -373,6 +458,12 @@ impl EntryKind {
         match self {
             Self::Settlement => "settlement",
             Self::Adjustment => "adjustment",
+            Self::RefundAccepted => "refund_accepted",
+            Self::RefundClawback => "refund_clawback",
+            Self::RefundOutcome => "refund_outcome",
+            Self::SharingSent => "sharing_sent",
+            Self::SharingOutcome => "sharing_outcome",
+            Self::SharingReturned => "sharing_returned",
         }
     }
 }
@@ -421,80 +512,109 @@ pub struct TransferId {
     pub leg: u8,
 }
 
-/// The number of an order as shop, customer and WeChat see it (`out_trade_no`): 24 characters, in time order.
-///
-/// It is the order's id in Crockford's base 32 and therefore needs no column and no index of its own.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct OrderNo(OrderId);
-
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
-impl From<OrderId> for OrderNo {
-    fn from(id: OrderId) -> Self {
-        Self(id)
-    }
+/// A thing's number as people and WeChat see it: its id in Crockford's base 32, 24 characters, in time order. It needs no column and no index of its own.
+macro_rules! typed_number {
+    ($(#[$doc:meta])* $name:ident, $id:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name($id);
+
+        impl From<$id> for $name {
+            fn from(id: $id) -> Self {
+                Self(id)
+            }
+        }
+
+        impl $name {
+            pub const fn id(self) -> $id {
+                self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&in_base_32(self.0.bytes()))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = ParseIdError;
+
+            fn from_str(text: &str) -> Result<Self, ParseIdError> {
+                from_base_32(text).map(|id| Self($id(id)))
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                to.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<'de, str>::deserialize(from)?;
+                text.parse().map_err(de::Error::custom)
+            }
+        }
+    };
 }
 
-impl OrderNo {
-    pub const fn order_id(self) -> OrderId {
-        self.0
+typed_number!(
+    /// The number of an order as shop, customer and WeChat see it (`out_trade_no`).
+    OrderNo, OrderId
+);
+typed_number!(
+    /// The number of a refund (`out_refund_no`): the same for every attempt, for ever.
+    RefundNo, RefundId
+);
+typed_number!(
+    /// The number of a sharing (`out_order_no`).
+    SharingNo, SharingId
+);
+typed_number!(
+    /// The number of a return of shared money (`out_return_no`).
+    SharingReturnNo, SharingReturnId
+);
+
+/// The id without its kind, which is zero for a thing.
+fn in_base_32(id: &[u8; 16]) -> String {
+    let mut text = String::with_capacity(24);
+    for group in id[..15].chunks_exact(5) {
+        let bits = group
+            .iter()
+            .fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte));
+        for place in (0..8).rev() {
+            let digit = usize::try_from(bits >> (place * 5) & 31).unwrap_or(0);
+            text.push(char::from(ALPHABET[digit]));
+        }
     }
+    text
 }
 
-impl fmt::Display for OrderNo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = String::with_capacity(24);
-        for group in self.0.bytes()[..15].chunks_exact(5) {
-            let bits = group
+fn from_base_32(text: &str) -> Result<Id, ParseIdError> {
+    let digits: &[u8; 24] = text.as_bytes().try_into().map_err(|_| ParseIdError)?;
+    let mut bytes = [0; 16];
+    for (group, out) in digits.chunks_exact(8).zip(bytes.chunks_exact_mut(5)) {
+        let mut bits = 0_u64;
+        for digit in group {
+            let value = ALPHABET
                 .iter()
-                .fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte));
-            for place in (0..8).rev() {
-                let digit = usize::try_from(bits >> (place * 5) & 31).unwrap_or(0);
-                text.push(char::from(ALPHABET[digit]));
-            }
+                .position(|letter| letter == digit)
+                .ok_or(ParseIdError)?;
+            bits = bits << 5 | u64::try_from(value).map_err(|_| ParseIdError)?;
         }
-        f.write_str(&text)
+        out.copy_from_slice(&bits.to_be_bytes()[3..]);
     }
-}
-
-impl fmt::Debug for OrderNo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl FromStr for OrderNo {
-    type Err = ParseIdError;
-
-    fn from_str(text: &str) -> Result<Self, ParseIdError> {
-        let digits: &[u8; 24] = text.as_bytes().try_into().map_err(|_| ParseIdError)?;
-        let mut bytes = [0; 16];
-        for (group, out) in digits.chunks_exact(8).zip(bytes.chunks_exact_mut(5)) {
-            let mut bits = 0_u64;
-            for digit in group {
-                let value = ALPHABET
-                    .iter()
-                    .position(|letter| letter == digit)
-                    .ok_or(ParseIdError)?;
-                bits = bits << 5 | u64::try_from(value).map_err(|_| ParseIdError)?;
-            }
-            out.copy_from_slice(&bits.to_be_bytes()[3..]);
-        }
-        Ok(Self(OrderId(Id(bytes))))
-    }
-}
-
-impl Serialize for OrderNo {
-    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for OrderNo {
-    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(from)?;
-        text.parse().map_err(de::Error::custom)
-    }
+    Ok(Id(bytes))
 }
 
 #[cfg(test)]

@@ -9,7 +9,6 @@ use crate::{
     db::{DbError, Sql, batch::seal},
     ledger::{TRANSFER_COLUMNS, Transfer, read_transfer},
     outbox::{self, Event},
-    payments::OrderStateKind,
     primitives::{CommitterId, EntryId, EntryKind, OrderId, Timestamp},
 };
 
@@ -192,15 +191,14 @@ fn name_the_broken(
 
 /// Whether the transfers are what the event says.
 fn says(event: &Event, legs: &[Transfer]) -> bool {
-    match event {
-        Event::PaymentSettled { amount, points, .. } => {
-            let money = legs.first().is_some_and(|leg| leg.amount == amount.get());
-            let earned = legs.get(1).map_or(0, |leg| leg.amount);
-            money && earned == points.get() && legs.len() <= 2
-        }
-        Event::EntryPosted { .. } => !legs.is_empty(),
-        Event::OrderMoved { .. } => true,
+    if let Some(settled) = event.settled() {
+        let money = legs
+            .first()
+            .is_some_and(|leg| leg.amount == settled.amount.get());
+        let earned = legs.get(1).map_or(0, |leg| leg.amount);
+        return money && earned == settled.points.get() && legs.len() <= 3;
     }
+    event.entry().is_none() || !legs.is_empty()
 }
 
 /// Every event has its change: the order is at least that far, the entry is there, and what the relay has read is projected.
@@ -216,17 +214,8 @@ async fn check_events(
     for (commit, events) in page.iter().zip(told) {
         let projected = commit.seq <= relayed;
         for event in events {
-            match event {
-                Event::OrderMoved {
-                    order,
-                    version,
-                    state,
-                    ..
-                } => moved.push((*order, *version, *state, projected)),
-                Event::PaymentSettled { order, version, .. } => {
-                    moved.push((*order, *version, OrderStateKind::Paid.code(), projected));
-                }
-                Event::EntryPosted { .. } => {}
+            if let Some(step) = event.step() {
+                moved.push((step.order, step.version, step.state, projected));
             }
             if let Some(entry) = event.entry() {
                 let legs = transfers.get(&entry).map_or(&[][..], Vec::as_slice);

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     db::DbError,
     ledger::{CheckedSide, Phase, Transfer},
-    payments::{Order, OrderState},
+    payments::{Late, Order},
     points::{self, Rule},
     primitives::{AccountId, AccountKind, EntryId, Points, TenantId},
 };
@@ -224,7 +224,11 @@ fn is_whole_settlement(entry: &[Transfer]) -> bool {
         Some(AccountKind::PointsIssued),
         Some(AccountKind::CustomerPoints),
     );
-    kinds == [money] || kinds == [money, points]
+    let repaid = (
+        Some(AccountKind::CustomerPoints),
+        Some(AccountKind::CustomerDebt),
+    );
+    kinds == [money] || kinds == [money, points] || kinds == [money, points, repaid]
 }
 
 fn resolves(pending: &[Transfer], resolution: &[Transfer]) -> bool {
@@ -233,7 +237,7 @@ fn resolves(pending: &[Transfer], resolution: &[Transfer]) -> bool {
 }
 
 fn unsettled(order: &Order, report: &mut Report) {
-    let paid = matches!(order.state, OrderState::Paid { .. });
+    let paid = order.state.kind().is_paid();
     report.expect(Invariant::PaidOrdersAreSettledOnce, !paid, || {
         format!("{} is paid and not in the books", order.id)
     });
@@ -246,18 +250,14 @@ async fn settled(
     rules: &mut Rules,
     report: &mut Report,
 ) -> Result<(), DbError> {
-    let OrderState::Paid {
-        points,
-        rule_version,
-        ..
-    } = &order.state
-    else {
+    let Some(payment) = order.state.payment() else {
         report.violated(
             Invariant::PaidOrdersAreSettledOnce,
             format!("{} is {} and in the books", order.id, order.state.name()),
         );
         return Ok(());
     };
+    let (points, rule_version) = (&payment.points, &payment.rule_version);
     let money = entry
         .iter()
         .find(|leg| leg.credit == AccountId::merchant_payable(order.merchant));
@@ -274,15 +274,15 @@ async fn settled(
             money.map(|leg| (leg.debit, leg.credit, leg.amount))
         )
     });
-    let account = AccountId::customer_points(order.customer);
+    let account = order.customer.map(AccountId::customer_points);
     let credited: i64 = entry
         .iter()
-        .filter(|leg| leg.credit == account)
+        .filter(|leg| Some(leg.credit) == account)
         .map(|leg| leg.amount)
         .sum();
     let elsewhere = entry
         .iter()
-        .any(|leg| leg.checked_side == CheckedSide::Credit && leg.credit != account);
+        .any(|leg| leg.checked_account().is_some() && leg.checked_account() != account);
     report.expect(
         Invariant::PointsFollowTheRule,
         credited == points.get() && !elsewhere,
@@ -304,7 +304,13 @@ async fn settled(
         );
         return Ok(());
     };
-    let said = rule.terms.earn(order.amount);
+    // Nobody to credit, or a payment that went back at once.
+    let earns = order.customer.is_some() && payment.late != Late::Refunded;
+    let said = if earns {
+        rule.terms.earn(order.amount)
+    } else {
+        Points::ZERO
+    };
     let is_capped = rule.terms.daily_cap.is_some() || rule.terms.total_cap.is_some();
     let fits = *points == said || (*points < said && is_capped);
     report.expect(Invariant::PointsFollowTheRule, fits, || {
@@ -389,7 +395,7 @@ impl Rules {
                (SELECT DATE(paid.paid_at + INTERVAL 8 HOUR) FROM (SELECT COALESCE(MAX(s.created_at), MAX(o.paid_at)) AS paid_at FROM payment_orders o \
                 LEFT JOIN transfers s ON s.entry_id = ? WHERE o.id = ?) paid)",
         )
-        .bind(AccountId::customer_points(order.customer))
+        .bind(order.customer.map(AccountId::customer_points))
         .bind(entry)
         .bind(order.id)
         .fetch_one(conn)

@@ -108,7 +108,7 @@ async fn keys(conn: &mut MySqlConnection, report: &mut Report) -> Result<(), DbE
     );
     let lost: Vec<(Option<OrderId>,)> = sqlx::query_as(
         "/* verify.keys */ SELECT k.effect_id FROM idempotency_keys k LEFT JOIN payment_orders o ON o.id = k.effect_id \
-         WHERE k.answer_status IS NULL AND o.id IS NULL LIMIT 1000",
+         LEFT JOIN refunds r ON r.id = k.effect_id WHERE k.answer_status IS NULL AND o.id IS NULL AND r.id IS NULL LIMIT 1000",
     )
     .fetch_all(&mut *conn)
     .await?;
@@ -122,7 +122,7 @@ async fn keys(conn: &mut MySqlConnection, report: &mut Report) -> Result<(), DbE
     let (settling,): (i64,) =
         sqlx::query_as("/* verify.settling */ SELECT CAST(COUNT(*) AS SIGNED) FROM callback_events WHERE outcome = 1").fetch_one(&mut *conn).await?;
     let (paid,): (i64,) = sqlx::query_as(
-        "/* verify.paid */ SELECT CAST(COUNT(*) AS SIGNED) FROM payment_orders WHERE state = 3",
+        "/* verify.paid */ SELECT CAST(COUNT(*) AS SIGNED) FROM payment_orders WHERE state IN (3, 5, 6)",
     )
     .fetch_one(conn)
     .await?;

@@ -1,25 +1,83 @@
 //! What an answer means (§11).
+//!
+//! | HTTP | code | means | trouble, if unknown |
+//! |---|---|---|---|
+//! | 200, 204 signed | | done | |
+//! | 200, 204 otherwise | | unknown: forged, or WeChat's probe | unbelievable |
+//! | 202 | | taken, not done: repeat | pending |
+//! | 4xx | `ORDERPAID`, `ORDER_CLOSED`, `NOT_ENOUGH`, .. | refused | |
+//! | 404 | `ORDER_NOT_EXIST`, `RESOURCE_NOT_EXISTS` | refused as absent when signed, unknown otherwise | unbelievable |
+//! | 429 | | refused as too frequent; of a refund nobody knows | |
+//! | 4xx without a reason in JSON | | unknown: some gateway's | unbelievable |
+//! | 500 | `OPENID_MISMATCH` signed | refused: our mistake in spite of the status | |
+//! | any | `SYSTEM_ERROR`, `BANK_ERROR` | unknown | server |
+//! | other 5xx | | unknown | server |
 
 use reqwest::StatusCode;
 use serde::Deserialize;
 
-use crate::payments::{Refusal, RefusalKind};
+use crate::payments::{NoticeError, Outcome, Refusal, RefusalKind};
 
 /// A call that came back, or did not.
 #[derive(Debug)]
 pub(super) enum Answer {
     /// Done, and proven to be WeChat's word. The body is empty after 204.
     Done(Vec<u8>),
-    Refused(Refused),
-    /// Why nobody knows.
-    Unknown(String),
+    /// A no. Most may come unsigned, from a gateway: they cannot make us believe that something happened. Those from which something
+    /// follows (there is no such order, there is no bill) are signed, or they are unknown.
+    Refused(Refusal),
+    Unknown(Unknown),
 }
 
-/// A no. `proven` when it is signed; a gateway's is not.
+/// Nobody knows, and why.
 #[derive(Debug)]
-pub(super) struct Refused {
-    pub(super) refusal: Refusal,
-    pub(super) proven: bool,
+pub(super) struct Unknown {
+    pub(super) trouble: Trouble,
+    pub(super) reason: String,
+}
+
+/// What kept us from knowing. It decides whether, when and where the call is repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// Nothing was sent: no connection.
+    Unreachable,
+    /// Sent, and no whole answer came: reset, time-out.
+    Broken,
+    /// 5xx, with its status.
+    Server(u16),
+    /// 202, or a gateway's 429: WeChat is still at it, or too busy.
+    Pending,
+    /// An answer whose signature is missing or wrong.
+    Unbelievable,
+    /// WeChat signs some answers wrongly on purpose.
+    Probe,
+    /// An answer that says nothing that we understand.
+    Unclear,
+    /// Not asked at all: WeChat has not answered lately, or the time is up.
+    NotAsked,
+}
+
+impl Unknown {
+    pub(super) fn new(trouble: Trouble, reason: impl Into<String>) -> Self {
+        let reason = reason.into();
+        Self { trouble, reason }
+    }
+}
+
+/// A proven answer that is not what was asked for.
+pub(super) fn unclear<T>(reason: impl Into<String>) -> Outcome<T> {
+    Outcome::Unknown(reason.into())
+}
+
+impl Answer {
+    /// The outcome of a call whose answer is read by `read`; a no is passed on.
+    pub(super) fn outcome<T>(self, read: impl FnOnce(&[u8]) -> Outcome<T>) -> Outcome<T> {
+        match self {
+            Self::Done(body) => read(&body),
+            Self::Refused(refusal) => Outcome::Refused(refusal),
+            Self::Unknown(unknown) => Outcome::Unknown(unknown.reason),
+        }
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -31,70 +89,115 @@ struct ErrorBody {
 }
 
 /// What became of the signature of an answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Proof {
     /// WeChat's.
     Signed,
     /// None of the headers is there.
     Unsigned,
-    /// There, and not to be believed; with the reason.
-    Wrong(&'static str),
+    /// There, and not to be believed.
+    Wrong(NoticeError),
 }
 
 /// Judges an answer. What is not certainly done and not certainly refused is unknown.
-pub(super) fn judge(status: StatusCode, proof: &Proof, body: Vec<u8>) -> Answer {
-    if let Proof::Wrong(reason) = proof {
-        return Answer::Unknown(format!("HTTP {status}, not to be believed: {reason}"));
+pub(super) fn judge(status: StatusCode, proof: Proof, body: Vec<u8>) -> Answer {
+    if let Proof::Wrong(error) = proof {
+        let trouble = if error == NoticeError::Probe {
+            Trouble::Probe
+        } else {
+            Trouble::Unbelievable
+        };
+        let reason = error.reason();
+        return unknown(
+            trouble,
+            format!("HTTP {status}, not to be believed: {reason}"),
+        );
     }
-    let proven = *proof == Proof::Signed;
+    let proven = proof == Proof::Signed;
     match status.as_u16() {
         200 | 204 if proven => Answer::Done(body),
-        200 | 204 => Answer::Unknown(format!("HTTP {status} without a signature")),
-        400..=499 if status != StatusCode::REQUEST_TIMEOUT => match serde_json::from_slice(&body) {
+        200 | 204 => unknown(
+            Trouble::Unbelievable,
+            format!("HTTP {status} without a signature"),
+        ),
+        202 => unknown(Trouble::Pending, format!("HTTP {status}")),
+        408 => unknown(Trouble::Broken, format!("HTTP {status}")),
+        400..=499 => match serde_json::from_slice(&body) {
             Ok(ErrorBody { code, message }) if !code.is_empty() => {
                 refused(status, proven, code, message)
             }
-            Ok(_) | Err(_) => Answer::Unknown(format!("HTTP {status} without a reason in JSON")),
+            Ok(_) | Err(_) => {
+                // Too many calls are too many, whoever counts them.
+                let trouble = match status {
+                    StatusCode::TOO_MANY_REQUESTS => Trouble::Pending,
+                    _ => Trouble::Unbelievable,
+                };
+                unknown(trouble, format!("HTTP {status} without a reason in JSON"))
+            }
         },
         // WeChat's fault, except that some pages list two of ours here. Only WeChat itself is believed on that.
-        500..=599 => {
+        server @ 500..=599 => {
             let error: ErrorBody = serde_json::from_slice(&body).unwrap_or_default();
             let ours = ["OPENIDMISMATCH", "INVALIDTRANSACTIONID"].contains(&&*normal(&error.code));
             if ours && proven {
                 refused(status, proven, error.code, error.message)
             } else {
-                Answer::Unknown(
-                    format!("HTTP {status} {}", error.code)
-                        .trim_end()
-                        .to_owned(),
-                )
+                let reason = format!("HTTP {status} {}", error.code);
+                unknown(Trouble::Server(server), reason.trim_end())
             }
         }
-        _ => Answer::Unknown(format!("HTTP {status}")),
+        _ => unknown(Trouble::Unclear, format!("HTTP {status}")),
     }
+}
+
+fn unknown(trouble: Trouble, reason: impl Into<String>) -> Answer {
+    Answer::Unknown(Unknown::new(trouble, reason))
 }
 
 fn refused(status: StatusCode, proven: bool, code: String, message: String) -> Answer {
-    match refusal_kind(status, &code) {
-        Some(kind) => Answer::Refused(Refused {
-            refusal: Refusal {
-                kind,
-                code,
-                message,
-            },
-            proven,
-        }),
-        None => Answer::Unknown(format!("HTTP {status} {code}")),
+    let Some(kind) = refusal_kind(status, &code, &message) else {
+        return unknown(
+            Trouble::Server(status.as_u16()),
+            format!("HTTP {status} {code}"),
+        );
+    };
+    let something_follows = kind == RefusalKind::Absent || is_no_bill(&code);
+    if something_follows && !proven {
+        return unknown(
+            Trouble::Unbelievable,
+            format!("HTTP {status} {code} without a signature"),
+        );
     }
+    Answer::Refused(Refusal {
+        kind,
+        code,
+        message,
+    })
 }
 
+/// There were no trades that day.
+pub(super) fn is_no_bill(code: &str) -> bool {
+    normal(code) == "NOSTATEMENTEXIST"
+}
+
+/// What WeChat writes when a number comes again with other parameters; the code beside it is `INVALID_REQUEST`, as for much else.
+const DIFFERENT: &str = "不一致";
+
 /// What a code means for us; `None` when it does not say no.
-fn refusal_kind(status: StatusCode, code: &str) -> Option<RefusalKind> {
+fn refusal_kind(status: StatusCode, code: &str, message: &str) -> Option<RefusalKind> {
     match normal(code).as_str() {
         // Trouble at WeChat's, or still at work: whatever the status.
         "SYSTEMERROR" | "BANKERROR" | "SERVICEUNAVAILABLE" | "INTERNALERROR" | "USERPAYING" => None,
-        // Both are answered by a query: the number is paid, or used with other parameters.
-        "ORDERPAID" | "OUTTRADENOUSED" => Some(RefusalKind::AlreadyPaid),
+        "ORDERPAID" => Some(RefusalKind::AlreadyPaid),
+        // Taken with other parameters, or paid: a query tells which.
+        "OUTTRADENOUSED" => Some(RefusalKind::Conflict),
+        "INVALIDREQUEST" | "PARAMERROR" if message.contains(DIFFERENT) => {
+            Some(RefusalKind::Conflict)
+        }
+        "ORDERNOTEXIST" | "RESOURCENOTEXISTS" => Some(RefusalKind::Absent),
+        "NOTENOUGH" => Some(RefusalKind::NotEnough),
+        // The bill is being made: later.
+        "STATEMENTCREATING" => Some(RefusalKind::RateLimited),
         "ORDERCLOSED" => Some(RefusalKind::Closed),
         "FREQUENCYLIMITED" | "FREQUENCYLIMITEXCEED" | "RATELIMITEXCEEDED" | "RATELIMITEXCEED" => {
             Some(RefusalKind::RateLimited)
@@ -116,50 +219,65 @@ pub(super) fn normal(code: &str) -> String {
 mod tests {
     use super::*;
 
-    fn outcome(status: u16, proof: &Proof, body: &str) -> String {
+    const WRONG: Proof = Proof::Wrong(NoticeError::BadSignature);
+
+    fn outcome(status: u16, proof: Proof, body: &str) -> String {
         match judge(
             StatusCode::from_u16(status).unwrap(),
             proof,
             body.as_bytes().to_vec(),
         ) {
             Answer::Done(_) => "done".to_owned(),
-            Answer::Refused(Refused { refusal, .. }) => format!("{:?}", refusal.kind),
-            Answer::Unknown(_) => "unknown".to_owned(),
+            Answer::Refused(refusal) => format!("{:?}", refusal.kind),
+            Answer::Unknown(unknown) => format!("{:?}", unknown.trouble),
         }
     }
 
     #[test]
     fn only_a_signed_200_or_204_is_done() {
-        assert_eq!(outcome(200, &Proof::Signed, "{}"), "done");
-        assert_eq!(outcome(204, &Proof::Signed, ""), "done");
-        for proof in [Proof::Unsigned, Proof::Wrong("probe")] {
-            assert_eq!(outcome(200, &proof, "{}"), "unknown");
-            assert_eq!(outcome(204, &proof, ""), "unknown");
+        assert_eq!(outcome(200, Proof::Signed, "{}"), "done");
+        assert_eq!(outcome(204, Proof::Signed, ""), "done");
+        for (status, body) in [(200, "{}"), (204, "")] {
+            assert_eq!(outcome(status, Proof::Unsigned, body), "Unbelievable");
+            assert_eq!(outcome(status, WRONG, body), "Unbelievable");
+            let probe = Proof::Wrong(NoticeError::Probe);
+            assert_eq!(outcome(status, probe, body), "Probe");
         }
-        for status in [201, 202, 206, 301, 302, 304] {
-            assert_eq!(outcome(status, &Proof::Signed, "{}"), "unknown");
+        for status in [201, 206, 301, 302, 304] {
+            assert_eq!(outcome(status, Proof::Signed, "{}"), "Unclear");
         }
+        assert_eq!(outcome(202, Proof::Signed, "{}"), "Pending");
+    }
+
+    fn refused(status: u16, code: &str) -> String {
+        let body = format!(r#"{{"code":"{code}","message":"m"}}"#);
+        outcome(status, Proof::Signed, &body)
     }
 
     #[test]
     fn codes_mean_the_same_in_both_spellings() {
-        let refused = |status, code: &str| {
-            outcome(
-                status,
-                &Proof::Signed,
-                &format!(r#"{{"code":"{code}","message":"m"}}"#),
-            )
-        };
-        assert_eq!(refused(400, "PARAM_ERROR"), "Rejected");
-        assert_eq!(refused(401, "SIGN_ERROR"), "Rejected");
-        assert_eq!(refused(400, "ORDERPAID"), "AlreadyPaid");
-        assert_eq!(refused(400, "ORDER_PAID"), "AlreadyPaid");
-        assert_eq!(refused(403, "OUT_TRADE_NO_USED"), "AlreadyPaid");
-        assert_eq!(refused(400, "ORDER_CLOSED"), "Closed");
-        assert_eq!(refused(400, "orderclosed"), "Closed");
-        assert_eq!(refused(429, "RATELIMIT_EXCEEDED"), "RateLimited");
-        assert_eq!(refused(403, "FREQUENCY_LIMITED"), "RateLimited");
-        assert_eq!(refused(404, "ORDER_NOT_EXIST"), "Rejected");
+        for (status, code, kind) in [
+            (400, "PARAM_ERROR", "Rejected"),
+            (401, "SIGN_ERROR", "Rejected"),
+            (400, "ORDERPAID", "AlreadyPaid"),
+            (400, "ORDER_PAID", "AlreadyPaid"),
+            (403, "OUT_TRADE_NO_USED", "Conflict"),
+            (400, "ORDER_CLOSED", "Closed"),
+            (400, "orderclosed", "Closed"),
+            (403, "NOT_ENOUGH", "NotEnough"),
+            (403, "NOTENOUGH", "NotEnough"),
+            (429, "RATELIMIT_EXCEEDED", "RateLimited"),
+            (403, "FREQUENCY_LIMITED", "RateLimited"),
+            (400, "STATEMENT_CREATING", "RateLimited"),
+            (404, "ORDER_NOT_EXIST", "Absent"),
+            (404, "RESOURCE_NOT_EXISTS", "Absent"),
+            (404, "MCH_NOT_EXISTS", "Rejected"),
+            (500, "OPENID_MISMATCH", "Rejected"),
+            (503, "SERVICE_UNAVAILABLE", "Server(503)"),
+            (202, "USERPAYING", "Pending"),
+        ] {
+            assert_eq!(refused(status, code), kind, "{status} {code}");
+        }
         for trouble in [
             "SYSTEM_ERROR",
             "SYSTEMERROR",
@@ -167,38 +285,44 @@ mod tests {
             "BANKERROR",
             "USERPAYING",
         ] {
-            assert_eq!(refused(400, trouble), "unknown");
-            assert_eq!(refused(500, trouble), "unknown");
+            assert_eq!(refused(400, trouble), "Server(400)");
+            assert_eq!(refused(500, trouble), "Server(500)");
         }
-        assert_eq!(refused(500, "OPENID_MISMATCH"), "Rejected");
-        assert_eq!(refused(503, "SERVICE_UNAVAILABLE"), "unknown");
-        assert_eq!(refused(202, "USERPAYING"), "unknown");
+    }
+
+    #[test]
+    fn a_number_with_other_parameters_is_a_conflict() {
+        let body = r#"{"code":"INVALID_REQUEST","message":"订单参数与首次请求时不一致"}"#;
+        assert_eq!(outcome(400, Proof::Signed, body), "Conflict");
+        assert_eq!(refused(400, "INVALID_REQUEST"), "Rejected");
+    }
+
+    #[test]
+    fn what_something_follows_from_must_be_signed() {
+        for code in ["ORDER_NOT_EXIST", "NO_STATEMENT_EXIST"] {
+            let body = format!(r#"{{"code":"{code}"}}"#);
+            assert_eq!(outcome(404, Proof::Unsigned, &body), "Unbelievable");
+        }
+        assert_eq!(refused(400, "NO_STATEMENT_EXIST"), "Rejected");
+        assert!(is_no_bill("NO_STATEMENT_EXIST") && !is_no_bill("STATEMENT_CREATING"));
     }
 
     #[test]
     fn a_gateway_that_does_not_speak_json_tells_nothing() {
+        let unsigned = |status, body| outcome(status, Proof::Unsigned, body);
+        assert_eq!(unsigned(403, "<html>Forbidden</html>"), "Unbelievable");
+        assert_eq!(unsigned(404, ""), "Unbelievable");
+        assert_eq!(unsigned(404, "{}"), "Unbelievable");
+        assert_eq!(unsigned(408, r#"{"code":"X"}"#), "Broken");
+        assert_eq!(unsigned(429, "<html>"), "Pending");
+        assert_eq!(unsigned(429, r#"{"code":"TOO_MANY"}"#), "RateLimited");
+        assert_eq!(unsigned(502, "<html>"), "Server(502)");
         assert_eq!(
-            outcome(403, &Proof::Unsigned, "<html>Forbidden</html>"),
-            "unknown"
+            unsigned(500, r#"{"code":"OPENID_MISMATCH"}"#),
+            "Server(500)"
         );
-        assert_eq!(outcome(404, &Proof::Unsigned, ""), "unknown");
-        assert_eq!(outcome(404, &Proof::Unsigned, "{}"), "unknown");
-        assert_eq!(outcome(408, &Proof::Unsigned, r#"{"code":"X"}"#), "unknown");
-        assert_eq!(outcome(429, &Proof::Unsigned, "<html>"), "unknown");
-        let limited = r#"{"code":"TOO_MANY"}"#;
-        assert_eq!(outcome(429, &Proof::Unsigned, limited), "RateLimited");
-        assert_eq!(outcome(502, &Proof::Unsigned, "<html>"), "unknown");
-        assert_eq!(
-            outcome(500, &Proof::Unsigned, r#"{"code":"OPENID_MISMATCH"}"#),
-            "unknown"
-        );
-        assert_eq!(
-            outcome(401, &Proof::Unsigned, r#"{"code":"SIGN_ERROR"}"#),
-            "Rejected"
-        );
-        assert_eq!(
-            outcome(400, &Proof::Wrong("probe"), r#"{"code":"PARAM_ERROR"}"#),
-            "unknown"
-        );
+        assert_eq!(unsigned(401, r#"{"code":"SIGN_ERROR"}"#), "Rejected");
+        let body = r#"{"code":"PARAM_ERROR"}"#;
+        assert_eq!(outcome(400, WRONG, body), "Unbelievable");
     }
 }

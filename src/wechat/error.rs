@@ -1,5 +1,9 @@
 //! Why WeChat cannot be talked to at all. Found at start; each sentence names the setting.
 
+use std::path::PathBuf;
+
+use crate::config::SettingsError;
+
 /// Keys or certificates that are not what they should be.
 #[derive(Debug, thiserror::Error)]
 pub enum WechatError {
@@ -23,4 +27,16 @@ pub enum WechatError {
     NoKey,
     #[error("the HTTP client for WeChat cannot be built")]
     HttpClient(#[from] reqwest::Error),
+    #[error("the folder of ZHANGFANG_WECHAT__TENANTS_DIR cannot be read")]
+    TenantsDir(#[source] std::io::Error),
+    /// Of a key file that was read again, or of a tenant's file.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The sentence names the variable by which the key is called; it is the key of that name in the file.
+    #[error("{}: {error}", file.display())]
+    Tenant {
+        file: PathBuf,
+        #[source]
+        error: Box<WechatError>,
+    },
 }

@@ -14,7 +14,7 @@ use url::Url;
 
 use super::WechatGateway;
 use crate::{
-    config::{WechatPublicKey, WechatSettings},
+    config::{WechatFiles, WechatMode, WechatPublicKey, WechatSettings},
     payments::NoticeHeaders,
     primitives::{MockClock, Secret, SeededIds, Timestamp},
 };
@@ -92,6 +92,11 @@ pub(super) fn now() -> Timestamp {
 
 pub(super) fn settings(pay_url: &str) -> WechatSettings {
     WechatSettings {
+        mode: WechatMode::Partner,
+        backup_url: None,
+        fetch_certificates: false,
+        tenants_dir: None,
+        files: WechatFiles::default(),
         pay_url: Url::parse(pay_url).unwrap(),
         mini_program_url: Url::parse(pay_url).unwrap(),
         app_id: "wx0123456789abcdef".to_owned(),
@@ -114,11 +119,16 @@ pub(super) fn settings(pay_url: &str) -> WechatSettings {
 }
 
 pub(super) fn gateway(pay_url: &str) -> WechatGateway {
-    let clock = Arc::new(MockClock::at(now()));
-    WechatGateway::new(&settings(pay_url), clock, Arc::new(SeededIds::new(7))).unwrap()
+    gateway_of(&settings(pay_url))
 }
 
 pub(super) const PLAIN: &str = r#"{"sp_appid":"wx0123456789abcdef","sp_mchid":"1900000001","sub_mchid":"1900000109","out_trade_no":"0123456789ABCDEFGHJKMNPQ","transaction_id":"4200001234202611211234567890","trade_type":"JSAPI","trade_state":"SUCCESS","trade_state_desc":"支付成功","bank_type":"OTHERS","success_time":"2026-11-21T11:59:58+08:00","payer":{"sp_openid":"oA"},"amount":{"total":1280,"payer_total":1200,"currency":"CNY","payer_currency":"CNY"}}"#;
+
+/// The same to a merchant for itself.
+pub(super) const DIRECT: &str = r#"{"appid":"wx0123456789abcdef","mchid":"1900000001","out_trade_no":"0123456789ABCDEFGHJKMNPQ","transaction_id":"4200001234202611211234567890","trade_type":"JSAPI","trade_state":"SUCCESS","trade_state_desc":"支付成功","bank_type":"OTHERS","success_time":"2026-11-21T11:59:58+08:00","payer":{"openid":"oB"},"amount":{"total":1280,"payer_total":1200,"currency":"CNY","payer_currency":"CNY"}}"#;
+
+/// The end of a refund of it.
+pub(super) const REFUND: &str = r#"{"sp_mchid":"1900000001","sub_mchid":"1900000109","out_trade_no":"0123456789ABCDEFGHJKMNPQ","transaction_id":"4200001234202611211234567890","out_refund_no":"R123456789ABCDEFGHJKMNPQ","refund_id":"50300000000000000001","refund_status":"SUCCESS","success_time":"2026-11-21T11:59:58+08:00","user_received_account":"支付用户零钱","amount":{"total":1280,"refund":200,"payer_total":1200,"payer_refund":188}}"#;
 
 pub(super) fn encrypt(key: &str, nonce: &str, associated_data: &str, plain: &str) -> String {
     let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key.as_bytes()).unwrap());
@@ -180,4 +190,27 @@ impl Signed {
             signature_type: None,
         }
     }
+}
+
+pub(super) fn gateway_of(settings: &WechatSettings) -> WechatGateway {
+    let clock = Arc::new(MockClock::at(now()));
+    WechatGateway::new(settings, clock, Arc::new(SeededIds::new(7))).unwrap()
+}
+
+/// What only the owner of a key can read, as WeChat reads names and card numbers.
+pub(super) fn decrypt(keys: &Keys, text: &str) -> String {
+    use aws_lc_rs::rsa::{OAEP_SHA1_MGF1SHA1, OaepPrivateDecryptingKey, PrivateDecryptingKey};
+    let private: Pkcs8V1Der<'_> = keys.pair.as_der().unwrap();
+    let key = PrivateDecryptingKey::from_pkcs8(private.as_ref()).unwrap();
+    let key = OaepPrivateDecryptingKey::new(key).unwrap();
+    let mut room = vec![0; key.min_output_size()];
+    let plain = key
+        .decrypt(
+            &OAEP_SHA1_MGF1SHA1,
+            &BASE64.decode(text).unwrap(),
+            &mut room,
+            None,
+        )
+        .unwrap();
+    String::from_utf8(plain.to_vec()).unwrap()
 }

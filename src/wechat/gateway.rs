@@ -1,37 +1,30 @@
-//! WeChat Pay as a payment channel, in partner mode 服务商: we collect for shops.
+//! One merchant account at WeChat Pay, as a payment channel.
 
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use reqwest::Method;
-use serde::{Deserialize, Serialize};
-use time::{format_description::BorrowedFormatItem, macros::format_description, macros::offset};
 
 use super::{
-    answer::{Answer, normal},
-    error::WechatError,
-    keys::ContentKeys,
-    notice,
-    transaction::Transaction,
-    transport::Transport,
+    certificates::Fetching, error::WechatError, key_ring::KeyRing, notice, transport::Transport,
 };
 use crate::{
-    config::WechatSettings,
+    config::{WechatMode, WechatSettings},
     payments::{
-        ChannelOrder, Gateway, Notice, NoticeError, NoticeHeaders, Outcome, PaidNotice,
-        PayParameters, PrepayRequest,
+        AbnormalRefund, Bill, BillKind, ChannelMode, ChannelOrder, ChannelRefund, Gateway, Notice,
+        NoticeError, NoticeHeaders, OurAccount, Outcome, PayParameters, PrepayRequest, RefundCall,
     },
-    primitives::{Clock, IdSource, OrderNo, Timestamp},
+    primitives::{BusinessDay, Clock, IdSource, OrderNo, RefundNo, Timestamp},
 };
 
-/// Our account at WeChat Pay.
+/// Our account at WeChat Pay, as a service provider or as a merchant.
 #[derive(Debug)]
 pub struct WechatGateway {
-    app_id: String,
-    sp_mchid: String,
+    pub(super) us: OurAccount,
+    /// Without a slash at the end.
     notify_base: String,
-    transport: Transport,
-    content: ContentKeys,
+    pub(super) keys: Arc<KeyRing>,
+    pub(super) transport: Transport,
+    pub(super) fetching: Fetching,
 }
 
 impl WechatGateway {
@@ -41,100 +34,61 @@ impl WechatGateway {
         clock: Arc<dyn Clock>,
         ids: Arc<dyn IdSource>,
     ) -> Result<Self, WechatError> {
+        let keys = Arc::new(KeyRing::new(settings)?);
         Ok(Self {
-            app_id: settings.app_id.clone(),
-            sp_mchid: settings.sp_mchid.clone(),
+            us: OurAccount {
+                mode: match settings.mode {
+                    WechatMode::Partner => ChannelMode::Partner,
+                    WechatMode::Direct => ChannelMode::Direct,
+                },
+                mchid: settings.sp_mchid.clone(),
+                app_id: settings.app_id.clone(),
+            },
             notify_base: settings
                 .notify_base
                 .as_str()
                 .trim_end_matches('/')
                 .to_owned(),
-            transport: Transport::new(settings, clock, ids)?,
-            content: ContentKeys::parse(settings)?,
+            transport: Transport::new(settings, Arc::clone(&keys), clock, ids)?,
+            keys,
+            fetching: Fetching::new(settings.fetch_certificates),
         })
     }
 
-    async fn order_ticket(&self, request: PrepayRequest) -> Outcome<String> {
-        let url = self
-            .transport
-            .address(&["v3", "pay", "partner", "transactions", "jsapi"], &[]);
-        let body = serde_json::to_vec(&self.prepay_body(&request))
-            .expect("a struct of text and numbers is JSON");
-        match self
-            .transport
-            .call("prepay", Method::POST, url, Some(body))
-            .await
-        {
-            Answer::Done(body) => match serde_json::from_slice(&body) {
-                Ok(Ticket { prepay_id }) if !prepay_id.is_empty() => Outcome::Done(prepay_id),
-                Ok(_) | Err(_) => Outcome::Unknown("the answer has no prepay_id".to_owned()),
-            },
-            Answer::Refused(no) => Outcome::Refused(no.refusal),
-            Answer::Unknown(reason) => Outcome::Unknown(reason),
-        }
+    /// Where WeChat shall tell us of something.
+    pub(super) fn notify_url(&self, path: &str) -> String {
+        format!("{}{path}", self.notify_base)
     }
 
-    /// The same for the same request, byte for byte: WeChat compares when a number comes again (§3.2).
-    fn prepay_body<'a>(&'a self, request: &'a PrepayRequest) -> Prepay<'a> {
-        Prepay {
-            sp_appid: &self.app_id,
-            sp_mchid: &self.sp_mchid,
-            sub_mchid: &request.sub_mchid,
-            description: &request.description,
-            out_trade_no: request.order_no,
-            time_expire: beijing(request.expires_at),
-            notify_url: format!("{}{}", self.notify_base, request.notify_path),
-            amount: Amount {
-                total: request.amount.get(),
-                currency: "CNY",
-            },
-            payer: Payer {
-                sp_openid: request.payer_openid.expose(),
-            },
-        }
-    }
-
-    async fn look_up(&self, order_no: OrderNo, sub_mchid: &str) -> Outcome<ChannelOrder> {
-        let number = order_no.to_string();
-        let url = self.transport.address(
-            &[
-                "v3",
-                "pay",
-                "partner",
-                "transactions",
-                "out-trade-no",
-                &number,
-            ],
-            &[("sp_mchid", &self.sp_mchid), ("sub_mchid", sub_mchid)],
-        );
-        match self.transport.call("query", Method::GET, url, None).await {
-            Answer::Done(body) => found(&body, &number, sub_mchid),
-            Answer::Refused(no) if is_absence(&no.refusal.code) => {
-                if no.proven {
-                    Outcome::Done(ChannelOrder::Absent)
-                } else {
-                    Outcome::Unknown(
-                        "an unsigned answer says that there is no such order".to_owned(),
-                    )
-                }
-            }
-            Answer::Refused(no) => Outcome::Refused(no.refusal),
-            Answer::Unknown(reason) => Outcome::Unknown(reason),
+    /// The shop as bodies and queries name it: not at all in direct mode.
+    pub(super) fn sub_mchid<'a>(&self, shop: &'a str) -> Option<&'a str> {
+        match self.us.mode {
+            ChannelMode::Partner => Some(shop),
+            ChannelMode::Direct => None,
         }
     }
 }
 
 impl Gateway for WechatGateway {
+    fn account(&self) -> &OurAccount {
+        &self.us
+    }
+
     fn prepay(&self, request: PrepayRequest) -> BoxFuture<'_, Outcome<String>> {
-        Box::pin(self.order_ticket(request))
+        Box::pin(self.prepay_jsapi(request))
+    }
+
+    fn prepay_native(&self, request: PrepayRequest) -> BoxFuture<'_, Outcome<String>> {
+        Box::pin(self.prepay_code(request))
     }
 
     /// §3.3. The first signed line is the mini-program's id although the mini-program does not pass it.
     fn pay_parameters(&self, prepay_id: &str, now: Timestamp) -> PayParameters {
         let (time_stamp, nonce_str) = (now.seconds().to_string(), self.transport.nonce());
         let package = format!("prepay_id={prepay_id}");
-        let message = format!("{}\n{time_stamp}\n{nonce_str}\n{package}\n", self.app_id);
-        let pay_sign = self.transport.merchant.sign(message.as_bytes());
+        let app_id = &self.us.app_id;
+        let message = format!("{app_id}\n{time_stamp}\n{nonce_str}\n{package}\n");
+        let pay_sign = self.keys.load().merchant.sign(message.as_bytes());
         PayParameters {
             time_stamp,
             nonce_str,
@@ -144,9 +98,44 @@ impl Gateway for WechatGateway {
         }
     }
 
-    fn query(&self, order_no: OrderNo, sub_mchid: &str) -> BoxFuture<'_, Outcome<ChannelOrder>> {
-        let sub_mchid = sub_mchid.to_owned();
-        Box::pin(async move { self.look_up(order_no, &sub_mchid).await })
+    fn query<'a>(
+        &'a self,
+        order_no: OrderNo,
+        shop: &'a str,
+    ) -> BoxFuture<'a, Outcome<ChannelOrder>> {
+        Box::pin(self.find_by_number(order_no, shop))
+    }
+
+    fn query_by_transaction<'a>(
+        &'a self,
+        wechat_transaction_id: &'a str,
+        shop: &'a str,
+    ) -> BoxFuture<'a, Outcome<ChannelOrder>> {
+        Box::pin(self.find_by_transaction(wechat_transaction_id, shop))
+    }
+
+    fn close<'a>(&'a self, order_no: OrderNo, shop: &'a str) -> BoxFuture<'a, Outcome<()>> {
+        Box::pin(self.close_order(order_no, shop))
+    }
+
+    fn refund(&self, call: RefundCall) -> BoxFuture<'_, Outcome<ChannelRefund>> {
+        Box::pin(self.ask_refund(call))
+    }
+
+    fn query_refund<'a>(
+        &'a self,
+        refund_no: RefundNo,
+        shop: &'a str,
+    ) -> BoxFuture<'a, Outcome<ChannelRefund>> {
+        Box::pin(self.find_refund(refund_no, shop))
+    }
+
+    fn redirect_refund(&self, call: AbnormalRefund) -> BoxFuture<'_, Outcome<ChannelRefund>> {
+        Box::pin(self.ask_abnormal_refund(call))
+    }
+
+    fn bill(&self, kind: BillKind, day: BusinessDay) -> BoxFuture<'_, Outcome<Option<Bill>>> {
+        Box::pin(self.fetch_bill(kind, day))
     }
 
     fn read_notice(
@@ -155,97 +144,23 @@ impl Gateway for WechatGateway {
         body: &[u8],
         now: Timestamp,
     ) -> Result<Notice, NoticeError> {
-        notice::read(&self.transport.wechat, &self.content, headers, body, now)
+        let keys = self.keys.load();
+        let read = notice::read(
+            &keys.wechat,
+            &keys.content,
+            self.us.mode,
+            headers,
+            body,
+            now,
+        );
+        if matches!(read, Err(NoticeError::UnknownKey)) {
+            // Fetched in the background, at most once a minute; WeChat sends the callback again.
+            self.keys.note_stranger(headers.serial.unwrap_or_default());
+        }
+        read
     }
 
-    fn is_ours(&self, notice: &PaidNotice) -> bool {
-        notice.sp_mchid == self.sp_mchid && notice.app_id == self.app_id
-    }
-}
-
-/// What a proven answer to a query says.
-fn found(body: &[u8], number: &str, sub_mchid: &str) -> Outcome<ChannelOrder> {
-    let Ok(order) = serde_json::from_slice::<Transaction<'_>>(body) else {
-        return Outcome::Unknown("the answer is not an order".to_owned());
-    };
-    if !order.is(number, sub_mchid) {
-        return Outcome::Unknown("the answer is about another order".to_owned());
-    }
-    match order.state() {
-        "" => Outcome::Unknown("the answer has no state".to_owned()),
-        "SUCCESS" => match order.paid() {
-            Some(notice) => Outcome::Done(ChannelOrder::Paid(notice)),
-            None => Outcome::Unknown("the answer says paid and not what".to_owned()),
-        },
-        state => Outcome::Done(ChannelOrder::NotPaid(state.to_owned())),
-    }
-}
-
-fn is_absence(code: &str) -> bool {
-    ["ORDERNOTEXIST", "RESOURCENOTEXISTS"].contains(&&*normal(code))
-}
-
-#[derive(Deserialize)]
-struct Ticket {
-    prepay_id: String,
-}
-
-/// Unknown members and nulls are refused by WeChat (§0), so what is not needed is not here.
-#[derive(Serialize)]
-struct Prepay<'a> {
-    sp_appid: &'a str,
-    sp_mchid: &'a str,
-    sub_mchid: &'a str,
-    description: &'a str,
-    out_trade_no: OrderNo,
-    time_expire: String,
-    notify_url: String,
-    amount: Amount,
-    payer: Payer<'a>,
-}
-
-#[derive(Serialize)]
-struct Amount {
-    total: i64,
-    currency: &'static str,
-}
-
-#[derive(Serialize)]
-struct Payer<'a> {
-    sp_openid: &'a str,
-}
-
-const WHOLE_SECONDS: &[BorrowedFormatItem<'_>] =
-    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]+08:00");
-
-/// As WeChat writes times: at +08:00, whole seconds.
-fn beijing(at: Timestamp) -> String {
-    at.datetime()
-        .to_offset(offset!(+8))
-        .format(WHOLE_SECONDS)
-        .expect("a date and time has all that the format asks for")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_in_beijing_and_whole() {
-        let at = Timestamp::parse_rfc3339("2026-11-21T20:00:05.9Z").unwrap();
-        assert_eq!(beijing(at), "2026-11-22T04:00:05+08:00");
-    }
-
-    #[test]
-    fn an_answer_about_another_order_is_not_believed() {
-        let body = br#"{"out_trade_no":"A","sub_mchid":"19","trade_state":"NOTPAY"}"#;
-        assert!(matches!(found(body, "B", "19"), Outcome::Unknown(_)));
-        assert!(matches!(found(body, "A", "18"), Outcome::Unknown(_)));
-        let Outcome::Done(order) = found(body, "A", "19") else {
-            panic!("it is the one")
-        };
-        assert_eq!(order, ChannelOrder::NotPaid("NOTPAY".to_owned()));
-        let bare = br#"{"out_trade_no":"A","sub_mchid":"19","trade_state":"SUCCESS"}"#;
-        assert!(matches!(found(bare, "A", "19"), Outcome::Unknown(_)));
+    fn reread_notice(&self, body: &[u8]) -> Result<Notice, NoticeError> {
+        notice::reread(&self.keys.load().content, self.us.mode, body)
     }
 }

@@ -9,7 +9,7 @@ const TOTAL_TIMEOUT: Duration = Duration::from_secs(8);
 const USER_AGENT: &str = concat!("zhangfang/", env!("CARGO_PKG_VERSION"));
 
 /// No answer that we ask for comes near this.
-const ANSWER_MAX_BYTES: usize = 1 << 20;
+pub(super) const ANSWER_MAX_BYTES: usize = 1 << 20;
 
 /// Pooled; goes straight to the host (no proxy) and nowhere else (no redirects).
 pub(super) fn client(allow_http: bool) -> Result<Client, reqwest::Error> {
@@ -25,11 +25,19 @@ pub(super) fn client(allow_http: bool) -> Result<Client, reqwest::Error> {
 }
 
 /// The whole body, or why it is not to be had. The reason never quotes the URL, which may carry a secret.
-pub(super) async fn body(mut response: Response) -> Result<Vec<u8>, String> {
+pub(super) async fn body(response: Response) -> Result<Vec<u8>, String> {
+    body_up_to(response, ANSWER_MAX_BYTES).await
+}
+
+/// The same with another bound, for files.
+pub(super) async fn body_up_to(
+    mut response: Response,
+    max_bytes: usize,
+) -> Result<Vec<u8>, String> {
     let mut body = Vec::new();
     while let Some(piece) = response.chunk().await.map_err(reason)? {
-        if body.len().saturating_add(piece.len()) > ANSWER_MAX_BYTES {
-            return Err("the answer is longer than 1 MiB".to_owned());
+        if body.len().saturating_add(piece.len()) > max_bytes {
+            return Err(format!("the answer is longer than {max_bytes} bytes"));
         }
         body.extend_from_slice(&piece);
     }

@@ -1,15 +1,41 @@
-//! Keys, parsed once.
+//! Keys, parsed once: ours, which sign; WeChat's, which verify and which personal data is encrypted to; the `APIv3` keys, which open callbacks.
 
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey},
     rand::SystemRandom,
+    rsa::{OAEP_SHA1_MGF1SHA1, OaepPublicEncryptingKey, PublicEncryptingKey},
     signature::{ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use x509_parser::pem::parse_x509_pem;
 
-use super::{error::WechatError, sdk};
+use super::{
+    error::WechatError,
+    sdk::{self, PlatformCertificate},
+};
 use crate::{config::WechatSettings, primitives::Secret};
+
+/// Every key of one merchant account, as they belong together at one time.
+#[derive(Debug)]
+pub(super) struct Keys {
+    pub(super) merchant: MerchantKey,
+    pub(super) wechat: WechatKeys,
+    pub(super) content: ContentKeys,
+}
+
+impl Keys {
+    /// `fetched` are certificates that WeChat has given us, beside those of the settings.
+    pub(super) fn parse(
+        settings: &WechatSettings,
+        fetched: &[PlatformCertificate],
+    ) -> Result<Self, WechatError> {
+        Ok(Self {
+            merchant: MerchantKey::parse(&settings.merchant_serial, &settings.private_key_pem)?,
+            wechat: WechatKeys::parse(settings, fetched)?,
+            content: ContentKeys::parse(settings)?,
+        })
+    }
+}
 
 /// Ours: signs requests and `wx.requestPayment`.
 pub(super) struct MerchantKey {
@@ -27,7 +53,7 @@ impl std::fmt::Debug for MerchantKey {
 }
 
 impl MerchantKey {
-    pub(super) fn parse(serial: &str, pem: &Secret<String>) -> Result<Self, WechatError> {
+    fn parse(serial: &str, pem: &Secret<String>) -> Result<Self, WechatError> {
         let (_, block) =
             parse_x509_pem(pem.expose().as_bytes()).map_err(|_| WechatError::PrivateKey)?;
         // from_pkcs8 takes 2048 bits at least.
@@ -60,60 +86,106 @@ impl MerchantKey {
 /// `Wechatpay-Serial` of what was signed says which.
 #[derive(Debug)]
 pub(super) struct WechatKeys {
-    keys: Vec<(String, ParsedPublicKey)>,
+    /// The one we ask for first.
+    keys: Vec<WechatKey>,
+}
+
+/// One of WeChat's keys, for both of its uses.
+#[derive(Debug)]
+pub(super) struct WechatKey {
+    serial: String,
+    verifies: ParsedPublicKey,
+    encrypts: OaepPublicEncryptingKey,
 }
 
 impl WechatKeys {
-    pub(super) fn parse(settings: &WechatSettings) -> Result<Self, WechatError> {
+    fn parse(
+        settings: &WechatSettings,
+        fetched: &[PlatformCertificate],
+    ) -> Result<Self, WechatError> {
         let mut keys = Vec::new();
         if let Some(public) = &settings.public_key {
-            let key = public_key(&public.pem).ok_or(WechatError::PublicKey)?;
-            keys.push((public.id.clone(), key));
+            keys.push(WechatKey::parse(&public.id, &public.pem).ok_or(WechatError::PublicKey)?);
         }
-        if let Some(pem) = &settings.platform_certificates_pem {
-            for certificate in sdk::platform_certificates(pem).ok_or(WechatError::Certificate)? {
-                if !certificate.valid {
-                    tracing::warn!(
-                        "platform certificate {} has expired; ignored",
-                        certificate.serial
-                    );
-                    continue;
-                }
-                let key =
-                    public_key(&certificate.public_key_pem).ok_or(WechatError::Certificate)?;
-                keys.push((certificate.serial, key));
-            }
-            if keys.is_empty() {
-                return Err(WechatError::CertificateExpired);
+        let mut certificates = match &settings.platform_certificates_pem {
+            Some(pem) => sdk::platform_certificates(pem).ok_or(WechatError::Certificate)?,
+            None => Vec::new(),
+        };
+        certificates.extend_from_slice(fetched);
+        let given = !certificates.is_empty();
+        // After the public key, the newest first.
+        certificates.sort_by_key(|certificate| std::cmp::Reverse(certificate.begins));
+        for certificate in certificates {
+            if !certificate.valid {
+                tracing::warn!(
+                    "platform certificate {} has expired; ignored",
+                    certificate.serial
+                );
+            } else if !keys.iter().any(|key| key.serial == certificate.serial) {
+                keys.push(WechatKey::of(&certificate).ok_or(WechatError::Certificate)?);
             }
         }
-        if keys.is_empty() {
-            Err(WechatError::NoKey)
-        } else {
-            Ok(Self { keys })
+        match (keys.is_empty(), given) {
+            (false, _) => Ok(Self { keys }),
+            // The first answer brings them.
+            (true, _) if settings.fetch_certificates => Ok(Self { keys }),
+            (true, true) => Err(WechatError::CertificateExpired),
+            (true, false) => Err(WechatError::NoKey),
         }
     }
 
-    /// What we ask WeChat to sign its answers with: the public key if there is one.
-    pub(super) fn preferred(&self) -> &str {
-        self.keys.first().map_or("", |(serial, _)| serial)
+    /// The one we ask WeChat to sign its answers with and encrypt to: the public key if there is one. None before the first certificate
+    /// was fetched.
+    pub(super) fn preferred(&self) -> Option<&WechatKey> {
+        self.keys.first()
     }
 
-    pub(super) fn find(&self, serial: &str) -> Option<&ParsedPublicKey> {
-        let named = self
-            .keys
+    pub(super) fn find(&self, serial: &str) -> Option<&WechatKey> {
+        self.keys
             .iter()
-            .find(|(known, _)| known.eq_ignore_ascii_case(serial));
-        named.map(|(_, key)| key)
+            .find(|key| key.serial.eq_ignore_ascii_case(serial))
     }
 }
 
-fn public_key(pem: &str) -> Option<ParsedPublicKey> {
-    let (_, block) = parse_x509_pem(pem.as_bytes()).ok()?;
-    if block.label != "PUBLIC KEY" {
-        return None;
+impl WechatKey {
+    fn parse(serial: &str, pem: &str) -> Option<Self> {
+        let (_, block) = parse_x509_pem(pem.as_bytes()).ok()?;
+        if block.label != "PUBLIC KEY" {
+            return None;
+        }
+        let encrypts = PublicEncryptingKey::from_der(&block.contents).ok()?;
+        Some(Self {
+            serial: serial.to_owned(),
+            verifies: ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, &block.contents).ok()?,
+            encrypts: OaepPublicEncryptingKey::new(encrypts).ok()?,
+        })
     }
-    ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, &block.contents).ok()
+
+    pub(super) fn of(certificate: &PlatformCertificate) -> Option<Self> {
+        Self::parse(&certificate.serial, &certificate.public_key_pem)
+    }
+
+    /// What `Wechatpay-Serial` calls it.
+    pub(super) fn serial(&self) -> &str {
+        &self.serial
+    }
+
+    pub(super) const fn verifies(&self) -> &ParsedPublicKey {
+        &self.verifies
+    }
+
+    /// Personal data (names, card numbers) as WeChat wants it: RSA-OAEP with SHA-1, base64 (§2.2). The request must say this key's
+    /// serial. None when the text is longer than the key can take (214 bytes under 2048 bits), which no name is.
+    pub(super) fn encrypt(&self, text: &Secret<String>) -> Option<String> {
+        let mut room = vec![0; self.encrypts.ciphertext_size()];
+        let sealed = self.encrypts.encrypt(
+            &OAEP_SHA1_MGF1SHA1,
+            text.expose().as_bytes(),
+            &mut room,
+            None,
+        );
+        Some(BASE64.encode(sealed.ok()?))
+    }
 }
 
 /// The `APIv3` key, which callbacks are encrypted with, and the one before it while callbacks under that may still come (§12.3).
@@ -131,7 +203,7 @@ impl std::fmt::Debug for ContentKeys {
 }
 
 impl ContentKeys {
-    pub(super) fn parse(settings: &WechatSettings) -> Result<Self, WechatError> {
+    fn parse(settings: &WechatSettings) -> Result<Self, WechatError> {
         let key = |secret: &Secret<String>| {
             UnboundKey::new(&AES_256_GCM, secret.expose().as_bytes())
                 .map(LessSafeKey::new)

@@ -1,5 +1,64 @@
-//! WeChat, behind the two ports that the business asks for: [`WechatGateway`] is `payments::Gateway`, [`MiniProgram`] is
-//! `auth::WechatLogin`.
+//! WeChat, behind the ports that the business asks for: [`WechatGateway`] is `payments::Gateway` and `sharing::SharingGateway`,
+//! [`WechatAccounts`] has one per merchant account and is `Gateways` and `SharingGateways`, [`MiniProgram`] is `auth::WechatLogin`,
+//! `deliveries::Courier` and `merchants::MiniProgramCodes`.
+//!
+//! # The protocol
+//!
+//! WeChat Pay v3 is JSON over https. What makes it trustworthy is not TLS but signatures in both directions.
+//!
+//! **We sign** (§1) every request with the private key of our API certificate (商户API证书): RSA with SHA-256 over method, path with
+//! query, time, a nonce and the body, each followed by a line feed. `Authorization` carries the signature, our merchant number and the
+//! certificate's serial number. The host is not signed, so the same call can go to another one. The same key signs the arguments of
+//! `wx.requestPayment`. (`signature`, `keys`)
+//!
+//! **WeChat signs** (§2) its answers and its callbacks: time, nonce and body, each followed by a line feed, in four headers. Times more
+//! than five minutes away are refused, either way. `Wechatpay-Serial` names the key: a public key 微信支付公钥 (`PUB_KEY_ID_..`) or a
+//! platform certificate 平台证书 (40 hex digits). While WeChat moves a merchant from the second to the first, both occur in any order,
+//! so both are held at once; our own `Wechatpay-Serial` on every request asks for the one that we prefer. Certificates can be fetched
+//! (`certificates`). Now and then WeChat signs wrongly on purpose (`WECHATPAY/SIGNTEST/`): such a callback is refused and comes again, such
+//! an answer is not believed.
+//!
+//! **Secrets inside** have two more keys. Callbacks and certificates are encrypted by WeChat under the `APIv3` key that we have agreed on
+//! (AES-256-GCM, §12.3); the one before is held while callbacks under it may still come. Names and card numbers are encrypted by us
+//! to WeChat's key (RSA-OAEP, §2.2), whose serial number then must be the one that the request names.
+//!
+//! **Keys change** without a restart (`key_ring`): files are looked at every few seconds, a set of keys is exchanged as a whole, a broken
+//! file changes nothing.
+//!
+//! # Calls
+//!
+//! In partner mode (服务商) we collect for shops: `sp_mchid` is ours, `sub_mchid` the shop's. In direct mode (直连) we collect for ourselves:
+//! `mchid`, and orders lie under `/v3/pay/transactions` instead of `/v3/pay/partner/transactions` (`..` below).
+//!
+//! | Call | Request | Facts | In | Repeated |
+//! |---|---|---|---|---|
+//! | `prepay` | `POST ../jsapi` | §3 | `orders` | same number |
+//! | `prepay_native` | `POST ../native` | §7 | `orders` | same number |
+//! | `query` | `GET ../out-trade-no/{out_trade_no}` | §4 | `orders` | always |
+//! | `query_by_transaction` | `GET ../id/{transaction_id}` | §4 | `orders` | always |
+//! | `close` | `POST ../out-trade-no/{out_trade_no}/close` | §4 | `orders` | same number |
+//! | `refund` | `POST /v3/refund/domestic/refunds` | §5 | `refunds` | same number, once |
+//! | `query_refund` | `GET /v3/refund/domestic/refunds/{out_refund_no}` | §5 | `refunds` | always |
+//! | `redirect_refund` | `POST /v3/refund/domestic/refunds/{refund_id}/apply-abnormal-refund` | §5 | `refunds` | if never sent |
+//! | `bill` | `GET /v3/bill/tradebill`, `/v3/bill/fundflowbill`, then the address in the answer | §6 | `bill_download`, `bill` | always |
+//! | `share` | `POST /v3/profitsharing/orders`, `../orders/unfreeze` | §8 | `sharing` | same number, once |
+//! | `query_share` | `GET /v3/profitsharing/orders/{out_order_no}` | §8 | `sharing` | always |
+//! | `return_share` | `POST /v3/profitsharing/return-orders` | §8 | `sharing` | same number, once |
+//! | `query_return` | `GET /v3/profitsharing/return-orders/{out_return_no}` | §8 | `sharing` | always |
+//! | `left_to_share` | `GET /v3/profitsharing/transactions/{transaction_id}/amounts` | §8 | `sharing` | always |
+//! | `ratio_max` | `GET /v3/profitsharing/merchant-configs/{sub_mchid}` | §8 | `sharing` | always |
+//! | `add_receiver`, `delete_receiver` | `POST /v3/profitsharing/receivers/add`, `/delete` | §8 | `sharing` | if never sent |
+//! | certificates | `GET /v3/certificates` | §2.3 | `certificates` | always |
+//! | `read_notice` | what WeChat sends to us | §12 | `notice` | WeChat does |
+//! | login | `GET /sns/jscode2session` | §13 | `mini_program` | never |
+//!
+//! # Outcomes and repeats
+//!
+//! `answer` turns a status, a signature and a body into done, refused or unknown; `repeat` says what is asked again and when; `hosts`
+//! turns to WeChat's other city; `breaker` leaves alone who does not answer. A call lasts twelve seconds at most (a bill's file two minutes),
+//! an attempt five. After that the outcome is unknown, and the caller asks again, with the same number, when it thinks fit.
+//!
+//! # Rules
 //!
 //! The transport is our own. `wechat-pay-rust-sdk`, the crate that the product names, does not verify answers, ignores the HTTP status
 //! (a 400 comes back as `Ok`, an accepted refund as an error), has no partner mode, no query and no public-key mode, and parses keys at
@@ -9,25 +68,40 @@
 //! Three rules hold everywhere here:
 //!
 //! - **Verify, then parse.** The signature covers the raw bytes. Nothing is read out of a body that has not been verified,
-//!   except the reason of a refusal (4xx), which gateways send unsigned and which cannot make us believe that something happened.
+//!   except the reason of a refusal (4xx), which gateways send unsigned and which cannot make us believe that something happened. Two answers
+//!   prove themselves otherwise: a bill's file by the hash that a signed answer stated, the first certificates by the key that is in them.
 //! - **Three outcomes.** What is not proven to be done and not refused is unknown: a time-out, a reset, 202, 5xx, an unsigned or undecodable
-//!   200, a wrong signature (WeChat sends some on purpose: `WECHATPAY/SIGNTEST/`).
-//! - **Nothing secret is printed.** Keys have no useful `Debug`, and the URL of the login, which carries the secret, is never logged.
+//!   200, a wrong signature, a signed answer about another order than was asked about.
+//! - **Nothing secret is printed.** Keys have no useful `Debug`, and URLs that carry a secret (the login's, a bill's) are never logged.
 //!
-//! Sections (§) refer to WeChat Pay's documentation as collected in the project's fact sheet: signing, verifying, prepay, errors, notices.
+//! Sections (§) refer to WeChat Pay's documentation as collected in the project's fact sheet.
 
+mod accounts;
 mod answer;
+mod bill;
+mod bill_download;
+mod breaker;
+mod certificates;
 mod error;
 mod gateway;
+mod hosts;
 mod http;
+mod key_ring;
 mod keys;
 mod mini_program;
 mod notice;
+mod orders;
+mod refund;
+mod refunds;
+mod repeat;
 mod sdk;
+mod sharing;
 mod signature;
 mod transaction;
 mod transport;
 
+pub use accounts::WechatAccounts;
+pub use bill::{BillError, parse_bill};
 pub use error::WechatError;
 pub use gateway::WechatGateway;
 pub use mini_program::MiniProgram;

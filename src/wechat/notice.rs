@@ -2,6 +2,18 @@
 //!
 //! Nothing is copied that is not kept: the signature is taken over the bytes where they lie, the envelope borrows from them, the content
 //! is decrypted in place, and only what the notice carries away is allocated.
+//!
+//! What a callback is about is told by three things together, because no two suffice (§12.2):
+//!
+//! | `event_type` | `original_type` | merchant numbers in the content | is |
+//! |---|---|---|---|
+//! | `TRANSACTION.SUCCESS` | `transaction` | `sp_mchid`, `sub_mchid` | a payment to a shop, in partner mode |
+//! | `TRANSACTION.SUCCESS` | `transaction` | `mchid` | a payment to us, in direct mode |
+//! | `TRANSACTION.SUCCESS` | `transaction` | `combine_mchid` | a combined order: not ours to handle |
+//! | `TRANSACTION.SUCCESS` | `profitsharing` | | shared money: for its receiver |
+//! | `REFUND.SUCCESS`, `.ABNORMAL`, `.CLOSED` | `refund` | as above | the end of a refund |
+//!
+//! What is sound and not for an account of our mode is [`NoticeBody::Other`]: WeChat must not send it again and again.
 
 use std::borrow::Cow;
 
@@ -9,11 +21,12 @@ use serde::Deserialize;
 
 use super::{
     keys::{ContentKeys, WechatKeys},
+    refund::Refund,
     signature,
     transaction::{Shape, Transaction},
 };
 use crate::{
-    payments::{Notice, NoticeBody, NoticeError, NoticeHeaders},
+    payments::{ChannelMode, Notice, NoticeBody, NoticeError, NoticeHeaders},
     primitives::Timestamp,
 };
 
@@ -53,12 +66,21 @@ const ID_MAX: usize = 64;
 pub(super) fn read(
     wechat: &WechatKeys,
     content: &ContentKeys,
+    mode: ChannelMode,
     headers: NoticeHeaders<'_>,
     body: &[u8],
     now: Timestamp,
 ) -> Result<Notice, NoticeError> {
     signature::verify(wechat, headers, body, now)?;
+    reread(content, mode, body)
+}
 
+/// What a callback says that was verified when it came. Its encryption proves once more that it has not been changed since.
+pub(super) fn reread(
+    content: &ContentKeys,
+    mode: ChannelMode,
+    body: &[u8],
+) -> Result<Notice, NoticeError> {
     let envelope: Envelope<'_> =
         serde_json::from_slice(body).map_err(|_| NoticeError::Malformed)?;
     let resource = &envelope.resource;
@@ -79,8 +101,11 @@ pub(super) fn read(
         .ok_or(NoticeError::Undecryptable)?;
 
     let body = match (&*envelope.event_type, &*resource.original_type) {
-        ("TRANSACTION.SUCCESS", "transaction") => paid(plain)?,
-        // Refunds, and movements of profit sharing, which have come as TRANSACTION.SUCCESS too.
+        ("TRANSACTION.SUCCESS", "transaction") => paid(plain, mode)?,
+        ("REFUND.SUCCESS", "refund") => refund(plain, mode, "SUCCESS")?,
+        ("REFUND.ABNORMAL", "refund") => refund(plain, mode, "ABNORMAL")?,
+        ("REFUND.CLOSED", "refund") => refund(plain, mode, "CLOSED")?,
+        // Movements of profit sharing, which have come as TRANSACTION.SUCCESS too, and what WeChat has thought of since.
         _ => None,
     };
     let body = body.unwrap_or_else(|| NoticeBody::Other {
@@ -94,15 +119,33 @@ pub(super) fn read(
     })
 }
 
-/// A payment to one of our shops; `None` for other people's shapes of it (combined orders, direct merchants).
-fn paid(plain: &[u8]) -> Result<Option<NoticeBody>, NoticeError> {
+/// A payment; `None` for other people's shapes of it: combined orders, the mode that is not ours.
+fn paid(plain: &[u8], mode: ChannelMode) -> Result<Option<NoticeBody>, NoticeError> {
     let transaction: Transaction<'_> =
         serde_json::from_slice(plain).map_err(|_| NoticeError::BadContent)?;
-    match transaction.shape() {
-        Shape::Partner => {
-            let paid = transaction.paid().ok_or(NoticeError::BadContent)?;
-            Ok(Some(NoticeBody::Paid(paid)))
+    if transaction.shape() != Shape::One(mode) {
+        return Ok(None);
+    }
+    if transaction.state() != "SUCCESS" {
+        return Err(NoticeError::BadContent);
+    }
+    let paid = transaction.paid().ok_or(NoticeError::BadContent)?;
+    Ok(Some(NoticeBody::Paid(paid)))
+}
+
+/// The end of a refund, which must be the one that the event is named for.
+fn refund(
+    plain: &[u8],
+    mode: ChannelMode,
+    status: &str,
+) -> Result<Option<NoticeBody>, NoticeError> {
+    let refund: Refund = serde_json::from_slice(plain).map_err(|_| NoticeError::BadContent)?;
+    match refund.shape() {
+        Some(its) if its != mode => Ok(None),
+        Some(_) if refund.status() == status => {
+            let notice = refund.notice().ok_or(NoticeError::BadContent)?;
+            Ok(Some(NoticeBody::Refund(notice)))
         }
-        Shape::Direct | Shape::Combined => Ok(None),
+        Some(_) | None => Err(NoticeError::BadContent),
     }
 }

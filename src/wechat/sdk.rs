@@ -6,13 +6,15 @@ use wechat_pay_rust_sdk::util::{x509_is_valid, x509_to_pem};
 use x509_parser::{parse_x509_certificate, pem::Pem};
 
 /// What is needed of a platform certificate 平台证书.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PlatformCertificate {
     /// 40 upper-case hex digits.
     pub(super) serial: String,
     pub(super) public_key_pem: String,
     /// Within its dates, by the machine's clock.
     pub(super) valid: bool,
+    /// When it began, seconds since 1970: of two, the newer is the one to encrypt to.
+    pub(super) begins: i64,
 }
 
 const END: &str = "-----END CERTIFICATE-----";
@@ -41,6 +43,7 @@ fn certificate(pem: &str) -> Option<PlatformCertificate> {
         serial: hex::encode_upper(serial),
         public_key_pem,
         valid,
+        begins: parsed.validity().not_before.timestamp(),
     })
 }
 

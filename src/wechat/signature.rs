@@ -3,7 +3,7 @@
 use aws_lc_rs::digest::{Context, SHA256};
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 
-use super::keys::{MerchantKey, WechatKeys};
+use super::keys::{MerchantKey, WechatKey, WechatKeys};
 use crate::{
     payments::{NoticeError, NoticeHeaders},
     primitives::Timestamp,
@@ -39,8 +39,18 @@ pub(super) fn authorization(
 
 /// Whether WeChat sent `body`, just now. Four headers are required; the fifth, the signature's type, is not (RSA is all that is
 /// accepted, whatever it says).
-pub(super) fn verify<'h>(
+pub(super) fn verify(
     keys: &WechatKeys,
+    headers: NoticeHeaders<'_>,
+    body: &[u8],
+    now: Timestamp,
+) -> Result<(), NoticeError> {
+    verify_with(|serial| keys.find(serial), headers, body, now)
+}
+
+/// The same with keys from anywhere; `find` gives the one of a serial.
+pub(super) fn verify_with<'h, 'k>(
+    find: impl FnOnce(&str) -> Option<&'k WechatKey>,
     headers: NoticeHeaders<'h>,
     body: &[u8],
     now: Timestamp,
@@ -60,8 +70,7 @@ pub(super) fn verify<'h>(
     if signature.starts_with(PROBE) {
         return Err(NoticeError::Probe);
     }
-    let key = keys.find(serial).ok_or(NoticeError::UnknownKey)?;
-
+    let key = find(serial).ok_or(NoticeError::UnknownKey)?;
     // Piece by piece, so that the body is not copied.
     let mut digest = Context::new(&SHA256);
     for piece in [
@@ -79,6 +88,7 @@ pub(super) fn verify<'h>(
         .decode_slice(signature, &mut decoded)
         .map_err(|_| NoticeError::BadSignature)?;
     let decoded = decoded.get(..length).unwrap_or_default();
-    key.verify_digest_sig(&digest.finish(), decoded)
+    key.verifies()
+        .verify_digest_sig(&digest.finish(), decoded)
         .map_err(|_| NoticeError::BadSignature)
 }

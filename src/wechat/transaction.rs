@@ -5,11 +5,11 @@ use std::borrow::Cow;
 use serde::{Deserialize, de::IgnoredAny};
 
 use crate::{
-    payments::PaidNotice,
-    primitives::{Money, Timestamp},
+    payments::{ChannelMode, OurAccount, PaidNotice},
+    primitives::{Money, Secret, Timestamp},
 };
 
-/// Every member but the state is missing somewhere: in a direct merchant's order, a combined one, or before payment.
+/// Every member but the state is missing somewhere: by mode, in a combined order, or before payment.
 #[derive(Debug, Deserialize)]
 #[expect(clippy::struct_field_names, reason = "the names are WeChat's")]
 pub(super) struct Transaction<'a> {
@@ -18,11 +18,13 @@ pub(super) struct Transaction<'a> {
     sp_appid: Option<String>,
     sp_mchid: Option<String>,
     sub_mchid: Option<String>,
+    appid: Option<String>,
+    mchid: Option<String>,
     out_trade_no: Option<String>,
     transaction_id: Option<String>,
     success_time: Option<Timestamp>,
+    payer: Option<Payer>,
     amount: Option<Amount>,
-    mchid: Option<IgnoredAny>,
     combine_mchid: Option<IgnoredAny>,
 }
 
@@ -33,13 +35,18 @@ struct Amount {
     currency: Option<String>,
 }
 
+/// Under our mini-program in either mode. What a shop's own mini-program calls the payer (`sub_openid`) is of no use to us.
+#[derive(Debug, Deserialize)]
+struct Payer {
+    sp_openid: Option<Secret<String>>,
+    openid: Option<Secret<String>>,
+}
+
 /// Who collects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
-    /// A platform for a shop: what we are.
-    Partner,
-    /// A merchant for itself.
-    Direct,
+    /// A service provider for a shop, or a merchant for itself.
+    One(ChannelMode),
     /// Several at once.
     Combined,
 }
@@ -49,9 +56,9 @@ impl Transaction<'_> {
         if self.combine_mchid.is_some() {
             Shape::Combined
         } else if self.mchid.is_some() && self.sp_mchid.is_none() {
-            Shape::Direct
+            Shape::One(ChannelMode::Direct)
         } else {
-            Shape::Partner
+            Shape::One(ChannelMode::Partner)
         }
     }
 
@@ -59,25 +66,43 @@ impl Transaction<'_> {
         &self.trade_state
     }
 
-    /// Whether it is the order that was asked for. An answer's signature says that WeChat wrote it, not that it
-    /// answers this question.
-    pub(super) fn is(&self, out_trade_no: &str, sub_mchid: &str) -> bool {
+    pub(super) fn has_number(&self, out_trade_no: &str) -> bool {
         self.out_trade_no.as_deref() == Some(out_trade_no)
-            && self.sub_mchid.as_deref() == Some(sub_mchid)
     }
 
-    /// What it says of the payment. `None` unless it succeeded and everything that must be checked is there.
-    pub(super) fn paid(self) -> Option<PaidNotice> {
-        if self.trade_state != "SUCCESS" {
-            return None;
+    pub(super) fn has_transaction(&self, id: &str) -> bool {
+        self.transaction_id.as_deref() == Some(id)
+    }
+
+    /// Whether it is an order of ours and of that shop. An answer's signature says that WeChat wrote it, not that it answers this question.
+    pub(super) fn is_of(&self, us: &OurAccount, shop: &str) -> bool {
+        let our = Some(us.mchid.as_str());
+        match us.mode {
+            ChannelMode::Partner => {
+                self.sp_mchid.as_deref() == our && self.sub_mchid.as_deref() == Some(shop)
+            }
+            ChannelMode::Direct => self.mchid.as_deref() == our && us.mchid == shop,
         }
+    }
+
+    /// What it says of the payment. `None` unless everything that must be checked is there. The caller has looked at the state.
+    pub(super) fn paid(self) -> Option<PaidNotice> {
         let amount = self.amount?;
+        let (sp_mchid, sub_mchid, app_id) = match (self.sp_mchid, self.mchid) {
+            (Some(sp_mchid), _) => (sp_mchid, self.sub_mchid?, self.sp_appid?),
+            (None, Some(mchid)) => (mchid.clone(), mchid, self.appid?),
+            (None, None) => return None,
+        };
+        let openid = self
+            .payer
+            .and_then(|payer| payer.sp_openid.or(payer.openid));
         Some(PaidNotice {
             out_trade_no: self.out_trade_no?,
             wechat_transaction_id: self.transaction_id.filter(|id| !id.is_empty())?,
-            sp_mchid: self.sp_mchid?,
-            sub_mchid: self.sub_mchid?,
-            app_id: self.sp_appid?,
+            sp_mchid,
+            sub_mchid,
+            app_id,
+            payer_openid: openid.filter(|openid| !openid.expose().is_empty()),
             amount: Money::parse(amount.total).ok()?,
             currency: amount.currency?,
             payer_amount: amount.payer_total.map(Money::parse).transpose().ok()?,

@@ -1,33 +1,127 @@
 //! Signed calls to WeChat Pay and proven answers.
+//!
+//! A call is one intention; it is signed, sent and judged once per attempt ([`Repeat`] says how often), at one of two [`Hosts`], past
+//! a [`Breakers`] circuit. `Request-ID` is what WeChat's support asks for first: it is in the span of the call and in its log line.
 
-use std::{sync::Arc, time::Instant};
+use std::{sync::Arc, time::Duration};
 
 use reqwest::{
-    Client, Method, Response,
+    Client, Method, StatusCode,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap},
 };
+use tokio::time::{Instant, sleep};
+use tracing::{Instrument as _, Span};
 use url::{Position, Url};
 
 use super::{
-    answer::{Answer, Proof, judge},
+    answer::{Answer, Proof, Trouble, Unknown, judge},
+    breaker::{Breakers, Class},
     error::WechatError,
+    hosts::{Host, Hosts},
     http,
-    keys::{MerchantKey, WechatKeys},
+    key_ring::KeyRing,
+    keys::Keys,
+    repeat::{Attempts, Repeat, Step},
     signature,
 };
 use crate::{
     config::WechatSettings,
     payments::{NoticeError, NoticeHeaders},
-    primitives::{Clock, IdSource},
+    primitives::{Clock, IdSource, Timestamp},
 };
+
+/// What is asked, and how.
+#[derive(Debug)]
+pub(super) struct Call<'a> {
+    /// Its name in logs and metrics.
+    pub(super) name: &'static str,
+    pub(super) class: Class,
+    pub(super) repeat: Repeat,
+    pub(super) method: Method,
+    pub(super) target: Target<'a>,
+    /// JSON. Signed and sent byte for byte, the same in every attempt.
+    pub(super) body: Option<Vec<u8>>,
+}
+
+#[derive(Debug)]
+pub(super) enum Target<'a> {
+    /// Segments, which are escaped, and a query.
+    Path(&'a [&'a str], &'a [(&'a str, &'a str)]),
+    /// A file, at an address that WeChat gave. Its answer is the only one that may be unsigned (§6.4).
+    File(Url),
+}
+
+impl<'a> Call<'a> {
+    /// Asks for something, changes nothing.
+    pub(super) fn get(
+        name: &'static str,
+        class: Class,
+        path: &'a [&'a str],
+        query: &'a [(&'a str, &'a str)],
+    ) -> Self {
+        Self {
+            name,
+            class,
+            repeat: Repeat::Read,
+            method: Method::GET,
+            target: Target::Path(path, query),
+            body: None,
+        }
+    }
+
+    pub(super) fn post(
+        name: &'static str,
+        class: Class,
+        repeat: Repeat,
+        path: &'a [&'a str],
+        body: &impl serde::Serialize,
+    ) -> Self {
+        let body = serde_json::to_vec(body).expect("a struct of text and numbers is JSON");
+        Self {
+            name,
+            class,
+            repeat,
+            method: Method::POST,
+            target: Target::Path(path, &[]),
+            body: Some(body),
+        }
+    }
+}
+
+/// How long and how large.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// One attempt.
+    attempt: Duration,
+    /// All of them, with the waits between.
+    deadline: Duration,
+    answer_max_bytes: usize,
+}
+
+const OF_ANSWERS: Limits = Limits {
+    attempt: Duration::from_secs(5),
+    deadline: Duration::from_secs(12),
+    answer_max_bytes: http::ANSWER_MAX_BYTES,
+};
+
+/// A day of the largest merchant, compressed, is some tens of megabytes.
+const OF_FILES: Limits = Limits {
+    attempt: Duration::from_mins(1),
+    deadline: Duration::from_mins(2),
+    answer_max_bytes: 64 << 20,
+};
+
+/// Decides whether an answer is WeChat's.
+pub(super) type Prove<'a> =
+    &'a (dyn Fn(StatusCode, NoticeHeaders<'_>, &[u8]) -> Proof + Send + Sync);
 
 #[derive(Debug)]
 pub(super) struct Transport {
     client: Client,
-    base: Url,
-    sp_mchid: String,
-    pub(super) merchant: MerchantKey,
-    pub(super) wechat: WechatKeys,
+    hosts: Hosts,
+    breakers: Breakers,
+    mchid: String,
+    keys: Arc<KeyRing>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
 }
@@ -35,15 +129,16 @@ pub(super) struct Transport {
 impl Transport {
     pub(super) fn new(
         settings: &WechatSettings,
+        keys: Arc<KeyRing>,
         clock: Arc<dyn Clock>,
         ids: Arc<dyn IdSource>,
     ) -> Result<Self, WechatError> {
         Ok(Self {
             client: http::client(settings.allow_loopback_http)?,
-            base: settings.pay_url.clone(),
-            sp_mchid: settings.sp_mchid.clone(),
-            merchant: MerchantKey::parse(&settings.merchant_serial, &settings.private_key_pem)?,
-            wechat: WechatKeys::parse(settings)?,
+            hosts: Hosts::new(settings.pay_url.clone(), settings.backup_url.clone()),
+            breakers: Breakers::new(&settings.sp_mchid),
+            mchid: settings.sp_mchid.clone(),
+            keys,
             clock,
             ids,
         })
@@ -54,102 +149,240 @@ impl Transport {
         format!("{:016X}{:016X}", self.ids.random(), self.ids.random())
     }
 
-    /// An address at WeChat Pay. `segments` are escaped.
-    pub(super) fn address(&self, segments: &[&str], query: &[(&str, &str)]) -> Url {
-        let mut url = self.base.clone();
-        if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty().extend(segments);
-        }
-        if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query);
-        }
-        url
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
-    /// Calls WeChat. `call` names it in logs and metrics.
-    pub(super) async fn call(
-        &self,
-        call: &'static str,
-        method: Method,
-        url: Url,
-        body: Option<Vec<u8>>,
-    ) -> Answer {
-        let began = Instant::now();
-        let (answer, request_id) = self.ask(method, url, body).await;
-        let seconds = began.elapsed().as_secs_f64();
-        let outcome = match &answer {
-            Answer::Done(_) => "done",
-            Answer::Refused(_) => "refused",
-            Answer::Unknown(_) => "unknown",
+    /// Whether an address is WeChat Pay's, so that our signature may be sent there.
+    pub(super) fn is_ours(&self, url: &Url) -> bool {
+        self.hosts.of(url).is_some()
+    }
+
+    /// Calls WeChat with the keys in force.
+    pub(super) async fn call(&self, call: Call<'_>) -> Answer {
+        self.call_with(&self.keys.take(), call).await
+    }
+
+    /// Calls WeChat with keys that something in the body was encrypted under.
+    pub(super) async fn call_with(&self, keys: &Keys, call: Call<'_>) -> Answer {
+        let is_file = matches!(call.target, Target::File(_));
+        let prove = |status: StatusCode, headers: NoticeHeaders<'_>, body: &[u8]| {
+            if is_file && status == StatusCode::OK {
+                // Its hash is compared by who asked for it.
+                Proof::Signed
+            } else {
+                self.prove(headers, body)
+            }
         };
-        metrics::histogram!("wechat_request_seconds", "call" => call, "outcome" => outcome)
-            .record(seconds);
-        log(call, &answer, request_id.as_deref().unwrap_or("-"));
-        answer
+        self.call_proving(keys, call, &prove).await
+    }
+
+    /// Calls WeChat; `prove` says which answers are believed.
+    pub(super) async fn call_proving(
+        &self,
+        keys: &Keys,
+        call: Call<'_>,
+        prove: Prove<'_>,
+    ) -> Answer {
+        let span = tracing::info_span!(
+            "wechat.call",
+            wechat.call = call.name,
+            wechat.host = tracing::field::Empty,
+            wechat.request_id = tracing::field::Empty,
+        );
+        let name = call.name;
+        async {
+            let began = Instant::now();
+            let (answer, request_id) = self.repeatedly(keys, call, prove).await;
+            let outcome = match &answer {
+                Answer::Done(_) => "done",
+                Answer::Refused(_) => "refused",
+                Answer::Unknown(_) => "unknown",
+            };
+            metrics::histogram!("wechat_request_seconds", "call" => name, "outcome" => outcome)
+                .record(began.elapsed().as_secs_f64());
+            log(name, &answer, request_id.as_deref().unwrap_or("-"));
+            answer
+        }
+        .instrument(span)
+        .await
+    }
+
+    async fn repeatedly(
+        &self,
+        keys: &Keys,
+        call: Call<'_>,
+        prove: Prove<'_>,
+    ) -> (Answer, Option<String>) {
+        let limits = match call.target {
+            Target::Path(..) => OF_ANSWERS,
+            Target::File(_) => OF_FILES,
+        };
+        let began = Instant::now();
+        let left = || limits.deadline.saturating_sub(began.elapsed());
+        let (mut attempts, mut request_id) = (Attempts::new(call.repeat), None);
+        loop {
+            let limits = Limits {
+                attempt: limits.attempt.min(left()),
+                ..limits
+            };
+            let (answer, id) = self.attempt(keys, &call, prove, limits).await;
+            request_id = id.or(request_id);
+            match attempts.step(answer, left(), self.ids.random()) {
+                Step::Over(answer) => return (answer, request_id),
+                Step::Again(pause) => sleep(pause).await,
+            }
+        }
+    }
+
+    /// One attempt at the host that is believed to be there, if its circuit lets it pass; at the other otherwise.
+    async fn attempt(
+        &self,
+        keys: &Keys,
+        call: &Call<'_>,
+        prove: Prove<'_>,
+        limits: Limits,
+    ) -> (Answer, Option<String>) {
+        let now = Instant::now();
+        let (first, second) = match &call.target {
+            Target::Path(..) => self.hosts.choose(now),
+            Target::File(url) => match self.hosts.of(url) {
+                Some(host) => (host, None),
+                None => return (not_asked("the file is at somebody else's"), None),
+            },
+        };
+        let admit = |host| Some((host, self.breakers.admit(host, call.class, now)?));
+        let Some((host, permit)) = admit(first).or_else(|| admit(second?)) else {
+            return (not_asked("WeChat has not answered lately"), None);
+        };
+        let (answer, request_id) = self.ask(keys, call, prove, limits, host).await;
+        Span::current().record("wechat.host", host.name());
+        if let Some(id) = &request_id {
+            Span::current().record("wechat.request_id", id);
+        }
+        match &answer {
+            Answer::Unknown(Unknown { trouble, reason }) => {
+                tracing::debug!("attempt at the {} host: {reason}", host.name());
+                self.hosts.note(host, *trouble, Instant::now());
+                match trouble {
+                    Trouble::Unreachable
+                    | Trouble::Broken
+                    | Trouble::Server(_)
+                    | Trouble::Unbelievable
+                    | Trouble::Unclear => permit.failed(Instant::now()),
+                    // WeChat is there.
+                    Trouble::Pending | Trouble::Probe | Trouble::NotAsked => permit.succeeded(),
+                }
+            }
+            Answer::Done(_) | Answer::Refused(_) => permit.succeeded(),
+        }
+        (answer, request_id)
     }
 
     async fn ask(
         &self,
-        method: Method,
-        url: Url,
-        body: Option<Vec<u8>>,
+        keys: &Keys,
+        call: &Call<'_>,
+        prove: Prove<'_>,
+        limits: Limits,
+        host: Host,
     ) -> (Answer, Option<String>) {
-        let bytes = body.unwrap_or_default();
+        let url = match &call.target {
+            Target::Path(path, query) => address(self.hosts.base(host), path, query),
+            Target::File(url) => url.clone(),
+        };
         let authorization = signature::authorization(
-            &self.merchant,
-            &self.sp_mchid,
+            &keys.merchant,
+            &self.mchid,
             (
-                method.as_str(),
+                call.method.as_str(),
                 &url[Position::BeforePath..Position::AfterQuery],
-                &bytes,
+                call.body.as_deref().unwrap_or_default(),
             ),
             self.clock.now(),
             &self.nonce(),
         );
         let mut request = self
             .client
-            .request(method, url)
+            .request(call.method.clone(), url)
+            .timeout(limits.attempt)
             .header(ACCEPT, "application/json")
-            .header(AUTHORIZATION, authorization)
+            .header(AUTHORIZATION, authorization);
+        if let Some(key) = keys.wechat.preferred() {
             // Asks for answers under this key; without it WeChat signs with its certificate while it has one (§2.2).
-            .header("Wechatpay-Serial", self.wechat.preferred());
-        if !bytes.is_empty() {
-            request = request.header(CONTENT_TYPE, "application/json").body(bytes);
+            request = request.header("Wechatpay-Serial", key.serial());
         }
-        match request.send().await {
-            Ok(response) => {
-                let request_id = text(response.headers(), "request-id").map(str::to_owned);
-                (self.hear(response).await, request_id)
+        if let Some(body) = &call.body {
+            request = request
+                .header(CONTENT_TYPE, "application/json")
+                .body(body.clone());
+        }
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(error) => {
+                let trouble = if error.is_connect() {
+                    Trouble::Unreachable
+                } else {
+                    Trouble::Broken
+                };
+                let unknown = Unknown::new(trouble, http::reason(error));
+                return (Answer::Unknown(unknown), None);
             }
-            Err(error) => (Answer::Unknown(http::reason(error)), None),
-        }
-    }
-
-    async fn hear(&self, response: Response) -> Answer {
-        let (status, headers) = (response.status(), response.headers().clone());
-        match http::body(response).await {
-            Ok(body) => judge(status, &self.prove(&headers, &body), body),
-            Err(reason) => Answer::Unknown(format!("HTTP {status}, then {reason}")),
-        }
-    }
-
-    fn prove(&self, headers: &HeaderMap, body: &[u8]) -> Proof {
-        let given = NoticeHeaders {
-            timestamp: text(headers, "wechatpay-timestamp"),
-            nonce: text(headers, "wechatpay-nonce"),
-            signature: text(headers, "wechatpay-signature"),
-            serial: text(headers, "wechatpay-serial"),
-            signature_type: text(headers, "wechatpay-signature-type"),
         };
-        match signature::verify(&self.wechat, given, body, self.clock.now()) {
+        let (status, headers) = (response.status(), response.headers().clone());
+        let request_id = text(&headers, "request-id").map(str::to_owned);
+        let answer = match http::body_up_to(response, limits.answer_max_bytes).await {
+            Ok(body) => judge(status, prove(status, signed(&headers), &body), body),
+            Err(reason) => {
+                let reason = format!("HTTP {status}, then {reason}");
+                Answer::Unknown(Unknown::new(Trouble::Broken, reason))
+            }
+        };
+        (answer, request_id)
+    }
+
+    /// By the keys in force when the answer came: they may have been exchanged since it was asked for.
+    pub(super) fn prove(&self, given: NoticeHeaders<'_>, body: &[u8]) -> Proof {
+        match signature::verify(&self.keys.load().wechat, given, body, self.clock.now()) {
             Ok(()) => Proof::Signed,
             Err(NoticeError::MissingHeader)
                 if given.signature.is_none() && given.serial.is_none() =>
             {
                 Proof::Unsigned
             }
-            Err(error) => Proof::Wrong(error.reason()),
+            Err(error) => {
+                if error == NoticeError::UnknownKey {
+                    self.keys.note_stranger(given.serial.unwrap_or_default());
+                }
+                Proof::Wrong(error)
+            }
         }
+    }
+}
+
+fn not_asked(reason: &str) -> Answer {
+    Answer::Unknown(Unknown::new(Trouble::NotAsked, reason))
+}
+
+/// An address under `base`.
+fn address(base: &Url, segments: &[&str], query: &[(&str, &str)]) -> Url {
+    let mut url = base.clone();
+    if let Ok(mut path) = url.path_segments_mut() {
+        path.pop_if_empty().extend(segments);
+    }
+    if !query.is_empty() {
+        url.query_pairs_mut().extend_pairs(query);
+    }
+    url
+}
+
+fn signed(headers: &HeaderMap) -> NoticeHeaders<'_> {
+    NoticeHeaders {
+        timestamp: text(headers, "wechatpay-timestamp"),
+        nonce: text(headers, "wechatpay-nonce"),
+        signature: text(headers, "wechatpay-signature"),
+        serial: text(headers, "wechatpay-serial"),
+        signature_type: text(headers, "wechatpay-signature-type"),
     }
 }
 
@@ -157,7 +390,6 @@ fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// `Request-ID` is what WeChat's support asks for first.
 fn log(call: &'static str, answer: &Answer, request_id: &str) {
     match answer {
         Answer::Done(_) => {
@@ -167,24 +399,31 @@ fn log(call: &'static str, answer: &Answer, request_id: &str) {
                 "{call} done"
             );
         }
-        Answer::Refused(no) if no.refusal.code == "SIGN_ERROR" => tracing::error!(
+        Answer::Refused(no) if no.code == "SIGN_ERROR" => tracing::error!(
             wechat.call = call,
             wechat.request_id = request_id,
             "WeChat does not accept our signature: key, serial number or clock ({})",
-            no.refusal.message
+            no.message
         ),
         Answer::Refused(no) => tracing::info!(
             wechat.call = call,
             wechat.request_id = request_id,
-            wechat.code = no.refusal.code,
+            wechat.code = no.code,
             "{call} refused: {} {}",
-            no.refusal.code,
-            no.refusal.message
+            no.code,
+            no.message
         ),
-        Answer::Unknown(reason) => tracing::warn!(
+        // WeChat looks whether anybody looks; nothing is wrong.
+        Answer::Unknown(unknown) if unknown.trouble == Trouble::Probe => tracing::debug!(
             wechat.call = call,
             wechat.request_id = request_id,
-            "{call} has an unknown outcome: {reason}"
+            "{call} was answered with a signature probe"
+        ),
+        Answer::Unknown(unknown) => tracing::warn!(
+            wechat.call = call,
+            wechat.request_id = request_id,
+            "{call} has an unknown outcome: {}",
+            unknown.reason
         ),
     }
 }

@@ -51,6 +51,13 @@ async fn a_total_cap_holds_across_customers_and_processes() {
         orders.push(app.create(&customer, &shop.code, 700, "k").await);
     }
     let rule = app.app.rules().current(app.tenant.id).await.unwrap();
+    let policy = app
+        .app
+        .payments()
+        .policies
+        .current(app.tenant.id)
+        .await
+        .unwrap();
     let settling = orders.iter().enumerate().map(|(place, order_no)| {
         let db = if place % 2 == 0 {
             app.db().clone()
@@ -62,20 +69,27 @@ async fn a_total_cap_holds_across_customers_and_processes() {
             wechat_transaction_id: format!("4200000000{place:018}"),
             sp_mchid: String::new(),
             sub_mchid: "1900000121".into(),
+            payer_openid: None,
             app_id: String::new(),
             amount: Money::parse(700).unwrap(),
             currency: "CNY".into(),
             payer_amount: None,
             paid_at: app.app.now(),
         };
-        let settle = SettlePayment::new(app.tenant.id, notice, true, Arc::clone(&rule), None);
+        let settle = SettlePayment::new(
+            app.tenant.id,
+            notice,
+            true,
+            (Arc::clone(&rule), Arc::clone(&policy)),
+            None,
+        );
         tokio::spawn(async move { db.submit(settle).await })
     });
     let mut credited = Vec::new();
     for settled in futures_util::future::join_all(settling).await {
         match settled.unwrap().unwrap() {
             Settled::Now { points } => credited.push(points.get()),
-            odd @ (Settled::Before | Settled::Rejected(_)) => panic!("{odd:?}"),
+            odd @ (Settled::Before | Settled::Rejected(_) | Settled::WhoPaid) => panic!("{odd:?}"),
         }
     }
     assert_eq!(credited.iter().sum::<i64>(), 100, "{credited:?}");

@@ -1,8 +1,7 @@
 //! `kill -9` of the service and of the database in the middle of a busy day: nothing that was answered is lost, nothing is half done.
 
 use std::{
-    net::SocketAddr,
-    process::{Child, Command, Stdio},
+    process::Command,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -15,57 +14,13 @@ use zhangfang::{
     db::DbOptions,
     jobs,
     simulator::{Faults, Payment, Simulator, SimulatorSettings},
-    tenants::Tenant,
     verify,
 };
 
-use crate::harness::{JWT_SECRET, Scratch, Site, db_of, dev, engine, eventually, redis_url};
-
-/// The service as a process of its own.
-struct Service {
-    process: Child,
-}
-
-impl Service {
-    fn start(environment: &[(String, String)]) -> Self {
-        let process = Command::new(env!("CARGO_BIN_EXE_zhangfang"))
-            .arg("serve")
-            .env_clear()
-            .envs(environment.iter().cloned())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Self { process }
-    }
-
-    /// SIGKILL: not even a buffer is flushed.
-    fn kill(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// A database server of this test alone, which is stopped whatever happens.
-struct Server {
-    dir: String,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            dev(&["server", "stop", &self.dir]);
-        }
-        let _ = std::fs::remove_dir_all(&self.dir);
-    }
-}
+use crate::harness::{
+    Scratch, Server, Service, Site, db_of, demo_tenant, dev, engine, environment, eventually,
+    free_address, per_mille, ready,
+};
 
 const ORDERS: usize = 400;
 
@@ -294,55 +249,4 @@ async fn a_service_that_is_told_to_stop_answers_what_it_took() {
     simulator.stop().await;
     std::fs::remove_dir_all(keys_dir).unwrap();
     scratch.drop().await;
-}
-
-/// The platform, made before the service is there.
-async fn demo_tenant(scratch: &Scratch) -> Tenant {
-    let db = db_of(DbOptions::new(scratch.service.clone())).await;
-    let tenant = zhangfang::tenants::create(&db, "demo", "演示平台")
-        .await
-        .unwrap();
-    db.close().await;
-    tenant
-}
-
-/// Free a moment ago; the service takes it.
-fn free_address() -> SocketAddr {
-    std::net::TcpListener::bind(("127.0.0.1", 0))
-        .unwrap()
-        .local_addr()
-        .unwrap()
-}
-
-fn per_mille(value: u16) -> zhangfang::simulator::PerMille {
-    zhangfang::simulator::PerMille::try_from(value).unwrap()
-}
-
-async fn ready(site: &Site) {
-    eventually("the service is ready", || async {
-        let answer = site.anyone().try_get("/readyz").await?;
-        (answer.status == 200).then_some(())
-    })
-    .await;
-}
-
-fn environment(
-    scratch: &Scratch,
-    env_file: &std::path::Path,
-    listen: &str,
-) -> Vec<(String, String)> {
-    let wechat = std::fs::read_to_string(env_file).unwrap();
-    let mut environment: Vec<(String, String)> = wechat
-        .lines()
-        .filter_map(|line| line.split_once('='))
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect();
-    let ours = [
-        ("DATABASE_URL", scratch.service_url()),
-        ("REDIS_URL", redis_url()),
-        ("ZHANGFANG_HTTP__LISTEN", listen.to_owned()),
-        ("ZHANGFANG_AUTH__JWT_SECRET", JWT_SECRET.to_owned()),
-    ];
-    environment.extend(ours.map(|(name, value)| (name.to_owned(), value)));
-    environment
 }

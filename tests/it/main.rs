@@ -10,11 +10,15 @@
 
 mod harness;
 
+mod access_token;
 mod batch;
 mod caps;
 mod crash;
+mod deliveries;
 mod flow;
+mod gateway;
 mod ledger;
+mod mini_program;
 mod rights;
 mod sdk;
 mod verification;

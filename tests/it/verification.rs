@@ -60,7 +60,7 @@ async fn every_kind_of_damage_is_found_and_named() {
         (Invariant::PointsFollowTheRule, "UPDATE points_rules SET daily_cap = 59 WHERE version = 2".into()),
         (Invariant::PointsFollowTheRule, "UPDATE points_rules SET ratio = 0.5 WHERE version = 2".into()),
         (Invariant::PointsFollowTheRule, "DELETE FROM points_rules WHERE version = 2".into()),
-        (Invariant::HistoryIsAllowed, "UPDATE payment_order_history SET state = 4 WHERE state = 2 LIMIT 1".into()),
+        (Invariant::HistoryIsAllowed, "UPDATE payment_order_history SET state = 6 WHERE state = 2 LIMIT 1".into()),
         (Invariant::HistoryIsAllowed, "DELETE FROM payment_order_history WHERE state = 3 LIMIT 1".into()),
         (Invariant::EventsMatchChanges, "DELETE FROM payment_order_history WHERE state = 1 LIMIT 1".into()),
         (Invariant::EventsMatchChanges, "UPDATE payment_orders SET version = version + 1 WHERE state = 2 LIMIT 1".into()),

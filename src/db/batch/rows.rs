@@ -29,6 +29,11 @@ pub trait RowSet: Sized + Send + Sync + 'static {
     /// One row of that `SELECT`.
     fn read(row: &MySqlRow) -> Result<(Self::Key, Self::Row), sqlx::Error>;
 
+    /// Puts a loaded row to what is known of its key: in its place, unless the kind of row is made of several.
+    fn merge(known: &mut Option<Self::Row>, row: Self::Row) {
+        *known = Some(row);
+    }
+
     /// The statements that write `changes`, which come in the order of their keys.
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder);
 
@@ -145,13 +150,11 @@ impl<R: RowSet> AnyTable for Table<R> {
 
     fn absorb(&mut self, row: &MySqlRow) -> Result<(), sqlx::Error> {
         let (key, row) = R::read(row)?;
-        self.slots
-            .entry(key)
-            .or_insert(Slot {
-                base: None,
-                now: None,
-            })
-            .base = Some(row);
+        let slot = self.slots.entry(key).or_insert(Slot {
+            base: None,
+            now: None,
+        });
+        R::merge(&mut slot.base, row);
         Ok(())
     }
 

@@ -90,7 +90,7 @@ fn signature(headers: &HeaderMap) -> NoticeHeaders<'_> {
 
 fn answer(taken: Result<Taken, NoticeFailure>) -> Response {
     match taken {
-        Ok(Taken::Settled | Taken::Duplicate | Taken::Ignored) => {
+        Ok(Taken::Settled | Taken::Refund | Taken::Duplicate | Taken::Ignored) => {
             StatusCode::NO_CONTENT.into_response()
         }
         Ok(Taken::Rejected(reason)) => fail(StatusCode::BAD_REQUEST, reason),

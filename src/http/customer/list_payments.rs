@@ -31,7 +31,7 @@ pub(in crate::http) async fn list_payments(
     page: PageQuery,
 ) -> Result<Json<Page<CustomerPayment>>, Problem> {
     let customer = auth.may(Permission::ReadOwn)?;
-    let before = page.before()?.map(OrderNo::order_id);
+    let before = page.before()?.map(OrderNo::id);
     let by = By::Customer(customer.id);
     let views =
         payments::list_orders(app.db(), customer.tenant, by, None, before, page.limit).await?;

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::{
     app::App,
     http::{extract::Customer, problem::Problem},
-    payments::{self, CreatedPayment, Order, OrderState, OrderView, PayParameters, PaymentError},
+    payments::{self, CreatedPayment, Order, OrderView, PayParameters, PaymentError},
     primitives::{OrderNo, Timestamp},
 };
 
@@ -13,13 +13,16 @@ use crate::{
 pub(in crate::http) struct CustomerPayment {
     #[schema(value_type = String, example = "06D8R5MKTS7J0T4V3C9Q2W00")]
     order_no: OrderNo,
-    /// `created`, `prepaid`, `paid` or `closed`.
+    /// `created`, `prepaid`, `paid`, `partly_refunded`, `refunded`, `closed` or `expired`.
     #[schema(example = "paid")]
     state: &'static str,
     #[schema(example = 1200)]
     amount_fen: i64,
     #[schema(example = "老王面馆")]
     merchant_name: String,
+    /// What of it has come back.
+    #[schema(example = 0)]
+    refunded_fen: i64,
     /// What this payment earned; `null` until it is paid.
     #[schema(example = 12)]
     points_earned: Option<i64>,
@@ -28,6 +31,9 @@ pub(in crate::http) struct CustomerPayment {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     paid_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    closed_at: Option<Timestamp>,
     /// After this it cannot be paid.
     #[schema(value_type = String, format = DateTime)]
     expires_at: Timestamp,
@@ -38,22 +44,17 @@ pub(in crate::http) struct CustomerPayment {
 
 impl CustomerPayment {
     fn new(order: &Order, merchant_name: String) -> Self {
-        let (points_earned, paid_at) = match &order.state {
-            OrderState::Paid {
-                paid_at, points, ..
-            } => (Some(points.get()), Some(*paid_at)),
-            OrderState::Created | OrderState::Prepaid { .. } | OrderState::Closed { .. } => {
-                (None, None)
-            }
-        };
+        let payment = order.state.payment();
         Self {
             order_no: order.no(),
             state: order.state.name(),
             amount_fen: order.amount.get(),
             merchant_name,
-            points_earned,
+            refunded_fen: order.refunds.done.get(),
+            points_earned: payment.map(|payment| payment.points.get()),
             created_at: order.created_at(),
-            paid_at,
+            paid_at: payment.map(|payment| payment.paid_at),
+            closed_at: order.state.closed_at(),
             expires_at: order.expires_at,
             wechat_pay: None,
         }
@@ -82,7 +83,7 @@ pub(super) async fn own_order(
     customer: Customer,
     order_no: OrderNo,
 ) -> Result<OrderView, Problem> {
-    let view = payments::find_order(app.db(), customer.tenant, order_no.order_id()).await?;
-    let own = view.filter(|view| view.order.customer == customer.id);
+    let view = payments::find_order(app.db(), customer.tenant, order_no.id()).await?;
+    let own = view.filter(|view| view.order.customer == Some(customer.id));
     Ok(own.ok_or(PaymentError::OrderNotFound)?)
 }

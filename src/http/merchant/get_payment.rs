@@ -57,7 +57,7 @@ pub(in crate::http) async fn get_payment(
     Path(order_no): Path<OrderNo>,
 ) -> Result<Json<ShopPaymentWithHistory>, Problem> {
     let staff = auth.may(Permission::ReadShopPayments)?;
-    let view = payments::find_order(app.db(), staff.tenant, order_no.order_id()).await?;
+    let view = payments::find_order(app.db(), staff.tenant, order_no.id()).await?;
     let own = view.filter(|view| view.order.merchant == staff.merchant);
     let view = own.ok_or(PaymentError::OrderNotFound)?;
     let history = payments::history(app.db(), view.order.id).await?;

@@ -51,7 +51,7 @@ pub(in crate::http) async fn list_payments(
     page: PageQuery,
 ) -> Result<Json<Page<ShopPayment>>, Problem> {
     let staff = auth.may(Permission::ReadShopPayments)?;
-    let (state, before) = (filter.state()?, page.before()?.map(OrderNo::order_id));
+    let (state, before) = (filter.state()?, page.before()?.map(OrderNo::id));
     let by = By::Merchant(staff.merchant);
     let views =
         payments::list_orders(app.db(), staff.tenant, by, state, before, page.limit).await?;

@@ -5,6 +5,7 @@ mod payment;
 mod shop;
 
 pub(super) mod code_picture;
+pub(super) mod code_wxacode;
 pub(super) mod create_code;
 pub(super) mod disable_code;
 pub(super) mod get_payment;

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::{
-    payments::{OrderState, OrderView},
+    payments::OrderView,
     primitives::{OrderNo, Timestamp},
 };
 
@@ -11,14 +11,23 @@ use crate::{
 pub(in crate::http) struct ShopPayment {
     #[schema(value_type = String, example = "06D8R5MKTS7J0T4V3C9Q2W00")]
     order_no: OrderNo,
-    /// `created`, `prepaid`, `paid` or `closed`.
+    /// `created`, `prepaid`, `paid`, `partly_refunded`, `refunded`, `closed` or `expired`.
     #[schema(example = "paid")]
     state: &'static str,
     #[schema(example = 1200)]
     amount_fen: i64,
-    /// The collection code that was scanned.
+    /// What of it has come back to the customer.
+    #[schema(example = 0)]
+    refunded_fen: i64,
+    /// What can still be refunded, less what was asked for already.
+    #[schema(example = 1200)]
+    refundable_fen: i64,
+    /// `mini_program` or `native`.
+    #[schema(example = "mini_program")]
+    method: &'static str,
+    /// The collection code that was scanned, if one was.
     #[schema(example = "7ZK3M9Q2W8XA")]
-    code: String,
+    code: Option<String>,
     /// What the customer was credited; `null` until it is paid.
     #[schema(example = 12)]
     points: Option<i64>,
@@ -32,38 +41,28 @@ pub(in crate::http) struct ShopPayment {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     closed_at: Option<Timestamp>,
+    /// After this it cannot be paid.
+    #[schema(value_type = String, format = DateTime)]
+    expires_at: Timestamp,
 }
 
 impl From<OrderView> for ShopPayment {
     fn from(OrderView { order, .. }: OrderView) -> Self {
-        let payment = Self {
+        let payment = order.state.payment();
+        Self {
             order_no: order.no(),
             state: order.state.name(),
+            method: order.method.name(),
             amount_fen: order.amount.get(),
+            refunded_fen: order.refunds.done.get(),
+            refundable_fen: order.refundable().get(),
             created_at: order.created_at(),
+            points: payment.map(|payment| payment.points.get()),
+            wechat_transaction_id: payment.map(|payment| payment.wechat_transaction_id.clone()),
+            paid_at: payment.map(|payment| payment.paid_at),
+            closed_at: order.state.closed_at(),
+            expires_at: order.expires_at,
             code: order.code,
-            points: None,
-            wechat_transaction_id: None,
-            paid_at: None,
-            closed_at: None,
-        };
-        match order.state {
-            OrderState::Created | OrderState::Prepaid { .. } => payment,
-            OrderState::Closed { closed_at } => Self {
-                closed_at: Some(closed_at),
-                ..payment
-            },
-            OrderState::Paid {
-                paid_at,
-                wechat_transaction_id,
-                points,
-                rule_version: _,
-            } => Self {
-                points: Some(points.get()),
-                wechat_transaction_id: Some(wechat_transaction_id),
-                paid_at: Some(paid_at),
-                ..payment
-            },
         }
     }
 }

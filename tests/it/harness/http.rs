@@ -50,6 +50,10 @@ impl Caller {
         self.send(self.http.post(self.url(path)).json(body)).await
     }
 
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Answer {
+        self.send(self.http.put(self.url(path)).json(body)).await
+    }
+
     /// Any bytes under any headers: what a stranger might send.
     pub(crate) async fn raw(
         &self,

@@ -1,6 +1,7 @@
 //! What every test starts from: [`TestApp`].
 
 mod http;
+mod process;
 mod servers;
 
 use std::{
@@ -16,19 +17,25 @@ use zhangfang::{
     app::{App, Parts},
     auth::{SessionLifetime, Tokens},
     cache::Cache,
-    config::{HttpSettings, RedisSettings, WechatPublicKey, WechatSettings},
+    config::{
+        HttpSettings, RedisSettings, WechatFiles, WechatMode, WechatPublicKey, WechatSettings,
+    },
     db::{Db, DbOptions},
+    deliveries::{Courier, Deliveries, SettingsBook},
     jobs::{self, Jobs},
-    payments::Payments,
+    payments::{Pace, Payments, PolicyBook},
     points::{RuleBook, RuleTerms, SetRule},
     primitives::{Clock, RandomIds, Secret, SystemClock, TenantId},
     simulator::{KeySet, Payment, Simulator, SimulatorSettings},
     tenants::Tenant,
     verify,
-    wechat::{MiniProgram, WechatGateway},
+    wechat::{MiniProgram, WechatAccounts},
 };
 
 pub(crate) use http::Caller;
+pub(crate) use process::{
+    Server, Service, demo_tenant, environment, free_address, per_mille, ready,
+};
 pub(crate) use servers::{Scratch, dev, engine, redis_url};
 
 pub(crate) const JWT_SECRET: &str = "a secret of the tests, of forty characters";
@@ -49,6 +56,7 @@ pub(crate) struct Site {
     http: reqwest::Client,
     base: String,
     admin_token: String,
+    tenant: TenantId,
 }
 
 impl Deref for TestApp {
@@ -80,6 +88,15 @@ impl TestApp {
 
     /// With other settings of the database.
     pub(crate) async fn with(change: impl FnOnce(&mut DbOptions)) -> Self {
+        Self::build(change, None).await
+    }
+
+    /// With somebody else than WeChat who is told of payments.
+    pub(crate) async fn with_courier(courier: Arc<dyn Courier>) -> Self {
+        Self::build(|_| {}, Some(courier)).await
+    }
+
+    async fn build(change: impl FnOnce(&mut DbOptions), courier: Option<Arc<dyn Courier>>) -> Self {
         let scratch = Scratch::make().await;
         let mut options = DbOptions::new(scratch.service.clone());
         options.connections_max = 10;
@@ -102,7 +119,7 @@ impl TestApp {
         })
         .await
         .unwrap();
-        let app = assemble(db, &simulator, &base).await;
+        let app = assemble(db, &simulator, &base, courier).await;
         let router = zhangfang::http::router(app.clone());
         tokio::spawn(async move {
             axum::serve(
@@ -112,7 +129,7 @@ impl TestApp {
             .await
             .unwrap();
         });
-        let jobs = jobs::start(app.db());
+        let jobs = jobs::start(&app);
         let site = Site::new(&base, tenant.id);
         Self {
             app,
@@ -217,7 +234,20 @@ impl Site {
             http,
             base: base.to_owned(),
             admin_token: admin.text,
+            tenant,
         }
+    }
+
+    /// Another person of the platform.
+    pub(crate) fn operator(&self, name: &str) -> Caller {
+        let tokens = Tokens::new(JWT_SECRET.as_bytes(), 900);
+        let principal = zhangfang::auth::Principal::Operator {
+            tenant: self.tenant,
+            name: name.to_owned(),
+            role: zhangfang::auth::OperatorRole::Admin,
+        };
+        let token = tokens.issue(&principal, SystemClock.now());
+        self.anyone().with_token(&token.text)
     }
 
     /// Nobody in particular.
@@ -317,22 +347,37 @@ pub(crate) async fn db_of(options: DbOptions) -> Db {
     db
 }
 
-async fn assemble(db: Db, simulator: &Simulator, base: &str) -> App {
+async fn assemble(
+    db: Db,
+    simulator: &Simulator,
+    base: &str,
+    courier: Option<Arc<dyn Courier>>,
+) -> App {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let wechat = wechat_settings(simulator, base);
-    let gateway = WechatGateway::new(&wechat, Arc::clone(&clock), Arc::new(RandomIds)).unwrap();
+    let accounts = WechatAccounts::new(&wechat, Arc::clone(&clock), Arc::new(RandomIds)).unwrap();
     let cache = Cache::start(&RedisSettings {
         url: Secret::new(redis_url()),
     })
     .await
     .unwrap();
+    let mini_program = MiniProgram::new(&wechat).unwrap();
+    let mini_program = Arc::new(mini_program.sharing(cache.clone(), Arc::clone(&clock)));
     App::assemble(Parts {
+        deliveries: Deliveries {
+            courier: courier.unwrap_or_else(|| mini_program.clone()),
+            settings: SettingsBook::start(db.clone()),
+        },
+        mini_program_codes: mini_program.clone(),
         payments: Payments {
             rules: RuleBook::start(db.clone()),
-            gateway: Arc::new(gateway),
+            policies: PolicyBook::start(db.clone()),
+            pace: Pace::new(100).unwrap(),
+            gateways: Arc::new(accounts.clone()),
             db,
         },
-        login: Arc::new(MiniProgram::new(&wechat).unwrap()),
+        accounts: Some(accounts),
+        login: mini_program,
         tokens: Tokens::new(JWT_SECRET.as_bytes(), 900),
         sessions: SessionLifetime { seconds: 86_400 },
         cache,
@@ -347,11 +392,16 @@ async fn assemble(db: Db, simulator: &Simulator, base: &str) -> App {
     })
 }
 
-fn wechat_settings(simulator: &Simulator, base: &str) -> WechatSettings {
+pub(crate) fn wechat_settings(simulator: &Simulator, base: &str) -> WechatSettings {
     use secrecy::ExposeSecret as _;
     let us = simulator.credentials();
     WechatSettings {
+        mode: WechatMode::Partner,
         pay_url: simulator.base_url().clone(),
+        backup_url: None,
+        fetch_certificates: false,
+        tenants_dir: None,
+        files: WechatFiles::default(),
         mini_program_url: simulator.base_url().clone(),
         app_id: us.app_id.clone(),
         app_secret: Secret::new(us.app_secret.expose_secret().to_owned()),
@@ -373,9 +423,18 @@ fn wechat_settings(simulator: &Simulator, base: &str) -> WechatSettings {
 /// Asks until there is an answer; gives up after twenty seconds, naming what was waited for.
 pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
     what: &str,
+    ask: impl FnMut() -> F,
+) -> T {
+    eventually_within(20, what, ask).await
+}
+
+/// The same with another patience.
+pub(crate) async fn eventually_within<T, F: Future<Output = Option<T>>>(
+    seconds: u64,
+    what: &str,
     mut ask: impl FnMut() -> F,
 ) -> T {
-    let patience = tokio::time::Instant::now() + Duration::from_secs(20);
+    let patience = tokio::time::Instant::now() + Duration::from_secs(seconds);
     loop {
         if let Some(answer) = ask().await {
             return answer;

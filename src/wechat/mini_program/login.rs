@@ -3,25 +3,13 @@
 use std::time::Instant;
 
 use futures_util::future::BoxFuture;
-use reqwest::Client;
 use serde::Deserialize;
-use url::Url;
 
-use super::{error::WechatError, http};
+use super::{super::http, MiniProgram};
 use crate::{
     auth::{LoginFailure, WechatIdentity, WechatLogin},
-    config::WechatSettings,
     primitives::Secret,
 };
-
-/// Our mini-program at WeChat.
-#[derive(Debug)]
-pub struct MiniProgram {
-    client: Client,
-    base: Url,
-    app_id: String,
-    app_secret: Secret<String>,
-}
 
 /// Codes have some 32 characters; what is far longer is not sent on.
 const CODE_MAX: usize = 256;
@@ -37,23 +25,11 @@ struct Session {
 }
 
 impl MiniProgram {
-    pub fn new(settings: &WechatSettings) -> Result<Self, WechatError> {
-        Ok(Self {
-            client: http::client(settings.allow_loopback_http)?,
-            base: settings.mini_program_url.clone(),
-            app_id: settings.app_id.clone(),
-            app_secret: settings.app_secret.clone(),
-        })
-    }
-
     async fn ask(&self, code: &str) -> Result<WechatIdentity, LoginFailure> {
         if code.is_empty() || code.len() > CODE_MAX {
             return Err(LoginFailure::BadCode);
         }
-        let mut url = self.base.clone();
-        if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty().extend(["sns", "jscode2session"]);
-        }
+        let mut url = self.address(&["sns", "jscode2session"]);
         // From here on the URL is a secret.
         url.query_pairs_mut()
             .append_pair("appid", &self.app_id)

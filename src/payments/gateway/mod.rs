@@ -1,11 +1,19 @@
 //! The port to the channel, in our words. `wechat/` implements it; nothing here knows how.
 
-use std::fmt::Debug;
+mod bill;
+mod refund;
+
+use std::{fmt::Debug, sync::Arc};
 
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 
-use crate::primitives::{Money, OrderNo, Secret, Timestamp};
+pub use bill::{
+    Bill, BillKind, BillLines, BillSummary, FundLine, RefundLine, TradeLine, TradeState,
+};
+pub use refund::{AbnormalRefund, BankCard, ChannelRefund, RefundCall, RefundNotice, RefundStatus};
+
+use crate::primitives::{BusinessDay, Money, OrderNo, RefundNo, Secret, TenantId, Timestamp};
 
 /// What became of a call that changes something elsewhere. Three outcomes, which no caller can confuse.
 #[derive(Debug)]
@@ -35,8 +43,14 @@ pub enum RefusalKind {
     AlreadyPaid,
     /// The order is closed at the channel.
     Closed,
-    /// Not now: too many calls. Nothing happened.
+    /// Not now: too many calls. Nothing happened, except that of a refund nobody knows: repeat it with the same number.
     RateLimited,
+    /// There is no such order, refund or sharing.
+    Absent,
+    /// The account that must pay has too little. The same number may be tried again later.
+    NotEnough,
+    /// The number was used with other parameters.
+    Conflict,
     /// Our request, our rights or our settings are at fault.
     Rejected,
 }
@@ -45,15 +59,19 @@ pub enum RefusalKind {
 #[derive(Debug, Clone)]
 pub struct PrepayRequest {
     pub order_no: OrderNo,
+    /// The shop's number at WeChat; in direct mode our own.
     pub sub_mchid: String,
     pub amount: Money,
     /// Shown in the customer's bill; at most 127 characters.
     pub description: String,
-    pub payer_openid: Secret<String>,
+    /// Who will pay: needed for [`Gateway::prepay`], unknown for [`Gateway::prepay_native`].
+    pub payer_openid: Option<Secret<String>>,
     /// After this the order cannot be paid.
     pub expires_at: Timestamp,
     /// Where the channel tells us that it was paid.
     pub notify_path: String,
+    /// Freezes the shop's money until it is shared or released (分账).
+    pub profit_sharing: bool,
 }
 
 /// The arguments of `wx.requestPayment`, signed. Their names are WeChat's.
@@ -73,9 +91,12 @@ pub struct PayParameters {
 /// What a query finds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChannelOrder {
-    Paid(PaidNotice),
-    /// Not paid (yet), or closed; the text is the channel's `trade_state`.
+    /// Paid; `refunded` when a refund of it was started since (`trade_state` is `REFUND`).
+    Paid { notice: PaidNotice, refunded: bool },
+    /// Not paid (yet); the text is the channel's `trade_state`. A charge can still land.
     NotPaid(String),
+    /// Closed: it cannot be paid any more.
+    Closed,
     /// The channel knows no such order.
     Absent,
 }
@@ -86,9 +107,13 @@ pub struct PaidNotice {
     /// As text: it may be anything until it is looked up.
     pub out_trade_no: String,
     pub wechat_transaction_id: String,
+    /// Ours: the service provider's, or in direct mode the merchant's.
     pub sp_mchid: String,
+    /// The shop's; in direct mode the same as `sp_mchid`.
     pub sub_mchid: String,
     pub app_id: String,
+    /// Who paid, under our mini-program, when told.
+    pub payer_openid: Option<Secret<String>>,
     pub amount: Money,
     pub currency: String,
     /// Paid by the customer after WeChat's coupons, when told.
@@ -108,7 +133,8 @@ pub struct Notice {
 #[derive(Debug, Clone)]
 pub enum NoticeBody {
     Paid(PaidNotice),
-    /// Sound, but of a kind that is not ours to handle (yet): event type and original type.
+    Refund(RefundNotice),
+    /// Sound, but of a kind that is not ours to handle: event type and original type.
     Other {
         event_type: String,
         original_type: String,
@@ -164,16 +190,88 @@ impl NoticeError {
     }
 }
 
+/// How a tenant collects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChannelMode {
+    /// 服务商: for its shops, each with a number of its own under ours.
+    Partner,
+    /// 直连: for itself, under its own number.
+    Direct,
+}
+
+/// Who we are at the channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OurAccount {
+    pub mode: ChannelMode,
+    /// `sp_mchid`, or `mchid` in direct mode.
+    pub mchid: String,
+    /// The mini-program.
+    pub app_id: String,
+}
+
+/// The channel account of each tenant.
+pub trait Gateways: Debug + Send + Sync + 'static {
+    /// The tenant's own account, or the one that tenants share.
+    fn of(&self, tenant: TenantId) -> Arc<dyn Gateway>;
+}
+
+/// One account for all tenants.
+#[derive(Debug)]
+pub struct OneGateway(pub Arc<dyn Gateway>);
+
+impl Gateways for OneGateway {
+    fn of(&self, _tenant: TenantId) -> Arc<dyn Gateway> {
+        Arc::clone(&self.0)
+    }
+}
+
 /// A payment channel.
+///
+/// `shop` is always the shop's number at the channel, in direct mode our own.
 pub trait Gateway: Debug + Send + Sync + 'static {
-    /// Makes the order payable. The same request again gives a fresh ticket.
+    fn account(&self) -> &OurAccount;
+
+    /// Makes the order payable inside the mini-program. The same request again gives a fresh ticket.
     fn prepay(&self, request: PrepayRequest) -> BoxFuture<'_, Outcome<String>>;
+
+    /// Makes the order payable by whoever scans the answer, a `weixin://` address (Native). The same request again gives a new one and kills the old.
+    fn prepay_native(&self, request: PrepayRequest) -> BoxFuture<'_, Outcome<String>>;
 
     /// What the mini-program needs to show the payment sheet for a ticket.
     fn pay_parameters(&self, prepay_id: &str, now: Timestamp) -> PayParameters;
 
     /// Asks what became of an order.
-    fn query(&self, order_no: OrderNo, sub_mchid: &str) -> BoxFuture<'_, Outcome<ChannelOrder>>;
+    fn query<'a>(
+        &'a self,
+        order_no: OrderNo,
+        shop: &'a str,
+    ) -> BoxFuture<'a, Outcome<ChannelOrder>>;
+
+    /// The same by the channel's number; only paid orders have one.
+    fn query_by_transaction<'a>(
+        &'a self,
+        wechat_transaction_id: &'a str,
+        shop: &'a str,
+    ) -> BoxFuture<'a, Outcome<ChannelOrder>>;
+
+    /// Makes the order unpayable. Refused with [`RefusalKind::AlreadyPaid`] when it is paid.
+    fn close<'a>(&'a self, order_no: OrderNo, shop: &'a str) -> BoxFuture<'a, Outcome<()>>;
+
+    /// Asks for a refund. Done means taken, not refunded: see [`ChannelRefund::status`].
+    fn refund(&self, call: RefundCall) -> BoxFuture<'_, Outcome<ChannelRefund>>;
+
+    /// What became of a refund; refused with [`RefusalKind::Absent`] when the channel knows none with this number.
+    fn query_refund<'a>(
+        &'a self,
+        refund_no: RefundNo,
+        shop: &'a str,
+    ) -> BoxFuture<'a, Outcome<ChannelRefund>>;
+
+    /// Sends an abnormal refund to another account.
+    fn redirect_refund(&self, call: AbnormalRefund) -> BoxFuture<'_, Outcome<ChannelRefund>>;
+
+    /// A day's bill, checked against its hash. `Done(None)`: there was nothing that day. Not ready yet is a refusal of kind [`RefusalKind::RateLimited`].
+    fn bill(&self, kind: BillKind, day: BusinessDay) -> BoxFuture<'_, Outcome<Option<Bill>>>;
 
     /// Verifies, decrypts and reads a callback. `body` is what came over the wire, byte for byte.
     fn read_notice(
@@ -183,6 +281,12 @@ pub trait Gateway: Debug + Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<Notice, NoticeError>;
 
+    /// Reads a callback that was verified when it came and stored.
+    fn reread_notice(&self, body: &[u8]) -> Result<Notice, NoticeError>;
+
     /// Whether a notice speaks of our own merchant number and mini-program.
-    fn is_ours(&self, notice: &PaidNotice) -> bool;
+    fn is_ours(&self, notice: &PaidNotice) -> bool {
+        let us = self.account();
+        notice.sp_mchid == us.mchid && notice.app_id == us.app_id
+    }
 }

@@ -1,0 +1,32 @@
+-- Money going back. The refund's number towards WeChat (out_refund_no) is the id in base 32: the same for every attempt, for ever.
+-- next_attempt_at is when a job looks at it again; moving it is how the job claims it, and does not change the version.
+CREATE TABLE refunds (
+  id BINARY(16) NOT NULL PRIMARY KEY,
+  tenant_id INT UNSIGNED NOT NULL,
+  order_id BINARY(16) NOT NULL,
+  merchant_id BINARY(16) NOT NULL,
+  amount_fen BIGINT NOT NULL,
+  state TINYINT NOT NULL COMMENT '1 awaiting approval, 2 rejected, 3 returning shares, 4 accepted, 5 processing, 6 succeeded, 7 abnormal, 8 closed, 9 failed',
+  version INT UNSIGNED NOT NULL,
+  reason VARCHAR(80) NOT NULL,
+  requested_by VARCHAR(80) NOT NULL,
+  approved_by VARCHAR(80) NULL,
+  points_due BIGINT NOT NULL COMMENT 'points to be given back',
+  points_lent BIGINT NOT NULL COMMENT 'of these, lent to the customer because they were spent',
+  late TINYINT NOT NULL COMMENT 'made by the platform, because the order was paid after it had been given up',
+  wechat_refund_id VARCHAR(32) CHARACTER SET ascii COLLATE ascii_bin NULL,
+  received_account VARCHAR(64) NULL COMMENT 'where the money went, in the words of WeChat',
+  finished_at DATETIME(6) NULL,
+  attempts INT UNSIGNED NOT NULL,
+  unsure TINYINT NOT NULL COMMENT 'an attempt ended without an answer: WeChat may have the refund',
+  problem VARCHAR(80) NULL COMMENT 'why it is not further',
+  next_attempt_at DATETIME(6) NULL,
+  UNIQUE KEY refunds_wechat (wechat_refund_id),
+  KEY refunds_order (order_id),
+  KEY refunds_merchant (merchant_id),
+  KEY refunds_tenant (tenant_id, id),
+  KEY refunds_due (next_attempt_at),
+  CONSTRAINT refunds_amount CHECK (amount_fen > 0),
+  CONSTRAINT refunds_points CHECK (points_lent >= 0 AND points_lent <= points_due),
+  CONSTRAINT refunds_finished CHECK ((state = 6) = (finished_at IS NOT NULL))
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin

@@ -1,0 +1,20 @@
+//! Jobs: what is done without being asked.
+
+use super::read::{Concern, Section};
+
+#[derive(Debug, Clone, Copy)]
+pub struct JobSettings {
+    /// `ZHANGFANG_JOBS__PACE`, 1 to 1000, default 1: divides every wait before WeChat is asked again. For a simulator whose time runs faster.
+    pub pace: u32,
+}
+
+impl Concern for JobSettings {
+    const SECTION: &'static str = "jobs";
+    const KEYS: &'static [&'static str] = &["pace"];
+
+    fn read(from: &mut Section<'_>) -> Option<Self> {
+        Some(Self {
+            pace: from.number("pace", 1, 1..=1_000),
+        })
+    }
+}

@@ -1,0 +1,370 @@
+//! A delivery, and what may become of it.
+
+use std::{fmt, str::FromStr};
+
+use super::Reception;
+use crate::{
+    payments::{Outcome, RefusalKind},
+    primitives::{Id, Money, OrderId, ParseIdError, RefundId, TenantId, Timestamp},
+};
+
+/// How long one attempt may take before it counts as lost. Longer than a batch takes when WeChat answers nothing.
+pub const LEASE_SECONDS: i64 = 180;
+
+/// After this many attempts without an answer a person must look.
+pub const ATTEMPTS_MAX: u32 = 10;
+
+/// The pause after the first, the second, .. attempt: some seven hours in all. The first ones are short because WeChat learns of a payment up to a minute
+/// after the callback.
+const PAUSE_SECONDS: [i64; 9] = [10, 30, 60, 180, 600, 1_800, 3_600, 7_200, 10_800];
+
+/// Characters of `last_error`.
+const ERROR_MAX: usize = 200;
+
+/// What is told, and so to whom. The number is the last byte of the id.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    serde::Deserialize,
+    serde::Serialize,
+    utoipa::ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryKind {
+    ShippingInfo,
+    PaymentMessage,
+    RefundMessage,
+}
+
+impl DeliveryKind {
+    pub const ALL: [Self; 3] = [
+        Self::ShippingInfo,
+        Self::PaymentMessage,
+        Self::RefundMessage,
+    ];
+
+    const fn code(self) -> u8 {
+        match self {
+            Self::ShippingInfo => 1,
+            Self::PaymentMessage => 2,
+            Self::RefundMessage => 3,
+        }
+    }
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ShippingInfo => "shipping_info",
+            Self::PaymentMessage => "payment_message",
+            Self::RefundMessage => "refund_message",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// Where a delivery stands: see the module's table.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize, utoipa::ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryState {
+    Pending,
+    Delivered,
+    Dropped,
+    Parked,
+}
+
+impl DeliveryState {
+    pub const ALL: [Self; 4] = [Self::Pending, Self::Delivered, Self::Dropped, Self::Parked];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Delivered => "delivered",
+            Self::Dropped => "dropped",
+            Self::Parked => "parked",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+}
+
+/// The order's or the refund's 16 bytes, with the kind as the last: a thing's own id ends in zero. In the order of the subjects, and therefore the cursor.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DeliveryId(Id);
+
+impl DeliveryId {
+    /// The one delivery of this kind about `subject`.
+    pub const fn of(subject: Id, kind: DeliveryKind) -> Self {
+        let mut bytes = *subject.bytes();
+        bytes[15] = kind.code();
+        Self(Id::from_bytes(bytes))
+    }
+
+    pub const fn new(id: Id) -> Self {
+        Self(id)
+    }
+
+    pub const fn bytes(&self) -> &[u8; 16] {
+        self.0.bytes()
+    }
+}
+
+impl fmt::Display for DeliveryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "dl_{}", self.0)
+    }
+}
+
+impl fmt::Debug for DeliveryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for DeliveryId {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        let mut bytes = [0; 16];
+        let hex = text.strip_prefix("dl_").ok_or(ParseIdError)?;
+        hex::decode_to_slice(hex, &mut bytes).map_err(|_| ParseIdError)?;
+        Ok(Self(Id::from_bytes(bytes)))
+    }
+}
+
+/// Something to be told once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    pub id: DeliveryId,
+    pub tenant: TenantId,
+    pub kind: DeliveryKind,
+    pub order: OrderId,
+    /// Of a refund message.
+    pub refund: Option<RefundId>,
+    /// Paid or refunded.
+    pub amount: Money,
+    /// Paid or refunded, by the channel.
+    pub happened_at: Timestamp,
+    pub state: DeliveryState,
+    /// Begun, since it was planned or retried by hand.
+    pub attempts: u32,
+    /// Of a pending one.
+    pub next_attempt_at: Option<Timestamp>,
+    /// WeChat's code and words, without personal data.
+    pub last_error: Option<String>,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+/// What came of an attempt. The texts are for operators.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Attempt {
+    Told,
+    NotWanted(String),
+    /// Not now, or nobody knows.
+    Again(String),
+    /// The next attempt would end the same.
+    Hopeless(String),
+}
+
+impl Attempt {
+    /// A stable word for metrics.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Told => "told",
+            Self::NotWanted(_) => "not_wanted",
+            Self::Again(_) => "again",
+            Self::Hopeless(_) => "hopeless",
+        }
+    }
+
+    /// The same with `secret` cut out of its text, should WeChat have quoted it.
+    #[must_use]
+    pub fn without(self, secret: &str) -> Self {
+        let clean = |text: String| {
+            if secret.is_empty() {
+                text
+            } else {
+                text.replace(secret, "***")
+            }
+        };
+        match self {
+            Self::Told => Self::Told,
+            Self::NotWanted(text) => Self::NotWanted(clean(text)),
+            Self::Again(text) => Self::Again(clean(text)),
+            Self::Hopeless(text) => Self::Hopeless(clean(text)),
+        }
+    }
+}
+
+impl From<Outcome<()>> for Attempt {
+    fn from(outcome: Outcome<()>) -> Self {
+        match outcome {
+            Outcome::Done(()) => Self::Told,
+            Outcome::Refused(no) => {
+                let said = format!("{} {}", no.code, no.message);
+                match no.kind {
+                    RefusalKind::RateLimited | RefusalKind::Absent => Self::Again(said),
+                    RefusalKind::AlreadyPaid
+                    | RefusalKind::Closed
+                    | RefusalKind::NotEnough
+                    | RefusalKind::Conflict
+                    | RefusalKind::Rejected => Self::Hopeless(said),
+                }
+            }
+            Outcome::Unknown(reason) => Self::Again(reason),
+        }
+    }
+}
+
+impl From<Outcome<Reception>> for Attempt {
+    fn from(outcome: Outcome<Reception>) -> Self {
+        match outcome {
+            Outcome::Done(Reception::NotSubscribed) => {
+                Self::NotWanted("the customer has not subscribed".to_owned())
+            }
+            Outcome::Done(Reception::Taken) => Outcome::Done(()).into(),
+            Outcome::Refused(no) => Outcome::<()>::Refused(no).into(),
+            Outcome::Unknown(reason) => Outcome::<()>::Unknown(reason).into(),
+        }
+    }
+}
+
+/// What a pending delivery becomes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fate {
+    pub state: DeliveryState,
+    pub next_attempt_at: Option<Timestamp>,
+    pub last_error: Option<String>,
+}
+
+impl Fate {
+    fn ended(state: DeliveryState, last_error: Option<&str>) -> Self {
+        Self {
+            state,
+            next_attempt_at: None,
+            last_error: last_error.map(short),
+        }
+    }
+
+    /// After attempt number `attempts`, counted from 1, which ended at `now`.
+    pub fn after(attempt: &Attempt, attempts: u32, now: Timestamp) -> Self {
+        match attempt {
+            Attempt::Told => Self::ended(DeliveryState::Delivered, None),
+            Attempt::NotWanted(reason) => Self::ended(DeliveryState::Dropped, Some(reason)),
+            Attempt::Hopeless(reason) => Self::ended(DeliveryState::Parked, Some(reason)),
+            Attempt::Again(reason) => match pause(attempts) {
+                Some(seconds) => Self {
+                    state: DeliveryState::Pending,
+                    next_attempt_at: Some(now.plus_seconds(seconds)),
+                    last_error: Some(short(reason)),
+                },
+                None => Self::ended(DeliveryState::Parked, Some(reason)),
+            },
+        }
+    }
+}
+
+/// Seconds to the next attempt after number `attempts`; none after the last.
+fn pause(attempts: u32) -> Option<i64> {
+    let place = usize::try_from(attempts.saturating_sub(1)).ok()?;
+    PAUSE_SECONDS.get(place).copied()
+}
+
+fn short(text: &str) -> String {
+    text.chars().take(ERROR_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        payments::Refusal,
+        primitives::{Lane, RefundNo},
+    };
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_micros(0).plus_seconds(seconds)
+    }
+
+    #[test]
+    fn planning_twice_gives_the_same_id_and_every_kind_its_own() {
+        let order = Id::mint(1_795_000_000_000, 7, Lane(9));
+        let ids = DeliveryKind::ALL.map(|kind| DeliveryId::of(order, kind));
+        assert_eq!(ids[0], DeliveryId::of(order, DeliveryKind::ShippingInfo));
+        assert!(ids[0] != ids[1] && ids[1] != ids[2]);
+        for id in ids {
+            assert_eq!(id.to_string().parse(), Ok(id));
+            assert_ne!(id.bytes(), order.bytes());
+        }
+        let refund = RefundNo::from(RefundId::new(Id::mint(1_795_000_000_001, 7, Lane(9))));
+        let of_refund = DeliveryId::of(refund.id().id(), DeliveryKind::RefundMessage);
+        assert_ne!(of_refund, ids[2]);
+        assert!("or_00".parse::<DeliveryId>().is_err());
+    }
+
+    #[test]
+    fn pauses_grow_and_the_last_attempt_parks() {
+        let again = Attempt::Again("HTTP 502".to_owned());
+        let mut before = 0;
+        for attempts in 1..ATTEMPTS_MAX {
+            let fate = Fate::after(&again, attempts, at(0));
+            assert_eq!(fate.state, DeliveryState::Pending, "{attempts}");
+            let pause = fate.next_attempt_at.unwrap().seconds();
+            assert!(pause > before, "{attempts}");
+            before = pause;
+        }
+        let last = Fate::after(&again, ATTEMPTS_MAX, at(0));
+        assert_eq!(last.state, DeliveryState::Parked);
+        assert_eq!(last.next_attempt_at, None);
+        assert_eq!(last.last_error.as_deref(), Some("HTTP 502"));
+    }
+
+    #[test]
+    fn an_outcome_is_told_dropped_repeated_or_parked() {
+        let refused = |kind| {
+            Outcome::<()>::Refused(Refusal {
+                kind,
+                code: "47003".to_owned(),
+                message: "data.thing1 invalid".to_owned(),
+            })
+        };
+        let fate = |attempt: Attempt| Fate::after(&attempt, 1, at(0)).state.name();
+        assert_eq!(fate(Outcome::Done(()).into()), "delivered");
+        assert_eq!(fate(Outcome::Done(Reception::Taken).into()), "delivered");
+        assert_eq!(
+            fate(Outcome::Done(Reception::NotSubscribed).into()),
+            "dropped"
+        );
+        assert_eq!(fate(refused(RefusalKind::RateLimited).into()), "pending");
+        assert_eq!(fate(refused(RefusalKind::Absent).into()), "pending");
+        assert_eq!(fate(refused(RefusalKind::Rejected).into()), "parked");
+        let unknown = Outcome::<Reception>::Unknown("time-out".to_owned());
+        assert_eq!(fate(unknown.into()), "pending");
+        let parked = Fate::after(&refused(RefusalKind::Rejected).into(), 1, at(0));
+        assert_eq!(
+            parked.last_error.as_deref(),
+            Some("47003 data.thing1 invalid")
+        );
+    }
+
+    #[test]
+    fn an_error_is_short_and_without_the_openid() {
+        let attempt = Attempt::Hopeless(format!("40003 invalid openid oABC {}", "茶".repeat(300)));
+        let fate = Fate::after(&attempt.without("oABC"), 1, at(0));
+        let error = fate.last_error.unwrap();
+        assert!(!error.contains("oABC") && error.contains("***"));
+        assert_eq!(error.chars().count(), ERROR_MAX);
+    }
+}

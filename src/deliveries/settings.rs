@@ -1,0 +1,134 @@
+//! What a tenant wants told, and how it is set.
+
+use std::fmt;
+
+use super::{DeliveryKind, Handover, InvalidSetting, MessageTemplate, settings_store};
+use crate::{
+    audit::{self, Action, Actor},
+    db::{DbError, Tx, Work},
+    merchants::ProgramVersion,
+    primitives::TenantId,
+};
+
+/// What a tenant wants told. At first nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DeliverySettings {
+    /// How goods reach the customers, for the shipping report; none: no reports.
+    pub shipping: Option<Handover>,
+    pub payment_message: Option<MessageTemplate>,
+    pub refund_message: Option<MessageTemplate>,
+    /// What a message opens, with `?order_no=..` after it; none: nothing.
+    pub message_page: Option<PagePath>,
+    /// What a collection code opens; none: the main page.
+    pub code_page: Option<PagePath>,
+    /// Which edition of the mini-program messages and codes open.
+    pub program: ProgramVersion,
+}
+
+impl DeliverySettings {
+    pub const fn wants(&self, kind: DeliveryKind) -> bool {
+        match kind {
+            DeliveryKind::ShippingInfo => self.shipping.is_some(),
+            DeliveryKind::PaymentMessage => self.payment_message.is_some(),
+            DeliveryKind::RefundMessage => self.refund_message.is_some(),
+        }
+    }
+}
+
+impl Handover {
+    pub const ALL: [Self; 2] = [Self::SelfPickup, Self::Virtual];
+
+    /// The word in the API and in the table.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SelfPickup => "self_pickup",
+            Self::Virtual => "virtual",
+        }
+    }
+}
+
+/// A page of the mini-program, such as `pages/order/index`: without a leading `/` and without a query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PagePath(String);
+
+impl PagePath {
+    /// `field` names the setting in the error.
+    pub fn parse(field: &str, path: &str) -> Result<Self, InvalidSetting> {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./".contains(&byte);
+        let sound =
+            (1..=128).contains(&path.len()) && path.bytes().all(is_plain) && !path.starts_with('/');
+        if sound {
+            Ok(Self(path.to_owned()))
+        } else {
+            Err(InvalidSetting {
+                field: field.to_owned(),
+                expected: "a page such as pages/order/index, without a leading / and without a query",
+            })
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for PagePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Puts settings in force, in the place of all that were.
+#[derive(Debug)]
+pub struct SetDeliverySettings {
+    pub tenant: TenantId,
+    pub settings: DeliverySettings,
+    pub by: Actor,
+}
+
+impl Work for SetDeliverySettings {
+    const NAME: &'static str = "deliveries.set_settings";
+    type Reply = ();
+    type Error = DbError;
+
+    async fn run(&self, tx: &mut Tx) -> Result<(), DbError> {
+        settings_store::put(tx, self.tenant, &self.settings, &self.by).await?;
+        let template = |template: &Option<MessageTemplate>| {
+            template.as_ref().map(|template| template.id().to_owned())
+        };
+        let set = Action::DeliverySettingsSet {
+            shipping: self.settings.shipping.map_or("off", Handover::name),
+            payment_template: template(&self.settings.payment_message),
+            refund_template: template(&self.settings.refund_message),
+        };
+        audit::record(tx, self.tenant, &self.by, set, "delivery_settings").await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_a_path_and_nothing_else() {
+        let page = |path: &str| PagePath::parse("message_page", path);
+        assert!(page("pages/order/index").is_ok());
+        for bad in [
+            "",
+            "/pages/order",
+            "pages/order?id=1",
+            "pages/订单",
+            "a b",
+            &"a".repeat(129),
+        ] {
+            assert_eq!(page(bad).unwrap_err().field, "message_page", "{bad}");
+        }
+    }
+
+    #[test]
+    fn at_first_nothing_is_wanted() {
+        for kind in DeliveryKind::ALL {
+            assert!(!DeliverySettings::default().wants(kind));
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Every statement on `deliveries`.
+
+use sqlx::{Executor as _, FromRow, MySql, QueryBuilder, Row as _, mysql::MySqlRow};
+
+use super::{
+    Delivery, DeliveryFilter, DeliveryId, DeliveryKind, DeliveryState, Fate, plan::NewDelivery,
+};
+use crate::{
+    db::{Db, DbError, Sql, Tx},
+    primitives::{Id, Money, PageLimit, TenantId, Timestamp},
+};
+
+/// Rows that one statement inserts at most.
+const ROWS_MAX: usize = 500;
+
+const COLUMNS: &str = "id, tenant_id, kind, order_id, refund_id, amount_fen, happened_at, state, attempts, \
+     next_attempt_at, last_error, created_at, updated_at";
+
+impl FromRow<'_, MySqlRow> for Delivery {
+    fn from_row(row: &MySqlRow) -> Result<Self, sqlx::Error> {
+        let strange = |what: &'static str| sqlx::Error::Decode(what.into());
+        let id: [u8; 16] = row
+            .try_get::<Vec<u8>, _>("id")?
+            .try_into()
+            .map_err(|_| strange("a delivery's id"))?;
+        let kind: String = row.try_get("kind")?;
+        let state: String = row.try_get("state")?;
+        Ok(Self {
+            id: DeliveryId::new(Id::from_bytes(id)),
+            tenant: row.try_get("tenant_id")?,
+            kind: DeliveryKind::from_name(&kind).ok_or_else(|| strange("a delivery's kind"))?,
+            order: row.try_get("order_id")?,
+            refund: row.try_get("refund_id")?,
+            amount: Money::parse(row.try_get("amount_fen")?)
+                .map_err(|_| strange("a delivery's amount"))?,
+            happened_at: row.try_get("happened_at")?,
+            state: DeliveryState::from_name(&state).ok_or_else(|| strange("a delivery's state"))?,
+            attempts: row.try_get("attempts")?,
+            next_attempt_at: row.try_get("next_attempt_at")?,
+            last_error: row.try_get("last_error")?,
+            created_at: row.try_get("created_at")?,
+            updated_at: row.try_get("updated_at")?,
+        })
+    }
+}
+
+/// The key decides what was planned before.
+pub(super) async fn insert_new(tx: &mut Tx, rows: &[NewDelivery]) -> Result<(), DbError> {
+    let now = tx.now();
+    for rows in rows.chunks(ROWS_MAX) {
+        let mut sql = Sql::new(
+            "INSERT /* deliveries.insert_new */ INTO deliveries (id, tenant_id, kind, order_id, refund_id, amount_fen, happened_at, state, \
+             attempts, next_attempt_at, created_at, updated_at) VALUES ",
+        );
+        sql.list(rows, |sql, row| {
+            sql.push("(")
+                .bytes(row.id.bytes())
+                .push(",")
+                .int(row.tenant.0);
+            sql.push(",").text(row.kind.name());
+            sql.push(",").bytes(row.order.bytes()).push(",");
+            sql.option(row.refund, |sql, refund| {
+                sql.bytes(refund.bytes());
+            });
+            sql.push(",")
+                .int(row.amount.get())
+                .push(",")
+                .time(row.happened_at);
+            sql.push(",'pending',0");
+            for _ in 0..3 {
+                sql.push(",").time(now);
+            }
+            sql.push(")");
+        });
+        sql.push(" ON DUPLICATE KEY UPDATE id = VALUES(id)");
+        tx.conn()
+            .execute(sqlx::raw_sql(sql.into_statement()))
+            .await?;
+    }
+    Ok(())
+}
+
+/// What is due, oldest first. What others have locked is theirs.
+pub(super) async fn lock_due(tx: &mut Tx, limit: u32) -> Result<Vec<Delivery>, DbError> {
+    let now = tx.now();
+    let statement = format!(
+        "/* deliveries.lock_due */ SELECT {COLUMNS} FROM deliveries WHERE next_attempt_at <= ? \
+         ORDER BY next_attempt_at LIMIT ? FOR UPDATE SKIP LOCKED"
+    );
+    Ok(sqlx::query_as(sqlx::AssertSqlSafe(statement))
+        .bind(now)
+        .bind(limit)
+        .fetch_all(tx.conn())
+        .await?)
+}
+
+/// Counts an attempt at each of them and puts them off until the lease ends. They are locked.
+pub(super) async fn claim(
+    tx: &mut Tx,
+    claimed: &[Delivery],
+    lease_until: Timestamp,
+) -> Result<(), DbError> {
+    if claimed.is_empty() {
+        return Ok(());
+    }
+    let mut sql = Sql::new(
+        "UPDATE /* deliveries.claim */ deliveries SET attempts = attempts + 1, next_attempt_at = ",
+    );
+    sql.time(lease_until).push(", updated_at = ").time(tx.now());
+    sql.push(" WHERE state = 'pending' AND id IN (");
+    sql.list(claimed, |sql, delivery| {
+        sql.bytes(delivery.id.bytes());
+    });
+    sql.push(")");
+    let done = tx
+        .conn()
+        .execute(sqlx::raw_sql(sql.into_statement()))
+        .await?;
+    expect(done.rows_affected(), claimed.len())
+}
+
+/// Writes what became of the attempt that `delivery` was claimed for. False when it is no longer the newest attempt; except that what was told
+/// is told, whoever is trying again.
+pub(super) async fn record(tx: &mut Tx, delivery: &Delivery, fate: &Fate) -> Result<bool, DbError> {
+    let now = tx.now();
+    let told = fate.state == DeliveryState::Delivered;
+    let done = sqlx::query(
+        "/* deliveries.record */ UPDATE deliveries SET state = ?, next_attempt_at = ?, last_error = ?, updated_at = ? \
+         WHERE id = ? AND tenant_id = ? AND state = 'pending' AND (attempts = ? OR ?)",
+    )
+    .bind(fate.state.name())
+    .bind(fate.next_attempt_at)
+    .bind(fate.last_error.as_deref())
+    .bind(now)
+    .bind(delivery.id.bytes().as_slice())
+    .bind(delivery.tenant)
+    .bind(delivery.attempts)
+    .bind(told)
+    .execute(tx.conn())
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+pub(super) async fn lock(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: DeliveryId,
+) -> Result<Option<Delivery>, DbError> {
+    let statement = format!(
+        "/* deliveries.lock */ SELECT {COLUMNS} FROM deliveries WHERE id = ? AND tenant_id = ? FOR UPDATE"
+    );
+    Ok(sqlx::query_as(sqlx::AssertSqlSafe(statement))
+        .bind(id.bytes().as_slice())
+        .bind(tenant)
+        .fetch_optional(tx.conn())
+        .await?)
+}
+
+/// Pending again, due at once. It is locked. The last error stays until there is another.
+pub(super) async fn revive(tx: &mut Tx, delivery: &Delivery) -> Result<(), DbError> {
+    let now = tx.now();
+    let done = sqlx::query(
+        "/* deliveries.revive */ UPDATE deliveries SET state = 'pending', attempts = 0, next_attempt_at = ?, updated_at = ? \
+         WHERE id = ? AND tenant_id = ? AND state = ?",
+    )
+    .bind(now)
+    .bind(now)
+    .bind(delivery.id.bytes().as_slice())
+    .bind(delivery.tenant)
+    .bind(delivery.state.name())
+    .execute(tx.conn())
+    .await?;
+    expect(done.rows_affected(), 1)
+}
+
+pub(super) async fn list(
+    db: &Db,
+    tenant: TenantId,
+    filter: DeliveryFilter,
+    before: Option<DeliveryId>,
+    limit: PageLimit,
+) -> Result<Vec<Delivery>, DbError> {
+    let mut query: QueryBuilder<MySql> = QueryBuilder::new("/* deliveries.list */ SELECT ");
+    query
+        .push(COLUMNS)
+        .push(" FROM deliveries WHERE tenant_id = ");
+    query.push_bind(tenant);
+    if let Some(before) = before {
+        query.push(" AND id < ").push_bind(before.bytes().to_vec());
+    }
+    if let Some(state) = filter.state {
+        query.push(" AND state = ").push_bind(state.name());
+    }
+    if let Some(kind) = filter.kind {
+        query.push(" AND kind = ").push_bind(kind.name());
+    }
+    query
+        .push(" ORDER BY id DESC LIMIT ")
+        .push_bind(limit.probe());
+    Ok(query.build_query_as().fetch_all(db.pool()).await?)
+}
+
+fn expect(rows: u64, wanted: usize) -> Result<(), DbError> {
+    if u64::try_from(wanted) == Ok(rows) {
+        Ok(())
+    } else {
+        Err(DbError::Inconsistent("a locked delivery changed"))
+    }
+}

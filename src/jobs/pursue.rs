@@ -1,0 +1,88 @@
+//! Orders and refunds of which WeChat has said nothing for too long: asks.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, stream};
+use tokio_util::sync::CancellationToken;
+
+use super::pause;
+use crate::{
+    db::DbError,
+    payments::{
+        Payments, claim_refunds, claim_watches, pursue_order, pursue_refund, watch_open_orders,
+    },
+};
+
+/// Questions to WeChat that are under way at once.
+const AT_ONCE: usize = 8;
+/// How often the jobs look for what is due.
+const REST: Duration = Duration::from_secs(1);
+
+/// Looks for orders that nobody has paid, asks about them and closes them at the end of their time.
+pub(super) async fn orders(payments: Payments, stop: CancellationToken) {
+    repeat("orders", &stop, || orders_round(&payments)).await;
+}
+
+/// Tells WeChat of refunds and asks what became of them.
+pub(super) async fn refunds(payments: Payments, stop: CancellationToken) {
+    repeat("refunds", &stop, || refunds_round(&payments)).await;
+}
+
+/// Runs rounds until it is told to stop; rests when a round found nothing more to do.
+pub(super) async fn repeat<F>(
+    name: &'static str,
+    stop: &CancellationToken,
+    mut round: impl FnMut() -> F,
+) where
+    F: Future<Output = Result<bool, DbError>>,
+{
+    let mut failing = false;
+    while !stop.is_cancelled() {
+        let more = match round().await {
+            Ok(more) => {
+                failing = false;
+                more
+            }
+            Err(error) => {
+                if !failing {
+                    tracing::warn!(job = name, reason = %error, "a job cannot work");
+                }
+                failing = true;
+                metrics::counter!("job_failures_total", "job" => name).increment(1);
+                false
+            }
+        };
+        if !more {
+            pause(stop, REST).await;
+        }
+    }
+}
+
+/// True when there is more to do at once.
+pub async fn orders_round(payments: &Payments) -> Result<bool, DbError> {
+    let more = watch_open_orders(payments).await?;
+    let due = claim_watches(&payments.db).await?;
+    let busy = !due.is_empty();
+    stream::iter(due)
+        .for_each_concurrent(AT_ONCE, async |watch| {
+            if let Err(error) = pursue_order(payments, watch).await {
+                tracing::warn!(order.id = %watch.order_id, reason = %error, "an order was not pursued");
+            }
+        })
+        .await;
+    Ok(more || busy)
+}
+
+/// True when there is more to do at once.
+pub async fn refunds_round(payments: &Payments) -> Result<bool, DbError> {
+    let due = claim_refunds(&payments.db).await?;
+    let busy = !due.is_empty();
+    stream::iter(due)
+        .for_each_concurrent(AT_ONCE, async |refund| {
+            if let Err(error) = pursue_refund(payments, refund).await {
+                tracing::warn!(refund.id = %refund, reason = %error, "a refund was not pursued");
+            }
+        })
+        .await;
+    Ok(busy)
+}

@@ -1,0 +1,472 @@
+//! What WeChat says of a refund, by answer, query or callback: noted once, booked once.
+
+use super::{
+    ChannelRefund, ExceptionKind, Order, Pace, Payments, Refund, RefundNotice, RefundState,
+    RefundStateKind, RefundStatus, Why,
+    booking::{book_refund_arrived, book_refund_undone, put_exception, put_order, put_refund},
+    refund::pause_seconds,
+    request_refund::want_order_and_points,
+    settle::is_plain,
+    store::{AlarmRow, Alarms, CallbackRow, Callbacks, Orders, Refunds},
+};
+use crate::{
+    audit::Actor,
+    db::{Cx, DbError, Operation, SubmitError, Wanted, WorkingSet},
+    ledger::{self, LedgerError},
+    primitives::{
+        AccountId, EntryId, EntryKind, Id, Lane, RefundId, RefundNo, TenantId, Timestamp,
+    },
+};
+
+/// What is known after a call, a query or a callback.
+#[derive(Debug, Clone)]
+pub(super) enum RefundWord {
+    /// WeChat's word, proven.
+    Channel(ChannelRefund),
+    /// It is certain that WeChat does not have it and will not take it.
+    Refused { code: String },
+    /// Not now. `unsure` when WeChat may have it.
+    Later { problem: String, unsure: bool },
+}
+
+/// What became of the word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RefundMoved {
+    /// Noted, now.
+    Now(Box<Refund>),
+    /// It was known before.
+    Before,
+    /// It is wrong: nothing was booked. The word is stable.
+    Rejected(&'static str),
+}
+
+/// Notes what is known of a refund.
+#[derive(Debug)]
+pub(super) struct ApplyRefund {
+    pub(super) tenant: TenantId,
+    pub(super) refund: Option<RefundId>,
+    pub(super) word: RefundWord,
+    pub(super) by: &'static str,
+    /// The callback as received, with what it said.
+    pub(super) callback: Option<(Id, bytes::Bytes, RefundNotice)>,
+    /// Our merchant number, to which a callback must be addressed.
+    pub(super) our_mchid: String,
+    pub(super) pace: Pace,
+}
+
+/// Submits the word; what the ledger refuses is broken books, and pages somebody.
+pub(super) async fn apply(
+    payments: &Payments,
+    operation: ApplyRefund,
+) -> Result<RefundMoved, DbError> {
+    payments
+        .db
+        .submit(operation)
+        .await
+        .map_err(|error| match error {
+            SubmitError::Db(error) => error,
+            SubmitError::Refused(refusal) => {
+                tracing::error!(reason = %refusal, "the ledger refused a refund's outcome");
+                DbError::Inconsistent("the ledger refused a refund's outcome")
+            }
+        })
+}
+
+/// A callback about a refund.
+pub(super) fn of_callback(
+    tenant: TenantId,
+    notice: RefundNotice,
+    callback: (Id, bytes::Bytes),
+    our_mchid: String,
+    pace: Pace,
+) -> ApplyRefund {
+    let number = notice.refund.out_refund_no.parse::<RefundNo>();
+    ApplyRefund {
+        tenant,
+        refund: number.ok().map(RefundNo::id),
+        word: RefundWord::Channel(notice.refund.clone()),
+        by: "wechat",
+        callback: Some((callback.0, callback.1, notice)),
+        our_mchid,
+        pace,
+    }
+}
+
+impl ApplyRefund {
+    /// Everything that the refund and its order can tell of WeChat's word.
+    fn objection(&self, refund: Option<&Refund>, order: Option<&Order>) -> Option<&'static str> {
+        let refund = refund.filter(|refund| refund.tenant == self.tenant);
+        let (Some(refund), Some(order)) = (refund, order) else {
+            return Some("unknown_refund");
+        };
+        if !refund.state.kind().is_booked() {
+            return Some("refund_not_sent");
+        }
+        if let Some((_, _, notice)) = &self.callback {
+            if notice.sp_mchid != self.our_mchid {
+                return Some("wrong_platform");
+            }
+            if notice.sub_mchid != order.sub_mchid {
+                return Some("wrong_merchant");
+            }
+            let paid_by = order
+                .state
+                .payment()
+                .map(|paid| &paid.wechat_transaction_id);
+            if paid_by != Some(&notice.wechat_transaction_id) {
+                return Some("wrong_transaction");
+            }
+        }
+        let RefundWord::Channel(said) = &self.word else {
+            return None;
+        };
+        if said.out_refund_no != refund.no().to_string() {
+            return Some("unknown_refund");
+        }
+        if said.out_trade_no != order.no().to_string() {
+            return Some("wrong_order");
+        }
+        if said.amount != refund.amount || said.total != order.amount {
+            return Some("wrong_amount");
+        }
+        if !is_plain(&said.wechat_refund_id, 32)
+            || refund
+                .wechat_refund_id
+                .as_ref()
+                .is_some_and(|known| *known != said.wechat_refund_id)
+        {
+            return Some("strange_refund_id");
+        }
+        None
+    }
+
+    fn reject(
+        &self,
+        set: &mut WorkingSet,
+        cx: &mut Cx<'_>,
+        reason: &'static str,
+        (order, refund): (Option<&Order>, Option<&Refund>),
+    ) {
+        match &self.callback {
+            Some((id, _, notice)) if set.get::<Alarms>(*id).is_none() => {
+                let alarm = AlarmRow::of_refund(self.tenant, reason, notice, cx.now());
+                set.put::<Alarms>(*id, alarm);
+                self.store_callback(set, cx, 3, Some(reason));
+                if reason == "unknown_refund" {
+                    let detail = format!("refund {}", notice.refund.out_refund_no);
+                    put_exception(
+                        set,
+                        cx,
+                        self.tenant,
+                        ExceptionKind::ForeignRefund,
+                        (order, refund),
+                        detail,
+                        None,
+                    );
+                }
+            }
+            Some(_) => {}
+            None => {
+                put_exception(
+                    set,
+                    cx,
+                    self.tenant,
+                    ExceptionKind::WrongAnswer,
+                    (order, refund),
+                    reason.to_owned(),
+                    None,
+                );
+            }
+        }
+    }
+
+    fn store_callback(
+        &self,
+        set: &mut WorkingSet,
+        cx: &Cx<'_>,
+        outcome: u8,
+        reason: Option<&'static str>,
+    ) {
+        if let Some((id, body, _)) = &self.callback {
+            let row = CallbackRow {
+                tenant: self.tenant,
+                outcome,
+                received_at: cx.now(),
+                body: body.clone(),
+                reason,
+                headers: None,
+            };
+            set.put::<Callbacks>(*id, row);
+        }
+    }
+
+    fn apply(
+        &self,
+        set: &mut WorkingSet,
+        cx: &mut Cx<'_>,
+        order: &Order,
+        refund: &Refund,
+    ) -> Result<RefundMoved, LedgerError> {
+        match &self.word {
+            RefundWord::Channel(said) => self.hear(set, cx, order, refund, said),
+            RefundWord::Refused { code } => {
+                if refund.state.kind().is_final() {
+                    return Ok(RefundMoved::Before);
+                }
+                let detail = format!("{}: {code}", refund.no());
+                put_exception(
+                    set,
+                    cx,
+                    self.tenant,
+                    ExceptionKind::RefundRefused,
+                    (Some(order), Some(refund)),
+                    detail,
+                    None,
+                );
+                let mut failed = refund.clone();
+                failed.attempts.problem = Some(code.chars().take(80).collect());
+                self.undo(set, cx, order, &failed, RefundState::Failed)
+            }
+            RefundWord::Later { problem, unsure } => {
+                if refund.state.kind().is_final() {
+                    return Ok(RefundMoved::Before);
+                }
+                let state = refund.state;
+                let mut next = refund.turn(state).unwrap_or_else(|| refund.clone());
+                next.attempts.problem = Some(problem.chars().take(80).collect());
+                next.attempts.unsure |= *unsure;
+                self.schedule(&mut next, cx.now());
+                put_refund(set, cx, next.clone(), &Actor::new(self.by), problem);
+                Ok(RefundMoved::Now(Box::new(next)))
+            }
+        }
+    }
+
+    fn hear(
+        &self,
+        set: &mut WorkingSet,
+        cx: &mut Cx<'_>,
+        order: &Order,
+        refund: &Refund,
+        said: &ChannelRefund,
+    ) -> Result<RefundMoved, LedgerError> {
+        let kind = refund.state.kind();
+        let same = match said.status {
+            RefundStatus::Success => kind == RefundStateKind::Succeeded,
+            RefundStatus::Closed => {
+                matches!(kind, RefundStateKind::Closed | RefundStateKind::Failed)
+            }
+            RefundStatus::Abnormal => kind == RefundStateKind::Abnormal,
+            // What was said earlier may arrive later.
+            RefundStatus::Processing => {
+                kind.is_final() || (kind == RefundStateKind::Abnormal && self.callback.is_some())
+            }
+        };
+        let waits = matches!(
+            kind,
+            RefundStateKind::Processing | RefundStateKind::Abnormal
+        );
+        if same && (kind.is_final() || self.callback.is_some()) {
+            self.store_callback(set, cx, 7, None);
+            return Ok(RefundMoved::Before);
+        }
+        if kind.is_final() || kind == RefundStateKind::Returning {
+            let detail = format!(
+                "{} is {} and WeChat says {:?}",
+                refund.no(),
+                kind.name(),
+                said.status
+            );
+            put_exception(
+                set,
+                cx,
+                self.tenant,
+                ExceptionKind::RefundContradiction,
+                (Some(order), Some(refund)),
+                detail,
+                None,
+            );
+            self.store_callback(set, cx, 3, Some("refund_contradiction"));
+            return Ok(RefundMoved::Rejected("refund_contradiction"));
+        }
+        let mut told = refund.clone();
+        told.wechat_refund_id = Some(said.wechat_refund_id.clone());
+        if let Some(account) = &said.received_account {
+            told.received_account = Some(account.chars().take(64).collect());
+        }
+        told.attempts.problem = None;
+        told.attempts.unsure = false;
+        self.store_callback(set, cx, 2, None);
+        match said.status {
+            RefundStatus::Success => self.arrive(set, cx, order, &told, said),
+            RefundStatus::Closed => self.undo(set, cx, order, &told, RefundState::Closed),
+            RefundStatus::Abnormal | RefundStatus::Processing => {
+                let state = match said.status {
+                    RefundStatus::Abnormal => RefundState::Abnormal,
+                    RefundStatus::Processing | RefundStatus::Success | RefundStatus::Closed => {
+                        RefundState::Processing
+                    }
+                };
+                let mut next = told.turn(state).ok_or(LedgerError::NotPending)?;
+                if !waits || state != refund.state {
+                    next.attempts.count = 0;
+                }
+                self.schedule(&mut next, cx.now());
+                if state == RefundState::Abnormal && refund.state != RefundState::Abnormal {
+                    let detail = format!("{}: the customer's bank does not take it", refund.no());
+                    put_exception(
+                        set,
+                        cx,
+                        self.tenant,
+                        ExceptionKind::RefundAbnormal,
+                        (Some(order), Some(refund)),
+                        detail,
+                        None,
+                    );
+                }
+                let why = if state == refund.state {
+                    "no news"
+                } else {
+                    state.kind().name()
+                };
+                put_refund(set, cx, next.clone(), &Actor::new(self.by), why);
+                Ok(RefundMoved::Now(Box::new(next)))
+            }
+        }
+    }
+
+    fn arrive(
+        &self,
+        set: &mut WorkingSet,
+        cx: &mut Cx<'_>,
+        order: &Order,
+        refund: &Refund,
+        said: &ChannelRefund,
+    ) -> Result<RefundMoved, LedgerError> {
+        let at = said.succeeded_at.unwrap_or(cx.now());
+        let mut done = refund
+            .turn(RefundState::Succeeded { at })
+            .ok_or(LedgerError::NotPending)?;
+        done.attempts.next_at = None;
+        book_refund_arrived(set, cx, order, &done)?;
+        let order = order
+            .settle_refund(done.amount)
+            .map_err(|_| LedgerError::NotPending)?;
+        put_order(set, cx, order, Why::RefundArrived, None);
+        let event = crate::outbox::Event::RefundSettled {
+            refund: done.id,
+            order: done.order,
+            tenant: done.tenant,
+            merchant: done.merchant,
+            amount: done.amount,
+            points: done.points.due,
+            at,
+        };
+        crate::outbox::tell(cx, &event);
+        put_refund(set, cx, done.clone(), &Actor::new(self.by), "arrived");
+        Ok(RefundMoved::Now(Box::new(done)))
+    }
+
+    fn undo(
+        &self,
+        set: &mut WorkingSet,
+        cx: &mut Cx<'_>,
+        order: &Order,
+        refund: &Refund,
+        state: RefundState,
+    ) -> Result<RefundMoved, LedgerError> {
+        let mut undone = refund.turn(state).ok_or(LedgerError::NotPending)?;
+        undone.attempts.next_at = None;
+        book_refund_undone(set, cx, order, &undone)?;
+        let order = order
+            .drop_refund(undone.amount, undone.points.due)
+            .map_err(|_| LedgerError::NotPending)?;
+        put_order(set, cx, order, Why::RefundDropped, None);
+        let why = undone.attempts.problem.clone();
+        put_refund(
+            set,
+            cx,
+            undone.clone(),
+            &Actor::new(self.by),
+            why.as_deref().unwrap_or(state.kind().name()),
+        );
+        Ok(RefundMoved::Now(Box::new(undone)))
+    }
+
+    /// Counts the attempt and says when the next is due. An abnormal refund waits for a person; it is looked at hourly, since that person may act at WeChat.
+    fn schedule(&self, refund: &mut Refund, now: Timestamp) {
+        refund.attempts.count = refund.attempts.count.saturating_add(1);
+        let pause = if refund.state == RefundState::Abnormal {
+            3_600
+        } else {
+            pause_seconds(refund.attempts.count)
+        };
+        refund.attempts.next_at = Some(self.pace.after(now, pause));
+    }
+}
+
+impl Operation for ApplyRefund {
+    type Reply = RefundMoved;
+    type Refusal = LedgerError;
+    const NAME: &'static str = "payments.apply_refund";
+    const URGENT: bool = true;
+
+    fn lane(&self) -> Lane {
+        self.refund.map_or(Lane(0), |refund| refund.lane())
+    }
+
+    fn rows(&self, want: &mut Wanted, set: &WorkingSet) {
+        if let Some((id, _, _)) = &self.callback {
+            want.row::<Alarms>(*id);
+            want.row::<Callbacks>(*id);
+        }
+        let Some(id) = self.refund else { return };
+        want.row::<Refunds>(id);
+        if !set.has_loaded::<Refunds>(id) {
+            return;
+        }
+        let Some(refund) = set.get::<Refunds>(id) else {
+            return;
+        };
+        want_order_and_points(want, set, refund.order);
+        if refund.state.kind().is_final() {
+            return;
+        }
+        if refund.points.due.is_zero() {
+            return;
+        }
+        let clawback = EntryId::of(id.id(), EntryKind::RefundClawback);
+        ledger::want_resolution(want, set, clawback, 1);
+        if let Some(customer) = set
+            .has_loaded::<Orders>(refund.order)
+            .then(|| set.get::<Orders>(refund.order))
+            .flatten()
+            .and_then(|order| order.customer)
+        {
+            ledger::want_spending(want, AccountId::customer_points(customer));
+        }
+    }
+
+    fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<RefundMoved, LedgerError> {
+        let refund = self.refund.and_then(|id| set.get::<Refunds>(id)).cloned();
+        let order = refund
+            .as_ref()
+            .and_then(|refund| set.get::<Orders>(refund.order))
+            .cloned();
+        if let Some((id, _, _)) = &self.callback
+            && set
+                .get::<Callbacks>(*id)
+                .is_some_and(|row| matches!(row.outcome, 2 | 3 | 7))
+        {
+            return Ok(RefundMoved::Before);
+        }
+        if let Some(reason) = self.objection(refund.as_ref(), order.as_ref()) {
+            self.reject(set, cx, reason, (order.as_ref(), refund.as_ref()));
+            return Ok(RefundMoved::Rejected(reason));
+        }
+        match (order, refund) {
+            (Some(order), Some(refund)) => self.apply(set, cx, &order, &refund),
+            (_, _) => Ok(RefundMoved::Rejected("unknown_refund")),
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! What payments and refunds write into the books, and what they tell. Called inside `decide`; pure.
+
+use super::{ExceptionKind, Order, PointsShortfall, Refund, RefundError, Why, store};
+use crate::{
+    audit::Actor,
+    db::{Cx, WorkingSet},
+    ledger::{self, Account, Accounts, Draft, LedgerError, Resolution},
+    outbox::{self, Event},
+    primitives::{
+        AccountId, AccountKind, BusinessDay, EntryId, EntryKind, ExceptionId, Lane, Points,
+        TenantId,
+    },
+};
+
+fn of_tenant(tenant: TenantId, kind: AccountKind) -> AccountId {
+    AccountId::of_tenant(tenant, kind)
+}
+
+/// The customer's points as they stand in this batch.
+pub(super) fn points_account(set: &WorkingSet, order: &Order) -> Account {
+    order
+        .customer
+        .and_then(|customer| {
+            set.get::<Accounts>(AccountId::customer_points(customer))
+                .copied()
+        })
+        .unwrap_or(Account::empty(order.tenant))
+}
+
+/// An order is paid: Dr channel receivable / Cr merchant payable; Dr points issued / Cr customer points; and what of these repays a debt, Dr customer points /
+/// Cr customer debt.
+pub(super) fn book_settlement(
+    set: &mut WorkingSet,
+    cx: &Cx<'_>,
+    order: &Order,
+    points: Points,
+    lot: BusinessDay,
+) -> Result<(), LedgerError> {
+    let mut drafts = vec![Draft::posted(
+        of_tenant(order.tenant, AccountKind::ChannelReceivable),
+        AccountId::merchant_payable(order.merchant),
+        order.amount.get(),
+    )];
+    if let Some(customer) = order.customer
+        && !points.is_zero()
+    {
+        let account = AccountId::customer_points(customer);
+        drafts.push(
+            Draft::posted(
+                of_tenant(order.tenant, AccountKind::PointsIssued),
+                account,
+                points.get(),
+            )
+            .expiring(lot),
+        );
+        let repaid = points_account(set, order).debt.min(points);
+        if !repaid.is_zero() {
+            let debt = AccountId::customer_debt(customer);
+            drafts.push(Draft::posted(account, debt, repaid.get()).from_lot(Some(lot)));
+        }
+    }
+    let entry = EntryId::of(order.id.id(), EntryKind::Settlement);
+    ledger::post(set, order.tenant, entry, &drafts, cx.now())
+}
+
+/// A refund sets out: Dr merchant payable / Cr refunds in transit; the points to be given back are set aside (pending Dr customer points / Cr points issued).
+/// What the customer has spent is lent first (Dr customer debt / Cr customer points), or the refund is refused, as the policy says.
+pub(super) fn book_refund(
+    set: &mut WorkingSet,
+    cx: &mut Cx<'_>,
+    order: &Order,
+    refund: &mut Refund,
+    policy: PointsShortfall,
+) -> Result<(), RefundError> {
+    let mut drafts = vec![Draft::posted(
+        AccountId::merchant_payable(order.merchant),
+        of_tenant(order.tenant, AccountKind::RefundsInTransit),
+        refund.amount.get(),
+    )];
+    let lent = shortfall(set, order, refund.points.due, policy)?;
+    refund.points.lent = lent;
+    if let Some(customer) = order.customer
+        && !lent.is_zero()
+    {
+        drafts.push(Draft::posted(
+            AccountId::customer_debt(customer),
+            AccountId::customer_points(customer),
+            lent.get(),
+        ));
+    }
+    post(set, cx, refund, EntryKind::RefundAccepted, &drafts)?;
+    if let Some(customer) = order.customer
+        && !refund.points.due.is_zero()
+    {
+        let back = Draft::posted(
+            AccountId::customer_points(customer),
+            of_tenant(order.tenant, AccountKind::PointsIssued),
+            refund.points.due.get(),
+        );
+        post(
+            set,
+            cx,
+            refund,
+            EntryKind::RefundClawback,
+            &[back.pending()],
+        )?;
+    }
+    Ok(())
+}
+
+/// Points that are missing when `due` are to be given back.
+pub(super) fn shortfall(
+    set: &WorkingSet,
+    order: &Order,
+    due: Points,
+    policy: PointsShortfall,
+) -> Result<Points, RefundError> {
+    let available = Points::parse(points_account(set, order).available())
+        .map_err(|_| LedgerError::BelowZero)?;
+    let missing = due.saturating_sub(available);
+    match policy {
+        PointsShortfall::Refuse if !missing.is_zero() => {
+            Err(RefundError::PointsSpent { due, available })
+        }
+        PointsShortfall::Refuse | PointsShortfall::Debt | PointsShortfall::Negative => Ok(missing),
+    }
+}
+
+/// A refund arrived: Dr refunds in transit / Cr channel receivable, and the points are taken back, from the lot of the payment first.
+pub(super) fn book_refund_arrived(
+    set: &mut WorkingSet,
+    cx: &mut Cx<'_>,
+    order: &Order,
+    refund: &Refund,
+) -> Result<(), LedgerError> {
+    let money = Draft::posted(
+        of_tenant(order.tenant, AccountKind::RefundsInTransit),
+        of_tenant(order.tenant, AccountKind::ChannelReceivable),
+        refund.amount.get(),
+    );
+    post(set, cx, refund, EntryKind::RefundOutcome, &[money])?;
+    let lot = order
+        .state
+        .payment()
+        .and_then(|payment| payment.points_expire_on);
+    resolve(set, cx, refund, Resolution::Post, lot)
+}
+
+/// A refund will not happen: Dr refunds in transit / Cr merchant payable, the points are let go, and what was lent is repaid.
+pub(super) fn book_refund_undone(
+    set: &mut WorkingSet,
+    cx: &mut Cx<'_>,
+    order: &Order,
+    refund: &Refund,
+) -> Result<(), LedgerError> {
+    resolve(set, cx, refund, Resolution::Void, None)?;
+    let mut drafts = vec![Draft::posted(
+        of_tenant(order.tenant, AccountKind::RefundsInTransit),
+        AccountId::merchant_payable(order.merchant),
+        refund.amount.get(),
+    )];
+    // Points that came in since may have repaid it.
+    let repaid = points_account(set, order).debt.min(refund.points.lent);
+    if let Some(customer) = order.customer
+        && !repaid.is_zero()
+    {
+        let account = AccountId::customer_points(customer);
+        let debt = AccountId::customer_debt(customer);
+        let repay = Draft::posted(account, debt, repaid.get());
+        drafts.push(repay.from_lot(Some(BusinessDay::NEVER)));
+    }
+    post(set, cx, refund, EntryKind::RefundOutcome, &drafts)
+}
+
+fn post(
+    set: &mut WorkingSet,
+    cx: &mut Cx<'_>,
+    refund: &Refund,
+    kind: EntryKind,
+    drafts: &[Draft],
+) -> Result<(), LedgerError> {
+    let entry = EntryId::of(refund.id.id(), kind);
+    ledger::post(set, refund.tenant, entry, drafts, cx.now())?;
+    let tenant = refund.tenant;
+    outbox::tell(cx, &Event::EntryPosted { entry, tenant });
+    Ok(())
+}
+
+fn resolve(
+    set: &mut WorkingSet,
+    cx: &mut Cx<'_>,
+    refund: &Refund,
+    way: Resolution,
+    lot: Option<BusinessDay>,
+) -> Result<(), LedgerError> {
+    if refund.points.due.is_zero() {
+        return Ok(());
+    }
+    let pending = EntryId::of(refund.id.id(), EntryKind::RefundClawback);
+    ledger::resolve(set, pending, 1, way, lot, cx.now())?;
+    let (entry, tenant) = (pending.resolution(), refund.tenant);
+    outbox::tell(cx, &Event::EntryPosted { entry, tenant });
+    Ok(())
+}
+
+/// Writes an order's row and tells why it changed.
+pub(super) fn put_order(
+    set: &mut WorkingSet,
+    cx: &mut Cx<'_>,
+    order: Order,
+    why: Why,
+    actor: Option<&Actor>,
+) {
+    let event = Event::OrderTurned {
+        order: order.id,
+        tenant: order.tenant,
+        version: order.version,
+        state: order.state.kind().code(),
+        why: why.code(),
+        actor: actor.map(|actor| actor.as_str().to_owned()),
+    };
+    outbox::tell(cx, &event);
+    set.put::<store::Orders>(order.id, order);
+}
+
+/// Writes a refund's row and the line of its history.
+pub(super) fn put_refund(
+    set: &mut WorkingSet,
+    cx: &Cx<'_>,
+    refund: Refund,
+    actor: &Actor,
+    why: &str,
+) {
+    let step = store::StepRow {
+        tenant: refund.tenant,
+        state: refund.state.kind(),
+        actor: actor.clone(),
+        why: why.chars().take(80).collect(),
+        at: cx.now(),
+    };
+    set.put::<store::RefundSteps>((refund.id, refund.version), step);
+    set.put::<store::Refunds>(refund.id, refund);
+}
+
+/// Notes something that a person should look at.
+pub(super) fn put_exception(
+    set: &mut WorkingSet,
+    cx: &Cx<'_>,
+    tenant: TenantId,
+    kind: ExceptionKind,
+    (order, refund): (Option<&Order>, Option<&Refund>),
+    detail: String,
+    resolution: Option<&'static str>,
+) {
+    metrics::counter!("payment_exceptions_total", "kind" => kind.name()).increment(1);
+    let lane = order.map_or(Lane(0), |order| order.id.lane());
+    let order = order
+        .map(|order| order.id)
+        .or(refund.map(|refund| refund.order));
+    let row = store::ExceptionRow {
+        tenant,
+        kind,
+        order,
+        refund: refund.map(|refund| refund.id),
+        detail,
+        resolution,
+        at: cx.now(),
+    };
+    set.put::<store::Exceptions>(ExceptionId::new(cx.new_id(lane)), row);
+}

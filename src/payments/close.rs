@@ -1,0 +1,170 @@
+//! Giving an order up: never before WeChat was asked, because somebody may be paying it at this moment.
+//!
+//! ```text
+//! query ── paid ──────────────▶ settle
+//!   │
+//!   └─ not paid ▶ close at WeChat ── done, or closed before ─▶ closed here
+//!                        │
+//!                        ├─ paid after all ─▶ query ▶ settle
+//!                        └─ no answer, or somebody is entering the password ─▶ later
+//! ```
+
+use super::{
+    Applied, ChannelOrder, Order, OrderState, Outcome, PaidNotice, PaymentError, Payments,
+    RefusalKind, Settled, Why, booking::put_order, list, settle::settle, store::Orders,
+};
+use crate::{
+    audit::Actor,
+    db::{Cx, Operation, Wanted, WorkingSet},
+    primitives::{Lane, OrderId, TenantId},
+};
+
+/// Who gives it up.
+#[derive(Debug, Clone)]
+pub enum CloseBy {
+    Customer,
+    Shop(Actor),
+    Operator(Actor),
+    /// Its time is over.
+    Time,
+}
+
+/// Gives an order up, or finds it paid. Either way the order as it stands then is the answer.
+pub async fn close_payment(
+    payments: &Payments,
+    tenant: TenantId,
+    order: OrderId,
+    by: CloseBy,
+) -> Result<Order, PaymentError> {
+    let known = get_order(payments, tenant, order).await?;
+    if !is_open(&known) {
+        return Ok(known);
+    }
+    match ask(payments, &known).await? {
+        Found::Settled => return get_order(payments, tenant, order).await,
+        Found::Closed => return give_up(payments, &known, Why::ClosedAtWechat, None).await,
+        Found::Open => {}
+    }
+    let gateway = payments.gateways.of(tenant);
+    match gateway.close(known.no(), &known.sub_mchid).await {
+        Outcome::Done(()) => {}
+        Outcome::Refused(refusal) => match refusal.kind {
+            // WeChat never heard of it, or has closed it: it cannot be paid there.
+            RefusalKind::Closed | RefusalKind::Absent => {}
+            RefusalKind::AlreadyPaid => {
+                return match ask(payments, &known).await? {
+                    Found::Settled => get_order(payments, tenant, order).await,
+                    Found::Closed | Found::Open => Err(PaymentError::ChannelUnknown),
+                };
+            }
+            RefusalKind::RateLimited => return Err(PaymentError::BeingPaid),
+            RefusalKind::NotEnough | RefusalKind::Conflict | RefusalKind::Rejected => {
+                return Err(PaymentError::ChannelRefused(refusal.code));
+            }
+        },
+        Outcome::Unknown(_) => return Err(PaymentError::ChannelUnknown),
+    }
+    let (why, actor) = match by {
+        CloseBy::Customer => (Why::Customer, None),
+        CloseBy::Shop(actor) => (Why::Shop, Some(actor)),
+        CloseBy::Operator(actor) => (Why::Operator, Some(actor)),
+        CloseBy::Time => (Why::Expiry, None),
+    };
+    give_up(payments, &known, why, actor).await
+}
+
+/// What a query found, after it was acted upon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    Settled,
+    /// At WeChat, not here.
+    Closed,
+    Open,
+}
+
+/// Asks WeChat, and settles what it says through the same operation as a callback would.
+pub(super) async fn ask(payments: &Payments, order: &Order) -> Result<Found, PaymentError> {
+    let gateway = payments.gateways.of(order.tenant);
+    let notice: PaidNotice = match gateway.query(order.no(), &order.sub_mchid).await {
+        Outcome::Done(ChannelOrder::Paid { notice, .. }) => notice,
+        Outcome::Done(ChannelOrder::NotPaid(_) | ChannelOrder::Absent) => return Ok(Found::Open),
+        Outcome::Done(ChannelOrder::Closed) => return Ok(Found::Closed),
+        Outcome::Refused(refusal) => return Err(PaymentError::ChannelRefused(refusal.code)),
+        Outcome::Unknown(_) => return Err(PaymentError::ChannelUnknown),
+    };
+    match settle(payments, order.tenant, notice, None).await? {
+        Settled::Now { .. } | Settled::Before | Settled::WhoPaid => Ok(Found::Settled),
+        Settled::Rejected(reason) => {
+            tracing::error!(order.no = %order.no(), reason, "WeChat's answer to a query is wrong: {reason}");
+            Err(PaymentError::AnswerWrong(reason))
+        }
+    }
+}
+
+pub(super) fn is_open(order: &Order) -> bool {
+    matches!(order.state, OrderState::Created | OrderState::Prepaid(_))
+}
+
+pub(super) async fn get_order(
+    payments: &Payments,
+    tenant: TenantId,
+    order: OrderId,
+) -> Result<Order, PaymentError> {
+    let found = list::find_order(&payments.db, tenant, order).await?;
+    Ok(found.ok_or(PaymentError::OrderNotFound)?.order)
+}
+
+/// Closed here, whatever for. An order that was paid in the meantime stays paid.
+pub(super) async fn give_up(
+    payments: &Payments,
+    order: &Order,
+    why: Why,
+    actor: Option<Actor>,
+) -> Result<Order, PaymentError> {
+    let operation = GiveUp {
+        order: order.id,
+        why,
+        actor,
+    };
+    Ok(payments.db.submit(operation).await?)
+}
+
+#[derive(Debug)]
+struct GiveUp {
+    order: OrderId,
+    why: Why,
+    actor: Option<Actor>,
+}
+
+impl Operation for GiveUp {
+    type Reply = Order;
+    type Refusal = PaymentError;
+    const NAME: &'static str = "payments.close";
+
+    fn lane(&self) -> Lane {
+        self.order.lane()
+    }
+
+    fn rows(&self, want: &mut Wanted, _set: &WorkingSet) {
+        want.row::<Orders>(self.order);
+    }
+
+    fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<Order, PaymentError> {
+        let order = set
+            .get::<Orders>(self.order)
+            .cloned()
+            .ok_or(PaymentError::OrderNotFound)?;
+        let outcome = if self.why == Why::Expiry {
+            order.expire(cx.now())
+        } else {
+            order.close(cx.now())
+        };
+        match outcome {
+            Ok(Applied::Now(closed)) => {
+                put_order(set, cx, closed.clone(), self.why, self.actor.as_ref());
+                Ok(closed)
+            }
+            Ok(Applied::Before) | Err(_) => Ok(order),
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! What a person should look at: handled by policy, or by nobody yet.
+
+use sqlx::{FromRow, Row as _, mysql::MySqlRow};
+
+use crate::{
+    audit::{self, Action, Actor},
+    db::{Db, DbError, Tx, Work},
+    primitives::{ExceptionId, OrderId, PageLimit, RefundId, TenantId, Timestamp},
+};
+
+/// The kinds, each with a stable name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExceptionKind {
+    /// An order was paid after it had been given up.
+    LatePayment,
+    /// A second WeChat transaction pays an order that is paid.
+    PaidTwice,
+    /// WeChat's answer to a query does not fit the order.
+    WrongAnswer,
+    /// WeChat speaks of a refund that was not made here.
+    ForeignRefund,
+    /// WeChat says of a refund what cannot follow from what it said before.
+    RefundContradiction,
+    /// WeChat refuses a refund.
+    RefundRefused,
+    /// The customer's bank does not take the money.
+    RefundAbnormal,
+    /// A share or its return did not go through.
+    SharingFailed,
+}
+
+impl ExceptionKind {
+    pub const ALL: [Self; 8] = [
+        Self::LatePayment,
+        Self::PaidTwice,
+        Self::WrongAnswer,
+        Self::ForeignRefund,
+        Self::RefundContradiction,
+        Self::RefundRefused,
+        Self::RefundAbnormal,
+        Self::SharingFailed,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::LatePayment => "late_payment",
+            Self::PaidTwice => "paid_twice",
+            Self::WrongAnswer => "wrong_answer",
+            Self::ForeignRefund => "foreign_refund",
+            Self::RefundContradiction => "refund_contradiction",
+            Self::RefundRefused => "refund_refused",
+            Self::RefundAbnormal => "refund_abnormal",
+            Self::SharingFailed => "sharing_failed",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PaymentException {
+    pub id: ExceptionId,
+    pub kind: String,
+    pub order: Option<OrderId>,
+    pub refund: Option<RefundId>,
+    pub detail: String,
+    pub resolution: Option<String>,
+    pub resolved_by: Option<String>,
+    pub resolved_at: Option<Timestamp>,
+    pub created_at: Timestamp,
+}
+
+impl<'r> FromRow<'r, MySqlRow> for PaymentException {
+    fn from_row(row: &'r MySqlRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            id: row.try_get("id")?,
+            kind: row.try_get("kind")?,
+            order: row.try_get("order_id")?,
+            refund: row.try_get("refund_id")?,
+            detail: row.try_get("detail")?,
+            resolution: row.try_get("resolution")?,
+            resolved_by: row.try_get("resolved_by")?,
+            resolved_at: row.try_get("resolved_at")?,
+            created_at: row.try_get("created_at")?,
+        })
+    }
+}
+
+const COLUMNS: &str =
+    "id, kind, order_id, refund_id, detail, resolution, resolved_by, resolved_at, created_at";
+
+/// Up to `limit.probe()` exceptions, newest first, older than `before`; only the open ones, or all.
+pub async fn list_exceptions(
+    db: &Db,
+    tenant: TenantId,
+    open_only: bool,
+    before: Option<ExceptionId>,
+    limit: PageLimit,
+) -> Result<Vec<PaymentException>, DbError> {
+    let statement = format!(
+        "/* payments.list_exceptions */ SELECT {COLUMNS} FROM payment_exceptions \
+         WHERE tenant_id = ? AND id < ? AND (? = 0 OR resolved_at IS NULL) ORDER BY id DESC LIMIT ?"
+    );
+    let before = before.map_or([0xff; 16], |id| *id.bytes());
+    Ok(sqlx::query_as(sqlx::AssertSqlSafe(statement))
+        .bind(tenant)
+        .bind(before.as_slice())
+        .bind(u8::from(open_only))
+        .bind(limit.probe())
+        .fetch_all(db.pool())
+        .await?)
+}
+
+/// Every exception of an order, oldest first.
+pub(super) async fn exceptions_of(
+    db: &Db,
+    order: OrderId,
+) -> Result<Vec<PaymentException>, DbError> {
+    let statement = format!(
+        "/* payments.exceptions_of */ SELECT {COLUMNS} FROM payment_exceptions WHERE order_id = ? ORDER BY id"
+    );
+    Ok(sqlx::query_as(sqlx::AssertSqlSafe(statement))
+        .bind(order)
+        .fetch_all(db.pool())
+        .await?)
+}
+
+/// An exception that cannot be resolved.
+#[derive(Debug, thiserror::Error)]
+pub enum ExceptionError {
+    #[error("exception not found")]
+    NotFound,
+    #[error("the exception is resolved already")]
+    AlreadyResolved,
+    #[error("a resolution is 1 to 200 characters")]
+    BadResolution,
+    #[error("database failure")]
+    Db(#[from] DbError),
+}
+
+/// A person has looked at it and says what was done.
+#[derive(Debug)]
+pub struct ResolveException {
+    pub tenant: TenantId,
+    pub id: ExceptionId,
+    pub resolution: String,
+    pub by: Actor,
+}
+
+impl Work for ResolveException {
+    const NAME: &'static str = "payments.resolve_exception";
+    type Reply = PaymentException;
+    type Error = ExceptionError;
+
+    async fn run(&self, tx: &mut Tx) -> Result<PaymentException, ExceptionError> {
+        if !(1..=200).contains(&self.resolution.trim().chars().count()) {
+            return Err(ExceptionError::BadResolution);
+        }
+        let now = tx.now();
+        let changed = sqlx::query(
+            "/* payments.resolve_exception */ UPDATE payment_exceptions SET resolution = ?, resolved_by = ?, resolved_at = ? \
+             WHERE id = ? AND tenant_id = ? AND resolved_at IS NULL",
+        )
+        .bind(self.resolution.trim())
+        .bind(self.by.as_str())
+        .bind(now)
+        .bind(self.id)
+        .bind(self.tenant)
+        .execute(tx.conn())
+        .await
+        .map_err(DbError::from)?;
+        let statement = format!(
+            "/* payments.get_exception */ SELECT {COLUMNS} FROM payment_exceptions WHERE id = ? AND tenant_id = ?"
+        );
+        let exception: Option<PaymentException> = sqlx::query_as(sqlx::AssertSqlSafe(statement))
+            .bind(self.id)
+            .bind(self.tenant)
+            .fetch_optional(tx.conn())
+            .await
+            .map_err(DbError::from)?;
+        let exception = exception.ok_or(ExceptionError::NotFound)?;
+        if changed.rows_affected() == 0 {
+            return Err(ExceptionError::AlreadyResolved);
+        }
+        let action = Action::ExceptionResolved {
+            resolution: self.resolution.clone(),
+        };
+        audit::record(tx, self.tenant, &self.by, action, self.id).await?;
+        Ok(exception)
+    }
+}

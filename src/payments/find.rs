@@ -1,0 +1,103 @@
+//! Finding refunds. Reads that decide nothing.
+
+use super::{
+    Refund, RefundStateKind,
+    store::{REFUND_COLUMNS, read_refund},
+};
+use crate::{
+    audit::Actor,
+    db::{Db, DbError},
+    primitives::{MerchantId, OrderId, PageLimit, RefundId, TenantId, Timestamp},
+};
+
+/// One refund, of whichever tenant: that is for the caller to check.
+pub async fn find_refund(db: &Db, id: RefundId) -> Result<Option<Refund>, DbError> {
+    let statement =
+        format!("SELECT /* payments.find_refund */ {REFUND_COLUMNS} FROM refunds r WHERE r.id = ?");
+    let row = sqlx::query(sqlx::AssertSqlSafe(statement))
+        .bind(id)
+        .fetch_optional(db.pool())
+        .await?;
+    Ok(row.as_ref().map(read_refund).transpose()?)
+}
+
+/// An order's refunds, oldest first. There are at most fifty, and those that were rejected.
+pub async fn refunds_of(db: &Db, order: OrderId) -> Result<Vec<Refund>, DbError> {
+    let statement = format!(
+        "SELECT /* payments.refunds_of */ {REFUND_COLUMNS} FROM refunds r WHERE r.order_id = ? ORDER BY r.id"
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(statement))
+        .bind(order)
+        .fetch_all(db.pool())
+        .await?;
+    rows.iter().map(|row| Ok(read_refund(row)?)).collect()
+}
+
+/// Up to `limit.probe()` refunds of a tenant, or of one of its shops, newest first, older than `before`.
+pub async fn list_refunds(
+    db: &Db,
+    tenant: TenantId,
+    merchant: Option<MerchantId>,
+    state: Option<RefundStateKind>,
+    before: Option<RefundId>,
+    limit: PageLimit,
+) -> Result<Vec<Refund>, DbError> {
+    let of_shop = if merchant.is_some() {
+        "r.merchant_id = ? AND"
+    } else {
+        "? IS NULL AND"
+    };
+    let statement = format!(
+        "SELECT /* payments.list_refunds */ {REFUND_COLUMNS} FROM refunds r \
+         WHERE {of_shop} r.tenant_id = ? AND r.id < ? AND (? = 0 OR r.state = ?) ORDER BY r.id DESC LIMIT ?"
+    );
+    let state = state.map_or(0, RefundStateKind::code);
+    let before = before.map_or([0xff; 16], |id| *id.bytes());
+    let rows = sqlx::query(sqlx::AssertSqlSafe(statement))
+        .bind(merchant)
+        .bind(tenant)
+        .bind(before.as_slice())
+        .bind(state)
+        .bind(state)
+        .bind(limit.probe())
+        .fetch_all(db.pool())
+        .await?;
+    rows.iter().map(|row| Ok(read_refund(row)?)).collect()
+}
+
+/// One state that a refund was in, with who and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefundStep {
+    pub version: u32,
+    pub state: RefundStateKind,
+    pub actor: Actor,
+    pub why: String,
+    pub at: Timestamp,
+}
+
+/// A refund's states in order.
+pub async fn refund_history(db: &Db, refund: RefundId) -> Result<Vec<RefundStep>, DbError> {
+    let rows: Vec<(u32, i8, String, String, Timestamp)> = sqlx::query_as(
+        "/* payments.refund_history */ SELECT version, state, actor, why, at FROM refund_history WHERE refund_id = ? ORDER BY version",
+    )
+    .bind(refund)
+    .fetch_all(db.pool())
+    .await?;
+    rows.into_iter()
+        .map(|(version, state, actor, why, at)| {
+            let state = u8::try_from(state)
+                .ok()
+                .and_then(RefundStateKind::from_code);
+            let state = state.ok_or(DbError::Inconsistent(
+                "an unknown state in a refund's history",
+            ))?;
+            Ok(RefundStep {
+                version,
+                state,
+                actor: Actor::new(actor),
+                why,
+                at,
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,73 @@
+//! Refunds in the channel's words, turned into ours.
+
+use crate::primitives::{Money, OrderNo, RefundNo, Secret, Timestamp};
+
+/// A refund of one order, whole or in part. The same call with the same number refunds once.
+#[derive(Debug, Clone)]
+pub struct RefundCall {
+    pub refund_no: RefundNo,
+    pub order_no: OrderNo,
+    /// The shop's number at the channel; in direct mode our own.
+    pub shop: String,
+    pub amount: Money,
+    /// Of the whole order.
+    pub total: Money,
+    /// Shown to the customer; at most 80 bytes are sent.
+    pub reason: String,
+    pub notify_path: String,
+}
+
+/// Where the channel says a refund stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefundStatus {
+    Processing,
+    Success,
+    /// It will not happen; the money stays with the shop.
+    Closed,
+    /// The customer's bank does not take it: a person must say where the money shall go.
+    Abnormal,
+}
+
+/// A refund as the channel knows it: the answer to a call or a query, proven.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChannelRefund {
+    /// As text: it may be anything until it is looked up.
+    pub out_refund_no: String,
+    pub out_trade_no: String,
+    pub wechat_refund_id: String,
+    pub status: RefundStatus,
+    pub amount: Money,
+    pub total: Money,
+    /// When the money arrived, once it did.
+    pub succeeded_at: Option<Timestamp>,
+    /// Where it went, in the channel's words, such as `支付用户零钱`.
+    pub received_account: Option<String>,
+}
+
+/// The channel's word about a refund, from a callback whose signature was verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefundNotice {
+    pub sp_mchid: String,
+    pub sub_mchid: String,
+    pub wechat_transaction_id: String,
+    pub refund: ChannelRefund,
+}
+
+/// Where an abnormal refund shall go instead (异常退款).
+#[derive(Debug, Clone)]
+pub struct AbnormalRefund {
+    pub refund_no: RefundNo,
+    pub wechat_refund_id: String,
+    pub shop: String,
+    /// A card of the customer; none: to the shop's own settlement account, which pays the customer some other way.
+    pub card: Option<BankCard>,
+}
+
+/// Sent encrypted to the channel's key; kept nowhere.
+#[derive(Debug, Clone)]
+pub struct BankCard {
+    /// The channel's code of the bank, such as `ICBC_DEBIT`.
+    pub bank_type: String,
+    pub number: Secret<String>,
+    pub holder: Secret<String>,
+}

@@ -1,0 +1,40 @@
+//! How long to wait before WeChat is asked again.
+
+use crate::primitives::Timestamp;
+
+/// Divides every wait of the jobs. 1 is right for WeChat; beside a simulator whose time runs faster, more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace(u32);
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self(1)
+    }
+}
+
+impl Pace {
+    /// None for zero.
+    pub const fn new(times: u32) -> Option<Self> {
+        if times == 0 { None } else { Some(Self(times)) }
+    }
+
+    /// `seconds` after `now`, as this pace counts them; before it when they are negative.
+    pub fn after(self, now: Timestamp, seconds: i64) -> Timestamp {
+        let micros = seconds.saturating_mul(1_000_000) / i64::from(self.0.max(1));
+        Timestamp::from_micros(now.micros().saturating_add(micros))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_runs_as_fast_as_it_is_told_to() {
+        let now = Timestamp::from_micros(10_000_000);
+        assert_eq!(Pace::default().after(now, 5).micros(), 15_000_000);
+        assert_eq!(Pace::new(100).unwrap().after(now, 5).micros(), 10_050_000);
+        assert_eq!(Pace::new(10).unwrap().after(now, -20).micros(), 8_000_000);
+        assert_eq!(Pace::new(0), None);
+    }
+}

@@ -1,0 +1,349 @@
+//! The refund and its transitions. Pure.
+
+use crate::{
+    audit::Actor,
+    primitives::{MerchantId, Money, OrderId, Points, RefundId, RefundNo, TenantId, Timestamp},
+};
+
+/// Money going back to the customer, and points coming back from them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refund {
+    /// Has the order's lane.
+    pub id: RefundId,
+    pub tenant: TenantId,
+    pub order: OrderId,
+    pub merchant: MerchantId,
+    pub amount: Money,
+    /// Shown to the customer.
+    pub reason: String,
+    pub requested_by: Actor,
+    pub approved_by: Option<Actor>,
+    /// Points that the customer gives back, and what of these was lent to them for it.
+    pub points: PointsBack,
+    /// Made by the platform: the order was paid after it had been given up.
+    pub late: bool,
+    /// Counts the changes of the row: 1 when made.
+    pub version: u32,
+    pub state: RefundState,
+    /// WeChat's number, once it was told.
+    pub wechat_refund_id: Option<String>,
+    /// Where the money went, in WeChat's words.
+    pub received_account: Option<String>,
+    pub attempts: Attempts,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PointsBack {
+    pub due: Points,
+    pub lent: Points,
+}
+
+/// How the calls to WeChat went so far.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempts {
+    pub count: u32,
+    /// One ended without an answer, so WeChat may have the refund.
+    pub unsure: bool,
+    /// Why it is not further, in a word.
+    pub problem: Option<String>,
+    /// When it is looked at again; none: never, or not before somebody decides.
+    pub next_at: Option<Timestamp>,
+}
+
+/// Where a refund stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RefundState {
+    /// Above a limit: a second person must agree. The amount is reserved, nothing is booked.
+    AwaitingApproval,
+    /// The second person did not agree.
+    Rejected,
+    /// Booked. Shares of the payment must come back first.
+    Returning,
+    /// Booked. WeChat has not confirmed that it has it; it is asked again with the same number.
+    Accepted,
+    /// WeChat has it.
+    Processing,
+    /// The money has arrived.
+    Succeeded { at: Timestamp },
+    /// The customer's bank does not take it: an operator says where it shall go.
+    Abnormal,
+    /// WeChat gave it up: the money is the shop's again.
+    Closed,
+    /// WeChat refused it: the money is the shop's again.
+    Failed,
+}
+
+/// The state without its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RefundStateKind {
+    AwaitingApproval,
+    Rejected,
+    Returning,
+    Accepted,
+    Processing,
+    Succeeded,
+    Abnormal,
+    Closed,
+    Failed,
+}
+
+impl RefundStateKind {
+    pub const ALL: [Self; 9] = [
+        Self::AwaitingApproval,
+        Self::Rejected,
+        Self::Returning,
+        Self::Accepted,
+        Self::Processing,
+        Self::Succeeded,
+        Self::Abnormal,
+        Self::Closed,
+        Self::Failed,
+    ];
+
+    /// The number in the table.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::AwaitingApproval => 1,
+            Self::Rejected => 2,
+            Self::Returning => 3,
+            Self::Accepted => 4,
+            Self::Processing => 5,
+            Self::Succeeded => 6,
+            Self::Abnormal => 7,
+            Self::Closed => 8,
+            Self::Failed => 9,
+        }
+    }
+
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.code() == code)
+    }
+
+    /// The word in the API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AwaitingApproval => "awaiting_approval",
+            Self::Rejected => "rejected",
+            Self::Returning => "returning",
+            Self::Accepted => "accepted",
+            Self::Processing => "processing",
+            Self::Succeeded => "succeeded",
+            Self::Abnormal => "abnormal",
+            Self::Closed => "closed",
+            Self::Failed => "failed",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// Whether its first entry is in the books.
+    pub const fn is_booked(self) -> bool {
+        match self {
+            Self::AwaitingApproval | Self::Rejected => false,
+            Self::Returning
+            | Self::Accepted
+            | Self::Processing
+            | Self::Succeeded
+            | Self::Abnormal
+            | Self::Closed
+            | Self::Failed => true,
+        }
+    }
+
+    /// Whether it takes something from what can still be refunded.
+    pub const fn is_on_the_table(self) -> bool {
+        match self {
+            Self::Rejected | Self::Closed | Self::Failed => false,
+            Self::AwaitingApproval
+            | Self::Returning
+            | Self::Accepted
+            | Self::Processing
+            | Self::Succeeded
+            | Self::Abnormal => true,
+        }
+    }
+
+    /// Whether nothing more will happen.
+    pub const fn is_final(self) -> bool {
+        match self {
+            Self::Rejected | Self::Succeeded | Self::Closed | Self::Failed => true,
+            Self::AwaitingApproval
+            | Self::Returning
+            | Self::Accepted
+            | Self::Processing
+            | Self::Abnormal => false,
+        }
+    }
+
+    /// Whether a history may go from here to there in one step. The table is in the module's text.
+    pub const fn may_become(self, next: Self) -> bool {
+        match self {
+            Self::AwaitingApproval => {
+                matches!(next, Self::Rejected | Self::Returning | Self::Accepted)
+            }
+            Self::Returning => matches!(next, Self::Returning | Self::Accepted),
+            Self::Accepted | Self::Processing | Self::Abnormal => matches!(
+                next,
+                Self::Accepted
+                    | Self::Processing
+                    | Self::Succeeded
+                    | Self::Abnormal
+                    | Self::Closed
+                    | Self::Failed
+            ),
+            Self::Rejected | Self::Succeeded | Self::Closed | Self::Failed => false,
+        }
+    }
+}
+
+impl RefundState {
+    pub const fn kind(self) -> RefundStateKind {
+        match self {
+            Self::AwaitingApproval => RefundStateKind::AwaitingApproval,
+            Self::Rejected => RefundStateKind::Rejected,
+            Self::Returning => RefundStateKind::Returning,
+            Self::Accepted => RefundStateKind::Accepted,
+            Self::Processing => RefundStateKind::Processing,
+            Self::Succeeded { .. } => RefundStateKind::Succeeded,
+            Self::Abnormal => RefundStateKind::Abnormal,
+            Self::Closed => RefundStateKind::Closed,
+            Self::Failed => RefundStateKind::Failed,
+        }
+    }
+}
+
+impl Refund {
+    pub fn no(&self) -> RefundNo {
+        self.id.into()
+    }
+
+    /// To the millisecond: it stands in the id.
+    pub fn created_at(&self) -> Timestamp {
+        let millis = i64::try_from(self.id.id().millis()).unwrap_or(i64::MAX);
+        Timestamp::from_micros(millis.saturating_mul(1_000))
+    }
+
+    /// The refund in another state; `None` when that does not follow.
+    #[must_use]
+    pub fn turn(&self, state: RefundState) -> Option<Self> {
+        self.state.kind().may_become(state.kind()).then(|| Self {
+            version: self.version.saturating_add(1),
+            state,
+            ..self.clone()
+        })
+    }
+}
+
+/// Seconds until a refund that did not get an answer, or not the one that was hoped for, is looked at again.
+pub(super) fn pause_seconds(attempts: u32) -> i64 {
+    const PAUSES: [i64; 8] = [5, 15, 60, 120, 300, 600, 1_800, 3_600];
+    let place = usize::try_from(attempts.saturating_sub(1)).unwrap_or(usize::MAX);
+    PAUSES[place.min(PAUSES.len() - 1)]
+}
+
+/// Of the points that a payment earned: what goes back when refunds reach `asked` of `amount`, of which `back` was asked back before. Rounded down over the
+/// sum, so that many small refunds take no more than one large one, and the last takes the rest.
+pub(super) fn points_to_give_back(
+    earned: Points,
+    amount: Money,
+    asked: Money,
+    back: Points,
+) -> Points {
+    let share =
+        i128::from(earned.get()) * i128::from(asked.get()) / i128::from(amount.get().max(1));
+    i64::try_from(share)
+        .ok()
+        .and_then(|share| Points::parse(share).ok())
+        .unwrap_or(earned)
+        .saturating_sub(back)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn points(units: i64) -> Points {
+        Points::parse(units).unwrap()
+    }
+
+    fn fen(units: i64) -> Money {
+        Money::parse(units).unwrap()
+    }
+
+    #[test]
+    fn the_table_of_states_is_this() {
+        let mut table = String::new();
+        for from in RefundStateKind::ALL {
+            table.push_str(from.name());
+            table.push(':');
+            for to in RefundStateKind::ALL {
+                if from.may_become(to) {
+                    table.push(' ');
+                    table.push_str(to.name());
+                }
+            }
+            table.push('\n');
+            assert_eq!(
+                from.is_final(),
+                RefundStateKind::ALL
+                    .into_iter()
+                    .all(|to| !from.may_become(to))
+            );
+            assert_eq!(RefundStateKind::from_code(from.code()), Some(from));
+        }
+        assert_eq!(
+            table,
+            "awaiting_approval: rejected returning accepted\n\
+             rejected:\n\
+             returning: returning accepted\n\
+             accepted: accepted processing succeeded abnormal closed failed\n\
+             processing: accepted processing succeeded abnormal closed failed\n\
+             succeeded:\n\
+             abnormal: accepted processing succeeded abnormal closed failed\n\
+             closed:\n\
+             failed:\n"
+        );
+    }
+
+    #[test]
+    fn points_go_back_in_proportion_and_the_last_refund_takes_the_rest() {
+        let back =
+            |asked, before| points_to_give_back(points(10), fen(999), fen(asked), points(before));
+        assert_eq!(back(333, 0), points(3));
+        assert_eq!(back(666, 3), points(3));
+        assert_eq!(back(999, 6), points(4));
+        assert_eq!(
+            points_to_give_back(points(7), fen(1), fen(1), points(0)),
+            points(7)
+        );
+    }
+
+    proptest! {
+        /// However a payment is refunded in pieces, and whichever pieces are dropped again, never more goes back than was earned, and all of it in the end.
+        #[test]
+        fn pieces_give_back_what_the_whole_does(earned in 0_i64..1_000_000, pieces in prop::collection::vec((1_i64..10_000, any::<bool>()), 1..20)) {
+            let amount: i64 = pieces.iter().map(|(piece, _)| piece).sum();
+            let (mut asked, mut back, mut left) = (0, 0, Vec::new());
+            for (piece, dropped) in pieces {
+                let due = points_to_give_back(points(earned), fen(amount), fen(asked + piece), points(back)).get();
+                if dropped {
+                    left.push(piece);
+                } else {
+                    asked += piece;
+                    back += due;
+                }
+                prop_assert!(back <= earned);
+            }
+            for piece in left {
+                asked += piece;
+                back += points_to_give_back(points(earned), fen(amount), fen(asked), points(back)).get();
+            }
+            prop_assert_eq!(asked, amount);
+            prop_assert_eq!(back, earned);
+        }
+    }
+}

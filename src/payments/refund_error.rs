@@ -1,0 +1,58 @@
+//! What can go wrong with a refund, as the caller sees it.
+
+use super::RefundStateKind;
+use crate::{
+    db::{DbError, SubmitError},
+    ledger::LedgerError,
+    primitives::{Money, Points},
+};
+
+#[derive(Debug, thiserror::Error)]
+pub enum RefundError {
+    #[error("order not found")]
+    OrderNotFound,
+    #[error("refund not found")]
+    NotFound,
+    #[error("the order is not paid")]
+    NotPaid,
+    #[error("only {left} can still be refunded")]
+    ExceedsRefundable { left: Money },
+    #[error("a refund is of more than nothing")]
+    NothingToRefund,
+    #[error("an order is refunded at most 50 times")]
+    TooMany,
+    #[error("the payment is more than a year old")]
+    TooOld,
+    #[error("a reason is 1 to 80 bytes")]
+    BadReason,
+    #[error("{due} points would have to come back and {available} are there")]
+    PointsSpent { due: Points, available: Points },
+    #[error("the refund is {} already", .0.name())]
+    AlreadyDecided(RefundStateKind),
+    #[error("a second person must decide")]
+    SamePerson,
+    #[error("the amount is above what this person decides")]
+    AboveYourLimit,
+    #[error("only an abnormal refund can be redirected")]
+    NotAbnormal,
+    #[error("the key was used for another request")]
+    KeyReused,
+    /// WeChat said no; its code is for logs.
+    #[error("WeChat refuses: {0}")]
+    ChannelRefused(String),
+    #[error("WeChat does not answer")]
+    ChannelUnknown,
+    #[error("the ledger refuses the refund")]
+    Ledger(#[from] LedgerError),
+    #[error("database failure")]
+    Db(#[from] DbError),
+}
+
+impl From<SubmitError<Self>> for RefundError {
+    fn from(error: SubmitError<Self>) -> Self {
+        match error {
+            SubmitError::Refused(refusal) => refusal,
+            SubmitError::Db(error) => Self::Db(error),
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! Stored callbacks: looking at them, and playing one again.
+
+use bytes::Bytes;
+use serde::Deserialize;
+use sqlx::{Row as _, mysql::MySqlRow};
+
+use super::{NoticeError, NoticeHeaders, Payments, Taken, callback};
+use crate::{
+    audit::{self, Action, Actor},
+    db::{Db, DbError, Tx, Work},
+    primitives::{Id, PageLimit, TenantId, Timestamp},
+};
+
+/// What became of a stored callback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallbackOutcome {
+    Settled,
+    Refund,
+    Rejected,
+    Ignored,
+    /// It could not be taken, through no fault of its own.
+    Failed,
+    NotBelieved,
+    /// It changed nothing.
+    Duplicate,
+}
+
+impl CallbackOutcome {
+    pub const ALL: [Self; 7] = [
+        Self::Settled,
+        Self::Refund,
+        Self::Rejected,
+        Self::Ignored,
+        Self::Failed,
+        Self::NotBelieved,
+        Self::Duplicate,
+    ];
+
+    /// The number in the table.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Settled => 1,
+            Self::Refund => 2,
+            Self::Rejected => 3,
+            Self::Ignored => 4,
+            Self::Failed => 5,
+            Self::NotBelieved => 6,
+            Self::Duplicate => 7,
+        }
+    }
+
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.code() == code)
+    }
+
+    /// The word in the API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Settled => "settled",
+            Self::Refund => "refund",
+            Self::Rejected => "rejected",
+            Self::Ignored => "ignored",
+            Self::Failed => "failed",
+            Self::NotBelieved => "not_believed",
+            Self::Duplicate => "duplicate",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.name() == name)
+    }
+}
+
+/// A callback as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredCallback {
+    pub id: Id,
+    pub tenant: TenantId,
+    pub outcome: CallbackOutcome,
+    /// Why it was not taken, in a stable word.
+    pub reason: Option<String>,
+    pub received_at: Timestamp,
+    /// As received. The part that says something is encrypted.
+    pub body: Vec<u8>,
+    headers: Option<Vec<u8>>,
+}
+
+const COLUMNS: &str = "id, tenant_id, outcome, reason, received_at, body, headers";
+
+fn read(row: &MySqlRow) -> Result<StoredCallback, DbError> {
+    let id: &[u8] = row.try_get(0)?;
+    let outcome: i8 = row.try_get(2)?;
+    Ok(StoredCallback {
+        id: id
+            .try_into()
+            .map(Id::from_bytes)
+            .map_err(|_| DbError::Inconsistent("an id of a strange length"))?,
+        tenant: TenantId(row.try_get(1)?),
+        outcome: u8::try_from(outcome)
+            .ok()
+            .and_then(CallbackOutcome::from_code)
+            .ok_or(DbError::Inconsistent("callback_events.outcome"))?,
+        reason: row.try_get(3)?,
+        received_at: row.try_get(4)?,
+        body: row.try_get(5)?,
+        headers: row.try_get(6)?,
+    })
+}
+
+/// Up to `limit.probe()` callbacks, newest first, older than `before`.
+pub async fn list_callbacks(
+    db: &Db,
+    tenant: TenantId,
+    outcome: Option<CallbackOutcome>,
+    before: Option<Id>,
+    limit: PageLimit,
+) -> Result<Vec<StoredCallback>, DbError> {
+    let statement = format!(
+        "SELECT /* payments.list_callbacks */ {COLUMNS} FROM callback_events \
+         WHERE id < ? AND tenant_id = ? AND (? = 0 OR outcome = ?) ORDER BY id DESC LIMIT ?"
+    );
+    let outcome = outcome.map_or(0, CallbackOutcome::code);
+    let before = before.map_or([0xff; 16], |id| *id.bytes());
+    let rows = sqlx::query(sqlx::AssertSqlSafe(statement))
+        .bind(before.as_slice())
+        .bind(tenant)
+        .bind(outcome)
+        .bind(outcome)
+        .bind(limit.probe())
+        .fetch_all(db.pool())
+        .await?;
+    rows.iter().map(read).collect()
+}
+
+/// One callback of a tenant.
+pub async fn find_callback(
+    db: &Db,
+    tenant: TenantId,
+    id: Id,
+) -> Result<Option<StoredCallback>, DbError> {
+    let statement = format!(
+        "SELECT /* payments.find_callback */ {COLUMNS} FROM callback_events WHERE id = ? AND tenant_id = ?"
+    );
+    let row = sqlx::query(sqlx::AssertSqlSafe(statement))
+        .bind(id.bytes().as_slice())
+        .bind(tenant)
+        .fetch_optional(db.pool())
+        .await?;
+    row.as_ref().map(read).transpose()
+}
+
+/// Why a callback was not played again.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    #[error("callback not found")]
+    NotFound,
+    #[error("the callback is not believed: {0}")]
+    NotBelieved(#[source] NoticeError),
+    #[error("database failure")]
+    Db(#[from] DbError),
+}
+
+/// Plays a stored callback again, as if it came now. One that was believed when it came is not verified again; one that was not is, with the keys of today and
+/// the time of its arrival. Playing one that was taken changes nothing.
+pub async fn replay_callback(
+    payments: &Payments,
+    tenant: TenantId,
+    id: Id,
+    by: Actor,
+) -> Result<Taken, ReplayError> {
+    let stored = find_callback(&payments.db, tenant, id).await?;
+    let stored = stored.ok_or(ReplayError::NotFound)?;
+    let gateway = payments.gateways.of(tenant);
+    let (notice, event) = if stored.outcome == CallbackOutcome::NotBelieved {
+        let kept: Kept = stored
+            .headers
+            .as_deref()
+            .and_then(|headers| serde_json::from_slice(headers).ok())
+            .unwrap_or_default();
+        let notice = gateway
+            .read_notice(kept.headers(), &stored.body, stored.received_at)
+            .map_err(ReplayError::NotBelieved)?;
+        let event = callback::event_id(tenant, &notice.id, notice.created_at);
+        (notice, event)
+    } else {
+        let notice = gateway.reread_notice(&stored.body);
+        (notice.map_err(ReplayError::NotBelieved)?, stored.id)
+    };
+    let taken = callback::handle(payments, tenant, notice, event, Bytes::from(stored.body)).await?;
+    metrics::counter!("callbacks_replayed_total", "outcome" => taken.name()).increment(1);
+    let note = NoteReplay {
+        tenant,
+        id,
+        taken,
+        by,
+    };
+    payments.db.run(note).await?;
+    Ok(taken)
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Kept {
+    timestamp: Option<String>,
+    nonce: Option<String>,
+    signature: Option<String>,
+    serial: Option<String>,
+    signature_type: Option<String>,
+}
+
+impl Kept {
+    fn headers(&self) -> NoticeHeaders<'_> {
+        NoticeHeaders {
+            timestamp: self.timestamp.as_deref(),
+            nonce: self.nonce.as_deref(),
+            signature: self.signature.as_deref(),
+            serial: self.serial.as_deref(),
+            signature_type: self.signature_type.as_deref(),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct NoteReplay {
+    tenant: TenantId,
+    id: Id,
+    taken: Taken,
+    by: Actor,
+}
+
+impl Work for NoteReplay {
+    const NAME: &'static str = "payments.note_replay";
+    type Reply = ();
+    type Error = DbError;
+
+    async fn run(&self, tx: &mut Tx) -> Result<(), DbError> {
+        let outcome = match self.taken {
+            Taken::Rejected(reason) => reason,
+            Taken::Settled | Taken::Refund | Taken::Duplicate | Taken::Ignored => self.taken.name(),
+        };
+        let action = Action::CallbackReplayed {
+            outcome: outcome.to_owned(),
+        };
+        audit::record(tx, self.tenant, &self.by, action, self.id).await
+    }
+}

@@ -1,0 +1,354 @@
+//! Asking for a refund, and deciding on one that needs a second person.
+
+use super::{
+    Order, OrderSharing, Payments, PointsBack, PolicyTerms, Refund, RefundError, RefundState, Why,
+    booking::{book_refund, put_order, put_refund, shortfall},
+    refund::points_to_give_back,
+    store::{KeyRow, Keys, Orders, Refunds},
+};
+use crate::{
+    audit::Actor,
+    db::{Cx, Operation, Wanted, WorkingSet},
+    idempotency::Claim,
+    ledger::Accounts,
+    payments::Attempts,
+    primitives::{AccountId, Lane, MerchantId, Money, OrderId, RefundId, TenantId},
+};
+
+/// WeChat refunds an order up to fifty times, within a year of the payment (§5).
+const REFUNDS_MAX: u16 = 50;
+const REFUND_DAYS: i64 = 365;
+/// WeChat takes at most 80 bytes of a reason.
+const REASON_BYTES_MAX: usize = 80;
+
+/// Who asks, or decides: their name and how far their word goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefundBy {
+    pub actor: Actor,
+    pub role: RefundRole,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefundRole {
+    Clerk(MerchantId),
+    Owner(MerchantId),
+    Operator,
+}
+
+impl RefundRole {
+    fn may_see(self, merchant: MerchantId) -> bool {
+        match self {
+            Self::Clerk(own) | Self::Owner(own) => own == merchant,
+            Self::Operator => true,
+        }
+    }
+
+    /// The largest refund that this person makes alone.
+    fn alone_max(self, terms: &PolicyTerms) -> Money {
+        match self {
+            Self::Clerk(_) => terms.clerk_refund_max.min(terms.refund_review_above),
+            Self::Owner(_) | Self::Operator => terms.refund_review_above,
+        }
+    }
+
+    /// The largest refund of somebody else to which this person can agree.
+    fn agree_max(self, terms: &PolicyTerms) -> Money {
+        match self {
+            Self::Clerk(_) => Money::ZERO,
+            Self::Owner(_) => terms.refund_review_above,
+            Self::Operator => Money::constant(i64::MAX),
+        }
+    }
+}
+
+/// A wish to give money back.
+#[derive(Debug, Clone)]
+pub struct RequestRefund {
+    pub tenant: TenantId,
+    pub order: OrderId,
+    /// Absent: all that can still be refunded.
+    pub amount: Option<Money>,
+    /// Shown to the customer.
+    pub reason: String,
+    pub by: RefundBy,
+    pub claim: Claim,
+}
+
+/// Asks for a refund. The same request with the same key is the same refund. WeChat is told after the commit, here or, should this process die, by a job.
+pub async fn request_refund(
+    payments: &Payments,
+    wish: RequestRefund,
+) -> Result<Refund, RefundError> {
+    if wish.reason.trim().is_empty() || wish.reason.len() > REASON_BYTES_MAX {
+        return Err(RefundError::BadReason);
+    }
+    let policy = payments.policies.current(wish.tenant).await?;
+    let operation = AskRefund {
+        wish,
+        terms: policy.terms,
+    };
+    let refund = payments.db.submit(operation).await?;
+    Ok(super::submit_refund(payments, refund).await)
+}
+
+#[derive(Debug)]
+struct AskRefund {
+    wish: RequestRefund,
+    terms: PolicyTerms,
+}
+
+impl AskRefund {
+    fn check(&self, order: &Order) -> Result<(Money, Order, PointsBack), RefundError> {
+        let wish = &self.wish;
+        let left = order.refundable();
+        let amount = wish.amount.unwrap_or(left);
+        let Some(payment) = order.state.payment() else {
+            return Err(RefundError::NotPaid);
+        };
+        if amount > left || left == Money::ZERO {
+            return Err(RefundError::ExceedsRefundable { left });
+        }
+        if amount == Money::ZERO {
+            return Err(RefundError::NothingToRefund);
+        }
+        if order.refunds.count >= REFUNDS_MAX {
+            return Err(RefundError::TooMany);
+        }
+        let asked = order
+            .refunds
+            .asked
+            .checked_add(amount)
+            .map_err(|_| RefundError::ExceedsRefundable { left })?;
+        let due = points_to_give_back(payment.points, order.amount, asked, order.refunds.points);
+        let next = order
+            .ask_refund(amount, due)
+            .map_err(|_| RefundError::ExceedsRefundable { left })?;
+        let points = PointsBack {
+            due,
+            lent: crate::primitives::Points::ZERO,
+        };
+        Ok((amount, next, points))
+    }
+}
+
+impl Operation for AskRefund {
+    type Reply = Refund;
+    type Refusal = RefundError;
+    const NAME: &'static str = "payments.request_refund";
+
+    fn lane(&self) -> Lane {
+        self.wish.order.lane()
+    }
+
+    fn rows(&self, want: &mut Wanted, set: &WorkingSet) {
+        want.row::<Keys>(self.wish.claim.id);
+        if set.has_loaded::<Keys>(self.wish.claim.id)
+            && let Some(used) = set.get::<Keys>(self.wish.claim.id)
+        {
+            want.row::<Refunds>(RefundId::new(used.effect));
+        }
+        want_order_and_points(want, set, self.wish.order);
+    }
+
+    fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<Refund, RefundError> {
+        let wish = &self.wish;
+        if let Some(used) = set.get::<Keys>(wish.claim.id).copied() {
+            if used.request_hash != wish.claim.request_hash {
+                return Err(RefundError::KeyReused);
+            }
+            let refund = set.get::<Refunds>(RefundId::new(used.effect)).cloned();
+            return refund.ok_or(RefundError::NotFound);
+        }
+        let order = set
+            .get::<Orders>(wish.order)
+            .filter(|order| order.tenant == wish.tenant && wish.by.role.may_see(order.merchant))
+            .cloned()
+            .ok_or(RefundError::OrderNotFound)?;
+        if let Some(payment) = order.state.payment()
+            && payment.paid_at.plus_seconds(REFUND_DAYS * 86_400) < cx.now()
+        {
+            return Err(RefundError::TooOld);
+        }
+        let (amount, order, points) = self.check(&order)?;
+        let alone = amount <= wish.by.role.alone_max(&self.terms);
+        let mut refund = Refund {
+            id: RefundId::new(cx.new_id(order.id.lane())),
+            tenant: order.tenant,
+            order: order.id,
+            merchant: order.merchant,
+            amount,
+            reason: wish.reason.clone(),
+            requested_by: wish.by.actor.clone(),
+            approved_by: None,
+            points,
+            late: false,
+            version: 1,
+            state: RefundState::AwaitingApproval,
+            wechat_refund_id: None,
+            received_account: None,
+            attempts: Attempts {
+                count: 0,
+                unsure: false,
+                problem: None,
+                next_at: None,
+            },
+        };
+        if alone {
+            set_out(set, cx, &order, &mut refund, &self.terms)?;
+        } else {
+            shortfall(set, &order, points.due, self.terms.points_shortfall)?;
+        }
+        let used = KeyRow {
+            tenant: wish.tenant,
+            request_hash: wish.claim.request_hash,
+            effect: refund.id.id(),
+            at: cx.now(),
+        };
+        set.put::<Keys>(wish.claim.id, used);
+        put_order(set, cx, order, Why::RefundAsked, Some(&wish.by.actor));
+        put_refund(set, cx, refund.clone(), &wish.by.actor, &wish.reason);
+        Ok(refund)
+    }
+}
+
+/// The order, and once it is known the points of its customer.
+pub(super) fn want_order_and_points(want: &mut Wanted, set: &WorkingSet, order: OrderId) {
+    want.row::<Orders>(order);
+    if set.has_loaded::<Orders>(order)
+        && let Some(customer) = set.get::<Orders>(order).and_then(|order| order.customer)
+    {
+        want.row::<Accounts>(AccountId::customer_points(customer));
+    }
+}
+
+/// Books the refund and lets it go on its way: to WeChat, or first to the receivers of shares.
+pub(super) fn set_out(
+    set: &mut WorkingSet,
+    cx: &mut Cx<'_>,
+    order: &Order,
+    refund: &mut Refund,
+    terms: &PolicyTerms,
+) -> Result<(), RefundError> {
+    book_refund(set, cx, order, refund, terms.points_shortfall)?;
+    match order.sharing {
+        OrderSharing::Under | OrderSharing::Done => refund.state = RefundState::Returning,
+        OrderSharing::No | OrderSharing::Wanted => {
+            refund.state = RefundState::Accepted;
+            // A job takes over should this process die before it has called.
+            refund.attempts.next_at = Some(cx.now().plus_seconds(5));
+        }
+    }
+    Ok(())
+}
+
+/// The second person's word.
+#[derive(Debug, Clone)]
+pub struct DecideRefund {
+    pub tenant: TenantId,
+    pub refund: RefundId,
+    pub agree: bool,
+    /// Why not; or anything worth keeping.
+    pub note: String,
+    pub by: RefundBy,
+    pub claim: Claim,
+}
+
+/// Agrees to a refund that awaits it, or rejects it.
+pub async fn decide_refund(
+    payments: &Payments,
+    decision: DecideRefund,
+) -> Result<Refund, RefundError> {
+    if decision.note.len() > REASON_BYTES_MAX {
+        return Err(RefundError::BadReason);
+    }
+    let policy = payments.policies.current(decision.tenant).await?;
+    let operation = Decide {
+        decision,
+        terms: policy.terms,
+    };
+    let refund = payments.db.submit(operation).await?;
+    Ok(super::submit_refund(payments, refund).await)
+}
+
+#[derive(Debug)]
+struct Decide {
+    decision: DecideRefund,
+    terms: PolicyTerms,
+}
+
+impl Operation for Decide {
+    type Reply = Refund;
+    type Refusal = RefundError;
+    const NAME: &'static str = "payments.decide_refund";
+
+    fn lane(&self) -> Lane {
+        self.decision.refund.lane()
+    }
+
+    fn rows(&self, want: &mut Wanted, set: &WorkingSet) {
+        want.row::<Keys>(self.decision.claim.id);
+        want.row::<Refunds>(self.decision.refund);
+        if set.has_loaded::<Refunds>(self.decision.refund)
+            && let Some(refund) = set.get::<Refunds>(self.decision.refund)
+        {
+            want_order_and_points(want, set, refund.order);
+        }
+    }
+
+    fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<Refund, RefundError> {
+        let Self { decision, terms } = self;
+        let by = &decision.by;
+        let refund = set
+            .get::<Refunds>(decision.refund)
+            .filter(|refund| refund.tenant == decision.tenant && by.role.may_see(refund.merchant))
+            .cloned()
+            .ok_or(RefundError::NotFound)?;
+        if let Some(used) = set.get::<Keys>(decision.claim.id).copied() {
+            if used.request_hash != decision.claim.request_hash {
+                return Err(RefundError::KeyReused);
+            }
+            return Ok(refund);
+        }
+        let order = set
+            .get::<Orders>(refund.order)
+            .cloned()
+            .ok_or(RefundError::OrderNotFound)?;
+        if refund.state != RefundState::AwaitingApproval {
+            return Err(RefundError::AlreadyDecided(refund.state.kind()));
+        }
+        if refund.requested_by == by.actor {
+            return Err(RefundError::SamePerson);
+        }
+        if refund.amount > by.role.agree_max(terms) {
+            return Err(RefundError::AboveYourLimit);
+        }
+        let mut decided = Refund {
+            version: refund.version.saturating_add(1),
+            approved_by: Some(by.actor.clone()),
+            ..refund
+        };
+        if decision.agree {
+            set_out(set, cx, &order, &mut decided, terms)?;
+        } else {
+            decided.state = RefundState::Rejected;
+            let order = order
+                .drop_refund(decided.amount, decided.points.due)
+                .map_err(|_| RefundError::NotFound)?;
+            put_order(set, cx, order, Why::RefundDropped, Some(&by.actor));
+        }
+        let used = KeyRow {
+            tenant: decision.tenant,
+            request_hash: decision.claim.request_hash,
+            effect: decided.id.id(),
+            at: cx.now(),
+        };
+        set.put::<Keys>(decision.claim.id, used);
+        let why = match (decision.note.is_empty(), decision.agree) {
+            (false, _) => decision.note.as_str(),
+            (true, true) => "approved",
+            (true, false) => "rejected",
+        };
+        put_refund(set, cx, decided.clone(), &by.actor, why);
+        Ok(decided)
+    }
+}

@@ -1,0 +1,143 @@
+//! Creating a payment at the counter: the shop shows a picture that the customer's WeChat scans (Native 扫码支付).
+//!
+//! Nobody knows yet who will pay. WeChat says so with the payment, and the points go to that customer.
+
+use super::{
+    Order, OrderState, PayMethod, PaymentError, Payments, RefundSums, Why,
+    booking::put_order,
+    create::{AMOUNT_MAX, AMOUNT_MIN, description, sharing, ticket_for},
+    store::{KeyRow, Keys, Orders},
+};
+use crate::{
+    audit::Actor,
+    db::{Cx, DbError, Operation, Wanted, WorkingSet},
+    idempotency::Claim,
+    primitives::{Lane, MerchantId, Money, OrderId, Secret, TenantId},
+};
+
+/// A shop's wish to collect an amount.
+#[derive(Debug, Clone)]
+pub struct ShowPayment {
+    pub tenant: TenantId,
+    pub merchant: MerchantId,
+    pub amount: Money,
+    pub by: Actor,
+    pub claim: Claim,
+}
+
+/// The order and the address in the picture.
+#[derive(Debug, Clone)]
+pub struct ShownPayment {
+    pub order: Order,
+    /// `weixin://wxpay/bizpayurl?pr=..`, for two hours.
+    pub code_url: Secret<String>,
+}
+
+/// What of a shop goes into an order.
+#[derive(Debug, Clone, sqlx::FromRow)]
+struct Shop {
+    name: String,
+    sub_mchid: Option<String>,
+    state: String,
+    sharing: i8,
+}
+
+/// Makes an order that any WeChat can pay. The same request with the same key gives the same order and its address.
+pub async fn show_payment(
+    payments: &Payments,
+    wish: ShowPayment,
+) -> Result<ShownPayment, PaymentError> {
+    if !(AMOUNT_MIN..=AMOUNT_MAX).contains(&wish.amount) {
+        return Err(PaymentError::AmountOutOfRange {
+            min: AMOUNT_MIN,
+            max: AMOUNT_MAX,
+        });
+    }
+    let shop: Option<Shop> = sqlx::query_as(
+        "/* payments.find_shop */ SELECT name, sub_mchid, state, sharing FROM merchants WHERE id = ? AND tenant_id = ?",
+    )
+    .bind(wish.merchant)
+    .bind(wish.tenant)
+    .fetch_optional(payments.db.pool())
+    .await
+    .map_err(DbError::from)?;
+    let shop = shop.filter(|shop| shop.state == "approved");
+    let shop = shop.ok_or(PaymentError::MerchantNotActive)?;
+    let policy = payments.policies.current(wish.tenant).await?;
+    let gateway = payments.gateways.of(wish.tenant);
+    let operation = CreateShown {
+        shop,
+        seconds: i64::from(policy.terms.order_minutes) * 60,
+        lane: payments.db.new_lane(),
+        wish,
+    };
+    let order = payments.db.submit(operation).await?;
+    let (order, code_url) = ticket_for(payments, &*gateway, order, None).await?;
+    Ok(ShownPayment { order, code_url })
+}
+
+#[derive(Debug)]
+struct CreateShown {
+    wish: ShowPayment,
+    shop: Shop,
+    seconds: i64,
+    /// The customer's lane is not known; any will do.
+    lane: Lane,
+}
+
+impl Operation for CreateShown {
+    type Reply = Order;
+    type Refusal = PaymentError;
+    const NAME: &'static str = "payments.show";
+
+    /// The key decides between two at once, whichever committer they go to; the same one spares them the race.
+    fn lane(&self) -> Lane {
+        Lane(self.wish.claim.id[0])
+    }
+
+    fn rows(&self, want: &mut Wanted, set: &WorkingSet) {
+        want.row::<Keys>(self.wish.claim.id);
+        if set.has_loaded::<Keys>(self.wish.claim.id)
+            && let Some(used) = set.get::<Keys>(self.wish.claim.id)
+        {
+            want.row::<Orders>(OrderId::new(used.effect));
+        }
+    }
+
+    fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<Order, PaymentError> {
+        let Self { wish, shop, .. } = self;
+        if let Some(used) = set.get::<Keys>(wish.claim.id).copied() {
+            if used.request_hash != wish.claim.request_hash {
+                return Err(PaymentError::KeyReused);
+            }
+            let order = set.get::<Orders>(OrderId::new(used.effect)).cloned();
+            return order.ok_or(PaymentError::OrderNotFound);
+        }
+        let sub_mchid = shop.sub_mchid.clone();
+        let order = Order {
+            id: OrderId::new(cx.new_id(self.lane)),
+            tenant: wish.tenant,
+            customer: None,
+            merchant: wish.merchant,
+            code: None,
+            method: PayMethod::Native,
+            sub_mchid: sub_mchid.ok_or(PaymentError::MerchantNotActive)?,
+            description: description(&shop.name),
+            amount: wish.amount,
+            sharing: sharing(shop.sharing != 0),
+            expires_at: cx.now().plus_seconds(self.seconds),
+            version: 1,
+            state: OrderState::Created,
+            refunds: RefundSums::NONE,
+        };
+        let used = KeyRow {
+            tenant: wish.tenant,
+            request_hash: wish.claim.request_hash,
+            effect: order.id.id(),
+            at: cx.now(),
+        };
+        set.put::<Keys>(wish.claim.id, used);
+        put_order(set, cx, order.clone(), Why::Shop, Some(&wish.by));
+        Ok(order)
+    }
+}

@@ -1,0 +1,171 @@
+//! Callbacks as received, and the alarms of what was soundly signed and still wrong.
+
+use bytes::Bytes;
+use sqlx::{Row as _, mysql::MySqlRow};
+
+use super::read_id;
+use crate::{
+    db::{Change, Recorder, RowSet, Sql},
+    payments::{PaidNotice, RefundNotice},
+    primitives::{Id, Money, TenantId, Timestamp},
+};
+
+/// `callback_events`: callbacks as received.
+#[derive(Debug)]
+pub(crate) struct Callbacks;
+
+#[derive(Debug, Clone)]
+pub(crate) struct CallbackRow {
+    pub(crate) tenant: TenantId,
+    pub(crate) outcome: u8,
+    pub(crate) received_at: Timestamp,
+    pub(crate) body: Bytes,
+    /// Why it was not taken, in a stable word.
+    pub(crate) reason: Option<&'static str>,
+    /// JSON of the signature's headers, kept of what was not believed.
+    pub(crate) headers: Option<Vec<u8>>,
+}
+
+impl RowSet for Callbacks {
+    type Key = Id;
+    type Row = CallbackRow;
+    const PLACE: u8 = 20;
+
+    /// Only whether it is there: nobody decides on the body.
+    fn load(keys: &[Id], sql: &mut Sql) {
+        sql.push("SELECT /* payments.load_callbacks */ id, tenant_id, outcome, received_at FROM callback_events WHERE id IN (");
+        sql.list(keys, |sql, key| {
+            sql.bytes(key.bytes());
+        });
+        sql.push(")");
+    }
+
+    fn read(row: &MySqlRow) -> Result<(Id, CallbackRow), sqlx::Error> {
+        let outcome: i8 = row.try_get(2)?;
+        let callback = CallbackRow {
+            tenant: TenantId(row.try_get(1)?),
+            outcome: u8::try_from(outcome).unwrap_or_default(),
+            received_at: row.try_get(3)?,
+            body: Bytes::new(),
+            reason: None,
+            headers: None,
+        };
+        Ok((read_id(row, 0)?, callback))
+    }
+
+    fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
+        out.rows(
+            "INSERT /* payments.insert_callbacks */ INTO callback_events (id, tenant_id, outcome, received_at, body, reason, headers) VALUES ",
+            changes,
+            // One that failed, or was not believed, comes again.
+            " ON DUPLICATE KEY UPDATE outcome = VALUES(outcome), reason = VALUES(reason)",
+            false,
+            |sql, change| {
+                let callback = change.after;
+                sql.push("(").bytes(change.key.bytes()).push(",").int(callback.tenant.0);
+                sql.push(",").int(callback.outcome).push(",").time(callback.received_at);
+                sql.push(",").blob(&callback.body);
+                sql.push(",").option(callback.reason, |sql, reason| { sql.text(reason); });
+                sql.push(",").option(callback.headers.as_ref(), |sql, headers| { sql.blob(headers); }).push(")");
+            },
+        );
+    }
+}
+
+/// `callback_alarms`: what was soundly signed and still wrong.
+#[derive(Debug)]
+pub(crate) struct Alarms;
+
+#[derive(Debug, Clone)]
+pub(crate) struct AlarmRow {
+    tenant: TenantId,
+    reason: String,
+    out_trade_no: String,
+    out_refund_no: String,
+    wechat_transaction_id: String,
+    amount: Money,
+    at: Timestamp,
+}
+
+impl AlarmRow {
+    pub(crate) fn of_payment(
+        tenant: TenantId,
+        reason: &str,
+        notice: &PaidNotice,
+        at: Timestamp,
+    ) -> Self {
+        Self {
+            tenant,
+            reason: reason.to_owned(),
+            out_trade_no: short(&notice.out_trade_no),
+            out_refund_no: String::new(),
+            wechat_transaction_id: short(&notice.wechat_transaction_id),
+            amount: notice.amount,
+            at,
+        }
+    }
+
+    pub(crate) fn of_refund(
+        tenant: TenantId,
+        reason: &str,
+        notice: &RefundNotice,
+        at: Timestamp,
+    ) -> Self {
+        Self {
+            tenant,
+            reason: reason.to_owned(),
+            out_trade_no: short(&notice.refund.out_trade_no),
+            out_refund_no: short(&notice.refund.out_refund_no),
+            wechat_transaction_id: short(&notice.wechat_transaction_id),
+            amount: notice.refund.amount,
+            at,
+        }
+    }
+}
+
+fn short(text: &str) -> String {
+    text.chars().take(64).collect()
+}
+
+impl RowSet for Alarms {
+    type Key = Id;
+    type Row = AlarmRow;
+    const PLACE: u8 = 21;
+
+    fn load(keys: &[Id], sql: &mut Sql) {
+        sql.push("SELECT /* payments.load_alarms */ event_id, tenant_id, reason, out_trade_no, wechat_transaction_id, amount_fen, created_at, out_refund_no FROM callback_alarms WHERE event_id IN (");
+        sql.list(keys, |sql, key| {
+            sql.bytes(key.bytes());
+        });
+        sql.push(")");
+    }
+
+    fn read(row: &MySqlRow) -> Result<(Id, AlarmRow), sqlx::Error> {
+        let alarm = AlarmRow {
+            tenant: TenantId(row.try_get(1)?),
+            reason: row.try_get(2)?,
+            out_trade_no: row.try_get(3)?,
+            wechat_transaction_id: row.try_get(4)?,
+            amount: Money::parse(row.try_get(5)?)
+                .map_err(|_| sqlx::Error::Decode("callback_alarms.amount_fen".into()))?,
+            at: row.try_get(6)?,
+            out_refund_no: row.try_get(7)?,
+        };
+        Ok((read_id(row, 0)?, alarm))
+    }
+
+    fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
+        out.rows(
+            "INSERT /* payments.insert_alarms */ INTO callback_alarms (event_id, tenant_id, reason, out_trade_no, wechat_transaction_id, amount_fen, created_at, out_refund_no) VALUES ",
+            changes,
+            "",
+            true,
+            |sql, change| {
+                let alarm = change.after;
+                sql.push("(").bytes(change.key.bytes()).push(",").int(alarm.tenant.0).push(",").text(&alarm.reason);
+                sql.push(",").text(&alarm.out_trade_no).push(",").text(&alarm.wechat_transaction_id);
+                sql.push(",").int(alarm.amount.get()).push(",").time(alarm.at).push(",").text(&alarm.out_refund_no).push(")");
+            },
+        );
+    }
+}

@@ -1,0 +1,61 @@
+//! `payment_exceptions`.
+
+use sqlx::mysql::MySqlRow;
+
+use crate::{
+    db::{Change, Recorder, RowSet, Sql},
+    payments::ExceptionKind,
+    primitives::{ExceptionId, OrderId, RefundId, TenantId, Timestamp},
+};
+
+/// `payment_exceptions`: written by operations, resolved by people in ordinary transactions.
+#[derive(Debug)]
+pub(crate) struct Exceptions;
+
+#[derive(Debug, Clone)]
+pub(crate) struct ExceptionRow {
+    pub(crate) tenant: TenantId,
+    pub(crate) kind: ExceptionKind,
+    pub(crate) order: Option<OrderId>,
+    pub(crate) refund: Option<RefundId>,
+    pub(crate) detail: String,
+    /// What policy did about it at once.
+    pub(crate) resolution: Option<&'static str>,
+    pub(crate) at: Timestamp,
+}
+
+impl RowSet for Exceptions {
+    type Key = ExceptionId;
+    type Row = ExceptionRow;
+    const PLACE: u8 = 34;
+    const LOADS: bool = false;
+
+    fn load(_keys: &[ExceptionId], sql: &mut Sql) {
+        sql.push("DO 0");
+    }
+
+    fn read(_row: &MySqlRow) -> Result<(ExceptionId, ExceptionRow), sqlx::Error> {
+        Err(sqlx::Error::RowNotFound)
+    }
+
+    fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
+        out.rows(
+            "INSERT /* payments.insert_exceptions */ INTO payment_exceptions (id, tenant_id, kind, order_id, refund_id, detail, resolution, resolved_by, resolved_at, created_at) VALUES ",
+            changes,
+            "",
+            true,
+            |sql, change| {
+                let row = change.after;
+                sql.push("(").bytes(change.key.bytes()).push(",").int(row.tenant.0);
+                sql.push(",").text(row.kind.name()).push(",");
+                sql.option(row.order, |sql, id| { sql.bytes(id.bytes()); }).push(",");
+                sql.option(row.refund, |sql, id| { sql.bytes(id.bytes()); }).push(",");
+                sql.text(&row.detail.chars().take(250).collect::<String>()).push(",");
+                sql.option(row.resolution, |sql, text| { sql.text(text); }).push(",");
+                sql.option(row.resolution, |sql, _| { sql.push("'policy'"); }).push(",");
+                sql.option(row.resolution, |sql, _| { sql.time(row.at); }).push(",");
+                sql.time(row.at).push(")");
+            },
+        );
+    }
+}

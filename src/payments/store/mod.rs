@@ -1,0 +1,34 @@
+//! The hot tables of payments: how to load and write many rows at once.
+
+mod callbacks;
+mod codes;
+mod exceptions;
+mod keys;
+mod orders;
+mod refunds;
+
+use sqlx::{Row as _, mysql::MySqlRow};
+
+pub(crate) use callbacks::{AlarmRow, Alarms, CallbackRow, Callbacks};
+pub(crate) use codes::{CodeKey, Codes};
+pub(crate) use exceptions::{ExceptionRow, Exceptions};
+pub(crate) use keys::{KeyRow, Keys};
+pub(crate) use orders::{ORDER_COLUMNS, ORDER_WIDTH, Orders, read_order};
+pub(crate) use refunds::{REFUND_COLUMNS, RefundSteps, Refunds, StepRow, read_refund};
+
+use crate::primitives::Id;
+
+fn read_id(row: &MySqlRow, place: usize) -> Result<Id, sqlx::Error> {
+    let bytes: &[u8] = row.try_get(place)?;
+    bytes
+        .try_into()
+        .map(Id::from_bytes)
+        .map_err(|_| sqlx::Error::Decode("an id of a strange length".into()))
+}
+
+fn optional_id(row: &MySqlRow, place: usize) -> Result<Option<Id>, sqlx::Error> {
+    let bytes: Option<&[u8]> = row.try_get(place)?;
+    let id = bytes.map(|bytes| bytes.try_into().map(Id::from_bytes));
+    id.transpose()
+        .map_err(|_| sqlx::Error::Decode("an id of a strange length".into()))
+}

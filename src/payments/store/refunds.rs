@@ -1,0 +1,225 @@
+//! `refunds` and `refund_history`.
+
+use sqlx::{Row as _, mysql::MySqlRow};
+
+use crate::{
+    audit::Actor,
+    db::{Change, Recorder, RowSet, Sql},
+    payments::{Attempts, PointsBack, Refund, RefundState, RefundStateKind},
+    primitives::{Money, Points, RefundId, TenantId, Timestamp},
+};
+
+/// `refunds`: loaded, inserted, and changed only if the version is still the one that was loaded.
+#[derive(Debug)]
+pub(crate) struct Refunds;
+
+pub(crate) const REFUND_COLUMNS: &str = "r.id, r.tenant_id, r.order_id, r.merchant_id, r.amount_fen, r.state, r.version, r.reason, r.requested_by, r.approved_by, \
+     r.points_due, r.points_lent, r.late, r.wechat_refund_id, r.received_account, r.finished_at, r.attempts, r.unsure, r.problem, r.next_attempt_at";
+
+/// Columns as in [`REFUND_COLUMNS`].
+pub(crate) fn read_refund(row: &MySqlRow) -> Result<Refund, sqlx::Error> {
+    let broken = |what: &'static str| sqlx::Error::Decode(what.into());
+    let points = |units: i64| Points::parse(units).map_err(|_| broken("points below zero"));
+    let state: i8 = row.try_get(5)?;
+    let kind = u8::try_from(state)
+        .ok()
+        .and_then(RefundStateKind::from_code)
+        .ok_or(broken("refunds.state"))?;
+    let state = match kind {
+        RefundStateKind::AwaitingApproval => RefundState::AwaitingApproval,
+        RefundStateKind::Rejected => RefundState::Rejected,
+        RefundStateKind::Returning => RefundState::Returning,
+        RefundStateKind::Accepted => RefundState::Accepted,
+        RefundStateKind::Processing => RefundState::Processing,
+        RefundStateKind::Succeeded => RefundState::Succeeded {
+            at: row.try_get(15)?,
+        },
+        RefundStateKind::Abnormal => RefundState::Abnormal,
+        RefundStateKind::Closed => RefundState::Closed,
+        RefundStateKind::Failed => RefundState::Failed,
+    };
+    Ok(Refund {
+        id: row.try_get(0)?,
+        tenant: TenantId(row.try_get(1)?),
+        order: row.try_get(2)?,
+        merchant: row.try_get(3)?,
+        amount: Money::parse(row.try_get(4)?).map_err(|_| broken("refunds.amount_fen"))?,
+        state,
+        version: row.try_get(6)?,
+        reason: row.try_get(7)?,
+        requested_by: Actor::new(row.try_get::<String, _>(8)?),
+        approved_by: row.try_get::<Option<String>, _>(9)?.map(Actor::new),
+        points: PointsBack {
+            due: points(row.try_get(10)?)?,
+            lent: points(row.try_get(11)?)?,
+        },
+        late: row.try_get::<i8, _>(12)? != 0,
+        wechat_refund_id: row.try_get(13)?,
+        received_account: row.try_get(14)?,
+        attempts: Attempts {
+            count: row.try_get(16)?,
+            unsure: row.try_get::<i8, _>(17)? != 0,
+            problem: row.try_get(18)?,
+            next_at: row.try_get(19)?,
+        },
+    })
+}
+
+impl RowSet for Refunds {
+    type Key = RefundId;
+    type Row = Refund;
+    const PLACE: u8 = 32;
+
+    fn load(keys: &[RefundId], sql: &mut Sql) {
+        sql.push("SELECT /* payments.load_refunds */ ")
+            .push(REFUND_COLUMNS)
+            .push(" FROM refunds r WHERE r.id IN (");
+        sql.list(keys, |sql, key| {
+            sql.bytes(key.bytes());
+        });
+        sql.push(")");
+    }
+
+    fn read(row: &MySqlRow) -> Result<(RefundId, Refund), sqlx::Error> {
+        let refund = read_refund(row)?;
+        Ok((refund.id, refund))
+    }
+
+    fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
+        let (new, known): (Vec<_>, Vec<_>) =
+            changes.iter().partition(|change| change.before.is_none());
+        out.rows(
+            "INSERT /* payments.insert_refunds */ INTO refunds (id, tenant_id, order_id, merchant_id, amount_fen, state, version, reason, requested_by, approved_by, \
+             points_due, points_lent, late, wechat_refund_id, received_account, finished_at, attempts, unsure, problem, next_attempt_at) VALUES ",
+            new,
+            "",
+            true,
+            |sql, change| {
+                let refund = change.after;
+                sql.push("(").bytes(refund.id.bytes()).push(",").int(refund.tenant.0);
+                sql.push(",").bytes(refund.order.bytes()).push(",").bytes(refund.merchant.bytes());
+                sql.push(",").int(refund.amount.get()).push(",").int(refund.state.kind().code());
+                sql.push(",").int(refund.version).push(",").text(&refund.reason);
+                sql.push(",").text(refund.requested_by.as_str()).push(",");
+                sql.option(refund.approved_by.as_ref(), |sql, actor| { sql.text(actor.as_str()); });
+                sql.push(",").int(refund.points.due.get()).push(",").int(refund.points.lent.get());
+                sql.push(",").int(u8::from(refund.late)).push(",");
+                may_change(sql, refund, |sql, _| { sql.push(","); });
+                sql.push(")");
+            },
+        );
+        for change in known {
+            let refund = change.after;
+            let mut sql = Sql::new("UPDATE /* payments.update_refund */ refunds SET state = ");
+            sql.int(refund.state.kind().code())
+                .push(", version = ")
+                .int(refund.version);
+            sql.push(", approved_by = ")
+                .option(refund.approved_by.as_ref(), |sql, actor| {
+                    sql.text(actor.as_str());
+                });
+            sql.push(", points_due = ").int(refund.points.due.get());
+            sql.push(", points_lent = ").int(refund.points.lent.get());
+            sql.push(", wechat_refund_id = ");
+            may_change(&mut sql, refund, |sql, place| {
+                sql.push(NAMES[place]);
+            });
+            sql.push(" WHERE id = ").bytes(refund.id.bytes());
+            sql.push(" AND version = ")
+                .int(change.before.map_or(0, |before| before.version));
+            out.statement(&sql, Some(1));
+        }
+    }
+}
+
+/// The columns of an update that [`may_change`] writes, after the first.
+const NAMES: [&str; 6] = [
+    ", received_account = ",
+    ", finished_at = ",
+    ", attempts = ",
+    ", unsure = ",
+    ", problem = ",
+    ", next_attempt_at = ",
+];
+
+/// The last seven columns, with what `between` writes before the second and the following.
+fn may_change(sql: &mut Sql, refund: &Refund, between: impl Fn(&mut Sql, usize)) {
+    let finished_at = match refund.state {
+        RefundState::Succeeded { at } => Some(at),
+        RefundState::AwaitingApproval
+        | RefundState::Rejected
+        | RefundState::Returning
+        | RefundState::Accepted
+        | RefundState::Processing
+        | RefundState::Abnormal
+        | RefundState::Closed
+        | RefundState::Failed => None,
+    };
+    let text = |sql: &mut Sql, text: Option<&str>| {
+        sql.option(text, |sql, text| {
+            sql.text(text);
+        });
+    };
+    let time = |sql: &mut Sql, at: Option<Timestamp>| {
+        sql.option(at, |sql, at| {
+            sql.time(at);
+        });
+    };
+    text(sql, refund.wechat_refund_id.as_deref());
+    between(sql, 0);
+    text(sql, refund.received_account.as_deref());
+    between(sql, 1);
+    time(sql, finished_at);
+    between(sql, 2);
+    sql.int(refund.attempts.count);
+    between(sql, 3);
+    sql.int(u8::from(refund.attempts.unsure));
+    between(sql, 4);
+    text(sql, refund.attempts.problem.as_deref());
+    between(sql, 5);
+    time(sql, refund.attempts.next_at);
+}
+
+/// `refund_history`: only ever written.
+#[derive(Debug)]
+pub(crate) struct RefundSteps;
+
+#[derive(Debug, Clone)]
+pub(crate) struct StepRow {
+    pub(crate) tenant: TenantId,
+    pub(crate) state: RefundStateKind,
+    pub(crate) actor: Actor,
+    pub(crate) why: String,
+    pub(crate) at: Timestamp,
+}
+
+impl RowSet for RefundSteps {
+    type Key = (RefundId, u32);
+    type Row = StepRow;
+    const PLACE: u8 = 33;
+    const LOADS: bool = false;
+
+    fn load(_keys: &[Self::Key], sql: &mut Sql) {
+        sql.push("DO 0");
+    }
+
+    fn read(_row: &MySqlRow) -> Result<(Self::Key, StepRow), sqlx::Error> {
+        Err(sqlx::Error::RowNotFound)
+    }
+
+    fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
+        out.rows(
+            "INSERT /* payments.insert_refund_steps */ INTO refund_history (refund_id, version, tenant_id, state, actor, why, at) VALUES ",
+            changes,
+            "",
+            true,
+            |sql, change| {
+                let (refund, version) = change.key;
+                let step = change.after;
+                sql.push("(").bytes(refund.bytes()).push(",").int(version).push(",").int(step.tenant.0);
+                sql.push(",").int(step.state.code()).push(",").text(step.actor.as_str());
+                sql.push(",").text(&step.why).push(",").time(step.at).push(")");
+            },
+        );
+    }
+}

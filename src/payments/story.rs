@@ -1,0 +1,88 @@
+//! An order's whole history in one answer: what happened to it and its refunds, who did it and why, what WeChat said, and what was booked.
+
+use super::{
+    Alarm, HistoryRow, OrderView, PaymentException, Refund, RefundStep, Why,
+    exception::exceptions_of,
+    find::{refund_history, refunds_of},
+    list,
+    watch::next_query,
+};
+use crate::{
+    db::{Db, DbError, Sql},
+    ledger::{TRANSFER_COLUMNS, Transfer, read_transfer},
+    primitives::{Id, OrderId, TenantId, Timestamp},
+};
+
+/// Everything that is known of an order.
+#[derive(Debug, Clone)]
+pub struct OrderStory {
+    pub view: OrderView,
+    /// As far as they are projected: a moment behind.
+    pub steps: Vec<HistoryRow>,
+    pub refunds: Vec<(Refund, Vec<RefundStep>)>,
+    /// Every transfer of every journal entry that the order, its refunds and its sharings caused, in the order of their keys.
+    pub transfers: Vec<Transfer>,
+    /// Callbacks that were soundly signed and wrong.
+    pub alarms: Vec<Alarm>,
+    pub exceptions: Vec<PaymentException>,
+    /// When WeChat is asked next, and how often it was, while nobody has paid.
+    pub next_query: Option<(Timestamp, u32)>,
+}
+
+impl HistoryRow {
+    pub fn why(&self) -> Option<Why> {
+        Why::from_code(self.why)
+    }
+}
+
+/// The story of one order of a tenant. Who may read it is for the caller to check. `sharings` are told by whoever knows them.
+pub async fn order_story(
+    db: &Db,
+    tenant: TenantId,
+    id: OrderId,
+    sharings: &[Id],
+) -> Result<Option<OrderStory>, DbError> {
+    let Some(view) = list::find_order(db, tenant, id).await? else {
+        return Ok(None);
+    };
+    let steps = list::history(db, id).await?;
+    let mut refunds = Vec::new();
+    for refund in refunds_of(db, id).await? {
+        let history = refund_history(db, refund.id).await?;
+        refunds.push((refund, history));
+    }
+    let mut causes = vec![id.id()];
+    causes.extend(refunds.iter().map(|(refund, _)| refund.id.id()));
+    causes.extend(sharings);
+    Ok(Some(OrderStory {
+        transfers: transfers_of(db, &causes).await?,
+        alarms: list::alarms_of(db, tenant, view.order.no()).await?,
+        exceptions: exceptions_of(db, id).await?,
+        next_query: next_query(db, id).await?,
+        view,
+        steps,
+        refunds,
+    }))
+}
+
+/// The transfers of every entry with one of these causes: an entry's id is its cause's but for the last byte.
+async fn transfers_of(db: &Db, causes: &[Id]) -> Result<Vec<Transfer>, DbError> {
+    let mut sql = Sql::new("SELECT /* payments.transfers_of */ ");
+    sql.push(TRANSFER_COLUMNS).push(" FROM transfers WHERE ");
+    for (place, cause) in causes.iter().enumerate() {
+        if place > 0 {
+            sql.push(" OR ");
+        }
+        let mut last = *cause.bytes();
+        last[15] = 0xff;
+        sql.push("entry_id BETWEEN ")
+            .bytes(cause.bytes())
+            .push(" AND ")
+            .bytes(&last);
+    }
+    sql.push(" ORDER BY created_at, entry_id, leg");
+    let rows = sqlx::raw_sql(sql.into_statement())
+        .fetch_all(db.pool())
+        .await?;
+    rows.iter().map(|row| Ok(read_transfer(row)?)).collect()
+}

@@ -1,0 +1,208 @@
+//! Telling WeChat of a refund, and asking what became of it. The number is the same for every attempt, for ever.
+
+use super::{
+    AbnormalRefund, BankCard, ChannelRefund, Gateway, Outcome, Payments, Refund, RefundCall,
+    RefundError, RefundMoved, RefundState, Refusal, RefusalKind,
+    apply_refund::{ApplyRefund, RefundWord, apply},
+    find::find_refund,
+    list,
+};
+use crate::{
+    db::{Db, DbError, Tx, Work},
+    primitives::{RefundId, TenantId},
+};
+
+/// Does what is due for a refund: tells WeChat, or asks. What is learnt is noted; the refund as it stands then is given back. Whatever fails is tried again by a
+/// job, so failing here is not an error.
+pub(super) async fn submit_refund(payments: &Payments, refund: Refund) -> Refund {
+    let word = match refund.state {
+        RefundState::Accepted => tell(payments, &refund).await,
+        RefundState::Processing | RefundState::Abnormal => ask(payments, &refund).await,
+        RefundState::AwaitingApproval
+        | RefundState::Rejected
+        | RefundState::Returning
+        | RefundState::Succeeded { .. }
+        | RefundState::Closed
+        | RefundState::Failed => return refund,
+    };
+    let Some(word) = word else { return refund };
+    let operation = ApplyRefund {
+        tenant: refund.tenant,
+        refund: Some(refund.id),
+        word,
+        by: "wechat",
+        callback: None,
+        our_mchid: String::new(),
+        pace: payments.pace,
+    };
+    match apply(payments, operation).await {
+        Ok(RefundMoved::Now(moved)) => *moved,
+        Ok(RefundMoved::Before) => refund,
+        Ok(RefundMoved::Rejected(reason)) => {
+            tracing::error!(refund.no = %refund.no(), reason, "WeChat's answer about a refund is wrong: {reason}");
+            refund
+        }
+        Err(error) => {
+            tracing::warn!(refund.no = %refund.no(), reason = %error, "what WeChat said of a refund was not noted; it will be asked again");
+            refund
+        }
+    }
+}
+
+/// A refund that is due, by a job.
+pub async fn pursue_refund(payments: &Payments, id: RefundId) -> Result<Refund, RefundError> {
+    let refund = find_refund(&payments.db, id).await?;
+    let refund = refund.ok_or(RefundError::NotFound)?;
+    Ok(submit_refund(payments, refund).await)
+}
+
+/// Asks for the refund under its number.
+async fn tell(payments: &Payments, refund: &Refund) -> Option<RefundWord> {
+    let order = match list::find_order(&payments.db, refund.tenant, refund.order).await {
+        Ok(Some(view)) => view.order,
+        Ok(None) | Err(_) => return None,
+    };
+    let gateway = payments.gateways.of(refund.tenant);
+    let call = RefundCall {
+        refund_no: refund.no(),
+        order_no: order.no(),
+        shop: order.sub_mchid.clone(),
+        amount: refund.amount,
+        total: order.amount,
+        reason: refund.reason.clone(),
+        notify_path: format!("/api/v1/wechat/notify/{}/refunds", refund.tenant),
+    };
+    Some(match gateway.refund(call).await {
+        Outcome::Done(said) => RefundWord::Channel(said),
+        Outcome::Unknown(reason) => later("no_answer", &reason, true),
+        Outcome::Refused(refusal) => match refusal.kind {
+            RefusalKind::RateLimited => later("rate_limited", &refusal.code, true),
+            RefusalKind::NotEnough => later("not_enough", &refusal.code, false),
+            RefusalKind::AlreadyPaid
+            | RefusalKind::Closed
+            | RefusalKind::Absent
+            | RefusalKind::Conflict
+            | RefusalKind::Rejected => doubt(&*gateway, refund, &order.sub_mchid, refusal).await,
+        },
+    })
+}
+
+/// A refusal proves only that this attempt did nothing; an earlier one may have. The query decides.
+async fn doubt(gateway: &dyn Gateway, refund: &Refund, shop: &str, refusal: Refusal) -> RefundWord {
+    tracing::warn!(refund.no = %refund.no(), code = refusal.code, message = refusal.message, "WeChat refuses a refund");
+    match gateway.query_refund(refund.no(), shop).await {
+        Outcome::Done(said) => RefundWord::Channel(said),
+        Outcome::Refused(no) if no.kind == RefusalKind::Absent => {
+            RefundWord::Refused { code: refusal.code }
+        }
+        Outcome::Refused(no) => later("refused_and_unclear", &no.code, true),
+        Outcome::Unknown(reason) => later("refused_and_unclear", &reason, true),
+    }
+}
+
+/// Asks what became of it.
+async fn ask(payments: &Payments, refund: &Refund) -> Option<RefundWord> {
+    let order = match list::find_order(&payments.db, refund.tenant, refund.order).await {
+        Ok(Some(view)) => view.order,
+        Ok(None) | Err(_) => return None,
+    };
+    let gateway = payments.gateways.of(refund.tenant);
+    Some(
+        match gateway.query_refund(refund.no(), &order.sub_mchid).await {
+            Outcome::Done(said) => RefundWord::Channel(said),
+            Outcome::Refused(refusal) => later("query_refused", &refusal.code, false),
+            Outcome::Unknown(reason) => later("no_answer", &reason, false),
+        },
+    )
+}
+
+fn later(problem: &str, why: &str, unsure: bool) -> RefundWord {
+    tracing::info!(problem, why, "a refund is not further");
+    RefundWord::Later {
+        problem: problem.to_owned(),
+        unsure,
+    }
+}
+
+/// Sends an abnormal refund elsewhere: to another card of the customer, or to the shop's own account.
+pub async fn redirect_refund(
+    payments: &Payments,
+    tenant: TenantId,
+    id: RefundId,
+    card: Option<BankCard>,
+) -> Result<Refund, RefundError> {
+    let refund = find_refund(&payments.db, id).await?;
+    let refund = refund
+        .filter(|refund| refund.tenant == tenant)
+        .ok_or(RefundError::NotFound)?;
+    let (RefundState::Abnormal, Some(wechat_refund_id)) = (refund.state, &refund.wechat_refund_id)
+    else {
+        return Err(RefundError::NotAbnormal);
+    };
+    let order = list::find_order(&payments.db, tenant, refund.order).await?;
+    let shop = order.ok_or(RefundError::OrderNotFound)?.order.sub_mchid;
+    let call = AbnormalRefund {
+        refund_no: refund.no(),
+        wechat_refund_id: wechat_refund_id.clone(),
+        shop,
+        card,
+    };
+    let said: ChannelRefund = match payments.gateways.of(tenant).redirect_refund(call).await {
+        Outcome::Done(said) => said,
+        Outcome::Refused(refusal) => return Err(RefundError::ChannelRefused(refusal.code)),
+        Outcome::Unknown(_) => return Err(RefundError::ChannelUnknown),
+    };
+    let operation = ApplyRefund {
+        tenant,
+        refund: Some(id),
+        word: RefundWord::Channel(said),
+        by: "operator",
+        callback: None,
+        our_mchid: String::new(),
+        pace: payments.pace,
+    };
+    match apply(payments, operation).await? {
+        RefundMoved::Now(moved) => Ok(*moved),
+        RefundMoved::Before => Ok(refund),
+        RefundMoved::Rejected(reason) => Err(RefundError::ChannelRefused(reason.to_owned())),
+    }
+}
+
+/// Refunds that one process takes at a time, and for how long.
+const CLAIM: u32 = 32;
+const LEASE_SECONDS: i64 = 60;
+
+/// Refunds that are due, taken for a minute.
+pub async fn claim_refunds(db: &Db) -> Result<Vec<RefundId>, DbError> {
+    db.run(ClaimRefunds).await
+}
+
+#[derive(Debug)]
+struct ClaimRefunds;
+
+impl Work for ClaimRefunds {
+    const NAME: &'static str = "payments.claim_refunds";
+    type Reply = Vec<RefundId>;
+    type Error = DbError;
+
+    async fn run(&self, tx: &mut Tx) -> Result<Self::Reply, DbError> {
+        let now = tx.now();
+        let due: Vec<(RefundId,)> = sqlx::query_as(
+            "/* payments.due_refunds */ SELECT id FROM refunds WHERE next_attempt_at <= ? ORDER BY next_attempt_at LIMIT ? FOR UPDATE SKIP LOCKED",
+        )
+        .bind(now)
+        .bind(CLAIM)
+        .fetch_all(tx.conn())
+        .await?;
+        for (refund,) in &due {
+            sqlx::query(
+                "/* payments.claim_refund */ UPDATE refunds SET next_attempt_at = ? WHERE id = ?",
+            )
+            .bind(now.plus_seconds(LEASE_SECONDS))
+            .bind(refund)
+            .execute(tx.conn())
+            .await?;
+        }
+        Ok(due.into_iter().map(|(refund,)| refund).collect())
+    }
+}

@@ -1,0 +1,97 @@
+//! Why an order's row changed.
+
+/// Told with the change and kept in the order's history, beside the person if it was one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// The customer scanned and wished to pay; or gave up.
+    Customer,
+    /// The shop did it.
+    Shop,
+    /// WeChat gave a ticket.
+    Ticket,
+    /// WeChat told.
+    Callback,
+    /// WeChat was asked.
+    Query,
+    /// The order's time was over.
+    Expiry,
+    /// It was closed at WeChat.
+    ClosedAtWechat,
+    /// An operator did it.
+    Operator,
+    /// A refund arrived.
+    RefundArrived,
+    /// It was paid after it had been given up; the money goes back.
+    LateRefunded,
+    /// It was paid after it had been given up, and counts.
+    LateReopened,
+    /// A refund was asked for.
+    RefundAsked,
+    /// A refund was rejected, or WeChat did not make it.
+    RefundDropped,
+    /// The sharing of its money moved on.
+    Sharing,
+}
+
+impl Why {
+    pub const ALL: [Self; 14] = [
+        Self::Customer,
+        Self::Shop,
+        Self::Ticket,
+        Self::Callback,
+        Self::Query,
+        Self::Expiry,
+        Self::ClosedAtWechat,
+        Self::Operator,
+        Self::RefundArrived,
+        Self::LateRefunded,
+        Self::LateReopened,
+        Self::RefundAsked,
+        Self::RefundDropped,
+        Self::Sharing,
+    ];
+
+    /// The number in events and in the history; 0 is for those that were not told.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Customer => 1,
+            Self::Shop => 2,
+            Self::Ticket => 3,
+            Self::Callback => 4,
+            Self::Query => 5,
+            Self::Expiry => 6,
+            Self::ClosedAtWechat => 7,
+            Self::Operator => 8,
+            Self::RefundArrived => 9,
+            Self::LateRefunded => 10,
+            Self::LateReopened => 11,
+            Self::RefundAsked => 12,
+            Self::RefundDropped => 13,
+            Self::Sharing => 14,
+        }
+    }
+
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|why| why.code() == code)
+    }
+
+    /// The word in the API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Customer => "customer",
+            Self::Shop => "shop",
+            Self::Ticket => "ticket",
+            Self::Callback => "callback",
+            Self::Query => "query",
+            Self::Expiry => "expiry",
+            Self::ClosedAtWechat => "closed_at_wechat",
+            Self::Operator => "operator",
+            Self::RefundArrived => "refund_arrived",
+            Self::LateRefunded => "late_refunded",
+            Self::LateReopened => "late_reopened",
+            Self::RefundAsked => "refund_asked",
+            Self::RefundDropped => "refund_dropped",
+            Self::Sharing => "sharing",
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! The port to the channel's profit sharing, in our words. `wechat/` implements it.
+
+use std::{fmt::Debug, sync::Arc};
+
+use futures_util::future::BoxFuture;
+
+use crate::{
+    payments::Outcome,
+    primitives::{Money, Secret, SharingNo, SharingReturnNo, TenantId, Timestamp},
+};
+
+/// What a receiver is to the channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReceiverKind {
+    /// Another merchant number (`MERCHANT_ID`). Only these can give back.
+    Merchant,
+    /// A person under our mini-program (`PERSONAL_OPENID`).
+    Person,
+}
+
+/// Makes a receiver known to a shop, or unknown again.
+#[derive(Debug, Clone)]
+pub struct ReceiverCall {
+    /// The shop's number at the channel; in direct mode our own.
+    pub shop: String,
+    pub kind: ReceiverKind,
+    /// A merchant number or an openid.
+    pub account: Secret<String>,
+    /// Full name, sent encrypted: required for merchants, optional for people.
+    pub name: Option<Secret<String>>,
+    /// The channel's word for the relation, such as `SERVICE_PROVIDER`, `STORE_OWNER`, `PARTNER`.
+    pub relation: String,
+}
+
+/// One receiver's part of a share.
+#[derive(Debug, Clone)]
+pub struct SharePart {
+    pub kind: ReceiverKind,
+    pub account: Secret<String>,
+    pub amount: Money,
+    /// Shown to the receiver; at most 80 bytes are sent.
+    pub description: String,
+}
+
+/// A share of one payment. The same call with the same number shares once.
+#[derive(Debug, Clone)]
+pub struct ShareCall {
+    pub sharing_no: SharingNo,
+    pub shop: String,
+    pub wechat_transaction_id: String,
+    /// Empty: nothing is shared, what is frozen is released.
+    pub parts: Vec<SharePart>,
+    /// Releases what is not shared.
+    pub release_rest: bool,
+    pub description: String,
+}
+
+/// What became of one part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PartResult {
+    Pending,
+    Success,
+    Closed,
+}
+
+#[derive(Debug, Clone)]
+pub struct ChannelPart {
+    pub account: Secret<String>,
+    pub amount: Money,
+    pub result: PartResult,
+    /// The channel's word, such as `ACCOUNT_ABNORMAL`, when closed.
+    pub fail_reason: Option<String>,
+    pub finished_at: Option<Timestamp>,
+}
+
+/// A share as the channel knows it. Finished does not mean successful: look at each part.
+#[derive(Debug, Clone)]
+pub struct ChannelShare {
+    pub wechat_order_id: String,
+    pub finished: bool,
+    pub parts: Vec<ChannelPart>,
+}
+
+/// Takes a part back from a merchant receiver, before a refund.
+#[derive(Debug, Clone)]
+pub struct ReturnCall {
+    pub return_no: SharingReturnNo,
+    pub sharing_no: SharingNo,
+    pub shop: String,
+    /// The receiver's merchant number.
+    pub from: String,
+    pub amount: Money,
+    pub description: String,
+}
+
+/// What became of a return.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReturnResult {
+    Processing,
+    Success,
+    Failed,
+}
+
+#[derive(Debug, Clone)]
+pub struct ChannelReturn {
+    pub wechat_return_id: String,
+    pub result: ReturnResult,
+    pub fail_reason: Option<String>,
+    pub amount: Money,
+}
+
+/// The sharing account of each tenant.
+pub trait SharingGateways: Debug + Send + Sync + 'static {
+    fn of(&self, tenant: TenantId) -> Arc<dyn SharingGateway>;
+}
+
+/// The channel's profit sharing.
+pub trait SharingGateway: Debug + Send + Sync + 'static {
+    fn add_receiver(&self, call: ReceiverCall) -> BoxFuture<'_, Outcome<()>>;
+
+    fn delete_receiver(&self, call: ReceiverCall) -> BoxFuture<'_, Outcome<()>>;
+
+    /// The most that a shop may share of a payment, in ten-thousandths (2000 = 20 %).
+    fn ratio_max<'a>(&'a self, shop: &'a str) -> BoxFuture<'a, Outcome<u32>>;
+
+    /// Asks for a share; with no parts, for the release of what is frozen.
+    fn share(&self, call: ShareCall) -> BoxFuture<'_, Outcome<ChannelShare>>;
+
+    /// What became of a share.
+    fn query_share<'a>(
+        &'a self,
+        sharing_no: SharingNo,
+        wechat_transaction_id: &'a str,
+        shop: &'a str,
+    ) -> BoxFuture<'a, Outcome<ChannelShare>>;
+
+    /// What of a payment can still be shared.
+    fn left_to_share<'a>(&'a self, wechat_transaction_id: &'a str)
+    -> BoxFuture<'a, Outcome<Money>>;
+
+    fn return_share(&self, call: ReturnCall) -> BoxFuture<'_, Outcome<ChannelReturn>>;
+
+    fn query_return<'a>(
+        &'a self,
+        return_no: SharingReturnNo,
+        sharing_no: SharingNo,
+        shop: &'a str,
+    ) -> BoxFuture<'a, Outcome<ChannelReturn>>;
+}

@@ -1,0 +1,194 @@
+//! Bills: applied for, downloaded, checked, read (§6).
+//!
+//! WeChat makes a day's bill the next morning (ask after ten o'clock in Beijing) and hands out an address that lives for minutes. The
+//! file is the one answer that WeChat does not sign; the signed answer before it states its SHA-1, taken over the file before
+//! compression. Our signature goes to our own hosts only, whatever address we are given.
+
+use std::io::Read as _;
+
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use flate2::read::MultiGzDecoder;
+use reqwest::Method;
+use serde::Deserialize;
+use url::Url;
+
+use super::{
+    WechatGateway,
+    answer::{Answer, is_no_bill, unclear},
+    bill::parse_bill,
+    breaker::Class,
+    repeat::Repeat,
+    transport::{Call, Target},
+};
+use crate::{
+    payments::{Bill, BillKind, Outcome},
+    primitives::BusinessDay,
+};
+
+/// A bill is not larger than this. What is compressed may pretend to be anything.
+const FILE_MAX_BYTES: u64 = 512 << 20;
+
+/// The address dies quickly; it may be asked for once more.
+const APPLICATIONS_MAX: u32 = 2;
+
+impl WechatGateway {
+    pub(super) async fn fetch_bill(
+        &self,
+        kind: BillKind,
+        day: BusinessDay,
+    ) -> Outcome<Option<Bill>> {
+        let mut applications = 1;
+        loop {
+            let place = match self.apply_for_bill(kind, day).await {
+                Outcome::Done(Some(place)) => place,
+                Outcome::Done(None) => return Outcome::Done(None),
+                Outcome::Refused(no) => return Outcome::Refused(no),
+                Outcome::Unknown(reason) => return Outcome::Unknown(reason),
+            };
+            let call = Call {
+                name: "bill_download",
+                class: Class::Bill,
+                repeat: Repeat::Read,
+                method: Method::GET,
+                target: Target::File(place.url),
+                body: None,
+            };
+            let sent = match self.transport.call(call).await {
+                Answer::Done(sent) => sent,
+                Answer::Refused(_) if applications < APPLICATIONS_MAX => {
+                    applications = applications.saturating_add(1);
+                    continue;
+                }
+                // That a file is not to be had is no answer about the day.
+                Answer::Refused(no) => return unclear(format!("the download: {}", no.code)),
+                Answer::Unknown(unknown) => return Outcome::Unknown(unknown.reason),
+            };
+            // A large file keeps a core busy for a second.
+            let opened =
+                tokio::task::spawn_blocking(move || open(kind, day, sent, place.sha1)).await;
+            return match opened {
+                Ok(Ok(bill)) => Outcome::Done(Some(bill)),
+                Ok(Err(reason)) => Outcome::Unknown(reason),
+                Err(_) => unclear("reading the bill was interrupted"),
+            };
+        }
+    }
+
+    async fn apply_for_bill(&self, kind: BillKind, day: BusinessDay) -> Outcome<Option<Place>> {
+        let day = day.to_string();
+        let (path, which) = match kind {
+            BillKind::Trade => ("tradebill", ("bill_type", "ALL")),
+            BillKind::FundFlow => ("fundflowbill", ("account_type", "BASIC")),
+        };
+        let (path, query) = (
+            ["v3", "bill", path],
+            [("bill_date", day.as_str()), which, ("tar_type", "GZIP")],
+        );
+        let call = Call::get("bill_apply", Class::Bill, &path, &query);
+        match self.transport.call(call).await {
+            Answer::Refused(no) if is_no_bill(&no.code) => Outcome::Done(None),
+            answer @ (Answer::Done(_) | Answer::Refused(_) | Answer::Unknown(_)) => {
+                answer.outcome(|body| match self.place(body) {
+                    Ok(place) => Outcome::Done(Some(place)),
+                    Err(reason) => unclear(reason),
+                })
+            }
+        }
+    }
+
+    fn place(&self, body: &[u8]) -> Result<Place, &'static str> {
+        let said: Application =
+            serde_json::from_slice(body).map_err(|_| "the answer names no file")?;
+        let sha1 = said.hash_value.to_ascii_lowercase();
+        if !said.hash_type.eq_ignore_ascii_case("SHA1")
+            || sha1.len() != 40
+            || !sha1.bytes().all(|byte| byte.is_ascii_hexdigit())
+        {
+            return Err("the answer states no SHA-1 of the file");
+        }
+        let url = Url::parse(&said.download_url).map_err(|_| "the file's address is none")?;
+        if self.transport.is_ours(&url) {
+            Ok(Place { url, sha1 })
+        } else {
+            Err("the file is at somebody else's: not asked for")
+        }
+    }
+}
+
+/// The answer to an application.
+#[derive(Deserialize)]
+struct Application {
+    hash_type: String,
+    hash_value: String,
+    download_url: String,
+}
+
+/// Where a file is and what it hashes to, in lower case. The address carries a token and is not printed.
+struct Place {
+    url: Url,
+    sha1: String,
+}
+
+/// Decompresses, compares the hash, reads.
+fn open(kind: BillKind, day: BusinessDay, sent: Vec<u8>, sha1: String) -> Result<Bill, String> {
+    let file = plain(sent, FILE_MAX_BYTES)?;
+    let found = hex::encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, &file));
+    if found != sha1 {
+        return Err("the file is not the one that was announced: another SHA-1".to_owned());
+    }
+    let (lines, summary) = parse_bill(kind, day, &file)
+        .map_err(|error| format!("the bill cannot be read: {error}"))?;
+    Ok(Bill {
+        kind,
+        day,
+        file,
+        sha1,
+        lines,
+        summary,
+    })
+}
+
+/// The file before compression. WeChat may send it uncompressed although asked otherwise.
+fn plain(sent: Vec<u8>, max_bytes: u64) -> Result<Vec<u8>, String> {
+    if !sent.starts_with(&[0x1f, 0x8b]) {
+        return Ok(sent);
+    }
+    let mut file = Vec::new();
+    let taken = MultiGzDecoder::new(sent.as_slice())
+        .take(max_bytes.saturating_add(1))
+        .read_to_end(&mut file)
+        .map_err(|_| "the file is not whole: it cannot be decompressed".to_owned())?;
+    if u64::try_from(taken).is_ok_and(|taken| taken <= max_bytes) {
+        Ok(file)
+    } else {
+        Err(format!("the file is longer than {max_bytes} bytes"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use flate2::{Compression, write::GzEncoder};
+
+    use super::*;
+
+    fn gzip(plain: &[u8]) -> Vec<u8> {
+        let mut writer = GzEncoder::new(Vec::new(), Compression::default());
+        writer.write_all(plain).unwrap();
+        writer.finish().unwrap()
+    }
+
+    #[test]
+    fn a_file_is_decompressed_up_to_a_bound() {
+        assert_eq!(plain(gzip(b"a bill"), 6).unwrap(), b"a bill");
+        assert_eq!(plain(b"a bill".to_vec(), 6).unwrap(), b"a bill");
+        assert!(plain(gzip(b"a bill"), 5).unwrap_err().contains("5 bytes"));
+        // Three kilobytes that would be three megabytes.
+        let bomb = gzip(&vec![0; 3 << 20]);
+        assert!(bomb.len() < 8192 && plain(bomb, 1 << 20).is_err());
+        let mut cut = gzip(b"a bill");
+        cut.truncate(cut.len() - 3);
+        assert!(plain(cut, 6).is_err());
+    }
+}

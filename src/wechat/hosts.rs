@@ -1,0 +1,170 @@
+//! Where WeChat Pay is: a host, and one in another city that stands in for it (§0).
+//!
+//! The host is not part of any signature, so standing in is sending again. The stand-in is asked after the first host could not be
+//! connected to or said 502 or 503, and for [`REMEMBERED`] after that, so that not every call tries the dead one first.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+use url::{Origin, Url};
+
+use super::answer::Trouble;
+
+/// How long the first host is left out after it failed.
+const REMEMBERED: Duration = Duration::from_mins(1);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Host {
+    Main,
+    Backup,
+}
+
+impl Host {
+    /// Its name in metrics and logs.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Main => "main",
+            Self::Backup => "backup",
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Hosts {
+    main: Url,
+    backup: Option<Url>,
+    /// The first host is left out until then.
+    avoided: Mutex<Option<Instant>>,
+}
+
+impl Hosts {
+    pub(super) fn new(main: Url, backup: Option<Url>) -> Self {
+        Self {
+            main,
+            backup,
+            avoided: Mutex::new(None),
+        }
+    }
+
+    /// Whom to ask now, and whom instead.
+    pub(super) fn choose(&self, now: Instant) -> (Host, Option<Host>) {
+        if self.backup.is_none() {
+            return (Host::Main, None);
+        }
+        let avoided = *self.avoided.lock().unwrap_or_else(PoisonError::into_inner);
+        if avoided.is_some_and(|until| now < until) {
+            (Host::Backup, Some(Host::Main))
+        } else {
+            (Host::Main, Some(Host::Backup))
+        }
+    }
+
+    pub(super) fn base(&self, host: Host) -> &Url {
+        match (host, &self.backup) {
+            (Host::Backup, Some(backup)) => backup,
+            (Host::Main | Host::Backup, _) => &self.main,
+        }
+    }
+
+    /// Which of the two an address is at, if at any: nothing of ours is sent elsewhere.
+    pub(super) fn of(&self, url: &Url) -> Option<Host> {
+        let origin = url.origin();
+        let at = |base: &Url| matches!(origin, Origin::Tuple(..)) && base.origin() == origin;
+        if at(&self.main) {
+            Some(Host::Main)
+        } else if self.backup.as_ref().is_some_and(at) {
+            Some(Host::Backup)
+        } else {
+            None
+        }
+    }
+
+    /// Learns from a failure.
+    pub(super) fn note(&self, host: Host, trouble: Trouble, now: Instant) {
+        let down = match trouble {
+            Trouble::Unreachable | Trouble::Server(502 | 503) => true,
+            Trouble::Broken
+            | Trouble::Server(_)
+            | Trouble::Pending
+            | Trouble::Unbelievable
+            | Trouble::Probe
+            | Trouble::Unclear
+            | Trouble::NotAsked => false,
+        };
+        if down && self.backup.is_some() {
+            let until = match host {
+                Host::Main => now.checked_add(REMEMBERED),
+                // Both: begin with the first again.
+                Host::Backup => None,
+            };
+            let mut avoided = self.avoided.lock().unwrap_or_else(PoisonError::into_inner);
+            if avoided.is_none() && until.is_some() {
+                tracing::warn!(
+                    "WeChat Pay's first host is down; asking the other one for a minute"
+                );
+            }
+            *avoided = until;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hosts(backup: Option<&str>) -> Hosts {
+        let url = |text: &str| Url::parse(text).unwrap();
+        Hosts::new(url("https://api.mch.weixin.qq.com"), backup.map(url))
+    }
+
+    #[test]
+    fn the_stand_in_is_asked_for_a_while_after_the_first_was_down() {
+        let hosts = hosts(Some("https://api2.mch.weixin.qq.com"));
+        let now = Instant::now();
+        let first = |at| hosts.choose(at).0;
+        assert_eq!(first(now), Host::Main);
+        for trouble in [Trouble::Broken, Trouble::Server(500), Trouble::Probe] {
+            hosts.note(Host::Main, trouble, now);
+            assert_eq!(first(now), Host::Main, "{trouble:?}");
+        }
+        hosts.note(Host::Main, Trouble::Server(502), now);
+        assert_eq!(first(now), Host::Backup);
+        assert_eq!(first(now + REMEMBERED), Host::Main);
+        hosts.note(Host::Backup, Trouble::Unreachable, now);
+        assert_eq!(first(now), Host::Main);
+    }
+
+    #[test]
+    fn without_a_stand_in_there_is_one_host() {
+        let hosts = hosts(None);
+        hosts.note(Host::Main, Trouble::Unreachable, Instant::now());
+        assert_eq!(hosts.choose(Instant::now()), (Host::Main, None));
+    }
+
+    #[test]
+    fn only_our_hosts_are_ours() {
+        let hosts = hosts(Some("https://api2.mch.weixin.qq.com"));
+        let of = |text: &str| hosts.of(&Url::parse(text).unwrap());
+        assert_eq!(
+            of("https://api.mch.weixin.qq.com/v3/x?token=1"),
+            Some(Host::Main)
+        );
+        assert_eq!(
+            of("https://api2.mch.weixin.qq.com:443/v3/x"),
+            Some(Host::Backup)
+        );
+        for foreign in [
+            "http://api.mch.weixin.qq.com/",
+            "https://api.mch.weixin.qq.com:444/",
+            "https://api.mch.weixin.qq.com.example.com/",
+            "https://api.mch.weixin.qq.com@example.com/",
+            "https://example.com/api.mch.weixin.qq.com",
+            "data:,x",
+        ] {
+            assert_eq!(of(foreign), None, "{foreign}");
+        }
+    }
+}

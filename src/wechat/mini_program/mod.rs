@@ -1,0 +1,101 @@
+//! Our mini-program's side of WeChat (`api.weixin.qq.com`, §13): login, access token, code pictures, messages, shipping reports.
+//!
+//! Nothing here is signed. An answer is HTTP 200 with an `errcode`, which success may leave out, and its content type means nothing; so a body is judged
+//! by what it says (`call.rs`). The three outcomes are those of the rest: done, refused by an `errcode` that says no, and unknown for everything else,
+//! the refusals of our *token* included, which say nothing about the call.
+//!
+//! # The access token
+//!
+//! One token serves all processes (`token.rs`). WeChat's normal mode gives everybody who asks the same token and renews it in its last five minutes, while the
+//! old one goes on working; so asking is harmless, and sharing is a matter of not asking too often. The token is kept in Redis, and a short lease there lets one
+//! process ask while the others wait or use the old token. Without Redis each process asks for itself. Force mode, which kills the token under everybody else's
+//! feet, is never used.
+//!
+//! # What is secret
+//!
+//! The login's URL carries our secret, every other URL the token: no URL is ever logged, and reasons are made without it (`http.rs` of the parent).
+
+mod call;
+mod code_picture;
+mod login;
+mod message;
+mod shipping;
+mod token;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use reqwest::Client;
+use url::Url;
+
+use super::{error::WechatError, http};
+use crate::{
+    cache::Cache,
+    config::WechatSettings,
+    deliveries::{Courier, CustomerMessage, Reception, ShippingReport},
+    merchants::{CodeDrawing, DrawingFailure, MiniProgramCodes},
+    payments::Outcome,
+    primitives::{Clock, Secret, SystemClock},
+};
+use token::AccessTokens;
+
+/// Our mini-program at WeChat.
+#[derive(Debug)]
+pub struct MiniProgram {
+    client: Client,
+    base: Url,
+    app_id: String,
+    app_secret: Secret<String>,
+    tokens: AccessTokens,
+}
+
+impl MiniProgram {
+    /// By itself: with an access token of its own. See [`MiniProgram::sharing`].
+    pub fn new(settings: &WechatSettings) -> Result<Self, WechatError> {
+        Ok(Self {
+            client: http::client(settings.allow_loopback_http)?,
+            base: settings.mini_program_url.clone(),
+            app_id: settings.app_id.clone(),
+            app_secret: settings.app_secret.clone(),
+            tokens: AccessTokens::alone(Arc::new(SystemClock)),
+        })
+    }
+
+    /// Shares its access token with the other processes of this cache.
+    #[must_use]
+    pub fn sharing(self, cache: Cache, clock: Arc<dyn Clock>) -> Self {
+        let name = format!("{}@{}", self.app_id, self.base.authority());
+        Self {
+            tokens: AccessTokens::shared(cache, name, clock),
+            ..self
+        }
+    }
+
+    /// An address at WeChat, without its query.
+    fn address(&self, segments: &[&str]) -> Url {
+        let mut url = self.base.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(segments);
+        }
+        url
+    }
+}
+
+impl Courier for MiniProgram {
+    fn report_shipping(&self, report: ShippingReport) -> BoxFuture<'_, Outcome<()>> {
+        Box::pin(async move { self.upload_shipping(&report).await })
+    }
+
+    fn send_message(&self, message: CustomerMessage) -> BoxFuture<'_, Outcome<Reception>> {
+        Box::pin(async move { self.subscribe_message(&message).await })
+    }
+}
+
+impl MiniProgramCodes for MiniProgram {
+    fn draw(&self, drawing: CodeDrawing) -> BoxFuture<'_, Result<Vec<u8>, DrawingFailure>> {
+        Box::pin(async move { self.draw_code(&drawing).await })
+    }
+}

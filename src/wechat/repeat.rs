@@ -1,0 +1,243 @@
+//! When a call is made again, and how long to wait before.
+//!
+//! Asking again does no harm, so what only reads is repeated whatever went wrong. What changes something is repeated only when WeChat knows
+//! it by its number (the same order, refund or share with the same parameters happens once) and nothing but the transport failed: a
+//! wrong signature under an answer is met by a query, not by the same request. Waits grow and are spread, so that callers who failed
+//! together do not come back together. However many repeats are left, a call ends at its deadline.
+
+use std::time::Duration;
+
+use super::answer::{Answer, Trouble, Unknown, normal};
+use crate::payments::RefusalKind;
+
+/// What a repeat would do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Repeat {
+    /// Nothing: it only reads.
+    Read,
+    /// The same, under the same number.
+    SameNumber,
+    /// The same, but WeChat counts failing calls of this kind (refunds: 6 a second, §5).
+    SameNumberSparingly,
+    /// Perhaps something else: only what was never sent is sent again.
+    Never,
+}
+
+/// With less time than this left, nothing worth having comes.
+const WORTH_TRYING: Duration = Duration::from_secs(1);
+
+/// Before the second attempt.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+
+/// The same after too many calls.
+const FIRST_WAIT_WHEN_LIMITED: Duration = Duration::from_millis(500);
+
+impl Repeat {
+    const fn attempts_max(self) -> u32 {
+        match self {
+            Self::Read | Self::SameNumber => 3,
+            Self::SameNumberSparingly | Self::Never => 2,
+        }
+    }
+
+    /// Whether to ask again after `answer`.
+    fn again(self, answer: &Answer) -> bool {
+        match answer {
+            Answer::Done(_) => false,
+            Answer::Refused(no) => {
+                // A bill is not made in seconds.
+                no.kind == RefusalKind::RateLimited
+                    && normal(&no.code) != "STATEMENTCREATING"
+                    && self != Self::Never
+            }
+            Answer::Unknown(unknown) => match unknown.trouble {
+                Trouble::Unreachable => true,
+                Trouble::Broken | Trouble::Server(_) | Trouble::Pending => self != Self::Never,
+                Trouble::Unbelievable | Trouble::Probe | Trouble::Unclear => self == Self::Read,
+                Trouble::NotAsked => false,
+            },
+        }
+    }
+}
+
+/// The attempts at one call.
+#[derive(Debug)]
+pub(super) struct Attempts {
+    repeat: Repeat,
+    round: u32,
+    /// From an attempt that may have got through.
+    doubt: Option<Unknown>,
+}
+
+/// What follows from an attempt.
+#[derive(Debug)]
+pub(super) enum Step {
+    Over(Answer),
+    /// Ask again after this.
+    Again(Duration),
+}
+
+impl Attempts {
+    pub(super) const fn new(repeat: Repeat) -> Self {
+        Self {
+            repeat,
+            round: 1,
+            doubt: None,
+        }
+    }
+
+    /// Takes the answer of an attempt. `left` is the time until the deadline, `random` spreads the waits.
+    pub(super) fn step(&mut self, answer: Answer, left: Duration, random: u64) -> Step {
+        let pause = pause(self.round, &answer, random);
+        if self.round >= self.repeat.attempts_max()
+            || !self.repeat.again(&answer)
+            || left < pause.saturating_add(WORTH_TRYING)
+        {
+            return Step::Over(settle(answer, self.doubt.take()));
+        }
+        self.round = self.round.saturating_add(1);
+        if let Answer::Unknown(unknown) = answer
+            && unknown.trouble != Trouble::Unreachable
+        {
+            self.doubt = Some(unknown);
+        }
+        Step::Again(pause)
+    }
+}
+
+/// The last answer, in the light of those before it: "too many calls" says nothing of an earlier attempt that may have got through.
+fn settle(answer: Answer, doubt: Option<Unknown>) -> Answer {
+    match (answer, doubt) {
+        (Answer::Refused(no), Some(doubt)) if no.kind == RefusalKind::RateLimited => {
+            Answer::Unknown(doubt)
+        }
+        (answer, _) => answer,
+    }
+}
+
+/// Four times as long each round; between half of that and the whole.
+fn pause(round: u32, answer: &Answer, random: u64) -> Duration {
+    let first = match answer {
+        Answer::Refused(_) => FIRST_WAIT_WHEN_LIMITED,
+        Answer::Done(_) | Answer::Unknown(_) => FIRST_WAIT,
+    };
+    let whole = first.saturating_mul(4_u32.saturating_pow(round.saturating_sub(1)));
+    let half = whole / 2;
+    let spread = u64::try_from(half.as_millis()).unwrap_or(u64::MAX).max(1);
+    half.saturating_add(Duration::from_millis(random % spread))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::payments::Refusal;
+
+    fn unknown(trouble: Trouble) -> Answer {
+        Answer::Unknown(Unknown::new(trouble, format!("{trouble:?}")))
+    }
+
+    fn refused(kind: RefusalKind, code: &str) -> Answer {
+        Answer::Refused(Refusal {
+            kind,
+            code: code.to_owned(),
+            message: String::new(),
+        })
+    }
+
+    /// The last answer and how often was asked.
+    fn run(repeat: Repeat, answers: Vec<Answer>, left: Duration) -> (Answer, usize) {
+        let mut attempts = Attempts::new(repeat);
+        for (asked, answer) in answers.into_iter().enumerate() {
+            if let Step::Over(last) = attempts.step(answer, left, 7) {
+                return (last, asked + 1);
+            }
+        }
+        panic!("asked more often than that")
+    }
+
+    const LONG: Duration = Duration::from_secs(12);
+
+    #[test]
+    fn reads_are_repeated_and_writes_when_the_transport_failed() {
+        use Repeat::{Never, Read, SameNumber, SameNumberSparingly};
+        for (trouble, read, same, rare, never) in [
+            (Trouble::Unreachable, 3, 3, 2, 2),
+            (Trouble::Broken, 3, 3, 2, 1),
+            (Trouble::Server(500), 3, 3, 2, 1),
+            (Trouble::Pending, 3, 3, 2, 1),
+            (Trouble::Unbelievable, 3, 1, 1, 1),
+            (Trouble::Probe, 3, 1, 1, 1),
+            (Trouble::Unclear, 3, 1, 1, 1),
+            (Trouble::NotAsked, 1, 1, 1, 1),
+        ] {
+            for (repeat, times) in [
+                (Read, read),
+                (SameNumber, same),
+                (SameNumberSparingly, rare),
+                (Never, never),
+            ] {
+                let answers = (0..times).map(|_| unknown(trouble)).collect();
+                let (_, asked) = run(repeat, answers, LONG);
+                assert_eq!(asked, times, "{repeat:?} {trouble:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_no_is_not_asked_again_unless_it_says_later() {
+        for (kind, code, times) in [
+            (RefusalKind::Rejected, "PARAM_ERROR", 1),
+            (RefusalKind::NotEnough, "NOT_ENOUGH", 1),
+            (RefusalKind::RateLimited, "STATEMENT_CREATING", 1),
+            (RefusalKind::RateLimited, "FREQUENCY_LIMITED", 3),
+        ] {
+            let answers = (0..times).map(|_| refused(kind, code)).collect();
+            let (_, asked) = run(Repeat::SameNumber, answers, LONG);
+            assert_eq!(asked, times, "{code}");
+        }
+    }
+
+    #[test]
+    fn too_many_calls_do_not_settle_an_earlier_doubt() {
+        let limited = || refused(RefusalKind::RateLimited, "FREQUENCY_LIMITED");
+        let answers = vec![unknown(Trouble::Broken), limited(), limited()];
+        let (last, _) = run(Repeat::SameNumber, answers, LONG);
+        let Answer::Unknown(unknown_still) = last else {
+            panic!("{last:?}")
+        };
+        assert_eq!(unknown_still.reason, "Broken");
+        // Nothing was sent the first time.
+        let answers = vec![unknown(Trouble::Unreachable), limited(), limited()];
+        let (last, _) = run(Repeat::SameNumber, answers, LONG);
+        assert!(matches!(last, Answer::Refused(_)), "{last:?}");
+        // A no about the number itself does.
+        let closed = refused(RefusalKind::Closed, "ORDER_CLOSED");
+        let (last, _) = run(
+            Repeat::SameNumber,
+            vec![unknown(Trouble::Broken), closed],
+            LONG,
+        );
+        assert!(matches!(last, Answer::Refused(_)), "{last:?}");
+    }
+
+    #[test]
+    fn it_ends_when_the_time_is_up() {
+        let (last, asked) = run(
+            Repeat::Read,
+            vec![unknown(Trouble::Broken)],
+            Duration::from_millis(1_050),
+        );
+        assert!(matches!(last, Answer::Unknown(_)), "{last:?}");
+        assert_eq!(asked, 1);
+    }
+
+    #[test]
+    fn waits_grow_and_are_spread() {
+        let broken = unknown(Trouble::Broken);
+        let ms = |round, random| pause(round, &broken, random).as_millis();
+        assert_eq!((ms(1, 0), ms(1, 49), ms(1, 50)), (50, 99, 50));
+        assert_eq!((ms(2, 0), ms(2, 199)), (200, 399));
+        let limited = refused(RefusalKind::RateLimited, "X");
+        assert_eq!(pause(1, &limited, 0).as_millis(), 250);
+    }
+}

@@ -1,0 +1,420 @@
+//! Profit sharing 分账, behind `sharing::SharingGateway` (§8).
+//!
+//! A share, a release and a return each have a number of ours, under which they happen once. That a share is finished says nothing of
+//! its success: each receiver's part has a result of its own.
+
+use futures_util::future::BoxFuture;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::{
+    WechatGateway, answer::unclear, breaker::Class, refunds::too_long, repeat::Repeat,
+    transport::Call,
+};
+use crate::{
+    payments::{ChannelMode, Outcome},
+    primitives::{Money, Secret, SharingNo, SharingReturnNo, Timestamp},
+    sharing::{
+        ChannelPart, ChannelReturn, ChannelShare, PartResult, ReceiverCall, ReceiverKind,
+        ReturnCall, ReturnResult, ShareCall, SharingGateway,
+    },
+};
+
+/// What of a description is sent, bytes.
+const DESCRIPTION_MAX_BYTES: usize = 80;
+
+/// What a merchant may share unless WeChat has agreed to more, in ten-thousandths. Direct merchants have no call to ask.
+const RATIO_BY_DEFAULT: u32 = 3_000;
+
+impl SharingGateway for WechatGateway {
+    fn add_receiver(&self, call: ReceiverCall) -> BoxFuture<'_, Outcome<()>> {
+        Box::pin(self.receiver("add", call))
+    }
+
+    fn delete_receiver(&self, call: ReceiverCall) -> BoxFuture<'_, Outcome<()>> {
+        Box::pin(self.receiver("delete", call))
+    }
+
+    fn ratio_max<'a>(&'a self, shop: &'a str) -> BoxFuture<'a, Outcome<u32>> {
+        Box::pin(self.ask_ratio(shop))
+    }
+
+    fn share(&self, call: ShareCall) -> BoxFuture<'_, Outcome<ChannelShare>> {
+        Box::pin(self.ask_share(call))
+    }
+
+    fn query_share<'a>(
+        &'a self,
+        sharing_no: SharingNo,
+        wechat_transaction_id: &'a str,
+        shop: &'a str,
+    ) -> BoxFuture<'a, Outcome<ChannelShare>> {
+        Box::pin(self.find_share(sharing_no, wechat_transaction_id, shop))
+    }
+
+    fn left_to_share<'a>(
+        &'a self,
+        wechat_transaction_id: &'a str,
+    ) -> BoxFuture<'a, Outcome<Money>> {
+        Box::pin(self.ask_left(wechat_transaction_id))
+    }
+
+    fn return_share(&self, call: ReturnCall) -> BoxFuture<'_, Outcome<ChannelReturn>> {
+        Box::pin(self.ask_return(call))
+    }
+
+    fn query_return<'a>(
+        &'a self,
+        return_no: SharingReturnNo,
+        sharing_no: SharingNo,
+        shop: &'a str,
+    ) -> BoxFuture<'a, Outcome<ChannelReturn>> {
+        Box::pin(self.find_return(return_no, sharing_no, shop))
+    }
+}
+
+impl WechatGateway {
+    async fn receiver(&self, what: &'static str, call: ReceiverCall) -> Outcome<()> {
+        let adds = what == "add";
+        let keys = self.keys.take();
+        let name = match call.name.as_ref().filter(|_| adds) {
+            None => None,
+            Some(name) => {
+                let Some(key) = keys.wechat.preferred() else {
+                    return unclear("not sent: no key of WeChat's is known yet");
+                };
+                let Some(name) = key.encrypt(name) else {
+                    return Outcome::Refused(too_long());
+                };
+                Some(name)
+            }
+        };
+        let body = Receiver {
+            sub_mchid: self.sub_mchid(&call.shop),
+            appid: &self.us.app_id,
+            kind: word(call.kind),
+            account: call.account.expose(),
+            name,
+            relation_type: adds.then_some(call.relation.as_str()),
+        };
+        let path = ["v3", "profitsharing", "receivers", what];
+        let metric = if adds {
+            "sharing_add_receiver"
+        } else {
+            "sharing_delete_receiver"
+        };
+        let asked = Call::post(metric, Class::Sharing, Repeat::Never, &path, &body);
+        let answer = self.transport.call_with(&keys, asked).await;
+        answer.outcome(|_| Outcome::Done(()))
+    }
+
+    async fn ask_ratio(&self, shop: &str) -> Outcome<u32> {
+        if self.us.mode == ChannelMode::Direct {
+            return Outcome::Done(RATIO_BY_DEFAULT);
+        }
+        let path = ["v3", "profitsharing", "merchant-configs", shop];
+        let call = Call::get("sharing_ratio", Class::Sharing, &path, &[]);
+        let answer = self.transport.call(call).await;
+        answer.outcome(|body| match serde_json::from_slice::<Ratio>(body) {
+            Ok(said) if said.sub_mchid == shop && said.max_ratio <= 10_000 => {
+                Outcome::Done(said.max_ratio)
+            }
+            Ok(_) => unclear("the answer is about another shop, or no ratio"),
+            Err(_) => unclear("the answer has no ratio"),
+        })
+    }
+
+    async fn ask_share(&self, call: ShareCall) -> Outcome<ChannelShare> {
+        let number = call.sharing_no.to_string();
+        let description = cut(&call.description);
+        let receivers = call.parts.iter().map(|part| Part {
+            kind: word(part.kind),
+            account: part.account.expose(),
+            amount: part.amount.get(),
+            description: cut(&part.description),
+        });
+        let receivers: Vec<_> = receivers.collect();
+        let releases = receivers.is_empty();
+        let body = Share {
+            sub_mchid: self.sub_mchid(&call.shop),
+            appid: (!releases).then_some(&self.us.app_id),
+            transaction_id: &call.wechat_transaction_id,
+            out_order_no: &number,
+            description: releases.then_some(description),
+            unfreeze_unsplit: (!releases).then_some(call.release_rest),
+            receivers: (!releases).then_some(receivers),
+        };
+        let mut path = vec!["v3", "profitsharing", "orders"];
+        let name = if releases {
+            path.push("unfreeze");
+            "sharing_release"
+        } else {
+            "sharing_share"
+        };
+        let asked = Call::post(
+            name,
+            Class::Sharing,
+            Repeat::SameNumberSparingly,
+            &path,
+            &body,
+        );
+        let answer = self.transport.call(asked).await;
+        answer
+            .outcome(|body| Self::share_of(body, &number, &call.wechat_transaction_id, &call.shop))
+    }
+
+    async fn find_share(
+        &self,
+        sharing_no: SharingNo,
+        wechat_transaction_id: &str,
+        shop: &str,
+    ) -> Outcome<ChannelShare> {
+        let number = sharing_no.to_string();
+        let path = ["v3", "profitsharing", "orders", number.as_str()];
+        let mut query = vec![("transaction_id", wechat_transaction_id)];
+        query.extend(self.sub_mchid(shop).map(|shop| ("sub_mchid", shop)));
+        let call = Call::get("sharing_query", Class::Sharing, &path, &query);
+        let answer = self.transport.call(call).await;
+        answer.outcome(|body| Self::share_of(body, &number, wechat_transaction_id, shop))
+    }
+
+    async fn ask_left(&self, wechat_transaction_id: &str) -> Outcome<Money> {
+        let path = [
+            "v3",
+            "profitsharing",
+            "transactions",
+            wechat_transaction_id,
+            "amounts",
+        ];
+        let call = Call::get("sharing_left", Class::Sharing, &path, &[]);
+        let answer = self.transport.call(call).await;
+        answer.outcome(|body| match serde_json::from_slice::<Left>(body) {
+            Ok(left) if left.transaction_id == wechat_transaction_id => {
+                Outcome::Done(left.unsplit_amount)
+            }
+            Ok(_) => unclear("the answer is about another payment"),
+            Err(_) => unclear("the answer has no amount"),
+        })
+    }
+
+    async fn ask_return(&self, call: ReturnCall) -> Outcome<ChannelReturn> {
+        let (number, shared) = (call.return_no.to_string(), call.sharing_no.to_string());
+        let body = Return {
+            sub_mchid: self.sub_mchid(&call.shop),
+            out_order_no: &shared,
+            out_return_no: &number,
+            return_mchid: &call.from,
+            amount: call.amount.get(),
+            description: cut(&call.description),
+        };
+        let asked = Call::post(
+            "sharing_return",
+            Class::Sharing,
+            Repeat::SameNumberSparingly,
+            &["v3", "profitsharing", "return-orders"],
+            &body,
+        );
+        let answer = self.transport.call(asked).await;
+        answer.outcome(|body| Self::return_of(body, &number, &shared, &call.shop))
+    }
+
+    async fn find_return(
+        &self,
+        return_no: SharingReturnNo,
+        sharing_no: SharingNo,
+        shop: &str,
+    ) -> Outcome<ChannelReturn> {
+        let (number, shared) = (return_no.to_string(), sharing_no.to_string());
+        let path = ["v3", "profitsharing", "return-orders", number.as_str()];
+        let mut query = vec![("out_order_no", shared.as_str())];
+        query.extend(self.sub_mchid(shop).map(|shop| ("sub_mchid", shop)));
+        let call = Call::get("sharing_query_return", Class::Sharing, &path, &query);
+        let answer = self.transport.call(call).await;
+        answer.outcome(|body| Self::return_of(body, &number, &shared, shop))
+    }
+
+    fn share_of(body: &[u8], number: &str, transaction: &str, shop: &str) -> Outcome<ChannelShare> {
+        let Ok(said) = serde_json::from_slice::<Shared>(body) else {
+            return unclear("the answer is not a share");
+        };
+        if said.out_order_no != number
+            || said.transaction_id != transaction
+            || is_other_shop(said.sub_mchid.as_deref(), shop)
+        {
+            return unclear("the answer is about another share");
+        }
+        let finished = match said.state.as_str() {
+            "PROCESSING" => false,
+            "FINISHED" => true,
+            state => return unclear(format!("the share is in the state {state}")),
+        };
+        let parts = said.receivers.into_iter().map(SharedPart::read);
+        match parts.collect::<Option<Vec<_>>>() {
+            Some(parts) => Outcome::Done(ChannelShare {
+                wechat_order_id: said.order_id,
+                finished,
+                parts,
+            }),
+            None => unclear("a receiver's part has a result that we do not know"),
+        }
+    }
+
+    fn return_of(body: &[u8], number: &str, shared: &str, shop: &str) -> Outcome<ChannelReturn> {
+        let Ok(said) = serde_json::from_slice::<Returned>(body) else {
+            return unclear("the answer is not a return");
+        };
+        if said.out_return_no != number
+            || said.out_order_no.is_some_and(|order| order != shared)
+            || is_other_shop(said.sub_mchid.as_deref(), shop)
+        {
+            return unclear("the answer is about another return");
+        }
+        let result = match said.result.as_str() {
+            "PROCESSING" => ReturnResult::Processing,
+            "SUCCESS" => ReturnResult::Success,
+            "FAILED" => ReturnResult::Failed,
+            result => return unclear(format!("the return has the result {result}")),
+        };
+        Outcome::Done(ChannelReturn {
+            wechat_return_id: said.return_id,
+            result,
+            fail_reason: said.fail_reason,
+            amount: said.amount,
+        })
+    }
+}
+
+/// Answers in direct mode name no shop.
+fn is_other_shop(said: Option<&str>, shop: &str) -> bool {
+    said.is_some_and(|said| said != shop)
+}
+
+/// WeChat's word.
+const fn word(kind: ReceiverKind) -> &'static str {
+    match kind {
+        ReceiverKind::Merchant => "MERCHANT_ID",
+        ReceiverKind::Person => "PERSONAL_OPENID",
+    }
+}
+
+fn cut(description: &str) -> &str {
+    &description[..description.floor_char_boundary(DESCRIPTION_MAX_BYTES)]
+}
+
+#[derive(Serialize)]
+struct Receiver<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sub_mchid: Option<&'a str>,
+    appid: &'a str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    account: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    relation_type: Option<&'a str>,
+}
+
+/// A share, or with no receivers a release.
+#[derive(Serialize)]
+struct Share<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sub_mchid: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    appid: Option<&'a str>,
+    transaction_id: &'a str,
+    out_order_no: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receivers: Option<Vec<Part<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unfreeze_unsplit: Option<bool>,
+}
+
+#[derive(Serialize)]
+struct Part<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    account: &'a str,
+    amount: i64,
+    description: &'a str,
+}
+
+#[derive(Serialize)]
+#[expect(clippy::struct_field_names, reason = "the names are WeChat's")]
+struct Return<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sub_mchid: Option<&'a str>,
+    out_order_no: &'a str,
+    out_return_no: &'a str,
+    return_mchid: &'a str,
+    amount: i64,
+    description: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Ratio {
+    sub_mchid: String,
+    max_ratio: u32,
+}
+
+#[derive(Deserialize)]
+struct Left {
+    transaction_id: String,
+    unsplit_amount: Money,
+}
+
+#[derive(Deserialize)]
+struct Shared {
+    sub_mchid: Option<String>,
+    transaction_id: String,
+    out_order_no: String,
+    order_id: String,
+    state: String,
+    #[serde(default)]
+    receivers: Vec<SharedPart>,
+}
+
+#[derive(Deserialize)]
+struct SharedPart {
+    account: Secret<String>,
+    amount: Money,
+    result: String,
+    fail_reason: Option<String>,
+    #[serde(default, deserialize_with = "time_if_any")]
+    finish_time: Option<Timestamp>,
+}
+
+impl SharedPart {
+    fn read(self) -> Option<ChannelPart> {
+        Some(ChannelPart {
+            account: self.account,
+            amount: self.amount,
+            result: match self.result.as_str() {
+                "PENDING" => PartResult::Pending,
+                "SUCCESS" => PartResult::Success,
+                "CLOSED" => PartResult::Closed,
+                _ => return None,
+            },
+            fail_reason: self.fail_reason.filter(|reason| !reason.is_empty()),
+            finished_at: self.finish_time,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct Returned {
+    sub_mchid: Option<String>,
+    out_order_no: Option<String>,
+    out_return_no: String,
+    return_id: String,
+    result: String,
+    fail_reason: Option<String>,
+    amount: Money,
+}
+
+/// What is not finished has a time all the same: WeChat fills in the beginning of 1970.
+fn time_if_any<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
+    let at = super::refund::time_if_any(from)?;
+    Ok(at.filter(|at| at.seconds() > 24 * 3600))
+}

@@ -1,0 +1,100 @@
+//! Repeats, the stand-in host and the circuit, over real connections.
+
+use super::{
+    FakeWechat, NOWHERE, Says, Signs,
+    calls::{order_no, prepay_request},
+    sent, target,
+};
+use crate::{
+    payments::{ChannelOrder, Gateway as _, Outcome},
+    wechat::fixture::{gateway, gateway_of, settings},
+};
+
+fn ticket() -> Says {
+    Says::signed(200, r#"{"prepay_id":"wx26"}"#)
+}
+
+#[tokio::test]
+async fn a_prepay_is_repeated_byte_for_byte_with_a_new_signature() {
+    let trouble = Says::signed(500, r#"{"code":"SYSTEM_ERROR"}"#);
+    let server = FakeWechat::new(vec![trouble, ticket()]).await;
+    let outcome = gateway(&server.address).prepay(prepay_request()).await;
+    assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
+    let asked = server.asked();
+    assert_eq!(asked.len(), 2);
+    assert_eq!(sent(&asked[0]), sent(&asked[1]));
+    let authorization = |request: &str| super::header(request, "authorization");
+    assert_ne!(authorization(&asked[0]), authorization(&asked[1]));
+}
+
+#[tokio::test]
+async fn a_query_is_repeated_after_a_probe() {
+    let absent = Says::signed(404, r#"{"code":"ORDER_NOT_EXIST"}"#);
+    let server = FakeWechat::new(vec![absent.clone().by(Signs::Probe), absent]).await;
+    let outcome = gateway(&server.address)
+        .query(order_no(), "1900000109")
+        .await;
+    assert!(
+        matches!(outcome, Outcome::Done(ChannelOrder::Absent)),
+        "{outcome:?}"
+    );
+    assert_eq!(server.asked().len(), 2);
+}
+
+#[tokio::test]
+async fn the_stand_in_is_asked_when_the_first_host_is_down_and_remembered() {
+    let backup = FakeWechat::new(vec![ticket()]).await;
+    let mut from = settings(NOWHERE);
+    from.backup_url = Some(backup.address.parse().unwrap());
+    let outcome = gateway_of(&from).prepay(prepay_request()).await;
+    assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
+    assert_eq!(backup.asked().len(), 1);
+
+    let main = FakeWechat::new(vec![Says::unsigned(502, b"<html>"), ticket()]).await;
+    from.pay_url = main.address.parse().unwrap();
+    let gateway = gateway_of(&from);
+    for _ in 0..2 {
+        let outcome = gateway.prepay(prepay_request()).await;
+        assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
+    }
+    assert_eq!((main.asked().len(), backup.asked().len()), (1, 3));
+    assert_eq!(
+        target(&backup.asked()[1]),
+        "POST /v3/pay/partner/transactions/jsapi"
+    );
+}
+
+#[tokio::test]
+async fn who_does_not_answer_is_left_alone_for_a_moment_but_only_in_that() {
+    let trouble = Says::signed(500, r#"{"code":"SYSTEM_ERROR"}"#);
+    let server = FakeWechat::new(vec![trouble]).await;
+    let gateway = gateway(&server.address);
+    let mut last = String::new();
+    for _ in 0..5 {
+        match gateway.prepay(prepay_request()).await {
+            Outcome::Unknown(reason) => last = reason,
+            outcome @ (Outcome::Done(_) | Outcome::Refused(_)) => panic!("{outcome:?}"),
+        }
+    }
+    assert_eq!(
+        server.asked().len(),
+        10,
+        "three each, until the circuit opened"
+    );
+    assert_eq!(last, "WeChat has not answered lately");
+    // Callbacks and other calls go on.
+    let body = crate::wechat::fixture::body();
+    let signed = crate::wechat::fixture::Signed::over(body.as_bytes());
+    let now = crate::wechat::fixture::now();
+    assert!(
+        gateway
+            .read_notice(signed.headers(), body.as_bytes(), now)
+            .is_ok()
+    );
+    server.say(vec![Says::signed(404, r#"{"code":"ORDER_NOT_EXIST"}"#)]);
+    let outcome = gateway.query(order_no(), "1900000109").await;
+    assert!(
+        matches!(outcome, Outcome::Done(ChannelOrder::Absent)),
+        "{outcome:?}"
+    );
+}

@@ -1,0 +1,107 @@
+//! The service as a process of its own, which can be killed.
+
+use std::{
+    net::SocketAddr,
+    process::{Child, Command, Stdio},
+};
+
+use zhangfang::{db::DbOptions, tenants::Tenant};
+
+use super::{JWT_SECRET, Scratch, Site, db_of, dev, eventually, redis_url};
+
+/// The service as a process of its own.
+pub(crate) struct Service {
+    pub(crate) process: Child,
+}
+
+impl Service {
+    pub(crate) fn start(environment: &[(String, String)]) -> Self {
+        let process = Command::new(env!("CARGO_BIN_EXE_zhangfang"))
+            .arg("serve")
+            .env_clear()
+            .envs(environment.iter().cloned())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self { process }
+    }
+
+    /// SIGKILL: not even a buffer is flushed.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A database server of this test alone, which is stopped whatever happens.
+pub(crate) struct Server {
+    pub(crate) dir: String,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            dev(&["server", "stop", &self.dir]);
+        }
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// The platform, made before the service is there.
+pub(crate) async fn demo_tenant(scratch: &Scratch) -> Tenant {
+    let db = db_of(DbOptions::new(scratch.service.clone())).await;
+    let tenant = zhangfang::tenants::create(&db, "demo", "演示平台")
+        .await
+        .unwrap();
+    db.close().await;
+    tenant
+}
+
+/// Free a moment ago; the service takes it.
+pub(crate) fn free_address() -> SocketAddr {
+    std::net::TcpListener::bind(("127.0.0.1", 0))
+        .unwrap()
+        .local_addr()
+        .unwrap()
+}
+
+pub(crate) fn per_mille(value: u16) -> zhangfang::simulator::PerMille {
+    zhangfang::simulator::PerMille::try_from(value).unwrap()
+}
+
+pub(crate) async fn ready(site: &Site) {
+    eventually("the service is ready", || async {
+        let answer = site.anyone().try_get("/readyz").await?;
+        (answer.status == 200).then_some(())
+    })
+    .await;
+}
+
+pub(crate) fn environment(
+    scratch: &Scratch,
+    env_file: &std::path::Path,
+    listen: &str,
+) -> Vec<(String, String)> {
+    let wechat = std::fs::read_to_string(env_file).unwrap();
+    let mut environment: Vec<(String, String)> = wechat
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    let ours = [
+        ("DATABASE_URL", scratch.service_url()),
+        ("REDIS_URL", redis_url()),
+        ("ZHANGFANG_HTTP__LISTEN", listen.to_owned()),
+        ("ZHANGFANG_AUTH__JWT_SECRET", JWT_SECRET.to_owned()),
+    ];
+    environment.extend(ours.map(|(name, value)| (name.to_owned(), value)));
+    environment
+}

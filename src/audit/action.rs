@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use crate::primitives::{MerchantId, Money, OrderId, StaffId};
+use crate::primitives::{MerchantId, Money, OrderId, OrderNo, StaffId};
 
 /// Who did it: a typed id, or `operator:<name>`, or the name of a job. At most 64 characters.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -59,6 +59,20 @@ pub enum Action {
     PointsRuleSet {
         version: u32,
     },
+    PaymentShown {
+        amount: Money,
+    },
+    PaymentClosed,
+    RefundRequested {
+        order: OrderNo,
+        amount: Money,
+    },
+    RefundApproved {
+        amount: Money,
+    },
+    RefundRejected {
+        amount: Money,
+    },
     PaymentPolicySet {
         version: u32,
     },
@@ -90,6 +104,11 @@ impl Action {
             Self::CollectionCodeCreated { .. } => "collection_code.created",
             Self::CollectionCodeDisabled { .. } => "collection_code.disabled",
             Self::PointsRuleSet { .. } => "points_rule.set",
+            Self::PaymentShown { .. } => "payment.shown",
+            Self::PaymentClosed => "payment.closed",
+            Self::RefundRequested { .. } => "refund.requested",
+            Self::RefundApproved { .. } => "refund.approved",
+            Self::RefundRejected { .. } => "refund.rejected",
             Self::PaymentPolicySet { .. } => "payment_policy.set",
             Self::ExceptionResolved { .. } => "exception.resolved",
             Self::CallbackReplayed { .. } => "callback.replayed",
@@ -116,6 +135,13 @@ impl Action {
             Self::PointsRuleSet { version } | Self::PaymentPolicySet { version } => {
                 json!({ "version": version })
             }
+            Self::PaymentClosed => json!({}),
+            Self::RefundRequested { order, amount } => {
+                json!({ "order_no": order, "amount_fen": amount })
+            }
+            Self::PaymentShown { amount }
+            | Self::RefundApproved { amount }
+            | Self::RefundRejected { amount } => json!({ "amount_fen": amount }),
             Self::ExceptionResolved { resolution } => json!({ "resolution": resolution }),
             Self::CallbackReplayed { outcome } => json!({ "outcome": outcome }),
             Self::DeliverySettingsSet {

@@ -17,6 +17,14 @@ pub enum Permission {
     ReadShopPayments,
     /// Create and disable the shop's collection codes.
     WriteCodes,
+    /// Collect at the counter, and ask WeChat about the shop's payments.
+    ShowPayment,
+    /// Give up the shop's unpaid payments.
+    ClosePayment,
+    /// Ask for refunds of the shop's payments; how large, the tenant's policy says.
+    RequestRefund,
+    /// Agree to refunds that others of the shop asked for, or not.
+    DecideRefund,
     ReadMerchants,
     /// Approve, reject, suspend.
     DecideMerchants,
@@ -28,16 +36,34 @@ pub enum Permission {
     ReadDeliveries,
     /// Say what is told, and have it tried again.
     WriteDeliveries,
+    /// Every payment and refund of the tenant, with what was booked.
+    ReadPayments,
+    /// Ask WeChat about any payment, and give it up.
+    ClosePayments,
+    /// Refund any payment; retry and redirect refunds.
+    RefundPayments,
+    /// Agree to refunds that somebody else asked for, or not.
+    DecideRefunds,
+    ReadPaymentPolicy,
+    WritePaymentPolicy,
+    ReadExceptions,
+    ResolveExceptions,
+    ReadCallbacks,
+    ReplayCallbacks,
 }
 
 impl Permission {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 28] = [
         Self::ReadOwn,
         Self::Pay,
         Self::RegisterShop,
         Self::ReadShop,
         Self::ReadShopPayments,
         Self::WriteCodes,
+        Self::ShowPayment,
+        Self::ClosePayment,
+        Self::RequestRefund,
+        Self::DecideRefund,
         Self::ReadMerchants,
         Self::DecideMerchants,
         Self::ReadPointsRule,
@@ -46,14 +72,38 @@ impl Permission {
         Self::ReadAuditLogs,
         Self::ReadDeliveries,
         Self::WriteDeliveries,
+        Self::ReadPayments,
+        Self::ClosePayments,
+        Self::RefundPayments,
+        Self::DecideRefunds,
+        Self::ReadPaymentPolicy,
+        Self::WritePaymentPolicy,
+        Self::ReadExceptions,
+        Self::ResolveExceptions,
+        Self::ReadCallbacks,
+        Self::ReplayCallbacks,
     ];
 
     pub(super) const OF_CUSTOMER: &'static [Self] = &[Self::ReadOwn, Self::Pay, Self::RegisterShop];
 
     pub(super) const fn of_staff(role: StaffRole) -> &'static [Self] {
         match role {
-            StaffRole::Owner => &[Self::ReadShop, Self::ReadShopPayments, Self::WriteCodes],
-            StaffRole::Clerk => &[Self::ReadShop, Self::ReadShopPayments],
+            StaffRole::Owner => &[
+                Self::ReadShop,
+                Self::ReadShopPayments,
+                Self::WriteCodes,
+                Self::ShowPayment,
+                Self::ClosePayment,
+                Self::RequestRefund,
+                Self::DecideRefund,
+            ],
+            StaffRole::Clerk => &[
+                Self::ReadShop,
+                Self::ReadShopPayments,
+                Self::ShowPayment,
+                Self::ClosePayment,
+                Self::RequestRefund,
+            ],
         }
     }
 
@@ -68,6 +118,16 @@ impl Permission {
                 Self::ReadAuditLogs,
                 Self::ReadDeliveries,
                 Self::WriteDeliveries,
+                Self::ReadPayments,
+                Self::ClosePayments,
+                Self::RefundPayments,
+                Self::DecideRefunds,
+                Self::ReadPaymentPolicy,
+                Self::WritePaymentPolicy,
+                Self::ReadExceptions,
+                Self::ResolveExceptions,
+                Self::ReadCallbacks,
+                Self::ReplayCallbacks,
             ],
             OperatorRole::Auditor => &[
                 Self::ReadMerchants,
@@ -75,6 +135,10 @@ impl Permission {
                 Self::ReadAlarms,
                 Self::ReadAuditLogs,
                 Self::ReadDeliveries,
+                Self::ReadPayments,
+                Self::ReadPaymentPolicy,
+                Self::ReadExceptions,
+                Self::ReadCallbacks,
             ],
         }
     }
@@ -88,6 +152,10 @@ impl Permission {
             Self::ReadShop => "shop:read",
             Self::ReadShopPayments => "shop_payments:read",
             Self::WriteCodes => "codes:write",
+            Self::ShowPayment => "shop_payments:show",
+            Self::ClosePayment => "shop_payments:close",
+            Self::RequestRefund => "shop_refunds:request",
+            Self::DecideRefund => "shop_refunds:decide",
             Self::ReadMerchants => "merchants:read",
             Self::DecideMerchants => "merchants:decide",
             Self::ReadPointsRule => "points_rule:read",
@@ -96,6 +164,16 @@ impl Permission {
             Self::ReadAuditLogs => "audit_logs:read",
             Self::ReadDeliveries => "deliveries:read",
             Self::WriteDeliveries => "deliveries:write",
+            Self::ReadPayments => "payments:read",
+            Self::ClosePayments => "payments:close",
+            Self::RefundPayments => "payments:refund",
+            Self::DecideRefunds => "refunds:decide",
+            Self::ReadPaymentPolicy => "payment_policy:read",
+            Self::WritePaymentPolicy => "payment_policy:write",
+            Self::ReadExceptions => "exceptions:read",
+            Self::ResolveExceptions => "exceptions:resolve",
+            Self::ReadCallbacks => "callbacks:read",
+            Self::ReplayCallbacks => "callbacks:replay",
         }
     }
 }
@@ -127,6 +205,10 @@ x.... shop:register
 .xx.. shop:read
 .xx.. shop_payments:read
 .x... codes:write
+.xx.. shop_payments:show
+.xx.. shop_payments:close
+.xx.. shop_refunds:request
+.x... shop_refunds:decide
 ...xx merchants:read
 ...x. merchants:decide
 ...xx points_rule:read
@@ -134,7 +216,17 @@ x.... shop:register
 ...xx alarms:read
 ...xx audit_logs:read
 ...xx deliveries:read
-...x. deliveries:write";
+...x. deliveries:write
+...xx payments:read
+...x. payments:close
+...x. payments:refund
+...x. refunds:decide
+...xx payment_policy:read
+...x. payment_policy:write
+...xx exceptions:read
+...x. exceptions:resolve
+...xx callbacks:read
+...x. callbacks:replay";
         assert_eq!(table.join("\n"), expected);
     }
 }

@@ -12,8 +12,8 @@ Bring the tables up to date and give the service's account its rights.
 
 Works as the account of DATABASE_MIGRATION_URL, the owner of the tables. When DATABASE_URL names
 another account, that one is given what the service needs on each table and no more: history
-(transfers, commits, states of orders, audit) it may write once and never change. Two runs at once wait for each other;
-running it again changes nothing.";
+(transfers, commits, states of orders and refunds, audit) it may write once and never change. Two
+runs at once wait for each other; running it again changes nothing.";
 
 const EXAMPLES: &str = "\
 Example:

@@ -8,8 +8,11 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{SettingsError, Source};
 
+mod bill;
+mod callbacks;
 mod demo;
 mod migrate;
+mod payment;
 mod serve;
 mod simulate_wechat;
 mod tenant;
@@ -54,7 +57,10 @@ enum Command {
     Serve(serve::Serve),
     Migrate(migrate::Migrate),
     Demo(demo::Demo),
+    Bill(bill::FetchBill),
     VerifyLedger(verify_ledger::VerifyLedger),
+    Payment(payment::Payment),
+    Callbacks(callbacks::Callbacks),
     SimulateWechat(simulate_wechat::SimulateWechat),
     Tenant(tenant::Tenant),
     Token(token::Token),
@@ -67,7 +73,10 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Serve(command) => Box::pin(command.run(&source)).await,
         Command::Migrate(command) => Box::pin(command.run(&source)).await,
         Command::Demo(command) => Box::pin(command.run(&source)).await,
+        Command::Bill(command) => Box::pin(command.run(&source)).await,
         Command::VerifyLedger(command) => Box::pin(command.run(&source)).await,
+        Command::Payment(command) => Box::pin(command.run(&source)).await,
+        Command::Callbacks(command) => Box::pin(command.run(&source)).await,
         Command::SimulateWechat(command) => Box::pin(command.run(&source)).await,
         Command::Tenant(command) => Box::pin(command.run(&source)).await,
         Command::Token(command) => Box::pin(command.run(&source)).await,
@@ -120,6 +129,40 @@ mod tests {
         assert!(!understood(
             "zhangfang token --tenant tea --role admin --minutes 0"
         ));
+        assert!(understood(
+            "zhangfang token --tenant tea --role admin --name lin.wei --minutes 5"
+        ));
+        assert!(!understood(
+            "zhangfang token --tenant tea --role admin --name Lin --minutes 5"
+        ));
         assert!(!understood("zhangfang"));
+        assert!(understood(
+            "zhangfang payment show 06D8R5MKTS7J0T4V3C9Q2W00 --json"
+        ));
+        assert!(!understood("zhangfang payment show 12"));
+        let id = "019a8b3e5c5f7a0e8b6f1d2c3e4f2a00";
+        for (line, sound) in [
+            ("list --tenant tea --outcome failed --limit 5", true),
+            ("list --tenant tea --outcome nonsense", false),
+            ("list", false),
+            (&format!("show --tenant tea {id}"), true),
+            ("show --tenant tea 12", false),
+            (&format!("replay --tenant tea {id} {id}"), true),
+            ("replay --tenant tea --outcome failed --all", true),
+            ("replay --tenant tea --outcome settled --all", false),
+            ("replay --tenant tea --all", false),
+            ("replay --tenant tea --outcome failed", false),
+            ("replay --tenant tea", false),
+            (
+                &format!("replay --tenant tea --outcome failed --all {id}"),
+                false,
+            ),
+        ] {
+            assert_eq!(
+                understood(&format!("zhangfang callbacks {line}")),
+                sound,
+                "{line}"
+            );
+        }
     }
 }

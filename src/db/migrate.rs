@@ -8,10 +8,11 @@ use super::DbError;
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 
 /// Tables that the service may write once and never change: what is in them is history.
-const APPEND_ONLY: [&str; 4] = [
+const APPEND_ONLY: [&str; 5] = [
     "transfers",
     "commits",
     "payment_order_history",
+    "refund_history",
     "audit_logs",
 ];
 

@@ -12,7 +12,7 @@ use crate::{
     deliveries::{DeliveryError, InvalidSetting},
     idempotency::{InvalidKey, OnceError},
     merchants::{DrawingFailure, InvalidField, InvalidTransition, MerchantError},
-    payments::PaymentError,
+    payments::{ExceptionError, PaymentError, PolicyError, RefundError, ReplayError},
     points::{RuleError, SetRuleError},
 };
 
@@ -381,6 +381,142 @@ impl From<PaymentError> for Problem {
             )
             .retry_after(1),
             PaymentError::Db(error) => error.into(),
+        }
+    }
+}
+
+impl From<RefundError> for Problem {
+    fn from(error: RefundError) -> Self {
+        let conflict = |code, title, detail| Self::new(StatusCode::CONFLICT, code, title, detail);
+        let forbidden = |code, title, detail| Self::new(StatusCode::FORBIDDEN, code, title, detail);
+        match error {
+            RefundError::OrderNotFound => PaymentError::OrderNotFound.into(),
+            RefundError::NotFound => Self::new(
+                StatusCode::NOT_FOUND,
+                "refund_not_found",
+                "The refund does not exist",
+                "退款单不存在",
+            ),
+            RefundError::NotPaid => conflict(
+                "order_not_paid",
+                "The order is not paid: there is nothing to refund",
+                "订单尚未支付，无法退款",
+            ),
+            RefundError::ExceedsRefundable { left } => Self {
+                code: "refund_exceeds_refundable",
+                detail: "退款金额超出可退金额",
+                ..Self::field("amount_fen", format!("at most {}", left.get()))
+            },
+            RefundError::NothingToRefund => Self {
+                detail: "退款金额不正确",
+                ..Self::field("amount_fen", "1 or more")
+            },
+            RefundError::TooMany => conflict(
+                "refund_too_many",
+                "An order is refunded at most 50 times",
+                "该订单退款次数已达上限",
+            ),
+            RefundError::TooOld => conflict(
+                "refund_too_old",
+                "The payment is more than a year old: WeChat no longer refunds it",
+                "支付已超过一年，无法原路退款",
+            ),
+            RefundError::BadReason => Self::field("reason", "1 to 80 bytes of text"),
+            RefundError::PointsSpent { .. } => conflict(
+                "refund_points_spent",
+                "The customer has spent points that would have to come back, and the policy refuses such refunds",
+                "顾客的积分已被使用，不足以退回",
+            ),
+            RefundError::AlreadyDecided(_) => conflict(
+                "refund_already_decided",
+                "The refund does not wait for a decision, or no longer",
+                "该退款已处理",
+            ),
+            RefundError::SamePerson => forbidden(
+                "refund_needs_second_person",
+                "Whoever asked for a refund does not decide on it",
+                "退款须由他人复核",
+            ),
+            RefundError::AboveYourLimit => forbidden(
+                "refund_above_limit",
+                "The amount is above what this person decides",
+                "退款金额超出您的审批权限",
+            ),
+            RefundError::NotAbnormal => conflict(
+                "refund_not_abnormal",
+                "Only an abnormal refund can be sent elsewhere",
+                "只有异常退款才能改变去向",
+            ),
+            RefundError::KeyReused => key_reused(),
+            RefundError::ChannelRefused(code) => {
+                tracing::warn!(code, "WeChat refuses what was asked of a refund");
+                Self::new(
+                    StatusCode::BAD_GATEWAY,
+                    "channel_refused",
+                    "WeChat Pay refused it",
+                    "微信支付未受理该请求",
+                )
+            }
+            RefundError::ChannelUnknown => PaymentError::ChannelUnknown.into(),
+            RefundError::Ledger(error) => broken(&error),
+            RefundError::Db(error) => error.into(),
+        }
+    }
+}
+
+impl From<PolicyError> for Problem {
+    fn from(error: PolicyError) -> Self {
+        match error {
+            PolicyError::BadOrderMinutes => Self::field("order_minutes", "1 to 1440"),
+            PolicyError::BadFee => Self::field("fee_ppm", "0 to 100000"),
+            PolicyError::Db(error) => error.into(),
+        }
+    }
+}
+
+impl From<ExceptionError> for Problem {
+    fn from(error: ExceptionError) -> Self {
+        match error {
+            ExceptionError::NotFound => Self::new(
+                StatusCode::NOT_FOUND,
+                "exception_not_found",
+                "The exception does not exist",
+                "异常记录不存在",
+            ),
+            ExceptionError::AlreadyResolved => Self::new(
+                StatusCode::CONFLICT,
+                "exception_already_resolved",
+                "The exception is resolved already",
+                "该异常已处理",
+            ),
+            ExceptionError::BadResolution => Self::field("resolution", "1 to 200 characters"),
+            ExceptionError::Db(error) => error.into(),
+        }
+    }
+}
+
+impl From<ReplayError> for Problem {
+    fn from(error: ReplayError) -> Self {
+        match error {
+            ReplayError::NotFound => Self::new(
+                StatusCode::NOT_FOUND,
+                "callback_not_found",
+                "The callback does not exist",
+                "回调记录不存在",
+            ),
+            ReplayError::NotBelieved(error) => {
+                tracing::info!(
+                    reason = error.reason(),
+                    "a callback that is played again is not believed"
+                );
+                Self::new(
+                    StatusCode::CONFLICT,
+                    "callback_not_believed",
+                    "With the keys of today the callback is not believed: nothing was done",
+                    "该回调未通过验证，未作处理",
+                )
+            }
+            ReplayError::Db(error) => error.into(),
         }
     }
 }

@@ -312,6 +312,17 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     }
 }
 
+/// A word of a query that names one of a few, as `read` knows them.
+pub(super) fn named<T>(
+    field: &'static str,
+    word: Option<&str>,
+    read: impl Fn(&str) -> Option<T>,
+    expected: &'static str,
+) -> Result<Option<T>, Problem> {
+    word.map(|word| read(word).ok_or_else(|| Problem::field(field, expected)))
+        .transpose()
+}
+
 /// Which page is asked for.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]

@@ -22,6 +22,7 @@ mod middleware;
 mod openapi;
 mod problem;
 mod public;
+mod refund_wish;
 mod replay;
 mod router;
 

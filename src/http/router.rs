@@ -33,6 +33,8 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(customer::list_payments::list_payments, customer::create_payment::create_payment)) // payments
         .routes(routes!(customer::get_payment::get_payment))        // payments/{order_no}
         .routes(routes!(customer::confirm_payment::confirm_payment)) // payments/{order_no}/confirm
+        .routes(routes!(customer::close_payment::close_payment))    // payments/{order_no}/close
+        .routes(routes!(customer::list_refunds::list_refunds))      // payments/{order_no}/refunds
         .routes(routes!(customer::points::points))                  // points
         .routes(routes!(customer::points_records::points_records))  // points/records
         .routes(routes!(customer::points_statistics::points_statistics)) // points/statistics
@@ -44,8 +46,18 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(merchant::code_picture::svg))               // codes/{code}/picture.svg
         .routes(routes!(merchant::code_picture::png))               // codes/{code}/picture.png
         .routes(routes!(merchant::code_wxacode::wxacode))           // codes/{code}/wxacode.png
-        .routes(routes!(merchant::list_payments::list_payments))    // payments
+        .routes(routes!(merchant::list_payments::list_payments, merchant::show_payment::show_payment)) // payments
         .routes(routes!(merchant::get_payment::get_payment))        // payments/{order_no}
+        .routes(routes!(merchant::payment_code::svg))               // payments/{order_no}/code.svg
+        .routes(routes!(merchant::payment_code::png))               // payments/{order_no}/code.png
+        .routes(routes!(merchant::close_payment::close_payment))    // payments/{order_no}/close
+        .routes(routes!(merchant::confirm_payment::confirm_payment)) // payments/{order_no}/confirm
+        .routes(routes!(merchant::payment_refunds::payment_refunds, merchant::request_refund::request_refund)) // payments/{order_no}/refunds
+        .routes(routes!(merchant::payment_history::payment_history)) // payments/{order_no}/history
+        .routes(routes!(merchant::list_refunds::list_refunds))      // refunds
+        .routes(routes!(merchant::get_refund::get_refund))          // refunds/{refund_no}
+        .routes(routes!(merchant::decide_refund::approve))          // refunds/{refund_no}/approve
+        .routes(routes!(merchant::decide_refund::reject))           // refunds/{refund_no}/reject
         .routes(routes!(merchant::totals::totals))                  // totals
         // /api/v1/admin/..
         .routes(routes!(admin::list_merchants::list_merchants))     // merchants
@@ -53,6 +65,24 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(admin::decide_merchant::reject))            // merchants/{id}/reject
         .routes(routes!(admin::decide_merchant::suspend))           // merchants/{id}/suspend
         .routes(routes!(admin::points_rule::get_points_rule, admin::points_rule::set_points_rule)) // points-rule
+        .routes(routes!(admin::list_payments::list_payments))       // payments
+        .routes(routes!(admin::get_payment::get_payment))           // payments/{order_no}
+        .routes(routes!(admin::payment_history::payment_history))   // payments/{order_no}/history
+        .routes(routes!(admin::close_payment::close_payment))       // payments/{order_no}/close
+        .routes(routes!(admin::confirm_payment::confirm_payment))   // payments/{order_no}/confirm
+        .routes(routes!(admin::request_refund::request_refund))     // payments/{order_no}/refunds
+        .routes(routes!(admin::list_refunds::list_refunds))         // refunds
+        .routes(routes!(admin::show_refund::show_refund))           // refunds/{refund_no}
+        .routes(routes!(admin::decide_refund::approve))             // refunds/{refund_no}/approve
+        .routes(routes!(admin::decide_refund::reject))              // refunds/{refund_no}/reject
+        .routes(routes!(admin::redirect_refund::redirect_refund))   // refunds/{refund_no}/redirect
+        .routes(routes!(admin::retry_refund::retry_refund))         // refunds/{refund_no}/retry
+        .routes(routes!(admin::payment_policy::get_payment_policy, admin::payment_policy::set_payment_policy)) // payment-policy
+        .routes(routes!(admin::list_exceptions::list_exceptions))   // exceptions
+        .routes(routes!(admin::resolve_exception::resolve_exception)) // exceptions/{id}/resolve
+        .routes(routes!(admin::list_callbacks::list_callbacks))     // callbacks
+        .routes(routes!(admin::get_callback::get_callback))         // callbacks/{id}
+        .routes(routes!(admin::replay_callback::replay_callback))   // callbacks/{id}/replay
         .routes(routes!(admin::callback_alarms::callback_alarms))   // callback-alarms
         .routes(routes!(admin::audit_logs::audit_logs))             // audit-logs
         .routes(routes!(admin::delivery_settings::get_delivery_settings, admin::delivery_settings::set_delivery_settings)) // delivery-settings
@@ -60,6 +90,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(admin::retry_delivery::retry_delivery))     // deliveries/{id}/retry
         // no token
         .routes(routes!(callbacks::wechat_payments::wechat_payments)) // /api/v1/wechat/notify/{tenant}/payments
+        .routes(routes!(callbacks::wechat_refunds::wechat_refunds)) // /api/v1/wechat/notify/{tenant}/refunds
         .routes(routes!(public::resolve_code::resolve_code))        // /api/v1/codes/{code}
         .routes(routes!(public::health::healthz))                   // /healthz
         .routes(routes!(public::health::readyz))                    // /readyz
@@ -82,7 +113,7 @@ mod tests {
             .values()
             .flat_map(|path| path.as_object().unwrap().values())
             .collect();
-        assert_eq!(operations.len(), 38);
+        assert_eq!(operations.len(), 72);
         let names: BTreeSet<_> = operations
             .iter()
             .map(|operation| operation["operationId"].as_str().unwrap())
@@ -115,11 +146,19 @@ mod tests {
             .map(|(path, _)| path.as_str())
             .collect();
         let expected = [
+            "/api/v1/admin/exceptions/{id}/resolve",
             "/api/v1/admin/merchants/{id}/approve",
             "/api/v1/admin/merchants/{id}/reject",
             "/api/v1/admin/merchants/{id}/suspend",
+            "/api/v1/admin/payments/{order_no}/refunds",
+            "/api/v1/admin/refunds/{refund_no}/approve",
+            "/api/v1/admin/refunds/{refund_no}/reject",
             "/api/v1/customer/payments",
             "/api/v1/merchant/codes",
+            "/api/v1/merchant/payments",
+            "/api/v1/merchant/payments/{order_no}/refunds",
+            "/api/v1/merchant/refunds/{refund_no}/approve",
+            "/api/v1/merchant/refunds/{refund_no}/reject",
             "/api/v1/merchant/registrations",
         ];
         assert_eq!(keyed, BTreeSet::from(expected));

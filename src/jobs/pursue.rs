@@ -61,7 +61,7 @@ pub(super) async fn repeat<F>(
 /// True when there is more to do at once.
 pub async fn orders_round(payments: &Payments) -> Result<bool, DbError> {
     let more = watch_open_orders(payments).await?;
-    let due = claim_watches(&payments.db).await?;
+    let due = claim_watches(payments).await?;
     let busy = !due.is_empty();
     stream::iter(due)
         .for_each_concurrent(AT_ONCE, async |watch| {
@@ -75,7 +75,7 @@ pub async fn orders_round(payments: &Payments) -> Result<bool, DbError> {
 
 /// True when there is more to do at once.
 pub async fn refunds_round(payments: &Payments) -> Result<bool, DbError> {
-    let due = claim_refunds(&payments.db).await?;
+    let due = claim_refunds(payments).await?;
     let busy = !due.is_empty();
     stream::iter(due)
         .for_each_concurrent(AT_ONCE, async |refund| {

@@ -51,7 +51,9 @@
 //! |---|---|---|
 //! | 10 | `idempotency_keys` | payments |
 //! | 20 | `callback_events`, 21 `callback_alarms` | payments |
-//! | 30 | `payment_orders` (31: collection codes, read only), 32 `refunds`, 33 `refund_history`, 34 `payment_exceptions` | payments |
+//! | 30 | `payment_orders` (31: collection codes, read only) | payments |
+//! | 32 | `refunds`, 33 `refund_history`, 34 `payment_exceptions` | payments |
+//! | 35 | `audit_logs` | audit |
 //! | 40 | `transfers` | ledger |
 //! | 50 | `accounts`, checked | ledger |
 //! | 60 | `point_lots` (61: the same, read only) | ledger |
@@ -61,8 +63,8 @@
 //!
 //! # Invariants
 //!
-//! Checked by [`crate::verify`] on the database alone: entries whole, sums equal to transfers, versions gapless and balances chained, never below zero, debits = credits,
-//! the chain of seals unbroken.
+//! Checked by [`crate::verify`] on the database alone: entries whole, sums equal to transfers and debts to their accounts, versions gapless and balances chained, never
+//! below zero, debits = credits, lots = balances, the chain of seals unbroken.
 
 #![warn(clippy::arithmetic_side_effects)]
 

@@ -320,6 +320,9 @@ fn grant(
 }
 
 /// Takes from the lot that was named, then from the others in the order in which they expire.
+///
+/// Whoever only takes out of what the same entry has just granted need not have loaded the lots: a payment that repays a debt is the case, for whether there is one may
+/// turn out in the batch itself, after everything was loaded.
 fn spend(
     set: &mut WorkingSet,
     tenant: TenantId,
@@ -327,6 +330,15 @@ fn spend(
     first: Option<BusinessDay>,
     amount: i64,
 ) -> Result<(), LedgerError> {
+    if let Some(on) = first
+        && !set.has_loaded::<LotsOf>(account)
+        && set
+            .written::<Lots>((account, on))
+            .is_some_and(|lot| lot.remaining >= amount)
+    {
+        let less = amount.checked_neg().ok_or(LedgerError::Overflow)?;
+        return change_lot(set, tenant, (account, on), 0, less);
+    }
     let mut lots = set.get::<LotsOf>(account).cloned().unwrap_or_default();
     let mut due = amount;
     let order: Vec<BusinessDay> = first.into_iter().chain(lots.keys().copied()).collect();

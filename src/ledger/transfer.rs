@@ -27,6 +27,16 @@ impl Phase {
         }
     }
 
+    /// The word in the API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Posted => "posted",
+            Self::Pending => "pending",
+            Self::Post => "post",
+            Self::Void => "void",
+        }
+    }
+
     pub const fn from_code(code: u8) -> Option<Self> {
         match code {
             0 => Some(Self::Posted),

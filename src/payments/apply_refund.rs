@@ -23,8 +23,8 @@ use crate::{
 pub(super) enum RefundWord {
     /// WeChat's word, proven.
     Channel(ChannelRefund),
-    /// It is certain that WeChat does not have it and will not take it.
-    Refused { code: String },
+    /// It is certain that WeChat does not have it and will not take it; said of the refund at version `seen`.
+    Refused { code: String, seen: u32 },
     /// Not now. `unsure` when WeChat may have it.
     Later { problem: String, unsure: bool },
 }
@@ -46,7 +46,8 @@ pub(super) struct ApplyRefund {
     pub(super) tenant: TenantId,
     pub(super) refund: Option<RefundId>,
     pub(super) word: RefundWord,
-    pub(super) by: &'static str,
+    /// Who said it: `wechat`, or the person on whose word WeChat was told something.
+    pub(super) by: Actor,
     /// The callback as received, with what it said.
     pub(super) callback: Option<(Id, bytes::Bytes, RefundNotice)>,
     /// Our merchant number, to which a callback must be addressed.
@@ -85,7 +86,7 @@ pub(super) fn of_callback(
         tenant,
         refund: number.ok().map(RefundNo::id),
         word: RefundWord::Channel(notice.refund.clone()),
-        by: "wechat",
+        by: Actor::new("wechat"),
         callback: Some((callback.0, callback.1, notice)),
         our_mchid,
         pace,
@@ -166,20 +167,39 @@ impl ApplyRefund {
                 }
             }
             Some(_) => {}
-            None => {
-                put_exception(
-                    set,
-                    cx,
-                    self.tenant,
-                    ExceptionKind::WrongAnswer,
-                    (order, refund),
-                    reason.to_owned(),
-                    None,
-                );
-            }
+            None => self.reject_answer(set, cx, reason, (order, refund)),
         }
     }
 
+    /// An answer that is wrong is noted on the refund, which is asked about again ever more rarely; a person is told once, however often it is repeated.
+    fn reject_answer(
+        &self,
+        set: &mut WorkingSet,
+        cx: &mut Cx<'_>,
+        reason: &'static str,
+        (order, refund): (Option<&Order>, Option<&Refund>),
+    ) {
+        let known = refund.is_some_and(|refund| refund.attempts.problem.as_deref() == Some(reason));
+        if !known {
+            put_exception(
+                set,
+                cx,
+                self.tenant,
+                ExceptionKind::WrongAnswer,
+                (order, refund),
+                reason.to_owned(),
+                None,
+            );
+        }
+        if let Some(refund) = refund
+            && let Some(mut next) = refund.turn(refund.state)
+        {
+            next.attempts.problem = Some(reason.to_owned());
+            next.attempts.unsure = true;
+            self.schedule(&mut next, cx.now());
+            put_refund(set, cx, next, &self.by, reason);
+        }
+    }
     fn store_callback(
         &self,
         set: &mut WorkingSet,
@@ -209,8 +229,9 @@ impl ApplyRefund {
     ) -> Result<RefundMoved, LedgerError> {
         match &self.word {
             RefundWord::Channel(said) => self.hear(set, cx, order, refund, said),
-            RefundWord::Refused { code } => {
-                if refund.state.kind().is_final() {
+            RefundWord::Refused { code, seen } => {
+                // Something was learnt since: another attempt with the same number, which WeChat may have taken. This one proves nothing any more.
+                if refund.version != *seen || refund.state != RefundState::Accepted {
                     return Ok(RefundMoved::Before);
                 }
                 let detail = format!("{}: {code}", refund.no());
@@ -231,12 +252,16 @@ impl ApplyRefund {
                 if refund.state.kind().is_final() {
                     return Ok(RefundMoved::Before);
                 }
-                let state = refund.state;
-                let mut next = refund.turn(state).unwrap_or_else(|| refund.clone());
+                let same = refund.attempts.problem.as_deref() == Some(problem);
+                let mut next = refund.clone();
                 next.attempts.problem = Some(problem.chars().take(80).collect());
                 next.attempts.unsure |= *unsure;
                 self.schedule(&mut next, cx.now());
-                put_refund(set, cx, next.clone(), &Actor::new(self.by), problem);
+                if same && !unsure {
+                    return Ok(put_quietly(set, next));
+                }
+                let next = next.turn(next.state).unwrap_or(next);
+                put_refund(set, cx, next.clone(), &self.by, problem);
                 Ok(RefundMoved::Now(Box::new(next)))
             }
         }
@@ -257,9 +282,10 @@ impl ApplyRefund {
                 matches!(kind, RefundStateKind::Closed | RefundStateKind::Failed)
             }
             RefundStatus::Abnormal => kind == RefundStateKind::Abnormal,
-            // What was said earlier may arrive later.
+            // What was said earlier may arrive later. Not of a refund that failed: that one WeChat never had.
             RefundStatus::Processing => {
-                kind.is_final() || (kind == RefundStateKind::Abnormal && self.callback.is_some())
+                matches!(kind, RefundStateKind::Succeeded | RefundStateKind::Closed)
+                    || (kind == RefundStateKind::Abnormal && self.callback.is_some())
             }
         };
         let waits = matches!(
@@ -277,15 +303,23 @@ impl ApplyRefund {
                 kind.name(),
                 said.status
             );
-            put_exception(
-                set,
-                cx,
-                self.tenant,
-                ExceptionKind::RefundContradiction,
-                (Some(order), Some(refund)),
-                detail,
-                None,
-            );
+            let alarm = self.callback.as_ref();
+            if alarm.is_none_or(|(id, _, _)| set.get::<Alarms>(*id).is_none()) {
+                put_exception(
+                    set,
+                    cx,
+                    self.tenant,
+                    ExceptionKind::RefundContradiction,
+                    (Some(order), Some(refund)),
+                    detail,
+                    None,
+                );
+                if let Some((id, _, notice)) = alarm {
+                    let alarm =
+                        AlarmRow::of_refund(self.tenant, "refund_contradiction", notice, cx.now());
+                    set.put::<Alarms>(*id, alarm);
+                }
+            }
             self.store_callback(set, cx, 3, Some("refund_contradiction"));
             return Ok(RefundMoved::Rejected("refund_contradiction"));
         }
@@ -307,6 +341,12 @@ impl ApplyRefund {
                         RefundState::Processing
                     }
                 };
+                let same =
+                    state == refund.state && told.wechat_refund_id == refund.wechat_refund_id;
+                if same && refund.attempts.problem.is_none() {
+                    self.schedule(&mut told, cx.now());
+                    return Ok(put_quietly(set, told));
+                }
                 let mut next = told.turn(state).ok_or(LedgerError::NotPending)?;
                 if !waits || state != refund.state {
                     next.attempts.count = 0;
@@ -324,12 +364,7 @@ impl ApplyRefund {
                         None,
                     );
                 }
-                let why = if state == refund.state {
-                    "no news"
-                } else {
-                    state.kind().name()
-                };
-                put_refund(set, cx, next.clone(), &Actor::new(self.by), why);
+                put_refund(set, cx, next.clone(), &self.by, state.kind().name());
                 Ok(RefundMoved::Now(Box::new(next)))
             }
         }
@@ -363,7 +398,7 @@ impl ApplyRefund {
             at,
         };
         crate::outbox::tell(cx, &event);
-        put_refund(set, cx, done.clone(), &Actor::new(self.by), "arrived");
+        put_refund(set, cx, done.clone(), &self.by, "arrived");
         Ok(RefundMoved::Now(Box::new(done)))
     }
 
@@ -387,7 +422,7 @@ impl ApplyRefund {
             set,
             cx,
             undone.clone(),
-            &Actor::new(self.by),
+            &self.by,
             why.as_deref().unwrap_or(state.kind().name()),
         );
         Ok(RefundMoved::Now(Box::new(undone)))
@@ -403,6 +438,12 @@ impl ApplyRefund {
         };
         refund.attempts.next_at = Some(self.pace.after(now, pause));
     }
+}
+
+/// Notes only when it is looked at again: nothing happened that its history should tell, and whoever decides meanwhile need not mind.
+fn put_quietly(set: &mut WorkingSet, refund: Refund) -> RefundMoved {
+    set.put::<Refunds>(refund.id, refund.clone());
+    RefundMoved::Now(Box::new(refund))
 }
 
 impl Operation for ApplyRefund {
@@ -453,10 +494,11 @@ impl Operation for ApplyRefund {
             .as_ref()
             .and_then(|refund| set.get::<Orders>(refund.order))
             .cloned();
+        // One that was rejected is judged again: it may be played again after what was missing is there. Its alarm is raised once.
         if let Some((id, _, _)) = &self.callback
             && set
                 .get::<Callbacks>(*id)
-                .is_some_and(|row| matches!(row.outcome, 2 | 3 | 7))
+                .is_some_and(|row| matches!(row.outcome, 2 | 7))
         {
             return Ok(RefundMoved::Before);
         }

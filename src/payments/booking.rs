@@ -249,9 +249,13 @@ pub(super) fn put_exception(
     tenant: TenantId,
     kind: ExceptionKind,
     (order, refund): (Option<&Order>, Option<&Refund>),
-    detail: String,
+    mut detail: String,
     resolution: Option<&'static str>,
 ) {
+    // Part of it may be WeChat's words, or a stranger's; the column is as wide as this.
+    if let Some((end, _)) = detail.char_indices().nth(255) {
+        detail.truncate(end);
+    }
     metrics::counter!("payment_exceptions_total", "kind" => kind.name()).increment(1);
     let lane = order.map_or(Lane(0), |order| order.id.lane());
     let order = order

@@ -14,7 +14,7 @@ use super::{
     RefusalKind, Settled, Why, booking::put_order, list, settle::settle, store::Orders,
 };
 use crate::{
-    audit::Actor,
+    audit::{self, Action, Actor},
     db::{Cx, Operation, Wanted, WorkingSet},
     primitives::{Lane, OrderId, TenantId},
 };
@@ -161,6 +161,10 @@ impl Operation for GiveUp {
         };
         match outcome {
             Ok(Applied::Now(closed)) => {
+                if let Some(actor) = &self.actor {
+                    let (tenant, deed) = (closed.tenant, Action::PaymentClosed);
+                    audit::note(set, cx, tenant, actor, deed, &closed.no());
+                }
                 put_order(set, cx, closed.clone(), self.why, self.actor.as_ref());
                 Ok(closed)
             }

@@ -26,6 +26,8 @@ pub struct OrderView {
 pub enum By {
     Customer(CustomerId),
     Merchant(MerchantId),
+    /// What one customer paid in one shop.
+    CustomerAt(CustomerId, MerchantId),
     /// Every order of the tenant.
     Tenant,
 }
@@ -55,6 +57,16 @@ pub async fn find_order(
     Ok(row.as_ref().map(read_view).transpose()?)
 }
 
+/// Whose platform's an order is: for commands, which are told a number and nothing else.
+pub async fn tenant_of_order(db: &Db, id: OrderId) -> Result<Option<TenantId>, DbError> {
+    Ok(sqlx::query_scalar(
+        "/* payments.tenant_of_order */ SELECT tenant_id FROM payment_orders WHERE id = ?",
+    )
+    .bind(id)
+    .fetch_optional(db.pool())
+    .await?)
+}
+
 /// Up to `limit.probe()` orders, newest first, older than `before`.
 pub async fn list_orders(
     db: &Db,
@@ -64,10 +76,15 @@ pub async fn list_orders(
     before: Option<OrderId>,
     limit: PageLimit,
 ) -> Result<Vec<OrderView>, DbError> {
-    let (whose, owner) = match by {
-        By::Customer(id) => ("o.customer_id = ?", Some(id.bytes().to_vec())),
-        By::Merchant(id) => ("o.merchant_id = ?", Some(id.bytes().to_vec())),
-        By::Tenant => ("? IS NULL", None),
+    let (whose, customer, merchant) = match by {
+        By::Customer(id) => ("o.customer_id = ? AND ? IS NULL", Some(id), None),
+        By::Merchant(id) => ("? IS NULL AND o.merchant_id = ?", None, Some(id)),
+        By::CustomerAt(customer, merchant) => (
+            "o.customer_id = ? AND o.merchant_id = ?",
+            Some(customer),
+            Some(merchant),
+        ),
+        By::Tenant => ("? IS NULL AND ? IS NULL", None, None),
     };
     let statement = format!(
         "SELECT /* payments.list_orders */ {ORDER_COLUMNS}, m.name FROM payment_orders o JOIN merchants m ON m.id = o.merchant_id \
@@ -76,7 +93,8 @@ pub async fn list_orders(
     let state = state.map_or(0, OrderStateKind::code);
     let before = before.map_or([0xff; 16], |id| *id.bytes());
     let rows = sqlx::query(sqlx::AssertSqlSafe(statement))
-        .bind(owner)
+        .bind(customer)
+        .bind(merchant)
         .bind(tenant)
         .bind(before.as_slice())
         .bind(state)

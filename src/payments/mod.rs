@@ -97,6 +97,7 @@ mod show;
 mod store;
 mod story;
 mod submit_refund;
+mod telling;
 mod watch;
 mod why;
 
@@ -120,7 +121,7 @@ pub use gateway::{
 };
 pub use list::{
     Alarm, By, DayTotals, HistoryRow, OrderView, find_order, history, list_alarms, list_orders,
-    merchant_totals,
+    merchant_totals, tenant_of_order,
 };
 pub use order::{
     Applied, InvalidTransition, Late, Order, OrderEvent, OrderSharing, OrderState, OrderStateKind,
@@ -140,10 +141,14 @@ pub use request_refund::{
 };
 pub use settle::{SettlePayment, Settled};
 pub use show::{ShowPayment, ShownPayment, show_payment};
-pub(crate) use store::{ORDER_COLUMNS, read_order};
+pub(crate) use store::{ORDER_COLUMNS, REFUND_COLUMNS, read_order, read_refund};
 pub use story::{OrderStory, order_story};
-use submit_refund::submit_refund;
+use submit_refund::submit_if_new;
 pub use submit_refund::{claim_refunds, pursue_refund, redirect_refund};
+pub use telling::{
+    ToldAlarm, ToldEntry, ToldException, ToldPayment, ToldQuery, ToldRefund, ToldRefundWithHistory,
+    ToldStep, ToldStory, ToldTransfer, timeline,
+};
 pub use watch::{Watch, claim_watches, pursue_order, watch_open_orders};
 pub use why::Why;
 

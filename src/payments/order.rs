@@ -59,7 +59,7 @@ pub struct RefundSums {
     pub done: Money,
     /// Points to be given back for what was asked.
     pub points: Points,
-    /// Every refund that was ever asked for.
+    /// Every refund that was asked for and not rejected.
     pub count: u16,
 }
 

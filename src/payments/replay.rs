@@ -237,6 +237,11 @@ impl Work for NoteReplay {
             Taken::Rejected(reason) => reason,
             Taken::Settled | Taken::Refund | Taken::Duplicate | Taken::Ignored => self.taken.name(),
         };
+        // What was not believed then, and is now, stands under WeChat's own id from here on.
+        sqlx::query("/* payments.note_replay */ UPDATE callback_events SET outcome = 7 WHERE id = ? AND outcome = 6")
+            .bind(self.id.bytes().as_slice())
+            .execute(tx.conn())
+            .await?;
         let action = Action::CallbackReplayed {
             outcome: outcome.to_owned(),
         };

@@ -1,13 +1,14 @@
 //! Asking for a refund, and deciding on one that needs a second person.
 
 use super::{
-    Order, OrderSharing, Payments, PointsBack, PolicyTerms, Refund, RefundError, RefundState, Why,
+    Order, OrderSharing, Pace, Payments, PointsBack, PolicyTerms, Refund, RefundError, RefundState,
+    Why,
     booking::{book_refund, put_order, put_refund, shortfall},
     refund::points_to_give_back,
     store::{KeyRow, Keys, Orders, Refunds},
 };
 use crate::{
-    audit::Actor,
+    audit::{self, Action, Actor},
     db::{Cx, Operation, Wanted, WorkingSet},
     idempotency::Claim,
     ledger::Accounts,
@@ -20,6 +21,8 @@ const REFUNDS_MAX: u16 = 50;
 const REFUND_DAYS: i64 = 365;
 /// WeChat takes at most 80 bytes of a reason.
 const REASON_BYTES_MAX: usize = 80;
+/// How long whoever made a refund may take to tell WeChat, before a job thinks that nobody will.
+const FIRST_CALL_SECONDS: i64 = 60;
 
 /// Who asks, or decides: their name and how far their word goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,22 +82,29 @@ pub async fn request_refund(
     payments: &Payments,
     wish: RequestRefund,
 ) -> Result<Refund, RefundError> {
-    if wish.reason.trim().is_empty() || wish.reason.len() > REASON_BYTES_MAX {
+    if wish.reason.trim().is_empty() || !fits(&wish.reason) {
         return Err(RefundError::BadReason);
     }
     let policy = payments.policies.current(wish.tenant).await?;
     let operation = AskRefund {
         wish,
         terms: policy.terms,
+        pace: payments.pace,
     };
     let refund = payments.db.submit(operation).await?;
-    Ok(super::submit_refund(payments, refund).await)
+    Ok(super::submit_if_new(payments, refund).await)
+}
+
+/// Both are read by people, and one goes to WeChat: no line ends and the like.
+fn fits(text: &str) -> bool {
+    text.len() <= REASON_BYTES_MAX && !text.chars().any(char::is_control)
 }
 
 #[derive(Debug)]
 struct AskRefund {
     wish: RequestRefund,
     terms: PolicyTerms,
+    pace: Pace,
 }
 
 impl AskRefund {
@@ -194,7 +204,7 @@ impl Operation for AskRefund {
             },
         };
         if alone {
-            set_out(set, cx, &order, &mut refund, &self.terms)?;
+            set_out(set, cx, &order, &mut refund, (&self.terms, self.pace))?;
         } else {
             shortfall(set, &order, points.due, self.terms.points_shortfall)?;
         }
@@ -205,6 +215,11 @@ impl Operation for AskRefund {
             at: cx.now(),
         };
         set.put::<Keys>(wish.claim.id, used);
+        let asked = Action::RefundRequested {
+            order: order.no(),
+            amount,
+        };
+        audit::note(set, cx, wish.tenant, &wish.by.actor, asked, &refund.no());
         put_order(set, cx, order, Why::RefundAsked, Some(&wish.by.actor));
         put_refund(set, cx, refund.clone(), &wish.by.actor, &wish.reason);
         Ok(refund)
@@ -227,15 +242,15 @@ pub(super) fn set_out(
     cx: &mut Cx<'_>,
     order: &Order,
     refund: &mut Refund,
-    terms: &PolicyTerms,
+    (terms, pace): (&PolicyTerms, Pace),
 ) -> Result<(), RefundError> {
     book_refund(set, cx, order, refund, terms.points_shortfall)?;
     match order.sharing {
         OrderSharing::Under | OrderSharing::Done => refund.state = RefundState::Returning,
         OrderSharing::No | OrderSharing::Wanted => {
             refund.state = RefundState::Accepted;
-            // A job takes over should this process die before it has called.
-            refund.attempts.next_at = Some(cx.now().plus_seconds(5));
+            // A job takes over should this process die before it has called; not while it may still be calling, with its retries.
+            refund.attempts.next_at = Some(pace.after(cx.now(), FIRST_CALL_SECONDS));
         }
     }
     Ok(())
@@ -258,22 +273,24 @@ pub async fn decide_refund(
     payments: &Payments,
     decision: DecideRefund,
 ) -> Result<Refund, RefundError> {
-    if decision.note.len() > REASON_BYTES_MAX {
+    if !fits(&decision.note) {
         return Err(RefundError::BadReason);
     }
     let policy = payments.policies.current(decision.tenant).await?;
     let operation = Decide {
         decision,
         terms: policy.terms,
+        pace: payments.pace,
     };
     let refund = payments.db.submit(operation).await?;
-    Ok(super::submit_refund(payments, refund).await)
+    Ok(super::submit_if_new(payments, refund).await)
 }
 
 #[derive(Debug)]
 struct Decide {
     decision: DecideRefund,
     terms: PolicyTerms,
+    pace: Pace,
 }
 
 impl Operation for Decide {
@@ -296,7 +313,11 @@ impl Operation for Decide {
     }
 
     fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<Refund, RefundError> {
-        let Self { decision, terms } = self;
+        let Self {
+            decision,
+            terms,
+            pace,
+        } = self;
         let by = &decision.by;
         let refund = set
             .get::<Refunds>(decision.refund)
@@ -316,10 +337,11 @@ impl Operation for Decide {
         if refund.state != RefundState::AwaitingApproval {
             return Err(RefundError::AlreadyDecided(refund.state.kind()));
         }
-        if refund.requested_by == by.actor {
+        // Whoever asked may think better of it; to agree takes somebody else, whose word goes that far.
+        if decision.agree && refund.requested_by == by.actor {
             return Err(RefundError::SamePerson);
         }
-        if refund.amount > by.role.agree_max(terms) {
+        if decision.agree && refund.amount > by.role.agree_max(terms) {
             return Err(RefundError::AboveYourLimit);
         }
         let mut decided = Refund {
@@ -328,12 +350,14 @@ impl Operation for Decide {
             ..refund
         };
         if decision.agree {
-            set_out(set, cx, &order, &mut decided, terms)?;
+            set_out(set, cx, &order, &mut decided, (terms, *pace))?;
         } else {
             decided.state = RefundState::Rejected;
-            let order = order
+            let mut order = order
                 .drop_refund(decided.amount, decided.points.due)
                 .map_err(|_| RefundError::NotFound)?;
+            // WeChat never heard of it: it is not one of the fifty.
+            order.refunds.count = order.refunds.count.saturating_sub(1);
             put_order(set, cx, order, Why::RefundDropped, Some(&by.actor));
         }
         let used = KeyRow {
@@ -348,6 +372,13 @@ impl Operation for Decide {
             (true, true) => "approved",
             (true, false) => "rejected",
         };
+        let amount = decided.amount;
+        let deed = if decision.agree {
+            Action::RefundApproved { amount }
+        } else {
+            Action::RefundRejected { amount }
+        };
+        audit::note(set, cx, decision.tenant, &by.actor, deed, &decided.no());
         put_refund(set, cx, decided.clone(), &by.actor, why);
         Ok(decided)
     }

@@ -12,7 +12,7 @@ use crate::{
     audit::Actor,
     customers,
     db::{Cx, DbError, Operation, SubmitError, Wanted, WorkingSet},
-    ledger::{self, Account, Accounts, LedgerError},
+    ledger::{Account, Accounts, LedgerError},
     outbox::{self, Event},
     payments::Attempts,
     points::{Budget, Budgets, Rule},
@@ -432,16 +432,8 @@ impl Operation for SettlePayment {
                 Some(Payer::Unknown) | None => None,
             };
             if let Some(customer) = known.and_then(|order| order.customer).or(payer) {
-                let account = AccountId::customer_points(customer);
-                want.row::<Accounts>(account);
-                // Who owes points repays them at once, out of a lot.
-                if set.has_loaded::<Accounts>(account)
-                    && set
-                        .get::<Accounts>(account)
-                        .is_some_and(|account| !account.debt.is_zero())
-                {
-                    ledger::want_spending(want, account);
-                }
+                // Who owes points repays them out of those that this payment earns, so no lot need be read.
+                want.row::<Accounts>(AccountId::customer_points(customer));
             }
         }
         if let Some(budget) = self.budget() {

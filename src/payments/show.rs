@@ -9,7 +9,7 @@ use super::{
     store::{KeyRow, Keys, Orders},
 };
 use crate::{
-    audit::Actor,
+    audit::{self, Action, Actor},
     db::{Cx, DbError, Operation, Wanted, WorkingSet},
     idempotency::Claim,
     primitives::{Lane, MerchantId, Money, OrderId, Secret, TenantId},
@@ -137,6 +137,9 @@ impl Operation for CreateShown {
             at: cx.now(),
         };
         set.put::<Keys>(wish.claim.id, used);
+        let amount = wish.amount;
+        let shown = Action::PaymentShown { amount };
+        audit::note(set, cx, wish.tenant, &wish.by, shown, &order.no());
         put_order(set, cx, order.clone(), Why::Shop, Some(&wish.by));
         Ok(order)
     }

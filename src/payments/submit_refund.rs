@@ -1,14 +1,15 @@
 //! Telling WeChat of a refund, and asking what became of it. The number is the same for every attempt, for ever.
 
 use super::{
-    AbnormalRefund, BankCard, ChannelRefund, Gateway, Outcome, Payments, Refund, RefundCall,
+    AbnormalRefund, BankCard, ChannelRefund, Gateway, Outcome, Pace, Payments, Refund, RefundCall,
     RefundError, RefundMoved, RefundState, Refusal, RefusalKind,
     apply_refund::{ApplyRefund, RefundWord, apply},
     find::find_refund,
     list,
 };
 use crate::{
-    db::{Db, DbError, Tx, Work},
+    audit::Actor,
+    db::{DbError, Tx, Work},
     primitives::{RefundId, TenantId},
 };
 
@@ -30,14 +31,18 @@ pub(super) async fn submit_refund(payments: &Payments, refund: Refund) -> Refund
         tenant: refund.tenant,
         refund: Some(refund.id),
         word,
-        by: "wechat",
+        by: Actor::new("wechat"),
         callback: None,
         our_mchid: String::new(),
         pace: payments.pace,
     };
     match apply(payments, operation).await {
         Ok(RefundMoved::Now(moved)) => *moved,
-        Ok(RefundMoved::Before) => refund,
+        // A callback was faster.
+        Ok(RefundMoved::Before) => match find_refund(&payments.db, refund.id).await {
+            Ok(Some(moved)) => moved,
+            Ok(None) | Err(_) => refund,
+        },
         Ok(RefundMoved::Rejected(reason)) => {
             tracing::error!(refund.no = %refund.no(), reason, "WeChat's answer about a refund is wrong: {reason}");
             refund
@@ -46,6 +51,18 @@ pub(super) async fn submit_refund(payments: &Payments, refund: Refund) -> Refund
             tracing::warn!(refund.no = %refund.no(), reason = %error, "what WeChat said of a refund was not noted; it will be asked again");
             refund
         }
+    }
+}
+
+/// The same for a refund that was just asked for, or is due. One that was asked for again with the same key is left to its time: WeChat takes few calls from
+/// somebody whose refunds fail (§5).
+pub(super) async fn submit_if_new(payments: &Payments, refund: Refund) -> Refund {
+    let now = payments.db.now();
+    let is_due = refund.attempts.next_at.is_some_and(|due| due <= now);
+    if refund.attempts.count == 0 || is_due {
+        submit_refund(payments, refund).await
+    } else {
+        refund
     }
 }
 
@@ -92,9 +109,10 @@ async fn doubt(gateway: &dyn Gateway, refund: &Refund, shop: &str, refusal: Refu
     tracing::warn!(refund.no = %refund.no(), code = refusal.code, message = refusal.message, "WeChat refuses a refund");
     match gateway.query_refund(refund.no(), shop).await {
         Outcome::Done(said) => RefundWord::Channel(said),
-        Outcome::Refused(no) if no.kind == RefusalKind::Absent => {
-            RefundWord::Refused { code: refusal.code }
-        }
+        Outcome::Refused(no) if no.kind == RefusalKind::Absent => RefundWord::Refused {
+            code: refusal.code,
+            seen: refund.version,
+        },
         Outcome::Refused(no) => later("refused_and_unclear", &no.code, true),
         Outcome::Unknown(reason) => later("refused_and_unclear", &reason, true),
     }
@@ -124,12 +142,14 @@ fn later(problem: &str, why: &str, unsure: bool) -> RefundWord {
     }
 }
 
-/// Sends an abnormal refund elsewhere: to another card of the customer, or to the shop's own account.
+/// Sends an abnormal refund elsewhere: to another card of the customer, or to the shop's own account. `by` stands in the refund's
+/// history.
 pub async fn redirect_refund(
     payments: &Payments,
     tenant: TenantId,
     id: RefundId,
     card: Option<BankCard>,
+    by: Actor,
 ) -> Result<Refund, RefundError> {
     let refund = find_refund(&payments.db, id).await?;
     let refund = refund
@@ -156,7 +176,7 @@ pub async fn redirect_refund(
         tenant,
         refund: Some(id),
         word: RefundWord::Channel(said),
-        by: "operator",
+        by,
         callback: None,
         our_mchid: String::new(),
         pace: payments.pace,
@@ -173,12 +193,15 @@ const CLAIM: u32 = 32;
 const LEASE_SECONDS: i64 = 60;
 
 /// Refunds that are due, taken for a minute.
-pub async fn claim_refunds(db: &Db) -> Result<Vec<RefundId>, DbError> {
-    db.run(ClaimRefunds).await
+pub async fn claim_refunds(payments: &Payments) -> Result<Vec<RefundId>, DbError> {
+    let pace = payments.pace;
+    payments.db.run(ClaimRefunds { pace }).await
 }
 
 #[derive(Debug)]
-struct ClaimRefunds;
+struct ClaimRefunds {
+    pace: Pace,
+}
 
 impl Work for ClaimRefunds {
     const NAME: &'static str = "payments.claim_refunds";
@@ -198,7 +221,7 @@ impl Work for ClaimRefunds {
             sqlx::query(
                 "/* payments.claim_refund */ UPDATE refunds SET next_attempt_at = ? WHERE id = ?",
             )
-            .bind(now.plus_seconds(LEASE_SECONDS))
+            .bind(self.pace.after(now, LEASE_SECONDS))
             .bind(refund)
             .execute(tx.conn())
             .await?;

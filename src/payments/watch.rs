@@ -12,6 +12,7 @@ use super::{
     booking::put_exception,
     close::{Found, ask, get_order, give_up, is_open},
     close_payment,
+    exception::exceptions_of,
     why::Why,
 };
 use crate::{
@@ -29,6 +30,8 @@ const SCAN: u32 = 5_000;
 const CLAIM: u32 = 64;
 /// How long a claimed watch is left to whoever claimed it.
 const LEASE_SECONDS: i64 = 60;
+/// How long to leave an order alone whose answer was wrong.
+const WRONG_SECONDS: i64 = 3_600;
 /// Seconds between queries; the last again and again until the order's time is over.
 const PAUSES: [i64; 6] = [20, 30, 60, 120, 300, 600];
 
@@ -140,12 +143,15 @@ impl Scan {
 }
 
 /// Takes the watches that are due, for a minute.
-pub async fn claim_watches(db: &Db) -> Result<Vec<Watch>, DbError> {
-    db.run(Claim).await
+pub async fn claim_watches(payments: &Payments) -> Result<Vec<Watch>, DbError> {
+    let pace = payments.pace;
+    payments.db.run(Claim { pace }).await
 }
 
 #[derive(Debug)]
-struct Claim;
+struct Claim {
+    pace: Pace,
+}
 
 impl Work for Claim {
     const NAME: &'static str = "payments.claim_watches";
@@ -165,7 +171,7 @@ impl Work for Claim {
             sqlx::query(
                 "/* payments.claim_watch */ UPDATE order_watches SET due_at = ? WHERE order_id = ?",
             )
-            .bind(now.plus_seconds(LEASE_SECONDS))
+            .bind(self.pace.after(now, LEASE_SECONDS))
             .bind(watch.order_id)
             .execute(tx.conn())
             .await?;
@@ -180,7 +186,8 @@ pub async fn pursue_order(payments: &Payments, watch: Watch) -> Result<(), DbErr
         Ok(next) => next,
         Err(PaymentError::AnswerWrong(reason)) => {
             raise(payments, watch, reason).await?;
-            None
+            // It stays open until somebody has looked: it might be paid.
+            Some(payments.pace.after(payments.db.now(), WRONG_SECONDS))
         }
         Err(error) => {
             tracing::info!(order.id = %watch.order_id, reason = %error, "an order cannot be asked about now");
@@ -249,8 +256,15 @@ impl Work for Move {
     }
 }
 
-/// WeChat's answer does not fit the order: a person must look, and asking again would not help.
+/// WeChat's answer does not fit the order: a person must look. They are told once until they have.
 async fn raise(payments: &Payments, watch: Watch, reason: &'static str) -> Result<(), DbError> {
+    let told = exceptions_of(&payments.db, watch.order_id).await?;
+    if told
+        .iter()
+        .any(|told| told.kind == ExceptionKind::WrongAnswer.name() && told.resolved_at.is_none())
+    {
+        return Ok(());
+    }
     let order = get_order(payments, watch.tenant_id, watch.order_id).await;
     let Ok(order) = order else { return Ok(()) };
     match payments.db.submit(Raise { order, reason }).await {

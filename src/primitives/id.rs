@@ -86,6 +86,17 @@ impl fmt::Display for Id {
     }
 }
 
+/// 32 hex digits, as they are shown.
+impl FromStr for Id {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        let mut bytes = [0; 16];
+        hex::decode_to_slice(text, &mut bytes).map_err(|_| ParseIdError)?;
+        Ok(Self(bytes))
+    }
+}
+
 impl fmt::Debug for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -281,6 +292,16 @@ pub enum Asset {
     Points,
 }
 
+impl Asset {
+    /// The word in the API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cny => "cny_fen",
+            Self::Points => "points",
+        }
+    }
+}
+
 /// What an account is for. The number is the last byte of its id and is never used again for something else.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub enum AccountKind {
@@ -388,6 +409,12 @@ impl AccountId {
     /// Points that the customer owes.
     pub const fn customer_debt(customer: CustomerId) -> Self {
         Self(customer.0.with_kind(AccountKind::CustomerDebt.code()))
+    }
+
+    /// The debt account of the customer whose points these are: it follows them in the order of ids.
+    #[must_use]
+    pub const fn debt_of_points(self) -> Self {
+        Self(self.0.with_kind(AccountKind::CustomerDebt.code()))
     }
 
     pub const fn receiver_payable(receiver: ReceiverId) -> Self {
@@ -649,6 +676,14 @@ mod tests {
         assert_eq!(entry.resolution().resolved(), entry);
         assert!(entry.resolution().is_resolution());
         assert_ne!(entry, EntryId::of(order.id(), EntryKind::Adjustment));
+    }
+
+    #[test]
+    fn a_bare_id_is_read_as_it_is_shown() {
+        assert_eq!(id().to_string().parse(), Ok(id()));
+        for bad in ["", "00", "0x", &"g".repeat(32), &"0".repeat(33)] {
+            assert_eq!(bad.parse::<Id>(), Err(ParseIdError), "{bad}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Accounts against their transfers: invariants 2, 3 and 4.
+//! Accounts against their transfers, lots and debts: invariants 2, 3, 4 and 7.
 
 use std::collections::HashMap;
 
@@ -7,12 +7,12 @@ use sqlx::MySqlConnection;
 use super::{
     Invariant, Progress, Report,
     entries::Sums,
-    pages::{Accounts, ByAccount, Cursor},
+    pages::{Accounts, ByAccount, Cursor, LotsByAccount},
 };
 use crate::{
     db::DbError,
     ledger::{Account, CheckedSide},
-    primitives::{AccountId, Asset},
+    primitives::{AccountId, AccountKind, Asset},
 };
 
 pub(super) async fn check(
@@ -23,6 +23,8 @@ pub(super) async fn check(
 ) -> Result<(), DbError> {
     let mut accounts = Cursor::<Accounts>::default();
     let mut transfers = Cursor::<ByAccount>::default();
+    let mut lots = Cursor::<LotsByAccount>::default();
+    let mut debts = Debts::default();
     let mut totals: HashMap<Asset, Sums> = HashMap::new();
     let mut met = 0_usize;
     while let Some((id, account)) = accounts.next(conn).await? {
@@ -41,9 +43,11 @@ pub(super) async fn check(
         total.credits_pending = total
             .credits_pending
             .saturating_add(account.credits_pending);
+        debts.take(id, kind, &account, report);
         if kind.is_checked() {
             replay(conn, id, &account, &mut transfers, report).await?;
-            progress.advance(transfers.news());
+            lots_of(conn, id, &account, &mut lots, report).await?;
+            progress.advance(transfers.news() + lots.news());
         } else {
             let said = unlimited.get(&id).copied().unwrap_or_default();
             met += usize::from(unlimited.contains_key(&id));
@@ -59,6 +63,10 @@ pub(super) async fn check(
                 },
             );
         }
+    }
+    debts.finish(report);
+    while let Some(orphan) = lots.next(conn).await? {
+        without_account(orphan.account, report);
     }
     if let Some(orphan) = transfers.next(conn).await? {
         report.violated(
@@ -173,4 +181,93 @@ async fn replay(
         format!("{id} is at {}", account.available())
     });
     Ok(())
+}
+
+/// What is left in the lots of an account is what is posted on it: whatever is set aside is still in them.
+async fn lots_of(
+    conn: &mut MySqlConnection,
+    id: AccountId,
+    account: &Account,
+    lots: &mut Cursor<LotsByAccount>,
+    report: &mut Report,
+) -> Result<(), DbError> {
+    let (mut left, mut sound) = (0, true);
+    while let Some(next) = lots.peek(conn).await?
+        && next.account <= id
+    {
+        lots.next(conn).await?;
+        if next.account == id {
+            left = next.remaining;
+            sound = next.least >= 0 && next.overfull == 0;
+        } else {
+            without_account(next.account, report);
+        }
+    }
+    report.expect(
+        Invariant::LotsSumToBalance,
+        sound && left == account.posted(),
+        || {
+            format!(
+                "{id} holds {} points, and {left} are left in its lots{}",
+                account.posted(),
+                if sound {
+                    ""
+                } else {
+                    ", of which one is below nothing or above what was granted"
+                }
+            )
+        },
+    );
+    Ok(())
+}
+
+fn without_account(id: AccountId, report: &mut Report) {
+    report.violated(
+        Invariant::LotsSumToBalance,
+        format!("lots of {id}, which is no account that has lots"),
+    );
+}
+
+/// What a customer owes stands on an account of its own, and beside the points. The two accounts differ in the last byte, and that of the points comes first.
+#[derive(Default)]
+struct Debts {
+    /// The account on which a debt must stand next, and how many points.
+    due: Option<(AccountId, i64)>,
+}
+
+impl Debts {
+    fn take(&mut self, id: AccountId, kind: AccountKind, account: &Account, report: &mut Report) {
+        if kind == AccountKind::CustomerPoints {
+            self.finish(report);
+            self.due = Some((id.debt_of_points(), account.debt.get()));
+            return;
+        }
+        let stands = if kind == AccountKind::CustomerDebt {
+            account.debits_posted.saturating_sub(account.credits_posted)
+        } else {
+            0
+        };
+        let due = match self.due {
+            Some((debt, due)) if debt == id => {
+                self.due = None;
+                due
+            }
+            Some(_) | None => 0,
+        };
+        let alone = account.debt.is_zero();
+        report.expect(
+            Invariant::SumsEqualTransfers,
+            stands == due && alone,
+            || format!("{id}: {stands} points are owed, and {due} are noted beside the points"),
+        );
+    }
+
+    /// A debt that is noted beside the points must have been met on its account.
+    fn finish(&mut self, report: &mut Report) {
+        if let Some((debt, due)) = self.due.take() {
+            report.expect(Invariant::SumsEqualTransfers, due == 0, || {
+                format!("{debt}: nothing is owed, and {due} are noted beside the points")
+            });
+        }
+    }
 }

@@ -4,7 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use sqlx::{MySqlConnection, Row as _};
 
-use super::{Invariant, Progress, Report};
+use super::{
+    Invariant, Progress, Report,
+    arrivals::{self, Arrivals},
+};
 use crate::{
     db::{DbError, Sql, batch::seal},
     ledger::{TRANSFER_COLUMNS, Transfer, read_transfer},
@@ -19,34 +22,46 @@ struct Commit {
     seal: Vec<u8>,
 }
 
+/// What the commits of one committer, or of all, come to.
+#[derive(Debug, Clone, Copy, Default)]
+struct Told {
+    /// Transfers sealed.
+    covered: u64,
+    /// Changes of orders.
+    moves: u64,
+    arrivals: Arrivals,
+}
+
+/// Gives the refunds that are told to have arrived.
 pub(super) async fn check(
     conn: &mut MySqlConnection,
     report: &mut Report,
     progress: &mut dyn Progress,
-) -> Result<(), DbError> {
+) -> Result<Arrivals, DbError> {
     let committers: Vec<(u32,)> = sqlx::query_as(
         "/* verify.committers */ SELECT DISTINCT committer FROM commits ORDER BY committer",
     )
     .fetch_all(&mut *conn)
     .await?;
-    let (mut covered, mut moves) = (0_u64, 0_u64);
+    let mut all = Told::default();
     for (committer,) in committers {
-        let committer = CommitterId(committer);
-        let (here, told) = walk(conn, committer, report, progress).await?;
-        covered += here;
-        moves += told;
+        let told = walk(conn, CommitterId(committer), report, progress).await?;
+        all.covered += told.covered;
+        all.moves += told.moves;
+        all.arrivals.join(told.arrivals);
     }
-    coverage(conn, covered, report).await?;
-    promised_events(conn, moves, report).await
+    coverage(conn, all.covered, report).await?;
+    promised_events(conn, all.moves, report).await?;
+    Ok(all.arrivals)
 }
 
-/// Walks one committer's sequence. Returns the transfers covered and the moves of orders told.
+/// Walks one committer's sequence.
 async fn walk(
     conn: &mut MySqlConnection,
     committer: CommitterId,
     report: &mut Report,
     progress: &mut dyn Progress,
-) -> Result<(u64, u64), DbError> {
+) -> Result<Told, DbError> {
     let relayed: Option<i64> =
         sqlx::query_scalar("/* verify.relay_position */ SELECT seq FROM relay_positions WHERE relay = 'orders' AND committer = ?")
             .bind(committer)
@@ -54,7 +69,7 @@ async fn walk(
             .await?;
     let relayed = relayed.and_then(|seq| u64::try_from(seq).ok()).unwrap_or(0);
     let (mut previous, mut last) = ([0_u8; 32], 0_u64);
-    let (mut covered, mut moves) = (0_u64, 0_u64);
+    let mut sum = Told::default();
     loop {
         let page = read_page(conn, committer, last).await?;
         if page.is_empty() {
@@ -88,7 +103,7 @@ async fn walk(
                 .flatten()
                 .collect();
             sealed.sort_unstable_by_key(|transfer| transfer.id);
-            covered += u64::try_from(sealed.len()).unwrap_or(0);
+            sum.covered += u64::try_from(sealed.len()).unwrap_or(0);
             let mut sealing = seal(&previous, committer, commit.seq, commit.at, &commit.events);
             for transfer in sealed {
                 transfer.seal(&mut sealing);
@@ -100,7 +115,9 @@ async fn walk(
             previous = commit.seal.as_slice().try_into().unwrap_or([0; 32]);
             last = commit.seq;
         }
-        moves += check_events(conn, &page, &told, relayed, &transfers, report).await?;
+        sum.moves += check_events(conn, &page, &told, relayed, &transfers, report).await?;
+        let arrivals = arrivals::check_events(conn, told.iter().flatten(), report).await?;
+        sum.arrivals.join(arrivals);
     }
     report.expect(Invariant::EventsMatchChanges, relayed <= last, || {
         format!(
@@ -108,7 +125,7 @@ async fn walk(
             committer.0
         )
     });
-    Ok((covered, moves))
+    Ok(sum)
 }
 
 async fn read_page(

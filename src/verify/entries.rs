@@ -1,4 +1,4 @@
-//! Journal entries and the orders that they settle: invariants 1, 5 and 6.
+//! Journal entries and the orders that they settle: invariants 1, 5 and 6. Refunds are read beside them: see `refunds` and `refunded`.
 
 use std::collections::HashMap;
 
@@ -6,15 +6,18 @@ use sqlx::MySqlConnection;
 
 use super::{
     Invariant, Progress, Report,
+    arrivals::Arrivals,
     commits::is_settlement,
     pages::{ByEntry, Cursor, Orders},
+    refunded::RefundedPass,
+    refunds::{RefundPass, is_of_refund},
+    rules::{Rules, daily_caps},
 };
 use crate::{
     db::DbError,
     ledger::{CheckedSide, Phase, Transfer},
     payments::{Late, Order},
-    points::{self, Rule},
-    primitives::{AccountId, AccountKind, EntryId, Points, TenantId},
+    primitives::{AccountId, AccountKind, Points},
 };
 
 /// What the transfers say of an unlimited account.
@@ -57,13 +60,16 @@ fn add(posted: &mut i64, pending: &mut i64, phase: Phase, amount: i64) {
     *pending = pending.saturating_add(more_pending);
 }
 
+/// Gives what the transfers say of the unlimited accounts, and which refunds arrived.
 pub(super) async fn check(
     conn: &mut MySqlConnection,
     report: &mut Report,
     progress: &mut dyn Progress,
-) -> Result<HashMap<AccountId, Sums>, DbError> {
+) -> Result<(HashMap<AccountId, Sums>, Arrivals), DbError> {
     let mut transfers = Cursor::<ByEntry>::default();
     let mut orders = Cursor::<Orders>::default();
+    let mut refunded = RefundedPass::default();
+    let mut refunds = RefundPass::default();
     let mut sums: HashMap<AccountId, Sums> = HashMap::new();
     let mut rules = Rules::default();
     // The pending entries of one cause: its resolution has the same cause and comes later.
@@ -91,11 +97,13 @@ pub(super) async fn check(
                 && order.id.id() < id.cause()
             {
                 unsettled(&order, report);
+                refunded.take(conn, &order, report).await?;
                 orders.next(conn).await?;
             }
             match orders.peek(conn).await? {
                 Some(order) if order.id.id() == id.cause() => {
                     settled(conn, &order, &entry, &mut rules, report).await?;
+                    refunded.take(conn, &order, report).await?;
                     orders.next(conn).await?;
                 }
                 Some(_) | None => report.violated(
@@ -105,42 +113,23 @@ pub(super) async fn check(
             }
         }
         progress.advance(orders.news());
+        if is_of_refund(id) {
+            refunds.take(conn, &entry, report).await?;
+        }
         if entry[0].phase == Phase::Pending {
             pending.push(entry);
         }
     }
     while let Some(order) = orders.next(conn).await? {
         unsettled(&order, report);
+        refunded.take(conn, &order, report).await?;
         progress.advance(orders.news());
     }
+    refunded.finish(conn, report).await?;
+    let arrived = refunds.finish(conn, &sums, report, progress).await?;
     rules.check_budgets(conn, report).await?;
     daily_caps(conn, report).await?;
-    Ok(sums)
-}
-
-/// On a day on which only rules with a daily cap credited a customer, payments gave no more than the highest of their caps. Grouped by the database, since
-/// the customers of a day come in no order here.
-async fn daily_caps(conn: &mut MySqlConnection, report: &mut Report) -> Result<(), DbError> {
-    let overrun: Vec<(AccountId, time::Date, i64, i64)> = sqlx::query_as(
-        "/* verify.daily_caps */ SELECT t.checked_account, DATE(t.created_at + INTERVAL 8 HOUR) AS day, \
-         CAST(SUM(t.amount) AS SIGNED) AS earned, CAST(MAX(r.daily_cap) AS SIGNED) AS cap \
-         FROM transfers t \
-         JOIN payment_orders o ON o.id = CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') \
-         JOIN points_rules r ON r.tenant_id = o.tenant_id AND r.version = o.rule_version \
-         WHERE t.checked_side = 2 AND t.phase = 0 AND ORD(SUBSTR(t.entry_id, 16, 1)) = 1 \
-         GROUP BY t.checked_account, day \
-         HAVING SUM(r.daily_cap IS NULL) = 0 AND earned > cap LIMIT 1000",
-    )
-    .fetch_all(conn)
-    .await?;
-    report.looked_at(Invariant::PointsFollowTheRule, 1);
-    for (account, day, earned, cap) in overrun {
-        report.violated(
-            Invariant::PointsFollowTheRule,
-            format!("{account} earned {earned} points on {day}, of {cap} allowed"),
-        );
-    }
-    Ok(())
+    Ok((sums, arrived))
 }
 
 /// The transfers of the next entry.
@@ -280,9 +269,12 @@ async fn settled(
         .filter(|leg| Some(leg.credit) == account)
         .map(|leg| leg.amount)
         .sum();
-    let elsewhere = entry
-        .iter()
-        .any(|leg| leg.checked_account().is_some() && leg.checked_account() != account);
+    let debt = order.customer.map(AccountId::customer_debt);
+    let elsewhere = entry.iter().any(|leg| {
+        let repays = leg.credit.kind() == Some(AccountKind::CustomerDebt);
+        (leg.checked_account().is_some() && leg.checked_account() != account)
+            || (repays && (Some(leg.credit) != debt || leg.amount > points.get()))
+    });
     report.expect(
         Invariant::PointsFollowTheRule,
         credited == points.get() && !elsewhere,
@@ -326,124 +318,4 @@ async fn settled(
     }
     rules.count(order.tenant, *rule_version, *points);
     Ok(())
-}
-
-/// The versions of rules met so far, and what each handed out.
-#[derive(Default)]
-struct Rules {
-    known: HashMap<(TenantId, u32), Option<Rule>>,
-    granted: HashMap<(TenantId, u32), i64>,
-}
-
-impl Rules {
-    async fn get(
-        &mut self,
-        conn: &mut MySqlConnection,
-        tenant: TenantId,
-        version: u32,
-    ) -> Result<Option<Rule>, DbError> {
-        if let Some(rule) = self.known.get(&(tenant, version)) {
-            return Ok(*rule);
-        }
-        let rule = points::find_rule(conn, tenant, version).await?;
-        self.known.insert((tenant, version), rule);
-        Ok(rule)
-    }
-
-    fn count(&mut self, tenant: TenantId, version: u32, points: Points) {
-        let granted = self.granted.entry((tenant, version)).or_default();
-        *granted = granted.saturating_add(points.get());
-    }
-
-    /// Less was credited than the rule said: then a cap must have been reached.
-    async fn shortened(
-        &self,
-        conn: &mut MySqlConnection,
-        order: &Order,
-        entry: EntryId,
-        points: Points,
-        rule: &Rule,
-        report: &mut Report,
-    ) -> Result<(), DbError> {
-        let budget: Option<i64> = sqlx::query_scalar("/* verify.budget */ SELECT granted FROM point_budgets WHERE tenant_id = ? AND rule_version = ?")
-            .bind(order.tenant)
-            .bind(rule.version)
-            .fetch_optional(&mut *conn)
-            .await?;
-        if rule
-            .terms
-            .total_cap
-            .is_some_and(|cap| budget.unwrap_or(0) >= cap.get())
-        {
-            return Ok(());
-        }
-        let Some(cap) = rule.terms.daily_cap else {
-            report.violated(
-                Invariant::PointsFollowTheRule,
-                format!(
-                    "{}: {points} points, and the total cap is not reached",
-                    order.id
-                ),
-            );
-            return Ok(());
-        };
-        // What the customer was credited by payments on the day of this entry, whatever rule was in force.
-        let (day,): (i64,) = sqlx::query_as(
-            "/* verify.earned_that_day */ SELECT CAST(COALESCE(SUM(t.amount), 0) AS SIGNED) FROM transfers t \
-             WHERE t.checked_account = ? AND t.checked_side = 2 AND t.phase = 0 AND ORD(SUBSTR(t.entry_id, 16, 1)) = 1 \
-             AND DATE(t.created_at + INTERVAL 8 HOUR) = \
-               (SELECT DATE(paid.paid_at + INTERVAL 8 HOUR) FROM (SELECT COALESCE(MAX(s.created_at), MAX(o.paid_at)) AS paid_at FROM payment_orders o \
-                LEFT JOIN transfers s ON s.entry_id = ? WHERE o.id = ?) paid)",
-        )
-        .bind(order.customer.map(AccountId::customer_points))
-        .bind(entry)
-        .bind(order.id)
-        .fetch_one(conn)
-        .await?;
-        if day < cap.get() {
-            report.violated(
-                Invariant::PointsFollowTheRule,
-                format!(
-                    "{}: {points} points, though the customer earned only {day} of {cap} that day",
-                    order.id
-                ),
-            );
-        }
-        Ok(())
-    }
-
-    /// What a version with a total cap handed out is what its budget says, and within the cap.
-    async fn check_budgets(
-        &self,
-        conn: &mut MySqlConnection,
-        report: &mut Report,
-    ) -> Result<(), DbError> {
-        let budgets: Vec<(TenantId, u32, i64)> = sqlx::query_as(
-            "/* verify.budgets */ SELECT tenant_id, rule_version, granted FROM point_budgets",
-        )
-        .fetch_all(&mut *conn)
-        .await?;
-        let mut counted: HashMap<(TenantId, u32), i64> = budgets
-            .into_iter()
-            .map(|(tenant, version, granted)| ((tenant, version), granted))
-            .collect();
-        for ((tenant, version), rule) in &self.known {
-            let Some(cap) = rule.and_then(|rule| rule.terms.total_cap) else {
-                continue;
-            };
-            let key = (*tenant, *version);
-            let credited = self.granted.get(&key).copied().unwrap_or(0);
-            let granted = counted.remove(&key).unwrap_or(0);
-            let holds = credited == granted && granted <= cap.get();
-            report.expect(Invariant::PointsFollowTheRule, holds, || {
-                format!("rule version {version} of tenant {tenant}: {credited} credited, {granted} counted, {cap} allowed")
-            });
-        }
-        for ((tenant, version), granted) in counted {
-            report.expect(Invariant::PointsFollowTheRule, granted == 0, || {
-                format!("rule version {version} of tenant {tenant}: {granted} counted, and no order was credited by it")
-            });
-        }
-        Ok(())
-    }
 }

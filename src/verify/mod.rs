@@ -1,22 +1,31 @@
 //! Verifying the books: the invariants, on the database alone.
 //!
 //! Everything is read in one consistent snapshot, so it can run beside a busy service, and streaming, in the order of the keys and page by page, so that a large ledger does not need large
-//! memory. What is kept in memory is one sum per *unlimited* account (shops and a handful more), never per customer, order or transfer.
+//! memory. What is kept in memory is one sum per *unlimited* account (shops, customers who ever owed points, and a handful more), never per customer, order, refund or
+//! transfer.
 //!
 //! | pass | reads | checks |
 //! |---|---|---|
-//! | `commits` | commits, and the transfers, orders and history that their events name | 10, 11 |
-//! | `entries` | transfers and orders, merged by key | 1, 5, 6 |
-//! | `accounts` | accounts and the transfers of checked ones, merged by account | 2, 3, 4 |
+//! | `commits`, `arrivals` | commits, and the transfers, orders, refunds and history that their events name | 10, 11 |
+//! | `entries`, `rules` | transfers and orders, merged by key | 1, 5, 6 |
+//! | `refunded` | refunds summed up per order, beside these orders | 5, 6 |
+//! | `refunds` | refunds and their history, beside these transfers | 5, 6, 9 |
+//! | `accounts` | accounts, the transfers and lots of checked ones, merged by account | 2, 3, 4, 7 |
 //! | `states` | history and orders, merged by key; idempotency keys | 9, 12 |
+//! | `days` | totals of shops, orders and refunds, added up by the database | 10 |
 //!
 //! A violation names the ids; at most [`NAMED_MAX`] of each invariant are named, all are counted.
 
 mod accounts;
+mod arrivals;
 mod commits;
+mod days;
 mod entries;
 mod pages;
+mod refunded;
+mod refunds;
 mod report;
+mod rules;
 mod states;
 
 use sqlx::{Executor as _, mysql::MySqlConnectOptions};
@@ -49,16 +58,22 @@ pub async fn verify(
         .await?;
     let (rows,): (i64,) = sqlx::query_as(
         "/* verify.count */ SELECT (SELECT COUNT(*) FROM commits) + 2 * (SELECT COUNT(*) FROM transfers) + 2 * (SELECT COUNT(*) FROM payment_orders) \
-         + (SELECT COUNT(*) FROM accounts) + (SELECT COUNT(*) FROM payment_order_history)",
+         + (SELECT COUNT(*) FROM accounts) + (SELECT COUNT(*) FROM payment_order_history) + (SELECT COUNT(*) FROM refunds) \
+         + (SELECT COUNT(*) FROM refund_history) + (SELECT COUNT(DISTINCT account_id) FROM point_lots)",
     )
     .fetch_one(&mut conn)
     .await?;
     progress.expect(u64::try_from(rows).unwrap_or(0));
     let mut report = Report::default();
-    commits::check(&mut conn, &mut report, progress).await?;
-    let sums = entries::check(&mut conn, &mut report, progress).await?;
+    let told = commits::check(&mut conn, &mut report, progress).await?;
+    let (sums, arrived) = entries::check(&mut conn, &mut report, progress).await?;
+    arrivals::compare(&mut conn, told, arrived, &mut report).await?;
     accounts::check(&mut conn, &sums, &mut report, progress).await?;
-    states::check(&mut conn, &mut report, progress).await?;
+    let relayed = states::check(&mut conn, &mut report, progress).await?;
+    // While the relay is behind, the totals are too.
+    if relayed {
+        days::check(&mut conn, &mut report).await?;
+    }
     conn.execute("ROLLBACK").await?;
     Ok(report)
 }

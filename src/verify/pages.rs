@@ -7,8 +7,10 @@ use sqlx::{MySqlConnection, Row as _, mysql::MySqlRow};
 use crate::{
     db::{DbError, Sql},
     ledger::{ACCOUNT_COLUMNS, Account, TRANSFER_COLUMNS, Transfer, read_account, read_transfer},
-    payments::{ORDER_COLUMNS, Order, read_order},
-    primitives::{AccountId, OrderId},
+    payments::{
+        ORDER_COLUMNS, Order, REFUND_COLUMNS, Refund, RefundStateKind, read_order, read_refund,
+    },
+    primitives::{AccountId, CustomerId, MerchantId, OrderId, RefundId, TenantId},
 };
 
 const PAGE: usize = 4_000;
@@ -219,13 +221,16 @@ pub(super) struct HistoryItem {
     pub(super) order: OrderId,
     pub(super) version: u32,
     pub(super) state: i8,
+    pub(super) why: i8,
 }
 
 impl Paged for History {
     type Item = HistoryItem;
 
     fn after(last: Option<&HistoryItem>, sql: &mut Sql) {
-        sql.push("SELECT /* verify.history */ order_id, version, state FROM payment_order_history");
+        sql.push(
+            "SELECT /* verify.history */ order_id, version, state, why FROM payment_order_history",
+        );
         if let Some(last) = last {
             sql.push(" WHERE order_id >= ").bytes(last.order.bytes());
             sql.push(" AND (order_id > ").bytes(last.order.bytes());
@@ -239,6 +244,186 @@ impl Paged for History {
             order: row.try_get(0)?,
             version: row.try_get(1)?,
             state: row.try_get(2)?,
+            why: row.try_get(3)?,
+        })
+    }
+}
+
+/// `refunds` by id, each with what its journal needs to know of its order.
+pub(super) struct Refunds;
+
+#[derive(Debug, Clone)]
+pub(super) struct RefundItem {
+    pub(super) refund: Refund,
+    /// None when there is no such order.
+    pub(super) order: Option<OrderOfRefund>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OrderOfRefund {
+    pub(super) tenant: TenantId,
+    pub(super) merchant: MerchantId,
+    pub(super) customer: Option<CustomerId>,
+}
+
+/// Columns of `refunds` before those of its order.
+const REFUND_WIDTH: usize = 20;
+
+impl Paged for Refunds {
+    type Item = RefundItem;
+
+    fn after(last: Option<&RefundItem>, sql: &mut Sql) {
+        sql.push("SELECT /* verify.refunds */ ")
+            .push(REFUND_COLUMNS)
+            .push(", o.tenant_id, o.merchant_id, o.customer_id FROM refunds r LEFT JOIN payment_orders o ON o.id = r.order_id");
+        if let Some(last) = last {
+            sql.push(" WHERE r.id > ").bytes(last.refund.id.bytes());
+        }
+        sql.push(" ORDER BY r.id");
+    }
+
+    fn read(row: &MySqlRow) -> Result<RefundItem, sqlx::Error> {
+        let tenant: Option<u32> = row.try_get(REFUND_WIDTH)?;
+        let merchant: Option<MerchantId> = row.try_get(REFUND_WIDTH + 1)?;
+        let customer: Option<CustomerId> = row.try_get(REFUND_WIDTH + 2)?;
+        let order = tenant
+            .zip(merchant)
+            .map(|(tenant, merchant)| OrderOfRefund {
+                tenant: TenantId(tenant),
+                merchant,
+                customer,
+            });
+        Ok(RefundItem {
+            refund: read_refund(row)?,
+            order,
+        })
+    }
+}
+
+/// `refund_history` by refund and version.
+pub(super) struct RefundSteps;
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RefundStepItem {
+    pub(super) refund: RefundId,
+    pub(super) version: u32,
+    pub(super) state: i8,
+}
+
+impl Paged for RefundSteps {
+    type Item = RefundStepItem;
+
+    fn after(last: Option<&RefundStepItem>, sql: &mut Sql) {
+        sql.push("SELECT /* verify.refund_steps */ refund_id, version, state FROM refund_history");
+        if let Some(last) = last {
+            sql.push(" WHERE refund_id >= ").bytes(last.refund.bytes());
+            sql.push(" AND (refund_id > ").bytes(last.refund.bytes());
+            sql.push(" OR version > ").int(last.version).push(")");
+        }
+        sql.push(" ORDER BY refund_id, version");
+    }
+
+    fn read(row: &MySqlRow) -> Result<RefundStepItem, sqlx::Error> {
+        Ok(RefundStepItem {
+            refund: row.try_get(0)?,
+            version: row.try_get(1)?,
+            state: row.try_get(2)?,
+        })
+    }
+}
+
+/// `refunds` summed up per order, by order. The database adds, along the index of orders.
+pub(super) struct RefundsByOrder;
+
+/// What the refunds of one order come to; amounts in fen, points in points.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RefundsOfOrder {
+    pub(super) order: OrderId,
+    /// Asked for and not rejected.
+    pub(super) count: i64,
+    /// With those that were.
+    pub(super) ever: i64,
+    /// On the table.
+    pub(super) asked: i64,
+    pub(super) done: i64,
+    /// Due by those on the table.
+    pub(super) points: i64,
+    /// Made by the platform, because the payment was late.
+    pub(super) late: i64,
+}
+
+impl Paged for RefundsByOrder {
+    type Item = RefundsOfOrder;
+
+    fn after(last: Option<&RefundsOfOrder>, sql: &mut Sql) {
+        let states = |sql: &mut Sql, which: fn(RefundStateKind) -> bool| {
+            let which = RefundStateKind::ALL.into_iter().filter(|kind| which(*kind));
+            sql.list(which, |sql, kind| {
+                sql.int(kind.code());
+            });
+        };
+        sql.push("SELECT /* verify.refunds_by_order */ order_id, CAST(SUM(IF(state IN (");
+        states(sql, |kind| kind == RefundStateKind::Rejected);
+        sql.push("), 0, 1)) AS SIGNED), CAST(SUM(IF(state IN (");
+        states(sql, RefundStateKind::is_on_the_table);
+        sql.push("), amount_fen, 0)) AS SIGNED), CAST(SUM(IF(state IN (");
+        states(sql, |kind| kind == RefundStateKind::Succeeded);
+        sql.push("), amount_fen, 0)) AS SIGNED), CAST(SUM(IF(state IN (");
+        states(sql, RefundStateKind::is_on_the_table);
+        sql.push("), points_due, 0)) AS SIGNED), CAST(SUM(late <> 0) AS SIGNED), CAST(COUNT(*) AS SIGNED) FROM refunds FORCE INDEX (refunds_order)");
+        if let Some(last) = last {
+            sql.push(" WHERE order_id > ").bytes(last.order.bytes());
+        }
+        sql.push(" GROUP BY order_id ORDER BY order_id");
+    }
+
+    fn read(row: &MySqlRow) -> Result<RefundsOfOrder, sqlx::Error> {
+        Ok(RefundsOfOrder {
+            order: row.try_get(0)?,
+            count: row.try_get(1)?,
+            asked: row.try_get(2)?,
+            done: row.try_get(3)?,
+            points: row.try_get(4)?,
+            late: row.try_get(5)?,
+            ever: row.try_get(6)?,
+        })
+    }
+}
+
+/// `point_lots` summed up per account, by account.
+pub(super) struct LotsByAccount;
+
+/// What is left in the lots of one account, in points.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LotsOfAccount {
+    pub(super) account: AccountId,
+    pub(super) remaining: i64,
+    /// Of the lot with the least.
+    pub(super) least: i64,
+    /// Lots of which more is left than was granted.
+    pub(super) overfull: i64,
+}
+
+impl Paged for LotsByAccount {
+    type Item = LotsOfAccount;
+
+    fn after(last: Option<&LotsOfAccount>, sql: &mut Sql) {
+        sql.push(
+            "SELECT /* verify.lots */ account_id, CAST(SUM(remaining) AS SIGNED), CAST(MIN(remaining) AS SIGNED), \
+             CAST(SUM(remaining > granted) AS SIGNED) FROM point_lots",
+        );
+        if let Some(last) = last {
+            sql.push(" WHERE account_id > ").bytes(last.account.bytes());
+        }
+        sql.push(" GROUP BY account_id ORDER BY account_id");
+    }
+
+    fn read(row: &MySqlRow) -> Result<LotsOfAccount, sqlx::Error> {
+        Ok(LotsOfAccount {
+            account: row.try_get(0)?,
+            remaining: row.try_get(1)?,
+            least: row.try_get(2)?,
+            overfull: row.try_get(3)?,
         })
     }
 }

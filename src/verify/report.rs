@@ -16,6 +16,7 @@ pub enum Invariant {
     DebitsEqualCredits,
     PaidOrdersAreSettledOnce,
     PointsFollowTheRule,
+    LotsSumToBalance,
     HistoryIsAllowed,
     EventsMatchChanges,
     ChainIsUnbroken,
@@ -23,13 +24,14 @@ pub enum Invariant {
 }
 
 impl Invariant {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::EntriesAreWhole,
         Self::SumsEqualTransfers,
         Self::NeverBelowZero,
         Self::DebitsEqualCredits,
         Self::PaidOrdersAreSettledOnce,
         Self::PointsFollowTheRule,
+        Self::LotsSumToBalance,
         Self::HistoryIsAllowed,
         Self::EventsMatchChanges,
         Self::ChainIsUnbroken,
@@ -44,6 +46,7 @@ impl Invariant {
             Self::DebitsEqualCredits => 4,
             Self::PaidOrdersAreSettledOnce => 5,
             Self::PointsFollowTheRule => 6,
+            Self::LotsSumToBalance => 7,
             Self::HistoryIsAllowed => 9,
             Self::EventsMatchChanges => 10,
             Self::ChainIsUnbroken => 11,
@@ -57,18 +60,19 @@ impl Invariant {
                 "every journal entry is whole, between different accounts of one asset"
             }
             Self::SumsEqualTransfers => {
-                "account sums equal their transfers; versions gapless, balances chained"
+                "account sums equal their transfers, debts their accounts; versions gapless, balances chained"
             }
             Self::NeverBelowZero => {
                 "a checked account is never below zero, at any point of its history"
             }
             Self::DebitsEqualCredits => "debits equal credits over all accounts of an asset",
             Self::PaidOrdersAreSettledOnce => {
-                "a paid order has one settlement of its amount; an unpaid one has none"
+                "a paid order has one settlement of its amount; an unpaid one has none; refunded amounts never exceed paid"
             }
             Self::PointsFollowTheRule => {
-                "points credited are what the rule in force said, within its caps, once"
+                "points credited are what the rule in force said, within its caps, once; refunds take back their part"
             }
+            Self::LotsSumToBalance => "lots of an account sum to its balance",
             Self::HistoryIsAllowed => "every state in history follows from the one before",
             Self::EventsMatchChanges => {
                 "every event has its change, every change its event; the relay skipped none"

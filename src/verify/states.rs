@@ -1,18 +1,23 @@
 //! Orders against their history, and keys against their effects: invariants 9 and 12.
 
-use sqlx::MySqlConnection;
+use sqlx::{MySqlConnection, Row as _};
 
 use super::{
     Invariant, Progress, Report,
-    pages::{Cursor, History, Orders},
+    pages::{Cursor, History, HistoryItem, Orders},
 };
-use crate::{db::DbError, payments::OrderStateKind, primitives::OrderId};
+use crate::{
+    db::{DbError, Sql},
+    payments::{Late, Order, OrderStateKind, Why},
+    primitives::Id,
+};
 
+/// Gives whether the relay has read everything.
 pub(super) async fn check(
     conn: &mut MySqlConnection,
     report: &mut Report,
     progress: &mut dyn Progress,
-) -> Result<(), DbError> {
+) -> Result<bool, DbError> {
     let behind: i64 = sqlx::query_scalar(
         "/* verify.relay_behind */ SELECT CAST(COUNT(*) AS SIGNED) FROM committers c LEFT JOIN relay_positions p ON p.relay = 'orders' AND p.committer = c.id \
          WHERE EXISTS (SELECT 1 FROM commits m WHERE m.committer = c.id AND m.seq > COALESCE(p.seq, 0))",
@@ -20,10 +25,13 @@ pub(super) async fn check(
     .fetch_one(&mut *conn)
     .await?;
     history(conn, behind == 0, report, progress).await?;
-    keys(conn, report).await
+    keys(conn, report).await?;
+    callbacks(conn, report).await?;
+    Ok(behind == 0)
 }
 
-/// Every history begins with `created`, has no gaps, moves only as orders may, and (once the relay has read everything) ends where the order is.
+/// Every history begins with `created`, has no gaps, moves only as orders may, each time for a known reason, and (once the relay has read everything) ends where the
+/// order is.
 async fn history(
     conn: &mut MySqlConnection,
     complete: bool,
@@ -35,6 +43,7 @@ async fn history(
     while let Some(order) = orders.next(conn).await? {
         progress.advance(orders.news());
         let mut at: Option<(u32, OrderStateKind)> = None;
+        let mut late = Late::No;
         while let Some(item) = items.peek(conn).await?
             && item.order <= order.id
         {
@@ -71,10 +80,39 @@ async fn history(
                     )
                 });
             }
+            let why = known_why(&order, &item, report);
+            let was_given_up = at.is_some_and(|(_, before)| {
+                matches!(before, OrderStateKind::Closed | OrderStateKind::Expired)
+            });
+            if let Some(step) = why.and_then(late_step) {
+                late = step;
+            }
+            // Nothing else brings an order back that was given up. Commits of old programs told no reason.
+            if complete && why.is_some() {
+                let is_late = why.and_then(late_step).is_some();
+                report.expect(Invariant::HistoryIsAllowed, is_late == was_given_up, || {
+                    format!(
+                        "{}: version {} is {} for {why:?}",
+                        order.id,
+                        item.version,
+                        state.name()
+                    )
+                });
+            }
             at = Some((item.version, state));
         }
         progress.advance(items.news());
         if complete {
+            let said = order
+                .state
+                .payment()
+                .map_or(Late::No, |payment| payment.late);
+            report.expect(Invariant::HistoryIsAllowed, said == late, || {
+                format!(
+                    "{} is {said:?} of being late, its history {late:?}",
+                    order.id
+                )
+            });
             let ends = at == Some((order.version, order.state.kind()));
             report.expect(Invariant::HistoryIsAllowed, ends, || {
                 format!(
@@ -95,7 +133,48 @@ async fn history(
     Ok(())
 }
 
-/// A key that was claimed for an order names one that exists; an order exists with its key or its key was purged, never the other way round.
+/// The reason of a step, if one was told; a number that means nothing is a violation.
+fn known_why(order: &Order, item: &HistoryItem, report: &mut Report) -> Option<Why> {
+    let code = u8::try_from(item.why).ok();
+    let why = code.and_then(Why::from_code);
+    report.expect(
+        Invariant::HistoryIsAllowed,
+        why.is_some() || code == Some(0),
+        || {
+            format!(
+                "{}: version {} for an unknown reason {}",
+                order.id, item.version, item.why
+            )
+        },
+    );
+    why
+}
+
+/// What a step with this reason makes of the order, if it is paid late by it.
+const fn late_step(why: Why) -> Option<Late> {
+    match why {
+        Why::LateRefunded => Some(Late::Refunded),
+        Why::LateReopened => Some(Late::Reopened),
+        Why::Customer
+        | Why::Shop
+        | Why::Ticket
+        | Why::Callback
+        | Why::Query
+        | Why::Expiry
+        | Why::ClosedAtWechat
+        | Why::Operator
+        | Why::RefundArrived
+        | Why::RefundAsked
+        | Why::RefundDropped
+        | Why::Sharing => None,
+    }
+}
+
+/// What a caller's key may have made, each table with `id` and `tenant_id`. A slice whose things answer to a key adds its table here: without it, its keys are
+/// called lost, so it cannot be forgotten.
+const EFFECTS: [&str; 2] = ["payment_orders", "refunds"];
+
+/// A key whose answer is made again from its effect names one that exists, of its tenant. The effect may outlive the key, never the other way round.
 async fn keys(conn: &mut MySqlConnection, report: &mut Report) -> Result<(), DbError> {
     let (claimed,): (i64,) = sqlx::query_as(
         "/* verify.key_count */ SELECT CAST(COUNT(*) AS SIGNED) FROM idempotency_keys",
@@ -106,19 +185,34 @@ async fn keys(conn: &mut MySqlConnection, report: &mut Report) -> Result<(), DbE
         Invariant::NothingAnsweredIsLost,
         u64::try_from(claimed).unwrap_or(0),
     );
-    let lost: Vec<(Option<OrderId>,)> = sqlx::query_as(
-        "/* verify.keys */ SELECT k.effect_id FROM idempotency_keys k LEFT JOIN payment_orders o ON o.id = k.effect_id \
-         LEFT JOIN refunds r ON r.id = k.effect_id WHERE k.answer_status IS NULL AND o.id IS NULL AND r.id IS NULL LIMIT 1000",
-    )
-    .fetch_all(&mut *conn)
-    .await?;
-    for (order,) in lost {
+    let mut sql = Sql::new(
+        "SELECT /* verify.keys */ k.id, k.effect_id FROM idempotency_keys k WHERE k.answer_status IS NULL",
+    );
+    for table in EFFECTS {
+        sql.push(" AND NOT EXISTS (SELECT 1 FROM ")
+            .push(table)
+            .push(" e WHERE e.id = k.effect_id AND e.tenant_id = k.tenant_id)");
+    }
+    sql.push(" LIMIT 1000");
+    for row in sqlx::raw_sql(sql.into_statement()).fetch_all(conn).await? {
+        let key: Vec<u8> = row.try_get(0)?;
+        let effect: Option<Vec<u8>> = row.try_get(1)?;
+        let effect = effect
+            .and_then(|effect| effect.try_into().ok())
+            .map(Id::from_bytes);
         report.violated(
             Invariant::NothingAnsweredIsLost,
-            format!("{order:?} was answered for and is gone"),
+            format!(
+                "key {} was answered for with {effect:?}, which is gone",
+                hex::encode(key)
+            ),
         );
     }
-    // A callback that was acknowledged as settling is in the books: there are as many paid orders as settling callbacks at least.
+    Ok(())
+}
+
+/// A callback that was acknowledged as settling is in the books: there are as many paid orders as settling callbacks at least.
+async fn callbacks(conn: &mut MySqlConnection, report: &mut Report) -> Result<(), DbError> {
     let (settling,): (i64,) =
         sqlx::query_as("/* verify.settling */ SELECT CAST(COUNT(*) AS SIGNED) FROM callback_events WHERE outcome = 1").fetch_one(&mut *conn).await?;
     let (paid,): (i64,) = sqlx::query_as(

@@ -2,10 +2,10 @@
 
 use zhangfang::{
     db::{Cx, Operation, SubmitError, Wanted, WorkingSet},
-    ledger::{self, LedgerError, Resolution},
+    ledger::{self, Accounts, Draft, LedgerError, Resolution},
     outbox::{self, Event},
     points,
-    primitives::{EntryId, Lane, TenantId},
+    primitives::{AccountId, AccountKind, CustomerId, EntryId, EntryKind, Lane, TenantId},
 };
 
 use crate::{
@@ -149,5 +149,63 @@ async fn what_is_not_pending_cannot_be_resolved() {
         matches!(refused, Err(SubmitError::Refused(LedgerError::NotPending))),
         "{refused:?}"
     );
+    app.finish().await;
+}
+
+/// Lends points, grants others and has these repay the loan, without having read a lot.
+#[derive(Debug)]
+struct RepayAtOnce {
+    tenant: TenantId,
+    customer: CustomerId,
+    entry: EntryId,
+}
+
+impl Operation for RepayAtOnce {
+    type Reply = ();
+    type Refusal = LedgerError;
+    const NAME: &'static str = "test.repay_at_once";
+
+    fn lane(&self) -> Lane {
+        self.customer.lane()
+    }
+
+    fn rows(&self, want: &mut Wanted, _set: &WorkingSet) {
+        want.row::<Accounts>(AccountId::customer_points(self.customer));
+    }
+
+    fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<(), LedgerError> {
+        let (tenant, entry) = (self.tenant, self.entry);
+        let theirs = AccountId::customer_points(self.customer);
+        let debt = AccountId::customer_debt(self.customer);
+        let issued = AccountId::of_tenant(tenant, AccountKind::PointsIssued);
+        let lot = cx.now().business_day();
+        let drafts = [
+            Draft::posted(debt, theirs, 4),
+            Draft::posted(issued, theirs, 10).expiring(lot),
+            Draft::posted(theirs, debt, 4).from_lot(Some(lot)),
+        ];
+        ledger::post(set, tenant, entry, &drafts, cx.now())?;
+        outbox::tell(cx, &Event::EntryPosted { entry, tenant });
+        Ok(())
+    }
+}
+
+/// A refund may lend in the batch in which a payment settles that had loaded an account without debt.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_debt_that_turns_up_in_the_batch_is_repaid_out_of_what_is_granted_there() {
+    let app = TestApp::start().await;
+    let customer = someone(app.db());
+    for _ in 0..2 {
+        let operation = RepayAtOnce {
+            tenant: app.tenant.id,
+            customer,
+            entry: EntryId::of(app.db().new_id(customer.lane()), EntryKind::Adjustment),
+        };
+        app.db().submit(operation).await.unwrap();
+    }
+    let balance = points::balance(app.db(), app.tenant.id, customer)
+        .await
+        .unwrap();
+    assert_eq!((balance.posted.get(), balance.debt.get()), (20, 0));
     app.finish().await;
 }

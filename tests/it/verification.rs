@@ -1,11 +1,19 @@
 //! Each check of `verify-ledger` can fail: a row is corrupted by hand, and it is named.
 
-use sqlx::{Connection as _, Executor as _};
-use zhangfang::{jobs, verify::Invariant};
+use std::fmt::Write as _;
+
+use sqlx::{Connection as _, Executor as _, MySqlConnection, mysql::MySqlQueryResult};
+use zhangfang::{
+    jobs,
+    payments::{self, LatePayment, RefundStatus, RefusalKind},
+    primitives::Money,
+    verify::Invariant,
+};
 
 use crate::{
     batch::{adjust, someone},
-    harness::TestApp,
+    harness::{Says, Scratch, TestApp},
+    refund_core::Desk,
 };
 
 /// Books with three payments in them, and a customer who was given points and spent some.
@@ -73,26 +81,199 @@ async fn every_kind_of_damage_is_found_and_named() {
         (Invariant::NothingAnsweredIsLost, "DELETE FROM payment_orders WHERE state = 2".into()),
         (Invariant::NothingAnsweredIsLost, "INSERT INTO callback_events (id, tenant_id, outcome, received_at, body) VALUES (REPEAT(x'01', 16), 1, 1, NOW(6), ''), (REPEAT(x'02', 16), 1, 1, NOW(6), '')".into()),
     ];
+    let mut copy = Copy::of(&app).await;
     for (invariant, statement) in damage {
-        // On a copy of the books: each damage alone.
-        let report = app.damaged(&statement).await;
-        assert!(!report.holds(invariant), "{statement}\n{report}");
-        let (_, finding) = report
-            .findings()
-            .find(|(which, _)| *which == invariant)
-            .unwrap();
-        assert!(!finding.named.is_empty(), "{statement}: nothing is named");
+        copy.finds(invariant, &statement, "").await;
     }
+    copy.drop().await;
     app.finish().await;
 }
 
-impl TestApp {
-    /// The report on a copy of the books after `statement`.
-    async fn damaged(&self, statement: &str) -> zhangfang::verify::Report {
-        let copy = crate::harness::Scratch::make().await;
-        let from = self.scratch.owner.get_database().unwrap().to_owned();
-        let mut conn = self.sql().await;
-        let to = copy.owner.get_database().unwrap().to_owned();
+/// Books with refunds in every state, debts that were repaid and one that was not, and payments that came too late.
+async fn refund_books() -> Desk {
+    let desk = Desk::open().await;
+    desk.app
+        .set_policy(|terms| terms.refund_review_above = Money::constant(900))
+        .await;
+    let small = desk.paid(1_000, "p1").await;
+    let order = desk.paid(2_000, "p2").await;
+    desk.channel.answers([Says::Is(RefundStatus::Success)]);
+    desk.refund(order, Some(500), "succeeded").await;
+    desk.refund(order, Some(300), "processing").await;
+    let large = desk.paid(3_000, "p3").await;
+    let rejected = desk.refund(large, Some(1_000), "rejected").await;
+    desk.decide(&rejected, false, "no").await;
+    desk.refund(large, Some(1_000), "awaiting").await;
+
+    let closed = desk.paid(400, "p4").await;
+    desk.spend_all(closed).await;
+    desk.channel.answers([Says::Is(RefundStatus::Closed)]);
+    desk.refund(closed, None, "closed").await;
+    let owed = desk.paid(700, "p5").await;
+    desk.spend_all(owed).await;
+    desk.channel.answers([Says::Is(RefundStatus::Success)]);
+    desk.refund(owed, None, "whole").await;
+    desk.paid(300, "p6").await;
+    desk.channel.answers([
+        Says::No(RefusalKind::Rejected),
+        Says::Nothing,
+        Says::Is(RefundStatus::Abnormal),
+    ]);
+    desk.channel.knows([Says::No(RefusalKind::Absent)]);
+    desk.refund(small, Some(100), "failed").await;
+    desk.refund(small, Some(200), "accepted").await;
+    desk.refund(small, Some(100), "abnormal").await;
+
+    let late = desk.paid_late(800, "p7").await;
+    let refund = payments::refunds_of(desk.app.db(), late).await.unwrap();
+    desk.channel.answers([Says::Is(RefundStatus::Success)]);
+    desk.pursue(&refund[0]).await;
+    desk.app
+        .set_policy(|terms| terms.late_payment = LatePayment::Reopen)
+        .await;
+    desk.paid_late(600, "p8").await;
+    desk
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_kind_of_damage_to_refunds_is_found_and_named() {
+    use Invariant::{
+        EventsMatchChanges as Told, HistoryIsAllowed as History, LotsSumToBalance as Lots,
+        NothingAnsweredIsLost as Answered, PaidOrdersAreSettledOnce as Money_,
+        PointsFollowTheRule as Points, SumsEqualTransfers as Sums,
+    };
+    let desk = refund_books().await;
+    let clean = desk.app.verify().await;
+    assert!(clean.is_clean(), "{clean}");
+    let states: Vec<(i8, i64)> =
+        sqlx::query_as("SELECT state, COUNT(*) FROM refunds GROUP BY state ORDER BY state")
+            .fetch_all(&mut desk.app.sql().await)
+            .await
+            .unwrap();
+    assert_eq!(
+        states,
+        [
+            (1, 1),
+            (2, 1),
+            (4, 1),
+            (5, 1),
+            (6, 3),
+            (7, 1),
+            (8, 1),
+            (9, 1)
+        ]
+    );
+    let accepted = "ORD(SUBSTR(entry_id, 16, 1)) = 3";
+    let clawback = "ORD(SUBSTR(entry_id, 16, 1)) = 4";
+    let outcome = "ORD(SUBSTR(entry_id, 16, 1)) = 5";
+    let resolution = "ORD(SUBSTR(entry_id, 16, 1)) = 132";
+    // What is broken, how, and what is said of it.
+    let damage: Vec<(Invariant, String, &str)> = vec![
+        // What orders say of their refunds.
+        (Money_, "UPDATE payment_orders SET refund_asked_fen = refund_asked_fen - 1 WHERE refund_asked_fen > refund_done_fen LIMIT 1".into(), "of its refunds, which are"),
+        (Money_, "UPDATE payment_orders SET refund_done_fen = refund_done_fen - 1 WHERE state = 5 LIMIT 1".into(), "of its refunds, which are"),
+        (Money_, "UPDATE payment_orders SET refund_count = refund_count + 1 WHERE refund_count = 0 AND state = 3 LIMIT 1".into(), "of its refunds, which are"),
+        (Money_, "UPDATE payment_orders SET state = 3 WHERE state = 5".into(), "is paid with"),
+        (Money_, "UPDATE payment_orders SET state = 6 WHERE state = 5".into(), "is refunded with"),
+        (Money_, "UPDATE payment_orders SET state = 5 WHERE state = 6 LIMIT 1".into(), "is partly_refunded with"),
+        (Money_, "UPDATE payment_orders SET amount_fen = refund_asked_fen - 1, refund_asked_fen = refund_asked_fen - 1, refund_done_fen = refund_done_fen - 1 WHERE state = 6 LIMIT 1".into(), "is refunded RefundsOfOrder"),
+        (Money_, "UPDATE refunds SET late = 1 WHERE state = 5".into(), "refunds for being late, and 0 due"),
+        (Money_, "UPDATE refunds SET late = 0 WHERE late = 1".into(), "refunds for being late, and 1 due"),
+        (Money_, "DELETE FROM payment_orders WHERE state = 5".into(), "refunds of"),
+        (Money_, "DELETE FROM payment_orders WHERE state = 5".into(), "which does not exist"),
+        (Points, "UPDATE payment_orders SET refund_points = refund_points - 1 WHERE refund_points > 0 LIMIT 1".into(), "points go back, and its refunds say"),
+        (Points, "UPDATE payment_orders SET refund_points = refund_points - 1 WHERE state = 6 AND refund_points > 0".into(), "points go back for"),
+        (Points, "UPDATE payment_orders SET late = 1 WHERE state = 3 AND points > 0 LIMIT 1".into(), "was late, went back at once, and earned"),
+        // Refunds and their journal.
+        (Money_, "UPDATE refunds SET amount_fen = amount_fen + 1 WHERE state = 5".into(), "is due"),
+        (Money_, "UPDATE refunds SET merchant_id = REPEAT(x'01', 16) WHERE state = 5".into(), "of another shop"),
+        (Money_, "DELETE FROM refunds WHERE state = 5".into(), "of a refund that does not exist"),
+        (Money_, "UPDATE refunds SET state = 4 WHERE state = 1".into(), "is [] where"),
+        (Money_, "UPDATE refunds SET state = 1 WHERE state = 4".into(), "does not follow from"),
+        (Money_, "UPDATE refunds SET state = 5, finished_at = NULL WHERE state = 6 LIMIT 1".into(), "does not follow from"),
+        (Money_, "UPDATE refunds SET state = 6, finished_at = NOW(6) WHERE state = 5".into(), "is [] where"),
+        (Money_, "UPDATE refunds SET state = 6, finished_at = NOW(6) WHERE state = 8".into(), "is due"),
+        (Money_, format!("DELETE FROM transfers WHERE {accepted} AND leg = 0 LIMIT 1"), "is due"),
+        (Money_, format!("DELETE FROM transfers WHERE {outcome} AND leg = 0 LIMIT 1"), "is due"),
+        (Money_, format!("UPDATE transfers SET debit_account = CONCAT(SUBSTR(debit_account, 1, 14), x'7711') WHERE {accepted} AND leg = 0 LIMIT 1"), "is due"),
+        (Money_, format!("UPDATE transfers SET tenant_id = 77 WHERE {accepted} AND leg = 0 LIMIT 1"), "is due"),
+        (Money_, format!("UPDATE transfers SET amount = amount + 1 WHERE {outcome} AND leg = 0 LIMIT 1"), "is due"),
+        (Money_, format!("UPDATE transfers SET amount = amount + 1 WHERE {outcome} AND leg = 0 LIMIT 1"), "in transit, and"),
+        (Money_, format!("INSERT INTO transfers (entry_id, leg, tenant_id, phase, debit_account, credit_account, amount, checked_side, created_at) SELECT CONCAT(SUBSTR(entry_id, 1, 14), x'7702'), 0, tenant_id, phase, debit_account, credit_account, amount, 0, created_at FROM transfers WHERE {accepted} AND leg = 0 LIMIT 1"), "in transit, and"),
+        (Points, "UPDATE refunds SET points_lent = points_lent - 1 WHERE points_lent > 0 LIMIT 1".into(), "moves the points"),
+        (Points, "UPDATE refunds SET points_due = points_due + 1 WHERE state = 5".into(), "is due"),
+        (Points, format!("DELETE FROM transfers WHERE {accepted} AND leg = 1 LIMIT 1"), "moves the points [] where"),
+        (Points, format!("DELETE FROM transfers WHERE {clawback} LIMIT 1"), "is [] where"),
+        (Points, format!("DELETE FROM transfers WHERE {resolution} LIMIT 1"), "is [] where"),
+        (Points, format!("UPDATE transfers SET phase = 3 WHERE {resolution} AND phase = 2 LIMIT 1"), "is due"),
+        (Points, format!("UPDATE transfers SET phase = 2 WHERE {resolution} AND phase = 3 LIMIT 1"), "is due"),
+        (Points, format!("UPDATE transfers SET amount = amount + 1 WHERE {outcome} AND leg = 1 LIMIT 1"), "moves the points"),
+        (Points, "UPDATE refunds SET points_due = 0, points_lent = 0 WHERE state = 5".into(), "does not follow from"),
+        (Points, "UPDATE transfers SET credit_account = CONCAT(SUBSTR(credit_account, 1, 14), x'7724') WHERE ORD(SUBSTR(entry_id, 16, 1)) = 1 AND leg = 2".into(), "were credited"),
+        // Lots and debts.
+        (Lots, "UPDATE point_lots SET remaining = remaining - 1 WHERE remaining > 0 LIMIT 1".into(), "are left in its lots"),
+        (Lots, "DELETE FROM point_lots WHERE remaining > 0 LIMIT 1".into(), "and 0 are left in its lots"),
+        (Lots, "INSERT INTO point_lots (account_id, expires_on, tenant_id, granted, remaining) VALUES (CONCAT(REPEAT(x'07', 15), x'01'), '2030-01-01', 1, 5, 5)".into(), "no account that has lots"),
+        (Sums, "UPDATE accounts SET debt = debt + 1 WHERE SUBSTR(id, 16, 1) = x'01' LIMIT 1".into(), "are noted beside the points"),
+        (Sums, "UPDATE accounts SET debt = 0 WHERE debt > 0".into(), "and 0 are noted beside the points"),
+        (Sums, "DELETE FROM accounts WHERE SUBSTR(id, 16, 1) = x'24'".into(), "nothing is owed, and"),
+        (Sums, "UPDATE accounts SET debt = 3 WHERE SUBSTR(id, 16, 1) = x'11'".into(), "are noted beside the points"),
+        // Histories.
+        (History, "DELETE FROM refund_history WHERE version = 1 LIMIT 1".into(), "after None"),
+        (History, "UPDATE refund_history SET state = 5 WHERE version = 1 LIMIT 1".into(), "after None"),
+        (History, "UPDATE refund_history SET state = 2 WHERE state = 6 LIMIT 1".into(), "is rejected after"),
+        (History, "DELETE FROM refund_history WHERE state = 6 LIMIT 1".into(), "its history ends at"),
+        (History, "UPDATE refund_history SET version = version + 1 WHERE state = 6 LIMIT 1".into(), "is succeeded after"),
+        (History, "UPDATE refund_history SET state = 77 WHERE state = 6 LIMIT 1".into(), "unknown state"),
+        (History, "UPDATE refunds SET state = 9 WHERE state = 8".into(), "its history ends at"),
+        (History, "UPDATE refunds SET version = version + 1 LIMIT 1".into(), "its history ends at"),
+        (History, "UPDATE refund_history SET refund_id = REPEAT(x'00', 16) WHERE version = 1 LIMIT 1".into(), "which does not exist"),
+        (History, "UPDATE refund_history SET refund_id = REPEAT(x'77', 16) WHERE version = 1 LIMIT 1".into(), "which does not exist"),
+        (History, "UPDATE payment_order_history SET why = 77 WHERE why = 4 LIMIT 1".into(), "unknown reason"),
+        (History, "UPDATE payment_order_history SET why = 4 WHERE why = 10".into(), "of being late"),
+        (History, "UPDATE payment_order_history SET why = 4 WHERE why = 11".into(), "for Some(Callback)"),
+        (History, "UPDATE payment_order_history SET why = 11 WHERE why = 4 LIMIT 1".into(), "for Some(LateReopened)"),
+        // What was told.
+        (Told, "UPDATE refunds SET finished_at = finished_at + INTERVAL 1 SECOND WHERE state = 6 LIMIT 1".into(), "is told to have arrived as"),
+        (Told, "UPDATE refunds SET amount_fen = amount_fen + 1 WHERE state = 6 LIMIT 1".into(), "is told to have arrived as"),
+        (Told, "UPDATE refunds SET state = 6, finished_at = NOW(6) WHERE state = 5".into(), "has arrived and was not told"),
+        (Told, "UPDATE merchant_days SET orders = orders + 1 LIMIT 1".into(), "the totals of"),
+        (Told, "UPDATE merchant_days SET paid_fen = paid_fen + 1 LIMIT 1".into(), "the totals of"),
+        (Told, "UPDATE merchant_days SET points = points - 1 LIMIT 1".into(), "the totals of"),
+        (Told, "UPDATE merchant_days SET refunds = refunds + 1 LIMIT 1".into(), "the totals of"),
+        (Told, "UPDATE merchant_days SET refunded_fen = refunded_fen + 1 LIMIT 1".into(), "the totals of"),
+        (Told, "UPDATE merchant_days SET points_back = points_back + 1 LIMIT 1".into(), "the totals of"),
+        (Told, "DELETE FROM merchant_days".into(), "the totals of"),
+        // Keys.
+        (Answered, "DELETE FROM refunds WHERE state = 1".into(), "which is gone"),
+        (Answered, "UPDATE idempotency_keys SET effect_id = REPEAT(x'07', 16) WHERE answer_status IS NULL LIMIT 1".into(), "which is gone"),
+        (Answered, "UPDATE idempotency_keys SET effect_id = NULL WHERE answer_status IS NULL LIMIT 1".into(), "which is gone"),
+        (Answered, "UPDATE idempotency_keys SET tenant_id = 77 WHERE answer_status IS NULL LIMIT 1".into(), "which is gone"),
+        // Last, for it takes away what would refuse it.
+        (Lots, "ALTER TABLE point_lots DROP CONSTRAINT point_lots_remaining; UPDATE point_lots SET granted = remaining - 1 WHERE remaining > 0 LIMIT 1".into(), "above what was granted"),
+    ];
+    let mut copy = Copy::of(&desk.app).await;
+    for (invariant, statement, says) in damage {
+        copy.finds(invariant, &statement, says).await;
+    }
+    copy.drop().await;
+    desk.app.finish().await;
+}
+
+/// A copy of books, which can be damaged and made whole again: cheaper than a database for each damage.
+struct Copy {
+    scratch: Scratch,
+    conn: MySqlConnection,
+    /// Empties every table and fills it again.
+    restore: String,
+}
+
+impl Copy {
+    async fn of(app: &TestApp) -> Self {
+        let scratch = Scratch::make().await;
+        let from = app.scratch.owner.get_database().unwrap().to_owned();
+        let to = scratch.owner.get_database().unwrap().to_owned();
+        let mut conn = app.sql().await;
         let tables: Vec<(String,)> = sqlx::query_as(
             "SELECT CAST(table_name AS CHAR) FROM information_schema.tables WHERE table_schema = ? AND table_type = 'BASE TABLE' AND table_name <> '_sqlx_migrations'",
         )
@@ -100,6 +281,7 @@ impl TestApp {
         .fetch_all(&mut conn)
         .await
         .unwrap();
+        let mut restore = format!("USE {to}; START TRANSACTION; ");
         for (table,) in tables {
             let columns: Vec<(String,)> = sqlx::query_as(
                 "SELECT CAST(column_name AS CHAR) FROM information_schema.columns WHERE table_schema = ? AND table_name = ? AND extra NOT LIKE '%VIRTUAL%' ORDER BY ordinal_position",
@@ -111,26 +293,46 @@ impl TestApp {
             .unwrap();
             let columns: Vec<String> = columns.into_iter().map(|(column,)| column).collect();
             let columns = columns.join(", ");
-            let copying = format!(
-                "INSERT INTO {to}.{table} ({columns}) SELECT {columns} FROM {from}.{table}"
-            );
-            conn.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(copying)))
-                .await
-                .unwrap();
+            write!(
+                restore,
+                "DELETE FROM {table}; INSERT INTO {table} ({columns}) SELECT {columns} FROM {from}.{table}; "
+            )
+            .unwrap();
         }
-        conn.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(format!("USE {to}"))))
-            .await
-            .unwrap();
-        let done = conn
-            .execute(sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned())))
-            .await
-            .unwrap();
+        restore.push_str("COMMIT");
+        Self {
+            scratch,
+            conn,
+            restore,
+        }
+    }
+
+    /// This damage alone breaks the invariant, and the report says so in these words.
+    async fn finds(&mut self, invariant: Invariant, statement: &str, says: &str) {
+        self.execute(self.restore.clone()).await;
+        let done = self.execute(statement.to_owned()).await;
         assert!(done.rows_affected() > 0, "no damage done by {statement}");
-        conn.close().await.unwrap();
-        let report = zhangfang::verify::verify(&copy.owner, &mut ())
+        let report = zhangfang::verify::verify(&self.scratch.owner, &mut ())
             .await
             .unwrap();
-        copy.drop().await;
-        report
+        assert!(!report.holds(invariant), "{statement}\n{report}");
+        let (_, finding) = report
+            .findings()
+            .find(|(which, _)| *which == invariant)
+            .unwrap();
+        assert!(
+            finding.named.iter().any(|named| named.contains(says)),
+            "{statement}: \"{says}\" is not said\n{report}"
+        );
+    }
+
+    async fn execute(&mut self, statements: String) -> MySqlQueryResult {
+        let statements = sqlx::raw_sql(sqlx::AssertSqlSafe(statements));
+        self.conn.execute(statements).await.unwrap()
+    }
+
+    async fn drop(self) {
+        self.conn.close().await.unwrap();
+        self.scratch.drop().await;
     }
 }

@@ -1,7 +1,5 @@
 //! `GET /api/v1/admin/callback-alarms`
 
-use std::str::FromStr;
-
 use axum::{Json, extract::State};
 use serde::Serialize;
 
@@ -14,7 +12,7 @@ use crate::{
         problem::Problem,
     },
     payments::{self, Alarm},
-    primitives::{Id, Page, ParseIdError, Timestamp},
+    primitives::{Page, Timestamp},
 };
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -25,6 +23,8 @@ pub(in crate::http) struct CallbackAlarm {
     #[schema(example = "wrong_amount")]
     reason: String,
     out_trade_no: String,
+    /// Empty unless the callback is about a refund.
+    out_refund_no: String,
     wechat_transaction_id: String,
     #[schema(example = 1200)]
     amount_fen: i64,
@@ -38,22 +38,11 @@ impl From<Alarm> for CallbackAlarm {
             event_id: alarm.event.to_string(),
             reason: alarm.reason,
             out_trade_no: alarm.out_trade_no,
+            out_refund_no: alarm.out_refund_no,
             wechat_transaction_id: alarm.wechat_transaction_id,
             amount_fen: alarm.amount.get(),
             created_at: alarm.created_at,
         }
-    }
-}
-
-struct EventCursor(Id);
-
-impl FromStr for EventCursor {
-    type Err = ParseIdError;
-
-    fn from_str(text: &str) -> Result<Self, ParseIdError> {
-        let mut bytes = [0; 16];
-        hex::decode_to_slice(text, &mut bytes).map_err(|_| ParseIdError)?;
-        Ok(Self(Id::from_bytes(bytes)))
     }
 }
 
@@ -75,7 +64,7 @@ pub(in crate::http) async fn callback_alarms(
     page: PageQuery,
 ) -> Result<Json<Page<CallbackAlarm>>, Problem> {
     let operator = auth.may(Permission::ReadAlarms)?;
-    let before = page.before::<EventCursor>()?.map(|cursor| cursor.0);
+    let before = page.before()?;
     let alarms = payments::list_alarms(app.db(), operator.tenant, before, page.limit).await?;
     let page = Page::cut(alarms, page.limit, |alarm| alarm.event.to_string());
     Ok(Json(page.map(CallbackAlarm::from)))

@@ -20,7 +20,7 @@ use crate::{
 
 /// WeChat reads the status; the body is for whoever looks at its log.
 #[derive(Serialize, utoipa::ToSchema)]
-struct CallbackAnswer {
+pub(super) struct CallbackAnswer {
     #[schema(example = "FAIL")]
     code: &'static str,
     message: &'static str,
@@ -57,9 +57,14 @@ pub(in crate::http) async fn wechat_payments(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let taken = match find_tenant(&app, &tenant).await {
+    take(&app, &tenant, &headers, body).await
+}
+
+/// Whatever the callback is about: what it says decides, not the address that it came to.
+pub(super) async fn take(app: &App, tenant: &str, headers: &HeaderMap, body: Bytes) -> Response {
+    let taken = match find_tenant(app, tenant).await {
         Ok(Some(tenant)) => {
-            payments::take_notice(app.payments(), tenant, signature(&headers), body).await
+            payments::take_notice(app.payments(), tenant, signature(headers), body).await
         }
         Ok(None) => return fail(StatusCode::NOT_FOUND, "no such tenant"),
         Err(error) => Err(error.into()),

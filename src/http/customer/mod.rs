@@ -2,10 +2,12 @@
 
 mod payment;
 
+pub(super) mod close_payment;
 pub(super) mod confirm_payment;
 pub(super) mod create_payment;
 pub(super) mod get_payment;
 pub(super) mod list_payments;
+pub(super) mod list_refunds;
 pub(super) mod me;
 pub(super) mod points;
 pub(super) mod points_records;

@@ -11,23 +11,44 @@ use crate::{
         openapi::Problems,
         problem::Problem,
     },
+    ledger::Balance,
+    payments::PointsShortfall,
     points,
 };
 
 #[derive(Serialize, utoipa::ToSchema)]
 pub(in crate::http) struct PointsBalance {
-    /// All posted points.
+    /// All posted points; less the debt, and then perhaps below zero, where the platform's policy is `negative`.
     #[schema(example = 120)]
     posted: i64,
     /// Of these, set aside.
     #[schema(example = 20)]
     held: i64,
-    /// What can be spent: posted less held.
+    /// Posted less held: what can be spent, when it is above zero.
     #[schema(example = 100)]
     available: i64,
     /// On their way in, not yet decided.
     #[schema(example = 0)]
     pending: i64,
+    /// Owed: taken back by a refund after they had been spent. The next points that come in repay it.
+    #[schema(example = 0)]
+    debt: i64,
+}
+
+impl PointsBalance {
+    fn new(balance: &Balance, shortfall: PointsShortfall) -> Self {
+        let owed = match shortfall {
+            PointsShortfall::Negative => balance.debt.get(),
+            PointsShortfall::Debt | PointsShortfall::Refuse => 0,
+        };
+        Self {
+            posted: balance.posted.get().saturating_sub(owed),
+            held: balance.held.get(),
+            available: balance.available.get().saturating_sub(owed),
+            pending: balance.pending.get(),
+            debt: balance.debt.get(),
+        }
+    }
 }
 
 /// One's own points
@@ -45,10 +66,32 @@ pub(in crate::http) async fn points(
 ) -> Result<Json<PointsBalance>, Problem> {
     let customer = auth.may(Permission::ReadOwn)?;
     let balance = points::balance(app.db(), customer.tenant, customer.id).await?;
-    Ok(Json(PointsBalance {
-        posted: balance.posted.get(),
-        held: balance.held.get(),
-        available: balance.available.get(),
-        pending: balance.pending.get(),
-    }))
+    let policy = app.payments().policies.current(customer.tenant).await?;
+    let shortfall = policy.terms.points_shortfall;
+    Ok(Json(PointsBalance::new(&balance, shortfall)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::primitives::Points;
+
+    #[test]
+    fn a_debt_is_taken_off_the_balance_only_where_the_policy_says_so() {
+        let points = |units| Points::parse(units).unwrap();
+        let balance = Balance {
+            posted: points(5),
+            held: points(2),
+            available: points(3),
+            pending: points(0),
+            debt: points(7),
+        };
+        let shown = |shortfall| {
+            let shown = PointsBalance::new(&balance, shortfall);
+            (shown.posted, shown.available, shown.debt)
+        };
+        assert_eq!(shown(PointsShortfall::Debt), (5, 3, 7));
+        assert_eq!(shown(PointsShortfall::Refuse), (5, 3, 7));
+        assert_eq!(shown(PointsShortfall::Negative), (-2, -4, 7));
+    }
 }

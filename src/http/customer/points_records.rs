@@ -23,7 +23,7 @@ pub(in crate::http) struct PointsRecordItem {
     /// All posted points after it.
     #[schema(example = 132)]
     points_balance: i64,
-    /// `earn`, `adjust`, ..
+    /// `earn`, `adjust`, `refund` (given back with a refund), `lend` (lent for that, because they were spent), `repay` (of what was lent) or `other`.
     #[schema(example = "earn")]
     change_type: String,
     /// `posted`, `pending` or `voided`.

@@ -3,7 +3,7 @@
 use axum::{Json, extract::State};
 use serde::Serialize;
 
-use super::payment::ShopPayment;
+use super::payment::{ShopPayment, own_order};
 use crate::{
     app::App,
     auth::Permission,
@@ -12,7 +12,7 @@ use crate::{
         openapi::Problems,
         problem::Problem,
     },
-    payments::{self, HistoryRow, PaymentError},
+    payments::{self, HistoryRow},
     primitives::{OrderNo, Timestamp},
 };
 
@@ -57,9 +57,7 @@ pub(in crate::http) async fn get_payment(
     Path(order_no): Path<OrderNo>,
 ) -> Result<Json<ShopPaymentWithHistory>, Problem> {
     let staff = auth.may(Permission::ReadShopPayments)?;
-    let view = payments::find_order(app.db(), staff.tenant, order_no.id()).await?;
-    let own = view.filter(|view| view.order.merchant == staff.merchant);
-    let view = own.ok_or(PaymentError::OrderNotFound)?;
+    let view = own_order(&app, staff, order_no).await?;
     let history = payments::history(app.db(), view.order.id).await?;
     let history = history.into_iter().map(HistoryItem::from).collect();
     Ok(Json(ShopPaymentWithHistory {

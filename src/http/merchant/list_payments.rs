@@ -8,7 +8,7 @@ use crate::{
     app::App,
     auth::Permission,
     http::{
-        extract::{Auth, PageParams, PageQuery, Query, Staff},
+        extract::{Auth, PageParams, PageQuery, Query, Staff, named},
         openapi::Problems,
         problem::Problem,
     },
@@ -19,18 +19,19 @@ use crate::{
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(in crate::http) struct PaymentFilter {
-    /// Only payments in this state: `created`, `prepaid`, `paid` or `closed`.
+    /// Only payments in this state: `created`, `prepaid`, `paid`, `partly_refunded`, `refunded`, `closed` or `expired`.
     #[param(example = "paid")]
     state: Option<String>,
 }
 
 impl PaymentFilter {
     fn state(&self) -> Result<Option<OrderStateKind>, Problem> {
-        let parse = |name: &str| {
-            OrderStateKind::from_name(name)
-                .ok_or_else(|| Problem::field("state", "created, prepaid, paid or closed"))
-        };
-        self.state.as_deref().map(parse).transpose()
+        named(
+            "state",
+            self.state.as_deref(),
+            OrderStateKind::from_name,
+            "created, prepaid, paid, partly_refunded, refunded, closed or expired",
+        )
     }
 }
 

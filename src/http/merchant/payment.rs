@@ -3,7 +3,9 @@
 use serde::Serialize;
 
 use crate::{
-    payments::OrderView,
+    app::App,
+    http::{extract::Staff, problem::Problem},
+    payments::{self, OrderView, PaymentError},
     primitives::{OrderNo, Timestamp},
 };
 
@@ -65,4 +67,15 @@ impl From<OrderView> for ShopPayment {
             code: order.code,
         }
     }
+}
+
+/// The order, if it is the shop's: another's does not exist.
+pub(super) async fn own_order(
+    app: &App,
+    staff: Staff,
+    order_no: OrderNo,
+) -> Result<OrderView, Problem> {
+    let view = payments::find_order(app.db(), staff.tenant, order_no.id()).await?;
+    let own = view.filter(|view| view.order.merchant == staff.merchant);
+    Ok(own.ok_or(PaymentError::OrderNotFound)?)
 }

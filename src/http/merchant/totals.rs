@@ -51,6 +51,9 @@ pub(in crate::http) struct Totals {
     orders: i64,
     paid_fen: i64,
     points: i64,
+    refunds: i64,
+    refunded_fen: i64,
+    points_back: i64,
     /// In order; days without payments are absent.
     days: Vec<TotalsDay>,
 }
@@ -66,6 +69,14 @@ struct TotalsDay {
     /// Credited to customers.
     #[schema(example = 1_044)]
     points: i64,
+    /// Refunds that arrived on that day, whenever the payment was.
+    #[schema(example = 2)]
+    refunds: i64,
+    #[schema(example = 2_400)]
+    refunded_fen: i64,
+    /// Given back by customers with these refunds.
+    #[schema(example = 24)]
+    points_back: i64,
 }
 
 impl From<Vec<DayTotals>> for Totals {
@@ -75,6 +86,9 @@ impl From<Vec<DayTotals>> for Totals {
             orders: sum(|day| day.orders),
             paid_fen: sum(|day| day.paid.get()),
             points: sum(|day| day.points.get()),
+            refunds: sum(|day| day.refunds),
+            refunded_fen: sum(|day| day.refunded.get()),
+            points_back: sum(|day| day.points_back.get()),
             days: days.iter().map(TotalsDay::from).collect(),
         }
     }
@@ -87,6 +101,9 @@ impl From<&DayTotals> for TotalsDay {
             orders: day.orders,
             paid_fen: day.paid.get(),
             points: day.points.get(),
+            refunds: day.refunds,
+            refunded_fen: day.refunded.get(),
+            points_back: day.points_back.get(),
         }
     }
 }

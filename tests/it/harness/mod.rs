@@ -1,5 +1,6 @@
 //! What every test starts from: [`TestApp`].
 
+mod channel;
 mod http;
 mod process;
 mod servers;
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 use sqlx::{ConnectOptions as _, MySqlConnection};
 use zhangfang::{
     app::{App, Parts},
+    audit::Actor,
     auth::{SessionLifetime, Tokens},
     cache::Cache,
     config::{
@@ -23,7 +25,7 @@ use zhangfang::{
     db::{Db, DbOptions},
     deliveries::{Courier, Deliveries, SettingsBook},
     jobs::{self, Jobs},
-    payments::{Pace, Payments, PolicyBook},
+    payments::{Gateway, OneGateway, Pace, Payments, PolicyBook, PolicyTerms, SetPolicy},
     points::{RuleBook, RuleTerms, SetRule},
     primitives::{Clock, RandomIds, Secret, SystemClock, TenantId},
     simulator::{KeySet, Payment, Simulator, SimulatorSettings},
@@ -32,7 +34,8 @@ use zhangfang::{
     wechat::{MiniProgram, WechatAccounts},
 };
 
-pub(crate) use http::Caller;
+pub(crate) use channel::{Channel, Says};
+pub(crate) use http::{Answer, Caller};
 pub(crate) use process::{
     Server, Service, demo_tenant, environment, free_address, per_mille, ready,
 };
@@ -47,7 +50,8 @@ pub(crate) struct TestApp {
     pub(crate) simulator: Simulator,
     pub(crate) scratch: Scratch,
     site: Site,
-    jobs: Jobs,
+    /// None once they were stopped.
+    jobs: Option<Jobs>,
 }
 
 /// A running service with the platform `demo`, wherever it runs: what people do with it.
@@ -65,6 +69,13 @@ impl Deref for TestApp {
     fn deref(&self) -> &Site {
         &self.site
     }
+}
+
+/// What a test wants other than usual.
+#[derive(Default)]
+struct Unusual {
+    courier: Option<Arc<dyn Courier>>,
+    mode: WechatMode,
 }
 
 /// A shop that takes payments.
@@ -88,15 +99,28 @@ impl TestApp {
 
     /// With other settings of the database.
     pub(crate) async fn with(change: impl FnOnce(&mut DbOptions)) -> Self {
-        Self::build(change, None).await
+        Self::build(change, Unusual::default()).await
     }
 
     /// With somebody else than WeChat who is told of payments.
     pub(crate) async fn with_courier(courier: Arc<dyn Courier>) -> Self {
-        Self::build(|_| {}, Some(courier)).await
+        let unusual = Unusual {
+            courier: Some(courier),
+            ..Unusual::default()
+        };
+        Self::build(|_| {}, unusual).await
     }
 
-    async fn build(change: impl FnOnce(&mut DbOptions), courier: Option<Arc<dyn Courier>>) -> Self {
+    /// A platform that collects for itself: 直连.
+    pub(crate) async fn direct() -> Self {
+        let unusual = Unusual {
+            mode: WechatMode::Direct,
+            ..Unusual::default()
+        };
+        Self::build(|_| {}, unusual).await
+    }
+
+    async fn build(change: impl FnOnce(&mut DbOptions), unusual: Unusual) -> Self {
         let scratch = Scratch::make().await;
         let mut options = DbOptions::new(scratch.service.clone());
         options.connections_max = 10;
@@ -119,7 +143,7 @@ impl TestApp {
         })
         .await
         .unwrap();
-        let app = assemble(db, &simulator, &base, courier).await;
+        let app = assemble(db, &simulator, &base, unusual).await;
         let router = zhangfang::http::router(app.clone());
         tokio::spawn(async move {
             axum::serve(
@@ -137,8 +161,39 @@ impl TestApp {
             simulator,
             scratch,
             site,
-            jobs,
+            jobs: Some(jobs),
         }
+    }
+
+    /// Without jobs: what is due happens when the test says so.
+    pub(crate) async fn at_rest() -> Self {
+        let mut app = Self::start().await;
+        if let Some(jobs) = app.jobs.take() {
+            jobs.stop().await;
+        }
+        app
+    }
+
+    /// The use cases of payments, through a channel that says what the test wants.
+    pub(crate) fn through(&self, channel: &Arc<Channel>) -> Payments {
+        let gateway: Arc<dyn Gateway> = Arc::<Channel>::clone(channel);
+        Payments {
+            gateways: Arc::new(OneGateway(gateway)),
+            pace: Pace::default(),
+            ..self.app.payments().clone()
+        }
+    }
+
+    pub(crate) async fn set_policy(&self, change: impl FnOnce(&mut PolicyTerms)) {
+        let mut terms = PolicyTerms::default();
+        change(&mut terms);
+        let tenant = self.tenant.id;
+        let by = Actor::new("test");
+        self.db()
+            .run(SetPolicy { tenant, terms, by })
+            .await
+            .unwrap();
+        self.app.payments().policies.forget(tenant);
     }
 
     pub(crate) fn db(&self) -> &Db {
@@ -193,6 +248,12 @@ impl TestApp {
             .unwrap()
     }
 
+    /// Changes rows behind the service's back, as an owner of the database could.
+    pub(crate) async fn execute(&self, statement: &'static str) {
+        let mut conn = self.scratch.owner.clone().connect().await.unwrap();
+        sqlx::raw_sql(statement).execute(&mut conn).await.unwrap();
+    }
+
     /// The books as they stand, with everything projected.
     pub(crate) async fn verify(&self) -> verify::Report {
         jobs::drain(self.db()).await.unwrap();
@@ -209,7 +270,9 @@ impl TestApp {
         );
         let report = self.verify().await;
         assert!(report.is_clean(), "the books are not clean:\n{report}");
-        self.jobs.stop().await;
+        if let Some(jobs) = self.jobs {
+            jobs.stop().await;
+        }
         self.app.db().close().await;
         self.simulator.stop().await;
         self.scratch.drop().await;
@@ -347,14 +410,12 @@ pub(crate) async fn db_of(options: DbOptions) -> Db {
     db
 }
 
-async fn assemble(
-    db: Db,
-    simulator: &Simulator,
-    base: &str,
-    courier: Option<Arc<dyn Courier>>,
-) -> App {
+async fn assemble(db: Db, simulator: &Simulator, base: &str, unusual: Unusual) -> App {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let wechat = wechat_settings(simulator, base);
+    let wechat = WechatSettings {
+        mode: unusual.mode,
+        ..wechat_settings(simulator, base)
+    };
     let accounts = WechatAccounts::new(&wechat, Arc::clone(&clock), Arc::new(RandomIds)).unwrap();
     let cache = Cache::start(&RedisSettings {
         url: Secret::new(redis_url()),
@@ -365,7 +426,7 @@ async fn assemble(
     let mini_program = Arc::new(mini_program.sharing(cache.clone(), Arc::clone(&clock)));
     App::assemble(Parts {
         deliveries: Deliveries {
-            courier: courier.unwrap_or_else(|| mini_program.clone()),
+            courier: unusual.courier.unwrap_or_else(|| mini_program.clone()),
             settings: SettingsBook::start(db.clone()),
         },
         mini_program_codes: mini_program.clone(),

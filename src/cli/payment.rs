@@ -1,0 +1,211 @@
+//! One payment, told on the terminal.
+
+use std::fmt::Write as _;
+
+use anyhow::{Context as _, bail};
+use clap::Subcommand;
+use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
+
+use super::verify_ledger::fit;
+use crate::{
+    config::{DatabaseOnly, Source},
+    db::Db,
+    payments::{self, ToldStory},
+    primitives::{Money, OrderNo},
+    telemetry,
+};
+
+const ABOUT: &str = "\
+Show what happened to a payment.
+
+From the database alone: every state that the payment and its refunds were in, with when, why and
+who; every journal entry with its transfers; callbacks that were wrong; what a person should look
+at. Order numbers are those that shops and customers see (WeChat's out_trade_no).
+
+The account of DATABASE_URL suffices; it only reads. Times are UTC.";
+
+const EXAMPLES: &str = "\
+Examples:
+  zhangfang payment show 06D8R5MKTS7J0T4V3C9Q2W00
+  zhangfang payment show 06D8R5MKTS7J0T4V3C9Q2W00 --json | jq '.timeline[] | select(.what == \"refund\")'";
+
+/// Show what happened to a payment.
+#[derive(Debug, clap::Args)]
+#[command(long_about = ABOUT, after_long_help = EXAMPLES)]
+pub(super) struct Payment {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Tell a payment's whole history.
+    Show {
+        /// 24 letters and digits.
+        order_no: OrderNo,
+        /// Print one JSON object, the one of `GET /api/v1/admin/payments/{order_no}/history`.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+impl Payment {
+    pub(super) async fn run(self, source: &Source) -> anyhow::Result<()> {
+        let settings = DatabaseOnly::load(source)?;
+        telemetry::start_logs(&settings.log)?;
+        let Command::Show { order_no, json } = self.command;
+        let db = super::tenant::open(&settings.database).await?;
+        let story = tell(&db, order_no).await;
+        db.close().await;
+        let Some(story) = story.context("the payment cannot be read")? else {
+            bail!("there is no payment {order_no}");
+        };
+        super::print(&if json {
+            serde_json::to_string(&story).context("the history cannot be written as JSON")?
+        } else {
+            as_text(&story)
+        });
+        Ok(())
+    }
+}
+
+async fn tell(db: &Db, order_no: OrderNo) -> anyhow::Result<Option<ToldStory>> {
+    let Some(tenant) = payments::tenant_of_order(db, order_no.id()).await? else {
+        return Ok(None);
+    };
+    let story = payments::order_story(db, tenant, order_no.id(), &[]).await?;
+    Ok(story.as_ref().map(ToldStory::from))
+}
+
+/// Amounts are never negative in the database; what is would be shown as it stands.
+fn yuan(fen: i64) -> String {
+    Money::parse(fen).map_or_else(|_| fen.to_string(), |money| money.to_string())
+}
+
+fn as_text(story: &ToldStory) -> String {
+    let mut text = head(story);
+    section(&mut text, "what happened", &timeline(story));
+    if !story.refunds.is_empty() {
+        section(&mut text, "refunds", &refunds(story));
+    }
+    if !story.entries.is_empty() {
+        section(&mut text, "what was booked", &entries(story));
+    }
+    // Writing to a String cannot fail.
+    for alarm in &story.alarms {
+        let (at, reason, id) = (alarm.at, &alarm.reason, &alarm.callback_id);
+        let _ = write!(text, "\n\nalarm: callback {id} at {at} is wrong: {reason}");
+    }
+    for exception in &story.exceptions {
+        let outcome = match (&exception.resolution, &exception.resolved_by) {
+            (Some(resolution), Some(by)) => format!("resolved by {by}: {resolution}"),
+            (Some(_) | None, _) => "open".to_owned(),
+        };
+        let (id, kind, detail) = (exception.id, &exception.kind, &exception.detail);
+        let _ = write!(text, "\n\n{kind} ({id}): {detail}; {outcome}");
+    }
+    if let Some(next) = &story.next_query {
+        let (at, queries) = (next.at, next.queries);
+        let _ = write!(
+            text,
+            "\n\nWeChat is asked next at {at}; it was asked {queries} times before"
+        );
+    }
+    text
+}
+
+fn head(story: &ToldStory) -> String {
+    let payment = &story.payment;
+    let mut text = format!(
+        "payment {} of {} to {} ({}): {}",
+        payment.order_no,
+        yuan(payment.amount_fen),
+        payment.merchant_name,
+        payment.merchant_id,
+        payment.state,
+    );
+    if let Some(customer) = payment.customer_id {
+        let _ = write!(text, "\ncustomer {customer}");
+    }
+    if let (Some(number), Some(points)) = (&payment.wechat_transaction_id, payment.points) {
+        let _ = write!(
+            text,
+            "\npaid as {number}, earned {points} points, {} refunded, {} refundable",
+            yuan(payment.refunded_fen),
+            yuan(payment.refundable_fen)
+        );
+    }
+    text
+}
+
+fn section(text: &mut String, title: &str, table: &Table) {
+    let _ = write!(text, "\n\n{title}\n{table}");
+}
+
+fn new_table<const N: usize>(header: [&str; N]) -> Table {
+    let mut table = Table::new();
+    table.load_style(UTF8_BORDERS_ONLY).set_header(header);
+    table
+}
+
+fn timeline(story: &ToldStory) -> Table {
+    let mut table = new_table(["when", "what", "became", "why", "who"]);
+    for step in &story.timeline {
+        let what = step
+            .refund_no
+            .map_or_else(|| step.what.to_owned(), |no| format!("refund {no}"));
+        table.add_row([
+            step.at.to_string(),
+            what,
+            step.state.to_owned(),
+            step.why.clone().unwrap_or_default(),
+            step.who.clone().unwrap_or_default(),
+        ]);
+    }
+    fit(&mut table);
+    table
+}
+
+fn refunds(story: &ToldStory) -> Table {
+    let mut table = new_table([
+        "refund",
+        "amount",
+        "state",
+        "points back",
+        "reason",
+        "problem",
+    ]);
+    for refund in &story.refunds {
+        table.add_row([
+            refund.refund_no.to_string(),
+            yuan(refund.amount_fen),
+            refund.state.to_owned(),
+            refund.points_back.to_string(),
+            refund.reason.clone(),
+            refund.problem.clone().unwrap_or_default(),
+        ]);
+    }
+    fit(&mut table);
+    table
+}
+
+fn entries(story: &ToldStory) -> Table {
+    let mut table = new_table(["when", "entry", "phase", "debit", "credit", "amount"]);
+    for entry in &story.entries {
+        for transfer in &entry.transfers {
+            table.add_row([
+                entry.at.to_string(),
+                entry.kind.to_owned(),
+                transfer.phase.to_owned(),
+                transfer.debit.to_owned(),
+                transfer.credit.to_owned(),
+                match transfer.asset {
+                    "cny_fen" => yuan(transfer.amount),
+                    other => format!("{} {other}", transfer.amount),
+                },
+            ]);
+        }
+    }
+    fit(&mut table);
+    table
+}

@@ -1,0 +1,41 @@
+//! `POST /api/v1/admin/payments/{order_no}/close`
+
+use axum::{Json, extract::State};
+
+use super::payment::get_order;
+use crate::{
+    app::App,
+    auth::Permission,
+    http::{
+        extract::{Auth, Operator, Path},
+        openapi::Problems,
+        problem::Problem,
+    },
+    payments::{self, CloseBy, OrderView, ToldPayment},
+    primitives::OrderNo,
+};
+
+/// Give up an unpaid payment
+///
+/// WeChat is asked first: a payment that was made after all is settled and stays, and `state` says so. Makes nothing and needs no key: doing it again changes nothing.
+#[utoipa::path(
+    post,
+    path = "/api/v1/admin/payments/{order_no}/close",
+    operation_id = "admin_close_payment",
+    tag = "admin",
+    security(("access_token" = [])),
+    params(("order_no" = String, Path)),
+    responses((status = 200, description = "The payment as it stands now", body = ToldPayment), Problems),
+)]
+pub(in crate::http) async fn close_payment(
+    State(app): State<App>,
+    auth: Auth<Operator>,
+    Path(order_no): Path<OrderNo>,
+) -> Result<Json<ToldPayment>, Problem> {
+    let operator = auth.may(Permission::ClosePayments)?;
+    let known = get_order(&app, operator, order_no).await?;
+    let by = CloseBy::Operator(auth.principal().actor());
+    let (tenant, id) = (operator.tenant, known.order.id);
+    let order = payments::close_payment(app.payments(), tenant, id, by).await?;
+    Ok(Json(ToldPayment::from(&OrderView { order, ..known })))
+}

@@ -1,0 +1,95 @@
+//! `POST /api/v1/admin/refunds/{refund_no}/approve` and `/reject`
+
+use axum::{Json, extract::State};
+
+use super::refund::in_name_of;
+use crate::{
+    app::App,
+    auth::Permission,
+    http::{
+        extract::{Auth, Keyed, Operator, Path},
+        openapi::Problems,
+        problem::Problem,
+        refund_wish::{ApproveRefundRequest, RejectRefundRequest},
+    },
+    payments::{self, DecideRefund, ToldRefund},
+    primitives::RefundNo,
+};
+
+/// Agree to a refund
+///
+/// Only by an operator who did not ask for it. It is booked and WeChat is told.
+#[utoipa::path(
+    post,
+    path = "/api/v1/admin/refunds/{refund_no}/approve",
+    operation_id = "admin_approve_refund",
+    tag = "admin",
+    security(("access_token" = [])),
+    params(("refund_no" = String, Path), ("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters")),
+    request_body = ApproveRefundRequest,
+    responses((status = 200, description = "Agreed to, now or before with this key", body = ToldRefund), Problems),
+)]
+pub(in crate::http) async fn approve(
+    State(app): State<App>,
+    auth: Auth<Operator>,
+    Path(refund_no): Path<RefundNo>,
+    request: Keyed<ApproveRefundRequest>,
+) -> Result<Json<ToldRefund>, Problem> {
+    decide(
+        &app,
+        &auth,
+        refund_no,
+        &request,
+        (true, request.body.note()?),
+    )
+    .await
+}
+
+/// Reject a refund
+///
+/// One that waits. Nothing was booked for it and nothing is; what it held of the payment can be refunded again.
+#[utoipa::path(
+    post,
+    path = "/api/v1/admin/refunds/{refund_no}/reject",
+    operation_id = "admin_reject_refund",
+    tag = "admin",
+    security(("access_token" = [])),
+    params(("refund_no" = String, Path), ("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters")),
+    request_body = RejectRefundRequest,
+    responses((status = 200, description = "Rejected, now or before with this key", body = ToldRefund), Problems),
+)]
+pub(in crate::http) async fn reject(
+    State(app): State<App>,
+    auth: Auth<Operator>,
+    Path(refund_no): Path<RefundNo>,
+    request: Keyed<RejectRefundRequest>,
+) -> Result<Json<ToldRefund>, Problem> {
+    decide(
+        &app,
+        &auth,
+        refund_no,
+        &request,
+        (false, request.body.note()?),
+    )
+    .await
+}
+
+async fn decide<T>(
+    app: &App,
+    auth: &Auth<Operator>,
+    refund_no: RefundNo,
+    request: &Keyed<T>,
+    (agree, note): (bool, String),
+) -> Result<Json<ToldRefund>, Problem> {
+    let operator = auth.may(Permission::DecideRefunds)?;
+    let decision = DecideRefund {
+        tenant: operator.tenant,
+        refund: refund_no.id(),
+        agree,
+        note,
+        by: in_name_of(auth.principal()),
+        claim: request.claim(auth.principal()),
+    };
+    let refund = payments::decide_refund(app.payments(), decision).await?;
+    Ok(Json(ToldRefund::from(&refund)))
+}

@@ -1,0 +1,36 @@
+//! `GET /api/v1/admin/payments/{order_no}`
+
+use axum::{Json, extract::State};
+
+use super::payment::get_order;
+use crate::{
+    app::App,
+    auth::Permission,
+    http::{
+        extract::{Auth, Operator, Path},
+        openapi::Problems,
+        problem::Problem,
+    },
+    payments::ToldPayment,
+    primitives::OrderNo,
+};
+
+/// A payment
+#[utoipa::path(
+    get,
+    path = "/api/v1/admin/payments/{order_no}",
+    operation_id = "admin_get_payment",
+    tag = "admin",
+    security(("access_token" = [])),
+    params(("order_no" = String, Path)),
+    responses((status = 200, description = "The payment", body = ToldPayment), Problems),
+)]
+pub(in crate::http) async fn get_payment(
+    State(app): State<App>,
+    auth: Auth<Operator>,
+    Path(order_no): Path<OrderNo>,
+) -> Result<Json<ToldPayment>, Problem> {
+    let operator = auth.may(Permission::ReadPayments)?;
+    let view = get_order(&app, operator, order_no).await?;
+    Ok(Json(ToldPayment::from(&view)))
+}

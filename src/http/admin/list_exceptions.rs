@@ -1,0 +1,50 @@
+//! `GET /api/v1/admin/exceptions`
+
+use axum::{Json, extract::State};
+use serde::Deserialize;
+
+use crate::{
+    app::App,
+    auth::Permission,
+    http::{
+        extract::{Auth, Operator, PageParams, PageQuery, Query},
+        openapi::Problems,
+        problem::Problem,
+    },
+    payments::{self, ToldException},
+    primitives::Page,
+};
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(in crate::http) struct ExceptionFilter {
+    /// Only those that nobody has resolved.
+    #[serde(default)]
+    open: bool,
+}
+
+/// What a person should look at, newest first
+///
+/// Late payments, payments made twice, refunds that WeChat refuses and the like. What the policy took care of is here too, resolved by `policy`.
+#[utoipa::path(
+    get,
+    path = "/api/v1/admin/exceptions",
+    operation_id = "admin_list_exceptions",
+    tag = "admin",
+    security(("access_token" = [])),
+    params(ExceptionFilter, PageParams),
+    responses((status = 200, description = "A page", body = Page<ToldException>), Problems),
+)]
+pub(in crate::http) async fn list_exceptions(
+    State(app): State<App>,
+    auth: Auth<Operator>,
+    Query(filter): Query<ExceptionFilter>,
+    page: PageQuery,
+) -> Result<Json<Page<ToldException>>, Problem> {
+    let operator = auth.may(Permission::ReadExceptions)?;
+    let (tenant, before) = (operator.tenant, page.before()?);
+    let found =
+        payments::list_exceptions(app.db(), tenant, filter.open, before, page.limit).await?;
+    let page = Page::cut(found, page.limit, |exception| exception.id.to_string());
+    Ok(Json(page.map(|exception| ToldException::from(&exception))))
+}

@@ -1,0 +1,71 @@
+//! `GET /api/v1/admin/payments`
+
+use axum::{Json, extract::State};
+use serde::Deserialize;
+
+use crate::{
+    app::App,
+    auth::Permission,
+    http::{
+        extract::{Auth, Operator, PageParams, PageQuery, Query, named},
+        openapi::Problems,
+        problem::Problem,
+    },
+    payments::{self, By, OrderStateKind, ToldPayment},
+    primitives::{CustomerId, MerchantId, OrderNo, Page},
+};
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(in crate::http) struct AdminPaymentFilter {
+    /// Only payments in this state: `created`, `prepaid`, `paid`, `partly_refunded`, `refunded`, `closed` or `expired`.
+    #[param(example = "paid")]
+    state: Option<String>,
+    /// Only what was paid in this shop.
+    #[param(value_type = Option<String>)]
+    merchant_id: Option<MerchantId>,
+    /// Only what this customer paid.
+    #[param(value_type = Option<String>)]
+    customer_id: Option<CustomerId>,
+}
+
+impl AdminPaymentFilter {
+    const fn by(&self) -> By {
+        match (self.customer_id, self.merchant_id) {
+            (Some(customer), Some(merchant)) => By::CustomerAt(customer, merchant),
+            (Some(customer), None) => By::Customer(customer),
+            (None, Some(merchant)) => By::Merchant(merchant),
+            (None, None) => By::Tenant,
+        }
+    }
+}
+
+/// The payments of every shop, newest first
+#[utoipa::path(
+    get,
+    path = "/api/v1/admin/payments",
+    operation_id = "admin_list_payments",
+    tag = "admin",
+    security(("access_token" = [])),
+    params(AdminPaymentFilter, PageParams),
+    responses((status = 200, description = "A page", body = Page<ToldPayment>), Problems),
+)]
+pub(in crate::http) async fn list_payments(
+    State(app): State<App>,
+    auth: Auth<Operator>,
+    Query(filter): Query<AdminPaymentFilter>,
+    page: PageQuery,
+) -> Result<Json<Page<ToldPayment>>, Problem> {
+    let operator = auth.may(Permission::ReadPayments)?;
+    let state = named(
+        "state",
+        filter.state.as_deref(),
+        OrderStateKind::from_name,
+        "created, prepaid, paid, partly_refunded, refunded, closed or expired",
+    )?;
+    let (tenant, by) = (operator.tenant, filter.by());
+    let before = page.before()?.map(OrderNo::id);
+    let views = payments::list_orders(app.db(), tenant, by, state, before, page.limit).await?;
+    let page = Page::cut(views, page.limit, |view| view.order.no().to_string());
+    Ok(Json(page.map(|view| ToldPayment::from(&view))))
+}

@@ -1,0 +1,54 @@
+//! `GET /api/v1/admin/refunds`
+
+use axum::{Json, extract::State};
+use serde::Deserialize;
+
+use crate::{
+    app::App,
+    auth::Permission,
+    http::{
+        extract::{Auth, Operator, PageParams, PageQuery, Query, named},
+        openapi::Problems,
+        problem::Problem,
+        refund_wish::STATES,
+    },
+    payments::{self, RefundStateKind, ToldRefund},
+    primitives::{MerchantId, Page, RefundNo},
+};
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(in crate::http) struct AdminRefundFilter {
+    /// Only refunds in this state, such as `awaiting_approval` or `abnormal`.
+    #[param(example = "awaiting_approval")]
+    state: Option<String>,
+    /// Only refunds of this shop.
+    #[param(value_type = Option<String>)]
+    merchant_id: Option<MerchantId>,
+}
+
+/// The refunds of every shop, newest first
+#[utoipa::path(
+    get,
+    path = "/api/v1/admin/refunds",
+    operation_id = "admin_list_refunds",
+    tag = "admin",
+    security(("access_token" = [])),
+    params(AdminRefundFilter, PageParams),
+    responses((status = 200, description = "A page", body = Page<ToldRefund>), Problems),
+)]
+pub(in crate::http) async fn list_refunds(
+    State(app): State<App>,
+    auth: Auth<Operator>,
+    Query(filter): Query<AdminRefundFilter>,
+    page: PageQuery,
+) -> Result<Json<Page<ToldRefund>>, Problem> {
+    let operator = auth.may(Permission::ReadPayments)?;
+    let word = filter.state.as_deref();
+    let state = named("state", word, RefundStateKind::from_name, STATES)?;
+    let (tenant, shop) = (operator.tenant, filter.merchant_id);
+    let before = page.before()?.map(RefundNo::id);
+    let refunds = payments::list_refunds(app.db(), tenant, shop, state, before, page.limit).await?;
+    let page = Page::cut(refunds, page.limit, |refund| refund.no().to_string());
+    Ok(Json(page.map(|refund| ToldRefund::from(&refund))))
+}

@@ -1,0 +1,18 @@
+//! Payments as operators see them: [`ToldPayment`](crate::payments::ToldPayment), and whose they are.
+
+use crate::{
+    app::App,
+    http::{extract::Operator, problem::Problem},
+    payments::{self, OrderView, PaymentError},
+    primitives::OrderNo,
+};
+
+/// The order, if it is of the operator's platform: another's does not exist.
+pub(super) async fn get_order(
+    app: &App,
+    operator: Operator,
+    order_no: OrderNo,
+) -> Result<OrderView, Problem> {
+    let view = payments::find_order(app.db(), operator.tenant, order_no.id()).await?;
+    Ok(view.ok_or(PaymentError::OrderNotFound)?)
+}

@@ -1,0 +1,38 @@
+//! `GET /api/v1/admin/payments/{order_no}/history`
+
+use axum::{Json, extract::State};
+
+use crate::{
+    app::App,
+    auth::Permission,
+    http::{
+        extract::{Auth, Operator, Path},
+        openapi::Problems,
+        problem::Problem,
+    },
+    payments::{self, PaymentError, ToldStory},
+    primitives::OrderNo,
+};
+
+/// A payment's whole history in one answer
+///
+/// What happened to it and to its refunds, who did it and why; every journal entry with its transfers; callbacks that were wrong, and what a person should look at.
+#[utoipa::path(
+    get,
+    path = "/api/v1/admin/payments/{order_no}/history",
+    operation_id = "admin_payment_history",
+    tag = "admin",
+    security(("access_token" = [])),
+    params(("order_no" = String, Path)),
+    responses((status = 200, description = "The history", body = ToldStory), Problems),
+)]
+pub(in crate::http) async fn payment_history(
+    State(app): State<App>,
+    auth: Auth<Operator>,
+    Path(order_no): Path<OrderNo>,
+) -> Result<Json<ToldStory>, Problem> {
+    let operator = auth.may(Permission::ReadPayments)?;
+    let story = payments::order_story(app.db(), operator.tenant, order_no.id(), &[]).await?;
+    let story = story.ok_or(PaymentError::OrderNotFound)?;
+    Ok(Json(ToldStory::from(&story)))
+}

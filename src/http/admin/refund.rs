@@ -1,0 +1,28 @@
+//! Refunds as operators see them: [`ToldRefund`](crate::payments::ToldRefund), and whose they are.
+
+use crate::{
+    app::App,
+    auth::Principal,
+    http::{extract::Operator, problem::Problem},
+    payments::{self, Refund, RefundBy, RefundError, RefundRole},
+    primitives::RefundNo,
+};
+
+/// The refund, if it is of the operator's platform: another's does not exist.
+pub(super) async fn get_refund(
+    app: &App,
+    operator: Operator,
+    refund_no: RefundNo,
+) -> Result<Refund, Problem> {
+    let refund = payments::find_refund(app.db(), refund_no.id()).await?;
+    let own = refund.filter(|refund| refund.tenant == operator.tenant);
+    Ok(own.ok_or(RefundError::NotFound)?)
+}
+
+/// In whose name an operator asks and decides.
+pub(super) fn in_name_of(principal: &Principal) -> RefundBy {
+    RefundBy {
+        actor: principal.actor(),
+        role: RefundRole::Operator,
+    }
+}

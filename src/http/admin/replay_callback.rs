@@ -1,0 +1,61 @@
+//! `POST /api/v1/admin/callbacks/{id}/replay`
+
+use axum::{Json, extract::State};
+use serde::Serialize;
+
+use crate::{
+    app::App,
+    auth::Permission,
+    http::{
+        extract::{Auth, Operator, Path, parse},
+        openapi::Problems,
+        problem::Problem,
+    },
+    payments::{self, Taken},
+};
+
+#[derive(Serialize, utoipa::ToSchema)]
+pub(in crate::http) struct ReplayAnswer {
+    /// `settled`, `refund`, `duplicate` (it had been taken: nothing changed), `ignored` or `rejected`.
+    #[schema(example = "settled")]
+    outcome: &'static str,
+    /// What is wrong with it: a stable word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "wrong_amount")]
+    reason: Option<&'static str>,
+}
+
+impl From<Taken> for ReplayAnswer {
+    fn from(taken: Taken) -> Self {
+        Self {
+            outcome: taken.name(),
+            reason: match taken {
+                Taken::Rejected(reason) => Some(reason),
+                Taken::Settled | Taken::Refund | Taken::Duplicate | Taken::Ignored => None,
+            },
+        }
+    }
+}
+
+/// Play a callback again
+///
+/// As if it came now. One that was not believed is verified anew, with the keys of today and the time of its arrival. Needs no key: one that was taken changes nothing.
+#[utoipa::path(
+    post,
+    path = "/api/v1/admin/callbacks/{id}/replay",
+    operation_id = "admin_replay_callback",
+    tag = "admin",
+    security(("access_token" = [])),
+    params(("id" = String, Path)),
+    responses((status = 200, description = "What was done", body = ReplayAnswer), Problems),
+)]
+pub(in crate::http) async fn replay_callback(
+    State(app): State<App>,
+    auth: Auth<Operator>,
+    Path(id): Path<String>,
+) -> Result<Json<ReplayAnswer>, Problem> {
+    let operator = auth.may(Permission::ReplayCallbacks)?;
+    let (tenant, by) = (operator.tenant, auth.principal().actor());
+    let taken = payments::replay_callback(app.payments(), tenant, parse(&id)?, by).await?;
+    Ok(Json(taken.into()))
+}

@@ -1,0 +1,49 @@
+//! `POST /api/v1/admin/payments/{order_no}/refunds`
+
+use axum::{Json, extract::State, http::StatusCode};
+
+use super::refund::in_name_of;
+use crate::{
+    app::App,
+    auth::Permission,
+    http::{
+        extract::{Auth, Keyed, Operator, Path},
+        openapi::Problems,
+        problem::Problem,
+        refund_wish::RefundRequest,
+    },
+    payments::{self, RequestRefund, ToldRefund},
+    primitives::OrderNo,
+};
+
+/// Give money back in a shop's name
+///
+/// All of it or a part. Above the policy's limit it waits (`awaiting_approval`) for another operator.
+#[utoipa::path(
+    post,
+    path = "/api/v1/admin/payments/{order_no}/refunds",
+    operation_id = "admin_request_refund",
+    tag = "admin",
+    security(("access_token" = [])),
+    params(("order_no" = String, Path), ("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters")),
+    request_body = RefundRequest,
+    responses((status = 201, description = "Asked for, or asked for before with this key", body = ToldRefund), Problems),
+)]
+pub(in crate::http) async fn request_refund(
+    State(app): State<App>,
+    auth: Auth<Operator>,
+    Path(order_no): Path<OrderNo>,
+    request: Keyed<RefundRequest>,
+) -> Result<(StatusCode, Json<ToldRefund>), Problem> {
+    let operator = auth.may(Permission::RefundPayments)?;
+    let wish = RequestRefund {
+        tenant: operator.tenant,
+        order: order_no.id(),
+        amount: request.body.amount()?,
+        reason: request.body.reason().to_owned(),
+        by: in_name_of(auth.principal()),
+        claim: request.claim(auth.principal()),
+    };
+    let refund = payments::request_refund(app.payments(), wish).await?;
+    Ok((StatusCode::CREATED, Json(ToldRefund::from(&refund))))
+}

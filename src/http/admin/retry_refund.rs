@@ -1,0 +1,40 @@
+//! `POST /api/v1/admin/refunds/{refund_no}/retry`
+
+use axum::{Json, extract::State};
+
+use super::refund::get_refund;
+use crate::{
+    app::App,
+    auth::Permission,
+    http::{
+        extract::{Auth, Operator, Path},
+        openapi::Problems,
+        problem::Problem,
+    },
+    payments::{self, ToldRefund},
+    primitives::RefundNo,
+};
+
+/// Do now what is due for a refund
+///
+/// WeChat is told of it, or asked what became of it, as a job would do in time: after the shop's account was filled up, for example. Always under the same number,
+/// so it refunds once however often it is done, and needs no key. A refund for which nothing is due is answered as it is.
+#[utoipa::path(
+    post,
+    path = "/api/v1/admin/refunds/{refund_no}/retry",
+    operation_id = "admin_retry_refund",
+    tag = "admin",
+    security(("access_token" = [])),
+    params(("refund_no" = String, Path)),
+    responses((status = 200, description = "The refund as it stands now", body = ToldRefund), Problems),
+)]
+pub(in crate::http) async fn retry_refund(
+    State(app): State<App>,
+    auth: Auth<Operator>,
+    Path(refund_no): Path<RefundNo>,
+) -> Result<Json<ToldRefund>, Problem> {
+    let operator = auth.may(Permission::RefundPayments)?;
+    let refund = get_refund(&app, operator, refund_no).await?;
+    let refund = payments::pursue_refund(app.payments(), refund.id).await?;
+    Ok(Json(ToldRefund::from(&refund)))
+}

@@ -1,0 +1,37 @@
+//! `GET /api/v1/admin/refunds/{refund_no}`
+
+use axum::{Json, extract::State};
+
+use super::refund::get_refund;
+use crate::{
+    app::App,
+    auth::Permission,
+    http::{
+        extract::{Auth, Operator, Path},
+        openapi::Problems,
+        problem::Problem,
+    },
+    payments::{self, ToldRefundWithHistory},
+    primitives::RefundNo,
+};
+
+/// A refund with every state that it was in
+#[utoipa::path(
+    get,
+    path = "/api/v1/admin/refunds/{refund_no}",
+    operation_id = "admin_get_refund",
+    tag = "admin",
+    security(("access_token" = [])),
+    params(("refund_no" = String, Path)),
+    responses((status = 200, description = "The refund", body = ToldRefundWithHistory), Problems),
+)]
+pub(in crate::http) async fn show_refund(
+    State(app): State<App>,
+    auth: Auth<Operator>,
+    Path(refund_no): Path<RefundNo>,
+) -> Result<Json<ToldRefundWithHistory>, Problem> {
+    let operator = auth.may(Permission::ReadPayments)?;
+    let refund = get_refund(&app, operator, refund_no).await?;
+    let history = payments::refund_history(app.db(), refund.id).await?;
+    Ok(Json(ToldRefundWithHistory::new(&refund, &history)))
+}

@@ -1,0 +1,40 @@
+//! `POST /api/v1/wechat/notify/{tenant}/refunds`
+
+use axum::{body::Bytes, extract::State, http::HeaderMap, response::Response};
+
+use super::wechat_payments::{CallbackAnswer, take};
+use crate::{app::App, http::extract::Path};
+
+/// A refund arrived, or did not
+///
+/// Taken as a callback about a payment is: what it says decides, not the address. Answered with 204 when it is durable.
+#[utoipa::path(
+    post,
+    path = "/api/v1/wechat/notify/{tenant}/refunds",
+    tag = "wechat",
+    params(
+        ("tenant" = String, Path),
+        ("Wechatpay-Timestamp" = String, Header),
+        ("Wechatpay-Nonce" = String, Header),
+        ("Wechatpay-Signature" = String, Header),
+        ("Wechatpay-Serial" = String, Header),
+        ("Wechatpay-Signature-Type" = Option<String>, Header),
+    ),
+    request_body(content = String, content_type = "application/json", description = "The notification, byte for byte as signed"),
+    responses(
+        (status = 204, description = "Noted, now or before, or not ours to handle"),
+        (status = 400, description = "Soundly signed and wrong: stored with an alarm, nothing booked", body = CallbackAnswer),
+        (status = 401, description = "Not believed", body = CallbackAnswer),
+        (status = 404, description = "No such tenant", body = CallbackAnswer),
+        (status = 500, description = "Not stored: send again", body = CallbackAnswer),
+        (status = 503, description = "Too busy: send again", body = CallbackAnswer),
+    ),
+)]
+pub(in crate::http) async fn wechat_refunds(
+    State(app): State<App>,
+    Path(tenant): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    take(&app, &tenant, &headers, body).await
+}

@@ -1,0 +1,95 @@
+//! `POST /api/v1/merchant/refunds/{refund_no}/approve` and `/reject`
+
+use axum::{Json, extract::State};
+
+use super::refund::{ShopRefund, in_name_of};
+use crate::{
+    app::App,
+    auth::Permission,
+    http::{
+        extract::{Auth, Keyed, Path, Staff},
+        openapi::Problems,
+        problem::Problem,
+        refund_wish::{ApproveRefundRequest, RejectRefundRequest},
+    },
+    payments::{self, DecideRefund},
+    primitives::RefundNo,
+};
+
+/// Agree to a refund
+///
+/// Only by an owner who did not ask for it, up to the platform's limit. It is booked and WeChat is told.
+#[utoipa::path(
+    post,
+    path = "/api/v1/merchant/refunds/{refund_no}/approve",
+    operation_id = "merchant_approve_refund",
+    tag = "merchant",
+    security(("access_token" = [])),
+    params(("refund_no" = String, Path), ("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters")),
+    request_body = ApproveRefundRequest,
+    responses((status = 200, description = "Agreed to, now or before with this key", body = ShopRefund), Problems),
+)]
+pub(in crate::http) async fn approve(
+    State(app): State<App>,
+    auth: Auth<Staff>,
+    Path(refund_no): Path<RefundNo>,
+    request: Keyed<ApproveRefundRequest>,
+) -> Result<Json<ShopRefund>, Problem> {
+    decide(
+        &app,
+        &auth,
+        refund_no,
+        &request,
+        (true, request.body.note()?),
+    )
+    .await
+}
+
+/// Reject a refund
+///
+/// One that waits. Nothing was booked for it and nothing is; what it held of the payment can be refunded again.
+#[utoipa::path(
+    post,
+    path = "/api/v1/merchant/refunds/{refund_no}/reject",
+    operation_id = "merchant_reject_refund",
+    tag = "merchant",
+    security(("access_token" = [])),
+    params(("refund_no" = String, Path), ("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters")),
+    request_body = RejectRefundRequest,
+    responses((status = 200, description = "Rejected, now or before with this key", body = ShopRefund), Problems),
+)]
+pub(in crate::http) async fn reject(
+    State(app): State<App>,
+    auth: Auth<Staff>,
+    Path(refund_no): Path<RefundNo>,
+    request: Keyed<RejectRefundRequest>,
+) -> Result<Json<ShopRefund>, Problem> {
+    decide(
+        &app,
+        &auth,
+        refund_no,
+        &request,
+        (false, request.body.note()?),
+    )
+    .await
+}
+
+async fn decide<T>(
+    app: &App,
+    auth: &Auth<Staff>,
+    refund_no: RefundNo,
+    request: &Keyed<T>,
+    (agree, note): (bool, String),
+) -> Result<Json<ShopRefund>, Problem> {
+    let staff = auth.may(Permission::DecideRefund)?;
+    let decision = DecideRefund {
+        tenant: staff.tenant,
+        refund: refund_no.id(),
+        agree,
+        note,
+        by: in_name_of(staff, auth.principal()),
+        claim: request.claim(auth.principal()),
+    };
+    let refund = payments::decide_refund(app.payments(), decision).await?;
+    Ok(Json(ShopRefund::from(&refund)))
+}

@@ -1,0 +1,73 @@
+//! `GET /api/v1/merchant/refunds/{refund_no}`
+
+use axum::{Json, extract::State};
+use serde::Serialize;
+
+use super::refund::{ShopRefund, for_shops, own_refund};
+use crate::{
+    app::App,
+    auth::Permission,
+    http::{
+        extract::{Auth, Path, Staff},
+        openapi::Problems,
+        problem::Problem,
+    },
+    payments::{self, RefundStep},
+    primitives::{RefundNo, Timestamp},
+};
+
+#[derive(Serialize, utoipa::ToSchema)]
+pub(in crate::http) struct ShopRefundWithHistory {
+    #[serde(flatten)]
+    refund: ShopRefund,
+    /// The states that it was in, in order.
+    history: Vec<ShopRefundStep>,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+struct ShopRefundStep {
+    #[schema(example = "accepted")]
+    state: &'static str,
+    #[schema(value_type = String, format = DateTime)]
+    at: Timestamp,
+    /// A person of the shop, `platform` or `wechat`.
+    #[schema(example = "wechat")]
+    who: String,
+    /// What was said of it.
+    why: String,
+}
+
+impl From<RefundStep> for ShopRefundStep {
+    fn from(step: RefundStep) -> Self {
+        Self {
+            state: step.state.name(),
+            at: step.at,
+            who: for_shops(step.actor.as_str()),
+            why: step.why,
+        }
+    }
+}
+
+/// One of the shop's refunds
+#[utoipa::path(
+    get,
+    path = "/api/v1/merchant/refunds/{refund_no}",
+    operation_id = "merchant_get_refund",
+    tag = "merchant",
+    security(("access_token" = [])),
+    params(("refund_no" = String, Path)),
+    responses((status = 200, description = "The refund", body = ShopRefundWithHistory), Problems),
+)]
+pub(in crate::http) async fn get_refund(
+    State(app): State<App>,
+    auth: Auth<Staff>,
+    Path(refund_no): Path<RefundNo>,
+) -> Result<Json<ShopRefundWithHistory>, Problem> {
+    let staff = auth.may(Permission::ReadShopPayments)?;
+    let refund = own_refund(&app, staff, refund_no).await?;
+    let history = payments::refund_history(app.db(), refund.id).await?;
+    Ok(Json(ShopRefundWithHistory {
+        refund: ShopRefund::from(&refund),
+        history: history.into_iter().map(ShopRefundStep::from).collect(),
+    }))
+}

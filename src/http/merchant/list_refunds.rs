@@ -1,0 +1,52 @@
+//! `GET /api/v1/merchant/refunds`
+
+use axum::{Json, extract::State};
+use serde::Deserialize;
+
+use super::refund::ShopRefund;
+use crate::{
+    app::App,
+    auth::Permission,
+    http::{
+        extract::{Auth, PageParams, PageQuery, Query, Staff, named},
+        openapi::Problems,
+        problem::Problem,
+        refund_wish::STATES,
+    },
+    payments::{self, RefundStateKind},
+    primitives::{Page, RefundNo},
+};
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(in crate::http) struct ShopRefundFilter {
+    /// Only refunds in this state, such as `awaiting_approval`.
+    #[param(example = "awaiting_approval")]
+    state: Option<String>,
+}
+
+/// The shop's refunds, newest first
+#[utoipa::path(
+    get,
+    path = "/api/v1/merchant/refunds",
+    operation_id = "merchant_list_refunds",
+    tag = "merchant",
+    security(("access_token" = [])),
+    params(ShopRefundFilter, PageParams),
+    responses((status = 200, description = "A page", body = Page<ShopRefund>), Problems),
+)]
+pub(in crate::http) async fn list_refunds(
+    State(app): State<App>,
+    auth: Auth<Staff>,
+    Query(filter): Query<ShopRefundFilter>,
+    page: PageQuery,
+) -> Result<Json<Page<ShopRefund>>, Problem> {
+    let staff = auth.may(Permission::ReadShopPayments)?;
+    let word = filter.state.as_deref();
+    let state = named("state", word, RefundStateKind::from_name, STATES)?;
+    let before = page.before()?.map(RefundNo::id);
+    let (tenant, shop) = (staff.tenant, Some(staff.merchant));
+    let refunds = payments::list_refunds(app.db(), tenant, shop, state, before, page.limit).await?;
+    let page = Page::cut(refunds, page.limit, |refund| refund.no().to_string());
+    Ok(Json(page.map(|refund| ShopRefund::from(&refund))))
+}

@@ -1,0 +1,60 @@
+//! `GET /api/v1/merchant/payments/{order_no}/history`
+
+use axum::{Json, extract::State};
+use serde::Serialize;
+
+use super::{
+    payment::{ShopPayment, own_order},
+    refund::{ShopRefund, for_shops},
+};
+use crate::{
+    app::App,
+    auth::Permission,
+    http::{
+        extract::{Auth, Path, Staff},
+        openapi::Problems,
+        problem::Problem,
+    },
+    payments::{self, PaymentError, ToldStep},
+    primitives::OrderNo,
+};
+
+#[derive(Serialize, utoipa::ToSchema)]
+pub(in crate::http) struct ShopPaymentHistory {
+    payment: ShopPayment,
+    /// The payment's steps and its refunds', in the order of time. The payment's may be a moment behind `payment`.
+    timeline: Vec<ToldStep>,
+    /// Oldest first.
+    refunds: Vec<ShopRefund>,
+}
+
+/// What happened to one of the shop's payments and to its refunds
+#[utoipa::path(
+    get,
+    path = "/api/v1/merchant/payments/{order_no}/history",
+    operation_id = "merchant_payment_history",
+    tag = "merchant",
+    security(("access_token" = [])),
+    params(("order_no" = String, Path)),
+    responses((status = 200, description = "The history", body = ShopPaymentHistory), Problems),
+)]
+pub(in crate::http) async fn payment_history(
+    State(app): State<App>,
+    auth: Auth<Staff>,
+    Path(order_no): Path<OrderNo>,
+) -> Result<Json<ShopPaymentHistory>, Problem> {
+    let staff = auth.may(Permission::ReadShopPayments)?;
+    let own = own_order(&app, staff, order_no).await?;
+    let story = payments::order_story(app.db(), staff.tenant, own.order.id, &[]).await?;
+    let story = story.ok_or(PaymentError::OrderNotFound)?;
+    let mut timeline = payments::timeline(&story);
+    for step in &mut timeline {
+        step.who = step.who.as_deref().map(for_shops);
+    }
+    let refunds = story.refunds.iter().map(|(refund, _)| refund.into());
+    Ok(Json(ShopPaymentHistory {
+        refunds: refunds.collect(),
+        timeline,
+        payment: story.view.into(),
+    }))
+}

@@ -1,0 +1,46 @@
+//! `GET /api/v1/merchant/payments/{order_no}/refunds`
+
+use axum::{Json, extract::State};
+use serde::Serialize;
+
+use super::{payment::own_order, refund::ShopRefund};
+use crate::{
+    app::App,
+    auth::Permission,
+    http::{
+        extract::{Auth, Path, Staff},
+        openapi::Problems,
+        problem::Problem,
+    },
+    payments,
+    primitives::OrderNo,
+};
+
+#[derive(Serialize, utoipa::ToSchema)]
+pub(in crate::http) struct ShopRefunds {
+    /// Oldest first.
+    items: Vec<ShopRefund>,
+}
+
+/// The refunds of one of the shop's payments
+#[utoipa::path(
+    get,
+    path = "/api/v1/merchant/payments/{order_no}/refunds",
+    operation_id = "merchant_payment_refunds",
+    tag = "merchant",
+    security(("access_token" = [])),
+    params(("order_no" = String, Path)),
+    responses((status = 200, description = "Every refund", body = ShopRefunds), Problems),
+)]
+pub(in crate::http) async fn payment_refunds(
+    State(app): State<App>,
+    auth: Auth<Staff>,
+    Path(order_no): Path<OrderNo>,
+) -> Result<Json<ShopRefunds>, Problem> {
+    let staff = auth.may(Permission::ReadShopPayments)?;
+    let view = own_order(&app, staff, order_no).await?;
+    let refunds = payments::refunds_of(app.db(), view.order.id).await?;
+    Ok(Json(ShopRefunds {
+        items: refunds.iter().map(ShopRefund::from).collect(),
+    }))
+}

@@ -1,0 +1,111 @@
+//! A refund as the shop sees it.
+
+use serde::Serialize;
+
+use crate::{
+    app::App,
+    auth::{Principal, StaffRole},
+    http::{extract::Staff, problem::Problem},
+    payments::{self, Refund, RefundBy, RefundError, RefundRole},
+    primitives::{OrderNo, RefundNo, Timestamp},
+};
+
+#[derive(Serialize, utoipa::ToSchema)]
+pub(in crate::http) struct ShopRefund {
+    #[schema(value_type = String, example = "06D8R5MKTS7J0T4V3C9Q2W00")]
+    refund_no: RefundNo,
+    #[schema(value_type = String, example = "06D8R5MKTS7J0T4V3C9Q2W00")]
+    order_no: OrderNo,
+    /// `awaiting_approval`, `rejected`, `returning`, `accepted`, `processing`, `succeeded`, `abnormal`, `closed` or `failed`.
+    #[schema(example = "processing")]
+    state: &'static str,
+    #[schema(example = 1200)]
+    amount_fen: i64,
+    /// Shown to the customer.
+    #[schema(example = "缺货")]
+    reason: String,
+    /// A person of the shop, or `platform`.
+    #[schema(example = "st_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
+    requested_by: String,
+    /// Who agreed, or did not, when a second person had to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decided_by: Option<String>,
+    /// Points that the customer gives back.
+    #[schema(example = 12)]
+    points_back: i64,
+    /// Why it is not further, in a word: `not_enough` asks for money on the shop's account at WeChat.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
+    /// Where the money went, in WeChat's words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    received_account: Option<String>,
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    /// When the money arrived.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    succeeded_at: Option<Timestamp>,
+}
+
+impl From<&Refund> for ShopRefund {
+    fn from(refund: &Refund) -> Self {
+        Self {
+            refund_no: refund.no(),
+            order_no: refund.order.into(),
+            state: refund.state.kind().name(),
+            amount_fen: refund.amount.get(),
+            reason: refund.reason.clone(),
+            requested_by: for_shops(refund.requested_by.as_str()),
+            decided_by: refund.approved_by.as_ref().map(|by| for_shops(by.as_str())),
+            points_back: refund.points.due.get(),
+            problem: refund.attempts.problem.clone(),
+            received_account: refund.received_account.clone(),
+            created_at: refund.created_at(),
+            succeeded_at: refund.succeeded_at(),
+        }
+    }
+}
+
+/// Who it was, without the names of the platform's people: these are not the shop's to know.
+pub(super) fn for_shops(actor: &str) -> String {
+    if actor.starts_with("operator") {
+        "platform".to_owned()
+    } else {
+        actor.to_owned()
+    }
+}
+
+/// The refund, if it is the shop's: another's does not exist.
+pub(super) async fn own_refund(
+    app: &App,
+    staff: Staff,
+    refund_no: RefundNo,
+) -> Result<Refund, Problem> {
+    let refund = payments::find_refund(app.db(), refund_no.id()).await?;
+    let own =
+        refund.filter(|refund| refund.tenant == staff.tenant && refund.merchant == staff.merchant);
+    Ok(own.ok_or(RefundError::NotFound)?)
+}
+
+/// In whose name a person of the shop asks and decides.
+pub(super) fn in_name_of(staff: Staff, principal: &Principal) -> RefundBy {
+    RefundBy {
+        actor: principal.actor(),
+        role: match staff.role {
+            StaffRole::Owner => RefundRole::Owner(staff.merchant),
+            StaffRole::Clerk => RefundRole::Clerk(staff.merchant),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shop_does_not_learn_who_works_at_the_platform() {
+        assert_eq!(for_shops("operator:lin"), "platform");
+        assert_eq!(for_shops("st_01"), "st_01");
+        assert_eq!(for_shops("wechat"), "wechat");
+    }
+}

@@ -1,0 +1,50 @@
+//! `POST /api/v1/merchant/payments/{order_no}/refunds`
+
+use axum::{Json, extract::State, http::StatusCode};
+
+use super::refund::{ShopRefund, in_name_of};
+use crate::{
+    app::App,
+    auth::Permission,
+    http::{
+        extract::{Auth, Keyed, Path, Staff},
+        openapi::Problems,
+        problem::Problem,
+        refund_wish::RefundRequest,
+    },
+    payments::{self, RequestRefund},
+    primitives::OrderNo,
+};
+
+/// Give money back
+///
+/// All of it or a part. Above the limits of the platform's policy it waits (`awaiting_approval`) for the owner or for the platform. WeChat takes minutes to days to
+/// deliver; `state` says where it stands.
+#[utoipa::path(
+    post,
+    path = "/api/v1/merchant/payments/{order_no}/refunds",
+    operation_id = "merchant_request_refund",
+    tag = "merchant",
+    security(("access_token" = [])),
+    params(("order_no" = String, Path), ("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters")),
+    request_body = RefundRequest,
+    responses((status = 201, description = "Asked for, or asked for before with this key", body = ShopRefund), Problems),
+)]
+pub(in crate::http) async fn request_refund(
+    State(app): State<App>,
+    auth: Auth<Staff>,
+    Path(order_no): Path<OrderNo>,
+    request: Keyed<RefundRequest>,
+) -> Result<(StatusCode, Json<ShopRefund>), Problem> {
+    let staff = auth.may(Permission::RequestRefund)?;
+    let wish = RequestRefund {
+        tenant: staff.tenant,
+        order: order_no.id(),
+        amount: request.body.amount()?,
+        reason: request.body.reason().to_owned(),
+        by: in_name_of(staff, auth.principal()),
+        claim: request.claim(auth.principal()),
+    };
+    let refund = payments::request_refund(app.payments(), wish).await?;
+    Ok((StatusCode::CREATED, Json(ShopRefund::from(&refund))))
+}

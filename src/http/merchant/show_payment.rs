@@ -1,0 +1,79 @@
+//! `POST /api/v1/merchant/payments`
+
+use axum::{Json, extract::State, http::StatusCode};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    app::App,
+    auth::Permission,
+    http::{
+        extract::{Auth, Keyed, Staff},
+        openapi::Problems,
+        problem::Problem,
+    },
+    payments::{self, ShowPayment, ShownPayment},
+    primitives::{Money, OrderNo, Timestamp},
+};
+
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct ShowPaymentRequest {
+    #[schema(example = 1200, minimum = 1, maximum = 5_000_000)]
+    amount_fen: i64,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+pub(in crate::http) struct ShownPaymentAnswer {
+    #[schema(value_type = String, example = "06D8R5MKTS7J0T4V3C9Q2W00")]
+    order_no: OrderNo,
+    #[schema(example = 1200)]
+    amount_fen: i64,
+    /// Show it as a matrix, or take the picture at `code.svg` or `code.png` under the payment.
+    #[schema(example = "weixin://wxpay/bizpayurl?pr=p4lpSuKzz")]
+    code_url: String,
+    /// After this it cannot be paid.
+    #[schema(value_type = String, format = DateTime)]
+    expires_at: Timestamp,
+}
+
+impl From<ShownPayment> for ShownPaymentAnswer {
+    fn from(shown: ShownPayment) -> Self {
+        Self {
+            order_no: shown.order.no(),
+            amount_fen: shown.order.amount.get(),
+            code_url: shown.code_url.into_inner(),
+            expires_at: shown.order.expires_at,
+        }
+    }
+}
+
+/// Collect at the counter
+///
+/// Makes an order that any customer's WeChat can scan and pay (Native 扫码支付). Paid it is only when the payment's `state` says so; the points go to whoever pays.
+#[utoipa::path(
+    post,
+    path = "/api/v1/merchant/payments",
+    operation_id = "merchant_show_payment",
+    tag = "merchant",
+    security(("access_token" = [])),
+    params(("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters")),
+    request_body = ShowPaymentRequest,
+    responses((status = 201, description = "Made, or made before with this key", body = ShownPaymentAnswer), Problems),
+)]
+pub(in crate::http) async fn show_payment(
+    State(app): State<App>,
+    auth: Auth<Staff>,
+    request: Keyed<ShowPaymentRequest>,
+) -> Result<(StatusCode, Json<ShownPaymentAnswer>), Problem> {
+    let staff = auth.may(Permission::ShowPayment)?;
+    let amount = Money::parse(request.body.amount_fen);
+    let wish = ShowPayment {
+        tenant: staff.tenant,
+        merchant: staff.merchant,
+        amount: amount.map_err(|_| Problem::field("amount_fen", "1 to 5000000"))?,
+        by: auth.principal().actor(),
+        claim: request.claim(auth.principal()),
+    };
+    let shown = payments::show_payment(app.payments(), wish).await?;
+    Ok((StatusCode::CREATED, Json(shown.into())))
+}

@@ -1,0 +1,124 @@
+//! What shops and operators say of refunds: asking for one, and deciding on one.
+
+use serde::Deserialize;
+
+use super::problem::Problem;
+use crate::{payments::RefundError, primitives::Money};
+
+/// WeChat takes 80 bytes of a reason (§5), and a note is kept in the same room.
+const NOTE_BYTES_MAX: usize = 80;
+
+/// The states by which lists of refunds are narrowed.
+pub(super) const STATES: &str = "awaiting_approval, rejected, returning, accepted, processing, succeeded, abnormal, closed or failed";
+
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RefundRequest {
+    /// Absent: all that can still be refunded.
+    #[schema(example = 1200, minimum = 1)]
+    #[serde(default)]
+    amount_fen: Option<i64>,
+    /// Shown to the customer. At most 80 bytes, which are 26 Chinese characters.
+    #[schema(example = "缺货", min_length = 1, max_length = 80)]
+    reason: String,
+}
+
+impl RefundRequest {
+    pub(super) fn amount(&self) -> Result<Option<Money>, Problem> {
+        let amount = self.amount_fen.map(Money::parse).transpose();
+        amount.map_err(|_| RefundError::NothingToRefund.into())
+    }
+
+    pub(super) fn reason(&self) -> &str {
+        self.reason.trim()
+    }
+}
+
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ApproveRefundRequest {
+    /// Anything worth keeping, at most 80 bytes.
+    #[schema(example = "已与顾客电话确认", max_length = 80)]
+    #[serde(default)]
+    note: String,
+}
+
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RejectRefundRequest {
+    /// Why not, at most 80 bytes.
+    #[schema(example = "商品已使用", min_length = 1, max_length = 80)]
+    reason: String,
+}
+
+impl ApproveRefundRequest {
+    pub(super) fn note(&self) -> Result<String, Problem> {
+        let note = self.note.trim();
+        if note.len() > NOTE_BYTES_MAX {
+            return Err(Problem::field("note", "at most 80 bytes of text"));
+        }
+        Ok(note.to_owned())
+    }
+}
+
+impl RejectRefundRequest {
+    pub(super) fn note(&self) -> Result<String, Problem> {
+        let reason = self.reason.trim();
+        if !(1..=NOTE_BYTES_MAX).contains(&reason.len()) {
+            return Err(RefundError::BadReason.into());
+        }
+        Ok(reason.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::payments::RefundStateKind;
+
+    #[test]
+    fn every_state_is_named() {
+        for kind in RefundStateKind::ALL {
+            assert!(STATES.contains(kind.name()), "{}", kind.name());
+        }
+    }
+
+    #[test]
+    fn an_amount_is_optional_and_never_negative() {
+        let amount = |json: &str| {
+            let request: RefundRequest = serde_json::from_str(json).unwrap();
+            request
+                .amount()
+                .map(|amount| amount.map(Money::get))
+                .map_err(|problem| problem.code)
+        };
+        assert_eq!(amount(r#"{"reason":"x"}"#), Ok(None));
+        assert_eq!(amount(r#"{"reason":"x","amount_fen":5}"#), Ok(Some(5)));
+        assert_eq!(
+            amount(r#"{"reason":"x","amount_fen":-5}"#),
+            Err("field_invalid")
+        );
+        assert!(serde_json::from_str::<RefundRequest>(r#"{"reason":"x","amount":5}"#).is_err());
+    }
+
+    #[test]
+    fn a_rejection_says_why_and_both_fit_into_their_room() {
+        let reject = |reason: &str| {
+            RejectRefundRequest {
+                reason: reason.to_owned(),
+            }
+            .note()
+        };
+        assert!(reject("  ").is_err());
+        assert!(reject(&"退".repeat(26)).is_ok());
+        assert!(reject(&"退".repeat(27)).is_err());
+        let approve = |note: &str| {
+            ApproveRefundRequest {
+                note: note.to_owned(),
+            }
+            .note()
+        };
+        assert_eq!(approve("").unwrap(), "");
+        assert!(approve(&"退".repeat(27)).is_err());
+    }
+}

@@ -1,0 +1,121 @@
+//! A refund as operators read it.
+
+use serde::Serialize;
+
+use super::ToldStep;
+use crate::{
+    payments::{Refund, RefundState, RefundStep},
+    primitives::{MerchantId, OrderNo, RefundNo, Timestamp},
+};
+
+/// A refund with everything that its row knows.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[schema(as = AdminRefund)]
+pub struct ToldRefund {
+    /// Towards WeChat it is `out_refund_no`.
+    #[schema(value_type = String, example = "06D8R5MKTS7J0T4V3C9Q2W00")]
+    pub refund_no: RefundNo,
+    #[schema(value_type = String, example = "06D8R5MKTS7J0T4V3C9Q2W00")]
+    pub order_no: OrderNo,
+    #[schema(value_type = String, example = "me_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
+    pub merchant_id: MerchantId,
+    /// `awaiting_approval`, `rejected`, `returning`, `accepted`, `processing`, `succeeded`, `abnormal`, `closed` or `failed`.
+    #[schema(example = "processing")]
+    pub state: &'static str,
+    #[schema(example = 1200)]
+    pub amount_fen: i64,
+    /// Shown to the customer.
+    pub reason: String,
+    #[schema(example = "st_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
+    pub requested_by: String,
+    /// Who agreed, or did not, when a second person had to.
+    pub decided_by: Option<String>,
+    /// Points that the customer gives back.
+    #[schema(example = 12)]
+    pub points_back: i64,
+    /// Of these, lent to the customer because they were spent.
+    #[schema(example = 0)]
+    pub points_lent: i64,
+    /// Made by the platform, because the order was paid after it had been given up.
+    pub late: bool,
+    pub wechat_refund_id: Option<String>,
+    /// Where the money went, in WeChat's words.
+    pub received_account: Option<String>,
+    /// Calls to WeChat since it last moved.
+    #[schema(example = 1)]
+    pub attempts: u32,
+    /// A call ended without an answer: WeChat may have the refund.
+    pub unsure: bool,
+    /// Why it is not further, in a word.
+    #[schema(example = "not_enough")]
+    pub problem: Option<String>,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub next_attempt_at: Option<Timestamp>,
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// When the money arrived.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub succeeded_at: Option<Timestamp>,
+}
+
+impl From<&Refund> for ToldRefund {
+    fn from(refund: &Refund) -> Self {
+        Self {
+            refund_no: refund.no(),
+            order_no: refund.order.into(),
+            merchant_id: refund.merchant,
+            state: refund.state.kind().name(),
+            amount_fen: refund.amount.get(),
+            reason: refund.reason.clone(),
+            requested_by: refund.requested_by.to_string(),
+            decided_by: refund.approved_by.as_ref().map(ToString::to_string),
+            points_back: refund.points.due.get(),
+            points_lent: refund.points.lent.get(),
+            late: refund.late,
+            wechat_refund_id: refund.wechat_refund_id.clone(),
+            received_account: refund.received_account.clone(),
+            attempts: refund.attempts.count,
+            unsure: refund.attempts.unsure,
+            problem: refund.attempts.problem.clone(),
+            next_attempt_at: refund.attempts.next_at,
+            created_at: refund.created_at(),
+            succeeded_at: refund.succeeded_at(),
+        }
+    }
+}
+
+impl Refund {
+    /// When the money arrived, once it did.
+    pub const fn succeeded_at(&self) -> Option<Timestamp> {
+        match self.state {
+            RefundState::Succeeded { at } => Some(at),
+            RefundState::AwaitingApproval
+            | RefundState::Rejected
+            | RefundState::Returning
+            | RefundState::Accepted
+            | RefundState::Processing
+            | RefundState::Abnormal
+            | RefundState::Closed
+            | RefundState::Failed => None,
+        }
+    }
+}
+
+/// A refund and every state that it was in.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[schema(as = AdminRefundWithHistory)]
+pub struct ToldRefundWithHistory {
+    #[serde(flatten)]
+    pub refund: ToldRefund,
+    pub history: Vec<ToldStep>,
+}
+
+impl ToldRefundWithHistory {
+    pub fn new(refund: &Refund, history: &[RefundStep]) -> Self {
+        let history = history.iter().map(|step| ToldStep::of_refund(refund, step));
+        Self {
+            refund: refund.into(),
+            history: history.collect(),
+        }
+    }
+}

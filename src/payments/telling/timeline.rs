@@ -1,0 +1,146 @@
+//! What happened to an order and to its refunds, one thing after another.
+
+use serde::Serialize;
+
+use crate::{
+    payments::{OrderStory, Refund, RefundStep, Why},
+    primitives::{RefundNo, Timestamp},
+};
+
+/// Something that happened to an order or to one of its refunds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = HistoryStep)]
+pub struct ToldStep {
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// `payment` or `refund`.
+    #[schema(example = "payment")]
+    pub what: &'static str,
+    /// Which refund, when it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub refund_no: Option<RefundNo>,
+    /// The state that it was in from then on.
+    #[schema(example = "paid")]
+    pub state: &'static str,
+    /// For a payment a stable word (`callback`, `expiry`, `refund_asked`, ..); for a refund what was said of it. Absent for steps from before this was kept.
+    #[schema(example = "callback")]
+    pub why: Option<String>,
+    /// A person (`operator:lin`, `st_..`), or `customer`, `shop`, `wechat`, `platform`.
+    #[schema(example = "wechat")]
+    pub who: Option<String>,
+}
+
+impl ToldStep {
+    pub(super) fn of_refund(refund: &Refund, step: &RefundStep) -> Self {
+        Self {
+            at: step.at,
+            what: "refund",
+            refund_no: Some(refund.no()),
+            state: step.state.name(),
+            why: Some(step.why.clone()),
+            who: Some(step.actor.to_string()),
+        }
+    }
+}
+
+impl Why {
+    /// Who it was when no person is named.
+    const fn who(self) -> &'static str {
+        match self {
+            Self::Customer => "customer",
+            Self::Shop => "shop",
+            Self::Ticket
+            | Self::Callback
+            | Self::Query
+            | Self::ClosedAtWechat
+            | Self::RefundArrived => "wechat",
+            Self::Operator => "operator",
+            Self::Expiry
+            | Self::LateRefunded
+            | Self::LateReopened
+            | Self::RefundAsked
+            | Self::RefundDropped
+            | Self::Sharing => "platform",
+        }
+    }
+}
+
+/// What happened to the order and to its refunds, in the order of time. Of two things at one instant the order's stands first.
+pub fn timeline(story: &OrderStory) -> Vec<ToldStep> {
+    let of_order = story.steps.iter().map(|step| ToldStep {
+        at: step.at,
+        what: "payment",
+        refund_no: None,
+        state: step.state.name(),
+        why: step.why().map(|why| why.name().to_owned()),
+        who: step
+            .actor
+            .clone()
+            .or(step.why().map(|why| why.who().to_owned())),
+    });
+    let mut stories = vec![of_order.collect::<Vec<_>>()];
+    for (refund, history) in &story.refunds {
+        let steps = history.iter().map(|step| ToldStep::of_refund(refund, step));
+        stories.push(steps.collect());
+    }
+    merge(stories)
+}
+
+/// Merged and not sorted: two processes' clocks may differ, and what happened to one thing stays in its order whatever they said.
+fn merge(stories: Vec<Vec<ToldStep>>) -> Vec<ToldStep> {
+    let mut heads: Vec<_> = stories
+        .into_iter()
+        .map(|story| story.into_iter().peekable())
+        .collect();
+    let mut merged = Vec::new();
+    loop {
+        let next = heads
+            .iter_mut()
+            .filter_map(|story| story.peek().map(|step| step.at).map(|at| (at, story)))
+            .min_by_key(|(at, _)| *at);
+        match next.and_then(|(_, story)| story.next()) {
+            Some(step) => merged.push(step),
+            None => return merged,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(what: &'static str, seconds: i64, state: &'static str) -> ToldStep {
+        ToldStep {
+            at: Timestamp::from_micros(seconds * 1_000_000),
+            what,
+            refund_no: None,
+            state,
+            why: None,
+            who: None,
+        }
+    }
+
+    #[test]
+    fn steps_stand_in_the_order_of_time_and_no_story_is_turned_round() {
+        // The second process's clock is behind: `paid` must not stand before `created`.
+        let order = vec![step("payment", 10, "created"), step("payment", 9, "paid")];
+        let refund = vec![
+            step("refund", 9, "accepted"),
+            step("refund", 12, "succeeded"),
+        ];
+        let merged = merge(vec![order, refund, Vec::new()]);
+        let states: Vec<_> = merged.iter().map(|step| step.state).collect();
+        assert_eq!(states, ["accepted", "created", "paid", "succeeded"]);
+    }
+
+    #[test]
+    fn at_one_instant_the_order_comes_first() {
+        let merged = merge(vec![
+            vec![step("payment", 1, "paid")],
+            vec![step("refund", 1, "accepted")],
+        ]);
+        assert_eq!(merged[0].what, "payment");
+        assert_eq!(merged.len(), 2);
+    }
+}

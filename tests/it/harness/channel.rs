@@ -1,0 +1,248 @@
+//! A WeChat that answers about refunds what the test tells it to, in the order in which it was told.
+//!
+//! The simulator plays WeChat as it is; this one plays what can be said at all, also what the real one would not say in that order.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Mutex,
+};
+
+use futures_util::future::BoxFuture;
+use tokio::sync::Semaphore;
+use zhangfang::{
+    payments::{
+        AbnormalRefund, Bill, BillKind, ChannelMode, ChannelOrder, ChannelRefund, Gateway, Notice,
+        NoticeBody, NoticeError, NoticeHeaders, OurAccount, Outcome, PayParameters, PrepayRequest,
+        Refund, RefundCall, RefundNotice, RefundStatus, Refusal, RefusalKind,
+    },
+    primitives::{
+        BusinessDay, Clock as _, Money, OrderNo, RefundId, RefundNo, SystemClock, Timestamp,
+    },
+};
+
+/// One answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Says {
+    Is(RefundStatus),
+    /// The refund, but of another amount.
+    Wrong,
+    No(RefusalKind),
+    /// Nothing is heard.
+    Nothing,
+}
+
+/// Unless told otherwise it takes every refund and keeps it processing; orders are not paid and can be closed.
+#[derive(Debug)]
+pub(crate) struct Channel {
+    answers: Mutex<VecDeque<Says>>,
+    queried: Mutex<VecDeque<Says>>,
+    /// What it was asked to refund.
+    calls: Mutex<HashMap<String, ChannelRefund>>,
+    notice: Mutex<Option<Notice>>,
+    account: OurAccount,
+    /// Queries wait for this.
+    gate: Semaphore,
+    /// Queries that came so far.
+    waiting: Mutex<u32>,
+}
+
+impl Default for Channel {
+    fn default() -> Self {
+        Self {
+            answers: Mutex::default(),
+            queried: Mutex::default(),
+            calls: Mutex::default(),
+            notice: Mutex::default(),
+            account: OurAccount {
+                mode: ChannelMode::Partner,
+                mchid: "1900000001".into(),
+                app_id: "wx0000000000000000".into(),
+            },
+            gate: Semaphore::new(Semaphore::MAX_PERMITS),
+            waiting: Mutex::default(),
+        }
+    }
+}
+
+impl Channel {
+    /// The next calls for a refund are answered so.
+    pub(crate) fn answers(&self, says: impl IntoIterator<Item = Says>) {
+        self.answers.lock().unwrap().extend(says);
+    }
+
+    /// The next queries of a refund are answered so.
+    pub(crate) fn knows(&self, says: impl IntoIterator<Item = Says>) {
+        self.queried.lock().unwrap().extend(says);
+    }
+
+    /// Queries are not answered until [`Self::open`].
+    pub(crate) fn shut(&self) {
+        self.gate.forget_permits(Semaphore::MAX_PERMITS);
+    }
+
+    pub(crate) fn open(&self) {
+        self.gate.add_permits(1_000);
+    }
+
+    /// Queries that came so far, answered or not.
+    pub(crate) fn queries(&self) -> u32 {
+        *self.waiting.lock().unwrap()
+    }
+
+    /// The next callback says this of a refund that was asked for. `transaction` is WeChat's number of the payment.
+    pub(crate) fn calls_back(
+        &self,
+        refund: &Refund,
+        status: RefundStatus,
+        (shop, transaction): (&str, &str),
+        notice: &str,
+    ) {
+        let known = self.known(refund.id);
+        *self.notice.lock().unwrap() = Some(Notice {
+            id: notice.to_owned(),
+            // The same whenever it is repeated, as WeChat's.
+            created_at: refund.created_at(),
+            body: NoticeBody::Refund(RefundNotice {
+                sp_mchid: self.account.mchid.clone(),
+                sub_mchid: shop.to_owned(),
+                wechat_transaction_id: transaction.to_owned(),
+                refund: with(&known, status),
+            }),
+        });
+    }
+
+    fn known(&self, refund: RefundId) -> ChannelRefund {
+        self.calls.lock().unwrap()[&RefundNo::from(refund).to_string()].clone()
+    }
+}
+
+fn say(says: Says, known: Option<ChannelRefund>) -> Outcome<ChannelRefund> {
+    match (says, known) {
+        (Says::Is(status), Some(known)) => Outcome::Done(with(&known, status)),
+        (Says::Wrong, Some(known)) => Outcome::Done(ChannelRefund {
+            amount: known.amount.checked_add(Money::constant(1)).unwrap(),
+            ..known
+        }),
+        (Says::Is(_) | Says::Wrong, None) => no(RefusalKind::Absent),
+        (Says::No(kind), _) => no(kind),
+        (Says::Nothing, _) => Outcome::Unknown("no answer".into()),
+    }
+}
+
+fn with(known: &ChannelRefund, status: RefundStatus) -> ChannelRefund {
+    let arrived = status == RefundStatus::Success;
+    ChannelRefund {
+        status,
+        succeeded_at: arrived.then(|| SystemClock.now()),
+        received_account: arrived.then(|| "支付用户零钱".to_owned()),
+        ..known.clone()
+    }
+}
+
+fn no<T>(kind: RefusalKind) -> Outcome<T> {
+    Outcome::Refused(Refusal {
+        kind,
+        code: format!("{kind:?}").to_uppercase(),
+        message: "says the script".into(),
+    })
+}
+
+fn not_here<T: Send + 'static>() -> BoxFuture<'static, Outcome<T>> {
+    Box::pin(async { Outcome::Unknown("not here".into()) })
+}
+
+impl Gateway for Channel {
+    fn account(&self) -> &OurAccount {
+        &self.account
+    }
+
+    fn prepay(&self, request: PrepayRequest) -> BoxFuture<'_, Outcome<String>> {
+        Box::pin(async move { Outcome::Done(format!("wx{}", request.order_no)) })
+    }
+
+    fn prepay_native(&self, _request: PrepayRequest) -> BoxFuture<'_, Outcome<String>> {
+        not_here()
+    }
+
+    fn pay_parameters(&self, _prepay_id: &str, _now: Timestamp) -> PayParameters {
+        PayParameters {
+            time_stamp: String::new(),
+            nonce_str: String::new(),
+            package: String::new(),
+            sign_type: String::new(),
+            pay_sign: String::new(),
+        }
+    }
+
+    fn query<'a>(&'a self, _no: OrderNo, _shop: &'a str) -> BoxFuture<'a, Outcome<ChannelOrder>> {
+        Box::pin(async { Outcome::Done(ChannelOrder::NotPaid("NOTPAY".into())) })
+    }
+
+    fn query_by_transaction<'a>(
+        &'a self,
+        _wechat_transaction_id: &'a str,
+        _shop: &'a str,
+    ) -> BoxFuture<'a, Outcome<ChannelOrder>> {
+        not_here()
+    }
+
+    fn close<'a>(&'a self, _no: OrderNo, _shop: &'a str) -> BoxFuture<'a, Outcome<()>> {
+        Box::pin(async { Outcome::Done(()) })
+    }
+
+    fn refund(&self, call: RefundCall) -> BoxFuture<'_, Outcome<ChannelRefund>> {
+        let said = ChannelRefund {
+            out_refund_no: call.refund_no.to_string(),
+            out_trade_no: call.order_no.to_string(),
+            wechat_refund_id: format!("50{}", call.refund_no),
+            status: RefundStatus::Processing,
+            amount: call.amount,
+            total: call.total,
+            succeeded_at: None,
+            received_account: None,
+        };
+        let mut calls = self.calls.lock().unwrap();
+        calls.insert(said.out_refund_no.clone(), said.clone());
+        let says = self.answers.lock().unwrap().pop_front();
+        let says = says.unwrap_or(Says::Is(RefundStatus::Processing));
+        let outcome = say(says, Some(said));
+        Box::pin(async { outcome })
+    }
+
+    fn query_refund<'a>(
+        &'a self,
+        no: RefundNo,
+        _shop: &'a str,
+    ) -> BoxFuture<'a, Outcome<ChannelRefund>> {
+        Box::pin(async move {
+            *self.waiting.lock().unwrap() += 1;
+            drop(self.gate.acquire().await.unwrap());
+            let says = self.queried.lock().unwrap().pop_front();
+            let says = says.unwrap_or(Says::Is(RefundStatus::Processing));
+            let known = self.calls.lock().unwrap().get(&no.to_string()).cloned();
+            say(says, known)
+        })
+    }
+
+    fn redirect_refund(&self, _call: AbnormalRefund) -> BoxFuture<'_, Outcome<ChannelRefund>> {
+        not_here()
+    }
+
+    fn bill(&self, _kind: BillKind, _day: BusinessDay) -> BoxFuture<'_, Outcome<Option<Bill>>> {
+        not_here()
+    }
+
+    fn read_notice(
+        &self,
+        _headers: NoticeHeaders<'_>,
+        _body: &[u8],
+        _now: Timestamp,
+    ) -> Result<Notice, NoticeError> {
+        let notice = self.notice.lock().unwrap().clone();
+        notice.ok_or(NoticeError::Malformed)
+    }
+
+    fn reread_notice(&self, _body: &[u8]) -> Result<Notice, NoticeError> {
+        Err(NoticeError::Malformed)
+    }
+}

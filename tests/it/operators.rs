@@ -1,0 +1,350 @@
+//! What operators see and set: roles, the policy, exceptions, stored callbacks, a payment's whole history; and what a shop shows at its counter.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+use zhangfang::auth::OperatorRole;
+
+use crate::{
+    harness::TestApp,
+    refunds::{ask, clerk, operator, policy, set_policy, text},
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_auditor_sees_everything_and_moves_nothing() {
+    let app = TestApp::start().await;
+    let shop = app.shop("茶里巷", "1900000166").await;
+    let li = app.customer("li").await;
+    let order_no = app.pay(&li, &shop.code, 1_000, "k").await;
+    let refund = ask(&shop.owner, &order_no, "merchant", 100, "r").await;
+    let refund_no = text(&refund, "refund_no");
+    let auditor = operator(&app, "sun", OperatorRole::Auditor);
+    for path in [
+        "payments".to_owned(),
+        format!("payments/{order_no}"),
+        format!("payments/{order_no}/history"),
+        "refunds".to_owned(),
+        format!("refunds/{refund_no}"),
+        "payment-policy".to_owned(),
+        "exceptions".to_owned(),
+        "callbacks".to_owned(),
+    ] {
+        let path = format!("/api/v1/admin/{path}");
+        auditor.get(&path).await.expect(200);
+        shop.owner.get(&path).await.refused(403, "forbidden");
+        li.get(&path).await.refused(403, "forbidden");
+    }
+    let id = "0".repeat(32);
+    let (reason, nothing) = (json!({ "reason": "缺货" }), json!({}));
+    for (path, body) in [
+        (format!("payments/{order_no}/close"), &nothing),
+        (format!("payments/{order_no}/confirm"), &nothing),
+        (format!("payments/{order_no}/refunds"), &reason),
+        (format!("refunds/{refund_no}/approve"), &nothing),
+        (format!("refunds/{refund_no}/reject"), &reason),
+        (format!("refunds/{refund_no}/redirect"), &nothing),
+        (format!("refunds/{refund_no}/retry"), &nothing),
+        (
+            format!("exceptions/ex_{id}/resolve"),
+            &json!({ "resolution": "x" }),
+        ),
+        (format!("callbacks/{id}/replay"), &nothing),
+    ] {
+        let path = format!("/api/v1/admin/{path}");
+        auditor
+            .keyed("a")
+            .post(&path, body)
+            .await
+            .refused(403, "forbidden");
+    }
+    let set = auditor
+        .put("/api/v1/admin/payment-policy", &policy(1, 1, "debt"))
+        .await;
+    set.refused(403, "forbidden");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_is_versioned_and_nonsense_is_refused_by_name() {
+    let app = TestApp::start().await;
+    let path = "/api/v1/admin/payment-policy";
+    let admin = app.admin();
+    let first = admin.get(path).await.expect(200);
+    assert_eq!(
+        (&first["version"], &first["order_minutes"]),
+        (&json!(0), &json!(30))
+    );
+    let set = set_policy(&app, &policy(100, 200, "negative")).await;
+    assert_eq!(set["version"], 1);
+    assert_eq!(admin.get(path).await.expect(200), set);
+    for (field, wrong) in [
+        ("order_minutes", json!(0)),
+        ("order_minutes", json!(1_441)),
+        ("late_payment", json!("perhaps")),
+        ("points_shortfall", json!("")),
+        ("clerk_refund_max_fen", json!(-1)),
+        ("refund_review_above_fen", json!(-1)),
+        ("fee_ppm", json!(100_001)),
+    ] {
+        let mut body = policy(100, 200, "debt");
+        body[field] = wrong;
+        let refused = admin.put(path, &body).await;
+        refused.refused(422, "field_invalid");
+        assert_eq!(refused.expect(422)["field"]["name"], field);
+    }
+    let mut partial = policy(100, 200, "debt");
+    partial.as_object_mut().unwrap().remove("fee_ppm");
+    admin
+        .put(path, &partial)
+        .await
+        .refused(422, "json_unexpected");
+    assert_eq!(admin.get(path).await.expect(200)["version"], 1);
+    let logs = admin.get("/api/v1/admin/audit-logs").await.expect(200);
+    assert_eq!(logs["items"][0]["action"], "payment_policy.set");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exception_is_open_until_somebody_says_what_was_done() {
+    let app = TestApp::start().await;
+    let mut sql = app.sql().await;
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!(
+        "INSERT INTO payment_exceptions (id, tenant_id, kind, detail, created_at) VALUES \
+         (x'01', {tenant}, 'paid_twice', 'first', NOW(6)), (x'02', {tenant}, 'foreign_refund', 'second', NOW(6)), (x'03', {tenant} + 1, 'paid_twice', 'another platform''s', NOW(6))",
+        tenant = app.tenant.id
+    )))
+    .execute(&mut sql)
+    .await
+    .unwrap();
+    let admin = app.admin();
+    let list = async |query: &str| {
+        let found = admin.get(&format!("/api/v1/admin/exceptions{query}")).await;
+        let found = found.expect(200);
+        let ids = found["items"].as_array().unwrap().iter();
+        let ids: Vec<String> = ids.map(|item| text(item, "id")).collect();
+        (ids, found["next_cursor"].as_str().map(str::to_owned))
+    };
+    let (open, _) = list("?open=true").await;
+    assert_eq!(open.len(), 2, "{open:?}");
+    let (page, cursor) = list("?open=true&limit=1").await;
+    assert_eq!(page, open[..1]);
+    let (page, _) = list(&format!("?open=true&limit=1&cursor={}", cursor.unwrap())).await;
+    assert_eq!(page, open[1..]);
+
+    let path = format!("/api/v1/admin/exceptions/{}/resolve", open[0]);
+    let said = json!({ "resolution": "已与商户核对" });
+    let blank = json!({ "resolution": "  " });
+    admin
+        .keyed("e0")
+        .post(&path, &blank)
+        .await
+        .refused(422, "field_invalid");
+    let resolved = admin.keyed("e1").post(&path, &said).await.expect(200);
+    assert_eq!(resolved["resolution"], "已与商户核对");
+    assert_eq!(resolved["resolved_by"], "operator:admin");
+    let again = admin.keyed("e1").post(&path, &said).await;
+    assert_eq!(again.headers["idempotency-replayed"], "true");
+    assert_eq!(again.expect(200), resolved);
+    let twice = admin.keyed("e2").post(&path, &said).await;
+    twice.refused(409, "exception_already_resolved");
+    assert_eq!(list("?open=true").await.0, open[1..]);
+    assert_eq!(list("").await.0.len(), 2);
+    let another = format!("/api/v1/admin/exceptions/ex_03{}/resolve", "0".repeat(30));
+    let another = admin.keyed("e3").post(&another, &said).await;
+    another.refused(404, "exception_not_found");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_callback_that_was_not_believed_is_kept_shown_and_not_believed_again() {
+    let app = TestApp::start().await;
+    let notify = format!("/api/v1/wechat/notify/{}/refunds", app.tenant.id);
+    let headers = [
+        ("Wechatpay-Timestamp", app.app.now().seconds().to_string()),
+        ("Wechatpay-Nonce", "n".to_owned()),
+        ("Wechatpay-Signature", "AAAA".to_owned()),
+        (
+            "Wechatpay-Serial",
+            app.simulator.credentials().public_key_id.clone(),
+        ),
+    ];
+    let body = br#"{"id":"of a stranger"}"#;
+    let answer = app.anyone().raw(&notify, &headers, body.to_vec()).await;
+    assert_eq!(answer.status, 401);
+
+    let admin = app.admin();
+    let list = async |outcome: &str| {
+        let path = format!("/api/v1/admin/callbacks?outcome={outcome}");
+        admin.get(&path).await.expect(200)["items"].clone()
+    };
+    let kept = list("not_believed").await;
+    assert_eq!(kept[0]["outcome"], "not_believed", "{kept}");
+    assert_eq!(kept[0]["reason"], "bad_signature");
+    assert_eq!(list("settled").await, json!([]));
+    let wrong = admin.get("/api/v1/admin/callbacks?outcome=lost").await;
+    wrong.refused(422, "field_invalid");
+
+    let path = format!("/api/v1/admin/callbacks/{}", text(&kept[0], "id"));
+    let shown = admin.get(&path).await.expect(200);
+    assert_eq!(shown["body"], r#"{"id":"of a stranger"}"#);
+    let replayed = admin.post(&format!("{path}/replay"), &json!({})).await;
+    replayed.refused(409, "callback_not_believed");
+    let unknown = format!("/api/v1/admin/callbacks/{}", "0".repeat(32));
+    admin.get(&unknown).await.refused(404, "callback_not_found");
+    let unknown = admin.post(&format!("{unknown}/replay"), &json!({})).await;
+    unknown.refused(404, "callback_not_found");
+
+    // The same on the terminal.
+    let (shown, done) = command(&app, &["callbacks", "list", "--tenant", "demo", "--json"]);
+    assert!(done, "{shown}");
+    let listed: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(listed[0]["id"], kept[0]["id"]);
+    let id = text(&kept[0], "id");
+    let (shown, _) = command(&app, &["callbacks", "show", "--tenant", "demo", &id]);
+    assert!(
+        shown.contains("not_believed") && shown.contains("of a stranger"),
+        "{shown}"
+    );
+    let (_, done) = command(&app, &["callbacks", "show", "--tenant", "nobody", &id]);
+    assert!(!done);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payments_whole_history_is_one_answer() {
+    let app = TestApp::start().await;
+    let shop = app.shop("茶里巷", "1900000167").await;
+    let li = app.customer("li").await;
+    let order_no = app.pay(&li, &shop.code, 1_299, "k").await;
+    let lin = operator(&app, "lin", OperatorRole::Admin);
+    let refund = ask(&lin, &order_no, "admin", 1_299, "r").await;
+    zhangfang::jobs::drain(app.db()).await.unwrap();
+
+    let path = format!("/api/v1/admin/payments/{order_no}/history");
+    let story = lin.get(&path).await.expect(200);
+    let steps = story["timeline"].as_array().unwrap();
+    let find = |what: &str, state: &str| {
+        let found = |step: &&Value| step["what"] == what && step["state"] == state;
+        steps
+            .iter()
+            .find(found)
+            .unwrap_or_else(|| panic!("{what} {state}: {story}"))
+    };
+    assert_eq!(find("payment", "created")["who"], "customer");
+    assert_eq!(find("payment", "paid")["who"], "wechat");
+    let accepted = find("refund", "accepted");
+    assert_eq!(accepted["who"], "operator:lin");
+    assert_eq!(accepted["refund_no"], refund["refund_no"]);
+    let times: Vec<&str> = steps
+        .iter()
+        .map(|step| step["at"].as_str().unwrap())
+        .collect();
+    assert!(times.is_sorted(), "{times:?}");
+
+    let entries = story["entries"].as_array().unwrap();
+    let entry = |kind: &str| {
+        let found = entries.iter().find(|entry| entry["kind"] == kind);
+        found.unwrap_or_else(|| panic!("{kind}: {story}"))
+    };
+    let settled = &entry("settlement")["transfers"];
+    assert_eq!(
+        settled[0],
+        json!({ "phase": "posted", "debit": "channel_receivable", "credit": "merchant_payable", "amount": 1299, "asset": "cny_fen" })
+    );
+    assert_eq!(settled[1]["points_after"], 12);
+    let set_aside = &entry("refund_clawback")["transfers"][0];
+    assert_eq!(
+        (&set_aside["phase"], &set_aside["amount"]),
+        (&json!("pending"), &json!(12))
+    );
+    assert_eq!(entry("refund_accepted")["refund_no"], refund["refund_no"]);
+
+    // The shop's own view has the steps and not the platform's people, nor the books.
+    let shops = format!("/api/v1/merchant/payments/{order_no}/history");
+    let shops = shop.owner.get(&shops).await.expect(200);
+    assert!(!shops.to_string().contains("operator"), "{shops}");
+    assert!(shops.get("entries").is_none());
+
+    // Filters find it, and nothing else.
+    let me = text(&li.get("/api/v1/customer/me").await.expect(200), "id");
+    let merchant = text(&story["payment"], "merchant_id");
+    for (query, found) in [
+        (format!("customer_id={me}"), 1),
+        (format!("merchant_id={merchant}"), 1),
+        (format!("customer_id={me}&merchant_id={merchant}"), 1),
+        ("state=created".to_owned(), 0),
+        (format!("merchant_id=me_{}", "0".repeat(32)), 0),
+    ] {
+        let list = lin.get(&format!("/api/v1/admin/payments?{query}")).await;
+        let list = list.expect(200);
+        assert_eq!(
+            list["items"].as_array().unwrap().len(),
+            found,
+            "{query}: {list}"
+        );
+    }
+
+    let (told, done) = command(&app, &["payment", "show", &order_no]);
+    assert!(
+        done && told.contains("channel_receivable") && told.contains("¥12.99"),
+        "{told}"
+    );
+    let (told, _) = command(&app, &["payment", "show", &order_no, "--json"]);
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(told["payment"]["order_no"], order_no.as_str());
+    let (_, done) = command(&app, &["payment", "show", &"0".repeat(24)]);
+    assert!(!done);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shop_shows_what_to_scan() {
+    let app = TestApp::start().await;
+    let shop = app.shop("茶里巷", "1900000168").await;
+    let path = "/api/v1/merchant/payments";
+    let clerk = clerk(&app, &shop).await;
+    let body = json!({ "amount_fen": 1200 });
+    let shown = clerk.keyed("s").post(path, &body).await.expect(201);
+    assert!(text(&shown, "code_url").starts_with("weixin://"), "{shown}");
+    let again = clerk.keyed("s").post(path, &body).await.expect(201);
+    assert_eq!(again, shown);
+    let other = clerk
+        .keyed("s")
+        .post(path, &json!({ "amount_fen": 1201 }))
+        .await;
+    other.refused(422, "idempotency_key_reused");
+    for fen in [0, -1, 5_000_001] {
+        let wrong = clerk
+            .keyed("w")
+            .post(path, &json!({ "amount_fen": fen }))
+            .await;
+        assert_eq!(wrong.expect(422)["field"]["name"], "amount_fen");
+    }
+    let payment = format!("{path}/{}", text(&shown, "order_no"));
+    let svg = clerk.get(&format!("{payment}/code.svg")).await;
+    assert_eq!(svg.headers["content-type"], "image/svg+xml");
+    assert_eq!(svg.headers["cache-control"], "no-store");
+    let svg = String::from_utf8(svg.bytes).unwrap();
+    assert!(svg.contains("¥12.00") && svg.contains("茶里巷"), "{svg}");
+    let png = clerk.get(&format!("{payment}/code.png")).await;
+    assert!(png.bytes.starts_with(b"\x89PNG"));
+
+    // One that a customer made by scanning a code on the counter has nothing to scan.
+    let li = app.customer("li").await;
+    let scanned = app.create(&li, &shop.code, 500, "k").await;
+    let scanned = clerk.get(&format!("{path}/{scanned}/code.svg")).await;
+    scanned.refused(409, "payment_code_absent");
+    app.finish().await;
+}
+
+/// The program with arguments, on the test's database: what it printed, and whether it was done.
+fn command(app: &TestApp, arguments: &[&str]) -> (String, bool) {
+    let done = Command::new(env!("CARGO_BIN_EXE_zhangfang"))
+        .args(arguments)
+        .env_clear()
+        .env("DATABASE_URL", app.scratch.service_url())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(done.stdout).unwrap();
+    (said, done.status.success())
+}

@@ -1,0 +1,207 @@
+//! What WeChat may answer about a refund and no simulator would: wrong amounts again and again, and a bank that takes nothing.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use serde_json::json;
+use zhangfang::{
+    audit::Actor,
+    idempotency::{Claim, IdempotencyKey},
+    payments::{
+        self, AbnormalRefund, Bill, BillKind, ChannelOrder, ChannelRefund, Gateway, Notice,
+        NoticeError, NoticeHeaders, OneGateway, OurAccount, Outcome, PayParameters, Payments,
+        PrepayRequest, Refund, RefundBy, RefundCall, RefundError, RefundRole, RefundState,
+        RefundStatus, RequestRefund,
+    },
+    primitives::{BusinessDay, Money, OrderNo, RefundNo, Timestamp},
+};
+
+use crate::harness::TestApp;
+
+const PAID_FEN: i64 = 1_299;
+
+/// WeChat with a fixed answer to everything about refunds.
+#[derive(Debug)]
+struct Saying {
+    rest: Arc<dyn Gateway>,
+    order: OrderNo,
+    refunded_fen: i64,
+    status: RefundStatus,
+}
+
+impl Saying {
+    fn answer(&self, refund_no: RefundNo, status: RefundStatus) -> Outcome<ChannelRefund> {
+        let money = |fen| Money::parse(fen).unwrap();
+        Outcome::Done(ChannelRefund {
+            out_refund_no: refund_no.to_string(),
+            out_trade_no: self.order.to_string(),
+            wechat_refund_id: "50300000000000000000000000001".to_owned(),
+            status,
+            amount: money(self.refunded_fen),
+            total: money(PAID_FEN),
+            succeeded_at: None,
+            received_account: None,
+        })
+    }
+}
+
+impl Gateway for Saying {
+    fn account(&self) -> &OurAccount {
+        self.rest.account()
+    }
+
+    fn prepay(&self, request: PrepayRequest) -> BoxFuture<'_, Outcome<String>> {
+        self.rest.prepay(request)
+    }
+
+    fn prepay_native(&self, request: PrepayRequest) -> BoxFuture<'_, Outcome<String>> {
+        self.rest.prepay_native(request)
+    }
+
+    fn pay_parameters(&self, prepay_id: &str, now: Timestamp) -> PayParameters {
+        self.rest.pay_parameters(prepay_id, now)
+    }
+
+    fn query<'a>(
+        &'a self,
+        order_no: OrderNo,
+        shop: &'a str,
+    ) -> BoxFuture<'a, Outcome<ChannelOrder>> {
+        self.rest.query(order_no, shop)
+    }
+
+    fn query_by_transaction<'a>(
+        &'a self,
+        wechat_transaction_id: &'a str,
+        shop: &'a str,
+    ) -> BoxFuture<'a, Outcome<ChannelOrder>> {
+        self.rest.query_by_transaction(wechat_transaction_id, shop)
+    }
+
+    fn close<'a>(&'a self, order_no: OrderNo, shop: &'a str) -> BoxFuture<'a, Outcome<()>> {
+        self.rest.close(order_no, shop)
+    }
+
+    fn refund(&self, call: RefundCall) -> BoxFuture<'_, Outcome<ChannelRefund>> {
+        Box::pin(async move { self.answer(call.refund_no, self.status) })
+    }
+
+    fn query_refund<'a>(
+        &'a self,
+        refund_no: RefundNo,
+        _shop: &'a str,
+    ) -> BoxFuture<'a, Outcome<ChannelRefund>> {
+        Box::pin(async move { self.answer(refund_no, self.status) })
+    }
+
+    fn redirect_refund(&self, call: AbnormalRefund) -> BoxFuture<'_, Outcome<ChannelRefund>> {
+        Box::pin(async move { self.answer(call.refund_no, RefundStatus::Processing) })
+    }
+
+    fn bill(&self, kind: BillKind, day: BusinessDay) -> BoxFuture<'_, Outcome<Option<Bill>>> {
+        self.rest.bill(kind, day)
+    }
+
+    fn read_notice(
+        &self,
+        headers: NoticeHeaders<'_>,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Result<Notice, NoticeError> {
+        self.rest.read_notice(headers, body, now)
+    }
+
+    fn reread_notice(&self, body: &[u8]) -> Result<Notice, NoticeError> {
+        self.rest.reread_notice(body)
+    }
+}
+
+/// A refund of everything, asked for by an operator while WeChat speaks so.
+async fn refund(
+    app: &TestApp,
+    order_no: &str,
+    refunded_fen: i64,
+    status: RefundStatus,
+) -> (Payments, Refund) {
+    let order: OrderNo = order_no.parse().unwrap();
+    let saying = Saying {
+        rest: app.app.gateways().of(app.tenant.id),
+        order,
+        refunded_fen,
+        status,
+    };
+    let payments = Payments {
+        gateways: Arc::new(OneGateway(Arc::new(saying))),
+        ..app.app.payments().clone()
+    };
+    let key = IdempotencyKey::parse("r").unwrap();
+    let wish = RequestRefund {
+        tenant: app.tenant.id,
+        order: order.id(),
+        amount: None,
+        reason: "缺货".to_owned(),
+        by: RefundBy {
+            actor: Actor::new("operator:lin"),
+            role: RefundRole::Operator,
+        },
+        claim: Claim::new(app.tenant.id, "operator:lin", "test", &key, &[]),
+    };
+    let refund = payments::request_refund(&payments, wish).await.unwrap();
+    (payments, refund)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_stays_wrong_is_told_once_and_books_nothing() {
+    let app = TestApp::start().await;
+    let shop = app.shop("茶里巷", "1900000170").await;
+    let li = app.customer("li").await;
+    let order_no = app.pay(&li, &shop.code, PAID_FEN, "k").await;
+    let (payments, asked) = refund(&app, &order_no, PAID_FEN + 1, RefundStatus::Success).await;
+    for _ in 0..3 {
+        payments::pursue_refund(&payments, asked.id).await.unwrap();
+    }
+    let path = format!("/api/v1/admin/refunds/{}", asked.no());
+    let shown = app.admin().get(&path).await.expect(200);
+    assert_eq!(shown["problem"], "wrong_amount", "{shown}");
+    assert_eq!(shown["state"], "accepted");
+    assert!(shown["attempts"].as_i64().unwrap() >= 4, "{shown}");
+    let open = app.admin().get("/api/v1/admin/exceptions?open=true").await;
+    let open = open.expect(200);
+    assert_eq!(open["items"].as_array().unwrap().len(), 1, "{open}");
+    assert_eq!(open["items"][0]["kind"], "wrong_answer");
+    assert_eq!(open["items"][0]["refund_no"], asked.no().to_string());
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_abnormal_refund_is_sent_elsewhere_once_and_it_stands_there_by_whom() {
+    let app = TestApp::start().await;
+    let shop = app.shop("茶里巷", "1900000171").await;
+    let li = app.customer("li").await;
+    let order_no = app.pay(&li, &shop.code, PAID_FEN, "k").await;
+    let (payments, asked) = refund(&app, &order_no, PAID_FEN, RefundStatus::Abnormal).await;
+    assert_eq!(asked.state, RefundState::Abnormal);
+
+    let tenant = app.tenant.id;
+    let wei = || Actor::new("operator:wei");
+    let sent = payments::redirect_refund(&payments, tenant, asked.id, None, wei()).await;
+    assert_eq!(sent.unwrap().state, RefundState::Processing);
+    let again = payments::redirect_refund(&payments, tenant, asked.id, None, wei()).await;
+    assert!(matches!(again, Err(RefundError::NotAbnormal)), "{again:?}");
+
+    let path = format!("/api/v1/admin/payments/{order_no}/history");
+    let story = app.admin().get(&path).await.expect(200);
+    let mut steps = story["timeline"].as_array().unwrap().iter();
+    let told = steps.any(|step| step["state"] == "processing" && step["who"] == "operator:wei");
+    assert!(told, "{story}");
+    assert_eq!(story["exceptions"][0]["kind"], "refund_abnormal", "{story}");
+    let seen = shop
+        .owner
+        .get("/api/v1/merchant/refunds?state=processing")
+        .await;
+    assert_eq!(
+        seen.expect(200)["items"][0]["refund_no"],
+        json!(asked.no().to_string())
+    );
+    app.finish().await;
+}

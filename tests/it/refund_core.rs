@@ -1,0 +1,513 @@
+//! Refunds, and payments that come too late: whatever WeChat says and in which order, the books are right.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use zhangfang::{
+    audit::Actor,
+    idempotency::{Claim, IdempotencyKey},
+    payments::{
+        self, CloseBy, DecideRefund, LatePayment, NoticeHeaders, Order, OrderStateKind, Payments,
+        PointsShortfall, Refund, RefundBy, RefundError, RefundRole, RefundStateKind, RefundStatus,
+        RefusalKind, RequestRefund, Taken,
+    },
+    points,
+    primitives::{Money, OrderId, OrderNo},
+    simulator::Payment,
+};
+
+use crate::{
+    batch::adjust,
+    harness::{Channel, Says, TestApp, eventually},
+};
+
+/// What a customer has: posted, held and owed points.
+type Has = (i64, i64, i64);
+
+/// A shop with refunds of its payments, through a channel that follows a script.
+pub(crate) struct Desk {
+    pub(crate) app: TestApp,
+    pub(crate) channel: Arc<Channel>,
+    pub(crate) payments: Payments,
+    customer: crate::harness::Caller,
+    code: String,
+}
+
+pub(crate) const SHOP: &str = "1900000140";
+
+impl Desk {
+    pub(crate) async fn open() -> Self {
+        let app = TestApp::at_rest().await;
+        let channel = Arc::new(Channel::default());
+        let payments = app.through(&channel);
+        let code = app.shop("茶里巷", SHOP).await.code;
+        let customer = app.customer("li").await;
+        Self {
+            app,
+            channel,
+            payments,
+            customer,
+            code,
+        }
+    }
+
+    /// A payment that has settled.
+    pub(crate) async fn paid(&self, amount_fen: i64, key: &str) -> OrderId {
+        let no = self
+            .app
+            .pay(&self.customer, &self.code, amount_fen, key)
+            .await;
+        no.parse::<OrderNo>().unwrap().id()
+    }
+
+    /// A payment of an order that had been given up.
+    pub(crate) async fn paid_late(&self, amount_fen: i64, key: &str) -> OrderId {
+        let no = self
+            .app
+            .create(&self.customer, &self.code, amount_fen, key)
+            .await;
+        let order = no.parse::<OrderNo>().unwrap().id();
+        let tenant = self.app.tenant.id;
+        let closed = payments::close_payment(&self.payments, tenant, order, CloseBy::Customer);
+        let closed = closed.await.unwrap();
+        assert_eq!(closed.state.kind(), OrderStateKind::Closed);
+        self.app.simulator.pay(&no, Payment::clean()).await.unwrap();
+        self.app.settled(&self.customer, &no).await;
+        order
+    }
+
+    pub(crate) fn wish(&self, order: OrderId, fen: Option<i64>, key: &str) -> RequestRefund {
+        self.wish_of("ops", order, fen, key)
+    }
+
+    fn wish_of(&self, who: &str, order: OrderId, fen: Option<i64>, key: &str) -> RequestRefund {
+        RequestRefund {
+            tenant: self.app.tenant.id,
+            order,
+            amount: fen.map(|fen| Money::parse(fen).unwrap()),
+            reason: "不想要了".into(),
+            by: by(who),
+            claim: self.claim(who, "/refunds", key, &format!("{order} {fen:?}")),
+        }
+    }
+
+    fn claim(&self, who: &str, route: &str, key: &str, input: &str) -> Claim {
+        let key = IdempotencyKey::parse(key).unwrap();
+        Claim::new(self.app.tenant.id, who, route, &key, &[input.as_bytes()])
+    }
+
+    pub(crate) async fn refund(&self, order: OrderId, fen: Option<i64>, key: &str) -> Refund {
+        payments::request_refund(&self.payments, self.wish(order, fen, key))
+            .await
+            .unwrap()
+    }
+
+    pub(crate) async fn decide(&self, refund: &Refund, agree: bool, key: &str) -> Refund {
+        let decision = DecideRefund {
+            tenant: self.app.tenant.id,
+            refund: refund.id,
+            agree,
+            note: String::new(),
+            by: by("second"),
+            claim: self.claim("second", "/decisions", key, &refund.id.to_string()),
+        };
+        payments::decide_refund(&self.payments, decision)
+            .await
+            .unwrap()
+    }
+
+    /// A job looks at the refund.
+    pub(crate) async fn pursue(&self, refund: &Refund) -> RefundStateKind {
+        let refund = payments::pursue_refund(&self.payments, refund.id).await;
+        refund.unwrap().state.kind()
+    }
+
+    /// WeChat calls back about the refund.
+    async fn called_back(&self, refund: &Refund, status: RefundStatus, notice: &str) -> Taken {
+        let order = self.order(refund.order).await;
+        let transaction = &order.state.payment().unwrap().wechat_transaction_id;
+        self.channel
+            .calls_back(refund, status, (SHOP, transaction), notice);
+        let headers = NoticeHeaders {
+            timestamp: None,
+            nonce: None,
+            signature: None,
+            serial: None,
+            signature_type: None,
+        };
+        payments::take_notice(
+            &self.payments,
+            self.app.tenant.id,
+            headers,
+            Bytes::from_static(b"{}"),
+        )
+        .await
+        .unwrap()
+    }
+
+    pub(crate) async fn order(&self, order: OrderId) -> Order {
+        let found = payments::find_order(self.app.db(), self.app.tenant.id, order).await;
+        found.unwrap().unwrap().order
+    }
+
+    pub(crate) async fn state(&self, order: OrderId) -> OrderStateKind {
+        self.order(order).await.state.kind()
+    }
+
+    async fn has(&self, order: OrderId) -> Has {
+        let customer = self.order(order).await.customer.unwrap();
+        let balance = points::balance(self.app.db(), self.app.tenant.id, customer)
+            .await
+            .unwrap();
+        (balance.posted.get(), balance.held.get(), balance.debt.get())
+    }
+
+    /// The customer of this order spends points.
+    pub(crate) async fn spend(&self, order: OrderId, points: i64) {
+        let customer = self.order(order).await.customer.unwrap();
+        self.app
+            .db()
+            .submit(adjust(&self.app, customer, -points))
+            .await
+            .unwrap();
+    }
+
+    /// Everything that can be spent.
+    pub(crate) async fn spend_all(&self, order: OrderId) {
+        let (posted, held, _) = self.has(order).await;
+        self.spend(order, posted - held).await;
+    }
+
+    async fn exceptions(&self) -> Vec<String> {
+        sqlx::query_scalar("SELECT kind FROM payment_exceptions ORDER BY id")
+            .fetch_all(self.app.db().pool())
+            .await
+            .unwrap()
+    }
+}
+
+fn by(who: &str) -> RefundBy {
+    RefundBy {
+        actor: Actor::new(who),
+        role: RefundRole::Operator,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refunds_asked_for_at_once_by_two_processes_never_exceed_what_was_paid() {
+    let desk = Desk::open().await;
+    let order = desk.paid(1_000, "k").await;
+    let other = Payments {
+        db: desk.app.another_db().await,
+        ..desk.payments.clone()
+    };
+    let askers: Vec<_> = (0..12)
+        .map(|place| {
+            let payments = if place % 2 == 0 {
+                &desk.payments
+            } else {
+                &other
+            };
+            let (payments, wish) = (
+                payments.clone(),
+                desk.wish(order, Some(150), &format!("r{place}")),
+            );
+            tokio::spawn(async move { payments::request_refund(&payments, wish).await })
+        })
+        .collect();
+    let mut made = Vec::new();
+    for asker in askers {
+        match asker.await.unwrap() {
+            Ok(refund) => made.push(refund),
+            Err(RefundError::ExceedsRefundable { left }) => assert!(left.get() < 150),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!(made.len(), 6);
+    let again = desk.refund(order, None, "rest").await;
+    assert_eq!(again.amount, Money::constant(100));
+    // The same key is the same refund, however often it is used.
+    assert_eq!(desk.refund(order, None, "rest").await.id, again.id);
+    made.push(again);
+    for refund in &made {
+        desk.channel.knows([Says::Is(RefundStatus::Success)]);
+        assert_eq!(desk.pursue(refund).await, RefundStateKind::Succeeded);
+    }
+    assert_eq!(desk.state(order).await, OrderStateKind::Refunded);
+    assert_eq!(desk.has(order).await, (0, 0, 0));
+    let days = "SELECT CAST(SUM(refunded_fen) AS SIGNED) FROM merchant_days WHERE refunds = 7 AND points_back = 10";
+    desk.app.verify().await;
+    assert_eq!(desk.app.count(days).await, 1_000);
+    other.db.close().await;
+    desk.app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_without_an_answer_is_told_again_under_its_number_until_it_arrives() {
+    let desk = Desk::open().await;
+    let order = desk.paid(1_000, "k").await;
+    desk.channel.answers([
+        Says::Nothing,
+        Says::No(RefusalKind::NotEnough),
+        Says::Is(RefundStatus::Processing),
+    ]);
+    let refund = desk.refund(order, Some(600), "r").await;
+    assert_eq!(refund.state.kind(), RefundStateKind::Accepted);
+    assert!(refund.attempts.unsure);
+    assert_eq!(desk.has(order).await, (10, 6, 0));
+    assert_eq!(desk.pursue(&refund).await, RefundStateKind::Accepted);
+    assert_eq!(desk.pursue(&refund).await, RefundStateKind::Processing);
+    desk.channel.knows([
+        Says::Nothing,
+        Says::Is(RefundStatus::Abnormal),
+        Says::Is(RefundStatus::Processing),
+        Says::Is(RefundStatus::Success),
+    ]);
+    assert_eq!(desk.pursue(&refund).await, RefundStateKind::Processing);
+    assert_eq!(desk.pursue(&refund).await, RefundStateKind::Abnormal);
+    assert_eq!(desk.pursue(&refund).await, RefundStateKind::Processing);
+    assert_eq!(desk.pursue(&refund).await, RefundStateKind::Succeeded);
+    assert_eq!(desk.state(order).await, OrderStateKind::PartlyRefunded);
+    assert_eq!(desk.has(order).await, (4, 0, 0));
+    assert_eq!(desk.exceptions().await, ["refund_abnormal"]);
+    desk.app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_that_wechat_refuses_and_does_not_know_gives_back_money_and_points() {
+    let desk = Desk::open().await;
+    let order = desk.paid(1_000, "k").await;
+    desk.channel
+        .answers([Says::Nothing, Says::No(RefusalKind::Rejected)]);
+    desk.channel.knows([Says::No(RefusalKind::Absent)]);
+    let refund = desk.refund(order, None, "r").await;
+    assert_eq!(desk.pursue(&refund).await, RefundStateKind::Failed);
+    assert_eq!(desk.has(order).await, (10, 0, 0));
+    assert_eq!(desk.order(order).await.refundable(), Money::constant(1_000));
+    assert_eq!(desk.exceptions().await, ["refund_refused"]);
+    // Refused, but an earlier attempt was taken: the query says so.
+    desk.channel
+        .answers([Says::Nothing, Says::No(RefusalKind::Conflict)]);
+    desk.channel.knows([Says::Is(RefundStatus::Success)]);
+    let refund = desk.refund(order, None, "r2").await;
+    assert_eq!(desk.pursue(&refund).await, RefundStateKind::Succeeded);
+    desk.app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_that_another_attempt_has_overtaken_undoes_nothing() {
+    let desk = Desk::open().await;
+    let order = desk.paid(1_000, "k").await;
+    desk.channel
+        .answers([Says::Nothing, Says::No(RefusalKind::Rejected)]);
+    let refund = desk.refund(order, None, "r").await;
+    desk.channel.shut();
+    let (payments, id) = (desk.payments.clone(), refund.id);
+    let slow = tokio::spawn(async move { payments::pursue_refund(&payments, id).await });
+    eventually("the slow one asks", || async {
+        (desk.channel.queries() == 1).then_some(())
+    })
+    .await;
+    assert_eq!(desk.pursue(&refund).await, RefundStateKind::Processing);
+    desk.channel.knows([Says::No(RefusalKind::Absent)]);
+    desk.channel.open();
+    slow.await.unwrap().unwrap();
+    desk.channel.knows([Says::Is(RefundStatus::Success)]);
+    assert_eq!(desk.pursue(&refund).await, RefundStateKind::Succeeded);
+    assert!(desk.exceptions().await.is_empty());
+    desk.app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wechat_may_repeat_itself_but_what_cannot_follow_is_for_a_person() {
+    let desk = Desk::open().await;
+    let order = desk.paid(1_000, "k").await;
+    let refund = desk.refund(order, Some(400), "r1").await;
+    let success = RefundStatus::Success;
+    assert_eq!(
+        desk.called_back(&refund, success, "n1").await,
+        Taken::Refund
+    );
+    let posted = desk.has(order).await;
+    assert_eq!(posted, (6, 0, 0));
+    for notice in ["n1", "n2"] {
+        let taken = desk.called_back(&refund, success, notice).await;
+        assert_eq!(taken, Taken::Duplicate);
+    }
+    let late = desk.called_back(&refund, RefundStatus::Processing, "n3");
+    assert_eq!(late.await, Taken::Duplicate);
+
+    let closed = desk.refund(order, Some(600), "r2").await;
+    let taken = desk.called_back(&closed, RefundStatus::Closed, "n4").await;
+    assert_eq!(taken, Taken::Refund);
+    let contradiction = Taken::Rejected("refund_contradiction");
+    let taken = desk.called_back(&closed, success, "n5").await;
+    assert_eq!(taken, contradiction);
+    for _ in 0..2 {
+        let taken = desk.called_back(&refund, RefundStatus::Closed, "n6").await;
+        assert_eq!(taken, contradiction);
+    }
+    assert_eq!(desk.has(order).await, posted);
+    assert_eq!(desk.exceptions().await, ["refund_contradiction"; 2]);
+    let alarms = "SELECT COUNT(*) FROM callback_alarms WHERE reason = 'refund_contradiction'";
+    assert_eq!(desk.app.count(alarms).await, 2);
+
+    // WeChat takes a refund that was believed to have failed: nobody may overlook that.
+    desk.channel.answers([Says::No(RefusalKind::Rejected)]);
+    desk.channel.knows([Says::No(RefusalKind::Absent)]);
+    let failed = desk.refund(order, Some(600), "r3").await;
+    assert_eq!(failed.state.kind(), RefundStateKind::Failed);
+    let taken = desk
+        .called_back(&failed, RefundStatus::Processing, "n7")
+        .await;
+    assert_eq!(taken, contradiction);
+    desk.app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_does_not_fit_is_told_once_and_asked_about_ever_more_rarely() {
+    let desk = Desk::open().await;
+    let order = desk.paid(1_000, "k").await;
+    desk.channel.answers([
+        Says::Wrong,
+        Says::Wrong,
+        Says::Wrong,
+        Says::Is(RefundStatus::Success),
+    ]);
+    let refund = desk.refund(order, None, "r").await;
+    let mut due = Vec::new();
+    for _ in 0..3 {
+        let known = payments::find_refund(desk.app.db(), refund.id).await;
+        let known = known.unwrap().unwrap();
+        assert_eq!(known.attempts.problem.as_deref(), Some("wrong_amount"));
+        due.push(known.attempts.next_at.unwrap().seconds() - desk.app.app.now().seconds());
+        desk.pursue(&refund).await;
+    }
+    assert!(due[0] < due[1] && due[1] < due[2], "{due:?}");
+    assert_eq!(desk.exceptions().await, ["wrong_answer"]);
+    assert_eq!(desk.state(order).await, OrderStateKind::Refunded);
+    desk.app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn points_that_were_spent_are_lent_and_the_next_payment_repays_them() {
+    let desk = Desk::open().await;
+    let order = desk.paid(1_000, "k1").await;
+    desk.spend(order, 7).await;
+    desk.channel.answers([Says::Is(RefundStatus::Success)]);
+    let refund = desk.refund(order, None, "r1").await;
+    assert_eq!((refund.points.due.get(), refund.points.lent.get()), (10, 7));
+    assert_eq!(desk.has(order).await, (0, 0, 7));
+    let next = desk.paid(500, "k2").await;
+    assert_eq!(desk.has(next).await, (0, 0, 2));
+    let last = desk.paid(500, "k3").await;
+    assert_eq!(desk.has(last).await, (3, 0, 0));
+    // What is lent for a refund that does not happen is taken back, unless it was repaid meanwhile.
+    desk.spend(last, 3).await;
+    let undone = desk.refund(last, None, "r2").await;
+    assert_eq!(desk.has(last).await, (5, 5, 5));
+    desk.paid(200, "k4").await;
+    assert_eq!(desk.has(last).await, (5, 5, 3));
+    desk.channel.knows([Says::Is(RefundStatus::Closed)]);
+    assert_eq!(desk.pursue(&undone).await, RefundStateKind::Closed);
+    assert_eq!(desk.has(last).await, (2, 0, 0));
+    desk.app.finish().await;
+}
+
+/// The batch that lends may be the batch in which the next payment settles; whether it is, is luck, so `ledger.rs` has that case alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_that_settles_beside_a_refund_that_lends_is_credited() {
+    let desk = Desk::open().await;
+    for round in 0..8 {
+        let order = desk.paid(1_000, &format!("a{round}")).await;
+        let (has, _, owed) = desk.has(order).await;
+        desk.spend(order, has - owed.min(has)).await;
+        let key = format!("r{round}");
+        let next = format!("b{round}");
+        let pay = desk.paid(300, &next);
+        let (refund, _) = tokio::join!(desk.refund(order, None, &key), pay);
+        desk.channel.knows([Says::Is(RefundStatus::Success)]);
+        desk.pursue(&refund).await;
+    }
+    let failed = "SELECT COUNT(*) FROM callback_events WHERE outcome = 5";
+    assert_eq!(desk.app.count(failed).await, 0);
+    desk.app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn by_policy_a_shortfall_of_points_is_owed_or_the_refund_is_refused() {
+    let desk = Desk::open().await;
+    desk.app
+        .set_policy(|terms| terms.points_shortfall = PointsShortfall::Refuse)
+        .await;
+    let order = desk.paid(1_000, "k").await;
+    desk.spend(order, 4).await;
+    let refused = payments::request_refund(&desk.payments, desk.wish(order, None, "r1")).await;
+    assert!(
+        matches!(refused, Err(RefundError::PointsSpent { .. })),
+        "{refused:?}"
+    );
+    assert_eq!(desk.order(order).await.refundable(), Money::constant(1_000));
+    desk.refund(order, Some(600), "r2").await;
+    desk.app
+        .set_policy(|terms| terms.points_shortfall = PointsShortfall::Negative)
+        .await;
+    let refund = desk.refund(order, None, "r3").await;
+    assert_eq!((refund.points.due.get(), refund.points.lent.get()), (4, 4));
+    assert_eq!(desk.has(order).await, (10, 10, 4));
+    desk.app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_refund_waits_for_a_second_person() {
+    let desk = Desk::open().await;
+    desk.app
+        .set_policy(|terms| terms.refund_review_above = Money::constant(500))
+        .await;
+    let order = desk.paid(1_000, "k").await;
+    let rejected = desk.refund(order, Some(600), "r1").await;
+    assert_eq!(rejected.state.kind(), RefundStateKind::AwaitingApproval);
+    assert_eq!(desk.order(order).await.refundable(), Money::constant(400));
+    let rejected = desk.decide(&rejected, false, "d1").await;
+    assert_eq!(rejected.state.kind(), RefundStateKind::Rejected);
+    let agreed = desk.refund(order, None, "r2").await;
+    let own = DecideRefund {
+        tenant: desk.app.tenant.id,
+        refund: agreed.id,
+        agree: true,
+        note: String::new(),
+        by: by("ops"),
+        claim: desk.claim("ops", "/decisions", "d2", ""),
+    };
+    let own = payments::decide_refund(&desk.payments, own).await;
+    assert!(matches!(own, Err(RefundError::SamePerson)), "{own:?}");
+    let agreed = desk.decide(&agreed, true, "d2").await;
+    assert_eq!(agreed.state.kind(), RefundStateKind::Processing);
+    desk.app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_payment_goes_back_at_once_or_counts_after_all() {
+    let desk = Desk::open().await;
+    let order = desk.paid_late(1_000, "k1").await;
+    assert_eq!(desk.has(order).await, (0, 0, 0));
+    let due = payments::claim_refunds(desk.app.app.payments())
+        .await
+        .unwrap();
+    assert_eq!(due.len(), 1);
+    desk.channel.answers([Says::Is(RefundStatus::Success)]);
+    let refund = payments::pursue_refund(&desk.payments, due[0]).await;
+    let refund = refund.unwrap();
+    assert!(refund.late);
+    assert_eq!(refund.state.kind(), RefundStateKind::Succeeded);
+    assert_eq!(desk.state(order).await, OrderStateKind::Refunded);
+
+    desk.app
+        .set_policy(|terms| terms.late_payment = LatePayment::Reopen)
+        .await;
+    let order = desk.paid_late(2_000, "k2").await;
+    assert_eq!(desk.state(order).await, OrderStateKind::Paid);
+    assert_eq!(desk.has(order).await, (20, 0, 0));
+    assert_eq!(desk.exceptions().await, ["late_payment"; 2]);
+    desk.app.finish().await;
+}

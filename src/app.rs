@@ -12,6 +12,7 @@ use crate::{
     payments::{Gateways, Pace, Payments, PolicyBook},
     points::RuleBook,
     primitives::{Clock, IdSource, RandomIds, SystemClock, TenantId, Timestamp},
+    sharing::Sharing,
     tenants,
     wechat::{MiniProgram, WechatAccounts, WechatError},
 };
@@ -23,8 +24,8 @@ pub struct App(Arc<Parts>);
 /// What an [`App`] is made of. Tests make their own: a clock that stands still, seeded ids, a simulator behind the gateway.
 #[derive(Debug)]
 pub struct Parts {
-    /// Database, channel and rules.
-    pub payments: Payments,
+    /// Database, channel and rules; and the channel's profit sharing.
+    pub sharing: Sharing,
     /// The accounts behind the gateways, to look after; none when something else is there.
     pub accounts: Option<WechatAccounts>,
     pub login: Arc<dyn WechatLogin>,
@@ -68,12 +69,15 @@ impl App {
                 settings: SettingsBook::start(db.clone()),
             },
             mini_program_codes: mini_program.clone(),
-            payments: Payments {
+            sharing: Sharing {
+                payments: Payments {
+                    gateways: Arc::new(accounts.clone()),
+                    rules: RuleBook::start(db.clone()),
+                    policies: PolicyBook::start(db.clone()),
+                    pace: Pace::new(settings.jobs.pace).unwrap_or_default(),
+                    db,
+                },
                 gateways: Arc::new(accounts.clone()),
-                rules: RuleBook::start(db.clone()),
-                policies: PolicyBook::start(db.clone()),
-                pace: Pace::new(settings.jobs.pace).unwrap_or_default(),
-                db,
             },
             accounts: Some(accounts),
             login: mini_program,
@@ -91,16 +95,21 @@ impl App {
     }
 
     pub fn db(&self) -> &Db {
-        &self.0.payments.db
+        &self.payments().db
     }
 
     /// What the use cases of payments work with.
     pub fn payments(&self) -> &Payments {
-        &self.0.payments
+        &self.0.sharing.payments
+    }
+
+    /// What the use cases of profit sharing work with.
+    pub fn sharing(&self) -> &Sharing {
+        &self.0.sharing
     }
 
     pub fn gateways(&self) -> &Arc<dyn Gateways> {
-        &self.0.payments.gateways
+        &self.payments().gateways
     }
 
     /// Looks after the merchant accounts: which tenant has which, whether keys have changed. For a job, every few seconds. What cannot
@@ -143,7 +152,7 @@ impl App {
     }
 
     pub fn rules(&self) -> &RuleBook {
-        &self.0.payments.rules
+        &self.payments().rules
     }
 
     pub fn http(&self) -> &HttpSettings {

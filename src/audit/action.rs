@@ -91,6 +91,18 @@ pub enum Action {
         kind: &'static str,
         order: OrderId,
     },
+    SharingReceiverAdded {
+        merchant: MerchantId,
+        kind: &'static str,
+    },
+    SharingReceiverRemoved {
+        merchant: MerchantId,
+    },
+    SharingRuleSet {
+        version: u32,
+        active: bool,
+    },
+    SharingRetried,
 }
 
 impl Action {
@@ -114,6 +126,10 @@ impl Action {
             Self::CallbackReplayed { .. } => "callback.replayed",
             Self::DeliverySettingsSet { .. } => "delivery_settings.set",
             Self::DeliveryRetried { .. } => "delivery.retried",
+            Self::SharingReceiverAdded { .. } => "sharing_receiver.added",
+            Self::SharingReceiverRemoved { .. } => "sharing_receiver.removed",
+            Self::SharingRuleSet { .. } => "sharing_rule.set",
+            Self::SharingRetried => "sharing.retried",
         }
     }
 
@@ -131,11 +147,11 @@ impl Action {
             } => {
                 json!({ "merchant": merchant, "label": label, "amount_fen": amount })
             }
-            Self::CollectionCodeDisabled { merchant } => json!({ "merchant": merchant }),
+            Self::CollectionCodeDisabled { merchant }
+            | Self::SharingReceiverRemoved { merchant } => json!({ "merchant": merchant }),
             Self::PointsRuleSet { version } | Self::PaymentPolicySet { version } => {
                 json!({ "version": version })
             }
-            Self::PaymentClosed => json!({}),
             Self::RefundRequested { order, amount } => {
                 json!({ "order_no": order, "amount_fen": amount })
             }
@@ -154,6 +170,13 @@ impl Action {
                 "refund_template": refund_template,
             }),
             Self::DeliveryRetried { kind, order } => json!({ "kind": kind, "order": order }),
+            Self::SharingReceiverAdded { merchant, kind } => {
+                json!({ "merchant": merchant, "kind": kind })
+            }
+            Self::SharingRuleSet { version, active } => {
+                json!({ "version": version, "active": active })
+            }
+            Self::PaymentClosed | Self::SharingRetried => json!({}),
         }
     }
 }

@@ -43,7 +43,7 @@ pub struct Line {
 impl RowSet for Lines {
     type Key = Id;
     type Row = Line;
-    const PLACE: u8 = 35;
+    const PLACE: u8 = 39;
     const LOADS: bool = false;
 
     fn load(_keys: &[Id], sql: &mut Sql) {

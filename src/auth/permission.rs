@@ -50,10 +50,16 @@ pub enum Permission {
     ResolveExceptions,
     ReadCallbacks,
     ReplayCallbacks,
+    /// The shop's sharing rule and the sharings of its payments.
+    ReadShopSharing,
+    /// Receivers, rules and sharings of every shop.
+    ReadSharing,
+    /// Add and remove receivers, set rules, try again.
+    WriteSharing,
 }
 
 impl Permission {
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 31] = [
         Self::ReadOwn,
         Self::Pay,
         Self::RegisterShop,
@@ -82,6 +88,9 @@ impl Permission {
         Self::ResolveExceptions,
         Self::ReadCallbacks,
         Self::ReplayCallbacks,
+        Self::ReadShopSharing,
+        Self::ReadSharing,
+        Self::WriteSharing,
     ];
 
     pub(super) const OF_CUSTOMER: &'static [Self] = &[Self::ReadOwn, Self::Pay, Self::RegisterShop];
@@ -96,6 +105,7 @@ impl Permission {
                 Self::ClosePayment,
                 Self::RequestRefund,
                 Self::DecideRefund,
+                Self::ReadShopSharing,
             ],
             StaffRole::Clerk => &[
                 Self::ReadShop,
@@ -128,6 +138,8 @@ impl Permission {
                 Self::ResolveExceptions,
                 Self::ReadCallbacks,
                 Self::ReplayCallbacks,
+                Self::ReadSharing,
+                Self::WriteSharing,
             ],
             OperatorRole::Auditor => &[
                 Self::ReadMerchants,
@@ -139,6 +151,7 @@ impl Permission {
                 Self::ReadPaymentPolicy,
                 Self::ReadExceptions,
                 Self::ReadCallbacks,
+                Self::ReadSharing,
             ],
         }
     }
@@ -174,6 +187,9 @@ impl Permission {
             Self::ResolveExceptions => "exceptions:resolve",
             Self::ReadCallbacks => "callbacks:read",
             Self::ReplayCallbacks => "callbacks:replay",
+            Self::ReadShopSharing => "shop_sharing:read",
+            Self::ReadSharing => "sharing:read",
+            Self::WriteSharing => "sharing:write",
         }
     }
 }
@@ -226,7 +242,10 @@ x.... shop:register
 ...xx exceptions:read
 ...x. exceptions:resolve
 ...xx callbacks:read
-...x. callbacks:replay";
+...x. callbacks:replay
+.x... shop_sharing:read
+...xx sharing:read
+...x. sharing:write";
         assert_eq!(table.join("\n"), expected);
     }
 }

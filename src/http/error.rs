@@ -14,6 +14,7 @@ use crate::{
     merchants::{DrawingFailure, InvalidField, InvalidTransition, MerchantError},
     payments::{ExceptionError, PaymentError, PolicyError, RefundError, ReplayError},
     points::{RuleError, SetRuleError},
+    sharing::SharingError,
 };
 
 /// Something of ours is broken: said once here, with its causes; the client gets the trace id.
@@ -536,6 +537,69 @@ impl From<SetRuleError> for Problem {
         match error {
             SetRuleError::Terms(error) => error.into(),
             SetRuleError::Db(error) => error.into(),
+        }
+    }
+}
+
+impl From<SharingError> for Problem {
+    fn from(error: SharingError) -> Self {
+        match error {
+            SharingError::MerchantNotFound => MerchantError::NotFound.into(),
+            SharingError::MerchantNotApproved => MerchantError::NotApproved.into(),
+            SharingError::ReceiverNotFound => Self::new(
+                StatusCode::NOT_FOUND,
+                "sharing_receiver_not_found",
+                "The receiver does not exist, or is another shop's",
+                "分账接收方不存在",
+            ),
+            SharingError::ReceiverInUse => Self::new(
+                StatusCode::CONFLICT,
+                "sharing_receiver_in_use",
+                "The sharing rule in force names the receiver: change the rule first",
+                "分账规则正在使用该接收方，请先修改规则",
+            ),
+            SharingError::ReceiverNotActive => Self::new(
+                StatusCode::CONFLICT,
+                "sharing_receiver_not_active",
+                "A receiver of the rule is not active: add it again",
+                "分账接收方未生效，请重新添加",
+            ),
+            SharingError::TooMuch { ratio_max_ppm } => Self {
+                code: "sharing_ratio_too_high",
+                detail: "分账比例超出上限",
+                ..Self::field(
+                    "parts",
+                    format!("{ratio_max_ppm} millionths in all at most"),
+                )
+            },
+            SharingError::Field { field, expected } => Self::field(field, expected),
+            SharingError::NotFound => Self::new(
+                StatusCode::NOT_FOUND,
+                "sharing_not_found",
+                "The order does not exist, or nothing of it is shared (yet)",
+                "该订单没有分账",
+            ),
+            SharingError::NothingToRetry => Self::new(
+                StatusCode::CONFLICT,
+                "sharing_nothing_to_retry",
+                "Nothing of the sharing waits to be tried again",
+                "没有需要重试的分账",
+            ),
+            // The reason was logged where WeChat gave it.
+            SharingError::ChannelRefused(_) => Self::new(
+                StatusCode::BAD_GATEWAY,
+                "sharing_channel_refused",
+                "WeChat Pay refused it",
+                "微信支付未受理该操作",
+            ),
+            SharingError::ChannelUnknown => Self::new(
+                StatusCode::BAD_GATEWAY,
+                "sharing_channel_unknown",
+                "WeChat Pay does not answer: repeat the request",
+                "微信支付暂无响应，请重试",
+            )
+            .retry_after(1),
+            SharingError::Db(error) => error.into(),
         }
     }
 }

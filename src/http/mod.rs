@@ -25,6 +25,7 @@ mod public;
 mod refund_wish;
 mod replay;
 mod router;
+mod sharing;
 
 pub use openapi::document;
 pub use router::router;

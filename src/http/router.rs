@@ -88,6 +88,15 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(admin::delivery_settings::get_delivery_settings, admin::delivery_settings::set_delivery_settings)) // delivery-settings
         .routes(routes!(admin::list_deliveries::list_deliveries))   // deliveries
         .routes(routes!(admin::retry_delivery::retry_delivery))     // deliveries/{id}/retry
+        // profit sharing
+        .routes(routes!(merchant::sharing::sharing_rule))           // /api/v1/merchant/sharing-rule
+        .routes(routes!(merchant::sharing::payment_sharing))        // /api/v1/merchant/payments/{order_no}/sharing
+        .routes(routes!(admin::sharing_receivers::list_receivers, admin::sharing_receivers::add_receiver)) // /api/v1/admin/merchants/{id}/sharing-receivers
+        .routes(routes!(admin::sharing_receivers::remove_receiver)) // /api/v1/admin/sharing-receivers/{id}/remove
+        .routes(routes!(admin::sharing_rule::get_sharing_rule, admin::sharing_rule::set_sharing_rule)) // /api/v1/admin/merchants/{id}/sharing-rule
+        .routes(routes!(admin::sharings::list_sharings))            // /api/v1/admin/sharings
+        .routes(routes!(admin::sharings::get_payment_sharing))      // /api/v1/admin/payments/{order_no}/sharing
+        .routes(routes!(admin::sharings::retry_payment_sharing))    // /api/v1/admin/payments/{order_no}/sharing/retry
         // no token
         .routes(routes!(callbacks::wechat_payments::wechat_payments)) // /api/v1/wechat/notify/{tenant}/payments
         .routes(routes!(callbacks::wechat_refunds::wechat_refunds)) // /api/v1/wechat/notify/{tenant}/refunds
@@ -113,7 +122,7 @@ mod tests {
             .values()
             .flat_map(|path| path.as_object().unwrap().values())
             .collect();
-        assert_eq!(operations.len(), 72);
+        assert_eq!(operations.len(), 82);
         let names: BTreeSet<_> = operations
             .iter()
             .map(|operation| operation["operationId"].as_str().unwrap())
@@ -149,6 +158,7 @@ mod tests {
             "/api/v1/admin/exceptions/{id}/resolve",
             "/api/v1/admin/merchants/{id}/approve",
             "/api/v1/admin/merchants/{id}/reject",
+            "/api/v1/admin/merchants/{id}/sharing-receivers",
             "/api/v1/admin/merchants/{id}/suspend",
             "/api/v1/admin/payments/{order_no}/refunds",
             "/api/v1/admin/refunds/{refund_no}/approve",

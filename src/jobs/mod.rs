@@ -5,6 +5,7 @@
 mod deliver;
 mod pursue;
 mod relay;
+mod share;
 
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use pursue::{orders_round, refunds_round};
 pub use relay::{ProjectCommits, drain};
+pub use share::sharings_round;
 
 use crate::{app::App, db::Db, deliveries::SettingsBook};
 
@@ -46,6 +48,8 @@ pub fn start(app: &App) -> Jobs {
     jobs.running
         .spawn(pursue::refunds(payments.clone(), stop()));
     jobs.running.spawn(accounts(app.clone(), stop()));
+    jobs.running
+        .spawn(share::sharings(app.sharing().clone(), stop()));
     jobs
 }
 

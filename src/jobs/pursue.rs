@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Questions to WeChat that are under way at once.
-const AT_ONCE: usize = 8;
+pub(super) const AT_ONCE: usize = 8;
 /// How often the jobs look for what is due.
 const REST: Duration = Duration::from_secs(1);
 

@@ -1,4 +1,5 @@
-//! The relay: reads the commits of each committer in their order, projects the history of orders and the totals of shops, and plans what is to be told to others.
+//! The relay: reads the commits of each committer in their order, projects the history of orders, the totals of shops and which payments are to be shared, and plans
+//! what is to be told to others.
 //!
 //! Where it stands is written in the transaction that writes what it read, so it is exactly once whatever is killed; a second process that looks at the same
 //! committer finds its position locked and goes on to the next. A gap in a sequence cannot be (the key of a commit is its committer and number); should there be one, the relay stops at it
@@ -13,6 +14,7 @@ use crate::{
     deliveries::{self, Planned, SettingsBook},
     outbox::{self, Event},
     primitives::{BusinessDay, CommitterId, MerchantId, OrderId, TenantId, Timestamp},
+    sharing,
 };
 
 /// The name under which the position is kept.
@@ -74,6 +76,8 @@ struct Projection {
     history: Vec<HistoryLine>,
     days: BTreeMap<(MerchantId, BusinessDay), DaySums>,
     due: Vec<Planned>,
+    /// Orders that were paid: some are to be shared.
+    paid: Vec<OrderId>,
 }
 
 /// One row of `payment_order_history`.
@@ -183,6 +187,7 @@ impl Projection {
             });
         }
         if let Some(settled) = event.settled() {
+            self.paid.push(settled.order);
             let day = self.day(settled.merchant, settled.paid_at, settled.tenant);
             day.orders += 1;
             day.paid = day.paid.saturating_add(settled.amount.get());
@@ -233,6 +238,7 @@ impl Projection {
     }
 
     async fn write(mut self, tx: &mut Tx) -> Result<(), DbError> {
+        sharing::note_paid(tx, &self.paid).await?;
         self.history
             .sort_unstable_by_key(|line| (line.order, line.version));
         for rows in self.history.chunks(1_000) {

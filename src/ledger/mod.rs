@@ -53,7 +53,8 @@
 //! | 20 | `callback_events`, 21 `callback_alarms` | payments |
 //! | 30 | `payment_orders` (31: collection codes, read only) | payments |
 //! | 32 | `refunds`, 33 `refund_history`, 34 `payment_exceptions` | payments |
-//! | 35 | `audit_logs` | audit |
+//! | 35 | `sharings`, 36 `sharing_parts`, 37 `sharing_returns` (38: which refunds an order has, read only) | sharing |
+//! | 39 | `audit_logs` | audit |
 //! | 40 | `transfers` | ledger |
 //! | 50 | `accounts`, checked | ledger |
 //! | 60 | `point_lots` (61: the same, read only) | ledger |

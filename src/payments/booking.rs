@@ -204,7 +204,7 @@ fn resolve(
 }
 
 /// Writes an order's row and tells why it changed.
-pub(super) fn put_order(
+pub(crate) fn put_order(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
     order: Order,
@@ -224,7 +224,7 @@ pub(super) fn put_order(
 }
 
 /// Writes a refund's row and the line of its history.
-pub(super) fn put_refund(
+pub(crate) fn put_refund(
     set: &mut WorkingSet,
     cx: &Cx<'_>,
     refund: Refund,
@@ -243,7 +243,7 @@ pub(super) fn put_refund(
 }
 
 /// Notes something that a person should look at.
-pub(super) fn put_exception(
+pub(crate) fn put_exception(
     set: &mut WorkingSet,
     cx: &Cx<'_>,
     tenant: TenantId,

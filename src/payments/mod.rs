@@ -75,7 +75,7 @@
 //! `payment_exceptions`, `callback_events`, `callback_alarms`; `idempotency_keys` is shared with the ordinary transactions.
 
 mod apply_refund;
-mod booking;
+pub(crate) mod booking;
 mod callback;
 mod close;
 mod confirm;
@@ -131,6 +131,7 @@ pub use pace::Pace;
 pub use policy::{
     LatePayment, PointsShortfall, Policy, PolicyBook, PolicyError, PolicyTerms, SetPolicy,
 };
+pub(crate) use refund::pause_seconds;
 pub use refund::{Attempts, PointsBack, Refund, RefundState, RefundStateKind};
 pub use refund_error::RefundError;
 pub use replay::{
@@ -139,9 +140,10 @@ pub use replay::{
 pub use request_refund::{
     DecideRefund, RefundBy, RefundRole, RequestRefund, decide_refund, request_refund,
 };
+pub(crate) use settle::is_plain;
 pub use settle::{SettlePayment, Settled};
 pub use show::{ShowPayment, ShownPayment, show_payment};
-pub(crate) use store::{ORDER_COLUMNS, REFUND_COLUMNS, read_order, read_refund};
+pub(crate) use store::{ORDER_COLUMNS, Orders, REFUND_COLUMNS, Refunds, read_order, read_refund};
 pub use story::{OrderStory, order_story};
 use submit_refund::submit_if_new;
 pub use submit_refund::{claim_refunds, pursue_refund, redirect_refund};

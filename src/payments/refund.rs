@@ -237,7 +237,7 @@ impl Refund {
 }
 
 /// Seconds until a refund that did not get an answer, or not the one that was hoped for, is looked at again.
-pub(super) fn pause_seconds(attempts: u32) -> i64 {
+pub(crate) fn pause_seconds(attempts: u32) -> i64 {
     const PAUSES: [i64; 8] = [5, 15, 60, 120, 300, 600, 1_800, 3_600];
     let place = usize::try_from(attempts.saturating_sub(1)).unwrap_or(usize::MAX);
     PAUSES[place.min(PAUSES.len() - 1)]

@@ -246,7 +246,10 @@ pub(super) fn set_out(
 ) -> Result<(), RefundError> {
     book_refund(set, cx, order, refund, terms.points_shortfall)?;
     match order.sharing {
-        OrderSharing::Under | OrderSharing::Done => refund.state = RefundState::Returning,
+        OrderSharing::Under | OrderSharing::Done => {
+            refund.state = RefundState::Returning;
+            refund.attempts.next_at = Some(cx.now());
+        }
         OrderSharing::No | OrderSharing::Wanted => {
             refund.state = RefundState::Accepted;
             // A job takes over should this process die before it has called; not while it may still be calling, with its retries.

@@ -405,7 +405,7 @@ impl SettlePayment {
 }
 
 /// WeChat's numbers are short and plain; anything else is not one.
-pub(super) fn is_plain(text: &str, length_max: usize) -> bool {
+pub(crate) fn is_plain(text: &str, length_max: usize) -> bool {
     let plain = |letter: u8| letter.is_ascii_alphanumeric() || matches!(letter, b'_' | b'-');
     (1..=length_max).contains(&text.len()) && text.bytes().all(plain)
 }

@@ -192,7 +192,7 @@ pub async fn redirect_refund(
 const CLAIM: u32 = 32;
 const LEASE_SECONDS: i64 = 60;
 
-/// Refunds that are due, taken for a minute.
+/// Refunds that are due, taken for a minute. Those that wait for shares are claimed by `sharing`.
 pub async fn claim_refunds(payments: &Payments) -> Result<Vec<RefundId>, DbError> {
     let pace = payments.pace;
     payments.db.run(ClaimRefunds { pace }).await
@@ -211,7 +211,7 @@ impl Work for ClaimRefunds {
     async fn run(&self, tx: &mut Tx) -> Result<Self::Reply, DbError> {
         let now = tx.now();
         let due: Vec<(RefundId,)> = sqlx::query_as(
-            "/* payments.due_refunds */ SELECT id FROM refunds WHERE next_attempt_at <= ? ORDER BY next_attempt_at LIMIT ? FOR UPDATE SKIP LOCKED",
+            "/* payments.due_refunds */ SELECT id FROM refunds WHERE next_attempt_at <= ? AND state <> 3 ORDER BY next_attempt_at LIMIT ? FOR UPDATE SKIP LOCKED",
         )
         .bind(now)
         .bind(CLAIM)

@@ -1,8 +1,121 @@
 //! Profit sharing (分账): what of a payment goes to others than the shop.
+//!
+//! # Words
+//!
+//! A **receiver** may get shares of one shop's payments: another merchant number (with service providers usually the platform itself, `SERVICE_PROVIDER`), or a
+//! person. A **rule** says for a shop which receivers get how many millionths; versions are kept and the newest is in force. The **sharing** of a payment
+//! ([`PaymentShare`], one per order) has a **part** per receiver. A **return** brings some of a part back before a refund. What is not shared is **released**: until
+//! then WeChat keeps all of the payment frozen.
+//!
+//! # States
+//!
+//! ```text
+//! order.sharing   wanted ────────────▶ under ──────────────────────────────▶ done
+//!
+//! sharing                   ┌▶ asked ──▶ processing ──▶ done   (every part final)
+//!                  start ───┤    │           │
+//!                           │    └─ refused ─┴──▶ releasing ──▶ done
+//!                           └▶ releasing (nothing to share)
+//!
+//! part            pending ──▶ succeeded | failed
+//! return          asked ──▶ processing ──▶ succeeded | failed        (asked ──▶ succeeded | failed)
+//! refund          returning ──▶ accepted   (every return of its round final, or none needed)
+//! ```
+//!
+//! *Asked* is repeated with the same number until WeChat confirms that it has it; *processing* is queried. A refusal proves only that this attempt did nothing, so the
+//! query decides: when WeChat knows no such number, what was refused is undone in the books.
+//!
+//! # Amounts
+//!
+//! The base is the payment less every refund that is on the table. A part is its millionths of the base less the fee that WeChat is expected to keep of it, rounded down, and
+//! all parts together are at most what WeChat says can still be shared. The rule is the one in force when the sharing starts, not when the order was made. (Pure: `amounts`.)
+//!
+//! Refunds that were asked for before the sharing take nothing from it: they come out of what was never shared. After that, when refunds reach *n* of the base,
+//! *n / base* of each part must have come back, rounded down over the sum; so many small refunds take no more than one large one, and a full refund takes all.
+//! A refund that is dropped after its shares came back counts no more: the next one takes less.
+//!
+//! # When a share does not come back
+//!
+//! The refund goes on. The customer's right to the money does not depend on the receiver, so the shop bears the part, in the books as at WeChat, and an exception
+//! `sharing_failed` stays open until a person has seen to it. This is so when WeChat says that the return failed, when it refuses it for certain, when the receiver's
+//! account has held too little for [`RETURN_ATTEMPTS_MAX`] attempts, and for parts of persons, which WeChat cannot take back (each refund notes that). The next refund of the
+//! order tries again for a merchant's part, since what failed does not count as returned. Without a proven outcome the refund waits: no return is ever given up in doubt.
+//!
+//! # Books
+//!
+//! | entry | cause | transfer |
+//! |---|---|---|
+//! | sent | sharing | per part: Dr merchant payable / Cr sharing in transit |
+//! | outcome | part | succeeded: Dr sharing in transit / Cr receiver payable; failed: Dr sharing in transit / Cr merchant payable |
+//! | returned | return | Dr receiver payable / Cr merchant payable |
+//!
+//! # Invariants
+//!
+//! - An order has at most one sharing (a unique key), and one exactly when its `sharing` is *under* or *done*; *done* exactly when the sharing is.
+//! - Sharing in transit is the sum of the pending parts. A final part has one outcome entry, a pending one none.
+//! - The parts are at most the base. Of a part, what was asked back and did not fail is at most its amount; a succeeded return has one entry, any other none.
+//! - At most one refund per order is in its round of returns (`sharings.refund_id`); the others wait.
+//!
+//! # Rows and their guards
+//!
+//! `sharings` (35), `sharing_parts` (36) and `sharing_returns` (37) are written in that order after the order, its refunds and the exceptions. The version of the sharing's row
+//! guards its parts and returns: whoever changes one rewrites it.
+//!
+//! How paid orders get here: the relay reads every payment's event anyway and puts the orders that are to be shared into `sharing_dues`. A scan over orders by
+//! age, as for those that nobody pays, would miss an order that is paid late; an index on the orders would cost every order something. Settling a payment costs nothing either way.
+//!
+//! # Killed half-way
+//!
+//! - before `StartSharing` is committed: the due row's lease runs out, another job takes it;
+//! - between the commit and the call, or the call and noting its answer: `next_attempt_at` is due, a job repeats the call with the same number;
+//! - between two returns of a round: the refund's `next_attempt_at` is due; what is final stays, the others are repeated;
+//! - two jobs at once: both make the same call with the same number, and the second answer finds the parts final and changes nothing.
+//!
+//! Tables owned: `sharing_receivers`, `sharing_rules`, `sharing_rule_parts`, `sharings`, `sharing_parts`, `sharing_returns`, `sharing_dues`; and the column
+//! `merchants.sharing`, which follows the rule in force.
 
+mod amounts;
+mod apply_return;
+mod apply_share;
+mod booking;
+mod change_receiver;
+mod due;
+mod error;
+mod find;
 mod gateway;
+mod receiver;
+mod rule;
+mod share;
+mod start;
+mod start_return;
+mod store;
+mod submit_return;
+mod submit_share;
 
+use std::sync::Arc;
+
+pub use change_receiver::{AddReceiver, remove_receiver, tell_receiver};
+pub use due::{Due, claim_dues, note_paid};
+pub use error::SharingError;
+pub use find::{SharingView, find_sharing, list_sharings, retry_sharing, sharing_causes};
 pub use gateway::{
     ChannelPart, ChannelReturn, ChannelShare, PartResult, ReceiverCall, ReceiverKind, ReturnCall,
     ReturnResult, ShareCall, SharePart, SharingGateway, SharingGateways,
 };
+pub use receiver::{Receiver, ReceiverForm, ReceiverState, list_receivers};
+pub use rule::{RULE_PARTS_MAX, RulePart, RuleWish, SharingRule, find_rule, set_rule};
+pub use share::{
+    Part, PartReturn, PartState, PaymentShare, ReturnState, ShareState, ShareStateKind,
+};
+pub use start::start_sharing;
+pub use submit_return::{RETURN_ATTEMPTS_MAX, claim_returns, pursue_return};
+pub use submit_share::{claim_sharings, pursue_sharing};
+
+use crate::payments::Payments;
+
+/// What the use cases of this slice work with.
+#[derive(Debug, Clone)]
+pub struct Sharing {
+    pub payments: Payments,
+    pub gateways: Arc<dyn SharingGateways>,
+}

@@ -27,4 +27,5 @@ mod refund_core;
 mod refunds;
 mod rights;
 mod sdk;
+mod sharing;
 mod verification;

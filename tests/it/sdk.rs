@@ -18,15 +18,24 @@ const NOT_INSTALLED: i32 = 77;
 /// `PyPI` `wechatpayv3`: prepay, query, close, refund, profit sharing, certificates, bills, callbacks.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_python_sdk_accepts_the_simulator() {
-    let python = std::env::var("SDK_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let python = named("SDK_PYTHON", "python3");
     judge(&[&python, "-B"], "wechatpayv3_peer.py").await;
 }
 
 /// npm `wechatpay-axios-plugin`: prepay, query, close, refund, certificates, bills, callbacks.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_node_sdk_accepts_the_simulator() {
-    let node = std::env::var("SDK_NODE").unwrap_or_else(|_| "node".to_owned());
+    let node = named("SDK_NODE", "node");
     judge(&[&node], "axios_plugin_peer.js").await;
+}
+
+/// The interpreter that a variable names, or the usual one.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests have no settings of their own"
+)]
+fn named(variable: &str, usual: &str) -> String {
+    std::env::var(variable).unwrap_or_else(|_| usual.to_owned())
 }
 
 /// Runs a peer against a simulator of its own.

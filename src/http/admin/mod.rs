@@ -30,4 +30,7 @@ pub(super) mod request_refund;
 pub(super) mod resolve_exception;
 pub(super) mod retry_delivery;
 pub(super) mod retry_refund;
+pub(super) mod sharing_receivers;
+pub(super) mod sharing_rule;
+pub(super) mod sharings;
 pub(super) mod show_refund;

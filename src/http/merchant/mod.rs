@@ -23,5 +23,6 @@ pub(super) mod payment_refunds;
 pub(super) mod profile;
 pub(super) mod register;
 pub(super) mod request_refund;
+pub(super) mod sharing;
 pub(super) mod show_payment;
 pub(super) mod totals;

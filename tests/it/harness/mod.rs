@@ -28,6 +28,7 @@ use zhangfang::{
     payments::{Gateway, OneGateway, Pace, Payments, PolicyBook, PolicyTerms, SetPolicy},
     points::{RuleBook, RuleTerms, SetRule},
     primitives::{Clock, RandomIds, Secret, SystemClock, TenantId},
+    sharing::{Sharing, SharingGateways},
     simulator::{KeySet, Payment, Simulator, SimulatorSettings},
     tenants::Tenant,
     verify,
@@ -50,7 +51,7 @@ pub(crate) struct TestApp {
     pub(crate) simulator: Simulator,
     pub(crate) scratch: Scratch,
     site: Site,
-    /// None once they were stopped.
+    /// None: the test does what they would do, one step at a time.
     jobs: Option<Jobs>,
 }
 
@@ -76,6 +77,8 @@ impl Deref for TestApp {
 struct Unusual {
     courier: Option<Arc<dyn Courier>>,
     mode: WechatMode,
+    sharing: Option<Arc<dyn SharingGateways>>,
+    rests: bool,
 }
 
 /// A shop that takes payments.
@@ -120,6 +123,19 @@ impl TestApp {
         Self::build(|_| {}, unusual).await
     }
 
+    /// Without jobs, and with this channel for profit sharing.
+    pub(crate) async fn resting(
+        sharing: Arc<dyn SharingGateways>,
+        change: impl FnOnce(&mut DbOptions),
+    ) -> Self {
+        let unusual = Unusual {
+            sharing: Some(sharing),
+            rests: true,
+            ..Unusual::default()
+        };
+        Self::build(change, unusual).await
+    }
+
     async fn build(change: impl FnOnce(&mut DbOptions), unusual: Unusual) -> Self {
         let scratch = Scratch::make().await;
         let mut options = DbOptions::new(scratch.service.clone());
@@ -143,6 +159,7 @@ impl TestApp {
         })
         .await
         .unwrap();
+        let rests = unusual.rests;
         let app = assemble(db, &simulator, &base, unusual).await;
         let router = zhangfang::http::router(app.clone());
         tokio::spawn(async move {
@@ -153,7 +170,7 @@ impl TestApp {
             .await
             .unwrap();
         });
-        let jobs = jobs::start(&app);
+        let jobs = (!rests).then(|| jobs::start(&app));
         let site = Site::new(&base, tenant.id);
         Self {
             app,
@@ -161,17 +178,17 @@ impl TestApp {
             simulator,
             scratch,
             site,
-            jobs: Some(jobs),
+            jobs,
         }
     }
 
     /// Without jobs: what is due happens when the test says so.
     pub(crate) async fn at_rest() -> Self {
-        let mut app = Self::start().await;
-        if let Some(jobs) = app.jobs.take() {
-            jobs.stop().await;
-        }
-        app
+        let unusual = Unusual {
+            rests: true,
+            ..Unusual::default()
+        };
+        Self::build(|_| {}, unusual).await
     }
 
     /// The use cases of payments, through a channel that says what the test wants.
@@ -430,12 +447,17 @@ async fn assemble(db: Db, simulator: &Simulator, base: &str, unusual: Unusual) -
             settings: SettingsBook::start(db.clone()),
         },
         mini_program_codes: mini_program.clone(),
-        payments: Payments {
-            rules: RuleBook::start(db.clone()),
-            policies: PolicyBook::start(db.clone()),
-            pace: Pace::new(100).unwrap(),
-            gateways: Arc::new(accounts.clone()),
-            db,
+        sharing: Sharing {
+            payments: Payments {
+                rules: RuleBook::start(db.clone()),
+                policies: PolicyBook::start(db.clone()),
+                pace: Pace::new(100).unwrap(),
+                gateways: Arc::new(accounts.clone()),
+                db,
+            },
+            gateways: unusual
+                .sharing
+                .unwrap_or_else(|| Arc::new(accounts.clone())),
         },
         accounts: Some(accounts),
         login: mini_program,

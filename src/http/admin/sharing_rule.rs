@@ -1,0 +1,96 @@
+//! `GET` and `PUT /api/v1/admin/merchants/{id}/sharing-rule`
+
+use axum::{Json, extract::State};
+use serde::Deserialize;
+
+use crate::{
+    app::App,
+    auth::Permission,
+    http::{
+        extract::{self, Auth, Operator, Path},
+        openapi::Problems,
+        problem::Problem,
+        sharing::SharingRuleAnswer,
+    },
+    merchants,
+    primitives::{MerchantId, ReceiverId},
+    sharing::{self, RuleWish},
+};
+
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct SharingRuleRequest {
+    /// Whether payments are shared; the money of orders is frozen until then.
+    active: bool,
+    /// At most 50, each receiver once; at least one when active.
+    #[serde(default)]
+    parts: Vec<SharingRulePartRequest>,
+}
+
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct SharingRulePartRequest {
+    #[schema(value_type = String, example = "rc_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
+    receiver_id: ReceiverId,
+    /// Millionths of the payment less fee and refunds, rounded down to the fen. All together at most what WeChat allows the shop, usually 300000.
+    #[schema(example = 50_000, minimum = 1, maximum = 1_000_000)]
+    ratio_ppm: u32,
+    /// Shown to the receiver: 1 to 80 bytes.
+    #[schema(example = "平台服务费", min_length = 1, max_length = 80)]
+    description: String,
+}
+
+/// A shop's sharing rule in force
+#[utoipa::path(
+    get,
+    path = "/api/v1/admin/merchants/{id}/sharing-rule",
+    operation_id = "admin_get_sharing_rule",
+    tag = "admin",
+    security(("access_token" = [])),
+    params(("id" = String, Path)),
+    responses((status = 200, description = "The rule", body = SharingRuleAnswer), Problems),
+)]
+pub(in crate::http) async fn get_sharing_rule(
+    State(app): State<App>,
+    auth: Auth<Operator>,
+    Path(id): Path<MerchantId>,
+) -> Result<Json<SharingRuleAnswer>, Problem> {
+    let operator = auth.may(Permission::ReadSharing)?;
+    merchants::get_merchant(app.db(), operator.tenant, id).await?;
+    let rule = sharing::find_rule(app.db(), operator.tenant, id).await?;
+    Ok(Json(rule.into()))
+}
+
+/// Put a sharing rule in force for a shop
+///
+/// As the next version. Orders that are made from then on are shared by the rule in force a minute after their payment; those that were made before an active rule are not.
+#[utoipa::path(
+    put,
+    path = "/api/v1/admin/merchants/{id}/sharing-rule",
+    operation_id = "admin_set_sharing_rule",
+    tag = "admin",
+    security(("access_token" = [])),
+    params(("id" = String, Path)),
+    request_body = SharingRuleRequest,
+    responses((status = 200, description = "In force", body = SharingRuleAnswer), Problems),
+)]
+pub(in crate::http) async fn set_sharing_rule(
+    State(app): State<App>,
+    auth: Auth<Operator>,
+    Path(id): Path<MerchantId>,
+    extract::Json(request): extract::Json<SharingRuleRequest>,
+) -> Result<Json<SharingRuleAnswer>, Problem> {
+    let operator = auth.may(Permission::WriteSharing)?;
+    let parts = request.parts.into_iter();
+    let wish = RuleWish {
+        tenant: operator.tenant,
+        merchant: id,
+        active: request.active,
+        parts: parts
+            .map(|part| (part.receiver_id, part.ratio_ppm, part.description))
+            .collect(),
+        by: auth.principal().actor(),
+    };
+    let rule = sharing::set_rule(app.sharing(), wish).await?;
+    Ok(Json(Some(rule).into()))
+}

@@ -1,0 +1,56 @@
+//! Shares payments: starts what is due, tells WeChat, asks what became of it, and brings shares back before refunds.
+
+use futures_util::{StreamExt as _, stream};
+use tokio_util::sync::CancellationToken;
+
+use super::pursue::{AT_ONCE, repeat};
+use crate::{
+    db::DbError,
+    sharing::{
+        Sharing, claim_dues, claim_returns, claim_sharings, pursue_return, pursue_sharing,
+        start_sharing,
+    },
+};
+
+/// WeChat wants a minute between payment and share (§8); the clocks need not agree to the second.
+const PAUSE_SECONDS: i64 = 70;
+
+pub(super) async fn sharings(sharing: Sharing, stop: CancellationToken) {
+    repeat("sharings", &stop, || {
+        sharings_round(&sharing, PAUSE_SECONDS)
+    })
+    .await;
+}
+
+/// True when there is more to do at once. `pause_seconds` is how long after its payment an order is shared.
+pub async fn sharings_round(sharing: &Sharing, pause_seconds: i64) -> Result<bool, DbError> {
+    let db = &sharing.payments.db;
+    let started = claim_dues(db, pause_seconds).await?;
+    let mut busy = !started.is_empty();
+    stream::iter(started)
+        .for_each_concurrent(AT_ONCE, async |due| {
+            if let Err(error) = start_sharing(sharing, due).await {
+                tracing::warn!(order.id = %due.order, reason = %error, "a payment was not shared");
+            }
+        })
+        .await;
+    let due = claim_sharings(db).await?;
+    busy |= !due.is_empty();
+    stream::iter(due)
+        .for_each_concurrent(AT_ONCE, async |order| {
+            if let Err(error) = pursue_sharing(sharing, order).await {
+                tracing::warn!(order.id = %order, reason = %error, "a sharing was not pursued");
+            }
+        })
+        .await;
+    let returns = claim_returns(db).await?;
+    busy |= !returns.is_empty();
+    stream::iter(returns)
+        .for_each_concurrent(AT_ONCE, async |refund| {
+            if let Err(error) = pursue_return(sharing, refund).await {
+                tracing::warn!(refund.id = %refund, reason = %error, "shares were not brought back");
+            }
+        })
+        .await;
+    Ok(busy)
+}

@@ -1,0 +1,133 @@
+//! What sharings write into the books, and what they tell. Called inside `decide`; pure.
+
+use crate::{
+    audit::Actor,
+    db::{Cx, WorkingSet},
+    ledger::{self, Draft, LedgerError},
+    outbox::{self, Event},
+    payments::{
+        ExceptionKind, Order, Refund, RefundState, booking::put_exception, booking::put_refund,
+    },
+    primitives::{AccountId, AccountKind, EntryId, EntryKind, Id, TenantId},
+    sharing::{Part, PartReturn, PartState, PaymentShare},
+};
+
+fn in_transit(tenant: TenantId) -> AccountId {
+    AccountId::of_tenant(tenant, AccountKind::SharingInTransit)
+}
+
+/// Parts set out: each Dr merchant payable / Cr sharing in transit.
+pub(super) fn book_sent<'a>(
+    set: &mut WorkingSet,
+    cx: &mut Cx<'_>,
+    share: &PaymentShare,
+    parts: impl IntoIterator<Item = &'a Part>,
+) -> Result<(), LedgerError> {
+    let shop = AccountId::merchant_payable(share.merchant);
+    let transit = in_transit(share.tenant);
+    let drafts: Vec<Draft> = parts
+        .into_iter()
+        .map(|part| Draft::posted(shop, transit, part.amount.get()))
+        .collect();
+    post(
+        set,
+        cx,
+        share,
+        (share.id.id(), EntryKind::SharingSent),
+        &drafts,
+    )
+}
+
+/// A part is final: it is the receiver's, or the shop's again.
+pub(super) fn book_outcome(
+    set: &mut WorkingSet,
+    cx: &mut Cx<'_>,
+    share: &PaymentShare,
+    part: &Part,
+) -> Result<(), LedgerError> {
+    let to = match part.state {
+        PartState::Succeeded => AccountId::receiver_payable(part.receiver),
+        PartState::Failed => AccountId::merchant_payable(share.merchant),
+        PartState::Pending => return Err(LedgerError::NotPending),
+    };
+    let draft = Draft::posted(in_transit(share.tenant), to, part.amount.get());
+    post(
+        set,
+        cx,
+        share,
+        (part.id.id(), EntryKind::SharingOutcome),
+        &[draft],
+    )
+}
+
+/// Some of a part came back: Dr receiver payable / Cr merchant payable.
+pub(super) fn book_returned(
+    set: &mut WorkingSet,
+    cx: &mut Cx<'_>,
+    share: &PaymentShare,
+    part: &Part,
+    back: &PartReturn,
+) -> Result<(), LedgerError> {
+    let draft = Draft::posted(
+        AccountId::receiver_payable(part.receiver),
+        AccountId::merchant_payable(share.merchant),
+        back.amount.get(),
+    );
+    post(
+        set,
+        cx,
+        share,
+        (back.id.id(), EntryKind::SharingReturned),
+        &[draft],
+    )
+}
+
+fn post(
+    set: &mut WorkingSet,
+    cx: &mut Cx<'_>,
+    share: &PaymentShare,
+    (cause, kind): (Id, EntryKind),
+    drafts: &[Draft],
+) -> Result<(), LedgerError> {
+    let (entry, tenant) = (EntryId::of(cause, kind), share.tenant);
+    ledger::post(set, tenant, entry, drafts, cx.now())?;
+    outbox::tell(cx, &Event::EntryPosted { entry, tenant });
+    Ok(())
+}
+
+/// Something about a sharing that a person should look at.
+pub(super) fn note(
+    set: &mut WorkingSet,
+    cx: &Cx<'_>,
+    kind: ExceptionKind,
+    (order, refund): (&Order, Option<&Refund>),
+    detail: String,
+) {
+    put_exception(
+        set,
+        cx,
+        order.tenant,
+        kind,
+        (Some(order), refund),
+        detail,
+        None,
+    );
+}
+
+/// The refund whose shares are back, or need not come back, goes on to the channel. None when it is not waiting for shares any more.
+pub(super) fn let_go(
+    set: &mut WorkingSet,
+    cx: &Cx<'_>,
+    refund: &Refund,
+    why: &str,
+) -> Option<Refund> {
+    if refund.state != RefundState::Returning {
+        return None;
+    }
+    let mut next = refund.turn(RefundState::Accepted)?;
+    next.attempts.count = 0;
+    next.attempts.problem = None;
+    next.attempts.next_at = Some(cx.now());
+    put_refund(set, cx, next.clone(), &Actor::new("sharing"), why);
+    Some(next)
+}

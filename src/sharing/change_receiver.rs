@@ -1,0 +1,217 @@
+//! Adding receivers and taking them away, here and at the channel. The states are in `receiver`.
+
+use super::{
+    Receiver, ReceiverCall, ReceiverForm, ReceiverState, Sharing, SharingError,
+    receiver::{get_receiver, lock_shop, mask_name, shop_number},
+};
+use crate::{
+    audit::{self, Action, Actor},
+    db::{DbError, Tx, Work},
+    payments::{Outcome, RefusalKind},
+    primitives::{MerchantId, ReceiverId, TenantId},
+};
+
+/// Writes a receiver down, or finds it. WeChat is told after the commit: [`tell_receiver`].
+#[derive(Debug)]
+pub struct AddReceiver {
+    pub tenant: TenantId,
+    pub merchant: MerchantId,
+    pub form: ReceiverForm,
+    pub by: Actor,
+}
+
+impl Work for AddReceiver {
+    const NAME: &'static str = "sharing.add_receiver";
+    type Reply = ReceiverId;
+    type Error = SharingError;
+
+    async fn run(&self, tx: &mut Tx) -> Result<ReceiverId, SharingError> {
+        lock_shop(tx, self.tenant, self.merchant).await?;
+        let form = &self.form;
+        let id = ReceiverId::new(tx.new_id(tx.new_lane()));
+        let now = tx.now();
+        let name = form.name.as_ref().map(|name| mask_name(name.expose()));
+        // One that was removed or refused begins anew; one that is active stays so.
+        sqlx::query(
+            "/* sharing.insert_receiver */ INSERT INTO sharing_receivers (id, tenant_id, merchant_id, kind, account, name_masked, relation, state, problem, created_at, updated_at) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, 'pending', NULL, ?, ?) \
+             ON DUPLICATE KEY UPDATE name_masked = VALUES(name_masked), relation = VALUES(relation), \
+             state = IF(state = 'active', state, 'pending'), problem = NULL, updated_at = VALUES(updated_at)",
+        )
+        .bind(id)
+        .bind(self.tenant)
+        .bind(self.merchant)
+        .bind(form.kind.name())
+        .bind(form.account.expose())
+        .bind(name)
+        .bind(&form.relation)
+        .bind(now)
+        .bind(now)
+        .execute(tx.conn())
+        .await
+        .map_err(DbError::from)?;
+        let id: ReceiverId = sqlx::query_scalar(
+            "/* sharing.added_receiver */ SELECT id FROM sharing_receivers WHERE merchant_id = ? AND kind = ? AND account = ?",
+        )
+        .bind(self.merchant)
+        .bind(form.kind.name())
+        .bind(form.account.expose())
+        .fetch_one(tx.conn())
+        .await
+        .map_err(DbError::from)?;
+        let action = Action::SharingReceiverAdded {
+            merchant: self.merchant,
+            kind: form.kind.name(),
+        };
+        audit::record(tx, self.tenant, &self.by, action, id).await?;
+        Ok(id)
+    }
+}
+
+/// Tells WeChat of a receiver that is pending. Telling twice is telling once, so a request that is repeated with the same form is safe.
+pub async fn tell_receiver(
+    sharing: &Sharing,
+    tenant: TenantId,
+    id: ReceiverId,
+    form: ReceiverForm,
+) -> Result<Receiver, SharingError> {
+    let db = &sharing.payments.db;
+    let receiver = get_receiver(db, tenant, id).await?;
+    if receiver.state != ReceiverState::Pending {
+        return Ok(receiver);
+    }
+    let call = ReceiverCall {
+        shop: shop_number(db, tenant, receiver.merchant).await?,
+        kind: form.kind,
+        account: form.account,
+        name: form.name,
+        relation: form.relation,
+    };
+    let (state, problem) = match sharing.gateways.of(tenant).add_receiver(call).await {
+        Outcome::Done(()) => (ReceiverState::Active, None),
+        Outcome::Refused(refusal) if refusal.kind == RefusalKind::RateLimited => {
+            return Err(SharingError::ChannelUnknown);
+        }
+        Outcome::Refused(refusal) => {
+            tracing::warn!(receiver.id = %id, code = refusal.code, message = refusal.message, "WeChat refuses a receiver");
+            (ReceiverState::Refused, Some(refusal.code))
+        }
+        Outcome::Unknown(_) => return Err(SharingError::ChannelUnknown),
+    };
+    let moved = Move {
+        id,
+        from: ReceiverState::Pending,
+        to: state,
+        problem,
+    };
+    db.run(moved).await?;
+    get_receiver(db, tenant, id).await
+}
+
+/// Takes a receiver away, here and at WeChat. Fails with [`SharingError::ReceiverInUse`] while the rule in force names it. Repeat it when WeChat did not answer.
+pub async fn remove_receiver(
+    sharing: &Sharing,
+    tenant: TenantId,
+    id: ReceiverId,
+    by: Actor,
+) -> Result<Receiver, SharingError> {
+    let db = &sharing.payments.db;
+    db.run(Remove { tenant, id, by }).await?;
+    let receiver = get_receiver(db, tenant, id).await?;
+    let call = ReceiverCall {
+        shop: shop_number(db, tenant, receiver.merchant).await?,
+        kind: receiver.kind,
+        account: receiver.account.clone(),
+        name: None,
+        relation: receiver.relation.clone(),
+    };
+    match sharing.gateways.of(tenant).delete_receiver(call).await {
+        Outcome::Done(()) => Ok(receiver),
+        Outcome::Refused(refusal) if refusal.kind == RefusalKind::Absent => Ok(receiver),
+        Outcome::Refused(refusal) => {
+            tracing::warn!(receiver.id = %id, code = refusal.code, message = refusal.message, "WeChat does not remove a receiver");
+            Err(SharingError::ChannelRefused(refusal.code))
+        }
+        Outcome::Unknown(_) => Err(SharingError::ChannelUnknown),
+    }
+}
+
+#[derive(Debug)]
+struct Remove {
+    tenant: TenantId,
+    id: ReceiverId,
+    by: Actor,
+}
+
+impl Work for Remove {
+    const NAME: &'static str = "sharing.remove_receiver";
+    type Reply = ();
+    type Error = SharingError;
+
+    async fn run(&self, tx: &mut Tx) -> Result<(), SharingError> {
+        let merchant: Option<(MerchantId,)> =
+            sqlx::query_as("/* sharing.receivers_shop */ SELECT merchant_id FROM sharing_receivers WHERE id = ? AND tenant_id = ?")
+                .bind(self.id)
+                .bind(self.tenant)
+                .fetch_optional(tx.conn())
+                .await
+                .map_err(DbError::from)?;
+        let (merchant,) = merchant.ok_or(SharingError::ReceiverNotFound)?;
+        lock_shop(tx, self.tenant, merchant).await?;
+        let used: Option<(i32,)> = sqlx::query_as(
+            "/* sharing.receiver_in_use */ SELECT 1 FROM sharing_rule_parts p JOIN sharing_rules r ON r.merchant_id = p.merchant_id AND r.version = p.version \
+             WHERE p.merchant_id = ? AND p.receiver_id = ? AND r.active = 1 AND r.version = (SELECT MAX(version) FROM sharing_rules WHERE merchant_id = ?)",
+        )
+        .bind(merchant)
+        .bind(self.id)
+        .bind(merchant)
+        .fetch_optional(tx.conn())
+        .await
+        .map_err(DbError::from)?;
+        if used.is_some() {
+            return Err(SharingError::ReceiverInUse);
+        }
+        let now = tx.now();
+        let changed = sqlx::query("/* sharing.remove_receiver */ UPDATE sharing_receivers SET state = 'removed', updated_at = ? WHERE id = ? AND state <> 'removed'")
+            .bind(now)
+            .bind(self.id)
+            .execute(tx.conn())
+            .await
+            .map_err(DbError::from)?;
+        if changed.rows_affected() == 1 {
+            let action = Action::SharingReceiverRemoved { merchant };
+            audit::record(tx, self.tenant, &self.by, action, self.id).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Notes what WeChat said of a receiver, unless somebody was faster.
+#[derive(Debug)]
+struct Move {
+    id: ReceiverId,
+    from: ReceiverState,
+    to: ReceiverState,
+    problem: Option<String>,
+}
+
+impl Work for Move {
+    const NAME: &'static str = "sharing.move_receiver";
+    type Reply = ();
+    type Error = DbError;
+
+    async fn run(&self, tx: &mut Tx) -> Result<(), DbError> {
+        let now = tx.now();
+        let problem = self.problem.as_ref();
+        let problem = problem.map(|text| text.chars().take(80).collect::<String>());
+        sqlx::query("/* sharing.move_receiver */ UPDATE sharing_receivers SET state = ?, problem = ?, updated_at = ? WHERE id = ? AND state = ?")
+            .bind(self.to.name())
+            .bind(problem)
+            .bind(now)
+            .bind(self.id)
+            .bind(self.from.name())
+            .execute(tx.conn())
+            .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,103 @@
+//! Paid orders that wait to be shared.
+
+use sqlx::FromRow;
+
+use crate::{
+    db::{Db, DbError, Sql, Tx, Work},
+    primitives::{OrderId, TenantId},
+};
+
+/// Orders that one process takes at a time.
+const CLAIM: u32 = 32;
+/// How long a claimed order is left to whoever claimed it.
+const LEASE_SECONDS: i64 = 60;
+/// Orders that one statement notes.
+const NOTE: usize = 1_000;
+
+/// A paid order that is to be shared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
+pub struct Due {
+    #[sqlx(rename = "order_id")]
+    pub order: OrderId,
+    #[sqlx(rename = "tenant_id")]
+    pub tenant: TenantId,
+}
+
+/// Notes which of these orders, which were just paid, are to be shared. Called by whoever reads the events of payments, in its own transaction; twice is once.
+pub async fn note_paid(tx: &mut Tx, orders: &[OrderId]) -> Result<(), DbError> {
+    for orders in orders.chunks(NOTE) {
+        let mut sql = Sql::new(
+            "INSERT IGNORE /* sharing.note_paid */ INTO sharing_dues (order_id, tenant_id, due_at) \
+             SELECT id, tenant_id, paid_at FROM payment_orders WHERE sharing = 1 AND paid_at IS NOT NULL AND id IN (",
+        );
+        sql.list(orders, |sql, order| {
+            sql.bytes(order.bytes());
+        })
+        .push(")");
+        sqlx::raw_sql(sql.into_statement())
+            .execute(tx.conn())
+            .await?;
+    }
+    Ok(())
+}
+
+/// Orders that were paid `pause_seconds` ago or earlier, taken for a minute. WeChat wants a minute between payment and share (§8).
+pub async fn claim_dues(db: &Db, pause_seconds: i64) -> Result<Vec<Due>, DbError> {
+    db.run(Claim { pause_seconds }).await
+}
+
+#[derive(Debug)]
+struct Claim {
+    pause_seconds: i64,
+}
+
+impl Work for Claim {
+    const NAME: &'static str = "sharing.claim_dues";
+    type Reply = Vec<Due>;
+    type Error = DbError;
+
+    async fn run(&self, tx: &mut Tx) -> Result<Vec<Due>, DbError> {
+        let paid_before = tx.now().plus_seconds(self.pause_seconds.saturating_neg());
+        let dues: Vec<Due> = sqlx::query_as(
+            "/* sharing.dues */ SELECT order_id, tenant_id FROM sharing_dues WHERE due_at <= ? ORDER BY due_at LIMIT ? FOR UPDATE SKIP LOCKED",
+        )
+        .bind(paid_before)
+        .bind(CLAIM)
+        .fetch_all(tx.conn())
+        .await?;
+        for due in &dues {
+            sqlx::query(
+                "/* sharing.claim_due */ UPDATE sharing_dues SET due_at = ? WHERE order_id = ?",
+            )
+            .bind(paid_before.plus_seconds(LEASE_SECONDS))
+            .bind(due.order)
+            .execute(tx.conn())
+            .await?;
+        }
+        Ok(dues)
+    }
+}
+
+/// The order is being shared, or is not to be.
+pub(super) async fn drop_due(db: &Db, order: OrderId) -> Result<(), DbError> {
+    db.run(Drop { order }).await
+}
+
+#[derive(Debug)]
+struct Drop {
+    order: OrderId,
+}
+
+impl Work for Drop {
+    const NAME: &'static str = "sharing.drop_due";
+    type Reply = ();
+    type Error = DbError;
+
+    async fn run(&self, tx: &mut Tx) -> Result<(), DbError> {
+        sqlx::query("/* sharing.drop_due */ DELETE FROM sharing_dues WHERE order_id = ?")
+            .bind(self.order)
+            .execute(tx.conn())
+            .await?;
+        Ok(())
+    }
+}

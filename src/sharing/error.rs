@@ -1,0 +1,39 @@
+//! What can go wrong with a sharing, as the caller sees it.
+
+use crate::db::DbError;
+
+#[derive(Debug, thiserror::Error)]
+pub enum SharingError {
+    #[error("the shop does not exist")]
+    MerchantNotFound,
+    /// It has no number at WeChat.
+    #[error("the shop is not approved")]
+    MerchantNotApproved,
+    #[error("the receiver does not exist")]
+    ReceiverNotFound,
+    /// The rule in force names it.
+    #[error("the rule in force names the receiver")]
+    ReceiverInUse,
+    /// WeChat does not know it (yet, or any more).
+    #[error("the receiver is not active")]
+    ReceiverNotActive,
+    #[error("at most {ratio_max_ppm} millionths may be shared")]
+    TooMuch { ratio_max_ppm: u32 },
+    /// A field of the request is not what it should be.
+    #[error("{field}: {expected}")]
+    Field {
+        field: &'static str,
+        expected: &'static str,
+    },
+    #[error("the order does not exist, or nothing of it is shared")]
+    NotFound,
+    #[error("nothing waits to be tried again")]
+    NothingToRetry,
+    /// WeChat said no; its code is for logs.
+    #[error("WeChat refuses: {0}")]
+    ChannelRefused(String),
+    #[error("WeChat does not answer")]
+    ChannelUnknown,
+    #[error("database failure")]
+    Db(#[from] DbError),
+}

@@ -1,0 +1,170 @@
+//! Looking at sharings, and making what waits due at once.
+
+use sqlx::Row as _;
+
+use super::{
+    Part, PartReturn, PaymentShare, ShareStateKind, Sharing, SharingError,
+    share::causes,
+    store::{PART_COLUMNS, RETURN_COLUMNS, SHARE_COLUMNS, read_part, read_return, read_share},
+};
+use crate::{
+    audit::{self, Action, Actor},
+    db::{Db, DbError, Tx, Work},
+    primitives::{Id, OrderId, PageLimit, SharingId, TenantId},
+};
+
+/// A sharing with everything that belongs to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharingView {
+    pub share: PaymentShare,
+    pub parts: Vec<Part>,
+    pub returns: Vec<PartReturn>,
+}
+
+/// The sharing of an order of a tenant, if it has begun. Who may see it is for the caller to check.
+pub async fn find_sharing(
+    db: &Db,
+    tenant: TenantId,
+    order: OrderId,
+) -> Result<Option<SharingView>, DbError> {
+    let Some((share, parts)) = find_by_order(db, order).await? else {
+        return Ok(None);
+    };
+    if share.tenant != tenant {
+        return Ok(None);
+    }
+    let returns = returns_of(db, share.id).await?;
+    Ok(Some(SharingView {
+        share,
+        parts,
+        returns,
+    }))
+}
+
+/// Causes of the entries that the sharing of an order has in the books, for [`crate::payments::order_story`].
+pub async fn sharing_causes(db: &Db, tenant: TenantId, order: OrderId) -> Result<Vec<Id>, DbError> {
+    let view = find_sharing(db, tenant, order).await?;
+    Ok(view.map_or_else(Vec::new, |view| {
+        causes(&view.share, &view.parts, &view.returns)
+    }))
+}
+
+/// Up to `limit.probe()` sharings of a tenant, newest first, older than `before`, in any state or in one.
+pub async fn list_sharings(
+    db: &Db,
+    tenant: TenantId,
+    state: Option<ShareStateKind>,
+    before: Option<SharingId>,
+    limit: PageLimit,
+) -> Result<Vec<PaymentShare>, DbError> {
+    let statement = format!(
+        "SELECT /* sharing.list */ {SHARE_COLUMNS} FROM sharings s WHERE s.tenant_id = ? AND s.id < ? AND (? = 0 OR s.state = ?) ORDER BY s.id DESC LIMIT ?"
+    );
+    let state = state.map_or(0, ShareStateKind::code);
+    let before = before.map_or([0xff; 16], |id| *id.bytes());
+    let rows = sqlx::query(sqlx::AssertSqlSafe(statement))
+        .bind(tenant)
+        .bind(before.as_slice())
+        .bind(state)
+        .bind(state)
+        .bind(limit.probe())
+        .fetch_all(db.pool())
+        .await?;
+    rows.iter().map(|row| Ok(read_share(row)?)).collect()
+}
+
+pub(super) async fn find_by_order(
+    db: &Db,
+    order: OrderId,
+) -> Result<Option<(PaymentShare, Vec<Part>)>, DbError> {
+    let statement =
+        format!("SELECT /* sharing.find */ {SHARE_COLUMNS} FROM sharings s WHERE s.order_id = ?");
+    let row = sqlx::query(sqlx::AssertSqlSafe(statement))
+        .bind(order)
+        .fetch_optional(db.pool())
+        .await?;
+    let Some(share) = row.as_ref().map(read_share).transpose()? else {
+        return Ok(None);
+    };
+    let parts = parts_of(db, share.id).await?;
+    Ok(Some((share, parts)))
+}
+
+/// In the order of their ids, as WeChat is told of them each time.
+pub(super) async fn parts_of(db: &Db, share: SharingId) -> Result<Vec<Part>, DbError> {
+    let statement = format!(
+        "SELECT /* sharing.parts_of */ {PART_COLUMNS} FROM sharing_parts p JOIN sharing_receivers r ON r.id = p.receiver_id WHERE p.sharing_id = ? ORDER BY p.id"
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(statement))
+        .bind(share)
+        .fetch_all(db.pool())
+        .await?;
+    rows.iter().map(|row| Ok(read_part(row)?.1)).collect()
+}
+
+async fn returns_of(db: &Db, share: SharingId) -> Result<Vec<PartReturn>, DbError> {
+    let statement = format!(
+        "SELECT /* sharing.returns_of */ {RETURN_COLUMNS} FROM sharing_returns b WHERE b.sharing_id = ? ORDER BY b.id"
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(statement))
+        .bind(share)
+        .fetch_all(db.pool())
+        .await?;
+    rows.iter().map(|row| Ok(read_return(row)?.1)).collect()
+}
+
+/// Makes what waits of an order's sharing due at once: the share, the release, the refunds that wait for shares. A job does the rest.
+pub async fn retry_sharing(
+    sharing: &Sharing,
+    tenant: TenantId,
+    order: OrderId,
+    by: Actor,
+) -> Result<(), SharingError> {
+    let retry = Retry { tenant, order, by };
+    sharing.payments.db.run(retry).await
+}
+
+#[derive(Debug)]
+struct Retry {
+    tenant: TenantId,
+    order: OrderId,
+    by: Actor,
+}
+
+impl Work for Retry {
+    const NAME: &'static str = "sharing.retry";
+    type Reply = ();
+    type Error = SharingError;
+
+    async fn run(&self, tx: &mut Tx) -> Result<(), SharingError> {
+        let now = tx.now();
+        let known = sqlx::query(
+            "/* sharing.retried */ SELECT id FROM sharings WHERE order_id = ? AND tenant_id = ?",
+        )
+        .bind(self.order)
+        .bind(self.tenant)
+        .fetch_optional(tx.conn())
+        .await
+        .map_err(DbError::from)?
+        .ok_or(SharingError::NotFound)?;
+        let id: SharingId = known.try_get(0).map_err(DbError::from)?;
+        // In the order in which batches write these tables.
+        let refunds = sqlx::query("/* sharing.retry_returns */ UPDATE refunds SET next_attempt_at = ? WHERE order_id = ? AND state = 3")
+            .bind(now)
+            .bind(self.order)
+            .execute(tx.conn())
+            .await
+            .map_err(DbError::from)?;
+        let share = sqlx::query("/* sharing.retry_share */ UPDATE sharings SET next_attempt_at = ? WHERE id = ? AND state <> 4")
+            .bind(now)
+            .bind(id)
+            .execute(tx.conn())
+            .await
+            .map_err(DbError::from)?;
+        if share.rows_affected() + refunds.rows_affected() == 0 {
+            return Err(SharingError::NothingToRetry);
+        }
+        audit::record(tx, self.tenant, &self.by, Action::SharingRetried, id).await?;
+        Ok(())
+    }
+}

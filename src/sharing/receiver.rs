@@ -1,0 +1,315 @@
+//! Who may get a share of what a shop collects.
+//!
+//! ```text
+//! pending ──▶ active ──▶ removed ──▶ pending (added again)
+//!    └──────▶ refused ─────────────▶ pending (added again)
+//! ```
+//!
+//! Added, a receiver is *pending* until WeChat has taken it. The full name goes to WeChat and is not kept, so no job can repeat the call: whoever added the receiver repeats the
+//! request. Removed, it is first removed here, so that no rule can name it, and then at WeChat; the other way round a rule could name one that WeChat has forgotten.
+
+use sqlx::{FromRow, Row as _, mysql::MySqlRow};
+
+use super::{ReceiverKind, SharingError};
+use crate::{
+    db::{Db, DbError, Tx},
+    primitives::{MerchantId, ReceiverId, Secret, TenantId, Timestamp},
+};
+
+/// WeChat's words for what a receiver is to the shop (`relation_type`).
+const RELATIONS: [&str; 11] = [
+    "SERVICE_PROVIDER",
+    "STORE",
+    "STAFF",
+    "STORE_OWNER",
+    "PARTNER",
+    "HEADQUARTER",
+    "BRAND",
+    "DISTRIBUTOR",
+    "USER",
+    "SUPPLIER",
+    "CUSTOM",
+];
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receiver {
+    pub id: ReceiverId,
+    pub tenant: TenantId,
+    pub merchant: MerchantId,
+    pub kind: ReceiverKind,
+    /// A merchant number or an openid.
+    pub account: Secret<String>,
+    pub name_masked: Option<String>,
+    pub relation: String,
+    pub state: ReceiverState,
+    /// Why WeChat refused.
+    pub problem: Option<String>,
+    pub created_at: Timestamp,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReceiverState {
+    /// WeChat has not confirmed that it knows it.
+    Pending,
+    Active,
+    Removed,
+    Refused,
+}
+
+impl ReceiverState {
+    pub const ALL: [Self; 4] = [Self::Pending, Self::Active, Self::Removed, Self::Refused];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Active => "active",
+            Self::Removed => "removed",
+            Self::Refused => "refused",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+}
+
+impl ReceiverKind {
+    pub const ALL: [Self; 2] = [Self::Merchant, Self::Person];
+
+    /// The word in the table and in the API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Merchant => "merchant",
+            Self::Person => "person",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+impl Receiver {
+    /// What people may see of the account: a merchant number is no secret, of an openid the last four characters.
+    pub fn account_masked(&self) -> String {
+        mask_account(self.kind, &self.account)
+    }
+}
+
+/// See [`Receiver::account_masked`].
+pub(super) fn mask_account(kind: ReceiverKind, account: &Secret<String>) -> String {
+    let account = account.expose();
+    match kind {
+        ReceiverKind::Merchant => account.clone(),
+        ReceiverKind::Person => {
+            let tail: Vec<char> = account.chars().rev().take(4).collect();
+            format!("****{}", tail.into_iter().rev().collect::<String>())
+        }
+    }
+}
+
+/// The first character, and a star for each other up to five.
+pub(super) fn mask_name(name: &str) -> String {
+    let mut letters = name.chars();
+    let first: String = letters.next().into_iter().collect();
+    first + &"*".repeat(letters.count().min(5))
+}
+
+/// Who shall be a receiver, checked.
+#[derive(Debug, Clone)]
+pub struct ReceiverForm {
+    pub(super) kind: ReceiverKind,
+    pub(super) account: Secret<String>,
+    pub(super) name: Option<Secret<String>>,
+    pub(super) relation: String,
+}
+
+impl ReceiverForm {
+    /// Fails with [`SharingError::Field`]: a merchant number is 1 to 32 digits, an openid 1 to 64 letters, digits, `_` and `-`; a name is at most 64 characters and needed
+    /// for merchants; the relation is one of WeChat's words.
+    pub fn parse(
+        kind: ReceiverKind,
+        account: String,
+        name: Option<String>,
+        relation: String,
+    ) -> Result<Self, SharingError> {
+        let field = |field, expected| Err(SharingError::Field { field, expected });
+        let plain = |letter: u8| letter.is_ascii_alphanumeric() || matches!(letter, b'_' | b'-');
+        let name = name.filter(|name| !name.trim().is_empty());
+        match kind {
+            ReceiverKind::Merchant => {
+                let digits = account.bytes().all(|letter| letter.is_ascii_digit());
+                if !(1..=32).contains(&account.len()) || !digits {
+                    return field("account", "a merchant number");
+                }
+                if name.is_none() {
+                    return field("name", "the merchant's full name");
+                }
+            }
+            ReceiverKind::Person => {
+                if !(1..=64).contains(&account.len()) || !account.bytes().all(plain) {
+                    return field("account", "an openid");
+                }
+            }
+        }
+        if name.as_ref().is_some_and(|name| name.chars().count() > 64) {
+            return field("name", "at most 64 characters");
+        }
+        if !RELATIONS.contains(&relation.as_str()) {
+            return field(
+                "relation",
+                "one of WeChat's words, such as SERVICE_PROVIDER",
+            );
+        }
+        Ok(Self {
+            kind,
+            account: Secret::new(account),
+            name: name.map(Secret::new),
+            relation,
+        })
+    }
+}
+
+const COLUMNS: &str =
+    "id, tenant_id, merchant_id, kind, account, name_masked, relation, state, problem, created_at";
+
+impl FromRow<'_, MySqlRow> for Receiver {
+    fn from_row(row: &MySqlRow) -> Result<Self, sqlx::Error> {
+        let strange = |what: &'static str| sqlx::Error::Decode(what.into());
+        let (kind, state): (String, String) = (row.try_get("kind")?, row.try_get("state")?);
+        Ok(Self {
+            id: row.try_get("id")?,
+            tenant: row.try_get("tenant_id")?,
+            merchant: row.try_get("merchant_id")?,
+            kind: ReceiverKind::from_name(&kind).ok_or(strange("sharing_receivers.kind"))?,
+            account: Secret::new(row.try_get("account")?),
+            name_masked: row.try_get("name_masked")?,
+            relation: row.try_get("relation")?,
+            state: ReceiverState::from_name(&state).ok_or(strange("sharing_receivers.state"))?,
+            problem: row.try_get("problem")?,
+            created_at: row.try_get("created_at")?,
+        })
+    }
+}
+
+/// A shop's receivers, the newest first. They are few.
+pub async fn list_receivers(
+    db: &Db,
+    tenant: TenantId,
+    merchant: MerchantId,
+) -> Result<Vec<Receiver>, DbError> {
+    let statement = format!(
+        "/* sharing.list_receivers */ SELECT {COLUMNS} FROM sharing_receivers WHERE merchant_id = ? AND tenant_id = ? ORDER BY id DESC"
+    );
+    Ok(sqlx::query_as(sqlx::AssertSqlSafe(statement))
+        .bind(merchant)
+        .bind(tenant)
+        .fetch_all(db.pool())
+        .await?)
+}
+
+/// Fails with [`SharingError::ReceiverNotFound`].
+pub(super) async fn get_receiver(
+    db: &Db,
+    tenant: TenantId,
+    id: ReceiverId,
+) -> Result<Receiver, SharingError> {
+    let statement = format!(
+        "/* sharing.find_receiver */ SELECT {COLUMNS} FROM sharing_receivers WHERE id = ? AND tenant_id = ?"
+    );
+    let found: Option<Receiver> = sqlx::query_as(sqlx::AssertSqlSafe(statement))
+        .bind(id)
+        .bind(tenant)
+        .fetch_optional(db.pool())
+        .await
+        .map_err(DbError::from)?;
+    found.ok_or(SharingError::ReceiverNotFound)
+}
+
+/// The shop's row stands for its receivers and its rule: whoever changes either queues here.
+pub(super) async fn lock_shop(
+    tx: &mut Tx,
+    tenant: TenantId,
+    merchant: MerchantId,
+) -> Result<(), SharingError> {
+    let shop = sqlx::query(
+        "/* sharing.lock_shop */ SELECT id FROM merchants WHERE id = ? AND tenant_id = ? FOR UPDATE",
+    )
+    .bind(merchant)
+    .bind(tenant)
+    .fetch_optional(tx.conn())
+    .await
+    .map_err(DbError::from)?;
+    shop.map(|_| ()).ok_or(SharingError::MerchantNotFound)
+}
+
+/// The shop's number at WeChat. Fails when it has none.
+pub(super) async fn shop_number(
+    db: &Db,
+    tenant: TenantId,
+    merchant: MerchantId,
+) -> Result<String, SharingError> {
+    let shop: Option<(Option<String>,)> = sqlx::query_as(
+        "/* sharing.shop_number */ SELECT sub_mchid FROM merchants WHERE id = ? AND tenant_id = ?",
+    )
+    .bind(merchant)
+    .bind(tenant)
+    .fetch_optional(db.pool())
+    .await
+    .map_err(DbError::from)?;
+    let (number,) = shop.ok_or(SharingError::MerchantNotFound)?;
+    number.ok_or(SharingError::MerchantNotApproved)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_names_its_wrong_field() {
+        let parse = |kind, account: &str, name: Option<&str>, relation: &str| {
+            let form = ReceiverForm::parse(
+                kind,
+                account.to_owned(),
+                name.map(str::to_owned),
+                relation.to_owned(),
+            );
+            form.map(|_| ()).map_err(|error| {
+                let SharingError::Field { field, .. } = error else {
+                    panic!("{error}")
+                };
+                field
+            })
+        };
+        let (merchant, person) = (ReceiverKind::Merchant, ReceiverKind::Person);
+        assert_eq!(
+            parse(merchant, "1900000100", Some("账房科技"), "SERVICE_PROVIDER"),
+            Ok(())
+        );
+        assert_eq!(parse(person, "oUser-1_x", None, "STAFF"), Ok(()));
+        assert_eq!(
+            parse(merchant, "19x", Some("账房"), "STORE"),
+            Err("account")
+        );
+        assert_eq!(parse(merchant, "19", None, "STORE"), Err("name"));
+        assert_eq!(parse(merchant, "19", Some(" "), "STORE"), Err("name"));
+        assert_eq!(parse(person, "o'; --", None, "STAFF"), Err("account"));
+        assert_eq!(parse(person, "oUser", None, "FRIEND"), Err("relation"));
+    }
+
+    #[test]
+    fn names_and_openids_are_masked() {
+        assert_eq!(mask_name("张三丰"), "张**");
+        assert_eq!(mask_name("演示科技有限公司上海"), "演*****");
+        let openid = Secret::new("oUser-1234567".to_owned());
+        assert_eq!(mask_account(ReceiverKind::Person, &openid), "****4567");
+        let form = ReceiverForm::parse(
+            ReceiverKind::Person,
+            "oUser-1234567".to_owned(),
+            Some("张三丰".to_owned()),
+            "STAFF".to_owned(),
+        );
+        let shown = format!("{form:?}");
+        assert!(!shown.contains("oUser") && !shown.contains('张'), "{shown}");
+    }
+}

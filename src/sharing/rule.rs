@@ -1,0 +1,312 @@
+//! Which receivers get how much of a shop's payments. Versioned; the newest version is in force.
+
+use std::collections::BTreeSet;
+
+use sqlx::Row as _;
+
+use super::{
+    ReceiverKind, Sharing, SharingError,
+    receiver::{lock_shop, mask_account, shop_number},
+};
+use crate::{
+    audit::{self, Action, Actor},
+    db::{Db, DbError, Tx, Work},
+    payments::{Outcome, RefusalKind},
+    primitives::{MerchantId, ReceiverId, Secret, TenantId, Timestamp},
+};
+
+/// WeChat shares with at most fifty receivers at once (§8).
+pub const RULE_PARTS_MAX: usize = 50;
+/// The most that may be shared where WeChat says nothing else, in millionths: 30 % (§8).
+const RATIO_MAX_PPM: u32 = 300_000;
+/// WeChat counts in ten-thousandths.
+const PPM_PER_TEN_THOUSANDTH: u32 = 100;
+/// WeChat takes at most 80 bytes of a description.
+const DESCRIPTION_BYTES_MAX: usize = 80;
+
+/// One version of a shop's rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharingRule {
+    pub merchant: MerchantId,
+    pub version: u32,
+    /// Whether anything is shared at all.
+    pub active: bool,
+    /// The most that WeChat allowed when the rule was set, in millionths.
+    pub ratio_max_ppm: u32,
+    pub parts: Vec<RulePart>,
+    pub created_at: Timestamp,
+}
+
+/// What one receiver gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RulePart {
+    pub receiver: ReceiverId,
+    pub kind: ReceiverKind,
+    pub account: Secret<String>,
+    pub name_masked: Option<String>,
+    /// Millionths of the payment less fee and refunds, rounded down.
+    pub ratio_ppm: u32,
+    /// Shown to the receiver.
+    pub description: String,
+}
+
+impl RulePart {
+    /// What people may see of the account: a merchant number is no secret, of an openid the last four characters.
+    pub fn account_masked(&self) -> String {
+        mask_account(self.kind, &self.account)
+    }
+}
+
+/// The rule in force for a shop; none was ever set: `None`.
+pub async fn find_rule(
+    db: &Db,
+    tenant: TenantId,
+    merchant: MerchantId,
+) -> Result<Option<SharingRule>, DbError> {
+    let row = sqlx::query(
+        "/* sharing.find_rule */ SELECT version, active, ratio_max_ppm, created_at FROM sharing_rules WHERE merchant_id = ? AND tenant_id = ? ORDER BY version DESC LIMIT 1",
+    )
+    .bind(merchant)
+    .bind(tenant)
+    .fetch_optional(db.pool())
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let version: u32 = row.try_get(0)?;
+    let parts = sqlx::query(
+        "/* sharing.find_rule_parts */ SELECT p.receiver_id, r.kind, r.account, r.name_masked, p.ratio_ppm, p.description \
+         FROM sharing_rule_parts p JOIN sharing_receivers r ON r.id = p.receiver_id WHERE p.merchant_id = ? AND p.version = ? ORDER BY p.place",
+    )
+    .bind(merchant)
+    .bind(version)
+    .fetch_all(db.pool())
+    .await?;
+    let parts = parts.iter().map(|part| {
+        let kind: String = part.try_get(1)?;
+        Ok(RulePart {
+            receiver: part.try_get(0)?,
+            kind: ReceiverKind::from_name(&kind)
+                .ok_or(DbError::Inconsistent("sharing_receivers.kind"))?,
+            account: Secret::new(part.try_get(2)?),
+            name_masked: part.try_get(3)?,
+            ratio_ppm: part.try_get(4)?,
+            description: part.try_get(5)?,
+        })
+    });
+    Ok(Some(SharingRule {
+        merchant,
+        version,
+        active: row.try_get::<i8, _>(1)? != 0,
+        ratio_max_ppm: row.try_get(2)?,
+        parts: parts.collect::<Result<_, DbError>>()?,
+        created_at: row.try_get(3)?,
+    }))
+}
+
+/// What the rule shall be.
+#[derive(Debug, Clone)]
+pub struct RuleWish {
+    pub tenant: TenantId,
+    pub merchant: MerchantId,
+    pub active: bool,
+    /// Receiver, millionths, description.
+    pub parts: Vec<(ReceiverId, u32, String)>,
+    pub by: Actor,
+}
+
+impl RuleWish {
+    fn check(&self, ratio_max_ppm: u32) -> Result<(), SharingError> {
+        let field = |field, expected| Err(SharingError::Field { field, expected });
+        if self.parts.len() > RULE_PARTS_MAX {
+            return field("parts", "at most 50");
+        }
+        if self.active && self.parts.is_empty() {
+            return field("parts", "at least one, for a rule that is active");
+        }
+        let receivers: BTreeSet<_> = self.parts.iter().map(|(receiver, _, _)| receiver).collect();
+        if receivers.len() < self.parts.len() {
+            return field("parts", "each receiver once");
+        }
+        for (_, ratio_ppm, description) in &self.parts {
+            if *ratio_ppm == 0 {
+                return field("ratio_ppm", "1 or more");
+            }
+            if description.trim().is_empty() || description.len() > DESCRIPTION_BYTES_MAX {
+                return field("description", "1 to 80 bytes");
+            }
+        }
+        let ratios = self
+            .parts
+            .iter()
+            .map(|(_, ratio_ppm, _)| u64::from(*ratio_ppm));
+        if ratios.sum::<u64>() > u64::from(ratio_max_ppm) {
+            return Err(SharingError::TooMuch { ratio_max_ppm });
+        }
+        Ok(())
+    }
+}
+
+/// Puts a rule in force, as the next version. From then on the shop's orders are made with their money frozen, or, when it is not active, no more.
+///
+/// WeChat is asked how much the shop may share; when it will not say, 30 % holds. Every receiver must be active.
+pub async fn set_rule(sharing: &Sharing, wish: RuleWish) -> Result<SharingRule, SharingError> {
+    let db = &sharing.payments.db;
+    let ratio_max_ppm = if wish.active {
+        let shop = shop_number(db, wish.tenant, wish.merchant).await?;
+        match sharing.gateways.of(wish.tenant).ratio_max(&shop).await {
+            Outcome::Done(ratio) => ratio.saturating_mul(PPM_PER_TEN_THOUSANDTH),
+            Outcome::Refused(refusal) if refusal.kind == RefusalKind::RateLimited => {
+                return Err(SharingError::ChannelUnknown);
+            }
+            Outcome::Refused(refusal) => {
+                tracing::info!(
+                    code = refusal.code,
+                    "WeChat does not say how much a shop may share"
+                );
+                RATIO_MAX_PPM
+            }
+            Outcome::Unknown(_) => return Err(SharingError::ChannelUnknown),
+        }
+    } else {
+        RATIO_MAX_PPM
+    };
+    wish.check(ratio_max_ppm)?;
+    let (tenant, merchant) = (wish.tenant, wish.merchant);
+    db.run(SetRule {
+        wish,
+        ratio_max_ppm,
+    })
+    .await?;
+    let rule = find_rule(db, tenant, merchant).await?;
+    rule.ok_or(SharingError::MerchantNotFound)
+}
+
+#[derive(Debug)]
+struct SetRule {
+    wish: RuleWish,
+    ratio_max_ppm: u32,
+}
+
+impl Work for SetRule {
+    const NAME: &'static str = "sharing.set_rule";
+    type Reply = ();
+    type Error = SharingError;
+
+    async fn run(&self, tx: &mut Tx) -> Result<(), SharingError> {
+        let wish = &self.wish;
+        lock_shop(tx, wish.tenant, wish.merchant).await?;
+        for (receiver, _, _) in &wish.parts {
+            let state: Option<(String,)> = sqlx::query_as(
+                "/* sharing.receiver_state */ SELECT state FROM sharing_receivers WHERE id = ? AND merchant_id = ?",
+            )
+            .bind(receiver)
+            .bind(wish.merchant)
+            .fetch_optional(tx.conn())
+            .await
+            .map_err(DbError::from)?;
+            let (state,) = state.ok_or(SharingError::ReceiverNotFound)?;
+            if wish.active && state != super::ReceiverState::Active.name() {
+                return Err(SharingError::ReceiverNotActive);
+            }
+        }
+        let version = self.insert(tx).await?;
+        let action = Action::SharingRuleSet {
+            version,
+            active: wish.active,
+        };
+        audit::record(tx, wish.tenant, &wish.by, action, wish.merchant).await?;
+        Ok(())
+    }
+}
+
+impl SetRule {
+    async fn insert(&self, tx: &mut Tx) -> Result<u32, DbError> {
+        let wish = &self.wish;
+        let newest: Option<u32> = sqlx::query_scalar("/* sharing.newest_rule */ SELECT version FROM sharing_rules WHERE merchant_id = ? ORDER BY version DESC LIMIT 1")
+            .bind(wish.merchant)
+            .fetch_optional(tx.conn())
+            .await?;
+        let version = newest.unwrap_or(0).saturating_add(1);
+        let now = tx.now();
+        sqlx::query(
+            "/* sharing.insert_rule */ INSERT INTO sharing_rules (merchant_id, version, tenant_id, active, ratio_max_ppm, created_at, created_by) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(wish.merchant)
+        .bind(version)
+        .bind(wish.tenant)
+        .bind(wish.active)
+        .bind(self.ratio_max_ppm)
+        .bind(now)
+        .bind(wish.by.as_str())
+        .execute(tx.conn())
+        .await?;
+        for (place, (receiver, ratio_ppm, description)) in (0_u8..).zip(&wish.parts) {
+            sqlx::query(
+                "/* sharing.insert_rule_part */ INSERT INTO sharing_rule_parts (merchant_id, version, place, receiver_id, ratio_ppm, description) VALUES (?, ?, ?, ?, ?, ?)",
+            )
+            .bind(wish.merchant)
+            .bind(version)
+            .bind(place)
+            .bind(receiver)
+            .bind(ratio_ppm)
+            .bind(description)
+            .execute(tx.conn())
+            .await?;
+        }
+        sqlx::query("/* sharing.mark_shop */ UPDATE merchants SET sharing = ? WHERE id = ?")
+            .bind(wish.active)
+            .bind(wish.merchant)
+            .execute(tx.conn())
+            .await?;
+        Ok(version)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::primitives::Id;
+
+    fn wish(active: bool, ratios: &[u32]) -> RuleWish {
+        let id = |place: usize| {
+            let mut bytes = [0; 16];
+            bytes[0] = u8::try_from(place).unwrap();
+            ReceiverId::new(Id::from_bytes(bytes))
+        };
+        RuleWish {
+            tenant: TenantId(1),
+            merchant: MerchantId::new(Id::from_bytes([7; 16])),
+            active,
+            parts: ratios
+                .iter()
+                .enumerate()
+                .map(|(place, ratio)| (id(place), *ratio, "平台服务费".to_owned()))
+                .collect(),
+            by: Actor::new("test"),
+        }
+    }
+
+    #[test]
+    fn a_rule_shares_no_more_than_wechat_allows() {
+        assert!(wish(true, &[100_000, 200_000]).check(300_000).is_ok());
+        let refused = wish(true, &[100_000, 200_001]).check(300_000);
+        assert!(matches!(
+            refused,
+            Err(SharingError::TooMuch {
+                ratio_max_ppm: 300_000
+            })
+        ));
+        assert!(wish(true, &[u32::MAX, u32::MAX]).check(u32::MAX).is_err());
+    }
+
+    #[test]
+    fn a_rule_names_each_receiver_once_and_at_least_one() {
+        assert!(wish(true, &[]).check(300_000).is_err());
+        assert!(wish(false, &[]).check(300_000).is_ok());
+        assert!(wish(true, &[0]).check(300_000).is_err());
+        let mut twice = wish(true, &[1, 2]);
+        twice.parts[1].0 = twice.parts[0].0;
+        assert!(twice.check(300_000).is_err());
+        assert!(wish(true, &[1; 50]).check(300_000).is_ok());
+        assert!(wish(true, &[1; 51]).check(300_000).is_err());
+    }
+}

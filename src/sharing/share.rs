@@ -1,0 +1,287 @@
+//! The sharing of a payment, its parts and their returns. Pure.
+
+use crate::{
+    payments::Attempts,
+    primitives::{
+        Id, MerchantId, Money, OrderId, ReceiverId, RefundId, Secret, SharingId, SharingNo,
+        SharingPartId, SharingReturnId, SharingReturnNo, TenantId, Timestamp,
+    },
+    sharing::{ReceiverKind, receiver::mask_account},
+};
+
+/// The sharing of one payment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PaymentShare {
+    /// Has the order's lane.
+    pub id: SharingId,
+    pub tenant: TenantId,
+    pub order: OrderId,
+    pub merchant: MerchantId,
+    /// None: no rule was in force.
+    pub rule_version: Option<u32>,
+    /// The payment less what was asked back before.
+    pub base: Money,
+    /// Asked back before the sharing began: it was never shared.
+    pub asked_before: Money,
+    /// Counts the changes of the row, its parts and its returns: 1 when made.
+    pub version: u32,
+    pub state: ShareState,
+    pub wechat_order_id: Option<String>,
+    /// The refund for which shares are coming back now.
+    pub returning: Option<RefundId>,
+    pub attempts: Attempts,
+}
+
+/// Where a sharing stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShareState {
+    /// Booked. WeChat has not confirmed that it has it; it is asked again with the same number.
+    Asked,
+    /// WeChat has it.
+    Processing,
+    /// Nothing was to be shared, or nothing could be: what is frozen is let go, under this number.
+    Releasing { release: SharingId },
+    /// Every part is final, and what was not shared is let go. With the number of the release, if there was one.
+    Done { release: Option<SharingId> },
+}
+
+/// The state without its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShareStateKind {
+    Asked,
+    Processing,
+    Releasing,
+    Done,
+}
+
+impl ShareStateKind {
+    pub const ALL: [Self; 4] = [Self::Asked, Self::Processing, Self::Releasing, Self::Done];
+
+    /// The number in the table.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Asked => 1,
+            Self::Processing => 2,
+            Self::Releasing => 3,
+            Self::Done => 4,
+        }
+    }
+
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.code() == code)
+    }
+
+    /// The word in the API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Asked => "asked",
+            Self::Processing => "processing",
+            Self::Releasing => "releasing",
+            Self::Done => "done",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+impl ShareState {
+    pub const fn kind(self) -> ShareStateKind {
+        match self {
+            Self::Asked => ShareStateKind::Asked,
+            Self::Processing => ShareStateKind::Processing,
+            Self::Releasing { .. } => ShareStateKind::Releasing,
+            Self::Done { .. } => ShareStateKind::Done,
+        }
+    }
+
+    /// The number of the release, if there is one.
+    pub const fn release(self) -> Option<SharingId> {
+        match self {
+            Self::Asked | Self::Processing => None,
+            Self::Releasing { release } => Some(release),
+            Self::Done { release } => release,
+        }
+    }
+
+    /// Whether every part is final: before that nothing can come back.
+    pub const fn has_parts_final(self) -> bool {
+        match self {
+            Self::Asked | Self::Processing => false,
+            Self::Releasing { .. } | Self::Done { .. } => true,
+        }
+    }
+}
+
+impl PaymentShare {
+    pub fn no(&self) -> SharingNo {
+        self.id.into()
+    }
+
+    /// To the millisecond: it stands in the id.
+    pub fn created_at(&self) -> Timestamp {
+        let millis = i64::try_from(self.id.id().millis()).unwrap_or(i64::MAX);
+        Timestamp::from_micros(millis.saturating_mul(1_000))
+    }
+
+    /// The sharing with its version counted.
+    #[must_use]
+    pub fn next(&self) -> Self {
+        Self {
+            version: self.version.saturating_add(1),
+            ..self.clone()
+        }
+    }
+}
+
+/// What one receiver gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    pub id: SharingPartId,
+    pub receiver: ReceiverId,
+    pub kind: ReceiverKind,
+    pub account: Secret<String>,
+    /// Of the receiver, as far as it may be shown.
+    pub name_masked: Option<String>,
+    pub amount: Money,
+    /// Shown to the receiver.
+    pub description: String,
+    pub state: PartState,
+    /// The channel's word.
+    pub fail_reason: Option<String>,
+    /// Asked back, and not failed to come back.
+    pub returned: Money,
+}
+
+impl Part {
+    /// What people may see of the account: a merchant number is no secret, of an openid the last four characters.
+    pub fn account_masked(&self) -> String {
+        mask_account(self.kind, &self.account)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PartState {
+    Pending,
+    Succeeded,
+    Failed,
+}
+
+impl PartState {
+    pub const ALL: [Self; 3] = [Self::Pending, Self::Succeeded, Self::Failed];
+
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Pending => 1,
+            Self::Succeeded => 2,
+            Self::Failed => 3,
+        }
+    }
+
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.code() == code)
+    }
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Some of a part coming back for a refund.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartReturn {
+    pub id: SharingReturnId,
+    pub part: SharingPartId,
+    pub refund: RefundId,
+    pub amount: Money,
+    pub state: ReturnState,
+    pub wechat_return_id: Option<String>,
+    pub fail_reason: Option<String>,
+    /// Calls that did not end it.
+    pub attempts: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReturnState {
+    /// WeChat has not confirmed that it has it.
+    Asked,
+    Processing,
+    Succeeded,
+    Failed,
+}
+
+impl ReturnState {
+    pub const ALL: [Self; 4] = [Self::Asked, Self::Processing, Self::Succeeded, Self::Failed];
+
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Asked => 1,
+            Self::Processing => 2,
+            Self::Succeeded => 3,
+            Self::Failed => 4,
+        }
+    }
+
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.code() == code)
+    }
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Asked => "asked",
+            Self::Processing => "processing",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+        }
+    }
+
+    pub const fn is_final(self) -> bool {
+        match self {
+            Self::Asked | Self::Processing => false,
+            Self::Succeeded | Self::Failed => true,
+        }
+    }
+}
+
+impl PartReturn {
+    pub fn no(&self) -> SharingReturnNo {
+        self.id.into()
+    }
+}
+
+/// Every cause of an entry that a sharing has: itself, its parts, their returns.
+pub(super) fn causes<'a>(
+    share: &PaymentShare,
+    parts: impl IntoIterator<Item = &'a Part>,
+    returns: impl IntoIterator<Item = &'a PartReturn>,
+) -> Vec<Id> {
+    let mut causes = vec![share.id.id()];
+    causes.extend(parts.into_iter().map(|part| part.id.id()));
+    causes.extend(returns.into_iter().map(|back| back.id.id()));
+    causes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_and_names_lead_back_to_their_states() {
+        for kind in ShareStateKind::ALL {
+            assert_eq!(ShareStateKind::from_code(kind.code()), Some(kind));
+            assert_eq!(ShareStateKind::from_name(kind.name()), Some(kind));
+        }
+        for state in PartState::ALL {
+            assert_eq!(PartState::from_code(state.code()), Some(state));
+        }
+        for state in ReturnState::ALL {
+            assert_eq!(ReturnState::from_code(state.code()), Some(state));
+        }
+        assert_eq!(ShareStateKind::from_code(0), None);
+    }
+}

@@ -1,0 +1,203 @@
+//! Starting to share a payment: who gets how much, booked before the channel is asked.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{
+    Due, Part, PartState, PaymentShare, ShareState, Sharing, SharingRule,
+    amounts::allot,
+    booking::book_sent,
+    due::drop_due,
+    find_rule,
+    rule::RulePart,
+    store::{PartsOf, Shares},
+    submit_share::pursue_sharing,
+};
+use crate::{
+    db::{Cx, DbError, Operation, SubmitError, Wanted, WorkingSet},
+    ledger::LedgerError,
+    payments::{
+        Attempts, Order, OrderSharing, Orders, Outcome, Policy, Why, booking::put_order, find_order,
+    },
+    primitives::{Lane, Money, OrderId, SharingId, SharingPartId, TenantId},
+};
+
+/// A job takes over should this process die before it has called.
+const TAKE_OVER_SECONDS: i64 = 5;
+
+/// Starts what is due, and asks the channel. What cannot be started now comes again when the claim of `due` runs out.
+pub async fn start_sharing(sharing: &Sharing, due: Due) -> Result<(), DbError> {
+    let payments = &sharing.payments;
+    let view = find_order(&payments.db, due.tenant, due.order).await?;
+    let Some(order) = view.map(|view| view.order) else {
+        return drop_due(&payments.db, due.order).await;
+    };
+    let Some(payment) = order.state.payment() else {
+        return drop_due(&payments.db, due.order).await;
+    };
+    let gateway = sharing.gateways.of(due.tenant);
+    let left = match gateway.left_to_share(&payment.wechat_transaction_id).await {
+        Outcome::Done(left) => left,
+        // It has no such payment to share, or will not say: the share itself brings that to light.
+        Outcome::Refused(refusal) => {
+            tracing::warn!(order.no = %order.no(), code = refusal.code, "WeChat does not say what can be shared");
+            order.amount
+        }
+        Outcome::Unknown(reason) => {
+            tracing::info!(order.no = %order.no(), reason, "a payment cannot be shared now");
+            return Ok(());
+        }
+    };
+    let operation = StartSharing {
+        tenant: due.tenant,
+        order: due.order,
+        rule: find_rule(&payments.db, due.tenant, order.merchant).await?,
+        policy: payments.policies.current(due.tenant).await?,
+        left,
+    };
+    match payments.db.submit(operation).await {
+        Ok(Started::Now) => {
+            pursue_sharing(sharing, due.order).await?;
+        }
+        Ok(Started::Before | Started::NotWanted) => {}
+        Err(SubmitError::Db(error)) => return Err(error),
+        Err(SubmitError::Refused(refusal)) => {
+            tracing::error!(order.no = %order.no(), reason = %refusal, "the ledger refused a sharing");
+            return Err(DbError::Inconsistent("the ledger refused a sharing"));
+        }
+    }
+    drop_due(&payments.db, due.order).await
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Started {
+    Now,
+    Before,
+    NotWanted,
+}
+
+#[derive(Debug)]
+struct StartSharing {
+    tenant: TenantId,
+    order: OrderId,
+    /// The one in force, if any.
+    rule: Option<SharingRule>,
+    policy: Arc<Policy>,
+    /// What the channel lets be shared.
+    left: Money,
+}
+
+impl StartSharing {
+    /// What there is to share, and to whom.
+    fn parts(&self, cx: &Cx<'_>, lane: Lane, base: Money) -> BTreeMap<SharingPartId, Part> {
+        let shares: Vec<&RulePart> = self
+            .rule
+            .iter()
+            .filter(|rule| rule.active)
+            .flat_map(|rule| &rule.parts)
+            .collect();
+        let ratios: Vec<u32> = shares.iter().map(|share| share.ratio_ppm).collect();
+        let net = base.saturating_sub(self.policy.fee(base));
+        shares
+            .into_iter()
+            .zip(allot(net, self.left, &ratios))
+            .filter(|(_, amount)| !amount.is_zero())
+            .map(|(share, amount)| {
+                let part = Part {
+                    id: SharingPartId::new(cx.new_id(lane)),
+                    receiver: share.receiver,
+                    kind: share.kind,
+                    account: share.account.clone(),
+                    name_masked: share.name_masked.clone(),
+                    amount,
+                    description: share.description.clone(),
+                    state: PartState::Pending,
+                    fail_reason: None,
+                    returned: Money::ZERO,
+                };
+                (part.id, part)
+            })
+            .collect()
+    }
+
+    fn start(
+        &self,
+        set: &mut WorkingSet,
+        cx: &mut Cx<'_>,
+        order: &Order,
+    ) -> Result<(), LedgerError> {
+        let lane = order.id.lane();
+        let base = order.amount.saturating_sub(order.refunds.asked);
+        let parts = self.parts(cx, lane, base);
+        let state = if parts.is_empty() {
+            ShareState::Releasing {
+                release: SharingId::new(cx.new_id(lane)),
+            }
+        } else {
+            ShareState::Asked
+        };
+        let active = self.rule.as_ref().filter(|rule| rule.active);
+        let share = PaymentShare {
+            id: SharingId::new(cx.new_id(lane)),
+            tenant: order.tenant,
+            order: order.id,
+            merchant: order.merchant,
+            rule_version: active.map(|rule| rule.version),
+            base,
+            asked_before: order.refunds.asked,
+            version: 1,
+            state,
+            wechat_order_id: None,
+            returning: None,
+            attempts: Attempts {
+                count: 0,
+                unsure: false,
+                problem: None,
+                next_at: Some(cx.now().plus_seconds(TAKE_OVER_SECONDS)),
+            },
+        };
+        if !parts.is_empty() {
+            book_sent(set, cx, &share, parts.values())?;
+            set.put::<PartsOf>(share.id, parts);
+        }
+        set.put::<Shares>(order.id, share);
+        put_order(
+            set,
+            cx,
+            order.share(OrderSharing::Under),
+            Why::Sharing,
+            None,
+        );
+        Ok(())
+    }
+}
+
+impl Operation for StartSharing {
+    type Reply = Started;
+    type Refusal = LedgerError;
+    const NAME: &'static str = "sharing.start";
+
+    fn lane(&self) -> Lane {
+        self.order.lane()
+    }
+
+    fn rows(&self, want: &mut Wanted, _set: &WorkingSet) {
+        want.row::<Orders>(self.order);
+        want.row::<Shares>(self.order);
+    }
+
+    fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<Started, LedgerError> {
+        if set.get::<Shares>(self.order).is_some() {
+            return Ok(Started::Before);
+        }
+        let order = set.get::<Orders>(self.order).cloned();
+        let Some(order) = order.filter(|order| {
+            order.tenant == self.tenant
+                && order.sharing == OrderSharing::Wanted
+                && order.state.payment().is_some()
+        }) else {
+            return Ok(Started::NotWanted);
+        };
+        self.start(set, cx, &order)?;
+        Ok(Started::Now)
+    }
+}

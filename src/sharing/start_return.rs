@@ -1,0 +1,213 @@
+//! Before a refund leaves for the channel: which shares of the payment must come back for it.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Part, PartReturn, PartState, PaymentShare, ReceiverKind, ReturnState, Sharing,
+    amounts::to_return,
+    booking::{let_go, note},
+    store::{PartsOf, RefundsOf, ReturnsOf, Shares},
+};
+use crate::{
+    db::{Cx, DbError, Operation, SubmitError, Wanted, WorkingSet},
+    ledger::LedgerError,
+    payments::{ExceptionKind, Order, Orders, Refund, RefundState, Refunds},
+    primitives::{Lane, Money, OrderId, RefundId, SharingReturnId},
+};
+
+/// What a refund's turn led to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Round {
+    /// It is not its turn: the sharing is not final, or another refund's shares are coming back.
+    Waits,
+    /// These are to come back, of this order's sharing.
+    Under(Box<PaymentShare>, Vec<PartReturn>),
+    /// Nothing need come back, or all has: the refund went on, now or before.
+    Over,
+}
+
+/// Gives a refund its turn, or finds that it has it.
+pub(super) async fn start_return(sharing: &Sharing, refund: &Refund) -> Result<Round, DbError> {
+    let operation = StartReturn {
+        refund: refund.id,
+        order: refund.order,
+    };
+    let submitted = sharing.payments.db.submit(operation).await;
+    submitted.map_err(|error| match error {
+        SubmitError::Db(error) => error,
+        SubmitError::Refused(refusal) => {
+            tracing::error!(refund.no = %refund.no(), reason = %refusal, "the amounts of a return do not fit");
+            DbError::Inconsistent("the amounts of a return do not fit")
+        }
+    })
+}
+
+#[derive(Debug)]
+struct StartReturn {
+    refund: RefundId,
+    order: OrderId,
+}
+
+impl StartReturn {
+    /// What the order's refunds amount to, this one included and others that wait for shares not, less what was asked for before the sharing: that came out of
+    /// what was never shared.
+    fn covered(&self, set: &WorkingSet, share: &PaymentShare) -> Result<Money, LedgerError> {
+        let ids = set
+            .get::<RefundsOf>(self.order)
+            .cloned()
+            .unwrap_or_default();
+        let amounts = ids
+            .iter()
+            .filter_map(|id| set.get::<Refunds>(*id))
+            .filter(|refund| {
+                let kind = refund.state.kind();
+                let gone_on = refund.state != RefundState::Returning || refund.id == self.refund;
+                kind.is_on_the_table() && kind.is_booked() && gone_on
+            })
+            .map(|refund| refund.amount);
+        let refunded = Money::try_sum(amounts).map_err(|_| LedgerError::Overflow)?;
+        Ok(refunded.saturating_sub(share.asked_before))
+    }
+
+    fn start(
+        &self,
+        set: &mut WorkingSet,
+        cx: &Cx<'_>,
+        order: &Order,
+        share: &PaymentShare,
+        refund: &Refund,
+    ) -> Result<Round, LedgerError> {
+        let covered = self.covered(set, share)?;
+        let mut parts = set.get::<PartsOf>(share.id).cloned().unwrap_or_default();
+        let mut round = Vec::new();
+        let mut stays = Money::ZERO;
+        for part in parts.values_mut() {
+            let due = due_of(part, share, covered);
+            if due.is_zero() {
+                continue;
+            }
+            match part.kind {
+                ReceiverKind::Merchant => {
+                    part.returned = part
+                        .returned
+                        .checked_add(due)
+                        .map_err(|_| LedgerError::Overflow)?;
+                    round.push(PartReturn {
+                        id: SharingReturnId::new(cx.new_id(order.id.lane())),
+                        part: part.id,
+                        refund: refund.id,
+                        amount: due,
+                        state: ReturnState::Asked,
+                        wechat_return_id: None,
+                        fail_reason: None,
+                        attempts: 0,
+                    });
+                }
+                ReceiverKind::Person => {
+                    // Of which earlier refunds have noted theirs.
+                    let before = due_of(part, share, covered.saturating_sub(refund.amount));
+                    let due = due.saturating_sub(before);
+                    stays = stays.checked_add(due).map_err(|_| LedgerError::Overflow)?;
+                }
+            }
+        }
+        if !stays.is_zero() {
+            let detail = format!(
+                "refund {}: {stays} would have to come back from a person, which WeChat cannot do: the shop bears it",
+                refund.no()
+            );
+            note(
+                set,
+                cx,
+                ExceptionKind::SharingFailed,
+                (order, Some(refund)),
+                detail,
+            );
+        }
+        if round.is_empty() {
+            // The version is written even so: what was counted is guarded by it.
+            set.put::<Shares>(order.id, share.next());
+            let_go(set, cx, refund, "no shares to come back");
+            return Ok(Round::Over);
+        }
+        let next = PaymentShare {
+            returning: Some(refund.id),
+            ..share.next()
+        };
+        let mut returns: BTreeMap<_, _> =
+            set.get::<ReturnsOf>(share.id).cloned().unwrap_or_default();
+        returns.extend(round.iter().map(|back| (back.id, back.clone())));
+        set.put::<PartsOf>(share.id, parts);
+        set.put::<ReturnsOf>(share.id, returns);
+        set.put::<Shares>(order.id, next.clone());
+        Ok(Round::Under(Box::new(next), round))
+    }
+}
+
+/// What must still come back of a part. Of what never arrived nothing must.
+fn due_of(part: &Part, share: &PaymentShare, covered: Money) -> Money {
+    match part.state {
+        PartState::Succeeded => to_return(part.amount, share.base, covered, part.returned),
+        PartState::Pending | PartState::Failed => Money::ZERO,
+    }
+}
+
+impl Operation for StartReturn {
+    type Reply = Round;
+    type Refusal = LedgerError;
+    const NAME: &'static str = "sharing.start_return";
+
+    fn lane(&self) -> Lane {
+        self.order.lane()
+    }
+
+    fn rows(&self, want: &mut Wanted, set: &WorkingSet) {
+        want.row::<Refunds>(self.refund);
+        want.row::<Orders>(self.order);
+        want.row::<Shares>(self.order);
+        want.row::<RefundsOf>(self.order);
+        if set.has_loaded::<RefundsOf>(self.order)
+            && let Some(refunds) = set.get::<RefundsOf>(self.order)
+        {
+            for refund in refunds {
+                want.row::<Refunds>(*refund);
+            }
+        }
+        if set.has_loaded::<Shares>(self.order)
+            && let Some(share) = set.get::<Shares>(self.order)
+        {
+            want.row::<PartsOf>(share.id);
+            want.row::<ReturnsOf>(share.id);
+        }
+    }
+
+    fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<Round, LedgerError> {
+        let refund = set.get::<Refunds>(self.refund).cloned();
+        let order = set.get::<Orders>(self.order).cloned();
+        let (Some(refund), Some(order)) = (refund, order) else {
+            return Ok(Round::Over);
+        };
+        if refund.state != RefundState::Returning || refund.order != self.order {
+            return Ok(Round::Over);
+        }
+        let Some(share) = set.get::<Shares>(self.order).cloned() else {
+            let_go(set, cx, &refund, "nothing was shared");
+            return Ok(Round::Over);
+        };
+        if !share.state.has_parts_final() {
+            return Ok(Round::Waits);
+        }
+        match share.returning {
+            Some(other) if other != self.refund => Ok(Round::Waits),
+            Some(_) => {
+                let returns = set.get::<ReturnsOf>(share.id).cloned().unwrap_or_default();
+                let round = returns
+                    .into_values()
+                    .filter(|back| back.refund == self.refund && !back.state.is_final())
+                    .collect();
+                Ok(Round::Under(Box::new(share), round))
+            }
+            None => self.start(set, cx, &order, &share, &refund),
+        }
+    }
+}

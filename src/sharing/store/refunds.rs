@@ -1,0 +1,40 @@
+//! Which refunds an order has.
+
+use std::collections::BTreeSet;
+
+use sqlx::{Row as _, mysql::MySqlRow};
+
+use crate::{
+    db::{Change, Recorder, RowSet, Sql},
+    primitives::{OrderId, RefundId},
+};
+
+/// The ids of an order's refunds. Only read: it leads to their rows. One that is asked for in the same batch is missing here, and has its own turn later.
+#[derive(Debug)]
+pub(in crate::sharing) struct RefundsOf;
+
+impl RowSet for RefundsOf {
+    type Key = OrderId;
+    type Row = BTreeSet<RefundId>;
+    const PLACE: u8 = 38;
+
+    fn load(keys: &[OrderId], sql: &mut Sql) {
+        sql.push(
+            "SELECT /* sharing.load_refunds_of */ order_id, id FROM refunds WHERE order_id IN (",
+        );
+        sql.list(keys, |sql, key| {
+            sql.bytes(key.bytes());
+        });
+        sql.push(")");
+    }
+
+    fn read(row: &MySqlRow) -> Result<(OrderId, Self::Row), sqlx::Error> {
+        Ok((row.try_get(0)?, BTreeSet::from([row.try_get(1)?])))
+    }
+
+    fn merge(known: &mut Option<Self::Row>, row: Self::Row) {
+        known.get_or_insert_default().extend(row);
+    }
+
+    fn record(_changes: &[Change<'_, Self>], _out: &mut Recorder) {}
+}

@@ -1,0 +1,197 @@
+//! Bringing shares back before a refund: tells the channel, asks, and lets the refund go on.
+
+use super::{
+    ChannelReturn, PartReturn, PaymentShare, ReturnCall, ReturnState, Sharing, SharingGateway,
+    apply_return::{ApplyReturn, ReturnWord, apply},
+    find::parts_of,
+    start_return::{Round, start_return},
+};
+use crate::{
+    db::{Db, DbError, Tx, Work},
+    payments::{Outcome, Refusal, RefusalKind, find_order, find_refund, pause_seconds},
+    primitives::RefundId,
+};
+
+/// Attempts, about three quarters of an hour, after which a receiver whose account holds too little is given up.
+pub const RETURN_ATTEMPTS_MAX: u32 = 8;
+/// Stands in the receiver's bill.
+const DESCRIPTION: &str = "用户退款，分账回退";
+/// When a refund whose turn has not come is looked at again.
+const WAIT_SECONDS: i64 = 15;
+/// Refunds that one process takes at a time, and for how long.
+const CLAIM: u32 = 32;
+const LEASE_SECONDS: i64 = 60;
+
+/// Does what is due for a refund that waits for shares. Whatever fails is tried again by a job.
+pub async fn pursue_return(sharing: &Sharing, id: RefundId) -> Result<(), DbError> {
+    let db = &sharing.payments.db;
+    let Some(refund) = find_refund(db, id).await? else {
+        return Ok(());
+    };
+    let (share, round) = match start_return(sharing, &refund).await? {
+        Round::Over => return Ok(()),
+        Round::Waits => return postpone(db, id, WAIT_SECONDS).await,
+        Round::Under(share, round) => (share, round),
+    };
+    let view = find_order(db, refund.tenant, refund.order).await?;
+    let Some(order) = view.map(|view| view.order) else {
+        return Ok(());
+    };
+    let gateway = sharing.gateways.of(refund.tenant);
+    let parts = parts_of(db, share.id).await?;
+    let mut over = false;
+    let mut attempts = 0;
+    for back in round {
+        let Some(part) = parts.iter().find(|part| part.id == back.part) else {
+            return Err(DbError::Inconsistent(
+                "a return of a part that is not there",
+            ));
+        };
+        let from = part.account.expose();
+        let word = pursue(&*gateway, &share, &back, &order.sub_mchid, from).await;
+        attempts = attempts.max(back.attempts.saturating_add(1));
+        let operation = ApplyReturn {
+            order: refund.order,
+            refund: id,
+            back: back.id,
+            word,
+        };
+        over |= apply(sharing, operation).await?;
+    }
+    if over {
+        return Ok(());
+    }
+    postpone(db, id, pause_seconds(attempts)).await
+}
+
+async fn pursue(
+    gateway: &dyn SharingGateway,
+    share: &PaymentShare,
+    back: &PartReturn,
+    shop: &str,
+    from: &str,
+) -> ReturnWord {
+    match back.state {
+        ReturnState::Asked => {
+            let call = ReturnCall {
+                return_no: back.no(),
+                sharing_no: share.no(),
+                shop: shop.to_owned(),
+                from: from.to_owned(),
+                amount: back.amount,
+                description: DESCRIPTION.to_owned(),
+            };
+            tell(gateway, call, back.attempts).await
+        }
+        ReturnState::Processing => heard(gateway.query_return(back.no(), share.no(), shop).await),
+        ReturnState::Succeeded | ReturnState::Failed => ReturnWord::Later,
+    }
+}
+
+async fn tell(gateway: &dyn SharingGateway, call: ReturnCall, attempts: u32) -> ReturnWord {
+    match gateway.return_share(call.clone()).await {
+        Outcome::Done(said) => ReturnWord::Channel(said),
+        Outcome::Unknown(reason) => later("no_answer", &reason),
+        Outcome::Refused(refusal) => match refusal.kind {
+            RefusalKind::RateLimited => later("rate_limited", &refusal.code),
+            RefusalKind::NotEnough if attempts.saturating_add(1) < RETURN_ATTEMPTS_MAX => {
+                later("not_enough", &refusal.code)
+            }
+            RefusalKind::NotEnough
+            | RefusalKind::AlreadyPaid
+            | RefusalKind::Closed
+            | RefusalKind::Absent
+            | RefusalKind::Conflict
+            | RefusalKind::Rejected => doubt(gateway, &call, refusal).await,
+        },
+    }
+}
+
+/// A refusal proves only that this attempt did nothing; an earlier one may have. The query decides.
+async fn doubt(gateway: &dyn SharingGateway, call: &ReturnCall, refusal: Refusal) -> ReturnWord {
+    tracing::warn!(return.no = %call.return_no, code = refusal.code, message = refusal.message, "WeChat refuses a return");
+    let asked = gateway.query_return(call.return_no, call.sharing_no, &call.shop);
+    match asked.await {
+        Outcome::Done(said) => ReturnWord::Channel(said),
+        Outcome::Refused(no) if no.kind == RefusalKind::Absent => {
+            ReturnWord::Refused { code: refusal.code }
+        }
+        Outcome::Refused(no) => later("refused_and_unclear", &no.code),
+        Outcome::Unknown(reason) => later("refused_and_unclear", &reason),
+    }
+}
+
+fn heard(outcome: Outcome<ChannelReturn>) -> ReturnWord {
+    match outcome {
+        Outcome::Done(said) => ReturnWord::Channel(said),
+        Outcome::Refused(refusal) => later("query_refused", &refusal.code),
+        Outcome::Unknown(reason) => later("no_answer", &reason),
+    }
+}
+
+fn later(problem: &'static str, why: &str) -> ReturnWord {
+    tracing::info!(problem, why, "a return is not further");
+    ReturnWord::Later
+}
+
+/// Refunds that wait for shares and are due, taken for a minute.
+pub async fn claim_returns(db: &Db) -> Result<Vec<RefundId>, DbError> {
+    db.run(ClaimReturns).await
+}
+
+#[derive(Debug)]
+struct ClaimReturns;
+
+impl Work for ClaimReturns {
+    const NAME: &'static str = "sharing.claim_returns";
+    type Reply = Vec<RefundId>;
+    type Error = DbError;
+
+    async fn run(&self, tx: &mut Tx) -> Result<Self::Reply, DbError> {
+        let now = tx.now();
+        let due: Vec<(RefundId,)> = sqlx::query_as(
+            "/* sharing.due_returns */ SELECT id FROM refunds WHERE state = 3 AND next_attempt_at <= ? ORDER BY next_attempt_at LIMIT ? FOR UPDATE SKIP LOCKED",
+        )
+        .bind(now)
+        .bind(CLAIM)
+        .fetch_all(tx.conn())
+        .await?;
+        for (refund,) in &due {
+            sqlx::query(
+                "/* sharing.claim_return */ UPDATE refunds SET next_attempt_at = ? WHERE id = ?",
+            )
+            .bind(now.plus_seconds(LEASE_SECONDS))
+            .bind(refund)
+            .execute(tx.conn())
+            .await?;
+        }
+        Ok(due.into_iter().map(|(refund,)| refund).collect())
+    }
+}
+
+/// Looks at a refund that still waits again in so many seconds.
+async fn postpone(db: &Db, refund: RefundId, seconds: i64) -> Result<(), DbError> {
+    db.run(Postpone { refund, seconds }).await
+}
+
+#[derive(Debug)]
+struct Postpone {
+    refund: RefundId,
+    seconds: i64,
+}
+
+impl Work for Postpone {
+    const NAME: &'static str = "sharing.postpone";
+    type Reply = ();
+    type Error = DbError;
+
+    async fn run(&self, tx: &mut Tx) -> Result<(), DbError> {
+        let next = tx.now().plus_seconds(self.seconds);
+        sqlx::query("/* sharing.postpone */ UPDATE refunds SET next_attempt_at = ? WHERE id = ? AND state = 3")
+            .bind(next)
+            .bind(self.refund)
+            .execute(tx.conn())
+            .await?;
+        Ok(())
+    }
+}

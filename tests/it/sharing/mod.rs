@@ -1,0 +1,203 @@
+//! Profit sharing against a channel that answers as each test wishes. Nothing happens by itself here: the tests take the jobs' part, one round at a time.
+
+mod channel;
+mod returns;
+mod rules;
+mod share;
+
+use std::sync::Arc;
+
+use zhangfang::{
+    audit::Actor,
+    idempotency::{Claim, IdempotencyKey},
+    jobs,
+    payments::{
+        self, OneGateway, OrderSharing, Payments, Refund, RefundBy, RefundRole, RefundStateKind,
+        RequestRefund,
+    },
+    primitives::{AccountId, AccountKind, MerchantId, Money, OrderId, OrderNo, ReceiverId},
+    sharing::{
+        AddReceiver, ReceiverForm, ReceiverKind, RuleWish, Sharing, SharingError, SharingView,
+        find_sharing, set_rule, tell_receiver,
+    },
+};
+
+use self::channel::{Channel, Silent, Trouble};
+use crate::harness::{Caller, Shop, TestApp};
+
+const PLATFORM: &str = "1900000100";
+const PERSON: &str = "oPerson-1";
+
+/// A shop whose payments are shared: 10 % for the platform, 5 % for a person.
+struct Stage {
+    app: TestApp,
+    channel: Channel,
+    /// With a channel that is silent about refunds.
+    sharing: Sharing,
+    merchant: MerchantId,
+    platform: ReceiverId,
+    person: ReceiverId,
+    shop: Shop,
+    customer: Caller,
+}
+
+fn fen(units: i64) -> Money {
+    Money::parse(units).unwrap()
+}
+
+impl Stage {
+    async fn set() -> Self {
+        let channel = Channel::default();
+        let app = TestApp::resting(Arc::new(channel.clone()), |_| {}).await;
+        let shop = app.shop("茶里巷", "1900000109").await;
+        let customer = app.customer("li").await;
+        let sharing = Sharing {
+            payments: Payments {
+                gateways: Arc::new(OneGateway(Arc::new(Silent::new()))),
+                ..app.app.payments().clone()
+            },
+            gateways: Arc::new(channel.clone()),
+        };
+        let merchant: MerchantId = sqlx::query_scalar("SELECT id FROM merchants")
+            .fetch_one(app.db().pool())
+            .await
+            .unwrap();
+        let mut stage = Self {
+            platform: ReceiverId::new(merchant.id()),
+            person: ReceiverId::new(merchant.id()),
+            app,
+            channel,
+            sharing,
+            merchant,
+            shop,
+            customer,
+        };
+        let platform = (ReceiverKind::Merchant, PLATFORM, "SERVICE_PROVIDER");
+        stage.platform = stage.receiver(platform).await;
+        let person = (ReceiverKind::Person, PERSON, "STAFF");
+        stage.person = stage.receiver(person).await;
+        let shares = [(stage.platform, 100_000), (stage.person, 50_000)];
+        stage.rule(true, &shares).await.unwrap();
+        stage
+    }
+
+    async fn receiver(&self, (kind, account, relation): (ReceiverKind, &str, &str)) -> ReceiverId {
+        let name = Some("账房科技".to_owned());
+        let form =
+            ReceiverForm::parse(kind, account.to_owned(), name, relation.to_owned()).unwrap();
+        let add = AddReceiver {
+            tenant: self.app.tenant.id,
+            merchant: self.merchant,
+            form: form.clone(),
+            by: Actor::new("test"),
+        };
+        let id = self.app.db().run(add).await.unwrap();
+        tell_receiver(&self.sharing, self.app.tenant.id, id, form)
+            .await
+            .unwrap();
+        id
+    }
+
+    async fn rule(&self, active: bool, shares: &[(ReceiverId, u32)]) -> Result<(), SharingError> {
+        let parts = shares
+            .iter()
+            .map(|(receiver, ratio)| (*receiver, *ratio, "平台服务费".to_owned()))
+            .collect();
+        let wish = RuleWish {
+            tenant: self.app.tenant.id,
+            merchant: self.merchant,
+            active,
+            parts,
+            by: Actor::new("test"),
+        };
+        set_rule(&self.sharing, wish).await.map(|_| ())
+    }
+
+    /// A payment of ¥100, in the books and noted for sharing.
+    async fn pay(&self, key: &str) -> OrderId {
+        let order_no = self
+            .app
+            .pay(&self.customer, &self.shop.code, 10_000, key)
+            .await;
+        jobs::drain(self.app.db()).await.unwrap();
+        order_no.parse::<OrderNo>().unwrap().id()
+    }
+
+    /// One round of the jobs, with everything that waits for its time made due.
+    async fn round(&self) {
+        let mut conn = self.app.sql().await;
+        for statement in [
+            "UPDATE sharing_dues SET due_at = '2020-01-01'",
+            "UPDATE sharings SET next_attempt_at = '2020-01-01' WHERE next_attempt_at IS NOT NULL",
+            "UPDATE refunds SET next_attempt_at = '2020-01-01' WHERE state = 3",
+        ] {
+            sqlx::query(statement).execute(&mut conn).await.unwrap();
+        }
+        jobs::sharings_round(&self.sharing, 0).await.unwrap();
+    }
+
+    async fn view(&self, order: OrderId) -> SharingView {
+        let found = find_sharing(self.app.db(), self.app.tenant.id, order).await;
+        found.unwrap().unwrap()
+    }
+
+    /// What the order's row says.
+    async fn sharing_of(&self, order: OrderId) -> OrderSharing {
+        let found = payments::find_order(self.app.db(), self.app.tenant.id, order).await;
+        found.unwrap().unwrap().order.sharing
+    }
+
+    async fn refund(&self, order: OrderId, amount: i64, key: &str) -> Refund {
+        let key = IdempotencyKey::parse(key).unwrap();
+        let wish = RequestRefund {
+            tenant: self.app.tenant.id,
+            order,
+            amount: Some(fen(amount)),
+            reason: "不想要了".to_owned(),
+            by: RefundBy {
+                actor: Actor::new("operator:test"),
+                role: RefundRole::Operator,
+            },
+            claim: Claim::new(self.app.tenant.id, "test", "refund", &key, &[]),
+        };
+        payments::request_refund(&self.sharing.payments, wish)
+            .await
+            .unwrap()
+    }
+
+    async fn refund_state(&self, refund: &Refund) -> RefundStateKind {
+        let found = payments::find_refund(self.app.db(), refund.id).await;
+        found.unwrap().unwrap().state.kind()
+    }
+
+    /// Credits less debits, in fen.
+    async fn holds(&self, account: AccountId) -> i64 {
+        sqlx::query_scalar("SELECT COALESCE(CAST(SUM(credits_posted - debits_posted) AS SIGNED), 0) FROM accounts WHERE id = ?")
+            .bind(account)
+            .fetch_one(self.app.db().pool())
+            .await
+            .unwrap()
+    }
+
+    /// What the shop, the platform, the person and the way between them hold, in fen.
+    async fn books(&self) -> (i64, i64, i64, i64) {
+        let transit = AccountId::of_tenant(self.app.tenant.id, AccountKind::SharingInTransit);
+        (
+            self.holds(AccountId::merchant_payable(self.merchant)).await,
+            self.holds(AccountId::receiver_payable(self.platform)).await,
+            self.holds(AccountId::receiver_payable(self.person)).await,
+            self.holds(transit).await,
+        )
+    }
+
+    async fn exceptions(&self) -> Vec<String> {
+        sqlx::query_scalar("SELECT kind FROM payment_exceptions ORDER BY id")
+            .fetch_all(self.app.db().pool())
+            .await
+            .unwrap()
+    }
+
+    fn asked(&self) -> Vec<String> {
+        self.channel.state().asked.clone()
+    }
+}

@@ -13,6 +13,9 @@
 # The service finishes what it has accepted before it goes.
 service_patience=30
 
+# How many times faster than WeChat the simulator's time runs, and with it the service's patience: what takes WeChat minutes can be looked at.
+time_times=10
+
 lock_instance() {
     mkdir -p "$dev_dir"
     exec 8>"$dev_dir/run.lock"
@@ -223,7 +226,9 @@ start_service() {
     export DATABASE_URL DATABASE_MIGRATION_URL=${DATABASE_MIGRATION_URL:-$DATABASE_URL} REDIS_URL
     export ZHANGFANG_HTTP__LISTEN=$listen ZHANGFANG_HTTP__PUBLIC_URL=${ZHANGFANG_HTTP__PUBLIC_URL:-http://127.0.0.1:$port}
     export ZHANGFANG_AUTH__JWT_SECRET_FILE=${ZHANGFANG_AUTH__JWT_SECRET_FILE:-$run_dir/jwt.secret} ZHANGFANG_LOG__FORMAT=$1
+    export ZHANGFANG_JOBS__PACE=${ZHANGFANG_JOBS__PACE:-$time_times}
     local names='DATABASE_URL DATABASE_MIGRATION_URL REDIS_URL ZHANGFANG_HTTP__LISTEN ZHANGFANG_HTTP__PUBLIC_URL ZHANGFANG_AUTH__JWT_SECRET_FILE ZHANGFANG_LOG__FORMAT'
+    names+=' ZHANGFANG_JOBS__PACE'
 
     say "migrating the database …"
     attend "$binary" migrate || fail "the migration failed" "what it said is above"
@@ -231,7 +236,7 @@ start_service() {
     say "starting the WeChat simulator …"
     : >"$run_dir/simulator.log"
     launch "$run_dir/simulator.pid" "$run_dir/simulator.log" "$binary" simulate-wechat --listen "127.0.0.1:$simulator_port" --dir "$run_dir/wechat" \
-        --service "http://127.0.0.1:$port" --notify-base "http://127.0.0.1:$port"
+        --service "http://127.0.0.1:$port" --notify-base "http://127.0.0.1:$port" --resend-compression "$ZHANGFANG_JOBS__PACE" --bills-at-once
     disown "$launched"
     await_http simulator "$simulator_port" /healthz
     read_settings "$run_dir/wechat/wechat.env"

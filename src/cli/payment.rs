@@ -12,7 +12,7 @@ use crate::{
     db::Db,
     payments::{self, ToldStory},
     primitives::{Money, OrderNo},
-    telemetry,
+    sharing, telemetry,
 };
 
 const ABOUT: &str = "\
@@ -73,7 +73,9 @@ async fn tell(db: &Db, order_no: OrderNo) -> anyhow::Result<Option<ToldStory>> {
     let Some(tenant) = payments::tenant_of_order(db, order_no.id()).await? else {
         return Ok(None);
     };
-    let story = payments::order_story(db, tenant, order_no.id(), &[]).await?;
+    let order = order_no.id();
+    let shared = sharing::sharing_causes(db, tenant, order).await?;
+    let story = payments::order_story(db, tenant, order, &shared).await?;
     Ok(story.as_ref().map(ToldStory::from))
 }
 

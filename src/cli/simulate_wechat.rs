@@ -17,14 +17,25 @@ Be a WeChat Pay that misbehaves on request, for trying out and testing.
 WeChat Pay has no sandbox. This speaks its API v3 in partner and direct mode, from prepay and
 native codes to refunds, profit sharing and bills, and the mini-program's server API, with real keys
 and signatures; it makes them in --dir at the first start and writes wechat.env there, which holds
-every ZHANGFANG_WECHAT__ variable for the service. Open /phone on it to be a customer, switch faults
-on under /sim/faults, and see and decide refunds under /sim/refunds. Keep it on this machine: it asks
-nobody who they are.";
+every ZHANGFANG_WECHAT__ variable for the service. It needs no database, and other programs and SDKs
+can be tried against it as well: docs/simulator.md tells how, and all that it answers and spoils.
+
+  /phone              be a customer of the service, with --service
+  /sim/pay, /sim/scan pay an order by its number, or a code that a shop shows
+  /sim/faults         what goes wrong from now on; /sim/calls: with one call
+  /sim/refunds        see refunds, plan and decide how they end
+  /sim/stats          counts: forgeries_acknowledged should be 0
+
+Keep it on this machine: it asks nobody who they are. All but the keys is gone when it ends.";
 
 const EXAMPLES: &str = "\
-Example:
+Examples:
+  zhangfang simulate-wechat --dir wechat --bills-at-once --resend-compression 60
   zhangfang simulate-wechat --listen 127.0.0.1:9200 --dir .dev/wechat \\
-      --service http://127.0.0.1:8080 --notify-base http://127.0.0.1:8080";
+      --service http://127.0.0.1:8080 --notify-base http://127.0.0.1:8080
+
+When its time runs faster (--resend-compression N), let the service's jobs keep up:
+ZHANGFANG_JOBS__PACE=N for `zhangfang serve`.";
 
 /// Be a WeChat Pay that misbehaves on request, for trying out and testing.
 #[derive(Debug, clap::Args)]

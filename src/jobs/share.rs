@@ -22,10 +22,10 @@ pub(super) async fn sharings(sharing: Sharing, stop: CancellationToken) {
     .await;
 }
 
-/// True when there is more to do at once. `pause_seconds` is how long after its payment an order is shared.
+/// True when there is more to do at once. `pause_seconds` is how long an order must be known to be paid before it is shared, as the pace counts.
 pub async fn sharings_round(sharing: &Sharing, pause_seconds: i64) -> Result<bool, DbError> {
-    let db = &sharing.payments.db;
-    let started = claim_dues(db, pause_seconds).await?;
+    let payments = &sharing.payments;
+    let started = claim_dues(payments, pause_seconds).await?;
     let mut busy = !started.is_empty();
     stream::iter(started)
         .for_each_concurrent(AT_ONCE, async |due| {
@@ -34,7 +34,7 @@ pub async fn sharings_round(sharing: &Sharing, pause_seconds: i64) -> Result<boo
             }
         })
         .await;
-    let due = claim_sharings(db).await?;
+    let due = claim_sharings(payments).await?;
     busy |= !due.is_empty();
     stream::iter(due)
         .for_each_concurrent(AT_ONCE, async |order| {
@@ -43,7 +43,7 @@ pub async fn sharings_round(sharing: &Sharing, pause_seconds: i64) -> Result<boo
             }
         })
         .await;
-    let returns = claim_returns(db).await?;
+    let returns = claim_returns(payments).await?;
     busy |= !returns.is_empty();
     stream::iter(returns)
         .for_each_concurrent(AT_ONCE, async |refund| {

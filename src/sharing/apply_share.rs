@@ -11,8 +11,8 @@ use crate::{
     db::{Cx, DbError, Operation, SubmitError, Wanted, WorkingSet},
     ledger::LedgerError,
     payments::{
-        ExceptionKind, Order, OrderSharing, Orders, Why, booking::put_order, is_plain,
-        pause_seconds,
+        ExceptionKind, Order, OrderSharing, Orders, Pace, RefusalKind, Why, booking::put_order,
+        is_plain, pause_seconds,
     },
     primitives::{Lane, OrderId, SharingId, SharingPartId},
 };
@@ -23,7 +23,7 @@ pub(super) enum ShareWord {
     /// The channel's word, proven.
     Channel(ChannelShare),
     /// It is certain that the channel does not have it and will not take it.
-    Refused { code: String },
+    Refused { kind: RefusalKind, code: String },
     /// Not now. `unsure` when the channel may have it.
     Later { problem: &'static str, unsure: bool },
 }
@@ -35,6 +35,7 @@ pub(super) struct ApplyShare {
     /// The share, or the release.
     pub(super) number: SharingId,
     pub(super) word: ShareWord,
+    pub(super) pace: Pace,
 }
 
 /// Submits the word; what the ledger refuses is broken books, and pages somebody. None: there is no such sharing.
@@ -73,12 +74,12 @@ impl ApplyShare {
                         let detail = format!("sharing {}: {reason}", share.no());
                         note(set, cx, ExceptionKind::WrongAnswer, (order, None), detail);
                     }
-                    schedule(&mut next, cx, reason);
+                    schedule(&mut next, cx, self.pace, reason);
                 } else {
-                    take(set, cx, order, (&mut next, &mut parts), said)?;
+                    take(set, cx, (order, self.pace), (&mut next, &mut parts), said)?;
                 }
             }
-            ShareWord::Refused { code } => {
+            ShareWord::Refused { code, .. } => {
                 let pending = parts
                     .values_mut()
                     .filter(|part| part.state == PartState::Pending);
@@ -100,7 +101,7 @@ impl ApplyShare {
             }
             ShareWord::Later { problem, unsure } => {
                 next.attempts.unsure |= *unsure;
-                schedule(&mut next, cx, problem);
+                schedule(&mut next, cx, self.pace, problem);
             }
         }
         set.put::<PartsOf>(share.id, parts);
@@ -122,8 +123,13 @@ impl ApplyShare {
                     sound(&said.wechat_order_id).then(|| said.wechat_order_id.clone());
                 finish(set, cx, order, &mut next, Some(self.number));
             }
-            ShareWord::Channel(_) => schedule(&mut next, cx, "processing"),
-            ShareWord::Refused { code } => {
+            ShareWord::Channel(_) => schedule(&mut next, cx, self.pace, "processing"),
+            // Nothing is frozen any more: all of it was refunded, or the thirty days are over.
+            ShareWord::Refused {
+                kind: RefusalKind::NotEnough,
+                ..
+            } => finish(set, cx, order, &mut next, Some(self.number)),
+            ShareWord::Refused { code, .. } => {
                 // After thirty days WeChat lets go by itself; a person looks why not now.
                 let detail = format!(
                     "sharing {}: WeChat does not release the rest: {code}",
@@ -135,7 +141,7 @@ impl ApplyShare {
             }
             ShareWord::Later { problem, unsure } => {
                 next.attempts.unsure |= *unsure;
-                schedule(&mut next, cx, problem);
+                schedule(&mut next, cx, self.pace, problem);
             }
         }
         next
@@ -146,7 +152,7 @@ impl ApplyShare {
 fn take(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
-    order: &Order,
+    (order, pace): (&Order, Pace),
     (next, parts): (&mut PaymentShare, &mut Parts),
     said: &ChannelShare,
 ) -> Result<(), LedgerError> {
@@ -184,7 +190,7 @@ fn take(
     if parts.values().all(|part| part.state != PartState::Pending) {
         finish(set, cx, order, next, None);
     } else {
-        schedule(next, cx, "processing");
+        schedule(next, cx, pace, "processing");
     }
     Ok(())
 }
@@ -234,11 +240,11 @@ fn finish(
 }
 
 /// Counts the attempt and says when the next is due.
-fn schedule(next: &mut PaymentShare, cx: &Cx<'_>, problem: &str) {
+fn schedule(next: &mut PaymentShare, cx: &Cx<'_>, pace: Pace, problem: &str) {
     next.attempts.count = next.attempts.count.saturating_add(1);
     next.attempts.problem = Some(problem.to_owned());
     let pause = pause_seconds(next.attempts.count);
-    next.attempts.next_at = Some(cx.now().plus_seconds(pause));
+    next.attempts.next_at = Some(pace.after(cx.now(), pause));
 }
 
 impl Operation for ApplyShare {

@@ -4,6 +4,7 @@ use sqlx::FromRow;
 
 use crate::{
     db::{Db, DbError, Sql, Tx, Work},
+    payments::{Pace, Payments},
     primitives::{OrderId, TenantId},
 };
 
@@ -24,12 +25,18 @@ pub struct Due {
 }
 
 /// Notes which of these orders, which were just paid, are to be shared. Called by whoever reads the events of payments, in its own transaction; twice is once.
+///
+/// Their time counts from now and not from WeChat's instant of the payment, which is whole seconds of another clock: a share that comes too early is refused like
+/// one that will never be taken, and then undone.
 pub async fn note_paid(tx: &mut Tx, orders: &[OrderId]) -> Result<(), DbError> {
+    let now = tx.now();
     for orders in orders.chunks(NOTE) {
         let mut sql = Sql::new(
             "INSERT IGNORE /* sharing.note_paid */ INTO sharing_dues (order_id, tenant_id, due_at) \
-             SELECT id, tenant_id, paid_at FROM payment_orders WHERE sharing = 1 AND paid_at IS NOT NULL AND id IN (",
+             SELECT id, tenant_id, ",
         );
+        sql.time(now)
+            .push(" FROM payment_orders WHERE sharing = 1 AND paid_at IS NOT NULL AND id IN (");
         sql.list(orders, |sql, order| {
             sql.bytes(order.bytes());
         })
@@ -41,14 +48,22 @@ pub async fn note_paid(tx: &mut Tx, orders: &[OrderId]) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Orders that were paid `pause_seconds` ago or earlier, taken for a minute. WeChat wants a minute between payment and share (§8).
-pub async fn claim_dues(db: &Db, pause_seconds: i64) -> Result<Vec<Due>, DbError> {
-    db.run(Claim { pause_seconds }).await
+/// Orders that are known to be paid since `pause_seconds` or longer, as the pace counts them, taken for a minute. WeChat wants a minute between payment and share (§8).
+pub async fn claim_dues(payments: &Payments, pause_seconds: i64) -> Result<Vec<Due>, DbError> {
+    let pace = payments.pace;
+    payments
+        .db
+        .run(Claim {
+            pause_seconds,
+            pace,
+        })
+        .await
 }
 
 #[derive(Debug)]
 struct Claim {
     pause_seconds: i64,
+    pace: Pace,
 }
 
 impl Work for Claim {
@@ -57,7 +72,9 @@ impl Work for Claim {
     type Error = DbError;
 
     async fn run(&self, tx: &mut Tx) -> Result<Vec<Due>, DbError> {
-        let paid_before = tx.now().plus_seconds(self.pause_seconds.saturating_neg());
+        let paid_before = self
+            .pace
+            .after(tx.now(), self.pause_seconds.saturating_neg());
         let dues: Vec<Due> = sqlx::query_as(
             "/* sharing.dues */ SELECT order_id, tenant_id FROM sharing_dues WHERE due_at <= ? ORDER BY due_at LIMIT ? FOR UPDATE SKIP LOCKED",
         )
@@ -69,7 +86,7 @@ impl Work for Claim {
             sqlx::query(
                 "/* sharing.claim_due */ UPDATE sharing_dues SET due_at = ? WHERE order_id = ?",
             )
-            .bind(paid_before.plus_seconds(LEASE_SECONDS))
+            .bind(self.pace.after(paid_before, LEASE_SECONDS))
             .bind(due.order)
             .execute(tx.conn())
             .await?;

@@ -23,7 +23,8 @@
 //! ```
 //!
 //! *Asked* is repeated with the same number until WeChat confirms that it has it; *processing* is queried. A refusal proves only that this attempt did nothing, so the
-//! query decides: when WeChat knows no such number, what was refused is undone in the books.
+//! query decides: when WeChat knows no such number, what was refused is undone in the books. That too little is left to share is believed after [`SHARE_ATTEMPTS_MAX`]
+//! attempts only; of a release it means that nothing is frozen any more, as after a full refund, and the sharing is done.
 //!
 //! # Amounts
 //!
@@ -109,7 +110,7 @@ pub use share::{
 };
 pub use start::start_sharing;
 pub use submit_return::{RETURN_ATTEMPTS_MAX, claim_returns, pursue_return};
-pub use submit_share::{claim_sharings, pursue_sharing};
+pub use submit_share::{SHARE_ATTEMPTS_MAX, claim_sharings, pursue_sharing};
 
 use crate::payments::Payments;
 

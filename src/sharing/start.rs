@@ -16,7 +16,8 @@ use crate::{
     db::{Cx, DbError, Operation, SubmitError, Wanted, WorkingSet},
     ledger::LedgerError,
     payments::{
-        Attempts, Order, OrderSharing, Orders, Outcome, Policy, Why, booking::put_order, find_order,
+        Attempts, Order, OrderSharing, Orders, Outcome, Pace, Policy, RefusalKind, Why,
+        booking::put_order, find_order,
     },
     primitives::{Lane, Money, OrderId, SharingId, SharingPartId, TenantId},
 };
@@ -37,6 +38,7 @@ pub async fn start_sharing(sharing: &Sharing, due: Due) -> Result<(), DbError> {
     let gateway = sharing.gateways.of(due.tenant);
     let left = match gateway.left_to_share(&payment.wechat_transaction_id).await {
         Outcome::Done(left) => left,
+        Outcome::Refused(refusal) if refusal.kind == RefusalKind::RateLimited => return Ok(()),
         // It has no such payment to share, or will not say: the share itself brings that to light.
         Outcome::Refused(refusal) => {
             tracing::warn!(order.no = %order.no(), code = refusal.code, "WeChat does not say what can be shared");
@@ -53,6 +55,7 @@ pub async fn start_sharing(sharing: &Sharing, due: Due) -> Result<(), DbError> {
         rule: find_rule(&payments.db, due.tenant, order.merchant).await?,
         policy: payments.policies.current(due.tenant).await?,
         left,
+        pace: payments.pace,
     };
     match payments.db.submit(operation).await {
         Ok(Started::Now) => {
@@ -84,6 +87,7 @@ struct StartSharing {
     policy: Arc<Policy>,
     /// What the channel lets be shared.
     left: Money,
+    pace: Pace,
 }
 
 impl StartSharing {
@@ -152,7 +156,7 @@ impl StartSharing {
                 count: 0,
                 unsure: false,
                 problem: None,
-                next_at: Some(cx.now().plus_seconds(TAKE_OVER_SECONDS)),
+                next_at: Some(self.pace.after(cx.now(), TAKE_OVER_SECONDS)),
             },
         };
         if !parts.is_empty() {

@@ -7,8 +7,10 @@ use super::{
     start_return::{Round, start_return},
 };
 use crate::{
-    db::{Db, DbError, Tx, Work},
-    payments::{Outcome, Refusal, RefusalKind, find_order, find_refund, pause_seconds},
+    db::{DbError, Tx, Work},
+    payments::{
+        Outcome, Pace, Payments, Refusal, RefusalKind, find_order, find_refund, pause_seconds,
+    },
     primitives::RefundId,
 };
 
@@ -30,7 +32,7 @@ pub async fn pursue_return(sharing: &Sharing, id: RefundId) -> Result<(), DbErro
     };
     let (share, round) = match start_return(sharing, &refund).await? {
         Round::Over => return Ok(()),
-        Round::Waits => return postpone(db, id, WAIT_SECONDS).await,
+        Round::Waits => return postpone(&sharing.payments, id, WAIT_SECONDS).await,
         Round::Under(share, round) => (share, round),
     };
     let view = find_order(db, refund.tenant, refund.order).await?;
@@ -61,7 +63,7 @@ pub async fn pursue_return(sharing: &Sharing, id: RefundId) -> Result<(), DbErro
     if over {
         return Ok(());
     }
-    postpone(db, id, pause_seconds(attempts)).await
+    postpone(&sharing.payments, id, pause_seconds(attempts)).await
 }
 
 async fn pursue(
@@ -135,12 +137,15 @@ fn later(problem: &'static str, why: &str) -> ReturnWord {
 }
 
 /// Refunds that wait for shares and are due, taken for a minute.
-pub async fn claim_returns(db: &Db) -> Result<Vec<RefundId>, DbError> {
-    db.run(ClaimReturns).await
+pub async fn claim_returns(payments: &Payments) -> Result<Vec<RefundId>, DbError> {
+    let pace = payments.pace;
+    payments.db.run(ClaimReturns { pace }).await
 }
 
 #[derive(Debug)]
-struct ClaimReturns;
+struct ClaimReturns {
+    pace: Pace,
+}
 
 impl Work for ClaimReturns {
     const NAME: &'static str = "sharing.claim_returns";
@@ -160,7 +165,7 @@ impl Work for ClaimReturns {
             sqlx::query(
                 "/* sharing.claim_return */ UPDATE refunds SET next_attempt_at = ? WHERE id = ?",
             )
-            .bind(now.plus_seconds(LEASE_SECONDS))
+            .bind(self.pace.after(now, LEASE_SECONDS))
             .bind(refund)
             .execute(tx.conn())
             .await?;
@@ -170,14 +175,21 @@ impl Work for ClaimReturns {
 }
 
 /// Looks at a refund that still waits again in so many seconds.
-async fn postpone(db: &Db, refund: RefundId, seconds: i64) -> Result<(), DbError> {
-    db.run(Postpone { refund, seconds }).await
+async fn postpone(payments: &Payments, refund: RefundId, seconds: i64) -> Result<(), DbError> {
+    let pace = payments.pace;
+    let postpone = Postpone {
+        refund,
+        seconds,
+        pace,
+    };
+    payments.db.run(postpone).await
 }
 
 #[derive(Debug)]
 struct Postpone {
     refund: RefundId,
     seconds: i64,
+    pace: Pace,
 }
 
 impl Work for Postpone {
@@ -186,7 +198,7 @@ impl Work for Postpone {
     type Error = DbError;
 
     async fn run(&self, tx: &mut Tx) -> Result<(), DbError> {
-        let next = tx.now().plus_seconds(self.seconds);
+        let next = self.pace.after(tx.now(), self.seconds);
         sqlx::query("/* sharing.postpone */ UPDATE refunds SET next_attempt_at = ? WHERE id = ? AND state = 3")
             .bind(next)
             .bind(self.refund)

@@ -6,11 +6,13 @@ use super::{
     find::find_by_order,
 };
 use crate::{
-    db::{Db, DbError, Tx, Work},
-    payments::{Outcome, Refusal, RefusalKind, find_order},
+    db::{DbError, Tx, Work},
+    payments::{Outcome, Pace, Payments, Refusal, RefusalKind, find_order},
     primitives::{OrderId, SharingId},
 };
 
+/// Attempts, about three quarters of an hour, after which a share is given up of which WeChat says that too little is left. What is left grows no more, and refunds wait.
+pub const SHARE_ATTEMPTS_MAX: u32 = 8;
 /// Stands in the channel's bill beside a release.
 const RELEASE: &str = "解冻剩余资金";
 /// Sharings that one process takes at a time, and for how long.
@@ -46,7 +48,8 @@ pub async fn pursue_sharing(
     let (number, word) = match share.state {
         ShareState::Asked => {
             let parts = parts.iter().map(to_share).collect();
-            (share.id, tell(&*gateway, call(share.id, parts)).await)
+            let call = call(share.id, parts);
+            (share.id, tell(&*gateway, call, share.attempts.count).await)
         }
         ShareState::Processing => {
             let transaction = &payment.wechat_transaction_id;
@@ -54,7 +57,8 @@ pub async fn pursue_sharing(
             (share.id, heard(asked.await))
         }
         ShareState::Releasing { release } => {
-            (release, tell(&*gateway, call(release, Vec::new())).await)
+            let call = call(release, Vec::new());
+            (release, tell(&*gateway, call, share.attempts.count).await)
         }
         ShareState::Done { .. } => return Ok(Some(share)),
     };
@@ -62,6 +66,7 @@ pub async fn pursue_sharing(
         order: order.id,
         number,
         word,
+        pace: sharing.payments.pace,
     };
     apply(sharing, operation).await
 }
@@ -75,14 +80,20 @@ fn to_share(part: &Part) -> SharePart {
     }
 }
 
-async fn tell(gateway: &dyn SharingGateway, call: ShareCall) -> ShareWord {
+async fn tell(gateway: &dyn SharingGateway, call: ShareCall, attempts: u32) -> ShareWord {
+    let releases = call.parts.is_empty();
     match gateway.share(call.clone()).await {
         Outcome::Done(said) => ShareWord::Channel(said),
         Outcome::Unknown(reason) => later("no_answer", &reason, true),
         Outcome::Refused(refusal) => match refusal.kind {
             RefusalKind::RateLimited => later("rate_limited", &refusal.code, false),
-            RefusalKind::NotEnough => later("not_enough", &refusal.code, false),
-            RefusalKind::AlreadyPaid
+            RefusalKind::NotEnough
+                if !releases && attempts.saturating_add(1) < SHARE_ATTEMPTS_MAX =>
+            {
+                later("not_enough", &refusal.code, false)
+            }
+            RefusalKind::NotEnough
+            | RefusalKind::AlreadyPaid
             | RefusalKind::Closed
             | RefusalKind::Absent
             | RefusalKind::Conflict
@@ -97,9 +108,10 @@ async fn doubt(gateway: &dyn SharingGateway, call: &ShareCall, refusal: Refusal)
     let asked = gateway.query_share(call.sharing_no, &call.wechat_transaction_id, &call.shop);
     match asked.await {
         Outcome::Done(said) => ShareWord::Channel(said),
-        Outcome::Refused(no) if no.kind == RefusalKind::Absent => {
-            ShareWord::Refused { code: refusal.code }
-        }
+        Outcome::Refused(no) if no.kind == RefusalKind::Absent => ShareWord::Refused {
+            kind: refusal.kind,
+            code: refusal.code,
+        },
         Outcome::Refused(no) => later("refused_and_unclear", &no.code, true),
         Outcome::Unknown(reason) => later("refused_and_unclear", &reason, true),
     }
@@ -119,12 +131,15 @@ fn later(problem: &'static str, why: &str, unsure: bool) -> ShareWord {
 }
 
 /// Orders whose sharing is due, taken for a minute.
-pub async fn claim_sharings(db: &Db) -> Result<Vec<OrderId>, DbError> {
-    db.run(ClaimSharings).await
+pub async fn claim_sharings(payments: &Payments) -> Result<Vec<OrderId>, DbError> {
+    let pace = payments.pace;
+    payments.db.run(ClaimSharings { pace }).await
 }
 
 #[derive(Debug)]
-struct ClaimSharings;
+struct ClaimSharings {
+    pace: Pace,
+}
 
 impl Work for ClaimSharings {
     const NAME: &'static str = "sharing.claim_sharings";
@@ -144,7 +159,7 @@ impl Work for ClaimSharings {
             sqlx::query(
                 "/* sharing.claim_sharing */ UPDATE sharings SET next_attempt_at = ? WHERE id = ?",
             )
-            .bind(now.plus_seconds(LEASE_SECONDS))
+            .bind(self.pace.after(now, LEASE_SECONDS))
             .bind(sharing)
             .execute(tx.conn())
             .await?;

@@ -1,4 +1,5 @@
-//! Journal entries and the orders that they settle: invariants 1, 5 and 6. Refunds are read beside them: see `refunds` and `refunded`.
+//! Journal entries and the orders that they settle: invariants 1, 5 and 6. Refunds and sharings are read beside them: see `refunds`, `refunded`,
+//! `sharing` and `shared`.
 
 use std::collections::HashMap;
 
@@ -12,6 +13,8 @@ use super::{
     refunded::RefundedPass,
     refunds::{RefundPass, is_of_refund},
     rules::{Rules, daily_caps},
+    shared::SharedPass,
+    sharing::SharingPass,
 };
 use crate::{
     db::DbError,
@@ -69,7 +72,9 @@ pub(super) async fn check(
     let mut transfers = Cursor::<ByEntry>::default();
     let mut orders = Cursor::<Orders>::default();
     let mut refunded = RefundedPass::default();
+    let mut shared = SharedPass::default();
     let mut refunds = RefundPass::default();
+    let mut sharing = SharingPass::default();
     let mut sums: HashMap<AccountId, Sums> = HashMap::new();
     let mut rules = Rules::default();
     // The pending entries of one cause: its resolution has the same cause and comes later.
@@ -98,12 +103,14 @@ pub(super) async fn check(
             {
                 unsettled(&order, report);
                 refunded.take(conn, &order, report).await?;
+                shared.take(conn, &order, report).await?;
                 orders.next(conn).await?;
             }
             match orders.peek(conn).await? {
                 Some(order) if order.id.id() == id.cause() => {
                     settled(conn, &order, &entry, &mut rules, report).await?;
                     refunded.take(conn, &order, report).await?;
+                    shared.take(conn, &order, report).await?;
                     orders.next(conn).await?;
                 }
                 Some(_) | None => report.violated(
@@ -116,6 +123,7 @@ pub(super) async fn check(
         if is_of_refund(id) {
             refunds.take(conn, &entry, report).await?;
         }
+        sharing.take(conn, &entry, report).await?;
         if entry[0].phase == Phase::Pending {
             pending.push(entry);
         }
@@ -123,9 +131,12 @@ pub(super) async fn check(
     while let Some(order) = orders.next(conn).await? {
         unsettled(&order, report);
         refunded.take(conn, &order, report).await?;
+        shared.take(conn, &order, report).await?;
         progress.advance(orders.news());
     }
     refunded.finish(conn, report).await?;
+    shared.finish(conn, report, progress).await?;
+    sharing.finish(conn, &sums, report, progress).await?;
     let arrived = refunds.finish(conn, &sums, report, progress).await?;
     rules.check_budgets(conn, report).await?;
     daily_caps(conn, report).await?;

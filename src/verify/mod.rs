@@ -1,8 +1,8 @@
 //! Verifying the books: the invariants, on the database alone.
 //!
 //! Everything is read in one consistent snapshot, so it can run beside a busy service, and streaming, in the order of the keys and page by page, so that a large ledger does not need large
-//! memory. What is kept in memory is one sum per *unlimited* account (shops, customers who ever owed points, and a handful more), never per customer, order, refund or
-//! transfer.
+//! memory. What is kept in memory is one sum per *unlimited* account (shops, customers who ever owed points, and a handful more), never per customer, order, refund,
+//! sharing or transfer.
 //!
 //! | pass | reads | checks |
 //! |---|---|---|
@@ -10,6 +10,8 @@
 //! | `entries`, `rules` | transfers and orders, merged by key | 1, 5, 6 |
 //! | `refunded` | refunds summed up per order, beside these orders | 5, 6 |
 //! | `refunds` | refunds and their history, beside these transfers | 5, 6, 9 |
+//! | `shared` | sharings, beside these orders | 5, 9 |
+//! | `sharing` | sharings, their parts and returns, beside these transfers | 5, 9 |
 //! | `accounts` | accounts, the transfers and lots of checked ones, merged by account | 2, 3, 4, 7 |
 //! | `states` | history and orders, merged by key; idempotency keys | 9, 12 |
 //! | `days` | totals of shops, orders and refunds, added up by the database | 10 |
@@ -26,6 +28,9 @@ mod refunded;
 mod refunds;
 mod report;
 mod rules;
+mod shared;
+mod sharing;
+mod sharing_pages;
 mod states;
 
 use sqlx::{Executor as _, mysql::MySqlConnectOptions};
@@ -59,6 +64,7 @@ pub async fn verify(
     let (rows,): (i64,) = sqlx::query_as(
         "/* verify.count */ SELECT (SELECT COUNT(*) FROM commits) + 2 * (SELECT COUNT(*) FROM transfers) + 2 * (SELECT COUNT(*) FROM payment_orders) \
          + (SELECT COUNT(*) FROM accounts) + (SELECT COUNT(*) FROM payment_order_history) + (SELECT COUNT(*) FROM refunds) \
+         + 2 * (SELECT COUNT(*) FROM sharings) + 2 * (SELECT COUNT(*) FROM sharing_parts) + 2 * (SELECT COUNT(*) FROM sharing_returns) \
          + (SELECT COUNT(*) FROM refund_history) + (SELECT COUNT(DISTINCT account_id) FROM point_lots)",
     )
     .fetch_one(&mut conn)

@@ -350,6 +350,8 @@ pub(super) struct RefundsOfOrder {
     pub(super) points: i64,
     /// Made by the platform, because the payment was late.
     pub(super) late: i64,
+    /// Waiting for shares to come back.
+    pub(super) waiting: i64,
 }
 
 impl Paged for RefundsByOrder {
@@ -370,7 +372,9 @@ impl Paged for RefundsByOrder {
         states(sql, |kind| kind == RefundStateKind::Succeeded);
         sql.push("), amount_fen, 0)) AS SIGNED), CAST(SUM(IF(state IN (");
         states(sql, RefundStateKind::is_on_the_table);
-        sql.push("), points_due, 0)) AS SIGNED), CAST(SUM(late <> 0) AS SIGNED), CAST(COUNT(*) AS SIGNED) FROM refunds FORCE INDEX (refunds_order)");
+        sql.push("), points_due, 0)) AS SIGNED), CAST(SUM(late <> 0) AS SIGNED), CAST(COUNT(*) AS SIGNED), CAST(SUM(IF(state IN (");
+        states(sql, |kind| kind == RefundStateKind::Returning);
+        sql.push("), 1, 0)) AS SIGNED) FROM refunds FORCE INDEX (refunds_order)");
         if let Some(last) = last {
             sql.push(" WHERE order_id > ").bytes(last.order.bytes());
         }
@@ -386,6 +390,7 @@ impl Paged for RefundsByOrder {
             points: row.try_get(4)?,
             late: row.try_get(5)?,
             ever: row.try_get(6)?,
+            waiting: row.try_get(7)?,
         })
     }
 }

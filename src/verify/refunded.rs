@@ -1,4 +1,4 @@
-//! What orders say of their refunds, against the refunds: invariants 5 and 6.
+//! What orders say of their refunds, against the refunds: invariants 5, 6 and 9.
 //!
 //! The database adds the refunds up, order by order along their index; that is merged with the orders as they are read.
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     db::DbError,
-    payments::{Late, Order, OrderStateKind},
+    payments::{Late, Order, OrderSharing, OrderStateKind},
     primitives::Money,
 };
 
@@ -36,6 +36,7 @@ impl RefundedPass {
             done: 0,
             points: 0,
             late: 0,
+            waiting: 0,
         };
         while let Some(next) = self.sums.peek(conn).await?
             && next.order <= order.id
@@ -49,6 +50,17 @@ impl RefundedPass {
         }
         money(order, &sums, report);
         points(order, report, &sums);
+        let shared = matches!(order.sharing, OrderSharing::Under | OrderSharing::Done);
+        report.expect(
+            Invariant::HistoryIsAllowed,
+            shared || sums.waiting == 0,
+            || {
+                format!(
+                    "{} refunds of {} wait for shares, and nothing was shared",
+                    sums.waiting, order.id
+                )
+            },
+        );
         Ok(())
     }
 

@@ -94,7 +94,12 @@ impl RefundPass {
             );
         }
         progress.advance(self.refunds.news() + self.steps.news());
-        self.in_transit(sums, report);
+        in_transit(
+            AccountKind::RefundsInTransit,
+            &self.on_the_way,
+            sums,
+            report,
+        );
         Ok(self.arrived)
     }
 
@@ -211,26 +216,30 @@ impl RefundPass {
         });
         Ok(())
     }
+}
 
-    /// The account of money in transit holds what the refunds on their way come to. That the account is what its transfers say is invariant 2.
-    fn in_transit(&self, sums: &HashMap<AccountId, Sums>, report: &mut Report) {
-        let mut due: HashMap<AccountId, i64> = self
-            .on_the_way
-            .iter()
-            .map(|(tenant, fen)| (in_transit_of(*tenant), *fen))
-            .collect();
-        for account in sums.keys() {
-            if account.kind() == Some(AccountKind::RefundsInTransit) {
-                due.entry(*account).or_default();
-            }
+/// Each tenant's account of this kind holds what is on its way, in fen. That the account is what its transfers say is invariant 2.
+pub(super) fn in_transit(
+    kind: AccountKind,
+    on_the_way: &HashMap<TenantId, i64>,
+    sums: &HashMap<AccountId, Sums>,
+    report: &mut Report,
+) {
+    let mut due: HashMap<AccountId, i64> = on_the_way
+        .iter()
+        .map(|(tenant, fen)| (AccountId::of_tenant(*tenant, kind), *fen))
+        .collect();
+    for account in sums.keys() {
+        if account.kind() == Some(kind) {
+            due.entry(*account).or_default();
         }
-        for (account, due) in due {
-            let sums = sums.get(&account).copied().unwrap_or_default();
-            let held = sums.credits_posted.saturating_sub(sums.debits_posted);
-            report.expect(Invariant::PaidOrdersAreSettledOnce, held == due, || {
-                format!("{account} holds {held} fen in transit, and {due} are on their way")
-            });
-        }
+    }
+    for (account, due) in due {
+        let sums = sums.get(&account).copied().unwrap_or_default();
+        let held = sums.credits_posted.saturating_sub(sums.debits_posted);
+        report.expect(Invariant::PaidOrdersAreSettledOnce, held == due, || {
+            format!("{account} holds {held} fen in transit, and {due} are on their way")
+        });
     }
 }
 
@@ -247,15 +256,15 @@ fn in_transit_of(tenant: TenantId) -> AccountId {
 
 /// What a transfer says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Leg {
-    phase: Phase,
-    debit: AccountId,
-    credit: AccountId,
-    amount: i64,
+pub(super) struct Leg {
+    pub(super) phase: Phase,
+    pub(super) debit: AccountId,
+    pub(super) credit: AccountId,
+    pub(super) amount: i64,
 }
 
 impl Leg {
-    fn of(transfer: &Transfer) -> Self {
+    pub(super) fn of(transfer: &Transfer) -> Self {
         Self {
             phase: transfer.phase,
             debit: transfer.debit,

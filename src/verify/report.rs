@@ -67,13 +67,15 @@ impl Invariant {
             }
             Self::DebitsEqualCredits => "debits equal credits over all accounts of an asset",
             Self::PaidOrdersAreSettledOnce => {
-                "a paid order has one settlement of its amount; an unpaid one has none; refunded amounts never exceed paid"
+                "a paid order has one settlement of its amount; an unpaid one has none; refunded amounts never exceed paid; shares are booked as they stand"
             }
             Self::PointsFollowTheRule => {
                 "points credited are what the rule in force said, within its caps, once; refunds take back their part"
             }
             Self::LotsSumToBalance => "lots of an account sum to its balance",
-            Self::HistoryIsAllowed => "every state in history follows from the one before",
+            Self::HistoryIsAllowed => {
+                "every state in history follows from the one before; sharings, their parts and orders agree"
+            }
             Self::EventsMatchChanges => {
                 "every event has its change, every change its event; the relay skipped none"
             }

@@ -138,6 +138,15 @@ async fn a_platform_that_collects_for_itself_is_paid_and_refunds() {
     let app = TestApp::direct().await;
     let own = app.simulator.credentials().sp_mchid.clone();
     let shop = app.shop("自营店", &own).await;
+    let other = app
+        .admin()
+        .keyed("other")
+        .post(
+            "/api/v1/admin/merchants/me_00000000000000000000000000000000/approve",
+            &json!({ "sub_mchid": "1900000109" }),
+        )
+        .await;
+    other.refused(422, "field_invalid");
     let li = app.customer("li").await;
     let order_no = app.create(&li, &shop.code, 1000, "k").await;
     app.simulator

@@ -1,4 +1,4 @@
-//! Each check of `verify-ledger` can fail: a row is corrupted by hand, and it is named.
+//! Each check of `verify-ledger` can fail: a row is corrupted by hand, and it is named. Damage to sharings is in `sharing::damage`.
 
 use std::fmt::Write as _;
 
@@ -261,7 +261,7 @@ async fn every_kind_of_damage_to_refunds_is_found_and_named() {
 }
 
 /// A copy of books, which can be damaged and made whole again: cheaper than a database for each damage.
-struct Copy {
+pub(crate) struct Copy {
     scratch: Scratch,
     conn: MySqlConnection,
     /// Empties every table and fills it again.
@@ -269,7 +269,7 @@ struct Copy {
 }
 
 impl Copy {
-    async fn of(app: &TestApp) -> Self {
+    pub(crate) async fn of(app: &TestApp) -> Self {
         let scratch = Scratch::make().await;
         let from = app.scratch.owner.get_database().unwrap().to_owned();
         let to = scratch.owner.get_database().unwrap().to_owned();
@@ -308,7 +308,7 @@ impl Copy {
     }
 
     /// This damage alone breaks the invariant, and the report says so in these words.
-    async fn finds(&mut self, invariant: Invariant, statement: &str, says: &str) {
+    pub(crate) async fn finds(&mut self, invariant: Invariant, statement: &str, says: &str) {
         self.execute(self.restore.clone()).await;
         let done = self.execute(statement.to_owned()).await;
         assert!(done.rows_affected() > 0, "no damage done by {statement}");
@@ -331,7 +331,7 @@ impl Copy {
         self.conn.execute(statements).await.unwrap()
     }
 
-    async fn drop(self) {
+    pub(crate) async fn drop(self) {
         self.conn.close().await.unwrap();
         self.scratch.drop().await;
     }

@@ -27,6 +27,8 @@ pub(super) struct Payment {
     pub(super) order_no: String,
     pub(super) state: String,
     pub(super) amount_fen: i64,
+    /// What of it has come back.
+    pub(super) refunded_fen: i64,
     pub(super) points_earned: Option<i64>,
     wechat_pay: Option<RequestPayment>,
 }
@@ -37,8 +39,9 @@ struct RequestPayment {
 }
 
 impl Payment {
+    /// Also when some or all of it went back later.
     pub(super) fn is_paid(&self) -> bool {
-        self.state == "paid"
+        ["paid", "partly_refunded", "refunded"].contains(&self.state.as_str())
     }
 
     /// What `wx.requestPayment` would be given.
@@ -61,12 +64,95 @@ pub(super) struct CollectionCode {
     pub(super) state: String,
 }
 
-/// What a shop took in.
+/// What a shop shows on its screen for somebody to scan.
+#[derive(Debug, Deserialize)]
+pub(super) struct Shown {
+    pub(super) order_no: String,
+    pub(super) amount_fen: i64,
+    pub(super) code_url: String,
+}
+
+/// A refund, as far as shop, platform and customer all see it.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Refund {
+    #[serde(rename = "refund_no")]
+    pub(super) number: String,
+    pub(super) state: String,
+    pub(super) amount_fen: i64,
+    pub(super) points_back: i64,
+    /// The states that it was in; operators see them.
+    #[serde(default)]
+    history: Vec<RefundStep>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct RefundStep {
+    why: Option<String>,
+}
+
+impl Refund {
+    /// Whether nothing will happen to it any more.
+    pub(super) fn is_over(&self) -> bool {
+        ["succeeded", "rejected", "closed", "failed"].contains(&self.state.as_str())
+    }
+
+    /// Whether WeChat once gave no answer that could be believed, so that nobody knew if it has the refund.
+    pub(super) fn was_in_doubt(&self) -> bool {
+        let unanswered = |step: &RefundStep| step.why.as_deref() == Some("no_answer");
+        self.history.iter().any(unanswered)
+    }
+}
+
+/// A customer's refunds of one order.
+#[derive(Debug, Deserialize)]
+pub(super) struct RefundsOf {
+    pub(super) items: Vec<Refund>,
+}
+
+/// What the platform wants done where it has a choice.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+pub(super) struct PaymentPolicy {
+    /// Not part of what is put.
+    #[serde(skip_serializing)]
+    pub(super) version: u32,
+    pub(super) order_minutes: u32,
+    pub(super) late_payment: String,
+    pub(super) points_shortfall: String,
+    pub(super) clerk_refund_max_fen: i64,
+    pub(super) refund_review_above_fen: i64,
+    pub(super) fee_ppm: u32,
+}
+
+/// A callback that the service keeps.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct KeptCallback {
+    pub(super) id: String,
+}
+
+/// What playing one again did.
+#[derive(Debug, Deserialize)]
+pub(super) struct Replayed {
+    pub(super) outcome: String,
+}
+
+/// What a person should look at.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Exception {
+    pub(super) id: String,
+    pub(super) kind: String,
+    pub(super) order_no: Option<String>,
+    pub(super) resolution: Option<String>,
+}
+
+/// What a shop took in, and what went back.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub(super) struct Totals {
     pub(super) orders: i64,
     pub(super) paid_fen: i64,
     pub(super) points: i64,
+    pub(super) refunds: i64,
+    pub(super) refunded_fen: i64,
+    pub(super) points_back: i64,
 }
 
 impl Totals {
@@ -75,7 +161,21 @@ impl Totals {
             orders: self.orders.saturating_sub(before.orders),
             paid_fen: self.paid_fen.saturating_sub(before.paid_fen),
             points: self.points.saturating_sub(before.points),
+            refunds: self.refunds.saturating_sub(before.refunds),
+            refunded_fen: self.refunded_fen.saturating_sub(before.refunded_fen),
+            points_back: self.points_back.saturating_sub(before.points_back),
         }
+    }
+
+    /// The money of it, in and out, as numbers and fen; points given are compared customer by customer.
+    pub(super) const fn money(self) -> [i64; 5] {
+        [
+            self.orders,
+            self.paid_fen,
+            self.refunds,
+            self.refunded_fen,
+            self.points_back,
+        ]
     }
 }
 

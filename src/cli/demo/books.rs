@@ -11,11 +11,12 @@ use tokio_util::sync::CancellationToken;
 use super::{
     answer::{Payment, PointsRule, Statistics, Totals},
     day,
+    desk::{self, DeskTold},
     patience::Gave,
-    payment::Scene,
-    platform::{Platform, Shop},
+    payment::{Scene, Visit},
+    platform::Shop,
     service::{Person, Service},
-    wechat::{Wechat, WechatStats},
+    wechat::{Fate, Wechat, WechatRefund, WechatStats},
 };
 use crate::primitives::BusinessDay;
 
@@ -55,12 +56,14 @@ pub(super) struct Closing {
     pub(super) callbacks: BTreeMap<String, u64>,
     pub(super) wechat: WechatStats,
     pub(super) rule: PointsRule,
+    /// WeChat's newest refunds.
+    pub(super) wechat_refunds: Vec<WechatRefund>,
+    pub(super) desk: DeskTold,
 }
 
 /// Reads the books before anything happens.
 pub(super) async fn open(
     scene: Scene<'_>,
-    platform: &Platform,
     today: BusinessDay,
     at_once: usize,
 ) -> Result<Opening, Gave> {
@@ -78,7 +81,7 @@ pub(super) async fn open(
     let opening = Opening {
         today,
         customers: customers.try_collect().await?,
-        totals: totals(scene.service, &platform.shops, today).await?,
+        totals: totals(scene.service, &scene.platform.shops, today).await?,
         callbacks: callbacks(&scene.service.metrics().await?),
         wechat: scene.wechat.stats().await?,
     };
@@ -89,9 +92,8 @@ pub(super) async fn open(
 /// Reads them again.
 pub(super) async fn close(
     scene: Scene<'_>,
-    platform: &Platform,
-    admin: &Person,
     opening: &Opening,
+    visits: &[Visit],
     at_once: usize,
 ) -> Result<Closing, Gave> {
     let bar = day::bar("reading the books", scene.customers.len());
@@ -107,10 +109,12 @@ pub(super) async fn close(
     let customers = stream::iter(people).map(after).buffered(at_once);
     let closing = Closing {
         customers: customers.try_collect().await?,
-        totals: totals(scene.service, &platform.shops, opening.today).await?,
+        totals: totals(scene.service, &scene.platform.shops, opening.today).await?,
         callbacks: callbacks(&scene.service.metrics().await?),
         wechat: scene.wechat.stats().await?,
-        rule: scene.service.rule(admin).await?,
+        rule: scene.service.rule(&scene.operators.admin).await?,
+        wechat_refunds: scene.wechat.refunds().await?,
+        desk: desk::look_through(scene, visits).await?,
     };
     bar.finish_and_clear();
     Ok(closing)
@@ -185,7 +189,7 @@ pub(super) fn grown(
 pub(super) async fn wait_for_callbacks(
     wechat: &Wechat,
     before: WechatStats,
-    acknowledgements: u64,
+    fates: &[&Fate],
     ending: &CancellationToken,
 ) -> Result<(), Gave> {
     let spinner = day::spinner("waiting for WeChat");
@@ -193,7 +197,9 @@ pub(super) async fn wait_for_callbacks(
     let (mut seen, mut news_at) = (before, begun);
     while !ending.is_cancelled() && begun.elapsed() < CALLBACKS_MAX && news_at.elapsed() < QUIET {
         let stats = wechat.stats().await?;
-        let acknowledged = stats.since(before).callbacks_acknowledged;
+        let since = stats.since(before);
+        let acknowledged = since.callbacks_acknowledged;
+        let acknowledgements = expected(since, fates);
         spinner.set_message(format!(
             "{acknowledged} of {acknowledgements} callbacks acknowledged"
         ));
@@ -209,26 +215,33 @@ pub(super) async fn wait_for_callbacks(
     Ok(())
 }
 
+/// How many genuine callbacks a service without interruptions acknowledges: of the payments, whose fates are known, and one for each refund that has ended and
+/// whose callback was not lost.
+fn expected(since: WechatStats, fates: &[&Fate]) -> u64 {
+    let of_payments: u64 = fates.iter().map(|fate| fate.acknowledgements()).sum();
+    let lost = fates.iter().filter(|fate| fate.is_lost()).count();
+    let lost = u64::try_from(lost).unwrap_or(u64::MAX);
+    let lost_of_refunds = since.callbacks_lost.saturating_sub(lost);
+    of_payments.saturating_add(since.refunds_ended.saturating_sub(lost_of_refunds))
+}
+
 /// Waits until the shops' totals say what they should, or no longer.
 pub(super) async fn wait_for_relay(
     scene: Scene<'_>,
-    platform: &Platform,
     opening: &Opening,
     expected: &[Totals],
 ) -> Result<(), Gave> {
     let spinner = day::spinner("waiting for the relay");
     let begun = Instant::now();
     while !scene.ending.is_cancelled() && begun.elapsed() < RELAY_MAX {
-        let now = totals(scene.service, &platform.shops, opening.today).await?;
+        let now = totals(scene.service, &scene.platform.shops, opening.today).await?;
         let taken_in = now
             .iter()
             .zip(&opening.totals)
             .map(|(now, then)| now.since(*then));
         let behind = taken_in
             .zip(expected)
-            .filter(|(now, expected)| {
-                (now.orders, now.paid_fen) != (expected.orders, expected.paid_fen)
-            })
+            .filter(|(now, expected)| now.money() != expected.money())
             .count();
         spinner.set_message(format!("{behind} shops do not see all their money yet"));
         if behind == 0 {
@@ -252,6 +265,21 @@ mod tests {
         );
         assert_eq!(read.len(), 2);
         assert_eq!((read["settled"], read["bad_signature"]), (17, 2));
+    }
+
+    #[test]
+    fn callbacks_that_were_lost_are_not_waited_for() {
+        let fate = |faults: &str| -> Fate {
+            serde_json::from_str(&format!(r#"{{"faults":[{faults}]}}"#)).unwrap()
+        };
+        let (plain, twin, lost) = (fate(""), fate(r#""twin""#), fate(r#""lost""#));
+        let since = WechatStats {
+            refunds_ended: 5,
+            callbacks_lost: 3,
+            ..WechatStats::default()
+        };
+        // One payment's callback was lost, so two of the five refunds' were.
+        assert_eq!(expected(since, &[&plain, &twin, &lost]), 1 + 2 + 3);
     }
 
     #[test]

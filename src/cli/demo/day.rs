@@ -19,7 +19,10 @@ use super::{
 #[derive(Debug, Default)]
 pub(super) struct Day {
     pub(super) visits: Vec<Visit>,
+    /// From the first wish to the end of the last, without what takes its time afterwards.
     pub(super) elapsed: Duration,
+    /// False when it was ended before everything was done and waited for.
+    pub(super) complete: bool,
 }
 
 /// A bar on stderr; hidden when that is not a terminal.
@@ -69,7 +72,8 @@ pub(super) async fn log_in(scene: Scene<'_>, at_once: usize) -> Result<Latencies
 
 /// Lets everybody pay. Told to end, it takes no new wish and finishes those that it has begun.
 pub(super) async fn pay(scene: Scene<'_>, wishes: Vec<Wish>, at_once: usize) -> Day {
-    let bar = bar("paying", wishes.len());
+    let count = wishes.len();
+    let bar = bar("paying", count);
     let begun = Instant::now();
     let mut visits = Vec::with_capacity(wishes.len());
     let going_on = stream::iter(wishes)
@@ -83,6 +87,7 @@ pub(super) async fn pay(scene: Scene<'_>, wishes: Vec<Wish>, at_once: usize) -> 
     }
     bar.finish_and_clear();
     Day {
+        complete: visits.len() == count,
         visits,
         elapsed: begun.elapsed(),
     }

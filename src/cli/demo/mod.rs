@@ -5,24 +5,31 @@
 //! | [`platform`] | the tenant, its rule, shops and codes: made once |
 //! | [`plan`] | who is going to pay what, from the seed |
 //! | [`payment`], [`day`] | one payment, and all of them |
-//! | [`service`], [`answer`], [`wechat`], [`patience`] | the two other sides, and what happens when they do not answer |
+//! | [`refund`], [`afterwards`] | money that goes back, and what takes its time |
+//! | [`desk`] | the platform's policy, and what its operators look at |
+//! | [`service`], [`office`], [`answer`], [`wechat`], [`patience`] | the two other sides, and what happens when they do not answer |
 //! | [`books`] | what the service says before and after |
-//! | [`summary`], [`points`], [`checks`], [`tables`] | the two accounts side by side, what must agree, and how it is told |
+//! | [`summary`], [`points`], [`returns`], [`checks`], [`tables`] | the two accounts side by side, what must agree, and how it is told |
 //! | [`run`] | all of it in its order |
 //!
 //! It knows nothing of the service's inside but the settings: what it sees, a mini-program could see. That is why it may be believed when it says that every
 //! fen arrived. The one exception is the tenant, for which there is no HTTP, and the verification at the end, which reads the database.
 
+mod afterwards;
 mod answer;
 mod books;
 mod checks;
 mod day;
+mod desk;
 mod measure;
+mod office;
 mod patience;
 mod payment;
 mod plan;
 mod platform;
 mod points;
+mod refund;
+mod returns;
 mod run;
 mod service;
 mod summary;
@@ -38,14 +45,22 @@ const ABOUT: &str = "\
 Let a day happen at a running instance, and prove that nothing was lost.
 
 Customers log in, scan codes and pay; now and then one sends the same request twice at once, tries
-a wrong amount or walks away. Meanwhile the simulated WeChat loses, repeats, delays, reorders and
-forges callbacks and leaves prepays in doubt. The demo sees what apps see: it speaks HTTP only, and
-a request that fails is sent again with the same key. So kill the service (or its database) while it
-runs, start it again, and watch the day go on.
+a wrong amount, walks away, gives up, or pays what was given up. Some scan what a shop's screen
+shows. One payment in twenty goes back, whole or in half, by the shop or by the platform; large ones
+wait for a second operator, who does not always agree. Meanwhile the simulated WeChat loses, repeats,
+delays, reorders and forges callbacks, leaves prepays and refunds in doubt, and sends refunds to
+cards that do not take them. The demo sees what apps see: it speaks HTTP only, and a request that
+fails is sent again with the same key. So kill the service (or its database) while it runs, start it
+again, and watch the day go on.
 
-At the end it puts its own account of the day beside the service's: every order, each shop's money,
-each customer's points; asks WeChat's side whether a forgery was believed; and runs verify-ledger.
-Everything must agree, else it exits with 1. Ctrl-C ends it early and prints what there is.
+At the end it puts its own account of the day beside the service's and WeChat's: every order, every
+refund, each shop's money, each customer's points; asks WeChat's side whether a forgery was believed;
+plays two callbacks again; and runs verify-ledger. Everything must agree, else it exits with 1.
+Ctrl-C ends it early and prints what there is.
+
+It takes a good minute, however small it is: some orders are left to expire, and a minute is the
+shortest time to pay. Meanwhile the platform's payment policy is the demo's: a minute to pay at
+first, then thirty; refunds above ¥100 need a second person. It is put back at the end.
 
 The platform `demo` with its shops is made first, if it is not there (--prepare does only that).
 Pay at the same shops or change the rule by hand meanwhile, and the accounts differ: that is

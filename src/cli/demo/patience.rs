@@ -46,6 +46,10 @@ impl Gave {
         matches!(self, Self::Refused { code, .. } if code == wanted)
     }
 
+    pub(super) fn is_not_found(&self) -> bool {
+        matches!(self, Self::Refused { status: 404, .. })
+    }
+
     pub(super) fn is_unauthorized(&self) -> bool {
         matches!(self, Self::Refused { status: 401, .. })
     }

@@ -7,10 +7,13 @@ use tokio_util::sync::CancellationToken;
 use super::{
     answer::Payment,
     patience::{Gave, Heard},
-    plan::Wish,
+    plan::{Deed, Wish, customer_name},
+    platform::{Operators, Platform},
+    refund::{self, RefundSeen},
     service::{Person, Service},
     wechat::{Fate, Wechat},
 };
+use crate::simulator::Fault;
 
 /// How long the app waits for the callback before it has the service ask WeChat.
 const ASK_AFTER: Duration = Duration::from_millis(1_500);
@@ -27,8 +30,12 @@ pub(super) struct Scene<'a> {
     pub(super) service: &'a Service,
     pub(super) wechat: &'a Wechat,
     pub(super) customers: &'a [Person],
+    pub(super) platform: &'a Platform,
+    pub(super) operators: &'a Operators,
     /// Names this run in idempotency keys, so that the same seed makes new orders.
     pub(super) run: &'a str,
+    /// Whether anything goes wrong at WeChat today.
+    pub(super) troubled: bool,
     pub(super) ending: &'a CancellationToken,
 }
 
@@ -42,25 +49,44 @@ impl Scene<'_> {
     }
 }
 
+/// How the service came to know of a payment, as far as the demo can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Learnt {
+    /// Nobody had to do anything.
+    Told,
+    /// The app had it ask WeChat.
+    AppAsked,
+    /// It asked WeChat by itself, since no callback had come.
+    AskedItself,
+}
+
 /// What became of a wish.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum End {
     /// Paid, and the service says so.
-    Paid { points: i64, by_question: bool },
+    Paid { points: i64, learnt: Learnt },
     /// Paid at WeChat, and the service has not said so in time.
     PaidUnseen(String),
+    /// Paid after it had been given up, and the service says so.
+    PaidLate,
     /// Made and left unpaid, as wished.
     Abandoned,
-    /// Not paid, for this reason.
+    /// The same, and its time is over.
+    Expired,
+    /// Given up by the customer.
+    GivenUp,
+    /// Not as wished, for this reason.
     Failed(String),
 }
 
 /// A wish and all that was seen of it.
 #[derive(Debug)]
 pub(super) struct Visit {
+    pub(super) number: usize,
     pub(super) customer: usize,
     pub(super) shop: usize,
     pub(super) amount_fen: i64,
+    pub(super) deed: Deed,
     pub(super) order_no: Option<String>,
     pub(super) end: End,
     /// The request was sent twice at once: whether both gave one order.
@@ -69,35 +95,75 @@ pub(super) struct Visit {
     pub(super) wrong_refused: Option<bool>,
     /// None when it is not known: the answer to the payment was lost.
     pub(super) fate: Option<Fate>,
+    /// Money that went back, or should have.
+    pub(super) refund: Option<RefundSeen>,
     pub(super) create: Option<Duration>,
     pub(super) visible: Option<Duration>,
 }
 
 impl Visit {
+    pub(super) fn new(wish: &Wish) -> Self {
+        Self {
+            number: wish.number,
+            customer: wish.customer,
+            shop: wish.counter.shop,
+            amount_fen: wish.amount_fen,
+            deed: wish.deed,
+            order_no: None,
+            end: End::Abandoned,
+            twice: None,
+            wrong_refused: None,
+            fate: None,
+            refund: None,
+            create: None,
+            visible: None,
+        }
+    }
+
     /// Whether the customer's money left.
     pub(super) fn is_paid_for(&self) -> bool {
         match self.end {
-            End::Paid { .. } | End::PaidUnseen(_) => true,
-            End::Abandoned | End::Failed(_) => false,
+            End::Paid { .. } | End::PaidUnseen(_) | End::PaidLate => true,
+            End::Abandoned | End::Expired | End::GivenUp | End::Failed(_) => false,
         }
+    }
+
+    /// Whether it should bring points: what is paid late goes back by the demo's policy, and brings none.
+    pub(super) fn earns(&self) -> bool {
+        match self.end {
+            End::Paid { .. } | End::PaidUnseen(_) => true,
+            End::PaidLate | End::Abandoned | End::Expired | End::GivenUp | End::Failed(_) => false,
+        }
+    }
+
+    /// The state in which the books must have its order; none when the demo cannot say.
+    pub(super) fn left_as(&self) -> Option<&'static str> {
+        match self.end {
+            End::Paid { .. } | End::PaidUnseen(_) | End::PaidLate => {
+                Some(match self.returned_fen() {
+                    0 => "paid",
+                    all if all == self.amount_fen => "refunded",
+                    _ => "partly_refunded",
+                })
+            }
+            End::Abandoned => Some("prepaid"),
+            End::Expired => Some("expired"),
+            End::GivenUp => Some("closed"),
+            End::Failed(_) => None,
+        }
+    }
+
+    /// What came back to the customer.
+    pub(super) fn returned_fen(&self) -> i64 {
+        let arrived = self.refund.as_ref().filter(|refund| refund.has_arrived());
+        arrived.map_or(0, |refund| refund.amount_fen)
     }
 }
 
 /// Does what the wish says. What goes wrong is in the visit's end.
 pub(super) async fn visit(scene: Scene<'_>, wish: Wish) -> Visit {
-    let mut visit = Visit {
-        customer: wish.customer,
-        shop: wish.counter.shop,
-        amount_fen: wish.amount_fen,
-        order_no: None,
-        end: End::Abandoned,
-        twice: None,
-        wrong_refused: None,
-        fate: None,
-        create: None,
-        visible: None,
-    };
-    if let Err(gave) = pay(scene, &wish, &mut visit).await {
+    let mut visit = Visit::new(&wish);
+    if let Err(gave) = act(scene, &wish, &mut visit).await {
         let reason = gave.to_string();
         visit.end = if visit.is_paid_for() {
             End::PaidUnseen(reason)
@@ -105,10 +171,16 @@ pub(super) async fn visit(scene: Scene<'_>, wish: Wish) -> Visit {
             End::Failed(reason)
         };
     }
+    if let (Some(wish), End::Paid { .. }) = (wish.refund, &visit.end) {
+        visit.refund = Some(refund::ask(scene, wish, &visit).await);
+    }
     visit
 }
 
-async fn pay(scene: Scene<'_>, wish: &Wish, visit: &mut Visit) -> Result<(), Gave> {
+async fn act(scene: Scene<'_>, wish: &Wish, visit: &mut Visit) -> Result<(), Gave> {
+    if wish.deed == Deed::Scan {
+        return scan(scene, wish, visit).await;
+    }
     if wish.wrong_first {
         visit.wrong_refused = Some(wrong_amount_is_refused(scene, wish).await?);
     }
@@ -121,26 +193,101 @@ async fn pay(scene: Scene<'_>, wish: &Wish, visit: &mut Visit) -> Result<(), Gav
             order.order_no
         )));
     }
-    if wish.abandoned {
-        return Ok(());
-    }
     let Some(prepay_id) = order.prepay_id() else {
         return Err(Gave::Strange(format!(
             "order {} cannot be paid",
             order.order_no
         )));
     };
-    visit.fate = scene.wechat.pay(prepay_id).await?;
+    match wish.deed {
+        Deed::WalkAway | Deed::Forget => Ok(()),
+        Deed::GiveUp => give_up(scene, wish, visit, &order.order_no).await,
+        Deed::PayLate => pay_late(scene, wish, visit, (&order.order_no, prepay_id)).await,
+        Deed::Leave if scene.troubled => {
+            visit.fate = scene.wechat.pay_with(prepay_id, &[Fault::Lost]).await?;
+            visit.end = End::PaidUnseen("the customer has left".to_owned());
+            Ok(())
+        }
+        Deed::Pay | Deed::Leave | Deed::Scan => {
+            visit.fate = scene.wechat.pay(prepay_id).await?;
+            arrive(scene, wish, visit, &order.order_no).await
+        }
+    }
+}
+
+/// From the button to the moment at which the service says that it is paid.
+async fn arrive(
+    scene: Scene<'_>,
+    wish: &Wish,
+    visit: &mut Visit,
+    order_no: &str,
+) -> Result<(), Gave> {
     visit.end = End::PaidUnseen("asking for it".to_owned());
     let paid_at = Instant::now();
-    visit.end = follow(
-        scene,
-        &scene.customers[wish.customer],
-        &order.order_no,
-        paid_at,
-    )
-    .await?;
+    visit.end = follow(scene, wish, order_no, paid_at).await?;
     visit.visible = matches!(visit.end, End::Paid { .. }).then(|| paid_at.elapsed());
+    Ok(())
+}
+
+/// The shop's screen shows a picture, and the customer scans it. Nobody knows who pays before it is paid.
+async fn scan(scene: Scene<'_>, wish: &Wish, visit: &mut Visit) -> Result<(), Gave> {
+    let key = format!("{}-{}-shown", scene.run, wish.number);
+    let owner = &scene.platform.shops[wish.counter.shop].owner;
+    let (shown, heard) = scene
+        .service
+        .show_payment(owner, &key, wish.amount_fen)
+        .await?;
+    visit.order_no = Some(shown.order_no.clone());
+    visit.create = Some(heard.took);
+    if shown.amount_fen != wish.amount_fen {
+        return Err(Gave::Strange(format!(
+            "order {} is of another amount",
+            shown.order_no
+        )));
+    }
+    let name = customer_name(wish.customer);
+    visit.fate = scene.wechat.scan(&shown.code_url, &name).await?;
+    arrive(scene, wish, visit, &shown.order_no).await
+}
+
+async fn give_up(
+    scene: Scene<'_>,
+    wish: &Wish,
+    visit: &mut Visit,
+    order_no: &str,
+) -> Result<(), Gave> {
+    let customer = &scene.customers[wish.customer];
+    let order = scene.service.close(customer, order_no).await?;
+    if order.state != "closed" {
+        return Err(Gave::Strange(format!("given up, and {}", order.state)));
+    }
+    visit.end = End::GivenUp;
+    Ok(())
+}
+
+/// Pays what WeChat should have closed. By the demo's policy the money comes back at once.
+async fn pay_late(
+    scene: Scene<'_>,
+    wish: &Wish,
+    visit: &mut Visit,
+    (order_no, prepay_id): (&str, &str),
+) -> Result<(), Gave> {
+    if scene.troubled {
+        scene.wechat.mishear_closing(order_no).await?;
+    }
+    give_up(scene, wish, visit, order_no).await?;
+    if !scene.troubled {
+        return Ok(());
+    }
+    // Not lost: nobody asks about an order that was given up, so nobody would ever know.
+    visit.fate = scene.wechat.pay_with(prepay_id, &[]).await?;
+    arrive(scene, wish, visit, order_no).await?;
+    if let End::Paid { .. } = visit.end {
+        visit.end = End::PaidLate;
+        visit.visible = None;
+        let customer = &scene.customers[wish.customer];
+        visit.refund = Some(refund::of_late_payment(scene, customer, order_no).await);
+    }
     Ok(())
 }
 
@@ -183,25 +330,30 @@ async fn create(
 /// Looks at the order until it is paid, and has the service ask WeChat when the callback is late.
 async fn follow(
     scene: Scene<'_>,
-    customer: &Person,
+    wish: &Wish,
     order_no: &str,
     paid_at: Instant,
 ) -> Result<End, Gave> {
+    let customer = &scene.customers[wish.customer];
     let (mut look_again, mut ask_at) = (LOOK_AGAIN_MIN, ASK_AFTER);
+    let mut learnt = Learnt::Told;
     loop {
         tokio::time::sleep(look_again).await;
         look_again = (look_again * 3 / 2).min(LOOK_AGAIN_MAX);
-        let order = scene.service.payment(customer, order_no).await?;
-        if let Some(end) = paid(&order, false) {
+        let order = look(scene, customer, order_no).await?;
+        if let Some(end) = order.as_ref().and_then(|order| paid(order, learnt)) {
             return Ok(end);
         }
         let waited = paid_at.elapsed();
         if waited > ask_at {
             ask_at = waited.saturating_mul(2);
-            let order = scene.service.confirm(customer, order_no).await?;
-            if let Some(end) = paid(&order, true) {
-                return Ok(end);
+            if wish.deed == Deed::Scan {
+                let owner = &scene.platform.shops[wish.counter.shop].owner;
+                scene.service.confirm_at_counter(owner, order_no).await?;
+            } else {
+                scene.service.confirm(customer, order_no).await?;
             }
+            (learnt, look_again) = (Learnt::AppAsked, LOOK_AGAIN_MIN);
         }
         let most = if scene.ending.is_cancelled() {
             WAIT_AT_THE_END
@@ -209,18 +361,26 @@ async fn follow(
             WAIT_MAX
         };
         if waited > most {
-            return Ok(End::PaidUnseen(format!(
-                "still {} after {waited:.0?}",
-                order.state
-            )));
+            let state = order.map_or_else(|| "nobody's".to_owned(), |order| order.state);
+            return Ok(End::PaidUnseen(format!("still {state} after {waited:.0?}")));
         }
     }
 }
 
-fn paid(order: &Payment, by_question: bool) -> Option<End> {
+/// The customer's order; none while it is nobody's, as what a shop shows is until it is paid.
+pub(super) async fn look(
+    scene: Scene<'_>,
+    customer: &Person,
+    order_no: &str,
+) -> Result<Option<Payment>, Gave> {
+    match scene.service.payment(customer, order_no).await {
+        Ok(order) => Ok(Some(order)),
+        Err(gave) if gave.is_not_found() => Ok(None),
+        Err(gave) => Err(gave),
+    }
+}
+
+pub(super) fn paid(order: &Payment, learnt: Learnt) -> Option<End> {
     let points = order.points_earned.unwrap_or(0);
-    order.is_paid().then_some(End::Paid {
-        points,
-        by_question,
-    })
+    order.is_paid().then_some(End::Paid { points, learnt })
 }

@@ -21,10 +21,61 @@ pub(super) struct Wish {
     pub(super) amount_fen: i64,
     /// The phone sends its request twice at once, as impatient fingers do.
     pub(super) twice: bool,
-    /// The customer looks at the pay sheet and walks away.
-    pub(super) abandoned: bool,
     /// The customer first tries to pay something else than the fixed code asks for.
     pub(super) wrong_first: bool,
+    pub(super) deed: Deed,
+    /// Money goes back afterwards.
+    pub(super) refund: Option<RefundWish>,
+}
+
+/// What the customer does once there is something to pay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Deed {
+    Pay,
+    /// Looks at the pay sheet and walks away; the order can still be paid when the day ends.
+    WalkAway,
+    /// The same first thing in the morning, with a minute to pay: the order expires while the day goes on.
+    Forget,
+    /// Taps on cancel.
+    GiveUp,
+    /// Taps on cancel, WeChat does not hear of it, and pays all the same.
+    PayLate,
+    /// Scans what the shop's screen shows.
+    Scan,
+    /// Pays and closes the app; WeChat's callback gets lost too, so the service has to ask by itself.
+    Leave,
+}
+
+/// Who gives back how much, and what the second person says if one is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct RefundWish {
+    pub(super) asker: Asker,
+    /// All of it; half of it otherwise.
+    pub(super) whole: bool,
+    /// What the second person says.
+    pub(super) agreed: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asker {
+    Shop,
+    Platform,
+}
+
+impl RefundWish {
+    /// Of a payment of `paid_fen`.
+    pub(super) const fn amount_fen(self, paid_fen: i64) -> i64 {
+        if self.whole || paid_fen < 2 {
+            paid_fen
+        } else {
+            paid_fen / 2
+        }
+    }
+}
+
+/// As the phone page knows the customer in this place; the login code is the same after `sim-`.
+pub(super) fn customer_name(place: usize) -> String {
+    format!("demo-customer-{}", place + 1)
 }
 
 /// How large the day is.
@@ -58,12 +109,51 @@ pub(super) fn plan(size: Size, counters: &[Counter]) -> Vec<Wish> {
             customer,
             amount_fen: counter.amount_fen.unwrap_or(typed),
             twice: rng.random_ratio(1, 20),
-            abandoned: rng.random_ratio(1, 50),
             wrong_first: rng.random_ratio(1, 20) && counter.amount_fen.is_some(),
+            deed: Deed::Pay,
+            refund: None,
             counter,
         });
     }
+    // Drawn by themselves, so that who pays what where stays as it is when there is more to do afterwards.
+    let mut rng = StdRng::seed_from_u64(size.seed.wrapping_add(1));
+    for wish in &mut wishes {
+        wish.deed = deed(&mut rng);
+        let refund = refund(&mut rng);
+        wish.refund = match wish.deed {
+            Deed::Pay | Deed::Scan => refund,
+            Deed::WalkAway | Deed::Forget | Deed::GiveUp | Deed::PayLate | Deed::Leave => None,
+        };
+    }
     wishes
+}
+
+/// Of a thousand customers, ..
+fn deed(rng: &mut StdRng) -> Deed {
+    match rng.random_range(0..1_000) {
+        0..10 => Deed::WalkAway,
+        10..20 => Deed::Forget,
+        20..40 => Deed::GiveUp,
+        40..45 => Deed::PayLate,
+        45..75 => Deed::Scan,
+        75..85 => Deed::Leave,
+        _ => Deed::Pay,
+    }
+}
+
+/// One payment in twenty goes back, mostly because the shop says so.
+fn refund(rng: &mut StdRng) -> Option<RefundWish> {
+    let is_wanted = rng.random_ratio(1, 20);
+    let wish = RefundWish {
+        asker: if rng.random_ratio(2, 3) {
+            Asker::Shop
+        } else {
+            Asker::Platform
+        },
+        whole: rng.random_ratio(1, 2),
+        agreed: rng.random_ratio(4, 5),
+    };
+    is_wanted.then_some(wish)
 }
 
 /// Mostly a few yuan, now and then some hundred; rarely round.
@@ -118,7 +208,23 @@ mod tests {
         assert!(day.iter().all(|wish| wish.customer < 100));
         let count = |of: fn(&Wish) -> bool| day.iter().filter(|wish| of(wish)).count();
         assert!((60..140).contains(&count(|wish| wish.twice)));
-        assert!((20..60).contains(&count(|wish| wish.abandoned)));
+        assert!((25..60).contains(&count(|wish| wish.deed == Deed::GiveUp)));
+        assert!((40..80).contains(&count(|wish| wish.deed == Deed::Scan)));
+        for deed in [Deed::WalkAway, Deed::Forget, Deed::PayLate, Deed::Leave] {
+            let many = day.iter().filter(|wish| wish.deed == deed).count();
+            assert!((2..40).contains(&many), "{deed:?}: {many}");
+        }
+        assert!((60..140).contains(&count(|wish| wish.refund.is_some())));
+        let refunds = |of: fn(RefundWish) -> bool| {
+            day.iter()
+                .filter_map(|wish| wish.refund)
+                .filter(|wish| of(*wish))
+                .count()
+        };
+        assert!(refunds(|wish| wish.asker == Asker::Platform) > 10);
+        assert!(refunds(|wish| wish.whole) > 10 && refunds(|wish| !wish.whole) > 10);
+        assert!(refunds(|wish| !wish.agreed) > 5);
+        assert!(count(|wish| wish.refund.is_some() && wish.deed == Deed::GiveUp) == 0);
         assert!((20..80).contains(&count(|wish| wish.wrong_first)));
         assert!(count(|wish| wish.wrong_first && wish.counter.amount_fen.is_none()) == 0);
         let fixed = |wish: &Wish| {
@@ -127,6 +233,24 @@ mod tests {
                 .is_none_or(|fen| fen == wish.amount_fen)
         };
         assert!(day.iter().all(fixed));
+    }
+
+    #[test]
+    fn half_of_a_payment_is_never_nothing() {
+        let half = RefundWish {
+            asker: Asker::Shop,
+            whole: false,
+            agreed: true,
+        };
+        assert_eq!([1, 2, 999].map(|fen| half.amount_fen(fen)), [1, 1, 499]);
+        assert_eq!(
+            RefundWish {
+                whole: true,
+                ..half
+            }
+            .amount_fen(999),
+            999
+        );
     }
 
     #[test]

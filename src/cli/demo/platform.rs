@@ -3,8 +3,6 @@
 //! A tenant and an operator's token come from the operator's machine, so they are made here with the service's own settings. Everything else goes over
 //! HTTP, by the people who would do it: an owner registers, an admin approves, the owner puts codes on the counters.
 
-use std::sync::Arc;
-
 use anyhow::{Context as _, anyhow, bail};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -18,15 +16,13 @@ use super::{
 };
 use crate::{
     app,
-    auth::OperatorRole,
+    auth::{OperatorRole, Principal},
     config::TokenOnly,
-    primitives::{Clock as _, Money, SystemClock},
+    primitives::Money,
     tenants::{self, TenantError},
 };
 
 const TENANT_NAME: &str = "账房演示平台";
-/// Longer than any demo.
-const ADMIN_MINUTES: i64 = 120;
 
 /// Name, what the fixed code is for, and its price in fen.
 const SHOPS: [(&str, &str, i64); 12] = [
@@ -53,6 +49,13 @@ pub(super) struct Shop {
     pub(super) merchant_id: String,
 }
 
+/// The platform's two people: what one asks for, the other agrees to, or not.
+#[derive(Debug)]
+pub(super) struct Operators {
+    pub(super) admin: Person,
+    pub(super) second: Person,
+}
+
 /// Everything the day happens on.
 #[derive(Debug)]
 pub(super) struct Platform {
@@ -72,8 +75,8 @@ pub(super) struct Offer {
     pub(super) pay_page: String,
 }
 
-/// Finds or makes the tenant, and signs an admin's token for it.
-pub(super) async fn admin(settings: &TokenOnly) -> anyhow::Result<Arc<Person>> {
+/// Finds or makes the tenant, and lets its operators in.
+pub(super) async fn operators(settings: &TokenOnly) -> anyhow::Result<Operators> {
     let db = super::super::tenant::open(&settings.database).await?;
     let made = async {
         if let Some(tenant) = tenants::find_by_code(&db, TENANT).await? {
@@ -91,10 +94,18 @@ pub(super) async fn admin(settings: &TokenOnly) -> anyhow::Result<Arc<Person>> {
     let made = made.await;
     db.close().await;
     let tenant = made.context("the tenant `demo` cannot be had")?;
-    let role = OperatorRole::Admin;
-    let tokens = app::tokens(&settings.auth);
-    let token = tokens.issue_operator(tenant.id, role, ADMIN_MINUTES, SystemClock.now());
-    Ok(Arc::new(Person::operator(token.text)))
+    let operator = |name: &str| {
+        let principal = Principal::Operator {
+            tenant: tenant.id,
+            name: name.to_owned(),
+            role: OperatorRole::Admin,
+        };
+        Person::operator(app::tokens(&settings.auth), principal)
+    };
+    Ok(Operators {
+        admin: operator("demo"),
+        second: operator("demo-second"),
+    })
 }
 
 /// Makes what is missing. `run` names this run in idempotency keys.

@@ -8,7 +8,7 @@ use std::str::FromStr as _;
 use rust_decimal::Decimal;
 use serde::Serialize;
 
-use super::{answer::PointsRule, checks::Check, payment::End, summary::Found};
+use super::{answer::PointsRule, checks::Check, plan::customer_name, summary::Found};
 use crate::{
     points::RuleTerms,
     primitives::{Money, Points},
@@ -147,13 +147,13 @@ fn customer(
         .iter()
         .filter(|visit| visit.customer == place);
     let amounts: Vec<Money> = theirs
-        .filter(|visit| !matches!(visit.end, End::Abandoned | End::Failed(_)))
+        .filter(|visit| visit.earns())
         .filter_map(|visit| Money::parse(visit.amount_fen).ok())
         .collect();
     let earned_today = Points::parse(statistics.earned_on(found.opening.today));
     let (uncapped, expected) = expect(terms, &amounts, earned_today.unwrap_or(Points::ZERO));
     CustomerTold {
-        name: format!("demo-customer-{}", place + 1),
+        name: customer_name(place),
         payments: amounts.len(),
         paid_fen: amounts.iter().map(|amount| amount.get()).sum(),
         uncapped: uncapped.get(),

@@ -8,18 +8,20 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::{
-    Demo,
+    Demo, afterwards,
     books::{self, Closing, Opening},
     checks::Check,
     day::{self, Day},
+    desk::Policies,
     patience::Gave,
     payment::Scene,
-    plan::{Size, Wish, plan},
+    plan::{Deed, Size, Wish, customer_name, plan},
     platform::{self, Platform},
+    refund,
     service::{self, LoginAs, Person, Service},
-    summary::{Found, Summary, paid_by_shop},
+    summary::{Found, Summary, moved_by_shop},
     tables,
-    wechat::{self, Wechat},
+    wechat::{FaultLevel, Wechat},
 };
 use crate::{
     cli::{print, serve, verify_ledger},
@@ -27,6 +29,8 @@ use crate::{
     primitives::{Clock as _, SystemClock},
     telemetry,
 };
+
+const OF_POLICY: &str = "the payment policy";
 
 impl Demo {
     pub(in crate::cli) async fn run(self, source: &Source) -> anyhow::Result<()> {
@@ -43,9 +47,9 @@ impl Demo {
         let ending = stopping.child_token();
         let (service, wechat) = greet(service, simulator, &ending).await?;
 
-        let admin = platform::admin(&settings).await?;
+        let operators = platform::operators(&settings).await?;
         let run = format!("demo-{:x}", SystemClock.now().micros());
-        let platform = platform::prepare(&service, &admin, self.shops, &run).await;
+        let platform = platform::prepare(&service, &operators.admin, self.shops, &run).await;
         let platform = platform.context("the demo's platform could not be made")?;
         platform
             .show_on_phone(&wechat)
@@ -62,10 +66,13 @@ impl Demo {
             service: &service,
             wechat: &wechat,
             customers: &customers,
+            platform: &platform,
+            operators: &operators,
             run: &run,
+            troubled: self.faults != FaultLevel::None,
             ending: &ending,
         };
-        let mut summary = self.day(scene, &platform, &admin).await?;
+        let mut summary = self.day(scene).await?;
         let mut ledger = None;
         if summary.complete && !self.no_verify {
             let read = verify_ledger::read(settings.database.connect.expose(), true).await;
@@ -126,30 +133,25 @@ impl Demo {
     }
 
     /// From the first login to the last look at the books.
-    async fn day(
-        &self,
-        scene: Scene<'_>,
-        platform: &Platform,
-        admin: &Person,
-    ) -> anyhow::Result<Summary> {
+    async fn day(&self, scene: Scene<'_>) -> anyhow::Result<Summary> {
         let logins = day::log_in(scene, self.concurrency).await;
         let logins = logins.context("not every customer could log in")?;
         let today = SystemClock.now().business_day();
-        let opening = books::open(scene, platform, today, self.concurrency).await;
+        let opening = books::open(scene, today, self.concurrency).await;
         let opening = opening.context("the books cannot be read")?;
         let size = Size {
             seed: self.seed,
             payments: self.payments,
             customers: self.customers,
         };
-        let planned = plan(size, &platform.counters);
+        let planned = plan(size, &scene.platform.counters);
         let wished = planned.len();
-        let day = self.pay(scene, planned).await?;
-        let closing = self.close(scene, platform, admin, &opening, &day).await;
+        let day = self.misbehave(scene, planned).await?;
+        let closing = self.close(scene, &opening, &day).await;
         Ok(Summary::of(&Found {
             seed: self.seed,
             wished,
-            platform,
+            platform: scene.platform,
             day: &day,
             logins: &logins,
             opening: &opening,
@@ -159,44 +161,52 @@ impl Demo {
         }))
     }
 
-    /// Switches the faults on for the payments, and back to what they were.
-    async fn pay(&self, scene: Scene<'_>, wishes: Vec<Wish>) -> anyhow::Result<Day> {
-        let switches = scene
-            .wechat
-            .own_faults()
-            .await
-            .context("the simulator's switches")?;
+    /// Switches the faults on for the day, and back to what they were; the same with the policy.
+    async fn misbehave(&self, scene: Scene<'_>, wishes: Vec<Wish>) -> anyhow::Result<Day> {
+        let of_simulator = "the simulator's switches";
+        let switches = scene.wechat.own_faults().await.context(of_simulator)?;
+        let policies = Policies::remember(scene).await.context(OF_POLICY)?;
         scene
             .wechat
             .switch_on(self.faults)
             .await
-            .context("the simulator's switches")?;
-        let day = day::pay(scene, wishes, self.concurrency).await;
+            .context(of_simulator)?;
+        let day = self.pay(scene, wishes).await;
         scene
             .wechat
             .put_faults(&switches)
             .await
-            .context("the simulator's switches")?;
+            .context(of_simulator)?;
+        policies.put_back(scene).await.context(OF_POLICY)?;
+        day
+    }
+
+    /// Everybody pays; then the refunds and the service's own jobs get the time that they need.
+    async fn pay(&self, scene: Scene<'_>, wishes: Vec<Wish>) -> anyhow::Result<Day> {
+        // First of all, so that the minute of those who forget passes while the others pay. An order keeps the time that it was made with.
+        let (forgotten, others) = wishes
+            .into_iter()
+            .partition::<Vec<_>, _>(|wish| wish.deed == Deed::Forget);
+        Policies::put(scene, 1).await.context(OF_POLICY)?;
+        let morning = day::pay(scene, forgotten, self.concurrency).await;
+        Policies::put(scene, 30).await.context(OF_POLICY)?;
+        let mut day = day::pay(scene, others, self.concurrency).await;
+        day.visits.extend(morning.visits);
+        refund::follow_all(scene, &mut day.visits, self.concurrency).await;
+        afterwards::wait(scene, &mut day.visits, self.concurrency).await;
+        day.complete &= morning.complete && !scene.ending.is_cancelled();
         Ok(day)
     }
 
     /// Waits until everything has arrived and reads the books. Ended early, it does not wait, and does without what it cannot read.
-    async fn close(
-        &self,
-        scene: Scene<'_>,
-        platform: &Platform,
-        admin: &Person,
-        opening: &Opening,
-        day: &Day,
-    ) -> Option<Closing> {
-        let is_cut_short = day.visits.len() < self.payments;
+    async fn close(&self, scene: Scene<'_>, opening: &Opening, day: &Day) -> Option<Closing> {
         let closing = async {
-            if !is_cut_short {
-                wait(scene, platform, opening, day).await?;
+            if day.complete {
+                wait(scene, opening, day).await?;
             }
-            books::close(scene, platform, admin, opening, self.concurrency).await
+            books::close(scene, opening, &day.visits, self.concurrency).await
         };
-        let most = Duration::from_secs(if is_cut_short { 10 } else { 300 });
+        let most = Duration::from_secs(if day.complete { 300 } else { 10 });
         match tokio::time::timeout(most, closing).await {
             Ok(Ok(closing)) => Some(closing),
             Ok(Err(gave)) => {
@@ -252,8 +262,8 @@ async fn greet(
 }
 
 fn customers(count: usize) -> Vec<Person> {
-    let customer = |number| Person::new(format!("sim-demo-customer-{number}"), LoginAs::Customer);
-    (1..=count).map(customer).collect()
+    let customer = |place| Person::new(format!("sim-{}", customer_name(place)), LoginAs::Customer);
+    (0..count).map(customer).collect()
 }
 
 fn end_after(limit: Duration, ending: CancellationToken) {
@@ -263,16 +273,11 @@ fn end_after(limit: Duration, ending: CancellationToken) {
     });
 }
 
-async fn wait(
-    scene: Scene<'_>,
-    platform: &Platform,
-    opening: &Opening,
-    day: &Day,
-) -> Result<(), Gave> {
+async fn wait(scene: Scene<'_>, opening: &Opening, day: &Day) -> Result<(), Gave> {
     let fates = day.visits.iter().filter_map(|visit| visit.fate.as_ref());
-    let acknowledgements = fates.map(wechat::Fate::acknowledgements).sum();
+    let fates: Vec<_> = fates.collect();
     let (wechat, before) = (scene.wechat, opening.wechat);
-    books::wait_for_callbacks(wechat, before, acknowledgements, scene.ending).await?;
-    let expected = paid_by_shop(day, platform.shops.len());
-    books::wait_for_relay(scene, platform, opening, &expected).await
+    books::wait_for_callbacks(wechat, before, &fates, scene.ending).await?;
+    let expected = moved_by_shop(day, scene.platform.shops.len());
+    books::wait_for_relay(scene, opening, &expected).await
 }

@@ -1,4 +1,4 @@
-//! The service, as its apps see it: every call that the demo makes, by its public API only.
+//! The service, as its apps see it: every call of customers and shops that the demo makes, by its public API only. Those of the office are in [`super::office`].
 
 use std::sync::{PoisonError, RwLock};
 
@@ -10,10 +10,15 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::{
-    answer::{CollectionCode, PageOf, Payment, PointsRule, Session, Statistics, Totals},
+    answer::{
+        CollectionCode, PageOf, Payment, Refund, RefundsOf, Session, Shown, Statistics, Totals,
+    },
     patience::{Gave, Heard, Line, Repeated},
 };
-use crate::primitives::{BusinessDay, Secret};
+use crate::{
+    auth::{Principal, Tokens},
+    primitives::{BusinessDay, Clock as _, Secret, SystemClock},
+};
 
 /// The demo's platform. The simulator's phone page logs its customers in there too.
 pub(super) const TENANT: &str = "demo";
@@ -21,9 +26,16 @@ pub(super) const TENANT: &str = "demo";
 /// A caller: a person who logs in with WeChat, or an operator with a token.
 #[derive(Debug)]
 pub(super) struct Person {
-    /// The login code and as whom; none for an operator.
-    login: Option<(String, LoginAs)>,
+    way_in: WayIn,
     token: RwLock<Secret<String>>,
+}
+
+#[derive(Debug)]
+enum WayIn {
+    /// The login code and as whom.
+    Wechat(String, LoginAs),
+    /// As at the command line: signed with the platform's own secret.
+    Signed(Box<(Tokens, Principal)>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -37,16 +49,21 @@ impl Person {
     /// Logs in when first needed, and again when the token has ended.
     pub(super) fn new(login_code: String, audience: LoginAs) -> Self {
         Self {
-            login: Some((login_code, audience)),
+            way_in: WayIn::Wechat(login_code, audience),
             token: RwLock::default(),
         }
     }
 
-    pub(super) fn operator(token: String) -> Self {
+    /// Signs a token when first needed, and again when it has ended.
+    pub(super) fn operator(tokens: Tokens, principal: Principal) -> Self {
         Self {
-            login: None,
-            token: RwLock::new(Secret::new(token)),
+            way_in: WayIn::Signed(Box::new((tokens, principal))),
+            token: RwLock::default(),
         }
+    }
+
+    fn keep(&self, token: Secret<String>) {
+        *self.token.write().unwrap_or_else(PoisonError::into_inner) = token;
     }
 
     fn token(&self) -> Secret<String> {
@@ -84,16 +101,28 @@ impl Service {
 
     /// Logs the person in. The session's token is kept with the person.
     pub(super) async fn log_in(&self, person: &Person) -> Result<(Session, Heard), Gave> {
-        let Some((code, audience)) = &person.login else {
-            return Err(Gave::Up("an operator's token has ended".to_owned()));
+        let WayIn::Wechat(code, audience) = &person.way_in else {
+            return Err(Gave::Strange("an operator does not log in".to_owned()));
         };
         let body = json!({ "tenant": TENANT, "code": code, "as": audience });
         let request = self.request(Method::POST, &["auth", "wechat", "login"]);
         let heard = self.line.ask(request.json(&body)).await?;
         let session: Session = heard.read()?;
-        *person.token.write().unwrap_or_else(PoisonError::into_inner) =
-            session.access_token.clone();
+        person.keep(session.access_token.clone());
         Ok((session, heard))
+    }
+
+    /// A token for whoever has none that is good.
+    async fn let_in(&self, person: &Person) -> Result<(), Gave> {
+        match &person.way_in {
+            WayIn::Wechat(..) => self.log_in(person).await.map(|_| ()),
+            WayIn::Signed(signer) => {
+                let (tokens, principal) = &**signer;
+                let token = tokens.issue(principal, SystemClock.now());
+                person.keep(Secret::new(token.text));
+                Ok(())
+            }
+        }
     }
 
     pub(super) async fn create_payment(
@@ -121,6 +150,25 @@ impl Service {
         self.ask(customer, self.request(Method::POST, &path))
             .await?
             .read()
+    }
+
+    /// Gives the order up. It is paid all the same if WeChat says so.
+    pub(super) async fn close(&self, customer: &Person, order_no: &str) -> Result<Payment, Gave> {
+        let path = ["customer", "payments", order_no, "close"];
+        self.ask(customer, self.request(Method::POST, &path))
+            .await?
+            .read()
+    }
+
+    /// Oldest first.
+    pub(super) async fn refunds_of(
+        &self,
+        customer: &Person,
+        order_no: &str,
+    ) -> Result<Vec<Refund>, Gave> {
+        let path = ["customer", "payments", order_no, "refunds"];
+        let refunds: RefundsOf = self.get(customer, &path, &[]).await?;
+        Ok(refunds.items)
     }
 
     /// Newest first.
@@ -183,30 +231,30 @@ impl Service {
         self.get(staff, &["merchant", "totals"], &query).await
     }
 
-    // --- operators
-
-    pub(super) async fn approve(
+    /// Has the service ask WeChat about a payment at the counter.
+    pub(super) async fn confirm_at_counter(
         &self,
-        admin: &Person,
-        key: &str,
-        merchant: &str,
-        sub_mchid: &str,
+        staff: &Person,
+        order_no: &str,
     ) -> Result<(), Gave> {
-        let request = self.request(Method::POST, &["admin", "merchants", merchant, "approve"]);
+        let path = ["merchant", "payments", order_no, "confirm"];
+        self.ask(staff, self.request(Method::POST, &path))
+            .await
+            .map(|_| ())
+    }
+
+    /// Has the shop's screen show something to scan.
+    pub(super) async fn show_payment(
+        &self,
+        staff: &Person,
+        key: &str,
+        amount_fen: i64,
+    ) -> Result<(Shown, Heard), Gave> {
+        let request = self.request(Method::POST, &["merchant", "payments"]);
         let request = request.header("idempotency-key", key);
-        let request = request.json(&json!({ "sub_mchid": sub_mchid }));
-        self.ask(admin, request).await.map(|_| ())
-    }
-
-    pub(super) async fn rule(&self, admin: &Person) -> Result<PointsRule, Gave> {
-        self.get(admin, &["admin", "points-rule"], &[]).await
-    }
-
-    pub(super) async fn set_rule(&self, admin: &Person, terms: &Value) -> Result<PointsRule, Gave> {
-        let request = self
-            .request(Method::PUT, &["admin", "points-rule"])
-            .json(terms);
-        self.ask(admin, request).await?.read()
+        let request = request.json(&json!({ "amount_fen": amount_fen }));
+        let heard = self.ask(staff, request).await?;
+        Ok((heard.read()?, heard))
     }
 
     /// What the process measures, in Prometheus's text format.
@@ -218,12 +266,12 @@ impl Service {
 
     // --- how
 
-    fn request(&self, method: Method, path: &[&str]) -> RequestBuilder {
+    pub(super) fn request(&self, method: Method, path: &[&str]) -> RequestBuilder {
         let path: Vec<&str> = ["api", "v1"].iter().chain(path).copied().collect();
         self.line.http.request(method, with_path(&self.base, &path))
     }
 
-    async fn get<T: DeserializeOwned>(
+    pub(super) async fn get<T: DeserializeOwned>(
         &self,
         person: &Person,
         path: &[&str],
@@ -238,15 +286,19 @@ impl Service {
     }
 
     /// Asks as somebody. A token that has ended is replaced once.
-    async fn ask(&self, person: &Person, request: RequestBuilder) -> Result<Heard, Gave> {
+    pub(super) async fn ask(
+        &self,
+        person: &Person,
+        request: RequestBuilder,
+    ) -> Result<Heard, Gave> {
         let again = request.try_clone();
         let token = person.token();
         match self.line.ask(request.bearer_auth(token.expose())).await {
-            Err(gave) if gave.is_unauthorized() && person.login.is_some() => {
+            Err(gave) if gave.is_unauthorized() => {
                 let Some(request) = again else {
                     return Err(gave);
                 };
-                self.log_in(person).await?;
+                self.let_in(person).await?;
                 self.line
                     .ask(request.bearer_auth(person.token().expose()))
                     .await

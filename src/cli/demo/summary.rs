@@ -13,11 +13,14 @@ use super::{
     books::{Closing, Opening, grown},
     checks::{self, Check},
     day::Day,
+    desk::DeskTold,
     measure::{Latencies, Percentiles, per_second},
     patience::Repeated,
-    payment::{End, Visit},
+    payment::{End, Learnt, Visit},
+    plan::Deed,
     platform::Platform,
     points::{self, PointsTold},
+    returns::{self, ReturnsTold},
     wechat::WechatStats,
 };
 
@@ -31,6 +34,9 @@ pub(super) struct Summary {
     pub(super) callbacks: CallbacksTold,
     pub(super) shops: Vec<ShopTold>,
     pub(super) points: PointsTold,
+    pub(super) returns: ReturnsTold,
+    /// What the operators found; none when the books could not be read.
+    pub(super) desk: Option<DeskTold>,
     pub(super) repeated: Repeated,
     pub(super) speed: Speed,
     pub(super) checks: Vec<Check>,
@@ -45,10 +51,20 @@ pub(super) struct OrdersTold {
     pub(super) paid: usize,
     /// Of these, paid because the app asked before a callback came.
     pub(super) paid_by_question: usize,
+    /// Of these, whose callback was lost while nobody looked: the service asked WeChat by itself.
+    pub(super) found_by_service: usize,
+    /// Of these, shown by a shop and scanned.
+    pub(super) scanned: usize,
+    /// Of these, after they had been given up.
+    pub(super) paid_late: usize,
     pub(super) abandoned: usize,
+    pub(super) expired: usize,
+    pub(super) given_up: usize,
     pub(super) failed: usize,
     /// Why, and how often.
     pub(super) failures: BTreeMap<String, usize>,
+    /// The states in which the demo left its orders.
+    pub(super) left: BTreeMap<String, usize>,
     /// The states of the day's orders in the books.
     pub(super) states: BTreeMap<String, usize>,
 }
@@ -66,8 +82,8 @@ pub(super) struct CallbacksTold {
 pub(super) struct ShopTold {
     pub(super) name: String,
     pub(super) merchant_id: String,
-    /// What the demo paid there.
-    pub(super) paid: Totals,
+    /// What the demo paid there, and what it had sent back.
+    pub(super) moved: Totals,
     /// What the shop sees.
     pub(super) seen: Option<Totals>,
 }
@@ -98,14 +114,16 @@ pub(super) struct Found<'a> {
 
 impl Summary {
     pub(super) fn of(found: &Found<'_>) -> Self {
-        let paid = paid_by_shop(found.day, found.platform.shops.len());
+        let moved = moved_by_shop(found.day, found.platform.shops.len());
         let summary = Self {
             seed: found.seed,
-            complete: found.day.visits.len() == found.wished,
+            complete: found.day.complete,
             orders: orders(found),
             callbacks: callbacks(found),
-            shops: shops(found, &paid),
+            shops: shops(found, &moved),
             points: points::told(found),
+            returns: returns::told(found),
+            desk: found.closing.map(|closing| closing.desk.clone()),
             repeated: found.repeated,
             speed: speed(found),
             checks: Vec::new(),
@@ -127,14 +145,13 @@ impl Summary {
 impl ShopTold {
     /// Money and number; the points are compared customer by customer.
     pub(super) fn agrees(&self) -> bool {
-        self.seen.is_some_and(|seen| {
-            (seen.orders, seen.paid_fen) == (self.paid.orders, self.paid.paid_fen)
-        })
+        self.seen
+            .is_some_and(|seen| seen.money() == self.moved.money())
     }
 }
 
-/// What the demo paid, by shop.
-pub(super) fn paid_by_shop(day: &Day, shops: usize) -> Vec<Totals> {
+/// What the demo paid and what came back of it, by shop.
+pub(super) fn moved_by_shop(day: &Day, shops: usize) -> Vec<Totals> {
     let mut totals = vec![Totals::default(); shops];
     for visit in day.visits.iter().filter(|visit| visit.is_paid_for()) {
         let shop = &mut totals[visit.shop];
@@ -143,11 +160,16 @@ pub(super) fn paid_by_shop(day: &Day, shops: usize) -> Vec<Totals> {
         if let End::Paid { points, .. } = visit.end {
             shop.points = shop.points.saturating_add(points);
         }
+        if let Some(refund) = visit.refund.as_ref().filter(|refund| refund.has_arrived()) {
+            shop.refunds += 1;
+            shop.refunded_fen = shop.refunded_fen.saturating_add(refund.amount_fen);
+            shop.points_back = shop.points_back.saturating_add(refund.points_back);
+        }
     }
     totals
 }
 
-fn shops(found: &Found<'_>, paid: &[Totals]) -> Vec<ShopTold> {
+fn shops(found: &Found<'_>, moved: &[Totals]) -> Vec<ShopTold> {
     let seen = |place: usize| {
         let now = found.closing?.totals.get(place)?;
         Some(now.since(*found.opening.totals.get(place)?))
@@ -155,7 +177,7 @@ fn shops(found: &Found<'_>, paid: &[Totals]) -> Vec<ShopTold> {
     let shop = |(place, shop): (usize, &super::platform::Shop)| ShopTold {
         name: shop.name.clone(),
         merchant_id: shop.merchant_id.clone(),
-        paid: paid[place],
+        moved: moved[place],
         seen: seen(place),
     };
     found.platform.shops.iter().enumerate().map(shop).collect()
@@ -181,10 +203,22 @@ fn orders(found: &Found<'_>) -> OrdersTold {
         ..OrdersTold::default()
     };
     for visit in &found.day.visits {
+        if let Some(state) = visit.left_as() {
+            *told.left.entry(state.to_owned()).or_default() += 1;
+        }
         match &visit.end {
-            End::Paid { by_question, .. } => {
+            End::Paid { learnt, .. } => {
                 told.paid += 1;
-                told.paid_by_question += usize::from(*by_question);
+                told.scanned += usize::from(visit.deed == Deed::Scan);
+                match learnt {
+                    Learnt::Told => {}
+                    Learnt::AppAsked => told.paid_by_question += 1,
+                    Learnt::AskedItself => told.found_by_service += 1,
+                }
+            }
+            End::PaidLate => {
+                told.paid += 1;
+                told.paid_late += 1;
             }
             End::PaidUnseen(reason) => {
                 told.paid += 1;
@@ -194,6 +228,8 @@ fn orders(found: &Found<'_>) -> OrdersTold {
                     .or_default() += 1;
             }
             End::Abandoned => told.abandoned += 1,
+            End::Expired => told.expired += 1,
+            End::GivenUp => told.given_up += 1,
             End::Failed(reason) => {
                 told.failed += 1;
                 *told.failures.entry(reason.clone()).or_default() += 1;

@@ -1,6 +1,10 @@
 //! The summary for people.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    time::Duration,
+};
 
 use comfy_table::{CellAlignment, Table, presets::UTF8_BORDERS_ONLY};
 
@@ -49,6 +53,7 @@ pub(super) fn summary(summary: &Summary) -> String {
         orders(&summary.orders),
         callbacks(summary),
         shops(summary),
+        returns(summary),
         points(summary),
         speed(summary),
     ];
@@ -60,19 +65,20 @@ pub(super) fn summary(summary: &Summary) -> String {
 
 fn orders(orders: &OrdersTold) -> String {
     let mut table = table(["orders", "the demo left", "the books have"], 1);
-    let left = [("paid", orders.paid), ("prepaid", orders.abandoned)];
-    for (state, count) in left {
-        let books = orders.states.get(state).copied().unwrap_or(0);
-        table.add_row([state.to_owned(), count.to_string(), books.to_string()]);
-    }
-    for (state, count) in &orders.states {
-        if left.iter().all(|(known, _)| known != state) {
-            table.add_row([state.clone(), "0".to_owned(), count.to_string()]);
-        }
+    let states: BTreeSet<&String> = orders.left.keys().chain(orders.states.keys()).collect();
+    for state in states {
+        let count = |of: &BTreeMap<String, usize>| of.get(state).copied().unwrap_or(0).to_string();
+        table.add_row([state.clone(), count(&orders.left), count(&orders.states)]);
     }
     let mut text = format!(
-        "{table}\n{} of {} wishes; {} orders were paid because the app asked before a callback came",
-        orders.done, orders.wished, orders.paid_by_question
+        "{table}\n{} of {} wishes; {} orders were paid because the app asked before a callback came, {} because the service asked by itself; \
+         {} were shown by a shop and scanned, {} paid after they had been given up",
+        orders.done,
+        orders.wished,
+        orders.paid_by_question,
+        orders.found_by_service,
+        orders.scanned,
+        orders.paid_late
     );
     for (reason, count) in &orders.failures {
         let _ = write!(text, "\n{count} times: {reason}");
@@ -114,6 +120,8 @@ fn shops(summary: &Summary) -> String {
         "payments",
         "the demo paid",
         "the shop sees",
+        "went back",
+        "the shop sees",
         "points",
         "",
     ];
@@ -122,15 +130,52 @@ fn shops(summary: &Summary) -> String {
         let seen = shop.seen.unwrap_or_default();
         table.add_row([
             shop.name.clone(),
-            shop.paid.orders.to_string(),
-            yuan(shop.paid.paid_fen),
+            shop.moved.orders.to_string(),
+            yuan(shop.moved.paid_fen),
             shop.seen
                 .map_or_else(|| "?".to_owned(), |seen| yuan(seen.paid_fen)),
+            yuan(shop.moved.refunded_fen),
+            shop.seen
+                .map_or_else(|| "?".to_owned(), |seen| yuan(seen.refunded_fen)),
             seen.points.to_string(),
             mark(shop.agrees()).to_owned(),
         ]);
     }
     table.to_string()
+}
+
+fn returns(summary: &Summary) -> String {
+    let mut table = table(["money that goes back", "refunds", "asked", "arrived"], 1);
+    for kind in &summary.returns.kinds {
+        table.add_row([
+            kind.what.to_owned(),
+            kind.refunds.to_string(),
+            yuan(kind.asked_fen),
+            yuan(kind.arrived_fen),
+        ]);
+    }
+    let states: Vec<String> = summary
+        .returns
+        .states
+        .iter()
+        .map(|(state, count)| format!("{count} {state}"))
+        .collect();
+    let mut text = format!(
+        "{table}\nin the end: {}; {} points were given back",
+        states.join(", "),
+        summary.returns.points_back
+    );
+    for (failure, count) in &summary.returns.failures {
+        let _ = write!(text, "\n{count} times: {failure}");
+    }
+    if let Some(desk) = &summary.desk {
+        let _ = write!(
+            text,
+            "\non the operators' list: {} late payments, {} abnormal refunds ({} resolved by hand)",
+            desk.late_payments, desk.abnormal_refunds, desk.resolved
+        );
+    }
+    text
 }
 
 fn points(summary: &Summary) -> String {

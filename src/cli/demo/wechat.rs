@@ -1,5 +1,6 @@
 //! The simulated WeChat: its cash desk, its switches and its counts, by the control API of the simulator.
 
+use reqwest::RequestBuilder;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -9,7 +10,9 @@ use super::{
     patience::{Gave, Line},
     service::with_path,
 };
-use crate::simulator::{CallFaults, CallbackKey, Endpoint, Faults, PerMille};
+use crate::simulator::{
+    CallFault, CallFaults, CallbackKey, Endpoint, Fault, Faults, PerMille, openid_for,
+};
 
 /// How much goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize)]
@@ -17,9 +20,9 @@ use crate::simulator::{CallFaults, CallbackKey, Endpoint, Faults, PerMille};
 pub(super) enum FaultLevel {
     /// Every callback comes once and in time.
     None,
-    /// What every day brings: duplicates, delays, losses, a slow prepay.
+    /// What every day brings: duplicates, delays, losses, a slow prepay, a refund that no bank takes.
     Some,
-    /// Also forgeries, soundly signed lies, and prepays whose outcome is unknown.
+    /// Also forgeries, soundly signed lies, and prepays and refunds whose outcome is unknown.
     All,
 }
 
@@ -38,16 +41,35 @@ impl FaultLevel {
             hang_ms: 2_000,
             ..slow_prepay
         };
+        let lost_refund = CallFaults {
+            commit_then_cut: often(60),
+            // The one that only a query clears up: a cut answer is asked for again at once.
+            unsigned: often(60),
+            ..CallFaults::default()
+        };
+        let unknown_refund = CallFaults {
+            bad_gateway: often(40),
+            commit_then_system_error: often(40),
+            commit_then_timeout: often(20),
+            hang_ms: 2_000,
+            ..lost_refund
+        };
         let every_day = Faults {
             duplicate: often(50),
             twin: often(50),
             late: often(30),
-            late_ms: 3_000,
+            late_ms: 30_000,
             out_of_order: often(50),
             lost: often(20),
             no_attach: often(50),
             no_associated_data: often(50),
-            calls: [(Endpoint::Prepay, slow_prepay)].into(),
+            refund_abnormal: often(80),
+            refund_closed: often(60),
+            calls: [
+                (Endpoint::Prepay, slow_prepay),
+                (Endpoint::Refund, lost_refund),
+            ]
+            .into(),
             ..Faults::default()
         };
         match self {
@@ -62,7 +84,11 @@ impl FaultLevel {
                 future_time: often(5),
                 probe: often(10),
                 callback_key: CallbackKey::Mixed,
-                calls: [(Endpoint::Prepay, unknown_prepay)].into(),
+                calls: [
+                    (Endpoint::Prepay, unknown_prepay),
+                    (Endpoint::Refund, unknown_refund),
+                ]
+                .into(),
                 ..every_day
             },
         }
@@ -81,6 +107,8 @@ impl FaultLevel {
 #[serde(default)]
 pub(super) struct WechatStats {
     pub(super) payments: u64,
+    pub(super) refunds: u64,
+    pub(super) refunds_ended: u64,
     pub(super) call_faults: u64,
     pub(super) callbacks_sent: u64,
     pub(super) callbacks_acknowledged: u64,
@@ -99,6 +127,8 @@ impl WechatStats {
         let less = |now: u64, then: u64| now.saturating_sub(then);
         Self {
             payments: less(self.payments, before.payments),
+            refunds: less(self.refunds, before.refunds),
+            refunds_ended: less(self.refunds_ended, before.refunds_ended),
             call_faults: less(self.call_faults, before.call_faults),
             callbacks_sent: less(self.callbacks_sent, before.callbacks_sent),
             callbacks_acknowledged: less(
@@ -118,6 +148,18 @@ impl WechatStats {
         }
     }
 }
+
+/// A refund, as WeChat knows it.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct WechatRefund {
+    pub(super) out_refund_no: String,
+    pub(super) out_trade_no: String,
+    pub(super) refund_fen: i64,
+    pub(super) status: String,
+}
+
+/// The simulator lists no more than so many refunds.
+pub(super) const REFUNDS_LISTED: usize = 1_000;
 
 /// A button on the phone page.
 #[derive(Debug, Serialize)]
@@ -183,12 +225,56 @@ impl Wechat {
     /// The customer presses the button on WeChat's pay sheet. Pressing it again tells that the order is paid, but no longer its fate.
     pub(super) async fn pay(&self, prepay_id: &str) -> Result<Option<Fate>, Gave> {
         let request = self.line.http.post(with_path(&self.base, &["sim", "pay"]));
-        let request = request.json(&json!({ "prepay_id": prepay_id }));
+        self.press(request.json(&json!({ "prepay_id": prepay_id })))
+            .await
+    }
+
+    /// The same, with exactly these faults of its callbacks.
+    pub(super) async fn pay_with(
+        &self,
+        prepay_id: &str,
+        faults: &[Fault],
+    ) -> Result<Option<Fate>, Gave> {
+        let request = self.line.http.post(with_path(&self.base, &["sim", "pay"]));
+        self.press(request.json(&json!({ "prepay_id": prepay_id, "faults": faults })))
+            .await
+    }
+
+    /// The customer of this name scans what the shop shows, and pays.
+    pub(super) async fn scan(&self, code_url: &str, name: &str) -> Result<Option<Fate>, Gave> {
+        let request = self.line.http.post(with_path(&self.base, &["sim", "scan"]));
+        let openid = openid_for(name);
+        self.press(request.json(&json!({ "code_url": code_url, "openid": openid })))
+            .await
+    }
+
+    async fn press(&self, request: RequestBuilder) -> Result<Option<Fate>, Gave> {
         match self.line.ask(request).await {
             Ok(heard) => heard.read().map(Some),
             Err(gave) if gave.is("ORDERPAID") => Ok(None),
             Err(gave) => Err(gave),
         }
+    }
+
+    /// The next time that this order is to be closed, WeChat says that it does not know it, and leaves it open.
+    pub(super) async fn mishear_closing(&self, order_no: &str) -> Result<(), Gave> {
+        let request = self
+            .line
+            .http
+            .post(with_path(&self.base, &["sim", "calls"]));
+        let fault = CallFault::NotFound;
+        let request =
+            request.json(&json!({ "call": Endpoint::Close, "number": order_no, "fault": fault }));
+        self.line.ask(request).await.map(|_| ())
+    }
+
+    /// The newest ones.
+    pub(super) async fn refunds(&self) -> Result<Vec<WechatRefund>, Gave> {
+        let request = self
+            .line
+            .http
+            .get(with_path(&self.base, &["sim", "refunds"]));
+        self.line.ask(request).await?.read()
     }
 
     /// Whether there is a simulator at all, asked once.
@@ -244,7 +330,7 @@ impl Wechat {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simulator::{Fault, Stats};
+    use crate::simulator::Stats;
 
     #[test]
     fn all_faults_spoil_callbacks_in_every_way_and_prepays_too() {
@@ -257,6 +343,18 @@ mod tests {
         for name in prepay {
             assert!(all["calls"]["prepay"][name].as_u64() > Some(0), "{name}");
         }
+    }
+
+    #[test]
+    fn refunds_are_spoiled_too_but_not_on_a_day_without_faults() {
+        for level in [FaultLevel::Some, FaultLevel::All] {
+            let switches = level.switches();
+            let refund = switches.calls[&Endpoint::Refund];
+            assert_ne!(refund.unsigned, PerMille::NEVER, "{level:?}");
+            assert_ne!(switches.refund_abnormal, PerMille::NEVER, "{level:?}");
+            assert_ne!(switches.refund_closed, PerMille::NEVER, "{level:?}");
+        }
+        assert_eq!(FaultLevel::None.switches(), Faults::default());
     }
 
     #[test]

@@ -15,15 +15,17 @@ use crate::{
     },
     idempotency::{self, Answer},
     merchants::{self, Decide, Decision, Merchant},
+    payments::ChannelMode,
     primitives::MerchantId,
 };
 
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct ApproveRequest {
-    /// WeChat's number of the shop under our service provider.
+    /// WeChat's number of the shop under our service provider 服务商. A platform that collects for itself 直连 leaves it out: it is the platform's own.
     #[schema(example = "1900000109", pattern = "^[0-9]{1,32}$")]
-    sub_mchid: String,
+    #[serde(default)]
+    sub_mchid: Option<String>,
 }
 
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -53,7 +55,24 @@ pub(in crate::http) async fn approve(
     Path(id): Path<MerchantId>,
     request: Keyed<ApproveRequest>,
 ) -> Result<Replayable, Problem> {
-    let decision = Decision::approve(&request.body.sub_mchid)?;
+    let tenant = auth.may(Permission::DecideMerchants)?.tenant;
+    let gateway = app.gateways().of(tenant);
+    let us = gateway.account();
+    let sub_mchid = match (us.mode, request.body.sub_mchid.as_deref()) {
+        (ChannelMode::Partner, Some(shop)) => shop,
+        (ChannelMode::Partner, None) => {
+            return Err(Problem::field("sub_mchid", "WeChat's number of the shop"));
+        }
+        (ChannelMode::Direct, None) => us.mchid.as_str(),
+        (ChannelMode::Direct, Some(own)) if own == us.mchid => own,
+        (ChannelMode::Direct, Some(_)) => {
+            return Err(Problem::field(
+                "sub_mchid",
+                "nothing, or the platform's own number: it collects for itself",
+            ));
+        }
+    };
+    let decision = Decision::approve(sub_mchid)?;
     decide(&app, &auth, id, &request, decision).await
 }
 

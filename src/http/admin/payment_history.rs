@@ -12,6 +12,7 @@ use crate::{
     },
     payments::{self, PaymentError, ToldStory},
     primitives::OrderNo,
+    sharing,
 };
 
 /// A payment's whole history in one answer
@@ -32,7 +33,9 @@ pub(in crate::http) async fn payment_history(
     Path(order_no): Path<OrderNo>,
 ) -> Result<Json<ToldStory>, Problem> {
     let operator = auth.may(Permission::ReadPayments)?;
-    let story = payments::order_story(app.db(), operator.tenant, order_no.id(), &[]).await?;
+    let (db, tenant, order) = (app.db(), operator.tenant, order_no.id());
+    let shared = sharing::sharing_causes(db, tenant, order).await?;
+    let story = payments::order_story(db, tenant, order, &shared).await?;
     let story = story.ok_or(PaymentError::OrderNotFound)?;
     Ok(Json(ToldStory::from(&story)))
 }

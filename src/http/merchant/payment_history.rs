@@ -17,6 +17,7 @@ use crate::{
     },
     payments::{self, PaymentError, ToldStep},
     primitives::OrderNo,
+    sharing,
 };
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -45,7 +46,9 @@ pub(in crate::http) async fn payment_history(
 ) -> Result<Json<ShopPaymentHistory>, Problem> {
     let staff = auth.may(Permission::ReadShopPayments)?;
     let own = own_order(&app, staff, order_no).await?;
-    let story = payments::order_story(app.db(), staff.tenant, own.order.id, &[]).await?;
+    let (db, tenant, order) = (app.db(), staff.tenant, own.order.id);
+    let shared = sharing::sharing_causes(db, tenant, order).await?;
+    let story = payments::order_story(db, tenant, order, &shared).await?;
     let story = story.ok_or(PaymentError::OrderNotFound)?;
     let mut timeline = payments::timeline(&story);
     for step in &mut timeline {

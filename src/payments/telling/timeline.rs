@@ -1,4 +1,4 @@
-//! What happened to an order and to its refunds, one thing after another.
+//! What happened to an order, to its sharing and to its refunds, one thing after another.
 
 use serde::Serialize;
 
@@ -13,14 +13,14 @@ use crate::{
 pub struct ToldStep {
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
-    /// `payment` or `refund`.
+    /// `payment`, `refund`, or `sharing` of the payment.
     #[schema(example = "payment")]
     pub what: &'static str,
     /// Which refund, when it is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub refund_no: Option<RefundNo>,
-    /// The state that it was in from then on.
+    /// The state that it was in from then on; of a sharing `under`, then `done`.
     #[schema(example = "paid")]
     pub state: &'static str,
     /// For a payment a stable word (`callback`, `expiry`, `refund_asked`, ..); for a refund what was said of it. Absent for steps from before this was kept.
@@ -68,11 +68,21 @@ impl Why {
 
 /// What happened to the order and to its refunds, in the order of time. Of two things at one instant the order's stands first.
 pub fn timeline(story: &OrderStory) -> Vec<ToldStep> {
+    // The order's state stays as it is when its payment is shared: the first such step is the beginning, the next the end.
+    let mut begun = false;
     let of_order = story.steps.iter().map(|step| ToldStep {
         at: step.at,
-        what: "payment",
+        what: if step.why() == Some(Why::Sharing) {
+            "sharing"
+        } else {
+            "payment"
+        },
         refund_no: None,
-        state: step.state.name(),
+        state: if step.why() == Some(Why::Sharing) {
+            sharing_word(&mut begun)
+        } else {
+            step.state.name()
+        },
         why: step.why().map(|why| why.name().to_owned()),
         who: step
             .actor
@@ -85,6 +95,14 @@ pub fn timeline(story: &OrderStory) -> Vec<ToldStep> {
         stories.push(steps.collect());
     }
     merge(stories)
+}
+
+fn sharing_word(begun: &mut bool) -> &'static str {
+    if std::mem::replace(begun, true) {
+        "done"
+    } else {
+        "under"
+    }
 }
 
 /// Merged and not sorted: two processes' clocks may differ, and what happened to one thing stays in its order whatever they said.

@@ -451,7 +451,11 @@ async fn assemble(db: Db, simulator: &Simulator, base: &str, unusual: Unusual) -
             payments: Payments {
                 rules: RuleBook::start(db.clone()),
                 policies: PolicyBook::start(db.clone()),
-                pace: Pace::new(100).unwrap(),
+                pace: if unusual.rests {
+                    Pace::default()
+                } else {
+                    Pace::new(100).unwrap()
+                },
                 gateways: Arc::new(accounts.clone()),
                 db,
             },

@@ -1,9 +1,11 @@
 //! Profit sharing against a channel that answers as each test wishes. Nothing happens by itself here: the tests take the jobs' part, one round at a time.
 
 mod channel;
+mod damage;
 mod returns;
 mod rules;
 mod share;
+mod wechat;
 
 use std::sync::Arc;
 

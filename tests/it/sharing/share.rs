@@ -3,7 +3,7 @@
 use zhangfang::{
     jobs,
     payments::{OrderSharing, Payments, RefundStateKind, RefusalKind},
-    sharing::{PartResult, PartState, ShareStateKind, Sharing},
+    sharing::{PartResult, PartState, SHARE_ATTEMPTS_MAX, ShareStateKind, Sharing},
 };
 
 use super::{PERSON, PLATFORM, Stage, Trouble, fen};
@@ -43,6 +43,9 @@ async fn a_payment_that_is_too_young_is_not_shared() {
     jobs::sharings_round(&stage.sharing, 600).await.unwrap();
     assert_eq!(stage.sharing_of(order).await, OrderSharing::Wanted);
     assert!(stage.asked().is_empty());
+    // WeChat's instant of the payment is whole seconds, and may be most of a second too early.
+    let later = "SELECT COUNT(*) FROM sharing_dues d JOIN payment_orders o ON o.id = d.order_id WHERE d.due_at > o.paid_at";
+    assert_eq!(stage.app.count(later).await, 1);
     stage.app.finish().await;
 }
 
@@ -132,6 +135,47 @@ async fn a_share_that_is_refused_for_certain_is_undone_and_released_under_anothe
     assert_eq!(asked[1], asked[2]);
     let released = stage.channel.state().shares[&asked[1]].clone();
     assert!(released.parts.is_empty() && released.release_rest);
+    stage.app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_share_of_which_too_little_is_left_is_given_up_after_enough_attempts() {
+    let stage = Stage::set().await;
+    let short = Trouble::Refused(RefusalKind::NotEnough);
+    let attempts = usize::try_from(SHARE_ATTEMPTS_MAX).unwrap();
+    stage.channel.trouble(vec![short; attempts]);
+    let order = stage.pay("k1").await;
+    for _ in 1..SHARE_ATTEMPTS_MAX {
+        stage.round().await;
+        assert_eq!(stage.books().await, (10_000 - 1491, 0, 0, 1491));
+        assert!(stage.exceptions().await.is_empty());
+    }
+    stage.round().await;
+    assert_eq!(stage.books().await, (10_000, 0, 0, 0));
+    stage.round().await;
+    assert_eq!(stage.sharing_of(order).await, OrderSharing::Done);
+    assert_eq!(stage.exceptions().await, ["sharing_failed"]);
+    let asked = stage.asked();
+    assert_eq!(asked.len(), attempts + 1);
+    assert!(asked[..attempts].iter().all(|number| *number == asked[0]));
+    assert_ne!(asked[attempts], asked[0], "a release under its own number");
+    stage.app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_of_which_nothing_is_left_is_done() {
+    let stage = Stage::set().await;
+    stage
+        .channel
+        .trouble([Trouble::CallLost, Trouble::Refused(RefusalKind::NotEnough)]);
+    let order = stage.pay("k1").await;
+    stage.refund(order, 10_000, "r1").await;
+    stage.round().await;
+    assert_eq!(stage.sharing_of(order).await, OrderSharing::Under);
+    stage.round().await;
+    assert_eq!(stage.sharing_of(order).await, OrderSharing::Done);
+    assert!(stage.exceptions().await.is_empty());
+    assert_eq!(stage.asked().len(), 2);
     stage.app.finish().await;
 }
 

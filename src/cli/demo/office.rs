@@ -1,0 +1,143 @@
+//! The rest of the calls: refunds, whoever asks for them, and what operators do.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::{
+    answer::{Exception, KeptCallback, PageOf, PaymentPolicy, PointsRule, Refund, Replayed},
+    patience::Gave,
+    service::{Person, Service},
+};
+
+impl Service {
+    // --- refunds
+
+    /// Asks for a refund: `desk` is `merchant` for a shop's own person, `admin` for an operator.
+    pub(super) async fn request_refund(
+        &self,
+        (desk, person): (&str, &Person),
+        key: &str,
+        order_no: &str,
+        (amount_fen, reason): (i64, &str),
+    ) -> Result<Refund, Gave> {
+        let path = [desk, "payments", order_no, "refunds"];
+        let request = self.request(Method::POST, &path);
+        let request = request.header("idempotency-key", key);
+        let request = request.json(&json!({ "amount_fen": amount_fen, "reason": reason }));
+        self.ask(person, request).await?.read()
+    }
+
+    /// The second person's word on a refund that waits for it.
+    pub(super) async fn decide_refund(
+        &self,
+        operator: &Person,
+        key: &str,
+        refund_no: &str,
+        agreed: bool,
+    ) -> Result<Refund, Gave> {
+        let (word, body) = if agreed {
+            ("approve", json!({ "note": "已核对" }))
+        } else {
+            ("reject", json!({ "reason": "商品已使用" }))
+        };
+        let request = self.request(Method::POST, &["admin", "refunds", refund_no, word]);
+        let request = request.header("idempotency-key", key).json(&body);
+        self.ask(operator, request).await?.read()
+    }
+
+    /// With its history.
+    pub(super) async fn refund(&self, operator: &Person, refund_no: &str) -> Result<Refund, Gave> {
+        self.get(operator, &["admin", "refunds", refund_no], &[])
+            .await
+    }
+
+    /// To the shop's own account, since the customer's bank does not take it.
+    pub(super) async fn redirect_refund(
+        &self,
+        operator: &Person,
+        refund_no: &str,
+    ) -> Result<(), Gave> {
+        let request = self.request(Method::POST, &["admin", "refunds", refund_no, "redirect"]);
+        self.ask(operator, request.json(&json!({})))
+            .await
+            .map(|_| ())
+    }
+
+    // --- operators
+
+    pub(super) async fn policy(&self, admin: &Person) -> Result<PaymentPolicy, Gave> {
+        self.get(admin, &["admin", "payment-policy"], &[]).await
+    }
+
+    pub(super) async fn set_policy(
+        &self,
+        admin: &Person,
+        policy: &PaymentPolicy,
+    ) -> Result<PaymentPolicy, Gave> {
+        let request = self.request(Method::PUT, &["admin", "payment-policy"]);
+        self.ask(admin, request.json(policy)).await?.read()
+    }
+
+    /// The newest callback of which this became.
+    pub(super) async fn newest_callback(
+        &self,
+        admin: &Person,
+        outcome: &str,
+    ) -> Result<Option<KeptCallback>, Gave> {
+        let query = [("outcome", outcome), ("limit", "1")];
+        let page: PageOf<KeptCallback> = self.get(admin, &["admin", "callbacks"], &query).await?;
+        Ok(page.items.into_iter().next())
+    }
+
+    pub(super) async fn replay(&self, admin: &Person, callback: &str) -> Result<Replayed, Gave> {
+        let request = self.request(Method::POST, &["admin", "callbacks", callback, "replay"]);
+        self.ask(admin, request).await?.read()
+    }
+
+    /// What a person should look at, newest first.
+    pub(super) async fn exceptions(
+        &self,
+        admin: &Person,
+        cursor: Option<&str>,
+    ) -> Result<PageOf<Exception>, Gave> {
+        let mut query = vec![("limit", "100")];
+        query.extend(cursor.map(|cursor| ("cursor", cursor)));
+        self.get(admin, &["admin", "exceptions"], &query).await
+    }
+
+    pub(super) async fn resolve_exception(
+        &self,
+        admin: &Person,
+        (key, id): (&str, &str),
+        resolution: &str,
+    ) -> Result<(), Gave> {
+        let request = self.request(Method::POST, &["admin", "exceptions", id, "resolve"]);
+        let request = request.header("idempotency-key", key);
+        let request = request.json(&json!({ "resolution": resolution }));
+        self.ask(admin, request).await.map(|_| ())
+    }
+
+    pub(super) async fn approve(
+        &self,
+        admin: &Person,
+        key: &str,
+        merchant: &str,
+        sub_mchid: &str,
+    ) -> Result<(), Gave> {
+        let request = self.request(Method::POST, &["admin", "merchants", merchant, "approve"]);
+        let request = request.header("idempotency-key", key);
+        let request = request.json(&json!({ "sub_mchid": sub_mchid }));
+        self.ask(admin, request).await.map(|_| ())
+    }
+
+    pub(super) async fn rule(&self, admin: &Person) -> Result<PointsRule, Gave> {
+        self.get(admin, &["admin", "points-rule"], &[]).await
+    }
+
+    pub(super) async fn set_rule(&self, admin: &Person, terms: &Value) -> Result<PointsRule, Gave> {
+        let request = self
+            .request(Method::PUT, &["admin", "points-rule"])
+            .json(terms);
+        self.ask(admin, request).await?.read()
+    }
+}

@@ -1,0 +1,222 @@
+//! Money that goes back: asked for by a shop or by the platform, decided on by a second person where the policy wants one, and followed to its end.
+
+use std::time::{Duration, Instant};
+
+use futures_util::{StreamExt as _, stream};
+
+use super::{
+    answer::Refund,
+    day,
+    patience::Gave,
+    payment::{Scene, Visit},
+    plan::{Asker, RefundWish},
+    service::Person,
+};
+
+/// WeChat takes days; the simulator seconds, divided by its compression.
+const FOLLOW_MAX: Duration = Duration::from_mins(2);
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+/// A refund and all that was seen of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct RefundSeen {
+    /// None when asking failed.
+    pub(super) refund_no: Option<String>,
+    /// None for what the policy does by itself.
+    pub(super) asker: Option<Asker>,
+    pub(super) whole: bool,
+    pub(super) amount_fen: i64,
+    /// What the second person said, if one was needed.
+    pub(super) agreed: Option<bool>,
+    /// The customer's bank did not take it, and the platform sent it elsewhere.
+    pub(super) redirected: bool,
+    /// WeChat's answer was not to be had or not to be believed, at least once.
+    pub(super) in_doubt: bool,
+    pub(super) state: String,
+    pub(super) points_back: i64,
+    /// Why the demo could not go on with it.
+    pub(super) failure: Option<String>,
+}
+
+impl RefundSeen {
+    pub(super) fn wished(asker: Option<Asker>, amount_fen: i64) -> Self {
+        Self {
+            refund_no: None,
+            asker,
+            whole: true,
+            amount_fen,
+            agreed: None,
+            redirected: false,
+            in_doubt: false,
+            state: String::new(),
+            points_back: 0,
+            failure: None,
+        }
+    }
+
+    fn note(&mut self, refund: &Refund) {
+        self.refund_no = Some(refund.number.clone());
+        self.amount_fen = refund.amount_fen;
+        self.points_back = refund.points_back;
+        self.in_doubt |= refund.was_in_doubt();
+        refund.state.clone_into(&mut self.state);
+    }
+
+    pub(super) fn has_arrived(&self) -> bool {
+        self.state == "succeeded"
+    }
+
+    /// How WeChat's side must see it; none when WeChat must not know it.
+    pub(super) fn wechat_status(&self) -> Option<&'static str> {
+        match self.state.as_str() {
+            "succeeded" => Some("SUCCESS"),
+            "closed" => Some("CLOSED"),
+            "abnormal" => Some("ABNORMAL"),
+            "processing" => Some("PROCESSING"),
+            _ => None,
+        }
+    }
+}
+
+/// Asks for it, and has the second person decide if it waits for one.
+pub(super) async fn ask(scene: Scene<'_>, wish: RefundWish, visit: &Visit) -> RefundSeen {
+    let amount_fen = wish.amount_fen(visit.amount_fen);
+    let mut seen = RefundSeen {
+        whole: wish.whole,
+        ..RefundSeen::wished(Some(wish.asker), amount_fen)
+    };
+    if let Err(gave) = ask_and_decide(scene, wish, visit, &mut seen).await {
+        seen.failure = Some(gave.to_string());
+    }
+    seen
+}
+
+async fn ask_and_decide(
+    scene: Scene<'_>,
+    wish: RefundWish,
+    visit: &Visit,
+    seen: &mut RefundSeen,
+) -> Result<(), Gave> {
+    let Some(order_no) = visit.order_no.as_deref() else {
+        return Err(Gave::Strange("paid, and without a number".to_owned()));
+    };
+    let (desk, reason) = match wish.asker {
+        Asker::Shop => {
+            let owner = &scene.platform.shops[visit.shop].owner;
+            (("merchant", owner), "商品缺货")
+        }
+        Asker::Platform => (("admin", &scene.operators.admin), "平台协商退款"),
+    };
+    let key = format!("{}-{}-refund", scene.run, visit.number);
+    let asked = (seen.amount_fen, reason);
+    let refund = scene
+        .service
+        .request_refund(desk, &key, order_no, asked)
+        .await?;
+    seen.note(&refund);
+    if refund.state == "awaiting_approval" {
+        let key = format!("{key}-decision");
+        let second = &scene.operators.second;
+        let answer = scene
+            .service
+            .decide_refund(second, &key, &refund.number, wish.agreed)
+            .await?;
+        seen.agreed = Some(wish.agreed);
+        seen.note(&answer);
+    }
+    Ok(())
+}
+
+/// The one that the policy makes when an order is paid after it was given up.
+pub(super) async fn of_late_payment(
+    scene: Scene<'_>,
+    customer: &Person,
+    order_no: &str,
+) -> RefundSeen {
+    let mut seen = RefundSeen::wished(None, 0);
+    match scene.service.refunds_of(customer, order_no).await {
+        Ok(refunds) => match refunds.first() {
+            Some(refund) => seen.note(refund),
+            None => seen.failure = Some("nothing goes back".to_owned()),
+        },
+        Err(gave) => seen.failure = Some(gave.to_string()),
+    }
+    seen
+}
+
+/// Looks at every refund until nothing will happen to it any more; sends elsewhere what no bank takes.
+pub(super) async fn follow_all(scene: Scene<'_>, visits: &mut [Visit], at_once: usize) {
+    let open = visits.iter_mut().filter_map(|visit| visit.refund.as_mut());
+    let open: Vec<&mut RefundSeen> = open.filter(|seen| seen.failure.is_none()).collect();
+    let bar = day::bar("money goes back", open.len());
+    stream::iter(open)
+        .for_each_concurrent(at_once, async |seen| {
+            if let Err(gave) = follow(scene, seen).await {
+                seen.failure = Some(gave.to_string());
+            }
+            bar.inc(1);
+        })
+        .await;
+    bar.finish_and_clear();
+}
+
+async fn follow(scene: Scene<'_>, seen: &mut RefundSeen) -> Result<(), Gave> {
+    let Some(refund_no) = seen.refund_no.clone() else {
+        return Err(Gave::Strange("a refund without a number".to_owned()));
+    };
+    let (service, operator) = (scene.service, &scene.operators.admin);
+    let begun = Instant::now();
+    loop {
+        let refund = service.refund(operator, &refund_no).await?;
+        seen.note(&refund);
+        if refund.is_over() {
+            return Ok(());
+        }
+        if refund.state == "abnormal" {
+            match service.redirect_refund(operator, &refund_no).await {
+                Ok(()) => seen.redirected = true,
+                // It has moved on meanwhile.
+                Err(gave) if gave.is("refund_not_abnormal") => {}
+                Err(gave) => return Err(gave),
+            }
+        }
+        if begun.elapsed() > FOLLOW_MAX || scene.ending.is_cancelled() {
+            return Err(Gave::Up(format!("a refund is still {}", refund.state)));
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wechat_must_not_know_a_refund_that_was_rejected() {
+        let in_state = |state: &str| RefundSeen {
+            state: state.to_owned(),
+            ..RefundSeen::wished(Some(Asker::Shop), 100)
+        };
+        assert_eq!(in_state("rejected").wechat_status(), None);
+        assert_eq!(in_state("failed").wechat_status(), None);
+        assert_eq!(in_state("succeeded").wechat_status(), Some("SUCCESS"));
+        assert!(in_state("succeeded").has_arrived());
+        assert!(!in_state("closed").has_arrived());
+    }
+
+    #[test]
+    fn a_refund_that_wechat_once_did_not_answer_stays_known_as_such() {
+        let told = |history: &str| -> Refund {
+            let json = format!(
+                r#"{{"refund_no":"R1","state":"processing","amount_fen":5,"points_back":0,"history":{history}}}"#
+            );
+            serde_json::from_str(&json).unwrap()
+        };
+        let mut seen = RefundSeen::wished(Some(Asker::Platform), 5);
+        seen.note(&told(r#"[{"why":"asked"},{"why":null}]"#));
+        assert!(!seen.in_doubt);
+        seen.note(&told(r#"[{"why":"no_answer"}]"#));
+        seen.note(&told("[]"));
+        assert!(seen.in_doubt);
+    }
+}

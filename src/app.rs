@@ -5,9 +5,10 @@ use std::sync::Arc;
 use crate::{
     auth::{SessionLifetime, Tokens, WechatLogin},
     cache::{Cache, CacheError},
-    config::{AuthSettings, DatabaseSettings, HttpSettings, Settings},
+    config::{AuthSettings, DatabaseSettings, HttpSettings, LimitSettings, Settings},
     db::{Db, DbError, DbOptions},
     deliveries::{Deliveries, SettingsBook},
+    limits::Limits,
     merchants::MiniProgramCodes,
     payments::{Gateways, Pace, Payments, PolicyBook},
     points::RuleBook,
@@ -34,6 +35,9 @@ pub struct Parts {
     pub tokens: Tokens,
     pub sessions: SessionLifetime,
     pub cache: Cache,
+    pub limits: Limits,
+    /// Which proxies are believed, and in which header.
+    pub limit_settings: LimitSettings,
     pub http: HttpSettings,
     pub clock: Arc<dyn Clock>,
 }
@@ -83,6 +87,8 @@ impl App {
             login: mini_program,
             tokens: tokens(&settings.auth),
             sessions: sessions(&settings.auth),
+            limits: Limits::start(&settings.limits, &cache),
+            limit_settings: settings.limits.clone(),
             cache,
             http: settings.http.clone(),
             clock,
@@ -149,6 +155,15 @@ impl App {
 
     pub fn cache(&self) -> &Cache {
         &self.0.cache
+    }
+
+    /// Who may ask how often.
+    pub fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    pub fn limit_settings(&self) -> &LimitSettings {
+        &self.0.limit_settings
     }
 
     pub fn rules(&self) -> &RuleBook {

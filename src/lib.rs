@@ -17,6 +17,7 @@
 //! | [`audit`] | who did what |
 //! | [`outbox`] | events, told in the commit in which they happened |
 //! | [`idempotency`] | keys of the ordinary transactions |
+//! | [`limits`] | who may ask how often: in process, and shared through Redis |
 //! | [`ledger`] | accounts, transfers, pending and resolved |
 //! | [`points`] | what a payment earns; what a customer has |
 //! | [`tenants`] | the platforms that share a database |
@@ -45,6 +46,8 @@ pub mod audit;
 pub mod outbox;
 
 pub mod idempotency;
+
+pub mod limits;
 
 pub mod ledger;
 pub mod points;

@@ -342,6 +342,7 @@ impl Stage {
             .env("DATABASE_URL", &scratch.service_url)
             .env("ZHANGFANG_HTTP__LISTEN", address.to_string())
             .env("ZHANGFANG_AUTH__JWT_SECRET", SECRET)
+            .env("ZHANGFANG_LIMITS__ENABLED", "false")
             .env("ZHANGFANG_LOG__FILTER", "warn");
         let service = service.spawn().unwrap();
         let http = reqwest::Client::builder().no_proxy().build().unwrap();

@@ -19,7 +19,7 @@ check_fuzz() {
     ((${#targets[@]})) || targets=(callback bill)
     need_rust
     say "building the fuzz targets …"
-    RUSTC_WORKSPACE_WRAPPER=$root/deploy/local/instrumented-rustc cargo build -p zhangfang-fuzz
+    RUSTC_WORKSPACE_WRAPPER=$root/deploy/local/instrumented-rustc cargo build --locked -p zhangfang-fuzz
     for target in "${targets[@]}"; do
         [[ -x $root/target/debug/$target && -f $root/fuzz/fuzz_targets/$target.rs ]] || fail "there is no fuzz target $target" "callback, bill"
         say "fuzzing $target for $seconds seconds …"

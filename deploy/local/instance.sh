@@ -227,8 +227,10 @@ start_service() {
     export ZHANGFANG_HTTP__LISTEN=$listen ZHANGFANG_HTTP__PUBLIC_URL=${ZHANGFANG_HTTP__PUBLIC_URL:-http://127.0.0.1:$port}
     export ZHANGFANG_AUTH__JWT_SECRET_FILE=${ZHANGFANG_AUTH__JWT_SECRET_FILE:-$run_dir/jwt.secret} ZHANGFANG_LOG__FORMAT=$1
     export ZHANGFANG_JOBS__PACE=${ZHANGFANG_JOBS__PACE:-$time_times}
+    # ./dev demo is a day of hundreds of customers in a minute, all from one address: nobody is slowed down, unless one asks for it.
+    export ZHANGFANG_LIMITS__ENABLED=${ZHANGFANG_LIMITS__ENABLED:-false}
     local names='DATABASE_URL DATABASE_MIGRATION_URL REDIS_URL ZHANGFANG_HTTP__LISTEN ZHANGFANG_HTTP__PUBLIC_URL ZHANGFANG_AUTH__JWT_SECRET_FILE ZHANGFANG_LOG__FORMAT'
-    names+=' ZHANGFANG_JOBS__PACE'
+    names+=' ZHANGFANG_JOBS__PACE ZHANGFANG_LIMITS__ENABLED'
 
     say "migrating the database …"
     attend "$binary" migrate || fail "the migration failed" "what it said is above"

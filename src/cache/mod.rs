@@ -2,29 +2,37 @@
 //!
 //! Nothing is decided on a cached value, and nothing waits for Redis: a command gets 50 ms, and after one that failed the cache is left
 //! alone (every `get` a miss, every `put` nothing) until a ping in the background succeeds again. So a service without Redis is a service
-//! without a cache, from its first second on.
+//! without a cache, from its first second on. The ping follows the failure at once, so that one lost answer costs a moment; only when
+//! two pings in a row have failed does [`Cache::presence`] say that Redis is away.
+//!
+//! Redis may be one server, a cluster, or a master behind sentinels: `link.rs` has the forms of `REDIS_URL`.
 
 use std::{
     fmt::{self, Display},
     sync::{
         Arc, Weak,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
 
-use redis::{
-    AsyncCommands, Client, RedisError,
-    aio::{ConnectionManager, ConnectionManagerConfig},
-};
+use redis::{AsyncCommands, FromRedisValue, RedisError};
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::time::timeout;
+use tokio::{
+    sync::{Notify, watch},
+    time::timeout,
+};
 
 use crate::config::RedisSettings;
 
 mod complaint;
+mod link;
+mod script;
+
+pub use script::CacheScript;
 
 use complaint::Complaint;
+use link::{Connection, Link};
 
 /// Names one cached value and knows its type.
 pub trait CacheKey: Sync {
@@ -49,28 +57,30 @@ pub struct CacheError(#[from] RedisError);
 pub struct Cache(Arc<Inner>);
 
 struct Inner {
-    redis: ConnectionManager,
+    redis: Link,
     up: AtomicBool,
+    /// What the pings say, without the moments in between.
+    presence: watch::Sender<bool>,
+    pings_failed: AtomicU32,
+    /// Somebody would like to know whether Redis is there.
+    ask: Notify,
     complaint: Complaint,
 }
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const RESPONSE_TIMEOUT: Duration = Duration::from_millis(50);
 const PING_EVERY: Duration = Duration::from_secs(1);
+/// Between a failure and the ping that looks into it, so that a server that fails at everything but pings is not asked without end.
+const PING_AFTER_FAILURE: Duration = Duration::from_millis(20);
 
 impl Cache {
     /// Starts connecting. Fails only when the address makes no sense; waits at most a second for a Redis that is there.
     pub async fn start(settings: &RedisSettings) -> Result<Self, CacheError> {
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(RESPONSE_TIMEOUT))
-            .set_number_of_retries(1)
-            .set_max_delay(PING_EVERY);
-        let redis =
-            Client::open(settings.url.expose().as_str())?.get_connection_manager_lazy(config)?;
         let inner = Inner {
-            redis,
+            redis: Link::new(settings.url.expose(), RESPONSE_TIMEOUT)?,
             up: AtomicBool::new(false),
+            presence: watch::Sender::new(false),
+            pings_failed: AtomicU32::new(0),
+            ask: Notify::new(),
             complaint: Complaint::default(),
         };
         let inner = Arc::new(inner);
@@ -84,11 +94,31 @@ impl Cache {
         self.0.up.load(Ordering::Relaxed)
     }
 
+    /// Whether Redis is there, as a person would say it: a lost answer that the next ping makes good is no absence.
+    pub fn presence(&self) -> watch::Receiver<bool> {
+        self.0.presence.subscribe()
+    }
+
+    /// Runs a script on one key and waits for `patience` at most. `None` when Redis is away, too slow, or answers something else.
+    pub async fn run<T: FromRedisValue>(
+        &self,
+        script: &CacheScript,
+        key: &str,
+        arguments: &[u64],
+        patience: Duration,
+    ) -> Option<T> {
+        self.0
+            .attempt_within(patience, "script", async |redis: Connection| {
+                script.run(redis, key, arguments).await
+            })
+            .await
+    }
+
     /// The value, if it is there, can be had at once, and still has its type's shape.
     pub async fn get<K: CacheKey>(&self, key: &K) -> Option<K::Value> {
         let text: Option<Vec<u8>> = self
             .0
-            .attempt("get", async |mut redis: ConnectionManager| {
+            .attempt("get", async |mut redis: Connection| {
                 redis.get(name_of(key)).await
             })
             .await
@@ -107,7 +137,7 @@ impl Cache {
         };
         let seconds = K::TTL.as_secs().max(1);
         self.0
-            .attempt("put", async |mut redis: ConnectionManager| {
+            .attempt("put", async |mut redis: Connection| {
                 redis.set_ex::<_, _, ()>(name_of(key), text, seconds).await
             })
             .await;
@@ -121,7 +151,7 @@ impl Cache {
         let seconds = K::TTL.as_secs().max(1);
         let kept: Option<String> = self
             .0
-            .attempt("claim", async |mut redis: ConnectionManager| {
+            .attempt("claim", async |mut redis: Connection| {
                 redis::cmd("SET")
                     .arg(name_of(key))
                     .arg(text)
@@ -138,7 +168,7 @@ impl Cache {
     /// Forgets the value. When Redis is away it may come back with the value and keep it for [`CacheKey::TTL`].
     pub async fn forget<K: CacheKey>(&self, key: &K) {
         self.0
-            .attempt("forget", async |mut redis: ConnectionManager| {
+            .attempt("forget", async |mut redis: Connection| {
                 redis.del::<_, ()>(name_of(key)).await
             })
             .await;
@@ -158,34 +188,53 @@ fn name_of<K: CacheKey>(key: &K) -> String {
 }
 
 impl Inner {
-    /// Runs a command unless Redis is known to be away. The time-out covers waiting for a connection too, which redis's own does not.
     async fn attempt<T>(
         &self,
         command: &'static str,
-        run: impl AsyncFnOnce(ConnectionManager) -> Result<T, RedisError>,
+        run: impl AsyncFnOnce(Connection) -> Result<T, RedisError>,
     ) -> Option<T> {
-        if !self.up.load(Ordering::Relaxed) {
+        self.attempt_within(RESPONSE_TIMEOUT, command, run).await
+    }
+
+    /// Runs a command unless Redis is known to be away. The time-out covers waiting for a connection too, which redis's own does not.
+    async fn attempt_within<T>(
+        &self,
+        patience: Duration,
+        command: &'static str,
+        run: impl AsyncFnOnce(Connection) -> Result<T, RedisError>,
+    ) -> Option<T> {
+        let up = self.up.load(Ordering::Relaxed);
+        let Some(redis) = up.then(|| self.redis.connection()).flatten() else {
             metrics::counter!("cache_failures_total", "command" => command).increment(1);
             return None;
-        }
-        let error = match timeout(RESPONSE_TIMEOUT, run(self.redis.clone())).await {
+        };
+        let error = match timeout(patience, run(redis)).await {
             Ok(Ok(answer)) => return Some(answer),
             Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("no answer within {RESPONSE_TIMEOUT:?}"),
+            Err(_) => format!("no answer within {patience:?}"),
         };
         metrics::counter!("cache_failures_total", "command" => command).increment(1);
         self.up.store(false, Ordering::Relaxed);
+        self.redis.suspect();
+        self.ask.notify_one();
         self.complaint
             .utter(|| tracing::warn!(command, error, "cache is away; going on without it"));
         None
     }
 
     async fn ping(&self) {
-        let mut redis = self.redis.clone();
-        let command = redis::cmd("PING");
-        let asking = command.query_async::<()>(&mut redis);
-        let up = matches!(timeout(CONNECT_TIMEOUT, asking).await, Ok(Ok(())));
+        let up = self.redis.ping().await;
         let was_up = self.up.swap(up, Ordering::Relaxed);
+        let failed = if up {
+            self.pings_failed.store(0, Ordering::Relaxed);
+            0
+        } else {
+            self.pings_failed.fetch_add(1, Ordering::Relaxed)
+        };
+        if up || failed > 0 {
+            self.presence
+                .send_if_modified(|said| std::mem::replace(said, up) != up);
+        }
         metrics::gauge!("cache_up").set(if up { 1.0 } else { 0.0 });
         match (was_up, up) {
             (false, true) => tracing::info!("cache is up"),
@@ -201,7 +250,12 @@ impl Inner {
 /// Until the last handle is gone.
 async fn keep_asking(cache: Weak<Inner>) {
     loop {
-        tokio::time::sleep(PING_EVERY).await;
+        let Some(inner) = cache.upgrade() else { return };
+        let asked = timeout(PING_EVERY, inner.ask.notified()).await.is_ok();
+        drop(inner);
+        if asked {
+            tokio::time::sleep(PING_AFTER_FAILURE).await;
+        }
         let Some(cache) = cache.upgrade() else { return };
         cache.ping().await;
     }

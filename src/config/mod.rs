@@ -15,7 +15,10 @@ mod database;
 mod error;
 mod http;
 mod jobs;
+mod limits;
 mod log;
+mod proxies;
+mod quota;
 mod read;
 mod redis;
 mod source;
@@ -27,7 +30,10 @@ pub use database::DatabaseSettings;
 pub use error::SettingsError;
 pub use http::HttpSettings;
 pub use jobs::JobSettings;
+pub use limits::{Limit, LimitSettings, Per};
 pub use log::{LogFormat, LogSettings};
+pub use proxies::TrustedProxies;
+pub use quota::Quota;
 pub use redis::RedisSettings;
 pub use source::Source;
 pub use wechat::{WechatMode, WechatPublicKey, WechatSettings};
@@ -36,7 +42,7 @@ pub use wechat_files::WechatFiles;
 use read::{Concern, Reader};
 
 /// Every concern with its keys: what is not here is not a setting.
-const CONCERNS: [(&str, &[&str]); 7] = [
+const CONCERNS: [(&str, &[&str]); 8] = [
     (LogSettings::SECTION, LogSettings::KEYS),
     (HttpSettings::SECTION, HttpSettings::KEYS),
     (DatabaseSettings::SECTION, DatabaseSettings::KEYS),
@@ -44,6 +50,7 @@ const CONCERNS: [(&str, &[&str]); 7] = [
     (AuthSettings::SECTION, AuthSettings::KEYS),
     (WechatSettings::SECTION, WechatSettings::KEYS),
     (JobSettings::SECTION, JobSettings::KEYS),
+    (LimitSettings::SECTION, LimitSettings::KEYS),
 ];
 
 /// What the service needs.
@@ -56,6 +63,7 @@ pub struct Settings {
     pub auth: AuthSettings,
     pub wechat: WechatSettings,
     pub jobs: JobSettings,
+    pub limits: LimitSettings,
 }
 
 impl Settings {
@@ -63,7 +71,7 @@ impl Settings {
         let mut from = Reader::open(source);
         let (log, http, database) = (from.read(), from.read(), from.read());
         let (redis, auth, wechat) = (from.read(), from.read(), from.read());
-        let jobs = from.read();
+        let (jobs, limits) = (from.read(), from.read());
         from.finish(|| {
             Some(Self {
                 log: log?,
@@ -73,6 +81,7 @@ impl Settings {
                 auth: auth?,
                 wechat: wechat?,
                 jobs: jobs?,
+                limits: limits?,
             })
         })
     }

@@ -7,7 +7,8 @@ use crate::primitives::Secret;
 
 #[derive(Debug, Clone)]
 pub struct RedisSettings {
-    /// `REDIS_URL`, default `redis://127.0.0.1:6379`. Redis may be away: the service starts and works without it.
+    /// `REDIS_URL`, default `redis://127.0.0.1:6379`. Redis may be away: the service starts and works without it. A cluster is
+    /// `redis+cluster://user:password@one:6379,two:6379`, a master behind sentinels `redis+sentinel://user:password@one:26379,two:26379/name/0`.
     pub url: Secret<String>,
 }
 
@@ -19,17 +20,47 @@ impl Concern for RedisSettings {
         let url = from
             .given("url")
             .unwrap_or_else(|| "redis://127.0.0.1:6379".to_owned());
+        // Lists of hosts are no URLs to the parser: the cache reads them itself.
+        let list = ["redis+cluster://", "redis+sentinel://"];
         let scheme = Url::parse(&url)
             .map(|url| url.scheme().to_owned())
             .unwrap_or_default();
-        if !["redis", "redis+unix", "unix"].contains(&scheme.as_str()) {
+        if !["redis", "redis+unix", "unix"].contains(&scheme.as_str())
+            && !list.iter().any(|prefix| url.starts_with(prefix))
+        {
             from.mistake(
                 "url",
-                "is not of the form redis://user:password@host:port/number",
+                "is not of the form redis://user:password@host:port/number, redis+cluster://host:port,host:port or redis+sentinel://host:port,host:port/name",
             );
         }
         Some(Self {
             url: Secret::new(url),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Source, read::Reader};
+
+    #[test]
+    fn one_server_a_cluster_and_sentinels_have_addresses() {
+        let read = |url: &str| {
+            let mut from = Reader::open(&Source::of([("REDIS_URL", url)]));
+            let redis: Option<RedisSettings> = from.read();
+            from.finish(|| redis)
+        };
+        for good in [
+            "redis://:secret@localhost:6379/1",
+            "redis+unix:///run/redis.sock",
+            "redis+cluster://:secret@one:6379,two:6379",
+            "redis+sentinel://one:26379,two:26379/mymaster/0",
+        ] {
+            assert_eq!(read(good).unwrap().url.expose(), good);
+        }
+        let told = read("http://:secret@localhost").unwrap_err().to_string();
+        assert!(told.starts_with("REDIS_URL is not of the form"), "{told}");
+        assert!(!told.contains("secret"), "{told}");
     }
 }

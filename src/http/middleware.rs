@@ -12,7 +12,7 @@ use axum::{
 use tower_http::{catch_panic::CatchPanicLayer, timeout::TimeoutLayer};
 use tracing::Instrument as _;
 
-use super::problem::Problem;
+use super::{limit, problem::Problem};
 use crate::app::App;
 
 /// From the inside out: body limit, time limit, panics, and around everything the trace.
@@ -95,8 +95,10 @@ fn finish(mut response: Response, trace_id: &str) -> Response {
     let problem = problem.or_else(|| (is_error && is_bare).then(|| Problem::of_status(status)));
     if let Some(problem) = problem {
         let mut written = problem.write(trace_id);
-        if let Some(allow) = response.headers_mut().remove(header::ALLOW) {
-            written.headers_mut().insert(header::ALLOW, allow);
+        for name in limit::HEADERS.iter().chain([&header::ALLOW]) {
+            if let Some(value) = response.headers_mut().remove(name) {
+                written.headers_mut().insert(name, value);
+            }
         }
         response = written;
     }

@@ -6,6 +6,7 @@
 //!   [`Permission`](crate::auth::Permission) that the use needs.
 //! - `problem` and `error`: every answer of 400 and more is `application/problem+json` (RFC 9457), the framework's own included. `error` alone turns the slices' errors
 //!   into status, code and sentence, without a `_` arm. What is our fault says nothing but the trace id. The one exception are the callbacks, which speak as WeChat expects.
+//! - `limit`: who asks too often is told so before the handler runs; [`router()`]'s page says which route has which limit. WeChat's callbacks have none.
 //! - `middleware`: trace id, span, log line, metrics, and the problem's body. The log has no query strings and no bodies.
 //!
 //! A client that hangs up drops its handler's future at any `await`. That is a crash already planned for: transactions run in tasks of their own
@@ -14,9 +15,11 @@
 mod admin;
 mod auth;
 mod callbacks;
+mod client_address;
 mod customer;
 mod error;
 mod extract;
+mod limit;
 mod merchant;
 mod middleware;
 mod openapi;

@@ -26,7 +26,9 @@ pub fn document() -> utoipa::openapi::OpenApi {
             `cursor` until it is absent.\n\n\
             A POST that makes something needs an `Idempotency-Key` of 1 to 255 visible ASCII characters: the same key with the same body gives the same \
             answer (marked `Idempotency-Replayed: true` where it was kept), with another body 422 `idempotency_key_reused`. When an answer is lost or is 502, 503 or 504, repeat with the same key.\n\n\
-            Errors are `application/problem+json` with a stable `code`.",
+            Errors are `application/problem+json` with a stable `code`.\n\n\
+            Who asks too often is answered 429 `rate_limited` with `Retry-After` in seconds, and nothing was done. `RateLimit-Limit`, `RateLimit-Remaining`, \
+            `RateLimit-Reset` (seconds) and `RateLimit-Policy` (`5;w=60`) say how things stand.",
     ),
     components(schemas(ProblemBody)),
     modifiers(&AccessToken),

@@ -1,20 +1,22 @@
 //! Every route.
 
-use axum::{Router, routing::get};
+use axum::{Router, http::Method, middleware::from_fn_with_state, routing::get};
 use utoipa::OpenApi as _;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::SwaggerUi;
 
 use super::{
-    admin, auth, callbacks, customer, merchant, middleware, openapi, problem::Problem, public,
+    admin, auth, callbacks, customer, limit, merchant, middleware, openapi, problem::Problem,
+    public,
 };
-use crate::app::App;
+use crate::{app::App, limits::Limit};
 
 /// The service's whole HTTP side.
 pub fn router(app: App) -> Router {
     let (router, document) = routes().split_for_parts();
     let router = router
         .route("/c/{code}", get(public::code_page::code_page))
+        .route_layer(from_fn_with_state(app.clone(), limit::keep))
         .fallback(async || Problem::not_found())
         .with_state(app.clone())
         .merge(SwaggerUi::new("/docs").url("/api/v1/openapi.json", document));
@@ -106,6 +108,36 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(public::health::metrics))                   // /metrics
 }
 
+/// Which limit a route has, new ones included; how many that is, the table in `config/limits.rs` says. WeChat's callbacks have none and
+/// never wait for one: what customers do must not keep their payments from being told. Neither have probes.
+#[rustfmt::skip]
+#[expect(clippy::match_same_arms, reason = "that callbacks have none is worth a line of its own")]
+pub(super) fn limit_of(method: &Method, path: &str) -> Option<Limit> {
+    let Some(route) = path.strip_prefix("/api/v1/") else {
+        return path.starts_with("/c/").then_some(Limit::Public);
+    };
+    let (audience, route) = route.split_once('/')?;
+    let reads = matches!(*method, Method::GET | Method::HEAD);
+    let is_picture = matches!(route.rsplit_once('.'), Some((_, "svg" | "png")));
+    match (audience, route, reads) {
+        ("wechat", ..)                                         => None,
+        ("auth", "wechat/login", _)                            => Some(Limit::Login),
+        ("auth", ..)                                           => Some(Limit::Refresh),
+        ("codes", ..)                                          => Some(Limit::Public),
+        ("customer", "payments", false)                        => Some(Limit::CreatePayment),
+        ("customer", points, true) if points.starts_with("points") => Some(Limit::Points),
+        ("customer", _, true)                                  => Some(Limit::CustomerRead),
+        ("customer", _, false)                                 => Some(Limit::CustomerWrite),
+        ("merchant", "payments", false)                        => Some(Limit::Collect),
+        ("merchant", _, true) if is_picture                    => Some(Limit::Picture),
+        ("merchant", _, true)                                  => Some(Limit::ShopRead),
+        ("merchant", _, false)                                 => Some(Limit::ShopWrite),
+        ("admin", _, true)                                     => Some(Limit::OperatorRead),
+        ("admin", _, false)                                    => Some(Limit::OperatorWrite),
+        _                                                      => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -172,5 +204,56 @@ mod tests {
             "/api/v1/merchant/registrations",
         ];
         assert_eq!(keyed, BTreeSet::from(expected));
+    }
+
+    #[test]
+    fn every_route_has_a_limit_except_callbacks_and_probes() {
+        let json = serde_json::to_value(openapi::document()).unwrap();
+        let mut free = BTreeSet::new();
+        let mut used = BTreeSet::new();
+        for (path, operations) in json["paths"].as_object().unwrap() {
+            for method in operations.as_object().unwrap().keys() {
+                let method = method.to_uppercase().parse().unwrap();
+                match limit_of(&method, path) {
+                    Some(limit) => _ = used.insert(limit),
+                    None => _ = free.insert(path.as_str()),
+                }
+            }
+        }
+        let callbacks: BTreeSet<_> = json["paths"]
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str)
+            .filter(|path| path.starts_with("/api/v1/wechat/notify/"))
+            .collect();
+        assert!(!callbacks.is_empty());
+        let probes = BTreeSet::from(["/healthz", "/readyz", "/metrics"]);
+        assert_eq!(free, &callbacks | &probes);
+        assert_eq!(used, Limit::all().collect(), "a limit that no route has");
+    }
+
+    #[test]
+    fn the_routes_that_were_promised_a_limit_have_it() {
+        let of = |method: Method, path: &str| limit_of(&method, &format!("/api/v1/{path}"));
+        for (method, path, limit) in [
+            (Method::POST, "customer/payments", Limit::CreatePayment),
+            (Method::GET, "customer/payments", Limit::CustomerRead),
+            (Method::GET, "customer/points", Limit::Points),
+            (Method::GET, "customer/points/records", Limit::Points),
+            (Method::HEAD, "customer/points", Limit::Points),
+            (Method::POST, "auth/wechat/login", Limit::Login),
+            (Method::POST, "auth/refresh", Limit::Refresh),
+            (Method::POST, "merchant/payments", Limit::Collect),
+            (
+                Method::GET,
+                "merchant/codes/{code}/picture.svg",
+                Limit::Picture,
+            ),
+            (Method::PUT, "admin/points-rule", Limit::OperatorWrite),
+        ] {
+            assert_eq!(of(method, path), Some(limit), "{path}");
+        }
+        assert_eq!(limit_of(&Method::GET, "/c/{code}"), Some(Limit::Public));
     }
 }

@@ -20,6 +20,7 @@ mod gateway;
 mod histories;
 mod ledger;
 mod life;
+mod limits;
 mod mini_program;
 mod operators;
 mod refund_answers;

@@ -34,6 +34,11 @@ impl Caller {
         self
     }
 
+    /// To be the same person elsewhere.
+    pub(crate) fn token(&self) -> Option<String> {
+        self.token.clone()
+    }
+
     /// The same caller with an `Idempotency-Key`.
     pub(crate) fn keyed(&self, key: &str) -> Self {
         Self {
@@ -66,6 +71,15 @@ impl Caller {
             request = request.header(*name, value);
         }
         self.send(request).await
+    }
+
+    /// A GET under any headers.
+    pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let request = self.http.get(self.url(path));
+        let add = |request: reqwest::RequestBuilder, (name, value): &(&str, &str)| {
+            request.header(*name, *value)
+        };
+        self.send(headers.iter().fold(request, add)).await
     }
 
     fn url(&self, path: &str) -> String {

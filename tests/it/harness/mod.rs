@@ -20,11 +20,13 @@ use zhangfang::{
     auth::{SessionLifetime, Tokens},
     cache::Cache,
     config::{
-        HttpSettings, RedisSettings, WechatFiles, WechatMode, WechatPublicKey, WechatSettings,
+        HttpSettings, LimitSettings, RedisSettings, WechatFiles, WechatMode, WechatPublicKey,
+        WechatSettings,
     },
     db::{Db, DbOptions},
     deliveries::{Courier, Deliveries, SettingsBook},
     jobs::{self, Jobs},
+    limits::Limits,
     payments::{Gateway, OneGateway, Pace, Payments, PolicyBook, PolicyTerms, SetPolicy},
     points::{RuleBook, RuleTerms, SetRule},
     primitives::{Clock, RandomIds, Secret, SystemClock, TenantId},
@@ -79,6 +81,9 @@ struct Unusual {
     mode: WechatMode,
     sharing: Option<Arc<dyn SharingGateways>>,
     rests: bool,
+    /// Off unless a test asks: most tests make many payments of few customers.
+    limits: Option<LimitSettings>,
+    redis_url: Option<String>,
 }
 
 /// A shop that takes payments.
@@ -136,6 +141,28 @@ impl TestApp {
         Self::build(change, unusual).await
     }
 
+    /// With rate limits, changed as the test likes, and shared through this Redis.
+    pub(crate) async fn limited(redis_url: &str, change: impl FnOnce(&mut LimitSettings)) -> Self {
+        Self::build(|_| {}, Unusual::limited(redis_url, change)).await
+    }
+
+    /// A second service process on the same database, for people to go to.
+    pub(crate) async fn beside(
+        &self,
+        redis_url: &str,
+        change: impl FnOnce(&mut LimitSettings),
+    ) -> Site {
+        let db = self.another_db().await;
+        let listener = tokio::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))
+            .await
+            .unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let unusual = Unusual::limited(redis_url, change);
+        let app = assemble(db, &self.simulator, &base, unusual).await;
+        tokio::spawn(serve(listener, app));
+        Site::new(&base, self.tenant.id)
+    }
+
     async fn build(change: impl FnOnce(&mut DbOptions), unusual: Unusual) -> Self {
         let scratch = Scratch::make().await;
         let mut options = DbOptions::new(scratch.service.clone());
@@ -161,15 +188,7 @@ impl TestApp {
         .unwrap();
         let rests = unusual.rests;
         let app = assemble(db, &simulator, &base, unusual).await;
-        let router = zhangfang::http::router(app.clone());
-        tokio::spawn(async move {
-            axum::serve(
-                listener,
-                router.into_make_service_with_connect_info::<SocketAddr>(),
-            )
-            .await
-            .unwrap();
-        });
+        tokio::spawn(serve(listener, app.clone()));
         let jobs = (!rests).then(|| jobs::start(&app));
         let site = Site::new(&base, tenant.id);
         Self {
@@ -414,6 +433,24 @@ impl Site {
     }
 }
 
+impl Unusual {
+    fn limited(redis_url: &str, change: impl FnOnce(&mut LimitSettings)) -> Self {
+        let mut limits = LimitSettings::default();
+        change(&mut limits);
+        Self {
+            limits: Some(limits),
+            redis_url: Some(redis_url.to_owned()),
+            ..Self::default()
+        }
+    }
+}
+
+async fn serve(listener: tokio::net::TcpListener, app: App) {
+    let router = zhangfang::http::router(app);
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, service).await.unwrap();
+}
+
 /// A database handle with the real clock and real ids.
 pub(crate) async fn db_of(options: DbOptions) -> Db {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -434,8 +471,9 @@ async fn assemble(db: Db, simulator: &Simulator, base: &str, unusual: Unusual) -
         ..wechat_settings(simulator, base)
     };
     let accounts = WechatAccounts::new(&wechat, Arc::clone(&clock), Arc::new(RandomIds)).unwrap();
+    let limit_settings = unusual.limits.unwrap_or_else(LimitSettings::off);
     let cache = Cache::start(&RedisSettings {
-        url: Secret::new(redis_url()),
+        url: Secret::new(unusual.redis_url.unwrap_or_else(redis_url)),
     })
     .await
     .unwrap();
@@ -467,6 +505,8 @@ async fn assemble(db: Db, simulator: &Simulator, base: &str, unusual: Unusual) -
         login: mini_program,
         tokens: Tokens::new(JWT_SECRET.as_bytes(), 900),
         sessions: SessionLifetime { seconds: 86_400 },
+        limits: Limits::start(&limit_settings, &cache),
+        limit_settings,
         cache,
         http: HttpSettings {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),

@@ -16,12 +16,17 @@ pub(crate) struct Service {
 
 impl Service {
     pub(crate) fn start(environment: &[(String, String)]) -> Self {
+        Self::start_logging(environment, Stdio::null())
+    }
+
+    /// With its log where the test can read it.
+    pub(crate) fn start_logging(environment: &[(String, String)], log: Stdio) -> Self {
         let process = Command::new(env!("CARGO_BIN_EXE_zhangfang"))
             .arg("serve")
             .env_clear()
             .envs(environment.iter().cloned())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(log)
             .spawn()
             .unwrap();
         Self { process }
@@ -101,6 +106,7 @@ pub(crate) fn environment(
         ("REDIS_URL", redis_url()),
         ("ZHANGFANG_HTTP__LISTEN", listen.to_owned()),
         ("ZHANGFANG_AUTH__JWT_SECRET", JWT_SECRET.to_owned()),
+        ("ZHANGFANG_LIMITS__ENABLED", "false".to_owned()),
     ];
     environment.extend(ours.map(|(name, value)| (name.to_owned(), value)));
     environment

@@ -1,0 +1,50 @@
+//! A decision that Redis makes by itself, in one round trip.
+
+use std::fmt;
+
+use redis::{ErrorKind, FromRedisValue, RedisError, Script, ServerErrorKind};
+
+use super::link::Connection;
+
+/// A Lua script on one key, so that a cluster knows where it belongs.
+pub struct CacheScript {
+    text: String,
+    hash: String,
+}
+
+impl CacheScript {
+    pub fn new(text: impl Into<String>) -> Self {
+        let text = text.into();
+        let hash = Script::new(&text).get_hash().to_owned();
+        Self { text, hash }
+    }
+
+    /// By its hash, and whole where that server has not seen it, which makes it known there.
+    pub(super) async fn run<T: FromRedisValue>(
+        &self,
+        mut connection: Connection,
+        key: &str,
+        arguments: &[u64],
+    ) -> Result<T, RedisError> {
+        let call = |name: &str, what: &str| {
+            let mut command = redis::cmd(name);
+            command.arg(what).arg(1).arg(key).arg(arguments);
+            command
+        };
+        match call("EVALSHA", &self.hash)
+            .query_async(&mut connection)
+            .await
+        {
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                call("EVAL", &self.text).query_async(&mut connection).await
+            }
+            answer => answer,
+        }
+    }
+}
+
+impl fmt::Debug for CacheScript {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("CacheScript").field(&self.hash).finish()
+    }
+}

@@ -1,0 +1,108 @@
+//! Not too often: the limits, around the routes that have one.
+//!
+//! It runs before the handler, so that whoever asks too often costs no query. Limits by person and shop need to know who calls: the token
+//! is verified here and what it says is left for [`Auth`](super::extract::Auth), so it is verified once. A request whose token is not believed
+//! is not counted: the handler refuses it at the cost of one HMAC, which is what counting would cost.
+//!
+//! The headers are those of draft-ietf-httpapi-ratelimit-headers-06 (the later drafts have fields that clients do not know yet): `RateLimit-Limit`, `-Remaining` and
+//! `-Reset`, the seconds in which all of it is back, and `RateLimit-Policy` as `5;w=60`. They are on every answer of a limited route, problems included;
+//! `Retry-After` is on the 429 alone.
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+
+use super::{client_address::client_address, extract, problem::Problem, router};
+use crate::{
+    app::App,
+    auth::Principal,
+    limits::{Limit, Per, Standing, Subject},
+};
+
+/// What a limited answer carries.
+pub(super) static HEADERS: [HeaderName; 4] = [
+    HeaderName::from_static("ratelimit-limit"),
+    HeaderName::from_static("ratelimit-remaining"),
+    HeaderName::from_static("ratelimit-reset"),
+    HeaderName::from_static("ratelimit-policy"),
+];
+
+/// Lets a request through to its handler, or not.
+pub(super) async fn keep(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>();
+    let limit = route
+        .and_then(|route| router::limit_of(request.method(), route.as_str()))
+        .filter(|limit| app.limits().has(*limit));
+    let Some(limit) = limit else {
+        return next.run(request).await;
+    };
+    let Some(subject) = subject(&app, limit, &mut request) else {
+        return next.run(request).await;
+    };
+    let Some(standing) = app.limits().measure(limit, &subject).await else {
+        return next.run(request).await;
+    };
+    let mut response = match standing.retry_after_seconds() {
+        None => next.run(request).await,
+        Some(seconds) => too_often(seconds).into_response(),
+    };
+    tell(&standing, response.headers_mut());
+    response
+}
+
+const fn too_often(seconds: u32) -> Problem {
+    Problem::new(
+        StatusCode::TOO_MANY_REQUESTS,
+        "rate_limited",
+        "Too many requests: wait as long as Retry-After says; nothing was done",
+        "操作过于频繁，请稍后再试",
+    )
+    .retry_after(seconds)
+}
+
+/// For whom the request counts; none when the token is not believed.
+fn subject(app: &App, limit: Limit, request: &mut Request) -> Option<Subject> {
+    match limit.per() {
+        Per::Address => client_address(app.limit_settings(), request).map(Subject::address),
+        Per::Person => believed(app, request).map(person),
+        Per::Shop => believed(app, request).map(|principal| match principal {
+            Principal::Staff { merchant, .. } => Subject::Shop(*merchant),
+            Principal::Customer { .. } | Principal::Operator { .. } => person(principal),
+        }),
+    }
+}
+
+/// Who calls, also for the handler.
+fn believed<'a>(app: &App, request: &'a mut Request) -> Option<&'a Principal> {
+    let principal = extract::verified(request.headers(), app).ok()?;
+    tracing::Span::current().record("caller", principal.actor().as_str());
+    Some(request.extensions_mut().get_or_insert(principal))
+}
+
+fn person(principal: &Principal) -> Subject {
+    match principal {
+        Principal::Customer { id, .. } => Subject::Person(id.id()),
+        Principal::Staff { id, .. } => Subject::Person(id.id()),
+        Principal::Operator { tenant, name, .. } => Subject::Operator {
+            tenant: *tenant,
+            name: name.clone(),
+        },
+    }
+}
+
+fn tell(standing: &Standing, headers: &mut HeaderMap) {
+    let quota = standing.quota();
+    let policy = format!("{};w={}", quota.count(), quota.period_seconds());
+    let values = [
+        HeaderValue::from(quota.count().get()),
+        HeaderValue::from(standing.remaining()),
+        HeaderValue::from(standing.reset_seconds()),
+        HeaderValue::try_from(policy).expect("digits and punctuation"),
+    ];
+    for (name, value) in HEADERS.iter().zip(values) {
+        headers.insert(name, value);
+    }
+}

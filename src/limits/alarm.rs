@@ -1,0 +1,23 @@
+//! Saying once that Redis is gone, and once that it is back.
+
+use tokio::sync::watch;
+
+/// Until the cache is gone. Says at once how things are; being there from the start is not worth a line.
+pub(super) async fn keep_saying(mut presence: watch::Receiver<bool>) {
+    let mut was_up = true;
+    loop {
+        let up = *presence.borrow_and_update();
+        metrics::gauge!("limits_redis_up").set(if up { 1.0 } else { 0.0 });
+        match (was_up, up) {
+            (true, false) => {
+                tracing::error!("Redis is away: each process keeps the rate limits by itself");
+            }
+            (false, true) => tracing::info!("Redis is back: the rate limits are shared again"),
+            (true, true) | (false, false) => {}
+        }
+        was_up = up;
+        if presence.changed().await.is_err() {
+            return;
+        }
+    }
+}

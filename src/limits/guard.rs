@@ -1,0 +1,143 @@
+//! One limit as this process knows it.
+
+use governor::{
+    RateLimiter,
+    clock::{Clock, DefaultClock},
+    middleware::StateInformationMiddleware,
+    state::keyed::DashMapStateStore,
+};
+
+use super::{Standing, Subject};
+use crate::config::Quota;
+
+/// What passed through this process.
+pub(super) struct Guard<C: Clock = DefaultClock> {
+    quota: Quota,
+    limiter: RateLimiter<Subject, DashMapStateStore<Subject>, C, StateInformationMiddleware>,
+}
+
+impl Guard {
+    pub(super) fn new(quota: Quota) -> Self {
+        Self::with_clock(quota, DefaultClock::default())
+    }
+}
+
+impl<C: Clock> Guard<C> {
+    fn with_clock(quota: Quota, clock: C) -> Self {
+        let rate = governor::Quota::with_period(quota.interval())
+            .expect("an interval is a microsecond at least")
+            .allow_burst(quota.count());
+        let limiter = RateLimiter::new(rate, DashMapStateStore::default(), clock);
+        Self { quota, limiter }
+    }
+
+    /// Decides, and remembers what it let pass.
+    pub(super) fn check(&self, subject: &Subject) -> Standing {
+        match self.limiter.check_key(subject) {
+            Ok(state) => Standing::with_remaining(self.quota, state.remaining_burst_capacity()),
+            Err(not_until) => {
+                let wait = not_until.wait_time_from(self.limiter.clock().now());
+                let wait_us = u64::try_from(wait.as_micros()).unwrap_or(u64::MAX);
+                Standing::refused_for(self.quota, wait_us)
+            }
+        }
+    }
+
+    /// Forgets those whose quota is whole again.
+    pub(super) fn sweep(&self) {
+        self.limiter.retain_recent();
+        self.limiter.shrink_to_fit();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use governor::clock::FakeRelativeClock;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn somebody(last: u8) -> Subject {
+        Subject::address([203, 0, 113, last].into())
+    }
+
+    /// The leaky bucket as one would explain it: it leaks one drop for each interval, and a request is a drop that must fit in.
+    struct Bucket {
+        quota: Quota,
+        level_us: u64,
+    }
+
+    impl Bucket {
+        fn wait(&mut self, us: u64) {
+            self.level_us = self.level_us.saturating_sub(us);
+        }
+
+        fn ask(&mut self) -> bool {
+            let level = self.level_us + self.quota.interval_us();
+            let fits = level <= self.quota.capacity_us();
+            if fits {
+                self.level_us = level;
+            }
+            fits
+        }
+    }
+
+    #[test]
+    fn five_at_once_and_then_one_every_twelve_seconds() {
+        let clock = FakeRelativeClock::default();
+        let guard = Guard::with_clock(Quota::new(5, 60).unwrap(), clock.clone());
+        let left: Vec<_> = (0..5)
+            .map(|_| guard.check(&somebody(1)).remaining())
+            .collect();
+        assert_eq!(left, [4, 3, 2, 1, 0]);
+        let sixth = guard.check(&somebody(1));
+        assert!(!sixth.allowed());
+        assert_eq!(sixth.retry_after_seconds(), Some(12));
+        assert!(guard.check(&somebody(2)).allowed(), "somebody else");
+        clock.advance(Duration::from_secs(12));
+        assert!(guard.check(&somebody(1)).allowed());
+        assert!(!guard.check(&somebody(1)).allowed());
+    }
+
+    #[test]
+    fn those_who_stay_away_are_forgotten() {
+        let clock = FakeRelativeClock::default();
+        let guard = Guard::with_clock(Quota::new(5, 60).unwrap(), clock.clone());
+        for last in 0..100 {
+            guard.check(&somebody(last));
+        }
+        guard.sweep();
+        assert_eq!(guard.limiter.len(), 100);
+        clock.advance(Duration::from_mins(2));
+        guard.check(&somebody(200));
+        guard.sweep();
+        assert_eq!(guard.limiter.len(), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn it_decides_as_a_leaky_bucket_does(
+            count in 1_u32..20,
+            seconds in 1_u32..120,
+            steps in prop::collection::vec((0_u64..30_000_000, 1_usize..4), 1..60),
+        ) {
+            let quota = Quota::new(count, seconds).unwrap();
+            let clock = FakeRelativeClock::default();
+            let guard = Guard::with_clock(quota, clock.clone());
+            let mut bucket = Bucket { quota, level_us: 0 };
+            for (wait_us, asked) in steps {
+                clock.advance(Duration::from_micros(wait_us));
+                bucket.wait(wait_us);
+                for _ in 0..asked {
+                    let standing = guard.check(&somebody(1));
+                    prop_assert_eq!(standing.allowed(), bucket.ask());
+                    let model = Standing::new(quota, standing.allowed(), bucket.level_us);
+                    prop_assert_eq!(standing.remaining(), model.remaining());
+                    prop_assert_eq!(standing.retry_after_seconds(), model.retry_after_seconds());
+                }
+            }
+        }
+    }
+}

@@ -58,11 +58,11 @@ pub(super) async fn repeat<F>(
     }
 }
 
-/// True when there is more to do at once.
+/// True when more orders are to be looked through. Of those that are due, one claim is asked about per round: a crowd that does not pay must not slow down
+/// those who do.
 pub async fn orders_round(payments: &Payments) -> Result<bool, DbError> {
     let more = watch_open_orders(payments).await?;
     let due = claim_watches(payments).await?;
-    let busy = !due.is_empty();
     stream::iter(due)
         .for_each_concurrent(AT_ONCE, async |watch| {
             if let Err(error) = pursue_order(payments, watch).await {
@@ -70,7 +70,7 @@ pub async fn orders_round(payments: &Payments) -> Result<bool, DbError> {
             }
         })
         .await;
-    Ok(more || busy)
+    Ok(more)
 }
 
 /// True when there is more to do at once.

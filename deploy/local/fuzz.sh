@@ -18,6 +18,10 @@ check_fuzz() {
     [[ $seconds =~ ^[0-9]+$ ]] || fail "--seconds wants a number, not \`$seconds\`" "./dev fuzz [callback|bill] [--seconds N]"
     ((${#targets[@]})) || targets=(callback bill)
     need_rust
+    if ! command -v "${CXX:-c++}" >/dev/null; then
+        say "SKIPPED: libFuzzer is built with a C++ compiler, and there is none (apt install g++)"
+        return 0
+    fi
     say "building the fuzz targets …"
     RUSTC_WORKSPACE_WRAPPER=$root/deploy/local/instrumented-rustc cargo build --locked -p zhangfang-fuzz
     for target in "${targets[@]}"; do

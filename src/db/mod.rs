@@ -16,6 +16,7 @@
 
 pub mod batch;
 mod book;
+mod claim;
 mod error;
 mod fresh;
 mod migrate;
@@ -32,6 +33,7 @@ use tokio_util::task::TaskTracker;
 
 pub use batch::{Change, Cx, Fault, Operation, Recorder, RowSet, SubmitError, Wanted, WorkingSet};
 pub use book::{Book, Standing};
+pub use claim::DueList;
 pub use error::DbError;
 pub use fresh::Fresh;
 pub use migrate::{MIGRATOR, grant, migrate};

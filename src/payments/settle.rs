@@ -19,8 +19,8 @@ use crate::{
     primitives::{AccountId, CustomerId, Id, Lane, OrderId, OrderNo, Points, RefundId, TenantId},
 };
 
-/// The channel says that an order is paid, by callback or by query.
-#[derive(Debug)]
+/// The channel says that an order is paid, by callback or by query. Cheap to clone.
+#[derive(Debug, Clone)]
 pub struct SettlePayment {
     tenant: TenantId,
     notice: Arc<PaidNotice>,
@@ -68,7 +68,7 @@ pub(super) async fn settle(
     let ours = payments.gateways.of(tenant).is_ours(&notice);
     let operation = SettlePayment::new(tenant, notice, ours, (rule, policy), callback);
     // Only an order that the shop showed lacks a customer: its operation is needed a second time.
-    let again = operation.again();
+    let again = operation.clone();
     match submit(payments, operation).await? {
         Settled::WhoPaid => {
             let payer = match &again.notice.payer_openid {
@@ -115,19 +115,6 @@ impl SettlePayment {
             rule,
             policy,
             callback,
-            payer: None,
-        }
-    }
-
-    fn again(&self) -> Self {
-        Self {
-            tenant: self.tenant,
-            notice: Arc::clone(&self.notice),
-            order: self.order,
-            ours: self.ours,
-            rule: Arc::clone(&self.rule),
-            policy: Arc::clone(&self.policy),
-            callback: self.callback.clone(),
             payer: None,
         }
     }

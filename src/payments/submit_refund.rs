@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     audit::Actor,
-    db::{DbError, Tx, Work},
+    db::{DbError, DueList, Tx, Work},
     primitives::{RefundId, TenantId},
 };
 
@@ -192,6 +192,12 @@ pub async fn redirect_refund(
 const CLAIM: u32 = 32;
 const LEASE_SECONDS: i64 = 60;
 
+const DUE: DueList = DueList {
+    list: "/* payments.due_refunds */ SELECT id FROM refunds WHERE next_attempt_at <= ? AND state <> 3 ORDER BY next_attempt_at LIMIT ? FOR UPDATE SKIP LOCKED",
+    set: "UPDATE /* payments.claim_refunds */ refunds SET next_attempt_at = ",
+    of: " WHERE id IN (",
+};
+
 /// Refunds that are due, taken for a minute. Those that wait for shares are claimed by `sharing`.
 pub async fn claim_refunds(payments: &Payments) -> Result<Vec<RefundId>, DbError> {
     let pace = payments.pace;
@@ -210,22 +216,14 @@ impl Work for ClaimRefunds {
 
     async fn run(&self, tx: &mut Tx) -> Result<Self::Reply, DbError> {
         let now = tx.now();
-        let due: Vec<(RefundId,)> = sqlx::query_as(
-            "/* payments.due_refunds */ SELECT id FROM refunds WHERE next_attempt_at <= ? AND state <> 3 ORDER BY next_attempt_at LIMIT ? FOR UPDATE SKIP LOCKED",
-        )
-        .bind(now)
-        .bind(CLAIM)
-        .fetch_all(tx.conn())
-        .await?;
-        for (refund,) in &due {
-            sqlx::query(
-                "/* payments.claim_refund */ UPDATE refunds SET next_attempt_at = ? WHERE id = ?",
+        let due: Vec<(RefundId,)> = DUE
+            .claim(
+                tx,
+                (now, self.pace.after(now, LEASE_SECONDS)),
+                CLAIM,
+                |(refund,): &(RefundId,)| *refund.bytes(),
             )
-            .bind(self.pace.after(now, LEASE_SECONDS))
-            .bind(refund)
-            .execute(tx.conn())
             .await?;
-        }
         Ok(due.into_iter().map(|(refund,)| refund).collect())
     }
 }

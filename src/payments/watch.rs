@@ -16,7 +16,7 @@ use super::{
     why::Why,
 };
 use crate::{
-    db::{Cx, Db, DbError, Operation, SubmitError, Tx, Wanted, Work, WorkingSet},
+    db::{Cx, Db, DbError, DueList, Operation, SubmitError, Tx, Wanted, Work, WorkingSet},
     primitives::{Lane, OrderId, TenantId, Timestamp},
 };
 
@@ -142,6 +142,12 @@ impl Scan {
     }
 }
 
+const DUE: DueList = DueList {
+    list: "/* payments.due_watches */ SELECT order_id, tenant_id, queries FROM order_watches WHERE due_at <= ? ORDER BY due_at LIMIT ? FOR UPDATE SKIP LOCKED",
+    set: "UPDATE /* payments.claim_watches */ order_watches SET due_at = ",
+    of: " WHERE order_id IN (",
+};
+
 /// Takes the watches that are due, for a minute.
 pub async fn claim_watches(payments: &Payments) -> Result<Vec<Watch>, DbError> {
     let pace = payments.pace;
@@ -160,23 +166,11 @@ impl Work for Claim {
 
     async fn run(&self, tx: &mut Tx) -> Result<Vec<Watch>, DbError> {
         let now = tx.now();
-        let watches: Vec<Watch> = sqlx::query_as(
-            "/* payments.due_watches */ SELECT order_id, tenant_id, queries FROM order_watches WHERE due_at <= ? ORDER BY due_at LIMIT ? FOR UPDATE SKIP LOCKED",
-        )
-        .bind(now)
-        .bind(CLAIM)
-        .fetch_all(tx.conn())
-        .await?;
-        for watch in &watches {
-            sqlx::query(
-                "/* payments.claim_watch */ UPDATE order_watches SET due_at = ? WHERE order_id = ?",
-            )
-            .bind(self.pace.after(now, LEASE_SECONDS))
-            .bind(watch.order_id)
-            .execute(tx.conn())
-            .await?;
-        }
-        Ok(watches)
+        let until = self.pace.after(now, LEASE_SECONDS);
+        DUE.claim(tx, (now, until), CLAIM, |watch: &Watch| {
+            *watch.order_id.bytes()
+        })
+        .await
     }
 }
 

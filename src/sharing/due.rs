@@ -3,7 +3,7 @@
 use sqlx::FromRow;
 
 use crate::{
-    db::{Db, DbError, Sql, Tx, Work},
+    db::{Db, DbError, DueList, Sql, Tx, Work},
     payments::{Pace, Payments},
     primitives::{OrderId, TenantId},
 };
@@ -48,6 +48,12 @@ pub async fn note_paid(tx: &mut Tx, orders: &[OrderId]) -> Result<(), DbError> {
     Ok(())
 }
 
+const DUE: DueList = DueList {
+    list: "/* sharing.dues */ SELECT order_id, tenant_id FROM sharing_dues WHERE due_at <= ? ORDER BY due_at LIMIT ? FOR UPDATE SKIP LOCKED",
+    set: "UPDATE /* sharing.claim_dues */ sharing_dues SET due_at = ",
+    of: " WHERE order_id IN (",
+};
+
 /// Orders that are known to be paid since `pause_seconds` or longer, as the pace counts them, taken for a minute. WeChat wants a minute between payment and share (§8).
 pub async fn claim_dues(payments: &Payments, pause_seconds: i64) -> Result<Vec<Due>, DbError> {
     let pace = payments.pace;
@@ -75,23 +81,11 @@ impl Work for Claim {
         let paid_before = self
             .pace
             .after(tx.now(), self.pause_seconds.saturating_neg());
-        let dues: Vec<Due> = sqlx::query_as(
-            "/* sharing.dues */ SELECT order_id, tenant_id FROM sharing_dues WHERE due_at <= ? ORDER BY due_at LIMIT ? FOR UPDATE SKIP LOCKED",
-        )
-        .bind(paid_before)
-        .bind(CLAIM)
-        .fetch_all(tx.conn())
-        .await?;
-        for due in &dues {
-            sqlx::query(
-                "/* sharing.claim_due */ UPDATE sharing_dues SET due_at = ? WHERE order_id = ?",
-            )
-            .bind(self.pace.after(paid_before, LEASE_SECONDS))
-            .bind(due.order)
-            .execute(tx.conn())
-            .await?;
-        }
-        Ok(dues)
+        let until = self.pace.after(paid_before, LEASE_SECONDS);
+        DUE.claim(tx, (paid_before, until), CLAIM, |due: &Due| {
+            *due.order.bytes()
+        })
+        .await
     }
 }
 

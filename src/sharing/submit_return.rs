@@ -7,7 +7,7 @@ use super::{
     start_return::{Round, start_return},
 };
 use crate::{
-    db::{DbError, Tx, Work},
+    db::{DbError, DueList, Tx, Work},
     payments::{
         Outcome, Pace, Payments, Refusal, RefusalKind, find_order, find_refund, pause_seconds,
     },
@@ -136,6 +136,12 @@ fn later(problem: &'static str, why: &str) -> ReturnWord {
     ReturnWord::Later
 }
 
+const DUE: DueList = DueList {
+    list: "/* sharing.due_returns */ SELECT id FROM refunds WHERE next_attempt_at <= ? AND state = 3 ORDER BY next_attempt_at LIMIT ? FOR UPDATE SKIP LOCKED",
+    set: "UPDATE /* sharing.claim_returns */ refunds SET next_attempt_at = ",
+    of: " WHERE id IN (",
+};
+
 /// Refunds that wait for shares and are due, taken for a minute.
 pub async fn claim_returns(payments: &Payments) -> Result<Vec<RefundId>, DbError> {
     let pace = payments.pace;
@@ -154,22 +160,14 @@ impl Work for ClaimReturns {
 
     async fn run(&self, tx: &mut Tx) -> Result<Self::Reply, DbError> {
         let now = tx.now();
-        let due: Vec<(RefundId,)> = sqlx::query_as(
-            "/* sharing.due_returns */ SELECT id FROM refunds WHERE state = 3 AND next_attempt_at <= ? ORDER BY next_attempt_at LIMIT ? FOR UPDATE SKIP LOCKED",
-        )
-        .bind(now)
-        .bind(CLAIM)
-        .fetch_all(tx.conn())
-        .await?;
-        for (refund,) in &due {
-            sqlx::query(
-                "/* sharing.claim_return */ UPDATE refunds SET next_attempt_at = ? WHERE id = ?",
+        let due: Vec<(RefundId,)> = DUE
+            .claim(
+                tx,
+                (now, self.pace.after(now, LEASE_SECONDS)),
+                CLAIM,
+                |(refund,): &(RefundId,)| *refund.bytes(),
             )
-            .bind(self.pace.after(now, LEASE_SECONDS))
-            .bind(refund)
-            .execute(tx.conn())
             .await?;
-        }
         Ok(due.into_iter().map(|(refund,)| refund).collect())
     }
 }

@@ -6,7 +6,7 @@ use super::{
     find::find_by_order,
 };
 use crate::{
-    db::{DbError, Tx, Work},
+    db::{DbError, DueList, Tx, Work},
     payments::{Outcome, Pace, Payments, Refusal, RefusalKind, find_order},
     primitives::{OrderId, SharingId},
 };
@@ -130,6 +130,12 @@ fn later(problem: &'static str, why: &str, unsure: bool) -> ShareWord {
     ShareWord::Later { problem, unsure }
 }
 
+const DUE: DueList = DueList {
+    list: "/* sharing.due_sharings */ SELECT id, order_id FROM sharings WHERE next_attempt_at <= ? ORDER BY next_attempt_at LIMIT ? FOR UPDATE SKIP LOCKED",
+    set: "UPDATE /* sharing.claim_sharings */ sharings SET next_attempt_at = ",
+    of: " WHERE id IN (",
+};
+
 /// Orders whose sharing is due, taken for a minute.
 pub async fn claim_sharings(payments: &Payments) -> Result<Vec<OrderId>, DbError> {
     let pace = payments.pace;
@@ -148,22 +154,14 @@ impl Work for ClaimSharings {
 
     async fn run(&self, tx: &mut Tx) -> Result<Self::Reply, DbError> {
         let now = tx.now();
-        let due: Vec<(SharingId, OrderId)> = sqlx::query_as(
-            "/* sharing.due_sharings */ SELECT id, order_id FROM sharings WHERE next_attempt_at <= ? ORDER BY next_attempt_at LIMIT ? FOR UPDATE SKIP LOCKED",
-        )
-        .bind(now)
-        .bind(CLAIM)
-        .fetch_all(tx.conn())
-        .await?;
-        for (sharing, _) in &due {
-            sqlx::query(
-                "/* sharing.claim_sharing */ UPDATE sharings SET next_attempt_at = ? WHERE id = ?",
+        let due: Vec<(SharingId, OrderId)> = DUE
+            .claim(
+                tx,
+                (now, self.pace.after(now, LEASE_SECONDS)),
+                CLAIM,
+                |(sharing, _): &(SharingId, OrderId)| *sharing.bytes(),
             )
-            .bind(self.pace.after(now, LEASE_SECONDS))
-            .bind(sharing)
-            .execute(tx.conn())
             .await?;
-        }
         Ok(due.into_iter().map(|(_, order)| order).collect())
     }
 }

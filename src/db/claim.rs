@@ -1,0 +1,49 @@
+//! Taking what is due, for a while: how jobs share their work.
+
+use sqlx::{FromRow, mysql::MySqlRow};
+
+use super::{DbError, Sql, Tx};
+use crate::primitives::Timestamp;
+
+/// Things that fall due at an instant in a column. `list` selects those that are due at its first parameter, at most its second many, and passes over what others
+/// are taking (`FOR UPDATE SKIP LOCKED`); `set` is an `UPDATE` up to the new instant, and `of` goes on up to the list of ids.
+#[derive(Debug, Clone, Copy)]
+pub struct DueList {
+    pub list: &'static str,
+    pub set: &'static str,
+    pub of: &'static str,
+}
+
+impl DueList {
+    /// Takes up to `limit` of what was due at `now` and leaves it to the caller until `until`. A process that dies meanwhile loses nothing: it falls due again.
+    pub async fn claim<T, I>(
+        self,
+        tx: &mut Tx,
+        (now, until): (Timestamp, Timestamp),
+        limit: u32,
+        id: I,
+    ) -> Result<Vec<T>, DbError>
+    where
+        T: for<'r> FromRow<'r, MySqlRow> + Send + Unpin,
+        I: Fn(&T) -> [u8; 16],
+    {
+        let due: Vec<T> = sqlx::query_as(self.list)
+            .bind(now)
+            .bind(limit)
+            .fetch_all(tx.conn())
+            .await?;
+        if due.is_empty() {
+            return Ok(due);
+        }
+        let mut sql = Sql::new(self.set);
+        sql.time(until).push(self.of);
+        sql.list(&due, |sql, thing| {
+            sql.bytes(&id(thing));
+        })
+        .push(")");
+        sqlx::raw_sql(sql.into_statement())
+            .execute(tx.conn())
+            .await?;
+        Ok(due)
+    }
+}

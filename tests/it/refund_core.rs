@@ -495,6 +495,8 @@ async fn a_late_payment_goes_back_at_once_or_counts_after_all() {
         .await
         .unwrap();
     assert_eq!(due.len(), 1);
+    let again = payments::claim_refunds(desk.app.app.payments()).await;
+    assert!(again.unwrap().is_empty(), "what is claimed is left alone");
     desk.channel.answers([Says::Is(RefundStatus::Success)]);
     let refund = payments::pursue_refund(&desk.payments, due[0]).await;
     let refund = refund.unwrap();

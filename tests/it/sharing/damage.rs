@@ -7,7 +7,7 @@ use zhangfang::{
 };
 
 use super::{PERSON, PLATFORM, Stage, Trouble};
-use crate::verification::Copy;
+use crate::verification::{Copy, moved};
 
 /// Books with sharings in every state, parts that arrived, failed and are under way, and returns that succeeded, failed and are under way.
 async fn sharing_books() -> Stage {
@@ -77,7 +77,7 @@ async fn every_kind_of_damage_to_sharings_is_found_and_named() {
     let sent = "ORD(SUBSTR(entry_id, 16, 1)) = 6";
     let outcome = "ORD(SUBSTR(entry_id, 16, 1)) = 7";
     let returned = "ORD(SUBSTR(entry_id, 16, 1)) = 8";
-    let elsewhere = "CONCAT(SUBSTR(debit_account, 1, 14), x'7711')";
+    let (elsewhere, nobody) = (moved("debit_account"), moved("credit_account"));
     // What is broken, how, and what is said of it.
     let damage: Vec<(Invariant, String, &str)> = vec![
         // What was sent.
@@ -92,7 +92,7 @@ async fn every_kind_of_damage_to_sharings_is_found_and_named() {
         (Booked, "DELETE FROM sharings WHERE state = 2".into(), ", which does not exist"),
         // What became of the parts.
         (Booked, format!("DELETE FROM transfers WHERE {outcome} LIMIT 1"), "booked is []"),
-        (Booked, format!("UPDATE transfers SET credit_account = CONCAT(SUBSTR(credit_account, 1, 14), x'7711') WHERE {outcome} LIMIT 1"), "is Some("),
+        (Booked, format!("UPDATE transfers SET credit_account = {nobody} WHERE {outcome} LIMIT 1"), "is Some("),
         (Booked, "UPDATE sharing_parts SET state = 1 WHERE state = 3 LIMIT 1".into(), "is Some(Pending): booked is [Leg"),
         (Booked, "UPDATE sharing_parts SET state = 3 WHERE state = 2 AND returned_fen = 0 LIMIT 1".into(), "is Some(Failed): booked is"),
         (Booked, "UPDATE sharing_parts SET state = 2 WHERE state = 3 LIMIT 1".into(), "is Some(Succeeded): booked is"),
@@ -106,7 +106,7 @@ async fn every_kind_of_damage_to_sharings_is_found_and_named() {
         // What came back.
         (Booked, format!("DELETE FROM transfers WHERE {returned}"), "is Some(Succeeded): booked is []"),
         (Booked, format!("UPDATE transfers SET amount = amount + 1 WHERE {returned}"), "is Some(Succeeded): booked is [Leg"),
-        (Booked, format!("UPDATE transfers SET debit_account = CONCAT(SUBSTR(debit_account, 1, 14), x'7713') WHERE {returned}"), "is Some(Succeeded): booked is [Leg"),
+        (Booked, format!("UPDATE transfers SET debit_account = {elsewhere} WHERE {returned}"), "is Some(Succeeded): booked is [Leg"),
         (Booked, "UPDATE sharing_returns SET state = 3 WHERE state = 4".into(), "is Some(Succeeded): booked is []"),
         (Booked, "UPDATE sharing_returns SET state = 4 WHERE state = 3".into(), "is Some(Failed): booked is [Leg"),
         (Booked, "DELETE FROM sharing_returns WHERE state = 3".into(), "is of a sharing, part or return that does not exist"),

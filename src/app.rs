@@ -13,6 +13,7 @@ use crate::{
     payments::{Gateways, Pace, Payments, PolicyBook},
     points::RuleBook,
     primitives::{Clock, IdSource, RandomIds, SystemClock, TenantId, Timestamp},
+    risk::Risk,
     sharing::Sharing,
     tenants,
     wechat::{MiniProgram, WechatAccounts, WechatError},
@@ -78,6 +79,7 @@ impl App {
                     gateways: Arc::new(accounts.clone()),
                     rules: RuleBook::start(db.clone()),
                     policies: PolicyBook::start(db.clone()),
+                    risk: Risk::off(),
                     pace: Pace::new(settings.jobs.pace).unwrap_or_default(),
                     db,
                 },
@@ -164,6 +166,10 @@ impl App {
 
     pub fn limit_settings(&self) -> &LimitSettings {
         &self.0.limit_settings
+    }
+
+    pub fn risk(&self) -> &Risk {
+        &self.payments().risk
     }
 
     pub fn rules(&self) -> &RuleBook {

@@ -17,8 +17,10 @@
 //! | [`audit`] | who did what |
 //! | [`outbox`] | events, told in the commit in which they happened |
 //! | [`idempotency`] | keys of the ordinary transactions |
+//! | [`facts`] | who does what, where, with how much, from where: what limits, points and risk know of a deed |
 //! | [`limits`] | who may ask how often: in process, and shared through Redis |
 //! | [`ledger`] | accounts, transfers, pending and resolved |
+//! | [`risk`] | rules that people steer: facts in, a decision with its reasons out |
 //! | [`points`] | what a payment earns; what a customer has |
 //! | [`tenants`] | the platforms that share a database |
 //! | [`auth`] | tokens, sessions, permissions; the port to WeChat's login |
@@ -47,10 +49,13 @@ pub mod outbox;
 
 pub mod idempotency;
 
+pub mod facts;
+
 pub mod limits;
 
 pub mod ledger;
 pub mod points;
+pub mod risk;
 pub mod tenants;
 
 pub mod auth;

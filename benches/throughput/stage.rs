@@ -27,6 +27,7 @@ use zhangfang::{
         BusinessDay, Clock as _, CustomerId, MerchantId, Money, OrderNo, RandomIds, RefundNo,
         Secret, SystemClock, TenantId, Timestamp,
     },
+    risk::Risk,
     simulator::{CallbackFactory, KeyKind, Simulator, SimulatorSettings},
     verify,
 };
@@ -236,6 +237,7 @@ pub(crate) async fn orders(
         gateways: Arc::new(OneGateway(Arc::new(Tickets))),
         rules: RuleBook::start(db.clone()),
         policies: PolicyBook::start(db.clone()),
+        risk: Risk::off(),
         pace: Pace::default(),
     };
     let next = Arc::new(AtomicUsize::new(0));

@@ -56,10 +56,28 @@ pub enum Permission {
     ReadSharing,
     /// Add and remove receivers, set rules, try again.
     WriteSharing,
+    /// Give points to customers.
+    AwardPoints,
+    /// Take points from customers.
+    DeductPoints,
+    /// Set customers' points aside, and spend or let go what was set aside.
+    HoldPoints,
+    /// Balances, records and statistics of points of every customer.
+    ReadPoints,
+    /// Start the expiry of points before its hour.
+    ExpirePoints,
+    /// The rules, the decisions and why.
+    ReadRisk,
+    /// Put a changed file of rules in force at once.
+    ReloadRisk,
+    /// What waits for a person to decide.
+    ReadReviews,
+    /// Decide it.
+    DecideReviews,
 }
 
 impl Permission {
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 40] = [
         Self::ReadOwn,
         Self::Pay,
         Self::RegisterShop,
@@ -91,6 +109,15 @@ impl Permission {
         Self::ReadShopSharing,
         Self::ReadSharing,
         Self::WriteSharing,
+        Self::AwardPoints,
+        Self::DeductPoints,
+        Self::HoldPoints,
+        Self::ReadPoints,
+        Self::ExpirePoints,
+        Self::ReadRisk,
+        Self::ReloadRisk,
+        Self::ReadReviews,
+        Self::DecideReviews,
     ];
 
     pub(super) const OF_CUSTOMER: &'static [Self] = &[Self::ReadOwn, Self::Pay, Self::RegisterShop];
@@ -140,6 +167,14 @@ impl Permission {
                 Self::ReplayCallbacks,
                 Self::ReadSharing,
                 Self::WriteSharing,
+                Self::AwardPoints,
+                Self::DeductPoints,
+                Self::ReadPoints,
+                Self::ExpirePoints,
+                Self::ReadRisk,
+                Self::ReloadRisk,
+                Self::ReadReviews,
+                Self::DecideReviews,
             ],
             OperatorRole::Auditor => &[
                 Self::ReadMerchants,
@@ -152,6 +187,15 @@ impl Permission {
                 Self::ReadExceptions,
                 Self::ReadCallbacks,
                 Self::ReadSharing,
+                Self::ReadPoints,
+                Self::ReadRisk,
+                Self::ReadReviews,
+            ],
+            OperatorRole::Service => &[
+                Self::AwardPoints,
+                Self::DeductPoints,
+                Self::HoldPoints,
+                Self::ReadPoints,
             ],
         }
     }
@@ -190,6 +234,15 @@ impl Permission {
             Self::ReadShopSharing => "shop_sharing:read",
             Self::ReadSharing => "sharing:read",
             Self::WriteSharing => "sharing:write",
+            Self::AwardPoints => "points:award",
+            Self::DeductPoints => "points:deduct",
+            Self::HoldPoints => "points:hold",
+            Self::ReadPoints => "points:read",
+            Self::ExpirePoints => "points:expire",
+            Self::ReadRisk => "risk:read",
+            Self::ReloadRisk => "risk:reload",
+            Self::ReadReviews => "risk_reviews:read",
+            Self::DecideReviews => "risk_reviews:decide",
         }
     }
 }
@@ -209,43 +262,53 @@ mod tests {
                 mark(Permission::of_staff(StaffRole::Clerk)),
                 mark(Permission::of_operator(OperatorRole::Admin)),
                 mark(Permission::of_operator(OperatorRole::Auditor)),
+                mark(Permission::of_operator(OperatorRole::Service)),
             ]
             .into_iter()
             .collect();
             format!("{row} {}", permission.name())
         });
         let expected = "\
-x.... own:read
-x.... pay
-x.... shop:register
-.xx.. shop:read
-.xx.. shop_payments:read
-.x... codes:write
-.xx.. shop_payments:show
-.xx.. shop_payments:close
-.xx.. shop_refunds:request
-.x... shop_refunds:decide
-...xx merchants:read
-...x. merchants:decide
-...xx points_rule:read
-...x. points_rule:write
-...xx alarms:read
-...xx audit_logs:read
-...xx deliveries:read
-...x. deliveries:write
-...xx payments:read
-...x. payments:close
-...x. payments:refund
-...x. refunds:decide
-...xx payment_policy:read
-...x. payment_policy:write
-...xx exceptions:read
-...x. exceptions:resolve
-...xx callbacks:read
-...x. callbacks:replay
-.x... shop_sharing:read
-...xx sharing:read
-...x. sharing:write";
+x..... own:read
+x..... pay
+x..... shop:register
+.xx... shop:read
+.xx... shop_payments:read
+.x.... codes:write
+.xx... shop_payments:show
+.xx... shop_payments:close
+.xx... shop_refunds:request
+.x.... shop_refunds:decide
+...xx. merchants:read
+...x.. merchants:decide
+...xx. points_rule:read
+...x.. points_rule:write
+...xx. alarms:read
+...xx. audit_logs:read
+...xx. deliveries:read
+...x.. deliveries:write
+...xx. payments:read
+...x.. payments:close
+...x.. payments:refund
+...x.. refunds:decide
+...xx. payment_policy:read
+...x.. payment_policy:write
+...xx. exceptions:read
+...x.. exceptions:resolve
+...xx. callbacks:read
+...x.. callbacks:replay
+.x.... shop_sharing:read
+...xx. sharing:read
+...x.. sharing:write
+...x.x points:award
+...x.x points:deduct
+.....x points:hold
+...xxx points:read
+...x.. points:expire
+...xx. risk:read
+...x.. risk:reload
+...xx. risk_reviews:read
+...x.. risk_reviews:decide";
         assert_eq!(table.join("\n"), expected);
     }
 }

@@ -43,6 +43,8 @@ pub enum StaffRole {
 pub enum OperatorRole {
     Admin,
     Auditor,
+    /// A back end that gives, takes and sets aside points.
+    Service,
 }
 
 impl StaffRole {
@@ -65,11 +67,12 @@ impl OperatorRole {
         match self {
             Self::Admin => "admin",
             Self::Auditor => "auditor",
+            Self::Service => "service",
         }
     }
 
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Admin, Self::Auditor]
+        [Self::Admin, Self::Auditor, Self::Service]
             .into_iter()
             .find(|role| role.name() == name)
     }

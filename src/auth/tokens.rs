@@ -51,6 +51,7 @@ enum Role {
     MerchantStaff,
     Admin,
     Auditor,
+    Service,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -161,6 +162,7 @@ impl Claims {
                 let role = match role {
                     OperatorRole::Admin => Role::Admin,
                     OperatorRole::Auditor => Role::Auditor,
+                    OperatorRole::Service => Role::Service,
                 };
                 (role, name.clone(), None, None)
             }
@@ -201,6 +203,7 @@ impl Claims {
             },
             Role::Admin => operator(self.sub, OperatorRole::Admin),
             Role::Auditor => operator(self.sub, OperatorRole::Auditor),
+            Role::Service => operator(self.sub, OperatorRole::Service),
         })
     }
 }
@@ -220,7 +223,7 @@ mod tests {
         Id::mint(1_795_000_000_000, 7, Lane(3))
     }
 
-    fn everybody() -> [Principal; 4] {
+    fn everybody() -> [Principal; 5] {
         let tenant = TenantId(5);
         let operator = |role| Principal::Operator {
             tenant,
@@ -240,6 +243,7 @@ mod tests {
             },
             operator(OperatorRole::Admin),
             operator(OperatorRole::Auditor),
+            operator(OperatorRole::Service),
         ]
     }
 

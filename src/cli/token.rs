@@ -49,6 +49,8 @@ enum Role {
     Admin,
     /// See everything, change nothing.
     Auditor,
+    /// A back end that gives, takes and sets aside points.
+    Service,
 }
 
 impl From<Role> for OperatorRole {
@@ -56,6 +58,7 @@ impl From<Role> for OperatorRole {
         match role {
             Role::Admin => Self::Admin,
             Role::Auditor => Self::Auditor,
+            Role::Service => Self::Service,
         }
     }
 }

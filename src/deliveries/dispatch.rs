@@ -138,7 +138,9 @@ mod tests {
     use crate::{
         deliveries::{DeliveryId, Fact, Handover, PagePath, message::MessageKind},
         merchants::ProgramVersion,
-        payments::{Late, Order, OrderSharing, OrderState, PayMethod, Payment, RefundSums},
+        payments::{
+            Late, Order, OrderSharing, OrderState, PayMethod, Payment, PointsReview, RefundSums,
+        },
         primitives::{CustomerId, Id, Lane, MerchantId, Money, OrderId, TenantId, Timestamp},
     };
 
@@ -178,6 +180,7 @@ mod tests {
                 description: "老王面馆".into(),
                 amount: Money::parse(1_280).unwrap(),
                 sharing: OrderSharing::No,
+                review: PointsReview::No,
                 expires_at: Timestamp::from_micros(0),
                 version: 3,
                 state,

@@ -12,14 +12,18 @@
 //! | other input | [`OnceError::KeyReused`] |
 //! | first one still running | waits for it at the primary key's lock, then one of the two above |
 //!
-//! Tables owned: `idempotency_keys` (written by `payments` too, through its own row set).
+//! Operations of the group commit claim theirs through a row set, `Keys`: the row names the effect, which is the answer.
+//!
+//! Tables owned: `idempotency_keys`.
 
 mod claim;
 mod key;
+mod keys;
 mod once;
 mod store;
 
 pub use claim::Claim;
 pub(crate) use claim::first_half;
 pub use key::{IdempotencyKey, InvalidKey};
+pub(crate) use keys::{KeyRow, Keys};
 pub use once::{Answer, Answered, OnceError, once};

@@ -179,7 +179,7 @@ pub fn resolve(
             credit: pending.credit,
             amount: pending.amount,
             pending: false,
-            lot,
+            lot: lot.or(pending.lot),
         };
         put(
             set,
@@ -252,6 +252,12 @@ fn put(
             set.put::<HotAccounts>(account, before.apply(effect, amount)?);
         }
     }
+    let lot = match checked_side {
+        // Whose day nobody stated last for ever.
+        CheckedSide::Credit => Some(lot.unwrap_or(BusinessDay::NEVER)),
+        CheckedSide::Debit => lot,
+        CheckedSide::Neither => None,
+    };
     if matches!(phase, Phase::Posted | Phase::Post) {
         match checked_side {
             CheckedSide::Credit => grant(set, tenant, credit, lot, amount)?,
@@ -272,6 +278,7 @@ fn put(
             account_version: checked.map(|(version, _)| version),
             balance_after: checked.map(|(_, posted)| posted),
             at,
+            lot,
         },
     );
     Ok(())

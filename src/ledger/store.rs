@@ -15,7 +15,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Transfers;
 
-pub(crate) const TRANSFER_COLUMNS: &str = "entry_id, leg, tenant_id, phase, debit_account, credit_account, amount, checked_side, account_version, balance_after, created_at";
+pub(crate) const TRANSFER_COLUMNS: &str = "entry_id, leg, tenant_id, phase, debit_account, credit_account, amount, checked_side, account_version, balance_after, created_at, lot";
 
 impl RowSet for Transfers {
     type Key = TransferId;
@@ -44,7 +44,7 @@ impl RowSet for Transfers {
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
         out.rows(
             "INSERT /* ledger.insert_transfers */ INTO transfers (entry_id, leg, tenant_id, phase, debit_account, credit_account, \
-             amount, checked_side, account_version, balance_after, created_at) VALUES ",
+             amount, checked_side, account_version, balance_after, created_at, lot) VALUES ",
             changes.iter().map(|change| change.after),
             "",
             true,
@@ -55,7 +55,8 @@ impl RowSet for Transfers {
                 sql.push(",").int(t.amount).push(",").int(t.checked_side.code()).push(",");
                 sql.option(t.account_version, |sql, version| { sql.int(version); }).push(",");
                 sql.option(t.balance_after, |sql, balance| { sql.int(balance); }).push(",");
-                sql.time(t.at).push(")");
+                sql.time(t.at).push(",");
+                sql.option(t.lot, |sql, day| { sql.day(day); }).push(")");
             },
         );
     }
@@ -91,6 +92,7 @@ pub(crate) fn read_transfer(row: &MySqlRow) -> Result<Transfer, sqlx::Error> {
         account_version: row.try_get(8)?,
         balance_after: row.try_get(9)?,
         at: row.try_get::<Timestamp, _>(10)?,
+        lot: row.try_get::<Option<time::Date>, _>(11)?.map(BusinessDay),
     })
 }
 

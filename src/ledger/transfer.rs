@@ -2,7 +2,7 @@
 
 use aws_lc_rs::digest::Context;
 
-use crate::primitives::{AccountId, TenantId, Timestamp, TransferId};
+use crate::primitives::{AccountId, BusinessDay, TenantId, Timestamp, TransferId};
 
 /// Where a transfer stands in the life of an amount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +90,8 @@ pub struct Transfer {
     pub account_version: Option<u32>,
     pub balance_after: Option<i64>,
     pub at: Timestamp,
+    /// Points that reach a customer: the first day on which they are gone. Points that leave one: the lot that is taken from before the others, if one is named.
+    pub lot: Option<BusinessDay>,
 }
 
 impl Transfer {
@@ -113,5 +115,9 @@ impl Transfer {
         seal.update(&self.account_version.unwrap_or(0).to_be_bytes());
         seal.update(&self.balance_after.unwrap_or(-1).to_be_bytes());
         seal.update(&self.at.micros().to_be_bytes());
+        // Older rows have none, and their seals stay what they are.
+        if let Some(lot) = self.lot {
+            seal.update(lot.to_string().as_bytes());
+        }
     }
 }

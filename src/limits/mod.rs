@@ -51,10 +51,9 @@ mod guard;
 mod limiter;
 mod shared;
 mod standing;
-mod subject;
 
 pub use crate::config::{Limit, Per, Quota};
+pub use crate::facts::Subject;
 pub use limiter::Limits;
 pub use shared::DECIDE;
 pub use standing::Standing;
-pub use subject::Subject;

@@ -69,6 +69,19 @@ pub enum Event {
         points: Points,
         at: Timestamp,
     },
+    /// Points of a customer moved: what statistics are made of. `what` is a number of [`PointsMove`](crate::points::PointsMove).
+    PointsMoved {
+        tenant: TenantId,
+        /// For a payment, its shop.
+        merchant: Option<MerchantId>,
+        what: u8,
+        /// `payment`, or what a back end calls itself.
+        source: String,
+        /// The version of the rule by which they were earned; 0 when no rule said how many.
+        rule_version: u32,
+        points: Points,
+        at: Timestamp,
+    },
 }
 
 /// One change of an order's row, whichever event told it.
@@ -101,7 +114,10 @@ impl Event {
     /// The journal entry that was written with this event, if any.
     pub const fn entry(&self) -> Option<EntryId> {
         match self {
-            Self::OrderMoved { .. } | Self::OrderTurned { .. } | Self::RefundSettled { .. } => None,
+            Self::OrderMoved { .. }
+            | Self::OrderTurned { .. }
+            | Self::RefundSettled { .. }
+            | Self::PointsMoved { .. } => None,
             Self::PaymentSettled { order, .. } | Self::PaymentTaken { order, .. } => {
                 Some(EntryId::of(order.id(), EntryKind::Settlement))
             }
@@ -139,7 +155,9 @@ impl Event {
                 why,
                 ..
             } => (order, tenant, version, PAID, *why, None),
-            Self::EntryPosted { .. } | Self::RefundSettled { .. } => return None,
+            Self::EntryPosted { .. } | Self::RefundSettled { .. } | Self::PointsMoved { .. } => {
+                return None;
+            }
         };
         Some(OrderStep {
             order: *order,
@@ -182,7 +200,8 @@ impl Event {
             Self::OrderMoved { .. }
             | Self::OrderTurned { .. }
             | Self::EntryPosted { .. }
-            | Self::RefundSettled { .. } => None,
+            | Self::RefundSettled { .. }
+            | Self::PointsMoved { .. } => None,
         }
     }
 }

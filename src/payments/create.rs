@@ -2,14 +2,14 @@
 
 use super::{
     Applied, Gateway, Order, OrderSharing, OrderState, Outcome, PayMethod, PayParameters,
-    PaymentError, Payments, PrepayRequest, RefundSums, RefusalKind, Ticket, Why,
+    PaymentError, Payments, PointsReview, PrepayRequest, RefundSums, RefusalKind, Ticket, Why,
     booking::put_order,
     settle::is_plain,
-    store::{CodeKey, Codes, KeyRow, Keys, Orders},
+    store::{CodeKey, Codes, Orders},
 };
 use crate::{
     db::{Cx, Operation, Wanted, WorkingSet},
-    idempotency::first_half,
+    idempotency::{KeyRow, Keys, first_half},
     primitives::{CustomerId, Lane, MerchantId, Money, OrderId, Secret, TenantId, Timestamp},
 };
 
@@ -256,6 +256,7 @@ impl Operation for CreateOrder {
             description: description(&merchant_name),
             amount,
             sharing: sharing(code.sharing),
+            review: PointsReview::No,
             expires_at: cx.now().plus_seconds(self.seconds),
             version: 1,
             state: OrderState::Created,

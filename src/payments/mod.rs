@@ -125,7 +125,7 @@ pub use list::{
 };
 pub use order::{
     Applied, InvalidTransition, Late, Order, OrderEvent, OrderSharing, OrderState, OrderStateKind,
-    PayMethod, Payment, RefundSums, Ticket,
+    PayMethod, Payment, PointsReview, RefundSums, Ticket,
 };
 pub use pace::Pace;
 pub use policy::{
@@ -154,7 +154,7 @@ pub use telling::{
 pub use watch::{Watch, claim_watches, pursue_order, watch_open_orders};
 pub use why::Why;
 
-use crate::{db::Db, points::RuleBook};
+use crate::{db::Db, points::RuleBook, risk::Risk};
 
 /// What the use cases of this slice work with.
 #[derive(Debug, Clone)]
@@ -163,5 +163,6 @@ pub struct Payments {
     pub gateways: Arc<dyn Gateways>,
     pub rules: RuleBook,
     pub policies: PolicyBook,
+    pub risk: Risk,
     pub pace: Pace,
 }

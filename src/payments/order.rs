@@ -22,6 +22,7 @@ pub struct Order {
     pub description: String,
     pub amount: Money,
     pub sharing: OrderSharing,
+    pub review: PointsReview,
     pub expires_at: Timestamp,
     /// Counts the changes of the row: 1 when created.
     pub version: u32,
@@ -48,6 +49,20 @@ pub enum OrderSharing {
     /// WeChat was asked, or will be at any moment.
     Under,
     Done,
+}
+
+/// Whether a person, or a time-out, decides on the points that the order earns. The money does not wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PointsReview {
+    No,
+    /// Risk wants them held when the order is paid.
+    Wanted,
+    /// They are pending.
+    Open,
+    /// Decided: credited.
+    LetIn,
+    /// Decided, or a refund came first: gone.
+    LetGo,
 }
 
 /// The refunds of an order, counted on the order's row, whose version guards them.
@@ -176,6 +191,40 @@ impl PayMethod {
         match self {
             Self::MiniProgram => "mini_program",
             Self::Native => "native",
+        }
+    }
+}
+
+impl PointsReview {
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::No => 0,
+            Self::Wanted => 1,
+            Self::Open => 2,
+            Self::LetIn => 3,
+            Self::LetGo => 4,
+        }
+    }
+
+    pub const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            0 => Some(Self::No),
+            1 => Some(Self::Wanted),
+            2 => Some(Self::Open),
+            3 => Some(Self::LetIn),
+            4 => Some(Self::LetGo),
+            _ => None,
+        }
+    }
+
+    /// The word in the API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::No => "no",
+            Self::Wanted => "wanted",
+            Self::Open => "open",
+            Self::LetIn => "let_in",
+            Self::LetGo => "let_go",
         }
     }
 }
@@ -581,6 +630,7 @@ mod tests {
             description: "茶里巷".into(),
             amount: fen(100),
             sharing: OrderSharing::No,
+            review: PointsReview::No,
             expires_at: Timestamp::from_micros(0),
             version: 1,
             state,

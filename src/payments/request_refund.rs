@@ -5,12 +5,12 @@ use super::{
     Why,
     booking::{book_refund, put_order, put_refund, shortfall},
     refund::points_to_give_back,
-    store::{KeyRow, Keys, Orders, Refunds},
+    store::{Orders, Refunds},
 };
 use crate::{
     audit::{self, Action, Actor},
     db::{Cx, Operation, Wanted, WorkingSet},
-    idempotency::Claim,
+    idempotency::{Claim, KeyRow, Keys},
     ledger::Accounts,
     payments::Attempts,
     primitives::{AccountId, Lane, MerchantId, Money, OrderId, RefundId, TenantId},

@@ -3,15 +3,15 @@
 //! Nobody knows yet who will pay. WeChat says so with the payment, and the points go to that customer.
 
 use super::{
-    Order, OrderState, PayMethod, PaymentError, Payments, RefundSums, Why,
+    Order, OrderState, PayMethod, PaymentError, Payments, PointsReview, RefundSums, Why,
     booking::put_order,
     create::{AMOUNT_MAX, AMOUNT_MIN, description, sharing, ticket_for},
-    store::{KeyRow, Keys, Orders},
+    store::Orders,
 };
 use crate::{
     audit::{self, Action, Actor},
     db::{Cx, DbError, Operation, Wanted, WorkingSet},
-    idempotency::Claim,
+    idempotency::{Claim, KeyRow, Keys},
     primitives::{Lane, MerchantId, Money, OrderId, Secret, TenantId},
 };
 
@@ -125,6 +125,7 @@ impl Operation for CreateShown {
             description: description(&shop.name),
             amount: wish.amount,
             sharing: sharing(shop.sharing != 0),
+            review: PointsReview::No,
             expires_at: cx.now().plus_seconds(self.seconds),
             version: 1,
             state: OrderState::Created,

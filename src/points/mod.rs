@@ -15,12 +15,14 @@
 
 mod balance;
 mod book;
+mod movement;
 mod rule;
 mod set_rule;
 mod store;
 
 pub use balance::{PointsRecord, Statistics, StatisticsDay, balance, list_records, statistics};
 pub use book::RuleBook;
+pub use movement::PointsMove;
 pub use rule::{NEVER, Rule, RuleError, RuleTerms};
 pub use set_rule::{SetRule, SetRuleError};
 pub use store::{Budget, Budgets, find_rule, insert_first_rule};

@@ -253,6 +253,18 @@ typed_id!(
     ExceptionId, "ex"
 );
 typed_id!(
+    /// Points given, taken or set aside by a back end: see [`crate::points`]. With the customer's lane.
+    DeedId, "pd"
+);
+typed_id!(
+    /// What risk decided at one [`Stage`](crate::facts::Stage) of something. Derived from that thing ([`DecisionId::of`]).
+    DecisionId, "rd"
+);
+typed_id!(
+    /// A question that a customer must answer before going on.
+    ChallengeId, "ch"
+);
+typed_id!(
     /// A journal entry: the transfers with one cause. Derived from the cause and the [`EntryKind`].
     EntryId, "je"
 );
@@ -454,10 +466,24 @@ pub enum EntryKind {
     SharingOutcome,
     /// A receiver gave a share back to the shop. Cause: the return.
     SharingReturned,
+    /// What a payment earns, held until its review is decided. Cause: the order. Pending.
+    PointsHeld,
+    /// Points given by a back end: at once, or pending while they are under review. Cause: the deed.
+    PointsAwarded,
+    /// Points taken by a back end. Cause: the deed.
+    PointsDeducted,
+    /// Points set aside to be spent. Cause: the deed. Pending.
+    PointsReserved,
+    /// A part of what was set aside was spent, the rest let go. Cause: the deed.
+    PointsCaptured,
+    /// Points whose time was over. Cause: the expiry of one account, named when it happens: that it happens once is guarded by the account's version.
+    PointsExpired,
+    /// Points that a review let in repaid what their owner owed. Cause: the order or the deed.
+    DebtRepaid,
 }
 
 impl EntryKind {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 15] = [
         Self::Settlement,
         Self::Adjustment,
         Self::RefundAccepted,
@@ -466,6 +492,13 @@ impl EntryKind {
         Self::SharingSent,
         Self::SharingOutcome,
         Self::SharingReturned,
+        Self::PointsHeld,
+        Self::PointsAwarded,
+        Self::PointsDeducted,
+        Self::PointsReserved,
+        Self::PointsCaptured,
+        Self::PointsExpired,
+        Self::DebtRepaid,
     ];
 
     pub const fn code(self) -> u8 {
@@ -478,6 +511,13 @@ impl EntryKind {
             Self::SharingSent => 6,
             Self::SharingOutcome => 7,
             Self::SharingReturned => 8,
+            Self::PointsHeld => 9,
+            Self::PointsAwarded => 10,
+            Self::PointsDeducted => 11,
+            Self::PointsReserved => 12,
+            Self::PointsCaptured => 13,
+            Self::PointsExpired => 14,
+            Self::DebtRepaid => 15,
         }
     }
 
@@ -491,6 +531,13 @@ impl EntryKind {
             Self::SharingSent => "sharing_sent",
             Self::SharingOutcome => "sharing_outcome",
             Self::SharingReturned => "sharing_returned",
+            Self::PointsHeld => "points_held",
+            Self::PointsAwarded => "points_awarded",
+            Self::PointsDeducted => "points_deducted",
+            Self::PointsReserved => "points_reserved",
+            Self::PointsCaptured => "points_captured",
+            Self::PointsExpired => "points_expired",
+            Self::DebtRepaid => "debt_repaid",
         }
     }
 }
@@ -528,6 +575,18 @@ impl EntryId {
     pub fn kind(self) -> Option<EntryKind> {
         let code = self.0.kind() & !RESOLUTION;
         EntryKind::ALL.into_iter().find(|kind| kind.code() == code)
+    }
+}
+
+impl DecisionId {
+    /// What was decided at the stage with this code, of what `cause` names. Decisions have a table of their own, so the number can be an entry's too.
+    pub const fn of(cause: Id, stage_code: u8) -> Self {
+        Self(cause.with_kind(stage_code))
+    }
+
+    /// What was decided on.
+    pub const fn cause(self) -> Id {
+        self.0.with_kind(0)
     }
 }
 

@@ -12,9 +12,10 @@ mod source;
 
 pub use clock::{BusinessDay, Clock, MockClock, SystemClock, Timestamp};
 pub use id::{
-    AccountId, AccountKind, Asset, CommitterId, CustomerId, EntryId, EntryKind, ExceptionId, Id,
-    Lane, MerchantId, OrderId, OrderNo, ParseIdError, ReceiverId, RefundId, RefundNo, SharingId,
-    SharingNo, SharingPartId, SharingReturnId, SharingReturnNo, StaffId, TenantId, TransferId,
+    AccountId, AccountKind, Asset, ChallengeId, CommitterId, CustomerId, DecisionId, DeedId,
+    EntryId, EntryKind, ExceptionId, Id, Lane, MerchantId, OrderId, OrderNo, ParseIdError,
+    ReceiverId, RefundId, RefundNo, SharingId, SharingNo, SharingPartId, SharingReturnId,
+    SharingReturnNo, StaffId, TenantId, TransferId,
 };
 pub use money::{AmountError, Money, Points};
 pub use page::{Cursor, Page, PageLimit};

@@ -41,7 +41,14 @@ pub(super) fn is_of_refund(entry: EntryId) -> bool {
             | EntryKind::Adjustment
             | EntryKind::SharingSent
             | EntryKind::SharingOutcome
-            | EntryKind::SharingReturned,
+            | EntryKind::SharingReturned
+            | EntryKind::PointsHeld
+            | EntryKind::PointsAwarded
+            | EntryKind::PointsDeducted
+            | EntryKind::PointsReserved
+            | EntryKind::PointsCaptured
+            | EntryKind::PointsExpired
+            | EntryKind::DebtRepaid,
         )
         | None => false,
     }

@@ -94,7 +94,14 @@ impl SharingPass {
                 | EntryKind::Adjustment
                 | EntryKind::RefundAccepted
                 | EntryKind::RefundClawback
-                | EntryKind::RefundOutcome,
+                | EntryKind::RefundOutcome
+                | EntryKind::PointsHeld
+                | EntryKind::PointsAwarded
+                | EntryKind::PointsDeducted
+                | EntryKind::PointsReserved
+                | EntryKind::PointsCaptured
+                | EntryKind::PointsExpired
+                | EntryKind::DebtRepaid,
             )
             | None => return Ok(()),
         };

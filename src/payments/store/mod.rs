@@ -3,7 +3,6 @@
 mod callbacks;
 mod codes;
 mod exceptions;
-mod keys;
 mod orders;
 mod refunds;
 
@@ -12,7 +11,6 @@ use sqlx::{Row as _, mysql::MySqlRow};
 pub(crate) use callbacks::{AlarmRow, Alarms, CallbackRow, Callbacks};
 pub(crate) use codes::{CodeKey, Codes};
 pub(crate) use exceptions::{ExceptionRow, Exceptions};
-pub(crate) use keys::{KeyRow, Keys};
 pub(crate) use orders::{ORDER_COLUMNS, ORDER_WIDTH, Orders, read_order};
 pub(crate) use refunds::{REFUND_COLUMNS, RefundSteps, Refunds, StepRow, read_refund};
 

@@ -6,8 +6,8 @@ use super::optional_id;
 use crate::{
     db::{Change, Recorder, RowSet, Sql},
     payments::{
-        Late, Order, OrderSharing, OrderState, OrderStateKind, PayMethod, Payment, RefundSums,
-        Ticket,
+        Late, Order, OrderSharing, OrderState, OrderStateKind, PayMethod, Payment, PointsReview,
+        RefundSums, Ticket,
     },
     primitives::{BusinessDay, Id, Money, OrderId, Points, Secret, TenantId, Timestamp},
 };
@@ -18,10 +18,10 @@ pub(crate) struct Orders;
 
 pub(crate) const ORDER_COLUMNS: &str = "o.id, o.tenant_id, o.customer_id, o.merchant_id, o.code, o.sub_mchid, o.amount_fen, o.expires_at, o.state, o.version, \
      o.prepay_id, o.wechat_transaction_id, o.paid_at, o.closed_at, o.points, o.rule_version, o.method, o.description, o.sharing, o.prepaid_at, o.settled_by, o.late, \
-     o.refund_asked_fen, o.refund_done_fen, o.refund_points, o.refund_count, o.points_expire_on";
+     o.refund_asked_fen, o.refund_done_fen, o.refund_points, o.refund_count, o.points_expire_on, o.review";
 
 /// How many columns that is: what is selected after them begins here.
-pub(crate) const ORDER_WIDTH: usize = 27;
+pub(crate) const ORDER_WIDTH: usize = 28;
 
 /// Columns as in [`ORDER_COLUMNS`].
 pub(crate) fn read_order(row: &MySqlRow) -> Result<Order, sqlx::Error> {
@@ -72,6 +72,7 @@ pub(crate) fn read_order(row: &MySqlRow) -> Result<Order, sqlx::Error> {
         description: row.try_get(17)?,
         amount: money(row.try_get(6)?)?,
         sharing: OrderSharing::from_code(code(18)?).ok_or(broken("payment_orders.sharing"))?,
+        review: PointsReview::from_code(code(27)?).ok_or(broken("payment_orders.review"))?,
         expires_at: row.try_get(7)?,
         version: row.try_get(9)?,
         state,
@@ -134,6 +135,7 @@ fn is_common(before: Option<&Order>, after: &Order) -> bool {
     before.is_some_and(|before| {
         before.refunds == after.refunds
             && before.sharing == after.sharing
+            && before.review == after.review
             && before.customer == after.customer
             // A Native ticket is an address, which is not plain text.
             && after.method == PayMethod::MiniProgram
@@ -239,6 +241,7 @@ fn update_order(change: &Change<'_, Orders>) -> Sql {
         });
     sql.push(", late = ").int(columns.late.code());
     sql.push(", sharing = ").int(order.sharing.code());
+    sql.push(", review = ").int(order.review.code());
     let RefundSums {
         asked,
         done,
@@ -258,7 +261,7 @@ fn update_order(change: &Change<'_, Orders>) -> Sql {
 fn insert_orders(new: &[&Change<'_, Orders>], out: &mut Recorder) {
     out.rows(
         "INSERT /* payments.insert_orders */ INTO payment_orders (id, tenant_id, customer_id, merchant_id, code, sub_mchid, amount_fen, expires_at, \
-         state, version, method, description, sharing) VALUES ",
+         state, version, method, description, sharing, review) VALUES ",
         new,
         "",
         true,
@@ -272,7 +275,7 @@ fn insert_orders(new: &[&Change<'_, Orders>], out: &mut Recorder) {
             sql.push(",").int(order.amount.get()).push(",").time(order.expires_at);
             sql.push(",").int(order.state.kind().code()).push(",").int(order.version);
             sql.push(",").int(order.method.code()).push(",").text(&order.description);
-            sql.push(",").int(order.sharing.code()).push(")");
+            sql.push(",").int(order.sharing.code()).push(",").int(order.review.code()).push(")");
         },
     );
 }

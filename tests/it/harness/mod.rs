@@ -30,6 +30,7 @@ use zhangfang::{
     payments::{Gateway, OneGateway, Pace, Payments, PolicyBook, PolicyTerms, SetPolicy},
     points::{RuleBook, RuleTerms, SetRule},
     primitives::{Clock, RandomIds, Secret, SystemClock, TenantId},
+    risk::Risk,
     sharing::{Sharing, SharingGateways},
     simulator::{KeySet, Payment, Simulator, SimulatorSettings},
     tenants::Tenant,
@@ -489,6 +490,7 @@ async fn assemble(db: Db, simulator: &Simulator, base: &str, unusual: Unusual) -
             payments: Payments {
                 rules: RuleBook::start(db.clone()),
                 policies: PolicyBook::start(db.clone()),
+                risk: Risk::off(),
                 pace: if unusual.rests {
                     Pace::default()
                 } else {

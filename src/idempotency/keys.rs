@@ -1,4 +1,4 @@
-//! The caller's keys.
+//! Keys of what the group commit does: claimed in the commit of their effect.
 
 use sqlx::{Row as _, mysql::MySqlRow};
 
@@ -25,7 +25,7 @@ impl RowSet for Keys {
     const PLACE: u8 = 10;
 
     fn load(keys: &[[u8; 16]], sql: &mut Sql) {
-        sql.push("SELECT /* payments.load_keys */ id, tenant_id, request_hash, effect_id, created_at FROM idempotency_keys WHERE id IN (");
+        sql.push("SELECT /* idempotency.load_keys */ id, tenant_id, request_hash, effect_id, created_at FROM idempotency_keys WHERE id IN (");
         sql.list(keys, |sql, key| {
             sql.bytes(key);
         });
@@ -49,7 +49,7 @@ impl RowSet for Keys {
 
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
         out.rows(
-            "INSERT /* payments.insert_keys */ INTO idempotency_keys (id, tenant_id, request_hash, effect_id, created_at) VALUES ",
+            "INSERT /* idempotency.insert_keys */ INTO idempotency_keys (id, tenant_id, request_hash, effect_id, created_at) VALUES ",
             changes,
             "",
             true,

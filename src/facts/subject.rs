@@ -5,7 +5,8 @@ use std::{
     net::{IpAddr, Ipv6Addr},
 };
 
-use crate::primitives::{Id, MerchantId, TenantId};
+use super::Device;
+use crate::primitives::{CustomerId, Id, MerchantId, TenantId};
 
 /// Somebody, as far as a limit cares. `Debug` shows the kind alone: an address is personal data.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -18,6 +19,9 @@ pub enum Subject {
     },
     Shop(MerchantId),
     Address(Network),
+    Device(Device),
+    /// A customer at a shop.
+    Pair(CustomerId, MerchantId),
 }
 
 /// An IPv4 address, or the first 64 bits of an IPv6 address: what one subscriber has, and can roam in at will.
@@ -37,12 +41,14 @@ impl Subject {
     }
 
     /// The last part of its keys in Redis, where they stay for the quota's period at most.
-    pub(super) fn key(&self) -> String {
+    pub(crate) fn key(&self) -> String {
         match self {
             Self::Person(id) => format!("person:{id}"),
             Self::Operator { tenant, name } => format!("operator:{tenant}:{name}"),
             Self::Shop(id) => format!("shop:{id}"),
             Self::Address(Network(address)) => format!("address:{address}"),
+            Self::Device(device) => format!("device:{}", device.as_str()),
+            Self::Pair(customer, merchant) => format!("pair:{customer}:{merchant}"),
         }
     }
 }
@@ -54,6 +60,8 @@ impl fmt::Debug for Subject {
             Self::Operator { .. } => "Operator",
             Self::Shop(_) => "Shop",
             Self::Address(_) => "Address",
+            Self::Device(_) => "Device",
+            Self::Pair(..) => "Pair",
         })
     }
 }

@@ -1,0 +1,61 @@
+//! Facts: who does what, where, with how much, from where.
+//!
+//! Points, risk and limits judge the same deeds and so share what they know of them. Whoever starts a deed (an HTTP handler, a callback, a job) states its [`Facts`] once;
+//!
+//! - [`limits`](crate::limits) count the [`Subject`] of a request, before anything is read;
+//! - [`points`](crate::points) read who, where and how much: what is earned, by which rule;
+//! - [`risk`](crate::risk) reads all of it, counts the same [`Subject`]s over sliding windows, and stores the facts with its decision, so that the decision can be made
+//!   again later, by the same rules or by others.
+//!
+//! Facts are values. They hold personal data (an address, a device): they are stored with decisions and go nowhere else, and `Debug` does not print those parts.
+
+mod origin;
+mod stage;
+mod subject;
+
+use serde::{Deserialize, Serialize};
+
+pub use origin::{Device, InvalidDevice, Origin};
+pub use stage::{Stage, UnknownStage};
+pub use subject::{Network, Subject};
+
+use crate::primitives::{CustomerId, MerchantId, Money, Points, TenantId, Timestamp};
+
+/// What is known of one deed before it is done. Stored in this form (postcard): fields are only ever appended, at the end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Facts {
+    pub stage: Stage,
+    pub tenant: TenantId,
+    pub at: Timestamp,
+    /// Who. None while nobody is known: a login, or an order that any WeChat can pay.
+    pub customer: Option<CustomerId>,
+    /// At which shop, if at one.
+    pub merchant: Option<MerchantId>,
+    /// How much money it is about.
+    pub amount: Option<Money>,
+    /// How many points it is about.
+    pub points: Option<Points>,
+    pub origin: Origin,
+    /// The customer is on the staff of the shop: a shop that pays itself.
+    pub own_shop: bool,
+    /// Which back end asks, for points that are not earned by a payment.
+    pub source: Option<String>,
+}
+
+impl Facts {
+    /// Nothing but what, for whom and when; the rest is filled in by whoever knows it.
+    pub fn new(stage: Stage, tenant: TenantId, at: Timestamp) -> Self {
+        Self {
+            stage,
+            tenant,
+            at,
+            customer: None,
+            merchant: None,
+            amount: None,
+            points: None,
+            origin: Origin::default(),
+            own_shop: false,
+            source: None,
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! What rules count: the words that the rule file, the engine and the counters in Redis share.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{facts::Stage, primitives::Money};
+
+/// Who or what a counter is kept for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Per {
+    Customer,
+    Shop,
+    /// One IPv4 address, or the first 64 bits of an IPv6 address.
+    Address,
+    Device,
+    /// One customer at one shop.
+    Pair,
+}
+
+/// What can be counted as different, or be met for the first time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Thing {
+    Customer,
+    Shop,
+    Address,
+    /// The first 24 bits of an IPv4 address, the first 48 of an IPv6 address: where somebody usually is, though the address changes.
+    Network,
+    Device,
+}
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Measure {
+    /// How many deeds.
+    Count,
+    /// How much money they were about, in fen.
+    SumFen,
+    /// How many points they were about.
+    SumPoints,
+    /// How many different ones.
+    Distinct(Thing),
+    /// Whether this one was met before, in a deed that was not stopped: 1 or 0.
+    Seen(Thing),
+}
+
+/// One number that rules ask for. Two rules that ask for the same number share a counter.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Counter {
+    pub measure: Measure,
+    /// Deeds of this stage are counted: every attempt, also one that is stopped ([`Measure::Seen`] excepted).
+    pub of: Stage,
+    pub per: Per,
+    /// Over the last so many seconds.
+    pub within_seconds: u32,
+    /// Only deeds about at least and at most so much money.
+    pub between: Option<(Money, Money)>,
+}
+
+/// What to do with a counter at a stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ask<'a> {
+    pub counter: &'a Counter,
+    /// This deed is one of those that it counts (if its amount fits).
+    pub feed: bool,
+    /// A rule of this stage wants to know it. What is fed and read at once includes this deed.
+    pub read: bool,
+}
+
+/// What the counters said, one for each that a stage reads, in the rule set's order; none where it could not be had. Counts, fen or points.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Measured(pub Vec<Option<i64>>);

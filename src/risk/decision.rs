@@ -1,0 +1,158 @@
+//! What was decided, and why.
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+use super::Measured;
+use crate::{
+    db::WorkingSet,
+    facts::{Facts, Stage},
+    primitives::{ChallengeId, DecisionId, Id},
+    risk::store::Decisions,
+};
+
+/// What becomes of a deed; the more severe, the greater. The number and the word are for ever.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    utoipa::ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    Allow,
+    /// The customer answers a challenge and asks again.
+    Verify,
+    /// It is done, and what it gives is held until a person or a time-out decides.
+    Review,
+    /// It is not done.
+    Block,
+}
+
+/// A word that is not an action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an action is allow, verify, review or block")]
+pub struct UnknownAction;
+
+impl Action {
+    pub const ALL: [Self; 4] = [Self::Allow, Self::Verify, Self::Review, Self::Block];
+
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Allow => 0,
+            Self::Verify => 1,
+            Self::Review => 2,
+            Self::Block => 3,
+        }
+    }
+
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.code() == code)
+    }
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Verify => "verify",
+            Self::Review => "review",
+            Self::Block => "block",
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Action {
+    type Err = UnknownAction;
+
+    fn from_str(text: &str) -> Result<Self, UnknownAction> {
+        let found = Self::ALL.into_iter().find(|action| action.name() == text);
+        found.ok_or(UnknownAction)
+    }
+}
+
+/// What a rule that fired did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// It took part in the decision.
+    Live,
+    /// It only counts what it would have done, or the customer is outside its roll-out.
+    Shadow,
+    /// A rule that allows came first.
+    Overruled,
+    /// The customer had answered a challenge, so it asked for nothing more.
+    Answered,
+}
+
+/// One rule that fired.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fired {
+    /// The rule's `id` in the file.
+    pub rule: String,
+    pub action: Action,
+    pub effect: Effect,
+    /// Why, in words that a person of the platform reads; no personal data.
+    pub reason: String,
+}
+
+/// A decision with everything that went into it. Stored in this form (postcard): fields are only ever appended, at the end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// The number of the rule set in `risk_rule_sets`.
+    pub rule_set: u32,
+    pub action: Action,
+    pub facts: Facts,
+    /// What the counters said, in the order in which the rule set names them for this stage.
+    pub measured: Measured,
+    /// Every rule that fired, in the order of the file.
+    pub fired: Vec<Fired>,
+    /// The answered challenge that this decision relied on.
+    pub answered: Option<ChallengeId>,
+}
+
+/// What risk says, on its way to where it is stored: with the deed, in one commit. Cheap to clone.
+///
+/// Without risk (tests, tools) there is nothing to store and everything is allowed.
+#[derive(Debug, Clone, Default)]
+pub struct Ruling(Option<Arc<Decision>>);
+
+impl Ruling {
+    pub fn new(decision: Decision) -> Self {
+        Self(Some(Arc::new(decision)))
+    }
+
+    pub fn action(&self) -> Action {
+        self.0
+            .as_ref()
+            .map_or(Action::Allow, |decision| decision.action)
+    }
+
+    pub fn decision(&self) -> Option<&Decision> {
+        self.0.as_deref()
+    }
+
+    /// Stores the decision on what `cause` names, in the commit of the operation that calls this. Gives its id, if there is one.
+    pub fn note(&self, set: &mut WorkingSet, cause: Id) -> Option<DecisionId> {
+        let decision = self.0.as_ref()?;
+        let id = DecisionId::of(cause, decision.facts.stage.code());
+        set.put::<Decisions>(id, Arc::clone(decision));
+        Some(id)
+    }
+
+    pub fn stage(&self) -> Option<Stage> {
+        self.0.as_ref().map(|decision| decision.facts.stage)
+    }
+}

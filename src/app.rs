@@ -13,7 +13,7 @@ use crate::{
     payments::{Gateways, Pace, Payments, PolicyBook},
     points::RuleBook,
     primitives::{Clock, IdSource, RandomIds, SystemClock, TenantId, Timestamp},
-    risk::Risk,
+    risk::{self, Risk},
     sharing::Sharing,
     tenants,
     wechat::{MiniProgram, WechatAccounts, WechatError},
@@ -52,6 +52,8 @@ pub enum AppError {
     Cache(#[from] CacheError),
     #[error(transparent)]
     Wechat(#[from] WechatError),
+    #[error(transparent)]
+    Risk(#[from] risk::StartError),
 }
 
 impl App {
@@ -67,6 +69,7 @@ impl App {
         let options = db_options(&settings.database);
         let db = Db::connect(options, Arc::clone(&clock), ids).await?;
         accounts.assign(&codes(&db).await?);
+        let risk = Risk::start(&settings.risk, db.clone(), &cache).await?;
         accounts.refresh().await;
         Ok(Self::assemble(Parts {
             deliveries: Deliveries {
@@ -79,7 +82,7 @@ impl App {
                     gateways: Arc::new(accounts.clone()),
                     rules: RuleBook::start(db.clone()),
                     policies: PolicyBook::start(db.clone()),
-                    risk: Risk::off(),
+                    risk,
                     pace: Pace::new(settings.jobs.pace).unwrap_or_default(),
                     db,
                 },

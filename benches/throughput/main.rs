@@ -24,12 +24,14 @@ mod stage;
 
 use clap::Parser;
 use report::Report;
-use stage::Stage;
+use stage::{Rules, Stage};
 
 /// How many orders each measurement gets.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
     pub(crate) settle: [(usize, usize); 3],
+    /// Connections and orders of each of four rounds: without risk, with it, without, with.
+    pub(crate) risk: (usize, usize),
     pub(crate) hot: (usize, usize),
     pub(crate) create: [(usize, usize); 3],
     pub(crate) balance: [(usize, usize); 3],
@@ -40,6 +42,7 @@ pub(crate) struct Plan {
 impl Plan {
     const FULL: Self = Self {
         settle: [(1, 4_000), (64, 60_000), (512, 100_000)],
+        risk: (512, 50_000),
         hot: (512, 100_000),
         create: [(1, 500), (64, 6_000), (512, 8_000)],
         balance: [(1, 5_000), (64, 100_000), (512, 100_000)],
@@ -48,6 +51,7 @@ impl Plan {
     };
     const QUICK: Self = Self {
         settle: [(1, 1_500), (64, 20_000), (512, 30_000)],
+        risk: (512, 20_000),
         hot: (512, 30_000),
         create: [(1, 300), (64, 2_500), (512, 2_500)],
         balance: [(1, 2_000), (64, 30_000), (512, 30_000)],
@@ -58,12 +62,17 @@ impl Plan {
     fn orders(&self) -> usize {
         self.settle.iter().map(|(_, orders)| orders).sum::<usize>() + self.hot.1
     }
+
+    const fn orders_of_risk(&self) -> usize {
+        4 * self.risk.1
+    }
 }
 
 /// Measures, at full durability and in one run:
 ///
 /// `settle_http`: WeChat's callbacks through HTTP (signature, decryption, everything), distinct orders of 10 shops, at 1, 64 and 512 connections.
 /// `settle_http_one_shop`: the same, all orders of one shop.
+/// `risk_off`, `risk_on`: `settle_http` without risk and with thirty rules that count, in turns, the service started anew for each.
 /// `create_payment_http`: order, prepay answered by the simulator on the same machine (three RSA signatures each), signed parameters.
 /// `balance_http`: reading a customer's points.
 /// `settle_per_request_tx`: the same rows as an ordinary transaction for each request, without HTTP, at its best concurrency.
@@ -102,6 +111,21 @@ async fn main() {
     };
     let mut report = Report::new(arguments.json);
 
+    if wanted("risk_") {
+        let (connections, orders) = plan.risk;
+        let mut stage = Stage::set(plan.orders_of_risk()).await;
+        for round in 0..4 {
+            let (name, rules) = if round % 2 == 0 {
+                ("risk_off", Rules::None)
+            } else {
+                ("risk_on", Rules::Thirty)
+            };
+            stage.restart(rules).await;
+            let of_round = round * orders..(round + 1) * orders;
+            report.add(name, &stage.settle(of_round, connections).await);
+        }
+        stage.strike().await;
+    }
     if wanted("settle_http") || wanted("create_payment_http") || wanted("balance_http") {
         let stage = Stage::set(if wanted("settle_http") {
             plan.orders()

@@ -4,6 +4,7 @@ use std::{
     fmt::Write as _,
     net::SocketAddr,
     ops::Range,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
         Arc,
@@ -324,7 +325,7 @@ impl Stage {
             .local_addr()
             .unwrap();
         let base = format!("http://{address}");
-        let dir = std::env::temp_dir().join(format!("zhangfang-bench-{}", std::process::id()));
+        let dir = dir();
         let simulator = Simulator::start(SimulatorSettings {
             dir: Some(dir.clone()),
             notify_base: Some(base.parse().unwrap()),
@@ -332,38 +333,7 @@ impl Stage {
         })
         .await
         .unwrap();
-        let mut service = Command::new(env!("CARGO_BIN_EXE_zhangfang"));
-        service
-            .arg("serve")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        for line in std::fs::read_to_string(dir.join("wechat.env"))
-            .unwrap()
-            .lines()
-        {
-            if let Some((name, value)) = line.split_once('=') {
-                service.env(name, value);
-            }
-        }
-        service
-            .env("DATABASE_URL", &scratch.service_url)
-            .env("ZHANGFANG_HTTP__LISTEN", address.to_string())
-            .env("ZHANGFANG_AUTH__JWT_SECRET", SECRET)
-            .env("ZHANGFANG_LIMITS__ENABLED", "false")
-            .env("ZHANGFANG_LOG__FILTER", "warn");
-        let service = service.spawn().unwrap();
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        loop {
-            if http
-                .get(format!("{base}/readyz"))
-                .send()
-                .await
-                .is_ok_and(|answer| answer.status().is_success())
-            {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let service = serve(&scratch, address, &dir, Rules::OfTheProject).await;
         Self {
             scratch,
             service,
@@ -374,6 +344,13 @@ impl Stage {
             orders,
             codes,
         }
+    }
+
+    /// The service again, with these rules.
+    pub(crate) async fn restart(&mut self, rules: Rules) {
+        self.service.kill().unwrap();
+        self.service.wait().unwrap();
+        self.service = serve(&self.scratch, self.address, &dir(), rules).await;
     }
 
     /// Signed callbacks for these orders, sent over as many connections.
@@ -468,10 +445,95 @@ impl Stage {
         let report = verify::verify(&self.scratch.owner, &mut ()).await.unwrap();
         assert!(report.is_clean(), "the books are not clean:\n{report}");
         self.scratch.drop().await;
-        let _ = std::fs::remove_dir_all(
-            std::env::temp_dir().join(format!("zhangfang-bench-{}", std::process::id())),
-        );
+        let _ = std::fs::remove_dir_all(dir());
     }
+}
+
+/// Where the simulator and the service of this run keep their files.
+fn dir() -> PathBuf {
+    std::env::temp_dir().join(format!("zhangfang-bench-{}", std::process::id()))
+}
+
+/// What risk decides by.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Rules {
+    /// Risk is off.
+    None,
+    /// The file at the top level.
+    OfTheProject,
+    /// Thirty rules of the stage, each of which asks for a number of its own, and none of which stops anybody.
+    Thirty,
+}
+
+impl Rules {
+    fn thirty() -> String {
+        let mut text = String::from("defaults:\n  on_missing: review\nrules:\n");
+        let measures = ["count", "sum_fen"];
+        for (place, per) in ["customer", "shop", "pair"]
+            .iter()
+            .cycle()
+            .take(30)
+            .enumerate()
+        {
+            let (measure, hours) = (measures[place % 2], place / 2 + 1);
+            write!(
+                text,
+                "  - id: bench_{place}\n    name: bench {place}\n    stages: [points.credit]\n    action: review\n    priority: {}\n    \
+                 velocity: {{measure: {measure}, of: points.credit, per: {per}, within: {hours}h, above: 1000000000}}\n",
+                place + 1
+            )
+            .unwrap();
+        }
+        text
+    }
+}
+
+/// Starts the service and waits until it is ready.
+async fn serve(scratch: &Scratch, address: SocketAddr, dir: &Path, rules: Rules) -> Child {
+    let mut service = Command::new(env!("CARGO_BIN_EXE_zhangfang"));
+    service
+        .arg("serve")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    for line in std::fs::read_to_string(dir.join("wechat.env"))
+        .unwrap()
+        .lines()
+    {
+        if let Some((name, value)) = line.split_once('=') {
+            service.env(name, value);
+        }
+    }
+    service
+        .env("DATABASE_URL", &scratch.service_url)
+        .env("ZHANGFANG_HTTP__LISTEN", address.to_string())
+        .env("ZHANGFANG_AUTH__JWT_SECRET", SECRET)
+        .env("ZHANGFANG_LIMITS__ENABLED", "false")
+        .env("ZHANGFANG_LOG__FILTER", "warn");
+    match rules {
+        Rules::None => {
+            service.env("ZHANGFANG_RISK__ENABLED", "false");
+        }
+        Rules::OfTheProject => {}
+        Rules::Thirty => {
+            let file = dir.join("thirty-rules.yaml");
+            std::fs::write(&file, Rules::thirty()).unwrap();
+            service.env("ZHANGFANG_RISK__RULES", file);
+        }
+    }
+    let service = service.spawn().unwrap();
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    loop {
+        if http
+            .get(format!("http://{address}/readyz"))
+            .send()
+            .await
+            .is_ok_and(|answer| answer.status().is_success())
+        {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    service
 }
 
 fn callback(factory: &CallbackFactory, path: &str, out_trade_no: &str, amount: i64) -> Vec<u8> {

@@ -229,8 +229,12 @@ start_service() {
     export ZHANGFANG_JOBS__PACE=${ZHANGFANG_JOBS__PACE:-$time_times}
     # ./dev demo is a day of hundreds of customers in a minute, all from one address: nobody is slowed down, unless one asks for it.
     export ZHANGFANG_LIMITS__ENABLED=${ZHANGFANG_LIMITS__ENABLED:-false}
+    # Every caller is on this machine, so one may say which address to play: with X-Forwarded-For, as a proxy would.
+    export ZHANGFANG_LIMITS__TRUSTED_PROXIES=${ZHANGFANG_LIMITS__TRUSTED_PROXIES:-127.0.0.1}
+    # Edit it while everything runs: within about a second it is in force, or the service's log says what is wrong with it.
+    export ZHANGFANG_RISK__RULES=${ZHANGFANG_RISK__RULES:-$root/risk-rules.yaml}
     local names='DATABASE_URL DATABASE_MIGRATION_URL REDIS_URL ZHANGFANG_HTTP__LISTEN ZHANGFANG_HTTP__PUBLIC_URL ZHANGFANG_AUTH__JWT_SECRET_FILE ZHANGFANG_LOG__FORMAT'
-    names+=' ZHANGFANG_JOBS__PACE ZHANGFANG_LIMITS__ENABLED'
+    names+=' ZHANGFANG_JOBS__PACE ZHANGFANG_LIMITS__ENABLED ZHANGFANG_LIMITS__TRUSTED_PROXIES ZHANGFANG_RISK__RULES'
 
     say "migrating the database …"
     attend "$binary" migrate || fail "the migration failed" "what it said is above"

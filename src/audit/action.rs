@@ -103,6 +103,9 @@ pub enum Action {
         active: bool,
     },
     SharingRetried,
+    RiskRulesReloaded {
+        number: u32,
+    },
 }
 
 impl Action {
@@ -130,6 +133,7 @@ impl Action {
             Self::SharingReceiverRemoved { .. } => "sharing_receiver.removed",
             Self::SharingRuleSet { .. } => "sharing_rule.set",
             Self::SharingRetried => "sharing.retried",
+            Self::RiskRulesReloaded { .. } => "risk_rules.reloaded",
         }
     }
 
@@ -176,6 +180,7 @@ impl Action {
             Self::SharingRuleSet { version, active } => {
                 json!({ "version": version, "active": active })
             }
+            Self::RiskRulesReloaded { number } => json!({ "rule_set": number }),
             Self::PaymentClosed | Self::SharingRetried => json!({}),
         }
     }

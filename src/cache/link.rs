@@ -96,6 +96,10 @@ impl Link {
         self.open.load().as_deref().cloned()
     }
 
+    pub(super) const fn is_cluster(&self) -> bool {
+        matches!(self.target, Target::Cluster(_))
+    }
+
     /// A command has failed.
     pub(super) fn suspect(&self) {
         match self.target {

@@ -25,6 +25,7 @@ use tokio::{
 
 use crate::config::RedisSettings;
 
+mod alarm;
 mod complaint;
 mod link;
 mod script;
@@ -65,6 +66,8 @@ struct Inner {
     /// Somebody would like to know whether Redis is there.
     ask: Notify,
     complaint: Complaint,
+    /// Somebody wants absences to be told.
+    telling: AtomicBool,
 }
 
 const RESPONSE_TIMEOUT: Duration = Duration::from_millis(50);
@@ -82,6 +85,7 @@ impl Cache {
             pings_failed: AtomicU32::new(0),
             ask: Notify::new(),
             complaint: Complaint::default(),
+            telling: AtomicBool::new(false),
         };
         let inner = Arc::new(inner);
         inner.ping().await;
@@ -109,9 +113,36 @@ impl Cache {
     ) -> Option<T> {
         self.0
             .attempt_within(patience, "script", async |redis: Connection| {
-                script.run(redis, key, arguments).await
+                script.run(redis, &[key], arguments).await
             })
             .await
+    }
+
+    /// The same on several keys, with arguments of any kind. In a cluster ([`Self::is_cluster`]) the keys must share a hash tag.
+    pub async fn run_on<T: FromRedisValue>(
+        &self,
+        script: &CacheScript,
+        keys: &[String],
+        arguments: &[String],
+        patience: Duration,
+    ) -> Option<T> {
+        self.0
+            .attempt_within(patience, "script", async |redis: Connection| {
+                script.run(redis, keys, arguments).await
+            })
+            .await
+    }
+
+    /// Whether keys live on different servers, unless they share a hash tag (`{..}` in their names).
+    pub fn is_cluster(&self) -> bool {
+        self.0.redis.is_cluster()
+    }
+
+    /// From now on says once when Redis is gone and once when it is back, however often and by whomever this is called. Needs a runtime.
+    pub fn keep_telling(&self) {
+        if !self.0.telling.swap(true, Ordering::Relaxed) {
+            tokio::spawn(alarm::keep_telling(self.presence()));
+        }
     }
 
     /// The value, if it is there, can be had at once, and still has its type's shape.

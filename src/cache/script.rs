@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use redis::{ErrorKind, FromRedisValue, RedisError, Script, ServerErrorKind};
+use redis::{ErrorKind, FromRedisValue, RedisError, Script, ServerErrorKind, ToRedisArgs};
 
 use super::link::Connection;
 
-/// A Lua script on one key, so that a cluster knows where it belongs.
+/// A Lua script on one key, so that a cluster knows where it belongs; or on several, which in a cluster share a hash tag.
 pub struct CacheScript {
     text: String,
     hash: String,
@@ -23,12 +23,13 @@ impl CacheScript {
     pub(super) async fn run<T: FromRedisValue>(
         &self,
         mut connection: Connection,
-        key: &str,
-        arguments: &[u64],
+        keys: &[impl ToRedisArgs],
+        arguments: &[impl ToRedisArgs],
     ) -> Result<T, RedisError> {
         let call = |name: &str, what: &str| {
             let mut command = redis::cmd(name);
-            command.arg(what).arg(1).arg(key).arg(arguments);
+            command.arg(what).arg(keys.len());
+            command.arg(keys).arg(arguments);
             command
         };
         match call("EVALSHA", &self.hash)

@@ -13,6 +13,7 @@ mod callbacks;
 mod demo;
 mod migrate;
 mod payment;
+mod risk;
 mod serve;
 mod simulate_wechat;
 mod tenant;
@@ -61,6 +62,7 @@ enum Command {
     VerifyLedger(verify_ledger::VerifyLedger),
     Payment(payment::Payment),
     Callbacks(callbacks::Callbacks),
+    Risk(risk::Risk),
     SimulateWechat(simulate_wechat::SimulateWechat),
     Tenant(tenant::Tenant),
     Token(token::Token),
@@ -77,6 +79,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::VerifyLedger(command) => Box::pin(command.run(&source)).await,
         Command::Payment(command) => Box::pin(command.run(&source)).await,
         Command::Callbacks(command) => Box::pin(command.run(&source)).await,
+        Command::Risk(command) => Box::pin(command.run(&source)).await,
         Command::SimulateWechat(command) => Box::pin(command.run(&source)).await,
         Command::Tenant(command) => Box::pin(command.run(&source)).await,
         Command::Token(command) => Box::pin(command.run(&source)).await,
@@ -120,6 +123,8 @@ mod tests {
         assert!(understood("zhangfang serve --config x.toml"));
         assert!(understood("zhangfang tenant create tea --name Tea"));
         assert!(understood("zhangfang tenant list"));
+        assert!(understood("zhangfang risk check risk-rules.yaml"));
+        assert!(!understood("zhangfang risk check"));
         assert!(understood(
             "zhangfang token --tenant tea --role auditor --minutes 5"
         ));

@@ -21,6 +21,7 @@ mod proxies;
 mod quota;
 mod read;
 mod redis;
+mod risk;
 mod source;
 mod wechat;
 mod wechat_files;
@@ -35,6 +36,7 @@ pub use log::{LogFormat, LogSettings};
 pub use proxies::TrustedProxies;
 pub use quota::Quota;
 pub use redis::RedisSettings;
+pub use risk::RiskSettings;
 pub use source::Source;
 pub use wechat::{WechatMode, WechatPublicKey, WechatSettings};
 pub use wechat_files::WechatFiles;
@@ -42,7 +44,7 @@ pub use wechat_files::WechatFiles;
 use read::{Concern, Reader};
 
 /// Every concern with its keys: what is not here is not a setting.
-const CONCERNS: [(&str, &[&str]); 8] = [
+const CONCERNS: [(&str, &[&str]); 9] = [
     (LogSettings::SECTION, LogSettings::KEYS),
     (HttpSettings::SECTION, HttpSettings::KEYS),
     (DatabaseSettings::SECTION, DatabaseSettings::KEYS),
@@ -51,6 +53,7 @@ const CONCERNS: [(&str, &[&str]); 8] = [
     (WechatSettings::SECTION, WechatSettings::KEYS),
     (JobSettings::SECTION, JobSettings::KEYS),
     (LimitSettings::SECTION, LimitSettings::KEYS),
+    (RiskSettings::SECTION, RiskSettings::KEYS),
 ];
 
 /// What the service needs.
@@ -64,6 +67,7 @@ pub struct Settings {
     pub wechat: WechatSettings,
     pub jobs: JobSettings,
     pub limits: LimitSettings,
+    pub risk: RiskSettings,
 }
 
 impl Settings {
@@ -71,7 +75,7 @@ impl Settings {
         let mut from = Reader::open(source);
         let (log, http, database) = (from.read(), from.read(), from.read());
         let (redis, auth, wechat) = (from.read(), from.read(), from.read());
-        let (jobs, limits) = (from.read(), from.read());
+        let (jobs, limits, risk) = (from.read(), from.read(), from.read());
         from.finish(|| {
             Some(Self {
                 log: log?,
@@ -82,6 +86,7 @@ impl Settings {
                 wechat: wechat?,
                 jobs: jobs?,
                 limits: limits?,
+                risk: risk?,
             })
         })
     }

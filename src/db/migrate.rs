@@ -8,12 +8,14 @@ use super::DbError;
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 
 /// Tables that the service may write once and never change: what is in them is history.
-const APPEND_ONLY: [&str; 5] = [
+const APPEND_ONLY: [&str; 7] = [
     "transfers",
     "commits",
     "payment_order_history",
     "refund_history",
     "audit_logs",
+    "risk_rule_sets",
+    "risk_decisions",
 ];
 
 /// Brings the schema up to date. Two callers at once wait for each other.

@@ -4,7 +4,7 @@ use std::error::Error;
 
 use axum::http::StatusCode;
 
-use super::problem::Problem;
+use super::problem::{Extension, Problem};
 use crate::{
     auth::{AuthError, LoginFailure},
     customers::CustomerError,
@@ -14,6 +14,7 @@ use crate::{
     merchants::{DrawingFailure, InvalidField, InvalidTransition, MerchantError},
     payments::{ExceptionError, PaymentError, PolicyError, RefundError, ReplayError},
     points::{RuleError, SetRuleError},
+    risk::{LoadError, ReloadError},
     sharing::SharingError,
 };
 
@@ -600,6 +601,36 @@ impl From<SharingError> for Problem {
             )
             .retry_after(1),
             SharingError::Db(error) => error.into(),
+        }
+    }
+}
+
+impl From<ReloadError> for Problem {
+    fn from(error: ReloadError) -> Self {
+        let invalid =
+            |code, title, detail| Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, title, detail);
+        match error {
+            ReloadError::Off => Self::new(
+                StatusCode::NOT_FOUND,
+                "risk_off",
+                "Risk is switched off here: there are no rules",
+                "风控未启用",
+            ),
+            // The path and the reason were logged.
+            ReloadError::Load(LoadError::Unreadable(_)) => invalid(
+                "risk_rules_unreadable",
+                "The file of risk rules cannot be read; the old rules stay in force",
+                "无法读取风控规则文件，原规则继续生效",
+            ),
+            ReloadError::Load(LoadError::Mistakes(errors)) => invalid(
+                "risk_rules_invalid",
+                "The risk rules have mistakes; the old rules stay in force",
+                "风控规则有误，原规则继续生效",
+            )
+            .with(Extension {
+                mistakes: errors.mistakes().to_vec(),
+            }),
+            ReloadError::Load(LoadError::Db(error)) => error.into(),
         }
     }
 }

@@ -7,6 +7,8 @@ use axum::{
 };
 use serde::Serialize;
 
+use crate::risk::Mistake;
+
 /// Names the problem for programs: never changed once published.
 pub(super) type Code = &'static str;
 
@@ -23,6 +25,15 @@ pub(super) struct Problem {
     pub(super) field: Option<FieldProblem>,
     /// Seconds after which it is worth trying again.
     pub(super) retry_after: Option<u32>,
+    /// Members that a few codes have. Boxed: a problem is an error type and must stay small.
+    pub(super) extension: Option<Box<Extension>>,
+}
+
+/// Extension members (RFC 9457, 3.2), by code.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Extension {
+    /// What is wrong with a file of risk rules.
+    pub(super) mistakes: Vec<Mistake>,
 }
 
 /// The field of the request that is not what it should be.
@@ -52,6 +63,9 @@ pub(super) struct ProblemBody {
     detail: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<FieldProblem>,
+    /// With `risk_rules_invalid`: everything that is wrong with the file, in its order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    mistakes: Vec<Mistake>,
     /// Quote it when asking for help.
     trace_id: String,
 }
@@ -70,6 +84,7 @@ impl Problem {
             detail,
             field: None,
             retry_after: None,
+            extension: None,
         }
     }
 
@@ -104,6 +119,12 @@ impl Problem {
             expected: expected.into(),
         });
         problem
+    }
+
+    #[must_use]
+    pub(super) fn with(mut self, extension: Extension) -> Self {
+        self.extension = Some(Box::new(extension));
+        self
     }
 
     #[must_use]
@@ -150,6 +171,7 @@ impl Problem {
 
     /// The answer as it goes over the wire.
     pub(super) fn write(self, trace_id: &str) -> Response {
+        let Extension { mistakes } = self.extension.map(|boxed| *boxed).unwrap_or_default();
         let body = ProblemBody {
             kind: format!("/problems/{}", self.code),
             title: self.title,
@@ -157,6 +179,7 @@ impl Problem {
             code: self.code,
             detail: self.detail,
             field: self.field,
+            mistakes,
             trace_id: trace_id.to_owned(),
         };
         let text = serde_json::to_vec(&body).unwrap_or_default(); // strings and numbers always are JSON

@@ -90,6 +90,13 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(admin::delivery_settings::get_delivery_settings, admin::delivery_settings::set_delivery_settings)) // delivery-settings
         .routes(routes!(admin::list_deliveries::list_deliveries))   // deliveries
         .routes(routes!(admin::retry_delivery::retry_delivery))     // deliveries/{id}/retry
+        // /api/v1/admin/risk/..
+        .routes(routes!(admin::risk_rules::get_rules))              // risk/rules
+        .routes(routes!(admin::risk_rules::reload_rules))           // risk/rules/reload
+        .routes(routes!(admin::risk_rule_sets::list_rule_sets))     // risk/rule-sets
+        .routes(routes!(admin::risk_rule_sets::get_rule_set))       // risk/rule-sets/{number}
+        .routes(routes!(admin::risk_decisions::list_decisions))     // risk/decisions
+        .routes(routes!(admin::risk_decision::get_decision))        // risk/decisions/{id}
         // profit sharing
         .routes(routes!(merchant::sharing::sharing_rule))           // /api/v1/merchant/sharing-rule
         .routes(routes!(merchant::sharing::payment_sharing))        // /api/v1/merchant/payments/{order_no}/sharing
@@ -154,7 +161,7 @@ mod tests {
             .values()
             .flat_map(|path| path.as_object().unwrap().values())
             .collect();
-        assert_eq!(operations.len(), 82);
+        assert_eq!(operations.len(), 88);
         let names: BTreeSet<_> = operations
             .iter()
             .map(|operation| operation["operationId"].as_str().unwrap())

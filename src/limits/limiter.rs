@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Limit, Standing, Subject, alarm, guard::Guard, shared::Shared};
+use super::{Limit, Standing, Subject, guard::Guard, shared::Shared};
 use crate::{
     cache::Cache,
     config::{LimitSettings, Quota},
@@ -38,7 +38,7 @@ impl Limits {
             .collect();
         let shared = Shared::new(cache.clone(), settings.redis_timeout);
         let inner = Arc::new(Inner { rules, shared });
-        tokio::spawn(alarm::keep_saying(cache.presence()));
+        cache.keep_telling();
         tokio::spawn(keep_sweeping(Arc::downgrade(&inner)));
         Self(Some(inner))
     }

@@ -42,11 +42,10 @@
 //!
 //! Time in Redis is Redis's own (`TIME` in the script), never ours; in the process it is the monotonic clock. Nothing compares the two.
 //!
-//! One alarm: an error line and `limits_redis_up` 0 when two pings in a row have failed, an info line and 1 when one succeeds again.
+//! One alarm, risk's and ours together (`cache/alarm.rs`): an error line and `limits_redis_up` 0 when two pings in a row have failed, an info line and 1 when one succeeds again.
 //! `limits_total{limit,outcome}` counts `allowed` and `refused` (Redis said so), `refused_here` (the guard did) and `allowed_alone` (the guard
 //! did, since Redis was away).
 
-mod alarm;
 mod guard;
 mod limiter;
 mod shared;

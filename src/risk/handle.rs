@@ -1,11 +1,29 @@
 //! What the slices ask.
 
-use super::Ruling;
-use crate::facts::Facts;
+use std::{fmt, sync::Arc, time::Duration};
+
+use super::{
+    Action, Decision, Effect, Fired, InForce, Loaded, Measured, ReloadError, ReloadedBy, Ruling,
+    Settings, StartError,
+    counters::{Counters, Met},
+    live::{Live, LoadError, RulesFrom},
+    rules_file::{RulesFile, keep_watching},
+};
+use crate::{cache::Cache, config::RiskSettings, db::Db, facts::Facts, primitives::ChallengeId};
+
+type Decide = Arc<dyn Fn(&Facts) -> Action + Send + Sync>;
 
 /// Risk as the use cases see it; cheap to clone.
-#[derive(Debug, Clone, Default)]
-pub struct Risk {}
+#[derive(Clone, Default)]
+pub struct Risk(Judge);
+
+#[derive(Clone, Default)]
+enum Judge {
+    #[default]
+    Nobody,
+    Told(Decide),
+    Rules(Arc<Live>),
+}
 
 impl Risk {
     /// Without rules: everything is allowed and nothing is stored.
@@ -13,11 +31,176 @@ impl Risk {
         Self::default()
     }
 
-    /// Decides on a deed before it is done. Waits for Redis for some milliseconds at most; without it each rule does what its `on_missing` says. Never fails.
+    /// For tests of what the slices make of a decision: without rules and counters, this decides. Who has answered a challenge is not asked for another.
+    pub fn fixed(decide: Decide) -> Self {
+        Self(Judge::Told(decide))
+    }
+
+    /// With the rules of the settings' file, which is watched from now on. Needs a runtime and the database; Redis may be away.
+    pub async fn start(settings: &RiskSettings, db: Db, cache: &Cache) -> Result<Self, StartError> {
+        if !settings.enabled {
+            return Ok(Self::off());
+        }
+        let file = RulesFile {
+            path: settings.rules.clone(),
+        };
+        // Before the reading: what is written while it goes on is a change.
+        let stamp = file.stamp().await;
+        let counters = Counters::new(cache.clone(), settings.redis_timeout);
+        let live = Live::start(RulesFrom::File(file.clone()), counters, db)
+            .await
+            .map_err(|source| StartError {
+                path: file.path.clone(),
+                source,
+            })?;
+        let live = Arc::new(live);
+        cache.keep_telling();
+        tokio::spawn(keep_watching(Arc::downgrade(&live), file, stamp));
+        Ok(Self(Judge::Rules(live)))
+    }
+
+    /// With these rules and no file: for tests and tools. A decision waits for its counters for `patience` at most.
+    pub async fn with_rules(
+        text: &str,
+        patience: Duration,
+        db: Db,
+        cache: &Cache,
+    ) -> Result<Self, LoadError> {
+        let counters = Counters::new(cache.clone(), patience);
+        let live = Live::start(RulesFrom::Text(text.to_owned()), counters, db).await?;
+        Ok(Self(Judge::Rules(Arc::new(live))))
+    }
+
+    /// Nothing is asked and nothing stored, so facts need not be gathered.
+    pub const fn is_off(&self) -> bool {
+        matches!(self.0, Judge::Nobody)
+    }
+
+    /// Decides on a deed before it is done, and counts it. Waits for Redis for some milliseconds at most; without it each rule does what its `on_missing` says. Never
+    /// fails.
     ///
     /// The ruling is stored by whoever does the deed, in the same commit ([`Ruling::note`]).
-    #[expect(clippy::unused_async, reason = "the counters will be asked")]
-    pub async fn rule_on(&self, _facts: Facts) -> Ruling {
-        Ruling::default()
+    pub async fn rule_on(&self, facts: Facts) -> Ruling {
+        self.rule_on_answered(facts, None).await
     }
+
+    /// The same when it is known beforehand that the customer has answered this challenge.
+    pub async fn rule_on_answered(&self, facts: Facts, answered: Option<ChallengeId>) -> Ruling {
+        match &self.0 {
+            Judge::Nobody => Ruling::default(),
+            Judge::Told(decide) => {
+                let action = decide(&facts);
+                as_told(facts, action, answered)
+            }
+            Judge::Rules(live) => {
+                let began = std::time::Instant::now();
+                let rules = live.in_force();
+                let asks = rules.set.asks(facts.stage);
+                let (measured, new) = live.counters.measure(&facts, &asks).await;
+                let decision = rules.set.decide(rules.number, &facts, &measured, answered);
+                metrics::histogram!("risk_decide_seconds").record(began.elapsed());
+                rules.note(&decision);
+                remember(live, decision.action, new);
+                Ruling::new(decision)
+            }
+        }
+    }
+
+    /// Decides again on the same facts and what the counters said of them, now that the customer has answered this challenge. Nothing is measured or counted again: it
+    /// is one deed. What risk had nothing to say about stays so, and so does what was decided by rules that are long out of force.
+    #[must_use]
+    pub fn again_answered(&self, ruling: &Ruling, challenge: ChallengeId) -> Ruling {
+        let Some(first) = ruling.decision() else {
+            return ruling.clone();
+        };
+        match &self.0 {
+            Judge::Nobody => ruling.clone(),
+            Judge::Told(_) => as_told(first.facts.clone(), first.action, Some(challenge)),
+            Judge::Rules(live) => {
+                let Some(rules) = live.numbered(first.rule_set) else {
+                    return ruling.clone();
+                };
+                let (facts, measured) = (&first.facts, &first.measured);
+                let decision = rules
+                    .set
+                    .decide(first.rule_set, facts, measured, Some(challenge));
+                rules.note(&decision);
+                let asks = rules.set.asks(facts.stage);
+                remember(live, decision.action, Met::all(facts, &asks));
+                Ruling::new(decision)
+            }
+        }
+    }
+
+    /// What the file says of challenges and reviews; the usual without one.
+    pub fn settings(&self) -> Settings {
+        self.in_force()
+            .map_or_else(Settings::default, |rules| rules.set.settings().clone())
+    }
+
+    /// Seconds for which an answered challenge counts.
+    pub fn answer_lasts_seconds(&self) -> i64 {
+        i64::from(self.settings().verify_lasts_seconds)
+    }
+
+    /// The rules in force, unless risk is off.
+    pub fn in_force(&self) -> Option<Arc<InForce>> {
+        match &self.0 {
+            Judge::Nobody | Judge::Told(_) => None,
+            Judge::Rules(live) => Some(live.in_force()),
+        }
+    }
+
+    /// Reads the file of rules now and puts it in force, if it is sound; with a line in the audit log. Only this process: the others find the changed file by themselves.
+    pub async fn reload(&self, by: ReloadedBy) -> Result<Loaded, ReloadError> {
+        match &self.0 {
+            Judge::Nobody | Judge::Told(_) => Err(ReloadError::Off),
+            Judge::Rules(live) => Ok(live.reload(Some(by)).await?),
+        }
+    }
+}
+
+impl fmt::Debug for Risk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = self.in_force().map(|rules| rules.number);
+        f.debug_struct("Risk")
+            .field("rule_set", &number)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Notes what a deed that is not stopped has met. Nobody waits for it: what is lost is met for the first time once more.
+fn remember(live: &Arc<Live>, action: Action, met: Vec<Met>) {
+    let is_stopped = match action {
+        Action::Allow | Action::Review => false,
+        Action::Verify | Action::Block => true,
+    };
+    if is_stopped || met.is_empty() {
+        return;
+    }
+    let live = Arc::clone(live);
+    tokio::spawn(async move { live.counters.remember(&met).await });
+}
+
+/// What [`Risk::fixed`] decides.
+fn as_told(facts: Facts, told: Action, answered: Option<ChallengeId>) -> Ruling {
+    let is_answered = told == Action::Verify && answered.is_some();
+    let fired = (told != Action::Allow).then(|| Fired {
+        rule: "fixed".to_owned(),
+        action: told,
+        effect: if is_answered {
+            Effect::Answered
+        } else {
+            Effect::Live
+        },
+        reason: "told so".to_owned(),
+    });
+    Ruling::new(Decision {
+        rule_set: 0,
+        action: if is_answered { Action::Allow } else { told },
+        facts,
+        measured: Measured::default(),
+        fired: fired.into_iter().collect(),
+        answered,
+    })
 }

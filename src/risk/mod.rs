@@ -1,10 +1,97 @@
 //! Risk: rules that people steer. Facts in, a decision with its reasons out.
+//!
+//! # Words
+//!
+//! | | |
+//! |---|---|
+//! | [`Stage`](crate::facts::Stage) | the kind of deed that is decided on, before it is done |
+//! | [`Facts`](crate::facts::Facts) | what is known of the deed; stated by whoever starts it |
+//! | [`Counter`] | a number about earlier deeds (how many, how much, how many different), over a window that slides along |
+//! | [`Measured`] | what the counters said, once, for one deed |
+//! | rule | a condition, and the [`Action`] that is called for when it holds: it *fires* |
+//! | [`RuleSet`] | the rules of one file; it never changes, a changed file is another set |
+//! | [`Decision`] | what was decided, with everything that went into it and all rules that fired |
+//! | [`Ruling`] | a decision on its way to where it is stored |
+//! | shadow | a rule in the shadow is looked at and recorded and decides nothing |
+//!
+//! # The file
+//!
+//! `risk-rules.yaml`. Risk officers read and change it; its comments are the language's manual and are tested. Reading it (`file/`) tells every mistake at once
+//! with its line and column, also of those inside expressions, and makes a set only of a file without any. `zhangfang risk check` does it before anybody is
+//! affected.
+//!
+//! Expressions are CEL (a public language that always ends and errs instead of guessing), reduced to what rules need and checked at load: known names, types,
+//! whole numbers, no loops, bounded length and depth. A crate's parser reads a text that may be hostile, so it is given a thread with a large stack, and a panic in
+//! it is one more mistake of the file.
+//!
+//! # Stages and actions
+//!
+//! | | allow | verify | review | block |
+//! |---|---|---|---|---|
+//! | `login` | x | x | | x |
+//! | `payment.create` | x | x | x | x |
+//! | `points.credit` | x | | x | x |
+//! | `redeem` | x | | x | x |
+//! | `refund` | x | | x | x |
+//!
+//! *verify*: a challenge that the customer answers; after that the deed goes on, and for some minutes (`verify.lasts`) rules that verify are content. *review*: the
+//! deed is done and its points wait until a person or a time-out (`review`) decides. The other pairs are mistakes of the file.
+//!
+//! # How a decision is made
+//!
+//! [`RuleSet::decide`] is pure: the same set, facts, numbers and answered challenge give the same decision, on any machine and in any year. That is what makes
+//! stored decisions worth storing: they can be made again to prove them, or by other rules to see what those would change.
+//!
+//! 1. Every rule of the stage is looked at, in the order of the file. Its condition and its expression must both hold. A condition about something that the
+//!    deed does not have (no device, no amount) does not hold. Numbers include the deed itself, since it is counted as it is asked about.
+//! 2. A rule that fires is *live*, or in the *shadow*: because it says so, or because the customer is outside its roll-out. Who is inside is a hash of customer
+//!    and rule: for ever the same, other customers for every rule, and a larger share keeps those of a smaller one. Deeds of nobody are outside.
+//! 3. A live rule that allows overrules all rules of later priority, and no other: 1 is first, equal priorities do not touch each other.
+//! 4. With an answered challenge, live rules that verify ask for nothing.
+//! 5. Of what is left live, the most severe action is taken; without any, the deed is allowed. All that fired is told, with its effect and its reason, in
+//!    which there are numbers and the file's own words, and nothing about a person.
+//!
+//! Invariants: the action is the most severe among the [`Effect::Live`]; adding a rule in the shadow changes no action; the numbers stand in the order of
+//! [`RuleSet::asks`].
+//!
+//! # When numbers cannot be had
+//!
+//! Counters live where they may be lost. A rule that needs one that is not there does what its `on_missing` says; `allow` is to do nothing, also for a rule that
+//! allows: what is not known excuses nobody. A file says it per rule or for all, or is refused. At `points.credit` what is said for all counts only if it is
+//! *review* or *block*, and is *review* otherwise: points are not given by accident. If an expression has no value (a division by zero, an overflow), that is
+//! a number that cannot be had.
+//!
+//! # What it costs
+//!
+//! A set is made once and then only read: lists are hash sets or sorted ranges, equal counters of different rules are one, what a stage asks is known beforehand.
+//! A rule that does not fire allocates nothing. The context of expressions is made at most once for a decision, when the first of them is reached.
+//!
+//! # What is stored
+//!
+//! `risk_decisions`, by the operation that does the deed and in its commit: no deed without its decision, no decision on a deed that was not done, whatever is
+//! killed in between. Its id is derived from the deed and the stage, so there is one. The row has the set's number, the facts, the numbers and all that
+//! fired; the set's text is stored once. Facts hold personal data and go nowhere else: `Debug` shows neither them nor what a set's lists name.
 
 mod counter;
+mod counter_key;
+mod counters;
 mod decision;
+mod file;
 mod handle;
+mod live;
+mod read;
+mod rule_sets;
+mod rules;
+mod rules_file;
 mod store;
 
 pub use counter::{Ask, Counter, Measure, Measured, Per, Thing};
+pub use counter_key::describe_counter;
+pub use counters::{COUNT, DISTINCT_MAX};
 pub use decision::{Action, Decision, Effect, Fired, Ruling, UnknownAction};
+pub use file::{Mistake, Place, RuleFileErrors};
 pub use handle::Risk;
+pub use live::{Firings, InForce, LoadError, Loaded, ReloadError, StartError};
+pub use read::{DecisionCursor, DecisionFilter, StoredDecision, find_decision, list_decisions};
+pub use rule_sets::{ReloadedBy, StoredRuleSet, find_rule_set, find_rule_set_text, list_rule_sets};
+pub use rules::{AfterReview, AtStage, ReviewSettings, RuleSet, RuleSummary, Settings, actions_at};

@@ -27,6 +27,7 @@ mod refund_answers;
 mod refund_core;
 mod refunds;
 mod rights;
+mod risk;
 mod sdk;
 mod sharing;
 mod verification;

@@ -162,7 +162,8 @@ fn orders_agree(visits: &[Visit], closing: &Closing) -> Check {
     let (mut wrong, mut unanswered) = (Vec::new(), 0);
     for visit in visits {
         let Some(order_no) = visit.order_no.as_deref() else {
-            unanswered += 1;
+            // What risk stopped was answered: nothing was made.
+            unanswered += usize::from(visit.end != End::Stopped);
             continue;
         };
         let of_books = books.remove(order_no);
@@ -177,6 +178,8 @@ fn orders_agree(visits: &[Visit], closing: &Closing) -> Check {
                 End::PaidUnseen(_) => order.is_paid() && order.amount_fen == visit.amount_fen,
                 End::PaidLate => order.is_paid() && order.points_earned == Some(0),
                 End::Abandoned | End::Expired | End::GivenUp => !order.is_paid(),
+                // Nothing was made.
+                End::Stopped => false,
                 End::Failed(_) => true,
             },
         };

@@ -10,6 +10,7 @@
 //! | [`service`], [`office`], [`answer`], [`wechat`], [`patience`] | the two other sides, and what happens when they do not answer |
 //! | [`books`] | what the service says before and after |
 //! | [`summary`], [`points`], [`returns`], [`checks`], [`tables`] | the two accounts side by side, what must agree, and how it is told |
+//! | [`scenes`] | afterwards: what risk stops, asks and holds, and what becomes of points |
 //! | [`run`] | all of it in its order |
 //!
 //! It knows nothing of the service's inside but the settings: what it sees, a mini-program could see. That is why it may be believed when it says that every
@@ -31,6 +32,7 @@ mod points;
 mod refund;
 mod returns;
 mod run;
+mod scenes;
 mod service;
 mod summary;
 mod tables;
@@ -53,6 +55,10 @@ cards that do not take them. The demo sees what apps see: it speaks HTTP only, a
 fails is sent again with the same key. So kill the service (or its database) while it runs, start it
 again, and watch the day go on.
 
+Then a few people of their own show what risk and points do: one pays too often, one from another
+network, an owner at the own shop; a back end gives points, sets them aside and spends them, and what
+is over is over.
+
 At the end it puts its own account of the day beside the service's and WeChat's: every order, every
 refund, each shop's money, each customer's points; asks WeChat's side whether a forgery was believed;
 plays two callbacks again; and runs verify-ledger. Everything must agree, else it exits with 1.
@@ -70,7 +76,7 @@ const EXAMPLES: &str = "\
 Examples:
   ./dev run                                  # in one terminal
   ./dev demo                                 # in another
-  ./dev demo --payments 20000 --concurrency 128 --faults none      # how fast?
+  ./dev demo --payments 20000 --customers 20000 --concurrency 128 --faults none   # how fast?
   ./dev demo --payments 500 --seed 7         # the same customers, shops and amounts each time
   ./dev demo --json --no-verify | jq .checks
 
@@ -86,7 +92,7 @@ pub(super) struct Demo {
     #[arg(long, value_name = "N", default_value_t = 3_000, value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
     payments: usize,
     /// How many customers there are; one in fifty comes often.
-    #[arg(long, value_name = "N", default_value_t = 300, value_parser = RangedU64ValueParser::<usize>::new().range(1..=100_000))]
+    #[arg(long, value_name = "N", default_value_t = 1_500, value_parser = RangedU64ValueParser::<usize>::new().range(1..=100_000))]
     customers: usize,
     /// How many shops there are.
     #[arg(long, value_name = "M", default_value_t = 8, value_parser = RangedU64ValueParser::<usize>::new().range(1..=99))]

@@ -30,7 +30,12 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 pub(super) enum Gave {
     /// The other side's no, which will not change.
     #[error("answered {status} {code}")]
-    Refused { status: u16, code: String },
+    Refused {
+        status: u16,
+        code: String,
+        /// What must be answered first, if that is why.
+        challenge: Option<String>,
+    },
     #[error("given up: {0}")]
     Up(String),
     /// Nobody is there.
@@ -111,6 +116,7 @@ pub(super) struct Line {
 #[serde(default)]
 struct Problem {
     code: String,
+    challenge: Option<String>,
 }
 
 /// One attempt's end.
@@ -203,6 +209,7 @@ impl Line {
                 return Attempt::Refused(Gave::Refused {
                     status: status.as_u16(),
                     code: problem.code,
+                    challenge: problem.challenge,
                 });
             }
         };
@@ -287,6 +294,7 @@ mod tests {
         let gave = Gave::Refused {
             status: 422,
             code: "amount_not_allowed".to_owned(),
+            challenge: None,
         };
         assert!(gave.is("amount_not_allowed"));
         assert!(!gave.is_unauthorized());

@@ -15,6 +15,8 @@ use super::{
 };
 use crate::simulator::Fault;
 
+/// What an app is told when risk blocks what it asks for.
+const STOPPED: &str = "risk_blocked";
 /// How long the app waits for the callback before it has the service ask WeChat.
 const ASK_AFTER: Duration = Duration::from_millis(1_500);
 /// After this the customer shows the shop the receipt and leaves.
@@ -75,6 +77,8 @@ pub(super) enum End {
     Expired,
     /// Given up by the customer.
     GivenUp,
+    /// Not begun: risk stopped it.
+    Stopped,
     /// Not as wished, for this reason.
     Failed(String),
 }
@@ -124,7 +128,7 @@ impl Visit {
     pub(super) fn is_paid_for(&self) -> bool {
         match self.end {
             End::Paid { .. } | End::PaidUnseen(_) | End::PaidLate => true,
-            End::Abandoned | End::Expired | End::GivenUp | End::Failed(_) => false,
+            End::Abandoned | End::Expired | End::GivenUp | End::Stopped | End::Failed(_) => false,
         }
     }
 
@@ -132,7 +136,12 @@ impl Visit {
     pub(super) fn earns(&self) -> bool {
         match self.end {
             End::Paid { .. } | End::PaidUnseen(_) => true,
-            End::PaidLate | End::Abandoned | End::Expired | End::GivenUp | End::Failed(_) => false,
+            End::PaidLate
+            | End::Abandoned
+            | End::Expired
+            | End::GivenUp
+            | End::Stopped
+            | End::Failed(_) => false,
         }
     }
 
@@ -149,7 +158,7 @@ impl Visit {
             End::Abandoned => Some("prepaid"),
             End::Expired => Some("expired"),
             End::GivenUp => Some("closed"),
-            End::Failed(_) => None,
+            End::Stopped | End::Failed(_) => None,
         }
     }
 
@@ -182,9 +191,15 @@ async fn act(scene: Scene<'_>, wish: &Wish, visit: &mut Visit) -> Result<(), Gav
         return scan(scene, wish, visit).await;
     }
     if wish.wrong_first {
-        visit.wrong_refused = Some(wrong_amount_is_refused(scene, wish).await?);
+        visit.wrong_refused = wrong_amount_is_refused(scene, wish).await?;
     }
-    let (order, heard) = create(scene, wish, visit).await?;
+    let (order, heard) = match create(scene, wish, visit).await {
+        Err(gave) if gave.is(STOPPED) => {
+            visit.end = End::Stopped;
+            return Ok(());
+        }
+        made => made?,
+    };
     visit.order_no = Some(order.order_no.clone());
     visit.create = Some(heard.took);
     if order.amount_fen != wish.amount_fen {
@@ -291,8 +306,8 @@ async fn pay_late(
     Ok(())
 }
 
-/// Tries to pay one fen more than the fixed code says.
-async fn wrong_amount_is_refused(scene: Scene<'_>, wish: &Wish) -> Result<bool, Gave> {
+/// Tries to pay one fen more than the fixed code says. None when risk stopped the customer before anybody looked at the amount.
+async fn wrong_amount_is_refused(scene: Scene<'_>, wish: &Wish) -> Result<Option<bool>, Gave> {
     let key = format!("{}-{}-wrong", scene.run, wish.number);
     let (customer, wrong) = (&scene.customers[wish.customer], wish.amount_fen + 1);
     let answer = scene
@@ -300,8 +315,9 @@ async fn wrong_amount_is_refused(scene: Scene<'_>, wish: &Wish) -> Result<bool, 
         .create_payment(customer, &key, &wish.counter.code, wrong)
         .await;
     match answer {
-        Ok(_) => Ok(false),
-        Err(gave) if gave.is("amount_not_allowed") => Ok(true),
+        Ok(_) => Ok(Some(false)),
+        Err(gave) if gave.is("amount_not_allowed") => Ok(Some(true)),
+        Err(gave) if gave.is(STOPPED) => Ok(None),
         Err(gave) => Err(gave),
     }
 }
@@ -321,8 +337,11 @@ async fn create(
     if !wish.twice {
         return send().await;
     }
-    let (one, other) = tokio::join!(send(), send());
-    let (one, other) = (one?, other?);
+    let (one, other) = match tokio::join!(send(), send()) {
+        // The second was one too many, if it was looked at before the first had made the order.
+        (Ok(made), Err(gave)) | (Err(gave), Ok(made)) if gave.is(STOPPED) => return Ok(made),
+        (one, other) => (one?, other?),
+    };
     visit.twice = Some(one.0.order_no == other.0.order_no);
     Ok(one)
 }

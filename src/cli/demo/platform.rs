@@ -54,6 +54,8 @@ pub(super) struct Shop {
 pub(super) struct Operators {
     pub(super) admin: Person,
     pub(super) second: Person,
+    /// A back end that gives and takes points.
+    pub(super) service: Person,
 }
 
 /// Everything the day happens on.
@@ -94,17 +96,18 @@ pub(super) async fn operators(settings: &TokenOnly) -> anyhow::Result<Operators>
     let made = made.await;
     db.close().await;
     let tenant = made.context("the tenant `demo` cannot be had")?;
-    let operator = |name: &str| {
+    let operator = |name: &str, role| {
         let principal = Principal::Operator {
             tenant: tenant.id,
             name: name.to_owned(),
-            role: OperatorRole::Admin,
+            role,
         };
         Person::operator(app::tokens(&settings.auth), principal)
     };
     Ok(Operators {
-        admin: operator("demo"),
-        second: operator("demo-second"),
+        admin: operator("demo", OperatorRole::Admin),
+        second: operator("demo-second", OperatorRole::Admin),
+        service: operator("demo-crm", OperatorRole::Service),
     })
 }
 

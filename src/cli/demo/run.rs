@@ -17,7 +17,7 @@ use super::{
     payment::Scene,
     plan::{Deed, Size, Wish, customer_name, plan},
     platform::{self, Platform},
-    refund,
+    refund, scenes,
     service::{self, LoginAs, Person, Service},
     summary::{Found, Summary, moved_by_shop},
     tables,
@@ -73,6 +73,11 @@ impl Demo {
             ending: &ending,
         };
         let mut summary = self.day(scene).await?;
+        if summary.complete {
+            let (told, checks) = scenes::play(scene).await;
+            summary.scenes = told;
+            summary.checks.extend(checks);
+        }
         let mut ledger = None;
         if summary.complete && !self.no_verify {
             let read = verify_ledger::read(settings.database.connect.expose(), true).await;

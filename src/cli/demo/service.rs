@@ -62,6 +62,14 @@ impl Person {
         }
     }
 
+    /// The same person on their own phone; none for operators.
+    pub(super) fn as_customer(&self) -> Option<Self> {
+        match &self.way_in {
+            WayIn::Wechat(code, _) => Some(Self::new(code.clone(), LoginAs::Customer)),
+            WayIn::Signed(_) => None,
+        }
+    }
+
     fn keep(&self, token: Secret<String>) {
         *self.token.write().unwrap_or_else(PoisonError::into_inner) = token;
     }

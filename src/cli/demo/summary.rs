@@ -21,6 +21,7 @@ use super::{
     platform::Platform,
     points::{self, PointsTold},
     returns::{self, ReturnsTold},
+    scenes::SceneTold,
     wechat::WechatStats,
 };
 
@@ -37,6 +38,8 @@ pub(super) struct Summary {
     pub(super) returns: ReturnsTold,
     /// What the operators found; none when the books could not be read.
     pub(super) desk: Option<DeskTold>,
+    /// What risk and points did afterwards.
+    pub(super) scenes: Vec<SceneTold>,
     pub(super) repeated: Repeated,
     pub(super) speed: Speed,
     pub(super) checks: Vec<Check>,
@@ -60,6 +63,8 @@ pub(super) struct OrdersTold {
     pub(super) abandoned: usize,
     pub(super) expired: usize,
     pub(super) given_up: usize,
+    /// By risk, before there was an order.
+    pub(super) stopped: usize,
     pub(super) failed: usize,
     /// Why, and how often.
     pub(super) failures: BTreeMap<String, usize>,
@@ -124,6 +129,7 @@ impl Summary {
             points: points::told(found),
             returns: returns::told(found),
             desk: found.closing.map(|closing| closing.desk.clone()),
+            scenes: Vec::new(),
             repeated: found.repeated,
             speed: speed(found),
             checks: Vec::new(),
@@ -230,6 +236,7 @@ fn orders(found: &Found<'_>) -> OrdersTold {
             End::Abandoned => told.abandoned += 1,
             End::Expired => told.expired += 1,
             End::GivenUp => told.given_up += 1,
+            End::Stopped => told.stopped += 1,
             End::Failed(reason) => {
                 told.failed += 1;
                 *told.failures.entry(reason.clone()).or_default() += 1;

@@ -12,6 +12,7 @@ use super::{
     measure::Percentiles,
     platform::Offer,
     points::RuleTold,
+    scenes::SceneTold,
     summary::{OrdersTold, Summary},
 };
 use crate::{cli::verify_ledger, primitives::Money};
@@ -57,10 +58,19 @@ pub(super) fn summary(summary: &Summary) -> String {
         points(summary),
         speed(summary),
     ];
+    parts.extend(summary.scenes.iter().map(scene));
     if !summary.checks.is_empty() {
         parts.push(checks(summary));
     }
     parts.join("\n\n")
+}
+
+fn scene(told: &SceneTold) -> String {
+    let mut text = told.title.to_owned();
+    for line in &told.lines {
+        let _ = write!(text, "\n  · {line}");
+    }
+    text
 }
 
 fn orders(orders: &OrdersTold) -> String {
@@ -72,13 +82,14 @@ fn orders(orders: &OrdersTold) -> String {
     }
     let mut text = format!(
         "{table}\n{} of {} wishes; {} orders were paid because the app asked before a callback came, {} because the service asked by itself; \
-         {} were shown by a shop and scanned, {} paid after they had been given up",
+         {} were shown by a shop and scanned, {} paid after they had been given up; {} were stopped by risk",
         orders.done,
         orders.wished,
         orders.paid_by_question,
         orders.found_by_service,
         orders.scanned,
-        orders.paid_late
+        orders.paid_late,
+        orders.stopped
     );
     for (reason, count) in &orders.failures {
         let _ = write!(text, "\n{count} times: {reason}");

@@ -3,6 +3,7 @@
 mod channel;
 mod http;
 mod process;
+mod redis;
 mod servers;
 
 use std::{
@@ -43,6 +44,7 @@ pub(crate) use http::{Answer, Caller};
 pub(crate) use process::{
     Server, Service, demo_tenant, environment, free_address, per_mille, ready,
 };
+pub(crate) use redis::{ask, cluster, folder, sentinels};
 pub(crate) use servers::{Scratch, dev, engine, redis_url};
 
 pub(crate) const JWT_SECRET: &str = "a secret of the tests, of forty characters";
@@ -85,6 +87,8 @@ struct Unusual {
     /// Off unless a test asks: most tests make many payments of few customers.
     limits: Option<LimitSettings>,
     redis_url: Option<String>,
+    /// The text of risk's rules. Off unless a test asks.
+    rules: Option<String>,
 }
 
 /// A shop that takes payments.
@@ -162,6 +166,15 @@ impl TestApp {
         let app = assemble(db, &self.simulator, &base, unusual).await;
         tokio::spawn(serve(listener, app));
         Site::new(&base, self.tenant.id)
+    }
+
+    /// With these rules of risk.
+    pub(crate) async fn with_rules(rules: &str) -> Self {
+        let unusual = Unusual {
+            rules: Some(rules.to_owned()),
+            ..Unusual::default()
+        };
+        Self::build(|_| {}, unusual).await
     }
 
     async fn build(change: impl FnOnce(&mut DbOptions), unusual: Unusual) -> Self {
@@ -340,11 +353,16 @@ impl Site {
 
     /// Another person of the platform.
     pub(crate) fn operator(&self, name: &str) -> Caller {
+        self.role(name, zhangfang::auth::OperatorRole::Admin)
+    }
+
+    /// Another person or program of the platform, in this role.
+    pub(crate) fn role(&self, name: &str, role: zhangfang::auth::OperatorRole) -> Caller {
         let tokens = Tokens::new(JWT_SECRET.as_bytes(), 900);
         let principal = zhangfang::auth::Principal::Operator {
             tenant: self.tenant,
             name: name.to_owned(),
-            role: zhangfang::auth::OperatorRole::Admin,
+            role,
         };
         let token = tokens.issue(&principal, SystemClock.now());
         self.anyone().with_token(&token.text)
@@ -478,6 +496,13 @@ async fn assemble(db: Db, simulator: &Simulator, base: &str, unusual: Unusual) -
     })
     .await
     .unwrap();
+    let risk = match &unusual.rules {
+        // Patient with Redis, since the machine may be busy.
+        Some(rules) => Risk::with_rules(rules, Duration::from_secs(1), db.clone(), &cache)
+            .await
+            .unwrap(),
+        None => Risk::off(),
+    };
     let mini_program = MiniProgram::new(&wechat).unwrap();
     let mini_program = Arc::new(mini_program.sharing(cache.clone(), Arc::clone(&clock)));
     App::assemble(Parts {
@@ -490,7 +515,7 @@ async fn assemble(db: Db, simulator: &Simulator, base: &str, unusual: Unusual) -
             payments: Payments {
                 rules: RuleBook::start(db.clone()),
                 policies: PolicyBook::start(db.clone()),
-                risk: Risk::off(),
+                risk,
                 pace: if unusual.rests {
                     Pace::default()
                 } else {

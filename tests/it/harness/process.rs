@@ -107,6 +107,7 @@ pub(crate) fn environment(
         ("ZHANGFANG_HTTP__LISTEN", listen.to_owned()),
         ("ZHANGFANG_AUTH__JWT_SECRET", JWT_SECRET.to_owned()),
         ("ZHANGFANG_LIMITS__ENABLED", "false".to_owned()),
+        ("ZHANGFANG_RISK__ENABLED", "false".to_owned()),
     ];
     environment.extend(ours.map(|(name, value)| (name.to_owned(), value)));
     environment

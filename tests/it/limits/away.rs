@@ -17,9 +17,9 @@ use zhangfang::{
     simulator::{Simulator, SimulatorSettings},
 };
 
-use super::{allowed, cache, folder, somebody};
+use super::{allowed, cache, somebody};
 use crate::harness::{
-    Caller, Scratch, Server, Service, Site, demo_tenant, dev, environment, eventually,
+    Caller, Scratch, Server, Service, Site, demo_tenant, dev, environment, eventually, folder,
     free_address, ready,
 };
 
@@ -78,7 +78,7 @@ async fn redis_killed_under_load_costs_nobody_time_and_is_told_once() {
             ("ZHANGFANG_LIMITS__CUSTOMER_READ", "1000000/60s"),
             ("ZHANGFANG_LIMITS__CREATE_PAYMENT", "5/6000s"),
             ("ZHANGFANG_LOG__FORMAT", "json"),
-            ("ZHANGFANG_LOG__FILTER", "warn,zhangfang::limits=info"),
+            ("ZHANGFANG_LOG__FILTER", "warn,zhangfang::cache::alarm=info"),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned())),
     );

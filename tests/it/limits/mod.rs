@@ -4,7 +4,7 @@ mod away;
 mod http;
 mod topology;
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use zhangfang::{
     cache::Cache,
@@ -12,13 +12,6 @@ use zhangfang::{
     limits::{Limit, Limits, Quota, Subject},
     primitives::Secret,
 };
-
-/// A folder that goes with the test.
-fn folder(name: &str) -> PathBuf {
-    let dir = std::env::temp_dir().join(format!("zf-{name}-{:08x}", rand::random::<u32>()));
-    std::fs::create_dir_all(&dir).unwrap();
-    dir
-}
 
 async fn cache(url: &str) -> Cache {
     let url = Secret::new(url.to_owned());

@@ -1,0 +1,29 @@
+//! Saying once that Redis is gone, and once that it is back: one alarm for all that shares numbers through it.
+
+use tokio::sync::watch;
+
+/// Until the cache is gone. Says at once how things are; being there from the start is not worth a line.
+pub(super) async fn keep_telling(mut presence: watch::Receiver<bool>) {
+    let mut was_up = true;
+    loop {
+        let up = *presence.borrow_and_update();
+        metrics::gauge!("limits_redis_up").set(if up { 1.0 } else { 0.0 });
+        match (was_up, up) {
+            (true, false) => {
+                tracing::error!(
+                    "Redis is away: each process keeps the rate limits by itself, and risk rules that count do what their on_missing says"
+                );
+            }
+            (false, true) => {
+                tracing::info!(
+                    "Redis is back: the rate limits are shared again, and risk rules count"
+                );
+            }
+            (true, true) | (false, false) => {}
+        }
+        was_up = up;
+        if presence.changed().await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,479 @@
+//! After the day: what risk stops, asks and holds, and what becomes of points. People of their own play it, so that the day's account stays what it is.
+//!
+//! Whether a scene can be played depends on the rules that the service has: what it needs is looked up first, and a scene without its rule is left out and says so.
+
+use std::time::Duration;
+
+use http::Method;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{
+    checks::Check,
+    patience::Gave,
+    payment::Scene,
+    service::{LoginAs, Person},
+};
+
+/// One scene, told.
+#[derive(Debug, Serialize)]
+pub(super) struct SceneTold {
+    pub(super) title: &'static str,
+    /// What happened, a line each.
+    pub(super) lines: Vec<String>,
+    #[serde(skip)]
+    check: Option<Check>,
+}
+
+/// Two networks that nobody's traffic comes from (RFC 5737).
+const AT_HOME: &str = "203.0.113.7";
+const ABROAD: &str = "198.51.100.23";
+/// More payments than anybody makes in a minute, and one.
+const HASTY: usize = 11;
+const FEN: i64 = 1_280;
+
+impl SceneTold {
+    fn new(title: &'static str) -> Self {
+        Self {
+            title,
+            lines: Vec::new(),
+            check: None,
+        }
+    }
+
+    fn line(&mut self, line: impl Into<String>) {
+        self.lines.push(line.into());
+    }
+
+    fn must(&mut self, what: &'static str, holds: bool, detail: impl Into<String>) {
+        self.check = Some(Check::new(what, holds, detail));
+    }
+}
+
+/// Plays every scene. What goes wrong in one is its check that fails.
+pub(super) async fn play(scene: Scene<'_>) -> (Vec<SceneTold>, Vec<Check>) {
+    let stage = match Stage::set(scene).await {
+        Ok(stage) => stage,
+        Err(gave) => {
+            let what = "what risk and points do can be shown";
+            return (Vec::new(), vec![Check::new(what, false, gave.to_string())]);
+        }
+    };
+    let played = [
+        ("too many payments in a minute", stage.hasty().await),
+        ("from another network", stage.abroad().await),
+        ("a shop that pays itself", stage.own_shop().await),
+        (
+            "points that are given, set aside, spent and over",
+            stage.points().await,
+        ),
+    ];
+    let mut checks = Vec::new();
+    let told = played.into_iter().map(|(title, played)| {
+        let mut told = played.unwrap_or_else(|gave| {
+            let mut told = SceneTold::new(title);
+            told.must(
+                "every scene of risk and points was played",
+                false,
+                format!("{title}: {gave}"),
+            );
+            told
+        });
+        checks.extend(told.check.take());
+        told
+    });
+    (told.collect(), checks)
+}
+
+/// Where the scenes are played, and by which rules.
+struct Stage<'a> {
+    scene: Scene<'a>,
+    /// Ids of the rules in force that decide.
+    rules: Vec<String>,
+    code: String,
+    shop: String,
+}
+
+impl<'a> Stage<'a> {
+    async fn set(scene: Scene<'a>) -> Result<Self, Gave> {
+        let rules: Result<Value, Gave> = scene
+            .service
+            .get(&scene.operators.admin, &["admin", "risk", "rules"], &[])
+            .await;
+        // Risk may be switched off; that is no mistake.
+        let rules = rules.unwrap_or_default();
+        let rules = rules["rules"].as_array().cloned().unwrap_or_default();
+        let live = rules.iter().filter(|rule| rule["shadow"] != json!(true));
+        let rules = live.filter_map(|rule| rule["id"].as_str().map(str::to_owned));
+        let open = scene
+            .platform
+            .counters
+            .iter()
+            .find(|counter| counter.amount_fen.is_none());
+        let counter =
+            open.ok_or_else(|| Gave::Strange("no code with an open amount".to_owned()))?;
+        Ok(Self {
+            scene,
+            rules: rules.collect(),
+            code: counter.code.clone(),
+            shop: scene.platform.shops[counter.shop].name.clone(),
+        })
+    }
+
+    fn somebody(&self, who: &str) -> Person {
+        Person::new(self.login_code(who), LoginAs::Customer)
+    }
+
+    /// New people each time, so that nobody has a history from the demo before.
+    fn login_code(&self, who: &str) -> String {
+        format!("sim-{}-{who}", self.scene.run)
+    }
+
+    async fn send(
+        &self,
+        person: &Person,
+        path: &[&str],
+        (key, from): (Option<&str>, Option<&str>),
+        body: Value,
+    ) -> Result<Value, Gave> {
+        let service = self.scene.service;
+        let mut request = service.request(Method::POST, path).json(&body);
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        if let Some(from) = from {
+            // The demo stands where a proxy would, on the service's own machine; otherwise the service does not believe it, rightly.
+            request = request.header("x-forwarded-for", from);
+        }
+        service.ask(person, request).await?.read()
+    }
+
+    async fn create(
+        &self,
+        customer: &Person,
+        key: &str,
+        from: Option<&str>,
+    ) -> Result<Value, Gave> {
+        let key = format!("{}-{key}", self.scene.run);
+        let body = json!({ "code": self.code, "amount_fen": FEN });
+        self.send(
+            customer,
+            &["customer", "payments"],
+            (Some(&key), from),
+            body,
+        )
+        .await
+    }
+
+    async fn close(&self, customer: &Person, order: &Value) -> Result<(), Gave> {
+        let number = order["order_no"].as_str().unwrap_or_default();
+        self.scene.service.close(customer, number).await.map(|_| ())
+    }
+
+    fn has(&self, rule: &str) -> bool {
+        self.rules.iter().any(|known| known == rule)
+    }
+
+    async fn hasty(&self) -> Result<SceneTold, Gave> {
+        let mut told = SceneTold::new("too many payments in a minute");
+        if !self.has(rule::HASTY) {
+            told.line(format!(
+                "left out: the service has no live rule {}",
+                rule::HASTY
+            ));
+            return Ok(told);
+        }
+        let customer = self.somebody("hasty");
+        let (mut made, mut stopped) = (Vec::new(), None);
+        for number in 1..=HASTY {
+            match self
+                .create(&customer, &format!("hasty-{number}"), None)
+                .await
+            {
+                Ok(order) => made.push(order),
+                Err(gave) if gave.is("risk_blocked") => stopped = Some(number),
+                Err(gave) => return Err(gave),
+            }
+        }
+        for order in &made {
+            self.close(&customer, order).await?;
+        }
+        told.line(format!(
+            "a customer begins {HASTY} payments in a row at {}",
+            self.shop
+        ));
+        told.line(match stopped {
+            Some(number) => format!(
+                "payment {number} is refused: risk_blocked (403); the ones before were made"
+            ),
+            None => "none is refused".to_owned(),
+        });
+        told.must(
+            "the eleventh payment of a customer in a minute is blocked, and none before it",
+            stopped == Some(HASTY) && made.len() == HASTY - 1,
+            format!("{} made, refused: {stopped:?}", made.len()),
+        );
+        Ok(told)
+    }
+
+    async fn abroad(&self) -> Result<SceneTold, Gave> {
+        let mut told = SceneTold::new("from another network");
+        if !self.has(rule::NETWORK) {
+            told.line(format!(
+                "left out: the service has no live rule {}",
+                rule::NETWORK
+            ));
+            return Ok(told);
+        }
+        let customer = self.somebody("traveller");
+        let first = self.create(&customer, "home", Some(AT_HOME)).await?;
+        self.close(&customer, &first).await?;
+        told.line(format!("a customer pays from {AT_HOME}, as ever"));
+        let asked = match self.create(&customer, "abroad", Some(ABROAD)).await {
+            Err(Gave::Refused {
+                code,
+                challenge: Some(challenge),
+                ..
+            }) if code == "risk_verification_required" => challenge,
+            Err(gave) => return Err(gave),
+            Ok(_) => {
+                told.line(format!(
+                    "and from {ABROAD}: nobody asks. Does the service trust 127.0.0.1 as a proxy?"
+                ));
+                told.must(
+                    "a payment from an unknown network is verified",
+                    false,
+                    "it went through",
+                );
+                return Ok(told);
+            }
+        };
+        told.line(format!(
+            "and from {ABROAD}: risk_verification_required (403), answer {asked}"
+        ));
+        let wrong = json!({ "code": self.login_code("somebody-else") });
+        let answer = ["customer", "challenges", &asked, "answer"];
+        let refused = self.send(&customer, &answer, (None, None), wrong).await;
+        told.line(match &refused {
+            Ok(_) => "somebody else's wx.login answers it".to_owned(),
+            Err(gave) => format!("somebody else's wx.login does not: {gave}"),
+        });
+        let right = json!({ "code": self.login_code("traveller") });
+        self.send(&customer, &answer, (None, None), right).await?;
+        let order = self.create(&customer, "abroad", Some(ABROAD)).await?;
+        self.close(&customer, &order).await?;
+        told.line("a fresh wx.login of their own does, and the same request goes through");
+        told.must(
+            "a payment from an unknown network is verified, by the customer alone",
+            refused.is_err(),
+            "verified",
+        );
+        Ok(told)
+    }
+
+    /// Pays, and waits until the service knows.
+    async fn pay(&self, customer: &Person, key: &str) -> Result<String, Gave> {
+        let order = self.create(customer, key, None).await?;
+        let number = order["order_no"].as_str().unwrap_or_default().to_owned();
+        let package = order["wechat_pay"]["package"].as_str().unwrap_or_default();
+        let prepay_id = package.strip_prefix("prepay_id=").unwrap_or_default();
+        self.scene.wechat.pay_with(prepay_id, &[]).await?;
+        for _ in 0..100 {
+            if self
+                .scene
+                .service
+                .payment(customer, &number)
+                .await?
+                .is_paid()
+            {
+                return Ok(number);
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Err(Gave::Up(format!("{number} was not settled")))
+    }
+
+    async fn balance(&self, customer: &Person) -> Result<Value, Gave> {
+        self.scene
+            .service
+            .get(customer, &["customer", "points"], &[])
+            .await
+    }
+
+    async fn own_shop(&self) -> Result<SceneTold, Gave> {
+        let mut told = SceneTold::new("a shop that pays itself");
+        if !self.has(rule::OWN_SHOP) {
+            told.line(format!(
+                "left out: the service has no live rule {}",
+                rule::OWN_SHOP
+            ));
+            return Ok(told);
+        }
+        let counter = self
+            .scene
+            .platform
+            .counters
+            .iter()
+            .find(|counter| counter.code == self.code);
+        let shop = counter.map_or(0, |counter| counter.shop);
+        let Some(owner) = self.scene.platform.shops[shop].owner.as_customer() else {
+            return Err(Gave::Strange(
+                "a shop without an owner who logs in".to_owned(),
+            ));
+        };
+        let mut decided = Vec::new();
+        for (word, path) in [("approved", "approve"), ("rejected", "reject")] {
+            let before = self.balance(&owner).await?;
+            let number = self.pay(&owner, path).await?;
+            let held = self.balance(&owner).await?;
+            let pending =
+                held["pending"].as_i64().unwrap_or(0) - before["pending"].as_i64().unwrap_or(0);
+            told.line(format!(
+                "the owner of {} pays there: the money is booked, {pending} points are pending",
+                self.shop
+            ));
+            let review = self.review_of(&number).await?;
+            let admin = &self.scene.operators.admin;
+            let base = ["admin", "risk", "reviews", review.as_str()];
+            let claim = [&base[..], &["claim"]].concat();
+            self.send(admin, &claim, (None, None), json!({})).await?;
+            let key = format!("{}-{path}", self.scene.run);
+            let decide = [&base[..], &[path]].concat();
+            self.send(
+                admin,
+                &decide,
+                (Some(&key), None),
+                json!({ "note": "演示" }),
+            )
+            .await?;
+            let after = self.balance(&owner).await?;
+            let came = after["posted"].as_i64().unwrap_or(0) - held["posted"].as_i64().unwrap_or(0);
+            told.line(format!(
+                "an operator claims the review and has it {word}: {came} points are credited"
+            ));
+            decided.push((pending, came));
+        }
+        let good = matches!(decided.as_slice(), [(held, came), (others, 0)] if *held > 0 && came == held && *others > 0);
+        told.must(
+            "points under review come with the approval, and not with the rejection",
+            good,
+            format!("{decided:?}"),
+        );
+        Ok(told)
+    }
+
+    async fn review_of(&self, order_no: &str) -> Result<String, Gave> {
+        let query = [("state", "open"), ("limit", "100")];
+        let admin = &self.scene.operators.admin;
+        let page: Value = self
+            .scene
+            .service
+            .get(admin, &["admin", "risk", "reviews"], &query)
+            .await?;
+        let items = page["items"].as_array().cloned().unwrap_or_default();
+        let of_order = items
+            .iter()
+            .find(|review| review["order_no"] == json!(order_no));
+        let id = of_order.and_then(|review| review["id"].as_str());
+        id.map(str::to_owned)
+            .ok_or_else(|| Gave::Strange(format!("{order_no} is not in the queue of reviews")))
+    }
+
+    async fn points(&self) -> Result<SceneTold, Gave> {
+        let mut told = SceneTold::new("points that are given, set aside, spent and over");
+        let customer = self.somebody("collector");
+        let me: Value = self
+            .scene
+            .service
+            .get(&customer, &["customer", "me"], &[])
+            .await?;
+        let id = me["id"]
+            .as_str()
+            .or(me["customer_id"].as_str())
+            .unwrap_or_default();
+        let back_end = &self.scene.operators.service;
+        let today = crate::primitives::Clock::now(&crate::primitives::SystemClock)
+            .business_day()
+            .to_string();
+        let reference = |what: &str| format!("{}-{what}", self.scene.run);
+        let award = json!({ "customer_id": id, "points": 100, "reference": reference("award"), "reason": "生日礼", "expires_on": today });
+        self.send(
+            back_end,
+            &["open", "points", "awards"],
+            (None, None),
+            award.clone(),
+        )
+        .await?;
+        let again = self
+            .send(back_end, &["open", "points", "awards"], (None, None), award)
+            .await?;
+        let once = self.balance(&customer).await?["posted"] == json!(100);
+        told.line(format!(
+            "a back end gives 100 points, twice by one reference: {}",
+            if once {
+                "they come once"
+            } else {
+                "they come twice"
+            }
+        ));
+        let keep = json!({ "customer_id": id, "points": 40, "reference": reference("keep"), "reason": "长期积分" });
+        self.send(back_end, &["open", "points", "awards"], (None, None), keep)
+            .await?;
+        told.line("the 100 are good for today, 40 more for as long as the rule says");
+        Ok(self
+            .spend(told, &customer, id, (once, again["state"] == json!("done")))
+            .await?)
+    }
+
+    /// Points that are not spent from lots that are over: those for today are over today, so only what lasts can be set aside.
+    async fn spend(
+        &self,
+        mut told: SceneTold,
+        customer: &Person,
+        id: &str,
+        (once, done): (bool, bool),
+    ) -> Result<SceneTold, Gave> {
+        let back_end = &self.scene.operators.service;
+        let reference = format!("{}-hold", self.scene.run);
+        let hold = json!({ "customer_id": id, "points": 30, "reference": reference, "reason": "购物车抵扣" });
+        let hold = self
+            .send(back_end, &["open", "points", "holds"], (None, None), hold)
+            .await?;
+        let held = self.balance(customer).await?["held"] == json!(30);
+        let hold_id = hold["id"].as_str().unwrap_or_default();
+        let capture = ["open", "points", "holds", hold_id, "capture"];
+        self.send(back_end, &capture, (None, None), json!({ "points": 20 }))
+            .await?;
+        told.line("30 are set aside for a cart, 20 of them spent, the rest let go");
+        let admin = &self.scene.operators.admin;
+        self.send(
+            admin,
+            &["admin", "points", "expiry-runs"],
+            (None, None),
+            json!({}),
+        )
+        .await?;
+        let mut left = Value::Null;
+        for _ in 0..100 {
+            left = self.balance(customer).await?;
+            if left["posted"] == json!(20) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        told.line(format!("an operator starts the nightly expiry early: what was for today is over, {} points are left", left["posted"]));
+        told.must(
+            "points are given once, spent in part, and over when their day comes",
+            once && done && held && left["posted"] == json!(20),
+            left.to_string(),
+        );
+        Ok(told)
+    }
+}
+
+/// Rules of the file at the top level that the scenes are about.
+mod rule {
+    pub(super) const HASTY: &str = "many-payments";
+    pub(super) const NETWORK: &str = "unknown-network";
+    pub(super) const OWN_SHOP: &str = "own-shop";
+}

@@ -1,0 +1,175 @@
+//! `GET /api/v1/admin/risk/decisions/{id}`
+
+use std::net::IpAddr;
+
+use axum::{Json, extract::State};
+use serde::Serialize;
+
+use super::risk_decisions::DecisionItem;
+use crate::{
+    app::App,
+    auth::Permission,
+    db::{Db, DbError},
+    facts::{Device, Facts},
+    http::{
+        extract::{Auth, Operator, Path, parse},
+        openapi::Problems,
+        problem::Problem,
+    },
+    primitives::ChallengeId,
+    risk::{self, Action, Decision, Effect, Fired, Risk, RuleSet},
+};
+
+/// A decision with everything that went into it.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(in crate::http) struct DecisionDetail {
+    #[serde(flatten)]
+    decision: DecisionItem,
+    /// The first part of it.
+    #[schema(example = "203.0.113.x")]
+    address: Option<String>,
+    /// The end of it.
+    #[schema(example = "…c3d4")]
+    device: Option<String>,
+    /// The customer is on the staff of the shop.
+    own_shop: bool,
+    /// Which back end asked.
+    source: Option<String>,
+    /// The answered challenge that it relied on.
+    #[schema(value_type = Option<String>)]
+    answered: Option<ChallengeId>,
+    /// What the counters said.
+    measured: Vec<MeasuredCounter>,
+    /// Every rule that fired, in the order of the file, and why.
+    fired: Vec<FiredRule>,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+struct MeasuredCounter {
+    #[schema(example = "count of payment.create per customer in 60 s")]
+    counter: String,
+    /// How many, fen or points; of what was met or not, 1 or 0. Absent: it could not be had.
+    value: Option<i64>,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+struct FiredRule {
+    rule: String,
+    action: Action,
+    effect: Effect,
+    #[schema(example = "12 in 60 s, more than 10")]
+    reason: String,
+}
+
+impl From<&Fired> for FiredRule {
+    fn from(fired: &Fired) -> Self {
+        Self {
+            rule: fired.rule.clone(),
+            action: fired.action,
+            effect: fired.effect,
+            reason: fired.reason.clone(),
+        }
+    }
+}
+
+/// As much of an address as tells networks apart and not subscribers.
+fn masked_address(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(address) => {
+            let [a, b, c, _] = address.octets();
+            format!("{a}.{b}.{c}.x")
+        }
+        IpAddr::V6(address) => {
+            let [a, b, c, ..] = address.segments();
+            format!("{a:x}:{b:x}:{c:x}:x")
+        }
+    }
+}
+
+/// The last four characters; nothing of a short one.
+fn masked_device(device: &Device) -> String {
+    let text = device.as_str();
+    let end = text.len().checked_sub(4).filter(|rest| *rest >= 4);
+    let end = end.and_then(|start| text.get(start..)).unwrap_or_default();
+    format!("…{end}")
+}
+
+fn measured(decision: &Decision, set: &RuleSet) -> Vec<MeasuredCounter> {
+    let asks = set.asks(decision.facts.stage);
+    let read = asks.iter().filter(|ask| ask.read);
+    read.zip(&decision.measured.0)
+        .map(|(ask, value)| MeasuredCounter {
+            counter: risk::describe_counter(ask.counter),
+            value: *value,
+        })
+        .collect()
+}
+
+/// By the rule set of that time, which need not be the one in force.
+async fn measured_then(
+    db: &Db,
+    risk: &Risk,
+    decision: &Decision,
+) -> Result<Vec<MeasuredCounter>, DbError> {
+    if let Some(now) = risk.in_force()
+        && now.number == decision.rule_set
+    {
+        return Ok(measured(decision, &now.set));
+    }
+    let mut conn = db.pool().acquire().await?;
+    let set = risk::find_rule_set(&mut conn, decision.rule_set).await?;
+    Ok(set.map_or_else(Vec::new, |set| measured(decision, &set)))
+}
+
+/// A decision of risk, and why
+#[utoipa::path(
+    get,
+    path = "/api/v1/admin/risk/decisions/{id}",
+    operation_id = "admin_get_risk_decision",
+    tag = "admin",
+    security(("access_token" = [])),
+    params(("id" = String, Path)),
+    responses((status = 200, description = "The decision", body = DecisionDetail), Problems),
+)]
+pub(in crate::http) async fn get_decision(
+    State(app): State<App>,
+    auth: Auth<Operator>,
+    Path(id): Path<String>,
+) -> Result<Json<DecisionDetail>, Problem> {
+    let operator = auth.may(Permission::ReadRisk)?;
+    let found = risk::find_decision(app.db(), operator.tenant, parse(&id)?).await?;
+    let found = found.ok_or_else(Problem::not_found)?;
+    let decision = &found.decision;
+    let Facts {
+        origin,
+        own_shop,
+        source,
+        ..
+    } = &decision.facts;
+    Ok(Json(DecisionDetail {
+        decision: DecisionItem::from(&found),
+        address: origin.address.map(masked_address),
+        device: origin.device.as_ref().map(masked_device),
+        own_shop: *own_shop,
+        source: source.clone(),
+        answered: decision.answered,
+        measured: measured_then(app.db(), app.risk(), decision).await?,
+        fired: decision.fired.iter().map(FiredRule::from).collect(),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_and_devices_are_told_apart_and_not_told() {
+        let address = |text: &str| masked_address(text.parse().unwrap());
+        assert_eq!(address("203.0.113.7"), "203.0.113.x");
+        assert_eq!(address("::ffff:203.0.113.7"), "203.0.113.x");
+        assert_eq!(address("2001:db8:1:2:3::4"), "2001:db8:1:x");
+        let device = |text: &str| masked_device(&Device::parse(text).unwrap());
+        assert_eq!(device("a1b2c3d4"), "…c3d4");
+        assert_eq!(device("a1b2c3d"), "…");
+    }
+}

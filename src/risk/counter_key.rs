@@ -1,0 +1,324 @@
+//! What counters are called in Redis, and what they are called to people.
+//!
+//! ```text
+//! zf:risk:{<subject>}:<window>          hash:       the sums of a subject over one window
+//! zf:risk:{<subject>}:<window>:<name>   sorted set: what it has met within the window
+//! ```
+//!
+//! A subject and a member of a set are the first 64 bits of a SHA-256, in which the tenant is included: neither an address nor a device is readable in Redis,
+//! and no tenant counts what another does. The name of a counter is made of its definition alone, so that rules can be edited, reordered and
+//! reloaded without forgetting what was counted, and processes with different files share what is the same in both. Braces are a cluster's hash tag: what
+//! concerns one subject is on one server.
+
+use std::{cell::OnceCell, net::IpAddr};
+
+use aws_lc_rs::digest::{SHA256, digest};
+
+use super::{Counter, Measure, Per, Thing};
+use crate::{
+    facts::{Facts, Subject},
+    primitives::{Money, TenantId},
+};
+
+/// What the subjects and things of one deed are called: each is hashed once, however many counters there are.
+pub(super) struct Names<'f> {
+    pub(super) facts: &'f Facts,
+    subjects: [OnceCell<Option<String>>; 5],
+    members: [OnceCell<Option<String>>; 5],
+}
+
+impl<'f> Names<'f> {
+    pub(super) fn of(facts: &'f Facts) -> Self {
+        Self {
+            facts,
+            subjects: Default::default(),
+            members: Default::default(),
+        }
+    }
+
+    /// Whose counter it is; none if the deed has nobody of that kind.
+    pub(super) fn subject(&self, per: Per) -> Option<&str> {
+        let [customer, shop, address, device, pair] = &self.subjects;
+        let cell = match per {
+            Per::Customer => customer,
+            Per::Shop => shop,
+            Per::Address => address,
+            Per::Device => device,
+            Per::Pair => pair,
+        };
+        cell.get_or_init(|| subject(self.facts, per)).as_deref()
+    }
+
+    /// What is met, as a member of a set; none if the deed has no such thing.
+    pub(super) fn member(&self, thing: Thing) -> Option<&str> {
+        let [customer, shop, address, network, device] = &self.members;
+        let cell = match thing {
+            Thing::Customer => customer,
+            Thing::Shop => shop,
+            Thing::Address => address,
+            Thing::Network => network,
+            Thing::Device => device,
+        };
+        cell.get_or_init(|| member(self.facts, thing)).as_deref()
+    }
+}
+
+fn subject(facts: &Facts, per: Per) -> Option<String> {
+    let subject = match per {
+        Per::Customer => Subject::Person(facts.customer?.id()),
+        Per::Shop => Subject::Shop(facts.merchant?),
+        Per::Address => Subject::address(facts.origin.address?),
+        Per::Device => Subject::Device(facts.origin.device.clone()?),
+        Per::Pair => Subject::Pair(facts.customer?, facts.merchant?),
+    };
+    Some(hashed(facts.tenant, &subject.key()))
+}
+
+fn member(facts: &Facts, thing: Thing) -> Option<String> {
+    let text = match thing {
+        Thing::Customer => Subject::Person(facts.customer?.id()).key(),
+        Thing::Shop => Subject::Shop(facts.merchant?).key(),
+        Thing::Address => Subject::address(facts.origin.address?).key(),
+        Thing::Network => network(facts.origin.address?),
+        Thing::Device => Subject::Device(facts.origin.device.clone()?).key(),
+    };
+    Some(hashed(facts.tenant, &text))
+}
+
+/// The key of a subject's sums over one window.
+pub(super) fn sums_key(subject: &str, window_seconds: u32) -> String {
+    format!("zf:risk:{{{subject}}}:{window_seconds}")
+}
+
+/// The key of one of a subject's sets.
+pub(super) fn set_key(subject: &str, counter: &Counter) -> String {
+    let (window, name) = (counter.within_seconds, name(counter));
+    format!("zf:risk:{{{subject}}}:{window}:{name}")
+}
+
+/// The counter's definition without its subject and window.
+pub(super) fn name(counter: &Counter) -> String {
+    let stage = counter.of.code();
+    let what = match counter.measure {
+        Measure::Count => format!("c{stage}"),
+        Measure::SumFen => format!("f{stage}"),
+        Measure::SumPoints => format!("p{stage}"),
+        Measure::Distinct(thing) => format!("d{stage}{}", letter(thing)),
+        Measure::Seen(thing) => format!("s{stage}{}", letter(thing)),
+    };
+    match counter.between {
+        Some((least, most)) => format!("{what},{}-{}", least.get(), most.get()),
+        None => what,
+    }
+}
+
+/// Whether the deed is one of those that the counter counts, as far as its amount goes.
+pub(super) fn fits(counter: &Counter, amount: Option<Money>) -> bool {
+    match (counter.between, amount) {
+        (None, _) => true,
+        (Some((least, most)), Some(amount)) => (least..=most).contains(&amount),
+        (Some(_), None) => false,
+    }
+}
+
+/// A counter in words: `count of payment.create per customer in 60 s`.
+pub fn describe_counter(counter: &Counter) -> String {
+    let what = match counter.measure {
+        Measure::Count => "count".to_owned(),
+        Measure::SumFen => "sum of fen".to_owned(),
+        Measure::SumPoints => "sum of points".to_owned(),
+        Measure::Distinct(thing) => format!("different {}", plural(thing)),
+        Measure::Seen(thing) => format!("this {} was met", singular(thing)),
+    };
+    let per = match counter.per {
+        Per::Customer => "customer",
+        Per::Shop => "shop",
+        Per::Address => "address",
+        Per::Device => "device",
+        Per::Pair => "customer and shop",
+    };
+    let between = counter.between.map(|(least, most)| {
+        let (least, most) = (least.get(), most.get());
+        format!(" between {least} and {most} fen")
+    });
+    let (of, within) = (counter.of, counter.within_seconds);
+    let between = between.unwrap_or_default();
+    format!("{what} of {of}{between} per {per} in {within} s")
+}
+
+const fn letter(thing: Thing) -> char {
+    match thing {
+        Thing::Customer => 'c',
+        Thing::Shop => 's',
+        Thing::Address => 'a',
+        Thing::Network => 'n',
+        Thing::Device => 'd',
+    }
+}
+
+const fn singular(thing: Thing) -> &'static str {
+    match thing {
+        Thing::Customer => "customer",
+        Thing::Shop => "shop",
+        Thing::Address => "address",
+        Thing::Network => "network",
+        Thing::Device => "device",
+    }
+}
+
+const fn plural(thing: Thing) -> &'static str {
+    match thing {
+        Thing::Customer => "customers",
+        Thing::Shop => "shops",
+        Thing::Address => "addresses",
+        Thing::Network => "networks",
+        Thing::Device => "devices",
+    }
+}
+
+/// The first 24 bits of an IPv4 address, the first 48 of an IPv6 address.
+fn network(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(address) => format!("network4:{:x}", address.to_bits() >> 8),
+        IpAddr::V6(address) => format!("network6:{:x}", address.to_bits() >> 80),
+    }
+}
+
+fn hashed(tenant: TenantId, text: &str) -> String {
+    let whole = digest(&SHA256, format!("{}:{text}", tenant.0).as_bytes());
+    hex::encode(whole.as_ref().get(..8).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        facts::{Device, Stage},
+        primitives::{CustomerId, Id, MerchantId, Timestamp},
+    };
+
+    fn facts() -> Facts {
+        let mut facts = Facts::new(
+            Stage::PaymentCreate,
+            TenantId(1),
+            Timestamp::from_micros(1_800_000_000_000_000),
+        );
+        facts.customer = Some(CustomerId::new(Id::from_bytes([1; 16])));
+        facts.merchant = Some(MerchantId::new(Id::from_bytes([2; 16])));
+        facts.origin.address = Some("203.0.113.7".parse().unwrap());
+        facts.origin.device = Some(Device::parse("phone-1").unwrap());
+        facts
+    }
+
+    fn counter(measure: Measure) -> Counter {
+        Counter {
+            measure,
+            of: Stage::PaymentCreate,
+            per: Per::Customer,
+            within_seconds: 60,
+            between: None,
+        }
+    }
+
+    #[test]
+    fn every_kind_of_subject_and_thing_is_told_apart_and_none_can_be_read() {
+        let facts = facts();
+        let pers = [
+            Per::Customer,
+            Per::Shop,
+            Per::Address,
+            Per::Device,
+            Per::Pair,
+        ];
+        let things = [
+            Thing::Customer,
+            Thing::Shop,
+            Thing::Address,
+            Thing::Network,
+            Thing::Device,
+        ];
+        let subjects: std::collections::BTreeSet<_> = pers
+            .iter()
+            .map(|per| subject(&facts, *per).unwrap())
+            .collect();
+        let members: std::collections::BTreeSet<_> = things
+            .iter()
+            .map(|thing| member(&facts, *thing).unwrap())
+            .collect();
+        assert_eq!((subjects.len(), members.len()), (5, 5));
+        for name in subjects.iter().chain(&members) {
+            assert_eq!(name.len(), 16, "{name}");
+            assert!(hex::decode(name).is_ok(), "{name}");
+        }
+        let mut elsewhere = facts.clone();
+        elsewhere.tenant = TenantId(2);
+        for per in pers {
+            assert_ne!(subject(&facts, per), subject(&elsewhere, per));
+        }
+    }
+
+    #[test]
+    fn what_a_deed_does_not_have_has_no_counter() {
+        let bare = Facts::new(Stage::Login, TenantId(1), Timestamp::from_micros(0));
+        for per in [
+            Per::Customer,
+            Per::Shop,
+            Per::Address,
+            Per::Device,
+            Per::Pair,
+        ] {
+            assert_eq!(subject(&bare, per), None);
+        }
+        for thing in [Thing::Customer, Thing::Network, Thing::Device] {
+            assert_eq!(member(&bare, thing), None);
+        }
+    }
+
+    #[test]
+    fn a_network_is_24_bits_or_48() {
+        let of = |text: &str| {
+            let mut facts = facts();
+            facts.origin.address = Some(text.parse().unwrap());
+            member(&facts, Thing::Network)
+        };
+        assert_eq!(of("203.0.113.7"), of("203.0.113.250"));
+        assert_eq!(of("203.0.113.7"), of("::ffff:203.0.113.9"));
+        assert_ne!(of("203.0.113.7"), of("203.0.114.7"));
+        assert_eq!(of("2001:db8:1:2::1"), of("2001:db8:1:ffff::9"));
+        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:2:2::1"));
+    }
+
+    #[test]
+    fn a_name_says_what_is_counted_and_nothing_of_the_rule() {
+        let mut counter = counter(Measure::Count);
+        assert_eq!(name(&counter), "c2");
+        assert_eq!(
+            describe_counter(&counter),
+            "count of payment.create per customer in 60 s"
+        );
+        counter.between = Some((Money::parse(900).unwrap(), Money::parse(999).unwrap()));
+        assert_eq!(name(&counter), "c2,900-999");
+        assert!(describe_counter(&counter).contains("between 900 and 999 fen"));
+        assert_eq!(sums_key("ab", 60), "zf:risk:{ab}:60");
+        counter.between = None;
+        counter.measure = Measure::Distinct(Thing::Network);
+        assert_eq!(set_key("ab", &counter), "zf:risk:{ab}:60:d2n");
+    }
+
+    #[test]
+    fn a_deed_of_another_amount_or_of_none_does_not_count() {
+        let mut counter = counter(Measure::Count);
+        let fen = |fen| Some(Money::parse(fen).unwrap());
+        assert!(fits(&counter, None) && fits(&counter, fen(1)));
+        counter.between = Some((Money::parse(900).unwrap(), Money::parse(999).unwrap()));
+        for (amount, expected) in [
+            (fen(899), false),
+            (fen(900), true),
+            (fen(999), true),
+            (fen(1_000), false),
+            (None, false),
+        ] {
+            assert_eq!(fits(&counter, amount), expected, "{amount:?}");
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What is counted: the fields `measure`, `of`, `per` and `within`, alone under `counters` or as a part of a condition.
+
+use super::{
+    Reader,
+    fields::{Fields, shown},
+    mistake::{Mistakes, Place},
+    node::Node,
+    scalar::{WITHIN, is_name},
+};
+use crate::{
+    facts::Stage,
+    risk::{
+        Counter, Measure, Per, Thing,
+        rules::{CounterNo, Counters, Window},
+    },
+};
+
+const MEASURES: [(&str, Measure); 8] = [
+    ("count", Measure::Count),
+    ("sum_fen", Measure::SumFen),
+    ("sum_points", Measure::SumPoints),
+    ("distinct_customers", Measure::Distinct(Thing::Customer)),
+    ("distinct_shops", Measure::Distinct(Thing::Shop)),
+    ("distinct_addresses", Measure::Distinct(Thing::Address)),
+    ("distinct_networks", Measure::Distinct(Thing::Network)),
+    ("distinct_devices", Measure::Distinct(Thing::Device)),
+];
+
+const PERS: [(&str, Per); 5] = [
+    ("customer", Per::Customer),
+    ("shop", Per::Shop),
+    ("address", Per::Address),
+    ("device", Per::Device),
+    ("pair", Per::Pair),
+];
+
+impl Reader<'_> {
+    pub(super) fn named_counters(&mut self, node: &Node) {
+        let Some(counters) = Fields::free(node, "counters", &mut self.mistakes) else {
+            return;
+        };
+        for (name, place, node) in counters.iter() {
+            if !is_name(name, false) {
+                let shown = shown(name);
+                self.mistakes.add(
+                    place,
+                    format!("a counter's name is 1 to 40 of a-z, 0-9 and _, with a letter first, and not {shown}"),
+                );
+                continue;
+            }
+            let known = ["measure", "of", "per", "within"];
+            let fields = Fields::of(node, "a counter", &known, &mut self.mistakes);
+            let number = fields.and_then(|fields| {
+                let counter = self.velocity(&fields, None);
+                self.keep(fields.place, counter?)
+            });
+            match number {
+                Some(number) => self.counters.name(name.to_owned(), number),
+                None => self.spoilt_counters.push(name.to_owned()),
+            }
+        }
+    }
+
+    /// A counter of a condition or an expression, at the place where it is asked for.
+    pub(super) fn keep(&mut self, place: Place, counter: Counter) -> Option<CounterNo> {
+        let number = self.counters.number(counter);
+        if number.is_none() {
+            let most = Counters::MAX;
+            self.mistakes.add(
+                place,
+                format!("the file needs more than {most} different counters; use the same windows in more rules"),
+            );
+        }
+        number
+    }
+
+    /// `measure`, `of`, `per` and `within`.
+    pub(super) fn velocity(
+        &mut self,
+        fields: &Fields<'_>,
+        stages: Option<&[Stage]>,
+    ) -> Option<Counter> {
+        let mistakes = &mut self.mistakes;
+        let measure = fields.need("measure", mistakes);
+        let measure = measure.and_then(|node| node.word("measure", &MEASURES, mistakes));
+        let of = of(fields, stages, mistakes);
+        let per = fields.need("per", mistakes);
+        let per = per.and_then(|node| node.word("per", &PERS, mistakes));
+        let within = within(fields, mistakes);
+        let counter = Counter {
+            measure: measure?,
+            of: of?,
+            per: per?,
+            within_seconds: within?.0,
+            between: None,
+        };
+        if is_one(counter.measure, counter.per) {
+            mistakes.add(
+                fields.place,
+                "that is always 1: count something else than what it is counted per",
+            );
+            return None;
+        }
+        Some(counter)
+    }
+}
+
+/// The stage whose deeds are counted. Unless said the rule's own, if it has one only.
+pub(super) fn of(
+    fields: &Fields<'_>,
+    stages: Option<&[Stage]>,
+    mistakes: &mut Mistakes,
+) -> Option<Stage> {
+    if let Some(node) = fields.get("of") {
+        return node.stage("of", mistakes);
+    }
+    match stages {
+        Some([stage]) => Some(*stage),
+        // The rule's stages were wrong, which was told.
+        Some([]) => None,
+        Some(_) | None => {
+            mistakes.add(
+                fields.place,
+                "the field `of` must say the stage whose deeds are counted",
+            );
+            None
+        }
+    }
+}
+
+pub(super) fn within(fields: &Fields<'_>, mistakes: &mut Mistakes) -> Option<Window> {
+    let node = fields.need("within", mistakes)?;
+    node.window("within", &WITHIN, mistakes)
+}
+
+pub(super) fn per(node: &Node, mistakes: &mut Mistakes) -> Option<Per> {
+    node.word("per", &PERS, mistakes)
+}
+
+/// Different customers of one customer.
+fn is_one(measure: Measure, per: Per) -> bool {
+    let Measure::Distinct(thing) = measure else {
+        return false;
+    };
+    match per {
+        Per::Customer => thing == Thing::Customer,
+        Per::Shop => thing == Thing::Shop,
+        Per::Address => matches!(thing, Thing::Address | Thing::Network),
+        Per::Device => thing == Thing::Device,
+        Per::Pair => matches!(thing, Thing::Customer | Thing::Shop),
+    }
+}
+
+impl Node {
+    pub(super) fn stage(&self, what: &str, mistakes: &mut Mistakes) -> Option<Stage> {
+        self.word(
+            what,
+            &Stage::ALL.map(|stage| (stage.name(), stage)),
+            mistakes,
+        )
+    }
+}

@@ -1,0 +1,112 @@
+//! Taking a block of fields apart.
+
+use super::{
+    mistake::{Mistakes, Place},
+    node::{Kind, Node},
+};
+
+/// The fields of one block. Made with the names that are known there, so that what is left over is told at once.
+#[derive(Debug)]
+pub(super) struct Fields<'n> {
+    pub(super) place: Place,
+    found: Vec<(&'n str, Place, &'n Node)>,
+    /// What the block is, for people: `a rule`.
+    what: &'static str,
+}
+
+impl<'n> Fields<'n> {
+    /// None, and a mistake, if the node is no block of fields. A field that is not known or there twice is a mistake, too.
+    pub(super) fn of(
+        node: &'n Node,
+        what: &'static str,
+        known: &[&str],
+        mistakes: &mut Mistakes,
+    ) -> Option<Self> {
+        let fields = Self::free(node, what, mistakes)?;
+        for (name, place, _) in &fields.found {
+            if !known.contains(name) {
+                let known = known.join(", ");
+                let name = shown(name);
+                mistakes.add(
+                    *place,
+                    format!("{what} has no field {name}; it has {known}"),
+                );
+            }
+        }
+        Some(fields)
+    }
+
+    /// A block whose fields are names that the file itself chooses.
+    pub(super) fn free(
+        node: &'n Node,
+        what: &'static str,
+        mistakes: &mut Mistakes,
+    ) -> Option<Self> {
+        let Kind::Map(entries) = &node.kind else {
+            let noun = node.noun();
+            mistakes.add(
+                node.place,
+                format!("{what} is a block of fields (name: value), and this is {noun}"),
+            );
+            return None;
+        };
+        let mut found: Vec<(&str, Place, &Node)> = Vec::with_capacity(entries.len());
+        for (key, value) in entries {
+            let Kind::Text(name) = &key.kind else {
+                let noun = key.noun();
+                mistakes.add(
+                    key.place,
+                    format!("the name of a field is text, and this is {noun}"),
+                );
+                continue;
+            };
+            if let Some((_, first, _)) = found.iter().find(|(other, ..)| other == name) {
+                let (line, name) = (first.line, shown(name));
+                mistakes.add(
+                    key.place,
+                    format!("{name} is here twice; the first is in line {line}"),
+                );
+                continue;
+            }
+            found.push((name, key.place, value));
+        }
+        Some(Self {
+            place: node.place,
+            found,
+            what,
+        })
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&'n Node> {
+        self.entry(name).map(|(_, node)| node)
+    }
+
+    /// A field and the place of its name.
+    pub(super) fn entry(&self, name: &str) -> Option<(Place, &'n Node)> {
+        let found = self.found.iter().find(|(other, ..)| *other == name);
+        found.map(|(_, place, node)| (*place, *node))
+    }
+
+    /// A field that must be there.
+    pub(super) fn need(&self, name: &str, mistakes: &mut Mistakes) -> Option<&'n Node> {
+        let found = self.get(name);
+        if found.is_none() {
+            let what = self.what;
+            mistakes.add(self.place, format!("{what} needs the field {name}"));
+        }
+        found
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&'n str, Place, &'n Node)> {
+        self.found.iter().copied()
+    }
+}
+
+/// Text of the file as a message shows it: not all of a long one, and nothing that a terminal obeys.
+pub(super) fn shown(text: &str) -> String {
+    let mut short: String = text.chars().take(40).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    format!("`{}`", short.escape_debug())
+}

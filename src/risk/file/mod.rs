@@ -1,0 +1,104 @@
+//! The rule file as people write it: YAML in, a [`RuleSet`] or everything that is wrong with it out.
+//!
+//! The language is explained where it is used, in the comments of `risk-rules.yaml`. It is read in two steps: the text becomes a tree that knows its places
+//! (`node.rs`), and one reader for each kind of block takes the tree apart. A reader that finds a mistake writes it down and goes on; a file with one mistake
+//! makes no rule set.
+//!
+//! A file may come from anybody who may write the disk or call the API, so everything about it is bounded: its length, depth, rules, counters, lists, how
+//! far back a counter remembers, how long an expression is. Reading is done on a thread with a large stack, and whatever might go wrong there is a mistake
+//! of the file.
+
+mod counter;
+mod fields;
+mod kinds;
+mod list;
+mod mistake;
+mod node;
+mod place;
+mod rule;
+mod scalar;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeMap, sync::Arc, thread};
+
+pub use mistake::{Mistake, Place, RuleFileErrors};
+pub(super) use node::BYTES_MAX;
+
+use self::{fields::Fields, mistake::Mistakes, node::Node, settings::Defaults};
+use super::rules::{Counters, List, RuleSet, Settings};
+
+/// More rules are refused.
+const RULES_MAX: usize = 200;
+
+/// Enough for the deepest expression of the allowed length; only what is used of it is taken from the machine.
+const STACK_BYTES: usize = 64 * 1024 * 1024;
+
+/// What the readers of rules share.
+struct Reader<'t> {
+    text: &'t str,
+    mistakes: Mistakes,
+    counters: Counters,
+    /// A list that could not be read is none: it is there, so that the rules that name it are not wrong.
+    lists: BTreeMap<String, Option<Arc<List>>>,
+    /// Counters that were named and could not be read.
+    spoilt_counters: Vec<String>,
+    defaults: Defaults,
+}
+
+/// See [`RuleSet::parse`].
+pub(super) fn read(text: &str) -> Result<RuleSet, RuleFileErrors> {
+    let cannot = || {
+        RuleFileErrors::from(Mistake {
+            place: Place::START,
+            rule: None,
+            what: "the file cannot be read: the program failed on it".to_owned(),
+        })
+    };
+    thread::scope(|scope| {
+        let thread = thread::Builder::new()
+            .name("risk-rules".to_owned())
+            .stack_size(STACK_BYTES)
+            .spawn_scoped(scope, || read_here(text))
+            .map_err(|_| cannot())?;
+        thread.join().unwrap_or_else(|_| Err(cannot()))
+    })
+}
+
+fn read_here(text: &str) -> Result<RuleSet, RuleFileErrors> {
+    let node = Node::parse(text)?;
+    let mut reader = Reader {
+        text,
+        mistakes: Mistakes::default(),
+        counters: Counters::default(),
+        lists: BTreeMap::new(),
+        spoilt_counters: Vec::new(),
+        defaults: Defaults::default(),
+    };
+    let found = reader.file(&node);
+    let Reader {
+        mistakes, counters, ..
+    } = reader;
+    mistakes
+        .settle(found)
+        .map(|(settings, rules)| RuleSet::new(text, settings, rules, counters))
+}
+
+impl Reader<'_> {
+    fn file(&mut self, node: &Node) -> Option<(Settings, Vec<super::rules::Rule>)> {
+        let known = ["defaults", "verify", "review", "lists", "counters", "rules"];
+        let fields = Fields::of(node, "a rule file", &known, &mut self.mistakes)?;
+        self.defaults(fields.get("defaults"));
+        let settings = settings::read(&fields, &mut self.mistakes);
+        if let Some(node) = fields.get("lists") {
+            self.lists(node);
+        }
+        if let Some(node) = fields.get("counters") {
+            self.named_counters(node);
+        }
+        let rules = fields.need("rules", &mut self.mistakes);
+        let rules = rules.map(|node| self.rules(node)).unwrap_or_default();
+        Some((settings, rules))
+    }
+}

@@ -1,0 +1,231 @@
+//! A YAML text as a tree in which everything knows its place.
+//!
+//! The parser could fill our own structs, but it stops at the first mistake. So it fills this tree, which takes any shape, and the readers beside it
+//! take the tree apart and go on after a mistake.
+//!
+//! What makes YAML dangerous is refused here, before there is a tree: anchors and aliases (with which a few lines become gigabytes), deep nesting,
+//! more than one document, very many nodes.
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, SeqAccess, Visitor},
+};
+use serde_saphyr::{
+    Error, Spanned,
+    options::{DuplicateKeyPolicy, MergeKeyPolicy, NonFiniteFloatPolicy},
+};
+
+use super::mistake::{Mistake, Place};
+
+/// A file is at most so long, in bytes: some thousand rules' worth.
+pub(in crate::risk) const BYTES_MAX: usize = 256 * 1024;
+
+/// Deeper than any rule: file, rules, rule, condition, list.
+const DEPTH_MAX: usize = 8;
+
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) place: Place,
+    /// Where in the text a scalar begins, in bytes.
+    pub(super) start: Option<usize>,
+    pub(super) kind: Kind,
+}
+
+#[derive(Debug)]
+pub(super) enum Kind {
+    Nothing,
+    Bool(bool),
+    Number(i64),
+    /// With a fraction, or too large: nothing in a rule file is such a number.
+    OtherNumber,
+    Text(String),
+    List(Vec<Node>),
+    Map(Vec<(Node, Node)>),
+}
+
+impl Node {
+    pub(super) fn parse(text: &str) -> Result<Self, Mistake> {
+        if text.len() > BYTES_MAX {
+            let what = format!(
+                "the file has {} bytes; {BYTES_MAX} are the most",
+                text.len()
+            );
+            return Err(mistake(Place::START, what));
+        }
+        let options = serde_saphyr::options! {
+            budget: serde_saphyr::budget! {
+                max_anchors: 0,
+                max_aliases: 0,
+                max_depth: DEPTH_MAX,
+                flow_nesting_limit: DEPTH_MAX,
+                max_documents: 1,
+            },
+            // The readers tell a key that is there twice, with the others.
+            duplicate_keys: DuplicateKeyPolicy::PassThrough,
+            merge_keys: MergeKeyPolicy::AsOrdinary,
+            non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
+            // `no` and `on` are words.
+            strict_booleans: true,
+            reject_unsupported_tags: true,
+            with_snippet: false,
+        };
+        serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, options)
+            .map(Self::from)
+            .map_err(|error| {
+                let place = error.location().map_or(Place::START, Place::of);
+                mistake(place, explain(&error))
+            })
+    }
+
+    /// What it is, for people.
+    pub(super) fn noun(&self) -> &'static str {
+        match &self.kind {
+            Kind::Nothing => "nothing",
+            Kind::Bool(_) => "true or false",
+            Kind::Number(_) => "a number",
+            Kind::OtherNumber => "a number with a fraction, or too large a one",
+            Kind::Text(_) => "text",
+            Kind::List(_) => "a list",
+            Kind::Map(_) => "a block of fields",
+        }
+    }
+}
+
+impl Place {
+    fn of(location: serde_saphyr::Location) -> Self {
+        let count = |number: u64| u32::try_from(number).unwrap_or(u32::MAX).max(1);
+        Self {
+            line: count(location.line()),
+            column: count(location.column()),
+        }
+    }
+}
+
+fn mistake(place: Place, what: String) -> Mistake {
+    Mistake {
+        place,
+        rule: None,
+        what,
+    }
+}
+
+/// The parser's sentence without its own mention of the place, or ours where its budget speaks.
+fn explain(error: &Error) -> String {
+    let said = error.to_string();
+    if said.contains("Anchors") || said.contains("Aliases") {
+        return "anchors (&) and aliases (*) are not used here: write it out, or give it quotes if it is text".to_owned();
+    }
+    if said.contains("Depth") || said.contains("nesting") || said.contains("recursion limit") {
+        return format!("more than {DEPTH_MAX} levels deep; no rule needs that");
+    }
+    if said.contains("Documents") {
+        return "a second document begins here (---); a rule file is one".to_owned();
+    }
+    let said = said.split(" at line ").next().unwrap_or_default();
+    format!("this is not YAML: {said}")
+}
+
+/// What serde is given to fill.
+enum Raw {
+    Nothing,
+    Bool(bool),
+    Number(i64),
+    OtherNumber,
+    Text(String),
+    List(Vec<Spanned<Self>>),
+    Map(Vec<(Spanned<Self>, Spanned<Self>)>),
+}
+
+impl From<Spanned<Raw>> for Node {
+    fn from(raw: Spanned<Raw>) -> Self {
+        let span = raw.referenced.span();
+        Self {
+            place: Place::of(raw.referenced),
+            start: span
+                .byte_offset()
+                .and_then(|byte| usize::try_from(byte).ok()),
+            kind: match raw.value {
+                Raw::Nothing => Kind::Nothing,
+                Raw::Bool(value) => Kind::Bool(value),
+                Raw::Number(number) => Kind::Number(number),
+                Raw::OtherNumber => Kind::OtherNumber,
+                Raw::Text(text) => Kind::Text(text),
+                Raw::List(items) => Kind::List(items.into_iter().map(Self::from).collect()),
+                Raw::Map(fields) => Kind::Map(
+                    fields
+                        .into_iter()
+                        .map(|(key, value)| (Self::from(key), Self::from(value)))
+                        .collect(),
+                ),
+            },
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Raw {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(RawVisitor)
+    }
+}
+
+struct RawVisitor;
+
+impl<'de> Visitor<'de> for RawVisitor {
+    type Value = Raw;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("YAML")
+    }
+
+    fn visit_unit<E>(self) -> Result<Raw, E> {
+        Ok(Raw::Nothing)
+    }
+
+    fn visit_none<E>(self) -> Result<Raw, E> {
+        Ok(Raw::Nothing)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Raw, E> {
+        Ok(Raw::Bool(value))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Raw, E> {
+        Ok(Raw::Number(number))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Raw, E> {
+        Ok(i64::try_from(number).map_or(Raw::OtherNumber, Raw::Number))
+    }
+
+    fn visit_i128<E>(self, _: i128) -> Result<Raw, E> {
+        Ok(Raw::OtherNumber)
+    }
+
+    fn visit_u128<E>(self, _: u128) -> Result<Raw, E> {
+        Ok(Raw::OtherNumber)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Raw, E> {
+        Ok(Raw::OtherNumber)
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Raw, E> {
+        Ok(Raw::Text(text.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Raw, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Raw::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Raw, A::Error> {
+        let mut map = Vec::new();
+        while let Some(field) = fields.next_entry()? {
+            map.push(field);
+        }
+        Ok(Raw::Map(map))
+    }
+}

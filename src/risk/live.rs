@@ -1,0 +1,291 @@
+//! The rules in force, and how others take their place.
+//!
+//! A rule set is first parsed, then stored, then swapped in: at every instant there is one whole set in force, and a decision never names a number that is not in `risk_rule_sets`.
+//! Anything that goes wrong before the swap leaves the old set in force. Killed half-way, a set is stored that nobody uses, which costs nothing. Loading
+//! is one at a time in a process (a lock); processes do not wait for each other.
+
+use std::{
+    collections::HashMap,
+    io,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use tokio::sync::Mutex;
+
+use super::{
+    Decision, Effect, RuleFileErrors, RuleSet,
+    counters::Counters,
+    rule_sets::{ReloadedBy, StoreRuleSet},
+    rules_file::{RulesFile, hash_of},
+};
+use crate::{
+    db::{Db, DbError},
+    primitives::Timestamp,
+};
+
+/// A rule set in force.
+#[derive(Debug)]
+pub struct InForce {
+    /// Its number in `risk_rule_sets`.
+    pub number: u32,
+    pub set: RuleSet,
+    /// When this process put it in force.
+    pub since: Timestamp,
+    tallies: HashMap<String, Arc<Tally>>,
+}
+
+/// How often a rule fired in this process.
+#[derive(Debug, Default)]
+struct Tally {
+    live: AtomicU64,
+    shadow: AtomicU64,
+    overruled: AtomicU64,
+    answered: AtomicU64,
+}
+
+/// How often a rule fired in this process since it began to know the rule; a reload that keeps the rule keeps the numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Firings {
+    pub live: u64,
+    pub shadow: u64,
+    pub overruled: u64,
+    pub answered: u64,
+}
+
+/// What became of a reload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Loaded {
+    /// The number in force.
+    pub number: u32,
+    /// False when the file says what is in force already.
+    pub changed: bool,
+}
+
+/// Why rules were not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("the file of risk rules cannot be read")]
+    Unreadable(#[source] io::Error),
+    #[error("the risk rules have mistakes")]
+    Mistakes(#[source] RuleFileErrors),
+    #[error("database failure while storing risk rules")]
+    Db(#[from] DbError),
+}
+
+/// Why nothing was reloaded. The old rules stay in force.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    #[error("risk is off")]
+    Off,
+    #[error(transparent)]
+    Load(#[from] LoadError),
+}
+
+/// Why risk cannot start.
+#[derive(Debug, thiserror::Error)]
+#[error("risk cannot start with the rules in {} (ZHANGFANG_RISK__RULES)", .path.display())]
+pub struct StartError {
+    pub path: PathBuf,
+    pub source: LoadError,
+}
+
+/// Where rules come from.
+#[derive(Debug)]
+pub(super) enum RulesFrom {
+    File(RulesFile),
+    Text(String),
+}
+
+/// Rules in force, with counters.
+#[derive(Debug)]
+pub(super) struct Live {
+    db: Db,
+    pub(super) counters: Counters,
+    from: RulesFrom,
+    in_force: ArcSwap<InForce>,
+    /// What was in force before: a decision may be made again a moment later, by the rules by which it was made.
+    before: ArcSwapOption<InForce>,
+    loading: Mutex<()>,
+}
+
+impl Live {
+    pub(super) async fn start(
+        from: RulesFrom,
+        counters: Counters,
+        db: Db,
+    ) -> Result<Self, LoadError> {
+        let set = parse(from.read().await?).await?;
+        let number = store(&db, &set, None).await?;
+        let first = InForce::new(number, set, db.now(), None);
+        first.tell();
+        Ok(Self {
+            db,
+            counters,
+            from,
+            in_force: ArcSwap::from_pointee(first),
+            before: ArcSwapOption::empty(),
+            loading: Mutex::default(),
+        })
+    }
+
+    pub(super) fn in_force(&self) -> Arc<InForce> {
+        self.in_force.load_full()
+    }
+
+    /// What is in force or was in force before it, if that is its number.
+    pub(super) fn numbered(&self, number: u32) -> Option<Arc<InForce>> {
+        let now = self.in_force();
+        if now.number == number {
+            return Some(now);
+        }
+        self.before.load_full().filter(|set| set.number == number)
+    }
+
+    /// Reads the rules again and puts them in force if they are sound.
+    pub(super) async fn reload(&self, by: Option<ReloadedBy>) -> Result<Loaded, LoadError> {
+        let _one_at_a_time = self.loading.lock().await;
+        let outcome = self.take(by).await;
+        let number = self.in_force.load().number;
+        match &outcome {
+            Ok(Loaded { changed: true, .. }) => {
+                tracing::info!(rule_set = number, "risk rules number {number} are in force");
+            }
+            Ok(_) | Err(LoadError::Db(_)) => {}
+            Err(LoadError::Unreadable(error)) => {
+                metrics::counter!("risk_rules_rejected_total").increment(1);
+                tracing::error!(rule_set = number, %error, "the file of risk rules cannot be read; number {number} stays in force");
+            }
+            Err(LoadError::Mistakes(errors)) => {
+                metrics::counter!("risk_rules_rejected_total").increment(1);
+                let mistakes = one_line(errors);
+                tracing::error!(
+                    rule_set = number,
+                    mistakes,
+                    "the risk rules have mistakes; number {number} stays in force"
+                );
+            }
+        }
+        outcome
+    }
+
+    async fn take(&self, by: Option<ReloadedBy>) -> Result<Loaded, LoadError> {
+        let text = self.from.read().await?;
+        let now = self.in_force();
+        if hash_of(&text) == now.set.hash() {
+            if by.is_some() {
+                store(&self.db, &now.set, by).await?;
+            }
+            return Ok(Loaded {
+                number: now.number,
+                changed: false,
+            });
+        }
+        let set = parse(text).await?;
+        let number = store(&self.db, &set, by).await?;
+        let next = InForce::new(number, set, self.db.now(), Some(&now));
+        next.tell();
+        self.before.store(Some(now));
+        self.in_force.store(Arc::new(next));
+        Ok(Loaded {
+            number,
+            changed: true,
+        })
+    }
+}
+
+impl RulesFrom {
+    async fn read(&self) -> Result<String, LoadError> {
+        match self {
+            Self::File(file) => file.read().await.map_err(LoadError::Unreadable),
+            Self::Text(text) => Ok(text.clone()),
+        }
+    }
+}
+
+impl InForce {
+    fn new(number: u32, set: RuleSet, since: Timestamp, before: Option<&Self>) -> Self {
+        let tally = |id: &String| {
+            let known = before.and_then(|before| before.tallies.get(id));
+            known.map_or_else(Arc::default, Arc::clone)
+        };
+        let ids = set.rules().into_iter().map(|rule| rule.id);
+        let tallies = ids
+            .map(|id| {
+                let tally = tally(&id);
+                (id, tally)
+            })
+            .collect();
+        Self {
+            number,
+            set,
+            since,
+            tallies,
+        }
+    }
+
+    fn tell(&self) {
+        metrics::gauge!("risk_rule_set").set(f64::from(self.number));
+    }
+
+    /// How often the rule with this `id` fired.
+    pub fn firings(&self, rule: &str) -> Firings {
+        let tally = self.tallies.get(rule);
+        let read = |count: fn(&Tally) -> &AtomicU64| {
+            tally.map_or(0, |tally| count(tally).load(Ordering::Relaxed))
+        };
+        Firings {
+            live: read(|tally| &tally.live),
+            shadow: read(|tally| &tally.shadow),
+            overruled: read(|tally| &tally.overruled),
+            answered: read(|tally| &tally.answered),
+        }
+    }
+
+    /// Counts what a decision says, here and in the metrics.
+    pub(super) fn note(&self, decision: &Decision) {
+        let (stage, action) = (decision.facts.stage.name(), decision.action.name());
+        metrics::counter!("risk_decisions_total", "stage" => stage, "action" => action)
+            .increment(1);
+        if decision.measured.0.contains(&None) {
+            metrics::counter!("risk_decisions_without_counters_total").increment(1);
+        }
+        for fired in &decision.fired {
+            let Some(tally) = self.tallies.get(&fired.rule) else {
+                continue;
+            };
+            let (count, effect) = match fired.effect {
+                Effect::Live => (&tally.live, "live"),
+                Effect::Shadow => (&tally.shadow, "shadow"),
+                Effect::Overruled => (&tally.overruled, "overruled"),
+                Effect::Answered => (&tally.answered, "answered"),
+            };
+            count.fetch_add(1, Ordering::Relaxed);
+            metrics::counter!("risk_rules_total", "rule" => fired.rule.clone(), "effect" => effect)
+                .increment(1);
+        }
+    }
+}
+
+/// Compiling takes milliseconds, which belong to nobody who waits for I/O.
+async fn parse(text: String) -> Result<RuleSet, LoadError> {
+    let parsing = tokio::task::spawn_blocking(move || RuleSet::parse(&text));
+    match parsing.await {
+        Ok(parsed) => parsed.map_err(LoadError::Mistakes),
+        Err(error) => Err(LoadError::Unreadable(io::Error::other(error))),
+    }
+}
+
+async fn store(db: &Db, set: &RuleSet, by: Option<ReloadedBy>) -> Result<u32, DbError> {
+    let text = set.text().to_owned();
+    db.run(StoreRuleSet { text, by }).await
+}
+
+fn one_line(errors: &RuleFileErrors) -> String {
+    let lines: Vec<_> = errors.mistakes().iter().map(ToString::to_string).collect();
+    lines.join("; ")
+}

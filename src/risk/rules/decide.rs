@@ -1,0 +1,122 @@
+//! What the rules decide: pure, so that a stored decision can be made again.
+
+use super::{
+    condition::{Found, Outcome},
+    describe,
+    expression::{Evaluator, Names},
+    known::Known,
+    rule::Rule,
+    rule_set::RuleSet,
+};
+use crate::{
+    facts::Facts,
+    primitives::ChallengeId,
+    risk::{Action, Decision, Effect, Fired, Measured},
+};
+
+impl RuleSet {
+    /// Decides on a deed. `measured` has what the counters said, in the order of [`Self::asks`]; a number that is not there is missing, and the rules that
+    /// need it do what their `on_missing` says. `answered` is a challenge that the customer answered in time: rules that verify are content with it.
+    ///
+    /// Every rule of the stage is looked at. A rule that allows overrules those of later priority; of what is left the most severe action is taken.
+    pub fn decide(
+        &self,
+        rule_set: u32,
+        facts: &Facts,
+        measured: &Measured,
+        answered: Option<ChallengeId>,
+    ) -> Decision {
+        let known = Known::new(self, facts, measured);
+        let names = Names(known);
+        let evaluator = Evaluator::new(&names);
+        let mut priorities = Vec::new();
+        let mut fired = Vec::new();
+        // The priority of the first rule that allows.
+        let mut allowed_from: Option<u16> = None;
+        for rule in self
+            .plan(facts.stage)
+            .rules
+            .iter()
+            .filter_map(|index| self.rules.get(*index))
+        {
+            let (action, found) = match judge(rule, &known, &evaluator) {
+                Outcome::No => continue,
+                Outcome::Yes(found) => (rule.action, Some(found)),
+                Outcome::Missing => match rule.on_missing(facts.stage) {
+                    // Nothing is known against it, and nothing that would excuse it from the other rules.
+                    Action::Allow => continue,
+                    other @ (Action::Verify | Action::Review | Action::Block) => (other, None),
+                },
+            };
+            let live = rule.is_live_for(facts.customer);
+            if live && action == Action::Allow {
+                allowed_from =
+                    Some(allowed_from.map_or(rule.priority, |first| first.min(rule.priority)));
+            }
+            priorities.push(rule.priority);
+            fired.push(Fired {
+                rule: rule.id.clone(),
+                action,
+                effect: if live { Effect::Live } else { Effect::Shadow },
+                reason: self.reason(rule, found),
+            });
+        }
+        let mut relied = None;
+        for (fired, priority) in fired.iter_mut().zip(priorities) {
+            if fired.effect != Effect::Live {
+                continue;
+            }
+            if allowed_from.is_some_and(|first| priority > first) {
+                fired.effect = Effect::Overruled;
+            } else if fired.action == Action::Verify && answered.is_some() {
+                fired.effect = Effect::Answered;
+                relied = answered;
+            }
+        }
+        let live = fired.iter().filter(|fired| fired.effect == Effect::Live);
+        let action = live.map(|fired| fired.action).max();
+        Decision {
+            rule_set,
+            action: action.unwrap_or(Action::Allow),
+            facts: facts.clone(),
+            measured: measured.clone(),
+            fired,
+            answered: relied,
+        }
+    }
+
+    /// The rule's words, and the numbers that made it fire.
+    fn reason(&self, rule: &Rule, found: Option<Found>) -> String {
+        let words = rule.reason.as_ref().unwrap_or(&rule.name);
+        let Some(found) = found else {
+            return format!("{words} (the numbers it needs could not be had)");
+        };
+        // An expression is not shown: it may name a device.
+        rule.condition.as_ref().map_or_else(
+            || words.clone(),
+            |condition| {
+                let numbers = describe::found(condition, found, &self.counters);
+                format!("{words} ({numbers})")
+            },
+        )
+    }
+}
+
+/// The condition and the expression, both of which must hold: what one of them denies needs no numbers for the other.
+fn judge(rule: &Rule, known: &Known<'_>, evaluator: &Evaluator<'_>) -> Outcome {
+    let condition = rule.condition.as_ref();
+    let condition = condition.map_or(Outcome::Yes(Found::Plain), |condition| {
+        condition.judge(known)
+    });
+    let Some(when) = &rule.when else {
+        return condition;
+    };
+    if condition == Outcome::No {
+        return Outcome::No;
+    }
+    match evaluator.holds(when) {
+        Some(true) => condition,
+        Some(false) => Outcome::No,
+        None => Outcome::Missing,
+    }
+}

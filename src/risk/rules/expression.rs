@@ -1,0 +1,170 @@
+//! Expressions of rules: CEL, checked at load and bounded.
+//!
+//! The parser is fed at most [`CHARACTERS_MAX`] characters on a thread with a large stack (a long chain of operators nests deep), its tree is checked
+//! ([`super::typing`]) and refused if it is deep, so that evaluation needs little stack wherever it runs.
+
+use std::{
+    cell::OnceCell,
+    panic,
+    sync::{Arc, LazyLock},
+};
+
+use cel::{
+    Context, Env, Program, Value,
+    common::{
+        types::{CelBool, CelInt, CelString},
+        value::CowVal,
+    },
+    context::VariableResolver,
+};
+
+use super::{
+    known::{CounterNo, Known, Reading},
+    typing::{self, Complaint},
+};
+
+/// A longer expression is refused.
+pub(crate) const CHARACTERS_MAX: usize = 2_000;
+
+/// The standard operators and functions without macros (`all`, `map`, ..), which are loops.
+static ENVIRONMENT: LazyLock<Arc<Env>> =
+    LazyLock::new(|| Arc::new(Env::default().with_optional_support(false).with_stdlib()));
+
+/// An expression that is sound.
+#[derive(Debug)]
+pub(crate) struct Expression {
+    program: Program,
+    pub(crate) counters: Vec<CounterNo>,
+}
+
+impl Expression {
+    /// Needs a large stack: see the module.
+    pub(crate) fn compile(
+        text: &str,
+        counter_named: impl Fn(&str) -> Option<CounterNo>,
+    ) -> Result<Self, Vec<Complaint>> {
+        let wrong = |byte, what: String| vec![Complaint { byte, what }];
+        let length = text.chars().count();
+        if length > CHARACTERS_MAX {
+            return Err(wrong(
+                0,
+                format!("the expression has {length} characters; {CHARACTERS_MAX} are the most"),
+            ));
+        }
+        // The parser is not ours and reads what people write: whatever it does, the old rules stay.
+        let parsed = panic::catch_unwind(|| ENVIRONMENT.compile(text));
+        let parsed = parsed.map_err(|_| wrong(0, "the expression cannot be read".to_owned()))?;
+        let program = parsed.map_err(|errors| {
+            // What follows the first is mostly its consequence.
+            let first = errors.errors.into_iter().next();
+            let (position, said) =
+                first.map_or(((1, 1), String::new()), |first| (first.pos, first.msg));
+            wrong(byte_of(text, position), explain(&said))
+        })?;
+        let counters = typing::check(&program, text, counter_named)?;
+        Ok(Self { program, counters })
+    }
+}
+
+/// Runs expressions on one deed. The context is made when the first is reached.
+pub(super) struct Evaluator<'a> {
+    names: &'a Names<'a>,
+    context: OnceCell<Context<'a, 'a>>,
+}
+
+impl<'a> Evaluator<'a> {
+    pub(super) fn new(names: &'a Names<'a>) -> Self {
+        Self {
+            names,
+            context: OnceCell::new(),
+        }
+    }
+
+    /// None if it could not be told: a counter is missing, or numbers overflow or are divided by zero.
+    pub(super) fn holds(&self, expression: &Expression) -> Option<bool> {
+        let context = self.context.get_or_init(|| {
+            let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
+            context.set_variable_resolver(self.names);
+            context
+        });
+        match expression.program.execute(context) {
+            Ok(Value::Bool(holds)) => Some(holds),
+            Ok(_) | Err(_) => None,
+        }
+    }
+}
+
+/// What the names in expressions stand for.
+#[derive(Debug)]
+pub(super) struct Names<'a>(pub(super) Known<'a>);
+
+impl VariableResolver for Names<'_> {
+    fn resolve<'b>(&'b self, name: &str) -> Option<CowVal<'b, 'b>> {
+        let known = &self.0;
+        let facts = known.facts;
+        let text = |text: &str| Some(CowVal::owned(CelString::from(text.to_owned())));
+        let int = |number: i64| Some(CowVal::owned(CelInt::from(number)));
+        let truth = |holds: bool| Some(CowVal::owned(CelBool::from(holds)));
+        match name {
+            "amount_fen" => int(known.amount().unwrap_or(0)),
+            "points" => int(known.points().unwrap_or(0)),
+            "hour" => int(i64::from(known.local_time().0 / 60)),
+            "weekday" => int(i64::from(known.local_time().1)),
+            "customer" => text(&facts.customer.map(|id| id.to_string()).unwrap_or_default()),
+            "shop" => text(&facts.merchant.map(|id| id.to_string()).unwrap_or_default()),
+            "has_customer" => truth(facts.customer.is_some()),
+            "own_shop" => truth(facts.own_shop),
+            "customer_age_days" => int(known.customer_age_days()),
+            "source" => text(facts.source.as_deref().unwrap_or_default()),
+            "device" => {
+                let device = facts.origin.device.as_ref();
+                text(device.map_or("", |device| device.as_str()))
+            }
+            "stage" => text(facts.stage.name()),
+            _ => {
+                let number = known.set.counter_named(name.strip_prefix("counters.")?)?;
+                match known.read(number) {
+                    Reading::Number(number) => int(number),
+                    Reading::Nobody => int(0),
+                    // The expression then has no value.
+                    Reading::Missing => None,
+                }
+            }
+        }
+    }
+}
+
+/// The byte at a line and column, both from 1.
+fn byte_of(text: &str, (line, column): (isize, isize)) -> usize {
+    let count = |number: isize| usize::try_from(number).unwrap_or(1).saturating_sub(1);
+    let mut lines = text.split_inclusive('\n');
+    let before: usize = lines.by_ref().take(count(line)).map(str::len).sum();
+    let rest = text.get(before..).unwrap_or_default();
+    let inside = rest.char_indices().nth(count(column));
+    inside.map_or(text.len(), |(byte, _)| before + byte)
+}
+
+/// The parser's sentence without the list of everything that it would rather have seen.
+fn explain(said: &str) -> String {
+    if said.contains("Recursion limit") {
+        return typing::TOO_DEEP.to_owned();
+    }
+    let said = said.strip_prefix("Syntax error: ").unwrap_or(said);
+    let said = said.split(" expecting ").next().unwrap_or_default();
+    let said = said.replace("mismatched input '<EOF>'", "something is missing");
+    // It quotes the text, and a terminal obeys control characters.
+    let said: String = said
+        .chars()
+        .filter(|letter| !letter.is_control())
+        .take(200)
+        .collect();
+    let words = ["'and'", "'or'", "'not'", "'AND'", "'OR'", "'NOT'"];
+    let hint = if said.contains("'= ") || said.contains("'='") {
+        " (equal is ==)"
+    } else if words.iter().any(|word| said.contains(word)) {
+        " (and is &&, or is ||, not is !)"
+    } else {
+        ""
+    };
+    format!("the expression cannot be read from here on: {said}{hint}")
+}

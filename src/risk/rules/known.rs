@@ -1,0 +1,151 @@
+//! What is known of a deed while rules look at it: its facts, and what the counters said.
+
+use super::rule_set::{Plan, RuleSet};
+use crate::{
+    facts::Facts,
+    primitives::{Money, Points},
+    risk::{Counter, Measured, Per, Thing},
+};
+
+/// Which counter of the rule set, counted from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CounterNo(pub(crate) usize);
+
+/// What a counter says of this deed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reading {
+    Number(i64),
+    /// The deed has no such customer, shop, address or device: there is nothing to count it by, and the rule does not apply.
+    Nobody,
+    /// There is one, and it could not be had.
+    Missing,
+}
+
+/// Everything that conditions and expressions ask.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Known<'a> {
+    pub(super) set: &'a RuleSet,
+    pub(super) facts: &'a Facts,
+    measured: &'a Measured,
+    plan: &'a Plan,
+}
+
+impl<'a> Known<'a> {
+    pub(super) fn new(set: &'a RuleSet, facts: &'a Facts, measured: &'a Measured) -> Self {
+        Self {
+            set,
+            facts,
+            measured,
+            plan: set.plan(facts.stage),
+        }
+    }
+
+    pub(super) fn counter(&self, number: CounterNo) -> Option<&'a Counter> {
+        self.set.counter(number)
+    }
+
+    pub(super) fn read(&self, number: CounterNo) -> Reading {
+        let Some(counter) = self.counter(number) else {
+            return Reading::Missing;
+        };
+        if !has_subject(counter.per, self.facts) {
+            return Reading::Nobody;
+        }
+        let said = self.plan.place(number);
+        let said = said.and_then(|place| self.measured.0.get(place).copied().flatten());
+        said.map_or(Reading::Missing, Reading::Number)
+    }
+
+    /// Whether the counter's number includes this very deed (if the counter is not only about some amounts).
+    pub(super) fn includes_this(&self, number: CounterNo) -> bool {
+        self.counter(number)
+            .is_some_and(|counter| counter.of == self.facts.stage)
+    }
+
+    /// In fen.
+    pub(super) fn amount(&self) -> Option<i64> {
+        self.facts.amount.map(Money::get)
+    }
+
+    pub(super) fn points(&self) -> Option<i64> {
+        self.facts.points.map(Points::get)
+    }
+
+    /// The minute of the day, from 0, and the day of the week, Monday being 1, at UTC+8.
+    pub(super) fn local_time(&self) -> (u16, u8) {
+        let seconds = self.facts.at.seconds().saturating_add(8 * 3_600);
+        let minute = seconds.rem_euclid(86_400) / 60;
+        // The 1st of January 1970 was a Thursday.
+        let weekday = (seconds.div_euclid(86_400) + 3).rem_euclid(7) + 1;
+        (
+            u16::try_from(minute).unwrap_or(0),
+            u8::try_from(weekday).unwrap_or(1),
+        )
+    }
+
+    /// Whole days since the customer was first met: their id says when.
+    pub(super) fn customer_age_days(&self) -> i64 {
+        let since = self.facts.customer.map(|customer| customer.id().millis());
+        let age = since.map_or(0, |since| self.facts.at.millis().saturating_sub(since));
+        i64::try_from(age / 86_400_000).unwrap_or(i64::MAX)
+    }
+
+    pub(super) fn has(&self, thing: Thing) -> bool {
+        let facts = self.facts;
+        match thing {
+            Thing::Customer => facts.customer.is_some(),
+            Thing::Shop => facts.merchant.is_some(),
+            Thing::Address | Thing::Network => facts.origin.address.is_some(),
+            Thing::Device => facts.origin.device.is_some(),
+        }
+    }
+}
+
+fn has_subject(per: Per, facts: &Facts) -> bool {
+    match per {
+        Per::Customer => facts.customer.is_some(),
+        Per::Shop => facts.merchant.is_some(),
+        Per::Address => facts.origin.address.is_some(),
+        Per::Device => facts.origin.device.is_some(),
+        Per::Pair => facts.customer.is_some() && facts.merchant.is_some(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        facts::Stage,
+        primitives::{CustomerId, Id, Lane, TenantId, Timestamp},
+    };
+
+    #[test]
+    fn days_and_hours_are_those_of_china() {
+        let set = RuleSet::parse("rules: []").unwrap();
+        let measured = Measured::default();
+        for (at, minute, weekday) in [
+            ("1970-01-01T00:00:00Z", 8 * 60, 4),
+            ("2026-11-08T15:59:59Z", 23 * 60 + 59, 7),
+            ("2026-11-08T16:00:00Z", 0, 1),
+            ("1969-12-31T15:59:00Z", 23 * 60 + 59, 3),
+        ] {
+            let at = Timestamp::parse_rfc3339(at).unwrap();
+            let facts = Facts::new(Stage::Login, TenantId(1), at);
+            let known = Known::new(&set, &facts, &measured);
+            assert_eq!(known.local_time(), (minute, weekday), "{at}");
+        }
+    }
+
+    #[test]
+    fn a_customer_is_as_old_as_their_id() {
+        let set = RuleSet::parse("rules: []").unwrap();
+        let measured = Measured::default();
+        let at = Timestamp::from_micros(100 * 86_400_000_000);
+        let mut facts = Facts::new(Stage::Login, TenantId(1), at);
+        assert_eq!(Known::new(&set, &facts, &measured).customer_age_days(), 0);
+        for (day, age) in [(100, 0), (99, 1), (90, 10), (101, 0)] {
+            facts.customer = Some(CustomerId::new(Id::mint(day * 86_400_000, 0, Lane(0))));
+            assert_eq!(Known::new(&set, &facts, &measured).customer_age_days(), age);
+        }
+    }
+}

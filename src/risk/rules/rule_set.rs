@@ -1,0 +1,227 @@
+//! A rule file that is sound, made to be decided by.
+
+use std::{collections::BTreeMap, fmt};
+
+use aws_lc_rs::digest;
+
+use super::{
+    describe,
+    known::CounterNo,
+    rule::{Rule, RuleSummary},
+    settings::Settings,
+};
+use crate::{
+    facts::Stage,
+    risk::{Ask, Counter, RuleFileErrors, file},
+};
+
+/// The rules of one file, with everything they need to decide. Never changes; a new file is a new set.
+///
+/// `Debug` shows its hash and how many rules it has: its text may name people and their addresses.
+pub struct RuleSet {
+    text: String,
+    hash: [u8; 32],
+    settings: Settings,
+    pub(super) rules: Vec<Rule>,
+    pub(super) counters: Counters,
+    /// In the order of [`Stage::ALL`].
+    plans: [Plan; 5],
+}
+
+impl fmt::Debug for RuleSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RuleSet")
+            .field("hash", &hex::encode(self.hash))
+            .field("rules", &self.rules.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The counters of all rules, each once, in the order in which the file comes to them.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    all: Vec<Counter>,
+    named: BTreeMap<String, CounterNo>,
+}
+
+/// What to do at one stage.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    /// Rules, in the order of the file.
+    pub(super) rules: Vec<usize>,
+    /// Counters to feed or read: which, feed, read.
+    asks: Vec<(CounterNo, bool, bool)>,
+    /// For each counter of the set its place in what is measured, if it is read here.
+    places: Vec<Option<usize>>,
+}
+
+impl RuleSet {
+    /// A rule file is at most so long, in bytes.
+    pub const BYTES_MAX: usize = file::BYTES_MAX;
+
+    /// Reads a rule file. Fails with everything that is wrong with it, each with line and column.
+    pub fn parse(text: &str) -> Result<Self, RuleFileErrors> {
+        file::read(text)
+    }
+
+    pub(crate) fn new(
+        text: &str,
+        settings: Settings,
+        rules: Vec<Rule>,
+        counters: Counters,
+    ) -> Self {
+        let mut hash = [0; 32];
+        hash.copy_from_slice(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
+        let plans = Stage::ALL.map(|stage| Plan::new(stage, &rules, &counters));
+        Self {
+            text: text.to_owned(),
+            hash,
+            settings,
+            rules,
+            counters,
+            plans,
+        }
+    }
+
+    /// The file as it was written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// SHA-256 of [`Self::text`].
+    pub const fn hash(&self) -> [u8; 32] {
+        self.hash
+    }
+
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The rules as people see them, in the order of the file.
+    pub fn rules(&self) -> Vec<RuleSummary> {
+        self.rules.iter().map(|rule| self.summary(rule)).collect()
+    }
+
+    /// The counters that a deed of this stage feeds or whose numbers its rules need, each once. What the rules of other stages need is fed, too.
+    ///
+    /// [`Measured`](crate::risk::Measured) has the numbers of those that are `read`, in this order.
+    pub fn asks(&self, stage: Stage) -> Vec<Ask<'_>> {
+        let asks = self.plan(stage).asks.iter();
+        asks.filter_map(|(number, feed, read)| {
+            Some(Ask {
+                counter: self.counter(*number)?,
+                feed: *feed,
+                read: *read,
+            })
+        })
+        .collect()
+    }
+
+    pub(super) fn counter(&self, number: CounterNo) -> Option<&Counter> {
+        self.counters.get(number)
+    }
+
+    pub(super) fn counter_named(&self, name: &str) -> Option<CounterNo> {
+        self.counters.named(name)
+    }
+
+    pub(super) fn plan(&self, stage: Stage) -> &Plan {
+        let [login, payment_create, points_credit, redeem, refund] = &self.plans;
+        match stage {
+            Stage::Login => login,
+            Stage::PaymentCreate => payment_create,
+            Stage::PointsCredit => points_credit,
+            Stage::Redeem => redeem,
+            Stage::Refund => refund,
+        }
+    }
+
+    fn summary(&self, rule: &Rule) -> RuleSummary {
+        let condition = rule.condition.as_ref();
+        let parts = [
+            condition.map(|condition| describe::condition(condition, &self.counters)),
+            rule.when_text.clone(),
+        ];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        RuleSummary {
+            id: rule.id.clone(),
+            name: rule.name.clone(),
+            stages: rule.stages.clone(),
+            action: rule.action,
+            priority: rule.priority,
+            shadow: rule.shadow,
+            rollout_percent: rule.rollout_percent,
+            condition: parts.join(", and "),
+            reason: rule.reason.clone(),
+        }
+    }
+}
+
+impl Counters {
+    /// More are refused: each is work for Redis at every deed that it counts.
+    pub(crate) const MAX: usize = 64;
+
+    /// The number of this counter, which is made if there is none like it. None if there are too many.
+    pub(crate) fn number(&mut self, counter: Counter) -> Option<CounterNo> {
+        if let Some(found) = self.all.iter().position(|other| *other == counter) {
+            return Some(CounterNo(found));
+        }
+        if self.all.len() >= Self::MAX {
+            return None;
+        }
+        self.all.push(counter);
+        Some(CounterNo(self.all.len() - 1))
+    }
+
+    pub(crate) fn name(&mut self, name: String, number: CounterNo) {
+        self.named.insert(name, number);
+    }
+
+    pub(crate) fn named(&self, name: &str) -> Option<CounterNo> {
+        self.named.get(name).copied()
+    }
+
+    pub(crate) fn get(&self, number: CounterNo) -> Option<&Counter> {
+        self.all.get(number.0)
+    }
+}
+
+impl Plan {
+    fn new(stage: Stage, rules: &[Rule], counters: &Counters) -> Self {
+        let here = rules
+            .iter()
+            .enumerate()
+            .filter(|(_, rule)| rule.is_at(stage));
+        let here: Vec<usize> = here.map(|(index, _)| index).collect();
+        let mut used = vec![false; counters.all.len()];
+        let mut read = used.clone();
+        for rule in rules {
+            for number in rule.counters() {
+                used[number.0] = true;
+                read[number.0] |= rule.is_at(stage);
+            }
+        }
+        let mut plan = Self {
+            rules: here,
+            asks: Vec::new(),
+            places: vec![None; counters.all.len()],
+        };
+        let mut place = 0;
+        for (index, counter) in counters.all.iter().enumerate() {
+            // A counter that was named and that no rule asks for is not kept.
+            let feed = used[index] && counter.of == stage;
+            if feed || read[index] {
+                plan.asks.push((CounterNo(index), feed, read[index]));
+            }
+            if read[index] {
+                plan.places[index] = Some(place);
+                place += 1;
+            }
+        }
+        plan
+    }
+
+    pub(super) fn place(&self, number: CounterNo) -> Option<usize> {
+        self.places.get(number.0).copied().flatten()
+    }
+}

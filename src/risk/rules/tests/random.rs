@@ -1,0 +1,121 @@
+//! Random rules on random deeds.
+
+use proptest::{collection::vec, option, prelude::*, sample::select};
+
+use super::*;
+
+const CONDITIONS: [&str; 14] = [
+    "velocity: {measure: count, of: payment.create, per: customer, within: 1m, above: 3}, on_missing: block",
+    "velocity: {measure: sum_fen, of: refund, per: device, within: 1d, above: 3}, on_missing: allow",
+    "amount_fen: {above: 500}",
+    "points: {between: [2, 9]}",
+    "time_of_day: {from: 22:00, to: 06:00}",
+    "first_seen: {thing: network, of: payment.create}, on_missing: block",
+    "unusual_amount: {factor: 3, at_least: 2, within: 1d, of: payment.create}, on_missing: allow",
+    "structuring: {limit_fen: 1000, margin: 30%, above: 1, within: 1d, of: refund}, on_missing: block",
+    "collusion: {own_shop: true}",
+    "collusion: {above: 2, of: payment.create, within: 1d}, on_missing: block",
+    "farming: {above: 1, within: 1d, share: 20%}, on_missing: allow",
+    "list: {not_in: people}",
+    "when: 'hour < 12 || counters.rapid * amount_fen > 5000', on_missing: block",
+    "when: 'points % counters.rapid == 0 && size(device) > 2', on_missing: allow",
+];
+
+/// A rule without its id: at stages where these actions can be taken.
+fn any_rule() -> impl Strategy<Value = String> {
+    (
+        select(CONDITIONS.as_slice()),
+        select(["allow", "block"].as_slice()),
+        1..20_u16,
+        any::<bool>(),
+        1..=100_u8,
+    )
+        .prop_map(|(condition, action, priority, shadow, rollout)| {
+            format!(
+                "name: N, stages: [login, payment.create, points.credit, redeem, refund], action: {action}, priority: {priority}, shadow: {shadow}, rollout: {rollout}%, {condition}"
+            )
+        })
+}
+
+fn file(rules: &[String]) -> RuleSet {
+    let mut text = format!(
+        "lists: {{people: {{customers: [{}]}}}}\ncounters: {{rapid: {{measure: count, of: payment.create, per: customer, within: 1h}}}}\nrules:\n",
+        customer(1)
+    );
+    for (index, rule) in rules.iter().enumerate() {
+        text += &["  - {id: r", &index.to_string(), ", ", rule, "}\n"].concat();
+    }
+    RuleSet::parse(&text).unwrap_or_else(|errors| panic!("{text}\n{errors}"))
+}
+
+fn any_facts() -> impl Strategy<Value = Facts> {
+    (
+        select(Stage::ALL.as_slice()),
+        any::<i64>(),
+        option::of(0..3_u64),
+        option::of(0..i64::MAX),
+        option::of(0..i64::MAX),
+        option::of(any::<u32>()),
+        any::<bool>(),
+        any::<bool>(),
+    )
+        .prop_map(
+            |(stage, at, who, amount, points, address, device, own_shop)| {
+                let mut facts = Facts::new(stage, TenantId(1), Timestamp::from_micros(at));
+                facts.customer = who.map(customer);
+                facts.merchant = own_shop.then(shop);
+                facts.amount = amount.map(|fen| Money::parse(fen).unwrap());
+                facts.points = points.map(|points| Points::parse(points).unwrap());
+                facts.origin.address =
+                    address.map(|bits| std::net::Ipv4Addr::from_bits(bits).into());
+                facts.origin.device = device.then(|| Device::parse("phone-1").unwrap());
+                facts.own_shop = own_shop;
+                facts
+            },
+        )
+}
+
+fn any_number() -> impl Strategy<Value = Option<i64>> {
+    option::of(prop_oneof![0..20_i64, any::<i64>()])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn deciding_never_fails_and_always_says_the_same(
+        rules in vec(any_rule(), 1..12),
+        cases in vec((any_facts(), vec(any_number(), 0..16)), 1..16),
+        quiet in any_rule(),
+    ) {
+        let set = file(&rules);
+        let mut more = rules;
+        more.push(quiet.replace("shadow: false", "shadow: true"));
+        let larger = file(&more);
+        for (facts, numbers) in cases {
+            // Every counter says the same in both sets, whatever its place.
+            let all: Vec<Counter> = larger.asks(facts.stage).into_iter().map(|ask| ask.counter.clone()).collect();
+            let says = |counter: &Counter| {
+                let place = all.iter().position(|other| other == counter)?;
+                numbers.get(place).copied().flatten()
+            };
+            let before = decide(&set, &facts, says);
+            prop_assert_eq!(&decide(&set, &facts, says), &before);
+            let after = decide(&larger, &facts, says);
+            prop_assert_eq!(before.action, after.action);
+            prop_assert_eq!(before.fired.as_slice(), &after.fired[..before.fired.len()]);
+            // Too many numbers or too few are no reason to fail.
+            let _ = set.decide(1, &facts, &Measured(numbers), None);
+        }
+    }
+
+    #[test]
+    fn no_text_is_too_strange_to_be_refused(text in "\\PC{0,300}", cut in 0..9_000_usize, put in "[-\\[\\]{}:,&*!|>'\"%@`#?\n a-z0]{0,6}") {
+        let _ = RuleSet::parse(&text);
+        // Our own file, damaged somewhere.
+        let sound = include_str!("../../../../risk-rules.yaml");
+        let cut = sound.floor_char_boundary(cut + sound.len().saturating_sub(9_000));
+        let after = sound[cut..].chars().next().map_or(0, char::len_utf8);
+        let _ = RuleSet::parse(&format!("{}{put}{}", &sound[..cut], &sound[cut + after..]));
+    }
+}

@@ -1,0 +1,122 @@
+//! The file of rules, and noticing that it has changed.
+//!
+//! Twice a second the file is looked at (which one it is, its size and times), and read only when that has changed and is the same as half a second ago: a file
+//! that is being written is left alone until it rests, since half of it might be a sound file with half of the rules. So a change is in force within about a second.
+//! What was read and refused is not read again until the file changes, so a mistake is told once.
+
+use std::{
+    fs, io,
+    io::Read as _,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    sync::Weak,
+    time::Duration,
+};
+
+use aws_lc_rs::digest::{SHA256, digest};
+
+use super::live::{Live, LoadError};
+
+/// How often the file is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(400);
+
+/// More is not read: far above what a rule file may have, so that it is the parser that refuses, with its sentence.
+const READ_MAX: u64 = 1024 * 1024;
+
+/// Where the rules are.
+#[derive(Debug, Clone)]
+pub(super) struct RulesFile {
+    pub(super) path: PathBuf,
+}
+
+/// Which file it is and when it was written, as far as that can be told without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl RulesFile {
+    /// None when there is no file.
+    pub(super) async fn stamp(&self) -> Option<Stamp> {
+        let path = self.path.clone();
+        let looking = tokio::task::spawn_blocking(move || stamp_of(&path));
+        looking.await.ok().flatten()
+    }
+
+    pub(super) async fn read(&self) -> io::Result<String> {
+        let path = self.path.clone();
+        let reading = tokio::task::spawn_blocking(move || {
+            let mut text = String::new();
+            fs::File::open(&path)?
+                .take(READ_MAX)
+                .read_to_string(&mut text)?;
+            Ok(text)
+        });
+        reading.await.map_err(io::Error::other)?
+    }
+}
+
+fn stamp_of(path: &Path) -> Option<Stamp> {
+    let found = fs::metadata(path).ok()?;
+    Some(Stamp {
+        device: found.dev(),
+        inode: found.ino(),
+        size: found.size(),
+        modified: (found.mtime(), found.mtime_nsec()),
+        changed: (found.ctime(), found.ctime_nsec()),
+    })
+}
+
+/// SHA-256: what a rule set is known by.
+pub(super) fn hash_of(text: &str) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
+    hash
+}
+
+/// Takes every sound change of the file, until nobody asks for decisions any more. `taken` is what the rules in force were read from.
+pub(super) async fn keep_watching(live: Weak<Live>, file: RulesFile, taken: Option<Stamp>) {
+    let mut taken = taken;
+    let mut seen = taken;
+    // The database was away, and that was told.
+    let mut complained = false;
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let Some(live) = live.upgrade() else { return };
+        let now = file.stamp().await;
+        if now != seen || now == taken {
+            seen = now;
+            continue;
+        }
+        match live.reload(None).await {
+            Err(error @ LoadError::Db(_)) => {
+                if !complained {
+                    tracing::warn!(error = %Chain(&error), "changed risk rules cannot be stored yet; the old ones stay in force");
+                }
+                complained = true;
+                continue;
+            }
+            Ok(_) | Err(_) => complained = false,
+        }
+        taken = now;
+    }
+}
+
+/// An error with what caused it, in one line.
+struct Chain<'a>(&'a (dyn std::error::Error + 'static));
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}

@@ -18,6 +18,8 @@ use sqlx::{ConnectOptions as _, mysql::MySqlConnectOptions};
 use zhangfang::{
     auth::{Principal, Tokens},
     db::{self, Db, DbOptions},
+    facts::Origin,
+    merchants::ShopBook,
     payments::{
         self, AbnormalRefund, Bill, BillKind, ChannelMode, ChannelOrder, ChannelRefund,
         CreatePayment, Gateway, Notice, NoticeError, NoticeHeaders, OneGateway, Order, OurAccount,
@@ -239,6 +241,7 @@ pub(crate) async fn orders(
         rules: RuleBook::start(db.clone()),
         policies: PolicyBook::start(db.clone()),
         risk: Risk::off(),
+        shops: ShopBook::start(db.clone()),
         pace: Pace::default(),
     };
     let next = Arc::new(AtomicUsize::new(0));
@@ -269,6 +272,7 @@ pub(crate) async fn orders(
                         .clone(),
                         amount: Some(Money::parse(1_288).unwrap()),
                         key: format!("o{place}"),
+                        origin: Origin::default(),
                     };
                     made.push((
                         place,

@@ -3,6 +3,7 @@
 use crate::{
     auth::{AuthError, LoginFailure},
     db::DbError,
+    risk::Stop,
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -11,6 +12,8 @@ pub enum CustomerError {
     NotFound,
     #[error("the customer is blocked")]
     Blocked,
+    #[error("risk stops the customer")]
+    Stopped(#[from] Stop),
     #[error("the customer is not let in")]
     Auth(#[from] AuthError),
     #[error("database failure around a customer")]

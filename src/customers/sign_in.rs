@@ -4,7 +4,9 @@ use super::{Customer, CustomerError, CustomerStatus, store};
 use crate::{
     auth::{self, AuthError, Principal, RefreshToken, SessionLifetime, Subject, WechatLogin},
     db::{Db, DbError, Tx, Work},
-    primitives::{CustomerId, Secret, TenantId},
+    facts::{Facts, Origin, Stage},
+    primitives::{ChallengeId, CustomerId, DecisionId, Secret, TenantId},
+    risk::{self, Action, Risk, Ruling, Stop},
 };
 
 /// A customer who is in, and the token to stay in.
@@ -23,46 +25,120 @@ impl SignedIn {
     }
 }
 
-/// Exchanges the code of `wx.login` and opens a session. WeChat is asked before, not inside, the transaction.
+/// Somebody at the door.
+#[derive(Debug, Clone)]
+pub struct Arrival<'a> {
+    pub tenant: TenantId,
+    /// What `wx.login` gave.
+    pub code: &'a str,
+    pub origin: Origin,
+    /// The challenge that an earlier attempt was given: a second fresh code of the same person answers it.
+    pub challenge: Option<ChallengeId>,
+}
+
+/// Exchanges the code of `wx.login`, asks risk and opens a session. WeChat is asked before, not inside, the transaction.
+///
+/// Fails with [`CustomerError::Stopped`] when risk does not allow it or wants another code first.
 pub async fn sign_in(
     db: &Db,
     login: &dyn WechatLogin,
+    risk: &Risk,
     lifetime: SessionLifetime,
-    tenant: TenantId,
-    code: &str,
+    arrival: Arrival<'_>,
 ) -> Result<SignedIn, CustomerError> {
-    let identity = login.exchange(code).await?;
-    db.run(SignIn {
-        tenant,
+    let identity = login.exchange(arrival.code).await?;
+    let ruling = rule_on(risk, db, &arrival, &identity.openid).await?;
+    let signed = db.run(SignIn {
+        tenant: arrival.tenant,
         openid: identity.openid,
         lifetime,
-    })
-    .await
+        risk: risk.clone(),
+        ruling,
+        challenge: arrival.challenge,
+    });
+    Ok(signed.await??)
 }
 
-/// Finds or makes the customer of this openid and opens a session.
+async fn rule_on(
+    risk: &Risk,
+    db: &Db,
+    arrival: &Arrival<'_>,
+    openid: &Secret<String>,
+) -> Result<Ruling, DbError> {
+    if risk.is_off() {
+        return Ok(Ruling::default());
+    }
+    let facts = Facts {
+        customer: store::find_id(db, arrival.tenant, openid).await?,
+        origin: arrival.origin.clone(),
+        ..Facts::new(Stage::Login, arrival.tenant, db.now())
+    };
+    risk::rule_on_answerable(risk, db, facts).await
+}
+
+/// Finds or makes the customer of this openid and opens a session, if risk's word allows it.
 #[derive(Debug)]
 pub struct SignIn {
     pub tenant: TenantId,
     pub openid: Secret<String>,
     pub lifetime: SessionLifetime,
+    pub risk: Risk,
+    pub ruling: Ruling,
+    pub challenge: Option<ChallengeId>,
 }
 
 impl Work for SignIn {
     const NAME: &'static str = "customers.sign_in";
-    type Reply = SignedIn;
+    /// A stop is a *reply*, so that it commits: the decision and the challenge must stay.
+    type Reply = Result<SignedIn, Stop>;
     type Error = CustomerError;
 
-    async fn run(&self, tx: &mut Tx) -> Result<SignedIn, CustomerError> {
+    async fn run(&self, tx: &mut Tx) -> Result<Self::Reply, CustomerError> {
+        if self.ruling.action() == Action::Block {
+            let cause = tx.new_id(tx.new_lane());
+            let noted = self.ruling.note_in(tx, cause).await?;
+            let noted = noted.unwrap_or_else(|| DecisionId::of(cause, Stage::Login.code()));
+            return Ok(Err(Stop::Blocked(noted)));
+        }
         let customer = find_or_create(tx, self.tenant, &self.openid)
             .await?
             .if_active()?;
+        let ruling = self.answered(tx, customer.id).await?;
+        let cause = tx.new_id(customer.id.lane());
+        let noted = ruling.note_in(tx, cause).await?;
+        if ruling.action() == Action::Verify
+            && let Some((decision, noted)) = ruling.decision().zip(noted)
+        {
+            let challenge = risk::challenge_in(tx, &decision.facts, customer.id, noted).await?;
+            return Ok(Err(Stop::Unverified {
+                decision: noted,
+                challenge,
+            }));
+        }
         let subject = Subject::Customer(customer.id);
         let refresh_token = auth::open_session(tx, self.tenant, subject, self.lifetime).await?;
-        Ok(SignedIn {
+        Ok(Ok(SignedIn {
             customer,
             refresh_token,
-        })
+        }))
+    }
+}
+
+impl SignIn {
+    /// The ruling, made again where the person who is there has just answered their challenge. A challenge that is not theirs or is over answers nothing: they are
+    /// given another.
+    async fn answered(&self, tx: &mut Tx, customer: CustomerId) -> Result<Ruling, DbError> {
+        let ruling = &self.ruling;
+        if ruling.action() == Action::Verify
+            && let Some(decision) = ruling.decision()
+            && let Some(challenge) = self.challenge
+        {
+            let since = tx.now().plus_seconds(-self.risk.answer_lasts_seconds());
+            if risk::answer_in(tx, &decision.facts, customer, challenge, since).await? {
+                return Ok(self.risk.again_answered(ruling, challenge));
+            }
+        }
+        Ok(ruling.clone())
     }
 }
 

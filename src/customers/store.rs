@@ -73,6 +73,22 @@ pub(super) async fn find_by_openid(
     Ok(customer)
 }
 
+/// Who it is, before a transaction is opened.
+pub(super) async fn find_id(
+    db: &Db,
+    tenant: TenantId,
+    openid: &Secret<String>,
+) -> Result<Option<CustomerId>, DbError> {
+    let id = sqlx::query_scalar(
+        "/* customers.find_id */ SELECT id FROM customers WHERE tenant_id = ? AND openid = ?",
+    )
+    .bind(tenant)
+    .bind(openid.expose())
+    .fetch_optional(db.pool())
+    .await?;
+    Ok(id)
+}
+
 pub(super) async fn insert_customer(tx: &mut Tx, customer: &Customer) -> Result<(), DbError> {
     sqlx::query(
         "/* customers.insert_customer */ INSERT INTO customers \

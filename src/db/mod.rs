@@ -20,6 +20,7 @@ mod claim;
 mod error;
 mod fresh;
 mod migrate;
+mod remembered;
 mod sql;
 mod work;
 
@@ -37,6 +38,7 @@ pub use claim::DueList;
 pub use error::DbError;
 pub use fresh::Fresh;
 pub use migrate::{MIGRATOR, grant, migrate};
+pub use remembered::Remembered;
 pub use sql::Sql;
 pub use work::{Tx, Work};
 

@@ -9,7 +9,11 @@ use std::{
     sync::Once,
 };
 
-use axum::{extract::ConnectInfo, extract::Request, http::HeaderMap};
+use axum::{
+    extract::ConnectInfo,
+    extract::Request,
+    http::{HeaderMap, request::Parts},
+};
 
 use crate::config::LimitSettings;
 
@@ -20,6 +24,12 @@ const HOPS_MAX: usize = 16;
 pub(super) fn client_address(settings: &LimitSettings, request: &Request) -> Option<IpAddr> {
     let ConnectInfo(peer) = request.extensions().get::<ConnectInfo<SocketAddr>>()?;
     Some(behind(settings, peer.ip(), request.headers()))
+}
+
+/// The same for an extractor.
+pub(super) fn address_of(settings: &LimitSettings, parts: &Parts) -> Option<IpAddr> {
+    let ConnectInfo(peer) = parts.extensions.get::<ConnectInfo<SocketAddr>>()?;
+    Some(behind(settings, peer.ip(), &parts.headers))
 }
 
 fn behind(settings: &LimitSettings, peer: IpAddr, headers: &HeaderMap) -> IpAddr {

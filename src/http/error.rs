@@ -7,14 +7,14 @@ use axum::http::StatusCode;
 use super::problem::{Extension, Problem};
 use crate::{
     auth::{AuthError, LoginFailure},
-    customers::CustomerError,
+    customers::{AnswerError, CustomerError},
     db::DbError,
     deliveries::{DeliveryError, InvalidSetting},
     idempotency::{InvalidKey, OnceError},
     merchants::{DrawingFailure, InvalidField, InvalidTransition, MerchantError},
     payments::{ExceptionError, PaymentError, PolicyError, RefundError, ReplayError},
     points::{RuleError, SetRuleError},
-    risk::{LoadError, ReloadError},
+    risk::{LoadError, ReloadError, Stop},
     sharing::SharingError,
 };
 
@@ -148,8 +148,75 @@ impl From<CustomerError> for Problem {
                 "The customer is blocked",
                 "该账号已被停用，请联系平台",
             ),
+            CustomerError::Stopped(stop) => stop.into(),
             CustomerError::Auth(error) => error.into(),
             CustomerError::Db(error) => error.into(),
+        }
+    }
+}
+
+/// Says neither which rule nor why: whoever tries to get around the rules must not learn them here.
+impl From<Stop> for Problem {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Blocked(decision) => Self::new(
+                StatusCode::FORBIDDEN,
+                "risk_blocked",
+                "Not allowed for reasons of safety; nothing was done",
+                "出于安全考虑，本次操作未能完成。请稍后再试；如有疑问，请向客服提供本次编号",
+            )
+            .with(Extension {
+                decision: Some(decision),
+                ..Extension::default()
+            }),
+            Stop::Unverified {
+                decision,
+                challenge,
+            } => Self::new(
+                StatusCode::FORBIDDEN,
+                "risk_verification_required",
+                "The customer has to answer the challenge; then repeat the request with the same key. Nothing was done",
+                "为保障账户安全，请确认是您本人操作，然后重试",
+            )
+            .with(Extension {
+                decision: Some(decision),
+                challenge: Some(challenge),
+                ..Extension::default()
+            }),
+        }
+    }
+}
+
+impl From<AnswerError> for Problem {
+    fn from(error: AnswerError) -> Self {
+        match error {
+            AnswerError::NotFound => Self::new(
+                StatusCode::NOT_FOUND,
+                "challenge_not_found",
+                "The challenge does not exist",
+                "验证请求不存在",
+            ),
+            AnswerError::Expired => Self::new(
+                StatusCode::CONFLICT,
+                "challenge_expired",
+                "The challenge's time is over: repeat the request to get another",
+                "验证已超时，请重新操作",
+            ),
+            AnswerError::Failed => Self::new(
+                StatusCode::CONFLICT,
+                "challenge_failed",
+                "The challenge failed: repeat the request to get another",
+                "验证失败次数过多，请重新操作",
+            ),
+            AnswerError::SomebodyElse => Self::new(
+                StatusCode::FORBIDDEN,
+                "challenge_not_answered",
+                "The login code is another person's",
+                "验证未通过，请用本人微信重试",
+            ),
+            AnswerError::Login(failure) => failure.into(),
+            AnswerError::Customer(error) => error.into(),
+            AnswerError::Db(error) => error.into(),
         }
     }
 }
@@ -382,6 +449,7 @@ impl From<PaymentError> for Problem {
                 "微信支付暂无响应，请重试",
             )
             .retry_after(1),
+            PaymentError::Stopped(stop) => stop.into(),
             PaymentError::Db(error) => error.into(),
         }
     }
@@ -460,6 +528,7 @@ impl From<RefundError> for Problem {
                 )
             }
             RefundError::ChannelUnknown => PaymentError::ChannelUnknown.into(),
+            RefundError::Stopped(stop) => stop.into(),
             RefundError::Ledger(error) => broken(&error),
             RefundError::Db(error) => error.into(),
         }
@@ -629,6 +698,7 @@ impl From<ReloadError> for Problem {
             )
             .with(Extension {
                 mistakes: errors.mistakes().to_vec(),
+                ..Extension::default()
             }),
             ReloadError::Load(LoadError::Db(error)) => error.into(),
         }

@@ -14,7 +14,7 @@ use crate::{
     app::App,
     auth::{OperatorRole, Permission, Principal, StaffRole},
     idempotency::{Claim, IdempotencyKey},
-    primitives::{CustomerId, MerchantId, PageLimit, StaffId, TenantId},
+    primitives::{CustomerId, MerchantId, PageLimit, Secret, StaffId, TenantId},
 };
 
 // --- who calls
@@ -298,6 +298,17 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
 /// A parameter of a path that is read with [`FromStr`].
 pub(super) fn parse<T: FromStr>(text: &str) -> Result<T, Problem> {
     text.parse().map_err(|_| Problem::not_found())
+}
+
+/// The code of `wx.login`. What WeChat gives is plain and short; the rest need not be sent to it.
+pub(super) fn login_code(code: &Secret<String>) -> Result<&str, Problem> {
+    let code = code.expose().as_str();
+    let sound = (1..=128).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_graphic());
+    if sound {
+        Ok(code)
+    } else {
+        Err(Problem::field("code", "what wx.login gave"))
+    }
 }
 
 /// A query's parameters.

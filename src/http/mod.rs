@@ -4,6 +4,7 @@
 //! - One folder per audience, one file per endpoint: its request, its response, its text. A handler extracts, calls, converts, returns; it decides nothing.
 //! - `extract`: everything is parsed into types before a handler runs. A caller (`extract::Auth`) cannot be used without naming the
 //!   [`Permission`](crate::auth::Permission) that the use needs.
+//! - `origin`: the caller's address and device, for risk. They are handed on and neither logged nor answered.
 //! - `problem` and `error`: every answer of 400 and more is `application/problem+json` (RFC 9457), the framework's own included. `error` alone turns the slices' errors
 //!   into status, code and sentence, without a `_` arm. What is our fault says nothing but the trace id. The one exception are the callbacks, which speak as WeChat expects.
 //! - `limit`: who asks too often is told so before the handler runs; [`router()`]'s page says which route has which limit. WeChat's callbacks have none.
@@ -23,6 +24,7 @@ mod limit;
 mod merchant;
 mod middleware;
 mod openapi;
+mod origin;
 mod problem;
 mod public;
 mod refund_wish;

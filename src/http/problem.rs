@@ -7,7 +7,10 @@ use axum::{
 };
 use serde::Serialize;
 
-use crate::risk::Mistake;
+use crate::{
+    primitives::{ChallengeId, DecisionId},
+    risk::Mistake,
+};
 
 /// Names the problem for programs: never changed once published.
 pub(super) type Code = &'static str;
@@ -34,6 +37,10 @@ pub(super) struct Problem {
 pub(super) struct Extension {
     /// What is wrong with a file of risk rules.
     pub(super) mistakes: Vec<Mistake>,
+    /// What risk decided, to quote when asking for help.
+    pub(super) decision: Option<DecisionId>,
+    /// What to answer before asking again.
+    pub(super) challenge: Option<ChallengeId>,
 }
 
 /// The field of the request that is not what it should be.
@@ -66,6 +73,14 @@ pub(super) struct ProblemBody {
     /// With `risk_rules_invalid`: everything that is wrong with the file, in its order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     mistakes: Vec<Mistake>,
+    /// With `risk_blocked` and `risk_verification_required`: quote it when asking for help.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "rd_019a8b3e5c5f7a0e8b6f1d2c3e4f2a02")]
+    decision: Option<DecisionId>,
+    /// With `risk_verification_required`: answer it, then repeat the request with the same key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "ch_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
+    challenge: Option<ChallengeId>,
     /// Quote it when asking for help.
     trace_id: String,
 }
@@ -171,7 +186,11 @@ impl Problem {
 
     /// The answer as it goes over the wire.
     pub(super) fn write(self, trace_id: &str) -> Response {
-        let Extension { mistakes } = self.extension.map(|boxed| *boxed).unwrap_or_default();
+        let Extension {
+            mistakes,
+            decision,
+            challenge,
+        } = self.extension.map(|boxed| *boxed).unwrap_or_default();
         let body = ProblemBody {
             kind: format!("/problems/{}", self.code),
             title: self.title,
@@ -180,6 +199,8 @@ impl Problem {
             detail: self.detail,
             field: self.field,
             mistakes,
+            decision,
+            challenge,
             trace_id: trace_id.to_owned(),
         };
         let text = serde_json::to_vec(&body).unwrap_or_default(); // strings and numbers always are JSON

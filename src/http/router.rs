@@ -40,6 +40,8 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(customer::points::points))                  // points
         .routes(routes!(customer::points_records::points_records))  // points/records
         .routes(routes!(customer::points_statistics::points_statistics)) // points/statistics
+        .routes(routes!(customer::get_challenge::get_challenge))    // challenges/{id}
+        .routes(routes!(customer::answer_challenge::answer_challenge)) // challenges/{id}/answer
         // /api/v1/merchant/..
         .routes(routes!(merchant::register::register))              // registrations
         .routes(routes!(merchant::profile::profile))                // profile
@@ -161,7 +163,7 @@ mod tests {
             .values()
             .flat_map(|path| path.as_object().unwrap().values())
             .collect();
-        assert_eq!(operations.len(), 88);
+        assert_eq!(operations.len(), 90);
         let names: BTreeSet<_> = operations
             .iter()
             .map(|operation| operation["operationId"].as_str().unwrap())
@@ -249,6 +251,11 @@ mod tests {
             (Method::GET, "customer/points", Limit::Points),
             (Method::GET, "customer/points/records", Limit::Points),
             (Method::HEAD, "customer/points", Limit::Points),
+            (
+                Method::POST,
+                "customer/challenges/{id}/answer",
+                Limit::CustomerWrite,
+            ),
             (Method::POST, "auth/wechat/login", Limit::Login),
             (Method::POST, "auth/refresh", Limit::Refresh),
             (Method::POST, "merchant/payments", Limit::Collect),

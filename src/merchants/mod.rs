@@ -50,6 +50,7 @@ mod mini_program_store;
 mod picture;
 mod register;
 mod resolve_code;
+mod shop_book;
 mod sign_in;
 mod staff;
 mod store;
@@ -68,5 +69,6 @@ pub use mini_program_code::{
 pub use picture::{Picture, PictureError};
 pub use register::{Register, Registered, ShopForm};
 pub use resolve_code::{Counter, forget_codes, resolve_code};
+pub use shop_book::{CodeOwner, ShopBook};
 pub use sign_in::{RefreshStaff, SignInStaff, SignedInStaff, refresh, sign_in};
 pub use staff::Staff;

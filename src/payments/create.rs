@@ -4,13 +4,16 @@ use super::{
     Applied, Gateway, Order, OrderSharing, OrderState, Outcome, PayMethod, PayParameters,
     PaymentError, Payments, PointsReview, PrepayRequest, RefundSums, RefusalKind, Ticket, Why,
     booking::put_order,
+    facts::rule_on_creation,
     settle::is_plain,
     store::{CodeKey, Codes, Orders},
 };
 use crate::{
     db::{Cx, Operation, Wanted, WorkingSet},
+    facts::Origin,
     idempotency::{KeyRow, Keys, first_half},
     primitives::{CustomerId, Lane, MerchantId, Money, OrderId, Secret, TenantId, Timestamp},
+    risk::{Action, Ruling, Stop},
 };
 
 pub(super) const AMOUNT_MIN: Money = Money::constant(1);
@@ -31,6 +34,8 @@ pub struct CreatePayment {
     pub amount: Option<Money>,
     /// The caller's `Idempotency-Key`.
     pub key: String,
+    /// Where the request came from, for risk.
+    pub origin: Origin,
 }
 
 /// The order and what `wx.requestPayment` needs to have it paid.
@@ -42,6 +47,8 @@ pub struct CreatedPayment {
 }
 
 /// Makes the order payable. The same request with the same key gives the same order; the ticket's signature is made anew each time.
+///
+/// Fails with [`PaymentError::Stopped`] when risk does not allow it, or wants the customer to answer a challenge first; then the key is not used up.
 pub async fn create_payment(
     payments: &Payments,
     wish: CreatePayment,
@@ -50,10 +57,12 @@ pub async fn create_payment(
     let gateway = payments.gateways.of(wish.tenant);
     let policy = payments.policies.current(wish.tenant).await?;
     let seconds = i64::from(policy.terms.order_minutes) * 60;
-    let Created {
-        order,
-        merchant_name,
-    } = payments.db.submit(CreateOrder::new(wish, seconds)).await?;
+    let ruling = rule_on_creation(payments, &wish).await?;
+    let operation = CreateOrder::new(wish, seconds, ruling);
+    let (order, merchant_name) = match payments.db.submit(operation).await? {
+        Created::Order(order, merchant_name) => (*order, merchant_name),
+        Created::Stopped(stop) => return Err(stop.into()),
+    };
     let (order, ticket) = ticket_for(payments, &*gateway, order, Some(openid)).await?;
     let pay = gateway.pay_parameters(ticket.expose(), payments.db.now());
     Ok(CreatedPayment {
@@ -159,16 +168,20 @@ struct CreateOrder {
     request_hash: [u8; 16],
     /// How long it can be paid.
     seconds: i64,
+    /// None when there was nothing to ask about.
+    ruling: Option<Ruling>,
 }
 
 #[derive(Debug)]
-struct Created {
-    order: Order,
-    merchant_name: String,
+enum Created {
+    /// With the shop's name. Made now or, with this key, before.
+    Order(Box<Order>, String),
+    /// A reply and no refusal: the decision must be stored.
+    Stopped(Stop),
 }
 
 impl CreateOrder {
-    fn new(wish: CreatePayment, seconds: i64) -> Self {
+    fn new(wish: CreatePayment, seconds: i64, ruling: Option<Ruling>) -> Self {
         let CreatePayment {
             tenant,
             customer,
@@ -192,6 +205,7 @@ impl CreateOrder {
             key: first_half(&scope),
             request_hash: first_half(&[code.as_bytes(), &amount_said]),
             seconds,
+            ruling,
         }
     }
 }
@@ -213,6 +227,9 @@ impl Operation for CreateOrder {
         {
             want.row::<Orders>(OrderId::new(used.effect));
         }
+        if let Some(ruling) = &self.ruling {
+            ruling.want_challenge(want);
+        }
     }
 
     fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<Created, PaymentError> {
@@ -231,10 +248,7 @@ impl Operation for CreateOrder {
                 .get::<Orders>(OrderId::new(used.effect))
                 .cloned()
                 .ok_or(PaymentError::OrderNotFound)?;
-            return Ok(Created {
-                order,
-                merchant_name,
-            });
+            return Ok(Created::Order(Box::new(order), merchant_name));
         }
         let code = code.ok_or(PaymentError::CodeUnknown)?;
         if !code.active {
@@ -245,6 +259,11 @@ impl Operation for CreateOrder {
             .clone()
             .ok_or(PaymentError::MerchantNotActive)?;
         let amount = amount_to_pay(code.amount, self.amount)?;
+        // Nothing could be asked because the code was not there a moment ago.
+        let ruling = self.ruling.as_ref().ok_or(PaymentError::CodeUnknown)?;
+        if let Some(stop) = ruling.stop(set, cx, self.customer.lane()) {
+            return Ok(Created::Stopped(stop));
+        }
         let order = Order {
             id: OrderId::new(cx.new_id(self.customer.lane())),
             tenant: self.tenant,
@@ -256,7 +275,7 @@ impl Operation for CreateOrder {
             description: description(&merchant_name),
             amount,
             sharing: sharing(code.sharing),
-            review: PointsReview::No,
+            review: review(ruling),
             expires_at: cx.now().plus_seconds(self.seconds),
             version: 1,
             state: OrderState::Created,
@@ -269,11 +288,9 @@ impl Operation for CreateOrder {
             at: cx.now(),
         };
         set.put::<Keys>(self.key, used);
+        ruling.note(set, order.id.id());
         put_order(set, cx, order.clone(), Why::Customer, None);
-        Ok(Created {
-            order,
-            merchant_name,
-        })
+        Ok(Created::Order(Box::new(order), merchant_name))
     }
 }
 
@@ -290,7 +307,18 @@ pub(super) fn sharing(wanted: bool) -> OrderSharing {
     }
 }
 
-fn amount_to_pay(fixed: Option<Money>, said: Option<Money>) -> Result<Money, PaymentError> {
+/// Whether the points of an order that is made must wait. A *verify* that gets here is one that nobody can answer.
+pub(super) fn review(ruling: &Ruling) -> PointsReview {
+    match ruling.action() {
+        Action::Allow => PointsReview::No,
+        Action::Verify | Action::Review | Action::Block => PointsReview::Wanted,
+    }
+}
+
+pub(super) fn amount_to_pay(
+    fixed: Option<Money>,
+    said: Option<Money>,
+) -> Result<Money, PaymentError> {
     match (fixed, said) {
         (Some(expected), Some(said)) if said != expected => {
             Err(PaymentError::AmountNotAllowed { expected })

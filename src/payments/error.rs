@@ -3,6 +3,7 @@
 use crate::{
     db::{DbError, SubmitError},
     primitives::{Money, OrderNo},
+    risk::Stop,
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +42,8 @@ pub enum PaymentError {
     /// Nobody knows what WeChat did. Repeat with the same key.
     #[error("WeChat does not answer")]
     ChannelUnknown,
+    #[error("risk stops the payment")]
+    Stopped(#[from] Stop),
     #[error("database failure")]
     Db(#[from] DbError),
 }

@@ -66,6 +66,20 @@
 //!   only that this attempt did nothing, so the query decides before a refund is called failed.
 //! - What guards the sum is the order's row: it counts what was asked, so two refunds at once meet at its version.
 //!
+//! # Risk
+//!
+//! Risk is asked before an order is made (`payment.create`) and before a refund is (`refund`), and its decision is stored in the commit of what it is about, or by
+//! itself when nothing was made: once for each. A key that was used before gives what it gave then, whatever risk would say now: a repeat is not a new deed.
+//!
+//! | | a customer pays | a shop shows an order | a refund |
+//! |---|---|---|---|
+//! | allow | made | made | as the policy says |
+//! | verify | not made: a challenge, and again with the same key | nobody is there to answer: as review | as review |
+//! | review | made; the points will wait ([`PointsReview::Wanted`]) | the same | awaits a second person, whatever its amount |
+//! | block | not made | not made | not made |
+//!
+//! Killed between the two, risk has counted an attempt and nothing else has happened. The platform's own refunds of late payments are not asked about.
+//!
 //! # Callbacks
 //!
 //! One handler for all; what a callback is, its content says. It is stored in the commit that does what it says; rejected ones with their reason and an alarm;
@@ -82,6 +96,7 @@ mod confirm;
 mod create;
 mod error;
 mod exception;
+mod facts;
 mod find;
 mod gateway;
 mod list;
@@ -154,7 +169,7 @@ pub use telling::{
 pub use watch::{Watch, claim_watches, pursue_order, watch_open_orders};
 pub use why::Why;
 
-use crate::{db::Db, points::RuleBook, risk::Risk};
+use crate::{db::Db, merchants::ShopBook, points::RuleBook, risk::Risk};
 
 /// What the use cases of this slice work with.
 #[derive(Debug, Clone)]
@@ -164,5 +179,7 @@ pub struct Payments {
     pub rules: RuleBook,
     pub policies: PolicyBook,
     pub risk: Risk,
+    /// What risk wants to know of shops.
+    pub shops: ShopBook,
     pub pace: Pace,
 }

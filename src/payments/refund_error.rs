@@ -5,6 +5,7 @@ use crate::{
     db::{DbError, SubmitError},
     ledger::LedgerError,
     primitives::{Money, Points},
+    risk::Stop,
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +45,8 @@ pub enum RefundError {
     ChannelUnknown,
     #[error("the ledger refuses the refund")]
     Ledger(#[from] LedgerError),
+    #[error("risk stops the refund")]
+    Stopped(#[from] Stop),
     #[error("database failure")]
     Db(#[from] DbError),
 }

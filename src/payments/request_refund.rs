@@ -4,6 +4,7 @@ use super::{
     Order, OrderSharing, Pace, Payments, PointsBack, PolicyTerms, Refund, RefundError, RefundState,
     Why,
     booking::{book_refund, put_order, put_refund, shortfall},
+    facts::rule_on_refund,
     refund::points_to_give_back,
     store::{Orders, Refunds},
 };
@@ -14,6 +15,7 @@ use crate::{
     ledger::Accounts,
     payments::Attempts,
     primitives::{AccountId, Lane, MerchantId, Money, OrderId, RefundId, TenantId},
+    risk::{Action as RiskAction, Ruling, Stop},
 };
 
 /// WeChat refunds an order up to fifty times, within a year of the payment (§5).
@@ -78,6 +80,8 @@ pub struct RequestRefund {
 }
 
 /// Asks for a refund. The same request with the same key is the same refund. WeChat is told after the commit, here or, should this process die, by a job.
+///
+/// Fails with [`RefundError::Stopped`] when risk does not allow it; what risk wants looked at awaits a second person, whatever its amount.
 pub async fn request_refund(
     payments: &Payments,
     wish: RequestRefund,
@@ -86,12 +90,14 @@ pub async fn request_refund(
         return Err(RefundError::BadReason);
     }
     let policy = payments.policies.current(wish.tenant).await?;
+    let ruling = rule_on_refund(payments, &wish).await?;
     let operation = AskRefund {
         wish,
+        ruling,
         terms: policy.terms,
         pace: payments.pace,
     };
-    let refund = payments.db.submit(operation).await?;
+    let refund = *payments.db.submit(operation).await??;
     Ok(super::submit_if_new(payments, refund).await)
 }
 
@@ -105,6 +111,15 @@ struct AskRefund {
     wish: RequestRefund,
     terms: PolicyTerms,
     pace: Pace,
+    /// None when there was nothing to ask about.
+    ruling: Option<Ruling>,
+}
+
+impl RequestRefund {
+    /// Whether this is the order, and whoever asks may see it.
+    pub(super) fn concerns(&self, order: &Order) -> bool {
+        order.tenant == self.tenant && self.by.role.may_see(order.merchant)
+    }
 }
 
 impl AskRefund {
@@ -142,7 +157,8 @@ impl AskRefund {
 }
 
 impl Operation for AskRefund {
-    type Reply = Refund;
+    /// A stop is a reply and no refusal: the decision must be stored.
+    type Reply = Result<Box<Refund>, Stop>;
     type Refusal = RefundError;
     const NAME: &'static str = "payments.request_refund";
 
@@ -160,18 +176,18 @@ impl Operation for AskRefund {
         want_order_and_points(want, set, self.wish.order);
     }
 
-    fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<Refund, RefundError> {
+    fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<Self::Reply, RefundError> {
         let wish = &self.wish;
         if let Some(used) = set.get::<Keys>(wish.claim.id).copied() {
             if used.request_hash != wish.claim.request_hash {
                 return Err(RefundError::KeyReused);
             }
             let refund = set.get::<Refunds>(RefundId::new(used.effect)).cloned();
-            return refund.ok_or(RefundError::NotFound);
+            return Ok(Ok(Box::new(refund.ok_or(RefundError::NotFound)?)));
         }
         let order = set
             .get::<Orders>(wish.order)
-            .filter(|order| order.tenant == wish.tenant && wish.by.role.may_see(order.merchant))
+            .filter(|order| wish.concerns(order))
             .cloned()
             .ok_or(RefundError::OrderNotFound)?;
         if let Some(payment) = order.state.payment()
@@ -180,7 +196,18 @@ impl Operation for AskRefund {
             return Err(RefundError::TooOld);
         }
         let (amount, order, points) = self.check(&order)?;
-        let alone = amount <= wish.by.role.alone_max(&self.terms);
+        // Nothing could be asked because the order was not there a moment ago.
+        let ruling = self.ruling.as_ref().ok_or(RefundError::OrderNotFound)?;
+        let needs_no_second = match ruling.action() {
+            RiskAction::Allow => true,
+            // Nobody is there who could answer a challenge.
+            RiskAction::Verify | RiskAction::Review => false,
+            RiskAction::Block => {
+                let stop = ruling.stop(set, cx, order.id.lane());
+                return stop.map(Err).ok_or(RefundError::NotFound);
+            }
+        };
+        let alone = needs_no_second && amount <= wish.by.role.alone_max(&self.terms);
         let mut refund = Refund {
             id: RefundId::new(cx.new_id(order.id.lane())),
             tenant: order.tenant,
@@ -215,6 +242,7 @@ impl Operation for AskRefund {
             at: cx.now(),
         };
         set.put::<Keys>(wish.claim.id, used);
+        ruling.note(set, refund.id.id());
         let asked = Action::RefundRequested {
             order: order.no(),
             amount,
@@ -222,7 +250,7 @@ impl Operation for AskRefund {
         audit::note(set, cx, wish.tenant, &wish.by.actor, asked, &refund.no());
         put_order(set, cx, order, Why::RefundAsked, Some(&wish.by.actor));
         put_refund(set, cx, refund.clone(), &wish.by.actor, &wish.reason);
-        Ok(refund)
+        Ok(Ok(Box::new(refund)))
     }
 }
 

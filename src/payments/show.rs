@@ -3,9 +3,10 @@
 //! Nobody knows yet who will pay. WeChat says so with the payment, and the points go to that customer.
 
 use super::{
-    Order, OrderState, PayMethod, PaymentError, Payments, PointsReview, RefundSums, Why,
+    Order, OrderState, PayMethod, PaymentError, Payments, RefundSums, Why,
     booking::put_order,
-    create::{AMOUNT_MAX, AMOUNT_MIN, description, sharing, ticket_for},
+    create::{AMOUNT_MAX, AMOUNT_MIN, description, review, sharing, ticket_for},
+    facts::rule_on_showing,
     store::Orders,
 };
 use crate::{
@@ -13,6 +14,7 @@ use crate::{
     db::{Cx, DbError, Operation, Wanted, WorkingSet},
     idempotency::{Claim, KeyRow, Keys},
     primitives::{Lane, MerchantId, Money, OrderId, Secret, TenantId},
+    risk::{Action as RiskAction, Ruling, Stop},
 };
 
 /// A shop's wish to collect an amount.
@@ -65,13 +67,15 @@ pub async fn show_payment(
     let shop = shop.ok_or(PaymentError::MerchantNotActive)?;
     let policy = payments.policies.current(wish.tenant).await?;
     let gateway = payments.gateways.of(wish.tenant);
+    let ruling = rule_on_showing(payments, &wish).await;
     let operation = CreateShown {
         shop,
+        ruling,
         seconds: i64::from(policy.terms.order_minutes) * 60,
         lane: payments.db.new_lane(),
         wish,
     };
-    let order = payments.db.submit(operation).await?;
+    let order = *payments.db.submit(operation).await??;
     let (order, code_url) = ticket_for(payments, &*gateway, order, None).await?;
     Ok(ShownPayment { order, code_url })
 }
@@ -83,10 +87,12 @@ struct CreateShown {
     seconds: i64,
     /// The customer's lane is not known; any will do.
     lane: Lane,
+    ruling: Ruling,
 }
 
 impl Operation for CreateShown {
-    type Reply = Order;
+    /// A stop is a reply and no refusal: the decision must be stored.
+    type Reply = Result<Box<Order>, Stop>;
     type Refusal = PaymentError;
     const NAME: &'static str = "payments.show";
 
@@ -104,16 +110,22 @@ impl Operation for CreateShown {
         }
     }
 
-    fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<Order, PaymentError> {
+    fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<Self::Reply, PaymentError> {
         let Self { wish, shop, .. } = self;
         if let Some(used) = set.get::<Keys>(wish.claim.id).copied() {
             if used.request_hash != wish.claim.request_hash {
                 return Err(PaymentError::KeyReused);
             }
             let order = set.get::<Orders>(OrderId::new(used.effect)).cloned();
-            return order.ok_or(PaymentError::OrderNotFound);
+            let order = order.ok_or(PaymentError::OrderNotFound)?;
+            return Ok(Ok(Box::new(order)));
         }
         let sub_mchid = shop.sub_mchid.clone();
+        if self.ruling.action() == RiskAction::Block
+            && let Some(stop) = self.ruling.stop(set, cx, self.lane)
+        {
+            return Ok(Err(stop));
+        }
         let order = Order {
             id: OrderId::new(cx.new_id(self.lane)),
             tenant: wish.tenant,
@@ -125,7 +137,7 @@ impl Operation for CreateShown {
             description: description(&shop.name),
             amount: wish.amount,
             sharing: sharing(shop.sharing != 0),
-            review: PointsReview::No,
+            review: review(&self.ruling),
             expires_at: cx.now().plus_seconds(self.seconds),
             version: 1,
             state: OrderState::Created,
@@ -138,10 +150,11 @@ impl Operation for CreateShown {
             at: cx.now(),
         };
         set.put::<Keys>(wish.claim.id, used);
+        self.ruling.note(set, order.id.id());
         let amount = wish.amount;
         let shown = Action::PaymentShown { amount };
         audit::note(set, cx, wish.tenant, &wish.by, shown, &order.no());
         put_order(set, cx, order.clone(), Why::Shop, Some(&wish.by));
-        Ok(order)
+        Ok(Ok(Box::new(order)))
     }
 }

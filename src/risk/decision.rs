@@ -4,9 +4,9 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::Measured;
+use super::{Measured, store};
 use crate::{
-    db::WorkingSet,
+    db::{DbError, Tx, WorkingSet},
     facts::{Facts, Stage},
     primitives::{ChallengeId, DecisionId, Id},
     risk::store::Decisions,
@@ -150,6 +150,16 @@ impl Ruling {
         let id = DecisionId::of(cause, decision.facts.stage.code());
         set.put::<Decisions>(id, Arc::clone(decision));
         Some(id)
+    }
+
+    /// The same from an ordinary transaction: a login moves neither money nor points.
+    pub async fn note_in(&self, tx: &mut Tx, cause: Id) -> Result<Option<DecisionId>, DbError> {
+        let Some(decision) = self.0.as_ref() else {
+            return Ok(None);
+        };
+        let id = DecisionId::of(cause, decision.facts.stage.code());
+        store::insert(tx, id, decision).await?;
+        Ok(Some(id))
     }
 
     pub fn stage(&self) -> Option<Stage> {

@@ -72,6 +72,7 @@
 //! killed in between. Its id is derived from the deed and the stage, so there is one. The row has the set's number, the facts, the numbers and all that
 //! fired; the set's text is stored once. Facts hold personal data and go nowhere else: `Debug` shows neither them nor what a set's lists name.
 
+mod challenge;
 mod counter;
 mod counter_key;
 mod counters;
@@ -85,6 +86,8 @@ mod rules;
 mod rules_file;
 mod store;
 
+pub use challenge::{Answer, AnswerChallenge, Challenge, ChallengeState, Stop, find_challenge};
+pub(crate) use challenge::{answer_in, challenge_in, rule_on_answerable};
 pub use counter::{Ask, Counter, Measure, Measured, Per, Thing};
 pub use counter_key::describe_counter;
 pub use counters::{COUNT, DISTINCT_MAX};

@@ -6,7 +6,7 @@ use sqlx::mysql::MySqlRow;
 
 use super::{Decision, Effect};
 use crate::{
-    db::{Change, Recorder, RowSet, Sql},
+    db::{Change, DbError, Recorder, RowSet, Sql, Tx},
     primitives::{DecisionId, Money, Points},
 };
 
@@ -29,29 +29,43 @@ impl RowSet for Decisions {
     }
 
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
-        out.rows(
-            "INSERT /* risk.insert_decisions */ INTO risk_decisions (id, tenant_id, stage, action, shadow, rule_set, decided_at, customer_id, merchant_id, \
-             amount_fen, points, decision) VALUES ",
-            changes,
-            "",
-            true,
-            |sql, change| {
-                let decision = change.after;
-                let facts = &decision.facts;
-                let shadow = decision.fired.iter().filter(|fired| fired.effect == Effect::Shadow);
-                let shadow = shadow.map(|fired| fired.action.code()).max().unwrap_or(0);
-                sql.push("(").bytes(change.key.bytes()).push(",").int(facts.tenant.0);
-                sql.push(",").int(facts.stage.code()).push(",").int(decision.action.code());
-                sql.push(",").int(shadow).push(",").int(decision.rule_set);
-                sql.push(",").time(facts.at).push(",");
-                sql.option(facts.customer, |sql, id| { sql.bytes(id.bytes()); }).push(",");
-                sql.option(facts.merchant, |sql, id| { sql.bytes(id.bytes()); }).push(",");
-                sql.option(facts.amount.map(Money::get), |sql, fen| { sql.int(fen); }).push(",");
-                sql.option(facts.points.map(Points::get), |sql, points| { sql.int(points); }).push(",");
-                // A decision is made of numbers and short texts, which can be encoded.
-                let packed = postcard::to_allocvec(&**decision).unwrap_or_default();
-                sql.bytes(&packed).push(")");
-            },
-        );
+        out.rows(INSERT, changes, "", true, |sql, change| {
+            values(sql, change.key, change.after);
+        });
     }
+}
+
+const INSERT: &str = "INSERT /* risk.insert_decisions */ INTO risk_decisions (id, tenant_id, stage, action, shadow, rule_set, decided_at, customer_id, merchant_id, \
+    amount_fen, points, decision) VALUES ";
+
+#[rustfmt::skip]
+fn values(sql: &mut Sql, id: DecisionId, decision: &Decision) {
+    let facts = &decision.facts;
+    let shadow = decision.fired.iter().filter(|fired| fired.effect == Effect::Shadow);
+    let shadow = shadow.map(|fired| fired.action.code()).max().unwrap_or(0);
+    sql.push("(").bytes(id.bytes()).push(",").int(facts.tenant.0);
+    sql.push(",").int(facts.stage.code()).push(",").int(decision.action.code());
+    sql.push(",").int(shadow).push(",").int(decision.rule_set);
+    sql.push(",").time(facts.at).push(",");
+    sql.option(facts.customer, |sql, id| { sql.bytes(id.bytes()); }).push(",");
+    sql.option(facts.merchant, |sql, id| { sql.bytes(id.bytes()); }).push(",");
+    sql.option(facts.amount.map(Money::get), |sql, fen| { sql.int(fen); }).push(",");
+    sql.option(facts.points.map(Points::get), |sql, points| { sql.int(points); }).push(",");
+    // A decision is made of numbers and short texts, which can be encoded.
+    let packed = postcard::to_allocvec(decision).unwrap_or_default();
+    sql.bytes(&packed).push(")");
+}
+
+/// The same row from an ordinary transaction: a login moves neither money nor points.
+pub(super) async fn insert(
+    tx: &mut Tx,
+    id: DecisionId,
+    decision: &Decision,
+) -> Result<(), DbError> {
+    let mut sql = Sql::new(INSERT);
+    values(&mut sql, id, decision);
+    sqlx::raw_sql(sql.into_statement())
+        .execute(tx.conn())
+        .await?;
+    Ok(())
 }

@@ -28,6 +28,7 @@ mod refund_core;
 mod refunds;
 mod rights;
 mod risk;
+mod risk_stages;
 mod sdk;
 mod sharing;
 mod verification;

@@ -18,7 +18,8 @@ use crate::{
 
 /// Give money back in a shop's name
 ///
-/// All of it or a part. Above the policy's limit it waits (`awaiting_approval`) for another operator.
+/// All of it or a part. Above the policy's limit, or where risk wants it looked at, it waits (`awaiting_approval`) for another operator; 403 `risk_blocked` when risk
+/// does not allow it.
 #[utoipa::path(
     post,
     path = "/api/v1/admin/payments/{order_no}/refunds",

@@ -6,10 +6,15 @@ use serde::Deserialize;
 use super::session::Session;
 use crate::{
     app::App,
-    customers,
-    http::{extract, openapi::Problems, problem::Problem},
+    customers::{self, Arrival},
+    http::{
+        extract::{self, login_code},
+        openapi::Problems,
+        origin::RequestOrigin,
+        problem::Problem,
+    },
     merchants,
-    primitives::Secret,
+    primitives::{ChallengeId, Secret},
     tenants::{self, Tenant},
 };
 
@@ -25,6 +30,10 @@ pub(in crate::http) struct WechatLoginRequest {
     /// As whom: one person may be both.
     #[serde(rename = "as")]
     audience: LoginAs,
+    /// For customers, after a 403 `risk_verification_required`: the challenge of that answer. Together with a fresh code this answers it.
+    #[schema(value_type = Option<String>, example = "ch_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
+    #[serde(default)]
+    challenge: Option<ChallengeId>,
 }
 
 #[derive(Clone, Copy, Deserialize, utoipa::ToSchema)]
@@ -37,15 +46,20 @@ pub(in crate::http) enum LoginAs {
 /// Log in with WeChat
 ///
 /// A customer who comes for the first time is made; a merchant must be on the staff of a shop.
+///
+/// A customer may have to show that the phone is in their hand (403 `risk_verification_required`, with a `challenge`): call `wx.login` again and repeat this with the
+/// fresh code and the challenge. 403 `risk_blocked`: not now.
 #[utoipa::path(
     post,
     path = "/api/v1/auth/wechat/login",
     tag = "auth",
+    params(("Device-Id" = Option<String>, Header, description = "What the mini-program calls the phone: 1 to 64 of `A-Z a-z 0-9 . _ : -`")),
     request_body = WechatLoginRequest,
     responses((status = 200, description = "In", body = Session), Problems),
 )]
 pub(in crate::http) async fn wechat_login(
     State(app): State<App>,
+    RequestOrigin(origin): RequestOrigin,
     extract::Json(request): extract::Json<WechatLoginRequest>,
 ) -> Result<Json<Session>, Problem> {
     let tenant = find_tenant(&app, &request.tenant).await?.id;
@@ -53,7 +67,13 @@ pub(in crate::http) async fn wechat_login(
     let (db, login, lifetime) = (app.db(), app.login().as_ref(), app.sessions());
     Ok(Json(match request.audience {
         LoginAs::Customer => {
-            let signed = customers::sign_in(db, login, lifetime, tenant, code).await?;
+            let arrival = Arrival {
+                tenant,
+                code,
+                origin,
+                challenge: request.challenge,
+            };
+            let signed = customers::sign_in(db, login, app.risk(), lifetime, arrival).await?;
             Session::of_customer(&app, signed)
         }
         LoginAs::Merchant => {
@@ -71,15 +91,4 @@ async fn find_tenant(app: &App, code: &str) -> Result<Tenant, Problem> {
         "平台不存在",
     );
     tenants::find_by_code(app.db(), code).await?.ok_or(unknown)
-}
-
-/// What WeChat gives is plain and short; the rest need not be sent to it.
-fn login_code(code: &Secret<String>) -> Result<&str, Problem> {
-    let code = code.expose().as_str();
-    let sound = (1..=128).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_graphic());
-    if sound {
-        Ok(code)
-    } else {
-        Err(Problem::field("code", "what wx.login gave"))
-    }
 }

@@ -8,9 +8,11 @@ use crate::{
     app::App,
     auth::Permission,
     customers::{self, Customer},
+    facts::Origin,
     http::{
         extract::{self, Auth, Keyed},
         openapi::Problems,
+        origin::RequestOrigin,
         problem::Problem,
     },
     idempotency::IdempotencyKey,
@@ -31,7 +33,12 @@ pub(in crate::http) struct CreatePaymentRequest {
 }
 
 impl CreatePaymentRequest {
-    fn wish(self, payer: Customer, key: IdempotencyKey) -> Result<CreatePayment, Problem> {
+    fn wish(
+        self,
+        payer: Customer,
+        key: IdempotencyKey,
+        origin: Origin,
+    ) -> Result<CreatePayment, Problem> {
         if !(1..=64).contains(&self.code.len()) {
             return Err(payments::PaymentError::CodeUnknown.into());
         }
@@ -43,6 +50,7 @@ impl CreatePaymentRequest {
             code: self.code,
             amount: amount.map_err(|_| Problem::field("amount_fen", "1 to 5000000"))?,
             key: key.into_string(),
+            origin,
         })
     }
 }
@@ -50,24 +58,31 @@ impl CreatePaymentRequest {
 /// Pay at a counter
 ///
 /// Makes the order and gives what `wx.requestPayment` needs. Paid it is only when `state` says so.
+///
+/// 403 `risk_verification_required`: answer the `challenge` of the problem (`POST /api/v1/customer/challenges/{id}/answer`), then repeat the request with the same key.
+/// 403 `risk_blocked`: not now; `decision` is what to quote when asking for help. In both cases nothing was made and the key is not used up.
 #[utoipa::path(
     post,
     path = "/api/v1/customer/payments",
     operation_id = "customer_create_payment",
     tag = "customer",
     security(("access_token" = [])),
-    params(("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters")),
+    params(
+        ("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters"),
+        ("Device-Id" = Option<String>, Header, description = "What the mini-program calls the phone: 1 to 64 of `A-Z a-z 0-9 . _ : -`"),
+    ),
     request_body = CreatePaymentRequest,
     responses((status = 201, description = "Made, or made before with this key", body = CustomerPayment), Problems),
 )]
 pub(in crate::http) async fn create_payment(
     State(app): State<App>,
     auth: Auth<extract::Customer>,
+    RequestOrigin(origin): RequestOrigin,
     request: Keyed<CreatePaymentRequest>,
 ) -> Result<(StatusCode, Json<CustomerPayment>), Problem> {
     let customer = auth.may(Permission::Pay)?;
     let payer = customers::get_active(app.db(), customer.tenant, customer.id).await?;
-    let wish = request.body.wish(payer, request.key)?;
+    let wish = request.body.wish(payer, request.key, origin)?;
     let created = payments::create_payment(app.payments(), wish).await?;
     Ok((StatusCode::CREATED, Json(created.into())))
 }

@@ -28,6 +28,7 @@ use zhangfang::{
     deliveries::{Courier, Deliveries, SettingsBook},
     jobs::{self, Jobs},
     limits::Limits,
+    merchants::ShopBook,
     payments::{Gateway, OneGateway, Pace, Payments, PolicyBook, PolicyTerms, SetPolicy},
     points::{RuleBook, RuleTerms, SetRule},
     primitives::{Clock, RandomIds, Secret, SystemClock, TenantId},
@@ -89,6 +90,8 @@ struct Unusual {
     redis_url: Option<String>,
     /// The text of risk's rules. Off unless a test asks.
     rules: Option<String>,
+    /// Off unless a test asks.
+    risk: Risk,
 }
 
 /// A shop that takes payments.
@@ -213,6 +216,15 @@ impl TestApp {
             site,
             jobs,
         }
+    }
+
+    /// With risk that decides as the test says.
+    pub(crate) async fn with_risk(risk: Risk) -> Self {
+        let unusual = Unusual {
+            risk,
+            ..Unusual::default()
+        };
+        Self::build(|_| {}, unusual).await
     }
 
     /// Without jobs: what is due happens when the test says so.
@@ -501,7 +513,7 @@ async fn assemble(db: Db, simulator: &Simulator, base: &str, unusual: Unusual) -
         Some(rules) => Risk::with_rules(rules, Duration::from_secs(1), db.clone(), &cache)
             .await
             .unwrap(),
-        None => Risk::off(),
+        None => unusual.risk,
     };
     let mini_program = MiniProgram::new(&wechat).unwrap();
     let mini_program = Arc::new(mini_program.sharing(cache.clone(), Arc::clone(&clock)));
@@ -516,6 +528,7 @@ async fn assemble(db: Db, simulator: &Simulator, base: &str, unusual: Unusual) -
                 rules: RuleBook::start(db.clone()),
                 policies: PolicyBook::start(db.clone()),
                 risk,
+                shops: ShopBook::start(db.clone()),
                 pace: if unusual.rests {
                     Pace::default()
                 } else {

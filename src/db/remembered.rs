@@ -1,0 +1,95 @@
+//! What hardly ever changes, remembered for a while.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    hash::Hash,
+    sync::{PoisonError, RwLock},
+    time::{Duration, Instant},
+};
+
+use super::DbError;
+
+/// Past this many it forgets everything: what is asked for again is read again.
+const ENTRIES_MAX: usize = 50_000;
+
+/// Values by key, each believed for the same while. What does not exist is not remembered, since it may exist in a moment. Unlike [`Fresh`](super::Fresh), what is too
+/// old is never used and misses do not wait for each other: for many keys, where no caller depends on the last change.
+pub struct Remembered<K, V> {
+    lasts: Duration,
+    known: RwLock<HashMap<K, (Instant, V)>>,
+}
+
+impl<K, V> fmt::Debug for Remembered<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Remembered").finish_non_exhaustive()
+    }
+}
+
+impl<K: Eq + Hash, V: Clone> Remembered<K, V> {
+    pub fn new(lasts: Duration) -> Self {
+        Self {
+            lasts,
+            known: RwLock::default(),
+        }
+    }
+
+    /// The value, which `load` reads when it is not known or too old.
+    pub async fn get(
+        &self,
+        key: K,
+        load: impl Future<Output = Result<Option<V>, DbError>>,
+    ) -> Result<Option<V>, DbError> {
+        if let Some(value) = self.known(&key) {
+            return Ok(Some(value));
+        }
+        let value = load.await?;
+        if let Some(value) = &value {
+            let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+            if known.len() >= ENTRIES_MAX {
+                known.clear();
+            }
+            known.insert(key, (Instant::now(), value.clone()));
+        }
+        Ok(value)
+    }
+
+    fn known(&self, key: &K) -> Option<V> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let (at, value) = known.get(key)?;
+        (at.elapsed() < self.lasts).then(|| value.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_value_is_read_once_and_an_absence_each_time() {
+        let remembered = Remembered::new(Duration::from_mins(1));
+        assert_eq!(remembered.get("a", ready(Ok(None))).await.unwrap(), None);
+        assert_eq!(
+            remembered.get("a", ready(Ok(Some(1)))).await.unwrap(),
+            Some(1)
+        );
+        assert_eq!(
+            remembered.get("a", ready(Ok(Some(2)))).await.unwrap(),
+            Some(1)
+        );
+        let short = Remembered::new(Duration::ZERO);
+        short.get("a", ready(Ok(Some(1)))).await.unwrap();
+        assert_eq!(short.get("a", ready(Ok(Some(2)))).await.unwrap(), Some(2));
+    }
+
+    #[tokio::test]
+    async fn it_does_not_grow_without_end() {
+        let remembered = Remembered::new(Duration::from_mins(1));
+        for key in 0..=ENTRIES_MAX {
+            remembered.get(key, ready(Ok(Some(())))).await.unwrap();
+        }
+        assert_eq!(remembered.known.read().unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,96 @@
+//! What risk is told of this slice's deeds, and what it says.
+//!
+//! Risk is asked before the operation is queued, since an operation does no I/O; so the facts are gathered before it, too: from memory, or with one indexed read. The
+//! operation checks everything again and is given `None` where there was nothing to ask about, because what the caller named does not exist or makes no sense: then it
+//! refuses, or finds what the key made before. It never makes anything without a ruling.
+
+use super::{
+    CreatePayment, Order, PaymentError, Payments, RequestRefund, ShowPayment,
+    create::amount_to_pay,
+    store::{ORDER_COLUMNS, read_order},
+};
+use crate::{
+    db::{Db, DbError, Sql},
+    facts::{Facts, Stage},
+    primitives::OrderId,
+    risk::{self, Ruling},
+};
+
+/// On a customer's wish to pay. An answered challenge of theirs is taken into account.
+pub(super) async fn rule_on_creation(
+    payments: &Payments,
+    wish: &CreatePayment,
+) -> Result<Option<Ruling>, PaymentError> {
+    if payments.risk.is_off() {
+        return Ok(Some(Ruling::default()));
+    }
+    let code = payments.shops.owner_of(&wish.code).await?;
+    let Some(code) = code.filter(|code| code.tenant == wish.tenant) else {
+        return Ok(None);
+    };
+    // An amount that nobody could pay must not reach the sums of the shop.
+    let Ok(amount) = amount_to_pay(code.amount, wish.amount) else {
+        return Ok(None);
+    };
+    let own_shop = payments.shops.employs(code.merchant, wish.customer).await?;
+    let facts = Facts {
+        customer: Some(wish.customer),
+        merchant: Some(code.merchant),
+        amount: Some(amount),
+        origin: wish.origin.clone(),
+        own_shop,
+        ..Facts::new(Stage::PaymentCreate, wish.tenant, payments.db.now())
+    };
+    let ruling = risk::rule_on_answerable(&payments.risk, &payments.db, facts).await?;
+    Ok(Some(ruling))
+}
+
+/// On a shop's wish to collect. It is the shop's deed: nobody knows yet who will pay. Where the till stands is not said, or all payments of a busy till would count as
+/// one address's.
+pub(super) async fn rule_on_showing(payments: &Payments, wish: &ShowPayment) -> Ruling {
+    let facts = Facts {
+        merchant: Some(wish.merchant),
+        amount: Some(wish.amount),
+        ..Facts::new(Stage::PaymentCreate, wish.tenant, payments.db.now())
+    };
+    payments.risk.rule_on(facts).await
+}
+
+/// On a wish to give money back: the deed of the shop, about the customer of the order. Where the shop's clerk sits says nothing of the customer and is left out.
+pub(super) async fn rule_on_refund(
+    payments: &Payments,
+    wish: &RequestRefund,
+) -> Result<Option<Ruling>, DbError> {
+    if payments.risk.is_off() {
+        return Ok(Some(Ruling::default()));
+    }
+    let order = find_order(&payments.db, wish.order).await?;
+    let order = order.filter(|order| wish.concerns(order));
+    let Some(order) = order else {
+        return Ok(None);
+    };
+    let own_shop = match order.customer {
+        Some(customer) => payments.shops.employs(order.merchant, customer).await?,
+        None => false,
+    };
+    let amount = wish.amount.unwrap_or_else(|| order.refundable());
+    let facts = Facts {
+        customer: order.customer,
+        merchant: Some(order.merchant),
+        amount: Some(amount.min(order.amount)),
+        own_shop,
+        ..Facts::new(Stage::Refund, order.tenant, payments.db.now())
+    };
+    Ok(Some(payments.risk.rule_on(facts).await))
+}
+
+async fn find_order(db: &Db, id: OrderId) -> Result<Option<Order>, DbError> {
+    let mut sql = Sql::new("SELECT /* payments.find_order_for_risk */ ");
+    sql.push(ORDER_COLUMNS)
+        .push(" FROM payment_orders o WHERE o.id = ")
+        .bytes(id.bytes());
+    let row = sqlx::query(sql.into_statement())
+        .fetch_optional(db.pool())
+        .await?;
+    Ok(row.as_ref().map(read_order).transpose()?)
+}

@@ -1,0 +1,126 @@
+//! Stopping a deed, and asking for an answer before it goes on.
+
+use super::{
+    super::{Action, Risk, Ruling},
+    Challenge, ChallengeState,
+    store::{self, Challenges},
+};
+use crate::{
+    db::{Cx, Db, DbError, Tx, Wanted, WorkingSet},
+    facts::Facts,
+    primitives::{ChallengeId, CustomerId, DecisionId, Lane},
+};
+
+/// Why a deed was not done. It names what a person needs to go on or to ask for help, and neither the rule nor its reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Stop {
+    #[error("risk does not allow it: {0}")]
+    Blocked(DecisionId),
+    /// The customer answers the challenge and asks again.
+    #[error("the challenge {challenge} must be answered first")]
+    Unverified {
+        decision: DecisionId,
+        challenge: ChallengeId,
+    },
+}
+
+/// Risk's word on a deed that the customer can be asked about: an answer of theirs that still counts is taken into account. It is looked for only where rules
+/// would ask, and the rules are then asked again about the same inputs, so that nothing is counted twice.
+pub(crate) async fn rule_on_answerable(
+    risk: &Risk,
+    db: &Db,
+    facts: Facts,
+) -> Result<Ruling, DbError> {
+    let (customer, stage) = (facts.customer, facts.stage);
+    let since = facts.at.plus_seconds(-risk.answer_lasts_seconds());
+    let ruling = risk.rule_on(facts).await;
+    let Some(customer) = customer.filter(|_| ruling.action() == Action::Verify) else {
+        return Ok(ruling);
+    };
+    let answered = store::find_answered(db, customer, stage, since).await?;
+    Ok(match answered {
+        Some(challenge) => risk.again_answered(&ruling, challenge),
+        None => ruling,
+    })
+}
+
+impl Ruling {
+    /// The rows that [`Self::stop`] reads.
+    pub(crate) fn want_challenge(&self, want: &mut Wanted) {
+        if self.action() == Action::Verify
+            && let Some(decision) = self.decision()
+            && let Some(customer) = decision.facts.customer
+        {
+            want.row::<Challenges>((customer, decision.facts.stage));
+        }
+    }
+
+    /// What keeps the deed from being done, if anything does. The decision is stored in the commit of the operation that calls this, under an id of its own
+    /// since nothing was made; so is the challenge, unless one is open. The operation *replies* with the stop: a refusal would undo both.
+    ///
+    /// Who cannot be asked because nobody knows them is blocked.
+    pub(crate) fn stop(&self, set: &mut WorkingSet, cx: &Cx<'_>, lane: Lane) -> Option<Stop> {
+        let decision = self.decision()?;
+        let facts = &decision.facts;
+        match decision.action {
+            Action::Allow | Action::Review => return None,
+            Action::Verify | Action::Block => {}
+        }
+        let noted = self.note(set, cx.new_id(lane))?;
+        let asked = facts.customer.filter(|_| decision.action == Action::Verify);
+        let Some(customer) = asked else {
+            return Some(Stop::Blocked(noted));
+        };
+        let key = (customer, facts.stage);
+        let open = set
+            .get::<Challenges>(key)
+            .filter(|challenge| challenge.state_at(cx.now()) == ChallengeState::Open);
+        let challenge = if let Some(open) = open {
+            open.id
+        } else {
+            let id = ChallengeId::new(cx.new_id(lane));
+            let who = (facts.tenant, customer);
+            let challenge = Challenge::new(id, who, facts.stage, noted, cx.now());
+            set.put::<Challenges>(key, challenge);
+            id
+        };
+        Some(Stop::Unverified {
+            decision: noted,
+            challenge,
+        })
+    }
+}
+
+/// The same in an ordinary transaction: the customer's open challenge at the ruling's stage, made if there is none.
+pub(crate) async fn challenge_in(
+    tx: &mut Tx,
+    facts: &Facts,
+    customer: CustomerId,
+    decision: DecisionId,
+) -> Result<ChallengeId, DbError> {
+    if let Some(open) = store::lock_open(tx, customer, facts.stage).await? {
+        if open.state_at(tx.now()) == ChallengeState::Open {
+            return Ok(open.id);
+        }
+        let expired = Challenge {
+            state: ChallengeState::Expired,
+            ..open
+        };
+        store::update(tx, &expired).await?;
+    }
+    let id = ChallengeId::new(tx.new_id(customer.lane()));
+    let who = (facts.tenant, customer);
+    let challenge = Challenge::new(id, who, facts.stage, decision, tx.now());
+    match store::insert(tx, &challenge).await {
+        Ok(()) => Ok(id),
+        // Another request of the same customer was a moment earlier.
+        Err(error) if error.unique_key().as_deref() == Some("risk_challenges_open") => {
+            let open = store::lock_open(tx, customer, facts.stage).await?;
+            let open = open.ok_or(DbError::Inconsistent(
+                "a challenge that is there and is not",
+            ))?;
+            Ok(open.id)
+        }
+        Err(error) => Err(error),
+    }
+}

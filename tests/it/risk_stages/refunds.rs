@@ -1,0 +1,94 @@
+//! Who may give money back alone.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use zhangfang::{
+    facts::Stage,
+    payments::{self, CloseBy, LatePayment},
+    primitives::{Money, OrderNo},
+    risk::Action,
+    simulator::Payment,
+};
+
+use super::{Desk, blocked};
+use crate::harness::{Channel, eventually};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_is_blocked_or_awaits_a_second_person() {
+    let desk = Desk::open().await;
+    let no = desk
+        .app
+        .pay(&desk.customer, &desk.shop.code, 1_000, "k")
+        .await;
+    desk.says(Stage::Refund, Action::Block);
+    let decision = blocked(&desk.refund(&no, 300, "r1").await);
+    let refunds = "SELECT COUNT(*) FROM refunds";
+    assert_eq!(desk.app.count(refunds).await, 0);
+    let facts = desk.told.asked_at(Stage::Refund).pop().unwrap();
+    assert_eq!(facts.customer, Some(desk.customer_id("li").await));
+    assert_eq!(facts.amount, Some(Money::constant(300)));
+    assert!(facts.merchant.is_some());
+    // Another shop's order does not exist for them, and risk hears nothing of it.
+    let stranger = desk.app.shop("隔壁", "1900000141").await;
+    let path = format!("/api/v1/merchant/payments/{no}/refunds");
+    let body = json!({ "amount_fen": 300, "reason": "不想要了" });
+    let refused = stranger.owner.keyed("r1").post(&path, &body).await;
+    refused.refused(404, "order_not_found");
+    assert_eq!(desk.told.asked_at(Stage::Refund).len(), 1);
+
+    // A small one, which the owner would make alone.
+    for (key, action) in [("r2", Action::Review), ("r3", Action::Verify)] {
+        desk.says(Stage::Refund, action);
+        let made = desk.refund(&no, 100, key).await.expect(201);
+        assert_eq!(made["state"], "awaiting_approval");
+        let refund_no = made["refund_no"].as_str().unwrap();
+        let path = format!("/api/v1/admin/refunds/{refund_no}/approve");
+        let agreed = desk.app.admin().keyed(key).post(&path, &json!({})).await;
+        assert_ne!(agreed.expect(200)["state"], "awaiting_approval");
+        // Now risk would stop it; it was made before.
+        desk.says(Stage::Refund, Action::Block);
+        let again = desk.refund(&no, 100, key).await.expect(201);
+        assert_eq!(again["refund_no"], refund_no);
+    }
+    desk.says(Stage::Refund, Action::Allow);
+    let made = desk.refund(&no, 100, "r4").await.expect(201);
+    assert_ne!(made["state"], "awaiting_approval");
+    let decisions = desk.decisions(Stage::Refund).await;
+    let actions: Vec<_> = decisions.iter().map(|(_, action)| *action).collect();
+    assert_eq!(
+        actions,
+        [Action::Block, Action::Review, Action::Verify, Action::Allow]
+    );
+    assert_eq!(decisions[0].0, decision);
+    let of_refunds = "SELECT COUNT(*) FROM refunds r JOIN risk_decisions d ON d.id = CONCAT(LEFT(r.id, 15), x'05')";
+    assert_eq!(desk.app.count(of_refunds).await, 3);
+    desk.app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_platforms_own_refund_of_a_late_payment_is_not_asked_about() {
+    let desk = Desk::open().await;
+    desk.app
+        .set_policy(|terms| terms.late_payment = LatePayment::Refund)
+        .await;
+    desk.says(Stage::Refund, Action::Block);
+    let no = desk
+        .app
+        .create(&desk.customer, &desk.shop.code, 900, "k")
+        .await;
+    // Given up here, and not at WeChat: there it can still be paid.
+    let order = no.parse::<OrderNo>().unwrap().id();
+    let here = desk.app.through(&Arc::new(Channel::default()));
+    payments::close_payment(&here, desk.app.tenant.id, order, CloseBy::Customer)
+        .await
+        .unwrap();
+    desk.app.simulator.pay(&no, Payment::clean()).await.unwrap();
+    eventually("the money goes back", || async {
+        let sql = "SELECT COUNT(*) FROM refunds WHERE late = 1";
+        (desk.app.count(sql).await == 1).then_some(())
+    })
+    .await;
+    assert!(desk.told.asked_at(Stage::Refund).is_empty());
+    desk.app.finish().await;
+}

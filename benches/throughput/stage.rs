@@ -23,7 +23,8 @@ use zhangfang::{
     payments::{
         self, AbnormalRefund, Bill, BillKind, ChannelMode, ChannelOrder, ChannelRefund,
         CreatePayment, Gateway, Notice, NoticeError, NoticeHeaders, OneGateway, Order, OurAccount,
-        Outcome, Pace, PayParameters, Payments, PolicyBook, PrepayRequest, RefundCall,
+        Outcome, Pace, PayParameters, Payments, PolicyBook, PrepayRequest, RecentOrders,
+        RefundCall,
     },
     points::RuleBook,
     primitives::{
@@ -242,6 +243,7 @@ pub(crate) async fn orders(
         policies: PolicyBook::start(db.clone()),
         risk: Risk::off(),
         shops: ShopBook::start(db.clone()),
+        recent: RecentOrders::default(),
         pace: Pace::default(),
     };
     let next = Arc::new(AtomicUsize::new(0));

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use crate::primitives::{MerchantId, Money, OrderId, OrderNo, StaffId};
+use crate::primitives::{MerchantId, Money, OrderId, OrderNo, Points, StaffId};
 
 /// Who did it: a typed id, or `operator:<name>`, or the name of a job. At most 64 characters.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -106,6 +106,21 @@ pub enum Action {
     RiskRulesReloaded {
         number: u32,
     },
+    ReviewClaimed,
+    ReviewReleased,
+    /// `decided` is false for the first of two approvals.
+    ReviewApproved {
+        points: Points,
+        decided: bool,
+    },
+    ReviewRejected {
+        points: Points,
+    },
+    /// The time-out decided.
+    ReviewLapsed {
+        points: Points,
+        let_in: bool,
+    },
 }
 
 impl Action {
@@ -134,6 +149,11 @@ impl Action {
             Self::SharingRuleSet { .. } => "sharing_rule.set",
             Self::SharingRetried => "sharing.retried",
             Self::RiskRulesReloaded { .. } => "risk_rules.reloaded",
+            Self::ReviewClaimed => "risk_review.claimed",
+            Self::ReviewReleased => "risk_review.released",
+            Self::ReviewApproved { .. } => "risk_review.approved",
+            Self::ReviewRejected { .. } => "risk_review.rejected",
+            Self::ReviewLapsed { .. } => "risk_review.lapsed",
         }
     }
 
@@ -181,7 +201,15 @@ impl Action {
                 json!({ "version": version, "active": active })
             }
             Self::RiskRulesReloaded { number } => json!({ "rule_set": number }),
-            Self::PaymentClosed | Self::SharingRetried => json!({}),
+            Self::ReviewApproved { points, decided } => {
+                json!({ "points": points, "decided": decided })
+            }
+            Self::ReviewRejected { points } => json!({ "points": points }),
+            Self::ReviewLapsed { points, let_in } => json!({ "points": points, "let_in": let_in }),
+            Self::PaymentClosed
+            | Self::SharingRetried
+            | Self::ReviewClaimed
+            | Self::ReviewReleased => json!({}),
         }
     }
 }

@@ -82,7 +82,9 @@ fn dispatch(
 ) -> Result<Dispatch, Attempt> {
     let payment = view.order.state.payment();
     let payment = payment.ok_or_else(|| Attempt::Hopeless("the order is not paid".to_owned()))?;
-    let (transaction, points) = (&payment.wechat_transaction_id, payment.points);
+    // Of points that are not credited (yet) nothing is promised.
+    let points = view.order.credited_points();
+    let transaction = &payment.wechat_transaction_id;
     let off = || Attempt::NotWanted("switched off".to_owned());
     let message = |template: &Option<MessageTemplate>| {
         let template = template.as_ref().ok_or_else(off)?;

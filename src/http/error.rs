@@ -14,7 +14,7 @@ use crate::{
     merchants::{DrawingFailure, InvalidField, InvalidTransition, MerchantError},
     payments::{ExceptionError, PaymentError, PolicyError, RefundError, ReplayError},
     points::{RuleError, SetRuleError},
-    risk::{LoadError, ReloadError, Stop},
+    risk::{LoadError, ReloadError, ReviewError, Stop},
     sharing::SharingError,
 };
 
@@ -588,6 +588,48 @@ impl From<ReplayError> for Problem {
                 )
             }
             ReplayError::Db(error) => error.into(),
+        }
+    }
+}
+
+impl From<ReviewError> for Problem {
+    fn from(error: ReviewError) -> Self {
+        let conflict = |code, title, detail| Self::new(StatusCode::CONFLICT, code, title, detail);
+        match error {
+            ReviewError::NotFound => Self::new(
+                StatusCode::NOT_FOUND,
+                "review_not_found",
+                "The review does not exist",
+                "审核记录不存在",
+            ),
+            ReviewError::AlreadyDecided(_) => conflict(
+                "review_already_decided",
+                "The review is decided already",
+                "该审核已处理",
+            ),
+            ReviewError::ClaimedByAnother => conflict(
+                "review_claimed",
+                "Somebody else has claimed the review",
+                "该审核已被他人领取",
+            ),
+            ReviewError::NotYours => conflict(
+                "review_not_claimed",
+                "The review is not claimed by the caller",
+                "您没有领取该审核",
+            ),
+            ReviewError::SamePerson => Self::new(
+                StatusCode::FORBIDDEN,
+                "review_needs_second_person",
+                "Whoever approved first does not approve again: another person is needed",
+                "该审核须由他人复核",
+            ),
+            ReviewError::NoteNeeded | ReviewError::BadNote => Self::field(
+                "note",
+                "one line of up to 200 characters; a rejection needs one",
+            ),
+            ReviewError::KeyReused => key_reused(),
+            ReviewError::Ledger(error) => broken(&error),
+            ReviewError::Db(error) => error.into(),
         }
     }
 }

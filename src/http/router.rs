@@ -99,6 +99,13 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(admin::risk_rule_sets::get_rule_set))       // risk/rule-sets/{number}
         .routes(routes!(admin::risk_decisions::list_decisions))     // risk/decisions
         .routes(routes!(admin::risk_decision::get_decision))        // risk/decisions/{id}
+        // /api/v1/admin/risk/reviews..
+        .routes(routes!(admin::list_reviews::list_reviews))         // ""
+        .routes(routes!(admin::get_review::get_review))             // {id}
+        .routes(routes!(admin::claim_review::claim))                // {id}/claim
+        .routes(routes!(admin::claim_review::release))              // {id}/release
+        .routes(routes!(admin::decide_review::approve))             // {id}/approve
+        .routes(routes!(admin::decide_review::reject))              // {id}/reject
         // profit sharing
         .routes(routes!(merchant::sharing::sharing_rule))           // /api/v1/merchant/sharing-rule
         .routes(routes!(merchant::sharing::payment_sharing))        // /api/v1/merchant/payments/{order_no}/sharing
@@ -163,7 +170,7 @@ mod tests {
             .values()
             .flat_map(|path| path.as_object().unwrap().values())
             .collect();
-        assert_eq!(operations.len(), 90);
+        assert_eq!(operations.len(), 96);
         let names: BTreeSet<_> = operations
             .iter()
             .map(|operation| operation["operationId"].as_str().unwrap())
@@ -204,6 +211,8 @@ mod tests {
             "/api/v1/admin/payments/{order_no}/refunds",
             "/api/v1/admin/refunds/{refund_no}/approve",
             "/api/v1/admin/refunds/{refund_no}/reject",
+            "/api/v1/admin/risk/reviews/{id}/approve",
+            "/api/v1/admin/risk/reviews/{id}/reject",
             "/api/v1/customer/payments",
             "/api/v1/merchant/codes",
             "/api/v1/merchant/payments",

@@ -5,6 +5,7 @@
 mod deliver;
 mod pursue;
 mod relay;
+mod reviews;
 mod share;
 
 use std::time::Duration;
@@ -13,6 +14,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use pursue::{orders_round, refunds_round};
 pub use relay::{ProjectCommits, drain};
+pub use reviews::reviews_round;
 pub use share::sharings_round;
 
 use crate::{app::App, db::Db, deliveries::SettingsBook};
@@ -47,6 +49,8 @@ pub fn start(app: &App) -> Jobs {
     jobs.running.spawn(pursue::orders(payments.clone(), stop()));
     jobs.running
         .spawn(pursue::refunds(payments.clone(), stop()));
+    jobs.running
+        .spawn(reviews::reviews(payments.clone(), stop()));
     jobs.running.spawn(accounts(app.clone(), stop()));
     jobs.running
         .spawn(share::sharings(app.sharing().clone(), stop()));

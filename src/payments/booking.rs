@@ -1,14 +1,18 @@
 //! What payments and refunds write into the books, and what they tell. Called inside `decide`; pure.
 
-use super::{ExceptionKind, Order, PointsShortfall, Refund, RefundError, Why, store};
+use super::{
+    ExceptionKind, Order, Payment, PointsShortfall, Refund, RefundError, Why, credit::tell_points,
+    store,
+};
 use crate::{
     audit::Actor,
     db::{Cx, WorkingSet},
     ledger::{self, Account, Accounts, Draft, LedgerError, Resolution},
     outbox::{self, Event},
+    points::PointsMove,
     primitives::{
-        AccountId, AccountKind, BusinessDay, EntryId, EntryKind, ExceptionId, Lane, Points,
-        TenantId,
+        AccountId, AccountKind, BusinessDay, CustomerId, EntryId, EntryKind, ExceptionId, Lane,
+        Points, TenantId,
     },
 };
 
@@ -61,6 +65,28 @@ pub(super) fn book_settlement(
     }
     let entry = EntryId::of(order.id.id(), EntryKind::Settlement);
     ledger::post(set, order.tenant, entry, &drafts, cx.now())
+}
+
+/// What a paid order earned waits for its review: pending Dr points issued / Cr customer points, for the lot into which they would have gone.
+pub(super) fn book_held_points(
+    set: &mut WorkingSet,
+    cx: &mut Cx<'_>,
+    order: &Order,
+    customer: CustomerId,
+    payment: &Payment,
+) -> Result<EntryId, LedgerError> {
+    let entry = EntryId::of(order.id.id(), EntryKind::PointsHeld);
+    let lot = payment.points_expire_on.unwrap_or(BusinessDay::NEVER);
+    let draft = Draft::posted(
+        of_tenant(order.tenant, AccountKind::PointsIssued),
+        AccountId::customer_points(customer),
+        payment.points.get(),
+    );
+    let held = draft.pending().expiring(lot);
+    ledger::post(set, order.tenant, entry, &[held], cx.now())?;
+    let tenant = order.tenant;
+    outbox::tell(cx, &Event::EntryPosted { entry, tenant });
+    Ok(entry)
 }
 
 /// A refund sets out: Dr merchant payable / Cr refunds in transit; the points to be given back are set aside (pending Dr customer points / Cr points issued).
@@ -143,7 +169,9 @@ pub(super) fn book_refund_arrived(
         .state
         .payment()
         .and_then(|payment| payment.points_expire_on);
-    resolve(set, cx, refund, Resolution::Post, lot)
+    resolve(set, cx, refund, Resolution::Post, lot)?;
+    tell_points(cx, order, PointsMove::TakenBack, refund.points.due);
+    Ok(())
 }
 
 /// A refund will not happen: Dr refunds in transit / Cr merchant payable, the points are let go, and what was lent is repaid.

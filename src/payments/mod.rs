@@ -34,6 +34,13 @@
 //! the order's version, and behind that the key of the journal entry, which is derived from the order. A second callback finds the order paid by the same WeChat
 //! transaction and changes nothing. A notice that is soundly signed and still wrong (amount, shop, unknown order, another transaction) is stored with an alarm and never credited.
 //!
+//! ## Points that risk holds
+//!
+//! Risk is asked before a settlement is submitted (`credit.rs`, with what `recent.rs` knows of the order). Whatever it says the money settles; the points are credited with it, or are
+//! pending in an entry of their own (`PointsHeld`) until a person or a time-out decides ([`decide_review`], [`lapse_review`]), or there are none. Held points count
+//! against the caps of the day on which they were earned, whatever becomes of them; a debt is repaid when they are let in. A refund that sets out ends the review:
+//! the points are let go and the refund takes none back. `review.rs` has the table.
+//!
 //! ## No callback, and the end of an order's time
 //!
 //! What got no callback is asked about on a growing interval and closed when its time is over: query, close, and query again if WeChat says that it is paid
@@ -94,6 +101,7 @@ mod callback;
 mod close;
 mod confirm;
 mod create;
+mod credit;
 mod error;
 mod exception;
 mod facts;
@@ -103,10 +111,12 @@ mod list;
 mod order;
 mod pace;
 mod policy;
+mod recent;
 mod refund;
 mod refund_error;
 mod replay;
 mod request_refund;
+mod review;
 mod settle;
 mod show;
 mod store;
@@ -146,6 +156,7 @@ pub use pace::Pace;
 pub use policy::{
     LatePayment, PointsShortfall, Policy, PolicyBook, PolicyError, PolicyTerms, SetPolicy,
 };
+pub use recent::RecentOrders;
 pub(crate) use refund::pause_seconds;
 pub use refund::{Attempts, PointsBack, Refund, RefundState, RefundStateKind};
 pub use refund_error::RefundError;
@@ -155,16 +166,17 @@ pub use replay::{
 pub use request_refund::{
     DecideRefund, RefundBy, RefundRole, RequestRefund, decide_refund, request_refund,
 };
+pub use review::{DecideReview, ReviewWord, decide_review, lapse_review};
 pub(crate) use settle::is_plain;
-pub use settle::{SettlePayment, Settled};
+pub use settle::{SettlePayment, Settled, Unsettled};
 pub use show::{ShowPayment, ShownPayment, show_payment};
 pub(crate) use store::{ORDER_COLUMNS, Orders, REFUND_COLUMNS, Refunds, read_order, read_refund};
 pub use story::{OrderStory, order_story};
 use submit_refund::submit_if_new;
 pub use submit_refund::{claim_refunds, pursue_refund, redirect_refund};
 pub use telling::{
-    ToldAlarm, ToldEntry, ToldException, ToldPayment, ToldQuery, ToldRefund, ToldRefundWithHistory,
-    ToldStep, ToldStory, ToldTransfer, timeline,
+    ToldAlarm, ToldDecision, ToldEntry, ToldException, ToldFired, ToldPayment, ToldQuery,
+    ToldRefund, ToldRefundWithHistory, ToldReview, ToldStep, ToldStory, ToldTransfer, timeline,
 };
 pub use watch::{Watch, claim_watches, pursue_order, watch_open_orders};
 pub use why::Why;
@@ -181,5 +193,7 @@ pub struct Payments {
     pub risk: Risk,
     /// What risk wants to know of shops.
     pub shops: ShopBook,
+    /// What risk must know of orders that are about to be settled.
+    pub recent: RecentOrders,
     pub pace: Pace,
 }

@@ -111,7 +111,7 @@ pub struct Payment {
     /// By WeChat's clock.
     pub paid_at: Timestamp,
     pub wechat_transaction_id: String,
-    /// Credited for it.
+    /// Earned by it. Credited at once, or later, or never, as [`Order::review`] says: see [`Order::credited_points`].
     pub points: Points,
     pub rule_version: u32,
     /// The first day on which these points are gone: a refund takes them back from this lot first.
@@ -154,6 +154,7 @@ pub enum OrderEvent {
     AskRefund,
     SettleRefund,
     DropRefund,
+    Review,
 }
 
 /// A transition that happened now, or had happened before.
@@ -593,6 +594,39 @@ impl Order {
         })
     }
 
+    /// The review of its points is decided, or a refund has ended it. The state stays.
+    pub fn reviewed(&self, let_in: bool) -> Result<Self, InvalidTransition> {
+        match self.review {
+            PointsReview::Open => Ok(Self {
+                review: if let_in {
+                    PointsReview::LetIn
+                } else {
+                    PointsReview::LetGo
+                },
+                ..self.become_state(self.state.clone())
+            }),
+            PointsReview::No | PointsReview::Wanted | PointsReview::LetIn | PointsReview::LetGo => {
+                Err(self.state.refuse(OrderEvent::Review))
+            }
+        }
+    }
+
+    /// The points wait for somebody's word.
+    pub fn is_under_review(&self) -> bool {
+        self.review == PointsReview::Open
+    }
+
+    /// Of the points that the payment earned, those that were credited: none while they are under review, none if they were let go.
+    pub fn credited_points(&self) -> Points {
+        let earned = self.state.payment().map(|payment| payment.points);
+        match self.review {
+            PointsReview::No | PointsReview::Wanted | PointsReview::LetIn => {
+                earned.unwrap_or(Points::ZERO)
+            }
+            PointsReview::Open | PointsReview::LetGo => Points::ZERO,
+        }
+    }
+
     /// Moves the sharing of its money on. The state stays.
     #[must_use]
     pub fn share(&self, sharing: OrderSharing) -> Self {
@@ -740,6 +774,29 @@ mod tests {
             let takes = matches!(kind, OrderStateKind::Paid | OrderStateKind::PartlyRefunded);
             assert_eq!(left > Money::ZERO, takes, "{kind:?}");
         }
+    }
+
+    #[test]
+    fn a_review_is_decided_once_and_only_what_was_let_in_is_credited() {
+        let mut paid = order(OrderState::Paid(Payment {
+            points: Points::constant(9),
+            ..payment("T1")
+        }));
+        for review in [
+            PointsReview::No,
+            PointsReview::Wanted,
+            PointsReview::LetIn,
+            PointsReview::LetGo,
+        ] {
+            paid.review = review;
+            assert!(paid.reviewed(true).is_err() && paid.reviewed(false).is_err());
+        }
+        paid.review = PointsReview::Open;
+        assert_eq!(paid.credited_points(), Points::ZERO);
+        let (let_in, let_go) = (paid.reviewed(true).unwrap(), paid.reviewed(false).unwrap());
+        assert_eq!((let_in.version, let_go.version), (2, 2));
+        assert_eq!(let_in.credited_points(), Points::constant(9));
+        assert_eq!(let_go.credited_points(), Points::ZERO);
     }
 
     #[test]

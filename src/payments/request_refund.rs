@@ -6,6 +6,7 @@ use super::{
     booking::{book_refund, put_order, put_refund, shortfall},
     facts::rule_on_refund,
     refund::points_to_give_back,
+    review::{end_for_refund, want_review},
     store::{Orders, Refunds},
 };
 use crate::{
@@ -13,8 +14,8 @@ use crate::{
     db::{Cx, Operation, Wanted, WorkingSet},
     idempotency::{Claim, KeyRow, Keys},
     ledger::Accounts,
-    payments::Attempts,
-    primitives::{AccountId, Lane, MerchantId, Money, OrderId, RefundId, TenantId},
+    payments::{Attempts, PointsReview},
+    primitives::{AccountId, Lane, MerchantId, Money, OrderId, Points, RefundId, TenantId},
     risk::{Action as RiskAction, Ruling, Stop},
 };
 
@@ -123,6 +124,10 @@ impl RequestRefund {
 }
 
 impl AskRefund {
+    fn may_alone(&self, amount: Money) -> bool {
+        amount <= self.wish.by.role.alone_max(&self.terms)
+    }
+
     fn check(&self, order: &Order) -> Result<(Money, Order, PointsBack), RefundError> {
         let wish = &self.wish;
         let left = order.refundable();
@@ -144,13 +149,21 @@ impl AskRefund {
             .asked
             .checked_add(amount)
             .map_err(|_| RefundError::ExceedsRefundable { left })?;
-        let due = points_to_give_back(payment.points, order.amount, asked, order.refunds.points);
+        // Points that wait for a review may be there by the time somebody agrees; whether they are, is looked at when the refund sets out.
+        let alone = self.may_alone(amount);
+        let due = match order.review {
+            PointsReview::LetGo => Points::ZERO,
+            PointsReview::Open if alone => Points::ZERO,
+            PointsReview::Open | PointsReview::No | PointsReview::Wanted | PointsReview::LetIn => {
+                points_to_give_back(payment.points, order.amount, asked, order.refunds.points)
+            }
+        };
         let next = order
             .ask_refund(amount, due)
             .map_err(|_| RefundError::ExceedsRefundable { left })?;
         let points = PointsBack {
             due,
-            lent: crate::primitives::Points::ZERO,
+            lent: Points::ZERO,
         };
         Ok((amount, next, points))
     }
@@ -195,7 +208,7 @@ impl Operation for AskRefund {
         {
             return Err(RefundError::TooOld);
         }
-        let (amount, order, points) = self.check(&order)?;
+        let (amount, mut order, points) = self.check(&order)?;
         // Nothing could be asked because the order was not there a moment ago.
         let ruling = self.ruling.as_ref().ok_or(RefundError::OrderNotFound)?;
         let needs_no_second = match ruling.action() {
@@ -207,7 +220,7 @@ impl Operation for AskRefund {
                 return stop.map(Err).ok_or(RefundError::NotFound);
             }
         };
-        let alone = needs_no_second && amount <= wish.by.role.alone_max(&self.terms);
+        let alone = needs_no_second && self.may_alone(amount);
         let mut refund = Refund {
             id: RefundId::new(cx.new_id(order.id.lane())),
             tenant: order.tenant,
@@ -231,8 +244,12 @@ impl Operation for AskRefund {
             },
         };
         if alone {
+            if order.is_under_review() {
+                end_for_refund(set, cx, &order)?;
+                order.review = PointsReview::LetGo;
+            }
             set_out(set, cx, &order, &mut refund, (&self.terms, self.pace))?;
-        } else {
+        } else if !order.is_under_review() {
             shortfall(set, &order, points.due, self.terms.points_shortfall)?;
         }
         let used = KeyRow {
@@ -258,9 +275,12 @@ impl Operation for AskRefund {
 pub(super) fn want_order_and_points(want: &mut Wanted, set: &WorkingSet, order: OrderId) {
     want.row::<Orders>(order);
     if set.has_loaded::<Orders>(order)
-        && let Some(customer) = set.get::<Orders>(order).and_then(|order| order.customer)
+        && let Some(order) = set.get::<Orders>(order)
     {
-        want.row::<Accounts>(AccountId::customer_points(customer));
+        want_review(want, set, order);
+        if let Some(customer) = order.customer {
+            want.row::<Accounts>(AccountId::customer_points(customer));
+        }
     }
 }
 
@@ -285,6 +305,33 @@ pub(super) fn set_out(
         }
     }
     Ok(())
+}
+
+/// An order whose refund sets out after it had waited for a second person: no longer under review, and no points are asked back that were let go meanwhile. Writes the
+/// order's row if that changes it.
+fn without_review(
+    set: &mut WorkingSet,
+    cx: &mut Cx<'_>,
+    order: Order,
+    refund: &mut Refund,
+    actor: &Actor,
+) -> Result<Order, RefundError> {
+    let mut next = match order.review {
+        PointsReview::No | PointsReview::Wanted | PointsReview::LetIn => return Ok(order),
+        PointsReview::Open => {
+            end_for_refund(set, cx, &order)?;
+            order.reviewed(false).map_err(|_| RefundError::NotFound)?
+        }
+        PointsReview::LetGo if refund.points.due.is_zero() => return Ok(order),
+        PointsReview::LetGo => Order {
+            version: order.version.saturating_add(1),
+            ..order
+        },
+    };
+    next.refunds.points = next.refunds.points.saturating_sub(refund.points.due);
+    refund.points.due = Points::ZERO;
+    put_order(set, cx, next.clone(), Why::Reviewed, Some(actor));
+    Ok(next)
 }
 
 /// The second person's word.
@@ -381,6 +428,7 @@ impl Operation for Decide {
             ..refund
         };
         if decision.agree {
+            let order = without_review(set, cx, order, &mut decided, &by.actor)?;
             set_out(set, cx, &order, &mut decided, (terms, *pace))?;
         } else {
             decided.state = RefundState::Rejected;

@@ -6,6 +6,7 @@ use super::{
     Applied, ExceptionKind, Late, LatePayment, Order, OrderState, PaidNotice, Payment, Payments,
     PointsBack, Policy, Refund, RefundState, Why,
     booking::{book_refund, book_settlement, points_account, put_exception, put_order, put_refund},
+    credit::{Credit, Ruled, hold_points, rule_on_credit, tell_points},
     store::{AlarmRow, Alarms, CallbackRow, Callbacks, Orders},
 };
 use crate::{
@@ -15,7 +16,7 @@ use crate::{
     ledger::{Account, Accounts, LedgerError},
     outbox::{self, Event},
     payments::Attempts,
-    points::{Budget, Budgets, Rule},
+    points::{Budget, Budgets, PointsMove, Rule},
     primitives::{AccountId, CustomerId, Id, Lane, OrderId, OrderNo, Points, RefundId, TenantId},
 };
 
@@ -33,11 +34,23 @@ pub struct SettlePayment {
     callback: Option<(Id, bytes::Bytes)>,
     /// Who paid an order that had no customer.
     payer: Option<Payer>,
+    /// What risk says of the points.
+    ruled: Ruled,
+}
+
+/// Why a payment is not settled now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unsettled {
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// Risk is on and was not asked, because the order was not found then. It will be the next time.
+    #[error("risk was not asked")]
+    NotRuled,
 }
 
 /// Who paid, after it was looked up.
 #[derive(Debug, Clone, Copy)]
-enum Payer {
+pub(super) enum Payer {
     Known(CustomerId),
     /// WeChat did not say.
     Unknown,
@@ -46,7 +59,7 @@ enum Payer {
 /// What became of the channel's word.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settled {
-    /// Money and points are in the books, now.
+    /// Money and points are in the books, now; the points perhaps pending.
     Now { points: Points },
     /// They were before.
     Before,
@@ -66,22 +79,35 @@ pub(super) async fn settle(
     let rule = payments.rules.current(tenant).await?;
     let policy = payments.policies.current(tenant).await?;
     let ours = payments.gateways.of(tenant).is_ours(&notice);
-    let operation = SettlePayment::new(tenant, notice, ours, (rule, policy), callback);
+    let mut operation = SettlePayment::new(tenant, notice, ours, (rule, policy), callback);
+    (operation.ruled, operation.payer) = rule_on_credit(
+        payments,
+        (tenant, operation.order),
+        &operation.notice,
+        &operation.rule,
+    )
+    .await?;
     // Only an order that the shop showed lacks a customer: its operation is needed a second time.
     let again = operation.clone();
     match submit(payments, operation).await? {
         Settled::WhoPaid => {
-            let payer = match &again.notice.payer_openid {
-                Some(openid) => {
-                    Payer::Known(customers::recognise(&payments.db, tenant, openid).await?)
-                }
-                None => Payer::Unknown,
-            };
-            let payer = Some(payer);
+            let payer = Some(who_paid(payments, tenant, &again.notice).await?);
             submit(payments, SettlePayment { payer, ..again }).await
         }
         settled @ (Settled::Now { .. } | Settled::Before | Settled::Rejected(_)) => Ok(settled),
     }
+}
+
+/// The customer whom WeChat names, made if there is none.
+pub(super) async fn who_paid(
+    payments: &Payments,
+    tenant: TenantId,
+    notice: &PaidNotice,
+) -> Result<Payer, DbError> {
+    Ok(match &notice.payer_openid {
+        Some(openid) => Payer::Known(customers::recognise(&payments.db, tenant, openid).await?),
+        None => Payer::Unknown,
+    })
 }
 
 async fn submit(payments: &Payments, operation: SettlePayment) -> Result<Settled, DbError> {
@@ -91,7 +117,8 @@ async fn submit(payments: &Payments, operation: SettlePayment) -> Result<Settled
         .await
         .map_err(|error| match error {
             SubmitError::Db(error) => error,
-            SubmitError::Refused(refusal) => {
+            SubmitError::Refused(Unsettled::NotRuled) => DbError::Unavailable(None),
+            SubmitError::Refused(Unsettled::Ledger(refusal)) => {
                 tracing::error!(reason = %refusal, "the ledger refused a settlement");
                 DbError::Inconsistent("the ledger refused a settlement")
             }
@@ -99,6 +126,7 @@ async fn submit(payments: &Payments, operation: SettlePayment) -> Result<Settled
 }
 
 impl SettlePayment {
+    /// Without risk.
     pub fn new(
         tenant: TenantId,
         notice: PaidNotice,
@@ -116,6 +144,7 @@ impl SettlePayment {
             policy,
             callback,
             payer: None,
+            ruled: Ruled::Off,
         }
     }
 
@@ -170,18 +199,21 @@ impl SettlePayment {
         }
     }
 
-    /// What the customer is credited, after caps; counts it on the account and the budget.
-    fn earn(
-        &self,
-        set: &mut WorkingSet,
-        cx: &Cx<'_>,
-        order: &Order,
-    ) -> Result<Points, LedgerError> {
+    /// What the payment earns, after risk and caps; counts it on the account and the budget. What is held for a review counts like what is credited: it was earned on
+    /// this day, and whatever the review comes to, the caps of the day stay as they are.
+    fn earn(&self, set: &mut WorkingSet, cx: &Cx<'_>, order: &Order) -> Result<Points, Unsettled> {
         let Some(customer) = order.customer else {
             return Ok(Points::ZERO);
         };
         let overflow = |_| LedgerError::Overflow;
         let terms = &self.rule.terms;
+        if terms.earn(order.amount).is_zero() {
+            return Ok(Points::ZERO);
+        }
+        match self.ruled.credit(order)? {
+            Credit::Refused => return Ok(Points::ZERO),
+            Credit::AtOnce | Credit::Held => {}
+        }
         let account = points_account(set, order);
         let now = cx.now().business_day();
         let today = account.earned_on.map_or(now, |day| day.max(now));
@@ -236,7 +268,7 @@ impl SettlePayment {
         set: &mut WorkingSet,
         cx: &mut Cx<'_>,
         order: &Order,
-    ) -> Result<Settled, LedgerError> {
+    ) -> Result<Settled, Unsettled> {
         let points = self.earn(set, cx, order)?;
         let paid = match order.pay(self.payment(cx, points, Late::No)) {
             Ok(Applied::Now(paid)) => paid,
@@ -246,20 +278,28 @@ impl SettlePayment {
         Ok(Settled::Now { points })
     }
 
-    /// Writes a paid order, its entry, its event and the callback.
+    /// Writes a paid order, its entries, its events, risk's decision and the callback. Gives the order as it was written.
     fn book(
         &self,
         set: &mut WorkingSet,
         cx: &mut Cx<'_>,
-        paid: Order,
+        mut paid: Order,
         why: Why,
-    ) -> Result<(), LedgerError> {
-        let Some(payment) = paid.state.payment() else {
-            return Err(LedgerError::NotPending);
+    ) -> Result<Order, Unsettled> {
+        let Some(payment) = paid.state.payment().cloned() else {
+            return Err(LedgerError::NotPending.into());
         };
+        let held = !payment.points.is_zero() && self.ruled.credit(&paid)? == Credit::Held;
+        let at_once = if held { Points::ZERO } else { payment.points };
         let lot = payment.points_expire_on;
         let lot = lot.unwrap_or(crate::primitives::BusinessDay::NEVER);
-        book_settlement(set, cx, &paid, payment.points, lot)?;
+        book_settlement(set, cx, &paid, at_once, lot)?;
+        if held {
+            paid.review = hold_points(set, cx, &paid, &payment, &self.ruled)?;
+        } else {
+            tell_points(cx, &paid, PointsMove::Earned, payment.points);
+        }
+        self.ruled.note(set, &paid);
         let event = Event::PaymentTaken {
             order: paid.id,
             tenant: paid.tenant,
@@ -271,9 +311,9 @@ impl SettlePayment {
             why: why.code(),
         };
         outbox::tell(cx, &event);
-        set.put::<Orders>(paid.id, paid);
+        set.put::<Orders>(paid.id, paid.clone());
         self.store_callback(set, cx, 1, None);
-        Ok(())
+        Ok(paid)
     }
 
     /// The order had been given up, and WeChat has the money: by policy it counts after all, or it goes back at once.
@@ -282,7 +322,7 @@ impl SettlePayment {
         set: &mut WorkingSet,
         cx: &mut Cx<'_>,
         order: &Order,
-    ) -> Result<Settled, LedgerError> {
+    ) -> Result<Settled, Unsettled> {
         let (late, why, resolution) = match self.policy.terms.late_payment {
             LatePayment::Refund => (Late::Refunded, Why::LateRefunded, "refunded"),
             LatePayment::Reopen => (Late::Reopened, Why::LateReopened, "reopened"),
@@ -295,7 +335,7 @@ impl SettlePayment {
         let Ok(paid) = order.pay_late(self.payment(cx, points, late)) else {
             return Ok(Settled::Before);
         };
-        self.book(set, cx, paid.clone(), why)?;
+        let paid = self.book(set, cx, paid, why)?;
         let kind = ExceptionKind::LatePayment;
         if late == Late::Reopened {
             let about = (Some(&paid), None);
@@ -399,7 +439,7 @@ pub(crate) fn is_plain(text: &str, length_max: usize) -> bool {
 
 impl Operation for SettlePayment {
     type Reply = Settled;
-    type Refusal = LedgerError;
+    type Refusal = Unsettled;
     const NAME: &'static str = "payments.settle";
     const URGENT: bool = true;
 
@@ -439,7 +479,7 @@ impl Operation for SettlePayment {
         }
     }
 
-    fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<Settled, LedgerError> {
+    fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<Settled, Unsettled> {
         let order = self.order.and_then(|id| set.get::<Orders>(id)).cloned();
         if let Some(reason) = self.objection(order.as_ref()) {
             self.reject(set, cx, order.as_ref(), reason);

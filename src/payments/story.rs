@@ -10,7 +10,8 @@ use super::{
 use crate::{
     db::{Db, DbError, Sql},
     ledger::{TRANSFER_COLUMNS, Transfer, read_transfer},
-    primitives::{Id, OrderId, TenantId, Timestamp},
+    primitives::{DecisionId, Id, OrderId, ReviewId, TenantId, Timestamp},
+    risk::{self, Decision, ReviewRow},
 };
 
 /// Everything that is known of an order.
@@ -25,6 +26,12 @@ pub struct OrderStory {
     /// Callbacks that were soundly signed and wrong.
     pub alarms: Vec<Alarm>,
     pub exceptions: Vec<PaymentException>,
+    /// What risk decided on it, in the order of the stages.
+    pub decisions: Vec<(DecisionId, Decision)>,
+    /// Of its points, if there was one.
+    pub review: Option<ReviewRow>,
+    /// When it was read.
+    pub at: Timestamp,
     /// When WeChat is asked next, and how often it was, while nobody has paid.
     pub next_query: Option<(Timestamp, u32)>,
 }
@@ -58,6 +65,9 @@ pub async fn order_story(
         transfers: transfers_of(db, &causes).await?,
         alarms: list::alarms_of(db, tenant, view.order.no()).await?,
         exceptions: exceptions_of(db, id).await?,
+        at: db.now(),
+        decisions: risk::decisions_on(db, id.id()).await?,
+        review: risk::find_review(db, tenant, ReviewId::of(id.id())).await?,
         next_query: next_query(db, id).await?,
         view,
         steps,

@@ -31,10 +31,12 @@ pub enum Why {
     RefundDropped,
     /// The sharing of its money moved on.
     Sharing,
+    /// The review of its points was decided, or a refund ended it.
+    Reviewed,
 }
 
 impl Why {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Customer,
         Self::Shop,
         Self::Ticket,
@@ -49,6 +51,7 @@ impl Why {
         Self::RefundAsked,
         Self::RefundDropped,
         Self::Sharing,
+        Self::Reviewed,
     ];
 
     /// The number in events and in the history; 0 is for those that were not told.
@@ -68,6 +71,7 @@ impl Why {
             Self::RefundAsked => 12,
             Self::RefundDropped => 13,
             Self::Sharing => 14,
+            Self::Reviewed => 15,
         }
     }
 
@@ -92,6 +96,7 @@ impl Why {
             Self::RefundAsked => "refund_asked",
             Self::RefundDropped => "refund_dropped",
             Self::Sharing => "sharing",
+            Self::Reviewed => "reviewed",
         }
     }
 }

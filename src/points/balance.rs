@@ -55,12 +55,12 @@ pub async fn list_records(
          CASE t.checked_side WHEN 2 THEN t.amount ELSE -t.amount END AS points_change, \
          t.balance_after AS points_balance, \
          CASE WHEN SUBSTR(t.debit_account, 16, 1) = x'24' THEN 'lend' WHEN SUBSTR(t.credit_account, 16, 1) = x'24' THEN 'repay' \
-         ELSE CASE ORD(SUBSTR(t.entry_id, 16, 1)) & 127 WHEN 1 THEN 'earn' WHEN 2 THEN 'adjust' WHEN 4 THEN 'refund' ELSE 'other' END END AS change_type, \
+         ELSE CASE ORD(SUBSTR(t.entry_id, 16, 1)) & 127 WHEN 1 THEN 'earn' WHEN 9 THEN 'earn' WHEN 2 THEN 'adjust' WHEN 4 THEN 'refund' ELSE 'other' END END AS change_type, \
          CASE t.phase WHEN 1 THEN 'pending' WHEN 3 THEN 'voided' ELSE 'posted' END AS state, \
          o.id AS order_id, m.name AS merchant_name, t.created_at \
          FROM transfers t \
          LEFT JOIN refunds r ON ORD(SUBSTR(t.entry_id, 16, 1)) & 127 IN (3, 4, 5) AND r.id = CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') \
-         LEFT JOIN payment_orders o ON o.id = CASE WHEN ORD(SUBSTR(t.entry_id, 16, 1)) = 1 THEN CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') ELSE r.order_id END \
+         LEFT JOIN payment_orders o ON o.id = CASE WHEN ORD(SUBSTR(t.entry_id, 16, 1)) & 127 IN (1, 9, 15) THEN CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') ELSE r.order_id END \
          LEFT JOIN merchants m ON m.id = o.merchant_id \
          WHERE t.checked_account = ? AND t.tenant_id = ? AND t.account_version < ? \
          ORDER BY t.account_version DESC LIMIT ?",

@@ -265,6 +265,10 @@ typed_id!(
     ChallengeId, "ch"
 );
 typed_id!(
+    /// A person's look at what risk wants reviewed. Derived from the order or the deed ([`ReviewId::of`]).
+    ReviewId, "rv"
+);
+typed_id!(
     /// A journal entry: the transfers with one cause. Derived from the cause and the [`EntryKind`].
     EntryId, "je"
 );
@@ -585,6 +589,18 @@ impl DecisionId {
     }
 
     /// What was decided on.
+    pub const fn cause(self) -> Id {
+        self.0.with_kind(0)
+    }
+}
+
+impl ReviewId {
+    /// The review of what `cause` names. There can be only one.
+    pub const fn of(cause: Id) -> Self {
+        Self(cause.with_kind(1))
+    }
+
+    /// The order or the deed.
     pub const fn cause(self) -> Id {
         self.0.with_kind(0)
     }

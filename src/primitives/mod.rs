@@ -14,7 +14,7 @@ pub use clock::{BusinessDay, Clock, MockClock, SystemClock, Timestamp};
 pub use id::{
     AccountId, AccountKind, Asset, ChallengeId, CommitterId, CustomerId, DecisionId, DeedId,
     EntryId, EntryKind, ExceptionId, Id, Lane, MerchantId, OrderId, OrderNo, ParseIdError,
-    ReceiverId, RefundId, RefundNo, SharingId, SharingNo, SharingPartId, SharingReturnId,
+    ReceiverId, RefundId, RefundNo, ReviewId, SharingId, SharingNo, SharingPartId, SharingReturnId,
     SharingReturnNo, StaffId, TenantId, TransferId,
 };
 pub use money::{AmountError, Money, Points};

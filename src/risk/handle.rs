@@ -3,8 +3,8 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    Action, Decision, Effect, Fired, InForce, Loaded, Measured, ReloadError, ReloadedBy, Ruling,
-    Settings, StartError,
+    Action, Decision, Effect, Fired, InForce, Loaded, Measured, ReloadError, ReloadedBy,
+    ReviewTerms, Ruling, Settings, StartError,
     counters::{Counters, Met},
     live::{Live, LoadError, RulesFrom},
     rules_file::{RulesFile, keep_watching},
@@ -21,7 +21,7 @@ pub struct Risk(Judge);
 enum Judge {
     #[default]
     Nobody,
-    Told(Decide),
+    Told(Decide, ReviewTerms),
     Rules(Arc<Live>),
 }
 
@@ -33,7 +33,16 @@ impl Risk {
 
     /// For tests of what the slices make of a decision: without rules and counters, this decides. Who has answered a challenge is not asked for another.
     pub fn fixed(decide: Decide) -> Self {
-        Self(Judge::Told(decide))
+        Self(Judge::Told(decide, ReviewTerms::default()))
+    }
+
+    /// The same with these terms of reviews. Rules say theirs themselves.
+    #[must_use]
+    pub fn reviewing(self, terms: ReviewTerms) -> Self {
+        match self.0 {
+            Judge::Told(decide, _) => Self(Judge::Told(decide, terms)),
+            judge @ (Judge::Nobody | Judge::Rules(_)) => Self(judge),
+        }
     }
 
     /// With the rules of the settings' file, which is watched from now on. Needs a runtime and the database; Redis may be away.
@@ -88,7 +97,7 @@ impl Risk {
     pub async fn rule_on_answered(&self, facts: Facts, answered: Option<ChallengeId>) -> Ruling {
         match &self.0 {
             Judge::Nobody => Ruling::default(),
-            Judge::Told(decide) => {
+            Judge::Told(decide, _) => {
                 let action = decide(&facts);
                 as_told(facts, action, answered)
             }
@@ -115,7 +124,7 @@ impl Risk {
         };
         match &self.0 {
             Judge::Nobody => ruling.clone(),
-            Judge::Told(_) => as_told(first.facts.clone(), first.action, Some(challenge)),
+            Judge::Told(..) => as_told(first.facts.clone(), first.action, Some(challenge)),
             Judge::Rules(live) => {
                 let Some(rules) = live.numbered(first.rule_set) else {
                     return ruling.clone();
@@ -138,6 +147,14 @@ impl Risk {
             .map_or_else(Settings::default, |rules| rules.set.settings().clone())
     }
 
+    /// How reviews are decided.
+    pub fn review_terms(&self) -> ReviewTerms {
+        match &self.0 {
+            Judge::Told(_, terms) => *terms,
+            Judge::Nobody | Judge::Rules(_) => (&self.settings().review).into(),
+        }
+    }
+
     /// Seconds for which an answered challenge counts.
     pub fn answer_lasts_seconds(&self) -> i64 {
         i64::from(self.settings().verify_lasts_seconds)
@@ -146,7 +163,7 @@ impl Risk {
     /// The rules in force, unless risk is off.
     pub fn in_force(&self) -> Option<Arc<InForce>> {
         match &self.0 {
-            Judge::Nobody | Judge::Told(_) => None,
+            Judge::Nobody | Judge::Told(..) => None,
             Judge::Rules(live) => Some(live.in_force()),
         }
     }
@@ -154,7 +171,7 @@ impl Risk {
     /// Reads the file of rules now and puts it in force, if it is sound; with a line in the audit log. Only this process: the others find the changed file by themselves.
     pub async fn reload(&self, by: ReloadedBy) -> Result<Loaded, ReloadError> {
         match &self.0 {
-            Judge::Nobody | Judge::Told(_) => Err(ReloadError::Off),
+            Judge::Nobody | Judge::Told(..) => Err(ReloadError::Off),
             Judge::Rules(live) => Ok(live.reload(Some(by)).await?),
         }
     }

@@ -71,6 +71,10 @@
 //! `risk_decisions`, by the operation that does the deed and in its commit: no deed without its decision, no decision on a deed that was not done, whatever is
 //! killed in between. Its id is derived from the deed and the stage, so there is one. The row has the set's number, the facts, the numbers and all that
 //! fired; the set's text is stored once. Facts hold personal data and go nowhere else: `Debug` shows neither them nor what a set's lists name.
+//! What a rule wants reviewed waits in `risk_reviews` ([`ReviewRow`]) for a person or a time-out. The points are a pending entry meanwhile; what the decision does to
+//! them is for those who stand above (`payments::review`).
+//!
+//! Tables owned: `risk_decisions`, `risk_reviews`.
 
 mod challenge;
 mod counter;
@@ -80,7 +84,10 @@ mod decision;
 mod file;
 mod handle;
 mod live;
+mod on_record;
 mod read;
+mod review;
+mod review_store;
 mod rule_sets;
 mod rules;
 mod rules_file;
@@ -95,6 +102,16 @@ pub use decision::{Action, Decision, Effect, Fired, Ruling, UnknownAction};
 pub use file::{Mistake, Place, RuleFileErrors};
 pub use handle::Risk;
 pub use live::{Firings, InForce, LoadError, Loaded, ReloadError, StartError};
+pub use on_record::decisions_on;
+pub(crate) use on_record::read_decision;
 pub use read::{DecisionCursor, DecisionFilter, StoredDecision, find_decision, list_decisions};
+pub use review::{
+    Approval, CLAIM_SECONDS, Decided, NewReview, ReviewError, ReviewKind, ReviewRow, ReviewState,
+    ReviewTerms, ReviewThen, open_review, rules_that_want,
+};
+pub use review_store::{
+    ClaimDueReviews, REVIEW_STATES, ReviewFilter, Reviews, find_review, list_reviews,
+};
+pub(crate) use review_store::{REVIEW_COLUMNS, read_review};
 pub use rule_sets::{ReloadedBy, StoredRuleSet, find_rule_set, find_rule_set_text, list_rule_sets};
 pub use rules::{AfterReview, AtStage, ReviewSettings, RuleSet, RuleSummary, Settings, actions_at};

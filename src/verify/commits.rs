@@ -189,7 +189,7 @@ fn name_the_broken(
     for event in events {
         let Some(entry) = event.entry() else { continue };
         let legs = transfers.get(&entry).map_or(&[][..], Vec::as_slice);
-        if !says(event, legs) {
+        if !says(event, legs, transfers) {
             suspects.push(entry);
         }
     }
@@ -206,13 +206,15 @@ fn name_the_broken(
     );
 }
 
-/// Whether the transfers are what the event says.
-fn says(event: &Event, legs: &[Transfer]) -> bool {
+/// Whether the transfers are what the event says. Points that a payment earned are the second leg of its settlement, or wait in an entry of their own, which was written with it.
+fn says(event: &Event, legs: &[Transfer], transfers: &HashMap<EntryId, Vec<Transfer>>) -> bool {
     if let Some(settled) = event.settled() {
         let money = legs
             .first()
             .is_some_and(|leg| leg.amount == settled.amount.get());
-        let earned = legs.get(1).map_or(0, |leg| leg.amount);
+        let held = EntryId::of(settled.order.id(), EntryKind::PointsHeld);
+        let held = transfers.get(&held).and_then(|legs| legs.first());
+        let earned = legs.get(1).or(held).map_or(0, |leg| leg.amount);
         return money && earned == settled.points.get() && legs.len() <= 3;
     }
     event.entry().is_none() || !legs.is_empty()
@@ -236,9 +238,11 @@ async fn check_events(
             }
             if let Some(entry) = event.entry() {
                 let legs = transfers.get(&entry).map_or(&[][..], Vec::as_slice);
-                report.expect(Invariant::EventsMatchChanges, says(event, legs), || {
-                    format!("{entry} is not what its event says")
-                });
+                report.expect(
+                    Invariant::EventsMatchChanges,
+                    says(event, legs, transfers),
+                    || format!("{entry} is not what its event says"),
+                );
             }
         }
     }

@@ -12,6 +12,7 @@ use super::{
     pages::{ByEntry, Cursor, Orders},
     refunded::RefundedPass,
     refunds::{RefundPass, is_of_refund},
+    reviews::ReviewPass,
     rules::{Rules, daily_caps},
     shared::SharedPass,
     sharing::SharingPass,
@@ -19,7 +20,7 @@ use super::{
 use crate::{
     db::DbError,
     ledger::{CheckedSide, Phase, Transfer},
-    payments::{Late, Order},
+    payments::{Late, Order, PointsReview},
     primitives::{AccountId, AccountKind, Points},
 };
 
@@ -75,6 +76,7 @@ pub(super) async fn check(
     let mut shared = SharedPass::default();
     let mut refunds = RefundPass::default();
     let mut sharing = SharingPass::default();
+    let mut reviews = ReviewPass::default();
     let mut sums: HashMap<AccountId, Sums> = HashMap::new();
     let mut rules = Rules::default();
     // The pending entries of one cause: its resolution has the same cause and comes later.
@@ -102,13 +104,16 @@ pub(super) async fn check(
                 && order.id.id() < id.cause()
             {
                 unsettled(&order, report);
+                reviews.take(conn, &order, report).await?;
                 refunded.take(conn, &order, report).await?;
                 shared.take(conn, &order, report).await?;
                 orders.next(conn).await?;
             }
             match orders.peek(conn).await? {
                 Some(order) if order.id.id() == id.cause() => {
-                    settled(conn, &order, &entry, &mut rules, report).await?;
+                    reviews.take(conn, &order, report).await?;
+                    let blocked = reviews.is_blocked();
+                    settled(conn, (&order, blocked), &entry, &mut rules, report).await?;
                     refunded.take(conn, &order, report).await?;
                     shared.take(conn, &order, report).await?;
                     orders.next(conn).await?;
@@ -124,17 +129,20 @@ pub(super) async fn check(
             refunds.take(conn, &entry, report).await?;
         }
         sharing.take(conn, &entry, report).await?;
+        reviews.gather(conn, &entry, report).await?;
         if entry[0].phase == Phase::Pending {
             pending.push(entry);
         }
     }
     while let Some(order) = orders.next(conn).await? {
         unsettled(&order, report);
+        reviews.take(conn, &order, report).await?;
         refunded.take(conn, &order, report).await?;
         shared.take(conn, &order, report).await?;
         progress.advance(orders.news());
     }
     refunded.finish(conn, report).await?;
+    reviews.finish(conn, report, progress).await?;
     shared.finish(conn, report, progress).await?;
     sharing.finish(conn, &sums, report, progress).await?;
     let arrived = refunds.finish(conn, &sums, report, progress).await?;
@@ -245,7 +253,7 @@ fn unsettled(order: &Order, report: &mut Report) {
 
 async fn settled(
     conn: &mut MySqlConnection,
-    order: &Order,
+    (order, blocked): (&Order, bool),
     entry: &[Transfer],
     rules: &mut Rules,
     report: &mut Report,
@@ -277,9 +285,14 @@ async fn settled(
     let account = order.customer.map(AccountId::customer_points);
     let credited: i64 = entry
         .iter()
-        .filter(|leg| Some(leg.credit) == account)
+        .filter(|leg| Some(leg.credit) == account && leg.phase == Phase::Posted)
         .map(|leg| leg.amount)
         .sum();
+    // What waits for a review, or waited, has an entry of its own: see `reviews`.
+    let at_once = match order.review {
+        PointsReview::No | PointsReview::Wanted => points.get(),
+        PointsReview::Open | PointsReview::LetIn | PointsReview::LetGo => 0,
+    };
     let debt = order.customer.map(AccountId::customer_debt);
     let elsewhere = entry.iter().any(|leg| {
         let repays = leg.credit.kind() == Some(AccountKind::CustomerDebt);
@@ -288,12 +301,11 @@ async fn settled(
     });
     report.expect(
         Invariant::PointsFollowTheRule,
-        credited == points.get() && !elsewhere,
+        credited == at_once && !elsewhere,
         || {
             format!(
-                "{}: {} points are noted and {credited} were credited",
-                order.id,
-                points.get()
+                "{}: {at_once} points are noted and {credited} were credited",
+                order.id
             )
         },
     );
@@ -309,7 +321,7 @@ async fn settled(
     };
     // Nobody to credit, or a payment that went back at once.
     let earns = order.customer.is_some() && payment.late != Late::Refunded;
-    let said = if earns {
+    let said = if earns && !blocked {
         rule.terms.earn(order.amount)
     } else {
         Points::ZERO

@@ -10,6 +10,7 @@
 //! | `entries`, `rules` | transfers and orders, merged by key | 1, 5, 6 |
 //! | `refunded` | refunds summed up per order, beside these orders | 5, 6 |
 //! | `refunds` | refunds and their history, beside these transfers | 5, 6, 9 |
+//! | `reviews` | reviews and decisions on points, beside these orders and transfers | 6, 9 |
 //! | `shared` | sharings, beside these orders | 5, 9 |
 //! | `sharing` | sharings, their parts and returns, beside these transfers | 5, 9 |
 //! | `accounts` | accounts, the transfers and lots of checked ones, merged by account | 2, 3, 4, 7 |
@@ -27,6 +28,7 @@ mod pages;
 mod refunded;
 mod refunds;
 mod report;
+mod reviews;
 mod rules;
 mod shared;
 mod sharing;
@@ -65,7 +67,7 @@ pub async fn verify(
         "/* verify.count */ SELECT (SELECT COUNT(*) FROM commits) + 2 * (SELECT COUNT(*) FROM transfers) + 2 * (SELECT COUNT(*) FROM payment_orders) \
          + (SELECT COUNT(*) FROM accounts) + (SELECT COUNT(*) FROM payment_order_history) + (SELECT COUNT(*) FROM refunds) \
          + 2 * (SELECT COUNT(*) FROM sharings) + 2 * (SELECT COUNT(*) FROM sharing_parts) + 2 * (SELECT COUNT(*) FROM sharing_returns) \
-         + (SELECT COUNT(*) FROM refund_history) + (SELECT COUNT(DISTINCT account_id) FROM point_lots)",
+         + (SELECT COUNT(*) FROM refund_history) + (SELECT COUNT(*) FROM risk_reviews WHERE kind = 1) + (SELECT COUNT(DISTINCT account_id) FROM point_lots)",
     )
     .fetch_one(&mut conn)
     .await?;

@@ -352,6 +352,10 @@ pub(super) struct RefundsOfOrder {
     pub(super) late: i64,
     /// Waiting for shares to come back.
     pub(super) waiting: i64,
+    /// That ever set out.
+    pub(super) booked: i64,
+    /// Due by those that ever set out.
+    pub(super) booked_points: i64,
 }
 
 impl Paged for RefundsByOrder {
@@ -374,7 +378,11 @@ impl Paged for RefundsByOrder {
         states(sql, RefundStateKind::is_on_the_table);
         sql.push("), points_due, 0)) AS SIGNED), CAST(SUM(late <> 0) AS SIGNED), CAST(COUNT(*) AS SIGNED), CAST(SUM(IF(state IN (");
         states(sql, |kind| kind == RefundStateKind::Returning);
-        sql.push("), 1, 0)) AS SIGNED) FROM refunds FORCE INDEX (refunds_order)");
+        sql.push("), 1, 0)) AS SIGNED), CAST(SUM(IF(state IN (");
+        states(sql, RefundStateKind::is_booked);
+        sql.push("), 1, 0)) AS SIGNED), CAST(SUM(IF(state IN (");
+        states(sql, RefundStateKind::is_booked);
+        sql.push("), points_due, 0)) AS SIGNED) FROM refunds FORCE INDEX (refunds_order)");
         if let Some(last) = last {
             sql.push(" WHERE order_id > ").bytes(last.order.bytes());
         }
@@ -391,6 +399,8 @@ impl Paged for RefundsByOrder {
             late: row.try_get(5)?,
             ever: row.try_get(6)?,
             waiting: row.try_get(7)?,
+            booked: row.try_get(8)?,
+            booked_points: row.try_get(9)?,
         })
     }
 }

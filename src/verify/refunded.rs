@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     db::DbError,
-    payments::{Late, Order, OrderSharing, OrderStateKind},
+    payments::{Late, Order, OrderSharing, OrderStateKind, PointsReview},
     primitives::Money,
 };
 
@@ -37,6 +37,8 @@ impl RefundedPass {
             points: 0,
             late: 0,
             waiting: 0,
+            booked: 0,
+            booked_points: 0,
         };
         while let Some(next) = self.sums.peek(conn).await?
             && next.order <= order.id
@@ -151,12 +153,36 @@ fn points(order: &Order, report: &mut Report, sums: &RefundsOfOrder) {
     });
     let (asked, amount) = (order.refunds.asked.get(), order.amount.get());
     let fits = in_proportion(earned, amount, asked, back, sums.ever);
-    report.expect(Invariant::PointsFollowTheRule, fits, || {
+    let let_go = order.review == PointsReview::LetGo;
+    report.expect(Invariant::PointsFollowTheRule, fits || let_go, || {
         format!(
             "{}: {back} of {earned} points go back for {asked} of {amount} fen",
             order.id
         )
     });
+    // What was never credited is not taken back. A refund that awaits approval may say otherwise until it sets out.
+    report.expect(
+        Invariant::PointsFollowTheRule,
+        !let_go || sums.booked_points == 0,
+        || {
+            format!(
+                "{}: {} points go back, and they were let go",
+                order.id, sums.booked_points
+            )
+        },
+    );
+    // A refund that sets out ends the review.
+    let open = order.review == PointsReview::Open;
+    report.expect(
+        Invariant::PointsFollowTheRule,
+        !open || sums.booked == 0,
+        || {
+            format!(
+                "{} is under review, and {} refunds set out",
+                order.id, sums.booked
+            )
+        },
+    );
     report.expect(
         Invariant::PointsFollowTheRule,
         payment.late != Late::Refunded || earned == 0,

@@ -71,10 +71,10 @@ impl Rules {
             );
             return Ok(());
         };
-        // What the customer was credited by payments on the day of this entry, whatever rule was in force.
+        // What the customer earned by payments on the day of this entry, whatever rule was in force: credited (entry 1), or held for a review (entry 9) whatever came of it.
         let (day,): (i64,) = sqlx::query_as(
             "/* verify.earned_that_day */ SELECT CAST(COALESCE(SUM(t.amount), 0) AS SIGNED) FROM transfers t \
-             WHERE t.checked_account = ? AND t.checked_side = 2 AND t.phase = 0 AND ORD(SUBSTR(t.entry_id, 16, 1)) = 1 \
+             WHERE t.checked_account = ? AND t.checked_side = 2 AND (t.phase, ORD(SUBSTR(t.entry_id, 16, 1))) IN ((0, 1), (1, 9)) \
              AND DATE(t.created_at + INTERVAL 8 HOUR) = \
                (SELECT DATE(paid.paid_at + INTERVAL 8 HOUR) FROM (SELECT COALESCE(MAX(s.created_at), MAX(o.paid_at)) AS paid_at FROM payment_orders o \
                 LEFT JOIN transfers s ON s.entry_id = ? WHERE o.id = ?) paid)",
@@ -132,7 +132,7 @@ impl Rules {
     }
 }
 
-/// On a day on which only rules with a daily cap credited a customer, payments gave no more than the highest of their caps. Grouped by the database, since
+/// On a day on which only rules with a daily cap credited a customer, payments gave no more than the highest of their caps, what was held for reviews included. Grouped by the database, since
 /// the customers of a day come in no order here.
 pub(super) async fn daily_caps(
     conn: &mut MySqlConnection,
@@ -144,7 +144,7 @@ pub(super) async fn daily_caps(
          FROM transfers t \
          JOIN payment_orders o ON o.id = CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') \
          JOIN points_rules r ON r.tenant_id = o.tenant_id AND r.version = o.rule_version \
-         WHERE t.checked_side = 2 AND t.phase = 0 AND ORD(SUBSTR(t.entry_id, 16, 1)) = 1 \
+         WHERE t.checked_side = 2 AND (t.phase, ORD(SUBSTR(t.entry_id, 16, 1))) IN ((0, 1), (1, 9)) \
          GROUP BY t.checked_account, day \
          HAVING SUM(r.daily_cap IS NULL) = 0 AND earned > cap LIMIT 1000",
     )

@@ -26,6 +26,7 @@ mod operators;
 mod refund_answers;
 mod refund_core;
 mod refunds;
+mod reviews;
 mod rights;
 mod risk;
 mod risk_stages;

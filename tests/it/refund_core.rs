@@ -22,22 +22,25 @@ use crate::{
 };
 
 /// What a customer has: posted, held and owed points.
-type Has = (i64, i64, i64);
+pub(crate) type Has = (i64, i64, i64);
 
 /// A shop with refunds of its payments, through a channel that follows a script.
 pub(crate) struct Desk {
     pub(crate) app: TestApp,
     pub(crate) channel: Arc<Channel>,
     pub(crate) payments: Payments,
-    customer: crate::harness::Caller,
-    code: String,
+    pub(crate) customer: crate::harness::Caller,
+    pub(crate) code: String,
 }
 
 pub(crate) const SHOP: &str = "1900000140";
 
 impl Desk {
     pub(crate) async fn open() -> Self {
-        let app = TestApp::at_rest().await;
+        Self::at(TestApp::at_rest().await).await
+    }
+
+    pub(crate) async fn at(app: TestApp) -> Self {
         let channel = Arc::new(Channel::default());
         let payments = app.through(&channel);
         let code = app.shop("茶里巷", SHOP).await.code;
@@ -154,7 +157,7 @@ impl Desk {
         self.order(order).await.state.kind()
     }
 
-    async fn has(&self, order: OrderId) -> Has {
+    pub(crate) async fn has(&self, order: OrderId) -> Has {
         let customer = self.order(order).await.customer.unwrap();
         let balance = points::balance(self.app.db(), self.app.tenant.id, customer)
             .await

@@ -26,6 +26,9 @@ pub(in crate::http) struct CustomerPayment {
     /// What this payment earned; `null` until it is paid.
     #[schema(example = 12)]
     points_earned: Option<i64>,
+    /// `credited`; `pending` when they come later, or not; `none` when there are none.
+    #[schema(example = "credited")]
+    points_state: &'static str,
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,18 +48,51 @@ pub(in crate::http) struct CustomerPayment {
 impl CustomerPayment {
     fn new(order: &Order, merchant_name: String) -> Self {
         let payment = order.state.payment();
+        let points_state = PointsState::of(order);
         Self {
             order_no: order.no(),
             state: order.state.name(),
             amount_fen: order.amount.get(),
             merchant_name,
             refunded_fen: order.refunds.done.get(),
-            points_earned: payment.map(|payment| payment.points.get()),
+            points_earned: payment.map(|payment| match points_state {
+                PointsState::None => 0,
+                PointsState::Credited | PointsState::Pending => payment.points.get(),
+            }),
+            points_state: points_state.name(),
             created_at: order.created_at(),
             paid_at: payment.map(|payment| payment.paid_at),
             closed_at: order.state.closed_at(),
             expires_at: order.expires_at,
             wechat_pay: None,
+        }
+    }
+}
+
+/// What a customer is told of the points of a payment: not why they wait, nor why there are none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum PointsState {
+    Credited,
+    Pending,
+    None,
+}
+
+impl PointsState {
+    fn of(order: &Order) -> Self {
+        if order.is_under_review() {
+            Self::Pending
+        } else if order.credited_points().is_zero() {
+            Self::None
+        } else {
+            Self::Credited
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Credited => "credited",
+            Self::Pending => "pending",
+            Self::None => "none",
         }
     }
 }

@@ -59,7 +59,7 @@ impl From<OrderView> for ShopPayment {
             refunded_fen: order.refunds.done.get(),
             refundable_fen: order.refundable().get(),
             created_at: order.created_at(),
-            points: payment.map(|payment| payment.points.get()),
+            points: payment.map(|_| order.credited_points().get()),
             wechat_transaction_id: payment.map(|payment| payment.wechat_transaction_id.clone()),
             paid_at: payment.map(|payment| payment.paid_at),
             closed_at: order.state.closed_at(),

@@ -3,6 +3,7 @@
 mod entries;
 mod payment;
 mod refund;
+mod risk;
 mod timeline;
 
 use serde::Serialize;
@@ -10,6 +11,7 @@ use serde::Serialize;
 pub use entries::{ToldEntry, ToldTransfer};
 pub use payment::ToldPayment;
 pub use refund::{ToldRefund, ToldRefundWithHistory};
+pub use risk::{ToldDecision, ToldFired, ToldReview};
 pub use timeline::{ToldStep, timeline};
 
 use super::{OrderStory, PaymentException};
@@ -99,6 +101,11 @@ pub struct ToldStory {
     pub entries: Vec<ToldEntry>,
     pub alarms: Vec<ToldAlarm>,
     pub exceptions: Vec<ToldException>,
+    /// What risk decided, in the order of the stages.
+    pub decisions: Vec<ToldDecision>,
+    /// Of the points, if there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub review: Option<ToldReview>,
     /// Absent when nothing is left to ask.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_query: Option<ToldQuery>,
@@ -125,6 +132,11 @@ impl From<&OrderStory> for ToldStory {
             entries: entries::entries(story),
             alarms: alarms.collect(),
             exceptions: story.exceptions.iter().map(ToldException::from).collect(),
+            decisions: story.decisions.iter().map(ToldDecision::from).collect(),
+            review: story
+                .review
+                .as_ref()
+                .map(|review| ToldReview::at(review, story.at)),
             next_query: story
                 .next_query
                 .map(|(at, queries)| ToldQuery { at, queries }),

@@ -45,9 +45,12 @@ pub struct ToldPayment {
     /// Whether others get something of it: `no`, `wanted`, `under` or `done`.
     #[schema(example = "no")]
     pub sharing: &'static str,
-    /// What the customer was credited; `null` until it is paid.
+    /// What it earned; `null` until it is paid. Credited unless `review` says otherwise.
     #[schema(example = 12)]
     pub points: Option<i64>,
+    /// Of the points: `no`, `wanted` when it is paid, `open` (they are pending), `let_in` or `let_go`.
+    #[schema(example = "no")]
+    pub review: &'static str,
     /// The points rule that credited them.
     pub rule_version: Option<u32>,
     pub wechat_transaction_id: Option<String>,
@@ -89,6 +92,7 @@ impl From<&OrderView> for ToldPayment {
             sub_mchid: order.sub_mchid.clone(),
             sharing: order.sharing.name(),
             points: payment.map(|payment| payment.points.get()),
+            review: order.review.name(),
             rule_version: payment.map(|payment| payment.rule_version),
             wechat_transaction_id: payment.map(|payment| payment.wechat_transaction_id.clone()),
             settled_by: payment.and_then(|payment| payment.settled_by.map(|id| id.to_string())),

@@ -61,7 +61,8 @@ impl Why {
             | Self::LateReopened
             | Self::RefundAsked
             | Self::RefundDropped
-            | Self::Sharing => "platform",
+            | Self::Sharing
+            | Self::Reviewed => "platform",
         }
     }
 }

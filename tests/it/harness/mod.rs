@@ -29,7 +29,9 @@ use zhangfang::{
     jobs::{self, Jobs},
     limits::Limits,
     merchants::ShopBook,
-    payments::{Gateway, OneGateway, Pace, Payments, PolicyBook, PolicyTerms, SetPolicy},
+    payments::{
+        Gateway, OneGateway, Pace, Payments, PolicyBook, PolicyTerms, RecentOrders, SetPolicy,
+    },
     points::{RuleBook, RuleTerms, SetRule},
     primitives::{Clock, RandomIds, Secret, SystemClock, TenantId},
     risk::Risk,
@@ -231,6 +233,16 @@ impl TestApp {
     pub(crate) async fn at_rest() -> Self {
         let unusual = Unusual {
             rests: true,
+            ..Unusual::default()
+        };
+        Self::build(|_| {}, unusual).await
+    }
+
+    /// Without jobs, and with this risk.
+    pub(crate) async fn judged(risk: Risk) -> Self {
+        let unusual = Unusual {
+            rests: true,
+            risk,
             ..Unusual::default()
         };
         Self::build(|_| {}, unusual).await
@@ -529,6 +541,7 @@ async fn assemble(db: Db, simulator: &Simulator, base: &str, unusual: Unusual) -
                 policies: PolicyBook::start(db.clone()),
                 risk,
                 shops: ShopBook::start(db.clone()),
+                recent: RecentOrders::default(),
                 pace: if unusual.rests {
                     Pace::default()
                 } else {

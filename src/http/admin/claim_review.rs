@@ -1,0 +1,73 @@
+//! `POST /api/v1/admin/risk/reviews/{id}/claim` and `/release`
+
+use axum::{Json, extract::State};
+
+use crate::{
+    app::App,
+    auth::Permission,
+    http::{
+        extract::{Auth, Operator, Path},
+        openapi::Problems,
+        problem::Problem,
+    },
+    payments::{self, DecideReview, ReviewWord, ToldReview},
+    primitives::ReviewId,
+};
+
+/// Claim a review
+///
+/// For half an hour nobody else decides it, nor claims it. One's own claim begins anew.
+#[utoipa::path(
+    post,
+    path = "/api/v1/admin/risk/reviews/{id}/claim",
+    operation_id = "admin_claim_review",
+    tag = "admin",
+    security(("access_token" = [])),
+    params(("id" = String, Path)),
+    responses((status = 200, description = "Claimed", body = ToldReview), Problems),
+)]
+pub(in crate::http) async fn claim(
+    State(app): State<App>,
+    auth: Auth<Operator>,
+    Path(id): Path<ReviewId>,
+) -> Result<Json<ToldReview>, Problem> {
+    say(&app, &auth, id, ReviewWord::Claim).await
+}
+
+/// Give a claimed review back
+///
+/// It is anybody's again.
+#[utoipa::path(
+    post,
+    path = "/api/v1/admin/risk/reviews/{id}/release",
+    operation_id = "admin_release_review",
+    tag = "admin",
+    security(("access_token" = [])),
+    params(("id" = String, Path)),
+    responses((status = 200, description = "Given back", body = ToldReview), Problems),
+)]
+pub(in crate::http) async fn release(
+    State(app): State<App>,
+    auth: Auth<Operator>,
+    Path(id): Path<ReviewId>,
+) -> Result<Json<ToldReview>, Problem> {
+    say(&app, &auth, id, ReviewWord::Release).await
+}
+
+async fn say(
+    app: &App,
+    auth: &Auth<Operator>,
+    id: ReviewId,
+    word: ReviewWord,
+) -> Result<Json<ToldReview>, Problem> {
+    let operator = auth.may(Permission::DecideReviews)?;
+    let decision = DecideReview {
+        tenant: operator.tenant,
+        id,
+        word,
+        by: auth.principal().actor(),
+        claim: None,
+    };
+    let review = payments::decide_review(app.payments(), decision).await?;
+    Ok(Json(ToldReview::at(&review, app.db().now())))
+}

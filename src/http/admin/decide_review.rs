@@ -1,0 +1,98 @@
+//! `POST /api/v1/admin/risk/reviews/{id}/approve` and `/reject`
+
+use axum::{Json, extract::State};
+use serde::Deserialize;
+
+use crate::{
+    app::App,
+    auth::Permission,
+    http::{
+        extract::{Auth, Keyed, Operator, Path},
+        openapi::Problems,
+        problem::Problem,
+    },
+    payments::{self, DecideReview, ReviewWord, ToldReview},
+    primitives::ReviewId,
+};
+
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct ApproveReviewRequest {
+    /// Anything worth keeping, at most 200 characters. No personal data.
+    #[schema(example = "已核对小票", max_length = 200)]
+    #[serde(default)]
+    note: String,
+}
+
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct RejectReviewRequest {
+    /// Why not, at most 200 characters. No personal data.
+    #[schema(example = "同一设备反复下单", min_length = 1, max_length = 200)]
+    note: String,
+}
+
+/// Let the points in
+///
+/// They are credited, and repay first what the customer owes. Above a limit it takes two people: after the first the review is open still, with `first_approver`.
+#[utoipa::path(
+    post,
+    path = "/api/v1/admin/risk/reviews/{id}/approve",
+    operation_id = "admin_approve_review",
+    tag = "admin",
+    security(("access_token" = [])),
+    params(("id" = String, Path), ("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters")),
+    request_body = ApproveReviewRequest,
+    responses((status = 200, description = "Approved, now or before with this key", body = ToldReview), Problems),
+)]
+pub(in crate::http) async fn approve(
+    State(app): State<App>,
+    auth: Auth<Operator>,
+    Path(id): Path<ReviewId>,
+    request: Keyed<ApproveReviewRequest>,
+) -> Result<Json<ToldReview>, Problem> {
+    let word = ReviewWord::Approve(request.body.note.clone());
+    decide(&app, &auth, id, &request, word).await
+}
+
+/// Let the points go
+///
+/// The customer is not credited. The money stays as it is.
+#[utoipa::path(
+    post,
+    path = "/api/v1/admin/risk/reviews/{id}/reject",
+    operation_id = "admin_reject_review",
+    tag = "admin",
+    security(("access_token" = [])),
+    params(("id" = String, Path), ("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters")),
+    request_body = RejectReviewRequest,
+    responses((status = 200, description = "Rejected, now or before with this key", body = ToldReview), Problems),
+)]
+pub(in crate::http) async fn reject(
+    State(app): State<App>,
+    auth: Auth<Operator>,
+    Path(id): Path<ReviewId>,
+    request: Keyed<RejectReviewRequest>,
+) -> Result<Json<ToldReview>, Problem> {
+    let word = ReviewWord::Reject(request.body.note.clone());
+    decide(&app, &auth, id, &request, word).await
+}
+
+async fn decide<T>(
+    app: &App,
+    auth: &Auth<Operator>,
+    id: ReviewId,
+    request: &Keyed<T>,
+    word: ReviewWord,
+) -> Result<Json<ToldReview>, Problem> {
+    let operator = auth.may(Permission::DecideReviews)?;
+    let decision = DecideReview {
+        tenant: operator.tenant,
+        id,
+        word,
+        by: auth.principal().actor(),
+        claim: Some(request.claim(auth.principal())),
+    };
+    let review = payments::decide_review(app.payments(), decision).await?;
+    Ok(Json(ToldReview::at(&review, app.db().now())))
+}

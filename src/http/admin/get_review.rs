@@ -1,0 +1,37 @@
+//! `GET /api/v1/admin/risk/reviews/{id}`
+
+use axum::{Json, extract::State};
+
+use crate::{
+    app::App,
+    auth::Permission,
+    http::{
+        extract::{Auth, Operator, Path},
+        openapi::Problems,
+        problem::Problem,
+    },
+    payments::ToldReview,
+    primitives::ReviewId,
+    risk::{self, ReviewError},
+};
+
+/// One review
+#[utoipa::path(
+    get,
+    path = "/api/v1/admin/risk/reviews/{id}",
+    operation_id = "admin_get_review",
+    tag = "admin",
+    security(("access_token" = [])),
+    params(("id" = String, Path)),
+    responses((status = 200, description = "The review", body = ToldReview), Problems),
+)]
+pub(in crate::http) async fn get_review(
+    State(app): State<App>,
+    auth: Auth<Operator>,
+    Path(id): Path<ReviewId>,
+) -> Result<Json<ToldReview>, Problem> {
+    let operator = auth.may(Permission::ReadReviews)?;
+    let review = risk::find_review(app.db(), operator.tenant, id).await?;
+    let review = review.ok_or(ReviewError::NotFound)?;
+    Ok(Json(ToldReview::at(&review, app.db().now())))
+}

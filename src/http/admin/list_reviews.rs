@@ -1,0 +1,79 @@
+//! `GET /api/v1/admin/risk/reviews`
+
+use axum::{Json, extract::State};
+use serde::Deserialize;
+
+use crate::{
+    app::App,
+    auth::Permission,
+    facts::Stage,
+    http::{
+        extract::{Auth, Operator, PageParams, PageQuery, Query, named},
+        openapi::Problems,
+        problem::Problem,
+    },
+    payments::ToldReview,
+    primitives::{CustomerId, MerchantId, Page},
+    risk::{self, REVIEW_STATES, ReviewFilter},
+};
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(in crate::http) struct ReviewParams {
+    /// Only reviews in this state: `open` (nobody's claim lasts), `claimed`, `approved`, `rejected`, `lapsed` or `moot`.
+    #[param(example = "open")]
+    state: Option<String>,
+    /// Only those that this stage wanted, such as `points.credit`.
+    #[param(example = "points.credit")]
+    stage: Option<String>,
+    /// Only of this customer's points.
+    #[param(value_type = Option<String>)]
+    customer_id: Option<CustomerId>,
+    /// Only of points from this shop.
+    #[param(value_type = Option<String>)]
+    merchant_id: Option<MerchantId>,
+    /// Only what the caller has claimed.
+    #[serde(default)]
+    mine: bool,
+}
+
+/// Points that wait for a person, and those that waited
+///
+/// The reviews of the newest payments first. What nobody decides by `due_at`, the time-out decides as the risk rules say.
+#[utoipa::path(
+    get,
+    path = "/api/v1/admin/risk/reviews",
+    operation_id = "admin_list_reviews",
+    tag = "admin",
+    security(("access_token" = [])),
+    params(ReviewParams, PageParams),
+    responses((status = 200, description = "A page", body = Page<ToldReview>), Problems),
+)]
+pub(in crate::http) async fn list_reviews(
+    State(app): State<App>,
+    auth: Auth<Operator>,
+    Query(params): Query<ReviewParams>,
+    page: PageQuery,
+) -> Result<Json<Page<ToldReview>>, Problem> {
+    let operator = auth.may(Permission::ReadReviews)?;
+    let state_named = |word: &str| REVIEW_STATES.into_iter().find(|state| *state == word);
+    let states = "open, claimed, approved, rejected, lapsed or moot";
+    let known = "login, payment.create, points.credit, redeem or refund";
+    let filter = ReviewFilter {
+        state: named("state", params.state.as_deref(), state_named, states)?,
+        stage: named(
+            "stage",
+            params.stage.as_deref(),
+            |word| word.parse::<Stage>().ok(),
+            known,
+        )?,
+        customer: params.customer_id,
+        merchant: params.merchant_id,
+        claimed_by: params.mine.then(|| auth.principal().actor()),
+    };
+    let (db, before) = (app.db(), page.before()?);
+    let found = risk::list_reviews(db, operator.tenant, &filter, before, page.limit).await?;
+    let page = Page::cut(found, page.limit, |review| review.id.to_string());
+    let now = app.db().now();
+    Ok(Json(page.map(|review| ToldReview::at(&review, now))))
+}

@@ -1,0 +1,197 @@
+//! Whether the points of a payment are credited at once, held for a review, or not at all.
+//!
+//! Risk is asked at [`Stage::PointsCredit`] before the settlement is submitted, with the facts that the order's [recent](super::recent) record has. If they cannot be had the
+//! settlement fails as it does when the database is away, and the channel tells again: points are never credited because nobody could be asked.
+//!
+//! | risk says | money | points | order's review |
+//! |---|---|---|---|
+//! | allow | posted | posted with it | as it was |
+//! | verify, review; or review when the order was made | posted | pending, an entry of their own | open |
+//! | block | posted | none, and none counted | as it was |
+//!
+//! Nobody can answer a challenge when a payment is settled, so *verify* is taken as *review* here. A payment that earns nothing is not asked about.
+
+use super::{
+    Order, PaidNotice, Payment, Payments, PointsReview,
+    booking::book_held_points,
+    recent::is_own_shop,
+    settle::{Payer, Unsettled, who_paid},
+};
+use crate::{
+    db::{Cx, DbError, WorkingSet},
+    facts::{Facts, Stage},
+    ledger::LedgerError,
+    outbox::{self, Event},
+    points::{PointsMove, Rule},
+    primitives::{OrderId, Points, TenantId},
+    risk::{self, Action, NewReview, ReviewKind, ReviewTerms, Ruling, rules_that_want},
+};
+
+/// The word under which events and reviews name payments, beside those of back ends.
+pub(super) const SOURCE: &str = "payment";
+
+/// What risk said of the points of a payment. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) enum Ruled {
+    /// There is no risk.
+    Off,
+    /// It was not asked: there was no such order, it was paid, or it earns nothing. Should there be points after all, they wait for the next time.
+    Not,
+    By {
+        ruling: Ruling,
+        /// The rules that wanted a review when the order was made.
+        wanted_by: String,
+        terms: ReviewTerms,
+    },
+}
+
+/// What becomes of the points.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Credit {
+    AtOnce,
+    Held,
+    Refused,
+}
+
+impl Ruled {
+    /// Fails when risk is on and was not asked.
+    pub(super) fn credit(&self, order: &Order) -> Result<Credit, Unsettled> {
+        let wanted = order.review == PointsReview::Wanted;
+        match self {
+            Self::Not => Err(Unsettled::NotRuled),
+            // Risk was switched off after it had wanted a review: that stands.
+            Self::Off if wanted => Ok(Credit::Held),
+            Self::Off => Ok(Credit::AtOnce),
+            Self::By { ruling, .. } => Ok(match ruling.action() {
+                Action::Block => Credit::Refused,
+                Action::Verify | Action::Review => Credit::Held,
+                Action::Allow if wanted => Credit::Held,
+                Action::Allow => Credit::AtOnce,
+            }),
+        }
+    }
+
+    /// Stores the decision, in the commit of the settlement.
+    pub(super) fn note(&self, set: &mut WorkingSet, order: &Order) {
+        match self {
+            Self::By { ruling, .. } => _ = ruling.note(set, order.id.id()),
+            Self::Off | Self::Not => {}
+        }
+    }
+}
+
+/// Asks risk about the points of a payment, once in this process however often it is told. Gives who paid, where only the notice knows.
+pub(super) async fn rule_on_credit(
+    payments: &Payments,
+    (tenant, order): (TenantId, Option<OrderId>),
+    notice: &PaidNotice,
+    rule: &Rule,
+) -> Result<(Ruled, Option<Payer>), DbError> {
+    if payments.risk.is_off() {
+        return Ok((Ruled::Off, None));
+    }
+    let not = (Ruled::Not, None);
+    let Some(order) = order else { return Ok(not) };
+    let known = payments.recent.get(&payments.db, order).await?;
+    let Some(known) = known.filter(|known| known.tenant == tenant && !known.paid) else {
+        return Ok(not);
+    };
+    let points = rule.terms.earn(known.amount);
+    if points.is_zero() {
+        return Ok(not);
+    }
+    let (customer, payer, own_shop) = match known.customer {
+        Some(customer) => (customer, None, known.own_shop),
+        None => match who_paid(payments, tenant, notice).await? {
+            Payer::Known(customer) => {
+                let own_shop = is_own_shop(&payments.db, customer, known.merchant).await?;
+                (customer, Some(Payer::Known(customer)), own_shop)
+            }
+            // Nobody to credit.
+            Payer::Unknown => return Ok((Ruled::Not, Some(Payer::Unknown))),
+        },
+    };
+    let facts = Facts {
+        customer: Some(customer),
+        merchant: Some(known.merchant),
+        amount: Some(known.amount),
+        points: Some(points),
+        origin: known.origin.clone(),
+        own_shop,
+        ..Facts::new(Stage::PointsCredit, tenant, payments.db.now())
+    };
+    let ruling = known
+        .ruling
+        .get_or_init(|| payments.risk.rule_on(facts))
+        .await
+        .clone();
+    let ruled = Ruled::By {
+        ruling,
+        wanted_by: known.wanted_by,
+        terms: payments.risk.review_terms(),
+    };
+    Ok((ruled, payer))
+}
+
+/// Books the points of a paid order as pending, opens their review and tells of both. Gives what the order says of it from now on.
+pub(super) fn hold_points(
+    set: &mut WorkingSet,
+    cx: &mut Cx<'_>,
+    order: &Order,
+    payment: &Payment,
+    ruled: &Ruled,
+) -> Result<PointsReview, Unsettled> {
+    let Some(customer) = order.customer else {
+        return Err(LedgerError::NothingToMove.into());
+    };
+    let entry = book_held_points(set, cx, order, customer, payment)?;
+    let (stage, wanted_by, terms) = match ruled {
+        Ruled::Off | Ruled::Not => (Stage::PaymentCreate, String::new(), ReviewTerms::default()),
+        Ruled::By {
+            ruling,
+            wanted_by,
+            terms,
+        } => match ruling.action() {
+            Action::Verify | Action::Review => {
+                (Stage::PointsCredit, rules_that_want(ruling), *terms)
+            }
+            Action::Allow | Action::Block => (Stage::PaymentCreate, wanted_by.clone(), *terms),
+        },
+    };
+    let review = NewReview {
+        tenant: order.tenant,
+        kind: ReviewKind::Order,
+        cause: order.id.id(),
+        stage,
+        entry,
+        customer,
+        merchant: Some(order.merchant),
+        points: payment.points,
+        amount: Some(order.amount),
+        source: SOURCE.to_owned(),
+        rules: wanted_by,
+    };
+    risk::open_review(set, review, &terms, cx.now());
+    tell_points(cx, order, PointsMove::Held, payment.points);
+    Ok(PointsReview::Open)
+}
+
+/// Tells that points of an order moved; nothing when none did.
+pub(super) fn tell_points(cx: &mut Cx<'_>, order: &Order, what: PointsMove, points: Points) {
+    let Some(payment) = order.state.payment() else {
+        return;
+    };
+    if points.is_zero() {
+        return;
+    }
+    let event = Event::PointsMoved {
+        tenant: order.tenant,
+        merchant: Some(order.merchant),
+        what: what.code(),
+        source: SOURCE.to_owned(),
+        rule_version: payment.rule_version,
+        points,
+        at: cx.now(),
+    };
+    outbox::tell(cx, &event);
+}

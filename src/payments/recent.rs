@@ -1,0 +1,383 @@
+//! What risk must know of an order before its payment is settled.
+//!
+//! A settlement learns its order when its batch loads it, and risk is asked before: by then the decision must be there, for a batch asks nobody. So the facts of
+//! orders made lately are kept in this process ([`RecentOrders::note`]), and those that were made elsewhere, or long ago, are read: all that are missed
+//! at one time in one statement, for a query per callback would cost the hot path a third.
+//!
+//! Beside the facts stands what risk said of them. A payment that is told twice, or again after the database was away, is judged once: it would
+//! otherwise count twice in every counter.
+//!
+//! Nothing here is the truth: what is lost is read again, and what the settlement decides on it loads itself.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use sqlx::Row as _;
+use tokio::sync::{OnceCell, oneshot};
+
+use super::Order;
+use crate::{
+    db::{Db, DbError, Sql},
+    facts::{Origin, Stage},
+    primitives::{CustomerId, MerchantId, Money, OrderId, TenantId, Timestamp},
+    risk::{Action, Decision, Ruling, read_decision, rules_that_want},
+};
+
+/// Two generations of this many orders each are kept, or of this many seconds, whichever is over first: an order is known for one and a half to three hours.
+const ORDERS_MAX: usize = 50_000;
+const SECONDS_MAX: i64 = 90 * 60;
+
+/// Orders that one statement reads at most.
+const READ_MAX: usize = 500;
+
+/// What is known of an order without its state.
+#[derive(Debug, Clone)]
+pub(super) struct KnownOrder {
+    pub(super) tenant: TenantId,
+    /// None for an order that the shop shows, until it is paid.
+    pub(super) customer: Option<CustomerId>,
+    pub(super) merchant: MerchantId,
+    pub(super) amount: Money,
+    pub(super) origin: Origin,
+    pub(super) own_shop: bool,
+    /// The rules that wanted the points reviewed when the order was made.
+    pub(super) wanted_by: String,
+    /// It was paid when it was read. Never forgotten: nothing unpays an order.
+    pub(super) paid: bool,
+    /// What risk says of its points, once it was asked.
+    pub(super) ruling: Arc<OnceCell<Ruling>>,
+}
+
+/// The orders made lately; cheap to clone.
+#[derive(Clone, Default)]
+pub struct RecentOrders {
+    known: Arc<Mutex<Generations>>,
+    missed: Arc<Mutex<Missed>>,
+}
+
+impl fmt::Debug for RecentOrders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecentOrders").finish_non_exhaustive()
+    }
+}
+
+#[derive(Default)]
+struct Generations {
+    now: HashMap<OrderId, KnownOrder>,
+    before: HashMap<OrderId, KnownOrder>,
+    since: Option<Timestamp>,
+}
+
+impl Generations {
+    fn get(&self, order: OrderId) -> Option<&KnownOrder> {
+        self.now.get(&order).or_else(|| self.before.get(&order))
+    }
+
+    /// What is known first stays: there is one ruling of an order.
+    fn keep(
+        &mut self,
+        order: OrderId,
+        known: KnownOrder,
+        at: Timestamp,
+        orders_max: usize,
+    ) -> KnownOrder {
+        if let Some(first) = self.get(order) {
+            return first.clone();
+        }
+        let since = *self.since.get_or_insert(at);
+        if self.now.len() >= orders_max || since.plus_seconds(SECONDS_MAX) <= at {
+            self.before = std::mem::take(&mut self.now);
+            self.since = Some(at);
+        }
+        self.now.insert(order, known.clone());
+        known
+    }
+}
+
+type Answer = Result<Option<KnownOrder>, DbError>;
+
+/// Who waits for an order to be read.
+#[derive(Default)]
+struct Missed {
+    waiting: Vec<(OrderId, oneshot::Sender<Answer>)>,
+    /// Somebody reads, and will read those who wait after it.
+    reading: bool,
+}
+
+/// Somebody reads. Should that end before its time (the process is stopping), those who wait are told that the outcome is unknown, and the next one reads.
+struct Reading {
+    missed: Arc<Mutex<Missed>>,
+    ended: bool,
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        if !self.ended {
+            let mut missed = lock(&self.missed);
+            missed.reading = false;
+            missed.waiting.clear();
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl RecentOrders {
+    /// An order was made, and risk said this of it ([`Stage::PaymentCreate`]). Without a decision nothing is kept: there is nothing in it that a settlement would
+    /// be asked for, or it is read.
+    pub fn note(&self, order: &Order, ruling: &Ruling) {
+        let Some(decision) = ruling.decision() else {
+            return;
+        };
+        let known = KnownOrder {
+            tenant: order.tenant,
+            customer: order.customer,
+            merchant: order.merchant,
+            amount: order.amount,
+            origin: decision.facts.origin.clone(),
+            own_shop: decision.facts.own_shop,
+            wanted_by: wanted_by(decision),
+            paid: false,
+            ruling: Arc::default(),
+        };
+        lock(&self.known).keep(order.id, known, order.created_at(), ORDERS_MAX);
+    }
+
+    /// What is known of an order; none if there is no such order. Concurrent questions that nobody here can answer are one statement.
+    pub(super) async fn get(&self, db: &Db, order: OrderId) -> Answer {
+        if let Some(known) = lock(&self.known).get(order) {
+            return Ok(Some(known.clone()));
+        }
+        let (asker, answer) = oneshot::channel();
+        let first = {
+            let mut missed = lock(&self.missed);
+            missed.waiting.push((order, asker));
+            !std::mem::replace(&mut missed.reading, true)
+        };
+        if first {
+            // In a task of its own: whoever asked may hang up while others wait.
+            tokio::spawn(self.clone().read(db.clone()));
+        }
+        answer.await.unwrap_or(Err(DbError::Unavailable(None)))
+    }
+
+    /// Reads as long as somebody waits. As the group commit does: what queued while the last statement ran is the next.
+    async fn read(self, db: Db) {
+        let mut reading = Reading {
+            missed: Arc::clone(&self.missed),
+            ended: false,
+        };
+        loop {
+            let askers = {
+                let mut missed = lock(&self.missed);
+                let count = missed.waiting.len().min(READ_MAX);
+                if count == 0 {
+                    // Under the lock: whoever comes next reads.
+                    missed.reading = false;
+                    reading.ended = true;
+                    return;
+                }
+                missed.waiting.drain(..count).collect::<Vec<_>>()
+            };
+            let ids: Vec<OrderId> = askers.iter().map(|(order, _)| *order).collect();
+            metrics::histogram!("recent_orders_read")
+                .record(f64::from(u32::try_from(ids.len()).unwrap_or(u32::MAX)));
+            match read_orders(&db, &ids).await {
+                Ok(found) => {
+                    let now = db.now();
+                    for (order, asker) in askers {
+                        let known = found.get(&order).map(|known| {
+                            lock(&self.known).keep(order, known.clone(), now, ORDERS_MAX)
+                        });
+                        let _ = asker.send(Ok(known)); // whoever asked may have gone
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(reason = %error, "orders to be settled cannot be read for risk");
+                    for (_, asker) in askers {
+                        let _ = asker.send(Err(DbError::Unavailable(None)));
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn wanted_by(decision: &Decision) -> String {
+    if decision.action == Action::Review {
+        rules_that_want(&Ruling::new(decision.clone()))
+    } else {
+        String::new()
+    }
+}
+
+async fn read_orders(db: &Db, ids: &[OrderId]) -> Result<HashMap<OrderId, KnownOrder>, DbError> {
+    let mut sql = Sql::new(
+        "SELECT /* payments.known_orders */ o.id, o.tenant_id, o.customer_id, o.merchant_id, o.amount_fen, o.paid_at IS NOT NULL, d.decision, \
+         EXISTS (SELECT 1 FROM customers c JOIN merchant_staff s ON s.tenant_id = c.tenant_id AND s.openid = c.openid AND s.status = 'active' \
+           WHERE c.id = o.customer_id AND s.merchant_id = o.merchant_id) \
+         FROM payment_orders o LEFT JOIN risk_decisions d ON d.id = CONCAT(SUBSTR(o.id, 1, 15), ",
+    );
+    let stage = [Stage::PaymentCreate.code()];
+    sql.bytes(&stage).push(") WHERE o.id IN (");
+    sql.list(ids, |sql, id| {
+        sql.bytes(id.bytes());
+    })
+    .push(")");
+    let rows = sqlx::raw_sql(sql.into_statement())
+        .fetch_all(db.pool())
+        .await?;
+    let mut found = HashMap::new();
+    for row in &rows {
+        let id: OrderId = row.try_get(0)?;
+        let decision = row.try_get::<Option<&[u8]>, _>(6)?.map(read_decision);
+        let decision = decision.transpose()?;
+        let amount = Money::parse(row.try_get(4)?)
+            .map_err(|_| DbError::Inconsistent("an amount below zero"))?;
+        let own_shop: i64 = row.try_get(7)?;
+        let paid: i64 = row.try_get(5)?;
+        let known = KnownOrder {
+            tenant: TenantId(row.try_get(1)?),
+            customer: row.try_get(2)?,
+            merchant: row.try_get(3)?,
+            amount,
+            own_shop: own_shop != 0,
+            wanted_by: decision.as_ref().map(wanted_by).unwrap_or_default(),
+            origin: decision
+                .map(|decision| decision.facts.origin)
+                .unwrap_or_default(),
+            paid: paid != 0,
+            ruling: Arc::default(),
+        };
+        found.insert(id, known);
+    }
+    Ok(found)
+}
+
+/// Whether a customer is on the staff of a shop: a shop that pays itself. For orders whose customer was not known when they were made.
+pub(super) async fn is_own_shop(
+    db: &Db,
+    customer: CustomerId,
+    merchant: MerchantId,
+) -> Result<bool, DbError> {
+    let found: Option<i64> = sqlx::query_scalar(
+        "/* payments.is_own_shop */ SELECT 1 FROM customers c JOIN merchant_staff s ON s.tenant_id = c.tenant_id AND s.openid = c.openid AND s.status = 'active' \
+         WHERE c.id = ? AND s.merchant_id = ?",
+    )
+    .bind(customer)
+    .bind(merchant)
+    .fetch_optional(db.pool())
+    .await?;
+    Ok(found.is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        facts::Facts,
+        payments::{OrderSharing, OrderState, PayMethod, PointsReview, RefundSums},
+        primitives::{Id, Lane},
+        risk::{Effect, Fired, Measured},
+    };
+
+    fn order(millis: u64) -> Order {
+        let id = Id::mint(millis, 7, Lane(1));
+        Order {
+            id: OrderId::new(id),
+            tenant: TenantId(1),
+            customer: Some(CustomerId::new(id)),
+            merchant: MerchantId::new(id),
+            code: None,
+            method: PayMethod::MiniProgram,
+            sub_mchid: String::new(),
+            description: String::new(),
+            amount: Money::constant(100),
+            sharing: OrderSharing::No,
+            review: PointsReview::No,
+            expires_at: Timestamp::from_micros(0),
+            version: 1,
+            state: OrderState::Created,
+            refunds: RefundSums::NONE,
+        }
+    }
+
+    fn ruling(own_shop: bool) -> Ruling {
+        let at = Timestamp::from_micros(0);
+        let fired = |rule: &str, effect| Fired {
+            rule: rule.into(),
+            action: Action::Review,
+            effect,
+            reason: String::new(),
+        };
+        Ruling::new(Decision {
+            rule_set: 1,
+            action: Action::Review,
+            facts: Facts {
+                own_shop,
+                ..Facts::new(Stage::PaymentCreate, TenantId(1), at)
+            },
+            measured: Measured::default(),
+            fired: vec![fired("a", Effect::Live), fired("b", Effect::Shadow)],
+            answered: None,
+        })
+    }
+
+    fn known(recent: &RecentOrders, order: &Order) -> Option<KnownOrder> {
+        lock(&recent.known).get(order.id).cloned()
+    }
+
+    #[test]
+    fn what_was_noted_first_stays_and_nothing_is_kept_without_a_decision() {
+        let recent = RecentOrders::default();
+        let order = order(1_000);
+        recent.note(&order, &Ruling::default());
+        assert!(known(&recent, &order).is_none());
+        recent.note(&order, &ruling(true));
+        recent.note(&order, &ruling(false));
+        let known = known(&recent, &order).unwrap();
+        assert!(known.own_shop);
+        assert_eq!(known.wanted_by, "a", "a rule in shadow wants nothing");
+    }
+
+    #[test]
+    fn an_order_is_forgotten_after_three_hours_at_most() {
+        let recent = RecentOrders::default();
+        let at = |minutes: u64| order(minutes * 60_000);
+        let first = at(0);
+        for minutes in [0, 89, 91, 179] {
+            recent.note(&at(minutes), &ruling(false));
+            assert!(known(&recent, &first).is_some(), "{minutes}");
+        }
+        recent.note(&at(182), &ruling(false));
+        assert!(known(&recent, &first).is_none());
+        assert!(known(&recent, &at(91)).is_some());
+    }
+
+    #[test]
+    fn no_more_than_two_generations_are_kept() {
+        let recent = RecentOrders::default();
+        for millis in 0..250 {
+            let mut generations = lock(&recent.known);
+            let order = order(millis);
+            let one = KnownOrder {
+                tenant: order.tenant,
+                customer: None,
+                merchant: order.merchant,
+                amount: order.amount,
+                origin: Origin::default(),
+                own_shop: false,
+                wanted_by: String::new(),
+                paid: false,
+                ruling: Arc::default(),
+            };
+            generations.keep(order.id, one, order.created_at(), 100);
+            assert!(generations.now.len() <= 100 && generations.before.len() <= 100);
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! Decisions as they were stored, for people and for stages that build on earlier ones.
+
+use sqlx::Row as _;
+
+use super::Decision;
+use crate::{
+    db::{Db, DbError, Sql},
+    primitives::{DecisionId, Id},
+};
+
+/// Every decision on what `cause` names, in the order of the stages.
+pub async fn decisions_on(db: &Db, cause: Id) -> Result<Vec<(DecisionId, Decision)>, DbError> {
+    let mut last = *cause.bytes();
+    last[15] = 0xff;
+    let mut sql = Sql::new(
+        "SELECT /* risk.decisions_on */ id, decision FROM risk_decisions WHERE id BETWEEN ",
+    );
+    sql.bytes(cause.bytes())
+        .push(" AND ")
+        .bytes(&last)
+        .push(" ORDER BY id");
+    let rows = sqlx::raw_sql(sql.into_statement())
+        .fetch_all(db.pool())
+        .await?;
+    rows.iter()
+        .map(|row| Ok((row.try_get(0)?, read_decision(row.try_get(1)?)?)))
+        .collect()
+}
+
+/// `risk_decisions.decision`.
+pub(crate) fn read_decision(packed: &[u8]) -> Result<Decision, DbError> {
+    postcard::from_bytes(packed).map_err(|_| DbError::Inconsistent("an unreadable risk decision"))
+}

@@ -1,0 +1,532 @@
+//! A person's look at points that risk holds back: the row and its transitions. Pure.
+//!
+//! ```text
+//!           claim                    approve (the second, above a limit)
+//!  open ───────────▶ claimed ──────────────────────────────────────────▶ approved
+//!    ▲   release,       │  reject                                ┌──────▶ rejected
+//!    └── 30 minutes, ◀──┴────────────────────────────────────────┤
+//!        the first of two approvals                              ├──────▶ lapsed   (time-out: let in or let go)
+//!                                                                └──────▶ moot     (a refund came first)
+//! ```
+//!
+//! - A claim keeps others from working on the same thing for half an hour; then it is anybody's again. What nobody claims can be decided at once.
+//! - Above [`ReviewTerms::second_person_above`] two different people must approve; one may reject, for that gives nothing away. Whoever claimed may be the first.
+//! - The time-out decides alone, whatever the amount: the rule file says which way.
+//! - Every change is guarded by the row's version; a decided review never changes again.
+
+use super::{Action, AfterReview, ReviewSettings, Ruling, Settings};
+use crate::{
+    audit::Actor,
+    db::WorkingSet,
+    facts::Stage,
+    ledger::LedgerError,
+    primitives::{
+        CustomerId, EntryId, Id, MerchantId, Money, Points, ReviewId, TenantId, Timestamp,
+    },
+    risk::{Effect, review_store::Reviews},
+};
+
+/// How long a claim keeps others away.
+pub const CLAIM_SECONDS: i64 = 30 * 60;
+
+/// What the rule file says of reviews.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReviewTerms {
+    /// After so many seconds the time-out decides.
+    pub timeout_seconds: i64,
+    pub then: ReviewThen,
+    /// More points than this take two people to let in.
+    pub second_person_above: Points,
+}
+
+/// What the time-out decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReviewThen {
+    Approve,
+    Reject,
+}
+
+impl Default for ReviewTerms {
+    /// What a file of rules says that does not say it: three days, then no; two people above 10,000 points.
+    fn default() -> Self {
+        (&Settings::default().review).into()
+    }
+}
+
+impl From<&ReviewSettings> for ReviewTerms {
+    fn from(settings: &ReviewSettings) -> Self {
+        Self {
+            timeout_seconds: i64::from(settings.timeout_seconds),
+            then: match settings.then {
+                AfterReview::Approve => ReviewThen::Approve,
+                AfterReview::Reject => ReviewThen::Reject,
+            },
+            second_person_above: settings.second_person_above_points,
+        }
+    }
+}
+
+/// What is reviewed. The number and the word are for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReviewKind {
+    /// What a payment earned.
+    Order,
+    /// What a back end gives, or a customer spends.
+    Deed,
+}
+
+/// Where a review stands. What belongs to a state lives in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReviewState {
+    Open,
+    Claimed {
+        by: Actor,
+        at: Timestamp,
+    },
+    Approved,
+    Rejected,
+    /// The time-out decided.
+    Lapsed {
+        let_in: bool,
+    },
+    /// Something else decided: a refund took the money back first.
+    Moot,
+}
+
+/// By whom a review was decided, and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decided {
+    pub by: Actor,
+    pub at: Timestamp,
+}
+
+/// One review, as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReviewRow {
+    pub id: ReviewId,
+    pub tenant: TenantId,
+    pub kind: ReviewKind,
+    /// The stage at which risk wanted it.
+    pub stage: Stage,
+    /// The pending entry that the decision posts or voids; it has one leg.
+    pub entry: EntryId,
+    pub customer: CustomerId,
+    pub merchant: Option<MerchantId>,
+    /// How many points are pending.
+    pub points: Points,
+    /// The money that they are about.
+    pub amount: Option<Money>,
+    /// `payment`, or what a back end calls itself.
+    pub source: String,
+    /// The ids of the rules that want it, with commas.
+    pub rules: String,
+    pub state: ReviewState,
+    /// Who approved first, where two must.
+    pub first_approver: Option<Actor>,
+    pub decided: Option<Decided>,
+    /// What the person said who decided, or approved first.
+    pub note: Option<String>,
+    /// When the time-out decides; a minute later while a job is at it. None once it is decided.
+    pub due_at: Option<Timestamp>,
+    /// Counts the changes: 1 when it was opened.
+    pub version: u32,
+    pub created_at: Timestamp,
+}
+
+/// What is to be reviewed, for [`open_review`].
+#[derive(Debug, Clone)]
+pub struct NewReview {
+    pub tenant: TenantId,
+    pub kind: ReviewKind,
+    /// The order or the deed.
+    pub cause: Id,
+    pub stage: Stage,
+    /// The pending entry, of one leg.
+    pub entry: EntryId,
+    pub customer: CustomerId,
+    pub merchant: Option<MerchantId>,
+    pub points: Points,
+    pub amount: Option<Money>,
+    /// At most 64 characters.
+    pub source: String,
+    /// See [`rules_that_want`]; longer text is cut.
+    pub rules: String,
+}
+
+/// What a person may not do.
+#[derive(Debug, thiserror::Error)]
+pub enum ReviewError {
+    #[error("no such review")]
+    NotFound,
+    #[error("the review is {0} already")]
+    AlreadyDecided(&'static str),
+    #[error("somebody else has claimed the review")]
+    ClaimedByAnother,
+    #[error("the review is not claimed by this person")]
+    NotYours,
+    #[error("whoever approved first does not approve again")]
+    SamePerson,
+    #[error("a rejection says why")]
+    NoteNeeded,
+    #[error("the note is too long or not plain text")]
+    BadNote,
+    #[error("the key was used for another request")]
+    KeyReused,
+    #[error("the ledger refused the decision")]
+    Ledger(#[from] LedgerError),
+    #[error("database failure")]
+    Db(#[from] crate::db::DbError),
+}
+
+/// What an approval came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Approval {
+    /// The first of two: another person is needed.
+    First(ReviewRow),
+    Decided(ReviewRow),
+}
+
+impl ReviewKind {
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Order => 1,
+            Self::Deed => 2,
+        }
+    }
+
+    pub const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            1 => Some(Self::Order),
+            2 => Some(Self::Deed),
+            _ => None,
+        }
+    }
+
+    /// The word in the API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Order => "order",
+            Self::Deed => "deed",
+        }
+    }
+}
+
+impl ReviewState {
+    /// The number in the table.
+    pub const fn code(&self) -> u8 {
+        match self {
+            Self::Open => 1,
+            Self::Claimed { .. } => 2,
+            Self::Approved => 3,
+            Self::Rejected => 4,
+            Self::Lapsed { let_in: true } => 5,
+            Self::Lapsed { let_in: false } => 6,
+            Self::Moot => 7,
+        }
+    }
+
+    /// The word in the API.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Claimed { .. } => "claimed",
+            Self::Approved => "approved",
+            Self::Rejected => "rejected",
+            Self::Lapsed { .. } => "lapsed",
+            Self::Moot => "moot",
+        }
+    }
+
+    /// Whether the points were credited; none while it is not decided.
+    pub const fn let_in(&self) -> Option<bool> {
+        match self {
+            Self::Open | Self::Claimed { .. } => None,
+            Self::Approved | Self::Lapsed { let_in: true } => Some(true),
+            Self::Rejected | Self::Lapsed { let_in: false } | Self::Moot => Some(false),
+        }
+    }
+}
+
+impl ReviewRow {
+    pub const fn is_decided(&self) -> bool {
+        self.state.let_in().is_some()
+    }
+
+    /// Whose claim lasts.
+    pub fn holder(&self, now: Timestamp) -> Option<&Actor> {
+        match &self.state {
+            ReviewState::Claimed { by, at } if at.plus_seconds(CLAIM_SECONDS) > now => Some(by),
+            ReviewState::Claimed { .. }
+            | ReviewState::Open
+            | ReviewState::Approved
+            | ReviewState::Rejected
+            | ReviewState::Lapsed { .. }
+            | ReviewState::Moot => None,
+        }
+    }
+
+    fn undecided(&self) -> Result<(), ReviewError> {
+        if self.is_decided() {
+            Err(ReviewError::AlreadyDecided(self.state.name()))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn not_anothers(&self, by: &Actor, now: Timestamp) -> Result<(), ReviewError> {
+        self.undecided()?;
+        match self.holder(now) {
+            Some(holder) if holder != by => Err(ReviewError::ClaimedByAnother),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn become_state(&self, state: ReviewState) -> Self {
+        Self {
+            version: self.version.saturating_add(1),
+            state,
+            ..self.clone()
+        }
+    }
+
+    fn decide(&self, state: ReviewState, by: Actor, at: Timestamp) -> Self {
+        Self {
+            decided: Some(Decided { by, at }),
+            due_at: None,
+            ..self.become_state(state)
+        }
+    }
+
+    /// Keeps others away for half an hour. One's own claim begins anew.
+    pub fn claim(&self, by: &Actor, now: Timestamp) -> Result<Self, ReviewError> {
+        self.not_anothers(by, now)?;
+        let by = by.clone();
+        Ok(self.become_state(ReviewState::Claimed { by, at: now }))
+    }
+
+    /// Gives one's own claim up.
+    pub fn release(&self, by: &Actor, now: Timestamp) -> Result<Self, ReviewError> {
+        self.not_anothers(by, now)?;
+        match &self.state {
+            ReviewState::Claimed { by: holder, .. } if holder == by => {
+                Ok(self.become_state(ReviewState::Open))
+            }
+            ReviewState::Claimed { .. }
+            | ReviewState::Open
+            | ReviewState::Approved
+            | ReviewState::Rejected
+            | ReviewState::Lapsed { .. }
+            | ReviewState::Moot => Err(ReviewError::NotYours),
+        }
+    }
+
+    /// Lets the points in, or, where two must, says the first word.
+    pub fn approve(
+        &self,
+        by: &Actor,
+        note: Option<String>,
+        terms: &ReviewTerms,
+        now: Timestamp,
+    ) -> Result<Approval, ReviewError> {
+        self.not_anothers(by, now)?;
+        let noted = Self {
+            note: note.or_else(|| self.note.clone()),
+            ..self.clone()
+        };
+        let two_must = self.points > terms.second_person_above;
+        match &self.first_approver {
+            Some(first) if two_must && first == by => Err(ReviewError::SamePerson),
+            None if two_must => Ok(Approval::First(Self {
+                first_approver: Some(by.clone()),
+                ..noted.become_state(ReviewState::Open)
+            })),
+            Some(_) | None => {
+                let decided = noted.decide(ReviewState::Approved, by.clone(), now);
+                Ok(Approval::Decided(decided))
+            }
+        }
+    }
+
+    /// Lets the points go.
+    pub fn reject(&self, by: &Actor, note: String, now: Timestamp) -> Result<Self, ReviewError> {
+        self.not_anothers(by, now)?;
+        Ok(Self {
+            note: Some(note),
+            ..self.decide(ReviewState::Rejected, by.clone(), now)
+        })
+    }
+
+    /// The time-out decides, whoever has claimed it.
+    pub fn lapse(&self, then: ReviewThen, by: Actor, now: Timestamp) -> Result<Self, ReviewError> {
+        self.undecided()?;
+        let let_in = then == ReviewThen::Approve;
+        Ok(self.decide(ReviewState::Lapsed { let_in }, by, now))
+    }
+
+    /// Something else decided: there is nothing left to review.
+    pub fn moot(&self, by: Actor, now: Timestamp) -> Result<Self, ReviewError> {
+        self.undecided()?;
+        Ok(self.decide(ReviewState::Moot, by, now))
+    }
+}
+
+/// Opens a review in the commit of the deed whose points are pending. Its time-out is counted from `now`.
+pub fn open_review(set: &mut WorkingSet, new: NewReview, terms: &ReviewTerms, now: Timestamp) {
+    let cut = |text: String, length: usize| text.chars().take(length).collect();
+    let row = ReviewRow {
+        id: ReviewId::of(new.cause),
+        tenant: new.tenant,
+        kind: new.kind,
+        stage: new.stage,
+        entry: new.entry,
+        customer: new.customer,
+        merchant: new.merchant,
+        points: new.points,
+        amount: new.amount,
+        source: cut(new.source, 64),
+        rules: cut(new.rules, 255),
+        state: ReviewState::Open,
+        first_approver: None,
+        decided: None,
+        note: None,
+        due_at: Some(now.plus_seconds(terms.timeout_seconds)),
+        version: 1,
+        created_at: now,
+    };
+    metrics::counter!("risk_reviews_opened_total", "stage" => row.stage.name()).increment(1);
+    set.put::<Reviews>(row.id, row);
+}
+
+/// The rules that took part in a decision and want more than to allow, with commas.
+pub fn rules_that_want(ruling: &Ruling) -> String {
+    let fired = ruling
+        .decision()
+        .map_or(&[][..], |decision| &decision.fired);
+    let live: Vec<&str> = fired
+        .iter()
+        .filter(|fired| fired.effect == Effect::Live && fired.action != Action::Allow)
+        .map(|fired| fired.rule.as_str())
+        .collect();
+    live.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::primitives::{EntryKind, Lane};
+
+    fn row(points: i64) -> ReviewRow {
+        let id = Id::mint(1_795_000_000_000, 7, Lane(1));
+        ReviewRow {
+            id: ReviewId::of(id),
+            tenant: TenantId(1),
+            kind: ReviewKind::Order,
+            stage: Stage::PointsCredit,
+            entry: EntryId::of(id, EntryKind::PointsHeld),
+            customer: CustomerId::new(id),
+            merchant: None,
+            points: Points::parse(points).unwrap(),
+            amount: None,
+            source: "payment".into(),
+            rules: String::new(),
+            state: ReviewState::Open,
+            first_approver: None,
+            decided: None,
+            note: None,
+            due_at: Some(at(1_000_000)),
+            version: 1,
+            created_at: at(0),
+        }
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_micros(seconds * 1_000_000)
+    }
+
+    fn who(name: &str) -> Actor {
+        Actor::new(name)
+    }
+
+    #[test]
+    fn a_claim_keeps_others_away_for_half_an_hour() {
+        let claimed = row(5).claim(&who("a"), at(0)).unwrap();
+        let soon = at(CLAIM_SECONDS - 1);
+        assert!(matches!(
+            claimed.claim(&who("b"), soon),
+            Err(ReviewError::ClaimedByAnother)
+        ));
+        assert!(matches!(
+            claimed.reject(&who("b"), "x".into(), soon),
+            Err(ReviewError::ClaimedByAnother)
+        ));
+        assert!(matches!(
+            claimed.release(&who("b"), soon),
+            Err(ReviewError::ClaimedByAnother)
+        ));
+        assert!(claimed.claim(&who("a"), soon).is_ok());
+        let taken = claimed.claim(&who("b"), at(CLAIM_SECONDS)).unwrap();
+        assert_eq!(taken.holder(at(CLAIM_SECONDS)), Some(&who("b")));
+        assert_eq!(taken.version, 3);
+        // Whoever lost it cannot give it up.
+        assert!(taken.release(&who("a"), at(CLAIM_SECONDS)).is_err());
+        let open = taken.release(&who("b"), at(CLAIM_SECONDS)).unwrap();
+        assert_eq!(open.state, ReviewState::Open);
+        assert!(matches!(
+            open.release(&who("b"), at(CLAIM_SECONDS)),
+            Err(ReviewError::NotYours)
+        ));
+    }
+
+    #[test]
+    fn more_points_than_the_limit_take_two_people_to_let_in_and_one_to_let_go() {
+        let terms = ReviewTerms {
+            second_person_above: Points::constant(10),
+            ..ReviewTerms::default()
+        };
+        let approve = |row: &ReviewRow, name| row.approve(&who(name), None, &terms, at(1));
+        assert!(matches!(
+            approve(&row(10), "a"),
+            Ok(Approval::Decided(decided)) if decided.state == ReviewState::Approved
+        ));
+        let Ok(Approval::First(first)) = approve(&row(11), "a") else {
+            panic!("one person let in eleven points");
+        };
+        assert_eq!(first.state, ReviewState::Open);
+        assert!(matches!(approve(&first, "a"), Err(ReviewError::SamePerson)));
+        assert!(matches!(approve(&first, "b"), Ok(Approval::Decided(_))));
+        let rejected = first.reject(&who("a"), "x".into(), at(2)).unwrap();
+        assert_eq!(rejected.state.let_in(), Some(false));
+    }
+
+    #[test]
+    fn what_is_decided_never_changes() {
+        let terms = ReviewTerms::default();
+        let (a, now) = (who("a"), at(1));
+        let approved = match row(5).approve(&a, None, &terms, now).unwrap() {
+            Approval::Decided(row) | Approval::First(row) => row,
+        };
+        for decided in [
+            approved,
+            row(5).reject(&a, "x".into(), now).unwrap(),
+            row(5).lapse(ReviewThen::Approve, who("t"), now).unwrap(),
+            row(5).lapse(ReviewThen::Reject, who("t"), now).unwrap(),
+            row(5).moot(who("t"), now).unwrap(),
+        ] {
+            assert!(decided.is_decided() && decided.due_at.is_none());
+            assert!(decided.decided.is_some());
+            assert!(decided.claim(&a, now).is_err());
+            assert!(decided.release(&a, now).is_err());
+            assert!(decided.approve(&a, None, &terms, now).is_err());
+            assert!(decided.reject(&a, "x".into(), now).is_err());
+            assert!(decided.lapse(ReviewThen::Reject, a.clone(), now).is_err());
+            assert!(decided.moot(a.clone(), now).is_err());
+        }
+    }
+
+    #[test]
+    fn the_time_out_decides_whoever_has_claimed() {
+        let claimed = row(5).claim(&who("a"), at(0)).unwrap();
+        let lapsed = claimed.lapse(ReviewThen::Approve, who("t"), at(1)).unwrap();
+        assert_eq!(lapsed.state, ReviewState::Lapsed { let_in: true });
+    }
+}

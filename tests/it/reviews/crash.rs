@@ -1,0 +1,125 @@
+//! `kill -9` while payments are held and reviews decided: nothing that was answered is lost, nothing is half done.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use serde_json::json;
+use sqlx::ConnectOptions as _;
+use zhangfang::{
+    db::DbOptions,
+    jobs,
+    primitives::OrderNo,
+    simulator::{Payment, Simulator, SimulatorSettings},
+    verify,
+};
+
+use super::path_of;
+use crate::harness::{
+    Scratch, Service, Site, db_of, demo_tenant, environment, eventually, free_address, ready,
+};
+
+const ORDERS: usize = 48;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_between_holding_and_deciding_every_answered_decision_stands_and_the_books_are_clean()
+ {
+    let scratch = Scratch::make().await;
+    let tenant = demo_tenant(&scratch).await;
+    let address = free_address();
+    let base = format!("http://{address}");
+    let keys_dir = std::env::temp_dir().join(format!("zf-review-{:08x}", rand::random::<u32>()));
+    let simulator = Simulator::start(SimulatorSettings {
+        dir: Some(keys_dir.clone()),
+        notify_base: Some(base.parse().unwrap()),
+        resend_compression: 300,
+        ..SimulatorSettings::default()
+    })
+    .await
+    .unwrap();
+    let environment = environment(&scratch, &keys_dir.join("wechat.env"), &address.to_string());
+    let mut service = Service::start(&environment);
+    let site = Site::new(&base, tenant.id);
+    ready(&site).await;
+    let shop = site.shop("老张面馆", "1900000142").await;
+    let customer = site.customer("li").await;
+    let mut orders = Vec::new();
+    for place in 0..ORDERS {
+        orders.push(
+            site.create(&customer, &shop.code, 1_000, &format!("k{place}"))
+                .await,
+        );
+    }
+    // The process has no rules; that a review was wanted stands on the orders.
+    let mut owner = scratch.owner.clone().connect().await.unwrap();
+    sqlx::raw_sql("UPDATE payment_orders SET review = 1")
+        .execute(&mut owner)
+        .await
+        .unwrap();
+
+    let done = Arc::new(AtomicUsize::new(0));
+    let simulator = Arc::new(simulator);
+    let working: Vec<_> = (0..8)
+        .map(|worker| {
+            let (orders, site, simulator, done) = (
+                orders.clone(),
+                site.clone(),
+                Arc::clone(&simulator),
+                Arc::clone(&done),
+            );
+            tokio::spawn(async move {
+                let mut answers = Vec::new();
+                for (place, no) in orders.iter().enumerate().skip(worker).step_by(8) {
+                    simulator.pay(no, Payment::default()).await.unwrap();
+                    let order = no.parse::<OrderNo>().unwrap().id();
+                    let word = if place % 2 == 0 { "approve" } else { "reject" };
+                    let path = format!("{}/{word}", path_of(order));
+                    let lin = site.operator("lin").keyed(&format!("w{place}"));
+                    // Not there until the payment is settled; whoever gets no answer asks again with the same key.
+                    let state = eventually("a review is decided", || async {
+                        let answer = lin.try_post(&path, &json!({ "note": "x" })).await?;
+                        (answer.status == 200).then(|| answer.expect(200)["state"].clone())
+                    })
+                    .await;
+                    answers.push((order, state));
+                    done.fetch_add(1, Ordering::SeqCst);
+                }
+                answers
+            })
+        })
+        .collect();
+    for kill_at in [8, 20, 34] {
+        eventually("the work goes on", || async {
+            (done.load(Ordering::SeqCst) >= kill_at).then_some(())
+        })
+        .await;
+        service.kill();
+        service = Service::start(&environment);
+        ready(&site).await;
+    }
+    let mut answers = Vec::new();
+    for worker in working {
+        answers.extend(worker.await.unwrap());
+    }
+    assert_eq!(answers.len(), ORDERS);
+    for (order, state) in answers {
+        let review = site.admin().get(&path_of(order)).await.expect(200);
+        assert_eq!(review["state"], state);
+    }
+    let points = customer.get("/api/v1/customer/points").await.expect(200);
+    let expected = 10 * ORDERS / 2;
+    assert_eq!(
+        (&points["posted"], &points["pending"]),
+        (&json!(expected), &json!(0))
+    );
+    simulator.idle().await;
+    service.kill();
+    let db = db_of(DbOptions::new(scratch.service.clone())).await;
+    jobs::drain(&db).await.unwrap();
+    db.close().await;
+    let report = verify::verify(&scratch.owner, &mut ()).await.unwrap();
+    assert!(report.is_clean(), "{report}");
+    std::fs::remove_dir_all(keys_dir).unwrap();
+    scratch.drop().await;
+}

@@ -1,0 +1,119 @@
+//! What verification says when reviews, their entries, their orders and risk's decisions disagree.
+
+use zhangfang::{
+    payments::RefundStatus,
+    primitives::Points,
+    risk::{Action, ReviewThen},
+    verify::Invariant,
+};
+
+use super::{Bench, approve, letting};
+use crate::{harness::Says, verification::Copy};
+
+/// Books with reviews in every state, a debt that one of them repaid, a payment that was blocked and one that was allowed.
+async fn books() -> Bench {
+    let bench = Bench::with(letting(ReviewThen::Approve)).await;
+    bench
+        .app()
+        .set_rule(|terms| terms.daily_cap = Some(Points::constant(1_000)))
+        .await;
+    let desk = &bench.desk;
+    bench.says(Action::Allow);
+    let allowed = desk.paid(1_000, "allowed").await;
+    desk.spend(allowed, 6).await;
+    desk.channel.answers([Says::Is(RefundStatus::Success); 3]);
+    desk.refund(allowed, None, "r1").await;
+    bench.says(Action::Block);
+    desk.paid(1_000, "blocked").await;
+    bench.says(Action::Review);
+    let lapsed = desk.paid(1_100, "lapsed").await;
+    bench.time_is_over().await;
+    let approved = desk.paid(1_200, "approved").await;
+    let who = bench.app().operator("lin").keyed("approve");
+    approve(&who, approved).await.expect(200);
+    desk.refund(approved, Some(600), "r2").await;
+    let rejected = desk.paid(1_300, "rejected").await;
+    bench.reject(rejected, "lin").await.expect(200);
+    let moot = desk.paid(1_400, "moot").await;
+    desk.refund(moot, Some(700), "r3").await;
+    let claimed = desk.paid(1_500, "claimed").await;
+    bench.claim(claimed, "lin").await.expect(200);
+    desk.paid(1_600, "open").await;
+    bench.says(Action::Allow);
+    desk.paid(2_000, "allowed-2").await;
+    assert!(bench.state(lapsed).await.1.unwrap());
+    bench
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_kind_of_damage_to_reviews_is_found_and_named() {
+    use Invariant::{
+        EventsMatchChanges as Told, HistoryIsAllowed as States, NothingAnsweredIsLost as Answered,
+        PointsFollowTheRule as Points,
+    };
+    let bench = books().await;
+    let clean = bench.app().verify().await;
+    assert!(clean.is_clean(), "{clean}");
+    let states: Vec<(i8, i64)> =
+        sqlx::query_as("SELECT state, COUNT(*) FROM risk_reviews GROUP BY state ORDER BY state")
+            .fetch_all(bench.app().db().pool())
+            .await
+            .unwrap();
+    assert_eq!(states, [(1, 1), (2, 1), (3, 1), (4, 1), (5, 1), (7, 1)]);
+    let held = "ORD(SUBSTR(entry_id, 16, 1)) = 9";
+    let resolution = "ORD(SUBSTR(entry_id, 16, 1)) = 137";
+    let repaid = "ORD(SUBSTR(entry_id, 16, 1)) = 15";
+    let open =
+        "SUBSTR(entry_id, 1, 15) IN (SELECT SUBSTR(id, 1, 15) FROM risk_reviews WHERE state = 1)";
+    let damage: Vec<(Invariant, String, &str)> = vec![
+        // Entries.
+        (Points, format!("DELETE FROM transfers WHERE {held} LIMIT 1"), "is [] where"),
+        (Points, format!("UPDATE transfers SET amount = amount + 1 WHERE {held} AND {open}"), "is due"),
+        (Points, format!("UPDATE transfers SET lot = lot + INTERVAL 1 DAY WHERE {held} AND {open}"), "is due"),
+        (Points, format!("UPDATE transfers SET phase = 0 WHERE {held} AND {open}"), "is due"),
+        (Points, format!("DELETE FROM transfers WHERE {resolution} LIMIT 1"), "is [] where"),
+        (Points, format!("UPDATE transfers SET phase = 3 WHERE {resolution} AND phase = 2 LIMIT 1"), "is due"),
+        (Points, format!("UPDATE transfers SET phase = 2 WHERE {resolution} AND phase = 3 LIMIT 1"), "is due"),
+        (Points, format!("UPDATE transfers SET amount = 100 WHERE {repaid}"), "and repays"),
+        (Points, format!("UPDATE transfers SET entry_id = CONCAT(SUBSTR(entry_id, 1, 14), x'7709') WHERE {held} AND {open}"), "that is not settled, or of none"),
+        (Points, format!("UPDATE transfers SET entry_id = CONCAT(SUBSTR(entry_id, 1, 14), x'770f') WHERE {repaid}"), "that is not settled, or of none"),
+        (Told, format!("UPDATE transfers SET amount = amount + 1 WHERE {held} AND {open}"), "is not what its event says"),
+        // Orders.
+        (Points, "UPDATE payment_orders SET points = points + 1 WHERE review = 2 LIMIT 1".into(), "is due"),
+        (Points, "UPDATE payment_orders SET review = 0 WHERE review = 2 LIMIT 1".into(), "points are noted and 0 were credited"),
+        (Points, "UPDATE payment_orders SET review = 1 WHERE review = 0 AND state = 3 AND points > 0".into(), "at once, and risk said"),
+        (Points, "UPDATE payment_orders SET review = 2 WHERE review = 0 AND points = 0".into(), "of its points, and has none"),
+        (Points, "UPDATE payment_orders SET review = 4 WHERE review = 3 AND refund_points > 0".into(), "and they were let go"),
+        (Points, "UPDATE payment_orders SET review = 2 WHERE review = 4 AND refund_count > 0".into(), "refunds set out"),
+        (States, "UPDATE payment_orders SET review = 3 WHERE review = 4 LIMIT 1".into(), "is let_in and"),
+        (States, "UPDATE payment_orders SET review = 0 WHERE review = 4 LIMIT 1".into(), "is no of a review, and has"),
+        // Reviews.
+        (States, "DELETE FROM risk_reviews WHERE state = 1".into(), "without a review"),
+        (States, "UPDATE risk_reviews SET state = 7, decided_by = 'x', decided_at = NOW(6), due_at = NULL WHERE state = 1".into(), "is open and"),
+        (States, "UPDATE risk_reviews SET state = 6 WHERE state = 5".into(), "is let_in and"),
+        (States, "UPDATE risk_reviews SET due_at = NULL WHERE state = 1".into(), "is open and"),
+        (States, "UPDATE risk_reviews SET due_at = NOW(6) WHERE state = 4".into(), "is let_go and"),
+        (States, "UPDATE risk_reviews SET points = points + 1 WHERE state = 1".into(), "is of other points than"),
+        (States, "UPDATE risk_reviews SET amount_fen = amount_fen + 1 WHERE state = 1".into(), "is of other points than"),
+        (States, "UPDATE risk_reviews SET customer_id = REPEAT(x'07', 16) WHERE state = 1".into(), "is of other points than"),
+        (States, "UPDATE risk_reviews SET merchant_id = NULL WHERE state = 1".into(), "is of other points than"),
+        (States, "UPDATE risk_reviews SET entry_id = REPEAT(x'07', 16) WHERE state = 1".into(), "is of other points than"),
+        (States, "UPDATE risk_reviews SET id = CONCAT(REPEAT(x'00', 15), x'01') WHERE state = 1".into(), "of an order that does not exist"),
+        (States, "UPDATE risk_reviews SET id = CONCAT(REPEAT(x'77', 15), x'01') WHERE state = 1".into(), "of an order that does not exist"),
+        (Answered, "DELETE FROM risk_reviews WHERE state = 3".into(), "which is gone"),
+        // What risk said.
+        (Points, "UPDATE risk_decisions SET action = 2 WHERE stage = 3 AND action = 0".into(), "at once, and risk said"),
+        (Points, "UPDATE risk_decisions SET action = 3 WHERE stage = 3 AND action = 0".into(), "at once, and risk said"),
+        (Points, "UPDATE risk_decisions SET action = 0 WHERE stage = 3 AND action = 3".into(), "0 points, though the customer earned only"),
+        (Points, "DELETE FROM risk_decisions WHERE stage = 3 AND action = 3".into(), "0 points, though the customer earned only"),
+        (Points, "UPDATE risk_decisions SET action = 3 WHERE stage = 3 AND action = 2 LIMIT 1".into(), "that risk had blocked"),
+        // 10 and 20 points were credited at once; with what was held it is 111.
+        (Points, "UPDATE points_rules SET daily_cap = 110 WHERE version = 2".into(), "of 110 points allowed"),
+    ];
+    let mut copy = Copy::of(bench.app()).await;
+    for (invariant, statement, says) in damage {
+        copy.finds(invariant, &statement, says).await;
+    }
+    copy.drop().await;
+    bench.finish().await;
+}

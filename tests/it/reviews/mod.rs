@@ -1,0 +1,184 @@
+//! Points that risk holds for a review: the money does not wait, the points do, and whoever decides, they are decided once.
+
+mod crash;
+mod damage;
+mod queue;
+mod refunds;
+mod settle;
+
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+use zhangfang::{
+    facts::{Facts, Stage},
+    jobs, outbox,
+    outbox::Event,
+    payments::PointsReview,
+    points::PointsMove,
+    primitives::{OrderId, OrderNo, Points, ReviewId},
+    risk::{Action, ReviewTerms, ReviewThen, Risk},
+};
+
+use crate::{
+    harness::{Answer, Caller, TestApp},
+    refund_core::Desk,
+};
+
+/// A shop whose payments are judged as the test says.
+pub(crate) struct Bench {
+    pub(crate) desk: Desk,
+    says: Arc<Mutex<Action>>,
+    asked: Arc<Mutex<Vec<Facts>>>,
+}
+
+impl Bench {
+    /// Risk wants everything reviewed, until the test says something else.
+    pub(crate) async fn open() -> Self {
+        Self::with(ReviewTerms::default()).await
+    }
+
+    pub(crate) async fn with(terms: ReviewTerms) -> Self {
+        let says = Arc::new(Mutex::new(Action::Review));
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let (word, heard) = (Arc::clone(&says), Arc::clone(&asked));
+        let risk = Risk::fixed(Arc::new(move |facts: &Facts| {
+            if facts.stage != Stage::PointsCredit {
+                return Action::Allow;
+            }
+            heard.lock().unwrap().push(facts.clone());
+            *word.lock().unwrap()
+        }));
+        let desk = Desk::at(TestApp::judged(risk.reviewing(terms)).await).await;
+        Self { desk, says, asked }
+    }
+
+    pub(crate) fn says(&self, action: Action) {
+        *self.says.lock().unwrap() = action;
+    }
+
+    pub(crate) fn asked(&self) -> Vec<Facts> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    pub(crate) fn app(&self) -> &TestApp {
+        &self.desk.app
+    }
+
+    pub(crate) async fn finish(self) {
+        Box::pin(self.desk.app.finish()).await;
+    }
+
+    /// What the customer reads of a payment.
+    pub(crate) async fn seen(&self, order: OrderId) -> Value {
+        let path = format!("/api/v1/customer/payments/{}", OrderNo::from(order));
+        self.desk.customer.get(&path).await.expect(200)
+    }
+
+    /// What the customer has: posted, available and pending points.
+    pub(crate) async fn points(&self) -> (i64, i64, i64) {
+        let has = self.desk.customer.get("/api/v1/customer/points").await;
+        let has = has.expect(200);
+        let of = |field: &str| has[field].as_i64().unwrap();
+        (of("posted"), of("available"), of("pending"))
+    }
+
+    pub(crate) async fn review_of(&self, order: OrderId) -> Value {
+        let path = path_of(order);
+        self.app().admin().get(&path).await.expect(200)
+    }
+
+    pub(crate) async fn state(&self, order: OrderId) -> (String, Option<bool>) {
+        let review = self.review_of(order).await;
+        let state = review["state"].as_str().unwrap().to_owned();
+        (state, review["let_in"].as_bool())
+    }
+
+    pub(crate) async fn approve(&self, order: OrderId, who: &str) -> Answer {
+        let who = self.app().operator(who).keyed(&format!("approve-{who}"));
+        approve(&who, order).await
+    }
+
+    pub(crate) async fn reject(&self, order: OrderId, who: &str) -> Answer {
+        let path = format!("{}/reject", path_of(order));
+        let who = self.app().operator(who).keyed(&format!("reject-{who}"));
+        who.post(&path, &json!({ "note": "同一设备反复下单" }))
+            .await
+    }
+
+    pub(crate) async fn claim(&self, order: OrderId, who: &str) -> Answer {
+        let path = format!("{}/claim", path_of(order));
+        self.app().operator(who).post(&path, &json!({})).await
+    }
+
+    pub(crate) async fn order_says(&self, order: OrderId) -> PointsReview {
+        self.desk.order(order).await.review
+    }
+
+    /// The job looks once, after every time-out is over.
+    pub(crate) async fn time_is_over(&self) {
+        self.time_runs_out().await;
+        self.round().await;
+    }
+
+    /// Every time-out is over.
+    pub(crate) async fn time_runs_out(&self) {
+        self.app()
+            .execute("UPDATE risk_reviews SET due_at = created_at WHERE due_at IS NOT NULL")
+            .await;
+    }
+
+    /// The job looks once.
+    pub(crate) async fn round(&self) {
+        let payments = self.app().app.payments();
+        jobs::reviews_round(payments).await.unwrap();
+    }
+
+    /// Every movement of points that was told, in the order of one committer, with how many.
+    pub(crate) async fn moves(&self) -> Vec<(PointsMove, i64)> {
+        let commits: Vec<(Vec<u8>,)> =
+            sqlx::query_as("SELECT events FROM commits ORDER BY committed_at, committer, seq")
+                .fetch_all(self.app().db().pool())
+                .await
+                .unwrap();
+        let mut moves = Vec::new();
+        for (events,) in commits {
+            for event in outbox::unpack(&events).unwrap() {
+                if let Event::PointsMoved {
+                    what,
+                    points,
+                    source,
+                    rule_version,
+                    ..
+                } = event
+                {
+                    assert_eq!((source.as_str(), rule_version), ("payment", 1));
+                    moves.push((PointsMove::from_code(what).unwrap(), points.get()));
+                }
+            }
+        }
+        moves
+    }
+}
+
+pub(crate) fn path_of(order: OrderId) -> String {
+    format!("/api/v1/admin/risk/reviews/{}", ReviewId::of(order.id()))
+}
+
+pub(crate) async fn approve(who: &Caller, order: OrderId) -> Answer {
+    let path = format!("{}/approve", path_of(order));
+    who.post(&path, &json!({ "note": "已核对小票" })).await
+}
+
+pub(crate) fn letting(then: ReviewThen) -> ReviewTerms {
+    ReviewTerms {
+        then,
+        ..ReviewTerms::default()
+    }
+}
+
+pub(crate) fn two_above(points: i64) -> ReviewTerms {
+    ReviewTerms {
+        second_person_above: Points::parse(points).unwrap(),
+        ..ReviewTerms::default()
+    }
+}

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use crate::primitives::{MerchantId, Money, OrderId, OrderNo, Points, StaffId};
+use crate::primitives::{MerchantId, Money, OrderId, OrderNo, Points, StaffId, Timestamp};
 
 /// Who did it: a typed id, or `operator:<name>`, or the name of a job. At most 64 characters.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -58,6 +58,11 @@ pub enum Action {
     },
     PointsRuleSet {
         version: u32,
+        effective_from: Timestamp,
+    },
+    PointsRuleWithdrawn {
+        version: u32,
+        effective_from: Timestamp,
     },
     PaymentShown {
         amount: Money,
@@ -134,6 +139,7 @@ impl Action {
             Self::CollectionCodeCreated { .. } => "collection_code.created",
             Self::CollectionCodeDisabled { .. } => "collection_code.disabled",
             Self::PointsRuleSet { .. } => "points_rule.set",
+            Self::PointsRuleWithdrawn { .. } => "points_rule.withdrawn",
             Self::PaymentShown { .. } => "payment.shown",
             Self::PaymentClosed => "payment.closed",
             Self::RefundRequested { .. } => "refund.requested",
@@ -173,9 +179,15 @@ impl Action {
             }
             Self::CollectionCodeDisabled { merchant }
             | Self::SharingReceiverRemoved { merchant } => json!({ "merchant": merchant }),
-            Self::PointsRuleSet { version } | Self::PaymentPolicySet { version } => {
-                json!({ "version": version })
+            Self::PointsRuleSet {
+                version,
+                effective_from,
             }
+            | Self::PointsRuleWithdrawn {
+                version,
+                effective_from,
+            } => json!({ "version": version, "effective_from": effective_from }),
+            Self::PaymentPolicySet { version } => json!({ "version": version }),
             Self::RefundRequested { order, amount } => {
                 json!({ "order_no": order, "amount_fen": amount })
             }

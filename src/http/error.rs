@@ -639,7 +639,10 @@ impl From<RuleError> for Problem {
         match error {
             RuleError::BadRatio => Self::field("ratio", "0 to 10000 with at most four decimals"),
             RuleError::MaxBelowMin => Self::field("amount_max_fen", "at least amount_min_fen"),
-            RuleError::BadExpiry => Self::field("expiry_days", "1 to 36500"),
+            RuleError::BadValidity => Self::field(
+                "validity",
+                "1 to 36500 days, 0 to 1200 months, or 0 to 100 years",
+            ),
         }
     }
 }
@@ -648,6 +651,15 @@ impl From<SetRuleError> for Problem {
     fn from(error: SetRuleError) -> Self {
         match error {
             SetRuleError::Terms(error) => error.into(),
+            SetRuleError::BadBeginning => {
+                Self::field("effective_from", "now or up to 366 days ahead")
+            }
+            SetRuleError::NotOverridden => Self::new(
+                StatusCode::NOT_FOUND,
+                "points_rule_not_overridden",
+                "The shop has no points rule of its own to withdraw",
+                "该商户没有单独的积分规则",
+            ),
             SetRuleError::Db(error) => error.into(),
         }
     }

@@ -25,6 +25,7 @@ mod merchant;
 mod middleware;
 mod openapi;
 mod origin;
+mod points_rule;
 mod problem;
 mod public;
 mod refund_wish;

@@ -63,12 +63,16 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(merchant::decide_refund::approve))          // refunds/{refund_no}/approve
         .routes(routes!(merchant::decide_refund::reject))           // refunds/{refund_no}/reject
         .routes(routes!(merchant::totals::totals))                  // totals
+        .routes(routes!(merchant::points_rule::points_rule))        // points-rule
         // /api/v1/admin/..
         .routes(routes!(admin::list_merchants::list_merchants))     // merchants
         .routes(routes!(admin::decide_merchant::approve))           // merchants/{id}/approve
         .routes(routes!(admin::decide_merchant::reject))            // merchants/{id}/reject
         .routes(routes!(admin::decide_merchant::suspend))           // merchants/{id}/suspend
         .routes(routes!(admin::points_rule::get_points_rule, admin::points_rule::set_points_rule)) // points-rule
+        .routes(routes!(admin::points_rule_versions::list_versions)) // points-rule/versions
+        .routes(routes!(admin::dry_run_points_rule::dry_run))       // points-rule/dry-run
+        .routes(routes!(admin::merchant_points_rule::get_points_rule, admin::merchant_points_rule::set_points_rule, admin::merchant_points_rule::withdraw_points_rule)) // merchants/{id}/points-rule
         .routes(routes!(admin::list_payments::list_payments))       // payments
         .routes(routes!(admin::get_payment::get_payment))           // payments/{order_no}
         .routes(routes!(admin::payment_history::payment_history))   // payments/{order_no}/history
@@ -170,7 +174,7 @@ mod tests {
             .values()
             .flat_map(|path| path.as_object().unwrap().values())
             .collect();
-        assert_eq!(operations.len(), 96);
+        assert_eq!(operations.len(), 102);
         let names: BTreeSet<_> = operations
             .iter()
             .map(|operation| operation["operationId"].as_str().unwrap())

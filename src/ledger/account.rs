@@ -65,6 +65,14 @@ impl Account {
         }
     }
 
+    /// The day on which points of `day` are counted, and what payments earned on it so far. Never an earlier day than the one already counted, should clocks disagree.
+    pub fn earned_by(&self, day: BusinessDay) -> (BusinessDay, Points) {
+        match self.earned_on {
+            Some(counted) if counted >= day => (counted, self.earned_points),
+            Some(_) | None => (day, Points::ZERO),
+        }
+    }
+
     /// Posted credits less posted debits: what a checked account holds.
     pub const fn posted(&self) -> i64 {
         self.credits_posted.saturating_sub(self.debits_posted)

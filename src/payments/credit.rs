@@ -22,7 +22,7 @@ use crate::{
     facts::{Facts, Stage},
     ledger::LedgerError,
     outbox::{self, Event},
-    points::{PointsMove, Rule},
+    points::{PointsMove, Rules},
     primitives::{OrderId, Points, TenantId},
     risk::{self, Action, NewReview, ReviewKind, ReviewTerms, Ruling, rules_that_want},
 };
@@ -85,7 +85,7 @@ pub(super) async fn rule_on_credit(
     payments: &Payments,
     (tenant, order): (TenantId, Option<OrderId>),
     notice: &PaidNotice,
-    rule: &Rule,
+    rules: &Rules,
 ) -> Result<(Ruled, Option<Payer>), DbError> {
     if payments.risk.is_off() {
         return Ok((Ruled::Off, None));
@@ -96,6 +96,7 @@ pub(super) async fn rule_on_credit(
     let Some(known) = known.filter(|known| known.tenant == tenant && !known.paid) else {
         return Ok(not);
     };
+    let rule = rules.in_force(Some(known.merchant), payments.db.now()).rule;
     let points = rule.terms.earn(known.amount);
     if points.is_zero() {
         return Ok(not);

@@ -16,8 +16,10 @@ use crate::{
     ledger::{Account, Accounts, LedgerError},
     outbox::{self, Event},
     payments::Attempts,
-    points::{Budget, Budgets, PointsMove, Rule},
-    primitives::{AccountId, CustomerId, Id, Lane, OrderId, OrderNo, Points, RefundId, TenantId},
+    points::{Budget, Budgets, PointsMove, Rule, Rules},
+    primitives::{
+        AccountId, CustomerId, Id, Lane, OrderId, OrderNo, Points, RefundId, TenantId, Timestamp,
+    },
 };
 
 /// The channel says that an order is paid, by callback or by query. Cheap to clone.
@@ -28,7 +30,7 @@ pub struct SettlePayment {
     order: Option<OrderId>,
     /// Whether the notice speaks of our own merchant number and mini-program.
     ours: bool,
-    rule: Arc<Rule>,
+    rules: Arc<Rules>,
     policy: Arc<Policy>,
     /// The callback as received; none for a query.
     callback: Option<(Id, bytes::Bytes)>,
@@ -69,22 +71,22 @@ pub enum Settled {
     WhoPaid,
 }
 
-/// Settles what the channel says, by callback or by query, under the rule and the policy in force.
+/// Settles what the channel says, by callback or by query, under the shop's rule and the policy in force.
 pub(super) async fn settle(
     payments: &Payments,
     tenant: TenantId,
     notice: PaidNotice,
     callback: Option<(Id, bytes::Bytes)>,
 ) -> Result<Settled, DbError> {
-    let rule = payments.rules.current(tenant).await?;
+    let rules = payments.rules.current(tenant).await?;
     let policy = payments.policies.current(tenant).await?;
     let ours = payments.gateways.of(tenant).is_ours(&notice);
-    let mut operation = SettlePayment::new(tenant, notice, ours, (rule, policy), callback);
+    let mut operation = SettlePayment::new(tenant, notice, ours, (rules, policy), callback);
     (operation.ruled, operation.payer) = rule_on_credit(
         payments,
         (tenant, operation.order),
         &operation.notice,
-        &operation.rule,
+        &operation.rules,
     )
     .await?;
     // Only an order that the shop showed lacks a customer: its operation is needed a second time.
@@ -131,7 +133,7 @@ impl SettlePayment {
         tenant: TenantId,
         notice: PaidNotice,
         ours: bool,
-        (rule, policy): (Arc<Rule>, Arc<Policy>),
+        (rules, policy): (Arc<Rules>, Arc<Policy>),
         callback: Option<(Id, bytes::Bytes)>,
     ) -> Self {
         let order = notice.out_trade_no.parse::<OrderNo>().ok();
@@ -140,7 +142,7 @@ impl SettlePayment {
             notice: Arc::new(notice),
             order: order.map(OrderNo::id),
             ours,
-            rule,
+            rules,
             policy,
             callback,
             payer: None,
@@ -186,9 +188,15 @@ impl SettlePayment {
         order
     }
 
-    fn budget(&self) -> Option<(TenantId, u32)> {
-        let capped = self.rule.terms.total_cap.is_some();
-        capped.then_some((self.tenant, self.rule.version))
+    /// What credits this order now: its shop's rule, or the tenant's.
+    fn rule_of(&self, order: &Order, at: Timestamp) -> Rule {
+        self.rules.in_force(Some(order.merchant), at).rule
+    }
+
+    /// What such a rule has handed out, if that matters.
+    fn budget(&self, rule: &Rule) -> Option<(TenantId, u32)> {
+        let capped = rule.terms.total_cap.is_some();
+        capped.then_some((self.tenant, rule.version))
     }
 
     fn why(&self) -> Why {
@@ -206,7 +214,8 @@ impl SettlePayment {
             return Ok(Points::ZERO);
         };
         let overflow = |_| LedgerError::Overflow;
-        let terms = &self.rule.terms;
+        let rule = self.rule_of(order, cx.now());
+        let terms = &rule.terms;
         if terms.earn(order.amount).is_zero() {
             return Ok(Points::ZERO);
         }
@@ -215,19 +224,13 @@ impl SettlePayment {
             Credit::AtOnce | Credit::Held => {}
         }
         let account = points_account(set, order);
-        let now = cx.now().business_day();
-        let today = account.earned_on.map_or(now, |day| day.max(now));
-        let earned_today = if account.earned_on == Some(today) {
-            account.earned_points
-        } else {
-            Points::ZERO
-        };
+        let (today, earned_today) = account.earned_by(cx.now().business_day());
         let none = Budget {
             granted: Points::ZERO,
             version: 0,
         };
         let budget = self
-            .budget()
+            .budget(&rule)
             .map(|key| (key, set.get::<Budgets>(key).copied().unwrap_or(none)));
         let granted = budget.map_or(Points::ZERO, |(_, budget)| budget.granted);
         let credited = terms.capped(terms.earn(order.amount), earned_today, granted);
@@ -251,13 +254,14 @@ impl SettlePayment {
         Ok(credited)
     }
 
-    fn payment(&self, cx: &Cx<'_>, points: Points, late: Late) -> Payment {
+    fn payment(&self, cx: &Cx<'_>, order: &Order, points: Points, late: Late) -> Payment {
+        let rule = self.rule_of(order, cx.now());
         Payment {
             paid_at: self.notice.paid_at,
             wechat_transaction_id: self.notice.wechat_transaction_id.clone(),
             points,
-            rule_version: self.rule.version,
-            points_expire_on: Some(self.rule.terms.expires_on(cx.now().business_day())),
+            rule_version: rule.version,
+            points_expire_on: Some(rule.terms.expires_on(cx.now().business_day())),
             settled_by: self.callback.as_ref().map(|(id, _)| *id),
             late,
         }
@@ -270,7 +274,7 @@ impl SettlePayment {
         order: &Order,
     ) -> Result<Settled, Unsettled> {
         let points = self.earn(set, cx, order)?;
-        let paid = match order.pay(self.payment(cx, points, Late::No)) {
+        let paid = match order.pay(self.payment(cx, order, points, Late::No)) {
             Ok(Applied::Now(paid)) => paid,
             Ok(Applied::Before) | Err(_) => return Ok(Settled::Before),
         };
@@ -332,7 +336,7 @@ impl SettlePayment {
             Late::Refunded | Late::No => Points::ZERO,
         };
         let detail = format!("{} was {} when it was paid", order.no(), order.state.name());
-        let Ok(paid) = order.pay_late(self.payment(cx, points, late)) else {
+        let Ok(paid) = order.pay_late(self.payment(cx, order, points, late)) else {
             return Ok(Settled::Before);
         };
         let paid = self.book(set, cx, paid, why)?;
@@ -462,9 +466,13 @@ impl Operation for SettlePayment {
                 // Who owes points repays them out of those that this payment earns, so no lot need be read.
                 want.row::<Accounts>(AccountId::customer_points(customer));
             }
-        }
-        if let Some(budget) = self.budget() {
-            want.row::<Budgets>(budget);
+            if let Some(order) = known {
+                // Which rule it will be, the instant of the decision says: one may begin in between.
+                let candidates = self.rules.candidates(order.merchant);
+                for budget in candidates.filter_map(|rule| self.budget(&rule)) {
+                    want.row::<Budgets>(budget);
+                }
+            }
         }
         // An alarm is raised once however often WeChat repeats itself. Rare, but known only after the order is.
         if let Some((id, _)) = &self.callback

@@ -1,18 +1,35 @@
-//! A new version of the rule.
+//! A new version of the rule, for the tenant or for one shop.
 
-use super::{Rule, RuleError, RuleTerms, store};
+use super::{Rule, RuleError, RuleTerms, RuleVersion, rule_store};
 use crate::{
     audit::{self, Action, Actor},
     db::{DbError, Tx, Work},
-    primitives::TenantId,
+    primitives::{MerchantId, TenantId, Timestamp},
 };
+
+/// How far ahead a change may be planned.
+const AHEAD_SECONDS_MAX: i64 = 366 * 86_400;
 
 /// Puts new terms in force, as the next version.
 #[derive(Debug)]
 pub struct SetRule {
     pub tenant: TenantId,
+    /// Only for this shop, which exists; none: for every shop without a rule of its own.
+    pub merchant: Option<MerchantId>,
     pub terms: RuleTerms,
+    /// Now, unless said; up to 366 days ahead.
+    pub effective_from: Option<Timestamp>,
     /// Who did it, for the history.
+    pub by: String,
+}
+
+/// Gives a shop what the tenant has again, as the next version.
+#[derive(Debug)]
+pub struct WithdrawRule {
+    pub tenant: TenantId,
+    pub merchant: MerchantId,
+    /// Now, unless said; up to 366 days ahead.
+    pub effective_from: Option<Timestamp>,
     pub by: String,
 }
 
@@ -20,6 +37,10 @@ pub struct SetRule {
 pub enum SetRuleError {
     #[error("the terms make no sense")]
     Terms(#[from] RuleError),
+    #[error("a rule begins now or later, at most 366 days ahead")]
+    BadBeginning,
+    #[error("the shop has no rule of its own then")]
+    NotOverridden,
     #[error("database failure")]
     Db(#[from] DbError),
 }
@@ -31,20 +52,93 @@ impl Work for SetRule {
 
     async fn run(&self, tx: &mut Tx) -> Result<Rule, SetRuleError> {
         self.terms.check()?;
-        let newest = store::lock_newest_version(tx, self.tenant)
-            .await?
-            .unwrap_or(0);
-        let version = newest
-            .checked_add(1)
-            .ok_or(DbError::Inconsistent("too many rule versions"))?;
-        store::insert_rule(tx, self.tenant, version, &self.terms, &self.by).await?;
-        let (actor, set) = (Actor::new(&self.by), Action::PointsRuleSet { version });
-        audit::record(tx, self.tenant, &actor, set, "points_rule").await?;
-        Ok(Rule {
+        let next = next(tx, self.tenant, self.effective_from).await?;
+        let rule = Rule {
             tenant: self.tenant,
-            version,
+            version: next.version,
+            merchant: self.merchant,
             terms: self.terms,
-            created_at: tx.now(),
-        })
+            effective_from: next.effective_from,
+            created_at: next.made_at,
+        };
+        let version = RuleVersion {
+            tenant: rule.tenant,
+            version: rule.version,
+            merchant: rule.merchant,
+            terms: Some(rule.terms),
+            effective_from: rule.effective_from,
+            created_at: rule.created_at,
+        };
+        rule_store::insert_version(tx, &version, &self.by).await?;
+        let set = Action::PointsRuleSet {
+            version: rule.version,
+            effective_from: rule.effective_from,
+        };
+        let actor = Actor::new(&self.by);
+        match self.merchant {
+            Some(merchant) => audit::record(tx, self.tenant, &actor, set, merchant).await?,
+            None => audit::record(tx, self.tenant, &actor, set, "points_rule").await?,
+        }
+        Ok(rule)
     }
+}
+
+impl Work for WithdrawRule {
+    const NAME: &'static str = "points.withdraw_rule";
+    type Reply = RuleVersion;
+    type Error = SetRuleError;
+
+    async fn run(&self, tx: &mut Tx) -> Result<RuleVersion, SetRuleError> {
+        let next = next(tx, self.tenant, self.effective_from).await?;
+        let version = RuleVersion {
+            tenant: self.tenant,
+            version: next.version,
+            merchant: Some(self.merchant),
+            terms: None,
+            effective_from: next.effective_from,
+            created_at: next.made_at,
+        };
+        let (tenant, merchant) = (self.tenant, self.merchant);
+        if !rule_store::is_overridden(tx, tenant, merchant, next.effective_from).await? {
+            return Err(SetRuleError::NotOverridden);
+        }
+        rule_store::insert_version(tx, &version, &self.by).await?;
+        let withdrawn = Action::PointsRuleWithdrawn {
+            version: version.version,
+            effective_from: version.effective_from,
+        };
+        audit::record(tx, tenant, &Actor::new(&self.by), withdrawn, merchant).await?;
+        Ok(version)
+    }
+}
+
+/// What the next version is called and when it begins.
+struct Next {
+    version: u32,
+    effective_from: Timestamp,
+    made_at: Timestamp,
+}
+
+async fn next(
+    tx: &mut Tx,
+    tenant: TenantId,
+    effective_from: Option<Timestamp>,
+) -> Result<Next, SetRuleError> {
+    let asked_at = tx.now();
+    let latest = asked_at.plus_seconds(AHEAD_SECONDS_MAX);
+    if effective_from.is_some_and(|from| from < asked_at || from > latest) {
+        return Err(SetRuleError::BadBeginning);
+    }
+    let newest = rule_store::lock_newest(tx, tenant).await?;
+    let version = newest.map_or(0, |newest| newest.version);
+    let version = version
+        .checked_add(1)
+        .ok_or(DbError::Inconsistent("too many rule versions"))?;
+    // Whoever waited for the lock asked earlier and still comes later: the later version wins only if it does not begin before the one it replaces.
+    let made_at = newest.map_or(asked_at, |newest| newest.created_at.max(asked_at));
+    Ok(Next {
+        version,
+        effective_from: effective_from.map_or(made_at, |from| from.max(made_at)),
+        made_at,
+    })
 }

@@ -319,6 +319,16 @@ async fn settled(
         );
         return Ok(());
     };
+    let settled_at = entry[0].at;
+    let was_in_force = rules
+        .was_in_force(conn, order, *rule_version, settled_at)
+        .await?;
+    report.expect(Invariant::PointsFollowTheRule, was_in_force, || {
+        format!(
+            "{} names rule version {rule_version}, which was not in force for {} at {settled_at}",
+            order.id, order.merchant
+        )
+    });
     // Nobody to credit, or a payment that went back at once.
     let earns = order.customer.is_some() && payment.late != Late::Refunded;
     let said = if earns && !blocked {

@@ -2,7 +2,7 @@
 //!
 //! Everything is read in one consistent snapshot, so it can run beside a busy service, and streaming, in the order of the keys and page by page, so that a large ledger does not need large
 //! memory. What is kept in memory is one sum per *unlimited* account (shops, customers who ever owed points, and a handful more), never per customer, order, refund,
-//! sharing or transfer.
+//! sharing or transfer; beside them the versions of the points rules.
 //!
 //! | pass | reads | checks |
 //! |---|---|---|

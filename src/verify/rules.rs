@@ -1,6 +1,6 @@
 //! What the rules allow to be credited: versions, caps and budgets. Part of invariant 6.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 
 use sqlx::MySqlConnection;
 
@@ -9,13 +9,19 @@ use crate::{
     db::DbError,
     payments::Order,
     points::{self, Rule},
-    primitives::{AccountId, EntryId, Points, TenantId},
+    primitives::{AccountId, EntryId, Points, TenantId, Timestamp},
 };
+
+/// By how much the rules that credit may be outdated: a second in a process's memory, and twice the fifteen seconds for which a batch may try, since an operation
+/// takes along what was known when it was asked, and waits for the batch before its own.
+const OUTDATED_SECONDS_MAX: i64 = 31;
 
 /// The versions of rules met so far, and what each handed out.
 #[derive(Default)]
 pub(super) struct Rules {
     known: HashMap<(TenantId, u32), Option<Rule>>,
+    /// Every version of the tenants met so far.
+    histories: HashMap<TenantId, Option<points::Rules>>,
     granted: HashMap<(TenantId, u32), i64>,
 }
 
@@ -32,6 +38,28 @@ impl Rules {
         let rule = points::find_rule(conn, tenant, version).await?;
         self.known.insert((tenant, version), rule);
         Ok(rule)
+    }
+
+    /// Whether a version was the one to credit this order at the instant of its settlement, or a little earlier: what a process knows and what an operation
+    /// carries while it waits may be that old.
+    pub(super) async fn was_in_force(
+        &mut self,
+        conn: &mut MySqlConnection,
+        order: &Order,
+        version: u32,
+        at: Timestamp,
+    ) -> Result<bool, DbError> {
+        let history = match self.histories.entry(order.tenant) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => {
+                unknown.insert(points::find_all_rules(conn, order.tenant).await?)
+            }
+        };
+        let from = at.plus_seconds(-OUTDATED_SECONDS_MAX);
+        Ok(history.as_ref().is_some_and(|rules| {
+            let versions = rules.in_force_between(order.merchant, from, at);
+            versions.contains(&version)
+        }))
     }
 
     pub(super) fn count(&mut self, tenant: TenantId, version: u32, points: Points) {

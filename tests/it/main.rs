@@ -23,6 +23,7 @@ mod life;
 mod limits;
 mod mini_program;
 mod operators;
+mod points_rules;
 mod refund_answers;
 mod refund_core;
 mod refunds;

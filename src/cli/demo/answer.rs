@@ -3,7 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::primitives::{BusinessDay, Secret};
+use crate::{
+    points::{Rounding, Validity},
+    primitives::{BusinessDay, Secret},
+};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Session {
@@ -212,5 +215,6 @@ pub(super) struct PointsRule {
     pub(super) amount_max_fen: Option<i64>,
     pub(super) daily_cap: Option<i64>,
     pub(super) total_cap: Option<i64>,
-    pub(super) expiry_days: Option<u32>,
+    pub(super) rounding: Rounding,
+    pub(super) validity: Validity,
 }

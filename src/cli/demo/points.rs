@@ -61,7 +61,8 @@ impl PointsRule {
             amount_max: self.amount_max_fen.and_then(|fen| Money::parse(fen).ok()),
             daily_cap: self.daily_cap.and_then(points),
             total_cap: self.total_cap.and_then(points),
-            expiry_days: self.expiry_days,
+            rounding: self.rounding,
+            validity: self.validity,
         })
     }
 }
@@ -191,6 +192,7 @@ fn samples(mut customers: Vec<CustomerTold>) -> Vec<CustomerTold> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::points::{Rounding, Validity};
 
     #[test]
     fn a_day_earns_yuan_by_yuan_up_to_the_cap() {
@@ -201,7 +203,8 @@ mod tests {
             amount_max_fen: None,
             daily_cap: Some(30),
             total_cap: None,
-            expiry_days: Some(365),
+            rounding: Rounding::Down,
+            validity: Validity::Days { count: 365 },
         };
         let fen = |units| Money::parse(units).unwrap();
         let points = |units| Points::parse(units).unwrap();

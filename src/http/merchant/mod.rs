@@ -20,6 +20,7 @@ pub(super) mod list_refunds;
 pub(super) mod payment_code;
 pub(super) mod payment_history;
 pub(super) mod payment_refunds;
+pub(super) mod points_rule;
 pub(super) mod profile;
 pub(super) mod register;
 pub(super) mod request_refund;

@@ -59,6 +59,10 @@ impl Caller {
         self.send(self.http.put(self.url(path)).json(body)).await
     }
 
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        self.send(self.http.delete(self.url(path))).await
+    }
+
     /// Any bytes under any headers: what a stranger might send.
     pub(crate) async fn raw(
         &self,

@@ -302,7 +302,9 @@ impl TestApp {
         self.db()
             .run(SetRule {
                 tenant: self.tenant.id,
+                merchant: None,
                 terms,
+                effective_from: None,
                 by: "test".into(),
             })
             .await

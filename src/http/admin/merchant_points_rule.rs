@@ -1,0 +1,119 @@
+//! `GET`, `PUT` and `DELETE /api/v1/admin/merchants/{id}/points-rule`
+
+use axum::{Json, extract::State};
+use serde::Deserialize;
+
+use crate::{
+    app::App,
+    auth::Permission,
+    http::{
+        extract::{self, Auth, Operator, Path, Query},
+        openapi::Problems,
+        points_rule::{PointsRuleAnswer, PointsRuleRequest, ShopPointsRule},
+        problem::Problem,
+    },
+    merchants,
+    points::{SetRule, WithdrawRule},
+    primitives::{MerchantId, Timestamp},
+};
+
+/// What a shop's payments earn
+///
+/// Its own rule or the tenant's, why this one, and what will replace it.
+#[utoipa::path(
+    get,
+    path = "/api/v1/admin/merchants/{id}/points-rule",
+    operation_id = "admin_get_merchant_points_rule",
+    tag = "admin",
+    security(("access_token" = [])),
+    params(("id" = String, Path)),
+    responses((status = 200, description = "The rule", body = ShopPointsRule), Problems),
+)]
+pub(in crate::http) async fn get_points_rule(
+    State(app): State<App>,
+    auth: Auth<Operator>,
+    Path(id): Path<MerchantId>,
+) -> Result<Json<ShopPointsRule>, Problem> {
+    let operator = auth.may(Permission::ReadPointsRule)?;
+    merchants::get_merchant(app.db(), operator.tenant, id).await?;
+    let rules = app.rules().current(operator.tenant).await?;
+    Ok(Json(ShopPointsRule::at(&rules, id, app.db().now())))
+}
+
+/// Give a shop a rule of its own
+///
+/// As the tenant's next version, everywhere within a second, or from an instant that is planned. It alone decides on the shop's payments: nothing of the tenant's rule is added.
+#[utoipa::path(
+    put,
+    path = "/api/v1/admin/merchants/{id}/points-rule",
+    operation_id = "admin_set_merchant_points_rule",
+    tag = "admin",
+    security(("access_token" = [])),
+    params(("id" = String, Path)),
+    request_body = PointsRuleRequest,
+    responses((status = 200, description = "In force, or planned", body = PointsRuleAnswer), Problems),
+)]
+pub(in crate::http) async fn set_points_rule(
+    State(app): State<App>,
+    auth: Auth<Operator>,
+    Path(id): Path<MerchantId>,
+    extract::Json(request): extract::Json<PointsRuleRequest>,
+) -> Result<Json<PointsRuleAnswer>, Problem> {
+    let operator = auth.may(Permission::WritePointsRule)?;
+    merchants::get_merchant(app.db(), operator.tenant, id).await?;
+    let rule = app
+        .db()
+        .run(SetRule {
+            tenant: operator.tenant,
+            merchant: Some(id),
+            terms: request.terms()?,
+            effective_from: request.effective_from,
+            by: auth.principal().actor().to_string(),
+        })
+        .await?;
+    app.rules().forget(operator.tenant);
+    Ok(Json(PointsRuleAnswer::from(&rule)))
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct WithdrawFrom {
+    /// When it ends: now unless said, at most 366 days ahead.
+    #[param(value_type = Option<String>, format = DateTime)]
+    #[serde(default)]
+    effective_from: Option<Timestamp>,
+}
+
+/// Withdraw a shop's own rule
+///
+/// As the tenant's next version: from then on the shop has what the tenant has. What is planned for the shop later stays planned.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/admin/merchants/{id}/points-rule",
+    operation_id = "admin_withdraw_merchant_points_rule",
+    tag = "admin",
+    security(("access_token" = [])),
+    params(("id" = String, Path), WithdrawFrom),
+    responses((status = 200, description = "What the shop has now", body = ShopPointsRule), Problems),
+)]
+pub(in crate::http) async fn withdraw_points_rule(
+    State(app): State<App>,
+    auth: Auth<Operator>,
+    Path(id): Path<MerchantId>,
+    Query(from): Query<WithdrawFrom>,
+) -> Result<Json<ShopPointsRule>, Problem> {
+    let operator = auth.may(Permission::WritePointsRule)?;
+    merchants::get_merchant(app.db(), operator.tenant, id).await?;
+    app.db()
+        .run(WithdrawRule {
+            tenant: operator.tenant,
+            merchant: id,
+            effective_from: from.effective_from,
+            by: auth.principal().actor().to_string(),
+        })
+        .await?;
+    app.rules().forget(operator.tenant);
+    let rules = app.rules().current(operator.tenant).await?;
+    Ok(Json(ShopPointsRule::at(&rules, id, app.db().now())))
+}

@@ -1,0 +1,82 @@
+//! What a payment would earn, and why. Changes nothing.
+
+use super::{Explanation, InForce, RuleTerms, Rules, rule_store};
+use crate::{
+    db::{Db, DbError},
+    ledger::{self, Account},
+    primitives::{AccountId, BusinessDay, CustomerId, MerchantId, Money, TenantId, Timestamp},
+};
+
+/// A payment that nobody made.
+#[derive(Debug, Clone)]
+pub struct DryRun {
+    pub tenant: TenantId,
+    /// None: at a shop without a rule of its own.
+    pub merchant: Option<MerchantId>,
+    /// None: somebody who has earned nothing on that day.
+    pub customer: Option<CustomerId>,
+    pub amount: Money,
+    /// When it is settled: now or later.
+    pub at: Timestamp,
+    /// Instead of the rule in force. They begin like a new version, which has handed out nothing.
+    pub terms: Option<RuleTerms>,
+}
+
+/// By which terms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tried {
+    InForce(InForce),
+    /// Those of the question.
+    Terms(RuleTerms),
+}
+
+/// What it would be credited.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WouldEarn {
+    pub tried: Tried,
+    /// On which the daily cap counts it.
+    pub day: BusinessDay,
+    pub explanation: Explanation,
+    /// The first day on which the points are gone.
+    pub expires_on: BusinessDay,
+}
+
+impl Tried {
+    pub const fn terms(&self) -> &RuleTerms {
+        match self {
+            Self::InForce(now) => &now.rule.terms,
+            Self::Terms(terms) => terms,
+        }
+    }
+}
+
+/// Answers from the rules as they are known, what the customer has earned so far, and what the version has handed out so far. A payment that is settled
+/// before the one in question may change both.
+pub async fn dry_run(db: &Db, rules: &Rules, wish: &DryRun) -> Result<WouldEarn, DbError> {
+    let tried = match wish.terms {
+        Some(terms) => Tried::Terms(terms),
+        None => Tried::InForce(rules.in_force(wish.merchant, wish.at)),
+    };
+    let account = match wish.customer {
+        Some(customer) => {
+            let id = AccountId::customer_points(customer);
+            ledger::find_account(db, wish.tenant, id).await?
+        }
+        None => None,
+    };
+    let account = account.unwrap_or(Account::empty(wish.tenant));
+    let (day, earned_today) = account.earned_by(wish.at.business_day());
+    let granted = match tried {
+        Tried::InForce(now) if now.rule.terms.total_cap.is_some() => {
+            rule_store::find_granted(db, wish.tenant, now.rule.version).await?
+        }
+        Tried::InForce(_) | Tried::Terms(_) => crate::primitives::Points::ZERO,
+    };
+    let terms = tried.terms();
+    Ok(WouldEarn {
+        tried,
+        day,
+        explanation: terms.explain(wish.amount, earned_today, granted),
+        expires_on: terms.expires_on(wish.at.business_day()),
+    })
+}

@@ -1,0 +1,439 @@
+//! All versions of a tenant's rule that may still matter, and which of them is in force for whom and when. Pure.
+//!
+//! Versions are numbered per tenant, whoever they are for, so an order that names tenant and version names everything. Of the versions for a shop that have begun, the one
+//! with the latest (`effective_from`, version) decides; if that one says "as the tenant", or there is none, the same among the tenant's own.
+//!
+//! | version | for | says | begins | in force at 12:00 | at 14:00 | at 16:00 | at 18:00 |
+//! |---|---|---|---|---|---|---|---|
+//! | 1 | tenant | 1 point per yuan | 10:00 | elsewhere | | | |
+//! | 2 | shop A | 3 points | 11:00 | at A | at A | | |
+//! | 3 | tenant | 2 points | 13:00 | | elsewhere | everywhere | elsewhere |
+//! | 4 | shop A | as the tenant | 15:00 | | | (so A has 3) | |
+//! | 5 | shop A | 5 points | 17:00 | | | | |
+//! | 6 | shop A | 4 points | 17:00 | | | | at A |
+//!
+//! Version 6 replaces version 5 before it ever began: whoever plans a change and thinks better of it puts another one for the same instant. A change "for now" ends
+//! what is in force, not what is planned for later.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use super::{Rule, RuleTerms};
+use crate::primitives::{MerchantId, TenantId, Timestamp};
+
+/// One version as it stands in the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RuleVersion {
+    pub tenant: TenantId,
+    pub version: u32,
+    /// None: for every shop of the tenant that has no rule of its own.
+    pub merchant: Option<MerchantId>,
+    /// None: the shop has from here on what the tenant has.
+    pub terms: Option<RuleTerms>,
+    pub effective_from: Timestamp,
+    pub created_at: Timestamp,
+}
+
+impl RuleVersion {
+    /// The rule, unless the version says "as the tenant".
+    pub fn rule(&self) -> Option<Rule> {
+        Some(Rule {
+            tenant: self.tenant,
+            version: self.version,
+            merchant: self.merchant,
+            terms: self.terms?,
+            effective_from: self.effective_from,
+            created_at: self.created_at,
+        })
+    }
+
+    fn order(&self) -> (Timestamp, u32) {
+        (self.effective_from, self.version)
+    }
+}
+
+/// Why a rule is the one in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Because {
+    /// It is the shop's own.
+    OfTheShop,
+    /// It is the tenant's: the shop has none of its own, or no shop was named.
+    OfTheTenant,
+    /// It is the tenant's since the shop's own was withdrawn by this version.
+    Withdrawn { version: u32 },
+}
+
+/// The rule for one shop at one instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InForce {
+    pub rule: Rule,
+    pub because: Because,
+}
+
+/// A tenant's versions in memory: what is in force, what will be, and what was a moment ago.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    newest: u32,
+    /// Credits before the first version began, should clocks disagree: a payment is not refused for that.
+    earliest: Rule,
+    of_tenant: Timeline,
+    of_shops: HashMap<MerchantId, Timeline>,
+}
+
+/// Versions for one shop or for the tenant, in the order in which they take over. Shared, since a change of one shop leaves the others as they are.
+type Timeline = Arc<[RuleVersion]>;
+
+impl Rules {
+    /// None without a single version of the tenant's own.
+    pub(super) fn new(versions: Vec<RuleVersion>) -> Option<Self> {
+        let own = versions.iter().filter(|version| version.merchant.is_none());
+        let earliest = own.filter_map(RuleVersion::rule).min_by_key(begin)?;
+        let nothing = Self {
+            newest: 0,
+            earliest,
+            of_tenant: Arc::default(),
+            of_shops: HashMap::new(),
+        };
+        Some(nothing.with(versions))
+    }
+
+    /// The same and these.
+    pub(super) fn with(&self, news: Vec<RuleVersion>) -> Self {
+        let mut next = self.clone();
+        let mut by_scope: HashMap<Option<MerchantId>, Vec<RuleVersion>> = HashMap::new();
+        for version in news {
+            next.newest = next.newest.max(version.version);
+            by_scope.entry(version.merchant).or_default().push(version);
+        }
+        for (merchant, mut versions) in by_scope {
+            let timeline = match merchant {
+                Some(merchant) => next.of_shops.entry(merchant).or_default(),
+                None => &mut next.of_tenant,
+            };
+            versions.extend(timeline.iter());
+            versions.sort_unstable_by_key(RuleVersion::order);
+            *timeline = versions.into();
+        }
+        next
+    }
+
+    /// Without what had been replaced by `since`: answers stay the same from that instant on.
+    #[must_use]
+    pub(super) fn forgetting_before(mut self, since: Timestamp) -> Self {
+        let timelines = self.of_shops.values_mut().chain([&mut self.of_tenant]);
+        for timeline in timelines {
+            let begun = timeline.partition_point(|version| version.effective_from <= since);
+            if begun > 1 {
+                *timeline = timeline
+                    .iter()
+                    .skip(begun.saturating_sub(1))
+                    .copied()
+                    .collect();
+            }
+        }
+        let earliest = self.of_tenant.first().and_then(RuleVersion::rule);
+        self.earliest = earliest.unwrap_or(self.earliest);
+        self
+    }
+
+    /// The highest version known.
+    pub const fn newest(&self) -> u32 {
+        self.newest
+    }
+
+    /// What a payment at this shop earns by at this instant; without a shop, the tenant's own.
+    pub fn in_force(&self, merchant: Option<MerchantId>, at: Timestamp) -> InForce {
+        let own = merchant.and_then(|merchant| latest(self.timeline(Some(merchant)), at));
+        let because = match own {
+            Some(own) => match own.rule() {
+                Some(rule) => {
+                    return InForce {
+                        rule,
+                        because: Because::OfTheShop,
+                    };
+                }
+                None => Because::Withdrawn {
+                    version: own.version,
+                },
+            },
+            None => Because::OfTheTenant,
+        };
+        let rule = latest(&self.of_tenant, at).and_then(RuleVersion::rule);
+        InForce {
+            rule: rule.unwrap_or(self.earliest),
+            because,
+        }
+    }
+
+    /// Every rule that is known and may be in force for this shop at some time: few, as what was replaced is forgotten.
+    pub fn candidates(&self, merchant: MerchantId) -> impl Iterator<Item = Rule> {
+        let own = self.timeline(Some(merchant)).iter();
+        own.chain(self.of_tenant.iter())
+            .filter_map(RuleVersion::rule)
+    }
+
+    /// What comes into force later than `at`, for this shop alone or for the tenant alone, soonest first.
+    pub fn scheduled(
+        &self,
+        merchant: Option<MerchantId>,
+        at: Timestamp,
+    ) -> impl Iterator<Item = &RuleVersion> {
+        let timeline = self.timeline(merchant);
+        let later = timeline
+            .iter()
+            .filter(move |version| version.effective_from > at);
+        later.filter(|version| self.takes_over(version))
+    }
+
+    /// Whether a version is, was or will be what its shop or tenant says at some instant, and has not been replaced at `at`.
+    pub fn stands(&self, version: &RuleVersion, at: Timestamp) -> Standing {
+        if version.effective_from > at {
+            let replaced = !self.takes_over(version);
+            return if replaced {
+                Standing::Replaced
+            } else {
+                Standing::Scheduled
+            };
+        }
+        let now = latest(self.timeline(version.merchant), at);
+        if now.is_some_and(|now| now.version == version.version) {
+            Standing::InForce
+        } else {
+            Standing::Replaced
+        }
+    }
+
+    /// The versions that were in force for this shop at some instant of this time, both ends included.
+    pub fn in_force_between(
+        &self,
+        merchant: MerchantId,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> BTreeSet<u32> {
+        let timelines = [self.timeline(Some(merchant)), &self.of_tenant];
+        let changes = timelines.into_iter().flatten();
+        let changes = changes.map(|version| version.effective_from);
+        let changes = changes.filter(|at| (from..=to).contains(at));
+        let instants = changes.chain([from]);
+        instants
+            .map(|at| self.in_force(Some(merchant), at).rule.version)
+            .collect()
+    }
+
+    fn timeline(&self, merchant: Option<MerchantId>) -> &[RuleVersion] {
+        match merchant {
+            Some(merchant) => self.of_shops.get(&merchant).map_or(&[], |known| known),
+            None => &self.of_tenant,
+        }
+    }
+
+    /// False for a version that another one for the same instant replaces.
+    fn takes_over(&self, version: &RuleVersion) -> bool {
+        let same = self.timeline(version.merchant).iter();
+        !same
+            .filter(|other| other.effective_from == version.effective_from)
+            .any(|other| other.version > version.version)
+    }
+}
+
+/// How a version stands in the history of its shop or tenant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    Scheduled,
+    InForce,
+    Replaced,
+}
+
+impl Standing {
+    /// The word in the API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Scheduled => "scheduled",
+            Self::InForce => "in_force",
+            Self::Replaced => "replaced",
+        }
+    }
+}
+
+fn begin(rule: &Rule) -> (Timestamp, u32) {
+    (rule.effective_from, rule.version)
+}
+
+/// The last of a timeline that has begun.
+fn latest(timeline: &[RuleVersion], at: Timestamp) -> Option<&RuleVersion> {
+    let begun = timeline.partition_point(|version| version.effective_from <= at);
+    timeline.get(begun.checked_sub(1)?)
+}
+
+#[cfg(test)]
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "an overflow fails the test, as it should"
+)]
+mod tests {
+    use proptest::prelude::*;
+    use rust_decimal::Decimal;
+
+    use super::*;
+    use crate::primitives::Id;
+
+    fn shop(number: u8) -> MerchantId {
+        MerchantId::new(Id::from_bytes([number; 16]))
+    }
+
+    fn hour(hour: i64) -> Timestamp {
+        Timestamp::from_micros(hour * 3_600_000_000)
+    }
+
+    /// `points`: per yuan; none: as the tenant.
+    fn version(
+        version: u32,
+        merchant: Option<u8>,
+        points: Option<i64>,
+        begins: i64,
+    ) -> RuleVersion {
+        RuleVersion {
+            tenant: TenantId(1),
+            version,
+            merchant: merchant.map(shop),
+            terms: points.map(|points| RuleTerms {
+                ratio: Decimal::from(points),
+                ..RuleTerms::default()
+            }),
+            effective_from: hour(begins),
+            created_at: hour(0),
+        }
+    }
+
+    fn table() -> Vec<RuleVersion> {
+        vec![
+            version(1, None, Some(1), 10),
+            version(2, Some(1), Some(3), 11),
+            version(3, None, Some(2), 13),
+            version(4, Some(1), None, 15),
+            version(5, Some(1), Some(5), 17),
+            version(6, Some(1), Some(4), 17),
+        ]
+    }
+
+    #[test]
+    fn the_table_above_is_what_happens() {
+        let rules = Rules::new(table()).unwrap();
+        let at = |merchant, at| {
+            let now = rules.in_force(Some(shop(merchant)), hour(at));
+            (now.rule.version, now.because)
+        };
+        assert_eq!(at(1, 12), (2, Because::OfTheShop));
+        assert_eq!(at(2, 12), (1, Because::OfTheTenant));
+        assert_eq!(at(1, 14), (2, Because::OfTheShop));
+        assert_eq!(at(2, 14), (3, Because::OfTheTenant));
+        assert_eq!(at(1, 16), (3, Because::Withdrawn { version: 4 }));
+        assert_eq!(at(2, 16), (3, Because::OfTheTenant));
+        assert_eq!(at(1, 18), (6, Because::OfTheShop));
+        assert_eq!(at(2, 18), (3, Because::OfTheTenant));
+        // To the microsecond.
+        let before = Timestamp::from_micros(hour(17).micros() - 1);
+        assert_eq!(rules.in_force(Some(shop(1)), before).rule.version, 3);
+        assert_eq!(rules.in_force(Some(shop(1)), hour(17)).rule.version, 6);
+        assert_eq!(rules.in_force(None, hour(18)).rule.version, 3);
+        assert_eq!(
+            rules.in_force(None, hour(1)).rule.version,
+            1,
+            "clocks disagree"
+        );
+    }
+
+    #[test]
+    fn what_is_planned_and_what_was_replaced_are_told_apart() {
+        let rules = Rules::new(table()).unwrap();
+        let standing = |version: usize, at| rules.stands(&table()[version - 1], hour(at)).name();
+        assert_eq!(standing(2, 12), "in_force");
+        assert_eq!(standing(2, 16), "replaced");
+        assert_eq!(standing(3, 12), "scheduled");
+        assert_eq!(standing(3, 18), "in_force");
+        assert_eq!(standing(4, 16), "in_force");
+        assert_eq!(
+            (standing(5, 12), standing(6, 12)),
+            ("replaced", "scheduled")
+        );
+        let planned = |merchant, at| {
+            let later = rules.scheduled(merchant, hour(at));
+            later.map(|version| version.version).collect::<Vec<_>>()
+        };
+        assert_eq!(planned(Some(shop(1)), 12), [4, 6]);
+        assert_eq!(planned(None, 12), [3]);
+        assert_eq!(planned(Some(shop(2)), 12), [0; 0]);
+    }
+
+    #[test]
+    fn a_tenant_without_a_rule_of_its_own_has_none() {
+        assert!(Rules::new(vec![]).is_none());
+        assert!(Rules::new(vec![version(1, Some(1), Some(1), 1)]).is_none());
+    }
+
+    #[test]
+    fn a_little_earlier_another_version_was_in_force() {
+        let rules = Rules::new(table()).unwrap();
+        let between = |merchant, from, to| {
+            let versions = rules.in_force_between(shop(merchant), hour(from), hour(to));
+            versions.into_iter().collect::<Vec<_>>()
+        };
+        assert_eq!(between(1, 12, 12), [2]);
+        assert_eq!(between(1, 14, 15), [2, 3]);
+        assert_eq!(between(1, 15, 17), [3, 6]);
+        assert_eq!(between(2, 12, 18), [1, 3]);
+        assert_eq!(between(2, 13, 18), [3]);
+    }
+
+    prop_compose! {
+        fn any_versions()(
+            wishes in prop::collection::vec((prop::option::of(1_u8..4), prop::option::of(0_i64..9), 0_i64..12), 0..40)
+        ) -> Vec<RuleVersion> {
+            let mut versions = vec![version(1, None, Some(1), 0)];
+            for (number, (merchant, points, begins)) in (2..).zip(wishes) {
+                let points = if merchant.is_some() { points } else { points.or(Some(7)) };
+                versions.push(version(number, merchant, points, begins));
+            }
+            versions
+        }
+    }
+
+    /// The rule as the module's first paragraph says it, with nothing clever.
+    fn obvious(versions: &[RuleVersion], merchant: u8, at: Timestamp) -> u32 {
+        let latest = |of: Option<MerchantId>| {
+            let begun = versions
+                .iter()
+                .filter(|version| version.merchant == of && version.effective_from <= at);
+            begun.max_by_key(|version| (version.effective_from, version.version))
+        };
+        match latest(Some(shop(merchant))) {
+            Some(own) if own.terms.is_some() => own.version,
+            Some(_) | None => latest(None).unwrap().version,
+        }
+    }
+
+    proptest! {
+        /// Read whole, read bit by bit as the seconds pass, or after the past was forgotten: always what the obvious search finds.
+        #[test]
+        fn what_is_in_force_does_not_depend_on_how_it_was_read(versions in any_versions(), pieces in 1_usize..5, forget in 0_i64..12) {
+            let whole = Rules::new(versions.clone()).unwrap();
+            let mut grown = Rules::new(versions[..1].to_vec()).unwrap();
+            for piece in versions[1..].chunks(pieces) {
+                grown = grown.with(piece.to_vec()).forgetting_before(hour(forget));
+            }
+            prop_assert_eq!(grown.newest(), whole.newest());
+            for at in 0..14 {
+                for merchant in 1..5 {
+                    let expected = obvious(&versions, merchant, hour(at));
+                    prop_assert_eq!(whole.in_force(Some(shop(merchant)), hour(at)).rule.version, expected);
+                    if at >= forget {
+                        prop_assert_eq!(grown.in_force(Some(shop(merchant)), hour(at)).rule.version, expected);
+                        prop_assert!(grown.candidates(shop(merchant)).any(|rule| rule.version == expected));
+                    }
+                }
+            }
+        }
+    }
+}

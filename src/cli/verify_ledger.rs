@@ -194,7 +194,7 @@ mod tests {
         assert_eq!(json["clean"], true);
         let invariants = json["invariants"].as_array().unwrap();
         assert_eq!(invariants.len(), Invariant::ALL.len());
-        assert_eq!(invariants[10]["number"], 12);
+        assert_eq!(invariants[11]["number"], 12);
     }
 
     #[test]

@@ -11,7 +11,7 @@
 //!   the table in [`Rules`]' module shows how. A settlement takes the rule of the order's shop in force at its own instant.
 //! - **In memory**: [`RuleBook`] knows what is in force and what will be, and asks once a second for versions above the newest it knows.
 //! - **Two admins at once** queue at the tenant's row and get two versions; the later one is the one that holds.
-//! - **Why**: earning keeps its steps ([`Explanation`]), and [`dry_run`] tells them of a payment that nobody made.
+//! - **Why**: earning keeps its steps ([`Explanation`]), and [`dry_run()`] tells them of a payment that nobody made.
 //!
 //! # Caps
 //!

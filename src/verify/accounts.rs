@@ -1,4 +1,4 @@
-//! Accounts against their transfers, lots and debts: invariants 2, 3, 4 and 7.
+//! Accounts against their transfers, lots, debts and counts: invariants 2, 3, 4, 7 and 8.
 
 use std::collections::HashMap;
 
@@ -6,24 +6,29 @@ use sqlx::MySqlConnection;
 
 use super::{
     Invariant, Progress, Report,
+    caps::DayCount,
     entries::Sums,
-    pages::{Accounts, ByAccount, Cursor, LotsByAccount},
+    lots::{KEPT_DAYS, LotReplay},
+    pages::{Accounts, ByAccount, Cursor, Lots},
+    rules::Rules,
 };
 use crate::{
     db::DbError,
     ledger::{Account, CheckedSide},
-    primitives::{AccountId, AccountKind, Asset},
+    primitives::{AccountId, AccountKind, Asset, BusinessDay},
 };
 
 pub(super) async fn check(
     conn: &mut MySqlConnection,
     unlimited: &HashMap<AccountId, Sums>,
+    rules: &mut Rules,
     report: &mut Report,
     progress: &mut dyn Progress,
 ) -> Result<(), DbError> {
+    let forgotten = forgotten(conn).await?;
     let mut accounts = Cursor::<Accounts>::default();
     let mut transfers = Cursor::<ByAccount>::default();
-    let mut lots = Cursor::<LotsByAccount>::default();
+    let mut lots = Cursor::<Lots>::default();
     let mut debts = Debts::default();
     let mut totals: HashMap<Asset, Sums> = HashMap::new();
     let mut met = 0_usize;
@@ -45,8 +50,8 @@ pub(super) async fn check(
             .saturating_add(account.credits_pending);
         debts.take(id, kind, &account, report);
         if kind.is_checked() {
-            replay(conn, id, &account, &mut transfers, report).await?;
-            lots_of(conn, id, &account, &mut lots, report).await?;
+            let played = replay(conn, id, &account, &mut transfers, rules, report).await?;
+            lots_of(conn, id, &account, (played, forgotten), &mut lots, report).await?;
             progress.advance(transfers.news() + lots.news());
         } else {
             let said = unlimited.get(&id).copied().unwrap_or_default();
@@ -71,7 +76,10 @@ pub(super) async fn check(
     if let Some(orphan) = transfers.next(conn).await? {
         report.violated(
             Invariant::SumsEqualTransfers,
-            format!("{:?} touches an account that does not exist", orphan.id),
+            format!(
+                "{:?} touches an account that does not exist",
+                orphan.transfer.id
+            ),
         );
     }
     report.expect(
@@ -104,16 +112,31 @@ fn sums(account: &Account) -> Sums {
     }
 }
 
-/// Plays a checked account's transfers in the order of their versions.
+/// The last day whose spent lots may have lost their rows. Today is the day of the database's clock, or of the last commit should that be later.
+async fn forgotten(conn: &mut MySqlConnection) -> Result<BusinessDay, DbError> {
+    let day: time::Date = sqlx::query_scalar(
+        "/* verify.forgotten */ SELECT DATE(GREATEST(UTC_TIMESTAMP(6), COALESCE(MAX(c.committed_at), UTC_TIMESTAMP(6))) + INTERVAL 8 HOUR) - INTERVAL ? DAY \
+         FROM (SELECT committer, MAX(seq) AS seq FROM commits GROUP BY committer) last JOIN commits c ON c.committer = last.committer AND c.seq = last.seq",
+    )
+    .bind(KEPT_DAYS)
+    .fetch_one(conn)
+    .await?;
+    Ok(BusinessDay(day))
+}
+
+/// Plays a checked account's transfers in the order of their versions. Gives the lots that they make.
 async fn replay(
     conn: &mut MySqlConnection,
     id: AccountId,
     account: &Account,
     transfers: &mut Cursor<ByAccount>,
+    rules: &mut Rules,
     report: &mut Report,
-) -> Result<(), DbError> {
+) -> Result<LotReplay, DbError> {
     let (mut played, mut version) = (Sums::default(), 0_u32);
-    while let Some(transfer) = transfers.peek(conn).await? {
+    let (mut lots, mut earned) = (LotReplay::default(), DayCount::default());
+    while let Some(posting) = transfers.peek(conn).await? {
+        let transfer = posting.transfer;
         let Some(touched) = transfer.checked_account() else {
             break;
         };
@@ -134,6 +157,11 @@ async fn replay(
             CheckedSide::Neither => {}
         }
         version = version.saturating_add(1);
+        let problem = lots.play(&transfer).err();
+        report.expect(Invariant::LotsSumToBalance, problem.is_none(), || {
+            format!("{id}: {:?} {}", transfer.id, problem.unwrap_or_default())
+        });
+        earned.play(conn, &posting, rules, report).await?;
         let posted = played.credits_posted.saturating_sub(played.debits_posted);
         report.expect(
             Invariant::SumsEqualTransfers,
@@ -180,28 +208,37 @@ async fn replay(
     report.expect(Invariant::NeverBelowZero, account.available() >= 0, || {
         format!("{id} is at {}", account.available())
     });
-    Ok(())
+    earned.finish(id, account, report);
+    Ok(lots)
 }
 
-/// What is left in the lots of an account is what is posted on it: whatever is set aside is still in them.
+/// What is left in the lots of an account is what is posted on it, for whatever is set aside is still in them; and each lot is what the transfers make it.
 async fn lots_of(
     conn: &mut MySqlConnection,
     id: AccountId,
     account: &Account,
-    lots: &mut Cursor<LotsByAccount>,
+    (mut played, forgotten): (LotReplay, BusinessDay),
+    lots: &mut Cursor<Lots>,
     report: &mut Report,
 ) -> Result<(), DbError> {
-    let (mut left, mut sound) = (0, true);
-    while let Some(next) = lots.peek(conn).await?
-        && next.account <= id
+    let (mut left, mut sound) = (0_i64, true);
+    while let Some(row) = lots.peek(conn).await?
+        && row.account <= id
     {
         lots.next(conn).await?;
-        if next.account == id {
-            left = next.remaining;
-            sound = next.least >= 0 && next.overfull == 0;
-        } else {
-            without_account(next.account, report);
+        if row.account < id {
+            without_account(row.account, report);
+            continue;
         }
+        left = left.saturating_add(row.remaining);
+        sound &= (0..=row.granted).contains(&row.remaining);
+        let problem = played.compare(&row, forgotten).err();
+        report.expect(Invariant::LotsSumToBalance, problem.is_none(), || {
+            format!("{id}: {}", problem.unwrap_or_default())
+        });
+    }
+    for problem in played.without_row(forgotten) {
+        report.violated(Invariant::LotsSumToBalance, format!("{id}: {problem}"));
     }
     report.expect(
         Invariant::LotsSumToBalance,

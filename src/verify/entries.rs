@@ -9,11 +9,12 @@ use super::{
     Invariant, Progress, Report,
     arrivals::Arrivals,
     commits::is_settlement,
+    decisions::DecisionPass,
     pages::{ByEntry, Cursor, Orders},
     refunded::RefundedPass,
     refunds::{RefundPass, is_of_refund},
     reviews::ReviewPass,
-    rules::{Rules, daily_caps},
+    rules::Rules,
     shared::SharedPass,
     sharing::SharingPass,
 };
@@ -64,12 +65,12 @@ fn add(posted: &mut i64, pending: &mut i64, phase: Phase, amount: i64) {
     *pending = pending.saturating_add(more_pending);
 }
 
-/// Gives what the transfers say of the unlimited accounts, and which refunds arrived.
+/// Gives what the transfers say of the unlimited accounts, which refunds arrived, and the rules by which points were earned.
 pub(super) async fn check(
     conn: &mut MySqlConnection,
     report: &mut Report,
     progress: &mut dyn Progress,
-) -> Result<(HashMap<AccountId, Sums>, Arrivals), DbError> {
+) -> Result<(HashMap<AccountId, Sums>, Arrivals, Rules), DbError> {
     let mut transfers = Cursor::<ByEntry>::default();
     let mut orders = Cursor::<Orders>::default();
     let mut refunded = RefundedPass::default();
@@ -77,6 +78,7 @@ pub(super) async fn check(
     let mut refunds = RefundPass::default();
     let mut sharing = SharingPass::default();
     let mut reviews = ReviewPass::default();
+    let mut decisions = DecisionPass::default();
     let mut sums: HashMap<AccountId, Sums> = HashMap::new();
     let mut rules = Rules::default();
     // The pending entries of one cause: its resolution has the same cause and comes later.
@@ -130,6 +132,7 @@ pub(super) async fn check(
         }
         sharing.take(conn, &entry, report).await?;
         reviews.gather(conn, &entry, report).await?;
+        decisions.take(conn, &entry, report).await?;
         if entry[0].phase == Phase::Pending {
             pending.push(entry);
         }
@@ -145,10 +148,9 @@ pub(super) async fn check(
     reviews.finish(conn, report, progress).await?;
     shared.finish(conn, report, progress).await?;
     sharing.finish(conn, &sums, report, progress).await?;
+    decisions.finish(conn, report, progress).await?;
     let arrived = refunds.finish(conn, &sums, report, progress).await?;
-    rules.check_budgets(conn, report).await?;
-    daily_caps(conn, report).await?;
-    Ok((sums, arrived))
+    Ok((sums, arrived, rules))
 }
 
 /// The transfers of the next entry.

@@ -2,7 +2,7 @@
 //!
 //! Everything is read in one consistent snapshot, so it can run beside a busy service, and streaming, in the order of the keys and page by page, so that a large ledger does not need large
 //! memory. What is kept in memory is one sum per *unlimited* account (shops, customers who ever owed points, and a handful more), never per customer, order, refund,
-//! sharing or transfer; beside them the versions of the points rules.
+//! sharing or transfer; beside them the versions of the points rules, and of the one account that is being replayed its lots and open holds.
 //!
 //! | pass | reads | checks |
 //! |---|---|---|
@@ -11,9 +11,10 @@
 //! | `refunded` | refunds summed up per order, beside these orders | 5, 6 |
 //! | `refunds` | refunds and their history, beside these transfers | 5, 6, 9 |
 //! | `reviews` | reviews and decisions on points, beside these orders and transfers | 6, 9 |
+//! | `decisions` | risk's decisions, beside these transfers | 13 |
 //! | `shared` | sharings, beside these orders | 5, 9 |
 //! | `sharing` | sharings, their parts and returns, beside these transfers | 5, 9 |
-//! | `accounts` | accounts, the transfers and lots of checked ones, merged by account | 2, 3, 4, 7 |
+//! | `accounts`, `lots`, `caps` | accounts, the transfers of checked ones with the orders that earned them, and their lots, merged by account; budgets | 2, 3, 4, 7, 8 |
 //! | `states` | history and orders, merged by key; idempotency keys | 9, 12 |
 //! | `days` | totals of shops, orders and refunds, added up by the database | 10 |
 //!
@@ -21,9 +22,12 @@
 
 mod accounts;
 mod arrivals;
+mod caps;
 mod commits;
 mod days;
+mod decisions;
 mod entries;
+mod lots;
 mod pages;
 mod refunded;
 mod refunds;
@@ -67,16 +71,17 @@ pub async fn verify(
         "/* verify.count */ SELECT (SELECT COUNT(*) FROM commits) + 2 * (SELECT COUNT(*) FROM transfers) + 2 * (SELECT COUNT(*) FROM payment_orders) \
          + (SELECT COUNT(*) FROM accounts) + (SELECT COUNT(*) FROM payment_order_history) + (SELECT COUNT(*) FROM refunds) \
          + 2 * (SELECT COUNT(*) FROM sharings) + 2 * (SELECT COUNT(*) FROM sharing_parts) + 2 * (SELECT COUNT(*) FROM sharing_returns) \
-         + (SELECT COUNT(*) FROM refund_history) + (SELECT COUNT(*) FROM risk_reviews WHERE kind = 1) + (SELECT COUNT(DISTINCT account_id) FROM point_lots)",
+         + (SELECT COUNT(*) FROM refund_history) + (SELECT COUNT(*) FROM risk_reviews) + (SELECT COUNT(*) FROM risk_decisions) + (SELECT COUNT(*) FROM point_lots)",
     )
     .fetch_one(&mut conn)
     .await?;
     progress.expect(u64::try_from(rows).unwrap_or(0));
     let mut report = Report::default();
     let told = commits::check(&mut conn, &mut report, progress).await?;
-    let (sums, arrived) = entries::check(&mut conn, &mut report, progress).await?;
+    let (sums, arrived, mut rules) = entries::check(&mut conn, &mut report, progress).await?;
     arrivals::compare(&mut conn, told, arrived, &mut report).await?;
-    accounts::check(&mut conn, &sums, &mut report, progress).await?;
+    accounts::check(&mut conn, &sums, &mut rules, &mut report, progress).await?;
+    caps::check_budgets(&mut conn, &mut rules, &mut report).await?;
     let relayed = states::check(&mut conn, &mut report, progress).await?;
     // While the relay is behind, the totals are too.
     if relayed {

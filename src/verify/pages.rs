@@ -6,11 +6,17 @@ use sqlx::{MySqlConnection, Row as _, mysql::MySqlRow};
 
 use crate::{
     db::{DbError, Sql},
-    ledger::{ACCOUNT_COLUMNS, Account, TRANSFER_COLUMNS, Transfer, read_account, read_transfer},
+    ledger::{
+        ACCOUNT_COLUMNS, Account, CheckedSide, TRANSFER_COLUMNS, Transfer, read_account,
+        read_transfer,
+    },
     payments::{
         ORDER_COLUMNS, Order, REFUND_COLUMNS, Refund, RefundStateKind, read_order, read_refund,
     },
-    primitives::{AccountId, CustomerId, MerchantId, OrderId, RefundId, TenantId},
+    primitives::{
+        AccountId, BusinessDay, CustomerId, EntryKind, MerchantId, Money, OrderId, RefundId,
+        TenantId,
+    },
 };
 
 const PAGE: usize = 4_000;
@@ -143,31 +149,69 @@ impl Paged for ByEntry {
     }
 }
 
-/// `transfers` of checked accounts, by account and version.
+/// `transfers` of checked accounts, by account and version, each with the order that it credits points for.
 pub(super) struct ByAccount;
 
-impl Paged for ByAccount {
-    type Item = Transfer;
+/// A transfer seen from its checked account.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Posting {
+    pub(super) transfer: Transfer,
+    /// Of points that a payment earns, at once or held for a review.
+    pub(super) earned: Option<EarnedBy>,
+}
 
-    fn after(last: Option<&Transfer>, sql: &mut Sql) {
-        sql.push("SELECT /* verify.postings */ ")
-            .push(TRANSFER_COLUMNS)
-            .push(" FROM transfers FORCE INDEX (transfers_checked_account) WHERE ");
+/// What an order says of the points that it earned.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct EarnedBy {
+    pub(super) amount: Money,
+    /// None while the order is not paid, which is wrong by itself.
+    pub(super) rule_version: Option<u32>,
+}
+
+/// Columns of `transfers` before those of the order.
+const TRANSFER_WIDTH: usize = 12;
+
+impl Paged for ByAccount {
+    type Item = Posting;
+
+    fn after(last: Option<&Posting>, sql: &mut Sql) {
+        sql.push("SELECT /* verify.postings */ ");
+        for column in TRANSFER_COLUMNS.split(", ") {
+            sql.push("t.").push(column).push(", ");
+        }
+        sql.push("o.amount_fen, o.rule_version FROM transfers t FORCE INDEX (transfers_checked_account) LEFT JOIN payment_orders o ON t.checked_side = ")
+            .int(CheckedSide::Credit.code())
+            .push(" AND ORD(SUBSTR(t.entry_id, 16, 1)) IN (")
+            .int(EntryKind::Settlement.code())
+            .push(", ")
+            .int(EntryKind::PointsHeld.code())
+            .push(") AND o.id = CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') WHERE ");
+        let last = last.map(|last| &last.transfer);
         match last.and_then(|last| Some((last.checked_account()?, last.account_version?))) {
             Some((account, version)) => {
-                sql.push("checked_account >= ").bytes(account.bytes());
-                sql.push(" AND (checked_account > ").bytes(account.bytes());
-                sql.push(" OR account_version > ").int(version).push(")");
+                sql.push("t.checked_account >= ").bytes(account.bytes());
+                sql.push(" AND (t.checked_account > ")
+                    .bytes(account.bytes());
+                sql.push(" OR t.account_version > ").int(version).push(")");
             }
             None => {
-                sql.push("checked_account IS NOT NULL");
+                sql.push("t.checked_account IS NOT NULL");
             }
         }
-        sql.push(" ORDER BY checked_account, account_version");
+        sql.push(" ORDER BY t.checked_account, t.account_version");
     }
 
-    fn read(row: &MySqlRow) -> Result<Transfer, sqlx::Error> {
-        read_transfer(row)
+    fn read(row: &MySqlRow) -> Result<Posting, sqlx::Error> {
+        let amount: Option<i64> = row.try_get(TRANSFER_WIDTH)?;
+        let rule_version: Option<u32> = row.try_get(TRANSFER_WIDTH + 1)?;
+        let amount = amount.and_then(|fen| Money::parse(fen).ok());
+        Ok(Posting {
+            transfer: read_transfer(row)?,
+            earned: amount.map(|amount| EarnedBy {
+                amount,
+                rule_version,
+            }),
+        })
     }
 }
 
@@ -405,40 +449,40 @@ impl Paged for RefundsByOrder {
     }
 }
 
-/// `point_lots` summed up per account, by account.
-pub(super) struct LotsByAccount;
+/// `point_lots` by account and day.
+pub(super) struct Lots;
 
-/// What is left in the lots of one account, in points.
+/// One lot of one account, in points.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct LotsOfAccount {
+pub(super) struct LotRow {
     pub(super) account: AccountId,
+    pub(super) expires_on: BusinessDay,
+    pub(super) granted: i64,
     pub(super) remaining: i64,
-    /// Of the lot with the least.
-    pub(super) least: i64,
-    /// Lots of which more is left than was granted.
-    pub(super) overfull: i64,
 }
 
-impl Paged for LotsByAccount {
-    type Item = LotsOfAccount;
+impl Paged for Lots {
+    type Item = LotRow;
 
-    fn after(last: Option<&LotsOfAccount>, sql: &mut Sql) {
+    fn after(last: Option<&LotRow>, sql: &mut Sql) {
         sql.push(
-            "SELECT /* verify.lots */ account_id, CAST(SUM(remaining) AS SIGNED), CAST(MIN(remaining) AS SIGNED), \
-             CAST(SUM(remaining > granted) AS SIGNED) FROM point_lots",
+            "SELECT /* verify.lots */ account_id, expires_on, granted, remaining FROM point_lots",
         );
         if let Some(last) = last {
-            sql.push(" WHERE account_id > ").bytes(last.account.bytes());
+            sql.push(" WHERE account_id >= ")
+                .bytes(last.account.bytes());
+            sql.push(" AND (account_id > ").bytes(last.account.bytes());
+            sql.push(" OR expires_on > ").day(last.expires_on).push(")");
         }
-        sql.push(" GROUP BY account_id ORDER BY account_id");
+        sql.push(" ORDER BY account_id, expires_on");
     }
 
-    fn read(row: &MySqlRow) -> Result<LotsOfAccount, sqlx::Error> {
-        Ok(LotsOfAccount {
+    fn read(row: &MySqlRow) -> Result<LotRow, sqlx::Error> {
+        Ok(LotRow {
             account: row.try_get(0)?,
-            remaining: row.try_get(1)?,
-            least: row.try_get(2)?,
-            overfull: row.try_get(3)?,
+            expires_on: BusinessDay(row.try_get(1)?),
+            granted: row.try_get(2)?,
+            remaining: row.try_get(3)?,
         })
     }
 }

@@ -17,14 +17,16 @@ pub enum Invariant {
     PaidOrdersAreSettledOnce,
     PointsFollowTheRule,
     LotsSumToBalance,
+    CapsHold,
     HistoryIsAllowed,
     EventsMatchChanges,
     ChainIsUnbroken,
     NothingAnsweredIsLost,
+    DecisionsStand,
 }
 
 impl Invariant {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::EntriesAreWhole,
         Self::SumsEqualTransfers,
         Self::NeverBelowZero,
@@ -32,10 +34,12 @@ impl Invariant {
         Self::PaidOrdersAreSettledOnce,
         Self::PointsFollowTheRule,
         Self::LotsSumToBalance,
+        Self::CapsHold,
         Self::HistoryIsAllowed,
         Self::EventsMatchChanges,
         Self::ChainIsUnbroken,
         Self::NothingAnsweredIsLost,
+        Self::DecisionsStand,
     ];
 
     pub const fn number(self) -> u8 {
@@ -47,10 +51,12 @@ impl Invariant {
             Self::PaidOrdersAreSettledOnce => 5,
             Self::PointsFollowTheRule => 6,
             Self::LotsSumToBalance => 7,
+            Self::CapsHold => 8,
             Self::HistoryIsAllowed => 9,
             Self::EventsMatchChanges => 10,
             Self::ChainIsUnbroken => 11,
             Self::NothingAnsweredIsLost => 12,
+            Self::DecisionsStand => 13,
         }
     }
 
@@ -70,9 +76,14 @@ impl Invariant {
                 "a paid order has one settlement of its amount; an unpaid one has none; refunded amounts never exceed paid; shares are booked as they stand"
             }
             Self::PointsFollowTheRule => {
-                "points credited are what the rule in force said, within its caps, once; refunds take back their part"
+                "points credited are what the rule in force said, once; refunds take back their part"
             }
-            Self::LotsSumToBalance => "lots of an account sum to its balance",
+            Self::LotsSumToBalance => {
+                "lots are what the transfers make them and sum to the balance; nothing is spent from one that is over"
+            }
+            Self::CapsHold => {
+                "daily and total caps hold, exactly; counts of days and budgets are what was credited"
+            }
             Self::HistoryIsAllowed => {
                 "every state in history follows from the one before; sharings, their parts and orders agree"
             }
@@ -82,6 +93,9 @@ impl Invariant {
             Self::ChainIsUnbroken => "the chain of commits is unbroken and covers every transfer",
             Self::NothingAnsweredIsLost => {
                 "what a caller was told is there; every claimed key names its effect"
+            }
+            Self::DecisionsStand => {
+                "what is booked was allowed by what risk decided; decisions are what their columns say"
             }
         }
     }

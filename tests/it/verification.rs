@@ -1,8 +1,10 @@
-//! Each check of `verify-ledger` can fail: a row is corrupted by hand, and it is named. Damage to sharings is in `sharing::damage`.
+//! Each check of `verify-ledger` can fail: a row is corrupted by hand, and it is named. Damage to sharings is in `sharing::damage`, to lots and caps in `points_damage`.
 
 use std::fmt::Write as _;
 
-use sqlx::{Connection as _, Executor as _, MySqlConnection, mysql::MySqlQueryResult};
+use sqlx::{
+    ConnectOptions as _, Connection as _, Executor as _, MySqlConnection, mysql::MySqlQueryResult,
+};
 use zhangfang::{
     jobs,
     payments::{self, LatePayment, RefundStatus, RefusalKind},
@@ -57,7 +59,7 @@ async fn every_kind_of_damage_is_found_and_named() {
         (Invariant::SumsEqualTransfers, format!("UPDATE transfers SET account_version = account_version + 7 WHERE {settlement} AND leg = 1 LIMIT 1")),
         (Invariant::NeverBelowZero, "UPDATE transfers SET amount = 400 WHERE checked_side = 1".into()),
         (Invariant::EntriesAreWhole, "UPDATE transfers SET entry_id = CONCAT(SUBSTR(entry_id, 1, 15), x'82'), phase = 3 WHERE checked_side = 1".into()),
-        (Invariant::PointsFollowTheRule, "INSERT INTO point_budgets (tenant_id, rule_version, granted, version) VALUES (1, 2, 5, 1)".into()),
+        (Invariant::CapsHold, "INSERT INTO point_budgets (tenant_id, rule_version, granted, version) VALUES (1, 2, 5, 1)".into()),
         (Invariant::DebitsEqualCredits, "UPDATE accounts SET debits_posted = debits_posted + 5 WHERE SUBSTR(id, 16, 1) = x'21'".into()),
         (Invariant::PaidOrdersAreSettledOnce, "UPDATE payment_orders SET amount_fen = amount_fen + 1 WHERE state = 3 LIMIT 1".into()),
         (Invariant::PaidOrdersAreSettledOnce, "UPDATE payment_orders SET state = 2, wechat_transaction_id = NULL, paid_at = NULL, points = NULL, rule_version = NULL WHERE state = 3 LIMIT 1".into()),
@@ -65,7 +67,7 @@ async fn every_kind_of_damage_is_found_and_named() {
         (Invariant::PaidOrdersAreSettledOnce, "DELETE FROM payment_orders WHERE state = 3 LIMIT 1".into()),
         (Invariant::PointsFollowTheRule, "UPDATE payment_orders SET points = points + 1 WHERE state = 3 LIMIT 1".into()),
         (Invariant::PointsFollowTheRule, "UPDATE points_rules SET ratio = 2 WHERE version = 2".into()),
-        (Invariant::PointsFollowTheRule, "UPDATE points_rules SET daily_cap = 59 WHERE version = 2".into()),
+        (Invariant::CapsHold, "UPDATE points_rules SET daily_cap = 59 WHERE version = 2".into()),
         (Invariant::PointsFollowTheRule, "UPDATE points_rules SET ratio = 0.5 WHERE version = 2".into()),
         (Invariant::PointsFollowTheRule, "DELETE FROM points_rules WHERE version = 2".into()),
         (Invariant::HistoryIsAllowed, "UPDATE payment_order_history SET state = 6 WHERE state = 2 LIMIT 1".into()),
@@ -278,10 +280,14 @@ pub(crate) struct Copy {
 
 impl Copy {
     pub(crate) async fn of(app: &TestApp) -> Self {
+        Self::of_books(&app.scratch).await
+    }
+
+    pub(crate) async fn of_books(books: &Scratch) -> Self {
         let scratch = Scratch::make().await;
-        let from = app.scratch.owner.get_database().unwrap().to_owned();
+        let from = books.owner.get_database().unwrap().to_owned();
         let to = scratch.owner.get_database().unwrap().to_owned();
-        let mut conn = app.sql().await;
+        let mut conn = books.owner.clone().connect().await.unwrap();
         let tables: Vec<(String,)> = sqlx::query_as(
             "SELECT CAST(table_name AS CHAR) FROM information_schema.tables WHERE table_schema = ? AND table_type = 'BASE TABLE' AND table_name <> '_sqlx_migrations'",
         )

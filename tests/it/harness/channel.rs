@@ -7,13 +7,15 @@ use std::{
     sync::Mutex,
 };
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
 use zhangfang::{
     payments::{
         AbnormalRefund, Bill, BillKind, ChannelMode, ChannelOrder, ChannelRefund, Gateway, Notice,
-        NoticeBody, NoticeError, NoticeHeaders, OurAccount, Outcome, PayParameters, PrepayRequest,
-        Refund, RefundCall, RefundNotice, RefundStatus, Refusal, RefusalKind,
+        NoticeBody, NoticeError, NoticeHeaders, Order, OurAccount, Outcome, PaidNotice,
+        PayParameters, PrepayRequest, Refund, RefundCall, RefundNotice, RefundStatus, Refusal,
+        RefusalKind,
     },
     primitives::{
         BusinessDay, Clock as _, Money, OrderNo, RefundId, RefundNo, SystemClock, Timestamp,
@@ -39,6 +41,8 @@ pub(crate) struct Channel {
     /// What it was asked to refund.
     calls: Mutex<HashMap<String, ChannelRefund>>,
     notice: Mutex<Option<Notice>>,
+    /// Callbacks by their bodies, so that many can be on their way.
+    notices: Mutex<HashMap<Vec<u8>, Notice>>,
     account: OurAccount,
     /// Queries wait for this.
     gate: Semaphore,
@@ -53,6 +57,7 @@ impl Default for Channel {
             queried: Mutex::default(),
             calls: Mutex::default(),
             notice: Mutex::default(),
+            notices: Mutex::default(),
             account: OurAccount {
                 mode: ChannelMode::Partner,
                 mchid: "1900000001".into(),
@@ -97,8 +102,63 @@ impl Channel {
         (shop, transaction): (&str, &str),
         notice: &str,
     ) {
+        let said = self.of_refund(refund, status, (shop, transaction), notice);
+        *self.notice.lock().unwrap() = Some(said);
+    }
+
+    /// A callback that says this of a refund that was asked for; to be handed in as often and as late as the test likes.
+    pub(crate) fn refund_notice(
+        &self,
+        refund: &Refund,
+        status: RefundStatus,
+        paid: (&str, &str),
+        notice: &str,
+    ) -> Bytes {
+        self.keep(self.of_refund(refund, status, paid, notice))
+    }
+
+    /// A callback that says that this order was paid.
+    pub(crate) fn paid_notice(
+        &self,
+        order: &Order,
+        transaction: &str,
+        paid_at: Timestamp,
+        notice: &str,
+    ) -> Bytes {
+        self.keep(Notice {
+            id: notice.to_owned(),
+            created_at: paid_at,
+            body: NoticeBody::Paid(PaidNotice {
+                out_trade_no: order.no().to_string(),
+                wechat_transaction_id: transaction.to_owned(),
+                sp_mchid: self.account.mchid.clone(),
+                sub_mchid: order.sub_mchid.clone(),
+                app_id: self.account.app_id.clone(),
+                payer_openid: None,
+                amount: order.amount,
+                currency: "CNY".into(),
+                payer_amount: None,
+                paid_at,
+            }),
+        })
+    }
+
+    fn keep(&self, notice: Notice) -> Bytes {
+        let body = notice.id.clone().into_bytes();
+        let mut notices = self.notices.lock().unwrap();
+        notices.insert(body.clone(), notice);
+        body.into()
+    }
+
+    fn of_refund(
+        &self,
+        refund: &Refund,
+        status: RefundStatus,
+        (shop, transaction): (&str, &str),
+        notice: &str,
+    ) -> Notice {
         let known = self.known(refund.id);
-        *self.notice.lock().unwrap() = Some(Notice {
+        Notice {
             id: notice.to_owned(),
             // The same whenever it is repeated, as WeChat's.
             created_at: refund.created_at(),
@@ -108,7 +168,7 @@ impl Channel {
                 wechat_transaction_id: transaction.to_owned(),
                 refund: with(&known, status),
             }),
-        });
+        }
     }
 
     fn known(&self, refund: RefundId) -> ChannelRefund {
@@ -235,9 +295,12 @@ impl Gateway for Channel {
     fn read_notice(
         &self,
         _headers: NoticeHeaders<'_>,
-        _body: &[u8],
+        body: &[u8],
         _now: Timestamp,
     ) -> Result<Notice, NoticeError> {
+        if let Some(notice) = self.notices.lock().unwrap().get(body) {
+            return Ok(notice.clone());
+        }
         let notice = self.notice.lock().unwrap().clone();
         notice.ok_or(NoticeError::Malformed)
     }

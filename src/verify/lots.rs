@@ -1,0 +1,485 @@
+//! The lots of one account, played again from its transfers: invariant 7.
+//!
+//! Every transfer says in `transfers.lot` which lot it is about, so the lots need not be believed: what is granted and left in each follows from the account's
+//! transfers in the order of their versions.
+//!
+//! | transfer | does to the lots |
+//! |---|---|
+//! | credit, posted or posting a pending one | grants to the lot that it names |
+//! | debit to the points expired | takes from the lot that it names and no other; that lot is over |
+//! | any other posted debit | takes from the lot that it names, if it names one, then from the others in the order in which they expire; never from one that is over |
+//! | debit posting a pending one | the same, but lots are over by the day on which the points were set aside: a hold protects what it holds. First of all it takes from those that have been over since, which only holds may still use |
+//! | pending, or voiding a pending one | nothing: what is set aside is still in its lots |
+//!
+//! A lot is *over* on its day (`expires_on`, UTC+8) and ever after. [`crate::ledger`] spends in this order; what it could not have taken so is a violation, and so is a row
+//! of `point_lots` that says something else than the replay. Of a lot that was over more than [`KEPT_DAYS`] days ago and has nothing left, the row may be gone: it could change
+//! nothing any more.
+//!
+//! Transfers from before the column name no lot. An account whose first credits name none cannot be replayed: its lots are only added up. Once one of its credits has named
+//! a lot, all later ones must. Otherwise to take a name away would be to switch the check off.
+//!
+//! In memory is one account: its lots, and its holds that are not resolved.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Bound,
+};
+
+use super::pages::LotRow;
+use crate::{
+    ledger::{CheckedSide, Phase, Transfer},
+    primitives::{AccountKind, BusinessDay, EntryKind, TransferId},
+};
+
+/// How many days the row of a spent lot stays after the lot was over.
+pub(super) const KEPT_DAYS: u32 = 30;
+
+/// One account's lots.
+#[derive(Debug, Default)]
+pub(super) struct LotReplay {
+    lots: BTreeMap<BusinessDay, Lot>,
+    /// Transfers that set points aside and are not resolved, each with its day.
+    held: HashMap<TransferId, BusinessDay>,
+    /// A credit named its lot.
+    named: bool,
+    /// Nothing more can be said: a transfer from before the column, or one that could not be played, which is named once.
+    blind: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Lot {
+    granted: i64,
+    left: i64,
+}
+
+impl LotReplay {
+    /// Plays the account's next transfer. Gives what is wrong with it.
+    pub(super) fn play(&mut self, transfer: &Transfer) -> Result<(), String> {
+        if self.blind {
+            // Only to notice a name that was taken away.
+            return self.named_or_old(transfer);
+        }
+        let played = match transfer.checked_side {
+            CheckedSide::Neither => Ok(()),
+            CheckedSide::Credit => self.credit(transfer),
+            CheckedSide::Debit => self.debit(transfer),
+        };
+        self.blind |= played.is_err();
+        played
+    }
+
+    fn named_or_old(&mut self, transfer: &Transfer) -> Result<(), String> {
+        if transfer.checked_side != CheckedSide::Credit {
+            return Ok(());
+        }
+        let was_named = self.named;
+        self.named |= transfer.lot.is_some();
+        if was_named && transfer.lot.is_none() {
+            return Err(nameless());
+        }
+        Ok(())
+    }
+
+    fn credit(&mut self, transfer: &Transfer) -> Result<(), String> {
+        if matches!(transfer.phase, Phase::Pending | Phase::Void) {
+            return Ok(());
+        }
+        let Some(on) = transfer.lot else {
+            if self.named {
+                return Err(nameless());
+            }
+            self.blind = true;
+            return Ok(());
+        };
+        self.named = true;
+        let lot = self.lots.entry(on).or_default();
+        lot.granted = lot.granted.saturating_add(transfer.amount);
+        lot.left = lot.left.saturating_add(transfer.amount);
+        Ok(())
+    }
+
+    fn debit(&mut self, transfer: &Transfer) -> Result<(), String> {
+        let today = transfer.at.business_day();
+        let pending = TransferId {
+            entry: transfer.id.entry.resolved(),
+            leg: transfer.id.leg,
+        };
+        match transfer.phase {
+            Phase::Pending => {
+                self.held.insert(transfer.id, today);
+                Ok(())
+            }
+            Phase::Void => {
+                self.held.remove(&pending);
+                Ok(())
+            }
+            Phase::Posted if is_expiry(transfer)? => self.expire(transfer, today),
+            Phase::Posted => self.spend(transfer, today),
+            // What was never pending is a broken entry (invariant 1); here it counts as of its own day.
+            Phase::Post => {
+                let since = self.held.remove(&pending).unwrap_or(today);
+                self.spend(transfer, since)
+            }
+        }
+    }
+
+    fn expire(&mut self, transfer: &Transfer, today: BusinessDay) -> Result<(), String> {
+        let Some(on) = transfer.lot else {
+            return Err("expires points and names no lot".into());
+        };
+        if on > today {
+            return Err(format!(
+                "expires the lot of {on} on {today}, when it is not over"
+            ));
+        }
+        let left = self.take(on, transfer.amount);
+        if left > 0 {
+            return Err(format!(
+                "expires {} points of the lot of {on}, which has {left} less",
+                transfer.amount
+            ));
+        }
+        Ok(())
+    }
+
+    /// In the order in which [`crate::ledger`] takes: lots that have been over since the points were set aside, then the lot that was named, then the others, by day.
+    fn spend(&mut self, transfer: &Transfer, since: BusinessDay) -> Result<(), String> {
+        let today = transfer.at.business_day();
+        let amount = transfer.amount;
+        let after = |day| (Bound::Excluded(day), Bound::Unbounded);
+        let mut due = amount;
+        for (on, lot) in self.lots.range_mut(after(since)) {
+            if due == 0 || *on > today {
+                break;
+            }
+            due = lot.take(due);
+        }
+        if let Some(on) = transfer.lot.filter(|on| *on > since) {
+            due = self.take(on, due);
+        }
+        for (_, lot) in self.lots.range_mut(after(since)) {
+            if due == 0 {
+                break;
+            }
+            due = lot.take(due);
+        }
+        if due > 0 {
+            return Err(format!(
+                "takes {amount} points, {due} more than the lots that are not over on {since} have"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Takes what there is; gives what is missing.
+    fn take(&mut self, on: BusinessDay, due: i64) -> i64 {
+        self.lots.get_mut(&on).map_or(due, |lot| lot.take(due))
+    }
+
+    /// What is wrong with a row of `point_lots`. `forgotten` is the last day whose lots may have lost their rows.
+    pub(super) fn compare(&mut self, row: &LotRow, forgotten: BusinessDay) -> Result<(), String> {
+        if self.blind {
+            return Ok(());
+        }
+        let lot = self.lots.remove(&row.expires_on).unwrap_or_default();
+        // A row that was deleted and made again has forgotten what was granted before.
+        let granted = row.granted == lot.granted
+            || (row.expires_on <= forgotten && row.granted <= lot.granted);
+        if row.remaining == lot.left && granted {
+            return Ok(());
+        }
+        Err(format!(
+            "the lot of {} has {} of {} points left, and its transfers say {} of {}",
+            row.expires_on, row.remaining, row.granted, lot.left, lot.granted
+        ))
+    }
+
+    /// After all rows: the lots that should have one.
+    pub(super) fn without_row(&self, forgotten: BusinessDay) -> impl Iterator<Item = String> {
+        let lots = if self.blind {
+            BTreeMap::new()
+        } else {
+            self.lots.clone()
+        };
+        let due = lots
+            .into_iter()
+            .filter(move |(on, lot)| lot.left != 0 || *on > forgotten);
+        due.map(|(on, lot)| {
+            format!(
+                "the lot of {on} has no row, and its transfers say {} of {} points are left",
+                lot.left, lot.granted
+            )
+        })
+    }
+}
+
+/// Whether points leave because their time is over. Entry and account must say the same.
+fn is_expiry(transfer: &Transfer) -> Result<bool, String> {
+    let to = transfer.credit.kind() == Some(AccountKind::PointsExpired);
+    let by = transfer.id.entry.kind() == Some(EntryKind::PointsExpired);
+    if to == by {
+        Ok(to)
+    } else {
+        Err("is an expiry by its entry or by its account, but not by both".into())
+    }
+}
+
+impl Lot {
+    fn take(&mut self, due: i64) -> i64 {
+        let taken = due.min(self.left);
+        self.left -= taken;
+        due - taken
+    }
+}
+
+fn nameless() -> String {
+    "grants points to no lot, though the account's lots were named before".into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::primitives::{
+        AccountId, AccountKind, CustomerId, EntryId, Id, Lane, TenantId, Timestamp,
+    };
+
+    const DAY: i64 = 86_400;
+
+    fn day(offset: u32) -> BusinessDay {
+        Timestamp::from_micros(1_795_000_000_000_000)
+            .business_day()
+            .plus_days(offset)
+    }
+
+    /// An account whose transfers a test writes one by one.
+    #[derive(Default)]
+    struct Book {
+        replay: LotReplay,
+        today: i64,
+        made: u64,
+    }
+
+    impl Book {
+        fn next(
+            &mut self,
+            side: CheckedSide,
+            phase: Phase,
+            entry: EntryId,
+            amount: i64,
+        ) -> Transfer {
+            let customer = CustomerId::new(Id::mint(1, 1, Lane(1)));
+            let points = AccountId::customer_points(customer);
+            let other = if entry.kind() == Some(EntryKind::PointsExpired) {
+                AccountKind::PointsExpired
+            } else {
+                AccountKind::PointsIssued
+            };
+            let other = AccountId::of_tenant(TenantId(1), other);
+            let (debit, credit) = if side == CheckedSide::Debit {
+                (points, other)
+            } else {
+                (other, points)
+            };
+            Transfer {
+                id: TransferId { entry, leg: 0 },
+                tenant: TenantId(1),
+                phase,
+                debit,
+                credit,
+                amount,
+                checked_side: side,
+                account_version: Some(1),
+                balance_after: Some(0),
+                // Noon in Beijing.
+                at: day(0).start().plus_seconds(self.today * DAY + DAY / 2),
+                lot: None,
+            }
+        }
+
+        fn entry(&mut self, kind: EntryKind) -> EntryId {
+            self.made += 1;
+            EntryId::of(Id::mint(self.made, 0, Lane(1)), kind)
+        }
+
+        fn earn(&mut self, amount: i64, lot: Option<u32>) -> Result<(), String> {
+            let entry = self.entry(EntryKind::Settlement);
+            let transfer = self.next(CheckedSide::Credit, Phase::Posted, entry, amount);
+            self.replay.play(&Transfer {
+                lot: lot.map(day),
+                ..transfer
+            })
+        }
+
+        fn take(&mut self, kind: EntryKind, amount: i64, lot: Option<u32>) -> Result<(), String> {
+            let entry = self.entry(kind);
+            let transfer = self.next(CheckedSide::Debit, Phase::Posted, entry, amount);
+            self.replay.play(&Transfer {
+                lot: lot.map(day),
+                ..transfer
+            })
+        }
+
+        fn hold(&mut self, amount: i64) -> EntryId {
+            let entry = self.entry(EntryKind::PointsReserved);
+            let transfer = self.next(CheckedSide::Debit, Phase::Pending, entry, amount);
+            self.replay.play(&transfer).unwrap();
+            entry
+        }
+
+        fn resolve(
+            &mut self,
+            hold: EntryId,
+            phase: Phase,
+            amount: i64,
+            lot: Option<u32>,
+        ) -> Result<(), String> {
+            let transfer = self.next(CheckedSide::Debit, phase, hold.resolution(), amount);
+            self.replay.play(&Transfer {
+                lot: lot.map(day),
+                ..transfer
+            })
+        }
+
+        fn left(&self) -> Vec<i64> {
+            self.replay.lots.values().map(|lot| lot.left).collect()
+        }
+    }
+
+    #[test]
+    fn what_is_named_goes_first_and_the_rest_by_day() {
+        let mut book = Book::default();
+        book.earn(5, Some(3)).unwrap();
+        book.earn(5, Some(1)).unwrap();
+        book.earn(5, Some(2)).unwrap();
+        book.take(EntryKind::RefundClawback, 7, Some(3)).unwrap();
+        assert_eq!(book.left(), [3, 5, 0]);
+        book.take(EntryKind::PointsDeducted, 4, None).unwrap();
+        assert_eq!(book.left(), [0, 4, 0]);
+    }
+
+    #[test]
+    fn a_lot_is_spendable_on_its_last_day_and_not_on_the_next() {
+        let mut book = Book::default();
+        book.earn(5, Some(1)).unwrap();
+        book.take(EntryKind::PointsDeducted, 1, None).unwrap();
+        book.today = 1;
+        let problem = book.take(EntryKind::PointsDeducted, 1, None).unwrap_err();
+        assert!(problem.contains("1 more than"), "{problem}");
+        let mut book = Book::default();
+        book.earn(5, Some(1)).unwrap();
+        book.earn(5, Some(9)).unwrap();
+        book.today = 1;
+        book.take(EntryKind::RefundClawback, 5, Some(1)).unwrap();
+        assert_eq!(book.left(), [5, 0], "a lot that is over is passed by");
+        let mut late = Book::default();
+        late.earn(5, Some(1)).unwrap();
+        late.today = 1;
+        assert!(late.take(EntryKind::PointsDeducted, 6, Some(1)).is_err());
+    }
+
+    #[test]
+    fn only_what_is_over_expires_and_only_from_the_lot_it_names() {
+        let grant = || {
+            let mut book = Book::default();
+            book.earn(5, Some(1)).unwrap();
+            book.earn(5, Some(2)).unwrap();
+            book.today = 1;
+            book
+        };
+        grant().take(EntryKind::PointsExpired, 5, Some(1)).unwrap();
+        for (amount, lot) in [(6, Some(1)), (5, Some(2)), (5, None), (1, Some(0))] {
+            let expired = grant().take(EntryKind::PointsExpired, amount, lot);
+            assert!(expired.is_err(), "{amount} of {lot:?}");
+        }
+    }
+
+    #[test]
+    fn a_hold_protects_what_it_holds_until_it_ends() {
+        let mut book = Book::default();
+        book.earn(5, Some(1)).unwrap();
+        let (kept, dropped) = (book.hold(2), book.hold(1));
+        book.today = 40;
+        book.resolve(dropped, Phase::Void, 1, None).unwrap();
+        book.resolve(kept, Phase::Post, 2, None).unwrap();
+        assert_eq!(book.left(), [3]);
+        assert!(book.replay.held.is_empty());
+        assert!(book.take(EntryKind::PointsDeducted, 1, None).is_err());
+    }
+
+    #[test]
+    fn what_only_a_hold_may_use_goes_first_and_what_was_over_before_it_not_at_all() {
+        let mut book = Book::default();
+        book.earn(5, Some(1)).unwrap();
+        book.earn(5, Some(3)).unwrap();
+        book.earn(5, Some(9)).unwrap();
+        book.today = 2;
+        let hold = book.hold(7);
+        book.today = 5;
+        book.resolve(hold, Phase::Post, 7, Some(9)).unwrap();
+        assert_eq!(book.left(), [5, 0, 3]);
+        let hold = book.hold(4);
+        assert!(book.resolve(hold, Phase::Post, 4, Some(1)).is_err());
+    }
+
+    #[test]
+    fn an_expiry_is_one_by_its_entry_and_by_its_account() {
+        let mut book = Book::default();
+        book.earn(5, Some(1)).unwrap();
+        book.today = 1;
+        let entry = book.entry(EntryKind::PointsExpired);
+        let transfer = book.next(CheckedSide::Debit, Phase::Posted, entry, 5);
+        let spent = AccountId::of_tenant(TenantId(1), AccountKind::PointsRedeemed);
+        let disguised = Transfer {
+            credit: spent,
+            lot: Some(day(1)),
+            ..transfer
+        };
+        assert!(book.replay.play(&disguised).is_err());
+    }
+
+    #[test]
+    fn lots_from_before_the_column_are_only_added_up_and_names_cannot_be_taken_away() {
+        let mut book = Book::default();
+        book.earn(5, None).unwrap();
+        book.take(EntryKind::PointsDeducted, 50, None).unwrap();
+        book.earn(5, Some(4)).unwrap();
+        assert_eq!(book.replay.without_row(day(0)).count(), 0);
+        assert!(book.earn(1, None).is_err(), "after one that was named");
+        let mut book = Book::default();
+        book.earn(5, Some(4)).unwrap();
+        assert!(book.earn(5, None).is_err());
+    }
+
+    fn row(lot: u32, granted: i64, remaining: i64) -> LotRow {
+        LotRow {
+            account: AccountId::of_tenant(TenantId(1), AccountKind::CustomerPoints),
+            expires_on: day(lot),
+            granted,
+            remaining,
+        }
+    }
+
+    #[test]
+    fn rows_are_what_the_transfers_say() {
+        let play = || {
+            let mut book = Book::default();
+            book.earn(5, Some(1)).unwrap();
+            book.take(EntryKind::PointsDeducted, 5, None).unwrap();
+            book.earn(7, Some(9)).unwrap();
+            book.replay
+        };
+        let none = day(0);
+        let (mut right, mut forgotten) = (play(), play());
+        right.compare(&row(1, 5, 0), none).unwrap();
+        right.compare(&row(9, 7, 7), none).unwrap();
+        assert_eq!(right.without_row(none).count(), 0);
+        for wrong in [row(1, 5, 1), row(1, 6, 0), row(9, 7, 6), row(2, 1, 0)] {
+            assert!(play().compare(&wrong, none).is_err(), "{wrong:?}");
+        }
+        assert_eq!(play().without_row(none).count(), 2);
+        // The first lot may be gone, or be made again; what has points left may not.
+        assert_eq!(forgotten.without_row(day(1)).count(), 1);
+        forgotten.compare(&row(1, 0, 0), day(1)).unwrap();
+        assert_eq!(play().without_row(day(9)).count(), 1);
+    }
+}

@@ -1,0 +1,329 @@
+//! What the books must say, kept as a person would with pencil and paper: a list of lots, a list of holds, a few counters. No ids, no versions, no accounts, no database.
+
+use std::collections::BTreeMap;
+
+use zhangfang::primitives::BusinessDay;
+
+/// How payments earn: one point for each whole yuan times `ratio`, within the caps.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terms {
+    pub(crate) ratio: i64,
+    pub(crate) daily_cap: Option<i64>,
+    pub(crate) total_cap: Option<i64>,
+    /// Whole days that points last after the day of the credit; none: for ever.
+    pub(crate) days: Option<u32>,
+    /// A refund of points that were spent is refused; otherwise the customer owes them.
+    pub(crate) refuse: bool,
+}
+
+/// Why something is not done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum No {
+    /// More than the customer can spend.
+    Short,
+    /// More money than is left of the payment.
+    TooMuch,
+}
+
+/// One customer's points.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Purse {
+    /// First day on which they are gone, and how many.
+    pub(super) lots: BTreeMap<BusinessDay, i64>,
+    pub(super) debt: i64,
+    /// By the number of the hold: points, and the day on which they were set aside.
+    pub(super) holds: BTreeMap<usize, (i64, BusinessDay)>,
+    /// The last day on which a payment earned anything, and how much it was on that day.
+    pub(super) earned: Option<(BusinessDay, i64)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Payment {
+    who: usize,
+    fen: i64,
+    points: i64,
+    lot: BusinessDay,
+    /// Of refunds on the table: money, points.
+    asked: i64,
+    back: i64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Refund {
+    payment: usize,
+    fen: i64,
+    due: i64,
+    lent: i64,
+    hold: usize,
+    open: bool,
+}
+
+/// Everything. Payments, refunds and holds are numbered as they come.
+#[derive(Debug, Clone)]
+pub(super) struct Model {
+    pub(super) terms: Terms,
+    pub(super) today: BusinessDay,
+    pub(super) purses: Vec<Purse>,
+    pub(super) granted: i64,
+    payments: Vec<Payment>,
+    refunds: Vec<Refund>,
+    holds: usize,
+    /// What happened how often, of what should happen in a test that is worth its name.
+    pub(super) seen: BTreeMap<&'static str, usize>,
+}
+
+impl Purse {
+    pub(super) fn posted(&self) -> i64 {
+        self.lots.values().sum()
+    }
+
+    pub(super) fn held(&self) -> i64 {
+        self.holds.values().map(|(points, _)| points).sum()
+    }
+
+    /// What is not over, less everything that is held.
+    fn spendable(&self, today: BusinessDay) -> i64 {
+        let live: i64 = self
+            .lots
+            .range(today.plus_days(1)..)
+            .map(|(_, left)| left)
+            .sum();
+        (live - self.held()).max(0)
+    }
+
+    fn put(&mut self, lot: BusinessDay, points: i64) {
+        if points > 0 {
+            *self.lots.entry(lot).or_default() += points;
+        }
+    }
+
+    /// Takes from lots that were not over on `since`: first what is over by now, then the named lot, then by day.
+    fn take(
+        &mut self,
+        mut points: i64,
+        named: Option<BusinessDay>,
+        since: BusinessDay,
+        today: BusinessDay,
+    ) {
+        let mut days: Vec<BusinessDay> = self
+            .lots
+            .keys()
+            .copied()
+            .filter(|day| *day > since)
+            .collect();
+        days.sort_by_key(|day| {
+            let rank = match () {
+                () if *day <= today => 0,
+                () if Some(*day) == named => 1,
+                () => 2,
+            };
+            (rank, *day)
+        });
+        for day in days {
+            let left = self.lots.get_mut(&day).unwrap();
+            let part = points.min(*left);
+            *left -= part;
+            points -= part;
+        }
+        assert_eq!(points, 0, "the model takes what is not there: {self:?}");
+        self.lots.retain(|_, left| *left > 0);
+    }
+}
+
+impl Model {
+    pub(super) fn new(terms: Terms, today: BusinessDay, customers: usize) -> Self {
+        Self {
+            terms,
+            today,
+            purses: vec![Purse::default(); customers],
+            granted: 0,
+            payments: Vec::new(),
+            refunds: Vec::new(),
+            holds: 0,
+            seen: BTreeMap::new(),
+        }
+    }
+
+    fn see(&mut self, what: &'static str, happened: bool) {
+        *self.seen.entry(what).or_default() += usize::from(happened);
+    }
+
+    /// What this customer can spend or set aside today.
+    pub(super) fn spendable(&self, who: usize) -> i64 {
+        self.purses[who].spendable(self.today)
+    }
+
+    /// Holds of this customer that are still there, refunds not counted.
+    pub(super) fn open_holds(&self, who: usize) -> Vec<usize> {
+        let of_refund = |hold: usize| self.refunds.iter().any(|refund| refund.hold == hold);
+        let holds = self.purses[who].holds.keys().copied();
+        holds.filter(|hold| !of_refund(*hold)).collect()
+    }
+
+    pub(super) fn open_refunds(&self) -> Vec<usize> {
+        (0..self.refunds.len())
+            .filter(|refund| self.refunds[*refund].open)
+            .collect()
+    }
+
+    /// A payment is settled; gives what it earns.
+    pub(super) fn pay(&mut self, who: usize, fen: i64) -> i64 {
+        let Terms {
+            ratio,
+            daily_cap,
+            total_cap,
+            days,
+            ..
+        } = self.terms;
+        let purse = &mut self.purses[who];
+        let today = match purse.earned {
+            Some((day, points)) if day == self.today => points,
+            _ => 0,
+        };
+        let said = fen * ratio / 100;
+        let (mut points, mut repaid) = (said, 0);
+        if let Some(cap) = daily_cap {
+            points = points.min((cap - today).max(0));
+        }
+        if let Some(cap) = total_cap {
+            points = points.min((cap - self.granted).max(0));
+        }
+        let lot = days.map_or(BusinessDay::NEVER, |days| self.today.plus_days(days + 1));
+        if points > 0 {
+            purse.earned = Some((self.today, today + points));
+            self.granted += if total_cap.is_some() { points } else { 0 };
+            repaid = points.min(purse.debt);
+            purse.debt -= repaid;
+            purse.put(lot, points - repaid);
+        }
+        self.payments.push(Payment {
+            who,
+            fen,
+            points,
+            lot,
+            asked: 0,
+            back: 0,
+        });
+        self.see("a cap cuts", points < said);
+        self.see("a debt is repaid", repaid > 0);
+        points
+    }
+
+    /// A refund is asked for and taken by WeChat; what the customer must give back is set aside.
+    pub(super) fn ask_refund(&mut self, number: usize, fen: i64) -> Result<(), No> {
+        let payment = &mut self.payments[number];
+        if payment.asked + fen > payment.fen {
+            self.see("more than was paid is refused", true);
+            return Err(No::TooMuch);
+        }
+        let due = payment.points * (payment.asked + fen) / payment.fen - payment.back;
+        let purse = &mut self.purses[payment.who];
+        let lent = (due - purse.spendable(self.today)).max(0);
+        if self.terms.refuse && due > purse.posted() - purse.held() {
+            self.see("a refund of spent points is refused", true);
+            return Err(No::Short);
+        }
+        payment.asked += fen;
+        payment.back += due;
+        purse.put(BusinessDay::NEVER, lent);
+        purse.debt += lent;
+        self.holds += 1;
+        if due > 0 {
+            purse.holds.insert(self.holds, (due, self.today));
+        }
+        self.refunds.push(Refund {
+            payment: number,
+            fen,
+            due,
+            lent,
+            hold: self.holds,
+            open: true,
+        });
+        self.see("points are lent", lent > 0);
+        Ok(())
+    }
+
+    /// The refund arrives: the points go, from the payment's lot first. Said again, nothing.
+    pub(super) fn arrive(&mut self, number: usize) {
+        let Some((refund, payment)) = self.end(number) else {
+            return;
+        };
+        let purse = &mut self.purses[payment.who];
+        if let Some((points, since)) = purse.holds.remove(&refund.hold) {
+            purse.take(points, Some(payment.lot), since, self.today);
+        }
+    }
+
+    /// It will not happen: the points are let go, and what was lent for it and is still owed is taken back.
+    pub(super) fn undo(&mut self, number: usize) {
+        let Some((refund, payment)) = self.end(number) else {
+            return;
+        };
+        self.payments[refund.payment].asked -= refund.fen;
+        self.payments[refund.payment].back -= refund.due;
+        let purse = &mut self.purses[payment.who];
+        purse.holds.remove(&refund.hold);
+        let repaid = refund.lent.min(purse.debt);
+        purse.debt -= repaid;
+        purse.take(repaid, Some(BusinessDay::NEVER), self.today, self.today);
+        self.see("what was lent is taken back", repaid > 0);
+    }
+
+    fn end(&mut self, number: usize) -> Option<(Refund, Payment)> {
+        let refund = self.refunds[number];
+        self.refunds[number].open = false;
+        refund.open.then(|| (refund, self.payments[refund.payment]))
+    }
+
+    pub(super) fn award(&mut self, who: usize, points: i64, lot: BusinessDay) {
+        self.purses[who].put(lot, points);
+    }
+
+    pub(super) fn deduct(&mut self, who: usize, points: i64) -> Result<(), No> {
+        let purse = &mut self.purses[who];
+        if points > purse.spendable(self.today) {
+            self.see("spending is refused", true);
+            return Err(No::Short);
+        }
+        purse.take(points, None, self.today, self.today);
+        Ok(())
+    }
+
+    /// Gives the number of the hold.
+    pub(super) fn hold(&mut self, who: usize, points: i64) -> Result<usize, No> {
+        let purse = &mut self.purses[who];
+        if points > purse.spendable(self.today) {
+            self.see("spending is refused", true);
+            return Err(No::Short);
+        }
+        self.holds += 1;
+        purse.holds.insert(self.holds, (points, self.today));
+        Ok(self.holds)
+    }
+
+    pub(super) fn capture(&mut self, who: usize, hold: usize) {
+        let (points, since) = self.purses[who].holds.remove(&hold).unwrap();
+        self.purses[who].take(points, None, since, self.today);
+    }
+
+    pub(super) fn release(&mut self, who: usize, hold: usize) {
+        self.purses[who].holds.remove(&hold).unwrap();
+    }
+
+    /// What is over goes, the earliest first, but for as many points as are held. Gives how many went.
+    #[expect(dead_code, reason = "the service has no expiry to compare with yet")]
+    pub(super) fn expire(&mut self, who: usize) -> i64 {
+        let held = self.purses[who].held();
+        let lots = &mut self.purses[who].lots;
+        let over: i64 = lots.range(..=self.today).map(|(_, left)| left).sum();
+        let due = (over - held).max(0);
+        let mut left_to_go = due;
+        for (_, left) in lots.range_mut(..=self.today) {
+            let part = left_to_go.min(*left);
+            *left -= part;
+            left_to_go -= part;
+        }
+        lots.retain(|_, left| *left > 0);
+        due
+    }
+}

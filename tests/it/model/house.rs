@@ -1,0 +1,453 @@
+//! The service itself, through its use cases, on a clock that the test moves and with a channel that says what the test wants.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+use sqlx::ConnectOptions as _;
+use zhangfang::{
+    audit::Actor,
+    auth::Principal,
+    customers,
+    db::{Cx, Db, DbOptions, Operation, SubmitError, Wanted, WorkingSet},
+    facts::Origin,
+    idempotency::{Claim, IdempotencyKey},
+    jobs,
+    ledger::{self, Draft, LedgerError, Resolution},
+    merchants::{CodeForm, CreateCode, Decide, Decision, Register, ShopBook, ShopForm},
+    outbox::{self, Event},
+    payments::{
+        self, CreatePayment, NoticeHeaders, OneGateway, Order, Pace, Payments, PointsShortfall,
+        PolicyBook, PolicyTerms, RecentOrders, Refund, RefundBy, RefundError, RefundRole,
+        RefundStatus, RequestRefund, SetPolicy, Taken,
+    },
+    points::{RuleBook, RuleTerms, SetRule, Validity},
+    primitives::{
+        AccountId, AccountKind, BusinessDay, Clock as _, CustomerId, EntryId, EntryKind, Id, Lane,
+        MockClock, Money, Points, Secret, SeededIds, TenantId, Timestamp,
+    },
+    risk::Risk,
+    verify,
+};
+
+use super::book::{No, Purse, Terms};
+use crate::harness::{Channel, Scratch, eventually};
+
+const SHOP: &str = "1900000170";
+
+/// One shop, as many customers as come, and nobody in a hurry.
+pub(crate) struct House {
+    pub(crate) scratch: Scratch,
+    pub(crate) db: Db,
+    pub(crate) clock: Arc<MockClock>,
+    pub(crate) tenant: TenantId,
+    payments: Payments,
+    channel: Arc<Channel>,
+    code: String,
+}
+
+/// A payment that was made, with the callback that says so.
+#[derive(Debug, Clone)]
+pub(crate) struct Paid {
+    pub(crate) order: Order,
+    transaction: String,
+    pub(crate) notice: Bytes,
+}
+
+/// The day on which every house opens, at noon in Beijing.
+fn opening() -> Timestamp {
+    Timestamp::parse_rfc3339("2026-11-21T12:00:00+08:00").unwrap()
+}
+
+impl House {
+    pub(crate) async fn open(seed: u64) -> Self {
+        let scratch = Scratch::make().await;
+        let clock = Arc::new(MockClock::at(opening()));
+        let options = DbOptions::new(scratch.service.clone());
+        let ids = Arc::new(SeededIds::new(seed));
+        let db = Db::connect(options, clock.clone(), ids).await.unwrap();
+        eventually("the committers are ready", || async {
+            db.is_ready().await.then_some(())
+        })
+        .await;
+        let tenant = zhangfang::tenants::create(&db, "demo", "演示平台")
+            .await
+            .unwrap()
+            .id;
+        let channel = Arc::new(Channel::default());
+        let payments = Payments {
+            rules: RuleBook::start(db.clone()),
+            policies: PolicyBook::start(db.clone()),
+            risk: Risk::off(),
+            shops: ShopBook::start(db.clone()),
+            recent: RecentOrders::default(),
+            pace: Pace::default(),
+            gateways: Arc::new(OneGateway(Arc::<Channel>::clone(&channel))),
+            db: db.clone(),
+        };
+        let code = open_shop(&db, tenant).await;
+        Self {
+            scratch,
+            db,
+            clock,
+            tenant,
+            payments,
+            channel,
+            code,
+        }
+    }
+
+    pub(crate) fn today(&self) -> BusinessDay {
+        self.clock.now().business_day()
+    }
+
+    /// From now on payments earn by these terms.
+    pub(crate) async fn set_terms(&self, terms: Terms) {
+        let cap = |cap: Option<i64>| cap.map(|cap| Points::parse(cap).unwrap());
+        let rule = RuleTerms {
+            ratio: terms.ratio.into(),
+            daily_cap: cap(terms.daily_cap),
+            total_cap: cap(terms.total_cap),
+            validity: terms
+                .days
+                .map_or(Validity::Never, |count| Validity::Days { count }),
+            ..RuleTerms::default()
+        };
+        let tenant = self.tenant;
+        let set = SetRule {
+            tenant,
+            merchant: None,
+            terms: rule,
+            effective_from: None,
+            by: "test".into(),
+        };
+        self.db.run(set).await.unwrap();
+        self.payments.rules.forget(tenant);
+        let points_shortfall = if terms.refuse {
+            PointsShortfall::Refuse
+        } else {
+            PointsShortfall::Debt
+        };
+        let policy = SetPolicy {
+            tenant,
+            terms: PolicyTerms {
+                points_shortfall,
+                ..PolicyTerms::default()
+            },
+            by: Actor::new("test"),
+        };
+        self.db.run(policy).await.unwrap();
+        self.payments.policies.forget(tenant);
+    }
+
+    pub(crate) async fn customer(&self, name: &str) -> CustomerId {
+        let openid = Secret::new(format!("o-{name}"));
+        customers::recognise(&self.db, self.tenant, &openid)
+            .await
+            .unwrap()
+    }
+
+    /// A customer pays; the callback is on its way.
+    pub(crate) async fn pay(&self, customer: CustomerId, fen: i64, key: &str) -> Paid {
+        let wish = CreatePayment {
+            tenant: self.tenant,
+            customer,
+            payer_openid: Secret::new("o-payer".into()),
+            origin: Origin::default(),
+            code: self.code.clone(),
+            amount: Some(Money::parse(fen).unwrap()),
+            key: key.to_owned(),
+        };
+        let order = payments::create_payment(&self.payments, wish)
+            .await
+            .unwrap()
+            .order;
+        let transaction = format!("42{}", order.no());
+        let notice = self.notice_of(&order, &transaction, "1");
+        Paid {
+            order,
+            transaction,
+            notice,
+        }
+    }
+
+    fn notice_of(&self, order: &Order, transaction: &str, number: &str) -> Bytes {
+        let notice = format!("paid-{}-{number}", order.no());
+        let at = self.clock.now();
+        self.channel.paid_notice(order, transaction, at, &notice)
+    }
+
+    /// WeChat says the same in another callback.
+    pub(crate) fn said_again(&self, paid: &Paid) -> Bytes {
+        self.notice_of(&paid.order, &paid.transaction, "2")
+    }
+
+    pub(crate) async fn hear(&self, notice: &Bytes) -> Taken {
+        let headers = NoticeHeaders {
+            timestamp: None,
+            nonce: None,
+            signature: None,
+            serial: None,
+            signature_type: None,
+        };
+        payments::take_notice(&self.payments, self.tenant, headers, notice.clone())
+            .await
+            .unwrap()
+    }
+
+    /// Points that the order says it earned.
+    pub(crate) async fn earned(&self, paid: &Paid) -> i64 {
+        let found = payments::find_order(&self.db, self.tenant, paid.order.id).await;
+        let order = found.unwrap().unwrap().order;
+        order.state.payment().unwrap().points.get()
+    }
+
+    /// Asks for a refund, which WeChat takes. `key` names the wish.
+    pub(crate) async fn ask_refund(&self, paid: &Paid, fen: i64, key: &str) -> Result<Refund, No> {
+        let input = format!("{} {fen}", paid.order.id);
+        let key = IdempotencyKey::parse(key).unwrap();
+        let wish = RequestRefund {
+            tenant: self.tenant,
+            order: paid.order.id,
+            amount: Some(Money::parse(fen).unwrap()),
+            reason: "不想要了".into(),
+            by: RefundBy {
+                actor: Actor::new("ops"),
+                role: RefundRole::Operator,
+            },
+            claim: Claim::new(self.tenant, "ops", "/refunds", &key, &[input.as_bytes()]),
+        };
+        match payments::request_refund(&self.payments, wish).await {
+            Ok(refund) => Ok(refund),
+            Err(RefundError::ExceedsRefundable { .. }) => Err(No::TooMuch),
+            Err(RefundError::PointsSpent { .. }) => Err(No::Short),
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+
+    /// What WeChat says became of the refund.
+    pub(crate) fn outcome(&self, paid: &Paid, refund: &Refund, arrived: bool, number: u8) -> Bytes {
+        let status = if arrived {
+            RefundStatus::Success
+        } else {
+            RefundStatus::Closed
+        };
+        let notice = format!("refund-{}-{number}", refund.no());
+        let paid = (SHOP, paid.transaction.as_str());
+        self.channel.refund_notice(refund, status, paid, &notice)
+    }
+
+    /// Gives points that are gone on that day.
+    pub(crate) async fn award(&self, to: CustomerId, points: i64, lot: BusinessDay) {
+        let issued = AccountId::of_tenant(self.tenant, AccountKind::PointsIssued);
+        let draft = Draft::posted(issued, AccountId::customer_points(to), points).expiring(lot);
+        self.book(to, EntryKind::Adjustment, draft).await.unwrap();
+    }
+
+    pub(crate) async fn deduct(&self, from: CustomerId, points: i64) -> Result<(), No> {
+        let draft = self.spending(from, points);
+        refused(self.book(from, EntryKind::Adjustment, draft).await).map(|_| ())
+    }
+
+    /// Sets points aside; gives the entry to be resolved.
+    pub(crate) async fn hold(&self, from: CustomerId, points: i64) -> Result<EntryId, No> {
+        let draft = self.spending(from, points).pending();
+        refused(self.book(from, EntryKind::Adjustment, draft).await)
+    }
+
+    pub(crate) async fn resolve(&self, entry: EntryId, way: Resolution) {
+        let resolve = Resolve {
+            tenant: self.tenant,
+            entry,
+            way,
+        };
+        self.db.submit(resolve).await.unwrap();
+    }
+
+    fn spending(&self, from: CustomerId, points: i64) -> Draft {
+        let spent = AccountId::of_tenant(self.tenant, AccountKind::PointsRedeemed);
+        Draft::posted(AccountId::customer_points(from), spent, points)
+    }
+
+    /// An entry with one leg, of a new cause.
+    pub(crate) async fn book(
+        &self,
+        whose: CustomerId,
+        kind: EntryKind,
+        draft: Draft,
+    ) -> Result<EntryId, SubmitError<LedgerError>> {
+        let cause = self.db.new_id(whose.lane());
+        let book = Book {
+            tenant: self.tenant,
+            cause,
+            kind,
+            draft,
+        };
+        self.db.submit(book).await
+    }
+
+    /// What the database says of a customer, in the words of the model; and what is held.
+    pub(crate) async fn purse(&self, customer: CustomerId) -> (Purse, i64, i64) {
+        let account = AccountId::customer_points(customer);
+        let row: Option<(i64, i64, i64, Option<time::Date>, i64)> = sqlx::query_as(
+            "SELECT credits_posted - debits_posted, debits_pending, debt, earned_on, earned_points FROM accounts WHERE id = ?",
+        )
+        .bind(account)
+        .fetch_optional(self.db.pool())
+        .await
+        .unwrap();
+        let lots: Vec<(time::Date, i64)> = sqlx::query_as(
+            "SELECT expires_on, remaining FROM point_lots WHERE account_id = ? AND remaining > 0",
+        )
+        .bind(account)
+        .fetch_all(self.db.pool())
+        .await
+        .unwrap();
+        let lots: BTreeMap<BusinessDay, i64> = lots
+            .into_iter()
+            .map(|(day, left)| (BusinessDay(day), left))
+            .collect();
+        let (posted, held, debt, on, points) = row.unwrap_or_default();
+        let purse = Purse {
+            lots,
+            debt,
+            earned: on.map(|on| (BusinessDay(on), points)),
+            ..Purse::default()
+        };
+        (purse, posted, held)
+    }
+
+    /// What versions of the rule with a total cap handed out, the newest version's.
+    pub(crate) async fn granted(&self) -> i64 {
+        let granted: Option<i64> = sqlx::query_scalar(
+            "SELECT b.granted FROM point_budgets b WHERE b.rule_version = (SELECT MAX(version) FROM points_rules)",
+        )
+        .fetch_optional(self.db.pool())
+        .await
+        .unwrap();
+        granted.unwrap_or(0)
+    }
+
+    pub(crate) async fn verify(&self) -> verify::Report {
+        jobs::drain(&self.db).await.unwrap();
+        verify::verify(&self.scratch.owner, &mut ()).await.unwrap()
+    }
+
+    /// Changes rows behind the service's back, as an owner of the database could.
+    pub(crate) async fn execute(&self, statement: &'static str) {
+        let mut conn = self.scratch.owner.clone().connect().await.unwrap();
+        sqlx::raw_sql(statement).execute(&mut conn).await.unwrap();
+    }
+
+    /// The books are clean.
+    pub(crate) async fn finish(self) {
+        let report = self.verify().await;
+        assert!(report.is_clean(), "the books are not clean:\n{report}");
+        self.db.close().await;
+        self.scratch.drop().await;
+    }
+}
+
+async fn open_shop(db: &Db, tenant: TenantId) -> String {
+    let owner = Secret::new("o-owner".to_owned());
+    let customer = customers::recognise(db, tenant, &owner).await.unwrap();
+    let secret = |text: &str| Secret::new(text.to_owned());
+    let form = ShopForm::parse(
+        "茶里巷",
+        &secret("王小二"),
+        &secret("13800001234"),
+        "91310000MA1K00000X",
+        "茶里巷 1 号",
+    );
+    let register = Register {
+        tenant,
+        customer,
+        form: form.unwrap(),
+    };
+    let shop = db.run(register).await.unwrap();
+    let decide = Decide {
+        tenant,
+        merchant: shop.merchant.id,
+        decision: Decision::approve(SHOP).unwrap(),
+        by: Actor::new("test"),
+    };
+    db.run(decide).await.unwrap();
+    let code = CreateCode {
+        tenant,
+        merchant: shop.merchant.id,
+        form: CodeForm::parse("前台", None).unwrap(),
+        by: Principal::Customer {
+            tenant,
+            id: customer,
+        },
+    };
+    db.run(code).await.unwrap().code.to_string()
+}
+
+fn refused<T>(answer: Result<T, SubmitError<LedgerError>>) -> Result<T, No> {
+    match answer {
+        Ok(done) => Ok(done),
+        Err(SubmitError::Refused(LedgerError::Insufficient | LedgerError::LotsShort)) => {
+            Err(No::Short)
+        }
+        Err(error) => panic!("{error:?}"),
+    }
+}
+
+/// Posts or sets aside one amount.
+#[derive(Debug)]
+struct Book {
+    tenant: TenantId,
+    cause: Id,
+    kind: EntryKind,
+    draft: Draft,
+}
+
+impl Operation for Book {
+    type Reply = EntryId;
+    type Refusal = LedgerError;
+    const NAME: &'static str = "test.book";
+
+    fn lane(&self) -> Lane {
+        self.cause.lane()
+    }
+
+    fn rows(&self, want: &mut Wanted, _set: &WorkingSet) {
+        ledger::want_accounts(want, &[self.draft]);
+    }
+
+    fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<EntryId, LedgerError> {
+        let (entry, tenant) = (EntryId::of(self.cause, self.kind), self.tenant);
+        ledger::post(set, tenant, entry, &[self.draft], cx.now())?;
+        outbox::tell(cx, &Event::EntryPosted { entry, tenant });
+        Ok(entry)
+    }
+}
+
+/// Posts or voids what was set aside.
+#[derive(Debug)]
+struct Resolve {
+    tenant: TenantId,
+    entry: EntryId,
+    way: Resolution,
+}
+
+impl Operation for Resolve {
+    type Reply = ();
+    type Refusal = LedgerError;
+    const NAME: &'static str = "test.resolve";
+
+    fn lane(&self) -> Lane {
+        self.entry.lane()
+    }
+
+    fn rows(&self, want: &mut Wanted, set: &WorkingSet) {
+        ledger::want_resolution(want, set, self.entry, 1);
+    }
+
+    fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<(), LedgerError> {
+        ledger::resolve(set, self.entry, 1, self.way, None, cx.now())?;
+        let (entry, tenant) = (self.entry.resolution(), self.tenant);
+        outbox::tell(cx, &Event::EntryPosted { entry, tenant });
+        Ok(())
+    }
+}

@@ -1,0 +1,462 @@
+//! Points against a small, obvious model: random histories of payments, refunds, awards, deductions and holds over a few customers, compared after every step; and the same messages
+//! in every order in which they may arrive, which must end in the same balances.
+//!
+//! Everything is drawn from one seed, which is printed; `ZHANGFANG_TEST_SEED=…` plays the same history again.
+
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "the seed is given and told on the command line"
+)]
+
+pub(crate) mod book;
+pub(crate) mod house;
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+use zhangfang::{
+    ledger::Resolution,
+    payments::{Refund, Taken},
+    primitives::{BusinessDay, CustomerId, EntryId},
+};
+
+use book::{Model, Terms};
+use house::{House, Paid};
+
+const HISTORIES: usize = 8;
+const STEPS: usize = 70;
+const CUSTOMERS: usize = 3;
+
+/// One history: what was done so far, here and on paper.
+struct Play<'a> {
+    house: &'a House,
+    model: Model,
+    customers: Vec<CustomerId>,
+    paid: Vec<Paid>,
+    /// With the number of the payment.
+    refunds: Vec<(usize, Refund)>,
+    /// What WeChat said of refunds, to be said again.
+    outcomes: Vec<(usize, Bytes)>,
+    holds: BTreeMap<usize, EntryId>,
+    /// What was done, for whoever must find out what went wrong.
+    story: Vec<String>,
+}
+
+fn terms(place: usize, rng: &mut StdRng) -> Terms {
+    let mut sometimes = |from: i64, to: i64| {
+        let cap = rng.random_range(from..to);
+        (cap % 2 == 0).then_some(cap)
+    };
+    Terms {
+        daily_cap: sometimes(10, 120),
+        total_cap: sometimes(50, 600),
+        ratio: rng.random_range(1..4),
+        days: (rng.random_range(0..4) > 0).then(|| rng.random_range(300..303)),
+        refuse: place % 4 == 1,
+    }
+}
+
+impl<'a> Play<'a> {
+    async fn begin(house: &'a House, place: usize, rng: &mut StdRng) -> Self {
+        let terms = terms(place, rng);
+        house.set_terms(terms).await;
+        let mut customers = Vec::new();
+        for who in 0..CUSTOMERS {
+            customers.push(house.customer(&format!("{place}-{who}")).await);
+        }
+        Self {
+            house,
+            model: Model::new(terms, house.today(), CUSTOMERS),
+            customers,
+            paid: Vec::new(),
+            refunds: Vec::new(),
+            outcomes: Vec::new(),
+            holds: BTreeMap::new(),
+            story: vec![format!("{terms:?}")],
+        }
+    }
+
+    fn tell(&mut self, what: String) {
+        self.story.push(what);
+    }
+
+    async fn step(&mut self, rng: &mut StdRng) {
+        self.house.clock.advance_seconds(1);
+        self.model.today = self.house.today();
+        let who = rng.random_range(0..CUSTOMERS);
+        match rng.random_range(0..100) {
+            0..30 => self.pay(who, rng.random_range(1..4_000)).await,
+            30..36 => self.hear_again(rng).await,
+            36..50 => self.ask_some_refund(rng).await,
+            50..62 => self.end_some_refund(rng).await,
+            62..70 => {
+                let lot = match rng.random_range(0..4) {
+                    0 => BusinessDay::NEVER,
+                    days => self.model.today.plus_days(299 + days),
+                };
+                self.award(who, rng.random_range(1..40), lot).await;
+            }
+            70..80 => self.deduct(who, self.some(who, rng)).await,
+            80..88 => self.hold(who, self.some(who, rng)).await,
+            88..94 => self.end_hold(who, rng).await,
+            _ => self.sleep(rng.random_range(1..130_000)),
+        }
+        self.compare().await;
+    }
+
+    /// Some points, and often just as many as there are or one more.
+    fn some(&self, who: usize, rng: &mut StdRng) -> i64 {
+        let all = self.model.spendable(who);
+        match rng.random_range(0..5) {
+            0 | 1 => all.max(1),
+            2 => all + 1,
+            _ => rng.random_range(1..=all.max(1)),
+        }
+    }
+
+    async fn pay(&mut self, who: usize, fen: i64) {
+        self.tell(format!("{who} pays {fen}"));
+        let key = format!("pay-{}", self.paid.len());
+        let paid = self.house.pay(self.customers[who], fen, &key).await;
+        assert_eq!(self.house.hear(&paid.notice).await, Taken::Settled);
+        let points = self.model.pay(who, fen);
+        assert_eq!(self.house.earned(&paid).await, points, "{:#?}", self.story);
+        self.paid.push(paid);
+    }
+
+    /// The same callback again, or another that says the same; of a payment or of a refund. Nothing happens.
+    async fn hear_again(&mut self, rng: &mut StdRng) {
+        if !self.outcomes.is_empty() && rng.random_range(0..2) == 0 {
+            let (refund, notice) = &self.outcomes[rng.random_range(0..self.outcomes.len())];
+            assert_eq!(self.house.hear(notice).await, Taken::Duplicate);
+            return self.tell(format!("the outcome of refund {refund} again"));
+        }
+        if self.paid.is_empty() {
+            return;
+        }
+        let place = rng.random_range(0..self.paid.len());
+        let again = if rng.random_range(0..2) == 0 {
+            self.paid[place].notice.clone()
+        } else {
+            self.house.said_again(&self.paid[place])
+        };
+        assert_eq!(self.house.hear(&again).await, Taken::Duplicate);
+        self.tell(format!("payment {place} again"));
+    }
+
+    /// What seldom comes about by chance: points that are spent, refunded, lent, taken back, lent again and repaid; or the refund is refused.
+    async fn prelude(&mut self) {
+        self.pay(0, 1_000).await;
+        self.deduct(0, self.model.spendable(0)).await;
+        for arrived in [false, true] {
+            self.ask_refund(0, 1_000).await;
+            if let Some(number) = self.model.open_refunds().pop() {
+                self.end_refund(number, arrived).await;
+            }
+            self.compare().await;
+        }
+        self.sleep(86_400);
+        self.pay(0, 500).await;
+        self.compare().await;
+    }
+
+    async fn ask_some_refund(&mut self, rng: &mut StdRng) {
+        if self.paid.is_empty() {
+            return;
+        }
+        let place = rng.random_range(0..self.paid.len());
+        let whole = self.paid[place].order.amount.get();
+        let fen = if rng.random_range(0..2) == 0 {
+            whole
+        } else {
+            rng.random_range(1..=whole)
+        };
+        self.ask_refund(place, fen).await;
+    }
+
+    async fn ask_refund(&mut self, place: usize, fen: i64) {
+        self.tell(format!(
+            "refund {} of payment {place}: {fen}",
+            self.refunds.len()
+        ));
+        let key = format!("refund-{}-{}", self.customers[0], self.story.len());
+        let asked = self.house.ask_refund(&self.paid[place], fen, &key).await;
+        let said = self.model.ask_refund(place, fen);
+        let agreed = asked.as_ref().map(|_| ()).map_err(|no| *no) == said;
+        assert!(agreed, "{asked:?} {said:?} {:#?}", self.story);
+        if let Ok(refund) = asked {
+            // The same wish with the same key is the same refund.
+            let again = self.house.ask_refund(&self.paid[place], fen, &key).await;
+            assert_eq!(again.unwrap().id, refund.id);
+            self.refunds.push((place, refund));
+        }
+    }
+
+    async fn end_some_refund(&mut self, rng: &mut StdRng) {
+        let open = self.model.open_refunds();
+        if open.is_empty() {
+            return;
+        }
+        let number = open[rng.random_range(0..open.len())];
+        self.end_refund(number, rng.random_range(0..3) > 0).await;
+    }
+
+    async fn end_refund(&mut self, number: usize, arrived: bool) {
+        self.tell(format!("refund {number} arrives: {arrived}"));
+        let (payment, refund) = &self.refunds[number];
+        let notice = self.house.outcome(&self.paid[*payment], refund, arrived, 1);
+        assert_eq!(self.house.hear(&notice).await, Taken::Refund);
+        if arrived {
+            self.model.arrive(number);
+        } else {
+            self.model.undo(number);
+        }
+        self.outcomes.push((number, notice));
+    }
+
+    async fn award(&mut self, who: usize, points: i64, lot: BusinessDay) {
+        self.tell(format!("{who} is given {points} until {lot}"));
+        self.house.award(self.customers[who], points, lot).await;
+        self.model.award(who, points, lot);
+    }
+
+    async fn deduct(&mut self, who: usize, points: i64) {
+        self.tell(format!("{who} spends {points}"));
+        let done = self.house.deduct(self.customers[who], points).await;
+        let said = self.model.deduct(who, points);
+        assert_eq!(done, said, "{:#?}", self.story);
+    }
+
+    async fn hold(&mut self, who: usize, points: i64) {
+        self.tell(format!("{who} sets {points} aside"));
+        let done = self.house.hold(self.customers[who], points).await;
+        let said = self.model.hold(who, points);
+        assert_eq!(done.is_ok(), said.is_ok(), "{:#?}", self.story);
+        if let (Ok(entry), Ok(number)) = (done, said) {
+            self.holds.insert(number, entry);
+        }
+    }
+
+    async fn end_hold(&mut self, who: usize, rng: &mut StdRng) {
+        let open = self.model.open_holds(who);
+        if open.is_empty() {
+            return;
+        }
+        let number = open[rng.random_range(0..open.len())];
+        let capture = rng.random_range(0..2) == 0;
+        self.tell(format!("{who}: hold {number} is captured: {capture}"));
+        let entry = self.holds[&number];
+        if capture {
+            self.house.resolve(entry, Resolution::Post).await;
+            self.model.capture(who, number);
+        } else {
+            self.house.resolve(entry, Resolution::Void).await;
+            self.model.release(who, number);
+        }
+    }
+
+    fn sleep(&mut self, seconds: i64) {
+        self.house.clock.advance_seconds(seconds);
+        self.model.today = self.house.today();
+        self.tell(format!("it is {}", self.model.today));
+    }
+
+    /// Everybody's points are what the model says, in every respect.
+    async fn compare(&self) {
+        for (customer, said) in self.customers.iter().zip(&self.model.purses) {
+            let (found, posted, held) = self.house.purse(*customer).await;
+            let agree = found.lots == said.lots
+                && found.debt == said.debt
+                && found.earned == said.earned
+                && (posted, held) == (said.posted(), said.held());
+            assert!(
+                agree,
+                "{found:?} with {posted} posted and {held} held, where the model says {said:?}: {:#?}",
+                self.story
+            );
+        }
+        if self.model.terms.total_cap.is_some() {
+            let granted = self.house.granted().await;
+            assert_eq!(granted, self.model.granted, "{:#?}", self.story);
+        }
+    }
+}
+
+fn seed() -> u64 {
+    let seed = std::env::var("ZHANGFANG_TEST_SEED")
+        .map_or_else(|_| rand::random(), |text| text.parse().unwrap());
+    println!("ZHANGFANG_TEST_SEED={seed}");
+    seed
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn random_histories_of_points_agree_with_the_model_after_every_step() {
+    let seed = seed();
+    let mut rng = StdRng::seed_from_u64(seed);
+    let house = House::open(seed).await;
+    let mut happened: BTreeMap<&str, usize> = BTreeMap::new();
+    for place in 0..HISTORIES {
+        let mut play = Play::begin(&house, place, &mut rng).await;
+        play.prelude().await;
+        for _ in 0..STEPS {
+            play.step(&mut rng).await;
+        }
+        for (what, times) in play.model.seen {
+            *happened.entry(what).or_default() += times;
+        }
+    }
+    println!("{happened:?}");
+    assert!(
+        happened.len() == 7 && happened.values().all(|times| *times > 0),
+        "days on which too little happened: {happened:?}"
+    );
+    house.finish().await;
+}
+
+/// A message, or a person's wish, on its way to the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Arrival {
+    Paid,
+    /// The same callback once more.
+    PaidTwin,
+    /// Another callback that says the same.
+    PaidAgain,
+    RefundAsked,
+    Outcome,
+    OutcomeAgain,
+    Redeemed,
+}
+
+/// WeChat can say what became of a refund only after it was asked for it. Nothing else is bound to an order.
+fn causality_allows(order: &[Arrival]) -> bool {
+    let at = |what| order.iter().position(|arrival| *arrival == what);
+    let asked = at(Arrival::RefundAsked);
+    [Arrival::Outcome, Arrival::OutcomeAgain]
+        .into_iter()
+        .all(|outcome| at(outcome).is_none() || at(outcome) > asked)
+}
+
+fn orders_of(arrivals: &[Arrival]) -> Vec<Vec<Arrival>> {
+    let Some((first, rest)) = arrivals.split_first() else {
+        return vec![Vec::new()];
+    };
+    let mut orders = Vec::new();
+    for order in orders_of(rest) {
+        for place in 0..=order.len() {
+            let mut longer = order.clone();
+            longer.insert(place, *first);
+            orders.push(longer);
+        }
+    }
+    orders
+}
+
+/// What a customer has before the messages come, and what the refund comes to.
+#[derive(Debug, Clone, Copy)]
+struct Before {
+    /// Of the ten points that the refunded payment earned.
+    spent: i64,
+    awarded: i64,
+    arrived: bool,
+    /// Points posted, held and owed at the end.
+    ends_with: (i64, i64, i64),
+}
+
+/// One customer to whom the messages come in this order; what they have at the end.
+async fn end_of(house: &House, name: &str, before: Before, order: &[Arrival]) -> (i64, i64, i64) {
+    let customer = house.customer(name).await;
+    let refunded = house.pay(customer, 1_000, "refunded").await;
+    assert_eq!(house.hear(&refunded.notice).await, Taken::Settled);
+    if before.spent > 0 {
+        house.deduct(customer, before.spent).await.unwrap();
+    }
+    if before.awarded > 0 {
+        let lot = house.today().plus_days(20);
+        house.award(customer, before.awarded, lot).await;
+    }
+    let paid = house.pay(customer, 800, "paid").await;
+    let mut refund = None;
+    for arrival in order {
+        match arrival {
+            Arrival::Paid | Arrival::PaidTwin => drop(house.hear(&paid.notice).await),
+            Arrival::PaidAgain => drop(house.hear(&house.said_again(&paid)).await),
+            Arrival::RefundAsked => {
+                let asked = house.ask_refund(&refunded, 1_000, name).await;
+                refund = Some(asked.unwrap());
+            }
+            Arrival::Outcome | Arrival::OutcomeAgain => {
+                let number = u8::from(*arrival == Arrival::Outcome);
+                let refund = refund.as_ref().unwrap();
+                let said = house.outcome(&refunded, refund, before.arrived, number);
+                house.hear(&said).await;
+            }
+            Arrival::Redeemed => house.deduct(customer, 5).await.unwrap(),
+        }
+    }
+    let (purse, posted, held) = house.purse(customer).await;
+    (posted, held, purse.debt)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_in_any_order_that_causality_allows_end_in_the_same_balances() {
+    use Arrival::{Outcome, OutcomeAgain, Paid, PaidAgain, PaidTwin, Redeemed, RefundAsked};
+    let house = House::open(1).await;
+    house
+        .set_terms(Terms {
+            ratio: 1,
+            daily_cap: None,
+            total_cap: None,
+            days: Some(10),
+            refuse: false,
+        })
+        .await;
+    let with_redemption = [
+        Paid,
+        PaidAgain,
+        RefundAsked,
+        Outcome,
+        OutcomeAgain,
+        Redeemed,
+    ];
+    let without = [
+        Paid,
+        PaidTwin,
+        PaidAgain,
+        RefundAsked,
+        Outcome,
+        OutcomeAgain,
+    ];
+    let before = |spent, awarded, arrived, ends_with| Before {
+        spent,
+        awarded,
+        arrived,
+        ends_with,
+    };
+    // The redemption is covered whatever comes first: what is refused in one order and not in another is another history.
+    let cases = [
+        (before(0, 15, true, (18, 0, 0)), with_redemption.as_slice()),
+        (before(0, 15, false, (28, 0, 0)), with_redemption.as_slice()),
+        // The points of the payment are spent: they are lent, and repaid by whatever comes in.
+        (before(10, 0, true, (0, 0, 2)), without.as_slice()),
+        (before(10, 0, false, (8, 0, 0)), without.as_slice()),
+    ];
+    for (number, (before, arrivals)) in cases.into_iter().enumerate() {
+        let mut orders = orders_of(arrivals);
+        orders.retain(|order| causality_allows(order));
+        assert_eq!(orders.len(), 240);
+        for (chunk, some) in orders.chunks(24).enumerate() {
+            let ends = some.iter().enumerate().map(|(place, order)| {
+                let name = format!("{number}-{chunk}-{place}");
+                let house = &house;
+                async move { end_of(house, &name, before, order).await }
+            });
+            let ends = futures_util::future::join_all(ends).await;
+            for (order, end) in some.iter().zip(ends) {
+                assert_eq!(end, before.ends_with, "{before:?} {order:?}");
+            }
+        }
+    }
+    house.finish().await;
+}

@@ -11,7 +11,7 @@ use crate::{
     limits::Limits,
     merchants::{MiniProgramCodes, ShopBook},
     payments::{Gateways, Pace, Payments, PolicyBook, RecentOrders},
-    points::RuleBook,
+    points::{Desk, RuleBook},
     primitives::{Clock, IdSource, RandomIds, SystemClock, TenantId, Timestamp},
     risk::{self, Risk},
     sharing::Sharing,
@@ -175,6 +175,16 @@ impl App {
 
     pub fn risk(&self) -> &Risk {
         &self.payments().risk
+    }
+
+    /// What back ends do with points is asked here.
+    pub fn points_desk(&self) -> Desk {
+        let payments = self.payments();
+        Desk {
+            db: payments.db.clone(),
+            rules: payments.rules.clone(),
+            risk: payments.risk.clone(),
+        }
     }
 
     pub fn rules(&self) -> &RuleBook {

@@ -4,7 +4,9 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use crate::primitives::{MerchantId, Money, OrderId, OrderNo, Points, StaffId, Timestamp};
+use crate::primitives::{
+    CustomerId, MerchantId, Money, OrderId, OrderNo, Points, StaffId, Timestamp,
+};
 
 /// Who did it: a typed id, or `operator:<name>`, or the name of a job. At most 64 characters.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -126,6 +128,14 @@ pub enum Action {
         points: Points,
         let_in: bool,
     },
+    /// Points given, taken, spent or set aside by a back end; said again at each change of state.
+    PointsDeed {
+        customer: CustomerId,
+        kind: &'static str,
+        state: &'static str,
+        points: Points,
+        captured: Points,
+    },
 }
 
 impl Action {
@@ -160,6 +170,7 @@ impl Action {
             Self::ReviewApproved { .. } => "risk_review.approved",
             Self::ReviewRejected { .. } => "risk_review.rejected",
             Self::ReviewLapsed { .. } => "risk_review.lapsed",
+            Self::PointsDeed { .. } => "points.deed",
         }
     }
 
@@ -222,6 +233,19 @@ impl Action {
             | Self::SharingRetried
             | Self::ReviewClaimed
             | Self::ReviewReleased => json!({}),
+            Self::PointsDeed {
+                customer,
+                kind,
+                state,
+                points,
+                captured,
+            } => json!({
+                "customer": customer,
+                "kind": kind,
+                "state": state,
+                "points": points,
+                "captured": captured,
+            }),
         }
     }
 }

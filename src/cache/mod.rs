@@ -71,6 +71,8 @@ struct Inner {
 }
 
 const RESPONSE_TIMEOUT: Duration = Duration::from_millis(50);
+/// The connection itself gives up after this. As long as anybody's patience may be, since each command has its own.
+const LINK_TIMEOUT: Duration = Duration::from_secs(1);
 const PING_EVERY: Duration = Duration::from_secs(1);
 /// Between a failure and the ping that looks into it, so that a server that fails at everything but pings is not asked without end.
 const PING_AFTER_FAILURE: Duration = Duration::from_millis(20);
@@ -79,7 +81,7 @@ impl Cache {
     /// Starts connecting. Fails only when the address makes no sense; waits at most a second for a Redis that is there.
     pub async fn start(settings: &RedisSettings) -> Result<Self, CacheError> {
         let inner = Inner {
-            redis: Link::new(settings.url.expose(), RESPONSE_TIMEOUT)?,
+            redis: Link::new(settings.url.expose(), LINK_TIMEOUT)?,
             up: AtomicBool::new(false),
             presence: watch::Sender::new(false),
             pings_failed: AtomicU32::new(0),

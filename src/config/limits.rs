@@ -32,6 +32,8 @@ pub enum Limit {
     Picture,
     ShopRead,
     ShopWrite,
+    OpenRead,
+    OpenWrite,
     OperatorRead,
     OperatorWrite,
 }
@@ -47,7 +49,7 @@ const fn per_minute(count: u32) -> Quota {
 ///
 /// Addresses are generous, since a mobile network puts thousands of customers behind one of them: they stop a flood, not a queue.
 #[rustfmt::skip]
-const TABLE: [(Limit, &str, Quota, Per); 13] = [
+const TABLE: [(Limit, &str, Quota, Per); 15] = [
     (Limit::Login,         "login",          per_minute(300), Per::Address),
     (Limit::Refresh,       "refresh",        per_minute(300), Per::Address),
     (Limit::Public,        "public",         per_minute(600), Per::Address),
@@ -59,6 +61,8 @@ const TABLE: [(Limit, &str, Quota, Per); 13] = [
     (Limit::Picture,       "picture",        per_minute(60),  Per::Person),  // drawn on our processors
     (Limit::ShopRead,      "shop_read",      per_minute(300), Per::Person),
     (Limit::ShopWrite,     "shop_write",     per_minute(60),  Per::Shop),
+    (Limit::OpenRead,      "open_read",      per_minute(3000), Per::Person), // a program that serves many customers
+    (Limit::OpenWrite,     "open_write",     per_minute(3000), Per::Person),
     (Limit::OperatorRead,  "operator_read",  per_minute(600), Per::Person),
     (Limit::OperatorWrite, "operator_write", per_minute(120), Per::Person),
 ];
@@ -148,6 +152,8 @@ impl Concern for LimitSettings {
         "picture",
         "shop_read",
         "shop_write",
+        "open_read",
+        "open_write",
         "operator_read",
         "operator_write",
         "redis_timeout_ms",

@@ -13,7 +13,7 @@ use crate::{
     idempotency::{InvalidKey, OnceError},
     merchants::{DrawingFailure, InvalidField, InvalidTransition, MerchantError},
     payments::{ExceptionError, PaymentError, PolicyError, RefundError, ReplayError},
-    points::{RuleError, SetRuleError},
+    points::{DeedError, RuleError, SetRuleError},
     risk::{LoadError, ReloadError, ReviewError, Stop},
     sharing::SharingError,
 };
@@ -629,6 +629,7 @@ impl From<ReviewError> for Problem {
             ),
             ReviewError::KeyReused => key_reused(),
             ReviewError::Ledger(error) => broken(&error),
+            ReviewError::Stale => DbError::Contention(1).into(),
             ReviewError::Db(error) => error.into(),
         }
     }
@@ -661,6 +662,75 @@ impl From<SetRuleError> for Problem {
                 "该商户没有单独的积分规则",
             ),
             SetRuleError::Db(error) => error.into(),
+        }
+    }
+}
+
+impl From<DeedError> for Problem {
+    fn from(error: DeedError) -> Self {
+        let conflict = |code, title, detail, field: Self| Self {
+            field: field.field,
+            ..Self::new(StatusCode::CONFLICT, code, title, detail)
+        };
+        match error {
+            DeedError::Field { field, expected } => Self::field(field, expected),
+            DeedError::CustomerUnknown => Self::new(
+                StatusCode::NOT_FOUND,
+                "customer_not_found",
+                "The customer does not exist",
+                "顾客不存在",
+            ),
+            DeedError::CustomerBlocked => CustomerError::Blocked.into(),
+            DeedError::ShopUnknown => Self {
+                code: "merchant_not_of_deed",
+                detail: "商户不存在或与订单不符",
+                ..Self::field(
+                    "merchant_id",
+                    "a shop of the platform; the order's, if one is named",
+                )
+            },
+            DeedError::OrderNotTheirs => Self {
+                code: "order_not_of_customer",
+                detail: "订单不存在或不属于该顾客",
+                ..Self::field("order_no", "an order of this customer")
+            },
+            DeedError::ReferenceReused => Self {
+                code: "reference_reused",
+                detail: "该业务单号已被用于其他请求",
+                ..Self::field("reference", "one that was not used for another request")
+            },
+            DeedError::Insufficient { available } => conflict(
+                "points_insufficient",
+                "The customer has fewer points that can be spent",
+                "可用积分不足",
+                Self::field("points", format!("at most {}", available.get())),
+            ),
+            DeedError::Blocked => Self::new(
+                StatusCode::FORBIDDEN,
+                "risk_blocked",
+                "Risk stopped it; the deed is kept as refused",
+                "该操作存在风险，已被拦截",
+            ),
+            DeedError::NotFound => Self::new(
+                StatusCode::NOT_FOUND,
+                "deed_not_found",
+                "The deed does not exist, or is another back end's",
+                "积分操作记录不存在",
+            ),
+            DeedError::State(state) => conflict(
+                "deed_state_conflict",
+                "The deed's state does not allow it",
+                "积分操作当前状态不允许此操作",
+                Self::field("state", format!("held; it is {}", state.name())),
+            ),
+            DeedError::CaptureTooMuch { held } => Self {
+                detail: "核销积分超出冻结积分",
+                ..Self::field("points", format!("1 to {}", held.get()))
+            },
+            DeedError::Stale => DbError::Contention(0).into(),
+            // Sums that do not fit: nobody has so many points.
+            DeedError::Ledger(error) => broken(&error),
+            DeedError::Db(error) => error.into(),
         }
     }
 }

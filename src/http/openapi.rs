@@ -25,7 +25,8 @@ pub fn document() -> utoipa::openapi::OpenApi {
             Amounts are whole fen (`amount_fen`), points whole numbers, times RFC 3339. Lists are read by cursor: give `next_cursor` back as \
             `cursor` until it is absent.\n\n\
             A POST that makes something needs an `Idempotency-Key` of 1 to 255 visible ASCII characters: the same key with the same body gives the same \
-            answer (marked `Idempotency-Replayed: true` where it was kept), with another body 422 `idempotency_key_reused`. When an answer is lost or is 502, 503 or 504, repeat with the same key.\n\n\
+            answer (marked `Idempotency-Replayed: true` where it was kept), with another body 422 `idempotency_key_reused`. Back ends name what they do with \
+            points by a `reference` in the body instead. When an answer is lost or is 502, 503 or 504, repeat with the same key.\n\n\
             Errors are `application/problem+json` with a stable `code`.\n\n\
             Who asks too often is answered 429 `rate_limited` with `Retry-After` in seconds, and nothing was done. `RateLimit-Limit`, `RateLimit-Remaining`, \
             `RateLimit-Reset` (seconds) and `RateLimit-Policy` (`5;w=60`) say how things stand.",
@@ -37,6 +38,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
         (name = "customer", description = "For the customers' mini-program"),
         (name = "merchant", description = "For the shops' mini-program"),
         (name = "admin", description = "For the platform's operators"),
+        (name = "open", description = "For back ends of third parties"),
         (name = "public", description = "For everybody"),
         (name = "wechat", description = "For WeChat Pay"),
     )

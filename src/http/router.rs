@@ -6,7 +6,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::SwaggerUi;
 
 use super::{
-    admin, auth, callbacks, customer, limit, merchant, middleware, openapi, problem::Problem,
+    admin, auth, callbacks, customer, limit, merchant, middleware, open, openapi, problem::Problem,
     public,
 };
 use crate::{app::App, limits::Limit};
@@ -42,6 +42,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(customer::points_statistics::points_statistics)) // points/statistics
         .routes(routes!(customer::get_challenge::get_challenge))    // challenges/{id}
         .routes(routes!(customer::answer_challenge::answer_challenge)) // challenges/{id}/answer
+        .routes(routes!(customer::points_expiring::points_expiring)) // points/expiring
         // /api/v1/merchant/..
         .routes(routes!(merchant::register::register))              // registrations
         .routes(routes!(merchant::profile::profile))                // profile
@@ -119,6 +120,17 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(admin::sharings::list_sharings))            // /api/v1/admin/sharings
         .routes(routes!(admin::sharings::get_payment_sharing))      // /api/v1/admin/payments/{order_no}/sharing
         .routes(routes!(admin::sharings::retry_payment_sharing))    // /api/v1/admin/payments/{order_no}/sharing/retry
+        .routes(routes!(admin::points_statistics::points_statistics)) // /api/v1/admin/points/statistics
+        // /api/v1/open/points/..
+        .routes(routes!(open::award_points::award_points))          // awards
+        .routes(routes!(open::deduct_points::deduct_points))        // deductions
+        .routes(routes!(open::redeem_points::redeem_points))        // redemptions
+        .routes(routes!(open::hold_points::hold_points))            // holds
+        .routes(routes!(open::end_hold::capture))                   // holds/{id}/capture
+        .routes(routes!(open::end_hold::release))                   // holds/{id}/release
+        .routes(routes!(open::customer_balance::customer_balance))  // customers/{customer_id}/balance
+        .routes(routes!(open::list_deeds::list_deeds))              // deeds
+        .routes(routes!(open::get_deed::get_deed))                  // deeds/{id}
         // no token
         .routes(routes!(callbacks::wechat_payments::wechat_payments)) // /api/v1/wechat/notify/{tenant}/payments
         .routes(routes!(callbacks::wechat_refunds::wechat_refunds)) // /api/v1/wechat/notify/{tenant}/refunds
@@ -154,6 +166,8 @@ pub(super) fn limit_of(method: &Method, path: &str) -> Option<Limit> {
         ("merchant", _, false)                                 => Some(Limit::ShopWrite),
         ("admin", _, true)                                     => Some(Limit::OperatorRead),
         ("admin", _, false)                                    => Some(Limit::OperatorWrite),
+        ("open", _, true)                                      => Some(Limit::OpenRead),
+        ("open", _, false)                                     => Some(Limit::OpenWrite),
         _                                                      => None,
     }
 }
@@ -174,7 +188,7 @@ mod tests {
             .values()
             .flat_map(|path| path.as_object().unwrap().values())
             .collect();
-        assert_eq!(operations.len(), 102);
+        assert_eq!(operations.len(), 113);
         let names: BTreeSet<_> = operations
             .iter()
             .map(|operation| operation["operationId"].as_str().unwrap())

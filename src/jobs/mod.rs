@@ -3,6 +3,8 @@
 //! A job reads the database to learn what is due and takes no input, so a timer, a restart and a second process are one case.
 
 mod deliver;
+mod holds;
+mod point_days;
 mod pursue;
 mod relay;
 mod reviews;
@@ -12,6 +14,7 @@ use std::time::Duration;
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use holds::holds_round;
 pub use pursue::{orders_round, refunds_round};
 pub use relay::{ProjectCommits, drain};
 pub use reviews::reviews_round;
@@ -54,6 +57,7 @@ pub fn start(app: &App) -> Jobs {
     jobs.running.spawn(accounts(app.clone(), stop()));
     jobs.running
         .spawn(share::sharings(app.sharing().clone(), stop()));
+    jobs.running.spawn(holds::run(db.clone(), stop()));
     jobs
 }
 

@@ -1,4 +1,4 @@
-//! The relay: reads the commits of each committer in their order, projects the history of orders, the totals of shops and which payments are to be shared, and plans
+//! The relay: reads the commits of each committer in their order, projects the history of orders, the totals of shops, the days of points and which payments are to be shared, and plans
 //! what is to be told to others.
 //!
 //! Where it stands is written in the transaction that writes what it read, so it is exactly once whatever is killed; a second process that looks at the same
@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use sqlx::Executor as _;
 
+use super::point_days::PointDays;
 use crate::{
     db::{Db, DbError, Sql, Tx, Work},
     deliveries::{self, Planned, SettingsBook},
@@ -75,6 +76,7 @@ pub struct ProjectCommits {
 struct Projection {
     history: Vec<HistoryLine>,
     days: BTreeMap<(MerchantId, BusinessDay), DaySums>,
+    point_days: PointDays,
     due: Vec<Planned>,
     /// Orders that were paid: some are to be shared.
     paid: Vec<OrderId>,
@@ -175,6 +177,7 @@ impl ProjectCommits {
 
 impl Projection {
     fn add(&mut self, event: &Event, at: Timestamp) {
+        self.point_days.add(event);
         if let Some(step) = event.step() {
             self.history.push(HistoryLine {
                 order: step.order,
@@ -286,6 +289,6 @@ impl Projection {
                 .execute(sqlx::raw_sql(sql.into_statement()))
                 .await?;
         }
-        Ok(())
+        self.point_days.write(tx).await
     }
 }

@@ -49,9 +49,11 @@
 //!
 //! | place | table | slice |
 //! |---|---|---|
-//! | 10 | `idempotency_keys` | payments |
+//! | 10 | `idempotency_keys` | payments, points |
 //! | 20 | `callback_events`, 21 `callback_alarms` | payments |
-//! | 22 | `risk_decisions`, 29 `risk_reviews` | risk |
+//! | 22 | `risk_decisions`, 23 `risk_challenges` | risk |
+//! | 28 | `point_deeds` | points |
+//! | 29 | `risk_reviews` | risk |
 //! | 30 | `payment_orders` (31: collection codes, read only) | payments |
 //! | 32 | `refunds`, 33 `refund_history`, 34 `payment_exceptions` | payments |
 //! | 35 | `sharings`, 36 `sharing_parts`, 37 `sharing_returns` (38: which refunds an order has, read only) | sharing |

@@ -58,11 +58,14 @@ pub async fn create_payment(
     let policy = payments.policies.current(wish.tenant).await?;
     let seconds = i64::from(policy.terms.order_minutes) * 60;
     let ruling = rule_on_creation(payments, &wish).await?;
-    let operation = CreateOrder::new(wish, seconds, ruling);
+    let operation = CreateOrder::new(wish, seconds, ruling.clone());
     let (order, merchant_name) = match payments.db.submit(operation).await? {
         Created::Order(order, merchant_name) => (*order, merchant_name),
         Created::Stopped(stop) => return Err(stop.into()),
     };
+    if let Some(ruling) = &ruling {
+        payments.recent.note(&order, ruling);
+    }
     let (order, ticket) = ticket_for(payments, &*gateway, order, Some(openid)).await?;
     let pay = gateway.pay_parameters(ticket.expose(), payments.db.now());
     Ok(CreatedPayment {

@@ -15,13 +15,13 @@
 use super::{Order, Payments, Why, booking::put_order, store::Orders};
 use crate::{
     audit::{self, Action, Actor},
-    db::{Cx, Operation, SubmitError, Wanted, WorkingSet},
+    db::{Cx, DbError, Operation, SubmitError, Wanted, WorkingSet},
     idempotency::{Claim, KeyRow, Keys},
     ledger::{self, Accounts, Draft, LedgerError, Phase, Resolution, Transfers},
     outbox::{self, Event},
-    points::PointsMove,
+    points::{self, DeedError, PointsMove},
     primitives::{
-        AccountId, AccountKind, EntryId, EntryKind, Lane, OrderId, ReviewId, TenantId, TransferId,
+        AccountId, DeedId, EntryId, EntryKind, Lane, OrderId, ReviewId, TenantId, TransferId,
     },
     risk::{Approval, ReviewError, ReviewKind, ReviewRow, ReviewTerms, Reviews},
 };
@@ -94,15 +94,19 @@ pub async fn lapse_review(payments: &Payments, id: ReviewId) -> Result<ReviewRow
     submit(payments, operation).await
 }
 
+/// How often an operation whose reads did not fit together is asked again.
+const STALE_MAX: u32 = 5;
+
 async fn submit(payments: &Payments, operation: TurnReview) -> Result<ReviewRow, ReviewError> {
-    payments
-        .db
-        .submit(operation)
-        .await
-        .map_err(|error| match error {
-            SubmitError::Refused(refusal) => refusal,
-            SubmitError::Db(error) => error.into(),
-        })
+    for _ in 0..STALE_MAX {
+        match payments.db.submit(operation.clone()).await {
+            Ok(row) => return Ok(row),
+            Err(SubmitError::Refused(ReviewError::Stale)) => {}
+            Err(SubmitError::Refused(refusal)) => return Err(refusal),
+            Err(SubmitError::Db(error)) => return Err(error.into()),
+        }
+    }
+    Err(DbError::Contention(STALE_MAX).into())
 }
 
 /// One line of text, or none.
@@ -114,7 +118,7 @@ fn checked(note: &str) -> Result<Option<String>, ReviewError> {
     Ok((!note.is_empty()).then(|| note.to_owned()))
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Word {
     Claim,
     Release,
@@ -124,7 +128,7 @@ enum Word {
 }
 
 /// One change of a review, with what it does to the points.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct TurnReview {
     /// None for the job, which serves all.
     tenant: Option<TenantId>,
@@ -187,7 +191,9 @@ impl Operation for TurnReview {
             ledger::want_resolution(want, set, review.entry, 1);
             match review.kind {
                 ReviewKind::Order => want.row::<Orders>(OrderId::new(self.id.cause())),
-                ReviewKind::Deed => {}
+                ReviewKind::Deed => {
+                    points::want_decision(want, set, DeedId::new(self.id.cause()));
+                }
             }
         }
     }
@@ -215,9 +221,9 @@ impl Operation for TurnReview {
         }
         let (turned, deed) = self.turn(&row, cx)?;
         if let Some(let_in) = turned.state.let_in() {
-            settle_points(set, cx, &turned, let_in)?;
             match turned.kind {
                 ReviewKind::Order => {
+                    settle_points(set, cx, &turned, let_in)?;
                     let order = set
                         .get::<Orders>(OrderId::new(turned.id.cause()))
                         .ok_or(LedgerError::NotPending)?;
@@ -226,8 +232,10 @@ impl Operation for TurnReview {
                         .map_err(|_| LedgerError::NotPending)?;
                     put_order(set, cx, order, Why::Reviewed, Some(&self.by));
                 }
-                // The pending entry is all of it.
-                ReviewKind::Deed => {}
+                ReviewKind::Deed => {
+                    let deed = DeedId::new(turned.id.cause());
+                    points::decide_in(set, cx, deed, let_in, &self.by)?;
+                }
             }
             metrics::counter!("risk_reviews_decided_total", "outcome" => turned.state.name())
                 .increment(1);
@@ -238,7 +246,8 @@ impl Operation for TurnReview {
     }
 }
 
-/// Posts or voids what is pending, repays a debt out of what came in, and tells of it.
+/// Posts or voids the points of an order that are pending, repays a debt out of what came in, and tells of it. What is let in after its day is over as it comes: the next
+/// expiry takes it, and it repays nothing.
 fn settle_points(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
@@ -254,15 +263,17 @@ fn settle_points(
         .filter(|transfer| transfer.phase == Phase::Pending)
         .copied()
         .ok_or(LedgerError::NotPending)?;
-    let way = if let_in {
-        Resolution::Post
+    let (way, what) = if let_in {
+        (Resolution::Post, PointsMove::Earned)
     } else {
-        Resolution::Void
+        (Resolution::Void, PointsMove::LetGo)
     };
     ledger::resolve(set, review.entry, 1, way, None, cx.now())?;
     posted(cx, review.tenant, review.entry.resolution());
-    let gives = pending.credit.kind() == Some(AccountKind::CustomerPoints);
-    if let_in && gives {
+    let is_over = pending
+        .lot
+        .is_some_and(|day| day <= cx.now().business_day());
+    if let_in && !is_over {
         let account = AccountId::customer_points(review.customer);
         let owed = set.get::<Accounts>(account).map(|account| account.debt);
         let repaid = owed.unwrap_or_default().min(review.points);
@@ -274,18 +285,7 @@ fn settle_points(
             posted(cx, review.tenant, entry);
         }
     }
-    let what = match (let_in, gives, review.kind) {
-        (true, true, ReviewKind::Order) => PointsMove::Earned,
-        (true, true, ReviewKind::Deed) => PointsMove::Awarded,
-        (true, false, _) => PointsMove::Redeemed,
-        (false, true, _) => PointsMove::LetGo,
-        // Points that were to be spent stay where they were.
-        (false, false, _) => return Ok(()),
-    };
-    let order = match review.kind {
-        ReviewKind::Order => set.get::<Orders>(OrderId::new(review.id.cause())),
-        ReviewKind::Deed => None,
-    };
+    let order = set.get::<Orders>(OrderId::new(review.id.cause()));
     let event = Event::PointsMoved {
         tenant: review.tenant,
         merchant: review.merchant,
@@ -299,6 +299,28 @@ fn settle_points(
     };
     outbox::tell(cx, &event);
     Ok(())
+}
+
+impl From<DeedError> for ReviewError {
+    /// What of a deed's refusals its review can meet. The others are about asking for one.
+    fn from(error: DeedError) -> Self {
+        match error {
+            DeedError::Stale => Self::Stale,
+            DeedError::State(state) => Self::AlreadyDecided(state.name()),
+            DeedError::Ledger(error) => error.into(),
+            DeedError::Db(error) => error.into(),
+            DeedError::NotFound
+            | DeedError::Field { .. }
+            | DeedError::CustomerUnknown
+            | DeedError::CustomerBlocked
+            | DeedError::ShopUnknown
+            | DeedError::OrderNotTheirs
+            | DeedError::ReferenceReused
+            | DeedError::Insufficient { .. }
+            | DeedError::Blocked
+            | DeedError::CaptureTooMuch { .. } => LedgerError::NotPending.into(),
+        }
+    }
 }
 
 fn posted(cx: &mut Cx<'_>, tenant: TenantId, entry: EntryId) {

@@ -70,12 +70,13 @@ pub async fn show_payment(
     let ruling = rule_on_showing(payments, &wish).await;
     let operation = CreateShown {
         shop,
-        ruling,
+        ruling: ruling.clone(),
         seconds: i64::from(policy.terms.order_minutes) * 60,
         lane: payments.db.new_lane(),
         wish,
     };
     let order = *payments.db.submit(operation).await??;
+    payments.recent.note(&order, &ruling);
     let (order, code_url) = ticket_for(payments, &*gateway, order, None).await?;
     Ok(ShownPayment { order, code_url })
 }

@@ -1,24 +1,15 @@
-//! What a customer has and how it came about. Reads that decide nothing.
+//! How a customer's points came about. Reads that decide nothing.
 
 use sqlx::FromRow;
 
 use crate::{
     db::{Db, DbError},
-    ledger::{self, Account, Balance},
+    ledger::{self, Account},
     primitives::{
         AccountId, BusinessDay, CustomerId, OrderId, OrderNo, PageLimit, Points, TenantId,
         Timestamp,
     },
 };
-
-/// A customer's points. One who never earned any has nothing.
-pub async fn balance(db: &Db, tenant: TenantId, customer: CustomerId) -> Result<Balance, DbError> {
-    let account = ledger::find_account(db, tenant, AccountId::customer_points(customer)).await?;
-    account
-        .unwrap_or(Account::empty(tenant))
-        .balance()
-        .map_err(|_| DbError::Inconsistent("a customer's account is below zero"))
-}
 
 /// One change of a customer's points, in the words of the seed.
 #[derive(Debug, Clone, FromRow)]
@@ -27,8 +18,11 @@ pub struct PointsRecord {
     pub version: u32,
     pub points_change: i64,
     pub points_balance: i64,
-    /// `earn`, `adjust`, `refund` (given back), `lend` (lent for it), `repay` (of what was lent), `other`.
+    /// `earn`, `adjust`, `refund` (given back), `lend` (lent for it), `repay` (of what was lent), `award`, `deduct`, `redeem`, `hold` (set aside), `release` (let go
+    /// again), `expire`, `held` (until a review is decided), `let_in` and `let_go` (it is), `other`.
     pub change_type: String,
+    /// Where they came from or went to: `payment`, `refund`, `expiry`, `adjustment`, or what a back end calls itself.
+    pub source: String,
     /// `posted`, `pending`, `voided`.
     pub state: String,
     order_id: Option<OrderId>,
@@ -55,13 +49,22 @@ pub async fn list_records(
          CASE t.checked_side WHEN 2 THEN t.amount ELSE -t.amount END AS points_change, \
          t.balance_after AS points_balance, \
          CASE WHEN SUBSTR(t.debit_account, 16, 1) = x'24' THEN 'lend' WHEN SUBSTR(t.credit_account, 16, 1) = x'24' THEN 'repay' \
-         ELSE CASE ORD(SUBSTR(t.entry_id, 16, 1)) & 127 WHEN 1 THEN 'earn' WHEN 9 THEN 'earn' WHEN 2 THEN 'adjust' WHEN 4 THEN 'refund' ELSE 'other' END END AS change_type, \
+         ELSE CASE ORD(SUBSTR(t.entry_id, 16, 1)) & 127 WHEN 1 THEN 'earn' WHEN 2 THEN 'adjust' WHEN 4 THEN 'refund' \
+         WHEN 11 THEN 'deduct' WHEN 13 THEN 'redeem' WHEN 14 THEN 'expire' \
+         WHEN 9 THEN CASE t.phase WHEN 1 THEN 'held' WHEN 3 THEN 'let_go' ELSE 'let_in' END \
+         WHEN 10 THEN CASE t.phase WHEN 0 THEN 'award' WHEN 1 THEN 'held' WHEN 3 THEN 'let_go' ELSE 'let_in' END \
+         WHEN 12 THEN CASE t.phase WHEN 1 THEN 'hold' WHEN 3 THEN 'release' ELSE 'redeem' END ELSE 'other' END END AS change_type, \
+         COALESCE(d.source, CASE WHEN ORD(SUBSTR(t.entry_id, 16, 1)) & 127 IN (1, 9, 15) THEN 'payment' \
+         WHEN ORD(SUBSTR(t.entry_id, 16, 1)) & 127 IN (3, 4, 5) THEN 'refund' WHEN ORD(SUBSTR(t.entry_id, 16, 1)) & 127 = 14 THEN 'expiry' \
+         ELSE 'adjustment' END) AS source, \
          CASE t.phase WHEN 1 THEN 'pending' WHEN 3 THEN 'voided' ELSE 'posted' END AS state, \
          o.id AS order_id, m.name AS merchant_name, t.created_at \
          FROM transfers t \
          LEFT JOIN refunds r ON ORD(SUBSTR(t.entry_id, 16, 1)) & 127 IN (3, 4, 5) AND r.id = CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') \
-         LEFT JOIN payment_orders o ON o.id = CASE WHEN ORD(SUBSTR(t.entry_id, 16, 1)) & 127 IN (1, 9, 15) THEN CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') ELSE r.order_id END \
-         LEFT JOIN merchants m ON m.id = o.merchant_id \
+         LEFT JOIN point_deeds d ON ORD(SUBSTR(t.entry_id, 16, 1)) & 127 IN (10, 11, 12, 13, 15) AND d.id = CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') \
+         LEFT JOIN payment_orders o ON o.id = CASE WHEN d.id IS NOT NULL THEN d.order_id WHEN r.id IS NOT NULL THEN r.order_id \
+         WHEN ORD(SUBSTR(t.entry_id, 16, 1)) & 127 IN (1, 9, 15) THEN CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') END \
+         LEFT JOIN merchants m ON m.id = COALESCE(o.merchant_id, d.merchant_id) \
          WHERE t.checked_account = ? AND t.tenant_id = ? AND t.account_version < ? \
          ORDER BY t.account_version DESC LIMIT ?",
     )
@@ -80,6 +83,15 @@ pub struct Statistics {
     pub spent_total: Points,
     /// The last thirty days on which anything happened, newest first.
     pub days: Vec<StatisticsDay>,
+    /// By where they came from and went to, as [`PointsRecord::source`] says it.
+    pub sources: Vec<StatisticsSource>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct StatisticsSource {
+    pub source: String,
+    pub earned: i64,
+    pub spent: i64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
@@ -116,10 +128,25 @@ pub async fn statistics(
     .bind(tenant)
     .fetch_all(db.pool())
     .await?;
+    let sources = sqlx::query_as(
+        "/* points.source_statistics */ SELECT COALESCE(d.source, CASE WHEN ORD(SUBSTR(t.entry_id, 16, 1)) & 127 IN (1, 9, 15) THEN 'payment' \
+         WHEN ORD(SUBSTR(t.entry_id, 16, 1)) & 127 IN (3, 4, 5) THEN 'refund' WHEN ORD(SUBSTR(t.entry_id, 16, 1)) & 127 = 14 THEN 'expiry' \
+         ELSE 'adjustment' END) AS source, \
+         CAST(SUM(CASE WHEN t.checked_side = 2 THEN t.amount ELSE 0 END) AS SIGNED) AS earned, \
+         CAST(SUM(CASE WHEN t.checked_side = 1 THEN t.amount ELSE 0 END) AS SIGNED) AS spent \
+         FROM transfers t \
+         LEFT JOIN point_deeds d ON ORD(SUBSTR(t.entry_id, 16, 1)) & 127 IN (10, 11, 12, 13, 15) AND d.id = CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') \
+         WHERE t.checked_account = ? AND t.tenant_id = ? AND t.phase IN (0, 2) GROUP BY 1 ORDER BY 1",
+    )
+    .bind(id)
+    .bind(tenant)
+    .fetch_all(db.pool())
+    .await?;
     let negative = |_| DbError::Inconsistent("a sum below zero");
     Ok(Statistics {
         earned_total: Points::parse(account.credits_posted).map_err(negative)?,
         spent_total: Points::parse(account.debits_posted).map_err(negative)?,
         days,
+        sources,
     })
 }

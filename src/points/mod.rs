@@ -1,4 +1,4 @@
-//! Points: what a payment earns, and what a customer has.
+//! Points: what a payment earns, what back ends do with them, and what a customer has.
 //!
 //! # Rules
 //!
@@ -22,13 +22,70 @@
 //!
 //! What a cap cuts off is not earned; the order states what was.
 //!
-//! Tables owned: `points_rules` (inserted and read, never changed), `point_budgets`.
+//! # Deeds
+//!
+//! A **deed** is what a back end does to a customer's points: it **awards**, **deducts**, or **redeems** them, at once or after having set them aside (a *hold*). Its
+//! **source** is the name in the back end's token, its **reference** the back end's own name for it, unique for each source and kind, for ever: *one deed, one entry*.
+//!
+//! ```text
+//!                    ┌──────────▶ done ◀── capture ──┐
+//!            at once │                               │
+//!  (asked) ──────────┼── to be set aside ─────────▶ held ── release ──▶ released
+//!     │              │                               ▲ └─ time is over ─▶ expired
+//!     │ risk stops   │ risk wants a person           │
+//!     ▼              ▼            let in: done, or ──┘
+//!   refused ◀──── under_review
+//!          let go
+//! ```
+//!
+//! | state \ event | capture | release | time is over | let in | let go |
+//! |---|---|---|---|---|---|
+//! | held | done | released | expired | no | no |
+//! | done | before, if of the same points | no | no | no | no |
+//! | released | no | before | no | no | no |
+//! | expired | no | no | before | no | no |
+//! | `under_review` | no | no | no | done; a hold is held | refused |
+//! | refused | no | no | no | no | no |
+//!
+//! | deed | POINTS |
+//! |---|---|
+//! | award | Dr points issued / Cr customer points, in the lot of `expires_on`; what of it repays a debt, Dr customer points / Cr customer debt |
+//! | award under review | the first pending; posted when it is let in, and a debt repaid by an entry of its own; voided when it is let go |
+//! | deduct, redeem at once | Dr customer points / Cr points redeemed |
+//! | hold, redemption under review | the same pending; posted when captured whole; of a part voided, and the part posted by an entry of its own in the same commit |
+//!
+//! - **Twice**: the reference is claimed in the commit of the deed ([`idempotency`](crate::idempotency)), under a hash of tenant, kind, source and reference, with a hash of the
+//!   request. The same request is answered with the deed as it stands by then; another one is refused.
+//! - **Never below zero**: what can be spent is what is in lots that are not over, less what is set aside ([`Standing`]). The account's version guards it.
+//! - **Two at once**: the deed's version and the key of the resolving entry let one end win; the other is told the state.
+//! - **Torn reads**: the tables of a batch are read one after the other, so a *refusal*, which nothing guards, could come of rows that never were together. Where the account
+//!   and its lots, or the deed and its entry, do not agree, the operation is submitted again ([`DeedError::Stale`]).
+//! - **Time-out**: a job claims what is due by moving `due_at`, and ends it by the same operation as everybody; killed in between, it falls due again. What is over can no
+//!   longer be captured, also while no job has looked.
+//! - **Risk**: an award is asked about at `points.credit`, a redemption at `redeem`; what is deducted is not. The decision is stored in the commit of the deed. Where risk
+//!   would challenge the customer a person decides, since nobody is there to answer.
+//! - **Caps** bound what payments earn: awards neither count towards them nor stop at them.
+//!
+//! Whether customer, order and shop exist is read before the operation, from tables of slices that stand below this one: none of it changes later.
+//!
+//! Events tell how points moved ([`PointsMove`]); the relay adds them up by day, source and rule ([`day_statistics`]).
+//!
+//! Tables owned: `points_rules` (inserted and read, never changed), `point_budgets`, `point_deeds`; `point_days` is projected.
 
 #![warn(clippy::arithmetic_side_effects)]
 
+mod ask;
 mod balance;
 mod book;
+mod day_statistics;
+mod decide_deed;
+mod deed;
+mod deed_entries;
+mod deed_error;
+mod deed_store;
+mod desk;
 mod dry_run;
+mod end_hold;
 mod explain;
 mod movement;
 mod rounding;
@@ -36,12 +93,25 @@ mod rule;
 mod rule_store;
 mod rules;
 mod set_rule;
+mod standing;
 mod store;
 mod validity;
+mod wish;
 
-pub use balance::{PointsRecord, Statistics, StatisticsDay, balance, list_records, statistics};
+pub use ask::{Asked, ask};
+pub use balance::{
+    PointsRecord, Statistics, StatisticsDay, StatisticsSource, list_records, statistics,
+};
 pub use book::RuleBook;
+pub use day_statistics::{DayFigures, DayQuery, Grouping, day_statistics};
+pub use decide_deed::{decide_in, want_decision};
+pub use deed::{Deed, DeedKind, DeedState, Turn, Unfit};
+pub use deed_error::DeedError;
+pub use deed_store::DeedFilter;
+pub(crate) use deed_store::{DEED_COLUMNS, read_deed};
+pub use desk::{Desk, find_deed, list_deeds};
 pub use dry_run::{DryRun, Tried, WouldEarn, dry_run};
+pub use end_hold::{End, claim_over, end_hold, time_out};
 pub use explain::{CapStep, Capping, Earning, Explanation};
 pub use movement::PointsMove;
 pub use rounding::Rounding;
@@ -49,7 +119,9 @@ pub use rule::{NEVER, Rule, RuleError, RuleTerms};
 pub use rule_store::{
     PastRule, Scope, find_all_rules, find_rule, insert_first_rule, list_versions,
 };
-pub use rules::{Because, InForce, RuleVersion, Rules, Standing};
+pub use rules::{Because, InForce, RuleStanding, RuleVersion, Rules};
 pub use set_rule::{SetRule, SetRuleError, WithdrawRule};
+pub use standing::{ExpiringDay, ExpiringSoon, Standing, balance, list_expiring, standing};
 pub use store::{Budget, Budgets};
 pub use validity::Validity;
+pub use wish::{DeedWish, HOLD_MINUTES, InvalidWord, Reference, Source, Wanted};

@@ -188,20 +188,20 @@ impl Rules {
     }
 
     /// Whether a version is, was or will be what its shop or tenant says at some instant, and has not been replaced at `at`.
-    pub fn stands(&self, version: &RuleVersion, at: Timestamp) -> Standing {
+    pub fn stands(&self, version: &RuleVersion, at: Timestamp) -> RuleStanding {
         if version.effective_from > at {
             let replaced = !self.takes_over(version);
             return if replaced {
-                Standing::Replaced
+                RuleStanding::Replaced
             } else {
-                Standing::Scheduled
+                RuleStanding::Scheduled
             };
         }
         let now = latest(self.timeline(version.merchant), at);
         if now.is_some_and(|now| now.version == version.version) {
-            Standing::InForce
+            RuleStanding::InForce
         } else {
-            Standing::Replaced
+            RuleStanding::Replaced
         }
     }
 
@@ -240,13 +240,13 @@ impl Rules {
 
 /// How a version stands in the history of its shop or tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum RuleStanding {
     Scheduled,
     InForce,
     Replaced,
 }
 
-impl Standing {
+impl RuleStanding {
     /// The word in the API.
     pub const fn name(self) -> &'static str {
         match self {

@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    str::FromStr,
     sync::atomic::{AtomicI64, Ordering},
 };
 
@@ -154,6 +155,19 @@ impl BusinessDay {
         Date::parse(text, format).ok().map(Self)
     }
 }
+
+impl FromStr for BusinessDay {
+    type Err = NotADay;
+
+    fn from_str(text: &str) -> Result<Self, NotADay> {
+        Self::parse(text).ok_or(NotADay)
+    }
+}
+
+/// Text that is not a day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a day is written 2026-11-21")]
+pub struct NotADay;
 
 impl fmt::Display for BusinessDay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

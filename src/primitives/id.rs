@@ -478,7 +478,7 @@ pub enum EntryKind {
     PointsDeducted,
     /// Points set aside to be spent. Cause: the deed. Pending.
     PointsReserved,
-    /// A part of what was set aside was spent, the rest let go. Cause: the deed.
+    /// Points were spent at once; or a part of what was set aside was, and the rest let go. Cause: the deed.
     PointsCaptured,
     /// Points whose time was over. Cause: the expiry of one account, named when it happens: that it happens once is guarded by the account's version.
     PointsExpired,

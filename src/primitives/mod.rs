@@ -10,7 +10,7 @@ mod page;
 mod secret;
 mod source;
 
-pub use clock::{BusinessDay, Clock, MockClock, SystemClock, Timestamp};
+pub use clock::{BusinessDay, Clock, MockClock, NotADay, SystemClock, Timestamp};
 pub use id::{
     AccountId, AccountKind, Asset, ChallengeId, CommitterId, CustomerId, DecisionId, DeedId,
     EntryId, EntryKind, ExceptionId, Id, Lane, MerchantId, OrderId, OrderNo, ParseIdError,

@@ -172,6 +172,9 @@ pub enum ReviewError {
     BadNote,
     #[error("the key was used for another request")]
     KeyReused,
+    /// What was read does not fit together; asked again, it is decided on what is there then.
+    #[error("somebody else wrote in between")]
+    Stale,
     #[error("the ledger refused the decision")]
     Ledger(#[from] LedgerError),
     #[error("database failure")]

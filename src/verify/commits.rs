@@ -7,6 +7,7 @@ use sqlx::{MySqlConnection, Row as _};
 use super::{
     Invariant, Progress, Report,
     arrivals::{self, Arrivals},
+    point_days::Moves,
 };
 use crate::{
     db::{DbError, Sql, batch::seal},
@@ -32,9 +33,10 @@ struct Told {
     arrivals: Arrivals,
 }
 
-/// Gives the refunds that are told to have arrived.
+/// Gives the refunds that are told to have arrived, and adds up how points are told to have moved.
 pub(super) async fn check(
     conn: &mut MySqlConnection,
+    moves: &mut Moves,
     report: &mut Report,
     progress: &mut dyn Progress,
 ) -> Result<Arrivals, DbError> {
@@ -45,7 +47,7 @@ pub(super) async fn check(
     .await?;
     let mut all = Told::default();
     for (committer,) in committers {
-        let told = walk(conn, CommitterId(committer), report, progress).await?;
+        let told = walk(conn, CommitterId(committer), moves, report, progress).await?;
         all.covered += told.covered;
         all.moves += told.moves;
         all.arrivals.join(told.arrivals);
@@ -59,6 +61,7 @@ pub(super) async fn check(
 async fn walk(
     conn: &mut MySqlConnection,
     committer: CommitterId,
+    moves: &mut Moves,
     report: &mut Report,
     progress: &mut dyn Progress,
 ) -> Result<Told, DbError> {
@@ -88,6 +91,7 @@ async fn walk(
             };
             told.push(events);
         }
+        told.iter().flatten().for_each(|event| moves.hear(event));
         let transfers = load_transfers(conn, &told).await?;
         for (commit, events) in page.iter().zip(&told) {
             report.expect(Invariant::ChainIsUnbroken, commit.seq == last + 1, || {

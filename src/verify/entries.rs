@@ -1,5 +1,5 @@
 //! Journal entries and the orders that they settle: invariants 1, 5 and 6. Refunds and sharings are read beside them: see `refunds`, `refunded`,
-//! `sharing` and `shared`.
+//! `sharing` and `shared`; and so are deeds: see `deeds`.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,9 @@ use super::{
     arrivals::Arrivals,
     commits::is_settlement,
     decisions::DecisionPass,
+    deeds::DeedPass,
     pages::{ByEntry, Cursor, Orders},
+    point_days::Moves,
     refunded::RefundedPass,
     refunds::{RefundPass, is_of_refund},
     reviews::ReviewPass,
@@ -65,9 +67,11 @@ fn add(posted: &mut i64, pending: &mut i64, phase: Phase, amount: i64) {
     *pending = pending.saturating_add(more_pending);
 }
 
-/// Gives what the transfers say of the unlimited accounts, which refunds arrived, and the rules by which points were earned.
+/// `moves` are the moves of points that were told. Gives what the transfers say of the unlimited accounts, which refunds arrived, and the rules by which points were
+/// earned.
 pub(super) async fn check(
     conn: &mut MySqlConnection,
+    moves: &Moves,
     report: &mut Report,
     progress: &mut dyn Progress,
 ) -> Result<(HashMap<AccountId, Sums>, Arrivals, Rules), DbError> {
@@ -79,6 +83,7 @@ pub(super) async fn check(
     let mut sharing = SharingPass::default();
     let mut reviews = ReviewPass::default();
     let mut decisions = DecisionPass::default();
+    let mut deeds = DeedPass::default();
     let mut sums: HashMap<AccountId, Sums> = HashMap::new();
     let mut rules = Rules::default();
     // The pending entries of one cause: its resolution has the same cause and comes later.
@@ -133,6 +138,7 @@ pub(super) async fn check(
         sharing.take(conn, &entry, report).await?;
         reviews.gather(conn, &entry, report).await?;
         decisions.take(conn, &entry, report).await?;
+        deeds.take(conn, &entry, report).await?;
         if entry[0].phase == Phase::Pending {
             pending.push(entry);
         }
@@ -149,6 +155,7 @@ pub(super) async fn check(
     shared.finish(conn, report, progress).await?;
     sharing.finish(conn, &sums, report, progress).await?;
     decisions.finish(conn, report, progress).await?;
+    deeds.finish(conn, moves, report, progress).await?;
     let arrived = refunds.finish(conn, &sums, report, progress).await?;
     Ok((sums, arrived, rules))
 }

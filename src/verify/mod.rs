@@ -1,8 +1,8 @@
 //! Verifying the books: the invariants, on the database alone.
 //!
 //! Everything is read in one consistent snapshot, so it can run beside a busy service, and streaming, in the order of the keys and page by page, so that a large ledger does not need large
-//! memory. What is kept in memory is one sum per *unlimited* account (shops, customers who ever owed points, and a handful more), never per customer, order, refund,
-//! sharing or transfer; beside them the versions of the points rules, and of the one account that is being replayed its lots and open holds.
+//! memory. What is kept in memory is one sum per *unlimited* account (shops, customers who ever owed points, and a handful more) and per day and source of points, never per customer,
+//! order, refund, sharing, deed or transfer; beside them the versions of the points rules, and of the one account that is being replayed its lots and open holds.
 //!
 //! | pass | reads | checks |
 //! |---|---|---|
@@ -15,8 +15,10 @@
 //! | `shared` | sharings, beside these orders | 5, 9 |
 //! | `sharing` | sharings, their parts and returns, beside these transfers | 5, 9 |
 //! | `accounts`, `lots`, `caps` | accounts, the transfers of checked ones with the orders that earned them, and their lots, merged by account; budgets | 2, 3, 4, 7, 8 |
+//! | `deeds` | what back ends did with points, beside these transfers; the events that they told | 6, 9, 10 |
 //! | `states` | history and orders, merged by key; idempotency keys | 9, 12 |
 //! | `days` | totals of shops, orders and refunds, added up by the database | 10 |
+//! | `point_days` | days of points, against the events | 10 |
 //!
 //! A violation names the ids; at most [`NAMED_MAX`] of each invariant are named, all are counted.
 
@@ -26,9 +28,11 @@ mod caps;
 mod commits;
 mod days;
 mod decisions;
+mod deeds;
 mod entries;
 mod lots;
 mod pages;
+mod point_days;
 mod refunded;
 mod refunds;
 mod report;
@@ -71,14 +75,16 @@ pub async fn verify(
         "/* verify.count */ SELECT (SELECT COUNT(*) FROM commits) + 2 * (SELECT COUNT(*) FROM transfers) + 2 * (SELECT COUNT(*) FROM payment_orders) \
          + (SELECT COUNT(*) FROM accounts) + (SELECT COUNT(*) FROM payment_order_history) + (SELECT COUNT(*) FROM refunds) \
          + 2 * (SELECT COUNT(*) FROM sharings) + 2 * (SELECT COUNT(*) FROM sharing_parts) + 2 * (SELECT COUNT(*) FROM sharing_returns) \
-         + (SELECT COUNT(*) FROM refund_history) + (SELECT COUNT(*) FROM risk_reviews) + (SELECT COUNT(*) FROM risk_decisions) + (SELECT COUNT(*) FROM point_lots)",
+         + (SELECT COUNT(*) FROM refund_history) + (SELECT COUNT(*) FROM point_deeds) + (SELECT COUNT(*) FROM risk_reviews) + (SELECT COUNT(*) FROM risk_decisions) + (SELECT COUNT(*) FROM point_lots)",
     )
     .fetch_one(&mut conn)
     .await?;
     progress.expect(u64::try_from(rows).unwrap_or(0));
     let mut report = Report::default();
-    let told = commits::check(&mut conn, &mut report, progress).await?;
-    let (sums, arrived, mut rules) = entries::check(&mut conn, &mut report, progress).await?;
+    let mut moves = point_days::Moves::default();
+    let told = commits::check(&mut conn, &mut moves, &mut report, progress).await?;
+    let (sums, arrived, mut rules) =
+        entries::check(&mut conn, &moves, &mut report, progress).await?;
     arrivals::compare(&mut conn, told, arrived, &mut report).await?;
     accounts::check(&mut conn, &sums, &mut rules, &mut report, progress).await?;
     caps::check_budgets(&mut conn, &mut rules, &mut report).await?;
@@ -86,6 +92,7 @@ pub async fn verify(
     // While the relay is behind, the totals are too.
     if relayed {
         days::check(&mut conn, &mut report).await?;
+        point_days::check(&mut conn, &moves, &mut report).await?;
     }
     conn.execute("ROLLBACK").await?;
     Ok(report)

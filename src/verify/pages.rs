@@ -13,6 +13,7 @@ use crate::{
     payments::{
         ORDER_COLUMNS, Order, REFUND_COLUMNS, Refund, RefundStateKind, read_order, read_refund,
     },
+    points::{DEED_COLUMNS, Deed, read_deed},
     primitives::{
         AccountId, BusinessDay, CustomerId, EntryKind, MerchantId, Money, OrderId, RefundId,
         TenantId,
@@ -233,6 +234,27 @@ impl Paged for Orders {
 
     fn read(row: &MySqlRow) -> Result<Order, sqlx::Error> {
         read_order(row)
+    }
+}
+
+/// `point_deeds` by id.
+pub(super) struct Deeds;
+
+impl Paged for Deeds {
+    type Item = Deed;
+
+    fn after(last: Option<&Deed>, sql: &mut Sql) {
+        sql.push("SELECT /* verify.deeds */ ")
+            .push(DEED_COLUMNS)
+            .push(" FROM point_deeds d");
+        if let Some(last) = last {
+            sql.push(" WHERE d.id > ").bytes(last.id.bytes());
+        }
+        sql.push(" ORDER BY d.id");
+    }
+
+    fn read(row: &MySqlRow) -> Result<Deed, sqlx::Error> {
+        read_deed(row)
     }
 }
 

@@ -25,6 +25,7 @@ mod mini_program;
 mod model;
 mod operators;
 mod points_damage;
+mod points_deeds;
 mod points_rules;
 mod refund_answers;
 mod refund_core;

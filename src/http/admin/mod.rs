@@ -31,6 +31,7 @@ pub(super) mod payment_history;
 pub(super) mod payment_policy;
 pub(super) mod points_rule;
 pub(super) mod points_rule_versions;
+pub(super) mod points_statistics;
 pub(super) mod redirect_refund;
 pub(super) mod replay_callback;
 pub(super) mod request_refund;

@@ -13,5 +13,6 @@ pub(super) mod list_payments;
 pub(super) mod list_refunds;
 pub(super) mod me;
 pub(super) mod points;
+pub(super) mod points_expiring;
 pub(super) mod points_records;
 pub(super) mod points_statistics;

@@ -7,13 +7,13 @@ use crate::{
     app::App,
     auth::Permission,
     http::{
-        extract::{Auth, Customer},
+        expiring::{ExpiringPoints, ExpiringWithin},
+        extract::{Auth, Customer, Query},
         openapi::Problems,
         problem::Problem,
     },
-    ledger::Balance,
     payments::PointsShortfall,
-    points,
+    points::{self, Standing},
 };
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -24,7 +24,7 @@ pub(in crate::http) struct PointsBalance {
     /// Of these, set aside.
     #[schema(example = 20)]
     held: i64,
-    /// Posted less held: what can be spent, when it is above zero.
+    /// What can be spent, when it is above zero: neither set aside nor over. Points are over at the turn of their day, also while they are still posted.
     #[schema(example = 100)]
     available: i64,
     /// On their way in, not yet decided.
@@ -33,10 +33,12 @@ pub(in crate::http) struct PointsBalance {
     /// Owed: taken back by a refund after they had been spent. The next points that come in repay it.
     #[schema(example = 0)]
     debt: i64,
+    expiring: ExpiringPoints,
 }
 
 impl PointsBalance {
-    fn new(balance: &Balance, shortfall: PointsShortfall) -> Self {
+    fn new(standing: &Standing, shortfall: PointsShortfall) -> Self {
+        let balance = &standing.balance;
         let owed = match shortfall {
             PointsShortfall::Negative => balance.debt.get(),
             PointsShortfall::Debt | PointsShortfall::Refuse => 0,
@@ -47,6 +49,7 @@ impl PointsBalance {
             available: balance.available.get().saturating_sub(owed),
             pending: balance.pending.get(),
             debt: balance.debt.get(),
+            expiring: standing.expiring.into(),
         }
     }
 }
@@ -58,23 +61,26 @@ impl PointsBalance {
     operation_id = "customer_points",
     tag = "customer",
     security(("access_token" = [])),
+    params(ExpiringWithin),
     responses((status = 200, description = "The balance", body = PointsBalance), Problems),
 )]
 pub(in crate::http) async fn points(
     State(app): State<App>,
     auth: Auth<Customer>,
+    Query(within): Query<ExpiringWithin>,
 ) -> Result<Json<PointsBalance>, Problem> {
     let customer = auth.may(Permission::ReadOwn)?;
-    let balance = points::balance(app.db(), customer.tenant, customer.id).await?;
+    let days = within.days()?;
+    let standing = points::standing(app.db(), customer.tenant, customer.id, days).await?;
     let policy = app.payments().policies.current(customer.tenant).await?;
     let shortfall = policy.terms.points_shortfall;
-    Ok(Json(PointsBalance::new(&balance, shortfall)))
+    Ok(Json(PointsBalance::new(&standing, shortfall)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::primitives::Points;
+    use crate::{ledger::Balance, points::ExpiringSoon, primitives::Points};
 
     #[test]
     fn a_debt_is_taken_off_the_balance_only_where_the_policy_says_so() {
@@ -87,7 +93,12 @@ mod tests {
             debt: points(7),
         };
         let shown = |shortfall| {
-            let shown = PointsBalance::new(&balance, shortfall);
+            let expiring = ExpiringSoon {
+                within_days: 30,
+                points: points(0),
+                next_on: None,
+            };
+            let shown = PointsBalance::new(&Standing { balance, expiring }, shortfall);
             (shown.posted, shown.available, shown.debt)
         };
         assert_eq!(shown(PointsShortfall::Debt), (5, 3, 7));

@@ -23,9 +23,13 @@ pub(in crate::http) struct PointsRecordItem {
     /// All posted points after it.
     #[schema(example = 132)]
     points_balance: i64,
-    /// `earn`, `adjust`, `refund` (given back with a refund), `lend` (lent for that, because they were spent), `repay` (of what was lent) or `other`.
+    /// `earn`, `adjust`, `refund` (given back with a refund), `lend` (lent for that, because they were spent), `repay` (of what was lent), `award` (a present),
+    /// `deduct`, `redeem` (spent), `hold` (set aside), `release` (let go again), `expire`, `held` (until they are checked), `let_in`, `let_go` or `other`.
     #[schema(example = "earn")]
     change_type: String,
+    /// Where they came from or went to: `payment`, `refund`, `expiry`, `adjustment`, or what a back end calls itself.
+    #[schema(example = "payment")]
+    source: String,
     /// `posted`, `pending` or `voided`.
     #[schema(example = "posted")]
     state: String,
@@ -45,6 +49,7 @@ impl From<PointsRecord> for PointsRecordItem {
             points_balance: record.points_balance,
             order_no: record.order_no(),
             change_type: record.change_type,
+            source: record.source,
             state: record.state,
             merchant_name: record.merchant_name,
             created_at: record.created_at,

@@ -22,6 +22,17 @@ pub(in crate::http) struct PointsStatistics {
     spent_total: i64,
     /// The last thirty days on which anything happened, newest first.
     days: Vec<PointsDay>,
+    /// By where they came from and went to.
+    sources: Vec<PointsSource>,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+struct PointsSource {
+    /// `payment`, `refund`, `expiry`, `adjustment`, or what a back end calls itself.
+    #[schema(example = "payment")]
+    source: String,
+    earned: i64,
+    spent: i64,
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -40,10 +51,16 @@ impl From<Statistics> for PointsStatistics {
             earned: day.earned,
             spent: day.spent,
         });
+        let sources = statistics.sources.into_iter().map(|source| PointsSource {
+            source: source.source,
+            earned: source.earned,
+            spent: source.spent,
+        });
         Self {
             earned_total: statistics.earned_total.get(),
             spent_total: statistics.spent_total.get(),
             days: days.collect(),
+            sources: sources.collect(),
         }
     }
 }

@@ -1,0 +1,32 @@
+-- Points that a back end gave, took, spent or set aside for a customer, under the back end's own reference: one deed, one entry. version guards the row.
+-- due_at is when a job ends a hold; moving it is how the job claims it, and does not change the version. hold_until is what the back end was told.
+CREATE TABLE point_deeds (
+  id BINARY(16) NOT NULL PRIMARY KEY,
+  tenant_id INT UNSIGNED NOT NULL,
+  customer_id BINARY(16) NOT NULL,
+  kind TINYINT NOT NULL COMMENT '1 award, 2 deduct, 3 redeem',
+  state TINYINT NOT NULL COMMENT '1 held, 2 done, 3 released, 4 expired, 5 under review, 6 refused',
+  points BIGINT NOT NULL,
+  captured BIGINT NOT NULL COMMENT 'of a redemption that is done: how many were spent',
+  source VARCHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL COMMENT 'which back end',
+  reference VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL COMMENT 'its own name for the deed, for ever',
+  reason VARCHAR(200) NOT NULL,
+  order_id BINARY(16) NULL,
+  merchant_id BINARY(16) NULL,
+  expires_on DATE NULL COMMENT 'of an award: the first day on which its points are gone (UTC+8)',
+  hold_until DATETIME(6) NULL COMMENT 'of a redemption that is set aside first',
+  due_at DATETIME(6) NULL,
+  created_by VARCHAR(64) NOT NULL,
+  version INT UNSIGNED NOT NULL,
+  created_at DATETIME(6) NOT NULL,
+  updated_at DATETIME(6) NOT NULL,
+  UNIQUE KEY point_deeds_reference (tenant_id, source, kind, reference),
+  KEY point_deeds_tenant (tenant_id, id),
+  KEY point_deeds_customer (customer_id, id),
+  KEY point_deeds_due (due_at),
+  CONSTRAINT point_deeds_points CHECK (points > 0 AND captured >= 0 AND captured <= points),
+  CONSTRAINT point_deeds_captured CHECK ((kind = 3 AND state = 2) = (captured > 0)),
+  CONSTRAINT point_deeds_lot CHECK ((kind = 1) = (expires_on IS NOT NULL)),
+  CONSTRAINT point_deeds_due CHECK ((state = 1) = (due_at IS NOT NULL)),
+  CONSTRAINT point_deeds_hold CHECK (state NOT IN (1, 3, 4) OR (kind = 3 AND hold_until IS NOT NULL))
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin

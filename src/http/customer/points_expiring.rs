@@ -1,0 +1,59 @@
+//! `GET /api/v1/customer/points/expiring`
+
+use axum::{Json, extract::State};
+use serde::Serialize;
+
+use crate::{
+    app::App,
+    auth::Permission,
+    http::{
+        extract::{Auth, Customer, PageParams, PageQuery},
+        openapi::Problems,
+        problem::Problem,
+    },
+    points::{self, ExpiringDay},
+    primitives::{BusinessDay, Page},
+};
+
+#[derive(Serialize, utoipa::ToSchema)]
+pub(in crate::http) struct ExpiringDayItem {
+    /// The first day (at UTC+8) on which they are gone.
+    #[schema(format = Date, example = "2026-12-01")]
+    day: String,
+    #[schema(example = 80)]
+    points: i64,
+}
+
+impl From<ExpiringDay> for ExpiringDayItem {
+    fn from(expiring: ExpiringDay) -> Self {
+        Self {
+            day: expiring.day.to_string(),
+            points: expiring.points,
+        }
+    }
+}
+
+/// Which of one's points are gone when, soonest first
+///
+/// Points that last for ever are not in it.
+#[utoipa::path(
+    get,
+    path = "/api/v1/customer/points/expiring",
+    operation_id = "customer_points_expiring",
+    tag = "customer",
+    security(("access_token" = [])),
+    params(PageParams),
+    responses((status = 200, description = "A page", body = Page<ExpiringDayItem>), Problems),
+)]
+pub(in crate::http) async fn points_expiring(
+    State(app): State<App>,
+    auth: Auth<Customer>,
+    page: PageQuery,
+) -> Result<Json<Page<ExpiringDayItem>>, Problem> {
+    let customer = auth.may(Permission::ReadOwn)?;
+    let after = page.before::<BusinessDay>()?;
+    let days =
+        points::list_expiring(app.db(), customer.tenant, customer.id, after, page.limit).await?;
+    let page = Page::cut(days, page.limit, |expiring| expiring.day.to_string());
+    Ok(Json(page.map(ExpiringDayItem::from)))
+}

@@ -1,0 +1,71 @@
+//! `GET /api/v1/open/points/customers/{customer_id}/balance`
+
+use axum::{Json, extract::State};
+use serde::Serialize;
+
+use crate::{
+    app::App,
+    auth::Permission,
+    customers,
+    http::{
+        expiring::{ExpiringPoints, ExpiringWithin},
+        extract::{Auth, Operator, Path, Query, parse},
+        openapi::Problems,
+        problem::Problem,
+    },
+    points::{self, DeedError},
+};
+
+#[derive(Serialize, utoipa::ToSchema)]
+pub(in crate::http) struct CustomerBalance {
+    /// All posted points.
+    #[schema(example = 120)]
+    posted: i64,
+    /// On their way in, not yet decided.
+    #[schema(example = 0)]
+    pending: i64,
+    /// Of the posted ones, set aside.
+    #[schema(example = 20)]
+    held: i64,
+    /// What can be spent: neither set aside nor over. Points are over at the turn of their day, also while they are still posted.
+    #[schema(example = 100)]
+    available: i64,
+    /// Owed: taken back by a refund after they had been spent. The next points that come in repay it.
+    #[schema(example = 0)]
+    debt: i64,
+    expiring: ExpiringPoints,
+}
+
+/// A customer's points
+///
+/// A customer is known by the id (`cu_..`) that the profile shows.
+#[utoipa::path(
+    get,
+    path = "/api/v1/open/points/customers/{customer_id}/balance",
+    operation_id = "open_customer_balance",
+    tag = "open",
+    security(("access_token" = [])),
+    params(("customer_id" = String, Path), ExpiringWithin),
+    responses((status = 200, description = "The balance", body = CustomerBalance), Problems),
+)]
+pub(in crate::http) async fn customer_balance(
+    State(app): State<App>,
+    auth: Auth<Operator>,
+    Path(customer_id): Path<String>,
+    Query(within): Query<ExpiringWithin>,
+) -> Result<Json<CustomerBalance>, Problem> {
+    let tenant = auth.may(Permission::ReadPoints)?.tenant;
+    let customer = parse(&customer_id)?;
+    let known = customers::find_customer(app.db(), tenant, customer).await?;
+    known.ok_or(DeedError::CustomerUnknown)?;
+    let standing = points::standing(app.db(), tenant, customer, within.days()?).await?;
+    let balance = standing.balance;
+    Ok(Json(CustomerBalance {
+        posted: balance.posted.get(),
+        pending: balance.pending.get(),
+        held: balance.held.get(),
+        available: balance.available.get(),
+        debt: balance.debt.get(),
+        expiring: standing.expiring.into(),
+    }))
+}

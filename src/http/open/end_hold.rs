@@ -1,0 +1,82 @@
+//! `POST /api/v1/open/points/holds/{id}/capture` and `/release`
+
+use axum::{Json as Answer, extract::State};
+use serde::Deserialize;
+
+use super::deed::{BackEnd, DeedItem};
+use crate::{
+    app::App,
+    auth::Permission,
+    http::{
+        extract::{Auth, Json, Operator, Path, parse},
+        openapi::Problems,
+        problem::Problem,
+    },
+    points::{self, End},
+    primitives::Points,
+};
+
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct CaptureRequest {
+    /// At most what is held; all of it unless said. What is not captured is let go.
+    #[serde(default)]
+    #[schema(example = 80, minimum = 1)]
+    points: Option<i64>,
+}
+
+/// Spend what is set aside
+///
+/// Once: to repeat it with the same points gives the same answer. When it was released, is over, or waits for a review, 409 `deed_state_conflict` says which.
+#[utoipa::path(
+    post,
+    path = "/api/v1/open/points/holds/{id}/capture",
+    operation_id = "open_capture_hold",
+    tag = "open",
+    security(("access_token" = [])),
+    params(("id" = String, Path, description = "The deed's id")),
+    request_body = CaptureRequest,
+    responses((status = 200, description = "Spent, now or before", body = DeedItem), Problems),
+)]
+pub(in crate::http) async fn capture(
+    State(app): State<App>,
+    auth: Auth<Operator>,
+    Path(id): Path<String>,
+    Json(request): Json<CaptureRequest>,
+) -> Result<Answer<DeedItem>, Problem> {
+    let points = request.points.map(Points::parse).transpose();
+    let points = points.map_err(|_| Problem::field("points", "1 or more"))?;
+    end(&app, &auth, &id, End::Capture { points }).await
+}
+
+/// Let go what is set aside
+///
+/// To repeat it gives the same answer. When it was captured, is over, or waits for a review, 409 `deed_state_conflict` says which.
+#[utoipa::path(
+    post,
+    path = "/api/v1/open/points/holds/{id}/release",
+    operation_id = "open_release_hold",
+    tag = "open",
+    security(("access_token" = [])),
+    params(("id" = String, Path, description = "The deed's id")),
+    responses((status = 200, description = "Let go, now or before", body = DeedItem), Problems),
+)]
+pub(in crate::http) async fn release(
+    State(app): State<App>,
+    auth: Auth<Operator>,
+    Path(id): Path<String>,
+) -> Result<Answer<DeedItem>, Problem> {
+    end(&app, &auth, &id, End::Release).await
+}
+
+async fn end(
+    app: &App,
+    auth: &Auth<Operator>,
+    id: &str,
+    end: End,
+) -> Result<Answer<DeedItem>, Problem> {
+    let caller = BackEnd::of(auth, Permission::HoldPoints)?;
+    let (deed, whose) = (parse(id)?, (caller.tenant, caller.source));
+    let ended = points::end_hold(&app.points_desk(), whose, deed, end, caller.by).await?;
+    Ok(Answer(DeedItem::from(ended)))
+}

@@ -1,0 +1,80 @@
+//! `POST /api/v1/open/points/holds`
+
+use axum::{Json as Answer, extract::State, http::StatusCode};
+use serde::Deserialize;
+
+use super::deed::{BackEnd, DeedItem, DeedRequest, ask};
+use crate::{
+    app::App,
+    auth::Permission,
+    http::{
+        extract::{Auth, Json, Operator},
+        openapi::Problems,
+        problem::Problem,
+    },
+    points::{HOLD_MINUTES, Wanted},
+    primitives::{CustomerId, MerchantId, OrderNo},
+};
+
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct HoldRequest {
+    #[schema(value_type = String, example = "cu_0190..")]
+    customer_id: CustomerId,
+    #[schema(example = 100, minimum = 1, maximum = 1_000_000_000)]
+    points: i64,
+    /// Your own name for this: 1 to 64 visible ASCII characters, once for each kind; holds and redemptions are one kind.
+    #[schema(example = "cart-7781", min_length = 1, max_length = 64)]
+    reference: String,
+    /// 1 to 200 characters in one line.
+    #[schema(example = "购物车抵扣", min_length = 1, max_length = 200)]
+    reason: String,
+    /// How long they are set aside unless captured or released before; 30 unless said.
+    #[serde(default)]
+    #[schema(example = 30, minimum = 1, maximum = 43_200)]
+    minutes: Option<u32>,
+    /// An order of this customer that it is about.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    order_no: Option<OrderNo>,
+    /// The shop that it is about; the order's, if there is one.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    merchant_id: Option<MerchantId>,
+}
+
+/// Set a customer's points aside
+///
+/// Nobody else can spend them, and they do not expire, until they are captured, released, or their time is over. With too few 409 `points_insufficient` says how many
+/// are available. Risk may stop it (403 `risk_blocked`) or have a person decide first (`under_review`; the minutes count from the decision).
+/// The same reference with the same body is the same deed, for ever (200); with another body 422 `reference_reused`. An `Idempotency-Key` is not needed.
+#[utoipa::path(
+    post,
+    path = "/api/v1/open/points/holds",
+    operation_id = "open_hold_points",
+    tag = "open",
+    security(("access_token" = [])),
+    request_body = HoldRequest,
+    responses(
+        (status = 201, description = "Set aside, or `under_review`", body = DeedItem),
+        (status = 200, description = "Asked for before: as it stands by now", body = DeedItem),
+        Problems,
+    ),
+)]
+pub(in crate::http) async fn hold_points(
+    State(app): State<App>,
+    auth: Auth<Operator>,
+    Json(request): Json<HoldRequest>,
+) -> Result<(StatusCode, Answer<DeedItem>), Problem> {
+    let caller = BackEnd::of(&auth, Permission::HoldPoints)?;
+    let minutes = request.minutes.unwrap_or(HOLD_MINUTES);
+    let request = DeedRequest {
+        customer_id: request.customer_id,
+        points: request.points,
+        reference: request.reference,
+        reason: request.reason,
+        order_no: request.order_no,
+        merchant_id: request.merchant_id,
+    };
+    ask(&app, request.wish(caller, Wanted::Hold { minutes })?).await
+}

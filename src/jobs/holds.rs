@@ -1,0 +1,32 @@
+//! Holds of points whose time is over: lets the points go.
+
+use futures_util::{StreamExt as _, stream};
+use tokio_util::sync::CancellationToken;
+
+use super::pursue::{AT_ONCE, repeat};
+use crate::{
+    db::{Db, DbError},
+    points,
+};
+
+pub(super) async fn run(db: Db, stop: CancellationToken) {
+    repeat("holds", &stop, || holds_round(&db)).await;
+}
+
+/// True when there may be more to do at once. What cannot be ended now falls due again.
+pub async fn holds_round(db: &Db) -> Result<bool, DbError> {
+    let over = points::claim_over(db).await?;
+    let busy = !over.is_empty();
+    stream::iter(over)
+        .for_each_concurrent(AT_ONCE, async |(deed, tenant)| {
+            match points::time_out(db, tenant, deed).await {
+                Ok(true) => metrics::counter!("point_holds_expired_total").increment(1),
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::warn!(deed.id = %deed, reason = %error, "a hold was not ended");
+                }
+            }
+        })
+        .await;
+    Ok(busy)
+}

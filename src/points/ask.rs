@@ -1,0 +1,267 @@
+//! Giving, taking, spending and setting aside points: a back end asks, once per reference.
+
+use std::sync::Arc;
+
+use super::{
+    Deed, DeedError, DeedKind, DeedState, DeedWish, Desk, Rules, Wanted as Want,
+    deed_entries as entries,
+    deed_store::{self, Deeds},
+    desk::submit,
+};
+use crate::{
+    audit,
+    db::{Cx, Operation, Wanted, WorkingSet},
+    facts::Stage,
+    idempotency::{KeyRow, Keys},
+    ledger,
+    primitives::{AccountId, DeedId, EntryId, EntryKind, Lane, MerchantId, Points},
+    risk::{self, Action, NewReview, ReviewKind, ReviewTerms, Ruling, rules_that_want},
+};
+
+/// A deed, and whether it had been asked for before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    pub deed: Deed,
+    pub before: bool,
+}
+
+/// Does what a back end asks for. The same reference with the same request is the same deed, for ever, and is answered with it as it stands by now; with another request
+/// it is [`DeedError::ReferenceReused`].
+///
+/// Whatever risk says is stored with the deed: one that it stops is kept as refused ([`DeedError::Blocked`], again at each repetition). What cannot be for want of points
+/// leaves no trace, and its reference may be used again. Caps are for what payments earn: they neither bound awards nor count them.
+pub async fn ask(desk: &Desk, wish: DeedWish) -> Result<Asked, DeedError> {
+    let now = desk.db.now();
+    let rules = desk.rules.current(wish.tenant).await?;
+    // Who repeats is answered by the deed, whatever has changed since: risk is not asked twice, nor is a day that has passed a mistake by now.
+    let (shop, ruling) = if deed_store::is_known(&desk.db, &wish).await? {
+        (None, Ruling::default())
+    } else {
+        wish.check(now.business_day())?;
+        let shop = check_parties(desk, &wish).await?;
+        let ruling = match wish.facts(shop, now) {
+            Some(facts) => desk.risk.rule_on(facts).await,
+            None => Ruling::default(),
+        };
+        (shop, ruling)
+    };
+    let operation = AskDeed {
+        wish,
+        shop,
+        rules,
+        ruling,
+        terms: desk.risk.review_terms(),
+    };
+    let asked = submit(&desk.db, operation).await?;
+    if asked.deed.is_blocked() {
+        return Err(DeedError::Blocked);
+    }
+    Ok(asked)
+}
+
+/// Whether all that the wish names is there. Gives the shop that it is about. Points can be taken from a customer who is blocked, and nothing else.
+async fn check_parties(desk: &Desk, wish: &DeedWish) -> Result<Option<MerchantId>, DeedError> {
+    let parties = deed_store::find_parties(&desk.db, wish).await?;
+    let status = parties.customer.ok_or(DeedError::CustomerUnknown)?;
+    if status != "active" && wish.kind() != DeedKind::Deduct {
+        return Err(DeedError::CustomerBlocked);
+    }
+    if wish.merchant.is_some() && !parties.shop_exists {
+        return Err(DeedError::ShopUnknown);
+    }
+    if wish.order.is_none() {
+        return Ok(wish.merchant);
+    }
+    match parties.order {
+        Some((customer, _)) if customer != Some(wish.customer) => Err(DeedError::OrderNotTheirs),
+        None => Err(DeedError::OrderNotTheirs),
+        Some((_, shop)) if wish.merchant.is_some_and(|given| given != shop) => {
+            Err(DeedError::ShopUnknown)
+        }
+        Some((_, shop)) => Ok(Some(shop)),
+    }
+}
+
+#[derive(Debug, Clone)]
+struct AskDeed {
+    wish: DeedWish,
+    /// The shop that it is about, which the order may have told.
+    shop: Option<MerchantId>,
+    rules: Arc<Rules>,
+    ruling: Ruling,
+    terms: ReviewTerms,
+}
+
+/// What becomes of a wish that can be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Now,
+    Later,
+    Never,
+}
+
+impl AskDeed {
+    /// A back end cannot answer a challenge in its customer's place: where risk would ask for one, a person decides.
+    fn verdict(&self) -> Verdict {
+        match self.ruling.action() {
+            Action::Allow => Verdict::Now,
+            Action::Verify | Action::Review => Verdict::Later,
+            Action::Block => Verdict::Never,
+        }
+    }
+
+    fn new_deed(&self, cx: &Cx<'_>) -> Deed {
+        let (wish, now) = (&self.wish, cx.now());
+        let (expires_on, hold_until) = match wish.wanted {
+            Want::Award { expires_on } => {
+                let by_rule = || {
+                    let rule = self.rules.in_force(self.shop, now).rule;
+                    rule.terms.expires_on(now.business_day())
+                };
+                (Some(expires_on.unwrap_or_else(by_rule)), None)
+            }
+            Want::Hold { minutes } => {
+                let seconds = i64::from(minutes).saturating_mul(60);
+                (None, Some(now.plus_seconds(seconds)))
+            }
+            Want::Deduct | Want::Redeem => (None, None),
+        };
+        let (state, captured) = match (self.verdict(), wish.wanted) {
+            (Verdict::Never, _) => (DeedState::Refused, Points::ZERO),
+            (Verdict::Later, _) => (DeedState::UnderReview, Points::ZERO),
+            (Verdict::Now, Want::Hold { .. }) => (DeedState::Held, Points::ZERO),
+            (Verdict::Now, Want::Redeem) => (DeedState::Done, wish.points),
+            (Verdict::Now, Want::Award { .. } | Want::Deduct) => (DeedState::Done, Points::ZERO),
+        };
+        Deed {
+            id: DeedId::new(cx.new_id(wish.customer.lane())),
+            tenant: wish.tenant,
+            customer: wish.customer,
+            kind: wish.kind(),
+            state,
+            points: wish.points,
+            captured,
+            source: wish.source.clone(),
+            reference: wish.reference.clone(),
+            reason: wish.reason.clone(),
+            order: wish.order,
+            merchant: self.shop,
+            expires_on,
+            hold_until,
+            created_by: wish.by.clone(),
+            version: 1,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
+    /// What a person is to decide.
+    fn review(&self, deed: &Deed) -> NewReview {
+        let (stage, kind) = match deed.kind {
+            DeedKind::Award => (Stage::PointsCredit, EntryKind::PointsAwarded),
+            DeedKind::Deduct | DeedKind::Redeem => (Stage::Redeem, EntryKind::PointsReserved),
+        };
+        NewReview {
+            tenant: deed.tenant,
+            kind: ReviewKind::Deed,
+            cause: deed.id.id(),
+            stage,
+            entry: EntryId::of(deed.id.id(), kind),
+            customer: deed.customer,
+            merchant: deed.merchant,
+            points: deed.points,
+            amount: None,
+            source: deed.source.to_string(),
+            rules: rules_that_want(&self.ruling),
+        }
+    }
+
+    fn book(&self, set: &mut WorkingSet, cx: &mut Cx<'_>, deed: &Deed) -> Result<(), DeedError> {
+        match (self.verdict(), self.wish.wanted) {
+            (Verdict::Never, _) => Ok(()),
+            (Verdict::Now, Want::Award { .. }) => entries::award(set, cx, deed),
+            (Verdict::Later, Want::Award { .. }) => entries::award_later(set, cx, deed),
+            (Verdict::Now | Verdict::Later, Want::Deduct) => {
+                entries::afford(set, cx, deed)?;
+                entries::deduct(set, cx, deed)
+            }
+            (Verdict::Now, Want::Redeem) => {
+                entries::afford(set, cx, deed)?;
+                entries::redeem(set, cx, deed)
+            }
+            (Verdict::Now, Want::Hold { .. })
+            | (Verdict::Later, Want::Redeem | Want::Hold { .. }) => {
+                entries::afford(set, cx, deed)?;
+                entries::reserve(set, cx, deed)
+            }
+        }
+    }
+}
+
+impl Operation for AskDeed {
+    type Reply = Asked;
+    type Refusal = DeedError;
+    const NAME: &'static str = "points.ask_deed";
+
+    fn lane(&self) -> Lane {
+        self.wish.customer.lane()
+    }
+
+    fn rows(&self, want: &mut Wanted, set: &WorkingSet) {
+        let key = self.wish.key();
+        want.row::<Keys>(key);
+        if set.has_loaded::<Keys>(key)
+            && let Some(used) = set.get::<Keys>(key)
+        {
+            want.row::<Deeds>(DeedId::new(used.effect));
+        }
+        let account = AccountId::customer_points(self.wish.customer);
+        match self.wish.kind() {
+            DeedKind::Award => want.row::<ledger::Accounts>(account),
+            DeedKind::Deduct | DeedKind::Redeem => ledger::want_spending(want, account),
+        }
+    }
+
+    fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<Asked, DeedError> {
+        let key = self.wish.key();
+        if let Some(used) = set.get::<Keys>(key).copied() {
+            if used.request_hash != self.wish.request_hash() {
+                return Err(DeedError::ReferenceReused);
+            }
+            let deed = set.get::<Deeds>(DeedId::new(used.effect)).cloned();
+            let deed = deed.ok_or(DeedError::NotFound)?;
+            return Ok(Asked { deed, before: true });
+        }
+        let deed = self.new_deed(cx);
+        self.book(set, cx, &deed)?;
+        self.ruling.note(set, deed.id.id());
+        if deed.state == DeedState::UnderReview {
+            risk::open_review(set, self.review(&deed), &self.terms, cx.now());
+        }
+        let used = KeyRow {
+            tenant: deed.tenant,
+            request_hash: self.wish.request_hash(),
+            effect: deed.id.id(),
+            at: cx.now(),
+        };
+        set.put::<Keys>(key, used);
+        note(set, cx, &deed, &deed.created_by);
+        set.put::<Deeds>(deed.id, deed.clone());
+        Ok(Asked {
+            deed,
+            before: false,
+        })
+    }
+}
+
+/// The line in the audit log: what the deed is by now.
+pub(super) fn note(set: &mut WorkingSet, cx: &Cx<'_>, deed: &Deed, by: &audit::Actor) {
+    let action = audit::Action::PointsDeed {
+        customer: deed.customer,
+        kind: deed.kind.name(),
+        state: deed.state.name(),
+        points: deed.points,
+        captured: deed.captured,
+    };
+    audit::note(set, cx, deed.tenant, by, action, &deed.id);
+}

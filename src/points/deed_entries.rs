@@ -1,0 +1,222 @@
+//! What deeds write into the books, and what they tell. Called inside `decide`; pure.
+
+use super::{Deed, DeedError, PointsMove};
+use crate::{
+    db::{Cx, WorkingSet},
+    ledger::{self, Account, Accounts, Draft, LedgerError, LotsOf, Resolution},
+    outbox::{self, Event},
+    primitives::{AccountId, AccountKind, BusinessDay, EntryId, EntryKind, Points},
+};
+
+/// The customer's points as they stand in this batch.
+fn account(set: &WorkingSet, deed: &Deed) -> Account {
+    let id = AccountId::customer_points(deed.customer);
+    let row = set.get::<Accounts>(id).copied();
+    row.unwrap_or(Account::empty(deed.tenant))
+}
+
+fn of_tenant(deed: &Deed, kind: AccountKind) -> AccountId {
+    AccountId::of_tenant(deed.tenant, kind)
+}
+
+/// What can be spent on this day: the points that are not over, less what is set aside.
+pub(super) fn spendable(set: &WorkingSet, deed: &Deed, today: BusinessDay) -> Points {
+    let id = AccountId::customer_points(deed.customer);
+    let account = account(set, deed);
+    let lots = set.get::<LotsOf>(id);
+    let good = lots.map_or(0, |lots| {
+        lots.iter()
+            .filter(|(gone_on, _)| **gone_on > today)
+            .fold(0_i64, |sum, (_, left)| sum.saturating_add(*left))
+    });
+    let free = good.saturating_sub(account.debits_pending);
+    Points::parse(free.min(account.available()).max(0)).unwrap_or(Points::ZERO)
+}
+
+/// Refuses what is more than can be spent.
+pub(super) fn afford(set: &WorkingSet, cx: &Cx<'_>, deed: &Deed) -> Result<(), DeedError> {
+    if deed.points > spendable(set, deed, cx.now().business_day()) {
+        return Err(insufficient(set, cx, deed));
+    }
+    Ok(())
+}
+
+/// The account and its lots are read one after the other. When another process has written in between they do not agree, and what they say together nobody ever had.
+fn insufficient(set: &WorkingSet, cx: &Cx<'_>, deed: &Deed) -> DeedError {
+    let lots = set.get::<LotsOf>(AccountId::customer_points(deed.customer));
+    let in_lots = lots.map_or(0, |lots| {
+        lots.values()
+            .fold(0_i64, |sum, left| sum.saturating_add(*left))
+    });
+    if in_lots != account(set, deed).posted() {
+        return DeedError::Stale;
+    }
+    let available = spendable(set, deed, cx.now().business_day());
+    DeedError::Insufficient { available }
+}
+
+/// Dr points issued / Cr customer points, into the lot of their day; and what of them repays a debt, Dr customer points / Cr customer debt.
+pub(super) fn award(set: &mut WorkingSet, cx: &mut Cx<'_>, deed: &Deed) -> Result<(), DeedError> {
+    let mut drafts = vec![issued(deed)];
+    drafts.extend(repayment(set, cx, deed));
+    post(set, cx, deed, EntryKind::PointsAwarded, &drafts)?;
+    moved(cx, deed, PointsMove::Awarded, deed.points);
+    Ok(())
+}
+
+/// The same, pending: nobody has decided yet, so it repays nothing.
+pub(super) fn award_later(
+    set: &mut WorkingSet,
+    cx: &mut Cx<'_>,
+    deed: &Deed,
+) -> Result<(), DeedError> {
+    let draft = issued(deed).pending();
+    post(set, cx, deed, EntryKind::PointsAwarded, &[draft])?;
+    moved(cx, deed, PointsMove::Held, deed.points);
+    Ok(())
+}
+
+fn issued(deed: &Deed) -> Draft {
+    let draft = Draft::posted(
+        of_tenant(deed, AccountKind::PointsIssued),
+        AccountId::customer_points(deed.customer),
+        deed.points.get(),
+    );
+    draft.expiring(deed.expires_on.unwrap_or(BusinessDay::NEVER))
+}
+
+/// What of awarded points repays what their owner owes. Points that are over already repay nothing.
+fn repayment(set: &WorkingSet, cx: &Cx<'_>, deed: &Deed) -> Option<Draft> {
+    let lot = deed.expires_on.unwrap_or(BusinessDay::NEVER);
+    let repaid = account(set, deed).debt.min(deed.points);
+    if repaid.is_zero() || lot <= cx.now().business_day() {
+        return None;
+    }
+    let points = AccountId::customer_points(deed.customer);
+    let debt = AccountId::customer_debt(deed.customer);
+    Some(Draft::posted(points, debt, repaid.get()).from_lot(Some(lot)))
+}
+
+/// A review lets an award in: the pending entry is posted, and repays a debt by an entry of its own.
+pub(super) fn award_at_last(
+    set: &mut WorkingSet,
+    cx: &mut Cx<'_>,
+    deed: &Deed,
+) -> Result<(), DeedError> {
+    resolve(set, cx, deed, Resolution::Post)?;
+    if let Some(draft) = repayment(set, cx, deed) {
+        post(set, cx, deed, EntryKind::DebtRepaid, &[draft])?;
+    }
+    moved(cx, deed, PointsMove::Awarded, deed.points);
+    Ok(())
+}
+
+/// Dr customer points / Cr points redeemed.
+fn taken(deed: &Deed, points: Points) -> Draft {
+    Draft::posted(
+        AccountId::customer_points(deed.customer),
+        of_tenant(deed, AccountKind::PointsRedeemed),
+        points.get(),
+    )
+}
+
+pub(super) fn deduct(set: &mut WorkingSet, cx: &mut Cx<'_>, deed: &Deed) -> Result<(), DeedError> {
+    let draft = taken(deed, deed.points);
+    post(set, cx, deed, EntryKind::PointsDeducted, &[draft])?;
+    moved(cx, deed, PointsMove::Deducted, deed.points);
+    Ok(())
+}
+
+/// Points are spent that were not set aside by an entry that is still pending.
+pub(super) fn redeem(set: &mut WorkingSet, cx: &mut Cx<'_>, deed: &Deed) -> Result<(), DeedError> {
+    let draft = taken(deed, deed.captured);
+    post(set, cx, deed, EntryKind::PointsCaptured, &[draft])?;
+    moved(cx, deed, PointsMove::Redeemed, deed.captured);
+    Ok(())
+}
+
+/// Points are set aside.
+pub(super) fn reserve(set: &mut WorkingSet, cx: &mut Cx<'_>, deed: &Deed) -> Result<(), DeedError> {
+    let draft = taken(deed, deed.points).pending();
+    post(set, cx, deed, EntryKind::PointsReserved, &[draft])
+}
+
+/// What was set aside is spent: all of it by posting the entry, a part by an entry of its own after the whole was let go, in one commit.
+pub(super) fn capture(set: &mut WorkingSet, cx: &mut Cx<'_>, deed: &Deed) -> Result<(), DeedError> {
+    if deed.captured < deed.points {
+        resolve(set, cx, deed, Resolution::Void)?;
+        return redeem(set, cx, deed);
+    }
+    resolve(set, cx, deed, Resolution::Post)?;
+    moved(cx, deed, PointsMove::Redeemed, deed.captured);
+    Ok(())
+}
+
+/// What was pending will not be.
+pub(super) fn drop_pending(
+    set: &mut WorkingSet,
+    cx: &mut Cx<'_>,
+    deed: &Deed,
+) -> Result<(), DeedError> {
+    resolve(set, cx, deed, Resolution::Void)
+}
+
+fn post(
+    set: &mut WorkingSet,
+    cx: &mut Cx<'_>,
+    deed: &Deed,
+    kind: EntryKind,
+    drafts: &[Draft],
+) -> Result<(), DeedError> {
+    let entry = EntryId::of(deed.id.id(), kind);
+    let posted = ledger::post(set, deed.tenant, entry, drafts, cx.now());
+    posted.map_err(|error| refusal(set, cx, deed, error))?;
+    let tenant = deed.tenant;
+    outbox::tell(cx, &Event::EntryPosted { entry, tenant });
+    Ok(())
+}
+
+fn resolve(
+    set: &mut WorkingSet,
+    cx: &mut Cx<'_>,
+    deed: &Deed,
+    way: Resolution,
+) -> Result<(), DeedError> {
+    let pending = deed.pending_entry();
+    let resolved = ledger::resolve(set, pending, 1, way, None, cx.now());
+    resolved.map_err(|error| refusal(set, cx, deed, error))?;
+    let (entry, tenant) = (pending.resolution(), deed.tenant);
+    outbox::tell(cx, &Event::EntryPosted { entry, tenant });
+    Ok(())
+}
+
+/// The ledger has the last word on what is there. That a deed is held and its entry resolved, or not there, is what no commit ever wrote.
+fn refusal(set: &WorkingSet, cx: &Cx<'_>, deed: &Deed, error: LedgerError) -> DeedError {
+    match error {
+        LedgerError::Insufficient | LedgerError::LotsShort => insufficient(set, cx, deed),
+        LedgerError::AlreadyPosted | LedgerError::NotPending | LedgerError::NothingPending => {
+            DeedError::Stale
+        }
+        LedgerError::SameAccount
+        | LedgerError::MixedAssets
+        | LedgerError::NothingToMove
+        | LedgerError::TwoCheckedAccounts
+        | LedgerError::UnknownAccountKind
+        | LedgerError::BelowZero
+        | LedgerError::NothingOwed
+        | LedgerError::Overflow => DeedError::Ledger(error),
+    }
+}
+
+pub(super) fn moved(cx: &mut Cx<'_>, deed: &Deed, what: PointsMove, points: Points) {
+    let event = Event::PointsMoved {
+        tenant: deed.tenant,
+        merchant: deed.merchant,
+        what: what.code(),
+        source: deed.source.as_str().to_owned(),
+        rule_version: 0,
+        points,
+        at: cx.now(),
+    };
+    outbox::tell(cx, &event);
+}

@@ -1,0 +1,304 @@
+//! What a back end asks for. Pure.
+
+use std::fmt;
+
+use crate::{
+    audit::Actor,
+    facts::{Facts, Stage},
+    idempotency::first_half,
+    primitives::{BusinessDay, CustomerId, MerchantId, OrderId, Points, TenantId, Timestamp},
+};
+
+use super::{DeedError, DeedKind};
+
+/// Points of one deed at most.
+const POINTS_MAX: Points = Points::constant(1_000_000_000);
+const REASON_MAX: usize = 200;
+/// How long a hold lasts unless said, and at most: thirty days.
+pub const HOLD_MINUTES: u32 = 30;
+const HOLD_MINUTES_MAX: u32 = 43_200;
+
+/// What a back end calls itself: the name in its token, 1 to 32 of `a-z 0-9 . _ -`. Words of which statistics make use themselves are not to be had.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Source(String);
+
+/// Where points come from and go to when it is not a back end.
+const OURSELVES: [&str; 4] = ["payment", "refund", "expiry", "adjustment"];
+
+/// A back end's own name for a deed: 1 to 64 visible ASCII characters.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Reference(String);
+
+/// Text that is not what it should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected is {0}")]
+pub struct InvalidWord(pub &'static str);
+
+impl Source {
+    pub fn parse(text: &str) -> Result<Self, InvalidWord> {
+        let plain =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
+        let sound = (1..=32).contains(&text.len()) && text.bytes().all(plain);
+        if sound && !OURSELVES.contains(&text) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidWord("1 to 32 of a-z, 0-9, '.', '_' and '-'"))
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Reference {
+    pub fn parse(text: &str) -> Result<Self, InvalidWord> {
+        let sound = (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+        if sound {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidWord("1 to 64 visible ASCII characters"))
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What is to be done with the points.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// Give them, until the day on which they are gone; the validity of the tenant's rule decides unless said.
+    Award { expires_on: Option<BusinessDay> },
+    /// Take them.
+    Deduct,
+    /// Spend them at once.
+    Redeem,
+    /// Set them aside for so many minutes.
+    Hold { minutes: u32 },
+}
+
+/// A deed to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeedWish {
+    pub tenant: TenantId,
+    pub customer: CustomerId,
+    pub wanted: Wanted,
+    pub points: Points,
+    pub source: Source,
+    pub reference: Reference,
+    pub reason: String,
+    /// An order of the customer that it is about.
+    pub order: Option<OrderId>,
+    /// A shop that it is about; that of the order, if there is one.
+    pub merchant: Option<MerchantId>,
+    pub by: Actor,
+}
+
+impl DeedWish {
+    pub const fn kind(&self) -> DeedKind {
+        match self.wanted {
+            Wanted::Award { .. } => DeedKind::Award,
+            Wanted::Deduct => DeedKind::Deduct,
+            Wanted::Redeem | Wanted::Hold { .. } => DeedKind::Redeem,
+        }
+    }
+
+    /// Everything that needs nothing but the wish itself and the day.
+    pub(super) fn check(&self, today: BusinessDay) -> Result<(), DeedError> {
+        let wrong = |field, expected| Err(DeedError::Field { field, expected });
+        if self.points.is_zero() || self.points > POINTS_MAX {
+            return wrong("points", "1 to 1000000000");
+        }
+        let length = self.reason.chars().count();
+        if !(1..=REASON_MAX).contains(&length) || self.reason.chars().any(char::is_control) {
+            return wrong("reason", "1 to 200 characters of text in one line");
+        }
+        match self.wanted {
+            Wanted::Award {
+                expires_on: Some(day),
+            } if day < today => wrong("expires_on", "today or later"),
+            Wanted::Hold { minutes } if !(1..=HOLD_MINUTES_MAX).contains(&minutes) => {
+                wrong("minutes", "1 to 43200")
+            }
+            Wanted::Award { .. } | Wanted::Deduct | Wanted::Redeem | Wanted::Hold { .. } => Ok(()),
+        }
+    }
+
+    /// Names the deed for ever: the key under which it is claimed.
+    pub(super) fn key(&self) -> [u8; 16] {
+        first_half(&[
+            &self.tenant.0.to_be_bytes(),
+            b"points",
+            self.kind().name().as_bytes(),
+            self.source.as_str().as_bytes(),
+            self.reference.as_str().as_bytes(),
+        ])
+    }
+
+    /// What distinguishes one request from another under the same reference.
+    pub(super) fn request_hash(&self) -> [u8; 16] {
+        let (word, day, minutes) = match self.wanted {
+            Wanted::Award { expires_on } => ("award", expires_on, 0),
+            Wanted::Deduct => ("deduct", None, 0),
+            Wanted::Redeem => ("redeem", None, 0),
+            Wanted::Hold { minutes } => ("hold", None, minutes),
+        };
+        let day = day.map(|day| day.to_string()).unwrap_or_default();
+        first_half(&[
+            word.as_bytes(),
+            self.customer.bytes(),
+            &self.points.get().to_be_bytes(),
+            self.reason.as_bytes(),
+            self.order.as_ref().map_or(&[][..], |id| id.bytes()),
+            self.merchant.as_ref().map_or(&[][..], |id| id.bytes()),
+            day.as_bytes(),
+            &minutes.to_be_bytes(),
+        ])
+    }
+
+    /// What risk is to know; none for what is taken away by whoever may.
+    pub(super) fn facts(&self, shop: Option<MerchantId>, at: Timestamp) -> Option<Facts> {
+        let stage = match self.kind() {
+            DeedKind::Award => Stage::PointsCredit,
+            DeedKind::Redeem => Stage::Redeem,
+            DeedKind::Deduct => return None,
+        };
+        Some(Facts {
+            customer: Some(self.customer),
+            merchant: shop,
+            points: Some(self.points),
+            source: Some(self.source.as_str().to_owned()),
+            ..Facts::new(stage, self.tenant, at)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::date;
+
+    use super::*;
+    use crate::primitives::{Id, Lane};
+
+    fn wish() -> DeedWish {
+        DeedWish {
+            tenant: TenantId(1),
+            customer: CustomerId::new(Id::mint(1, 2, Lane(3))),
+            wanted: Wanted::Hold { minutes: 30 },
+            points: Points::constant(10),
+            source: Source::parse("shop-crm").unwrap(),
+            reference: Reference::parse("r-1").unwrap(),
+            reason: "兑换".to_owned(),
+            order: None,
+            merchant: None,
+            by: Actor::new("test"),
+        }
+    }
+
+    #[test]
+    fn a_source_is_plain_and_not_one_of_our_own() {
+        assert!(Source::parse("shop-crm.2_x").is_ok());
+        for bad in [
+            "",
+            "Shop",
+            "a b",
+            "账",
+            "payment",
+            "expiry",
+            &"x".repeat(33),
+        ] {
+            assert!(Source::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_reference_is_visible_ascii() {
+        assert!(Reference::parse("A/b+c:1'\"").is_ok());
+        for bad in ["", " ", "a b", "账", "a\u{7f}", &"x".repeat(65)] {
+            assert!(Reference::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_wish_is_checked_field_by_field() {
+        let today = BusinessDay(date!(2026 - 11 - 21));
+        let field = |change: fn(&mut DeedWish)| {
+            let mut wish = wish();
+            change(&mut wish);
+            match wish.check(today) {
+                Ok(()) => "",
+                Err(DeedError::Field { field, .. }) => field,
+                Err(_) => "?",
+            }
+        };
+        assert_eq!(field(|_| ()), "");
+        assert_eq!(field(|wish| wish.points = Points::ZERO), "points");
+        assert_eq!(
+            field(|wish| wish.points = Points::constant(1_000_000_001)),
+            "points"
+        );
+        assert_eq!(field(|wish| wish.reason = String::new()), "reason");
+        assert_eq!(field(|wish| wish.reason = "a\nb".to_owned()), "reason");
+        assert_eq!(field(|wish| wish.reason = "账".repeat(201)), "reason");
+        assert_eq!(field(|wish| wish.reason = "账".repeat(200)), "");
+        for minutes in [0, 43_201] {
+            let mut wish = wish();
+            wish.wanted = Wanted::Hold { minutes };
+            assert!(wish.check(today).is_err());
+        }
+        let award = |day| {
+            let wanted = Wanted::Award {
+                expires_on: Some(BusinessDay(day)),
+            };
+            DeedWish { wanted, ..wish() }.check(today).is_ok()
+        };
+        assert!(award(date!(2026 - 11 - 21)) && !award(date!(2026 - 11 - 20)));
+    }
+
+    /// A field that the hash forgets would let another request pass for the same one.
+    #[test]
+    fn every_field_makes_another_request_and_none_another_key() {
+        type Change = fn(&mut DeedWish);
+        let id = Id::mint(9, 9, Lane(9));
+        let changes: [Change; 6] = [
+            |wish| wish.customer = CustomerId::new(Id::mint(2, 2, Lane(3))),
+            |wish| wish.points = Points::constant(11),
+            |wish| wish.reason.push('x'),
+            |wish| wish.wanted = Wanted::Hold { minutes: 31 },
+            |wish| wish.wanted = Wanted::Redeem,
+            |wish| wish.order = Some(OrderId::new(Id::mint(2, 2, Lane(3)))),
+        ];
+        for (place, change) in changes.into_iter().enumerate() {
+            let mut other = wish();
+            change(&mut other);
+            assert_eq!(other.key(), wish().key(), "{place}");
+            assert_ne!(other.request_hash(), wish().request_hash(), "{place}");
+        }
+        let at_shop = DeedWish {
+            merchant: Some(MerchantId::new(id)),
+            ..wish()
+        };
+        let of_order = DeedWish {
+            order: Some(OrderId::new(id)),
+            ..wish()
+        };
+        assert_ne!(at_shop.request_hash(), of_order.request_hash());
+        for wanted in [Wanted::Award { expires_on: None }, Wanted::Deduct] {
+            assert_ne!(DeedWish { wanted, ..wish() }.key(), wish().key());
+        }
+    }
+}

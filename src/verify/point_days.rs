@@ -1,0 +1,132 @@
+//! How points moved, told three ways: by the events, by the days that the relay projects from them, and by what made the events. Part of invariant 10.
+//!
+//! What is kept in memory is one sum per tenant, day, source, rule and kind of move.
+
+use std::collections::BTreeMap;
+
+use sqlx::{MySqlConnection, Row as _};
+
+use super::{Invariant, Report};
+use crate::{
+    db::DbError,
+    outbox::Event,
+    points::{PointsMove, Source},
+    primitives::{BusinessDay, Points, TenantId, Timestamp},
+};
+
+/// Tenant, day, source, version of the rule, and what happened.
+type Key = (TenantId, BusinessDay, String, u32, u8);
+
+/// How many points, and how often.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Sums {
+    points: i64,
+    deeds: i64,
+}
+
+/// Moves of points, added up.
+#[derive(Debug, Default)]
+pub(super) struct Moves(BTreeMap<Key, Sums>);
+
+impl Moves {
+    pub(super) fn hear(&mut self, event: &Event) {
+        if let Event::PointsMoved {
+            tenant,
+            what,
+            source,
+            rule_version,
+            points,
+            at,
+            ..
+        } = event
+        {
+            let key = (
+                *tenant,
+                at.business_day(),
+                source.clone(),
+                *rule_version,
+                *what,
+            );
+            self.add(key, points.get(), 1);
+        }
+    }
+
+    /// What a back end's deed must have told.
+    pub(super) fn expect(
+        &mut self,
+        (tenant, source): (TenantId, &Source),
+        what: PointsMove,
+        points: Points,
+        at: Timestamp,
+    ) {
+        let source = source.as_str().to_owned();
+        let key = (tenant, at.business_day(), source, 0, what.code());
+        self.add(key, points.get(), 1);
+    }
+
+    fn add(&mut self, key: Key, points: i64, deeds: i64) {
+        let sums = self.0.entry(key).or_default();
+        sums.points = sums.points.saturating_add(points);
+        sums.deeds = sums.deeds.saturating_add(deeds);
+    }
+
+    /// What back ends did, of all that was told: payments and expiry have sources that no back end can have.
+    pub(super) fn compare_deeds(&self, deeds: &Self, report: &mut Report) {
+        let of_back_ends = self
+            .0
+            .iter()
+            .filter(|((_, _, source, ..), _)| Source::parse(source).is_ok());
+        compare("the deeds", of_back_ends, &deeds.0, report);
+    }
+}
+
+fn compare<'a>(
+    who: &str,
+    told: impl Iterator<Item = (&'a Key, &'a Sums)>,
+    said: &BTreeMap<Key, Sums>,
+    report: &mut Report,
+) {
+    let mut met = 0_usize;
+    for (key, sums) in told {
+        let here = said.get(key).copied().unwrap_or_default();
+        met += usize::from(said.contains_key(key));
+        report.expect(Invariant::EventsMatchChanges, here == *sums, || {
+            format!("{}: told are {sums:?}, and {who} say {here:?}", name(key))
+        });
+    }
+    report.expect(Invariant::EventsMatchChanges, met == said.len(), || {
+        let more = said.len().saturating_sub(met);
+        format!("{who} say of {more} moves of points what was never told")
+    });
+}
+
+fn name((tenant, day, source, version, what): &Key) -> String {
+    let what = PointsMove::from_code(*what).map_or("?", PointsMove::name);
+    format!("points {what} of tenant {tenant} on {day} by {source}, rule {version}")
+}
+
+/// The days against the events. Only when the relay has read everything.
+pub(super) async fn check(
+    conn: &mut MySqlConnection,
+    told: &Moves,
+    report: &mut Report,
+) -> Result<(), DbError> {
+    let rows = sqlx::query(
+        "/* verify.point_days */ SELECT tenant_id, day, source, rule_version, what, points, deeds FROM point_days",
+    )
+    .fetch_all(conn)
+    .await?;
+    let mut projected = Moves::default();
+    for row in &rows {
+        let key = (
+            TenantId(row.try_get(0)?),
+            BusinessDay(row.try_get(1)?),
+            row.try_get(2)?,
+            row.try_get(3)?,
+            u8::try_from(row.try_get::<i8, _>(4)?).unwrap_or(0),
+        );
+        projected.add(key, row.try_get(5)?, row.try_get(6)?);
+    }
+    compare("the days", told.0.iter(), &projected.0, report);
+    Ok(())
+}

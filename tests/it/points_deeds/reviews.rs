@@ -1,0 +1,256 @@
+//! What risk makes of deeds: stopped, or pending until a person decides.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use serde_json::json;
+use zhangfang::{
+    audit::Actor,
+    facts::{Facts, Stage},
+    payments::{self, DecideReview, Payments, ReviewWord},
+    points::{self, Deed, DeedState},
+    primitives::{DeedId, ReviewId, TenantId},
+    risk::{Action, ReviewError, ReviewRow, Risk},
+};
+
+use super::Counter;
+use crate::harness::TestApp;
+
+/// Decides by the number of points: 666 are stopped, 500 and more reviewed, 400 and more challenged.
+fn by_points(asked: &Arc<AtomicUsize>) -> Risk {
+    let asked = Arc::clone(asked);
+    Risk::fixed(Arc::new(move |facts: &Facts| {
+        asked.fetch_add(1, Ordering::SeqCst);
+        assert!(matches!(facts.stage, Stage::PointsCredit | Stage::Redeem));
+        assert!(facts.customer.is_some() && facts.source.as_deref() == Some("shop-crm"));
+        match facts.points.unwrap().get() {
+            666 => Action::Block,
+            500.. => Action::Review,
+            400.. => Action::Verify,
+            _ => Action::Allow,
+        }
+    }))
+}
+
+async fn counter() -> (Counter, Arc<AtomicUsize>) {
+    let asked = Arc::default();
+    let counter = Counter::at(TestApp::judged(by_points(&asked)).await).await;
+    (counter, asked)
+}
+
+/// A person's word on the review of a deed.
+pub(super) async fn decide(
+    payments: &Payments,
+    tenant: TenantId,
+    deed: DeedId,
+    approve: bool,
+) -> Result<ReviewRow, ReviewError> {
+    let decision = DecideReview {
+        tenant,
+        id: ReviewId::of(deed.id()),
+        word: if approve {
+            ReviewWord::Approve(String::new())
+        } else {
+            ReviewWord::Reject("no".into())
+        },
+        by: Actor::new("operator:lin"),
+        claim: None,
+    };
+    payments::decide_review(payments, decision).await
+}
+
+impl Counter {
+    async fn decide(&self, deed: DeedId, approve: bool) -> Result<Deed, ReviewError> {
+        decide(self.app.app.payments(), self.app.tenant.id, deed, approve).await?;
+        let deed = points::find_deed(self.app.db(), self.app.tenant.id, deed).await;
+        Ok(deed.unwrap().unwrap())
+    }
+
+    /// Asks for what risk wants reviewed.
+    async fn reviewed(&self, what: &str, points: i64, reference: &str) -> DeedId {
+        let deed = self.ask(what, points, reference).await.expect(201);
+        assert_eq!(deed["state"], "under_review");
+        deed["id"].as_str().unwrap().parse().unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_risk_stops_is_kept_refused_and_stays_so() {
+    let (counter, asked) = counter().await;
+    counter.award(100, "a").await;
+    for what in ["awards", "redemptions"] {
+        counter
+            .ask(what, 666, "bad")
+            .await
+            .refused(403, "risk_blocked");
+        counter
+            .ask(what, 666, "bad")
+            .await
+            .refused(403, "risk_blocked");
+        counter
+            .ask(what, 1, "bad")
+            .await
+            .refused(422, "reference_reused");
+    }
+    assert_eq!(
+        asked.load(Ordering::SeqCst),
+        3,
+        "whoever repeats is not judged again"
+    );
+    assert_eq!(counter.balance().await, [100, 0, 0, 100, 0]);
+    let decisions = "SELECT COUNT(*) FROM risk_decisions r JOIN point_deeds d ON d.id = CONCAT(SUBSTR(r.id, 1, 15), x'00') \
+                     WHERE r.action = 3 AND d.state = 6 AND r.points = 666";
+    assert_eq!(counter.app.count(decisions).await, 2);
+    assert_eq!(
+        counter
+            .app
+            .count("SELECT COUNT(*) FROM risk_decisions")
+            .await,
+        3
+    );
+    // What a back end may take away is nothing for risk.
+    counter.ask("deductions", 100, "d").await.expect(201);
+    assert_eq!(asked.load(Ordering::SeqCst), 3);
+    let list = counter
+        .crm
+        .get("/api/v1/open/points/deeds?state=refused")
+        .await
+        .expect(200);
+    assert_eq!(list["items"].as_array().unwrap().len(), 2);
+    counter.app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_award_under_review_is_pending_until_it_is_let_in_or_go() {
+    let (counter, _) = counter().await;
+    let (good, bad) = (
+        counter.reviewed("awards", 500, "good").await,
+        counter.reviewed("awards", 400, "bad").await, // nobody there to answer a challenge
+    );
+    assert_eq!(counter.balance().await, [0, 900, 0, 0, 0]);
+    counter
+        .ask("redemptions", 1, "r")
+        .await
+        .refused(409, "points_insufficient");
+    counter
+        .release(good)
+        .await
+        .refused(409, "deed_state_conflict");
+    counter
+        .capture(good, &json!({}))
+        .await
+        .refused(409, "deed_state_conflict");
+
+    assert_eq!(
+        counter.decide(good, true).await.unwrap().state,
+        DeedState::Done
+    );
+    assert_eq!(
+        counter.decide(bad, false).await.unwrap().state,
+        DeedState::Refused
+    );
+    for (deed, approve) in [(good, true), (good, false), (bad, true), (bad, false)] {
+        let again = counter.decide(deed, approve).await;
+        assert!(
+            matches!(again, Err(ReviewError::AlreadyDecided(_))),
+            "{again:?}"
+        );
+    }
+    assert_eq!(counter.balance().await, [500, 0, 0, 500, 0]);
+    // The reference still leads to it; a person, not risk, refused it.
+    let again = counter.ask("awards", 400, "bad").await.expect(200);
+    assert_eq!(again["state"], "refused");
+    let words: Vec<_> = counter
+        .li
+        .get("/api/v1/customer/points/records")
+        .await
+        .expect(200)["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|record| record["change_type"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(words, ["let_go", "let_in", "held", "held"]);
+    counter.app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn points_that_are_let_in_repay_a_debt() {
+    let (counter, _) = counter().await;
+    // Owed as a refund would have it: lent, and taken back.
+    let shop = counter.app.shop("茶里巷", "1900000175").await;
+    let order_no = counter.app.pay(&counter.li, &shop.code, 1_000, "k").await;
+    counter.ask("redemptions", 10, "r").await.expect(201);
+    let refunds = format!("/api/v1/merchant/payments/{order_no}/refunds");
+    let refund = shop
+        .owner
+        .keyed("f")
+        .post(&refunds, &json!({ "reason": "缺货" }))
+        .await;
+    refund.expect(201);
+    let award = counter.reviewed("awards", 500, "a").await;
+    let [_, pending, .., debt] = counter.balance().await;
+    assert_eq!((pending, debt), (500, 10), "what is pending repays nothing");
+    counter.decide(award, true).await.unwrap();
+    let [_, pending, _, available, debt] = counter.balance().await;
+    assert_eq!((pending, available, debt), (0, 490, 0));
+    counter.app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redemption_under_review_is_set_aside() {
+    let (counter, _) = counter().await;
+    for place in 0..8 {
+        counter.award(399, &format!("a{place}")).await;
+    }
+    let spent = counter.reviewed("redemptions", 500, "spent").await;
+    let stopped = counter.reviewed("redemptions", 600, "stopped").await;
+    let (held, dropped) = (
+        counter.reviewed("holds", 700, "held").await,
+        counter.reviewed("holds", 800, "dropped").await,
+    );
+    assert_eq!(counter.balance().await, [3_192, 0, 2_600, 592, 0]);
+    counter
+        .capture(held, &json!({}))
+        .await
+        .refused(409, "deed_state_conflict");
+    assert_eq!(
+        counter.decide(spent, true).await.unwrap().state,
+        DeedState::Done
+    );
+    counter.decide(stopped, false).await.unwrap();
+    counter.decide(dropped, false).await.unwrap();
+    let held = counter.decide(held, true).await.unwrap();
+    assert_eq!(held.state, DeedState::Held);
+    assert_eq!(counter.balance().await, [2_692, 0, 700, 1_992, 0]);
+    counter
+        .capture(held.id, &json!({ "points": 300 }))
+        .await
+        .expect(200);
+    assert_eq!(counter.balance().await, [2_392, 0, 0, 2_392, 0]);
+    counter.app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_people_who_decide_at_once_decide_once() {
+    let (counter, _) = counter().await;
+    let other = counter.app.another_db().await;
+    for place in 0..12 {
+        let deed = counter.reviewed("awards", 500, &format!("a{place}")).await;
+        let tenant = counter.app.tenant.id;
+        let elsewhere = Payments {
+            db: other.clone(),
+            ..counter.app.app.payments().clone()
+        };
+        let (one, another) = tokio::join!(
+            decide(counter.app.app.payments(), tenant, deed, true),
+            decide(&elsewhere, tenant, deed, false)
+        );
+        let (one, another) = (one.is_ok(), another.is_ok());
+        assert!(one ^ another, "exactly one of them");
+    }
+    other.close().await;
+    counter.app.finish().await;
+}

@@ -40,6 +40,8 @@ pub struct Parts {
     /// Which proxies are believed, and in which header.
     pub limit_settings: LimitSettings,
     pub http: HttpSettings,
+    /// Per cent of the time in which the expiry of points works, 1 to 100.
+    pub expiry_share: u32,
     pub clock: Arc<dyn Clock>,
 }
 
@@ -98,6 +100,7 @@ impl App {
             limit_settings: settings.limits.clone(),
             cache,
             http: settings.http.clone(),
+            expiry_share: settings.jobs.expiry_share,
             clock,
         }))
     }
@@ -193,6 +196,11 @@ impl App {
 
     pub fn http(&self) -> &HttpSettings {
         &self.0.http
+    }
+
+    /// Per cent of the time in which the expiry of points works, 1 to 100.
+    pub fn expiry_share(&self) -> u32 {
+        self.0.expiry_share
     }
 
     pub fn clock(&self) -> &Arc<dyn Clock> {

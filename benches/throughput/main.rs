@@ -18,6 +18,7 @@
 
 mod baseline;
 mod ceiling;
+mod expire;
 mod load;
 mod report;
 mod stage;
@@ -37,6 +38,8 @@ pub(crate) struct Plan {
     pub(crate) balance: [(usize, usize); 3],
     pub(crate) per_request: usize,
     pub(crate) ceiling: usize,
+    /// Lots, and orders of each of two measurements.
+    pub(crate) expire: (usize, usize),
 }
 
 impl Plan {
@@ -48,6 +51,7 @@ impl Plan {
         balance: [(1, 5_000), (64, 100_000), (512, 100_000)],
         per_request: 12_000,
         ceiling: 100_000,
+        expire: (1_000_000, 60_000),
     };
     const QUICK: Self = Self {
         settle: [(1, 1_500), (64, 20_000), (512, 30_000)],
@@ -57,6 +61,7 @@ impl Plan {
         balance: [(1, 2_000), (64, 30_000), (512, 30_000)],
         per_request: 5_000,
         ceiling: 40_000,
+        expire: (50_000, 20_000),
     };
 
     fn orders(&self) -> usize {
@@ -76,6 +81,8 @@ impl Plan {
 /// `create_payment_http`: order, prepay answered by the simulator on the same machine (three RSA signatures each), signed parameters.
 /// `balance_http`: reading a customer's points.
 /// `settle_per_request_tx`: the same rows as an ordinary transaction for each request, without HTTP, at its best concurrency.
+/// `expire_settle_alone`, `expire_settle_beside`: callbacks as above at 64 connections, without and with the points of a million customers expiring meanwhile;
+/// `expire_lots_beside`, `expire_lots_alone`: lots that expire a second, with and without payments.
 /// `settle_raw_sql_ceiling`: the same rows by multi-row SQL that is written beforehand, without a service.
 #[derive(Debug, Parser)]
 #[command(verbatim_doc_comment)]
@@ -182,6 +189,10 @@ async fn main() {
             "settle_raw_sql_ceiling",
             &ceiling::measure(plan.ceiling).await,
         );
+    }
+    if wanted("expire") {
+        let (lots, orders) = plan.expire;
+        expire::measure(lots, orders, &mut report).await;
     }
     report.finish();
 }

@@ -86,6 +86,20 @@ impl Report {
         ]);
     }
 
+    /// Something that happened so often in so long a time, and of which nobody waited for the single one.
+    pub(crate) fn add_rate(&mut self, name: &'static str, count: usize, took: Duration) {
+        let per_second = count as f64 / took.as_secs_f64();
+        if self.json {
+            println!(
+                "{}",
+                json!({ "name": name, "count": count, "per_second": per_second.round() })
+            );
+        }
+        eprintln!("  {name}: {count} in {took:.1?}, {per_second:.0}/s");
+        let rate = format!("{per_second:.0}");
+        self.table.add_row([name, "", &rate, "", "", "", ""]);
+    }
+
     fn best(&self, name: &str) -> Option<f64> {
         self.rows
             .iter()

@@ -38,17 +38,17 @@ use zhangfang::{
 
 use super::{load, report::Measured};
 
-const SECRET: &str = "the secret of a benchmark, forty characters";
+pub(crate) const SECRET: &str = "the secret of a benchmark, forty characters";
 const CUSTOMERS: usize = 50_000;
 pub(crate) const SUB_MCHID: &str = "1900000109";
 
 pub(crate) struct Stage {
-    scratch: Scratch,
+    pub(crate) scratch: Scratch,
     service: Child,
     simulator: Simulator,
-    address: SocketAddr,
-    tenant: TenantId,
-    customers: Vec<CustomerId>,
+    pub(crate) address: SocketAddr,
+    pub(crate) tenant: TenantId,
+    pub(crate) customers: Vec<CustomerId>,
     orders: Vec<Order>,
     codes: Vec<String>,
 }
@@ -361,6 +361,16 @@ impl Stage {
 
     /// Signed callbacks for these orders, sent over as many connections.
     pub(crate) async fn settle(&self, orders: Range<usize>, connections: usize) -> Measured {
+        self.send(self.callbacks(orders).await, connections).await
+    }
+
+    /// Sends what [`Self::callbacks`] made ready.
+    pub(crate) async fn send(&self, callbacks: Vec<Vec<u8>>, connections: usize) -> Measured {
+        load::run(self.address, Arc::new(callbacks), connections, 204).await
+    }
+
+    /// Signed callbacks for these orders.
+    pub(crate) async fn callbacks(&self, orders: Range<usize>) -> Vec<Vec<u8>> {
         let factory = Arc::clone(self.simulator.callbacks());
         let orders: Vec<(String, i64)> = self.orders[orders]
             .iter()
@@ -381,7 +391,7 @@ impl Stage {
         for part in signing {
             requests.extend(part.await.unwrap());
         }
-        load::run(self.address, Arc::new(requests), connections, 204).await
+        requests
     }
 
     pub(crate) async fn balance(&self, count: usize, connections: usize) -> Measured {

@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use crate::primitives::{
-    CustomerId, MerchantId, Money, OrderId, OrderNo, Points, StaffId, Timestamp,
+    BusinessDay, CustomerId, MerchantId, Money, OrderId, OrderNo, Points, StaffId, Timestamp,
 };
 
 /// Who did it: a typed id, or `operator:<name>`, or the name of a job. At most 64 characters.
@@ -93,10 +93,12 @@ pub enum Action {
         shipping: &'static str,
         payment_template: Option<String>,
         refund_template: Option<String>,
+        expiry_template: Option<String>,
     },
     DeliveryRetried {
         kind: &'static str,
-        order: OrderId,
+        /// None for what is not about an order.
+        order: Option<OrderId>,
     },
     SharingReceiverAdded {
         merchant: MerchantId,
@@ -136,6 +138,9 @@ pub enum Action {
         points: Points,
         captured: Points,
     },
+    PointsExpiryAsked {
+        day: BusinessDay,
+    },
 }
 
 impl Action {
@@ -171,6 +176,7 @@ impl Action {
             Self::ReviewRejected { .. } => "risk_review.rejected",
             Self::ReviewLapsed { .. } => "risk_review.lapsed",
             Self::PointsDeed { .. } => "points.deed",
+            Self::PointsExpiryAsked { .. } => "points_expiry.asked",
         }
     }
 
@@ -211,10 +217,12 @@ impl Action {
                 shipping,
                 payment_template,
                 refund_template,
+                expiry_template,
             } => json!({
                 "shipping": shipping,
                 "payment_template": payment_template,
                 "refund_template": refund_template,
+                "expiry_template": expiry_template,
             }),
             Self::DeliveryRetried { kind, order } => json!({ "kind": kind, "order": order }),
             Self::SharingReceiverAdded { merchant, kind } => {
@@ -246,6 +254,7 @@ impl Action {
                 "points": points,
                 "captured": captured,
             }),
+            Self::PointsExpiryAsked { day } => json!({ "day": day.to_string() }),
         }
     }
 }

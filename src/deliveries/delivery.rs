@@ -2,10 +2,15 @@
 
 use std::{fmt, str::FromStr};
 
+use aws_lc_rs::digest;
+
 use super::Reception;
 use crate::{
     payments::{Outcome, RefusalKind},
-    primitives::{Id, Money, OrderId, ParseIdError, RefundId, TenantId, Timestamp},
+    primitives::{
+        BusinessDay, CustomerId, Id, Money, OrderId, ParseIdError, Points, RefundId, TenantId,
+        Timestamp,
+    },
 };
 
 /// How long one attempt may take before it counts as lost. Longer than a batch takes when WeChat answers nothing.
@@ -40,13 +45,15 @@ pub enum DeliveryKind {
     ShippingInfo,
     PaymentMessage,
     RefundMessage,
+    ExpiryMessage,
 }
 
 impl DeliveryKind {
-    pub const ALL: [Self; 3] = [
+    pub const ALL: [Self; 4] = [
         Self::ShippingInfo,
         Self::PaymentMessage,
         Self::RefundMessage,
+        Self::ExpiryMessage,
     ];
 
     const fn code(self) -> u8 {
@@ -54,6 +61,7 @@ impl DeliveryKind {
             Self::ShippingInfo => 1,
             Self::PaymentMessage => 2,
             Self::RefundMessage => 3,
+            Self::ExpiryMessage => 4,
         }
     }
 
@@ -62,6 +70,7 @@ impl DeliveryKind {
             Self::ShippingInfo => "shipping_info",
             Self::PaymentMessage => "payment_message",
             Self::RefundMessage => "refund_message",
+            Self::ExpiryMessage => "expiry_message",
         }
     }
 
@@ -99,7 +108,8 @@ impl DeliveryState {
     }
 }
 
-/// The order's or the refund's 16 bytes, with the kind as the last: a thing's own id ends in zero. In the order of the subjects, and therefore the cursor.
+/// The order's or the refund's 16 bytes, with the kind as the last: a thing's own id ends in zero. Of points that expire: the instant at which they do, and a hash of
+/// whose they are and of that day. In the order of the subjects, and therefore the cursor.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeliveryId(Id);
 
@@ -109,6 +119,18 @@ impl DeliveryId {
         let mut bytes = *subject.bytes();
         bytes[15] = kind.code();
         Self(Id::from_bytes(bytes))
+    }
+
+    /// The one notice of what a customer loses on a day. 72 bits of a hash tell the customers of a day apart.
+    pub fn of_expiry(customer: CustomerId, on: BusinessDay) -> Self {
+        let mut hash = digest::Context::new(&digest::SHA256);
+        hash.update(customer.bytes());
+        hash.update(on.to_string().as_bytes());
+        let hash = hash.finish();
+        let mut bytes = [0; 16];
+        bytes[..6].copy_from_slice(&on.start().millis().to_be_bytes()[2..]);
+        bytes[6..15].copy_from_slice(&hash.as_ref()[..9]);
+        Self::of(Id::from_bytes(bytes), DeliveryKind::ExpiryMessage)
     }
 
     pub const fn new(id: Id) -> Self {
@@ -143,18 +165,58 @@ impl FromStr for DeliveryId {
     }
 }
 
+/// What is told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About {
+    /// A payment; with its refund if that is what is told.
+    Order {
+        order: OrderId,
+        refund: Option<RefundId>,
+        /// Paid or refunded.
+        amount: Money,
+    },
+    /// Points that expire.
+    Expiry {
+        customer: CustomerId,
+        /// The first day on which they are gone (UTC+8).
+        on: BusinessDay,
+        /// Left when the notice was planned.
+        points: Points,
+    },
+}
+
+impl About {
+    pub const fn order(&self) -> Option<OrderId> {
+        match self {
+            Self::Order { order, .. } => Some(*order),
+            Self::Expiry { .. } => None,
+        }
+    }
+
+    pub const fn refund(&self) -> Option<RefundId> {
+        match self {
+            Self::Order { refund, .. } => *refund,
+            Self::Expiry { .. } => None,
+        }
+    }
+
+    /// Fen, paid or refunded.
+    pub const fn amount(&self) -> Option<Money> {
+        match self {
+            Self::Order { amount, .. } => Some(*amount),
+            Self::Expiry { .. } => None,
+        }
+    }
+}
+
 /// Something to be told once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
     pub id: DeliveryId,
     pub tenant: TenantId,
     pub kind: DeliveryKind,
-    pub order: OrderId,
-    /// Of a refund message.
-    pub refund: Option<RefundId>,
-    /// Paid or refunded.
-    pub amount: Money,
-    /// Paid or refunded, by the channel.
+    pub about: About,
+    /// Paid or refunded, by the channel; or when the points will expire.
     pub happened_at: Timestamp,
     pub state: DeliveryState,
     /// Begun, since it was planned or retried by hand.
@@ -308,6 +370,11 @@ mod tests {
             assert_eq!(id.to_string().parse(), Ok(id));
             assert_ne!(id.bytes(), order.bytes());
         }
+        let (day, customer) = (at(0).business_day(), CustomerId::new(order));
+        let notice = DeliveryId::of_expiry(customer, day);
+        assert_eq!(notice, DeliveryId::of_expiry(customer, day));
+        assert_ne!(notice, DeliveryId::of_expiry(customer, day.plus_days(1)));
+        assert_eq!(notice.bytes()[15], 4);
         let refund = RefundNo::from(RefundId::new(Id::mint(1_795_000_000_001, 7, Lane(9))));
         let of_refund = DeliveryId::of(refund.id().id(), DeliveryKind::RefundMessage);
         assert_ne!(of_refund, ids[2]);

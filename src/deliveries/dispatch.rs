@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use super::{
-    Attempt, CustomerMessage, Deliveries, Delivery, DeliveryKind, DeliverySettings, DeliveryState,
-    MessageTemplate, RecordAttempt, ShippingReport, message::Facts,
+    About, Attempt, CustomerMessage, Deliveries, Delivery, DeliveryKind, DeliverySettings,
+    DeliveryState, MessageTemplate, RecordAttempt, ShippingReport, message::Facts,
 };
 use crate::{
     customers,
     db::{Db, DbError},
+    ledger,
     payments::{self, OrderStateKind, OrderView},
-    primitives::{OrderNo, Points, Secret},
+    primitives::{AccountId, BusinessDay, OrderNo, Points, Secret, Timestamp},
 };
 
 /// All calls of one attempt together. Well within the lease.
@@ -55,22 +56,78 @@ async fn attempt(
     delivery: &Delivery,
 ) -> Result<Attempt, DbError> {
     let settings = deliveries.settings.current(delivery.tenant).await?;
-    let Some(view) = payments::find_order(db, delivery.tenant, delivery.order).await? else {
-        return Ok(Attempt::Hopeless("the order does not exist".to_owned()));
+    let (subject, customer) = match delivery.about {
+        About::Order { order, .. } => {
+            let Some(view) = payments::find_order(db, delivery.tenant, order).await? else {
+                return Ok(Attempt::Hopeless("the order does not exist".to_owned()));
+            };
+            let customer = view.order.customer;
+            (Subject::Order(Box::new(view)), customer)
+        }
+        About::Expiry { customer, on, .. } => {
+            let account = AccountId::customer_points(customer);
+            let left = ledger::find_lot(db, delivery.tenant, account, on).await?;
+            (Subject::Lot { on, left }, Some(customer))
+        }
     };
-    let customer = match view.order.customer {
+    let customer = match customer {
         Some(customer) => customers::find_customer(db, delivery.tenant, customer).await?,
         None => None,
     };
     let Some(customer) = customer else {
         return Ok(Attempt::Hopeless("the customer does not exist".to_owned()));
     };
-    let attempt = match dispatch(delivery, &settings, &view, &customer.openid) {
+    let said = match &subject {
+        Subject::Order(view) => dispatch(delivery, &settings, view, &customer.openid),
+        Subject::Lot { on, left } => {
+            notice(&settings, *on, *left, db.now(), &customer.openid).map(Dispatch::Message)
+        }
+    };
+    let attempt = match said {
         Ok(Dispatch::Shipping(report)) => deliveries.courier.report_shipping(report).await.into(),
         Ok(Dispatch::Message(message)) => deliveries.courier.send_message(message).await.into(),
         Err(attempt) => attempt,
     };
     Ok(attempt.without(customer.openid.expose()))
+}
+
+/// What is to be told of, as it stands.
+enum Subject {
+    Order(Box<OrderView>),
+    Lot { on: BusinessDay, left: Points },
+}
+
+/// Notice of points that expire, with what is left of them now; or why there is none to give.
+fn notice(
+    settings: &DeliverySettings,
+    on: BusinessDay,
+    left: Points,
+    now: Timestamp,
+    openid: &Secret<String>,
+) -> Result<CustomerMessage, Attempt> {
+    let not_wanted = |why: &str| Attempt::NotWanted(why.to_owned());
+    let notice = settings.expiry_notice.as_ref();
+    let notice = notice.ok_or_else(|| not_wanted("switched off"))?;
+    if left.is_zero() {
+        return Err(not_wanted("spent before the notice"));
+    }
+    if on <= now.business_day() {
+        return Err(not_wanted("expired before the notice"));
+    }
+    Ok(CustomerMessage {
+        openid: openid.clone(),
+        template_id: notice.template().id().to_owned(),
+        // The page of the settings shows an order.
+        page: None,
+        program: settings.program,
+        data: notice.template().fill(&Facts {
+            shop: None,
+            amount: None,
+            at: on.start(),
+            order_no: None,
+            points: left,
+        }),
+    })
 }
 
 /// What to say, or why nothing.
@@ -106,6 +163,7 @@ fn dispatch(
         })),
         DeliveryKind::PaymentMessage => message(&settings.payment_message),
         DeliveryKind::RefundMessage => message(&settings.refund_message),
+        DeliveryKind::ExpiryMessage => Err(Attempt::Hopeless("it is of no order".to_owned())),
     }
 }
 
@@ -117,7 +175,7 @@ fn compose(
     openid: &Secret<String>,
     points: Points,
 ) -> CustomerMessage {
-    let order_no = OrderNo::from(delivery.order);
+    let order_no = OrderNo::from(view.order.id);
     let page = settings.message_page.as_ref();
     CustomerMessage {
         openid: openid.clone(),
@@ -125,10 +183,10 @@ fn compose(
         page: page.map(|page| format!("{page}?order_no={order_no}")),
         program: settings.program,
         data: template.fill(&Facts {
-            shop: &view.merchant_name,
-            amount: delivery.amount,
+            shop: Some(&view.merchant_name),
+            amount: delivery.about.amount(),
             at: delivery.happened_at,
-            order_no,
+            order_no: Some(order_no),
             points,
         }),
     }
@@ -156,9 +214,11 @@ mod tests {
             id: DeliveryId::of(id(), kind),
             tenant: TenantId(1),
             kind,
-            order: OrderId::new(id()),
-            refund: None,
-            amount: Money::parse(1_280).unwrap(),
+            about: About::Order {
+                order: OrderId::new(id()),
+                refund: None,
+                amount: Money::parse(1_280).unwrap(),
+            },
             happened_at: at,
             state: DeliveryState::Pending,
             attempts: 1,
@@ -281,9 +341,39 @@ mod tests {
     }
 
     #[test]
+    fn a_notice_tells_what_is_left_and_from_when_it_is_gone() {
+        let fields = [
+            (Fact::Points, "number1".to_owned()),
+            (Fact::At, "date2".to_owned()),
+        ];
+        let template = MessageTemplate::parse(MessageKind::Expiry, "TPL", fields).ok();
+        let settings = DeliverySettings {
+            expiry_notice: crate::deliveries::ExpiryNotice::parse(Some(7), template).unwrap(),
+            ..settings()
+        };
+        let openid = Secret::new("oA".to_owned());
+        let on = BusinessDay::parse("2026-11-23").unwrap();
+        let say = |left, days: i64| {
+            let now = on.start().plus_seconds(86_400 * days);
+            notice(&settings, on, Points::parse(left).unwrap(), now, &openid)
+        };
+        let said = say(12, -7).unwrap();
+        let pair = |field: &str, value: &str| (field.to_owned(), value.to_owned());
+        assert_eq!(
+            said.data,
+            [pair("date2", "2026年11月23日 00:00"), pair("number1", "12")]
+        );
+        assert_eq!(said.page, None);
+        for nothing in [say(0, -7), say(12, 0)] {
+            assert_eq!(nothing.unwrap_err().name(), "not_wanted");
+        }
+    }
+
+    #[test]
     fn what_was_switched_off_since_is_dropped_and_what_is_not_paid_is_parked() {
         let off = DeliverySettings::default();
-        for kind in DeliveryKind::ALL {
+        let of_orders = DeliveryKind::ALL.into_iter();
+        for kind in of_orders.filter(|kind| *kind != DeliveryKind::ExpiryMessage) {
             let said = say(kind, &off, paid()).unwrap_err();
             assert_eq!(said.name(), "not_wanted");
             let said = say(kind, &settings(), OrderState::Created).unwrap_err();

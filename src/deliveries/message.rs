@@ -15,10 +15,10 @@ pub enum Fact {
     Shop,
     /// Paid or refunded.
     Amount,
-    /// When it was paid or refunded.
+    /// When it was paid or refunded; or from when the points are gone.
     At,
     OrderNo,
-    /// Earned by the payment. Not of a refund.
+    /// Earned by the payment, or about to expire. Not of a refund.
     Points,
 }
 
@@ -27,6 +27,7 @@ pub enum Fact {
 pub enum MessageKind {
     Payment,
     Refund,
+    Expiry,
 }
 
 /// The kinds of value that our facts fit into.
@@ -56,10 +57,11 @@ pub struct MessageTemplate {
 /// What a message says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Facts<'a> {
-    pub(super) shop: &'a str,
-    pub(super) amount: Money,
+    /// None where points expire: they are of no shop and no order. So are the amount and the number.
+    pub(super) shop: Option<&'a str>,
+    pub(super) amount: Option<Money>,
     pub(super) at: Timestamp,
-    pub(super) order_no: OrderNo,
+    pub(super) order_no: Option<OrderNo>,
     pub(super) points: Points,
 }
 
@@ -116,14 +118,17 @@ impl MessageKind {
         match self {
             Self::Payment => "payment_message",
             Self::Refund => "refund_message",
+            Self::Expiry => "expiry_message",
         }
     }
 
-    /// A refund earns nothing; what it takes back is told by the points' own records.
-    fn tells(self, fact: Fact) -> bool {
+    /// What is told instead of `fact`, where that is not told. A refund earns nothing; what it takes back is told by the points' own records.
+    fn withholds(self, fact: Fact) -> Option<&'static str> {
         match self {
-            Self::Payment => true,
-            Self::Refund => fact != Fact::Points,
+            Self::Payment => None,
+            Self::Refund => (fact == Fact::Points).then_some("nothing: a refund earns no points"),
+            Self::Expiry => (!matches!(fact, Fact::Points | Fact::At))
+                .then_some("nothing: points expire with their number and a time, and of no order"),
         }
     }
 }
@@ -164,8 +169,8 @@ impl MessageTemplate {
         let mut sorted: Vec<(Fact, String)> = Vec::new();
         for (fact, field) in fields {
             let name = format!("fields.{}", fact.name());
-            if !kind.tells(fact) {
-                return Err(invalid(&name, "nothing: a refund earns no points"));
+            if let Some(instead) = kind.withholds(fact) {
+                return Err(invalid(&name, instead));
             }
             let (kinds, expected) = fact.fits();
             if !FieldKind::of(&field).is_some_and(|kind| kinds.contains(&kind)) {
@@ -216,9 +221,9 @@ impl MessageTemplate {
 
 fn value(fact: Fact, field: &str, facts: &Facts<'_>) -> String {
     match fact {
-        Fact::Shop => cut(facts.shop, 20),
+        Fact::Shop => cut(facts.shop.unwrap_or_default(), 20),
         Fact::Amount => match FieldKind::of(field) {
-            Some(FieldKind::Amount) => format!("¥{}", yuan(facts.amount)),
+            Some(FieldKind::Amount) => format!("¥{}", yuan(facts.amount.unwrap_or(Money::ZERO))),
             Some(
                 FieldKind::Thing
                 | FieldKind::Number
@@ -226,10 +231,10 @@ fn value(fact: Fact, field: &str, facts: &Facts<'_>) -> String {
                 | FieldKind::Date
                 | FieldKind::Time,
             )
-            | None => yuan(facts.amount),
+            | None => yuan(facts.amount.unwrap_or(Money::ZERO)),
         },
         Fact::At => minute(facts.at),
-        Fact::OrderNo => facts.order_no.to_string(),
+        Fact::OrderNo => facts.order_no.map_or_else(String::new, |no| no.to_string()),
         Fact::Points => facts.points.get().to_string(),
     }
 }
@@ -284,10 +289,10 @@ mod tests {
         .unwrap();
         let order = OrderId::new(Id::mint(1_795_000_000_000, 7, Lane(1)));
         let filled = template.fill(&Facts {
-            shop: "很长很长很长很长很长很长很长的店名一二三四五六",
-            amount: Money::parse(1_205).unwrap(),
+            shop: Some("很长很长很长很长很长很长很长的店名一二三四五六"),
+            amount: Money::parse(1_205).ok(),
             at: Timestamp::parse_rfc3339("2026-01-02T16:05:59Z").unwrap(),
-            order_no: order.into(),
+            order_no: Some(order.into()),
             points: Points::parse(12).unwrap(),
         });
         let value = |name: &str| {
@@ -345,6 +350,8 @@ mod tests {
         };
         assert!(parse(MessageKind::Refund, "T", Fact::Shop, "thing1").is_ok());
         assert!(parse(MessageKind::Refund, "T", Fact::Points, "number1").is_err());
+        assert!(parse(MessageKind::Expiry, "T", Fact::Points, "number1").is_ok());
+        assert!(parse(MessageKind::Expiry, "T", Fact::Shop, "thing1").is_err());
         assert!(parse(MessageKind::Payment, "T T", Fact::Shop, "thing1").is_err());
     }
 }

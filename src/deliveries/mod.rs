@@ -5,12 +5,14 @@
 //! | `shipping_info` | WeChat: how the goods reached the customer (发货信息管理), or the shop's money stays frozen | a payment is settled |
 //! | `payment_message` | the customer, by a subscribe message | a payment is settled |
 //! | `refund_message` | the customer, by a subscribe message | refunded money has arrived |
+//! | `expiry_message` | the customer, by a subscribe message | points will expire in so many days |
 //!
 //! What of it a tenant wants is said by its [`DeliverySettings`]; at first nothing.
 //!
 //! # The life of a delivery
 //!
-//! The relay plans ([`plan()`]) in the transaction in which it moves past the event, so a delivery is planned exactly once; the job `jobs/deliver.rs` delivers.
+//! The relay plans ([`plan()`]) in the transaction in which it moves past the event, so a delivery is planned exactly once; the nightly expiry plans notices
+//! ([`PlanNotices`]); the job `jobs/deliver.rs` delivers.
 //!
 //! ```text
 //!             ┌── again (while attempts are left)
@@ -39,7 +41,8 @@
 //!
 //! # Invariants
 //!
-//! - The id is derived from the order or the refund and the kind ([`DeliveryId::of`]): there is one row per subject and kind, whoever plans it.
+//! - The id is derived from the order or the refund and the kind ([`DeliveryId::of`]), or from the customer and the day on which points expire
+//!   ([`DeliveryId::of_expiry`]): there is one row per subject and kind, whoever plans it.
 //! - A row has a due time if and only if it is pending.
 //! - No row and no log has an openid, a name or a token; `last_error` is WeChat's code and words with the openid cut out.
 //!
@@ -52,6 +55,7 @@ mod dispatch;
 mod error;
 mod list;
 mod message;
+mod notice;
 mod plan;
 mod retry;
 mod settings;
@@ -64,15 +68,17 @@ use std::sync::Arc;
 pub use claim::{ClaimDue, RecordAttempt};
 pub use courier::{Courier, CustomerMessage, Handover, Reception, ShippingReport};
 pub use delivery::{
-    ATTEMPTS_MAX, Attempt, Delivery, DeliveryId, DeliveryKind, DeliveryState, Fate, LEASE_SECONDS,
+    ATTEMPTS_MAX, About, Attempt, Delivery, DeliveryId, DeliveryKind, DeliveryState, Fate,
+    LEASE_SECONDS,
 };
 pub use dispatch::deliver;
 pub use error::{DeliveryError, InvalidSetting};
 pub use list::{DeliveryFilter, list_deliveries};
 pub use message::{Fact, MessageKind, MessageTemplate};
+pub use notice::{ExpiringPoints, PlanNotices};
 pub use plan::{Planned, plan};
 pub use retry::Retry;
-pub use settings::{DeliverySettings, PagePath, SetDeliverySettings};
+pub use settings::{DeliverySettings, ExpiryNotice, PagePath, SetDeliverySettings};
 pub use settings_book::SettingsBook;
 
 /// What the use cases of this slice work with.

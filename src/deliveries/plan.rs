@@ -1,6 +1,6 @@
 //! Planning: from what happened to what is to be told.
 
-use super::{DeliveryId, DeliveryKind, SettingsBook, store};
+use super::{About, DeliveryId, DeliveryKind, SettingsBook, store};
 use crate::{
     db::{DbError, Tx},
     primitives::{Money, OrderId, RefundId, TenantId, Timestamp},
@@ -32,10 +32,10 @@ pub(super) struct NewDelivery {
     pub(super) id: DeliveryId,
     pub(super) kind: DeliveryKind,
     pub(super) tenant: TenantId,
-    pub(super) order: OrderId,
-    pub(super) refund: Option<RefundId>,
-    pub(super) amount: Money,
+    pub(super) about: About,
     pub(super) happened_at: Timestamp,
+    /// Not before this; none: at once.
+    pub(super) due_at: Option<Timestamp>,
 }
 
 impl Planned {
@@ -63,10 +63,13 @@ impl Planned {
                 id: DeliveryId::of(order.id(), kind),
                 kind,
                 tenant,
-                order,
-                refund: None,
-                amount,
+                about: About::Order {
+                    order,
+                    refund: None,
+                    amount,
+                },
                 happened_at: paid_at,
+                due_at: None,
             },
             Self::Refund {
                 tenant,
@@ -78,10 +81,13 @@ impl Planned {
                 id: DeliveryId::of(refund.id(), kind),
                 kind,
                 tenant,
-                order,
-                refund: Some(refund),
-                amount,
+                about: About::Order {
+                    order,
+                    refund: Some(refund),
+                    amount,
+                },
                 happened_at: refunded_at,
+                due_at: None,
             },
         }
     }
@@ -141,7 +147,8 @@ mod tests {
             ]
         );
         let row = back.row(DeliveryKind::RefundMessage);
-        assert_eq!((row.order, row.refund), (order, Some(refund)));
+        let about = (row.about.order(), row.about.refund());
+        assert_eq!(about, (Some(order), Some(refund)));
         assert_eq!(
             row.id,
             DeliveryId::of(refund.id(), DeliveryKind::RefundMessage)

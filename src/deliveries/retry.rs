@@ -30,7 +30,7 @@ impl Work for Retry {
                 store::revive(tx, &delivery).await?;
                 let retried = Action::DeliveryRetried {
                     kind: delivery.kind.name(),
-                    order: delivery.order,
+                    order: delivery.about.order(),
                 };
                 audit::record(tx, self.tenant, &self.by, retried, delivery.id).await?;
                 let now = tx.now();

@@ -17,6 +17,8 @@ pub struct DeliverySettings {
     pub shipping: Option<Handover>,
     pub payment_message: Option<MessageTemplate>,
     pub refund_message: Option<MessageTemplate>,
+    /// Notice of points that will expire; none: no notice.
+    pub expiry_notice: Option<ExpiryNotice>,
     /// What a message opens, with `?order_no=..` after it; none: nothing.
     pub message_page: Option<PagePath>,
     /// What a collection code opens; none: the main page.
@@ -25,12 +27,52 @@ pub struct DeliverySettings {
     pub program: ProgramVersion,
 }
 
+/// When customers are told that points will expire, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExpiryNotice {
+    /// Before the first day on which the points are gone, 1 to [`ExpiryNotice::DAYS_MAX`].
+    days: u16,
+    template: MessageTemplate,
+}
+
+impl ExpiryNotice {
+    pub const DAYS_MAX: u16 = 90;
+
+    /// Both or neither.
+    pub fn parse(
+        days: Option<u16>,
+        template: Option<MessageTemplate>,
+    ) -> Result<Option<Self>, InvalidSetting> {
+        let invalid = |field: &str, expected| InvalidSetting {
+            field: field.to_owned(),
+            expected,
+        };
+        let few = |days: &u16| (1..=Self::DAYS_MAX).contains(days);
+        match (days, template) {
+            (None, None) => Ok(None),
+            (None, Some(_)) => Err(invalid("expiry_notice_days", "1 to 90, with a message")),
+            (Some(days), _) if !few(&days) => Err(invalid("expiry_notice_days", "1 to 90")),
+            (Some(_), None) => Err(invalid("expiry_message", "a template, with the days")),
+            (Some(days), Some(template)) => Ok(Some(Self { days, template })),
+        }
+    }
+
+    pub const fn days(&self) -> u16 {
+        self.days
+    }
+
+    pub const fn template(&self) -> &MessageTemplate {
+        &self.template
+    }
+}
+
 impl DeliverySettings {
     pub const fn wants(&self, kind: DeliveryKind) -> bool {
         match kind {
             DeliveryKind::ShippingInfo => self.shipping.is_some(),
             DeliveryKind::PaymentMessage => self.payment_message.is_some(),
             DeliveryKind::RefundMessage => self.refund_message.is_some(),
+            DeliveryKind::ExpiryMessage => self.expiry_notice.is_some(),
         }
     }
 }
@@ -100,6 +142,10 @@ impl Work for SetDeliverySettings {
             shipping: self.settings.shipping.map_or("off", Handover::name),
             payment_template: template(&self.settings.payment_message),
             refund_template: template(&self.settings.refund_message),
+            expiry_template: self.settings.expiry_notice.as_ref().map(|notice| {
+                let (days, id) = (notice.days(), notice.template().id());
+                format!("{id}, {days} days before")
+            }),
         };
         audit::record(tx, self.tenant, &self.by, set, "delivery_settings").await
     }
@@ -123,6 +169,28 @@ mod tests {
         ] {
             assert_eq!(page(bad).unwrap_err().field, "message_page", "{bad}");
         }
+    }
+
+    #[test]
+    fn a_notice_has_a_template_and_some_days() {
+        let template = || {
+            let fields = [(super::super::Fact::Points, "number1".to_owned())];
+            MessageTemplate::parse(super::super::MessageKind::Expiry, "T", fields).ok()
+        };
+        let parse = |days, template| {
+            ExpiryNotice::parse(days, template)
+                .map(|notice| notice.map(|notice| notice.days()))
+                .map_err(|error| error.field)
+        };
+        assert_eq!(parse(None, None), Ok(None));
+        assert_eq!(parse(Some(7), template()), Ok(Some(7)));
+        for days in [None, Some(0), Some(91)] {
+            assert_eq!(
+                parse(days, template()),
+                Err("expiry_notice_days".to_owned())
+            );
+        }
+        assert_eq!(parse(Some(7), None), Err("expiry_message".to_owned()));
     }
 
     #[test]

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use sqlx::{FromRow, types::Json};
 
-use super::{DeliverySettings, Fact, Handover, MessageTemplate, PagePath, message::MessageKind};
+use super::{
+    DeliverySettings, ExpiryNotice, Fact, Handover, MessageTemplate, PagePath, message::MessageKind,
+};
 use crate::{
     audit::Actor,
     db::{Db, DbError, Tx},
@@ -22,6 +24,9 @@ struct Row {
     payment_fields: Option<Fields>,
     refund_template: Option<String>,
     refund_fields: Option<Fields>,
+    expiry_notice_days: Option<u16>,
+    expiry_template: Option<String>,
+    expiry_fields: Option<Fields>,
     message_page: Option<String>,
     code_page: Option<String>,
     program: String,
@@ -52,6 +57,11 @@ impl TryFrom<Row> for DeliverySettings {
                 row.payment_fields,
             )?,
             refund_message: template(MessageKind::Refund, row.refund_template, row.refund_fields)?,
+            expiry_notice: ExpiryNotice::parse(
+                row.expiry_notice_days,
+                template(MessageKind::Expiry, row.expiry_template, row.expiry_fields)?,
+            )
+            .map_err(|_| broken("the expiry notice of the delivery settings"))?,
             message_page: page(row.message_page)?,
             code_page: page(row.code_page)?,
             program: ProgramVersion::parse(&row.program)
@@ -80,7 +90,7 @@ fn template(
 pub(super) async fn find(db: &Db, tenant: TenantId) -> Result<Option<DeliverySettings>, DbError> {
     let row: Option<Row> = sqlx::query_as(
         "/* deliveries.find_settings */ SELECT shipping, payment_template, payment_fields, refund_template, refund_fields, \
-         message_page, code_page, program FROM delivery_settings WHERE tenant_id = ?",
+         expiry_notice_days, expiry_template, expiry_fields, message_page, code_page, program FROM delivery_settings WHERE tenant_id = ?",
     )
     .bind(tenant)
     .fetch_optional(db.pool())
@@ -105,12 +115,18 @@ pub(super) async fn put(
             Json(fields.collect::<BTreeMap<_, _>>())
         })
     };
+    let expiry_message = settings
+        .expiry_notice
+        .as_ref()
+        .map(|notice| notice.template().clone());
     sqlx::query(
         "/* deliveries.put_settings */ INSERT INTO delivery_settings \
-         (tenant_id, shipping, payment_template, payment_fields, refund_template, refund_fields, message_page, code_page, program, updated_at, updated_by) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON DUPLICATE KEY UPDATE shipping = VALUES(shipping), \
+         (tenant_id, shipping, payment_template, payment_fields, refund_template, refund_fields, \
+         expiry_notice_days, expiry_template, expiry_fields, message_page, code_page, program, updated_at, updated_by) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON DUPLICATE KEY UPDATE shipping = VALUES(shipping), \
          payment_template = VALUES(payment_template), payment_fields = VALUES(payment_fields), \
-         refund_template = VALUES(refund_template), refund_fields = VALUES(refund_fields), message_page = VALUES(message_page), \
+         refund_template = VALUES(refund_template), refund_fields = VALUES(refund_fields), \
+         expiry_notice_days = VALUES(expiry_notice_days), expiry_template = VALUES(expiry_template), expiry_fields = VALUES(expiry_fields), message_page = VALUES(message_page), \
          code_page = VALUES(code_page), program = VALUES(program), updated_at = VALUES(updated_at), updated_by = VALUES(updated_by)",
     )
     .bind(tenant)
@@ -119,6 +135,9 @@ pub(super) async fn put(
     .bind(fields(&settings.payment_message))
     .bind(id(&settings.refund_message))
     .bind(fields(&settings.refund_message))
+    .bind(settings.expiry_notice.as_ref().map(ExpiryNotice::days))
+    .bind(id(&expiry_message))
+    .bind(fields(&expiry_message))
     .bind(settings.message_page.as_ref().map(PagePath::as_str))
     .bind(settings.code_page.as_ref().map(PagePath::as_str))
     .bind(settings.program.name())

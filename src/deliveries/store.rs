@@ -3,18 +3,19 @@
 use sqlx::{Executor as _, FromRow, MySql, QueryBuilder, Row as _, mysql::MySqlRow};
 
 use super::{
-    Delivery, DeliveryFilter, DeliveryId, DeliveryKind, DeliveryState, Fate, plan::NewDelivery,
+    About, Delivery, DeliveryFilter, DeliveryId, DeliveryKind, DeliveryState, Fate,
+    plan::NewDelivery,
 };
 use crate::{
     db::{Db, DbError, Sql, Tx},
-    primitives::{Id, Money, PageLimit, TenantId, Timestamp},
+    primitives::{BusinessDay, Id, Money, PageLimit, Points, TenantId, Timestamp},
 };
 
 /// Rows that one statement inserts at most.
 const ROWS_MAX: usize = 500;
 
 const COLUMNS: &str = "id, tenant_id, kind, order_id, refund_id, amount_fen, happened_at, state, attempts, \
-     next_attempt_at, last_error, created_at, updated_at";
+     next_attempt_at, last_error, created_at, updated_at, customer_id, expires_on, points";
 
 impl FromRow<'_, MySqlRow> for Delivery {
     fn from_row(row: &MySqlRow) -> Result<Self, sqlx::Error> {
@@ -29,10 +30,7 @@ impl FromRow<'_, MySqlRow> for Delivery {
             id: DeliveryId::new(Id::from_bytes(id)),
             tenant: row.try_get("tenant_id")?,
             kind: DeliveryKind::from_name(&kind).ok_or_else(|| strange("a delivery's kind"))?,
-            order: row.try_get("order_id")?,
-            refund: row.try_get("refund_id")?,
-            amount: Money::parse(row.try_get("amount_fen")?)
-                .map_err(|_| strange("a delivery's amount"))?,
+            about: about(row)?,
             happened_at: row.try_get("happened_at")?,
             state: DeliveryState::from_name(&state).ok_or_else(|| strange("a delivery's state"))?,
             attempts: row.try_get("attempts")?,
@@ -44,30 +42,42 @@ impl FromRow<'_, MySqlRow> for Delivery {
     }
 }
 
+fn about(row: &MySqlRow) -> Result<About, sqlx::Error> {
+    let strange = |what: &'static str| sqlx::Error::Decode(what.into());
+    if let Some(order) = row.try_get("order_id")? {
+        return Ok(About::Order {
+            order,
+            refund: row.try_get("refund_id")?,
+            amount: Money::parse(row.try_get("amount_fen")?)
+                .map_err(|_| strange("a delivery's amount"))?,
+        });
+    }
+    Ok(About::Expiry {
+        customer: row.try_get("customer_id")?,
+        on: BusinessDay(row.try_get("expires_on")?),
+        points: Points::parse(row.try_get("points")?)
+            .map_err(|_| strange("a delivery's points"))?,
+    })
+}
+
 /// The key decides what was planned before.
 pub(super) async fn insert_new(tx: &mut Tx, rows: &[NewDelivery]) -> Result<(), DbError> {
     let now = tx.now();
     for rows in rows.chunks(ROWS_MAX) {
         let mut sql = Sql::new(
-            "INSERT /* deliveries.insert_new */ INTO deliveries (id, tenant_id, kind, order_id, refund_id, amount_fen, happened_at, state, \
-             attempts, next_attempt_at, created_at, updated_at) VALUES ",
+            "INSERT /* deliveries.insert_new */ INTO deliveries (id, tenant_id, kind, order_id, refund_id, amount_fen, customer_id, expires_on, points, \
+             happened_at, state, attempts, next_attempt_at, created_at, updated_at) VALUES ",
         );
         sql.list(rows, |sql, row| {
             sql.push("(")
                 .bytes(row.id.bytes())
                 .push(",")
                 .int(row.tenant.0);
-            sql.push(",").text(row.kind.name());
-            sql.push(",").bytes(row.order.bytes()).push(",");
-            sql.option(row.refund, |sql, refund| {
-                sql.bytes(refund.bytes());
-            });
-            sql.push(",")
-                .int(row.amount.get())
-                .push(",")
-                .time(row.happened_at);
-            sql.push(",'pending',0");
-            for _ in 0..3 {
+            sql.push(",").text(row.kind.name()).push(",");
+            push_about(sql, &row.about);
+            sql.push(",").time(row.happened_at);
+            sql.push(",'pending',0,").time(row.due_at.unwrap_or(now));
+            for _ in 0..2 {
                 sql.push(",").time(now);
             }
             sql.push(")");
@@ -78,6 +88,31 @@ pub(super) async fn insert_new(tx: &mut Tx, rows: &[NewDelivery]) -> Result<(), 
             .await?;
     }
     Ok(())
+}
+
+/// Six columns: those of an order, then those of points.
+fn push_about(sql: &mut Sql, about: &About) {
+    match about {
+        About::Order {
+            order,
+            refund,
+            amount,
+        } => {
+            sql.bytes(order.bytes()).push(",");
+            sql.option(*refund, |sql, refund| {
+                sql.bytes(refund.bytes());
+            });
+            sql.push(",").int(amount.get()).push(",NULL,NULL,NULL");
+        }
+        About::Expiry {
+            customer,
+            on,
+            points,
+        } => {
+            sql.push("NULL,NULL,NULL,").bytes(customer.bytes());
+            sql.push(",").day(*on).push(",").int(points.get());
+        }
+    }
 }
 
 /// What is due, oldest first. What others have locked is theirs.

@@ -111,6 +111,8 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(admin::claim_review::release))              // {id}/release
         .routes(routes!(admin::decide_review::approve))             // {id}/approve
         .routes(routes!(admin::decide_review::reject))              // {id}/reject
+        .routes(routes!(admin::expiring_points::expiring_points))   // points/expiring
+        .routes(routes!(admin::expiry_runs::list_expiry_runs, admin::expiry_runs::start_expiry_run)) // points/expiry-runs
         // profit sharing
         .routes(routes!(merchant::sharing::sharing_rule))           // /api/v1/merchant/sharing-rule
         .routes(routes!(merchant::sharing::payment_sharing))        // /api/v1/merchant/payments/{order_no}/sharing
@@ -188,7 +190,7 @@ mod tests {
             .values()
             .flat_map(|path| path.as_object().unwrap().values())
             .collect();
-        assert_eq!(operations.len(), 113);
+        assert_eq!(operations.len(), 116);
         let names: BTreeSet<_> = operations
             .iter()
             .map(|operation| operation["operationId"].as_str().unwrap())

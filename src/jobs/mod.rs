@@ -3,6 +3,7 @@
 //! A job reads the database to learn what is due and takes no input, so a timer, a restart and a second process are one case.
 
 mod deliver;
+mod expire;
 mod holds;
 mod point_days;
 mod pursue;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use expire::Expiry;
 pub use holds::holds_round;
 pub use pursue::{orders_round, refunds_round};
 pub use relay::{ProjectCommits, drain};
@@ -58,6 +60,8 @@ pub fn start(app: &App) -> Jobs {
     jobs.running
         .spawn(share::sharings(app.sharing().clone(), stop()));
     jobs.running.spawn(holds::run(db.clone(), stop()));
+    let expiry = Expiry::new(db.clone(), deliveries.settings.clone(), app.expiry_share());
+    jobs.running.spawn(expire::run(expiry, stop()));
     jobs
 }
 

@@ -35,7 +35,8 @@
 //! # Lots
 //!
 //! Points that reach a customer go into the lot of the day on which they expire; points that leave are taken from a lot that the entry names, if any, and then
-//! from the lot that expires first. Lots change when points are posted, so the lots of an account always sum to its posted balance; what is set aside is still in them.
+//! from the lot that expires first, and never from a lot that is over. Lots change when points are posted, so the lots of an account always sum to its posted balance;
+//! what is set aside is still in them, and stays spendable until its hold ends. `lots.rs` states the order and why a hold can always be posted.
 //!
 //! # Debt
 //!
@@ -74,16 +75,20 @@
 
 mod account;
 mod error;
+mod lots;
+#[cfg(test)]
+mod lots_tests;
 mod post;
 mod store;
 mod transfer;
 
 pub use account::{Account, Balance};
 pub use error::LedgerError;
+pub use lots::{expirable, live, spendable};
 pub use post::{
     Draft, Resolution, is_posted, post, resolve, want_accounts, want_entry, want_resolution,
     want_spending,
 };
 pub(crate) use store::{ACCOUNT_COLUMNS, TRANSFER_COLUMNS, read_account, read_transfer};
-pub use store::{Accounts, HotAccounts, Lots, LotsOf, Transfers, find_account};
+pub use store::{Accounts, HotAccounts, Lots, LotsOf, Transfers, find_account, find_lot};
 pub use transfer::{CheckedSide, Phase, Transfer};

@@ -1,10 +1,10 @@
 //! Writing a journal entry into a working set. Pure: the group committer loads before and records after.
 
 use super::{
-    Account, Accounts, CheckedSide, HotAccounts, LedgerError, Lots, LotsOf, Phase, Transfer,
-    Transfers,
+    Account, Accounts, CheckedSide, HotAccounts, LedgerError, LotsOf, Phase, Transfer, Transfers,
     account::Effect,
-    store::{HotSums, LotChange},
+    lots::{self, Leaving},
+    store::HotSums,
 };
 use crate::{
     db::{Wanted, WorkingSet},
@@ -22,8 +22,10 @@ pub struct Draft {
     pub amount: i64,
     pub pending: bool,
     /// Points that reach a customer: the first day on which they are gone, [`BusinessDay::NEVER`] unless stated. Points that leave one: the lot that is taken from
-    /// before the others.
+    /// before the others, if it is not over.
     pub lot: Option<BusinessDay>,
+    /// Points that are set aside: how many of them the same operation has just lent. These are covered whatever else is held.
+    pub lent: i64,
 }
 
 impl Draft {
@@ -34,12 +36,20 @@ impl Draft {
             amount,
             pending: false,
             lot: None,
+            lent: 0,
         }
     }
 
     #[must_use]
     pub const fn pending(mut self) -> Self {
         self.pending = true;
+        self
+    }
+
+    /// Sets points aside of which the same operation has just lent so many.
+    #[must_use]
+    pub const fn lent(mut self, points: i64) -> Self {
+        self.lent = points;
         self
     }
 
@@ -121,7 +131,8 @@ pub fn post(
         } else {
             Phase::Posted
         };
-        put(set, tenant, TransferId { entry, leg }, *draft, phase, at)?;
+        let id = TransferId { entry, leg };
+        put(set, tenant, id, *draft, phase, (at, at))?;
     }
     Ok(())
 }
@@ -146,6 +157,8 @@ pub fn want_resolution(want: &mut Wanted, set: &WorkingSet, entry: EntryId, legs
 }
 
 /// Posts or voids a pending entry with `legs` transfers. It can be resolved once, whichever way.
+///
+/// `lot`: for points that leave, the lot that is taken from before the others; for points that arrive, the day on which they expire. None: what the pending transfer says.
 pub fn resolve(
     set: &mut WorkingSet,
     entry: EntryId,
@@ -180,35 +193,32 @@ pub fn resolve(
             amount: pending.amount,
             pending: false,
             lot: lot.or(pending.lot),
+            lent: 0,
         };
-        put(
-            set,
-            pending.tenant,
-            TransferId {
-                entry: resolved,
-                leg,
-            },
-            draft,
-            phase,
-            at,
-        )?;
+        let id = TransferId {
+            entry: resolved,
+            leg,
+        };
+        put(set, pending.tenant, id, draft, phase, (pending.at, at))?;
     }
     Ok(())
 }
 
+/// `since` is when the amount was set aside; for what was not, the same as `at`.
 fn put(
     set: &mut WorkingSet,
     tenant: TenantId,
     id: TransferId,
     draft: Draft,
     phase: Phase,
-    at: Timestamp,
+    (since, at): (Timestamp, Timestamp),
 ) -> Result<(), LedgerError> {
     let Draft {
         debit,
         credit,
         amount,
         lot,
+        lent,
         ..
     } = draft;
     let kinds = (kind(debit)?, kind(credit)?);
@@ -233,6 +243,9 @@ fn put(
         Phase::Post => (Effect::PostHeldDebit, Effect::PostHeldCredit),
         Phase::Void => (Effect::DropHeldDebit, Effect::DropHeldCredit),
     };
+    if checked_side == CheckedSide::Debit && asks_for_room(kinds.1, phase) {
+        lots::check_room(set, debit, amount, lent, at.business_day())?;
+    }
     let mut checked = None;
     for (account, kind, effect) in [(debit, kinds.0, on_debit), (credit, kinds.1, on_credit)] {
         if kind.is_checked() {
@@ -260,8 +273,17 @@ fn put(
     };
     if matches!(phase, Phase::Posted | Phase::Post) {
         match checked_side {
-            CheckedSide::Credit => grant(set, tenant, credit, lot, amount)?,
-            CheckedSide::Debit => spend(set, tenant, debit, lot, amount)?,
+            CheckedSide::Credit => lots::grant(set, tenant, credit, lot, amount)?,
+            CheckedSide::Debit => {
+                let leaving = Leaving {
+                    amount,
+                    named: lot,
+                    since: since.business_day(),
+                    today: at.business_day(),
+                    expires: kinds.1 == AccountKind::PointsExpired,
+                };
+                lots::spend(set, tenant, debit, leaving)?;
+            }
             CheckedSide::Neither => {}
         }
     }
@@ -284,6 +306,13 @@ fn put(
     Ok(())
 }
 
+/// Whether points that leave must be covered by lots that are not over, less all that is held. Not what was set aside, which was covered then; not what expires; and not
+/// what repays a debt, which comes out of points that were granted or lent for it.
+fn asks_for_room(to: AccountKind, phase: Phase) -> bool {
+    let new = matches!(phase, Phase::Posted | Phase::Pending);
+    new && !matches!(to, AccountKind::CustomerDebt | AccountKind::PointsExpired)
+}
+
 /// A customer's debt after a transfer between the points and the debt account: lending adds to it, repaying takes from it.
 fn debt_after(
     account: &Account,
@@ -304,91 +333,6 @@ fn debt_after(
     } else {
         Ok(account.debt)
     }
-}
-
-/// Adds to the lot of the last day.
-fn grant(
-    set: &mut WorkingSet,
-    tenant: TenantId,
-    account: AccountId,
-    lot: Option<BusinessDay>,
-    amount: i64,
-) -> Result<(), LedgerError> {
-    let on = lot.unwrap_or(BusinessDay::NEVER);
-    change_lot(set, tenant, (account, on), amount, amount)?;
-    // Whoever spends in the same batch finds them.
-    if set.has_loaded::<LotsOf>(account) {
-        let mut lots = set.get::<LotsOf>(account).cloned().unwrap_or_default();
-        let left = lots.entry(on).or_default();
-        *left = left.checked_add(amount).ok_or(LedgerError::Overflow)?;
-        set.put::<LotsOf>(account, lots);
-    }
-    Ok(())
-}
-
-/// Takes from the lot that was named, then from the others in the order in which they expire.
-///
-/// Whoever only takes out of what the same entry has just granted need not have loaded the lots: a payment that repays a debt is the case, for whether there is one may
-/// turn out in the batch itself, after everything was loaded.
-fn spend(
-    set: &mut WorkingSet,
-    tenant: TenantId,
-    account: AccountId,
-    first: Option<BusinessDay>,
-    amount: i64,
-) -> Result<(), LedgerError> {
-    if let Some(on) = first
-        && !set.has_loaded::<LotsOf>(account)
-        && set
-            .written::<Lots>((account, on))
-            .is_some_and(|lot| lot.remaining >= amount)
-    {
-        let less = amount.checked_neg().ok_or(LedgerError::Overflow)?;
-        return change_lot(set, tenant, (account, on), 0, less);
-    }
-    let mut lots = set.get::<LotsOf>(account).cloned().unwrap_or_default();
-    let mut due = amount;
-    let order: Vec<BusinessDay> = first.into_iter().chain(lots.keys().copied()).collect();
-    for on in order {
-        let Some(left) = lots.get_mut(&on).filter(|left| **left > 0) else {
-            continue;
-        };
-        let taken = due.min(*left);
-        if taken == 0 {
-            break;
-        }
-        *left = left.checked_sub(taken).ok_or(LedgerError::Overflow)?;
-        due = due.checked_sub(taken).ok_or(LedgerError::Overflow)?;
-        let less = taken.checked_neg().ok_or(LedgerError::Overflow)?;
-        change_lot(set, tenant, (account, on), 0, less)?;
-    }
-    if due > 0 {
-        return Err(LedgerError::LotsShort);
-    }
-    set.put::<LotsOf>(account, lots);
-    Ok(())
-}
-
-fn change_lot(
-    set: &mut WorkingSet,
-    tenant: TenantId,
-    key: (AccountId, BusinessDay),
-    granted: i64,
-    remaining: i64,
-) -> Result<(), LedgerError> {
-    let before = set.get::<Lots>(key).copied().unwrap_or(LotChange {
-        tenant,
-        granted: 0,
-        remaining: 0,
-    });
-    let sum = |one: i64, other: i64| one.checked_add(other).ok_or(LedgerError::Overflow);
-    let after = LotChange {
-        tenant,
-        granted: sum(before.granted, granted)?,
-        remaining: sum(before.remaining, remaining)?,
-    };
-    set.put::<Lots>(key, after);
-    Ok(())
 }
 
 fn kind(account: AccountId) -> Result<AccountKind, LedgerError> {

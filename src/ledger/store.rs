@@ -418,3 +418,22 @@ pub async fn find_account(
         .transpose()?
         .map(|(_, account)| account))
 }
+
+/// What is left in a lot as it stands; for showing, not for deciding.
+pub async fn find_lot(
+    db: &Db,
+    tenant: TenantId,
+    account: AccountId,
+    expires_on: BusinessDay,
+) -> Result<Points, DbError> {
+    let left: Option<(i64,)> = sqlx::query_as(
+        "/* ledger.find_lot */ SELECT remaining FROM point_lots WHERE account_id = ? AND expires_on = ? AND tenant_id = ?",
+    )
+    .bind(account)
+    .bind(expires_on.0)
+    .bind(tenant)
+    .fetch_optional(db.pool())
+    .await?;
+    Points::parse(left.map_or(0, |(left,)| left))
+        .map_err(|_| DbError::Inconsistent("a lot below zero"))
+}

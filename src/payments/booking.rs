@@ -103,7 +103,13 @@ pub(super) fn book_refund(
         of_tenant(order.tenant, AccountKind::RefundsInTransit),
         refund.amount.get(),
     )];
-    let lent = shortfall(set, order, refund.points.due, policy)?;
+    let lent = shortfall(
+        set,
+        cx.now().business_day(),
+        order,
+        refund.points.due,
+        policy,
+    )?;
     refund.points.lent = lent;
     if let Some(customer) = order.customer
         && !lent.is_zero()
@@ -128,24 +134,30 @@ pub(super) fn book_refund(
             cx,
             refund,
             EntryKind::RefundClawback,
-            &[back.pending()],
+            &[back.pending().lent(lent.get())],
         )?;
     }
     Ok(())
 }
 
-/// Points that are missing when `due` are to be given back.
+/// Points that are missing on `today` when `due` are to be given back. What is over and not yet swept is missing too, and is lent: it is not the customer's any more, but
+/// neither was it spent, so that it is no reason to refuse.
 pub(super) fn shortfall(
     set: &WorkingSet,
+    today: BusinessDay,
     order: &Order,
     due: Points,
     policy: PointsShortfall,
 ) -> Result<Points, RefundError> {
+    let Some(customer) = order.customer.filter(|_| !due.is_zero()) else {
+        return Ok(due);
+    };
+    let account = AccountId::customer_points(customer);
+    let missing = due.saturating_sub(ledger::spendable(set, account, today)?);
     let available = Points::parse(points_account(set, order).available())
         .map_err(|_| LedgerError::BelowZero)?;
-    let missing = due.saturating_sub(available);
     match policy {
-        PointsShortfall::Refuse if !missing.is_zero() => {
+        PointsShortfall::Refuse if due > available => {
             Err(RefundError::PointsSpent { due, available })
         }
         PointsShortfall::Refuse | PointsShortfall::Debt | PointsShortfall::Negative => Ok(missing),
@@ -188,14 +200,16 @@ pub(super) fn book_refund_undone(
         refund.amount.get(),
     )];
     // Points that came in since may have repaid it.
-    let repaid = points_account(set, order).debt.min(refund.points.lent);
-    if let Some(customer) = order.customer
-        && !repaid.is_zero()
-    {
+    let owed = points_account(set, order).debt.min(refund.points.lent);
+    if let Some(customer) = order.customer.filter(|_| !owed.is_zero()) {
         let account = AccountId::customer_points(customer);
-        let debt = AccountId::customer_debt(customer);
-        let repay = Draft::posted(account, debt, repaid.get());
-        drafts.push(repay.from_lot(Some(BusinessDay::NEVER)));
+        // Another refund may have taken what was lent for this one, and left points whose time is over since: what cannot be repaid is still owed.
+        let repaid = owed.min(ledger::live(set, account, cx.now().business_day())?);
+        if !repaid.is_zero() {
+            let debt = AccountId::customer_debt(customer);
+            let repay = Draft::posted(account, debt, repaid.get());
+            drafts.push(repay.from_lot(Some(BusinessDay::NEVER)));
+        }
     }
     post(set, cx, refund, EntryKind::RefundOutcome, &drafts)
 }

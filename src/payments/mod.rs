@@ -59,7 +59,7 @@
 //!
 //! | event | CNY | points |
 //! |---|---|---|
-//! | accepted | Dr merchant payable / Cr refunds in transit | those to be given back are set aside; what was spent is lent (Dr customer debt / Cr customer points) |
+//! | accepted | Dr merchant payable / Cr refunds in transit | those to be given back are set aside; what was spent or is over is lent (Dr customer debt / Cr customer points) |
 //! | succeeded | Dr refunds in transit / Cr channel receivable | Dr customer points / Cr points issued, from the lot of the payment first, then first expiring first |
 //! | closed, failed | Dr refunds in transit / Cr merchant payable | let go; what was lent is repaid |
 //!

@@ -13,7 +13,7 @@ use crate::{
     audit::{self, Action, Actor},
     db::{Cx, Operation, Wanted, WorkingSet},
     idempotency::{Claim, KeyRow, Keys},
-    ledger::Accounts,
+    ledger,
     payments::{Attempts, PointsReview},
     primitives::{AccountId, Lane, MerchantId, Money, OrderId, Points, RefundId, TenantId},
     risk::{Action as RiskAction, Ruling, Stop},
@@ -250,7 +250,8 @@ impl Operation for AskRefund {
             }
             set_out(set, cx, &order, &mut refund, (&self.terms, self.pace))?;
         } else if !order.is_under_review() {
-            shortfall(set, &order, points.due, self.terms.points_shortfall)?;
+            let today = cx.now().business_day();
+            shortfall(set, today, &order, points.due, self.terms.points_shortfall)?;
         }
         let used = KeyRow {
             tenant: wish.tenant,
@@ -271,7 +272,7 @@ impl Operation for AskRefund {
     }
 }
 
-/// The order, and once it is known the points of its customer.
+/// The order, and once it is known the points of its customer, with their lots.
 pub(super) fn want_order_and_points(want: &mut Wanted, set: &WorkingSet, order: OrderId) {
     want.row::<Orders>(order);
     if set.has_loaded::<Orders>(order)
@@ -279,7 +280,7 @@ pub(super) fn want_order_and_points(want: &mut Wanted, set: &WorkingSet, order: 
     {
         want_review(want, set, order);
         if let Some(customer) = order.customer {
-            want.row::<Accounts>(AccountId::customer_points(customer));
+            ledger::want_spending(want, AccountId::customer_points(customer));
         }
     }
 }

@@ -86,6 +86,7 @@ mod deed_store;
 mod desk;
 mod dry_run;
 mod end_hold;
+pub mod expiry;
 mod explain;
 mod movement;
 mod rounding;

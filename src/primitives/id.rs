@@ -257,6 +257,10 @@ typed_id!(
     DeedId, "pd"
 );
 typed_id!(
+    /// One sweep of lots that are over: see [`crate::points::expiry`].
+    ExpiryRunId, "xr"
+);
+typed_id!(
     /// What risk decided at one [`Stage`](crate::facts::Stage) of something. Derived from that thing ([`DecisionId::of`]).
     DecisionId, "rd"
 );
@@ -435,6 +439,13 @@ impl AccountId {
 
     pub const fn receiver_payable(receiver: ReceiverId) -> Self {
         Self(receiver.0.with_kind(AccountKind::ReceiverPayable.code()))
+    }
+
+    /// The customer whose points these are; none for another kind of account.
+    #[must_use]
+    pub fn customer(&self) -> Option<CustomerId> {
+        let theirs = self.kind() == Some(AccountKind::CustomerPoints);
+        theirs.then(|| CustomerId(self.0.with_kind(0)))
     }
 
     /// An account of the tenant itself: the channel, points issued, redeemed, expired.

@@ -13,9 +13,9 @@ mod source;
 pub use clock::{BusinessDay, Clock, MockClock, NotADay, SystemClock, Timestamp};
 pub use id::{
     AccountId, AccountKind, Asset, ChallengeId, CommitterId, CustomerId, DecisionId, DeedId,
-    EntryId, EntryKind, ExceptionId, Id, Lane, MerchantId, OrderId, OrderNo, ParseIdError,
-    ReceiverId, RefundId, RefundNo, ReviewId, SharingId, SharingNo, SharingPartId, SharingReturnId,
-    SharingReturnNo, StaffId, TenantId, TransferId,
+    EntryId, EntryKind, ExceptionId, ExpiryRunId, Id, Lane, MerchantId, OrderId, OrderNo,
+    ParseIdError, ReceiverId, RefundId, RefundNo, ReviewId, SharingId, SharingNo, SharingPartId,
+    SharingReturnId, SharingReturnNo, StaffId, TenantId, TransferId,
 };
 pub use money::{AmountError, Money, Points};
 pub use page::{Cursor, Page, PageLimit};

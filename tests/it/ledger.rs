@@ -178,7 +178,7 @@ impl Operation for RepayAtOnce {
         let theirs = AccountId::customer_points(self.customer);
         let debt = AccountId::customer_debt(self.customer);
         let issued = AccountId::of_tenant(tenant, AccountKind::PointsIssued);
-        let lot = cx.now().business_day();
+        let lot = cx.now().business_day().plus_days(1);
         let drafts = [
             Draft::posted(debt, theirs, 4),
             Draft::posted(issued, theirs, 10).expiring(lot),

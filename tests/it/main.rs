@@ -15,6 +15,7 @@ mod batch;
 mod caps;
 mod crash;
 mod deliveries;
+mod expiry;
 mod flow;
 mod gateway;
 mod histories;

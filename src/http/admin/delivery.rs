@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use crate::{
-    deliveries::{Delivery, DeliveryKind, DeliveryState},
-    primitives::{OrderNo, RefundNo, Timestamp},
+    deliveries::{About, Delivery, DeliveryKind, DeliveryState},
+    primitives::{CustomerId, Money, OrderNo, RefundNo, Timestamp},
 };
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -15,15 +15,22 @@ pub(in crate::http) struct DeliveryItem {
     kind: DeliveryKind,
     #[schema(inline)]
     state: DeliveryState,
-    #[schema(value_type = String, example = "06D8PFJWBXX0X2VFRT4SWKSA")]
-    order_no: OrderNo,
+    /// Of what is about an order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "06D8PFJWBXX0X2VFRT4SWKSA")]
+    order_no: Option<OrderNo>,
     /// Of a refund message.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     refund_no: Option<RefundNo>,
-    /// Paid or refunded.
+    /// Paid or refunded. Of what is about an order.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = 1280)]
-    amount_fen: i64,
+    amount_fen: Option<i64>,
+    /// Of an expiry message: what will expire, as it was when the notice was planned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(inline)]
+    expiring: Option<ExpiringItem>,
     /// Since it was planned or retried.
     #[schema(example = 1)]
     attempts: u32,
@@ -41,15 +48,38 @@ pub(in crate::http) struct DeliveryItem {
     updated_at: Timestamp,
 }
 
+/// Points of a customer that expire on a day.
+#[derive(Serialize, utoipa::ToSchema)]
+struct ExpiringItem {
+    #[schema(value_type = String)]
+    customer_id: CustomerId,
+    points: i64,
+    /// The first day on which they are gone (UTC+8).
+    #[schema(value_type = String, format = Date, example = "2026-11-23")]
+    expires_on: String,
+}
+
 impl From<Delivery> for DeliveryItem {
     fn from(delivery: Delivery) -> Self {
         Self {
             id: delivery.id.to_string(),
             kind: delivery.kind,
             state: delivery.state,
-            order_no: delivery.order.into(),
-            refund_no: delivery.refund.map(Into::into),
-            amount_fen: delivery.amount.get(),
+            order_no: delivery.about.order().map(Into::into),
+            refund_no: delivery.about.refund().map(Into::into),
+            amount_fen: delivery.about.amount().map(Money::get),
+            expiring: match delivery.about {
+                About::Order { .. } => None,
+                About::Expiry {
+                    customer,
+                    on,
+                    points,
+                } => Some(ExpiringItem {
+                    customer_id: customer,
+                    points: points.get(),
+                    expires_on: on.to_string(),
+                }),
+            },
             attempts: delivery.attempts,
             next_attempt_at: delivery.next_attempt_at,
             last_error: delivery.last_error,

@@ -7,8 +7,8 @@ use crate::{
     app::App,
     auth::Permission,
     deliveries::{
-        DeliverySettings, Fact, Handover, InvalidSetting, MessageKind, MessageTemplate, PagePath,
-        SetDeliverySettings,
+        DeliverySettings, ExpiryNotice, Fact, Handover, InvalidSetting, MessageKind,
+        MessageTemplate, PagePath, SetDeliverySettings,
     },
     http::{
         extract::{self, Auth, Operator},
@@ -32,6 +32,13 @@ pub(in crate::http) struct DeliverySettingsBody {
     /// To the customer whose refund has arrived.
     #[serde(default)]
     refund_message: Option<MessageTemplateBody>,
+    /// To the customer whose points will expire; only points and a time are told.
+    #[serde(default)]
+    expiry_message: Option<MessageTemplateBody>,
+    /// How many days before the first day without them, with `expiry_message`.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 90, example = 7)]
+    expiry_notice_days: Option<u16>,
     /// The mini-program's page that a message opens, with `?order_no=..` after it.
     #[serde(default)]
     #[schema(example = "pages/order/index")]
@@ -90,7 +97,7 @@ pub(in crate::http) struct MessageFields {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "amount2")]
     amount: Option<String>,
-    /// When: a `time` or a `date`.
+    /// When it was paid or refunded, or from when the points are gone: a `time` or a `date`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "time3")]
     at: Option<String>,
@@ -98,7 +105,7 @@ pub(in crate::http) struct MessageFields {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "character_string4")]
     order_no: Option<String>,
-    /// Earned by the payment: a `number` or a `character_string`. Not of a refund.
+    /// Earned by the payment, or about to expire: a `number` or a `character_string`. Not of a refund.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "number5")]
     points: Option<String>,
@@ -115,6 +122,11 @@ impl From<&DeliverySettings> for DeliverySettingsBody {
             },
             payment_message: settings.payment_message.as_ref().map(Into::into),
             refund_message: settings.refund_message.as_ref().map(Into::into),
+            expiry_message: settings
+                .expiry_notice
+                .as_ref()
+                .map(|notice| notice.template().into()),
+            expiry_notice_days: settings.expiry_notice.as_ref().map(ExpiryNotice::days),
             message_page: page(&settings.message_page),
             code_page: page(&settings.code_page),
             program: match settings.program {
@@ -171,6 +183,10 @@ impl DeliverySettingsBody {
             },
             payment_message: template(MessageKind::Payment, self.payment_message)?,
             refund_message: template(MessageKind::Refund, self.refund_message)?,
+            expiry_notice: ExpiryNotice::parse(
+                self.expiry_notice_days,
+                template(MessageKind::Expiry, self.expiry_message)?,
+            )?,
             message_page: page("message_page", self.message_page)?,
             code_page: page("code_page", self.code_page)?,
             program: match self.program {
@@ -243,7 +259,7 @@ mod tests {
 
     #[test]
     fn settings_are_given_back_as_they_were_set() {
-        let json = r#"{"shipping":"self_pickup","payment_message":{"template_id":"TPL_1-a","fields":{"shop":"thing1","points":"number2"}},"refund_message":null,"message_page":"pages/order/index","code_page":null,"program":"trial"}"#;
+        let json = r#"{"shipping":"self_pickup","payment_message":{"template_id":"TPL_1-a","fields":{"shop":"thing1","points":"number2"}},"refund_message":null,"expiry_message":{"template_id":"TPL_2","fields":{"at":"date1","points":"number2"}},"expiry_notice_days":7,"message_page":"pages/order/index","code_page":null,"program":"trial"}"#;
         let settings = read(json).settings().unwrap();
         let again = serde_json::to_string(&DeliverySettingsBody::from(&settings)).unwrap();
         assert_eq!(again, json);
@@ -255,6 +271,7 @@ mod tests {
         let named = |json: &str| format!("{:?}", Problem::from(read(json).settings().unwrap_err()));
         let wrong = named(r#"{"refund_message":{"template_id":"T","fields":{"amount":"thing1"}}}"#);
         assert!(wrong.contains("refund_message.fields.amount"), "{wrong}");
+        assert!(named(r#"{"expiry_notice_days":7}"#).contains("expiry_message"));
         assert!(named(r#"{"code_page":"/pages/pay"}"#).contains("code_page"));
         assert!(serde_json::from_str::<DeliverySettingsBody>(r#"{"shiping":"off"}"#).is_err());
     }

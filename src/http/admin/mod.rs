@@ -2,6 +2,7 @@
 
 mod callback;
 mod delivery;
+mod expiry_run;
 mod merchant;
 mod payment;
 mod refund;
@@ -16,6 +17,8 @@ pub(super) mod decide_refund;
 pub(super) mod decide_review;
 pub(super) mod delivery_settings;
 pub(super) mod dry_run_points_rule;
+pub(super) mod expiring_points;
+pub(super) mod expiry_runs;
 pub(super) mod get_callback;
 pub(super) mod get_payment;
 pub(super) mod get_review;

@@ -33,7 +33,7 @@ use zhangfang::{
         Gateway, OneGateway, Pace, Payments, PolicyBook, PolicyTerms, RecentOrders, SetPolicy,
     },
     points::{RuleBook, RuleTerms, SetRule},
-    primitives::{Clock, RandomIds, Secret, SystemClock, TenantId},
+    primitives::{Clock, MockClock, RandomIds, Secret, SystemClock, TenantId},
     risk::Risk,
     sharing::{Sharing, SharingGateways},
     simulator::{KeySet, Payment, Simulator, SimulatorSettings},
@@ -94,6 +94,8 @@ struct Unusual {
     rules: Option<String>,
     /// Off unless a test asks.
     risk: Risk,
+    /// The machine's unless a test turns it.
+    clock: Option<Arc<dyn Clock>>,
 }
 
 /// A shop that takes payments.
@@ -187,7 +189,8 @@ impl TestApp {
         let mut options = DbOptions::new(scratch.service.clone());
         options.connections_max = 10;
         change(&mut options);
-        let db = db_of(options).await;
+        let clock = unusual.clock.clone().unwrap_or(Arc::new(SystemClock));
+        let db = db_on(options, clock).await;
         let tenant = zhangfang::tenants::create(&db, "demo", "演示平台")
             .await
             .unwrap();
@@ -243,6 +246,17 @@ impl TestApp {
         let unusual = Unusual {
             rests: true,
             risk,
+            ..Unusual::default()
+        };
+        Self::build(|_| {}, unusual).await
+    }
+
+    /// Without jobs, on a clock that the test turns, and perhaps with somebody else than WeChat who is told.
+    pub(crate) async fn on_clock(clock: Arc<MockClock>, courier: Option<Arc<dyn Courier>>) -> Self {
+        let unusual = Unusual {
+            rests: true,
+            courier,
+            clock: Some(clock),
             ..Unusual::default()
         };
         Self::build(|_| {}, unusual).await
@@ -498,7 +512,11 @@ async fn serve(listener: tokio::net::TcpListener, app: App) {
 
 /// A database handle with the real clock and real ids.
 pub(crate) async fn db_of(options: DbOptions) -> Db {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    db_on(options, Arc::new(SystemClock)).await
+}
+
+/// A database handle with this clock and real ids.
+pub(crate) async fn db_on(options: DbOptions, clock: Arc<dyn Clock>) -> Db {
     let db = Db::connect(options, clock, Arc::new(RandomIds))
         .await
         .unwrap();
@@ -510,7 +528,7 @@ pub(crate) async fn db_of(options: DbOptions) -> Db {
 }
 
 async fn assemble(db: Db, simulator: &Simulator, base: &str, unusual: Unusual) -> App {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let clock = unusual.clock.unwrap_or(Arc::new(SystemClock));
     let wechat = WechatSettings {
         mode: unusual.mode,
         ..wechat_settings(simulator, base)
@@ -570,6 +588,7 @@ async fn assemble(db: Db, simulator: &Simulator, base: &str, unusual: Unusual) -
             request_timeout: Duration::from_secs(15),
             shutdown_timeout: Duration::from_secs(5),
         },
+        expiry_share: 100,
         clock,
     })
 }

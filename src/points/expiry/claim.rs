@@ -1,0 +1,105 @@
+//! Working on a run: one process at a time, by a lease.
+
+use super::{ExpiryRun, LEASE_SECONDS, store};
+use crate::{
+    db::{DbError, Tx, Work},
+    primitives::{BusinessDay, ExpiryRunId, Points},
+};
+
+/// Takes the run that is to be worked on: one whose worker was not heard of for [`LEASE_SECONDS`], or the oldest that nobody has begun. None when there is none, or
+/// when somebody else is at one. Whoever holds a lease already gets the same run again.
+#[derive(Debug)]
+pub struct ClaimRun {
+    pub holder: [u8; 16],
+}
+
+impl Work for ClaimRun {
+    const NAME: &'static str = "points.claim_expiry";
+    type Reply = Option<ExpiryRun>;
+    type Error = DbError;
+
+    async fn run(&self, tx: &mut Tx) -> Result<Option<ExpiryRun>, DbError> {
+        let now = tx.now();
+        let leased = store::leased_run(tx).await?;
+        let id = match leased {
+            Some((_, holder, until)) if holder != self.holder && until >= now => return Ok(None),
+            Some((id, ..)) => id,
+            None => match store::first_open(tx).await? {
+                Some(id) => id,
+                None => return Ok(None),
+            },
+        };
+        if !store::lease(tx, id, &self.holder, now.plus_seconds(LEASE_SECONDS)).await? {
+            return Ok(None);
+        }
+        store::find_run(tx, id).await
+    }
+}
+
+/// What was done since the last report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    pub accounts: u64,
+    pub lots: u64,
+    pub points: Points,
+    pub notices: u64,
+}
+
+impl Counts {
+    pub const NONE: Self = Self {
+        accounts: 0,
+        lots: 0,
+        points: Points::ZERO,
+        notices: 0,
+    };
+}
+
+/// Where the run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    GoesOn,
+    /// Notice was given of what expires up to this day, if the tenant wants any.
+    Finished {
+        noticed_until: Option<BusinessDay>,
+    },
+}
+
+/// Adds to the counts of a run, and keeps the lease or ends it. False when somebody else holds it by now: then it is theirs to go on.
+#[derive(Debug)]
+pub struct ReportRun {
+    pub run: ExpiryRunId,
+    pub holder: [u8; 16],
+    pub done: Counts,
+    pub progress: Progress,
+}
+
+impl Work for ReportRun {
+    const NAME: &'static str = "points.report_expiry";
+    type Reply = bool;
+    type Error = DbError;
+
+    async fn run(&self, tx: &mut Tx) -> Result<bool, DbError> {
+        let kept = store::count(tx, self.run, &self.holder, &self.done).await?;
+        if kept && let Progress::Finished { noticed_until } = self.progress {
+            store::finish(tx, self.run, noticed_until).await?;
+        }
+        Ok(kept)
+    }
+}
+
+/// Gives a run back before it is finished, so that the next process need not wait for the lease to run out.
+#[derive(Debug)]
+pub struct ReleaseRun {
+    pub run: ExpiryRunId,
+    pub holder: [u8; 16],
+}
+
+impl Work for ReleaseRun {
+    const NAME: &'static str = "points.release_expiry";
+    type Reply = ();
+    type Error = DbError;
+
+    async fn run(&self, tx: &mut Tx) -> Result<(), DbError> {
+        store::release(tx, self.run, &self.holder).await
+    }
+}

@@ -1,0 +1,40 @@
+//! What a tenant's customers will lose, and when. Reads that decide nothing.
+
+use sqlx::FromRow;
+
+use crate::{
+    db::{Db, DbError},
+    primitives::{BusinessDay, TenantId},
+};
+
+/// Days that one question covers at most: it reads every lot of them.
+pub const FORECAST_DAYS_MAX: u16 = 92;
+
+/// Points that expire on a day, unless they are spent before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
+pub struct ExpiringDay {
+    /// The first day on which they are gone (UTC+8).
+    #[sqlx(try_from = "time::Date")]
+    pub expires_on: BusinessDay,
+    pub points: i64,
+    pub customers: i64,
+}
+
+/// Each day from `from` to `to`, both included, on which points expire, the earliest first.
+pub async fn expiring_by_day(
+    db: &Db,
+    tenant: TenantId,
+    from: BusinessDay,
+    to: BusinessDay,
+) -> Result<Vec<ExpiringDay>, DbError> {
+    Ok(sqlx::query_as(
+        "/* points.expiring_by_day */ SELECT expires_on, CAST(SUM(remaining) AS SIGNED) AS points, \
+         CAST(SUM(remaining > 0) AS SIGNED) AS customers FROM point_lots \
+         WHERE tenant_id = ? AND expires_on >= ? AND expires_on <= ? GROUP BY expires_on HAVING customers > 0 ORDER BY expires_on",
+    )
+    .bind(tenant)
+    .bind(from.0)
+    .bind(to.0)
+    .fetch_all(db.pool())
+    .await?)
+}

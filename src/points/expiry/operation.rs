@@ -1,0 +1,81 @@
+//! Takes points whose time is over off an account.
+
+use crate::{
+    db::{Cx, Operation, Wanted, WorkingSet},
+    ledger::{self, Draft, LedgerError},
+    outbox::{self, Event},
+    points::PointsMove,
+    primitives::{AccountId, AccountKind, BusinessDay, EntryId, EntryKind, Lane, Points, TenantId},
+};
+
+/// Lots that one entry expires at most: an entry has at most 256 legs.
+const LEGS_MAX: usize = 200;
+
+/// Expires the lots of a customer's account that are over on `today` (UTC+8), the earliest first, and leaves in them as many points as are held.
+///
+/// Again it does nothing: what is gone is gone.
+#[derive(Debug, Clone, Copy)]
+pub struct ExpireLots {
+    pub tenant: TenantId,
+    pub account: AccountId,
+    pub today: BusinessDay,
+}
+
+/// What expired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expired {
+    pub lots: u32,
+    pub points: Points,
+    /// Other lots may be over too: ask again.
+    pub more: bool,
+}
+
+impl Operation for ExpireLots {
+    type Reply = Expired;
+    type Refusal = LedgerError;
+    const NAME: &'static str = "points.expire";
+
+    fn lane(&self) -> Lane {
+        self.account.lane()
+    }
+
+    fn rows(&self, want: &mut Wanted, _set: &WorkingSet) {
+        ledger::want_spending(want, self.account);
+    }
+
+    fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<Expired, LedgerError> {
+        let tenant = self.tenant;
+        // Whoever asks may be ahead of the batch's clock; the ledger goes by that.
+        let today = self.today.min(cx.now().business_day());
+        let over = ledger::expirable(set, self.account, today, LEGS_MAX)?;
+        let points = Points::try_sum(over.iter().map(|(_, points)| *points))
+            .map_err(|_| LedgerError::Overflow)?;
+        let expired = Expired {
+            lots: u32::try_from(over.len()).map_err(|_| LedgerError::Overflow)?,
+            points,
+            more: over.len() == LEGS_MAX,
+        };
+        if over.is_empty() {
+            return Ok(expired);
+        }
+        let gone = AccountId::of_tenant(tenant, AccountKind::PointsExpired);
+        let leg = |(on, points): &(BusinessDay, Points)| {
+            Draft::posted(self.account, gone, points.get()).from_lot(Some(*on))
+        };
+        let drafts: Vec<Draft> = over.iter().map(leg).collect();
+        let entry = EntryId::of(cx.new_id(self.account.lane()), EntryKind::PointsExpired);
+        ledger::post(set, tenant, entry, &drafts, cx.now())?;
+        outbox::tell(cx, &Event::EntryPosted { entry, tenant });
+        let moved = Event::PointsMoved {
+            tenant,
+            merchant: None,
+            what: PointsMove::Expired.code(),
+            source: "expiry".to_owned(),
+            rule_version: 0,
+            points,
+            at: cx.now(),
+        };
+        outbox::tell(cx, &moved);
+        Ok(expired)
+    }
+}

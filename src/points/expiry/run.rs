@@ -1,0 +1,109 @@
+//! Runs: one of every night, and those that somebody asks for.
+
+use super::{NIGHTLY_SECONDS, store};
+use crate::{
+    audit::{self, Action, Actor},
+    db::{Db, DbError, Tx, Work},
+    primitives::{BusinessDay, ExpiryRunId, PageLimit, Points, TenantId, Timestamp},
+};
+
+/// One sweep of a tenant's lots.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExpiryRun {
+    pub id: ExpiryRunId,
+    pub tenant: TenantId,
+    /// Lots are swept that are over on this day (UTC+8).
+    pub day: BusinessDay,
+    pub state: RunState,
+    /// `schedule`, or who asked.
+    pub started_by: String,
+    pub asked_at: Timestamp,
+    pub started_at: Option<Timestamp>,
+    pub finished_at: Option<Timestamp>,
+    /// So far: accounts of which points expired, lots that were emptied, points, and notices that were planned.
+    pub accounts: u64,
+    pub lots: u64,
+    pub points: Points,
+    pub notices: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunState {
+    /// Nobody has begun.
+    Asked,
+    UnderWay,
+    Finished,
+}
+
+impl RunState {
+    /// The word in the API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Asked => "asked",
+            Self::UnderWay => "under_way",
+            Self::Finished => "finished",
+        }
+    }
+}
+
+/// Makes the nightly run of each tenant, once its hour has come. After a stop the run of today sweeps what the missed nights would have swept.
+///
+/// Replies with the day whose runs are all there; none before the hour, or while an unfinished run of a tenant is in the way.
+#[derive(Debug)]
+pub struct PlanRuns;
+
+impl Work for PlanRuns {
+    const NAME: &'static str = "points.plan_expiry";
+    type Reply = Option<BusinessDay>;
+    type Error = DbError;
+
+    async fn run(&self, tx: &mut Tx) -> Result<Option<BusinessDay>, DbError> {
+        let today = tx.now().business_day();
+        if tx.now() < today.start().plus_seconds(NIGHTLY_SECONDS) {
+            return Ok(None);
+        }
+        let mut all = true;
+        for tenant in store::tenants_without_run(tx, today).await? {
+            let id = ExpiryRunId::new(tx.new_id(tx.new_lane()));
+            all &= store::insert_run(tx, id, (tenant, today), true, "schedule").await?;
+        }
+        Ok(all.then_some(today))
+    }
+}
+
+/// Asks for a run for today, which begins as soon as no other is under way. While one of the tenant is not finished, that one is it.
+#[derive(Debug)]
+pub struct AskRun {
+    pub tenant: TenantId,
+    pub by: Actor,
+}
+
+impl Work for AskRun {
+    const NAME: &'static str = "points.ask_expiry";
+    type Reply = ExpiryRun;
+    type Error = DbError;
+
+    async fn run(&self, tx: &mut Tx) -> Result<ExpiryRun, DbError> {
+        let today = tx.now().business_day();
+        let id = ExpiryRunId::new(tx.new_id(tx.new_lane()));
+        let made = store::insert_run(tx, id, (self.tenant, today), false, self.by.as_str()).await?;
+        if made {
+            let asked = Action::PointsExpiryAsked { day: today };
+            audit::record(tx, self.tenant, &self.by, asked, id).await?;
+        }
+        let open = store::open_run(tx, self.tenant).await?;
+        open.ok_or(DbError::Inconsistent(
+            "an expiry run that is open and is not",
+        ))
+    }
+}
+
+/// Up to `limit.probe()` runs of a tenant, the newest first, before `before`.
+pub async fn list_runs(
+    db: &Db,
+    tenant: TenantId,
+    before: Option<ExpiryRunId>,
+    limit: PageLimit,
+) -> Result<Vec<ExpiryRun>, DbError> {
+    store::list_runs(db, tenant, before, limit).await
+}

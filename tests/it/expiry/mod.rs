@@ -1,0 +1,240 @@
+//! Points whose time is over: what can still be spent, what the nightly sweep takes, who is told, and whatever comes in between.
+
+mod messages;
+mod refunds;
+mod runs;
+mod service;
+mod sweep;
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use zhangfang::{
+    auth::{OperatorRole, Tokens},
+    db::{Cx, Db, Operation, SubmitError, Wanted, WorkingSet},
+    deliveries::{Courier, SettingsBook},
+    jobs::Expiry,
+    ledger::{self, Draft, LedgerError, Resolution},
+    outbox::{self, Event},
+    points,
+    primitives::{
+        AccountId, AccountKind, BusinessDay, CustomerId, EntryId, EntryKind, Lane, MockClock,
+        TenantId, Timestamp,
+    },
+};
+
+use crate::harness::{Caller, JWT_SECRET, TestApp};
+
+/// What is done to a customer's points.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Deed {
+    /// With the first day on which they are gone.
+    Grant(BusinessDay),
+    Spend,
+    SetAside,
+}
+
+/// One deed, as an entry of its own.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Move {
+    pub(super) tenant: TenantId,
+    pub(super) customer: CustomerId,
+    pub(super) entry: EntryId,
+    pub(super) deed: Deed,
+    pub(super) points: i64,
+}
+
+impl Move {
+    fn draft(&self) -> Draft {
+        let theirs = AccountId::customer_points(self.customer);
+        let of_tenant = |kind| AccountId::of_tenant(self.tenant, kind);
+        let redeemed = of_tenant(AccountKind::PointsRedeemed);
+        let issued = of_tenant(AccountKind::PointsIssued);
+        match self.deed {
+            Deed::Grant(on) => Draft::posted(issued, theirs, self.points).expiring(on),
+            Deed::Spend => Draft::posted(theirs, redeemed, self.points),
+            Deed::SetAside => Draft::posted(theirs, redeemed, self.points).pending(),
+        }
+    }
+}
+
+impl Operation for Move {
+    type Reply = EntryId;
+    type Refusal = LedgerError;
+    const NAME: &'static str = "test.move";
+
+    fn lane(&self) -> Lane {
+        self.customer.lane()
+    }
+
+    fn rows(&self, want: &mut Wanted, _set: &WorkingSet) {
+        ledger::want_accounts(want, &[self.draft()]);
+    }
+
+    fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<EntryId, LedgerError> {
+        let (entry, tenant) = (self.entry, self.tenant);
+        ledger::post(set, tenant, entry, &[self.draft()], cx.now())?;
+        outbox::tell(cx, &Event::EntryPosted { entry, tenant });
+        Ok(entry)
+    }
+}
+
+/// The end of a hold.
+#[derive(Debug, Clone, Copy)]
+struct End {
+    tenant: TenantId,
+    entry: EntryId,
+    way: Resolution,
+}
+
+impl Operation for End {
+    type Reply = ();
+    type Refusal = LedgerError;
+    const NAME: &'static str = "test.end";
+
+    fn lane(&self) -> Lane {
+        self.entry.lane()
+    }
+
+    fn rows(&self, want: &mut Wanted, set: &WorkingSet) {
+        ledger::want_resolution(want, set, self.entry, 1);
+    }
+
+    fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<(), LedgerError> {
+        ledger::resolve(set, self.entry, 1, self.way, None, cx.now())?;
+        let (entry, tenant) = (self.entry.resolution(), self.tenant);
+        outbox::tell(cx, &Event::EntryPosted { entry, tenant });
+        Ok(())
+    }
+}
+
+/// A platform whose time the test turns, without jobs.
+pub(super) struct Calendar {
+    pub(super) app: TestApp,
+    pub(super) clock: Arc<MockClock>,
+}
+
+pub(super) fn day(text: &str) -> BusinessDay {
+    BusinessDay::parse(text).unwrap()
+}
+
+/// An instant in Beijing.
+pub(super) fn at(text: &str) -> Timestamp {
+    Timestamp::parse_rfc3339(&format!("{text}+08:00")).unwrap()
+}
+
+pub(super) fn someone(db: &Db) -> CustomerId {
+    CustomerId::new(db.new_id(db.new_lane()))
+}
+
+/// The worker of one process, who does not rest.
+pub(super) fn worker(db: &Db) -> Expiry {
+    Expiry::new(db.clone(), SettingsBook::start(db.clone()), 100)
+}
+
+/// True when a run was finished.
+pub(super) async fn round(worker: &mut Expiry) -> bool {
+    worker.round(&CancellationToken::new()).await.unwrap()
+}
+
+/// A new worker works until nothing is to be done; how many runs it finished.
+pub(super) async fn rounds(db: &Db) -> u32 {
+    let (mut worker, mut finished) = (worker(db), 0);
+    while round(&mut worker).await {
+        finished += 1;
+    }
+    finished
+}
+
+impl Calendar {
+    pub(super) async fn open(now: Timestamp) -> Self {
+        Self::telling(now, None).await
+    }
+
+    pub(super) async fn telling(now: Timestamp, courier: Option<Arc<dyn Courier>>) -> Self {
+        let clock = Arc::new(MockClock::at(now));
+        let app = TestApp::on_clock(clock.clone(), courier).await;
+        Self { app, clock }
+    }
+
+    pub(super) fn db(&self) -> &Db {
+        self.app.db()
+    }
+
+    pub(super) async fn deed(
+        &self,
+        customer: CustomerId,
+        deed: Deed,
+        points: i64,
+    ) -> Result<EntryId, SubmitError<LedgerError>> {
+        let entry = EntryId::of(self.db().new_id(customer.lane()), EntryKind::Adjustment);
+        let tenant = self.app.tenant.id;
+        let one = Move {
+            tenant,
+            customer,
+            entry,
+            deed,
+            points,
+        };
+        self.db().submit(one).await
+    }
+
+    pub(super) async fn grant(&self, customer: CustomerId, points: i64, until: BusinessDay) {
+        let granted = self.deed(customer, Deed::Grant(until), points).await;
+        granted.unwrap();
+    }
+
+    pub(super) async fn spend(&self, customer: CustomerId, points: i64) -> bool {
+        match self.deed(customer, Deed::Spend, points).await {
+            Ok(_) => true,
+            Err(SubmitError::Refused(LedgerError::Insufficient)) => false,
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+
+    pub(super) async fn end(&self, entry: EntryId, way: Resolution) {
+        let tenant = self.app.tenant.id;
+        let end = End { tenant, entry, way };
+        self.db().submit(end).await.unwrap();
+    }
+
+    /// Posted and held points.
+    pub(super) async fn has(&self, customer: CustomerId) -> (i64, i64) {
+        let balance = points::balance(self.db(), self.app.tenant.id, customer)
+            .await
+            .unwrap();
+        (balance.posted.get(), balance.held.get())
+    }
+
+    /// Lots of a customer that hold something.
+    pub(super) async fn lots(&self, customer: CustomerId) -> Vec<(String, i64)> {
+        let lots: Vec<(time::Date, i64)> = sqlx::query_as(
+            "SELECT expires_on, remaining FROM point_lots WHERE account_id = ? AND remaining > 0 ORDER BY 1",
+        )
+        .bind(AccountId::customer_points(customer))
+        .fetch_all(self.db().pool())
+        .await
+        .unwrap();
+        lots.into_iter()
+            .map(|(on, left)| (BusinessDay(on).to_string(), left))
+            .collect()
+    }
+
+    /// Expiry entries, legs and points in the journal.
+    pub(super) async fn expired(&self) -> (i64, i64, i64) {
+        sqlx::query_as(EXPIRED)
+            .fetch_one(self.db().pool())
+            .await
+            .unwrap()
+    }
+
+    /// An operator whose token is of the clock's time.
+    pub(super) fn operator(&self, role: OperatorRole) -> Caller {
+        let tokens = Tokens::new(JWT_SECRET.as_bytes(), 900);
+        let token = tokens.issue_operator(self.app.tenant.id, role, 60, self.db().now());
+        self.app.anyone().with_token(&token.text)
+    }
+}
+
+pub(super) const EXPIRED: &str = "SELECT COUNT(DISTINCT entry_id), COUNT(*), CAST(COALESCE(SUM(amount), 0) AS SIGNED) FROM transfers \
+     WHERE ORD(SUBSTR(entry_id, 16, 1)) = 14";

@@ -15,7 +15,7 @@ mod subject;
 
 use serde::{Deserialize, Serialize};
 
-pub use origin::{Device, InvalidDevice, Origin};
+pub use origin::{Device, InvalidDevice, Origin, masked};
 pub use stage::{Stage, UnknownStage};
 pub use subject::{Network, Subject};
 

@@ -66,6 +66,20 @@ impl fmt::Debug for Origin {
     }
 }
 
+/// As much of an address as tells networks apart and not subscribers.
+pub fn masked(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(address) => {
+            let [a, b, c, _] = address.octets();
+            format!("{a}.{b}.{c}.x")
+        }
+        IpAddr::V6(address) => {
+            let [a, b, c, ..] = address.segments();
+            format!("{a:x}:{b:x}:{c:x}:x")
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

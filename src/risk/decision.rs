@@ -97,6 +97,18 @@ pub enum Effect {
     Answered,
 }
 
+impl Effect {
+    /// The word in the API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Shadow => "shadow",
+            Self::Overruled => "overruled",
+            Self::Answered => "answered",
+        }
+    }
+}
+
 /// One rule that fired.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fired {

@@ -76,6 +76,7 @@
 //!
 //! Tables owned: `risk_decisions`, `risk_reviews`.
 
+mod backtest;
 mod challenge;
 mod counter;
 mod counter_key;
@@ -92,7 +93,10 @@ mod rule_sets;
 mod rules;
 mod rules_file;
 mod store;
+mod stream;
+mod tally;
 
+pub use backtest::{Backtest, Backtested, Outcome, RuleOutcome};
 pub use challenge::{Answer, AnswerChallenge, Challenge, ChallengeState, Stop, find_challenge};
 pub(crate) use challenge::{answer_in, challenge_in, rule_on_answerable};
 pub use counter::{Ask, Counter, Measure, Measured, Per, Thing};
@@ -115,3 +119,4 @@ pub use review_store::{
 pub(crate) use review_store::{REVIEW_COLUMNS, read_review};
 pub use rule_sets::{ReloadedBy, StoredRuleSet, find_rule_set, find_rule_set_text, list_rule_sets};
 pub use rules::{AfterReview, AtStage, ReviewSettings, RuleSet, RuleSummary, Settings, actions_at};
+pub use stream::{count_decisions, find_decisions, stream_decisions};

@@ -1,8 +1,8 @@
 //! Is a rule file right, and what does it say?
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use comfy_table::{ContentArrangement, Table, presets::UTF8_BORDERS_ONLY};
 
 use crate::{
@@ -40,12 +40,7 @@ pub(super) struct Check {
 impl Check {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let shown = self.file.display();
-        let bytes = read(&self.file)
-            .await
-            .with_context(|| format!("{shown} cannot be read"))?;
-        let text = String::from_utf8(bytes)
-            .ok()
-            .with_context(|| format!("{shown} is not UTF-8 text"))?;
+        let text = super::read_text(&self.file).await?;
         match RuleSet::parse(&text) {
             Ok(set) => {
                 crate::cli::print(&table(&set));
@@ -66,19 +61,7 @@ impl Check {
     }
 }
 
-/// One byte more than a rule file may have is enough to say that it is too long.
-async fn read(file: &Path) -> std::io::Result<Vec<u8>> {
-    use tokio::io::AsyncReadExt as _;
-    let most = u64::try_from(RuleSet::BYTES_MAX).unwrap_or(u64::MAX);
-    let mut bytes = Vec::new();
-    let file = tokio::fs::File::open(file).await?;
-    file.take(most.saturating_add(1))
-        .read_to_end(&mut bytes)
-        .await?;
-    Ok(bytes)
-}
-
-fn complaints(file: &str, errors: &RuleFileErrors) -> String {
+pub(super) fn complaints(file: &str, errors: &RuleFileErrors) -> String {
     let lines: Vec<String> = errors
         .mistakes()
         .iter()

@@ -1,7 +1,5 @@
 //! `GET /api/v1/admin/risk/decisions/{id}`
 
-use std::net::IpAddr;
-
 use axum::{Json, extract::State};
 use serde::Serialize;
 
@@ -10,7 +8,7 @@ use crate::{
     app::App,
     auth::Permission,
     db::{Db, DbError},
-    facts::{Device, Facts},
+    facts::{Device, Facts, masked},
     http::{
         extract::{Auth, Operator, Path, parse},
         openapi::Problems,
@@ -68,20 +66,6 @@ impl From<&Fired> for FiredRule {
             action: fired.action,
             effect: fired.effect,
             reason: fired.reason.clone(),
-        }
-    }
-}
-
-/// As much of an address as tells networks apart and not subscribers.
-fn masked_address(address: IpAddr) -> String {
-    match address.to_canonical() {
-        IpAddr::V4(address) => {
-            let [a, b, c, _] = address.octets();
-            format!("{a}.{b}.{c}.x")
-        }
-        IpAddr::V6(address) => {
-            let [a, b, c, ..] = address.segments();
-            format!("{a:x}:{b:x}:{c:x}:x")
         }
     }
 }
@@ -148,7 +132,7 @@ pub(in crate::http) async fn get_decision(
     } = &decision.facts;
     Ok(Json(DecisionDetail {
         decision: DecisionItem::from(&found),
-        address: origin.address.map(masked_address),
+        address: origin.address.map(masked),
         device: origin.device.as_ref().map(masked_device),
         own_shop: *own_shop,
         source: source.clone(),
@@ -164,7 +148,7 @@ mod tests {
 
     #[test]
     fn addresses_and_devices_are_told_apart_and_not_told() {
-        let address = |text: &str| masked_address(text.parse().unwrap());
+        let address = |text: &str| masked(text.parse().unwrap());
         assert_eq!(address("203.0.113.7"), "203.0.113.x");
         assert_eq!(address("::ffff:203.0.113.7"), "203.0.113.x");
         assert_eq!(address("2001:db8:1:2:3::4"), "2001:db8:1:x");

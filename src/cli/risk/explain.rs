@@ -1,0 +1,205 @@
+//! Why risk decided as it did.
+
+use std::fmt::Write as _;
+
+use anyhow::{Context as _, bail};
+use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
+use serde_json::{Value, json};
+
+use crate::{
+    cli::{print, verify_ledger::fit},
+    config::{DatabaseOnly, Source},
+    db::Db,
+    facts::{Facts, Stage, masked},
+    primitives::{DecisionId, Id, Money, OrderNo, RefundNo},
+    risk::{self, Decision, RuleSet},
+    telemetry,
+};
+
+const ABOUT: &str = "\
+Tell what risk decided on an order, a refund or one decision, and why.
+
+From the database alone: the facts as they were, what the counters said, and every rule that fired,
+also those in shadow and those that another rule overruled. The rules are those of the file that
+was in force then, which is stored too. An address is shown without its last part.
+
+The account of DATABASE_URL suffices; it only reads. Times are UTC.";
+
+const EXAMPLES: &str = "\
+Examples:
+  zhangfang risk explain --order 06D8R5MKTS7J0T4V3C9Q2W00
+  zhangfang risk explain --decision rd_0193.. --json";
+
+/// Tell what risk decided, and why.
+#[derive(Debug, clap::Args)]
+#[command(long_about = ABOUT, after_long_help = EXAMPLES)]
+#[group(required = true, multiple = false)]
+pub(super) struct Explain {
+    /// Everything that was decided on this order.
+    #[arg(long, value_name = "NUMBER")]
+    order: Option<OrderNo>,
+    /// What was decided on this refund.
+    #[arg(long, value_name = "NUMBER")]
+    refund: Option<RefundNo>,
+    /// This decision: `rd_..`, as refusals, lists and backtests name it.
+    #[arg(long, value_name = "ID")]
+    decision: Option<DecisionId>,
+}
+
+/// What to tell, and how.
+#[derive(Debug, clap::Args)]
+pub(super) struct ExplainArguments {
+    #[command(flatten)]
+    of: Explain,
+    /// Print a JSON list instead of text.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A decision with the rules by which it was made.
+struct Told {
+    id: DecisionId,
+    decision: Decision,
+    rules: Option<RuleSet>,
+}
+
+impl ExplainArguments {
+    pub(super) async fn run(self, source: &Source) -> anyhow::Result<()> {
+        let settings = DatabaseOnly::load(source)?;
+        telemetry::start_logs(&settings.log)?;
+        let db = super::super::tenant::open(&settings.database).await?;
+        let told = find(&db, &self.of.ids()).await;
+        db.close().await;
+        let told = told.context("the decisions cannot be read")?;
+        if told.is_empty() {
+            bail!("nothing was decided on it; risk may have been off");
+        }
+        print(&if self.json {
+            Value::from_iter(told.iter().map(as_json)).to_string()
+        } else {
+            let texts: Vec<String> = told.iter().map(as_text).collect();
+            texts.join("\n\n")
+        });
+        Ok(())
+    }
+}
+
+impl Explain {
+    fn ids(&self) -> Vec<DecisionId> {
+        let all = |cause: Id| Stage::ALL.map(|stage| DecisionId::of(cause, stage.code()));
+        let order = self
+            .order
+            .into_iter()
+            .flat_map(|number| all(number.id().id()));
+        let refund = self
+            .refund
+            .into_iter()
+            .flat_map(|number| all(number.id().id()));
+        order.chain(refund).chain(self.decision).collect()
+    }
+}
+
+async fn find(db: &Db, ids: &[DecisionId]) -> anyhow::Result<Vec<Told>> {
+    let mut told = Vec::new();
+    let mut conn = db.pool().acquire().await?;
+    for (id, decision) in risk::find_decisions(db, ids).await? {
+        let rules = risk::find_rule_set(&mut conn, decision.rule_set).await?;
+        told.push(Told {
+            id,
+            decision,
+            rules,
+        });
+    }
+    Ok(told)
+}
+
+/// What a stage's counters are called, with what they said.
+fn counters(told: &Told) -> Vec<(String, Option<i64>)> {
+    let names = told.rules.iter().flat_map(|rules| {
+        let reads = rules.asks(told.decision.facts.stage).into_iter();
+        reads
+            .filter(|ask| ask.read)
+            .map(|ask| risk::describe_counter(ask.counter))
+    });
+    names
+        .zip(told.decision.measured.0.iter().copied())
+        .collect()
+}
+
+fn facts(facts: &Facts) -> Vec<(&'static str, String)> {
+    let mut known = vec![("at", facts.at.to_string())];
+    let mut add = |name, value: Option<String>| known.extend(value.map(|value| (name, value)));
+    add("customer", facts.customer.map(|id| id.to_string()));
+    add("shop", facts.merchant.map(|id| id.to_string()));
+    add(
+        "amount",
+        facts.amount.map(|amount: Money| amount.to_string()),
+    );
+    add("points", facts.points.map(|points| points.to_string()));
+    add("address", facts.origin.address.map(masked));
+    add(
+        "device",
+        facts.origin.device.as_ref().map(|_| "known".to_owned()),
+    );
+    add("own shop", facts.own_shop.then(|| "yes".to_owned()));
+    add("source", facts.source.clone());
+    known
+}
+
+fn as_text(told: &Told) -> String {
+    let Decision {
+        rule_set,
+        action,
+        fired,
+        answered,
+        ..
+    } = &told.decision;
+    let stage = told.decision.facts.stage;
+    let mut text = format!("{stage}: {action} ({}, rule set {rule_set})", told.id);
+    // Writing to a String cannot fail.
+    for (name, value) in facts(&told.decision.facts) {
+        let _ = write!(text, "\n  {name:<9} {value}");
+    }
+    if let Some(challenge) = answered {
+        let _ = write!(text, "\n  answered  {challenge}");
+    }
+    for (counter, said) in counters(told) {
+        let said = said.map_or_else(|| "could not be had".to_owned(), |said| said.to_string());
+        let _ = write!(text, "\n  {counter}: {said}");
+    }
+    if fired.is_empty() {
+        text.push_str("\n  no rule fired");
+        return text;
+    }
+    let mut table = Table::new();
+    table
+        .load_style(UTF8_BORDERS_ONLY)
+        .set_header(["rule", "action", "effect", "why"]);
+    fit(&mut table);
+    for fired in fired {
+        table.add_row([
+            fired.rule.clone(),
+            fired.action.to_string(),
+            fired.effect.name().to_owned(),
+            fired.reason.clone(),
+        ]);
+    }
+    let _ = write!(text, "\n{table}");
+    text
+}
+
+fn as_json(told: &Told) -> Value {
+    let decision = &told.decision;
+    let facts: serde_json::Map<String, Value> = facts(&decision.facts)
+        .into_iter()
+        .map(|(name, value)| (name.replace(' ', "_"), Value::from(value)))
+        .collect();
+    let counters = counters(told).into_iter();
+    let counters: Vec<Value> = counters
+        .map(|(counter, said)| json!({ "counter": counter, "said": said }))
+        .collect();
+    json!({
+        "id": told.id, "stage": decision.facts.stage, "action": decision.action, "rule_set": decision.rule_set,
+        "facts": facts, "counters": counters, "fired": decision.fired, "answered": decision.answered,
+    })
+}

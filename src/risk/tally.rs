@@ -1,0 +1,183 @@
+//! Counting again, in memory: what a counter would have said of deeds that are stored, for rules that did not ask for it then.
+//!
+//! The windows are cut as in Redis, so that both say the same; only the clock is that of the deeds.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::{
+    Counter, Measure,
+    counter_key::{Names, fits},
+};
+use crate::primitives::{Money, Points, Timestamp};
+
+/// Into how many parts a window is cut.
+const BUCKETS: i64 = 12;
+/// How many different things are remembered of one subject.
+const MEMBERS_MAX: usize = 1_000;
+
+/// One counter for everybody it was kept for.
+#[derive(Debug)]
+pub(super) struct Tally {
+    counter: Counter,
+    sums: HashMap<String, VecDeque<(i64, i64)>>,
+    sets: HashMap<String, HashMap<String, Timestamp>>,
+}
+
+impl Tally {
+    pub(super) fn new(counter: Counter) -> Self {
+        Self {
+            counter,
+            sums: HashMap::new(),
+            sets: HashMap::new(),
+        }
+    }
+
+    pub(super) const fn counter(&self) -> &Counter {
+        &self.counter
+    }
+
+    fn window_micros(&self) -> i64 {
+        i64::from(self.counter.within_seconds).saturating_mul(1_000_000)
+    }
+
+    /// What it says of this deed, which it counts too if `feed` says so. What the deed does not have is counted as none.
+    pub(super) fn take(&mut self, names: &Names<'_>, feed: bool, stopped: bool) -> i64 {
+        let facts = names.facts;
+        let Some(subject) = names.subject(self.counter.per) else {
+            return 0;
+        };
+        let subject = subject.to_owned();
+        let feed = feed && fits(&self.counter, facts.amount);
+        match self.counter.measure {
+            Measure::Count => self.sum(subject, facts.at, i64::from(feed)),
+            Measure::SumFen => {
+                let fen = facts.amount.map_or(0, Money::get);
+                self.sum(subject, facts.at, if feed { fen } else { 0 })
+            }
+            Measure::SumPoints => {
+                let points = facts.points.map_or(0, Points::get);
+                self.sum(subject, facts.at, if feed { points } else { 0 })
+            }
+            Measure::Distinct(thing) => {
+                let thing = names.member(thing).filter(|_| feed);
+                self.meet(subject, facts.at, thing.map(str::to_owned))
+            }
+            Measure::Seen(thing) => {
+                let Some(thing) = names.member(thing) else {
+                    return 0;
+                };
+                let since = facts.at.micros().saturating_sub(self.window_micros());
+                let met = self.sets.get(&subject).and_then(|set| set.get(thing));
+                let seen = met.is_some_and(|at| at.micros() > since);
+                if feed && !stopped {
+                    self.meet(subject, facts.at, Some(thing.to_owned()));
+                }
+                i64::from(seen)
+            }
+        }
+    }
+
+    fn sum(&mut self, subject: String, at: Timestamp, add: i64) -> i64 {
+        let width = (self.window_micros() / BUCKETS).max(1);
+        let bucket = at.micros().div_euclid(width);
+        let buckets = self.sums.entry(subject).or_default();
+        while buckets
+            .front()
+            .is_some_and(|(old, _)| *old < bucket.saturating_sub(BUCKETS))
+        {
+            buckets.pop_front();
+        }
+        if add != 0 {
+            match buckets.back_mut() {
+                Some((last, sum)) if *last == bucket => *sum = sum.saturating_add(add),
+                Some(_) | None => buckets.push_back((bucket, add)),
+            }
+        }
+        buckets
+            .iter()
+            .fold(0, |sum, (_, part)| sum.saturating_add(*part))
+    }
+
+    fn meet(&mut self, subject: String, at: Timestamp, thing: Option<String>) -> i64 {
+        let since = at.micros().saturating_sub(self.window_micros());
+        let set = self.sets.entry(subject).or_default();
+        set.retain(|_, met| met.micros() > since);
+        if let Some(thing) = thing {
+            set.insert(thing, at);
+            if set.len() > MEMBERS_MAX {
+                let oldest = set.iter().min_by_key(|(_, met)| **met);
+                if let Some(oldest) = oldest.map(|(thing, _)| thing.clone()) {
+                    set.remove(&oldest);
+                }
+            }
+        }
+        i64::try_from(set.len()).unwrap_or(i64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        facts::{Device, Facts, Stage},
+        primitives::{CustomerId, Id, TenantId},
+        risk::{Per, Thing},
+    };
+
+    fn facts(second: i64) -> Facts {
+        let at = Timestamp::from_micros(1_800_000_000_000_000).plus_seconds(second);
+        let mut facts = Facts::new(Stage::PaymentCreate, TenantId(1), at);
+        facts.customer = Some(CustomerId::new(Id::from_bytes([1; 16])));
+        facts.amount = Some(Money::parse(500).unwrap());
+        facts
+    }
+
+    fn tally(measure: Measure) -> Tally {
+        Tally::new(Counter {
+            measure,
+            of: Stage::PaymentCreate,
+            per: Per::Customer,
+            within_seconds: 60,
+            between: None,
+        })
+    }
+
+    #[test]
+    fn a_window_slides_by_its_twelfth() {
+        let mut count = tally(Measure::Count);
+        let mut sum = tally(Measure::SumFen);
+        for second in 0..10 {
+            assert_eq!(
+                count.take(&Names::of(&facts(second)), true, false),
+                second + 1
+            );
+        }
+        assert_eq!(sum.take(&Names::of(&facts(0)), true, false), 500);
+        assert_eq!(count.take(&Names::of(&facts(59)), false, false), 10);
+        // The oldest part has slid out, and no more than it.
+        assert_eq!(count.take(&Names::of(&facts(66)), false, false), 5);
+        assert_eq!(count.take(&Names::of(&facts(75)), false, false), 0);
+        let mut nobody = facts(75);
+        nobody.customer = None;
+        assert_eq!(count.take(&Names::of(&nobody), true, false), 0);
+    }
+
+    #[test]
+    fn what_was_stopped_is_not_remembered_as_met() {
+        let with = |device: &str, second| {
+            let mut facts = facts(second);
+            facts.origin.device = Some(Device::parse(device).unwrap());
+            facts
+        };
+        let mut seen = tally(Measure::Seen(Thing::Device));
+        assert_eq!(seen.take(&Names::of(&with("a", 0)), true, true), 0);
+        assert_eq!(seen.take(&Names::of(&with("a", 1)), true, false), 0);
+        assert_eq!(seen.take(&Names::of(&with("a", 2)), true, false), 1);
+        assert_eq!(seen.take(&Names::of(&with("b", 3)), true, false), 0);
+        assert_eq!(seen.take(&Names::of(&with("a", 100)), false, false), 0);
+        let mut different = tally(Measure::Distinct(Thing::Device));
+        assert_eq!(different.take(&Names::of(&with("a", 0)), true, false), 1);
+        assert_eq!(different.take(&Names::of(&with("b", 1)), true, true), 2);
+        assert_eq!(different.take(&Names::of(&with("b", 62)), false, false), 0);
+    }
+}

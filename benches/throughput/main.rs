@@ -31,7 +31,7 @@ use stage::{Rules, Stage};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
     pub(crate) settle: [(usize, usize); 3],
-    /// Connections and orders of each of four rounds: without risk, with it, without, with.
+    /// Connections and orders of each of six rounds: without risk, with the project's rules, with thirty numbers; and again.
     pub(crate) risk: (usize, usize),
     pub(crate) hot: (usize, usize),
     pub(crate) create: [(usize, usize); 3],
@@ -45,7 +45,7 @@ pub(crate) struct Plan {
 impl Plan {
     const FULL: Self = Self {
         settle: [(1, 4_000), (64, 60_000), (512, 100_000)],
-        risk: (512, 50_000),
+        risk: (512, 40_000),
         hot: (512, 100_000),
         create: [(1, 500), (64, 6_000), (512, 8_000)],
         balance: [(1, 5_000), (64, 100_000), (512, 100_000)],
@@ -55,7 +55,7 @@ impl Plan {
     };
     const QUICK: Self = Self {
         settle: [(1, 1_500), (64, 20_000), (512, 30_000)],
-        risk: (512, 20_000),
+        risk: (512, 15_000),
         hot: (512, 30_000),
         create: [(1, 300), (64, 2_500), (512, 2_500)],
         balance: [(1, 2_000), (64, 30_000), (512, 30_000)],
@@ -69,7 +69,7 @@ impl Plan {
     }
 
     const fn orders_of_risk(&self) -> usize {
-        4 * self.risk.1
+        6 * self.risk.1
     }
 }
 
@@ -77,7 +77,8 @@ impl Plan {
 ///
 /// `settle_http`: WeChat's callbacks through HTTP (signature, decryption, everything), distinct orders of 10 shops, at 1, 64 and 512 connections.
 /// `settle_http_one_shop`: the same, all orders of one shop.
-/// `risk_off`, `risk_on`: `settle_http` without risk and with thirty rules that count, in turns, the service started anew for each.
+/// `risk_off`, `risk_file`, `risk_thirty`: `settle_http` without risk, with the rules of risk-rules.yaml, and with thirty rules each of which asks for a number of its
+/// own, in turns, the service started anew for each.
 /// `create_payment_http`: order, prepay answered by the simulator on the same machine (three RSA signatures each), signed parameters.
 /// `balance_http`: reading a customer's points.
 /// `settle_per_request_tx`: the same rows as an ordinary transaction for each request, without HTTP, at its best concurrency.
@@ -121,11 +122,11 @@ async fn main() {
     if wanted("risk_") {
         let (connections, orders) = plan.risk;
         let mut stage = Stage::set(plan.orders_of_risk()).await;
-        for round in 0..4 {
-            let (name, rules) = if round % 2 == 0 {
-                ("risk_off", Rules::None)
-            } else {
-                ("risk_on", Rules::Thirty)
+        for round in 0..6 {
+            let (name, rules) = match round % 3 {
+                0 => ("risk_off", Rules::None),
+                1 => ("risk_file", Rules::OfTheProject),
+                _ => ("risk_thirty", Rules::Thirty),
             };
             stage.restart(rules).await;
             let of_round = round * orders..(round + 1) * orders;

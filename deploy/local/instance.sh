@@ -232,9 +232,11 @@ start_service() {
     # Every caller is on this machine, so one may say which address to play: with X-Forwarded-For, as a proxy would.
     export ZHANGFANG_LIMITS__TRUSTED_PROXIES=${ZHANGFANG_LIMITS__TRUSTED_PROXIES:-127.0.0.1}
     # Edit it while everything runs: within about a second it is in force, or the service's log says what is wrong with it.
+    # One machine plays everybody: the counters may take their time.
+    export ZHANGFANG_RISK__REDIS_TIMEOUT_MS=${ZHANGFANG_RISK__REDIS_TIMEOUT_MS:-200}
     export ZHANGFANG_RISK__RULES=${ZHANGFANG_RISK__RULES:-$root/risk-rules.yaml}
     local names='DATABASE_URL DATABASE_MIGRATION_URL REDIS_URL ZHANGFANG_HTTP__LISTEN ZHANGFANG_HTTP__PUBLIC_URL ZHANGFANG_AUTH__JWT_SECRET_FILE ZHANGFANG_LOG__FORMAT'
-    names+=' ZHANGFANG_JOBS__PACE ZHANGFANG_LIMITS__ENABLED ZHANGFANG_LIMITS__TRUSTED_PROXIES ZHANGFANG_RISK__RULES'
+    names+=' ZHANGFANG_JOBS__PACE ZHANGFANG_LIMITS__ENABLED ZHANGFANG_LIMITS__TRUSTED_PROXIES ZHANGFANG_RISK__RULES ZHANGFANG_RISK__REDIS_TIMEOUT_MS'
 
     say "migrating the database …"
     attend "$binary" migrate || fail "the migration failed" "what it said is above"

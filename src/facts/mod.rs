@@ -21,7 +21,8 @@ pub use subject::{Network, Subject};
 
 use crate::primitives::{CustomerId, MerchantId, Money, Points, TenantId, Timestamp};
 
-/// What is known of one deed before it is done. Stored in this form (postcard): fields are only ever appended, at the end.
+/// What is known of one deed before it is done. Stored as a part of [`risk::Decision`](crate::risk::Decision), which has to learn
+/// of another field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
     pub stage: Stage,

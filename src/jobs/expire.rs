@@ -1,4 +1,4 @@
-//! The nightly expiry of points: see [`expiry`](crate::points::expiry) for what a run is and what happens when it is killed.
+//! The nightly expiry of points: see [`crate::points::expiry`] for what a run is and what happens when it is killed.
 //!
 //! A run works in pages and rests after each, so that the share of the time in which it works (`ZHANGFANG_JOBS__EXPIRY_SHARE`) is bounded however many lots there are:
 //! what it asks of the group committers is at most [`AT_ONCE`] operations at a time, and between them the payments have the committers for themselves. There is no

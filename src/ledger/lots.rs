@@ -4,7 +4,8 @@
 //!
 //! - **What is spent at once** ([`Phase::Posted`](super::Phase::Posted)) is taken on the day of its transfer, from lots that are not over on that day.
 //! - **What was set aside** ([`Phase::Pending`](super::Phase::Pending)) stays spendable until its hold ends: when it is posted, a lot counts as over by the day of the
-//!   *pending* transfer.
+//!   *pending* transfer. When only a part of it is spent, the pending transfer is voided and the part is a posted transfer of the next version of the account
+//!   ([`Draft::out_of`](super::Draft::out_of)): it too is judged by the day of the pending one. What is left over is free again, or over.
 //! - **What expires** (its credit account is [`AccountKind::PointsExpired`](crate::primitives::AccountKind::PointsExpired)) is taken from the lot that the transfer
 //!   names and from no other; that lot is over on the day of the transfer.
 //!
@@ -22,6 +23,7 @@
 //!
 //! - setting aside and spending on day t ask for [`spendable`] points, which is `live(t)` less *all* that is held, old holds included;
 //! - a refund that lends what is missing adds as much to `live` for every d (lent points never expire) as it adds to `held`;
+//! - voiding a hold and spending a part of it lowers both sides as posting the part and voiding the rest would;
 //! - posting takes from the lots that are over first (1), so that it leaves to younger holds what only they can use;
 //! - expiry leaves of the lots that are over as many points as are held, the youngest lots ([`expirable`]).
 

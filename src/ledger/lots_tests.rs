@@ -129,6 +129,8 @@ enum Step {
     End {
         which: usize,
         posts: bool,
+        /// Points that are not spent but let go, as long as one is left.
+        less: i64,
         named: Option<usize>,
     },
     Expire,
@@ -140,13 +142,18 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         (0_u32..4, 1_i64..10).prop_map(|(lasts, points)| Step::Grant { lasts, points }),
         (1_i64..10).prop_map(|points| Step::Spend { points }),
         (1_i64..20, any::<bool>()).prop_map(|(points, lends)| Step::SetAside { points, lends }),
-        (0_usize..4, any::<bool>(), prop::option::of(0_usize..9)).prop_map(
-            |(which, posts, named)| Step::End {
+        (
+            0_usize..4,
+            any::<bool>(),
+            0_i64..6,
+            prop::option::of(0_usize..9)
+        )
+            .prop_map(|(which, posts, less, named)| Step::End {
                 which,
                 posts,
+                less: less.saturating_sub(2).max(0),
                 named
-            }
-        ),
+            }),
         Just(Step::Expire),
         Just(Step::Tomorrow),
     ];
@@ -159,7 +166,7 @@ fn plus(to: &mut BTreeMap<BusinessDay, i64>, on: BusinessDay, points: i64) {
 }
 
 proptest! {
-    /// Whatever happens in whichever order: a hold can be posted when its time comes, nothing leaves a lot that is over by its day, nothing that is not
+    /// Whatever happens in whichever order: a hold or a part of it can be posted when its time comes, nothing leaves a lot that is over by its day, nothing that is not
     /// held stays in a lot after the sweep, and lots hold what was granted less what left.
     #[test]
     fn a_hold_can_always_be_posted_and_nothing_is_spent_from_a_lot_that_is_over(steps in steps()) {
@@ -192,15 +199,16 @@ proptest! {
                         holds.push((now, points, missing));
                     }
                 }
-                Step::End { which, posts, named } if which < holds.len() => {
+                Step::End { which, posts, less, named } if which < holds.len() => {
                     let (since, points, lent) = holds.remove(which);
                     if posts {
                         let named = named.and_then(|place| of.keys().nth(place).copied());
-                        let leaving = Leaving { named, since, ..at_once(points, None, today) };
+                        let part = points.saturating_sub(less).max(1);
+                        let leaving = Leaving { named, since, ..at_once(part, None, today) };
                         let parts = take(&mut of, leaving);
                         prop_assert!(parts.is_ok(), "{of:?} {holds:?} {leaving:?}");
                         prop_assert!(parts.unwrap().iter().all(|(on, _)| *on > since));
-                        balance = balance.checked_sub(points).unwrap();
+                        balance = balance.checked_sub(part).unwrap();
                     } else {
                         let repaid = lent.min(live_of(&of, now).unwrap());
                         let leaving = at_once(repaid, None, today);

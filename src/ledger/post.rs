@@ -26,6 +26,8 @@ pub struct Draft {
     pub lot: Option<BusinessDay>,
     /// Points that are set aside: how many of them the same operation has just lent. These are covered whatever else is held.
     pub lent: i64,
+    /// Points that are spent: what set them aside. See [`Draft::out_of`].
+    pub hold: Option<TransferId>,
 }
 
 impl Draft {
@@ -37,6 +39,7 @@ impl Draft {
             pending: false,
             lot: None,
             lent: 0,
+            hold: None,
         }
     }
 
@@ -50,6 +53,14 @@ impl Draft {
     #[must_use]
     pub const fn lent(mut self, points: i64) -> Self {
         self.lent = points;
+        self
+    }
+
+    /// Spends a part of what this pending transfer had set aside, after the same operation has voided it: the points are judged by the day on which they were set
+    /// aside, and are covered whatever else is held. One transfer for each that is voided.
+    #[must_use]
+    pub const fn out_of(mut self, hold: TransferId) -> Self {
+        self.hold = Some(hold);
         self
     }
 
@@ -132,9 +143,33 @@ pub fn post(
             Phase::Posted
         };
         let id = TransferId { entry, leg };
-        put(set, tenant, id, *draft, phase, (at, at))?;
+        let since = match draft.hold {
+            Some(hold) => held_since(set, draft, hold)?,
+            None => at,
+        };
+        put(set, tenant, id, *draft, phase, (since, at))?;
     }
     Ok(())
+}
+
+/// When the points were set aside that the draft spends a part of. Refused unless they were voided just now and were as many of the same account.
+fn held_since(set: &WorkingSet, draft: &Draft, hold: TransferId) -> Result<Timestamp, LedgerError> {
+    let void = TransferId {
+        entry: hold.entry.resolution(),
+        leg: hold.leg,
+    };
+    let is_void = set
+        .written::<Transfers>(void)
+        .is_some_and(|transfer| transfer.phase == Phase::Void);
+    let pending = set.get::<Transfers>(hold).filter(|transfer| {
+        transfer.phase == Phase::Pending
+            && transfer.debit == draft.debit
+            && transfer.amount >= draft.amount
+    });
+    match pending {
+        Some(pending) if is_void && !draft.pending => Ok(pending.at),
+        Some(_) | None => Err(LedgerError::NotPending),
+    }
 }
 
 /// What [`resolve`] reads of an entry with `legs` transfers. Ask again after each load.
@@ -194,6 +229,7 @@ pub fn resolve(
             pending: false,
             lot: lot.or(pending.lot),
             lent: 0,
+            hold: None,
         };
         let id = TransferId {
             entry: resolved,
@@ -219,6 +255,7 @@ fn put(
         amount,
         lot,
         lent,
+        hold,
         ..
     } = draft;
     let kinds = (kind(debit)?, kind(credit)?);
@@ -243,7 +280,7 @@ fn put(
         Phase::Post => (Effect::PostHeldDebit, Effect::PostHeldCredit),
         Phase::Void => (Effect::DropHeldDebit, Effect::DropHeldCredit),
     };
-    if checked_side == CheckedSide::Debit && asks_for_room(kinds.1, phase) {
+    if checked_side == CheckedSide::Debit && hold.is_none() && asks_for_room(kinds.1, phase) {
         lots::check_room(set, debit, amount, lent, at.business_day())?;
     }
     let mut checked = None;
@@ -306,7 +343,7 @@ fn put(
     Ok(())
 }
 
-/// Whether points that leave must be covered by lots that are not over, less all that is held. Not what was set aside, which was covered then; not what expires; and not
+/// Whether points that leave must be covered by lots that are not over, less all that is held. Not what was set aside, all or a part of it, which was covered then; not what expires; and not
 /// what repays a debt, which comes out of points that were granted or lent for it.
 fn asks_for_room(to: AccountKind, phase: Phase) -> bool {
     let new = matches!(phase, Phase::Posted | Phase::Pending);

@@ -60,12 +60,16 @@ pub async fn create_payment(
     let ruling = rule_on_creation(payments, &wish).await?;
     let operation = CreateOrder::new(wish, seconds, ruling.clone());
     let (order, merchant_name) = match payments.db.submit(operation).await? {
-        Created::Order(order, merchant_name) => (*order, merchant_name),
+        Created::Now(order, merchant_name) => {
+            if let Some(ruling) = &ruling {
+                payments.recent.note(&order, ruling);
+            }
+            (*order, merchant_name)
+        }
+        // What risk says of a repeat is not what was said of the order.
+        Created::Before(order, merchant_name) => (*order, merchant_name),
         Created::Stopped(stop) => return Err(stop.into()),
     };
-    if let Some(ruling) = &ruling {
-        payments.recent.note(&order, ruling);
-    }
     let (order, ticket) = ticket_for(payments, &*gateway, order, Some(openid)).await?;
     let pay = gateway.pay_parameters(ticket.expose(), payments.db.now());
     Ok(CreatedPayment {
@@ -177,8 +181,10 @@ struct CreateOrder {
 
 #[derive(Debug)]
 enum Created {
-    /// With the shop's name. Made now or, with this key, before.
-    Order(Box<Order>, String),
+    /// With the shop's name.
+    Now(Box<Order>, String),
+    /// With this key an order was made before.
+    Before(Box<Order>, String),
     /// A reply and no refusal: the decision must be stored.
     Stopped(Stop),
 }
@@ -251,7 +257,7 @@ impl Operation for CreateOrder {
                 .get::<Orders>(OrderId::new(used.effect))
                 .cloned()
                 .ok_or(PaymentError::OrderNotFound)?;
-            return Ok(Created::Order(Box::new(order), merchant_name));
+            return Ok(Created::Before(Box::new(order), merchant_name));
         }
         let code = code.ok_or(PaymentError::CodeUnknown)?;
         if !code.active {
@@ -291,9 +297,9 @@ impl Operation for CreateOrder {
             at: cx.now(),
         };
         set.put::<Keys>(self.key, used);
-        ruling.note(set, order.id.id());
+        ruling.note(set, cx, order.id.id());
         put_order(set, cx, order.clone(), Why::Customer, None);
-        Ok(Created::Order(Box::new(order), merchant_name))
+        Ok(Created::Now(Box::new(order), merchant_name))
     }
 }
 

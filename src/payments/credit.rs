@@ -72,9 +72,9 @@ impl Ruled {
     }
 
     /// Stores the decision, in the commit of the settlement.
-    pub(super) fn note(&self, set: &mut WorkingSet, order: &Order) {
+    pub(super) fn note(&self, set: &mut WorkingSet, cx: &mut Cx<'_>, order: &Order) {
         match self {
-            Self::By { ruling, .. } => _ = ruling.note(set, order.id.id()),
+            Self::By { ruling, .. } => _ = ruling.note(set, cx, order.id.id()),
             Self::Off | Self::Not => {}
         }
     }
@@ -126,12 +126,12 @@ pub(super) async fn rule_on_credit(
         .get_or_init(|| payments.risk.rule_on(facts))
         .await
         .clone();
-    let ruled = Ruled::By {
+    let by_risk = Ruled::By {
         ruling,
         wanted_by: known.wanted_by,
         terms: payments.risk.review_terms(),
     };
-    Ok((ruled, payer))
+    Ok((by_risk, payer))
 }
 
 /// Books the points of a paid order as pending, opens their review and tells of both. Gives what the order says of it from now on.

@@ -208,11 +208,11 @@ impl RecentOrders {
     }
 }
 
+/// An order was made in spite of a *verify* if nobody was there to answer: then it is as good as a *review*.
 fn wanted_by(decision: &Decision) -> String {
-    if decision.action == Action::Review {
-        rules_that_want(&Ruling::new(decision.clone()))
-    } else {
-        String::new()
+    match decision.action {
+        Action::Verify | Action::Review => rules_that_want(&Ruling::new(decision.clone())),
+        Action::Allow | Action::Block => String::new(),
     }
 }
 
@@ -236,7 +236,13 @@ async fn read_orders(db: &Db, ids: &[OrderId]) -> Result<HashMap<OrderId, KnownO
     for row in &rows {
         let id: OrderId = row.try_get(0)?;
         let decision = row.try_get::<Option<&[u8]>, _>(6)?.map(read_decision);
-        let decision = decision.transpose()?;
+        // Money does not wait for a record of risk that cannot be read, least of all that of other orders; whether the points do, the order's row says as well.
+        let decision = decision.and_then(|read| {
+            read.inspect_err(
+                |error| tracing::error!(order.id = %id, reason = %error, "an order is judged without what was said when it was made"),
+            )
+            .ok()
+        });
         let amount = Money::parse(row.try_get(4)?)
             .map_err(|_| DbError::Inconsistent("an amount below zero"))?;
         let own_shop: i64 = row.try_get(7)?;
@@ -343,6 +349,18 @@ mod tests {
         let known = known(&recent, &order).unwrap();
         assert!(known.own_shop);
         assert_eq!(known.wanted_by, "a", "a rule in shadow wants nothing");
+    }
+
+    #[test]
+    fn the_rules_that_nobody_could_answer_are_named_like_those_that_want_a_review() {
+        let decided = |action| {
+            let mut decision = ruling(false).decision().unwrap().clone();
+            decision.action = action;
+            wanted_by(&decision)
+        };
+        assert_eq!(decided(Action::Verify), "a");
+        assert_eq!(decided(Action::Review), "a");
+        assert_eq!(decided(Action::Allow), "");
     }
 
     #[test]

@@ -6,12 +6,12 @@ use super::{
     booking::{book_refund, put_order, put_refund, shortfall},
     facts::rule_on_refund,
     refund::points_to_give_back,
-    review::{end_for_refund, want_review},
+    review::{end_for_refund, is_stale, want_review},
     store::{Orders, Refunds},
 };
 use crate::{
     audit::{self, Action, Actor},
-    db::{Cx, Operation, Wanted, WorkingSet},
+    db::{Cx, Operation, SubmitError, Wanted, WorkingSet},
     idempotency::{Claim, KeyRow, Keys},
     ledger,
     payments::{Attempts, PointsReview},
@@ -98,8 +98,26 @@ pub async fn request_refund(
         terms: policy.terms,
         pace: payments.pace,
     };
-    let refund = *payments.db.submit(operation).await??;
+    let refund = *submit_fresh(payments, operation).await??;
     Ok(super::submit_if_new(payments, refund).await)
+}
+
+/// How often an operation whose reads did not fit together is asked again.
+const STALE_MAX: u32 = 5;
+
+/// Submits, and again while the order and its review were read before and after another process ended that review.
+async fn submit_fresh<O>(payments: &Payments, operation: O) -> Result<O::Reply, RefundError>
+where
+    O: Operation<Refusal = RefundError> + Clone,
+{
+    for _ in 1..STALE_MAX {
+        match payments.db.submit(operation.clone()).await {
+            Err(SubmitError::Refused(RefundError::Ledger(error))) if is_stale(error) => {}
+            answer => return Ok(answer?),
+        }
+    }
+    // What is there again and again was not read at a bad moment: it is told as it is.
+    Ok(payments.db.submit(operation).await?)
 }
 
 /// Both are read by people, and one goes to WeChat: no line ends and the like.
@@ -107,7 +125,7 @@ fn fits(text: &str) -> bool {
     text.len() <= REASON_BYTES_MAX && !text.chars().any(char::is_control)
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct AskRefund {
     wish: RequestRefund,
     terms: PolicyTerms,
@@ -260,7 +278,7 @@ impl Operation for AskRefund {
             at: cx.now(),
         };
         set.put::<Keys>(wish.claim.id, used);
-        ruling.note(set, refund.id.id());
+        ruling.note(set, cx, refund.id.id());
         let asked = Action::RefundRequested {
             order: order.no(),
             amount,
@@ -361,11 +379,11 @@ pub async fn decide_refund(
         terms: policy.terms,
         pace: payments.pace,
     };
-    let refund = payments.db.submit(operation).await?;
+    let refund = submit_fresh(payments, operation).await?;
     Ok(super::submit_if_new(payments, refund).await)
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Decide {
     decision: DecideRefund,
     terms: PolicyTerms,

@@ -223,13 +223,11 @@ impl Operation for TurnReview {
         if let Some(let_in) = turned.state.let_in() {
             match turned.kind {
                 ReviewKind::Order => {
-                    settle_points(set, cx, &turned, let_in)?;
+                    settle_points(set, cx, &turned, let_in).map_err(perhaps_stale)?;
                     let order = set
                         .get::<Orders>(OrderId::new(turned.id.cause()))
                         .ok_or(LedgerError::NotPending)?;
-                    let order = order
-                        .reviewed(let_in)
-                        .map_err(|_| LedgerError::NotPending)?;
+                    let order = order.reviewed(let_in).map_err(|_| ReviewError::Stale)?;
                     put_order(set, cx, order, Why::Reviewed, Some(&self.by));
                 }
                 ReviewKind::Deed => {
@@ -320,6 +318,35 @@ impl From<DeedError> for ReviewError {
             | DeedError::Blocked
             | DeedError::CaptureTooMuch { .. } => LedgerError::NotPending.into(),
         }
+    }
+}
+
+/// The review, its entry and its order are read one after the other. When a refund in another process ends the review in between, they do not agree, and what they say
+/// together nobody ever wrote.
+fn perhaps_stale(error: LedgerError) -> ReviewError {
+    if is_stale(error) {
+        ReviewError::Stale
+    } else {
+        error.into()
+    }
+}
+
+/// The entry that a review or an order says is pending is not, or not any more; or an account and its lots are of two moments.
+pub(super) const fn is_stale(error: LedgerError) -> bool {
+    match error {
+        LedgerError::NotPending
+        | LedgerError::NothingPending
+        | LedgerError::AlreadyPosted
+        | LedgerError::LotsShort => true,
+        LedgerError::Insufficient
+        | LedgerError::SameAccount
+        | LedgerError::MixedAssets
+        | LedgerError::NothingToMove
+        | LedgerError::TwoCheckedAccounts
+        | LedgerError::UnknownAccountKind
+        | LedgerError::BelowZero
+        | LedgerError::NothingOwed
+        | LedgerError::Overflow => false,
     }
 }
 

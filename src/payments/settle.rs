@@ -303,7 +303,7 @@ impl SettlePayment {
         } else {
             tell_points(cx, &paid, PointsMove::Earned, payment.points);
         }
-        self.ruled.note(set, &paid);
+        self.ruled.note(set, cx, &paid);
         let event = Event::PaymentTaken {
             order: paid.id,
             tenant: paid.tenant,

@@ -75,8 +75,12 @@ pub async fn show_payment(
         lane: payments.db.new_lane(),
         wish,
     };
-    let order = *payments.db.submit(operation).await??;
-    payments.recent.note(&order, &ruling);
+    let shown = payments.db.submit(operation).await??;
+    if shown.is_new {
+        // What risk says of a repeat is not what was said of the order.
+        payments.recent.note(&shown.order, &ruling);
+    }
+    let order = *shown.order;
     let (order, code_url) = ticket_for(payments, &*gateway, order, None).await?;
     Ok(ShownPayment { order, code_url })
 }
@@ -91,9 +95,16 @@ struct CreateShown {
     ruling: Ruling,
 }
 
+#[derive(Debug)]
+struct Shown {
+    order: Box<Order>,
+    /// False when it was made before, with this key.
+    is_new: bool,
+}
+
 impl Operation for CreateShown {
     /// A stop is a reply and no refusal: the decision must be stored.
-    type Reply = Result<Box<Order>, Stop>;
+    type Reply = Result<Shown, Stop>;
     type Refusal = PaymentError;
     const NAME: &'static str = "payments.show";
 
@@ -119,7 +130,10 @@ impl Operation for CreateShown {
             }
             let order = set.get::<Orders>(OrderId::new(used.effect)).cloned();
             let order = order.ok_or(PaymentError::OrderNotFound)?;
-            return Ok(Ok(Box::new(order)));
+            return Ok(Ok(Shown {
+                order: Box::new(order),
+                is_new: false,
+            }));
         }
         let sub_mchid = shop.sub_mchid.clone();
         if self.ruling.action() == RiskAction::Block
@@ -151,11 +165,14 @@ impl Operation for CreateShown {
             at: cx.now(),
         };
         set.put::<Keys>(wish.claim.id, used);
-        self.ruling.note(set, order.id.id());
+        self.ruling.note(set, cx, order.id.id());
         let amount = wish.amount;
         let shown = Action::PaymentShown { amount };
         audit::note(set, cx, wish.tenant, &wish.by, shown, &order.no());
         put_order(set, cx, order.clone(), Why::Shop, Some(&wish.by));
-        Ok(Ok(Box::new(order)))
+        Ok(Ok(Shown {
+            order: Box::new(order),
+            is_new: true,
+        }))
     }
 }

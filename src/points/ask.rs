@@ -234,7 +234,7 @@ impl Operation for AskDeed {
         }
         let deed = self.new_deed(cx);
         self.book(set, cx, &deed)?;
-        self.ruling.note(set, deed.id.id());
+        self.ruling.note(set, cx, deed.id.id());
         if deed.state == DeedState::UnderReview {
             risk::open_review(set, self.review(&deed), &self.terms, cx.now());
         }

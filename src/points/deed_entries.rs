@@ -5,7 +5,7 @@ use crate::{
     db::{Cx, WorkingSet},
     ledger::{self, Account, Accounts, Draft, LedgerError, LotsOf, Resolution},
     outbox::{self, Event},
-    primitives::{AccountId, AccountKind, BusinessDay, EntryId, EntryKind, Points},
+    primitives::{AccountId, AccountKind, BusinessDay, EntryId, EntryKind, Points, TransferId},
 };
 
 /// The customer's points as they stand in this batch.
@@ -129,7 +129,15 @@ pub(super) fn deduct(set: &mut WorkingSet, cx: &mut Cx<'_>, deed: &Deed) -> Resu
 
 /// Points are spent that were not set aside by an entry that is still pending.
 pub(super) fn redeem(set: &mut WorkingSet, cx: &mut Cx<'_>, deed: &Deed) -> Result<(), DeedError> {
-    let draft = taken(deed, deed.captured);
+    spent(set, cx, deed, taken(deed, deed.captured))
+}
+
+fn spent(
+    set: &mut WorkingSet,
+    cx: &mut Cx<'_>,
+    deed: &Deed,
+    draft: Draft,
+) -> Result<(), DeedError> {
     post(set, cx, deed, EntryKind::PointsCaptured, &[draft])?;
     moved(cx, deed, PointsMove::Redeemed, deed.captured);
     Ok(())
@@ -141,11 +149,16 @@ pub(super) fn reserve(set: &mut WorkingSet, cx: &mut Cx<'_>, deed: &Deed) -> Res
     post(set, cx, deed, EntryKind::PointsReserved, &[draft])
 }
 
-/// What was set aside is spent: all of it by posting the entry, a part by an entry of its own after the whole was let go, in one commit.
+/// What was set aside is spent: all of it by posting the entry, a part by an entry of its own after the whole was let go, in one commit. That entry too
+/// may use what the hold protected.
 pub(super) fn capture(set: &mut WorkingSet, cx: &mut Cx<'_>, deed: &Deed) -> Result<(), DeedError> {
     if deed.captured < deed.points {
         resolve(set, cx, deed, Resolution::Void)?;
-        return redeem(set, cx, deed);
+        let hold = TransferId {
+            entry: deed.pending_entry(),
+            leg: 0,
+        };
+        return spent(set, cx, deed, taken(deed, deed.captured).out_of(hold));
     }
     resolve(set, cx, deed, Resolution::Post)?;
     moved(cx, deed, PointsMove::Redeemed, deed.captured);

@@ -68,7 +68,7 @@
 //!
 //! Whether customer, order and shop exist is read before the operation, from tables of slices that stand below this one: none of it changes later.
 //!
-//! Events tell how points moved ([`PointsMove`]); the relay adds them up by day, source and rule ([`day_statistics`]).
+//! Events tell how points moved ([`PointsMove`]); the relay adds them up by day, source and rule ([`day_statistics()`]).
 //!
 //! Tables owned: `points_rules` (inserted and read, never changed), `point_budgets`, `point_deeds`; `point_days` is projected.
 

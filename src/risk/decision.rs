@@ -4,12 +4,14 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Measured, store};
+use super::{
+    Measured,
+    store::{self, Decisions, Packed},
+};
 use crate::{
-    db::{DbError, Tx, WorkingSet},
+    db::{Cx, DbError, Tx, WorkingSet},
     facts::{Facts, Stage},
     primitives::{ChallengeId, DecisionId, Id},
-    risk::store::Decisions,
 };
 
 /// What becomes of a deed; the more severe, the greater. The number and the word are for ever.
@@ -120,7 +122,7 @@ pub struct Fired {
     pub reason: String,
 }
 
-/// A decision with everything that went into it. Stored in this form (postcard): fields are only ever appended, at the end.
+/// A decision with everything that went into it. What is stored of it begins with the number of its form (`store.rs`): another field, here or in what it is made of, is another form.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decision {
     /// The number of the rule set in `risk_rule_sets`.
@@ -157,10 +159,16 @@ impl Ruling {
     }
 
     /// Stores the decision on what `cause` names, in the commit of the operation that calls this. Gives its id, if there is one.
-    pub fn note(&self, set: &mut WorkingSet, cause: Id) -> Option<DecisionId> {
+    ///
+    /// A decision that cannot be stored fails the operation, and someone is paged: no deed without its decision.
+    pub fn note(&self, set: &mut WorkingSet, cx: &mut Cx<'_>, cause: Id) -> Option<DecisionId> {
         let decision = self.0.as_ref()?;
+        let Ok(packed) = Packed::new(decision) else {
+            cx.inconsistent(store::UNPACKABLE);
+            return None;
+        };
         let id = DecisionId::of(cause, decision.facts.stage.code());
-        set.put::<Decisions>(id, Arc::clone(decision));
+        set.put::<Decisions>(id, packed);
         Some(id)
     }
 

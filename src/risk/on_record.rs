@@ -2,7 +2,7 @@
 
 use sqlx::Row as _;
 
-use super::Decision;
+use super::{Decision, store::unpack};
 use crate::{
     db::{Db, DbError, Sql},
     primitives::{DecisionId, Id},
@@ -29,5 +29,5 @@ pub async fn decisions_on(db: &Db, cause: Id) -> Result<Vec<(DecisionId, Decisio
 
 /// `risk_decisions.decision`.
 pub(crate) fn read_decision(packed: &[u8]) -> Result<Decision, DbError> {
-    postcard::from_bytes(packed).map_err(|_| DbError::Inconsistent("an unreadable risk decision"))
+    unpack(packed).ok_or(DbError::Inconsistent("an unreadable risk decision"))
 }

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use sqlx::{MySql, QueryBuilder, Row as _, mysql::MySqlRow};
 
-use super::{Action, Decision};
+use super::{Action, Decision, read_decision};
 use crate::{
     db::{Db, DbError},
     facts::Stage,
@@ -82,8 +82,7 @@ fn read(row: &MySqlRow) -> Result<StoredDecision, DbError> {
     let packed: &[u8] = row.try_get("decision")?;
     Ok(StoredDecision {
         id: row.try_get("id")?,
-        decision: postcard::from_bytes(packed)
-            .map_err(|_| DbError::Inconsistent("an unreadable risk decision"))?,
+        decision: read_decision(packed)?,
         shadow: shadow.ok_or(DbError::Inconsistent("an unknown action of risk"))?,
     })
 }
@@ -155,7 +154,7 @@ pub async fn list_decisions(
 /// A text as a packed decision holds it: its length, then itself. The length keeps `pay` from being found in `pay-often`; a text that merely ends like
 /// it would need the very byte before it.
 fn packed_text(text: &str) -> Vec<u8> {
-    postcard::to_allocvec(text).unwrap_or_default()
+    postcard::to_allocvec(text).expect("a text has no part that cannot be encoded")
 }
 
 #[cfg(test)]

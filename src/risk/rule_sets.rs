@@ -72,17 +72,26 @@ async fn insert(tx: &mut Tx, hash: &[u8; 32], text: &str) -> Result<(), DbError>
 }
 
 /// The rule set by which decisions with this number were made; for making one of them again.
+///
+/// Fails with [`DbError::Inconsistent`] if its text is not the one that was stored, or is one that this program cannot read.
 pub async fn find_rule_set(
     conn: &mut MySqlConnection,
     number: u32,
 ) -> Result<Option<RuleSet>, DbError> {
-    let text: Option<String> = sqlx::query_scalar(
-        "/* risk.find_rule_set */ SELECT text FROM risk_rule_sets WHERE number = ?",
+    let found: Option<(String, Vec<u8>)> = sqlx::query_as(
+        "/* risk.find_rule_set */ SELECT text, hash FROM risk_rule_sets WHERE number = ?",
     )
     .bind(number)
     .fetch_optional(conn)
     .await?;
-    let Some(text) = text else { return Ok(None) };
+    let Some((text, hash)) = found else {
+        return Ok(None);
+    };
+    if hash_of(&text).as_slice() != hash {
+        return Err(DbError::Inconsistent(
+            "a stored rule set that was changed afterwards",
+        ));
+    }
     // Compiling takes milliseconds, which belong to nobody who waits for I/O.
     let parsing = tokio::task::spawn_blocking(move || RuleSet::parse(&text));
     match parsing.await {

@@ -1,14 +1,97 @@
 //! Decisions as they are stored.
+//!
+//! # Form
+//!
+//! A byte that says which form it is ([`FORM`]), then the decision in postcard. A decision that gains a field becomes another form, and [`unpack`] goes on reading the old one.
+//!
+//! What is packed fits into its column ([`PACKED_MAX`]) whatever a rule file says: at most 200 rules with ids of 40 bytes can fire and 64 counters speak, which leaves room for a
+//! few words of each reason. Where many rules fire with long reasons, all are cut to the same length. Whatever else were too long or could not be packed fails the operation that
+//! wants to store it, and no other of its batch.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use sqlx::mysql::MySqlRow;
 
-use super::{Decision, Effect};
+use super::{Decision, Effect, Fired};
 use crate::{
     db::{Change, DbError, Recorder, RowSet, Sql, Tx},
     primitives::{DecisionId, Money, Points},
 };
+
+/// The form in which decisions are packed.
+const FORM: u8 = 1;
+/// Bytes of `risk_decisions.decision`.
+const PACKED_MAX: usize = 16_000;
+/// What is said of a decision that cannot be stored.
+pub(super) const UNPACKABLE: &str = "a risk decision that cannot be stored";
+/// Stands where a reason was cut.
+const CUT: &str = "…";
+
+/// A decision, and the bytes that are stored of it. They hold personal data, which `Debug` does not show.
+#[derive(Clone)]
+pub(crate) struct Packed {
+    decision: Arc<Decision>,
+    bytes: Arc<[u8]>,
+}
+
+/// A decision that has no stored form, or one too long: what no rule file can bring about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Unpackable;
+
+impl Packed {
+    pub(super) fn new(decision: &Arc<Decision>) -> Result<Self, Unpackable> {
+        Ok(Self {
+            decision: Arc::clone(decision),
+            bytes: pack(decision)?.into(),
+        })
+    }
+}
+
+impl fmt::Debug for Packed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.decision.fmt(f)
+    }
+}
+
+fn pack(decision: &Decision) -> Result<Vec<u8>, Unpackable> {
+    let whole = encode(decision)?;
+    if whole.len() <= PACKED_MAX {
+        return Ok(whole);
+    }
+    let mut cut = decision.clone();
+    let words: usize = cut.fired.iter().map(|fired| fired.reason.len()).sum();
+    let room = PACKED_MAX.saturating_sub(whole.len().saturating_sub(words));
+    let each = room.checked_div(cut.fired.len()).unwrap_or(0);
+    cut.fired.iter_mut().for_each(|fired| shorten(fired, each));
+    let cut = encode(&cut)?;
+    if cut.len() > PACKED_MAX {
+        return Err(Unpackable);
+    }
+    Ok(cut)
+}
+
+fn encode(decision: &Decision) -> Result<Vec<u8>, Unpackable> {
+    postcard::to_extend(decision, vec![FORM]).map_err(|_| Unpackable)
+}
+
+/// Cuts the reason to `most` bytes, between two characters.
+fn shorten(fired: &mut Fired, most: usize) {
+    if fired.reason.len() > most {
+        let kept = fired
+            .reason
+            .floor_char_boundary(most.saturating_sub(CUT.len()));
+        fired.reason.truncate(kept);
+        fired.reason.push_str(CUT);
+    }
+}
+
+/// What was packed. None for bytes that are not a decision in a form that this program knows.
+pub(super) fn unpack(bytes: &[u8]) -> Option<Decision> {
+    match bytes.split_first()? {
+        (&FORM, packed) => postcard::from_bytes(packed).ok(),
+        _ => None,
+    }
+}
 
 /// `risk_decisions`, written with the deed they are about. Never read by an operation.
 #[derive(Debug)]
@@ -16,7 +99,7 @@ pub(crate) struct Decisions;
 
 impl RowSet for Decisions {
     type Key = DecisionId;
-    type Row = Arc<Decision>;
+    type Row = Packed;
     const PLACE: u8 = 22;
     const LOADS: bool = false;
 
@@ -24,7 +107,7 @@ impl RowSet for Decisions {
         sql.push("DO 0");
     }
 
-    fn read(_row: &MySqlRow) -> Result<(DecisionId, Arc<Decision>), sqlx::Error> {
+    fn read(_row: &MySqlRow) -> Result<(DecisionId, Packed), sqlx::Error> {
         Err(sqlx::Error::RowNotFound)
     }
 
@@ -39,7 +122,8 @@ const INSERT: &str = "INSERT /* risk.insert_decisions */ INTO risk_decisions (id
     amount_fen, points, decision) VALUES ";
 
 #[rustfmt::skip]
-fn values(sql: &mut Sql, id: DecisionId, decision: &Decision) {
+fn values(sql: &mut Sql, id: DecisionId, packed: &Packed) {
+    let decision = &packed.decision;
     let facts = &decision.facts;
     let shadow = decision.fired.iter().filter(|fired| fired.effect == Effect::Shadow);
     let shadow = shadow.map(|fired| fired.action.code()).max().unwrap_or(0);
@@ -51,21 +135,113 @@ fn values(sql: &mut Sql, id: DecisionId, decision: &Decision) {
     sql.option(facts.merchant, |sql, id| { sql.bytes(id.bytes()); }).push(",");
     sql.option(facts.amount.map(Money::get), |sql, fen| { sql.int(fen); }).push(",");
     sql.option(facts.points.map(Points::get), |sql, points| { sql.int(points); }).push(",");
-    // A decision is made of numbers and short texts, which can be encoded.
-    let packed = postcard::to_allocvec(decision).unwrap_or_default();
-    sql.bytes(&packed).push(")");
+    sql.bytes(&packed.bytes).push(")");
 }
 
 /// The same row from an ordinary transaction: a login moves neither money nor points.
 pub(super) async fn insert(
     tx: &mut Tx,
     id: DecisionId,
-    decision: &Decision,
+    decision: &Arc<Decision>,
 ) -> Result<(), DbError> {
+    let packed = Packed::new(decision).map_err(|_| DbError::Inconsistent(UNPACKABLE))?;
     let mut sql = Sql::new(INSERT);
-    values(&mut sql, id, decision);
+    values(&mut sql, id, &packed);
     sqlx::raw_sql(sql.into_statement())
         .execute(tx.conn())
         .await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        facts::{Device, Facts, Origin, Stage},
+        primitives::{ChallengeId, CustomerId, Id, Lane, MerchantId, TenantId, Timestamp},
+        risk::{Action, Measured},
+    };
+
+    /// The longest that a rule file and a deed can bring about, with `rules` that fire.
+    fn decision(rules: usize, reason: &str) -> Decision {
+        let id = Id::from_bytes([0xff; 16]);
+        let far = Timestamp::from_micros(253_402_300_799_000_000);
+        Decision {
+            rule_set: u32::MAX,
+            action: Action::Block,
+            facts: Facts {
+                customer: Some(CustomerId::new(id)),
+                merchant: Some(MerchantId::new(id)),
+                amount: Money::parse(i64::MAX).ok(),
+                points: Points::parse(1_000_000_000_000).ok(),
+                origin: Origin {
+                    address: Some("2001:db8::1".parse().unwrap()),
+                    device: Some(Device::parse(&"d".repeat(64)).unwrap()),
+                },
+                own_shop: true,
+                source: Some("s".repeat(32)),
+                ..Facts::new(Stage::PointsCredit, TenantId(u32::MAX), far)
+            },
+            measured: Measured(vec![Some(i64::MIN); 64]),
+            fired: vec![
+                Fired {
+                    rule: "r".repeat(40),
+                    action: Action::Block,
+                    effect: Effect::Answered,
+                    reason: reason.to_owned(),
+                };
+                rules
+            ],
+            answered: Some(ChallengeId::new(Id::mint(1, 1, Lane(1)))),
+        }
+    }
+
+    #[test]
+    fn what_is_packed_is_read_again_and_no_other_form_is() {
+        let one = decision(3, "短时间内付款太多");
+        let packed = pack(&one).unwrap();
+        assert_eq!(unpack(&packed), Some(one));
+        for form in [0, 2, 0xff] {
+            let mut other = packed.clone();
+            other[0] = form;
+            assert_eq!(unpack(&other), None, "{form}");
+        }
+        assert_eq!(unpack(&[]), None);
+        assert_eq!(unpack(&packed[..packed.len() - 1]), None);
+    }
+
+    #[test]
+    fn reasons_are_cut_where_there_are_too_many_and_nothing_else_is() {
+        for (rules, words) in [
+            (1, 200),
+            (16, 200),
+            (200, 200),
+            (200, 1),
+            (120, 40),
+            (200, 23),
+        ] {
+            for sign in ["a", "é", "账", "𠮷"] {
+                let long = decision(rules, &sign.repeat(words));
+                let packed = pack(&long).unwrap();
+                assert!(packed.len() <= PACKED_MAX, "{rules} {words} {sign}");
+                let mut read = unpack(&packed).unwrap();
+                let uncut = encode(&long).unwrap().len();
+                assert_eq!(read == long, uncut <= PACKED_MAX, "{rules} {words} {sign}");
+                for (read, long) in read.fired.iter_mut().zip(&long.fired) {
+                    let kept = read.reason.strip_suffix(CUT);
+                    let kept = kept.unwrap_or(&read.reason);
+                    assert!(long.reason.starts_with(kept) && !kept.is_empty());
+                    read.reason.clone_from(&long.reason);
+                }
+                assert_eq!(read, long);
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_cut_is_refused_and_not_stored_by_halves() {
+        let monster = decision(1_000, "");
+        assert_eq!(pack(&monster), Err(Unpackable));
+        assert!(Packed::new(&Arc::new(monster)).is_err());
+    }
 }

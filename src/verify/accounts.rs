@@ -8,13 +8,14 @@ use super::{
     Invariant, Progress, Report,
     caps::DayCount,
     entries::Sums,
-    lots::{KEPT_DAYS, LotReplay},
+    lots::LotReplay,
     pages::{Accounts, ByAccount, Cursor, Lots},
     rules::Rules,
 };
 use crate::{
     db::DbError,
     ledger::{Account, CheckedSide},
+    points::expiry::FORGET_DAYS,
     primitives::{AccountId, AccountKind, Asset, BusinessDay},
 };
 
@@ -115,10 +116,11 @@ fn sums(account: &Account) -> Sums {
 /// The last day whose spent lots may have lost their rows. Today is the day of the database's clock, or of the last commit should that be later.
 async fn forgotten(conn: &mut MySqlConnection) -> Result<BusinessDay, DbError> {
     let day: time::Date = sqlx::query_scalar(
-        "/* verify.forgotten */ SELECT DATE(GREATEST(UTC_TIMESTAMP(6), COALESCE(MAX(c.committed_at), UTC_TIMESTAMP(6))) + INTERVAL 8 HOUR) - INTERVAL ? DAY \
+        "/* verify.forgotten */ SELECT CAST(GREATEST(DATE(GREATEST(UTC_TIMESTAMP(6), COALESCE(MAX(c.committed_at), UTC_TIMESTAMP(6))) + INTERVAL 8 HOUR), \
+           COALESCE((SELECT MAX(day) FROM point_expiry_runs), DATE('1970-01-01'))) - INTERVAL ? DAY AS DATE) \
          FROM (SELECT committer, MAX(seq) AS seq FROM commits GROUP BY committer) last JOIN commits c ON c.committer = last.committer AND c.seq = last.seq",
     )
-    .bind(KEPT_DAYS)
+    .bind(FORGET_DAYS)
     .fetch_one(conn)
     .await?;
     Ok(BusinessDay(day))

@@ -3,7 +3,8 @@
 //! # A decision by itself
 //!
 //! It can be read; its id is that of a deed with its stage; the columns that people search by are what the decision itself says; and what it says can be made again: its inputs through
-//! the rule set that it names give its action and the rules that fired (`again`).
+//! the rule set that it names give its action and the rules that fired ([`RuleSets::again`]). A rule set that is gone, changed or unreadable is a violation of each decision that names
+//! it. What was decided without rules (number 0: by a test) cannot be made again.
 //!
 //! # A decision and its deed
 //!
@@ -12,18 +13,20 @@
 //!
 //! | entry | stage | what was decided |
 //! |---|---|---|
-//! | `Settlement`, its money | `payment.create` | allow or review: an order that was stopped is not there to be paid |
+//! | `Settlement`, its money | `payment.create` | not block: an order that was stopped is not there to be paid (verify, where nobody could answer, is a review) |
 //! | `Settlement`, its points | `points.credit` | allow |
 //! | | `payment.create` | allow |
 //! | `PointsHeld` | `points.credit` | allow, verify or review, and |
 //! | | either stage | not allow at both: something wanted the review |
 //! | `PointsAwarded`, at once | `points.credit` | allow |
-//! | `PointsAwarded`, pending | `points.credit` | review, and it is there |
+//! | `PointsAwarded`, pending | `points.credit` | verify or review, and it is there |
 //! | `PointsReserved`, `PointsDeducted`, `PointsCaptured` | `redeem` | not block |
 //! | `RefundAccepted`, `RefundClawback` | `refund` | not block |
 //!
 //! An entry without a decision was booked while risk was off, which is no violation: nothing else tells when that was. Where something can only be by a decision (points that are held),
 //! the decision must be there. The version of the rule by which points were earned is named by the order (invariant 6).
+
+use std::{collections::HashMap, sync::Arc};
 
 use sqlx::{MySqlConnection, Row as _, mysql::MySqlRow};
 
@@ -39,8 +42,11 @@ use crate::{
         AccountKind, CustomerId, DecisionId, EntryKind, MerchantId, Money, Points, TenantId,
         Timestamp,
     },
-    risk::{Action, Decision, Effect},
+    risk::{self, Action, Decision, Effect, RuleSet, read_decision},
 };
+
+/// Rule sets that are in memory at once. Decisions come in the order of time, more or less, and a set is in force for hours or weeks.
+const RULE_SETS_MAX: usize = 32;
 
 /// Decisions, read beside the entries.
 #[derive(Default)]
@@ -48,6 +54,7 @@ pub(super) struct DecisionPass {
     decisions: Cursor<Decisions>,
     /// On the deed whose entries are coming.
     of_deed: Vec<Stored>,
+    rule_sets: RuleSets,
 }
 
 impl DecisionPass {
@@ -64,7 +71,7 @@ impl DecisionPass {
             && stored.id.cause() <= cause
         {
             self.decisions.next(conn).await?;
-            by_itself(&stored, report);
+            self.rule_sets.by_itself(conn, &stored, report).await?;
             if stored.id.cause() == cause {
                 self.of_deed.push(stored);
             }
@@ -98,7 +105,7 @@ impl DecisionPass {
         progress: &mut dyn Progress,
     ) -> Result<(), DbError> {
         while let Some(stored) = self.decisions.next(conn).await? {
-            by_itself(&stored, report);
+            self.rule_sets.by_itself(conn, &stored, report).await?;
             progress.advance(self.decisions.news());
         }
         progress.advance(self.decisions.news());
@@ -122,7 +129,8 @@ fn is_allowed(entry: &[Transfer], said: impl Fn(Stage) -> Option<Action>) -> Opt
                 leg.credit.kind() == Some(AccountKind::CustomerPoints) && leg.phase == Phase::Posted
             });
             let create = said(Stage::PaymentCreate);
-            let made = matches!(create, None | Some(Action::Allow | Action::Review));
+            // A verify that nobody could answer, of a till's order, is taken as a review: then no points are posted at once.
+            let made = create != Some(Action::Block);
             let at_once =
                 at_most(credit, Action::Allow) && at_most(Stage::PaymentCreate, Action::Allow);
             made && (!earns || at_once)
@@ -130,10 +138,14 @@ fn is_allowed(entry: &[Transfer], said: impl Fn(Stage) -> Option<Action>) -> Opt
         EntryKind::PointsHeld => {
             let wanted = is(credit, Action::Review)
                 || is(credit, Action::Verify)
-                || is(Stage::PaymentCreate, Action::Review);
+                || is(Stage::PaymentCreate, Action::Review)
+                || is(Stage::PaymentCreate, Action::Verify);
             wanted && at_most(credit, Action::Review)
         }
-        EntryKind::PointsAwarded if entry[0].phase == Phase::Pending => is(credit, Action::Review),
+        // Where a back end asks, nobody is there to answer a challenge.
+        EntryKind::PointsAwarded if entry[0].phase == Phase::Pending => {
+            is(credit, Action::Review) || is(credit, Action::Verify)
+        }
         EntryKind::PointsAwarded => at_most(credit, Action::Allow),
         EntryKind::PointsReserved | EntryKind::PointsDeducted | EntryKind::PointsCaptured => {
             at_most(Stage::Redeem, Action::Review)
@@ -151,11 +163,79 @@ fn is_allowed(entry: &[Transfer], said: impl Fn(Stage) -> Option<Action>) -> Opt
     })
 }
 
-fn by_itself(stored: &Stored, report: &mut Report) {
-    let problem = objection(stored);
-    report.expect(Invariant::DecisionsStand, problem.is_none(), || {
-        format!("{}: {}", stored.id, problem.unwrap_or_default())
-    });
+/// The rule sets by which decisions were made, by number; what is wrong with those that cannot be had.
+#[derive(Default)]
+struct RuleSets(HashMap<u32, Result<Arc<RuleSet>, &'static str>>);
+
+impl RuleSets {
+    async fn by_itself(
+        &mut self,
+        conn: &mut MySqlConnection,
+        stored: &Stored,
+        report: &mut Report,
+    ) -> Result<(), DbError> {
+        let problem = match (&stored.decision, objection(stored)) {
+            (Some(decision), None) => self.again(conn, decision).await?,
+            (Some(_) | None, problem) => problem.map(str::to_owned),
+        };
+        report.expect(Invariant::DecisionsStand, problem.is_none(), || {
+            format!("{}: {}", stored.id, problem.unwrap_or_default())
+        });
+        Ok(())
+    }
+
+    /// What is wrong with a decision that its rules, asked again, would not make.
+    async fn again(
+        &mut self,
+        conn: &mut MySqlConnection,
+        decision: &Decision,
+    ) -> Result<Option<String>, DbError> {
+        let number = decision.rule_set;
+        if number == 0 {
+            return Ok(None);
+        }
+        let rules = match self.get(conn, number).await? {
+            Ok(rules) => rules,
+            Err(problem) => return Ok(Some(format!("was made by rule set {number}, {problem}"))),
+        };
+        let Decision {
+            facts,
+            measured,
+            answered,
+            ..
+        } = decision;
+        let again = rules.decide(number, facts, measured, *answered);
+        Ok((!is_same(decision, &again)).then(|| {
+            format!(
+                "says {} for {:?}, and rule set {number} says {} for {:?}",
+                decision.action,
+                reasons(decision),
+                again.action,
+                reasons(&again)
+            )
+        }))
+    }
+
+    async fn get(
+        &mut self,
+        conn: &mut MySqlConnection,
+        number: u32,
+    ) -> Result<Result<Arc<RuleSet>, &'static str>, DbError> {
+        if let Some(known) = self.0.get(&number) {
+            return Ok(known.clone());
+        }
+        let found = match risk::find_rule_set(conn, number).await {
+            Ok(Some(rules)) => Ok(Arc::new(rules)),
+            Ok(None) => Err("which does not exist"),
+            Err(DbError::Inconsistent(problem)) => Err(problem),
+            Err(error) => return Err(error),
+        };
+        if self.0.len() >= RULE_SETS_MAX {
+            self.0.clear();
+        }
+        self.0.insert(number, found.clone());
+        Ok(found)
+    }
 }
 
 fn objection(stored: &Stored) -> Option<&'static str> {
@@ -172,17 +252,17 @@ fn objection(stored: &Stored) -> Option<&'static str> {
 }
 
 /// Made again from the same inputs, a decision is the same if it does the same for the same reasons. How a reason is worded may change with the program.
-#[expect(
-    dead_code,
-    reason = "there are no stored rule sets yet to make decisions again by"
-)]
 fn is_same(stored: &Decision, again: &Decision) -> bool {
-    let of = |decision: &Decision| {
-        let fired = decision.fired.iter();
-        let fired = fired.map(|fired| (fired.rule.clone(), fired.action, fired.effect));
-        (decision.action, fired.collect::<Vec<_>>())
-    };
-    of(stored) == of(again)
+    (stored.action, stored.answered) == (again.action, again.answered)
+        && reasons(stored) == reasons(again)
+}
+
+/// The rules that fired: what each wants, and what became of that.
+fn reasons(decision: &Decision) -> Vec<(&str, Action, Effect)> {
+    let fired = decision.fired.iter();
+    fired
+        .map(|fired| (fired.rule.as_str(), fired.action, fired.effect))
+        .collect()
 }
 
 /// A row of `risk_decisions`.
@@ -265,7 +345,7 @@ impl Paged for Decisions {
                 amount: row.try_get(9)?,
                 points: row.try_get(10)?,
             },
-            decision: postcard::from_bytes(&packed).ok(),
+            decision: read_decision(&packed).ok(),
         })
     }
 }
@@ -327,14 +407,14 @@ mod tests {
             AccountKind::CustomerPoints,
         );
         let (create, credit) = (Stage::PaymentCreate, Stage::PointsCredit);
-        assert_eq!(verdicts(&[money], create), [yes, yes, no, yes, no]);
+        assert_eq!(verdicts(&[money], create), [yes, yes, yes, yes, no]);
         assert_eq!(verdicts(&[money], credit), [yes; 5]);
         assert_eq!(verdicts(&[money, points], create), [yes, yes, no, no, no]);
         assert_eq!(verdicts(&[money, points], credit), [yes, yes, no, no, no]);
         let one = |kind, phase| [leg(kind, phase, 0, AccountKind::CustomerPoints)];
         let held = one(EntryKind::PointsHeld, Phase::Pending);
         assert_eq!(verdicts(&held, credit), [no, no, yes, yes, no]);
-        assert_eq!(verdicts(&held, create), [no, no, no, yes, no]);
+        assert_eq!(verdicts(&held, create), [no, no, yes, yes, no]);
         let blocked = |stage| {
             Some(if stage == credit {
                 Action::Block
@@ -346,7 +426,7 @@ mod tests {
         let awarded = one(EntryKind::PointsAwarded, Phase::Posted);
         assert_eq!(verdicts(&awarded, credit), [yes, yes, no, no, no]);
         let awarded = one(EntryKind::PointsAwarded, Phase::Pending);
-        assert_eq!(verdicts(&awarded, credit), [no, no, no, yes, no]);
+        assert_eq!(verdicts(&awarded, credit), [no, no, yes, yes, no]);
         let reserved = one(EntryKind::PointsReserved, Phase::Pending);
         assert_eq!(verdicts(&reserved, Stage::Redeem), [yes, yes, yes, yes, no]);
         let refund = one(EntryKind::RefundAccepted, Phase::Posted);

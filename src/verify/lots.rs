@@ -9,10 +9,11 @@
 //! | debit to the points expired | takes from the lot that it names and no other; that lot is over |
 //! | any other posted debit | takes from the lot that it names, if it names one, then from the others in the order in which they expire; never from one that is over |
 //! | debit posting a pending one | the same, but lots are over by the day on which the points were set aside: a hold protects what it holds. First of all it takes from those that have been over since, which only holds may still use |
+//! | `PointsCaptured`, posted right after its `PointsReserved` was voided, and no more than that | the same: it spends a part of the hold |
 //! | pending, or voiding a pending one | nothing: what is set aside is still in its lots |
 //!
 //! A lot is *over* on its day (`expires_on`, UTC+8) and ever after. [`crate::ledger`] spends in this order; what it could not have taken so is a violation, and so is a row
-//! of `point_lots` that says something else than the replay. Of a lot that was over more than [`KEPT_DAYS`] days ago and has nothing left, the row may be gone: it could change
+//! of `point_lots` that says something else than the replay. Of a lot that was over more than [`FORGET_DAYS`](crate::points::expiry::FORGET_DAYS) days ago and has nothing left, the row may be gone: it could change
 //! nothing any more.
 //!
 //! Transfers from before the column name no lot. An account whose first credits name none cannot be replayed: its lots are only added up. Once one of its credits has named
@@ -28,11 +29,8 @@ use std::{
 use super::pages::LotRow;
 use crate::{
     ledger::{CheckedSide, Phase, Transfer},
-    primitives::{AccountKind, BusinessDay, EntryKind, TransferId},
+    primitives::{AccountKind, BusinessDay, EntryId, EntryKind, Timestamp, TransferId},
 };
-
-/// How many days the row of a spent lot stays after the lot was over.
-pub(super) const KEPT_DAYS: u32 = 30;
 
 /// One account's lots.
 #[derive(Debug, Default)]
@@ -40,10 +38,23 @@ pub(super) struct LotReplay {
     lots: BTreeMap<BusinessDay, Lot>,
     /// Transfers that set points aside and are not resolved, each with its day.
     held: HashMap<TransferId, BusinessDay>,
+    /// What the transfer before this one let go.
+    let_go: Option<LetGo>,
     /// A credit named its lot.
     named: bool,
     /// Nothing more can be said: a transfer from before the column, or one that could not be played, which is named once.
     blind: bool,
+}
+
+/// A hold that was voided: a part of it may be spent by the very next transfer of the account.
+#[derive(Debug, Clone, Copy)]
+struct LetGo {
+    void: TransferId,
+    amount: i64,
+    /// When it was voided.
+    at: Timestamp,
+    /// The day on which the points were set aside.
+    since: BusinessDay,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -59,10 +70,11 @@ impl LotReplay {
             // Only to notice a name that was taken away.
             return self.named_or_old(transfer);
         }
+        let let_go = self.let_go.take();
         let played = match transfer.checked_side {
             CheckedSide::Neither => Ok(()),
             CheckedSide::Credit => self.credit(transfer),
-            CheckedSide::Debit => self.debit(transfer),
+            CheckedSide::Debit => self.debit(transfer, let_go),
         };
         self.blind |= played.is_err();
         played
@@ -98,7 +110,7 @@ impl LotReplay {
         Ok(())
     }
 
-    fn debit(&mut self, transfer: &Transfer) -> Result<(), String> {
+    fn debit(&mut self, transfer: &Transfer, let_go: Option<LetGo>) -> Result<(), String> {
         let today = transfer.at.business_day();
         let pending = TransferId {
             entry: transfer.id.entry.resolved(),
@@ -110,11 +122,20 @@ impl LotReplay {
                 Ok(())
             }
             Phase::Void => {
-                self.held.remove(&pending);
+                let since = self.held.remove(&pending);
+                self.let_go = since.map(|since| LetGo {
+                    void: transfer.id,
+                    amount: transfer.amount,
+                    at: transfer.at,
+                    since,
+                });
                 Ok(())
             }
             Phase::Posted if is_expiry(transfer)? => self.expire(transfer, today),
-            Phase::Posted => self.spend(transfer, today),
+            Phase::Posted => {
+                let part = let_go.filter(|let_go| let_go.is_spent_by(transfer));
+                self.spend(transfer, part.map_or(today, |let_go| let_go.since))
+            }
             // What was never pending is a broken entry (invariant 1); here it counts as of its own day.
             Phase::Post => {
                 let since = self.held.remove(&pending).unwrap_or(today);
@@ -224,6 +245,18 @@ fn is_expiry(transfer: &Transfer) -> Result<bool, String> {
     }
 }
 
+impl LetGo {
+    /// Whether the transfer spends a part of it: the same deed, in the same commit.
+    fn is_spent_by(&self, transfer: &Transfer) -> bool {
+        let cause = transfer.id.entry.cause();
+        let reserved = EntryId::of(cause, EntryKind::PointsReserved);
+        transfer.id.entry == EntryId::of(cause, EntryKind::PointsCaptured)
+            && self.void.entry == reserved.resolution()
+            && self.at == transfer.at
+            && transfer.amount <= self.amount
+    }
+}
+
 impl Lot {
     fn take(&mut self, due: i64) -> i64 {
         let taken = due.min(self.left);
@@ -239,9 +272,7 @@ fn nameless() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::primitives::{
-        AccountId, AccountKind, CustomerId, EntryId, Id, Lane, TenantId, Timestamp,
-    };
+    use crate::primitives::{AccountId, AccountKind, CustomerId, Id, Lane, TenantId};
 
     const DAY: i64 = 86_400;
 
@@ -340,6 +371,14 @@ mod tests {
             })
         }
 
+        /// Voids a hold and spends a part of it, as a deed does.
+        fn capture(&mut self, hold: EntryId, whole: i64, part: i64) -> Result<(), String> {
+            self.resolve(hold, Phase::Void, whole, None).unwrap();
+            let entry = EntryId::of(hold.cause(), EntryKind::PointsCaptured);
+            let transfer = self.next(CheckedSide::Debit, Phase::Posted, entry, part);
+            self.replay.play(&transfer)
+        }
+
         fn left(&self) -> Vec<i64> {
             self.replay.lots.values().map(|lot| lot.left).collect()
         }
@@ -419,6 +458,37 @@ mod tests {
         assert_eq!(book.left(), [5, 0, 3]);
         let hold = book.hold(4);
         assert!(book.resolve(hold, Phase::Post, 4, Some(1)).is_err());
+    }
+
+    #[test]
+    fn a_part_of_a_hold_is_protected_like_the_whole_and_nothing_else_is() {
+        let grant = || {
+            let mut book = Book::default();
+            book.earn(5, Some(1)).unwrap();
+            book.earn(5, Some(9)).unwrap();
+            let hold = book.hold(4);
+            book.today = 1;
+            (book, hold)
+        };
+        let (mut book, hold) = grant();
+        book.capture(hold, 4, 3).unwrap();
+        assert_eq!(book.left(), [2, 5]);
+        // More than was held is not a part of it, and is judged by today.
+        let (mut book, hold) = grant();
+        assert!(book.capture(hold, 4, 6).is_err());
+        // Another deed, and the same deed after something else: what was let go is free, or over.
+        let (mut book, hold) = grant();
+        book.resolve(hold, Phase::Void, 4, None).unwrap();
+        book.take(EntryKind::PointsCaptured, 3, None).unwrap();
+        assert_eq!(book.left(), [5, 2]);
+        let (mut book, hold) = grant();
+        let other = book.hold(1);
+        book.resolve(hold, Phase::Void, 4, None).unwrap();
+        book.capture(other, 1, 1).unwrap();
+        let late = EntryId::of(hold.cause(), EntryKind::PointsCaptured);
+        let transfer = book.next(CheckedSide::Debit, Phase::Posted, late, 3);
+        book.replay.play(&transfer).unwrap();
+        assert_eq!(book.left(), [5, 1]);
     }
 
     #[test]

@@ -95,7 +95,7 @@ impl Invariant {
                 "what a caller was told is there; every claimed key names its effect"
             }
             Self::DecisionsStand => {
-                "what is booked was allowed by what risk decided; decisions are what their columns say"
+                "what is booked was allowed by what risk decided; decisions are what their columns say, and what their rules say when they are asked again"
             }
         }
     }

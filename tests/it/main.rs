@@ -34,6 +34,7 @@ mod refunds;
 mod reviews;
 mod rights;
 mod risk;
+mod risk_end_to_end;
 mod risk_stages;
 mod sdk;
 mod sharing;

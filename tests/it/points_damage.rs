@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use zhangfang::{
     db::{Cx, Operation, Wanted, WorkingSet},
     facts::{Facts, Stage},
-    ledger::{Draft, Resolution},
+    ledger::Draft,
     primitives::{AccountId, AccountKind, BusinessDay, CustomerId, EntryKind, Id, Lane},
     risk::{Action, Decision, Measured, Ruling},
     verify::Invariant,
@@ -69,9 +69,9 @@ async fn books() -> House {
         "cut by the total"
     );
     assert_eq!(earns(&house, wang, 500, "g").await, 0);
-    let hold = house.hold(li, 8).await.unwrap();
+    let hold = house.hold(li, 8, 43_200).await.unwrap();
     house.clock.advance_seconds(2 * 86_400);
-    house.resolve(hold, Resolution::Post).await;
+    house.capture(hold, 8).await.unwrap();
     expire(&house, li, first, 17).await;
     expire(&house, wang, first, 20).await;
     house.deduct(li, 5).await.unwrap();
@@ -89,7 +89,8 @@ async fn every_kind_of_damage_to_lots_and_caps_is_found_and_named() {
     assert!(clean.is_clean(), "{clean}");
     let expiry = "ORD(SUBSTR(entry_id, 16, 1)) = 14";
     let settlement = "ORD(SUBSTR(entry_id, 16, 1)) = 1 AND leg = 1";
-    let adjustment = "ORD(SUBSTR(entry_id, 16, 1)) = 2 AND phase = 0";
+    let awarded = "ORD(SUBSTR(entry_id, 16, 1)) = 10";
+    let deducted = "ORD(SUBSTR(entry_id, 16, 1)) = 11";
     // What is broken, how, and what is said of it.
     let damage: Vec<(Invariant, String, &str)> = vec![
         // What transfers say of lots.
@@ -100,8 +101,8 @@ async fn every_kind_of_damage_to_lots_and_caps_is_found_and_named() {
         (Lots, format!("UPDATE transfers SET created_at = created_at - INTERVAL 1 DAY WHERE {expiry} LIMIT 1"), "when it is not over"),
         (Lots, format!("UPDATE transfers SET credit_account = CONCAT(SUBSTR(credit_account, 1, 15), x'22') WHERE {expiry} LIMIT 1"), "but not by both"),
         (Lots, format!("UPDATE transfers SET lot = lot + INTERVAL 1 DAY WHERE {settlement} ORDER BY entry_id DESC LIMIT 1"), "the lot of"),
-        (Lots, format!("UPDATE transfers SET lot = NULL WHERE {adjustment} AND checked_side = 2"), "grants points to no lot"),
-        (Lots, format!("UPDATE transfers SET created_at = created_at + INTERVAL 60 DAY WHERE {adjustment} AND checked_side = 1"), "more than the lots that are not over"),
+        (Lots, format!("UPDATE transfers SET lot = NULL WHERE {awarded}"), "grants points to no lot"),
+        (Lots, format!("UPDATE transfers SET created_at = created_at + INTERVAL 60 DAY WHERE {deducted}"), "more than the lots that are not over"),
         (Lots, "UPDATE transfers SET created_at = created_at + INTERVAL 9 DAY WHERE phase = 1".into(), "more than the lots that are not over"),
         (Lots, "UPDATE transfers SET lot = lot + INTERVAL 1 DAY WHERE phase = 2; UPDATE transfers SET phase = 0, entry_id = CONCAT(SUBSTR(entry_id, 1, 15), x'0d') WHERE phase = 2".into(), "the lot of"),
         // What lots say.
@@ -131,6 +132,56 @@ async fn every_kind_of_damage_to_lots_and_caps_is_found_and_named() {
     let mut copy = Copy::of_books(&house.scratch).await;
     for (invariant, statement, says) in damage {
         copy.finds(invariant, &statement, says).await;
+    }
+    copy.drop().await;
+    house.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_of_a_hold_outlives_its_lot_only_as_what_it_is() {
+    let house = House::open(8).await;
+    let li = house.customer("li").await;
+    house.award(li, 6, house.today().plus_days(1)).await;
+    let hold = house.hold(li, 6, 43_200).await.unwrap();
+    house.clock.advance_seconds(2 * 86_400);
+    house.capture(hold, 4).await.unwrap();
+    assert_eq!(house.sweep(li).await, 2);
+    let clean = house.verify().await;
+    assert!(clean.is_clean(), "{clean}");
+    let captured = "ORD(SUBSTR(entry_id, 16, 1)) = 13";
+    let too_late = "more than the lots that are not over";
+    let damage: Vec<(String, &str)> = vec![
+        (
+            "UPDATE transfers SET created_at = created_at + INTERVAL 1 DAY WHERE phase = 1".into(),
+            too_late,
+        ),
+        (
+            format!("UPDATE transfers SET amount = 7 WHERE {captured}"),
+            too_late,
+        ),
+        (
+            format!(
+                "UPDATE transfers SET created_at = created_at + INTERVAL 1 SECOND WHERE {captured}"
+            ),
+            too_late,
+        ),
+        (
+            format!(
+                "UPDATE transfers SET entry_id = CONCAT(SUBSTR(entry_id, 1, 15), x'0b') WHERE {captured}"
+            ),
+            too_late,
+        ),
+        (
+            format!(
+                "UPDATE transfers SET entry_id = CONCAT(SUBSTR(entry_id, 1, 14), CHAR(ORD(SUBSTR(entry_id, 15, 1)) ^ 85 USING binary), x'0d') WHERE {captured}"
+            ),
+            too_late,
+        ),
+    ];
+    let mut copy = Copy::of_books(&house.scratch).await;
+    for (statement, says) in damage {
+        copy.finds(Invariant::LotsSumToBalance, &statement, says)
+            .await;
     }
     copy.drop().await;
     house.finish().await;
@@ -175,15 +226,15 @@ impl Operation for Note {
 
     fn rows(&self, _want: &mut Wanted, _set: &WorkingSet) {}
 
-    fn decide(&self, set: &mut WorkingSet, _cx: &mut Cx<'_>) -> Result<(), Infallible> {
-        self.ruling.note(set, self.cause);
+    fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<(), Infallible> {
+        self.ruling.note(set, cx, self.cause);
         Ok(())
     }
 }
 
 async fn note(house: &House, cause: Id, stage: Stage, action: Action, customer: CustomerId) {
     let decision = Decision {
-        rule_set: 1,
+        rule_set: 0,
         action,
         facts: Facts {
             customer: Some(customer),

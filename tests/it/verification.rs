@@ -79,7 +79,7 @@ async fn every_kind_of_damage_is_found_and_named() {
         (Invariant::ChainIsUnbroken, format!("UPDATE transfers SET created_at = created_at + INTERVAL 1 SECOND WHERE {settlement} LIMIT 1")),
         (Invariant::ChainIsUnbroken, "DELETE FROM commits WHERE seq = 1 LIMIT 1".into()),
         (Invariant::ChainIsUnbroken, "UPDATE commits SET committed_at = committed_at + INTERVAL 1 SECOND WHERE seq = 1 LIMIT 1".into()),
-        (Invariant::ChainIsUnbroken, "INSERT INTO transfers (entry_id, leg, tenant_id, phase, debit_account, credit_account, amount, checked_side, created_at) SELECT CONCAT(SUBSTR(entry_id, 1, 14), x'7702'), 0, tenant_id, phase, debit_account, credit_account, amount, 0, created_at FROM transfers WHERE leg = 0 AND checked_side = 0 LIMIT 1".into()),
+        (Invariant::ChainIsUnbroken, "INSERT INTO transfers (entry_id, leg, tenant_id, phase, debit_account, credit_account, amount, checked_side, created_at) SELECT CONCAT(SUBSTR(entry_id, 1, 14), CHAR(ORD(SUBSTR(entry_id, 15, 1)) ^ 85 USING binary), x'02'), 0, tenant_id, phase, debit_account, credit_account, amount, 0, created_at FROM transfers WHERE leg = 0 AND checked_side = 0 LIMIT 1".into()),
         (Invariant::NothingAnsweredIsLost, "DELETE FROM payment_orders WHERE state = 2".into()),
         (Invariant::NothingAnsweredIsLost, "INSERT INTO callback_events (id, tenant_id, outcome, received_at, body) VALUES (REPEAT(x'01', 16), 1, 1, NOW(6), ''), (REPEAT(x'02', 16), 1, 1, NOW(6), '')".into()),
     ];
@@ -202,7 +202,7 @@ async fn every_kind_of_damage_to_refunds_is_found_and_named() {
         (Money_, format!("UPDATE transfers SET tenant_id = 77 WHERE {accepted} AND leg = 0 LIMIT 1"), "is due"),
         (Money_, format!("UPDATE transfers SET amount = amount + 1 WHERE {outcome} AND leg = 0 LIMIT 1"), "is due"),
         (Money_, format!("UPDATE transfers SET amount = amount + 1 WHERE {outcome} AND leg = 0 LIMIT 1"), "in transit, and"),
-        (Money_, format!("INSERT INTO transfers (entry_id, leg, tenant_id, phase, debit_account, credit_account, amount, checked_side, created_at) SELECT CONCAT(SUBSTR(entry_id, 1, 14), x'7702'), 0, tenant_id, phase, debit_account, credit_account, amount, 0, created_at FROM transfers WHERE {accepted} AND leg = 0 LIMIT 1"), "in transit, and"),
+        (Money_, format!("INSERT INTO transfers (entry_id, leg, tenant_id, phase, debit_account, credit_account, amount, checked_side, created_at) SELECT CONCAT(SUBSTR(entry_id, 1, 14), CHAR(ORD(SUBSTR(entry_id, 15, 1)) ^ 85 USING binary), x'02'), 0, tenant_id, phase, debit_account, credit_account, amount, 0, created_at FROM transfers WHERE {accepted} AND leg = 0 LIMIT 1"), "in transit, and"),
         (Points, "UPDATE refunds SET points_lent = points_lent - 1 WHERE points_lent > 0 LIMIT 1".into(), "moves the points"),
         (Points, "UPDATE refunds SET points_due = points_due + 1 WHERE state = 5".into(), "is due"),
         (Points, format!("DELETE FROM transfers WHERE {accepted} AND leg = 1 LIMIT 1"), "moves the points [] where"),
@@ -321,14 +321,19 @@ impl Copy {
         }
     }
 
-    /// This damage alone breaks the invariant, and the report says so in these words.
-    pub(crate) async fn finds(&mut self, invariant: Invariant, statement: &str, says: &str) {
+    /// What verification says of clean books after this.
+    pub(crate) async fn after(&mut self, statement: &str) -> zhangfang::verify::Report {
         self.execute(self.restore.clone()).await;
         let done = self.execute(statement.to_owned()).await;
         assert!(done.rows_affected() > 0, "no damage done by {statement}");
-        let report = zhangfang::verify::verify(&self.scratch.owner, &mut ())
+        zhangfang::verify::verify(&self.scratch.owner, &mut ())
             .await
-            .unwrap();
+            .unwrap()
+    }
+
+    /// This damage alone breaks the invariant, and the report says so in these words.
+    pub(crate) async fn finds(&mut self, invariant: Invariant, statement: &str, says: &str) {
+        let report = self.after(statement).await;
         assert!(!report.holds(invariant), "{statement}\n{report}");
         let (_, finding) = report
             .findings()

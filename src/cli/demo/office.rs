@@ -117,6 +117,39 @@ impl Service {
         self.ask(admin, request).await.map(|_| ())
     }
 
+    /// Has every review that waits approved: the demo's customers are honest. Gives how many there were.
+    pub(super) async fn approve_reviews(
+        &self,
+        operator: &Person,
+        run: &str,
+    ) -> Result<usize, Gave> {
+        let query = [("state", "open"), ("limit", "100")];
+        let mut approved = 0;
+        loop {
+            let page: PageOf<Value> = self
+                .get(operator, &["admin", "risk", "reviews"], &query)
+                .await?;
+            if page.items.is_empty() {
+                return Ok(approved);
+            }
+            for review in page.items {
+                let id = review["id"].as_str().unwrap_or_default();
+                let path = ["admin", "risk", "reviews", id, "approve"];
+                let request = self.request(Method::POST, &path);
+                let request = request.header("idempotency-key", format!("{run}-review-{id}"));
+                let said = self
+                    .ask(operator, request.json(&json!({ "note": "演示" })))
+                    .await;
+                match said {
+                    Ok(_) => approved += 1,
+                    // A refund or the time-out was faster.
+                    Err(gave) if gave.is("review_already_decided") => {}
+                    Err(gave) => return Err(gave),
+                }
+            }
+        }
+    }
+
     pub(super) async fn approve(
         &self,
         admin: &Person,

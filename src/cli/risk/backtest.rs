@@ -1,6 +1,10 @@
 //! What other rules would have decided.
 
-use std::{collections::HashMap, fmt::Write as _, path::PathBuf};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    fmt::Write as _,
+    path::PathBuf,
+};
 
 use anyhow::bail;
 use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
@@ -107,11 +111,14 @@ impl BacktestRules {
             last = Some((decision.facts.at, *id));
             for (id, decision) in &page {
                 let number = decision.rule_set;
-                if !sets.contains_key(&number) {
-                    let mut conn = db.pool().acquire().await?;
-                    sets.insert(number, risk::find_rule_set(&mut conn, number).await?);
-                }
-                let old = sets.get(&number).and_then(Option::as_ref);
+                let old = match sets.entry(number) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(place) => {
+                        let mut conn = db.pool().acquire().await?;
+                        place.insert(risk::find_rule_set(&mut conn, number).await?)
+                    }
+                };
+                let old = old.as_ref();
                 backtest.take(*id, decision, old, decision.facts.at >= self.from);
             }
             bar.inc(u64::try_from(page.len()).unwrap_or(0));
@@ -148,12 +155,12 @@ fn as_text(told: &Backtested) -> String {
         "points",
         "for example",
     ]);
-    let mut changes = 0_u64;
+    let mut different = 0_u64;
     for ((stage, was, new), outcome) in &told.outcomes {
         if was == new {
             continue;
         }
-        changes = changes.saturating_add(outcome.count);
+        different = different.saturating_add(outcome.count);
         let examples: Vec<String> = outcome.examples.iter().map(ToString::to_string).collect();
         changed.add_row([
             stage.to_string(),
@@ -169,10 +176,10 @@ fn as_text(told: &Backtested) -> String {
         ]);
     }
     // Writing to a String cannot fail.
-    let _ = if changes == 0 {
+    let _ = if different == 0 {
         write!(text, ", every one as it was")
     } else {
-        write!(text, ", {changes} of them differently\n{changed}")
+        write!(text, ", {different} of them differently\n{changed}")
     };
     let mut rules = table(["rule", "fired then", "would decide", "would fire aside"]);
     for (rule, outcome) in &told.rules {

@@ -75,7 +75,7 @@ impl ExplainArguments {
             bail!("nothing was decided on it; risk may have been off");
         }
         print(&if self.json {
-            Value::from_iter(told.iter().map(as_json)).to_string()
+            told.iter().map(as_json).collect::<Value>().to_string()
         } else {
             let texts: Vec<String> = told.iter().map(as_text).collect();
             texts.join("\n\n")

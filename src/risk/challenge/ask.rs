@@ -59,14 +59,15 @@ impl Ruling {
     /// since nothing was made; so is the challenge, unless one is open. The operation *replies* with the stop: a refusal would undo both.
     ///
     /// Who cannot be asked because nobody knows them is blocked.
-    pub(crate) fn stop(&self, set: &mut WorkingSet, cx: &Cx<'_>, lane: Lane) -> Option<Stop> {
+    pub(crate) fn stop(&self, set: &mut WorkingSet, cx: &mut Cx<'_>, lane: Lane) -> Option<Stop> {
         let decision = self.decision()?;
         let facts = &decision.facts;
         match decision.action {
             Action::Allow | Action::Review => return None,
             Action::Verify | Action::Block => {}
         }
-        let noted = self.note(set, cx.new_id(lane))?;
+        let cause = cx.new_id(lane);
+        let noted = self.note(set, cx, cause)?;
         let asked = facts.customer.filter(|_| decision.action == Action::Verify);
         let Some(customer) = asked else {
             return Some(Stop::Blocked(noted));

@@ -1,6 +1,7 @@
 //! Points whose time is over: what can still be spent, what the nightly sweep takes, who is told, and whatever comes in between.
 
 mod messages;
+mod part_captures;
 mod refunds;
 mod runs;
 mod service;

@@ -18,7 +18,7 @@ use zhangfang::{
         RefusalKind,
     },
     primitives::{
-        BusinessDay, Clock as _, Money, OrderNo, RefundId, RefundNo, SystemClock, Timestamp,
+        BusinessDay, Clock as _, Money, OrderNo, RefundId, RefundNo, Secret, SystemClock, Timestamp,
     },
 };
 
@@ -141,6 +141,24 @@ impl Channel {
                 paid_at,
             }),
         })
+    }
+
+    /// The same of an order that a shop showed: WeChat says who paid it.
+    pub(crate) fn paid_notice_by(
+        &self,
+        order: &Order,
+        transaction: &str,
+        paid_at: Timestamp,
+        openid: &str,
+    ) -> Bytes {
+        let body = self.paid_notice(order, transaction, paid_at, transaction);
+        let mut notices = self.notices.lock().unwrap();
+        if let Some(NoticeBody::Paid(paid)) =
+            notices.get_mut(&body[..]).map(|notice| &mut notice.body)
+        {
+            paid.payer_openid = Some(Secret::new(openid.to_owned()));
+        }
+        body
     }
 
     fn keep(&self, notice: Notice) -> Bytes {

@@ -184,6 +184,16 @@ impl TestApp {
         Self::build(|_| {}, unusual).await
     }
 
+    /// With these rules of risk, while nobody is at the address of Redis.
+    pub(crate) async fn with_rules_alone(rules: &str) -> Self {
+        let unusual = Unusual {
+            rules: Some(rules.to_owned()),
+            redis_url: Some("redis://127.0.0.1:1/".to_owned()),
+            ..Unusual::default()
+        };
+        Self::build(|_| {}, unusual).await
+    }
+
     async fn build(change: impl FnOnce(&mut DbOptions), unusual: Unusual) -> Self {
         let scratch = Scratch::make().await;
         let mut options = DbOptions::new(scratch.service.clone());
@@ -406,6 +416,18 @@ impl Site {
         };
         let token = tokens.issue(&principal, SystemClock.now());
         self.anyone().with_token(&token.text)
+    }
+
+    /// The same service for people whose requests come from this address.
+    pub(crate) fn as_from(&self, address: std::net::IpAddr) -> Self {
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .local_address(address)
+            .timeout(Duration::from_secs(30));
+        Self {
+            http: http.build().unwrap(),
+            ..self.clone()
+        }
     }
 
     /// Nobody in particular.

@@ -23,6 +23,8 @@ pub(crate) enum No {
     Short,
     /// More money than is left of the payment.
     TooMuch,
+    /// The time of the hold is over.
+    Over,
 }
 
 /// One customer's points.
@@ -33,6 +35,8 @@ pub(crate) struct Purse {
     pub(super) debt: i64,
     /// By the number of the hold: points, and the day on which they were set aside.
     pub(super) holds: BTreeMap<usize, (i64, BusinessDay)>,
+    /// By the number of the hold, those of back ends: the second from which on nothing can be spent of it.
+    pub(super) until: BTreeMap<usize, i64>,
     /// The last day on which a payment earned anything, and how much it was on that day.
     pub(super) earned: Option<(BusinessDay, i64)>,
 }
@@ -63,6 +67,8 @@ struct Refund {
 pub(super) struct Model {
     pub(super) terms: Terms,
     pub(super) today: BusinessDay,
+    /// In seconds, as the clock says.
+    pub(super) now: i64,
     pub(super) purses: Vec<Purse>,
     pub(super) granted: i64,
     payments: Vec<Payment>,
@@ -97,14 +103,15 @@ impl Purse {
         }
     }
 
-    /// Takes from lots that were not over on `since`: first what is over by now, then the named lot, then by day.
+    /// Takes from lots that were not over on `since`: first what is over by now, then the named lot, then by day. True if some of it is over by now.
     fn take(
         &mut self,
         mut points: i64,
         named: Option<BusinessDay>,
         since: BusinessDay,
         today: BusinessDay,
-    ) {
+    ) -> bool {
+        let mut uses_over = false;
         let mut days: Vec<BusinessDay> = self
             .lots
             .keys()
@@ -124,17 +131,21 @@ impl Purse {
             let part = points.min(*left);
             *left -= part;
             points -= part;
+            uses_over |= part > 0 && day <= today;
         }
         assert_eq!(points, 0, "the model takes what is not there: {self:?}");
         self.lots.retain(|_, left| *left > 0);
+        uses_over
     }
 }
 
 impl Model {
-    pub(super) fn new(terms: Terms, today: BusinessDay, customers: usize) -> Self {
+    /// The day, and the second of the clock.
+    pub(super) fn new(terms: Terms, (today, now): (BusinessDay, i64), customers: usize) -> Self {
         Self {
             terms,
             today,
+            now,
             purses: vec![Purse::default(); customers],
             granted: 0,
             payments: Vec::new(),
@@ -254,7 +265,7 @@ impl Model {
         }
     }
 
-    /// It will not happen: the points are let go, and what was lent for it and is still owed is taken back.
+    /// It will not happen: the points are let go, and what was lent for it and is still owed is taken back, as far as there are points that are not over.
     pub(super) fn undo(&mut self, number: usize) {
         let Some((refund, payment)) = self.end(number) else {
             return;
@@ -263,7 +274,12 @@ impl Model {
         self.payments[refund.payment].back -= refund.due;
         let purse = &mut self.purses[payment.who];
         purse.holds.remove(&refund.hold);
-        let repaid = refund.lent.min(purse.debt);
+        let live: i64 = purse
+            .lots
+            .range(self.today.plus_days(1)..)
+            .map(|(_, left)| left)
+            .sum();
+        let repaid = refund.lent.min(purse.debt).min(live);
         purse.debt -= repaid;
         purse.take(repaid, Some(BusinessDay::NEVER), self.today, self.today);
         self.see("what was lent is taken back", repaid > 0);
@@ -275,8 +291,16 @@ impl Model {
         refund.open.then(|| (refund, self.payments[refund.payment]))
     }
 
+    /// Points are given, and repay a debt unless they are over already.
     pub(super) fn award(&mut self, who: usize, points: i64, lot: BusinessDay) {
-        self.purses[who].put(lot, points);
+        let purse = &mut self.purses[who];
+        let repaid = if lot > self.today {
+            points.min(purse.debt)
+        } else {
+            0
+        };
+        purse.debt -= repaid;
+        purse.put(lot, points - repaid);
     }
 
     pub(super) fn deduct(&mut self, who: usize, points: i64) -> Result<(), No> {
@@ -289,8 +313,8 @@ impl Model {
         Ok(())
     }
 
-    /// Gives the number of the hold.
-    pub(super) fn hold(&mut self, who: usize, points: i64) -> Result<usize, No> {
+    /// For so many minutes. Gives the number of the hold.
+    pub(super) fn hold(&mut self, who: usize, points: i64, minutes: i64) -> Result<usize, No> {
         let purse = &mut self.purses[who];
         if points > purse.spendable(self.today) {
             self.see("spending is refused", true);
@@ -298,12 +322,40 @@ impl Model {
         }
         self.holds += 1;
         purse.holds.insert(self.holds, (points, self.today));
+        purse.until.insert(self.holds, self.now + minutes * 60);
         Ok(self.holds)
     }
 
-    pub(super) fn capture(&mut self, who: usize, hold: usize) {
-        let (points, since) = self.purses[who].holds.remove(&hold).unwrap();
-        self.purses[who].take(points, None, since, self.today);
+    /// All but `less` of what is held is spent, the rest let go.
+    pub(super) fn capture(&mut self, who: usize, hold: usize, less: i64) -> Result<(), No> {
+        if self.is_over(who, hold) {
+            self.see("a hold's time is over", true);
+            return Err(No::Over);
+        }
+        let purse = &mut self.purses[who];
+        let (points, since) = purse.holds.remove(&hold).unwrap();
+        let outlived = purse.take(points - less, None, since, self.today);
+        self.see("a hold outlives its lots", outlived);
+        self.see("a part outlives its lots", outlived && less > 0);
+        Ok(())
+    }
+
+    /// How much is held.
+    pub(super) fn held_by(&self, who: usize, hold: usize) -> i64 {
+        self.purses[who].holds[&hold].0
+    }
+
+    fn is_over(&self, who: usize, hold: usize) -> bool {
+        self.purses[who].until[&hold] <= self.now
+    }
+
+    /// True if its time was over.
+    pub(super) fn time_out(&mut self, who: usize, hold: usize) -> bool {
+        let over = self.is_over(who, hold);
+        if over {
+            self.release(who, hold);
+        }
+        over
     }
 
     pub(super) fn release(&mut self, who: usize, hold: usize) {
@@ -311,7 +363,6 @@ impl Model {
     }
 
     /// What is over goes, the earliest first, but for as many points as are held. Gives how many went.
-    #[expect(dead_code, reason = "the service has no expiry to compare with yet")]
     pub(super) fn expire(&mut self, who: usize) -> i64 {
         let held = self.purses[who].held();
         let lots = &mut self.purses[who].lots;
@@ -324,6 +375,8 @@ impl Model {
             left_to_go -= part;
         }
         lots.retain(|_, left| *left > 0);
+        self.see("points expire", due > 0);
+        self.see("a hold keeps what is over", over > due);
         due
     }
 }

@@ -1,6 +1,12 @@
 //! The service itself, through its use cases, on a clock that the test moves and with a channel that says what the test wants.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use bytes::Bytes;
 use sqlx::ConnectOptions as _;
@@ -12,7 +18,7 @@ use zhangfang::{
     facts::Origin,
     idempotency::{Claim, IdempotencyKey},
     jobs,
-    ledger::{self, Draft, LedgerError, Resolution},
+    ledger::{self, Draft, LedgerError},
     merchants::{CodeForm, CreateCode, Decide, Decision, Register, ShopBook, ShopForm},
     outbox::{self, Event},
     payments::{
@@ -20,9 +26,12 @@ use zhangfang::{
         PolicyBook, PolicyTerms, RecentOrders, Refund, RefundBy, RefundError, RefundRole,
         RefundStatus, RequestRefund, SetPolicy, Taken,
     },
-    points::{RuleBook, RuleTerms, SetRule, Validity},
+    points::{
+        self, DeedError, DeedState, DeedWish, Desk, End, Reference, RuleBook, RuleTerms, SetRule,
+        Source, Validity, Wanted as Want, expiry::ExpireLots,
+    },
     primitives::{
-        AccountId, AccountKind, BusinessDay, Clock as _, CustomerId, EntryId, EntryKind, Id, Lane,
+        AccountId, BusinessDay, Clock as _, CustomerId, DeedId, EntryId, EntryKind, Id, Lane,
         MockClock, Money, Points, Secret, SeededIds, TenantId, Timestamp,
     },
     risk::Risk,
@@ -41,8 +50,11 @@ pub(crate) struct House {
     pub(crate) clock: Arc<MockClock>,
     pub(crate) tenant: TenantId,
     payments: Payments,
+    desk: Desk,
     channel: Arc<Channel>,
     code: String,
+    /// Deeds that a back end has asked for: their references.
+    asked: AtomicU64,
 }
 
 /// A payment that was made, with the callback that says so.
@@ -85,14 +97,21 @@ impl House {
             db: db.clone(),
         };
         let code = open_shop(&db, tenant).await;
+        let desk = Desk {
+            db: db.clone(),
+            rules: payments.rules.clone(),
+            risk: Risk::off(),
+        };
         Self {
             scratch,
             db,
             clock,
             tenant,
             payments,
+            desk,
             channel,
             code,
+            asked: AtomicU64::new(0),
         }
     }
 
@@ -236,39 +255,101 @@ impl House {
         self.channel.refund_notice(refund, status, paid, &notice)
     }
 
+    /// A back end asks for a deed under a new reference, and once more.
+    async fn ask(&self, who: CustomerId, wanted: Want, points: i64) -> Result<DeedId, No> {
+        let number = self.asked.fetch_add(1, Ordering::Relaxed);
+        let wish = DeedWish {
+            tenant: self.tenant,
+            customer: who,
+            wanted,
+            points: Points::parse(points).unwrap(),
+            source: crm(),
+            reference: Reference::parse(&format!("d-{number}")).unwrap(),
+            reason: "测试".into(),
+            order: None,
+            merchant: None,
+            by: Actor::new("crm"),
+        };
+        let deed = match points::ask(&self.desk, wish.clone()).await {
+            Ok(asked) => asked.deed.id,
+            Err(DeedError::Insufficient { .. }) => return Err(No::Short),
+            Err(error) => panic!("{error:?}"),
+        };
+        let again = points::ask(&self.desk, wish).await.unwrap();
+        assert!(again.before && again.deed.id == deed);
+        Ok(deed)
+    }
+
     /// Gives points that are gone on that day.
     pub(crate) async fn award(&self, to: CustomerId, points: i64, lot: BusinessDay) {
-        let issued = AccountId::of_tenant(self.tenant, AccountKind::PointsIssued);
-        let draft = Draft::posted(issued, AccountId::customer_points(to), points).expiring(lot);
-        self.book(to, EntryKind::Adjustment, draft).await.unwrap();
+        let expires_on = Some(lot);
+        let award = self.ask(to, Want::Award { expires_on }, points).await;
+        award.unwrap();
     }
 
     pub(crate) async fn deduct(&self, from: CustomerId, points: i64) -> Result<(), No> {
-        let draft = self.spending(from, points);
-        refused(self.book(from, EntryKind::Adjustment, draft).await).map(|_| ())
+        self.ask(from, Want::Deduct, points).await.map(drop)
     }
 
-    /// Sets points aside; gives the entry to be resolved.
-    pub(crate) async fn hold(&self, from: CustomerId, points: i64) -> Result<EntryId, No> {
-        let draft = self.spending(from, points).pending();
-        refused(self.book(from, EntryKind::Adjustment, draft).await)
+    pub(crate) async fn redeem(&self, from: CustomerId, points: i64) -> Result<(), No> {
+        self.ask(from, Want::Redeem, points).await.map(drop)
     }
 
-    pub(crate) async fn resolve(&self, entry: EntryId, way: Resolution) {
-        let resolve = Resolve {
-            tenant: self.tenant,
-            entry,
-            way,
+    /// Sets points aside for so many minutes.
+    pub(crate) async fn hold(
+        &self,
+        from: CustomerId,
+        points: i64,
+        minutes: u32,
+    ) -> Result<DeedId, No> {
+        self.ask(from, Want::Hold { minutes }, points).await
+    }
+
+    /// Spends so many points of a hold, and lets go the rest.
+    pub(crate) async fn capture(&self, hold: DeedId, points: i64) -> Result<(), No> {
+        let points = Points::parse(points).unwrap();
+        let end = End::Capture {
+            points: Some(points),
         };
-        self.db.submit(resolve).await.unwrap();
+        match points::end_hold(&self.desk, self.crm(), hold, end, Actor::new("crm")).await {
+            Ok(deed) => {
+                assert_eq!((deed.state, deed.captured), (DeedState::Done, points));
+                Ok(())
+            }
+            Err(DeedError::State(DeedState::Expired)) => Err(No::Over),
+            Err(error) => panic!("{error:?}"),
+        }
     }
 
-    fn spending(&self, from: CustomerId, points: i64) -> Draft {
-        let spent = AccountId::of_tenant(self.tenant, AccountKind::PointsRedeemed);
-        Draft::posted(AccountId::customer_points(from), spent, points)
+    pub(crate) async fn release(&self, hold: DeedId) {
+        let by = Actor::new("crm");
+        let ended = points::end_hold(&self.desk, self.crm(), hold, End::Release, by).await;
+        assert_eq!(ended.unwrap().state, DeedState::Released);
     }
 
-    /// An entry with one leg, of a new cause.
+    /// What the job does with a hold whose time is over. False if it is not.
+    pub(crate) async fn time_out(&self, hold: DeedId) -> bool {
+        let ended = points::time_out(&self.db, self.tenant, hold).await;
+        ended.unwrap()
+    }
+
+    /// What the nightly run does with a customer's points; how many expire.
+    pub(crate) async fn sweep(&self, who: CustomerId) -> i64 {
+        let expire = ExpireLots {
+            tenant: self.tenant,
+            account: AccountId::customer_points(who),
+            today: self.today(),
+        };
+        let expired = self.db.submit(expire).await.unwrap();
+        assert!(!expired.more);
+        expired.points.get()
+    }
+
+    fn crm(&self) -> (TenantId, Source) {
+        (self.tenant, crm())
+    }
+
+    /// An entry with one leg, of a new cause: what no use case writes.
     pub(crate) async fn book(
         &self,
         whose: CustomerId,
@@ -383,17 +464,11 @@ async fn open_shop(db: &Db, tenant: TenantId) -> String {
     db.run(code).await.unwrap().code.to_string()
 }
 
-fn refused<T>(answer: Result<T, SubmitError<LedgerError>>) -> Result<T, No> {
-    match answer {
-        Ok(done) => Ok(done),
-        Err(SubmitError::Refused(LedgerError::Insufficient | LedgerError::LotsShort)) => {
-            Err(No::Short)
-        }
-        Err(error) => panic!("{error:?}"),
-    }
+fn crm() -> Source {
+    Source::parse("crm").unwrap()
 }
 
-/// Posts or sets aside one amount.
+/// An entry that no use case would write.
 #[derive(Debug)]
 struct Book {
     tenant: TenantId,
@@ -420,34 +495,5 @@ impl Operation for Book {
         ledger::post(set, tenant, entry, &[self.draft], cx.now())?;
         outbox::tell(cx, &Event::EntryPosted { entry, tenant });
         Ok(entry)
-    }
-}
-
-/// Posts or voids what was set aside.
-#[derive(Debug)]
-struct Resolve {
-    tenant: TenantId,
-    entry: EntryId,
-    way: Resolution,
-}
-
-impl Operation for Resolve {
-    type Reply = ();
-    type Refusal = LedgerError;
-    const NAME: &'static str = "test.resolve";
-
-    fn lane(&self) -> Lane {
-        self.entry.lane()
-    }
-
-    fn rows(&self, want: &mut Wanted, set: &WorkingSet) {
-        ledger::want_resolution(want, set, self.entry, 1);
-    }
-
-    fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<(), LedgerError> {
-        ledger::resolve(set, self.entry, 1, self.way, None, cx.now())?;
-        let (entry, tenant) = (self.entry.resolution(), self.tenant);
-        outbox::tell(cx, &Event::EntryPosted { entry, tenant });
-        Ok(())
     }
 }

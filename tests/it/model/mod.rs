@@ -1,4 +1,4 @@
-//! Points against a small, obvious model: random histories of payments, refunds, awards, deductions and holds over a few customers, compared after every step; and the same messages
+//! Points against a small, obvious model: random histories of payments, refunds, awards, deductions, redemptions, holds and expiry over a few customers, compared after every step; and the same messages
 //! in every order in which they may arrive, which must end in the same balances.
 //!
 //! Everything is drawn from one seed, which is printed; `ZHANGFANG_TEST_SEED=…` plays the same history again.
@@ -17,17 +17,18 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use zhangfang::{
-    ledger::Resolution,
     payments::{Refund, Taken},
-    primitives::{BusinessDay, CustomerId, EntryId},
+    primitives::{BusinessDay, Clock as _, CustomerId, DeedId},
 };
 
 use book::{Model, Terms};
 use house::{House, Paid};
 
 const HISTORIES: usize = 8;
-const STEPS: usize = 70;
+const STEPS: usize = 80;
 const CUSTOMERS: usize = 3;
+/// Longer than a history.
+const HOLD_MINUTES_MAX: u32 = 43_200;
 
 /// One history: what was done so far, here and on paper.
 struct Play<'a> {
@@ -39,7 +40,7 @@ struct Play<'a> {
     refunds: Vec<(usize, Refund)>,
     /// What WeChat said of refunds, to be said again.
     outcomes: Vec<(usize, Bytes)>,
-    holds: BTreeMap<usize, EntryId>,
+    holds: BTreeMap<usize, DeedId>,
     /// What was done, for whoever must find out what went wrong.
     story: Vec<String>,
 }
@@ -53,7 +54,7 @@ fn terms(place: usize, rng: &mut StdRng) -> Terms {
         daily_cap: sometimes(10, 120),
         total_cap: sometimes(50, 600),
         ratio: rng.random_range(1..4),
-        days: (rng.random_range(0..4) > 0).then(|| rng.random_range(300..303)),
+        days: (rng.random_range(0..4) > 0).then(|| rng.random_range(1..5)),
         refuse: place % 4 == 1,
     }
 }
@@ -62,13 +63,14 @@ impl<'a> Play<'a> {
     async fn begin(house: &'a House, place: usize, rng: &mut StdRng) -> Self {
         let terms = terms(place, rng);
         house.set_terms(terms).await;
+        let now = house.clock.now().seconds();
         let mut customers = Vec::new();
         for who in 0..CUSTOMERS {
             customers.push(house.customer(&format!("{place}-{who}")).await);
         }
         Self {
             house,
-            model: Model::new(terms, house.today(), CUSTOMERS),
+            model: Model::new(terms, (house.today(), now), CUSTOMERS),
             customers,
             paid: Vec::new(),
             refunds: Vec::new(),
@@ -83,24 +85,32 @@ impl<'a> Play<'a> {
     }
 
     async fn step(&mut self, rng: &mut StdRng) {
-        self.house.clock.advance_seconds(1);
-        self.model.today = self.house.today();
+        self.pass(1);
         let who = rng.random_range(0..CUSTOMERS);
         match rng.random_range(0..100) {
-            0..30 => self.pay(who, rng.random_range(1..4_000)).await,
-            30..36 => self.hear_again(rng).await,
-            36..50 => self.ask_some_refund(rng).await,
-            50..62 => self.end_some_refund(rng).await,
-            62..70 => {
-                let lot = match rng.random_range(0..4) {
+            0..26 => self.pay(who, rng.random_range(1..4_000)).await,
+            26..31 => self.hear_again(rng).await,
+            31..44 => self.ask_some_refund(rng).await,
+            44..55 => self.end_some_refund(rng).await,
+            55..63 => {
+                let lot = match rng.random_range(0..6) {
                     0 => BusinessDay::NEVER,
-                    days => self.model.today.plus_days(299 + days),
+                    days => self.model.today.plus_days(days - 1),
                 };
                 self.award(who, rng.random_range(1..40), lot).await;
             }
-            70..80 => self.deduct(who, self.some(who, rng)).await,
-            80..88 => self.hold(who, self.some(who, rng)).await,
-            88..94 => self.end_hold(who, rng).await,
+            63..67 => self.deduct(who, self.some(who, rng)).await,
+            67..71 => self.redeem(who, self.some(who, rng)).await,
+            71..79 => {
+                let minutes = if rng.random_range(0..4) == 0 {
+                    rng.random_range(1..3_000)
+                } else {
+                    HOLD_MINUTES_MAX
+                };
+                self.hold(who, self.some(who, rng), minutes).await;
+            }
+            79..86 => self.end_some_hold(who, rng).await,
+            86..92 => self.sweep(who).await,
             _ => self.sleep(rng.random_range(1..130_000)),
         }
         self.compare().await;
@@ -159,6 +169,30 @@ impl<'a> Play<'a> {
         }
         self.sleep(86_400);
         self.pay(0, 500).await;
+        self.compare().await;
+        self.holds_that_outlive().await;
+    }
+
+    /// The same of holds: lots go over while points of them are held, which are spent in part or as a whole; and a hold whose time is over.
+    async fn holds_that_outlive(&mut self) {
+        let soon = self.model.today.plus_days(1);
+        self.award(1, 20, soon).await;
+        for (points, minutes) in [(7, HOLD_MINUTES_MAX), (6, HOLD_MINUTES_MAX), (2, 1)] {
+            self.hold(1, points, minutes).await;
+        }
+        self.sleep(86_400);
+        self.sweep(1).await;
+        self.compare().await;
+        let holds = self.model.open_holds(1);
+        let &[whole, part, over] = holds.as_slice() else {
+            panic!("three holds: {holds:?}");
+        };
+        for (hold, less) in [(whole, 0), (part, 2), (over, 0)] {
+            self.capture(1, hold, less).await;
+            self.compare().await;
+        }
+        self.time_out(1, over).await;
+        self.sweep(1).await;
         self.compare().await;
     }
 
@@ -229,38 +263,75 @@ impl<'a> Play<'a> {
         assert_eq!(done, said, "{:#?}", self.story);
     }
 
-    async fn hold(&mut self, who: usize, points: i64) {
-        self.tell(format!("{who} sets {points} aside"));
-        let done = self.house.hold(self.customers[who], points).await;
-        let said = self.model.hold(who, points);
+    async fn redeem(&mut self, who: usize, points: i64) {
+        self.tell(format!("{who} redeems {points}"));
+        let done = self.house.redeem(self.customers[who], points).await;
+        let said = self.model.deduct(who, points);
+        assert_eq!(done, said, "{:#?}", self.story);
+    }
+
+    async fn hold(&mut self, who: usize, points: i64, minutes: u32) {
+        self.tell(format!("{who} sets {points} aside for {minutes} minutes"));
+        let customer = self.customers[who];
+        let done = self.house.hold(customer, points, minutes).await;
+        let said = self.model.hold(who, points, minutes.into());
         assert_eq!(done.is_ok(), said.is_ok(), "{:#?}", self.story);
-        if let (Ok(entry), Ok(number)) = (done, said) {
-            self.holds.insert(number, entry);
+        if let (Ok(deed), Ok(number)) = (done, said) {
+            self.holds.insert(number, deed);
         }
     }
 
-    async fn end_hold(&mut self, who: usize, rng: &mut StdRng) {
+    async fn end_some_hold(&mut self, who: usize, rng: &mut StdRng) {
         let open = self.model.open_holds(who);
         if open.is_empty() {
             return;
         }
         let number = open[rng.random_range(0..open.len())];
-        let capture = rng.random_range(0..2) == 0;
-        self.tell(format!("{who}: hold {number} is captured: {capture}"));
-        let entry = self.holds[&number];
-        if capture {
-            self.house.resolve(entry, Resolution::Post).await;
-            self.model.capture(who, number);
-        } else {
-            self.house.resolve(entry, Resolution::Void).await;
-            self.model.release(who, number);
+        let held = self.model.held_by(who, number);
+        match rng.random_range(0..6) {
+            0 | 1 => self.capture(who, number, 0).await,
+            2 | 3 => self.capture(who, number, rng.random_range(0..held)).await,
+            4 => self.time_out(who, number).await,
+            _ => {
+                self.tell(format!("{who}: hold {number} is released"));
+                self.house.release(self.holds[&number]).await;
+                self.model.release(who, number);
+            }
         }
     }
 
+    /// All but `less` of the hold.
+    async fn capture(&mut self, who: usize, number: usize, less: i64) {
+        self.tell(format!("{who}: hold {number} is captured but for {less}"));
+        let points = self.model.held_by(who, number) - less;
+        let done = self.house.capture(self.holds[&number], points).await;
+        let said = self.model.capture(who, number, less);
+        assert_eq!(done, said, "{:#?}", self.story);
+    }
+
+    async fn time_out(&mut self, who: usize, number: usize) {
+        self.tell(format!("{who}: hold {number} is timed out"));
+        let done = self.house.time_out(self.holds[&number]).await;
+        let said = self.model.time_out(who, number);
+        assert_eq!(done, said, "{:#?}", self.story);
+    }
+
+    async fn sweep(&mut self, who: usize) {
+        self.tell(format!("{who}'s points expire"));
+        let gone = self.house.sweep(self.customers[who]).await;
+        let said = self.model.expire(who);
+        assert_eq!(gone, said, "{:#?}", self.story);
+    }
+
     fn sleep(&mut self, seconds: i64) {
+        self.pass(seconds);
+        self.tell(format!("it is {}", self.model.today));
+    }
+
+    fn pass(&mut self, seconds: i64) {
         self.house.clock.advance_seconds(seconds);
         self.model.today = self.house.today();
-        self.tell(format!("it is {}", self.model.today));
+        self.model.now = self.house.clock.now().seconds();
     }
 
     /// Everybody's points are what the model says, in every respect.
@@ -309,7 +380,7 @@ async fn random_histories_of_points_agree_with_the_model_after_every_step() {
     }
     println!("{happened:?}");
     assert!(
-        happened.len() == 7 && happened.values().all(|times| *times > 0),
+        happened.len() == 12 && happened.values().all(|times| *times > 0),
         "days on which too little happened: {happened:?}"
     );
     house.finish().await;
@@ -327,6 +398,8 @@ enum Arrival {
     Outcome,
     OutcomeAgain,
     Redeemed,
+    /// The nightly run comes by.
+    Swept,
 }
 
 /// WeChat can say what became of a refund only after it was asked for it. Nothing else is bound to an order.
@@ -359,6 +432,8 @@ struct Before {
     /// Of the ten points that the refunded payment earned.
     spent: i64,
     awarded: i64,
+    /// Awarded too, but over already: the run takes them whenever it comes, but for what is held just then.
+    over: i64,
     arrived: bool,
     /// Points posted, held and owed at the end.
     ends_with: (i64, i64, i64),
@@ -376,6 +451,9 @@ async fn end_of(house: &House, name: &str, before: Before, order: &[Arrival]) ->
         let lot = house.today().plus_days(20);
         house.award(customer, before.awarded, lot).await;
     }
+    if before.over > 0 {
+        house.award(customer, before.over, house.today()).await;
+    }
     let paid = house.pay(customer, 800, "paid").await;
     let mut refund = None;
     for arrival in order {
@@ -392,16 +470,19 @@ async fn end_of(house: &House, name: &str, before: Before, order: &[Arrival]) ->
                 let said = house.outcome(&refunded, refund, before.arrived, number);
                 house.hear(&said).await;
             }
-            Arrival::Redeemed => house.deduct(customer, 5).await.unwrap(),
+            Arrival::Redeemed => house.redeem(customer, 5).await.unwrap(),
+            Arrival::Swept => _ = house.sweep(customer).await,
         }
     }
+    // The next night: what was held in between and is over goes now.
+    house.sweep(customer).await;
     let (purse, posted, held) = house.purse(customer).await;
     (posted, held, purse.debt)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_in_any_order_that_causality_allows_end_in_the_same_balances() {
-    use Arrival::{Outcome, OutcomeAgain, Paid, PaidAgain, PaidTwin, Redeemed, RefundAsked};
+    use Arrival::{Outcome, OutcomeAgain, Paid, PaidAgain, PaidTwin, Redeemed, RefundAsked, Swept};
     let house = House::open(1).await;
     house
         .set_terms(Terms {
@@ -428,19 +509,33 @@ async fn messages_in_any_order_that_causality_allows_end_in_the_same_balances() 
         Outcome,
         OutcomeAgain,
     ];
-    let before = |spent, awarded, arrived, ends_with| Before {
+    let with_sweep = [Paid, Swept, RefundAsked, Outcome, OutcomeAgain, Redeemed];
+    let sweep_without = [Paid, PaidAgain, Swept, RefundAsked, Outcome, OutcomeAgain];
+    let before = |spent, awarded, over, arrived, ends_with| Before {
         spent,
         awarded,
+        over,
         arrived,
         ends_with,
     };
     // The redemption is covered whatever comes first: what is refused in one order and not in another is another history.
     let cases = [
-        (before(0, 15, true, (18, 0, 0)), with_redemption.as_slice()),
-        (before(0, 15, false, (28, 0, 0)), with_redemption.as_slice()),
+        (
+            before(0, 15, 0, true, (18, 0, 0)),
+            with_redemption.as_slice(),
+        ),
+        (
+            before(0, 15, 0, false, (28, 0, 0)),
+            with_redemption.as_slice(),
+        ),
         // The points of the payment are spent: they are lent, and repaid by whatever comes in.
-        (before(10, 0, true, (0, 0, 2)), without.as_slice()),
-        (before(10, 0, false, (8, 0, 0)), without.as_slice()),
+        (before(10, 0, 0, true, (0, 0, 2)), without.as_slice()),
+        (before(10, 0, 0, false, (8, 0, 0)), without.as_slice()),
+        // Points that are over cover nothing, whether they are there or gone.
+        (before(0, 15, 7, true, (18, 0, 0)), with_sweep.as_slice()),
+        (before(0, 15, 7, false, (28, 0, 0)), with_sweep.as_slice()),
+        (before(10, 0, 7, true, (0, 0, 2)), sweep_without.as_slice()),
+        (before(10, 0, 7, false, (8, 0, 0)), sweep_without.as_slice()),
     ];
     for (number, (before, arrivals)) in cases.into_iter().enumerate() {
         let mut orders = orders_of(arrivals);

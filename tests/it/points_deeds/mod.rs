@@ -2,6 +2,7 @@
 
 mod damage;
 mod holds;
+mod lapses;
 mod races;
 mod reads;
 mod reviews;

@@ -6,7 +6,6 @@ use std::sync::{
 };
 
 use serde_json::json;
-use sqlx::ConnectOptions as _;
 use zhangfang::{
     db::DbOptions,
     jobs,
@@ -21,6 +20,16 @@ use crate::harness::{
 };
 
 const ORDERS: usize = 48;
+
+/// Everything that is earned is reviewed.
+const RULES: &str = "\
+rules:
+  - id: everything
+    name: 全部审核
+    stages: [points.credit]
+    action: review
+    points: {above: 0}
+";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_between_holding_and_deciding_every_answered_decision_stands_and_the_books_are_clean()
@@ -38,7 +47,16 @@ async fn killed_between_holding_and_deciding_every_answered_decision_stands_and_
     })
     .await
     .unwrap();
-    let environment = environment(&scratch, &keys_dir.join("wechat.env"), &address.to_string());
+    let mut environment = environment(&scratch, &keys_dir.join("wechat.env"), &address.to_string());
+    let rules = keys_dir.join("rules.yaml");
+    std::fs::write(&rules, RULES).unwrap();
+    environment.extend([
+        ("ZHANGFANG_RISK__ENABLED".to_owned(), "true".to_owned()),
+        (
+            "ZHANGFANG_RISK__RULES".to_owned(),
+            rules.to_str().unwrap().to_owned(),
+        ),
+    ]);
     let mut service = Service::start(&environment);
     let site = Site::new(&base, tenant.id);
     ready(&site).await;
@@ -51,12 +69,6 @@ async fn killed_between_holding_and_deciding_every_answered_decision_stands_and_
                 .await,
         );
     }
-    // The process has no rules; that a review was wanted stands on the orders.
-    let mut owner = scratch.owner.clone().connect().await.unwrap();
-    sqlx::raw_sql("UPDATE payment_orders SET review = 1")
-        .execute(&mut owner)
-        .await
-        .unwrap();
 
     let done = Arc::new(AtomicUsize::new(0));
     let simulator = Arc::new(simulator);

@@ -2,6 +2,7 @@
 
 mod crash;
 mod damage;
+mod processes;
 mod queue;
 mod refunds;
 mod settle;
@@ -28,6 +29,7 @@ use crate::{
 pub(crate) struct Bench {
     pub(crate) desk: Desk,
     says: Arc<Mutex<Action>>,
+    of_creation: Arc<Mutex<Action>>,
     asked: Arc<Mutex<Vec<Facts>>>,
 }
 
@@ -41,15 +43,29 @@ impl Bench {
         let says = Arc::new(Mutex::new(Action::Review));
         let asked = Arc::new(Mutex::new(Vec::new()));
         let (word, heard) = (Arc::clone(&says), Arc::clone(&asked));
+        let of_creation = Arc::new(Mutex::new(Action::Allow));
+        let first_word = Arc::clone(&of_creation);
         let risk = Risk::fixed(Arc::new(move |facts: &Facts| {
-            if facts.stage != Stage::PointsCredit {
-                return Action::Allow;
+            match facts.stage {
+                Stage::PointsCredit => {}
+                Stage::PaymentCreate => return *first_word.lock().unwrap(),
+                Stage::Login | Stage::Redeem | Stage::Refund => return Action::Allow,
             }
             heard.lock().unwrap().push(facts.clone());
             *word.lock().unwrap()
         }));
         let desk = Desk::at(TestApp::judged(risk.reviewing(terms)).await).await;
-        Self { desk, says, asked }
+        Self {
+            desk,
+            says,
+            of_creation,
+            asked,
+        }
+    }
+
+    /// What risk says when an order is made: at first, that it is allowed.
+    pub(crate) fn says_of_creation(&self, action: Action) {
+        *self.of_creation.lock().unwrap() = action;
     }
 
     pub(crate) fn says(&self, action: Action) {

@@ -87,8 +87,8 @@ async fn redis_killed_under_load_costs_no_decision_time_and_rules_count_again_by
     took.sort_unstable();
     // The machine may be busy with anything; waiting for Redis to connect would be a second each time.
     let (middle, last) = (took[took.len() / 2], took[took.len() - 1]);
-    assert!(middle < Duration::from_millis(25), "{middle:?}");
-    assert!(last < Duration::from_millis(400), "{last:?}");
+    assert!(middle < Duration::from_millis(100), "{middle:?}");
+    assert!(last < Duration::from_millis(900), "{last:?}");
     // Once it has settled, everything is as before.
     eventually("eleven are eleven again", || async {
         let (one, customer) = (&risk, somebody());

@@ -1,9 +1,11 @@
 //! Risk: what is counted, where, and by whose rules.
 
+mod again;
 mod away;
 mod counting;
 mod file;
 mod reading;
+mod replay;
 mod script;
 mod topology;
 

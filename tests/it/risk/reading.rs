@@ -30,14 +30,14 @@ impl Operation for Store {
 
     fn rows(&self, _want: &mut Wanted, _set: &WorkingSet) {}
 
-    fn decide(&self, set: &mut WorkingSet, _cx: &mut Cx<'_>) -> Result<String, DbError> {
-        let id = self.ruling.note(set, self.cause);
+    fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<String, DbError> {
+        let id = self.ruling.note(set, cx, self.cause);
         Ok(id.unwrap().to_string())
     }
 }
 
 /// Decides and stores; the decision's id.
-async fn decided(app: &TestApp, facts: Facts) -> String {
+pub(super) async fn decided(app: &TestApp, facts: Facts) -> String {
     let ruling = app.app.risk().rule_on(facts).await;
     let cause = app.db().new_id(app.db().new_lane());
     app.db().submit(Store { ruling, cause }).await.unwrap()

@@ -1,0 +1,141 @@
+//! A part of a hold is spent after the lots that it holds are over.
+
+use zhangfang::{
+    audit::Actor,
+    customers,
+    points::{self, Deed, DeedError, DeedWish, Desk, End, Reference, RuleBook, Source, Wanted},
+    primitives::{CustomerId, DeedId, Points, Secret},
+    risk::Risk,
+};
+
+use super::{Calendar, at, day, rounds};
+
+/// A back end and a customer.
+struct Counter {
+    calendar: Calendar,
+    desk: Desk,
+    who: CustomerId,
+}
+
+fn source() -> Source {
+    Source::parse("shop-crm").unwrap()
+}
+
+impl Counter {
+    async fn open() -> Self {
+        let calendar = Calendar::open(at("2026-11-21T12:00:00")).await;
+        let db = calendar.db().clone();
+        let openid = Secret::new("o-holder".to_owned());
+        let customers = customers::recognise(&db, calendar.app.tenant.id, &openid);
+        let who = customers.await.unwrap();
+        let desk = Desk {
+            rules: RuleBook::start(db.clone()),
+            risk: Risk::off(),
+            db,
+        };
+        Self {
+            calendar,
+            desk,
+            who,
+        }
+    }
+
+    async fn ask(&self, wanted: Wanted, points: i64, reference: &str) -> Result<Deed, DeedError> {
+        let wish = DeedWish {
+            tenant: self.calendar.app.tenant.id,
+            customer: self.who,
+            wanted,
+            points: Points::parse(points).unwrap(),
+            source: source(),
+            reference: Reference::parse(reference).unwrap(),
+            reason: "兑换".to_owned(),
+            order: None,
+            merchant: None,
+            by: Actor::new("test"),
+        };
+        Ok(points::ask(&self.desk, wish).await?.deed)
+    }
+
+    async fn award(&self, points: i64, until: &str) {
+        let expires_on = Some(day(until));
+        let award = Wanted::Award { expires_on };
+        self.ask(award, points, until).await.unwrap();
+    }
+
+    /// For ten days.
+    async fn hold(&self, points: i64) -> DeedId {
+        let hold = Wanted::Hold { minutes: 14_400 };
+        self.ask(hold, points, "h").await.unwrap().id
+    }
+
+    async fn capture(&self, hold: DeedId, points: i64) -> Result<Deed, DeedError> {
+        let whose = (self.calendar.app.tenant.id, source());
+        let end = End::Capture {
+            points: Some(Points::parse(points).unwrap()),
+        };
+        points::end_hold(&self.desk, whose, hold, end, Actor::new("test")).await
+    }
+
+    async fn has(&self) -> (i64, i64) {
+        self.calendar.has(self.who).await
+    }
+
+    /// Ten minutes after midnight; the runs of that night.
+    async fn night(&self, of: &str) {
+        self.calendar.clock.set(at(&format!("{of}T00:10:00")));
+        assert_eq!(rounds(self.calendar.db()).await, 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_of_a_hold_is_spent_from_lots_that_are_over_by_now_and_the_rest_is_swept() {
+    let counter = Counter::open().await;
+    counter.award(6, "2026-11-23").await;
+    let hold = counter.hold(6).await;
+    counter.night("2026-11-23").await;
+    assert_eq!(counter.has().await, (6, 6), "the hold protects them");
+
+    let captured = counter.capture(hold, 4).await.unwrap();
+    assert_eq!(captured.captured.get(), 4);
+    assert_eq!(counter.has().await, (2, 0));
+    // The same again is the same; another part is too late.
+    assert_eq!(counter.capture(hold, 4).await.unwrap(), captured);
+    assert!(matches!(
+        counter.capture(hold, 2).await,
+        Err(DeedError::State(_))
+    ));
+    // What is left is over for everybody.
+    let more = counter.ask(Wanted::Redeem, 1, "r").await;
+    assert!(
+        matches!(more, Err(DeedError::Insufficient { available }) if available.is_zero()),
+        "{more:?}"
+    );
+    counter.night("2026-11-24").await;
+    assert_eq!(counter.has().await, (0, 0));
+    assert_eq!(counter.calendar.expired().await, (1, 1, 2));
+    counter.calendar.app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_the_hold_may_use_goes_first_and_younger_holds_keep_theirs() {
+    let counter = Counter::open().await;
+    counter.award(10, "2026-11-23").await;
+    counter.award(5, "2026-11-30").await;
+    let hold = counter.hold(8).await;
+    counter.night("2026-11-23").await;
+    assert_eq!(counter.has().await, (13, 8), "as many stay as are held");
+    counter.capture(hold, 5).await.unwrap();
+    let lots = |of: &[(&str, i64)]| -> Vec<(String, i64)> {
+        of.iter()
+            .map(|(on, left)| ((*on).to_owned(), *left))
+            .collect()
+    };
+    let left = lots(&[("2026-11-23", 3), ("2026-11-30", 5)]);
+    assert_eq!(counter.calendar.lots(counter.who).await, left);
+    // All that is not over can be spent, and no more.
+    assert!(counter.ask(Wanted::Deduct, 6, "d6").await.is_err());
+    counter.ask(Wanted::Deduct, 5, "d5").await.unwrap();
+    counter.night("2026-11-24").await;
+    assert_eq!(counter.has().await, (0, 0));
+    counter.calendar.app.finish().await;
+}

@@ -1,0 +1,132 @@
+//! Time decides: deeds under review that nobody looked at, and holds that were under review.
+
+use std::sync::Arc;
+
+use zhangfang::{
+    facts::{Facts, Stage},
+    jobs,
+    points::{self, DeedState},
+    primitives::DeedId,
+    risk::{Action, ReviewTerms, ReviewThen, Risk},
+};
+
+use super::{Counter, today_plus};
+use crate::harness::TestApp;
+
+/// Without jobs. From 500 points on everything is reviewed, and when its time is over decided so.
+async fn counter(then: ReviewThen) -> Counter {
+    let risk = Risk::fixed(Arc::new(|facts: &Facts| match facts.points {
+        Some(points) if points.get() >= 500 => Action::Review,
+        Some(_) | None => Action::Allow,
+    }));
+    let terms = ReviewTerms {
+        then,
+        ..ReviewTerms::default()
+    };
+    Counter::at(TestApp::judged(risk.reviewing(terms)).await).await
+}
+
+impl Counter {
+    async fn under_review(&self, what: &str, points: i64) -> DeedId {
+        let deed = self.ask(what, points, what).await.expect(201);
+        assert_eq!(deed["state"], "under_review");
+        deed["id"].as_str().unwrap().parse().unwrap()
+    }
+
+    /// Both jobs look once. Whether either found anything to do.
+    async fn rounds(&self) -> [bool; 2] {
+        let payments = self.app.app.payments();
+        [
+            jobs::reviews_round(payments).await.unwrap(),
+            jobs::holds_round(self.app.db()).await.unwrap(),
+        ]
+    }
+
+    async fn time_of_reviews_is_over(&self) {
+        self.app
+            .execute("UPDATE risk_reviews SET due_at = created_at WHERE due_at IS NOT NULL")
+            .await;
+    }
+
+    async fn state(&self, deed: DeedId) -> DeedState {
+        let deed = points::find_deed(self.app.db(), self.app.tenant.id, deed).await;
+        deed.unwrap().unwrap().state
+    }
+}
+
+const LAPSED: &str = "SELECT COUNT(*) FROM risk_reviews v JOIN point_deeds d ON d.id = CONCAT(SUBSTR(v.id, 1, 15), x'00') \
+                      WHERE v.decided_by = 'timeout' AND v.due_at IS NULL AND (v.state = 5 AND d.state IN (1, 2) OR v.state = 6 AND d.state = 6)";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deeds_that_nobody_decided_are_let_go_and_nothing_is_left_pending() {
+    let counter = counter(ReviewThen::Reject).await;
+    for place in 0..6 {
+        counter.award(400, &format!("a{place}")).await;
+    }
+    let award = counter.under_review("awards", 500).await;
+    let redemption = counter.under_review("redemptions", 600).await;
+    // The hold's own time is over first: it does not run while nobody has said that it is one.
+    let hold = counter.under_review("holds", 700).await;
+    counter
+        .app
+        .execute("UPDATE point_deeds SET hold_until = created_at WHERE hold_until IS NOT NULL")
+        .await;
+    assert_eq!(counter.balance().await, [2_400, 500, 1_300, 1_100, 0]);
+    assert_eq!(counter.rounds().await, [false, false], "nothing is due");
+    counter.time_of_reviews_is_over().await;
+    assert_eq!(counter.rounds().await, [true, false]);
+    for deed in [award, redemption, hold] {
+        assert_eq!(counter.state(deed).await, DeedState::Refused);
+    }
+    assert_eq!(counter.balance().await, [2_400, 0, 0, 2_400, 0]);
+    assert_eq!(counter.app.count(LAPSED).await, 3);
+    // It is over for good.
+    assert_eq!(counter.rounds().await, [false, false]);
+    let stages: Vec<String> = reviews_of(&counter, Stage::Redeem).await;
+    assert_eq!(stages, ["lapsed", "lapsed"]);
+    counter.app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deeds_that_nobody_decided_are_let_in_and_a_hold_begins_then_and_ends_in_its_time() {
+    let counter = counter(ReviewThen::Approve).await;
+    for place in 0..6 {
+        counter.award(400, &format!("a{place}")).await;
+    }
+    let award = counter.under_review("awards", 500).await;
+    // Its day has gone by when it is let in.
+    let mut body = counter.body(900, "over");
+    body["expires_on"] = today_plus(0).into();
+    let path = "/api/v1/open/points/awards";
+    counter.crm.post(path, &body).await.expect(201);
+    let redemption = counter.under_review("redemptions", 600).await;
+    let hold = counter.under_review("holds", 700).await;
+    counter
+        .app
+        .execute("UPDATE risk_reviews SET due_at = created_at WHERE due_at IS NOT NULL")
+        .await;
+    assert_eq!(counter.rounds().await, [true, false]);
+    assert_eq!(counter.state(award).await, DeedState::Done);
+    assert_eq!(counter.state(redemption).await, DeedState::Done);
+    assert_eq!(counter.state(hold).await, DeedState::Held);
+    // 2,400 and the two awards, less the 600 that are spent; 700 set aside, and 900 that are over.
+    assert_eq!(counter.balance().await[..3], [3_200, 0, 700]);
+    assert_eq!(counter.app.count(LAPSED).await, 4);
+    assert_eq!(counter.rounds().await, [false, false], "the hold has begun");
+
+    counter.age(hold).await;
+    assert_eq!(counter.rounds().await, [false, true]);
+    assert_eq!(counter.state(hold).await, DeedState::Expired);
+    assert_eq!(counter.balance().await[..3], [3_200, 0, 0]);
+    assert_eq!(counter.rounds().await, [false, false]);
+    counter.app.finish().await;
+}
+
+/// The states of the reviews of a stage, as people read them.
+async fn reviews_of(counter: &Counter, stage: Stage) -> Vec<String> {
+    let path = format!("/api/v1/admin/risk/reviews?stage={stage}");
+    let page = counter.app.admin().get(&path).await.expect(200);
+    let items = page["items"].as_array().unwrap();
+    let word = |item: &serde_json::Value| item["state"].as_str().unwrap().to_owned();
+    items.iter().map(word).collect()
+}

@@ -1,0 +1,258 @@
+//! Two processes at once, and what one of them does not know.
+
+use std::sync::{Arc, Mutex};
+
+use serde_json::json;
+use zhangfang::{
+    audit::Actor,
+    facts::{Facts, Stage},
+    merchants::ShopBook,
+    payments::{
+        self, CreatePayment, DecideReview, NoticeHeaders, Payments, RecentOrders, RefundStatus,
+        ReviewWord, Taken,
+    },
+    primitives::{Clock as _, Money, OrderId, OrderNo, ReviewId, Secret, SystemClock},
+    risk::{Action, ReviewError, Risk},
+    simulator::openid_for,
+};
+
+use super::{Bench, path_of};
+use crate::{
+    harness::{Says, TestApp},
+    refund_core::Desk,
+};
+
+pub(super) const HEADERS: NoticeHeaders = NoticeHeaders {
+    timestamp: None,
+    nonce: None,
+    signature: None,
+    serial: None,
+    signature_type: None,
+};
+
+/// The service as another process has it: with a database handle and a memory of its own.
+pub(super) async fn elsewhere(desk: &Desk) -> Payments {
+    let db = desk.app.another_db().await;
+    Payments {
+        shops: ShopBook::start(db.clone()),
+        recent: RecentOrders::default(),
+        db,
+        ..desk.payments.clone()
+    }
+}
+
+fn approval(bench: &Bench, order: OrderId) -> DecideReview {
+    DecideReview {
+        tenant: bench.app().tenant.id,
+        id: ReviewId::of(order.id()),
+        word: ReviewWord::Approve(String::new()),
+        by: Actor::new("operator:lin"),
+        claim: None,
+    }
+}
+
+/// Begins after a different number of steps each round, so that the two meet at every stage of each other.
+async fn a_little_later<T>(round: usize, what: impl Future<Output = T>) -> T {
+    for _ in 0..round * 200 {
+        tokio::task::yield_now().await;
+    }
+    what.await
+}
+
+/// Whichever is first, both are told what came of it, and neither that something is broken.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_here_and_an_approval_there_never_fail_over_each_other() {
+    let bench = Bench::open().await;
+    let other = elsewhere(&bench.desk).await;
+    let (mut first, mut second) = (0, 0);
+    for round in 0..40_usize {
+        let order = bench.desk.paid(1_000, &format!("k{round}")).await;
+        let wish = bench.desk.wish(order, None, &format!("r{round}"));
+        let asking = payments::request_refund(&bench.desk.payments, wish);
+        let deciding = payments::decide_review(&other, approval(&bench, order));
+        let (refund, approved) = tokio::join!(asking, a_little_later(round, deciding));
+        let refund = refund.unwrap();
+        match approved {
+            Ok(_) => {
+                assert_eq!(refund.points.due.get(), 10);
+                first += 1;
+            }
+            Err(ReviewError::AlreadyDecided("moot")) => {
+                assert_eq!(refund.points.due.get(), 0);
+                second += 1;
+            }
+            Err(error) => panic!("{error:?}"),
+        }
+        bench.desk.channel.knows([Says::Is(RefundStatus::Success)]);
+        bench.desk.pursue(&refund).await;
+    }
+    assert_eq!(first + second, 40);
+    assert_eq!(bench.points().await, (0, 0, 0));
+    other.db.close().await;
+    bench.finish().await;
+}
+
+/// The same for one that awaited a second person, and a time-out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_that_is_agreed_to_here_and_a_time_out_there_never_fail_over_each_other() {
+    let bench = Bench::open().await;
+    bench
+        .app()
+        .set_policy(|terms| terms.refund_review_above = Money::constant(500))
+        .await;
+    let other = elsewhere(&bench.desk).await;
+    for round in 0..24_usize {
+        let order = bench.desk.paid(1_000, &format!("k{round}")).await;
+        let refund = bench
+            .desk
+            .refund(order, Some(600), &format!("r{round}"))
+            .await;
+        let key = format!("d{round}");
+        let (agreed, lapsed) = tokio::join!(
+            bench.desk.decide(&refund, true, &key),
+            a_little_later(
+                round,
+                payments::lapse_review(&other, ReviewId::of(order.id()))
+            )
+        );
+        assert_eq!(agreed.points.due.get(), 0, "let go, one way or the other");
+        assert!(
+            matches!(lapsed, Ok(_) | Err(ReviewError::AlreadyDecided("moot"))),
+            "{lapsed:?}"
+        );
+        assert_eq!(bench.desk.order(order).await.refunds.points.get(), 0);
+        bench.desk.channel.knows([Says::Is(RefundStatus::Success)]);
+        bench.desk.pursue(&agreed).await;
+    }
+    assert_eq!(bench.points().await, (0, 0, 0));
+    other.db.close().await;
+    bench.finish().await;
+}
+
+/// Risk that says one thing of payments that are made, and lets everything else be.
+fn of_payments(says: &Arc<Mutex<Action>>) -> Risk {
+    let says = Arc::clone(says);
+    Risk::fixed(Arc::new(move |facts: &Facts| match facts.stage {
+        Stage::PaymentCreate => *says.lock().unwrap(),
+        Stage::Login | Stage::PointsCredit | Stage::Redeem | Stage::Refund => Action::Allow,
+    }))
+}
+
+/// The order is paid, as this process is told.
+async fn told(payments: &Payments, desk: &Desk, order: OrderId) {
+    let found = desk.order(order).await;
+    let number = OrderNo::from(order).to_string();
+    let notice = desk
+        .channel
+        .paid_notice(&found, &number, SystemClock.now(), &number);
+    let taken = payments::take_notice(payments, desk.app.tenant.id, HEADERS, notice).await;
+    assert!(matches!(taken, Ok(Taken::Settled)), "{taken:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_risk_says_of_a_repeat_is_not_taken_for_what_it_said_of_the_order() {
+    let says = Arc::new(Mutex::new(Action::Review));
+    let desk = Desk::at(TestApp::judged(of_payments(&says)).await).await;
+    let other = elsewhere(&desk).await;
+    let no = desk
+        .app
+        .create(&desk.customer, &desk.code, 1_000, "k")
+        .await;
+    let order = no.parse::<OrderNo>().unwrap().id();
+    let customer = desk.order(order).await.customer.unwrap();
+    // The same wish comes again, to another process and when risk has nothing against it.
+    *says.lock().unwrap() = Action::Allow;
+    let wish = CreatePayment {
+        tenant: desk.app.tenant.id,
+        customer,
+        payer_openid: Secret::new(openid_for("li")),
+        code: desk.code.clone(),
+        amount: Some(Money::constant(1_000)),
+        key: "k".into(),
+        origin: zhangfang::facts::Origin::default(),
+    };
+    let again = payments::create_payment(&other, wish).await.unwrap();
+    assert_eq!(again.order.id, order);
+    told(&other, &desk, order).await;
+    let review = desk.app.admin().get(&path_of(order)).await.expect(200);
+    assert_eq!(
+        (&review["stage"], &review["rules"]),
+        (&json!("payment.create"), &json!("fixed"))
+    );
+    other.db.close().await;
+    desk.app.finish().await;
+}
+
+/// A till's order that risk would have verified is paid, and whoever reviews the points reads which rule it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rule_that_nobody_could_answer_is_named_to_whoever_reviews() {
+    let says = Arc::new(Mutex::new(Action::Verify));
+    let desk = Desk::at(TestApp::judged(of_payments(&says)).await).await;
+    let owner = desk
+        .app
+        .login(
+            &format!("owner-of-{}", crate::refund_core::SHOP),
+            "merchant",
+        )
+        .await;
+    let other = elsewhere(&desk).await;
+    for (key, payments) in [("here", desk.app.app.payments()), ("there", &other)] {
+        let shown = owner
+            .keyed(key)
+            .post("/api/v1/merchant/payments", &json!({ "amount_fen": 700 }))
+            .await;
+        let no = shown.expect(201)["order_no"].as_str().unwrap().to_owned();
+        let order = no.parse::<OrderNo>().unwrap().id();
+        let found = desk.order(order).await;
+        let notice = desk
+            .channel
+            .paid_notice_by(&found, &no, SystemClock.now(), &openid_for("li"));
+        let payments = Payments {
+            gateways: Arc::clone(&desk.payments.gateways),
+            ..payments.clone()
+        };
+        let taken = payments::take_notice(&payments, desk.app.tenant.id, HEADERS, notice).await;
+        assert!(matches!(taken, Ok(Taken::Settled)), "{taken:?}");
+        let review = desk.app.admin().get(&path_of(order)).await.expect(200);
+        assert_eq!(
+            (&review["stage"], &review["rules"]),
+            (&json!("payment.create"), &json!("fixed")),
+            "{key}"
+        );
+    }
+    other.db.close().await;
+    desk.app.finish().await;
+}
+
+/// A record that cannot be read keeps nobody's money waiting: not this order's, and not that of those who are read with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unreadable_decision_does_not_keep_payments_from_settling() {
+    let says = Arc::new(Mutex::new(Action::Review));
+    let desk = Desk::at(TestApp::judged(of_payments(&says)).await).await;
+    let no = desk
+        .app
+        .create(&desk.customer, &desk.code, 1_000, "k")
+        .await;
+    let order = no.parse::<OrderNo>().unwrap().id();
+    desk.app
+        .execute("CREATE TABLE kept_decisions AS SELECT id, decision FROM risk_decisions WHERE stage = 2")
+        .await;
+    desk.app
+        .execute("UPDATE risk_decisions SET decision = x'ff' WHERE stage = 2")
+        .await;
+    let other = elsewhere(&desk).await;
+    told(&other, &desk, order).await;
+    let paid = desk.order(order).await;
+    assert!(paid.state.payment().is_some());
+    assert_eq!(
+        paid.review,
+        zhangfang::payments::PointsReview::Open,
+        "that it was wanted stands on the order"
+    );
+    desk.app
+        .execute("UPDATE risk_decisions d JOIN kept_decisions k ON k.id = d.id SET d.decision = k.decision")
+        .await;
+    desk.app.execute("DROP TABLE kept_decisions").await;
+    other.db.close().await;
+    desk.app.finish().await;
+}

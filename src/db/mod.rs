@@ -88,6 +88,9 @@ struct Inner {
     committers: batch::Committers,
 }
 
+/// How often an operation whose reads did not fit together is submitted.
+const FRESH_ATTEMPTS: u32 = 5;
+
 impl Db {
     /// Opens the pool and starts the committers. Fails when the database cannot be reached.
     pub async fn connect(
@@ -154,6 +157,24 @@ impl Db {
         operation: O,
     ) -> Result<O::Reply, SubmitError<O::Refusal>> {
         self.inner.committers.submit(operation).await
+    }
+
+    /// The same, and again while the operation is refused for something that only reads of two moments can show: the tables of a batch are loaded one after the other,
+    /// and a refusal writes nothing whose version would guard it. What is there five times was not read at a bad moment, and is answered as it is.
+    pub async fn submit_fresh<O: Operation + Clone>(
+        &self,
+        operation: O,
+        is_stale: fn(&O::Refusal) -> bool,
+    ) -> Result<O::Reply, SubmitError<O::Refusal>> {
+        for _ in 1..FRESH_ATTEMPTS {
+            match self.submit(operation.clone()).await {
+                Err(SubmitError::Refused(refusal)) if is_stale(&refusal) => {
+                    metrics::counter!("db_stale_reads_total", "operation" => O::NAME).increment(1);
+                }
+                answer => return answer,
+            }
+        }
+        self.submit(operation).await
     }
 
     /// True when the database answers and every committer holds its lease.

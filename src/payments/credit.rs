@@ -154,7 +154,8 @@ pub(super) fn hold_points(
             terms,
         } => match ruling.action() {
             Action::Verify | Action::Review => {
-                (Stage::PointsCredit, rules_that_want(ruling), *terms)
+                let wanted_by = ruling.decision().map(rules_that_want);
+                (Stage::PointsCredit, wanted_by.unwrap_or_default(), *terms)
             }
             Action::Allow | Action::Block => (Stage::PaymentCreate, wanted_by.clone(), *terms),
         },

@@ -211,7 +211,7 @@ impl RecentOrders {
 /// An order was made in spite of a *verify* if nobody was there to answer: then it is as good as a *review*.
 fn wanted_by(decision: &Decision) -> String {
     match decision.action {
-        Action::Verify | Action::Review => rules_that_want(&Ruling::new(decision.clone())),
+        Action::Verify | Action::Review => rules_that_want(decision),
         Action::Allow | Action::Block => String::new(),
     }
 }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     audit::{self, Action, Actor},
-    db::{Cx, Operation, SubmitError, Wanted, WorkingSet},
+    db::{Cx, Operation, Wanted, WorkingSet},
     idempotency::{Claim, KeyRow, Keys},
     ledger,
     payments::{Attempts, PointsReview},
@@ -98,26 +98,16 @@ pub async fn request_refund(
         terms: policy.terms,
         pace: payments.pace,
     };
-    let refund = *submit_fresh(payments, operation).await??;
+    let refund = *payments
+        .db
+        .submit_fresh(operation, is_stale_refund)
+        .await??;
     Ok(super::submit_if_new(payments, refund).await)
 }
 
-/// How often an operation whose reads did not fit together is asked again.
-const STALE_MAX: u32 = 5;
-
-/// Submits, and again while the order and its review were read before and after another process ended that review.
-async fn submit_fresh<O>(payments: &Payments, operation: O) -> Result<O::Reply, RefundError>
-where
-    O: Operation<Refusal = RefundError> + Clone,
-{
-    for _ in 1..STALE_MAX {
-        match payments.db.submit(operation.clone()).await {
-            Err(SubmitError::Refused(RefundError::Ledger(error))) if is_stale(error) => {}
-            answer => return Ok(answer?),
-        }
-    }
-    // What is there again and again was not read at a bad moment: it is told as it is.
-    Ok(payments.db.submit(operation).await?)
+/// The order and its review may be read before and after another process ends that review.
+const fn is_stale_refund(refusal: &RefundError) -> bool {
+    matches!(refusal, RefundError::Ledger(error) if is_stale(*error))
 }
 
 /// Both are read by people, and one goes to WeChat: no line ends and the like.
@@ -379,7 +369,7 @@ pub async fn decide_refund(
         terms: policy.terms,
         pace: payments.pace,
     };
-    let refund = submit_fresh(payments, operation).await?;
+    let refund = payments.db.submit_fresh(operation, is_stale_refund).await?;
     Ok(super::submit_if_new(payments, refund).await)
 }
 

@@ -94,19 +94,14 @@ pub async fn lapse_review(payments: &Payments, id: ReviewId) -> Result<ReviewRow
     submit(payments, operation).await
 }
 
-/// How often an operation whose reads did not fit together is asked again.
-const STALE_MAX: u32 = 5;
-
 async fn submit(payments: &Payments, operation: TurnReview) -> Result<ReviewRow, ReviewError> {
-    for _ in 0..STALE_MAX {
-        match payments.db.submit(operation.clone()).await {
-            Ok(row) => return Ok(row),
-            Err(SubmitError::Refused(ReviewError::Stale)) => {}
-            Err(SubmitError::Refused(refusal)) => return Err(refusal),
-            Err(SubmitError::Db(error)) => return Err(error.into()),
-        }
-    }
-    Err(DbError::Contention(STALE_MAX).into())
+    let is_stale = |refusal: &ReviewError| matches!(refusal, ReviewError::Stale);
+    let answer = payments.db.submit_fresh(operation, is_stale).await;
+    answer.map_err(|error| match error {
+        SubmitError::Refused(ReviewError::Stale) => DbError::Contention(0).into(),
+        SubmitError::Refused(refusal) => refusal,
+        SubmitError::Db(error) => error.into(),
+    })
 }
 
 /// One line of text, or none.

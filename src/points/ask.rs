@@ -172,7 +172,11 @@ impl AskDeed {
             points: deed.points,
             amount: None,
             source: deed.source.to_string(),
-            rules: rules_that_want(&self.ruling),
+            rules: self
+                .ruling
+                .decision()
+                .map(rules_that_want)
+                .unwrap_or_default(),
         }
     }
 

@@ -15,23 +15,16 @@ pub struct Desk {
     pub risk: Risk,
 }
 
-/// How often an operation whose reads did not fit together is asked again.
-const STALE_MAX: u32 = 5;
-
-/// Submits, and again while the operation met what somebody else was just writing.
+/// Submits; what somebody else is writing all the time is contention.
 pub(super) async fn submit<O>(db: &Db, operation: O) -> Result<O::Reply, SubmitError<DeedError>>
 where
     O: Operation<Refusal = DeedError> + Clone,
 {
-    for _ in 0..STALE_MAX {
-        match db.submit(operation.clone()).await {
-            Err(SubmitError::Refused(DeedError::Stale)) => {
-                metrics::counter!("points_stale_reads_total").increment(1);
-            }
-            answer => return answer,
-        }
+    let is_stale = |refusal: &DeedError| matches!(refusal, DeedError::Stale);
+    match db.submit_fresh(operation, is_stale).await {
+        Err(SubmitError::Refused(DeedError::Stale)) => Err(DbError::Contention(0).into()),
+        answer => answer,
     }
-    Err(DbError::Contention(STALE_MAX).into())
 }
 
 /// One deed of a tenant.

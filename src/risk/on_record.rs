@@ -1,6 +1,6 @@
 //! Decisions as they were stored, for people and for stages that build on earlier ones.
 
-use sqlx::Row as _;
+use sqlx::{Row as _, mysql::MySqlRow};
 
 use super::{Decision, store::unpack};
 use crate::{
@@ -22,8 +22,13 @@ pub async fn decisions_on(db: &Db, cause: Id) -> Result<Vec<(DecisionId, Decisio
     let rows = sqlx::raw_sql(sql.into_statement())
         .fetch_all(db.pool())
         .await?;
-    rows.iter()
-        .map(|row| Ok((row.try_get(0)?, read_decision(row.try_get(1)?)?)))
+    read_decisions(&rows)
+}
+
+/// Rows of `id` and `decision`.
+pub(super) fn read_decisions(rows: &[MySqlRow]) -> Result<Vec<(DecisionId, Decision)>, DbError> {
+    let rows = rows.iter();
+    rows.map(|row| Ok((row.try_get(0)?, read_decision(row.try_get(1)?)?)))
         .collect()
 }
 

@@ -14,7 +14,7 @@
 //! - The time-out decides alone, whatever the amount: the rule file says which way.
 //! - Every change is guarded by the row's version; a decided review never changes again.
 
-use super::{Action, AfterReview, ReviewSettings, Ruling, Settings};
+use super::{Action, AfterReview, Decision, ReviewSettings, Settings};
 use crate::{
     audit::Actor,
     db::WorkingSet,
@@ -401,11 +401,9 @@ pub fn open_review(set: &mut WorkingSet, new: NewReview, terms: &ReviewTerms, no
 }
 
 /// The rules that took part in a decision and want more than to allow, with commas.
-pub fn rules_that_want(ruling: &Ruling) -> String {
-    let fired = ruling
-        .decision()
-        .map_or(&[][..], |decision| &decision.fired);
-    let live: Vec<&str> = fired
+pub fn rules_that_want(decision: &Decision) -> String {
+    let live: Vec<&str> = decision
+        .fired
         .iter()
         .filter(|fired| fired.effect == Effect::Live && fired.action != Action::Allow)
         .map(|fired| fired.rule.as_str())

@@ -2,7 +2,7 @@
 
 use sqlx::Row as _;
 
-use super::{Decision, read_decision};
+use super::{Decision, on_record::read_decisions};
 use crate::{
     db::{Db, DbError, Sql},
     primitives::{DecisionId, TenantId, Timestamp},
@@ -52,29 +52,5 @@ pub async fn stream_decisions(
     let rows = sqlx::raw_sql(sql.into_statement())
         .fetch_all(db.pool())
         .await?;
-    rows.iter()
-        .map(|row| Ok((row.try_get(0)?, read_decision(row.try_get(1)?)?)))
-        .collect()
-}
-
-/// These decisions, those that are there, in the order of their ids.
-pub async fn find_decisions(
-    db: &Db,
-    ids: &[DecisionId],
-) -> Result<Vec<(DecisionId, Decision)>, DbError> {
-    if ids.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut sql =
-        Sql::new("SELECT /* risk.find_decisions */ id, decision FROM risk_decisions WHERE id IN (");
-    sql.list(ids, |sql, id| {
-        sql.bytes(id.bytes());
-    });
-    sql.push(") ORDER BY id");
-    let rows = sqlx::raw_sql(sql.into_statement())
-        .fetch_all(db.pool())
-        .await?;
-    rows.iter()
-        .map(|row| Ok((row.try_get(0)?, read_decision(row.try_get(1)?)?)))
-        .collect()
+    read_decisions(&rows)
 }

@@ -10,7 +10,7 @@ use crate::{
     cli::{print, verify_ledger::fit},
     config::{DatabaseOnly, Source},
     db::Db,
-    facts::{Facts, Stage, masked},
+    facts::{Facts, masked},
     primitives::{DecisionId, Id, Money, OrderNo, RefundNo},
     risk::{self, Decision, RuleSet},
     telemetry,
@@ -68,7 +68,7 @@ impl ExplainArguments {
         let settings = DatabaseOnly::load(source)?;
         telemetry::start_logs(&settings.log)?;
         let db = super::super::tenant::open(&settings.database).await?;
-        let told = find(&db, &self.of.ids()).await;
+        let told = find(&db, &self.of).await;
         db.close().await;
         let told = told.context("the decisions cannot be read")?;
         if told.is_empty() {
@@ -85,24 +85,26 @@ impl ExplainArguments {
 }
 
 impl Explain {
-    fn ids(&self) -> Vec<DecisionId> {
-        let all = |cause: Id| Stage::ALL.map(|stage| DecisionId::of(cause, stage.code()));
-        let order = self
-            .order
-            .into_iter()
-            .flat_map(|number| all(number.id().id()));
-        let refund = self
-            .refund
-            .into_iter()
-            .flat_map(|number| all(number.id().id()));
-        order.chain(refund).chain(self.decision).collect()
+    /// What the decisions are about.
+    fn cause(&self) -> Option<Id> {
+        let order = self.order.map(|number| number.id().id());
+        let refund = self.refund.map(|number| number.id().id());
+        order.or(refund).or(self.decision.map(DecisionId::cause))
+    }
+
+    fn concerns(&self, id: DecisionId) -> bool {
+        self.decision.is_none_or(|wanted| wanted == id)
     }
 }
 
-async fn find(db: &Db, ids: &[DecisionId]) -> anyhow::Result<Vec<Told>> {
+async fn find(db: &Db, of: &Explain) -> anyhow::Result<Vec<Told>> {
+    let Some(cause) = of.cause() else {
+        return Ok(Vec::new());
+    };
     let mut told = Vec::new();
     let mut conn = db.pool().acquire().await?;
-    for (id, decision) in risk::find_decisions(db, ids).await? {
+    let decisions = risk::decisions_on(db, cause).await?;
+    for (id, decision) in decisions.into_iter().filter(|(id, _)| of.concerns(*id)) {
         let rules = risk::find_rule_set(&mut conn, decision.rule_set).await?;
         told.push(Told {
             id,

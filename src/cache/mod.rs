@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use redis::{AsyncCommands, FromRedisValue, RedisError};
+use redis::{AsyncCommands, FromRedisValue, RedisError, ToRedisArgs};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
     sync::{Notify, watch},
@@ -124,8 +124,8 @@ impl Cache {
     pub async fn run_on<T: FromRedisValue>(
         &self,
         script: &CacheScript,
-        keys: &[String],
-        arguments: &[String],
+        keys: &[impl ToRedisArgs],
+        arguments: &[impl ToRedisArgs],
         patience: Duration,
     ) -> Option<T> {
         self.0

@@ -62,6 +62,8 @@ pub struct Counter {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ask<'a> {
     pub counter: &'a Counter,
+    /// What it is called where it is kept, apart from whose it is.
+    pub name: &'a str,
     /// This deed is one of those that it counts (if its amount fits).
     pub feed: bool,
     /// A rule of this stage wants to know it. What is fed and read at once includes this deed.

@@ -1,8 +1,8 @@
 //! What counters are called in Redis, and what they are called to people.
 //!
 //! ```text
-//! zf:risk:{<subject>}:<window>          hash:       the sums of a subject over one window
-//! zf:risk:{<subject>}:<window>:<name>   sorted set: what it has met within the window
+//! zf:risk:{<subject>}:s<stage>   string:     all that a subject adds up at deeds of that stage, over all windows
+//! zf:risk:{<subject>}:<name>     sorted set: what it has met within the window
 //! ```
 //!
 //! A subject and a member of a set are the first 64 bits of a SHA-256, in which the tenant is included: neither an address nor a device is readable in Redis,
@@ -16,7 +16,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 
 use super::{Counter, Measure, Per, Thing};
 use crate::{
-    facts::{Facts, Subject},
+    facts::{Facts, Stage, Subject},
     primitives::{Money, TenantId},
 };
 
@@ -85,26 +85,25 @@ fn member(facts: &Facts, thing: Thing) -> Option<String> {
     Some(hashed(facts.tenant, &text))
 }
 
-/// The key of a subject's sums over one window.
-pub(super) fn sums_key(subject: &str, window_seconds: u32) -> String {
-    format!("zf:risk:{{{subject}}}:{window_seconds}")
+/// The key of all that a subject adds up at deeds of `stage`.
+pub(super) fn sums_key(subject: &str, stage: Stage) -> String {
+    format!("zf:risk:{{{subject}}}:s{}", stage.code())
 }
 
 /// The key of one of a subject's sets.
-pub(super) fn set_key(subject: &str, counter: &Counter) -> String {
-    let (window, name) = (counter.within_seconds, name(counter));
-    format!("zf:risk:{{{subject}}}:{window}:{name}")
+pub(super) fn set_key(subject: &str, name: &str) -> String {
+    format!("zf:risk:{{{subject}}}:{name}")
 }
 
-/// The counter's definition without its subject and window.
+/// The counter's definition without its subject: `60:c2` is how often within 60 seconds. Made once for a rule set ([`Ask::name`](super::Ask::name)).
 pub(super) fn name(counter: &Counter) -> String {
-    let stage = counter.of.code();
+    let (window, stage) = (counter.within_seconds, counter.of.code());
     let what = match counter.measure {
-        Measure::Count => format!("c{stage}"),
-        Measure::SumFen => format!("f{stage}"),
-        Measure::SumPoints => format!("p{stage}"),
-        Measure::Distinct(thing) => format!("d{stage}{}", letter(thing)),
-        Measure::Seen(thing) => format!("s{stage}{}", letter(thing)),
+        Measure::Count => format!("{window}:c{stage}"),
+        Measure::SumFen => format!("{window}:f{stage}"),
+        Measure::SumPoints => format!("{window}:p{stage}"),
+        Measure::Distinct(thing) => format!("{window}:d{stage}{}", letter(thing)),
+        Measure::Seen(thing) => format!("{window}:s{stage}{}", letter(thing)),
     };
     match counter.between {
         Some((least, most)) => format!("{what},{}-{}", least.get(), most.get()),
@@ -193,7 +192,7 @@ fn hashed(tenant: TenantId, text: &str) -> String {
 mod tests {
     use super::*;
     use crate::{
-        facts::{Device, Stage},
+        facts::Device,
         primitives::{CustomerId, Id, MerchantId, Timestamp},
     };
 
@@ -291,18 +290,18 @@ mod tests {
     #[test]
     fn a_name_says_what_is_counted_and_nothing_of_the_rule() {
         let mut counter = counter(Measure::Count);
-        assert_eq!(name(&counter), "c2");
+        assert_eq!(name(&counter), "60:c2");
         assert_eq!(
             describe_counter(&counter),
             "count of payment.create per customer in 60 s"
         );
         counter.between = Some((Money::parse(900).unwrap(), Money::parse(999).unwrap()));
-        assert_eq!(name(&counter), "c2,900-999");
+        assert_eq!(name(&counter), "60:c2,900-999");
         assert!(describe_counter(&counter).contains("between 900 and 999 fen"));
-        assert_eq!(sums_key("ab", 60), "zf:risk:{ab}:60");
+        assert_eq!(sums_key("ab", Stage::Refund), "zf:risk:{ab}:s5");
         counter.between = None;
         counter.measure = Measure::Distinct(Thing::Network);
-        assert_eq!(set_key("ab", &counter), "zf:risk:{ab}:60:d2n");
+        assert_eq!(set_key("ab", &name(&counter)), "zf:risk:{ab}:60:d2n");
     }
 
     #[test]

@@ -1,133 +1,128 @@
 -- Counts and reads in one step. `now` is set: Redis's clock, in microseconds.
 --
--- ARGV holds five words for each thing to do: what, which of KEYS, the window in seconds, a name, and how much to add.
--- The answer has one whole number for each.
+-- For each of KEYS, in their order, ARGV says what it is and what is asked of it. The answer is one string: all the numbers, eight bytes each, the highest first.
 --
---   sum   a window cut into twelve buckets, as a ring of thirteen: the one being filled and the twelve before it. KEYS is a hash; the field
---         `name` holds the number of the newest bucket, `name:0` to `name:12` what is in them. Gives the sum, with what was added.
---   set   the different members met within the window. KEYS is a sorted set by time; name is the member, added unless 0 is. Gives how many.
---   seen  whether name is such a member: 0 no, 1 yes, 2 yes, but it was last noted more than a twelfth of the window ago.
+--   sums n, then n times: name, window, add   the sums over the last `window` seconds, with what is added now. Names are different for different windows.
+--   set window, member, add                   how many different members were met within the window. This one is met now, unless 0 is added.
+--   seen window, member                       whether it is such a member: 0 no, 1 yes, 2 yes, but last noted more than a twelfth of the window ago.
+--
+-- A window is cut into twelve buckets. The sums of a key are one string, packed: for each name {window, number of the newest bucket, what is in it, what is in the one
+-- before it, ..}, at most thirteen: the one being filled and the twelve before it. So a key is read once and written once, whatever is asked.
 
 local BUCKETS, MEMBERS = 12, 1000
-local answers, hashes = {}, {}
+
+local answers, place = {}, 0
+
+local function answer(number)
+    answers[#answers + 1] = number
+end
+
+local function word()
+    place = place + 1
+    return ARGV[place]
+end
 
 local function whole(number)
     return string.format('%.0f', number)
 end
 
--- A hash is read once and written once, however many counters it holds.
-local function load(key, window)
-    local hash = hashes[key]
-    if not hash then
-        local flat = redis.call('HGETALL', key)
-        hash = {fields = {}, changed = {}, gone = {}, width = window / BUCKETS}
-        for place = 1, #flat, 2 do
-            hash.fields[flat[place]] = tonumber(flat[place + 1])
-        end
-        hashes[key] = hash
-    end
-    return hash
+local function bucket_of(window)
+    return math.floor(now / (window * 1000000 / BUCKETS))
 end
 
-local function store(key, hash)
-    if hash.fresh then
-        -- A counter that no rule asks for any more goes with its last bucket.
-        local oldest = math.floor(now / hash.width) - BUCKETS
-        for name, newest in pairs(hash.fields) do
-            if newest < oldest and not string.find(name, ':', 1, true) then
-                hash.gone[#hash.gone + 1] = name
-                for slot = 0, BUCKETS do
-                    hash.gone[#hash.gone + 1] = name .. ':' .. slot
-                end
-            end
-        end
+-- How many buckets ago the newest one was begun; none if it is all over.
+local function age(window, newest)
+    local ago = bucket_of(window) - newest
+    if ago < 0 then
+        -- The clock was set back. By less than the window: what is counted goes to the newest bucket, so nothing is missed. By more: when
+        -- all this happened is anybody's guess, and it begins anew.
+        return ago >= -BUCKETS and 0 or nil
     end
-    for first = 1, #hash.gone, 1000 do
-        redis.call('HDEL', key, unpack(hash.gone, first, math.min(first + 999, #hash.gone)))
-    end
-    if #hash.changed > 0 then
-        redis.call('HSET', key, unpack(hash.changed))
-        redis.call('PEXPIRE', key, whole(math.ceil((BUCKETS + 1) * hash.width / 1000)))
-    end
+    return ago <= BUCKETS and ago or nil
 end
 
-local function sum(key, window, name, add)
-    local hash = load(key, window)
-    local fields = hash.fields
-    local bucket = math.floor(now / hash.width)
-    local newest = fields[name]
-    if newest and newest > bucket then
-        -- The clock was set back. By less than the window: what is counted goes to the newest bucket, so nothing is missed. By more:
-        -- when all this happened is anybody's guess, and it begins anew.
-        if newest - bucket <= BUCKETS then
-            bucket = newest
-        else
-            newest = nil
+local function count(sums, name, window, add)
+    local sum = sums[name]
+    local ago = sum and age(window, sum[2])
+    if not ago then
+        if add > 0 then
+            sums[name] = {window, bucket_of(window), add}
         end
+        return add
     end
-    local total, stale = 0, {}
-    for age = 0, BUCKETS do
-        local number = bucket - age
-        local field = name .. ':' .. (number % (BUCKETS + 1))
-        local value = fields[field]
-        if value and newest and number <= newest and number >= newest - BUCKETS then
-            total = total + value
-        elseif value then
-            stale[#stale + 1] = field
-        end
+    local total = add
+    for bucket = 3, math.min(#sum, BUCKETS + 3 - ago) do
+        total = total + sum[bucket]
     end
-    if add > 0 then
-        local slot = name .. ':' .. (bucket % (BUCKETS + 1))
-        for _, field in ipairs(stale) do
-            fields[field] = nil
-            if field ~= slot then
-                hash.gone[#hash.gone + 1] = field
-            end
+    if add > 0 and ago == 0 then
+        sum[3] = sum[3] + add
+    elseif add > 0 then
+        local moved = {window, sum[2] + ago, add}
+        for bucket = 4, ago + 2 do
+            moved[bucket] = 0
         end
-        hash.fresh = hash.fresh or newest ~= bucket
-        fields[name] = bucket
-        fields[slot] = (fields[slot] or 0) + add
-        for _, field in ipairs({name, slot}) do
-            hash.changed[#hash.changed + 1] = field
-            hash.changed[#hash.changed + 1] = whole(fields[field])
+        for bucket = 3, math.min(#sum, BUCKETS + 3 - ago) do
+            moved[bucket + ago] = sum[bucket]
         end
-        total = total + add
+        sums[name] = moved
     end
     return total
 end
 
-local function set(key, window, name, add)
-    redis.call('ZREMRANGEBYSCORE', key, '-inf', whole(now - window))
+-- What is over goes, also what no rule asks for any more, and the key with its last bucket.
+local function store(key, sums)
+    local longest = 0
+    for name, sum in pairs(sums) do
+        if not age(sum[1], sum[2]) then
+            sums[name] = nil
+        elseif sum[1] > longest then
+            longest = sum[1]
+        end
+    end
+    local lasts = math.ceil(longest * 1000 * (BUCKETS + 1) / BUCKETS)
+    redis.call('SET', key, cmsgpack.pack(sums), 'PX', whole(lasts))
+end
+
+local asked = {}
+
+function asked.sums(key)
+    local packed = redis.call('GET', key)
+    local sums = packed and cmsgpack.unpack(packed) or {}
+    local added = false
+    for _ = 1, tonumber(word()) do
+        local name, window, add = word(), tonumber(word()), tonumber(word())
+        answer(count(sums, name, window, add))
+        added = added or add > 0
+    end
+    if added then
+        store(key, sums)
+    end
+end
+
+function asked.set(key)
+    local window, member, add = tonumber(word()), word(), tonumber(word())
+    redis.call('ZREMRANGEBYSCORE', key, '-inf', whole(now - window * 1000000))
     if add > 0 then
-        redis.call('ZADD', key, whole(now), name)
+        redis.call('ZADD', key, whole(now), member)
         redis.call('ZREMRANGEBYRANK', key, 0, -(MEMBERS + 1))
-        redis.call('PEXPIRE', key, whole(math.ceil(window / 1000)))
+        redis.call('PEXPIRE', key, whole(window * 1000))
     end
-    return redis.call('ZCARD', key)
+    answer(redis.call('ZCARD', key))
 end
 
-local function seen(key, window, name)
-    local at = tonumber(redis.call('ZSCORE', key, name) or nil)
+function asked.seen(key)
+    local window, member = tonumber(word()) * 1000000, word()
+    local at = tonumber(redis.call('ZSCORE', key, member) or nil)
     if not at or at <= now - window then
-        return 0
+        answer(0)
     elseif at < now - window / BUCKETS then
-        return 2
+        answer(2)
+    else
+        answer(1)
     end
-    return 1
 end
 
-for first = 1, #ARGV, 5 do
-    local what, key = ARGV[first], KEYS[tonumber(ARGV[first + 1])]
-    local window, name, add = tonumber(ARGV[first + 2]) * 1000000, ARGV[first + 3], tonumber(ARGV[first + 4])
-    if what == 'sum' then
-        answers[#answers + 1] = sum(key, window, name, add)
-    elseif what == 'set' then
-        answers[#answers + 1] = set(key, window, name, add)
-    else
-        answers[#answers + 1] = seen(key, window, name)
-    end
+for _, key in ipairs(KEYS) do
+    asked[word()](key)
 end
-for key, hash in pairs(hashes) do
-    store(key, hash)
-end
-return answers
+return struct.pack('>' .. string.rep('i8', #answers), unpack(answers))

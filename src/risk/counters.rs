@@ -6,6 +6,9 @@
 //! behind sentinels all keys of a decision go into one call. In a cluster the keys of different subjects live on different servers: there it is one call for each
 //! subject, all in flight at once. Time is Redis's own.
 //!
+//! All that a subject adds up at a stage is one string in Redis, read once and written once for a deed, however many rules ask; each set is a key of its own. The
+//! answer is one string, too. `./dev bench --only risk_ask` tells what a decision costs here and there.
+//!
 //! # What is exact
 //!
 //! | measure | kept as | error |
@@ -37,14 +40,15 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use redis::{RedisWrite, ToRedisArgs};
 
 use super::{
-    Ask, Counter, Measure, Measured,
+    Ask, Measure, Measured, Per,
     counter_key::{self, Names},
 };
 use crate::{
     cache::{Cache, CacheScript},
-    facts::Facts,
+    facts::{Facts, Stage},
     primitives::{Money, Points},
 };
 
@@ -71,7 +75,7 @@ pub(super) struct Counters {
 /// Something that a deed has met, to be noted as seen once the deed is not stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Met {
-    subject: String,
+    per: Per,
     key: String,
     window_seconds: u32,
     member: String,
@@ -88,22 +92,20 @@ impl Counters {
 
     /// Counts the deed and says what the stage's rules ask, in their order; and what is new about it.
     pub(super) async fn measure(&self, facts: &Facts, asks: &[Ask<'_>]) -> (Measured, Vec<Met>) {
-        let (calls, places) = Calls::plan(facts, asks, self.cache.is_cluster());
-        let told = join_all(calls.0.iter().map(|call| self.run(call))).await;
+        let names = Names::of(facts);
+        let (calls, places) = Calls::plan(&names, asks, self.cache.is_cluster());
+        let answers = self.run(&calls).await;
         let mut measured = Vec::with_capacity(asks.len());
         let mut new = Vec::new();
         for (ask, place) in asks.iter().zip(places) {
             let value = match place {
-                Some((call, number)) => told.get(call).and_then(|numbers| {
-                    let numbers = numbers.as_ref()?;
-                    numbers.get(number).copied()
-                }),
+                Some(place) => calls.number_at(place, &answers),
                 None => Some(0),
             };
             let value = match ask.counter.measure {
                 Measure::Seen(_) => {
                     if ask.feed && matches!(value, Some(0 | 2)) {
-                        new.extend(Met::of(&Names::of(facts), ask.counter));
+                        new.extend(Met::of(&names, *ask));
                     }
                     value.map(|seen| seen.min(1))
                 }
@@ -122,35 +124,40 @@ impl Counters {
     pub(super) async fn remember(&self, met: &[Met]) {
         let mut calls = Calls::new(self.cache.is_cluster());
         for one in met {
-            let add = "1".to_owned();
-            let (window, member) = (one.window_seconds, one.member.clone());
-            calls.add(&one.subject, &one.key, "set", window, member, add);
+            let words = [
+                Word::Number(one.window_seconds.into()),
+                Word::Text(&one.member),
+                Word::Number(1),
+            ];
+            calls.add(one.per, Kind::Set, || one.key.clone(), &words);
         }
-        join_all(calls.0.iter().map(|call| self.run(call))).await;
+        self.run(&calls).await;
     }
 
-    async fn run(&self, call: &Call) -> Option<Vec<i64>> {
-        let (keys, arguments) = (&call.keys, &call.arguments);
-        let answer = self
-            .cache
-            .run_on::<Vec<i64>>(&self.script, keys, arguments, self.patience);
-        answer.await
+    /// The numbers of each call, if that server answered.
+    async fn run(&self, calls: &Calls<'_>) -> Vec<Option<Vec<u8>>> {
+        let (script, patience) = (&self.script, self.patience);
+        let running = calls.calls.iter().map(|call| {
+            let (keys, words) = call.spell();
+            async move { self.cache.run_on(script, &keys, &words, patience).await }
+        });
+        join_all(running).await
     }
 }
 
 impl Met {
     /// None when the deed has no such thing, or is not one of those that the counter counts.
-    fn of(names: &Names<'_>, counter: &Counter) -> Option<Self> {
+    fn of(names: &Names<'_>, ask: Ask<'_>) -> Option<Self> {
+        let counter = ask.counter;
         let Measure::Seen(thing) = counter.measure else {
             return None;
         };
         if !counter_key::fits(counter, names.facts.amount) {
             return None;
         }
-        let subject = names.subject(counter.per)?;
         Some(Self {
-            key: counter_key::set_key(subject, counter),
-            subject: subject.to_owned(),
+            per: counter.per,
+            key: counter_key::set_key(names.subject(counter.per)?, ask.name),
             window_seconds: counter.within_seconds,
             member: names.member(thing)?.to_owned(),
         })
@@ -161,106 +168,197 @@ impl Met {
         let names = Names::of(facts);
         asks.iter()
             .filter(|ask| ask.feed)
-            .filter_map(|ask| Self::of(&names, ask.counter))
+            .filter_map(|ask| Self::of(&names, *ask))
             .collect()
     }
 }
 
-/// The calls of one decision: one, or in a cluster one for each subject.
-struct Calls(Vec<Call>, bool);
-
-#[derive(Default)]
-struct Call {
-    subject: String,
-    keys: Vec<String>,
-    /// Five words for each number that is answered.
-    arguments: Vec<String>,
+/// What one deed asks: of one server in one call, of a cluster in one for each subject.
+struct Calls<'a> {
+    calls: Vec<Call<'a>>,
+    is_cluster: bool,
 }
 
-/// Which call answers, and as which of its numbers.
-type Place = (usize, usize);
+/// What can be asked of one server at once.
+struct Call<'a> {
+    /// Of the first that was asked; of all of them in a cluster.
+    per: Per,
+    keys: Vec<Key<'a>>,
+}
 
-const WORDS: usize = 5;
+struct Key<'a> {
+    name: String,
+    per: Per,
+    kind: Kind,
+    words: Vec<Word<'a>>,
+}
 
-impl Calls {
+/// What a key holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Sums(Stage),
+    Set,
+    Seen,
+}
+
+/// A word for the script.
+#[derive(Debug, Clone, Copy)]
+enum Word<'a> {
+    Text(&'a str),
+    Number(i64),
+}
+
+/// Where an answer is to be found.
+#[derive(Clone, Copy)]
+struct Place {
+    call: usize,
+    key: usize,
+    number: usize,
+}
+
+/// How many words a sum takes.
+const SUM_WORDS: usize = 3;
+
+impl<'a> Calls<'a> {
     const fn new(is_cluster: bool) -> Self {
-        Self(Vec::new(), is_cluster)
+        Self {
+            calls: Vec::new(),
+            is_cluster,
+        }
     }
 
     /// The calls, and for each ask its place in them.
-    fn plan(facts: &Facts, asks: &[Ask<'_>], is_cluster: bool) -> (Self, Vec<Option<Place>>) {
+    fn plan(
+        names: &'a Names<'_>,
+        asks: &[Ask<'a>],
+        is_cluster: bool,
+    ) -> (Self, Vec<Option<Place>>) {
         let mut calls = Self::new(is_cluster);
-        let names = Names::of(facts);
-        let places = asks.iter().map(|ask| calls.ask(&names, *ask)).collect();
+        let places = asks.iter().map(|ask| calls.ask(names, *ask)).collect();
         (calls, places)
     }
 
     /// None when the deed has nothing of the kind.
-    fn ask(&mut self, names: &Names<'_>, ask: Ask<'_>) -> Option<Place> {
+    fn ask(&mut self, names: &'a Names<'_>, ask: Ask<'a>) -> Option<Place> {
         let (facts, counter) = (names.facts, ask.counter);
-        let window = counter.within_seconds;
+        let per = counter.per;
+        let subject = names.subject(per)?;
+        let window = Word::Number(counter.within_seconds.into());
         let counts = ask.feed && counter_key::fits(counter, facts.amount);
-        let subject = names.subject(counter.per)?;
-        let (what, key, name, add) = match counter.measure {
-            Measure::Count | Measure::SumFen | Measure::SumPoints => {
-                let add = match counter.measure {
-                    Measure::SumFen => facts.amount.map_or(0, Money::get),
-                    Measure::SumPoints => facts.points.map_or(0, Points::get),
-                    Measure::Count | Measure::Distinct(_) | Measure::Seen(_) => 1,
-                };
-                let key = counter_key::sums_key(subject, window);
-                ("sum", key, counter_key::name(counter), add)
-            }
+        let add = |much: i64| Word::Number(if counts { much } else { 0 });
+        let set = || counter_key::set_key(subject, ask.name);
+        let sum = |calls: &mut Self, much: i64| {
+            let words = [Word::Text(ask.name), window, add(much)];
+            let key = || counter_key::sums_key(subject, counter.of);
+            calls.add(per, Kind::Sums(counter.of), key, &words)
+        };
+        Some(match counter.measure {
+            Measure::Count => sum(self, 1),
+            Measure::SumFen => sum(self, facts.amount.map_or(0, Money::get)),
+            Measure::SumPoints => sum(self, facts.points.map_or(0, Points::get)),
             Measure::Distinct(thing) => {
-                let key = counter_key::set_key(subject, counter);
-                match names.member(thing) {
-                    Some(member) => ("set", key, member.to_owned(), 1),
+                let words = match names.member(thing) {
+                    Some(member) => [window, Word::Text(member), add(1)],
                     // There is nothing to add, and still something to know: how many were met before.
-                    None => ("set", key, String::new(), 0),
-                }
+                    None => [window, Word::Text(""), Word::Number(0)],
+                };
+                self.add(per, Kind::Set, set, &words)
             }
             Measure::Seen(thing) => {
-                let key = counter_key::set_key(subject, counter);
-                ("seen", key, names.member(thing)?.to_owned(), 0)
+                let words = [window, Word::Text(names.member(thing)?)];
+                self.add(per, Kind::Seen, set, &words)
             }
-        };
-        let add = if counts { add } else { 0 };
-        Some(self.add(subject, &key, what, window, name, add.to_string()))
+        })
     }
 
+    /// Adds what is wanted to the key that holds it, and the key to the call that it belongs to.
     fn add(
         &mut self,
-        subject: &str,
-        key: &str,
-        what: &str,
-        window_seconds: u32,
-        name: String,
-        add: String,
+        per: Per,
+        kind: Kind,
+        name: impl FnOnce() -> String,
+        words: &[Word<'a>],
     ) -> Place {
-        let together = |call: &Call| !self.1 || call.subject == subject;
-        let number = self.0.iter().position(together).unwrap_or_else(|| {
-            self.0.push(Call {
-                subject: subject.to_owned(),
-                ..Call::default()
-            });
-            self.0.len().saturating_sub(1)
-        });
-        let Some(call) = self.0.get_mut(number) else {
-            return (number, 0);
+        let is_cluster = self.is_cluster;
+        let reaches = |call: &Call<'_>| !is_cluster || call.per == per;
+        let new = || Call {
+            per,
+            keys: Vec::new(),
         };
-        let known = call.keys.iter().position(|known| known == key);
-        let place = known.unwrap_or_else(|| {
-            call.keys.push(key.to_owned());
-            call.keys.len().saturating_sub(1)
-        });
-        let answer = call.arguments.len() / WORDS;
-        call.arguments.extend([
-            what.to_owned(),
-            place.saturating_add(1).to_string(),
-            window_seconds.to_string(),
-            name,
-            add,
-        ]);
-        (number, answer)
+        let (call, Call { keys, .. }) = find_or_push(&mut self.calls, reaches, new);
+        // Each set is a key of its own.
+        let is_sums = matches!(kind, Kind::Sums(_));
+        let holds = |key: &Key<'_>| is_sums && key.kind == kind && key.per == per;
+        let new = || Key {
+            name: name(),
+            per,
+            kind,
+            words: Vec::new(),
+        };
+        let (key, Key { words: asked, .. }) = find_or_push(keys, holds, new);
+        let number = asked.len() / SUM_WORDS;
+        asked.extend(words);
+        Place { call, key, number }
     }
+
+    /// None if that server did not answer.
+    fn number_at(&self, place: Place, answers: &[Option<Vec<u8>>]) -> Option<i64> {
+        let before = self.calls.get(place.call)?.keys.get(..place.key)?;
+        let before: usize = before.iter().map(Key::numbers).sum();
+        let (numbers, _) = answers.get(place.call)?.as_ref()?.as_chunks();
+        let number = numbers.get(before + place.number)?;
+        Some(i64::from_be_bytes(*number))
+    }
+}
+
+impl Key<'_> {
+    /// How many numbers are answered for it.
+    const fn numbers(&self) -> usize {
+        match self.kind {
+            Kind::Sums(_) => self.words.len() / SUM_WORDS,
+            Kind::Set | Kind::Seen => 1,
+        }
+    }
+}
+
+impl<'a> Call<'a> {
+    /// The keys and the words of the script.
+    fn spell(&self) -> (Vec<&str>, Vec<Word<'a>>) {
+        let mut spelt = Vec::new();
+        for key in &self.keys {
+            match key.kind {
+                Kind::Sums(_) => {
+                    let sums = i64::try_from(key.numbers()).unwrap_or(0);
+                    spelt.extend([Word::Text("sums"), Word::Number(sums)]);
+                }
+                Kind::Set => spelt.push(Word::Text("set")),
+                Kind::Seen => spelt.push(Word::Text("seen")),
+            }
+            spelt.extend(&key.words);
+        }
+        let keys = self.keys.iter().map(|key| key.name.as_str()).collect();
+        (keys, spelt)
+    }
+}
+
+impl ToRedisArgs for Word<'_> {
+    fn write_redis_args<W: ?Sized + RedisWrite>(&self, out: &mut W) {
+        match self {
+            Self::Text(text) => text.write_redis_args(out),
+            Self::Number(number) => number.write_redis_args(out),
+        }
+    }
+}
+
+/// The first that is wanted, made if there is none, and its place.
+fn find_or_push<T>(
+    all: &mut Vec<T>,
+    wanted: impl FnMut(&T) -> bool,
+    make: impl FnOnce() -> T,
+) -> (usize, &mut T) {
+    let place = all.iter().position(wanted).unwrap_or(all.len());
+    if place == all.len() {
+        all.push(make());
+    }
+    (place, &mut all[place])
 }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     facts::Stage,
-    risk::{Ask, Counter, RuleFileErrors, file},
+    risk::{Ask, Counter, RuleFileErrors, counter_key, file},
 };
 
 /// The rules of one file, with everything they need to decide. Never changes; a new file is a new set.
@@ -41,6 +41,8 @@ impl fmt::Debug for RuleSet {
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     all: Vec<Counter>,
+    /// What each is called where it is kept.
+    names: Vec<String>,
     named: BTreeMap<String, CounterNo>,
 }
 
@@ -110,6 +112,7 @@ impl RuleSet {
         asks.filter_map(|(number, feed, read)| {
             Some(Ask {
                 counter: self.counter(*number)?,
+                name: self.counters.names.get(number.0)?,
                 feed: *feed,
                 read: *read,
             })
@@ -169,6 +172,7 @@ impl Counters {
         if self.all.len() >= Self::MAX {
             return None;
         }
+        self.names.push(counter_key::name(&counter));
         self.all.push(counter);
         Some(CounterNo(self.all.len() - 1))
     }

@@ -29,26 +29,33 @@ impl Counting {
     }
 
     async fn ask(&mut self, now_us: u64, what: &str, window: u64, name: &str, add: u64) -> i64 {
-        let told: Vec<i64> = self
-            .script
-            .key(format!("{}:{what}", self.key))
-            .arg(what)
-            .arg(1)
-            .arg(window)
-            .arg(name)
-            .arg(add)
+        let mut call = self.script.key(format!("{}:{what}", self.key));
+        match what {
+            "sum" => call.arg("sums").arg(1).arg(name).arg(window).arg(add),
+            "set" => call.arg("set").arg(window).arg(name).arg(add),
+            _ => call.arg("seen").arg(window).arg(name),
+        };
+        let told: Vec<u8> = call
             .arg(now_us)
             .invoke_async(&mut self.redis)
             .await
             .unwrap();
-        assert_eq!(told.len(), 1);
-        told[0]
+        i64::from_be_bytes(told.try_into().unwrap())
     }
 
     /// Milliseconds that the key is kept; negative when there is none.
     async fn rest(&mut self, what: &str) -> i64 {
         redis::cmd("PTTL")
             .arg(format!("{}:{what}", self.key))
+            .query_async(&mut self.redis)
+            .await
+            .unwrap()
+    }
+
+    /// Bytes of the sums.
+    async fn size(&mut self) -> u64 {
+        redis::cmd("STRLEN")
+            .arg(format!("{}:sum", self.key))
             .query_async(&mut self.redis)
             .await
             .unwrap()
@@ -112,14 +119,56 @@ async fn a_sum_is_never_too_small_and_too_large_by_a_twelfth_of_the_window_at_mo
 }
 
 #[tokio::test]
-async fn counters_of_one_window_share_a_key_and_nothing_else() {
+async fn sums_of_all_windows_share_a_key_and_nothing_else() {
     let mut counting = Counting::new().await;
     for number in 1..=20 {
-        assert_eq!(counting.ask(BEGIN_US, "sum", 3_600, "c2", 1).await, number);
-        let fen = 100 * number;
-        assert_eq!(counting.ask(BEGIN_US, "sum", 3_600, "f2", 100).await, fen);
+        for (window, name, add) in [
+            (3_600, "3600:c2", 1),
+            (3_600, "3600:f2", 100),
+            (60, "60:c2", 1),
+        ] {
+            let told = counting.ask(BEGIN_US, "sum", window, name, add).await;
+            assert_eq!(told, number * i64::try_from(add).unwrap(), "{name}");
+        }
     }
-    assert_eq!(counting.ask(BEGIN_US, "sum", 3_600, "c5", 0).await, 0);
+    let other = counting.ask(BEGIN_US, "sum", 3_600, "3600:c5", 0).await;
+    assert_eq!(other, 0);
+    // The key stays for the longest of its windows, whichever was asked last; what is over by then goes.
+    let rest = counting.rest("sum").await;
+    assert!((3_600_000..=3_900_000).contains(&rest), "{rest}");
+    let whole = counting.size().await;
+    let later = BEGIN_US + 70_000_000;
+    let told = counting.ask(later, "sum", 3_600, "3600:c2", 1).await;
+    assert_eq!(told, 21);
+    assert!(
+        counting.size().await < whole,
+        "nobody asks for the minute any more"
+    );
+    assert_eq!(counting.ask(later, "sum", 3_600, "3600:f2", 0).await, 2_000);
+    counting.end().await;
+}
+
+#[tokio::test]
+async fn all_that_one_deed_asks_is_answered_in_one_call() {
+    let mut counting = Counting::new().await;
+    let mut call = counting.script.prepare_invoke();
+    for what in ["sum", "set", "seen", "sum"] {
+        call.key(format!("{}:{what}", counting.key));
+    }
+    call.arg("sums").arg(2);
+    call.arg("60:c2").arg(60).arg(1);
+    call.arg("60:f2").arg(60).arg(500);
+    call.arg("set").arg(60).arg("member").arg(1);
+    call.arg("seen").arg(60).arg("member");
+    call.arg("sums").arg(1).arg("60:f2").arg(60).arg(0);
+    let told: Vec<u8> = call
+        .arg(BEGIN_US)
+        .invoke_async(&mut counting.redis)
+        .await
+        .unwrap();
+    let (told, rest) = told.as_chunks();
+    let told: Vec<i64> = told.iter().map(|told| i64::from_be_bytes(*told)).collect();
+    assert_eq!((told.as_slice(), rest), (&[1, 500, 1, 0, 500][..], &[][..]));
     counting.end().await;
 }
 

@@ -70,6 +70,7 @@ pub(crate) async fn measure(count: usize, connections: usize) -> Measured {
         latencies_us,
         errors,
         took,
+        cpu: None,
     }
 }
 

@@ -75,6 +75,7 @@ pub(crate) async fn measure(count: usize) -> Measured {
         latencies_us,
         errors: 0,
         took,
+        cpu: None,
     }
 }
 

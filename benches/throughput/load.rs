@@ -57,6 +57,7 @@ pub(crate) async fn run(
         latencies_us,
         errors,
         took: started.elapsed(),
+        cpu: None,
     }
 }
 

@@ -8,6 +8,7 @@
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
     clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
     clippy::semicolon_if_nothing_returned,
     clippy::float_arithmetic,
     clippy::print_stdout,
@@ -18,6 +19,8 @@
 
 mod baseline;
 mod ceiling;
+mod cpu;
+mod decide;
 mod expire;
 mod load;
 mod report;
@@ -31,8 +34,10 @@ use stage::{Rules, Stage};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
     pub(crate) settle: [(usize, usize); 3],
-    /// Connections and orders of each of six rounds: without risk, with the project's rules, with thirty numbers; and again.
+    /// Connections and orders of each of six rounds: without risk, with the project's rules, with thirty numbers; and once more.
     pub(crate) risk: (usize, usize),
+    /// Decisions in flight, and how many are made.
+    pub(crate) ask: [(usize, usize); 2],
     pub(crate) hot: (usize, usize),
     pub(crate) create: [(usize, usize); 3],
     pub(crate) balance: [(usize, usize); 3],
@@ -46,6 +51,7 @@ impl Plan {
     const FULL: Self = Self {
         settle: [(1, 4_000), (64, 60_000), (512, 100_000)],
         risk: (512, 40_000),
+        ask: [(1, 10_000), (64, 100_000)],
         hot: (512, 100_000),
         create: [(1, 500), (64, 6_000), (512, 8_000)],
         balance: [(1, 5_000), (64, 100_000), (512, 100_000)],
@@ -56,6 +62,7 @@ impl Plan {
     const QUICK: Self = Self {
         settle: [(1, 1_500), (64, 20_000), (512, 30_000)],
         risk: (512, 15_000),
+        ask: [(1, 3_000), (64, 30_000)],
         hot: (512, 30_000),
         create: [(1, 300), (64, 2_500), (512, 2_500)],
         balance: [(1, 2_000), (64, 30_000), (512, 30_000)],
@@ -67,10 +74,6 @@ impl Plan {
     fn orders(&self) -> usize {
         self.settle.iter().map(|(_, orders)| orders).sum::<usize>() + self.hot.1
     }
-
-    const fn orders_of_risk(&self) -> usize {
-        6 * self.risk.1
-    }
 }
 
 /// Measures, at full durability and in one run:
@@ -79,6 +82,8 @@ impl Plan {
 /// `settle_http_one_shop`: the same, all orders of one shop.
 /// `risk_off`, `risk_file`, `risk_thirty`: `settle_http` without risk, with the rules of risk-rules.yaml, and with thirty rules each of which asks for a number of its
 /// own, in turns, the service started anew for each.
+/// `risk_decide_create`, `risk_decide_credit`, `risk_decide_thirty`: decisions alone, one after the other, by the file (before a payment, before its points) and by the thirty: what the
+/// service computes. `risk_ask_create`, `risk_ask_credit`, `risk_ask_thirty`: the same with their numbers from Redis, in one round trip, so many at a time; "service" is then the benchmark itself.
 /// `create_payment_http`: order, prepay answered by the simulator on the same machine (three RSA signatures each), signed parameters.
 /// `balance_http`: reading a customer's points.
 /// `settle_per_request_tx`: the same rows as an ordinary transaction for each request, without HTTP, at its best concurrency.
@@ -119,15 +124,27 @@ async fn main() {
     };
     let mut report = Report::new(arguments.json);
 
-    if wanted("risk_") {
+    if wanted("risk_decide") {
+        decide::compute(&mut report);
+    }
+    if wanted("risk_ask") {
+        for (in_flight, deeds) in plan.ask {
+            decide::ask(deeds, in_flight, &mut report).await;
+        }
+    }
+    let of_risk: Vec<(&str, Rules)> = [
+        ("risk_off", Rules::None),
+        ("risk_file", Rules::OfTheProject),
+        ("risk_thirty", Rules::Thirty),
+    ]
+    .into_iter()
+    .filter(|(name, _)| wanted(name))
+    .collect();
+    if !of_risk.is_empty() {
         let (connections, orders) = plan.risk;
-        let mut stage = Stage::set(plan.orders_of_risk()).await;
-        for round in 0..6 {
-            let (name, rules) = match round % 3 {
-                0 => ("risk_off", Rules::None),
-                1 => ("risk_file", Rules::OfTheProject),
-                _ => ("risk_thirty", Rules::Thirty),
-            };
+        let rounds = 2 * of_risk.len();
+        let mut stage = Stage::set(rounds * orders).await;
+        for (round, (name, rules)) in of_risk.into_iter().cycle().take(rounds).enumerate() {
             stage.restart(rules).await;
             let of_round = round * orders..(round + 1) * orders;
             report.add(name, &stage.settle(of_round, connections).await);

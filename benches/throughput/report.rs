@@ -5,6 +5,8 @@ use std::time::Duration;
 use comfy_table::{CellAlignment, Table, presets::UTF8_BORDERS_ONLY};
 use serde_json::json;
 
+use super::cpu::Cpu;
+
 /// One measurement: how long each operation took, and all of them.
 #[derive(Debug)]
 pub(crate) struct Measured {
@@ -12,6 +14,8 @@ pub(crate) struct Measured {
     pub(crate) latencies_us: Vec<u32>,
     pub(crate) errors: usize,
     pub(crate) took: Duration,
+    /// What the parties used of the processors meanwhile, where it is known.
+    pub(crate) cpu: Option<Cpu>,
 }
 
 impl Measured {
@@ -24,6 +28,17 @@ impl Measured {
         sorted.sort_unstable();
         let place = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
         f64::from(sorted.get(place).copied().unwrap_or(0)) / 1000.0
+    }
+
+    /// Processor time of service, MySQL and Redis for one operation, in microseconds. What is still to be done in the background is not in it.
+    fn cpu_each(&self) -> [Option<u64>; 3] {
+        let each = |used: f64| {
+            let each = used / self.latencies_us.len() as f64;
+            each.is_finite().then_some(each.round() as u64)
+        };
+        self.cpu.map_or([None; 3], |cpu| {
+            [each(cpu.service), each(cpu.mysql), each(cpu.redis)]
+        })
     }
 }
 
@@ -46,6 +61,9 @@ impl Report {
             "p95 ms",
             "p99 ms",
             "errors",
+            "CPU µs each: service",
+            "MySQL",
+            "Redis",
         ]);
         Self {
             json,
@@ -61,17 +79,22 @@ impl Report {
             measured.percentile_ms(95),
             measured.percentile_ms(99),
         );
+        let cpu = measured.cpu_each();
         if self.json {
+            let [service, mysql, redis] = cpu;
             println!(
                 "{}",
                 json!({
                     "name": name, "connections": measured.connections, "per_second": per_second.round(),
                     "p50_ms": p50, "p95_ms": p95, "p99_ms": p99, "errors": measured.errors,
+                    "cpu_us_each": { "service": service, "mysql": mysql, "redis": redis },
                 })
             );
         }
+        let [service, mysql, redis] =
+            cpu.map(|used| used.map_or_else(String::new, |used| used.to_string()));
         eprintln!(
-            "  {name} at {}: {per_second:.0}/s, p50 {p50:.1} ms, p99 {p99:.1} ms",
+            "  {name} at {}: {per_second:.0}/s, p50 {p50:.1} ms, p99 {p99:.1} ms, CPU µs each: service {service}, MySQL {mysql}, Redis {redis}",
             measured.connections
         );
         self.rows.push((name, measured.connections, per_second));
@@ -83,6 +106,9 @@ impl Report {
             format!("{p95:.2}"),
             format!("{p99:.2}"),
             measured.errors.to_string(),
+            service,
+            mysql,
+            redis,
         ]);
     }
 
@@ -97,7 +123,8 @@ impl Report {
         }
         eprintln!("  {name}: {count} in {took:.1?}, {per_second:.0}/s");
         let rate = format!("{per_second:.0}");
-        self.table.add_row([name, "", &rate, "", "", "", ""]);
+        self.table
+            .add_row([name, "", &rate, "", "", "", "", "", "", ""]);
     }
 
     fn best(&self, name: &str) -> Option<f64> {

@@ -36,7 +36,7 @@ use zhangfang::{
     verify,
 };
 
-use super::{load, report::Measured};
+use super::{cpu::Parties, load, report::Measured};
 
 pub(crate) const SECRET: &str = "the secret of a benchmark, forty characters";
 const CUSTOMERS: usize = 50_000;
@@ -366,7 +366,15 @@ impl Stage {
 
     /// Sends what [`Self::callbacks`] made ready.
     pub(crate) async fn send(&self, callbacks: Vec<Vec<u8>>, connections: usize) -> Measured {
-        load::run(self.address, Arc::new(callbacks), connections, 204).await
+        self.load(callbacks, connections, 204).await
+    }
+
+    async fn load(&self, requests: Vec<Vec<u8>>, connections: usize, status: u16) -> Measured {
+        let parties = Parties::find(self.service.id(), &self.scratch.service).await;
+        let before = parties.used();
+        let mut measured = load::run(self.address, Arc::new(requests), connections, status).await;
+        measured.cpu = Some(parties.used() - before);
+        measured
     }
 
     /// Signed callbacks for these orders.
@@ -406,7 +414,7 @@ impl Stage {
                 )
             })
             .collect();
-        load::run(self.address, Arc::new(requests), connections, 200).await
+        self.load(requests, connections, 200).await
     }
 
     pub(crate) async fn create(&self, round: usize, count: usize, connections: usize) -> Measured {
@@ -431,7 +439,7 @@ impl Stage {
                 )
             })
             .collect();
-        load::run(self.address, Arc::new(requests), connections, 201).await
+        self.load(requests, connections, 201).await
     }
 
     fn tokens(&self, count: usize) -> Vec<String> {
@@ -482,7 +490,7 @@ pub(crate) enum Rules {
 }
 
 impl Rules {
-    fn thirty() -> String {
+    pub(crate) fn thirty() -> String {
         let mut text = String::from("defaults:\n  on_missing: review\nrules:\n");
         let measures = ["count", "sum_fen"];
         for (place, per) in ["customer", "shop", "pair"]

@@ -159,18 +159,21 @@ impl Db {
         self.inner.committers.submit(operation).await
     }
 
-    /// The same, and again while the operation is refused for something that only reads of two moments can show: the tables of a batch are loaded one after the other,
-    /// and a refusal writes nothing whose version would guard it. What is there five times was not read at a bad moment, and is answered as it is.
+    /// The same for operations whose refusals must be true: the tables of a batch are loaded one after the other, and a refusal writes nothing whose version would guard
+    /// what was read. So a refusal counts when it is met twice. One that only reads of two moments can show (`is_stale`) is met up to five times, and then
+    /// answered as it is.
     pub async fn submit_fresh<O: Operation + Clone>(
         &self,
         operation: O,
         is_stale: fn(&O::Refusal) -> bool,
     ) -> Result<O::Reply, SubmitError<O::Refusal>> {
+        let mut refused_before = false;
         for _ in 1..FRESH_ATTEMPTS {
             match self.submit(operation.clone()).await {
                 Err(SubmitError::Refused(refusal)) if is_stale(&refusal) => {
                     metrics::counter!("db_stale_reads_total", "operation" => O::NAME).increment(1);
                 }
+                Err(SubmitError::Refused(_)) if !refused_before => refused_before = true,
                 answer => return answer,
             }
         }

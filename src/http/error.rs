@@ -620,7 +620,7 @@ impl From<ReviewError> for Problem {
             ReviewError::SamePerson => Self::new(
                 StatusCode::FORBIDDEN,
                 "review_needs_second_person",
-                "Whoever approved first does not approve again: another person is needed",
+                "Whoever asked for the points or approved first does not approve: another person is needed",
                 "该审核须由他人复核",
             ),
             ReviewError::NoteNeeded | ReviewError::BadNote => Self::field(

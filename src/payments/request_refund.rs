@@ -132,8 +132,10 @@ impl RequestRefund {
 }
 
 impl AskRefund {
+    /// Whether nobody else must agree: neither the limit nor risk wants a second person. Nobody is there who could answer a challenge.
     fn may_alone(&self, amount: Money) -> bool {
-        amount <= self.wish.by.role.alone_max(&self.terms)
+        let ruled = self.ruling.as_ref().map(Ruling::action);
+        ruled == Some(RiskAction::Allow) && amount <= self.wish.by.role.alone_max(&self.terms)
     }
 
     fn check(&self, order: &Order) -> Result<(Money, Order, PointsBack), RefundError> {
@@ -219,16 +221,11 @@ impl Operation for AskRefund {
         let (amount, mut order, points) = self.check(&order)?;
         // Nothing could be asked because the order was not there a moment ago.
         let ruling = self.ruling.as_ref().ok_or(RefundError::OrderNotFound)?;
-        let needs_no_second = match ruling.action() {
-            RiskAction::Allow => true,
-            // Nobody is there who could answer a challenge.
-            RiskAction::Verify | RiskAction::Review => false,
-            RiskAction::Block => {
-                let stop = ruling.stop(set, cx, order.id.lane());
-                return stop.map(Err).ok_or(RefundError::NotFound);
-            }
-        };
-        let alone = needs_no_second && self.may_alone(amount);
+        if ruling.action() == RiskAction::Block {
+            let stop = ruling.stop(set, cx, order.id.lane());
+            return stop.map(Err).ok_or(RefundError::NotFound);
+        }
+        let alone = self.may_alone(amount);
         let mut refund = Refund {
             id: RefundId::new(cx.new_id(order.id.lane())),
             tenant: order.tenant,

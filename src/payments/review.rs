@@ -164,6 +164,22 @@ impl TurnReview {
     }
 }
 
+impl TurnReview {
+    /// Who gave points by hand does not let them in.
+    fn is_somebody_else(&self, row: &ReviewRow, set: &WorkingSet) -> Result<(), ReviewError> {
+        let asked_by = match row.kind {
+            ReviewKind::Order => None,
+            ReviewKind::Deed => points::asked_by(set, DeedId::new(self.id.cause())),
+        };
+        match self.word {
+            Word::Approve(_) if asked_by == Some(&self.by) => Err(ReviewError::SamePerson),
+            Word::Approve(_) | Word::Claim | Word::Release | Word::Reject(_) | Word::Lapse => {
+                Ok(())
+            }
+        }
+    }
+}
+
 impl Operation for TurnReview {
     type Reply = ReviewRow;
     type Refusal = ReviewError;
@@ -214,6 +230,7 @@ impl Operation for TurnReview {
             };
             set.put::<Keys>(claim.id, used);
         }
+        self.is_somebody_else(&row, set)?;
         let (turned, deed) = self.turn(&row, cx)?;
         if let Some(let_in) = turned.state.let_in() {
             match turned.kind {

@@ -17,6 +17,11 @@ pub fn want_decision(want: &mut Wanted, set: &WorkingSet, deed: DeedId) {
     want_deed(want, set, deed);
 }
 
+/// Who asked for a deed whose decision is wanted ([`want_decision`]).
+pub(crate) fn asked_by(set: &WorkingSet, deed: DeedId) -> Option<&Actor> {
+    set.get::<Deeds>(deed).map(|deed| &deed.created_by)
+}
+
 /// Ends the review of a deed, inside `decide` of whoever keeps the queue.
 ///
 /// | | let in | let go |

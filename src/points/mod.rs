@@ -105,6 +105,7 @@ pub use balance::{
 };
 pub use book::RuleBook;
 pub use day_statistics::{DayFigures, DayQuery, Grouping, day_statistics};
+pub(crate) use decide_deed::asked_by;
 pub use decide_deed::{decide_in, want_decision};
 pub use deed::{Deed, DeedKind, DeedState, Turn, Unfit};
 pub use deed_error::DeedError;

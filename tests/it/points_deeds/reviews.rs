@@ -81,6 +81,31 @@ impl Counter {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_gave_points_by_hand_does_not_let_them_in() {
+    let risk = Risk::fixed(Arc::new(|facts: &Facts| match facts.stage {
+        Stage::PointsCredit => Action::Review,
+        Stage::Login | Stage::PaymentCreate | Stage::Redeem | Stage::Refund => Action::Allow,
+    }));
+    let counter = Counter::at(TestApp::judged(risk).await).await;
+    let [lin, wang] = ["lin", "wang"].map(|name| counter.app.operator(name));
+    let body = counter.body(50, "by-hand");
+    let given = lin.post("/api/v1/open/points/awards", &body).await;
+    let deed = given.expect(201)["id"].as_str().unwrap().to_owned();
+    let deed: DeedId = deed.parse().unwrap();
+    let review = ReviewId::of(deed.id());
+    let approve = format!("/api/v1/admin/risk/reviews/{review}/approve");
+    for key in ["one", "two"] {
+        let word = lin.keyed(key).post(&approve, &json!({})).await;
+        word.refused(403, "review_needs_second_person");
+    }
+    assert_eq!(counter.balance().await[0], 0);
+    let word = wang.keyed("three").post(&approve, &json!({})).await;
+    assert_eq!(word.expect(200)["state"], "approved");
+    assert_eq!(counter.balance().await, [50, 0, 0, 50, 0]);
+    counter.app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_risk_stops_is_kept_refused_and_stays_so() {
     let (counter, asked) = counter().await;
     counter.award(100, "a").await;

@@ -30,6 +30,7 @@ pub(crate) struct Bench {
     pub(crate) desk: Desk,
     says: Arc<Mutex<Action>>,
     of_creation: Arc<Mutex<Action>>,
+    of_refunds: Arc<Mutex<Action>>,
     asked: Arc<Mutex<Vec<Facts>>>,
 }
 
@@ -44,12 +45,14 @@ impl Bench {
         let asked = Arc::new(Mutex::new(Vec::new()));
         let (word, heard) = (Arc::clone(&says), Arc::clone(&asked));
         let of_creation = Arc::new(Mutex::new(Action::Allow));
-        let first_word = Arc::clone(&of_creation);
+        let of_refunds = Arc::new(Mutex::new(Action::Allow));
+        let (first_word, last_word) = (Arc::clone(&of_creation), Arc::clone(&of_refunds));
         let risk = Risk::fixed(Arc::new(move |facts: &Facts| {
             match facts.stage {
                 Stage::PointsCredit => {}
                 Stage::PaymentCreate => return *first_word.lock().unwrap(),
-                Stage::Login | Stage::Redeem | Stage::Refund => return Action::Allow,
+                Stage::Refund => return *last_word.lock().unwrap(),
+                Stage::Login | Stage::Redeem => return Action::Allow,
             }
             heard.lock().unwrap().push(facts.clone());
             *word.lock().unwrap()
@@ -59,6 +62,7 @@ impl Bench {
             desk,
             says,
             of_creation,
+            of_refunds,
             asked,
         }
     }
@@ -66,6 +70,11 @@ impl Bench {
     /// What risk says when an order is made: at first, that it is allowed.
     pub(crate) fn says_of_creation(&self, action: Action) {
         *self.of_creation.lock().unwrap() = action;
+    }
+
+    /// What risk says of a refund: at first, that it is allowed.
+    pub(crate) fn says_of_refunds(&self, action: Action) {
+        *self.of_refunds.lock().unwrap() = action;
     }
 
     pub(crate) fn says(&self, action: Action) {

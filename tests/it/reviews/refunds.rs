@@ -4,6 +4,7 @@ use zhangfang::{
     payments::{self, PointsReview, RefundStateKind, RefundStatus},
     points::PointsMove,
     primitives::Money,
+    risk::Action,
 };
 
 use super::Bench;
@@ -127,6 +128,36 @@ async fn a_refund_that_awaits_approval_leaves_the_review_alone_until_it_sets_out
     bench.desk.decide(&refund, false, "d9").await;
     assert_eq!(bench.desk.order(order).await.refunds.points.get(), 0);
     bench.finish().await;
+}
+
+/// Small enough to be given back alone, were it not for risk.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_that_risk_sends_to_a_second_person_takes_back_what_was_let_in_meanwhile() {
+    for (place, action) in [Action::Review, Action::Verify].into_iter().enumerate() {
+        for (amount, let_in, points_back) in
+            [(None, true, 10), (Some(400), true, 4), (None, false, 0)]
+        {
+            let bench = Bench::open().await;
+            bench.says_of_refunds(action);
+            let order = bench.desk.paid(1_000, "k").await;
+            let refund = bench.desk.refund(order, amount, "r").await;
+            assert_eq!(refund.state.kind(), RefundStateKind::AwaitingApproval);
+            assert_eq!(bench.order_says(order).await, PointsReview::Open);
+            let report = bench.desk.app.verify().await;
+            assert!(report.is_clean(), "{place}: {report}");
+            if let_in {
+                bench.approve(order, "lin").await.expect(200);
+            }
+            let agreed = bench.desk.decide(&refund, true, "d").await;
+            assert_eq!(agreed.points.due.get(), points_back);
+            bench.desk.channel.knows([Says::Is(RefundStatus::Success)]);
+            let pursued = bench.desk.pursue(&agreed).await;
+            assert_eq!(pursued, RefundStateKind::Succeeded);
+            let kept = if let_in { 10 - points_back } else { 0 };
+            assert_eq!(bench.points().await, (kept, kept, 0));
+            bench.finish().await;
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

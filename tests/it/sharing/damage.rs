@@ -54,7 +54,7 @@ async fn sharing_books() -> Stage {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_of_damage_to_sharings_is_found_and_named() {
     use Invariant::{HistoryIsAllowed as States, PaidOrdersAreSettledOnce as Booked};
-    let stage = sharing_books().await;
+    let stage = Box::pin(sharing_books()).await;
     let clean = stage.app.verify().await;
     assert!(clean.is_clean(), "{clean}");
     for (table, states) in [

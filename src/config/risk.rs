@@ -8,7 +8,7 @@ use super::read::{Concern, Section};
 pub struct RiskSettings {
     /// `ZHANGFANG_RISK__ENABLED`, default `true`: without risk everything is allowed and no decision is stored.
     pub enabled: bool,
-    /// `ZHANGFANG_RISK__RULES`, default `risk-rules.yaml`: the file of rules. It must be there and sound at the start; later, a change of it is
+    /// `ZHANGFANG_RISK__RULES`, default `risk-rules.yaml`: the file of rules. The first must be there and sound at the start; later, a change of it is
     /// in force within a second, if it is sound.
     pub rules: PathBuf,
     /// `ZHANGFANG_RISK__REDIS_TIMEOUT_MS`, 1 to 1000, default 20: how long a decision waits for its counters before its rules do what their

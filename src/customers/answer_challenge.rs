@@ -55,6 +55,12 @@ pub async fn answer_challenge(
         same_person,
     };
     let answer = db.run(answer).await?.ok_or(AnswerError::NotFound)?;
+    let outcome = match (answer.counted, same_person) {
+        (true, true) => "answered",
+        (true, false) => "somebody_else",
+        (false, _) => "too_late",
+    };
+    metrics::counter!("risk_challenge_answers_total", "outcome" => outcome).increment(1);
     if answer.counted && !same_person {
         return Err(AnswerError::SomebodyElse);
     }

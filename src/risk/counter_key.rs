@@ -5,8 +5,8 @@
 //! zf:risk:{<subject>}:<name>     sorted set: what it has met within the window
 //! ```
 //!
-//! A subject and a member of a set are the first 64 bits of a SHA-256, in which the tenant is included: neither an address nor a device is readable in Redis,
-//! and no tenant counts what another does. The name of a counter is made of its definition alone, so that rules can be edited, reordered and
+//! A subject and a member of a set are the first 64 bits of a SHA-256, in which the tenant is included: neither an address nor a device stands in Redis as it is,
+//! and no tenant counts what another does. (Who reads Redis and tries every IPv4 address finds them: Redis is as private as the database.) The name of a counter is made of its definition alone, so that rules can be edited, reordered and
 //! reloaded without forgetting what was counted, and processes with different files share what is the same in both. Braces are a cluster's hash tag: what
 //! concerns one subject is on one server.
 

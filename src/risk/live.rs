@@ -1,7 +1,8 @@
 //! The rules in force, and how others take their place.
 //!
 //! A rule set is first parsed, then stored, then swapped in: at every instant there is one whole set in force, and a decision never names a number that is not in `risk_rule_sets`.
-//! Anything that goes wrong before the swap leaves the old set in force. Killed half-way, a set is stored that nobody uses, which costs nothing. Loading
+//! Anything that goes wrong before the swap leaves the old set in force, also over a restart: a process that meets an unsound file at its start takes the set that was in force
+//! last, and only where there never was one it does not start. Killed half-way, a set is stored that nobody uses, which costs nothing. Loading
 //! is one at a time in a process (a lock); processes do not wait for each other.
 
 use std::{
@@ -18,9 +19,9 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::Mutex;
 
 use super::{
-    Decision, Effect, RuleFileErrors, RuleSet,
+    Decision, Effect, Place, RuleFileErrors, RuleSet,
     counters::Counters,
-    rule_sets::{ReloadedBy, StoreRuleSet},
+    rule_sets::{ReloadedBy, StoreRuleSet, find_last_in_force},
     rules_file::{RulesFile, hash_of},
 };
 use crate::{
@@ -119,7 +120,10 @@ impl Live {
         counters: Counters,
         db: Db,
     ) -> Result<Self, LoadError> {
-        let set = parse(from.read().await?).await?;
+        let set = match from.take().await {
+            Ok(set) => set,
+            Err(error) => from.last(&db, error).await?,
+        };
         let number = store(&db, &set, None).await?;
         let first = InForce::new(number, set, db.now(), None);
         first.tell();
@@ -155,20 +159,8 @@ impl Live {
             Ok(Loaded { changed: true, .. }) => {
                 tracing::info!(rule_set = number, "risk rules number {number} are in force");
             }
-            Ok(_) | Err(LoadError::Db(_)) => {}
-            Err(LoadError::Unreadable(error)) => {
-                metrics::counter!("risk_rules_rejected_total").increment(1);
-                tracing::error!(rule_set = number, %error, "the file of risk rules cannot be read; number {number} stays in force");
-            }
-            Err(LoadError::Mistakes(errors)) => {
-                metrics::counter!("risk_rules_rejected_total").increment(1);
-                let mistakes = one_line(errors);
-                tracing::error!(
-                    rule_set = number,
-                    mistakes,
-                    "the risk rules have mistakes; number {number} stays in force"
-                );
-            }
+            Ok(_) => {}
+            Err(error) => complain(error, number),
         }
         outcome
     }
@@ -199,6 +191,25 @@ impl Live {
 }
 
 impl RulesFrom {
+    async fn take(&self) -> Result<RuleSet, LoadError> {
+        parse(self.read().await?).await
+    }
+
+    /// What was in force last, when the file is not sound at the start: money must not wait for somebody to find a comma. The error, if nothing ever was.
+    async fn last(&self, db: &Db, error: LoadError) -> Result<RuleSet, LoadError> {
+        if matches!(self, Self::Text(_)) {
+            return Err(error);
+        }
+        match find_last_in_force(db).await {
+            Ok(Some((number, set))) => {
+                complain(&error, number);
+                Ok(set)
+            }
+            Ok(None) | Err(DbError::Inconsistent(_)) => Err(error),
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
     async fn read(&self) -> Result<String, LoadError> {
         match self {
             Self::File(file) => file.read().await.map_err(LoadError::Unreadable),
@@ -285,7 +296,31 @@ async fn store(db: &Db, set: &RuleSet, by: Option<ReloadedBy>) -> Result<u32, Db
     db.run(StoreRuleSet { text, by }).await
 }
 
-fn one_line(errors: &RuleFileErrors) -> String {
-    let lines: Vec<_> = errors.mistakes().iter().map(ToString::to_string).collect();
-    lines.join("; ")
+/// Says once, where people look, that a file was not taken and which rules stay in force. That the database is away says whoever tries again.
+fn complain(error: &LoadError, number: u32) {
+    match error {
+        LoadError::Db(_) => {}
+        LoadError::Unreadable(error) => {
+            metrics::counter!("risk_rules_rejected_total").increment(1);
+            tracing::error!(rule_set = number, %error, "the file of risk rules cannot be read; number {number} stays in force");
+        }
+        LoadError::Mistakes(errors) => {
+            metrics::counter!("risk_rules_rejected_total").increment(1);
+            let places = places(errors);
+            tracing::error!(
+                rule_set = number,
+                places,
+                "the risk rules have mistakes (zhangfang risk check tells them); number {number} stays in force"
+            );
+        }
+    }
+}
+
+/// Lines and columns alone: a mistake quotes the file, which may name people. `zhangfang risk check` says what is wrong there.
+fn places(errors: &RuleFileErrors) -> String {
+    let places = errors.mistakes().iter().map(|mistake| {
+        let Place { line, column } = mistake.place;
+        format!("{line}:{column}")
+    });
+    places.collect::<Vec<_>>().join(", ")
 }

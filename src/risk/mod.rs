@@ -74,7 +74,7 @@
 //! What a rule wants reviewed waits in `risk_reviews` ([`ReviewRow`]) for a person or a time-out. The points are a pending entry meanwhile; what the decision does to
 //! them is for those who stand above (`payments::review`).
 //!
-//! Tables owned: `risk_decisions`, `risk_reviews`.
+//! Tables owned: `risk_decisions`, `risk_reviews`, `risk_rule_sets`, `risk_rules_in_force`, `risk_challenges`.
 
 mod backtest;
 mod challenge;

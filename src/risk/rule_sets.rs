@@ -1,7 +1,7 @@
 //! Every rule set that was ever in force, by number.
 //!
 //! `risk_rule_sets` is keyed by the hash of the text: whoever loads a text, and however often, it has one number. So processes with the same file agree without talking to each other,
-//! and a file that is put back has its old number again. Rows are inserted and read, never changed.
+//! and a file that is put back has its old number again. Rows are inserted and read, never changed. `risk_rules_in_force` says which of them a process put in force last.
 
 use sqlx::{FromRow, MySqlConnection};
 
@@ -40,6 +40,7 @@ impl Work for StoreRuleSet {
             number = find_number(tx, &hash).await?;
         }
         let number = number.ok_or(DbError::Inconsistent("a rule set that was not stored"))?;
+        note_in_force(tx, number).await?;
         if let Some(by) = &self.by {
             let deed = Deed::RiskRulesReloaded { number };
             audit::record(tx, by.tenant, &by.actor, deed, "risk_rules").await?;
@@ -69,6 +70,34 @@ async fn insert(tx: &mut Tx, hash: &[u8; 32], text: &str) -> Result<(), DbError>
     .execute(tx.conn())
     .await?;
     Ok(())
+}
+
+async fn note_in_force(tx: &mut Tx, number: u32) -> Result<(), DbError> {
+    let now = tx.now();
+    sqlx::query(
+        "/* risk.note_in_force */ INSERT INTO risk_rules_in_force (place, rule_set, since) VALUES (1, ?, ?) \
+         ON DUPLICATE KEY UPDATE rule_set = VALUES(rule_set), since = VALUES(since)",
+    )
+    .bind(number)
+    .bind(now)
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// The rule set that a process put in force last, with its number.
+pub(super) async fn find_last_in_force(db: &Db) -> Result<Option<(u32, RuleSet)>, DbError> {
+    let mut conn = db.pool().acquire().await?;
+    let number: Option<u32> = sqlx::query_scalar(
+        "/* risk.find_last_in_force */ SELECT rule_set FROM risk_rules_in_force WHERE place = 1",
+    )
+    .fetch_optional(&mut *conn)
+    .await?;
+    let Some(number) = number else {
+        return Ok(None);
+    };
+    let set = find_rule_set(&mut conn, number).await?;
+    Ok(set.map(|set| (number, set)))
 }
 
 /// The rule set by which decisions with this number were made; for making one of them again.

@@ -2,7 +2,7 @@
 //!
 //! Twice a second the file is looked at (which one it is, its size and times), and read only when that has changed and is the same as half a second ago: a file
 //! that is being written is left alone until it rests, since half of it might be a sound file with half of the rules. So a change is in force within about a second.
-//! What was read and refused is not read again until the file changes, so a mistake is told once.
+//! What was read and refused is not read again until the file changes, so a mistake is told once. One that cannot be read is tried again.
 
 use std::{
     fs, io,
@@ -82,7 +82,7 @@ pub(super) fn hash_of(text: &str) -> [u8; 32] {
 pub(super) async fn keep_watching(live: Weak<Live>, file: RulesFile, taken: Option<Stamp>) {
     let mut taken = taken;
     let mut seen = taken;
-    // The database was away, and that was told.
+    // The database was away or the file could not be read, and that was told.
     let mut complained = false;
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
@@ -90,6 +90,14 @@ pub(super) async fn keep_watching(live: Weak<Live>, file: RulesFile, taken: Opti
         let now = file.stamp().await;
         if now != seen || now == taken {
             seen = now;
+            continue;
+        }
+        if let Err(error) = file.read().await {
+            if !complained {
+                metrics::counter!("risk_rules_rejected_total").increment(1);
+                tracing::error!(%error, "the file of risk rules cannot be read; the old rules stay in force");
+            }
+            complained = true;
             continue;
         }
         match live.reload(None).await {

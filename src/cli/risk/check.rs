@@ -14,7 +14,8 @@ const ABOUT: &str = "\
 Check a risk rule file before a service reads it.
 
 If the file is right, its rules are shown as they were understood: what looks wrong in the table is
-wrong in the file, though it can be read. If not, every mistake is told at once, as
+wrong in the file, though it can be read. What is hardly meant (a rule that can never fire) is asked
+about below the table. If the file is not right, every mistake is told at once, as
 
   FILE:LINE:COLUMN: rule ID: what is wrong, and what would be right
 
@@ -44,6 +45,9 @@ impl Check {
         match RuleSet::parse(&text) {
             Ok(set) => {
                 crate::cli::print(&table(&set));
+                for doubt in set.doubts() {
+                    crate::cli::print(&format!("Is it meant? {doubt}."));
+                }
                 Ok(())
             }
             Err(errors) => {

@@ -44,7 +44,7 @@ async fn read_text(file: &Path) -> anyhow::Result<String> {
         .with_context(|| format!("{shown} cannot be read"))?;
     String::from_utf8(bytes)
         .ok()
-        .with_context(|| format!("{shown} is not UTF-8 text"))
+        .with_context(|| format!("{shown} is not UTF-8 text: save it as UTF-8"))
 }
 
 /// The rules of a file; its mistakes, as `risk check` tells them, are the error.

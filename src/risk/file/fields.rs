@@ -1,6 +1,7 @@
 //! Taking a block of fields apart.
 
 use super::{
+    hints,
     mistake::{Mistakes, Place},
     node::{Kind, Node},
 };
@@ -25,11 +26,17 @@ impl<'n> Fields<'n> {
         let fields = Self::free(node, what, mistakes)?;
         for (name, place, _) in &fields.found {
             if !known.contains(name) {
-                let known = known.join(", ");
+                if let Some(blank) = hints::bad_indent(name) {
+                    mistakes.add(*place, blank);
+                    continue;
+                }
+                let meant = hints::meant(name, known);
+                let meant = meant.map(|meant| format!(" (did you mean {meant}?)"));
+                let (known, meant) = (known.join(", "), meant.unwrap_or_default());
                 let name = shown(name);
                 mistakes.add(
                     *place,
-                    format!("{what} has no field {name}; it has {known}"),
+                    format!("{what} has no field {name}{meant}; it has {known}"),
                 );
             }
         }
@@ -46,7 +53,7 @@ impl<'n> Fields<'n> {
             let noun = node.noun();
             mistakes.add(
                 node.place,
-                format!("{what} is a block of fields (name: value), and this is {noun}"),
+                format!("{what} is a block of fields (name: value, in lines below it that begin further right, or in {{ }}), and this is {noun}"),
             );
             return None;
         };
@@ -56,7 +63,7 @@ impl<'n> Fields<'n> {
                 let noun = key.noun();
                 mistakes.add(
                     key.place,
-                    format!("the name of a field is text, and this is {noun}"),
+                    format!("the name of a field is text, and this is {noun}; numbers are written without commas"),
                 );
                 continue;
             };

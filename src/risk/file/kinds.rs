@@ -67,7 +67,7 @@ impl Reader<'_> {
             "points" => threshold(node, "points", &mut self.mistakes).map(Condition::Points),
             "time_of_day" => time_of_day(node, &mut self.mistakes).map(Condition::TimeOfDay),
             "first_seen" => self.first_seen(place, node, stages),
-            "unusual_amount" => self.unusual_amount(place, node, stages),
+            "unusual_amount" => self.unusual_amount(place, node),
             "structuring" => self.structuring(place, node, stages),
             "collusion" => self.collusion(place, node, stages),
             _ => self.farming(place, node),
@@ -80,11 +80,14 @@ impl Reader<'_> {
         let (inside, node) = match (fields.get("in"), fields.get("not_in")) {
             (Some(node), None) => (true, node),
             (None, Some(node)) => (false, node),
-            (Some(_), Some(_)) | (None, None) => {
-                mistakes.add(
-                    fields.place,
-                    "list needs the name of a list, `in: NAME` or `not_in: NAME`",
-                );
+            (Some(_), Some(_)) => {
+                let what = "list is `in: NAME` or `not_in: NAME`, and not both: leave the exceptions out of the list itself";
+                mistakes.add(fields.place, what);
+                return None;
+            }
+            (None, None) => {
+                let what = "list needs the name of a list, `in: NAME` or `not_in: NAME`";
+                mistakes.add(fields.place, what);
                 return None;
             }
         };
@@ -152,23 +155,22 @@ impl Reader<'_> {
         })
     }
 
-    fn unusual_amount(&mut self, place: Place, node: &Node, stages: &[Stage]) -> Option<Condition> {
+    /// The history is what was paid. Attempts would be one that whoever is stopped makes up by trying again.
+    fn unusual_amount(&mut self, place: Place, node: &Node) -> Option<Condition> {
         let mistakes = &mut self.mistakes;
-        let known = ["factor", "at_least", "of", "within"];
+        let known = ["factor", "at_least", "within"];
         let fields = Fields::of(node, "unusual_amount", &known, mistakes)?;
         let factor = fields.need("factor", mistakes);
         let factor = factor.and_then(|node| node.number("factor", &(2..=1_000), mistakes));
         let at_least = fields.need("at_least", mistakes);
         let at_least = at_least.and_then(|node| node.number("at_least", &(1..=1_000), mistakes));
-        let of = with_money(of(&fields, Some(stages), mistakes), fields.place, mistakes);
-        let within = within(&fields, mistakes);
-        let (of, within) = (of?, within?);
+        let within = within(&fields, mistakes)?;
         let mut counter = |measure| {
             self.keep(
                 place,
                 Counter {
                     measure,
-                    of,
+                    of: Stage::PointsCredit,
                     per: Per::Customer,
                     within_seconds: within.0,
                     between: None,
@@ -271,7 +273,8 @@ impl Reader<'_> {
         };
         let refunds = counter(Stage::Refund)?;
         let share: Option<(CounterNo, u8)> = match percent {
-            Some(percent) => Some((counter(Stage::PaymentCreate)?, percent)),
+            // What was paid: orders that nobody pays would water it down.
+            Some(percent) => Some((counter(Stage::PointsCredit)?, percent)),
             None => None,
         };
         Some(Condition::Farming {

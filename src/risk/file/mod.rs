@@ -10,6 +10,7 @@
 
 mod counter;
 mod fields;
+mod hints;
 mod kinds;
 mod list;
 mod mistake;
@@ -23,6 +24,7 @@ mod tests;
 
 use std::{collections::BTreeMap, sync::Arc, thread};
 
+pub(super) use hints::keyboard;
 pub use mistake::{Mistake, Place, RuleFileErrors};
 pub(super) use node::BYTES_MAX;
 

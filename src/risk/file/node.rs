@@ -15,7 +15,10 @@ use serde_saphyr::{
     options::{DuplicateKeyPolicy, MergeKeyPolicy, NonFiniteFloatPolicy},
 };
 
-use super::mistake::{Mistake, Place};
+use super::{
+    hints,
+    mistake::{Mistake, Place},
+};
 
 /// A file is at most so long, in bytes: some thousand rules' worth.
 pub(in crate::risk) const BYTES_MAX: usize = 256 * 1024;
@@ -73,7 +76,8 @@ impl Node {
             .map(Self::from)
             .map_err(|error| {
                 let place = error.location().map_or(Place::START, Place::of);
-                mistake(place, explain(&error))
+                let (place, what) = explain(&error, text, place);
+                mistake(place, what)
             })
     }
 
@@ -109,20 +113,21 @@ fn mistake(place: Place, what: String) -> Mistake {
     }
 }
 
-/// The parser's sentence without its own mention of the place, or ours where its budget speaks.
-fn explain(error: &Error) -> String {
+/// The parser's sentence without its own mention of the place, or ours where we know what it means.
+fn explain(error: &Error, text: &str, place: Place) -> (Place, String) {
     let said = error.to_string();
-    if said.contains("Anchors") || said.contains("Aliases") {
-        return "anchors (&) and aliases (*) are not used here: write it out, or give it quotes if it is text".to_owned();
-    }
-    if said.contains("Depth") || said.contains("nesting") || said.contains("recursion limit") {
-        return format!("more than {DEPTH_MAX} levels deep; no rule needs that");
-    }
-    if said.contains("Documents") {
-        return "a second document begins here (---); a rule file is one".to_owned();
-    }
-    let said = said.split(" at line ").next().unwrap_or_default();
-    format!("this is not YAML: {said}")
+    let ours = if said.contains("Anchors") || said.contains("Aliases") {
+        "anchors (&) and aliases (*) are not used here: write text in quotes, and an expression as a block (`when: |`, and the expression in the next line)".to_owned()
+    } else if said.contains("Depth") || said.contains("nesting") || said.contains("recursion limit")
+    {
+        format!("more than {DEPTH_MAX} levels deep; no rule needs that")
+    } else if said.contains("Documents") {
+        "a second document begins here (---); a rule file is one".to_owned()
+    } else {
+        let said = said.split(" at line ").next().unwrap_or_default();
+        return hints::not_yaml(text, place, said);
+    };
+    (place, ours)
 }
 
 /// What serde is given to fill.

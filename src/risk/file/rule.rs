@@ -153,9 +153,10 @@ impl Reader<'_> {
                 continue;
             };
             if let Some((other, _)) = &first {
+                let advice = in_when(kind);
                 self.mistakes.add(
                     place,
-                    format!("a rule has one condition, and this one has {other}: put {kind} into when, or make two rules"),
+                    format!("a rule has one condition, and this one has {other}; {advice}"),
                 );
                 continue;
             }
@@ -270,6 +271,21 @@ impl Reader<'_> {
                 );
                 None
             }
+        }
+    }
+}
+
+/// How to have a second condition that must hold, too.
+fn in_when(kind: &str) -> &'static str {
+    match kind {
+        "amount_fen" | "points" => "say the second in when, such as `when: amount_fen > 1000`",
+        "time_of_day" => "say the second in when, such as `when: hour >= 22 || hour < 6`",
+        "collusion" => "say the second in when, such as `when: own_shop`",
+        "velocity" => {
+            "give the second a name under counters, and say it in when, such as `when: counters.NAME > 5`"
+        }
+        _ => {
+            "two rules mean that either is enough, and what has no name in when cannot be the second"
         }
     }
 }

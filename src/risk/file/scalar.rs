@@ -81,15 +81,15 @@ impl Node {
             Kind::Text(text) if text.parse::<i64>().is_ok() => {
                 mistakes.add(self.place, format!("{what} is a number: without quotes"));
             }
-            Kind::Nothing
-            | Kind::Bool(_)
-            | Kind::OtherNumber
-            | Kind::Text(_)
-            | Kind::List(_)
-            | Kind::Map(_) => self.wanted(
-                &format!("{what}, a whole number between {least} and {most},"),
-                mistakes,
+            Kind::OtherNumber => mistakes.add(
+                self.place,
+                format!("{what} is a whole number between {least} and {most}; money is in fen: ¥30.50 is 3050"),
             ),
+            Kind::Nothing | Kind::Bool(_) | Kind::Text(_) | Kind::List(_) | Kind::Map(_) => self
+                .wanted(
+                    &format!("{what}, a whole number between {least} and {most},"),
+                    mistakes,
+                ),
         }
         None
     }
@@ -221,7 +221,9 @@ impl Node {
         }
         mistakes.add(
             self.place,
-            format!("{what} is a time of day between 00:00 and 24:00, such as 09:30"),
+            format!(
+                "{what} is a time of day between 00:00 and 24:00, such as 09:30 (two digits each)"
+            ),
         );
         None
     }

@@ -39,11 +39,7 @@ fn with(stage: &str, action: &str, rest: &str) -> String {
 fn what_is_not_a_rule_file_is_refused() {
     assert_wrong(
         "",
-        &[(
-            1,
-            1,
-            "a rule file is a block of fields (name: value), and this is nothing",
-        )],
+        &[(1, 1, "a rule file is a block of fields (name: value,")],
     );
     assert_wrong("- a\n", &[(1, 1, "this is a list")]);
     assert_wrong(
@@ -61,7 +57,11 @@ fn what_is_not_a_rule_file_is_refused() {
     assert_wrong(
         "rules: []\nruels: []\n1: 2\n",
         &[
-            (2, 1, "no field `ruels`; it has defaults,"),
+            (
+                2,
+                1,
+                "no field `ruels` (did you mean rules?); it has defaults,",
+            ),
             (3, 1, "the name of a field is text"),
         ],
     );
@@ -75,13 +75,78 @@ fn what_is_not_a_rule_file_is_refused() {
 fn what_is_not_yaml_is_refused_where_it_ends_being_it() {
     assert_wrong(
         "rules:\n  - id: a\n   name: b\n",
-        &[(3, 4, "this is not YAML")],
+        &[(3, 4, "the line does not fit those above it")],
     );
     assert_wrong("rules: [\n", &[(1, 8, "unclosed bracket")]);
     assert_wrong(
         "rules: []\n---\nrules: []\n",
         &[(2, 1, "a second document")],
     );
+}
+
+#[test]
+fn what_people_do_to_yaml_is_told_in_their_words() {
+    for (text, line, column, expected) in [
+        (
+            "rules:\n  - id: a\n\tname: N\n",
+            3,
+            1,
+            "indented with spaces, and this is a tab",
+        ),
+        (
+            "rules:\n  - id: a\n    name: N\n\u{3000}\u{3000}stages: [login]\n    action: block\n",
+            4,
+            1,
+            "a wide Chinese space",
+        ),
+        (
+            "rules:\n  - id: a\n    name：N\n    action: block\n",
+            3,
+            5,
+            "`：` of the Chinese keyboard should be `:`",
+        ),
+        (
+            "rules:\n  - id: a\n    when: !own_shop\n",
+            3,
+            20,
+            "a text cannot begin with `!`",
+        ),
+        (
+            "rules:\n  - id: a\n    when: hour < 6 ? own_shop : true\n",
+            3,
+            31,
+            "as a block (`when: |`",
+        ),
+        (
+            "rules:\n  - {id: a，name: N}\n",
+            2,
+            16,
+            "`，` of the Chinese keyboard should be `,`",
+        ),
+    ] {
+        let found = wrong(text);
+        assert!(
+            (found[0].0, found[0].1) == (line, column) && found[0].2.contains(expected),
+            "{text}\n{found:#?}"
+        );
+    }
+    let when = |expression: &str| {
+        let found = wrong(&with("login", "block", &format!("when: {expression}")));
+        found[0].2.clone()
+    };
+    assert!(when("amount_fen ＞ 5").contains("should be `>`"));
+    assert!(when("device == ‘a’").contains("should be `'`"));
+    assert!(when("not own_shop").contains("not is !"));
+    assert!(when("amount_fen > 300,000").contains("without commas"));
+    assert!(when("own_shop & has_customer").contains("and is &&"));
+    for (field, expected) in [("amount", "amount_fen"), ("velocitiy", "velocity")] {
+        let found = wrong(&with("login", "block", &format!("{field}: {{}}")));
+        let expected = format!("(did you mean {expected}?)");
+        let told = found.iter().any(|mistake| mistake.2.contains(&expected));
+        assert!(told, "{found:?}");
+    }
+    let text = "rules: []\n\u{3000}lists: {}\n";
+    assert_wrong(text, &[(2, 1, "indented with spaces, and this is a wide")]);
 }
 
 #[test]
@@ -379,8 +444,8 @@ fn every_kind_refuses_what_it_cannot_be() {
         ),
         (
             "unusual_amount: {factor: 2, at_least: 1, within: 1d, of: login}",
-            21,
-            "payment.create or refund",
+            58,
+            "no field `of`",
         ),
         (
             "first_seen: {thing: customer}",

@@ -22,6 +22,7 @@ use super::{
     known::{CounterNo, Known, Reading},
     typing::{self, Complaint},
 };
+use crate::risk::file::keyboard;
 
 /// A longer expression is refused.
 pub(crate) const CHARACTERS_MAX: usize = 2_000;
@@ -59,7 +60,7 @@ impl Expression {
             let first = errors.errors.into_iter().next();
             let (position, said) =
                 first.map_or(((1, 1), String::new()), |first| (first.pos, first.msg));
-            wrong(byte_of(text, position), explain(&said))
+            wrong(byte_of(text, position), explain(&said, text))
         })?;
         let counters = typing::check(&program, text, counter_named)?;
         Ok(Self { program, counters })
@@ -144,27 +145,46 @@ fn byte_of(text: &str, (line, column): (isize, isize)) -> usize {
     inside.map_or(text.len(), |(byte, _)| before + byte)
 }
 
-/// The parser's sentence without the list of everything that it would rather have seen.
-fn explain(said: &str) -> String {
+/// The parser's sentence without the list of everything that it would rather have seen, and what was probably meant.
+fn explain(said: &str, text: &str) -> String {
     if said.contains("Recursion limit") {
         return typing::TOO_DEEP.to_owned();
     }
     let said = said.strip_prefix("Syntax error: ").unwrap_or(said);
     let said = said.split(" expecting ").next().unwrap_or_default();
     let said = said.replace("mismatched input '<EOF>'", "something is missing");
+    let said = said.replace("token recognition error at", "this sign is not known");
     // It quotes the text, and a terminal obeys control characters.
     let said: String = said
         .chars()
         .filter(|letter| !letter.is_control())
         .take(200)
         .collect();
-    let words = ["'and'", "'or'", "'not'", "'AND'", "'OR'", "'NOT'"];
-    let hint = if said.contains("'= ") || said.contains("'='") {
-        " (equal is ==)"
-    } else if words.iter().any(|word| said.contains(word)) {
-        " (and is &&, or is ||, not is !)"
-    } else {
-        ""
-    };
+    let hint = hint(&said, text);
+    let hint = hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
     format!("the expression cannot be read from here on: {said}{hint}")
+}
+
+fn hint(said: &str, text: &str) -> Option<String> {
+    if let Some(hint) = text.lines().find_map(keyboard) {
+        return Some(hint);
+    }
+    let has_word = |words: [&str; 2]| {
+        let mut found = text.split(|letter: char| !letter.is_ascii_alphanumeric());
+        found.any(|word| words.contains(&word))
+    };
+    let hint = if said.contains("'= ") || said.contains("'='") {
+        "equal is =="
+    } else if has_word(["and", "AND"]) || has_word(["or", "OR"]) || has_word(["not", "NOT"]) {
+        "and is &&, or is ||, not is !"
+    } else if said.contains("'&") || said.contains("'|") {
+        "and is &&, or is ||"
+    } else if said.contains("','") {
+        "numbers are written without commas"
+    } else if said.contains("''") || said.contains("'\"") {
+        "the end of a text in quotes is missing"
+    } else {
+        return None;
+    };
+    Some(hint.to_owned())
 }

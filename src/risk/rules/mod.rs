@@ -3,6 +3,7 @@
 mod condition;
 mod decide;
 mod describe;
+mod doubts;
 mod expression;
 mod known;
 mod list;

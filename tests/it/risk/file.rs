@@ -266,6 +266,42 @@ async fn a_service_does_not_start_without_sound_rules_and_says_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_broken_over_a_restart_leaves_the_last_rules_in_force() {
+    let ground = Ground::lay("risk-restart").await;
+    let rules = ground.dir.join("rules.yaml");
+    let (first, second) = (at_most(10, "1m"), at_most(20, "1m"));
+    // The first is in force again, and so last, though its number is the lower one.
+    let mut numbers = Vec::new();
+    for (name, text) in [("one", &first), ("two", &second), ("three", &first)] {
+        std::fs::write(&rules, text).unwrap();
+        let process = ground.process(name, &rules, &[]).await;
+        numbers.push(process.number().await);
+    }
+    assert_eq!(numbers, [1, 2, 1]);
+    let broken = first.replace("action: block", "action: cu_secret_of_somebody");
+    std::fs::write(&rules, broken).unwrap();
+    let process = ground.process("four", &rules, &[]).await;
+    assert_eq!(process.number().await, 1);
+    assert_eq!(process.lines("the risk rules have mistakes"), 1);
+    assert_eq!(process.lines("cu_secret"), 0, "a log is no place for it");
+    let rejected = process.metric("risk_rules_rejected_total").await;
+    assert_eq!(rejected.as_deref(), Some("1"));
+    // It goes on watching.
+    std::fs::write(&rules, &second).unwrap();
+    eventually("the mended file is in force", || async {
+        (process.number().await == 2).then_some(())
+    })
+    .await;
+    drop(process);
+    // A file that is gone is no better than a broken one.
+    std::fs::remove_file(&rules).unwrap();
+    let process = ground.process("five", &rules, &[]).await;
+    assert_eq!(process.number().await, 2);
+    drop(process);
+    ground.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn risk_alone_tells_once_that_redis_is_gone_and_once_that_it_is_back() {
     let ground = Ground::lay("risk-alarm").await;
     let redis = Server {

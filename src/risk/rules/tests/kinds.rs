@@ -159,11 +159,11 @@ fn a_new_network_counts_only_beside_an_old_one() {
 #[test]
 fn an_unusual_amount_is_more_than_the_factor_times_the_average() {
     let rule = "unusual_amount: {factor: 10, at_least: 5, within: 30d}";
-    // `earlier` deeds of ¥10 each, and this one among what is counted.
-    let says = |earlier: i64, amount: i64| {
+    // `earlier` payments of ¥10 each.
+    let says = |earlier: i64, sum: i64| {
         move |counter: &Counter| match counter.measure {
-            Measure::Count => Some(earlier + 1),
-            Measure::SumFen => Some(earlier * 1_000 + amount),
+            Measure::Count => Some(earlier),
+            Measure::SumFen => Some(sum),
             Measure::SumPoints | Measure::Distinct(_) | Measure::Seen(_) => None,
         }
     };
@@ -174,8 +174,13 @@ fn an_unusual_amount_is_more_than_the_factor_times_the_average() {
         (5, 1_000_000_000_000, true),
         (0, 10_001, false),
     ] {
-        let found = fires(rule, &payment(amount), says(earlier, amount));
+        let found = fires(rule, &payment(amount), says(earlier, earlier * 1_000));
         assert_eq!(found, expected, "{earlier} {amount}");
+        // When its points are about to come in, it is among what is counted.
+        let mut credit = facts(Stage::PointsCredit);
+        credit.amount = Some(Money::constant(amount));
+        let found = fires(rule, &credit, says(earlier + 1, earlier * 1_000 + amount));
+        assert_eq!(found, expected, "{earlier} {amount} at points.credit");
     }
     let most = payment(i64::MAX);
     assert!(fires(rule, &most, |counter| Some(
@@ -185,18 +190,12 @@ fn an_unusual_amount_is_more_than_the_factor_times_the_average() {
             0
         }
     )));
-    // A deed of another stage is not part of the history.
-    let elsewhere = format!("{}, of: payment.create}}", rule.trim_end_matches('}'));
-    let mut credit = facts(Stage::PointsCredit);
-    credit.amount = Some(Money::constant(10_001));
-    assert!(fires(&elsewhere, &credit, |counter| Some(
-        match counter.measure {
-            Measure::Count => 5,
-            Measure::SumFen | Measure::SumPoints | Measure::Distinct(_) | Measure::Seen(_) => {
-                5_000
-            }
-        }
-    )));
+    // An attempt is no part of the history, however often it is made.
+    let set = one_rule("payment.create", rule);
+    let asks = set.asks(Stage::PaymentCreate);
+    assert!(asks.len() == 2 && asks.iter().all(|ask| ask.read && !ask.feed));
+    let asks = set.asks(Stage::PointsCredit);
+    assert!(asks.len() == 2 && asks.iter().all(|ask| ask.feed));
 }
 
 #[test]
@@ -243,8 +242,8 @@ fn farming_is_refunds_beside_payments() {
     let says = |refunds: i64, payments: i64| {
         move |counter: &Counter| match counter.of {
             Stage::Refund => Some(refunds),
-            Stage::PaymentCreate => Some(payments),
-            Stage::Login | Stage::PointsCredit | Stage::Redeem => None,
+            Stage::PointsCredit => Some(payments),
+            Stage::Login | Stage::PaymentCreate | Stage::Redeem => None,
         }
     };
     let credit = facts(Stage::PointsCredit);
@@ -268,11 +267,16 @@ fn farming_is_refunds_beside_payments() {
     // What a rule of another stage needs is fed where it happens, and not read there.
     let refund = set.asks(Stage::Refund);
     assert!(refund.len() == 1 && refund[0].feed && !refund[0].read);
-    assert!(
-        set.asks(Stage::PointsCredit)
-            .iter()
-            .all(|ask| ask.read && !ask.feed)
-    );
+    let credit = set.asks(Stage::PointsCredit);
+    let fed: Vec<Stage> = credit
+        .iter()
+        .filter(|ask| ask.feed)
+        .map(|ask| ask.counter.of)
+        .collect();
+    assert!(credit.len() == 2 && credit.iter().all(|ask| ask.read));
+    assert_eq!(fed, [Stage::PointsCredit]);
+    // An order that nobody pays is no payment.
+    assert!(set.asks(Stage::PaymentCreate).is_empty());
 }
 
 #[test]

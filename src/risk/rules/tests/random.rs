@@ -11,7 +11,7 @@ const CONDITIONS: [&str; 14] = [
     "points: {between: [2, 9]}",
     "time_of_day: {from: 22:00, to: 06:00}",
     "first_seen: {thing: network, of: payment.create}, on_missing: block",
-    "unusual_amount: {factor: 3, at_least: 2, within: 1d, of: payment.create}, on_missing: allow",
+    "unusual_amount: {factor: 3, at_least: 2, within: 1d}, on_missing: allow",
     "structuring: {limit_fen: 1000, margin: 30%, above: 1, within: 1d, of: refund}, on_missing: block",
     "collusion: {own_shop: true}",
     "collusion: {above: 2, of: payment.create, within: 1d}, on_missing: block",

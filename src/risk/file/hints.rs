@@ -1,0 +1,142 @@
+//! What a person probably did who wrote what cannot be read.
+//!
+//! Parsers say which token they would rather have seen. Whoever writes rules wants to know about indentation, the keyboard, and quotes.
+
+use super::mistake::Place;
+
+/// Signs of a Chinese keyboard that look like those of the language, and what is meant.
+const SIGNS: [(char, &str); 17] = [
+    ('：', ":"),
+    ('，', ","),
+    ('；', ";"),
+    ('“', "\""),
+    ('”', "\""),
+    ('‘', "'"),
+    ('’', "'"),
+    ('【', "["),
+    ('】', "]"),
+    ('（', "("),
+    ('）', ")"),
+    ('＜', "<"),
+    ('＞', ">"),
+    ('＝', "="),
+    ('！', "!"),
+    ('＆', "&"),
+    ('％', "%"),
+];
+
+/// Blanks that look like spaces.
+const BLANKS: [(char, &str); 3] = [
+    ('\t', "a tab"),
+    ('\u{3000}', "a wide Chinese space"),
+    ('\u{a0}', "a space of a word processor"),
+];
+
+/// What a YAML parser means with a sentence of its own.
+const SENTENCES: [(&str, &str); 7] = [
+    (
+        "mapping values are not allowed",
+        "a `:` stands where none can be: the line does not begin below the lines it belongs to, or it is an expression with a `:`, which is written as a block \
+         (`when: |`, and the expression in the next line)",
+    ),
+    (
+        "unsupported tag",
+        "a text cannot begin with `!`: write an expression as a block (`when: |`, and the expression in the next line)",
+    ),
+    (
+        "did not find expected key",
+        "the line does not fit those above it: fields of one block begin below each other",
+    ),
+    (
+        "did not find expected '-' indicator",
+        "the line does not fit those above it: fields of a rule begin below its `id`, and each rule with a `-` below the others",
+    ),
+    (
+        "simple key expected ':'",
+        "there is no `:` behind the name of a field",
+    ),
+    ("',' or '}'", "a `,` or the closing `}` is missing here"),
+    ("',' or ']'", "a `,` or the closing `]` is missing here"),
+];
+
+/// A better sentence, and a better place, for what is not YAML.
+pub(super) fn not_yaml(text: &str, place: Place, said: &str) -> (Place, String) {
+    let line = usize::try_from(place.line).unwrap_or(1);
+    let around = |text: &'_ str| -> Vec<(u32, String)> {
+        let lines = (1_u32..).zip(text.lines());
+        lines
+            .skip(line.saturating_sub(2))
+            .take(3)
+            .map(|(number, line)| (number, line.to_owned()))
+            .collect()
+    };
+    let around = around(text);
+    for (number, line) in &around {
+        if let Some(what) = bad_indent(line) {
+            let spaces = line.chars().take_while(|sign| *sign == ' ').count();
+            let place = Place {
+                line: *number,
+                column: u32::try_from(spaces).unwrap_or(0).saturating_add(1),
+            };
+            return (place, what);
+        }
+    }
+    let meant = SENTENCES
+        .iter()
+        .find(|(sentence, _)| said.contains(sentence));
+    let mut what = meant.map_or_else(
+        || format!("this is not YAML: {said}"),
+        |(_, meant)| (*meant).to_owned(),
+    );
+    let near = around.iter().filter(|(number, _)| *number <= place.line);
+    if let Some(hint) = near.rev().find_map(|(_, line)| keyboard(line)) {
+        what = format!("{what}; perhaps {hint}");
+    }
+    (place, what)
+}
+
+/// The first sign of a Chinese keyboard outside comments and texts in quotes, and what to write instead.
+pub(in crate::risk) fn keyboard(line: &str) -> Option<String> {
+    let mut quote = None;
+    for sign in line.chars() {
+        match (quote, sign) {
+            (None, '#') => return None,
+            (None, '\'' | '"') => quote = Some(sign),
+            (Some(open), _) if open == sign => quote = None,
+            (Some(_), _) => {}
+            (None, _) => {
+                if let Some((_, meant)) = SIGNS.iter().find(|(known, _)| *known == sign) {
+                    return Some(format!(
+                        "`{sign}` of the Chinese keyboard should be `{meant}`"
+                    ));
+                }
+            }
+        }
+    }
+    None
+}
+
+/// What to say of a blank behind the spaces in front of a line.
+pub(super) fn bad_indent(line: &str) -> Option<String> {
+    let first = line.trim_start_matches(' ').chars().next()?;
+    let (_, blank) = BLANKS.iter().find(|(blank, _)| *blank == first)?;
+    Some(format!(
+        "lines are indented with spaces, and this is {blank}"
+    ))
+}
+
+/// The name that was probably meant.
+pub(super) fn meant<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
+    let alike = known
+        .iter()
+        .map(|known| (known, strsim::damerau_levenshtein(name, known)));
+    let (nearest, distance) = alike.min_by_key(|(_, distance)| *distance)?;
+    if distance <= 2 && distance < name.len() {
+        return Some(nearest);
+    }
+    // `amount` for amount_fen.
+    let longer = known
+        .iter()
+        .find(|known| name.len() >= 4 && known.starts_with(name));
+    longer.copied()
+}

@@ -6,7 +6,7 @@ use super::read::{Concern, Section};
 pub struct JobSettings {
     /// `ZHANGFANG_JOBS__PACE`, 1 to 1000, default 1: divides every wait before WeChat is asked again. For a simulator whose time runs faster.
     pub pace: u32,
-    /// `ZHANGFANG_JOBS__EXPIRY_SHARE`, per cent, 1 to 100, default 25: how much of the time the nightly expiry of points works at most. For the rest of it payments have the
+    /// `ZHANGFANG_JOBS__EXPIRY_SHARE`, per cent, 1 to 100, default 10: how much of the time the nightly expiry of points works at most. For the rest of it payments have the
     /// database for themselves.
     pub expiry_share: u32,
 }
@@ -18,7 +18,7 @@ impl Concern for JobSettings {
     fn read(from: &mut Section<'_>) -> Option<Self> {
         Some(Self {
             pace: from.number("pace", 1, 1..=1_000),
-            expiry_share: from.number("expiry_share", 25, 1..=100),
+            expiry_share: from.number("expiry_share", 10, 1..=100),
         })
     }
 }

@@ -128,6 +128,24 @@ pub(crate) async fn cluster(name: &str) -> Option<(Servers, Vec<u16>, String)> {
     Some((servers, ports, url))
 }
 
+/// Waits until the replica has everything that its master has written until now: replication is a promise for later.
+pub(crate) async fn replicated(replica: u16) {
+    let replication: Vec<_> = ["INFO", "replication"].map(str::to_owned).into();
+    let number = |said: &str, name: &str| -> Option<u64> {
+        let line = said.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().parse().ok()
+    };
+    let said = ask(replica, &replication).await.unwrap();
+    let master = number(&said, "master_port:").unwrap();
+    let said = ask(master.try_into().unwrap(), &replication).await.unwrap();
+    let written = number(&said, "master_repl_offset:").unwrap();
+    eventually("the replica has everything", || async {
+        let said = ask(replica, &replication).await?;
+        (number(&said, "slave_repl_offset:")? >= written).then_some(())
+    })
+    .await;
+}
+
 /// A master, its replica and a sentinel, in this order: the address, and the replica's port. None where there is no Redis to start.
 pub(crate) async fn sentinels(name: &str) -> Option<(Servers, u16, String)> {
     let mut servers = Servers::new(name)?;

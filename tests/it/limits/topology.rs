@@ -1,7 +1,7 @@
 //! A Redis of many servers: a cluster that loses a master, sentinels that promote a replica.
 
 use super::{allowed, cache, five, five_together, somebody};
-use crate::harness::{ask, cluster, eventually, sentinels};
+use crate::harness::{ask, cluster, eventually, replicated, sentinels};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_keeps_the_limits_of_all_processes() {
@@ -62,6 +62,7 @@ async fn behind_sentinels_the_limits_follow_the_master() {
     let (cache_one, cache_two) = (cache(&url).await, cache(&url).await);
     let (one, two) = (five(&cache_one), five(&cache_two));
     assert_eq!(five_together(&one, &two, &somebody(1)).await, 5);
+    replicated(replica).await;
 
     servers.kill(0);
     eventually("the replica is master", || async {

@@ -3,7 +3,7 @@
 use zhangfang::{cache::Cache, risk::Action};
 
 use super::{FIRST_SEEN, action, at_most, from, passed, payment, risk, somebody};
-use crate::harness::{TestApp, ask, cluster, eventually, sentinels};
+use crate::harness::{TestApp, ask, cluster, eventually, replicated, sentinels};
 
 async fn up(caches: [&Cache; 2]) {
     for cache in caches {
@@ -92,11 +92,7 @@ async fn behind_sentinels_the_counters_follow_the_master() {
     let (two, cache_two) = risk(&many_subjects(), app.db(), &url).await;
     let counted = somebody();
     assert_eq!(passed(&one, &two, counted).await, 10);
-    let replicated: Vec<_> = ["DBSIZE"].map(str::to_owned).into();
-    eventually("the replica has it", || async {
-        (ask(replica, &replicated).await? != "0").then_some(())
-    })
-    .await;
+    replicated(replica).await;
 
     servers.kill(0);
     let replication: Vec<_> = ["INFO", "replication"].map(str::to_owned).into();

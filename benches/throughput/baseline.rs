@@ -16,6 +16,7 @@ use zhangfang::{
 };
 
 use super::{
+    load,
     report::Measured,
     stage::{Scratch, open, orders, populate},
 };
@@ -57,21 +58,9 @@ pub(crate) async fn measure(count: usize, connections: usize) -> Measured {
             })
         })
         .collect();
-    let (mut latencies_us, mut errors) = (Vec::new(), 0);
-    for worker in workers {
-        let (latencies, wrong) = worker.await.unwrap();
-        latencies_us.extend(latencies);
-        errors += wrong;
-    }
-    let took = started.elapsed();
+    let measured = load::gather(workers, started).await;
     scratch.drop().await;
-    Measured {
-        connections,
-        latencies_us,
-        errors,
-        took,
-        cpu: None,
-    }
+    measured
 }
 
 async fn settle(

@@ -22,6 +22,7 @@ use zhangfang::{
 
 use super::{
     cpu::Parties,
+    load,
     report::{Measured as Figures, Report},
     stage::{Rules, Scratch, open},
 };
@@ -96,19 +97,7 @@ async fn rule(risk: &Risk, stage: Stage, deeds: usize, in_flight: usize) -> Figu
             })
         })
         .collect();
-    let (mut latencies_us, mut errors) = (Vec::new(), 0);
-    for worker in workers {
-        let (latencies, wrong) = worker.await.unwrap();
-        latencies_us.extend(latencies);
-        errors += wrong;
-    }
-    Figures {
-        connections: in_flight,
-        latencies_us,
-        errors,
-        took: started.elapsed(),
-        cpu: None,
-    }
+    load::gather(workers, started).await
 }
 
 fn file() -> String {

@@ -12,6 +12,7 @@ use std::{
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
+    task::JoinHandle,
 };
 
 use super::report::Measured;
@@ -46,6 +47,15 @@ pub(crate) async fn run(
             })
         })
         .collect();
+    gather(workers, started).await
+}
+
+/// What all workers measured together: how long each operation took, and how many went wrong.
+pub(crate) async fn gather(
+    workers: Vec<JoinHandle<(Vec<u32>, usize)>>,
+    started: Instant,
+) -> Measured {
+    let connections = workers.len();
     let (mut latencies_us, mut errors) = (Vec::new(), 0);
     for worker in workers {
         let (latencies, wrong) = worker.await.unwrap();

@@ -88,8 +88,8 @@ struct Inner {
     committers: batch::Committers,
 }
 
-/// How often an operation whose reads did not fit together is submitted.
-const FRESH_ATTEMPTS: u32 = 5;
+/// How often an operation whose reads did not fit together is submitted ([`Db::submit_fresh`]).
+pub const FRESH_ATTEMPTS: u32 = 5;
 
 impl Db {
     /// Opens the pool and starts the committers. Fails when the database cannot be reached.

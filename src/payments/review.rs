@@ -15,7 +15,7 @@
 use super::{Order, Payments, Why, booking::put_order, store::Orders};
 use crate::{
     audit::{self, Action, Actor},
-    db::{Cx, DbError, Operation, SubmitError, Wanted, WorkingSet},
+    db::{Cx, DbError, FRESH_ATTEMPTS, Operation, SubmitError, Wanted, WorkingSet},
     idempotency::{Claim, KeyRow, Keys},
     ledger::{self, Accounts, Draft, LedgerError, Phase, Resolution, Transfers},
     outbox::{self, Event},
@@ -98,7 +98,7 @@ async fn submit(payments: &Payments, operation: TurnReview) -> Result<ReviewRow,
     let is_stale = |refusal: &ReviewError| matches!(refusal, ReviewError::Stale);
     let answer = payments.db.submit_fresh(operation, is_stale).await;
     answer.map_err(|error| match error {
-        SubmitError::Refused(ReviewError::Stale) => DbError::Contention(0).into(),
+        SubmitError::Refused(ReviewError::Stale) => DbError::Contention(FRESH_ATTEMPTS).into(),
         SubmitError::Refused(refusal) => refusal,
         SubmitError::Db(error) => error.into(),
     })
@@ -162,9 +162,7 @@ impl TurnReview {
             }
         })
     }
-}
 
-impl TurnReview {
     /// Who gave points by hand does not let them in.
     fn is_somebody_else(&self, row: &ReviewRow, set: &WorkingSet) -> Result<(), ReviewError> {
         let asked_by = match row.kind {

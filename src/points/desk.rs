@@ -2,7 +2,7 @@
 
 use super::{Deed, DeedError, DeedFilter, RuleBook, deed_store};
 use crate::{
-    db::{Db, DbError, Operation, SubmitError},
+    db::{Db, DbError, FRESH_ATTEMPTS, Operation, SubmitError},
     primitives::{DeedId, PageLimit, TenantId},
     risk::Risk,
 };
@@ -22,7 +22,9 @@ where
 {
     let is_stale = |refusal: &DeedError| matches!(refusal, DeedError::Stale);
     match db.submit_fresh(operation, is_stale).await {
-        Err(SubmitError::Refused(DeedError::Stale)) => Err(DbError::Contention(0).into()),
+        Err(SubmitError::Refused(DeedError::Stale)) => {
+            Err(DbError::Contention(FRESH_ATTEMPTS).into())
+        }
         answer => answer,
     }
 }

@@ -153,14 +153,17 @@ impl Live {
     /// Reads the rules again and puts them in force if they are sound.
     pub(super) async fn reload(&self, by: Option<ReloadedBy>) -> Result<Loaded, LoadError> {
         let _one_at_a_time = self.loading.lock().await;
+        let by_hand = by.is_some();
         let outcome = self.take(by).await;
         let number = self.in_force.load().number;
         match &outcome {
             Ok(Loaded { changed: true, .. }) => {
                 tracing::info!(rule_set = number, "risk rules number {number} are in force");
             }
-            Ok(_) => {}
-            Err(error) => complain(error, number),
+            Err(error @ LoadError::Mistakes(_)) => complain(error, number),
+            Err(error @ LoadError::Unreadable(_)) if by_hand => complain(error, number),
+            // What may pass is told once by whoever tries again.
+            Ok(_) | Err(_) => {}
         }
         outcome
     }
@@ -296,10 +299,12 @@ async fn store(db: &Db, set: &RuleSet, by: Option<ReloadedBy>) -> Result<u32, Db
     db.run(StoreRuleSet { text, by }).await
 }
 
-/// Says once, where people look, that a file was not taken and which rules stay in force. That the database is away says whoever tries again.
-fn complain(error: &LoadError, number: u32) {
+/// Says, where people look, that a file was not taken and which rules stay in force.
+pub(super) fn complain(error: &LoadError, number: u32) {
     match error {
-        LoadError::Db(_) => {}
+        LoadError::Db(_) => {
+            tracing::warn!(rule_set = number, error = %Chain(error), "changed risk rules cannot be stored yet; number {number} stays in force");
+        }
         LoadError::Unreadable(error) => {
             metrics::counter!("risk_rules_rejected_total").increment(1);
             tracing::error!(rule_set = number, %error, "the file of risk rules cannot be read; number {number} stays in force");
@@ -323,4 +328,19 @@ fn places(errors: &RuleFileErrors) -> String {
         format!("{line}:{column}")
     });
     places.collect::<Vec<_>>().join(", ")
+}
+
+/// An error with what caused it, in one line.
+struct Chain<'a>(&'a (dyn std::error::Error + 'static));
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
 }

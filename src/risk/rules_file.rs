@@ -15,7 +15,7 @@ use std::{
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-use super::live::{Live, LoadError};
+use super::live::{Live, LoadError, complain};
 
 /// How often the file is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(400);
@@ -92,18 +92,10 @@ pub(super) async fn keep_watching(live: Weak<Live>, file: RulesFile, taken: Opti
             seen = now;
             continue;
         }
-        if let Err(error) = file.read().await {
-            if !complained {
-                metrics::counter!("risk_rules_rejected_total").increment(1);
-                tracing::error!(%error, "the file of risk rules cannot be read; the old rules stay in force");
-            }
-            complained = true;
-            continue;
-        }
         match live.reload(None).await {
-            Err(error @ LoadError::Db(_)) => {
+            Err(error @ (LoadError::Db(_) | LoadError::Unreadable(_))) => {
                 if !complained {
-                    tracing::warn!(error = %Chain(&error), "changed risk rules cannot be stored yet; the old ones stay in force");
+                    complain(&error, live.in_force().number);
                 }
                 complained = true;
                 continue;
@@ -111,20 +103,5 @@ pub(super) async fn keep_watching(live: Weak<Live>, file: RulesFile, taken: Opti
             Ok(_) | Err(_) => complained = false,
         }
         taken = now;
-    }
-}
-
-/// An error with what caused it, in one line.
-struct Chain<'a>(&'a (dyn std::error::Error + 'static));
-
-impl std::fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
     }
 }

@@ -62,15 +62,8 @@ const SENTENCES: [(&str, &str); 7] = [
 /// A better sentence, and a better place, for what is not YAML.
 pub(super) fn not_yaml(text: &str, place: Place, said: &str) -> (Place, String) {
     let line = usize::try_from(place.line).unwrap_or(1);
-    let around = |text: &'_ str| -> Vec<(u32, String)> {
-        let lines = (1_u32..).zip(text.lines());
-        lines
-            .skip(line.saturating_sub(2))
-            .take(3)
-            .map(|(number, line)| (number, line.to_owned()))
-            .collect()
-    };
-    let around = around(text);
+    let lines = (1_u32..).zip(text.lines());
+    let around: Vec<(u32, &str)> = lines.skip(line.saturating_sub(2)).take(3).collect();
     for (number, line) in &around {
         if let Some(what) = bad_indent(line) {
             let spaces = line.chars().take_while(|sign| *sign == ' ').count();

@@ -45,6 +45,10 @@ impl Refusal {
         }
     }
 
+    pub(super) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// 401: whoever this is, it did not sign what came.
     pub(super) fn sign_error(message: &str) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "SIGN_ERROR", message)

@@ -1,6 +1,7 @@
 //! What a test can pull while the simulator runs: refunds, balances, codes, single calls, messages.
 
 use super::callback::SignedCallback;
+use super::elsewhere::{RefundElsewhere, Refused, ShareElsewhere};
 use super::endpoint::Endpoint;
 use super::error::PayError;
 use super::handle::Simulator;
@@ -70,6 +71,21 @@ impl Simulator {
     pub fn withdraw(&self, mchid: &str, amount_fen: i64) -> bool {
         self.shared.settle_shares();
         lock(&self.shared.funds).take(mchid, amount_fen)
+    }
+}
+
+/// Another system of the same merchant.
+impl Simulator {
+    /// Another system refunds a payment of ours under a number of its own. Its end is told to the
+    /// address that it names. Fails as WeChat would refuse it.
+    pub fn refund_elsewhere(&self, wanted: RefundElsewhere) -> Result<Refund, Refused> {
+        Ok(self.shared.refund_elsewhere(wanted)?)
+    }
+
+    /// Another system shares a payment of ours under a number of its own; the answer in WeChat's
+    /// words. Fails as WeChat would refuse it.
+    pub fn share_elsewhere(&self, wanted: ShareElsewhere) -> Result<serde_json::Value, Refused> {
+        Ok(self.shared.share_elsewhere(wanted)?)
     }
 }
 

@@ -23,6 +23,7 @@
 //! | `POST /sim/pay`, `/sim/cashier/{prepay_id}`, `/sim/scan` | the user pays |
 //! | `POST /sim/password` | the user is about to, and the order cannot be closed |
 //! | `/sim/refunds`, `…/plan`, `…/{n}/settle`, `/sim/balances` | how refunds end, what shops have |
+//! | `/sim/elsewhere/refunds`, `/sim/elsewhere/shares` | another system of the same merchant refunds or shares |
 //! | `/sim/keys`, `/sim/shops/{mchid}`, `/sim/receivers`, `/sim/bills` | keys on the move, fees and ratios, how shares end, when bills are ready |
 //! | `POST /sim/calls` | what goes wrong with one call |
 //! | `/sim/consent`, `/sim/messages`, `/sim/shipping`, `/sim/pages`, `/sim/token/expire` | the mini-program |
@@ -74,6 +75,7 @@ mod certificate;
 mod clock;
 mod control;
 mod control_refunds;
+mod elsewhere;
 mod endpoint;
 mod error;
 mod faults;
@@ -119,6 +121,8 @@ mod bills_tests;
 #[cfg(test)]
 mod call_tests;
 #[cfg(test)]
+mod elsewhere_tests;
+#[cfg(test)]
 mod key_tests;
 #[cfg(test)]
 mod mini_program_tests;
@@ -136,6 +140,7 @@ mod tests;
 pub use bills::BillSettings;
 pub use callback::{Alteration, CallbackFactory, SignedCallback};
 pub use clock::WallClock;
+pub use elsewhere::{RefundElsewhere, Refused, ShareElsewhere};
 pub use endpoint::Endpoint;
 pub use error::{PayError, SimulatorError};
 pub use faults::{CallbackKey, Fault, Faults, PerMille};

@@ -1,13 +1,15 @@
-//! What a callback tells of: a payment, or the end of a refund.
+//! What a callback tells of: a payment, the end of a refund, or shared money that moves.
 
 use std::borrow::Cow;
 
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::callback::Alteration;
 use super::clock::beijing;
 use super::keys::KeySet;
 use super::refunds::{Refund, RefundState};
+use super::sharing::ShareNews;
 use super::transaction::{Notice, Party, Transaction};
 
 /// Something that WeChat tells a merchant.
@@ -15,6 +17,8 @@ use super::transaction::{Notice, Party, Transaction};
 pub(super) enum News {
     Payment(Notice),
     Refund(Refund),
+    /// To the receiver's side: this event has the same `event_type` as a payment.
+    Share(ShareNews),
 }
 
 /// The words around the secret part.
@@ -38,6 +42,11 @@ impl News {
                 summary: "支付成功",
                 original_type: "transaction",
             },
+            Self::Share(_) => Heading {
+                event_type: "TRANSACTION.SUCCESS",
+                summary: "分账",
+                original_type: "profitsharing",
+            },
             Self::Refund(told) => match told.state {
                 RefundState::Success { .. } => refund("REFUND.SUCCESS", "退款成功"),
                 RefundState::Abnormal => refund("REFUND.ABNORMAL", "退款异常"),
@@ -54,13 +63,14 @@ impl News {
         match self {
             Self::Payment(notice) => &notice.out_trade_no,
             Self::Refund(refund) => &refund.out_refund_no,
+            Self::Share(share) => &share.out_order_no,
         }
     }
 
     pub(super) fn without_attach(mut self) -> Self {
         match &mut self {
             Self::Payment(notice) => notice.attach = None,
-            Self::Refund(_) => {}
+            Self::Refund(_) | Self::Share(_) => {}
         }
         self
     }
@@ -80,6 +90,7 @@ impl News {
         let text = match &*told {
             Self::Payment(notice) => serde_json::to_vec(&Transaction::paid(keys, notice)),
             Self::Refund(refund) => serde_json::to_vec(&RefundNews::of(keys, refund)),
+            Self::Share(share) => serde_json::to_vec(&share_news(keys, share)),
         };
         text.expect("a struct of text and numbers is JSON")
     }
@@ -89,6 +100,7 @@ impl News {
         match &mut lie {
             Self::Payment(notice) => notice.total_fen = notice.total_fen.saturating_add(1),
             Self::Refund(refund) => refund.refund_fen = refund.refund_fen.saturating_add(1),
+            Self::Share(share) => share.amount_fen = share.amount_fen.saturating_add(1),
         }
         lie
     }
@@ -101,6 +113,7 @@ impl News {
                 Party::Direct { .. } => None,
             },
             Self::Refund(refund) => refund.sub_mchid.as_mut(),
+            Self::Share(share) => share.sub_mchid.as_mut(),
         };
         if let Some(shop) = shop {
             // The last digit becomes another one.
@@ -109,6 +122,30 @@ impl News {
         }
         lie
     }
+}
+
+/// A share in the words of a callback 分账动账通知.
+fn share_news(keys: &KeySet, share: &ShareNews) -> Value {
+    let mut body = json!({
+        "transaction_id": share.transaction_id,
+        "order_id": share.order_id,
+        "out_order_no": share.out_order_no,
+        "receiver": {
+            "type": "MERCHANT_ID",
+            "account": share.account,
+            "amount": share.amount_fen,
+            "description": "分账",
+        },
+        "success_time": beijing(share.at),
+    });
+    match &share.sub_mchid {
+        Some(shop) => {
+            body["sp_mchid"] = json!(keys.sp_mchid());
+            body["sub_mchid"] = json!(shop);
+        }
+        None => body["mchid"] = json!(keys.sp_mchid()),
+    }
+    body
 }
 
 /// A refund in the words of a callback. (The answer to a query says `status` instead.)

@@ -14,7 +14,7 @@ use super::clock::beijing;
 use super::merchant_api::{Call, decoded, not_found};
 use super::orders::{Order, Orders};
 use super::refund_request::{AbnormalRequest, PaymentName, RefundRequest};
-use super::refunds::{Refund, RefundRefused, RefundState, Timing};
+use super::refunds::{AskedRefund, Refund, RefundRefused, RefundState, Refunds, Timing};
 use super::server::{Shared, lock};
 
 /// Everything below `/v3/refund/`.
@@ -48,7 +48,25 @@ fn apply(shared: &Arc<Shared>, call: &Call<'_>) -> Result<Answer, Refusal> {
     if let Some(known) = refunds.known(&asked).map_err(refused)? {
         return Ok(Answer::ok(&described(known)));
     }
-    let order = paid_order(&orders, &payment, asked.sub_mchid.as_deref())?;
+    let refund = take_on(shared, &mut orders, &mut refunds, &payment, asked, timing)?;
+    drop((refunds, orders));
+    shared.process_refund(&refund, shared.refund_fate(&refund.out_refund_no));
+    Ok(Answer::ok(&described(&refund)))
+}
+
+/// A refund with a new number: asks every rule and takes the money.
+pub(super) fn take_on(
+    shared: &Shared,
+    orders: &mut Orders,
+    refunds: &mut Refunds,
+    payment: &PaymentName,
+    asked: AskedRefund,
+    timing: Timing,
+) -> Result<Refund, Refusal> {
+    if refunds.known(&asked).map_err(refused)?.is_some() {
+        return Err(refused(RefundRefused::OtherParameters));
+    }
+    let order = paid_order(orders, payment, asked.sub_mchid.as_deref())?;
     refunds.check(&asked, order, timing).map_err(refused)?;
     let receiver = order.party.receiver(&shared.keys);
     if !lock(&shared.funds).take(receiver, asked.refund_fen) {
@@ -59,10 +77,8 @@ fn apply(shared: &Arc<Shared>, call: &Call<'_>) -> Result<Answer, Refusal> {
         .accept(asked, order, refund_id, timing)
         .map_err(refused)?;
     orders.set_refunded(&refund.out_trade_no);
-    drop((refunds, orders));
     shared.stats.refunds.add();
-    shared.process_refund(&refund, shared.refund_fate(&refund.out_refund_no));
-    Ok(Answer::ok(&described(&refund)))
+    Ok(refund)
 }
 
 /// The order that is to be refunded. Another shop's order does not exist.
@@ -130,7 +146,7 @@ fn same_shop(refund: &Refund, sub_mchid: Option<&str>) -> Result<(), Refusal> {
     }
 }
 
-fn refused(why: RefundRefused) -> Refusal {
+pub(super) fn refused(why: RefundRefused) -> Refusal {
     let invalid = |message: &str| Refusal::new(StatusCode::BAD_REQUEST, "INVALID_REQUEST", message);
     match why {
         RefundRefused::OtherParameters | RefundRefused::OtherTotal => {

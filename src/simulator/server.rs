@@ -29,7 +29,9 @@ use super::sharing::Book;
 use super::shops::{self, Shops};
 use super::stats::Counters;
 use super::troubles::Troubles;
-use super::{bills, control, control_refunds, merchant_api, phone_result, scan, sharing};
+use super::{
+    bills, control, control_refunds, elsewhere, merchant_api, phone_result, scan, sharing,
+};
 
 /// What the handlers share. Whoever takes several locks takes them in this order: orders, refunds,
 /// sharing, funds; the others alone.
@@ -116,6 +118,8 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
             "/sim/refunds/{out_refund_no}/settle",
             post(control_refunds::settle),
         )
+        .route("/sim/elsewhere/refunds", post(elsewhere::refund))
+        .route("/sim/elsewhere/shares", post(elsewhere::share))
         .route("/sim/balances", get(control_refunds::balances))
         .route("/sim/balances/{mchid}", put(control_refunds::put_balance))
         .route("/sim/calls", post(control_refunds::force_call))

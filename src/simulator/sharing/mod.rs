@@ -46,6 +46,7 @@ use super::shops::ShopRules;
 pub(super) use book::{Book, Moment, Outcome, ReturnOutcome};
 pub use fate::{ForcedReceiver, ReturnFailure, ShareFailure, ShareResult, SharingFaults};
 pub(super) use request::no_record;
+pub(super) use share::{ShareNews, share_elsewhere};
 
 /// So long the money of a payment stays frozen; then it is the shop's.
 const FROZEN: Duration = Duration::days(30);

@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::super::answer::{Answer, Refusal};
-use super::super::clock::{beijing, compact};
+use super::super::clock::{beijing, compact, random_bytes};
 use super::super::faults::own_rng;
 use super::super::fields::Fields;
 use super::super::merchant_api::Call;
+use super::super::orders::OrderState;
 use super::super::server::{Shared, lock};
 use super::Frozen;
 use super::book::{AccountKind, Book, Outcome, Part, Receiver, Share};
@@ -115,7 +116,81 @@ pub(super) fn unfreeze(shared: &Shared, call: &Call<'_>) -> Result<Answer, Refus
     accept(shared, request)
 }
 
-/// Asks everything, then takes the request in.
+/// What a receiver's side is told when money moves, and the answer that the sharer got.
+#[derive(Debug, Clone)]
+pub(in super::super) struct ShareNews {
+    pub(in super::super) sub_mchid: Option<String>,
+    pub(in super::super) transaction_id: String,
+    pub(in super::super) order_id: String,
+    pub(in super::super) out_order_no: String,
+    pub(in super::super) account: String,
+    pub(in super::super) amount_fen: i64,
+    pub(in super::super) at: OffsetDateTime,
+    pub(in super::super) answer: Value,
+}
+
+/// Another system shares a payment with a merchant, which it makes a receiver if it was none.
+pub(in super::super) fn share_elsewhere(
+    shared: &Shared,
+    out_trade_no: &str,
+    out_order_no: String,
+    (account, amount_fen): (String, i64),
+    unfreezes: bool,
+) -> Result<ShareNews, Refusal> {
+    let transaction_id = {
+        let orders = lock(&shared.orders);
+        let order = orders
+            .by_number(out_trade_no)
+            .ok_or_else(Refusal::order_not_exist)?;
+        match &order.state {
+            OrderState::Paid { transaction_id, .. } => transaction_id.to_string(),
+            OrderState::NotPaid | OrderState::Closed => return Err(Refusal::order_not_exist()),
+        }
+    };
+    let frozen = Frozen::find(shared, &transaction_id)?;
+    if account.is_empty() || !account.bytes().all(|b| b.is_ascii_digit()) || amount_fen < 1 {
+        return Err(Refusal::param("account应为商户号，amount_fen应为正数"));
+    }
+    let receiver = Receiver {
+        shop: frozen.shop.clone(),
+        kind: AccountKind::Merchant,
+        account: account.clone(),
+    };
+    let mut book = lock(&shared.sharing);
+    book.receivers.entry(receiver).or_insert(None);
+    drop(book);
+    let request = Request {
+        side: Side {
+            shop: frozen.shop.clone(),
+            partner: frozen.partner,
+        },
+        transaction_id: transaction_id.clone(),
+        out_order_no: out_order_no.clone(),
+        receivers: vec![Asked {
+            kind: AccountKind::Merchant,
+            account: account.clone(),
+            name: None,
+            amount_fen,
+            description: "分账".to_owned(),
+        }],
+        unfreezes,
+        // Nobody repeats it: the same number again is another request, and refused.
+        fingerprint: random_bytes(),
+    };
+    let share = take_in(shared, request)?;
+    Ok(ShareNews {
+        sub_mchid: share.partner.then(|| share.shop.clone()),
+        transaction_id,
+        order_id: share.order_id.clone(),
+        out_order_no,
+        account,
+        amount_fen,
+        at: share.created.now,
+        answer: told(&share),
+    })
+}
+
+/// The same again, or a new one.
 fn accept(shared: &Shared, request: Request) -> Result<Answer, Refusal> {
     let known = lock(&shared.sharing)
         .share(&request.out_order_no)
@@ -125,6 +200,11 @@ fn accept(shared: &Shared, request: Request) -> Result<Answer, Refusal> {
             .map(|told| Answer::ok(&told))
             .ok_or_else(other_parameters);
     }
+    take_in(shared, request).map(|share| Answer::ok(&told(&share)))
+}
+
+/// Asks everything, then takes the request in.
+fn take_in(shared: &Shared, request: Request) -> Result<Share, Refusal> {
     let frozen = Frozen::find(shared, &request.transaction_id)?;
     if !request.side.is(&frozen.shop, frozen.partner) {
         let status = StatusCode::BAD_REQUEST;
@@ -193,9 +273,8 @@ fn accept(shared: &Shared, request: Request) -> Result<Answer, Refusal> {
         fingerprint: request.fingerprint,
         created: moment,
     };
-    let answer = Answer::ok(&told(&share));
-    book.take_in(share);
-    Ok(answer)
+    book.take_in(share.clone());
+    Ok(share)
 }
 
 /// Everything that depends on what was shared and refunded before.

@@ -80,6 +80,14 @@ pub enum Action {
     RefundRejected {
         amount: Money,
     },
+    /// A person wants an abnormal refund to go elsewhere, and a second one must want the same.
+    RefundRedirectAsked {
+        to: String,
+    },
+    /// WeChat is about to be asked.
+    RefundRedirected {
+        to: String,
+    },
     PaymentPolicySet {
         version: u32,
     },
@@ -160,6 +168,8 @@ impl Action {
             Self::RefundRequested { .. } => "refund.requested",
             Self::RefundApproved { .. } => "refund.approved",
             Self::RefundRejected { .. } => "refund.rejected",
+            Self::RefundRedirectAsked { .. } => "refund.redirect_asked",
+            Self::RefundRedirected { .. } => "refund.redirected",
             Self::PaymentPolicySet { .. } => "payment_policy.set",
             Self::ExceptionResolved { .. } => "exception.resolved",
             Self::CallbackReplayed { .. } => "callback.replayed",
@@ -211,6 +221,7 @@ impl Action {
             Self::PaymentShown { amount }
             | Self::RefundApproved { amount }
             | Self::RefundRejected { amount } => json!({ "amount_fen": amount }),
+            Self::RefundRedirectAsked { to } | Self::RefundRedirected { to } => json!({ "to": to }),
             Self::ExceptionResolved { resolution } => json!({ "resolution": resolution }),
             Self::CallbackReplayed { outcome } => json!({ "outcome": outcome }),
             Self::DeliverySettingsSet {

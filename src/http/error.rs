@@ -517,6 +517,12 @@ impl From<RefundError> for Problem {
                 "Only an abnormal refund can be sent elsewhere",
                 "只有异常退款才能改变去向",
             ),
+            RefundError::ShopSuspended => Self::new(
+                StatusCode::FORBIDDEN,
+                "merchant_suspended",
+                "The shop is suspended: the platform gives its customers money back",
+                "商户已被暂停，退款请联系平台",
+            ),
             RefundError::KeyReused => key_reused(),
             RefundError::ChannelRefused(code) => {
                 tracing::warn!(code, "WeChat refuses what was asked of a refund");

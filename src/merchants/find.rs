@@ -17,6 +17,11 @@ pub async fn find_merchant(
     store::find_merchant(db, tenant, id).await
 }
 
+/// Whether the shop may collect money now, and its people may send money back. False for one that does not exist.
+pub async fn is_open(db: &Db, tenant: TenantId, id: MerchantId) -> Result<bool, DbError> {
+    store::is_open(db, tenant, id).await
+}
+
 pub async fn get_merchant(
     db: &Db,
     tenant: TenantId,

@@ -17,7 +17,16 @@
 //! | suspended | refused | refused | nothing changes |
 //!
 //! An approved shop has a `sub_mchid`, WeChat's number of the shop under our service provider; only such a shop collects money. A suspended one keeps
-//! its number, its history and its staff, and collects nothing.
+//! its number, its history and its staff, and collects nothing: its codes lead nowhere and its open orders are closed (`payments/watch.rs`). What each role
+//! may still do:
+//!
+//! | of a suspended shop | owner | clerk | operator | customer |
+//! |---|---|---|---|---|
+//! | read payments, refunds, totals, codes | yes | yes | yes | their own |
+//! | collect, or make a collection code | no | no | no | no |
+//! | close an unpaid payment; ask WeChat about one | yes | yes | yes | yes |
+//! | ask for a refund, agree to one | no | no | yes | |
+//! | reject a refund that waits | yes | no | yes | |
 //!
 //! One person works in one shop (the key `merchant_staff_openid`); the owner of a rejected shop may register again and moves to the new one.
 //!
@@ -61,7 +70,7 @@ pub use decide::{Decide, Decision};
 pub use disable_code::{DisableCode, disable_code};
 pub use error::MerchantError;
 pub use field::{InvalidField, SubMchid};
-pub use find::{find_merchant, get_code, get_merchant, list_codes, list_merchants};
+pub use find::{find_merchant, get_code, get_merchant, is_open, list_codes, list_merchants};
 pub use merchant::{Applied, InvalidTransition, Merchant, MerchantState, MerchantStateKind};
 pub use mini_program_code::{
     CodeDrawing, DrawingFailure, MiniProgramCodes, PictureKind, ProgramVersion, mini_program_code,

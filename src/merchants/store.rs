@@ -134,6 +134,17 @@ pub(super) async fn find_merchant(
     merchant_by_id(&mut conn, tenant, id).await
 }
 
+pub(super) async fn is_open(db: &Db, tenant: TenantId, id: MerchantId) -> Result<bool, DbError> {
+    let state: Option<String> = sqlx::query_scalar(
+        "/* merchants.find_state */ SELECT state FROM merchants WHERE id = ? AND tenant_id = ?",
+    )
+    .bind(id)
+    .bind(tenant)
+    .fetch_optional(db.pool())
+    .await?;
+    Ok(state.as_deref() == Some(MerchantStateKind::Approved.name()))
+}
+
 pub(super) async fn find_merchant_in(
     tx: &mut Tx,
     tenant: TenantId,

@@ -27,6 +27,8 @@ pub enum CloseBy {
     Operator(Actor),
     /// Its time is over.
     Time,
+    /// Its shop collects nothing any more.
+    Suspension,
 }
 
 /// Gives an order up, or finds it paid. Either way the order as it stands then is the answer.
@@ -69,6 +71,7 @@ pub async fn close_payment(
         CloseBy::Shop(actor) => (Why::Shop, Some(actor)),
         CloseBy::Operator(actor) => (Why::Operator, Some(actor)),
         CloseBy::Time => (Why::Expiry, None),
+        CloseBy::Suspension => (Why::ShopSuspended, None),
     };
     give_up(payments, &known, why, actor).await
 }

@@ -4,6 +4,7 @@ use super::{
     Applied, Gateway, Order, OrderSharing, OrderState, Outcome, PayMethod, PayParameters,
     PaymentError, Payments, PointsReview, PrepayRequest, RefundSums, RefusalKind, Ticket, Why,
     booking::put_order,
+    close::is_open,
     facts::rule_on_creation,
     settle::is_plain,
     store::{CodeKey, Codes, Orders},
@@ -257,6 +258,11 @@ impl Operation for CreateOrder {
                 .get::<Orders>(OrderId::new(used.effect))
                 .cloned()
                 .ok_or(PaymentError::OrderNotFound)?;
+            // A shop that was suspended since: its open orders are being closed, and get no ticket meanwhile.
+            let collects = code.is_none_or(|code| code.sub_mchid.is_some());
+            if is_open(&order) && !collects {
+                return Err(PaymentError::MerchantNotActive);
+            }
             return Ok(Created::Before(Box::new(order), merchant_name));
         }
         let code = code.ok_or(PaymentError::CodeUnknown)?;

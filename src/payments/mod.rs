@@ -47,6 +47,9 @@
 //! (`watch.rs`, `close.rs`). An order is never given up here before WeChat has given it up. Should WeChat take money for it all the same, that is an exception
 //! which people see, and by the tenant's [`Policy`] the order counts after all or the money goes back at once; either way it is in the books.
 //!
+//! The open orders of a shop that was suspended are closed in the same way, by whoever looks at their watches next; [`hurry_open_orders`] makes that now. One that is
+//! paid before WeChat has closed it is settled like any other: the money is there. Such a shop's people send no refunds on their way; an operator does.
+//!
 //! # Refunds
 //!
 //! ```text
@@ -92,7 +95,7 @@
 //! One handler for all; what a callback is, its content says. It is stored in the commit that does what it says; rejected ones with their reason and an alarm;
 //! those that are not believed too, a bounded number a minute. Any of them can be played again ([`replay_callback`]).
 //!
-//! Tables owned: `payment_orders`, `payment_order_history` and `merchant_days` (projected), `order_watches`, `scan_positions`, `refunds`, `refund_history`, `payment_policies`,
+//! Tables owned: `payment_orders`, `payment_order_history` and `merchant_days` (projected), `order_watches`, `scan_positions`, `refunds`, `refund_history`, `refund_redirects`, `payment_policies`,
 //! `payment_exceptions`, `callback_events`, `callback_alarms`; `idempotency_keys` is shared with the ordinary transactions.
 
 mod apply_refund;
@@ -112,6 +115,7 @@ mod order;
 mod pace;
 mod policy;
 mod recent;
+mod redirect_refund;
 mod refund;
 mod refund_error;
 mod replay;
@@ -157,6 +161,7 @@ pub use policy::{
     LatePayment, PointsShortfall, Policy, PolicyBook, PolicyError, PolicyTerms, SetPolicy,
 };
 pub use recent::RecentOrders;
+pub use redirect_refund::{Redirect, Redirected, find_redirect, redirect_refund};
 pub(crate) use refund::pause_seconds;
 pub use refund::{Attempts, PointsBack, Refund, RefundState, RefundStateKind};
 pub use refund_error::RefundError;
@@ -173,12 +178,13 @@ pub use show::{ShowPayment, ShownPayment, show_payment};
 pub(crate) use store::{ORDER_COLUMNS, Orders, REFUND_COLUMNS, Refunds, read_order, read_refund};
 pub use story::{OrderStory, order_story};
 use submit_refund::submit_if_new;
-pub use submit_refund::{claim_refunds, pursue_refund, redirect_refund};
+pub use submit_refund::{claim_refunds, pursue_refund};
 pub use telling::{
-    ToldAlarm, ToldDecision, ToldEntry, ToldException, ToldFired, ToldPayment, ToldQuery,
-    ToldRefund, ToldRefundWithHistory, ToldReview, ToldStep, ToldStory, ToldTransfer, timeline,
+    RedirectView, ToldAlarm, ToldDecision, ToldEntry, ToldException, ToldFired, ToldPayment,
+    ToldQuery, ToldRefund, ToldRefundWithHistory, ToldReview, ToldStep, ToldStory, ToldTransfer,
+    timeline,
 };
-pub use watch::{Watch, claim_watches, pursue_order, watch_open_orders};
+pub use watch::{Watch, claim_watches, hurry_open_orders, pursue_order, watch_open_orders};
 pub use why::Why;
 
 use crate::{db::Db, merchants::ShopBook, points::RuleBook, risk::Risk};

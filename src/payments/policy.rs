@@ -8,6 +8,9 @@ use crate::{
     primitives::{Money, TenantId},
 };
 
+/// The longest that an order can be paid, in minutes.
+pub(super) const ORDER_MINUTES_MAX: u32 = 1_440;
+
 /// The policy in force per tenant.
 pub type PolicyBook = Book<Policy>;
 
@@ -109,7 +112,7 @@ pub enum PolicyError {
 
 impl PolicyTerms {
     fn check(&self) -> Result<(), PolicyError> {
-        if !(1..=1_440).contains(&self.order_minutes) {
+        if !(1..=ORDER_MINUTES_MAX).contains(&self.order_minutes) {
             return Err(PolicyError::BadOrderMinutes);
         }
         if self.fee_ppm > 100_000 {

@@ -36,6 +36,8 @@ pub enum RefundError {
     AboveYourLimit,
     #[error("only an abnormal refund can be redirected")]
     NotAbnormal,
+    #[error("the shop is suspended")]
+    ShopSuspended,
     #[error("the key was used for another request")]
     KeyReused,
     /// WeChat said no; its code is for logs.

@@ -13,7 +13,7 @@ use crate::{
     audit::{self, Action, Actor},
     db::{Cx, Operation, Wanted, WorkingSet},
     idempotency::{Claim, KeyRow, Keys},
-    ledger,
+    ledger, merchants,
     payments::{Attempts, PointsReview},
     primitives::{AccountId, Lane, MerchantId, Money, OrderId, Points, RefundId, TenantId},
     risk::{Action as RiskAction, Ruling, Stop},
@@ -90,6 +90,7 @@ pub async fn request_refund(
     if wish.reason.trim().is_empty() || !fits(&wish.reason) {
         return Err(RefundError::BadReason);
     }
+    check_shop(payments, wish.tenant, &wish.by).await?;
     let policy = payments.policies.current(wish.tenant).await?;
     let ruling = rule_on_refund(payments, &wish).await?;
     let operation = AskRefund {
@@ -103,6 +104,23 @@ pub async fn request_refund(
         .submit_fresh(operation, is_stale_refund)
         .await??;
     Ok(super::submit_if_new(payments, refund).await)
+}
+
+/// Nobody of a suspended shop sends money on its way. (Rejecting moves none.)
+async fn check_shop(
+    payments: &Payments,
+    tenant: TenantId,
+    by: &RefundBy,
+) -> Result<(), RefundError> {
+    let shop = match by.role {
+        RefundRole::Clerk(shop) | RefundRole::Owner(shop) => shop,
+        RefundRole::Operator => return Ok(()),
+    };
+    if merchants::is_open(&payments.db, tenant, shop).await? {
+        Ok(())
+    } else {
+        Err(RefundError::ShopSuspended)
+    }
 }
 
 /// The order and its review may be read before and after another process ends that review.
@@ -359,6 +377,9 @@ pub async fn decide_refund(
 ) -> Result<Refund, RefundError> {
     if !fits(&decision.note) {
         return Err(RefundError::BadReason);
+    }
+    if decision.agree {
+        check_shop(payments, decision.tenant, &decision.by).await?;
     }
     let policy = payments.policies.current(decision.tenant).await?;
     let operation = Decide {

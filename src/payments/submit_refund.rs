@@ -1,8 +1,8 @@
 //! Telling WeChat of a refund, and asking what became of it. The number is the same for every attempt, for ever.
 
 use super::{
-    AbnormalRefund, BankCard, ChannelRefund, Gateway, Outcome, Pace, Payments, Refund, RefundCall,
-    RefundError, RefundMoved, RefundState, Refusal, RefusalKind,
+    Gateway, Outcome, Pace, Payments, Refund, RefundCall, RefundError, RefundMoved, RefundState,
+    Refusal, RefusalKind,
     apply_refund::{ApplyRefund, RefundWord, apply},
     find::find_refund,
     list,
@@ -10,7 +10,7 @@ use super::{
 use crate::{
     audit::Actor,
     db::{DbError, DueList, Tx, Work},
-    primitives::{RefundId, TenantId},
+    primitives::RefundId,
 };
 
 /// Does what is due for a refund: tells WeChat, or asks. What is learnt is noted; the refund as it stands then is given back. Whatever fails is tried again by a
@@ -139,52 +139,6 @@ fn later(problem: &str, why: &str, unsure: bool) -> RefundWord {
     RefundWord::Later {
         problem: problem.to_owned(),
         unsure,
-    }
-}
-
-/// Sends an abnormal refund elsewhere: to another card of the customer, or to the shop's own account. `by` stands in the refund's
-/// history.
-pub async fn redirect_refund(
-    payments: &Payments,
-    tenant: TenantId,
-    id: RefundId,
-    card: Option<BankCard>,
-    by: Actor,
-) -> Result<Refund, RefundError> {
-    let refund = find_refund(&payments.db, id).await?;
-    let refund = refund
-        .filter(|refund| refund.tenant == tenant)
-        .ok_or(RefundError::NotFound)?;
-    let (RefundState::Abnormal, Some(wechat_refund_id)) = (refund.state, &refund.wechat_refund_id)
-    else {
-        return Err(RefundError::NotAbnormal);
-    };
-    let order = list::find_order(&payments.db, tenant, refund.order).await?;
-    let shop = order.ok_or(RefundError::OrderNotFound)?.order.sub_mchid;
-    let call = AbnormalRefund {
-        refund_no: refund.no(),
-        wechat_refund_id: wechat_refund_id.clone(),
-        shop,
-        card,
-    };
-    let said: ChannelRefund = match payments.gateways.of(tenant).redirect_refund(call).await {
-        Outcome::Done(said) => said,
-        Outcome::Refused(refusal) => return Err(RefundError::ChannelRefused(refusal.code)),
-        Outcome::Unknown(_) => return Err(RefundError::ChannelUnknown),
-    };
-    let operation = ApplyRefund {
-        tenant,
-        refund: Some(id),
-        word: RefundWord::Channel(said),
-        by,
-        callback: None,
-        our_mchid: String::new(),
-        pace: payments.pace,
-    };
-    match apply(payments, operation).await? {
-        RefundMoved::Now(moved) => Ok(*moved),
-        RefundMoved::Before => Ok(refund),
-        RefundMoved::Rejected(reason) => Err(RefundError::ChannelRefused(reason.to_owned())),
     }
 }
 

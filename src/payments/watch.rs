@@ -13,11 +13,13 @@ use super::{
     close::{Found, ask, get_order, give_up, is_open},
     close_payment,
     exception::exceptions_of,
+    policy::ORDER_MINUTES_MAX,
     why::Why,
 };
 use crate::{
     db::{Cx, Db, DbError, DueList, Operation, SubmitError, Tx, Wanted, Work, WorkingSet},
-    primitives::{Lane, OrderId, TenantId, Timestamp},
+    merchants,
+    primitives::{Lane, MerchantId, OrderId, TenantId, Timestamp},
 };
 
 /// WeChat wants the first query within a minute of the order.
@@ -148,6 +150,50 @@ const DUE: DueList = DueList {
     of: " WHERE order_id IN (",
 };
 
+/// Has the open orders of a shop looked at now, and not when their turn comes: it was suspended, and each of them is closed.
+///
+/// Only a spur. Whoever dies before it leaves them to their watches, which come round within ten minutes.
+pub async fn hurry_open_orders(
+    payments: &Payments,
+    tenant: TenantId,
+    merchant: MerchantId,
+) -> Result<(), DbError> {
+    payments.db.run(Hurry { tenant, merchant }).await
+}
+
+#[derive(Debug)]
+struct Hurry {
+    tenant: TenantId,
+    merchant: MerchantId,
+}
+
+impl Work for Hurry {
+    const NAME: &'static str = "payments.hurry_open_orders";
+    type Reply = ();
+    type Error = DbError;
+
+    async fn run(&self, tx: &mut Tx) -> Result<(), DbError> {
+        let now = tx.now();
+        // Ids are in time order, so that the shop's old orders need not be read.
+        let longest = i64::from(ORDER_MINUTES_MAX) * 60;
+        let millis = now.plus_seconds(-longest - OLD_SECONDS).millis();
+        let mut oldest = [0_u8; 16];
+        oldest[..6].copy_from_slice(&millis.to_be_bytes()[2..]);
+        sqlx::query(
+            "/* payments.hurry_open_orders */ INSERT INTO order_watches (order_id, tenant_id, due_at, queries) \
+             SELECT id, tenant_id, ?, 0 FROM payment_orders WHERE merchant_id = ? AND tenant_id = ? AND id > ? AND state IN (1, 2) \
+             ON DUPLICATE KEY UPDATE due_at = LEAST(order_watches.due_at, VALUES(due_at))",
+        )
+        .bind(now)
+        .bind(self.merchant)
+        .bind(self.tenant)
+        .bind(oldest.as_slice())
+        .execute(tx.conn())
+        .await?;
+        Ok(())
+    }
+}
+
 /// Takes the watches that are due, for a minute.
 pub async fn claim_watches(payments: &Payments) -> Result<Vec<Watch>, DbError> {
     let pace = payments.pace;
@@ -200,6 +246,11 @@ async fn pursue(payments: &Payments, watch: Watch) -> Result<Option<Timestamp>, 
     let now = payments.db.now();
     if now >= order.expires_at {
         close_payment(payments, watch.tenant_id, watch.order_id, CloseBy::Time).await?;
+        return Ok(None);
+    }
+    if !merchants::is_open(&payments.db, order.tenant, order.merchant).await? {
+        let by = CloseBy::Suspension;
+        close_payment(payments, watch.tenant_id, watch.order_id, by).await?;
         return Ok(None);
     }
     match ask(payments, &order).await? {

@@ -33,10 +33,12 @@ pub enum Why {
     Sharing,
     /// The review of its points was decided, or a refund ended it.
     Reviewed,
+    /// Its shop was suspended before it was paid.
+    ShopSuspended,
 }
 
 impl Why {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Customer,
         Self::Shop,
         Self::Ticket,
@@ -52,6 +54,7 @@ impl Why {
         Self::RefundDropped,
         Self::Sharing,
         Self::Reviewed,
+        Self::ShopSuspended,
     ];
 
     /// The number in events and in the history; 0 is for those that were not told.
@@ -72,6 +75,7 @@ impl Why {
             Self::RefundDropped => 13,
             Self::Sharing => 14,
             Self::Reviewed => 15,
+            Self::ShopSuspended => 16,
         }
     }
 
@@ -97,6 +101,7 @@ impl Why {
             Self::RefundDropped => "refund_dropped",
             Self::Sharing => "sharing",
             Self::Reviewed => "reviewed",
+            Self::ShopSuspended => "shop_suspended",
         }
     }
 }

@@ -167,7 +167,8 @@ const fn late_step(why: Why) -> Option<Late> {
         | Why::RefundAsked
         | Why::RefundDropped
         | Why::Sharing
-        | Why::Reviewed => None,
+        | Why::Reviewed
+        | Why::ShopSuspended => None,
     }
 }
 

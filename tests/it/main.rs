@@ -38,4 +38,5 @@ mod risk_end_to_end;
 mod risk_stages;
 mod sdk;
 mod sharing;
+mod suspension;
 mod verification;

@@ -8,12 +8,12 @@ use zhangfang::{
     audit::Actor,
     idempotency::{Claim, IdempotencyKey},
     payments::{
-        self, AbnormalRefund, Bill, BillKind, ChannelOrder, ChannelRefund, Gateway, Notice,
-        NoticeError, NoticeHeaders, OneGateway, OurAccount, Outcome, PayParameters, Payments,
-        PrepayRequest, Refund, RefundBy, RefundCall, RefundError, RefundRole, RefundState,
-        RefundStatus, RequestRefund,
+        self, AbnormalRefund, BankCard, Bill, BillKind, ChannelOrder, ChannelRefund, Gateway,
+        Notice, NoticeError, NoticeHeaders, OneGateway, OurAccount, Outcome, PayParameters,
+        Payments, PrepayRequest, Redirected, Refund, RefundBy, RefundCall, RefundError, RefundRole,
+        RefundState, RefundStatus, RequestRefund,
     },
-    primitives::{BusinessDay, Money, OrderNo, RefundNo, Timestamp},
+    primitives::{BusinessDay, Money, OrderNo, RefundNo, Secret, Timestamp},
 };
 
 use crate::harness::TestApp;
@@ -27,6 +27,8 @@ struct Saying {
     order: OrderNo,
     refunded_fen: i64,
     status: RefundStatus,
+    /// Whether a refund that is sent elsewhere gets an answer.
+    answers_redirects: bool,
 }
 
 impl Saying {
@@ -95,7 +97,13 @@ impl Gateway for Saying {
     }
 
     fn redirect_refund(&self, call: AbnormalRefund) -> BoxFuture<'_, Outcome<ChannelRefund>> {
-        Box::pin(async move { self.answer(call.refund_no, RefundStatus::Processing) })
+        Box::pin(async move {
+            if self.answers_redirects {
+                self.answer(call.refund_no, RefundStatus::Processing)
+            } else {
+                Outcome::Unknown("nobody answers".to_owned())
+            }
+        })
     }
 
     fn bill(&self, kind: BillKind, day: BusinessDay) -> BoxFuture<'_, Outcome<Option<Bill>>> {
@@ -116,6 +124,26 @@ impl Gateway for Saying {
     }
 }
 
+fn through(
+    app: &TestApp,
+    order: OrderNo,
+    refunded_fen: i64,
+    status: RefundStatus,
+    answers_redirects: bool,
+) -> Payments {
+    let saying = Saying {
+        rest: app.app.gateways().of(app.tenant.id),
+        order,
+        refunded_fen,
+        status,
+        answers_redirects,
+    };
+    Payments {
+        gateways: Arc::new(OneGateway(Arc::new(saying))),
+        ..app.app.payments().clone()
+    }
+}
+
 /// A refund of everything, asked for by an operator while WeChat speaks so.
 async fn refund(
     app: &TestApp,
@@ -124,16 +152,7 @@ async fn refund(
     status: RefundStatus,
 ) -> (Payments, Refund) {
     let order: OrderNo = order_no.parse().unwrap();
-    let saying = Saying {
-        rest: app.app.gateways().of(app.tenant.id),
-        order,
-        refunded_fen,
-        status,
-    };
-    let payments = Payments {
-        gateways: Arc::new(OneGateway(Arc::new(saying))),
-        ..app.app.payments().clone()
-    };
+    let payments = through(app, order, refunded_fen, status, true);
     let key = IdempotencyKey::parse("r").unwrap();
     let wish = RequestRefund {
         tenant: app.tenant.id,
@@ -185,7 +204,10 @@ async fn an_abnormal_refund_is_sent_elsewhere_once_and_it_stands_there_by_whom()
     let tenant = app.tenant.id;
     let wei = || Actor::new("operator:wei");
     let sent = payments::redirect_refund(&payments, tenant, asked.id, None, wei()).await;
-    assert_eq!(sent.unwrap().state, RefundState::Processing);
+    assert!(
+        matches!(&sent, Ok(Redirected::Sent(sent)) if sent.state == RefundState::Processing),
+        "{sent:?}"
+    );
     let again = payments::redirect_refund(&payments, tenant, asked.id, None, wei()).await;
     assert!(matches!(again, Err(RefundError::NotAbnormal)), "{again:?}");
 
@@ -202,6 +224,97 @@ async fn an_abnormal_refund_is_sent_elsewhere_once_and_it_stands_there_by_whom()
     assert_eq!(
         seen.expect(200)["items"][0]["refund_no"],
         json!(asked.no().to_string())
+    );
+    app.finish().await;
+}
+
+/// What the audit log says of sending refunds elsewhere, the oldest first.
+async fn redirect_lines(app: &TestApp) -> Vec<(String, String, String)> {
+    let logs = app
+        .admin()
+        .get("/api/v1/admin/audit-logs?limit=100")
+        .await
+        .expect(200);
+    let text = |line: &serde_json::Value, field: &str| line[field].as_str().unwrap().to_owned();
+    let lines = logs["items"].as_array().unwrap().iter().rev();
+    lines
+        .filter(|line| text(line, "action").starts_with("refund.redirect"))
+        .map(|line| {
+            let to = line["detail"]["to"].as_str().unwrap().to_owned();
+            (text(line, "actor"), text(line, "action"), to)
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn above_the_limit_two_people_say_where_an_abnormal_refund_goes() {
+    let app = TestApp::start().await;
+    let shop = app.shop("茶里巷", "1900000172").await;
+    let li = app.customer("li").await;
+    let order_no = app.pay(&li, &shop.code, PAID_FEN, "k").await;
+    let (payments, asked) = refund(&app, &order_no, PAID_FEN, RefundStatus::Abnormal).await;
+    app.set_policy(|terms| terms.refund_review_above = Money::parse(PAID_FEN - 1).unwrap())
+        .await;
+    let card = |number: &str| {
+        Some(BankCard {
+            bank_type: "ICBC_DEBIT".to_owned(),
+            number: Secret::new(number.to_owned()),
+            holder: Secret::new("王伟".to_owned()),
+        })
+    };
+    let tenant = app.tenant.id;
+    let wish = |who: &'static str, card| {
+        payments::redirect_refund(&payments, tenant, asked.id, card, Actor::new(who))
+    };
+    let waits = |answer: Result<Redirected, RefundError>| {
+        assert!(
+            matches!(&answer, Ok(Redirected::AwaitsSecond(refund)) if refund.state == RefundState::Abnormal),
+            "{answer:?}"
+        );
+    };
+    // Nobody is two people, and a second person who wants something else is a first one.
+    waits(wish("operator:wei", card("6222020200112233")).await);
+    waits(wish("operator:wei", card("6222020200112233")).await);
+    waits(wish("operator:lin", card("6222020200119999")).await);
+    waits(wish("operator:lin", None).await);
+    waits(wish("operator:wei", card("6222020200112233")).await);
+    let path = format!("/api/v1/admin/refunds/{}", asked.no());
+    let shown = app.admin().get(&path).await.expect(200);
+    assert_eq!(shown["redirect"]["to"], "ICBC_DEBIT …2233", "{shown}");
+    assert_eq!(shown["redirect"]["asked_by"], "operator:wei");
+    assert_eq!(shown["redirect"]["agreed_by"], json!(null));
+
+    // The second one's attempt gets no answer: the log says all the same what was sent where, and both may try it again.
+    let silent = through(
+        &app,
+        order_no.parse().unwrap(),
+        PAID_FEN,
+        RefundStatus::Abnormal,
+        false,
+    );
+    let lin = Actor::new("operator:lin");
+    let lost =
+        payments::redirect_refund(&silent, tenant, asked.id, card("6222020200112233"), lin).await;
+    assert!(matches!(lost, Err(RefundError::ChannelUnknown)), "{lost:?}");
+    let sent = wish("operator:wei", card("6222020200112233")).await;
+    assert!(
+        matches!(&sent, Ok(Redirected::Sent(refund)) if refund.state == RefundState::Processing),
+        "{sent:?}"
+    );
+    let line =
+        |who: &str, action: &str, to: &str| (who.to_owned(), action.to_owned(), to.to_owned());
+    let (wei, lin) = ("operator:wei", "operator:lin");
+    let (wanted, went) = ("refund.redirect_asked", "refund.redirected");
+    assert_eq!(
+        redirect_lines(&app).await,
+        [
+            line(wei, wanted, "ICBC_DEBIT …2233"),
+            line(lin, wanted, "ICBC_DEBIT …9999"),
+            line(lin, wanted, "the shop's account"),
+            line(wei, wanted, "ICBC_DEBIT …2233"),
+            line(lin, went, "ICBC_DEBIT …2233"),
+            line(wei, went, "ICBC_DEBIT …2233"),
+        ]
     );
     app.finish().await;
 }

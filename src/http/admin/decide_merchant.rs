@@ -15,7 +15,7 @@ use crate::{
     },
     idempotency::{self, Answer},
     merchants::{self, Decide, Decision, Merchant},
-    payments::ChannelMode,
+    payments::{self, ChannelMode},
     primitives::MerchantId,
 };
 
@@ -101,7 +101,8 @@ pub(in crate::http) async fn reject(
 
 /// Suspend a shop
 ///
-/// Only an approved one. It collects nothing from then on; what was paid stays.
+/// Only an approved one. It collects nothing from then on: its codes lead nowhere, and orders that are not paid are closed at WeChat within seconds (one that is paid
+/// before that counts). What was paid stays; refunds of it are asked for and agreed to by operators, no longer by the shop's people.
 #[utoipa::path(
     post,
     path = "/api/v1/admin/merchants/{id}/suspend",
@@ -121,6 +122,8 @@ pub(in crate::http) async fn suspend(
     let decision = Decision::suspend(&request.body.reason)?;
     let answer = decide(&app, &auth, id, &request, decision).await?;
     merchants::forget_codes(app.db(), app.cache(), id).await?;
+    let tenant = auth.may(Permission::DecideMerchants)?.tenant;
+    payments::hurry_open_orders(app.payments(), tenant, id).await?;
     Ok(answer)
 }
 

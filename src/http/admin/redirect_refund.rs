@@ -1,6 +1,6 @@
 //! `POST /api/v1/admin/refunds/{refund_no}/redirect`
 
-use axum::{Json, extract::State};
+use axum::{Json, extract::State, http::StatusCode};
 use serde::Deserialize;
 
 use super::refund::get_refund;
@@ -12,7 +12,7 @@ use crate::{
         openapi::Problems,
         problem::Problem,
     },
-    payments::{self, BankCard, ToldRefund},
+    payments::{self, BankCard, Redirected, ToldRefund},
     primitives::{RefundNo, Secret},
 };
 
@@ -63,7 +63,10 @@ impl CardRequest {
 
 /// Send an abnormal refund elsewhere
 ///
-/// The customer's bank did not take the money (异常退款). Needs no key, and gets none: a key keeps a hash of its request, and a card's number can be guessed from one.
+/// The customer's bank did not take the money (异常退款). Above the policy's `refund_review_above_fen` two people must want the same: the first one is answered 202, and
+/// the second one sends the same request, card included, within a day; `redirect` of the refund says who wants what. Who sends what where is in the audit log before WeChat is asked.
+///
+/// Needs no key, and gets none: a key keeps a hash of its request, and a card's number can be guessed from one.
 /// WeChat knows the refund by its number, and only an abnormal one is sent elsewhere.
 #[utoipa::path(
     post,
@@ -73,20 +76,28 @@ impl CardRequest {
     security(("access_token" = [])),
     params(("refund_no" = String, Path)),
     request_body = RedirectRequest,
-    responses((status = 200, description = "On its way", body = ToldRefund), Problems),
+    responses(
+        (status = 200, description = "On its way", body = ToldRefund),
+        (status = 202, description = "A second person must say the same", body = ToldRefund),
+        Problems,
+    ),
 )]
 pub(in crate::http) async fn redirect_refund(
     State(app): State<App>,
     auth: Auth<Operator>,
     Path(refund_no): Path<RefundNo>,
     extract::Json(request): extract::Json<RedirectRequest>,
-) -> Result<Json<ToldRefund>, Problem> {
+) -> Result<(StatusCode, Json<ToldRefund>), Problem> {
     let operator = auth.may(Permission::RefundPayments)?;
     let refund = get_refund(&app, operator, refund_no).await?;
     let card = request.card.map(CardRequest::card).transpose()?;
     let (tenant, by) = (operator.tenant, auth.principal().actor());
-    let refund = payments::redirect_refund(app.payments(), tenant, refund.id, card, by).await?;
-    Ok(Json(ToldRefund::from(&refund)))
+    let redirected = payments::redirect_refund(app.payments(), tenant, refund.id, card, by).await?;
+    let (status, refund) = match redirected {
+        Redirected::Sent(refund) => (StatusCode::OK, refund),
+        Redirected::AwaitsSecond(refund) => (StatusCode::ACCEPTED, refund),
+    };
+    Ok((status, Json(ToldRefund::from(&refund))))
 }
 
 #[cfg(test)]

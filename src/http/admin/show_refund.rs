@@ -33,5 +33,8 @@ pub(in crate::http) async fn show_refund(
     let operator = auth.may(Permission::ReadPayments)?;
     let refund = get_refund(&app, operator, refund_no).await?;
     let history = payments::refund_history(app.db(), refund.id).await?;
-    Ok(Json(ToldRefundWithHistory::new(&refund, &history)))
+    let redirect = payments::find_redirect(app.db(), refund.id).await?;
+    Ok(Json(ToldRefundWithHistory::new(
+        &refund, &history, redirect,
+    )))
 }

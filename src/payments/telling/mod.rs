@@ -10,7 +10,7 @@ use serde::Serialize;
 
 pub use entries::{ToldEntry, ToldTransfer};
 pub use payment::ToldPayment;
-pub use refund::{ToldRefund, ToldRefundWithHistory};
+pub use refund::{RedirectView, ToldRefund, ToldRefundWithHistory};
 pub use risk::{ToldDecision, ToldFired, ToldReview};
 pub use timeline::{ToldStep, timeline};
 

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::ToldStep;
 use crate::{
-    payments::{Refund, RefundState, RefundStep},
+    payments::{Redirect, Refund, RefundState, RefundStep},
     primitives::{MerchantId, OrderNo, RefundNo, Timestamp},
 };
 
@@ -108,14 +108,45 @@ pub struct ToldRefundWithHistory {
     #[serde(flatten)]
     pub refund: ToldRefund,
     pub history: Vec<ToldStep>,
+    /// Where it is to go instead of the customer's account, if that takes two people.
+    pub redirect: Option<RedirectView>,
 }
 
 impl ToldRefundWithHistory {
-    pub fn new(refund: &Refund, history: &[RefundStep]) -> Self {
+    pub fn new(refund: &Refund, history: &[RefundStep], redirect: Option<Redirect>) -> Self {
         let history = history.iter().map(|step| ToldStep::of_refund(refund, step));
         Self {
             refund: refund.into(),
             history: history.collect(),
+            redirect: redirect.map(RedirectView::from),
+        }
+    }
+}
+
+/// What was said of where an abnormal refund is to go.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[schema(as = AdminRefundRedirect)]
+pub struct RedirectView {
+    /// The bank and the card's last four digits, or the shop's account.
+    #[schema(example = "ICBC_DEBIT …2233")]
+    pub to: String,
+    pub asked_by: String,
+    #[schema(value_type = String, format = DateTime)]
+    pub asked_at: Timestamp,
+    /// Who said the same and sent it; null while that is awaited.
+    pub agreed_by: Option<String>,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub agreed_at: Option<Timestamp>,
+}
+
+impl From<Redirect> for RedirectView {
+    fn from(said: Redirect) -> Self {
+        Self {
+            to: said.to(),
+            asked_by: said.asked_by,
+            asked_at: said.asked_at,
+            agreed_by: said.agreed_by,
+            agreed_at: said.agreed_at,
         }
     }
 }

@@ -62,7 +62,8 @@ impl Why {
             | Self::RefundAsked
             | Self::RefundDropped
             | Self::Sharing
-            | Self::Reviewed => "platform",
+            | Self::Reviewed
+            | Self::ShopSuspended => "platform",
         }
     }
 }

@@ -1,0 +1,108 @@
+//! A shop that is suspended: nothing is collected for it any more, and none of its people sends money on its way.
+
+use serde_json::{Value, json};
+use zhangfang::{
+    payments::{claim_watches, pursue_order},
+    simulator::{Fault, Payment},
+};
+
+use crate::{
+    harness::{Shop, TestApp, eventually},
+    refunds::{ask, clerk, policy, set_policy, text},
+};
+
+async fn suspend(app: &TestApp, shop: &Shop) {
+    let profile = shop.owner.get("/api/v1/merchant/profile").await.expect(200);
+    let path = format!("/api/v1/admin/merchants/{}/suspend", text(&profile, "id"));
+    let because = json!({ "reason": "投诉" });
+    app.admin()
+        .keyed("suspend")
+        .post(&path, &because)
+        .await
+        .expect(200);
+}
+
+async fn why_it_ended(app: &TestApp, order_no: &str) -> Value {
+    zhangfang::jobs::drain(app.db()).await.unwrap();
+    let path = format!("/api/v1/admin/payments/{order_no}/history");
+    let story = app.admin().get(&path).await.expect(200);
+    story["timeline"].as_array().unwrap().last().unwrap()["why"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suspended_shops_open_orders_are_closed_and_only_the_platform_gives_money_back() {
+    let app = TestApp::start().await;
+    let shop = app.shop("茶里巷", "1900000173").await;
+    let li = app.customer("li").await;
+    let paid = app.pay(&li, &shop.code, 5_000, "paid").await;
+    let unpaid = app.create(&li, &shop.code, 1_000, "unpaid").await;
+    let unheard = app.create(&li, &shop.code, 2_000, "unheard").await;
+    app.simulator
+        .pay(&unheard, Payment::with([Fault::Lost]))
+        .await
+        .unwrap();
+    set_policy(&app, &policy(100, 500_000, "debt")).await;
+    let clerk = clerk(&app, &shop).await;
+    let waiting = ask(&clerk, &paid, "merchant", 200, "waits").await;
+    assert_eq!(waiting["state"], "awaiting_approval");
+
+    suspend(&app, &shop).await;
+
+    // Whatever was paid before WeChat closed it counts; the rest is closed there and here.
+    app.settled(&li, &unheard).await;
+    let path = format!("/api/v1/customer/payments/{unpaid}");
+    eventually("the open order is closed", || async {
+        (li.get(&path).await.expect(200)["state"] == "closed").then_some(())
+    })
+    .await;
+    assert_eq!(why_it_ended(&app, &unpaid).await, "shop_suspended");
+
+    let refunds = format!("/api/v1/merchant/payments/{paid}/refunds");
+    let body = json!({ "amount_fen": 50, "reason": "缺货" });
+    for who in [&shop.owner, &clerk] {
+        who.keyed("after")
+            .post(&refunds, &body)
+            .await
+            .refused(403, "merchant_suspended");
+    }
+    let waiting = format!("/api/v1/merchant/refunds/{}", text(&waiting, "refund_no"));
+    shop.owner
+        .keyed("agree")
+        .post(&format!("{waiting}/approve"), &json!({}))
+        .await
+        .refused(403, "merchant_suspended");
+    let rejected = shop
+        .owner
+        .keyed("reject")
+        .post(&format!("{waiting}/reject"), &json!({ "reason": "暂停" }))
+        .await
+        .expect(200);
+    assert_eq!(rejected["state"], "rejected");
+    ask(&app.admin(), &paid, "admin", 50, "by the platform").await;
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_nobody_hurried_is_closed_when_its_watch_comes_round() {
+    let app = TestApp::at_rest().await;
+    let shop = app.shop("茶里巷", "1900000174").await;
+    let li = app.customer("li").await;
+    let order_no = app.create(&li, &shop.code, 1_000, "k").await;
+    suspend(&app, &shop).await;
+    // As if the process had died between the suspension and the spur, and the order's turn had come.
+    app.execute("DELETE FROM order_watches").await;
+    app.execute("INSERT INTO order_watches SELECT id, tenant_id, NOW(6) - INTERVAL 1 DAY, 0 FROM payment_orders WHERE state IN (1, 2)")
+        .await;
+    // Nobody gets a ticket for it meanwhile.
+    let body = json!({ "code": shop.code, "amount_fen": 1_000 });
+    li.keyed("k")
+        .post("/api/v1/customer/payments", &body)
+        .await
+        .refused(409, "merchant_not_active");
+    let payments = app.app.payments();
+    for watch in claim_watches(payments).await.unwrap() {
+        pursue_order(payments, watch).await.unwrap();
+    }
+    assert_eq!(why_it_ended(&app, &order_no).await, "shop_suspended");
+    app.finish().await;
+}

@@ -88,6 +88,8 @@ pub(super) struct SharingSummary {
     base_fen: i64,
     /// Why it is not further.
     problem: Option<String>,
+    /// WeChat shared what was called refused, or brought back what was called lost: refunds of the order wait until the sharing is retried.
+    stopped: bool,
     attempts: u32,
     #[schema(value_type = Option<String>, format = DateTime)]
     next_attempt_at: Option<Timestamp>,
@@ -105,6 +107,7 @@ impl From<&PaymentShare> for SharingSummary {
             rule_version: share.rule_version,
             base_fen: share.base.get(),
             problem: share.attempts.problem.clone(),
+            stopped: share.stopped,
             attempts: share.attempts.count,
             next_attempt_at: share.attempts.next_at,
             created_at: share.created_at(),

@@ -27,10 +27,12 @@ pub enum ExceptionKind {
     RefundAbnormal,
     /// A share or its return did not go through.
     SharingFailed,
+    /// WeChat shared what it had refused, or brought back what was called lost: refunds of the order wait until somebody has looked.
+    SharingContradiction,
 }
 
 impl ExceptionKind {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::LatePayment,
         Self::PaidTwice,
         Self::WrongAnswer,
@@ -39,6 +41,7 @@ impl ExceptionKind {
         Self::RefundRefused,
         Self::RefundAbnormal,
         Self::SharingFailed,
+        Self::SharingContradiction,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -51,6 +54,7 @@ impl ExceptionKind {
             Self::RefundRefused => "refund_refused",
             Self::RefundAbnormal => "refund_abnormal",
             Self::SharingFailed => "sharing_failed",
+            Self::SharingContradiction => "sharing_contradiction",
         }
     }
 

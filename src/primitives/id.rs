@@ -481,6 +481,8 @@ pub enum EntryKind {
     SharingOutcome,
     /// A receiver gave a share back to the shop. Cause: the return.
     SharingReturned,
+    /// A share that had come back to the shop in the books arrived all the same. Cause: the part.
+    SharingLanded,
     /// What a payment earns, held until its review is decided. Cause: the order. Pending.
     PointsHeld,
     /// Points given by a back end: at once, or pending while they are under review. Cause: the deed.
@@ -498,7 +500,7 @@ pub enum EntryKind {
 }
 
 impl EntryKind {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Settlement,
         Self::Adjustment,
         Self::RefundAccepted,
@@ -507,6 +509,7 @@ impl EntryKind {
         Self::SharingSent,
         Self::SharingOutcome,
         Self::SharingReturned,
+        Self::SharingLanded,
         Self::PointsHeld,
         Self::PointsAwarded,
         Self::PointsDeducted,
@@ -526,6 +529,7 @@ impl EntryKind {
             Self::SharingSent => 6,
             Self::SharingOutcome => 7,
             Self::SharingReturned => 8,
+            Self::SharingLanded => 30,
             Self::PointsHeld => 9,
             Self::PointsAwarded => 10,
             Self::PointsDeducted => 11,
@@ -546,6 +550,7 @@ impl EntryKind {
             Self::SharingSent => "sharing_sent",
             Self::SharingOutcome => "sharing_outcome",
             Self::SharingReturned => "sharing_returned",
+            Self::SharingLanded => "sharing_landed",
             Self::PointsHeld => "points_held",
             Self::PointsAwarded => "points_awarded",
             Self::PointsDeducted => "points_deducted",

@@ -3,13 +3,14 @@
 use super::{
     ChannelReturn, PartReturn, PaymentShare, ReturnResult, ReturnState, Sharing,
     booking::{book_returned, let_go, note},
+    calls::Attempt,
     store::{PartsOf, ReturnsOf, Shares},
 };
 use crate::{
     db::{Cx, DbError, Operation, SubmitError, Wanted, WorkingSet},
     ledger::LedgerError,
-    payments::{ExceptionKind, Orders, Refunds, is_plain},
-    primitives::{Lane, OrderId, RefundId, SharingReturnId},
+    payments::{ExceptionKind, Order, Orders, Refund, Refunds, is_plain},
+    primitives::{Lane, OrderId, RefundId, SharingReturnId, Timestamp},
 };
 
 /// What is known after a call or a query.
@@ -17,10 +18,10 @@ use crate::{
 pub(super) enum ReturnWord {
     /// The channel's word, proven.
     Channel(ChannelReturn),
-    /// It is certain that the channel does not have it and will not take it.
-    Refused { code: String },
-    /// Not now.
-    Later,
+    /// The channel will not take it, and does not have it at this moment.
+    Refused { code: String, attempt: Attempt },
+    /// Not now. `ended` when it is certain that this attempt did nothing.
+    Later { ended: Option<Attempt> },
 }
 
 /// Notes what is known of a return.
@@ -46,7 +47,7 @@ pub(super) async fn apply(sharing: &Sharing, operation: ApplyReturn) -> Result<b
 
 impl ApplyReturn {
     /// The return after the word, and a wrong answer's reason.
-    fn hear(&self, back: &PartReturn) -> (PartReturn, Option<&'static str>) {
+    fn hear(&self, back: &PartReturn, now: Timestamp) -> (PartReturn, Option<&'static str>) {
         let mut next = back.clone();
         match &self.word {
             ReturnWord::Channel(said) => {
@@ -61,6 +62,7 @@ impl ApplyReturn {
                 if wrong.is_some() {
                     return (next, wrong);
                 }
+                next.calls.may_land_until = None;
                 next.wechat_return_id = Some(said.wechat_return_id.clone());
                 next.state = match said.result {
                     ReturnResult::Processing => ReturnState::Processing,
@@ -72,13 +74,79 @@ impl ApplyReturn {
                     next.fail_reason = Some(reason.to_owned());
                 }
             }
-            ReturnWord::Refused { code } => {
+            // Something was learnt or begun since, or an earlier attempt may still be taken.
+            ReturnWord::Refused { attempt, .. }
+                if back.state != ReturnState::Asked || !back.calls.proves(*attempt, now) =>
+            {
+                next.calls.end(*attempt);
+                next.attempts = back.attempts.saturating_add(1);
+            }
+            ReturnWord::Refused { code, .. } => {
+                next.calls.may_land_until = None;
                 next.state = ReturnState::Failed;
                 next.fail_reason = Some(code.clone());
             }
-            ReturnWord::Later => next.attempts = back.attempts.saturating_add(1),
+            ReturnWord::Later { ended } => {
+                if let Some(attempt) = ended {
+                    next.calls.end(*attempt);
+                }
+                next.attempts = back.attempts.saturating_add(1);
+            }
         }
         (next, None)
+    }
+}
+
+impl ApplyReturn {
+    /// The word about a return that is final. What came back and we called lost is booked as it is, and somebody is told: until then no refund of the order goes on.
+    fn hear_late(
+        &self,
+        set: &mut WorkingSet,
+        cx: &mut Cx<'_>,
+        (order, refund): (&Order, &Refund),
+        share: &PaymentShare,
+        mut back: PartReturn,
+    ) -> Result<(), LedgerError> {
+        let ReturnWord::Channel(said) = &self.word else {
+            return Ok(());
+        };
+        if back.state != ReturnState::Failed || said.result == ReturnResult::Failed {
+            return Ok(());
+        }
+        let mut next = share.next();
+        let mut parts = set.get::<PartsOf>(share.id).cloned().unwrap_or_default();
+        let part = parts.get_mut(&back.part).ok_or(LedgerError::NotPending)?;
+        let returned = part.returned.checked_add(back.amount);
+        let returned = returned.map_err(|_| LedgerError::Overflow)?;
+        // Unless the same money was asked back once more, and came.
+        let arrived = said.result == ReturnResult::Success
+            && said.amount == back.amount
+            && is_plain(&said.wechat_return_id, 64)
+            && returned <= part.amount;
+        if arrived {
+            part.returned = returned;
+            back.state = ReturnState::Succeeded;
+            back.fail_reason = None;
+            back.wechat_return_id = Some(said.wechat_return_id.clone());
+            book_returned(set, cx, &next, part, &back)?;
+        } else if share.stopped {
+            return Ok(());
+        }
+        let detail = format!(
+            "return {} of {}: called lost, and WeChat says {:?}. Refunds of the order wait until the sharing is retried",
+            back.no(),
+            back.amount,
+            said.result
+        );
+        let about = (order, Some(refund));
+        note(set, cx, ExceptionKind::SharingContradiction, about, detail);
+        next.stopped = true;
+        let mut returns = set.get::<ReturnsOf>(share.id).cloned().unwrap_or_default();
+        returns.insert(back.id, back);
+        set.put::<PartsOf>(share.id, parts);
+        set.put::<ReturnsOf>(share.id, returns);
+        set.put::<Shares>(self.order, next);
+        Ok(())
     }
 }
 
@@ -136,14 +204,15 @@ impl Operation for ApplyReturn {
             return Ok(false);
         };
         let mut returns = set.get::<ReturnsOf>(share.id).cloned().unwrap_or_default();
-        let Some(back) = returns
-            .get(&self.back)
-            .filter(|back| !back.state.is_final())
-        else {
-            // It was final before.
+        let Some(back) = returns.get(&self.back) else {
             return Ok(share.returning != Some(self.refund));
         };
-        let (after, wrong) = self.hear(back);
+        if back.state.is_final() {
+            let back = back.clone();
+            self.hear_late(set, cx, (&order, &refund), &share, back)?;
+            return Ok(share.returning != Some(self.refund));
+        }
+        let (after, wrong) = self.hear(back, cx.now());
         if let Some(reason) = wrong
             && back.attempts == 0
         {

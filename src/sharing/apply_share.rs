@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{
     ChannelPart, ChannelShare, Part, PartResult, PartState, PaymentShare, ShareState, Sharing,
-    booking::{book_outcome, note},
+    booking::{book_landed, book_outcome, note},
+    calls::Attempt,
     store::{PartsOf, Shares},
 };
 use crate::{
@@ -14,7 +15,7 @@ use crate::{
         ExceptionKind, Order, OrderSharing, Orders, Pace, RefusalKind, Why, booking::put_order,
         is_plain, pause_seconds,
     },
-    primitives::{Lane, OrderId, SharingId, SharingPartId},
+    primitives::{Lane, Money, OrderId, SharingId, SharingPartId},
 };
 
 /// What is known after a call or a query.
@@ -22,10 +23,20 @@ use crate::{
 pub(super) enum ShareWord {
     /// The channel's word, proven.
     Channel(ChannelShare),
-    /// It is certain that the channel does not have it and will not take it.
-    Refused { kind: RefusalKind, code: String },
-    /// Not now. `unsure` when the channel may have it.
-    Later { problem: &'static str, unsure: bool },
+    /// The channel will not take it, and does not have it at this moment.
+    ///
+    /// Of a share only if the attempt that was refused proves it; a release needs no proof.
+    Refused {
+        kind: RefusalKind,
+        code: String,
+        attempt: Option<Attempt>,
+    },
+    /// Not now. `unsure` when the channel may have it; `ended` when it is certain that this attempt did nothing.
+    Later {
+        problem: &'static str,
+        unsure: bool,
+        ended: Option<Attempt>,
+    },
 }
 
 /// Notes what is known of the call with a number.
@@ -56,6 +67,17 @@ pub(super) async fn apply(
 type Parts = BTreeMap<SharingPartId, Part>;
 
 impl ApplyShare {
+    /// Whether something was learnt or begun since this attempt was: that it was refused proves nothing any more.
+    fn is_overtaken(&self, share: &PaymentShare) -> bool {
+        match &self.word {
+            ShareWord::Refused { attempt, .. } => {
+                share.state != ShareState::Asked
+                    || attempt.is_none_or(|attempt| !share.calls.is_last(attempt))
+            }
+            ShareWord::Channel(_) | ShareWord::Later { .. } => false,
+        }
+    }
+
     /// The word about the share itself.
     fn hear_share(
         &self,
@@ -79,7 +101,17 @@ impl ApplyShare {
                     take(set, cx, (order, self.pace), (&mut next, &mut parts), said)?;
                 }
             }
+            ShareWord::Refused {
+                attempt: Some(attempt),
+                ..
+            } if !next.calls.proves(*attempt, cx.now()) => {
+                // An earlier attempt may still be taken.
+                next.calls.end(*attempt);
+                schedule(&mut next, cx, self.pace, "refused_and_unclear");
+                next.attempts.next_at = next.attempts.next_at.max(next.calls.may_land_until);
+            }
             ShareWord::Refused { code, .. } => {
+                next.calls.may_land_until = None;
                 let pending = parts
                     .values_mut()
                     .filter(|part| part.state == PartState::Pending);
@@ -99,7 +131,14 @@ impl ApplyShare {
                 next.attempts.problem = Some(code.clone());
                 next.attempts.next_at = Some(cx.now());
             }
-            ShareWord::Later { problem, unsure } => {
+            ShareWord::Later {
+                problem,
+                unsure,
+                ended,
+            } => {
+                if let Some(attempt) = ended {
+                    next.calls.end(*attempt);
+                }
                 next.attempts.unsure |= *unsure;
                 schedule(&mut next, cx, self.pace, problem);
             }
@@ -139,12 +178,84 @@ impl ApplyShare {
                 finish(set, cx, order, &mut next, Some(self.number));
                 next.attempts.problem = Some(code.clone());
             }
-            ShareWord::Later { problem, unsure } => {
+            ShareWord::Later {
+                problem, unsure, ..
+            } => {
                 next.attempts.unsure |= *unsure;
                 schedule(&mut next, cx, self.pace, problem);
             }
         }
         next
+    }
+
+    /// The word about the share after it was settled: of an attempt that landed late, or of a query. What the channel shared and we called failed is booked as it is, and
+    /// somebody is told: until then no refund of the order goes on. None: it says what is known.
+    fn hear_late(
+        &self,
+        set: &mut WorkingSet,
+        cx: &mut Cx<'_>,
+        order: &Order,
+        share: &PaymentShare,
+    ) -> Result<Option<PaymentShare>, LedgerError> {
+        let mut next = share.next();
+        let said = match &self.word {
+            ShareWord::Channel(said) => said,
+            // Before a release the share is asked about; without an answer the release waits.
+            ShareWord::Later { problem, .. } if next.attempts.next_at.is_some() => {
+                schedule(&mut next, cx, self.pace, problem);
+                return Ok(Some(next));
+            }
+            ShareWord::Later { .. } | ShareWord::Refused { .. } => return Ok(None),
+        };
+        let mut parts = set.get::<PartsOf>(share.id).cloned().unwrap_or_default();
+        let (mut landed, mut open) = (Money::ZERO, false);
+        for part in parts.values_mut() {
+            let told = said.parts.iter().find(|told| is_of(told, part));
+            match (part.state, told.map(|told| told.result)) {
+                (PartState::Failed, Some(PartResult::Success)) => {
+                    part.state = PartState::Succeeded;
+                    part.late = true;
+                    book_landed(set, cx, &next, part)?;
+                    landed = landed
+                        .checked_add(part.amount)
+                        .map_err(|_| LedgerError::Overflow)?;
+                }
+                (PartState::Succeeded, Some(PartResult::Success))
+                | (PartState::Failed, Some(PartResult::Closed)) => {}
+                (PartState::Failed | PartState::Pending, Some(PartResult::Pending))
+                | (PartState::Succeeded, Some(PartResult::Pending | PartResult::Closed))
+                | (PartState::Pending, Some(_))
+                | (_, None) => open = true,
+            }
+        }
+        if landed.is_zero() && !open {
+            return Ok(None);
+        }
+        if !share.stopped || !landed.is_zero() {
+            let detail = format!(
+                "sharing {}: WeChat has it, which was called refused; {landed} arrived{}. Refunds of the order wait until the sharing is retried",
+                share.no(),
+                if open { ", and something is open" } else { "" }
+            );
+            note(
+                set,
+                cx,
+                ExceptionKind::SharingContradiction,
+                (order, None),
+                detail,
+            );
+        }
+        next.stopped = true;
+        if let ShareState::Releasing { release } = share.state {
+            if open {
+                schedule(&mut next, cx, self.pace, "sharing_contradiction");
+            } else {
+                // The share let go of the rest.
+                finish(set, cx, order, &mut next, Some(release));
+            }
+        }
+        set.put::<PartsOf>(share.id, parts);
+        Ok(Some(next))
     }
 }
 
@@ -160,6 +271,7 @@ fn take(
         next.attempts.count = 0;
     }
     next.state = ShareState::Processing;
+    next.calls.may_land_until = None;
     next.attempts.unsure = false;
     next.wechat_order_id = Some(said.wechat_order_id.clone());
     for part in parts.values_mut() {
@@ -280,10 +392,19 @@ impl Operation for ApplyShare {
         };
         let next = match share.state {
             ShareState::Asked | ShareState::Processing if self.number == share.id => {
+                if self.is_overtaken(&share) {
+                    return Ok(Some(share));
+                }
                 self.hear_share(set, cx, &order, &share)?
             }
             ShareState::Releasing { release } if self.number == release => {
                 self.hear_release(set, cx, &order, &share)
+            }
+            ShareState::Releasing { .. } | ShareState::Done { .. } if self.number == share.id => {
+                match self.hear_late(set, cx, &order, &share)? {
+                    Some(next) => next,
+                    None => return Ok(Some(share)),
+                }
             }
             // The answer to a question that is settled.
             ShareState::Asked

@@ -60,6 +60,27 @@ pub(super) fn book_outcome(
     )
 }
 
+/// A part that was called failed, and is the shop's in the books, arrived all the same: Dr merchant payable / Cr receiver payable.
+pub(super) fn book_landed(
+    set: &mut WorkingSet,
+    cx: &mut Cx<'_>,
+    share: &PaymentShare,
+    part: &Part,
+) -> Result<(), LedgerError> {
+    let draft = Draft::posted(
+        AccountId::merchant_payable(share.merchant),
+        AccountId::receiver_payable(part.receiver),
+        part.amount.get(),
+    );
+    post(
+        set,
+        cx,
+        share,
+        (part.id.id(), EntryKind::SharingLanded),
+        &[draft],
+    )
+}
+
 /// Some of a part came back: Dr receiver payable / Cr merchant payable.
 pub(super) fn book_returned(
     set: &mut WorkingSet,

@@ -6,6 +6,8 @@ use super::{
     Part, PartReturn, PaymentShare, ShareStateKind, Sharing, SharingError,
     share::causes,
     store::{PART_COLUMNS, RETURN_COLUMNS, SHARE_COLUMNS, read_part, read_return, read_share},
+    submit_return::ask_about_lost,
+    submit_share::ask_about_failed,
 };
 use crate::{
     audit::{self, Action, Actor},
@@ -114,20 +116,45 @@ async fn returns_of(db: &Db, share: SharingId) -> Result<Vec<PartReturn>, DbErro
 }
 
 /// Makes what waits of an order's sharing due at once: the share, the release, the refunds that wait for shares. A job does the rest.
+///
+/// What a contradiction stopped goes on, after WeChat was asked about everything that is called failed: what it says is booked before. While it is still at
+/// something of that, or does not say, the refunds go on waiting.
 pub async fn retry_sharing(
     sharing: &Sharing,
     tenant: TenantId,
     order: OrderId,
     by: Actor,
 ) -> Result<(), SharingError> {
-    let retry = Retry { tenant, order, by };
+    let settled = settle(sharing, tenant, order).await?;
+    let retry = Retry {
+        tenant,
+        order,
+        settled,
+        by,
+    };
     sharing.payments.db.run(retry).await
+}
+
+/// Asks about what is called failed of a sharing that was stopped. True: nothing is open any more, or nothing was stopped.
+async fn settle(sharing: &Sharing, tenant: TenantId, order: OrderId) -> Result<bool, DbError> {
+    let Some(view) = find_sharing(&sharing.payments.db, tenant, order).await? else {
+        return Ok(true);
+    };
+    if !view.share.stopped {
+        return Ok(true);
+    }
+    let told = ask_about_failed(sharing, &view.share, &view.parts).await?;
+    ask_about_lost(sharing, &view.share, &view.returns)
+        .await
+        .map(|settled| settled && told)
 }
 
 #[derive(Debug)]
 struct Retry {
     tenant: TenantId,
     order: OrderId,
+    /// Nothing contradicts the books any more.
+    settled: bool,
     by: Actor,
 }
 
@@ -155,8 +182,9 @@ impl Work for Retry {
             .execute(tx.conn())
             .await
             .map_err(DbError::from)?;
-        let share = sqlx::query("/* sharing.retry_share */ UPDATE sharings SET next_attempt_at = ? WHERE id = ? AND state <> 4")
+        let share = sqlx::query("/* sharing.retry_share */ UPDATE sharings SET next_attempt_at = IF(state = 4, NULL, ?), stopped = IF(?, 0, stopped), version = version + 1 WHERE id = ? AND (state <> 4 OR stopped = 1)")
             .bind(now)
+            .bind(self.settled)
             .bind(id)
             .execute(tx.conn())
             .await

@@ -22,8 +22,9 @@
 //! refund          returning ──▶ accepted   (every return of its round final, or none needed)
 //! ```
 //!
-//! *Asked* is repeated with the same number until WeChat confirms that it has it; *processing* is queried. A refusal proves only that this attempt did nothing, so the
-//! query decides: when WeChat knows no such number, what was refused is undone in the books. That too little is left to share is believed after [`SHARE_ATTEMPTS_MAX`]
+//! *Asked* is repeated with the same number until WeChat confirms that it has it; *processing* is queried. A refusal proves only that this attempt did nothing, and a query
+//! that finds nothing only that nothing has landed yet. So every call is written down before it is made (`calls`), and what was refused is undone in the books when no other
+//! call is under way whose outcome nobody knows: every earlier one is known to have done nothing, or is too old for WeChat to take. That too little is left to share is believed after [`SHARE_ATTEMPTS_MAX`]
 //! attempts only; of a release it means that nothing is frozen any more, as after a full refund, and the sharing is done.
 //!
 //! # Amounts
@@ -42,18 +43,26 @@
 //! account has held too little for [`RETURN_ATTEMPTS_MAX`] attempts, and for parts of persons, which WeChat cannot take back (each refund notes that). The next refund of the
 //! order tries again for a merchant's part, since what failed does not count as returned. Without a proven outcome the refund waits: no return is ever given up in doubt.
 //!
+//! # When WeChat did what we called refused
+//!
+//! It should not be possible, and it is listened to all the same: a late answer of an attempt, the query that comes before a release, the query of an operator who retries. A part that
+//! arrived after it had been called failed is booked to its receiver by an entry more; a return that came back after it had been called lost is booked as a return. An exception
+//! `sharing_contradiction` says so, and the sharing is **stopped**: no refund of its order goes on until an operator has retried it, which asks WeChat about everything
+//! that is called failed once more.
+//!
 //! # Books
 //!
 //! | entry | cause | transfer |
 //! |---|---|---|
 //! | sent | sharing | per part: Dr merchant payable / Cr sharing in transit |
 //! | outcome | part | succeeded: Dr sharing in transit / Cr receiver payable; failed: Dr sharing in transit / Cr merchant payable |
+//! | landed | part that was called failed | Dr merchant payable / Cr receiver payable |
 //! | returned | return | Dr receiver payable / Cr merchant payable |
 //!
 //! # Invariants
 //!
 //! - An order has at most one sharing (a unique key), and one exactly when its `sharing` is *under* or *done*; *done* exactly when the sharing is.
-//! - Sharing in transit is the sum of the pending parts. A final part has one outcome entry, a pending one none.
+//! - Sharing in transit is the sum of the pending parts. A final part has one outcome entry, and one more if it landed late; a pending one none.
 //! - The parts are at most the base. Of a part, what was asked back and did not fail is at most its amount; a succeeded return has one entry, any other none.
 //! - At most one refund per order is in its round of returns (`sharings.refund_id`); the others wait.
 //!
@@ -70,7 +79,8 @@
 //! - before `StartSharing` is committed: the due row's lease runs out, another job takes it;
 //! - between the commit and the call, or the call and noting its answer: `next_attempt_at` is due, a job repeats the call with the same number;
 //! - between two returns of a round: the refund's `next_attempt_at` is due; what is final stays, the others are repeated;
-//! - two jobs at once: both make the same call with the same number, and the second answer finds the parts final and changes nothing.
+//! - two jobs at once: both make the same call with the same number, and the second answer finds the parts final and changes nothing. A refusal that one of them gets proves
+//!   nothing while the other's call is under way.
 //!
 //! Tables owned: `sharing_receivers`, `sharing_rules`, `sharing_rule_parts`, `sharings`, `sharing_parts`, `sharing_returns`, `sharing_dues`; and the column
 //! `merchants.sharing`, which follows the rule in force.
@@ -79,6 +89,7 @@ mod amounts;
 mod apply_return;
 mod apply_share;
 mod booking;
+mod calls;
 mod change_receiver;
 mod due;
 mod error;
@@ -95,6 +106,7 @@ mod submit_share;
 
 use std::sync::Arc;
 
+pub use calls::Calls;
 pub use change_receiver::{AddReceiver, remove_receiver, tell_receiver};
 pub use due::{Due, claim_dues, note_paid};
 pub use error::SharingError;

@@ -6,7 +6,7 @@ use crate::{
         Id, MerchantId, Money, OrderId, ReceiverId, RefundId, Secret, SharingId, SharingNo,
         SharingPartId, SharingReturnId, SharingReturnNo, TenantId, Timestamp,
     },
-    sharing::{ReceiverKind, receiver::mask_account},
+    sharing::{Calls, ReceiverKind, receiver::mask_account},
 };
 
 /// The sharing of one payment.
@@ -30,6 +30,10 @@ pub struct PaymentShare {
     /// The refund for which shares are coming back now.
     pub returning: Option<RefundId>,
     pub attempts: Attempts,
+    /// Calls that share, under the sharing's own number.
+    pub calls: Calls,
+    /// WeChat says that it shared what we called refused, or brought back what we called lost: no refund of the order goes on until a person has looked.
+    pub stopped: bool,
 }
 
 /// Where a sharing stands.
@@ -152,6 +156,8 @@ pub struct Part {
     pub fail_reason: Option<String>,
     /// Asked back, and not failed to come back.
     pub returned: Money,
+    /// It succeeded after it had been called failed: the books have an entry for each.
+    pub late: bool,
 }
 
 impl Part {
@@ -204,6 +210,7 @@ pub struct PartReturn {
     pub fail_reason: Option<String>,
     /// Calls that did not end it.
     pub attempts: u32,
+    pub calls: Calls,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,14 +3,15 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    Due, Part, PartState, PaymentShare, ShareState, Sharing, SharingRule,
+    Calls, Due, Part, PartState, PaymentShare, ShareState, Sharing, SharingRule,
     amounts::allot,
     booking::book_sent,
+    calls::Attempt,
     due::drop_due,
     find_rule,
     rule::RulePart,
     store::{PartsOf, Shares},
-    submit_share::pursue_sharing,
+    submit_share::pursue_begun,
 };
 use crate::{
     db::{Cx, DbError, Operation, SubmitError, Wanted, WorkingSet},
@@ -22,8 +23,8 @@ use crate::{
     primitives::{Lane, Money, OrderId, SharingId, SharingPartId, TenantId},
 };
 
-/// A job takes over should this process die before it has called.
-const TAKE_OVER_SECONDS: i64 = 5;
+/// A job takes over should this process die before it has called: later than a call and the query after it can take.
+const TAKE_OVER_SECONDS: i64 = 60;
 
 /// Starts what is due, and asks the channel. What cannot be started now comes again when the claim of `due` runs out.
 pub async fn start_sharing(sharing: &Sharing, due: Due) -> Result<(), DbError> {
@@ -58,8 +59,8 @@ pub async fn start_sharing(sharing: &Sharing, due: Due) -> Result<(), DbError> {
         pace: payments.pace,
     };
     match payments.db.submit(operation).await {
-        Ok(Started::Now) => {
-            pursue_sharing(sharing, due.order).await?;
+        Ok(Started::Now(attempt)) => {
+            pursue_begun(sharing, due.order, attempt).await?;
         }
         Ok(Started::Before | Started::NotWanted) => {}
         Err(SubmitError::Db(error)) => return Err(error),
@@ -73,7 +74,8 @@ pub async fn start_sharing(sharing: &Sharing, due: Due) -> Result<(), DbError> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Started {
-    Now,
+    /// The first call is written down with it; none where there is nothing to share.
+    Now(Option<Attempt>),
     Before,
     NotWanted,
 }
@@ -117,6 +119,7 @@ impl StartSharing {
                     state: PartState::Pending,
                     fail_reason: None,
                     returned: Money::ZERO,
+                    late: false,
                 };
                 (part.id, part)
             })
@@ -128,7 +131,7 @@ impl StartSharing {
         set: &mut WorkingSet,
         cx: &mut Cx<'_>,
         order: &Order,
-    ) -> Result<(), LedgerError> {
+    ) -> Result<Option<Attempt>, LedgerError> {
         let lane = order.id.lane();
         let base = order.amount.saturating_sub(order.refunds.asked);
         let parts = self.parts(cx, lane, base);
@@ -139,6 +142,8 @@ impl StartSharing {
         } else {
             ShareState::Asked
         };
+        let mut calls = Calls::default();
+        let attempt = (state == ShareState::Asked).then(|| calls.begin(cx.now(), self.pace));
         let active = self.rule.as_ref().filter(|rule| rule.active);
         let share = PaymentShare {
             id: SharingId::new(cx.new_id(lane)),
@@ -158,6 +163,8 @@ impl StartSharing {
                 problem: None,
                 next_at: Some(self.pace.after(cx.now(), TAKE_OVER_SECONDS)),
             },
+            calls,
+            stopped: false,
         };
         if !parts.is_empty() {
             book_sent(set, cx, &share, parts.values())?;
@@ -171,7 +178,7 @@ impl StartSharing {
             Why::Sharing,
             None,
         );
-        Ok(())
+        Ok(attempt)
     }
 }
 
@@ -201,7 +208,6 @@ impl Operation for StartSharing {
         }) else {
             return Ok(Started::NotWanted);
         };
-        self.start(set, cx, &order)?;
-        Ok(Started::Now)
+        self.start(set, cx, &order).map(Started::Now)
     }
 }

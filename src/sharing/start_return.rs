@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Part, PartReturn, PartState, PaymentShare, ReceiverKind, ReturnState, Sharing,
+    Calls, Part, PartReturn, PartState, PaymentShare, ReceiverKind, ReturnState, Sharing,
     amounts::to_return,
     booking::{let_go, note},
+    calls::Attempt,
     store::{PartsOf, RefundsOf, ReturnsOf, Shares},
 };
 use crate::{
     db::{Cx, DbError, Operation, SubmitError, Wanted, WorkingSet},
     ledger::LedgerError,
-    payments::{ExceptionKind, Order, Orders, Refund, RefundState, Refunds},
+    payments::{ExceptionKind, Order, Orders, Pace, Refund, RefundState, Refunds},
     primitives::{Lane, Money, OrderId, RefundId, SharingReturnId},
 };
 
@@ -20,10 +21,18 @@ use crate::{
 pub(super) enum Round {
     /// It is not its turn: the sharing is not final, or another refund's shares are coming back.
     Waits,
-    /// These are to come back, of this order's sharing.
-    Under(Box<PaymentShare>, Vec<PartReturn>),
+    /// These are to come back, of this order's sharing; of those that are still asked for a call is written down.
+    Under(Box<PaymentShare>, Vec<Turn>),
     /// Nothing need come back, or all has: the refund went on, now or before.
     Over,
+}
+
+/// A return that is to be told or asked about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Turn {
+    pub(super) back: PartReturn,
+    /// The call that is written down; none where one need only ask.
+    pub(super) attempt: Option<Attempt>,
 }
 
 /// Gives a refund its turn, or finds that it has it.
@@ -31,6 +40,7 @@ pub(super) async fn start_return(sharing: &Sharing, refund: &Refund) -> Result<R
     let operation = StartReturn {
         refund: refund.id,
         order: refund.order,
+        pace: sharing.payments.pace,
     };
     let submitted = sharing.payments.db.submit(operation).await;
     submitted.map_err(|error| match error {
@@ -46,6 +56,7 @@ pub(super) async fn start_return(sharing: &Sharing, refund: &Refund) -> Result<R
 struct StartReturn {
     refund: RefundId,
     order: OrderId,
+    pace: Pace,
 }
 
 impl StartReturn {
@@ -92,7 +103,9 @@ impl StartReturn {
                         .returned
                         .checked_add(due)
                         .map_err(|_| LedgerError::Overflow)?;
-                    round.push(PartReturn {
+                    let mut calls = Calls::default();
+                    let attempt = Some(calls.begin(cx.now(), self.pace));
+                    let back = PartReturn {
                         id: SharingReturnId::new(cx.new_id(order.id.lane())),
                         part: part.id,
                         refund: refund.id,
@@ -101,7 +114,9 @@ impl StartReturn {
                         wechat_return_id: None,
                         fail_reason: None,
                         attempts: 0,
-                    });
+                        calls,
+                    };
+                    round.push(Turn { back, attempt });
                 }
                 ReceiverKind::Person => {
                     // Of which earlier refunds have noted theirs.
@@ -136,11 +151,36 @@ impl StartReturn {
         };
         let mut returns: BTreeMap<_, _> =
             set.get::<ReturnsOf>(share.id).cloned().unwrap_or_default();
-        returns.extend(round.iter().map(|back| (back.id, back.clone())));
+        returns.extend(round.iter().map(|turn| (turn.back.id, turn.back.clone())));
         set.put::<PartsOf>(share.id, parts);
         set.put::<ReturnsOf>(share.id, returns);
         set.put::<Shares>(order.id, next.clone());
         Ok(Round::Under(Box::new(next), round))
+    }
+
+    /// Goes on with a round: of every return that is still asked for another call is written down.
+    fn go_on(&self, set: &mut WorkingSet, cx: &Cx<'_>, share: &PaymentShare) -> Round {
+        let mut returns = set.get::<ReturnsOf>(share.id).cloned().unwrap_or_default();
+        let open = returns
+            .values_mut()
+            .filter(|back| back.refund == self.refund && !back.state.is_final());
+        let round: Vec<Turn> = open
+            .map(|back| {
+                let asked = back.state == ReturnState::Asked;
+                let attempt = asked.then(|| back.calls.begin(cx.now(), self.pace));
+                Turn {
+                    back: back.clone(),
+                    attempt,
+                }
+            })
+            .collect();
+        let mut share = share.clone();
+        if round.iter().any(|turn| turn.attempt.is_some()) {
+            share = share.next();
+            set.put::<ReturnsOf>(share.id, returns);
+            set.put::<Shares>(self.order, share.clone());
+        }
+        Round::Under(Box::new(share), round)
     }
 }
 
@@ -194,19 +234,13 @@ impl Operation for StartReturn {
             let_go(set, cx, &refund, "nothing was shared");
             return Ok(Round::Over);
         };
-        if !share.state.has_parts_final() {
+        // A person looks first at what contradicts the books.
+        if !share.state.has_parts_final() || share.stopped {
             return Ok(Round::Waits);
         }
         match share.returning {
             Some(other) if other != self.refund => Ok(Round::Waits),
-            Some(_) => {
-                let returns = set.get::<ReturnsOf>(share.id).cloned().unwrap_or_default();
-                let round = returns
-                    .into_values()
-                    .filter(|back| back.refund == self.refund && !back.state.is_final())
-                    .collect();
-                Ok(Round::Under(Box::new(share), round))
-            }
+            Some(_) => Ok(self.go_on(set, cx, &share)),
             None => self.start(set, cx, &order, &share, &refund),
         }
     }

@@ -1,10 +1,12 @@
 //! Bringing shares back before a refund: tells the channel, asks, and lets the refund go on.
 
 use super::{
-    ChannelReturn, PartReturn, PaymentShare, ReturnCall, ReturnState, Sharing, SharingGateway,
+    ChannelReturn, PartReturn, PaymentShare, ReturnCall, ReturnResult, ReturnState, Sharing,
+    SharingGateway,
     apply_return::{ApplyReturn, ReturnWord, apply},
+    calls::Attempt,
     find::parts_of,
-    start_return::{Round, start_return},
+    start_return::{Round, Turn, start_return},
 };
 use crate::{
     db::{DbError, DueList, Tx, Work},
@@ -43,14 +45,15 @@ pub async fn pursue_return(sharing: &Sharing, id: RefundId) -> Result<(), DbErro
     let parts = parts_of(db, share.id).await?;
     let mut over = false;
     let mut attempts = 0;
-    for back in round {
+    for Turn { back, attempt } in round {
         let Some(part) = parts.iter().find(|part| part.id == back.part) else {
             return Err(DbError::Inconsistent(
                 "a return of a part that is not there",
             ));
         };
         let from = part.account.expose();
-        let word = pursue(&*gateway, &share, &back, &order.sub_mchid, from).await;
+        let shop = &order.sub_mchid;
+        let word = pursue(&*gateway, &share, (&back, attempt), shop, from).await;
         attempts = attempts.max(back.attempts.saturating_add(1));
         let operation = ApplyReturn {
             order: refund.order,
@@ -69,12 +72,12 @@ pub async fn pursue_return(sharing: &Sharing, id: RefundId) -> Result<(), DbErro
 async fn pursue(
     gateway: &dyn SharingGateway,
     share: &PaymentShare,
-    back: &PartReturn,
+    (back, attempt): (&PartReturn, Option<Attempt>),
     shop: &str,
     from: &str,
 ) -> ReturnWord {
-    match back.state {
-        ReturnState::Asked => {
+    match (back.state, attempt) {
+        (ReturnState::Asked, Some(attempt)) => {
             let call = ReturnCall {
                 return_no: back.no(),
                 sharing_no: share.no(),
@@ -83,41 +86,58 @@ async fn pursue(
                 amount: back.amount,
                 description: DESCRIPTION.to_owned(),
             };
-            tell(gateway, call, back.attempts).await
+            tell(gateway, call, (back.attempts, attempt)).await
         }
-        ReturnState::Processing => heard(gateway.query_return(back.no(), share.no(), shop).await),
-        ReturnState::Succeeded | ReturnState::Failed => ReturnWord::Later,
+        (ReturnState::Processing, _) => {
+            heard(gateway.query_return(back.no(), share.no(), shop).await)
+        }
+        (ReturnState::Asked, None) | (ReturnState::Succeeded | ReturnState::Failed, _) => {
+            ReturnWord::Later { ended: None }
+        }
     }
 }
 
-async fn tell(gateway: &dyn SharingGateway, call: ReturnCall, attempts: u32) -> ReturnWord {
+async fn tell(
+    gateway: &dyn SharingGateway,
+    call: ReturnCall,
+    (attempts, attempt): (u32, Attempt),
+) -> ReturnWord {
     match gateway.return_share(call.clone()).await {
         Outcome::Done(said) => ReturnWord::Channel(said),
         Outcome::Unknown(reason) => later("no_answer", &reason),
         Outcome::Refused(refusal) => match refusal.kind {
             RefusalKind::RateLimited => later("rate_limited", &refusal.code),
             RefusalKind::NotEnough if attempts.saturating_add(1) < RETURN_ATTEMPTS_MAX => {
-                later("not_enough", &refusal.code)
+                tracing::info!(code = refusal.code, "a receiver's account holds too little");
+                ReturnWord::Later {
+                    ended: Some(attempt),
+                }
             }
             RefusalKind::NotEnough
             | RefusalKind::AlreadyPaid
             | RefusalKind::Closed
             | RefusalKind::Absent
             | RefusalKind::Conflict
-            | RefusalKind::Rejected => doubt(gateway, &call, refusal).await,
+            | RefusalKind::Rejected => doubt(gateway, &call, refusal, attempt).await,
         },
     }
 }
 
-/// A refusal proves only that this attempt did nothing; an earlier one may have. The query decides.
-async fn doubt(gateway: &dyn SharingGateway, call: &ReturnCall, refusal: Refusal) -> ReturnWord {
+/// A refusal proves only that this attempt did nothing; an earlier one may have. The query tells what has landed by now, and [`super::calls`] what still may.
+async fn doubt(
+    gateway: &dyn SharingGateway,
+    call: &ReturnCall,
+    refusal: Refusal,
+    attempt: Attempt,
+) -> ReturnWord {
     tracing::warn!(return.no = %call.return_no, code = refusal.code, message = refusal.message, "WeChat refuses a return");
     let asked = gateway.query_return(call.return_no, call.sharing_no, &call.shop);
     match asked.await {
         Outcome::Done(said) => ReturnWord::Channel(said),
-        Outcome::Refused(no) if no.kind == RefusalKind::Absent => {
-            ReturnWord::Refused { code: refusal.code }
-        }
+        Outcome::Refused(no) if no.kind == RefusalKind::Absent => ReturnWord::Refused {
+            code: refusal.code,
+            attempt,
+        },
         Outcome::Refused(no) => later("refused_and_unclear", &no.code),
         Outcome::Unknown(reason) => later("refused_and_unclear", &reason),
     }
@@ -133,7 +153,44 @@ fn heard(outcome: Outcome<ChannelReturn>) -> ReturnWord {
 
 fn later(problem: &'static str, why: &str) -> ReturnWord {
     tracing::info!(problem, why, "a return is not further");
-    ReturnWord::Later
+    ReturnWord::Later { ended: None }
+}
+
+/// Asks again about returns that are called failed. False: WeChat is still at one of them, or does not say.
+pub(super) async fn ask_about_lost(
+    sharing: &Sharing,
+    share: &PaymentShare,
+    returns: &[PartReturn],
+) -> Result<bool, DbError> {
+    let view = find_order(&sharing.payments.db, share.tenant, share.order).await?;
+    let Some(order) = view.map(|view| view.order) else {
+        return Ok(false);
+    };
+    let gateway = sharing.gateways.of(share.tenant);
+    let mut settled = true;
+    for back in returns {
+        if back.state != ReturnState::Failed {
+            continue;
+        }
+        let asked = gateway.query_return(back.no(), share.no(), &order.sub_mchid);
+        let said = match asked.await {
+            Outcome::Done(said) => said,
+            Outcome::Refused(no) if no.kind == RefusalKind::Absent => continue,
+            Outcome::Refused(_) | Outcome::Unknown(_) => {
+                settled = false;
+                continue;
+            }
+        };
+        settled &= said.result != ReturnResult::Processing;
+        let operation = ApplyReturn {
+            order: share.order,
+            refund: back.refund,
+            back: back.id,
+            word: ReturnWord::Channel(said),
+        };
+        apply(sharing, operation).await?;
+    }
+    Ok(settled)
 }
 
 const DUE: DueList = DueList {

@@ -1,14 +1,18 @@
 //! Telling the channel of a share or a release, and asking what became of it. The number is the same for every attempt, for ever.
 
+use std::convert::Infallible;
+
 use super::{
-    ChannelShare, Part, PaymentShare, ShareCall, SharePart, ShareState, Sharing, SharingGateway,
+    Part, PartState, PaymentShare, ShareCall, SharePart, ShareState, Sharing, SharingGateway,
     apply_share::{ApplyShare, ShareWord, apply},
+    calls::Attempt,
     find::find_by_order,
+    store::Shares,
 };
 use crate::{
-    db::{DbError, DueList, Tx, Work},
+    db::{Cx, DbError, DueList, Operation, SubmitError, Tx, Wanted, Work, WorkingSet},
     payments::{Outcome, Pace, Payments, Refusal, RefusalKind, find_order},
-    primitives::{OrderId, SharingId},
+    primitives::{Lane, OrderId, SharingId},
 };
 
 /// Attempts, about three quarters of an hour, after which a share is given up of which WeChat says that too little is left. What is left grows no more, and refunds wait.
@@ -26,19 +30,24 @@ pub async fn pursue_sharing(
     sharing: &Sharing,
     order: OrderId,
 ) -> Result<Option<PaymentShare>, DbError> {
+    pursue_begun(sharing, order, None).await
+}
+
+/// The same, where a first call is written down already.
+pub(super) async fn pursue_begun(
+    sharing: &Sharing,
+    order: OrderId,
+    begun: Option<Attempt>,
+) -> Result<Option<PaymentShare>, DbError> {
     let Some((share, parts)) = find_by_order(&sharing.payments.db, order).await? else {
         return Ok(None);
     };
-    let view = find_order(&sharing.payments.db, share.tenant, order).await?;
-    let Some(order) = view.map(|view| view.order) else {
-        return Ok(None);
-    };
-    let Some(payment) = order.state.payment() else {
+    let Some(payment) = find_payment(sharing, &share).await? else {
         return Ok(Some(share));
     };
     let call = |number: SharingId, parts: Vec<SharePart>| ShareCall {
         sharing_no: number.into(),
-        shop: order.sub_mchid.clone(),
+        shop: payment.shop.clone(),
         wechat_transaction_id: payment.wechat_transaction_id.clone(),
         parts,
         release_rest: true,
@@ -47,28 +56,93 @@ pub async fn pursue_sharing(
     let gateway = sharing.gateways.of(share.tenant);
     let (number, word) = match share.state {
         ShareState::Asked => {
+            let attempt = match begun {
+                Some(attempt) => Some(attempt),
+                None => begin(sharing, &share).await?,
+            };
+            // Somebody else is at it.
+            let Some(attempt) = attempt else {
+                return Ok(Some(share));
+            };
             let parts = parts.iter().map(to_share).collect();
             let call = call(share.id, parts);
-            (share.id, tell(&*gateway, call, share.attempts.count).await)
+            let told = tell(&*gateway, call, (share.attempts.count, attempt)).await;
+            (share.id, told)
         }
-        ShareState::Processing => {
-            let transaction = &payment.wechat_transaction_id;
-            let asked = gateway.query_share(share.no(), transaction, &order.sub_mchid);
-            (share.id, heard(asked.await))
-        }
+        ShareState::Processing => (share.id, ask(&*gateway, &share, &payment).await),
         ShareState::Releasing { release } => {
-            let call = call(release, Vec::new());
-            (release, tell(&*gateway, call, share.attempts.count).await)
+            // What was refused for certain is asked about once more before the rest is let go.
+            let known = if parts.is_empty() {
+                None
+            } else {
+                let asked = ask_late(&*gateway, &share, &payment).await;
+                asked.map(|word| (share.id, word))
+            };
+            if let Some(known) = known {
+                known
+            } else {
+                let call = call(release, Vec::new());
+                (release, let_go(&*gateway, call).await)
+            }
         }
         ShareState::Done { .. } => return Ok(Some(share)),
     };
+    note(sharing, &share, number, word).await
+}
+
+/// Asks again about a share of which parts are called failed. False: WeChat is still at one of them, or does not say.
+pub(super) async fn ask_about_failed(
+    sharing: &Sharing,
+    share: &PaymentShare,
+    parts: &[Part],
+) -> Result<bool, DbError> {
+    let failed = parts.iter().any(|part| part.state == PartState::Failed);
+    let payment = find_payment(sharing, share).await?;
+    let Some(payment) = payment.filter(|_| failed) else {
+        return Ok(true);
+    };
+    let gateway = sharing.gateways.of(share.tenant);
+    match ask_late(&*gateway, share, &payment).await {
+        None => Ok(true),
+        Some(ShareWord::Channel(said)) => {
+            let settled = said.finished;
+            note(sharing, share, share.id, ShareWord::Channel(said)).await?;
+            Ok(settled)
+        }
+        Some(ShareWord::Refused { .. } | ShareWord::Later { .. }) => Ok(false),
+    }
+}
+
+async fn note(
+    sharing: &Sharing,
+    share: &PaymentShare,
+    number: SharingId,
+    word: ShareWord,
+) -> Result<Option<PaymentShare>, DbError> {
     let operation = ApplyShare {
-        order: order.id,
+        order: share.order,
         number,
         word,
         pace: sharing.payments.pace,
     };
     apply(sharing, operation).await
+}
+
+/// What the channel must be told of the payment.
+struct Paid {
+    shop: String,
+    wechat_transaction_id: String,
+}
+
+async fn find_payment(sharing: &Sharing, share: &PaymentShare) -> Result<Option<Paid>, DbError> {
+    let view = find_order(&sharing.payments.db, share.tenant, share.order).await?;
+    Ok(view.and_then(|view| {
+        let payment = view.order.state.payment()?;
+        Some(Paid {
+            wechat_transaction_id: payment.wechat_transaction_id.clone(),
+            shop: view.order.sub_mchid.clone(),
+        })
+    }))
 }
 
 fn to_share(part: &Part) -> SharePart {
@@ -80,30 +154,53 @@ fn to_share(part: &Part) -> SharePart {
     }
 }
 
-async fn tell(gateway: &dyn SharingGateway, call: ShareCall, attempts: u32) -> ShareWord {
-    let releases = call.parts.is_empty();
+async fn tell(
+    gateway: &dyn SharingGateway,
+    call: ShareCall,
+    (attempts, attempt): (u32, Attempt),
+) -> ShareWord {
     match gateway.share(call.clone()).await {
         Outcome::Done(said) => ShareWord::Channel(said),
         Outcome::Unknown(reason) => later("no_answer", &reason, true),
         Outcome::Refused(refusal) => match refusal.kind {
-            RefusalKind::RateLimited => later("rate_limited", &refusal.code, false),
-            RefusalKind::NotEnough
-                if !releases && attempts.saturating_add(1) < SHARE_ATTEMPTS_MAX =>
-            {
-                later("not_enough", &refusal.code, false)
+            RefusalKind::RateLimited => later("rate_limited", &refusal.code, true),
+            RefusalKind::NotEnough if attempts.saturating_add(1) < SHARE_ATTEMPTS_MAX => {
+                tracing::info!(code = refusal.code, "too little is left to share");
+                ShareWord::Later {
+                    problem: "not_enough",
+                    unsure: false,
+                    ended: Some(attempt),
+                }
             }
             RefusalKind::NotEnough
             | RefusalKind::AlreadyPaid
             | RefusalKind::Closed
             | RefusalKind::Absent
             | RefusalKind::Conflict
-            | RefusalKind::Rejected => doubt(gateway, &call, refusal).await,
+            | RefusalKind::Rejected => doubt(gateway, &call, refusal, Some(attempt)).await,
         },
     }
 }
 
-/// A refusal proves only that this attempt did nothing; an earlier one may have. The query decides.
-async fn doubt(gateway: &dyn SharingGateway, call: &ShareCall, refusal: Refusal) -> ShareWord {
+/// Releases what is frozen. Another release under way does no harm: both let go of the same money.
+async fn let_go(gateway: &dyn SharingGateway, call: ShareCall) -> ShareWord {
+    match gateway.share(call.clone()).await {
+        Outcome::Done(said) => ShareWord::Channel(said),
+        Outcome::Unknown(reason) => later("no_answer", &reason, true),
+        Outcome::Refused(refusal) if refusal.kind == RefusalKind::RateLimited => {
+            later("rate_limited", &refusal.code, false)
+        }
+        Outcome::Refused(refusal) => doubt(gateway, &call, refusal, None).await,
+    }
+}
+
+/// A refusal proves only that this attempt did nothing; an earlier one may have. The query tells what has landed by now, and [`super::calls`] what still may.
+async fn doubt(
+    gateway: &dyn SharingGateway,
+    call: &ShareCall,
+    refusal: Refusal,
+    attempt: Option<Attempt>,
+) -> ShareWord {
     tracing::warn!(sharing.no = %call.sharing_no, code = refusal.code, message = refusal.message, "WeChat refuses a share");
     let asked = gateway.query_share(call.sharing_no, &call.wechat_transaction_id, &call.shop);
     match asked.await {
@@ -111,23 +208,95 @@ async fn doubt(gateway: &dyn SharingGateway, call: &ShareCall, refusal: Refusal)
         Outcome::Refused(no) if no.kind == RefusalKind::Absent => ShareWord::Refused {
             kind: refusal.kind,
             code: refusal.code,
+            attempt,
         },
         Outcome::Refused(no) => later("refused_and_unclear", &no.code, true),
         Outcome::Unknown(reason) => later("refused_and_unclear", &reason, true),
     }
 }
 
-fn heard(outcome: Outcome<ChannelShare>) -> ShareWord {
-    match outcome {
+/// What became of a share that the channel has.
+async fn ask(gateway: &dyn SharingGateway, share: &PaymentShare, payment: &Paid) -> ShareWord {
+    let asked = gateway.query_share(share.no(), &payment.wechat_transaction_id, &payment.shop);
+    match asked.await {
         Outcome::Done(said) => ShareWord::Channel(said),
         Outcome::Refused(refusal) => later("query_refused", &refusal.code, false),
         Outcome::Unknown(reason) => later("no_answer", &reason, false),
     }
 }
 
+/// The same of a share that the channel has not, as we believe. None: it has not.
+async fn ask_late(
+    gateway: &dyn SharingGateway,
+    share: &PaymentShare,
+    payment: &Paid,
+) -> Option<ShareWord> {
+    let asked = gateway.query_share(share.no(), &payment.wechat_transaction_id, &payment.shop);
+    match asked.await {
+        Outcome::Done(said) => Some(ShareWord::Channel(said)),
+        Outcome::Refused(no) if no.kind == RefusalKind::Absent => None,
+        Outcome::Refused(no) => Some(later("query_refused", &no.code, false)),
+        Outcome::Unknown(reason) => Some(later("no_answer", &reason, false)),
+    }
+}
+
 fn later(problem: &'static str, why: &str, unsure: bool) -> ShareWord {
     tracing::info!(problem, why, "a sharing is not further");
-    ShareWord::Later { problem, unsure }
+    ShareWord::Later {
+        problem,
+        unsure,
+        ended: None,
+    }
+}
+
+/// Writes down that a share is asked for now. None: somebody else has since, or it is settled.
+async fn begin(sharing: &Sharing, share: &PaymentShare) -> Result<Option<Attempt>, DbError> {
+    let operation = BeginShare {
+        order: share.order,
+        known: share.calls.begun,
+        pace: sharing.payments.pace,
+    };
+    let submitted = sharing.payments.db.submit(operation).await;
+    submitted.map_err(|error| match error {
+        SubmitError::Db(error) => error,
+        SubmitError::Refused(never) => match never {},
+    })
+}
+
+#[derive(Debug)]
+struct BeginShare {
+    order: OrderId,
+    /// Calls that were begun when this one was decided on.
+    known: u32,
+    pace: Pace,
+}
+
+impl Operation for BeginShare {
+    type Reply = Option<Attempt>;
+    type Refusal = Infallible;
+    const NAME: &'static str = "sharing.begin_share";
+
+    fn lane(&self) -> Lane {
+        self.order.lane()
+    }
+
+    fn rows(&self, want: &mut Wanted, _set: &WorkingSet) {
+        want.row::<Shares>(self.order);
+    }
+
+    fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<Option<Attempt>, Infallible> {
+        let share = set.get::<Shares>(self.order);
+        let Some(share) = share
+            .filter(|share| share.state == ShareState::Asked && share.calls.begun == self.known)
+        else {
+            return Ok(None);
+        };
+        let mut next = share.next();
+        let attempt = next.calls.begin(cx.now(), self.pace);
+        next.attempts.next_at = Some(self.pace.after(cx.now(), LEASE_SECONDS));
+        set.put::<Shares>(self.order, next);
+        Ok(Some(attempt))
+    }
 }
 
 const DUE: DueList = DueList {

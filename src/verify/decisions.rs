@@ -158,6 +158,7 @@ fn is_allowed(entry: &[Transfer], said: impl Fn(Stage) -> Option<Action>) -> Opt
         | EntryKind::SharingSent
         | EntryKind::SharingOutcome
         | EntryKind::SharingReturned
+        | EntryKind::SharingLanded
         | EntryKind::PointsExpired
         | EntryKind::DebtRepaid => return None,
     })

@@ -180,6 +180,7 @@ fn may_be_of_deed(entry: EntryId) -> bool {
             | EntryKind::SharingSent
             | EntryKind::SharingOutcome
             | EntryKind::SharingReturned
+            | EntryKind::SharingLanded
             | EntryKind::PointsHeld
             | EntryKind::PointsExpired,
         )

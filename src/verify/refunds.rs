@@ -42,6 +42,7 @@ pub(super) fn is_of_refund(entry: EntryId) -> bool {
             | EntryKind::SharingSent
             | EntryKind::SharingOutcome
             | EntryKind::SharingReturned
+            | EntryKind::SharingLanded
             | EntryKind::PointsHeld
             | EntryKind::PointsAwarded
             | EntryKind::PointsDeducted

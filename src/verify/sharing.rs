@@ -9,6 +9,7 @@
 //! | part | pending | none |
 //! | | succeeded | `SharingOutcome`: in transit → receiver |
 //! | | failed | `SharingOutcome`: in transit → shop |
+//! | | succeeded, late | `SharingOutcome`: in transit → shop; and `SharingLanded`: shop → receiver |
 //! | return | succeeded | `SharingReturned`: receiver → shop |
 //! | | asked, processing, failed | none |
 //!
@@ -35,7 +36,8 @@ use super::{
     pages::{Cursor, Paged},
     refunds::{Leg, in_transit},
     sharing_pages::{
-        PartItem, Parts, PartsBySharing, ReturnItem, Returns, ReturnsBySharing, ShareItem, Shares,
+        LatePart, LateParts, PartItem, Parts, PartsBySharing, ReturnItem, Returns,
+        ReturnsBySharing, ShareItem, Shares,
     },
 };
 use crate::{
@@ -52,6 +54,7 @@ pub(super) struct SharingPass {
     parts_of: Cursor<PartsBySharing>,
     returns_of: Cursor<ReturnsBySharing>,
     parts: Cursor<Parts>,
+    late_parts: Cursor<LateParts>,
     returns: Cursor<Returns>,
     /// Parts that are not final, in fen.
     on_the_way: HashMap<TenantId, i64>,
@@ -84,6 +87,10 @@ impl SharingPass {
             Some(EntryKind::SharingOutcome) => {
                 let met = merge(conn, &mut self.parts, Some(entry), report).await?;
                 self.count_pending(met)
+            }
+            Some(EntryKind::SharingLanded) => {
+                let (known, _) = merge(conn, &mut self.late_parts, Some(entry), report).await?;
+                known
             }
             Some(EntryKind::SharingReturned) => {
                 let (known, _) = merge(conn, &mut self.returns, Some(entry), report).await?;
@@ -127,6 +134,7 @@ impl SharingPass {
         }
         let rest = merge(conn, &mut self.parts, None, report).await?;
         self.count_pending(rest);
+        merge(conn, &mut self.late_parts, None, report).await?;
         merge(conn, &mut self.returns, None, report).await?;
         in_transit(
             AccountKind::SharingInTransit,
@@ -261,7 +269,8 @@ fn amounts(share: &ShareItem, parts: &[PartItem], returns: &[ReturnItem], report
         report.expect(broken, !person || asked + failed == 0, || {
             format!("{} is a person's, and is asked back", part.id)
         });
-        let due = if arrived && !person {
+        // What landed late was the shop's in the books when refunds went on.
+        let due = if arrived && !person && !part.late {
             proportion(part.amount, covered, share.base)
         } else {
             0
@@ -358,8 +367,12 @@ impl Booked for PartItem {
         let transit = AccountId::of_tenant(shop.tenant, AccountKind::SharingInTransit);
         let to = match self.state {
             Some(PartState::Pending) | None => None,
-            Some(PartState::Succeeded) => Some(AccountId::receiver_payable(self.receiver)),
-            Some(PartState::Failed) => Some(AccountId::merchant_payable(shop.merchant)),
+            Some(PartState::Succeeded) if !self.late => {
+                Some(AccountId::receiver_payable(self.receiver))
+            }
+            Some(PartState::Succeeded | PartState::Failed) => {
+                Some(AccountId::merchant_payable(shop.merchant))
+            }
         };
         let leg = to.map(|to| posted(transit, to, self.amount));
         Some((shop.tenant, leg.into_iter().collect()))
@@ -372,6 +385,33 @@ impl Booked for PartItem {
     fn pending(&self) -> Option<(TenantId, i64)> {
         let shop = self.shop?;
         (self.state == Some(PartState::Pending)).then_some((shop.tenant, self.amount))
+    }
+}
+
+/// A part that landed late, for the entry that says so.
+impl Booked for LatePart {
+    fn cause(&self) -> Id {
+        self.0.id.id()
+    }
+
+    fn due(&self, _report: &mut Report) -> Option<(TenantId, Vec<Leg>)> {
+        // What is missing is said where the part is met.
+        let shop = self.0.shop?;
+        let leg = posted(
+            AccountId::merchant_payable(shop.merchant),
+            AccountId::receiver_payable(self.0.receiver),
+            self.0.amount,
+        );
+        let arrived = self.0.state == Some(PartState::Succeeded);
+        Some((shop.tenant, arrived.then_some(leg).into_iter().collect()))
+    }
+
+    fn told(&self) -> String {
+        format!("{} is {:?}, late", self.0.id, self.0.state)
+    }
+
+    fn pending(&self) -> Option<(TenantId, i64)> {
+        None
     }
 }
 

@@ -130,6 +130,8 @@ pub(super) struct PartItem {
     pub(super) amount: i64,
     pub(super) state: Option<PartState>,
     pub(super) returned: i64,
+    /// It succeeded after it had been called failed.
+    pub(super) late: bool,
     /// None when there is no such sharing.
     pub(super) shop: Option<ShopOfShare>,
     /// The shop that the receiver is one of, and what it is; none when there is no such receiver.
@@ -142,7 +144,7 @@ pub(super) struct Parts;
 /// `sharing_parts` by sharing and receiver.
 pub(super) struct PartsBySharing;
 
-const PARTS: &str = "SELECT /* verify.sharing_parts */ p.id, p.sharing_id, p.receiver_id, p.amount_fen, p.state, p.returned_fen, s.tenant_id, s.merchant_id, v.merchant_id, v.kind \
+const PARTS: &str = "SELECT /* verify.sharing_parts */ p.id, p.sharing_id, p.receiver_id, p.amount_fen, p.state, p.returned_fen, s.tenant_id, s.merchant_id, v.merchant_id, v.kind, p.late \
      FROM sharing_parts p";
 const PARTS_JOINED: &str = " LEFT JOIN sharings s ON s.id = p.sharing_id LEFT JOIN sharing_receivers v ON v.id = p.receiver_id";
 
@@ -157,6 +159,7 @@ fn read_part(row: &MySqlRow) -> Result<PartItem, sqlx::Error> {
         amount: row.try_get(3)?,
         state: code(row, 4)?.and_then(PartState::from_code),
         returned: row.try_get(5)?,
+        late: row.try_get::<i8, _>(10)? != 0,
         shop: read_shop(row, 6)?,
         receiver_of: merchant.zip(kind),
     })
@@ -175,6 +178,31 @@ impl Paged for Parts {
 
     fn read(row: &MySqlRow) -> Result<PartItem, sqlx::Error> {
         read_part(row)
+    }
+}
+
+/// A part that succeeded late.
+#[derive(Debug, Clone)]
+pub(super) struct LatePart(pub(super) PartItem);
+
+/// Those of `sharing_parts` that succeeded late, by id.
+pub(super) struct LateParts;
+
+impl Paged for LateParts {
+    type Item = LatePart;
+
+    fn after(last: Option<&LatePart>, sql: &mut Sql) {
+        sql.push(PARTS)
+            .push(PARTS_JOINED)
+            .push(" WHERE p.late <> 0");
+        if let Some(LatePart(last)) = last {
+            sql.push(" AND p.id > ").bytes(last.id.bytes());
+        }
+        sql.push(" ORDER BY p.id");
+    }
+
+    fn read(row: &MySqlRow) -> Result<LatePart, sqlx::Error> {
+        read_part(row).map(LatePart)
     }
 }
 

@@ -153,7 +153,8 @@ impl WechatGateway {
         let asked = Call::post(
             name,
             Class::Sharing,
-            Repeat::SameNumberSparingly,
+            // Each attempt is written down before it is made: what may have got through is not followed by another that nobody knows of.
+            Repeat::Never,
             &path,
             &body,
         );
@@ -209,7 +210,7 @@ impl WechatGateway {
         let asked = Call::post(
             "sharing_return",
             Class::Sharing,
-            Repeat::SameNumberSparingly,
+            Repeat::Never,
             &["v3", "profitsharing", "return-orders"],
             &body,
         );

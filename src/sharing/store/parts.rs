@@ -16,7 +16,7 @@ use crate::{
 pub(in crate::sharing) struct PartsOf;
 
 pub(in crate::sharing) const PART_COLUMNS: &str = "p.id, p.sharing_id, p.receiver_id, p.amount_fen, p.description, p.state, p.fail_reason, p.returned_fen, \
-     r.kind, r.account, r.name_masked";
+     r.kind, r.account, r.name_masked, p.late";
 
 /// Columns as in [`PART_COLUMNS`], where `r` is `sharing_receivers`.
 pub(in crate::sharing) fn read_part(row: &MySqlRow) -> Result<(SharingId, Part), sqlx::Error> {
@@ -35,6 +35,7 @@ pub(in crate::sharing) fn read_part(row: &MySqlRow) -> Result<(SharingId, Part),
             .ok_or(broken("sharing_parts.state"))?,
         fail_reason: row.try_get(6)?,
         returned: money(row.try_get(7)?)?,
+        late: row.try_get::<i8, _>(11)? != 0,
     };
     Ok((row.try_get(1)?, part))
 }
@@ -67,7 +68,7 @@ impl RowSet for PartsOf {
         for change in changes {
             let known = |id| change.before.and_then(|before| before.get(id));
             out.rows(
-                "INSERT /* sharing.insert_parts */ INTO sharing_parts (id, sharing_id, receiver_id, amount_fen, description, state, fail_reason, returned_fen) VALUES ",
+                "INSERT /* sharing.insert_parts */ INTO sharing_parts (id, sharing_id, receiver_id, amount_fen, description, state, fail_reason, returned_fen, late) VALUES ",
                 change.after.values().filter(|part| known(&part.id).is_none()),
                 "",
                 true,
@@ -76,7 +77,8 @@ impl RowSet for PartsOf {
                     sql.push(",").bytes(part.receiver.bytes()).push(",").int(part.amount.get());
                     sql.push(",").text(&part.description).push(",").int(part.state.code()).push(",");
                     sql.option(part.fail_reason.as_deref(), |sql, text| { sql.text(&short(text)); });
-                    sql.push(",").int(part.returned.get()).push(")");
+                    sql.push(",").int(part.returned.get());
+                    sql.push(",").int(u8::from(part.late)).push(")");
                 },
             );
             for part in change.after.values() {
@@ -97,6 +99,8 @@ fn update(part: &Part) -> Sql {
         })
         .push(", returned_fen = ")
         .int(part.returned.get())
+        .push(", late = ")
+        .int(u8::from(part.late))
         .push(" WHERE id = ")
         .bytes(part.id.bytes());
     sql

@@ -8,14 +8,14 @@ use super::{broken, money, short};
 use crate::{
     db::{Change, Recorder, RowSet, Sql},
     primitives::{SharingId, SharingReturnId},
-    sharing::{PartReturn, ReturnState},
+    sharing::{Calls, PartReturn, ReturnState},
 };
 
 /// The returns of a sharing, all of them. Guarded by the version of the sharing, which every writer of its returns rewrites.
 #[derive(Debug)]
 pub(in crate::sharing) struct ReturnsOf;
 
-pub(in crate::sharing) const RETURN_COLUMNS: &str = "b.id, b.sharing_id, b.part_id, b.refund_id, b.amount_fen, b.state, b.wechat_return_id, b.fail_reason, b.attempts";
+pub(in crate::sharing) const RETURN_COLUMNS: &str = "b.id, b.sharing_id, b.part_id, b.refund_id, b.amount_fen, b.state, b.wechat_return_id, b.fail_reason, b.attempts, b.calls, b.may_land_until";
 
 /// Columns as in [`RETURN_COLUMNS`].
 pub(in crate::sharing) fn read_return(
@@ -33,6 +33,10 @@ pub(in crate::sharing) fn read_return(
         wechat_return_id: row.try_get(6)?,
         fail_reason: row.try_get(7)?,
         attempts: row.try_get(8)?,
+        calls: Calls {
+            begun: row.try_get(9)?,
+            may_land_until: row.try_get(10)?,
+        },
     };
     Ok((row.try_get(1)?, back))
 }
@@ -65,7 +69,7 @@ impl RowSet for ReturnsOf {
         for change in changes {
             let known = |id| change.before.and_then(|before| before.get(id));
             out.rows(
-                "INSERT /* sharing.insert_returns */ INTO sharing_returns (id, sharing_id, part_id, refund_id, amount_fen, state, wechat_return_id, fail_reason, attempts) VALUES ",
+                "INSERT /* sharing.insert_returns */ INTO sharing_returns (id, sharing_id, part_id, refund_id, amount_fen, state, wechat_return_id, fail_reason, attempts, calls, may_land_until) VALUES ",
                 change.after.values().filter(|back| known(&back.id).is_none()),
                 "",
                 true,
@@ -76,7 +80,9 @@ impl RowSet for ReturnsOf {
                     sql.option(back.wechat_return_id.as_deref(), |sql, text| { sql.text(text); });
                     sql.push(",");
                     sql.option(back.fail_reason.as_deref(), |sql, text| { sql.text(&short(text)); });
-                    sql.push(",").int(back.attempts).push(")");
+                    sql.push(",").int(back.attempts).push(",").int(back.calls.begun).push(",");
+                    sql.option(back.calls.may_land_until, |sql, at| { sql.time(at); });
+                    sql.push(")");
                 },
             );
             for back in change.after.values() {
@@ -101,6 +107,12 @@ fn update(back: &PartReturn) -> Sql {
         })
         .push(", attempts = ")
         .int(back.attempts)
+        .push(", calls = ")
+        .int(back.calls.begun)
+        .push(", may_land_until = ")
+        .option(back.calls.may_land_until, |sql, at| {
+            sql.time(at);
+        })
         .push(" WHERE id = ")
         .bytes(back.id.bytes());
     sql

@@ -7,7 +7,7 @@ use crate::{
     db::{Change, Recorder, RowSet, Sql},
     payments::Attempts,
     primitives::OrderId,
-    sharing::{PaymentShare, ShareState, ShareStateKind},
+    sharing::{Calls, PaymentShare, ShareState, ShareStateKind},
 };
 
 /// `sharings` by order: loaded, inserted, and changed only if the version is still the one that was loaded.
@@ -15,7 +15,7 @@ use crate::{
 pub(in crate::sharing) struct Shares;
 
 pub(in crate::sharing) const SHARE_COLUMNS: &str = "s.id, s.tenant_id, s.order_id, s.merchant_id, s.rule_version, s.base_fen, s.asked_before_fen, s.state, s.version, \
-     s.release_id, s.wechat_order_id, s.refund_id, s.attempts, s.unsure, s.problem, s.next_attempt_at";
+     s.release_id, s.wechat_order_id, s.refund_id, s.attempts, s.unsure, s.problem, s.next_attempt_at, s.calls, s.may_land_until, s.stopped";
 
 /// Columns as in [`SHARE_COLUMNS`].
 pub(in crate::sharing) fn read_share(row: &MySqlRow) -> Result<PaymentShare, sqlx::Error> {
@@ -49,6 +49,11 @@ pub(in crate::sharing) fn read_share(row: &MySqlRow) -> Result<PaymentShare, sql
             problem: row.try_get(14)?,
             next_at: row.try_get(15)?,
         },
+        calls: Calls {
+            begun: row.try_get(16)?,
+            may_land_until: row.try_get(17)?,
+        },
+        stopped: row.try_get::<i8, _>(18)? != 0,
     })
 }
 
@@ -86,7 +91,7 @@ impl RowSet for Shares {
 fn insert(share: &PaymentShare) -> Sql {
     let mut sql = Sql::new(
         "INSERT /* sharing.insert_share */ INTO sharings (id, tenant_id, order_id, merchant_id, rule_version, base_fen, asked_before_fen, state, version, \
-         release_id, wechat_order_id, refund_id, attempts, unsure, problem, next_attempt_at) VALUES (",
+         release_id, wechat_order_id, refund_id, attempts, unsure, problem, next_attempt_at, calls, may_land_until, stopped) VALUES (",
     );
     sql.bytes(share.id.bytes())
         .push(",")
@@ -116,13 +121,16 @@ fn insert(share: &PaymentShare) -> Sql {
 }
 
 fn update(share: &PaymentShare, expected: u32) -> Sql {
-    const NAMES: [&str; 6] = [
+    const NAMES: [&str; 9] = [
         ", wechat_order_id = ",
         ", refund_id = ",
         ", attempts = ",
         ", unsure = ",
         ", problem = ",
         ", next_attempt_at = ",
+        ", calls = ",
+        ", may_land_until = ",
+        ", stopped = ",
     ];
     let mut sql = Sql::new("UPDATE /* sharing.update_share */ sharings SET state = ");
     sql.int(share.state.kind().code())
@@ -139,7 +147,7 @@ fn update(share: &PaymentShare, expected: u32) -> Sql {
     sql
 }
 
-/// The last seven columns, with what `between` writes before the second and the following.
+/// The last ten columns, with what `between` writes before the second and the following.
 fn may_change(sql: &mut Sql, share: &PaymentShare, between: impl Fn(&mut Sql, usize)) {
     sql.option(share.state.release(), |sql, id| {
         sql.bytes(id.bytes());
@@ -164,4 +172,12 @@ fn may_change(sql: &mut Sql, share: &PaymentShare, between: impl Fn(&mut Sql, us
     sql.option(share.attempts.next_at, |sql, at| {
         sql.time(at);
     });
+    between(sql, 6);
+    sql.int(share.calls.begun);
+    between(sql, 7);
+    sql.option(share.calls.may_land_until, |sql, at| {
+        sql.time(at);
+    });
+    between(sql, 8);
+    sql.int(u8::from(share.stopped));
 }

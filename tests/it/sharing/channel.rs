@@ -6,6 +6,7 @@ use std::{
 };
 
 use futures_util::future::{BoxFuture, FutureExt as _, pending, ready};
+use tokio::sync::Semaphore;
 use zhangfang::{
     payments::{
         AbnormalRefund, Bill, BillKind, ChannelMode, ChannelOrder, ChannelRefund, Gateway, Notice,
@@ -28,6 +29,10 @@ pub(crate) enum Trouble {
     AnswerLost,
     /// It is not done, and there is no answer.
     CallLost,
+    /// There is no answer, and it is done when the test lets it land.
+    Late,
+    /// It is done, and answered, when the test lets it go on.
+    Held,
     Refused(RefusalKind),
     /// There will never be an answer, and nothing is done: whoever waits must be killed.
     Hangs,
@@ -35,7 +40,13 @@ pub(crate) enum Trouble {
     WrongAmount,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
+enum LateCall {
+    Share(ShareCall),
+    Return(ReturnCall),
+}
+
+#[derive(Debug)]
 pub(crate) struct State {
     /// What goes wrong with the next calls that share or return; then all goes well.
     pub(crate) troubles: VecDeque<Trouble>,
@@ -51,6 +62,51 @@ pub(crate) struct State {
     pub(crate) returns: BTreeMap<String, ReturnCall>,
     /// The number of every call that shares, as it came.
     pub(crate) asked: Vec<String>,
+    /// How many calls that bring back came.
+    pub(crate) returns_asked: usize,
+    /// What is on its way and has not landed.
+    late: Vec<LateCall>,
+    /// How many of those that are held may go on.
+    gate: Arc<Semaphore>,
+    /// Every call about a receiver is refused.
+    pub(crate) receivers_refused: bool,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            troubles: VecDeque::new(),
+            results: BTreeMap::new(),
+            return_result: None,
+            ratio_max: None,
+            left: None,
+            shares: BTreeMap::new(),
+            returns: BTreeMap::new(),
+            asked: Vec::new(),
+            returns_asked: 0,
+            late: Vec::new(),
+            gate: Arc::new(Semaphore::new(0)),
+            receivers_refused: false,
+        }
+    }
+}
+
+impl State {
+    fn take(&mut self, call: LateCall) {
+        match call {
+            LateCall::Share(call) => {
+                let kept = self
+                    .shares
+                    .entry(call.sharing_no.to_string())
+                    .or_insert_with(|| call.clone());
+                // WeChat refuses a number with other parameters; ours never change.
+                assert_eq!(format!("{kept:?}"), format!("{call:?}"));
+            }
+            LateCall::Return(call) => {
+                self.returns.insert(call.return_no.to_string(), call);
+            }
+        }
+    }
 }
 
 #[derive(Debug, Clone, Default)]
@@ -79,6 +135,33 @@ impl Channel {
 
     pub(crate) fn result(&self, account: &str, result: PartResult) {
         self.state().results.insert(account.to_owned(), result);
+    }
+
+    /// What is on its way lands.
+    pub(crate) fn land(&self) {
+        let mut state = self.state();
+        for call in std::mem::take(&mut state.late) {
+            state.take(call);
+        }
+    }
+
+    /// One call that is held goes on.
+    pub(crate) fn let_go(&self) {
+        self.state().gate.add_permits(1);
+    }
+
+    fn about_receiver(&self) -> Outcome<()> {
+        if self.state().receivers_refused {
+            refused(RefusalKind::Rejected)
+        } else {
+            Outcome::Done(())
+        }
+    }
+
+    async fn held(&self, call: LateCall) {
+        let gate = Arc::clone(&self.state().gate);
+        gate.acquire().await.unwrap().forget();
+        self.state().take(call);
     }
 
     fn answer(&self, call: &ShareCall) -> ChannelShare {
@@ -125,11 +208,11 @@ impl SharingGateways for Channel {
 
 impl SharingGateway for Channel {
     fn add_receiver(&self, _call: ReceiverCall) -> BoxFuture<'_, Outcome<()>> {
-        ready(Outcome::Done(())).boxed()
+        ready(self.about_receiver()).boxed()
     }
 
     fn delete_receiver(&self, _call: ReceiverCall) -> BoxFuture<'_, Outcome<()>> {
-        ready(Outcome::Done(())).boxed()
+        ready(self.about_receiver()).boxed()
     }
 
     fn ratio_max<'a>(&'a self, _shop: &'a str) -> BoxFuture<'a, Outcome<u32>> {
@@ -147,19 +230,23 @@ impl SharingGateway for Channel {
                 None | Some(Trouble::AnswerLost | Trouble::WrongAmount)
             );
             if taken {
-                let kept = state
-                    .shares
-                    .entry(call.sharing_no.to_string())
-                    .or_insert_with(|| call.clone());
-                // WeChat refuses a number with other parameters; ours never change.
-                assert_eq!(format!("{kept:?}"), format!("{call:?}"));
+                state.take(LateCall::Share(call.clone()));
+            } else if trouble == Some(Trouble::Late) {
+                state.late.push(LateCall::Share(call.clone()));
             }
             trouble
         };
         let mut answer = self.answer(&call);
         match trouble {
             None => ready(Outcome::Done(answer)).boxed(),
-            Some(Trouble::AnswerLost | Trouble::CallLost) => ready(unknown()).boxed(),
+            Some(Trouble::AnswerLost | Trouble::CallLost | Trouble::Late) => {
+                ready(unknown()).boxed()
+            }
+            Some(Trouble::Held) => async move {
+                self.held(LateCall::Share(call.clone())).await;
+                Outcome::Done(self.answer(&call))
+            }
+            .boxed(),
             Some(Trouble::Refused(kind)) => ready(refused(kind)).boxed(),
             Some(Trouble::Hangs) => pending().boxed(),
             Some(Trouble::WrongAmount) => {
@@ -196,15 +283,23 @@ impl SharingGateway for Channel {
             let mut state = self.state();
             let trouble = state.troubles.pop_front();
             if matches!(trouble, None | Some(Trouble::AnswerLost)) {
-                state
-                    .returns
-                    .insert(call.return_no.to_string(), call.clone());
+                state.take(LateCall::Return(call.clone()));
+            } else if trouble == Some(Trouble::Late) {
+                state.late.push(LateCall::Return(call.clone()));
             }
+            state.returns_asked += 1;
             trouble
         };
         match trouble {
             None => ready(Outcome::Done(self.answer_return(&call))).boxed(),
-            Some(Trouble::AnswerLost | Trouble::CallLost) => ready(unknown()).boxed(),
+            Some(Trouble::AnswerLost | Trouble::CallLost | Trouble::Late) => {
+                ready(unknown()).boxed()
+            }
+            Some(Trouble::Held) => async move {
+                self.held(LateCall::Return(call.clone())).await;
+                Outcome::Done(self.answer_return(&call))
+            }
+            .boxed(),
             Some(Trouble::Refused(kind)) => ready(refused(kind)).boxed(),
             Some(Trouble::Hangs) => pending().boxed(),
             Some(Trouble::WrongAmount) => {

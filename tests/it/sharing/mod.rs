@@ -1,5 +1,6 @@
 //! Profit sharing against a channel that answers as each test wishes. Nothing happens by itself here: the tests take the jobs' part, one round at a time.
 
+mod attempts;
 mod channel;
 mod damage;
 mod returns;
@@ -136,6 +137,31 @@ impl Stage {
             sqlx::query(statement).execute(&mut conn).await.unwrap();
         }
         jobs::sharings_round(&self.sharing, 0).await.unwrap();
+    }
+
+    /// Another process on the same database; its handle is to be closed.
+    async fn second(&self) -> Sharing {
+        Sharing {
+            payments: Payments {
+                db: self.app.another_db().await,
+                ..self.sharing.payments.clone()
+            },
+            ..self.sharing.clone()
+        }
+    }
+
+    /// So much time passes that no call which was begun can land any more, as we believe.
+    async fn nothing_lands_any_more(&self) {
+        let mut conn = self.app.sql().await;
+        for table in ["sharings", "sharing_returns"] {
+            let statement = format!(
+                "UPDATE {table} SET may_land_until = '2020-01-01' WHERE may_land_until IS NOT NULL"
+            );
+            sqlx::query(sqlx::AssertSqlSafe(statement))
+                .execute(&mut conn)
+                .await
+                .unwrap();
+        }
     }
 
     async fn view(&self, order: OrderId) -> SharingView {

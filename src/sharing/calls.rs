@@ -1,0 +1,108 @@
+//! Calls that change something at the channel: when a refusal proves that nothing was done. Pure.
+//!
+//! A refusal, and a query that finds nothing, are of one moment. Another call with the same number may be under way: of a process that is slow, that was stopped in the
+//! middle, or that died after it had sent. So a call is written down before it is made ([`Calls::begin`]), and counts as under way until its outcome is known or it cannot be
+//! taken any more. WeChat takes no request that was signed more than five minutes ago by its clock, which may be five minutes behind ours: after
+//! [`LANDS_SECONDS`] nothing lands. Only then, or when every earlier call is known to have done nothing, is the last one's refusal believed.
+
+use crate::{payments::Pace, primitives::Timestamp};
+
+/// After so long WeChat takes a call no more, whatever held it up on its way.
+const LANDS_SECONDS: i64 = 600;
+/// However fast a test lets time run, a call takes this long: twice its deadline, for the query that follows.
+const CALL_SECONDS: i64 = 24;
+
+/// The calls of one number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Calls {
+    /// How many were begun.
+    pub begun: u32,
+    /// Until when one of unknown outcome may still be taken.
+    pub may_land_until: Option<Timestamp>,
+}
+
+/// A call that is about to be made, or was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Attempt {
+    /// How many were begun with it.
+    pub(super) count: u32,
+    /// Until when an earlier one of unknown outcome may still be taken.
+    earlier: Option<Timestamp>,
+}
+
+impl Calls {
+    /// Writes down that a call is made now.
+    pub(super) fn begin(&mut self, now: Timestamp, pace: Pace) -> Attempt {
+        let earlier = self.may_land_until;
+        self.begun = self.begun.saturating_add(1);
+        let lands = pace.after(now, LANDS_SECONDS);
+        self.may_land_until = Some(lands.max(now.plus_seconds(CALL_SECONDS)));
+        Attempt {
+            count: self.begun,
+            earlier,
+        }
+    }
+
+    /// The call did nothing, which is certain. Of those before it nothing is learnt.
+    pub(super) fn end(&mut self, attempt: Attempt) {
+        if self.begun == attempt.count {
+            self.may_land_until = attempt.earlier;
+        }
+    }
+
+    /// Whether it was the last one begun.
+    pub(super) const fn is_last(&self, attempt: Attempt) -> bool {
+        self.begun == attempt.count
+    }
+
+    /// Whether the refusal of this call, after which the channel does not know the number, proves that it never will.
+    pub(super) fn proves(&self, attempt: Attempt, now: Timestamp) -> bool {
+        self.is_last(attempt) && attempt.earlier.is_none_or(|until| until <= now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_micros(1_795_000_000_000_000);
+
+    #[test]
+    fn a_refusal_proves_nothing_while_another_call_may_land() {
+        let pace = Pace::default();
+        let mut calls = Calls::default();
+        let first = calls.begin(NOW, pace);
+        assert!(calls.proves(first, NOW));
+        let second = calls.begin(NOW.plus_seconds(60), pace);
+        // Somebody else has begun: whatever the first hears is not the last word.
+        assert!(!calls.proves(first, NOW.plus_seconds(60)));
+        assert!(!calls.proves(second, NOW.plus_seconds(599)));
+        assert!(calls.proves(second, NOW.plus_seconds(600)));
+    }
+
+    #[test]
+    fn a_call_that_did_nothing_leaves_what_was_before_it() {
+        let pace = Pace::default();
+        let mut calls = Calls::default();
+        let unknown = calls.begin(NOW, pace);
+        let refused = calls.begin(NOW.plus_seconds(60), pace);
+        calls.end(refused);
+        assert_eq!(calls.may_land_until, Some(NOW.plus_seconds(600)));
+        let third = calls.begin(NOW.plus_seconds(90), pace);
+        assert!(!calls.proves(third, NOW.plus_seconds(91)));
+        // The one before is known to have done nothing, but is not the last any more.
+        calls.end(unknown);
+        assert_eq!(calls.may_land_until, Some(NOW.plus_seconds(690)));
+        let mut calls = Calls::default();
+        let alone = calls.begin(NOW, pace);
+        calls.end(alone);
+        assert_eq!(calls.may_land_until, None);
+    }
+
+    #[test]
+    fn however_fast_time_runs_a_call_takes_its_time() {
+        let mut calls = Calls::default();
+        calls.begin(NOW, Pace::new(100).unwrap());
+        assert_eq!(calls.may_land_until, Some(NOW.plus_seconds(24)));
+    }
+}

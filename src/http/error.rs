@@ -293,7 +293,7 @@ impl From<DrawingFailure> for Problem {
         match failure {
             // An operator has to set another page; the reason was logged where WeChat gave it.
             DrawingFailure::Refused { .. } => Self::new(
-                StatusCode::BAD_GATEWAY,
+                StatusCode::CONFLICT,
                 "mini_program_code_refused",
                 "WeChat refused to draw the mini-program code",
                 "微信无法生成小程序码，请联系平台",
@@ -435,9 +435,9 @@ impl From<PaymentError> for Problem {
                 "The order is paid already",
                 "订单已支付，请勿重复付款",
             ),
-            // The reason was logged where WeChat gave it.
+            // A definite no is no gateway's failure: repeating it changes nothing. The reason was logged where WeChat gave it.
             PaymentError::ChannelRefused(_) => Self::new(
-                StatusCode::BAD_GATEWAY,
+                StatusCode::CONFLICT,
                 "channel_refused",
                 "WeChat Pay refused the payment",
                 "微信支付暂时无法受理该订单",
@@ -527,7 +527,7 @@ impl From<RefundError> for Problem {
             RefundError::ChannelRefused(code) => {
                 tracing::warn!(code, "WeChat refuses what was asked of a refund");
                 Self::new(
-                    StatusCode::BAD_GATEWAY,
+                    StatusCode::CONFLICT,
                     "channel_refused",
                     "WeChat Pay refused it",
                     "微信支付未受理该请求",
@@ -787,7 +787,7 @@ impl From<SharingError> for Problem {
             ),
             // The reason was logged where WeChat gave it.
             SharingError::ChannelRefused(_) => Self::new(
-                StatusCode::BAD_GATEWAY,
+                StatusCode::CONFLICT,
                 "sharing_channel_refused",
                 "WeChat Pay refused it",
                 "微信支付未受理该操作",
@@ -855,6 +855,21 @@ mod tests {
         }));
         assert_eq!(problem.status, StatusCode::UNPROCESSABLE_ENTITY);
         assert!(format!("{problem:?}").contains("contact_phone"));
+    }
+
+    #[test]
+    fn a_definite_refusal_of_wechats_is_no_gateways_failure() {
+        let code = || "PARAM_ERROR".to_owned();
+        let refused = DrawingFailure::Refused { code: code() };
+        for problem in [
+            Problem::from(PaymentError::ChannelRefused(code())),
+            RefundError::ChannelRefused(code()).into(),
+            SharingError::ChannelRefused(code()).into(),
+            refused.into(),
+        ] {
+            assert_eq!(problem.status, StatusCode::CONFLICT);
+            assert_eq!(problem.retry_after, None);
+        }
     }
 
     #[test]

@@ -98,9 +98,16 @@ pub async fn tell_receiver(
         }
         Outcome::Unknown(_) => return Err(SharingError::ChannelUnknown),
     };
+    // That WeChat has it is true whatever an attempt beside this one was told.
+    let from: &[ReceiverState] = match state {
+        ReceiverState::Active => &[ReceiverState::Pending, ReceiverState::Refused],
+        ReceiverState::Pending | ReceiverState::Removed | ReceiverState::Refused => {
+            &[ReceiverState::Pending]
+        }
+    };
     let moved = Move {
         id,
-        from: ReceiverState::Pending,
+        from,
         to: state,
         problem,
     };
@@ -109,6 +116,8 @@ pub async fn tell_receiver(
 }
 
 /// Takes a receiver away, here and at WeChat. Fails with [`SharingError::ReceiverInUse`] while the rule in force names it. Repeat it when WeChat did not answer.
+///
+/// One that WeChat never took need not be known there: its refusal to forget it ends the matter.
 pub async fn remove_receiver(
     sharing: &Sharing,
     tenant: TenantId,
@@ -116,8 +125,13 @@ pub async fn remove_receiver(
     by: Actor,
 ) -> Result<Receiver, SharingError> {
     let db = &sharing.payments.db;
-    db.run(Remove { tenant, id, by }).await?;
+    let before = db.run(Remove { tenant, id, by }).await?;
     let receiver = get_receiver(db, tenant, id).await?;
+    let was_taken = match before {
+        ReceiverState::Active => true,
+        ReceiverState::Pending | ReceiverState::Refused => false,
+        ReceiverState::Removed => receiver.problem.is_none(),
+    };
     let call = ReceiverCall {
         shop: shop_number(db, tenant, receiver.merchant).await?,
         kind: receiver.kind,
@@ -128,6 +142,20 @@ pub async fn remove_receiver(
     match sharing.gateways.of(tenant).delete_receiver(call).await {
         Outcome::Done(()) => Ok(receiver),
         Outcome::Refused(refusal) if refusal.kind == RefusalKind::Absent => Ok(receiver),
+        Outcome::Refused(refusal) if refusal.kind == RefusalKind::RateLimited => {
+            Err(SharingError::ChannelUnknown)
+        }
+        Outcome::Refused(refusal) if !was_taken => {
+            // So that a repetition knows.
+            let noted = Move {
+                id,
+                from: &[ReceiverState::Removed],
+                to: ReceiverState::Removed,
+                problem: Some(receiver.problem.unwrap_or(refusal.code)),
+            };
+            db.run(noted).await?;
+            get_receiver(db, tenant, id).await
+        }
         Outcome::Refused(refusal) => {
             tracing::warn!(receiver.id = %id, code = refusal.code, message = refusal.message, "WeChat does not remove a receiver");
             Err(SharingError::ChannelRefused(refusal.code))
@@ -145,10 +173,11 @@ struct Remove {
 
 impl Work for Remove {
     const NAME: &'static str = "sharing.remove_receiver";
-    type Reply = ();
+    /// How it stood before.
+    type Reply = ReceiverState;
     type Error = SharingError;
 
-    async fn run(&self, tx: &mut Tx) -> Result<(), SharingError> {
+    async fn run(&self, tx: &mut Tx) -> Result<ReceiverState, SharingError> {
         let merchant: Option<(MerchantId,)> =
             sqlx::query_as("/* sharing.receivers_shop */ SELECT merchant_id FROM sharing_receivers WHERE id = ? AND tenant_id = ?")
                 .bind(self.id)
@@ -171,6 +200,15 @@ impl Work for Remove {
         if used.is_some() {
             return Err(SharingError::ReceiverInUse);
         }
+        // Whoever moves it holds the shop's row or changes this one only from the state that it saw.
+        let before: String = sqlx::query_scalar("/* sharing.removed_receiver */ SELECT state FROM sharing_receivers WHERE id = ? FOR UPDATE")
+            .bind(self.id)
+            .fetch_one(tx.conn())
+            .await
+            .map_err(DbError::from)?;
+        let before = ReceiverState::from_name(&before).ok_or(DbError::Inconsistent(
+            "a receiver in a state that does not exist",
+        ))?;
         let now = tx.now();
         let changed = sqlx::query("/* sharing.remove_receiver */ UPDATE sharing_receivers SET state = 'removed', updated_at = ? WHERE id = ? AND state <> 'removed'")
             .bind(now)
@@ -182,7 +220,7 @@ impl Work for Remove {
             let action = Action::SharingReceiverRemoved { merchant };
             audit::record(tx, self.tenant, &self.by, action, self.id).await?;
         }
-        Ok(())
+        Ok(before)
     }
 }
 
@@ -190,7 +228,7 @@ impl Work for Remove {
 #[derive(Debug)]
 struct Move {
     id: ReceiverId,
-    from: ReceiverState,
+    from: &'static [ReceiverState],
     to: ReceiverState,
     problem: Option<String>,
 }
@@ -204,14 +242,16 @@ impl Work for Move {
         let now = tx.now();
         let problem = self.problem.as_ref();
         let problem = problem.map(|text| text.chars().take(80).collect::<String>());
-        sqlx::query("/* sharing.move_receiver */ UPDATE sharing_receivers SET state = ?, problem = ?, updated_at = ? WHERE id = ? AND state = ?")
-            .bind(self.to.name())
-            .bind(problem)
-            .bind(now)
-            .bind(self.id)
-            .bind(self.from.name())
-            .execute(tx.conn())
-            .await?;
+        for from in self.from {
+            sqlx::query("/* sharing.move_receiver */ UPDATE sharing_receivers SET state = ?, problem = ?, updated_at = ? WHERE id = ? AND state = ?")
+                .bind(self.to.name())
+                .bind(&problem)
+                .bind(now)
+                .bind(self.id)
+                .bind(from.name())
+                .execute(tx.conn())
+                .await?;
+        }
         Ok(())
     }
 }

@@ -96,7 +96,7 @@ async fn a_collection_code_is_drawn_by_wechat_once() {
     app.simulator
         .set_pages(Some(vec!["pages/home/index".to_owned()]));
     let refused = shop.owner.get(&path).await;
-    refused.refused(502, "mini_program_code_refused");
+    refused.refused(409, "mini_program_code_refused");
     app.simulator.set_pages(None);
     let drawn = shop.owner.get(&path).await;
     assert_eq!(drawn.status, 200);

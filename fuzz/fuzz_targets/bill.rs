@@ -14,9 +14,10 @@ fuzz_target!(|bytes: &[u8]| {
         (BillKind::Trade, "交易时间"),
         (BillKind::FundFlow, "记账时间"),
     ] {
-        let Ok((lines, summary)) = parse_bill(kind, day, bytes) else {
+        let Ok(content) = parse_bill(kind, day, bytes) else {
             continue;
         };
+        let (lines, summary) = (content.lines, content.summary);
         let text = std::str::from_utf8(bytes).expect("a bill is text");
         assert!(text.contains(first), "taken without column names");
         assert!(!summary.0.is_empty(), "taken without a summary");

@@ -1,6 +1,9 @@
 //! Fetching one of WeChat's bills.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::{Context as _, bail};
 use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
@@ -10,7 +13,7 @@ use crate::{
     app::db_options,
     config::{Settings, Source},
     db::Db,
-    payments::{Bill, BillKind, BillLines, Outcome, RefusalKind, TradeState},
+    payments::{Bill, BillContent, BillKind, BillLines, Outcome, RefusalKind, TradeState},
     primitives::{BusinessDay, RandomIds, SystemClock},
     telemetry, tenants,
     wechat::WechatAccounts,
@@ -21,8 +24,9 @@ Fetch one of WeChat's bills.
 
 WeChat makes a day's bills the next morning; they can be fetched from 10:00 Beijing time on, for
 three months. The file is checked against the hash that WeChat signed, then read line by line:
-what cannot be read is an error that names line and column. Without --out a summary is printed;
-with it the file is kept as it came.";
+what cannot be read is an error that names line and column, and the sums of the last line are
+compared with the lines. Without --out a summary is printed; with it the file is kept as it came. A
+file that cannot be read is kept in any case: it may not be had again.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -94,12 +98,43 @@ impl FetchBill {
             Outcome::Refused(no) => bail!("WeChat refuses the bill: {} {}", no.code, no.message),
             Outcome::Unknown(reason) => bail!("the bill was not fetched: {reason}"),
         };
-        if let Some(file) = &self.out {
+        // Before anything that can go wrong with it.
+        let doubtful = match &bill.content {
+            Ok(content) => !content.disagreements.is_empty(),
+            Err(_) => true,
+        };
+        let file = self.out.clone().or_else(|| doubtful.then(|| self.file()));
+        if let Some(file) = &file {
             std::fs::write(file, &bill.file)
                 .with_context(|| format!("{} cannot be written", file.display()))?;
         }
-        print(&summary(&bill));
+        let kept = || {
+            let file = file.as_deref().map(Path::display);
+            file.map_or_else(String::new, |file| format!(" (the file is kept: {file})"))
+        };
+        let content = match &bill.content {
+            Ok(content) => content,
+            Err(error) => bail!("{error}{}", kept()),
+        };
+        print(&summary(&bill, content));
+        if let [first, rest @ ..] = content.disagreements.as_slice() {
+            let more = rest.iter().map(|other| format!("; {other}"));
+            bail!(
+                "the bill's own sums are not those of its lines: {first}{}{}",
+                more.collect::<String>(),
+                kept()
+            );
+        }
         Ok(())
+    }
+
+    /// Where a file goes that nobody gave a place.
+    fn file(&self) -> PathBuf {
+        let kind = match self.kind {
+            Kind::Trade => "trade",
+            Kind::FundFlow => "fund-flow",
+        };
+        PathBuf::from(format!("bill-{}-{kind}.csv", self.day))
     }
 
     async fn find_tenant(
@@ -124,10 +159,10 @@ impl FetchBill {
 }
 
 /// The lines counted, and WeChat's own sums.
-fn summary(bill: &Bill) -> String {
+fn summary(bill: &Bill, content: &BillContent) -> String {
     let mut table = Table::new();
     table.load_style(UTF8_BORDERS_ONLY);
-    match &bill.lines {
+    match &content.lines {
         BillLines::Trade(lines) => {
             let count =
                 |state: &TradeState| lines.iter().filter(|line| line.state == *state).count();
@@ -141,7 +176,7 @@ fn summary(bill: &Bill) -> String {
             table.add_row(["movements".to_owned(), lines.len().to_string()]);
         }
     }
-    for (name, value) in &bill.summary.0 {
+    for (name, value) in &content.summary.0 {
         table.add_row([name, value]);
     }
     format!("{} bytes, SHA-1 {}\n{table}", bill.file.len(), bill.sha1)

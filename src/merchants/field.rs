@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::primitives::survives_bill;
+
 /// A field that is not what it should be. Both texts are the program's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: expected {expected}")]
@@ -11,7 +13,8 @@ pub struct InvalidField {
     pub expected: &'static str,
 }
 
-/// Trimmed text of 1 to `max` characters that shows as what it is: no control characters, nothing that turns the direction of writing.
+/// Trimmed text of 1 to `max` characters that shows as what it is, and comes back from a bill as it is: no control characters, nothing that turns the direction of
+/// writing, no backtick.
 pub(super) fn text(
     field: &'static str,
     value: &str,
@@ -19,7 +22,9 @@ pub(super) fn text(
     expected: &'static str,
 ) -> Result<String, InvalidField> {
     let value = value.trim();
-    let sound = (1..=max).contains(&value.chars().count()) && value.chars().all(is_plain);
+    let sound = (1..=max).contains(&value.chars().count())
+        && value.chars().all(is_plain)
+        && survives_bill(value);
     if sound {
         Ok(value.to_owned())
     } else {
@@ -86,7 +91,15 @@ mod tests {
     fn text_is_trimmed_and_shows_as_what_it_is() {
         let name = |value| text("name", value, 5, "a name");
         assert_eq!(name("  老王面馆 ").unwrap(), "老王面馆");
-        for bad in ["", "  ", "六个字的店名", "a\nb", "a\u{202e}b", "a\0"] {
+        for bad in [
+            "",
+            "  ",
+            "六个字的店名",
+            "a\nb",
+            "a\u{202e}b",
+            "a\0",
+            "a,`b",
+        ] {
             assert!(name(bad).is_err(), "{bad:?}");
         }
     }

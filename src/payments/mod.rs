@@ -143,10 +143,11 @@ pub use exception::{
 };
 pub use find::{RefundStep, find_refund, list_refunds, refund_history, refunds_of};
 pub use gateway::{
-    AbnormalRefund, BankCard, Bill, BillKind, BillLines, BillSummary, ChannelMode, ChannelOrder,
-    ChannelRefund, FundLine, Gateway, Gateways, Notice, NoticeBody, NoticeError, NoticeHeaders,
-    OneGateway, OurAccount, Outcome, PaidNotice, PayParameters, PrepayRequest, RefundCall,
-    RefundLine, RefundNotice, RefundStatus, Refusal, RefusalKind, TradeLine, TradeState,
+    AbnormalRefund, BankCard, Bill, BillContent, BillDisagreement, BillKind, BillLines,
+    BillSummary, ChannelMode, ChannelOrder, ChannelRefund, FundLine, Gateway, Gateways, Notice,
+    NoticeBody, NoticeError, NoticeHeaders, OneGateway, OurAccount, Outcome, PaidNotice,
+    PayParameters, PrepayRequest, RefundCall, RefundLine, RefundNotice, RefundStatus, Refusal,
+    RefusalKind, TradeLine, TradeState, UnreadableBill,
 };
 pub use list::{
     Alarm, By, DayTotals, HistoryRow, OrderView, find_order, history, list_alarms, list_orders,

@@ -15,7 +15,9 @@ use crate::{
     idempotency::{Claim, KeyRow, Keys},
     ledger, merchants,
     payments::{Attempts, PointsReview},
-    primitives::{AccountId, Lane, MerchantId, Money, OrderId, Points, RefundId, TenantId},
+    primitives::{
+        AccountId, Lane, MerchantId, Money, OrderId, Points, RefundId, TenantId, survives_bill,
+    },
     risk::{Action as RiskAction, Ruling, Stop},
 };
 
@@ -128,9 +130,9 @@ const fn is_stale_refund(refusal: &RefundError) -> bool {
     matches!(refusal, RefundError::Ledger(error) if is_stale(*error))
 }
 
-/// Both are read by people, and one goes to WeChat: no line ends and the like.
+/// Both are read by people, and one goes to WeChat and comes back in its bill: no line ends and the like.
 fn fits(text: &str) -> bool {
-    text.len() <= REASON_BYTES_MAX && !text.chars().any(char::is_control)
+    text.len() <= REASON_BYTES_MAX && survives_bill(text)
 }
 
 #[derive(Debug, Clone)]

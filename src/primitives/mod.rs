@@ -3,6 +3,7 @@
 //! Everything here is small, `Copy` where it can be, and refuses nonsense at the border: a [`Money`] is never
 //! negative, an [`OrderId`] is not a [`CustomerId`], a [`Secret`] does not print.
 
+mod bill_text;
 mod clock;
 mod id;
 mod money;
@@ -10,6 +11,7 @@ mod page;
 mod secret;
 mod source;
 
+pub use bill_text::survives_bill;
 pub use clock::{BusinessDay, Clock, MockClock, NotADay, SystemClock, Timestamp};
 pub use id::{
     AccountId, AccountKind, Asset, ChallengeId, CommitterId, CustomerId, DecisionId, DeedId,

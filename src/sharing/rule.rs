@@ -12,7 +12,7 @@ use crate::{
     audit::{self, Action, Actor},
     db::{Db, DbError, Tx, Work},
     payments::{Outcome, RefusalKind},
-    primitives::{MerchantId, ReceiverId, Secret, TenantId, Timestamp},
+    primitives::{MerchantId, ReceiverId, Secret, TenantId, Timestamp, survives_bill},
 };
 
 /// WeChat shares with at most fifty receivers at once (§8).
@@ -130,8 +130,14 @@ impl RuleWish {
             if *ratio_ppm == 0 {
                 return field("ratio_ppm", "1 or more");
             }
-            if description.trim().is_empty() || description.len() > DESCRIPTION_BYTES_MAX {
-                return field("description", "1 to 80 bytes");
+            if description.trim().is_empty()
+                || description.len() > DESCRIPTION_BYTES_MAX
+                || !survives_bill(description)
+            {
+                return field(
+                    "description",
+                    "1 to 80 bytes, no backtick or control character",
+                );
             }
         }
         let ratios = self

@@ -21,7 +21,7 @@ use super::{
     transport::{Call, Target},
 };
 use crate::{
-    payments::{Bill, BillKind, Outcome},
+    payments::{Bill, BillKind, Outcome, UnreadableBill},
     primitives::BusinessDay,
 };
 
@@ -129,22 +129,20 @@ struct Place {
     sha1: String,
 }
 
-/// Decompresses, compares the hash, reads.
+/// Decompresses, compares the hash, reads. A file that is the announced one is kept, whether or not it can be read.
 fn open(kind: BillKind, day: BusinessDay, sent: Vec<u8>, sha1: String) -> Result<Bill, String> {
     let file = plain(sent, FILE_MAX_BYTES)?;
     let found = hex::encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, &file));
     if found != sha1 {
         return Err("the file is not the one that was announced: another SHA-1".to_owned());
     }
-    let (lines, summary) = parse_bill(kind, day, &file)
-        .map_err(|error| format!("the bill cannot be read: {error}"))?;
+    let content = parse_bill(kind, day, &file).map_err(|error| UnreadableBill(error.to_string()));
     Ok(Bill {
         kind,
         day,
         file,
         sha1,
-        lines,
-        summary,
+        content,
     })
 }
 

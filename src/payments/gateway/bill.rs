@@ -13,7 +13,7 @@ pub enum BillKind {
     FundFlow,
 }
 
-/// A bill as downloaded, after its hash was found right.
+/// A bill as downloaded, after its hash was found right. The file is there whether or not it can be read: it may not be had again.
 #[derive(Debug, Clone)]
 pub struct Bill {
     pub kind: BillKind,
@@ -22,8 +22,31 @@ pub struct Bill {
     pub file: Vec<u8>,
     /// SHA-1 of the file, 40 hex digits, as the channel stated it.
     pub sha1: String,
+    pub content: Result<BillContent, UnreadableBill>,
+}
+
+/// Why a bill cannot be read: which line, which column.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the bill cannot be read: {0}")]
+pub struct UnreadableBill(pub String);
+
+/// What a bill says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BillContent {
     pub lines: BillLines,
     pub summary: BillSummary,
+    /// Where the channel's own sums are not those of the lines. None should be: a line is missing, or is not what it was.
+    pub disagreements: Vec<BillDisagreement>,
+}
+
+/// A sum of the last line that is not the sum of the lines.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{column} is {said}, and the lines come to {found}")]
+pub struct BillDisagreement {
+    pub column: String,
+    /// As it stands there.
+    pub said: String,
+    pub found: Decimal,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

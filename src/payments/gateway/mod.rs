@@ -9,7 +9,8 @@ use futures_util::future::BoxFuture;
 use serde::Serialize;
 
 pub use bill::{
-    Bill, BillKind, BillLines, BillSummary, FundLine, RefundLine, TradeLine, TradeState,
+    Bill, BillContent, BillDisagreement, BillKind, BillLines, BillSummary, FundLine, RefundLine,
+    TradeLine, TradeState, UnreadableBill,
 };
 pub use refund::{AbnormalRefund, BankCard, ChannelRefund, RefundCall, RefundNotice, RefundStatus};
 

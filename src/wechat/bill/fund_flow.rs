@@ -2,10 +2,25 @@
 
 use super::{
     BillError,
+    sums::Sum,
     table::{Row, Table},
     value::{fen, fen_not_negative, time, wrong},
 };
 use crate::{payments::FundLine, primitives::BusinessDay};
+
+/// What the last line says of all lines.
+pub(super) fn sums(lines: &[FundLine]) -> Vec<Sum> {
+    let changes = lines.iter().map(|line| line.change_fen);
+    let into = changes.clone().filter(|fen| *fen >= 0);
+    let out = changes.filter(|fen| *fen < 0).map(i64::saturating_neg);
+    vec![
+        Sum::count(&["资金流水总笔数"], lines.len()),
+        Sum::count(&["收入笔数"], into.clone().count()),
+        Sum::fen(&["收入金额"], into),
+        Sum::count(&["支出笔数"], out.clone().count()),
+        Sum::fen(&["支出金额"], out),
+    ]
+}
 
 /// What the sums begin with.
 pub(super) const FIRST_SUM: &str = "资金流水总笔数";
@@ -82,6 +97,7 @@ impl Columns {
 
 pub(super) fn read(table: &mut Table<'_>, day: BusinessDay) -> Result<Vec<FundLine>, BillError> {
     let columns = Columns::find(table)?;
+    table.set_free(&[columns.remark]);
     let mut lines = Vec::new();
     while let Some(row) = table.next_row()? {
         lines.push(columns.read(&row, day)?);

@@ -2,7 +2,10 @@
 //!
 //! A bill is text: a line of column names, a line per trade or movement, a line with the names of sums, a line of sums. Names are bare
 //! and separated by commas. Every value begins with a backtick, so the separator of values is a comma and a backtick, and a comma
-//! or a quote inside a value means nothing:
+//! or a quote inside a value means nothing. Nothing is escaped: what people typed may hold the separator itself. Such text stands in two
+//! columns side by side, and so the columns before them are counted from the front of the line, those after them from its back: whatever
+//! somebody calls a shop, the amounts are found where they are.
+//!
 //!
 //! ```text
 //! 交易时间,公众账号ID,商户号,…,商品名称,商户数据包,手续费,费率,…
@@ -15,15 +18,18 @@
 //! harmlessly does: a byte order mark, the line ends, columns that we do not know. Anything else that is not as it should be is an error
 //! with its line and column: a line that is skipped is money that nobody misses.
 //!
+//! What the last line says of all lines is held against them ([`BillContent::disagreements`]).
+//!
 //! Amounts in the file are yuan with two decimals. They become fen by their digits; no float comes near them.
 
 mod fund_flow;
+mod sums;
 mod table;
 mod trade;
 mod value;
 
 use crate::{
-    payments::{BillKind, BillLines, BillSummary},
+    payments::{BillContent, BillKind, BillLines},
     primitives::BusinessDay,
 };
 
@@ -63,17 +69,26 @@ pub fn parse_bill(
     kind: BillKind,
     day: BusinessDay,
     bytes: &[u8],
-) -> Result<(BillLines, BillSummary), BillError> {
+) -> Result<BillContent, BillError> {
     let mut table = Table::open(bytes)?;
-    let lines = match kind {
-        BillKind::Trade => BillLines::Trade(trade::read(&mut table, day)?),
-        BillKind::FundFlow => BillLines::FundFlow(fund_flow::read(&mut table, day)?),
+    let (lines, sums, first) = match kind {
+        BillKind::Trade => {
+            let lines = trade::read(&mut table, day)?;
+            let sums = trade::sums(&lines);
+            (BillLines::Trade(lines), sums, trade::FIRST_SUM)
+        }
+        BillKind::FundFlow => {
+            let lines = fund_flow::read(&mut table, day)?;
+            let sums = fund_flow::sums(&lines);
+            (BillLines::FundFlow(lines), sums, fund_flow::FIRST_SUM)
+        }
     };
-    let first = match kind {
-        BillKind::Trade => trade::FIRST_SUM,
-        BillKind::FundFlow => fund_flow::FIRST_SUM,
-    };
-    Ok((lines, table.summary(first)?))
+    let summary = table.summary(first)?;
+    Ok(BillContent {
+        lines,
+        disagreements: sums::compare(&sums, &summary),
+        summary,
+    })
 }
 
 #[cfg(test)]

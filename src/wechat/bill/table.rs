@@ -1,5 +1,7 @@
 //! A bill as a table: lines, columns, cells. Nothing is copied until a value is kept.
 
+use std::ops::Range;
+
 use super::BillError;
 use crate::payments::BillSummary;
 
@@ -8,6 +10,8 @@ use crate::payments::BillSummary;
 pub(super) struct Table<'a> {
     lines: Lines<'a>,
     columns: Vec<&'a str>,
+    /// The columns, side by side, in which people's text stands.
+    free: Range<usize>,
     /// The first line that is not a row, once it was met.
     after: Option<(usize, &'a str)>,
 }
@@ -57,6 +61,7 @@ impl<'a> Table<'a> {
         Ok(Self {
             lines,
             columns: names(line, header)?,
+            free: 0..0,
             after: None,
         })
     }
@@ -74,6 +79,16 @@ impl<'a> Table<'a> {
             .ok_or(BillError::NoColumn { line: 1, column })
     }
 
+    /// Says in which columns people's text stands, separators and all. They must be side by side; if not, no text may hold one.
+    pub(super) fn set_free(&mut self, columns: &[usize]) {
+        let (first, last) = (columns.iter().min(), columns.iter().max());
+        if let (Some(first), Some(last)) = (first, last)
+            && last - first + 1 == columns.len()
+        {
+            self.free = *first..last.saturating_add(1);
+        }
+    }
+
     /// The next line of values, until something else comes.
     pub(super) fn next_row(&mut self) -> Result<Option<Row<'a>>, BillError> {
         if self.after.is_some() {
@@ -81,7 +96,7 @@ impl<'a> Table<'a> {
         }
         match self.lines.next()? {
             Some((line, text)) if text.starts_with('`') => {
-                let cells = values(line, text, self.columns.len())?;
+                let cells = values(line, text, self.columns.len(), &self.free)?;
                 Ok(Some(Row { line, cells }))
             }
             other => {
@@ -104,7 +119,7 @@ impl<'a> Table<'a> {
         let Some((line, sums)) = self.lines.next()? else {
             return Err(BillError::Truncated { line });
         };
-        let sums = values(line, sums, columns.len())?;
+        let sums = values(line, sums, columns.len(), &(0..0))?;
         while let Some((line, text)) = self.lines.next()? {
             if !text.is_empty() {
                 return Err(BillError::Misplaced { line });
@@ -138,20 +153,48 @@ fn names(line: usize, header: &str) -> Result<Vec<&str>, BillError> {
     }
 }
 
-/// Values after backticks, between commas.
-fn values(line: usize, text: &str, expected: usize) -> Result<Vec<&str>, BillError> {
+/// Values after backticks, between commas. Where there are more than columns, people's text holds a separator: the columns before it are counted from the front, those
+/// after it from the back. Of several such columns the first is taken to hold it.
+fn values<'a>(
+    line: usize,
+    text: &'a str,
+    expected: usize,
+    free: &Range<usize>,
+) -> Result<Vec<&'a str>, BillError> {
     let Some(text) = text.strip_prefix('`') else {
         return Err(BillError::Misplaced { line });
     };
     let mut cells = Vec::with_capacity(expected);
-    cells.extend(text.split(",`"));
+    cells.extend(text.split(SEPARATOR));
+    let width = BillError::Width {
+        line,
+        found: cells.len(),
+        expected,
+    };
+    if cells.len() > expected && !free.is_empty() {
+        let more = cells.len().saturating_sub(expected);
+        let end = free.start.saturating_add(more);
+        let length = |cells: &[&str]| -> usize {
+            let each = |cell: &&str| cell.len().saturating_add(SEPARATOR.len());
+            cells.iter().map(each).sum()
+        };
+        let whole = cells.get(free.start..=end).and_then(|torn| {
+            let from = length(cells.get(..free.start)?);
+            let to = from
+                .saturating_add(length(torn))
+                .checked_sub(SEPARATOR.len())?;
+            text.get(from..to)
+        });
+        match whole {
+            Some(whole) => drop(cells.splice(free.start..=end, [whole])),
+            None => return Err(width),
+        }
+    }
     if cells.len() == expected {
         Ok(cells)
     } else {
-        Err(BillError::Width {
-            line,
-            found: cells.len(),
-            expected,
-        })
+        Err(width)
     }
 }
+
+const SEPARATOR: &str = ",`";

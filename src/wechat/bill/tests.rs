@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::payments::{FundLine, TradeLine, TradeState};
+use crate::payments::{BillSummary, FundLine, TradeLine, TradeState};
 
 const ALL: &str = "交易时间,公众账号ID,商户号,特约商户号,设备号,微信订单号,商户订单号,用户标识,交易类型,交易状态,付款银行,货币种类,应结订单金额,代金券金额,微信退款单号,商户退款单号,退款金额,充值券退款金额,退款类型,退款状态,商品名称,商户数据包,手续费,费率,订单金额,申请退款金额,费率备注";
 const PAID: &str = r#"`2026-11-20 10:11:12,`wx1,`1900000001,`1900000109,`,`4200001,`O1,`oA,`JSAPI,`SUCCESS,`OTHERS,`CNY,`12.80,`0.00,`0,`0,`0.00,`0.00,`,`,`茶,两杯 "大",`{"a":1,"b":"x,y"},`0.07680,`0.60%,`12.80,`0.00,`"#;
@@ -17,9 +17,10 @@ fn bill(lines: &[&str]) -> String {
 }
 
 fn trade(text: &str) -> Result<(Vec<TradeLine>, BillSummary), BillError> {
-    match parse_bill(BillKind::Trade, day(), text.as_bytes())? {
-        (BillLines::Trade(lines), summary) => Ok((lines, summary)),
-        (BillLines::FundFlow(_), _) => panic!("a trade bill was asked for"),
+    let content = parse_bill(BillKind::Trade, day(), text.as_bytes())?;
+    match content.lines {
+        BillLines::Trade(lines) => Ok((lines, content.summary)),
+        BillLines::FundFlow(_) => panic!("a trade bill was asked for"),
     }
 }
 
@@ -52,6 +53,64 @@ fn payments_and_refunds_are_read_with_everything_that_people_type() {
         summary.0[4],
         ("手续费总金额".to_owned(), "0.06480".to_owned())
     );
+}
+
+#[test]
+fn a_name_with_backticks_and_commas_moves_no_amount() {
+    for name in ["茶`", ",`", "`,`", "茶,`0.01,`SUCCESS", "a,`b,`c,`d", "`"] {
+        let line = PAID.replace("茶,两杯 \"大\"", name);
+        let (lines, _) = trade(&bill(&[&line, BACK])).unwrap();
+        let paid = &lines[0];
+        assert_eq!((paid.description.as_str(), paid.settled_fen), (name, 1280));
+        assert_eq!(paid.fee_yuan.to_string(), "0.07680", "{name}");
+        assert_eq!((paid.rate.as_str(), paid.order_fen), ("0.60%", Some(1280)));
+        assert_eq!(paid.attach, r#"{"a":1,"b":"x,y"}"#);
+        assert_eq!(lines[1].refund.as_ref().unwrap().refund_fen, 200);
+    }
+    let line = "`2026-11-20 23:59:59,`4200,`F1,`退款,`退款,`支出,`0.18,`-0.05,`1900000001API,`不要了,`真的,`V1";
+    let lines = flow(line).unwrap();
+    assert_eq!(
+        (lines[0].remark.as_str(), lines[0].voucher.as_str()),
+        ("不要了,`真的", "V1")
+    );
+    // Where no text can be, one value too many is one too many.
+    let early = bill(&[PAID])
+        .replace("设备号,", "")
+        .replacen("`,`4200001", "`4200001", 1);
+    assert!(trade(&early).is_ok());
+    let more = bill(&[PAID]).replacen("`CNY", "`CNY,`CNY", 1);
+    assert!(trade(&more).is_err());
+}
+
+#[test]
+fn the_sums_are_held_against_the_lines() {
+    let disagreements = |text: &str| {
+        let content = parse_bill(BillKind::Trade, day(), text.as_bytes()).unwrap();
+        let told = content.disagreements.into_iter();
+        told.map(|one| one.column).collect::<Vec<_>>()
+    };
+    let whole = bill(&[PAID, BACK]);
+    assert!(disagreements(&whole).is_empty());
+    // Counts are written so, too.
+    assert!(disagreements(&whole.replace("`2,`12.80", "`2.0,`12.80")).is_empty());
+    let missing = bill(&[PAID]);
+    let of_refunds = ["总交易单数", "退款总金额", "手续费总金额", "申请退款总金额"];
+    assert_eq!(disagreements(&missing), of_refunds);
+    let dearer = whole.replacen("`12.80,`0.00,`0,", "`12.81,`0.00,`0,", 1);
+    assert_eq!(disagreements(&dearer), ["应结订单总金额"]);
+    let strange = whole.replace("`0.06480,`12.80", "`none,`12.80");
+    assert_eq!(disagreements(&strange), ["手续费总金额"]);
+    let flow = |sums: &str| {
+        let line = "`2026-11-20 23:59:59,`4200,`F1,`退款,`退款,`支出,`0.18,`-0.05,`API,`,`V1";
+        let text = format!(
+            "{FLOW}\n{line}\n{}\n{sums}\n",
+            FLOW_SUMS.split_once("\r\n").unwrap().0
+        );
+        let content = parse_bill(BillKind::FundFlow, day(), text.as_bytes()).unwrap();
+        content.disagreements.len()
+    };
+    assert_eq!(flow("`1.0,`0.0,`0.00,`1.0,`0.18"), 0);
+    assert_eq!(flow("`2.0,`1.0,`0.10,`1.0,`0.18"), 3);
 }
 
 #[test]
@@ -254,7 +313,7 @@ const FLOW_SUMS: &str =
 
 fn flow(line: &str) -> Result<Vec<FundLine>, BillError> {
     let text = format!("\u{feff}{FLOW}\r\n{line}\r\n{FLOW_SUMS}");
-    match parse_bill(BillKind::FundFlow, day(), text.as_bytes())?.0 {
+    match parse_bill(BillKind::FundFlow, day(), text.as_bytes())?.lines {
         BillLines::FundFlow(lines) => Ok(lines),
         BillLines::Trade(_) => panic!("a fund-flow bill was asked for"),
     }
@@ -310,9 +369,10 @@ proptest! {
         prop_assert!(parse_bill(BillKind::Trade, day(), &whole[..cut]).is_err());
     }
 
-    /// Whatever a shop calls its goods comes back, unless it holds the separator itself.
+    /// Whatever a shop calls its goods comes back, separators included, and no amount moves for it.
     #[test]
-    fn free_text_comes_back(text in "[^\r\n`]{0,60}", fen in 0_i64..10_000_000_000) {
+    fn free_text_comes_back(text in "[^\r\n]{0,60}", more in "([a,`]{0,8})", fen in 0_i64..10_000_000_000) {
+        let text = format!("{text}{more}");
         let line = PAID
             .replace("茶,两杯 \"大\"", &text)
             .replace("`12.80,`0.00,`0,", &format!("`{}.{:02},`0.00,`0,", fen / 100, fen % 100));

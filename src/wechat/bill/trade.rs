@@ -2,6 +2,7 @@
 
 use super::{
     BillError,
+    sums::Sum,
     table::{Row, Table},
     value::{fee, fen_not_negative, time, wrong},
 };
@@ -9,6 +10,31 @@ use crate::{
     payments::{RefundLine, TradeLine, TradeState},
     primitives::BusinessDay,
 };
+
+/// What the last line says of all lines, under the names of today and of early bills.
+pub(super) fn sums(lines: &[TradeLine]) -> Vec<Sum> {
+    let refunds = lines.iter().filter_map(|line| line.refund.as_ref());
+    vec![
+        Sum::count(&["总交易单数"], lines.len()),
+        Sum::fen(
+            &["应结订单总金额", "总交易额"],
+            lines.iter().map(|line| line.settled_fen),
+        ),
+        Sum::fen(
+            &["退款总金额", "总退款金额"],
+            refunds.clone().map(|refund| refund.refund_fen),
+        ),
+        Sum::yuan(&["手续费总金额"], lines.iter().map(|line| line.fee_yuan)),
+        Sum::fen(
+            &["订单总金额"],
+            lines.iter().filter_map(|line| line.order_fen),
+        ),
+        Sum::fen(
+            &["申请退款总金额"],
+            refunds.filter_map(|refund| refund.asked_fen),
+        ),
+    ]
+}
 
 /// What the sums begin with.
 pub(super) const FIRST_SUM: &str = "总交易单数";
@@ -142,6 +168,7 @@ impl Columns {
 
 pub(super) fn read(table: &mut Table<'_>, day: BusinessDay) -> Result<Vec<TradeLine>, BillError> {
     let columns = Columns::find(table)?;
+    table.set_free(&[columns.description, columns.attach]);
     let mut lines = Vec::new();
     while let Some(row) = table.next_row()? {
         lines.push(columns.read(&row, day)?);

@@ -63,8 +63,10 @@ async fn a_bill_is_downloaded_unsigned_and_checked_by_its_hash() {
             (bill.file.as_slice(), bill.sha1),
             (FILE.as_bytes(), sha1(FILE))
         );
-        let BillLines::FundFlow(lines) = bill.lines else {
-            panic!("{:?}", bill.lines)
+        let content = bill.content.unwrap();
+        assert_eq!(content.disagreements, []);
+        let BillLines::FundFlow(lines) = content.lines else {
+            panic!("{:?}", content.lines)
         };
         assert_eq!((lines.len(), lines[0].change_fen), (1, 1280));
         assert_eq!(
@@ -100,9 +102,13 @@ async fn a_file_that_is_not_the_announced_one_is_not_read() {
     assert!(is_unknown(&outcome, "decompressed"), "{outcome:?}");
     let outcome = with(b"x", "").await;
     assert!(is_unknown(&outcome, "no SHA-1"), "{outcome:?}");
-    // What is announced must be a bill, too.
-    let outcome = with(b"x", &sha1("x")).await;
-    assert!(is_unknown(&outcome, "line 1"), "{outcome:?}");
+    // What is announced and is no bill is kept for whoever can make sense of it.
+    let Outcome::Done(Some(bill)) = with(b"x", &sha1("x")).await else {
+        panic!("the file is thrown away")
+    };
+    assert_eq!(bill.file, b"x");
+    let error = bill.content.unwrap_err().to_string();
+    assert!(error.contains("line 1"), "{error}");
 }
 
 #[tokio::test]

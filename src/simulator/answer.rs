@@ -76,6 +76,16 @@ impl Refusal {
         refusal
     }
 
+    /// 400 for a field that must be there.
+    pub(super) fn missing(path: &str) -> Self {
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let mut refusal = Self::param(format!(
+            "输入源“/body{path}”映射到字段“{name}”必填性规则校验失败，此字段为必填项"
+        ));
+        refusal.detail = Some(json!({"location": "body", "value": ""}));
+        refusal
+    }
+
     /// 400 for one field; `value` is what was sent, if anything was.
     pub(super) fn field(path: &str, value: Option<Value>, issue: &str) -> Self {
         let mut refusal = Self::new(

@@ -4,6 +4,7 @@ use time::macros::{offset, time};
 use time::{Date, Duration, OffsetDateTime};
 
 use super::bill_file::bill_day;
+use super::coupon::Coupon;
 use super::fund_flow::Flow;
 use super::orders::{Order, OrderState};
 use super::refunds::{Refund, RefundState};
@@ -76,9 +77,11 @@ fn payment(shared: &Shared, order: &Order) -> Option<Trade> {
         payer: order.party.mini_program_payer().to_owned(),
         trade_type: order.trade_type.word(),
         total_fen: order.total_fen,
+        settled_fen: order.settled_fen(),
+        coupon_fen: order.coupon.as_ref().map_or(0, |coupon| coupon.amount_fen),
         description: order.description.to_string(),
         attach: order.attach.as_deref().unwrap_or("").to_owned(),
-        fee_fen: rules.fee_fen(order.total_fen),
+        fee_fen: rules.fee_fen(order.settled_fen()),
         fee_basis_points: rules.fee_basis_points,
         refund: None,
     })
@@ -97,9 +100,13 @@ fn returned_fee_fen<'a>(
     let before_fen = of_order
         .take_while(|other| other.out_refund_no != refund.out_refund_no)
         .filter(|other| other.state != RefundState::Closed)
-        .fold(0, |sum: i64, other| sum.saturating_add(other.refund_fen));
-    let left_fen = refund.total_fen.saturating_sub(before_fen);
-    fee_fen(left_fen).saturating_sub(fee_fen(left_fen.saturating_sub(refund.refund_fen)))
+        .fold(0, |sum: i64, other| sum.saturating_add(other.settled_fen()));
+    let borne_fen = refund.coupon.as_ref().map_or(0, Coupon::borne_by_shop_fen);
+    let left_fen = refund
+        .total_fen
+        .saturating_sub(borne_fen)
+        .saturating_sub(before_fen);
+    fee_fen(left_fen).saturating_sub(fee_fen(left_fen.saturating_sub(refund.settled_fen())))
 }
 
 /// A refund as of when the bill was made.
@@ -114,6 +121,8 @@ fn refund_part(refund: &Refund, frozen_at: OffsetDateTime) -> RefundPart {
         refund_id: refund.refund_id.clone(),
         out_refund_no: refund.out_refund_no.clone(),
         refund_fen: refund.refund_fen,
+        settled_fen: refund.settled_fen(),
+        coupon_fen: refund.discount_fen,
         status,
         succeeded_at,
     }
@@ -140,7 +149,7 @@ pub(super) fn flows(shared: &Shared) -> Vec<Flow> {
                 remark: String::new(),
                 voucher: paid.out_trade_no.clone(),
             };
-            flows.push(flow("交易", paid.total_fen));
+            flows.push(flow("交易", paid.settled_fen));
             if paid.fee_fen > 0 {
                 flows.push(flow("扣除交易手续费", paid.fee_fen.saturating_neg()));
             }
@@ -158,7 +167,7 @@ pub(super) fn flows(shared: &Shared) -> Vec<Flow> {
                     remark: refund.reason.clone().unwrap_or_default(),
                     voucher: refund.out_refund_no.clone(),
                 };
-                flows.push(flow("退款", refund.refund_fen.saturating_neg()));
+                flows.push(flow("退款", refund.settled_fen().saturating_neg()));
                 if fee_fen > 0 {
                     flows.push(flow("退还交易手续费", fee_fen));
                 }

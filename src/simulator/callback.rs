@@ -128,6 +128,7 @@ impl CallbackFactory {
             },
             trade_type: TradeType::Jsapi,
             total_fen,
+            coupon: None,
             attach: None,
             paid_at: self.clock.now(),
         }

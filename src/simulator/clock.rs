@@ -142,12 +142,15 @@ impl Ids {
         )
     }
 
-    /// 28 digits: `420000`, the day, and a count.
+    /// 28 digits: ten, the day, and ten more. The count is in both tens, so that it never repeats.
     pub(super) fn transaction_id(&self, at: OffsetDateTime) -> String {
+        const TEN_DIGITS: u64 = 10_000_000_000;
+        let count = self.count();
         format!(
-            "420000{}{:014}",
+            "4200{:06}{}{:010}",
+            count / TEN_DIGITS % 1_000_000,
             &compact(at)[..8],
-            self.count() % 100_000_000_000_000
+            count % TEN_DIGITS
         )
     }
 }
@@ -187,7 +190,8 @@ mod tests {
         let (a, b) = (ids.transaction_id(at), ids.transaction_id(at));
         assert_ne!(a, b);
         assert_eq!(a.len(), 28);
-        assert!(a.starts_with("42000020261121") && a.bytes().all(|b| b.is_ascii_digit()));
+        assert!(a.starts_with("4200") && a.bytes().all(|b| b.is_ascii_digit()));
+        assert_eq!(&a[10..18], "20261121");
         assert_eq!(ids.notification_id().len(), 36);
         assert_eq!(ids.gcm_nonce().len(), 12);
     }

@@ -10,6 +10,7 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::coupon::Coupon;
 use super::error::PayError;
 use super::faults::{Fault, Faults};
 use super::html::{escape, page, yuan};
@@ -26,6 +27,8 @@ pub(super) struct PayRequest {
     prepay_id: Option<String>,
     openid: Option<String>,
     faults: Option<Vec<Fault>>,
+    /// A coupon that pays some of it.
+    coupon: Option<Coupon>,
 }
 
 /// `POST /sim/pay`: the user pays.
@@ -46,6 +49,7 @@ pub(super) async fn pay(
         openid: request.openid,
         faults: request.faults,
         callback_key: None,
+        coupon: request.coupon,
     };
     let paid = shared.pay(name, how)?;
     let body = json!({

@@ -62,6 +62,9 @@ pub enum PayError {
     /// The code is older than two hours, or the merchant asked for another since.
     #[error("the code has expired")]
     CodeExpired,
+    /// A coupon pays some of an order, never all of it.
+    #[error("the coupon is not less than the order")]
+    CouponTooLarge,
     /// Native orders are paid by somebody; say who.
     #[error("nobody has scanned the code")]
     NobodyScanned,
@@ -79,6 +82,7 @@ impl PayError {
             Self::PrepayExpired => ("PREPAY_EXPIRED", "支付会话已过期，请重新发起支付"),
             Self::OtherPayer => ("OTHER_PAYER", "该订单只能由下单用户支付"),
             Self::CodeExpired => ("CODE_EXPIRED", "二维码已失效，请重新获取"),
+            Self::CouponTooLarge => ("COUPON_TOO_LARGE", "代金券金额应小于订单金额"),
             Self::NobodyScanned => ("PAYER_UNKNOWN", "请指定扫码支付的用户openid"),
         }
     }

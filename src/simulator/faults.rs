@@ -202,6 +202,15 @@ pub struct Faults {
     pub refunds_at_once: bool,
     /// Closing an order is refused as if its user were entering the password; drawn anew each time.
     pub close_while_paying: PerMille,
+    /// Such a refusal is 202 `USERPAYING`, as documented, and not 429 `FREQUENCY_LIMITED`, as seen; drawn
+    /// anew each time.
+    pub close_says_paying: PerMille,
+    /// A number that is used with other parameters is refused with 403 `OUT_TRADE_NO_USED`, as documented,
+    /// and not with 400 `INVALID_REQUEST`, as seen; drawn anew each time.
+    pub number_says_used: PerMille,
+    /// `/v3/certificates` answers 404: the merchant has none, as all that came since October 2024. Drawn anew
+    /// each time.
+    pub no_certificates: PerMille,
     /// WeChat's rate limits are in effect.
     pub rate_limits: bool,
     /// The mini-program's server API is busy: `-1`, drawn anew each time.
@@ -239,6 +248,9 @@ impl Default for Faults {
             refund_slow_ms: 600_000,
             refunds_at_once: false,
             close_while_paying: PerMille::NEVER,
+            close_says_paying: PerMille::NEVER,
+            number_says_used: PerMille::NEVER,
+            no_certificates: PerMille::NEVER,
             rate_limits: false,
             mini_program_busy: PerMille::NEVER,
             login_codes_once: false,

@@ -34,7 +34,7 @@ impl Fields {
     }
 
     fn missing(&self, name: &str) -> Refusal {
-        Refusal::field(&self.path(name), None, "缺少必填字段")
+        Refusal::missing(&self.path(name))
     }
 
     /// Text of at most `longest` characters, or nothing.

@@ -152,6 +152,13 @@ async fn route(shared: &Arc<Shared>, call: &Call<'_>) -> Result<(Answer, Seal), 
     // Shared money arrives when it is due, whoever asks for what.
     shared.settle_shares();
     let act = || match path.as_slice() {
+        ["certificates"] if get && shared.draws(|faults| faults.no_certificates) => {
+            Err(Refusal::new(
+                StatusCode::NOT_FOUND,
+                "RESOURCE_NOT_EXISTS",
+                "无可用的平台证书，请在商户平台-API安全申请使用微信支付公钥",
+            ))
+        }
         ["certificates"] if get => Ok(certificates(shared)),
         ["pay", "partner", "transactions", rest @ ..] => {
             order_api::route(shared, call, Mode::Partner, rest)

@@ -51,8 +51,7 @@
 //!
 //! # What it does not do
 //!
-//! No combined orders, no app, H5 or payment-code 付款码 payments, no coupons (`payer_total` is
-//! `total`). Orders are not closed by themselves after seven days, and refunds of old orders are not
+//! No combined orders, no app, H5 or payment-code 付款码 payments, no coupons for single goods. Orders are not closed by themselves after seven days, and refunds of old orders are not
 //! slowed down. It has one merchant and one app, and takes any `sub_mchid` of digits for one of its
 //! shops. State is in memory and bounded; only keys outlive a restart.
 //! `/sim` and `/phone` ask nobody who they are: keep the listener on this machine.
@@ -75,6 +74,7 @@ mod certificate;
 mod clock;
 mod control;
 mod control_refunds;
+mod coupon;
 mod elsewhere;
 mod endpoint;
 mod error;
@@ -140,6 +140,7 @@ mod tests;
 pub use bills::BillSettings;
 pub use callback::{Alteration, CallbackFactory, SignedCallback};
 pub use clock::WallClock;
+pub use coupon::{Coupon, CouponKind};
 pub use elsewhere::{RefundElsewhere, Refused, ShareElsewhere};
 pub use endpoint::Endpoint;
 pub use error::{PayError, SimulatorError};

@@ -166,6 +166,8 @@ struct RefundNews<'a> {
     success_time: Option<String>,
     user_received_account: &'static str,
     amount: RefundNewsAmount,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    promotion_detail: Option<Value>,
 }
 
 #[derive(Debug, Serialize)]
@@ -196,9 +198,10 @@ impl<'a> RefundNews<'a> {
             amount: RefundNewsAmount {
                 total: refund.total_fen,
                 refund: refund.refund_fen,
-                payer_total: refund.total_fen,
-                payer_refund: refund.refund_fen,
+                payer_total: refund.total_fen.saturating_sub(refund.coupon_fen),
+                payer_refund: refund.refund_fen.saturating_sub(refund.discount_fen),
             },
+            promotion_detail: refund.promotion(),
         }
     }
 }

@@ -45,10 +45,13 @@ fn prepay(
     let prepay = Prepay::parse(mode, trade_type, call.body, &shared.keys, now)?;
     let issued = lock(&shared.orders).prepay(prepay, shared.ids.count(), now);
     let ticket = issued.map_err(|reentry| match reentry {
+        Reentry::OtherParameters if shared.draws(|faults| faults.number_says_used) => {
+            Refusal::new(StatusCode::FORBIDDEN, "OUT_TRADE_NO_USED", "商户订单号重复")
+        }
         Reentry::OtherParameters => Refusal::new(
             StatusCode::BAD_REQUEST,
             "INVALID_REQUEST",
-            "请求重入时，参数与首次请求时不一致",
+            "201 商户订单号重复",
         ),
         Reentry::Paid => Refusal::order_paid(),
         Reentry::Closed => Refusal::new(
@@ -87,7 +90,8 @@ fn query(
     Ok(Answer::ok(&match &notice {
         Some(notice) if order.refunded => Transaction::paid(keys, notice).refunded(),
         Some(notice) => Transaction::paid(keys, notice),
-        None => Transaction::unpaid(keys, &order.party, &order.out_trade_no, order.trade_state()),
+        None => Transaction::unpaid(keys, &order.party, &order.out_trade_no, order.trade_state())
+            .asking(order.total_fen),
     }))
 }
 
@@ -109,13 +113,19 @@ fn close(
         },
     };
     fields.finish()?;
-    let busy = shared.draws_close_while_paying();
+    let busy = shared.draws(|faults| faults.close_while_paying);
+    let says_paying = shared.draws(|faults| faults.close_says_paying);
     let mut orders = lock(&shared.orders);
     owner.find(shared, orders.by_number(out_trade_no))?;
     match orders.close(out_trade_no, busy) {
         Ok(()) => Ok(Answer::Done),
         Err(NotClosed::Unknown) => Err(Refusal::order_not_exist()),
         Err(NotClosed::Paid) => Err(Refusal::order_paid()),
+        Err(NotClosed::Paying) if says_paying => Err(Refusal::new(
+            StatusCode::ACCEPTED,
+            "USERPAYING",
+            "用户支付中，需要输入密码",
+        )),
         Err(NotClosed::Paying) => Err(Refusal::new(
             StatusCode::TOO_MANY_REQUESTS,
             "FREQUENCY_LIMITED",

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use time::OffsetDateTime;
 
+use super::coupon::Coupon;
 use super::error::PayError;
 use super::prepay::Prepay;
 use super::ticket::{code_url, place_of_code_url, place_of_prepay_id, prepay_id};
@@ -29,6 +30,8 @@ pub(super) struct Order {
     pub(super) state: OrderState,
     /// When it was paid, by the machine's clock, which goes on under a test's clock that does not.
     pub(super) paid_instant: Option<Instant>,
+    /// The coupon 代金券 that paid some of it.
+    pub(super) coupon: Option<Coupon>,
     /// A refund was accepted once.
     pub(super) refunded: bool,
     /// The user is at the sheet and enters the password: the merchant cannot close meanwhile.
@@ -63,12 +66,20 @@ impl Order {
         }
     }
 
+    /// What the shop gets of it, before the fee: 应结订单金额.
+    pub(super) fn settled_fen(&self) -> i64 {
+        let borne = self.coupon.as_ref().map_or(0, Coupon::borne_by_shop_fen);
+        self.total_fen.saturating_sub(borne)
+    }
+
     /// `trade_state` and its description.
     pub(super) fn trade_state(&self) -> (&'static str, &'static str) {
         match self.state {
             OrderState::NotPaid => ("NOTPAY", "订单未支付"),
             OrderState::Closed => ("CLOSED", "订单已关闭"),
-            OrderState::Paid { .. } if self.refunded => ("REFUND", "转入退款"),
+            OrderState::Paid { .. } if self.refunded => {
+                ("REFUND", "订单发生过退款，退款详情请查询退款单")
+            }
             OrderState::Paid { .. } => ("SUCCESS", "支付成功"),
         }
     }
@@ -86,6 +97,7 @@ impl Order {
                 party: self.party.clone(),
                 trade_type: self.trade_type,
                 total_fen: self.total_fen,
+                coupon: self.coupon.clone(),
                 attach: self.attach.as_deref().map(str::to_owned),
                 paid_at: *paid_at,
             }),
@@ -180,6 +192,7 @@ impl Orders {
             profit_sharing: prepay.profit_sharing,
             state: OrderState::NotPaid,
             paid_instant: None,
+            coupon: None,
             refunded: false,
             paying: false,
             code: None,
@@ -192,11 +205,11 @@ impl Orders {
         Ok(ticket)
     }
 
-    /// The user pays: the order becomes `SUCCESS`, once.
+    /// The user pays, perhaps some of it with a coupon: the order becomes `SUCCESS`, once.
     pub(super) fn pay(
         &mut self,
         name: OrderName<'_>,
-        openid: Option<&str>,
+        (openid, coupon): (Option<&str>, Option<Coupon>),
         transaction_id: &str,
         now: OffsetDateTime,
     ) -> Result<&Order, PayError> {
@@ -218,6 +231,13 @@ impl Orders {
             }
             (TradeType::Jsapi, Some(_) | None) => {}
         }
+        if coupon
+            .as_ref()
+            .is_some_and(|coupon| !(1..order.total_fen).contains(&coupon.amount_fen))
+        {
+            return Err(PayError::CouponTooLarge);
+        }
+        order.coupon = coupon;
         order.paying = false;
         order.paid_instant = Some(Instant::now());
         let transaction_id: Arc<str> = transaction_id.into();
@@ -392,7 +412,7 @@ mod tests {
         // Both ids are tickets for the one order, and it is paid once.
         let pay = |orders: &mut Orders, id: &str| {
             orders
-                .pay(OrderName::PrepayId(id), Some("oA"), "42", NOW)
+                .pay(OrderName::PrepayId(id), (Some("oA"), None), "42", NOW)
                 .map(|_| ())
         };
         assert_eq!(pay(&mut orders, &first), Ok(()));
@@ -414,14 +434,14 @@ mod tests {
         let id = orders.prepay(prepay("ORDER-1", 1), 1, NOW).unwrap();
         let pay = |orders: &mut Orders, openid: &str, now| {
             orders
-                .pay(OrderName::PrepayId(&id), Some(openid), "42", now)
+                .pay(OrderName::PrepayId(&id), (Some(openid), None), "42", now)
                 .map(|_| ())
         };
         assert_eq!(pay(&mut orders, "oB", NOW), Err(PayError::OtherPayer));
         let later = NOW + Duration::hours(2) + Duration::seconds(1);
         assert_eq!(pay(&mut orders, "oA", later), Err(PayError::PrepayExpired));
         let week = NOW + Duration::days(7);
-        let by_number = orders.pay(OrderName::OutTradeNo("ORDER-1"), None, "42", week);
+        let by_number = orders.pay(OrderName::OutTradeNo("ORDER-1"), (None, None), "42", week);
         assert_eq!(by_number.map(|_| ()), Err(PayError::Expired));
         orders.set_paying("ORDER-1", true).unwrap();
         assert_eq!(orders.close("ORDER-1", false), Err(NotClosed::Paying));
@@ -452,7 +472,7 @@ mod tests {
         let jsapi = orders.prepay(prepay("ORDER-1", 1), 3, NOW);
         assert_eq!(jsapi, Err(Reentry::OtherParameters));
         let pay = |orders: &mut Orders, code: &str, openid, now| {
-            let paid = orders.pay(OrderName::CodeUrl(code), openid, "42", now);
+            let paid = orders.pay(OrderName::CodeUrl(code), (openid, None), "42", now);
             paid.map(|order| order.party.payer().to_owned())
         };
         let late = NOW + Duration::hours(2) + Duration::seconds(1);
@@ -469,7 +489,7 @@ mod tests {
             Err(PayError::NobodyScanned)
         );
         let ticket = second.replace("weixin://wxpay/bizpayurl?pr=", "wx");
-        let by_ticket = orders.pay(OrderName::PrepayId(&ticket), Some("oB"), "42", NOW);
+        let by_ticket = orders.pay(OrderName::PrepayId(&ticket), (Some("oB"), None), "42", NOW);
         assert_eq!(by_ticket.map(|_| ()), Err(PayError::UnknownOrder));
         assert_eq!(
             pay(&mut orders, &second, Some("oB"), NOW).as_deref(),
@@ -495,7 +515,7 @@ mod tests {
         assert!(orders.by_number("ORDER-1").is_none());
         let pay = |orders: &mut Orders, id: &str| {
             orders
-                .pay(OrderName::PrepayId(id), None, id, NOW)
+                .pay(OrderName::PrepayId(id), (None, None), id, NOW)
                 .map(|o| o.out_trade_no.to_string())
         };
         assert_eq!(pay(&mut orders, &ids[1]), Err(PayError::UnknownOrder));

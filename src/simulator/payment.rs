@@ -6,6 +6,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 use super::callback::SignedCallback;
+use super::coupon::Coupon;
 use super::error::PayError;
 use super::faults::Fault;
 use super::keys::KeyKind;
@@ -24,6 +25,8 @@ pub struct Payment {
     pub faults: Option<Vec<Fault>>,
     /// The key of the callbacks, instead of what the switch says.
     pub callback_key: Option<KeyKind>,
+    /// A coupon that pays some of it.
+    pub coupon: Option<Coupon>,
 }
 
 impl Payment {
@@ -38,6 +41,13 @@ impl Payment {
             faults: Some(faults.into_iter().collect()),
             ..Self::default()
         }
+    }
+
+    /// The same, and a coupon pays some of it.
+    #[must_use]
+    pub fn with_coupon(mut self, coupon: Coupon) -> Self {
+        self.coupon = Some(coupon);
+        self
     }
 
     /// No callback is sent: for tests that deliver it themselves.
@@ -66,10 +76,15 @@ impl Shared {
         let transaction_id = self.ids.transaction_id(now);
         let (notice, notify_url) = {
             let mut orders = lock(&self.orders);
-            let order = orders.pay(name, how.openid.as_deref(), &transaction_id, now)?;
+            let order = orders.pay(
+                name,
+                (how.openid.as_deref(), how.coupon),
+                &transaction_id,
+                now,
+            )?;
             let notice = order.notice().ok_or(PayError::NotPaid)?;
             let receiver = order.party.receiver(&self.keys);
-            lock(&self.funds).add(receiver, order.total_fen);
+            lock(&self.funds).add(receiver, order.settled_fen());
             (notice, std::sync::Arc::clone(&order.notify_url))
         };
         self.stats.payments.add();

@@ -54,7 +54,7 @@ impl Prepay {
         let description = fields.text("description", 127)?;
         let out_trade_no = out_trade_no(&mut fields)?;
         let notify_url = notify_url(&mut fields)?;
-        let expires_at = time_expire(&mut fields, now)?;
+        let expires_at = time_expire(&mut fields, mode, now)?;
         let attach = fields.optional_text("attach", 128)?;
         let total_fen = amount(&mut fields)?;
         let profit_sharing = profit_sharing(&mut fields)?;
@@ -101,7 +101,7 @@ fn partner(fields: &mut Fields, trade_type: TradeType, keys: &KeySet) -> Result<
             return Err(Refusal::param("payer中sp_openid与sub_openid只能传一个"));
         }
         (None, None) => {
-            return Err(Refusal::field("/payer/sp_openid", None, "缺少必填字段"));
+            return Err(Refusal::missing("/payer/sp_openid"));
         }
         (None, Some(_)) if sub_appid.is_none() => {
             return Err(Refusal::param("传sub_openid时，sub_appid必填"));
@@ -126,8 +126,7 @@ fn direct(fields: &mut Fields, trade_type: TradeType, keys: &KeySet) -> Result<P
         return Ok(Party::Direct { openid });
     }
     let mut payer = fields.object("payer")?;
-    let openid = openid(&mut payer, "openid")?
-        .ok_or_else(|| Refusal::field("/payer/openid", None, "缺少必填字段"))?;
+    let openid = openid(&mut payer, "openid")?.ok_or_else(|| Refusal::missing("/payer/openid"))?;
     payer.finish()?;
     Ok(Party::Direct { openid })
 }
@@ -214,8 +213,13 @@ pub(super) fn check_notify_url(text: &str) -> Result<(), Refusal> {
     }
 }
 
-/// Seven days unless told otherwise, and never less than a minute or more than fifteen days.
-fn time_expire(fields: &mut Fields, now: OffsetDateTime) -> Result<OffsetDateTime, Refusal> {
+/// Seven days unless told otherwise, and never less than a minute; at most fifteen days of a shop's order,
+/// ninety of the merchant's own.
+fn time_expire(
+    fields: &mut Fields,
+    mode: Mode,
+    now: OffsetDateTime,
+) -> Result<OffsetDateTime, Refusal> {
     let Some(text) = fields.optional_text("time_expire", 64)? else {
         return Ok(now.saturating_add(Duration::days(7)));
     };
@@ -227,7 +231,11 @@ fn time_expire(fields: &mut Fields, now: OffsetDateTime) -> Result<OffsetDateTim
         ));
     };
     let earliest = now.saturating_add(Duration::minutes(1));
-    let latest = now.saturating_add(Duration::days(15));
+    let longest = match mode {
+        Mode::Partner => 15,
+        Mode::Direct => 90,
+    };
+    let latest = now.saturating_add(Duration::days(longest));
     Ok(at.clamp(earliest, latest))
 }
 
@@ -474,6 +482,10 @@ mod tests {
         };
         assert!(parse(Mode::Direct, TradeType::Jsapi, &body).is_ok());
         assert!(parse(Mode::Partner, TradeType::Jsapi, &body).is_err());
+        let mut late = body.clone();
+        late["time_expire"] = json!("2030-01-01T00:00:00+08:00");
+        let late = parse(Mode::Direct, TradeType::Jsapi, &late).unwrap();
+        assert_eq!(late.expires_at, NOW + Duration::days(90));
         // A code is for whoever scans it: naming a payer is an unknown field.
         assert!(parse(Mode::Direct, TradeType::Native, &body).is_err());
         let mut native = body;

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Refusal};
 use super::clock::beijing;
+use super::coupon::Coupon;
 use super::merchant_api::{Call, decoded, not_found};
 use super::orders::{Order, Orders};
 use super::refund_request::{AbnormalRequest, PaymentName, RefundRequest};
@@ -69,7 +70,8 @@ pub(super) fn take_on(
     let order = paid_order(orders, payment, asked.sub_mchid.as_deref())?;
     refunds.check(&asked, order, timing).map_err(refused)?;
     let receiver = order.party.receiver(&shared.keys);
-    if !lock(&shared.funds).take(receiver, asked.refund_fen) {
+    let settled_fen = refunds.settled_fen(&asked, order);
+    if !lock(&shared.funds).take(receiver, settled_fen) {
         return Err(Refusal::not_enough());
     }
     let refund_id = shared.ids.refund_id(timing.now);
@@ -94,7 +96,7 @@ fn paid_order<'a>(
     let not_exists = || Refusal::new(StatusCode::NOT_FOUND, "RESOURCE_NOT_EXISTS", "订单不存在");
     let order = order.ok_or_else(not_exists)?;
     match (order.party.sub_mchid(), sub_mchid) {
-        (Some(_), None) => Err(Refusal::field("/sub_mchid", None, "缺少必填字段")),
+        (Some(_), None) => Err(Refusal::missing("/sub_mchid")),
         (None, Some(given)) => {
             let issue = "直连商户的订单不能携带sub_mchid";
             Err(Refusal::field("/sub_mchid", Some(given.into()), issue))
@@ -167,6 +169,8 @@ pub(super) fn refused(why: RefundRefused) -> Refusal {
 
 /// A refund as every answer describes it.
 fn described(refund: &Refund) -> Value {
+    let coupon = refund.coupon.as_ref();
+    let borne_fen = coupon.map_or(0, Coupon::borne_by_shop_fen);
     let mut body = json!({
         "refund_id": refund.refund_id,
         "out_refund_no": refund.out_refund_no,
@@ -180,14 +184,17 @@ fn described(refund: &Refund) -> Value {
         "amount": {
             "total": refund.total_fen,
             "refund": refund.refund_fen,
-            "payer_total": refund.total_fen,
-            "payer_refund": refund.refund_fen,
-            "settlement_refund": refund.refund_fen,
-            "settlement_total": refund.total_fen,
-            "discount_refund": 0,
+            "payer_total": refund.total_fen.saturating_sub(refund.coupon_fen),
+            "payer_refund": refund.refund_fen.saturating_sub(refund.discount_fen),
+            "settlement_refund": refund.settled_fen(),
+            "settlement_total": refund.total_fen.saturating_sub(borne_fen),
+            "discount_refund": refund.discount_fen,
             "currency": "CNY",
         },
     });
+    if let Some(promotion) = refund.promotion() {
+        body["promotion_detail"] = promotion;
+    }
     if !refund.from.is_empty() {
         let part = |(account, amount): &(&str, i64)| json!({"account": account, "amount": amount});
         body["amount"]["from"] = refund.from.iter().map(part).collect();

@@ -124,8 +124,7 @@ fn from(amount: &mut Fields, refund_fen: i64) -> Result<Vec<(&'static str, i64)>
     let mut parts = Vec::new();
     for mut part in amount.optional_objects("from", 2)? {
         let account = one_of(&mut part, "account", &["AVAILABLE", "UNAVAILABLE"])?;
-        let account =
-            account.ok_or_else(|| Refusal::field(&part.path("account"), None, "缺少必填字段"))?;
+        let account = account.ok_or_else(|| Refusal::missing(&part.path("account")))?;
         parts.push((account, part.integer("amount", 1)?));
         part.finish()?;
     }
@@ -192,8 +191,7 @@ impl AbnormalRequest {
         let sub_mchid = sub_mchid(&mut fields, keys)?;
         let out_refund_no = out_refund_no(&mut fields)?;
         let kinds = ["USER_BANK_CARD", "MERCHANT_BANK_CARD"];
-        let kind = one_of(&mut fields, "type", &kinds)?
-            .ok_or_else(|| Refusal::field("/type", None, "缺少必填字段"))?;
+        let kind = one_of(&mut fields, "type", &kinds)?.ok_or_else(|| Refusal::missing("/type"))?;
         let bank_type = fields.optional_text("bank_type", 16)?;
         let account = secret(&mut fields, "bank_account", keys, serial)?;
         let name = secret(&mut fields, "real_name", keys, serial)?;

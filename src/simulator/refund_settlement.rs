@@ -158,7 +158,7 @@ impl Shared {
             if ended.state == RefundState::Closed {
                 let shop = ended.sub_mchid.as_deref();
                 let shop = shop.unwrap_or_else(|| self.keys.sp_mchid());
-                lock(&self.funds).add(shop, ended.refund_fen);
+                lock(&self.funds).add(shop, ended.settled_fen());
             }
             ended
         };

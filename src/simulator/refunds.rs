@@ -19,6 +19,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 
+use super::coupon::Coupon;
 use super::orders::{Order, OrderState};
 
 /// Of one order, whatever became of them.
@@ -107,6 +108,12 @@ pub struct Refund {
     pub refund_fen: i64,
     /// What was paid, in fen.
     pub total_fen: i64,
+    /// What the coupon paid of that, in fen.
+    pub coupon_fen: i64,
+    /// What of the refund is the coupon's: the user gets that much less, in fen.
+    pub discount_fen: i64,
+    /// The coupon, if there was one.
+    pub(super) coupon: Option<Coupon>,
     /// What the user is told.
     pub reason: Option<String>,
     /// Where the outcome is told to; without one it is not told.
@@ -123,6 +130,24 @@ pub struct Refund {
     pub(super) from: Vec<(&'static str, i64)>,
     pub(super) fingerprint: [u8; 32],
     accepted: Instant,
+}
+
+impl Refund {
+    /// `promotion_detail`, where there was a coupon.
+    pub(super) fn promotion(&self) -> Option<serde_json::Value> {
+        let coupon = self.coupon.as_ref()?;
+        Some(coupon.promotion_of_refund(self.discount_fen))
+    }
+
+    /// What the shop gives back: of a coupon that it bore it got nothing.
+    pub(super) fn settled_fen(&self) -> i64 {
+        match &self.coupon {
+            Some(coupon) if coupon.borne_by_shop_fen() > 0 => {
+                self.refund_fen.saturating_sub(self.discount_fen)
+            }
+            Some(_) | None => self.refund_fen,
+        }
+    }
 }
 
 /// What a request asks for, its fields being right.
@@ -241,6 +266,28 @@ impl Refunds {
         Ok(())
     }
 
+    /// The coupon's part of a refund: its part of all refunds of the order with this one, less what
+    /// those before gave back.
+    fn discount_fen(&self, asked: &AskedRefund, order: &Order) -> i64 {
+        let before_fen = self.refunded_fen(&order.out_trade_no);
+        let after_fen = before_fen.saturating_add(asked.refund_fen);
+        order.coupon.as_ref().map_or(0, |coupon| {
+            let of = |fen| coupon.part_fen(fen, order.total_fen);
+            of(after_fen).saturating_sub(of(before_fen))
+        })
+    }
+
+    /// What the shop has to give for it.
+    pub(super) fn settled_fen(&self, asked: &AskedRefund, order: &Order) -> i64 {
+        let borne = order.coupon.as_ref().map_or(0, Coupon::borne_by_shop_fen);
+        if borne > 0 {
+            let discount_fen = self.discount_fen(asked, order);
+            asked.refund_fen.saturating_sub(discount_fen)
+        } else {
+            asked.refund_fen
+        }
+    }
+
     /// Takes in what [`Refunds::check`] has let pass.
     pub(super) fn accept(
         &mut self,
@@ -255,7 +302,12 @@ impl Refunds {
         if self.kept.len() >= self.kept_max {
             self.forget_oldest();
         }
+        let discount_fen = self.discount_fen(&asked, order);
+        let coupon = order.coupon.clone();
         let refund = Refund {
+            coupon_fen: coupon.as_ref().map_or(0, |coupon| coupon.amount_fen),
+            discount_fen,
+            coupon,
             out_refund_no: asked.out_refund_no,
             refund_id,
             out_trade_no: order.out_trade_no.to_string(),
@@ -403,7 +455,7 @@ mod tests {
             };
             orders.prepay(prepay, 1, PAID_AT).unwrap();
             let name = OrderName::OutTradeNo(number);
-            orders.pay(name, None, number, PAID_AT).unwrap();
+            orders.pay(name, (None, None), number, PAID_AT).unwrap();
         }
         orders
     }

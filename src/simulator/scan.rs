@@ -33,6 +33,7 @@ pub(super) async fn scan(
         openid: Some(request.openid),
         faults: request.faults,
         callback_key: None,
+        coupon: None,
     };
     let paid = shared.pay(OrderName::CodeUrl(&request.code_url), how)?;
     let body = json!({

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::bills::Bills;
 use super::callback::CallbackFactory;
 use super::clock::{Ids, WallClock};
-use super::faults::Faults;
+use super::faults::{Faults, PerMille};
 use super::funds::Funds;
 use super::key_switch::{self, KeySwitch};
 use super::keys::KeySet;
@@ -75,12 +75,11 @@ impl Shared {
         lock(&self.switches).0 = faults;
     }
 
-    /// Whether this close finds the user at the password. From a running generator, so that trying
-    /// again helps.
-    pub(super) fn draws_close_while_paying(&self) -> bool {
+    /// Whether something happens to this call. From a running generator, so that trying again helps.
+    pub(super) fn draws(&self, switch: fn(&Faults) -> PerMille) -> bool {
         let mut switches = lock(&self.switches);
         let (faults, rng) = &mut *switches;
-        faults.close_while_paying.happens(rng)
+        switch(faults).happens(rng)
     }
 
     /// Sleeps, but not beyond the end of the simulator.

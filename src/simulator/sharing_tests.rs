@@ -122,11 +122,11 @@ async fn more_than_the_ratio_and_more_than_is_left_is_refused() {
     merchant.turn(60);
     let body = |number: &str, fen| share(&merchant, &id, number, fen);
     let refused = merchant.refused(SHARE, &body("S-1", 3_001)).await;
-    assert_eq!(refused, "403 RULE_LIMIT");
+    assert_eq!(refused, "400 INVALID_REQUEST");
     assert_eq!(merchant.post(SHARE, &body("S-1", 3_000)).await.0, 200);
     // The ratio is over all requests together.
     let refused = merchant.refused(SHARE, &body("S-2", 1)).await;
-    assert_eq!(refused, "403 RULE_LIMIT");
+    assert_eq!(refused, "400 INVALID_REQUEST");
     let generous = ShopRules {
         max_ratio: 10_000,
         ..ShopRules::default()

@@ -381,3 +381,102 @@ async fn keys_and_settings_are_kept_in_private_files() {
     assert!(env.contains(two.base_url().as_str().trim_end_matches('/')));
     std::fs::remove_dir_all(&dir).unwrap();
 }
+
+#[tokio::test]
+async fn refusals_and_unpaid_orders_are_worded_as_wechat_words_them() {
+    let simulator = start(SimulatorSettings::default()).await;
+    prepay(&simulator, "ORDER-1", "http://127.0.0.1:1/n").await;
+    let (_, told) = call(&simulator, Method::GET, &query("ORDER-1"), "", None).await;
+    assert_eq!(told["trade_state"], "NOTPAY");
+    assert_eq!(
+        told["amount"],
+        json!({"total": 1280, "payer_currency": "CNY"})
+    );
+    assert_eq!(told["promotion_detail"], json!([]));
+    assert!(told["scene_info"].is_object() && told.get("success_time").is_none());
+
+    // A field that is missing is named by where it should be.
+    let mut short = body("ORDER-2", "http://127.0.0.1:1/n");
+    short["amount"].as_object_mut().unwrap().remove("total");
+    let (status, told) = call(&simulator, Method::POST, PREPAY, &short.to_string(), None).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert_eq!(told["code"], "PARAM_ERROR");
+    let message = told["message"].as_str().unwrap();
+    assert!(message.contains("/body/amount/total") && message.contains("必填性规则校验失败"));
+    assert_eq!(told["detail"]["location"], "body");
+
+    // Other parameters under the same number, in either of its words.
+    let mut dearer = body("ORDER-1", "http://127.0.0.1:1/n");
+    dearer["amount"]["total"] = json!(1281);
+    let dearer = dearer.to_string();
+    let (status, told) = call(&simulator, Method::POST, PREPAY, &dearer, None).await;
+    assert_eq!(
+        (status.as_u16(), &told["code"]),
+        (400, &json!("INVALID_REQUEST"))
+    );
+    assert_eq!(told["message"], "201 商户订单号重复");
+    simulator.set_faults(Faults {
+        number_says_used: PerMille::ALWAYS,
+        close_says_paying: PerMille::ALWAYS,
+        no_certificates: PerMille::ALWAYS,
+        ..Faults::default()
+    });
+    let (status, told) = call(&simulator, Method::POST, PREPAY, &dearer, None).await;
+    assert_eq!(
+        (status.as_u16(), &told["code"]),
+        (403, &json!("OUT_TRADE_NO_USED"))
+    );
+
+    // Close while the user is at the password, and certificates that are not there.
+    simulator.set_paying("ORDER-1", true).unwrap();
+    let mchid = keys().sp_mchid().to_owned();
+    let close = "/v3/pay/partner/transactions/out-trade-no/ORDER-1/close";
+    let who = json!({"sp_mchid": mchid, "sub_mchid": "1900000109"}).to_string();
+    let (status, told) = call(&simulator, Method::POST, close, &who, None).await;
+    assert_eq!(
+        (status.as_u16(), &told["code"]),
+        (202, &json!("USERPAYING"))
+    );
+    let (status, told) = call(&simulator, Method::GET, "/v3/certificates", "", None).await;
+    assert_eq!(
+        (status.as_u16(), &told["code"]),
+        (404, &json!("RESOURCE_NOT_EXISTS"))
+    );
+}
+
+#[tokio::test]
+async fn a_coupon_pays_some_and_a_refund_is_divided_as_the_payment_was() {
+    let simulator = start(SimulatorSettings::default()).await;
+    let (receiver, url) = receiver().await;
+    prepay(&simulator, "ORDER-1", &url).await;
+    let whole = Payment::clean().with_coupon(Coupon::cash(1280));
+    let refused = simulator.pay("ORDER-1", whole).await;
+    assert_eq!(refused.unwrap_err(), PayError::CouponTooLarge);
+    let paying = Payment::clean().with_coupon(Coupon::no_cash(80));
+    simulator.pay("ORDER-1", paying).await.unwrap();
+    simulator.idle().await;
+    // What the shop itself gave it does not get.
+    assert_eq!(simulator.balance_fen("1900000109"), 1200);
+    let told = receiver.verdicts.lock().unwrap()[0].clone().unwrap();
+    assert_eq!(told["amount"]["total"], 1280);
+    assert_eq!(told["amount"]["payer_total"], 1200);
+    assert_eq!(told["promotion_detail"][0]["amount"], 80);
+    assert_eq!(told["promotion_detail"][0]["type"], "NOCASH");
+    let (_, told) = call(&simulator, Method::GET, &query("ORDER-1"), "", None).await;
+    assert_eq!(told["amount"]["payer_total"], 1200);
+
+    let refund = json!({
+        "sub_mchid": "1900000109", "out_trade_no": "ORDER-1", "out_refund_no": "R-1",
+        "amount": {"refund": 640, "total": 1280, "currency": "CNY"},
+    });
+    let target = "/v3/refund/domestic/refunds";
+    let (status, told) = call(&simulator, Method::POST, target, &refund.to_string(), None).await;
+    assert_eq!(status, StatusCode::OK, "{told}");
+    assert_eq!(told["amount"]["refund"], 640);
+    assert_eq!(told["amount"]["payer_refund"], 600);
+    assert_eq!(told["amount"]["discount_refund"], 40);
+    assert_eq!(told["amount"]["settlement_refund"], 600);
+    assert_eq!(told["amount"]["settlement_total"], 1200);
+    assert_eq!(told["promotion_detail"][0]["refund_amount"], 40);
+    assert_eq!(simulator.balance_fen("1900000109"), 600);
+}

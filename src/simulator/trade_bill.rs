@@ -23,7 +23,12 @@ pub(super) enum BillType {
 pub(super) struct RefundPart {
     pub(super) refund_id: String,
     pub(super) out_refund_no: String,
+    /// 申请退款金额.
     pub(super) refund_fen: i64,
+    /// 退款金额: what the shop gives of it.
+    pub(super) settled_fen: i64,
+    /// 充值券退款金额.
+    pub(super) coupon_fen: i64,
     /// `SUCCESS`, `PROCESSING`, `FAIL` or `CHANGE`, as of the bill.
     pub(super) status: &'static str,
     pub(super) succeeded_at: Option<OffsetDateTime>,
@@ -44,6 +49,10 @@ pub(super) struct Trade {
     pub(super) payer: String,
     pub(super) trade_type: &'static str,
     pub(super) total_fen: i64,
+    /// 应结订单金额: what the shop gets of it, before the fee.
+    pub(super) settled_fen: i64,
+    /// 代金券金额.
+    pub(super) coupon_fen: i64,
     pub(super) description: String,
     pub(super) attach: String,
     /// Negative in the line of a refund.
@@ -54,11 +63,27 @@ pub(super) struct Trade {
 
 impl Trade {
     fn settled_fen(&self) -> i64 {
+        self.refund.as_ref().map_or(self.settled_fen, |_| 0)
+    }
+
+    fn order_fen(&self) -> i64 {
         self.refund.as_ref().map_or(self.total_fen, |_| 0)
     }
 
-    fn refund_fen(&self) -> i64 {
+    fn coupon_fen(&self) -> i64 {
+        self.refund.as_ref().map_or(self.coupon_fen, |_| 0)
+    }
+
+    fn asked_fen(&self) -> i64 {
         self.refund.as_ref().map_or(0, |refund| refund.refund_fen)
+    }
+
+    fn refund_fen(&self) -> i64 {
+        self.refund.as_ref().map_or(0, |refund| refund.settled_fen)
+    }
+
+    fn coupon_refund_fen(&self) -> i64 {
+        self.refund.as_ref().map_or(0, |refund| refund.coupon_fen)
     }
 
     /// What a refund says, or what stands in its place.
@@ -92,7 +117,9 @@ const PAID: [Column; 13] = [
     ("付款银行", "付款银行", |_| "OTHERS".to_owned()),
     ("货币种类", "货币种类", |_| "CNY".to_owned()),
     ("应结订单金额", "总金额", |t| yuan(t.settled_fen())),
-    ("代金券金额", "企业红包金额", |_| yuan(0)),
+    ("代金券金额", "企业红包金额", |t| {
+        yuan(t.coupon_fen())
+    }),
 ];
 const REFUND_TIMES: [Column; 2] = [
     ("退款申请时间", "退款申请时间", |t| {
@@ -112,8 +139,8 @@ const REFUND: [Column; 6] = [
         t.of_refund(|r| r.out_refund_no.clone(), "0")
     }),
     ("退款金额", "退款金额", |t| yuan(t.refund_fen())),
-    ("充值券退款金额", "充值券退款金额", |_| {
-        yuan(0)
+    ("充值券退款金额", "充值券退款金额", |t| {
+        yuan(t.coupon_refund_fen())
     }),
     ("退款类型", "退款类型", |t| {
         t.of_refund(|_| "ORIGINAL".to_owned(), "")
@@ -128,8 +155,8 @@ const TEXTS: [Column; 4] = [
     ("手续费", "手续费", |t| fee(t.fee_fen)),
     ("费率", "费率", |t| rate(t.fee_basis_points)),
 ];
-const ORDER_TOTAL: Column = ("订单金额", "", |t| yuan(t.settled_fen()));
-const ASKED_REFUND: Column = ("申请退款金额", "", |t| yuan(t.refund_fen()));
+const ORDER_TOTAL: Column = ("订单金额", "", |t| yuan(t.order_fen()));
+const ASKED_REFUND: Column = ("申请退款金额", "", |t| yuan(t.asked_fen()));
 const REMARK: Column = ("费率备注", "", |_| String::new());
 
 /// The columns from left to right. Early bills end with the rate.
@@ -175,28 +202,31 @@ pub(super) fn write(bill_type: BillType, early: bool, trades: &[Trade]) -> Vec<u
     let settled = yuan(sum(Trade::settled_fen));
     let fees = fee(sum(|trade| trade.fee_fen));
     let refunds = yuan(sum(Trade::refund_fen));
+    let orders = yuan(sum(Trade::order_fen));
+    let asked = yuan(sum(Trade::asked_fen));
+    let coupons = yuan(sum(Trade::coupon_refund_fen));
     let count = trades.len().to_string();
     let summary = match (bill_type, early) {
         (BillType::Success, false) => vec![
             ("总交易单数", count),
-            ("应结订单总金额", settled.clone()),
+            ("应结订单总金额", settled),
             ("手续费总金额", fees),
-            ("订单总金额", settled),
+            ("订单总金额", orders),
         ],
         (BillType::All | BillType::Refund, false) => vec![
             ("总交易单数", count),
-            ("应结订单总金额", settled.clone()),
-            ("退款总金额", refunds.clone()),
-            ("充值券退款总金额", yuan(0)),
+            ("应结订单总金额", settled),
+            ("退款总金额", refunds),
+            ("充值券退款总金额", coupons),
             ("手续费总金额", fees),
-            ("订单总金额", settled),
-            ("申请退款总金额", refunds),
+            ("订单总金额", orders),
+            ("申请退款总金额", asked),
         ],
         (BillType::All | BillType::Success | BillType::Refund, true) => vec![
             ("总交易单数", count),
             ("总交易额", settled),
             ("总退款金额", refunds),
-            ("总企业红包退款金额", yuan(0)),
+            ("总企业红包退款金额", coupons),
             ("手续费总金额", fees),
         ],
     };
@@ -232,6 +262,8 @@ mod tests {
             payer: "oA".to_owned(),
             trade_type: "JSAPI",
             total_fen: 1280,
+            settled_fen: 1280,
+            coupon_fen: 0,
             description: "面, \"大\"".to_owned(),
             attach: r#"{"table":4,"x":[1,2]}"#.to_owned(),
             fee_fen: 8,
@@ -248,6 +280,8 @@ mod tests {
                 refund_id: "5000".to_owned(),
                 out_refund_no: "R-1".to_owned(),
                 refund_fen: 1280,
+                settled_fen: 1280,
+                coupon_fen: 0,
                 status: "PROCESSING",
                 succeeded_at: None,
             }),

@@ -1,9 +1,11 @@
 //! An order in WeChat's words: the plaintext of a callback and the answer to a query.
 
 use serde::Serialize;
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::clock::beijing;
+use super::coupon::Coupon;
 use super::keys::KeySet;
 use super::login::openid_for;
 
@@ -116,8 +118,10 @@ pub struct Notice {
     pub party: Party,
     /// How.
     pub trade_type: TradeType,
-    /// Paid, in fen.
+    /// The order's amount, in fen.
     pub total_fen: i64,
+    /// What of that a coupon paid.
+    pub coupon: Option<Coupon>,
     /// What the prepay asked to be told back.
     pub attach: Option<String>,
     /// When the user paid.
@@ -157,6 +161,10 @@ pub(super) struct Transaction<'a> {
     payer: Option<Payer<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     amount: Option<Amount>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    promotion_detail: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scene_info: Option<Value>,
 }
 
 #[derive(Debug, Serialize)]
@@ -172,8 +180,10 @@ struct Payer<'a> {
 #[derive(Debug, Serialize)]
 struct Amount {
     total: i64,
-    payer_total: i64,
-    currency: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payer_total: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    currency: Option<&'static str>,
     payer_currency: &'static str,
 }
 
@@ -202,6 +212,8 @@ impl<'a> Transaction<'a> {
             success_time: None,
             payer: None,
             amount: None,
+            promotion_detail: None,
+            scene_info: None,
         };
         match party {
             Party::Partner {
@@ -220,6 +232,19 @@ impl<'a> Transaction<'a> {
             }
         }
         body
+    }
+
+    /// What WeChat tells of an order that nobody has paid, beside its state.
+    pub(super) fn asking(mut self, total_fen: i64) -> Self {
+        self.amount = Some(Amount {
+            total: total_fen,
+            payer_total: None,
+            currency: None,
+            payer_currency: "CNY",
+        });
+        self.promotion_detail = Some(json!([]));
+        self.scene_info = Some(json!({"device_id": ""}));
+        self
     }
 
     /// A paid order. `attach` is only told back once the order is paid, and only if it was sent.
@@ -251,10 +276,13 @@ impl<'a> Transaction<'a> {
                 sub_openid: None,
             },
         });
+        let coupon = notice.coupon.as_ref();
+        let coupon_fen = coupon.map_or(0, |coupon| coupon.amount_fen);
+        body.promotion_detail = coupon.map(Coupon::promotion);
         body.amount = Some(Amount {
             total: notice.total_fen,
-            payer_total: notice.total_fen,
-            currency: "CNY",
+            payer_total: Some(notice.total_fen.saturating_sub(coupon_fen)),
+            currency: Some("CNY"),
             payer_currency: "CNY",
         });
         body
@@ -262,7 +290,8 @@ impl<'a> Transaction<'a> {
 
     /// A paid order of which something was refunded: it stays so, whatever became of the refund.
     pub(super) fn refunded(mut self) -> Self {
-        (self.trade_state, self.trade_state_desc) = ("REFUND", "转入退款");
+        (self.trade_state, self.trade_state_desc) =
+            ("REFUND", "订单发生过退款，退款详情请查询退款单");
         self
     }
 }

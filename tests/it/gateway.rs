@@ -4,14 +4,18 @@ use std::sync::Arc;
 
 use secrecy::ExposeSecret as _;
 use zhangfang::{
-    config::{WechatFiles, WechatMode, WechatSettings},
+    config::{WechatFiles, WechatMode, WechatPublicKey, WechatSettings},
     payments::{
-        ChannelOrder, Gateway as _, NoticeBody, NoticeError, NoticeHeaders, Outcome, PrepayRequest,
+        BillKind, BillLines, ChannelOrder, Gateway as _, NoticeBody, NoticeError, NoticeHeaders,
+        Outcome, PrepayRequest, RefusalKind,
     },
     primitives::{
         Clock as _, Id, Lane, Money, OrderId, OrderNo, RandomIds, Secret, SystemClock, TenantId,
     },
-    simulator::{CallbackKey, Faults, Payment, SignedCallback, Simulator, SimulatorSettings},
+    simulator::{
+        BillSettings, CallbackKey, Coupon, Faults, Payment, PerMille, RefundElsewhere,
+        SignedCallback, Simulator, SimulatorSettings,
+    },
     wechat::{WechatAccounts, WechatGateway},
 };
 
@@ -123,5 +127,170 @@ async fn certificates_are_learnt_from_wechat_and_then_a_payment_is_believed() {
         matches!(&told, NoticeBody::Paid(paid) if *paid == notice),
         "{told:?}"
     );
+    simulator.stop().await;
+}
+
+const SHOP: &str = "1900000109";
+
+/// A simulator and a client that trusts its public key: what new merchants have.
+async fn with_public_key(faults: Faults) -> (Simulator, WechatAccounts) {
+    let simulator = Simulator::start(SimulatorSettings {
+        faults,
+        bills: BillSettings {
+            ready_at_once: true,
+            ..BillSettings::default()
+        },
+        ..SimulatorSettings::default()
+    })
+    .await
+    .unwrap();
+    let us = simulator.credentials();
+    let settings = WechatSettings {
+        public_key: Some(WechatPublicKey {
+            id: us.public_key_id.clone(),
+            pem: us.public_key_pem.clone(),
+        }),
+        ..settings(&simulator)
+    };
+    let accounts =
+        WechatAccounts::new(&settings, Arc::new(SystemClock), Arc::new(RandomIds)).unwrap();
+    (simulator, accounts)
+}
+
+fn number(random: u64) -> OrderNo {
+    OrderNo::from(OrderId::new(Id::mint(1_795_000_000_000, random, Lane(1))))
+}
+
+fn request(order_no: OrderNo, description: &str) -> PrepayRequest {
+    PrepayRequest {
+        order_no,
+        sub_mchid: SHOP.to_owned(),
+        amount: Money::parse(1280).unwrap(),
+        description: description.to_owned(),
+        payer_openid: Some(Secret::new("oA".to_owned())),
+        expires_at: SystemClock.now().plus_seconds(900),
+        notify_path: "/notify".to_owned(),
+        profit_sharing: false,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_merchant_without_certificates_and_odd_answers_are_lived_with() {
+    let always = PerMille::ALWAYS;
+    let (simulator, accounts) = with_public_key(Faults {
+        no_certificates: always,
+        ..Faults::default()
+    })
+    .await;
+    accounts.refresh().await;
+    let gateway = accounts.account(TenantId(1));
+    let order_no = number(7);
+    let ticket = gateway.prepay(request(order_no, "茶")).await;
+    assert!(matches!(ticket, Outcome::Done(_)), "{ticket:?}");
+    // An order that nobody has paid has an amount all the same.
+    let open = gateway.query(order_no, SHOP).await;
+    assert!(
+        matches!(open, Outcome::Done(ChannelOrder::NotPaid(_))),
+        "{open:?}"
+    );
+    // Another amount under the same number, in either of WeChat's words: refused, for good.
+    for said in [PerMille::NEVER, always] {
+        simulator.set_faults(Faults {
+            no_certificates: always,
+            number_says_used: said,
+            ..Faults::default()
+        });
+        let dearer = PrepayRequest {
+            amount: Money::parse(1281).unwrap(),
+            ..request(order_no, "茶")
+        };
+        let refused = gateway.prepay(dearer).await;
+        assert!(
+            matches!(&refused, Outcome::Refused(no) if matches!(no.kind, RefusalKind::Rejected | RefusalKind::Conflict)),
+            "{refused:?}"
+        );
+    }
+    // The user is at the password, in either of WeChat's words: not closed, and not now.
+    simulator.set_paying(&order_no.to_string(), true).unwrap();
+    let busy = gateway.close(order_no, SHOP).await;
+    assert!(
+        matches!(&busy, Outcome::Refused(no) if no.kind == RefusalKind::RateLimited),
+        "{busy:?}"
+    );
+    simulator.set_faults(Faults {
+        close_says_paying: always,
+        ..Faults::default()
+    });
+    let busy = gateway.close(order_no, SHOP).await;
+    assert!(matches!(busy, Outcome::Unknown(_)), "{busy:?}");
+    let open = gateway.query(order_no, SHOP).await;
+    assert!(
+        matches!(open, Outcome::Done(ChannelOrder::NotPaid(_))),
+        "{open:?}"
+    );
+    simulator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bill_with_strange_names_coupons_and_other_peoples_refunds_is_read_to_the_fen() {
+    let (simulator, accounts) = with_public_key(Faults {
+        refunds_at_once: true,
+        ..Faults::default()
+    })
+    .await;
+    let gateway = accounts.account(TenantId(1));
+    let names = ["茶", "`", ",`", "茶,`里`,`0.01,`SUCCESS", "\"a\",b"];
+    let coupons = [
+        None,
+        Some(Coupon::cash(300)),
+        Some(Coupon::no_cash(280)),
+        None,
+        None,
+    ];
+    for (place, (name, coupon)) in names.iter().zip(coupons).enumerate() {
+        let order_no = number(u64::try_from(place).unwrap());
+        let ticket = gateway.prepay(request(order_no, name)).await;
+        assert!(matches!(ticket, Outcome::Done(_)), "{ticket:?}");
+        let mut how = Payment::silent();
+        how.coupon = coupon;
+        simulator.pay(&order_no.to_string(), how).await.unwrap();
+        let paid = gateway.query(order_no, SHOP).await;
+        assert!(
+            matches!(&paid, Outcome::Done(ChannelOrder::Paid { notice, .. }) if notice.amount.get() == 1280),
+            "{paid:?}"
+        );
+        let refund = simulator.refund_elsewhere(RefundElsewhere {
+            out_trade_no: order_no.to_string(),
+            refund_fen: Some(640),
+            ..RefundElsewhere::default()
+        });
+        assert_eq!(refund.unwrap().refund_fen, 640);
+    }
+    let day = SystemClock.now().business_day();
+    let bill = gateway.bill(BillKind::Trade, day).await;
+    let Outcome::Done(Some(bill)) = bill else {
+        panic!("{bill:?}")
+    };
+    let content = bill.content.unwrap();
+    assert_eq!(content.disagreements, []);
+    let BillLines::Trade(lines) = content.lines else {
+        panic!("another bill")
+    };
+    assert_eq!(lines.len(), 2 * names.len());
+    for (place, name) in names.iter().enumerate() {
+        let out_trade_no = number(u64::try_from(place).unwrap()).to_string();
+        let mut of_order = lines
+            .iter()
+            .filter(|line| line.out_trade_no == out_trade_no);
+        let (paid, back) = (of_order.next().unwrap(), of_order.next().unwrap());
+        assert_eq!(paid.description, *name);
+        assert_eq!(paid.order_fen, Some(1280));
+        // What the shop itself gave it does not get.
+        let settled = if place == 2 { 1000 } else { 1280 };
+        assert_eq!(paid.settled_fen, settled);
+        let back = back.refund.as_ref().unwrap();
+        assert_eq!(back.asked_fen, Some(640));
+        assert_eq!(back.refund_fen, if place == 2 { 500 } else { 640 });
+    }
     simulator.stop().await;
 }

@@ -63,6 +63,7 @@ pub(super) async fn play(scene: Scene<'_>) -> (Vec<SceneTold>, Vec<Check>) {
         ("too many payments in a minute", stage.hasty().await),
         ("from another network", stage.abroad().await),
         ("a shop that pays itself", stage.own_shop().await),
+        ("a coupon", stage.coupon().await),
         (
             "points that are given, set aside, spent and over",
             stage.points().await,
@@ -273,11 +274,24 @@ impl<'a> Stage<'a> {
 
     /// Pays, and waits until the service knows.
     async fn pay(&self, customer: &Person, key: &str) -> Result<String, Gave> {
+        self.pay_partly(customer, key, None).await
+    }
+
+    /// The same, perhaps some of it with a coupon.
+    async fn pay_partly(
+        &self,
+        customer: &Person,
+        key: &str,
+        coupon_fen: Option<i64>,
+    ) -> Result<String, Gave> {
         let order = self.create(customer, key, None).await?;
         let number = order["order_no"].as_str().unwrap_or_default().to_owned();
         let package = order["wechat_pay"]["package"].as_str().unwrap_or_default();
         let prepay_id = package.strip_prefix("prepay_id=").unwrap_or_default();
-        self.scene.wechat.pay_with(prepay_id, &[]).await?;
+        match coupon_fen {
+            Some(fen) => self.scene.wechat.pay_with_coupon(prepay_id, fen).await?,
+            None => self.scene.wechat.pay_with(prepay_id, &[]).await?,
+        };
         for _ in 0..100 {
             if self
                 .scene
@@ -291,6 +305,31 @@ impl<'a> Stage<'a> {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         Err(Gave::Up(format!("{number} was not settled")))
+    }
+
+    /// The order is what counts, whoever pays it.
+    async fn coupon(&self) -> Result<SceneTold, Gave> {
+        const COUPON_FEN: i64 = 300;
+        let mut told = SceneTold::new("a coupon");
+        let (plain, thrifty) = (self.somebody("plain"), self.somebody("thrifty"));
+        self.pay(&plain, "plain").await?;
+        self.pay_partly(&thrifty, "coupon", Some(COUPON_FEN))
+            .await?;
+        let points = |balance: &Value| balance["posted"].as_i64().unwrap_or_default();
+        let whole = points(&self.balance(&plain).await?);
+        let saved = points(&self.balance(&thrifty).await?);
+        told.line(format!(
+            "of two customers who owe {FEN} fen each, one pays {COUPON_FEN} of them with a WeChat coupon"
+        ));
+        told.line(format!(
+            "the shop gets both in full; {whole} points are credited for the one, {saved} for the other"
+        ));
+        told.must(
+            "an order that is paid with a coupon counts as what it is",
+            whole > 0 && whole == saved,
+            format!("{whole} and {saved} points"),
+        );
+        Ok(told)
     }
 
     async fn balance(&self, customer: &Person) -> Result<Value, Gave> {

@@ -240,6 +240,18 @@ impl Wechat {
             .await
     }
 
+    /// The same with nothing wrong, and a coupon over so many fen that its giver has paid for.
+    pub(super) async fn pay_with_coupon(
+        &self,
+        prepay_id: &str,
+        coupon_fen: i64,
+    ) -> Result<Option<Fate>, Gave> {
+        let request = self.line.http.post(with_path(&self.base, &["sim", "pay"]));
+        let coupon = json!({ "amount_fen": coupon_fen });
+        self.press(request.json(&json!({ "prepay_id": prepay_id, "faults": [], "coupon": coupon })))
+            .await
+    }
+
     /// The customer of this name scans what the shop shows, and pays.
     pub(super) async fn scan(&self, code_url: &str, name: &str) -> Result<Option<Fate>, Gave> {
         let request = self.line.http.post(with_path(&self.base, &["sim", "scan"]));

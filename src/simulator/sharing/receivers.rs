@@ -34,7 +34,7 @@ pub(super) fn add(shared: &Shared, call: &Call<'_>) -> Result<Answer, Refusal> {
     let appid_sent = fields.has("appid");
     let apps = Apps::read(shared, &mut fields)?;
     if !appid_sent {
-        return Err(Refusal::field("/appid", None, "缺少必填字段"));
+        return Err(Refusal::missing("/appid"));
     }
     let (kind, account) = account(&mut fields, &side)?;
     apps.know(kind)?;
@@ -51,11 +51,11 @@ pub(super) fn add(shared: &Shared, call: &Call<'_>) -> Result<Answer, Refusal> {
         ));
     }
     if relation == "CUSTOM" && custom.is_none() {
-        return Err(Refusal::field("/custom_relation", None, "缺少必填字段"));
+        return Err(Refusal::missing("/custom_relation"));
     }
     // A merchant is always named; a person only if the caller wants the name checked.
     if kind == AccountKind::Merchant && name.is_none() {
-        return Err(Refusal::field("/name", None, "缺少必填字段"));
+        return Err(Refusal::missing("/name"));
     }
     let mut answer = json!({"type": kind.word(), "account": account, "relation_type": relation});
     if side.partner {

@@ -81,12 +81,8 @@ impl Apps {
     /// Refuses a kind of account that belongs to an app that was not named.
     pub(super) fn know(&self, kind: AccountKind) -> Result<(), Refusal> {
         match kind {
-            AccountKind::Openid if !self.appid => {
-                Err(Refusal::field("/appid", None, "缺少必填字段"))
-            }
-            AccountKind::SubOpenid if !self.sub_appid => {
-                Err(Refusal::field("/sub_appid", None, "缺少必填字段"))
-            }
+            AccountKind::Openid if !self.appid => Err(Refusal::missing("/appid")),
+            AccountKind::SubOpenid if !self.sub_appid => Err(Refusal::missing("/sub_appid")),
             AccountKind::Merchant | AccountKind::Openid | AccountKind::SubOpenid => Ok(()),
         }
     }

@@ -54,7 +54,7 @@ pub(super) fn share(shared: &Shared, call: &Call<'_>) -> Result<Answer, Refusal>
     let out_order_no = number(&mut fields, "out_order_no")?;
     let unfreezes = fields
         .optional_flag("unfreeze_unsplit")?
-        .ok_or_else(|| Refusal::field("/unfreeze_unsplit", None, "缺少必填字段"))?;
+        .ok_or_else(|| Refusal::missing("/unfreeze_unsplit"))?;
     let mut receivers = Vec::new();
     for mut fields in fields.optional_objects("receivers", RECEIVERS_MAX)? {
         let (kind, account) = account(&mut fields, &side)?;
@@ -70,7 +70,7 @@ pub(super) fn share(shared: &Shared, call: &Call<'_>) -> Result<Answer, Refusal>
     }
     fields.finish()?;
     if receivers.is_empty() {
-        return Err(Refusal::field("/receivers", None, "缺少必填字段"));
+        return Err(Refusal::missing("/receivers"));
     }
     let mut words = vec!["share", &side.shop, &transaction_id];
     words.push(if unfreezes { "unfreeze" } else { "keep" });
@@ -327,7 +327,11 @@ fn check(
         return Err(not_enough("分账金额不足"));
     }
     if given_fen > rules.shareable_fen(frozen.total_fen) {
-        return Err(rule_limit("分账金额超出最大分账比例"));
+        return Err(Refusal::new(
+            StatusCode::BAD_REQUEST,
+            "INVALID_REQUEST",
+            "分账金额超出最大分账比例",
+        ));
     }
     Ok(())
 }

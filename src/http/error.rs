@@ -265,6 +265,22 @@ impl From<MerchantError> for Problem {
                 "The shop is not approved",
                 "商户尚未通过审核或已停用",
             ),
+            MerchantError::NumberTaken(holder) => Self {
+                field: Self::field(
+                    "sub_mchid",
+                    match holder {
+                        Some(holder) => format!("a number that no other shop has; {holder} has it"),
+                        None => "a number that no shop of another platform has".to_owned(),
+                    },
+                )
+                .field,
+                ..Self::new(
+                    StatusCode::CONFLICT,
+                    "sub_mchid_taken",
+                    "Another shop has this number at WeChat",
+                    "该微信支付商户号已属于其他商户",
+                )
+            },
             MerchantError::CodeNotFound => Self::new(
                 StatusCode::NOT_FOUND,
                 "collection_code_not_found",
@@ -491,7 +507,7 @@ impl From<RefundError> for Problem {
                 "The payment is more than a year old: WeChat no longer refunds it",
                 "支付已超过一年，无法原路退款",
             ),
-            RefundError::BadReason => Self::field("reason", "1 to 80 bytes of text"),
+            RefundError::BadReason => Self::field("reason", "1 to 80 bytes of text in one line"),
             RefundError::PointsSpent { .. } => conflict(
                 "refund_points_spent",
                 "The customer has spent points that would have to come back, and the policy refuses such refunds",
@@ -566,7 +582,9 @@ impl From<ExceptionError> for Problem {
                 "The exception is resolved already",
                 "该异常已处理",
             ),
-            ExceptionError::BadResolution => Self::field("resolution", "1 to 200 characters"),
+            ExceptionError::BadResolution => {
+                Self::field("resolution", "1 to 200 characters in one line")
+            }
             ExceptionError::Db(error) => error.into(),
         }
     }

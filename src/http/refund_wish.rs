@@ -3,7 +3,10 @@
 use serde::Deserialize;
 
 use super::problem::Problem;
-use crate::{payments::RefundError, primitives::Money};
+use crate::{
+    payments::RefundError,
+    primitives::{Length, Money, Text},
+};
 
 /// WeChat takes 80 bytes of a reason (§5), and a note is kept in the same room.
 const NOTE_BYTES_MAX: usize = 80;
@@ -53,21 +56,16 @@ pub(super) struct RejectRefundRequest {
 
 impl ApproveRefundRequest {
     pub(super) fn note(&self) -> Result<String, Problem> {
-        let note = self.note.trim();
-        if note.len() > NOTE_BYTES_MAX {
-            return Err(Problem::field("note", "at most 80 bytes of text"));
-        }
-        Ok(note.to_owned())
+        let note = Text::parse(&self.note, Length::Bytes(0, NOTE_BYTES_MAX));
+        note.map(Text::into_string)
+            .map_err(|_| Problem::field("note", "at most 80 bytes of text in one line"))
     }
 }
 
 impl RejectRefundRequest {
     pub(super) fn note(&self) -> Result<String, Problem> {
-        let reason = self.reason.trim();
-        if !(1..=NOTE_BYTES_MAX).contains(&reason.len()) {
-            return Err(RefundError::BadReason.into());
-        }
-        Ok(reason.to_owned())
+        let reason = Text::parse(&self.reason, Length::Bytes(1, NOTE_BYTES_MAX));
+        Ok(reason.map_err(|_| RefundError::BadReason)?.into_string())
     }
 }
 

@@ -10,15 +10,33 @@ use crate::{
 /// What is decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
-    Approve { sub_mchid: SubMchid },
-    Reject { reason: String },
-    Suspend { reason: String },
+    Approve {
+        sub_mchid: SubMchid,
+        /// Our merchant account under which the number is this shop alone; none where it is our own number.
+        under: Option<SubMchid>,
+    },
+    Reject {
+        reason: String,
+    },
+    Suspend {
+        reason: String,
+    },
 }
 
 impl Decision {
+    /// With our own number: we collect for ourselves.
     pub fn approve(sub_mchid: &str) -> Result<Self, InvalidField> {
         Ok(Self::Approve {
             sub_mchid: SubMchid::parse(sub_mchid)?,
+            under: None,
+        })
+    }
+
+    /// With the number of a shop under our account.
+    pub fn approve_under(account: &str, sub_mchid: &str) -> Result<Self, InvalidField> {
+        Ok(Self::Approve {
+            sub_mchid: SubMchid::parse(sub_mchid)?,
+            under: Some(SubMchid::parse(account)?),
         })
     }
 
@@ -36,7 +54,7 @@ impl Decision {
 
     fn action(&self) -> Action {
         match self.clone() {
-            Self::Approve { sub_mchid } => Action::MerchantApproved {
+            Self::Approve { sub_mchid, .. } => Action::MerchantApproved {
                 sub_mchid: sub_mchid.to_string(),
             },
             Self::Reject { reason } => Action::MerchantRejected { reason },
@@ -54,6 +72,27 @@ pub struct Decide {
     pub by: Actor,
 }
 
+impl Decide {
+    /// The unique key decides whose a number is.
+    async fn claim_number(&self, tx: &mut Tx) -> Result<(), MerchantError> {
+        let Decision::Approve {
+            sub_mchid,
+            under: Some(account),
+        } = &self.decision
+        else {
+            return Ok(());
+        };
+        match store::claim_number(tx, self.merchant, account).await {
+            Ok(()) => Ok(()),
+            Err(error) if error.unique_key().as_deref() == Some("merchants_sub_mchid") => {
+                let holder = store::find_holder(tx, self.tenant, account, sub_mchid).await?;
+                Err(MerchantError::NumberTaken(holder))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
 impl Work for Decide {
     const NAME: &'static str = "merchants.decide";
     type Reply = Merchant;
@@ -65,7 +104,7 @@ impl Work for Decide {
             .ok_or(MerchantError::NotFound)?;
         let from = merchant.state.kind();
         let applied = match self.decision.clone() {
-            Decision::Approve { sub_mchid } => merchant.state.approve(sub_mchid),
+            Decision::Approve { sub_mchid, .. } => merchant.state.approve(sub_mchid),
             Decision::Reject { reason } => merchant.state.reject(reason),
             Decision::Suspend { reason } => merchant.state.suspend(reason),
         };
@@ -75,6 +114,7 @@ impl Work for Decide {
                 merchant.state = state;
                 merchant.updated_at = tx.now();
                 store::update_state(tx, &merchant, from).await?;
+                self.claim_number(tx).await?;
                 audit::record(
                     tx,
                     self.tenant,

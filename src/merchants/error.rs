@@ -5,6 +5,7 @@ use crate::{
     auth::{AuthError, LoginFailure},
     customers::CustomerError,
     db::DbError,
+    primitives::MerchantId,
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +20,9 @@ pub enum MerchantError {
     AlreadyRegistered,
     #[error("the shop is not approved")]
     NotApproved,
+    /// With the shop, if it is one of the same tenant.
+    #[error("another shop has this number at WeChat")]
+    NumberTaken(Option<MerchantId>),
     #[error("the collection code does not exist")]
     CodeNotFound,
     #[error("the collection code is disabled")]

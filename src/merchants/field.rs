@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::primitives::survives_bill;
+use crate::primitives::{InvalidText, Length, Text, survives_bill};
 
 /// A field that is not what it should be. Both texts are the program's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -13,32 +13,23 @@ pub struct InvalidField {
     pub expected: &'static str,
 }
 
-/// Trimmed text of 1 to `max` characters that shows as what it is, and comes back from a bill as it is: no control characters, nothing that turns the direction of
-/// writing, no backtick.
+/// Trimmed [`Text`] of 1 to `max` characters that comes back from a bill as it is.
 pub(super) fn text(
     field: &'static str,
     value: &str,
     max: usize,
     expected: &'static str,
 ) -> Result<String, InvalidField> {
-    let value = value.trim();
-    let sound = (1..=max).contains(&value.chars().count())
-        && value.chars().all(is_plain)
-        && survives_bill(value);
-    if sound {
-        Ok(value.to_owned())
+    let invalid = |expected| InvalidField { field, expected };
+    let parsed = Text::parse(value, Length::Characters(1, max)).map_err(|error| match error {
+        InvalidText::Length => invalid(expected),
+        InvalidText::Hidden(_) => invalid(Text::EXPECTED),
+    })?;
+    if survives_bill(parsed.as_str()) {
+        Ok(parsed.into_string())
     } else {
-        Err(InvalidField { field, expected })
+        Err(invalid("text without backticks"))
     }
-}
-
-fn is_plain(c: char) -> bool {
-    let invisible = matches!(
-        c,
-        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
-            | '\u{fff0}'..='\u{ffff}'
-    );
-    !c.is_control() && !invisible
 }
 
 /// 7 to 20 digits; spaces, `-` and a leading `+` are let go.

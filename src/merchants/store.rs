@@ -109,6 +109,40 @@ pub(super) async fn update_state(
     expect_one(updated.rows_affected())
 }
 
+/// Says under which account the shop has its number. Fails at the key `merchants_sub_mchid` when another shop has it there.
+pub(super) async fn claim_number(
+    tx: &mut Tx,
+    id: MerchantId,
+    account: &SubMchid,
+) -> Result<(), DbError> {
+    let updated = sqlx::query(
+        "/* merchants.claim_number */ UPDATE merchants SET sub_mchid_under = ? WHERE id = ?",
+    )
+    .bind(account.as_str())
+    .bind(id)
+    .execute(tx.conn())
+    .await?;
+    expect_one(updated.rows_affected())
+}
+
+/// Which of the tenant's shops has the number; none when it is another tenant's.
+pub(super) async fn find_holder(
+    tx: &mut Tx,
+    tenant: TenantId,
+    account: &SubMchid,
+    number: &SubMchid,
+) -> Result<Option<MerchantId>, DbError> {
+    Ok(sqlx::query_scalar(
+        "/* merchants.find_holder */ SELECT id FROM merchants \
+         WHERE sub_mchid_under = ? AND sub_mchid = ? AND tenant_id = ?",
+    )
+    .bind(account.as_str())
+    .bind(number.as_str())
+    .bind(tenant)
+    .fetch_optional(tx.conn())
+    .await?)
+}
+
 pub(super) async fn lock_merchant(
     tx: &mut Tx,
     tenant: TenantId,

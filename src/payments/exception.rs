@@ -5,7 +5,7 @@ use sqlx::{FromRow, Row as _, mysql::MySqlRow};
 use crate::{
     audit::{self, Action, Actor},
     db::{Db, DbError, Tx, Work},
-    primitives::{ExceptionId, OrderId, PageLimit, RefundId, TenantId, Timestamp},
+    primitives::{ExceptionId, Length, OrderId, PageLimit, RefundId, TenantId, Text, Timestamp},
 };
 
 /// The kinds, each with a stable name.
@@ -160,15 +160,14 @@ impl Work for ResolveException {
     type Error = ExceptionError;
 
     async fn run(&self, tx: &mut Tx) -> Result<PaymentException, ExceptionError> {
-        if !(1..=200).contains(&self.resolution.trim().chars().count()) {
-            return Err(ExceptionError::BadResolution);
-        }
+        let resolution = Text::parse(&self.resolution, Length::Characters(1, 200))
+            .map_err(|_| ExceptionError::BadResolution)?;
         let now = tx.now();
         let changed = sqlx::query(
             "/* payments.resolve_exception */ UPDATE payment_exceptions SET resolution = ?, resolved_by = ?, resolved_at = ? \
              WHERE id = ? AND tenant_id = ? AND resolved_at IS NULL",
         )
-        .bind(self.resolution.trim())
+        .bind(resolution.as_str())
         .bind(self.by.as_str())
         .bind(now)
         .bind(self.id)
@@ -190,7 +189,7 @@ impl Work for ResolveException {
             return Err(ExceptionError::AlreadyResolved);
         }
         let action = Action::ExceptionResolved {
-            resolution: self.resolution.clone(),
+            resolution: resolution.into_string(),
         };
         audit::record(tx, self.tenant, &self.by, action, self.id).await?;
         Ok(exception)

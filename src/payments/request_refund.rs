@@ -16,7 +16,8 @@ use crate::{
     ledger, merchants,
     payments::{Attempts, PointsReview},
     primitives::{
-        AccountId, Lane, MerchantId, Money, OrderId, Points, RefundId, TenantId, survives_bill,
+        AccountId, Lane, Length, MerchantId, Money, OrderId, Points, RefundId, TenantId, Text,
+        survives_bill,
     },
     risk::{Action as RiskAction, Ruling, Stop},
 };
@@ -130,9 +131,9 @@ const fn is_stale_refund(refusal: &RefundError) -> bool {
     matches!(refusal, RefundError::Ledger(error) if is_stale(*error))
 }
 
-/// Both are read by people, and one goes to WeChat and comes back in its bill: no line ends and the like.
+/// Both are read by people, and one goes to WeChat and comes back in its bill.
 fn fits(text: &str) -> bool {
-    text.len() <= REASON_BYTES_MAX && survives_bill(text)
+    Text::parse(text, Length::Bytes(0, REASON_BYTES_MAX)).is_ok() && survives_bill(text)
 }
 
 #[derive(Debug, Clone)]

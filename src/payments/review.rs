@@ -21,7 +21,8 @@ use crate::{
     outbox::{self, Event},
     points::{self, DeedError, PointsMove},
     primitives::{
-        AccountId, DeedId, EntryId, EntryKind, Lane, OrderId, ReviewId, TenantId, TransferId,
+        AccountId, DeedId, EntryId, EntryKind, Lane, Length, OrderId, ReviewId, TenantId, Text,
+        TransferId,
     },
     risk::{Approval, ReviewError, ReviewKind, ReviewRow, ReviewTerms, Reviews},
 };
@@ -106,11 +107,9 @@ async fn submit(payments: &Payments, operation: TurnReview) -> Result<ReviewRow,
 
 /// One line of text, or none.
 fn checked(note: &str) -> Result<Option<String>, ReviewError> {
-    let note = note.trim();
-    if note.chars().count() > NOTE_MAX || note.chars().any(char::is_control) {
-        return Err(ReviewError::BadNote);
-    }
-    Ok((!note.is_empty()).then(|| note.to_owned()))
+    let note = Text::parse(note, Length::Characters(0, NOTE_MAX));
+    let note = note.map_err(|_| ReviewError::BadNote)?.into_string();
+    Ok((!note.is_empty()).then_some(note))
 }
 
 #[derive(Debug, Clone)]

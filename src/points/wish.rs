@@ -6,7 +6,10 @@ use crate::{
     audit::Actor,
     facts::{Facts, Stage},
     idempotency::first_half,
-    primitives::{BusinessDay, CustomerId, MerchantId, OrderId, Points, TenantId, Timestamp},
+    primitives::{
+        BusinessDay, CustomerId, InvalidText, Length, MerchantId, OrderId, Points, TenantId, Text,
+        Timestamp,
+    },
 };
 
 use super::{DeedError, DeedKind};
@@ -123,9 +126,12 @@ impl DeedWish {
         if self.points.is_zero() || self.points > POINTS_MAX {
             return wrong("points", "1 to 1000000000");
         }
-        let length = self.reason.chars().count();
-        if !(1..=REASON_MAX).contains(&length) || self.reason.chars().any(char::is_control) {
-            return wrong("reason", "1 to 200 characters of text in one line");
+        match Text::parse(&self.reason, Length::Characters(1, REASON_MAX)) {
+            Ok(_) => {}
+            Err(InvalidText::Length) => {
+                return wrong("reason", "1 to 200 characters of text in one line");
+            }
+            Err(InvalidText::Hidden(_)) => return wrong("reason", Text::EXPECTED),
         }
         match self.wanted {
             Wanted::Award {

@@ -1,4 +1,4 @@
-//! Values without I/O: money and points, typed ids, time, identity, pages, secrets.
+//! Values without I/O: money and points, typed ids, time, identity, text, pages, secrets.
 //!
 //! Everything here is small, `Copy` where it can be, and refuses nonsense at the border: a [`Money`] is never
 //! negative, an [`OrderId`] is not a [`CustomerId`], a [`Secret`] does not print.
@@ -10,6 +10,7 @@ mod money;
 mod page;
 mod secret;
 mod source;
+mod text;
 
 pub use bill_text::survives_bill;
 pub use clock::{BusinessDay, Clock, MockClock, NotADay, SystemClock, Timestamp};
@@ -23,3 +24,4 @@ pub use money::{AmountError, Money, Points};
 pub use page::{Cursor, Page, PageLimit};
 pub use secret::Secret;
 pub use source::{IdSource, RandomIds, SeededIds};
+pub use text::{InvalidText, Length, Text};

@@ -13,7 +13,7 @@ use sqlx::{FromRow, Row as _, mysql::MySqlRow};
 use super::{ReceiverKind, SharingError};
 use crate::{
     db::{Db, DbError, Tx},
-    primitives::{MerchantId, ReceiverId, Secret, TenantId, Timestamp},
+    primitives::{Length, MerchantId, ReceiverId, Secret, TenantId, Text, Timestamp},
 };
 
 /// WeChat's words for what a receiver is to the shop (`relation_type`).
@@ -152,8 +152,9 @@ impl ReceiverForm {
                 }
             }
         }
-        if name.as_ref().is_some_and(|name| name.chars().count() > 64) {
-            return field("name", "at most 64 characters");
+        let fits = |name: &String| Text::parse(name, Length::Characters(1, 64)).is_ok();
+        if !name.as_ref().is_none_or(fits) {
+            return field("name", "at most 64 characters of text in one line");
         }
         if !RELATIONS.contains(&relation.as_str()) {
             return field(

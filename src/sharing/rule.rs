@@ -12,7 +12,9 @@ use crate::{
     audit::{self, Action, Actor},
     db::{Db, DbError, Tx, Work},
     payments::{Outcome, RefusalKind},
-    primitives::{MerchantId, ReceiverId, Secret, TenantId, Timestamp, survives_bill},
+    primitives::{
+        Length, MerchantId, ReceiverId, Secret, TenantId, Text, Timestamp, survives_bill,
+    },
 };
 
 /// WeChat shares with at most fifty receivers at once (§8).
@@ -130,13 +132,11 @@ impl RuleWish {
             if *ratio_ppm == 0 {
                 return field("ratio_ppm", "1 or more");
             }
-            if description.trim().is_empty()
-                || description.len() > DESCRIPTION_BYTES_MAX
-                || !survives_bill(description)
-            {
+            let text = Text::parse(description, Length::Bytes(1, DESCRIPTION_BYTES_MAX));
+            if text.is_err() || !survives_bill(description) {
                 return field(
                     "description",
-                    "1 to 80 bytes, no backtick or control character",
+                    "1 to 80 bytes of text in one line, no backtick or control character",
                 );
             }
         }

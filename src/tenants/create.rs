@@ -4,6 +4,7 @@ use super::{Tenant, store};
 use crate::{
     db::{DbError, Tx, Work},
     points::{self, RuleTerms},
+    primitives::{Length, Text},
 };
 
 /// A tenant that cannot be made.
@@ -11,7 +12,7 @@ use crate::{
 pub enum TenantError {
     #[error("a tenant's code is 2 to 32 of a-z, 0-9 and -")]
     BadCode,
-    #[error("a tenant's name is 1 to 100 characters")]
+    #[error("a tenant's name is 1 to 100 characters in one line that show as what they are")]
     BadName,
     #[error("there is a tenant with this code")]
     CodeTaken,
@@ -37,10 +38,9 @@ impl Work for CreateTenant {
         if !(2..=32).contains(&self.code.len()) || !self.code.bytes().all(plain) {
             return Err(TenantError::BadCode);
         }
-        if !(1..=100).contains(&self.name.chars().count()) {
-            return Err(TenantError::BadName);
-        }
-        let id = store::insert(tx, &self.code, &self.name)
+        let name = Text::parse(&self.name, Length::Characters(1, 100))
+            .map_err(|_| TenantError::BadName)?;
+        let id = store::insert(tx, &self.code, name.as_str())
             .await
             .map_err(|error| {
                 if error.unique_key().is_some() {
@@ -53,7 +53,7 @@ impl Work for CreateTenant {
         Ok(Tenant {
             id,
             code: self.code.clone(),
-            name: self.name.clone(),
+            name: name.into_string(),
         })
     }
 }

@@ -30,13 +30,15 @@ pub(super) async fn insert(tx: &mut Tx, code: &str, name: &str) -> Result<Tenant
         .map_err(|_| DbError::Inconsistent("too many tenants"))
 }
 
+/// The database takes `demo` and `demo  ` for one (its collations pad with blanks); what is said here is what is meant.
 pub async fn find_by_code(db: &Db, code: &str) -> Result<Option<Tenant>, DbError> {
-    Ok(sqlx::query_as(
+    let tenant: Option<Tenant> = sqlx::query_as(
         "/* tenants.find_by_code */ SELECT id, code, name FROM tenants WHERE code = ?",
     )
     .bind(code)
     .fetch_optional(db.pool())
-    .await?)
+    .await?;
+    Ok(tenant.filter(|tenant| tenant.code == code))
 }
 
 pub async fn list(db: &Db) -> Result<Vec<Tenant>, DbError> {

@@ -7,7 +7,7 @@ use super::{
     mistake::Mistakes,
     node::{Kind, Node},
 };
-use crate::risk::rules::Window;
+use crate::{primitives::Text, risk::rules::Window};
 
 /// What a counter remembers at most: 90 days, and never less than ten seconds.
 pub(super) const WITHIN: RangeInclusive<u32> = 10..=90 * 86_400;
@@ -34,7 +34,7 @@ impl Node {
     pub(super) fn text(&self, what: &str, mistakes: &mut Mistakes) -> Option<String> {
         let text = self.raw_text(what, mistakes)?.trim();
         let length = text.chars().count();
-        if !(1..=TEXT_MAX).contains(&length) || text.chars().any(char::is_control) {
+        if !(1..=TEXT_MAX).contains(&length) || Text::hidden(text).is_some() {
             let most = format!("{what} is one line of 1 to {TEXT_MAX} characters");
             mistakes.add(self.place, most);
             return None;

@@ -1,9 +1,8 @@
 //! The service, from start to stop.
 
-use std::{future::IntoFuture as _, net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use anyhow::Context as _;
-use axum::serve::ListenerExt as _;
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
@@ -55,7 +54,7 @@ impl Serve {
         let jobs = jobs::start(&app);
         tracing::info!("listening on http://{}", settings.http.listen);
 
-        let served = serve(listener, &app, stopping).await;
+        serve(listener, &app, stopping).await;
 
         tracing::info!("stopping jobs and closing the database");
         let closing = async {
@@ -67,39 +66,23 @@ impl Serve {
                 "not everything ended in {CLOSING_TIMEOUT:?}; leaving it to the restart"
             );
         }
-        served
+        Ok(())
     }
 }
 
 /// Answers until `stopping`, and then what was taken, for a bounded time.
-async fn serve(
-    listener: TcpListener,
-    app: &App,
-    stopping: CancellationToken,
-) -> anyhow::Result<()> {
+async fn serve(listener: TcpListener, app: &App, stopping: CancellationToken) {
     let bound = app.http().shutdown_timeout;
-    // Small answers go out at once.
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY was not set");
-        }
-    });
-    let service = http::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
-    let serving = axum::serve(listener, service)
-        .with_graceful_shutdown(stopping.clone().cancelled_owned())
-        .into_future();
+    let serving = http::serve(listener, app.clone(), stopping.clone());
     let mut serving = std::pin::pin!(serving);
     tokio::select! {
         biased;
         () = stopping.cancelled() => {}
-        ended = &mut serving => return ended.context("the listener failed"),
+        () = &mut serving => return,
     }
     tracing::info!("stopping: answering what was taken, for {bound:?} at most");
-    if let Ok(ended) = timeout(bound, serving).await {
-        ended.context("the listener failed")
-    } else {
+    if timeout(bound, serving).await.is_err() {
         tracing::warn!("some callers were not answered within {bound:?}");
-        Ok(())
     }
 }
 

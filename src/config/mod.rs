@@ -29,7 +29,7 @@ mod wechat_files;
 pub use auth::AuthSettings;
 pub use database::DatabaseSettings;
 pub use error::SettingsError;
-pub use http::HttpSettings;
+pub use http::{ConnectionSettings, HttpSettings};
 pub use jobs::JobSettings;
 pub use limits::{Limit, LimitSettings, Per};
 pub use log::{LogFormat, LogSettings};

@@ -1,6 +1,6 @@
 //! Everything is parsed into types before a handler runs, and what does not parse is a problem of ours, not of the framework's.
 
-use std::str::FromStr;
+use std::{marker::PhantomData, str::FromStr};
 
 use axum::{
     body::Bytes,
@@ -9,7 +9,10 @@ use axum::{
 };
 use serde::{Deserialize, de::DeserializeOwned};
 
-use super::problem::Problem;
+use super::{
+    json::{self, Refusal, Tree},
+    problem::Problem,
+};
 use crate::{
     app::App,
     auth::{OperatorRole, Permission, Principal, StaffRole},
@@ -19,11 +22,69 @@ use crate::{
 
 // --- who calls
 
-/// A caller of one audience whose token was believed. It can be used only by naming what for: [`Auth::may`].
+/// A caller of one audience whose token was believed. It can be used only by naming what for: in its type, which is asked before anything else of the request is read,
+/// bodies above all; or, where there is nothing to read, by [`Auth::may`].
 #[derive(Debug)]
-pub(super) struct Auth<A> {
+pub(super) struct Auth<A, P = Unasked> {
     caller: A,
     principal: Principal,
+    needs: PhantomData<P>,
+}
+
+/// A permission as a type.
+pub(super) trait Needs {
+    const PERMISSION: Option<Permission>;
+}
+
+/// A permission that is asked for at once.
+pub(super) trait Foreseen: Needs {}
+
+/// The permission is asked for later: [`Auth::may`].
+#[derive(Debug)]
+pub(super) struct Unasked;
+
+impl Needs for Unasked {
+    const PERMISSION: Option<Permission> = None;
+}
+
+/// Permissions as types, for those who read a body.
+pub(super) mod needs {
+    use super::{Foreseen, Needs, Permission};
+
+    macro_rules! permissions {
+        ($($name:ident),* $(,)?) => {$(
+            #[derive(Debug)]
+            pub(in crate::http) struct $name;
+
+            impl Needs for $name {
+                const PERMISSION: Option<Permission> = Some(Permission::$name);
+            }
+
+            impl Foreseen for $name {}
+        )*};
+    }
+
+    permissions!(
+        AwardPoints,
+        DecideMerchants,
+        DecideRefund,
+        DecideRefunds,
+        DecideReviews,
+        DeductPoints,
+        HoldPoints,
+        Pay,
+        ReadPointsRule,
+        RefundPayments,
+        RegisterShop,
+        RequestRefund,
+        ResolveExceptions,
+        ShowPayment,
+        WriteCodes,
+        WriteDeliveries,
+        WritePaymentPolicy,
+        WritePointsRule,
+        WriteSharing,
+    );
 }
 
 /// A kind of caller.
@@ -102,7 +163,16 @@ impl<A: Copy> Auth<A> {
             Err(forbidden())
         }
     }
+}
 
+impl<A: Copy, P: Foreseen> Auth<A, P> {
+    /// The caller, whose role has the permission.
+    pub(super) const fn caller(&self) -> A {
+        self.caller
+    }
+}
+
+impl<A, P> Auth<A, P> {
     /// Whose deed it is.
     pub(super) const fn principal(&self) -> &Principal {
         &self.principal
@@ -118,7 +188,7 @@ const fn forbidden() -> Problem {
     )
 }
 
-impl<A: Audience> FromRequestParts<App> for Auth<A> {
+impl<A: Audience, P: Needs> FromRequestParts<App> for Auth<A, P> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
@@ -129,7 +199,14 @@ impl<A: Audience> FromRequestParts<App> for Auth<A> {
         };
         let caller = A::of(&principal).ok_or_else(forbidden)?;
         tracing::Span::current().record("caller", principal.actor().as_str());
-        Ok(Self { caller, principal })
+        if !P::PERMISSION.is_none_or(|permission| principal.may(permission)) {
+            return Err(forbidden());
+        }
+        Ok(Self {
+            caller,
+            principal,
+            needs: PhantomData,
+        })
     }
 }
 
@@ -162,7 +239,7 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
 
 // --- what is asked
 
-/// A JSON body. Types of requests refuse fields that they do not know.
+/// A JSON body, read by the rules of [`json`]. Types of requests refuse fields that they do not know.
 pub(super) struct Json<T>(pub(super) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
@@ -171,7 +248,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let is_json = is_json(request.headers());
         let body = read_body(request, state).await?;
-        parse_json(is_json, &body).map(Self)
+        Ok(Self(parse_json(is_json, &body)?.0))
     }
 }
 
@@ -182,13 +259,15 @@ pub(super) struct Keyed<T> {
     pub(super) key: IdempotencyKey,
     route: String,
     path: String,
-    raw: Bytes,
+    /// What it says, however it is written.
+    said: String,
 }
 
 impl<T> Keyed<T> {
-    /// The claim under which the effect is made. The path belongs to the input: approving another shop with the same key is another request.
+    /// The claim under which the effect is made. The path belongs to the input: approving another shop with the same key is another request. Of the body what it says counts,
+    /// not how it is written: programs that repeat a request write it anew.
     pub(super) fn claim(&self, principal: &Principal) -> Claim {
-        let input: [&[u8]; 2] = [self.path.as_bytes(), &self.raw];
+        let input = [self.path.as_bytes(), self.said.as_bytes()];
         let actor = principal.actor();
         Claim::new(
             principal.tenant(),
@@ -210,12 +289,13 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Keyed<T> {
         let route = matched.map_or_else(|| path.clone(), |route| route.as_str().to_owned());
         let is_json = is_json(request.headers());
         let raw = read_body(request, state).await?;
+        let (body, tree) = parse_json(is_json, &raw)?;
         Ok(Self {
-            body: parse_json(is_json, &raw)?,
+            body,
             key,
             route,
             path,
-            raw,
+            said: tree.canonical(),
         })
     }
 }
@@ -245,7 +325,7 @@ async fn read_body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes,
         .map_err(|rejection| Problem::of_status(rejection.status()))
 }
 
-fn parse_json<T: DeserializeOwned>(is_json: bool, body: &[u8]) -> Result<T, Problem> {
+fn parse_json<T: DeserializeOwned>(is_json: bool, body: &[u8]) -> Result<(T, Tree), Problem> {
     if !is_json {
         return Err(Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -254,29 +334,22 @@ fn parse_json<T: DeserializeOwned>(is_json: bool, body: &[u8]) -> Result<T, Prob
             "请求格式不正确",
         ));
     }
-    serde_json::from_slice(body).map_err(|error| {
-        // The parser's words name fields and may quote the caller's own values: for the caller, never for the log.
-        let problem = Problem::field("body", error.to_string());
-        let (status, code, title) = if error.is_data() {
-            (
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "json_unexpected",
-                "The JSON is not what is expected here",
-            )
-        } else {
-            (
-                StatusCode::BAD_REQUEST,
-                "json_invalid",
-                "The body is not JSON",
-            )
-        };
-        Problem {
-            status,
-            code,
-            title,
+    // The words name fields and may quote the caller's own values: for the caller, never for the log.
+    json::read(body).map_err(|refusal| match refusal {
+        Refusal::Syntax(said) => Problem {
+            status: StatusCode::BAD_REQUEST,
+            code: "json_invalid",
+            title: "The body is not JSON",
             detail: "请求内容不正确",
-            ..problem
-        }
+            ..Problem::field("body", said)
+        },
+        Refusal::Shape { at, expected } => Problem {
+            status: StatusCode::UNPROCESSABLE_ENTITY,
+            code: "json_unexpected",
+            title: "The JSON is not what is expected here",
+            detail: "请求内容不正确",
+            ..Problem::field(at, expected)
+        },
     })
 }
 

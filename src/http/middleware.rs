@@ -12,14 +12,15 @@ use axum::{
 use tower_http::{catch_panic::CatchPanicLayer, timeout::TimeoutLayer};
 use tracing::Instrument as _;
 
-use super::{limit, problem::Problem};
+use super::{incoming, limit, problem::Problem};
 use crate::app::App;
 
-/// From the inside out: body limit, time limit, panics, and around everything the trace.
+/// From the inside out: body limits, time limit, panics, and around everything the trace.
 pub(super) fn around(router: Router, app: App) -> Router {
     let time_limit = app.http().request_timeout;
     router
         .layer(DefaultBodyLimit::max(app.http().body_max_bytes))
+        .layer(middleware::from_fn_with_state(app.clone(), incoming::bound))
         .layer(TimeoutLayer::with_status_code(
             StatusCode::GATEWAY_TIMEOUT,
             time_limit,
@@ -95,7 +96,10 @@ fn finish(mut response: Response, trace_id: &str) -> Response {
     let problem = problem.or_else(|| (is_error && is_bare).then(|| Problem::of_status(status)));
     if let Some(problem) = problem {
         let mut written = problem.write(trace_id);
-        for name in limit::HEADERS.iter().chain([&header::ALLOW]) {
+        for name in limit::HEADERS
+            .iter()
+            .chain([&header::ALLOW, &header::CONNECTION])
+        {
             if let Some(value) = response.headers_mut().remove(name) {
                 written.headers_mut().insert(name, value);
             }

@@ -4,11 +4,13 @@
 //! - One folder per audience, one file per endpoint: its request, its response, its text. A handler extracts, calls, converts, returns; it decides nothing.
 //! - `extract`: everything is parsed into types before a handler runs. A caller (`extract::Auth`) cannot be used without naming the
 //!   [`Permission`](crate::auth::Permission) that the use needs.
+//! - `json`: one rule for all bodies: objects are objects, nothing is null, and what makes two of them the same.
 //! - `origin`: the caller's address and device, for risk. They are handed on and neither logged nor answered.
 //! - `problem` and `error`: every answer of 400 and more is `application/problem+json` (RFC 9457), the framework's own included. `error` alone turns the slices' errors
 //!   into status, code and sentence, without a `_` arm. What is our fault says nothing but the trace id. The one exception are the callbacks, which speak as WeChat expects.
 //! - `limit`: who asks too often is told so before the handler runs; [`router()`]'s page says which route has which limit. WeChat's callbacks have none.
-//! - `middleware`: trace id, span, log line, metrics, and the problem's body. The log has no query strings and no bodies.
+//! - `server`: the connections themselves: who gets one, for how long, and whom the reserve is for.
+//! - `middleware`: what comes in is bounded in size and time, before a handler sees it. Trace id, span, log line, metrics, and the problem's body. The log has no query strings and no bodies.
 //!
 //! A client that hangs up drops its handler's future at any `await`. That is a crash already planned for: transactions run in tasks of their own
 //! ([`Db::run`](crate::db::Db::run)), operations are decided once queued, and keys make repeating safe.
@@ -21,19 +23,24 @@ mod customer;
 mod error;
 mod expiring;
 mod extract;
+mod incoming;
+mod json;
 mod limit;
 mod merchant;
 mod middleware;
 mod open;
 mod openapi;
 mod origin;
+mod parameters;
 mod points_rule;
 mod problem;
 mod public;
 mod refund_wish;
 mod replay;
 mod router;
+mod server;
 mod sharing;
 
 pub use openapi::document;
 pub use router::router;
+pub use server::serve;

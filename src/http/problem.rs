@@ -148,6 +148,36 @@ impl Problem {
         self
     }
 
+    /// The request did not arrive in the time that a request has.
+    pub(super) const fn too_slow() -> Self {
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "request_too_slow",
+            "The request did not arrive in time; nothing was done",
+            "请求发送超时，请检查网络后重试",
+        )
+    }
+
+    /// More connections than are served.
+    pub(super) const fn crowded() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too_many_connections",
+            "Too many connections; nothing was done",
+            "系统繁忙，请稍后再试",
+        )
+        .retry_after(1)
+    }
+
+    pub(super) const fn http_1_only() -> Self {
+        Self::new(
+            StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            "http_version_unsupported",
+            "HTTP/1.1 is spoken here",
+            "请求协议版本不受支持",
+        )
+    }
+
     /// For an answer that the framework made without a body of ours.
     pub(super) fn of_status(status: StatusCode) -> Self {
         match status {
@@ -163,6 +193,19 @@ impl Problem {
                 "body_too_large",
                 "The body is too large",
                 "请求内容过大",
+            ),
+            StatusCode::REQUEST_TIMEOUT => Self::too_slow(),
+            StatusCode::URI_TOO_LONG => Self::new(
+                status,
+                "uri_too_long",
+                "The address of the request is too long",
+                "请求地址过长",
+            ),
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Self::new(
+                status,
+                "headers_too_large",
+                "The headers of the request are too large",
+                "请求头过大",
             ),
             StatusCode::GATEWAY_TIMEOUT => Self::new(
                 status,
@@ -184,8 +227,8 @@ impl Problem {
         }
     }
 
-    /// The answer as it goes over the wire.
-    pub(super) fn write(self, trace_id: &str) -> Response {
+    /// The body as it goes over the wire.
+    pub(super) fn body(self, trace_id: &str) -> Vec<u8> {
         let Extension {
             mistakes,
             decision,
@@ -203,17 +246,22 @@ impl Problem {
             challenge,
             trace_id: trace_id.to_owned(),
         };
-        let text = serde_json::to_vec(&body).unwrap_or_default(); // strings and numbers always are JSON
-        let mut response = Response::new(Body::from(text));
-        *response.status_mut() = self.status;
+        serde_json::to_vec(&body).unwrap_or_default() // strings and numbers always are JSON
+    }
+
+    /// The answer as it goes over the wire.
+    pub(super) fn write(self, trace_id: &str) -> Response {
+        let (status, retry_after) = (self.status, self.retry_after);
+        let mut response = Response::new(Body::from(self.body(trace_id)));
+        *response.status_mut() = status;
         let kind = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
-        if let Some(seconds) = self.retry_after {
+        if let Some(seconds) = retry_after {
             response
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if self.status == StatusCode::UNAUTHORIZED {
+        if status == StatusCode::UNAUTHORIZED {
             let scheme = HeaderValue::from_static("Bearer");
             response
                 .headers_mut()

@@ -1,12 +1,16 @@
 //! Every route.
 
+use std::sync::Arc;
+
 use axum::{Router, http::Method, middleware::from_fn_with_state, routing::get};
 use utoipa::OpenApi as _;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::SwaggerUi;
 
 use super::{
-    admin, auth, callbacks, customer, limit, merchant, middleware, open, openapi, problem::Problem,
+    admin, auth, callbacks, customer, limit, merchant, middleware, open, openapi,
+    parameters::{self, Parameters},
+    problem::Problem,
     public,
 };
 use crate::{app::App, limits::Limit};
@@ -14,8 +18,10 @@ use crate::{app::App, limits::Limit};
 /// The service's whole HTTP side.
 pub fn router(app: App) -> Router {
     let (router, document) = routes().split_for_parts();
+    let known = Arc::new(Parameters::of(&document));
     let router = router
         .route("/c/{code}", get(public::code_page::code_page))
+        .route_layer(from_fn_with_state(known, parameters::keep))
         .route_layer(from_fn_with_state(app.clone(), limit::keep))
         .fallback(async || Problem::not_found())
         .with_state(app.clone())

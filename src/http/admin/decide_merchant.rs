@@ -6,9 +6,8 @@ use serde::Deserialize;
 use super::merchant::AdminMerchant;
 use crate::{
     app::App,
-    auth::Permission,
     http::{
-        extract::{Auth, Keyed, Operator, Path},
+        extract::{Auth, Keyed, Operator, Path, needs},
         openapi::Problems,
         problem::Problem,
         replay::Replayable,
@@ -51,20 +50,20 @@ pub(in crate::http) struct ReasonRequest {
 )]
 pub(in crate::http) async fn approve(
     State(app): State<App>,
-    auth: Auth<Operator>,
+    auth: Auth<Operator, needs::DecideMerchants>,
     Path(id): Path<MerchantId>,
     request: Keyed<ApproveRequest>,
 ) -> Result<Replayable, Problem> {
-    let tenant = auth.may(Permission::DecideMerchants)?.tenant;
+    let tenant = auth.caller().tenant;
     let gateway = app.gateways().of(tenant);
     let us = gateway.account();
-    let sub_mchid = match (us.mode, request.body.sub_mchid.as_deref()) {
-        (ChannelMode::Partner, Some(shop)) => shop,
+    let decision = match (us.mode, request.body.sub_mchid.as_deref()) {
+        (ChannelMode::Partner, Some(shop)) => Decision::approve_under(&us.mchid, shop)?,
         (ChannelMode::Partner, None) => {
             return Err(Problem::field("sub_mchid", "WeChat's number of the shop"));
         }
-        (ChannelMode::Direct, None) => us.mchid.as_str(),
-        (ChannelMode::Direct, Some(own)) if own == us.mchid => own,
+        (ChannelMode::Direct, None) => Decision::approve(&us.mchid)?,
+        (ChannelMode::Direct, Some(own)) if own == us.mchid => Decision::approve(own)?,
         (ChannelMode::Direct, Some(_)) => {
             return Err(Problem::field(
                 "sub_mchid",
@@ -72,7 +71,6 @@ pub(in crate::http) async fn approve(
             ));
         }
     };
-    let decision = Decision::approve(sub_mchid)?;
     decide(&app, &auth, id, &request, decision).await
 }
 
@@ -91,7 +89,7 @@ pub(in crate::http) async fn approve(
 )]
 pub(in crate::http) async fn reject(
     State(app): State<App>,
-    auth: Auth<Operator>,
+    auth: Auth<Operator, needs::DecideMerchants>,
     Path(id): Path<MerchantId>,
     request: Keyed<ReasonRequest>,
 ) -> Result<Replayable, Problem> {
@@ -115,26 +113,26 @@ pub(in crate::http) async fn reject(
 )]
 pub(in crate::http) async fn suspend(
     State(app): State<App>,
-    auth: Auth<Operator>,
+    auth: Auth<Operator, needs::DecideMerchants>,
     Path(id): Path<MerchantId>,
     request: Keyed<ReasonRequest>,
 ) -> Result<Replayable, Problem> {
     let decision = Decision::suspend(&request.body.reason)?;
     let answer = decide(&app, &auth, id, &request, decision).await?;
     merchants::forget_codes(app.db(), app.cache(), id).await?;
-    let tenant = auth.may(Permission::DecideMerchants)?.tenant;
+    let tenant = auth.caller().tenant;
     payments::hurry_open_orders(app.payments(), tenant, id).await?;
     Ok(answer)
 }
 
 async fn decide<T>(
     app: &App,
-    auth: &Auth<Operator>,
+    auth: &Auth<Operator, needs::DecideMerchants>,
     merchant: MerchantId,
     request: &Keyed<T>,
     decision: Decision,
 ) -> Result<Replayable, Problem> {
-    let operator = auth.may(Permission::DecideMerchants)?;
+    let operator = auth.caller();
     let by = auth.principal().actor();
     let work = Decide {
         tenant: operator.tenant,

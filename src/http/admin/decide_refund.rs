@@ -5,9 +5,8 @@ use axum::{Json, extract::State};
 use super::refund::in_name_of;
 use crate::{
     app::App,
-    auth::Permission,
     http::{
-        extract::{Auth, Keyed, Operator, Path},
+        extract::{Auth, Keyed, Operator, Path, needs},
         openapi::Problems,
         problem::Problem,
         refund_wish::{ApproveRefundRequest, RejectRefundRequest},
@@ -31,7 +30,7 @@ use crate::{
 )]
 pub(in crate::http) async fn approve(
     State(app): State<App>,
-    auth: Auth<Operator>,
+    auth: Auth<Operator, needs::DecideRefunds>,
     Path(refund_no): Path<RefundNo>,
     request: Keyed<ApproveRefundRequest>,
 ) -> Result<Json<ToldRefund>, Problem> {
@@ -60,7 +59,7 @@ pub(in crate::http) async fn approve(
 )]
 pub(in crate::http) async fn reject(
     State(app): State<App>,
-    auth: Auth<Operator>,
+    auth: Auth<Operator, needs::DecideRefunds>,
     Path(refund_no): Path<RefundNo>,
     request: Keyed<RejectRefundRequest>,
 ) -> Result<Json<ToldRefund>, Problem> {
@@ -76,12 +75,12 @@ pub(in crate::http) async fn reject(
 
 async fn decide<T>(
     app: &App,
-    auth: &Auth<Operator>,
+    auth: &Auth<Operator, needs::DecideRefunds>,
     refund_no: RefundNo,
     request: &Keyed<T>,
     (agree, note): (bool, String),
 ) -> Result<Json<ToldRefund>, Problem> {
-    let operator = auth.may(Permission::DecideRefunds)?;
+    let operator = auth.caller();
     let decision = DecideRefund {
         tenant: operator.tenant,
         refund: refund_no.id(),

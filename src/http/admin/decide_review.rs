@@ -5,9 +5,8 @@ use serde::Deserialize;
 
 use crate::{
     app::App,
-    auth::Permission,
     http::{
-        extract::{Auth, Keyed, Operator, Path},
+        extract::{Auth, Keyed, Operator, Path, needs},
         openapi::Problems,
         problem::Problem,
     },
@@ -47,7 +46,7 @@ pub(in crate::http) struct RejectReviewRequest {
 )]
 pub(in crate::http) async fn approve(
     State(app): State<App>,
-    auth: Auth<Operator>,
+    auth: Auth<Operator, needs::DecideReviews>,
     Path(id): Path<ReviewId>,
     request: Keyed<ApproveReviewRequest>,
 ) -> Result<Json<ToldReview>, Problem> {
@@ -70,7 +69,7 @@ pub(in crate::http) async fn approve(
 )]
 pub(in crate::http) async fn reject(
     State(app): State<App>,
-    auth: Auth<Operator>,
+    auth: Auth<Operator, needs::DecideReviews>,
     Path(id): Path<ReviewId>,
     request: Keyed<RejectReviewRequest>,
 ) -> Result<Json<ToldReview>, Problem> {
@@ -80,12 +79,12 @@ pub(in crate::http) async fn reject(
 
 async fn decide<T>(
     app: &App,
-    auth: &Auth<Operator>,
+    auth: &Auth<Operator, needs::DecideReviews>,
     id: ReviewId,
     request: &Keyed<T>,
     word: ReviewWord,
 ) -> Result<Json<ToldReview>, Problem> {
-    let operator = auth.may(Permission::DecideReviews)?;
+    let operator = auth.caller();
     let decision = DecideReview {
         tenant: operator.tenant,
         id,

@@ -11,7 +11,7 @@ use crate::{
         MessageTemplate, PagePath, SetDeliverySettings,
     },
     http::{
-        extract::{self, Auth, Operator},
+        extract::{self, Auth, Operator, needs},
         openapi::Problems,
         problem::Problem,
     },
@@ -232,10 +232,10 @@ pub(in crate::http) async fn get_delivery_settings(
 )]
 pub(in crate::http) async fn set_delivery_settings(
     State(app): State<App>,
-    auth: Auth<Operator>,
+    auth: Auth<Operator, needs::WriteDeliveries>,
     extract::Json(request): extract::Json<DeliverySettingsBody>,
 ) -> Result<Json<DeliverySettingsBody>, Problem> {
-    let operator = auth.may(Permission::WriteDeliveries)?;
+    let operator = auth.caller();
     let settings = request.settings()?;
     let answer = DeliverySettingsBody::from(&settings);
     app.db()

@@ -5,10 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     app::App,
-    auth::Permission,
     customers::{self, CustomerError},
     http::{
-        extract::{self, Auth, Operator},
+        extract::{self, Auth, Operator, needs},
         openapi::Problems,
         points_rule::{PointsRuleRequest, PointsTerms, of, withdrawn_by},
         problem::Problem,
@@ -273,10 +272,10 @@ fn earning(earning: &Earning, tried: &Tried) -> Vec<String> {
 )]
 pub(in crate::http) async fn dry_run(
     State(app): State<App>,
-    auth: Auth<Operator>,
+    auth: Auth<Operator, needs::ReadPointsRule>,
     extract::Json(request): extract::Json<DryRunRequest>,
 ) -> Result<Json<DryRunAnswer>, Problem> {
-    let operator = auth.may(Permission::ReadPointsRule)?;
+    let operator = auth.caller();
     let (db, tenant) = (app.db(), operator.tenant);
     let wish = request.wish(tenant, db.now())?;
     if let Some(merchant) = wish.merchant {

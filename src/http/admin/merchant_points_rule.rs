@@ -7,7 +7,7 @@ use crate::{
     app::App,
     auth::Permission,
     http::{
-        extract::{self, Auth, Operator, Path, Query},
+        extract::{self, Auth, Operator, Path, Query, needs},
         openapi::Problems,
         points_rule::{PointsRuleAnswer, PointsRuleRequest, ShopPointsRule},
         problem::Problem,
@@ -55,11 +55,11 @@ pub(in crate::http) async fn get_points_rule(
 )]
 pub(in crate::http) async fn set_points_rule(
     State(app): State<App>,
-    auth: Auth<Operator>,
+    auth: Auth<Operator, needs::WritePointsRule>,
     Path(id): Path<MerchantId>,
     extract::Json(request): extract::Json<PointsRuleRequest>,
 ) -> Result<Json<PointsRuleAnswer>, Problem> {
-    let operator = auth.may(Permission::WritePointsRule)?;
+    let operator = auth.caller();
     merchants::get_merchant(app.db(), operator.tenant, id).await?;
     let rule = app
         .db()

@@ -7,7 +7,7 @@ use crate::{
     app::App,
     auth::Permission,
     http::{
-        extract::{self, Auth, Operator},
+        extract::{self, Auth, Operator, needs},
         openapi::Problems,
         problem::Problem,
     },
@@ -126,10 +126,10 @@ pub(in crate::http) async fn get_payment_policy(
 )]
 pub(in crate::http) async fn set_payment_policy(
     State(app): State<App>,
-    auth: Auth<Operator>,
+    auth: Auth<Operator, needs::WritePaymentPolicy>,
     extract::Json(request): extract::Json<PaymentPolicyRequest>,
 ) -> Result<Json<PaymentPolicyAnswer>, Problem> {
-    let operator = auth.may(Permission::WritePaymentPolicy)?;
+    let operator = auth.caller();
     let set = SetPolicy {
         tenant: operator.tenant,
         terms: request.terms()?,

@@ -6,7 +6,7 @@ use crate::{
     app::App,
     auth::Permission,
     http::{
-        extract::{self, Auth, Operator},
+        extract::{self, Auth, Operator, needs},
         openapi::Problems,
         points_rule::{PointsRuleAnswer, PointsRuleRequest, TenantPointsRule},
         problem::Problem,
@@ -49,10 +49,10 @@ pub(in crate::http) async fn get_points_rule(
 )]
 pub(in crate::http) async fn set_points_rule(
     State(app): State<App>,
-    auth: Auth<Operator>,
+    auth: Auth<Operator, needs::WritePointsRule>,
     extract::Json(request): extract::Json<PointsRuleRequest>,
 ) -> Result<Json<PointsRuleAnswer>, Problem> {
-    let operator = auth.may(Permission::WritePointsRule)?;
+    let operator = auth.caller();
     let rule = app
         .db()
         .run(SetRule {

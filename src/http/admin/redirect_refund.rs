@@ -6,14 +6,13 @@ use serde::Deserialize;
 use super::refund::get_refund;
 use crate::{
     app::App,
-    auth::Permission,
     http::{
-        extract::{self, Auth, Operator, Path},
+        extract::{self, Auth, Operator, Path, needs},
         openapi::Problems,
         problem::Problem,
     },
     payments::{self, BankCard, Redirected, ToldRefund},
-    primitives::{RefundNo, Secret},
+    primitives::{Length, RefundNo, Secret, Text},
 };
 
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -49,13 +48,11 @@ impl CardRequest {
         if !(8..=32).contains(&number.len()) || !number.bytes().all(|b| b.is_ascii_digit()) {
             return Err(Problem::field("card.number", "8 to 32 digits"));
         }
-        let holder = self.holder.expose().trim();
-        if !(1..=50).contains(&holder.chars().count()) || holder.chars().any(char::is_control) {
-            return Err(Problem::field("card.holder", "1 to 50 characters"));
-        }
+        let holder = Text::parse(self.holder.expose(), Length::Characters(1, 50))
+            .map_err(|_| Problem::field("card.holder", "1 to 50 characters"))?;
         Ok(BankCard {
             bank_type: self.bank_type,
-            holder: Secret::new(holder.to_owned()),
+            holder: Secret::new(holder.into_string()),
             number: self.number,
         })
     }
@@ -84,11 +81,11 @@ impl CardRequest {
 )]
 pub(in crate::http) async fn redirect_refund(
     State(app): State<App>,
-    auth: Auth<Operator>,
+    auth: Auth<Operator, needs::RefundPayments>,
     Path(refund_no): Path<RefundNo>,
     extract::Json(request): extract::Json<RedirectRequest>,
 ) -> Result<(StatusCode, Json<ToldRefund>), Problem> {
-    let operator = auth.may(Permission::RefundPayments)?;
+    let operator = auth.caller();
     let refund = get_refund(&app, operator, refund_no).await?;
     let card = request.card.map(CardRequest::card).transpose()?;
     let (tenant, by) = (operator.tenant, auth.principal().actor());

@@ -5,9 +5,8 @@ use axum::{Json, extract::State, http::StatusCode};
 use super::refund::in_name_of;
 use crate::{
     app::App,
-    auth::Permission,
     http::{
-        extract::{Auth, Keyed, Operator, Path},
+        extract::{Auth, Keyed, Operator, Path, needs},
         openapi::Problems,
         problem::Problem,
         refund_wish::RefundRequest,
@@ -32,11 +31,11 @@ use crate::{
 )]
 pub(in crate::http) async fn request_refund(
     State(app): State<App>,
-    auth: Auth<Operator>,
+    auth: Auth<Operator, needs::RefundPayments>,
     Path(order_no): Path<OrderNo>,
     request: Keyed<RefundRequest>,
 ) -> Result<(StatusCode, Json<ToldRefund>), Problem> {
-    let operator = auth.may(Permission::RefundPayments)?;
+    let operator = auth.caller();
     let wish = RequestRefund {
         tenant: operator.tenant,
         order: order_no.id(),

@@ -5,9 +5,8 @@ use serde::Deserialize;
 
 use crate::{
     app::App,
-    auth::Permission,
     http::{
-        extract::{Auth, Keyed, Operator, Path},
+        extract::{Auth, Keyed, Operator, Path, needs},
         openapi::Problems,
         problem::Problem,
         replay::Replayable,
@@ -40,11 +39,11 @@ pub(in crate::http) struct ResolveRequest {
 )]
 pub(in crate::http) async fn resolve_exception(
     State(app): State<App>,
-    auth: Auth<Operator>,
+    auth: Auth<Operator, needs::ResolveExceptions>,
     Path(id): Path<ExceptionId>,
     request: Keyed<ResolveRequest>,
 ) -> Result<Replayable, Problem> {
-    let operator = auth.may(Permission::ResolveExceptions)?;
+    let operator = auth.caller();
     let work = ResolveException {
         tenant: operator.tenant,
         id,

@@ -7,7 +7,7 @@ use crate::{
     app::App,
     auth::Permission,
     http::{
-        extract::{Auth, Keyed, Operator, Path},
+        extract::{Auth, Keyed, Operator, Path, needs},
         openapi::Problems,
         problem::Problem,
     },
@@ -122,11 +122,11 @@ pub(in crate::http) async fn list_receivers(
 )]
 pub(in crate::http) async fn add_receiver(
     State(app): State<App>,
-    auth: Auth<Operator>,
+    auth: Auth<Operator, needs::WriteSharing>,
     Path(id): Path<MerchantId>,
     request: Keyed<AddReceiverRequest>,
 ) -> Result<(StatusCode, Json<SharingReceiver>), Problem> {
-    let operator = auth.may(Permission::WriteSharing)?;
+    let operator = auth.caller();
     let claim = request.claim(auth.principal());
     let form = request.body.form()?;
     let work = AddReceiver {

@@ -7,7 +7,7 @@ use crate::{
     app::App,
     auth::Permission,
     http::{
-        extract::{self, Auth, Operator, Path},
+        extract::{self, Auth, Operator, Path, needs},
         openapi::Problems,
         problem::Problem,
         sharing::SharingRuleAnswer,
@@ -76,11 +76,11 @@ pub(in crate::http) async fn get_sharing_rule(
 )]
 pub(in crate::http) async fn set_sharing_rule(
     State(app): State<App>,
-    auth: Auth<Operator>,
+    auth: Auth<Operator, needs::WriteSharing>,
     Path(id): Path<MerchantId>,
     extract::Json(request): extract::Json<SharingRuleRequest>,
 ) -> Result<Json<SharingRuleAnswer>, Problem> {
-    let operator = auth.may(Permission::WriteSharing)?;
+    let operator = auth.caller();
     let parts = request.parts.into_iter();
     let wish = RuleWish {
         tenant: operator.tenant,

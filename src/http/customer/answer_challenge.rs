@@ -6,10 +6,9 @@ use serde::Deserialize;
 use super::challenge::CustomerChallenge;
 use crate::{
     app::App,
-    auth::Permission,
     customers,
     http::{
-        extract::{self, Auth, Path, login_code, parse},
+        extract::{self, Auth, Path, login_code, needs, parse},
         openapi::Problems,
         problem::Problem,
     },
@@ -40,11 +39,11 @@ pub(in crate::http) struct AnswerChallengeRequest {
 )]
 pub(in crate::http) async fn answer_challenge(
     State(app): State<App>,
-    auth: Auth<extract::Customer>,
+    auth: Auth<extract::Customer, needs::Pay>,
     Path(id): Path<String>,
     extract::Json(request): extract::Json<AnswerChallengeRequest>,
 ) -> Result<Json<CustomerChallenge>, Problem> {
-    let customer = auth.may(Permission::Pay)?;
+    let customer = auth.caller();
     let id = parse(&id)?;
     let code = login_code(&request.code)?;
     let who = (customer.tenant, customer.id);

@@ -6,11 +6,10 @@ use serde::Deserialize;
 use super::payment::CustomerPayment;
 use crate::{
     app::App,
-    auth::Permission,
     customers::{self, Customer},
     facts::Origin,
     http::{
-        extract::{self, Auth, Keyed},
+        extract::{self, Auth, Keyed, needs},
         openapi::Problems,
         origin::RequestOrigin,
         problem::Problem,
@@ -76,11 +75,11 @@ impl CreatePaymentRequest {
 )]
 pub(in crate::http) async fn create_payment(
     State(app): State<App>,
-    auth: Auth<extract::Customer>,
+    auth: Auth<extract::Customer, needs::Pay>,
     RequestOrigin(origin): RequestOrigin,
     request: Keyed<CreatePaymentRequest>,
 ) -> Result<(StatusCode, Json<CustomerPayment>), Problem> {
-    let customer = auth.may(Permission::Pay)?;
+    let customer = auth.caller();
     let payer = customers::get_active(app.db(), customer.tenant, customer.id).await?;
     let wish = request.body.wish(payer, request.key, origin)?;
     let created = payments::create_payment(app.payments(), wish).await?;

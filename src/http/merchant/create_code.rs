@@ -6,9 +6,8 @@ use serde::Deserialize;
 use super::code::CollectionCodeItem;
 use crate::{
     app::App,
-    auth::Permission,
     http::{
-        extract::{Auth, Keyed, Staff},
+        extract::{Auth, Keyed, Staff, needs},
         openapi::Problems,
         problem::Problem,
         replay::Replayable,
@@ -42,10 +41,10 @@ pub(in crate::http) struct CreateCodeRequest {
 )]
 pub(in crate::http) async fn create_code(
     State(app): State<App>,
-    auth: Auth<Staff>,
+    auth: Auth<Staff, needs::WriteCodes>,
     request: Keyed<CreateCodeRequest>,
 ) -> Result<Replayable, Problem> {
-    let staff = auth.may(Permission::WriteCodes)?;
+    let staff = auth.caller();
     let form = CodeForm::parse(&request.body.label, request.body.amount_fen)?;
     let by = auth.principal().clone();
     let work = CreateCode {

@@ -5,9 +5,8 @@ use axum::{Json, extract::State};
 use super::refund::{ShopRefund, in_name_of};
 use crate::{
     app::App,
-    auth::Permission,
     http::{
-        extract::{Auth, Keyed, Path, Staff},
+        extract::{Auth, Keyed, Path, Staff, needs},
         openapi::Problems,
         problem::Problem,
         refund_wish::{ApproveRefundRequest, RejectRefundRequest},
@@ -31,7 +30,7 @@ use crate::{
 )]
 pub(in crate::http) async fn approve(
     State(app): State<App>,
-    auth: Auth<Staff>,
+    auth: Auth<Staff, needs::DecideRefund>,
     Path(refund_no): Path<RefundNo>,
     request: Keyed<ApproveRefundRequest>,
 ) -> Result<Json<ShopRefund>, Problem> {
@@ -60,7 +59,7 @@ pub(in crate::http) async fn approve(
 )]
 pub(in crate::http) async fn reject(
     State(app): State<App>,
-    auth: Auth<Staff>,
+    auth: Auth<Staff, needs::DecideRefund>,
     Path(refund_no): Path<RefundNo>,
     request: Keyed<RejectRefundRequest>,
 ) -> Result<Json<ShopRefund>, Problem> {
@@ -76,12 +75,12 @@ pub(in crate::http) async fn reject(
 
 async fn decide<T>(
     app: &App,
-    auth: &Auth<Staff>,
+    auth: &Auth<Staff, needs::DecideRefund>,
     refund_no: RefundNo,
     request: &Keyed<T>,
     (agree, note): (bool, String),
 ) -> Result<Json<ShopRefund>, Problem> {
-    let staff = auth.may(Permission::DecideRefund)?;
+    let staff = auth.caller();
     let decision = DecideRefund {
         tenant: staff.tenant,
         refund: refund_no.id(),

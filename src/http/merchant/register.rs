@@ -6,9 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::shop::Shop;
 use crate::{
     app::App,
-    auth::Permission,
     http::{
-        extract::{Auth, Customer, Keyed},
+        extract::{Auth, Customer, Keyed, needs},
         openapi::Problems,
         problem::Problem,
         replay::Replayable,
@@ -68,10 +67,10 @@ impl RegistrationRequest {
 )]
 pub(in crate::http) async fn register(
     State(app): State<App>,
-    auth: Auth<Customer>,
+    auth: Auth<Customer, needs::RegisterShop>,
     request: Keyed<RegistrationRequest>,
 ) -> Result<Replayable, Problem> {
-    let customer = auth.may(Permission::RegisterShop)?;
+    let customer = auth.caller();
     let work = Register {
         tenant: customer.tenant,
         customer: customer.id,

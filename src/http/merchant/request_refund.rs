@@ -5,9 +5,8 @@ use axum::{Json, extract::State, http::StatusCode};
 use super::refund::{ShopRefund, in_name_of};
 use crate::{
     app::App,
-    auth::Permission,
     http::{
-        extract::{Auth, Keyed, Path, Staff},
+        extract::{Auth, Keyed, Path, Staff, needs},
         openapi::Problems,
         problem::Problem,
         refund_wish::RefundRequest,
@@ -33,11 +32,11 @@ use crate::{
 )]
 pub(in crate::http) async fn request_refund(
     State(app): State<App>,
-    auth: Auth<Staff>,
+    auth: Auth<Staff, needs::RequestRefund>,
     Path(order_no): Path<OrderNo>,
     request: Keyed<RefundRequest>,
 ) -> Result<(StatusCode, Json<ShopRefund>), Problem> {
-    let staff = auth.may(Permission::RequestRefund)?;
+    let staff = auth.caller();
     let wish = RequestRefund {
         tenant: staff.tenant,
         order: order_no.id(),

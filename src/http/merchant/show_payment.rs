@@ -5,9 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     app::App,
-    auth::Permission,
     http::{
-        extract::{Auth, Keyed, Staff},
+        extract::{Auth, Keyed, Staff, needs},
         openapi::Problems,
         problem::Problem,
     },
@@ -63,10 +62,10 @@ impl From<ShownPayment> for ShownPaymentAnswer {
 )]
 pub(in crate::http) async fn show_payment(
     State(app): State<App>,
-    auth: Auth<Staff>,
+    auth: Auth<Staff, needs::ShowPayment>,
     request: Keyed<ShowPaymentRequest>,
 ) -> Result<(StatusCode, Json<ShownPaymentAnswer>), Problem> {
-    let staff = auth.may(Permission::ShowPayment)?;
+    let staff = auth.caller();
     let amount = Money::parse(request.body.amount_fen);
     let wish = ShowPayment {
         tenant: staff.tenant,

@@ -6,9 +6,8 @@ use serde::Deserialize;
 use super::deed::{BackEnd, DeedItem, DeedRequest, ask};
 use crate::{
     app::App,
-    auth::Permission,
     http::{
-        extract::{Auth, Json, Operator},
+        extract::{Auth, Json, Operator, needs},
         openapi::Problems,
         problem::Problem,
     },
@@ -63,10 +62,10 @@ pub(in crate::http) struct AwardRequest {
 )]
 pub(in crate::http) async fn award_points(
     State(app): State<App>,
-    auth: Auth<Operator>,
+    auth: Auth<Operator, needs::AwardPoints>,
     Json(request): Json<AwardRequest>,
 ) -> Result<(StatusCode, Answer<DeedItem>), Problem> {
-    let caller = BackEnd::of(&auth, Permission::AwardPoints)?;
+    let caller = BackEnd::of(&auth)?;
     let day = |text: &str| {
         BusinessDay::parse(text).ok_or_else(|| Problem::field("expires_on", "a day: 2027-11-22"))
     };

@@ -5,9 +5,8 @@ use axum::{Json as Answer, extract::State, http::StatusCode};
 use super::deed::{BackEnd, DeedItem, DeedRequest, ask};
 use crate::{
     app::App,
-    auth::Permission,
     http::{
-        extract::{Auth, Json, Operator},
+        extract::{Auth, Json, Operator, needs},
         openapi::Problems,
         problem::Problem,
     },
@@ -33,9 +32,9 @@ use crate::{
 )]
 pub(in crate::http) async fn deduct_points(
     State(app): State<App>,
-    auth: Auth<Operator>,
+    auth: Auth<Operator, needs::DeductPoints>,
     Json(request): Json<DeedRequest>,
 ) -> Result<(StatusCode, Answer<DeedItem>), Problem> {
-    let caller = BackEnd::of(&auth, Permission::DeductPoints)?;
+    let caller = BackEnd::of(&auth)?;
     ask(&app, request.wish(caller, Wanted::Deduct)?).await
 }

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     app::App,
     audit::Actor,
-    auth::{Permission, Principal},
+    auth::Principal,
     http::{
-        extract::{Auth, Operator},
+        extract::{Auth, Foreseen, Operator},
         problem::Problem,
     },
     points::{self, Asked, Deed, DeedWish, Reference, Source, Wanted},
@@ -92,9 +92,9 @@ pub(super) struct BackEnd {
 }
 
 impl BackEnd {
-    /// The caller, if the token permits it. Its name is the source of what it does.
-    pub(super) fn of(auth: &Auth<Operator>, permission: Permission) -> Result<Self, Problem> {
-        let operator = auth.may(permission)?;
+    /// The caller. Its name is the source of what it does.
+    pub(super) fn of<P: Foreseen>(auth: &Auth<Operator, P>) -> Result<Self, Problem> {
+        let operator = auth.caller();
         let name = match auth.principal() {
             Principal::Operator { name, .. } => name.as_str(),
             Principal::Customer { .. } | Principal::Staff { .. } => "",

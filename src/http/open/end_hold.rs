@@ -6,9 +6,8 @@ use serde::Deserialize;
 use super::deed::{BackEnd, DeedItem};
 use crate::{
     app::App,
-    auth::Permission,
     http::{
-        extract::{Auth, Json, Operator, Path, parse},
+        extract::{Auth, Json, Operator, Path, needs, parse},
         openapi::Problems,
         problem::Problem,
     },
@@ -40,7 +39,7 @@ pub(in crate::http) struct CaptureRequest {
 )]
 pub(in crate::http) async fn capture(
     State(app): State<App>,
-    auth: Auth<Operator>,
+    auth: Auth<Operator, needs::HoldPoints>,
     Path(id): Path<String>,
     Json(request): Json<CaptureRequest>,
 ) -> Result<Answer<DeedItem>, Problem> {
@@ -63,7 +62,7 @@ pub(in crate::http) async fn capture(
 )]
 pub(in crate::http) async fn release(
     State(app): State<App>,
-    auth: Auth<Operator>,
+    auth: Auth<Operator, needs::HoldPoints>,
     Path(id): Path<String>,
 ) -> Result<Answer<DeedItem>, Problem> {
     end(&app, &auth, &id, End::Release).await
@@ -71,11 +70,11 @@ pub(in crate::http) async fn release(
 
 async fn end(
     app: &App,
-    auth: &Auth<Operator>,
+    auth: &Auth<Operator, needs::HoldPoints>,
     id: &str,
     end: End,
 ) -> Result<Answer<DeedItem>, Problem> {
-    let caller = BackEnd::of(auth, Permission::HoldPoints)?;
+    let caller = BackEnd::of(auth)?;
     let (deed, whose) = (parse(id)?, (caller.tenant, caller.source));
     let ended = points::end_hold(&app.points_desk(), whose, deed, end, caller.by).await?;
     Ok(Answer(DeedItem::from(ended)))

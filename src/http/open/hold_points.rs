@@ -6,9 +6,8 @@ use serde::Deserialize;
 use super::deed::{BackEnd, DeedItem, DeedRequest, ask};
 use crate::{
     app::App,
-    auth::Permission,
     http::{
-        extract::{Auth, Json, Operator},
+        extract::{Auth, Json, Operator, needs},
         openapi::Problems,
         problem::Problem,
     },
@@ -63,10 +62,10 @@ pub(in crate::http) struct HoldRequest {
 )]
 pub(in crate::http) async fn hold_points(
     State(app): State<App>,
-    auth: Auth<Operator>,
+    auth: Auth<Operator, needs::HoldPoints>,
     Json(request): Json<HoldRequest>,
 ) -> Result<(StatusCode, Answer<DeedItem>), Problem> {
-    let caller = BackEnd::of(&auth, Permission::HoldPoints)?;
+    let caller = BackEnd::of(&auth)?;
     let minutes = request.minutes.unwrap_or(HOLD_MINUTES);
     let request = DeedRequest {
         customer_id: request.customer_id,

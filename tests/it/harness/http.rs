@@ -77,6 +77,22 @@ impl Caller {
         self.send(request).await
     }
 
+    /// Any method, any headers, any bytes.
+    pub(crate) async fn call(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, String)],
+        body: Vec<u8>,
+    ) -> Answer {
+        let method = method.to_uppercase().parse().unwrap();
+        let mut request = self.http.request(method, self.url(path)).body(body);
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        self.send(request).await
+    }
+
     /// A GET under any headers.
     pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
         let request = self.http.get(self.url(path));

@@ -15,14 +15,15 @@ use std::{
 
 use serde_json::{Value, json};
 use sqlx::{ConnectOptions as _, MySqlConnection};
+use tokio_util::sync::CancellationToken;
 use zhangfang::{
     app::{App, Parts},
     audit::Actor,
     auth::{SessionLifetime, Tokens},
     cache::Cache,
     config::{
-        HttpSettings, LimitSettings, RedisSettings, WechatFiles, WechatMode, WechatPublicKey,
-        WechatSettings,
+        ConnectionSettings, HttpSettings, LimitSettings, RedisSettings, WechatFiles, WechatMode,
+        WechatPublicKey, WechatSettings,
     },
     db::{Db, DbOptions},
     deliveries::{Courier, Deliveries, SettingsBook},
@@ -96,6 +97,7 @@ struct Unusual {
     risk: Risk,
     /// The machine's unless a test turns it.
     clock: Option<Arc<dyn Clock>>,
+    connections: ConnectionSettings,
 }
 
 /// A shop that takes payments.
@@ -192,6 +194,28 @@ impl TestApp {
             ..Unusual::default()
         };
         Self::build(|_| {}, unusual).await
+    }
+
+    /// With other bounds of its connections, and with these proxies in front.
+    pub(crate) async fn connected(
+        proxies: &str,
+        change: impl FnOnce(&mut ConnectionSettings),
+    ) -> Self {
+        let mut unusual = Unusual {
+            limits: Some(LimitSettings {
+                trusted_proxies: proxies.parse().unwrap_or_default(),
+                ..LimitSettings::off()
+            }),
+            ..Unusual::default()
+        };
+        change(&mut unusual.connections);
+        Self::build(|_| {}, unusual).await
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        let base = self.site.base.strip_prefix("http://").unwrap();
+        base.parse().unwrap()
     }
 
     async fn build(change: impl FnOnce(&mut DbOptions), unusual: Unusual) -> Self {
@@ -527,9 +551,7 @@ impl Unusual {
 }
 
 async fn serve(listener: tokio::net::TcpListener, app: App) {
-    let router = zhangfang::http::router(app);
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service).await.unwrap();
+    zhangfang::http::serve(listener, app, CancellationToken::new()).await;
 }
 
 /// A database handle with the real clock and real ids.
@@ -609,6 +631,7 @@ async fn assemble(db: Db, simulator: &Simulator, base: &str, unusual: Unusual) -
             body_max_bytes: 65_536,
             request_timeout: Duration::from_secs(15),
             shutdown_timeout: Duration::from_secs(5),
+            connections: unusual.connections,
         },
         expiry_share: 100,
         clock,

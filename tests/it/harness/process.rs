@@ -32,6 +32,21 @@ impl Service {
         Self { process }
     }
 
+    /// With so few files that it may open.
+    pub(crate) fn start_with_files(environment: &[(String, String)], files: u32) -> Self {
+        let process = Command::new("sh")
+            .arg("-c")
+            .arg(format!("ulimit -n {files} && exec \"$0\" serve"))
+            .arg(env!("CARGO_BIN_EXE_zhangfang"))
+            .env_clear()
+            .envs(environment.iter().cloned())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self { process }
+    }
+
     /// SIGKILL: not even a buffer is flushed.
     pub(crate) fn kill(&mut self) {
         self.process.kill().unwrap();

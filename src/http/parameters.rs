@@ -1,0 +1,131 @@
+//! A query says nothing that nobody listens to.
+//!
+//! Whoever misspells a filter would else be shown everything, and believe that it is what was asked for. What an operation knows is what the OpenAPI document says
+//! that it knows, so the two cannot differ. WeChat's callbacks and what people scan are left alone: what others append there does not concern us.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    http::{Method, StatusCode},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use serde_json::Value;
+use utoipa::openapi::OpenApi;
+
+use super::problem::Problem;
+
+/// The parameters of each operation's query.
+pub(super) struct Parameters(HashMap<(Method, String), BTreeSet<String>>);
+
+impl Parameters {
+    pub(super) fn of(document: &OpenApi) -> Self {
+        let document = serde_json::to_value(document).unwrap_or_default();
+        let mut all = HashMap::new();
+        let none = serde_json::Map::new();
+        for (path, operations) in document["paths"].as_object().unwrap_or(&none) {
+            if !path.starts_with("/api/v1/") || path.starts_with("/api/v1/wechat/notify/") {
+                continue;
+            }
+            for (method, operation) in operations.as_object().unwrap_or(&none) {
+                let Ok(method) = method.to_uppercase().parse() else {
+                    continue;
+                };
+                all.insert((method, path.clone()), of_query(&operation["parameters"]));
+            }
+        }
+        Self(all)
+    }
+
+    /// The first parameter that the operation does not know, and those that it does.
+    fn stranger(
+        &self,
+        method: &Method,
+        path: &str,
+        query: &str,
+    ) -> Option<(String, &BTreeSet<String>)> {
+        let method = if method == Method::HEAD {
+            &Method::GET
+        } else {
+            method
+        };
+        let known = self.0.get(&(method.clone(), path.to_owned()))?;
+        url::form_urlencoded::parse(query.as_bytes())
+            .map(|(name, _)| name)
+            .find(|name| !known.contains(name.as_ref()))
+            .map(|name| (name.into_owned(), known))
+    }
+}
+
+fn of_query(parameters: &Value) -> BTreeSet<String> {
+    let all = parameters.as_array().map_or(&[][..], Vec::as_slice);
+    all.iter()
+        .filter(|parameter| parameter["in"] == "query")
+        .filter_map(|parameter| parameter["name"].as_str().map(str::to_owned))
+        .collect()
+}
+
+/// Lets a request through whose query is understood.
+pub(super) async fn keep(
+    State(known): State<Arc<Parameters>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if let Some(query) = request.uri().query()
+        && let Some(route) = request.extensions().get::<MatchedPath>()
+        && let Some((name, known)) = known.stranger(request.method(), route.as_str(), query)
+    {
+        let known: Vec<_> = known.iter().map(String::as_str).collect();
+        let expected = if known.is_empty() {
+            "no parameters in the query".to_owned()
+        } else {
+            format!("one of {}", known.join(", "))
+        };
+        let problem = Problem {
+            status: StatusCode::BAD_REQUEST,
+            code: "query_invalid",
+            title: "The query is not what is expected here",
+            ..Problem::field(name, expected)
+        };
+        return problem.into_response();
+    }
+    next.run(request).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_operation_knows_is_what_the_document_says() {
+        let known = Parameters::of(&crate::http::document());
+        let stranger = |path: &str, query: &str| {
+            known
+                .stranger(&Method::GET, path, query)
+                .map(|(name, _)| name)
+        };
+        let payments = "/api/v1/merchant/payments";
+        assert_eq!(stranger(payments, "state=paid&limit=5&cursor="), None);
+        assert_eq!(
+            stranger(payments, "limit=5&stat=paid"),
+            Some("stat".to_owned())
+        );
+        assert_eq!(stranger(payments, "Limit=5"), Some("Limit".to_owned()));
+        assert_eq!(
+            stranger("/api/v1/customer/points", "a"),
+            Some("a".to_owned())
+        );
+        assert_eq!(
+            known.stranger(
+                &Method::POST,
+                "/api/v1/wechat/notify/{tenant}/payments",
+                "a=1"
+            ),
+            None
+        );
+    }
+}

@@ -222,7 +222,10 @@ impl Service {
         label: &str,
         amount_fen: Option<i64>,
     ) -> Result<CollectionCode, Gave> {
-        let body = json!({ "label": label, "amount_fen": amount_fen });
+        let mut body = json!({ "label": label });
+        if let Some(amount_fen) = amount_fen {
+            body["amount_fen"] = json!(amount_fen);
+        }
         let request = self.request(Method::POST, &["merchant", "codes"]);
         let request = request.header("idempotency-key", key).json(&body);
         self.ask(staff, request).await?.read()

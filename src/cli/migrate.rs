@@ -12,8 +12,10 @@ Bring the tables up to date and give the service's account its rights.
 
 Works as the account of DATABASE_MIGRATION_URL, the owner of the tables. When DATABASE_URL names
 another account, that one is given what the service needs on each table and no more: history
-(transfers, commits, states of orders and refunds, audit) it may write once and never change. Two
-runs at once wait for each other; running it again changes nothing.";
+(transfers, commits, states of orders and refunds, audit, versions of rules and policies) it may
+write once and never change, and hardly anything may it delete. The account must exist: it is found
+in mysql.user, from whatever host it may come, or by logging in as it. What an earlier version gave
+beyond that is taken away. Two runs at once wait for each other; running it again changes nothing.";
 
 const EXAMPLES: &str = "\
 Example:
@@ -38,10 +40,10 @@ impl Migrate {
         tracing::info!("the tables are up to date");
         let user = service.get_username();
         if user != owner.get_username() {
-            db::grant(owner, user)
+            let accounts = db::grant(owner, service)
                 .await
                 .with_context(|| format!("the account {user} could not be given its rights"))?;
-            tracing::info!("the account {user} has its rights");
+            tracing::info!("the account {} has its rights", accounts.join(" and "));
         }
         Ok(())
     }

@@ -4,12 +4,21 @@
 //!   committed here, in a task of its own. sqlx loses writes when the future that holds a transaction is dropped
 //!   between `BEGIN` and its answer (the connection goes back to the pool inside an open transaction); a client that
 //!   hangs up must not be able to do that, so no transaction lives in a future that a client can drop. Transactions also have a pool of their
-//!   own, which rolls back whatever a released connection may still hold; reads do not pay for that.
+//!   own, to which a connection comes back only when its transaction has ended for certain (`work.rs`).
 //! - [`Db::submit`] hands an [`Operation`] to the group committer (module [`batch`]), the only path for what writes a transfer and for the rest of the
 //!   hot path.
 //!
 //! Both read committed data only (READ COMMITTED: MySQL's default, REPEATABLE READ, is known to lose updates) and both are safe
 //! to repeat. Reads that decide nothing take a connection from [`Db::pool`].
+//!
+//! # When the database is another one, or says nothing
+//!
+//! After a switch-over the old primary still answers, and reads there look like reads; only writing is refused. So a connection is asked whether it can be written to when it is
+//! taken from a pool again (in place of the ping that sqlx would send), is not used again after an answer that says so, and readiness asks a connection on which transactions are
+//! made. (A new connection is not asked: it goes where the address leads now, and while there is no primary anywhere reads are better than nothing.)
+//!
+//! A network or a proxy can fall silent without closing anything. What is done in a transaction, and everything that a committer does, has a bound; so has what the pools do
+//! with a connection before they lend it and after they get it back. A single read has the bound of whoever asked: a request's, or a job's round.
 //!
 //! The same SQL runs on MySQL 8.0.19+ and MariaDB 10.11+, so it is checked by running it on both rather than by sqlx's macros,
 //! whose idea of column types differs between the two.
@@ -27,7 +36,7 @@ mod work;
 use std::{sync::Arc, time::Duration};
 
 use sqlx::{
-    Connection as _, Executor as _, MySqlConnection, MySqlPool,
+    Connection as _, Executor as _, MySqlConnection, MySqlPool, Row as _,
     mysql::{MySqlConnectOptions, MySqlPoolOptions},
 };
 use tokio_util::task::TaskTracker;
@@ -36,8 +45,9 @@ pub use batch::{Change, Cx, Fault, Operation, Recorder, RowSet, SubmitError, Wan
 pub use book::{Book, Standing};
 pub use claim::DueList;
 pub use error::DbError;
+pub(crate) use error::is_constraint;
 pub use fresh::Fresh;
-pub use migrate::{MIGRATOR, grant, migrate};
+pub use migrate::{GrantError, MIGRATOR, grant, migrate};
 pub use remembered::Remembered;
 pub use sql::Sql;
 pub use work::{Tx, Work};
@@ -101,6 +111,9 @@ impl Db {
         let pools = || {
             MySqlPoolOptions::new()
                 .acquire_timeout(Duration::from_secs(3))
+                .test_before_acquire(false) // what is done instead tells that, too
+                .before_acquire(|conn, _| Box::pin(may_be_lent(conn)))
+                .after_release(|conn, _| Box::pin(may_be_kept(conn)))
                 .after_connect(|conn, _| Box::pin(prepare_session(conn)))
         };
         let pool = pools()
@@ -109,9 +122,6 @@ impl Db {
             .await?;
         let transactional = pools()
             .max_connections(options.connections_max.div_ceil(2))
-            .after_release(|conn, _| {
-                Box::pin(async move { conn.execute("ROLLBACK").await.map(|_| true) })
-            })
             .connect_lazy_with(options.connect.clone());
         let committers = batch::Committers::start(&options, &clock, &ids);
         let transactions = TaskTracker::new();
@@ -180,11 +190,14 @@ impl Db {
         self.submit(operation).await
     }
 
-    /// True when the database answers and every committer holds its lease.
+    /// True when the database answers and can be written to, and every committer holds its lease and gets answers.
     pub async fn is_ready(&self) -> bool {
-        let ping = sqlx::query("/* db.ping */ SELECT 1").execute(&self.inner.pool);
-        let answered = tokio::time::timeout(Duration::from_secs(1), ping).await;
-        matches!(answered, Ok(Ok(_))) && self.inner.committers.are_ready()
+        let asked = async {
+            let mut conn = self.inner.transactional.acquire().await?;
+            is_read_only(&mut conn).await
+        };
+        let answered = tokio::time::timeout(Duration::from_secs(1), asked).await;
+        matches!(answered, Ok(Ok(false))) && self.inner.committers.are_ready()
     }
 
     /// Answers what was taken, then closes. Nothing may be submitted afterwards.
@@ -192,8 +205,10 @@ impl Db {
         self.inner.transactions.close();
         self.inner.transactions.wait().await;
         self.inner.committers.stop().await;
-        self.inner.transactional.close().await;
-        self.inner.pool.close().await;
+        // Whom the database does not answer need not wait for its goodbye.
+        for pool in [&self.inner.transactional, &self.inner.pool] {
+            let _ = tokio::time::timeout(CLOSE_TIMEOUT, pool.close()).await;
+        }
     }
 }
 
@@ -209,12 +224,48 @@ async fn prepare_session(conn: &mut MySqlConnection) -> Result<(), sqlx::Error> 
     Ok(())
 }
 
+/// How long an idle connection may take to say that it is sound.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Asked before a connection is lent again: does it answer, and can it be written to?
+async fn may_be_lent(conn: &mut MySqlConnection) -> Result<bool, sqlx::Error> {
+    match tokio::time::timeout(CHECK_TIMEOUT, is_read_only(conn)).await {
+        Ok(Ok(read_only)) => Ok(!read_only),
+        Ok(Err(_)) | Err(_) => Err(no_answer()),
+    }
+}
+
+/// Asked when a connection comes back. sqlx asks the same, but waits for ever, and the place in the pool with it.
+async fn may_be_kept(conn: &mut MySqlConnection) -> Result<bool, sqlx::Error> {
+    match tokio::time::timeout(CHECK_TIMEOUT, conn.ping()).await {
+        Ok(answer) => answer.map(|()| true),
+        Err(_) => Err(no_answer()),
+    }
+}
+
+fn no_answer() -> sqlx::Error {
+    sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())
+}
+
+/// What a primary that was demoted says of itself.
+pub(crate) async fn is_read_only(conn: &mut MySqlConnection) -> Result<bool, sqlx::Error> {
+    let says = sqlx::raw_sql("SELECT /* db.ping */ CAST(@@global.read_only AS CHAR)")
+        .fetch_one(conn)
+        .await?;
+    let says: String = says.try_get(0)?;
+    Ok(!matches!(says.as_str(), "0" | "OFF"))
+}
+
 /// A connection outside the pool, for those who keep one.
 pub(crate) async fn dedicated(options: &MySqlConnectOptions) -> Result<MySqlConnection, DbError> {
-    let connecting = MySqlConnection::connect_with(options);
-    let mut conn = tokio::time::timeout(Duration::from_secs(3), connecting)
+    let connecting = async {
+        let mut conn = MySqlConnection::connect_with(options).await?;
+        prepare_session(&mut conn).await?;
+        Ok::<_, sqlx::Error>(conn)
+    };
+    tokio::time::timeout(Duration::from_secs(3), connecting)
         .await
-        .map_err(|_| DbError::Timeout("connect"))??;
-    prepare_session(&mut conn).await?;
-    Ok(conn)
+        .map_err(|_| DbError::Timeout("connect"))?
+        .map_err(DbError::from)
 }

@@ -152,8 +152,9 @@ impl Sql {
         self.0.is_empty()
     }
 
-    pub(crate) fn append(&mut self, other: &Self) {
+    pub(crate) fn append(&mut self, other: &Self) -> &mut Self {
         self.0.push_str(&other.0);
+        self
     }
 
     /// For sqlx. Nothing in it came from outside but through the methods above.

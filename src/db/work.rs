@@ -2,7 +2,7 @@
 
 use std::{error::Error, future::Future, time::Duration};
 
-use sqlx::{MySql, MySqlConnection, Transaction};
+use sqlx::{Executor as _, MySql, MySqlConnection, pool::PoolConnection};
 
 use super::{Db, DbError};
 use crate::primitives::{Id, Lane, Timestamp};
@@ -17,17 +17,20 @@ pub trait Work: Send + Sync + 'static {
     fn run(&self, tx: &mut Tx) -> impl Future<Output = Result<Self::Reply, Self::Error>> + Send;
 }
 
+/// How long a transaction may take from the wish for a connection to its end. One that waits longer waits for a database that does not answer.
+const TX_TIMEOUT: Duration = Duration::from_secs(20);
+
 /// An open transaction with its one instant. It is committed by [`Db::run`] and by nobody else.
 #[derive(Debug)]
 pub struct Tx {
-    open: Transaction<'static, MySql>,
+    held: Held,
     now: Timestamp,
     db: Db,
 }
 
 impl Tx {
     pub fn conn(&mut self) -> &mut MySqlConnection {
-        &mut self.open
+        &mut self.held.conn
     }
 
     /// The same instant from the first statement to the last.
@@ -48,6 +51,22 @@ impl Tx {
     }
 }
 
+/// A connection of the pool. It goes back there only if its transaction has ended for certain; otherwise (a panic, no answer in time, a server that was demoted) it is closed, and
+/// the server undoes what was open.
+#[derive(Debug)]
+struct Held {
+    conn: PoolConnection<MySql>,
+    has_ended: bool,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.conn.close_on_drop();
+        }
+    }
+}
+
 const ATTEMPTS_MAX: u32 = 5;
 
 impl Db {
@@ -60,6 +79,12 @@ impl Db {
             .spawn(async move { db.attempt(&work).await });
         match task.await {
             Ok(outcome) => outcome,
+            // Its connection is closed, which undoes what it had done.
+            Err(ended) if ended.is_panic() => {
+                tracing::error!(tx = W::NAME, "a transaction panicked");
+                metrics::counter!("operation_panics_total", "operation" => W::NAME).increment(1);
+                Err(DbError::Inconsistent("a transaction panicked").into())
+            }
             Err(_) => Err(DbError::Unavailable(None).into()),
         }
     }
@@ -84,31 +109,52 @@ impl Db {
     }
 
     async fn once<W: Work>(&self, work: &W) -> Result<W::Reply, W::Error> {
-        #[expect(clippy::disallowed_methods, reason = "this is Db::run")]
-        let open = self
-            .inner
-            .transactional
-            .begin()
-            .await
-            .map_err(DbError::from)?;
+        match tokio::time::timeout(TX_TIMEOUT, self.in_transaction(work)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(DbError::Timeout(W::NAME).into()),
+        }
+    }
+
+    async fn in_transaction<W: Work>(&self, work: &W) -> Result<W::Reply, W::Error> {
+        let conn = self.inner.transactional.acquire();
         let mut tx = Tx {
-            open,
+            held: Held {
+                conn: conn.await.map_err(DbError::from)?,
+                has_ended: false,
+            },
             now: self.now(),
             db: self.clone(),
         };
-        let reply = work.run(&mut tx).await?; // dropping the transaction rolls it back
-        tx.open.commit().await.map_err(DbError::from)?;
-        Ok(reply)
+        tx.conn().execute("BEGIN").await.map_err(DbError::from)?;
+        let outcome = work.run(&mut tx).await;
+        let end = match &outcome {
+            Ok(_) => "COMMIT",
+            Err(error) if db_error(error).is_some_and(DbError::spoils_the_connection) => {
+                return outcome;
+            }
+            Err(_) => "ROLLBACK",
+        };
+        let ended = tx.conn().execute(end).await;
+        tx.held.has_ended = ended.is_ok();
+        match (outcome, ended) {
+            (Ok(_), Err(error)) => Err(DbError::from(error).into()),
+            (outcome, _) => outcome,
+        }
     }
 }
 
 fn lost_a_race(error: &(dyn Error + 'static)) -> bool {
+    db_error(error).is_some_and(DbError::is_conflict)
+}
+
+/// What the database said, whatever was made of it.
+fn db_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a DbError> {
     let mut link = Some(error);
     while let Some(error) = link {
         if let Some(error) = error.downcast_ref::<DbError>() {
-            return error.is_conflict();
+            return Some(error);
         }
         link = error.source();
     }
-    false
+    None
 }

@@ -60,11 +60,14 @@ impl From<DbError> for Problem {
             DbError::Stopping => {
                 unavailable("stopping", "The service is stopping; nothing was done")
             }
-            DbError::Unavailable(_) | DbError::Timeout(_) => {
+            DbError::Unavailable(_) | DbError::ReadOnly | DbError::Timeout(_) => {
                 tracing::warn!(error = %Chain(&error), "the database is away");
                 unavailable("unavailable", "Outcome unknown: repeat with the same key")
             }
-            DbError::Inconsistent(_) | DbError::Sql(_) | DbError::Migrate(_) => broken(&error),
+            DbError::Inconsistent(_)
+            | DbError::Violation(_)
+            | DbError::Sql(_)
+            | DbError::Migrate(_) => broken(&error),
         }
     }
 }

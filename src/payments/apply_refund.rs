@@ -40,8 +40,11 @@ pub enum RefundMoved {
     Rejected(&'static str),
 }
 
+/// The unique key on WeChat's number of a refund.
+const NUMBER_KEY: &str = "refunds_wechat";
+
 /// Notes what is known of a refund.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct ApplyRefund {
     pub(super) tenant: TenantId,
     pub(super) refund: Option<RefundId>,
@@ -60,17 +63,25 @@ pub(super) async fn apply(
     payments: &Payments,
     operation: ApplyRefund,
 ) -> Result<RefundMoved, DbError> {
-    payments
-        .db
-        .submit(operation)
-        .await
-        .map_err(|error| match error {
-            SubmitError::Db(error) => error,
-            SubmitError::Refused(refusal) => {
-                tracing::error!(reason = %refusal, "the ledger refused a refund's outcome");
-                DbError::Inconsistent("the ledger refused a refund's outcome")
+    let mut rejected = operation.clone();
+    // Two processes are told of one refund: what one of them reads while the other commits may not fit together, and a refusal of that is none.
+    match payments.db.submit_fresh(operation, |_| true).await {
+        // WeChat gives us the number of another refund: as strange as no number at all.
+        Err(SubmitError::Db(error)) if error.unique_key().as_deref() == Some(NUMBER_KEY) => {
+            if let RefundWord::Channel(said) = &mut rejected.word {
+                said.wechat_refund_id.clear();
             }
-        })
+            payments.db.submit(rejected).await
+        }
+        outcome => outcome,
+    }
+    .map_err(|error| match error {
+        SubmitError::Db(error) => error,
+        SubmitError::Refused(refusal) => {
+            tracing::error!(reason = %refusal, "the ledger refused a refund's outcome");
+            DbError::Inconsistent("the ledger refused a refund's outcome")
+        }
+    })
 }
 
 /// A callback about a refund.

@@ -100,7 +100,12 @@ async fn take(
     let notice = gateway.read_notice(headers, body, payments.db.now())?;
     let event = event_id(tenant, &notice.id, notice.created_at);
     let taken = handle(payments, tenant, notice, event, body.clone()).await;
-    if let Err(DbError::Inconsistent(what)) = &taken {
+    let broken = match &taken {
+        Err(DbError::Inconsistent(what)) => Some(*what),
+        Err(DbError::Violation(_)) => Some("violates a constraint"),
+        Ok(_) | Err(_) => None,
+    };
+    if let Some(what) = broken {
         // It will fail again however often WeChat sends it: keep it for whoever repairs what is broken.
         store(payments, tenant, event, body.clone(), 5, Some(what), None).await?;
     }

@@ -38,6 +38,8 @@ pub struct SettlePayment {
     payer: Option<Payer>,
     /// What risk says of the points.
     ruled: Ruled,
+    /// Another order here was paid by the same transaction: found when this one was to be written.
+    transaction_is_taken: bool,
 }
 
 /// Why a payment is not settled now.
@@ -112,19 +114,29 @@ pub(super) async fn who_paid(
     })
 }
 
+/// The unique key on WeChat's number of a payment.
+const TRANSACTION_KEY: &str = "payment_orders_transaction";
+
 async fn submit(payments: &Payments, operation: SettlePayment) -> Result<Settled, DbError> {
-    payments
-        .db
-        .submit(operation)
-        .await
-        .map_err(|error| match error {
-            SubmitError::Db(error) => error,
-            SubmitError::Refused(Unsettled::NotRuled) => DbError::Unavailable(None),
-            SubmitError::Refused(Unsettled::Ledger(refusal)) => {
-                tracing::error!(reason = %refusal, "the ledger refused a settlement");
-                DbError::Inconsistent("the ledger refused a settlement")
-            }
-        })
+    let mut rejected = operation.clone();
+    // Two processes are told of one payment: what one of them reads while the other commits may not fit together, and a refusal of that is none.
+    let is_stale = |refusal: &Unsettled| matches!(refusal, Unsettled::Ledger(_));
+    match payments.db.submit_fresh(operation, is_stale).await {
+        // One payment for two orders: whichever comes second is wrong, and stays so.
+        Err(SubmitError::Db(error)) if error.unique_key().as_deref() == Some(TRANSACTION_KEY) => {
+            rejected.transaction_is_taken = true;
+            payments.db.submit(rejected).await
+        }
+        outcome => outcome,
+    }
+    .map_err(|error| match error {
+        SubmitError::Db(error) => error,
+        SubmitError::Refused(Unsettled::NotRuled) => DbError::Unavailable(None),
+        SubmitError::Refused(Unsettled::Ledger(refusal)) => {
+            tracing::error!(reason = %refusal, "the ledger refused a settlement");
+            DbError::Inconsistent("the ledger refused a settlement")
+        }
+    })
 }
 
 impl SettlePayment {
@@ -147,6 +159,7 @@ impl SettlePayment {
             callback,
             payer: None,
             ruled: Ruled::Off,
+            transaction_is_taken: false,
         }
     }
 
@@ -174,6 +187,9 @@ impl SettlePayment {
         if paid.is_some_and(|paid| paid.wechat_transaction_id != self.notice.wechat_transaction_id)
         {
             return Some("paid_twice");
+        }
+        if paid.is_none() && self.transaction_is_taken {
+            return Some("transaction_of_another_order");
         }
         None
     }
@@ -427,11 +443,19 @@ impl SettlePayment {
             // A query that is asked again and again says it once.
             Some(_) | None => return,
         }
-        if reason == "paid_twice" {
-            let detail = format!("a second payment {}", self.notice.wechat_transaction_id);
-            let kind = ExceptionKind::PaidTwice;
-            put_exception(set, cx, self.tenant, kind, (order, None), detail, None);
-        }
+        let transaction = &self.notice.wechat_transaction_id;
+        let (kind, detail) = match reason {
+            "paid_twice" => (
+                ExceptionKind::PaidTwice,
+                format!("a second payment {transaction}"),
+            ),
+            "transaction_of_another_order" => (
+                ExceptionKind::WrongAnswer,
+                format!("WeChat's payment {transaction} paid another order"),
+            ),
+            _ => return,
+        };
+        put_exception(set, cx, self.tenant, kind, (order, None), detail, None);
     }
 }
 

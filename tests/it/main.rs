@@ -28,6 +28,7 @@ mod limits;
 mod mini_program;
 mod model;
 mod operators;
+mod outages;
 mod points_damage;
 mod points_deeds;
 mod points_rules;

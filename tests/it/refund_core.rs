@@ -126,7 +126,12 @@ impl Desk {
     }
 
     /// WeChat calls back about the refund.
-    async fn called_back(&self, refund: &Refund, status: RefundStatus, notice: &str) -> Taken {
+    pub(crate) async fn called_back(
+        &self,
+        refund: &Refund,
+        status: RefundStatus,
+        notice: &str,
+    ) -> Taken {
         let order = self.order(refund.order).await;
         let transaction = &order.state.payment().unwrap().wechat_transaction_id;
         self.channel

@@ -1,28 +1,39 @@
-//! The committers: queues, batches, retries.
+//! The committers: queues, batches, retries, and what each of them may wait for.
 
 use std::{
+    panic::AssertUnwindSafe,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use futures_util::{StreamExt as _, pin_mut};
+use futures_util::{FutureExt as _, StreamExt as _, pin_mut};
 use sqlx::{Either, Executor as _, MySqlConnection, mysql::MySqlConnectOptions};
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{
-    super::{DbError, DbOptions, dedicated},
+    super::{DbError, DbOptions, dedicated, is_read_only},
     Cx, Fault, Operation, Recorder, SharedClock, SharedIds, SubmitError, Wanted, WorkingSet,
     lease::{Lease, seal},
-    operation::{Decided, Events, Queued, Ticket, commit_row},
+    operation::{Decided, Events, PANICKED, Queued, Ticket, commit_row, commit_there},
 };
 
 /// How long one batch may take before its connection is given up.
 const BATCH_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long operations that were taken together are run again, together or apart. Who is left then is told that there are too many writers.
+const RETRIES_END: Duration = Duration::from_secs(30);
+/// How long it may take to connect, to set up the session and to take an identity.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(6);
+/// How long anything else may take that is not a batch: renewing the lease, giving it back.
+const STEP_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often an idle committer looks at its lease.
 const IDLE_TICK: Duration = Duration::from_secs(5);
+/// How often one without a session tries to get one.
+const REOPEN_PAUSE: Duration = Duration::from_millis(250);
+/// How long it may wait for one answer and still be called ready. Longer than a lock is waited for.
+const READY_WAIT_MAX: Duration = Duration::from_secs(4);
 
 type Ticketed = Box<dyn Queued>;
 
@@ -31,7 +42,7 @@ type Ticketed = Box<dyn Queued>;
 pub(crate) struct Committers {
     queues: Mutex<Option<Vec<Queue>>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
-    ready: Vec<Arc<AtomicBool>>,
+    health: Vec<Arc<Health>>,
     count: usize,
 }
 
@@ -44,11 +55,11 @@ struct Queue {
 impl Committers {
     pub(crate) fn start(options: &DbOptions, clock: &SharedClock, ids: &SharedIds) -> Self {
         let count = options.committers;
-        let (mut queues, mut tasks, mut ready) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut queues, mut tasks, mut healths) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..count {
             let (urgent, urgent_in) = mpsc::channel(options.queue_max);
             let (ordinary, ordinary_in) = mpsc::channel(options.queue_max);
-            let is_ready = Arc::new(AtomicBool::new(false));
+            let health = Arc::new(Health::new());
             let committer = Committer {
                 connect: options.connect.clone(),
                 clock: Arc::clone(clock),
@@ -56,17 +67,18 @@ impl Committers {
                 urgent: urgent_in,
                 ordinary: ordinary_in,
                 batch_max: options.batch_max.max(1),
-                is_ready: Arc::clone(&is_ready),
+                health: Arc::clone(&health),
                 session: None,
+                opened_last: None,
             };
             queues.push(Queue { urgent, ordinary });
-            ready.push(is_ready);
-            tasks.push(tokio::spawn(committer.work()));
+            healths.push(health);
+            tasks.push(tokio::spawn(committer.live()));
         }
         Self {
             queues: Mutex::new(Some(queues)),
             tasks: Mutex::new(tasks),
-            ready,
+            health: healths,
             count,
         }
     }
@@ -109,7 +121,7 @@ impl Committers {
     }
 
     pub(crate) fn are_ready(&self) -> bool {
-        self.ready.iter().all(|ready| ready.load(Ordering::Relaxed))
+        self.health.iter().all(|health| health.is_ready())
     }
 
     /// Takes nothing more, answers what is queued, gives the identities back.
@@ -127,6 +139,50 @@ impl Committers {
     }
 }
 
+/// What readiness asks: is there a session, and does it answer?
+#[derive(Debug)]
+struct Health {
+    has_session: AtomicBool,
+    /// Since when an answer is waited for, in milliseconds since `born`; 0 while none is.
+    waits_since: AtomicU64,
+    born: Instant,
+}
+
+impl Health {
+    fn new() -> Self {
+        Self {
+            has_session: AtomicBool::new(false),
+            waits_since: AtomicU64::new(0),
+            born: Instant::now(),
+        }
+    }
+
+    /// A conversation with the database begins; it ends with what is returned.
+    fn waits(&self) -> Waiting<'_> {
+        self.waits_since
+            .store(self.clock().max(1), Ordering::Relaxed);
+        Waiting(self)
+    }
+
+    fn is_ready(&self) -> bool {
+        let since = self.waits_since.load(Ordering::Relaxed);
+        let waited = Duration::from_millis(self.clock().saturating_sub(since));
+        self.has_session.load(Ordering::Relaxed) && (since == 0 || waited < READY_WAIT_MAX)
+    }
+
+    fn clock(&self) -> u64 {
+        u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+struct Waiting<'a>(&'a Health);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waits_since.store(0, Ordering::Relaxed);
+    }
+}
+
 struct Committer {
     connect: MySqlConnectOptions,
     clock: SharedClock,
@@ -134,14 +190,18 @@ struct Committer {
     urgent: mpsc::Receiver<Ticketed>,
     ordinary: mpsc::Receiver<Ticketed>,
     batch_max: usize,
-    is_ready: Arc<AtomicBool>,
+    health: Arc<Health>,
     session: Option<Session>,
+    /// When it last tried to get a session.
+    opened_last: Option<Instant>,
 }
 
 /// A connection with the identity that writes over it.
 struct Session {
     conn: MySqlConnection,
     lease: Lease,
+    /// A transaction is open that wrote nothing.
+    reads: bool,
 }
 
 /// How far a batch got.
@@ -151,24 +211,43 @@ enum Progress {
     Unchanged,
 }
 
+/// Operations that are run together, and how often they failed together.
+struct Group {
+    tickets: Vec<Ticketed>,
+    failures: u32,
+}
+
 impl Committer {
-    async fn work(mut self) {
+    /// Works to the end, whatever panics. What it held then is told *unknown*, since nobody will answer it.
+    async fn live(mut self) {
+        while AssertUnwindSafe(self.work()).catch_unwind().await.is_err() {
+            tracing::error!("a committer panicked, and begins anew");
+            metrics::counter!("committer_panics_total").increment(1);
+            self.lose_session();
+            tokio::time::sleep(REOPEN_PAUSE).await;
+        }
+        if let Some(mut session) = self.session.take() {
+            let release = session.lease.release(&mut session.conn, self.clock.now());
+            let _ = tokio::time::timeout(STEP_TIMEOUT, release).await; // it runs out by itself
+        }
+    }
+
+    async fn work(&mut self) {
         self.tend().await;
         let mut batch = Vec::new();
         loop {
-            let taken = tokio::time::timeout(IDLE_TICK, self.take(&mut batch)).await;
+            let patience = if self.session.is_some() {
+                IDLE_TICK
+            } else {
+                REOPEN_PAUSE
+            };
+            let taken = tokio::time::timeout(patience, self.take(&mut batch)).await;
             match taken {
                 Ok(0) => break,
                 Ok(_) => self.commit(std::mem::take(&mut batch)).await,
                 Err(_) => {}
             }
             self.tend().await;
-        }
-        if let Some(mut session) = self.session.take() {
-            let _ = session
-                .lease
-                .release(&mut session.conn, self.clock.now())
-                .await;
         }
     }
 
@@ -200,165 +279,256 @@ impl Committer {
         batch.len()
     }
 
-    /// Connects if need be, and renews the lease when it is due.
+    /// Connects if need be, ends what was only read, and renews the lease when it is due.
     async fn tend(&mut self) {
         let now = self.clock.now();
         if let Some(session) = &mut self.session
-            && session.lease.is_due(now)
+            && (session.reads || session.lease.is_due(now))
         {
-            match session.lease.renew(&mut session.conn, now).await {
-                Ok(true) => {}
-                Ok(false) => {
+            let _waiting = self.health.waits();
+            match tokio::time::timeout(STEP_TIMEOUT, session.refresh(now)).await {
+                Ok(Ok(true)) => {}
+                Ok(Ok(false)) => {
                     tracing::error!(
                         committer = session.lease.committer.0,
                         "committer identity was taken over, taking another"
                     );
                     self.session = None;
                 }
-                Err(_) => self.session = None,
+                Ok(Err(error)) => {
+                    tracing::warn!(reason = %chain(&error), "a committer lost its session");
+                    self.session = None;
+                }
+                Err(_) => {
+                    tracing::warn!("a committer's session gave no answer");
+                    self.session = None;
+                }
             }
         }
         if self.session.is_none() {
-            match self.open().await {
-                Ok(session) => {
-                    tracing::info!(
-                        committer = session.lease.committer.0,
-                        seq = session.lease.seq,
-                        "committer ready"
-                    );
-                    self.session = Some(session);
-                }
-                Err(error) => {
+            self.reopen().await;
+        }
+        self.health
+            .has_session
+            .store(self.session.is_some(), Ordering::Relaxed);
+    }
+
+    /// Tries to get a session, but not more often than makes sense.
+    async fn reopen(&mut self) {
+        self.lose_session();
+        if self
+            .opened_last
+            .is_some_and(|last| last.elapsed() < REOPEN_PAUSE)
+        {
+            return;
+        }
+        let opened = {
+            let _waiting = self.health.waits();
+            tokio::time::timeout(OPEN_TIMEOUT, self.open())
+                .await
+                .unwrap_or(Err(DbError::Timeout("a session of a committer")))
+        };
+        match opened {
+            Ok(session) => {
+                tracing::info!(
+                    committer = session.lease.committer.0,
+                    seq = session.lease.seq,
+                    "committer ready"
+                );
+                self.session = Some(session);
+                self.opened_last = None;
+                self.health.has_session.store(true, Ordering::Relaxed);
+            }
+            Err(error) => {
+                // Said once for each time without a database.
+                if self.opened_last.is_none() {
                     tracing::warn!(reason = %chain(&error), "committer cannot reach the database");
                 }
+                self.opened_last = Some(Instant::now());
             }
         }
-        self.is_ready
-            .store(self.session.is_some(), Ordering::Relaxed);
     }
 
     async fn open(&self) -> Result<Session, DbError> {
         let mut conn = dedicated(&self.connect).await?;
+        if is_read_only(&mut conn).await? {
+            return Err(DbError::ReadOnly);
+        }
+        conn.execute("SET SESSION autocommit = 0").await?;
         let mut holder = [0; 16];
         holder[..8].copy_from_slice(&self.ids.random().to_be_bytes());
         holder[8..].copy_from_slice(&self.ids.random().to_be_bytes());
         let lease = Lease::take(&mut conn, holder, self.clock.now()).await?;
-        Ok(Session { conn, lease })
+        conn.execute("COMMIT").await?;
+        Ok(Session {
+            conn,
+            lease,
+            reads: false,
+        })
+    }
+
+    fn lose_session(&mut self) {
+        self.session = None;
+        self.health.has_session.store(false, Ordering::Relaxed);
     }
 
     /// Runs the batch to its end: every caller is answered.
     async fn commit(&mut self, batch: Vec<Ticketed>) {
-        let mut work = vec![batch];
-        while let Some(mut batch) = work.pop() {
+        let end = Instant::now() + RETRIES_END;
+        let mut work = vec![Group::new(batch)];
+        while let Some(mut group) = work.pop() {
             let started = Instant::now();
-            let size = u32::try_from(batch.len()).unwrap_or(u32::MAX);
-            match self.attempt(&mut batch).await {
-                Ok(Progress::Committed) => {
-                    metrics::histogram!("commit_batch_size").record(f64::from(size));
-                    metrics::histogram!("commit_batch_seconds").record(started.elapsed());
-                    batch.into_iter().for_each(Queued::answer);
-                }
-                Ok(Progress::Unchanged) => batch.into_iter().for_each(Queued::answer),
-                Err(Fault::Conflict) => {
-                    metrics::counter!("commit_conflicts_total").increment(1);
-                    if self.recover().await {
-                        work.extend(split(batch));
-                    } else {
-                        fail_all(batch, &DbError::Unavailable(None));
+            let size = u32::try_from(group.tickets.len()).unwrap_or(u32::MAX);
+            match self.attempt(&mut group.tickets).await {
+                Ok(progress) => {
+                    if matches!(progress, Progress::Committed) {
+                        metrics::histogram!("commit_batch_size").record(f64::from(size));
+                        metrics::histogram!("commit_batch_seconds").record(started.elapsed());
                     }
+                    group.tickets.into_iter().for_each(Queued::answer);
                 }
-                Err(Fault::Broken(DbError::Sql(error))) => {
-                    // One operation's row does not suit the table. The others shall not suffer for it: find it.
-                    if !self.recover().await {
-                        fail_all(batch, &DbError::Unavailable(None));
-                    } else if batch.len() > 1 {
-                        work.extend(halves(batch));
-                    } else if let Some(ticket) = batch.pop() {
-                        let error = DbError::Sql(error);
-                        tracing::error!(reason = %chain(&error), operation = ticket.name(), "an operation's rows were refused");
-                        ticket.fail(error);
-                    }
-                }
-                Err(Fault::Broken(error)) => {
+                // The connection is of no use, and what became of the batch is not known.
+                Err(Fault::Broken(error)) if !is_of_a_row(&error) => {
                     tracing::error!(reason = %chain(&error), operations = size, "batch failed");
-                    self.session = None;
-                    self.is_ready.store(false, Ordering::Relaxed);
-                    fail_all(batch, &error);
-                    self.tend().await;
+                    self.lose_session();
+                    group.fail_all(|| DbError::Unavailable(None));
+                    self.reopen().await;
+                }
+                // Nothing of it was committed.
+                Err(fault) => {
+                    if !self.recover(&fault).await {
+                        group.fail_all(|| DbError::Unavailable(None));
+                    } else if Instant::now() > end {
+                        group.give_up();
+                    } else {
+                        work.extend(group.after(fault));
+                    }
                 }
             }
         }
     }
 
-    /// After a lost race: roll back and learn where the sequence stands.
-    async fn recover(&mut self) -> bool {
-        let Some(session) = &mut self.session else {
-            return false;
-        };
-        let recovered = async {
-            session
-                .conn
-                .execute("ROLLBACK")
-                .await
-                .map_err(DbError::from)?;
-            session.lease.read_head(&mut session.conn).await
-        };
-        if let Ok(Ok(())) = tokio::time::timeout(BATCH_TIMEOUT, recovered).await {
-            true
-        } else {
-            self.session = None;
-            false
+    /// After a batch that was not committed: roll back and learn where the sequence stands, over a new connection if this one is of no more use.
+    async fn recover(&mut self, fault: &Fault) -> bool {
+        if matches!(fault, Fault::Conflict | Fault::Violated(_)) {
+            metrics::counter!("commit_conflicts_total").increment(1);
         }
+        let is_usable = !matches!(fault, Fault::RefusedByGroup(_) | Fault::Panicked);
+        if let Some(session) = self.session.as_mut().filter(|_| is_usable) {
+            let _waiting = self.health.waits();
+            let undone = tokio::time::timeout(STEP_TIMEOUT, session.undo()).await;
+            if let Ok(Ok(())) = undone {
+                return true;
+            }
+        }
+        self.opened_last = None;
+        self.reopen().await;
+        self.session.is_some()
     }
 
     async fn attempt(&mut self, batch: &mut Vec<Ticketed>) -> Result<Progress, Fault> {
         let Some(session) = &mut self.session else {
             return Err(Fault::Broken(DbError::Unavailable(None)));
         };
-        let run = run(session, &self.clock, &self.ids, batch);
+        let _waiting = self.health.waits();
+        let run = AssertUnwindSafe(run(session, &self.clock, &self.ids, batch)).catch_unwind();
         match tokio::time::timeout(BATCH_TIMEOUT, run).await {
-            Ok(progress) => progress,
+            Ok(Ok(progress)) => progress,
+            Ok(Err(_)) => Err(Fault::Panicked),
             Err(_) => Err(Fault::Broken(DbError::Timeout("a batch"))),
         }
     }
 }
 
-/// Nobody knows what became of these; each caller is told so.
-fn fail_all(batch: Vec<Ticketed>, error: &DbError) {
-    for ticket in batch {
-        ticket.fail(if let DbError::Inconsistent(what) = error {
-            DbError::Inconsistent(what)
-        } else {
-            DbError::Unavailable(None)
-        });
+impl Session {
+    /// Ends a transaction that only read, and renews the lease when it is due. False when someone else holds the identity by now.
+    async fn refresh(&mut self, now: crate::primitives::Timestamp) -> Result<bool, DbError> {
+        if std::mem::take(&mut self.reads) {
+            self.conn.execute("COMMIT").await?;
+        }
+        if self.lease.is_due(now) {
+            return self.lease.renew(&mut self.conn, now).await;
+        }
+        Ok(true)
+    }
+
+    async fn undo(&mut self) -> Result<(), DbError> {
+        self.conn.execute("ROLLBACK").await?;
+        self.reads = true;
+        self.lease.read_head(&mut self.conn).await
     }
 }
 
-/// On a stack: the first half is run first.
-fn halves(mut batch: Vec<Ticketed>) -> [Vec<Ticketed>; 2] {
-    let rest = batch.split_off(batch.len() / 2);
-    [rest, batch]
+/// True for what one operation of a batch can have caused, the connection being sound: the others shall not suffer for it.
+const fn is_of_a_row(error: &DbError) -> bool {
+    matches!(error, DbError::Sql(_) | DbError::Inconsistent(_))
 }
 
-/// Twice as a whole, then in halves; whoever had its share of attempts is told.
-fn split(mut batch: Vec<Ticketed>) -> Vec<Vec<Ticketed>> {
-    let mut kept = Vec::with_capacity(batch.len());
-    let mut rounds = u32::MAX;
-    for mut ticket in batch.drain(..) {
-        match ticket.may_retry() {
-            Some(attempts) => {
-                rounds = rounds.min(attempts);
-                kept.push(ticket);
-            }
-            None => ticket.fail(DbError::Contention(super::ATTEMPTS_MAX)),
+impl Group {
+    const fn new(tickets: Vec<Ticketed>) -> Self {
+        Self {
+            tickets,
+            failures: 0,
         }
     }
-    if kept.is_empty() {
+
+    /// What is run again after the group failed, nothing of it being committed. On a stack: the last is run first.
+    fn after(mut self, fault: Fault) -> Vec<Self> {
+        self.failures += 1;
+        if self.tickets.len() > 1 {
+            let may_have_been_a_race = matches!(fault, Fault::Conflict | Fault::Violated(_));
+            if may_have_been_a_race && self.failures < 2 {
+                return vec![self];
+            }
+            let rest = self.tickets.split_off(self.tickets.len() / 2);
+            return [rest, self.tickets]
+                .map(|tickets| Self {
+                    tickets,
+                    failures: 1,
+                })
+                .into();
+        }
+        let Some(ticket) = self.tickets.first_mut() else {
+            return Vec::new();
+        };
+        let name = ticket.name();
+        let error = match fault {
+            Fault::Conflict if ticket.may_retry() => return vec![self],
+            Fault::Conflict => {
+                self.give_up();
+                return Vec::new();
+            }
+            Fault::Violated(violated) if !ticket.ran_into(&violated) => return vec![self],
+            Fault::Violated(violated) => {
+                metrics::counter!("commit_violations_total", "operation" => name).increment(1);
+                DbError::Violation(violated.constraint)
+            }
+            Fault::RefusedByGroup(error) => DbError::Unavailable(Some(error)),
+            Fault::Panicked => DbError::Inconsistent(PANICKED),
+            Fault::Broken(error) => error,
+        };
+        tracing::error!(reason = %chain(&error), operation = name, "an operation cannot be written");
+        if let Some(ticket) = self.tickets.pop() {
+            ticket.fail(error);
+        }
         Vec::new()
-    } else if rounds <= 2 || kept.len() == 1 {
-        vec![kept]
-    } else {
-        halves(kept).into()
+    }
+
+    /// Others keep changing the same rows.
+    fn give_up(self) {
+        for ticket in &self.tickets {
+            tracing::warn!(
+                operation = ticket.name(),
+                "an operation lost every race and was given up"
+            );
+        }
+        self.fail_all(|| DbError::Contention(super::ATTEMPTS_MAX));
+    }
+
+    fn fail_all(self, error: impl Fn() -> DbError) {
+        for ticket in self.tickets {
+            ticket.fail(error());
+        }
     }
 }
 
@@ -371,6 +541,7 @@ async fn run(
 ) -> Result<Progress, Fault> {
     let mut phase = Phases::start();
     let mut set = WorkingSet::default();
+    session.reads = true;
     load(session, &mut set, batch).await?;
     phase.ends("load");
 
@@ -404,15 +575,14 @@ async fn run(
         .as_ref()
         .try_into()
         .map_err(|_| DbError::Inconsistent("SHA-256 of a strange length"))?;
+    let committer = session.lease.committer.0;
     let seq = session.lease.seq + 1;
-    out.statement(
-        &commit_row(session.lease.committer.0, seq, now, &events.0, &seal),
-        Some(1),
-    );
+    let head = commit_row(committer, seq, now, &events.0, &seal);
     phase.ends("decide");
-    record(&mut session.conn, out).await?;
+    record(&mut session.conn, &head, out, &commit_there(committer, seq)).await?;
     phase.ends("record");
     session.conn.execute("COMMIT").await?;
+    session.reads = false;
     phase.ends("commit");
     (session.lease.seq, session.lease.seal) = (seq, seal);
     Ok(Progress::Committed)
@@ -435,13 +605,18 @@ impl Phases {
 async fn load(
     session: &mut Session,
     set: &mut WorkingSet,
-    batch: &mut [Ticketed],
+    batch: &mut Vec<Ticketed>,
 ) -> Result<(), Fault> {
     // One row may lead to the next; three steps are what the deepest use case takes, eight is a bound.
     for _ in 0..8 {
         let mut wanted = Wanted::default();
-        for ticket in batch.iter() {
-            ticket.rows(&mut wanted, set);
+        let mut place = 0;
+        while place < batch.len() {
+            if batch[place].rows(&mut wanted, set) {
+                place += 1;
+            } else {
+                fail_broken(batch.remove(place), PANICKED);
+            }
         }
         set.want(&mut wanted);
         let Some((sql, order)) = set.load() else {
@@ -470,46 +645,78 @@ fn decide(batch: &mut Vec<Ticketed>, set: &mut WorkingSet, cx: &mut Cx<'_>) {
     while place < batch.len() {
         match batch[place].decide(set, cx) {
             Decided::Done | Decided::Refused => place += 1,
-            Decided::Broken(what) => {
-                let ticket = batch.remove(place);
-                tracing::error!(
-                    operation = ticket.name(),
-                    what,
-                    "operation found the books inconsistent"
-                );
-                ticket.fail(DbError::Inconsistent(what));
-            }
+            Decided::Broken(what) => fail_broken(batch.remove(place), what),
         }
     }
 }
 
-/// Sends everything in one round trip and checks that each statement did what it said it would.
-async fn record(conn: &mut MySqlConnection, out: Recorder) -> Result<(), Fault> {
+fn fail_broken(ticket: Ticketed, what: &'static str) {
+    tracing::error!(
+        operation = ticket.name(),
+        what,
+        "an operation is broken, or found the books inconsistent"
+    );
+    if what == PANICKED {
+        metrics::counter!("operation_panics_total", "operation" => ticket.name()).increment(1);
+    }
+    ticket.fail(DbError::Inconsistent(what));
+}
+
+/// Sends everything in one round trip and checks that each statement did what it said it would: first the commit's row, last the question whether it is still there. The
+/// session does not commit by itself, so the first statement, or a load before it, began the transaction.
+async fn record(
+    conn: &mut MySqlConnection,
+    head: &super::super::Sql,
+    out: Recorder,
+    there: &super::super::Sql,
+) -> Result<(), Fault> {
     let (statements, expected) = out.into_parts();
-    let mut text = super::super::Sql::new("BEGIN;");
-    text.append(&statements);
+    let mut text = super::super::Sql::default();
+    text.append(head).push(";");
+    if !expected.is_empty() {
+        text.append(&statements).push(";");
+    }
+    text.append(there);
     let results = sqlx::raw_sql(text.into_statement()).fetch_many(conn);
     pin_mut!(results);
-    let mut done = 0_usize; // the BEGIN included
-    let mut conflict = false;
+    let count = expected.len() + 2;
+    let mut expected = std::iter::once(Some(1)).chain(expected);
+    let (mut done, mut moved, mut still_there) = (0_usize, false, false);
     while let Some(result) = results.next().await {
-        let Either::Left(result) = result? else {
-            continue;
-        };
-        if let Some(Some(Some(rows))) = done
-            .checked_sub(1)
-            .map(|place| expected.get(place).copied())
-        {
-            conflict |= result.rows_affected() != rows;
+        match result {
+            Ok(Either::Left(result)) => {
+                if let Some(Some(rows)) = expected.next() {
+                    moved |= result.rows_affected() != rows;
+                }
+                done += 1;
+            }
+            Ok(Either::Right(_)) => still_there = true,
+            // What fails behind a version that had moved was made of old rows.
+            Err(error) if moved => {
+                tracing::debug!(reason = %error, "batch lost a race: a version had moved");
+                let fault = Fault::from(error);
+                return Err(if matches!(fault, Fault::Violated(_)) {
+                    Fault::Conflict
+                } else {
+                    fault
+                });
+            }
+            Err(error) => return Err(error.into()),
         }
-        done += 1;
     }
-    if conflict {
+    if moved {
         tracing::debug!("batch lost a race: a version had moved");
         return Err(Fault::Conflict);
     }
-    if done != expected.len() + 1 {
+    if done != count {
         return Err(DbError::Inconsistent("fewer results than statements").into());
+    }
+    if !still_there {
+        tracing::error!(
+            "the beginning of a batch was undone while the rest was written; all of it is undone"
+        );
+        metrics::counter!("commit_torn_total").increment(1);
+        return Err(Fault::Conflict);
     }
     Ok(())
 }

@@ -2,9 +2,12 @@
 //!
 //! A process that starts takes an identity whose lease ran out, or makes a new one, and continues its sequence. It renews the lease while it lives. The lease
 //! only keeps two processes from getting in each other's way; what keeps them from doing harm is the key `(committer, seq)` of the commit's row.
+//!
+//! The session does not commit by itself, so whatever changes a lease commits it here. What only reads leaves its transaction to the caller. No statement has a bound of its
+//! own: the committer puts one around each call.
 
 use aws_lc_rs::digest::{Context, SHA256};
-use sqlx::{Connection as _, MySqlConnection, Row as _};
+use sqlx::{Connection as _, Executor as _, MySqlConnection, Row as _};
 
 use super::super::DbError;
 use crate::primitives::{CommitterId, Timestamp};
@@ -130,6 +133,7 @@ impl Lease {
             .execute(&mut *conn)
             .await?
             .rows_affected();
+        conn.execute("COMMIT").await?;
         self.renewed_at = now;
         Ok(kept == 1)
     }
@@ -144,8 +148,9 @@ impl Lease {
             .bind(now.plus_seconds(-1))
             .bind(self.committer.0)
             .bind(self.holder.as_slice())
-            .execute(conn)
+            .execute(&mut *conn)
             .await?;
+        conn.execute("COMMIT").await?;
         Ok(())
     }
 }

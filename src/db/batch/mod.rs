@@ -8,16 +8,21 @@
 //!    nothing more, so that one row may lead to the next;
 //! 2. **decide**: each operation in turn, pure, on the working set in memory. A refusal undoes its own changes and leaves the rest; two
 //!    operations on one row see each other;
-//! 3. **record**: one multi-row statement per table, version-checked where the table says so, in one fixed order of tables ([`RowSet::PLACE`]) and
-//!    keys, all in one round trip; with them the commit's own row: the events that happened and a seal over the transfers;
+//! 3. **record**: the commit's own row (the events that happened and a seal over the transfers), then one multi-row statement per table, version-checked
+//!    where the table says so, in one fixed order of tables ([`RowSet::PLACE`]) and keys, all in one round trip; at its end it is asked whether the commit's row is
+//!    still there;
 //! 4. **commit**, and only then answer each caller.
 //!
 //! # Why loading needs no locks
 //!
 //! What a decision must be sure of is guarded by something that the same operation writes and that can be written only if it is still what was
 //! loaded: a row with a version, or a row whose key may exist once. Whoever loses such a race is told by the database (no row matched, duplicate key, violated
-//! check), the transaction is rolled back and the batch runs again from step 1: twice as a whole, then split in halves to find the culprit, at most
-//! [`ATTEMPTS_MAX`] times for one operation, which is then told [`DbError::Contention`](super::DbError::Contention).
+//! check), the transaction is rolled back and the batch runs again from step 1: twice as a whole, then in halves to find the culprit. Only an operation that runs
+//! alone is charged for what fails, so that nobody pays for a neighbour: it is run at most [`ATTEMPTS_MAX`] times alone, then told
+//! [`DbError::Contention`](super::DbError::Contention), as is whoever still waits half a minute after the batch was taken.
+//!
+//! Not everything that looks like a lost race is one. An operation that runs alone, on fresh rows, into the same constraint with the same value a second time would do so for ever: it is
+//! told [`DbError::Violation`](super::DbError::Violation), and somebody is paged. (A `CHECK` that fails behind a version that had moved in the same batch was a race: the rows were old.)
 //!
 //! What it need not be sure of is read without a guard, and is as fresh as the load: a collection code and its shop, and the points rule, which may be
 //! a second old.
@@ -27,12 +32,20 @@
 //! More than one writer on the same accounts halves the rate, so an operation goes to the committer of its [`Lane`](crate::primitives::Lane). A committer has a leased
 //! identity and a sequence without gaps (`lease.rs`); two that believe they are the same one collide at the key of the commit's row, and one of them loses.
 //!
+//! Their sessions do not commit by themselves (`autocommit=0`). In a packet of several statements Galera answers a conflict with another node by undoing the transaction and going on with the
+//! next statement, as a transaction of its own; where each statement committed itself, the rest of the packet would stay. So that a packet whose beginning was undone is noticed
+//! whatever undid it, the commit's row is its first statement, and is asked for before `COMMIT`. A transaction that only read is ended as soon as the callers have their
+//! answers: it would keep tables from being altered.
+//!
 //! # When something dies
 //!
 //! - the caller: the operation is decided and written all the same, the answer is thrown away;
 //! - this process: nothing was answered that was not committed; what was committed and not answered is found by its id when the caller repeats it;
 //! - the database: everybody in the batch is told [`DbError::Unavailable`](super::DbError::Unavailable), which means *unknown*. The next batch connects anew and reads where the
-//!   sequence stands.
+//!   sequence stands; without work it is tried every quarter of a second. A server that is read-only is not one to work with;
+//! - the network, silently: whatever a committer waits for has a bound (`committer.rs`), past which the connection is given up. A committer that has waited for some seconds is not ready;
+//! - an operation, by a panic: it alone is told that something is broken, and its changes are undone, as for a refusal. A panic while a batch is written is traced to its operation by halves. Should the
+//!   committer itself panic, its batch is told *unknown*, and it begins anew.
 
 mod committer;
 mod lease;
@@ -57,7 +70,13 @@ pub const ATTEMPTS_MAX: u32 = 8;
 pub enum Fault {
     /// Lost a race: run again.
     Conflict,
-    /// Nothing to be gained by running again.
+    /// A row ran into a unique key or a `CHECK`: a race the first time, a mistake when it happens again on fresh rows.
+    Violated(super::error::Violated),
+    /// The replication group would not have the transaction and undid it, perhaps because it was too large.
+    RefusedByGroup(sqlx::Error),
+    /// The program panicked while the batch was made.
+    Panicked,
+    /// Nothing to be gained by running again as it is.
     Broken(super::DbError),
 }
 
@@ -69,9 +88,17 @@ impl From<super::DbError> for Fault {
 
 impl From<sqlx::Error> for Fault {
     fn from(error: sqlx::Error) -> Self {
-        if super::error::is_batch_conflict(&error) {
+        if super::error::is_conflict(&error) {
             tracing::debug!(reason = %error, "batch lost a race");
             Self::Conflict
+        } else if let Some(violated) = super::error::violated(&error) {
+            tracing::debug!(
+                constraint = violated.constraint,
+                "batch ran into a constraint"
+            );
+            Self::Violated(violated)
+        } else if super::error::is_refused_by_group(&error) {
+            Self::RefusedByGroup(error)
         } else {
             Self::Broken(error.into())
         }

@@ -1,11 +1,14 @@
 //! A use case as a batch runs it.
 
-use std::fmt::Debug;
+use std::{
+    fmt::Debug,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 use tokio::sync::oneshot;
 
 use super::{
-    super::{DbError, Sql},
+    super::{DbError, Sql, error::Violated},
     SharedIds, Wanted, WorkingSet,
 };
 use crate::primitives::{Id, Lane, Timestamp};
@@ -83,6 +86,9 @@ impl Events {
     }
 }
 
+/// What the caller of an operation that panicked is told.
+pub(super) const PANICKED: &str = "an operation panicked";
+
 /// What became of an operation in `decide`.
 pub(super) enum Decided {
     Done,
@@ -93,10 +99,14 @@ pub(super) enum Decided {
 /// An operation with its caller, type erased for the queue.
 pub(super) trait Queued: Send {
     fn name(&self) -> &'static str;
-    fn rows(&self, want: &mut Wanted, set: &WorkingSet);
+    /// False when it panicked.
+    fn rows(&self, want: &mut Wanted, set: &WorkingSet) -> bool;
+    /// A panic is [`Decided::Broken`]; like a refusal it leaves nothing behind.
     fn decide(&mut self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Decided;
-    /// Counts a lost race: how many so far, or nothing when no more are allowed.
-    fn may_retry(&mut self) -> Option<u32>;
+    /// Counts a race that it lost while it ran alone: whether it may try again.
+    fn may_retry(&mut self) -> bool;
+    /// Notes the constraint that it ran into while it ran alone: true when that is the one it ran into the last time, with the same value.
+    fn ran_into(&mut self, violated: &Violated) -> bool;
     /// The transaction is committed: tells the caller what was decided.
     fn answer(self: Box<Self>);
     fn fail(self: Box<Self>, error: DbError);
@@ -108,6 +118,7 @@ pub(super) struct Ticket<O: Operation> {
     operation: O,
     decided: Option<Result<O::Reply, O::Refusal>>,
     attempts: u32,
+    violated: Option<Violated>,
     caller: oneshot::Sender<Outcome<O>>,
 }
 
@@ -119,6 +130,7 @@ impl<O: Operation> Ticket<O> {
                 operation,
                 decided: None,
                 attempts: 0,
+                violated: None,
                 caller,
             },
             answer,
@@ -135,13 +147,22 @@ impl<O: Operation> Queued for Ticket<O> {
         O::NAME
     }
 
-    fn rows(&self, want: &mut Wanted, set: &WorkingSet) {
-        self.operation.rows(want, set);
+    fn rows(&self, want: &mut Wanted, set: &WorkingSet) -> bool {
+        // What it had wanted by then is loaded in vain, and no more.
+        catch_unwind(AssertUnwindSafe(|| self.operation.rows(want, set))).is_ok()
     }
 
     fn decide(&mut self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Decided {
         let events = cx.events.0.len();
-        let decided = self.operation.decide(set, cx);
+        // Every change of the set is in its journal before the operation goes on, so that a panic between two of them can be undone too.
+        let decided = catch_unwind(AssertUnwindSafe(|| self.operation.decide(set, cx)));
+        let Ok(decided) = decided else {
+            set.undo();
+            set.take_unasked();
+            cx.events.0.truncate(events);
+            cx.inconsistent = None;
+            return Decided::Broken(PANICKED);
+        };
         let broken = cx.inconsistent.take().or_else(|| {
             set.take_unasked()
                 .then_some("an operation read a row that it had not asked for")
@@ -165,9 +186,13 @@ impl<O: Operation> Queued for Ticket<O> {
         }
     }
 
-    fn may_retry(&mut self) -> Option<u32> {
+    fn may_retry(&mut self) -> bool {
         self.attempts += 1;
-        (self.attempts < super::ATTEMPTS_MAX).then_some(self.attempts)
+        self.attempts < super::ATTEMPTS_MAX
+    }
+
+    fn ran_into(&mut self, violated: &Violated) -> bool {
+        self.violated.replace(violated.clone()).as_ref() == Some(violated)
     }
 
     fn answer(self: Box<Self>) {
@@ -186,7 +211,16 @@ impl<O: Operation> Queued for Ticket<O> {
     }
 }
 
-/// The head of the insert of a commit's row.
+/// Whether a commit's row is there: one row, or none.
+pub(super) fn commit_there(committer: u32, seq: u64) -> Sql {
+    let mut sql = Sql::new("SELECT /* db.commit_there */ seq FROM commits WHERE committer = ");
+    sql.int(committer)
+        .push(" AND seq = ")
+        .int(i64::try_from(seq).unwrap_or(i64::MAX));
+    sql
+}
+
+/// The insert of a commit's row.
 pub(super) fn commit_row(
     committer: u32,
     seq: u64,

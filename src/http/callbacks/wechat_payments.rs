@@ -107,8 +107,10 @@ fn answer(taken: Result<Taken, NoticeFailure>) -> Response {
                     fail(StatusCode::SERVICE_UNAVAILABLE, "busy")
                 }
                 DbError::Unavailable(_)
+                | DbError::ReadOnly
                 | DbError::Timeout(_)
                 | DbError::Inconsistent(_)
+                | DbError::Violation(_)
                 | DbError::Sql(_)
                 | DbError::Migrate(_) => fail(StatusCode::INTERNAL_SERVER_ERROR, "not stored"),
             }

@@ -189,6 +189,13 @@ impl Channel {
         }
     }
 
+    /// From now on this refund has another number at WeChat.
+    pub(crate) fn renumber(&self, refund: &Refund, number: &str) {
+        let mut calls = self.calls.lock().unwrap();
+        let known = calls.get_mut(&RefundNo::from(refund.id).to_string());
+        number.clone_into(&mut known.unwrap().wechat_refund_id);
+    }
+
     fn known(&self, refund: RefundId) -> ChannelRefund {
         self.calls.lock().unwrap()[&RefundNo::from(refund).to_string()].clone()
     }

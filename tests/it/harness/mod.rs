@@ -1,10 +1,12 @@
 //! What every test starts from: [`TestApp`].
 
 mod channel;
+mod galera;
 mod http;
 mod process;
 mod redis;
 mod servers;
+mod silence;
 
 use std::{
     net::SocketAddr,
@@ -44,12 +46,14 @@ use zhangfang::{
 };
 
 pub(crate) use channel::{Channel, Says};
+pub(crate) use galera::Galera;
 pub(crate) use http::{Answer, Caller};
 pub(crate) use process::{
     Server, Service, demo_tenant, environment, free_address, per_mille, ready,
 };
 pub(crate) use redis::{ask, cluster, folder, replicated, sentinels};
 pub(crate) use servers::{Scratch, dev, engine, redis_url};
+pub(crate) use silence::Silent;
 
 pub(crate) const JWT_SECRET: &str = "a secret of the tests, of forty characters";
 

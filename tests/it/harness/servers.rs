@@ -66,8 +66,8 @@ impl Scratch {
             .unwrap();
         let owner = on.clone().database(&name);
         db::migrate(&owner).await.unwrap();
-        db::grant(&owner, "zhangfang").await.unwrap();
         let service = owner.clone().username("zhangfang");
+        db::grant(&owner, &service).await.unwrap();
         Self {
             name,
             on,

@@ -1,0 +1,302 @@
+//! One operation of a batch that can never be written, or panics: it alone is told so, and the others pay nothing for it.
+
+use std::{
+    convert::Infallible,
+    fmt::Debug,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use sqlx::mysql::MySqlRow;
+use zhangfang::{
+    db::{
+        Change, Cx, DbError, DbOptions, Operation, Recorder, RowSet, Sql, SubmitError, Wanted,
+        WorkingSet,
+    },
+    ledger::{Account, Accounts},
+    payments::{self, NoticeHeaders, RefundStatus, Taken},
+    primitives::{AccountId, Clock, CustomerId, Lane, OrderNo, SystemClock, TenantId, Timestamp},
+};
+
+use crate::{
+    batch::{adjust, someone},
+    harness::{TestApp, db_on, eventually},
+    refund_core::{Desk, SHOP},
+};
+
+/// What is wrong with an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wrong {
+    /// Writes an account that has spent what it never had.
+    BelowZero,
+    /// Makes an account that exists, and did not look.
+    Exists,
+    PanicsInRows,
+    /// After it has changed something.
+    PanicsInDecide,
+    /// When its rows are written.
+    PanicsInRecord,
+}
+
+#[derive(Debug, Clone)]
+struct Culprit {
+    tenant: TenantId,
+    customer: CustomerId,
+    wrong: Wrong,
+}
+
+/// Rows that cannot even be put into words.
+#[derive(Debug)]
+struct Unspeakable;
+
+impl RowSet for Unspeakable {
+    type Key = u8;
+    type Row = ();
+    const PLACE: u8 = 200;
+    const LOADS: bool = false;
+
+    fn load(_keys: &[u8], _sql: &mut Sql) {}
+
+    fn read(_row: &MySqlRow) -> Result<(u8, ()), sqlx::Error> {
+        Err(sqlx::Error::RowNotFound)
+    }
+
+    fn record(_changes: &[Change<'_, Self>], _out: &mut Recorder) {
+        panic!("a row that cannot be written (this belongs to the test)")
+    }
+}
+
+impl Operation for Culprit {
+    type Reply = ();
+    type Refusal = Infallible;
+    const NAME: &'static str = "test.culprit";
+
+    fn lane(&self) -> Lane {
+        self.customer.lane()
+    }
+
+    fn rows(&self, _want: &mut Wanted, _set: &WorkingSet) {
+        assert!(
+            self.wrong != Wrong::PanicsInRows,
+            "a panic that belongs to the test"
+        );
+    }
+
+    fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<(), Infallible> {
+        let account = AccountId::customer_points(self.customer);
+        let mut row = Account::empty(self.tenant);
+        row.version = 1;
+        match self.wrong {
+            Wrong::BelowZero => row.debits_posted = 1,
+            Wrong::PanicsInRecord => set.put::<Unspeakable>(1, ()),
+            Wrong::Exists | Wrong::PanicsInRows | Wrong::PanicsInDecide => {}
+        }
+        set.put::<Accounts>(account, row);
+        cx.tell(b"this must not be told");
+        assert!(
+            self.wrong != Wrong::PanicsInDecide,
+            "a panic that belongs to the test"
+        );
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operation_that_cannot_be_written_is_told_so_and_nobody_pays_for_it() {
+    let app = TestApp::with(|options| options.committers = 1).await;
+    let existing = someone(app.db());
+    app.db().submit(adjust(&app, existing, 1)).await.unwrap();
+    for wrong in [
+        Wrong::BelowZero,
+        Wrong::Exists,
+        Wrong::PanicsInRows,
+        Wrong::PanicsInDecide,
+        Wrong::PanicsInRecord,
+    ] {
+        let customer = if wrong == Wrong::Exists {
+            existing
+        } else {
+            someone(app.db())
+        };
+        let culprit = Culprit {
+            tenant: app.tenant.id,
+            customer,
+            wrong,
+        };
+        let innocents: Vec<_> = (0..800)
+            .map(|_| adjust(&app, someone(app.db()), 1))
+            .collect();
+        let (before, after) = innocents.split_at(300);
+        let submit = |of: &[crate::batch::Adjust]| {
+            let all: Vec<_> = of.iter().cloned().map(|one| app.db().submit(one)).collect();
+            futures_util::future::join_all(all)
+        };
+        let (before, told, after) = tokio::join!(
+            submit(before),
+            app.db().submit(culprit.clone()),
+            submit(after)
+        );
+        for innocent in before.into_iter().chain(after) {
+            assert!(
+                matches!(innocent, Ok(true)),
+                "{wrong:?}: an innocent operation was told {innocent:?}"
+            );
+        }
+        match (wrong, told) {
+            (Wrong::BelowZero, Err(SubmitError::Db(DbError::Violation(name)))) => {
+                assert_eq!(name, "accounts_not_below_zero");
+            }
+            (Wrong::Exists, Err(SubmitError::Db(DbError::Violation(name)))) => {
+                assert!(name.ends_with("PRIMARY"), "{name}");
+            }
+            (
+                Wrong::PanicsInRows | Wrong::PanicsInDecide | Wrong::PanicsInRecord,
+                Err(SubmitError::Db(DbError::Inconsistent(what))),
+            ) => assert!(what.contains("panicked"), "{what}"),
+            (wrong, told) => panic!("{wrong:?} was told {told:?}"),
+        }
+        // Alone it is told the same, and the committer goes on.
+        let alone = app.db().submit(culprit).await;
+        assert!(
+            matches!(
+                alone,
+                Err(SubmitError::Db(
+                    DbError::Violation(_) | DbError::Inconsistent(_)
+                ))
+            ),
+            "{wrong:?} alone was told {alone:?}"
+        );
+        assert!(app.db().is_ready().await, "{wrong:?}");
+    }
+    app.finish().await;
+}
+
+/// A clock that panics when the test wants.
+#[derive(Debug, Default)]
+struct Trap(AtomicBool);
+
+impl Clock for Trap {
+    fn now(&self) -> Timestamp {
+        assert!(
+            !self.0.swap(false, Ordering::SeqCst),
+            "a panic that belongs to the test"
+        );
+        SystemClock.now()
+    }
+}
+
+/// Whatever panics in the committer itself: who waited is told that the outcome is unknown, and the next is served.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_committer_that_panics_begins_anew() {
+    let app = TestApp::with(|options| options.committers = 1).await;
+    let trap = Arc::new(Trap::default());
+    let mut options = DbOptions::new(app.scratch.service.clone());
+    options.committers = 1;
+    let clock: Arc<dyn Clock> = Arc::<Trap>::clone(&trap);
+    let db = db_on(options, clock).await;
+    for _ in 0..3 {
+        trap.0.store(true, Ordering::SeqCst);
+        let operation = adjust(&app, someone(app.db()), 1);
+        let told = db.submit(operation.clone()).await;
+        // Perhaps it panicked while it was idle, and took this one afterwards.
+        assert!(
+            matches!(
+                told,
+                Ok(true)
+                    | Err(SubmitError::Db(
+                        DbError::Unavailable(_) | DbError::Inconsistent(_)
+                    ))
+            ),
+            "{told:?}"
+        );
+        eventually("the committer is back", || async {
+            db.submit(operation.clone()).await.ok()
+        })
+        .await;
+    }
+    eventually("it is ready", || async {
+        db.is_ready().await.then_some(())
+    })
+    .await;
+    db.close().await;
+    app.finish().await;
+}
+
+const HEADERS: NoticeHeaders<'static> = NoticeHeaders {
+    timestamp: None,
+    nonce: None,
+    signature: None,
+    serial: None,
+    signature_type: None,
+};
+
+/// WeChat says that one payment paid two orders.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_order_of_a_known_transaction_is_an_alarm_and_not_a_lost_race() {
+    let desk = Desk::open().await;
+    let tenant = desk.app.tenant.id;
+    let first = desk.paid(1000, "first").await;
+    let first = desk.order(first).await;
+    let transaction = &first.state.payment().unwrap().wechat_transaction_id;
+    let no = desk
+        .app
+        .create(&desk.customer, &desk.code, 1000, "second")
+        .await;
+    let second = desk.order(no.parse::<OrderNo>().unwrap().id()).await;
+    let notice = desk
+        .channel
+        .paid_notice(&second, transaction, SystemClock.now(), "twice");
+    for _ in 0..2 {
+        let body: Bytes = notice.clone();
+        let taken = payments::take_notice(&desk.payments, tenant, HEADERS, body).await;
+        assert!(
+            matches!(taken, Ok(Taken::Rejected("transaction_of_another_order"))),
+            "{taken:?}"
+        );
+    }
+    let alarms =
+        "SELECT COUNT(*) FROM callback_alarms WHERE reason = 'transaction_of_another_order'";
+    assert_eq!(desk.app.count(alarms).await, 1);
+    let exceptions = "SELECT COUNT(*) FROM payment_exceptions WHERE kind = 'wrong_answer'";
+    assert_eq!(desk.app.count(exceptions).await, 1);
+    assert_eq!(
+        desk.order(second.id).await.state.kind().name(),
+        second.state.kind().name()
+    );
+    desk.app.finish().await;
+}
+
+/// WeChat gives two refunds one number.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_with_the_number_of_another_is_an_alarm_and_not_a_lost_race() {
+    let desk = Desk::open().await;
+    let order = desk.paid(1000, "k").await;
+    let first = desk.refund(order, Some(100), "first").await;
+    let second = desk.refund(order, Some(100), "second").await;
+    let taken = desk.called_back(&first, RefundStatus::Success, "1").await;
+    assert_eq!(taken, Taken::Refund);
+    // What was noted of the second refund when it was asked for is forgotten, and WeChat says the first one's number.
+    desk.app
+        .execute("UPDATE refunds SET wechat_refund_id = NULL WHERE state <> 6")
+        .await;
+    let number: String = sqlx::query_scalar("SELECT wechat_refund_id FROM refunds WHERE id = ?")
+        .bind(first.id)
+        .fetch_one(desk.app.db().pool())
+        .await
+        .unwrap();
+    desk.channel.renumber(&second, &number);
+    let order_now = desk.order(order).await;
+    let transaction = &order_now.state.payment().unwrap().wechat_transaction_id;
+    let notice =
+        desk.channel
+            .refund_notice(&second, RefundStatus::Success, (SHOP, transaction), "2");
+    let taken = payments::take_notice(&desk.payments, desk.app.tenant.id, HEADERS, notice).await;
+    assert!(
+        matches!(taken, Ok(Taken::Rejected("strange_refund_id"))),
+        "{taken:?}"
+    );
+    desk.app.finish().await;
+}

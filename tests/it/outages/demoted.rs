@@ -1,0 +1,130 @@
+//! The primary was demoted: it answers, and nothing can be written to it.
+
+use std::collections::HashSet;
+
+use sqlx::ConnectOptions as _;
+use zhangfang::db::{DbError, DbOptions, SubmitError, Tx, Work};
+
+use crate::{
+    batch::someone,
+    harness::{Scratch, Server, db_of, dev, engine, eventually},
+};
+
+#[derive(Debug)]
+struct Write(&'static str);
+
+impl Work for Write {
+    const NAME: &'static str = "test.write";
+    type Reply = ();
+    type Error = DbError;
+
+    async fn run(&self, tx: &mut Tx) -> Result<(), DbError> {
+        sqlx::query("INSERT INTO tenants (code, name, created_at) VALUES (?, 'x', NOW(6))")
+            .bind(self.0)
+            .execute(tx.conn())
+            .await?;
+        Ok(())
+    }
+}
+
+/// The connections of the service to the server.
+async fn connections(root: &mut sqlx::MySqlConnection) -> HashSet<u64> {
+    let ids: Vec<(u64,)> = sqlx::query_as(
+        "SELECT CAST(id AS UNSIGNED) FROM information_schema.processlist WHERE user = 'zhangfang'",
+    )
+    .fetch_all(root)
+    .await
+    .unwrap();
+    ids.into_iter().map(|(id,)| id).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_stays_on_a_server_that_is_read_only() {
+    let dir = std::env::temp_dir().join(format!("zf-demoted-{:08x}", rand::random::<u32>()));
+    let server = Server {
+        dir: dir.to_str().unwrap().to_owned(),
+    };
+    let url = dev(&["server", "start", &engine(), &server.dir]);
+    let scratch = Scratch::make_on(url.trim().lines().last().unwrap().parse().unwrap()).await;
+    let mut root = scratch.owner.clone().connect().await.unwrap();
+    let db = db_of(DbOptions::new(scratch.service.clone())).await;
+    db.run(Write("before")).await.unwrap();
+    // Several connections in each pool.
+    let many = (0..6).map(|_| async {
+        let mut held = db.pool().acquire().await.unwrap();
+        sqlx::query("SELECT SLEEP(0.05)")
+            .execute(&mut *held)
+            .await
+            .unwrap();
+    });
+    futures_util::future::join_all(many).await;
+    let before = connections(&mut root).await;
+    assert!(before.len() > 6, "{before:?}");
+
+    sqlx::raw_sql("SET GLOBAL read_only = ON")
+        .execute(&mut root)
+        .await
+        .unwrap();
+    let refused = db.run(Write("refused")).await;
+    assert!(
+        matches!(refused, Err(DbError::Unavailable(_))),
+        "{refused:?}"
+    );
+    assert!(!db.is_ready().await);
+    let tenant = zhangfang::primitives::TenantId(1);
+    let operation = || {
+        let customer = someone(&db);
+        crate::batch::Adjust {
+            tenant,
+            cause: db.new_id(customer.lane()),
+            customer,
+            points: 1,
+            pending: false,
+        }
+    };
+    eventually("both committers have met it", || async {
+        let told = futures_util::future::join_all((0..8).map(|_| db.submit(operation()))).await;
+        for told in told {
+            assert!(
+                matches!(told, Err(SubmitError::Db(DbError::Unavailable(_)))),
+                "{told:?}"
+            );
+        }
+        Some(())
+    })
+    .await;
+    // Whoever reads still reads, over connections that were made since.
+    for _ in 0..20 {
+        sqlx::query("SELECT 1").execute(db.pool()).await.unwrap();
+    }
+    eventually("all old connections are gone", || {
+        let left = tokio::task::block_in_place(|| {
+            tokio::runtime::Handle::current().block_on(async {
+                let _ = db.run(Write("refused")).await;
+                sqlx::query("SELECT 1").execute(db.pool()).await.unwrap();
+                connections(&mut root).await
+            })
+        });
+        let gone = left.is_disjoint(&before);
+        async move { gone.then_some(()) }
+    })
+    .await;
+    assert!(!db.is_ready().await);
+
+    sqlx::raw_sql("SET GLOBAL read_only = OFF")
+        .execute(&mut root)
+        .await
+        .unwrap();
+    eventually("it is ready again", || async {
+        db.is_ready().await.then_some(())
+    })
+    .await;
+    db.run(Write("after")).await.unwrap();
+    assert!(db.submit(operation()).await.unwrap());
+    let codes: Vec<String> = sqlx::query_scalar("SELECT code FROM tenants ORDER BY code")
+        .fetch_all(db.pool())
+        .await
+        .unwrap();
+    assert_eq!(codes, ["after", "before"]);
+    db.close().await;
+}

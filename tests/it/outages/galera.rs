@@ -1,0 +1,115 @@
+//! Two writers on Galera: a batch that conflicts with another node in its middle is undone whole.
+
+use std::time::Duration;
+
+use sqlx::ConnectOptions as _;
+use zhangfang::{
+    db::DbOptions,
+    primitives::{AccountId, AccountKind},
+    verify,
+};
+
+use crate::{
+    batch::{Adjust, someone},
+    harness::{Galera, Scratch, db_of, demo_tenant, eventually},
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conflict_from_another_node_leaves_nothing_of_a_packet() {
+    let Some(cluster) = Galera::start().await else {
+        return;
+    };
+    let scratch = Scratch::make_on(cluster.roots[0].clone()).await;
+    let tenant = demo_tenant(&scratch).await;
+    let mut options = DbOptions::new(scratch.service.clone());
+    options.committers = 1;
+    let db = db_of(options).await;
+    let database = scratch.owner.get_database().unwrap();
+    let mut onlooker = scratch.owner.clone().connect().await.unwrap();
+    let mut other_node = cluster.roots[1]
+        .clone()
+        .database(database)
+        .connect()
+        .await
+        .unwrap();
+    let customer = someone(&db);
+    let adjust = || Adjust {
+        tenant: tenant.id,
+        cause: db.new_id(customer.lane()),
+        customer,
+        points: 5,
+        pending: false,
+    };
+    assert!(db.submit(adjust()).await.unwrap());
+    let theirs = AccountId::customer_points(customer);
+    let shared = AccountId::of_tenant(tenant.id, AccountKind::PointsIssued);
+    for round in 1..=15_i64 {
+        // The packet stops at its last statement, since somebody holds the account that all share.
+        let mut holder = scratch.owner.clone().connect().await.unwrap();
+        sqlx::raw_sql("BEGIN").execute(&mut holder).await.unwrap();
+        sqlx::query("SELECT id FROM accounts WHERE id = ? FOR UPDATE")
+            .bind(shared)
+            .execute(&mut holder)
+            .await
+            .unwrap();
+        let submitting = tokio::spawn({
+            let (db, operation) = (db.clone(), adjust());
+            async move { db.submit(operation).await }
+        });
+        eventually("the packet waits", || {
+            let waits = tokio::task::block_in_place(|| {
+                tokio::runtime::Handle::current().block_on(
+                    sqlx::query_scalar::<_, i64>(
+                        "SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'zhangfang' AND info LIKE '%ledger.add_to_accounts%'",
+                    )
+                    .fetch_one(&mut onlooker),
+                )
+            });
+            let waits = waits.unwrap() > 0;
+            async move { waits.then_some(()) }
+        })
+        .await;
+        // Another node changes the customer's account, which the packet has changed already.
+        sqlx::query(
+            "UPDATE accounts SET earned_on = DATE('2020-01-01') + INTERVAL ? DAY WHERE id = ?",
+        )
+        .bind(round)
+        .bind(theirs)
+        .execute(&mut other_node)
+        .await
+        .unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await; // until the victim is told
+        sqlx::raw_sql("ROLLBACK")
+            .execute(&mut holder)
+            .await
+            .unwrap();
+        assert!(submitting.await.unwrap().unwrap(), "round {round}");
+        for node in &cluster.roots {
+            let (transfers, commits, credits): (i64, i64, i64) = eventually("both nodes agree", || async {
+                let mut conn = node.clone().database(database).connect().await.ok()?;
+                let found: (i64, i64, i64) = sqlx::query_as(
+                    "SELECT (SELECT COUNT(*) FROM transfers), (SELECT COUNT(*) FROM commits), (SELECT credits_posted FROM accounts WHERE id = ?)",
+                )
+                .bind(theirs)
+                .fetch_one(&mut conn)
+                .await
+                .ok()?;
+                (found.0 > round).then_some(found)
+            })
+            .await;
+            assert_eq!(
+                (transfers, commits, credits),
+                (round + 1, round + 1, 5 * (round + 1)),
+                "part of a packet stayed, in round {round}"
+            );
+        }
+    }
+    zhangfang::jobs::drain(&db).await.unwrap();
+    db.close().await;
+    for node in &cluster.roots {
+        let report = verify::verify(&node.clone().database(database), &mut ())
+            .await
+            .unwrap();
+        assert!(report.is_clean(), "{report}");
+    }
+}

@@ -1,0 +1,147 @@
+//! The network falls silent and closes nothing: everybody is answered within a bound, nobody is called ready, and all goes on when it speaks again.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use sqlx::ConnectOptions as _;
+use tokio::sync::Notify;
+use zhangfang::{
+    db::{DbError, DbOptions, SubmitError, Tx, Work},
+    primitives::{Clock as _, MockClock, SystemClock},
+};
+
+use crate::{
+    batch::{adjust, someone},
+    harness::{Silent, TestApp, db_on, eventually},
+};
+
+/// Longer than whatever has a bound.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// Says that it has begun, and goes on when it is told to.
+#[derive(Debug, Default)]
+struct Halfway {
+    begun: Arc<Notify>,
+    go_on: Arc<Notify>,
+}
+
+impl Work for Halfway {
+    const NAME: &'static str = "test.halfway";
+    type Reply = ();
+    type Error = DbError;
+
+    async fn run(&self, tx: &mut Tx) -> Result<(), DbError> {
+        sqlx::query("INSERT INTO tenants (code, name, created_at) VALUES ('halfway', 'x', NOW(6))")
+            .execute(tx.conn())
+            .await?;
+        self.begun.notify_one();
+        self.go_on.notified().await;
+        sqlx::query("SELECT 1").execute(tx.conn()).await?;
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_waits_for_a_database_that_says_nothing() {
+    let proxy = Mutex::new(None);
+    let app = TestApp::with(|options| {
+        options.committers = 1;
+        *proxy.lock().unwrap() = Some(Silent::before(&mut options.connect));
+    })
+    .await;
+    let proxy = proxy.into_inner().unwrap().unwrap();
+    let db = app.db();
+    db.submit(adjust(&app, someone(db), 1)).await.unwrap();
+
+    let work = Halfway::default();
+    let (begun, go_on) = (Arc::clone(&work.begun), Arc::clone(&work.go_on));
+    let halfway = tokio::spawn({
+        let db = db.clone();
+        async move { db.run(work).await }
+    });
+    begun.notified().await;
+    proxy.falls_silent();
+    go_on.notify_one();
+
+    let unsent = adjust(&app, someone(db), 1);
+    let silence = Instant::now();
+    let (committed, cut, begun) = tokio::join!(
+        tokio::time::timeout(PATIENCE, db.submit(unsent.clone())),
+        tokio::time::timeout(PATIENCE, halfway),
+        tokio::time::timeout(PATIENCE, db.run(Halfway::default())),
+    );
+    let committed = committed.expect("the committer waits for ever");
+    assert!(
+        matches!(committed, Err(SubmitError::Db(DbError::Unavailable(_)))),
+        "{committed:?}"
+    );
+    let cut = cut.expect("a transaction waits for ever").unwrap();
+    assert!(
+        matches!(cut, Err(DbError::Timeout("test.halfway"))),
+        "{cut:?}"
+    );
+    let begun = begun.expect("a transaction waits for a connection for ever");
+    assert!(matches!(begun, Err(DbError::Unavailable(_))), "{begun:?}");
+    assert!(!db.is_ready().await, "ready after {:?}", silence.elapsed());
+    assert_eq!(app.anyone().get("/readyz").await.status, 503);
+    // Who comes now is told sooner.
+    let told = tokio::time::timeout(
+        Duration::from_secs(15),
+        db.submit(adjust(&app, someone(db), 1)),
+    );
+    assert!(matches!(
+        told.await.expect("the committer waits for a session"),
+        Err(SubmitError::Db(DbError::Unavailable(_)))
+    ));
+
+    proxy.speaks();
+    eventually("it is ready again", || async {
+        db.is_ready().await.then_some(())
+    })
+    .await;
+    assert!(db.submit(unsent).await.unwrap());
+    eventually("HTTP is served again", || async {
+        let answer = app.anyone().try_get("/readyz").await?;
+        (answer.status == 200).then_some(())
+    })
+    .await;
+    let mut root = app.scratch.owner.clone().connect().await.unwrap();
+    let written: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM tenants WHERE code = 'halfway'")
+        .fetch_one(&mut root)
+        .await
+        .unwrap();
+    assert_eq!(written, 0, "half a transaction was kept");
+    app.finish().await;
+}
+
+/// Nobody asks for anything, and the lease is to be renewed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renewal_that_gets_no_answer_is_given_up() {
+    let app = TestApp::start().await;
+    let mut options = DbOptions::new(app.scratch.service.clone());
+    options.committers = 1;
+    let proxy = Silent::before(&mut options.connect);
+    let clock = Arc::new(MockClock::at(SystemClock.now()));
+    let db = db_on(options, clock.clone()).await;
+    let operation = adjust(&app, someone(&db), 1);
+    proxy.falls_silent();
+    clock.advance_seconds(20);
+    eventually("it is not called ready", || async {
+        (!db.is_ready().await).then_some(())
+    })
+    .await;
+    // By now the renewal has begun, or has been given up: an idle committer looks at its lease every few seconds.
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    proxy.speaks();
+    let answer = tokio::time::timeout(PATIENCE, async {
+        eventually("it commits again", || async {
+            db.submit(operation.clone()).await.ok()
+        })
+        .await;
+    });
+    answer.await.expect("the committer waits for ever");
+    db.close().await;
+    app.finish().await;
+}

@@ -1,0 +1,109 @@
+//! A packet of a batch that is cut, undone or torn in the middle: nothing of it stays, and it is noticed.
+
+use std::time::Duration;
+
+use sqlx::ConnectOptions as _;
+
+use crate::{
+    batch::{adjust, someone},
+    harness::{TestApp, eventually},
+};
+
+/// The beginning of the packet is undone while the rest is written, as Galera does when another node was first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_whose_beginning_was_undone_is_undone_whole_and_run_again() {
+    let app = TestApp::with(|options| options.committers = 1).await;
+    // The commit's row is taken away when a certain account is made, and only then.
+    app.execute(
+        "CREATE TRIGGER tear AFTER INSERT ON accounts FOR EACH ROW \
+         BEGIN IF @torn IS NULL THEN SET @torn = 1; DELETE FROM commits ORDER BY seq DESC LIMIT 1; END IF; END",
+    )
+    .await;
+    let customer = someone(app.db());
+    assert!(app.db().submit(adjust(&app, customer, 5)).await.unwrap());
+    app.execute("DROP TRIGGER tear").await;
+    assert_eq!(app.count("SELECT COUNT(*) FROM transfers").await, 1);
+    assert_eq!(app.count("SELECT COUNT(*) FROM commits").await, 1);
+    app.finish().await;
+}
+
+/// The session is killed, its statement is interrupted, or it is the victim of a deadlock, while the packet waits in its middle.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_is_cut_in_the_middle_leaves_nothing() {
+    let app = TestApp::with(|options| options.committers = 1).await;
+    let customer = someone(app.db());
+    app.db().submit(adjust(&app, customer, 100)).await.unwrap();
+    let mut taken = 0_i64;
+    for kill in ["KILL CONNECTION", "KILL QUERY", "deadlock"] {
+        let mut others = app.sql().await;
+        sqlx::raw_sql("BEGIN; SELECT id FROM accounts WHERE SUBSTR(id, 16, 1) = x'01' FOR UPDATE")
+            .execute(&mut others)
+            .await
+            .unwrap();
+        let (db, operation) = (app.db().clone(), adjust(&app, customer, -1));
+        let submitting = tokio::spawn({
+            let operation = operation.clone();
+            async move { db.submit(operation).await }
+        });
+        let mut root = app.scratch.owner.clone().connect().await.unwrap();
+        let waiting = waits_in_the_packet(&mut root).await;
+        if kill == "deadlock" {
+            // The commit's row of the packet: it has that, and waits for the account that we have. We have written more, so it is the victim.
+            sqlx::raw_sql("UPDATE accounts SET debt = debt; UPDATE commits SET seal = seal; ")
+                .execute(&mut others)
+                .await
+                .ok();
+        } else {
+            let statement = format!("{kill} {waiting}");
+            sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
+                .execute(&mut root)
+                .await
+                .unwrap();
+        }
+        let partly: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM transfers")
+            .fetch_one(&mut root)
+            .await
+            .unwrap();
+        assert_eq!(partly, taken + 1, "{kill}: rows of half a batch are there");
+        sqlx::raw_sql("ROLLBACK")
+            .execute(&mut others)
+            .await
+            .unwrap();
+        let told = submitting.await.unwrap();
+        match told {
+            Ok(true) => {}
+            // Told that nobody knows; the same again is the same.
+            Err(_) => {
+                eventually("it is done the second time", || async {
+                    app.db().submit(operation.clone()).await.ok()
+                })
+                .await;
+            }
+            Ok(false) => panic!("{kill}: it was there before"),
+        }
+        taken += 1;
+        assert_eq!(
+            app.count("SELECT COUNT(*) FROM transfers").await,
+            taken + 1,
+            "{kill}"
+        );
+    }
+    app.finish().await;
+}
+
+/// The session of the committer, once it waits for a lock inside its packet.
+async fn waits_in_the_packet(root: &mut sqlx::MySqlConnection) -> u64 {
+    loop {
+        let found: Option<(u64,)> = sqlx::query_as(
+            "SELECT CAST(id AS UNSIGNED) FROM information_schema.processlist \
+             WHERE info LIKE '%ledger.update_account%' AND info NOT LIKE '%processlist%' AND user = 'zhangfang' LIMIT 1",
+        )
+        .fetch_optional(&mut *root)
+        .await
+        .unwrap();
+        if let Some((id,)) = found {
+            return id;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

@@ -13,6 +13,7 @@ mod callbacks;
 mod demo;
 mod migrate;
 mod payment;
+mod relay;
 mod risk;
 mod serve;
 mod simulate_wechat;
@@ -62,6 +63,7 @@ enum Command {
     VerifyLedger(verify_ledger::VerifyLedger),
     Payment(payment::Payment),
     Callbacks(callbacks::Callbacks),
+    Relay(relay::Relay),
     Risk(risk::Risk),
     SimulateWechat(simulate_wechat::SimulateWechat),
     Tenant(tenant::Tenant),
@@ -79,6 +81,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::VerifyLedger(command) => Box::pin(command.run(&source)).await,
         Command::Payment(command) => Box::pin(command.run(&source)).await,
         Command::Callbacks(command) => Box::pin(command.run(&source)).await,
+        Command::Relay(command) => Box::pin(command.run(&source)).await,
         Command::Risk(command) => Box::pin(command.run(&source)).await,
         Command::SimulateWechat(command) => Box::pin(command.run(&source)).await,
         Command::Tenant(command) => Box::pin(command.run(&source)).await,

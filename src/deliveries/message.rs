@@ -3,7 +3,7 @@
 //! A template is made at WeChat; there its fields have names such as `thing1` and `amount2`, whose first part is the kind of value that WeChat accepts (it refuses the whole message
 //! with 47003 otherwise). So a field's kind is checked against the fact when it is set, and the value is given the kind's form when it is sent.
 
-use time::macros::{format_description, offset};
+use time::macros::format_description;
 
 use super::InvalidSetting;
 use crate::primitives::{Money, OrderNo, Points, Timestamp};
@@ -259,10 +259,7 @@ fn yuan(amount: Money) -> String {
 fn minute(at: Timestamp) -> String {
     let format =
         format_description!("[year]年[month padding:none]月[day padding:none]日 [hour]:[minute]");
-    at.datetime()
-        .to_offset(offset!(+8))
-        .format(format)
-        .unwrap_or_default() // every part of it is in every date
+    at.beijing().format(format).unwrap_or_default() // every part of it is in every date
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, stream};
 use tokio_util::sync::CancellationToken;
 
-use super::pause;
+use super::{guarded, pause};
 use crate::{
     db::{Db, DbError},
     deliveries::{self, ClaimDue, Deliveries},
@@ -47,12 +47,12 @@ async fn round(db: &Db, deliveries: &Deliveries) -> Result<bool, DbError> {
     let claimed = db.run(ClaimDue { limit: BATCH_MAX }).await?;
     let more = u32::try_from(claimed.len()) == Ok(BATCH_MAX);
     let mut ended = stream::iter(claimed)
-        .map(|delivery| deliveries::deliver(db, deliveries, delivery))
+        .map(|delivery| guarded("deliveries", deliveries::deliver(db, deliveries, delivery)))
         .buffer_unordered(AT_ONCE);
     let mut failure = None;
     // One whose outcome cannot be recorded does not hold up the others.
     while let Some(ended) = ended.next().await {
-        failure = failure.or(ended.err());
+        failure = failure.or(ended.and_then(Result::err));
     }
     failure.map_or(Ok(more), Err)
 }

@@ -3,7 +3,10 @@
 use futures_util::{StreamExt as _, stream};
 use tokio_util::sync::CancellationToken;
 
-use super::pursue::{AT_ONCE, repeat};
+use super::{
+    guarded,
+    pursue::{AT_ONCE, repeat},
+};
 use crate::{
     db::{Db, DbError},
     points,
@@ -19,10 +22,10 @@ pub async fn holds_round(db: &Db) -> Result<bool, DbError> {
     let busy = !over.is_empty();
     stream::iter(over)
         .for_each_concurrent(AT_ONCE, async |(deed, tenant)| {
-            match points::time_out(db, tenant, deed).await {
-                Ok(true) => metrics::counter!("point_holds_expired_total").increment(1),
-                Ok(false) => {}
-                Err(error) => {
+            match guarded("holds", points::time_out(db, tenant, deed)).await {
+                Some(Ok(true)) => metrics::counter!("point_holds_expired_total").increment(1),
+                Some(Ok(false)) | None => {}
+                Some(Err(error)) => {
                     tracing::warn!(deed.id = %deed, reason = %error, "a hold was not ended");
                 }
             }

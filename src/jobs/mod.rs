@@ -1,22 +1,26 @@
 //! Jobs: what is done without being asked.
 //!
-//! A job reads the database to learn what is due and takes no input, so a timer, a restart and a second process are one case.
+//! A job reads the database to learn what is due and takes no input, so a timer, a restart and a second process are one case. So is a job that panics: it is begun again. What it
+//! works on piece by piece it works on under a guard, so that a piece that panics does not take its neighbours along.
 
 mod deliver;
 mod expire;
 mod holds;
+mod parked;
 mod point_days;
 mod pursue;
 mod relay;
 mod reviews;
 mod share;
 
-use std::time::Duration;
+use std::{panic::AssertUnwindSafe, time::Duration};
 
+use futures_util::FutureExt as _;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use expire::Expiry;
 pub use holds::holds_round;
+pub use parked::{ParkedCommit, list_parked, retry_parked};
 pub use pursue::{orders_round, refunds_round};
 pub use relay::{ProjectCommits, drain};
 pub use reviews::reviews_round;
@@ -35,6 +39,9 @@ pub struct Jobs {
 /// payments more than it gives their history.
 const RELAY_PAUSE: Duration = Duration::from_millis(200);
 
+/// How long a job rests that panicked.
+const PANIC_PAUSE: Duration = Duration::from_secs(1);
+
 /// How often the channel's key files and accounts are looked at.
 const ACCOUNTS_PAUSE: Duration = Duration::from_secs(5);
 
@@ -44,34 +51,76 @@ pub fn start(app: &App) -> Jobs {
         stop: CancellationToken::new(),
         running: TaskTracker::new(),
     };
-    let stop = || jobs.stop.clone();
-    let (payments, deliveries) = (app.payments(), app.deliveries());
-    let db = &payments.db;
-    jobs.running
-        .spawn(relay(db.clone(), deliveries.settings.clone(), stop()));
-    jobs.running
-        .spawn(deliver::run(db.clone(), deliveries.clone(), stop()));
-    jobs.running.spawn(pursue::orders(payments.clone(), stop()));
-    jobs.running
-        .spawn(pursue::refunds(payments.clone(), stop()));
-    jobs.running
-        .spawn(reviews::reviews(payments.clone(), stop()));
-    jobs.running.spawn(accounts(app.clone(), stop()));
-    jobs.running
-        .spawn(share::sharings(app.sharing().clone(), stop()));
-    jobs.running.spawn(holds::run(db.clone(), stop()));
-    let expiry = Expiry::new(db.clone(), deliveries.settings.clone(), app.expiry_share());
-    jobs.running.spawn(expire::run(expiry, stop()));
+    let (payments, deliveries) = (app.payments().clone(), app.deliveries().clone());
+    let (sharing, share) = (app.sharing().clone(), app.expiry_share());
+    let (db, settings) = (payments.db.clone(), deliveries.settings.clone());
+    jobs.begin("relay", {
+        let (db, settings) = (db.clone(), settings.clone());
+        move |stop| relay(db.clone(), settings.clone(), stop)
+    });
+    jobs.begin("deliveries", {
+        let db = db.clone();
+        move |stop| deliver::run(db.clone(), deliveries.clone(), stop)
+    });
+    jobs.begin("orders", {
+        let payments = payments.clone();
+        move |stop| pursue::orders(payments.clone(), stop)
+    });
+    jobs.begin("refunds", {
+        let payments = payments.clone();
+        move |stop| pursue::refunds(payments.clone(), stop)
+    });
+    jobs.begin("reviews", move |stop| {
+        reviews::reviews(payments.clone(), stop)
+    });
+    let all = app.clone();
+    jobs.begin("accounts", move |stop| accounts(all.clone(), stop));
+    jobs.begin("sharings", move |stop| {
+        share::sharings(sharing.clone(), stop)
+    });
+    jobs.begin("holds", {
+        let db = db.clone();
+        move |stop| holds::run(db.clone(), stop)
+    });
+    jobs.begin("expiry", move |stop| {
+        expire::run(Expiry::new(db.clone(), settings.clone(), share), stop)
+    });
     jobs
 }
 
 impl Jobs {
+    /// Runs a job until it ends, and begins it again when it panics.
+    fn begin<F>(
+        &self,
+        name: &'static str,
+        job: impl Fn(CancellationToken) -> F + Send + Sync + 'static,
+    ) where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let stop = self.stop.clone();
+        self.running.spawn(async move {
+            while guarded(name, job(stop.clone())).await.is_none() && !stop.is_cancelled() {
+                pause(&stop, PANIC_PAUSE).await;
+            }
+        });
+    }
+
     /// Lets each job finish what it is doing.
     pub async fn stop(self) {
         self.stop.cancel();
         self.running.close();
         self.running.wait().await;
     }
+}
+
+/// Does a piece of a job's work: nothing when it panics, which is said and counted.
+async fn guarded<T>(job: &'static str, work: impl Future<Output = T>) -> Option<T> {
+    let done = AssertUnwindSafe(work).catch_unwind().await;
+    if done.is_err() {
+        tracing::error!(job, "a job panicked");
+        metrics::counter!("job_panics_total", "job" => job).increment(1);
+    }
+    done.ok()
 }
 
 /// Looks for changed keys and merchant accounts of the channel.
@@ -105,4 +154,38 @@ async fn relay(db: Db, settings: SettingsBook, stop: CancellationToken) {
 
 async fn pause(stop: &CancellationToken, time: Duration) {
     let _ = tokio::time::timeout(time, stop.cancelled()).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_job_that_panics_is_begun_again() {
+        let jobs = Jobs {
+            stop: CancellationToken::new(),
+            running: TaskTracker::new(),
+        };
+        let begun = Arc::new(AtomicU32::new(0));
+        let count = Arc::clone(&begun);
+        jobs.begin("test", move |stop| {
+            let count = Arc::clone(&count);
+            async move {
+                assert!(
+                    count.fetch_add(1, Ordering::SeqCst) > 1,
+                    "a panic that belongs to the test"
+                );
+                stop.cancelled().await;
+            }
+        });
+        while begun.load(Ordering::SeqCst) < 3 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        jobs.stop().await;
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, stream};
 use tokio_util::sync::CancellationToken;
 
-use super::pause;
+use super::{guarded, pause};
 use crate::{
     db::DbError,
     payments::{
@@ -28,6 +28,9 @@ pub(super) async fn refunds(payments: Payments, stop: CancellationToken) {
     repeat("refunds", &stop, || refunds_round(&payments)).await;
 }
 
+/// A round that lasts longer waits for a database that does not answer.
+const ROUND_MAX: Duration = Duration::from_secs(180);
+
 /// Runs rounds until it is told to stop; rests when a round found nothing more to do.
 pub(super) async fn repeat<F>(
     name: &'static str,
@@ -38,7 +41,11 @@ pub(super) async fn repeat<F>(
 {
     let mut failing = false;
     while !stop.is_cancelled() {
-        let more = match round().await {
+        // However long its calls may take; only what waits for ever takes longer.
+        let round = tokio::time::timeout(ROUND_MAX, round())
+            .await
+            .unwrap_or(Err(DbError::Timeout("a round of a job")));
+        let more = match round {
             Ok(more) => {
                 failing = false;
                 more
@@ -65,7 +72,8 @@ pub async fn orders_round(payments: &Payments) -> Result<bool, DbError> {
     let due = claim_watches(payments).await?;
     stream::iter(due)
         .for_each_concurrent(AT_ONCE, async |watch| {
-            if let Err(error) = pursue_order(payments, watch).await {
+            let pursued = guarded("orders", pursue_order(payments, watch)).await;
+            if let Some(Err(error)) = pursued {
                 tracing::warn!(order.id = %watch.order_id, reason = %error, "an order was not pursued");
             }
         })
@@ -79,7 +87,8 @@ pub async fn refunds_round(payments: &Payments) -> Result<bool, DbError> {
     let busy = !due.is_empty();
     stream::iter(due)
         .for_each_concurrent(AT_ONCE, async |refund| {
-            if let Err(error) = pursue_refund(payments, refund).await {
+            let pursued = guarded("refunds", pursue_refund(payments, refund)).await;
+            if let Some(Err(error)) = pursued {
                 tracing::warn!(refund.id = %refund, reason = %error, "a refund was not pursued");
             }
         })

@@ -4,12 +4,23 @@
 //! Where it stands is written in the transaction that writes what it read, so it is exactly once whatever is killed; a second process that looks at the same
 //! committer finds its position locked and goes on to the next. A gap in a sequence cannot be (the key of a commit is its committer and number); should there be one, the relay stops at it
 //! rather than skip it.
+//!
+//! # A commit that cannot be projected
+//!
+//! Unreadable events, a row that a constraint refuses, a panic: one commit shall not hold up all that come after it, for every tenant. It is *parked* (`relay_parked`, which names it and says
+//! why; an open exception for each tenant of which it tells; an error in the log; the gauge `relay_parked`), in the transaction that moves the position past it, and the relay goes on. What cannot be
+//! projected because of the database (no answer, no right, no space) is nobody's fault and is not parked; neither is anything more once [`PARKED_MAX`] commits of one committer are,
+//! since then something else is wrong.
+//!
+//! Nothing waits behind a parked commit but what is its own: of the orders in it the lines of history (which carry the order's version, so that later ones may arrive before), their share in the
+//! totals (sums), the messages that tell of them, and the sharing of the payments in it. It is tried again by itself on a growing interval (a commit that a newer program wrote is read once this
+//! process is the newer one), or at once when somebody says `zhangfang relay retry`; then its exceptions are resolved. Until then `verify-ledger` finds what is missing.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use sqlx::Executor as _;
 
-use super::point_days::PointDays;
+use super::{parked, point_days::PointDays};
 use crate::{
     db::{Db, DbError, Sql, Tx, Work},
     deliveries::{self, Planned, SettingsBook},
@@ -19,9 +30,13 @@ use crate::{
 };
 
 /// The name under which the position is kept.
-const RELAY: &str = "orders";
+pub(super) const RELAY: &str = "orders";
 /// Commits that one transaction reads at most.
 const COMMITS_MAX: u32 = 16;
+/// Commits of one committer that are parked at most.
+pub(super) const PARKED_MAX: i64 = 100;
+/// How long a look at who is behind may take.
+const LOOK_MAX: Duration = Duration::from_secs(10);
 
 /// The committers with commits that were not read.
 async fn behind(db: &Db) -> Result<Vec<(u32,)>, DbError> {
@@ -34,25 +49,57 @@ async fn behind(db: &Db) -> Result<Vec<(u32,)>, DbError> {
     .await?)
 }
 
-/// One look at every committer with news. True when one of them has more to read at once.
+/// One look at every committer with news, and at what is parked and due again. True when there is more to read at once.
 pub(super) async fn round(db: &Db, settings: &SettingsBook) -> Result<bool, DbError> {
-    let behind = behind(db).await?;
+    let behind = tokio::time::timeout(LOOK_MAX, behind(db))
+        .await
+        .unwrap_or(Err(DbError::Timeout("the relay's look")))?;
     metrics::gauge!("relay_committers_behind")
         .set(f64::from(u32::try_from(behind.len()).unwrap_or(u32::MAX)));
     let (mut more, mut failure) = (false, None);
     for (committer,) in behind {
-        let committer = CommitterId(committer);
-        let work = ProjectCommits {
-            committer,
-            settings: settings.clone(),
-        };
-        match db.run(work).await {
-            Ok(read) => more |= read == u64::from(COMMITS_MAX),
+        match read_on(db, settings, CommitterId(committer)).await {
+            Ok(read_more) => more |= read_more,
             // One that cannot be read does not hold up the others.
             Err(error) => failure = Some(error),
         }
     }
+    if let Err(error) = parked::retry_due(db, settings).await {
+        failure = Some(error);
+    }
     failure.map_or(Ok(more), Err)
+}
+
+/// The next commits of one committer; what cannot be projected is parked. True when there may be more.
+async fn read_on(
+    db: &Db,
+    settings: &SettingsBook,
+    committer: CommitterId,
+) -> Result<bool, DbError> {
+    let read = |only| ProjectCommits {
+        committer,
+        settings: settings.clone(),
+        only,
+    };
+    match db.run(read(None)).await {
+        Ok(read) => return Ok(read == u64::from(COMMITS_MAX)),
+        Err(error) if parked::is_of_a_commit(&error) => {}
+        Err(error) => return Err(error),
+    }
+    // One of them cannot be projected: one by one, until it is met.
+    let first = parked::next_seq(db, committer).await?;
+    for seq in first..first.saturating_add(i64::from(COMMITS_MAX)) {
+        match db.run(read(Some(seq))).await {
+            Ok(0) => break, // another process has read it, or there is none
+            Ok(_) => {}
+            Err(error) if parked::is_of_a_commit(&error) => {
+                parked::park(db, committer, seq, &error).await?;
+                break;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(true)
 }
 
 /// Reads everything that is committed. For tests and for the end of a demo.
@@ -70,6 +117,8 @@ pub struct ProjectCommits {
     pub committer: CommitterId,
     /// What each tenant wants told.
     pub settings: SettingsBook,
+    /// Only this one, if it is the next.
+    pub only: Option<i64>,
 }
 
 #[derive(Debug, Default)]
@@ -111,71 +160,103 @@ impl Work for ProjectCommits {
     type Error = DbError;
 
     async fn run(&self, tx: &mut Tx) -> Result<u64, DbError> {
-        let Some(position) = self.lock_position(tx).await? else {
+        let Some(position) = lock_position(tx, self.committer).await? else {
             return Ok(0);
         };
+        if self.only.is_some_and(|seq| seq != position + 1) {
+            return Ok(0);
+        }
         let commits: Vec<(i64, Timestamp, Vec<u8>)> = sqlx::query_as(
             "/* relay.read */ SELECT seq, committed_at, events FROM commits WHERE committer = ? AND seq > ? ORDER BY seq LIMIT ?",
         )
         .bind(self.committer)
         .bind(position)
-        .bind(COMMITS_MAX)
+        .bind(if self.only.is_some() { 1 } else { COMMITS_MAX })
         .fetch_all(tx.conn())
         .await?;
         let (mut projection, mut read) = (Projection::default(), 0_u64);
         let mut last = position;
         for (seq, at, events) in commits {
             if seq != last + 1 {
-                return Err(DbError::Inconsistent("a gap in the commits"));
+                return Err(DbError::Inconsistent(GAP));
             }
-            let events =
-                outbox::unpack(&events).map_err(|_| DbError::Inconsistent("unreadable events"))?;
-            for event in &events {
-                projection.add(event, at);
-            }
+            projection.add_commit(&events, at)?;
             last = seq;
             read += 1;
         }
         if read == 0 {
             return Ok(0);
         }
-        deliveries::plan(tx, &self.settings, &projection.due).await?;
-        projection.write(tx).await?;
-        sqlx::query(
-            "/* relay.move */ UPDATE relay_positions SET seq = ? WHERE relay = ? AND committer = ?",
-        )
-        .bind(last)
-        .bind(RELAY)
-        .bind(self.committer)
-        .execute(tx.conn())
-        .await?;
+        projection.write(tx, &self.settings).await?;
+        move_position(tx, self.committer, last).await?;
         metrics::counter!("relay_commits_total").increment(read);
         Ok(read)
     }
 }
 
-impl ProjectCommits {
-    /// None when another process is at it.
-    async fn lock_position(&self, tx: &mut Tx) -> Result<Option<i64>, DbError> {
-        let lock = "/* relay.lock */ SELECT seq FROM relay_positions WHERE relay = ? AND committer = ? FOR UPDATE SKIP LOCKED";
-        let position = sqlx::query_scalar(lock)
-            .bind(RELAY)
-            .bind(self.committer)
-            .fetch_optional(tx.conn())
-            .await?;
-        if position.is_some() {
-            return Ok(position);
-        }
-        let made = sqlx::query("/* relay.start */ INSERT IGNORE INTO relay_positions (relay, committer, seq) VALUES (?, ?, 0)")
-            .bind(RELAY)
-            .bind(self.committer)
-            .execute(tx.conn())
-            .await?;
-        Ok((made.rows_affected() == 1).then_some(0))
+/// Where a relay that finds a number missing stops.
+pub(super) const GAP: &str = "a gap in the commits";
+
+/// None when another process is at it.
+pub(super) async fn lock_position(
+    tx: &mut Tx,
+    committer: CommitterId,
+) -> Result<Option<i64>, DbError> {
+    let lock = "/* relay.lock */ SELECT seq FROM relay_positions WHERE relay = ? AND committer = ? FOR UPDATE SKIP LOCKED";
+    let position = sqlx::query_scalar(lock)
+        .bind(RELAY)
+        .bind(committer)
+        .fetch_optional(tx.conn())
+        .await?;
+    if position.is_some() {
+        return Ok(position);
     }
+    let made = sqlx::query("/* relay.start */ INSERT IGNORE INTO relay_positions (relay, committer, seq) VALUES (?, ?, 0)")
+        .bind(RELAY)
+        .bind(committer)
+        .execute(tx.conn())
+        .await?;
+    Ok((made.rows_affected() == 1).then_some(0))
+}
+
+pub(super) async fn move_position(
+    tx: &mut Tx,
+    committer: CommitterId,
+    seq: i64,
+) -> Result<(), DbError> {
+    sqlx::query(
+        "/* relay.move */ UPDATE relay_positions SET seq = ? WHERE relay = ? AND committer = ?",
+    )
+    .bind(seq)
+    .bind(RELAY)
+    .bind(committer)
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Writes what one commit tells; its position is somebody else's affair.
+pub(super) async fn project_one(
+    tx: &mut Tx,
+    settings: &SettingsBook,
+    events: &[u8],
+    at: Timestamp,
+) -> Result<(), DbError> {
+    let mut projection = Projection::default();
+    projection.add_commit(events, at)?;
+    projection.write(tx, settings).await
 }
 
 impl Projection {
+    fn add_commit(&mut self, events: &[u8], at: Timestamp) -> Result<(), DbError> {
+        let events =
+            outbox::unpack(events).map_err(|_| DbError::Inconsistent("unreadable events"))?;
+        for event in &events {
+            self.add(event, at);
+        }
+        Ok(())
+    }
+
     fn add(&mut self, event: &Event, at: Timestamp) {
         self.point_days.add(event);
         if let Some(step) = event.step() {
@@ -240,7 +321,8 @@ impl Projection {
             })
     }
 
-    async fn write(mut self, tx: &mut Tx) -> Result<(), DbError> {
+    async fn write(mut self, tx: &mut Tx, settings: &SettingsBook) -> Result<(), DbError> {
+        deliveries::plan(tx, settings, &self.due).await?;
         sharing::note_paid(tx, &self.paid).await?;
         self.history
             .sort_unstable_by_key(|line| (line.order, line.version));

@@ -3,7 +3,10 @@
 use futures_util::{StreamExt as _, stream};
 use tokio_util::sync::CancellationToken;
 
-use super::pursue::{AT_ONCE, repeat};
+use super::{
+    guarded,
+    pursue::{AT_ONCE, repeat},
+};
 use crate::{
     db::DbError,
     payments::{self, Payments},
@@ -20,10 +23,10 @@ pub async fn reviews_round(payments: &Payments) -> Result<bool, DbError> {
     let busy = !due.is_empty();
     stream::iter(due)
         .for_each_concurrent(AT_ONCE, async |review| {
-            match payments::lapse_review(payments, review).await {
-                // Somebody was faster.
-                Ok(_) | Err(ReviewError::AlreadyDecided(_)) => {}
-                Err(error) => {
+            match guarded("reviews", payments::lapse_review(payments, review)).await {
+                // Somebody was faster; or it panicked, which is said.
+                Some(Ok(_) | Err(ReviewError::AlreadyDecided(_))) | None => {}
+                Some(Err(error)) => {
                     tracing::error!(review.id = %review, reason = %error, "a review whose time is over was not decided");
                 }
             }

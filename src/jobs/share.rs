@@ -3,7 +3,10 @@
 use futures_util::{StreamExt as _, stream};
 use tokio_util::sync::CancellationToken;
 
-use super::pursue::{AT_ONCE, repeat};
+use super::{
+    guarded,
+    pursue::{AT_ONCE, repeat},
+};
 use crate::{
     db::DbError,
     sharing::{
@@ -29,7 +32,8 @@ pub async fn sharings_round(sharing: &Sharing, pause_seconds: i64) -> Result<boo
     let mut busy = !started.is_empty();
     stream::iter(started)
         .for_each_concurrent(AT_ONCE, async |due| {
-            if let Err(error) = start_sharing(sharing, due).await {
+            let done = guarded("sharings", start_sharing(sharing, due)).await;
+            if let Some(Err(error)) = done {
                 tracing::warn!(order.id = %due.order, reason = %error, "a payment was not shared");
             }
         })
@@ -38,7 +42,8 @@ pub async fn sharings_round(sharing: &Sharing, pause_seconds: i64) -> Result<boo
     busy |= !due.is_empty();
     stream::iter(due)
         .for_each_concurrent(AT_ONCE, async |order| {
-            if let Err(error) = pursue_sharing(sharing, order).await {
+            let done = guarded("sharings", pursue_sharing(sharing, order)).await;
+            if let Some(Err(error)) = done {
                 tracing::warn!(order.id = %order, reason = %error, "a sharing was not pursued");
             }
         })
@@ -47,7 +52,8 @@ pub async fn sharings_round(sharing: &Sharing, pause_seconds: i64) -> Result<boo
     busy |= !returns.is_empty();
     stream::iter(returns)
         .for_each_concurrent(AT_ONCE, async |refund| {
-            if let Err(error) = pursue_return(sharing, refund).await {
+            let done = guarded("sharings", pursue_return(sharing, refund)).await;
+            if let Some(Err(error)) = done {
                 tracing::warn!(refund.id = %refund, reason = %error, "shares were not brought back");
             }
         })

@@ -125,6 +125,19 @@ impl Event {
         }
     }
 
+    /// Whose it is.
+    pub const fn tenant(&self) -> TenantId {
+        match self {
+            Self::OrderMoved { tenant, .. }
+            | Self::OrderTurned { tenant, .. }
+            | Self::PaymentSettled { tenant, .. }
+            | Self::PaymentTaken { tenant, .. }
+            | Self::EntryPosted { tenant, .. }
+            | Self::RefundSettled { tenant, .. }
+            | Self::PointsMoved { tenant, .. } => *tenant,
+        }
+    }
+
     /// How an order's row changed, if it did.
     pub fn step(&self) -> Option<OrderStep<'_>> {
         let (order, tenant, version, state, why, actor) = match self {

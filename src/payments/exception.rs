@@ -5,7 +5,9 @@ use sqlx::{FromRow, Row as _, mysql::MySqlRow};
 use crate::{
     audit::{self, Action, Actor},
     db::{Db, DbError, Tx, Work},
-    primitives::{ExceptionId, Length, OrderId, PageLimit, RefundId, TenantId, Text, Timestamp},
+    primitives::{
+        ExceptionId, Lane, Length, OrderId, PageLimit, RefundId, TenantId, Text, Timestamp,
+    },
 };
 
 /// The kinds, each with a stable name.
@@ -29,10 +31,12 @@ pub enum ExceptionKind {
     SharingFailed,
     /// WeChat shared what it had refused, or brought back what was called lost: refunds of the order wait until somebody has looked.
     SharingContradiction,
+    /// What happened is in the books, and not in histories, totals and messages: it could not be projected.
+    NotProjected,
 }
 
 impl ExceptionKind {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::LatePayment,
         Self::PaidTwice,
         Self::WrongAnswer,
@@ -42,6 +46,7 @@ impl ExceptionKind {
         Self::RefundAbnormal,
         Self::SharingFailed,
         Self::SharingContradiction,
+        Self::NotProjected,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -55,6 +60,7 @@ impl ExceptionKind {
             Self::RefundAbnormal => "refund_abnormal",
             Self::SharingFailed => "sharing_failed",
             Self::SharingContradiction => "sharing_contradiction",
+            Self::NotProjected => "not_projected",
         }
     }
 
@@ -116,6 +122,47 @@ pub async fn list_exceptions(
         .bind(limit.probe())
         .fetch_all(db.pool())
         .await?)
+}
+
+/// Puts down something that nobody asked about and no operation met.
+pub async fn raise_exception(
+    tx: &mut Tx,
+    tenant: TenantId,
+    kind: ExceptionKind,
+    detail: &str,
+) -> Result<(), DbError> {
+    let (id, now) = (ExceptionId::new(tx.new_id(Lane(0))), tx.now());
+    sqlx::query("/* payments.raise_exception */ INSERT INTO payment_exceptions (id, tenant_id, kind, detail, created_at) VALUES (?, ?, ?, ?, ?)")
+        .bind(id)
+        .bind(tenant)
+        .bind(kind.name())
+        .bind(detail)
+        .bind(now)
+        .execute(tx.conn())
+        .await?;
+    metrics::counter!("payment_exceptions_total", "kind" => kind.name()).increment(1);
+    Ok(())
+}
+
+/// What was put down has come right by itself.
+pub async fn settle_exception(
+    tx: &mut Tx,
+    tenant: TenantId,
+    kind: ExceptionKind,
+    detail: &str,
+    resolution: &str,
+) -> Result<(), DbError> {
+    let now = tx.now();
+    sqlx::query("/* payments.settle_exception */ UPDATE payment_exceptions SET resolution = ?, resolved_by = 'platform', resolved_at = ? \
+         WHERE tenant_id = ? AND kind = ? AND detail = ? AND resolved_at IS NULL")
+        .bind(resolution)
+        .bind(now)
+        .bind(tenant)
+        .bind(kind.name())
+        .bind(detail)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
 }
 
 /// Every exception of an order, oldest first.

@@ -8,13 +8,18 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use time::{
-    Date, Duration, OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339,
-    macros::offset,
+    Date, Duration, OffsetDateTime, UtcOffset,
+    format_description::well_known::Rfc3339,
+    macros::{datetime, offset},
 };
 
 /// An instant, UTC, in whole microseconds: what a `DATETIME(6)` holds.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
+
+/// 0001-01-01T00:00:00Z and 9999-12-31T23:59:59.999999Z.
+const FIRST: Timestamp = Timestamp(-62_135_596_800_000_000);
+const LAST: Timestamp = Timestamp(253_402_300_799_999_999);
 
 impl Timestamp {
     pub const fn from_micros(micros: i64) -> Self {
@@ -44,9 +49,18 @@ impl Timestamp {
         Self(i64::try_from(at.unix_timestamp_nanos().div_euclid(1_000)).unwrap_or(i64::MAX))
     }
 
+    /// Of an instant before the year 1 or after the year 9999, which neither a `DATETIME` nor RFC 3339 can say, the nearest that they can.
     pub fn datetime(self) -> OffsetDateTime {
-        OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0).saturating_mul(1_000))
+        let micros = self.0.clamp(FIRST.0, LAST.0);
+        OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros).saturating_mul(1_000))
             .unwrap_or(OffsetDateTime::UNIX_EPOCH)
+    }
+
+    /// As clocks in Beijing show it; in the last hours of the year 9999 the last instant that there is.
+    pub fn beijing(self) -> OffsetDateTime {
+        self.datetime()
+            .checked_to_offset(BEIJING)
+            .unwrap_or(datetime!(9999-12-31 23:59:59.999_999 +8))
     }
 
     /// RFC 3339, as WeChat writes it too (with or without a fraction).
@@ -58,7 +72,7 @@ impl Timestamp {
 
     /// The day on which the books of China count this instant.
     pub fn business_day(self) -> BusinessDay {
-        BusinessDay(self.datetime().to_offset(BEIJING).date())
+        BusinessDay(self.beijing().date())
     }
 }
 
@@ -232,6 +246,28 @@ mod tests {
             late.business_day().start().to_string(),
             "2026-11-21T16:00:00Z"
         );
+    }
+
+    #[test]
+    fn no_instant_is_too_strange_for_a_day_or_for_words() {
+        for (text, day) in [
+            ("9999-12-31T15:59:59Z", "9999-12-31"),
+            ("9999-12-31T23:59:59Z", "9999-12-31"),
+            ("9999-12-31T23:59:59-08:00", "9999-12-31"),
+            ("0000-01-01T00:00:00+08:00", "0001-01-01"),
+            ("0001-01-01T00:00:00Z", "0001-01-01"),
+        ] {
+            let at = Timestamp::parse_rfc3339(text).unwrap();
+            assert_eq!(at.business_day().to_string(), day, "{text}");
+            let _ = (at.business_day().start().to_string(), at.to_string());
+            let _ = at.business_day().plus_days(u32::MAX).start().business_day();
+        }
+        for micros in [i64::MIN, -1, 0, i64::MAX] {
+            let at = Timestamp::from_micros(micros);
+            let _ = (at.to_string(), at.business_day(), at.plus_seconds(i64::MAX));
+        }
+        assert_eq!(FIRST.to_string(), "0001-01-01T00:00:00Z");
+        assert_eq!(LAST.to_string(), "9999-12-31T23:59:59.999999Z");
     }
 
     #[test]

@@ -14,7 +14,15 @@ pub struct Budgets;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
     pub granted: Points,
-    pub version: u32,
+    /// Counts payments of the whole tenant, so four bytes would be full within two months of a thousand a second.
+    pub version: u64,
+}
+
+impl Budget {
+    /// The version as a statement has it.
+    fn version(&self) -> i64 {
+        i64::try_from(self.version).unwrap_or(i64::MAX)
+    }
 }
 
 impl RowSet for Budgets {
@@ -55,19 +63,19 @@ impl RowSet for Budgets {
                 None => {
                     sql.push("INSERT /* points.insert_budget */ INTO point_budgets (tenant_id, rule_version, granted, version) VALUES (")
                         .int(tenant.0).push(",").int(version).push(",")
-                        .int(change.after.granted.get()).push(",").int(change.after.version).push(")");
+                        .int(change.after.granted.get()).push(",").int(change.after.version()).push(")");
                 }
                 Some(before) => {
                     sql.push("UPDATE /* points.update_budget */ point_budgets SET granted = ")
                         .int(change.after.granted.get())
                         .push(", version = ")
-                        .int(change.after.version)
+                        .int(change.after.version())
                         .push(" WHERE tenant_id = ")
                         .int(tenant.0)
                         .push(" AND rule_version = ")
                         .int(version)
                         .push(" AND version = ")
-                        .int(before.version);
+                        .int(before.version());
                 }
             }
             out.statement(&sql, Some(1));

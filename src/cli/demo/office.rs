@@ -1,5 +1,7 @@
 //! The rest of the calls: refunds, whoever asks for them, and what operators do.
 
+use std::time::Duration;
+
 use http::Method;
 use serde_json::{Value, json};
 
@@ -75,7 +77,9 @@ impl Service {
         policy: &PaymentPolicy,
     ) -> Result<PaymentPolicy, Gave> {
         let request = self.request(Method::PUT, &["admin", "payment-policy"]);
-        self.ask(admin, request.json(policy)).await?.read()
+        let set = self.ask(admin, request.json(policy)).await?.read();
+        in_force_everywhere().await;
+        set
     }
 
     /// The newest callback of which this became.
@@ -171,6 +175,13 @@ impl Service {
         let request = self
             .request(Method::PUT, &["admin", "points-rule"])
             .json(terms);
-        self.ask(admin, request).await?.read()
+        let set = self.ask(admin, request).await?.read();
+        in_force_everywhere().await;
+        set
     }
+}
+
+/// Another process behind the same address believes what was in force for a second more: what is asked next may be asked there.
+async fn in_force_everywhere() {
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
 }

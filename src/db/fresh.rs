@@ -53,7 +53,8 @@ impl<K: Eq + Hash, V> Fresh<K, V> {
             (Some((_, value)), Err(_)) => return Ok(Arc::clone(value)),
             (None, Err(_)) => self.refreshing.lock().await,
         };
-        match (load.await, known) {
+        // While it is read the others go on with what is known: not for ever.
+        match (super::in_time("settings", load).await, known) {
             (Ok(value), _) => {
                 let value = Arc::new(value);
                 let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);

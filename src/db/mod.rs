@@ -18,7 +18,7 @@
 //! made. (A new connection is not asked: it goes where the address leads now, and while there is no primary anywhere reads are better than nothing.)
 //!
 //! A network or a proxy can fall silent without closing anything. What is done in a transaction, and everything that a committer does, has a bound; so has what the pools do
-//! with a connection before they lend it and after they get it back. A single read has the bound of whoever asked: a request's, or a job's round.
+//! with a connection before they lend it and after they get it back. A single read has the bound of whoever asked: a request's, a job's round, or `in_time`.
 //!
 //! The same SQL runs on MySQL 8.0.19+ and MariaDB 10.11+, so it is checked by running it on both rather than by sqlx's macros,
 //! whose idea of column types differs between the two.
@@ -242,6 +242,19 @@ async fn may_be_kept(conn: &mut MySqlConnection) -> Result<bool, sqlx::Error> {
         Ok(answer) => answer.map(|()| true),
         Err(_) => Err(no_answer()),
     }
+}
+
+/// How long a read may take that nobody else bounds: a job's, or one that others wait for.
+const READ_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The answer of a read, if it comes in time.
+pub(crate) async fn in_time<T>(
+    what: &'static str,
+    read: impl Future<Output = Result<T, DbError>>,
+) -> Result<T, DbError> {
+    tokio::time::timeout(READ_TIMEOUT, read)
+        .await
+        .unwrap_or(Err(DbError::Timeout(what)))
 }
 
 fn no_answer() -> sqlx::Error {

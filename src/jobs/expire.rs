@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::pause;
 use crate::{
-    db::{Db, DbError, SubmitError},
+    db::{Db, DbError, SubmitError, in_time},
     deliveries::{DeliverySettings, ExpiringPoints, ExpiryNotice, PlanNotices, SettingsBook},
     points::expiry::{
         self, ClaimRun, Counts, ExpireLots, Expired, ExpiryRun, ForgetSpentLots, LotPlace, LotRow,
@@ -159,7 +159,11 @@ impl Worker<'_> {
         let mut after = Some(LotPlace::START);
         while let Some(place) = after {
             let began = Instant::now();
-            let page = expiry::next_lots(db, run.tenant, place, run.day, PAGE).await?;
+            let page = in_time(
+                "lots that are over",
+                expiry::next_lots(db, run.tenant, place, run.day, PAGE),
+            )
+            .await?;
             after = page.next;
             let left = page.lots.iter().filter(|lot| lot.remaining > 0);
             let mut accounts: Vec<AccountId> = left.map(|lot| lot.account).collect();
@@ -239,7 +243,7 @@ impl Worker<'_> {
         let Some(until) = notice_until(&settings, run.day) else {
             return Ok(None);
         };
-        let before = expiry::noticed_until(db, run.tenant).await?;
+        let before = in_time("lots that are over", expiry::noticed_until(db, run.tenant)).await?;
         let given = before.map_or(run.day, |before| before.max(run.day));
         let mut after = Some(LotPlace {
             day: given,
@@ -247,7 +251,11 @@ impl Worker<'_> {
         });
         while let Some(place) = after {
             let began = Instant::now();
-            let page = expiry::next_lots(db, run.tenant, place, until, PAGE).await?;
+            let page = in_time(
+                "lots that are over",
+                expiry::next_lots(db, run.tenant, place, until, PAGE),
+            )
+            .await?;
             after = page.next;
             let expiring: Vec<ExpiringPoints> = page.lots.iter().filter_map(expiring).collect();
             let notices = u64::try_from(expiring.len()).unwrap_or(u64::MAX);

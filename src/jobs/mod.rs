@@ -39,6 +39,9 @@ pub struct Jobs {
 /// payments more than it gives their history.
 const RELAY_PAUSE: Duration = Duration::from_millis(200);
 
+/// A round of a job that lasts longer waits for a database that does not answer: it is given up, as if the process had been killed.
+const ROUND_MAX: Duration = Duration::from_mins(3);
+
 /// How long a job rests that panicked.
 const PANIC_PAUSE: Duration = Duration::from_secs(1);
 
@@ -127,7 +130,7 @@ async fn guarded<T>(job: &'static str, work: impl Future<Output = T>) -> Option<
 async fn accounts(app: App, stop: CancellationToken) {
     while !stop.is_cancelled() {
         pause(&stop, ACCOUNTS_PAUSE).await;
-        app.refresh_accounts().await;
+        let _ = tokio::time::timeout(ROUND_MAX, app.refresh_accounts()).await;
     }
 }
 

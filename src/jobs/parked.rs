@@ -6,7 +6,7 @@ use sqlx::FromRow;
 
 use super::relay::{GAP, PARKED_MAX, RELAY, lock_position, move_position, project_one};
 use crate::{
-    db::{Db, DbError, Tx, Work},
+    db::{Db, DbError, Tx, Work, in_time},
     deliveries::SettingsBook,
     outbox,
     payments::{self, ExceptionKind},
@@ -198,7 +198,7 @@ async fn read_commit(
 
 /// Tries again what is due again.
 pub(super) async fn retry_due(db: &Db, settings: &SettingsBook) -> Result<(), DbError> {
-    let parked = list_parked(db).await?;
+    let parked = in_time("what is parked", list_parked(db)).await?;
     metrics::gauge!("relay_parked").set(f64::from(u32::try_from(parked.len()).unwrap_or(u32::MAX)));
     let now = db.now();
     for commit in parked.iter().filter(|commit| commit.next_attempt_at <= now) {

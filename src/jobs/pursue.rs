@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, stream};
 use tokio_util::sync::CancellationToken;
 
-use super::{guarded, pause};
+use super::{ROUND_MAX, guarded, pause};
 use crate::{
     db::DbError,
     payments::{
@@ -27,9 +27,6 @@ pub(super) async fn orders(payments: Payments, stop: CancellationToken) {
 pub(super) async fn refunds(payments: Payments, stop: CancellationToken) {
     repeat("refunds", &stop, || refunds_round(&payments)).await;
 }
-
-/// A round that lasts longer waits for a database that does not answer.
-const ROUND_MAX: Duration = Duration::from_secs(180);
 
 /// Runs rounds until it is told to stop; rests when a round found nothing more to do.
 pub(super) async fn repeat<F>(

@@ -16,13 +16,13 @@
 //! totals (sums), the messages that tell of them, and the sharing of the payments in it. It is tried again by itself on a growing interval (a commit that a newer program wrote is read once this
 //! process is the newer one), or at once when somebody says `zhangfang relay retry`; then its exceptions are resolved. Until then `verify-ledger` finds what is missing.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use sqlx::Executor as _;
 
 use super::{parked, point_days::PointDays};
 use crate::{
-    db::{Db, DbError, Sql, Tx, Work},
+    db::{Db, DbError, Sql, Tx, Work, in_time},
     deliveries::{self, Planned, SettingsBook},
     outbox::{self, Event},
     primitives::{BusinessDay, CommitterId, MerchantId, OrderId, TenantId, Timestamp},
@@ -35,8 +35,6 @@ pub(super) const RELAY: &str = "orders";
 const COMMITS_MAX: u32 = 16;
 /// Commits of one committer that are parked at most.
 pub(super) const PARKED_MAX: i64 = 100;
-/// How long a look at who is behind may take.
-const LOOK_MAX: Duration = Duration::from_secs(10);
 
 /// The committers with commits that were not read.
 async fn behind(db: &Db) -> Result<Vec<(u32,)>, DbError> {
@@ -51,9 +49,7 @@ async fn behind(db: &Db) -> Result<Vec<(u32,)>, DbError> {
 
 /// One look at every committer with news, and at what is parked and due again. True when there is more to read at once.
 pub(super) async fn round(db: &Db, settings: &SettingsBook) -> Result<bool, DbError> {
-    let behind = tokio::time::timeout(LOOK_MAX, behind(db))
-        .await
-        .unwrap_or(Err(DbError::Timeout("the relay's look")))?;
+    let behind = in_time("the relay's look", behind(db)).await?;
     metrics::gauge!("relay_committers_behind")
         .set(f64::from(u32::try_from(behind.len()).unwrap_or(u32::MAX)));
     let (mut more, mut failure) = (false, None);
@@ -87,7 +83,7 @@ async fn read_on(
         Err(error) => return Err(error),
     }
     // One of them cannot be projected: one by one, until it is met.
-    let first = parked::next_seq(db, committer).await?;
+    let first = in_time("the relay's position", parked::next_seq(db, committer)).await?;
     for seq in first..first.saturating_add(i64::from(COMMITS_MAX)) {
         match db.run(read(Some(seq))).await {
             Ok(0) => break, // another process has read it, or there is none

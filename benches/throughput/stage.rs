@@ -76,7 +76,7 @@ impl Scratch {
         let owner = owner.database(&name);
         db::migrate(&owner).await.unwrap();
         let service: MySqlConnectOptions = service_url.parse().unwrap();
-        db::grant(&owner, service.get_username()).await.unwrap();
+        db::grant(&owner, &service).await.unwrap();
         let mut url: url::Url = service_url.parse().unwrap();
         url.set_path(&name);
         Self {

@@ -180,7 +180,7 @@ async fn an_order_goes_from_prepay_to_paid_and_every_answer_is_signed() {
     ] {
         let (_, told) = call(&simulator, Method::GET, &query("ORDER-1"), "", Some(serial)).await;
         assert_eq!(told["trade_state"], "NOTPAY");
-        assert!(told.get("attach").is_none() && told.get("amount").is_none());
+        assert!(told.get("attach").is_none() && told.get("payer").is_none());
     }
     let other = body("ORDER-1", "http://127.0.0.1:2/n").to_string();
     let (status, told) = call(&simulator, Method::POST, PREPAY, &other, None).await;

@@ -96,7 +96,8 @@ pub(super) async fn rule_on_credit(
     let Some(known) = known.filter(|known| known.tenant == tenant && !known.paid) else {
         return Ok(not);
     };
-    let rule = rules.in_force(Some(known.merchant), payments.db.now()).rule;
+    let at = Order::earned_at(order, notice.paid_at, payments.db.now());
+    let rule = rules.in_force(Some(known.merchant), at).rule;
     let points = rule.terms.earn(known.amount);
     if points.is_zero() {
         return Ok(not);

@@ -410,8 +410,14 @@ impl Order {
 
     /// To the millisecond: it stands in the id.
     pub fn created_at(&self) -> Timestamp {
-        let millis = i64::try_from(self.id.id().millis()).unwrap_or(i64::MAX);
-        Timestamp::from_micros(millis.saturating_mul(1_000))
+        made_at(self.id)
+    }
+
+    /// The instant by whose rule the payment earns, and on whose day it counts against a daily cap: when the customer paid, by WeChat's clock and whenever we are told;
+    /// not earlier than the order, for WeChat tells whole seconds, and not later than `settled_at`, should clocks disagree.
+    #[must_use]
+    pub fn earned_at(id: OrderId, paid_at: Timestamp, settled_at: Timestamp) -> Timestamp {
+        paid_at.max(made_at(id)).min(settled_at)
     }
 
     /// What can still be asked back.
@@ -635,6 +641,12 @@ impl Order {
             ..self.become_state(self.state.clone())
         }
     }
+}
+
+/// To the millisecond: it stands in the id.
+fn made_at(id: OrderId) -> Timestamp {
+    let millis = i64::try_from(id.id().millis()).unwrap_or(i64::MAX);
+    Timestamp::from_micros(millis.saturating_mul(1_000))
 }
 
 #[cfg(test)]

@@ -80,7 +80,15 @@ pub(super) async fn settle(
     notice: PaidNotice,
     callback: Option<(Id, bytes::Bytes)>,
 ) -> Result<Settled, DbError> {
-    let rules = payments.rules.current(tenant).await?;
+    let order = notice.out_trade_no.parse::<OrderNo>().ok();
+    let rules = match order {
+        // Whatever can still be found out of the order: it is not earlier than this.
+        Some(no) => {
+            let earned_at = Order::earned_at(no.id(), notice.paid_at, payments.db.now());
+            payments.rules.reaching_back(tenant, earned_at).await?
+        }
+        None => payments.rules.current(tenant).await?,
+    };
     let policy = payments.policies.current(tenant).await?;
     let ours = payments.gateways.of(tenant).is_ours(&notice);
     let mut operation = SettlePayment::new(tenant, notice, ours, (rules, policy), callback);
@@ -204,8 +212,14 @@ impl SettlePayment {
         order
     }
 
-    /// What credits this order now: its shop's rule, or the tenant's.
-    fn rule_of(&self, order: &Order, at: Timestamp) -> Rule {
+    /// The instant by whose rule the payment earns, see [`Order::earned_at`].
+    fn earned_at(&self, order: &Order, cx: &Cx<'_>) -> Timestamp {
+        Order::earned_at(order.id, self.notice.paid_at, cx.now())
+    }
+
+    /// What credits this order: its shop's rule, or the tenant's, as it was when the customer paid.
+    fn rule_of(&self, order: &Order, cx: &Cx<'_>) -> Rule {
+        let at = self.earned_at(order, cx);
         self.rules.in_force(Some(order.merchant), at).rule
     }
 
@@ -230,7 +244,7 @@ impl SettlePayment {
             return Ok(Points::ZERO);
         };
         let overflow = |_| LedgerError::Overflow;
-        let rule = self.rule_of(order, cx.now());
+        let rule = self.rule_of(order, cx);
         let terms = &rule.terms;
         if terms.earn(order.amount).is_zero() {
             return Ok(Points::ZERO);
@@ -240,7 +254,7 @@ impl SettlePayment {
             Credit::AtOnce | Credit::Held => {}
         }
         let account = points_account(set, order);
-        let (today, earned_today) = account.earned_by(cx.now().business_day());
+        let (today, earned_today) = account.earned_by(self.earned_at(order, cx).business_day());
         let none = Budget {
             granted: Points::ZERO,
             version: 0,
@@ -271,12 +285,13 @@ impl SettlePayment {
     }
 
     fn payment(&self, cx: &Cx<'_>, order: &Order, points: Points, late: Late) -> Payment {
-        let rule = self.rule_of(order, cx.now());
+        let rule = self.rule_of(order, cx);
         Payment {
             paid_at: self.notice.paid_at,
             wechat_transaction_id: self.notice.wechat_transaction_id.clone(),
             points,
             rule_version: rule.version,
+            // Counted from the credit, not from the payment: nobody's points are over when they come.
             points_expire_on: Some(rule.terms.expires_on(cx.now().business_day())),
             settled_by: self.callback.as_ref().map(|(id, _)| *id),
             late,
@@ -491,7 +506,7 @@ impl Operation for SettlePayment {
                 want.row::<Accounts>(AccountId::customer_points(customer));
             }
             if let Some(order) = known {
-                // Which rule it will be, the instant of the decision says: one may begin in between.
+                // Which rule it will be, the decision says.
                 let candidates = self.rules.candidates(order.merchant);
                 for budget in candidates.filter_map(|rule| self.budget(&rule)) {
                     want.row::<Budgets>(budget);

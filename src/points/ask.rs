@@ -7,6 +7,7 @@ use super::{
     deed_entries as entries,
     deed_store::{self, Deeds},
     desk::submit,
+    wish::OVER_AT_BIRTH,
 };
 use crate::{
     audit,
@@ -237,6 +238,13 @@ impl Operation for AskDeed {
             return Ok(Asked { deed, before: true });
         }
         let deed = self.new_deed(cx);
+        // It was checked when it was asked for, and midnight may have come since.
+        if deed
+            .expires_on
+            .is_some_and(|on| on <= cx.now().business_day())
+        {
+            return Err(OVER_AT_BIRTH);
+        }
         self.book(set, cx, &deed)?;
         self.ruling.note(set, cx, deed.id.id());
         if deed.state == DeedState::UnderReview {

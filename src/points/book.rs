@@ -24,7 +24,9 @@ pub struct RuleBook {
     db: Db,
     known: Arc<Fresh<TenantId, Arc<Rules>>>,
     /// What to add to, also after [`RuleBook::forget`].
-    last: Arc<RwLock<HashMap<TenantId, Arc<Rules>>>>,
+    last: Arc<Kept>,
+    /// Everything that ever was, of tenants of whom it was wanted.
+    whole: Arc<Kept>,
 }
 
 impl fmt::Debug for RuleBook {
@@ -39,6 +41,7 @@ impl RuleBook {
             db,
             known: Arc::default(),
             last: Arc::default(),
+            whole: Arc::default(),
         }
     }
 
@@ -58,13 +61,35 @@ impl RuleBook {
         Ok(self.current(tenant).await?.in_force(merchant, at).rule)
     }
 
+    /// What is known now, reaching back to an instant that may lie long ago: a payment is credited by the rule in force when the customer paid, whenever we are told.
+    /// The past of a tenant is read when it is wanted first, and what was added since is added to it.
+    pub async fn reaching_back(
+        &self,
+        tenant: TenantId,
+        at: Timestamp,
+    ) -> Result<Arc<Rules>, DbError> {
+        let current = self.current(tenant).await?;
+        if current.know(at) {
+            return Ok(current);
+        }
+        let whole = get(&self.whole, tenant);
+        let newest = whole.as_ref().map_or(0, |whole| whole.newest());
+        let rules = match whole {
+            Some(whole) if newest >= current.newest() => return Ok(whole),
+            Some(whole) => whole.with(rule_store::list_after(&self.db, tenant, newest).await?),
+            None => Rules::new(rule_store::list_after(&self.db, tenant, 0).await?)
+                .ok_or(DbError::Inconsistent("a tenant without a points rule"))?,
+        };
+        Ok(put(&self.whole, tenant, rules))
+    }
+
     /// Looks again at the next question: after a change made here.
     pub fn forget(&self, tenant: TenantId) {
         self.known.forget(&tenant);
     }
 
     async fn look(&self, tenant: TenantId) -> Result<Arc<Rules>, DbError> {
-        let last = self.last(tenant);
+        let last = get(&self.last, tenant);
         let newest = last.as_ref().map_or(0, |last| last.newest());
         let news = rule_store::list_after(&self.db, tenant, newest).await?;
         let rules = match last {
@@ -75,14 +100,20 @@ impl RuleBook {
             }
         };
         let since = self.db.now().plus_seconds(-REMEMBERED_SECONDS);
-        let rules = Arc::new(rules.forgetting_before(since));
-        let mut last = self.last.write().unwrap_or_else(PoisonError::into_inner);
-        last.insert(tenant, Arc::clone(&rules));
-        Ok(rules)
+        Ok(put(&self.last, tenant, rules.forgetting_before(since)))
     }
+}
 
-    fn last(&self, tenant: TenantId) -> Option<Arc<Rules>> {
-        let last = self.last.read().unwrap_or_else(PoisonError::into_inner);
-        last.get(&tenant).cloned()
-    }
+type Kept = RwLock<HashMap<TenantId, Arc<Rules>>>;
+
+fn get(kept: &Kept, tenant: TenantId) -> Option<Arc<Rules>> {
+    let kept = kept.read().unwrap_or_else(PoisonError::into_inner);
+    kept.get(&tenant).cloned()
+}
+
+fn put(kept: &Kept, tenant: TenantId, rules: Rules) -> Arc<Rules> {
+    let rules = Arc::new(rules);
+    let mut kept = kept.write().unwrap_or_else(PoisonError::into_inner);
+    kept.insert(tenant, Arc::clone(&rules));
+    rules
 }

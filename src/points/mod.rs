@@ -8,15 +8,18 @@
 //!
 //! - **Whose**: a version is the tenant's, or one shop's, whose payments it alone decides on. An override can be withdrawn: by a version that says "as the tenant".
 //! - **From when**: a version begins now or at an instant up to 366 days ahead. Of those that have begun the one with the latest (`effective_from`, version) is in force;
-//!   the table in [`Rules`]' module shows how. A settlement takes the rule of the order's shop in force at its own instant.
+//!   the table in [`Rules`]' module shows how. A payment earns by the rule of the order's shop in force when the customer paid, by WeChat's clock, whenever we are told: by a
+//!   late callback, by a query, or after the order had been given up. Not earlier than the order, for WeChat tells whole seconds. How long points last is counted from
+//!   the day of the credit, so that nobody's points are over when they come.
 //! - **In memory**: [`RuleBook`] knows what is in force and what will be, and asks once a second for versions above the newest it knows.
 //! - **Two admins at once** queue at the tenant's row and get two versions; the later one is the one that holds.
 //! - **Why**: earning keeps its steps ([`Explanation`]), and [`dry_run()`] tells them of a payment that nobody made.
 //!
 //! # Caps
 //!
-//! - **daily**: points per customer and business day (UTC+8). Counted on the customer's account row, which every credit rewrites under its version. Points by every
-//!   rule count, and the cap is the one of the rule that credits.
+//! - **daily**: points per customer and business day (UTC+8) of the payment, which is the day that customers see on their bill. Counted on the customer's account row, which every
+//!   credit rewrites under its version. The row has room for one day, and days do not go back: a payment of yesterday that is told after one of today was counted counts
+//!   today, so no day's cap can be had twice. Points by every rule count, and the cap is the one of the rule that credits.
 //! - **total**: points that one version of the rule hands out in all. Counted in `point_budgets`, one row, version-checked; two committers that credit at
 //!   once may lose a race there and run again, so a total cap costs throughput while it is set, and nothing while it is not.
 //!

@@ -76,6 +76,8 @@ pub struct InForce {
 #[derive(Debug, Clone)]
 pub struct Rules {
     newest: u32,
+    /// From which instant on the answers are right; none: always.
+    since: Option<Timestamp>,
     /// Credits before the first version began, should clocks disagree: a payment is not refused for that.
     earliest: Rule,
     of_tenant: Timeline,
@@ -92,6 +94,7 @@ impl Rules {
         let earliest = own.filter_map(RuleVersion::rule).min_by_key(begin)?;
         let nothing = Self {
             newest: 0,
+            since: None,
             earliest,
             of_tenant: Arc::default(),
             of_shops: HashMap::new(),
@@ -135,7 +138,14 @@ impl Rules {
         }
         let earliest = self.of_tenant.first().and_then(RuleVersion::rule);
         self.earliest = earliest.unwrap_or(self.earliest);
+        self.since = self.since.max(Some(since));
         self
+    }
+
+    /// Whether nothing was forgotten that could have been in force at this instant.
+    #[must_use]
+    pub fn know(&self, at: Timestamp) -> bool {
+        self.since.is_none_or(|since| since <= at)
     }
 
     /// The highest version known.

@@ -94,6 +94,12 @@ pub enum Wanted {
     Hold { minutes: u32 },
 }
 
+/// An award of points that nobody could ever spend: its day is the first on which they are gone.
+pub(super) const OVER_AT_BIRTH: DeedError = DeedError::Field {
+    field: "expires_on",
+    expected: "later than today (UTC+8): on this day the points are gone",
+};
+
 /// A deed to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeedWish {
@@ -136,7 +142,7 @@ impl DeedWish {
         match self.wanted {
             Wanted::Award {
                 expires_on: Some(day),
-            } if day < today => wrong("expires_on", "today or later"),
+            } if day <= today => Err(OVER_AT_BIRTH),
             Wanted::Hold { minutes } if !(1..=HOLD_MINUTES_MAX).contains(&minutes) => {
                 wrong("minutes", "1 to 43200")
             }
@@ -272,7 +278,7 @@ mod tests {
             };
             DeedWish { wanted, ..wish() }.check(today).is_ok()
         };
-        assert!(award(date!(2026 - 11 - 21)) && !award(date!(2026 - 11 - 20)));
+        assert!(award(date!(2026 - 11 - 22)) && !award(date!(2026 - 11 - 21)));
     }
 
     /// A field that the hash forgets would let another request pass for the same one.

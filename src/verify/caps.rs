@@ -1,7 +1,7 @@
 //! What rules hand out at most: invariant 8.
 //!
-//! - **Daily.** A customer's credits by payments are counted again, one after the other in the order of the account's versions, as settlement counted them: each belongs to its business
-//!   day (UTC+8), or, when the clock of another process was ahead, to the last day counted before it; points that are held for a review count on the day on which they were held, whatever
+//! - **Daily.** A customer's credits by payments are counted again, one after the other in the order of the account's versions, as settlement counted them: each belongs to the business
+//!   day (UTC+8) on which the customer paid, or, when a later day was counted before it (the payment was told late, or the clock of another process was ahead), to that; points that are held for a review count on the day on which they were held, whatever
 //!   is decided. After each credit the day's sum is within the cap of the version that the order names, and a credit that is less than the payment earned leaves no room
 //!   under the cap: the cap is exact at its edge. Because the order of versions is the order in which committers won the account, this holds for payments at once too.
 //! - **The count itself.** `accounts.earned_on` and `earned_points` are the last day counted and its sum: what settlement reads is what happened.
@@ -19,8 +19,9 @@ use super::{
 use crate::{
     db::DbError,
     ledger::{Account, CheckedSide, Phase, Transfer},
+    payments::Order,
     points::Rule,
-    primitives::{AccountId, BusinessDay, EntryKind, Points, TenantId},
+    primitives::{AccountId, BusinessDay, EntryKind, OrderId, Points, TenantId},
 };
 
 /// What payments gave one customer, counted again.
@@ -43,7 +44,7 @@ impl DayCount {
         if !is_earned(transfer) {
             return Ok(());
         }
-        let before = self.count(transfer);
+        let before = self.count(transfer, posting.earned);
         let rule = match posting.earned {
             Some(EarnedBy {
                 rule_version: Some(version),
@@ -67,8 +68,13 @@ impl DayCount {
     }
 
     /// Gives what was counted before on the same day.
-    fn count(&mut self, transfer: &Transfer) -> i64 {
-        let day = transfer.at.business_day();
+    fn count(&mut self, transfer: &Transfer, earned: Option<EarnedBy>) -> i64 {
+        let paid_at = earned.and_then(|earned| earned.paid_at);
+        let order = OrderId::new(transfer.id.entry.cause());
+        let at = paid_at.map_or(transfer.at, |paid_at| {
+            Order::earned_at(order, paid_at, transfer.at)
+        });
+        let day = at.business_day();
         let day = self.on.map_or(day, |on| on.max(day));
         let before = if self.on == Some(day) { self.points } else { 0 };
         self.on = Some(day);
@@ -187,6 +193,15 @@ mod tests {
         }
     }
 
+    /// At this second.
+    fn paid(at: Option<i64>) -> EarnedBy {
+        EarnedBy {
+            amount: Money::constant(1_000),
+            rule_version: Some(1),
+            paid_at: at.map(|seconds| Timestamp::from_micros(seconds * 1_000_000)),
+        }
+    }
+
     fn rule(daily: Option<i64>, total: Option<i64>) -> Rule {
         let cap = |cap: Option<i64>| cap.map(|cap| Points::parse(cap).unwrap());
         Rule {
@@ -207,12 +222,20 @@ mod tests {
     fn a_day_is_counted_as_settlement_counts_it() {
         let mut count = DayCount::default();
         let settled = |amount, at| credit(amount, at, EntryKind::Settlement, Phase::Posted);
-        assert_eq!(count.count(&settled(5, 0)), 0);
-        assert_eq!(count.count(&settled(6, 1)), 5);
-        assert_eq!(count.count(&settled(7, 86_400)), 0, "another day");
+        let mut counts =
+            |amount, at| count.count(&settled(amount, at), Some(paid(Some(NOON + at - 60))));
+        assert_eq!(counts(5, 0), 0);
+        assert_eq!(counts(6, 1), 5);
+        assert_eq!(counts(7, 86_400), 0, "another day");
         // A clock that is behind: the day that was counted last goes on.
-        assert_eq!(count.count(&settled(1, 3)), 7);
+        assert_eq!(counts(1, 3), 7);
         assert_eq!(count.points, 8);
+        // Told three days later, and still of the day of the payment; or of the day that was counted since.
+        let told = settled(2, 4 * 86_400);
+        let late = |at| Some(paid(Some(NOON + at)));
+        assert_eq!(count.count(&told, late(86_400)), 8);
+        assert_eq!(count.count(&told, late(2 * 86_400)), 0);
+        assert_eq!(count.count(&told, late(86_400)), 2);
     }
 
     #[test]
@@ -228,10 +251,7 @@ mod tests {
 
     #[test]
     fn a_cap_is_exact_at_its_edge() {
-        let earned = EarnedBy {
-            amount: Money::constant(1_000),
-            rule_version: Some(1),
-        };
+        let earned = paid(None);
         let settled = |amount| credit(amount, 0, EntryKind::Settlement, Phase::Posted);
         let fails = |credited, before, daily, total| {
             objection(&settled(credited), before, earned, &rule(daily, total)).is_some()

@@ -329,12 +329,13 @@ async fn settled(
         return Ok(());
     };
     let settled_at = entry[0].at;
+    let earned_at = Order::earned_at(order.id, payment.paid_at, settled_at);
     let was_in_force = rules
-        .was_in_force(conn, order, *rule_version, settled_at)
+        .was_in_force(conn, order, *rule_version, (earned_at, settled_at))
         .await?;
     report.expect(Invariant::PointsFollowTheRule, was_in_force, || {
         format!(
-            "{} names rule version {rule_version}, which was not in force for {} at {settled_at}",
+            "{} names rule version {rule_version}, which was not in force for {} at {earned_at}",
             order.id, order.merchant
         )
     });
@@ -355,7 +356,7 @@ async fn settled(
     });
     if *points < said && fits {
         rules
-            .shortened(conn, order, entry[0].id.entry, *points, &rule, report)
+            .shortened(conn, order, (earned_at, settled_at), *points, &rule, report)
             .await?;
     }
     rules.count(order.tenant, *rule_version, *points);

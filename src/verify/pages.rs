@@ -16,7 +16,7 @@ use crate::{
     points::{DEED_COLUMNS, Deed, read_deed},
     primitives::{
         AccountId, BusinessDay, CustomerId, EntryKind, MerchantId, Money, OrderId, RefundId,
-        TenantId,
+        TenantId, Timestamp,
     },
 };
 
@@ -167,6 +167,7 @@ pub(super) struct EarnedBy {
     pub(super) amount: Money,
     /// None while the order is not paid, which is wrong by itself.
     pub(super) rule_version: Option<u32>,
+    pub(super) paid_at: Option<Timestamp>,
 }
 
 /// Columns of `transfers` before those of the order.
@@ -180,7 +181,7 @@ impl Paged for ByAccount {
         for column in TRANSFER_COLUMNS.split(", ") {
             sql.push("t.").push(column).push(", ");
         }
-        sql.push("o.amount_fen, o.rule_version FROM transfers t FORCE INDEX (transfers_checked_account) LEFT JOIN payment_orders o ON t.checked_side = ")
+        sql.push("o.amount_fen, o.rule_version, o.paid_at FROM transfers t FORCE INDEX (transfers_checked_account) LEFT JOIN payment_orders o ON t.checked_side = ")
             .int(CheckedSide::Credit.code())
             .push(" AND ORD(SUBSTR(t.entry_id, 16, 1)) IN (")
             .int(EntryKind::Settlement.code())
@@ -205,12 +206,14 @@ impl Paged for ByAccount {
     fn read(row: &MySqlRow) -> Result<Posting, sqlx::Error> {
         let amount: Option<i64> = row.try_get(TRANSFER_WIDTH)?;
         let rule_version: Option<u32> = row.try_get(TRANSFER_WIDTH + 1)?;
+        let paid_at: Option<Timestamp> = row.try_get(TRANSFER_WIDTH + 2)?;
         let amount = amount.and_then(|fen| Money::parse(fen).ok());
         Ok(Posting {
             transfer: read_transfer(row)?,
             earned: amount.map(|amount| EarnedBy {
                 amount,
                 rule_version,
+                paid_at,
             }),
         })
     }

@@ -9,7 +9,7 @@ use crate::{
     db::DbError,
     payments::Order,
     points::{self, Rule},
-    primitives::{AccountId, EntryId, Points, TenantId, Timestamp},
+    primitives::{AccountId, Points, TenantId, Timestamp},
 };
 
 /// By how much the rules that credit may be outdated: a second in a process's memory, and twice the fifteen seconds for which a batch may try, since an operation
@@ -40,14 +40,14 @@ impl Rules {
         Ok(rule)
     }
 
-    /// Whether a version was the one to credit this order at the instant of its settlement, or a little earlier: what a process knows and what an operation
-    /// carries while it waits may be that old.
+    /// Whether a version was the one to credit this order when the customer paid (`earned_at`); or, as far as that was just before the settlement, a little earlier: what
+    /// a process knows and what an operation carries while it waits may be that old. What is told late leaves no such doubt.
     pub(super) async fn was_in_force(
         &mut self,
         conn: &mut MySqlConnection,
         order: &Order,
         version: u32,
-        at: Timestamp,
+        (earned_at, settled_at): (Timestamp, Timestamp),
     ) -> Result<bool, DbError> {
         let history = match self.histories.entry(order.tenant) {
             Entry::Occupied(known) => known.into_mut(),
@@ -55,9 +55,10 @@ impl Rules {
                 unknown.insert(points::find_all_rules(conn, order.tenant).await?)
             }
         };
-        let from = at.plus_seconds(-OUTDATED_SECONDS_MAX);
+        let known = settled_at.plus_seconds(-OUTDATED_SECONDS_MAX);
+        let from = earned_at.min(known);
         Ok(history.as_ref().is_some_and(|rules| {
-            let versions = rules.in_force_between(order.merchant, from, at);
+            let versions = rules.in_force_between(order.merchant, from, earned_at);
             versions.contains(&version)
         }))
     }
@@ -72,7 +73,7 @@ impl Rules {
         &self,
         conn: &mut MySqlConnection,
         order: &Order,
-        entry: EntryId,
+        (earned_at, settled_at): (Timestamp, Timestamp),
         points: Points,
         rule: &Rule,
         report: &mut Report,
@@ -99,17 +100,17 @@ impl Rules {
             );
             return Ok(());
         };
-        // What the customer was credited by payments on the day of this entry, at once or held for a review, whatever rule was in force.
+        // What the customer was credited by payments that may have counted on the day on which this one did, at once or held for a review, whatever rule was in force:
+        // a payment counts on its day, or on a later one up to that of its settlement.
         let (day,): (i64,) = sqlx::query_as(
             "/* verify.earned_that_day */ SELECT CAST(COALESCE(SUM(t.amount), 0) AS SIGNED) FROM transfers t \
+             JOIN payment_orders o ON o.id = CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') \
              WHERE t.checked_account = ? AND t.checked_side = 2 AND (t.phase, ORD(SUBSTR(t.entry_id, 16, 1))) IN ((0, 1), (1, 9)) \
-             AND DATE(t.created_at + INTERVAL 8 HOUR) = \
-               (SELECT DATE(paid.paid_at + INTERVAL 8 HOUR) FROM (SELECT COALESCE(MAX(s.created_at), MAX(o.paid_at)) AS paid_at FROM payment_orders o \
-                LEFT JOIN transfers s ON s.entry_id = ? WHERE o.id = ?) paid)",
+             AND t.created_at >= ? AND (o.paid_at IS NULL OR o.paid_at < ?)",
         )
         .bind(order.customer.map(AccountId::customer_points))
-        .bind(entry)
-        .bind(order.id)
+        .bind(earned_at.business_day().start())
+        .bind(settled_at.business_day().plus_days(1).start())
         .fetch_one(conn)
         .await?;
         if day < cap.get() {

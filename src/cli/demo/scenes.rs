@@ -431,11 +431,12 @@ impl<'a> Stage<'a> {
             .or(me["customer_id"].as_str())
             .unwrap_or_default();
         let back_end = &self.scene.operators.service;
-        let today = crate::primitives::Clock::now(&crate::primitives::SystemClock)
+        let tomorrow = crate::primitives::Clock::now(&crate::primitives::SystemClock)
             .business_day()
+            .plus_days(1)
             .to_string();
         let reference = |what: &str| format!("{}-{what}", self.scene.run);
-        let award = json!({ "customer_id": id, "points": 100, "reference": reference("award"), "reason": "生日礼", "expires_on": today });
+        let award = json!({ "customer_id": id, "points": 100, "reference": reference("award"), "reason": "生日礼", "expires_on": tomorrow });
         self.send(
             back_end,
             &["open", "points", "awards"],
@@ -458,12 +459,12 @@ impl<'a> Stage<'a> {
         let keep = json!({ "customer_id": id, "points": 40, "reference": reference("keep"), "reason": "长期积分" });
         self.send(back_end, &["open", "points", "awards"], (None, None), keep)
             .await?;
-        told.line("the 100 are good for today, 40 more for as long as the rule says");
+        told.line("the 100 are good until midnight, 40 more for as long as the rule says");
         let done = again["state"] == json!("done");
         self.spend(told, &customer, id, (once, done)).await
     }
 
-    /// Points that are not spent from lots that are over: those for today are over today, so only what lasts can be set aside.
+    /// What goes first is spent first, and the nightly expiry takes nothing before its day.
     async fn spend(
         &self,
         mut told: SceneTold,
@@ -491,18 +492,24 @@ impl<'a> Stage<'a> {
             json!({}),
         )
         .await?;
-        let mut left = Value::Null;
+        let mut ran = false;
         for _ in 0..100 {
-            left = self.balance(customer).await?;
-            if left["posted"] == json!(20) {
+            let runs: Value = self
+                .scene
+                .service
+                .get(admin, &["admin", "points", "expiry-runs"], &[])
+                .await?;
+            ran = runs["items"][0]["state"] == json!("finished");
+            if ran {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        told.line(format!("an operator starts the nightly expiry early: what was for today is over, {} points are left", left["posted"]));
+        let left = self.balance(customer).await?;
+        told.line(format!("an operator starts the nightly expiry early: what is good until midnight stays, {} points are left", left["posted"]));
         told.must(
-            "points are given once, spent in part, and over when their day comes",
-            once && done && is_aside && left["posted"] == json!(20),
+            "points are given once, spent in part, and not over before their day comes",
+            once && done && is_aside && ran && left["posted"] == json!(120),
             left.to_string(),
         );
         Ok(told)

@@ -28,7 +28,7 @@ pub(in crate::http) struct AwardRequest {
     /// 1 to 200 characters in one line.
     #[schema(example = "生日礼", min_length = 1, max_length = 200)]
     reason: String,
-    /// The first day (at UTC+8) on which they are gone, today or later; the validity of the tenant's points rule unless said.
+    /// The first day (at UTC+8) on which they are gone, later than today (422 `field_invalid`, `expires_on`); the validity of the tenant's points rule unless said.
     #[serde(default)]
     #[schema(format = Date, example = "2027-11-22")]
     expires_on: Option<String>,

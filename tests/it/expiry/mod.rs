@@ -28,7 +28,7 @@ use crate::harness::{Caller, JWT_SECRET, TestApp};
 
 /// What is done to a customer's points.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Deed {
+pub(crate) enum Deed {
     /// With the first day on which they are gone.
     Grant(BusinessDay),
     Spend,
@@ -37,12 +37,12 @@ pub(super) enum Deed {
 
 /// One deed, as an entry of its own.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Move {
-    pub(super) tenant: TenantId,
-    pub(super) customer: CustomerId,
-    pub(super) entry: EntryId,
-    pub(super) deed: Deed,
-    pub(super) points: i64,
+pub(crate) struct Move {
+    pub(crate) tenant: TenantId,
+    pub(crate) customer: CustomerId,
+    pub(crate) entry: EntryId,
+    pub(crate) deed: Deed,
+    pub(crate) points: i64,
 }
 
 impl Move {

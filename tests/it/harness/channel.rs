@@ -43,6 +43,8 @@ pub(crate) struct Channel {
     notice: Mutex<Option<Notice>>,
     /// Callbacks by their bodies, so that many can be on their way.
     notices: Mutex<HashMap<Vec<u8>, Notice>>,
+    /// Orders of which queries say that they are paid.
+    paid: Mutex<HashMap<OrderNo, PaidNotice>>,
     account: OurAccount,
     /// Queries wait for this.
     gate: Semaphore,
@@ -58,6 +60,7 @@ impl Default for Channel {
             calls: Mutex::default(),
             notice: Mutex::default(),
             notices: Mutex::default(),
+            paid: Mutex::default(),
             account: OurAccount {
                 mode: ChannelMode::Partner,
                 mchid: "1900000001".into(),
@@ -141,6 +144,16 @@ impl Channel {
                 paid_at,
             }),
         })
+    }
+
+    /// From now on a query says what this callback would.
+    pub(crate) fn knows_paid(&self, order: &Order, notice: &Bytes) {
+        let notices = self.notices.lock().unwrap();
+        let Some(NoticeBody::Paid(paid)) = notices.get(&notice[..]).map(|notice| &notice.body)
+        else {
+            panic!("no such callback");
+        };
+        self.paid.lock().unwrap().insert(order.no(), paid.clone());
     }
 
     /// The same of an order that a shop showed: WeChat says who paid it.
@@ -259,8 +272,16 @@ impl Gateway for Channel {
         }
     }
 
-    fn query<'a>(&'a self, _no: OrderNo, _shop: &'a str) -> BoxFuture<'a, Outcome<ChannelOrder>> {
-        Box::pin(async { Outcome::Done(ChannelOrder::NotPaid("NOTPAY".into())) })
+    fn query<'a>(&'a self, no: OrderNo, _shop: &'a str) -> BoxFuture<'a, Outcome<ChannelOrder>> {
+        let paid = self.paid.lock().unwrap().get(&no).cloned();
+        let said = match paid {
+            Some(notice) => ChannelOrder::Paid {
+                notice,
+                refunded: false,
+            },
+            None => ChannelOrder::NotPaid("NOTPAY".into()),
+        };
+        Box::pin(async move { Outcome::Done(said) })
     }
 
     fn query_by_transaction<'a>(

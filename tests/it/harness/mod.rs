@@ -300,6 +300,17 @@ impl TestApp {
         Self::build(|_| {}, unusual).await
     }
 
+    /// Without jobs, with this risk, on a clock that the test turns.
+    pub(crate) async fn judged_on(clock: Arc<MockClock>, risk: Risk) -> Self {
+        let unusual = Unusual {
+            rests: true,
+            risk,
+            clock: Some(clock),
+            ..Unusual::default()
+        };
+        Self::build(|_| {}, unusual).await
+    }
+
     /// The use cases of payments, through a channel that says what the test wants.
     pub(crate) fn through(&self, channel: &Arc<Channel>) -> Payments {
         let gateway: Arc<dyn Gateway> = Arc::<Channel>::clone(channel);

@@ -31,7 +31,7 @@ pub(crate) enum No {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Purse {
     /// First day on which they are gone, and how many.
-    pub(super) lots: BTreeMap<BusinessDay, i64>,
+    pub(crate) lots: BTreeMap<BusinessDay, i64>,
     pub(super) debt: i64,
     /// By the number of the hold: points, and the day on which they were set aside.
     pub(super) holds: BTreeMap<usize, (i64, BusinessDay)>,

@@ -22,9 +22,9 @@ use zhangfang::{
     merchants::{CodeForm, CreateCode, Decide, Decision, Register, ShopBook, ShopForm},
     outbox::{self, Event},
     payments::{
-        self, CreatePayment, NoticeHeaders, OneGateway, Order, Pace, Payments, PointsShortfall,
-        PolicyBook, PolicyTerms, RecentOrders, Refund, RefundBy, RefundError, RefundRole,
-        RefundStatus, RequestRefund, SetPolicy, Taken,
+        self, CreatePayment, LatePayment, NoticeHeaders, OneGateway, Order, Pace, Payments,
+        PointsShortfall, PolicyBook, PolicyTerms, RecentOrders, Refund, RefundBy, RefundError,
+        RefundRole, RefundStatus, RequestRefund, SetPolicy, Taken,
     },
     points::{
         self, DeedError, DeedState, DeedWish, Desk, End, Reference, RuleBook, RuleTerms, SetRule,
@@ -187,6 +187,55 @@ impl House {
             transaction,
             notice,
         }
+    }
+
+    /// The callback of a payment that the customer made at this instant.
+    pub(crate) fn paid_at(&self, paid: &Paid, at: Timestamp) -> Bytes {
+        let notice = format!("paid-{}-{}", paid.order.no(), at.micros());
+        self.channel
+            .paid_notice(&paid.order, &paid.transaction, at, &notice)
+    }
+
+    /// WeChat is asked, and says what this callback would.
+    pub(crate) async fn confirm(&self, paid: &Paid, notice: &Bytes) {
+        self.channel.knows_paid(&paid.order, notice);
+        let order = payments::confirm(&self.payments, self.tenant, paid.order.id).await;
+        assert!(order.unwrap().state.payment().is_some());
+    }
+
+    /// The customer thinks better of it before paying.
+    pub(crate) async fn close(&self, paid: &Paid) {
+        let by = payments::CloseBy::Customer;
+        let order = payments::close_payment(&self.payments, self.tenant, paid.order.id, by).await;
+        assert!(order.unwrap().state.payment().is_none());
+    }
+
+    /// A payment of an order that was given up counts after all.
+    pub(crate) async fn reopen_late_payments(&self) {
+        let policy = SetPolicy {
+            tenant: self.tenant,
+            terms: PolicyTerms {
+                late_payment: LatePayment::Reopen,
+                ..PolicyTerms::default()
+            },
+            by: Actor::new("test"),
+        };
+        self.db.run(policy).await.unwrap();
+        self.payments.policies.forget(self.tenant);
+    }
+
+    /// A rule that begins then, or now.
+    pub(crate) async fn plan_rule(&self, terms: RuleTerms, effective_from: Option<Timestamp>) {
+        let tenant = self.tenant;
+        let set = SetRule {
+            tenant,
+            merchant: None,
+            terms,
+            effective_from,
+            by: "test".into(),
+        };
+        self.db.run(set).await.unwrap();
+        self.payments.rules.forget(tenant);
     }
 
     fn notice_of(&self, order: &Order, transaction: &str, number: &str) -> Bytes {

@@ -95,7 +95,7 @@ impl<'a> Play<'a> {
             55..63 => {
                 let lot = match rng.random_range(0..6) {
                     0 => BusinessDay::NEVER,
-                    days => self.model.today.plus_days(days - 1),
+                    days => self.model.today.plus_days(days),
                 };
                 self.award(who, rng.random_range(1..40), lot).await;
             }
@@ -432,7 +432,7 @@ struct Before {
     /// Of the ten points that the refunded payment earned.
     spent: i64,
     awarded: i64,
-    /// Awarded too, but over already: the run takes them whenever it comes, but for what is held just then.
+    /// Awarded the day before, and over already: the run takes them whenever it comes, but for what is held just then.
     over: i64,
     arrived: bool,
     /// Points posted, held and owed at the end.
@@ -450,9 +450,6 @@ async fn end_of(house: &House, name: &str, before: Before, order: &[Arrival]) ->
     if before.awarded > 0 {
         let lot = house.today().plus_days(20);
         house.award(customer, before.awarded, lot).await;
-    }
-    if before.over > 0 {
-        house.award(customer, before.over, house.today()).await;
     }
     let paid = house.pay(customer, 800, "paid").await;
     let mut refund = None;
@@ -537,13 +534,30 @@ async fn messages_in_any_order_that_causality_allows_end_in_the_same_balances() 
         (before(10, 0, 7, true, (0, 0, 2)), sweep_without.as_slice()),
         (before(10, 0, 7, false, (8, 0, 0)), sweep_without.as_slice()),
     ];
+    let named = |number, chunk, place| format!("{number}-{chunk}-{place}");
+    // What is over when the messages come was given the day before.
+    for (number, (before, _)) in cases.iter().enumerate() {
+        if before.over > 0 {
+            let soon = house.today().plus_days(1);
+            let given = (0..240).map(|order| {
+                let name = named(number, order / 24, order % 24);
+                let house = &house;
+                async move {
+                    let customer = house.customer(&name).await;
+                    house.award(customer, before.over, soon).await;
+                }
+            });
+            futures_util::future::join_all(given).await;
+        }
+    }
+    house.clock.advance_seconds(86_400);
     for (number, (before, arrivals)) in cases.into_iter().enumerate() {
         let mut orders = orders_of(arrivals);
         orders.retain(|order| causality_allows(order));
         assert_eq!(orders.len(), 240);
         for (chunk, some) in orders.chunks(24).enumerate() {
             let ends = some.iter().enumerate().map(|(place, order)| {
-                let name = format!("{number}-{chunk}-{place}");
+                let name = named(number, chunk, place);
                 let house = &house;
                 async move { end_of(house, &name, before, order).await }
             });

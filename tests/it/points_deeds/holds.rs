@@ -3,7 +3,7 @@
 use serde_json::json;
 use zhangfang::{jobs, points};
 
-use super::{Counter, expects, today_plus};
+use super::{Counter, expects, over, today_plus};
 use crate::harness::{TestApp, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -159,7 +159,7 @@ async fn the_service_ends_holds_by_itself() {
 #[tokio::test(flavor = "multi_thread")]
 async fn points_are_gone_at_the_turn_of_their_day_and_the_soonest_are_spent_first() {
     let counter = Counter::open().await;
-    counter.award_until(40, "over", &today_plus(0)).await;
+    over(&counter, 40).await;
     counter.award_until(30, "late", &today_plus(20)).await;
     counter.award_until(20, "soon", &today_plus(5)).await;
     assert_eq!(counter.balance().await, [90, 0, 0, 50, 0]);

@@ -6,7 +6,7 @@ use zhangfang::{
     facts::{Facts, Stage},
     jobs,
     points::{self, DeedState},
-    primitives::DeedId,
+    primitives::{Clock as _, DeedId, MockClock, SystemClock},
     risk::{Action, ReviewTerms, ReviewThen, Risk},
 };
 
@@ -15,6 +15,10 @@ use crate::harness::TestApp;
 
 /// Without jobs. From 500 points on everything is reviewed, and when its time is over decided so.
 async fn counter(then: ReviewThen) -> Counter {
+    Counter::at(TestApp::judged(judging(then)).await).await
+}
+
+fn judging(then: ReviewThen) -> Risk {
     let risk = Risk::fixed(Arc::new(|facts: &Facts| match facts.points {
         Some(points) if points.get() >= 500 => Action::Review,
         Some(_) | None => Action::Allow,
@@ -23,7 +27,7 @@ async fn counter(then: ReviewThen) -> Counter {
         then,
         ..ReviewTerms::default()
     };
-    Counter::at(TestApp::judged(risk.reviewing(terms)).await).await
+    risk.reviewing(terms)
 }
 
 impl Counter {
@@ -94,11 +98,6 @@ async fn deeds_that_nobody_decided_are_let_in_and_a_hold_begins_then_and_ends_in
         counter.award(400, &format!("a{place}")).await;
     }
     let award = counter.under_review("awards", 500).await;
-    // Its day has gone by when it is let in.
-    let mut body = counter.body(900, "over");
-    body["expires_on"] = today_plus(0).into();
-    let path = "/api/v1/open/points/awards";
-    counter.crm.post(path, &body).await.expect(201);
     let redemption = counter.under_review("redemptions", 600).await;
     let hold = counter.under_review("holds", 700).await;
     counter
@@ -109,16 +108,38 @@ async fn deeds_that_nobody_decided_are_let_in_and_a_hold_begins_then_and_ends_in
     assert_eq!(counter.state(award).await, DeedState::Done);
     assert_eq!(counter.state(redemption).await, DeedState::Done);
     assert_eq!(counter.state(hold).await, DeedState::Held);
-    // 2,400 and the two awards, less the 600 that are spent; 700 set aside, and 900 that are over.
-    assert_eq!(counter.balance().await[..3], [3_200, 0, 700]);
-    assert_eq!(counter.app.count(LAPSED).await, 4);
+    // 2,400 and the award, less the 600 that are spent; 700 set aside.
+    assert_eq!(counter.balance().await[..3], [2_300, 0, 700]);
+    assert_eq!(counter.app.count(LAPSED).await, 3);
     assert_eq!(counter.rounds().await, [false, false], "the hold has begun");
 
     counter.age(hold).await;
     assert_eq!(counter.rounds().await, [false, true]);
     assert_eq!(counter.state(hold).await, DeedState::Expired);
-    assert_eq!(counter.balance().await[..3], [3_200, 0, 0]);
+    assert_eq!(counter.balance().await[..3], [2_300, 0, 0]);
     assert_eq!(counter.rounds().await, [false, false]);
+    counter.app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_award_whose_day_has_gone_by_when_it_is_let_in_is_over_and_repays_nothing() {
+    let clock = Arc::new(MockClock::at(SystemClock.now()));
+    let risk = judging(ReviewThen::Approve);
+    let counter = Counter::at(TestApp::judged_on(clock.clone(), risk).await).await;
+    let mut body = counter.body(900, "soon");
+    body["expires_on"] = today_plus(1).into();
+    let path = "/api/v1/open/points/awards";
+    counter.crm.post(path, &body).await.expect(201);
+    clock.advance_seconds(2 * 86_400);
+    counter.time_of_reviews_is_over().await;
+    assert_eq!(counter.rounds().await, [true, false]);
+    let standing = points::balance(counter.app.db(), counter.app.tenant.id, counter.id).await;
+    let standing = standing.unwrap();
+    assert_eq!(
+        (standing.posted.get(), standing.available.get()),
+        (900, 0),
+        "the next sweep takes them"
+    );
     counter.app.finish().await;
 }
 

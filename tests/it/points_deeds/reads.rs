@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use zhangfang::jobs;
 
-use super::{Counter, back_end, today_plus};
+use super::{Counter, back_end, over, today_plus};
 use crate::harness::Caller;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_expires_when_is_told_to_the_customer_and_the_back_end() {
     let counter = Counter::open().await;
-    counter.award_until(5, "over", &today_plus(0)).await;
+    over(&counter, 5).await;
     counter.award_until(30, "a", &today_plus(30)).await;
     counter.award_until(10, "b", &today_plus(7)).await;
     counter.award_until(40, "c", &today_plus(31)).await;

@@ -5,6 +5,7 @@ mod hostile;
 mod planned;
 mod shops;
 mod told;
+mod told_late;
 mod verified;
 
 use zhangfang::primitives::Points;

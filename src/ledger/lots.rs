@@ -17,6 +17,11 @@
 //! 2. the lot that the transfer names (`transfers.lot`), if since < `expires_on`;
 //! 3. the other lots with since < `expires_on`, the earliest first.
 //!
+//! # What ran out
+//!
+//! A lot's row counts what expired of it, and how much of that refunds have counted as given back ([`run_out`], [`count_as_given_back`]): a refund does not claim
+//! points a second time that ran out before, and no two refunds count the same ones.
+//!
 //! # Why a hold can always be posted
 //!
 //! Let `live(d)` be what lots hold that are not over on day d, and `held(d)` what was set aside on d or later and is not resolved. For every day d, `held(d) ≤ live(d)`:
@@ -29,9 +34,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{Accounts, LedgerError, Lots, LotsOf, store::LotChange};
+use super::{
+    Accounts, LedgerError, Lots, LotsOf,
+    store::{LotChange, RunOut, RunOuts},
+};
 use crate::{
-    db::WorkingSet,
+    db::{Wanted, WorkingSet},
     primitives::{AccountId, BusinessDay, Points, TenantId},
 };
 
@@ -134,6 +142,61 @@ pub(super) fn over(
     Ok(taken)
 }
 
+/// What [`run_out`] and [`count_as_given_back`] read.
+pub fn want_run_out(want: &mut Wanted, account: AccountId, lot: BusinessDay) {
+    want.row::<RunOuts>((account, lot));
+}
+
+/// Points that ran out of a lot unspent and were not counted as given back yet. Only after [`want_run_out`].
+///
+/// Fails only for rows that break the invariants.
+pub fn run_out(
+    set: &WorkingSet,
+    account: AccountId,
+    lot: BusinessDay,
+) -> Result<Points, LedgerError> {
+    let row = set.get::<RunOuts>((account, lot));
+    let left = row.map_or(0, |row| row.expired.saturating_sub(row.given_back));
+    Points::parse(left).map_err(|_| LedgerError::BelowZero)
+}
+
+/// Counts points that ran out of a lot as given back; with `undo`, those that were counted so no longer. Two who count at once meet at the lot's row: one of them runs again.
+pub fn count_as_given_back(
+    set: &mut WorkingSet,
+    (account, lot): (AccountId, BusinessDay),
+    points: Points,
+    undo: bool,
+) -> Result<(), LedgerError> {
+    let counted = if undo {
+        points.get().checked_neg().ok_or(LedgerError::Overflow)?
+    } else {
+        points.get()
+    };
+    change_run_out(set, (account, lot), 0, counted)
+}
+
+fn change_run_out(
+    set: &mut WorkingSet,
+    key: (AccountId, BusinessDay),
+    expired: i64,
+    given_back: i64,
+) -> Result<(), LedgerError> {
+    let before = set.get::<RunOuts>(key).copied().unwrap_or(RunOut {
+        expired: 0,
+        given_back: 0,
+    });
+    let plus = |one: i64, other: i64| one.checked_add(other).ok_or(LedgerError::Overflow);
+    let after = RunOut {
+        expired: plus(before.expired, expired)?,
+        given_back: plus(before.given_back, given_back)?,
+    };
+    if after.given_back < 0 || after.given_back > after.expired {
+        return Err(LedgerError::LotsShort);
+    }
+    set.put::<RunOuts>(key, after);
+    Ok(())
+}
+
 /// How points leave.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Leaving {
@@ -148,16 +211,26 @@ pub(super) struct Leaving {
     pub(super) expires: bool,
 }
 
-/// Adds to the lot of the last day.
+/// Adds to the lot of the last day, today.
 pub(super) fn grant(
     set: &mut WorkingSet,
     tenant: TenantId,
     account: AccountId,
-    lot: Option<BusinessDay>,
+    (lot, today): (Option<BusinessDay>, BusinessDay),
     amount: i64,
 ) -> Result<(), LedgerError> {
     let on = lot.unwrap_or(BusinessDay::NEVER);
-    change_lot(set, tenant, (account, on), amount, amount)?;
+    change_lot(set, tenant, (account, on), (amount, amount, 0))?;
+    if let Some(change) = set.get::<Lots>((account, on)).copied() {
+        let granted_on = Some(today);
+        set.put::<Lots>(
+            (account, on),
+            LotChange {
+                granted_on,
+                ..change
+            },
+        );
+    }
     // Whoever spends in the same batch finds them.
     if set.has_loaded::<LotsOf>(account) {
         let mut lots = set.get::<LotsOf>(account).cloned().unwrap_or_default();
@@ -186,12 +259,17 @@ pub(super) fn spend(
             .is_some_and(|lot| lot.remaining >= leaving.amount)
     {
         let less = leaving.amount.checked_neg().ok_or(LedgerError::Overflow)?;
-        return change_lot(set, tenant, (account, on), 0, less);
+        return change_lot(set, tenant, (account, on), (0, less, 0));
     }
     let mut lots = set.get::<LotsOf>(account).cloned().unwrap_or_default();
     for (on, taken) in take(&mut lots, leaving)? {
         let less = taken.checked_neg().ok_or(LedgerError::Overflow)?;
-        change_lot(set, tenant, (account, on), 0, less)?;
+        let expired = if leaving.expires { taken } else { 0 };
+        change_lot(set, tenant, (account, on), (0, less, expired))?;
+        // Whoever counts it as given back in the same batch finds it.
+        if expired > 0 && set.has_loaded::<RunOuts>((account, on)) {
+            change_run_out(set, (account, on), expired, 0)?;
+        }
     }
     set.put::<LotsOf>(account, lots);
     Ok(())
@@ -241,19 +319,21 @@ fn change_lot(
     set: &mut WorkingSet,
     tenant: TenantId,
     key: (AccountId, BusinessDay),
-    granted: i64,
-    remaining: i64,
+    (granted, remaining, expired): (i64, i64, i64),
 ) -> Result<(), LedgerError> {
     let before = set.get::<Lots>(key).copied().unwrap_or(LotChange {
         tenant,
         granted: 0,
         remaining: 0,
+        expired: 0,
+        granted_on: None,
     });
     let plus = |one: i64, other: i64| one.checked_add(other).ok_or(LedgerError::Overflow);
     let after = LotChange {
-        tenant,
         granted: plus(before.granted, granted)?,
         remaining: plus(before.remaining, remaining)?,
+        expired: plus(before.expired, expired)?,
+        ..before
     };
     set.put::<Lots>(key, after);
     Ok(())

@@ -61,7 +61,7 @@
 //! | 39 | `audit_logs` | audit |
 //! | 40 | `transfers` | ledger |
 //! | 50 | `accounts`, checked | ledger |
-//! | 60 | `point_lots` (61: the same, read only) | ledger |
+//! | 60 | `point_lots` (61: the same, read only; 62: what of them ran out and counts as given back) | ledger |
 //! | 70 | `point_budgets` | points |
 //! | 90 | `accounts`, unlimited: last, because every batch touches them | ledger |
 //! | | `commits`: the committer's own row, which nobody else wants | db |
@@ -84,7 +84,7 @@ mod transfer;
 
 pub use account::{Account, Balance};
 pub use error::LedgerError;
-pub use lots::{expirable, live, spendable};
+pub use lots::{count_as_given_back, expirable, live, run_out, spendable, want_run_out};
 pub use post::{
     Draft, Resolution, is_posted, post, resolve, want_accounts, want_entry, want_resolution,
     want_spending,

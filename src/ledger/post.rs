@@ -310,7 +310,9 @@ fn put(
     };
     if matches!(phase, Phase::Posted | Phase::Post) {
         match checked_side {
-            CheckedSide::Credit => lots::grant(set, tenant, credit, lot, amount)?,
+            CheckedSide::Credit => {
+                lots::grant(set, tenant, credit, (lot, at.business_day()), amount)?;
+            }
             CheckedSide::Debit => {
                 let leaving = Leaving {
                     amount,

@@ -321,6 +321,10 @@ pub struct LotChange {
     pub granted: i64,
     /// Granted less spent: may be less than none.
     pub remaining: i64,
+    /// Of what was spent: what ran out.
+    pub expired: i64,
+    /// The last day on which points came in; none if none did.
+    pub granted_on: Option<BusinessDay>,
 }
 
 impl RowSet for Lots {
@@ -343,28 +347,36 @@ impl RowSet for Lots {
             .iter()
             .partition(|change| change.after.remaining < 0);
         out.rows(
-            "INSERT /* ledger.grant_lots */ INTO point_lots (account_id, expires_on, tenant_id, granted, remaining) VALUES ",
+            "INSERT /* ledger.grant_lots */ INTO point_lots (account_id, expires_on, tenant_id, granted, remaining, expired, granted_on) VALUES ",
             more,
-            " ON DUPLICATE KEY UPDATE granted = granted + VALUES(granted), remaining = remaining + VALUES(remaining)",
+            " ON DUPLICATE KEY UPDATE granted = granted + VALUES(granted), remaining = remaining + VALUES(remaining), expired = expired + VALUES(expired), \
+             granted_on = COALESCE(VALUES(granted_on), granted_on)",
             false,
             |sql, change| {
                 let (account, on) = change.key;
                 sql.push("(").bytes(account.bytes()).push(",").day(on);
                 sql.push(",").int(change.after.tenant.0).push(",").int(change.after.granted);
-                sql.push(",").int(change.after.remaining).push(")");
+                sql.push(",").int(change.after.remaining).push(",").int(change.after.expired).push(",");
+                sql.option(change.after.granted_on, |sql, day| { sql.day(day); }).push(")");
             },
         );
         out.rows(
             "UPDATE /* ledger.spend_lots */ JSON_TABLE('[",
             less,
-            "]', '$[*]' COLUMNS (account CHAR(32) PATH '$[0]', expires_on DATE PATH '$[1]', granted BIGINT PATH '$[2]', spent BIGINT PATH '$[3]')) j \
+            "]', '$[*]' COLUMNS (account CHAR(32) PATH '$[0]', expires_on DATE PATH '$[1]', granted BIGINT PATH '$[2]', spent BIGINT PATH '$[3]', expired BIGINT PATH '$[4]', granted_on DATE PATH '$[5]')) j \
              STRAIGHT_JOIN point_lots l ON l.account_id = UNHEX(j.account) AND l.expires_on = j.expires_on \
-             SET l.granted = l.granted + j.granted, l.remaining = l.remaining - j.spent",
+             SET l.granted = l.granted + j.granted, l.remaining = l.remaining - j.spent, l.expired = l.expired + j.expired, \
+             l.granted_on = COALESCE(j.granted_on, l.granted_on)",
             true,
             |sql, change| {
                 let (account, on) = change.key;
                 sql.push("[\"").hex(account.bytes()).push("\",\"").bare_day(on).push("\",");
-                sql.int(change.after.granted).push(",").int(change.after.remaining.saturating_neg()).push("]");
+                sql.int(change.after.granted).push(",").int(change.after.remaining.saturating_neg());
+                sql.push(",").int(change.after.expired);
+                match change.after.granted_on {
+                    Some(day) => sql.push(",\"").bare_day(day).push("\"]"),
+                    None => sql.push(",null]"),
+                };
             },
         );
     }
@@ -397,6 +409,64 @@ impl RowSet for LotsOf {
     }
 
     fn record(_changes: &[Change<'_, Self>], _out: &mut Recorder) {}
+}
+
+/// What ran out of a lot, and how much of it was counted as given back. Written where the latter changes, and only if it is still what was loaded; what ran out changes
+/// with [`Lots`], and never becomes less.
+#[derive(Debug)]
+pub struct RunOuts;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunOut {
+    pub expired: i64,
+    pub given_back: i64,
+}
+
+impl RowSet for RunOuts {
+    type Key = (AccountId, BusinessDay);
+    type Row = RunOut;
+    const PLACE: u8 = 62;
+
+    fn load(keys: &[Self::Key], sql: &mut Sql) {
+        sql.push("SELECT /* ledger.load_run_outs */ account_id, expires_on, expired, given_back FROM point_lots WHERE (account_id, expires_on) IN (");
+        sql.list(keys, |sql, (account, on)| {
+            sql.push("(")
+                .bytes(account.bytes())
+                .push(",")
+                .day(*on)
+                .push(")");
+        });
+        sql.push(")");
+    }
+
+    fn read(row: &MySqlRow) -> Result<(Self::Key, Self::Row), sqlx::Error> {
+        let key = (row.try_get(0)?, BusinessDay(row.try_get(1)?));
+        let run_out = RunOut {
+            expired: row.try_get(2)?,
+            given_back: row.try_get(3)?,
+        };
+        Ok((key, run_out))
+    }
+
+    fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
+        for change in changes {
+            let before = change.before.map_or(0, |before| before.given_back);
+            if change.after.given_back == before {
+                continue;
+            }
+            let (account, on) = change.key;
+            let mut sql =
+                Sql::new("UPDATE /* ledger.count_given_back */ point_lots SET given_back = ");
+            sql.int(change.after.given_back)
+                .push(" WHERE account_id = ")
+                .bytes(account.bytes());
+            sql.push(" AND expires_on = ")
+                .day(on)
+                .push(" AND given_back = ")
+                .int(before);
+            out.statement(&sql, Some(1));
+        }
+    }
 }
 
 /// An account as it stands; for showing, not for deciding.

@@ -6,6 +6,7 @@ use super::{
     booking::{book_refund_arrived, book_refund_undone, put_exception, put_order, put_refund},
     refund::pause_seconds,
     request_refund::want_order_and_points,
+    review::{is_stale, refund_arrived, refund_failed},
     settle::is_plain,
     store::{AlarmRow, Alarms, CallbackRow, Callbacks, Orders, Refunds},
 };
@@ -13,9 +14,8 @@ use crate::{
     audit::Actor,
     db::{Cx, DbError, Operation, SubmitError, Wanted, WorkingSet},
     ledger::{self, LedgerError},
-    primitives::{
-        AccountId, EntryId, EntryKind, Id, Lane, RefundId, RefundNo, TenantId, Timestamp,
-    },
+    points,
+    primitives::{EntryId, EntryKind, Id, Lane, RefundId, RefundNo, TenantId, Timestamp},
 };
 
 /// What is known after a call, a query or a callback.
@@ -398,6 +398,7 @@ impl ApplyRefund {
         let order = order
             .settle_refund(done.amount)
             .map_err(|_| LedgerError::NotPending)?;
+        let order = refund_arrived(set, cx, order, &done)?;
         put_order(set, cx, order, Why::RefundArrived, None);
         let event = crate::outbox::Event::RefundSettled {
             refund: done.id,
@@ -425,8 +426,9 @@ impl ApplyRefund {
         undone.attempts.next_at = None;
         book_refund_undone(set, cx, order, &undone)?;
         let order = order
-            .drop_refund(undone.amount, undone.points.due)
+            .drop_refund(undone.amount, undone.points)
             .map_err(|_| LedgerError::NotPending)?;
+        refund_failed(set, cx, &order, &mut undone)?;
         put_order(set, cx, order, Why::RefundDropped, None);
         let why = undone.attempts.problem.clone();
         put_refund(
@@ -487,16 +489,15 @@ impl Operation for ApplyRefund {
         if refund.points.due.is_zero() {
             return;
         }
-        let clawback = EntryId::of(id.id(), EntryKind::RefundClawback);
-        ledger::want_resolution(want, set, clawback, 1);
-        if let Some(customer) = set
+        let known = set
             .has_loaded::<Orders>(refund.order)
             .then(|| set.get::<Orders>(refund.order))
-            .flatten()
-            .and_then(|order| order.customer)
-        {
-            ledger::want_spending(want, AccountId::customer_points(customer));
+            .flatten();
+        if let Some(payment) = known.and_then(|order| order.state.payment()) {
+            points::want_budget(want, refund.tenant, payment.rule_version);
         }
+        let clawback = EntryId::of(id.id(), EntryKind::RefundClawback);
+        ledger::want_resolution(want, set, clawback, 1);
     }
 
     fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<RefundMoved, LedgerError> {

@@ -9,7 +9,7 @@ use crate::{
     db::{Cx, WorkingSet},
     ledger::{self, Account, Accounts, Draft, LedgerError, Resolution},
     outbox::{self, Event},
-    points::PointsMove,
+    points::{self, PointsMove, expiry::expire_over},
     primitives::{
         AccountId, AccountKind, BusinessDay, CustomerId, EntryId, EntryKind, ExceptionId, Lane,
         Points, TenantId,
@@ -89,8 +89,9 @@ pub(super) fn book_held_points(
     Ok(entry)
 }
 
-/// A refund sets out: Dr merchant payable / Cr refunds in transit; the points to be given back are set aside (pending Dr customer points / Cr points issued).
-/// What the customer has spent is lent first (Dr customer debt / Cr customer points), or the refund is refused, as the policy says.
+/// A refund sets out: Dr merchant payable / Cr refunds in transit; the points to be taken back are set aside (pending Dr customer points / Cr points issued).
+/// What the customer has spent is lent first (Dr customer debt / Cr customer points), or the refund is refused, as the policy says. What ran out unspent is not taken: it
+/// counts as given back.
 pub(super) fn book_refund(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
@@ -103,13 +104,9 @@ pub(super) fn book_refund(
         of_tenant(order.tenant, AccountKind::RefundsInTransit),
         refund.amount.get(),
     )];
-    let lent = shortfall(
-        set,
-        cx.now().business_day(),
-        order,
-        refund.points.due,
-        policy,
-    )?;
+    refund.points.ran_out = count_run_out(set, cx, order, refund)?;
+    let taken = refund.points.taken();
+    let lent = shortfall(set, cx.now().business_day(), order, taken, policy)?;
     refund.points.lent = lent;
     if let Some(customer) = order.customer
         && !lent.is_zero()
@@ -122,12 +119,12 @@ pub(super) fn book_refund(
     }
     post(set, cx, refund, EntryKind::RefundAccepted, &drafts)?;
     if let Some(customer) = order.customer
-        && !refund.points.due.is_zero()
+        && !taken.is_zero()
     {
         let back = Draft::posted(
             AccountId::customer_points(customer),
             of_tenant(order.tenant, AccountKind::PointsIssued),
-            refund.points.due.get(),
+            taken.get(),
         );
         post(
             set,
@@ -140,8 +137,66 @@ pub(super) fn book_refund(
     Ok(())
 }
 
-/// Points that are missing on `today` when `due` are to be given back. What is over and not yet swept is missing too, and is lent: it is not the customer's any more, but
-/// neither was it spent, so that it is no reason to refuse.
+/// The lot into which a payment's points went, if its day has come: what is left in it can no longer be spent.
+fn lot_that_is_over(order: &Order, today: BusinessDay) -> Option<(AccountId, BusinessDay)> {
+    let lot = order.state.payment()?.points_expire_on?;
+    let account = AccountId::customer_points(order.customer?);
+    (lot <= today).then_some((account, lot))
+}
+
+/// What the next sweep would take of a lot.
+fn about_to_run_out(
+    set: &WorkingSet,
+    (account, lot): (AccountId, BusinessDay),
+    today: BusinessDay,
+) -> Result<Points, LedgerError> {
+    let over = ledger::expirable(set, account, today, usize::MAX)?;
+    let of_lot = over.into_iter().find(|(on, _)| *on == lot);
+    Ok(of_lot.map_or(Points::ZERO, |(_, points)| points))
+}
+
+/// Of `due` points, those that ran out of the payment's lot unspent, or are about to: if the refund set out now they would count as given back.
+pub(super) fn would_have_run_out(
+    set: &WorkingSet,
+    today: BusinessDay,
+    order: &Order,
+    due: Points,
+) -> Result<Points, LedgerError> {
+    let Some(lot) = lot_that_is_over(order, today) else {
+        return Ok(Points::ZERO);
+    };
+    let gone = ledger::run_out(set, lot.0, lot.1)?;
+    let going = about_to_run_out(set, lot, today)?;
+    let both = gone.checked_add(going).map_err(|_| LedgerError::Overflow)?;
+    Ok(both.min(due))
+}
+
+/// Counts what ran out of the payment's lot as given back, up to what the refund is due; each point once, whichever of the payments that filled the lot is refunded. If the
+/// night's sweep has not come by yet it is done for this customer here and now, so that the refund comes to the same before and after it. Points that stay in the lot because
+/// some are held have not run out.
+fn count_run_out(
+    set: &mut WorkingSet,
+    cx: &mut Cx<'_>,
+    order: &Order,
+    refund: &Refund,
+) -> Result<Points, LedgerError> {
+    let today = cx.now().business_day();
+    let due = refund.points.due.saturating_sub(refund.points.withheld);
+    let Some((account, lot)) = lot_that_is_over(order, today).filter(|_| !due.is_zero()) else {
+        return Ok(Points::ZERO);
+    };
+    // An entry takes so many lots at a time, the earliest first.
+    while !about_to_run_out(set, (account, lot), today)?.is_zero() {
+        expire_over(set, cx, (order.tenant, account), today)?;
+    }
+    let counted = ledger::run_out(set, account, lot)?.min(due);
+    if !counted.is_zero() {
+        ledger::count_as_given_back(set, (account, lot), counted, false)?;
+    }
+    Ok(counted)
+}
+
+/// Points that are missing on `today` when `due` are to be taken back: the customer has spent them. What is over and not yet swept cannot be taken, nor can what is held.
 pub(super) fn shortfall(
     set: &WorkingSet,
     today: BusinessDay,
@@ -153,9 +208,8 @@ pub(super) fn shortfall(
         return Ok(due);
     };
     let account = AccountId::customer_points(customer);
-    let missing = due.saturating_sub(ledger::spendable(set, account, today)?);
-    let available = Points::parse(points_account(set, order).available())
-        .map_err(|_| LedgerError::BelowZero)?;
+    let available = ledger::spendable(set, account, today)?;
+    let missing = due.saturating_sub(available);
     match policy {
         PointsShortfall::Refuse if due > available => {
             Err(RefundError::PointsSpent { due, available })
@@ -182,11 +236,21 @@ pub(super) fn book_refund_arrived(
         .payment()
         .and_then(|payment| payment.points_expire_on);
     resolve(set, cx, refund, Resolution::Post, lot)?;
-    tell_points(cx, order, PointsMove::TakenBack, refund.points.due);
+    let taken = refund.points.taken();
+    tell_points(cx, order, PointsMove::TakenBack, taken);
+    return_points(set, order, taken);
     Ok(())
 }
 
-/// A refund will not happen: Dr refunds in transit / Cr merchant payable, the points are let go, and what was lent is repaid.
+/// What a payment had earned is not the customer's any more, or never was: the total cap of its rule has room for it again.
+pub(super) fn return_points(set: &mut WorkingSet, order: &Order, points: Points) {
+    if let Some(payment) = order.state.payment() {
+        points::return_to_budget(set, order.tenant, payment.rule_version, points);
+    }
+}
+
+/// A refund will not happen: Dr refunds in transit / Cr merchant payable, the points are let go, and what was lent is repaid. What ran out is not given back any more, and
+/// may be counted by another refund.
 pub(super) fn book_refund_undone(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
@@ -194,6 +258,10 @@ pub(super) fn book_refund_undone(
     refund: &Refund,
 ) -> Result<(), LedgerError> {
     resolve(set, cx, refund, Resolution::Void, None)?;
+    let today = cx.now().business_day();
+    if let Some(lot) = lot_that_is_over(order, today).filter(|_| !refund.points.ran_out.is_zero()) {
+        ledger::count_as_given_back(set, lot, refund.points.ran_out, true)?;
+    }
     let mut drafts = vec![Draft::posted(
         of_tenant(order.tenant, AccountKind::RefundsInTransit),
         AccountId::merchant_payable(order.merchant),
@@ -235,7 +303,7 @@ fn resolve(
     way: Resolution,
     lot: Option<BusinessDay>,
 ) -> Result<(), LedgerError> {
-    if refund.points.due.is_zero() {
+    if refund.points.taken().is_zero() {
         return Ok(());
     }
     let pending = EntryId::of(refund.id.id(), EntryKind::RefundClawback);

@@ -1,5 +1,6 @@
 //! The order and its transitions. Pure.
 
+use super::PointsBack;
 use crate::primitives::{
     BusinessDay, CustomerId, Id, MerchantId, Money, OrderId, OrderNo, Points, Secret, TenantId,
     Timestamp,
@@ -74,6 +75,8 @@ pub struct RefundSums {
     pub done: Money,
     /// Points to be given back for what was asked.
     pub points: Points,
+    /// Of these, withheld from the review: see [`PointsBack`](super::PointsBack).
+    pub withheld: Points,
     /// Every refund that was asked for and not rejected.
     pub count: u16,
 }
@@ -284,6 +287,7 @@ impl RefundSums {
         asked: Money::ZERO,
         done: Money::ZERO,
         points: Points::ZERO,
+        withheld: Points::ZERO,
         count: 0,
     };
 }
@@ -575,7 +579,7 @@ impl Order {
     }
 
     /// A refund is off the table: rejected, or it will not happen.
-    pub fn drop_refund(&self, amount: Money, points: Points) -> Result<Self, InvalidTransition> {
+    pub fn drop_refund(&self, amount: Money, back: PointsBack) -> Result<Self, InvalidTransition> {
         let refused = self.state.refuse(OrderEvent::DropRefund);
         let asked = self
             .refunds
@@ -585,15 +589,12 @@ impl Order {
         if asked < self.refunds.done {
             return Err(refused);
         }
-        let points = self
-            .refunds
-            .points
-            .checked_sub(points)
-            .map_err(|_| refused)?;
+        let less = |sum: Points, back: Points| sum.checked_sub(back).map_err(|_| refused);
         Ok(Self {
             refunds: RefundSums {
                 asked,
-                points,
+                points: less(self.refunds.points, back.due)?,
+                withheld: less(self.refunds.withheld, back.withheld)?,
                 ..self.refunds
             },
             ..self.become_state(self.state.clone())
@@ -622,13 +623,14 @@ impl Order {
         self.review == PointsReview::Open
     }
 
-    /// Of the points that the payment earned, those that were credited: none while they are under review, none if they were let go.
+    /// Of the points that the payment earned, those that were credited: none while they are under review, none if they were let go, and not what goes back with refunds
+    /// that set out before they were let in.
     pub fn credited_points(&self) -> Points {
         let earned = self.state.payment().map(|payment| payment.points);
         match self.review {
-            PointsReview::No | PointsReview::Wanted | PointsReview::LetIn => {
-                earned.unwrap_or(Points::ZERO)
-            }
+            PointsReview::No | PointsReview::Wanted | PointsReview::LetIn => earned
+                .unwrap_or(Points::ZERO)
+                .saturating_sub(self.refunds.withheld),
             PointsReview::Open | PointsReview::LetGo => Points::ZERO,
         }
     }
@@ -827,7 +829,7 @@ mod tests {
             "nothing is on the table"
         );
         let again = partly.ask_refund(fen(40), Points::ZERO).unwrap();
-        let dropped = again.drop_refund(fen(40), Points::ZERO).unwrap();
+        let dropped = again.drop_refund(fen(40), PointsBack::NONE).unwrap();
         assert_eq!(
             dropped.refunds,
             RefundSums {
@@ -835,7 +837,7 @@ mod tests {
                 ..partly.refunds
             }
         );
-        assert!(dropped.drop_refund(fen(1), Points::ZERO).is_err());
+        assert!(dropped.drop_refund(fen(1), PointsBack::NONE).is_err());
         let whole = again.settle_refund(fen(40)).unwrap();
         assert_eq!(whole.state.kind(), OrderStateKind::Refunded);
         assert_eq!(whole.refundable(), Money::ZERO);

@@ -18,7 +18,7 @@ pub struct Refund {
     pub reason: String,
     pub requested_by: Actor,
     pub approved_by: Option<Actor>,
-    /// Points that the customer gives back, and what of these was lent to them for it.
+    /// Points that go back with it.
     pub points: PointsBack,
     /// Made by the platform: the order was paid after it had been given up.
     pub late: bool,
@@ -32,10 +32,32 @@ pub struct Refund {
     pub attempts: Attempts,
 }
 
+/// `due` is the part of the points earned that the money is; it is made up of what ran out, what is withheld, and what is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PointsBack {
     pub due: Points,
+    /// Of those taken: lent to the customer, who has spent them.
     pub lent: Points,
+    /// Ran out of the payment's lot unspent, before the refund set out: they count as given back.
+    pub ran_out: Points,
+    /// Under review when the refund set out: never credited, and not for the review to let in unless the refund fails.
+    pub withheld: Points,
+}
+
+impl PointsBack {
+    pub const NONE: Self = Self {
+        due: Points::ZERO,
+        lent: Points::ZERO,
+        ran_out: Points::ZERO,
+        withheld: Points::ZERO,
+    };
+
+    /// What is set aside, and taken from the customer when the money arrives.
+    #[must_use]
+    pub fn taken(&self) -> Points {
+        let elsewhere = self.due.saturating_sub(self.ran_out);
+        elsewhere.saturating_sub(self.withheld)
+    }
 }
 
 /// How the calls to WeChat went so far.

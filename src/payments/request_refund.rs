@@ -3,10 +3,10 @@
 use super::{
     Order, OrderSharing, Pace, Payments, PointsBack, PolicyTerms, Refund, RefundError, RefundState,
     Why,
-    booking::{book_refund, put_order, put_refund, shortfall},
+    booking::{book_refund, put_order, put_refund, shortfall, would_have_run_out},
     facts::rule_on_refund,
     refund::points_to_give_back,
-    review::{end_for_refund, is_stale, want_review},
+    review::{is_stale, want_review, withhold},
     store::{Orders, Refunds},
 };
 use crate::{
@@ -16,8 +16,8 @@ use crate::{
     ledger, merchants,
     payments::{Attempts, PointsReview},
     primitives::{
-        AccountId, Lane, Length, MerchantId, Money, OrderId, Points, RefundId, TenantId, Text,
-        survives_bill,
+        AccountId, BusinessDay, Lane, Length, MerchantId, Money, OrderId, Points, RefundId,
+        TenantId, Text, survives_bill,
     },
     risk::{Action as RiskAction, Ruling, Stop},
 };
@@ -180,11 +180,9 @@ impl AskRefund {
             .asked
             .checked_add(amount)
             .map_err(|_| RefundError::ExceedsRefundable { left })?;
-        // Points that wait for a review may be there by the time somebody agrees; whether they are, is looked at when the refund sets out.
-        let alone = self.may_alone(amount);
+        // Whether they are there, under review, or gone, is looked at when the refund sets out.
         let due = match order.review {
             PointsReview::LetGo => Points::ZERO,
-            PointsReview::Open if alone => Points::ZERO,
             PointsReview::Open | PointsReview::No | PointsReview::Wanted | PointsReview::LetIn => {
                 points_to_give_back(payment.points, order.amount, asked, order.refunds.points)
             }
@@ -194,7 +192,7 @@ impl AskRefund {
             .map_err(|_| RefundError::ExceedsRefundable { left })?;
         let points = PointsBack {
             due,
-            lent: Points::ZERO,
+            ..PointsBack::NONE
         };
         Ok((amount, next, points))
     }
@@ -270,14 +268,13 @@ impl Operation for AskRefund {
             },
         };
         if alone {
-            if order.is_under_review() {
-                end_for_refund(set, cx, &order)?;
-                order.review = PointsReview::LetGo;
-            }
+            withhold(&mut order, &mut refund)?;
             set_out(set, cx, &order, &mut refund, (&self.terms, self.pace))?;
         } else if !order.is_under_review() {
             let today = cx.now().business_day();
-            shortfall(set, today, &order, points.due, self.terms.points_shortfall)?;
+            let gone = would_have_run_out(set, today, &order, points.due)?;
+            let taken = points.due.saturating_sub(gone);
+            shortfall(set, today, &order, taken, self.terms.points_shortfall)?;
         }
         let used = KeyRow {
             tenant: wish.tenant,
@@ -306,7 +303,12 @@ pub(super) fn want_order_and_points(want: &mut Wanted, set: &WorkingSet, order: 
     {
         want_review(want, set, order);
         if let Some(customer) = order.customer {
-            ledger::want_spending(want, AccountId::customer_points(customer));
+            let account = AccountId::customer_points(customer);
+            ledger::want_spending(want, account);
+            let lot = order.state.payment().and_then(|paid| paid.points_expire_on);
+            if let Some(lot) = lot.filter(|lot| *lot != BusinessDay::NEVER) {
+                ledger::want_run_out(want, account, lot);
+            }
         }
     }
 }
@@ -334,9 +336,9 @@ pub(super) fn set_out(
     Ok(())
 }
 
-/// An order whose refund sets out after it had waited for a second person: no longer under review, and no points are asked back that were let go meanwhile. Writes the
-/// order's row if that changes it.
-fn without_review(
+/// An order whose refund sets out after it had waited for a second person: of points under review its part is withheld, and none are asked back that were let go meanwhile.
+/// Writes the order's row if that changes it.
+fn as_reviewed(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
     order: Order,
@@ -345,18 +347,20 @@ fn without_review(
 ) -> Result<Order, RefundError> {
     let mut next = match order.review {
         PointsReview::No | PointsReview::Wanted | PointsReview::LetIn => return Ok(order),
-        PointsReview::Open => {
-            end_for_refund(set, cx, &order)?;
-            order.reviewed(false).map_err(|_| RefundError::NotFound)?
+        PointsReview::Open | PointsReview::LetGo if refund.points.due.is_zero() => {
+            return Ok(order);
         }
-        PointsReview::LetGo if refund.points.due.is_zero() => return Ok(order),
-        PointsReview::LetGo => Order {
+        PointsReview::Open | PointsReview::LetGo => Order {
             version: order.version.saturating_add(1),
             ..order
         },
     };
-    next.refunds.points = next.refunds.points.saturating_sub(refund.points.due);
-    refund.points.due = Points::ZERO;
+    if next.is_under_review() {
+        withhold(&mut next, refund)?;
+    } else {
+        next.refunds.points = next.refunds.points.saturating_sub(refund.points.due);
+        refund.points.due = Points::ZERO;
+    }
     put_order(set, cx, next.clone(), Why::Reviewed, Some(actor));
     Ok(next)
 }
@@ -458,12 +462,12 @@ impl Operation for Decide {
             ..refund
         };
         if decision.agree {
-            let order = without_review(set, cx, order, &mut decided, &by.actor)?;
+            let order = as_reviewed(set, cx, order, &mut decided, &by.actor)?;
             set_out(set, cx, &order, &mut decided, (terms, *pace))?;
         } else {
             decided.state = RefundState::Rejected;
             let mut order = order
-                .drop_refund(decided.amount, decided.points.due)
+                .drop_refund(decided.amount, decided.points)
                 .map_err(|_| RefundError::NotFound)?;
             // WeChat never heard of it: it is not one of the fifty.
             order.refunds.count = order.refunds.count.saturating_sub(1);

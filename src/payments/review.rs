@@ -1,4 +1,4 @@
-//! Deciding on points that wait for a review: a person's word, the time-out's, or a refund that came first.
+//! Deciding on points that wait for a review: a person's word, the time-out's, or refunds that came first.
 //!
 //! What a review is and who may decide it, [`risk`](crate::risk) says; what the decision does to the points is done here, above everything that can be reviewed. A decision is
 //! one commit: the review's row, the entry that posts or voids the pending one, the order, the audit line and the events. It is guarded by the versions of the
@@ -6,23 +6,46 @@
 //!
 //! | outcome | pending entry | debt | order's review |
 //! |---|---|---|---|
-//! | approved, lapsed and let in | posted | repaid out of these points, an entry of its own | let in |
+//! | approved, lapsed and let in | posted; if refunds withhold a part, voided, and the rest posted by an entry of its own | repaid out of these points, an entry of its own | let in |
 //! | rejected, lapsed and let go | voided | stays | let go |
-//! | moot: a refund set out | voided | stays | let go; the refund takes no points back |
+//! | moot: refunds took all of it | voided | stays | let go |
 //!
-//! A refund of a part ends the review too: the money must not wait for it, and what of the points would be left is for a person to award by hand.
+//! # Refunds of points under review
+//!
+//! A refund does not wait for the review, nor does it end it: it **withholds** its part of the points, in the proportion of the money, from the moment at which it sets out
+//! (`refunds.points_withheld`, summed up on the order as [`RefundSums::withheld`](super::RefundSums::withheld)). Nothing is booked for that, since nothing was credited: the
+//! pending entry stays whole until the review is decided, and lets in what is not withheld then. What becomes of a withheld part, the refund says when it ends:
+//!
+//! | the refund \ the review | open | let in | let go |
+//! |---|---|---|---|
+//! | arrives | gone: the review is about less; when nothing is left it is moot | gone | gone |
+//! | fails, or is closed | the review's again, as if nothing had been | credited, by an entry of its own, and repays a debt | gone, with the others |
+//!
+//! - **A second refund** withholds its own part. Parts are of the sum of all refunds asked for, so pieces withhold what the whole would, and a refund too small for a point
+//!   withholds none. After the review is let in refunds take points back as ever; after it is let go there are none to take.
+//! - **A refund that awaits a second person** withholds nothing: it does when it sets out, from what the review has come to by then.
+//! - **What people see**: the review's `points` are those that it may come to let in, those of refunds under way included, for these may still fail; above a limit two people
+//!   must agree to all of them. The customer's pending points are the pending entry: all of it until the decision.
+//! - **Told** as points let go ([`PointsMove::LetGo`]), and returned to the total cap of the rule, when it is certain that they are gone.
+//! - **Killed half-way**: each step is one commit, and what is under way is in the rows of the refund and the review: the refund's job and the review's time-out go on from
+//!   there, in either order, and come to the same sum.
 
-use super::{Order, Payments, Why, booking::put_order, store::Orders};
+use super::{
+    Order, Payments, PointsBack, PointsReview, Refund, Why,
+    booking::{points_account, put_order, return_points},
+    credit::tell_points,
+    store::Orders,
+};
 use crate::{
     audit::{self, Action, Actor},
     db::{Cx, DbError, FRESH_ATTEMPTS, Operation, SubmitError, Wanted, WorkingSet},
     idempotency::{Claim, KeyRow, Keys},
-    ledger::{self, Accounts, Draft, LedgerError, Phase, Resolution, Transfers},
+    ledger::{self, Draft, LedgerError, Phase, Resolution, Transfers},
     outbox::{self, Event},
     points::{self, DeedError, PointsMove},
     primitives::{
-        AccountId, DeedId, EntryId, EntryKind, Lane, Length, OrderId, ReviewId, TenantId, Text,
-        TransferId,
+        AccountId, AccountKind, BusinessDay, DeedId, EntryId, EntryKind, Lane, Length, OrderId,
+        Points, ReviewId, TenantId, Text, TransferId,
     },
     risk::{Approval, ReviewError, ReviewKind, ReviewRow, ReviewTerms, Reviews},
 };
@@ -198,7 +221,17 @@ impl Operation for TurnReview {
         if let Some(review) = known {
             ledger::want_resolution(want, set, review.entry, 1);
             match review.kind {
-                ReviewKind::Order => want.row::<Orders>(OrderId::new(self.id.cause())),
+                ReviewKind::Order => {
+                    let order = OrderId::new(self.id.cause());
+                    want.row::<Orders>(order);
+                    if set.has_loaded::<Orders>(order)
+                        && let Some(payment) = set
+                            .get::<Orders>(order)
+                            .and_then(|order| order.state.payment())
+                    {
+                        points::want_budget(want, review.tenant, payment.rule_version);
+                    }
+                }
                 ReviewKind::Deed => {
                     points::want_decision(want, set, DeedId::new(self.id.cause()));
                 }
@@ -253,14 +286,16 @@ impl Operation for TurnReview {
     }
 }
 
-/// Posts or voids the points of an order that are pending, repays a debt out of what came in, and tells of it. What is let in after its day is over as it comes: the next
-/// expiry takes it, and it repays nothing.
+/// Posts or voids the points of an order that are pending, repays a debt out of what came in, and tells of it. What refunds withhold is not decided on. What is let in after
+/// its day is over as it comes: the next expiry takes it, and it repays nothing.
 fn settle_points(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
     review: &ReviewRow,
     let_in: bool,
 ) -> Result<(), LedgerError> {
+    let order = set.get::<Orders>(OrderId::new(review.id.cause())).cloned();
+    let order = order.ok_or(LedgerError::NotPending)?;
     let leg = TransferId {
         entry: review.entry,
         leg: 0,
@@ -270,42 +305,53 @@ fn settle_points(
         .filter(|transfer| transfer.phase == Phase::Pending)
         .copied()
         .ok_or(LedgerError::NotPending)?;
-    let (way, what) = if let_in {
-        (Resolution::Post, PointsMove::Earned)
+    let held = Points::parse(pending.amount).map_err(|_| LedgerError::Overflow)?;
+    let rest = held.saturating_sub(order.refunds.withheld);
+    let way = if let_in && rest == held {
+        Resolution::Post
     } else {
-        (Resolution::Void, PointsMove::LetGo)
+        Resolution::Void
     };
     ledger::resolve(set, review.entry, 1, way, None, cx.now())?;
     posted(cx, review.tenant, review.entry.resolution());
-    let is_over = pending
-        .lot
-        .is_some_and(|day| day <= cx.now().business_day());
-    if let_in && !is_over {
-        let account = AccountId::customer_points(review.customer);
-        let owed = set.get::<Accounts>(account).map(|account| account.debt);
-        let repaid = owed.unwrap_or_default().min(review.points);
-        if !repaid.is_zero() {
-            let entry = EntryId::of(review.id.cause(), EntryKind::DebtRepaid);
-            let debt = AccountId::customer_debt(review.customer);
-            let repay = Draft::posted(account, debt, repaid.get()).from_lot(pending.lot);
-            ledger::post(set, review.tenant, entry, &[repay], cx.now())?;
-            posted(cx, review.tenant, entry);
-        }
+    if let_in && rest < held && !rest.is_zero() {
+        let entry = EntryId::of(review.id.cause(), EntryKind::HeldPartLetIn);
+        let part = Draft::posted(pending.debit, pending.credit, rest.get());
+        let part = part.expiring(pending.lot.unwrap_or(BusinessDay::NEVER));
+        ledger::post(set, review.tenant, entry, &[part], cx.now())?;
+        posted(cx, review.tenant, entry);
     }
-    let order = set.get::<Orders>(OrderId::new(review.id.cause()));
-    let event = Event::PointsMoved {
-        tenant: review.tenant,
-        merchant: review.merchant,
-        what: what.code(),
-        source: review.source.clone(),
-        rule_version: order
-            .and_then(|order| order.state.payment())
-            .map_or(0, |payment| payment.rule_version),
-        points: review.points,
-        at: cx.now(),
-    };
-    outbox::tell(cx, &event);
+    if let_in && let Some(repay) = repayment(set, cx, &order, pending.lot, rest) {
+        let entry = EntryId::of(review.id.cause(), EntryKind::DebtRepaid);
+        ledger::post(set, review.tenant, entry, &[repay], cx.now())?;
+        posted(cx, review.tenant, entry);
+    }
+    if let_in {
+        tell_points(cx, &order, PointsMove::Earned, rest);
+    } else {
+        tell_points(cx, &order, PointsMove::LetGo, rest);
+        return_points(set, &order, rest);
+    }
     Ok(())
+}
+
+/// What of points that came into this lot repays a debt of the order's customer.
+fn repayment(
+    set: &WorkingSet,
+    cx: &Cx<'_>,
+    order: &Order,
+    lot: Option<BusinessDay>,
+    points: Points,
+) -> Option<Draft> {
+    let customer = order.customer?;
+    let is_over = lot.is_some_and(|day| day <= cx.now().business_day());
+    let repaid = points_account(set, order).debt.min(points);
+    if is_over || repaid.is_zero() {
+        return None;
+    }
+    let account = AccountId::customer_points(customer);
+    let debt = AccountId::customer_debt(customer);
+    Some(Draft::posted(account, debt, repaid.get()).from_lot(lot))
 }
 
 impl From<DeedError> for ReviewError {
@@ -363,7 +409,7 @@ fn posted(cx: &mut Cx<'_>, tenant: TenantId, entry: EntryId) {
     outbox::tell(cx, &Event::EntryPosted { entry, tenant });
 }
 
-/// What [`end_for_refund`] reads, if the order is under review. Ask again after each load.
+/// What [`refund_arrived`] reads, if the order is under review. Ask again after each load.
 pub(super) fn want_review(want: &mut Wanted, set: &WorkingSet, order: &Order) {
     if order.is_under_review() {
         want.row::<Reviews>(ReviewId::of(order.id.id()));
@@ -372,20 +418,84 @@ pub(super) fn want_review(want: &mut Wanted, set: &WorkingSet, order: &Order) {
     }
 }
 
-/// A refund of an order under review sets out: the money must not wait. The pending points are let go, and there is nothing left to review. The order's row is
-/// the caller's to write.
-pub(super) fn end_for_refund(
+/// A refund sets out: of points under review its part is withheld. The order's row is the caller's to write.
+pub(super) fn withhold(order: &mut Order, refund: &mut Refund) -> Result<(), LedgerError> {
+    if !order.is_under_review() {
+        return Ok(());
+    }
+    refund.points.withheld = refund.points.due;
+    let withheld = order.refunds.withheld.checked_add(refund.points.due);
+    order.refunds.withheld = withheld.map_err(|_| LedgerError::Overflow)?;
+    Ok(())
+}
+
+/// A refund has arrived: what it withholds is gone, and the review is about less, or about nothing. Gives the order as it stands then, for the caller to write.
+pub(super) fn refund_arrived(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
-    order: &Order,
-) -> Result<(), LedgerError> {
+    order: Order,
+    refund: &Refund,
+) -> Result<Order, LedgerError> {
+    let withheld = refund.points.withheld;
+    if withheld.is_zero() {
+        return Ok(order);
+    }
+    tell_points(cx, &order, PointsMove::LetGo, withheld);
+    return_points(set, &order, withheld);
+    if !order.is_under_review() {
+        return Ok(order);
+    }
     let row = set.get::<Reviews>(ReviewId::of(order.id.id())).cloned();
     let row = row.ok_or(LedgerError::NotPending)?;
+    if withheld < row.points {
+        let less = row
+            .about_less(withheld)
+            .map_err(|_| LedgerError::NotPending)?;
+        set.put::<Reviews>(less.id, less);
+        return Ok(order);
+    }
     let moot = row.moot(Actor::new("refund"), cx.now());
     let moot = moot.map_err(|_| LedgerError::NotPending)?;
     settle_points(set, cx, &moot, false)?;
     metrics::counter!("risk_reviews_decided_total", "outcome" => moot.state.name()).increment(1);
     set.put::<Reviews>(moot.id, moot);
+    Ok(Order {
+        review: PointsReview::LetGo,
+        ..order
+    })
+}
+
+/// A refund will not happen: what it withholds is the review's again, or becomes what the review has come to meanwhile. `order` is without the refund already.
+pub(super) fn refund_failed(
+    set: &mut WorkingSet,
+    cx: &mut Cx<'_>,
+    order: &Order,
+    refund: &mut Refund,
+) -> Result<(), LedgerError> {
+    let withheld = refund.points.withheld;
+    if withheld.is_zero() {
+        return Ok(());
+    }
+    match order.review {
+        PointsReview::Open => refund.points = PointsBack::NONE,
+        PointsReview::LetIn => {
+            let lot = order.state.payment().and_then(|paid| paid.points_expire_on);
+            let customer = order.customer.ok_or(LedgerError::NothingToMove)?;
+            let issued = AccountId::of_tenant(order.tenant, AccountKind::PointsIssued);
+            let account = AccountId::customer_points(customer);
+            let credit = Draft::posted(issued, account, withheld.get());
+            let mut drafts = vec![credit.expiring(lot.unwrap_or(BusinessDay::NEVER))];
+            drafts.extend(repayment(set, cx, order, lot, withheld));
+            let entry = EntryId::of(refund.id.id(), EntryKind::WithheldLetIn);
+            ledger::post(set, order.tenant, entry, &drafts, cx.now())?;
+            posted(cx, order.tenant, entry);
+            tell_points(cx, order, PointsMove::Earned, withheld);
+        }
+        PointsReview::LetGo | PointsReview::No | PointsReview::Wanted => {
+            tell_points(cx, order, PointsMove::LetGo, withheld);
+            return_points(set, order, withheld);
+        }
+    }
     Ok(())
 }
 

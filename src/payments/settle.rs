@@ -390,10 +390,7 @@ impl SettlePayment {
             reason: "订单已关闭，款项退回".to_owned(),
             requested_by: platform.clone(),
             approved_by: None,
-            points: PointsBack {
-                due: Points::ZERO,
-                lent: Points::ZERO,
-            },
+            points: PointsBack::NONE,
             late: true,
             version: 1,
             state: RefundState::Accepted,

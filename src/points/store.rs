@@ -3,11 +3,11 @@
 use sqlx::{Row as _, mysql::MySqlRow};
 
 use crate::{
-    db::{Change, Recorder, RowSet, Sql},
+    db::{Change, Recorder, RowSet, Sql, Wanted, WorkingSet},
     primitives::{Points, TenantId},
 };
 
-/// `point_budgets`: what a version with a total cap has handed out.
+/// `point_budgets`: what a version with a total cap has handed out and not got back.
 #[derive(Debug)]
 pub struct Budgets;
 
@@ -22,6 +22,30 @@ impl Budget {
     /// The version as a statement has it.
     fn version(&self) -> i64 {
         i64::try_from(self.version).unwrap_or(i64::MAX)
+    }
+}
+
+/// What [`return_to_budget`] reads.
+pub(crate) fn want_budget(want: &mut Wanted, tenant: TenantId, rule_version: u32) {
+    want.row::<Budgets>((tenant, rule_version));
+}
+
+/// Points that a version had handed out are there to be handed out again: a refund has taken them back, or a review has let them go. Nothing for a version without a total
+/// cap, which has no budget.
+pub(crate) fn return_to_budget(
+    set: &mut WorkingSet,
+    tenant: TenantId,
+    rule_version: u32,
+    points: Points,
+) {
+    let key = (tenant, rule_version);
+    let budget = set.get::<Budgets>(key).copied();
+    if let Some(budget) = budget.filter(|_| !points.is_zero()) {
+        let returned = Budget {
+            granted: budget.granted.saturating_sub(points),
+            version: budget.version.saturating_add(1),
+        };
+        set.put::<Budgets>(key, returned);
     }
 }
 

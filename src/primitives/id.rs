@@ -497,10 +497,14 @@ pub enum EntryKind {
     PointsExpired,
     /// Points that a review let in repaid what their owner owed. Cause: the order or the deed.
     DebtRepaid,
+    /// Of the points that were held, those that the review let in: the others go back with refunds. Cause: the order.
+    HeldPartLetIn,
+    /// Points that were kept from a review for a refund, which failed after the review had let in the others. Cause: the refund.
+    WithheldLetIn,
 }
 
 impl EntryKind {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Settlement,
         Self::Adjustment,
         Self::RefundAccepted,
@@ -517,6 +521,8 @@ impl EntryKind {
         Self::PointsCaptured,
         Self::PointsExpired,
         Self::DebtRepaid,
+        Self::HeldPartLetIn,
+        Self::WithheldLetIn,
     ];
 
     pub const fn code(self) -> u8 {
@@ -537,6 +543,8 @@ impl EntryKind {
             Self::PointsCaptured => 13,
             Self::PointsExpired => 14,
             Self::DebtRepaid => 15,
+            Self::HeldPartLetIn => 16,
+            Self::WithheldLetIn => 17,
         }
     }
 
@@ -558,6 +566,8 @@ impl EntryKind {
             Self::PointsCaptured => "points_captured",
             Self::PointsExpired => "points_expired",
             Self::DebtRepaid => "debt_repaid",
+            Self::HeldPartLetIn => "held_part_let_in",
+            Self::WithheldLetIn => "withheld_let_in",
         }
     }
 }

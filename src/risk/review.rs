@@ -112,7 +112,7 @@ pub struct ReviewRow {
     pub entry: EntryId,
     pub customer: CustomerId,
     pub merchant: Option<MerchantId>,
-    /// How many points are pending.
+    /// How many points it may come to let in.
     pub points: Points,
     /// The money that they are about.
     pub amount: Option<Money>,
@@ -364,6 +364,15 @@ impl ReviewRow {
         self.undecided()?;
         let let_in = then == ReviewThen::Approve;
         Ok(self.decide(ReviewState::Lapsed { let_in }, by, now))
+    }
+
+    /// Some of the points are gone without the review: it is about the others. Whoever has claimed it keeps it.
+    pub fn about_less(&self, gone: Points) -> Result<Self, ReviewError> {
+        self.undecided()?;
+        Ok(Self {
+            points: self.points.saturating_sub(gone),
+            ..self.become_state(self.state.clone())
+        })
     }
 
     /// Something else decided: there is nothing left to review.

@@ -118,6 +118,7 @@ impl RowSet for Reviews {
             may_change(&mut sql, review, |sql, name| {
                 sql.push(name);
             });
+            sql.push(", points = ").int(review.points.get());
             // While it is open only the job moves it.
             if review.due_at.is_none() {
                 sql.push(", due_at = NULL");

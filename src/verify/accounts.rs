@@ -8,14 +8,14 @@ use super::{
     Invariant, Progress, Report,
     caps::DayCount,
     entries::Sums,
-    lots::LotReplay,
+    lots::{Forgotten, LotReplay},
     pages::{Accounts, ByAccount, Cursor, Lots},
     rules::Rules,
 };
 use crate::{
     db::DbError,
     ledger::{Account, CheckedSide},
-    points::expiry::FORGET_DAYS,
+    points::expiry::{FORGET_DAYS, REFUND_DAYS},
     primitives::{AccountId, AccountKind, Asset, BusinessDay},
 };
 
@@ -113,8 +113,8 @@ fn sums(account: &Account) -> Sums {
     }
 }
 
-/// The last day whose spent lots may have lost their rows. Today is the day of the database's clock, or of the last commit should that be later.
-async fn forgotten(conn: &mut MySqlConnection) -> Result<BusinessDay, DbError> {
+/// The last days whose spent lots may have lost their rows. Today is the day of the database's clock, or of the last commit should that be later.
+async fn forgotten(conn: &mut MySqlConnection) -> Result<Forgotten, DbError> {
     let day: time::Date = sqlx::query_scalar(
         "/* verify.forgotten */ SELECT CAST(GREATEST(DATE(GREATEST(UTC_TIMESTAMP(6), COALESCE(MAX(c.committed_at), UTC_TIMESTAMP(6))) + INTERVAL 8 HOUR), \
            COALESCE((SELECT MAX(day) FROM point_expiry_runs), DATE('1970-01-01'))) - INTERVAL ? DAY AS DATE) \
@@ -123,7 +123,11 @@ async fn forgotten(conn: &mut MySqlConnection) -> Result<BusinessDay, DbError> {
     .bind(FORGET_DAYS)
     .fetch_one(conn)
     .await?;
-    Ok(BusinessDay(day))
+    let longer = time::Duration::days(i64::from(REFUND_DAYS.saturating_sub(FORGET_DAYS)));
+    Ok(Forgotten {
+        spent: BusinessDay(day),
+        credited: BusinessDay(day.saturating_sub(longer)),
+    })
 }
 
 /// Plays a checked account's transfers in the order of their versions. Gives the lots that they make.
@@ -219,7 +223,7 @@ async fn lots_of(
     conn: &mut MySqlConnection,
     id: AccountId,
     account: &Account,
-    (mut played, forgotten): (LotReplay, BusinessDay),
+    (mut played, forgotten): (LotReplay, Forgotten),
     lots: &mut Cursor<Lots>,
     report: &mut Report,
 ) -> Result<(), DbError> {

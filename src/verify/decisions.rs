@@ -160,7 +160,9 @@ fn is_allowed(entry: &[Transfer], said: impl Fn(Stage) -> Option<Action>) -> Opt
         | EntryKind::SharingReturned
         | EntryKind::SharingLanded
         | EntryKind::PointsExpired
-        | EntryKind::DebtRepaid => return None,
+        | EntryKind::DebtRepaid
+        | EntryKind::HeldPartLetIn
+        | EntryKind::WithheldLetIn => return None,
     })
 }
 

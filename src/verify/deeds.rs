@@ -182,6 +182,8 @@ fn may_be_of_deed(entry: EntryId) -> bool {
             | EntryKind::SharingReturned
             | EntryKind::SharingLanded
             | EntryKind::PointsHeld
+            | EntryKind::HeldPartLetIn
+            | EntryKind::WithheldLetIn
             | EntryKind::PointsExpired,
         )
         | None => false,

@@ -112,7 +112,7 @@ pub(super) async fn check(
             {
                 unsettled(&order, report);
                 reviews.take(conn, &order, report).await?;
-                refunded.take(conn, &order, report).await?;
+                reviews.refunded(&refunded.take(conn, &order, report).await?);
                 shared.take(conn, &order, report).await?;
                 orders.next(conn).await?;
             }
@@ -121,7 +121,9 @@ pub(super) async fn check(
                     reviews.take(conn, &order, report).await?;
                     let blocked = reviews.is_blocked();
                     settled(conn, (&order, blocked), &entry, &mut rules, report).await?;
-                    refunded.take(conn, &order, report).await?;
+                    let sums = refunded.take(conn, &order, report).await?;
+                    reviews.refunded(&sums);
+                    rules.take_back(&order, &sums);
                     shared.take(conn, &order, report).await?;
                     orders.next(conn).await?;
                 }
@@ -146,7 +148,7 @@ pub(super) async fn check(
     while let Some(order) = orders.next(conn).await? {
         unsettled(&order, report);
         reviews.take(conn, &order, report).await?;
-        refunded.take(conn, &order, report).await?;
+        reviews.refunded(&refunded.take(conn, &order, report).await?);
         shared.take(conn, &order, report).await?;
         progress.advance(orders.news());
     }

@@ -14,7 +14,7 @@
 //!
 //! A lot is *over* on its day (`expires_on`, UTC+8) and ever after. [`crate::ledger`] spends in this order; what it could not have taken so is a violation, and so is a row
 //! of `point_lots` that says something else than the replay. Of a lot that was over more than [`FORGET_DAYS`](crate::points::expiry::FORGET_DAYS) days ago and has nothing left, the row may be gone: it could change
-//! nothing any more.
+//! nothing any more. One of which something ran out stays longer, since refunds ask for it.
 //!
 //! Transfers from before the column name no lot. An account whose first credits name none cannot be replayed: its lots are only added up. Once one of its credits has named
 //! a lot, all later ones must. Otherwise to take a name away would be to switch the check off.
@@ -57,10 +57,28 @@ struct LetGo {
     since: BusinessDay,
 }
 
+/// The last days whose spent lots may have lost their rows.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Forgotten {
+    pub(super) spent: BusinessDay,
+    /// Where something ran out: credited last on this day.
+    pub(super) credited: BusinessDay,
+}
+
+impl Forgotten {
+    fn may_be(self, on: BusinessDay, lot: &Lot) -> bool {
+        let asked_for = lot.expired > 0 && lot.granted_on.is_some_and(|day| day > self.credited);
+        lot.left == 0 && on <= self.spent && !asked_for
+    }
+}
+
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Lot {
     granted: i64,
     left: i64,
+    expired: i64,
+    /// The last day on which points came in.
+    granted_on: Option<BusinessDay>,
 }
 
 impl LotReplay {
@@ -107,6 +125,7 @@ impl LotReplay {
         let lot = self.lots.entry(on).or_default();
         lot.granted = lot.granted.saturating_add(transfer.amount);
         lot.left = lot.left.saturating_add(transfer.amount);
+        lot.granted_on = Some(transfer.at.business_day());
         Ok(())
     }
 
@@ -154,6 +173,9 @@ impl LotReplay {
             ));
         }
         let left = self.take(on, transfer.amount);
+        if let Some(lot) = self.lots.get_mut(&on) {
+            lot.expired = lot.expired.saturating_add(transfer.amount);
+        }
         if left > 0 {
             return Err(format!(
                 "expires {} points of the lot of {on}, which has {left} less",
@@ -197,26 +219,34 @@ impl LotReplay {
         self.lots.get_mut(&on).map_or(due, |lot| lot.take(due))
     }
 
-    /// What is wrong with a row of `point_lots`. `forgotten` is the last day whose lots may have lost their rows.
-    pub(super) fn compare(&mut self, row: &LotRow, forgotten: BusinessDay) -> Result<(), String> {
+    /// What is wrong with a row of `point_lots`.
+    pub(super) fn compare(&mut self, row: &LotRow, forgotten: Forgotten) -> Result<(), String> {
         if self.blind {
             return Ok(());
         }
         let lot = self.lots.remove(&row.expires_on).unwrap_or_default();
         // A row that was deleted and made again has forgotten what was granted before.
         let granted = row.granted == lot.granted
-            || (row.expires_on <= forgotten && row.granted <= lot.granted);
-        if row.remaining == lot.left && granted {
+            || (row.expires_on <= forgotten.spent && row.granted <= lot.granted);
+        let expired = row.expired == lot.expired
+            || (row.expires_on <= forgotten.spent && row.expired <= lot.expired);
+        if row.remaining == lot.left && granted && expired {
             return Ok(());
         }
         Err(format!(
-            "the lot of {} has {} of {} points left, and its transfers say {} of {}",
-            row.expires_on, row.remaining, row.granted, lot.left, lot.granted
+            "the lot of {} has {} of {} points left and {} run out, and its transfers say {} of {} and {}",
+            row.expires_on,
+            row.remaining,
+            row.granted,
+            row.expired,
+            lot.left,
+            lot.granted,
+            lot.expired
         ))
     }
 
     /// After all rows: the lots that should have one.
-    pub(super) fn without_row(&self, forgotten: BusinessDay) -> impl Iterator<Item = String> {
+    pub(super) fn without_row(&self, forgotten: Forgotten) -> impl Iterator<Item = String> {
         let lots = if self.blind {
             BTreeMap::new()
         } else {
@@ -224,7 +254,7 @@ impl LotReplay {
         };
         let due = lots
             .into_iter()
-            .filter(move |(on, lot)| lot.left != 0 || *on > forgotten);
+            .filter(move |(on, lot)| !forgotten.may_be(*on, lot));
         due.map(|(on, lot)| {
             format!(
                 "the lot of {on} has no row, and its transfers say {} of {} points are left",
@@ -513,7 +543,7 @@ mod tests {
         book.earn(5, None).unwrap();
         book.take(EntryKind::PointsDeducted, 50, None).unwrap();
         book.earn(5, Some(4)).unwrap();
-        assert_eq!(book.replay.without_row(day(0)).count(), 0);
+        assert_eq!(book.replay.without_row(forgotten(0)).count(), 0);
         assert!(book.earn(1, None).is_err(), "after one that was named");
         let mut book = Book::default();
         book.earn(5, Some(4)).unwrap();
@@ -526,6 +556,20 @@ mod tests {
             expires_on: day(lot),
             granted,
             remaining,
+            expired: 0,
+        }
+    }
+
+    /// The day before all that a book says.
+    fn yesterday() -> BusinessDay {
+        BusinessDay(day(0).0.previous_day().unwrap())
+    }
+
+    /// Lots up to this day.
+    fn forgotten(spent: u32) -> Forgotten {
+        Forgotten {
+            spent: day(spent),
+            credited: yesterday(),
         }
     }
 
@@ -538,8 +582,8 @@ mod tests {
             book.earn(7, Some(9)).unwrap();
             book.replay
         };
-        let none = day(0);
-        let (mut right, mut forgotten) = (play(), play());
+        let none = forgotten(0);
+        let (mut right, mut gone) = (play(), play());
         right.compare(&row(1, 5, 0), none).unwrap();
         right.compare(&row(9, 7, 7), none).unwrap();
         assert_eq!(right.without_row(none).count(), 0);
@@ -548,8 +592,26 @@ mod tests {
         }
         assert_eq!(play().without_row(none).count(), 2);
         // The first lot may be gone, or be made again; what has points left may not.
-        assert_eq!(forgotten.without_row(day(1)).count(), 1);
-        forgotten.compare(&row(1, 0, 0), day(1)).unwrap();
-        assert_eq!(play().without_row(day(9)).count(), 1);
+        assert_eq!(gone.without_row(forgotten(1)).count(), 1);
+        gone.compare(&row(1, 0, 0), forgotten(1)).unwrap();
+        assert_eq!(play().without_row(forgotten(9)).count(), 1);
+        // What ran out is counted, and such a lot stays longer.
+        let mut book = Book::default();
+        book.earn(5, Some(1)).unwrap();
+        book.today = 1;
+        book.take(EntryKind::PointsExpired, 5, Some(1)).unwrap();
+        assert_eq!(book.replay.without_row(forgotten(1)).count(), 1);
+        book.replay
+            .compare(&row(1, 5, 0), forgotten(0))
+            .unwrap_err();
+        let mut again = Book::default();
+        again.earn(5, Some(1)).unwrap();
+        again.today = 1;
+        again.take(EntryKind::PointsExpired, 5, Some(1)).unwrap();
+        let expired = LotRow {
+            expired: 5,
+            ..row(1, 5, 0)
+        };
+        again.replay.compare(&expired, forgotten(1)).unwrap();
     }
 }

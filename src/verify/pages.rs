@@ -11,7 +11,8 @@ use crate::{
         read_transfer,
     },
     payments::{
-        ORDER_COLUMNS, Order, REFUND_COLUMNS, Refund, RefundStateKind, read_order, read_refund,
+        ORDER_COLUMNS, Order, PointsReview, REFUND_COLUMNS, Refund, RefundStateKind, read_order,
+        read_refund,
     },
     points::{DEED_COLUMNS, Deed, read_deed},
     primitives::{
@@ -333,10 +334,13 @@ pub(super) struct OrderOfRefund {
     pub(super) tenant: TenantId,
     pub(super) merchant: MerchantId,
     pub(super) customer: Option<CustomerId>,
+    /// None for a number that means nothing.
+    pub(super) review: Option<PointsReview>,
+    pub(super) points_expire_on: Option<BusinessDay>,
 }
 
 /// Columns of `refunds` before those of its order.
-const REFUND_WIDTH: usize = 20;
+const REFUND_WIDTH: usize = 22;
 
 impl Paged for Refunds {
     type Item = RefundItem;
@@ -344,7 +348,7 @@ impl Paged for Refunds {
     fn after(last: Option<&RefundItem>, sql: &mut Sql) {
         sql.push("SELECT /* verify.refunds */ ")
             .push(REFUND_COLUMNS)
-            .push(", o.tenant_id, o.merchant_id, o.customer_id FROM refunds r LEFT JOIN payment_orders o ON o.id = r.order_id");
+            .push(", o.tenant_id, o.merchant_id, o.customer_id, o.review, o.points_expire_on FROM refunds r LEFT JOIN payment_orders o ON o.id = r.order_id");
         if let Some(last) = last {
             sql.push(" WHERE r.id > ").bytes(last.refund.id.bytes());
         }
@@ -355,12 +359,18 @@ impl Paged for Refunds {
         let tenant: Option<u32> = row.try_get(REFUND_WIDTH)?;
         let merchant: Option<MerchantId> = row.try_get(REFUND_WIDTH + 1)?;
         let customer: Option<CustomerId> = row.try_get(REFUND_WIDTH + 2)?;
+        let review: Option<i8> = row.try_get(REFUND_WIDTH + 3)?;
+        let lot: Option<time::Date> = row.try_get(REFUND_WIDTH + 4)?;
         let order = tenant
             .zip(merchant)
             .map(|(tenant, merchant)| OrderOfRefund {
                 tenant: TenantId(tenant),
                 merchant,
                 customer,
+                review: review
+                    .and_then(|code| u8::try_from(code).ok())
+                    .and_then(PointsReview::from_code),
+                points_expire_on: lot.map(BusinessDay),
             });
         Ok(RefundItem {
             refund: read_refund(row)?,
@@ -421,10 +431,16 @@ pub(super) struct RefundsOfOrder {
     pub(super) late: i64,
     /// Waiting for shares to come back.
     pub(super) waiting: i64,
-    /// That ever set out.
-    pub(super) booked: i64,
-    /// Due by those that ever set out.
-    pub(super) booked_points: i64,
+    /// Points withheld from a review, by those on the table, and by those that ever set out.
+    pub(super) withheld: i64,
+    pub(super) withheld_ever: i64,
+    /// The same by those that arrived, and by those under way.
+    pub(super) withheld_done: i64,
+    pub(super) withheld_under_way: i64,
+    /// Taken or to be taken from the customer by those that set out and are on the table.
+    pub(super) taken: i64,
+    /// What those that arrived took from the customer or from the review: not what ran out.
+    pub(super) returned: i64,
 }
 
 impl Paged for RefundsByOrder {
@@ -448,10 +464,16 @@ impl Paged for RefundsByOrder {
         sql.push("), points_due, 0)) AS SIGNED), CAST(SUM(late <> 0) AS SIGNED), CAST(COUNT(*) AS SIGNED), CAST(SUM(IF(state IN (");
         states(sql, |kind| kind == RefundStateKind::Returning);
         sql.push("), 1, 0)) AS SIGNED), CAST(SUM(IF(state IN (");
-        states(sql, RefundStateKind::is_booked);
-        sql.push("), 1, 0)) AS SIGNED), CAST(SUM(IF(state IN (");
-        states(sql, RefundStateKind::is_booked);
-        sql.push("), points_due, 0)) AS SIGNED) FROM refunds FORCE INDEX (refunds_order)");
+        states(sql, RefundStateKind::is_on_the_table);
+        sql.push("), points_withheld, 0)) AS SIGNED), CAST(SUM(points_withheld) AS SIGNED), CAST(SUM(IF(state IN (");
+        states(sql, |kind| kind == RefundStateKind::Succeeded);
+        sql.push("), points_withheld, 0)) AS SIGNED), CAST(SUM(IF(state IN (");
+        states(sql, |kind| kind.is_booked() && !kind.is_final());
+        sql.push("), points_withheld, 0)) AS SIGNED), CAST(SUM(IF(state IN (");
+        states(sql, |kind| kind.is_booked() && kind.is_on_the_table());
+        sql.push("), points_due - points_ran_out - points_withheld, 0)) AS SIGNED), CAST(SUM(IF(state IN (");
+        states(sql, |kind| kind == RefundStateKind::Succeeded);
+        sql.push("), points_due - points_ran_out, 0)) AS SIGNED) FROM refunds FORCE INDEX (refunds_order)");
         if let Some(last) = last {
             sql.push(" WHERE order_id > ").bytes(last.order.bytes());
         }
@@ -468,8 +490,12 @@ impl Paged for RefundsByOrder {
             late: row.try_get(5)?,
             ever: row.try_get(6)?,
             waiting: row.try_get(7)?,
-            booked: row.try_get(8)?,
-            booked_points: row.try_get(9)?,
+            withheld: row.try_get(8)?,
+            withheld_ever: row.try_get(9)?,
+            withheld_done: row.try_get(10)?,
+            withheld_under_way: row.try_get(11)?,
+            taken: row.try_get(12)?,
+            returned: row.try_get(13)?,
         })
     }
 }
@@ -484,6 +510,7 @@ pub(super) struct LotRow {
     pub(super) expires_on: BusinessDay,
     pub(super) granted: i64,
     pub(super) remaining: i64,
+    pub(super) expired: i64,
 }
 
 impl Paged for Lots {
@@ -491,7 +518,7 @@ impl Paged for Lots {
 
     fn after(last: Option<&LotRow>, sql: &mut Sql) {
         sql.push(
-            "SELECT /* verify.lots */ account_id, expires_on, granted, remaining FROM point_lots",
+            "SELECT /* verify.lots */ account_id, expires_on, granted, remaining, expired FROM point_lots",
         );
         if let Some(last) = last {
             sql.push(" WHERE account_id >= ")
@@ -508,6 +535,7 @@ impl Paged for Lots {
             expires_on: BusinessDay(row.try_get(1)?),
             granted: row.try_get(2)?,
             remaining: row.try_get(3)?,
+            expired: row.try_get(4)?,
         })
     }
 }

@@ -2,15 +2,15 @@
 //!
 //! The database adds the refunds up, order by order along their index; that is merged with the orders as they are read.
 
-use sqlx::MySqlConnection;
+use sqlx::{MySqlConnection, Row as _};
 
 use super::{
     Invariant, Report,
     pages::{Cursor, RefundsByOrder, RefundsOfOrder},
 };
 use crate::{
-    db::DbError,
-    payments::{Late, Order, OrderSharing, OrderStateKind, PointsReview},
+    db::{DbError, Sql},
+    payments::{Late, Order, OrderSharing, OrderStateKind, PointsReview, RefundStateKind},
     primitives::Money,
 };
 
@@ -21,13 +21,13 @@ pub(super) struct RefundedPass {
 }
 
 impl RefundedPass {
-    /// Takes the next order, in the order of their ids.
+    /// Takes the next order, in the order of their ids. Gives what its refunds come to.
     pub(super) async fn take(
         &mut self,
         conn: &mut MySqlConnection,
         order: &Order,
         report: &mut Report,
-    ) -> Result<(), DbError> {
+    ) -> Result<RefundsOfOrder, DbError> {
         let mut sums = RefundsOfOrder {
             order: order.id,
             count: 0,
@@ -37,8 +37,12 @@ impl RefundedPass {
             points: 0,
             late: 0,
             waiting: 0,
-            booked: 0,
-            booked_points: 0,
+            withheld: 0,
+            withheld_ever: 0,
+            withheld_done: 0,
+            withheld_under_way: 0,
+            taken: 0,
+            returned: 0,
         };
         while let Some(next) = self.sums.peek(conn).await?
             && next.order <= order.id
@@ -63,7 +67,7 @@ impl RefundedPass {
                 )
             },
         );
-        Ok(())
+        Ok(sums)
     }
 
     /// After the last order.
@@ -75,7 +79,7 @@ impl RefundedPass {
         while let Some(next) = self.sums.next(conn).await? {
             without_order(&next, report);
         }
-        Ok(())
+        given_back(conn, report).await
     }
 }
 
@@ -161,28 +165,27 @@ fn points(order: &Order, report: &mut Report, sums: &RefundsOfOrder) {
         )
     });
     // What was never credited is not taken back. A refund that awaits approval may say otherwise until it sets out.
-    report.expect(
-        Invariant::PointsFollowTheRule,
-        !let_go || sums.booked_points == 0,
-        || {
-            format!(
-                "{}: {} points go back, and they were let go",
-                order.id, sums.booked_points
-            )
-        },
-    );
-    // A refund that sets out ends the review.
     let open = order.review == PointsReview::Open;
     report.expect(
         Invariant::PointsFollowTheRule,
-        !open || sums.booked == 0,
+        !(let_go || open) || sums.taken == 0,
         || {
             format!(
-                "{} is under review, and {} refunds set out",
-                order.id, sums.booked
+                "{}: {} points are taken, and they are {}",
+                order.id,
+                sums.taken,
+                order.review.name()
             )
         },
     );
+    let withheld = order.refunds.withheld.get();
+    let fits = withheld == sums.withheld && sums.withheld_ever <= earned;
+    report.expect(Invariant::PointsFollowTheRule, fits, || {
+        format!(
+            "{} says that {withheld} of {earned} points are withheld from its review, and its refunds say {} and ever {}",
+            order.id, sums.withheld, sums.withheld_ever
+        )
+    });
     report.expect(
         Invariant::PointsFollowTheRule,
         payment.late != Late::Refunded || earned == 0,
@@ -193,6 +196,40 @@ fn points(order: &Order, report: &mut Report, sums: &RefundsOfOrder) {
             )
         },
     );
+}
+
+/// What lots say that refunds counted as given back, of what ran out, is what those on the table say: each point once. The database adds up. A row that was
+/// forgotten, after no refund of what filled the lot was possible any more, says nothing.
+async fn given_back(conn: &mut MySqlConnection, report: &mut Report) -> Result<(), DbError> {
+    let mut sql = Sql::new(
+        "SELECT /* verify.given_back */ HEX(sums.customer_id), CAST(sums.lot AS CHAR), CAST(SUM(sums.said) AS SIGNED), CAST(SUM(sums.counted) AS SIGNED) FROM ( \
+           SELECT o.customer_id, o.points_expire_on AS lot, r.points_ran_out AS said, 0 AS counted, 0 AS there FROM refunds r JOIN payment_orders o ON o.id = r.order_id \
+           WHERE r.points_ran_out > 0 AND r.state IN (",
+    );
+    let on_the_table = RefundStateKind::ALL.into_iter();
+    let on_the_table = on_the_table.filter(|kind| kind.is_on_the_table());
+    sql.list(on_the_table, |sql, kind| {
+        sql.int(kind.code());
+    });
+    sql.push(
+        ") UNION ALL \
+           SELECT CONCAT(SUBSTR(l.account_id, 1, 15), x'00'), l.expires_on, 0, l.given_back, 1 FROM point_lots l WHERE l.expired > 0) sums \
+         GROUP BY sums.customer_id, sums.lot HAVING SUM(sums.said) <> SUM(sums.counted) AND MAX(sums.there) = 1 LIMIT 1000",
+    );
+    let odd = sqlx::raw_sql(sql.into_statement()).fetch_all(conn).await?;
+    report.looked_at(Invariant::PointsFollowTheRule, 1);
+    for row in odd {
+        let (customer, lot): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+        let (said, counted): (i64, i64) = (row.try_get(2)?, row.try_get(3)?);
+        report.violated(
+            Invariant::PointsFollowTheRule,
+            format!(
+                "the lot of {lot} of customer {} counts {counted} points as given back of what ran out, and refunds say {said}",
+                customer.to_lowercase()
+            ),
+        );
+    }
+    Ok(())
 }
 
 /// Whether the points that go back are the part of those earned that the money is: all for all, nothing for nothing, else within a point for each refund that was

@@ -10,6 +10,9 @@
 //! | succeeded | the same | posted | in transit → channel |
 //! | closed, failed | the same | voided | in transit → shop, and of what was lent what is still owed |
 //!
+//! Points of those due that ran out before, or were under review and are withheld from it, are in none of these. A refund that failed after the review had let in the other
+//! points has a `WithheldLetIn` besides, which credits what it had withheld.
+//!
 //! Money is invariant 5, points are 6. That money in transit is the sum of the refunds on their way counts as 5 too: accounts and transfers may agree with each
 //! other (2) while a refund is in another state than the books think.
 
@@ -26,16 +29,19 @@ use super::{
 use crate::{
     db::DbError,
     ledger::{Phase, Transfer},
-    payments::{Refund, RefundStateKind},
+    payments::{PointsReview, Refund, RefundStateKind},
     primitives::{AccountId, AccountKind, EntryId, EntryKind, Id, TenantId},
 };
 
 /// Whether an entry belongs to a refund.
 pub(super) fn is_of_refund(entry: EntryId) -> bool {
     match entry.kind() {
-        Some(EntryKind::RefundAccepted | EntryKind::RefundClawback | EntryKind::RefundOutcome) => {
-            true
-        }
+        Some(
+            EntryKind::RefundAccepted
+            | EntryKind::RefundClawback
+            | EntryKind::RefundOutcome
+            | EntryKind::WithheldLetIn,
+        ) => true,
         Some(
             EntryKind::Settlement
             | EntryKind::Adjustment
@@ -49,7 +55,8 @@ pub(super) fn is_of_refund(entry: EntryId) -> bool {
             | EntryKind::PointsReserved
             | EntryKind::PointsCaptured
             | EntryKind::PointsExpired
-            | EntryKind::DebtRepaid,
+            | EntryKind::DebtRepaid
+            | EntryKind::HeldPartLetIn,
         )
         | None => false,
     }
@@ -316,6 +323,27 @@ fn journal(refund: &Refund, order: &OrderOfRefund, entries: &[Vec<Transfer>], re
     report.expect(Invariant::PaidOrdersAreSettledOnce, same_shop, || {
         format!("{} is of another shop than its order", refund.id)
     });
+    // What is withheld was under review; what ran out went into a lot whose day has come.
+    let ran_out = refund.points.ran_out;
+    let set_out = entries
+        .iter()
+        .find(|entry| entry[0].id.entry.kind() == Some(EntryKind::RefundAccepted))
+        .map(|entry| entry[0].at.business_day());
+    let over = order
+        .points_expire_on
+        .zip(set_out)
+        .is_some_and(|(lot, day)| lot <= day);
+    let held = match order.review {
+        Some(PointsReview::Open | PointsReview::LetIn | PointsReview::LetGo) => true,
+        Some(PointsReview::No | PointsReview::Wanted) | None => false,
+    };
+    let right = (ran_out.is_zero() || over) && (refund.points.withheld.is_zero() || held);
+    report.expect(Invariant::PointsFollowTheRule, right, || {
+        format!(
+            "{} counts {ran_out} points as run out of the lot of {:?} and withholds {} of a review that is {:?}",
+            refund.id, order.points_expire_on, refund.points.withheld, order.review
+        )
+    });
     let due = entries_due(refund, order);
     for due in &due {
         let found = entries
@@ -341,7 +369,10 @@ fn journal(refund: &Refund, order: &OrderOfRefund, entries: &[Vec<Transfer>], re
 
 /// What is wrong with an entry without regard to its legs: money or points.
 fn invariant_of(entry: EntryId) -> Invariant {
-    if entry.kind() == Some(EntryKind::RefundClawback) {
+    if matches!(
+        entry.kind(),
+        Some(EntryKind::RefundClawback | EntryKind::WithheldLetIn)
+    ) {
         Invariant::PointsFollowTheRule
     } else {
         Invariant::PaidOrdersAreSettledOnce
@@ -363,11 +394,24 @@ fn entries_due(refund: &Refund, order: &OrderOfRefund) -> Vec<Due> {
         credit,
         amount,
     };
-    let (back, lent) = (refund.points.due.get(), refund.points.lent.get());
+    let (back, lent) = (refund.points.taken().get(), refund.points.lent.get());
+    let withheld = refund.points.withheld.get();
     let mut accepted = vec![posted(shop, transit, refund.amount.get())];
     let mut due = Vec::new();
     if let Some(customer) = order.customer {
         let theirs = AccountId::customer_points(customer);
+        let let_in = order.review == Some(PointsReview::LetIn);
+        if stage == Stage::Undone && withheld > 0 && let_in {
+            due.push(Due {
+                entry: entry(EntryKind::WithheldLetIn),
+                legs: vec![posted(
+                    of_tenant(AccountKind::PointsIssued),
+                    theirs,
+                    withheld,
+                )],
+                repays_max: withheld,
+            });
+        }
         if lent > 0 {
             accepted.push(posted(AccountId::customer_debt(customer), theirs, lent));
         }

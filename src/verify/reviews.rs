@@ -1,19 +1,19 @@
 //! Points held for a review: orders, their reviews, their entries and what risk had said, against each other. Invariants 6 and 9.
 //!
-//! The entries of one order come in one row, its settlement first, so what is kept in memory is the held entries of one order, three at most.
+//! The entries of one order come in one row, its settlement first, so what is kept in memory is the held entries of one order, four at most.
 //!
 //! | order's review | `PointsHeld` | its resolution | `DebtRepaid` | `risk_reviews` |
 //! |---|---|---|---|---|
 //! | no, wanted | none | none | none | none |
 //! | open | pending, of exactly what was earned | none | none | open or claimed |
-//! | let in | the same | posted | perhaps, no more than came in | approved, or lapsed and let in |
+//! | let in | the same | posted; if refunds withhold a part, voided, and the rest a `HeldPartLetIn` | perhaps, no more than came in | approved, or lapsed and let in |
 //! | let go | the same | voided | none | rejected, moot, or lapsed and let go |
 
 use sqlx::{MySqlConnection, Row as _, mysql::MySqlRow};
 
 use super::{
     Invariant, Progress, Report,
-    pages::{Cursor, Paged},
+    pages::{Cursor, Paged, RefundsOfOrder},
     refunds::Leg,
 };
 use crate::{
@@ -40,6 +40,9 @@ struct Current {
     /// What risk said of the points, if it was asked.
     action: Option<Action>,
     entries: Vec<Vec<Transfer>>,
+    /// Of the points held, in points: withheld by refunds, and by those that arrived.
+    withheld: i64,
+    withheld_done: i64,
 }
 
 impl ReviewPass {
@@ -77,8 +80,18 @@ impl ReviewPass {
             review,
             action,
             entries: Vec::new(),
+            withheld: 0,
+            withheld_done: 0,
         });
         Ok(())
+    }
+
+    /// What the refunds of the order come to that was taken last.
+    pub(super) fn refunded(&mut self, sums: &RefundsOfOrder) {
+        if let Some(current) = &mut self.current {
+            current.withheld = sums.withheld_ever;
+            current.withheld_done = sums.withheld_done;
+        }
     }
 
     /// Whether risk said that the order that was taken last earns nothing.
@@ -96,7 +109,11 @@ impl ReviewPass {
     ) -> Result<(), DbError> {
         let id = entry[0].id.entry;
         let is_debt = id.kind() == Some(EntryKind::DebtRepaid);
-        if !is_debt && id.kind() != Some(EntryKind::PointsHeld) {
+        let is_held = matches!(
+            id.kind(),
+            Some(EntryKind::PointsHeld | EntryKind::HeldPartLetIn)
+        );
+        if !is_debt && !is_held {
             return Ok(());
         }
         if let Some(current) = &mut self.current
@@ -163,8 +180,8 @@ impl Current {
                 return;
             }
             PointsReview::Open => None,
-            PointsReview::LetIn => Some(Phase::Post),
-            PointsReview::LetGo => Some(Phase::Void),
+            PointsReview::LetIn if self.withheld == 0 => Some(Phase::Post),
+            PointsReview::LetIn | PointsReview::LetGo => Some(Phase::Void),
         };
         let order = &self.order;
         let Some(payment) = order
@@ -246,7 +263,19 @@ impl Current {
         };
         let held = EntryId::of(order.id.id(), EntryKind::PointsHeld);
         let due = resolution.map(|phase| Leg { phase, ..pending });
-        for (entry, due) in [(held, Some(pending)), (held.resolution(), due)] {
+        let rest = payment.points.get().saturating_sub(self.withheld);
+        let let_in = order.review == PointsReview::LetIn;
+        let part = EntryId::of(order.id.id(), EntryKind::HeldPartLetIn);
+        let due_part = (let_in && self.withheld > 0 && rest > 0).then_some(Leg {
+            phase: Phase::Posted,
+            amount: rest,
+            ..pending
+        });
+        for (entry, due) in [
+            (held, Some(pending)),
+            (held.resolution(), due),
+            (part, due_part),
+        ] {
             let found = self.find(entry);
             let legs: Vec<Leg> = found.iter().map(Leg::of).collect();
             let lots = found
@@ -266,11 +295,11 @@ impl Current {
             leg.phase == Phase::Posted
                 && leg.debit == theirs
                 && leg.credit == AccountId::customer_debt(customer)
-                && leg.amount <= payment.points.get()
+                && leg.amount <= rest
         };
         let right = match repaid {
             [] => true,
-            [leg] => resolution == Some(Phase::Post) && repays(leg),
+            [leg] => let_in && repays(leg),
             [_, ..] => false,
         };
         report.expect(Invariant::PointsFollowTheRule, right, || {
@@ -281,6 +310,17 @@ impl Current {
                 repaid.iter().map(Leg::of).collect::<Vec<_>>()
             )
         });
+    }
+
+    /// A review is about what refunds that arrived have left; once it is decided, about no less than what no refund withholds.
+    fn is_about(&self, review: &ReviewRow, payment: &Payment) -> bool {
+        let (points, held) = (review.points.get(), payment.points.get());
+        if review.is_decided() {
+            let rest = held.saturating_sub(self.withheld);
+            (rest..=held).contains(&points)
+        } else {
+            points == held.saturating_sub(self.withheld_done)
+        }
     }
 
     fn reviewed(&self, payment: &Payment, report: &mut Report) {
@@ -312,7 +352,7 @@ impl Current {
             && Some(review.customer) == order.customer
             && review.merchant == Some(order.merchant)
             && review.amount == Some(order.amount)
-            && review.points == payment.points
+            && self.is_about(review, payment)
             && review.entry == EntryId::of(order.id.id(), EntryKind::PointsHeld);
         report.expect(Invariant::HistoryIsAllowed, same, || {
             format!("{} is of other points than {} holds", review.id, order.id)

@@ -4,10 +4,10 @@ use std::collections::{HashMap, hash_map::Entry};
 
 use sqlx::MySqlConnection;
 
-use super::{Invariant, Report};
+use super::{Invariant, Report, pages::RefundsOfOrder};
 use crate::{
     db::DbError,
-    payments::Order,
+    payments::{Order, PointsReview},
     points::{self, Rule},
     primitives::{AccountId, Points, TenantId, Timestamp},
 };
@@ -23,6 +23,8 @@ pub(super) struct Rules {
     /// Every version of the tenants met so far.
     histories: HashMap<TenantId, Option<points::Rules>>,
     granted: HashMap<(TenantId, u32), i64>,
+    /// What versions with a total cap ever handed out, whatever came back: of those that were asked about.
+    ever: HashMap<(TenantId, u32), i64>,
 }
 
 impl Rules {
@@ -68,9 +70,29 @@ impl Rules {
         *granted = granted.saturating_add(points.get());
     }
 
+    /// What refunds took back of an order's points, and what a review let go: it was not handed out.
+    pub(super) fn take_back(&mut self, order: &Order, refunds: &RefundsOfOrder) {
+        let Some(payment) = order.state.payment() else {
+            return;
+        };
+        let returned = match order.review {
+            // What refunds withhold is decided when they end.
+            PointsReview::LetGo => payment
+                .points
+                .get()
+                .saturating_sub(refunds.withheld_under_way),
+            PointsReview::No | PointsReview::Wanted | PointsReview::Open | PointsReview::LetIn => {
+                refunds.returned
+            }
+        };
+        if let Some(granted) = self.granted.get_mut(&(order.tenant, payment.rule_version)) {
+            *granted = granted.saturating_sub(returned);
+        }
+    }
+
     /// Less was credited than the rule said: then a cap must have been reached.
     pub(super) async fn shortened(
-        &self,
+        &mut self,
         conn: &mut MySqlConnection,
         order: &Order,
         (earned_at, settled_at): (Timestamp, Timestamp),
@@ -78,15 +100,9 @@ impl Rules {
         rule: &Rule,
         report: &mut Report,
     ) -> Result<(), DbError> {
-        let budget: Option<i64> = sqlx::query_scalar("/* verify.budget */ SELECT granted FROM point_budgets WHERE tenant_id = ? AND rule_version = ?")
-            .bind(order.tenant)
-            .bind(rule.version)
-            .fetch_optional(&mut *conn)
-            .await?;
-        if rule
-            .terms
-            .total_cap
-            .is_some_and(|cap| budget.unwrap_or(0) >= cap.get())
+        // What came back since may have made room that was not there when this payment was made.
+        if let Some(cap) = rule.terms.total_cap
+            && self.ever(conn, order.tenant, rule.version).await? >= cap.get()
         {
             return Ok(());
         }
@@ -125,7 +141,25 @@ impl Rules {
         Ok(())
     }
 
-    /// The versions met so far that have a total cap: each with its cap, and what orders were credited by it, in points.
+    async fn ever(
+        &mut self,
+        conn: &mut MySqlConnection,
+        tenant: TenantId,
+        version: u32,
+    ) -> Result<i64, DbError> {
+        if let Some(ever) = self.ever.get(&(tenant, version)) {
+            return Ok(*ever);
+        }
+        let ever: i64 = sqlx::query_scalar("/* verify.handed_out */ SELECT CAST(COALESCE(SUM(points), 0) AS SIGNED) FROM payment_orders WHERE tenant_id = ? AND rule_version = ?")
+            .bind(tenant)
+            .bind(version)
+            .fetch_one(conn)
+            .await?;
+        self.ever.insert((tenant, version), ever);
+        Ok(ever)
+    }
+
+    /// The versions met so far that have a total cap: each with its cap, and what orders were credited by it and kept, in points.
     pub(super) fn capped(&self) -> Vec<((TenantId, u32), Points, i64)> {
         let capped = self.known.iter().filter_map(|(key, rule)| {
             let cap = rule.as_ref()?.terms.total_cap?;

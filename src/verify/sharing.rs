@@ -108,7 +108,9 @@ impl SharingPass {
                 | EntryKind::PointsReserved
                 | EntryKind::PointsCaptured
                 | EntryKind::PointsExpired
-                | EntryKind::DebtRepaid,
+                | EntryKind::DebtRepaid
+                | EntryKind::HeldPartLetIn
+                | EntryKind::WithheldLetIn,
             )
             | None => return Ok(()),
         };

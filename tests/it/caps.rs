@@ -3,12 +3,16 @@
 use std::sync::Arc;
 
 use zhangfang::{
-    payments::{PaidNotice, SettlePayment, Settled},
+    payments::{PaidNotice, RefundStatus, SettlePayment, Settled},
     primitives::{Money, Points},
     simulator::Payment,
 };
 
-use crate::harness::{Caller, TestApp};
+use crate::{
+    harness::{Caller, Says, TestApp},
+    refund_core::Desk,
+    reviews::Bench,
+};
 
 fn points(units: i64) -> Points {
     Points::parse(units).unwrap()
@@ -99,7 +103,7 @@ async fn a_total_cap_holds_across_customers_and_processes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_order_is_credited_by_the_rule_in_force_when_it_is_settled() {
+async fn an_order_is_credited_by_the_rule_in_force_when_it_is_paid() {
     let app = TestApp::start().await;
     let shop = app.shop("茶里巷", "1900000122").await;
     let li = app.customer("li").await;
@@ -121,4 +125,83 @@ async fn an_order_is_credited_by_the_rule_in_force_when_it_is_settled() {
         "no points, no transfer of points"
     );
     app.finish().await;
+}
+
+/// Points that the order says it earned.
+async fn earned(desk: &Desk, fen: i64, key: &str) -> i64 {
+    let order = desk.paid(fen, key).await;
+    let order = desk.order(order).await;
+    order.state.payment().unwrap().points.get()
+}
+
+const GRANTED: &str = "SELECT granted FROM point_budgets WHERE rule_version = 2";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_refund_takes_back_the_campaign_gives_again_and_the_day_does_not() {
+    let desk = Desk::open().await;
+    desk.app
+        .set_rule(|terms| terms.total_cap = Some(points(30)))
+        .await;
+    let order = desk.paid(2_000, "a").await;
+    assert_eq!(earned(&desk, 2_000, "b").await, 10, "up to the cap");
+    assert_eq!(earned(&desk, 500, "c").await, 0);
+    // While it is under way nothing is back.
+    let refund = desk.refund(order, Some(800), "r1").await;
+    assert_eq!(earned(&desk, 500, "d").await, 0);
+    desk.channel.knows([
+        Says::Is(RefundStatus::Success),
+        Says::Is(RefundStatus::Closed),
+    ]);
+    desk.pursue(&refund).await;
+    assert_eq!(desk.app.count(GRANTED).await, 22);
+    let closed = desk.refund(order, Some(800), "r2").await;
+    desk.pursue(&closed).await;
+    assert_eq!(desk.app.count(GRANTED).await, 22, "that one failed");
+    assert_eq!(earned(&desk, 2_000, "e").await, 8);
+    assert_eq!(desk.app.count(GRANTED).await, 30);
+    assert!(desk.app.verify().await.is_clean());
+    // The day's cap gets nothing back.
+    desk.app
+        .set_rule(|terms| terms.daily_cap = Some(points(48)))
+        .await;
+    let order = desk.paid(2_000, "f").await;
+    assert_eq!(
+        desk.order(order)
+            .await
+            .state
+            .payment()
+            .unwrap()
+            .points
+            .get(),
+        10
+    );
+    desk.channel.answers([Says::Is(RefundStatus::Success)]);
+    desk.refund(order, None, "r3").await;
+    assert_eq!(earned(&desk, 500, "g").await, 0);
+    desk.app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_review_lets_go_the_campaign_gives_again() {
+    let bench = Bench::open().await;
+    bench
+        .app()
+        .set_rule(|terms| terms.total_cap = Some(points(20)))
+        .await;
+    let (one, other) = (
+        bench.desk.paid(1_000, "a").await,
+        bench.desk.paid(2_000, "b").await,
+    );
+    assert_eq!(bench.app().count(GRANTED).await, 20, "held is handed out");
+    let refund = bench.desk.refund(one, Some(400), "r").await;
+    assert_eq!(bench.app().count(GRANTED).await, 20, "it may fail");
+    bench.reject(other, "lin").await.expect(200);
+    assert_eq!(bench.app().count(GRANTED).await, 10);
+    bench.desk.channel.knows([Says::Is(RefundStatus::Success)]);
+    bench.desk.pursue(&refund).await;
+    assert_eq!(bench.app().count(GRANTED).await, 6);
+    assert!(bench.app().verify().await.is_clean());
+    bench.time_is_over().await;
+    assert_eq!(bench.app().count(GRANTED).await, 0);
+    bench.finish().await;
 }

@@ -112,6 +112,8 @@ async fn every_kind_of_damage_to_lots_and_caps_is_found_and_named() {
         (Lots, "DELETE FROM point_lots WHERE remaining = 0 LIMIT 1".into(), "has no row"),
         (Lots, "DELETE FROM point_lots WHERE remaining > 0 LIMIT 1".into(), "has no row"),
         (Lots, "INSERT INTO point_lots (account_id, expires_on, tenant_id, granted, remaining) SELECT account_id, '2031-01-01', tenant_id, 5, 0 FROM point_lots LIMIT 1".into(), "its transfers say 0 of 0"),
+        (Lots, "UPDATE point_lots SET expired = expired - 1 WHERE expired > 0 LIMIT 1".into(), "run out, and its transfers say"),
+        (Invariant::PointsFollowTheRule, "UPDATE point_lots SET given_back = 1 WHERE expired > 0 LIMIT 1".into(), "as given back of what ran out"),
         // Caps of days.
         (Caps, "UPDATE points_rules SET daily_cap = 24 WHERE version = 2".into(), "5 points make 25 on that day, of 24 allowed"),
         (Caps, "UPDATE points_rules SET daily_cap = 26 WHERE version = 2".into(), "though only 25 of 26 were given"),
@@ -198,7 +200,7 @@ async fn rows_of_lots_that_are_long_over_and_spent_may_be_gone_and_others_may_no
             house.verify().await
         }
     };
-    house.clock.advance_seconds(31 * 86_400);
+    house.clock.advance_seconds(371 * 86_400);
     let li = house.customer("li").await;
     earns(&house, li, 100, "much later").await;
     let gone = report("DELETE FROM point_lots WHERE remaining = 0").await;

@@ -54,6 +54,15 @@ impl Desk {
         }
     }
 
+    /// Another process on the same database, and on the same clock.
+    pub(crate) async fn elsewhere(&self, clock: Arc<zhangfang::primitives::MockClock>) -> Payments {
+        let options = zhangfang::db::DbOptions::new(self.app.scratch.service.clone());
+        Payments {
+            db: crate::harness::db_on(options, clock).await,
+            ..self.payments.clone()
+        }
+    }
+
     /// A payment that has settled.
     pub(crate) async fn paid(&self, amount_fen: i64, key: &str) -> OrderId {
         let no = self

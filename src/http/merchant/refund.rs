@@ -30,7 +30,7 @@ pub(in crate::http) struct ShopRefund {
     /// Who agreed, or did not, when a second person had to.
     #[serde(skip_serializing_if = "Option::is_none")]
     decided_by: Option<String>,
-    /// Points that the customer gives back.
+    /// Points that go back with it, those that ran out unspent or were never credited included.
     #[schema(example = 12)]
     points_back: i64,
     /// Why it is not further, in a word: `not_enough` asks for money on the shop's account at WeChat.

@@ -14,7 +14,8 @@ use crate::{
 pub(crate) struct Refunds;
 
 pub(crate) const REFUND_COLUMNS: &str = "r.id, r.tenant_id, r.order_id, r.merchant_id, r.amount_fen, r.state, r.version, r.reason, r.requested_by, r.approved_by, \
-     r.points_due, r.points_lent, r.late, r.wechat_refund_id, r.received_account, r.finished_at, r.attempts, r.unsure, r.problem, r.next_attempt_at";
+     r.points_due, r.points_lent, r.late, r.wechat_refund_id, r.received_account, r.finished_at, r.attempts, r.unsure, r.problem, r.next_attempt_at, \
+     r.points_ran_out, r.points_withheld";
 
 /// Columns as in [`REFUND_COLUMNS`].
 pub(crate) fn read_refund(row: &MySqlRow) -> Result<Refund, sqlx::Error> {
@@ -52,6 +53,8 @@ pub(crate) fn read_refund(row: &MySqlRow) -> Result<Refund, sqlx::Error> {
         points: PointsBack {
             due: points(row.try_get(10)?)?,
             lent: points(row.try_get(11)?)?,
+            ran_out: points(row.try_get(20)?)?,
+            withheld: points(row.try_get(21)?)?,
         },
         late: row.try_get::<i8, _>(12)? != 0,
         wechat_refund_id: row.try_get(13)?,
@@ -90,7 +93,7 @@ impl RowSet for Refunds {
             changes.iter().partition(|change| change.before.is_none());
         out.rows(
             "INSERT /* payments.insert_refunds */ INTO refunds (id, tenant_id, order_id, merchant_id, amount_fen, state, version, reason, requested_by, approved_by, \
-             points_due, points_lent, late, wechat_refund_id, received_account, finished_at, attempts, unsure, problem, next_attempt_at) VALUES ",
+             points_due, points_lent, points_ran_out, points_withheld, late, wechat_refund_id, received_account, finished_at, attempts, unsure, problem, next_attempt_at) VALUES ",
             new,
             "",
             true,
@@ -102,7 +105,10 @@ impl RowSet for Refunds {
                 sql.push(",").int(refund.version).push(",").text(&refund.reason);
                 sql.push(",").text(refund.requested_by.as_str()).push(",");
                 sql.option(refund.approved_by.as_ref(), |sql, actor| { sql.text(actor.as_str()); });
-                sql.push(",").int(refund.points.due.get()).push(",").int(refund.points.lent.get());
+                let back = refund.points;
+                for points in [back.due, back.lent, back.ran_out, back.withheld] {
+                    sql.push(",").int(points.get());
+                }
                 sql.push(",").int(u8::from(refund.late)).push(",");
                 may_change(sql, refund, |sql, _| { sql.push(","); });
                 sql.push(")");
@@ -120,6 +126,10 @@ impl RowSet for Refunds {
                 });
             sql.push(", points_due = ").int(refund.points.due.get());
             sql.push(", points_lent = ").int(refund.points.lent.get());
+            sql.push(", points_ran_out = ")
+                .int(refund.points.ran_out.get());
+            sql.push(", points_withheld = ")
+                .int(refund.points.withheld.get());
             sql.push(", wechat_refund_id = ");
             may_change(&mut sql, refund, |sql, place| {
                 sql.push(NAMES[place]);

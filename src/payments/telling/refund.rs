@@ -30,12 +30,18 @@ pub struct ToldRefund {
     pub requested_by: String,
     /// Who agreed, or did not, when a second person had to.
     pub decided_by: Option<String>,
-    /// Points that the customer gives back.
+    /// Points that go back with it: those of the next three kinds, and those that the customer had and gives back.
     #[schema(example = 12)]
     pub points_back: i64,
     /// Of these, lent to the customer because they were spent.
     #[schema(example = 0)]
     pub points_lent: i64,
+    /// Of these, run out unspent before the refund: they count as given back.
+    #[schema(example = 0)]
+    pub points_ran_out: i64,
+    /// Of these, under review when the refund set out: they were never credited.
+    #[schema(example = 0)]
+    pub points_withheld: i64,
     /// Made by the platform, because the order was paid after it had been given up.
     pub late: bool,
     pub wechat_refund_id: Option<String>,
@@ -71,6 +77,8 @@ impl From<&Refund> for ToldRefund {
             decided_by: refund.approved_by.as_ref().map(ToString::to_string),
             points_back: refund.points.due.get(),
             points_lent: refund.points.lent.get(),
+            points_ran_out: refund.points.ran_out.get(),
+            points_withheld: refund.points.withheld.get(),
             late: refund.late,
             wechat_refund_id: refund.wechat_refund_id.clone(),
             received_account: refund.received_account.clone(),

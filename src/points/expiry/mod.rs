@@ -16,7 +16,8 @@
 //!
 //! 1. **sweep**: walks along the key `point_lots_expiry` and expires the lots of each customer whom it meets, through the group commit, among the payments;
 //! 2. **notices**: plans a message for each customer and day of expiry that has come within the tenant's notice (`expiry_notice_days`);
-//! 3. **forget**: deletes lots that are spent and have been over for [`FORGET_DAYS`]. A lot that holds nothing adds nothing to the sum that must be its account's
+//! 3. **forget**: deletes lots that are spent and have been over for [`FORGET_DAYS`], where something ran out not before [`REFUND_DAYS`] after the last
+//!    credit. A lot that holds nothing adds nothing to the sum that must be its account's
 //!    balance, and nothing can be taken from it, so the books say the same without it. (The transfers that filled and emptied it stay for ever.)
 //!
 //! # What holds
@@ -40,6 +41,7 @@ mod store;
 
 pub use claim::{ClaimRun, Counts, Progress, ReleaseRun, ReportRun};
 pub use forecast::{ExpiringDay, FORECAST_DAYS_MAX, expiring_by_day};
+pub(crate) use operation::expire_over;
 pub use operation::{ExpireLots, Expired};
 pub use run::{AskRun, ExpiryRun, PlanRuns, RunState, list_runs};
 pub use store::{ForgetSpentLots, LotPage, LotPlace, LotRow, next_lots, noticed_until};
@@ -49,6 +51,10 @@ pub const LEASE_SECONDS: i64 = 60;
 
 /// Days after which a spent lot is deleted: long enough to look into a customer's question.
 pub const FORGET_DAYS: u16 = 30;
+
+/// Days after its last credit until which a lot is kept of which something ran out: longer than a payment that filled it can be refunded, since a refund asks how much that
+/// was. Points that last for a year or more are over too late to matter.
+pub const REFUND_DAYS: u16 = 370;
 
 /// Seconds after midnight (UTC+8) at which the nightly runs begin: any clock of ours has turned the day by then.
 pub const NIGHTLY_SECONDS: i64 = 600;

@@ -44,38 +44,47 @@ impl Operation for ExpireLots {
     }
 
     fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<Expired, LedgerError> {
-        let tenant = self.tenant;
         // Whoever asks may be ahead of the batch's clock; the ledger goes by that.
         let today = self.today.min(cx.now().business_day());
-        let over = ledger::expirable(set, self.account, today, LEGS_MAX)?;
-        let points = Points::try_sum(over.iter().map(|(_, points)| *points))
-            .map_err(|_| LedgerError::Overflow)?;
-        let expired = Expired {
-            lots: u32::try_from(over.len()).map_err(|_| LedgerError::Overflow)?,
-            points,
-            more: over.len() == LEGS_MAX,
-        };
-        if over.is_empty() {
-            return Ok(expired);
-        }
-        let gone = AccountId::of_tenant(tenant, AccountKind::PointsExpired);
-        let leg = |(on, points): &(BusinessDay, Points)| {
-            Draft::posted(self.account, gone, points.get()).from_lot(Some(*on))
-        };
-        let drafts: Vec<Draft> = over.iter().map(leg).collect();
-        let entry = EntryId::of(cx.new_id(self.account.lane()), EntryKind::PointsExpired);
-        ledger::post(set, tenant, entry, &drafts, cx.now())?;
-        outbox::tell(cx, &Event::EntryPosted { entry, tenant });
-        let moved = Event::PointsMoved {
-            tenant,
-            merchant: None,
-            what: PointsMove::Expired.code(),
-            source: "expiry".to_owned(),
-            rule_version: 0,
-            points,
-            at: cx.now(),
-        };
-        outbox::tell(cx, &moved);
-        Ok(expired)
+        expire_over(set, cx, (self.tenant, self.account), today)
     }
+}
+
+/// The same inside another operation, which has asked for the account and its lots: whoever goes by what ran out finds what a sweep would have left.
+pub(crate) fn expire_over(
+    set: &mut WorkingSet,
+    cx: &mut Cx<'_>,
+    (tenant, account): (TenantId, AccountId),
+    today: BusinessDay,
+) -> Result<Expired, LedgerError> {
+    let over = ledger::expirable(set, account, today, LEGS_MAX)?;
+    let points = Points::try_sum(over.iter().map(|(_, points)| *points))
+        .map_err(|_| LedgerError::Overflow)?;
+    let expired = Expired {
+        lots: u32::try_from(over.len()).map_err(|_| LedgerError::Overflow)?,
+        points,
+        more: over.len() == LEGS_MAX,
+    };
+    if over.is_empty() {
+        return Ok(expired);
+    }
+    let gone = AccountId::of_tenant(tenant, AccountKind::PointsExpired);
+    let leg = |(on, points): &(BusinessDay, Points)| {
+        Draft::posted(account, gone, points.get()).from_lot(Some(*on))
+    };
+    let drafts: Vec<Draft> = over.iter().map(leg).collect();
+    let entry = EntryId::of(cx.new_id(account.lane()), EntryKind::PointsExpired);
+    ledger::post(set, tenant, entry, &drafts, cx.now())?;
+    outbox::tell(cx, &Event::EntryPosted { entry, tenant });
+    let moved = Event::PointsMoved {
+        tenant,
+        merchant: None,
+        what: PointsMove::Expired.code(),
+        source: "expiry".to_owned(),
+        rule_version: 0,
+        points,
+        at: cx.now(),
+    };
+    outbox::tell(cx, &moved);
+    Ok(expired)
 }

@@ -2,7 +2,7 @@
 
 use sqlx::{FromRow, Row as _, mysql::MySqlRow};
 
-use super::{Counts, ExpiryRun, FORGET_DAYS, RunState};
+use super::{Counts, ExpiryRun, FORGET_DAYS, REFUND_DAYS, RunState};
 use crate::{
     db::{Db, DbError, Tx, Work},
     primitives::{AccountId, BusinessDay, ExpiryRunId, PageLimit, Points, TenantId, Timestamp},
@@ -318,7 +318,8 @@ pub async fn next_lots(
     Ok(LotPage { lots, next })
 }
 
-/// Deletes up to `limit` of a tenant's lots that are spent and have been over for [`FORGET_DAYS`] on `today`. Replies with how many.
+/// Deletes up to `limit` of a tenant's lots that are spent and have been over for [`FORGET_DAYS`] on `today`, and of which no refund will ask what ran out. Replies with how
+/// many.
 #[derive(Debug)]
 pub struct ForgetSpentLots {
     pub tenant: TenantId,
@@ -332,13 +333,18 @@ impl Work for ForgetSpentLots {
     type Error = DbError;
 
     async fn run(&self, tx: &mut Tx) -> Result<u64, DbError> {
-        let age = time::Duration::days(i64::from(FORGET_DAYS));
+        let since = |days: u16| {
+            let age = time::Duration::days(i64::from(days));
+            self.today.0.saturating_sub(age)
+        };
         let done = sqlx::query(
             "/* points.forget_lots */ DELETE FROM point_lots WHERE tenant_id = ? AND expires_on < ? AND remaining = 0 \
+             AND (expired = 0 OR granted_on IS NULL OR granted_on < ?) \
              ORDER BY expires_on, account_id LIMIT ?",
         )
         .bind(self.tenant)
-        .bind(self.today.0.saturating_sub(age))
+        .bind(since(FORGET_DAYS))
+        .bind(since(REFUND_DAYS))
         .bind(self.limit)
         .execute(tx.conn())
         .await?;

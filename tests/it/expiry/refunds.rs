@@ -1,8 +1,11 @@
-//! Refunds of payments whose points are over.
+//! Refunds of payments whose points are over: what ran out unspent counts as given back, each point once, before the nightly sweep and after it.
+
+use std::sync::Arc;
 
 use zhangfang::{
-    payments::{PointsShortfall, RefundStateKind, RefundStatus},
-    primitives::{Clock as _, SystemClock},
+    payments::{PointsShortfall, RefundError, RefundStateKind, RefundStatus, request_refund},
+    points::Validity,
+    primitives::{Clock as _, MockClock, Money, OrderId, SystemClock},
 };
 
 use super::{Calendar, rounds};
@@ -10,86 +13,197 @@ use crate::{harness::Says, refund_core::Desk};
 
 const DAY: i64 = 86_400;
 
-/// A payment of ten points that are over by now.
-async fn over(
-    policy: PointsShortfall,
-) -> (
-    Desk,
-    std::sync::Arc<zhangfang::primitives::MockClock>,
-    zhangfang::primitives::OrderId,
-) {
+/// A shop whose points last for a day.
+async fn desk(policy: PointsShortfall) -> (Desk, Arc<MockClock>) {
     let Calendar { app, clock } = Calendar::open(SystemClock.now()).await;
-    app.set_rule(|terms| terms.validity = zhangfang::points::Validity::Days { count: 1 })
+    app.set_rule(|terms| terms.validity = Validity::Days { count: 1 })
         .await;
     app.set_policy(|terms| terms.points_shortfall = policy)
         .await;
-    let desk = Desk::at(app).await;
+    (Desk::at(app).await, clock)
+}
+
+/// A payment of ten points that are over by now.
+async fn over(policy: PointsShortfall) -> (Desk, Arc<MockClock>, OrderId) {
+    let (desk, clock) = desk(policy).await;
     let order = desk.paid(1_000, "k").await;
     assert_eq!(desk.has(order).await, (10, 0, 0));
     clock.advance_seconds(2 * DAY);
     (desk, clock, order)
 }
 
+/// Points that the refund is due, of which ran out, of which are lent.
+async fn refund(desk: &Desk, order: OrderId, fen: Option<i64>, key: &str) -> (i64, i64, i64) {
+    let back = desk.refund(order, fen, key).await.points;
+    (back.due.get(), back.ran_out.get(), back.lent.get())
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn points_that_are_over_are_lent_to_a_refund_and_expire_all_the_same() {
-    // Even where what was spent is not lent: these were not spent.
-    for policy in [PointsShortfall::Debt, PointsShortfall::Refuse] {
-        let (desk, clock, order) = over(policy).await;
-        let refund = desk.refund(order, None, "r").await;
-        assert_eq!(
-            (refund.points.due.get(), refund.points.lent.get()),
-            (10, 10)
-        );
-        assert_eq!(desk.has(order).await, (20, 10, 10));
-        // While the refund is under way as many points stay as are held.
-        assert_eq!(rounds(desk.app.db()).await, 1);
-        assert_eq!(desk.has(order).await, (20, 10, 10));
-        desk.channel.knows([Says::Is(RefundStatus::Success)]);
-        assert_eq!(desk.pursue(&refund).await, RefundStateKind::Succeeded);
-        assert_eq!(desk.has(order).await, (10, 0, 10));
-        clock.advance_seconds(DAY);
-        assert_eq!(rounds(desk.app.db()).await, 1);
-        assert_eq!(desk.has(order).await, (0, 0, 10));
+async fn what_ran_out_is_not_claimed_again_before_the_sweep_nor_after_it_under_any_policy() {
+    for policy in [
+        PointsShortfall::Debt,
+        PointsShortfall::Negative,
+        PointsShortfall::Refuse,
+    ] {
+        for swept in [false, true] {
+            let (desk, clock, order) = over(policy).await;
+            if swept {
+                assert_eq!(rounds(desk.app.db()).await, 1);
+                assert_eq!(desk.has(order).await, (0, 0, 0));
+            }
+            assert_eq!(refund(&desk, order, Some(400), "r1").await, (4, 4, 0));
+            desk.channel.answers([Says::Is(RefundStatus::Success)]);
+            assert_eq!(refund(&desk, order, None, "r2").await, (6, 6, 0));
+            assert_eq!(desk.has(order).await, (0, 0, 0), "{policy:?} {swept}");
+            assert!(desk.app.verify().await.is_clean());
+            // Nothing is left for the night, nor owed after it.
+            clock.advance_seconds(DAY);
+            rounds(desk.app.db()).await;
+            assert_eq!(desk.has(order).await, (0, 0, 0));
+            desk.app.finish().await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_spent_is_claimed_and_what_ran_out_of_the_same_lot_is_counted_once() {
+    for swept in [false, true] {
+        let (desk, clock) = desk(PointsShortfall::Debt).await;
+        // Two payments fill one lot; twelve of its twenty points are spent.
+        let (one, other) = (desk.paid(1_000, "a").await, desk.paid(1_000, "b").await);
+        desk.spend(one, 12).await;
+        clock.advance_seconds(2 * DAY);
+        if swept {
+            assert_eq!(rounds(desk.app.db()).await, 1);
+        }
+        assert_eq!(refund(&desk, one, None, "r1").await, (10, 8, 2));
+        assert_eq!(refund(&desk, other, Some(500), "r2").await, (5, 0, 5));
+        assert_eq!(desk.has(one).await, (7, 7, 7));
+        assert!(desk.app.verify().await.is_clean());
         desk.app.finish().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refund_that_fails_gives_back_what_was_lent_and_not_what_is_over() {
+async fn what_a_refund_counted_is_another_ones_to_count_when_it_fails() {
     let (desk, clock, order) = over(PointsShortfall::Debt).await;
-    let refund = desk.refund(order, Some(500), "r").await;
-    assert_eq!(desk.has(order).await, (15, 5, 5));
-    desk.channel.knows([Says::Is(RefundStatus::Closed)]);
-    assert_eq!(desk.pursue(&refund).await, RefundStateKind::Closed);
-    assert_eq!(desk.has(order).await, (10, 0, 0));
-    clock.advance_seconds(DAY);
-    assert_eq!(rounds(desk.app.db()).await, 1);
+    let first = desk.refund(order, Some(500), "r1").await;
+    assert_eq!((first.points.due.get(), first.points.ran_out.get()), (5, 5));
     assert_eq!(desk.has(order).await, (0, 0, 0));
+    desk.channel.knows([Says::Is(RefundStatus::Closed)]);
+    assert_eq!(desk.pursue(&first).await, RefundStateKind::Closed);
+    assert!(desk.app.verify().await.is_clean());
+    clock.advance_seconds(DAY);
+    rounds(desk.app.db()).await;
+    assert_eq!(refund(&desk, order, None, "r2").await, (10, 10, 0));
+    assert_eq!(desk.has(order).await, (0, 0, 0));
+    let counted = "SELECT CAST(SUM(given_back) AS SIGNED) FROM point_lots WHERE expired = 10";
+    assert_eq!(desk.app.count(counted).await, 10);
+    desk.app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn spent_points_are_refused_by_the_policy_whatever_else_is_over_and_not_swept() {
+    for swept in [false, true] {
+        let (desk, clock, _) = over(PointsShortfall::Refuse).await;
+        // Ten points of another lot are over; of this one's, four are spent.
+        let order = desk.paid(1_000, "late").await;
+        desk.spend(order, 4).await;
+        if swept {
+            clock.advance_seconds(60);
+            assert_eq!(rounds(desk.app.db()).await, 1);
+        }
+        let refused = request_refund(&desk.payments, desk.wish(order, None, "r")).await;
+        assert!(
+            matches!(refused, Err(RefundError::PointsSpent { due, available })
+                if (due.get(), available.get()) == (10, 6)),
+            "{refused:?}"
+        );
+        assert_eq!(refund(&desk, order, Some(600), "r2").await, (6, 0, 0));
+        desk.app.finish().await;
+    }
+}
+
+/// The lot was good when the refund was asked for, and is over when somebody agrees.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_runs_out_while_a_refund_awaits_a_second_person_counts_when_it_sets_out() {
+    let (desk, clock) = desk(PointsShortfall::Debt).await;
+    desk.app
+        .set_policy(|terms| terms.refund_review_above = Money::constant(500))
+        .await;
+    let order = desk.paid(1_000, "k").await;
+    let asked = desk.refund(order, None, "r").await;
+    assert_eq!(asked.state.kind(), RefundStateKind::AwaitingApproval);
+    assert_eq!(asked.points.ran_out.get(), 0);
+    clock.advance_seconds(2 * DAY);
+    let agreed = desk.decide(&asked, true, "d").await;
+    assert_eq!(
+        (agreed.points.due.get(), agreed.points.ran_out.get()),
+        (10, 10)
+    );
+    assert_eq!(desk.has(order).await, (0, 0, 0));
+    desk.app.finish().await;
+}
+
+/// Two processes refund payments that filled one lot: what ran out of it is counted once.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_who_count_at_once_do_not_count_the_same_points() {
+    let (desk, clock) = desk(PointsShortfall::Debt).await;
+    let mut orders = Vec::new();
+    for key in ["a", "b", "c", "d", "e", "f"] {
+        orders.push(desk.paid(500, key).await);
+    }
+    desk.spend(orders[0], 18).await;
+    clock.advance_seconds(2 * DAY);
+    let other = desk.elsewhere(clock.clone()).await;
+    let askers: Vec<_> = orders
+        .iter()
+        .enumerate()
+        .map(|(place, order)| {
+            let payments = if place % 2 == 0 {
+                &desk.payments
+            } else {
+                &other
+            };
+            let (payments, wish) = (
+                payments.clone(),
+                desk.wish(*order, None, &format!("r{place}")),
+            );
+            tokio::spawn(async move { request_refund(&payments, wish).await.unwrap() })
+        })
+        .collect();
+    let mut ran_out = 0;
+    for asker in askers {
+        ran_out += asker.await.unwrap().points.ran_out.get();
+    }
+    assert_eq!(ran_out, 12, "thirty less eighteen that were spent");
+    assert_eq!(desk.has(orders[0]).await, (18, 18, 18));
+    other.db.close().await;
     desk.app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn points_that_a_refund_has_set_aside_in_time_are_taken_although_they_are_over_when_it_arrives()
  {
-    let Calendar { app, clock } = Calendar::open(SystemClock.now()).await;
-    app.set_rule(|terms| terms.validity = zhangfang::points::Validity::Days { count: 1 })
-        .await;
-    let desk = Desk::at(app).await;
+    let (desk, clock) = desk(PointsShortfall::Debt).await;
     let order = desk.paid(1_000, "k").await;
-    let refund = desk.refund(order, Some(600), "r").await;
-    assert_eq!((refund.points.due.get(), refund.points.lent.get()), (6, 0));
+    let first = desk.refund(order, Some(600), "r").await;
+    assert_eq!((first.points.due.get(), first.points.lent.get()), (6, 0));
     clock.advance_seconds(3 * DAY);
     assert_eq!(rounds(desk.app.db()).await, 1);
     assert_eq!(desk.has(order).await, (6, 6, 0));
-    // Another one finds nothing that is not over, and is lent all of it, whatever the first one holds.
+    // Another one takes nothing: the other four have run out, and what the first one holds has not.
     let second = desk.refund(order, None, "r2").await;
-    assert_eq!((second.points.due.get(), second.points.lent.get()), (4, 4));
+    assert_eq!(
+        (second.points.due.get(), second.points.ran_out.get()),
+        (4, 4)
+    );
     desk.channel.knows([
         Says::Is(RefundStatus::Success),
         Says::Is(RefundStatus::Success),
     ]);
-    assert_eq!(desk.pursue(&refund).await, RefundStateKind::Succeeded);
+    assert_eq!(desk.pursue(&first).await, RefundStateKind::Succeeded);
     assert_eq!(desk.pursue(&second).await, RefundStateKind::Succeeded);
-    assert_eq!(desk.has(order).await, (0, 0, 4));
+    assert_eq!(desk.has(order).await, (0, 0, 0));
     desk.app.finish().await;
 }

@@ -37,6 +37,8 @@ pub(crate) struct Purse {
     pub(super) holds: BTreeMap<usize, (i64, BusinessDay)>,
     /// By the number of the hold, those of back ends: the second from which on nothing can be spent of it.
     pub(super) until: BTreeMap<usize, i64>,
+    /// What ran out of lots unspent, less what refunds counted as given back.
+    pub(super) run_out: BTreeMap<BusinessDay, i64>,
     /// The last day on which a payment earned anything, and how much it was on that day.
     pub(super) earned: Option<(BusinessDay, i64)>,
 }
@@ -57,6 +59,8 @@ struct Refund {
     payment: usize,
     fen: i64,
     due: i64,
+    /// Of these, run out before.
+    ran_out: i64,
     lent: i64,
     hold: usize,
     open: bool,
@@ -95,6 +99,21 @@ impl Purse {
             .map(|(_, left)| left)
             .sum();
         (live - self.held()).max(0)
+    }
+
+    /// What is over and would run out now, by lot: all but as many points as are held, the earliest first.
+    fn over(&self, today: BusinessDay) -> BTreeMap<BusinessDay, i64> {
+        let over: i64 = self.lots.range(..=today).map(|(_, left)| left).sum();
+        let mut due = (over - self.held()).max(0);
+        let mut going = BTreeMap::new();
+        for (lot, left) in self.lots.range(..=today) {
+            let part = due.min(*left);
+            due -= part;
+            if part > 0 {
+                going.insert(*lot, part);
+            }
+        }
+        going
     }
 
     fn put(&mut self, lot: BusinessDay, points: i64) {
@@ -227,30 +246,50 @@ impl Model {
             self.see("more than was paid is refused", true);
             return Err(No::TooMuch);
         }
+        let (who, lot) = (payment.who, payment.lot);
         let due = payment.points * (payment.asked + fen) / payment.fen - payment.back;
-        let purse = &mut self.purses[payment.who];
-        let lent = (due - purse.spendable(self.today)).max(0);
-        if self.terms.refuse && due > purse.posted() - purse.held() {
+        let going = self.purses[who]
+            .over(self.today)
+            .get(&lot)
+            .copied()
+            .unwrap_or(0);
+        let gone = self.purses[who].run_out.get(&lot).copied().unwrap_or(0);
+        let ran_out = due.min(gone + going);
+        let taken = due - ran_out;
+        let lent = (taken - self.purses[who].spendable(self.today)).max(0);
+        if self.terms.refuse && lent > 0 {
             self.see("a refund of spent points is refused", true);
             return Err(No::Short);
+        }
+        // What would run out tonight runs out now, so that it is counted once.
+        if due > 0 && going > 0 {
+            self.expire(who);
+            self.see("a refund sweeps", true);
+        }
+        let payment = &mut self.payments[number];
+        let purse = &mut self.purses[who];
+        if ran_out > 0 {
+            *purse.run_out.entry(lot).or_default() -= ran_out;
         }
         payment.asked += fen;
         payment.back += due;
         purse.put(BusinessDay::NEVER, lent);
         purse.debt += lent;
         self.holds += 1;
-        if due > 0 {
-            purse.holds.insert(self.holds, (due, self.today));
+        if taken > 0 {
+            purse.holds.insert(self.holds, (taken, self.today));
         }
         self.refunds.push(Refund {
             payment: number,
             fen,
             due,
+            ran_out,
             lent,
             hold: self.holds,
             open: true,
         });
         self.see("points are lent", lent > 0);
+        self.see("what ran out counts as given back", ran_out > 0);
         Ok(())
     }
 
@@ -263,6 +302,12 @@ impl Model {
         if let Some((points, since)) = purse.holds.remove(&refund.hold) {
             purse.take(points, Some(payment.lot), since, self.today);
         }
+        // The campaign may give them again; the day may not.
+        let taken = refund.due - refund.ran_out;
+        if self.terms.total_cap.is_some() && taken > 0 {
+            self.granted -= taken;
+            self.see("a total cap gets something back", true);
+        }
     }
 
     /// It will not happen: the points are let go, and what was lent for it and is still owed is taken back, as far as there are points that are not over.
@@ -274,6 +319,9 @@ impl Model {
         self.payments[refund.payment].back -= refund.due;
         let purse = &mut self.purses[payment.who];
         purse.holds.remove(&refund.hold);
+        if refund.ran_out > 0 {
+            *purse.run_out.entry(payment.lot).or_default() += refund.ran_out;
+        }
         let live: i64 = purse
             .lots
             .range(self.today.plus_days(1)..)
@@ -364,17 +412,15 @@ impl Model {
 
     /// What is over goes, the earliest first, but for as many points as are held. Gives how many went.
     pub(super) fn expire(&mut self, who: usize) -> i64 {
-        let held = self.purses[who].held();
-        let lots = &mut self.purses[who].lots;
-        let over: i64 = lots.range(..=self.today).map(|(_, left)| left).sum();
-        let due = (over - held).max(0);
-        let mut left_to_go = due;
-        for (_, left) in lots.range_mut(..=self.today) {
-            let part = left_to_go.min(*left);
-            *left -= part;
-            left_to_go -= part;
+        let purse = &mut self.purses[who];
+        let over: i64 = purse.lots.range(..=self.today).map(|(_, left)| left).sum();
+        let going = purse.over(self.today);
+        for (lot, part) in &going {
+            *purse.lots.get_mut(lot).unwrap() -= part;
+            *purse.run_out.entry(*lot).or_default() += part;
         }
-        lots.retain(|_, left| *left > 0);
+        purse.lots.retain(|_, left| *left > 0);
+        let due = going.values().sum();
         self.see("points expire", due > 0);
         self.see("a hold keeps what is over", over > due);
         due

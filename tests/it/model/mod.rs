@@ -170,7 +170,28 @@ impl<'a> Play<'a> {
         self.sleep(86_400);
         self.pay(0, 500).await;
         self.compare().await;
+        self.refunds_of_what_ran_out().await;
         self.holds_that_outlive().await;
+    }
+
+    /// Points run out unspent, and the payment is refunded in two parts: before the night's sweep and after it, and one of them fails.
+    async fn refunds_of_what_ran_out(&mut self) {
+        let place = self.paid.len();
+        self.pay(2, 1_000).await;
+        if let Some(days) = self.model.terms.days {
+            self.sleep(86_400 * (i64::from(days) + 1));
+        }
+        for (fen, arrived, sweeps) in [(400, false, false), (300, true, false), (700, true, true)] {
+            if sweeps {
+                self.sweep(2).await;
+            }
+            self.ask_refund(place, fen).await;
+            self.compare().await;
+            if let Some(number) = self.model.open_refunds().pop() {
+                self.end_refund(number, arrived).await;
+            }
+            self.compare().await;
+        }
     }
 
     /// The same of holds: lots go over while points of them are held, which are spent in part or as a whole; and a hold whose time is over.
@@ -380,7 +401,7 @@ async fn random_histories_of_points_agree_with_the_model_after_every_step() {
     }
     println!("{happened:?}");
     assert!(
-        happened.len() == 12 && happened.values().all(|times| *times > 0),
+        happened.len() == 15 && happened.values().all(|times| *times > 0),
         "days on which too little happened: {happened:?}"
     );
     house.finish().await;

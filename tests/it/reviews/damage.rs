@@ -21,7 +21,7 @@ async fn books() -> Bench {
     bench.says(Action::Allow);
     let allowed = desk.paid(1_000, "allowed").await;
     desk.spend(allowed, 6).await;
-    desk.channel.answers([Says::Is(RefundStatus::Success); 3]);
+    desk.channel.answers([Says::Is(RefundStatus::Success); 4]);
     desk.refund(allowed, None, "r1").await;
     bench.says(Action::Block);
     desk.paid(1_000, "blocked").await;
@@ -35,7 +35,11 @@ async fn books() -> Bench {
     let rejected = desk.paid(1_300, "rejected").await;
     bench.reject(rejected, "lin").await.expect(200);
     let moot = desk.paid(1_400, "moot").await;
-    desk.refund(moot, Some(700), "r3").await;
+    desk.refund(moot, None, "r3").await;
+    let parted = desk.paid(1_700, "parted").await;
+    desk.refund(parted, Some(700), "r4").await;
+    let who = bench.app().operator("lin").keyed("approve-parted");
+    approve(&who, parted).await.expect(200);
     let claimed = desk.paid(1_500, "claimed").await;
     bench.claim(claimed, "lin").await.expect(200);
     desk.paid(1_600, "open").await;
@@ -59,10 +63,11 @@ async fn every_kind_of_damage_to_reviews_is_found_and_named() {
             .fetch_all(bench.app().db().pool())
             .await
             .unwrap();
-    assert_eq!(states, [(1, 1), (2, 1), (3, 1), (4, 1), (5, 1), (7, 1)]);
+    assert_eq!(states, [(1, 1), (2, 1), (3, 2), (4, 1), (5, 1), (7, 1)]);
     let held = "ORD(SUBSTR(entry_id, 16, 1)) = 9";
     let resolution = "ORD(SUBSTR(entry_id, 16, 1)) = 137";
     let repaid = "ORD(SUBSTR(entry_id, 16, 1)) = 15";
+    let part = "ORD(SUBSTR(entry_id, 16, 1)) = 16";
     let open =
         "SUBSTR(entry_id, 1, 15) IN (SELECT SUBSTR(id, 1, 15) FROM risk_reviews WHERE state = 1)";
     let damage: Vec<(Invariant, String, &str)> = vec![
@@ -83,8 +88,12 @@ async fn every_kind_of_damage_to_reviews_is_found_and_named() {
         (Points, "UPDATE payment_orders SET review = 0 WHERE review = 2 LIMIT 1".into(), "points are noted and 0 were credited"),
         (Points, "UPDATE payment_orders SET review = 1 WHERE review = 0 AND state = 3 AND points > 0".into(), "at once, and risk said"),
         (Points, "UPDATE payment_orders SET review = 2 WHERE review = 0 AND points = 0".into(), "of its points, and has none"),
-        (Points, "UPDATE payment_orders SET review = 4 WHERE review = 3 AND refund_points > 0".into(), "and they were let go"),
-        (Points, "UPDATE payment_orders SET review = 2 WHERE review = 4 AND refund_count > 0".into(), "refunds set out"),
+        (Points, "UPDATE payment_orders SET review = 4 WHERE review = 3 AND refund_points > 0".into(), "and they are let_go"),
+        (Points, "UPDATE payment_orders SET review = 2 WHERE review = 4 AND refund_count > 0".into(), "is due"),
+        (Points, "UPDATE payment_orders SET refund_withheld = refund_withheld - 1 WHERE refund_withheld > 0 LIMIT 1".into(), "are withheld from its review"),
+        (Points, "UPDATE refunds SET points_withheld = points_withheld - 1 WHERE points_withheld > 0 LIMIT 1".into(), "are withheld from its review"),
+        (Points, format!("UPDATE transfers SET amount = amount + 1 WHERE {part}"), "is due"),
+        (Points, format!("DELETE FROM transfers WHERE {part}"), "is [] where"),
         (States, "UPDATE payment_orders SET review = 3 WHERE review = 4 LIMIT 1".into(), "is let_in and"),
         (States, "UPDATE payment_orders SET review = 0 WHERE review = 4 LIMIT 1".into(), "is no of a review, and has"),
         // Reviews.
@@ -94,6 +103,7 @@ async fn every_kind_of_damage_to_reviews_is_found_and_named() {
         (States, "UPDATE risk_reviews SET due_at = NULL WHERE state = 1".into(), "is open and"),
         (States, "UPDATE risk_reviews SET due_at = NOW(6) WHERE state = 4".into(), "is let_go and"),
         (States, "UPDATE risk_reviews SET points = points + 1 WHERE state = 1".into(), "is of other points than"),
+        (States, "UPDATE risk_reviews SET points = 9 WHERE state = 3 AND points = 10".into(), "is of other points than"),
         (States, "UPDATE risk_reviews SET amount_fen = amount_fen + 1 WHERE state = 1".into(), "is of other points than"),
         (States, "UPDATE risk_reviews SET customer_id = REPEAT(x'07', 16) WHERE state = 1".into(), "is of other points than"),
         (States, "UPDATE risk_reviews SET merchant_id = NULL WHERE state = 1".into(), "is of other points than"),

@@ -11,43 +11,211 @@ use super::Bench;
 use crate::harness::Says;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refund_ends_the_review_and_takes_no_points_back() {
-    for amount in [None, Some(400)] {
+async fn a_refund_of_everything_leaves_nothing_to_review_once_it_has_arrived() {
+    let bench = Bench::open().await;
+    let order = bench.desk.paid(1_000, "k").await;
+    bench.claim(order, "lin").await.expect(200);
+    let refund = bench.desk.refund(order, None, "r").await;
+    let back = refund.points;
+    assert_eq!(
+        (back.due.get(), back.withheld.get(), back.lent.get()),
+        (10, 10, 0)
+    );
+    // It may still fail: then there is something to decide.
+    assert_eq!(bench.order_says(order).await, PointsReview::Open);
+    assert_eq!(bench.points().await, (0, 0, 10));
+    assert!(bench.desk.app.verify().await.is_clean());
+    bench.desk.channel.knows([Says::Is(RefundStatus::Success)]);
+    assert_eq!(bench.desk.pursue(&refund).await, RefundStateKind::Succeeded);
+    assert_eq!(bench.state(order).await, ("moot".into(), Some(false)));
+    assert_eq!(bench.order_says(order).await, PointsReview::LetGo);
+    bench
+        .approve(order, "lin")
+        .await
+        .refused(409, "review_already_decided");
+    bench.time_is_over().await;
+    assert_eq!(bench.points().await, (0, 0, 0));
+    assert_eq!(
+        bench.moves().await,
+        [(PointsMove::Held, 10), (PointsMove::LetGo, 10)]
+    );
+    bench.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_of_a_fen_leaves_the_review_of_a_thousand_points_alone() {
+    let bench = Bench::open().await;
+    let order = bench.desk.paid(100_000, "k").await;
+    bench
+        .desk
+        .channel
+        .answers([Says::Is(RefundStatus::Success); 2]);
+    let cent = bench.desk.refund(order, Some(1), "r1").await;
+    assert_eq!((cent.points.due.get(), cent.points.withheld.get()), (0, 0));
+    assert_eq!(bench.order_says(order).await, PointsReview::Open);
+    // Two hundred of a thousand yuan: their part only.
+    let part = bench.desk.refund(order, Some(20_000), "r2").await;
+    assert_eq!(
+        (part.points.due.get(), part.points.withheld.get()),
+        (200, 200)
+    );
+    let review = bench.review_of(order).await;
+    assert_eq!(
+        (&review["state"], &review["points"]),
+        (&"open".into(), &800.into())
+    );
+    assert!(bench.desk.app.verify().await.is_clean());
+    bench.approve(order, "lin").await.expect(200);
+    assert_eq!(bench.points().await, (800, 800, 0));
+    // From now on it is a refund like any other.
+    bench
+        .desk
+        .channel
+        .answers([Says::Is(RefundStatus::Success)]);
+    let rest = bench.desk.refund(order, None, "r3").await;
+    assert_eq!(
+        (rest.points.due.get(), rest.points.withheld.get()),
+        (800, 0)
+    );
+    assert_eq!(bench.points().await, (0, 0, 0));
+    assert_eq!(
+        bench.moves().await,
+        [
+            (PointsMove::Held, 1_000),
+            (PointsMove::LetGo, 200),
+            (PointsMove::Earned, 800),
+            (PointsMove::TakenBack, 800)
+        ]
+    );
+    bench.finish().await;
+}
+
+/// What a refund withholds when it fails: the review's again, or what the review came to meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_that_fails_gives_the_review_back_what_it_withheld() {
+    for (decide, kept, told) in [
+        ("nothing", 0, vec![]),
+        (
+            "approve",
+            10,
+            vec![(PointsMove::Earned, 6), (PointsMove::Earned, 4)],
+        ),
+        (
+            "reject",
+            0,
+            vec![(PointsMove::LetGo, 6), (PointsMove::LetGo, 4)],
+        ),
+    ] {
         let bench = Bench::open().await;
         let order = bench.desk.paid(1_000, "k").await;
-        bench.claim(order, "lin").await.expect(200);
-        let refund = bench.desk.refund(order, amount, "r").await;
-        assert_eq!((refund.points.due.get(), refund.points.lent.get()), (0, 0));
-        assert_eq!(bench.state(order).await, ("moot".into(), Some(false)));
-        assert_eq!(bench.order_says(order).await, PointsReview::LetGo);
-        assert_eq!(bench.points().await, (0, 0, 0));
-        bench
-            .approve(order, "lin")
-            .await
-            .refused(409, "review_already_decided");
-        bench.time_is_over().await;
-        assert!(bench.desk.app.verify().await.is_clean());
-        bench.desk.channel.knows([Says::Is(RefundStatus::Success)]);
-        assert_eq!(bench.desk.pursue(&refund).await, RefundStateKind::Succeeded);
-        // The rest of the money follows, and still no points.
-        if amount.is_some() {
-            bench.desk.channel.answers([Says::Is(RefundStatus::Closed)]);
-            let closed = bench.desk.refund(order, None, "r2").await;
-            assert_eq!(closed.state.kind(), RefundStateKind::Closed);
-            bench
-                .desk
-                .channel
-                .answers([Says::Is(RefundStatus::Success)]);
-            let rest = bench.desk.refund(order, None, "r3").await;
-            assert_eq!((rest.amount.get(), rest.points.due.get()), (600, 0));
+        let refund = bench.desk.refund(order, Some(400), "r").await;
+        assert_eq!(refund.points.withheld.get(), 4);
+        match decide {
+            "approve" => {
+                bench.approve(order, "lin").await.expect(200);
+                assert_eq!(bench.points().await, (6, 6, 0), "the rest");
+            }
+            "reject" => _ = bench.reject(order, "lin").await.expect(200),
+            _ => {}
         }
-        assert_eq!(bench.points().await, (0, 0, 0));
+        let report = bench.desk.app.verify().await;
+        assert!(report.is_clean(), "{decide}: {report}");
+        bench.desk.channel.knows([Says::Is(RefundStatus::Closed)]);
+        assert_eq!(bench.desk.pursue(&refund).await, RefundStateKind::Closed);
+        let pending = if decide == "nothing" { 10 } else { 0 };
+        assert_eq!(bench.points().await, (kept, kept, pending), "{decide}");
+        let mut moves = vec![(PointsMove::Held, 10)];
+        moves.extend(told);
+        assert_eq!(bench.moves().await, moves, "{decide}");
+        let report = bench.desk.app.verify().await;
+        assert!(report.is_clean(), "{decide}: {report}");
+        if decide == "nothing" {
+            let review = bench.review_of(order).await;
+            assert_eq!(
+                (&review["state"], &review["points"]),
+                (&"open".into(), &10.into())
+            );
+            bench.approve(order, "lin").await.expect(200);
+            assert_eq!(bench.points().await, (10, 10, 0));
+        }
+        // Whatever became of the first, a second refund takes what is there.
+        bench
+            .desk
+            .channel
+            .answers([Says::Is(RefundStatus::Success)]);
+        let rest = bench.desk.refund(order, None, "r2").await;
+        let back = if decide == "reject" { 0 } else { 10 };
         assert_eq!(
-            bench.moves().await,
-            [(PointsMove::Held, 10), (PointsMove::LetGo, 10)]
+            (rest.points.due.get(), rest.points.withheld.get()),
+            (back, 0)
         );
+        assert_eq!(bench.points().await, (0, 0, 0));
         bench.finish().await;
     }
+}
+
+/// Two refunds under way at once, of which one fails: in both orders, and whatever is decided in between.
+#[tokio::test(flavor = "multi_thread")]
+async fn pieces_withhold_what_the_whole_would_and_each_ends_by_itself() {
+    for first_fails in [false, true] {
+        for approves in [None, Some(false), Some(true)] {
+            let bench = Bench::open().await;
+            let order = bench.desk.paid(1_000, "k").await;
+            let one = bench.desk.refund(order, Some(550), "r1").await;
+            let other = bench.desk.refund(order, None, "r2").await;
+            let withheld = (one.points.withheld.get(), other.points.withheld.get());
+            assert_eq!(withheld, (5, 5));
+            match approves {
+                Some(true) => _ = bench.approve(order, "lin").await.expect(200),
+                Some(false) => _ = bench.reject(order, "lin").await.expect(200),
+                None => {}
+            }
+            let (fails, arrives) = if first_fails {
+                (&one, &other)
+            } else {
+                (&other, &one)
+            };
+            bench.desk.channel.knows([
+                Says::Is(RefundStatus::Success),
+                Says::Is(RefundStatus::Closed),
+            ]);
+            assert_eq!(bench.desk.pursue(arrives).await, RefundStateKind::Succeeded);
+            assert!(bench.desk.app.verify().await.is_clean());
+            assert_eq!(bench.desk.pursue(fails).await, RefundStateKind::Closed);
+            let left = match approves {
+                None => (0, 0, 10),
+                Some(true) => (5, 5, 0),
+                Some(false) => (0, 0, 0),
+            };
+            assert_eq!(bench.points().await, left, "{first_fails} {approves:?}");
+            if approves.is_none() {
+                let review = bench.review_of(order).await;
+                assert_eq!(
+                    (&review["state"], &review["points"]),
+                    (&"open".into(), &5.into())
+                );
+                bench.approve(order, "lin").await.expect(200);
+                assert_eq!(bench.points().await, (5, 5, 0));
+            }
+            bench.finish().await;
+        }
+    }
+}
+
+/// Above a limit two people must agree to all that may come in, refunds under way included: these may still fail.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_under_way_does_not_spare_the_second_person() {
+    let bench = Bench::with(super::two_above(900)).await;
+    let order = bench.desk.paid(100_000, "k").await;
+    let refund = bench.desk.refund(order, Some(90_000), "r").await;
+    let first = bench.approve(order, "lin").await.expect(200);
+    assert_eq!(first["state"], "open");
+    bench.desk.channel.knows([Says::Is(RefundStatus::Success)]);
+    assert_eq!(bench.desk.pursue(&refund).await, RefundStateKind::Succeeded);
+    // Now it is about a hundred points.
+    bench.approve(order, "wang").await.expect(200);
+    assert_eq!(bench.points().await, (100, 100, 0));
+    bench.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -85,7 +253,7 @@ async fn a_refund_that_awaits_approval_leaves_the_review_alone_until_it_sets_out
             terms.points_shortfall = payments::PointsShortfall::Refuse;
         })
         .await;
-    for (place, (decide, points_back)) in [("nothing", 0), ("approve", 6), ("reject", 0)]
+    for (place, (decide, points_back)) in [("nothing", 6), ("approve", 6), ("reject", 0)]
         .into_iter()
         .enumerate()
     {
@@ -106,27 +274,42 @@ async fn a_refund_that_awaits_approval_leaves_the_review_alone_until_it_sets_out
         assert!(report.is_clean(), "{decide}: {report}");
         let agreed = bench.desk.decide(&refund, true, &format!("d{place}")).await;
         assert_eq!(agreed.points.due.get(), points_back, "{decide}");
-        let let_in = decide == "approve";
+        let withheld = if decide == "nothing" { 6 } else { 0 };
+        assert_eq!(agreed.points.withheld.get(), withheld, "{decide}");
         assert_eq!(
             bench.desk.order(order).await.refunds.points.get(),
             points_back
         );
-        assert_eq!(bench.order_says(order).await == PointsReview::LetIn, let_in);
+        let says = match decide {
+            "nothing" => PointsReview::Open,
+            "approve" => PointsReview::LetIn,
+            _ => PointsReview::LetGo,
+        };
+        assert_eq!(bench.order_says(order).await, says);
         bench.desk.channel.knows([Says::Is(RefundStatus::Success)]);
         assert_eq!(bench.desk.pursue(&agreed).await, RefundStateKind::Succeeded);
         let report = bench.desk.app.verify().await;
         assert!(report.is_clean(), "{decide}: {report}");
     }
-    assert_eq!(bench.points().await, (4, 4, 0));
+    // Of the first, four are still under review.
+    assert_eq!(bench.points().await, (4, 4, 10));
 
     // Nobody agrees: the review goes its own way.
     let order = bench.desk.paid(1_000, "k9").await;
     let refund = bench.desk.refund(order, Some(600), "r9").await;
     let small = bench.desk.refund(order, Some(100), "small").await;
-    assert_eq!(small.points.due.get(), 0);
-    assert_eq!(bench.state(order).await, ("moot".into(), Some(false)));
+    // Seven of ten go back for seven of ten yuan, of which six await a second person.
+    assert_eq!(
+        (small.points.due.get(), small.points.withheld.get()),
+        (1, 1)
+    );
+    assert_eq!(bench.state(order).await, ("open".into(), None));
     bench.desk.decide(&refund, false, "d9").await;
-    assert_eq!(bench.desk.order(order).await.refunds.points.get(), 0);
+    let refunds = bench.desk.order(order).await.refunds;
+    assert_eq!((refunds.points.get(), refunds.withheld.get()), (1, 1));
+    let who = bench.app().operator("lin").keyed("a9");
+    super::approve(&who, order).await.expect(200);
+    assert_eq!(bench.points().await, (13, 13, 10));
     bench.finish().await;
 }
 
@@ -135,7 +318,7 @@ async fn a_refund_that_awaits_approval_leaves_the_review_alone_until_it_sets_out
 async fn a_refund_that_risk_sends_to_a_second_person_takes_back_what_was_let_in_meanwhile() {
     for (place, action) in [Action::Review, Action::Verify].into_iter().enumerate() {
         for (amount, let_in, points_back) in
-            [(None, true, 10), (Some(400), true, 4), (None, false, 0)]
+            [(None, true, 10), (Some(400), true, 4), (None, false, 10)]
         {
             let bench = Bench::open().await;
             bench.says_of_refunds(action);
@@ -149,7 +332,12 @@ async fn a_refund_that_risk_sends_to_a_second_person_takes_back_what_was_let_in_
                 bench.approve(order, "lin").await.expect(200);
             }
             let agreed = bench.desk.decide(&refund, true, "d").await;
-            assert_eq!(agreed.points.due.get(), points_back);
+            let withheld = if let_in { 0 } else { 10 };
+            let back = agreed.points;
+            assert_eq!(
+                (back.due.get(), back.withheld.get()),
+                (points_back, withheld)
+            );
             bench.desk.channel.knows([Says::Is(RefundStatus::Success)]);
             let pursued = bench.desk.pursue(&agreed).await;
             assert_eq!(pursued, RefundStateKind::Succeeded);
@@ -160,16 +348,16 @@ async fn a_refund_that_risk_sends_to_a_second_person_takes_back_what_was_let_in_
     }
 }
 
+/// Whichever is first: the points come in and are taken back, or are withheld and come in no more.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_approval_and_a_refund_at_once_agree_about_the_points() {
     let bench = Bench::open().await;
-    let (mut let_in, mut let_go) = (0, 0);
     for round in 0..12 {
         let order = bench.desk.paid(1_000, &format!("k{round}")).await;
         let key = format!("r{round}");
         let operator = bench.app().operator("lin").keyed(&format!("a{round}"));
         let approving = super::approve(&operator, order);
-        let refunding = bench.desk.refund(order, None, &key);
+        let refunding = bench.desk.refund(order, Some(700), &key);
         // Both orders of arrival are wanted.
         let (approved, refund) = if round % 2 == 0 {
             tokio::join!(approving, refunding)
@@ -177,24 +365,14 @@ async fn an_approval_and_a_refund_at_once_agree_about_the_points() {
             let (refund, approved) = tokio::join!(refunding, approving);
             (approved, refund)
         };
-        let (state, _) = bench.state(order).await;
-        match refund.points.due.get() {
-            0 => {
-                approved.refused(409, "review_already_decided");
-                assert_eq!(state, "moot");
-                let_go += 1;
-            }
-            10 => {
-                approved.expect(200);
-                assert_eq!(state, "approved");
-                let_in += 1;
-            }
-            odd => panic!("{odd} points go back"),
-        }
+        approved.expect(200);
+        let back = refund.points;
+        assert_eq!(back.due.get(), 7);
+        assert!(matches!(back.withheld.get(), 0 | 7), "{back:?}");
+        assert_eq!(bench.order_says(order).await, PointsReview::LetIn);
         bench.desk.channel.knows([Says::Is(RefundStatus::Success)]);
         bench.desk.pursue(&refund).await;
     }
-    assert_eq!(let_in + let_go, 12);
-    assert_eq!(bench.points().await, (0, 0, 0));
+    assert_eq!(bench.points().await, (36, 36, 0));
     bench.finish().await;
 }

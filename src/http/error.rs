@@ -754,6 +754,23 @@ impl From<DeedError> for Problem {
                 detail: "核销积分超出冻结积分",
                 ..Self::field("points", format!("1 to {}", held.get()))
             },
+            DeedError::NotReturnable => Self {
+                code: "deed_not_returnable",
+                detail: "该积分操作不能退回",
+                ..Self::field("deed_id", "a deduction or a redemption")
+            },
+            DeedError::NotDone(state) => conflict(
+                "deed_state_conflict",
+                "The deed's state does not allow it",
+                "积分操作当前状态不允许此操作",
+                Self::field("state", format!("done; it is {}", state.name())),
+            ),
+            DeedError::ReturnTooMuch { left } => conflict(
+                "return_exceeds_taken",
+                "More points than the deed took and are not returned yet",
+                "退回积分超出可退数量",
+                Self::field("points", format!("at most {}", left.get())),
+            ),
             DeedError::Stale => DbError::Contention(0).into(),
             // Sums that do not fit: nobody has so many points.
             DeedError::Ledger(error) => broken(&error),

@@ -134,6 +134,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(open::deduct_points::deduct_points))        // deductions
         .routes(routes!(open::redeem_points::redeem_points))        // redemptions
         .routes(routes!(open::hold_points::hold_points))            // holds
+        .routes(routes!(open::return_points::return_points))        // returns
         .routes(routes!(open::end_hold::capture))                   // holds/{id}/capture
         .routes(routes!(open::end_hold::release))                   // holds/{id}/release
         .routes(routes!(open::customer_balance::customer_balance))  // customers/{customer_id}/balance
@@ -196,7 +197,7 @@ mod tests {
             .values()
             .flat_map(|path| path.as_object().unwrap().values())
             .collect();
-        assert_eq!(operations.len(), 116);
+        assert_eq!(operations.len(), 117);
         let names: BTreeSet<_> = operations
             .iter()
             .map(|operation| operation["operationId"].as_str().unwrap())

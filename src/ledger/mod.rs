@@ -53,7 +53,7 @@
 //! | 10 | `idempotency_keys` | payments, points |
 //! | 20 | `callback_events`, 21 `callback_alarms` | payments |
 //! | 22 | `risk_decisions`, 23 `risk_challenges` | risk |
-//! | 28 | `point_deeds` | points |
+//! | 27 | `point_deed_lots`, 28 `point_deeds` | points |
 //! | 29 | `risk_reviews` | risk |
 //! | 30 | `payment_orders` (31: collection codes, read only) | payments |
 //! | 32 | `refunds`, 33 `refund_history`, 34 `payment_exceptions` | payments |
@@ -61,7 +61,7 @@
 //! | 39 | `audit_logs` | audit |
 //! | 40 | `transfers` | ledger |
 //! | 50 | `accounts`, checked | ledger |
-//! | 60 | `point_lots` (61: the same, read only; 62: what of them ran out and counts as given back) | ledger |
+//! | 60 | `point_lots` (61: the same, read only; 63: what of them ran out and counts as given back) | ledger |
 //! | 70 | `point_budgets` | points |
 //! | 90 | `accounts`, unlimited: last, because every batch touches them | ledger |
 //! | | `commits`: the committer's own row, which nobody else wants | db |

@@ -414,10 +414,10 @@ impl RowSet for LotsOf {
 /// What ran out of a lot, and how much of it was counted as given back. Written where the latter changes, and only if it is still what was loaded; what ran out changes
 /// with [`Lots`], and never becomes less.
 #[derive(Debug)]
-pub struct RunOuts;
+pub(super) struct RunOuts;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RunOut {
+pub(super) struct RunOut {
     pub expired: i64,
     pub given_back: i64,
 }
@@ -425,7 +425,7 @@ pub struct RunOut {
 impl RowSet for RunOuts {
     type Key = (AccountId, BusinessDay);
     type Row = RunOut;
-    const PLACE: u8 = 62;
+    const PLACE: u8 = 63;
 
     fn load(keys: &[Self::Key], sql: &mut Sql) {
         sql.push("SELECT /* ledger.load_run_outs */ account_id, expires_on, expired, given_back FROM point_lots WHERE (account_id, expires_on) IN (");

@@ -371,7 +371,10 @@ impl From<DeedError> for ReviewError {
             | DeedError::ReferenceReused
             | DeedError::Insufficient { .. }
             | DeedError::Blocked
-            | DeedError::CaptureTooMuch { .. } => LedgerError::NotPending.into(),
+            | DeedError::CaptureTooMuch { .. }
+            | DeedError::NotReturnable
+            | DeedError::NotDone(_)
+            | DeedError::ReturnTooMuch { .. } => LedgerError::NotPending.into(),
         }
     }
 }

@@ -142,6 +142,9 @@ impl AskDeed {
             state,
             points: wish.points,
             captured,
+            returned: Points::ZERO,
+            returns: 0,
+            returns_of: None,
             source: wish.source.clone(),
             reference: wish.reference.clone(),
             reason: wish.reason.clone(),
@@ -160,7 +163,9 @@ impl AskDeed {
     fn review(&self, deed: &Deed) -> NewReview {
         let (stage, kind) = match deed.kind {
             DeedKind::Award => (Stage::PointsCredit, EntryKind::PointsAwarded),
-            DeedKind::Deduct | DeedKind::Redeem => (Stage::Redeem, EntryKind::PointsReserved),
+            DeedKind::Deduct | DeedKind::Redeem | DeedKind::Return => {
+                (Stage::Redeem, EntryKind::PointsReserved)
+            }
         };
         NewReview {
             tenant: deed.tenant,
@@ -223,7 +228,9 @@ impl Operation for AskDeed {
         let account = AccountId::customer_points(self.wish.customer);
         match self.wish.kind() {
             DeedKind::Award => want.row::<ledger::Accounts>(account),
-            DeedKind::Deduct | DeedKind::Redeem => ledger::want_spending(want, account),
+            DeedKind::Deduct | DeedKind::Redeem | DeedKind::Return => {
+                ledger::want_spending(want, account);
+            }
         }
     }
 

@@ -19,7 +19,7 @@ pub struct PointsRecord {
     pub points_change: i64,
     pub points_balance: i64,
     /// `earn`, `adjust`, `refund` (given back), `lend` (lent for it), `repay` (of what was lent), `award`, `deduct`, `redeem`, `hold` (set aside), `release` (let go
-    /// again), `expire`, `held` (until a review is decided), `let_in` and `let_go` (it is), `other`.
+    /// again), `return` (of what was deducted or redeemed), `expire`, `held` (until a review is decided), `let_in` and `let_go` (it is), `other`.
     pub change_type: String,
     /// Where they came from or went to: `payment`, `refund`, `expiry`, `adjustment`, or what a back end calls itself.
     pub source: String,
@@ -50,20 +50,20 @@ pub async fn list_records(
          t.balance_after AS points_balance, \
          CASE WHEN SUBSTR(t.debit_account, 16, 1) = x'24' THEN 'lend' WHEN SUBSTR(t.credit_account, 16, 1) = x'24' THEN 'repay' \
          ELSE CASE ORD(SUBSTR(t.entry_id, 16, 1)) & 127 WHEN 1 THEN 'earn' WHEN 2 THEN 'adjust' WHEN 4 THEN 'refund' \
-         WHEN 11 THEN 'deduct' WHEN 13 THEN 'redeem' WHEN 14 THEN 'expire' \
+         WHEN 11 THEN 'deduct' WHEN 13 THEN 'redeem' WHEN 14 THEN 'expire' WHEN 16 THEN 'let_in' WHEN 17 THEN 'let_in' WHEN 18 THEN 'return' \
          WHEN 9 THEN CASE t.phase WHEN 1 THEN 'held' WHEN 3 THEN 'let_go' ELSE 'let_in' END \
          WHEN 10 THEN CASE t.phase WHEN 0 THEN 'award' WHEN 1 THEN 'held' WHEN 3 THEN 'let_go' ELSE 'let_in' END \
          WHEN 12 THEN CASE t.phase WHEN 1 THEN 'hold' WHEN 3 THEN 'release' ELSE 'redeem' END ELSE 'other' END END AS change_type, \
-         COALESCE(d.source, CASE WHEN ORD(SUBSTR(t.entry_id, 16, 1)) & 127 IN (1, 9, 15) THEN 'payment' \
+         COALESCE(d.source, CASE WHEN ORD(SUBSTR(t.entry_id, 16, 1)) & 127 IN (1, 9, 15, 16, 17) THEN 'payment' \
          WHEN ORD(SUBSTR(t.entry_id, 16, 1)) & 127 IN (3, 4, 5) THEN 'refund' WHEN ORD(SUBSTR(t.entry_id, 16, 1)) & 127 = 14 THEN 'expiry' \
          ELSE 'adjustment' END) AS source, \
          CASE t.phase WHEN 1 THEN 'pending' WHEN 3 THEN 'voided' ELSE 'posted' END AS state, \
          o.id AS order_id, m.name AS merchant_name, t.created_at \
          FROM transfers t \
-         LEFT JOIN refunds r ON ORD(SUBSTR(t.entry_id, 16, 1)) & 127 IN (3, 4, 5) AND r.id = CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') \
-         LEFT JOIN point_deeds d ON ORD(SUBSTR(t.entry_id, 16, 1)) & 127 IN (10, 11, 12, 13, 15) AND d.id = CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') \
+         LEFT JOIN refunds r ON ORD(SUBSTR(t.entry_id, 16, 1)) & 127 IN (3, 4, 5, 17) AND r.id = CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') \
+         LEFT JOIN point_deeds d ON ORD(SUBSTR(t.entry_id, 16, 1)) & 127 IN (10, 11, 12, 13, 15, 18) AND d.id = CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') \
          LEFT JOIN payment_orders o ON o.id = CASE WHEN d.id IS NOT NULL THEN d.order_id WHEN r.id IS NOT NULL THEN r.order_id \
-         WHEN ORD(SUBSTR(t.entry_id, 16, 1)) & 127 IN (1, 9, 15) THEN CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') END \
+         WHEN ORD(SUBSTR(t.entry_id, 16, 1)) & 127 IN (1, 9, 15, 16) THEN CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') END \
          LEFT JOIN merchants m ON m.id = COALESCE(o.merchant_id, d.merchant_id) \
          WHERE t.checked_account = ? AND t.tenant_id = ? AND t.account_version < ? \
          ORDER BY t.account_version DESC LIMIT ?",
@@ -129,13 +129,13 @@ pub async fn statistics(
     .fetch_all(db.pool())
     .await?;
     let sources = sqlx::query_as(
-        "/* points.source_statistics */ SELECT COALESCE(d.source, CASE WHEN ORD(SUBSTR(t.entry_id, 16, 1)) & 127 IN (1, 9, 15) THEN 'payment' \
+        "/* points.source_statistics */ SELECT COALESCE(d.source, CASE WHEN ORD(SUBSTR(t.entry_id, 16, 1)) & 127 IN (1, 9, 15, 16, 17) THEN 'payment' \
          WHEN ORD(SUBSTR(t.entry_id, 16, 1)) & 127 IN (3, 4, 5) THEN 'refund' WHEN ORD(SUBSTR(t.entry_id, 16, 1)) & 127 = 14 THEN 'expiry' \
          ELSE 'adjustment' END) AS source, \
          CAST(SUM(CASE WHEN t.checked_side = 2 THEN t.amount ELSE 0 END) AS SIGNED) AS earned, \
          CAST(SUM(CASE WHEN t.checked_side = 1 THEN t.amount ELSE 0 END) AS SIGNED) AS spent \
          FROM transfers t \
-         LEFT JOIN point_deeds d ON ORD(SUBSTR(t.entry_id, 16, 1)) & 127 IN (10, 11, 12, 13, 15) AND d.id = CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') \
+         LEFT JOIN point_deeds d ON ORD(SUBSTR(t.entry_id, 16, 1)) & 127 IN (10, 11, 12, 13, 15, 18) AND d.id = CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') \
          WHERE t.checked_account = ? AND t.tenant_id = ? AND t.phase IN (0, 2) GROUP BY 1 ORDER BY 1",
     )
     .bind(id)

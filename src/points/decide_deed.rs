@@ -44,11 +44,11 @@ pub fn decide_in(
         let decided = deed.let_in(cx.now())?;
         match (decided.kind, decided.state) {
             (DeedKind::Award, _) => entries::award_at_last(set, cx, &decided)?,
-            (DeedKind::Deduct | DeedKind::Redeem, DeedState::Done) => {
+            (DeedKind::Deduct | DeedKind::Redeem | DeedKind::Return, DeedState::Done) => {
                 entries::capture(set, cx, &decided)?;
             }
             (
-                DeedKind::Deduct | DeedKind::Redeem,
+                DeedKind::Deduct | DeedKind::Redeem | DeedKind::Return,
                 DeedState::Held
                 | DeedState::Released
                 | DeedState::Expired

@@ -22,6 +22,11 @@ pub struct Deed {
     pub points: Points,
     /// Of a redemption that is done: how many were spent. None of anything else.
     pub captured: Points,
+    /// Of what was spent or taken: how many were given back since, and in how many parts.
+    pub returned: Points,
+    pub returns: u32,
+    /// Of a return: the deed whose points it gives back.
+    pub returns_of: Option<DeedId>,
     pub source: Source,
     pub reference: Reference,
     pub reason: String,
@@ -44,6 +49,8 @@ pub enum DeedKind {
     Deduct,
     /// To be spent, at once or after having been set aside.
     Redeem,
+    /// To be given back, of what a deduction or a redemption took.
+    Return,
 }
 
 /// Where a deed stands.
@@ -63,13 +70,14 @@ pub enum DeedState {
 }
 
 impl DeedKind {
-    pub const ALL: [Self; 3] = [Self::Award, Self::Deduct, Self::Redeem];
+    pub const ALL: [Self; 4] = [Self::Award, Self::Deduct, Self::Redeem, Self::Return];
 
     pub const fn code(self) -> u8 {
         match self {
             Self::Award => 1,
             Self::Deduct => 2,
             Self::Redeem => 3,
+            Self::Return => 4,
         }
     }
 
@@ -82,6 +90,7 @@ impl DeedKind {
             Self::Award => "award",
             Self::Deduct => "deduct",
             Self::Redeem => "redeem",
+            Self::Return => "return",
         }
     }
 
@@ -145,6 +154,10 @@ pub enum Unfit {
     State(DeedState),
     #[error("between one and {0} points can be captured")]
     Amount(Points),
+    #[error("{} are not returned", .0.name())]
+    Kind(DeedKind),
+    #[error("{0} are left to be returned")]
+    Left(Points),
 }
 
 impl Deed {
@@ -152,7 +165,7 @@ impl Deed {
     pub const fn pending_entry(&self) -> EntryId {
         let kind = match self.kind {
             DeedKind::Award => EntryKind::PointsAwarded,
-            DeedKind::Deduct | DeedKind::Redeem => EntryKind::PointsReserved,
+            DeedKind::Deduct | DeedKind::Redeem | DeedKind::Return => EntryKind::PointsReserved,
         };
         EntryId::of(self.id.id(), kind)
     }
@@ -231,7 +244,9 @@ impl Deed {
                 captured: self.points,
                 ..self.turned(DeedState::Done, at)
             },
-            (DeedKind::Award | DeedKind::Deduct, _) => self.turned(DeedState::Done, at),
+            (DeedKind::Award | DeedKind::Deduct | DeedKind::Return, _) => {
+                self.turned(DeedState::Done, at)
+            }
         })
     }
 
@@ -241,6 +256,29 @@ impl Deed {
             return Err(Unfit::State(self.state));
         }
         Ok(self.turned(DeedState::Refused, at))
+    }
+
+    /// Gives back `points` of what it spent or took, as one more part. It stands as it stood.
+    pub fn give_back(&self, points: Points) -> Result<Self, Unfit> {
+        let taken = match self.kind {
+            DeedKind::Deduct => self.points,
+            DeedKind::Redeem => self.captured,
+            DeedKind::Award | DeedKind::Return => return Err(Unfit::Kind(self.kind)),
+        };
+        if self.state != DeedState::Done {
+            return Err(Unfit::State(self.state));
+        }
+        let left = taken.saturating_sub(self.returned);
+        let returned = self.returned.checked_add(points);
+        match returned {
+            Ok(returned) if points <= left => Ok(Self {
+                returned,
+                returns: self.returns.saturating_add(1),
+                version: self.version.saturating_add(1),
+                ..self.clone()
+            }),
+            Ok(_) | Err(_) => Err(Unfit::Left(left)),
+        }
     }
 
     fn is_over(&self, at: Timestamp) -> bool {
@@ -278,6 +316,9 @@ mod tests {
             state,
             points: points(10),
             captured: points(if state == DeedState::Done { 10 } else { 0 }),
+            returned: Points::ZERO,
+            returns: 0,
+            returns_of: None,
             source: Source::parse("shop-crm").unwrap(),
             reference: Reference::parse("r-1").unwrap(),
             reason: String::new(),
@@ -298,6 +339,7 @@ mod tests {
             Ok(Turn::Before) => "before".to_owned(),
             Err(Unfit::State(state)) => format!("({})", state.name()),
             Err(Unfit::Amount(_)) => "(amount)".to_owned(),
+            Err(Unfit::Kind(_) | Unfit::Left(_)) => "(return)".to_owned(),
         }
     }
 
@@ -370,6 +412,36 @@ refused: (refused), (refused), (refused), (refused), (refused)";
         };
         let done = at_once.let_in(later).unwrap();
         assert_eq!((done.state, done.captured), (DeedState::Done, points(10)));
+    }
+
+    #[test]
+    fn what_was_taken_is_given_back_in_parts_and_never_more() {
+        let mut deed = hold(DeedState::Done);
+        for (part, left) in [(4, 6), (6, 0)] {
+            let more = deed.give_back(points(left + part + 1));
+            assert_eq!(more, Err(Unfit::Left(points(left + part))));
+            deed = deed.give_back(points(part)).unwrap();
+        }
+        assert_eq!(
+            (deed.returned, deed.returns, deed.version),
+            (points(10), 2, 3)
+        );
+        assert_eq!(deed.give_back(points(1)), Err(Unfit::Left(points(0))));
+        let held = hold(DeedState::Held).give_back(points(1));
+        assert_eq!(held, Err(Unfit::State(DeedState::Held)));
+        for kind in [DeedKind::Award, DeedKind::Return] {
+            let given = Deed {
+                kind,
+                ..hold(DeedState::Done)
+            };
+            assert_eq!(given.give_back(points(1)), Err(Unfit::Kind(kind)));
+        }
+        let taken = Deed {
+            kind: DeedKind::Deduct,
+            captured: Points::ZERO,
+            ..hold(DeedState::Done)
+        };
+        assert_eq!(taken.give_back(points(10)).unwrap().returned, points(10));
     }
 
     #[test]

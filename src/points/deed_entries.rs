@@ -1,6 +1,11 @@
 //! What deeds write into the books, and what they tell. Called inside `decide`; pure.
 
-use super::{Deed, DeedError, PointsMove};
+use std::collections::BTreeMap;
+
+use super::{
+    Deed, DeedError, PointsMove,
+    deed_store::{DeedLots, FromLot},
+};
 use crate::{
     db::{Cx, WorkingSet},
     ledger::{self, Account, Accounts, Draft, LedgerError, LotsOf, Resolution},
@@ -122,7 +127,9 @@ fn taken(deed: &Deed, points: Points) -> Draft {
 
 pub(super) fn deduct(set: &mut WorkingSet, cx: &mut Cx<'_>, deed: &Deed) -> Result<(), DeedError> {
     let draft = taken(deed, deed.points);
+    let before = lots_of(set, deed);
     post(set, cx, deed, EntryKind::PointsDeducted, &[draft])?;
+    note_lots(set, deed, &before);
     moved(cx, deed, PointsMove::Deducted, deed.points);
     Ok(())
 }
@@ -138,7 +145,9 @@ fn spent(
     deed: &Deed,
     draft: Draft,
 ) -> Result<(), DeedError> {
+    let before = lots_of(set, deed);
     post(set, cx, deed, EntryKind::PointsCaptured, &[draft])?;
+    note_lots(set, deed, &before);
     moved(cx, deed, PointsMove::Redeemed, deed.captured);
     Ok(())
 }
@@ -160,8 +169,62 @@ pub(super) fn capture(set: &mut WorkingSet, cx: &mut Cx<'_>, deed: &Deed) -> Res
         };
         return spent(set, cx, deed, taken(deed, deed.captured).out_of(hold));
     }
+    let before = lots_of(set, deed);
     resolve(set, cx, deed, Resolution::Post)?;
+    note_lots(set, deed, &before);
     moved(cx, deed, PointsMove::Redeemed, deed.captured);
+    Ok(())
+}
+
+fn lots_of(set: &WorkingSet, deed: &Deed) -> BTreeMap<BusinessDay, i64> {
+    let lots = set.get::<LotsOf>(AccountId::customer_points(deed.customer));
+    lots.cloned().unwrap_or_default()
+}
+
+/// Keeps with the deed of which lots it has just taken its points, so that they can go back there.
+fn note_lots(set: &mut WorkingSet, deed: &Deed, before: &BTreeMap<BusinessDay, i64>) {
+    let after = lots_of(set, deed);
+    let left = |day: &BusinessDay| after.get(day).copied().unwrap_or(0);
+    let taken = before
+        .iter()
+        .map(|(day, points)| (*day, points.saturating_sub(left(day))))
+        .filter(|(_, taken)| *taken > 0);
+    let lot = |taken| FromLot {
+        tenant: deed.tenant,
+        taken,
+        returned: 0,
+    };
+    let taken = taken.map(|(day, taken)| (day, lot(taken))).collect();
+    set.put::<DeedLots>(deed.id, taken);
+}
+
+/// Points go back into the lots from which they came, one leg each: Dr points redeemed / Cr customer points. What of them repays a debt: Dr customer points / Cr customer debt,
+/// out of the lots whose day has not come.
+pub(super) fn give_back(
+    set: &mut WorkingSet,
+    cx: &mut Cx<'_>,
+    deed: &Deed,
+    lots: &[(BusinessDay, Points)],
+) -> Result<(), DeedError> {
+    let theirs = AccountId::customer_points(deed.customer);
+    let redeemed = of_tenant(deed, AccountKind::PointsRedeemed);
+    let credit = |(on, points): &(BusinessDay, Points)| {
+        Draft::posted(redeemed, theirs, points.get()).expiring(*on)
+    };
+    let mut drafts: Vec<Draft> = lots.iter().map(credit).collect();
+    let mut owed = account(set, deed).debt;
+    let today = cx.now().business_day();
+    for (on, points) in lots.iter().filter(|(on, _)| *on > today) {
+        let repaid = owed.min(*points);
+        if repaid.is_zero() {
+            break;
+        }
+        owed = owed.saturating_sub(repaid);
+        let debt = AccountId::customer_debt(deed.customer);
+        drafts.push(Draft::posted(theirs, debt, repaid.get()).from_lot(Some(*on)));
+    }
+    post(set, cx, deed, EntryKind::PointsReturned, &drafts)?;
+    moved(cx, deed, PointsMove::Returned, deed.points);
     Ok(())
 }
 

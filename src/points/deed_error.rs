@@ -37,6 +37,13 @@ pub enum DeedError {
     State(DeedState),
     #[error("between one and {held} can be captured")]
     CaptureTooMuch { held: Points },
+    /// What a return names took nothing from the customer, or has not yet.
+    #[error("points of such a deed are not returned")]
+    NotReturnable,
+    #[error("the deed to be returned is {}", .0.name())]
+    NotDone(DeedState),
+    #[error("only {left} are left to be returned")]
+    ReturnTooMuch { left: Points },
     /// What was read does not fit together, since each table is read for itself: somebody else wrote in between. Asked again, it is decided on what is there then.
     #[error("somebody else wrote in between")]
     Stale,
@@ -51,6 +58,8 @@ impl From<Unfit> for DeedError {
         match unfit {
             Unfit::State(state) => Self::State(state),
             Unfit::Amount(held) => Self::CaptureTooMuch { held },
+            Unfit::Kind(_) => Self::NotReturnable,
+            Unfit::Left(left) => Self::ReturnTooMuch { left },
         }
     }
 }

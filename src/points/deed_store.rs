@@ -1,5 +1,7 @@
 //! `point_deeds`: how to load and write many at once, and every other statement on it.
 
+use std::collections::BTreeMap;
+
 use sqlx::{Row as _, mysql::MySqlRow};
 
 use super::{Deed, DeedKind, DeedState, DeedWish, Reference, Source};
@@ -16,7 +18,7 @@ use crate::{
 pub(crate) struct Deeds;
 
 pub(crate) const DEED_COLUMNS: &str = "d.id, d.tenant_id, d.customer_id, d.kind, d.state, d.points, d.captured, d.source, d.reference, d.reason, d.order_id, d.merchant_id, \
-     d.expires_on, d.hold_until, d.created_by, d.version, d.created_at, d.updated_at";
+     d.expires_on, d.hold_until, d.created_by, d.version, d.created_at, d.updated_at, d.returned, d.returns, d.returns_of";
 
 /// Columns as in [`DEED_COLUMNS`].
 pub(crate) fn read_deed(row: &MySqlRow) -> Result<Deed, sqlx::Error> {
@@ -35,6 +37,9 @@ pub(crate) fn read_deed(row: &MySqlRow) -> Result<Deed, sqlx::Error> {
         state: DeedState::from_code(code(4)?).ok_or(broken("point_deeds.state"))?,
         points: points(5)?,
         captured: points(6)?,
+        returned: points(18)?,
+        returns: row.try_get(19)?,
+        returns_of: row.try_get(20)?,
         source: Source::parse(row.try_get(7)?).map_err(|_| broken("point_deeds.source"))?,
         reference: Reference::parse(row.try_get(8)?)
             .map_err(|_| broken("point_deeds.reference"))?,
@@ -75,7 +80,7 @@ impl RowSet for Deeds {
             changes.iter().partition(|change| change.before.is_none());
         out.rows(
             "INSERT /* points.insert_deeds */ INTO point_deeds (id, tenant_id, customer_id, kind, state, points, captured, source, reference, reason, order_id, \
-             merchant_id, expires_on, hold_until, due_at, created_by, version, created_at, updated_at) VALUES ",
+             merchant_id, expires_on, hold_until, due_at, returns_of, created_by, version, created_at, updated_at) VALUES ",
             new,
             "",
             true,
@@ -91,6 +96,7 @@ impl RowSet for Deeds {
                 sql.option(deed.expires_on, |sql, day| { sql.day(day); }).push(",");
                 sql.option(deed.hold_until, |sql, at| { sql.time(at); }).push(",");
                 sql.option(due(deed), |sql, at| { sql.time(at); }).push(",");
+                sql.option(deed.returns_of, |sql, id| { sql.bytes(id.bytes()); }).push(",");
                 sql.text(deed.created_by.as_str()).push(",").int(deed.version).push(",");
                 sql.time(deed.created_at).push(",").time(deed.updated_at).push(")");
             },
@@ -101,6 +107,10 @@ impl RowSet for Deeds {
             sql.int(deed.state.code())
                 .push(", captured = ")
                 .int(deed.captured.get());
+            sql.push(", returned = ")
+                .int(deed.returned.get())
+                .push(", returns = ")
+                .int(deed.returns);
             sql.push(", hold_until = ")
                 .option(deed.hold_until, |sql, at| {
                     sql.time(at);
@@ -116,6 +126,84 @@ impl RowSet for Deeds {
                 .bytes(deed.id.bytes());
             sql.push(" AND version = ")
                 .int(change.before.map_or(0, |before| before.version));
+            out.statement(&sql, Some(1));
+        }
+    }
+}
+
+/// `point_deed_lots`: of which lots a deed took points, and what of that was given back. Written as a whole when the points are taken; what was given back since is changed
+/// only if it is still what was loaded.
+#[derive(Debug)]
+pub(super) struct DeedLots;
+
+/// What a deed took of a lot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FromLot {
+    pub(super) tenant: TenantId,
+    pub(super) taken: i64,
+    pub(super) returned: i64,
+}
+
+impl RowSet for DeedLots {
+    type Key = DeedId;
+    type Row = BTreeMap<BusinessDay, FromLot>;
+    const PLACE: u8 = 27;
+
+    fn load(keys: &[DeedId], sql: &mut Sql) {
+        sql.push("SELECT /* points.load_deed_lots */ deed_id, expires_on, tenant_id, taken, returned FROM point_deed_lots WHERE deed_id IN (");
+        sql.list(keys, |sql, key| {
+            sql.bytes(key.bytes());
+        });
+        sql.push(")");
+    }
+
+    fn read(row: &MySqlRow) -> Result<(DeedId, Self::Row), sqlx::Error> {
+        let lot = FromLot {
+            tenant: TenantId(row.try_get(2)?),
+            taken: row.try_get(3)?,
+            returned: row.try_get(4)?,
+        };
+        let day = BusinessDay(row.try_get(1)?);
+        Ok((row.try_get(0)?, BTreeMap::from([(day, lot)])))
+    }
+
+    fn merge(known: &mut Option<Self::Row>, row: Self::Row) {
+        known.get_or_insert_default().extend(row);
+    }
+
+    fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
+        let (mut new, mut known) = (Vec::new(), Vec::new());
+        for change in changes {
+            for (day, lot) in change.after {
+                let before = change.before.and_then(|before| before.get(day));
+                match before {
+                    None => new.push((change.key, *day, *lot)),
+                    Some(before) if before != lot => known.push((change.key, *day, *before, *lot)),
+                    Some(_) => {}
+                }
+            }
+        }
+        out.rows(
+            "INSERT /* points.insert_deed_lots */ INTO point_deed_lots (deed_id, expires_on, tenant_id, taken, returned) VALUES ",
+            &new,
+            "",
+            true,
+            |sql, (deed, day, lot)| {
+                sql.push("(").bytes(deed.bytes()).push(",").day(*day);
+                sql.push(",").int(lot.tenant.0).push(",").int(lot.taken);
+                sql.push(",").int(lot.returned).push(")");
+            },
+        );
+        for (deed, day, before, lot) in known {
+            let mut sql =
+                Sql::new("UPDATE /* points.return_to_lot */ point_deed_lots SET returned = ");
+            sql.int(lot.returned)
+                .push(" WHERE deed_id = ")
+                .bytes(deed.bytes());
+            sql.push(" AND expires_on = ")
+                .day(day)
+                .push(" AND returned = ")
+                .int(before.returned);
             out.statement(&sql, Some(1));
         }
     }
@@ -237,7 +325,7 @@ pub(super) async fn list(
         sql.push(" AND d.kind = ").int(kind.code());
     } else if filter.reference.is_some() {
         // All of them, so that the unique key leads to the reference.
-        sql.push(" AND d.kind IN (1, 2, 3)");
+        sql.push(" AND d.kind IN (1, 2, 3, 4)");
     }
     if let Some(state) = filter.state {
         sql.push(" AND d.state = ").int(state.code());

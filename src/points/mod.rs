@@ -28,7 +28,8 @@
 //!
 //! # Deeds
 //!
-//! A **deed** is what a back end does to a customer's points: it **awards**, **deducts**, or **redeems** them, at once or after having set them aside (a *hold*). Its
+//! A **deed** is what a back end does to a customer's points: it **awards**, **deducts**, or **redeems** them, at once or after having set them aside (a *hold*); and it
+//! **returns** what it had deducted or redeemed, all or a part (`return_points.rs`). Its
 //! **source** is the name in the back end's token, its **reference** the back end's own name for it, unique for each source and kind, for ever: *one deed, one entry*.
 //!
 //! ```text
@@ -56,6 +57,7 @@
 //! | award | Dr points issued / Cr customer points, in the lot of `expires_on`; what of it repays a debt, Dr customer points / Cr customer debt |
 //! | award under review | the first pending; posted when it is let in, and a debt repaid by an entry of its own; voided when it is let go |
 //! | deduct, redeem at once | Dr customer points / Cr points redeemed |
+//! | return | Dr points redeemed / Cr customer points, a leg for each lot from which they came; what of it repays a debt, Dr customer points / Cr customer debt |
 //! | hold, redemption under review | the same pending; posted when captured whole; of a part voided, and the part posted by an entry of its own in the same commit |
 //!
 //! - **Twice**: the reference is claimed in the commit of the deed ([`idempotency`](crate::idempotency)), under a hash of tenant, kind, source and reference, with a hash of the
@@ -74,7 +76,7 @@
 //!
 //! Events tell how points moved ([`PointsMove`]); the relay adds them up by day, source and rule ([`day_statistics()`]).
 //!
-//! Tables owned: `points_rules` (inserted and read, never changed), `point_budgets`, `point_deeds`; `point_days` is projected.
+//! Tables owned: `points_rules` (inserted and read, never changed), `point_budgets`, `point_deeds`, `point_deed_lots`; `point_days` is projected.
 
 #![warn(clippy::arithmetic_side_effects)]
 
@@ -93,6 +95,7 @@ mod end_hold;
 pub mod expiry;
 mod explain;
 mod movement;
+mod return_points;
 mod rounding;
 mod rule;
 mod rule_store;
@@ -120,6 +123,7 @@ pub use dry_run::{DryRun, Tried, WouldEarn, dry_run};
 pub use end_hold::{End, claim_over, end_hold, time_out};
 pub use explain::{CapStep, Capping, Earning, Explanation};
 pub use movement::PointsMove;
+pub use return_points::{ReturnWish, give_back};
 pub use rounding::Rounding;
 pub use rule::{NEVER, Rule, RuleError, RuleTerms};
 pub use rule_store::{

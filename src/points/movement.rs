@@ -19,10 +19,12 @@ pub enum PointsMove {
     Held,
     /// Held, and gone by the decision.
     LetGo,
+    /// Given back by the back end that had spent or taken them.
+    Returned,
 }
 
 impl PointsMove {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Earned,
         Self::Awarded,
         Self::TakenBack,
@@ -31,6 +33,7 @@ impl PointsMove {
         Self::Expired,
         Self::Held,
         Self::LetGo,
+        Self::Returned,
     ];
 
     pub const fn code(self) -> u8 {
@@ -43,6 +46,7 @@ impl PointsMove {
             Self::Expired => 6,
             Self::Held => 7,
             Self::LetGo => 8,
+            Self::Returned => 9,
         }
     }
 
@@ -60,6 +64,7 @@ impl PointsMove {
             Self::Expired => "expired",
             Self::Held => "held",
             Self::LetGo => "let_go",
+            Self::Returned => "returned",
         }
     }
 }

@@ -38,9 +38,11 @@ pub(crate) fn return_to_budget(
     rule_version: u32,
     points: Points,
 ) {
+    if points.is_zero() {
+        return;
+    }
     let key = (tenant, rule_version);
-    let budget = set.get::<Budgets>(key).copied();
-    if let Some(budget) = budget.filter(|_| !points.is_zero()) {
+    if let Some(budget) = set.get::<Budgets>(key).copied() {
         let returned = Budget {
             granted: budget.granted.saturating_sub(points),
             version: budget.version.saturating_add(1),

@@ -128,17 +128,8 @@ impl DeedWish {
 
     /// Everything that needs nothing but the wish itself and the day.
     pub(super) fn check(&self, today: BusinessDay) -> Result<(), DeedError> {
+        check_words(self.points, &self.reason)?;
         let wrong = |field, expected| Err(DeedError::Field { field, expected });
-        if self.points.is_zero() || self.points > POINTS_MAX {
-            return wrong("points", "1 to 1000000000");
-        }
-        match Text::parse(&self.reason, Length::Characters(1, REASON_MAX)) {
-            Ok(_) => {}
-            Err(InvalidText::Length) => {
-                return wrong("reason", "1 to 200 characters of text in one line");
-            }
-            Err(InvalidText::Hidden(_)) => return wrong("reason", Text::EXPECTED),
-        }
         match self.wanted {
             Wanted::Award {
                 expires_on: Some(day),
@@ -152,13 +143,7 @@ impl DeedWish {
 
     /// Names the deed for ever: the key under which it is claimed.
     pub(super) fn key(&self) -> [u8; 16] {
-        first_half(&[
-            &self.tenant.0.to_be_bytes(),
-            b"points",
-            self.kind().name().as_bytes(),
-            self.source.as_str().as_bytes(),
-            self.reference.as_str().as_bytes(),
-        ])
+        key_of(self.tenant, self.kind(), (&self.source, &self.reference))
     }
 
     /// What distinguishes one request from another under the same reference.
@@ -187,7 +172,7 @@ impl DeedWish {
         let stage = match self.kind() {
             DeedKind::Award => Stage::PointsCredit,
             DeedKind::Redeem => Stage::Redeem,
-            DeedKind::Deduct => return None,
+            DeedKind::Deduct | DeedKind::Return => return None,
         };
         Some(Facts {
             customer: Some(self.customer),
@@ -196,6 +181,34 @@ impl DeedWish {
             source: Some(self.source.as_str().to_owned()),
             ..Facts::new(stage, self.tenant, at)
         })
+    }
+}
+
+/// What names a deed of this kind for ever.
+pub(super) fn key_of(
+    tenant: TenantId,
+    kind: DeedKind,
+    (source, reference): (&Source, &Reference),
+) -> [u8; 16] {
+    first_half(&[
+        &tenant.0.to_be_bytes(),
+        b"points",
+        kind.name().as_bytes(),
+        source.as_str().as_bytes(),
+        reference.as_str().as_bytes(),
+    ])
+}
+
+/// What holds for whatever is wished.
+pub(super) fn check_words(points: Points, reason: &str) -> Result<(), DeedError> {
+    let wrong = |field, expected| Err(DeedError::Field { field, expected });
+    if points.is_zero() || points > POINTS_MAX {
+        return wrong("points", "1 to 1000000000");
+    }
+    match Text::parse(reason, Length::Characters(1, REASON_MAX)) {
+        Ok(_) => Ok(()),
+        Err(InvalidText::Length) => wrong("reason", "1 to 200 characters of text in one line"),
+        Err(InvalidText::Hidden(_)) => wrong("reason", Text::EXPECTED),
     }
 }
 

@@ -501,10 +501,12 @@ pub enum EntryKind {
     HeldPartLetIn,
     /// Points that were kept from a review for a refund, which failed after the review had let in the others. Cause: the refund.
     WithheldLetIn,
+    /// Points that a back end had spent or taken were given back, into the lots from which they came. Cause: the return, a deed.
+    PointsReturned,
 }
 
 impl EntryKind {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Settlement,
         Self::Adjustment,
         Self::RefundAccepted,
@@ -523,6 +525,7 @@ impl EntryKind {
         Self::DebtRepaid,
         Self::HeldPartLetIn,
         Self::WithheldLetIn,
+        Self::PointsReturned,
     ];
 
     pub const fn code(self) -> u8 {
@@ -545,6 +548,7 @@ impl EntryKind {
             Self::DebtRepaid => 15,
             Self::HeldPartLetIn => 16,
             Self::WithheldLetIn => 17,
+            Self::PointsReturned => 18,
         }
     }
 
@@ -568,6 +572,7 @@ impl EntryKind {
             Self::DebtRepaid => "debt_repaid",
             Self::HeldPartLetIn => "held_part_let_in",
             Self::WithheldLetIn => "withheld_let_in",
+            Self::PointsReturned => "points_returned",
         }
     }
 }

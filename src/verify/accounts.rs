@@ -163,7 +163,7 @@ async fn replay(
             CheckedSide::Neither => {}
         }
         version = version.saturating_add(1);
-        let problem = lots.play(&transfer).err();
+        let problem = lots.play(&transfer, posting.returns_of).err();
         report.expect(Invariant::LotsSumToBalance, problem.is_none(), || {
             format!("{id}: {:?} {}", transfer.id, problem.unwrap_or_default())
         });

@@ -162,7 +162,8 @@ fn is_allowed(entry: &[Transfer], said: impl Fn(Stage) -> Option<Action>) -> Opt
         | EntryKind::PointsExpired
         | EntryKind::DebtRepaid
         | EntryKind::HeldPartLetIn
-        | EntryKind::WithheldLetIn => return None,
+        | EntryKind::WithheldLetIn
+        | EntryKind::PointsReturned => return None,
     })
 }
 

@@ -15,6 +15,7 @@
 //! | award, redeem | under review | pending |
 //! | | refused by the review | voided |
 //! | | refused by risk | none |
+//! | return | done | `PointsReturned`, a leg for each lot, which may repay a debt; and the lots of the deed that it returns say so |
 //!
 //! That the right entries are there, in the right phases, is invariant 9; that they are of the right points, customer and day is 6.
 
@@ -30,7 +31,7 @@ use crate::{
     db::DbError,
     ledger::{Phase, Transfer},
     points::{Deed, DeedKind, DeedState, PointsMove},
-    primitives::{AccountId, AccountKind, EntryId, EntryKind, Id, Points},
+    primitives::{AccountId, AccountKind, DeedId, EntryId, EntryKind, Id, Points},
 };
 
 /// Deeds, read beside the entries.
@@ -76,7 +77,7 @@ impl DeedPass {
         }
         progress.advance(self.deeds.news());
         told.compare_deeds(&self.moves, report);
-        Ok(())
+        lots_of_deeds(conn, report).await
     }
 
     fn cause(&self) -> Option<Id> {
@@ -117,6 +118,10 @@ impl DeedPass {
 
     fn compare(&mut self, deed: &Deed, legs: &[Transfer], report: &mut Report) {
         tell(deed, &mut self.moves);
+        if deed.kind == DeedKind::Return {
+            returned(deed, legs, report);
+            return;
+        }
         let repaid = legs
             .iter()
             .find(|leg| leg.credit.kind() == Some(AccountKind::CustomerDebt))
@@ -169,6 +174,7 @@ fn may_be_of_deed(entry: EntryId) -> bool {
             | EntryKind::PointsDeducted
             | EntryKind::PointsReserved
             | EntryKind::PointsCaptured
+            | EntryKind::PointsReturned
             | EntryKind::DebtRepaid,
         ) => true,
         Some(
@@ -198,6 +204,7 @@ fn due(deed: &Deed, repaid: Option<i64>) -> Option<Vec<(EntryId, Leg)>> {
     let (debit, credit) = match deed.kind {
         DeedKind::Award => (tenant(AccountKind::PointsIssued), customer),
         DeedKind::Deduct | DeedKind::Redeem => (customer, tenant(AccountKind::PointsRedeemed)),
+        DeedKind::Return => return None,
     };
     let leg = |phase, points: Points| Leg {
         phase,
@@ -219,7 +226,9 @@ fn due(deed: &Deed, repaid: Option<i64>) -> Option<Vec<(EntryId, Leg)>> {
         (entry(EntryKind::PointsCaptured), spent)
     };
     let is_hold = deed.hold_until.is_some();
-    let mut legs = match (deed.kind, deed.state, deed.version) {
+    // What was given back since moved the version on, and nothing else.
+    let version = deed.version.saturating_sub(deed.returns);
+    let mut legs = match (deed.kind, deed.state, version) {
         (DeedKind::Award, DeedState::Done, 1) => {
             let mut legs = vec![(pending, leg(Phase::Posted, deed.points))];
             legs.extend(repayment.map(|leg| (pending, leg)));
@@ -257,7 +266,7 @@ fn due(deed: &Deed, repaid: Option<i64>) -> Option<Vec<(EntryId, Leg)>> {
             vec![set_aside, resolved(Phase::Void)]
         }
         (
-            DeedKind::Award | DeedKind::Deduct | DeedKind::Redeem,
+            DeedKind::Award | DeedKind::Deduct | DeedKind::Redeem | DeedKind::Return,
             DeedState::Held
             | DeedState::Done
             | DeedState::Released
@@ -269,6 +278,80 @@ fn due(deed: &Deed, repaid: Option<i64>) -> Option<Vec<(EntryId, Leg)>> {
     };
     legs.sort_by_key(|(entry, _)| *entry);
     Some(legs)
+}
+
+/// A return is done, gives back all its points to its customer, and repays no more than these.
+fn returned(deed: &Deed, legs: &[Transfer], report: &mut Report) {
+    let entry = EntryId::of(deed.id.id(), EntryKind::PointsReturned);
+    let customer = AccountId::customer_points(deed.customer);
+    let redeemed = AccountId::of_tenant(deed.tenant, AccountKind::PointsRedeemed);
+    let debt = AccountId::customer_debt(deed.customer);
+    let sum = |debit: AccountId, credit: AccountId| {
+        let legs = legs
+            .iter()
+            .filter(|leg| leg.debit == debit && leg.credit == credit);
+        legs.fold(0_i64, |sum, leg| sum.saturating_add(leg.amount))
+    };
+    let (back, repaid) = (sum(redeemed, customer), sum(customer, debt));
+    let all = legs
+        .iter()
+        .fold(0_i64, |sum, leg| sum.saturating_add(leg.amount));
+    let shape = deed.state == DeedState::Done
+        && deed.version == 1
+        && legs.iter().all(|leg| {
+            leg.id.entry == entry && leg.phase == Phase::Posted && leg.tenant == deed.tenant
+        });
+    report.expect(Invariant::HistoryIsAllowed, shape, || {
+        format!(
+            "{} (return) is {} at version {}: booked is {legs:?}",
+            deed.id,
+            deed.state.name(),
+            deed.version
+        )
+    });
+    let right = back == deed.points.get() && repaid <= back && all == back.saturating_add(repaid);
+    report.expect(Invariant::PointsFollowTheRule, right, || {
+        format!(
+            "{} returns {} to {}, and {back} are booked of which {repaid} repay a debt",
+            deed.id, deed.points, deed.customer
+        )
+    });
+}
+
+/// Of which lots deeds took points, and what of that was returned: the lots of a deed add up to what it took and to what it says was returned, and the returns that name it say
+/// the same, lot by lot. The database adds up. That the lots are those from which its entry took is found when a return puts points into them ([`super::lots`]).
+async fn lots_of_deeds(conn: &mut MySqlConnection, report: &mut Report) -> Result<(), DbError> {
+    let odd: Vec<(DeedId,)> = sqlx::query_as(
+        "/* verify.deed_lots */ SELECT d.id FROM point_deeds d LEFT JOIN \
+           (SELECT deed_id, SUM(taken) AS taken, SUM(returned) AS returned FROM point_deed_lots GROUP BY deed_id) l ON l.deed_id = d.id \
+         WHERE (d.kind IN (2, 3) OR l.deed_id IS NOT NULL) AND (COALESCE(l.returned, 0) <> d.returned \
+           OR COALESCE(l.taken, 0) <> CASE WHEN d.kind = 2 AND d.state = 2 THEN d.points WHEN d.kind = 3 THEN d.captured ELSE 0 END) LIMIT 1000",
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    report.looked_at(Invariant::PointsFollowTheRule, 1);
+    for (deed,) in odd {
+        report.violated(
+            Invariant::PointsFollowTheRule,
+            format!("the lots of {deed} do not add up to what it took and what was returned of it"),
+        );
+    }
+    let odd: Vec<(DeedId, time::Date, i64)> = sqlx::query_as(
+        "/* verify.returns */ SELECT sums.deed_id, sums.lot, CAST(SUM(sums.points) AS SIGNED) FROM ( \
+           SELECT deed_id, expires_on AS lot, returned AS points FROM point_deed_lots WHERE returned > 0 UNION ALL \
+           SELECT r.returns_of, t.lot, -t.amount FROM point_deeds r \
+             JOIN transfers t ON t.entry_id = CONCAT(SUBSTR(r.id, 1, 15), x'12') AND t.checked_side = 2 WHERE r.kind = 4) sums \
+         GROUP BY sums.deed_id, sums.lot HAVING SUM(sums.points) <> 0 LIMIT 1000",
+    )
+    .fetch_all(conn)
+    .await?;
+    for (deed, lot, more) in odd {
+        report.violated(
+            Invariant::PointsFollowTheRule,
+            format!("{deed} says of its lot of {lot} that {more} more points were returned than its returns booked"),
+        );
+    }
+    Ok(())
 }
 
 /// What a deed must have told by now.
@@ -289,6 +372,7 @@ fn tell(deed: &Deed, moves: &mut Moves) {
             }
         }
         (DeedKind::Deduct, _) => told(PointsMove::Deducted, deed.points, deed.created_at),
+        (DeedKind::Return, _) => told(PointsMove::Returned, deed.points, deed.created_at),
         (DeedKind::Redeem, DeedState::Done) => {
             told(PointsMove::Redeemed, deed.captured, deed.updated_at);
         }

@@ -10,6 +10,7 @@
 //! | any other posted debit | takes from the lot that it names, if it names one, then from the others in the order in which they expire; never from one that is over |
 //! | debit posting a pending one | the same, but lots are over by the day on which the points were set aside: a hold protects what it holds. First of all it takes from those that have been over since, which only holds may still use |
 //! | `PointsCaptured`, posted right after its `PointsReserved` was voided, and no more than that | the same: it spends a part of the hold |
+//! | `PointsReturned` | grants to the lot that it names, of which the deed that it returns took as many |
 //! | pending, or voiding a pending one | nothing: what is set aside is still in its lots |
 //!
 //! A lot is *over* on its day (`expires_on`, UTC+8) and ever after. [`crate::ledger`] spends in this order; what it could not have taken so is a violation, and so is a row
@@ -19,7 +20,7 @@
 //! Transfers from before the column name no lot. An account whose first credits name none cannot be replayed: its lots are only added up. Once one of its credits has named
 //! a lot, all later ones must. Otherwise to take a name away would be to switch the check off.
 //!
-//! In memory is one account: its lots, and its holds that are not resolved.
+//! In memory is one account: its lots, its holds that are not resolved, and of which lots back ends' deeds took its points.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -29,7 +30,7 @@ use std::{
 use super::pages::LotRow;
 use crate::{
     ledger::{CheckedSide, Phase, Transfer},
-    primitives::{AccountKind, BusinessDay, EntryId, EntryKind, Timestamp, TransferId},
+    primitives::{AccountKind, BusinessDay, DeedId, EntryId, EntryKind, Id, Timestamp, TransferId},
 };
 
 /// One account's lots.
@@ -38,6 +39,8 @@ pub(super) struct LotReplay {
     lots: BTreeMap<BusinessDay, Lot>,
     /// Transfers that set points aside and are not resolved, each with its day.
     held: HashMap<TransferId, BusinessDay>,
+    /// Of which lots deeds took points, and that was not given back yet, in points.
+    taken: HashMap<Id, BTreeMap<BusinessDay, i64>>,
     /// What the transfer before this one let go.
     let_go: Option<LetGo>,
     /// A credit named its lot.
@@ -82,8 +85,12 @@ struct Lot {
 }
 
 impl LotReplay {
-    /// Plays the account's next transfer. Gives what is wrong with it.
-    pub(super) fn play(&mut self, transfer: &Transfer) -> Result<(), String> {
+    /// Plays the account's next transfer; `returns_of` is the deed whose points it gives back, if it does. Gives what is wrong with it.
+    pub(super) fn play(
+        &mut self,
+        transfer: &Transfer,
+        returns_of: Option<DeedId>,
+    ) -> Result<(), String> {
         if self.blind {
             // Only to notice a name that was taken away.
             return self.named_or_old(transfer);
@@ -91,7 +98,9 @@ impl LotReplay {
         let let_go = self.let_go.take();
         let played = match transfer.checked_side {
             CheckedSide::Neither => Ok(()),
-            CheckedSide::Credit => self.credit(transfer),
+            CheckedSide::Credit => self
+                .credit(transfer)
+                .and_then(|()| self.give_back(transfer, returns_of)),
             CheckedSide::Debit => self.debit(transfer, let_go),
         };
         self.blind |= played.is_err();
@@ -127,6 +136,27 @@ impl LotReplay {
         lot.left = lot.left.saturating_add(transfer.amount);
         lot.granted_on = Some(transfer.at.business_day());
         Ok(())
+    }
+
+    /// Points that a back end gives back go into the lots from which the deed took them.
+    fn give_back(&mut self, transfer: &Transfer, of: Option<DeedId>) -> Result<(), String> {
+        if transfer.id.entry.kind() != Some(EntryKind::PointsReturned) || self.blind {
+            return Ok(());
+        }
+        let taken = of.and_then(|of| self.taken.get_mut(&of.id()));
+        let left = taken
+            .zip(transfer.lot)
+            .and_then(|(lots, on)| lots.get_mut(&on));
+        match left {
+            Some(left) if *left >= transfer.amount => {
+                *left -= transfer.amount;
+                Ok(())
+            }
+            Some(_) | None => Err(format!(
+                "returns {} points to the lot of {:?}, of which {of:?} did not take so many",
+                transfer.amount, transfer.lot
+            )),
+        }
     }
 
     fn debit(&mut self, transfer: &Transfer, let_go: Option<LetGo>) -> Result<(), String> {
@@ -190,6 +220,7 @@ impl LotReplay {
         let today = transfer.at.business_day();
         let amount = transfer.amount;
         let after = |day| (Bound::Excluded(day), Bound::Unbounded);
+        let before = self.note_of(transfer).then(|| self.lots.clone());
         let mut due = amount;
         for (on, lot) in self.lots.range_mut(after(since)) {
             if due == 0 || *on > today {
@@ -206,12 +237,28 @@ impl LotReplay {
             }
             due = lot.take(due);
         }
+        for (on, lot) in before.into_iter().flatten() {
+            let left = self.lots.get(&on).map_or(0, |lot| lot.left);
+            if lot.left > left {
+                let of_deed = self.taken.entry(transfer.id.entry.cause()).or_default();
+                of_deed.insert(on, lot.left - left);
+            }
+        }
         if due > 0 {
             return Err(format!(
                 "takes {amount} points, {due} more than the lots that are not over on {since} have"
             ));
         }
         Ok(())
+    }
+
+    /// Whether it is to be kept of which lots the transfer takes: a deed may be given back.
+    fn note_of(&self, transfer: &Transfer) -> bool {
+        let by_deed = matches!(
+            transfer.id.entry.kind(),
+            Some(EntryKind::PointsDeducted | EntryKind::PointsCaptured | EntryKind::PointsReserved)
+        );
+        by_deed && !self.blind
     }
 
     /// Takes what there is; gives what is missing.
@@ -302,7 +349,7 @@ fn nameless() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::primitives::{AccountId, AccountKind, CustomerId, Id, Lane, TenantId};
+    use crate::primitives::{AccountId, AccountKind, CustomerId, Lane, TenantId};
 
     const DAY: i64 = 86_400;
 
@@ -365,25 +412,31 @@ mod tests {
         fn earn(&mut self, amount: i64, lot: Option<u32>) -> Result<(), String> {
             let entry = self.entry(EntryKind::Settlement);
             let transfer = self.next(CheckedSide::Credit, Phase::Posted, entry, amount);
-            self.replay.play(&Transfer {
-                lot: lot.map(day),
-                ..transfer
-            })
+            self.replay.play(
+                &Transfer {
+                    lot: lot.map(day),
+                    ..transfer
+                },
+                None,
+            )
         }
 
         fn take(&mut self, kind: EntryKind, amount: i64, lot: Option<u32>) -> Result<(), String> {
             let entry = self.entry(kind);
             let transfer = self.next(CheckedSide::Debit, Phase::Posted, entry, amount);
-            self.replay.play(&Transfer {
-                lot: lot.map(day),
-                ..transfer
-            })
+            self.replay.play(
+                &Transfer {
+                    lot: lot.map(day),
+                    ..transfer
+                },
+                None,
+            )
         }
 
         fn hold(&mut self, amount: i64) -> EntryId {
             let entry = self.entry(EntryKind::PointsReserved);
             let transfer = self.next(CheckedSide::Debit, Phase::Pending, entry, amount);
-            self.replay.play(&transfer).unwrap();
+            self.replay.play(&transfer, None).unwrap();
             entry
         }
 
@@ -395,10 +448,13 @@ mod tests {
             lot: Option<u32>,
         ) -> Result<(), String> {
             let transfer = self.next(CheckedSide::Debit, phase, hold.resolution(), amount);
-            self.replay.play(&Transfer {
-                lot: lot.map(day),
-                ..transfer
-            })
+            self.replay.play(
+                &Transfer {
+                    lot: lot.map(day),
+                    ..transfer
+                },
+                None,
+            )
         }
 
         /// Voids a hold and spends a part of it, as a deed does.
@@ -406,7 +462,7 @@ mod tests {
             self.resolve(hold, Phase::Void, whole, None).unwrap();
             let entry = EntryId::of(hold.cause(), EntryKind::PointsCaptured);
             let transfer = self.next(CheckedSide::Debit, Phase::Posted, entry, part);
-            self.replay.play(&transfer)
+            self.replay.play(&transfer, None)
         }
 
         fn left(&self) -> Vec<i64> {
@@ -517,8 +573,37 @@ mod tests {
         book.capture(other, 1, 1).unwrap();
         let late = EntryId::of(hold.cause(), EntryKind::PointsCaptured);
         let transfer = book.next(CheckedSide::Debit, Phase::Posted, late, 3);
-        book.replay.play(&transfer).unwrap();
+        book.replay.play(&transfer, None).unwrap();
         assert_eq!(book.left(), [5, 1]);
+    }
+
+    #[test]
+    fn what_is_returned_goes_back_to_where_it_came_from() {
+        let spent = || {
+            let mut book = Book::default();
+            book.earn(5, Some(1)).unwrap();
+            book.earn(5, Some(9)).unwrap();
+            book.earn(5, Some(20)).unwrap();
+            book.take(EntryKind::PointsCaptured, 7, None).unwrap();
+            let deed = DeedId::new(Id::mint(book.made, 0, Lane(1)));
+            (book, deed)
+        };
+        let give = |book: &mut Book, amount, lot, of| {
+            let entry = book.entry(EntryKind::PointsReturned);
+            let transfer = book.next(CheckedSide::Credit, Phase::Posted, entry, amount);
+            let lot = Some(day(lot));
+            book.replay.play(&Transfer { lot, ..transfer }, of)
+        };
+        let (mut book, deed) = spent();
+        give(&mut book, 2, 9, Some(deed)).unwrap();
+        give(&mut book, 4, 1, Some(deed)).unwrap();
+        give(&mut book, 1, 1, Some(deed)).unwrap();
+        assert_eq!(book.left(), [5, 5, 5]);
+        give(&mut book, 1, 1, Some(deed)).unwrap_err();
+        for (amount, lot, known) in [(3, 9, true), (1, 20, true), (1, 1, false)] {
+            let (mut book, deed) = spent();
+            give(&mut book, amount, lot, known.then_some(deed)).unwrap_err();
+        }
     }
 
     #[test]
@@ -534,7 +619,7 @@ mod tests {
             lot: Some(day(1)),
             ..transfer
         };
-        assert!(book.replay.play(&disguised).is_err());
+        assert!(book.replay.play(&disguised, None).is_err());
     }
 
     #[test]

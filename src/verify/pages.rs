@@ -16,8 +16,8 @@ use crate::{
     },
     points::{DEED_COLUMNS, Deed, read_deed},
     primitives::{
-        AccountId, BusinessDay, CustomerId, EntryKind, MerchantId, Money, OrderId, RefundId,
-        TenantId, Timestamp,
+        AccountId, BusinessDay, CustomerId, DeedId, EntryKind, MerchantId, Money, OrderId,
+        RefundId, TenantId, Timestamp,
     },
 };
 
@@ -160,6 +160,8 @@ pub(super) struct Posting {
     pub(super) transfer: Transfer,
     /// Of points that a payment earns, at once or held for a review.
     pub(super) earned: Option<EarnedBy>,
+    /// Of points that a return gives back: the deed that took them.
+    pub(super) returns_of: Option<DeedId>,
 }
 
 /// What an order says of the points that it earned.
@@ -182,13 +184,15 @@ impl Paged for ByAccount {
         for column in TRANSFER_COLUMNS.split(", ") {
             sql.push("t.").push(column).push(", ");
         }
-        sql.push("o.amount_fen, o.rule_version, o.paid_at FROM transfers t FORCE INDEX (transfers_checked_account) LEFT JOIN payment_orders o ON t.checked_side = ")
+        sql.push("o.amount_fen, o.rule_version, o.paid_at, d.returns_of FROM transfers t FORCE INDEX (transfers_checked_account) LEFT JOIN payment_orders o ON t.checked_side = ")
             .int(CheckedSide::Credit.code())
             .push(" AND ORD(SUBSTR(t.entry_id, 16, 1)) IN (")
             .int(EntryKind::Settlement.code())
             .push(", ")
             .int(EntryKind::PointsHeld.code())
-            .push(") AND o.id = CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') WHERE ");
+            .push(") AND o.id = CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') LEFT JOIN point_deeds d ON ORD(SUBSTR(t.entry_id, 16, 1)) = ")
+            .int(EntryKind::PointsReturned.code())
+            .push(" AND d.id = CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') WHERE ");
         let last = last.map(|last| &last.transfer);
         match last.and_then(|last| Some((last.checked_account()?, last.account_version?))) {
             Some((account, version)) => {
@@ -216,6 +220,7 @@ impl Paged for ByAccount {
                 rule_version,
                 paid_at,
             }),
+            returns_of: row.try_get(TRANSFER_WIDTH + 3)?,
         })
     }
 }

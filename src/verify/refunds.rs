@@ -56,7 +56,8 @@ pub(super) fn is_of_refund(entry: EntryId) -> bool {
             | EntryKind::PointsCaptured
             | EntryKind::PointsExpired
             | EntryKind::DebtRepaid
-            | EntryKind::HeldPartLetIn,
+            | EntryKind::HeldPartLetIn
+            | EntryKind::PointsReturned,
         )
         | None => false,
     }

@@ -110,7 +110,8 @@ impl SharingPass {
                 | EntryKind::PointsExpired
                 | EntryKind::DebtRepaid
                 | EntryKind::HeldPartLetIn
-                | EntryKind::WithheldLetIn,
+                | EntryKind::WithheldLetIn
+                | EntryKind::PointsReturned,
             )
             | None => return Ok(()),
         };

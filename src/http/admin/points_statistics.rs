@@ -82,7 +82,7 @@ struct PointsFigure {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = 3)]
     rule_version: Option<u32>,
-    /// `earned`, `awarded`, `taken_back`, `deducted`, `redeemed`, `expired`, `held` (for a review) or `let_go` (by it).
+    /// `earned`, `awarded`, `taken_back`, `deducted`, `redeemed`, `returned`, `expired`, `held` (for a review) or `let_go` (by it).
     #[schema(example = "awarded")]
     what: &'static str,
     #[schema(example = 4200)]

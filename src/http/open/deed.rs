@@ -22,7 +22,7 @@ pub(in crate::http) struct DeedItem {
     id: DeedId,
     #[schema(value_type = String, example = "cu_0190..")]
     customer_id: CustomerId,
-    /// `award`, `deduct` or `redeem`.
+    /// `award`, `deduct`, `redeem` or `return`.
     #[schema(example = "redeem")]
     kind: &'static str,
     /// `held`, `done`, `released`, `expired`, `under_review` (a person decides; the points are pending) or `refused`.
@@ -34,6 +34,14 @@ pub(in crate::http) struct DeedItem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = 80)]
     captured: Option<i64>,
+    /// Of what was deducted or redeemed: how many were given back since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = 20)]
+    returned: Option<i64>,
+    /// Of a return: the deed whose points it gives back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "pd_0190..")]
+    returns_deed_id: Option<DeedId>,
     /// Which back end.
     #[schema(example = "shop-crm")]
     source: String,
@@ -71,6 +79,8 @@ impl From<Deed> for DeedItem {
             state: deed.state.name(),
             points: deed.points.get(),
             captured: (!deed.captured.is_zero()).then_some(deed.captured.get()),
+            returned: (!deed.returned.is_zero()).then_some(deed.returned.get()),
+            returns_deed_id: deed.returns_of,
             source: deed.source.to_string(),
             reference: deed.reference.to_string(),
             reason: deed.reason,
@@ -165,11 +175,15 @@ pub(super) async fn ask(
     app: &App,
     wish: DeedWish,
 ) -> Result<(StatusCode, Json<DeedItem>), Problem> {
-    let Asked { deed, before } = points::ask(&app.points_desk(), wish).await?;
+    Ok(answer(points::ask(&app.points_desk(), wish).await?))
+}
+
+/// 201 the first time and 200 after that.
+pub(super) fn answer(Asked { deed, before }: Asked) -> (StatusCode, Json<DeedItem>) {
     let status = if before {
         StatusCode::OK
     } else {
         StatusCode::CREATED
     };
-    Ok((status, Json(DeedItem::from(deed))))
+    (status, Json(DeedItem::from(deed)))
 }

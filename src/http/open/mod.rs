@@ -11,3 +11,4 @@ pub(super) mod get_deed;
 pub(super) mod hold_points;
 pub(super) mod list_deeds;
 pub(super) mod redeem_points;
+pub(super) mod return_points;

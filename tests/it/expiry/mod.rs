@@ -3,6 +3,7 @@
 mod messages;
 mod part_captures;
 mod refunds;
+mod returns;
 mod runs;
 mod service;
 mod sweep;

@@ -11,18 +11,18 @@ use zhangfang::{
 use super::{Calendar, at, day, rounds};
 
 /// A back end and a customer.
-struct Counter {
-    calendar: Calendar,
-    desk: Desk,
-    who: CustomerId,
+pub(super) struct Counter {
+    pub(super) calendar: Calendar,
+    pub(super) desk: Desk,
+    pub(super) who: CustomerId,
 }
 
-fn source() -> Source {
+pub(super) fn source() -> Source {
     Source::parse("shop-crm").unwrap()
 }
 
 impl Counter {
-    async fn open() -> Self {
+    pub(super) async fn open() -> Self {
         let calendar = Calendar::open(at("2026-11-21T12:00:00")).await;
         let db = calendar.db().clone();
         let openid = Secret::new("o-holder".to_owned());
@@ -40,7 +40,12 @@ impl Counter {
         }
     }
 
-    async fn ask(&self, wanted: Wanted, points: i64, reference: &str) -> Result<Deed, DeedError> {
+    pub(super) async fn ask(
+        &self,
+        wanted: Wanted,
+        points: i64,
+        reference: &str,
+    ) -> Result<Deed, DeedError> {
         let wish = DeedWish {
             tenant: self.calendar.app.tenant.id,
             customer: self.who,
@@ -56,19 +61,19 @@ impl Counter {
         Ok(points::ask(&self.desk, wish).await?.deed)
     }
 
-    async fn award(&self, points: i64, until: &str) {
+    pub(super) async fn award(&self, points: i64, until: &str) {
         let expires_on = Some(day(until));
         let award = Wanted::Award { expires_on };
         self.ask(award, points, until).await.unwrap();
     }
 
     /// For ten days.
-    async fn hold(&self, points: i64) -> DeedId {
+    pub(super) async fn hold(&self, points: i64) -> DeedId {
         let hold = Wanted::Hold { minutes: 14_400 };
         self.ask(hold, points, "h").await.unwrap().id
     }
 
-    async fn capture(&self, hold: DeedId, points: i64) -> Result<Deed, DeedError> {
+    pub(super) async fn capture(&self, hold: DeedId, points: i64) -> Result<Deed, DeedError> {
         let whose = (self.calendar.app.tenant.id, source());
         let end = End::Capture {
             points: Some(Points::parse(points).unwrap()),
@@ -76,12 +81,12 @@ impl Counter {
         points::end_hold(&self.desk, whose, hold, end, Actor::new("test")).await
     }
 
-    async fn has(&self) -> (i64, i64) {
+    pub(super) async fn has(&self) -> (i64, i64) {
         self.calendar.has(self.who).await
     }
 
     /// Ten minutes after midnight; the runs of that night.
-    async fn night(&self, of: &str) {
+    pub(super) async fn night(&self, of: &str) {
         self.calendar.clock.set(at(&format!("{of}T00:10:00")));
         assert_eq!(rounds(self.calendar.db()).await, 1);
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use zhangfang::{
     payments::{PointsShortfall, RefundError, RefundStateKind, RefundStatus, request_refund},
-    points::Validity,
+    points::{RuleTerms, Validity},
     primitives::{Clock as _, MockClock, Money, OrderId, SystemClock},
 };
 
@@ -105,12 +105,16 @@ async fn what_a_refund_counted_is_another_ones_to_count_when_it_fails() {
 #[tokio::test(flavor = "multi_thread")]
 async fn spent_points_are_refused_by_the_policy_whatever_else_is_over_and_not_swept() {
     for swept in [false, true] {
-        let (desk, clock, _) = over(PointsShortfall::Refuse).await;
-        // Ten points of another lot are over; of this one's, four are spent.
-        let order = desk.paid(1_000, "late").await;
+        let (desk, clock) = desk(PointsShortfall::Refuse).await;
+        let lasts = |count| move |terms: &mut RuleTerms| terms.validity = Validity::Days { count };
+        desk.app.set_rule(lasts(30)).await;
+        let order = desk.paid(1_000, "long").await;
         desk.spend(order, 4).await;
+        desk.app.set_rule(lasts(1)).await;
+        desk.paid(1_000, "short").await;
+        // Of another lot ten points are over; of this one four are spent.
+        clock.advance_seconds(2 * DAY);
         if swept {
-            clock.advance_seconds(60);
             assert_eq!(rounds(desk.app.db()).await, 1);
         }
         let refused = request_refund(&desk.payments, desk.wish(order, None, "r")).await;

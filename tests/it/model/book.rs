@@ -78,6 +78,8 @@ pub(super) struct Model {
     payments: Vec<Payment>,
     refunds: Vec<Refund>,
     holds: usize,
+    /// What deeds took of which lots and was not given back, in the order in which they took it.
+    pub(super) spent: Vec<(usize, BTreeMap<BusinessDay, i64>)>,
     /// What happened how often, of what should happen in a test that is worth its name.
     pub(super) seen: BTreeMap<&'static str, usize>,
 }
@@ -122,15 +124,15 @@ impl Purse {
         }
     }
 
-    /// Takes from lots that were not over on `since`: first what is over by now, then the named lot, then by day. True if some of it is over by now.
+    /// Takes from lots that were not over on `since`: first what is over by now, then the named lot, then by day. What it takes of which.
     fn take(
         &mut self,
         mut points: i64,
         named: Option<BusinessDay>,
         since: BusinessDay,
         today: BusinessDay,
-    ) -> bool {
-        let mut uses_over = false;
+    ) -> BTreeMap<BusinessDay, i64> {
+        let mut taken = BTreeMap::new();
         let mut days: Vec<BusinessDay> = self
             .lots
             .keys()
@@ -150,11 +152,13 @@ impl Purse {
             let part = points.min(*left);
             *left -= part;
             points -= part;
-            uses_over |= part > 0 && day <= today;
+            if part > 0 {
+                taken.insert(day, part);
+            }
         }
         assert_eq!(points, 0, "the model takes what is not there: {self:?}");
         self.lots.retain(|_, left| *left > 0);
-        uses_over
+        taken
     }
 }
 
@@ -170,6 +174,7 @@ impl Model {
             payments: Vec::new(),
             refunds: Vec::new(),
             holds: 0,
+            spent: Vec::new(),
             seen: BTreeMap::new(),
         }
     }
@@ -357,7 +362,34 @@ impl Model {
             self.see("spending is refused", true);
             return Err(No::Short);
         }
-        purse.take(points, None, self.today, self.today);
+        let taken = purse.take(points, None, self.today, self.today);
+        self.spent.push((who, taken));
+        Ok(())
+    }
+
+    /// So many points of what a deed took go back: the lots that expire last first, and what they owe is repaid out of those whose day has not come.
+    pub(super) fn give_back(&mut self, number: usize, points: i64) -> Result<(), No> {
+        let (who, taken) = &mut self.spent[number];
+        let purse = &mut self.purses[*who];
+        if points > taken.values().sum() {
+            self.see("more than was taken is not returned", true);
+            return Err(No::TooMuch);
+        }
+        let (mut due, mut over) = (points, false);
+        for (lot, left) in taken.iter_mut().rev() {
+            let part = due.min(*left);
+            *left -= part;
+            due -= part;
+            over |= part > 0 && *lot <= self.today;
+            let repaid = if *lot > self.today {
+                part.min(purse.debt)
+            } else {
+                0
+            };
+            purse.debt -= repaid;
+            purse.put(*lot, part - repaid);
+        }
+        self.see("what is over is returned", over);
         Ok(())
     }
 
@@ -382,7 +414,9 @@ impl Model {
         }
         let purse = &mut self.purses[who];
         let (points, since) = purse.holds.remove(&hold).unwrap();
-        let outlived = purse.take(points - less, None, since, self.today);
+        let taken = purse.take(points - less, None, since, self.today);
+        let outlived = taken.keys().any(|day| *day <= self.today);
+        self.spent.push((who, taken));
         self.see("a hold outlives its lots", outlived);
         self.see("a part outlives its lots", outlived && less > 0);
         Ok(())

@@ -336,12 +336,33 @@ impl House {
         award.unwrap();
     }
 
-    pub(crate) async fn deduct(&self, from: CustomerId, points: i64) -> Result<(), No> {
-        self.ask(from, Want::Deduct, points).await.map(drop)
+    pub(crate) async fn deduct(&self, from: CustomerId, points: i64) -> Result<DeedId, No> {
+        self.ask(from, Want::Deduct, points).await
     }
 
-    pub(crate) async fn redeem(&self, from: CustomerId, points: i64) -> Result<(), No> {
-        self.ask(from, Want::Redeem, points).await.map(drop)
+    pub(crate) async fn redeem(&self, from: CustomerId, points: i64) -> Result<DeedId, No> {
+        self.ask(from, Want::Redeem, points).await
+    }
+
+    /// Gives back so many points of what a deed took, and once more under the same reference.
+    pub(crate) async fn give_back(&self, of: DeedId, points: i64) -> Result<(), No> {
+        let number = self.asked.fetch_add(1, Ordering::Relaxed);
+        let wish = points::ReturnWish {
+            tenant: self.tenant,
+            of,
+            points: Points::parse(points).unwrap(),
+            source: crm(),
+            reference: Reference::parse(&format!("b-{number}")).unwrap(),
+            reason: "测试".into(),
+            by: Actor::new("crm"),
+        };
+        match points::give_back(&self.desk, wish.clone()).await {
+            Ok(_) => {}
+            Err(DeedError::ReturnTooMuch { .. }) => return Err(No::TooMuch),
+            Err(error) => panic!("{error:?}"),
+        }
+        assert!(points::give_back(&self.desk, wish).await.unwrap().before);
+        Ok(())
     }
 
     /// Sets points aside for so many minutes.

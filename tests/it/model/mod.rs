@@ -41,6 +41,8 @@ struct Play<'a> {
     /// What WeChat said of refunds, to be said again.
     outcomes: Vec<(usize, Bytes)>,
     holds: BTreeMap<usize, DeedId>,
+    /// Deeds that took points, as the model numbers them.
+    spent: Vec<DeedId>,
     /// What was done, for whoever must find out what went wrong.
     story: Vec<String>,
 }
@@ -76,6 +78,7 @@ impl<'a> Play<'a> {
             refunds: Vec::new(),
             outcomes: Vec::new(),
             holds: BTreeMap::new(),
+            spent: Vec::new(),
             story: vec![format!("{terms:?}")],
         }
     }
@@ -110,7 +113,8 @@ impl<'a> Play<'a> {
                 self.hold(who, self.some(who, rng), minutes).await;
             }
             79..86 => self.end_some_hold(who, rng).await,
-            86..92 => self.sweep(who).await,
+            86..90 => self.sweep(who).await,
+            90..94 => self.give_some_back(rng).await,
             _ => self.sleep(rng.random_range(1..130_000)),
         }
         self.compare().await;
@@ -215,6 +219,12 @@ impl<'a> Play<'a> {
         self.time_out(1, over).await;
         self.sweep(1).await;
         self.compare().await;
+        // What the first of them took has run out by now, and is returned all the same; and no more than that.
+        let captured = self.spent.len() - 2;
+        for points in [7, 1] {
+            self.give_back(captured, points).await;
+            self.compare().await;
+        }
     }
 
     async fn ask_some_refund(&mut self, rng: &mut StdRng) {
@@ -281,14 +291,16 @@ impl<'a> Play<'a> {
         self.tell(format!("{who} spends {points}"));
         let done = self.house.deduct(self.customers[who], points).await;
         let said = self.model.deduct(who, points);
-        assert_eq!(done, said, "{:#?}", self.story);
+        assert_eq!(done.map(drop), said, "{:#?}", self.story);
+        self.spent.extend(done);
     }
 
     async fn redeem(&mut self, who: usize, points: i64) {
         self.tell(format!("{who} redeems {points}"));
         let done = self.house.redeem(self.customers[who], points).await;
         let said = self.model.deduct(who, points);
-        assert_eq!(done, said, "{:#?}", self.story);
+        assert_eq!(done.map(drop), said, "{:#?}", self.story);
+        self.spent.extend(done);
     }
 
     async fn hold(&mut self, who: usize, points: i64, minutes: u32) {
@@ -327,6 +339,31 @@ impl<'a> Play<'a> {
         let points = self.model.held_by(who, number) - less;
         let done = self.house.capture(self.holds[&number], points).await;
         let said = self.model.capture(who, number, less);
+        assert_eq!(done, said, "{:#?}", self.story);
+        if done.is_ok() {
+            self.spent.push(self.holds[&number]);
+        }
+    }
+
+    /// Of some deed that took points, some of them, and often all or one more.
+    async fn give_some_back(&mut self, rng: &mut StdRng) {
+        if self.spent.is_empty() {
+            return;
+        }
+        let number = rng.random_range(0..self.spent.len());
+        let left: i64 = self.model.spent[number].1.values().sum();
+        let points = match rng.random_range(0..4) {
+            0 => left + 1,
+            1 => left.max(1),
+            _ => rng.random_range(1..=left.max(1)),
+        };
+        self.give_back(number, points).await;
+    }
+
+    async fn give_back(&mut self, number: usize, points: i64) {
+        self.tell(format!("{points} of what deed {number} took go back"));
+        let done = self.house.give_back(self.spent[number], points).await;
+        let said = self.model.give_back(number, points);
         assert_eq!(done, said, "{:#?}", self.story);
     }
 
@@ -401,7 +438,7 @@ async fn random_histories_of_points_agree_with_the_model_after_every_step() {
     }
     println!("{happened:?}");
     assert!(
-        happened.len() == 15 && happened.values().all(|times| *times > 0),
+        happened.len() == 17 && happened.values().all(|times| *times > 0),
         "days on which too little happened: {happened:?}"
     );
     house.finish().await;
@@ -466,7 +503,7 @@ async fn end_of(house: &House, name: &str, before: Before, order: &[Arrival]) ->
     let refunded = house.pay(customer, 1_000, "refunded").await;
     assert_eq!(house.hear(&refunded.notice).await, Taken::Settled);
     if before.spent > 0 {
-        house.deduct(customer, before.spent).await.unwrap();
+        _ = house.deduct(customer, before.spent).await.unwrap();
     }
     if before.awarded > 0 {
         let lot = house.today().plus_days(20);
@@ -488,7 +525,7 @@ async fn end_of(house: &House, name: &str, before: Before, order: &[Arrival]) ->
                 let said = house.outcome(&refunded, refund, before.arrived, number);
                 house.hear(&said).await;
             }
-            Arrival::Redeemed => house.redeem(customer, 5).await.unwrap(),
+            Arrival::Redeemed => drop(house.redeem(customer, 5).await.unwrap()),
             Arrival::Swept => _ = house.sweep(customer).await,
         }
     }

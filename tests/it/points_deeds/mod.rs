@@ -5,6 +5,7 @@ mod holds;
 mod lapses;
 mod races;
 mod reads;
+mod returns;
 mod reviews;
 
 use serde_json::{Value, json};
@@ -333,6 +334,7 @@ async fn only_back_ends_may_and_only_what_is_theirs() {
         ("deductions".to_owned(), &body),
         ("redemptions".to_owned(), &body),
         ("holds".to_owned(), &body),
+        ("returns".to_owned(), &body),
         (format!("holds/{deed}/capture"), &nothing),
         (format!("holds/{deed}/release"), &nothing),
     ];

@@ -88,6 +88,16 @@ pub enum Action {
     RefundRedirected {
         to: String,
     },
+    /// The first of two people wants it withdrawn.
+    RefundWithdrawalAsked {
+        amount: Money,
+    },
+    RefundWithdrawn {
+        amount: Money,
+        reason: String,
+        /// The first of two people.
+        asked_by: Option<Actor>,
+    },
     PaymentPolicySet {
         version: u32,
     },
@@ -170,6 +180,8 @@ impl Action {
             Self::RefundRejected { .. } => "refund.rejected",
             Self::RefundRedirectAsked { .. } => "refund.redirect_asked",
             Self::RefundRedirected { .. } => "refund.redirected",
+            Self::RefundWithdrawalAsked { .. } => "refund.withdrawal_asked",
+            Self::RefundWithdrawn { .. } => "refund.withdrawn",
             Self::PaymentPolicySet { .. } => "payment_policy.set",
             Self::ExceptionResolved { .. } => "exception.resolved",
             Self::CallbackReplayed { .. } => "callback.replayed",
@@ -220,7 +232,16 @@ impl Action {
             }
             Self::PaymentShown { amount }
             | Self::RefundApproved { amount }
-            | Self::RefundRejected { amount } => json!({ "amount_fen": amount }),
+            | Self::RefundRejected { amount }
+            | Self::RefundWithdrawalAsked { amount } => json!({ "amount_fen": amount }),
+            Self::RefundWithdrawn {
+                amount,
+                reason,
+                asked_by,
+            } => {
+                let asked_by = asked_by.as_ref().map(Actor::as_str);
+                json!({ "amount_fen": amount, "reason": reason, "asked_by": asked_by })
+            }
             Self::RefundRedirectAsked { to } | Self::RefundRedirected { to } => json!({ "to": to }),
             Self::ExceptionResolved { resolution } => json!({ "resolution": resolution }),
             Self::CallbackReplayed { outcome } => json!({ "outcome": outcome }),

@@ -40,7 +40,7 @@ pub enum Permission {
     ReadPayments,
     /// Ask WeChat about any payment, and give it up.
     ClosePayments,
-    /// Refund any payment; retry and redirect refunds.
+    /// Refund any payment; retry, redirect and withdraw refunds.
     RefundPayments,
     /// Agree to refunds that somebody else asked for, or not.
     DecideRefunds,

@@ -542,6 +542,16 @@ impl From<RefundError> for Problem {
                 "The shop is suspended: the platform gives its customers money back",
                 "商户已被暂停，退款请联系平台",
             ),
+            RefundError::NotWithdrawable(_) => conflict(
+                "refund_not_withdrawable",
+                "WeChat has the refund, or it is over, or it still waits for a second person: only one that WeChat has not taken can be withdrawn",
+                "该退款无法撤回",
+            ),
+            RefundError::BeingTold => conflict(
+                "refund_being_told",
+                "WeChat was told of the refund a moment ago and may still take it: try again in a minute, or in ten if it did not answer",
+                "退款请求正在处理，请稍后再试",
+            ),
             RefundError::KeyReused => key_reused(),
             RefundError::ChannelRefused(code) => {
                 tracing::warn!(code, "WeChat refuses what was asked of a refund");

@@ -12,7 +12,7 @@ use crate::{
 const NOTE_BYTES_MAX: usize = 80;
 
 /// The states by which lists of refunds are narrowed.
-pub(super) const STATES: &str = "awaiting_approval, rejected, returning, accepted, processing, succeeded, abnormal, closed or failed";
+pub(super) const STATES: &str = "awaiting_approval, rejected, returning, accepted, processing, succeeded, abnormal, closed, failed or withdrawn";
 
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -52,6 +52,25 @@ pub(super) struct RejectRefundRequest {
     /// Why not, at most 80 bytes.
     #[schema(example = "商品已使用", min_length = 1, max_length = 80)]
     reason: String,
+}
+
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WithdrawRefundRequest {
+    /// Why, at most 80 bytes. No personal data: it is kept for years.
+    #[schema(
+        example = "商户账户余额不足，改为线下退款",
+        min_length = 1,
+        max_length = 80
+    )]
+    reason: String,
+}
+
+impl WithdrawRefundRequest {
+    pub(super) fn reason(&self) -> Result<String, Problem> {
+        let reason = Text::parse(&self.reason, Length::Bytes(1, NOTE_BYTES_MAX));
+        Ok(reason.map_err(|_| RefundError::BadReason)?.into_string())
+    }
 }
 
 impl ApproveRefundRequest {

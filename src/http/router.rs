@@ -92,6 +92,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(admin::decide_refund::reject))              // refunds/{refund_no}/reject
         .routes(routes!(admin::redirect_refund::redirect_refund))   // refunds/{refund_no}/redirect
         .routes(routes!(admin::retry_refund::retry_refund))         // refunds/{refund_no}/retry
+        .routes(routes!(admin::withdraw_refund::withdraw_refund))   // refunds/{refund_no}/withdraw
         .routes(routes!(admin::payment_policy::get_payment_policy, admin::payment_policy::set_payment_policy)) // payment-policy
         .routes(routes!(admin::list_exceptions::list_exceptions))   // exceptions
         .routes(routes!(admin::resolve_exception::resolve_exception)) // exceptions/{id}/resolve

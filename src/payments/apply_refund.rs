@@ -9,6 +9,7 @@ use super::{
     review::{is_stale, refund_arrived, refund_failed},
     settle::is_plain,
     store::{AlarmRow, Alarms, CallbackRow, Callbacks, Orders, Refunds},
+    stuck::tell_if_stuck,
 };
 use crate::{
     audit::Actor,
@@ -257,7 +258,7 @@ impl ApplyRefund {
                 );
                 let mut failed = refund.clone();
                 failed.attempts.problem = Some(code.chars().take(80).collect());
-                self.undo(set, cx, order, &failed, RefundState::Failed)
+                self.undone(set, cx, order, &failed, RefundState::Failed)
             }
             RefundWord::Later { problem, unsure } => {
                 if refund.state.kind().is_final() {
@@ -265,9 +266,14 @@ impl ApplyRefund {
                 }
                 let same = refund.attempts.problem.as_deref() == Some(problem);
                 let mut next = refund.clone();
+                // Queries that were answered are no attempts of this trouble.
+                if refund.attempts.problem.is_none() && refund.state != RefundState::Accepted {
+                    next.attempts.count = 0;
+                }
                 next.attempts.problem = Some(problem.chars().take(80).collect());
                 next.attempts.unsure |= *unsure;
                 self.schedule(&mut next, cx.now());
+                tell_if_stuck(set, cx, self.pace, order, &mut next);
                 if same && !unsure {
                     return Ok(put_quietly(set, next));
                 }
@@ -290,10 +296,13 @@ impl ApplyRefund {
         let same = match said.status {
             RefundStatus::Success => kind == RefundStateKind::Succeeded,
             RefundStatus::Closed => {
-                matches!(kind, RefundStateKind::Closed | RefundStateKind::Failed)
+                matches!(
+                    kind,
+                    RefundStateKind::Closed | RefundStateKind::Failed | RefundStateKind::Withdrawn
+                )
             }
             RefundStatus::Abnormal => kind == RefundStateKind::Abnormal,
-            // What was said earlier may arrive later. Not of a refund that failed: that one WeChat never had.
+            // What was said earlier may arrive later. Not of a refund that failed or was withdrawn: that one WeChat never had.
             RefundStatus::Processing => {
                 matches!(kind, RefundStateKind::Succeeded | RefundStateKind::Closed)
                     || (kind == RefundStateKind::Abnormal && self.callback.is_some())
@@ -344,7 +353,7 @@ impl ApplyRefund {
         self.store_callback(set, cx, 2, None);
         match said.status {
             RefundStatus::Success => self.arrive(set, cx, order, &told, said),
-            RefundStatus::Closed => self.undo(set, cx, order, &told, RefundState::Closed),
+            RefundStatus::Closed => self.undone(set, cx, order, &told, RefundState::Closed),
             RefundStatus::Abnormal | RefundStatus::Processing => {
                 let state = match said.status {
                     RefundStatus::Abnormal => RefundState::Abnormal,
@@ -356,6 +365,7 @@ impl ApplyRefund {
                     state == refund.state && told.wechat_refund_id == refund.wechat_refund_id;
                 if same && refund.attempts.problem.is_none() {
                     self.schedule(&mut told, cx.now());
+                    tell_if_stuck(set, cx, self.pace, order, &mut told);
                     return Ok(put_quietly(set, told));
                 }
                 let mut next = told.turn(state).ok_or(LedgerError::NotPending)?;
@@ -414,7 +424,7 @@ impl ApplyRefund {
         Ok(RefundMoved::Now(Box::new(done)))
     }
 
-    fn undo(
+    fn undone(
         &self,
         set: &mut WorkingSet,
         cx: &mut Cx<'_>,
@@ -422,22 +432,7 @@ impl ApplyRefund {
         refund: &Refund,
         state: RefundState,
     ) -> Result<RefundMoved, LedgerError> {
-        let mut undone = refund.turn(state).ok_or(LedgerError::NotPending)?;
-        undone.attempts.next_at = None;
-        book_refund_undone(set, cx, order, &undone)?;
-        let order = order
-            .drop_refund(undone.amount, undone.points)
-            .map_err(|_| LedgerError::NotPending)?;
-        refund_failed(set, cx, &order, &mut undone)?;
-        put_order(set, cx, order, Why::RefundDropped, None);
-        let why = undone.attempts.problem.clone();
-        put_refund(
-            set,
-            cx,
-            undone.clone(),
-            &self.by,
-            why.as_deref().unwrap_or(state.kind().name()),
-        );
+        let undone = undo(set, cx, order, refund, state, &self.by)?;
         Ok(RefundMoved::Now(Box::new(undone)))
     }
 
@@ -453,10 +448,81 @@ impl ApplyRefund {
     }
 }
 
+/// A booked refund will not happen: what was booked for it is undone, in this state.
+pub(super) fn undo(
+    set: &mut WorkingSet,
+    cx: &mut Cx<'_>,
+    order: &Order,
+    refund: &Refund,
+    state: RefundState,
+    by: &Actor,
+) -> Result<Refund, LedgerError> {
+    let was_returning = refund.state == RefundState::Returning;
+    let mut undone = refund.turn(state).ok_or(LedgerError::NotPending)?;
+    // Shares may be on their way back for it: whoever brings them back looks, and ends that.
+    undone.attempts.next_at = was_returning.then_some(cx.now());
+    book_refund_undone(set, cx, order, &undone)?;
+    let order = order
+        .drop_refund(undone.amount, undone.points)
+        .map_err(|_| LedgerError::NotPending)?;
+    refund_failed(set, cx, &order, &mut undone)?;
+    put_order(set, cx, order, Why::RefundDropped, None);
+    let why = undone.attempts.problem.clone();
+    let why = why.as_deref().unwrap_or(state.kind().name());
+    put_refund(set, cx, undone.clone(), by, why);
+    let written = set.get::<Refunds>(undone.id).cloned();
+    Ok(written.unwrap_or(undone))
+}
+
+/// Notes an answer of WeChat's that was not asked for by a call.
+pub(super) async fn hear_answer(
+    payments: &Payments,
+    refund: &Refund,
+    said: ChannelRefund,
+) -> Result<RefundMoved, DbError> {
+    let operation = ApplyRefund {
+        tenant: refund.tenant,
+        refund: Some(refund.id),
+        word: RefundWord::Channel(said),
+        by: Actor::new("wechat"),
+        callback: None,
+        our_mchid: String::new(),
+        pace: payments.pace,
+    };
+    apply(payments, operation).await
+}
+
 /// Notes only when it is looked at again: nothing happened that its history should tell, and whoever decides meanwhile need not mind.
 fn put_quietly(set: &mut WorkingSet, refund: Refund) -> RefundMoved {
     set.put::<Refunds>(refund.id, refund.clone());
     RefundMoved::Now(Box::new(refund))
+}
+
+/// Everything that is written when a refund ends, whichever way.
+pub(super) fn want_outcome(want: &mut Wanted, set: &WorkingSet, id: RefundId) {
+    want.row::<Refunds>(id);
+    if !set.has_loaded::<Refunds>(id) {
+        return;
+    }
+    let Some(refund) = set.get::<Refunds>(id) else {
+        return;
+    };
+    want_order_and_points(want, set, refund.order);
+    if refund.state.kind().is_final() {
+        return;
+    }
+    if refund.points.due.is_zero() {
+        return;
+    }
+    let clawback = EntryId::of(id.id(), EntryKind::RefundClawback);
+    ledger::want_resolution(want, set, clawback, 1);
+    let known = set
+        .has_loaded::<Orders>(refund.order)
+        .then(|| set.get::<Orders>(refund.order))
+        .flatten();
+    if let Some(payment) = known.and_then(|order| order.state.payment()) {
+        points::want_budget(want, refund.tenant, payment.rule_version);
+    }
 }
 
 impl Operation for ApplyRefund {
@@ -474,30 +540,9 @@ impl Operation for ApplyRefund {
             want.row::<Alarms>(*id);
             want.row::<Callbacks>(*id);
         }
-        let Some(id) = self.refund else { return };
-        want.row::<Refunds>(id);
-        if !set.has_loaded::<Refunds>(id) {
-            return;
+        if let Some(id) = self.refund {
+            want_outcome(want, set, id);
         }
-        let Some(refund) = set.get::<Refunds>(id) else {
-            return;
-        };
-        want_order_and_points(want, set, refund.order);
-        if refund.state.kind().is_final() {
-            return;
-        }
-        if refund.points.due.is_zero() {
-            return;
-        }
-        let known = set
-            .has_loaded::<Orders>(refund.order)
-            .then(|| set.get::<Orders>(refund.order))
-            .flatten();
-        if let Some(payment) = known.and_then(|order| order.state.payment()) {
-            points::want_budget(want, refund.tenant, payment.rule_version);
-        }
-        let clawback = EntryId::of(id.id(), EntryKind::RefundClawback);
-        ledger::want_resolution(want, set, clawback, 1);
     }
 
     fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<RefundMoved, LedgerError> {

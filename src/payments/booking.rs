@@ -337,10 +337,11 @@ pub(crate) fn put_order(
 pub(crate) fn put_refund(
     set: &mut WorkingSet,
     cx: &Cx<'_>,
-    refund: Refund,
+    mut refund: Refund,
     actor: &Actor,
     why: &str,
 ) {
+    get_on(set, cx, &mut refund);
     let step = store::StepRow {
         tenant: refund.tenant,
         state: refund.state.kind(),
@@ -350,6 +351,36 @@ pub(crate) fn put_refund(
     };
     set.put::<store::RefundSteps>((refund.id, refund.version), step);
     set.put::<store::Refunds>(refund.id, refund);
+}
+
+/// Notes since when a refund is in its state. One that left the state in which it did not get on, or what kept it there, gets on: nobody need look at it any more, nor
+/// agree to its withdrawal.
+fn get_on(set: &mut WorkingSet, cx: &Cx<'_>, refund: &mut Refund) {
+    let kind = refund.state.kind();
+    // A new one was not asked for.
+    let known = set.has_loaded::<store::Refunds>(refund.id);
+    let before = known
+        .then(|| set.get::<store::Refunds>(refund.id))
+        .flatten();
+    let Some(before) = before else {
+        refund.progress.since = Some(cx.now());
+        return;
+    };
+    let moved = before.state.kind() != kind;
+    let relieved = before.attempts.problem.is_some() && refund.attempts.problem.is_none();
+    if moved {
+        refund.progress.since = Some(cx.now());
+        refund.progress.withdrawal = None;
+    }
+    if refund.progress.stuck && (moved || relieved) {
+        refund.progress.stuck = false;
+        let over = store::StuckOverRow {
+            order: refund.order,
+            resolution: kind.name(),
+            at: cx.now(),
+        };
+        set.put::<store::StuckOver>(refund.id, over);
+    }
 }
 
 /// Notes something that a person should look at.

@@ -8,10 +8,14 @@
 //!                        ├─ paid after all ─▶ query ▶ settle
 //!                        └─ no answer, or somebody is entering the password ─▶ later
 //! ```
+//!
+//! The one exception is a person's: WeChat refuses to say anything of an order whose time is over, people were told of that (`order_stuck`), and an operator who has looked at
+//! WeChat closes it. At WeChat it cannot be paid any more, since its time was told there with the order; was it paid before, the money comes to light as a late payment.
 
 use super::{
-    Applied, ChannelOrder, Order, OrderState, Outcome, PaidNotice, PaymentError, Payments,
-    RefusalKind, Settled, Why, booking::put_order, list, settle::settle, store::Orders,
+    Applied, ChannelOrder, ExceptionKind, Order, OrderState, Outcome, PaidNotice, PaymentError,
+    Payments, RefusalKind, Settled, Why, booking::put_order, exception::exceptions_of, list,
+    settle::settle, store::Orders,
 };
 use crate::{
     audit::{self, Action, Actor},
@@ -42,7 +46,19 @@ pub async fn close_payment(
     if !is_open(&known) {
         return Ok(known);
     }
-    match ask(payments, &known).await? {
+    let found = match ask(payments, &known).await {
+        Err(PaymentError::ChannelRefused(code)) => {
+            if let CloseBy::Operator(actor) = by
+                && may_close_unheard(payments, &known).await?
+            {
+                tracing::warn!(order.no = %known.no(), code, "an order is closed of which WeChat says nothing");
+                return give_up(payments, &known, Why::Operator, Some(actor)).await;
+            }
+            return Err(PaymentError::ChannelRefused(code));
+        }
+        found => found?,
+    };
+    match found {
         Found::Settled => return get_order(payments, tenant, order).await,
         Found::Closed => return give_up(payments, &known, Why::ClosedAtWechat, None).await,
         Found::Open => {}
@@ -74,6 +90,16 @@ pub async fn close_payment(
         CloseBy::Suspension => (Why::ShopSuspended, None),
     };
     give_up(payments, &known, why, actor).await
+}
+
+/// Whether an operator's word does, where WeChat refuses its own.
+async fn may_close_unheard(payments: &Payments, order: &Order) -> Result<bool, PaymentError> {
+    if order.expires_at > payments.db.now() {
+        return Ok(false);
+    }
+    let told = exceptions_of(&payments.db, order.id).await?;
+    let stuck = ExceptionKind::OrderStuck.name();
+    Ok(told.iter().any(|told| told.kind == stuck))
 }
 
 /// What a query found, after it was acted upon.

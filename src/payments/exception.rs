@@ -33,10 +33,16 @@ pub enum ExceptionKind {
     SharingContradiction,
     /// What happened is in the books, and not in histories, totals and messages: it could not be projected.
     NotProjected,
+    /// A refund does not get on: WeChat does not take it, or does not say what became of it.
+    RefundStuck,
+    /// WeChat does not say what became of an order.
+    OrderStuck,
+    /// A payment that is to be shared is not, and not given up either.
+    SharingStuck,
 }
 
 impl ExceptionKind {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::LatePayment,
         Self::PaidTwice,
         Self::WrongAnswer,
@@ -47,6 +53,9 @@ impl ExceptionKind {
         Self::SharingFailed,
         Self::SharingContradiction,
         Self::NotProjected,
+        Self::RefundStuck,
+        Self::OrderStuck,
+        Self::SharingStuck,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -61,6 +70,9 @@ impl ExceptionKind {
             Self::SharingFailed => "sharing_failed",
             Self::SharingContradiction => "sharing_contradiction",
             Self::NotProjected => "not_projected",
+            Self::RefundStuck => "refund_stuck",
+            Self::OrderStuck => "order_stuck",
+            Self::SharingStuck => "sharing_stuck",
         }
     }
 
@@ -177,6 +189,49 @@ pub(super) async fn exceptions_of(
         .bind(order)
         .fetch_all(db.pool())
         .await?)
+}
+
+/// Resolves what was told of an order that got on. What a person resolved before stays as it is.
+pub(super) async fn resolve_of_order(
+    db: &Db,
+    order: OrderId,
+    kind: ExceptionKind,
+) -> Result<(), DbError> {
+    db.run(ResolveOfOrder { order, kind }).await
+}
+
+#[derive(Debug)]
+struct ResolveOfOrder {
+    order: OrderId,
+    kind: ExceptionKind,
+}
+
+impl Work for ResolveOfOrder {
+    const NAME: &'static str = "payments.resolve_of_order";
+    type Reply = ();
+    type Error = DbError;
+
+    async fn run(&self, tx: &mut Tx) -> Result<(), DbError> {
+        resolve(tx, self.order, self.kind).await
+    }
+}
+
+pub(super) async fn resolve(
+    tx: &mut Tx,
+    order: OrderId,
+    kind: ExceptionKind,
+) -> Result<(), DbError> {
+    let now = tx.now();
+    sqlx::query(
+        "/* payments.resolve_of_order */ UPDATE payment_exceptions SET resolution = 'it got on', resolved_by = 'progress', resolved_at = ? \
+         WHERE order_id = ? AND kind = ? AND resolved_at IS NULL",
+    )
+    .bind(now)
+    .bind(order)
+    .bind(kind.name())
+    .execute(tx.conn())
+    .await?;
+    Ok(())
 }
 
 /// An exception that cannot be resolved.

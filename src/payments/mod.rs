@@ -60,11 +60,13 @@
 //!     rejected                                        failed              closed ◀─────┘  abnormal
 //! ```
 //!
+//! *Returning* and *accepted* can be withdrawn by people (`withdraw_refund.rs`), once WeChat has said that it has nothing of it.
+//!
 //! | event | CNY | points |
 //! |---|---|---|
 //! | accepted | Dr merchant payable / Cr refunds in transit | what ran out unspent is expired, if no sweep has done it; what is to be taken is set aside; of that, what was spent is lent (Dr customer debt / Cr customer points) |
 //! | succeeded | Dr refunds in transit / Cr channel receivable | Dr customer points / Cr points issued, from the lot of the payment first, then first expiring first |
-//! | closed, failed | Dr refunds in transit / Cr merchant payable | let go; what was lent is repaid |
+//! | closed, failed, withdrawn | Dr refunds in transit / Cr merchant payable | let go; what was lent is repaid |
 //!
 //! - **How many points**: in proportion to the amount, on the sum of all refunds of the order and rounded down, so pieces give back what the whole does. What is taken is
 //!   returned to the total cap of the rule, and not to the cap of a day.
@@ -77,6 +79,7 @@
 //! - **Fees**: WeChat gives its fee back with the refund, in proportion; what it is, the bill says. [`Policy::fee`] is the expectation until then.
 //! - **The same number for ever**: after the commit WeChat is told; without an answer it is told again, by this process or by a job after it died. A refusal proves
 //!   only that this attempt did nothing, so the query decides before a refund is called failed.
+//! - **Nobody waits for ever**: what does not get on is told to people once, with a name (`stuck.rs`), and tried again at growing intervals until they end it.
 //! - What guards the sum is the order's row: it counts what was asked, so two refunds at once meet at its version.
 //!
 //! # Risk
@@ -128,10 +131,12 @@ mod settle;
 mod show;
 mod store;
 mod story;
+mod stuck;
 mod submit_refund;
 mod telling;
 mod watch;
 mod why;
+mod withdraw_refund;
 
 use std::sync::Arc;
 
@@ -168,7 +173,9 @@ pub use policy::{
 pub use recent::RecentOrders;
 pub use redirect_refund::{Redirect, Redirected, find_redirect, redirect_refund};
 pub(crate) use refund::pause_seconds;
-pub use refund::{Attempts, PointsBack, Refund, RefundState, RefundStateKind};
+pub use refund::{
+    Attempts, PointsBack, Progress, Refund, RefundState, RefundStateKind, Withdrawal,
+};
 pub use refund_error::RefundError;
 pub use replay::{
     CallbackOutcome, ReplayError, StoredCallback, find_callback, list_callbacks, replay_callback,
@@ -180,8 +187,13 @@ pub use review::{DecideReview, ReviewWord, decide_review, lapse_review};
 pub(crate) use settle::is_plain;
 pub use settle::{SettlePayment, Settled, Unsettled};
 pub use show::{ShowPayment, ShownPayment, show_payment};
-pub(crate) use store::{ORDER_COLUMNS, Orders, REFUND_COLUMNS, Refunds, read_order, read_refund};
+pub(crate) use store::{
+    ORDER_COLUMNS, Orders, REFUND_COLUMNS, REFUND_WIDTH, Refunds, read_order, read_refund,
+};
 pub use story::{OrderStory, order_story};
+pub(crate) use stuck::{
+    ATTEMPTS_MAX, note_stuck_refund, note_stuck_sharing, resolve_stuck_sharing,
+};
 use submit_refund::submit_if_new;
 pub use submit_refund::{claim_refunds, pursue_refund};
 pub use telling::{
@@ -191,6 +203,7 @@ pub use telling::{
 };
 pub use watch::{Watch, claim_watches, hurry_open_orders, pursue_order, watch_open_orders};
 pub use why::Why;
+pub use withdraw_refund::{WithdrawRefund, withdraw_refund};
 
 use crate::{db::Db, merchants::ShopBook, points::RuleBook, risk::Risk};
 

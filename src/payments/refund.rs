@@ -30,6 +30,28 @@ pub struct Refund {
     /// Where the money went, in WeChat's words.
     pub received_account: Option<String>,
     pub attempts: Attempts,
+    pub progress: Progress,
+}
+
+/// What tells whether a refund still gets on, and who wants it withdrawn.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// Times that WeChat was about to be told, and the last of them: written before each call and never by an operation.
+    pub calls: u32,
+    pub called_at: Option<Timestamp>,
+    /// When it came into its state; none for what is older than this column.
+    pub since: Option<Timestamp>,
+    /// An exception tells that it does not get on.
+    pub stuck: bool,
+    /// Somebody wants it withdrawn, and a second person must agree.
+    pub withdrawal: Option<Withdrawal>,
+}
+
+/// The wish of the first of two people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Withdrawal {
+    pub by: Actor,
+    pub reason: String,
 }
 
 /// `due` is the part of the points earned that the money is; it is made up of what ran out, what is withheld, and what is taken.
@@ -93,6 +115,8 @@ pub enum RefundState {
     Closed,
     /// WeChat refused it: the money is the shop's again.
     Failed,
+    /// People took it back, since WeChat had nothing of it: the money is the shop's again.
+    Withdrawn,
 }
 
 /// The state without its time.
@@ -107,10 +131,11 @@ pub enum RefundStateKind {
     Abnormal,
     Closed,
     Failed,
+    Withdrawn,
 }
 
 impl RefundStateKind {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::AwaitingApproval,
         Self::Rejected,
         Self::Returning,
@@ -120,6 +145,7 @@ impl RefundStateKind {
         Self::Abnormal,
         Self::Closed,
         Self::Failed,
+        Self::Withdrawn,
     ];
 
     /// The number in the table.
@@ -134,6 +160,7 @@ impl RefundStateKind {
             Self::Abnormal => 7,
             Self::Closed => 8,
             Self::Failed => 9,
+            Self::Withdrawn => 10,
         }
     }
 
@@ -153,6 +180,7 @@ impl RefundStateKind {
             Self::Abnormal => "abnormal",
             Self::Closed => "closed",
             Self::Failed => "failed",
+            Self::Withdrawn => "withdrawn",
         }
     }
 
@@ -170,14 +198,15 @@ impl RefundStateKind {
             | Self::Succeeded
             | Self::Abnormal
             | Self::Closed
-            | Self::Failed => true,
+            | Self::Failed
+            | Self::Withdrawn => true,
         }
     }
 
     /// Whether it takes something from what can still be refunded.
     pub const fn is_on_the_table(self) -> bool {
         match self {
-            Self::Rejected | Self::Closed | Self::Failed => false,
+            Self::Rejected | Self::Closed | Self::Failed | Self::Withdrawn => false,
             Self::AwaitingApproval
             | Self::Returning
             | Self::Accepted
@@ -190,7 +219,9 @@ impl RefundStateKind {
     /// Whether nothing more will happen.
     pub const fn is_final(self) -> bool {
         match self {
-            Self::Rejected | Self::Succeeded | Self::Closed | Self::Failed => true,
+            Self::Rejected | Self::Succeeded | Self::Closed | Self::Failed | Self::Withdrawn => {
+                true
+            }
             Self::AwaitingApproval
             | Self::Returning
             | Self::Accepted
@@ -205,8 +236,20 @@ impl RefundStateKind {
             Self::AwaitingApproval => {
                 matches!(next, Self::Rejected | Self::Returning | Self::Accepted)
             }
-            Self::Returning => matches!(next, Self::Returning | Self::Accepted),
-            Self::Accepted | Self::Processing | Self::Abnormal => matches!(
+            Self::Returning => {
+                matches!(next, Self::Returning | Self::Accepted | Self::Withdrawn)
+            }
+            Self::Accepted => matches!(
+                next,
+                Self::Accepted
+                    | Self::Processing
+                    | Self::Succeeded
+                    | Self::Abnormal
+                    | Self::Closed
+                    | Self::Failed
+                    | Self::Withdrawn
+            ),
+            Self::Processing | Self::Abnormal => matches!(
                 next,
                 Self::Accepted
                     | Self::Processing
@@ -215,7 +258,9 @@ impl RefundStateKind {
                     | Self::Closed
                     | Self::Failed
             ),
-            Self::Rejected | Self::Succeeded | Self::Closed | Self::Failed => false,
+            Self::Rejected | Self::Succeeded | Self::Closed | Self::Failed | Self::Withdrawn => {
+                false
+            }
         }
     }
 }
@@ -232,6 +277,7 @@ impl RefundState {
             Self::Abnormal => RefundStateKind::Abnormal,
             Self::Closed => RefundStateKind::Closed,
             Self::Failed => RefundStateKind::Failed,
+            Self::Withdrawn => RefundStateKind::Withdrawn,
         }
     }
 }
@@ -321,13 +367,14 @@ mod tests {
             table,
             "awaiting_approval: rejected returning accepted\n\
              rejected:\n\
-             returning: returning accepted\n\
-             accepted: accepted processing succeeded abnormal closed failed\n\
+             returning: returning accepted withdrawn\n\
+             accepted: accepted processing succeeded abnormal closed failed withdrawn\n\
              processing: accepted processing succeeded abnormal closed failed\n\
              succeeded:\n\
              abnormal: accepted processing succeeded abnormal closed failed\n\
              closed:\n\
-             failed:\n"
+             failed:\n\
+             withdrawn:\n"
         );
     }
 

@@ -38,6 +38,10 @@ pub enum RefundError {
     NotAbnormal,
     #[error("the shop is suspended")]
     ShopSuspended,
+    #[error("the refund is {}: it cannot be withdrawn", .0.name())]
+    NotWithdrawable(RefundStateKind),
+    #[error("WeChat is being told of the refund, or was a moment ago")]
+    BeingTold,
     #[error("the key was used for another request")]
     KeyReused,
     /// WeChat said no; its code is for logs.

@@ -1,8 +1,8 @@
 //! Asking for a refund, and deciding on one that needs a second person.
 
 use super::{
-    Order, OrderSharing, Pace, Payments, PointsBack, PolicyTerms, Refund, RefundError, RefundState,
-    Why,
+    Order, OrderSharing, Pace, Payments, PointsBack, PolicyTerms, Progress, Refund, RefundError,
+    RefundState, Why,
     booking::{book_refund, put_order, put_refund, shortfall, would_have_run_out},
     facts::rule_on_refund,
     refund::points_to_give_back,
@@ -132,7 +132,7 @@ const fn is_stale_refund(refusal: &RefundError) -> bool {
 }
 
 /// Both are read by people, and one goes to WeChat and comes back in its bill.
-fn fits(text: &str) -> bool {
+pub(super) fn fits(text: &str) -> bool {
     Text::parse(text, Length::Bytes(0, REASON_BYTES_MAX)).is_ok() && survives_bill(text)
 }
 
@@ -266,6 +266,7 @@ impl Operation for AskRefund {
                 problem: None,
                 next_at: None,
             },
+            progress: Progress::default(),
         };
         if alone {
             withhold(&mut order, &mut refund)?;

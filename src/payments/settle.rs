@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Applied, ExceptionKind, Late, LatePayment, Order, OrderState, PaidNotice, Payment, Payments,
-    PointsBack, Policy, Refund, RefundState, Why,
+    PointsBack, Policy, Progress, Refund, RefundState, Why,
     booking::{book_refund, book_settlement, points_account, put_exception, put_order, put_refund},
     credit::{Credit, Ruled, hold_points, rule_on_credit, tell_points},
     store::{AlarmRow, Alarms, CallbackRow, Callbacks, Orders},
@@ -402,6 +402,7 @@ impl SettlePayment {
                 problem: None,
                 next_at: Some(cx.now()),
             },
+            progress: Progress::default(),
         };
         let shortfall = self.policy.terms.points_shortfall;
         book_refund(set, cx, &asked, &mut refund, shortfall)

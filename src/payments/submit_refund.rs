@@ -17,14 +17,20 @@ use crate::{
 /// job, so failing here is not an error.
 pub(super) async fn submit_refund(payments: &Payments, refund: Refund) -> Refund {
     let word = match refund.state {
-        RefundState::Accepted => tell(payments, &refund).await,
+        RefundState::Accepted => {
+            if !begin_call(payments, refund.id).await {
+                return refund;
+            }
+            tell(payments, &refund).await
+        }
         RefundState::Processing | RefundState::Abnormal => ask(payments, &refund).await,
         RefundState::AwaitingApproval
         | RefundState::Rejected
         | RefundState::Returning
         | RefundState::Succeeded { .. }
         | RefundState::Closed
-        | RefundState::Failed => return refund,
+        | RefundState::Failed
+        | RefundState::Withdrawn => return refund,
     };
     let Some(word) = word else { return refund };
     let operation = ApplyRefund {
@@ -71,6 +77,40 @@ pub async fn pursue_refund(payments: &Payments, id: RefundId) -> Result<Refund, 
     let refund = find_refund(&payments.db, id).await?;
     let refund = refund.ok_or(RefundError::NotFound)?;
     Ok(submit_refund(payments, refund).await)
+}
+
+/// Says that a call begins. False when none may: the refund is somewhere else by now, or nobody knows. What a call that began may have done, a withdrawal minds.
+async fn begin_call(payments: &Payments, refund: RefundId) -> bool {
+    match payments.db.run(BeginCall { refund }).await {
+        Ok(begun) => begun,
+        Err(error) => {
+            tracing::warn!(refund.id = %refund, reason = %error, "a call for a refund did not begin; a job begins it");
+            false
+        }
+    }
+}
+
+#[derive(Debug)]
+struct BeginCall {
+    refund: RefundId,
+}
+
+impl Work for BeginCall {
+    const NAME: &'static str = "payments.begin_call";
+    type Reply = bool;
+    type Error = DbError;
+
+    async fn run(&self, tx: &mut Tx) -> Result<bool, DbError> {
+        let now = tx.now();
+        let begun = sqlx::query(
+            "/* payments.begin_call */ UPDATE refunds SET calls = calls + 1, called_at = ? WHERE id = ? AND state = 4",
+        )
+        .bind(now)
+        .bind(self.refund)
+        .execute(tx.conn())
+        .await?;
+        Ok(begun.rows_affected() == 1)
+    }
 }
 
 /// Asks for the refund under its number.
@@ -147,7 +187,7 @@ const CLAIM: u32 = 32;
 const LEASE_SECONDS: i64 = 60;
 
 const DUE: DueList = DueList {
-    list: "/* payments.due_refunds */ SELECT id FROM refunds WHERE next_attempt_at <= ? AND state <> 3 ORDER BY next_attempt_at LIMIT ? FOR UPDATE SKIP LOCKED",
+    list: "/* payments.due_refunds */ SELECT id FROM refunds WHERE next_attempt_at <= ? AND state NOT IN (3, 10) ORDER BY next_attempt_at LIMIT ? FOR UPDATE SKIP LOCKED",
     set: "UPDATE /* payments.claim_refunds */ refunds SET next_attempt_at = ",
     of: " WHERE id IN (",
 };

@@ -4,22 +4,33 @@
 //! [`YOUNG_SECONDS`] old and once, as a net for rows that became visible late, when it is [`OLD_SECONDS`] old; what is still open then gets a row in
 //! `order_watches`, and the row's `due_at` says when WeChat is asked next. Where a scan stands is a row too, locked by whoever scans, so two processes share the
 //! work; a claimed watch is moved a minute ahead, so one that was dropped by a dying process comes back.
+//!
+//! Ids carry the time of the process that made them, so an order of a process whose clock stepped back lies behind both scans. A third walks through all orders, some hundred
+//! at a time and from the beginning again, and finds whatever is open and not watched: slowly (a hundred million orders in some three days), and for ever.
+//!
+//! # When WeChat does not say
+//!
+//! An order is never given up before WeChat has given it up, because it may be paid. So one of which nothing is learnt stays watched, at intervals that grow to an hour
+//! ([`REFUSED_PAUSES`]), whatever it is that WeChat answers: no permission (403 `NO_AUTH`), an account that was closed, a shop that is not bound any more. After
+//! [`REFUSALS_MAX`] refusals in a row, or a day after its time, people are told (`order_stuck`), once. A person who has seen at WeChat that it is not paid may close it: for
+//! an order whose time is over and of which people were told, an operator's word does instead of WeChat's (`close.rs`). Should it be paid after all, that is a late payment
+//! like any other.
 
 use sqlx::FromRow;
 
 use super::{
-    CloseBy, ExceptionKind, Order, Pace, PaymentError, Payments,
-    booking::put_exception,
+    CloseBy, ExceptionKind, Pace, PaymentError, Payments,
     close::{Found, ask, get_order, give_up, is_open},
     close_payment,
-    exception::exceptions_of,
+    exception::resolve,
     policy::ORDER_MINUTES_MAX,
+    stuck::tell_of_order,
     why::Why,
 };
 use crate::{
-    db::{Cx, Db, DbError, DueList, Operation, SubmitError, Tx, Wanted, Work, WorkingSet},
+    db::{Db, DbError, DueList, Tx, Work},
     merchants,
-    primitives::{Lane, MerchantId, OrderId, TenantId, Timestamp},
+    primitives::{MerchantId, OrderId, TenantId, Timestamp},
 };
 
 /// WeChat wants the first query within a minute of the order.
@@ -28,12 +39,24 @@ const YOUNG_SECONDS: i64 = 20;
 const OLD_SECONDS: i64 = 600;
 /// Orders that one transaction looks through.
 const SCAN: u32 = 5_000;
+/// Orders that the third scan looks at in one transaction; one in each round of the job.
+const REVIEWED: u32 = 500;
+/// Further ahead than clocks differ: such an order's time comes to the other scans only when it comes to all.
+const AHEAD_SECONDS: i64 = 120;
 /// Watches that one process takes at a time.
 const CLAIM: u32 = 64;
 /// How long a claimed watch is left to whoever claimed it.
 const LEASE_SECONDS: i64 = 60;
 /// How long to leave an order alone whose answer was wrong.
 const WRONG_SECONDS: i64 = 3_600;
+/// Seconds until an order is asked about again of which nothing was learnt, as often as that happened in a row.
+const REFUSED_PAUSES: [i64; 7] = [30, 60, 120, 300, 600, 1_800, 3_600];
+/// The same while WeChat does not answer at all, which ends for all orders at once: no longer than this.
+const SILENT_MAX_SECONDS: i64 = 600;
+/// Refusals in a row that are no passing trouble: a quarter of an hour.
+pub(super) const REFUSALS_MAX: u32 = 6;
+/// How long after its time nothing may be known of an order.
+const OVERDUE_SECONDS: i64 = 86_400;
 /// Seconds between queries; the last again and again until the order's time is over.
 const PAUSES: [i64; 6] = [20, 30, 60, 120, 300, 600];
 
@@ -43,6 +66,8 @@ pub struct Watch {
     pub order_id: OrderId,
     pub tenant_id: TenantId,
     pub queries: u32,
+    /// Times in a row that nothing was learnt.
+    pub refusals: u32,
 }
 
 /// Looks through the orders that have come of age. True when there are more.
@@ -62,6 +87,7 @@ pub async fn watch_open_orders(payments: &Payments) -> Result<bool, DbError> {
             pace: Pace::default(),
         })
         .await?;
+    db.run(Review { pace }).await?;
     Ok(young || old)
 }
 
@@ -78,13 +104,11 @@ impl Work for Scan {
     type Error = DbError;
 
     async fn run(&self, tx: &mut Tx) -> Result<bool, DbError> {
-        let Some(from) = self.lock_position(tx).await? else {
+        let Some(from) = lock_position(tx, self.name).await? else {
             return Ok(false);
         };
         // The largest id of that instant.
-        let millis = self.pace.after(tx.now(), -self.age).millis();
-        let mut until = [0xff; 16];
-        until[..6].copy_from_slice(&millis.to_be_bytes()[2..]);
+        let until = id_at(self.pace.after(tx.now(), -self.age), 0xff);
         if from.as_slice() >= until.as_slice() {
             return Ok(false);
         }
@@ -109,43 +133,106 @@ impl Work for Scan {
         .execute(tx.conn())
         .await?;
         metrics::counter!("order_watches_total").increment(added.rows_affected());
-        sqlx::query(
-            "/* payments.move_scan */ UPDATE scan_positions SET position = ? WHERE scan = ?",
-        )
-        .bind(until)
-        .bind(self.name)
-        .execute(tx.conn())
-        .await?;
+        move_scan(tx, self.name, &until).await?;
         Ok(more)
     }
 }
 
-impl Scan {
-    /// None while another process is at it.
-    async fn lock_position(&self, tx: &mut Tx) -> Result<Option<Vec<u8>>, DbError> {
-        let position: Option<Vec<u8>> = sqlx::query_scalar(
-            "/* payments.lock_scan */ SELECT position FROM scan_positions WHERE scan = ? FOR UPDATE SKIP LOCKED",
-        )
-        .bind(self.name)
-        .fetch_optional(tx.conn())
-        .await?;
-        if position.is_some() {
-            return Ok(position);
-        }
-        let zero = [0_u8; 16];
-        let made = sqlx::query(
-            "/* payments.start_scan */ INSERT IGNORE INTO scan_positions (scan, position) VALUES (?, ?)",
-        )
-        .bind(self.name)
-        .bind(zero.as_slice())
+/// Where a scan stands; none while another process is at it.
+async fn lock_position(tx: &mut Tx, name: &str) -> Result<Option<Vec<u8>>, DbError> {
+    let position: Option<Vec<u8>> = sqlx::query_scalar(
+        "/* payments.lock_scan */ SELECT position FROM scan_positions WHERE scan = ? FOR UPDATE SKIP LOCKED",
+    )
+    .bind(name)
+    .fetch_optional(tx.conn())
+    .await?;
+    if position.is_some() {
+        return Ok(position);
+    }
+    let zero = [0_u8; 16];
+    let made = sqlx::query(
+        "/* payments.start_scan */ INSERT IGNORE INTO scan_positions (scan, position) VALUES (?, ?)",
+    )
+    .bind(name)
+    .bind(zero.as_slice())
+    .execute(tx.conn())
+    .await?;
+    Ok((made.rows_affected() == 1).then(|| zero.to_vec()))
+}
+
+async fn move_scan(tx: &mut Tx, name: &str, to: &[u8]) -> Result<(), DbError> {
+    sqlx::query("/* payments.move_scan */ UPDATE scan_positions SET position = ? WHERE scan = ?")
+        .bind(to)
+        .bind(name)
         .execute(tx.conn())
         .await?;
-        Ok((made.rows_affected() == 1).then(|| zero.to_vec()))
+    Ok(())
+}
+
+/// The smallest, or largest, id of an instant.
+fn id_at(at: Timestamp, rest: u8) -> [u8; 16] {
+    let mut id = [rest; 16];
+    id[..6].copy_from_slice(&at.millis().to_be_bytes()[2..]);
+    id
+}
+
+/// The third scan: a stretch of all orders, from where it stopped.
+#[derive(Debug)]
+struct Review {
+    pace: Pace,
+}
+
+impl Work for Review {
+    const NAME: &'static str = "payments.review_open";
+    type Reply = ();
+    type Error = DbError;
+
+    async fn run(&self, tx: &mut Tx) -> Result<(), DbError> {
+        let name = "all";
+        let Some(from) = lock_position(tx, name).await? else {
+            return Ok(());
+        };
+        let now = tx.now();
+        let boundary: Option<Vec<u8>> = sqlx::query_scalar(
+            "/* payments.review_boundary */ SELECT id FROM payment_orders WHERE id > ? ORDER BY id LIMIT 1 OFFSET ?",
+        )
+        .bind(from.as_slice())
+        .bind(REVIEWED)
+        .fetch_optional(tx.conn())
+        .await?;
+        let until = boundary.clone().unwrap_or_else(|| vec![0xff; 16]);
+        // What lies between is young: the other scans come to it.
+        let old = id_at(self.pace.after(now, -OLD_SECONDS), 0xff);
+        let ahead = id_at(now.plus_seconds(AHEAD_SECONDS), 0);
+        let added = sqlx::query(
+            "/* payments.review_open */ INSERT IGNORE INTO order_watches (order_id, tenant_id, due_at, queries) \
+             SELECT id, tenant_id, ?, 0 FROM payment_orders WHERE id > ? AND id <= ? AND state IN (1, 2) AND (id <= ? OR id > ?)",
+        )
+        .bind(now)
+        .bind(from.as_slice())
+        .bind(until)
+        .bind(old.as_slice())
+        .bind(ahead.as_slice())
+        .execute(tx.conn())
+        .await?;
+        if added.rows_affected() > 0 {
+            // The other two had passed them by.
+            tracing::warn!(
+                orders = added.rows_affected(),
+                "open orders that no scan had seen are watched now"
+            );
+            metrics::counter!("order_watches_late_total").increment(added.rows_affected());
+        }
+        let next = boundary.unwrap_or_else(|| vec![0; 16]);
+        if next == from {
+            return Ok(());
+        }
+        move_scan(tx, name, &next).await
     }
 }
 
 const DUE: DueList = DueList {
-    list: "/* payments.due_watches */ SELECT order_id, tenant_id, queries FROM order_watches WHERE due_at <= ? ORDER BY due_at LIMIT ? FOR UPDATE SKIP LOCKED",
+    list: "/* payments.due_watches */ SELECT order_id, tenant_id, queries, refusals FROM order_watches WHERE due_at <= ? ORDER BY due_at LIMIT ? FOR UPDATE SKIP LOCKED",
     set: "UPDATE /* payments.claim_watches */ order_watches SET due_at = ",
     of: " WHERE order_id IN (",
 };
@@ -222,19 +309,62 @@ impl Work for Claim {
 
 /// Asks WeChat about a claimed order, settles or closes it, and says when to ask next.
 pub async fn pursue_order(payments: &Payments, watch: Watch) -> Result<(), DbError> {
-    let next = match pursue(payments, watch).await {
-        Ok(next) => next,
+    let (next, refusals) = match pursue(payments, watch).await {
+        Ok(next) => (next, 0),
         Err(PaymentError::AnswerWrong(reason)) => {
-            raise(payments, watch, reason).await?;
+            raise(payments, watch, ExceptionKind::WrongAnswer, reason).await?;
             // It stays open until somebody has looked: it might be paid.
-            Some(payments.pace.after(payments.db.now(), WRONG_SECONDS))
+            let next = payments.pace.after(payments.db.now(), WRONG_SECONDS);
+            (Some(next), watch.refusals)
         }
         Err(error) => {
             tracing::info!(order.id = %watch.order_id, reason = %error, "an order cannot be asked about now");
-            Some(payments.pace.after(payments.db.now(), LEASE_SECONDS / 2))
+            let refusals = watch.refusals.saturating_add(1);
+            tell_if_stuck(payments, watch, refusals, &error).await?;
+            let pause = pause_after(&error, refusals);
+            (
+                Some(payments.pace.after(payments.db.now(), pause)),
+                refusals,
+            )
         }
     };
-    payments.db.run(Move { watch, next }).await
+    let it = Move {
+        watch,
+        next,
+        refusals,
+    };
+    payments.db.run(it).await
+}
+
+/// Somebody who enters a password, and trouble of our own, pass; what WeChat refuses it may refuse for ever.
+fn pause_after(error: &PaymentError, refusals: u32) -> i64 {
+    let place = usize::try_from(refusals.saturating_sub(1)).unwrap_or(usize::MAX);
+    let grown = REFUSED_PAUSES[place.min(REFUSED_PAUSES.len() - 1)];
+    if matches!(error, PaymentError::ChannelRefused(_)) {
+        grown
+    } else if matches!(error, PaymentError::ChannelUnknown) {
+        grown.min(SILENT_MAX_SECONDS)
+    } else {
+        REFUSED_PAUSES[0]
+    }
+}
+
+/// Tells people of an order of which nothing is learnt.
+async fn tell_if_stuck(
+    payments: &Payments,
+    watch: Watch,
+    refusals: u32,
+    error: &PaymentError,
+) -> Result<(), DbError> {
+    let refused = matches!(error, PaymentError::ChannelRefused(_)) && refusals >= REFUSALS_MAX;
+    let order = get_order(payments, watch.tenant_id, watch.order_id).await;
+    let Ok(order) = order else { return Ok(()) };
+    let overdue = payments.pace.after(order.expires_at, OVERDUE_SECONDS) <= payments.db.now();
+    if !(refused || overdue) || !is_open(&order) {
+        return Ok(());
+    }
+    let detail = format!("nothing is learnt of it, {refusals} times in a row: {error}");
+    tell_of_order(payments, &order, ExceptionKind::OrderStuck, detail).await
 }
 
 /// When to ask again; none when nothing is left to ask.
@@ -267,11 +397,12 @@ async fn pursue(payments: &Payments, watch: Watch) -> Result<Option<Timestamp>, 
     }
 }
 
-/// Moves the watch ahead, or takes it away.
+/// Moves the watch ahead, or takes it away: then the order got on.
 #[derive(Debug)]
 struct Move {
     watch: Watch,
     next: Option<Timestamp>,
+    refusals: u32,
 }
 
 impl Work for Move {
@@ -280,76 +411,36 @@ impl Work for Move {
     type Error = DbError;
 
     async fn run(&self, tx: &mut Tx) -> Result<(), DbError> {
-        match self.next {
-            Some(due_at) => {
-                sqlx::query("/* payments.move_watch */ UPDATE order_watches SET due_at = ?, queries = queries + 1 WHERE order_id = ?")
-                    .bind(due_at)
-                    .bind(self.watch.order_id)
-                    .execute(tx.conn())
-                    .await?;
-            }
-            None => {
-                sqlx::query(
-                    "/* payments.drop_watch */ DELETE FROM order_watches WHERE order_id = ?",
-                )
+        if let Some(due_at) = self.next {
+            sqlx::query("/* payments.move_watch */ UPDATE order_watches SET due_at = ?, queries = queries + 1, refusals = ? WHERE order_id = ?")
+                .bind(due_at)
+                .bind(self.refusals)
                 .bind(self.watch.order_id)
                 .execute(tx.conn())
                 .await?;
-            }
+            return Ok(());
+        }
+        sqlx::query("/* payments.drop_watch */ DELETE FROM order_watches WHERE order_id = ?")
+            .bind(self.watch.order_id)
+            .execute(tx.conn())
+            .await?;
+        if self.watch.refusals > 0 {
+            resolve(tx, self.watch.order_id, ExceptionKind::OrderStuck).await?;
         }
         Ok(())
     }
 }
 
 /// WeChat's answer does not fit the order: a person must look. They are told once until they have.
-async fn raise(payments: &Payments, watch: Watch, reason: &'static str) -> Result<(), DbError> {
-    let told = exceptions_of(&payments.db, watch.order_id).await?;
-    if told
-        .iter()
-        .any(|told| told.kind == ExceptionKind::WrongAnswer.name() && told.resolved_at.is_none())
-    {
-        return Ok(());
-    }
+async fn raise(
+    payments: &Payments,
+    watch: Watch,
+    kind: ExceptionKind,
+    reason: &'static str,
+) -> Result<(), DbError> {
     let order = get_order(payments, watch.tenant_id, watch.order_id).await;
     let Ok(order) = order else { return Ok(()) };
-    match payments.db.submit(Raise { order, reason }).await {
-        Ok(()) => Ok(()),
-        Err(SubmitError::Db(error)) => Err(error),
-        Err(SubmitError::Refused(never)) => match never {},
-    }
-}
-
-#[derive(Debug)]
-struct Raise {
-    order: Order,
-    reason: &'static str,
-}
-
-impl Operation for Raise {
-    type Reply = ();
-    type Refusal = std::convert::Infallible;
-    const NAME: &'static str = "payments.raise";
-
-    fn lane(&self) -> Lane {
-        self.order.id.lane()
-    }
-
-    fn rows(&self, _want: &mut Wanted, _set: &WorkingSet) {}
-
-    fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<(), Self::Refusal> {
-        let about = (Some(&self.order), None);
-        let detail = self.reason.to_owned();
-        put_exception(
-            set,
-            cx,
-            self.order.tenant,
-            ExceptionKind::WrongAnswer,
-            about,
-            detail,
-            None,
-        );
-        Ok(())
-    }
+    tell_of_order(payments, &order, kind, reason.to_owned()).await
 }
 
 /// When an order that is watched is asked about next.

@@ -6,7 +6,8 @@ use crate::{
     ledger::{self, Draft, LedgerError},
     outbox::{self, Event},
     payments::{
-        ExceptionKind, Order, Refund, RefundState, booking::put_exception, booking::put_refund,
+        ExceptionKind, Order, Refund, RefundState, Refunds, booking::put_exception,
+        booking::put_refund,
     },
     primitives::{AccountId, AccountKind, EntryId, EntryKind, Id, TenantId},
     sharing::{Part, PartReturn, PartState, PaymentShare},
@@ -135,13 +136,20 @@ pub(super) fn note(
     );
 }
 
-/// The refund whose shares are back, or need not come back, goes on to the channel. None when it is not waiting for shares any more.
+/// The refund whose shares are back, or need not come back, goes on to the channel; one that was withdrawn meanwhile is looked at no more. None when it is not waiting
+/// for shares any more.
 pub(super) fn let_go(
     set: &mut WorkingSet,
     cx: &Cx<'_>,
     refund: &Refund,
     why: &str,
 ) -> Option<Refund> {
+    if refund.state == RefundState::Withdrawn && refund.attempts.next_at.is_some() {
+        let mut over = refund.clone();
+        over.attempts.next_at = None;
+        set.put::<Refunds>(over.id, over);
+        return None;
+    }
     if refund.state != RefundState::Returning {
         return None;
     }

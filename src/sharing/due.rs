@@ -112,3 +112,43 @@ impl Work for Drop {
         Ok(())
     }
 }
+
+/// The order cannot be shared now: in so many seconds.
+pub(super) async fn postpone_due(
+    payments: &Payments,
+    order: OrderId,
+    seconds: i64,
+) -> Result<(), DbError> {
+    let pace = payments.pace;
+    let postpone = Postpone {
+        order,
+        seconds,
+        pace,
+    };
+    payments.db.run(postpone).await
+}
+
+#[derive(Debug)]
+struct Postpone {
+    order: OrderId,
+    seconds: i64,
+    pace: Pace,
+}
+
+impl Work for Postpone {
+    const NAME: &'static str = "sharing.postpone_due";
+    type Reply = ();
+    type Error = DbError;
+
+    async fn run(&self, tx: &mut Tx) -> Result<(), DbError> {
+        let next = self.pace.after(tx.now(), self.seconds);
+        sqlx::query(
+            "/* sharing.postpone_due */ UPDATE sharing_dues SET due_at = ? WHERE order_id = ?",
+        )
+        .bind(next)
+        .bind(self.order)
+        .execute(tx.conn())
+        .await?;
+        Ok(())
+    }
+}

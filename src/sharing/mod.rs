@@ -20,6 +20,7 @@
 //! part            pending ──▶ succeeded | failed
 //! return          asked ──▶ processing ──▶ succeeded | failed        (asked ──▶ succeeded | failed)
 //! refund          returning ──▶ accepted   (every return of its round final, or none needed)
+//!                 returning ──▶ withdrawn  (by people; a round that is open goes on, for the shop)
 //! ```
 //!
 //! *Asked* is repeated with the same number until WeChat confirms that it has it; *processing* is queried. A refusal proves only that this attempt did nothing, and a query

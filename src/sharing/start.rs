@@ -7,7 +7,7 @@ use super::{
     amounts::allot,
     booking::book_sent,
     calls::Attempt,
-    due::drop_due,
+    due::{drop_due, postpone_due},
     find_rule,
     rule::RulePart,
     store::{PartsOf, Shares},
@@ -18,13 +18,18 @@ use crate::{
     ledger::LedgerError,
     payments::{
         Attempts, Order, OrderSharing, Orders, Outcome, Pace, Policy, RefusalKind, Why,
-        booking::put_order, find_order,
+        booking::put_order, find_order, note_stuck_sharing,
     },
     primitives::{Lane, Money, OrderId, SharingId, SharingPartId, TenantId},
 };
 
 /// A job takes over should this process die before it has called: later than a call and the query after it can take.
 const TAKE_OVER_SECONDS: i64 = 60;
+/// How long a paid order may wait to be shared before people are told.
+const DUE_SECONDS_MAX: i64 = 86_400;
+/// Seconds until it is tried again: a tenth of how long it has waited.
+const LATER_MIN: i64 = 30;
+const LATER_MAX: i64 = 3_600;
 
 /// Starts what is due, and asks the channel. What cannot be started now comes again when the claim of `due` runs out.
 pub async fn start_sharing(sharing: &Sharing, due: Due) -> Result<(), DbError> {
@@ -39,15 +44,16 @@ pub async fn start_sharing(sharing: &Sharing, due: Due) -> Result<(), DbError> {
     let gateway = sharing.gateways.of(due.tenant);
     let left = match gateway.left_to_share(&payment.wechat_transaction_id).await {
         Outcome::Done(left) => left,
-        Outcome::Refused(refusal) if refusal.kind == RefusalKind::RateLimited => return Ok(()),
+        Outcome::Refused(refusal) if refusal.kind == RefusalKind::RateLimited => {
+            return later(sharing, due, &order, &refusal.code).await;
+        }
         // It has no such payment to share, or will not say: the share itself brings that to light.
         Outcome::Refused(refusal) => {
             tracing::warn!(order.no = %order.no(), code = refusal.code, "WeChat does not say what can be shared");
             order.amount
         }
         Outcome::Unknown(reason) => {
-            tracing::info!(order.no = %order.no(), reason, "a payment cannot be shared now");
-            return Ok(());
+            return later(sharing, due, &order, &reason).await;
         }
     };
     let operation = StartSharing {
@@ -70,6 +76,25 @@ pub async fn start_sharing(sharing: &Sharing, due: Due) -> Result<(), DbError> {
         }
     }
     drop_due(&payments.db, due.order).await
+}
+
+/// It cannot be started now. The longer that has been so, the later it is tried again; after a day people are told.
+async fn later(sharing: &Sharing, due: Due, order: &Order, reason: &str) -> Result<(), DbError> {
+    tracing::info!(order.no = %order.no(), reason, "a payment cannot be shared now");
+    let payments = &sharing.payments;
+    let paid_at = order.state.payment().map(|payment| payment.paid_at);
+    let now = payments.db.now();
+    let waits = paid_at.map_or(0, |at| now.seconds().saturating_sub(at.seconds()));
+    if waits >= DUE_SECONDS_MAX {
+        let detail = format!("it is not known what of it can be shared: {reason}");
+        note_stuck_sharing(payments, order.tenant, order.id, detail).await?;
+    }
+    postpone_due(
+        payments,
+        due.order,
+        (waits / 10).clamp(LATER_MIN, LATER_MAX),
+    )
+    .await
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -155,6 +155,8 @@ impl StartReturn {
         set.put::<PartsOf>(share.id, parts);
         set.put::<ReturnsOf>(share.id, returns);
         set.put::<Shares>(order.id, next.clone());
+        // Unchanged: its version guards against a withdrawal at this moment.
+        set.put::<Refunds>(refund.id, refund.clone());
         Ok(Round::Under(Box::new(next), round))
     }
 
@@ -227,13 +229,19 @@ impl Operation for StartReturn {
         let (Some(refund), Some(order)) = (refund, order) else {
             return Ok(Round::Over);
         };
-        if refund.state != RefundState::Returning || refund.order != self.order {
+        let withdrawn = refund.state == RefundState::Withdrawn;
+        if !(refund.state == RefundState::Returning || withdrawn) || refund.order != self.order {
             return Ok(Round::Over);
         }
         let Some(share) = set.get::<Shares>(self.order).cloned() else {
             let_go(set, cx, &refund, "nothing was shared");
             return Ok(Round::Over);
         };
+        // What was on its way back when it was withdrawn goes on coming; nothing else does.
+        if withdrawn && share.returning != Some(self.refund) {
+            let_go(set, cx, &refund, "withdrawn");
+            return Ok(Round::Over);
+        }
         // A person looks first at what contradicts the books.
         if !share.state.has_parts_final() || share.stopped {
             return Ok(Round::Waits);

@@ -11,7 +11,8 @@ use super::{
 use crate::{
     db::{DbError, DueList, Tx, Work},
     payments::{
-        Outcome, Pace, Payments, Refusal, RefusalKind, find_order, find_refund, pause_seconds,
+        Outcome, Pace, Payments, Refusal, RefusalKind, find_order, find_refund, note_stuck_refund,
+        pause_seconds,
     },
     primitives::RefundId,
 };
@@ -34,7 +35,10 @@ pub async fn pursue_return(sharing: &Sharing, id: RefundId) -> Result<(), DbErro
     };
     let (share, round) = match start_return(sharing, &refund).await? {
         Round::Over => return Ok(()),
-        Round::Waits => return postpone(&sharing.payments, id, WAIT_SECONDS).await,
+        Round::Waits => {
+            note_stuck_refund(&sharing.payments, &refund).await?;
+            return postpone(&sharing.payments, id, WAIT_SECONDS).await;
+        }
         Round::Under(share, round) => (share, round),
     };
     let view = find_order(db, refund.tenant, refund.order).await?;
@@ -66,6 +70,7 @@ pub async fn pursue_return(sharing: &Sharing, id: RefundId) -> Result<(), DbErro
     if over {
         return Ok(());
     }
+    note_stuck_refund(&sharing.payments, &refund).await?;
     postpone(&sharing.payments, id, pause_seconds(attempts)).await
 }
 
@@ -194,7 +199,7 @@ pub(super) async fn ask_about_lost(
 }
 
 const DUE: DueList = DueList {
-    list: "/* sharing.due_returns */ SELECT id FROM refunds WHERE next_attempt_at <= ? AND state = 3 ORDER BY next_attempt_at LIMIT ? FOR UPDATE SKIP LOCKED",
+    list: "/* sharing.due_returns */ SELECT id FROM refunds WHERE next_attempt_at <= ? AND state IN (3, 10) ORDER BY next_attempt_at LIMIT ? FOR UPDATE SKIP LOCKED",
     set: "UPDATE /* sharing.claim_returns */ refunds SET next_attempt_at = ",
     of: " WHERE id IN (",
 };
@@ -254,7 +259,7 @@ impl Work for Postpone {
 
     async fn run(&self, tx: &mut Tx) -> Result<(), DbError> {
         let next = self.pace.after(tx.now(), self.seconds);
-        sqlx::query("/* sharing.postpone */ UPDATE refunds SET next_attempt_at = ? WHERE id = ? AND state = 3")
+        sqlx::query("/* sharing.postpone */ UPDATE refunds SET next_attempt_at = ? WHERE id = ? AND state IN (3, 10) AND next_attempt_at IS NOT NULL")
             .bind(next)
             .bind(self.refund)
             .execute(tx.conn())

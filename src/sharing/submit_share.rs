@@ -11,12 +11,17 @@ use super::{
 };
 use crate::{
     db::{Cx, DbError, DueList, Operation, SubmitError, Tx, Wanted, Work, WorkingSet},
-    payments::{Outcome, Pace, Payments, Refusal, RefusalKind, find_order},
+    payments::{
+        ATTEMPTS_MAX, Outcome, Pace, Payments, Refusal, RefusalKind, find_order,
+        note_stuck_sharing, resolve_stuck_sharing,
+    },
     primitives::{Lane, OrderId, SharingId},
 };
 
 /// Attempts, about three quarters of an hour, after which a share is given up of which WeChat says that too little is left. What is left grows no more, and refunds wait.
 pub const SHARE_ATTEMPTS_MAX: u32 = 8;
+/// The same, about a day, for one that WeChat says it is at work on.
+const PROCESSING_ATTEMPTS_MAX: u32 = 32;
 /// Stands in the channel's bill beside a release.
 const RELEASE: &str = "解冻剩余资金";
 /// Sharings that one process takes at a time, and for how long.
@@ -125,7 +130,41 @@ async fn note(
         word,
         pace: sharing.payments.pace,
     };
-    apply(sharing, operation).await
+    let before = share.attempts.count;
+    let after = apply(sharing, operation).await?;
+    if let Some(after) = &after {
+        tell_if_stuck(sharing, before, after).await?;
+    }
+    Ok(after)
+}
+
+/// People are told of a sharing of which nothing comes, once until they have seen to it; and no longer when it is done.
+async fn tell_if_stuck(
+    sharing: &Sharing,
+    attempts_before: u32,
+    share: &PaymentShare,
+) -> Result<(), DbError> {
+    let payments = &sharing.payments;
+    let problem = share.attempts.problem.as_deref().unwrap_or_default();
+    // That WeChat is still at it is no trouble for a day.
+    let most = if problem == "processing" {
+        PROCESSING_ATTEMPTS_MAX
+    } else {
+        ATTEMPTS_MAX
+    };
+    if matches!(share.state, ShareState::Done { .. }) {
+        if attempts_before >= ATTEMPTS_MAX {
+            resolve_stuck_sharing(payments, share.order).await?;
+        }
+    } else if share.attempts.count >= most {
+        let state = share.state.kind().name();
+        let detail = format!(
+            "sharing {} is {state} and does not get on: {problem}",
+            share.no()
+        );
+        note_stuck_sharing(payments, share.tenant, share.order, detail).await?;
+    }
+    Ok(())
 }
 
 /// What the channel must be told of the payment.

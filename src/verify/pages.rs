@@ -11,7 +11,8 @@ use crate::{
         read_transfer,
     },
     payments::{
-        ORDER_COLUMNS, Order, PointsReview, REFUND_COLUMNS, Refund, RefundStateKind, read_order,
+        ORDER_COLUMNS, Order, PointsReview, REFUND_COLUMNS, REFUND_WIDTH, Refund, RefundStateKind,
+        read_order,
         read_refund,
     },
     points::{DEED_COLUMNS, Deed, read_deed},
@@ -343,9 +344,6 @@ pub(super) struct OrderOfRefund {
     pub(super) review: Option<PointsReview>,
     pub(super) points_expire_on: Option<BusinessDay>,
 }
-
-/// Columns of `refunds` before those of its order.
-const REFUND_WIDTH: usize = 22;
 
 impl Paged for Refunds {
     type Item = RefundItem;

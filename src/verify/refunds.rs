@@ -8,7 +8,7 @@
 //! | awaiting approval, rejected | none | none | none |
 //! | returning, accepted, processing, abnormal | shop → in transit, and what was lent | pending | none |
 //! | succeeded | the same | posted | in transit → channel |
-//! | closed, failed | the same | voided | in transit → shop, and of what was lent what is still owed |
+//! | closed, failed, withdrawn | the same | voided | in transit → shop, and of what was lent what is still owed |
 //!
 //! Points of those due that ran out before, or were under review and are withheld from it, are in none of these. A refund that failed after the review had let in the other
 //! points has a `WithheldLetIn` besides, which credits what it had withheld.
@@ -307,7 +307,9 @@ const fn stage(state: RefundStateKind) -> Stage {
         | RefundStateKind::Processing
         | RefundStateKind::Abnormal => Stage::OnItsWay,
         RefundStateKind::Succeeded => Stage::Arrived,
-        RefundStateKind::Closed | RefundStateKind::Failed => Stage::Undone,
+        RefundStateKind::Closed | RefundStateKind::Failed | RefundStateKind::Withdrawn => {
+            Stage::Undone
+        }
     }
 }
 

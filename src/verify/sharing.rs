@@ -316,7 +316,8 @@ fn round(share: &ShareItem, returns: &[ReturnItem], report: &mut Report) {
     let named = open
         .clone()
         .all(|back| Some(back.refund) == share.returning);
-    let waits = share.returning.is_none() || open.any(|back| back.refund_waits);
+    let waits =
+        share.returning.is_none() || open.any(|back| back.refund_waits || back.refund_withdrawn);
     report.expect(Invariant::HistoryIsAllowed, named && waits, || {
         format!(
             "{} has a round for {:?} that its returns do not have",

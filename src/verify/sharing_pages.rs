@@ -244,6 +244,8 @@ pub(super) struct ReturnItem {
     pub(super) refund_order: Option<OrderId>,
     /// Its refund waits for shares.
     pub(super) refund_waits: bool,
+    /// It was withdrawn, and they come all the same.
+    pub(super) refund_withdrawn: bool,
 }
 
 /// `sharing_returns` by id.
@@ -269,6 +271,7 @@ fn read_return(row: &MySqlRow) -> Result<ReturnItem, sqlx::Error> {
         receiver: row.try_get(8)?,
         refund_order: row.try_get(9)?,
         refund_waits: refund == Some(RefundStateKind::Returning),
+        refund_withdrawn: refund == Some(RefundStateKind::Withdrawn),
     })
 }
 

@@ -43,5 +43,7 @@ mod risk_stages;
 mod sdk;
 mod sharing;
 mod shops;
+mod stuck;
 mod suspension;
 mod verification;
+mod withdraw;

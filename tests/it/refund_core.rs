@@ -103,7 +103,7 @@ impl Desk {
         }
     }
 
-    fn claim(&self, who: &str, route: &str, key: &str, input: &str) -> Claim {
+    pub(crate) fn claim(&self, who: &str, route: &str, key: &str, input: &str) -> Claim {
         let key = IdempotencyKey::parse(key).unwrap();
         Claim::new(self.app.tenant.id, who, route, &key, &[input.as_bytes()])
     }
@@ -195,7 +195,7 @@ impl Desk {
         self.spend(order, posted - held).await;
     }
 
-    async fn exceptions(&self) -> Vec<String> {
+    pub(crate) async fn exceptions(&self) -> Vec<String> {
         sqlx::query_scalar("SELECT kind FROM payment_exceptions ORDER BY id")
             .fetch_all(self.app.db().pool())
             .await

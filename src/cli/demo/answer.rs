@@ -96,7 +96,7 @@ struct RefundStep {
 impl Refund {
     /// Whether nothing will happen to it any more.
     pub(super) fn is_over(&self) -> bool {
-        ["succeeded", "rejected", "closed", "failed"].contains(&self.state.as_str())
+        ["succeeded", "rejected", "closed", "failed", "withdrawn"].contains(&self.state.as_str())
     }
 
     /// Whether WeChat once gave no answer that could be believed, so that nobody knew if it has the refund.

@@ -49,3 +49,4 @@ pub(super) mod sharing_receivers;
 pub(super) mod sharing_rule;
 pub(super) mod sharings;
 pub(super) mod show_refund;
+pub(super) mod withdraw_refund;

@@ -16,7 +16,7 @@ pub(in crate::http) struct ShopRefund {
     refund_no: RefundNo,
     #[schema(value_type = String, example = "06D8R5MKTS7J0T4V3C9Q2W00")]
     order_no: OrderNo,
-    /// `awaiting_approval`, `rejected`, `returning`, `accepted`, `processing`, `succeeded`, `abnormal`, `closed` or `failed`.
+    /// `awaiting_approval`, `rejected`, `returning`, `accepted`, `processing`, `succeeded`, `abnormal`, `closed`, `failed` or `withdrawn`.
     #[schema(example = "processing")]
     state: &'static str,
     #[schema(example = 1200)]

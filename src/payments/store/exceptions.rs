@@ -59,3 +59,48 @@ impl RowSet for Exceptions {
         );
     }
 }
+
+/// The open exception that a refund does not get on, by the refund's id: over, since it got on.
+#[derive(Debug)]
+pub(crate) struct StuckOver;
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StuckOverRow {
+    pub(crate) order: OrderId,
+    /// What became of the refund.
+    pub(crate) resolution: &'static str,
+    pub(crate) at: Timestamp,
+}
+
+impl RowSet for StuckOver {
+    type Key = RefundId;
+    type Row = StuckOverRow;
+    const PLACE: u8 = 34;
+    const LOADS: bool = false;
+
+    fn load(_keys: &[RefundId], sql: &mut Sql) {
+        sql.push("DO 0");
+    }
+
+    fn read(_row: &MySqlRow) -> Result<(RefundId, StuckOverRow), sqlx::Error> {
+        Err(sqlx::Error::RowNotFound)
+    }
+
+    /// By the order, which has an index; a person may have resolved it before.
+    fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
+        for change in changes {
+            let over = change.after;
+            let mut sql =
+                Sql::new("UPDATE /* payments.stuck_over */ payment_exceptions SET resolution = ");
+            sql.text(over.resolution)
+                .push(", resolved_by = 'progress', resolved_at = ")
+                .time(over.at);
+            sql.push(" WHERE order_id = ").bytes(over.order.bytes());
+            sql.push(" AND refund_id = ").bytes(change.key.bytes());
+            sql.push(" AND kind = ")
+                .text(ExceptionKind::RefundStuck.name());
+            sql.push(" AND resolved_at IS NULL");
+            out.statement(&sql, None);
+        }
+    }
+}

@@ -10,9 +10,11 @@ use sqlx::{Row as _, mysql::MySqlRow};
 
 pub(crate) use callbacks::{AlarmRow, Alarms, CallbackRow, Callbacks};
 pub(crate) use codes::{CodeKey, Codes};
-pub(crate) use exceptions::{ExceptionRow, Exceptions};
+pub(crate) use exceptions::{ExceptionRow, Exceptions, StuckOver, StuckOverRow};
 pub(crate) use orders::{ORDER_COLUMNS, ORDER_WIDTH, Orders, read_order};
-pub(crate) use refunds::{REFUND_COLUMNS, RefundSteps, Refunds, StepRow, read_refund};
+pub(crate) use refunds::{
+    REFUND_COLUMNS, REFUND_WIDTH, RefundSteps, Refunds, StepRow, read_refund,
+};
 
 use crate::primitives::Id;
 

@@ -5,7 +5,7 @@ use sqlx::{Row as _, mysql::MySqlRow};
 use crate::{
     audit::Actor,
     db::{Change, Recorder, RowSet, Sql},
-    payments::{Attempts, PointsBack, Refund, RefundState, RefundStateKind},
+    payments::{Attempts, PointsBack, Progress, Refund, RefundState, RefundStateKind, Withdrawal},
     primitives::{Money, Points, RefundId, TenantId, Timestamp},
 };
 
@@ -15,7 +15,9 @@ pub(crate) struct Refunds;
 
 pub(crate) const REFUND_COLUMNS: &str = "r.id, r.tenant_id, r.order_id, r.merchant_id, r.amount_fen, r.state, r.version, r.reason, r.requested_by, r.approved_by, \
      r.points_due, r.points_lent, r.late, r.wechat_refund_id, r.received_account, r.finished_at, r.attempts, r.unsure, r.problem, r.next_attempt_at, \
-     r.points_ran_out, r.points_withheld";
+     r.points_ran_out, r.points_withheld, r.calls, r.called_at, r.since, r.stuck, r.withdraw_by, r.withdraw_why";
+/// How many columns that are.
+pub(crate) const REFUND_WIDTH: usize = 28;
 
 /// Columns as in [`REFUND_COLUMNS`].
 pub(crate) fn read_refund(row: &MySqlRow) -> Result<Refund, sqlx::Error> {
@@ -38,6 +40,7 @@ pub(crate) fn read_refund(row: &MySqlRow) -> Result<Refund, sqlx::Error> {
         RefundStateKind::Abnormal => RefundState::Abnormal,
         RefundStateKind::Closed => RefundState::Closed,
         RefundStateKind::Failed => RefundState::Failed,
+        RefundStateKind::Withdrawn => RefundState::Withdrawn,
     };
     Ok(Refund {
         id: row.try_get(0)?,
@@ -65,7 +68,20 @@ pub(crate) fn read_refund(row: &MySqlRow) -> Result<Refund, sqlx::Error> {
             problem: row.try_get(18)?,
             next_at: row.try_get(19)?,
         },
+        progress: Progress {
+            calls: row.try_get(22)?,
+            called_at: row.try_get(23)?,
+            since: row.try_get(24)?,
+            stuck: row.try_get::<i8, _>(25)? != 0,
+            withdrawal: withdrawal(row.try_get(26)?, row.try_get(27)?),
+        },
     })
+}
+
+fn withdrawal(by: Option<String>, reason: Option<String>) -> Option<Withdrawal> {
+    let (by, reason) = by.zip(reason)?;
+    let by = Actor::new(by);
+    Some(Withdrawal { by, reason })
 }
 
 impl RowSet for Refunds {
@@ -93,7 +109,8 @@ impl RowSet for Refunds {
             changes.iter().partition(|change| change.before.is_none());
         out.rows(
             "INSERT /* payments.insert_refunds */ INTO refunds (id, tenant_id, order_id, merchant_id, amount_fen, state, version, reason, requested_by, approved_by, \
-             points_due, points_lent, points_ran_out, points_withheld, late, wechat_refund_id, received_account, finished_at, attempts, unsure, problem, next_attempt_at) VALUES ",
+             points_due, points_lent, points_ran_out, points_withheld, late, wechat_refund_id, received_account, finished_at, attempts, unsure, problem, next_attempt_at, \
+             since, stuck, withdraw_by, withdraw_why) VALUES ",
             new,
             "",
             true,
@@ -137,22 +154,31 @@ impl RowSet for Refunds {
             sql.push(" WHERE id = ").bytes(refund.id.bytes());
             sql.push(" AND version = ")
                 .int(change.before.map_or(0, |before| before.version));
+            // Calls begin outside of operations. One that began since the row was read may be taken by WeChat.
+            if refund.state == RefundState::Withdrawn {
+                sql.push(" AND calls = ")
+                    .int(change.before.map_or(0, |before| before.progress.calls));
+            }
             out.statement(&sql, Some(1));
         }
     }
 }
 
 /// The columns of an update that [`may_change`] writes, after the first.
-const NAMES: [&str; 6] = [
+const NAMES: [&str; 10] = [
     ", received_account = ",
     ", finished_at = ",
     ", attempts = ",
     ", unsure = ",
     ", problem = ",
     ", next_attempt_at = ",
+    ", since = ",
+    ", stuck = ",
+    ", withdraw_by = ",
+    ", withdraw_why = ",
 ];
 
-/// The last seven columns, with what `between` writes before the second and the following.
+/// The last eleven columns, with what `between` writes before the second and the following.
 fn may_change(sql: &mut Sql, refund: &Refund, between: impl Fn(&mut Sql, usize)) {
     let finished_at = match refund.state {
         RefundState::Succeeded { at } => Some(at),
@@ -163,7 +189,8 @@ fn may_change(sql: &mut Sql, refund: &Refund, between: impl Fn(&mut Sql, usize))
         | RefundState::Processing
         | RefundState::Abnormal
         | RefundState::Closed
-        | RefundState::Failed => None,
+        | RefundState::Failed
+        | RefundState::Withdrawn => None,
     };
     let text = |sql: &mut Sql, text: Option<&str>| {
         sql.option(text, |sql, text| {
@@ -188,6 +215,16 @@ fn may_change(sql: &mut Sql, refund: &Refund, between: impl Fn(&mut Sql, usize))
     text(sql, refund.attempts.problem.as_deref());
     between(sql, 5);
     time(sql, refund.attempts.next_at);
+    between(sql, 6);
+    let progress = &refund.progress;
+    time(sql, progress.since);
+    between(sql, 7);
+    sql.int(u8::from(progress.stuck));
+    between(sql, 8);
+    let wish = progress.withdrawal.as_ref();
+    text(sql, wish.map(|wish| wish.by.as_str()));
+    between(sql, 9);
+    text(sql, wish.map(|wish| wish.reason.as_str()));
 }
 
 /// `refund_history`: only ever written.

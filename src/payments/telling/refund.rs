@@ -19,7 +19,7 @@ pub struct ToldRefund {
     pub order_no: OrderNo,
     #[schema(value_type = String, example = "me_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
     pub merchant_id: MerchantId,
-    /// `awaiting_approval`, `rejected`, `returning`, `accepted`, `processing`, `succeeded`, `abnormal`, `closed` or `failed`.
+    /// `awaiting_approval`, `rejected`, `returning`, `accepted`, `processing`, `succeeded`, `abnormal`, `closed`, `failed` or `withdrawn`.
     #[schema(example = "processing")]
     pub state: &'static str,
     #[schema(example = 1200)]
@@ -57,6 +57,10 @@ pub struct ToldRefund {
     pub problem: Option<String>,
     #[schema(value_type = Option<String>, format = DateTime)]
     pub next_attempt_at: Option<Timestamp>,
+    /// Who wants it withdrawn, while a second person must agree.
+    pub withdrawal_asked_by: Option<String>,
+    /// Why.
+    pub withdrawal_reason: Option<String>,
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
     /// When the money arrived.
@@ -66,6 +70,7 @@ pub struct ToldRefund {
 
 impl From<&Refund> for ToldRefund {
     fn from(refund: &Refund) -> Self {
+        let withdrawal = refund.progress.withdrawal.as_ref();
         Self {
             refund_no: refund.no(),
             order_no: refund.order.into(),
@@ -86,6 +91,8 @@ impl From<&Refund> for ToldRefund {
             unsure: refund.attempts.unsure,
             problem: refund.attempts.problem.clone(),
             next_attempt_at: refund.attempts.next_at,
+            withdrawal_asked_by: withdrawal.map(|wish| wish.by.to_string()),
+            withdrawal_reason: withdrawal.map(|wish| wish.reason.clone()),
             created_at: refund.created_at(),
             succeeded_at: refund.succeeded_at(),
         }
@@ -104,7 +111,8 @@ impl Refund {
             | RefundState::Processing
             | RefundState::Abnormal
             | RefundState::Closed
-            | RefundState::Failed => None,
+            | RefundState::Failed
+            | RefundState::Withdrawn => None,
         }
     }
 }

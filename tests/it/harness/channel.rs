@@ -50,6 +50,11 @@ pub(crate) struct Channel {
     gate: Semaphore,
     /// Queries that came so far.
     waiting: Mutex<u32>,
+    /// How queries of orders are refused.
+    orders: Mutex<Option<RefusalKind>>,
+    /// Queries of orders, and calls for refunds, that came so far.
+    order_queries: Mutex<u32>,
+    refund_calls: Mutex<u32>,
 }
 
 impl Default for Channel {
@@ -68,6 +73,9 @@ impl Default for Channel {
             },
             gate: Semaphore::new(Semaphore::MAX_PERMITS),
             waiting: Mutex::default(),
+            orders: Mutex::default(),
+            order_queries: Mutex::default(),
+            refund_calls: Mutex::default(),
         }
     }
 }
@@ -90,6 +98,21 @@ impl Channel {
 
     pub(crate) fn open(&self) {
         self.gate.add_permits(1_000);
+    }
+
+    /// Queries of orders are refused from now on, or no more.
+    pub(crate) fn refuses_orders(&self, kind: Option<RefusalKind>) {
+        *self.orders.lock().unwrap() = kind;
+    }
+
+    /// Queries of orders that came so far.
+    pub(crate) fn order_queries(&self) -> u32 {
+        *self.order_queries.lock().unwrap()
+    }
+
+    /// Calls for refunds that came so far.
+    pub(crate) fn refund_calls(&self) -> u32 {
+        *self.refund_calls.lock().unwrap()
     }
 
     /// Queries that came so far, answered or not.
@@ -273,6 +296,8 @@ impl Gateway for Channel {
     }
 
     fn query<'a>(&'a self, no: OrderNo, _shop: &'a str) -> BoxFuture<'a, Outcome<ChannelOrder>> {
+        *self.order_queries.lock().unwrap() += 1;
+        let refused = *self.orders.lock().unwrap();
         let paid = self.paid.lock().unwrap().get(&no).cloned();
         let said = match paid {
             Some(notice) => ChannelOrder::Paid {
@@ -281,7 +306,7 @@ impl Gateway for Channel {
             },
             None => ChannelOrder::NotPaid("NOTPAY".into()),
         };
-        Box::pin(async move { Outcome::Done(said) })
+        Box::pin(async move { refused.map_or_else(|| Outcome::Done(said), self::no) })
     }
 
     fn query_by_transaction<'a>(
@@ -307,6 +332,7 @@ impl Gateway for Channel {
             succeeded_at: None,
             received_account: None,
         };
+        *self.refund_calls.lock().unwrap() += 1;
         let mut calls = self.calls.lock().unwrap();
         calls.insert(said.out_refund_no.clone(), said.clone());
         let says = self.answers.lock().unwrap().pop_front();

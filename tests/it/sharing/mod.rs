@@ -132,7 +132,7 @@ impl Stage {
         for statement in [
             "UPDATE sharing_dues SET due_at = '2020-01-01'",
             "UPDATE sharings SET next_attempt_at = '2020-01-01' WHERE next_attempt_at IS NOT NULL",
-            "UPDATE refunds SET next_attempt_at = '2020-01-01' WHERE state = 3",
+            "UPDATE refunds SET next_attempt_at = '2020-01-01' WHERE state IN (3, 10) AND next_attempt_at IS NOT NULL",
         ] {
             sqlx::query(statement).execute(&mut conn).await.unwrap();
         }

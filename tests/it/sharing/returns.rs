@@ -1,14 +1,17 @@
 //! Refunds before, during and after the sharing.
 
+use std::sync::Arc;
+
 use zhangfang::{
     audit::Actor,
     idempotency::{Claim, IdempotencyKey},
-    payments::{self, RefundBy, RefundRole, RefundStateKind, RefusalKind},
+    payments::{self, Refund, RefundBy, RefundRole, RefundStateKind, RefusalKind},
     primitives::Money,
     sharing::{PartResult, ReturnResult, ReturnState, ShareStateKind, SharingView},
 };
 
 use super::{PLATFORM, Stage, Trouble, fen};
+use crate::harness::Says;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_asked_back_before_is_not_shared() {
@@ -221,5 +224,104 @@ async fn an_empty_receiver_is_asked_for_a_while_and_then_given_up() {
     assert_eq!(stage.refund_state(&refund).await, RefundStateKind::Accepted);
     assert_eq!(stage.books().await, (-994, 994, 0, 0));
     assert_eq!(stage.exceptions().await, ["sharing_failed"]);
+    stage.app.finish().await;
+}
+
+/// Takes a refund back, of which WeChat was never told.
+async fn withdraw(stage: &Stage, refund: &Refund) -> Refund {
+    let channel = Arc::new(crate::harness::Channel::default());
+    channel.knows([Says::No(RefusalKind::Absent)]);
+    let key = IdempotencyKey::parse("w").unwrap();
+    let wish = payments::WithdrawRefund {
+        tenant: stage.app.tenant.id,
+        refund: refund.id,
+        reason: "分账未完成，线下退款".to_owned(),
+        by: Actor::new("operator:lin"),
+        claim: Claim::new(stage.app.tenant.id, "lin", "withdraw", &key, &[]),
+    };
+    payments::withdraw_refund(&stage.app.through(&channel), wish)
+        .await
+        .unwrap()
+}
+
+/// When the refund is looked at again.
+async fn looked_at(stage: &Stage, refund: &Refund) -> bool {
+    let found = payments::find_refund(stage.app.db(), refund.id).await;
+    found.unwrap().unwrap().attempts.next_at.is_some()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_that_waits_for_a_share_for_too_long_is_told_of_and_can_be_withdrawn() {
+    let stage = Stage::set().await;
+    let order = stage.pay("k1").await;
+    stage.channel.result(PLATFORM, PartResult::Pending);
+    stage.round().await;
+    let refund = stage.refund(order, 5_000, "r1").await;
+    assert_eq!(refund.state.kind(), RefundStateKind::Returning);
+    stage.round().await;
+    assert!(
+        stage.exceptions().await.is_empty(),
+        "it waits since a moment"
+    );
+    stage
+        .app
+        .execute("UPDATE refunds SET since = since - INTERVAL 61 MINUTE")
+        .await;
+    for _ in 0..2 {
+        stage.round().await;
+        assert_eq!(stage.exceptions().await, ["refund_stuck"]);
+    }
+    let withdrawn = withdraw(&stage, &refund).await;
+    assert_eq!(withdrawn.state.kind(), RefundStateKind::Withdrawn);
+    let found = payments::find_order(stage.app.db(), stage.app.tenant.id, order).await;
+    assert_eq!(found.unwrap().unwrap().order.refundable(), fen(10_000));
+    // Whoever brings shares back looks once, and finds that none are coming.
+    assert!(looked_at(&stage, &refund).await);
+    stage.round().await;
+    assert!(!looked_at(&stage, &refund).await);
+    let open = "SELECT COUNT(*) FROM payment_exceptions WHERE resolved_at IS NULL";
+    assert_eq!(stage.app.count(open).await, 0);
+    // The sharing goes on as if nothing had been asked.
+    stage.channel.result(PLATFORM, PartResult::Success);
+    stage.round().await;
+    assert_eq!(stage.books().await, (10_000 - 994 - 497, 994, 497, 0));
+    stage.app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shares_that_come_back_for_a_withdrawn_refund_are_the_shops_and_count_for_the_next() {
+    let stage = Stage::set().await;
+    stage
+        .rule(true, &[(stage.platform, 100_000)])
+        .await
+        .unwrap();
+    let order = stage.pay("k1").await;
+    stage.round().await;
+    stage.channel.state().return_result = Some(ReturnResult::Processing);
+    let refund = stage.refund(order, 5_000, "r1").await;
+    stage.round().await;
+    withdraw(&stage, &refund).await;
+    for _ in 0..2 {
+        stage.round().await;
+        assert!(looked_at(&stage, &refund).await, "it is still coming");
+    }
+    assert_eq!(stage.books().await, (10_000 - 994, 994, 0, 0));
+    stage.channel.state().return_result = None;
+    stage.round().await;
+    assert!(!looked_at(&stage, &refund).await);
+    assert_eq!(
+        stage.refund_state(&refund).await,
+        RefundStateKind::Withdrawn
+    );
+    assert_eq!(stage.books().await, (10_000 - 497, 497, 0, 0));
+    let returns = stage.channel.state().returns.len();
+    let next = stage.refund(order, 5_000, "r2").await;
+    stage.round().await;
+    assert_eq!(stage.refund_state(&next).await, RefundStateKind::Accepted);
+    assert_eq!(
+        stage.channel.state().returns.len(),
+        returns,
+        "it came back before"
+    );
     stage.app.finish().await;
 }

@@ -1,0 +1,294 @@
+//! What does not get on is told to people, once, and the telling ends when it gets on.
+//!
+//! | what | when it is told | kind | ends |
+//! |---|---|---|---|
+//! | refund, *accepted* or *returning* | after [`WAIT_SECONDS`] in that state, or [`ATTEMPTS_MAX`] attempts with a problem | `refund_stuck` | in the commit in which it leaves the state or loses the problem |
+//! | refund, *processing* | after [`PROCESSING_SECONDS`], or as many attempts with a problem | `refund_stuck` | the same |
+//! | refund, *abnormal* | at once, as `refund_abnormal` | | by a person |
+//! | order (`watch.rs`) | after [`super::watch::REFUSALS_MAX`] refused queries in a row, or a day after its time | `order_stuck` | when its watch is taken away |
+//! | sharing, or a paid order that is to be shared | after [`ATTEMPTS_MAX`] attempts of which nothing came, or a day | `sharing_stuck` | when it is done |
+//!
+//! Nothing is given up by this: it is tried again for ever, at intervals that grow to an hour. A person ends it: a refund is withdrawn (`withdraw_refund.rs`), an order that
+//! WeChat will not speak of is closed (`close.rs`), a sharing is seen to at WeChat.
+//!
+//! That a refund has been told of is a column, guarded by its version, because it may end by a callback; for orders and sharings, which only jobs move on, the list of
+//! exceptions says it. Killed between moving on and ending the telling, an exception of a sharing stays open, and a person resolves it.
+
+use super::{
+    ExceptionKind, Order, Pace, Payments, Refund, RefundStateKind,
+    booking::put_exception,
+    exception::{exceptions_of, resolve_of_order},
+    list,
+    store::{Orders, Refunds},
+};
+use crate::{
+    db::{Cx, DbError, Operation, SubmitError, Wanted, WorkingSet},
+    primitives::{Lane, OrderId, RefundId, TenantId, Timestamp},
+};
+
+/// How long a refund may wait for WeChat to take it, or for shares to come back.
+const WAIT_SECONDS: i64 = 3_600;
+/// How long WeChat may take for a refund: cards take one to three working days, and there are long holidays.
+const PROCESSING_SECONDS: i64 = 7 * 86_400;
+/// Attempts with a problem after which it is no passing one: about three quarters of an hour.
+pub(crate) const ATTEMPTS_MAX: u32 = 8;
+
+/// Whether a refund has not got on for so long that a person should know.
+pub(super) fn is_stuck(refund: &Refund, now: Timestamp, pace: Pace) -> bool {
+    let wait = match refund.state.kind() {
+        RefundStateKind::Returning | RefundStateKind::Accepted => WAIT_SECONDS,
+        RefundStateKind::Processing => PROCESSING_SECONDS,
+        RefundStateKind::AwaitingApproval
+        | RefundStateKind::Rejected
+        | RefundStateKind::Succeeded
+        | RefundStateKind::Abnormal
+        | RefundStateKind::Closed
+        | RefundStateKind::Failed
+        | RefundStateKind::Withdrawn => return false,
+    };
+    let since = refund.progress.since.unwrap_or(refund.created_at());
+    let troubled = refund.attempts.problem.is_some() && refund.attempts.count >= ATTEMPTS_MAX;
+    troubled || pace.after(since, wait) <= now
+}
+
+/// Notes that a refund does not get on, if so and if nobody was told: raises the exception, and marks `refund`, which the caller writes.
+pub(super) fn tell_if_stuck(
+    set: &mut WorkingSet,
+    cx: &Cx<'_>,
+    pace: Pace,
+    order: &Order,
+    refund: &mut Refund,
+) {
+    if refund.progress.stuck || !is_stuck(refund, cx.now(), pace) {
+        return;
+    }
+    refund.progress.stuck = true;
+    let problem = refund
+        .attempts
+        .problem
+        .as_deref()
+        .unwrap_or("no problem known");
+    let detail = format!(
+        "{} is {} and does not get on: {problem}",
+        refund.no(),
+        refund.state.kind().name()
+    );
+    let about = (Some(order), Some(&*refund));
+    let kind = ExceptionKind::RefundStuck;
+    put_exception(set, cx, order.tenant, kind, about, detail, None);
+}
+
+/// The same for a refund that waits for shares, which `sharing` pursues.
+pub(crate) async fn note_stuck_refund(payments: &Payments, refund: &Refund) -> Result<(), DbError> {
+    if refund.progress.stuck || !is_stuck(refund, payments.db.now(), payments.pace) {
+        return Ok(());
+    }
+    let note = NoteStuck {
+        refund: refund.id,
+        pace: payments.pace,
+    };
+    match payments.db.submit(note).await {
+        Ok(()) => Ok(()),
+        Err(SubmitError::Db(error)) => Err(error),
+        Err(SubmitError::Refused(never)) => match never {},
+    }
+}
+
+#[derive(Debug)]
+struct NoteStuck {
+    refund: RefundId,
+    pace: Pace,
+}
+
+impl Operation for NoteStuck {
+    type Reply = ();
+    type Refusal = std::convert::Infallible;
+    const NAME: &'static str = "payments.note_stuck";
+
+    fn lane(&self) -> Lane {
+        self.refund.lane()
+    }
+
+    fn rows(&self, want: &mut Wanted, set: &WorkingSet) {
+        want.row::<Refunds>(self.refund);
+        if set.has_loaded::<Refunds>(self.refund)
+            && let Some(refund) = set.get::<Refunds>(self.refund)
+        {
+            want.row::<Orders>(refund.order);
+        }
+    }
+
+    fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<(), Self::Refusal> {
+        let refund = set.get::<Refunds>(self.refund).cloned();
+        let order = refund
+            .as_ref()
+            .and_then(|refund| set.get::<Orders>(refund.order))
+            .cloned();
+        if let (Some(mut refund), Some(order)) = (refund, order)
+            && !refund.progress.stuck
+        {
+            tell_if_stuck(set, cx, self.pace, &order, &mut refund);
+            if refund.progress.stuck {
+                set.put::<Refunds>(refund.id, refund);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The sharing of an order does not get on; told once until somebody has resolved it, or it got on.
+pub(crate) async fn note_stuck_sharing(
+    payments: &Payments,
+    tenant: TenantId,
+    order: OrderId,
+    detail: String,
+) -> Result<(), DbError> {
+    let Some(view) = list::find_order(&payments.db, tenant, order).await? else {
+        return Ok(());
+    };
+    let kind = ExceptionKind::SharingStuck;
+    tell_of_order(payments, &view.order, kind, detail).await
+}
+
+/// It got on.
+pub(crate) async fn resolve_stuck_sharing(
+    payments: &Payments,
+    order: OrderId,
+) -> Result<(), DbError> {
+    resolve_of_order(&payments.db, order, ExceptionKind::SharingStuck).await
+}
+
+/// Tells of an order, unless there is an open exception of that kind.
+pub(super) async fn tell_of_order(
+    payments: &Payments,
+    order: &Order,
+    kind: ExceptionKind,
+    detail: String,
+) -> Result<(), DbError> {
+    let told = exceptions_of(&payments.db, order.id).await?;
+    let is_open = |told: &super::PaymentException| {
+        told.kind == kind.name() && told.refund.is_none() && told.resolved_at.is_none()
+    };
+    if told.iter().any(is_open) {
+        return Ok(());
+    }
+    let raise = Raise {
+        order: order.clone(),
+        kind,
+        detail,
+    };
+    match payments.db.submit(raise).await {
+        Ok(()) => Ok(()),
+        Err(SubmitError::Db(error)) => Err(error),
+        Err(SubmitError::Refused(never)) => match never {},
+    }
+}
+
+#[derive(Debug)]
+struct Raise {
+    order: Order,
+    kind: ExceptionKind,
+    detail: String,
+}
+
+impl Operation for Raise {
+    type Reply = ();
+    type Refusal = std::convert::Infallible;
+    const NAME: &'static str = "payments.raise";
+
+    fn lane(&self) -> Lane {
+        self.order.id.lane()
+    }
+
+    fn rows(&self, _want: &mut Wanted, _set: &WorkingSet) {}
+
+    fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<(), Self::Refusal> {
+        let about = (Some(&self.order), None);
+        let (tenant, detail) = (self.order.tenant, self.detail.clone());
+        put_exception(set, cx, tenant, self.kind, about, detail, None);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        audit::Actor,
+        payments::{Attempts, PointsBack, Progress, RefundState},
+        primitives::{Id, MerchantId, Money, Points},
+    };
+
+    const START: i64 = 1_795_000_000_000_000;
+
+    fn refund(state: RefundState, count: u32, problem: Option<&str>) -> Refund {
+        let id = Id::mint(1_795_000_000_000, 7, Lane(1));
+        Refund {
+            id: RefundId::new(id),
+            tenant: TenantId(1),
+            order: OrderId::new(id),
+            merchant: MerchantId::new(id),
+            amount: Money::constant(100),
+            reason: "x".into(),
+            requested_by: Actor::new("li"),
+            approved_by: None,
+            points: PointsBack {
+                due: Points::ZERO,
+                lent: Points::ZERO,
+            },
+            late: false,
+            version: 1,
+            state,
+            wechat_refund_id: None,
+            received_account: None,
+            attempts: Attempts {
+                count,
+                unsure: false,
+                problem: problem.map(str::to_owned),
+                next_at: None,
+            },
+            progress: Progress::default(),
+        }
+    }
+
+    #[test]
+    fn what_waits_too_long_or_is_refused_too_often_is_stuck() {
+        let after = |refund: &Refund, seconds: i64| {
+            let now = Timestamp::from_micros(START).plus_seconds(seconds);
+            is_stuck(refund, now, Pace::default())
+        };
+        let accepted = refund(RefundState::Accepted, 1, None);
+        assert!(!after(&accepted, 3_599));
+        assert!(after(&accepted, 3_600));
+        assert!(after(&refund(RefundState::Returning, 0, None), 3_600));
+        assert!(after(
+            &refund(RefundState::Accepted, 8, Some("not_enough")),
+            1
+        ));
+        assert!(!after(
+            &refund(RefundState::Accepted, 7, Some("not_enough")),
+            1
+        ));
+        // That WeChat is asked often is no problem by itself.
+        let processing = refund(RefundState::Processing, 90, None);
+        assert!(!after(&processing, 7 * 86_400 - 1));
+        assert!(after(&processing, 7 * 86_400));
+        assert!(after(
+            &refund(RefundState::Processing, 8, Some("query_refused")),
+            1
+        ));
+        assert!(!after(
+            &refund(RefundState::Abnormal, 99, Some("x")),
+            99_000_000
+        ));
+        assert!(!after(
+            &refund(RefundState::Withdrawn, 99, Some("x")),
+            99_000_000
+        ));
+        // Its time counts from the state, not from when it was asked for.
+        let mut waited = refund(RefundState::Accepted, 0, None);
+        waited.progress.since = Some(Timestamp::from_micros(START).plus_seconds(86_400));
+        assert!(!after(&waited, 86_400 + 3_599));
+        assert!(after(&waited, 86_400 + 3_600));
+    }
+}

@@ -1,0 +1,208 @@
+//! Orders of which WeChat says nothing, and orders that no scan has seen: somebody asks about them, ever more rarely, and people are told.
+
+use std::sync::Arc;
+
+use zhangfang::{
+    audit::Actor,
+    jobs,
+    payments::{self, CloseBy, OrderStateKind, PaymentError, Payments, RefusalKind},
+    primitives::{Clock as _, MockClock, OrderId, OrderNo, SystemClock},
+};
+
+use crate::harness::{Caller, Channel, TestApp};
+
+struct Desk {
+    app: TestApp,
+    clock: Arc<MockClock>,
+    channel: Arc<Channel>,
+    payments: Payments,
+    customer: Caller,
+    code: String,
+}
+
+impl Desk {
+    async fn open() -> Self {
+        let clock = Arc::new(MockClock::at(SystemClock.now()));
+        let app = TestApp::on_clock(Arc::clone(&clock), None).await;
+        let channel = Arc::new(Channel::default());
+        let payments = app.through(&channel);
+        let code = app.shop("茶里巷", "1900000189").await.code;
+        let customer = app.customer("li").await;
+        Self {
+            app,
+            clock,
+            channel,
+            payments,
+            customer,
+            code,
+        }
+    }
+
+    async fn order(&self, key: &str) -> OrderId {
+        let no = self
+            .app
+            .create(&self.customer, &self.code, 1_000, key)
+            .await;
+        no.parse::<OrderNo>().unwrap().id()
+    }
+
+    /// An order of a clock that WeChat does not believe: it is made all the same.
+    async fn order_off(&self, key: &str) -> OrderId {
+        let orders = || async {
+            let ids: Vec<OrderId> = sqlx::query_scalar("SELECT id FROM payment_orders")
+                .fetch_all(self.app.db().pool())
+                .await
+                .unwrap();
+            ids
+        };
+        let before = orders().await;
+        let body = serde_json::json!({ "code": self.code, "amount_fen": 1_000 });
+        let caller = self.customer.keyed(key);
+        caller.post("/api/v1/customer/payments", &body).await;
+        let mut made = orders().await;
+        made.retain(|order| !before.contains(order));
+        made[0]
+    }
+
+    /// The next look at what is due, whenever that is; how long it took, in seconds.
+    async fn next_look(&self) -> i64 {
+        let due: zhangfang::primitives::Timestamp =
+            sqlx::query_scalar("SELECT MIN(due_at) FROM order_watches")
+                .fetch_one(self.app.db().pool())
+                .await
+                .unwrap();
+        let waited = (due.micros() - self.clock.now().micros()) / 1_000_000;
+        self.clock.set(due.max(self.clock.now()));
+        jobs::orders_round(&self.payments).await.unwrap();
+        waited
+    }
+
+    async fn told(&self) -> Vec<(String, Option<String>)> {
+        sqlx::query_as("SELECT kind, resolved_by FROM payment_exceptions ORDER BY id")
+            .fetch_all(self.app.db().pool())
+            .await
+            .unwrap()
+    }
+
+    async fn close(&self, order: OrderId) -> Result<OrderStateKind, PaymentError> {
+        let by = CloseBy::Operator(Actor::new("operator:lin"));
+        let closed = payments::close_payment(&self.payments, self.app.tenant.id, order, by);
+        closed.await.map(|order| order.state.kind())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_that_is_refused_for_good_is_repeated_ever_more_rarely_and_people_are_told() {
+    let desk = Desk::open().await;
+    let order = desk.order("k").await;
+    desk.channel.refuses_orders(Some(RefusalKind::Rejected));
+    desk.clock.advance_seconds(21);
+    jobs::orders_round(&desk.payments).await.unwrap();
+    let mut pauses = Vec::new();
+    for _ in 0..10 {
+        // People are told at the sixth refusal, once.
+        let told = usize::from(pauses.len() >= 5);
+        assert_eq!(desk.told().await.len(), told, "{pauses:?}");
+        pauses.push(desk.next_look().await);
+    }
+    assert_eq!(
+        pauses,
+        [30, 60, 120, 300, 600, 1_800, 3_600, 3_600, 3_600, 3_600]
+    );
+    assert_eq!(desk.told().await, [("order_stuck".to_owned(), None)]);
+    assert_eq!(desk.channel.order_queries(), 11);
+    // Its time is over long since, and it is still open: WeChat has not given it up. A person may.
+    assert_eq!(desk.close(order).await.unwrap(), OrderStateKind::Closed);
+    desk.next_look().await;
+    let over = ("order_stuck".to_owned(), Some("progress".to_owned()));
+    assert_eq!(desk.told().await, [over]);
+    let watched = desk.app.count("SELECT COUNT(*) FROM order_watches").await;
+    assert_eq!(watched, 0);
+    desk.app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operators_word_does_only_for_what_is_over_and_was_told_of() {
+    let desk = Desk::open().await;
+    let order = desk.order("k").await;
+    desk.channel.refuses_orders(Some(RefusalKind::Rejected));
+    let refused = |answer: &Result<OrderStateKind, PaymentError>| {
+        assert!(
+            matches!(answer, Err(PaymentError::ChannelRefused(_))),
+            "{answer:?}"
+        );
+    };
+    refused(&desk.close(order).await);
+    desk.clock.advance_seconds(21);
+    jobs::orders_round(&desk.payments).await.unwrap();
+    for _ in 0..5 {
+        refused(&desk.close(order).await);
+        desk.next_look().await;
+    }
+    // People were told, and the order can still be paid: until its time is over nobody's word does.
+    assert_eq!(desk.told().await.len(), 1);
+    let expires: zhangfang::primitives::Timestamp =
+        sqlx::query_scalar("SELECT expires_at FROM payment_orders")
+            .fetch_one(desk.app.db().pool())
+            .await
+            .unwrap();
+    if desk.clock.now() < expires {
+        refused(&desk.close(order).await);
+    }
+    let customer =
+        payments::close_payment(&desk.payments, desk.app.tenant.id, order, CloseBy::Customer);
+    refused(&customer.await.map(|order| order.state.kind()));
+    // WeChat says something again: it ends as orders do, and nobody need look any more.
+    desk.channel.refuses_orders(None);
+    desk.clock.set(expires.plus_seconds(1));
+    desk.next_look().await;
+    let found = payments::find_order(desk.app.db(), desk.app.tenant.id, order).await;
+    let state = found.unwrap().unwrap().order.state.kind();
+    assert_eq!(state, OrderStateKind::Expired);
+    let over = ("order_stuck".to_owned(), Some("progress".to_owned()));
+    assert_eq!(desk.told().await, [over]);
+    desk.app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_of_a_clock_that_stepped_back_is_found_by_the_third_scan() {
+    let desk = Desk::open().await;
+    // The scans have come past now: somebody's clock was ahead, or this one was set back by twenty minutes.
+    desk.order("before").await;
+    desk.clock.advance_seconds(1_200);
+    jobs::orders_round(&desk.payments).await.unwrap();
+    desk.clock.advance_seconds(-1_200);
+    let hidden = desk.order("hidden").await;
+    let watched = |order: OrderId| {
+        let db = desk.app.db().clone();
+        async move {
+            let found: Option<i64> =
+                sqlx::query_scalar("SELECT 1 FROM order_watches WHERE order_id = ?")
+                    .bind(order)
+                    .fetch_optional(db.pool())
+                    .await
+                    .unwrap();
+            found.is_some()
+        }
+    };
+    jobs::orders_round(&desk.payments).await.unwrap();
+    assert!(!watched(hidden).await, "it is young, and may be paid yet");
+    desk.clock.advance_seconds(700);
+    payments::watch_open_orders(&desk.payments).await.unwrap();
+    assert!(
+        watched(hidden).await,
+        "neither scan comes back to it, the third does"
+    );
+    // One of a clock that is ahead is found too.
+    desk.clock.advance_seconds(150);
+    let ahead = desk.order_off("ahead").await;
+    desk.clock.advance_seconds(-150);
+    payments::watch_open_orders(&desk.payments).await.unwrap();
+    assert!(watched(ahead).await, "not only when its time has come");
+    // Who paid meanwhile is not asked about.
+    for _ in 0..3 {
+        desk.clock.advance_seconds(1_000);
+        jobs::orders_round(&desk.payments).await.unwrap();
+    }
+    desk.app.finish().await;
+}

@@ -19,6 +19,9 @@
 //! | `states` | history and orders, merged by key; idempotency keys | 9, 12 |
 //! | `days` | totals of shops, orders and refunds, added up by the database | 10 |
 //! | `point_days` | days of points, against the events | 10 |
+//! | `liveness` | what is not final, by the state in which it is | 16 |
+//!
+//! [`verify`] takes it that the service is at work, so that nothing may wait longer than its jobs would let it, by the database's clock; [`verify_at_rest`] does not.
 //!
 //! A violation names the ids; at most [`NAMED_MAX`] of each invariant are named, all are counted.
 
@@ -30,6 +33,7 @@ mod days;
 mod decisions;
 mod deeds;
 mod entries;
+mod liveness;
 mod lots;
 mod pages;
 mod point_days;
@@ -66,6 +70,22 @@ pub async fn verify(
     connect: &MySqlConnectOptions,
     progress: &mut dyn Progress,
 ) -> Result<Report, DbError> {
+    check(connect, true, progress).await
+}
+
+/// The same of books that nobody is at work on: by whose clock they were written, and how long ago, does not matter.
+pub async fn verify_at_rest(
+    connect: &MySqlConnectOptions,
+    progress: &mut dyn Progress,
+) -> Result<Report, DbError> {
+    check(connect, false, progress).await
+}
+
+async fn check(
+    connect: &MySqlConnectOptions,
+    running: bool,
+    progress: &mut dyn Progress,
+) -> Result<Report, DbError> {
     let mut conn = db::dedicated(connect).await?;
     conn.execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         .await?;
@@ -89,7 +109,8 @@ pub async fn verify(
     accounts::check(&mut conn, &sums, &mut rules, &mut report, progress).await?;
     caps::check_budgets(&mut conn, &mut rules, &mut report).await?;
     let relayed = states::check(&mut conn, &mut report, progress).await?;
-    // While the relay is behind, the totals are too.
+    liveness::check(&mut conn, running, relayed, &mut report).await?;
+    // While the relay is behind, the totals are too. One that stands still is a violation of 16.
     if relayed {
         days::check(&mut conn, &mut report).await?;
         point_days::check(&mut conn, &moves, &mut report).await?;

@@ -23,10 +23,11 @@ pub enum Invariant {
     ChainIsUnbroken,
     NothingAnsweredIsLost,
     DecisionsStand,
+    EverythingMovesOn,
 }
 
 impl Invariant {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::EntriesAreWhole,
         Self::SumsEqualTransfers,
         Self::NeverBelowZero,
@@ -40,6 +41,7 @@ impl Invariant {
         Self::ChainIsUnbroken,
         Self::NothingAnsweredIsLost,
         Self::DecisionsStand,
+        Self::EverythingMovesOn,
     ];
 
     pub const fn number(self) -> u8 {
@@ -57,6 +59,8 @@ impl Invariant {
             Self::ChainIsUnbroken => 11,
             Self::NothingAnsweredIsLost => 12,
             Self::DecisionsStand => 13,
+            // 14 and 15 are kept for bills and what they settle.
+            Self::EverythingMovesOn => 16,
         }
     }
 
@@ -96,6 +100,9 @@ impl Invariant {
             }
             Self::DecisionsStand => {
                 "what is booked was allowed by what risk decided; decisions are what their columns say, and what their rules say when they are asked again"
+            }
+            Self::EverythingMovesOn => {
+                "everything that is not final has somebody who moves it on, or people were told; the relay advances"
             }
         }
     }

@@ -25,6 +25,7 @@ mod histories;
 mod ledger;
 mod life;
 mod limits;
+mod liveness;
 mod mini_program;
 mod model;
 mod operators;

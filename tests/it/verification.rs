@@ -345,6 +345,13 @@ impl Copy {
         );
     }
 
+    /// From now on this check does not keep damage out.
+    pub(crate) async fn without(&mut self, table: &str, check: &str) {
+        let database = self.scratch.owner.get_database().unwrap().to_owned();
+        let drop = format!("ALTER TABLE {database}.{table} DROP CONSTRAINT {check}");
+        self.execute(drop).await;
+    }
+
     async fn execute(&mut self, statements: String) -> MySqlQueryResult {
         let statements = sqlx::raw_sql(sqlx::AssertSqlSafe(statements));
         self.conn.execute(statements).await.unwrap()

@@ -396,7 +396,12 @@ impl TestApp {
     /// The books as they stand, with everything projected.
     pub(crate) async fn verify(&self) -> verify::Report {
         jobs::drain(self.db()).await.unwrap();
-        verify::verify(&self.scratch.owner, &mut ()).await.unwrap()
+        let books = &self.scratch.owner;
+        if self.jobs.is_some() {
+            verify::verify(books, &mut ()).await.unwrap()
+        } else {
+            verify::verify_at_rest(books, &mut ()).await.unwrap()
+        }
     }
 
     /// Everything has come to rest and the books are clean.

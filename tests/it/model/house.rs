@@ -480,7 +480,9 @@ impl House {
 
     pub(crate) async fn verify(&self) -> verify::Report {
         jobs::drain(&self.db).await.unwrap();
-        verify::verify(&self.scratch.owner, &mut ()).await.unwrap()
+        verify::verify_at_rest(&self.scratch.owner, &mut ())
+            .await
+            .unwrap()
     }
 
     /// Changes rows behind the service's back, as an owner of the database could.

@@ -151,8 +151,86 @@ async fn every_kind_of_damage_to_sharings_is_found_and_named() {
         (States, "UPDATE refunds SET state = 3 WHERE id = (SELECT refund_id FROM sharing_returns WHERE state = 3)".into(), "all of which are final"),
     ];
     let mut copy = Copy::of(&stage.app).await;
+    // The database itself would not let some of it in.
+    copy.without("sharings", "sharings_next").await;
     for (invariant, statement, says) in damage {
         copy.finds(invariant, &statement, says).await;
+    }
+    copy.drop().await;
+    stage.app.finish().await;
+}
+
+/// Not final, and nobody would ever look.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sharing_that_is_stuck_is_found_and_named() {
+    use Invariant::EverythingMovesOn as Moves;
+    let stage = Box::pin(sharing_books()).await;
+    let clean = stage.app.verify().await;
+    assert!(clean.is_clean(), "{clean}");
+    let running = zhangfang::verify::verify(&stage.app.scratch.owner, &mut ()).await;
+    let running = running.unwrap();
+    assert!(running.is_clean(), "{running}");
+    let refused = sqlx::query("UPDATE sharings SET next_attempt_at = NULL WHERE state = 2")
+        .execute(&mut stage.app.sql().await)
+        .await;
+    let error = refused.unwrap_err().to_string();
+    assert!(error.contains("sharings_next"), "{error}");
+    let damage: Vec<(&str, &str)> = vec![
+        (
+            "UPDATE sharings SET next_attempt_at = NULL WHERE state = 2",
+            "is under way, and nobody looks at it again",
+        ),
+        (
+            "UPDATE sharings SET next_attempt_at = NULL WHERE state = 3",
+            "is under way, and nobody looks at it again",
+        ),
+        (
+            "UPDATE sharings SET next_attempt_at = UTC_TIMESTAMP(6) WHERE state = 4",
+            "is done, and is looked at again",
+        ),
+        (
+            "UPDATE sharings SET next_attempt_at = NULL WHERE state = 1",
+            "is pending, and nobody asks what became of its sharing",
+        ),
+        (
+            "UPDATE sharing_parts SET state = 1 WHERE state = 3 LIMIT 1",
+            "is pending, and nobody asks what became of its sharing",
+        ),
+        (
+            "UPDATE refunds SET next_attempt_at = NULL WHERE state = 3",
+            "is under way, and nobody asks what became of it",
+        ),
+        (
+            "UPDATE refunds SET state = 4 WHERE state = 3",
+            "is under way, and nobody asks what became of it",
+        ),
+        (
+            "UPDATE refunds SET state = 10, next_attempt_at = NULL WHERE state = 3",
+            "was withdrawn, and nobody asks for the shares",
+        ),
+        (
+            "DELETE FROM sharing_dues",
+            "is paid and to be shared, and nobody shares it",
+        ),
+        (
+            "UPDATE sharings SET next_attempt_at = UTC_TIMESTAMP(6) - INTERVAL 2 HOUR WHERE state = 2",
+            "is due for more than an hour, and nobody came",
+        ),
+        (
+            "UPDATE sharings SET next_attempt_at = UTC_TIMESTAMP(6) + INTERVAL 31 DAY WHERE state = 2",
+            "is due later than anybody would have said",
+        ),
+        (
+            "DELETE FROM payment_exceptions; UPDATE sharings SET id = CONCAT(x'019000000000', SUBSTR(id, 7)) WHERE state = 2",
+            "does not get on for days, and nobody was told",
+        ),
+    ];
+    let mut copy = Copy::of(&stage.app).await;
+    copy.without("sharings", "sharings_next").await;
+    copy.without("sharings", "sharings_done").await;
+    copy.without("refunds", "refunds_next").await;
+    for (statement, says) in damage {
+        copy.finds(Moves, statement, says).await;
     }
     copy.drop().await;
     stage.app.finish().await;

@@ -1,0 +1,425 @@
+//! Everything that is not final has somebody who moves it on: invariant 16.
+//!
+//! The other invariants hold in books in which nothing ever happens again. This one looks for what nobody will touch: a refund without a time at which it is looked at,
+//! points under a review that does not exist, an order that no scan will come to. Each rule below is a question to the database whose answers are violations.
+//!
+//! Two kinds of rules. What must hold at every instant ([`ALWAYS`]) needs no clock. The rest ([`RUNNING`]) says that nothing waits longer than whoever moves it on would let it,
+//! and is asked only of a service that runs, by the database's clock: in books at rest nobody comes, and nothing is wrong with that.
+//!
+//! | | bound | why so much |
+//! |---|---|---|
+//! | due and not taken | [`LATE`], an hour | jobs come every second; an hour is an outage or a job that fails each time |
+//! | due later than anybody would say | [`AHEAD`], two hours | the longest pause is an hour; more was said by a clock that is ahead |
+//! | committed and not projected | [`RELAY`], ten minutes | the relay looks five times a second |
+//! | open, and not watched | an hour | the second scan comes after ten minutes |
+//! | not getting on, and nobody was told | twice what `payments/stuck.rs` allows | |
+//!
+//! What people were told (exceptions) and what was given up after many attempts (deliveries that are parked) is where they see it: in lists by state. Here it must say why.
+
+use sqlx::{MySqlConnection, Row as _};
+
+use super::{Invariant, Report};
+use crate::{
+    db::{DbError, Sql},
+    primitives::{
+        DeedId, ExceptionId, Id, OrderId, RefundId, ReviewId, SharingId, SharingPartId,
+        SharingReturnId, Timestamp,
+    },
+};
+
+/// Seconds after which what is due should have been taken.
+const LATE: i64 = 3_600;
+/// Seconds ahead beyond which nothing of this kind is made due.
+const AHEAD: i64 = 7_200;
+/// Seconds after which a commit should have been projected.
+const RELAY: i64 = 600;
+
+/// Whose id a rule answers with.
+#[derive(Debug, Clone, Copy)]
+enum Of {
+    Order,
+    Refund,
+    Sharing,
+    Part,
+    Return,
+    Review,
+    Deed,
+    Delivery,
+    Exception,
+}
+
+impl Of {
+    fn name(self, id: Id) -> String {
+        match self {
+            Self::Order => OrderId::new(id).to_string(),
+            Self::Refund => RefundId::new(id).to_string(),
+            Self::Sharing => SharingId::new(id).to_string(),
+            Self::Part => SharingPartId::new(id).to_string(),
+            Self::Return => SharingReturnId::new(id).to_string(),
+            Self::Review => ReviewId::new(id).to_string(),
+            Self::Deed => DeedId::new(id).to_string(),
+            Self::Delivery => format!("delivery {}", hex::encode(id.bytes())),
+            Self::Exception => ExceptionId::new(id).to_string(),
+        }
+    }
+}
+
+/// Ids of what is stuck, and what to say of it.
+struct Rule {
+    of: Of,
+    /// After `SELECT id`.
+    stuck: &'static str,
+    says: &'static str,
+}
+
+/// What holds at every instant.
+const ALWAYS: [Rule; 22] = [
+    Rule {
+        of: Of::Refund,
+        stuck: "r.id FROM refunds r WHERE r.state IN (3, 4, 5, 7) AND r.next_attempt_at IS NULL",
+        says: "is under way, and nobody looks at it again",
+    },
+    Rule {
+        of: Of::Refund,
+        stuck: "r.id FROM refunds r WHERE r.state IN (1, 2, 6, 8, 9) AND r.next_attempt_at IS NOT NULL",
+        says: "is over or waits for a person, and is looked at again",
+    },
+    Rule {
+        of: Of::Refund,
+        stuck: "r.id FROM refunds r JOIN sharings s ON s.refund_id = r.id WHERE r.state = 10 AND r.next_attempt_at IS NULL",
+        says: "was withdrawn, and nobody asks for the shares that are coming back for it",
+    },
+    Rule {
+        of: Of::Refund,
+        stuck: "r.id FROM refunds r WHERE r.state = 7 AND NOT EXISTS (SELECT 1 FROM payment_exceptions e WHERE e.order_id = r.order_id AND e.refund_id = r.id)",
+        says: "waits for a person to say where it shall go, and nobody was told",
+    },
+    Rule {
+        of: Of::Refund,
+        stuck: "r.id FROM refunds r WHERE r.stuck = 1 AND NOT EXISTS (SELECT 1 FROM payment_exceptions e WHERE e.order_id = r.order_id AND e.refund_id = r.id AND e.kind = 'refund_stuck')",
+        says: "counts as told of, and nobody was told",
+    },
+    Rule {
+        of: Of::Refund,
+        stuck: "r.id FROM refunds r JOIN payment_exceptions e ON e.order_id = r.order_id AND e.refund_id = r.id WHERE e.kind = 'refund_stuck' AND e.resolved_at IS NULL AND r.stuck = 0",
+        says: "got on, and people are told that it does not",
+    },
+    Rule {
+        of: Of::Sharing,
+        stuck: "s.id FROM sharings s WHERE s.state <> 4 AND s.next_attempt_at IS NULL",
+        says: "is under way, and nobody looks at it again",
+    },
+    Rule {
+        of: Of::Sharing,
+        stuck: "s.id FROM sharings s WHERE s.state = 4 AND s.next_attempt_at IS NOT NULL",
+        says: "is done, and is looked at again",
+    },
+    Rule {
+        of: Of::Part,
+        stuck: "p.id FROM sharing_parts p LEFT JOIN sharings s ON s.id = p.sharing_id WHERE p.state = 1 AND COALESCE(s.state IN (1, 2) AND s.next_attempt_at IS NOT NULL, 0) = 0",
+        says: "is pending, and nobody asks what became of its sharing",
+    },
+    Rule {
+        of: Of::Return,
+        stuck: "b.id FROM sharing_returns b LEFT JOIN refunds r ON r.id = b.refund_id WHERE b.state IN (1, 2) AND COALESCE(r.state IN (3, 10) AND r.next_attempt_at IS NOT NULL, 0) = 0",
+        says: "is under way, and nobody asks what became of it",
+    },
+    Rule {
+        of: Of::Order,
+        stuck: "o.id FROM payment_orders o WHERE o.state IN (1, 2) AND o.id <= (SELECT p.position FROM scan_positions p WHERE p.scan = 'old') AND NOT EXISTS (SELECT 1 FROM order_watches w WHERE w.order_id = o.id)",
+        says: "is open, both scans have passed it by, and nobody watches it",
+    },
+    Rule {
+        of: Of::Order,
+        stuck: "o.id FROM payment_orders o WHERE o.review = 2 AND NOT EXISTS (SELECT 1 FROM risk_reviews v WHERE v.id = CONCAT(SUBSTR(o.id, 1, 15), x'01') AND v.kind = 1 AND v.state IN (1, 2))",
+        says: "has points under a review that nobody decides",
+    },
+    Rule {
+        of: Of::Deed,
+        stuck: "d.id FROM point_deeds d WHERE d.state = 5 AND NOT EXISTS (SELECT 1 FROM risk_reviews v WHERE v.id = CONCAT(SUBSTR(d.id, 1, 15), x'01') AND v.kind = 2 AND v.state IN (1, 2))",
+        says: "is under a review that nobody decides",
+    },
+    Rule {
+        of: Of::Review,
+        stuck: "v.id FROM risk_reviews v LEFT JOIN payment_orders o ON o.id = CONCAT(SUBSTR(v.id, 1, 15), x'00') WHERE v.kind = 1 AND v.state IN (1, 2) AND COALESCE(o.review, 0) <> 2",
+        says: "is open, and no order waits for it",
+    },
+    Rule {
+        of: Of::Review,
+        stuck: "v.id FROM risk_reviews v LEFT JOIN point_deeds d ON d.id = CONCAT(SUBSTR(v.id, 1, 15), x'00') WHERE v.kind = 2 AND v.state IN (1, 2) AND COALESCE(d.state, 0) <> 5",
+        says: "is open, and no deed waits for it",
+    },
+    Rule {
+        of: Of::Review,
+        stuck: "v.id FROM risk_reviews v WHERE (v.state IN (1, 2)) <> (v.due_at IS NOT NULL)",
+        says: "is open without an end, or decided and due",
+    },
+    Rule {
+        of: Of::Deed,
+        stuck: "d.id FROM point_deeds d WHERE (d.state = 1) <> (d.due_at IS NOT NULL) OR (d.state = 1 AND d.hold_until IS NULL)",
+        says: "holds points without an end, or ends a hold that is over",
+    },
+    Rule {
+        of: Of::Delivery,
+        stuck: "d.id FROM deliveries d WHERE (d.state = 'pending') <> (d.next_attempt_at IS NOT NULL)",
+        says: "is pending and nobody delivers it, or is over and somebody does",
+    },
+    Rule {
+        of: Of::Delivery,
+        stuck: "d.id FROM deliveries d WHERE d.state = 'parked' AND COALESCE(d.last_error, '') = ''",
+        says: "is parked, and nobody sees why",
+    },
+    Rule {
+        of: Of::Exception,
+        stuck: "e.id FROM payment_exceptions e WHERE (e.resolved_at IS NULL) <> (e.resolution IS NULL) OR e.detail = ''",
+        says: "does not say what happened, or what was done about it",
+    },
+    Rule {
+        of: Of::Exception,
+        stuck: "e.id FROM payment_exceptions e WHERE e.refund_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM refunds r WHERE r.id = e.refund_id)",
+        says: "is about a refund that does not exist",
+    },
+    Rule {
+        of: Of::Exception,
+        stuck: "e.id FROM payment_exceptions e WHERE e.order_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM payment_orders o WHERE o.id = e.order_id)",
+        says: "is about an order that does not exist",
+    },
+];
+
+/// What is not true before the relay has read everything.
+const PROJECTED: [Rule; 1] = [Rule {
+    of: Of::Order,
+    stuck: "o.id FROM payment_orders o WHERE o.sharing = 1 AND o.paid_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM sharing_dues d WHERE d.order_id = o.id)",
+    says: "is paid and to be shared, and nobody shares it",
+}];
+
+/// What holds while the service runs. `@late`, `@ahead` and so on become instants, `#hour` and so on the ids of instants.
+const RUNNING: [Rule; 16] = [
+    Rule {
+        of: Of::Refund,
+        stuck: "r.id FROM refunds r WHERE r.next_attempt_at < @late",
+        says: "is due for more than an hour, and nobody came",
+    },
+    Rule {
+        of: Of::Refund,
+        stuck: "r.id FROM refunds r WHERE r.next_attempt_at > @ahead",
+        says: "is due later than anybody would have said",
+    },
+    Rule {
+        of: Of::Sharing,
+        stuck: "s.id FROM sharings s WHERE s.next_attempt_at < @late",
+        says: "is due for more than an hour, and nobody came",
+    },
+    Rule {
+        of: Of::Sharing,
+        stuck: "s.id FROM sharings s WHERE s.next_attempt_at > @ahead",
+        says: "is due later than anybody would have said",
+    },
+    Rule {
+        of: Of::Order,
+        stuck: "w.order_id FROM order_watches w WHERE w.due_at < @late",
+        says: "is to be asked about for more than an hour, and nobody did",
+    },
+    Rule {
+        of: Of::Order,
+        stuck: "w.order_id FROM order_watches w WHERE w.due_at > @ahead",
+        says: "is to be asked about later than anybody would have said",
+    },
+    Rule {
+        of: Of::Order,
+        stuck: "d.order_id FROM sharing_dues d WHERE d.due_at < @late",
+        says: "is to be shared for more than an hour, and nobody did",
+    },
+    Rule {
+        of: Of::Order,
+        stuck: "d.order_id FROM sharing_dues d WHERE d.due_at > @ahead",
+        says: "is to be shared later than anybody would have said",
+    },
+    Rule {
+        of: Of::Deed,
+        stuck: "d.id FROM point_deeds d WHERE d.due_at < @late",
+        says: "holds points for more than an hour after its end",
+    },
+    Rule {
+        of: Of::Review,
+        stuck: "v.id FROM risk_reviews v WHERE v.due_at < @late",
+        says: "is open for more than an hour after its end",
+    },
+    Rule {
+        of: Of::Delivery,
+        stuck: "d.id FROM deliveries d WHERE d.next_attempt_at < @late",
+        says: "is due for more than an hour, and nobody came",
+    },
+    Rule {
+        of: Of::Order,
+        stuck: "o.id FROM payment_orders o WHERE o.state IN (1, 2) AND o.id < #hour AND NOT EXISTS (SELECT 1 FROM order_watches w WHERE w.order_id = o.id)",
+        says: "is open for more than an hour, and nobody watches it",
+    },
+    Rule {
+        of: Of::Order,
+        stuck: "o.id FROM payment_orders o WHERE o.state IN (1, 2) AND o.expires_at < @days AND NOT EXISTS (SELECT 1 FROM payment_exceptions e WHERE e.order_id = o.id)",
+        says: "is open for days after its time, and nobody was told",
+    },
+    Rule {
+        of: Of::Refund,
+        stuck: "r.id FROM refunds r WHERE ((r.state IN (3, 4) AND r.since < @hours) OR (r.state = 5 AND r.since < @weeks)) \
+                AND NOT EXISTS (SELECT 1 FROM payment_exceptions e WHERE e.order_id = r.order_id AND e.refund_id = r.id)",
+        says: "does not get on for too long, and nobody was told",
+    },
+    Rule {
+        of: Of::Sharing,
+        stuck: "s.id FROM sharings s WHERE s.state <> 4 AND s.id < #days AND NOT EXISTS (SELECT 1 FROM payment_exceptions e WHERE e.order_id = s.order_id)",
+        says: "does not get on for days, and nobody was told",
+    },
+    Rule {
+        of: Of::Order,
+        stuck: "d.order_id FROM sharing_dues d JOIN payment_orders o ON o.id = d.order_id WHERE o.paid_at < @days \
+                AND NOT EXISTS (SELECT 1 FROM payment_exceptions e WHERE e.order_id = o.id)",
+        says: "is to be shared for days, and nobody was told",
+    },
+];
+
+/// At most so many ids of one rule are named.
+const NAMED: i64 = 20;
+
+/// `running`: the service is at work, so that nothing may wait longer than its jobs would let it. `relayed`: the relay has read everything.
+pub(super) async fn check(
+    conn: &mut MySqlConnection,
+    running: bool,
+    relayed: bool,
+    report: &mut Report,
+) -> Result<(), DbError> {
+    let under_way: i64 = sqlx::query_scalar(
+        "/* verify.under_way */ SELECT CAST((SELECT COUNT(*) FROM refunds WHERE state IN (1, 3, 4, 5, 7)) + (SELECT COUNT(*) FROM sharings WHERE state <> 4) \
+         + (SELECT COUNT(*) FROM payment_orders WHERE state IN (1, 2) OR sharing = 1 OR review = 2) + (SELECT COUNT(*) FROM point_deeds WHERE state IN (1, 5)) \
+         + (SELECT COUNT(*) FROM risk_reviews WHERE state IN (1, 2)) + (SELECT COUNT(*) FROM deliveries WHERE state IN ('pending', 'parked')) \
+         + (SELECT COUNT(*) FROM payment_exceptions) + (SELECT COUNT(*) FROM committers) AS SIGNED)",
+    )
+    .fetch_one(&mut *conn)
+    .await?;
+    report.looked_at(
+        Invariant::EverythingMovesOn,
+        u64::try_from(under_way).unwrap_or(0),
+    );
+    for rule in &ALWAYS {
+        ask(conn, rule, None, report).await?;
+    }
+    if relayed {
+        for rule in &PROJECTED {
+            ask(conn, rule, None, report).await?;
+        }
+    }
+    if !running {
+        return Ok(());
+    }
+    let now: Timestamp = sqlx::query_scalar("/* verify.now */ SELECT UTC_TIMESTAMP(6)")
+        .fetch_one(&mut *conn)
+        .await?;
+    for rule in &RUNNING {
+        ask(conn, rule, Some(now), report).await?;
+    }
+    relay(conn, now, report).await
+}
+
+async fn ask(
+    conn: &mut MySqlConnection,
+    rule: &Rule,
+    now: Option<Timestamp>,
+    report: &mut Report,
+) -> Result<(), DbError> {
+    let mut sql = Sql::new("SELECT /* verify.liveness */ ");
+    push(&mut sql, rule.stuck, now);
+    sql.push(" LIMIT ").int(NAMED);
+    for row in sqlx::raw_sql(sql.into_statement()).fetch_all(conn).await? {
+        let id: Vec<u8> = row.try_get(0)?;
+        let id = id.try_into().map(Id::from_bytes);
+        let name = id.map_or_else(|_| "something".to_owned(), |id| rule.of.name(id));
+        report.violated(
+            Invariant::EverythingMovesOn,
+            format!("{name} {}", rule.says),
+        );
+    }
+    Ok(())
+}
+
+/// The rule's text, with the instants that it names.
+fn push(sql: &mut Sql, text: &'static str, now: Option<Timestamp>) {
+    const INSTANTS: [(&str, i64); 5] = [
+        ("@late", -LATE),
+        ("@ahead", AHEAD),
+        ("@hours", -7_200),
+        ("@days", -2 * 86_400),
+        ("@weeks", -14 * 86_400),
+    ];
+    const IDS: [(&str, i64); 2] = [("#hour", -3_600), ("#days", -3 * 86_400)];
+    let Some(now) = now else {
+        sql.push(text);
+        return;
+    };
+    let mut rest = text;
+    while let Some(place) = rest.find(['@', '#']) {
+        let (before, from) = rest.split_at(place);
+        sql.push(before);
+        let instant = INSTANTS.iter().find(|(name, _)| from.starts_with(name));
+        let id = IDS.iter().find(|(name, _)| from.starts_with(name));
+        rest = match (instant, id) {
+            (Some((name, seconds)), _) => {
+                sql.time(now.plus_seconds(*seconds));
+                &from[name.len()..]
+            }
+            (None, Some((name, seconds))) => {
+                let mut id = [0; 16];
+                let millis = now.plus_seconds(*seconds).millis();
+                id[..6].copy_from_slice(&millis.to_be_bytes()[2..]);
+                sql.bytes(&id);
+                &from[name.len()..]
+            }
+            (None, None) => {
+                sql.push(from);
+                ""
+            }
+        };
+    }
+    sql.push(rest);
+}
+
+/// What is committed is projected soon. A relay that stands still leaves histories, totals and what is to be told behind for ever, and every other check of these waits for it.
+async fn relay(
+    conn: &mut MySqlConnection,
+    now: Timestamp,
+    report: &mut Report,
+) -> Result<(), DbError> {
+    let behind: Vec<(u32, i64, Timestamp)> = sqlx::query_as(
+        "/* verify.relay_stands */ SELECT m.committer, m.seq, m.committed_at FROM committers c LEFT JOIN relay_positions p ON p.relay = 'orders' AND p.committer = c.id \
+         JOIN commits m ON m.committer = c.id AND m.seq = COALESCE(p.seq, 0) + 1 WHERE m.committed_at < ? ORDER BY m.committer",
+    )
+    .bind(now.plus_seconds(-RELAY))
+    .fetch_all(conn)
+    .await?;
+    for (committer, seq, at) in behind {
+        report.violated(
+            Invariant::EverythingMovesOn,
+            format!("commit {seq} of committer {committer}, of {at}, is not projected: the relay stands still"),
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rule_names_only_instants_that_are_known() {
+        let now = Timestamp::from_micros(1_795_000_000_000_000);
+        for rule in &RUNNING {
+            let mut sql = Sql::new("");
+            push(&mut sql, rule.stuck, Some(now));
+            let text = format!("{sql:?}");
+            assert!(!text.contains('@') && !text.contains('#'), "{text}");
+        }
+        for rule in ALWAYS.iter().chain(&PROJECTED) {
+            assert!(!rule.stuck.contains(['@', '#']), "{}", rule.stuck);
+        }
+    }
+}

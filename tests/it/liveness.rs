@@ -1,0 +1,183 @@
+//! Each rule of invariant 16 can fail: what is stuck is planted by hand, and it is named.
+
+use zhangfang::{
+    payments::{RefundStateKind, RefundStatus},
+    verify::{self, Invariant},
+};
+
+use crate::{
+    harness::{Says, TestApp},
+    refund_core::Desk,
+    verification::Copy,
+};
+
+/// A deed of the first order's customer, in this state, with a time at which its hold ends.
+fn deed(kind: u8, state: u8, due: &str) -> String {
+    let (lot, hold) = if kind == 1 {
+        ("'2030-01-01'", "NULL")
+    } else {
+        ("NULL", "UTC_TIMESTAMP(6)")
+    };
+    format!(
+        "INSERT INTO point_deeds (id, tenant_id, customer_id, kind, state, points, captured, source, reference, reason, expires_on, hold_until, due_at, created_by, version, created_at, updated_at) \
+         SELECT CONCAT(REPEAT(x'11', 15), x'00'), tenant_id, customer_id, {kind}, {state}, 5, 0, 'crm', 'planted', 'x', {lot}, {hold}, {due}, 'crm', 1, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6) \
+         FROM payment_orders WHERE customer_id IS NOT NULL LIMIT 1; "
+    )
+}
+
+fn review(kind: u8, due: &str) -> String {
+    format!(
+        "INSERT INTO risk_reviews (id, tenant_id, kind, stage, entry_id, customer_id, points, source, rules, state, due_at, version, created_at) \
+         SELECT CONCAT(REPEAT(x'11', 15), x'01'), tenant_id, {kind}, 3, REPEAT(x'11', 16), customer_id, 5, 'payment', 'x', 1, {due}, 1, UTC_TIMESTAMP(6) \
+         FROM payment_orders WHERE customer_id IS NOT NULL LIMIT 1; "
+    )
+}
+
+fn delivery(state: &str, due: &str) -> String {
+    format!(
+        "INSERT INTO deliveries (id, tenant_id, kind, order_id, amount_fen, happened_at, state, attempts, next_attempt_at, created_at, updated_at) \
+         SELECT REPEAT(x'11', 16), tenant_id, 'shipping_info', id, amount_fen, UTC_TIMESTAMP(6), '{state}', 1, {due}, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6) \
+         FROM payment_orders LIMIT 1"
+    )
+}
+
+fn watch(due: &str) -> String {
+    format!(
+        "INSERT INTO order_watches (order_id, tenant_id, due_at, queries) SELECT id, tenant_id, {due}, 1 FROM payment_orders WHERE state IN (1, 2)"
+    )
+}
+
+fn to_share(due: &str) -> String {
+    format!(
+        "UPDATE payment_orders SET sharing = 1 WHERE state = 3 LIMIT 1; \
+         INSERT INTO sharing_dues (order_id, tenant_id, due_at) SELECT id, tenant_id, {due} FROM payment_orders WHERE sharing = 1"
+    )
+}
+
+const PAST: &str = "UTC_TIMESTAMP(6) - INTERVAL 2 HOUR";
+const SOON: &str = "UTC_TIMESTAMP(6) + INTERVAL 1 MINUTE";
+/// What a process says whose clock is a month ahead.
+const MONTH: &str = "UTC_TIMESTAMP(6) + INTERVAL 31 DAY";
+
+/// A payment, one that is not paid, refunds on their way, one that no bank takes.
+async fn books() -> Desk {
+    let desk = Desk::at(TestApp::at_rest().await).await;
+    desk.paid(1_000, "paid").await;
+    desk.app
+        .create(&desk.customer, &desk.code, 1_000, "open")
+        .await;
+    let order = desk.paid(1_000, "k1").await;
+    desk.refund(order, Some(400), "r1").await;
+    let abnormal = desk.refund(order, Some(300), "r2").await;
+    desk.channel.knows([Says::Is(RefundStatus::Abnormal)]);
+    assert_eq!(desk.pursue(&abnormal).await, RefundStateKind::Abnormal);
+    let done = desk.refund(order, Some(100), "r3").await;
+    desk.channel.knows([Says::Is(RefundStatus::Success)]);
+    assert_eq!(desk.pursue(&done).await, RefundStateKind::Succeeded);
+    desk
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_is_stuck_is_found_and_named() {
+    let desk = books().await;
+    let clean = desk.app.verify().await;
+    assert!(clean.is_clean(), "{clean}");
+    // Nothing of it waits too long, also when somebody watches the time.
+    let running = verify::verify(&desk.app.scratch.owner, &mut ())
+        .await
+        .unwrap();
+    assert!(running.is_clean(), "{running}");
+    let damage: Vec<(String, &str)> = vec![
+        // Refunds.
+        ("UPDATE refunds SET next_attempt_at = NULL WHERE state = 5".into(), "is under way, and nobody looks at it again"),
+        ("UPDATE refunds SET next_attempt_at = NULL WHERE state = 7".into(), "is under way, and nobody looks at it again"),
+        (format!("UPDATE refunds SET next_attempt_at = {SOON} WHERE state = 6"), "is over or waits for a person, and is looked at again"),
+        ("DELETE FROM payment_exceptions".into(), "nobody was told"),
+        ("UPDATE refunds SET stuck = 1 WHERE state = 5".into(), "counts as told of, and nobody was told"),
+        ("INSERT INTO payment_exceptions (id, tenant_id, kind, order_id, refund_id, detail, created_at) SELECT REPEAT(x'11', 16), tenant_id, 'refund_stuck', order_id, id, 'x', UTC_TIMESTAMP(6) FROM refunds WHERE state = 6".into(), "got on, and people are told that it does not"),
+        (format!("UPDATE refunds SET next_attempt_at = {PAST} WHERE state = 5"), "is due for more than an hour, and nobody came"),
+        (format!("UPDATE refunds SET next_attempt_at = {MONTH} WHERE state = 5"), "is due later than anybody would have said"),
+        ("UPDATE refunds SET since = UTC_TIMESTAMP(6) - INTERVAL 15 DAY WHERE state = 5".into(), "does not get on for too long, and nobody was told"),
+        ("UPDATE refunds SET state = 4, since = UTC_TIMESTAMP(6) - INTERVAL 3 HOUR WHERE state = 5".into(), "does not get on for too long, and nobody was told"),
+        // Orders.
+        ("REPLACE INTO scan_positions (scan, position) VALUES ('old', REPEAT(x'ff', 16))".into(), "both scans have passed it by"),
+        ("UPDATE payment_orders SET id = CONCAT(x'019000000000', SUBSTR(id, 7)) WHERE state IN (1, 2)".into(), "is open for more than an hour, and nobody watches it"),
+        (watch(PAST), "is to be asked about for more than an hour"),
+        (watch(MONTH), "is to be asked about later than anybody would have said"),
+        ("UPDATE payment_orders SET expires_at = UTC_TIMESTAMP(6) - INTERVAL 3 DAY WHERE state IN (1, 2)".into(), "is open for days after its time, and nobody was told"),
+        ("UPDATE payment_orders SET sharing = 1 WHERE state = 3 LIMIT 1".into(), "is paid and to be shared, and nobody shares it"),
+        (to_share(PAST), "is to be shared for more than an hour"),
+        (to_share(MONTH), "is to be shared later than anybody would have said"),
+        (format!("{}; UPDATE payment_orders SET paid_at = UTC_TIMESTAMP(6) - INTERVAL 3 DAY WHERE sharing = 1", to_share(SOON)), "is to be shared for days, and nobody was told"),
+        // Points.
+        ("UPDATE payment_orders SET review = 2 WHERE state = 3 LIMIT 1".into(), "has points under a review that nobody decides"),
+        (deed(1, 5, "NULL"), "is under a review that nobody decides"),
+        (review(1, SOON), "is open, and no order waits for it"),
+        (review(2, SOON), "is open, and no deed waits for it"),
+        (review(1, "NULL"), "is open without an end"),
+        (format!("{}{}", deed(1, 5, "NULL"), review(2, PAST)), "is open for more than an hour after its end"),
+        (deed(3, 1, "NULL"), "holds points without an end"),
+        (deed(3, 1, PAST), "holds points for more than an hour after its end"),
+        // What is told to others, and to people.
+        (delivery("pending", "NULL"), "is pending and nobody delivers it"),
+        (delivery("pending", PAST), "is due for more than an hour, and nobody came"),
+        (delivery("parked", "NULL"), "is parked, and nobody sees why"),
+        ("UPDATE payment_exceptions SET resolution = 'x'".into(), "does not say what happened, or what was done about it"),
+        ("UPDATE payment_exceptions SET detail = ''".into(), "does not say what happened"),
+        ("UPDATE payment_exceptions SET refund_id = REPEAT(x'07', 16)".into(), "is about a refund that does not exist"),
+        ("UPDATE payment_exceptions SET order_id = REPEAT(x'07', 16)".into(), "is about an order that does not exist"),
+        // The relay.
+        ("UPDATE commits SET committed_at = committed_at - INTERVAL 1 HOUR; UPDATE relay_positions SET seq = seq - 1".into(), "the relay stands still"),
+        ("UPDATE commits SET committed_at = committed_at - INTERVAL 1 HOUR; DELETE FROM relay_positions".into(), "the relay stands still"),
+    ];
+    let mut copy = Copy::of(&desk.app).await;
+    // The database itself would not let these in.
+    for (table, check) in [
+        ("refunds", "refunds_next"),
+        ("point_deeds", "point_deeds_due"),
+        ("deliveries", "deliveries_pending"),
+    ] {
+        copy.without(table, check).await;
+    }
+    for (statement, says) in damage {
+        copy.finds(Invariant::EverythingMovesOn, &statement, says)
+            .await;
+    }
+    copy.drop().await;
+    desk.app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_database_refuses_what_would_be_stuck() {
+    let desk = books().await;
+    for statement in [
+        "UPDATE refunds SET next_attempt_at = NULL WHERE state = 5",
+        "UPDATE refunds SET next_attempt_at = UTC_TIMESTAMP(6) WHERE state = 6",
+        "UPDATE refunds SET state = 9 WHERE state = 5",
+        "UPDATE refunds SET state = 1 WHERE state = 5",
+    ] {
+        let refused = sqlx::query(statement)
+            .execute(&mut desk.app.sql().await)
+            .await;
+        let error = refused.unwrap_err().to_string();
+        assert!(error.contains("refunds_next"), "{statement}: {error}");
+    }
+    desk.app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_is_only_behind_is_no_violation() {
+    let desk = books().await;
+    desk.app.verify().await;
+    desk.app
+        .execute("UPDATE relay_positions SET seq = seq - 1")
+        .await;
+    let report = verify::verify(&desk.app.scratch.owner, &mut ())
+        .await
+        .unwrap();
+    assert!(report.holds(Invariant::EverythingMovesOn), "{report}");
+    desk.app
+        .execute("UPDATE relay_positions SET seq = seq + 1")
+        .await;
+    desk.app.finish().await;
+}

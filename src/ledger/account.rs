@@ -15,9 +15,13 @@ pub struct Account {
     pub version: u32,
     /// Points that the customer owes: what stands on the customer's debt account, kept here because whoever decides on the points needs it.
     pub debt: Points,
-    /// The day that `earned_points` counts.
+    /// The day that `earned_points` counts: the latest that was counted.
     pub earned_on: Option<BusinessDay>,
     pub earned_points: Points,
+    /// The first of the days up to that one that were counted without a gap; none for what is older than this column.
+    pub earned_from: Option<BusinessDay>,
+    /// The day that was counted before the gap, and what was earned on it.
+    pub earned_before: Option<(BusinessDay, Points)>,
 }
 
 /// What a customer has.
@@ -62,14 +66,58 @@ impl Account {
             debt: Points::ZERO,
             earned_on: None,
             earned_points: Points::ZERO,
+            earned_from: None,
+            earned_before: None,
         }
     }
 
-    /// The day on which points of `day` are counted, and what payments earned on it so far. Never an earlier day than the one already counted, should clocks disagree.
+    /// The day on which points of `day` are counted, and what payments earned on it so far.
+    ///
+    /// Clocks may disagree. Around midnight an earlier day counts on the later one, and so does any day of which what was counted is not known any more: a cap is never
+    /// given twice. But one clock that is far ahead must not freeze a day that the others still have: days that were skipped were never counted, and the one before them is
+    /// remembered.
+    ///
+    /// ```text
+    ///              earned_before            earned_from ...... earned_on
+    ///   days:  ──────────┤  never counted  ├───────────────────────┤  new days
+    ///   count on:  before │  themselves     │      earned_on        │  themselves
+    /// ```
+    ///
+    /// (The day just before `earned_from` counts on `earned_on`, as around midnight.) A second gap forgets what was before the first: those days count on the day before the second.
     pub fn earned_by(&self, day: BusinessDay) -> (BusinessDay, Points) {
+        let Some(on) = self.earned_on.filter(|on| day <= *on) else {
+            return (day, Points::ZERO);
+        };
+        match self.earned_from {
+            Some(from) if day.plus_days(1) < from => match self.earned_before {
+                Some((before, points)) if day <= before => (before, points),
+                Some(_) | None => (day, Points::ZERO),
+            },
+            Some(_) | None => (on, self.earned_points),
+        }
+    }
+
+    /// The account when `points` were earned in all on `day`, as [`Self::earned_by`] named it.
+    #[must_use]
+    pub fn with_earned(self, day: BusinessDay, points: Points) -> Self {
+        let follows = |on: BusinessDay| on.plus_days(1) >= day;
         match self.earned_on {
-            Some(counted) if counted >= day => (counted, self.earned_points),
-            Some(_) | None => (day, Points::ZERO),
+            Some(on) if day < on => Self {
+                earned_before: Some((day, points)),
+                ..self
+            },
+            Some(on) if follows(on) => Self {
+                earned_on: Some(day),
+                earned_points: points,
+                ..self
+            },
+            Some(_) | None => Self {
+                earned_on: Some(day),
+                earned_points: points,
+                earned_from: Some(day),
+                earned_before: self.earned_on.map(|on| (on, self.earned_points)),
+                ..self
+            },
         }
     }
 
@@ -190,5 +238,73 @@ mod tests {
             spent.apply(Effect::DropHeldDebit, 1),
             Err(LedgerError::NothingPending)
         );
+    }
+
+    fn day(number: u32) -> BusinessDay {
+        BusinessDay::parse("2026-11-01").unwrap().plus_days(number)
+    }
+
+    /// Credits up to a cap of ten, as settlement does; what was credited.
+    fn earn(account: &mut Account, number: u32) -> i64 {
+        let (on, earned) = account.earned_by(day(number));
+        let left = i64::saturating_sub(10, earned.get());
+        *account = account.with_earned(on, Points::parse(10).unwrap());
+        left
+    }
+
+    #[test]
+    fn a_clock_that_is_a_month_ahead_takes_no_day_from_the_customer_and_gives_none_twice() {
+        let mut account = Account::empty(TenantId(1));
+        assert_eq!(earn(&mut account, 1), 10);
+        assert_eq!(earn(&mut account, 31), 10, "somebody's clock is ahead");
+        assert_eq!(earn(&mut account, 1), 0, "today is used up");
+        assert_eq!(earn(&mut account, 31), 0);
+        assert_eq!(earn(&mut account, 2), 10, "and tomorrow is not");
+        assert_eq!(earn(&mut account, 2), 0);
+        assert_eq!(
+            earn(&mut account, 1),
+            0,
+            "a clock that is behind: yesterday counts on today"
+        );
+        assert_eq!(earn(&mut account, 32), 10, "the other's midnight");
+        assert_eq!(earn(&mut account, 31), 0);
+        assert_eq!(earn(&mut account, 3), 10);
+        assert_eq!(
+            earn(&mut account, 30),
+            0,
+            "within a day of what was counted"
+        );
+        // When that month has come.
+        assert_eq!(earn(&mut account, 32), 0);
+        assert_eq!(earn(&mut account, 33), 10);
+    }
+
+    #[test]
+    fn what_was_counted_before_this_was_kept_is_not_gone_back_to() {
+        let mut account =
+            Account::empty(TenantId(1)).with_earned(day(9), Points::parse(10).unwrap());
+        account.earned_from = None;
+        assert_eq!(earn(&mut account, 3), 0);
+        assert_eq!(earn(&mut account, 10), 10);
+        assert_eq!(earn(&mut account, 3), 0);
+        assert_eq!(earn(&mut account, 20), 10);
+        assert_eq!(earn(&mut account, 3), 0, "as on the tenth");
+        assert_eq!(earn(&mut account, 15), 10, "never counted");
+    }
+
+    proptest! {
+        /// Whatever clocks say, no day that points are counted on gives more than its cap, ever.
+        #[test]
+        fn no_day_is_given_twice(days in prop::collection::vec(0_u32..40, 1..200)) {
+            let mut account = Account::empty(TenantId(1));
+            let mut given = std::collections::BTreeMap::<BusinessDay, i64>::new();
+            for number in days {
+                let (on, _) = account.earned_by(day(number));
+                let credited = earn(&mut account, number);
+                let sum = given.entry(on).or_default();
+                *sum = sum.saturating_add(credited);
+                prop_assert!(*sum <= 10, "{on} gives {sum}");
+            }
+        }
     }
 }

@@ -89,6 +89,8 @@ pub use post::{
     Draft, Resolution, is_posted, post, resolve, want_accounts, want_entry, want_resolution,
     want_spending,
 };
-pub(crate) use store::{ACCOUNT_COLUMNS, TRANSFER_COLUMNS, read_account, read_transfer};
+pub(crate) use store::{
+    ACCOUNT_COLUMNS, ACCOUNT_WIDTH, TRANSFER_COLUMNS, read_account, read_transfer,
+};
 pub use store::{Accounts, HotAccounts, Lots, LotsOf, Transfers, find_account, find_lot};
 pub use transfer::{CheckedSide, Phase, Transfer};

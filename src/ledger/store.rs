@@ -100,7 +100,9 @@ pub(crate) fn read_transfer(row: &MySqlRow) -> Result<Transfer, sqlx::Error> {
 #[derive(Debug)]
 pub struct Accounts;
 
-pub(crate) const ACCOUNT_COLUMNS: &str = "id, tenant_id, debits_posted, credits_posted, debits_pending, credits_pending, version, earned_on, earned_points, debt";
+pub(crate) const ACCOUNT_COLUMNS: &str = "id, tenant_id, debits_posted, credits_posted, debits_pending, credits_pending, version, earned_on, earned_points, debt, earned_from, earned_before_on, earned_before";
+/// How many columns that are.
+pub(crate) const ACCOUNT_WIDTH: usize = 13;
 
 impl RowSet for Accounts {
     type Key = AccountId;
@@ -126,7 +128,7 @@ impl RowSet for Accounts {
             changes.iter().partition(|change| change.before.is_none());
         out.rows(
             "INSERT /* ledger.insert_accounts */ INTO accounts (id, tenant_id, debits_posted, credits_posted, debits_pending, \
-             credits_pending, version, earned_on, earned_points, debt) VALUES ",
+             credits_pending, version, earned_on, earned_points, debt, earned_from, earned_before_on, earned_before) VALUES ",
             new,
             "",
             true,
@@ -138,7 +140,11 @@ impl RowSet for Accounts {
                 }
                 sql.push(",").int(a.version).push(",");
                 sql.option(a.earned_on, |sql, day| { sql.day(day); }).push(",");
-                sql.int(a.earned_points.get()).push(",").int(a.debt.get()).push(")");
+                sql.int(a.earned_points.get()).push(",").int(a.debt.get()).push(",");
+                let (before_on, before) = before_gap(a);
+                sql.option(a.earned_from, |sql, day| { sql.day(day); }).push(",");
+                sql.option(before_on, |sql, day| { sql.day(day); }).push(",");
+                sql.int(before.get()).push(")");
             },
         );
         if known.len() <= Recorder::FEW {
@@ -152,10 +158,12 @@ impl RowSet for Accounts {
             known,
             "]', '$[*]' COLUMNS (id CHAR(32) PATH '$[0]', expected INT UNSIGNED PATH '$[1]', \
              dp BIGINT PATH '$[2]', cp BIGINT PATH '$[3]', dh BIGINT PATH '$[4]', ch BIGINT PATH '$[5]', \
-             version INT UNSIGNED PATH '$[6]', earned_on DATE PATH '$[7]', earned BIGINT PATH '$[8]', debt BIGINT PATH '$[9]')) j \
+             version INT UNSIGNED PATH '$[6]', earned_on DATE PATH '$[7]', earned BIGINT PATH '$[8]', debt BIGINT PATH '$[9]', \
+             earned_from DATE PATH '$[10]', before_on DATE PATH '$[11]', earned_before BIGINT PATH '$[12]')) j \
              STRAIGHT_JOIN accounts a ON a.id = UNHEX(j.id) AND a.version = j.expected \
              SET a.debits_posted = j.dp, a.credits_posted = j.cp, a.debits_pending = j.dh, a.credits_pending = j.ch, \
-             a.version = j.version, a.earned_on = j.earned_on, a.earned_points = j.earned, a.debt = j.debt",
+             a.version = j.version, a.earned_on = j.earned_on, a.earned_points = j.earned, a.debt = j.debt, \
+             a.earned_from = j.earned_from, a.earned_before_on = j.before_on, a.earned_before = j.earned_before",
             true,
             |sql, change| {
                 let a = change.after;
@@ -165,14 +173,30 @@ impl RowSet for Accounts {
                     sql.push(",").int(sum);
                 }
                 sql.push(",").int(a.version).push(",");
-                match a.earned_on {
-                    Some(day) => sql.push("\"").bare_day(day).push("\""),
-                    None => sql.push("null"),
-                };
-                sql.push(",").int(a.earned_points.get()).push(",").int(a.debt.get()).push("]");
+                json_day(sql, a.earned_on);
+                sql.push(",").int(a.earned_points.get()).push(",").int(a.debt.get()).push(",");
+                let (before_on, before) = before_gap(a);
+                json_day(sql, a.earned_from);
+                sql.push(",");
+                json_day(sql, before_on);
+                sql.push(",").int(before.get()).push("]");
             },
         );
     }
+}
+
+fn json_day(sql: &mut Sql, day: Option<BusinessDay>) {
+    match day {
+        Some(day) => sql.push("\"").bare_day(day).push("\""),
+        None => sql.push("null"),
+    };
+}
+
+/// The day before the gap, and what was earned on it.
+fn before_gap(account: &Account) -> (Option<BusinessDay>, Points) {
+    account
+        .earned_before
+        .map_or((None, Points::ZERO), |(day, points)| (Some(day), points))
 }
 
 fn update_account(change: &Change<'_, Accounts>) -> Sql {
@@ -191,6 +215,16 @@ fn update_account(change: &Change<'_, Accounts>) -> Sql {
     });
     sql.push(", earned_points = ").int(a.earned_points.get());
     sql.push(", debt = ").int(a.debt.get());
+    let (before_on, before) = before_gap(a);
+    sql.push(", earned_from = ")
+        .option(a.earned_from, |sql, day| {
+            sql.day(day);
+        });
+    sql.push(", earned_before_on = ")
+        .option(before_on, |sql, day| {
+            sql.day(day);
+        });
+    sql.push(", earned_before = ").int(before.get());
     sql.push(" WHERE id = ").bytes(change.key.bytes());
     sql.push(" AND version = ")
         .int(change.before.map_or(0, |before| before.version));
@@ -199,6 +233,13 @@ fn update_account(change: &Change<'_, Accounts>) -> Sql {
 
 /// Columns as in [`ACCOUNT_COLUMNS`].
 pub(crate) fn read_account(row: &MySqlRow) -> Result<(AccountId, Account), sqlx::Error> {
+    let day = |place: usize| -> Result<Option<BusinessDay>, sqlx::Error> {
+        Ok(row
+            .try_get::<Option<time::Date>, _>(place)?
+            .map(BusinessDay))
+    };
+    let before = Points::parse(row.try_get(12)?)
+        .map_err(|_| sqlx::Error::Decode("accounts.earned_before".into()))?;
     let account = Account {
         tenant: TenantId(row.try_get(1)?),
         debits_posted: row.try_get(2)?,
@@ -211,6 +252,8 @@ pub(crate) fn read_account(row: &MySqlRow) -> Result<(AccountId, Account), sqlx:
             .map_err(|_| sqlx::Error::Decode("accounts.earned_points".into()))?,
         debt: Points::parse(row.try_get(9)?)
             .map_err(|_| sqlx::Error::Decode("accounts.debt".into()))?,
+        earned_from: day(10)?,
+        earned_before: day(11)?.map(|day| (day, before)),
     };
     Ok((row.try_get(0)?, account))
 }
@@ -475,14 +518,14 @@ pub async fn find_account(
     tenant: TenantId,
     id: AccountId,
 ) -> Result<Option<Account>, DbError> {
-    let row = sqlx::query(
-        "SELECT /* ledger.find_account */ id, tenant_id, debits_posted, credits_posted, debits_pending, credits_pending, \
-         version, earned_on, earned_points, debt FROM accounts WHERE id = ? AND tenant_id = ?",
-    )
-    .bind(id)
-    .bind(tenant)
-    .fetch_optional(db.pool())
-    .await?;
+    let statement = format!(
+        "SELECT /* ledger.find_account */ {ACCOUNT_COLUMNS} FROM accounts WHERE id = ? AND tenant_id = ?"
+    );
+    let row = sqlx::query(sqlx::AssertSqlSafe(statement))
+        .bind(id)
+        .bind(tenant)
+        .fetch_optional(db.pool())
+        .await?;
     Ok(row
         .as_ref()
         .map(read_account)

@@ -13,7 +13,7 @@ use crate::{
     audit::Actor,
     customers,
     db::{Cx, DbError, Operation, SubmitError, Wanted, WorkingSet},
-    ledger::{Account, Accounts, LedgerError},
+    ledger::{Accounts, LedgerError},
     outbox::{self, Event},
     payments::Attempts,
     points::{Budget, Budgets, PointsMove, Rule, Rules},
@@ -268,11 +268,7 @@ impl SettlePayment {
             return Ok(credited);
         }
         let earned_points = earned_today.checked_add(credited).map_err(overflow)?;
-        let counted = Account {
-            earned_on: Some(today),
-            earned_points,
-            ..account
-        };
+        let counted = account.with_earned(today, earned_points);
         set.put::<Accounts>(AccountId::customer_points(customer), counted);
         if let Some((key, budget)) = budget {
             let counted = Budget {

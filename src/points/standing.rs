@@ -4,7 +4,7 @@ use sqlx::{FromRow, Row as _};
 
 use crate::{
     db::{Db, DbError},
-    ledger::{ACCOUNT_COLUMNS, Account, Balance, read_account},
+    ledger::{ACCOUNT_COLUMNS, ACCOUNT_WIDTH, Account, Balance, read_account},
     primitives::{AccountId, BusinessDay, CustomerId, PageLimit, Points, TenantId},
 };
 
@@ -57,9 +57,10 @@ pub async fn standing(
         None => (Account::empty(tenant), 0, 0, None),
         Some(row) => (
             read_account(&row)?.1,
-            row.try_get::<i64, _>(10)?,
-            row.try_get::<i64, _>(11)?,
-            row.try_get::<Option<time::Date>, _>(12)?.map(BusinessDay),
+            row.try_get::<i64, _>(ACCOUNT_WIDTH)?,
+            row.try_get::<i64, _>(ACCOUNT_WIDTH + 1)?,
+            row.try_get::<Option<time::Date>, _>(ACCOUNT_WIDTH + 2)?
+                .map(BusinessDay),
         ),
     };
     let balance = account

@@ -1,10 +1,11 @@
 //! What rules hand out at most: invariant 8.
 //!
 //! - **Daily.** A customer's credits by payments are counted again, one after the other in the order of the account's versions, as settlement counted them: each belongs to the business
-//!   day (UTC+8) on which the customer paid, or, when a later day was counted before it (the payment was told late, or the clock of another process was ahead), to that; points that are held for a review count on the day on which they were held, whatever
+//!   day (UTC+8) on which the customer paid, or, when a later day was counted before it (the payment was told late, or clocks disagreed), to the day on which [`Account::earned_by`] counts
+//!   it; points that are held for a review count on the day on which they were held, whatever
 //!   is decided. After each credit the day's sum is within the cap of the version that the order names, and a credit that is less than the payment earned leaves no room
 //!   under the cap: the cap is exact at its edge. Because the order of versions is the order in which committers won the account, this holds for payments at once too.
-//! - **The count itself.** `accounts.earned_on` and `earned_points` are the last day counted and its sum: what settlement reads is what happened.
+//! - **The count itself.** `accounts.earned_on` and `earned_points` are the latest day counted and its sum, and the columns beside them what was counted before a gap: what settlement reads is what happened.
 //! - **Total.** What a version with a total cap handed out and did not get back (from refunds that arrived, or from a review that let it go), summed over the orders that name it, is what its budget says, and within the cap; a budget belongs to a version that has a cap.
 //!
 //! That a payment which earned nothing at all met a cap is part of invariant 6 ([`super::rules`]). Points that back ends give count against no cap.
@@ -25,10 +26,13 @@ use crate::{
 };
 
 /// What payments gave one customer, counted again.
-#[derive(Debug, Default)]
-pub(super) struct DayCount {
-    on: Option<BusinessDay>,
-    points: i64,
+#[derive(Debug)]
+pub(super) struct DayCount(Account);
+
+impl Default for DayCount {
+    fn default() -> Self {
+        Self(Account::empty(TenantId(0)))
+    }
 }
 
 impl DayCount {
@@ -74,24 +78,35 @@ impl DayCount {
         let at = paid_at.map_or(transfer.at, |paid_at| {
             Order::earned_at(order, paid_at, transfer.at)
         });
-        let day = at.business_day();
-        let day = self.on.map_or(day, |on| on.max(day));
-        let before = if self.on == Some(day) { self.points } else { 0 };
-        self.on = Some(day);
-        self.points = before.saturating_add(transfer.amount);
-        before
+        let (day, before) = self.0.earned_by(at.business_day());
+        let sum = before.get().saturating_add(transfer.amount);
+        let sum = Points::parse(sum).unwrap_or(before);
+        self.0 = self.0.with_earned(day, sum);
+        before.get()
     }
 
     /// After the account's last transfer.
     pub(super) fn finish(&self, id: AccountId, account: &Account, report: &mut Report) {
-        let noted = (account.earned_on, account.earned_points.get());
-        report.expect(Invariant::CapsHold, noted == (self.on, self.points), || {
+        let noted = (account.earned_on, account.earned_points);
+        let counted = (self.0.earned_on, self.0.earned_points);
+        report.expect(Invariant::CapsHold, noted == counted, || {
+            let day = |on: Option<BusinessDay>| on.map(|day| day.to_string());
             format!(
                 "{id} notes {} points earned on {:?}, and its payments say {} on {:?}",
                 noted.1,
-                noted.0.map(|day| day.to_string()),
-                self.points,
-                self.on.map(|day| day.to_string())
+                day(noted.0),
+                counted.1,
+                day(counted.0)
+            )
+        });
+        let gap = |account: &Account| (account.earned_from, account.earned_before);
+        // What is older than these columns says nothing of them.
+        let same = account.earned_from.is_none() || gap(account) == gap(&self.0);
+        report.expect(Invariant::CapsHold, same, || {
+            format!(
+                "{id} notes {:?} of the days before, and its payments say {:?}",
+                gap(account),
+                gap(&self.0)
             )
         });
     }
@@ -229,7 +244,7 @@ mod tests {
         assert_eq!(counts(7, 86_400), 0, "another day");
         // A clock that is behind: the day that was counted last goes on.
         assert_eq!(counts(1, 3), 7);
-        assert_eq!(count.points, 8);
+        assert_eq!(count.0.earned_points.get(), 8);
         // Told three days later, and still of the day of the payment; or of the day that was counted since.
         let told = settled(2, 4 * 86_400);
         let late = |at| Some(paid(Some(NOON + at)));

@@ -124,6 +124,8 @@ async fn every_kind_of_damage_to_lots_and_caps_is_found_and_named() {
         (Caps, "UPDATE accounts SET earned_on = NULL, earned_points = 0 WHERE earned_on IS NOT NULL LIMIT 1".into(), "and its payments say"),
         (Caps, format!("UPDATE transfers SET created_at = created_at + INTERVAL 1 DAY WHERE {settlement} ORDER BY entry_id DESC LIMIT 1; \
             UPDATE payment_orders SET paid_at = paid_at + INTERVAL 1 DAY WHERE points > 0 ORDER BY id DESC LIMIT 1"), "and its payments say"),
+        (Caps, "UPDATE accounts SET earned_from = earned_from - INTERVAL 1 DAY WHERE earned_from IS NOT NULL LIMIT 1".into(), "of the days before, and its payments say"),
+        (Caps, "UPDATE accounts SET earned_before = earned_before - 1 WHERE earned_before > 0 LIMIT 1".into(), "of the days before, and its payments say"),
         // Totals.
         (Caps, "UPDATE points_rules SET total_cap = 29 WHERE version = 3".into(), "30 credited, 30 counted, 29 allowed"),
         (Caps, "UPDATE point_budgets SET granted = granted + 1".into(), "30 credited, 31 counted"),
@@ -299,5 +301,43 @@ async fn every_kind_of_damage_to_decisions_is_found_and_named() {
             .await;
     }
     copy.drop().await;
+    house.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_clock_that_is_a_month_ahead_neither_freezes_a_cap_nor_gives_it_twice() {
+    let house = House::open(9).await;
+    let li = house.customer("li").await;
+    let terms = Terms {
+        daily_cap: Some(25),
+        days: None,
+        ..PLAIN
+    };
+    house.set_terms(terms).await;
+    let days = |days: i64| house.clock.advance_seconds(days * 86_400);
+    assert_eq!(earns(&house, li, 2_000, "a").await, 20);
+    days(30);
+    assert_eq!(earns(&house, li, 2_000, "b").await, 20, "somebody is ahead");
+    days(-30);
+    assert_eq!(
+        earns(&house, li, 2_000, "c").await,
+        5,
+        "what was left of today"
+    );
+    assert_eq!(earns(&house, li, 2_000, "d").await, 0);
+    days(30);
+    assert_eq!(earns(&house, li, 2_000, "e").await, 5);
+    days(-29);
+    assert_eq!(
+        earns(&house, li, 3_000, "f").await,
+        25,
+        "tomorrow is another day"
+    );
+    days(29);
+    assert_eq!(
+        earns(&house, li, 2_000, "g").await,
+        0,
+        "and that one is used up when it comes"
+    );
     house.finish().await;
 }

@@ -22,6 +22,9 @@ pub enum DbError {
     /// The process is stopping; nothing was done.
     #[error("the service is stopping")]
     Stopping,
+    /// This machine's clock is too far from the database's: nothing was done, and nothing will be until they agree.
+    #[error("this machine's clock is not the database's")]
+    ClockOff,
     /// A row says what this program never writes, or a use case read what it did not ask for. Someone must look.
     #[error("inconsistency: {0}")]
     Inconsistent(&'static str),

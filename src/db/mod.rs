@@ -8,6 +8,8 @@
 //! - [`Db::submit`] hands an [`Operation`] to the group committer (module [`batch`]), the only path for what writes a transfer and for the rest of the
 //!   hot path.
 //!
+//! Neither does anything while this process's clock is more than a minute away from the database's (`offset.rs`).
+//!
 //! Both read committed data only (READ COMMITTED: MySQL's default, REPEATABLE READ, is known to lose updates) and both are safe
 //! to repeat. Reads that decide nothing take a connection from [`Db::pool`].
 //!
@@ -29,6 +31,7 @@ mod claim;
 mod error;
 mod fresh;
 mod migrate;
+mod offset;
 mod remembered;
 mod sql;
 mod work;
@@ -96,6 +99,8 @@ struct Inner {
     ids: Arc<dyn IdSource>,
     transactions: TaskTracker,
     committers: batch::Committers,
+    offset: Arc<offset::ClockWatch>,
+    reading: tokio::task::AbortHandle,
 }
 
 /// How often an operation whose reads did not fit together is submitted ([`Db::submit_fresh`]).
@@ -123,6 +128,9 @@ impl Db {
         let transactional = pools()
             .max_connections(options.connections_max.div_ceil(2))
             .connect_lazy_with(options.connect.clone());
+        let offset = Arc::new(offset::ClockWatch::new(Arc::clone(&clock)));
+        offset.read(&pool).await?;
+        let reading = tokio::spawn(Arc::clone(&offset).keep_reading(pool.clone())).abort_handle();
         let committers = batch::Committers::start(&options, &clock, &ids);
         let transactions = TaskTracker::new();
         Ok(Self {
@@ -133,6 +141,8 @@ impl Db {
                 ids,
                 transactions,
                 committers,
+                offset,
+                reading,
             }),
         })
     }
@@ -166,6 +176,7 @@ impl Db {
         &self,
         operation: O,
     ) -> Result<O::Reply, SubmitError<O::Refusal>> {
+        self.inner.offset.check()?;
         self.inner.committers.submit(operation).await
     }
 
@@ -190,18 +201,21 @@ impl Db {
         self.submit(operation).await
     }
 
-    /// True when the database answers and can be written to, and every committer holds its lease and gets answers.
+    /// True when the database answers and can be written to, every committer holds its lease and gets answers, and the clocks agree.
     pub async fn is_ready(&self) -> bool {
         let asked = async {
             let mut conn = self.inner.transactional.acquire().await?;
             is_read_only(&mut conn).await
         };
         let answered = tokio::time::timeout(Duration::from_secs(1), asked).await;
-        matches!(answered, Ok(Ok(false))) && self.inner.committers.are_ready()
+        matches!(answered, Ok(Ok(false)))
+            && self.inner.committers.are_ready()
+            && self.inner.offset.check().is_ok()
     }
 
     /// Answers what was taken, then closes. Nothing may be submitted afterwards.
     pub async fn close(&self) {
+        self.inner.reading.abort();
         self.inner.transactions.close();
         self.inner.transactions.wait().await;
         self.inner.committers.stop().await;

@@ -116,6 +116,7 @@ impl Db {
     }
 
     async fn in_transaction<W: Work>(&self, work: &W) -> Result<W::Reply, W::Error> {
+        self.inner.offset.check()?;
         let conn = self.inner.transactional.acquire();
         let mut tx = Tx {
             held: Held {

@@ -60,6 +60,10 @@ impl From<DbError> for Problem {
             DbError::Stopping => {
                 unavailable("stopping", "The service is stopping; nothing was done")
             }
+            DbError::ClockOff => unavailable(
+                "unavailable",
+                "The service's clock is wrong; nothing was done",
+            ),
             DbError::Unavailable(_) | DbError::ReadOnly | DbError::Timeout(_) => {
                 tracing::warn!(error = %Chain(&error), "the database is away");
                 unavailable("unavailable", "Outcome unknown: repeat with the same key")

@@ -193,6 +193,11 @@ impl fmt::Display for BusinessDay {
 /// Where the time comes from.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
     fn now(&self) -> Timestamp;
+
+    /// Whether it is meant to show the time of the world, so that it can be held against another machine's.
+    fn is_the_worlds(&self) -> bool {
+        true
+    }
 }
 
 /// The machine's clock.
@@ -231,6 +236,10 @@ impl MockClock {
 impl Clock for MockClock {
     fn now(&self) -> Timestamp {
         Timestamp(self.0.load(Ordering::SeqCst))
+    }
+
+    fn is_the_worlds(&self) -> bool {
+        false
     }
 }
 

@@ -13,6 +13,7 @@ mod harness;
 mod access_token;
 mod batch;
 mod caps;
+mod clock;
 mod connections;
 mod contract;
 mod coupons;

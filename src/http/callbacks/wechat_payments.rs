@@ -103,9 +103,10 @@ fn answer(taken: Result<Taken, NoticeFailure>) -> Response {
         Err(NoticeFailure::Db(error)) => {
             tracing::warn!(error = %Chain(&error), "a callback was not stored; WeChat will send it again");
             match error {
-                DbError::Overloaded | DbError::Contention(_) | DbError::Stopping => {
-                    fail(StatusCode::SERVICE_UNAVAILABLE, "busy")
-                }
+                DbError::Overloaded
+                | DbError::Contention(_)
+                | DbError::Stopping
+                | DbError::ClockOff => fail(StatusCode::SERVICE_UNAVAILABLE, "busy"),
                 DbError::Unavailable(_)
                 | DbError::ReadOnly
                 | DbError::Timeout(_)

@@ -261,6 +261,15 @@ impl TestApp {
         }
     }
 
+    /// With jobs, on a clock that is the world's and goes wrong as the test says.
+    pub(crate) async fn with_clock(clock: Arc<dyn Clock>) -> Self {
+        let unusual = Unusual {
+            clock: Some(clock),
+            ..Unusual::default()
+        };
+        Self::build(|_| {}, unusual).await
+    }
+
     /// With risk that decides as the test says.
     pub(crate) async fn with_risk(risk: Risk) -> Self {
         let unusual = Unusual {

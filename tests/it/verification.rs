@@ -256,6 +256,8 @@ async fn every_kind_of_damage_to_refunds_is_found_and_named() {
         (Lots, "ALTER TABLE point_lots DROP CONSTRAINT point_lots_remaining; UPDATE point_lots SET granted = remaining - 1 WHERE remaining > 0 LIMIT 1".into(), "above what was granted"),
     ];
     let mut copy = Copy::of(&desk.app).await;
+    // The database itself would not let some of it in.
+    copy.without("refunds", "refunds_next").await;
     for (invariant, statement, says) in damage {
         copy.finds(invariant, &statement, says).await;
     }

@@ -165,14 +165,18 @@ async fn a_call_of_which_nothing_was_learnt_may_land_for_ten_minutes() {
     desk.app.execute(begun).await;
     counter.wait();
     for refund in [&lost, &killed] {
-        let early = counter.withdraw("lin", refund, "early").await;
+        let early = counter
+            .withdraw("lin", refund, &format!("early-{}", refund.no()))
+            .await;
         assert!(matches!(early, Err(RefundError::BeingTold)), "{early:?}");
     }
     assert_eq!(desk.channel.queries(), 0);
     counter.clock.advance_seconds(540);
     desk.channel.knows([ABSENT, ABSENT]);
     for refund in [&lost, &killed] {
-        let done = counter.withdraw("lin", refund, "later").await;
+        let done = counter
+            .withdraw("lin", refund, &format!("later-{}", refund.no()))
+            .await;
         assert_eq!(kind_of(&done), RefundStateKind::Withdrawn);
     }
     counter.desk.app.finish().await;

@@ -93,7 +93,7 @@ impl Attempts {
             || !self.repeat.again(&answer)
             || left < pause.saturating_add(WORTH_TRYING)
         {
-            return Step::Over(settle(answer, self.doubt.take()));
+            return Step::Over(settle(self.repeat, answer, self.doubt.take()));
         }
         self.round = self.round.saturating_add(1);
         if let Answer::Unknown(unknown) = answer
@@ -105,10 +105,13 @@ impl Attempts {
     }
 }
 
-/// The last answer, in the light of those before it: "too many calls" says nothing of an earlier attempt that may have got through.
-fn settle(answer: Answer, doubt: Option<Unknown>) -> Answer {
+/// The last answer, in the light of those before it: "too many calls" says nothing of an earlier attempt that may have got through. Of a refund
+/// no refusal does: what is refused now the earlier attempt may be about to do.
+fn settle(repeat: Repeat, answer: Answer, doubt: Option<Unknown>) -> Answer {
     match (answer, doubt) {
-        (Answer::Refused(no), Some(doubt)) if no.kind == RefusalKind::RateLimited => {
+        (Answer::Refused(no), Some(doubt))
+            if no.kind == RefusalKind::RateLimited || repeat == Repeat::SameNumberSparingly =>
+        {
             Answer::Unknown(doubt)
         }
         (answer, _) => answer,
@@ -218,6 +221,22 @@ mod tests {
             LONG,
         );
         assert!(matches!(last, Answer::Refused(_)), "{last:?}");
+    }
+
+    #[test]
+    fn no_refusal_of_a_refund_settles_an_earlier_doubt() {
+        let no = || refused(RefusalKind::Rejected, "PARAM_ERROR");
+        let run = |first| {
+            run(
+                Repeat::SameNumberSparingly,
+                vec![unknown(first), no()],
+                LONG,
+            )
+            .0
+        };
+        assert!(matches!(run(Trouble::Broken), Answer::Unknown(_)));
+        // Nothing was sent the first time.
+        assert!(matches!(run(Trouble::Unreachable), Answer::Refused(_)));
     }
 
     #[test]

@@ -32,6 +32,7 @@ mod open;
 mod openapi;
 mod origin;
 mod parameters;
+mod points_balance;
 mod points_rule;
 mod problem;
 mod public;

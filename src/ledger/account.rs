@@ -31,11 +31,11 @@ pub struct Balance {
     pub posted: Points,
     /// Of these, set aside.
     pub held: Points,
-    /// Posted less held: what can be spent.
+    /// What can be spent. Posted less held, as far as the account's row alone can tell; no more than that, and less when points are over ([`Stock::free`](super::Stock::free)).
     pub available: Points,
     /// On their way in, not yet decided.
     pub pending: Points,
-    /// Owed: taken back by a refund after they had been spent. The next points that come in repay it.
+    /// Owed: taken back by a refund after they had been spent. The next points that come in or become free repay it.
     pub debt: Points,
 }
 

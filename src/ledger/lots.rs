@@ -1,4 +1,4 @@
-//! Lots: which points leave first, and which may leave at all.
+//! Lots: which points leave first, which may leave at all, and what is free.
 //!
 //! A lot is *over* on a day (UTC+8) when its `expires_on` is that day or an earlier one. Three rules follow, and `verify` may replay them from the transfers alone:
 //!
@@ -8,6 +8,20 @@
 //!   ([`Draft::out_of`](super::Draft::out_of)): it too is judged by the day of the pending one. What is left over is free again, or over.
 //! - **What expires** (its credit account is [`AccountKind::PointsExpired`](crate::primitives::AccountKind::PointsExpired)) is taken from the lot that the transfer
 //!   names and from no other; that lot is over on the day of the transfer.
+//!
+//! # What is free
+//!
+//! With `live(d)` what is in lots that are not over on day d, and `held(d)` what was set aside on d or later and is not resolved (`point_holds` keeps it by day), free on
+//! day t are
+//!
+//! ```text
+//! free(t) = the least of live(d) - held(d), over d = t and over every day on which something was set aside
+//! ```
+//!
+//! points ([`Stock::free`]). It is the most that can leave so that every hold can still be posted: a hold may use the lots that were not over when it was set aside, so
+//! those of day d and later share what is in lots that end after d, and nothing else bounds them. A hold that can be covered by points that are over for everybody else
+//! therefore does not lock those that are not. This is the one meaning of *available*: what is spent, set aside, lent and repaid is decided by it, and it is what people and
+//! back ends are shown.
 //!
 //! # The order in which points leave
 //!
@@ -24,27 +38,104 @@
 //!
 //! # Why a hold can always be posted
 //!
-//! Let `live(d)` be what lots hold that are not over on day d, and `held(d)` what was set aside on d or later and is not resolved. For every day d, `held(d) ≤ live(d)`:
+//! Because `held(d) ≤ live(d)` for every day d; then what a hold may use holds as much as it needs. It is true of an empty account, and stays true:
 //!
-//! - setting aside and spending on day t ask for [`spendable`] points, which is `live(t)` less *all* that is held, old holds included;
-//! - a refund that lends what is missing adds as much to `live` for every d (lent points never expire) as it adds to `held`;
-//! - voiding a hold and spending a part of it lowers both sides as posting the part and voiding the rest would;
-//! - posting takes from the lots that are over first (1), so that it leaves to younger holds what only they can use;
-//! - expiry leaves of the lots that are over as many points as are held, the youngest lots ([`expirable`]).
+//! - **spending** on day t takes at most free(t), from lots that end after t: no `live(d)` loses more. A **repayment** is spending, and nothing but free points repays, or points
+//!   that the same operation has just granted, so that no `live(d)` is less than it was before (a credit that no hold knows of takes nothing from any);
+//! - **setting aside** on day t takes at most free(t) too: no `held(d)` gains more. A refund that lends what is missing adds as much to `live(d)` for every d (lent points
+//!   never end) before it asks;
+//! - **voiding** lowers `held`, and only that;
+//! - **posting** a hold of day s lowers `held(d)` and `live(d)` alike for d ≤ s. For a later d it takes from lots that end after d only when those that end after s and by d
+//!   are empty (1); then `live(d)` is what `live(s)` is, and that is enough for `held(s)`, hence for `held(d)`. For d ≥ today, all of (1) is empty by then, whichever lot is named.
+//!   Spending a part after voiding the whole is posting the part and voiding the rest;
+//! - **expiry** leaves of the lots that are over as many points as holds can use at once, the youngest first ([`Stock::over`]). What they cannot use together with these, no
+//!   hold needs (every hold is covered by what is there, and the most that lots which are over can give is kept; so, exchanging one by one, they are covered by what is kept and by lots
+//!   that are not over). For the same reason expiry leaves free(t) as it was.
+//!
+//! Nothing raises free(t) but points that come in, into whichever lot, and holds that are let go; debts rely on it (`debt.rs`). Posting lowers no `held(d)` by more than `live(d)`. That a hold
+//! ends, and that a day passes on which nothing was set aside, takes a day out of those that are looked at; but what that day would spare, the next one spares at most.
 
 use std::collections::BTreeMap;
 
 use super::{
-    Accounts, LedgerError, Lots, LotsOf,
-    store::{LotChange, RunOut, RunOuts},
+    Holds, LedgerError, Lots, LotsOf,
+    store::{HeldDays, LotChange, RunOut, RunOuts},
 };
 use crate::{
     db::{Wanted, WorkingSet},
     primitives::{AccountId, BusinessDay, Points, TenantId},
 };
 
-/// Points that a customer can set aside or spend on `day`: what is in lots that are not over, less all that is held. Only after
-/// [`want_spending`](super::want_spending).
+/// What an account has: points by the first day on which they are gone, and what is set aside by the day on which it was.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stock {
+    pub lots: BTreeMap<BusinessDay, i64>,
+    pub holds: BTreeMap<BusinessDay, i64>,
+}
+
+impl Stock {
+    /// As it stands in this batch. Only after [`want_spending`](super::want_spending).
+    pub fn of(set: &WorkingSet, account: AccountId) -> Self {
+        Self {
+            lots: set.get::<LotsOf>(account).cloned().unwrap_or_default(),
+            holds: set
+                .get::<Holds>(account)
+                .map(|holds| holds.by_day.clone())
+                .unwrap_or_default(),
+        }
+    }
+
+    /// All that is there, over or not.
+    pub fn posted(&self) -> Result<i64, LedgerError> {
+        sum(self.lots.values().copied())
+    }
+
+    /// All that is set aside.
+    pub fn held(&self) -> Result<i64, LedgerError> {
+        sum(self.holds.values().copied())
+    }
+
+    /// What can leave on `today`: see the module. Less than nothing only where the invariants are broken.
+    pub fn free(&self, today: BusinessDay) -> Result<i64, LedgerError> {
+        let mut least = self.spare(today)?;
+        for day in self.holds.keys() {
+            least = least.min(self.spare(*day)?);
+        }
+        Ok(least)
+    }
+
+    /// What lots that are not over on `day` have beyond what was set aside on it or later.
+    pub fn spare(&self, day: BusinessDay) -> Result<i64, LedgerError> {
+        let live = self.lots.iter().rev().take_while(|(on, _)| **on > day);
+        let held = self.holds.range(day..);
+        let (live, held) = (
+            sum(live.map(|(_, left)| *left))?,
+            sum(held.map(|(_, points)| *points))?,
+        );
+        live.checked_sub(held).ok_or(LedgerError::Overflow)
+    }
+
+    /// What may expire on `today`, by lot, the earliest first: of the lots that are over all but what holds can use, which stays in the youngest of them.
+    pub fn over(&self, today: BusinessDay) -> Result<Vec<(BusinessDay, i64)>, LedgerError> {
+        let mut going = Vec::new();
+        // What of the lots that were looked at, and of older ones, holds can use yet.
+        let mut usable = i64::MAX;
+        for (on, left) in self.lots.range(..=today).rev() {
+            let older = self.holds.range(..*on).map(|(_, points)| *points);
+            usable = usable.min(sum(older)?);
+            let kept = usable.min(*left);
+            usable = usable.checked_sub(kept).ok_or(LedgerError::Overflow)?;
+            let goes = left.checked_sub(kept).ok_or(LedgerError::Overflow)?;
+            if goes > 0 {
+                going.push((*on, goes));
+            }
+        }
+        going.reverse();
+        Ok(going)
+    }
+}
+
+/// Points that a customer can set aside or spend on `day`: [`Stock::free`]. Only after [`want_spending`](super::want_spending).
 ///
 /// Fails only for rows that break the invariants.
 pub fn spendable(
@@ -52,94 +143,75 @@ pub fn spendable(
     account: AccountId,
     day: BusinessDay,
 ) -> Result<Points, LedgerError> {
-    let room = room(set, account, day)?.max(0);
-    Points::parse(room).map_err(|_| LedgerError::Overflow)
+    let free = Stock::of(set, account).free(day)?.max(0);
+    Points::parse(free).map_err(|_| LedgerError::Overflow)
 }
 
-/// Points in lots that are not over on `day`, held or not. Only after [`want_spending`](super::want_spending).
-///
-/// Fails only for rows that break the invariants.
-pub fn live(set: &WorkingSet, account: AccountId, day: BusinessDay) -> Result<Points, LedgerError> {
-    let live = set
-        .get::<LotsOf>(account)
-        .map_or(Ok(0), |lots| live_of(lots, day))?;
-    Points::parse(live).map_err(|_| LedgerError::BelowZero)
-}
-
-pub(super) fn live_of(
-    lots: &BTreeMap<BusinessDay, i64>,
-    day: BusinessDay,
-) -> Result<i64, LedgerError> {
-    let live = lots.iter().filter(|(on, _)| **on > day);
-    sum(live.map(|(_, left)| *left))
-}
-
-/// What is spendable, and below zero when points are held whose lots are over.
-fn room(set: &WorkingSet, account: AccountId, day: BusinessDay) -> Result<i64, LedgerError> {
-    let held = held(set, account);
-    let live = live(set, account, day)?.get();
-    live.checked_sub(held).ok_or(LedgerError::Overflow)
-}
-
-fn held(set: &WorkingSet, account: AccountId) -> i64 {
-    let account = set.get::<Accounts>(account);
-    account.map_or(0, |account| account.debits_pending)
-}
-
-/// Refuses what is more than can be spent on `day`. Of `amount`, `lent` was lent by the same operation, which covers it whatever else is held.
+/// Refuses what is more than can be spent on `day`.
 pub(super) fn check_room(
     set: &WorkingSet,
     account: AccountId,
     amount: i64,
-    lent: i64,
     day: BusinessDay,
 ) -> Result<(), LedgerError> {
-    if amount > covered(room(set, account, day)?, lent)? {
+    if amount > Stock::of(set, account).free(day)? {
         return Err(LedgerError::Insufficient);
     }
     Ok(())
 }
 
-/// Of a room in which `lent` points count already.
-pub(super) fn covered(room: i64, lent: i64) -> Result<i64, LedgerError> {
-    let own = room.checked_sub(lent).ok_or(LedgerError::Overflow)?.max(0);
-    own.checked_add(lent).ok_or(LedgerError::Overflow)
-}
-
-/// Points of lots that are over on `today`, by lot, the earliest first, at most `lots_max` lots: all but as many as are held, which stay in the youngest of these lots
-/// until their holds end. Only after [`want_spending`](super::want_spending).
+/// Points of lots that are over on `today`, by lot, the earliest first, at most `lots_max` lots: [`Stock::over`]. Only after [`want_spending`](super::want_spending).
 pub fn expirable(
     set: &WorkingSet,
     account: AccountId,
     today: BusinessDay,
     lots_max: usize,
 ) -> Result<Vec<(BusinessDay, Points)>, LedgerError> {
-    let Some(lots) = set.get::<LotsOf>(account) else {
-        return Ok(Vec::new());
-    };
-    over(lots, held(set, account), today)?
+    Stock::of(set, account)
+        .over(today)?
         .into_iter()
         .take(lots_max)
         .map(|(on, left)| Ok((on, Points::parse(left).map_err(|_| LedgerError::BelowZero)?)))
         .collect()
 }
 
-pub(super) fn over(
-    lots: &BTreeMap<BusinessDay, i64>,
-    held: i64,
-    today: BusinessDay,
-) -> Result<Vec<(BusinessDay, i64)>, LedgerError> {
-    let total = sum(lots.range(..=today).map(|(_, left)| *left))?;
-    let mut due = total.checked_sub(held).ok_or(LedgerError::Overflow)?;
-    let mut taken = Vec::new();
-    for (on, left) in lots.range(..=today) {
-        let part = due.min(*left);
-        if part > 0 {
-            taken.push((*on, part));
-            due = due.checked_sub(part).ok_or(LedgerError::Overflow)?;
-        }
+/// Points are set aside on `day`. Only after [`want_spending`](super::want_spending).
+pub(super) fn set_aside(
+    set: &mut WorkingSet,
+    tenant: TenantId,
+    account: AccountId,
+    (day, amount): (BusinessDay, i64),
+) -> Result<(), LedgerError> {
+    let mut holds = set.get::<Holds>(account).cloned().unwrap_or(HeldDays {
+        tenant,
+        by_day: BTreeMap::new(),
+    });
+    let held = holds.by_day.entry(day).or_default();
+    *held = held.checked_add(amount).ok_or(LedgerError::Overflow)?;
+    set.put::<Holds>(account, holds);
+    Ok(())
+}
+
+/// What was set aside on `day` is not any more. Only after [`want_spending`](super::want_spending).
+pub(super) fn let_go(
+    set: &mut WorkingSet,
+    account: AccountId,
+    (day, amount): (BusinessDay, i64),
+) -> Result<(), LedgerError> {
+    let mut holds = set
+        .get::<Holds>(account)
+        .cloned()
+        .ok_or(LedgerError::NothingPending)?;
+    let held = holds.by_day.remove(&day).unwrap_or(0);
+    let left = held.checked_sub(amount).ok_or(LedgerError::Overflow)?;
+    if left < 0 {
+        return Err(LedgerError::NothingPending);
     }
-    Ok(taken)
+    if left > 0 {
+        holds.by_day.insert(day, left);
+    }
+    set.put::<Holds>(account, holds);
+    Ok(())
 }
 
 /// What [`run_out`] and [`count_as_given_back`] read.
@@ -207,8 +279,17 @@ pub(super) struct Leaving {
     pub(super) since: BusinessDay,
     /// The day of the transfer.
     pub(super) today: BusinessDay,
-    /// Out of the named lot alone, because that is over.
-    pub(super) expires: bool,
+    /// Out of the named lot alone.
+    pub(super) only: Option<Only>,
+}
+
+/// Why points leave the named lot and no other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Only {
+    /// It is over.
+    Expiring,
+    /// They have just been granted there.
+    Granted,
 }
 
 /// Adds to the lot of the last day, today.
@@ -243,7 +324,7 @@ pub(super) fn grant(
 
 /// Takes points out of lots, in the order that the module states.
 ///
-/// Whoever only takes out of what the same entry has just granted need not have loaded the lots: a payment that repays a debt is the case, for whether there is one may
+/// Whoever only takes out of what the same operation has just granted need not have loaded the lots: a payment that repays a debt is the case, for whether there is one may
 /// turn out in the batch itself, after everything was loaded.
 pub(super) fn spend(
     set: &mut WorkingSet,
@@ -264,7 +345,8 @@ pub(super) fn spend(
     let mut lots = set.get::<LotsOf>(account).cloned().unwrap_or_default();
     for (on, taken) in take(&mut lots, leaving)? {
         let less = taken.checked_neg().ok_or(LedgerError::Overflow)?;
-        let expired = if leaving.expires { taken } else { 0 };
+        let expires = leaving.only == Some(Only::Expiring);
+        let expired = if expires { taken } else { 0 };
         change_lot(set, tenant, (account, on), (0, less, expired))?;
         // Whoever counts it as given back in the same batch finds it.
         if expired > 0 && set.has_loaded::<RunOuts>((account, on)) {
@@ -284,11 +366,15 @@ pub(super) fn take(
         named,
         since,
         today,
-        expires,
+        only,
         ..
     } = leaving;
-    let order: Vec<BusinessDay> = if expires {
-        named.into_iter().filter(|on| *on <= today).collect()
+    let order: Vec<BusinessDay> = if let Some(only) = only {
+        let fits = |on: &BusinessDay| match only {
+            Only::Expiring => *on <= today,
+            Only::Granted => *on > since,
+        };
+        named.into_iter().filter(fits).collect()
     } else {
         let live = || lots.keys().copied().filter(|on| *on > since);
         let only_for_holds = live().filter(|on| *on <= today);

@@ -1,11 +1,14 @@
-//! Lots: the order in which points leave, and that holds can always be posted.
+//! Lots: the order in which points leave, what is free, and that holds can always be posted.
 
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use time::macros::date;
 
-use super::lots::{Leaving, covered, live_of, over, take};
+use super::{
+    Stock,
+    lots::{Leaving, Only, take},
+};
 use crate::primitives::BusinessDay;
 
 fn day(number: u32) -> BusinessDay {
@@ -22,7 +25,14 @@ fn at_once(amount: i64, named: Option<u32>, today: u32) -> Leaving {
         named: named.map(day),
         since: day(today),
         today: day(today),
-        expires: false,
+        only: None,
+    }
+}
+
+fn stock(lots_: &[(u32, i64)], holds: &[(u32, i64)]) -> Stock {
+    Stock {
+        lots: lots(lots_),
+        holds: lots(holds),
     }
 }
 
@@ -74,24 +84,47 @@ fn what_was_set_aside_uses_first_what_is_over_for_everybody_else() {
 #[test]
 fn an_old_hold_leaves_to_a_younger_one_what_was_lent_for_it() {
     let never = BusinessDay::NEVER;
-    let mut of = BTreeMap::from([(day(5), 10), (never, 10)]);
-    // 15 points are held on day 1. On day 6 a refund of 10 finds no room, and is lent 10.
-    assert_eq!(covered(5, 10), Ok(10));
-    plus(&mut of, never, 10);
+    // 15 points are held on day 1, and 10 of them are over on day 6.
+    let mut of = Stock {
+        lots: BTreeMap::from([(day(5), 10), (never, 10)]),
+        holds: lots(&[(1, 15)]),
+    };
+    assert_eq!(of.free(day(6)), Ok(5));
+    // A refund of 10 is lent 5.
+    plus(&mut of.lots, never, 5);
+    plus(&mut of.holds, day(6), 10);
+    assert_eq!(of.free(day(6)), Ok(0));
     let old = Leaving {
         since: day(1),
         named: Some(never),
         ..at_once(15, None, 6)
     };
-    assert_eq!(take(&mut of, old), Ok(vec![(day(5), 10), (never, 5)]));
+    assert_eq!(take(&mut of.lots, old), Ok(vec![(day(5), 10), (never, 5)]));
     let young = at_once(10, None, 6);
-    assert_eq!(take(&mut of, young), Ok(vec![(never, 10)]));
+    assert_eq!(take(&mut of.lots, young), Ok(vec![(never, 10)]));
+}
+
+#[test]
+fn a_hold_that_is_covered_by_what_is_over_does_not_lock_what_is_not() {
+    let of = stock(&[(2, 10), (99, 10)], &[(1, 10)]);
+    // Today either covers it; tomorrow the first still does, and only for it.
+    assert_eq!(of.free(day(1)), Ok(10));
+    assert_eq!(of.free(day(2)), Ok(10));
+    // What it does not cover is locked, and a younger hold cannot use it at all.
+    let of = stock(&[(2, 4), (99, 10)], &[(1, 10), (2, 3)]);
+    assert_eq!(of.free(day(1)), Ok(1));
+    assert_eq!(of.free(day(2)), Ok(1));
+    let of = stock(&[(2, 10), (99, 10)], &[(1, 4), (2, 7)]);
+    assert_eq!(of.free(day(2)), Ok(3));
+    // One that the clock of another process has set aside tomorrow counts, whatever day it is here.
+    let of = stock(&[(3, 10)], &[(2, 10)]);
+    assert_eq!(of.free(day(1)), Ok(0));
 }
 
 #[test]
 fn points_expire_out_of_the_lot_that_is_named_and_no_other() {
     let expiry = |amount, named| Leaving {
-        expires: true,
+        only: Some(Only::Expiring),
         ..at_once(amount, Some(named), 5)
     };
     let of = || lots(&[(3, 5), (4, 5), (9, 5)]);
@@ -101,13 +134,33 @@ fn points_expire_out_of_the_lot_that_is_named_and_no_other() {
 }
 
 #[test]
-fn as_many_points_stay_in_lots_that_are_over_as_are_held() {
-    let of = lots(&[(3, 5), (4, 5), (9, 5)]);
-    let over = |held| over(&of, held, day(4)).unwrap();
-    assert_eq!(over(0), [(day(3), 5), (day(4), 5)]);
-    assert_eq!(over(3), [(day(3), 5), (day(4), 2)]);
-    assert_eq!(over(7), [(day(3), 3)]);
-    assert_eq!(over(12), []);
+fn what_was_granted_just_now_is_taken_from_its_lot_and_no_other() {
+    let granted = |amount, named| Leaving {
+        only: Some(Only::Granted),
+        ..at_once(amount, Some(named), 5)
+    };
+    let of = || lots(&[(3, 5), (8, 5), (9, 5)]);
+    assert_eq!(taken(of(), granted(5, 9)), Some(vec![(day(9), 5)]));
+    assert_eq!(taken(of(), granted(6, 9)), None);
+    assert_eq!(taken(of(), granted(1, 3)), None, "it is over");
+}
+
+#[test]
+fn as_many_points_stay_in_lots_that_are_over_as_holds_can_use() {
+    let over = |holds: &[(u32, i64)]| {
+        stock(&[(3, 5), (4, 5), (9, 5)], holds)
+            .over(day(4))
+            .unwrap()
+    };
+    assert_eq!(over(&[]), [(day(3), 5), (day(4), 5)]);
+    assert_eq!(over(&[(1, 3)]), [(day(3), 5), (day(4), 2)]);
+    assert_eq!(over(&[(1, 4), (2, 3)]), [(day(3), 3)]);
+    assert_eq!(over(&[(1, 12)]), []);
+    // Set aside when the first was over already, or both were.
+    assert_eq!(over(&[(3, 12)]), [(day(3), 5)]);
+    assert_eq!(over(&[(2, 1), (3, 3)]), [(day(3), 5), (day(4), 1)]);
+    assert_eq!(over(&[(2, 1), (3, 9)]), [(day(3), 4)]);
+    assert_eq!(over(&[(4, 12)]), [(day(3), 5), (day(4), 5)]);
 }
 
 /// What happens to an account; small numbers, so that much of it meets.
@@ -163,73 +216,113 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 fn plus(to: &mut BTreeMap<BusinessDay, i64>, on: BusinessDay, points: i64) {
     let left = to.entry(on).or_default();
     *left = left.checked_add(points).unwrap();
+    to.retain(|_, left| *left != 0);
+}
+
+/// Whether every hold can be posted today, in this order, after so many points were spent.
+fn all_can_be_posted(of: &Stock, spent: i64, today: u32, youngest_first: bool) -> bool {
+    let mut lots = of.lots.clone();
+    if spent > 0 && take(&mut lots, at_once(spent, None, today)).is_err() {
+        return false;
+    }
+    let mut holds: Vec<_> = of.holds.iter().collect();
+    if youngest_first {
+        holds.reverse();
+    }
+    holds.into_iter().all(|(since, points)| {
+        let leaving = Leaving {
+            since: *since,
+            ..at_once(*points, None, today)
+        };
+        take(&mut lots, leaving).is_ok()
+    })
 }
 
 proptest! {
-    /// Whatever happens in whichever order: a hold or a part of it can be posted when its time comes, nothing leaves a lot that is over by its day, nothing that is not
-    /// held stays in a lot after the sweep, and lots hold what was granted less what left.
+    /// Whatever happens in whichever order: a hold or a part of it can be posted when its time comes, nothing leaves a lot that is over by its day, nothing that no hold can
+    /// use stays in a lot after the sweep, lots hold what was granted less what left, what is free is exactly what holds do not need, and who owes has nothing free.
     #[test]
     fn a_hold_can_always_be_posted_and_nothing_is_spent_from_a_lot_that_is_over(steps in steps()) {
-        let mut of: BTreeMap<BusinessDay, i64> = BTreeMap::new();
-            // The day, the points, and how many of them were lent.
-            let mut holds: Vec<(BusinessDay, i64, i64)> = Vec::new();
-        let (mut today, mut balance) = (0_u32, 0_i64);
+        let mut of = Stock::default();
+        // The day and the points.
+        let mut holds: Vec<(BusinessDay, i64)> = Vec::new();
+        let (mut today, mut balance, mut debt) = (0_u32, 0_i64, 0_i64);
         for step in steps {
             let now = day(today);
-            let held: i64 = holds.iter().map(|(_, points, _)| points).sum();
-            let room = live_of(&of, now).unwrap().checked_sub(held).unwrap();
+            let free = of.free(now).unwrap();
             match step {
                 Step::Grant { lasts, points } => {
                     let on = if lasts == 0 { BusinessDay::NEVER } else { now.plus_days(lasts) };
-                        plus(&mut of, on, points);
-                    balance = balance.checked_add(points).unwrap();
+                    let repaid = debt.min(points);
+                    plus(&mut of.lots, on, points);
+                    plus(&mut of.lots, on, repaid.checked_neg().unwrap());
+                    balance = balance.checked_add(points).unwrap().checked_sub(repaid).unwrap();
+                    debt = debt.checked_sub(repaid).unwrap();
                 }
-                Step::Spend { points } if points <= covered(room, 0).unwrap() => {
-                    let parts = take(&mut of, at_once(points, None, today)).unwrap();
+                Step::Spend { points } if points <= free => {
+                    let parts = take(&mut of.lots, at_once(points, None, today)).unwrap();
                     prop_assert!(parts.iter().all(|(on, _)| *on > now));
                     balance = balance.checked_sub(points).unwrap();
                 }
                 Step::SetAside { points, lends } => {
-                    let missing = points.checked_sub(room.max(0)).unwrap().max(0);
+                    let missing = points.checked_sub(free).unwrap().max(0);
                     if missing == 0 || lends {
-                        plus(&mut of, BusinessDay::NEVER, missing);
+                        plus(&mut of.lots, BusinessDay::NEVER, missing);
                         balance = balance.checked_add(missing).unwrap();
-                        let room = room.checked_add(missing).unwrap();
-                        prop_assert!(points <= covered(room, missing).unwrap());
-                        holds.push((now, points, missing));
+                        debt = debt.checked_add(missing).unwrap();
+                        prop_assert!(points <= of.free(now).unwrap());
+                        plus(&mut of.holds, now, points);
+                        holds.push((now, points));
                     }
                 }
                 Step::End { which, posts, less, named } if which < holds.len() => {
-                    let (since, points, lent) = holds.remove(which);
+                    let (since, points) = holds.remove(which);
+                    plus(&mut of.holds, since, points.checked_neg().unwrap());
                     if posts {
-                        let named = named.and_then(|place| of.keys().nth(place).copied());
+                        let named = named.and_then(|place| of.lots.keys().nth(place).copied());
                         let part = points.saturating_sub(less).max(1);
                         let leaving = Leaving { named, since, ..at_once(part, None, today) };
-                        let parts = take(&mut of, leaving);
-                        prop_assert!(parts.is_ok(), "{of:?} {holds:?} {leaving:?}");
+                        let parts = take(&mut of.lots, leaving);
+                        prop_assert!(parts.is_ok(), "{of:?} {leaving:?}");
                         prop_assert!(parts.unwrap().iter().all(|(on, _)| *on > since));
                         balance = balance.checked_sub(part).unwrap();
-                    } else {
-                        let repaid = lent.min(live_of(&of, now).unwrap());
-                        let leaving = at_once(repaid, None, today);
-                        take(&mut of, Leaving { named: Some(BusinessDay::NEVER), ..leaving }).unwrap();
-                        balance = balance.checked_sub(repaid).unwrap();
+                        if part == points {
+                            prop_assert!(of.free(now).unwrap() <= free, "posting makes nothing free");
+                        }
                     }
+                    let repaid = debt.min(of.free(now).unwrap());
+                    let leaving = at_once(repaid, None, today);
+                    take(&mut of.lots, Leaving { named: Some(BusinessDay::NEVER), ..leaving }).unwrap();
+                    balance = balance.checked_sub(repaid).unwrap();
+                    debt = debt.checked_sub(repaid).unwrap();
                 }
                 Step::Expire => {
-                    for (on, points) in over(&of, held, now).unwrap() {
-                        let leaving = Leaving { expires: true, named: Some(on), ..at_once(points, None, today) };
-                        prop_assert_eq!(take(&mut of, leaving).unwrap(), [(on, points)]);
+                    for (on, points) in of.over(now).unwrap() {
+                        let leaving = Leaving { only: Some(Only::Expiring), named: Some(on), ..at_once(points, None, today) };
+                        prop_assert_eq!(take(&mut of.lots, leaving).unwrap(), [(on, points)]);
                         balance = balance.checked_sub(points).unwrap();
                     }
-                    let left: i64 = of.range(..=now).map(|(_, left)| left).sum();
-                    prop_assert!(left <= held);
+                    prop_assert_eq!(of.free(now).unwrap(), free);
+                    prop_assert!(of.over(now).unwrap().is_empty());
+                    let left: i64 = of.lots.range(..=now).map(|(_, left)| left).sum();
+                    prop_assert!(left <= of.held().unwrap());
                 }
-                Step::Tomorrow => today = today.saturating_add(1),
+                Step::Tomorrow => {
+                    today = today.saturating_add(1);
+                    prop_assert!(of.free(day(today)).unwrap() <= free);
+                }
                 Step::Spend { .. } | Step::End { .. } => {}
             }
-            prop_assert_eq!(of.values().sum::<i64>(), balance);
-            prop_assert!(of.values().all(|left| *left >= 0));
+            of.lots.retain(|_, left| *left != 0);
+            prop_assert_eq!(of.posted().unwrap(), balance);
+            prop_assert!(of.lots.values().all(|left| *left >= 0));
+            let free = of.free(day(today)).unwrap();
+            prop_assert!(free == 0 || debt == 0, "{debt} owed and {free} free: {of:?}");
+            for youngest_first in [false, true] {
+                prop_assert!(all_can_be_posted(&of, free, today, youngest_first), "{of:?}");
+            }
+            let more = free.checked_add(1).unwrap();
+            prop_assert!(!all_can_be_posted(&of, more, today, true), "more is free: {of:?}");
         }
     }
 }

@@ -36,13 +36,14 @@
 //!
 //! Points that reach a customer go into the lot of the day on which they expire; points that leave are taken from a lot that the entry names, if any, and then
 //! from the lot that expires first, and never from a lot that is over. Lots change when points are posted, so the lots of an account always sum to its posted balance;
-//! what is set aside is still in them, and stays spendable until its hold ends. `lots.rs` states the order and why a hold can always be posted.
+//! what is set aside is still in them, and stays spendable until its hold ends. `lots.rs` states the order, what is *free* ([`Stock::free`], the one meaning of *available*) and why
+//! a hold can always be posted.
 //!
 //! # Debt
 //!
-//! A customer's account does not go below zero. Who must give back more points than there are is lent the rest (Dr customer debt / Cr customer points) in the same
-//! entry and gives back everything. The account's row keeps the debt beside the sums, so that whoever credits points can repay it (Dr customer points / Cr customer
-//! debt) without loading a second account.
+//! A customer's account does not go below zero. Who must give back more points than are free is lent the rest (Dr customer debt / Cr customer points) in the same
+//! entry and gives back everything. Whatever makes points free repays first what their owner owes (Dr customer points / Cr customer debt), in the same commit: who owes has nothing
+//! free. `debt.rs` says when that is. The account's row keeps the debt beside the sums, so that nobody has to load a second account for it.
 //!
 //! # Order of locks
 //!
@@ -61,7 +62,7 @@
 //! | 39 | `audit_logs` | audit |
 //! | 40 | `transfers` | ledger |
 //! | 50 | `accounts`, checked | ledger |
-//! | 60 | `point_lots` (61: the same, read only; 63: what of them ran out and counts as given back) | ledger |
+//! | 60 | `point_lots` (61: the same, read only; 63: what of them ran out and counts as given back), 62 `point_holds` | ledger |
 //! | 70 | `point_budgets` | points |
 //! | 90 | `accounts`, unlimited: last, because every batch touches them | ledger |
 //! | | `commits`: the committer's own row, which nobody else wants | db |
@@ -69,11 +70,12 @@
 //! # Invariants
 //!
 //! Checked by [`crate::verify`] on the database alone: entries whole, sums equal to transfers and debts to their accounts, versions gapless and balances chained, never
-//! below zero, debits = credits, lots = balances, the chain of seals unbroken.
+//! below zero, debits = credits, lots = balances, holds covered by lots, nothing free beside a debt, the chain of seals unbroken.
 
 #![warn(clippy::arithmetic_side_effects)]
 
 mod account;
+mod debt;
 mod error;
 mod lots;
 #[cfg(test)]
@@ -83,14 +85,18 @@ mod store;
 mod transfer;
 
 pub use account::{Account, Balance};
+pub use debt::{repayment, repays_at_once};
 pub use error::LedgerError;
-pub use lots::{count_as_given_back, expirable, live, run_out, spendable, want_run_out};
+pub use lots::{Stock, count_as_given_back, expirable, run_out, spendable, want_run_out};
 pub use post::{
-    Draft, Resolution, is_posted, post, resolve, want_accounts, want_entry, want_resolution,
-    want_spending,
+    Draft, Resolution, is_posted, post, resolve, want_accounts, want_crediting, want_entry,
+    want_resolution, want_spending,
 };
 pub(crate) use store::{
     ACCOUNT_COLUMNS, ACCOUNT_WIDTH, TRANSFER_COLUMNS, read_account, read_transfer,
 };
-pub use store::{Accounts, HotAccounts, Lots, LotsOf, Transfers, find_account, find_lot};
+pub use store::{
+    Accounts, HeldDays, Holds, HotAccounts, Lots, LotsOf, Transfers, find_account, find_lot,
+    find_stock,
+};
 pub use transfer::{CheckedSide, Phase, Transfer};

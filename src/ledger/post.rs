@@ -1,9 +1,10 @@
 //! Writing a journal entry into a working set. Pure: the group committer loads before and records after.
 
 use super::{
-    Account, Accounts, CheckedSide, HotAccounts, LedgerError, LotsOf, Phase, Transfer, Transfers,
+    Account, Accounts, CheckedSide, Holds, HotAccounts, LedgerError, LotsOf, Phase, Transfer,
+    Transfers,
     account::Effect,
-    lots::{self, Leaving},
+    lots::{self, Leaving, Only},
     store::HotSums,
 };
 use crate::{
@@ -24,8 +25,8 @@ pub struct Draft {
     /// Points that reach a customer: the first day on which they are gone, [`BusinessDay::NEVER`] unless stated. Points that leave one: the lot that is taken from
     /// before the others, if it is not over.
     pub lot: Option<BusinessDay>,
-    /// Points that are set aside: how many of them the same operation has just lent. These are covered whatever else is held.
-    pub lent: i64,
+    /// Points that leave: the same operation has just granted them in the lot that is named. See [`Draft::out_of_grant`].
+    pub granted: bool,
     /// Points that are spent: what set them aside. See [`Draft::out_of`].
     pub hold: Option<TransferId>,
 }
@@ -38,7 +39,7 @@ impl Draft {
             amount,
             pending: false,
             lot: None,
-            lent: 0,
+            granted: false,
             hold: None,
         }
     }
@@ -49,18 +50,19 @@ impl Draft {
         self
     }
 
-    /// Sets points aside of which the same operation has just lent so many.
-    #[must_use]
-    pub const fn lent(mut self, points: i64) -> Self {
-        self.lent = points;
-        self
-    }
-
     /// Spends a part of what this pending transfer had set aside, after the same operation has voided it: the points are judged by the day on which they were set
     /// aside, and are covered whatever else is held. One transfer for each that is voided.
     #[must_use]
     pub const fn out_of(mut self, hold: TransferId) -> Self {
         self.hold = Some(hold);
+        self
+    }
+
+    /// Takes out of this lot alone, what the same operation has just granted there: whatever is held, no hold can miss it. The lots need not have been loaded.
+    #[must_use]
+    pub const fn out_of_grant(mut self, lot: BusinessDay) -> Self {
+        self.lot = Some(lot);
+        self.granted = true;
         self
     }
 
@@ -112,10 +114,21 @@ fn want_legs(want: &mut Wanted, debit: AccountId, credit: AccountId) {
     }
 }
 
-/// What a transfer out of a customer's points reads.
+/// What crediting a customer's points reads: the account, and of one who owes what would be free. Ask again after each load.
+pub fn want_crediting(want: &mut Wanted, set: &WorkingSet, account: AccountId) {
+    want.row::<Accounts>(account);
+    let loaded = set.has_loaded::<Accounts>(account);
+    let row = loaded.then(|| set.get::<Accounts>(account)).flatten();
+    if row.is_some_and(|row| !row.debt.is_zero()) {
+        want_spending(want, account);
+    }
+}
+
+/// What a transfer out of a customer's points reads: the account, its lots and what is held of them.
 pub fn want_spending(want: &mut Wanted, account: AccountId) {
     want.row::<Accounts>(account);
     want.row::<LotsOf>(account);
+    want.row::<Holds>(account);
 }
 
 /// Writes a journal entry: every draft is a leg, all or nothing (a refusal of one refuses the operation, which undoes the rest).
@@ -187,6 +200,9 @@ pub fn want_resolution(want: &mut Wanted, set: &WorkingSet, entry: EntryId, legs
             .flatten()
         {
             want_legs(want, transfer.debit, transfer.credit);
+            if transfer.credit.kind().is_some_and(AccountKind::is_checked) {
+                want_crediting(want, set, transfer.credit);
+            }
         }
     }
 }
@@ -228,7 +244,7 @@ pub fn resolve(
             amount: pending.amount,
             pending: false,
             lot: lot.or(pending.lot),
-            lent: 0,
+            granted: false,
             hold: None,
         };
         let id = TransferId {
@@ -254,7 +270,7 @@ fn put(
         credit,
         amount,
         lot,
-        lent,
+        granted,
         hold,
         ..
     } = draft;
@@ -280,8 +296,19 @@ fn put(
         Phase::Post => (Effect::PostHeldDebit, Effect::PostHeldCredit),
         Phase::Void => (Effect::DropHeldDebit, Effect::DropHeldCredit),
     };
-    if checked_side == CheckedSide::Debit && hold.is_none() && asks_for_room(kinds.1, phase) {
-        lots::check_room(set, debit, amount, lent, at.business_day())?;
+    let days = (since.business_day(), at.business_day());
+    // Who has not loaded the lots can only repay, out of what was granted just now; otherwise there is nothing to take.
+    let unread = kinds.1 == AccountKind::CustomerDebt && !set.has_loaded::<LotsOf>(debit);
+    let covered = granted || hold.is_some() || unread;
+    if checked_side == CheckedSide::Debit && !covered && asks_for_room(kinds.1, phase) {
+        lots::check_room(set, debit, amount, days.1)?;
+    }
+    if checked_side == CheckedSide::Debit {
+        match phase {
+            Phase::Posted => {}
+            Phase::Pending => lots::set_aside(set, tenant, debit, (days.1, amount))?,
+            Phase::Post | Phase::Void => lots::let_go(set, debit, (days.0, amount))?,
+        }
     }
     let mut checked = None;
     for (account, kind, effect) in [(debit, kinds.0, on_debit), (credit, kinds.1, on_credit)] {
@@ -314,12 +341,17 @@ fn put(
                 lots::grant(set, tenant, credit, (lot, at.business_day()), amount)?;
             }
             CheckedSide::Debit => {
+                let only = if kinds.1 == AccountKind::PointsExpired {
+                    Some(Only::Expiring)
+                } else {
+                    granted.then_some(Only::Granted)
+                };
                 let leaving = Leaving {
                     amount,
                     named: lot,
-                    since: since.business_day(),
-                    today: at.business_day(),
-                    expires: kinds.1 == AccountKind::PointsExpired,
+                    since: days.0,
+                    today: days.1,
+                    only,
                 };
                 lots::spend(set, tenant, debit, leaving)?;
             }
@@ -345,11 +377,10 @@ fn put(
     Ok(())
 }
 
-/// Whether points that leave must be covered by lots that are not over, less all that is held. Not what was set aside, all or a part of it, which was covered then; not what expires; and not
-/// what repays a debt, which comes out of points that were granted or lent for it.
+/// Whether points that leave must be free. Not what was set aside, all or a part of it, which was covered then; and not what expires.
 fn asks_for_room(to: AccountKind, phase: Phase) -> bool {
     let new = matches!(phase, Phase::Posted | Phase::Pending);
-    new && !matches!(to, AccountKind::CustomerDebt | AccountKind::PointsExpired)
+    new && to != AccountKind::PointsExpired
 }
 
 /// A customer's debt after a transfer between the points and the debt account: lending adds to it, repaying takes from it.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aws_lc_rs::digest::Context;
 use sqlx::{Row as _, mysql::MySqlRow};
 
-use super::{Account, CheckedSide, LedgerError, Phase, Transfer, account::Effect};
+use super::{Account, CheckedSide, LedgerError, Phase, Stock, Transfer, account::Effect};
 use crate::{
     db::{Change, Db, DbError, Recorder, RowSet, Sql},
     primitives::{AccountId, BusinessDay, EntryId, Points, TenantId, Timestamp, TransferId},
@@ -454,6 +454,87 @@ impl RowSet for LotsOf {
     fn record(_changes: &[Change<'_, Self>], _out: &mut Recorder) {}
 }
 
+/// `point_holds`: what an account has set aside, by the day on which it was. Guarded by the version of the account, as its lots are, and loaded after it; written as it
+/// shall be, and what is nothing is no row.
+#[derive(Debug)]
+pub struct Holds;
+
+/// What is set aside of one account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldDays {
+    pub tenant: TenantId,
+    /// More than nothing each.
+    pub by_day: BTreeMap<BusinessDay, i64>,
+}
+
+impl RowSet for Holds {
+    type Key = AccountId;
+    type Row = HeldDays;
+    const PLACE: u8 = 62;
+
+    fn load(keys: &[AccountId], sql: &mut Sql) {
+        sql.push("SELECT /* ledger.load_holds */ account_id, tenant_id, set_aside_on, held FROM point_holds WHERE account_id IN (");
+        sql.list(keys, |sql, key| {
+            sql.bytes(key.bytes());
+        });
+        sql.push(")");
+    }
+
+    fn read(row: &MySqlRow) -> Result<(AccountId, HeldDays), sqlx::Error> {
+        let held = HeldDays {
+            tenant: TenantId(row.try_get(1)?),
+            by_day: BTreeMap::from([(BusinessDay(row.try_get(2)?), row.try_get(3)?)]),
+        };
+        Ok((row.try_get(0)?, held))
+    }
+
+    fn merge(known: &mut Option<HeldDays>, row: HeldDays) {
+        match known {
+            Some(known) => known.by_day.extend(row.by_day),
+            None => *known = Some(row),
+        }
+    }
+
+    fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
+        let before = |change: &Change<'_, Self>, day: &BusinessDay| {
+            let days = change.before.map(|before| &before.by_day);
+            days.and_then(|days| days.get(day)).copied()
+        };
+        let held = changes.iter().flat_map(|change| {
+            let days = change.after.by_day.iter();
+            let other = days.filter(|(day, held)| before(change, day) != Some(**held));
+            other.map(|(day, held)| (change.key, change.after.tenant, *day, *held))
+        });
+        out.rows(
+            "INSERT /* ledger.hold_points */ INTO point_holds (account_id, set_aside_on, tenant_id, held) VALUES ",
+            held,
+            " ON DUPLICATE KEY UPDATE held = VALUES(held)",
+            false,
+            |sql, (account, tenant, day, held)| {
+                sql.push("(").bytes(account.bytes()).push(",").day(day);
+                sql.push(",").int(tenant.0).push(",").int(held).push(")");
+            },
+        );
+        let ended = changes.iter().flat_map(|change| {
+            let days = change
+                .before
+                .into_iter()
+                .flat_map(|before| before.by_day.keys());
+            let gone = days.filter(|day| !change.after.by_day.contains_key(day));
+            gone.map(|day| (change.key, *day))
+        });
+        // One by one: with a list of pairs some versions walk the whole table, and lock it.
+        for (account, day) in ended {
+            let mut sql =
+                Sql::new("DELETE /* ledger.end_holds */ FROM point_holds WHERE account_id = ");
+            sql.bytes(account.bytes())
+                .push(" AND set_aside_on = ")
+                .day(day);
+            out.statement(&sql, Some(1));
+        }
+    }
+}
+
 /// What ran out of a lot, and how much of it was counted as given back. Written where the latter changes, and only if it is still what was loaded; what ran out changes
 /// with [`Lots`], and never becomes less.
 #[derive(Debug)]
@@ -510,6 +591,47 @@ impl RowSet for RunOuts {
             out.statement(&sql, Some(1));
         }
     }
+}
+
+/// What an account has in lots and has set aside as it stands; for showing, not for deciding. None for an account that is not there.
+pub async fn find_stock(
+    db: &Db,
+    tenant: TenantId,
+    id: AccountId,
+) -> Result<Option<(Account, Stock)>, DbError> {
+    // In one statement, so that all of it is of one moment.
+    let statement = format!(
+        "SELECT /* ledger.find_stock */ {ACCOUNT_COLUMNS}, \
+         (SELECT CAST(JSON_OBJECTAGG(CAST(l.expires_on AS CHAR), l.remaining) AS CHAR) FROM point_lots l WHERE l.account_id = a.id AND l.remaining > 0), \
+         (SELECT CAST(JSON_OBJECTAGG(CAST(h.set_aside_on AS CHAR), h.held) AS CHAR) FROM point_holds h WHERE h.account_id = a.id) \
+         FROM accounts a WHERE a.id = ? AND a.tenant_id = ?"
+    );
+    let row = sqlx::query(sqlx::AssertSqlSafe(statement))
+        .bind(id)
+        .bind(tenant)
+        .fetch_optional(db.pool())
+        .await?;
+    let Some(row) = row else {
+        return Ok(None);
+    };
+    let (_, account) = read_account(&row)?;
+    let days = |place: usize| -> Result<BTreeMap<BusinessDay, i64>, DbError> {
+        let text: Option<String> = row.try_get(place)?;
+        let unreadable = DbError::Inconsistent("lots or holds that cannot be read");
+        by_day(text.as_deref()).ok_or(unreadable)
+    };
+    let stock = Stock {
+        lots: days(ACCOUNT_WIDTH)?,
+        holds: days(ACCOUNT_WIDTH + 1)?,
+    };
+    Ok(Some((account, stock)))
+}
+
+fn by_day(json: Option<&str>) -> Option<BTreeMap<BusinessDay, i64>> {
+    let days: BTreeMap<String, i64> = serde_json::from_str(json.unwrap_or("{}")).ok()?;
+    days.into_iter()
+        .map(|(day, points)| Some((BusinessDay::parse(&day)?, points)))
+        .collect()
 }
 
 /// An account as it stands; for showing, not for deciding.

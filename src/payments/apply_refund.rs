@@ -6,7 +6,7 @@ use super::{
     booking::{book_refund_arrived, book_refund_undone, put_exception, put_order, put_refund},
     refund::pause_seconds,
     request_refund::want_order_and_points,
-    review::{is_stale, refund_arrived, refund_failed},
+    review::{refund_arrived, refund_failed},
     settle::is_plain,
     store::{AlarmRow, Alarms, CallbackRow, Callbacks, Orders, Refunds},
     stuck::tell_if_stuck,

@@ -57,11 +57,8 @@ pub(super) fn book_settlement(
             )
             .expiring(lot),
         );
-        let repaid = points_account(set, order).debt.min(points);
-        if !repaid.is_zero() {
-            let debt = AccountId::customer_debt(customer);
-            drafts.push(Draft::posted(account, debt, repaid.get()).from_lot(Some(lot)));
-        }
+        let today = cx.now().business_day();
+        drafts.extend(ledger::repays_at_once(set, customer, (points, lot), today)?);
     }
     let entry = EntryId::of(order.id.id(), EntryKind::Settlement);
     ledger::post(set, order.tenant, entry, &drafts, cx.now())
@@ -131,7 +128,7 @@ pub(super) fn book_refund(
             cx,
             refund,
             EntryKind::RefundClawback,
-            &[back.pending().lent(lent.get())],
+            &[back.pending()],
         )?;
     }
     Ok(())
@@ -249,7 +246,7 @@ pub(super) fn return_points(set: &mut WorkingSet, order: &Order, points: Points)
     }
 }
 
-/// A refund will not happen: Dr refunds in transit / Cr merchant payable, the points are let go, and what was lent is repaid. What ran out is not given back any more, and
+/// A refund will not happen: Dr refunds in transit / Cr merchant payable, the points are let go, and repay what is owed. What ran out is not given back any more, and
 /// may be counted by another refund.
 pub(super) fn book_refund_undone(
     set: &mut WorkingSet,
@@ -267,17 +264,14 @@ pub(super) fn book_refund_undone(
         AccountId::merchant_payable(order.merchant),
         refund.amount.get(),
     )];
-    // Points that came in since may have repaid it.
-    let owed = points_account(set, order).debt.min(refund.points.lent);
-    if let Some(customer) = order.customer.filter(|_| !owed.is_zero()) {
-        let account = AccountId::customer_points(customer);
-        // Another refund may have taken what was lent for this one, and left points whose time is over since: what cannot be repaid is still owed.
-        let repaid = owed.min(ledger::live(set, account, cx.now().business_day())?);
-        if !repaid.is_zero() {
-            let debt = AccountId::customer_debt(customer);
-            let repay = Draft::posted(account, debt, repaid.get());
-            drafts.push(repay.from_lot(Some(BusinessDay::NEVER)));
-        }
+    // All that was set aside may repay whatever is owed, as far as it is free: what was lent for this one may be what other holds need by now.
+    if let Some(customer) = order.customer.filter(|_| !refund.points.taken().is_zero()) {
+        let repay = ledger::repayment(set, customer, cx.now().business_day())?;
+        drafts.extend(repay.map(|repay| {
+            // What was lent went into the lot that lasts for ever.
+            let lent = repay.amount <= refund.points.lent.get();
+            repay.from_lot(lent.then_some(BusinessDay::NEVER))
+        }));
     }
     post(set, cx, refund, EntryKind::RefundOutcome, &drafts)
 }

@@ -66,7 +66,7 @@
 //! |---|---|---|
 //! | accepted | Dr merchant payable / Cr refunds in transit | what ran out unspent is expired, if no sweep has done it; what is to be taken is set aside; of that, what was spent is lent (Dr customer debt / Cr customer points) |
 //! | succeeded | Dr refunds in transit / Cr channel receivable | Dr customer points / Cr points issued, from the lot of the payment first, then first expiring first |
-//! | closed, failed, withdrawn | Dr refunds in transit / Cr merchant payable | let go; what was lent is repaid |
+//! | closed, failed, withdrawn | Dr refunds in transit / Cr merchant payable | let go; what is owed is repaid out of them |
 //!
 //! - **How many points**: in proportion to the amount, on the sum of all refunds of the order and rounded down, so pieces give back what the whole does. What is taken is
 //!   returned to the total cap of the rule, and not to the cap of a day.
@@ -119,6 +119,8 @@ mod gateway;
 mod list;
 mod order;
 mod pace;
+#[cfg(test)]
+mod points_model_tests;
 mod policy;
 mod recent;
 mod redirect_refund;

@@ -32,7 +32,7 @@
 
 use super::{
     Order, Payments, PointsBack, PointsReview, Refund, Why,
-    booking::{points_account, put_order, return_points},
+    booking::{put_order, return_points},
     credit::tell_points,
     store::Orders,
 };
@@ -287,7 +287,7 @@ impl Operation for TurnReview {
 }
 
 /// Posts or voids the points of an order that are pending, repays a debt out of what came in, and tells of it. What refunds withhold is not decided on. What is let in after
-/// its day is over as it comes: the next expiry takes it, and it repays nothing.
+/// its day is over as it comes, and the next expiry takes it, unless an older hold can use it.
 fn settle_points(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
@@ -312,6 +312,11 @@ fn settle_points(
     } else {
         Resolution::Void
     };
+    let repay = if let_in {
+        repayment(set, cx, &order, pending.lot, rest)?
+    } else {
+        None
+    };
     ledger::resolve(set, review.entry, 1, way, None, cx.now())?;
     posted(cx, review.tenant, review.entry.resolution());
     if let_in && rest < held && !rest.is_zero() {
@@ -321,7 +326,7 @@ fn settle_points(
         ledger::post(set, review.tenant, entry, &[part], cx.now())?;
         posted(cx, review.tenant, entry);
     }
-    if let_in && let Some(repay) = repayment(set, cx, &order, pending.lot, rest) {
+    if let Some(repay) = repay {
         let entry = EntryId::of(review.id.cause(), EntryKind::DebtRepaid);
         ledger::post(set, review.tenant, entry, &[repay], cx.now())?;
         posted(cx, review.tenant, entry);
@@ -335,23 +340,19 @@ fn settle_points(
     Ok(())
 }
 
-/// What of points that came into this lot repays a debt of the order's customer.
+/// What of points that come into this lot repays a debt of the order's customer.
 fn repayment(
     set: &WorkingSet,
     cx: &Cx<'_>,
     order: &Order,
     lot: Option<BusinessDay>,
     points: Points,
-) -> Option<Draft> {
-    let customer = order.customer?;
-    let is_over = lot.is_some_and(|day| day <= cx.now().business_day());
-    let repaid = points_account(set, order).debt.min(points);
-    if is_over || repaid.is_zero() {
-        return None;
-    }
-    let account = AccountId::customer_points(customer);
-    let debt = AccountId::customer_debt(customer);
-    Some(Draft::posted(account, debt, repaid.get()).from_lot(lot))
+) -> Result<Option<Draft>, LedgerError> {
+    let Some(customer) = order.customer.filter(|_| !points.is_zero()) else {
+        return Ok(None);
+    };
+    let granted = (points, lot.unwrap_or(BusinessDay::NEVER));
+    ledger::repays_at_once(set, customer, granted, cx.now().business_day())
 }
 
 impl From<DeedError> for ReviewError {
@@ -488,7 +489,7 @@ pub(super) fn refund_failed(
             let account = AccountId::customer_points(customer);
             let credit = Draft::posted(issued, account, withheld.get());
             let mut drafts = vec![credit.expiring(lot.unwrap_or(BusinessDay::NEVER))];
-            drafts.extend(repayment(set, cx, order, lot, withheld));
+            drafts.extend(repayment(set, cx, order, lot, withheld)?);
             let entry = EntryId::of(refund.id.id(), EntryKind::WithheldLetIn);
             ledger::post(set, order.tenant, entry, &drafts, cx.now())?;
             posted(cx, order.tenant, entry);
@@ -500,6 +501,26 @@ pub(super) fn refund_failed(
         }
     }
     Ok(())
+}
+
+/// The operation by itself, for tests that need no database.
+#[cfg(test)]
+pub(super) fn turning(
+    id: ReviewId,
+    let_in: bool,
+) -> impl Operation<Reply = ReviewRow, Refusal = ReviewError> {
+    TurnReview {
+        tenant: None,
+        id,
+        word: if let_in {
+            Word::Approve(None)
+        } else {
+            Word::Reject("no".to_owned())
+        },
+        by: Actor::new("test"),
+        claim: None,
+        terms: ReviewTerms::default(),
+    }
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::{
     audit::Actor,
     customers,
     db::{Cx, DbError, Operation, SubmitError, Wanted, WorkingSet},
-    ledger::{Accounts, LedgerError},
+    ledger::{self, Accounts, LedgerError},
     outbox::{self, Event},
     payments::Attempts,
     points::{Budget, Budgets, PointsMove, Rule, Rules},
@@ -496,8 +496,8 @@ impl Operation for SettlePayment {
                 Some(Payer::Unknown) | None => None,
             };
             if let Some(customer) = known.and_then(|order| order.customer).or(payer) {
-                // Who owes points repays them out of those that this payment earns, so no lot need be read.
-                want.row::<Accounts>(AccountId::customer_points(customer));
+                // Who owes points repays them out of those that this payment earns.
+                ledger::want_crediting(want, set, AccountId::customer_points(customer));
             }
             if let Some(order) = known {
                 // Which rule it will be, the decision says.

@@ -227,7 +227,7 @@ impl Operation for AskDeed {
         }
         let account = AccountId::customer_points(self.wish.customer);
         match self.wish.kind() {
-            DeedKind::Award => want.row::<ledger::Accounts>(account),
+            DeedKind::Award => ledger::want_crediting(want, set, account),
             DeedKind::Deduct | DeedKind::Redeem | DeedKind::Return => {
                 ledger::want_spending(want, account);
             }
@@ -283,4 +283,27 @@ pub(super) fn note(set: &mut WorkingSet, cx: &Cx<'_>, deed: &Deed, by: &audit::A
         captured: deed.captured,
     };
     audit::note(set, cx, deed.tenant, by, action, &deed.id);
+}
+
+/// The operation by itself, for tests that need no database.
+#[cfg(test)]
+pub(crate) fn asking(
+    wish: DeedWish,
+    ruling: Ruling,
+) -> impl Operation<Reply = Asked, Refusal = DeedError> {
+    let first = super::RuleVersion {
+        tenant: wish.tenant,
+        version: 1,
+        merchant: None,
+        terms: Some(super::RuleTerms::default()),
+        effective_from: crate::primitives::Timestamp::from_micros(0),
+        created_at: crate::primitives::Timestamp::from_micros(0),
+    };
+    AskDeed {
+        wish,
+        shop: None,
+        rules: Arc::new(Rules::new(vec![first]).expect("one version of the tenant's own")),
+        ruling,
+        terms: ReviewTerms::default(),
+    }
 }

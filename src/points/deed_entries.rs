@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Deed, DeedError, PointsMove,
+    Deed, DeedError, DeedKind, PointsMove,
     deed_store::{DeedLots, FromLot},
 };
 use crate::{
     db::{Cx, WorkingSet},
-    ledger::{self, Account, Accounts, Draft, LedgerError, LotsOf, Resolution},
+    ledger::{self, Account, Accounts, Draft, LedgerError, LotsOf, Resolution, Stock},
     outbox::{self, Event},
     primitives::{AccountId, AccountKind, BusinessDay, EntryId, EntryKind, Points, TransferId},
 };
@@ -24,18 +24,10 @@ fn of_tenant(deed: &Deed, kind: AccountKind) -> AccountId {
     AccountId::of_tenant(deed.tenant, kind)
 }
 
-/// What can be spent on this day: the points that are not over, less what is set aside.
-pub(super) fn spendable(set: &WorkingSet, deed: &Deed, today: BusinessDay) -> Points {
-    let id = AccountId::customer_points(deed.customer);
-    let account = account(set, deed);
-    let lots = set.get::<LotsOf>(id);
-    let good = lots.map_or(0, |lots| {
-        lots.iter()
-            .filter(|(gone_on, _)| **gone_on > today)
-            .fold(0_i64, |sum, (_, left)| sum.saturating_add(*left))
-    });
-    let free = good.saturating_sub(account.debits_pending);
-    Points::parse(free.min(account.available()).max(0)).unwrap_or(Points::ZERO)
+/// What can be spent on this day. Nothing when the rows say what cannot be: the ledger has the last word.
+fn spendable(set: &WorkingSet, deed: &Deed, today: BusinessDay) -> Points {
+    let account = AccountId::customer_points(deed.customer);
+    ledger::spendable(set, account, today).unwrap_or(Points::ZERO)
 }
 
 /// Refuses what is more than can be spent.
@@ -46,14 +38,11 @@ pub(super) fn afford(set: &WorkingSet, cx: &Cx<'_>, deed: &Deed) -> Result<(), D
     Ok(())
 }
 
-/// The account and its lots are read one after the other. When another process has written in between they do not agree, and what they say together nobody ever had.
+/// The account, its lots and its holds are read one after the other. When another process has written in between they do not agree, and what they say together nobody ever had.
 fn insufficient(set: &WorkingSet, cx: &Cx<'_>, deed: &Deed) -> DeedError {
-    let lots = set.get::<LotsOf>(AccountId::customer_points(deed.customer));
-    let in_lots = lots.map_or(0, |lots| {
-        lots.values()
-            .fold(0_i64, |sum, left| sum.saturating_add(*left))
-    });
-    if in_lots != account(set, deed).posted() {
+    let stock = Stock::of(set, AccountId::customer_points(deed.customer));
+    let account = account(set, deed);
+    if stock.posted() != Ok(account.posted()) || stock.held() != Ok(account.debits_pending) {
         return DeedError::Stale;
     }
     let available = spendable(set, deed, cx.now().business_day());
@@ -63,7 +52,7 @@ fn insufficient(set: &WorkingSet, cx: &Cx<'_>, deed: &Deed) -> DeedError {
 /// Dr points issued / Cr customer points, into the lot of their day; and what of them repays a debt, Dr customer points / Cr customer debt.
 pub(super) fn award(set: &mut WorkingSet, cx: &mut Cx<'_>, deed: &Deed) -> Result<(), DeedError> {
     let mut drafts = vec![issued(deed)];
-    drafts.extend(repayment(set, cx, deed));
+    drafts.extend(repayment(set, cx, deed)?);
     post(set, cx, deed, EntryKind::PointsAwarded, &drafts)?;
     moved(cx, deed, PointsMove::Awarded, deed.points);
     Ok(())
@@ -90,16 +79,20 @@ fn issued(deed: &Deed) -> Draft {
     draft.expiring(deed.expires_on.unwrap_or(BusinessDay::NEVER))
 }
 
-/// What of awarded points repays what their owner owes. Points that are over already repay nothing.
-fn repayment(set: &WorkingSet, cx: &Cx<'_>, deed: &Deed) -> Option<Draft> {
+/// What of awarded points repays what their owner owes.
+fn repayment(set: &WorkingSet, cx: &Cx<'_>, deed: &Deed) -> Result<Option<Draft>, LedgerError> {
     let lot = deed.expires_on.unwrap_or(BusinessDay::NEVER);
-    let repaid = account(set, deed).debt.min(deed.points);
-    if repaid.is_zero() || lot <= cx.now().business_day() {
-        return None;
+    let today = cx.now().business_day();
+    ledger::repays_at_once(set, deed.customer, (deed.points, lot), today)
+}
+
+/// Points that were held are free again: they repay what their owner owes, by an entry of its own.
+fn repay(set: &mut WorkingSet, cx: &mut Cx<'_>, deed: &Deed) -> Result<(), DeedError> {
+    let draft = ledger::repayment(set, deed.customer, cx.now().business_day())?;
+    match draft {
+        Some(draft) => post(set, cx, deed, EntryKind::DebtRepaid, &[draft]),
+        None => Ok(()),
     }
-    let points = AccountId::customer_points(deed.customer);
-    let debt = AccountId::customer_debt(deed.customer);
-    Some(Draft::posted(points, debt, repaid.get()).from_lot(Some(lot)))
 }
 
 /// A review lets an award in: the pending entry is posted, and repays a debt by an entry of its own.
@@ -108,8 +101,9 @@ pub(super) fn award_at_last(
     cx: &mut Cx<'_>,
     deed: &Deed,
 ) -> Result<(), DeedError> {
+    let repay = repayment(set, cx, deed)?;
     resolve(set, cx, deed, Resolution::Post)?;
-    if let Some(draft) = repayment(set, cx, deed) {
+    if let Some(draft) = repay {
         post(set, cx, deed, EntryKind::DebtRepaid, &[draft])?;
     }
     moved(cx, deed, PointsMove::Awarded, deed.points);
@@ -159,7 +153,7 @@ pub(super) fn reserve(set: &mut WorkingSet, cx: &mut Cx<'_>, deed: &Deed) -> Res
 }
 
 /// What was set aside is spent: all of it by posting the entry, a part by an entry of its own after the whole was let go, in one commit. That entry too
-/// may use what the hold protected.
+/// may use what the hold protected; what is left over is free, and repays a debt.
 pub(super) fn capture(set: &mut WorkingSet, cx: &mut Cx<'_>, deed: &Deed) -> Result<(), DeedError> {
     if deed.captured < deed.points {
         resolve(set, cx, deed, Resolution::Void)?;
@@ -167,7 +161,8 @@ pub(super) fn capture(set: &mut WorkingSet, cx: &mut Cx<'_>, deed: &Deed) -> Res
             entry: deed.pending_entry(),
             leg: 0,
         };
-        return spent(set, cx, deed, taken(deed, deed.captured).out_of(hold));
+        spent(set, cx, deed, taken(deed, deed.captured).out_of(hold))?;
+        return repay(set, cx, deed);
     }
     let before = lots_of(set, deed);
     resolve(set, cx, deed, Resolution::Post)?;
@@ -198,8 +193,8 @@ fn note_lots(set: &mut WorkingSet, deed: &Deed, before: &BTreeMap<BusinessDay, i
     set.put::<DeedLots>(deed.id, taken);
 }
 
-/// Points go back into the lots from which they came, one leg each: Dr points redeemed / Cr customer points. What of them repays a debt: Dr customer points / Cr customer debt,
-/// out of the lots whose day has not come.
+/// Points go back into the lots from which they came, one leg each: Dr points redeemed / Cr customer points. What is free then repays a debt: Dr customer points / Cr customer debt,
+/// out of these lots as far as their day has not come, and out of whatever an older hold leaves free that can do with the others.
 pub(super) fn give_back(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
@@ -212,29 +207,55 @@ pub(super) fn give_back(
         Draft::posted(redeemed, theirs, points.get()).expiring(*on)
     };
     let mut drafts: Vec<Draft> = lots.iter().map(credit).collect();
-    let mut owed = account(set, deed).debt;
-    let today = cx.now().business_day();
-    for (on, points) in lots.iter().filter(|(on, _)| *on > today) {
-        let repaid = owed.min(*points);
-        if repaid.is_zero() {
-            break;
-        }
-        owed = owed.saturating_sub(repaid);
-        let debt = AccountId::customer_debt(deed.customer);
-        drafts.push(Draft::posted(theirs, debt, repaid.get()).from_lot(Some(*on)));
-    }
+    drafts.extend(repaid_by_return(set, cx, deed, lots)?);
     post(set, cx, deed, EntryKind::PointsReturned, &drafts)?;
     moved(cx, deed, PointsMove::Returned, deed.points);
     Ok(())
 }
 
-/// What was pending will not be.
+/// What of returned points repays a debt, lot by lot.
+fn repaid_by_return(
+    set: &WorkingSet,
+    cx: &Cx<'_>,
+    deed: &Deed,
+    lots: &[(BusinessDay, Points)],
+) -> Result<Vec<Draft>, LedgerError> {
+    let theirs = AccountId::customer_points(deed.customer);
+    let debt = AccountId::customer_debt(deed.customer);
+    let today = cx.now().business_day();
+    let mut stock = Stock::of(set, theirs);
+    for (on, points) in lots {
+        let left = stock.lots.entry(*on).or_default();
+        *left = left
+            .checked_add(points.get())
+            .ok_or(LedgerError::Overflow)?;
+    }
+    let mut owed = account(set, deed).debt.get().min(stock.free(today)?);
+    let live = lots.iter().filter(|(on, _)| *on > today);
+    let named = live.map(|(on, points)| (points.get(), Some(*on)));
+    let mut drafts = Vec::new();
+    for (points, lot) in named.chain([(i64::MAX, None)]) {
+        let repaid = owed.min(points);
+        if repaid > 0 {
+            owed = owed.checked_sub(repaid).ok_or(LedgerError::Overflow)?;
+            drafts.push(Draft::posted(theirs, debt, repaid).from_lot(lot));
+        }
+    }
+    Ok(drafts)
+}
+
+/// What was pending will not be: what was set aside is free, and repays a debt.
 pub(super) fn drop_pending(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
     deed: &Deed,
 ) -> Result<(), DeedError> {
-    resolve(set, cx, deed, Resolution::Void)
+    resolve(set, cx, deed, Resolution::Void)?;
+    match deed.kind {
+        // Awarded points that are let go never were there.
+        DeedKind::Award => Ok(()),
+        DeedKind::Deduct | DeedKind::Redeem | DeedKind::Return => repay(set, cx, deed),
+    }
 }
 
 fn post(

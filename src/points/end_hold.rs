@@ -155,3 +155,23 @@ pub(super) fn want_deed(want: &mut Wanted, set: &WorkingSet, id: DeedId) {
         ledger::want_resolution(want, set, deed.pending_entry(), 1);
     }
 }
+
+/// The operation by itself, for tests that need no database. Without an end: its time is over.
+#[cfg(test)]
+pub(crate) fn ending(
+    tenant: TenantId,
+    deed: DeedId,
+    end: Option<End>,
+) -> impl Operation<Reply = Deed, Refusal = DeedError> {
+    EndHold {
+        tenant,
+        source: None,
+        deed,
+        ending: match end {
+            Some(End::Capture { points }) => Ending::Capture(points),
+            Some(End::Release) => Ending::Release,
+            None => Ending::TimeOut,
+        },
+        by: Actor::new("test"),
+    }
+}

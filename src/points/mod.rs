@@ -58,11 +58,14 @@
 //! | award under review | the first pending; posted when it is let in, and a debt repaid by an entry of its own; voided when it is let go |
 //! | deduct, redeem at once | Dr customer points / Cr points redeemed |
 //! | return | Dr points redeemed / Cr customer points, a leg for each lot from which they came; what of it repays a debt, Dr customer points / Cr customer debt |
-//! | hold, redemption under review | the same pending; posted when captured whole; of a part voided, and the part posted by an entry of its own in the same commit |
+//! | hold, redemption under review | the same pending; posted when captured whole; of a part voided, and the part posted by an entry of its own in the same commit; voided otherwise |
+//! | what a hold lets go (all of it, or what is left of a part) | as much of it as is free and owed: Dr customer points / Cr customer debt, by an entry of its own in the same commit |
 //!
 //! - **Twice**: the reference is claimed in the commit of the deed ([`idempotency`](crate::idempotency)), under a hash of tenant, kind, source and reference, with a hash of the
 //!   request. The same request is answered with the deed as it stands by then; another one is refused.
-//! - **Never below zero**: what can be spent is what is in lots that are not over, less what is set aside ([`Standing`]). The account's version guards it.
+//! - **Never below zero**: what can be spent is what is free ([`Stock`](crate::ledger::Stock)): in lots that are not over, and needed by nothing that is set aside. Customers and back
+//!   ends are shown that number ([`Standing`]), and it decides. The account's version guards it.
+//! - **Debts**: whoever owes points has none free. What an award brings and what a hold lets go repays first (`ledger/debt.rs`), in the commit of the deed.
 //! - **Two at once**: the deed's version and the key of the resolving entry let one end win; the other is told the state.
 //! - **Torn reads**: the tables of a batch are read one after the other, so a *refusal*, which nothing guards, could come of rows that never were together. Where the account
 //!   and its lots, or the deed and its entry, do not agree, the operation is submitted again ([`DeedError::Stale`]).
@@ -106,6 +109,8 @@ mod store;
 mod validity;
 mod wish;
 
+#[cfg(test)]
+pub(crate) use ask::asking;
 pub use ask::{Asked, ask};
 pub use balance::{
     PointsRecord, Statistics, StatisticsDay, StatisticsSource, list_records, statistics,
@@ -120,6 +125,8 @@ pub use deed_store::DeedFilter;
 pub(crate) use deed_store::{DEED_COLUMNS, read_deed};
 pub use desk::{Desk, find_deed, list_deeds};
 pub use dry_run::{DryRun, Tried, WouldEarn, dry_run};
+#[cfg(test)]
+pub(crate) use end_hold::ending;
 pub use end_hold::{End, claim_over, end_hold, time_out};
 pub use explain::{CapStep, Capping, Earning, Explanation};
 pub use movement::PointsMove;

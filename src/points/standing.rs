@@ -1,17 +1,18 @@
 //! What a customer has, and when it is gone. Reads that decide nothing.
 
-use sqlx::{FromRow, Row as _};
+use sqlx::FromRow;
 
 use crate::{
     db::{Db, DbError},
-    ledger::{ACCOUNT_COLUMNS, ACCOUNT_WIDTH, Account, Balance, read_account},
+    ledger::{self, Account, Balance, Stock},
     primitives::{AccountId, BusinessDay, CustomerId, PageLimit, Points, TenantId},
 };
 
 /// A customer's points as they can be used today.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
-    /// As booked, but `available` leaves out what is over: points are gone at the turn of their day, also while the night's job has not taken them from the books.
+    /// As booked, but `available` is what can be spent ([`Stock::free`]), which leaves out what is over: points are gone at the turn of their day, also while the night's job has
+    /// not taken them from the books. Deeds and refunds are decided by the same number.
     pub balance: Balance,
     pub expiring: ExpiringSoon,
 }
@@ -35,47 +36,27 @@ pub async fn standing(
 ) -> Result<Standing, DbError> {
     let today = db.now().business_day();
     let until = today.plus_days(within_days);
-    let statement = format!(
-        "SELECT /* points.standing */ {ACCOUNT_COLUMNS}, \
-         (SELECT CAST(COALESCE(SUM(l.remaining), 0) AS SIGNED) FROM point_lots l WHERE l.account_id = a.id AND l.expires_on <= ?), \
-         (SELECT CAST(COALESCE(SUM(l.remaining), 0) AS SIGNED) FROM point_lots l WHERE l.account_id = a.id AND l.expires_on > ? AND l.expires_on <= ?), \
-         (SELECT MIN(l.expires_on) FROM point_lots l WHERE l.account_id = a.id AND l.expires_on > ? AND l.expires_on <= ? AND l.remaining > 0) \
-         FROM accounts a WHERE a.id = ? AND a.tenant_id = ?"
-    );
-    let row = sqlx::query(sqlx::AssertSqlSafe(statement))
-        .bind(today.0)
-        .bind(today.0)
-        .bind(until.0)
-        .bind(today.0)
-        .bind(until.0)
-        .bind(AccountId::customer_points(customer))
-        .bind(tenant)
-        .fetch_optional(db.pool())
-        .await?;
-    let negative = |_| DbError::Inconsistent("points of a lot below zero");
-    let (account, over, soon, next_on) = match row {
-        None => (Account::empty(tenant), 0, 0, None),
-        Some(row) => (
-            read_account(&row)?.1,
-            row.try_get::<i64, _>(ACCOUNT_WIDTH)?,
-            row.try_get::<i64, _>(ACCOUNT_WIDTH + 1)?,
-            row.try_get::<Option<time::Date>, _>(ACCOUNT_WIDTH + 2)?
-                .map(BusinessDay),
-        ),
+    let found = ledger::find_stock(db, tenant, AccountId::customer_points(customer)).await?;
+    let (account, stock) = found.unwrap_or((Account::empty(tenant), Stock::default()));
+    let broken = |_| DbError::Inconsistent("a customer's points do not add up");
+    let balance = account.balance().map_err(broken)?;
+    let points = |units: i64| Points::parse(units.max(0));
+    let free = stock.free(today).map_err(broken)?;
+    let soon = || {
+        let after = stock.lots.range(today.plus_days(1)..);
+        after.take_while(|(on, _)| **on <= until)
     };
-    let balance = account
-        .balance()
-        .map_err(|_| DbError::Inconsistent("a customer's account is below zero"))?;
-    let over = Points::parse(over).map_err(negative)?;
+    let in_lots = soon().fold(0_i64, |sum, (_, left)| sum.saturating_add(*left));
+    let overflow = |_| DbError::Inconsistent("more points than there can be");
     Ok(Standing {
         balance: Balance {
-            available: balance.available.saturating_sub(over),
+            available: points(free).map_err(overflow)?,
             ..balance
         },
         expiring: ExpiringSoon {
             within_days,
-            points: Points::parse(soon).map_err(negative)?,
-            next_on,
+            points: points(in_lots).map_err(overflow)?,
+            next_on: soon().map(|(on, _)| *on).next(),
         },
     })
 }

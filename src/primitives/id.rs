@@ -495,7 +495,7 @@ pub enum EntryKind {
     PointsCaptured,
     /// Points whose time was over. Cause: the expiry of one account, named when it happens: that it happens once is guarded by the account's version.
     PointsExpired,
-    /// Points that a review let in repaid what their owner owed. Cause: the order or the deed.
+    /// Points that a review let in, or that were held and are free again, repaid what their owner owed. Cause: the order or the deed.
     DebtRepaid,
     /// Of the points that were held, those that the review let in: the others go back with refunds. Cause: the order.
     HeldPartLetIn,

@@ -1,4 +1,4 @@
-//! Accounts against their transfers, lots, debts and counts: invariants 2, 3, 4, 7 and 8.
+//! Accounts against their transfers, lots, holds, debts and counts: invariants 2, 3, 4, 6, 7 and 8.
 
 use std::collections::HashMap;
 
@@ -9,12 +9,12 @@ use super::{
     caps::DayCount,
     entries::Sums,
     lots::{Forgotten, LotReplay},
-    pages::{Accounts, ByAccount, Cursor, Lots},
+    pages::{Accounts, ByAccount, Cursor, Holds, Lots},
     rules::Rules,
 };
 use crate::{
     db::DbError,
-    ledger::{Account, CheckedSide},
+    ledger::{Account, CheckedSide, Transfer},
     points::expiry::{FORGET_DAYS, REFUND_DAYS},
     primitives::{AccountId, AccountKind, Asset, BusinessDay},
 };
@@ -30,6 +30,7 @@ pub(super) async fn check(
     let mut accounts = Cursor::<Accounts>::default();
     let mut transfers = Cursor::<ByAccount>::default();
     let mut lots = Cursor::<Lots>::default();
+    let mut holds = Cursor::<Holds>::default();
     let mut debts = Debts::default();
     let mut totals: HashMap<Asset, Sums> = HashMap::new();
     let mut met = 0_usize;
@@ -51,7 +52,8 @@ pub(super) async fn check(
             .saturating_add(account.credits_pending);
         debts.take(id, kind, &account, report);
         if kind.is_checked() {
-            let played = replay(conn, id, &account, &mut transfers, rules, report).await?;
+            let mut played = replay(conn, id, &account, &mut transfers, rules, report).await?;
+            holds_of(conn, id, &mut played, &mut holds, report).await?;
             lots_of(conn, id, &account, (played, forgotten), &mut lots, report).await?;
             progress.advance(transfers.news() + lots.news());
         } else {
@@ -72,6 +74,9 @@ pub(super) async fn check(
     }
     debts.finish(report);
     while let Some(orphan) = lots.next(conn).await? {
+        without_account(orphan.account, report);
+    }
+    while let Some(orphan) = holds.next(conn).await? {
         without_account(orphan.account, report);
     }
     if let Some(orphan) = transfers.next(conn).await? {
@@ -163,6 +168,7 @@ async fn replay(
             CheckedSide::Neither => {}
         }
         version = version.saturating_add(1);
+        settled(id, &lots, Some(&transfer), report);
         let problem = lots.play(&transfer, posting.returns_of).err();
         report.expect(Invariant::LotsSumToBalance, problem.is_none(), || {
             format!("{id}: {:?} {}", transfer.id, problem.unwrap_or_default())
@@ -200,6 +206,7 @@ async fn replay(
             },
         );
     }
+    settled(id, &lots, None, report);
     report.expect(
         Invariant::SumsEqualTransfers,
         played == sums(account) && version == account.version,
@@ -216,6 +223,41 @@ async fn replay(
     });
     earned.finish(id, account, report);
     Ok(lots)
+}
+
+/// Who owes points has none free once an operation is done.
+fn settled(id: AccountId, lots: &LotReplay, next: Option<&Transfer>, report: &mut Report) {
+    let problem = lots.settled(next).err();
+    report.expect(Invariant::PointsFollowTheRule, problem.is_none(), || {
+        format!("{id} {}", problem.unwrap_or_default())
+    });
+}
+
+/// What is noted as held, by day, is what the transfers hold.
+async fn holds_of(
+    conn: &mut MySqlConnection,
+    id: AccountId,
+    played: &mut LotReplay,
+    holds: &mut Cursor<Holds>,
+    report: &mut Report,
+) -> Result<(), DbError> {
+    while let Some(row) = holds.peek(conn).await?
+        && row.account <= id
+    {
+        holds.next(conn).await?;
+        if row.account < id {
+            without_account(row.account, report);
+            continue;
+        }
+        let problem = played.compare_hold(&row).err();
+        report.expect(Invariant::LotsSumToBalance, problem.is_none(), || {
+            format!("{id}: {}", problem.unwrap_or_default())
+        });
+    }
+    for problem in played.holds_without_row() {
+        report.violated(Invariant::LotsSumToBalance, format!("{id}: {problem}"));
+    }
+    Ok(())
 }
 
 /// What is left in the lots of an account is what is posted on it, for whatever is set aside is still in them; and each lot is what the transfers make it.
@@ -267,7 +309,7 @@ async fn lots_of(
 fn without_account(id: AccountId, report: &mut Report) {
     report.violated(
         Invariant::LotsSumToBalance,
-        format!("lots of {id}, which is no account that has lots"),
+        format!("lots or holds of {id}, which is no account that has lots"),
     );
 }
 

@@ -17,6 +17,8 @@
 //! | | refused by risk | none |
 //! | return | done | `PointsReturned`, a leg for each lot, which may repay a debt; and the lots of the deed that it returns say so |
 //!
+//! What was held and is free again may repay a debt, by a `DebtRepaid` of no more than that: beside a part that is spent, a release, a time-out and a review that lets go.
+//!
 //! That the right entries are there, in the right phases, is invariant 9; that they are of the right points, customer and day is 6.
 
 use sqlx::MySqlConnection;
@@ -126,7 +128,7 @@ impl DeedPass {
             .iter()
             .find(|leg| leg.credit.kind() == Some(AccountKind::CustomerDebt))
             .map(|leg| leg.amount)
-            .filter(|amount| *amount <= deed.points.get());
+            .filter(|amount| (1..=freed(deed)).contains(amount));
         let due = due(deed, repaid);
         let booked: Vec<_> = legs
             .iter()
@@ -167,6 +169,15 @@ impl DeedPass {
     }
 }
 
+/// How many points the deed can have made free, or brought.
+fn freed(deed: &Deed) -> i64 {
+    match deed.kind {
+        DeedKind::Award => deed.points.get(),
+        DeedKind::Deduct | DeedKind::Return => 0,
+        DeedKind::Redeem => deed.points.saturating_sub(deed.captured).get(),
+    }
+}
+
 fn may_be_of_deed(entry: EntryId) -> bool {
     match entry.kind() {
         Some(
@@ -196,7 +207,7 @@ fn may_be_of_deed(entry: EntryId) -> bool {
     }
 }
 
-/// The legs that a deed calls for, in the order of the entries' ids; none where the deed cannot be what it says it is. `repaid` is what of an award repaid a debt.
+/// The legs that a deed calls for, in the order of the entries' ids; none where the deed cannot be what it says it is. `repaid` is what of its points repaid a debt.
 fn due(deed: &Deed, repaid: Option<i64>) -> Option<Vec<(EntryId, Leg)>> {
     let customer = AccountId::customer_points(deed.customer);
     let tenant = |kind| AccountId::of_tenant(deed.tenant, kind);
@@ -224,6 +235,12 @@ fn due(deed: &Deed, repaid: Option<i64>) -> Option<Vec<(EntryId, Leg)>> {
     let captured = || {
         let spent = leg(Phase::Posted, deed.captured);
         (entry(EntryKind::PointsCaptured), spent)
+    };
+    let repaid = || repayment.map(|leg| (entry(EntryKind::DebtRepaid), leg));
+    let let_go = || {
+        let mut legs = vec![set_aside, resolved(Phase::Void)];
+        legs.extend(repaid());
+        legs
     };
     let is_hold = deed.hold_until.is_some();
     // What was given back since moved the version on, and nothing else.
@@ -253,18 +270,17 @@ fn due(deed: &Deed, repaid: Option<i64>) -> Option<Vec<(EntryId, Leg)>> {
             if deed.captured == deed.points {
                 vec![set_aside, resolved(Phase::Post)]
             } else {
-                vec![set_aside, resolved(Phase::Void), captured()]
+                let mut legs = let_go();
+                legs.push(captured());
+                legs
             }
         }
         (DeedKind::Redeem, DeedState::Held, 1 | 2) if is_hold => vec![set_aside],
-        (DeedKind::Redeem, DeedState::Released | DeedState::Expired, 2 | 3) if is_hold => {
-            vec![set_aside, resolved(Phase::Void)]
-        }
+        (DeedKind::Redeem, DeedState::Released | DeedState::Expired, 2 | 3) if is_hold => let_go(),
         (DeedKind::Award | DeedKind::Redeem, DeedState::UnderReview, 1) => vec![set_aside],
         (DeedKind::Award | DeedKind::Redeem, DeedState::Refused, 1) => Vec::new(),
-        (DeedKind::Award | DeedKind::Redeem, DeedState::Refused, 2) => {
-            vec![set_aside, resolved(Phase::Void)]
-        }
+        (DeedKind::Award, DeedState::Refused, 2) => vec![set_aside, resolved(Phase::Void)],
+        (DeedKind::Redeem, DeedState::Refused, 2) => let_go(),
         (
             DeedKind::Award | DeedKind::Deduct | DeedKind::Redeem | DeedKind::Return,
             DeedState::Held

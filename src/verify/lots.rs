@@ -1,4 +1,4 @@
-//! The lots of one account, played again from its transfers: invariant 7.
+//! The lots of one account, its holds and what it owes, played again from its transfers: invariants 6 and 7.
 //!
 //! Every transfer says in `transfers.lot` which lot it is about, so the lots need not be believed: what is granted and left in each follows from the account's
 //! transfers in the order of their versions.
@@ -17,30 +17,45 @@
 //! of `point_lots` that says something else than the replay. Of a lot that was over more than [`FORGET_DAYS`](crate::points::expiry::FORGET_DAYS) days ago and has nothing left, the row may be gone: it could change
 //! nothing any more. One of which something ran out stays longer, since refunds ask for it.
 //!
+//! Two more things follow from the transfers, at every point of the history:
+//!
+//! - every hold can be posted: for each day on which something was set aside and is held yet, what was set aside on it or later is in lots that are not over on it (7). `point_holds` says
+//!   the same of the days (2 tells that the account's own sum does);
+//! - who owes points has none free when an operation is done (6). The transfers of one operation are of one instant.
+//!
+//! Both are asked of [`Stock`], by which the service decides: what is free has one meaning. The lots and holds that it is asked about are the replay's own.
+//!
 //! Transfers from before the column name no lot. An account whose first credits name none cannot be replayed: its lots are only added up. Once one of its credits has named
 //! a lot, all later ones must. Otherwise to take a name away would be to switch the check off.
 //!
-//! In memory is one account: its lots, its holds that are not resolved, and of which lots back ends' deeds took its points.
+//! In memory is one account: its lots, its holds that are not resolved, what it owes, and of which lots back ends' deeds took its points.
 
 use std::{
     collections::{BTreeMap, HashMap},
     ops::Bound,
 };
 
-use super::pages::LotRow;
+use super::pages::{HoldRow, LotRow};
 use crate::{
-    ledger::{CheckedSide, Phase, Transfer},
-    primitives::{AccountKind, BusinessDay, DeedId, EntryId, EntryKind, Id, Timestamp, TransferId},
+    ledger::{CheckedSide, Phase, Stock, Transfer},
+    primitives::{
+        AccountId, AccountKind, BusinessDay, DeedId, EntryId, EntryKind, Id, Timestamp, TransferId,
+    },
 };
 
 /// One account's lots.
 #[derive(Debug, Default)]
-pub(super) struct LotReplay {
+pub(crate) struct LotReplay {
     lots: BTreeMap<BusinessDay, Lot>,
-    /// Transfers that set points aside and are not resolved, each with its day.
-    held: HashMap<TransferId, BusinessDay>,
     /// Of which lots deeds took points, and that was not given back yet, in points.
     taken: HashMap<Id, BTreeMap<BusinessDay, i64>>,
+    /// Transfers that set points aside and are not resolved, each with its day and points.
+    held: HashMap<TransferId, (BusinessDay, i64)>,
+    /// What they set aside, by day.
+    holds: BTreeMap<BusinessDay, i64>,
+    debt: i64,
+    /// Of the transfer before: its instant, and the latest day so far.
+    last: Option<(Timestamp, BusinessDay)>,
     /// What the transfer before this one let go.
     let_go: Option<LetGo>,
     /// A credit named its lot.
@@ -86,11 +101,16 @@ struct Lot {
 
 impl LotReplay {
     /// Plays the account's next transfer; `returns_of` is the deed whose points it gives back, if it does. Gives what is wrong with it.
-    pub(super) fn play(
+    pub(crate) fn play(
         &mut self,
         transfer: &Transfer,
         returns_of: Option<DeedId>,
     ) -> Result<(), String> {
+        let today = transfer.at.business_day();
+        let latest = self.last.map_or(today, |(_, day)| day.max(today));
+        self.last = Some((transfer.at, latest));
+        self.owe(transfer);
+        let since = self.hold(transfer);
         if self.blind {
             // Only to notice a name that was taken away.
             return self.named_or_old(transfer);
@@ -101,10 +121,118 @@ impl LotReplay {
             CheckedSide::Credit => self
                 .credit(transfer)
                 .and_then(|()| self.give_back(transfer, returns_of)),
-            CheckedSide::Debit => self.debit(transfer, let_go),
+            CheckedSide::Debit => self.debit(transfer, since, let_go),
         };
+        let played = played.and_then(|()| self.covered());
         self.blind |= played.is_err();
         played
+    }
+
+    /// Before the next transfer, or after the last: what is wrong with what the operation before has left.
+    pub(crate) fn settled(&self, next: Option<&Transfer>) -> Result<(), String> {
+        let Some((at, day)) = self.last.filter(|_| !self.blind && self.debt > 0) else {
+            return Ok(());
+        };
+        if next.is_some_and(|next| next.at == at) {
+            return Ok(());
+        }
+        match self.stock().free(day) {
+            Ok(free) if free <= 0 => Ok(()),
+            free => Err(format!(
+                "owes {} points after {at}, and {} are free",
+                self.debt,
+                free.unwrap_or(i64::MAX)
+            )),
+        }
+    }
+
+    /// The lots and holds, for the rule by which the service decides.
+    pub(crate) fn stock(&self) -> Stock {
+        Stock {
+            lots: self.lots.iter().map(|(on, lot)| (*on, lot.left)).collect(),
+            holds: self.holds.clone(),
+        }
+    }
+
+    /// Lending and repaying.
+    fn owe(&mut self, transfer: &Transfer) {
+        let debt = |account: AccountId| account.kind() == Some(AccountKind::CustomerDebt);
+        if transfer.phase != Phase::Posted {
+        } else if debt(transfer.debit) {
+            self.debt = self.debt.saturating_add(transfer.amount);
+        } else if debt(transfer.credit) {
+            self.debt = self.debt.saturating_sub(transfer.amount);
+        }
+    }
+
+    /// Setting aside, and the end of it. Gives the day on which the points were set aside that the transfer resolves.
+    fn hold(&mut self, transfer: &Transfer) -> Option<BusinessDay> {
+        if transfer.checked_side != CheckedSide::Debit {
+            return None;
+        }
+        match transfer.phase {
+            Phase::Posted => None,
+            Phase::Pending => {
+                let day = transfer.at.business_day();
+                self.held.insert(transfer.id, (day, transfer.amount));
+                let held = self.holds.entry(day).or_default();
+                *held = held.saturating_add(transfer.amount);
+                None
+            }
+            Phase::Post | Phase::Void => {
+                let pending = TransferId {
+                    entry: transfer.id.entry.resolved(),
+                    leg: transfer.id.leg,
+                };
+                let (day, amount) = self.held.remove(&pending)?;
+                let held = self.holds.entry(day).or_default();
+                *held = held.saturating_sub(amount);
+                if *held <= 0 {
+                    self.holds.remove(&day);
+                }
+                Some(day)
+            }
+        }
+    }
+
+    /// Whether every hold can be posted.
+    fn covered(&self) -> Result<(), String> {
+        if self.holds.is_empty() {
+            return Ok(());
+        }
+        let stock = self.stock();
+        for day in self.holds.keys() {
+            match stock.spare(*day) {
+                Ok(0..) => {}
+                short => {
+                    let missing = short.map_or(i64::MAX, i64::saturating_abs);
+                    return Err(format!(
+                        "leaves {missing} points less in lots that are not over on {day} than are held since then"
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What is wrong with a row of `point_holds`.
+    pub(super) fn compare_hold(&mut self, row: &HoldRow) -> Result<(), String> {
+        let held = self.holds.remove(&row.set_aside_on).unwrap_or(0);
+        if held == row.held {
+            return Ok(());
+        }
+        Err(format!(
+            "{} points are noted as held since {}, and its transfers say {held}",
+            row.held, row.set_aside_on
+        ))
+    }
+
+    /// After all rows: the days that should have one.
+    pub(super) fn holds_without_row(&self) -> impl Iterator<Item = String> + use<> {
+        let holds = self.holds.clone().into_iter();
+        holds.map(|(day, held)| {
+            format!("{held} points are held since {day} by its transfers, and none are noted")
+        })
     }
 
     fn named_or_old(&mut self, transfer: &Transfer) -> Result<(), String> {
@@ -159,19 +287,17 @@ impl LotReplay {
         }
     }
 
-    fn debit(&mut self, transfer: &Transfer, let_go: Option<LetGo>) -> Result<(), String> {
+    /// `since`: when the points were set aside that it resolves.
+    fn debit(
+        &mut self,
+        transfer: &Transfer,
+        since: Option<BusinessDay>,
+        let_go: Option<LetGo>,
+    ) -> Result<(), String> {
         let today = transfer.at.business_day();
-        let pending = TransferId {
-            entry: transfer.id.entry.resolved(),
-            leg: transfer.id.leg,
-        };
         match transfer.phase {
-            Phase::Pending => {
-                self.held.insert(transfer.id, today);
-                Ok(())
-            }
+            Phase::Pending => Ok(()),
             Phase::Void => {
-                let since = self.held.remove(&pending);
                 self.let_go = since.map(|since| LetGo {
                     void: transfer.id,
                     amount: transfer.amount,
@@ -186,10 +312,7 @@ impl LotReplay {
                 self.spend(transfer, part.map_or(today, |let_go| let_go.since))
             }
             // What was never pending is a broken entry (invariant 1); here it counts as of its own day.
-            Phase::Post => {
-                let since = self.held.remove(&pending).unwrap_or(today);
-                self.spend(transfer, since)
-            }
+            Phase::Post => self.spend(transfer, since.unwrap_or(today)),
         }
     }
 
@@ -542,8 +665,71 @@ mod tests {
         book.today = 5;
         book.resolve(hold, Phase::Post, 7, Some(9)).unwrap();
         assert_eq!(book.left(), [5, 0, 3]);
-        let hold = book.hold(4);
+        let hold = book.hold(3);
         assert!(book.resolve(hold, Phase::Post, 4, Some(1)).is_err());
+    }
+
+    #[test]
+    fn what_is_held_is_always_covered_by_lots_that_were_not_over_when_it_was() {
+        let grant = || {
+            let mut book = Book::default();
+            book.earn(5, Some(1)).unwrap();
+            book.earn(5, Some(9)).unwrap();
+            let old = book.hold(5);
+            book.today = 1;
+            (book, old)
+        };
+        // The old hold uses what is over, so that a young one and whoever spends may have the rest.
+        let (mut book, _) = grant();
+        book.hold(2);
+        book.take(EntryKind::PointsDeducted, 3, None).unwrap();
+        let problem = book.take(EntryKind::PointsDeducted, 1, None).unwrap_err();
+        assert!(problem.contains("leaves 1 points less"), "{problem}");
+        let (mut book, old) = grant();
+        book.resolve(old, Phase::Post, 5, Some(9)).unwrap();
+        assert_eq!(book.left(), [0, 5]);
+        // What is over and held may not expire.
+        let (mut book, _) = grant();
+        assert!(book.take(EntryKind::PointsExpired, 1, Some(1)).is_ok());
+        let (mut book, _) = grant();
+        book.hold(5);
+        assert!(book.take(EntryKind::PointsExpired, 1, Some(1)).is_err());
+    }
+
+    #[test]
+    fn who_owes_has_nothing_free_when_an_operation_is_done() {
+        let mut book = Book::default();
+        book.earn(5, Some(9)).unwrap();
+        let hold = book.hold(5);
+        let entry = book.entry(EntryKind::RefundAccepted);
+        let lend = book.next(CheckedSide::Credit, Phase::Posted, entry, 4);
+        let customer = lend.credit.customer().unwrap();
+        let debt = AccountId::customer_debt(customer);
+        let lent = Transfer {
+            debit: debt,
+            lot: Some(BusinessDay::NEVER),
+            ..lend
+        };
+        book.replay.play(&lent, None).unwrap();
+        let back = book.hold(4);
+        assert_eq!(book.replay.settled(None), Ok(()));
+        book.resolve(hold, Phase::Void, 5, None).unwrap();
+        let problem = book.replay.settled(None).unwrap_err();
+        assert!(
+            problem.contains("owes 4") && problem.contains("5 are free"),
+            "{problem}"
+        );
+        let entry = book.entry(EntryKind::DebtRepaid);
+        let repay = book.next(CheckedSide::Debit, Phase::Posted, entry, 4);
+        let repay = Transfer {
+            credit: debt,
+            ..repay
+        };
+        // In the same instant it is the same operation.
+        assert_eq!(book.replay.settled(Some(&repay)), Ok(()));
+        book.replay.play(&repay, None).unwrap();
+        assert_eq!(book.replay.settled(None), Ok(()));
+        book.resolve(back, Phase::Post, 4, None).unwrap();
     }
 
     #[test]

@@ -14,7 +14,7 @@
 //! | `decisions` | risk's decisions, beside these transfers | 13 |
 //! | `shared` | sharings, beside these orders | 5, 9 |
 //! | `sharing` | sharings, their parts and returns, beside these transfers | 5, 9 |
-//! | `accounts`, `lots`, `caps` | accounts, the transfers of checked ones with the orders that earned them, and their lots, merged by account; budgets | 2, 3, 4, 7, 8 |
+//! | `accounts`, `lots`, `caps` | accounts, the transfers of checked ones with the orders that earned them, their lots and their holds, merged by account; budgets | 2, 3, 4, 6, 7, 8 |
 //! | `deeds` | what back ends did with points, beside these transfers; the events that they told | 6, 9, 10 |
 //! | `states` | history and orders, merged by key; idempotency keys | 9, 12 |
 //! | `days` | totals of shops, orders and refunds, added up by the database | 10 |
@@ -49,6 +49,8 @@ mod states;
 
 use sqlx::{Executor as _, mysql::MySqlConnectOptions};
 
+#[cfg(test)]
+pub(crate) use lots::LotReplay;
 pub use report::{Finding, Invariant, NAMED_MAX, Report};
 
 use crate::db::{self, DbError};

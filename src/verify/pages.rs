@@ -542,3 +542,39 @@ impl Paged for Lots {
         })
     }
 }
+
+/// `point_holds` by account and day.
+pub(super) struct Holds;
+
+/// What one account has set aside on one day, in points.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct HoldRow {
+    pub(super) account: AccountId,
+    pub(super) set_aside_on: BusinessDay,
+    pub(super) held: i64,
+}
+
+impl Paged for Holds {
+    type Item = HoldRow;
+
+    fn after(last: Option<&HoldRow>, sql: &mut Sql) {
+        sql.push("SELECT /* verify.holds */ account_id, set_aside_on, held FROM point_holds");
+        if let Some(last) = last {
+            sql.push(" WHERE account_id >= ")
+                .bytes(last.account.bytes());
+            sql.push(" AND (account_id > ").bytes(last.account.bytes());
+            sql.push(" OR set_aside_on > ")
+                .day(last.set_aside_on)
+                .push(")");
+        }
+        sql.push(" ORDER BY account_id, set_aside_on");
+    }
+
+    fn read(row: &MySqlRow) -> Result<HoldRow, sqlx::Error> {
+        Ok(HoldRow {
+            account: row.try_get(0)?,
+            set_aside_on: BusinessDay(row.try_get(1)?),
+            held: row.try_get(2)?,
+        })
+    }
+}

@@ -8,7 +8,7 @@
 //! | awaiting approval, rejected | none | none | none |
 //! | returning, accepted, processing, abnormal | shop → in transit, and what was lent | pending | none |
 //! | succeeded | the same | posted | in transit → channel |
-//! | closed, failed, withdrawn | the same | voided | in transit → shop, and of what was lent what is still owed |
+//! | closed, failed, withdrawn | the same | voided | in transit → shop, and what of the points repays a debt: no more than were set aside |
 //!
 //! Points of those due that ran out before, or were under review and are withheld from it, are in none of these. A refund that failed after the review had let in the other
 //! points has a `WithheldLetIn` besides, which credits what it had withheld.
@@ -450,7 +450,7 @@ fn entries_due(refund: &Refund, order: &OrderOfRefund) -> Vec<Due> {
     });
     let outcome = match stage {
         Stage::Arrived => Some((of_tenant(AccountKind::ChannelReceivable), 0)),
-        Stage::Undone => Some((shop, lent)),
+        Stage::Undone => Some((shop, back)),
         Stage::NotBooked | Stage::OnItsWay => None,
     };
     if let Some((to, repays_max)) = outcome {

@@ -80,10 +80,10 @@ impl Invariant {
                 "a paid order has one settlement of its amount; an unpaid one has none; refunded amounts never exceed paid; shares are booked as they stand"
             }
             Self::PointsFollowTheRule => {
-                "points credited are what the rule in force said, once; refunds take back their part; deeds are booked for their points"
+                "points credited are what the rule in force said, once; refunds take back their part; deeds are booked for their points; who owes points has none free"
             }
             Self::LotsSumToBalance => {
-                "lots are what the transfers make them and sum to the balance; nothing is spent from one that is over"
+                "lots are what the transfers make them and sum to the balance; nothing is spent from one that is over; every hold is covered by lots"
             }
             Self::CapsHold => {
                 "daily and total caps hold, exactly; counts of days and budgets are what was credited"

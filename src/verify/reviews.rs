@@ -21,7 +21,7 @@ use crate::{
     facts::Stage,
     ledger::{Phase, Transfer},
     payments::{Order, Payment, PointsReview},
-    primitives::{AccountId, AccountKind, DecisionId, EntryId, EntryKind, Id, ReviewId},
+    primitives::{AccountId, AccountKind, DecisionId, DeedId, EntryId, EntryKind, Id},
     risk::{Action, REVIEW_COLUMNS, ReviewKind, ReviewRow, read_review},
 };
 
@@ -160,13 +160,12 @@ fn without_order(review: &ReviewRow, report: &mut Report) {
     );
 }
 
-/// A debt is repaid when a review lets points in; what is not an order's is a deed's.
+/// A debt is repaid when a review lets points in; what is not an order's is a deed's, which looks at the entry itself.
 async fn is_of_deed(conn: &mut MySqlConnection, cause: Id) -> Result<bool, DbError> {
     let found: Option<i64> = sqlx::query_scalar(
-        "/* verify.deed_review */ SELECT 1 FROM risk_reviews WHERE id = ? AND kind = ? AND state IN (3, 5)",
+        "/* verify.debt_of_deed */ SELECT CAST(1 AS SIGNED) FROM point_deeds WHERE id = ?",
     )
-    .bind(ReviewId::of(cause))
-    .bind(ReviewKind::Deed.code())
+    .bind(DeedId::new(cause))
     .fetch_optional(conn)
     .await?;
     Ok(found.is_some())

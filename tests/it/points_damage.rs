@@ -193,6 +193,55 @@ async fn a_part_of_a_hold_outlives_its_lot_only_as_what_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_kind_of_damage_to_holds_and_debts_is_found_and_named() {
+    use Invariant::{LotsSumToBalance as Lots, PointsFollowTheRule as Points};
+    let house = House::open(10).await;
+    house.set_terms(PLAIN).await;
+    let (li, wang) = (house.customer("li").await, house.customer("wang").await);
+    // One with a hold and a refund on its way, and one whose hold repaid a debt when it was released.
+    let paid = house.pay(li, 1_000, "a").await;
+    house.hear(&paid.notice).await;
+    house.hold(li, 4, 43_200).await.unwrap();
+    house.ask_refund(&paid, 600, "r").await.unwrap();
+    let paid = house.pay(wang, 1_000, "b").await;
+    house.hear(&paid.notice).await;
+    house.award(wang, 8, BusinessDay::NEVER).await;
+    let lasting = house.hold(wang, 18, 43_200).await.unwrap();
+    house.ask_refund(&paid, 1_000, "s").await.unwrap();
+    house.release(lasting).await;
+    let (_, posted, held) = house.purse(wang).await;
+    assert_eq!((posted, held), (18, 10), "ten of them repaid what was lent");
+    let clean = house.verify().await;
+    assert!(clean.is_clean(), "{clean}");
+    let kind = |kind: u8| format!("ORD(SUBSTR(entry_id, 16, 1)) = {kind}");
+    let (earned, reserved, clawback, repaid) = (kind(1), kind(12), kind(4), kind(15));
+    let uncovered = "points less in lots that are not over on";
+    let damage: Vec<(Invariant, String, &str)> = vec![
+        // Holds that could not be posted any more.
+        (Lots, format!("UPDATE transfers SET lot = DATE(created_at + INTERVAL 8 HOUR) WHERE {earned} AND leg = 1"), uncovered),
+        (Lots, format!("UPDATE transfers SET created_at = created_at + INTERVAL 9 DAY WHERE {reserved} AND phase = 1"), uncovered),
+        (Lots, format!("UPDATE transfers SET created_at = created_at + INTERVAL 9 DAY WHERE {clawback}"), uncovered),
+        (Lots, format!("UPDATE transfers SET amount = amount - 1 WHERE {earned} AND leg = 1"), uncovered),
+        // What is noted of them.
+        (Lots, "UPDATE point_holds SET held = held + 1 LIMIT 1".into(), "points are noted as held since"),
+        (Lots, "UPDATE point_holds SET set_aside_on = set_aside_on + INTERVAL 1 DAY LIMIT 1".into(), "points are noted as held since"),
+        (Lots, "DELETE FROM point_holds LIMIT 1".into(), "and none are noted"),
+        (Lots, "INSERT INTO point_holds (account_id, set_aside_on, tenant_id, held) VALUES (CONCAT(REPEAT(x'07', 15), x'01'), '2030-01-01', 1, 5)".into(), "no account that has lots"),
+        (Lots, "INSERT INTO point_holds (account_id, set_aside_on, tenant_id, held) SELECT account_id, set_aside_on - INTERVAL 1 DAY, tenant_id, 5 FROM point_holds LIMIT 1".into(), "5 points are noted as held since"),
+        // Free beside a debt.
+        (Points, format!("DELETE FROM transfers WHERE {repaid}"), "owes 10 points after"),
+        (Points, format!("UPDATE transfers SET amount = amount - 1 WHERE {repaid}"), "owes 1 points after"),
+        (Points, format!("UPDATE transfers SET created_at = created_at + INTERVAL 1 SECOND WHERE {repaid}"), "and 18 are free"),
+    ];
+    let mut copy = Copy::of_books(&house.scratch).await;
+    for (invariant, statement, says) in damage {
+        copy.finds(invariant, &statement, says).await;
+    }
+    copy.drop().await;
+    house.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rows_of_lots_that_are_long_over_and_spent_may_be_gone_and_others_may_not() {
     let house = books().await;
     let report = |statement: &'static str| {

@@ -49,6 +49,8 @@
 
 mod committer;
 mod lease;
+#[cfg(test)]
+pub(crate) mod memory;
 mod operation;
 mod recorder;
 mod rows;

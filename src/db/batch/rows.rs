@@ -121,6 +121,11 @@ trait AnyTable: Send {
     fn keep(&mut self);
     fn undo(&mut self);
     fn record(&self, out: &mut Recorder, seal: &mut Context);
+    /// Takes what is missing from a database in memory; true if anything was missing.
+    #[cfg(test)]
+    fn load_from(&mut self, disk: &WorkingSet) -> bool;
+    #[cfg(test)]
+    fn commit_to(&self, disk: &mut WorkingSet);
 }
 
 impl Debug for dyn AnyTable {
@@ -189,6 +194,26 @@ impl<R: RowSet> AnyTable for Table<R> {
         changes.sort_unstable_by_key(|change| change.key);
         R::record(&changes, out);
         R::seal(&changes, seal);
+    }
+
+    #[cfg(test)]
+    fn load_from(&mut self, disk: &WorkingSet) -> bool {
+        let missing = std::mem::take(&mut self.missing);
+        for key in &missing {
+            if let Some(slot) = self.slots.get_mut(key) {
+                slot.base = disk.loaded::<R>(*key);
+            }
+        }
+        !missing.is_empty()
+    }
+
+    #[cfg(test)]
+    fn commit_to(&self, disk: &mut WorkingSet) {
+        for (key, slot) in &self.slots {
+            if let Some(row) = &slot.now {
+                disk.put_loaded::<R>(*key, row.clone());
+            }
+        }
     }
 }
 
@@ -305,5 +330,40 @@ impl WorkingSet {
         for table in self.tables.values() {
             table.record(out, seal);
         }
+    }
+}
+
+/// For [`Memory`](super::memory::Memory).
+#[cfg(test)]
+impl WorkingSet {
+    pub(super) fn load_from(&mut self, disk: &Self) -> bool {
+        let mut missing = false;
+        for table in self.tables.values_mut() {
+            missing |= table.load_from(disk);
+        }
+        missing
+    }
+
+    pub(super) fn commit_to(&self, disk: &mut Self) {
+        for table in self.tables.values() {
+            table.commit_to(disk);
+        }
+    }
+
+    pub(super) fn changes<R: RowSet>(&self) -> Vec<(R::Key, R::Row)> {
+        let slots = self.table::<R>().into_iter().flat_map(|table| &table.slots);
+        let changed = slots.filter_map(|(key, slot)| Some((*key, slot.now.clone()?)));
+        changed.collect()
+    }
+
+    pub(super) fn loaded<R: RowSet>(&self, key: R::Key) -> Option<R::Row> {
+        let slot = self.table::<R>()?.slots.get(&key)?;
+        slot.base.clone()
+    }
+
+    pub(super) fn put_loaded<R: RowSet>(&mut self, key: R::Key, row: R::Row) {
+        let base = Some(row);
+        let slot = Slot { base, now: None };
+        self.table_mut::<R>().slots.insert(key, slot);
     }
 }

@@ -10,6 +10,7 @@ use crate::{
         expiring::{ExpiringPoints, ExpiringWithin},
         extract::{Auth, Customer, Query},
         openapi::Problems,
+        points_balance::ShownBalance,
         problem::Problem,
     },
     payments::PointsShortfall,
@@ -24,13 +25,14 @@ pub(in crate::http) struct PointsBalance {
     /// Of these, set aside.
     #[schema(example = 20)]
     held: i64,
-    /// What can be spent, when it is above zero: neither set aside nor over. Points are over at the turn of their day, also while they are still posted.
+    /// What can be spent, when it is above zero: neither needed for what is set aside nor over. Points are over at the turn of their day, also while they are still posted. Less the
+    /// debt, and then below zero, where the platform's policy is `negative`.
     #[schema(example = 100)]
     available: i64,
     /// On their way in, not yet decided.
     #[schema(example = 0)]
     pending: i64,
-    /// Owed: taken back by a refund after they had been spent. The next points that come in repay it.
+    /// Owed: taken back by a refund after they had been spent. The next points that come in, or become free again, repay it; until then none can be spent.
     #[schema(example = 0)]
     debt: i64,
     expiring: ExpiringPoints,
@@ -38,17 +40,13 @@ pub(in crate::http) struct PointsBalance {
 
 impl PointsBalance {
     fn new(standing: &Standing, shortfall: PointsShortfall) -> Self {
-        let balance = &standing.balance;
-        let owed = match shortfall {
-            PointsShortfall::Negative => balance.debt.get(),
-            PointsShortfall::Debt | PointsShortfall::Refuse => 0,
-        };
+        let shown = ShownBalance::new(&standing.balance, shortfall);
         Self {
-            posted: balance.posted.get().saturating_sub(owed),
-            held: balance.held.get(),
-            available: balance.available.get().saturating_sub(owed),
-            pending: balance.pending.get(),
-            debt: balance.debt.get(),
+            posted: shown.posted,
+            held: shown.held,
+            available: shown.available,
+            pending: shown.pending,
+            debt: shown.debt,
             expiring: standing.expiring.into(),
         }
     }
@@ -75,34 +73,4 @@ pub(in crate::http) async fn points(
     let policy = app.payments().policies.current(customer.tenant).await?;
     let shortfall = policy.terms.points_shortfall;
     Ok(Json(PointsBalance::new(&standing, shortfall)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{ledger::Balance, points::ExpiringSoon, primitives::Points};
-
-    #[test]
-    fn a_debt_is_taken_off_the_balance_only_where_the_policy_says_so() {
-        let points = |units| Points::parse(units).unwrap();
-        let balance = Balance {
-            posted: points(5),
-            held: points(2),
-            available: points(3),
-            pending: points(0),
-            debt: points(7),
-        };
-        let shown = |shortfall| {
-            let expiring = ExpiringSoon {
-                within_days: 30,
-                points: points(0),
-                next_on: None,
-            };
-            let shown = PointsBalance::new(&Standing { balance, expiring }, shortfall);
-            (shown.posted, shown.available, shown.debt)
-        };
-        assert_eq!(shown(PointsShortfall::Debt), (5, 3, 7));
-        assert_eq!(shown(PointsShortfall::Refuse), (5, 3, 7));
-        assert_eq!(shown(PointsShortfall::Negative), (-2, -4, 7));
-    }
 }

@@ -11,6 +11,7 @@ use crate::{
         expiring::{ExpiringPoints, ExpiringWithin},
         extract::{Auth, Operator, Path, Query, parse},
         openapi::Problems,
+        points_balance::ShownBalance,
         problem::Problem,
     },
     points::{self, DeedError},
@@ -18,7 +19,7 @@ use crate::{
 
 #[derive(Serialize, utoipa::ToSchema)]
 pub(in crate::http) struct CustomerBalance {
-    /// All posted points.
+    /// All posted points; less the debt, and then perhaps below zero, where the platform's policy is `negative`. The customer is shown the same numbers.
     #[schema(example = 120)]
     posted: i64,
     /// On their way in, not yet decided.
@@ -27,10 +28,11 @@ pub(in crate::http) struct CustomerBalance {
     /// Of the posted ones, set aside.
     #[schema(example = 20)]
     held: i64,
-    /// What can be spent: neither set aside nor over. Points are over at the turn of their day, also while they are still posted.
+    /// What can be spent, when it is above zero: neither needed for what is set aside nor over. Points are over at the turn of their day, also while they are still posted. Less the
+    /// debt, and then below zero, where the platform's policy is `negative`.
     #[schema(example = 100)]
     available: i64,
-    /// Owed: taken back by a refund after they had been spent. The next points that come in repay it.
+    /// Owed: taken back by a refund after they had been spent. The next points that come in, or become free again, repay it; until then none can be spent.
     #[schema(example = 0)]
     debt: i64,
     expiring: ExpiringPoints,
@@ -59,13 +61,14 @@ pub(in crate::http) async fn customer_balance(
     let known = customers::find_customer(app.db(), tenant, customer).await?;
     known.ok_or(DeedError::CustomerUnknown)?;
     let standing = points::standing(app.db(), tenant, customer, within.days()?).await?;
-    let balance = standing.balance;
+    let policy = app.payments().policies.current(tenant).await?;
+    let shown = ShownBalance::new(&standing.balance, policy.terms.points_shortfall);
     Ok(Json(CustomerBalance {
-        posted: balance.posted.get(),
-        pending: balance.pending.get(),
-        held: balance.held.get(),
-        available: balance.available.get(),
-        debt: balance.debt.get(),
+        posted: shown.posted,
+        pending: shown.pending,
+        held: shown.held,
+        available: shown.available,
+        debt: shown.debt,
         expiring: standing.expiring.into(),
     }))
 }

@@ -23,7 +23,8 @@
 //! # What holds
 //!
 //! - That an account's lots are expired once is guarded by the account's version, which the operation rewrites: a second sweep finds nothing left in them.
-//! - As many points as are held stay in the lots that are over until their holds end; the next night takes what was let go.
+//! - What holds can use of the lots that are over stays in them until the holds end, so that these need nothing of the lots that are not ([`Stock::over`](crate::ledger::Stock::over));
+//!   the next night takes what was let go.
 //! - A tenant has one unfinished run, one nightly run a day, and over all tenants one run is worked on at a time: three unique keys.
 //!
 //! # Killed half-way

@@ -11,7 +11,7 @@ use crate::{
 /// Lots that one entry expires at most: an entry has at most 256 legs.
 const LEGS_MAX: usize = 200;
 
-/// Expires the lots of a customer's account that are over on `today` (UTC+8), the earliest first, and leaves in them as many points as are held.
+/// Expires the lots of a customer's account that are over on `today` (UTC+8), the earliest first, and leaves in them what holds can use.
 ///
 /// Again it does nothing: what is gone is gone.
 #[derive(Debug, Clone, Copy)]

@@ -63,24 +63,25 @@ async fn what_is_held_outlives_its_day_until_the_hold_ends() {
     assert_eq!(rounds(calendar.db()).await, 1);
     for (customer, _) in &holds {
         assert_eq!(calendar.has(*customer).await, (11, 6));
-        // What is held counts against what is not over, although it will come out of what is.
-        assert!(!calendar.spend(*customer, 1).await);
+        // What is held comes out of what is over by now, so what is not can be spent; and nothing more.
+        assert!(!calendar.spend(*customer, 6).await);
+        assert!(calendar.spend(*customer, 1).await);
     }
     let [(captured, hold), (released, other)] = holds[..] else {
         panic!("two holds")
     };
     calendar.end(hold, Resolution::Post).await;
-    assert_eq!(calendar.has(captured).await, (5, 0));
+    assert_eq!(calendar.has(captured).await, (4, 0));
     assert_eq!(
         calendar.lots(captured).await,
-        [("2026-11-30".to_owned(), 5)]
+        [("2026-11-30".to_owned(), 4)]
     );
-    assert!(calendar.spend(captured, 5).await);
+    assert!(calendar.spend(captured, 4).await);
 
     calendar.end(other, Resolution::Void).await;
-    assert_eq!(calendar.has(released).await, (11, 0));
-    assert!(!calendar.spend(released, 6).await, "the hold has ended");
-    assert!(calendar.spend(released, 5).await);
+    assert_eq!(calendar.has(released).await, (10, 0));
+    assert!(!calendar.spend(released, 5).await, "the hold has ended");
+    assert!(calendar.spend(released, 4).await);
     calendar.clock.set(at("2026-11-23T00:10:00"));
     assert_eq!(rounds(calendar.db()).await, 1);
     assert_eq!(calendar.has(released).await, (0, 0));

@@ -93,26 +93,53 @@ impl Purse {
         self.holds.values().map(|(points, _)| points).sum()
     }
 
-    /// What is not over, less everything that is held.
+    /// As much as can be taken so that every hold, the youngest first, still finds what it may use: tried point by point, as nobody would who has many.
     fn spendable(&self, today: BusinessDay) -> i64 {
-        let live: i64 = self
-            .lots
-            .range(today.plus_days(1)..)
-            .map(|(_, left)| left)
-            .sum();
-        (live - self.held()).max(0)
+        let mut lots = self.lots.clone();
+        let mut holds: Vec<(i64, BusinessDay)> = self.holds.values().copied().collect();
+        holds.sort_by_key(|(_, since)| std::cmp::Reverse(*since));
+        // What a young hold may use, an older one may too: so it takes first, and what is over for everybody else before the rest.
+        for (mut points, since) in holds {
+            let mut days: Vec<BusinessDay> = lots.keys().copied().collect();
+            days.retain(|day| *day > since);
+            days.sort_by_key(|day| (*day > today, *day));
+            for day in days {
+                let left = lots.get_mut(&day).unwrap();
+                let part = points.min(*left);
+                *left -= part;
+                points -= part;
+            }
+            assert_eq!(points, 0, "a hold that cannot be had: {self:?}");
+        }
+        lots.range(today.plus_days(1)..).map(|(_, left)| left).sum()
     }
 
-    /// What is over and would run out now, by lot: all but as many points as are held, the earliest first.
+    /// What is owed is repaid out of what can be spent; gives how much.
+    fn repay(&mut self, named: Option<BusinessDay>, today: BusinessDay) -> i64 {
+        let repaid = self.debt.min(self.spendable(today));
+        self.debt -= repaid;
+        self.take(repaid, named, today, today);
+        repaid
+    }
+
+    /// What is over and would run out now, by lot: all but what holds can use, the youngest lots first. Point by point, each is kept if with those that are kept already it finds holds
+    /// that may use all of them.
     fn over(&self, today: BusinessDay) -> BTreeMap<BusinessDay, i64> {
-        let over: i64 = self.lots.range(..=today).map(|(_, left)| left).sum();
-        let mut due = (over - self.held()).max(0);
+        let mut kept: Vec<BusinessDay> = Vec::new();
         let mut going = BTreeMap::new();
-        for (lot, left) in self.lots.range(..=today) {
-            let part = due.min(*left);
-            due -= part;
-            if part > 0 {
-                going.insert(*lot, part);
+        for (day, left) in self.lots.range(..=today).rev() {
+            for place in 0..*left {
+                kept.push(*day);
+                let of_use = kept.iter().all(|until| {
+                    let needs = kept.iter().filter(|day| **day <= *until).count();
+                    let may = self.holds.values().filter(|(_, since)| since < until);
+                    i64::try_from(needs).unwrap() <= may.map(|(points, _)| points).sum()
+                });
+                if !of_use {
+                    kept.pop();
+                    going.insert(*day, left - place);
+                    break;
+                }
             }
         }
         going
@@ -315,7 +342,7 @@ impl Model {
         }
     }
 
-    /// It will not happen: the points are let go, and what was lent for it and is still owed is taken back, as far as there are points that are not over.
+    /// It will not happen: the points are let go, and what is owed is repaid out of them, as far as they are free.
     pub(super) fn undo(&mut self, number: usize) {
         let Some((refund, payment)) = self.end(number) else {
             return;
@@ -323,19 +350,19 @@ impl Model {
         self.payments[refund.payment].asked -= refund.fen;
         self.payments[refund.payment].back -= refund.due;
         let purse = &mut self.purses[payment.who];
-        purse.holds.remove(&refund.hold);
         if refund.ran_out > 0 {
             *purse.run_out.entry(payment.lot).or_default() += refund.ran_out;
         }
-        let live: i64 = purse
-            .lots
-            .range(self.today.plus_days(1)..)
-            .map(|(_, left)| left)
-            .sum();
-        let repaid = refund.lent.min(purse.debt).min(live);
-        purse.debt -= repaid;
-        purse.take(repaid, Some(BusinessDay::NEVER), self.today, self.today);
+        if purse.holds.remove(&refund.hold).is_none() {
+            return;
+        }
+        let owed = purse.debt;
+        let due = owed.min(purse.spendable(self.today));
+        let named = (due <= refund.lent).then_some(BusinessDay::NEVER);
+        let repaid = purse.repay(named, self.today);
+        let stays = refund.lent > 0 && repaid < refund.lent.min(owed);
         self.see("what was lent is taken back", repaid > 0);
+        self.see("what was lent is needed elsewhere", stays);
     }
 
     fn end(&mut self, number: usize) -> Option<(Refund, Payment)> {
@@ -344,16 +371,12 @@ impl Model {
         refund.open.then(|| (refund, self.payments[refund.payment]))
     }
 
-    /// Points are given, and repay a debt unless they are over already.
+    /// Points are given, and what is free then repays a debt: all of them, or of points that are over already what an older hold can do with.
     pub(super) fn award(&mut self, who: usize, points: i64, lot: BusinessDay) {
+        let today = self.today;
         let purse = &mut self.purses[who];
-        let repaid = if lot > self.today {
-            points.min(purse.debt)
-        } else {
-            0
-        };
-        purse.debt -= repaid;
-        purse.put(lot, points - repaid);
+        purse.put(lot, points);
+        purse.repay((lot > today).then_some(lot), today);
     }
 
     pub(super) fn deduct(&mut self, who: usize, points: i64) -> Result<(), No> {
@@ -376,19 +399,27 @@ impl Model {
             return Err(No::TooMuch);
         }
         let (mut due, mut over) = (points, false);
+        let mut back = Vec::new();
         for (lot, left) in taken.iter_mut().rev() {
             let part = due.min(*left);
             *left -= part;
             due -= part;
             over |= part > 0 && *lot <= self.today;
-            let repaid = if *lot > self.today {
-                part.min(purse.debt)
-            } else {
-                0
-            };
-            purse.debt -= repaid;
-            purse.put(*lot, part - repaid);
+            purse.put(*lot, part);
+            if part > 0 && *lot > self.today {
+                back.push((*lot, part));
+            }
         }
+        // Of what came back as far as it goes, of whatever else an older hold leaves free.
+        let mut owed = purse.debt.min(purse.spendable(self.today));
+        purse.debt -= owed;
+        for (lot, part) in back {
+            let repaid = owed.min(part);
+            owed -= repaid;
+            *purse.lots.get_mut(&lot).unwrap() -= repaid;
+        }
+        purse.take(owed, None, self.today, self.today);
+        purse.lots.retain(|_, left| *left > 0);
         self.see("what is over is returned", over);
         Ok(())
     }
@@ -417,8 +448,10 @@ impl Model {
         let taken = purse.take(points - less, None, since, self.today);
         let outlived = taken.keys().any(|day| *day <= self.today);
         self.spent.push((who, taken));
+        let repaid = purse.repay(None, self.today);
         self.see("a hold outlives its lots", outlived);
         self.see("a part outlives its lots", outlived && less > 0);
+        self.see("a hold that is let go repays", repaid > 0);
         Ok(())
     }
 
@@ -441,10 +474,13 @@ impl Model {
     }
 
     pub(super) fn release(&mut self, who: usize, hold: usize) {
-        self.purses[who].holds.remove(&hold).unwrap();
+        let purse = &mut self.purses[who];
+        purse.holds.remove(&hold).unwrap();
+        let repaid = purse.repay(None, self.today);
+        self.see("a hold that is let go repays", repaid > 0);
     }
 
-    /// What is over goes, the earliest first, but for as many points as are held. Gives how many went.
+    /// What is over goes, but for what holds can use of it. Gives how many went.
     pub(super) fn expire(&mut self, who: usize) -> i64 {
         let purse = &mut self.purses[who];
         let over: i64 = purse.lots.range(..=self.today).map(|(_, left)| left).sum();

@@ -1,6 +1,7 @@
 //! Back ends give, take, spend and set aside points, each under its own references.
 
 mod damage;
+mod debts;
 mod holds;
 mod lapses;
 mod races;

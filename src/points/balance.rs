@@ -76,15 +76,19 @@ pub async fn list_records(
     .await?)
 }
 
-/// What a customer earned and spent.
+/// What a customer earned and spent, told by what happened: by events, not by the legs that book them. What a refund lends because points were spent, and what repays that later, are
+/// neither earned nor spent: they are how the books carry a debt. So earned less spent is what is posted less what is owed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statistics {
     pub earned_total: Points,
+    /// Whatever left: spent, taken, taken back by refunds, over.
     pub spent_total: Points,
     /// The last thirty days on which anything happened, newest first.
     pub days: Vec<StatisticsDay>,
     /// By where they came from and went to, as [`PointsRecord::source`] says it.
     pub sources: Vec<StatisticsSource>,
+    /// By what happened.
+    pub events: Vec<StatisticsEvent>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
@@ -102,51 +106,84 @@ pub struct StatisticsDay {
     pub spent: i64,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct StatisticsEvent {
+    /// In the words of [`PointsMove`](super::PointsMove): `earned`, `awarded`, `taken_back`, `deducted`, `redeemed`, `returned`, `expired`; or
+    /// `adjusted`.
+    pub what: String,
+    pub points: i64,
+    pub times: i64,
+}
+
 impl From<time::Date> for BusinessDay {
     fn from(date: time::Date) -> Self {
         Self(date)
     }
 }
 
+/// The posted legs of a customer that are something that happened: not those between the points and the debt.
+const HAPPENED: &str = "t.checked_account = ? AND t.tenant_id = ? AND t.phase IN (0, 2) \
+     AND SUBSTR(t.debit_account, 16, 1) <> x'24' AND SUBSTR(t.credit_account, 16, 1) <> x'24'";
+const EARNED_AND_SPENT: &str = "CAST(SUM(CASE WHEN t.checked_side = 2 THEN t.amount ELSE 0 END) AS SIGNED) AS earned, \
+     CAST(SUM(CASE WHEN t.checked_side = 1 THEN t.amount ELSE 0 END) AS SIGNED) AS spent";
+
 pub async fn statistics(
     db: &Db,
     tenant: TenantId,
     customer: CustomerId,
 ) -> Result<Statistics, DbError> {
-    let id = AccountId::customer_points(customer);
-    let account = ledger::find_account(db, tenant, id)
-        .await?
-        .unwrap_or(Account::empty(tenant));
-    let days = sqlx::query_as(
-        "/* points.statistics */ SELECT DATE(created_at + INTERVAL 8 HOUR) AS day, \
-         CAST(SUM(CASE WHEN checked_side = 2 THEN amount ELSE 0 END) AS SIGNED) AS earned, \
-         CAST(SUM(CASE WHEN checked_side = 1 THEN amount ELSE 0 END) AS SIGNED) AS spent \
-         FROM transfers WHERE checked_account = ? AND tenant_id = ? AND phase IN (0, 2) \
-         GROUP BY day ORDER BY day DESC LIMIT 30",
-    )
-    .bind(id)
-    .bind(tenant)
-    .fetch_all(db.pool())
-    .await?;
-    let sources = sqlx::query_as(
-        "/* points.source_statistics */ SELECT COALESCE(d.source, CASE WHEN ORD(SUBSTR(t.entry_id, 16, 1)) & 127 IN (1, 9, 15, 16, 17) THEN 'payment' \
+    let (id, debt) = (
+        AccountId::customer_points(customer),
+        AccountId::customer_debt(customer),
+    );
+    let account = async |id| {
+        let found = ledger::find_account(db, tenant, id).await?;
+        Ok::<_, DbError>(found.unwrap_or(Account::empty(tenant)))
+    };
+    // The debt first: should something be lent or repaid in between, it is counted once too often, and never taken off before it is there.
+    let (debt, account) = (account(debt).await?, account(id).await?);
+    let days = format!(
+        "SELECT /* points.statistics */ DATE(t.created_at + INTERVAL 8 HOUR) AS day, {EARNED_AND_SPENT} \
+         FROM transfers t WHERE {HAPPENED} GROUP BY day ORDER BY day DESC LIMIT 30"
+    );
+    let days = sqlx::query_as(sqlx::AssertSqlSafe(days))
+        .bind(id)
+        .bind(tenant)
+        .fetch_all(db.pool())
+        .await?;
+    let sources = format!(
+        "SELECT /* points.source_statistics */ COALESCE(d.source, CASE WHEN ORD(SUBSTR(t.entry_id, 16, 1)) & 127 IN (1, 9, 15, 16, 17) THEN 'payment' \
          WHEN ORD(SUBSTR(t.entry_id, 16, 1)) & 127 IN (3, 4, 5) THEN 'refund' WHEN ORD(SUBSTR(t.entry_id, 16, 1)) & 127 = 14 THEN 'expiry' \
-         ELSE 'adjustment' END) AS source, \
-         CAST(SUM(CASE WHEN t.checked_side = 2 THEN t.amount ELSE 0 END) AS SIGNED) AS earned, \
-         CAST(SUM(CASE WHEN t.checked_side = 1 THEN t.amount ELSE 0 END) AS SIGNED) AS spent \
+         ELSE 'adjustment' END) AS source, {EARNED_AND_SPENT} \
          FROM transfers t \
          LEFT JOIN point_deeds d ON ORD(SUBSTR(t.entry_id, 16, 1)) & 127 IN (10, 11, 12, 13, 15, 18) AND d.id = CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') \
-         WHERE t.checked_account = ? AND t.tenant_id = ? AND t.phase IN (0, 2) GROUP BY 1 ORDER BY 1",
-    )
-    .bind(id)
-    .bind(tenant)
-    .fetch_all(db.pool())
-    .await?;
-    let negative = |_| DbError::Inconsistent("a sum below zero");
+         WHERE {HAPPENED} GROUP BY 1 ORDER BY 1"
+    );
+    let sources = sqlx::query_as(sqlx::AssertSqlSafe(sources))
+        .bind(id)
+        .bind(tenant)
+        .fetch_all(db.pool())
+        .await?;
+    let events = format!(
+        "SELECT /* points.event_statistics */ CASE ORD(SUBSTR(t.entry_id, 16, 1)) & 127 WHEN 1 THEN 'earned' WHEN 9 THEN 'earned' WHEN 16 THEN 'earned' WHEN 17 THEN 'earned' WHEN 10 THEN 'awarded' \
+         WHEN 4 THEN 'taken_back' WHEN 11 THEN 'deducted' WHEN 12 THEN 'redeemed' WHEN 13 THEN 'redeemed' WHEN 14 THEN 'expired' WHEN 18 THEN 'returned' ELSE 'adjusted' END AS what, \
+         CAST(SUM(t.amount) AS SIGNED) AS points, COUNT(DISTINCT t.entry_id) AS times \
+         FROM transfers t WHERE {HAPPENED} GROUP BY 1 ORDER BY 1"
+    );
+    let events = sqlx::query_as(sqlx::AssertSqlSafe(events))
+        .bind(id)
+        .bind(tenant)
+        .fetch_all(db.pool())
+        .await?;
+    let less = |all: i64, of_debts: i64| {
+        let negative = |_| DbError::Inconsistent("a sum below zero");
+        Points::parse(all.saturating_sub(of_debts)).map_err(negative)
+    };
     Ok(Statistics {
-        earned_total: Points::parse(account.credits_posted).map_err(negative)?,
-        spent_total: Points::parse(account.debits_posted).map_err(negative)?,
+        earned_total: less(account.credits_posted, debt.debits_posted)?,
+        spent_total: less(account.debits_posted, debt.credits_posted)?,
         days,
         sources,
+        events,
     })
 }

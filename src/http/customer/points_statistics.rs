@@ -16,14 +16,30 @@ use crate::{
 
 #[derive(Serialize, utoipa::ToSchema)]
 pub(in crate::http) struct PointsStatistics {
+    /// Whatever came: earned, awarded. Not what a refund lent because points were spent: that is a debt.
     #[schema(example = 480)]
     earned_total: i64,
+    /// Whatever left: spent, taken, taken back by refunds, over. Not what repaid a debt.
     #[schema(example = 360)]
     spent_total: i64,
     /// The last thirty days on which anything happened, newest first.
     days: Vec<PointsDay>,
     /// By where they came from and went to.
     sources: Vec<PointsSource>,
+    /// By what happened, each counted once.
+    events: Vec<PointsHappened>,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+struct PointsHappened {
+    /// `earned`, `awarded`, `taken_back` (by refunds), `deducted`, `redeemed`, `returned`, `expired` or `adjusted`.
+    #[schema(example = "redeemed")]
+    what: String,
+    #[schema(example = 30)]
+    points: i64,
+    /// How often.
+    #[schema(example = 2)]
+    times: i64,
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -56,7 +72,13 @@ impl From<Statistics> for PointsStatistics {
             earned: source.earned,
             spent: source.spent,
         });
+        let events = statistics.events.into_iter().map(|event| PointsHappened {
+            what: event.what,
+            points: event.points,
+            times: event.times,
+        });
         Self {
+            events: events.collect(),
             earned_total: statistics.earned_total.get(),
             spent_total: statistics.spent_total.get(),
             days: days.collect(),

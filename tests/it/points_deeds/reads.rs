@@ -197,6 +197,15 @@ async fn records_and_statistics_say_where_points_came_from_and_went_to() {
             { "source": "shop-crm", "earned": 100, "spent": 25 },
         ])
     );
+    assert_eq!(
+        statistics["events"],
+        json!([
+            { "what": "awarded", "points": 140, "times": 2 },
+            { "what": "deducted", "points": 3, "times": 1 },
+            { "what": "earned", "points": 10, "times": 1 },
+            { "what": "redeemed", "points": 22, "times": 2 },
+        ])
+    );
 
     jobs::drain(counter.app.db()).await.unwrap();
     let (today, far) = (today_plus(0), today_plus(400));

@@ -85,6 +85,7 @@ impl DbError {
             | Self::ReadOnly
             | Self::Timeout(_)
             | Self::Stopping
+            | Self::ClockOff
             | Self::Inconsistent(_)
             | Self::Sql(_)
             | Self::Migrate(_) => None,

@@ -26,9 +26,10 @@ const APPEND_ONLY: [&str; 13] = [
     "sharing_rule_parts",
 ];
 
-/// Tables whose rows the service takes away when they have served: what is due, spent lots, what is parked.
-const PASSING: [&str; 4] = [
+/// Tables whose rows the service takes away when they have served: what is due, spent lots, ended holds, what is parked.
+const PASSING: [&str; 5] = [
     "order_watches",
+    "point_holds",
     "point_lots",
     "relay_parked",
     "sharing_dues",

@@ -58,6 +58,7 @@ pub(super) fn is_of_a_commit(error: &DbError) -> bool {
         | DbError::ReadOnly
         | DbError::Timeout(_)
         | DbError::Stopping
+        | DbError::ClockOff
         | DbError::Migrate(_) => false,
     }
 }

@@ -345,8 +345,8 @@ pub(super) fn spend(
     let mut lots = set.get::<LotsOf>(account).cloned().unwrap_or_default();
     for (on, taken) in take(&mut lots, leaving)? {
         let less = taken.checked_neg().ok_or(LedgerError::Overflow)?;
-        let expires = leaving.only == Some(Only::Expiring);
-        let expired = if expires { taken } else { 0 };
+        let runs_out = leaving.only == Some(Only::Expiring);
+        let expired = if runs_out { taken } else { 0 };
         change_lot(set, tenant, (account, on), (0, less, expired))?;
         // Whoever counts it as given back in the same batch finds it.
         if expired > 0 && set.has_loaded::<RunOuts>((account, on)) {

@@ -92,9 +92,7 @@ pub use post::{
     Draft, Resolution, is_posted, post, resolve, want_accounts, want_crediting, want_entry,
     want_resolution, want_spending,
 };
-pub(crate) use store::{
-    ACCOUNT_COLUMNS, ACCOUNT_WIDTH, TRANSFER_COLUMNS, read_account, read_transfer,
-};
+pub(crate) use store::{ACCOUNT_COLUMNS, TRANSFER_COLUMNS, read_account, read_transfer};
 pub use store::{
     Accounts, HeldDays, Holds, HotAccounts, Lots, LotsOf, Transfers, find_account, find_lot,
     find_stock,

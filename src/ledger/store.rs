@@ -102,7 +102,7 @@ pub struct Accounts;
 
 pub(crate) const ACCOUNT_COLUMNS: &str = "id, tenant_id, debits_posted, credits_posted, debits_pending, credits_pending, version, earned_on, earned_points, debt, earned_from, earned_before_on, earned_before";
 /// How many columns that are.
-pub(crate) const ACCOUNT_WIDTH: usize = 13;
+const ACCOUNT_WIDTH: usize = 13;
 
 impl RowSet for Accounts {
     type Key = AccountId;

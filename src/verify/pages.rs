@@ -12,8 +12,7 @@ use crate::{
     },
     payments::{
         ORDER_COLUMNS, Order, PointsReview, REFUND_COLUMNS, REFUND_WIDTH, Refund, RefundStateKind,
-        read_order,
-        read_refund,
+        read_order, read_refund,
     },
     points::{DEED_COLUMNS, Deed, read_deed},
     primitives::{

@@ -2,7 +2,8 @@
 
 use std::{net::IpAddr, str::FromStr};
 
-/// The proxies in front of us, as addresses and networks.
+/// The proxies in front of us, as addresses and networks. An IPv4 address that is written as IPv6
+/// (`::ffff:10.0.0.1`) is the IPv4 address, here and of a caller; no IPv6 network has any in it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TrustedProxies(Vec<Network>);
 
@@ -78,9 +79,17 @@ impl FromStr for Network {
         if prefix_bits > whole {
             return Err(InvalidProxies);
         }
+        let canonical = address.to_canonical();
+        if canonical.is_ipv4() == address.is_ipv4() {
+            return Ok(Self {
+                address,
+                prefix_bits,
+            });
+        }
         Ok(Self {
-            address,
-            prefix_bits,
+            address: canonical,
+            // One that is wider holds more than IPv4 addresses: nobody can have meant it.
+            prefix_bits: prefix_bits.checked_sub(96).ok_or(InvalidProxies)?,
         })
     }
 }
@@ -115,6 +124,24 @@ mod tests {
         assert!(everybody.contain("203.0.113.9".parse().unwrap()));
         assert!(everybody.contain("2001:db8::9".parse().unwrap()));
         assert!(!TrustedProxies::default().contain("127.0.0.1".parse().unwrap()));
+    }
+
+    #[test]
+    fn an_ipv4_proxy_is_one_however_it_is_written_and_in_no_ipv6_network() {
+        for text in ["::ffff:10.0.0.0/104", "::ffff:10.1.2.3", "10.0.0.0/8"] {
+            let proxies: TrustedProxies = text.parse().unwrap();
+            for address in ["10.1.2.3", "::ffff:10.1.2.3"] {
+                assert!(proxies.contain(address.parse().unwrap()), "{text}");
+            }
+            assert!(!proxies.contain("11.1.2.3".parse().unwrap()), "{text}");
+        }
+        let six: TrustedProxies = "::/0".parse().unwrap();
+        for address in ["192.0.2.9", "::ffff:192.0.2.9"] {
+            assert!(!six.contain(address.parse().unwrap()), "{address}");
+        }
+        for bad in ["::ffff:10.0.0.0/8", "::ffff:0:0/95"] {
+            assert_eq!(bad.parse::<TrustedProxies>(), Err(InvalidProxies), "{bad}");
+        }
     }
 
     #[test]

@@ -94,7 +94,7 @@ fn members(node: &Node, mistakes: &mut Mistakes) -> Option<Members> {
             .map(set)
             .map(Members::Devices),
         _ => each(items, kind, mistakes, range)
-            .map(Ranges::new)
+            .map(|ranges| Ranges::new(&ranges))
             .map(Members::Addresses),
     }
 }

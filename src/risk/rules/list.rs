@@ -3,7 +3,7 @@
 use std::{
     collections::HashSet,
     fmt,
-    net::{IpAddr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
 use crate::{
@@ -46,7 +46,7 @@ impl List {
             Members::Customers(set) => set.len(),
             Members::Shops(set) => set.len(),
             Members::Devices(set) => set.len(),
-            Members::Addresses(Ranges(ranges)) => ranges.len(),
+            Members::Addresses(ranges) => ranges.len(),
         }
     }
 }
@@ -60,8 +60,27 @@ impl fmt::Debug for List {
     }
 }
 
-/// Ranges of addresses, first and last, sorted and apart from each other. An IPv4 address is in them as its IPv6 form (`::ffff:a.b.c.d`).
-pub(crate) struct Ranges(Vec<(u128, u128)>);
+/// Ranges of addresses, first and last, sorted and apart from each other: those of each family by
+/// themselves, so that no IPv6 network, however wide, has an IPv4 address in it. An IPv4 address
+/// that is written as IPv6 (`::ffff:a.b.c.d`) is the IPv4 address, in a file and of a caller.
+pub(crate) struct Ranges {
+    v4: Vec<(u128, u128)>,
+    v6: Vec<(u128, u128)>,
+}
+
+/// The first and the last address of a range, both of one family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Range {
+    family: Family,
+    first: u128,
+    last: u128,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Family {
+    V4,
+    V6,
+}
 
 /// Text that names no range of addresses.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -74,57 +93,65 @@ pub(crate) enum RangeError {
     Backwards,
     #[error("the network begins at {0}: write {0}/{1}")]
     NotTheStart(IpAddr, u8),
+    #[error(
+        "these are IPv4 addresses in IPv6's writing, and more: write IPv4 networks (0.0.0.0/0 is all of them) and IPv6 networks apart"
+    )]
+    Mixed,
 }
 
 impl Ranges {
-    pub(crate) fn new(mut ranges: Vec<(u128, u128)>) -> Self {
-        ranges.sort_unstable();
-        let mut apart: Vec<(u128, u128)> = Vec::with_capacity(ranges.len());
-        for (first, last) in ranges {
-            match apart.last_mut() {
-                Some((_, end)) if first <= *end => *end = last.max(*end),
-                Some(_) | None => apart.push((first, last)),
-            }
+    pub(crate) fn new(ranges: &[Range]) -> Self {
+        let of = |family| {
+            let those = ranges.iter().filter(|range| range.family == family);
+            apart(those.map(|range| (range.first, range.last)).collect())
+        };
+        Self {
+            v4: of(Family::V4),
+            v6: of(Family::V6),
         }
-        Self(apart)
+    }
+
+    fn len(&self) -> usize {
+        self.v4.len().saturating_add(self.v6.len())
     }
 
     fn contains(&self, address: IpAddr) -> bool {
-        let address = number(address);
-        let after = self.0.partition_point(|(first, _)| *first <= address);
-        let range = after.checked_sub(1).and_then(|index| self.0.get(index));
+        let (family, address) = number(address);
+        let ranges = match family {
+            Family::V4 => &self.v4,
+            Family::V6 => &self.v6,
+        };
+        let after = ranges.partition_point(|(first, _)| *first <= address);
+        let range = after.checked_sub(1).and_then(|index| ranges.get(index));
         range.is_some_and(|(_, last)| address <= *last)
     }
 }
 
-/// The first and last of what `text` names.
-pub(crate) fn range(text: &str) -> Result<(u128, u128), RangeError> {
+/// The same ranges, sorted, and none touching another.
+fn apart(mut ranges: Vec<(u128, u128)>) -> Vec<(u128, u128)> {
+    ranges.sort_unstable();
+    let mut apart: Vec<(u128, u128)> = Vec::with_capacity(ranges.len());
+    for (first, last) in ranges {
+        match apart.last_mut() {
+            Some((_, end)) if first <= *end => *end = last.max(*end),
+            Some(_) | None => apart.push((first, last)),
+        }
+    }
+    apart
+}
+
+/// What `text` names.
+pub(crate) fn range(text: &str) -> Result<Range, RangeError> {
     let read = |text: &str| {
         text.trim()
             .parse::<IpAddr>()
             .map_err(|_| RangeError::Unreadable)
     };
     if let Some((address, bits)) = text.split_once('/') {
-        let address = read(address)?;
-        let width: u8 = if address.is_ipv4() { 32 } else { 128 };
+        let written = read(address)?;
         let digits = bits.bytes().all(|byte| byte.is_ascii_digit());
-        let bits = bits
-            .parse::<u8>()
-            .ok()
-            .filter(|bits| digits && *bits <= width);
-        let free = width - bits.ok_or(RangeError::Unreadable)?;
-        let hosts = if free == 128 {
-            u128::MAX
-        } else {
-            (1 << free) - 1
-        };
-        let at = number(address);
-        let first = at & !hosts;
-        if first != at {
-            let start = Ipv6Addr::from_bits(first).to_canonical();
-            return Err(RangeError::NotTheStart(start, width - free));
-        }
-        return Ok((first, first | hosts));
+        let bits = bits.parse::<u8>().ok().filter(|_| digits);
+        return network(written, bits.ok_or(RangeError::Unreadable)?);
     }
     let (first, last) = match text.split_once('-') {
         Some((first, last)) => (read(first)?, read(last)?),
@@ -133,17 +160,57 @@ pub(crate) fn range(text: &str) -> Result<(u128, u128), RangeError> {
     if first.is_ipv4() != last.is_ipv4() {
         return Err(RangeError::Unreadable);
     }
-    let (first, last) = (number(first), number(last));
+    let ((family, first), (other, last)) = (number(first), number(last));
+    if family != other {
+        return Err(RangeError::Mixed);
+    }
     if last < first {
         return Err(RangeError::Backwards);
     }
-    Ok((first, last))
+    Ok(Range {
+        family,
+        first,
+        last,
+    })
 }
 
-fn number(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
-        IpAddr::V6(address) => address.to_bits(),
+/// The network of this address with so many leading bits, as they were written.
+fn network(written: IpAddr, bits: u8) -> Result<Range, RangeError> {
+    let width: u8 = if written.is_ipv4() { 32 } else { 128 };
+    if bits > width {
+        return Err(RangeError::Unreadable);
+    }
+    let (family, at) = number(written);
+    let (width, bits) = match (family, written) {
+        (Family::V4, IpAddr::V6(_)) => (32, bits.checked_sub(96).ok_or(RangeError::Mixed)?),
+        (Family::V4, IpAddr::V4(_)) | (Family::V6, _) => (width, bits),
+    };
+    let hosts = match width - bits {
+        128 => u128::MAX,
+        free => (1 << free) - 1,
+    };
+    let first = at & !hosts;
+    if first != at {
+        return Err(RangeError::NotTheStart(address(family, first), bits));
+    }
+    Ok(Range {
+        family,
+        first,
+        last: first | hosts,
+    })
+}
+
+fn number(address: IpAddr) -> (Family, u128) {
+    match address.to_canonical() {
+        IpAddr::V4(address) => (Family::V4, address.to_bits().into()),
+        IpAddr::V6(address) => (Family::V6, address.to_bits()),
+    }
+}
+
+fn address(family: Family, number: u128) -> IpAddr {
+    match family {
+        Family::V4 => Ipv4Addr::from_bits(u32::try_from(number).unwrap_or(u32::MAX)).into(),
+        Family::V6 => Ipv6Addr::from_bits(number).into(),
     }
 }
 
@@ -164,7 +231,7 @@ mod tests {
             "192.0.2.7",
             "2001:db8::/32",
         ];
-        let ranges = Ranges::new(texts.iter().map(|text| range(text).unwrap()).collect());
+        let ranges = Ranges::new(&texts.map(|text| range(text).unwrap()));
         for (address, inside) in [
             ("203.0.112.255", false),
             ("203.0.113.0", true),
@@ -189,9 +256,40 @@ mod tests {
 
     #[test]
     fn everything_is_a_range_too() {
-        let every = Ranges::new(vec![range("0.0.0.0/0").unwrap()]);
+        let every = Ranges::new(&[range("0.0.0.0/0").unwrap()]);
         assert!(every.contains(at("255.255.255.255")) && !every.contains(at("2001:db8::1")));
-        assert!(Ranges::new(vec![range("::/0").unwrap()]).contains(at("2001:db8::1")));
+        let six = Ranges::new(&[range("::/0").unwrap()]);
+        assert!(six.contains(at("2001:db8::1")));
+        for address in ["192.0.2.9", "::ffff:192.0.2.9"] {
+            assert!(!six.contains(at(address)), "{address}");
+        }
+        let across = Ranges::new(&[range(":: - ::ffff:ffff:ffff:ffff").unwrap()]);
+        assert!(across.contains(at("::1")) && !across.contains(at("192.0.2.9")));
+    }
+
+    #[test]
+    fn an_ipv4_address_is_one_however_it_is_written() {
+        for text in [
+            "::ffff:192.0.2.0/120",
+            "::ffff:192.0.2.0 - ::ffff:192.0.2.255",
+            "192.0.2.0/24",
+        ] {
+            assert_eq!(range(text), range("192.0.2.0-192.0.2.255"), "{text}");
+        }
+        assert_eq!(range("::ffff:0:0/96"), range("0.0.0.0/0"));
+        assert_eq!(range("::ffff:192.0.2.7"), range("192.0.2.7"));
+        for text in [
+            "::ffff:0:0/95",
+            "::ffff:192.0.2.0/24",
+            "::1 - ::ffff:192.0.2.7",
+        ] {
+            assert_eq!(range(text), Err(RangeError::Mixed), "{text}");
+        }
+        let start = range("::ffff:192.0.2.7/120").unwrap_err();
+        assert_eq!(
+            start.to_string(),
+            "the network begins at 192.0.2.0: write 192.0.2.0/24"
+        );
     }
 
     #[test]

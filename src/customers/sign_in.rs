@@ -6,7 +6,7 @@ use crate::{
     db::{Db, DbError, Tx, Work},
     facts::{Facts, Origin, Stage},
     primitives::{ChallengeId, CustomerId, DecisionId, Secret, TenantId},
-    risk::{self, Action, Risk, Ruling, Stop},
+    risk::{self, Action, Event, Risk, Ruling, Stop},
 };
 
 /// A customer who is in, and the token to stay in.
@@ -48,15 +48,22 @@ pub async fn sign_in(
 ) -> Result<SignedIn, CustomerError> {
     let identity = login.exchange(arrival.code).await?;
     let ruling = rule_on(risk, db, &arrival, &identity.openid).await?;
-    let signed = db.run(SignIn {
+    let sign_in = SignIn {
         tenant: arrival.tenant,
         openid: identity.openid,
         lifetime,
         risk: risk.clone(),
-        ruling,
+        ruling: ruling.clone(),
         challenge: arrival.challenge,
-    });
-    Ok(signed.await??)
+    };
+    let signed = db.run(sign_in).await;
+    match &signed {
+        Ok(reply) => ruling.conclude(reply.is_ok()).await,
+        // Nobody knows; there is no key under which it would be repeated.
+        Err(CustomerError::Db(error)) if !error.says_undone() => {}
+        Err(_) => ruling.conclude(false).await,
+    }
+    Ok(signed??)
 }
 
 async fn rule_on(
@@ -73,7 +80,7 @@ async fn rule_on(
         origin: arrival.origin.clone(),
         ..Facts::new(Stage::Login, arrival.tenant, db.now())
     };
-    risk::rule_on_answerable(risk, db, facts).await
+    risk::rule_on_answerable(risk, db, facts, Event::once()).await
 }
 
 /// Finds or makes the customer of this openid and opens a session, if risk's word allows it.

@@ -64,6 +64,19 @@ impl DbError {
         matches!(self, Self::Sql(error) if is_conflict(error))
     }
 
+    /// Nothing was done and nothing will be, for certain. Where this says no, nobody knows.
+    pub const fn says_undone(&self) -> bool {
+        match self {
+            Self::Overloaded
+            | Self::Contention(_)
+            | Self::ReadOnly
+            | Self::Violation(_)
+            | Self::Stopping
+            | Self::Inconsistent(_) => true,
+            Self::Unavailable(_) | Self::Timeout(_) | Self::Sql(_) | Self::Migrate(_) => false,
+        }
+    }
+
     /// The connection on which this was met, or waited for in vain, must not be used again.
     pub(crate) const fn spoils_the_connection(&self) -> bool {
         matches!(

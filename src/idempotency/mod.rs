@@ -27,3 +27,4 @@ pub(crate) use claim::first_half;
 pub use key::{IdempotencyKey, InvalidKey};
 pub(crate) use keys::{KeyRow, Keys};
 pub use once::{Answer, Answered, OnceError, once};
+pub(crate) use store::is_known;

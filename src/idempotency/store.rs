@@ -1,7 +1,19 @@
 //! Every statement of this slice on `idempotency_keys`.
 
 use super::{Answer, Claim};
-use crate::db::{DbError, Tx};
+use crate::db::{Db, DbError, Tx};
+
+/// Whether the key names an effect already. For what is better not begun twice; what decides is the
+/// claim itself.
+pub(crate) async fn is_known(db: &Db, id: [u8; 16]) -> Result<bool, DbError> {
+    let known: Option<i64> = sqlx::query_scalar(
+        "/* idempotency.is_known */ SELECT 1 FROM idempotency_keys WHERE id = ?",
+    )
+    .bind(id.as_slice())
+    .fetch_optional(db.pool())
+    .await?;
+    Ok(known.is_some())
+}
 
 /// False when the key is taken. Waits for a transaction that holds it.
 pub(super) async fn insert_claim(tx: &mut Tx, claim: &Claim) -> Result<bool, DbError> {

@@ -59,8 +59,14 @@ pub async fn create_payment(
     let policy = payments.policies.current(wish.tenant).await?;
     let seconds = i64::from(policy.terms.order_minutes) * 60;
     let ruling = rule_on_creation(payments, &wish).await?;
-    let operation = CreateOrder::new(wish, seconds, ruling.clone());
-    let (order, merchant_name) = match payments.db.submit(operation).await? {
+    let operation = CreateOrder::new(&wish, seconds, ruling.clone());
+    let db = payments.db.clone();
+    let deed = async move { db.submit(operation).await };
+    let see_through = ruling
+        .clone()
+        .unwrap_or_default()
+        .see_through(deed, is_made);
+    let (order, merchant_name) = match see_through.await? {
         Created::Now(order, merchant_name) => {
             if let Some(ruling) = &ruling {
                 payments.recent.note(&order, ruling);
@@ -78,6 +84,13 @@ pub async fn create_payment(
         merchant_name,
         pay,
     })
+}
+
+const fn is_made(created: &Created) -> bool {
+    match created {
+        Created::Now(..) | Created::Before(..) => true,
+        Created::Stopped(_) => false,
+    }
 }
 
 /// The ticket of an order that can be paid: the one that is known while it lasts, else a fresh one for the same number.
@@ -190,30 +203,31 @@ enum Created {
     Stopped(Stop),
 }
 
+/// The key under which the wish is remembered, and what distinguishes it from another under that key.
+pub(super) fn key_of(wish: &CreatePayment) -> ([u8; 16], [u8; 16]) {
+    let scope = [
+        &wish.tenant.0.to_be_bytes(),
+        wish.customer.bytes().as_slice(),
+        b"payments.create",
+        wish.key.as_bytes(),
+    ];
+    let amount_said = wish.amount.map_or(-1, Money::get).to_be_bytes();
+    (
+        first_half(&scope),
+        first_half(&[wish.code.as_bytes(), &amount_said]),
+    )
+}
+
 impl CreateOrder {
-    fn new(wish: CreatePayment, seconds: i64, ruling: Option<Ruling>) -> Self {
-        let CreatePayment {
-            tenant,
-            customer,
-            code,
-            amount,
-            key,
-            ..
-        } = wish;
-        let scope = [
-            &tenant.0.to_be_bytes(),
-            customer.bytes().as_slice(),
-            b"payments.create",
-            key.as_bytes(),
-        ];
-        let amount_said = amount.map_or(-1, Money::get).to_be_bytes();
+    fn new(wish: &CreatePayment, seconds: i64, ruling: Option<Ruling>) -> Self {
+        let (key, request_hash) = key_of(wish);
         Self {
-            tenant,
-            customer,
-            code: CodeKey::of(&code),
-            amount,
-            key: first_half(&scope),
-            request_hash: first_half(&[code.as_bytes(), &amount_said]),
+            tenant: wish.tenant,
+            customer: wish.customer,
+            code: CodeKey::of(&wish.code),
+            amount: wish.amount,
+            key,
+            request_hash,
             seconds,
             ruling,
         }

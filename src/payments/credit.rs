@@ -10,11 +10,22 @@
 //! | block | posted | none, and none counted | as it was |
 //!
 //! Nobody can answer a challenge when a payment is settled, so *verify* is taken as *review* here. A payment that earns nothing is not asked about.
+//!
+//! What is judged is what would be credited: what the rule earns, and the caps leave as they stand a
+//! moment before. (A rule without caps, the usual one, reads nothing for that.) The commit knows the
+//! caps for certain. Others may have used them up by then: less is credited than was judged, or
+//! nothing, and then no decision is kept and nothing counted. Or more is left than was thought (midnight
+//! came, a refund gave something back to a campaign): no points are credited that were not judged, so the settlement is
+//! refused as [`Unsettled::NotRuled`], and risk is asked again about what is left now.
+//!
+//! A payment is one event to risk's counters, whichever process is told of it and however often: the
+//! order. What is taken back, because WeChat's word was rejected or nothing was left to credit, is asked
+//! about anew the next time.
 
 use super::{
     Order, PaidNotice, Payment, Payments, PointsReview,
     booking::book_held_points,
-    recent::is_own_shop,
+    recent::{KnownOrder, is_own_shop},
     settle::{Payer, Unsettled, who_paid},
 };
 use crate::{
@@ -22,7 +33,7 @@ use crate::{
     facts::{Facts, Stage},
     ledger::LedgerError,
     outbox::{self, Event},
-    points::{PointsMove, Rules},
+    points::{PointsMove, Rules, left_by_caps},
     primitives::{OrderId, Points, TenantId},
     risk::{self, Action, NewReview, ReviewKind, ReviewTerms, Ruling, rules_that_want},
 };
@@ -54,14 +65,17 @@ pub(super) enum Credit {
 }
 
 impl Ruled {
-    /// Fails when risk is on and was not asked.
-    pub(super) fn credit(&self, order: &Order) -> Result<Credit, Unsettled> {
+    /// Fails when risk is on and was not asked, or was asked about fewer points.
+    pub(super) fn credit(&self, order: &Order, points: Points) -> Result<Credit, Unsettled> {
         let wanted = order.review == PointsReview::Wanted;
         match self {
             Self::Not => Err(Unsettled::NotRuled),
             // Risk was switched off after it had wanted a review: that stands.
             Self::Off if wanted => Ok(Credit::Held),
             Self::Off => Ok(Credit::AtOnce),
+            Self::By { ruling, .. } if judged(ruling).is_some_and(|judged| judged < points) => {
+                Err(Unsettled::NotRuled)
+            }
             Self::By { ruling, .. } => Ok(match ruling.action() {
                 Action::Block => Credit::Refused,
                 Action::Verify | Action::Review => Credit::Held,
@@ -71,13 +85,48 @@ impl Ruled {
         }
     }
 
-    /// Stores the decision, in the commit of the settlement.
-    pub(super) fn note(&self, set: &mut WorkingSet, cx: &mut Cx<'_>, order: &Order) {
+    /// Stores the decision, in the commit of the settlement. Where no points were to be credited any
+    /// more, it is about nothing.
+    pub(super) fn note(
+        &self,
+        set: &mut WorkingSet,
+        cx: &mut Cx<'_>,
+        order: &Order,
+        points: Points,
+    ) {
         match self {
-            Self::By { ruling, .. } => _ = ruling.note(set, cx, order.id.id()),
+            Self::By { ruling, .. } if ruling.is_stop() || !points.is_zero() => {
+                _ = ruling.note(set, cx, order.id.id());
+            }
+            Self::By { .. } | Self::Off | Self::Not => {}
+        }
+    }
+
+    pub(super) const fn was_asked(&self) -> bool {
+        matches!(self, Self::By { .. })
+    }
+
+    /// Tells the counters whether points were credited.
+    pub(super) async fn conclude(&self, credited: bool) {
+        match self {
+            Self::By { ruling, .. } => ruling.conclude(credited && !ruling.is_stop()).await,
             Self::Off | Self::Not => {}
         }
     }
+}
+
+/// How many points risk was asked about.
+fn judged(ruling: &Ruling) -> Option<Points> {
+    ruling.decision()?.facts.points
+}
+
+/// Why there is no ruling.
+#[derive(Debug, thiserror::Error)]
+enum Unasked {
+    #[error("the caps leave nothing")]
+    Nothing,
+    #[error(transparent)]
+    Db(#[from] DbError),
 }
 
 /// Asks risk about the points of a payment, once in this process however often it is told. Gives who paid, where only the notice knows.
@@ -93,13 +142,20 @@ pub(super) async fn rule_on_credit(
     let not = (Ruled::Not, None);
     let Some(order) = order else { return Ok(not) };
     let known = payments.recent.get(&payments.db, order).await?;
-    let Some(known) = known.filter(|known| known.tenant == tenant && !known.paid) else {
+    // What does not fit will be rejected, and is nothing to ask about.
+    let fits = |known: &KnownOrder| {
+        known.tenant == tenant
+            && !known.paid
+            && known.amount == notice.amount
+            && known.sub_mchid == notice.sub_mchid
+    };
+    let Some(known) = known.filter(fits) else {
         return Ok(not);
     };
     let at = Order::earned_at(order, notice.paid_at, payments.db.now());
     let rule = rules.in_force(Some(known.merchant), at).rule;
-    let points = rule.terms.earn(known.amount);
-    if points.is_zero() {
+    let earned = rule.terms.earn(known.amount);
+    if earned.is_zero() {
         return Ok(not);
     }
     let (customer, payer, own_shop) = match known.customer {
@@ -113,20 +169,28 @@ pub(super) async fn rule_on_credit(
             Payer::Unknown => return Ok((Ruled::Not, Some(Payer::Unknown))),
         },
     };
-    let facts = Facts {
-        customer: Some(customer),
-        merchant: Some(known.merchant),
-        amount: Some(known.amount),
-        points: Some(points),
-        origin: known.origin.clone(),
-        own_shop,
-        ..Facts::new(Stage::PointsCredit, tenant, payments.db.now())
+    let asking = async || {
+        let points = left_by_caps(&payments.db, &rule, customer, earned, at).await?;
+        if points.is_zero() {
+            return Err(Unasked::Nothing);
+        }
+        let facts = Facts {
+            customer: Some(customer),
+            merchant: Some(known.merchant),
+            amount: Some(known.amount),
+            points: Some(points),
+            origin: known.origin.clone(),
+            own_shop,
+            ..Facts::new(Stage::PointsCredit, tenant, payments.db.now())
+        };
+        let event = risk::Event::of(order.bytes());
+        Ok(payments.risk.rule_on_event(facts, event).await)
     };
-    let ruling = known
-        .ruling
-        .get_or_init(|| payments.risk.rule_on(facts))
-        .await
-        .clone();
+    let ruling = match known.ruling.get_or_try_init(asking).await {
+        Ok(ruling) => ruling.clone(),
+        Err(Unasked::Nothing) => return Ok((Ruled::Not, payer)),
+        Err(Unasked::Db(error)) => return Err(error),
+    };
     let by_risk = Ruled::By {
         ruling,
         wanted_by: known.wanted_by,

@@ -1,20 +1,30 @@
 //! What risk is told of this slice's deeds, and what it says.
 //!
 //! Risk is asked before the operation is queued, since an operation does no I/O; so the facts are gathered before it, too: from memory, or with one indexed read. The
-//! operation checks everything again and is given `None` where there was nothing to ask about, because what the caller named does not exist or makes no sense: then it
-//! refuses, or finds what the key made before. It never makes anything without a ruling.
+//! operation checks everything again and is given `None` where there was nothing to ask about, because what the caller named does not exist or makes no sense, or because the key made
+//! something before: then it refuses, or finds what that was. It never makes anything without a ruling.
+//!
+//! A repeat is therefore recognised before risk is asked. Two at once with one key, of which neither
+//! is known yet, are one event to the counters.
 
 use super::{
     CreatePayment, Order, PaymentError, Payments, RequestRefund, ShowPayment,
-    create::amount_to_pay,
+    create::{amount_to_pay, key_of},
     store::{ORDER_COLUMNS, read_order},
 };
 use crate::{
     db::{Db, DbError, Sql},
     facts::{Facts, Stage},
+    idempotency,
     primitives::OrderId,
-    risk::{self, Ruling},
+    risk::{self, Event, Ruling},
 };
+
+/// The event of a key. Another request under the same key is another event: it is refused in the end,
+/// and must not pass for this one until then.
+fn event_of(key: [u8; 16], request_hash: [u8; 16]) -> Event {
+    Event::of(&[key, request_hash].concat())
+}
 
 /// On a customer's wish to pay. An answered challenge of theirs is taken into account.
 pub(super) async fn rule_on_creation(
@@ -23,6 +33,10 @@ pub(super) async fn rule_on_creation(
 ) -> Result<Option<Ruling>, PaymentError> {
     if payments.risk.is_off() {
         return Ok(Some(Ruling::default()));
+    }
+    let (key, request_hash) = key_of(wish);
+    if idempotency::is_known(&payments.db, key).await? {
+        return Ok(None);
     }
     let code = payments.shops.owner_of(&wish.code).await?;
     let Some(code) = code.filter(|code| code.tenant == wish.tenant) else {
@@ -41,19 +55,31 @@ pub(super) async fn rule_on_creation(
         own_shop,
         ..Facts::new(Stage::PaymentCreate, wish.tenant, payments.db.now())
     };
-    let ruling = risk::rule_on_answerable(&payments.risk, &payments.db, facts).await?;
+    let event = event_of(key, request_hash);
+    let ruling = risk::rule_on_answerable(&payments.risk, &payments.db, facts, event).await?;
     Ok(Some(ruling))
 }
 
 /// On a shop's wish to collect. It is the shop's deed: nobody knows yet who will pay. Where the till stands is not said, or all payments of a busy till would count as
 /// one address's.
-pub(super) async fn rule_on_showing(payments: &Payments, wish: &ShowPayment) -> Ruling {
+pub(super) async fn rule_on_showing(
+    payments: &Payments,
+    wish: &ShowPayment,
+) -> Result<Option<Ruling>, DbError> {
+    if payments.risk.is_off() {
+        return Ok(Some(Ruling::default()));
+    }
+    let claim = &wish.claim;
+    if idempotency::is_known(&payments.db, claim.id).await? {
+        return Ok(None);
+    }
     let facts = Facts {
         merchant: Some(wish.merchant),
         amount: Some(wish.amount),
         ..Facts::new(Stage::PaymentCreate, wish.tenant, payments.db.now())
     };
-    payments.risk.rule_on(facts).await
+    let event = event_of(claim.id, claim.request_hash);
+    Ok(Some(payments.risk.rule_on_event(facts, event).await))
 }
 
 /// On a wish to give money back: the deed of the shop, about the customer of the order. Where the shop's clerk sits says nothing of the customer and is left out.
@@ -63,6 +89,10 @@ pub(super) async fn rule_on_refund(
 ) -> Result<Option<Ruling>, DbError> {
     if payments.risk.is_off() {
         return Ok(Some(Ruling::default()));
+    }
+    let claim = &wish.claim;
+    if idempotency::is_known(&payments.db, claim.id).await? {
+        return Ok(None);
     }
     let order = find_order(&payments.db, wish.order).await?;
     let order = order.filter(|order| wish.concerns(order));
@@ -81,7 +111,8 @@ pub(super) async fn rule_on_refund(
         own_shop,
         ..Facts::new(Stage::Refund, order.tenant, payments.db.now())
     };
-    Ok(Some(payments.risk.rule_on(facts).await))
+    let event = event_of(claim.id, claim.request_hash);
+    Ok(Some(payments.risk.rule_on_event(facts, event).await))
 }
 
 async fn find_order(db: &Db, id: OrderId) -> Result<Option<Order>, DbError> {

@@ -40,6 +40,8 @@ pub(super) struct KnownOrder {
     /// None for an order that the shop shows, until it is paid.
     pub(super) customer: Option<CustomerId>,
     pub(super) merchant: MerchantId,
+    /// The shop's number at WeChat.
+    pub(super) sub_mchid: String,
     pub(super) amount: Money,
     pub(super) origin: Origin,
     pub(super) own_shop: bool,
@@ -138,6 +140,7 @@ impl RecentOrders {
             tenant: order.tenant,
             customer: order.customer,
             merchant: order.merchant,
+            sub_mchid: order.sub_mchid.clone(),
             amount: order.amount,
             origin: decision.facts.origin.clone(),
             own_shop: decision.facts.own_shop,
@@ -146,6 +149,14 @@ impl RecentOrders {
             ruling: Arc::default(),
         };
         lock(&self.known).keep(order.id, known, order.created_at(), ORDERS_MAX);
+    }
+
+    /// What risk said of an order's points is not believed any more: it will be read, and asked about,
+    /// anew.
+    pub(super) fn forget(&self, order: OrderId) {
+        let mut known = lock(&self.known);
+        known.now.remove(&order);
+        known.before.remove(&order);
     }
 
     /// What is known of an order; none if there is no such order. Concurrent questions that nobody here can answer are one statement.
@@ -220,7 +231,7 @@ async fn read_orders(db: &Db, ids: &[OrderId]) -> Result<HashMap<OrderId, KnownO
     let mut sql = Sql::new(
         "SELECT /* payments.known_orders */ o.id, o.tenant_id, o.customer_id, o.merchant_id, o.amount_fen, o.paid_at IS NOT NULL, d.decision, \
          EXISTS (SELECT 1 FROM customers c JOIN merchant_staff s ON s.tenant_id = c.tenant_id AND s.openid = c.openid AND s.status = 'active' \
-           WHERE c.id = o.customer_id AND s.merchant_id = o.merchant_id) \
+           WHERE c.id = o.customer_id AND s.merchant_id = o.merchant_id), o.sub_mchid \
          FROM payment_orders o LEFT JOIN risk_decisions d ON d.id = CONCAT(SUBSTR(o.id, 1, 15), ",
     );
     let stage = [Stage::PaymentCreate.code()];
@@ -251,6 +262,7 @@ async fn read_orders(db: &Db, ids: &[OrderId]) -> Result<HashMap<OrderId, KnownO
             tenant: TenantId(row.try_get(1)?),
             customer: row.try_get(2)?,
             merchant: row.try_get(3)?,
+            sub_mchid: row.try_get(8)?,
             amount,
             own_shop: own_shop != 0,
             wanted_by: decision.as_ref().map(wanted_by).unwrap_or_default(),
@@ -387,6 +399,7 @@ mod tests {
                 tenant: order.tenant,
                 customer: None,
                 merchant: order.merchant,
+                sub_mchid: String::new(),
                 amount: order.amount,
                 origin: Origin::default(),
                 own_shop: false,

@@ -98,14 +98,14 @@ pub async fn request_refund(
     let ruling = rule_on_refund(payments, &wish).await?;
     let operation = AskRefund {
         wish,
-        ruling,
+        ruling: ruling.clone(),
         terms: policy.terms,
         pace: payments.pace,
     };
-    let refund = *payments
-        .db
-        .submit_fresh(operation, is_stale_refund)
-        .await??;
+    let db = payments.db.clone();
+    let deed = async move { db.submit_fresh(operation, is_stale_refund).await };
+    let see_through = ruling.unwrap_or_default().see_through(deed, Result::is_ok);
+    let refund = *see_through.await??;
     Ok(super::submit_if_new(payments, refund).await)
 }
 

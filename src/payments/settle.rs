@@ -47,7 +47,7 @@ pub struct SettlePayment {
 pub enum Unsettled {
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// Risk is on and was not asked, because the order was not found then. It will be the next time.
+    /// Risk is on and was not asked, or was asked about fewer points than are to be credited: the order was not found then, or its caps left less. It will be the next time.
     #[error("risk was not asked")]
     NotRuled,
 }
@@ -92,21 +92,56 @@ pub(super) async fn settle(
     let policy = payments.policies.current(tenant).await?;
     let ours = payments.gateways.of(tenant).is_ours(&notice);
     let mut operation = SettlePayment::new(tenant, notice, ours, (rules, policy), callback);
-    (operation.ruled, operation.payer) = rule_on_credit(
-        payments,
-        (tenant, operation.order),
-        &operation.notice,
-        &operation.rules,
-    )
-    .await?;
+    for _ in 0..RULINGS_MAX {
+        (operation.ruled, operation.payer) = rule_on_credit(
+            payments,
+            (tenant, operation.order),
+            &operation.notice,
+            &operation.rules,
+        )
+        .await?;
+        let said = operation.ruled.clone();
+        let settled = ruled_on(payments, tenant, operation.clone()).await?;
+        let credited = match &settled {
+            Some(Settled::Now { points }) => Some(!points.is_zero()),
+            // Whoever did that has told what became of it. And of an unknown payer nothing was asked.
+            Some(Settled::Before | Settled::WhoPaid) => None,
+            Some(Settled::Rejected(_)) | None => Some(false),
+        };
+        if credited == Some(false)
+            && said.was_asked()
+            && let Some(order) = operation.order
+        {
+            payments.recent.forget(order);
+        }
+        if let Some(credited) = credited {
+            said.conclude(credited).await;
+        }
+        if let Some(settled) = settled {
+            return Ok(settled);
+        }
+    }
+    Err(DbError::Unavailable(None))
+}
+
+/// How often risk is asked about a payment whose caps move meanwhile, before WeChat is asked to tell
+/// it again.
+const RULINGS_MAX: usize = 3;
+
+/// Submits with what risk said. None when it was not asked about what is to be credited.
+async fn ruled_on(
+    payments: &Payments,
+    tenant: TenantId,
+    operation: SettlePayment,
+) -> Result<Option<Settled>, DbError> {
     // Only an order that the shop showed lacks a customer: its operation is needed a second time.
     let again = operation.clone();
     match submit(payments, operation).await? {
-        Settled::WhoPaid => {
+        Some(Settled::WhoPaid) => {
             let payer = Some(who_paid(payments, tenant, &again.notice).await?);
             submit(payments, SettlePayment { payer, ..again }).await
         }
-        settled @ (Settled::Now { .. } | Settled::Before | Settled::Rejected(_)) => Ok(settled),
+        settled => Ok(settled),
     }
 }
 
@@ -125,26 +160,28 @@ pub(super) async fn who_paid(
 /// The unique key on WeChat's number of a payment.
 const TRANSACTION_KEY: &str = "payment_orders_transaction";
 
-async fn submit(payments: &Payments, operation: SettlePayment) -> Result<Settled, DbError> {
+/// None when risk was not asked about what is to be credited.
+async fn submit(payments: &Payments, operation: SettlePayment) -> Result<Option<Settled>, DbError> {
     let mut rejected = operation.clone();
     // Two processes are told of one payment: what one of them reads while the other commits may not fit together, and a refusal of that is none.
     let is_stale = |refusal: &Unsettled| matches!(refusal, Unsettled::Ledger(_));
-    match payments.db.submit_fresh(operation, is_stale).await {
+    let outcome = match payments.db.submit_fresh(operation, is_stale).await {
         // One payment for two orders: whichever comes second is wrong, and stays so.
         Err(SubmitError::Db(error)) if error.unique_key().as_deref() == Some(TRANSACTION_KEY) => {
             rejected.transaction_is_taken = true;
             payments.db.submit(rejected).await
         }
         outcome => outcome,
-    }
-    .map_err(|error| match error {
-        SubmitError::Db(error) => error,
-        SubmitError::Refused(Unsettled::NotRuled) => DbError::Unavailable(None),
-        SubmitError::Refused(Unsettled::Ledger(refusal)) => {
+    };
+    match outcome {
+        Ok(settled) => Ok(Some(settled)),
+        Err(SubmitError::Refused(Unsettled::NotRuled)) => Ok(None),
+        Err(SubmitError::Db(error)) => Err(error),
+        Err(SubmitError::Refused(Unsettled::Ledger(refusal))) => {
             tracing::error!(reason = %refusal, "the ledger refused a settlement");
-            DbError::Inconsistent("the ledger refused a settlement")
+            Err(DbError::Inconsistent("the ledger refused a settlement"))
         }
-    })
+    }
 }
 
 impl SettlePayment {
@@ -249,10 +286,6 @@ impl SettlePayment {
         if terms.earn(order.amount).is_zero() {
             return Ok(Points::ZERO);
         }
-        match self.ruled.credit(order)? {
-            Credit::Refused => return Ok(Points::ZERO),
-            Credit::AtOnce | Credit::Held => {}
-        }
         let account = points_account(set, order);
         let (today, earned_today) = account.earned_by(self.earned_at(order, cx).business_day());
         let none = Budget {
@@ -266,6 +299,10 @@ impl SettlePayment {
         let credited = terms.capped(terms.earn(order.amount), earned_today, granted);
         if credited.is_zero() {
             return Ok(credited);
+        }
+        match self.ruled.credit(order, credited)? {
+            Credit::Refused => return Ok(Points::ZERO),
+            Credit::AtOnce | Credit::Held => {}
         }
         let earned_points = earned_today.checked_add(credited).map_err(overflow)?;
         let counted = account.with_earned(today, earned_points);
@@ -320,7 +357,8 @@ impl SettlePayment {
         let Some(payment) = paid.state.payment().cloned() else {
             return Err(LedgerError::NotPending.into());
         };
-        let held = !payment.points.is_zero() && self.ruled.credit(&paid)? == Credit::Held;
+        let points = payment.points;
+        let held = !points.is_zero() && self.ruled.credit(&paid, points)? == Credit::Held;
         let at_once = if held { Points::ZERO } else { payment.points };
         let lot = payment.points_expire_on;
         let lot = lot.unwrap_or(crate::primitives::BusinessDay::NEVER);
@@ -330,7 +368,7 @@ impl SettlePayment {
         } else {
             tell_points(cx, &paid, PointsMove::Earned, payment.points);
         }
-        self.ruled.note(set, cx, &paid);
+        self.ruled.note(set, cx, &paid, points);
         let event = Event::PaymentTaken {
             order: paid.id,
             tenant: paid.tenant,

@@ -67,7 +67,7 @@ pub async fn show_payment(
     let shop = shop.ok_or(PaymentError::MerchantNotActive)?;
     let policy = payments.policies.current(wish.tenant).await?;
     let gateway = payments.gateways.of(wish.tenant);
-    let ruling = rule_on_showing(payments, &wish).await;
+    let ruling = rule_on_showing(payments, &wish).await?;
     let operation = CreateShown {
         shop,
         ruling: ruling.clone(),
@@ -75,7 +75,10 @@ pub async fn show_payment(
         lane: payments.db.new_lane(),
         wish,
     };
-    let shown = payments.db.submit(operation).await??;
+    let ruling = ruling.unwrap_or_default();
+    let db = payments.db.clone();
+    let deed = async move { db.submit(operation).await };
+    let shown = ruling.clone().see_through(deed, Result::is_ok).await??;
     if shown.is_new {
         // What risk says of a repeat is not what was said of the order.
         payments.recent.note(&shown.order, &ruling);
@@ -92,7 +95,8 @@ struct CreateShown {
     seconds: i64,
     /// The customer's lane is not known; any will do.
     lane: Lane,
-    ruling: Ruling,
+    /// None when there was nothing to ask about: the key made an order before.
+    ruling: Option<Ruling>,
 }
 
 #[derive(Debug)]
@@ -136,8 +140,9 @@ impl Operation for CreateShown {
             }));
         }
         let sub_mchid = shop.sub_mchid.clone();
-        if self.ruling.action() == RiskAction::Block
-            && let Some(stop) = self.ruling.stop(set, cx, self.lane)
+        let ruling = self.ruling.as_ref().ok_or(PaymentError::OrderNotFound)?;
+        if ruling.action() == RiskAction::Block
+            && let Some(stop) = ruling.stop(set, cx, self.lane)
         {
             return Ok(Err(stop));
         }
@@ -152,7 +157,7 @@ impl Operation for CreateShown {
             description: description(&shop.name),
             amount: wish.amount,
             sharing: sharing(shop.sharing != 0),
-            review: review(&self.ruling),
+            review: review(ruling),
             expires_at: cx.now().plus_seconds(self.seconds),
             version: 1,
             state: OrderState::Created,
@@ -165,7 +170,7 @@ impl Operation for CreateShown {
             at: cx.now(),
         };
         set.put::<Keys>(wish.claim.id, used);
-        self.ruling.note(set, cx, order.id.id());
+        ruling.note(set, cx, order.id.id());
         let amount = wish.amount;
         let shown = Action::PaymentShown { amount };
         audit::note(set, cx, wish.tenant, &wish.by, shown, &order.no());

@@ -16,7 +16,7 @@ use crate::{
     idempotency::{KeyRow, Keys},
     ledger,
     primitives::{AccountId, DeedId, EntryId, EntryKind, Lane, MerchantId, Points},
-    risk::{self, Action, NewReview, ReviewKind, ReviewTerms, Ruling, rules_that_want},
+    risk::{self, Action, Event, NewReview, ReviewKind, ReviewTerms, Ruling, rules_that_want},
 };
 
 /// A deed, and whether it had been asked for before.
@@ -41,7 +41,10 @@ pub async fn ask(desk: &Desk, wish: DeedWish) -> Result<Asked, DeedError> {
         wish.check(now.business_day())?;
         let shop = check_parties(desk, &wish).await?;
         let ruling = match wish.facts(shop, now) {
-            Some(facts) => desk.risk.rule_on(facts).await,
+            Some(facts) => {
+                let event = Event::of(&[wish.key(), wish.request_hash()].concat());
+                desk.risk.rule_on_event(facts, event).await
+            }
             None => Ruling::default(),
         };
         (shop, ruling)
@@ -50,10 +53,13 @@ pub async fn ask(desk: &Desk, wish: DeedWish) -> Result<Asked, DeedError> {
         wish,
         shop,
         rules,
-        ruling,
+        ruling: ruling.clone(),
         terms: desk.risk.review_terms(),
     };
-    let asked = submit(&desk.db, operation).await?;
+    let db = desk.db.clone();
+    let deed = async move { submit(&db, operation).await };
+    let is_done = |asked: &Asked| !asked.deed.is_blocked();
+    let asked = ruling.see_through(deed, is_done).await?;
     if asked.deed.is_blocked() {
         return Err(DeedError::Blocked);
     }

@@ -1,10 +1,12 @@
 //! What a payment would earn, and why. Changes nothing.
 
-use super::{Explanation, InForce, RuleTerms, Rules, rule_store};
+use super::{Explanation, InForce, Rule, RuleTerms, Rules, rule_store};
 use crate::{
     db::{Db, DbError},
     ledger::{self, Account},
-    primitives::{AccountId, BusinessDay, CustomerId, MerchantId, Money, TenantId, Timestamp},
+    primitives::{
+        AccountId, BusinessDay, CustomerId, MerchantId, Money, Points, TenantId, Timestamp,
+    },
 };
 
 /// A payment that nobody made.
@@ -70,7 +72,7 @@ pub async fn dry_run(db: &Db, rules: &Rules, wish: &DryRun) -> Result<WouldEarn,
         Tried::InForce(now) if now.rule.terms.total_cap.is_some() => {
             rule_store::find_granted(db, wish.tenant, now.rule.version).await?
         }
-        Tried::InForce(_) | Tried::Terms(_) => crate::primitives::Points::ZERO,
+        Tried::InForce(_) | Tried::Terms(_) => Points::ZERO,
     };
     let terms = tried.terms();
     Ok(WouldEarn {
@@ -79,4 +81,29 @@ pub async fn dry_run(db: &Db, rules: &Rules, wish: &DryRun) -> Result<WouldEarn,
         explanation: terms.explain(wish.amount, earned_today, granted),
         expires_on: terms.expires_on(wish.at.business_day()),
     })
+}
+
+/// What of `earned` the caps of a rule leave, as they stand now. Reads nothing if it has none.
+pub async fn left_by_caps(
+    db: &Db,
+    rule: &Rule,
+    customer: CustomerId,
+    earned: Points,
+    at: Timestamp,
+) -> Result<Points, DbError> {
+    let terms = &rule.terms;
+    let earned_today = if terms.daily_cap.is_some() {
+        let id = AccountId::customer_points(customer);
+        let account = ledger::find_account(db, rule.tenant, id).await?;
+        let account = account.unwrap_or(Account::empty(rule.tenant));
+        account.earned_by(at.business_day()).1
+    } else {
+        Points::ZERO
+    };
+    let granted = if terms.total_cap.is_some() {
+        rule_store::find_granted(db, rule.tenant, rule.version).await?
+    } else {
+        Points::ZERO
+    };
+    Ok(terms.capped(earned, earned_today, granted))
 }

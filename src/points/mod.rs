@@ -124,7 +124,7 @@ pub use deed_error::DeedError;
 pub use deed_store::DeedFilter;
 pub(crate) use deed_store::{DEED_COLUMNS, read_deed};
 pub use desk::{Desk, find_deed, list_deeds};
-pub use dry_run::{DryRun, Tried, WouldEarn, dry_run};
+pub use dry_run::{DryRun, Tried, WouldEarn, dry_run, left_by_caps};
 #[cfg(test)]
 pub(crate) use end_hold::ending;
 pub use end_hold::{End, claim_over, end_hold, time_out};

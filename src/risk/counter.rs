@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{facts::Stage, primitives::Money};
+use crate::{
+    facts::{Facts, Stage},
+    primitives::Money,
+};
 
 /// Who or what a counter is kept for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -45,17 +48,86 @@ pub enum Measure {
     Seen(Thing),
 }
 
+/// Which deeds of a stage are counted, where a stage has deeds of more than one kind: points are
+/// credited for payments, and awarded by back ends.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Deeds {
+    #[default]
+    All,
+    /// Points that payments earn.
+    Payments,
+    /// Points that back ends give.
+    Awards,
+}
+
+/// What a counter counts, by the word that rule files use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Of {
+    pub stage: Stage,
+    pub deeds: Deeds,
+}
+
 /// One number that rules ask for. Two rules that ask for the same number share a counter.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Counter {
     pub measure: Measure,
-    /// Deeds of this stage are counted: every attempt, also one that is stopped ([`Measure::Seen`] excepted).
-    pub of: Stage,
+    /// These deeds are counted, if they are done.
+    pub of: Of,
+    /// So is what was only tried: stopped by rules, or not possible. Not of [`Measure::Seen`].
+    pub attempts: bool,
     pub per: Per,
     /// Over the last so many seconds.
     pub within_seconds: u32,
     /// Only deeds about at least and at most so much money.
     pub between: Option<(Money, Money)>,
+}
+
+impl Of {
+    /// Everything that can be counted.
+    pub const ALL: [Self; 7] = [
+        Self::all(Stage::Login),
+        Self::all(Stage::PaymentCreate),
+        Self::all(Stage::PointsCredit),
+        Self::PAYMENTS,
+        Self::AWARDS,
+        Self::all(Stage::Redeem),
+        Self::all(Stage::Refund),
+    ];
+    pub const PAYMENTS: Self = Self {
+        stage: Stage::PointsCredit,
+        deeds: Deeds::Payments,
+    };
+    pub const AWARDS: Self = Self {
+        stage: Stage::PointsCredit,
+        deeds: Deeds::Awards,
+    };
+
+    /// Every deed of a stage.
+    pub const fn all(stage: Stage) -> Self {
+        Self {
+            stage,
+            deeds: Deeds::All,
+        }
+    }
+
+    pub const fn name(self) -> &'static str {
+        match self.deeds {
+            Deeds::All => self.stage.name(),
+            Deeds::Payments => "points.credit.payment",
+            Deeds::Awards => "points.credit.award",
+        }
+    }
+
+    /// Whether the deed is one of these.
+    pub const fn has(self, facts: &Facts) -> bool {
+        // A back end that gives points says its name.
+        let fits = match self.deeds {
+            Deeds::All => true,
+            Deeds::Payments => facts.source.is_none(),
+            Deeds::Awards => facts.source.is_some(),
+        };
+        fits && self.stage.code() == facts.stage.code()
+    }
 }
 
 /// What to do with a counter at a stage.
@@ -64,7 +136,7 @@ pub struct Ask<'a> {
     pub counter: &'a Counter,
     /// What it is called where it is kept, apart from whose it is.
     pub name: &'a str,
-    /// This deed is one of those that it counts (if its amount fits).
+    /// This deed is of the stage that it counts.
     pub feed: bool,
     /// A rule of this stage wants to know it. What is fed and read at once includes this deed.
     pub read: bool,

@@ -14,10 +14,10 @@ use std::{cell::OnceCell, net::IpAddr};
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-use super::{Counter, Measure, Per, Thing};
+use super::{Counter, Deeds, Measure, Per, Thing};
 use crate::{
     facts::{Facts, Stage, Subject},
-    primitives::{Money, TenantId},
+    primitives::TenantId,
 };
 
 /// What the subjects and things of one deed are called: each is hashed once, however many counters there are.
@@ -95,9 +95,17 @@ pub(super) fn set_key(subject: &str, name: &str) -> String {
     format!("zf:risk:{{{subject}}}:{name}")
 }
 
-/// The counter's definition without its subject: `60:c2` is how often within 60 seconds. Made once for a rule set ([`Ask::name`](super::Ask::name)).
+/// The counter's definition without its subject: `60:c2` is how often within 60 seconds, `60:c2T` how often it was tried, `60:c3P` how often a payment earned points. Made once
+/// for a rule set ([`Ask::name`](super::Ask::name)).
 pub(super) fn name(counter: &Counter) -> String {
-    let (window, stage) = (counter.within_seconds, counter.of.code());
+    let window = counter.within_seconds;
+    let deeds = match counter.of.deeds {
+        Deeds::All => "",
+        Deeds::Payments => "P",
+        Deeds::Awards => "A",
+    };
+    let tried = if counter.attempts { "T" } else { "" };
+    let stage = format!("{}{deeds}{tried}", counter.of.stage.code());
     let what = match counter.measure {
         Measure::Count => format!("{window}:c{stage}"),
         Measure::SumFen => format!("{window}:f{stage}"),
@@ -111,9 +119,10 @@ pub(super) fn name(counter: &Counter) -> String {
     }
 }
 
-/// Whether the deed is one of those that the counter counts, as far as its amount goes.
-pub(super) fn fits(counter: &Counter, amount: Option<Money>) -> bool {
-    match (counter.between, amount) {
+/// Whether the deed is one of those that the counter counts.
+pub(super) fn fits(counter: &Counter, facts: &Facts) -> bool {
+    match (counter.between, facts.amount) {
+        _ if !counter.of.has(facts) => false,
         (None, _) => true,
         (Some((least, most)), Some(amount)) => (least..=most).contains(&amount),
         (Some(_), None) => false,
@@ -140,7 +149,12 @@ pub fn describe_counter(counter: &Counter) -> String {
         let (least, most) = (least.get(), most.get());
         format!(" between {least} and {most} fen")
     });
-    let (of, within) = (counter.of, counter.within_seconds);
+    let (of, within) = (counter.of.name(), counter.within_seconds);
+    let of = if counter.attempts {
+        format!("attempts at {of}")
+    } else {
+        of.to_owned()
+    };
     let between = between.unwrap_or_default();
     format!("{what} of {of}{between} per {per} in {within} s")
 }
@@ -193,7 +207,8 @@ mod tests {
     use super::*;
     use crate::{
         facts::Device,
-        primitives::{CustomerId, Id, MerchantId, Timestamp},
+        primitives::{CustomerId, Id, MerchantId, Money, Timestamp},
+        risk::Of,
     };
 
     fn facts() -> Facts {
@@ -212,7 +227,8 @@ mod tests {
     fn counter(measure: Measure) -> Counter {
         Counter {
             measure,
-            of: Stage::PaymentCreate,
+            of: Of::all(Stage::PaymentCreate),
+            attempts: false,
             per: Per::Customer,
             within_seconds: 60,
             between: None,
@@ -305,19 +321,64 @@ mod tests {
     }
 
     #[test]
-    fn a_deed_of_another_amount_or_of_none_does_not_count() {
+    fn names_tell_kinds_of_deeds_and_attempts_apart() {
+        let mut names = std::collections::BTreeSet::new();
+        for of in Of::ALL {
+            for attempts in [false, true] {
+                for measure in [Measure::Count, Measure::Distinct(Thing::Address)] {
+                    let counter = Counter {
+                        of,
+                        attempts,
+                        ..counter(measure)
+                    };
+                    names.insert(name(&counter));
+                    let words = describe_counter(&counter);
+                    assert_eq!(words.contains("attempts at "), attempts, "{words}");
+                    assert!(words.contains(of.name()), "{words}");
+                }
+            }
+        }
+        assert_eq!(names.len(), 28);
+    }
+
+    #[test]
+    fn a_deed_of_another_amount_or_kind_or_of_none_does_not_count() {
         let mut counter = counter(Measure::Count);
-        let fen = |fen| Some(Money::parse(fen).unwrap());
-        assert!(fits(&counter, None) && fits(&counter, fen(1)));
+        let fits = |counter: &Counter, amount: Option<i64>| {
+            let amount = amount.map(|fen| Money::parse(fen).unwrap());
+            let facts = Facts { amount, ..facts() };
+            super::fits(counter, &facts)
+        };
+        assert!(fits(&counter, None) && fits(&counter, Some(1)));
         counter.between = Some((Money::parse(900).unwrap(), Money::parse(999).unwrap()));
         for (amount, expected) in [
-            (fen(899), false),
-            (fen(900), true),
-            (fen(999), true),
-            (fen(1_000), false),
+            (Some(899), false),
+            (Some(900), true),
+            (Some(999), true),
+            (Some(1_000), false),
             (None, false),
         ] {
             assert_eq!(fits(&counter, amount), expected, "{amount:?}");
+        }
+        counter.of = Of::all(Stage::Refund);
+        assert!(!fits(&counter, Some(900)));
+    }
+
+    #[test]
+    fn payments_and_awards_are_told_apart_where_points_are_credited() {
+        let by = |source: Option<&str>| Facts {
+            stage: Stage::PointsCredit,
+            source: source.map(str::to_owned),
+            ..facts()
+        };
+        for (of, by_payment, by_award) in [
+            (Of::all(Stage::PointsCredit), true, true),
+            (Of::PAYMENTS, true, false),
+            (Of::AWARDS, false, true),
+            (Of::all(Stage::Redeem), false, false),
+        ] {
+            assert_eq!(of.has(&by(None)), by_payment, "{of:?}");
+            assert_eq!(of.has(&by(Some("crm"))), by_award, "{of:?}");
         }
     }
 }

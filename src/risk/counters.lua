@@ -3,13 +3,23 @@
 -- For each of KEYS, in their order, ARGV says what it is and what is asked of it. The answer is one string: all the numbers, eight bytes each, the highest first.
 --
 --   sums n, then n times: name, window, add   the sums over the last `window` seconds, with what is added now. Names are different for different windows.
+--   deed event, n, then n times: name, window, add
+--                                             the same for an event that may be told of more than once: what it adds is added once. It is held by everybody who told of it.
+--   back event, n, then n times: name, window, add
+--                                             whoever told of the event holds it no longer; when nobody does, what was added is taken away again. No number.
 --   set window, member, add                   how many different members were met within the window. This one is met now, unless 0 is added.
+--   met window, member                        the same with 1, and two more numbers: when it was met before (0: not within the window), and now.
+--   unmet window, member, at, before          a member that was met at this time was not: if nobody met it since, it was last met before. No number.
 --   seen window, member                       whether it is such a member: 0 no, 1 yes, 2 yes, but last noted more than a twelfth of the window ago.
 --
 -- A window is cut into twelve buckets. The sums of a key are one string, packed: for each name {window, number of the newest bucket, what is in it, what is in the one
 -- before it, ..}, at most thirteen: the one being filled and the twelve before it. So a key is read once and written once, whatever is asked.
+--
+-- Under the name '' are the latest events, in the order in which they came: 8 bytes that name it, 8 for its time, 1 for how many hold it. They are for deeds of which it is not
+-- known yet whether they are done, which takes seconds: what is older than ten minutes or than 64 others is forgotten, and what it added stays.
 
 local BUCKETS, MEMBERS = 12, 1000
+local EVENTS, RECORD, EVENTS_MAX, REMEMBERED = '', 17, 64, 600 * 1000000
 
 local answers, place = {}, 0
 
@@ -26,8 +36,12 @@ local function whole(number)
     return string.format('%.0f', number)
 end
 
+local function bucket_at(window, at)
+    return math.floor(at / (window * 1000000 / BUCKETS))
+end
+
 local function bucket_of(window)
-    return math.floor(now / (window * 1000000 / BUCKETS))
+    return bucket_at(window, now)
 end
 
 -- How many buckets ago the newest one was begun; none if it is all over.
@@ -69,15 +83,66 @@ local function count(sums, name, window, add)
     return total
 end
 
+local function take_away(sums, name, window, add, at)
+    local sum = sums[name]
+    if not sum then
+        return
+    end
+    local place = sum[2] - bucket_at(window, at) + 3
+    if place >= 3 and sum[place] then
+        sum[place] = math.max(sum[place] - add, 0)
+    end
+    for bucket = 3, #sum do
+        if sum[bucket] > 0 then
+            return
+        end
+    end
+    sums[name] = nil
+end
+
+-- Where an event is among the latest; none if it is not.
+local function find(events, event)
+    local place = 0
+    repeat
+        place = string.find(events, event, place + 1, true)
+    until not place or place % RECORD == 1
+    return place
+end
+
+local function record_of(events, place)
+    local at, holders = struct.unpack('>i8B', string.sub(events, place + 8, place + RECORD - 1))
+    return at, holders
+end
+
+local function with_record(events, place, event, at, holders)
+    local record = holders > 0 and event .. struct.pack('>i8B', at, math.min(holders, 255)) or ''
+    return string.sub(events, 1, place - 1) .. record .. string.sub(events, place + RECORD)
+end
+
+local function remember(events, event)
+    events = events .. event .. struct.pack('>i8B', now, 1)
+    local first = math.max(#events - EVENTS_MAX * RECORD, 0) + 1
+    while record_of(events, first) < now - REMEMBERED do
+        first = first + RECORD
+    end
+    return string.sub(events, first)
+end
+
 -- What is over goes, also what no rule asks for any more, and the key with its last bucket.
 local function store(key, sums)
     local longest = 0
     for name, sum in pairs(sums) do
-        if not age(sum[1], sum[2]) then
+        if name == EVENTS then
+            -- Of no use but beside sums.
+        elseif not age(sum[1], sum[2]) then
             sums[name] = nil
         elseif sum[1] > longest then
             longest = sum[1]
         end
+    end
+    if longest == 0 then
+        redis.call('DEL', key)
+        return
     end
     local lasts = math.ceil(longest * 1000 * (BUCKETS + 1) / BUCKETS)
     redis.call('SET', key, cmsgpack.pack(sums), 'PX', whole(lasts))
@@ -99,6 +164,50 @@ function asked.sums(key)
     end
 end
 
+function asked.deed(key)
+    local packed, event = redis.call('GET', key), word()
+    local sums = packed and cmsgpack.unpack(packed) or {}
+    local events = sums[EVENTS] or ''
+    local place = find(events, event)
+    local added = false
+    for _ = 1, tonumber(word()) do
+        local name, window, add = word(), tonumber(word()), tonumber(word())
+        -- What it adds is there.
+        add = place and 0 or add
+        answer(count(sums, name, window, add))
+        added = added or add > 0
+    end
+    if place then
+        local at, holders = record_of(events, place)
+        sums[EVENTS] = with_record(events, place, event, at, holders + 1)
+        store(key, sums)
+    elseif added then
+        sums[EVENTS] = remember(events, event)
+        store(key, sums)
+    end
+end
+
+function asked.back(key)
+    local packed, event = redis.call('GET', key), word()
+    local sums = packed and cmsgpack.unpack(packed) or {}
+    local events = sums[EVENTS] or ''
+    local place = find(events, event)
+    local at, holders = 0, 0
+    if place then
+        at, holders = record_of(events, place)
+    end
+    for _ = 1, tonumber(word()) do
+        local name, window, add = word(), tonumber(word()), tonumber(word())
+        if holders == 1 and add > 0 then
+            take_away(sums, name, window, add, at)
+        end
+    end
+    if place then
+        sums[EVENTS] = with_record(events, place, event, at, holders - 1)
+        store(key, sums)
+    end
+end
+
 function asked.set(key)
     local window, member, add = tonumber(word()), word(), tonumber(word())
     redis.call('ZREMRANGEBYSCORE', key, '-inf', whole(now - window * 1000000))
@@ -108,6 +217,31 @@ function asked.set(key)
         redis.call('PEXPIRE', key, whole(window * 1000))
     end
     answer(redis.call('ZCARD', key))
+end
+
+function asked.met(key)
+    local window, member = tonumber(word()), word()
+    redis.call('ZREMRANGEBYSCORE', key, '-inf', whole(now - window * 1000000))
+    local before = tonumber(redis.call('ZSCORE', key, member) or 0)
+    redis.call('ZADD', key, whole(now), member)
+    redis.call('ZREMRANGEBYRANK', key, 0, -(MEMBERS + 1))
+    redis.call('PEXPIRE', key, whole(window * 1000))
+    answer(redis.call('ZCARD', key))
+    answer(before)
+    answer(now)
+end
+
+function asked.unmet(key)
+    local window, member, at, before = tonumber(word()), word(), tonumber(word()), tonumber(word())
+    local last = tonumber(redis.call('ZSCORE', key, member) or nil)
+    if last ~= at then
+        return
+    end
+    if before > now - window * 1000000 then
+        redis.call('ZADD', key, whole(before), member)
+    else
+        redis.call('ZREM', key, member)
+    end
 end
 
 function asked.seen(key)

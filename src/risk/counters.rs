@@ -9,6 +9,32 @@
 //! All that a subject adds up at a stage is one string in Redis, read once and written once for a deed, however many rules ask; each set is a key of its own. The
 //! answer is one string, too. `./dev bench --only risk_ask` tells what a decision costs here and there.
 //!
+//! # What is not done is not counted
+//!
+//! A deed is counted as it is asked about, for what it would be if it were done: that is the number
+//! that a rule wants to know, and counting later would let eleven deeds at once each be the first.
+//! When it turns out not to be done (a rule stops it, or the books refuse it) what it added is taken
+//! back ([`Counters::take_back`]) before whoever asked is answered. So a deed that is done, nearly all
+//! of them, costs one round trip, and one that is not costs two. Counters of attempts keep what they
+//! counted.
+//!
+//! A deed has a name, its [`Event`]: the key under which it may be repeated. Two requests with one
+//! key at once, or one payment told to two processes, are one event: it adds once, whoever comes
+//! later sees the number that has it in it, and it is taken away when none of them did it. That
+//! bridges the seconds between asking and knowing; who repeats a deed that is done is recognised by
+//! the database before anybody asks.
+//!
+//! | what happens | what is counted |
+//! |---|---|
+//! | killed between asking and the commit, or between a refusal and taking back | too much, by this one, until the window has passed |
+//! | the outcome is not known (the database went away) | it stays; the repeat is the same event |
+//! | taken back while the counters are away, or the answer to counting was lost | too much, as above |
+//! | two ask with one member of a set at once, and neither does it | it may stay met |
+//! | more than 64 others of the same subject, or ten minutes, come between | it cannot be taken back any more; a repeat adds again |
+//!
+//! So every error is to the stern side, and ends with the window. And while a deed is on its way,
+//! those that are asked about beside it are judged with it, though it may be refused in the end.
+//!
 //! # What is exact
 //!
 //! | measure | kept as | error |
@@ -20,8 +46,8 @@
 //! A sum is exact as long as the subject has done nothing in that twelfth; so the first eleven in a minute are eleven, and somebody who
 //! goes on at the very edge of a limit may meet it up to five seconds early, never late.
 //!
-//! Every attempt is counted, also one that is then stopped. What was *seen* is different: it is noted by a second command, which nobody waits for, once the deed is known not to be stopped,
-//! and only if it is new (or was last noted more than a twelfth of the window ago, so that what is met every day is never forgotten).
+//! What was *seen* is noted by a second command, which nobody waits for, once the deed is done, and only if it is new (or was last noted more than a twelfth of the window ago, so
+//! that what is met every day is never forgotten). What is lost there is met for the first time once more.
 //!
 //! # Without Redis
 //!
@@ -39,6 +65,7 @@
 
 use std::time::Duration;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use futures_util::future::join_all;
 use redis::{RedisWrite, ToRedisArgs};
 
@@ -72,7 +99,35 @@ pub(super) struct Counters {
     patience: Duration,
 }
 
-/// Something that a deed has met, to be noted as seen once the deed is not stopped.
+/// What a deed is recognised by while it is not known whether it is done: told twice, it counts
+/// once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Event([u8; 8]);
+
+impl Event {
+    /// What happens under this key, or to this one thing, however often it is asked for.
+    pub fn of(key: &[u8]) -> Self {
+        let mut short = [0; 8];
+        short.copy_from_slice(&digest(&SHA256, key).as_ref()[..8]);
+        Self(short)
+    }
+
+    /// What nobody repeats.
+    pub fn once() -> Self {
+        Self(rand::random())
+    }
+}
+
+/// What was counted of a deed, so that it can be taken back.
+#[derive(Debug)]
+pub(super) struct Counted {
+    event: Event,
+    answers: Vec<Option<Vec<u8>>>,
+    /// What is to be noted if it is done.
+    pub(super) met: Vec<Met>,
+}
+
+/// Something that a deed has met, to be noted as seen once the deed is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Met {
     per: Per,
@@ -90,10 +145,15 @@ impl Counters {
         }
     }
 
-    /// Counts the deed and says what the stage's rules ask, in their order; and what is new about it.
-    pub(super) async fn measure(&self, facts: &Facts, asks: &[Ask<'_>]) -> (Measured, Vec<Met>) {
+    /// Counts the deed and says what the stage's rules ask, in their order; and what was counted.
+    pub(super) async fn measure(
+        &self,
+        facts: &Facts,
+        asks: &[Ask<'_>],
+        event: Event,
+    ) -> (Measured, Counted) {
         let names = Names::of(facts);
-        let (calls, places) = Calls::plan(&names, asks, self.cache.is_cluster());
+        let (calls, places) = Calls::plan(&names, asks, self.cache.is_cluster(), &event);
         let answers = self.run(&calls).await;
         let mut measured = Vec::with_capacity(asks.len());
         let mut new = Vec::new();
@@ -117,7 +177,20 @@ impl Counters {
                 measured.push(value);
             }
         }
-        (Measured(measured), new)
+        let counted = Counted {
+            event,
+            answers,
+            met: new,
+        };
+        (Measured(measured), counted)
+    }
+
+    /// Takes back what was counted of a deed that is not done. Waits for it, so that whoever is told
+    /// that nothing was done finds that nothing was counted; for as long as a decision waits, at most.
+    pub(super) async fn take_back(&self, facts: &Facts, asks: &[Ask<'_>], counted: &Counted) {
+        let names = Names::of(facts);
+        let calls = Calls::back(&names, asks, self.cache.is_cluster(), counted);
+        self.run(&calls).await;
     }
 
     /// Notes what was met, for the decisions to come.
@@ -129,7 +202,7 @@ impl Counters {
                 Word::Text(&one.member),
                 Word::Number(1),
             ];
-            calls.add(one.per, Kind::Set, || one.key.clone(), &words);
+            calls.add(one.per, Kind::Set, || one.key.clone(), None, &words);
         }
         self.run(&calls).await;
     }
@@ -152,7 +225,7 @@ impl Met {
         let Measure::Seen(thing) = counter.measure else {
             return None;
         };
-        if !counter_key::fits(counter, names.facts.amount) {
+        if !counter_key::fits(counter, names.facts) {
             return None;
         }
         Some(Self {
@@ -161,15 +234,6 @@ impl Met {
             window_seconds: counter.within_seconds,
             member: names.member(thing)?.to_owned(),
         })
-    }
-
-    /// All that a deed may have met: for one that was stopped at first and then let through.
-    pub(super) fn all(facts: &Facts, asks: &[Ask<'_>]) -> Vec<Self> {
-        let names = Names::of(facts);
-        asks.iter()
-            .filter(|ask| ask.feed)
-            .filter_map(|ask| Self::of(&names, *ask))
-            .collect()
     }
 }
 
@@ -190,14 +254,26 @@ struct Key<'a> {
     name: String,
     per: Per,
     kind: Kind,
+    /// Of what is counted or taken back.
+    event: Option<&'a Event>,
     words: Vec<Word<'a>>,
 }
 
-/// What a key holds.
+/// What a key holds, and what is wanted of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
+    /// To be read.
     Sums(Stage),
+    /// To be added to and read.
+    Deed(Stage),
+    /// To be taken back from.
+    Back(Stage),
+    /// To be read, or added to for good.
     Set,
+    /// To be added to and read.
+    Met,
+    /// To be taken back from.
+    Unmet,
     Seen,
 }
 
@@ -205,6 +281,7 @@ enum Kind {
 #[derive(Debug, Clone, Copy)]
 enum Word<'a> {
     Text(&'a str),
+    Event(&'a Event),
     Number(i64),
 }
 
@@ -232,43 +309,102 @@ impl<'a> Calls<'a> {
         names: &'a Names<'_>,
         asks: &[Ask<'a>],
         is_cluster: bool,
+        event: &'a Event,
     ) -> (Self, Vec<Option<Place>>) {
         let mut calls = Self::new(is_cluster);
-        let places = asks.iter().map(|ask| calls.ask(names, *ask)).collect();
+        let places = asks.iter().map(|ask| calls.ask(names, *ask, event));
+        let places = places.collect();
         (calls, places)
     }
 
     /// None when the deed has nothing of the kind.
-    fn ask(&mut self, names: &'a Names<'_>, ask: Ask<'a>) -> Option<Place> {
-        let (facts, counter) = (names.facts, ask.counter);
+    fn ask(&mut self, names: &'a Names<'_>, ask: Ask<'a>, event: &'a Event) -> Option<Place> {
+        let counter = ask.counter;
         let per = counter.per;
         let subject = names.subject(per)?;
         let window = Word::Number(counter.within_seconds.into());
-        let counts = ask.feed && counter_key::fits(counter, facts.amount);
-        let add = |much: i64| Word::Number(if counts { much } else { 0 });
+        let counts = ask.feed && counter_key::fits(counter, names.facts);
         let set = || counter_key::set_key(subject, ask.name);
         let sum = |calls: &mut Self, much: i64| {
-            let words = [Word::Text(ask.name), window, add(much)];
-            let key = || counter_key::sums_key(subject, counter.of);
-            calls.add(per, Kind::Sums(counter.of), key, &words)
+            let much = Word::Number(if counts { much } else { 0 });
+            let words = [Word::Text(ask.name), window, much];
+            let key = || counter_key::sums_key(subject, counter.of.stage);
+            if ask.feed {
+                let kind = Kind::Deed(counter.of.stage);
+                return calls.add(per, kind, key, Some(event), &words);
+            }
+            calls.add(per, Kind::Sums(counter.of.stage), key, None, &words)
         };
         Some(match counter.measure {
-            Measure::Count => sum(self, 1),
-            Measure::SumFen => sum(self, facts.amount.map_or(0, Money::get)),
-            Measure::SumPoints => sum(self, facts.points.map_or(0, Points::get)),
-            Measure::Distinct(thing) => {
-                let words = match names.member(thing) {
-                    Some(member) => [window, Word::Text(member), add(1)],
-                    // There is nothing to add, and still something to know: how many were met before.
-                    None => [window, Word::Text(""), Word::Number(0)],
-                };
-                self.add(per, Kind::Set, set, &words)
+            Measure::Count | Measure::SumFen | Measure::SumPoints => {
+                sum(self, much_of(counter.measure, names.facts))
             }
+            Measure::Distinct(thing) => match names.member(thing) {
+                Some(member) if counts && !counter.attempts => {
+                    let words = [window, Word::Text(member)];
+                    self.add(per, Kind::Met, set, None, &words)
+                }
+                Some(member) => {
+                    let words = [window, Word::Text(member), Word::Number(counts.into())];
+                    self.add(per, Kind::Set, set, None, &words)
+                }
+                // There is nothing to add, and still something to know: how many were met before.
+                None => {
+                    let words = [window, Word::Text(""), Word::Number(0)];
+                    self.add(per, Kind::Set, set, None, &words)
+                }
+            },
             Measure::Seen(thing) => {
                 let words = [window, Word::Text(names.member(thing)?)];
-                self.add(per, Kind::Seen, set, &words)
+                self.add(per, Kind::Seen, set, None, &words)
             }
         })
+    }
+
+    /// What takes back what [`Self::plan`] counted, which was answered so. Attempts stay.
+    fn back(names: &'a Names<'_>, asks: &[Ask<'a>], is_cluster: bool, told: &'a Counted) -> Self {
+        let (asked, places) = Self::plan(names, asks, is_cluster, &told.event);
+        let mut back = Self::new(is_cluster);
+        for (ask, place) in asks.iter().zip(places) {
+            let counter = ask.counter;
+            let counts = ask.feed && counter_key::fits(counter, names.facts);
+            let subject = names.subject(counter.per).filter(|_| counts);
+            let (Some(subject), Some(place)) = (subject, place) else {
+                continue;
+            };
+            let window = Word::Number(counter.within_seconds.into());
+            match counter.measure {
+                Measure::Count | Measure::SumFen | Measure::SumPoints => {
+                    // The event is let go all the same: the next try is another attempt.
+                    let much = if counter.attempts {
+                        0
+                    } else {
+                        much_of(counter.measure, names.facts)
+                    };
+                    let words = [Word::Text(ask.name), window, Word::Number(much)];
+                    let key = || counter_key::sums_key(subject, counter.of.stage);
+                    let kind = Kind::Back(counter.of.stage);
+                    back.add(counter.per, kind, key, Some(&told.event), &words);
+                }
+                Measure::Distinct(thing) if !counter.attempts => {
+                    let said = |number| {
+                        let place = Place { number, ..place };
+                        asked.number_at(place, &told.answers).map(Word::Number)
+                    };
+                    // Without an answer nobody knows whether it was met before, and it stays.
+                    let (Some(member), Some(before), Some(at)) =
+                        (names.member(thing), said(1), said(2))
+                    else {
+                        continue;
+                    };
+                    let words = [window, Word::Text(member), at, before];
+                    let key = || counter_key::set_key(subject, ask.name);
+                    back.add(counter.per, Kind::Unmet, key, None, &words);
+                }
+                Measure::Distinct(_) | Measure::Seen(_) => {}
+            }
+        }
+        back
     }
 
     /// Adds what is wanted to the key that holds it, and the key to the call that it belongs to.
@@ -277,6 +413,7 @@ impl<'a> Calls<'a> {
         per: Per,
         kind: Kind,
         name: impl FnOnce() -> String,
+        event: Option<&'a Event>,
         words: &[Word<'a>],
     ) -> Place {
         let is_cluster = self.is_cluster;
@@ -287,16 +424,17 @@ impl<'a> Calls<'a> {
         };
         let (call, Call { keys, .. }) = find_or_push(&mut self.calls, reaches, new);
         // Each set is a key of its own.
-        let is_sums = matches!(kind, Kind::Sums(_));
+        let is_sums = matches!(kind, Kind::Sums(_) | Kind::Deed(_) | Kind::Back(_));
         let holds = |key: &Key<'_>| is_sums && key.kind == kind && key.per == per;
         let new = || Key {
             name: name(),
             per,
             kind,
+            event,
             words: Vec::new(),
         };
         let (key, Key { words: asked, .. }) = find_or_push(keys, holds, new);
-        let number = asked.len() / SUM_WORDS;
+        let number = asked.len() / SUM_WORDS; // none of a set's, whose key is new
         asked.extend(words);
         Place { call, key, number }
     }
@@ -312,11 +450,17 @@ impl<'a> Calls<'a> {
 }
 
 impl Key<'_> {
+    const fn sums(&self) -> usize {
+        self.words.len() / SUM_WORDS
+    }
+
     /// How many numbers are answered for it.
     const fn numbers(&self) -> usize {
         match self.kind {
-            Kind::Sums(_) => self.words.len() / SUM_WORDS,
+            Kind::Sums(_) | Kind::Deed(_) => self.sums(),
             Kind::Set | Kind::Seen => 1,
+            Kind::Met => 3,
+            Kind::Back(_) | Kind::Unmet => 0,
         }
     }
 }
@@ -326,13 +470,19 @@ impl<'a> Call<'a> {
     fn spell(&self) -> (Vec<&str>, Vec<Word<'a>>) {
         let mut spelt = Vec::new();
         for key in &self.keys {
-            match key.kind {
-                Kind::Sums(_) => {
-                    let sums = i64::try_from(key.numbers()).unwrap_or(0);
-                    spelt.extend([Word::Text("sums"), Word::Number(sums)]);
-                }
-                Kind::Set => spelt.push(Word::Text("set")),
-                Kind::Seen => spelt.push(Word::Text("seen")),
+            let (what, is_sums) = match key.kind {
+                Kind::Sums(_) => ("sums", true),
+                Kind::Deed(_) => ("deed", true),
+                Kind::Back(_) => ("back", true),
+                Kind::Set => ("set", false),
+                Kind::Met => ("met", false),
+                Kind::Unmet => ("unmet", false),
+                Kind::Seen => ("seen", false),
+            };
+            spelt.push(Word::Text(what));
+            spelt.extend(key.event.map(Word::Event));
+            if is_sums {
+                spelt.push(Word::Number(i64::try_from(key.sums()).unwrap_or(0)));
             }
             spelt.extend(&key.words);
         }
@@ -345,8 +495,19 @@ impl ToRedisArgs for Word<'_> {
     fn write_redis_args<W: ?Sized + RedisWrite>(&self, out: &mut W) {
         match self {
             Self::Text(text) => text.write_redis_args(out),
+            Self::Event(Event(name)) => name.as_slice().write_redis_args(out),
             Self::Number(number) => number.write_redis_args(out),
         }
+    }
+}
+
+/// How much a deed adds to a sum.
+fn much_of(measure: Measure, facts: &Facts) -> i64 {
+    match measure {
+        Measure::Count => 1,
+        Measure::SumFen => facts.amount.map_or(0, Money::get),
+        Measure::SumPoints => facts.points.map_or(0, Points::get),
+        Measure::Distinct(_) | Measure::Seen(_) => 0,
     }
 }
 

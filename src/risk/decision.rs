@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Measured,
+    pending::Pending,
     store::{self, Decisions, Packed},
 };
 use crate::{
-    db::{Cx, DbError, Tx, WorkingSet},
+    db::{Cx, DbError, SubmitError, Tx, WorkingSet},
     facts::{Facts, Stage},
     primitives::{ChallengeId, DecisionId, Id},
 };
@@ -137,32 +138,115 @@ pub struct Decision {
     pub answered: Option<ChallengeId>,
 }
 
+impl Decision {
+    /// Whether the deed is not done because of it. A review is done, and so is an order that a shop
+    /// shows and nobody can be challenged about.
+    pub const fn is_stop(&self) -> bool {
+        let at_a_till =
+            matches!(self.facts.stage, Stage::PaymentCreate) && self.facts.customer.is_none();
+        match self.action {
+            Action::Allow | Action::Review => false,
+            Action::Verify => !at_a_till,
+            Action::Block => true,
+        }
+    }
+}
+
 /// What risk says, on its way to where it is stored: with the deed, in one commit. Cheap to clone.
+///
+/// The deed was counted as it was asked about. Whoever asked says what became of it
+/// ([`Self::conclude`]), so that what was not done is not counted.
 ///
 /// Without risk (tests, tools) there is nothing to store and everything is allowed.
 #[derive(Debug, Clone, Default)]
-pub struct Ruling(Option<Arc<Decision>>);
+pub struct Ruling {
+    decision: Option<Arc<Decision>>,
+    counted: Option<Arc<Pending>>,
+}
 
 impl Ruling {
+    /// One that nothing was counted for.
     pub fn new(decision: Decision) -> Self {
-        Self(Some(Arc::new(decision)))
+        Self {
+            decision: Some(Arc::new(decision)),
+            counted: None,
+        }
+    }
+
+    pub(super) fn counted(decision: Decision, counted: Arc<Pending>) -> Self {
+        Self {
+            counted: Some(counted),
+            ..Self::new(decision)
+        }
+    }
+
+    /// Another decision on the same deed.
+    pub(super) fn with(&self, decision: Decision) -> Self {
+        Self {
+            counted: self.counted.clone(),
+            ..Self::new(decision)
+        }
     }
 
     pub fn action(&self) -> Action {
-        self.0
+        self.decision
             .as_ref()
             .map_or(Action::Allow, |decision| decision.action)
     }
 
     pub fn decision(&self) -> Option<&Decision> {
-        self.0.as_deref()
+        self.decision.as_deref()
+    }
+
+    /// Whether the deed is not done because of it.
+    pub fn is_stop(&self) -> bool {
+        self.decision().is_some_and(Decision::is_stop)
+    }
+
+    /// The deed is done, and committed; or it is known that it will not be. What was counted of it
+    /// stays or is taken back, and what it has met is noted. The first word counts.
+    ///
+    /// Nobody says anything when the outcome is not known, and then it stays counted: the repeat is
+    /// the same [`Event`](super::Event).
+    pub async fn conclude(&self, done: bool) {
+        if let Some((counted, decision)) = self.counted.as_ref().zip(self.decision.as_ref()) {
+            Arc::clone(counted).conclude(&decision.facts, done).await;
+        }
+    }
+
+    /// Sees a deed through: does it, and has [`Self::conclude`] told what became of it. In a task of
+    /// its own, for whoever asked may hang up, and what is then refused must not stay counted.
+    pub(crate) async fn see_through<T, E>(
+        self,
+        deed: impl Future<Output = Result<T, SubmitError<E>>> + Send + 'static,
+        is_done: fn(&T) -> bool,
+    ) -> Result<T, SubmitError<E>>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        let seen = tokio::spawn(async move {
+            let outcome = deed.await;
+            let done = match &outcome {
+                Ok(reply) => Some(is_done(reply) && !self.is_stop()),
+                Err(SubmitError::Refused(_)) => Some(false),
+                Err(SubmitError::Db(error)) => error.says_undone().then_some(false),
+            };
+            if let Some(done) = done {
+                self.conclude(done).await;
+            }
+            outcome
+        });
+        // It panicked, or the process is stopping: nobody knows how far it came.
+        seen.await
+            .unwrap_or(Err(SubmitError::Db(DbError::Unavailable(None))))
     }
 
     /// Stores the decision on what `cause` names, in the commit of the operation that calls this. Gives its id, if there is one.
     ///
     /// A decision that cannot be stored fails the operation, and someone is paged: no deed without its decision.
     pub fn note(&self, set: &mut WorkingSet, cx: &mut Cx<'_>, cause: Id) -> Option<DecisionId> {
-        let decision = self.0.as_ref()?;
+        let decision = self.decision.as_ref()?;
         let Ok(packed) = Packed::new(decision) else {
             cx.inconsistent(store::UNPACKABLE);
             return None;
@@ -174,7 +258,7 @@ impl Ruling {
 
     /// The same from an ordinary transaction: a login moves neither money nor points.
     pub async fn note_in(&self, tx: &mut Tx, cause: Id) -> Result<Option<DecisionId>, DbError> {
-        let Some(decision) = self.0.as_ref() else {
+        let Some(decision) = self.decision.as_ref() else {
             return Ok(None);
         };
         let id = DecisionId::of(cause, decision.facts.stage.code());
@@ -183,6 +267,6 @@ impl Ruling {
     }
 
     pub fn stage(&self) -> Option<Stage> {
-        self.0.as_ref().map(|decision| decision.facts.stage)
+        self.decision().map(|decision| decision.facts.stage)
     }
 }

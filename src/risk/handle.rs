@@ -3,10 +3,11 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    Action, Decision, Effect, Fired, InForce, Loaded, Measured, ReloadError, ReloadedBy,
+    Action, Decision, Effect, Event, Fired, InForce, Loaded, Measured, ReloadError, ReloadedBy,
     ReviewTerms, Ruling, Settings, StartError,
-    counters::{Counters, Met},
+    counters::Counters,
     live::{Live, LoadError, RulesFrom},
+    pending::Pending,
     rules_file::{RulesFile, keep_watching},
 };
 use crate::{cache::Cache, config::RiskSettings, db::Db, facts::Facts, primitives::ChallengeId};
@@ -85,32 +86,32 @@ impl Risk {
         matches!(self.0, Judge::Nobody)
     }
 
-    /// Decides on a deed before it is done, and counts it. Waits for Redis for some milliseconds at most; without it each rule does what its `on_missing` says. Never
-    /// fails.
+    /// Decides on a deed before it is done, and counts it as if it were. Waits for Redis for some milliseconds at most; without it each rule does what its `on_missing` says.
+    /// Never fails.
     ///
-    /// The ruling is stored by whoever does the deed, in the same commit ([`Ruling::note`]).
+    /// The ruling is stored by whoever does the deed, in the same commit ([`Ruling::note`]), and then told what became of it ([`Ruling::conclude`]).
     pub async fn rule_on(&self, facts: Facts) -> Ruling {
-        self.rule_on_answered(facts, None).await
+        self.rule_on_event(facts, Event::once()).await
     }
 
-    /// The same when it is known beforehand that the customer has answered this challenge.
-    pub async fn rule_on_answered(&self, facts: Facts, answered: Option<ChallengeId>) -> Ruling {
+    /// The same of a deed that may be asked about more than once before it is done: it counts once.
+    pub async fn rule_on_event(&self, facts: Facts, event: Event) -> Ruling {
         match &self.0 {
             Judge::Nobody => Ruling::default(),
             Judge::Told(decide, _) => {
                 let action = decide(&facts);
-                as_told(facts, action, answered)
+                as_told(facts, action, None)
             }
             Judge::Rules(live) => {
                 let began = std::time::Instant::now();
                 let rules = live.in_force();
                 let asks = rules.set.asks(facts.stage);
-                let (measured, new) = live.counters.measure(&facts, &asks).await;
-                let decision = rules.set.decide(rules.number, &facts, &measured, answered);
+                let (measured, counted) = live.counters.measure(&facts, &asks, event).await;
+                let decision = rules.set.decide(rules.number, &facts, &measured, None);
                 metrics::histogram!("risk_decide_seconds").record(began.elapsed());
                 rules.note(&decision);
-                remember(live, decision.action, new);
-                Ruling::new(decision)
+                drop(asks);
+                Ruling::counted(decision, Pending::new(live, rules, counted))
             }
         }
     }
@@ -134,9 +135,7 @@ impl Risk {
                     .set
                     .decide(first.rule_set, facts, measured, Some(challenge));
                 rules.note(&decision);
-                let asks = rules.set.asks(facts.stage);
-                remember(live, decision.action, Met::all(facts, &asks));
-                Ruling::new(decision)
+                ruling.with(decision)
             }
         }
     }
@@ -184,19 +183,6 @@ impl fmt::Debug for Risk {
             .field("rule_set", &number)
             .finish_non_exhaustive()
     }
-}
-
-/// Notes what a deed that is not stopped has met. Nobody waits for it: what is lost is met for the first time once more.
-fn remember(live: &Arc<Live>, action: Action, met: Vec<Met>) {
-    let is_stopped = match action {
-        Action::Allow | Action::Review => false,
-        Action::Verify | Action::Block => true,
-    };
-    if is_stopped || met.is_empty() {
-        return;
-    }
-    let live = Arc::clone(live);
-    tokio::spawn(async move { live.counters.remember(&met).await });
 }
 
 /// What [`Risk::fixed`] decides.

@@ -43,7 +43,7 @@
 //! stored decisions worth storing: they can be made again to prove them, or by other rules to see what those would change.
 //!
 //! 1. Every rule of the stage is looked at, in the order of the file. Its condition and its expression must both hold. A condition about something that the
-//!    deed does not have (no device, no amount) does not hold. Numbers include the deed itself, since it is counted as it is asked about.
+//!    deed does not have (no device, no amount) does not hold. Numbers include the deed itself, as if it were done.
 //! 2. A rule that fires is *live*, or in the *shadow*: because it says so, or because the customer is outside its roll-out. Who is inside is a hash of customer
 //!    and rule: for ever the same, other customers for every rule, and a larger share keeps those of a smaller one. Deeds of nobody are outside.
 //! 3. A live rule that allows overrules all rules of later priority, and no other: 1 is first, equal priorities do not touch each other.
@@ -60,6 +60,17 @@
 //! allows: what is not known excuses nobody. A file says it per rule or for all, or is refused. At `points.credit` what is said for all counts only if it is
 //! *review* or *block*, and is *review* otherwise: points are not given by accident. If an expression has no value (a division by zero, an overflow), that is
 //! a number that cannot be had.
+//!
+//! # What counts
+//!
+//! Deeds that are done. A request is one deed however often it is repeated: its key is looked for
+//! before risk is asked, and two of one key at once are one [`Event`]. A deed is counted as it is asked
+//! about, which is the only way in which of eleven at once one is the eleventh; once it is known that
+//! it was not done, because a rule stopped it or because the books refused it, that is taken back
+//! ([`Ruling::conclude`]; `counters.rs` says what becomes of it when somebody dies in between). So what is
+//! counted is what is stored, decision by decision, and a [`Backtest`] that counts again finds the
+//! same numbers. Counters that say `attempts` also count what was only tried. A counter of points
+//! that are credited says whether it means those of payments, of back ends or both ([`Of`]).
 //!
 //! # What it costs
 //!
@@ -86,6 +97,7 @@ mod file;
 mod handle;
 mod live;
 mod on_record;
+mod pending;
 mod read;
 mod review;
 mod review_store;
@@ -99,9 +111,9 @@ mod tally;
 pub use backtest::{Backtest, Backtested, Outcome, RuleOutcome};
 pub use challenge::{Answer, AnswerChallenge, Challenge, ChallengeState, Stop, find_challenge};
 pub(crate) use challenge::{answer_in, challenge_in, rule_on_answerable};
-pub use counter::{Ask, Counter, Measure, Measured, Per, Thing};
+pub use counter::{Ask, Counter, Deeds, Measure, Measured, Of, Per, Thing};
 pub use counter_key::describe_counter;
-pub use counters::{COUNT, DISTINCT_MAX};
+pub use counters::{COUNT, DISTINCT_MAX, Event};
 pub use decision::{Action, Decision, Effect, Fired, Ruling, UnknownAction};
 pub use file::{Mistake, Place, RuleFileErrors};
 pub use handle::Risk;

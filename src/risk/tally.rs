@@ -40,27 +40,23 @@ impl Tally {
         i64::from(self.counter.within_seconds).saturating_mul(1_000_000)
     }
 
-    /// What it says of this deed, which it counts too if `feed` says so. What the deed does not have is counted as none.
+    /// What it says of this deed, which it counts too if `feed` says so; not for good if it was
+    /// stopped. What the deed does not have is counted as none.
     pub(super) fn take(&mut self, names: &Names<'_>, feed: bool, stopped: bool) -> i64 {
         let facts = names.facts;
         let Some(subject) = names.subject(self.counter.per) else {
             return 0;
         };
         let subject = subject.to_owned();
-        let feed = feed && fits(&self.counter, facts.amount);
-        match self.counter.measure {
-            Measure::Count => self.sum(subject, facts.at, i64::from(feed)),
-            Measure::SumFen => {
-                let fen = facts.amount.map_or(0, Money::get);
-                self.sum(subject, facts.at, if feed { fen } else { 0 })
-            }
-            Measure::SumPoints => {
-                let points = facts.points.map_or(0, Points::get);
-                self.sum(subject, facts.at, if feed { points } else { 0 })
-            }
+        let feed = feed && fits(&self.counter, facts);
+        let stays = !stopped || self.counter.attempts;
+        let much = match self.counter.measure {
+            Measure::Count => 1,
+            Measure::SumFen => facts.amount.map_or(0, Money::get),
+            Measure::SumPoints => facts.points.map_or(0, Points::get),
             Measure::Distinct(thing) => {
                 let thing = names.member(thing).filter(|_| feed);
-                self.meet(subject, facts.at, thing.map(str::to_owned))
+                return self.meet(subject, facts.at, thing.map(str::to_owned), stays);
             }
             Measure::Seen(thing) => {
                 let Some(thing) = names.member(thing) else {
@@ -70,11 +66,14 @@ impl Tally {
                 let met = self.sets.get(&subject).and_then(|set| set.get(thing));
                 let seen = met.is_some_and(|at| at.micros() > since);
                 if feed && !stopped {
-                    self.meet(subject, facts.at, Some(thing.to_owned()));
+                    self.meet(subject, facts.at, Some(thing.to_owned()), true);
                 }
-                i64::from(seen)
+                return i64::from(seen);
             }
-        }
+        };
+        let much = if feed { much } else { 0 };
+        let before = self.sum(subject, facts.at, if stays { much } else { 0 });
+        before.saturating_add(if stays { 0 } else { much })
     }
 
     fn sum(&mut self, subject: String, at: Timestamp, add: i64) -> i64 {
@@ -98,11 +97,17 @@ impl Tally {
             .fold(0, |sum, (_, part)| sum.saturating_add(*part))
     }
 
-    fn meet(&mut self, subject: String, at: Timestamp, thing: Option<String>) -> i64 {
+    /// How many different ones were met, with this one, which stays or does not.
+    fn meet(&mut self, subject: String, at: Timestamp, thing: Option<String>, stays: bool) -> i64 {
         let since = at.micros().saturating_sub(self.window_micros());
         let set = self.sets.entry(subject).or_default();
         set.retain(|_, met| met.micros() > since);
         if let Some(thing) = thing {
+            if !stays {
+                let new = usize::from(!set.contains_key(&thing));
+                let count = set.len().saturating_add(new).min(MEMBERS_MAX);
+                return i64::try_from(count).unwrap_or(i64::MAX);
+            }
             set.insert(thing, at);
             if set.len() > MEMBERS_MAX {
                 let oldest = set.iter().min_by_key(|(_, met)| **met);
@@ -121,7 +126,7 @@ mod tests {
     use crate::{
         facts::{Device, Facts, Stage},
         primitives::{CustomerId, Id, TenantId},
-        risk::{Per, Thing},
+        risk::{Of, Per, Thing},
     };
 
     fn facts(second: i64) -> Facts {
@@ -135,7 +140,8 @@ mod tests {
     fn tally(measure: Measure) -> Tally {
         Tally::new(Counter {
             measure,
-            of: Stage::PaymentCreate,
+            of: Of::all(Stage::PaymentCreate),
+            attempts: false,
             per: Per::Customer,
             within_seconds: 60,
             between: None,
@@ -179,5 +185,28 @@ mod tests {
         assert_eq!(different.take(&Names::of(&with("a", 0)), true, false), 1);
         assert_eq!(different.take(&Names::of(&with("b", 1)), true, true), 2);
         assert_eq!(different.take(&Names::of(&with("b", 62)), false, false), 0);
+    }
+
+    #[test]
+    fn what_was_stopped_is_told_with_itself_and_not_counted_unless_attempts_are() {
+        for (attempts, expected) in [(false, [1, 2, 2, 2]), (true, [1, 2, 3, 4])] {
+            let mut count = tally(Measure::Count);
+            count.counter.attempts = attempts;
+            let said = [false, true, true, false].map(|stopped| {
+                let facts = facts(0);
+                count.take(&Names::of(&facts), true, stopped)
+            });
+            assert_eq!(said, expected);
+        }
+        // What was met before stays met, though it is met again in vain.
+        let mut different = tally(Measure::Distinct(Thing::Customer));
+        different.counter.per = Per::Shop;
+        let mut facts = facts(0);
+        facts.merchant = Some(crate::primitives::MerchantId::new(Id::from_bytes([2; 16])));
+        for stopped in [true, false, true, true] {
+            assert_eq!(different.take(&Names::of(&facts), true, stopped), 1);
+        }
+        facts.customer = None;
+        assert_eq!(different.take(&Names::of(&facts), true, false), 1);
     }
 }

@@ -29,8 +29,10 @@ the other way round, with counts, amounts and examples (`zhangfang risk explain 
 one of them); and how often each rule would have fired. Rules in shadow are counted beside the
 others, so a rule can be tried on what was, and then in shadow on what is.
 
-Counters that today's rules do not keep are counted again from the stored deeds, which takes reading
-one window before --from. What the rules would have changed in people's doings is not played.
+Counters that today's rules do not keep are counted again from the stored decisions, which takes
+reading one window before --from; with --recount all are, whatever they said then. Counters of
+attempts then lack what the books refused, of which nothing is stored. What the rules would have
+changed in people's doings is not played.
 
 The account of DATABASE_URL suffices; it only reads.";
 
@@ -59,6 +61,9 @@ pub(super) struct BacktestRules {
     /// Only what happened on this platform.
     #[arg(long, value_name = "CODE")]
     tenant: Option<String>,
+    /// Count every number again instead of believing what the counters said then.
+    #[arg(long)]
+    recount: bool,
     /// Print one JSON object instead of tables.
     #[arg(long)]
     json: bool,
@@ -97,7 +102,12 @@ impl BacktestRules {
             bail!("--to is not after --from");
         }
         let tenant = self.tenant(db).await?;
-        let mut backtest = Backtest::new(rules);
+        let backtest = Backtest::new(rules);
+        let mut backtest = if self.recount {
+            backtest.recounting()
+        } else {
+            backtest
+        };
         let lead = self.from.plus_seconds(-i64::from(backtest.lead_seconds()));
         let count = risk::count_decisions(db, tenant, (lead, to)).await?;
         let bar = ProgressBar::new(count).with_style(style());

@@ -1,7 +1,7 @@
 //! Stopping a deed, and asking for an answer before it goes on.
 
 use super::{
-    super::{Action, Risk, Ruling},
+    super::{Action, Event, Risk, Ruling},
     Challenge, ChallengeState,
     store::{self, Challenges},
 };
@@ -30,10 +30,11 @@ pub(crate) async fn rule_on_answerable(
     risk: &Risk,
     db: &Db,
     facts: Facts,
+    event: Event,
 ) -> Result<Ruling, DbError> {
     let (customer, stage) = (facts.customer, facts.stage);
     let since = facts.at.plus_seconds(-risk.answer_lasts_seconds());
-    let ruling = risk.rule_on(facts).await;
+    let ruling = risk.rule_on_event(facts, event).await;
     let Some(customer) = customer.filter(|_| ruling.action() == Action::Verify) else {
         return Ok(ruling);
     };

@@ -1,4 +1,4 @@
-//! What is counted: the fields `measure`, `of`, `per` and `within`, alone under `counters` or as a part of a condition.
+//! What is counted: the fields `measure`, `of`, `per`, `within` and `attempts`, alone under `counters` or as a part of a condition.
 
 use super::{
     Reader,
@@ -10,7 +10,7 @@ use super::{
 use crate::{
     facts::Stage,
     risk::{
-        Counter, Measure, Per, Thing,
+        Counter, Measure, Of, Per, Thing,
         rules::{CounterNo, Counters, Window},
     },
 };
@@ -48,7 +48,7 @@ impl Reader<'_> {
                 );
                 continue;
             }
-            let known = ["measure", "of", "per", "within"];
+            let known = ["measure", "of", "per", "within", "attempts"];
             let fields = Fields::of(node, "a counter", &known, &mut self.mistakes);
             let number = fields.and_then(|fields| {
                 let counter = self.velocity(&fields, None);
@@ -74,7 +74,7 @@ impl Reader<'_> {
         number
     }
 
-    /// `measure`, `of`, `per` and `within`.
+    /// `measure`, `of`, `per`, `within` and `attempts`.
     pub(super) fn velocity(
         &mut self,
         fields: &Fields<'_>,
@@ -87,9 +87,14 @@ impl Reader<'_> {
         let per = fields.need("per", mistakes);
         let per = per.and_then(|node| node.word("per", &PERS, mistakes));
         let within = within(fields, mistakes);
+        let attempts = match fields.get("attempts") {
+            Some(node) => node.boolean("attempts", mistakes)?,
+            None => false,
+        };
         let counter = Counter {
             measure: measure?,
             of: of?,
+            attempts,
             per: per?,
             within_seconds: within?.0,
             between: None,
@@ -105,17 +110,17 @@ impl Reader<'_> {
     }
 }
 
-/// The stage whose deeds are counted. Unless said the rule's own, if it has one only.
+/// The deeds that are counted. Unless said all of the rule's own stage, if it has one only.
 pub(super) fn of(
     fields: &Fields<'_>,
     stages: Option<&[Stage]>,
     mistakes: &mut Mistakes,
-) -> Option<Stage> {
+) -> Option<Of> {
     if let Some(node) = fields.get("of") {
-        return node.stage("of", mistakes);
+        return node.word("of", &Of::ALL.map(|of| (of.name(), of)), mistakes);
     }
     match stages {
-        Some([stage]) => Some(*stage),
+        Some([stage]) => Some(Of::all(*stage)),
         // The rule's stages were wrong, which was told.
         Some([]) => None,
         Some(_) | None => {

@@ -14,7 +14,7 @@ use crate::{
     facts::Stage,
     primitives::Money,
     risk::{
-        Counter, Measure, Per, Thing,
+        Counter, Measure, Of, Per, Thing,
         rules::{Condition, CounterNo, Threshold, TimeOfDay},
     },
 };
@@ -108,7 +108,7 @@ impl Reader<'_> {
     }
 
     fn fast(&mut self, place: Place, node: &Node, stages: &[Stage]) -> Option<Condition> {
-        let known = ["measure", "of", "per", "within", "above"];
+        let known = ["measure", "of", "per", "within", "above", "attempts"];
         let fields = Fields::of(node, "velocity", &known, &mut self.mistakes)?;
         let counter = self.velocity(&fields, Some(stages));
         let above = fields.need("above", &mut self.mistakes);
@@ -142,6 +142,7 @@ impl Reader<'_> {
                 Counter {
                     measure,
                     of,
+                    attempts: false,
                     per: Per::Customer,
                     within_seconds,
                     between: None,
@@ -155,7 +156,8 @@ impl Reader<'_> {
         })
     }
 
-    /// The history is what was paid. Attempts would be one that whoever is stopped makes up by trying again.
+    /// The history is what was paid. Orders would be one that whoever is stopped makes up by trying
+    /// again, and awards of back ends are about no money.
     fn unusual_amount(&mut self, place: Place, node: &Node) -> Option<Condition> {
         let mistakes = &mut self.mistakes;
         let known = ["factor", "at_least", "within"];
@@ -170,7 +172,8 @@ impl Reader<'_> {
                 place,
                 Counter {
                     measure,
-                    of: Stage::PointsCredit,
+                    of: Of::PAYMENTS,
+                    attempts: false,
                     per: Per::Customer,
                     within_seconds: within.0,
                     between: None,
@@ -208,6 +211,7 @@ impl Reader<'_> {
         let counter = Counter {
             measure: Measure::Count,
             of: of?,
+            attempts: false,
             per: per?,
             within_seconds: within?.0,
             between: Some(band),
@@ -239,6 +243,7 @@ impl Reader<'_> {
         let counter = Counter {
             measure: Measure::Count,
             of: of?,
+            attempts: false,
             per: Per::Pair,
             within_seconds: within?.0,
             between: None,
@@ -265,16 +270,17 @@ impl Reader<'_> {
                 Counter {
                     measure: Measure::Count,
                     of,
+                    attempts: false,
                     per: Per::Customer,
                     within_seconds: within.0,
                     between: None,
                 },
             )
         };
-        let refunds = counter(Stage::Refund)?;
+        let refunds = counter(Of::all(Stage::Refund))?;
         let share: Option<(CounterNo, u8)> = match percent {
-            // What was paid: orders that nobody pays would water it down.
-            Some(percent) => Some((counter(Stage::PointsCredit)?, percent)),
+            // What was paid: orders that nobody pays would water it down, and so would awards.
+            Some(percent) => Some((counter(Of::PAYMENTS)?, percent)),
             None => None,
         };
         Some(Condition::Farming {
@@ -291,10 +297,12 @@ fn above(fields: &Fields<'_>, mistakes: &mut Mistakes) -> Option<i64> {
 }
 
 /// The stages whose deeds are always about money.
-fn with_money(of: Option<Stage>, place: Place, mistakes: &mut Mistakes) -> Option<Stage> {
-    match of? {
-        of @ (Stage::PaymentCreate | Stage::Refund) => Some(of),
-        of @ (Stage::Login | Stage::PointsCredit | Stage::Redeem) => {
+fn with_money(of: Option<Of>, place: Place, mistakes: &mut Mistakes) -> Option<Of> {
+    let of = of?;
+    match of.stage {
+        Stage::PaymentCreate | Stage::Refund => Some(of),
+        Stage::Login | Stage::PointsCredit | Stage::Redeem => {
+            let of = of.name();
             mistakes.add(
                 place,
                 format!("amounts are counted `of` payment.create or refund, and not of {of}"),

@@ -110,7 +110,12 @@ pub(super) fn found(condition: &Condition, found: Found, counters: &Counters) ->
 
 /// `payment.create per customer within 1m`.
 pub(super) fn counter(counter: &Counter) -> String {
-    let of = counter.of;
+    let of = counter.of.name();
+    let of = if counter.attempts {
+        format!("attempts at {of}")
+    } else {
+        of.to_owned()
+    };
     let within = Window(counter.within_seconds);
     let per = match counter.per {
         Per::Customer => "customer",

@@ -59,7 +59,7 @@ impl<'a> Known<'a> {
     /// Whether the counter's number includes this very deed (if the counter is not only about some amounts).
     pub(super) fn includes_this(&self, number: CounterNo) -> bool {
         self.counter(number)
-            .is_some_and(|counter| counter.of == self.facts.stage)
+            .is_some_and(|counter| counter.of.has(self.facts))
     }
 
     /// In fen.

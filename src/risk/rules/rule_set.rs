@@ -213,7 +213,7 @@ impl Plan {
         let mut place = 0;
         for (index, counter) in counters.all.iter().enumerate() {
             // A counter that was named and that no rule asks for is not kept.
-            let feed = used[index] && counter.of == stage;
+            let feed = used[index] && counter.of.stage == stage;
             if feed || read[index] {
                 plan.asks.push((CounterNo(index), feed, read[index]));
             }

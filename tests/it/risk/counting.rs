@@ -74,7 +74,9 @@ async fn keys_expire_and_hold_no_personal_data() {
     let (risk, _) = risk(FIRST_SEEN, app.db(), &redis_url()).await;
     let customer = somebody();
     let facts = || from(payment(customer), "203.0.113.77");
-    assert_eq!(action(&risk, facts()).await, Action::Allow);
+    let first = risk.rule_on(facts()).await;
+    assert_eq!(first.action(), Action::Allow);
+    first.conclude(true).await;
     let mut connection = redis().await;
     // The set of what was met, and the set of what was seen, which nobody waited for.
     let keys = eventually("it is noted", || {
@@ -112,24 +114,32 @@ async fn keys_expire_and_hold_no_personal_data() {
 }
 
 #[tokio::test]
-async fn what_was_seen_is_what_was_not_stopped() {
+async fn what_was_seen_is_what_was_done() {
     let app = TestApp::at_rest().await;
     let (risk, cache) = risk(FIRST_SEEN, app.db(), &redis_url()).await;
     let customer = somebody();
     let home = || from(payment(customer), "203.0.113.7");
     let abroad = || from(payment(customer), "198.51.100.7");
-    assert_eq!(action(&risk, home()).await, Action::Allow, "a new customer");
+    let first = risk.rule_on(home()).await;
+    assert_eq!(first.action(), Action::Allow, "a new customer");
+    first.conclude(true).await;
     // Stopped, so it stays unknown, however often one tries.
     for _ in 0..3 {
-        assert_eq!(action(&risk, abroad()).await, Action::Verify);
+        let stopped = risk.rule_on(abroad()).await;
+        assert_eq!(stopped.action(), Action::Verify);
+        stopped.conclude(false).await;
     }
     assert_eq!(action(&risk, home()).await, Action::Allow);
+    // Nor was it met by what was let through and refused then.
+    let refused = risk.rule_on(from(payment(somebody()), "192.0.2.7")).await;
+    refused.conclude(false).await;
 
     // The answer to a challenge lets it through without counting it again, and makes it known.
     let stopped = risk.rule_on(abroad()).await;
     let challenge = ChallengeId::new(Id::from_bytes([9; 16]));
     let answered = risk.again_answered(&stopped, challenge);
     assert_eq!(answered.action(), Action::Allow);
+    answered.conclude(true).await;
     let (before, after) = (stopped.decision().unwrap(), answered.decision().unwrap());
     assert_eq!(after.measured, before.measured);
     assert_eq!(after.answered, Some(challenge));

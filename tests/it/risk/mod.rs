@@ -3,6 +3,7 @@
 mod again;
 mod away;
 mod counting;
+mod deeds;
 mod file;
 mod reading;
 mod replay;

@@ -2,7 +2,10 @@
 
 use zhangfang::{cache::Cache, risk::Action};
 
-use super::{FIRST_SEEN, action, at_most, from, passed, payment, risk, somebody};
+use super::{
+    FIRST_SEEN, action, at_most, deeds::counts_once_and_takes_back, from, passed, payment, risk,
+    somebody,
+};
 use crate::harness::{TestApp, ask, cluster, eventually, replicated, sentinels};
 
 async fn up(caches: [&Cache; 2]) {
@@ -55,6 +58,10 @@ async fn in_a_cluster_a_decision_asks_several_servers_at_once() {
     for port in &ports {
         let size = ask(*port, &["DBSIZE".to_owned()]).await;
         assert_ne!(size.as_deref(), Some("0"), "nothing is kept on {port}");
+    }
+    // What is not done is taken back in a cluster too.
+    for _ in 0..8 {
+        counts_once_and_takes_back(&one).await;
     }
     // What is seen is noted in a cluster too.
     let (seeing, _) = risk(FIRST_SEEN, app.db(), &url).await;

@@ -216,7 +216,7 @@ fn the_shipped_rules_do_what_they_say_and_leave_ordinary_customers_alone() {
         Some(match counter.measure {
             Measure::SumFen => 50_000,
             Measure::SumPoints => 500,
-            Measure::Count if counter.of == Stage::Refund => 0,
+            Measure::Count if counter.of.stage == Stage::Refund => 0,
             Measure::Count => 5,
             Measure::Distinct(_) | Measure::Seen(_) => 1,
         })

@@ -1,7 +1,7 @@
 //! Every kind of condition fires at its edge, and not one below.
 
 use super::*;
-use crate::risk::{Measure, Per, Thing};
+use crate::risk::{Deeds, Measure, Of, Per, Thing};
 
 /// Whether the rule with this condition fires.
 fn fires(condition: &str, facts: &Facts, says: impl Fn(&Counter) -> Option<i64>) -> bool {
@@ -42,7 +42,8 @@ fn a_velocity_fires_above_its_number() {
         *asks[0].counter,
         Counter {
             measure: Measure::Count,
-            of: Stage::PaymentCreate,
+            of: Of::all(Stage::PaymentCreate),
+            attempts: false,
             per: Per::Customer,
             within_seconds: 60,
             between: None
@@ -240,7 +241,7 @@ fn collusion_is_one_pair_again_and_again_or_a_shop_with_itself() {
 #[test]
 fn farming_is_refunds_beside_payments() {
     let says = |refunds: i64, payments: i64| {
-        move |counter: &Counter| match counter.of {
+        move |counter: &Counter| match counter.of.stage {
             Stage::Refund => Some(refunds),
             Stage::PointsCredit => Some(payments),
             Stage::Login | Stage::PaymentCreate | Stage::Redeem => None,
@@ -271,11 +272,14 @@ fn farming_is_refunds_beside_payments() {
     let fed: Vec<Stage> = credit
         .iter()
         .filter(|ask| ask.feed)
-        .map(|ask| ask.counter.of)
+        .map(|ask| ask.counter.of.stage)
         .collect();
     assert!(credit.len() == 2 && credit.iter().all(|ask| ask.read));
     assert_eq!(fed, [Stage::PointsCredit]);
-    // An order that nobody pays is no payment.
+    // An order that nobody pays is no payment, and what a back end gives is none.
+    assert!(credit.iter().all(
+        |ask| ask.counter.of.stage == Stage::Refund || ask.counter.of.deeds == Deeds::Payments
+    ));
     assert!(set.asks(Stage::PaymentCreate).is_empty());
 }
 

@@ -73,6 +73,8 @@ pub enum Action {
     RefundRequested {
         order: OrderNo,
         amount: Money,
+        /// What it waits for a second person for, if it does.
+        waits: Option<&'static str>,
     },
     RefundApproved {
         amount: Money,
@@ -227,9 +229,11 @@ impl Action {
                 effective_from,
             } => json!({ "version": version, "effective_from": effective_from }),
             Self::PaymentPolicySet { version } => json!({ "version": version }),
-            Self::RefundRequested { order, amount } => {
-                json!({ "order_no": order, "amount_fen": amount })
-            }
+            Self::RefundRequested {
+                order,
+                amount,
+                waits,
+            } => json!({ "order_no": order, "amount_fen": amount, "waits": waits }),
             Self::PaymentShown { amount }
             | Self::RefundApproved { amount }
             | Self::RefundRejected { amount }

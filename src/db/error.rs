@@ -72,6 +72,7 @@ impl DbError {
             | Self::ReadOnly
             | Self::Violation(_)
             | Self::Stopping
+            | Self::ClockOff
             | Self::Inconsistent(_) => true,
             Self::Unavailable(_) | Self::Timeout(_) | Self::Sql(_) | Self::Migrate(_) => false,
         }

@@ -532,8 +532,8 @@ impl From<RefundError> for Problem {
             ),
             RefundError::AboveYourLimit => forbidden(
                 "refund_above_limit",
-                "The amount is above what this person decides",
-                "退款金额超出您的审批权限",
+                "The order would give back more than this person decides",
+                "该订单的退款总额超出您的审批权限",
             ),
             RefundError::NotAbnormal => conflict(
                 "refund_not_abnormal",

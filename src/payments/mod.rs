@@ -75,7 +75,8 @@
 //!   gives its claim up. A refund that comes before the night's sweep does the sweep for this customer, and so comes to the same.
 //! - **Spent points**: by policy the customer owes them (the next points that come in repay it), shown beside the balance (*debt*) or in it (*negative*), or the refund is refused. The books
 //!   themselves never go below zero.
-//! - **Four eyes**: above a limit a refund awaits a second person; the amount is reserved, nothing is booked.
+//! - **Four eyes**: above a limit a refund awaits a second person; the amount is reserved, nothing is booked. Limits are about what the order gives back in all, and for clerks
+//!   about what they give back alone in a day (`request_refund.rs`).
 //! - **Fees**: WeChat gives its fee back with the refund, in proportion; what it is, the bill says. [`Policy::fee`] is the expectation until then.
 //! - **The same number for ever**: after the commit WeChat is told; without an answer it is told again, by this process or by a job after it died. A refusal proves
 //!   only that this attempt did nothing, so the query decides before a refund is called failed.
@@ -94,14 +95,15 @@
 //! | review | made; the points will wait ([`PointsReview::Wanted`]) | the same | awaits a second person, whatever its amount |
 //! | block | not made | not made | not made |
 //!
-//! Killed between the two, risk has counted an attempt and nothing else has happened. The platform's own refunds of late payments are not asked about.
+//! What is not made, stopped or refused, is not counted ([`Ruling::conclude`](crate::risk::Ruling::conclude)); killed between the two, risk has counted one too many until the
+//! counter's window has passed, and nothing else has happened. The platform's own refunds of late payments are not asked about.
 //!
 //! # Callbacks
 //!
 //! One handler for all; what a callback is, its content says. It is stored in the commit that does what it says; rejected ones with their reason and an alarm;
 //! those that are not believed too, a bounded number a minute. Any of them can be played again ([`replay_callback`]).
 //!
-//! Tables owned: `payment_orders`, `payment_order_history` and `merchant_days` (projected), `order_watches`, `scan_positions`, `refunds`, `refund_history`, `refund_redirects`, `payment_policies`,
+//! Tables owned: `payment_orders`, `payment_order_history` and `merchant_days` (projected), `order_watches`, `scan_positions`, `refunds`, `refund_history`, `refund_redirects`, `staff_refunds`, `payment_policies`,
 //! `payment_exceptions`, `callback_events`, `callback_alarms`; `idempotency_keys` is shared with the ordinary transactions.
 
 mod apply_refund;

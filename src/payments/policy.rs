@@ -27,9 +27,13 @@ pub struct PolicyTerms {
     pub order_minutes: u32,
     pub late_payment: LatePayment,
     pub points_shortfall: PointsShortfall,
-    /// A refund by a clerk above this waits for the owner or an operator.
+    /// A refund by a clerk that brings what its order gives back, by whomever, above this waits for
+    /// the owner or an operator.
     pub clerk_refund_max: Money,
-    /// A refund above this waits for a second person, an operator, whoever asked for it.
+    /// So does one that brings what the clerk has given back alone on that day above this.
+    pub clerk_refund_day_max: Money,
+    /// A refund that brings what its order gives back above this waits for a second person, an
+    /// operator, whoever asked for it.
     pub refund_review_above: Money,
     /// What WeChat keeps of a payment, in millionths (6000 = 0.60 %), and gives back with a refund. An expectation: the bill decides.
     pub fee_ppm: u32,
@@ -42,6 +46,7 @@ impl Default for PolicyTerms {
             late_payment: LatePayment::Refund,
             points_shortfall: PointsShortfall::Debt,
             clerk_refund_max: Money::constant(20_000),
+            clerk_refund_day_max: Money::constant(100_000),
             refund_review_above: Money::constant(500_000),
             fee_ppm: 6_000,
         }
@@ -140,6 +145,7 @@ struct PolicyRow {
     late_payment: String,
     points_shortfall: String,
     clerk_refund_max_fen: i64,
+    clerk_refund_day_max_fen: i64,
     refund_review_above_fen: i64,
     fee_ppm: u32,
 }
@@ -159,6 +165,7 @@ impl TryFrom<PolicyRow> for Policy {
                 points_shortfall: PointsShortfall::from_name(&row.points_shortfall)
                     .ok_or(broken("payment_policies.points_shortfall"))?,
                 clerk_refund_max: money(row.clerk_refund_max_fen)?,
+                clerk_refund_day_max: money(row.clerk_refund_day_max_fen)?,
                 refund_review_above: money(row.refund_review_above_fen)?,
                 fee_ppm: row.fee_ppm,
             },
@@ -169,7 +176,8 @@ impl TryFrom<PolicyRow> for Policy {
 impl Standing for Policy {
     async fn find(db: &Db, tenant: TenantId) -> Result<Self, DbError> {
         let row: Option<PolicyRow> = sqlx::query_as(
-            "/* payments.find_policy */ SELECT version, order_minutes, late_payment, points_shortfall, clerk_refund_max_fen, refund_review_above_fen, fee_ppm \
+            "/* payments.find_policy */ SELECT version, order_minutes, late_payment, points_shortfall, clerk_refund_max_fen, clerk_refund_day_max_fen, \
+             refund_review_above_fen, fee_ppm \
              FROM payment_policies WHERE tenant_id = ? ORDER BY version DESC LIMIT 1",
         )
         .bind(tenant)
@@ -226,7 +234,7 @@ async fn insert(tx: &mut Tx, set: &SetPolicy, version: u32) -> Result<(), DbErro
     let terms = &set.terms;
     sqlx::query(
         "/* payments.insert_policy */ INSERT INTO payment_policies (tenant_id, version, order_minutes, late_payment, points_shortfall, clerk_refund_max_fen, \
-         refund_review_above_fen, fee_ppm, created_at, created_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         clerk_refund_day_max_fen, refund_review_above_fen, fee_ppm, created_at, created_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(set.tenant)
     .bind(version)
@@ -234,6 +242,7 @@ async fn insert(tx: &mut Tx, set: &SetPolicy, version: u32) -> Result<(), DbErro
     .bind(terms.late_payment.name())
     .bind(terms.points_shortfall.name())
     .bind(terms.clerk_refund_max.get())
+    .bind(terms.clerk_refund_day_max.get())
     .bind(terms.refund_review_above.get())
     .bind(terms.fee_ppm)
     .bind(now)

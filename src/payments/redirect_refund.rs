@@ -1,7 +1,7 @@
 //! An abnormal refund goes elsewhere: to another card of the customer, or to the shop's own account.
 //!
-//! Whoever may choose the card may choose their own. So what is sent where is in the audit log before WeChat is asked, whatever becomes of the call; and above the
-//! policy's `refund_review_above_fen` it takes two people. The first one says where; the second one says the same, with the whole card, since nobody keeps a card's
+//! Whoever may choose the card may choose their own. So what is sent where is in the audit log before WeChat is asked, whatever becomes of the call; and where
+//! the order's refunds come to more than the policy's `refund_review_above_fen` it takes two people. The first one says where; the second one says the same, with the whole card, since nobody keeps a card's
 //! number: of the first one's, bank and last four digits stay (`refund_redirects`).
 //!
 //! ```text
@@ -126,11 +126,13 @@ pub async fn redirect_refund(
         return Err(RefundError::NotAbnormal);
     };
     let order = list::find_order(&payments.db, tenant, refund.order).await?;
-    let shop = order.ok_or(RefundError::OrderNotFound)?.order.sub_mchid;
+    let order = order.ok_or(RefundError::OrderNotFound)?.order;
+    let shop = order.sub_mchid.clone();
     let policy = payments.policies.current(tenant).await?;
     let wish = Wish {
         destination: Destination::of(card.as_ref()),
-        takes_two: refund.amount > policy.terms.refund_review_above,
+        // As when refunds are asked for: what the order gives back is judged, and not its pieces.
+        takes_two: order.refunds.asked > policy.terms.refund_review_above,
         by: by.clone(),
         refund: refund.clone(),
     };

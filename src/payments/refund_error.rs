@@ -32,7 +32,7 @@ pub enum RefundError {
     AlreadyDecided(RefundStateKind),
     #[error("a second person must decide")]
     SamePerson,
-    #[error("the amount is above what this person decides")]
+    #[error("the order would give back more than this person decides")]
     AboveYourLimit,
     #[error("only an abnormal refund can be redirected")]
     NotAbnormal,

@@ -1,4 +1,16 @@
 //! Asking for a refund, and deciding on one that needs a second person.
+//!
+//! # Who may alone
+//!
+//! Limits are about what an order gives back, not about one request: a limit that is asked about each
+//! piece is none. So what is judged is the sum of the order's refunds after this one, whoever asked
+//! for the others, those that wait for a second person included; the order's version guards it. A
+//! second person's word goes as far: their limit is asked about the same sum.
+//!
+//! A clerk has a limit for the day as well, over all orders: [`StaffRefunds`] counts what each person
+//! of a shop gave back alone, and its version guards it, since two refunds of one clerk may be
+//! decided by two committers at once. What somebody else agreed to is not the clerk's; what failed
+//! later stays counted. Whoever is asked for a second word, the audit log says what for.
 
 use super::{
     Order, OrderSharing, Pace, Payments, PointsBack, PolicyTerms, Progress, Refund, RefundError,
@@ -7,7 +19,7 @@ use super::{
     facts::rule_on_refund,
     refund::points_to_give_back,
     review::{is_stale, want_review, withhold},
-    store::{Orders, Refunds},
+    store::{GivenBack, Orders, Refunds, StaffRefunds},
 };
 use crate::{
     audit::{self, Action, Actor},
@@ -17,7 +29,7 @@ use crate::{
     payments::{Attempts, PointsReview},
     primitives::{
         AccountId, BusinessDay, Lane, Length, MerchantId, Money, OrderId, Points, RefundId,
-        TenantId, Text, survives_bill,
+        StaffId, TenantId, Text, survives_bill,
     },
     risk::{Action as RiskAction, Ruling, Stop},
 };
@@ -52,7 +64,7 @@ impl RefundRole {
         }
     }
 
-    /// The largest refund that this person makes alone.
+    /// What an order gives back at most by this person's word alone.
     fn alone_max(self, terms: &PolicyTerms) -> Money {
         match self {
             Self::Clerk(_) => terms.clerk_refund_max.min(terms.refund_review_above),
@@ -60,12 +72,22 @@ impl RefundRole {
         }
     }
 
-    /// The largest refund of somebody else to which this person can agree.
+    /// What an order gives back at most when this person agrees to somebody else's refund.
     fn agree_max(self, terms: &PolicyTerms) -> Money {
         match self {
             Self::Clerk(_) => Money::ZERO,
             Self::Owner(_) => terms.refund_review_above,
             Self::Operator => Money::constant(i64::MAX),
+        }
+    }
+}
+
+impl RefundBy {
+    /// The person, if it is one of a shop.
+    fn staff(&self) -> Option<StaffId> {
+        match self.role {
+            RefundRole::Clerk(_) | RefundRole::Owner(_) => self.actor.as_str().parse().ok(),
+            RefundRole::Operator => None,
         }
     }
 }
@@ -153,13 +175,61 @@ impl RequestRefund {
 }
 
 impl AskRefund {
-    /// Whether nobody else must agree: neither the limit nor risk wants a second person. Nobody is there who could answer a challenge.
-    fn may_alone(&self, amount: Money) -> bool {
+    /// What somebody else must agree for, if anything. `asked` is what the order gives back with this refund, `given` what this person gave back alone today. Nobody is
+    /// there who could answer a challenge of risk.
+    fn waits(&self, amount: Money, asked: Money, given: Money) -> Option<&'static str> {
         let ruled = self.ruling.as_ref().map(Ruling::action);
-        ruled == Some(RiskAction::Allow) && amount <= self.wish.by.role.alone_max(&self.terms)
+        let (role, terms) = (self.wish.by.role, &self.terms);
+        if ruled != Some(RiskAction::Allow) {
+            return Some("risk");
+        }
+        if asked > role.alone_max(terms) {
+            return Some("order_limit");
+        }
+        let day = given.checked_add(amount);
+        let fits = day.is_ok_and(|day| day <= terms.clerk_refund_day_max);
+        (matches!(role, RefundRole::Clerk(_)) && !fits).then_some("day_limit")
     }
 
-    fn check(&self, order: &Order) -> Result<(Money, Order, PointsBack), RefundError> {
+    /// What this person gave back alone on the day that counts.
+    fn given(&self, set: &WorkingSet, today: BusinessDay) -> (BusinessDay, Money) {
+        let staff = self.wish.by.staff();
+        GivenBack::on(
+            staff.and_then(|staff| set.get::<StaffRefunds>(staff)),
+            today,
+        )
+    }
+
+    /// Counts a refund that this person makes alone.
+    fn count(
+        &self,
+        set: &mut WorkingSet,
+        today: BusinessDay,
+        amount: Money,
+    ) -> Result<(), RefundError> {
+        let Some(staff) = self.wish.by.staff() else {
+            return Ok(());
+        };
+        let (day, given) = self.given(set, today);
+        let version = set.get::<StaffRefunds>(staff).map_or(0, |row| row.version);
+        let counted = GivenBack {
+            tenant: self.wish.tenant,
+            day,
+            alone: given
+                .checked_add(amount)
+                .map_err(|_| RefundError::AboveYourLimit)?,
+            version: version.saturating_add(1),
+        };
+        set.put::<StaffRefunds>(staff, counted);
+        Ok(())
+    }
+
+    /// The amount, the order with it, the points, and what somebody else must agree for.
+    fn check(
+        &self,
+        order: &Order,
+        given: Money,
+    ) -> Result<(Money, Order, PointsBack, Option<&'static str>), RefundError> {
         let wish = &self.wish;
         let left = order.refundable();
         let amount = wish.amount.unwrap_or(left);
@@ -181,6 +251,7 @@ impl AskRefund {
             .checked_add(amount)
             .map_err(|_| RefundError::ExceedsRefundable { left })?;
         // Whether they are there, under review, or gone, is looked at when the refund sets out.
+        let waits = self.waits(amount, asked, given);
         let due = match order.review {
             PointsReview::LetGo => Points::ZERO,
             PointsReview::Open | PointsReview::No | PointsReview::Wanted | PointsReview::LetIn => {
@@ -194,7 +265,7 @@ impl AskRefund {
             due,
             ..PointsBack::NONE
         };
-        Ok((amount, next, points))
+        Ok((amount, next, points, waits))
     }
 }
 
@@ -214,6 +285,9 @@ impl Operation for AskRefund {
             && let Some(used) = set.get::<Keys>(self.wish.claim.id)
         {
             want.row::<Refunds>(RefundId::new(used.effect));
+        }
+        if let Some(staff) = self.wish.by.staff() {
+            want.row::<StaffRefunds>(staff);
         }
         want_order_and_points(want, set, self.wish.order);
     }
@@ -237,14 +311,16 @@ impl Operation for AskRefund {
         {
             return Err(RefundError::TooOld);
         }
-        let (amount, mut order, points) = self.check(&order)?;
+        let today = cx.now().business_day();
+        let (_, given) = self.given(set, today);
+        let (amount, mut order, points, waits) = self.check(&order, given)?;
         // Nothing could be asked because the order was not there a moment ago.
         let ruling = self.ruling.as_ref().ok_or(RefundError::OrderNotFound)?;
         if ruling.action() == RiskAction::Block {
             let stop = ruling.stop(set, cx, order.id.lane());
             return stop.map(Err).ok_or(RefundError::NotFound);
         }
-        let alone = self.may_alone(amount);
+        let alone = waits.is_none();
         let mut refund = Refund {
             id: RefundId::new(cx.new_id(order.id.lane())),
             tenant: order.tenant,
@@ -271,8 +347,8 @@ impl Operation for AskRefund {
         if alone {
             withhold(&mut order, &mut refund)?;
             set_out(set, cx, &order, &mut refund, (&self.terms, self.pace))?;
+            self.count(set, today, amount)?;
         } else if !order.is_under_review() {
-            let today = cx.now().business_day();
             let gone = would_have_run_out(set, today, &order, points.due)?;
             let taken = points.due.saturating_sub(gone);
             shortfall(set, today, &order, taken, self.terms.points_shortfall)?;
@@ -288,6 +364,7 @@ impl Operation for AskRefund {
         let asked = Action::RefundRequested {
             order: order.no(),
             amount,
+            waits,
         };
         audit::note(set, cx, wish.tenant, &wish.by.actor, asked, &refund.no());
         put_order(set, cx, order, Why::RefundAsked, Some(&wish.by.actor));
@@ -454,7 +531,8 @@ impl Operation for Decide {
         if decision.agree && refund.requested_by == by.actor {
             return Err(RefundError::SamePerson);
         }
-        if decision.agree && refund.amount > by.role.agree_max(terms) {
+        // The order's sum has this refund in it, and what else was asked for.
+        if decision.agree && order.refunds.asked > by.role.agree_max(terms) {
             return Err(RefundError::AboveYourLimit);
         }
         let mut decided = Refund {

@@ -17,6 +17,7 @@
 //! | `accounts`, `lots`, `caps` | accounts, the transfers of checked ones with the orders that earned them, their lots and their holds, merged by account; budgets | 2, 3, 4, 6, 7, 8 |
 //! | `deeds` | what back ends did with points, beside these transfers; the events that they told | 6, 9, 10 |
 //! | `states` | history and orders, merged by key; idempotency keys | 9, 12 |
+//! | `staff_refunds` | what people of shops gave back alone in a day, added up by the database, beside what is counted | 8 |
 //! | `days` | totals of shops, orders and refunds, added up by the database | 10 |
 //! | `point_days` | days of points, against the events | 10 |
 //! | `liveness` | what is not final, by the state in which it is | 16 |
@@ -45,6 +46,7 @@ mod rules;
 mod shared;
 mod sharing;
 mod sharing_pages;
+mod staff_refunds;
 mod states;
 
 use sqlx::{Executor as _, mysql::MySqlConnectOptions};
@@ -110,6 +112,7 @@ async fn check(
     arrivals::compare(&mut conn, told, arrived, &mut report).await?;
     accounts::check(&mut conn, &sums, &mut rules, &mut report, progress).await?;
     caps::check_budgets(&mut conn, &mut rules, &mut report).await?;
+    staff_refunds::check(&mut conn, &mut report).await?;
     let relayed = states::check(&mut conn, &mut report, progress).await?;
     liveness::check(&mut conn, running, relayed, &mut report).await?;
     // While the relay is behind, the totals are too. One that stands still is a violation of 16.

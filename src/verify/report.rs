@@ -86,7 +86,7 @@ impl Invariant {
                 "lots are what the transfers make them and sum to the balance; nothing is spent from one that is over; every hold is covered by lots"
             }
             Self::CapsHold => {
-                "daily and total caps hold, exactly; counts of days and budgets are what was credited"
+                "daily and total caps hold, exactly; counts of days and budgets are what was credited; what staff gave back alone in a day is counted"
             }
             Self::HistoryIsAllowed => {
                 "every state in history follows from the one before; sharings, their parts and orders agree, and so do deeds and their entries"

@@ -300,7 +300,7 @@ async fn hundreds_of_histories_end_in_clean_books_that_agree_with_wechat() {
 
     let policy = json!({
         "order_minutes": 1, "late_payment": if seed.is_multiple_of(2) { "refund" } else { "reopen" },
-        "points_shortfall": "debt", "clerk_refund_max_fen": 1_000, "refund_review_above_fen": 8_000, "fee_ppm": 6_000,
+        "points_shortfall": "debt", "clerk_refund_max_fen": 1_000, "clerk_refund_day_max_fen": 1_000_000, "refund_review_above_fen": 8_000, "fee_ppm": 6_000,
     });
     site.admin()
         .put("/api/v1/admin/payment-policy", &policy)

@@ -83,6 +83,7 @@ async fn a_policy_is_versioned_and_nonsense_is_refused_by_name() {
         ("late_payment", json!("perhaps")),
         ("points_shortfall", json!("")),
         ("clerk_refund_max_fen", json!(-1)),
+        ("clerk_refund_day_max_fen", json!(-1)),
         ("refund_review_above_fen", json!(-1)),
         ("fee_ppm", json!(100_001)),
     ] {

@@ -6,11 +6,13 @@ use serde_json::{Value, json};
 use zhangfang::{
     auth::{OperatorRole, Principal, StaffRole},
     primitives::{CustomerId, StaffId},
+    verify::Invariant,
 };
 
 use crate::{
     batch::adjust,
     harness::{Answer, Caller, Shop, TestApp},
+    verification::Copy,
 };
 
 /// It is booked, and WeChat was told or will be.
@@ -52,7 +54,7 @@ pub(crate) async fn clerk(app: &TestApp, shop: &Shop) -> Caller {
 pub(crate) fn policy(clerk_fen: i64, review_fen: i64, shortfall: &str) -> Value {
     json!({
         "order_minutes": 30, "late_payment": "refund", "points_shortfall": shortfall,
-        "clerk_refund_max_fen": clerk_fen, "refund_review_above_fen": review_fen, "fee_ppm": 6000,
+        "clerk_refund_max_fen": clerk_fen, "clerk_refund_day_max_fen": 1_000_000, "refund_review_above_fen": review_fen, "fee_ppm": 6000,
     })
 }
 
@@ -426,5 +428,152 @@ async fn what_is_anothers_does_not_exist_and_neither_does_what_nobody_made() {
         .post(&redirect, &card)
         .await
         .refused(422, "field_invalid");
+    app.finish().await;
+}
+
+/// What waits for whom, from the audit log: `(amount, for what)`, oldest first.
+async fn waits_of(app: &TestApp) -> Vec<(i64, Option<String>)> {
+    let rows: Vec<(String,)> = sqlx::query_as(
+        "SELECT CAST(detail AS CHAR) FROM audit_logs WHERE action = 'refund.requested' ORDER BY at, id",
+    )
+    .fetch_all(app.db().pool())
+    .await
+    .unwrap();
+    rows.into_iter()
+        .map(|(detail,)| {
+            let detail: Value = serde_json::from_str(&detail).unwrap();
+            let amount = detail["amount_fen"].as_i64().unwrap();
+            (amount, detail["waits"].as_str().map(str::to_owned))
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_are_about_what_an_order_gives_back_and_not_about_its_pieces() {
+    let app = TestApp::start().await;
+    let shop = app.shop("茶里巷", "1900000160").await;
+    let li = app.customer("li").await;
+    set_policy(&app, &policy(1_000, 5_000, "debt")).await;
+    let clerk = clerk(&app, &shop).await;
+    let lin = operator(&app, "lin", OperatorRole::Admin);
+    let wei = operator(&app, "wei", OperatorRole::Admin);
+    let nothing = json!({});
+    let order_no = app.pay(&li, &shop.code, 50_000, "k").await;
+    let mut state = Vec::new();
+    for (number, fen) in [400, 600, 1].into_iter().enumerate() {
+        let made = ask(&clerk, &order_no, "merchant", fen, &format!("c{number}")).await;
+        state.push((is_on_its_way(&made), made));
+    }
+    let alone: Vec<bool> = state.iter().map(|(alone, _)| *alone).collect();
+    assert_eq!(alone, [true, true, false], "a fen above ten yuan");
+    // The owner's word goes as far as the order, with what waits.
+    let agreed = decision("merchant", &state[2].1, "approve");
+    shop.owner
+        .keyed("d1")
+        .post(&agreed, &nothing)
+        .await
+        .expect(200);
+    let by_owner = ask(&shop.owner, &order_no, "merchant", 3_999, "o1").await;
+    assert!(is_on_its_way(&by_owner), "5000 in all: {by_owner}");
+    for (who, key) in [(&shop.owner, "o2"), (&clerk, "c4")] {
+        let waits = ask(who, &order_no, "merchant", 1, key).await;
+        assert_eq!(waits["state"], "awaiting_approval");
+    }
+    let piece = ask(&clerk, &order_no, "merchant", 2, "c5").await;
+    let piece = decision("merchant", &piece, "approve");
+    let too_far = shop.owner.keyed("d2").post(&piece, &nothing).await;
+    too_far.refused(403, "refund_above_limit");
+    // Nor does an operator alone.
+    let waits_for_wei = ask(&lin, &order_no, "admin", 5, "p1").await;
+    assert_eq!(waits_for_wei["state"], "awaiting_approval");
+    let by_wei = decision("admin", &waits_for_wei, "approve");
+    wei.keyed("d3").post(&by_wei, &nothing).await.expect(200);
+    let limit = Some("order_limit".to_owned());
+    assert_eq!(
+        waits_of(&app).await,
+        [
+            (400, None),
+            (600, None),
+            (1, limit.clone()),
+            (3_999, None),
+            (1, limit.clone()),
+            (1, limit.clone()),
+            (2, limit.clone()),
+            (5, limit),
+        ]
+    );
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clerk_gives_back_so_much_in_a_day_alone_also_by_many_orders_at_once() {
+    let app = TestApp::start().await;
+    let shop = app.shop("茶里巷", "1900000160").await;
+    let mut terms = policy(1_000, 50_000, "debt");
+    terms["clerk_refund_day_max_fen"] = json!(2_500);
+    set_policy(&app, &terms).await;
+    let clerk = clerk(&app, &shop).await;
+    let mut orders = Vec::new();
+    for number in 0..12 {
+        // Different customers are different lanes, and so different committers.
+        let customer = app.customer(&format!("c{number}")).await;
+        orders.push(app.pay(&customer, &shop.code, 5_000, "k").await);
+    }
+    let asking = orders.iter().enumerate().map(|(number, order_no)| {
+        let clerk = clerk.clone();
+        async move { ask(&clerk, order_no, "merchant", 600, &format!("k{number}")).await }
+    });
+    let made = futures_util::future::join_all(asking).await;
+    let alone = made.iter().filter(|refund| is_on_its_way(refund)).count();
+    assert_eq!(alone, 4, "2400 of 2500, all at once");
+    let waiting = made.iter().find(|refund| !is_on_its_way(refund)).unwrap();
+    // Another hundred are left, and what the owner agrees to is not the clerk's.
+    let approve = decision("merchant", waiting, "approve");
+    let agreed = shop.owner.keyed("d").post(&approve, &json!({})).await;
+    agreed.expect(200);
+    let last = made.iter().position(is_on_its_way).unwrap();
+    let rest = ask(&clerk, &orders[last], "merchant", 100, "r2").await;
+    assert!(is_on_its_way(&rest), "{rest}");
+    let over = ask(&clerk, &orders[last], "merchant", 1, "r3").await;
+    assert_eq!(over["state"], "awaiting_approval");
+    // The same request is the same refund and counts once; the owner has no such limit.
+    let again = ask(&clerk, &orders[last], "merchant", 100, "r2").await;
+    assert_eq!(again["refund_no"], rest["refund_no"]);
+    let by_owner = ask(&shop.owner, &orders[last], "merchant", 2_000, "o").await;
+    assert!(is_on_its_way(&by_owner), "{by_owner}");
+    let told = waits_of(&app).await;
+    let day = told
+        .iter()
+        .filter(|(_, what)| what.as_deref() == Some("day_limit"));
+    assert_eq!(day.count(), 9, "{told:?}");
+
+    app.simulator.idle().await;
+    let mut copy = Copy::of(&app).await;
+    for (statement, says) in [
+        ("UPDATE staff_refunds SET alone_fen = 1", "gave back"),
+        ("DELETE FROM staff_refunds LIMIT 1", "nothing is counted"),
+        (
+            "UPDATE staff_refunds SET day = day - INTERVAL 1 DAY",
+            "are counted",
+        ),
+    ] {
+        copy.finds(Invariant::CapsHold, statement, says).await;
+    }
+    copy.drop().await;
+    // On another day it begins anew.
+    app.execute("UPDATE staff_refunds SET day = day - INTERVAL 1 DAY, alone_fen = 10000000")
+        .await;
+    let next_day = ask(&clerk, &orders[last], "merchant", 3, "r4").await;
+    assert_eq!(
+        next_day["state"], "awaiting_approval",
+        "of the order there is too much"
+    );
+    let fresh = app.customer("fresh").await;
+    let order_no = app.pay(&fresh, &shop.code, 5_000, "k").await;
+    let next_day = ask(&clerk, &order_no, "merchant", 900, "r5").await;
+    assert!(is_on_its_way(&next_day), "{next_day}");
+    // As if what was made today had been made yesterday, which it was not.
+    app.execute("UPDATE staff_refunds SET day = DATE(UTC_TIMESTAMP() + INTERVAL 8 HOUR), alone_fen = 10000000")
+        .await;
     app.finish().await;
 }

@@ -122,6 +122,7 @@ pub(super) struct PaymentPolicy {
     pub(super) late_payment: String,
     pub(super) points_shortfall: String,
     pub(super) clerk_refund_max_fen: i64,
+    pub(super) clerk_refund_day_max_fen: i64,
     pub(super) refund_review_above_fen: i64,
     pub(super) fee_ppm: u32,
 }

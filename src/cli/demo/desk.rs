@@ -86,6 +86,7 @@ fn the_defaults() -> PaymentPolicy {
         late_payment: "refund".to_owned(),
         points_shortfall: "debt".to_owned(),
         clerk_refund_max_fen: 20_000,
+        clerk_refund_day_max_fen: 100_000,
         refund_review_above_fen: 500_000,
         fee_ppm: 6_000,
     }
@@ -187,6 +188,10 @@ mod tests {
         assert_eq!(ours.points_shortfall, terms.points_shortfall.name());
         assert_eq!(ours.clerk_refund_max_fen, terms.clerk_refund_max.get());
         assert_eq!(
+            ours.clerk_refund_day_max_fen,
+            terms.clerk_refund_day_max.get()
+        );
+        assert_eq!(
             ours.refund_review_above_fen,
             terms.refund_review_above.get()
         );
@@ -197,7 +202,7 @@ mod tests {
     fn a_policy_is_put_with_every_term_and_without_a_version() {
         let put = serde_json::to_value(of_the_day(1, 7)).unwrap();
         let terms = put.as_object().unwrap();
-        assert_eq!(terms.len(), 6);
+        assert_eq!(terms.len(), 7);
         assert!(!terms.contains_key("version"));
         assert_eq!(put["order_minutes"], 1);
     }

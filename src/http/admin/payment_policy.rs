@@ -28,10 +28,13 @@ pub(in crate::http) struct PaymentPolicyRequest {
     /// A refund that takes back points that were spent: `debt` shows what is owed apart, `negative` shows a balance below zero, `refuse` refuses the refund.
     #[schema(example = "debt")]
     points_shortfall: String,
-    /// A refund by a clerk above this waits for the owner or an operator.
+    /// What a clerk gives back of one order alone: a refund that brings the sum of the order's refunds, whoever asked for the others, above this waits for the owner or an operator.
     #[schema(minimum = 0, example = 20_000)]
     clerk_refund_max_fen: i64,
-    /// A refund above this waits for an operator, and for a second one if an operator asked for it.
+    /// What a clerk gives back alone in a day (UTC+8), of all orders together: a refund that brings it above this waits for the owner or an operator.
+    #[schema(minimum = 0, example = 100_000)]
+    clerk_refund_day_max_fen: i64,
+    /// A refund that brings the sum of the order's refunds above this waits for an operator, and for a second one if an operator asked for it.
     #[schema(minimum = 0, example = 500_000)]
     refund_review_above_fen: i64,
     /// What WeChat is expected to keep of a payment, in millionths: 6000 is 0.60 %.
@@ -54,6 +57,8 @@ pub(in crate::http) struct PaymentPolicyAnswer {
     points_shortfall: &'static str,
     #[schema(example = 20_000)]
     clerk_refund_max_fen: i64,
+    #[schema(example = 100_000)]
+    clerk_refund_day_max_fen: i64,
     #[schema(example = 500_000)]
     refund_review_above_fen: i64,
     #[schema(example = 6_000)]
@@ -71,6 +76,7 @@ impl PaymentPolicyRequest {
             points_shortfall: shortfall
                 .ok_or_else(|| Problem::field("points_shortfall", "debt, negative or refuse"))?,
             clerk_refund_max: money("clerk_refund_max_fen", self.clerk_refund_max_fen)?,
+            clerk_refund_day_max: money("clerk_refund_day_max_fen", self.clerk_refund_day_max_fen)?,
             refund_review_above: money("refund_review_above_fen", self.refund_review_above_fen)?,
             fee_ppm: self.fee_ppm,
         })
@@ -86,6 +92,7 @@ impl From<&Policy> for PaymentPolicyAnswer {
             late_payment: terms.late_payment.name(),
             points_shortfall: terms.points_shortfall.name(),
             clerk_refund_max_fen: terms.clerk_refund_max.get(),
+            clerk_refund_day_max_fen: terms.clerk_refund_day_max.get(),
             refund_review_above_fen: terms.refund_review_above.get(),
             fee_ppm: terms.fee_ppm,
         }

@@ -60,7 +60,7 @@ impl CardRequest {
 
 /// Send an abnormal refund elsewhere
 ///
-/// The customer's bank did not take the money (异常退款). Above the policy's `refund_review_above_fen` two people must want the same: the first one is answered 202, and
+/// The customer's bank did not take the money (异常退款). Where the order's refunds come to more than the policy's `refund_review_above_fen` two people must want the same: the first one is answered 202, and
 /// the second one sends the same request, card included, within a day; `redirect` of the refund says who wants what. Who sends what where is in the audit log before WeChat is asked.
 ///
 /// Needs no key, and gets none: a key keeps a hash of its request, and a card's number can be guessed from one.

@@ -17,7 +17,7 @@ use crate::{
 
 /// Give money back in a shop's name
 ///
-/// All of it or a part. Above the policy's limit, or where risk wants it looked at, it waits (`awaiting_approval`) for another operator; 403 `risk_blocked` when risk
+/// All of it or a part. Where the order's refunds come to more than the policy's limit with it, or risk wants it looked at, it waits (`awaiting_approval`) for another operator; 403 `risk_blocked` when risk
 /// does not allow it.
 #[utoipa::path(
     post,

@@ -17,7 +17,8 @@ use crate::{
 
 /// Give money back
 ///
-/// All of it or a part. Above the limits of the platform's policy it waits (`awaiting_approval`) for the owner or for the platform. WeChat takes minutes to days to
+/// All of it or a part. Where the order's refunds come to more than the limits of the platform's policy with it, or a clerk's of the day do, it waits (`awaiting_approval`) for the owner or for
+/// the platform. WeChat takes minutes to days to
 /// deliver; `state` says where it stands. One that looks unusual waits in the same way, whatever its amount, or is refused (403 `risk_blocked`): then nothing was made and
 /// `decision` is what to quote to the platform.
 #[utoipa::path(

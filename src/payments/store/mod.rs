@@ -5,6 +5,7 @@ mod codes;
 mod exceptions;
 mod orders;
 mod refunds;
+mod staff_refunds;
 
 use sqlx::{Row as _, mysql::MySqlRow};
 
@@ -15,6 +16,7 @@ pub(crate) use orders::{ORDER_COLUMNS, ORDER_WIDTH, Orders, read_order};
 pub(crate) use refunds::{
     REFUND_COLUMNS, REFUND_WIDTH, RefundSteps, Refunds, StepRow, read_refund,
 };
+pub(crate) use staff_refunds::{GivenBack, StaffRefunds};
 
 use crate::primitives::Id;
 

@@ -297,6 +297,14 @@ async fn a_refund_that_awaits_approval_leaves_the_review_alone_until_it_sets_out
     // Nobody agrees: the review goes its own way.
     let order = bench.desk.paid(1_000, "k9").await;
     let refund = bench.desk.refund(order, Some(600), "r9").await;
+    // With the other one, which waits, the order gives back 700.
+    bench
+        .app()
+        .set_policy(|terms| {
+            terms.refund_review_above = Money::constant(700);
+            terms.points_shortfall = payments::PointsShortfall::Refuse;
+        })
+        .await;
     let small = bench.desk.refund(order, Some(100), "small").await;
     // Seven of ten go back for seven of ten yuan, of which six await a second person.
     assert_eq!(

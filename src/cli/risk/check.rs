@@ -14,8 +14,9 @@ const ABOUT: &str = "\
 Check a risk rule file before a service reads it.
 
 If the file is right, its rules are shown as they were understood: what looks wrong in the table is
-wrong in the file, though it can be read. What is hardly meant (a rule that can never fire) is asked
-about below the table. If the file is not right, every mistake is told at once, as
+wrong in the file, though it can be read. What is hardly meant is asked about below the table: rules
+that can never fire, because what they ask for is not known at their stages, is out of the range
+that it can have, or contradicts itself. If the file is not right, every mistake is told at once, as
 
   FILE:LINE:COLUMN: rule ID: what is wrong, and what would be right
 

@@ -139,7 +139,7 @@ impl Threshold {
 }
 
 impl TimeOfDay {
-    fn holds(self, minute: u16, weekday: u8) -> bool {
+    pub(super) fn holds(self, minute: u16, weekday: u8) -> bool {
         let on = |weekday: u8| self.weekdays & (1 << weekday) != 0;
         if self.from < self.to {
             return (self.from..self.to).contains(&minute) && on(weekday);

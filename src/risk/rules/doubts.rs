@@ -1,10 +1,17 @@
 //! What can be read and is hardly meant: said by `zhangfang risk check`, and no mistake.
 
+use std::collections::BTreeSet;
+
+use cel::IdedExpr;
+
 use super::{
+    assume::{Assume, conjuncts, numbers, written},
     condition::Condition,
+    describe,
     list::Members,
     rule::Rule,
     rule_set::{Counters, RuleSet},
+    world::{Kind, Number, Range, World},
 };
 use crate::{
     facts::Stage,
@@ -44,13 +51,200 @@ fn rollout_in_shadow(rule: &Rule) -> Option<String> {
         .then(|| format!("rule {id} is in the shadow for all, so its rollout means nothing yet"))
 }
 
+/// Whether the rule can fire at any of its stages: whether numbers, texts and flags are left for which
+/// its condition and every part of its expression hold. If not, as few parts as show it.
+///
+/// What a rule does without its numbers is another matter.
 fn never_fires(rule: &Rule, counters: &Counters) -> Option<String> {
-    let condition = rule.condition.as_ref()?;
+    let reach = Reach::new(rule, counters);
+    let all: Vec<usize> = (0..reach.parts.len()).collect();
+    if reach.can_hold(&all) {
+        return None;
+    }
+    let one = all.iter().map(|part| vec![*part]);
+    let two = all.iter().flat_map(|one| {
+        let later = all.iter().filter(move |two| *two > one);
+        later.map(move |two| vec![*one, *two])
+    });
+    let smallest = one.chain(two).find(|parts| !reach.can_hold(parts));
+    let smallest = smallest.unwrap_or(all);
+    let id = &rule.id;
+    Some(format!(
+        "rule {id} never fires: {}",
+        reach.objection(rule, &smallest)
+    ))
+}
+
+/// What must all hold for a rule to fire.
+#[derive(Clone, Copy)]
+enum Part<'a> {
+    Condition(&'a Condition),
+    Expression(&'a IdedExpr),
+}
+
+struct Reach<'a> {
+    stages: Vec<Stage>,
+    parts: Vec<Part<'a>>,
+    assume: Assume<'a>,
+    asked: BTreeSet<usize>,
+    times: Vec<(Range, Range)>,
+}
+
+impl<'a> Reach<'a> {
+    fn new(rule: &'a Rule, counters: &'a Counters) -> Self {
+        let condition = rule.condition.as_ref();
+        let when = rule.when.iter().flat_map(|when| conjuncts(when.root()));
+        let parts: Vec<Part<'a>> = condition
+            .map(Part::Condition)
+            .into_iter()
+            .chain(when.map(Part::Expression))
+            .collect();
+        let mut named = BTreeSet::new();
+        for part in &parts {
+            if let Part::Expression(at) = part {
+                numbers(at, counters, &mut named);
+            }
+        }
+        let by_the_hour = matches!(condition, Some(Condition::TimeOfDay(_)))
+            || named.contains(&Number::Hour)
+            || named.contains(&Number::Weekday);
+        let (days, hours) = (Range::new(1, 7), Range::new(0, 23));
+        let times = if by_the_hour {
+            // Each hour of the week by itself, so that times of day and names of hours agree.
+            let each = (days.least..=days.most)
+                .flat_map(|day| (hours.least..=hours.most).map(move |hour| (day, hour)));
+            each.map(|(day, hour)| (Range::only(day), Range::only(hour)))
+                .collect()
+        } else {
+            vec![(days, hours)]
+        };
+        Self {
+            stages: rule.stages.iter().map(|at| at.stage).collect(),
+            parts,
+            assume: Assume { counters },
+            asked: rule.counters().map(|counter| counter.0).collect(),
+            times,
+        }
+    }
+
+    fn kinds(&self) -> impl Iterator<Item = Kind> {
+        self.stages.iter().flat_map(|stage| Kind::all(*stage))
+    }
+
+    fn worlds(&self) -> impl Iterator<Item = (Kind, World)> {
+        self.kinds().flat_map(move |kind| {
+            let times = self.times.iter();
+            times.map(move |time| (kind, kind.world(self.assume.counters, &self.asked, *time)))
+        })
+    }
+
+    fn can_hold(&self, parts: &[usize]) -> bool {
+        self.worlds().any(|(kind, world)| {
+            let mut worlds = vec![world];
+            // Twice, since a later part may have left less to an earlier one.
+            for part in parts.iter().chain(parts) {
+                worlds = match self.parts.get(*part) {
+                    Some(Part::Condition(condition)) => worlds
+                        .into_iter()
+                        .flat_map(|world| self.assume.condition(world, kind, condition))
+                        .collect(),
+                    Some(Part::Expression(at)) => worlds
+                        .into_iter()
+                        .flat_map(|world| self.assume.expression(world, at, true))
+                        .collect(),
+                    None => worlds,
+                };
+            }
+            !worlds.is_empty()
+        })
+    }
+
+    fn objection(&self, rule: &Rule, parts: &[usize]) -> String {
+        let names: Vec<&str> = self.stages.iter().map(|stage| stage.name()).collect();
+        let stages = names.join(", ");
+        let shown: Vec<Part<'a>> = parts
+            .iter()
+            .filter_map(|part| self.parts.get(*part).copied())
+            .collect();
+        if let [Part::Condition(condition)] = shown.as_slice()
+            && let Some(what) = needs_what(rule, condition, self.assume.counters)
+        {
+            return format!("no deed at {stages} has {what}");
+        }
+        let words: Vec<String> = shown.iter().map(|part| self.words(*part)).collect();
+        let words = words.join(" and ");
+        let known = self.known(&shown);
+        let never = if shown.len() > 1 {
+            "never hold together"
+        } else {
+            "never holds"
+        };
+        if known.is_empty() {
+            return format!("{words} {never} at {stages}");
+        }
+        format!("{words} {never} at {stages}, where {}", known.join(", "))
+    }
+
+    fn words(&self, part: Part<'a>) -> String {
+        match part {
+            Part::Condition(condition) => {
+                format!("`{}`", describe::condition(condition, self.assume.counters))
+            }
+            Part::Expression(at) => format!("`{}`", written(at)),
+        }
+    }
+
+    /// What the numbers of these parts are to begin with, where that is worth saying.
+    fn known(&self, parts: &[Part<'a>]) -> Vec<String> {
+        let counters = self.assume.counters;
+        let mut asked = BTreeSet::new();
+        for part in parts {
+            match part {
+                Part::Condition(Condition::Amount(_) | Condition::Structuring { .. }) => {
+                    asked.insert(Number::Amount);
+                }
+                Part::Condition(Condition::Points(_)) => {
+                    asked.insert(Number::Points);
+                }
+                Part::Condition(condition) => {
+                    let numbers = condition.counters().into_iter().flatten();
+                    asked.extend(numbers.map(|number| Number::Counter(number.0)));
+                }
+                Part::Expression(at) => numbers(at, counters, &mut asked),
+            }
+        }
+        let told = asked.into_iter().filter_map(|number| {
+            let ranges = self.worlds().map(|(_, world)| world.number(number));
+            let range = ranges.reduce(Range::or)?;
+            let name = match number {
+                Number::Amount => "amount_fen".to_owned(),
+                Number::Points => "points".to_owned(),
+                Number::Hour => "hour".to_owned(),
+                Number::Weekday => "weekday".to_owned(),
+                Number::Age => "customer_age_days".to_owned(),
+                Number::Counter(counter) => {
+                    let counter = counters.get(super::known::CounterNo(counter))?;
+                    format!("the {}", crate::risk::describe_counter(counter))
+                }
+            };
+            let Range { least, most } = range;
+            if least == most {
+                return Some(format!("{name} is {least}"));
+            }
+            // As many as there may be is not worth saying.
+            (most < Range::ALL.most).then(|| format!("{name} is {least} to {most}"))
+        });
+        told.collect()
+    }
+}
+
+/// What a condition is about that no deed of the rule's stages has.
+fn needs_what(rule: &Rule, condition: &Condition, counters: &Counters) -> Option<&'static str> {
     let needs = |has: fn(Stage) -> bool, what: &'static str| {
         let nowhere = !rule.stages.iter().any(|at| has(at.stage));
         nowhere.then_some(what)
     };
-    let what = match condition {
+    match condition {
         Condition::Amount(_) | Condition::UnusualAmount { .. } | Condition::Structuring { .. } => {
             needs(has_amount, "an amount")
         }
@@ -78,12 +272,7 @@ fn never_fires(rule: &Rule, counters: &Counters) -> Option<String> {
         Condition::Listed { inside: false, .. }
         | Condition::TimeOfDay(_)
         | Condition::Farming { .. } => None,
-    }?;
-    let stages: Vec<&str> = rule.stages.iter().map(|at| at.stage.name()).collect();
-    let (id, stages) = (&rule.id, stages.join(", "));
-    Some(format!(
-        "rule {id} never fires: no deed at {stages} has {what}"
-    ))
+    }
 }
 
 const fn has_amount(stage: Stage) -> bool {
@@ -154,6 +343,232 @@ mod tests {
         }
         let fine = "stages: [login, payment.create], action: block, amount_fen: {above: 1}";
         assert_eq!(doubts(&[fine]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn rules_whose_numbers_are_never_so_are_told_with_what_they_are() {
+        let at = |stage: &str, condition: &str| {
+            let counters = "counters:\n  logins: {measure: count, of: login, per: shop, within: 1h}\n  \
+                shops: {measure: distinct_shops, of: payment.create, per: customer, within: 1h}\n  \
+                paid: {measure: count, of: points.credit.payment, per: customer, within: 1h}\n";
+            let action = if stage == "login" { "block" } else { "review" };
+            let text = format!(
+                "defaults: {{on_missing: allow}}\n{counters}rules:\n  - id: r0\n    name: N\n    stages: [{stage}]\n    action: {action}\n    {condition}\n"
+            );
+            let doubts = RuleSet::parse(&text)
+                .unwrap_or_else(|e| panic!("{text}{e}"))
+                .doubts();
+            doubts.join("; ")
+        };
+        for (stage, condition, expected) in [
+            // Unknown at that stage.
+            (
+                "redeem",
+                "when: amount_fen > 0",
+                "`amount_fen > 0` never holds at redeem, where amount_fen is 0",
+            ),
+            (
+                "login",
+                "when: points >= 1",
+                "`points >= 1` never holds at login, where points is 0",
+            ),
+            (
+                "login",
+                "when: shop != ''",
+                "`shop != ''` never holds at login",
+            ),
+            (
+                "redeem",
+                "when: own_shop",
+                "`own_shop` never holds at redeem",
+            ),
+            (
+                "refund",
+                "when: size(device) > 0",
+                "`size(device) > 0` never holds at refund",
+            ),
+            (
+                "refund",
+                "when: \"stage == 'redeem'\"",
+                "`stage == 'redeem'` never holds at refund",
+            ),
+            // Out of range.
+            (
+                "payment.create",
+                "amount_fen: {above: 5000000}",
+                "`amount above 5000000 fen` never holds at payment.create, where amount_fen is 1 to 5000000",
+            ),
+            (
+                "payment.create",
+                "when: amount_fen / 100 > 50000",
+                "`(amount_fen / 100) > 50000` never holds at payment.create, where amount_fen is 1 to 5000000",
+            ),
+            (
+                "refund",
+                "when: hour > 23",
+                "`hour > 23` never holds at refund, where hour is 0 to 23",
+            ),
+            (
+                "refund",
+                "when: hour in [24, 25]",
+                "`hour in [24, 25]` never holds at refund, where hour is 0 to 23",
+            ),
+            (
+                "refund",
+                "when: weekday == 0",
+                "`weekday == 0` never holds at refund, where weekday is 1 to 7",
+            ),
+            (
+                "refund",
+                "when: amount_fen % 10 > 9",
+                "`(amount_fen % 10) > 9` never holds at refund, where amount_fen is 0 to 5000000",
+            ),
+            (
+                "redeem",
+                "when: customer_age_days < 0",
+                "`customer_age_days < 0` never holds at redeem, where customer_age_days is 0 to 36500",
+            ),
+            (
+                "payment.create",
+                "structuring: {limit_fen: 90000000, margin: 1%, above: 1, within: 1d}",
+                "where amount_fen is 1 to 5000000",
+            ),
+            (
+                "redeem",
+                "when: \"customer == 'Li'\"",
+                "`customer == 'Li'` never holds at redeem",
+            ),
+            // Above what a counter says.
+            (
+                "payment.create",
+                "velocity: {measure: distinct_shops, per: customer, within: 1h, above: 1000}",
+                "is 0 to 1000",
+            ),
+            (
+                "payment.create",
+                "when: counters.shops >= 1001",
+                "`counters.shops >= 1001` never holds",
+            ),
+            (
+                "payment.create",
+                "when: counters.logins > 0",
+                "where the count of login per shop in 3600 s is 0",
+            ),
+            (
+                "payment.create",
+                "velocity: {measure: sum_points, per: customer, within: 1h, above: 0}",
+                "in 3600 s is 0",
+            ),
+            (
+                "points.credit",
+                "velocity: {measure: sum_fen, of: points.credit.award, per: customer, within: 1h, above: 0}",
+                "in 3600 s is 0",
+            ),
+            // Against each other.
+            (
+                "refund",
+                "when: amount_fen > 5 && amount_fen < 3",
+                "`amount_fen > 5` and `amount_fen < 3` never hold together at refund, where amount_fen is 0 to 5000000",
+            ),
+            (
+                "refund",
+                "when: amount_fen > amount_fen",
+                "`amount_fen > amount_fen` never holds",
+            ),
+            (
+                "redeem",
+                "when: points * 2 < points + 1",
+                "`(points * 2) < (points + 1)` never holds",
+            ),
+            (
+                "redeem",
+                "when: \"!(points > 5 || points < 7)\"",
+                "`!((points > 5) || (points < 7))` never holds",
+            ),
+            (
+                "redeem",
+                "when: \"points < 5 ? points > 6 : points < 4\"",
+                "never holds",
+            ),
+            (
+                "redeem",
+                "when: \"source == 'crm' && source == 'till'\"",
+                "never hold together",
+            ),
+            (
+                "redeem",
+                "when: \"source == 'crm' && source.startsWith('t')\"",
+                "never hold together",
+            ),
+            (
+                "redeem",
+                "when: \"source.contains('x') && !source.contains('x')\"",
+                "never hold together",
+            ),
+            (
+                "redeem",
+                "points: {above: 100}\n    when: points < 100",
+                "`points above 100` and `points < 100` never hold together at redeem",
+            ),
+            (
+                "payment.create",
+                "time_of_day: {from: 22:00, to: 06:00}\n    when: hour == 12",
+                "`from 22:00 to 06:00 (UTC+8)` and `hour == 12` never hold together",
+            ),
+            (
+                "payment.create",
+                "time_of_day: {from: 10:00, to: 11:00, weekdays: [fri]}\n    when: weekday == 6",
+                "never hold together",
+            ),
+            (
+                "payment.create",
+                "velocity: {measure: distinct_shops, per: customer, within: 1h, above: 5}\n    when: counters.shops < 4",
+                "never hold together",
+            ),
+            (
+                "points.credit",
+                "collusion: {own_shop: true}\n    when: \"source != ''\"",
+                "never hold together",
+            ),
+            ("redeem", "when: points / 0 > 1", "never holds"),
+        ] {
+            let said = at(stage, condition);
+            assert!(
+                said.starts_with("rule r0 never fires: ") && said.ends_with(expected)
+                    || said.contains(expected),
+                "{stage} {condition}: {said}"
+            );
+        }
+        for (stage, condition) in [
+            ("refund", "when: amount_fen > 3 && amount_fen < 5"),
+            ("refund", "when: amount_fen == 0"),
+            ("payment.create", "when: counters.shops == 1000"),
+            (
+                "payment.create",
+                "when: \"!has_customer && customer == ''\"",
+            ),
+            (
+                "payment.create",
+                "time_of_day: {from: 22:00, to: 06:00}\n    when: hour == 5",
+            ),
+            (
+                "payment.create",
+                "time_of_day: {from: 22:59, to: 23:00, weekdays: [sun]}\n    when: hour == 22 && weekday == 7",
+            ),
+            ("redeem", "when: \"points < 5 ? points > 3 : points < 4\""),
+            ("redeem", "when: points * points > 10 && points % 7 == 6"),
+            ("points.credit", "when: counters.paid == 0 && source != ''"),
+            ("redeem", "when: \"source in ['a', 'b'] && source != 'a'\""),
+            ("login", "when: 100 / points > 5 || hour == 3"),
+        ] {
+            assert_eq!(at(stage, condition), "", "{stage} {condition}");
+        }
+    }
+
+    #[test]
+    fn the_shipped_rules_can_all_fire() {
+        let set = RuleSet::parse(include_str!("../../../risk-rules.yaml")).unwrap();
+        assert_eq!(set.doubts(), Vec::<String>::new());
     }
 
     #[test]

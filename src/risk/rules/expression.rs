@@ -10,7 +10,7 @@ use std::{
 };
 
 use cel::{
-    Context, Env, Program, Value,
+    Context, Env, IdedExpr, Program, Value,
     common::{
         types::{CelBool, CelInt, CelString},
         value::CowVal,
@@ -64,6 +64,13 @@ impl Expression {
         })?;
         let counters = typing::check(&program, text, counter_named)?;
         Ok(Self { program, counters })
+    }
+}
+
+impl Expression {
+    /// Its tree.
+    pub(super) fn root(&self) -> &IdedExpr {
+        self.program.expression()
     }
 }
 

@@ -1,5 +1,6 @@
 //! The rules, made to be evaluated: pure, cheap, without I/O.
 
+mod assume;
 mod condition;
 mod decide;
 mod describe;
@@ -13,6 +14,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 mod typing;
+mod world;
 
 pub(super) use condition::{Condition, Threshold, TimeOfDay};
 pub(super) use expression::Expression;

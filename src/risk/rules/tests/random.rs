@@ -119,3 +119,141 @@ proptest! {
         let _ = RuleSet::parse(&format!("{}{put}{}", &sound[..cut], &sound[cut + after..]));
     }
 }
+
+/// A comparison, or one of several joined, over everything that an expression may ask for.
+fn any_expression() -> impl Strategy<Value = String> {
+    let number = prop_oneof![
+        select(
+            [
+                "amount_fen",
+                "points",
+                "hour",
+                "weekday",
+                "customer_age_days",
+                "counters.rapid",
+                "size(source)",
+                "size(device)",
+            ]
+            .as_slice()
+        )
+        .prop_map(str::to_owned),
+        (-3..40_i64).prop_map(|number| format!("({number})")),
+    ];
+    let sum = (
+        number.clone(),
+        select(["+", "-", "*", "/", "%"].as_slice()),
+        number.clone(),
+    );
+    let sum = sum.prop_map(|(one, sign, two)| format!("({one} {sign} {two})"));
+    let choice = (number.clone(), number.clone());
+    let choice = choice.prop_map(|(one, two)| format!("(own_shop ? {one} : {two})"));
+    let any_number = prop_oneof![3 => number, 1 => sum, 1 => choice];
+    let compared = (
+        any_number.clone(),
+        select(["==", "!=", "<", "<=", ">", ">="].as_slice()),
+        any_number.clone(),
+    );
+    let compared = compared.prop_map(|(one, sign, two)| format!("{one} {sign} {two}"));
+    let listed = any_number.prop_map(|number| format!("{number} in [0, 3, 7]"));
+    let truth = select(
+        [
+            "has_customer",
+            "own_shop",
+            "source == ''",
+            "source != 'crm'",
+            "source in ['crm', 'x']",
+            "source.startsWith('c')",
+            "stage == 'redeem'",
+            "stage in ['refund', 'login']",
+            "shop == ''",
+            "customer == source",
+            "device == 'phone-1'",
+            "has_customer == own_shop",
+            "true",
+        ]
+        .as_slice(),
+    );
+    let leaf = prop_oneof![
+        4 => compared,
+        1 => listed,
+        2 => truth.prop_map(str::to_owned),
+    ];
+    leaf.prop_recursive(3, 12, 3, |inner| {
+        prop_oneof![
+            (inner.clone(), inner.clone()).prop_map(|(one, two)| format!("({one} && {two})")),
+            (inner.clone(), inner.clone()).prop_map(|(one, two)| format!("({one} || {two})")),
+            inner.clone().prop_map(|one| format!("!({one})")),
+            (inner.clone(), inner.clone(), inner)
+                .prop_map(|(when, one, two)| format!("({when} ? {one} : {two})")),
+        ]
+    })
+}
+
+/// A deed as there are: what the table in the comments of the rule file says of its stage.
+fn any_deed() -> impl Strategy<Value = (Facts, i64)> {
+    (
+        select(Stage::ALL.as_slice()),
+        0..700_000_i64,
+        any::<[bool; 5]>(),
+        prop_oneof![1..40_i64, 1..5_000_000_i64],
+        prop_oneof![1..40_i64, 1..500_000_000_i64],
+        prop_oneof![0..5_i64, 0..i64::MAX],
+    )
+        .prop_map(
+            |(stage, second, [other_kind, there, near, phone, own], fen, points, said)| {
+                let at = Timestamp::parse_rfc3339(NOW).unwrap().plus_seconds(second);
+                let mut facts = Facts::new(stage, TenantId(1), at);
+                let award = stage == Stage::PointsCredit && other_kind;
+                let source = award || stage == Stage::Redeem;
+                let till = other_kind && matches!(stage, Stage::PaymentCreate);
+                let unknown = till || (other_kind && matches!(stage, Stage::Login | Stage::Refund));
+                let paid = matches!(stage, Stage::PaymentCreate | Stage::Refund)
+                    || (stage == Stage::PointsCredit && !award);
+                facts.customer = (!unknown).then(|| customer(u64::from(there)));
+                facts.merchant = (paid || (source && there)).then(shop);
+                facts.amount = paid.then(|| Money::parse(fen).unwrap());
+                facts.points = (source || stage == Stage::PointsCredit)
+                    .then(|| Points::parse(points).unwrap());
+                let anywhere = !till && !source && stage != Stage::Refund;
+                facts.origin.address = (anywhere && near).then(|| "203.0.113.7".parse().unwrap());
+                facts.origin.device =
+                    (anywhere && phone).then(|| Device::parse("phone-1").unwrap());
+                facts.source = source.then(|| if near { "crm" } else { "x" }.to_owned());
+                facts.own_shop = own && paid && facts.customer.is_some();
+                // This payment is one of those that are counted.
+                (facts, said.max(i64::from(stage == Stage::PaymentCreate)))
+            },
+        )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Of a rule that fires nobody is told that it cannot.
+    #[test]
+    fn a_rule_that_fires_is_not_said_to_be_one_that_never_does(
+        expression in any_expression(),
+        condition in option::of(select(CONDITIONS.as_slice())),
+        deeds in vec(any_deed(), 24),
+    ) {
+        let condition = condition.filter(|condition| !condition.contains("when") && !condition.contains("per: device"));
+        let condition = condition.map(|condition| condition.split(", on_missing").next().unwrap());
+        let condition = condition.map_or_else(String::new, |condition| format!("{condition}, "));
+        let rule = format!(
+            "name: N, stages: [login, payment.create, points.credit, redeem, refund], action: block, {condition}on_missing: allow, when: \"{expression}\""
+        );
+        let set = file(&[rule]);
+        let doubts = set.doubts();
+        for (facts, said) in deeds {
+            let ceiling = |counter: &Counter| match counter.measure {
+                crate::risk::Measure::Distinct(_) => 1_000,
+                crate::risk::Measure::Seen(_) => 1,
+                _ => i64::MAX,
+            };
+            let decision = decide(&set, &facts, |counter| Some(said.min(ceiling(counter))));
+            if !decision.fired.is_empty() {
+                prop_assert!(doubts.is_empty(), "{:?} {:?}", doubts, facts.stage);
+            }
+        }
+    }
+}

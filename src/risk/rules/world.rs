@@ -1,0 +1,457 @@
+//! What can be known of a deed before any rule looks at it: for `risk check`, which asks whether a
+//! rule can ever fire.
+//!
+//! A [`Kind`] is one way in which a deed of a stage can be: who is known, what it is about. Nothing
+//! of a kind is left open, so that it can be said for each counter whether there is anybody to count
+//! for. A [`World`] is what numbers, texts and flags may still be: an interval for each number, a set
+//! or the outside of a set for each text. Conditions make worlds smaller (`assume.rs`), and a rule
+//! that leaves none of any kind can never fire.
+//!
+//! A world may say too much, since it does not know how numbers depend on each other (an hour has no
+//! more deeds than a day), never too little: of a rule that can fire nobody is told that it cannot.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{known::CounterNo, rule_set::Counters};
+use crate::{
+    facts::{Device, Stage},
+    primitives::{CustomerId, MerchantId},
+    risk::{Counter, DISTINCT_MAX, Measure, Of, Per, Thing},
+};
+
+/// The most that a payment is about, in fen, and a refund with it.
+const AMOUNT_MAX: i128 = 5_000_000;
+/// The most that a payment earns: ten thousand points a yuan.
+const EARNED_MAX: i128 = 500_000_000;
+/// The most that a back end gives or spends at once.
+const DEED_MAX: i128 = 1_000_000_000;
+
+/// Whole numbers from one to another, both included. None are in it when the first is the greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Range {
+    pub(super) least: i128,
+    pub(super) most: i128,
+}
+
+impl Range {
+    /// What an expression can calculate with; anything beyond is an error, and no value.
+    pub(super) const ALL: Self = Self {
+        least: -9_223_372_036_854_775_808,
+        most: 9_223_372_036_854_775_807,
+    };
+
+    pub(super) const fn new(least: i128, most: i128) -> Self {
+        Self { least, most }
+    }
+
+    pub(super) const fn only(number: i128) -> Self {
+        Self::new(number, number)
+    }
+
+    pub(super) const fn is_empty(self) -> bool {
+        self.least > self.most
+    }
+
+    pub(super) const fn single(self) -> Option<i128> {
+        if self.least == self.most {
+            Some(self.least)
+        } else {
+            None
+        }
+    }
+
+    pub(super) fn and(self, other: Self) -> Self {
+        Self::new(self.least.max(other.least), self.most.min(other.most))
+    }
+
+    pub(super) fn or(self, other: Self) -> Self {
+        Self::new(self.least.min(other.least), self.most.max(other.most))
+    }
+
+    pub(super) fn plus(self, other: Self) -> Self {
+        Self::new(
+            self.least.saturating_add(other.least),
+            self.most.saturating_add(other.most),
+        )
+    }
+
+    pub(super) fn minus(self, other: Self) -> Self {
+        self.plus(other.times(Self::only(-1)))
+    }
+
+    pub(super) fn times(self, other: Self) -> Self {
+        let corners = [
+            self.least.saturating_mul(other.least),
+            self.least.saturating_mul(other.most),
+            self.most.saturating_mul(other.least),
+            self.most.saturating_mul(other.most),
+        ];
+        Self::hull(corners)
+    }
+
+    pub(super) fn hull(numbers: [i128; 4]) -> Self {
+        let [a, b, c, d] = numbers;
+        Self::new(a.min(b).min(c).min(d), a.max(b).max(c).max(d))
+    }
+}
+
+/// A number that conditions and expressions ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Number {
+    Amount,
+    Points,
+    Hour,
+    Weekday,
+    Age,
+    Counter(usize),
+}
+
+/// What a text may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Text {
+    OneOf(BTreeSet<String>),
+    AnyBut(BTreeSet<String>),
+}
+
+impl Text {
+    fn only(text: &str) -> Self {
+        Self::OneOf(BTreeSet::from([text.to_owned()]))
+    }
+
+    fn known() -> Self {
+        Self::AnyBut(BTreeSet::from([String::new()]))
+    }
+
+    /// What it may be, if that can be told one by one.
+    pub(super) const fn each(&self) -> Option<&BTreeSet<String>> {
+        match self {
+            Self::OneOf(texts) => Some(texts),
+            Self::AnyBut(_) => None,
+        }
+    }
+
+    fn has(&self, text: &str) -> bool {
+        match self {
+            Self::OneOf(texts) => texts.contains(text),
+            Self::AnyBut(texts) => !texts.contains(text),
+        }
+    }
+
+    fn or(&self, other: &Self) -> Self {
+        match (self, other) {
+            (Self::OneOf(one), Self::OneOf(two)) => Self::OneOf(one | two),
+            (Self::AnyBut(one), Self::AnyBut(two)) => Self::AnyBut(one & two),
+            (Self::OneOf(some), Self::AnyBut(not)) | (Self::AnyBut(not), Self::OneOf(some)) => {
+                Self::AnyBut(not - some)
+            }
+        }
+    }
+}
+
+/// What numbers, texts and flags may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct World {
+    pub(super) numbers: BTreeMap<Number, Range>,
+    pub(super) texts: BTreeMap<&'static str, Text>,
+    /// Whether it may be false, and whether it may be true.
+    pub(super) flags: BTreeMap<&'static str, [bool; 2]>,
+    /// What else was assumed, as it is written, and whether it was to hold.
+    pub(super) said: BTreeMap<String, bool>,
+}
+
+impl World {
+    pub(super) fn number(&self, number: Number) -> Range {
+        self.numbers.get(&number).copied().unwrap_or(Range::ALL)
+    }
+
+    /// None when nothing is left.
+    pub(super) fn with(mut self, number: Number, range: Range) -> Option<Self> {
+        let left = self.number(number).and(range);
+        self.numbers.insert(number, left);
+        (!left.is_empty()).then_some(self)
+    }
+
+    /// With a text that is one of these; none when it cannot be.
+    pub(super) fn with_text(
+        mut self,
+        name: &'static str,
+        texts: impl IntoIterator<Item = String>,
+    ) -> Option<Self> {
+        let known = self.texts.get(name)?;
+        let may_be = |text: &String| known.has(text) && is_sound(name, text);
+        let left: BTreeSet<String> = texts.into_iter().filter(may_be).collect();
+        let some = !left.is_empty();
+        self.texts.insert(name, Text::OneOf(left));
+        some.then_some(self)
+    }
+
+    /// With a text that is none of these; none when it cannot be anything else.
+    pub(super) fn without_text(
+        mut self,
+        name: &'static str,
+        texts: &BTreeSet<String>,
+    ) -> Option<Self> {
+        let left = match self.texts.get(name)? {
+            Text::OneOf(known) => Text::OneOf(known - texts),
+            Text::AnyBut(known) => Text::AnyBut(known | texts),
+        };
+        let some = left.each().is_none_or(|left| !left.is_empty());
+        self.texts.insert(name, left);
+        some.then_some(self)
+    }
+
+    pub(super) fn with_flag(mut self, name: &'static str, is: bool) -> Option<Self> {
+        let [may_not, may] = *self.flags.get(name)?;
+        let possible = if is { may } else { may_not };
+        self.flags.insert(name, [!is, is]);
+        possible.then_some(self)
+    }
+
+    /// Where something was assumed that is no longer told apart: the least that covers both.
+    pub(super) fn or(mut self, other: &Self) -> Self {
+        for (number, range) in &mut self.numbers {
+            *range = range.or(other.number(*number));
+        }
+        for (name, text) in &mut self.texts {
+            if let Some(other) = other.texts.get(name) {
+                *text = text.or(other);
+            }
+        }
+        for (name, [may_not, may]) in &mut self.flags {
+            if let Some([other_not, other]) = other.flags.get(name) {
+                *may_not |= other_not;
+                *may |= other;
+            }
+        }
+        self.said
+            .retain(|what, is| other.said.get(what) == Some(is));
+        self
+    }
+}
+
+/// Whether there is any such customer, shop or device as this text names.
+fn is_sound(name: &str, text: &str) -> bool {
+    let named = match name {
+        "customer" => text.parse::<CustomerId>().is_ok(),
+        "shop" => text.parse::<MerchantId>().is_ok(),
+        "device" => Device::parse(text).is_ok(),
+        _ => true,
+    };
+    named || text.is_empty()
+}
+
+/// One way in which a deed of a stage can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each thing is known or is not, in any combination"
+)]
+pub(super) struct Kind {
+    pub(super) stage: Stage,
+    pub(super) customer: bool,
+    pub(super) shop: bool,
+    pub(super) amount: Option<Range>,
+    pub(super) points: Option<Range>,
+    pub(super) address: bool,
+    pub(super) device: bool,
+    pub(super) source: bool,
+}
+
+const EITHER: [bool; 2] = [false, true];
+
+impl Kind {
+    /// Every kind of deed at a stage: what the table in the comments of `risk-rules.yaml` says.
+    pub(super) fn all(stage: Stage) -> Vec<Self> {
+        let nothing = Self {
+            stage,
+            customer: true,
+            shop: false,
+            amount: None,
+            points: None,
+            address: false,
+            device: false,
+            source: false,
+        };
+        let from_anywhere = |kind: Self| {
+            let each = EITHER.into_iter().flat_map(move |address| {
+                EITHER.map(|device| Self {
+                    address,
+                    device,
+                    ..kind
+                })
+            });
+            each.collect::<Vec<_>>()
+        };
+        let paid = Self {
+            shop: true,
+            amount: Some(Range::new(1, AMOUNT_MAX)),
+            ..nothing
+        };
+        let by_back_end = Self {
+            points: Some(Range::new(1, DEED_MAX)),
+            source: true,
+            ..nothing
+        };
+        let perhaps_at_a_shop = EITHER.map(|shop| Self {
+            shop,
+            ..by_back_end
+        });
+        match stage {
+            Stage::Login => EITHER
+                .into_iter()
+                .flat_map(|customer| {
+                    from_anywhere(Self {
+                        customer,
+                        ..nothing
+                    })
+                })
+                .collect(),
+            Stage::PaymentCreate => {
+                let at_a_till = Self {
+                    customer: false,
+                    ..paid
+                };
+                let mut kinds = from_anywhere(paid);
+                kinds.push(at_a_till);
+                kinds
+            }
+            Stage::PointsCredit => {
+                let mut kinds = from_anywhere(Self {
+                    points: Some(Range::new(1, EARNED_MAX)),
+                    ..paid
+                });
+                kinds.extend(perhaps_at_a_shop);
+                kinds
+            }
+            Stage::Redeem => perhaps_at_a_shop.to_vec(),
+            Stage::Refund => EITHER
+                .map(|customer| Self {
+                    customer,
+                    // What is asked about may be nothing, which is refused afterwards.
+                    amount: Some(Range::new(0, AMOUNT_MAX)),
+                    ..paid
+                })
+                .to_vec(),
+        }
+    }
+
+    /// What is known of its deeds, by the counters of these numbers, at these hours and days.
+    pub(super) fn world(
+        self,
+        counters: &Counters,
+        asked: &BTreeSet<usize>,
+        (weekday, hour): (Range, Range),
+    ) -> World {
+        let or_none = |range: Option<Range>| range.unwrap_or(Range::only(0));
+        let mut numbers = BTreeMap::from([
+            (Number::Amount, or_none(self.amount)),
+            (Number::Points, or_none(self.points)),
+            (Number::Weekday, weekday),
+            (Number::Hour, hour),
+            (
+                Number::Age,
+                Range::new(0, if self.customer { 36_500 } else { 0 }),
+            ),
+        ]);
+        for number in asked {
+            if let Some(counter) = counters.get(CounterNo(*number)) {
+                numbers.insert(Number::Counter(*number), self.says(counter));
+            }
+        }
+        let text = |known: bool| if known { Text::known() } else { Text::only("") };
+        let own_shop = self.customer && self.shop && !self.source;
+        World {
+            numbers,
+            texts: BTreeMap::from([
+                ("customer", text(self.customer)),
+                ("shop", text(self.shop)),
+                ("device", text(self.device)),
+                ("source", text(self.source)),
+                ("stage", Text::only(self.stage.name())),
+            ]),
+            flags: BTreeMap::from([
+                ("has_customer", [!self.customer, self.customer]),
+                ("own_shop", [true, own_shop]),
+            ]),
+            said: BTreeMap::new(),
+        }
+    }
+
+    /// Whether the counter counts deeds of this kind.
+    fn is_of(self, of: Of) -> bool {
+        let award = self.source && self.stage == Stage::PointsCredit;
+        let fits = match of.deeds {
+            crate::risk::Deeds::All => true,
+            crate::risk::Deeds::Payments => !award,
+            crate::risk::Deeds::Awards => award,
+        };
+        fits && of.stage == self.stage
+    }
+
+    pub(super) const fn has_subject(self, per: Per) -> bool {
+        match per {
+            Per::Customer => self.customer,
+            Per::Shop => self.shop,
+            Per::Address => self.address,
+            Per::Device => self.device,
+            Per::Pair => self.customer && self.shop,
+        }
+    }
+
+    pub(super) const fn has(self, thing: Thing) -> bool {
+        match thing {
+            Thing::Customer => self.customer,
+            Thing::Shop => self.shop,
+            Thing::Address | Thing::Network => self.address,
+            Thing::Device => self.device,
+        }
+    }
+
+    /// What a deed of this kind adds to a counter of it.
+    fn adds(self, counter: &Counter) -> Option<Range> {
+        let fits = match (counter.between, self.amount) {
+            (None, _) => true,
+            (Some((least, most)), Some(amount)) => {
+                let band = Range::new(least.get().into(), most.get().into());
+                !band.and(amount).is_empty()
+            }
+            (Some(_), None) => false,
+        };
+        if !fits || !self.is_of(counter.of) || !self.has_subject(counter.per) {
+            return None;
+        }
+        match counter.measure {
+            Measure::Count => Some(Range::only(1)),
+            Measure::SumFen => self.amount,
+            Measure::SumPoints => self.points,
+            Measure::Distinct(thing) | Measure::Seen(thing) => {
+                self.has(thing).then_some(Range::only(1))
+            }
+        }
+    }
+
+    /// What a counter may say of a deed of this kind; 0 where there is nobody to count for.
+    fn says(self, counter: &Counter) -> Range {
+        let mut kinds = Self::all(counter.of.stage).into_iter();
+        let ever = kinds.find_map(|kind| kind.adds(counter));
+        if !self.has_subject(counter.per) || ever.is_none() {
+            return Range::only(0);
+        }
+        let most = match counter.measure {
+            Measure::Count | Measure::SumFen | Measure::SumPoints => Range::ALL.most,
+            Measure::Distinct(_) => DISTINCT_MAX.into(),
+            Measure::Seen(_) => 1,
+        };
+        let is_seen = matches!(counter.measure, Measure::Seen(_));
+        // It counts itself, unless only some amounts are counted.
+        let own = self
+            .adds(counter)
+            .filter(|_| !is_seen && counter.between.is_none());
+        Range::new(own.map_or(0, |own| own.least.max(0)), most)
+    }
+
+    /// Whether a counter's number includes a deed of this kind.
+    pub(super) fn includes_this(self, counter: &Counter) -> bool {
+        self.is_of(counter.of)
+    }
+}

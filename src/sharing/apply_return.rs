@@ -25,7 +25,7 @@ pub(super) enum ReturnWord {
 }
 
 /// Notes what is known of a return.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct ApplyReturn {
     pub(super) order: OrderId,
     pub(super) refund: RefundId,
@@ -35,7 +35,9 @@ pub(super) struct ApplyReturn {
 
 /// Submits the word; what the ledger refuses is broken books, and pages somebody. True when the refund has gone on.
 pub(super) async fn apply(sharing: &Sharing, operation: ApplyReturn) -> Result<bool, DbError> {
-    let submitted = sharing.payments.db.submit(operation).await;
+    // What is read while another process commits may not fit together: a refusal of that is none.
+    let submitted = sharing.payments.db.submit_fresh(operation, |_| true);
+    let submitted = submitted.await;
     submitted.map_err(|error| match error {
         SubmitError::Db(error) => error,
         SubmitError::Refused(refusal) => {

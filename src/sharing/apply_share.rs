@@ -40,7 +40,7 @@ pub(super) enum ShareWord {
 }
 
 /// Notes what is known of the call with a number.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct ApplyShare {
     pub(super) order: OrderId,
     /// The share, or the release.
@@ -54,7 +54,9 @@ pub(super) async fn apply(
     sharing: &Sharing,
     operation: ApplyShare,
 ) -> Result<Option<PaymentShare>, DbError> {
-    let submitted = sharing.payments.db.submit(operation).await;
+    // What is read while another process commits may not fit together: a refusal of that is none.
+    let submitted = sharing.payments.db.submit_fresh(operation, |_| true);
+    let submitted = submitted.await;
     submitted.map_err(|error| match error {
         SubmitError::Db(error) => error,
         SubmitError::Refused(refusal) => {

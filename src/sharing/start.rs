@@ -64,7 +64,8 @@ pub async fn start_sharing(sharing: &Sharing, due: Due) -> Result<(), DbError> {
         left,
         pace: payments.pace,
     };
-    match payments.db.submit(operation).await {
+    // What is read while another process commits may not fit together: a refusal of that is none.
+    match payments.db.submit_fresh(operation, |_| true).await {
         Ok(Started::Now(attempt)) => {
             pursue_begun(sharing, due.order, attempt).await?;
         }
@@ -105,7 +106,7 @@ enum Started {
     NotWanted,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct StartSharing {
     tenant: TenantId,
     order: OrderId,

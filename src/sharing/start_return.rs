@@ -42,7 +42,9 @@ pub(super) async fn start_return(sharing: &Sharing, refund: &Refund) -> Result<R
         order: refund.order,
         pace: sharing.payments.pace,
     };
-    let submitted = sharing.payments.db.submit(operation).await;
+    // What is read while another process commits may not fit together: a refusal of that is none.
+    let submitted = sharing.payments.db.submit_fresh(operation, |_| true);
+    let submitted = submitted.await;
     submitted.map_err(|error| match error {
         SubmitError::Db(error) => error,
         SubmitError::Refused(refusal) => {
@@ -52,7 +54,7 @@ pub(super) async fn start_return(sharing: &Sharing, refund: &Refund) -> Result<R
     })
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct StartReturn {
     refund: RefundId,
     order: OrderId,

@@ -17,7 +17,7 @@ use zhangfang::{
         WorkingSet,
     },
     ledger::{Account, Accounts},
-    payments::{self, NoticeHeaders, RefundStatus, Taken},
+    payments::{self, NoticeHeaders, Payments, RefundStatus, Taken},
     primitives::{AccountId, Clock, CustomerId, Lane, OrderNo, SystemClock, TenantId, Timestamp},
 };
 
@@ -298,5 +298,37 @@ async fn a_refund_with_the_number_of_another_is_an_alarm_and_not_a_lost_race() {
         matches!(taken, Ok(Taken::Rejected("strange_refund_id"))),
         "{taken:?}"
     );
+    desk.app.finish().await;
+}
+
+/// Both read while the other commits: what does not fit together then is no broken book.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_processes_that_are_told_of_one_refund_find_nothing_wrong() {
+    let desk = Desk::open().await;
+    let tenant = desk.app.tenant.id;
+    let beside = Payments {
+        db: desk.app.another_db().await,
+        ..desk.payments.clone()
+    };
+    let order = desk.paid(100_000, "k").await;
+    for number in 0..12 {
+        let refund = desk.refund(order, Some(100), &format!("r{number}")).await;
+        let paid = desk.order(order).await;
+        let transaction = &paid.state.payment().unwrap().wechat_transaction_id;
+        let notice = desk.channel.refund_notice(
+            &refund,
+            RefundStatus::Success,
+            (SHOP, transaction),
+            &format!("n{number}"),
+        );
+        let (here, there) = tokio::join!(
+            payments::take_notice(&desk.payments, tenant, HEADERS, notice.clone()),
+            payments::take_notice(&beside, tenant, HEADERS, notice.clone())
+        );
+        let mut taken = [here.unwrap(), there.unwrap()];
+        taken.sort_by_key(|taken| taken.name());
+        assert_eq!(taken, [Taken::Duplicate, Taken::Refund]);
+    }
+    beside.db.close().await;
     desk.app.finish().await;
 }

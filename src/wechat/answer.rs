@@ -14,8 +14,9 @@
 //! | other 5xx | | unknown | server |
 
 use reqwest::StatusCode;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
+use super::lenient::perhaps;
 use crate::payments::{NoticeError, Outcome, Refusal, RefusalKind};
 
 /// A call that came back, or did not.
@@ -82,10 +83,15 @@ impl Answer {
 
 #[derive(Debug, Default, Deserialize)]
 struct ErrorBody {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     code: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     message: String,
+}
+
+/// A code decides; that there is no message, or one of another form, does not.
+fn text<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    Ok(perhaps(from)?.unwrap_or_default())
 }
 
 /// What became of the signature of an answer.
@@ -288,6 +294,14 @@ mod tests {
             assert_eq!(refused(400, trouble), "Server(400)");
             assert_eq!(refused(500, trouble), "Server(500)");
         }
+    }
+
+    #[test]
+    fn a_code_is_enough() {
+        let body = r#"{"code":"PARAM_ERROR","message":null}"#;
+        assert_eq!(outcome(400, Proof::Signed, body), "Rejected");
+        let body = r#"{"code":270924358,"message":"m"}"#;
+        assert_eq!(outcome(400, Proof::Signed, body), "Unbelievable");
     }
 
     #[test]

@@ -88,6 +88,7 @@ mod hosts;
 mod http;
 mod key_ring;
 mod keys;
+mod lenient;
 mod mini_program;
 mod notice;
 mod orders;

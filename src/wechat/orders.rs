@@ -313,6 +313,30 @@ mod tests {
             panic!("it is the one")
         };
         assert_eq!(order, ChannelOrder::Closed);
+        // What has no meaning before it is paid may be of any form: these have come.
+        for odd in [
+            r#""amount":{"payer_currency":"CNY"},"#,
+            r#""amount":{"total":null},"#,
+            r#""success_time":"","#,
+            r#""success_time":null,"payer":null,"transaction_id":null,"#,
+            r#""payer":{},"promotion_detail":[],"scene_info":{"device_id":""},"#,
+        ] {
+            for (state, is) in [
+                ("NOTPAY", ChannelOrder::NotPaid("NOTPAY".to_owned())),
+                ("CLOSED", ChannelOrder::Closed),
+            ] {
+                let text = body
+                    .replace("NOTPAY", state)
+                    .replacen('{', &format!("{{{odd}"), 1);
+                let Outcome::Done(order) = partner(&text, "A", "20") else {
+                    panic!("{text}")
+                };
+                assert_eq!(order, is);
+            }
+            let paid = body.replace("NOTPAY", "SUCCESS");
+            let paid = paid.replacen('{', &format!("{{{odd}"), 1);
+            assert!(matches!(partner(&paid, "A", "20"), Outcome::Unknown(_)));
+        }
         for state in ["SUCCESS", "REFUND", ""] {
             let bare = body.replace("NOTPAY", state);
             assert!(matches!(partner(&bare, "A", "20"), Outcome::Unknown(_)));

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Deserializer};
 
+use super::lenient::perhaps;
 use crate::{
     payments::{ChannelMode, ChannelRefund, OurAccount, RefundNotice, RefundStatus},
     primitives::{Money, Timestamp},
@@ -15,15 +16,17 @@ pub(super) struct Refund {
     sub_mchid: Option<String>,
     mchid: Option<String>,
     out_trade_no: String,
-    #[serde(default)]
-    transaction_id: String,
+    #[serde(default, deserialize_with = "perhaps")]
+    transaction_id: Option<String>,
     out_refund_no: String,
     refund_id: String,
     /// Called one thing in an answer and another in a callback.
     #[serde(alias = "refund_status")]
     status: String,
-    #[serde(default, deserialize_with = "time_if_any")]
+    /// Means something once the money has arrived; before that it has been missing, null and empty.
+    #[serde(default, deserialize_with = "perhaps")]
     success_time: Option<Timestamp>,
+    #[serde(default, deserialize_with = "perhaps")]
     user_received_account: Option<String>,
     amount: Amount,
 }
@@ -108,10 +111,7 @@ impl Refund {
             (None, Some(mchid)) => (mchid.clone(), mchid),
             (None, None) => return None,
         };
-        let wechat_transaction_id = std::mem::take(&mut self.transaction_id);
-        if wechat_transaction_id.is_empty() {
-            return None;
-        }
+        let wechat_transaction_id = self.transaction_id.take().filter(|id| !id.is_empty())?;
         Some(RefundNotice {
             sp_mchid,
             sub_mchid,
@@ -138,10 +138,16 @@ mod tests {
         assert_eq!((refund.amount.get(), refund.total.get()), (200, 1280));
         assert_eq!(refund.succeeded_at, None);
         assert_eq!(refund.received_account.as_deref(), Some("支付用户零钱"));
-        for time in [r#""success_time":"","#, r#""success_time":null,"#] {
+        for time in [
+            r#""success_time":"","#,
+            r#""success_time":null,"#,
+            r#""success_time":"0000-00-00","#,
+        ] {
             let text = ANSWER.replacen('{', &format!("{{{time}"), 1);
             assert_eq!(read(&text).unwrap().succeeded_at, None);
         }
+        let null = ANSWER.replace(r#""4200""#, "null");
+        assert_eq!(read(&null).unwrap().status, RefundStatus::Processing);
         let done = ANSWER.replace("PROCESSING", "SUCCESS").replacen(
             '{',
             r#"{"success_time":"2026-11-21T12:00:00.120+08:00","#,

@@ -4,26 +4,34 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, de::IgnoredAny};
 
+use super::lenient::perhaps;
 use crate::{
     payments::{ChannelMode, OurAccount, PaidNotice},
     primitives::{Money, Secret, Timestamp},
 };
 
-/// Every member but the state is missing somewhere: by mode, in a combined order, or before payment.
+/// Every member but the state is missing somewhere: by mode, in a combined order, or before payment. What only a payment makes meaningful is read
+/// leniently: an unpaid order has come with an `amount` without `total` and with an empty `success_time`.
 #[derive(Debug, Deserialize)]
 #[expect(clippy::struct_field_names, reason = "the names are WeChat's")]
 pub(super) struct Transaction<'a> {
     #[serde(borrow, default)]
-    trade_state: Cow<'a, str>,
+    trade_state: Option<Cow<'a, str>>,
+    #[serde(default, deserialize_with = "perhaps")]
     sp_appid: Option<String>,
     sp_mchid: Option<String>,
     sub_mchid: Option<String>,
+    #[serde(default, deserialize_with = "perhaps")]
     appid: Option<String>,
     mchid: Option<String>,
     out_trade_no: Option<String>,
+    #[serde(default, deserialize_with = "perhaps")]
     transaction_id: Option<String>,
+    #[serde(default, deserialize_with = "perhaps")]
     success_time: Option<Timestamp>,
+    #[serde(default, deserialize_with = "perhaps")]
     payer: Option<Payer>,
+    #[serde(default, deserialize_with = "perhaps")]
     amount: Option<Amount>,
     combine_mchid: Option<IgnoredAny>,
 }
@@ -31,6 +39,7 @@ pub(super) struct Transaction<'a> {
 #[derive(Debug, Deserialize)]
 struct Amount {
     total: i64,
+    #[serde(default, deserialize_with = "perhaps")]
     payer_total: Option<i64>,
     currency: Option<String>,
 }
@@ -38,7 +47,9 @@ struct Amount {
 /// Under our mini-program in either mode. What a shop's own mini-program calls the payer (`sub_openid`) is of no use to us.
 #[derive(Debug, Deserialize)]
 struct Payer {
+    #[serde(default, deserialize_with = "perhaps")]
     sp_openid: Option<Secret<String>>,
+    #[serde(default, deserialize_with = "perhaps")]
     openid: Option<Secret<String>>,
 }
 
@@ -63,7 +74,7 @@ impl Transaction<'_> {
     }
 
     pub(super) fn state(&self) -> &str {
-        &self.trade_state
+        self.trade_state.as_deref().unwrap_or_default()
     }
 
     pub(super) fn has_number(&self, out_trade_no: &str) -> bool {
@@ -105,7 +116,7 @@ impl Transaction<'_> {
             payer_openid: openid.filter(|openid| !openid.expose().is_empty()),
             amount: Money::parse(amount.total).ok()?,
             currency: amount.currency?,
-            payer_amount: amount.payer_total.map(Money::parse).transpose().ok()?,
+            payer_amount: amount.payer_total.and_then(|fen| Money::parse(fen).ok()),
             paid_at: self.success_time?,
         })
     }

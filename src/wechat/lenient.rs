@@ -1,0 +1,44 @@
+//! Reading what WeChat writes for what it means, and no more strictly than that.
+//!
+//! What a state makes meaningful must be there and of its form, or the whole is not understood. The rest may be missing, `null`, empty or of another form: an unpaid
+//! order has come with an `amount` without `total`, with an empty `success_time`, with a `payer` that is `null`. Whether a member is meaningful only the state says,
+//! so such members are read as *perhaps*, and whoever reads the state asks for those that it needs.
+
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use serde_json::value::RawValue;
+
+/// The member, if it is there and of the form that we know. Never fails on well-formed JSON.
+pub(super) fn perhaps<'de, D: Deserializer<'de>, T: DeserializeOwned>(
+    from: D,
+) -> Result<Option<T>, D::Error> {
+    let raw = <&RawValue>::deserialize(from)?;
+    Ok(serde_json::from_str(raw.get()).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct Some {
+        #[serde(default, deserialize_with = "perhaps")]
+        number: Option<i64>,
+    }
+
+    #[test]
+    fn what_is_not_of_the_form_is_as_if_it_were_missing() {
+        let read = |text: &str| serde_json::from_str::<Some>(text).map(|some| some.number);
+        assert_eq!(read(r#"{"number":7}"#).unwrap(), Option::Some(7));
+        for odd in [
+            "{}",
+            r#"{"number":null}"#,
+            r#"{"number":""}"#,
+            r#"{"number":"7"}"#,
+            r#"{"number":7.5}"#,
+            r#"{"number":{"deep":[1]}}"#,
+        ] {
+            assert_eq!(read(odd).unwrap(), None, "{odd}");
+        }
+        assert!(read(r#"{"number":}"#).is_err());
+    }
+}

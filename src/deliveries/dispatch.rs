@@ -10,7 +10,7 @@ use crate::{
     customers,
     db::{Db, DbError},
     ledger,
-    payments::{self, OrderStateKind, OrderView},
+    payments::{self, Late, OrderStateKind, OrderView},
     primitives::{AccountId, BusinessDay, OrderNo, Points, Secret, Timestamp},
 };
 
@@ -153,6 +153,10 @@ fn dispatch(
         DeliveryKind::ShippingInfo if view.order.state.kind() == OrderStateKind::Refunded => Err(
             Attempt::NotWanted("refunded before it was reported".to_owned()),
         ),
+        // It was paid after it had been given up: nothing was handed over, and the money is on its way back.
+        DeliveryKind::ShippingInfo if payment.late == Late::Refunded => Err(Attempt::NotWanted(
+            "paid too late, and goes back as a whole".to_owned(),
+        )),
         DeliveryKind::ShippingInfo => Ok(Dispatch::Shipping(ShippingReport {
             wechat_transaction_id: transaction.clone(),
             openid: openid.clone(),
@@ -198,9 +202,7 @@ mod tests {
     use crate::{
         deliveries::{DeliveryId, Fact, Handover, PagePath, message::MessageKind},
         merchants::ProgramVersion,
-        payments::{
-            Late, Order, OrderSharing, OrderState, PayMethod, Payment, PointsReview, RefundSums,
-        },
+        payments::{Order, OrderSharing, OrderState, PayMethod, Payment, PointsReview, RefundSums},
         primitives::{CustomerId, Id, Lane, MerchantId, Money, OrderId, TenantId, Timestamp},
     };
 
@@ -315,6 +317,28 @@ mod tests {
             at: delivery(DeliveryKind::ShippingInfo).created_at,
         };
         assert_eq!(said, Ok(Dispatch::Shipping(expected)));
+    }
+
+    #[test]
+    fn what_was_paid_too_late_and_goes_back_is_not_reported_as_shipped() {
+        let late = |late| {
+            let OrderState::Paid(payment) = paid() else {
+                panic!("it is paid")
+            };
+            OrderState::Paid(Payment { late, ..payment })
+        };
+        let said = say(
+            DeliveryKind::ShippingInfo,
+            &settings(),
+            late(Late::Refunded),
+        );
+        assert_eq!(said.unwrap_err().name(), "not_wanted");
+        let said = say(
+            DeliveryKind::ShippingInfo,
+            &settings(),
+            late(Late::Reopened),
+        );
+        assert!(said.is_ok());
     }
 
     #[test]

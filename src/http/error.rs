@@ -425,18 +425,20 @@ impl From<PaymentError> for Problem {
                 "The order does not exist",
                 "订单不存在",
             ),
-            PaymentError::OrderClosed => Self::new(
+            PaymentError::OrderClosed(order) => Self::new(
                 StatusCode::CONFLICT,
                 "order_closed",
                 "The order is closed: make a new one with a new key",
                 "订单已关闭，请重新下单",
-            ),
-            PaymentError::BeingPaid => Self::new(
+            )
+            .about(order),
+            PaymentError::BeingPaid(order) => Self::new(
                 StatusCode::CONFLICT,
                 "order_being_paid",
                 "The customer is paying at this moment: look again in a few seconds",
                 "顾客正在支付，请稍后再试",
-            ),
+            )
+            .about(order),
             PaymentError::AnswerWrong(reason) => {
                 tracing::error!(reason, "WeChat's answer does not fit the order");
                 Self::new(
@@ -446,18 +448,20 @@ impl From<PaymentError> for Problem {
                     "微信支付返回的信息与订单不符",
                 )
             }
-            PaymentError::OrderExpired => Self::new(
+            PaymentError::OrderExpired(order) => Self::new(
                 StatusCode::CONFLICT,
                 "order_expired",
                 "The order can no longer be paid: make a new one with a new key",
                 "订单已过期，请重新下单",
-            ),
-            PaymentError::AlreadyPaid(_) => Self::new(
+            )
+            .about(order),
+            PaymentError::AlreadyPaid(order) => Self::new(
                 StatusCode::CONFLICT,
                 "order_already_paid",
                 "The order is paid already",
                 "订单已支付，请勿重复付款",
-            ),
+            )
+            .about(order),
             // A definite no is no gateway's failure: repeating it changes nothing. The reason was logged where WeChat gave it.
             PaymentError::ChannelRefused(_) => Self::new(
                 StatusCode::CONFLICT,
@@ -497,9 +501,14 @@ impl From<RefundError> for Problem {
             ),
             RefundError::ExceedsRefundable { left } => Self {
                 code: "refund_exceeds_refundable",
+                title: "More than can still be refunded of the order",
                 detail: "退款金额超出可退金额",
                 ..Self::field("amount_fen", format!("at most {}", left.get()))
-            },
+            }
+            .with(Extension {
+                refundable: Some(left),
+                ..Extension::default()
+            }),
             RefundError::NothingToRefund => Self {
                 detail: "退款金额不正确",
                 ..Self::field("amount_fen", "1 or more")
@@ -515,16 +524,30 @@ impl From<RefundError> for Problem {
                 "支付已超过一年，无法原路退款",
             ),
             RefundError::BadReason => Self::field("reason", "1 to 80 bytes of text in one line"),
-            RefundError::PointsSpent { .. } => conflict(
-                "refund_points_spent",
-                "The customer has spent points that would have to come back, and the policy refuses such refunds",
-                "顾客的积分已被使用，不足以退回",
-            ),
-            RefundError::AlreadyDecided(_) => conflict(
-                "refund_already_decided",
-                "The refund does not wait for a decision, or no longer",
-                "该退款已处理",
-            ),
+            RefundError::PointsSpent { due, available } => Self {
+                field: Self::field(
+                    "points",
+                    format!("{due} that can be taken back; there are {available}"),
+                )
+                .field,
+                ..conflict(
+                    "refund_points_spent",
+                    "The customer has spent points that would have to come back, and the policy refuses such refunds",
+                    "顾客的积分已被使用，不足以退回",
+                )
+            },
+            RefundError::AlreadyDecided(state) => Self {
+                field: Self::field(
+                    "state",
+                    format!("awaiting_approval; it is {}", state.name()),
+                )
+                .field,
+                ..conflict(
+                    "refund_already_decided",
+                    "The refund does not wait for a decision, or no longer",
+                    "该退款已处理",
+                )
+            },
             RefundError::SamePerson => forbidden(
                 "refund_needs_second_person",
                 "Whoever asked for a refund does not decide on it",

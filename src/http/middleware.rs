@@ -54,8 +54,9 @@ async fn trace(State(app): State<App>, request: Request, next: Next) -> Response
         caller = tracing::field::Empty,
     );
     let started = std::time::Instant::now();
+    let again = Again::of(&request);
     let response = next.run(request).instrument(span.clone()).await;
-    let response = finish(response, &trace_id);
+    let response = finish(response, &trace_id, again);
     let (status, elapsed) = (response.status().as_u16(), started.elapsed());
     span.in_scope(|| {
         let ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
@@ -84,8 +85,46 @@ async fn trace(State(app): State<App>, request: Request, next: Next) -> Response
     response
 }
 
+/// How a request is repeated whose outcome is unknown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Again {
+    /// It changes nothing.
+    Read,
+    /// With the same `Idempotency-Key`.
+    Keyed,
+    /// As it is: what has no key has a number or a reference of its own, or says what shall be.
+    AsItIs,
+}
+
+impl Again {
+    fn of(request: &Request) -> Self {
+        if matches!(*request.method(), Method::GET | Method::HEAD) {
+            Self::Read
+        } else if request.headers().contains_key("idempotency-key") {
+            Self::Keyed
+        } else {
+            Self::AsItIs
+        }
+    }
+
+    /// Titles speak of a key; where there is none, they say what else to do.
+    fn title(self, problem: &Problem) -> &'static str {
+        let unknown = matches!(problem.code, "unavailable" | "timeout" | "channel_unknown");
+        match self {
+            Self::Read if unknown => "No answer came in time: ask again",
+            Self::AsItIs if unknown => {
+                "The outcome is unknown: repeat the request as it is, nothing is done twice"
+            }
+            Self::AsItIs if problem.code == "risk_verification_required" => {
+                "The person has to answer the challenge; then repeat the request. Nothing was done"
+            }
+            Self::Read | Self::Keyed | Self::AsItIs => problem.title,
+        }
+    }
+}
+
 /// A problem gets its body here, and so does an error that the framework made without one.
-fn finish(mut response: Response, trace_id: &str) -> Response {
+fn finish(mut response: Response, trace_id: &str, again: Again) -> Response {
     let status = response.status();
     let is_error = status.is_client_error() || status.is_server_error();
     let is_bare = response
@@ -94,7 +133,8 @@ fn finish(mut response: Response, trace_id: &str) -> Response {
         .is_none_or(|kind| kind.as_bytes().starts_with(b"text/plain"));
     let problem = response.extensions_mut().remove::<Problem>();
     let problem = problem.or_else(|| (is_error && is_bare).then(|| Problem::of_status(status)));
-    if let Some(problem) = problem {
+    if let Some(mut problem) = problem {
+        problem.title = again.title(&problem);
         let mut written = problem.write(trace_id);
         for name in limit::HEADERS
             .iter()
@@ -190,7 +230,7 @@ mod tests {
     #[tokio::test]
     async fn an_error_of_the_framework_becomes_a_problem_and_keeps_its_allow_header() {
         let bare = (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET")]).into_response();
-        let response = finish(bare, "trace-1234");
+        let response = finish(bare, "trace-1234", Again::Read);
         assert_eq!(response.headers()[header::ALLOW], "GET");
         assert_eq!(response.headers()["x-request-id"], "trace-1234");
         assert_eq!(
@@ -227,7 +267,7 @@ mod tests {
             let response = tower::ServiceExt::oneshot(router.clone(), request)
                 .await
                 .unwrap();
-            let response = finish(response, "trace-1234");
+            let response = finish(response, "trace-1234", Again::Read);
             assert_eq!(response.status(), status);
             let body = axum::body::to_bytes(response.into_body(), 10_000)
                 .await
@@ -237,13 +277,23 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_same_key_is_spoken_of_where_there_is_one() {
+        let timeout = Problem::of_status(StatusCode::GATEWAY_TIMEOUT);
+        assert!(Again::Keyed.title(&timeout).contains("key"));
+        for again in [Again::Read, Again::AsItIs] {
+            assert!(!again.title(&timeout).contains("key"));
+            assert_eq!(again.title(&Problem::not_found()), "Not found");
+        }
+    }
+
     #[tokio::test]
     async fn what_is_json_already_is_left_alone() {
         let fail = (
             StatusCode::UNAUTHORIZED,
             axum::Json(serde_json::json!({ "code": "FAIL" })),
         );
-        let response = finish(fail.into_response(), "trace-1234");
+        let response = finish(fail.into_response(), "trace-1234", Again::Read);
         let body = axum::body::to_bytes(response.into_body(), 10_000)
             .await
             .unwrap();

@@ -8,6 +8,8 @@
 //! - `origin`: the caller's address and device, for risk. They are handed on and neither logged nor answered.
 //! - `problem` and `error`: every answer of 400 and more is `application/problem+json` (RFC 9457), the framework's own included. `error` alone turns the slices' errors
 //!   into status, code and sentence, without a `_` arm. What is our fault says nothing but the trace id. The one exception are the callbacks, which speak as WeChat expects.
+//!   Each code has its page in `problems`, where a problem's `type` leads.
+//! - `refine`: the document says for programs what types and descriptions say for people: patterns, words, lengths in bytes. Tests hold it against every answer that they get.
 //! - `limit`: who asks too often is told so before the handler runs; [`router()`]'s page says which route has which limit. WeChat's callbacks have none.
 //! - `server`: the connections themselves: who gets one, for how long, and whom the reserve is for.
 //! - `middleware`: what comes in is bounded in size and time, before a handler sees it. Trace id, span, log line, metrics, and the problem's body. The log has no query strings and no bodies.
@@ -35,10 +37,13 @@ mod parameters;
 mod points_balance;
 mod points_rule;
 mod problem;
+mod problems;
 mod public;
+mod refine;
 mod refund_wish;
 mod replay;
 mod router;
+mod search;
 mod server;
 mod sharing;
 

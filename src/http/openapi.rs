@@ -10,11 +10,18 @@ use utoipa::{
     },
 };
 
-use super::problem::ProblemBody;
+use super::{problem::ProblemBody, refine};
 
 /// The whole document, as served at `/api/v1/openapi.json`.
-pub fn document() -> utoipa::openapi::OpenApi {
-    super::router::routes().split_for_parts().1
+pub fn document() -> serde_json::Value {
+    refined(&super::router::routes().split_for_parts().1)
+}
+
+/// The document, with what stands in types and descriptions said for programs as well: see [`refine`].
+pub(super) fn refined(document: &utoipa::openapi::OpenApi) -> serde_json::Value {
+    let mut document = serde_json::to_value(document).unwrap_or_default();
+    refine::refine(&mut document);
+    document
 }
 
 #[derive(OpenApi)]
@@ -26,7 +33,9 @@ pub fn document() -> utoipa::openapi::OpenApi {
             `cursor` until it is absent.\n\n\
             A POST that makes something needs an `Idempotency-Key` of 1 to 255 visible ASCII characters: the same key with the same body gives the same \
             answer (marked `Idempotency-Replayed: true` where it was kept), with another body 422 `idempotency_key_reused`. Back ends name what they do with \
-            points by a `reference` in the body instead. When an answer is lost or is 502, 503 or 504, repeat with the same key.\n\n\
+            points by a `reference` in the body instead. When an answer is lost or is 502, 503 or 504, repeat with the same key; what has no key is repeated as it is.\n\n\
+            Two bodies are the same when they say the same, whatever their spaces and the order of their members. In a body nothing is `null`: what is not said is left out. A \
+            field or a parameter that an operation does not know is refused.\n\n\
             Errors are `application/problem+json` with a stable `code`.\n\n\
             Who asks too often is answered 429 `rate_limited` with `Retry-After` in seconds, and nothing was done. `RateLimit-Limit`, `RateLimit-Remaining`, \
             `RateLimit-Reset` (seconds) and `RateLimit-Policy` (`5;w=60`) say how things stand.",

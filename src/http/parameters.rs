@@ -15,7 +15,6 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use serde_json::Value;
-use utoipa::openapi::OpenApi;
 
 use super::problem::Problem;
 
@@ -23,8 +22,7 @@ use super::problem::Problem;
 pub(super) struct Parameters(HashMap<(Method, String), BTreeSet<String>>);
 
 impl Parameters {
-    pub(super) fn of(document: &OpenApi) -> Self {
-        let document = serde_json::to_value(document).unwrap_or_default();
+    pub(super) fn of(document: &Value) -> Self {
         let mut all = HashMap::new();
         let none = serde_json::Map::new();
         for (path, operations) in document["paths"].as_object().unwrap_or(&none) {

@@ -8,7 +8,7 @@ use axum::{
 use serde::Serialize;
 
 use crate::{
-    primitives::{ChallengeId, DecisionId},
+    primitives::{ChallengeId, DecisionId, Money, OrderNo},
     risk::Mistake,
 };
 
@@ -41,6 +41,10 @@ pub(super) struct Extension {
     pub(super) decision: Option<DecisionId>,
     /// What to answer before asking again.
     pub(super) challenge: Option<ChallengeId>,
+    /// The order that stands in the way.
+    pub(super) order: Option<OrderNo>,
+    /// How much of the order can still be refunded.
+    pub(super) refundable: Option<Money>,
 }
 
 /// The field of the request that is not what it should be.
@@ -81,6 +85,14 @@ pub(super) struct ProblemBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "ch_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
     challenge: Option<ChallengeId>,
+    /// With `order_already_paid` and other conflicts: the order that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "06D8R5MKTS7J0T4V3C9Q2W00")]
+    order_no: Option<OrderNo>,
+    /// With `refund_exceeds_refundable`: how much of the order can still be refunded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<i64>, minimum = 0, example = 700)]
+    refundable_fen: Option<Money>,
     /// Quote it when asking for help.
     trace_id: String,
 }
@@ -140,6 +152,15 @@ impl Problem {
     pub(super) fn with(mut self, extension: Extension) -> Self {
         self.extension = Some(Box::new(extension));
         self
+    }
+
+    /// It is about this order.
+    #[must_use]
+    pub(super) fn about(self, order: OrderNo) -> Self {
+        self.with(Extension {
+            order: Some(order),
+            ..Extension::default()
+        })
     }
 
     #[must_use]
@@ -233,6 +254,8 @@ impl Problem {
             mistakes,
             decision,
             challenge,
+            order,
+            refundable,
         } = self.extension.map(|boxed| *boxed).unwrap_or_default();
         let body = ProblemBody {
             kind: format!("/problems/{}", self.code),
@@ -244,6 +267,8 @@ impl Problem {
             mistakes,
             decision,
             challenge,
+            order_no: order,
+            refundable_fen: refundable,
             trace_id: trace_id.to_owned(),
         };
         serde_json::to_vec(&body).unwrap_or_default() // strings and numbers always are JSON

@@ -11,21 +11,24 @@ use super::{
     admin, auth, callbacks, customer, limit, merchant, middleware, open, openapi,
     parameters::{self, Parameters},
     problem::Problem,
-    public,
+    problems, public,
 };
 use crate::{app::App, limits::Limit};
 
 /// The service's whole HTTP side.
 pub fn router(app: App) -> Router {
     let (router, document) = routes().split_for_parts();
+    let document = openapi::refined(&document);
     let known = Arc::new(Parameters::of(&document));
     let router = router
         .route("/c/{code}", get(public::code_page::code_page))
+        .route("/problems", get(problems::index))
+        .route("/problems/{code}", get(problems::page))
         .route_layer(from_fn_with_state(known, parameters::keep))
         .route_layer(from_fn_with_state(app.clone(), limit::keep))
         .fallback(async || Problem::not_found())
         .with_state(app.clone())
-        .merge(SwaggerUi::new("/docs").url("/api/v1/openapi.json", document));
+        .merge(SwaggerUi::new("/docs").external_url_unchecked("/api/v1/openapi.json", document));
     middleware::around(router, app)
 }
 
@@ -156,7 +159,8 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 #[expect(clippy::match_same_arms, reason = "that callbacks have none is worth a line of its own")]
 pub(super) fn limit_of(method: &Method, path: &str) -> Option<Limit> {
     let Some(route) = path.strip_prefix("/api/v1/") else {
-        return path.starts_with("/c/").then_some(Limit::Public);
+        let is_page = path.starts_with("/c/") || path.starts_with("/problems");
+        return is_page.then_some(Limit::Public);
     };
     let (audience, route) = route.split_once('/')?;
     let reads = matches!(*method, Method::GET | Method::HEAD);
@@ -190,8 +194,7 @@ mod tests {
 
     #[test]
     fn the_document_has_every_route_once_and_names_its_operations() {
-        let document = openapi::document();
-        let json = serde_json::to_value(&document).unwrap();
+        let json = openapi::document();
         let operations: Vec<_> = json["paths"]
             .as_object()
             .unwrap()
@@ -208,7 +211,7 @@ mod tests {
 
     #[test]
     fn every_reference_of_the_document_leads_somewhere() {
-        let json = serde_json::to_value(openapi::document()).unwrap();
+        let json = openapi::document();
         let schemas = json["components"]["schemas"].as_object().unwrap();
         for reference in json.to_string().split("#/components/schemas/").skip(1) {
             let name = reference.split('"').next().unwrap();
@@ -219,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_post_that_makes_something_asks_for_a_key() {
-        let json = serde_json::to_value(openapi::document()).unwrap();
+        let json = openapi::document();
         let paths = json["paths"].as_object().unwrap();
         let keyed: BTreeSet<_> = paths
             .iter()
@@ -254,7 +257,7 @@ mod tests {
 
     #[test]
     fn every_route_has_a_limit_except_callbacks_and_probes() {
-        let json = serde_json::to_value(openapi::document()).unwrap();
+        let json = openapi::document();
         let mut free = BTreeSet::new();
         let mut used = BTreeSet::new();
         for (path, operations) in json["paths"].as_object().unwrap() {

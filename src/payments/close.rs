@@ -75,7 +75,7 @@ pub async fn close_payment(
                     Found::Closed | Found::Open => Err(PaymentError::ChannelUnknown),
                 };
             }
-            RefusalKind::RateLimited => return Err(PaymentError::BeingPaid),
+            RefusalKind::RateLimited => return Err(PaymentError::BeingPaid(known.no())),
             RefusalKind::NotEnough | RefusalKind::Conflict | RefusalKind::Rejected => {
                 return Err(PaymentError::ChannelRefused(refusal.code));
             }

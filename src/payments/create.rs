@@ -103,7 +103,7 @@ pub(super) async fn ticket_for(
     let now = payments.db.now();
     match &order.state {
         OrderState::Created | OrderState::Prepaid(_) if order.expires_at <= now => {
-            return Err(PaymentError::OrderExpired);
+            return Err(PaymentError::OrderExpired(order.no()));
         }
         OrderState::Prepaid(ticket) if ticket.at.plus_seconds(TICKET_SECONDS) > now => {
             let id = ticket.id.clone();
@@ -113,8 +113,8 @@ pub(super) async fn ticket_for(
         OrderState::Paid(_) | OrderState::PartlyRefunded(_) | OrderState::Refunded(_) => {
             return Err(PaymentError::AlreadyPaid(order.no()));
         }
-        OrderState::Expired { .. } => return Err(PaymentError::OrderExpired),
-        OrderState::Closed { .. } => return Err(PaymentError::OrderClosed),
+        OrderState::Expired { .. } => return Err(PaymentError::OrderExpired(order.no())),
+        OrderState::Closed { .. } => return Err(PaymentError::OrderClosed(order.no())),
     }
     let ticket = ask_for_ticket(gateway, &order, payer_openid, now).await?;
     let record = RecordPrepay {
@@ -157,7 +157,7 @@ async fn ask_for_ticket(
             tracing::warn!(order.no = %order.no(), code = refusal.code, message = refusal.message, "WeChat refuses a prepay");
             Err(match refusal.kind {
                 RefusalKind::AlreadyPaid => PaymentError::AlreadyPaid(order.no()),
-                RefusalKind::Closed => PaymentError::OrderClosed,
+                RefusalKind::Closed => PaymentError::OrderClosed(order.no()),
                 RefusalKind::RateLimited => PaymentError::ChannelUnknown,
                 RefusalKind::Rejected
                 | RefusalKind::Absent
@@ -394,7 +394,7 @@ impl Operation for RecordPrepay {
             }
             Ok(Applied::Before) => Ok(order),
             Err(_) if order.state.kind().is_paid() => Ok(order),
-            Err(_) => Err(PaymentError::OrderClosed),
+            Err(_) => Err(PaymentError::OrderClosed(order.no())),
         }
     }
 }

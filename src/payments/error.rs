@@ -24,18 +24,18 @@ pub enum PaymentError {
     KeyReused,
     #[error("order not found")]
     OrderNotFound,
-    #[error("the order is closed")]
-    OrderClosed,
-    #[error("the order can no longer be paid")]
-    OrderExpired,
+    #[error("order {0} is closed")]
+    OrderClosed(OrderNo),
+    #[error("order {0} can no longer be paid")]
+    OrderExpired(OrderNo),
     #[error("order {0} is paid already")]
     AlreadyPaid(OrderNo),
     /// WeChat said no; its code is for logs.
     #[error("WeChat refuses the payment: {0}")]
     ChannelRefused(String),
     /// Somebody is entering the password at this moment.
-    #[error("the order is being paid")]
-    BeingPaid,
+    #[error("order {0} is being paid")]
+    BeingPaid(OrderNo),
     /// WeChat's answer does not fit the order. The word is stable.
     #[error("WeChat's answer is wrong: {0}")]
     AnswerWrong(&'static str),

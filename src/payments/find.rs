@@ -1,12 +1,12 @@
 //! Finding refunds. Reads that decide nothing.
 
 use super::{
-    Refund, RefundStateKind,
+    Refund, RefundStateKind, Search,
     store::{REFUND_COLUMNS, read_refund},
 };
 use crate::{
     audit::Actor,
-    db::{Db, DbError},
+    db::{Db, DbError, Sql},
     primitives::{MerchantId, OrderId, PageLimit, RefundId, TenantId, Timestamp},
 };
 
@@ -39,27 +39,26 @@ pub async fn list_refunds(
     tenant: TenantId,
     merchant: Option<MerchantId>,
     state: Option<RefundStateKind>,
+    search: &Search,
     before: Option<RefundId>,
     limit: PageLimit,
 ) -> Result<Vec<Refund>, DbError> {
-    let of_shop = if merchant.is_some() {
-        "r.merchant_id = ? AND"
-    } else {
-        "? IS NULL AND"
-    };
-    let statement = format!(
-        "SELECT /* payments.list_refunds */ {REFUND_COLUMNS} FROM refunds r \
-         WHERE {of_shop} r.tenant_id = ? AND r.id < ? AND (? = 0 OR r.state = ?) ORDER BY r.id DESC LIMIT ?"
-    );
-    let state = state.map_or(0, RefundStateKind::code);
-    let before = before.map_or([0xff; 16], |id| *id.bytes());
-    let rows = sqlx::query(sqlx::AssertSqlSafe(statement))
-        .bind(merchant)
-        .bind(tenant)
-        .bind(before.as_slice())
-        .bind(state)
-        .bind(state)
-        .bind(limit.probe())
+    let (from, end) = search.range(before.map(|id| id.id()));
+    let mut sql = Sql::new("SELECT /* payments.list_refunds */ ");
+    sql.push(REFUND_COLUMNS)
+        .push(" FROM refunds r WHERE r.tenant_id = ");
+    sql.int(tenant.0);
+    if let Some(merchant) = merchant {
+        sql.push(" AND r.merchant_id = ").bytes(merchant.bytes());
+    }
+    sql.push(" AND r.id >= ").bytes(from.bytes());
+    sql.push(" AND r.id < ").bytes(end.bytes());
+    if let Some(state) = state {
+        sql.push(" AND r.state = ").int(state.code());
+    }
+    search.of_refunds(&mut sql);
+    sql.push(" ORDER BY r.id DESC LIMIT ").int(limit.probe());
+    let rows = sqlx::raw_sql(sql.into_statement())
         .fetch_all(db.pool())
         .await?;
     rows.iter().map(|row| Ok(read_refund(row)?)).collect()

@@ -3,11 +3,11 @@
 use sqlx::{FromRow, Row as _, mysql::MySqlRow};
 
 use super::{
-    Order, OrderStateKind,
+    Order, OrderStateKind, Search,
     store::{ORDER_COLUMNS, ORDER_WIDTH, read_order},
 };
 use crate::{
-    db::{Db, DbError},
+    db::{Db, DbError, Sql},
     primitives::{
         BusinessDay, CustomerId, Id, MerchantId, Money, OrderId, OrderNo, PageLimit, Points,
         TenantId, Timestamp,
@@ -73,33 +73,36 @@ pub async fn list_orders(
     tenant: TenantId,
     by: By,
     state: Option<OrderStateKind>,
+    search: &Search,
     before: Option<OrderId>,
     limit: PageLimit,
 ) -> Result<Vec<OrderView>, DbError> {
-    let (whose, customer, merchant) = match by {
-        By::Customer(id) => ("o.customer_id = ? AND ? IS NULL", Some(id), None),
-        By::Merchant(id) => ("? IS NULL AND o.merchant_id = ?", None, Some(id)),
-        By::CustomerAt(customer, merchant) => (
-            "o.customer_id = ? AND o.merchant_id = ?",
-            Some(customer),
-            Some(merchant),
-        ),
-        By::Tenant => ("? IS NULL AND ? IS NULL", None, None),
+    let (customer, merchant) = match by {
+        By::Customer(customer) => (Some(customer), None),
+        By::Merchant(merchant) => (None, Some(merchant)),
+        By::CustomerAt(customer, merchant) => (Some(customer), Some(merchant)),
+        By::Tenant => (None, None),
     };
-    let statement = format!(
-        "SELECT /* payments.list_orders */ {ORDER_COLUMNS}, m.name FROM payment_orders o JOIN merchants m ON m.id = o.merchant_id \
-         WHERE {whose} AND o.tenant_id = ? AND o.id < ? AND (? = 0 OR o.state = ?) ORDER BY o.id DESC LIMIT ?"
+    let (from, end) = search.range(before.map(|id| id.id()));
+    let mut sql = Sql::new("SELECT /* payments.list_orders */ ");
+    sql.push(ORDER_COLUMNS).push(
+        ", m.name FROM payment_orders o JOIN merchants m ON m.id = o.merchant_id WHERE o.tenant_id = ",
     );
-    let state = state.map_or(0, OrderStateKind::code);
-    let before = before.map_or([0xff; 16], |id| *id.bytes());
-    let rows = sqlx::query(sqlx::AssertSqlSafe(statement))
-        .bind(customer)
-        .bind(merchant)
-        .bind(tenant)
-        .bind(before.as_slice())
-        .bind(state)
-        .bind(state)
-        .bind(limit.probe())
+    sql.int(tenant.0);
+    if let Some(customer) = customer {
+        sql.push(" AND o.customer_id = ").bytes(customer.bytes());
+    }
+    if let Some(merchant) = merchant {
+        sql.push(" AND o.merchant_id = ").bytes(merchant.bytes());
+    }
+    sql.push(" AND o.id >= ").bytes(from.bytes());
+    sql.push(" AND o.id < ").bytes(end.bytes());
+    if let Some(state) = state {
+        sql.push(" AND o.state = ").int(state.code());
+    }
+    search.of_orders(&mut sql);
+    sql.push(" ORDER BY o.id DESC LIMIT ").int(limit.probe());
+    let rows = sqlx::raw_sql(sql.into_statement())
         .fetch_all(db.pool())
         .await?;
     rows.iter()

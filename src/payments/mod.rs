@@ -131,6 +131,7 @@ mod refund_error;
 mod replay;
 mod request_refund;
 mod review;
+mod search;
 mod settle;
 mod show;
 mod store;
@@ -188,6 +189,7 @@ pub use request_refund::{
     DecideRefund, RefundBy, RefundRole, RequestRefund, decide_refund, request_refund,
 };
 pub use review::{DecideReview, ReviewWord, decide_review, lapse_review};
+pub use search::Search;
 pub(crate) use settle::is_plain;
 pub use settle::{SettlePayment, Settled, Unsettled};
 pub use show::{ShowPayment, ShownPayment, show_payment};

@@ -76,9 +76,17 @@ impl Timestamp {
     }
 }
 
+/// RFC 3339 in one form: UTC, always six digits of the second. So texts sort as the instants do.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.datetime().format(&Rfc3339).map_err(|_| fmt::Error)?)
+        let at = self.datetime();
+        let (year, month, day) = at.to_calendar_date();
+        let (hour, minute, second, micros) = at.to_hms_micro();
+        write!(
+            f,
+            "{year:04}-{:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z",
+            u8::from(month)
+        )
     }
 }
 
@@ -253,7 +261,7 @@ mod tests {
         assert_eq!(late.business_day().to_string(), "2026-11-22");
         assert_eq!(
             late.business_day().start().to_string(),
-            "2026-11-21T16:00:00Z"
+            "2026-11-21T16:00:00.000000Z"
         );
     }
 
@@ -275,13 +283,26 @@ mod tests {
             let at = Timestamp::from_micros(micros);
             let _ = (at.to_string(), at.business_day(), at.plus_seconds(i64::MAX));
         }
-        assert_eq!(FIRST.to_string(), "0001-01-01T00:00:00Z");
+        assert_eq!(FIRST.to_string(), "0001-01-01T00:00:00.000000Z");
         assert_eq!(LAST.to_string(), "9999-12-31T23:59:59.999999Z");
+    }
+
+    #[test]
+    fn instants_sort_as_their_texts_do() {
+        let texts: Vec<_> = [0, 1, 120_000, 999_999, 1_000_000, 1_000_001, 60_000_000]
+            .map(|micros| Timestamp::from_micros(1_795_000_000_000_000 + micros).to_string())
+            .to_vec();
+        assert!(texts.is_sorted(), "{texts:?}");
+        assert!(texts.iter().all(|text| text.len() == 27), "{texts:?}");
+        for text in texts {
+            let again = Timestamp::parse_rfc3339(&text).unwrap();
+            assert_eq!(again.to_string(), text);
+        }
     }
 
     #[test]
     fn wechats_fractional_seconds_are_read() {
         let at = Timestamp::parse_rfc3339("2026-11-21T10:34:56.120+08:00").unwrap();
-        assert_eq!(at.to_string(), "2026-11-21T02:34:56.12Z");
+        assert_eq!(at.to_string(), "2026-11-21T02:34:56.120000Z");
     }
 }

@@ -72,6 +72,14 @@ impl Id {
         self
     }
 
+    /// Before every id of `millis` since 1970 and after, behind every one of before: where a stretch of time begins and ends among ids.
+    #[must_use]
+    pub fn beginning(millis: u64) -> Self {
+        let mut bytes = [0; 16];
+        bytes[..6].copy_from_slice(&millis.to_be_bytes()[2..]);
+        Self(bytes)
+    }
+
     /// Milliseconds since 1970 at which the thing was named.
     #[must_use]
     pub fn millis(&self) -> u64 {

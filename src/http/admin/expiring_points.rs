@@ -31,6 +31,7 @@ pub(in crate::http) struct ExpiringQuery {
 
 /// Points that expire, by day.
 #[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = ExpiringPointsByDay)]
 pub(in crate::http) struct ExpiringPoints {
     /// Days on which points expire, the earliest first.
     days: Vec<ExpiringDayItem>,

@@ -10,6 +10,7 @@ use crate::{
         extract::{Auth, Operator, PageParams, PageQuery, Query, named},
         openapi::Problems,
         problem::Problem,
+        search::SearchParams,
     },
     payments::{self, By, OrderStateKind, ToldPayment},
     primitives::{CustomerId, MerchantId, OrderNo, Page},
@@ -47,13 +48,14 @@ impl AdminPaymentFilter {
     operation_id = "admin_list_payments",
     tag = "admin",
     security(("access_token" = [])),
-    params(AdminPaymentFilter, PageParams),
+    params(AdminPaymentFilter, SearchParams, PageParams),
     responses((status = 200, description = "A page", body = Page<ToldPayment>), Problems),
 )]
 pub(in crate::http) async fn list_payments(
     State(app): State<App>,
     auth: Auth<Operator>,
     Query(filter): Query<AdminPaymentFilter>,
+    Query(search): Query<SearchParams>,
     page: PageQuery,
 ) -> Result<Json<Page<ToldPayment>>, Problem> {
     let operator = auth.may(Permission::ReadPayments)?;
@@ -65,7 +67,9 @@ pub(in crate::http) async fn list_payments(
     )?;
     let (tenant, by) = (operator.tenant, filter.by());
     let before = page.before()?.map(OrderNo::id);
-    let views = payments::list_orders(app.db(), tenant, by, state, before, page.limit).await?;
+    let search = search.search(app.now())?;
+    let views =
+        payments::list_orders(app.db(), tenant, by, state, &search, before, page.limit).await?;
     let page = Page::cut(views, page.limit, |view| view.order.no().to_string());
     Ok(Json(page.map(|view| ToldPayment::from(&view))))
 }

@@ -11,6 +11,7 @@ use crate::{
         openapi::Problems,
         problem::Problem,
         refund_wish::STATES,
+        search::{RefundSearchParams, SearchParams},
     },
     payments::{self, RefundStateKind, ToldRefund},
     primitives::{MerchantId, Page, RefundNo},
@@ -19,7 +20,7 @@ use crate::{
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(in crate::http) struct AdminRefundFilter {
-    /// Only refunds in this state, such as `awaiting_approval` or `abnormal`.
+    /// Only refunds in this state: `awaiting_approval`, `rejected`, `returning`, `accepted`, `processing`, `succeeded`, `abnormal`, `closed` or `failed`.
     #[param(example = "awaiting_approval")]
     state: Option<String>,
     /// Only refunds of this shop.
@@ -34,13 +35,15 @@ pub(in crate::http) struct AdminRefundFilter {
     operation_id = "admin_list_refunds",
     tag = "admin",
     security(("access_token" = [])),
-    params(AdminRefundFilter, PageParams),
+    params(AdminRefundFilter, SearchParams, RefundSearchParams, PageParams),
     responses((status = 200, description = "A page", body = Page<ToldRefund>), Problems),
 )]
 pub(in crate::http) async fn list_refunds(
     State(app): State<App>,
     auth: Auth<Operator>,
     Query(filter): Query<AdminRefundFilter>,
+    Query(search): Query<SearchParams>,
+    Query(refund): Query<RefundSearchParams>,
     page: PageQuery,
 ) -> Result<Json<Page<ToldRefund>>, Problem> {
     let operator = auth.may(Permission::ReadPayments)?;
@@ -48,7 +51,9 @@ pub(in crate::http) async fn list_refunds(
     let state = named("state", word, RefundStateKind::from_name, STATES)?;
     let (tenant, shop) = (operator.tenant, filter.merchant_id);
     let before = page.before()?.map(RefundNo::id);
-    let refunds = payments::list_refunds(app.db(), tenant, shop, state, before, page.limit).await?;
+    let search = refund.search(search, app.now())?;
+    let refunds =
+        payments::list_refunds(app.db(), tenant, shop, state, &search, before, page.limit).await?;
     let page = Page::cut(refunds, page.limit, |refund| refund.no().to_string());
     Ok(Json(page.map(|refund| ToldRefund::from(&refund))))
 }

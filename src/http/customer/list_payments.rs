@@ -11,7 +11,7 @@ use crate::{
         openapi::Problems,
         problem::Problem,
     },
-    payments::{self, By},
+    payments::{self, By, Search},
     primitives::{OrderNo, Page},
 };
 
@@ -33,8 +33,16 @@ pub(in crate::http) async fn list_payments(
     let customer = auth.may(Permission::ReadOwn)?;
     let before = page.before()?.map(OrderNo::id);
     let by = By::Customer(customer.id);
-    let views =
-        payments::list_orders(app.db(), customer.tenant, by, None, before, page.limit).await?;
+    let views = payments::list_orders(
+        app.db(),
+        customer.tenant,
+        by,
+        None,
+        &Search::default(),
+        before,
+        page.limit,
+    )
+    .await?;
     let page = Page::cut(views, page.limit, |view| view.order.no().to_string());
     Ok(Json(page.map(CustomerPayment::from)))
 }

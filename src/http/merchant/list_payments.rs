@@ -11,6 +11,7 @@ use crate::{
         extract::{Auth, PageParams, PageQuery, Query, Staff, named},
         openapi::Problems,
         problem::Problem,
+        search::SearchParams,
     },
     payments::{self, By, OrderStateKind},
     primitives::{OrderNo, Page},
@@ -42,20 +43,22 @@ impl PaymentFilter {
     operation_id = "merchant_list_payments",
     tag = "merchant",
     security(("access_token" = [])),
-    params(PaymentFilter, PageParams),
+    params(PaymentFilter, SearchParams, PageParams),
     responses((status = 200, description = "A page", body = Page<ShopPayment>), Problems),
 )]
 pub(in crate::http) async fn list_payments(
     State(app): State<App>,
     auth: Auth<Staff>,
     Query(filter): Query<PaymentFilter>,
+    Query(search): Query<SearchParams>,
     page: PageQuery,
 ) -> Result<Json<Page<ShopPayment>>, Problem> {
     let staff = auth.may(Permission::ReadShopPayments)?;
     let (state, before) = (filter.state()?, page.before()?.map(OrderNo::id));
     let by = By::Merchant(staff.merchant);
+    let (tenant, search) = (staff.tenant, search.search(app.now())?);
     let views =
-        payments::list_orders(app.db(), staff.tenant, by, state, before, page.limit).await?;
+        payments::list_orders(app.db(), tenant, by, state, &search, before, page.limit).await?;
     let page = Page::cut(views, page.limit, |view| view.order.no().to_string());
     Ok(Json(page.map(ShopPayment::from)))
 }

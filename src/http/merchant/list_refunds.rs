@@ -12,6 +12,7 @@ use crate::{
         openapi::Problems,
         problem::Problem,
         refund_wish::STATES,
+        search::{RefundSearchParams, SearchParams},
     },
     payments::{self, RefundStateKind},
     primitives::{Page, RefundNo},
@@ -20,7 +21,7 @@ use crate::{
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(in crate::http) struct ShopRefundFilter {
-    /// Only refunds in this state, such as `awaiting_approval`.
+    /// Only refunds in this state: `awaiting_approval`, `rejected`, `returning`, `accepted`, `processing`, `succeeded`, `abnormal`, `closed` or `failed`.
     #[param(example = "awaiting_approval")]
     state: Option<String>,
 }
@@ -32,13 +33,15 @@ pub(in crate::http) struct ShopRefundFilter {
     operation_id = "merchant_list_refunds",
     tag = "merchant",
     security(("access_token" = [])),
-    params(ShopRefundFilter, PageParams),
+    params(ShopRefundFilter, SearchParams, RefundSearchParams, PageParams),
     responses((status = 200, description = "A page", body = Page<ShopRefund>), Problems),
 )]
 pub(in crate::http) async fn list_refunds(
     State(app): State<App>,
     auth: Auth<Staff>,
     Query(filter): Query<ShopRefundFilter>,
+    Query(search): Query<SearchParams>,
+    Query(refund): Query<RefundSearchParams>,
     page: PageQuery,
 ) -> Result<Json<Page<ShopRefund>>, Problem> {
     let staff = auth.may(Permission::ReadShopPayments)?;
@@ -46,7 +49,9 @@ pub(in crate::http) async fn list_refunds(
     let state = named("state", word, RefundStateKind::from_name, STATES)?;
     let before = page.before()?.map(RefundNo::id);
     let (tenant, shop) = (staff.tenant, Some(staff.merchant));
-    let refunds = payments::list_refunds(app.db(), tenant, shop, state, before, page.limit).await?;
+    let search = refund.search(search, app.now())?;
+    let refunds =
+        payments::list_refunds(app.db(), tenant, shop, state, &search, before, page.limit).await?;
     let page = Page::cut(refunds, page.limit, |refund| refund.no().to_string());
     Ok(Json(page.map(|refund| ShopRefund::from(&refund))))
 }

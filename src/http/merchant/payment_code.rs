@@ -75,7 +75,7 @@ async fn picture(app: &App, staff: Staff, order_no: OrderNo) -> Result<Picture, 
     let order = &view.order;
     let code_url = match (&order.state, order.method) {
         (OrderState::Prepaid(_) | OrderState::Created, _) if order.expires_at <= app.now() => {
-            return Err(PaymentError::OrderExpired.into());
+            return Err(PaymentError::OrderExpired(order_no).into());
         }
         (OrderState::Prepaid(ticket), PayMethod::Native) => ticket.id.expose(),
         (OrderState::Created, PayMethod::Native) => return Err(no_code()),
@@ -85,8 +85,8 @@ async fn picture(app: &App, staff: Staff, order_no: OrderNo) -> Result<Picture, 
         (OrderState::Paid(_) | OrderState::PartlyRefunded(_) | OrderState::Refunded(_), _) => {
             return Err(PaymentError::AlreadyPaid(order_no).into());
         }
-        (OrderState::Closed { .. }, _) => return Err(PaymentError::OrderClosed.into()),
-        (OrderState::Expired { .. }, _) => return Err(PaymentError::OrderExpired.into()),
+        (OrderState::Closed { .. }, _) => return Err(PaymentError::OrderClosed(order_no).into()),
+        (OrderState::Expired { .. }, _) => return Err(PaymentError::OrderExpired(order_no).into()),
     };
     let amount = order.amount.to_string();
     Ok(Picture::new(code_url, &view.merchant_name, &amount).map_err(MerchantError::from)?)

@@ -30,7 +30,7 @@ fn payments_and_refunds_are_read_with_everything_that_people_type() {
     let [paid, back] = lines.as_slice() else {
         panic!("{lines:?}")
     };
-    assert_eq!(paid.at.to_string(), "2026-11-20T02:11:12Z");
+    assert_eq!(paid.at.to_string(), "2026-11-20T02:11:12.000000Z");
     assert_eq!(paid.shop.as_deref(), Some("1900000109"));
     assert_eq!((paid.settled_fen, paid.order_fen), (1280, Some(1280)));
     assert_eq!(paid.description, r#"茶,两杯 "大""#);
@@ -168,7 +168,7 @@ fn in_a_bill_of_refunds_a_refund_counts_when_it_was_asked_for() {
         .replacen("`2026-11-20 12:00:00", "`2026-10-01 00:00:00", 1)
         .replacen("`5030", "`2026-11-20 12:00:01,`,`5030", 1);
     let (lines, _) = trade(&format!("{header}\n{line}\n{SUMS}")).unwrap();
-    assert_eq!(lines[0].at.to_string(), "2026-11-20T04:00:01Z");
+    assert_eq!(lines[0].at.to_string(), "2026-11-20T04:00:01.000000Z");
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::{
 fn a_genuine_notice_says_what_was_paid() {
     let notice = read_signed(&body()).unwrap();
     assert_eq!(notice.id, "EV-2018022511223320873");
-    assert_eq!(notice.created_at.to_string(), "2026-11-21T03:59:59Z");
+    assert_eq!(notice.created_at.to_string(), "2026-11-21T03:59:59.000000Z");
     let NoticeBody::Paid(paid) = notice.body else {
         panic!("{notice:?}")
     };

@@ -131,12 +131,26 @@ impl Caller {
         if let Some(key) = &self.key {
             request = request.header("Idempotency-Key", key);
         }
-        let answer = request.send().await?;
-        Ok(Answer {
+        let request = request.build()?;
+        let (method, path) = (
+            request.method().to_string(),
+            request.url().path().to_owned(),
+        );
+        let answer = self.http.execute(request).await?;
+        let answer = Answer {
             status: answer.status().as_u16(),
             headers: answer.headers().clone(),
             bytes: answer.bytes().await?.to_vec(),
-        })
+        };
+        let kind = answer.headers.get("content-type");
+        let kind = kind.map_or("", |kind| kind.to_str().unwrap());
+        let objection =
+            super::document().objection(&method, &path, answer.status, kind, &answer.bytes);
+        assert_eq!(
+            objection, None,
+            "an answer that the document does not describe"
+        );
+        Ok(answer)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What every test starts from: [`TestApp`].
 
 mod channel;
+mod document;
 mod galera;
 mod http;
 mod process;
@@ -46,6 +47,7 @@ use zhangfang::{
 };
 
 pub(crate) use channel::{Channel, Says};
+pub(crate) use document::document;
 pub(crate) use galera::Galera;
 pub(crate) use http::{Answer, Caller};
 pub(crate) use process::{

@@ -1,0 +1,126 @@
+//! The OpenAPI document by itself: its examples fit it, its names are one thing's, and what it points to is there.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::harness::{TestApp, document};
+
+/// Every schema in the document with an example, under the name of its place.
+fn with_examples<'a>(value: &'a Value, at: &str, found: &mut Vec<(String, &'a Value)>) {
+    match value {
+        Value::Object(members) => {
+            let is_schema = ["type", "$ref", "oneOf", "allOf", "enum"]
+                .iter()
+                .any(|word| members.contains_key(*word));
+            if is_schema && members.contains_key("example") {
+                found.push((at.to_owned(), value));
+            }
+            for (name, member) in members {
+                with_examples(member, &format!("{at}/{name}"), found);
+            }
+        }
+        Value::Array(items) => {
+            for (place, item) in items.iter().enumerate() {
+                with_examples(item, &format!("{at}/{place}"), found);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[test]
+fn every_example_fits_its_own_schema() {
+    let mut found = Vec::new();
+    with_examples(document().whole(), "", &mut found);
+    assert!(found.len() > 300, "{}", found.len());
+    let mut wrong = Vec::new();
+    for (at, schema) in found {
+        for error in document().errors(schema, &schema["example"]) {
+            wrong.push(format!("{at}: {error}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_text_of_a_known_kind_says_which_texts_it_takes() {
+    let whole = document().whole();
+    let mut bare = BTreeSet::new();
+    let schemas = whole["components"]["schemas"].as_object().unwrap();
+    for (name, schema) in schemas {
+        let Some(properties) = schema["properties"].as_object() else {
+            continue;
+        };
+        for (property, schema) in properties {
+            let known = [
+                "order_no",
+                "refund_no",
+                "customer_id",
+                "merchant_id",
+                "state",
+            ];
+            let text = schema["type"] == "string" || schema["type"][0] == "string";
+            let said = ["pattern", "enum"]
+                .iter()
+                .any(|word| schema.get(word).is_some());
+            if known.contains(&property.as_str()) && text && !said {
+                bare.insert(format!("{name}.{property}"));
+            }
+        }
+    }
+    for (path, operations) in whole["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            for parameter in operation["parameters"].as_array().into_iter().flatten() {
+                let name = parameter["name"].as_str().unwrap();
+                let known = [
+                    "Idempotency-Key",
+                    "cursor",
+                    "order_no",
+                    "refund_no",
+                    "state",
+                ];
+                let schema = &parameter["schema"];
+                let said = ["pattern", "enum"]
+                    .iter()
+                    .any(|word| schema.get(word).is_some());
+                if known.contains(&name) && !said && !schema.get("$ref").is_some() {
+                    bare.insert(format!("{method} {path} {name}"));
+                }
+            }
+        }
+    }
+    // A step of a history is in the state of whatever it is about.
+    let steps = ["HistoryItem", "HistoryStep", "ShopRefundStep", "RefundStep"];
+    // A field of a message's template is called like what it is for.
+    bare.remove("MessageFields.order_no");
+    bare.retain(|name| !steps.iter().any(|step| name.starts_with(step)));
+    assert_eq!(bare, BTreeSet::new());
+}
+
+#[tokio::test]
+async fn every_problem_has_a_page_where_its_type_leads() {
+    let app = TestApp::start().await;
+    let codes =
+        &document().whole()["components"]["schemas"]["Problem"]["properties"]["code"]["enum"];
+    let codes = codes.as_array().unwrap();
+    assert!(codes.len() > 90);
+    for code in codes {
+        let code = code.as_str().unwrap();
+        let page = app.anyone().get(&format!("/problems/{code}")).await;
+        assert_eq!(page.status, 200, "{code}");
+        assert_eq!(page.headers["content-type"], "text/html; charset=utf-8");
+        assert!(String::from_utf8(page.bytes).unwrap().contains(code));
+    }
+    let problem = app.anyone().get("/api/v1/customer/me").await.expect(401);
+    let page = app.anyone().get(problem["type"].as_str().unwrap()).await;
+    assert_eq!(page.status, 200);
+    app.anyone()
+        .get("/problems/no_such_code")
+        .await
+        .refused(404, "not_found");
+    assert_eq!(app.anyone().get("/problems").await.status, 200);
+    let served = app.anyone().get("/api/v1/openapi.json").await.expect(200);
+    assert_eq!(&served, document().whole());
+    app.finish().await;
+}

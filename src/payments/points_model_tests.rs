@@ -18,7 +18,7 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use super::{
     Attempts, Late, Order, OrderSharing, OrderState, PayMethod, Payment, PointsBack, PointsReview,
-    PointsShortfall, Refund, RefundError, RefundState, RefundSums,
+    PointsShortfall, Progress, Refund, RefundError, RefundState, RefundSums,
     booking::{book_refund, book_refund_arrived, book_refund_undone, book_settlement},
     credit::{Ruled, hold_points},
     request_refund::want_order_and_points,
@@ -364,6 +364,7 @@ impl History {
                 problem: None,
                 next_at: None,
             },
+            progress: Progress::default(),
         };
         let policy = self.policy;
         let rows = |want: &mut Wanted, set: &WorkingSet| want_order_and_points(want, set, order.id);

@@ -216,7 +216,7 @@ mod tests {
     use crate::{
         audit::Actor,
         payments::{Attempts, PointsBack, Progress, RefundState},
-        primitives::{Id, MerchantId, Money, Points},
+        primitives::{Id, MerchantId, Money},
     };
 
     const START: i64 = 1_795_000_000_000_000;
@@ -232,10 +232,7 @@ mod tests {
             reason: "x".into(),
             requested_by: Actor::new("li"),
             approved_by: None,
-            points: PointsBack {
-                due: Points::ZERO,
-                lent: Points::ZERO,
-            },
+            points: PointsBack::NONE,
             late: false,
             version: 1,
             state,

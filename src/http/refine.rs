@@ -157,7 +157,7 @@ fn is_text(schema: &Value) -> bool {
     match &schema["type"] {
         Value::String(kind) => kind == "string",
         Value::Array(kinds) => kinds.iter().any(|kind| kind == "string"),
-        _ => false,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => false,
     }
 }
 

@@ -60,7 +60,7 @@ impl SearchParams {
         }
         if amount.is_some() {
             let span = from.map(|from| to.unwrap_or(now).micros().saturating_sub(from.micros()));
-            if !span.is_some_and(|span| span <= AMOUNT_DAYS_MAX * DAY_MICROS) {
+            if span.is_none_or(|span| span > AMOUNT_DAYS_MAX * DAY_MICROS) {
                 let expected = "with amount_fen: a time, at most 31 days before created_to or now";
                 return Err(Problem::field("created_from", expected));
             }

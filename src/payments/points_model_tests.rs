@@ -420,7 +420,7 @@ impl History {
                 self.memory.run(now, rows, decide)
             }
             Open::Hold(deed, held) => {
-                let operation = points::ending(TENANT, deed, end(how, held));
+                let operation = points::ending(TENANT, deed, end(how, held).as_ref());
                 hold_ended(self.memory.decide(now, &operation))
             }
             Open::Review(review, hold) => {
@@ -428,13 +428,14 @@ impl History {
                 let turned = self.memory.decide(now, &operation);
                 turned.map_err(|error| format!("{error:?}"))?;
                 // A hold that a review let in goes on as a hold.
-                let held = hold.filter(|_| how == How::Done);
+                let goes_on = hold.filter(|_| how == How::Done);
                 let deed = DeedId::new(review.cause());
-                Ok(held.map_or(Ended::Now, |held| Ended::Holds(deed, held)))
+                Ok(goes_on.map_or(Ended::Now, |left| Ended::Holds(deed, left)))
             }
         }
     }
 
+    #[expect(clippy::type_complexity, reason = "what it wants, and what it does")]
     fn refund_ends(
         &self,
         number: usize,

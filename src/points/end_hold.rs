@@ -161,14 +161,14 @@ pub(super) fn want_deed(want: &mut Wanted, set: &WorkingSet, id: DeedId) {
 pub(crate) fn ending(
     tenant: TenantId,
     deed: DeedId,
-    end: Option<End>,
+    end: Option<&End>,
 ) -> impl Operation<Reply = Deed, Refusal = DeedError> {
     EndHold {
         tenant,
         source: None,
         deed,
         ending: match end {
-            Some(End::Capture { points }) => Ending::Capture(points),
+            Some(End::Capture { points }) => Ending::Capture(*points),
             Some(End::Release) => Ending::Release,
             None => Ending::TimeOut,
         },

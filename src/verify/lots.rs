@@ -705,12 +705,12 @@ mod tests {
         let lend = book.next(CheckedSide::Credit, Phase::Posted, entry, 4);
         let customer = lend.credit.customer().unwrap();
         let debt = AccountId::customer_debt(customer);
-        let lent = Transfer {
+        let borrowed = Transfer {
             debit: debt,
             lot: Some(BusinessDay::NEVER),
             ..lend
         };
-        book.replay.play(&lent, None).unwrap();
+        book.replay.play(&borrowed, None).unwrap();
         let back = book.hold(4);
         assert_eq!(book.replay.settled(None), Ok(()));
         book.resolve(hold, Phase::Void, 5, None).unwrap();

@@ -248,7 +248,9 @@ proptest! {
             let ceiling = |counter: &Counter| match counter.measure {
                 crate::risk::Measure::Distinct(_) => 1_000,
                 crate::risk::Measure::Seen(_) => 1,
-                _ => i64::MAX,
+                crate::risk::Measure::Count
+                | crate::risk::Measure::SumFen
+                | crate::risk::Measure::SumPoints => i64::MAX,
             };
             let decision = decide(&set, &facts, |counter| Some(said.min(ceiling(counter))));
             if !decision.fired.is_empty() {

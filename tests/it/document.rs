@@ -84,7 +84,7 @@ fn every_text_of_a_known_kind_says_which_texts_it_takes() {
                 let said = ["pattern", "enum"]
                     .iter()
                     .any(|word| schema.get(word).is_some());
-                if known.contains(&name) && !said && !schema.get("$ref").is_some() {
+                if known.contains(&name) && !said && schema.get("$ref").is_none() {
                     bare.insert(format!("{method} {path} {name}"));
                 }
             }

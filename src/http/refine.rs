@@ -127,7 +127,7 @@ fn of_parameter(path: &str, parameter: &mut Value) {
 }
 
 fn of_schema(schema: &mut Value) {
-    // Beside other schemas utoipa writes `object`, whatever these are: what they describe would be nothing.
+    // Beside other schemas utoipa writes `object`, whatever these are: nothing would be both.
     let is_whole = ["allOf", "oneOf", "anyOf"]
         .iter()
         .any(|word| schema.get(word).is_some());
@@ -139,7 +139,19 @@ fn of_schema(schema: &mut Value) {
     }
     for several in ["allOf", "oneOf", "anyOf"] {
         let parts = schema.get_mut(several).and_then(Value::as_array_mut);
-        parts.into_iter().flatten().for_each(of_schema);
+        for part in parts.into_iter().flatten() {
+            // A part without members that calls itself an object only carries a description or a default.
+            let members = ["properties", "additionalProperties", "required"];
+            let is_bare =
+                part["type"] == "object" && !members.iter().any(|word| part.get(word).is_some());
+            if is_bare
+                && several == "allOf"
+                && let Some(part) = part.as_object_mut()
+            {
+                part.remove("type");
+            }
+            of_schema(part);
+        }
     }
     if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
         for (name, property) in properties {

@@ -85,11 +85,15 @@ fn example(document: &Value, schema: &Value) -> Value {
         }
     }
     if let Some(all) = schema["allOf"].as_array() {
-        let parts = all.iter().map(|part| example(document, part));
+        // Some parts only describe.
+        let words = ["type", "enum", "$ref", "oneOf", "allOf", "properties"];
+        let says = |part: &&Value| words.iter().any(|word| part.get(word).is_some());
+        let parts = all.iter().filter(says).map(|part| example(document, part));
         return parts
             .reduce(|mut whole, part| {
-                let part = part.as_object().cloned().unwrap_or_default();
-                whole.as_object_mut().unwrap().extend(part);
+                if let (Some(whole), Some(part)) = (whole.as_object_mut(), part.as_object()) {
+                    whole.extend(part.clone());
+                }
                 whole
             })
             .unwrap();

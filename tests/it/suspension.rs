@@ -78,7 +78,7 @@ async fn a_suspended_shops_open_orders_are_closed_and_only_the_platform_gives_mo
         .await
         .expect(200);
     assert_eq!(rejected["state"], "rejected");
-    ask(&app.admin(), &paid, "admin", 50, "by the platform").await;
+    ask(&app.admin(), &paid, "admin", 50, "by-the-platform").await;
     app.finish().await;
 }
 

@@ -104,7 +104,10 @@ impl Desk {
     }
 
     async fn log_in(&self, name: &str, challenge: Option<&str>) -> Answer {
-        let body = json!({ "tenant": "demo", "code": format!("sim-{name}"), "as": "customer", "challenge": challenge });
+        let mut body = json!({ "tenant": "demo", "code": format!("sim-{name}"), "as": "customer" });
+        if let Some(challenge) = challenge {
+            body["challenge"] = json!(challenge);
+        }
         let path = "/api/v1/auth/wechat/login";
         self.app.anyone().post(path, &body).await
     }

@@ -201,7 +201,7 @@ mod tests {
             .values()
             .flat_map(|path| path.as_object().unwrap().values())
             .collect();
-        assert_eq!(operations.len(), 117);
+        assert_eq!(operations.len(), 118);
         let names: BTreeSet<_> = operations
             .iter()
             .map(|operation| operation["operationId"].as_str().unwrap())
@@ -242,6 +242,7 @@ mod tests {
             "/api/v1/admin/payments/{order_no}/refunds",
             "/api/v1/admin/refunds/{refund_no}/approve",
             "/api/v1/admin/refunds/{refund_no}/reject",
+            "/api/v1/admin/refunds/{refund_no}/withdraw",
             "/api/v1/admin/risk/reviews/{id}/approve",
             "/api/v1/admin/risk/reviews/{id}/reject",
             "/api/v1/customer/payments",

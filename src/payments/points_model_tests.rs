@@ -557,7 +557,8 @@ impl History {
                         self.memory.would(self.now, rows, decide)
                     }
                     Open::Hold(deed, held) => {
-                        hold_ended(self.would(&points::ending(TENANT, deed, end(*how, held))))
+                        let operation = points::ending(TENANT, deed, end(*how, held).as_ref());
+                        hold_ended(self.would(&operation))
                     }
                     Open::Review(review, _) => {
                         let turned = self.would(&turning(review, *how == How::Done));

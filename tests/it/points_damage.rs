@@ -103,7 +103,7 @@ async fn every_kind_of_damage_to_lots_and_caps_is_found_and_named() {
         (Lots, format!("UPDATE transfers SET lot = lot + INTERVAL 1 DAY WHERE {settlement} ORDER BY entry_id DESC LIMIT 1"), "the lot of"),
         (Lots, format!("UPDATE transfers SET lot = NULL WHERE {awarded}"), "grants points to no lot"),
         (Lots, format!("UPDATE transfers SET created_at = created_at + INTERVAL 60 DAY WHERE {deducted}"), "more than the lots that are not over"),
-        (Lots, "UPDATE transfers SET created_at = created_at + INTERVAL 9 DAY WHERE phase = 1".into(), "more than the lots that are not over"),
+        (Lots, "UPDATE transfers SET created_at = created_at + INTERVAL 9 DAY WHERE phase = 1".into(), "points less in lots that are not over"),
         (Lots, "UPDATE transfers SET lot = lot + INTERVAL 1 DAY WHERE phase = 2; UPDATE transfers SET phase = 0, entry_id = CONCAT(SUBSTR(entry_id, 1, 15), x'0d') WHERE phase = 2".into(), "the lot of"),
         // What lots say.
         (Lots, "UPDATE point_lots l JOIN (SELECT account_id, MAX(expires_on) AS last FROM point_lots WHERE remaining > 0 GROUP BY account_id HAVING COUNT(*) > 2) li ON li.account_id = l.account_id \
@@ -158,7 +158,7 @@ async fn a_part_of_a_hold_outlives_its_lot_only_as_what_it_is() {
     let damage: Vec<(String, &str)> = vec![
         (
             "UPDATE transfers SET created_at = created_at + INTERVAL 1 DAY WHERE phase = 1".into(),
-            too_late,
+            "points less in lots that are not over",
         ),
         (
             format!("UPDATE transfers SET amount = 7 WHERE {captured}"),

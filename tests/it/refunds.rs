@@ -11,7 +11,7 @@ use zhangfang::{
 
 use crate::{
     batch::adjust,
-    harness::{Answer, Caller, Shop, TestApp},
+    harness::{Answer, Caller, Shop, TestApp, eventually},
     verification::Copy,
 };
 
@@ -319,28 +319,31 @@ async fn points_that_were_spent_are_owed_shown_below_zero_or_stop_the_refund() {
             words.any(|record| record["change_type"] == "repay"),
             "{records}"
         );
-        // Neither the loan nor its repayment is something that was earned or spent. (The refund is on its way.)
+        // Neither the loan nor its repayment is something that was earned or spent.
+        let refunds = format!("/api/v1/customer/payments/{order_no}/refunds");
+        eventually("the refund arrives", || async {
+            let refunds = someone.get(&refunds).await.expect(200);
+            (refunds["items"][0]["state"] == "succeeded").then_some(())
+        })
+        .await;
         let statistics = someone
             .get("/api/v1/customer/points/statistics")
             .await
             .expect(200);
         let told = |name: &str| statistics[name].as_i64().unwrap();
         let day = &statistics["days"][0];
-        assert_eq!((told("earned_total"), told("spent_total")), (32, 12));
-        assert_eq!((&day["earned"], &day["spent"]), (&json!(32), &json!(12)));
+        assert_eq!((told("earned_total"), told("spent_total")), (32, 24));
+        assert_eq!((&day["earned"], &day["spent"]), (&json!(32), &json!(24)));
         assert_eq!(
             statistics["events"],
             json!([
                 { "what": "adjusted", "points": 12, "times": 1 },
                 { "what": "earned", "points": 32, "times": 2 },
+                { "what": "taken_back", "points": 12, "times": 1 },
             ])
         );
-        let sources: Vec<_> = statistics["sources"].as_array().unwrap().iter().collect();
-        assert_eq!(
-            sources.len(),
-            2,
-            "no refund has taken anything yet: {statistics}"
-        );
+        let sources = statistics["sources"].as_array().unwrap();
+        assert_eq!(sources.len(), 3, "{statistics}");
     }
     app.finish().await;
 }

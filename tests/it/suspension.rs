@@ -91,7 +91,7 @@ async fn an_order_that_nobody_hurried_is_closed_when_its_watch_comes_round() {
     suspend(&app, &shop).await;
     // As if the process had died between the suspension and the spur, and the order's turn had come.
     app.execute("DELETE FROM order_watches").await;
-    app.execute("INSERT INTO order_watches SELECT id, tenant_id, NOW(6) - INTERVAL 1 DAY, 0 FROM payment_orders WHERE state IN (1, 2)")
+    app.execute("INSERT INTO order_watches (order_id, tenant_id, due_at, queries) SELECT id, tenant_id, NOW(6) - INTERVAL 1 DAY, 0 FROM payment_orders WHERE state IN (1, 2)")
         .await;
     // Nobody gets a ticket for it meanwhile.
     let body = json!({ "code": shop.code, "amount_fen": 1_000 });

@@ -173,11 +173,14 @@ async fn follow(scene: Scene<'_>, seen: &mut RefundSeen) -> Result<(), Gave> {
             return Ok(());
         }
         if refund.state == "abnormal" {
-            match service.redirect_refund(operator, &refund_no).await {
-                Ok(()) => seen.redirected = true,
-                // It has moved on meanwhile.
-                Err(gave) if gave.is("refund_not_abnormal") => {}
-                Err(gave) => return Err(gave),
+            // A large one takes two people who want the same.
+            for operator in [operator, &scene.operators.second] {
+                match service.redirect_refund(operator, &refund_no).await {
+                    Ok(()) => seen.redirected = true,
+                    // It has moved on meanwhile.
+                    Err(gave) if gave.is("refund_not_abnormal") => {}
+                    Err(gave) => return Err(gave),
+                }
             }
         }
         if begun.elapsed() > FOLLOW_MAX || scene.ending.is_cancelled() {

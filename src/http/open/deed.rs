@@ -18,7 +18,7 @@ use crate::{
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = PointsDeed)]
 pub(in crate::http) struct DeedItem {
-    #[schema(value_type = String, example = "pd_0190..")]
+    #[schema(value_type = String, example = "pd_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
     id: DeedId,
     #[schema(value_type = String, example = "cu_0190..")]
     customer_id: CustomerId,
@@ -40,7 +40,7 @@ pub(in crate::http) struct DeedItem {
     returned: Option<i64>,
     /// Of a return: the deed whose points it gives back.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, example = "pd_0190..")]
+    #[schema(value_type = Option<String>, example = "pd_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
     returns_deed_id: Option<DeedId>,
     /// Which back end.
     #[schema(example = "shop-crm")]

@@ -19,7 +19,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct ReturnRequest {
     /// The deduction or redemption whose points go back; one of your own.
-    #[schema(value_type = String, example = "pd_0190..")]
+    #[schema(value_type = String, example = "pd_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
     deed_id: DeedId,
     /// At most what it took and was not returned yet.
     #[schema(example = 20, minimum = 1, maximum = 1_000_000_000)]

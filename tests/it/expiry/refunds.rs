@@ -110,6 +110,8 @@ async fn spent_points_are_refused_by_the_policy_whatever_else_is_over_and_not_sw
         desk.app.set_rule(lasts(30)).await;
         let order = desk.paid(1_000, "long").await;
         desk.spend(order, 4).await;
+        // Of two rules for one instant the later one would have been in force for both payments.
+        clock.advance_seconds(1);
         desk.app.set_rule(lasts(1)).await;
         desk.paid(1_000, "short").await;
         // Of another lot ten points are over; of this one four are spent.

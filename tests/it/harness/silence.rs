@@ -23,6 +23,8 @@ struct State {
     /// Cancelled: what was connected under it hears and says nothing any more, for ever.
     line: CancellationToken,
     silent: bool,
+    /// Cancelled: whoever was held in silence is let go, so that the server learns of it.
+    over: CancellationToken,
 }
 
 impl Silent {
@@ -42,6 +44,7 @@ impl Silent {
             state: Arc::new(Mutex::new(State {
                 line: CancellationToken::new(),
                 silent: false,
+                over: CancellationToken::new(),
             })),
         };
         let listener = TcpListener::from_std(listener).unwrap();
@@ -63,25 +66,34 @@ impl Silent {
         state.silent = false;
     }
 
+    /// Ends every connection that met the silence: the server rolls back what it still held for them, and nobody waits for its locks.
+    pub(crate) fn hangs_up(&self) {
+        self.state.lock().unwrap().over.cancel();
+    }
+
     async fn accept(self, listener: TcpListener, socket: PathBuf) {
         let mut held = Vec::new();
         loop {
             let (client, _) = listener.accept().await.unwrap();
-            let (line, silent) = {
+            let (line, silent, over) = {
                 let state = self.state.lock().unwrap();
-                (state.line.clone(), state.silent)
+                (state.line.clone(), state.silent, state.over.clone())
             };
             if silent {
                 held.push(client);
                 continue;
             }
-            tokio::spawn(carry(client, socket.clone(), line));
+            tokio::spawn(carry(client, socket.clone(), (line, over)));
         }
     }
 }
 
 /// Carries bytes both ways until one side closes. On a dead line it keeps both sides open and carries nothing.
-async fn carry(mut client: TcpStream, socket: PathBuf, line: CancellationToken) {
+async fn carry(
+    mut client: TcpStream,
+    socket: PathBuf,
+    (line, over): (CancellationToken, CancellationToken),
+) {
     let Ok(mut server) = UnixStream::connect(socket).await else {
         return;
     };
@@ -89,7 +101,7 @@ async fn carry(mut client: TcpStream, socket: PathBuf, line: CancellationToken) 
     loop {
         tokio::select! {
             biased;
-            () = line.cancelled() => return std::future::pending().await,
+            () = line.cancelled() => return over.cancelled().await,
             read = client.read(&mut up) => match read {
                 Ok(length @ 1..) => if server.write_all(&up[..length]).await.is_err() { return },
                 Ok(0) | Err(_) => return,

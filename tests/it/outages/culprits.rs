@@ -186,6 +186,11 @@ impl Clock for Trap {
         );
         SystemClock.now()
     }
+
+    /// Nobody but the committer asks it.
+    fn is_the_worlds(&self) -> bool {
+        false
+    }
 }
 
 /// Whatever panics in the committer itself: who waited is told that the outcome is unknown, and the next is served.

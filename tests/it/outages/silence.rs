@@ -113,6 +113,7 @@ async fn nobody_waits_for_a_database_that_says_nothing() {
         .await
         .unwrap();
     assert_eq!(written, 0, "half a transaction was kept");
+    proxy.hangs_up();
     app.finish().await;
 }
 

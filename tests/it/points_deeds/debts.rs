@@ -13,16 +13,11 @@ use zhangfang::{
 };
 
 use super::{Counter, expects, reviews::decide};
-use crate::harness::TestApp;
+use crate::harness::{TestApp, per_mille};
 
 /// Twelve points of which eight are held, and a refund of all of them on its way: eight are lent, and owed.
 async fn owing(app: TestApp, shop: &str, what: &str) -> (Counter, DeedId) {
     let counter = Counter::at(app).await;
-    // Longer than any test.
-    counter.app.simulator.set_faults(Faults {
-        refund_delay_ms: u32::MAX,
-        ..Faults::default()
-    });
     counter
         .app
         .set_policy(|terms| terms.points_shortfall = PointsShortfall::Negative)
@@ -30,6 +25,11 @@ async fn owing(app: TestApp, shop: &str, what: &str) -> (Counter, DeedId) {
     let shop = counter.app.shop("茶里巷", shop).await;
     let order_no = counter.app.pay(&counter.li, &shop.code, 1_200, "k").await;
     let held = counter.ask(what, 8, "h").await.expect(201);
+    // Nobody tells of the refund, and nobody asks: it stays on its way.
+    counter.app.simulator.set_faults(Faults {
+        lost: per_mille(1_000),
+        ..Faults::default()
+    });
     let refunds = format!("/api/v1/merchant/payments/{order_no}/refunds");
     let reason = json!({ "reason": "缺货" });
     let refund = shop.owner.keyed("f").post(&refunds, &reason).await;

@@ -1,6 +1,6 @@
 //! The composition root: pools, clock, ids and adapters, built once. Edges are given an [`App`]; slices never see it.
 
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
 use crate::{
     auth::{SessionLifetime, Tokens, WechatLogin},
@@ -15,13 +15,28 @@ use crate::{
     primitives::{Clock, IdSource, RandomIds, SystemClock, TenantId, Timestamp},
     risk::{self, Risk},
     sharing::Sharing,
-    tenants,
+    tenants::{self, TenantBook},
     wechat::{MiniProgram, WechatAccounts, WechatError},
 };
 
 /// Everything that an edge works with, cheap to clone.
 #[derive(Debug, Clone)]
-pub struct App(Arc<Parts>);
+pub struct App(Arc<Assembled>);
+
+/// The parts, and what is made of them alone.
+#[derive(Debug)]
+struct Assembled {
+    parts: Parts,
+    tenants: TenantBook,
+}
+
+impl Deref for Assembled {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.parts
+    }
+}
 
 /// What an [`App`] is made of. Tests make their own: a clock that stands still, seeded ids, a simulator behind the gateway.
 #[derive(Debug)]
@@ -107,7 +122,10 @@ impl App {
 
     /// From parts that are there already.
     pub fn assemble(parts: Parts) -> Self {
-        Self(Arc::new(parts))
+        Self(Arc::new(Assembled {
+            parts,
+            tenants: TenantBook::default(),
+        }))
     }
 
     pub fn db(&self) -> &Db {
@@ -122,6 +140,11 @@ impl App {
     /// What the use cases of profit sharing work with.
     pub fn sharing(&self) -> &Sharing {
         &self.0.sharing
+    }
+
+    /// Which platforms there are.
+    pub fn tenants(&self) -> &TenantBook {
+        &self.0.tenants
     }
 
     pub fn gateways(&self) -> &Arc<dyn Gateways> {

@@ -10,11 +10,12 @@ use super::DbError;
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 
 /// Tables that the service may write once and never change: what is in them is history, or evidence, or a version that others name.
-const APPEND_ONLY: [&str; 13] = [
+const APPEND_ONLY: [&str; 14] = [
     "transfers",
     "commits",
     "payment_order_history",
     "refund_history",
+    "foreign_refunds",
     "audit_logs",
     "risk_rule_sets",
     "risk_decisions",

@@ -499,6 +499,15 @@ impl From<RefundError> for Problem {
                 "The order is not paid: there is nothing to refund",
                 "订单尚未支付，无法退款",
             ),
+            RefundError::RefundedElsewhere => conflict(
+                "refunded_elsewhere",
+                "WeChat says that something of it was refunded elsewhere, and not how much: state the number of that refund first",
+                "该订单已在别处退款，金额尚未确认",
+            ),
+            RefundError::BadNumber => Self::field(
+                "out_refund_no",
+                "1 to 64 letters, digits and _-|*@, as WeChat shows it",
+            ),
             RefundError::ExceedsRefundable { left } => Self {
                 code: "refund_exceeds_refundable",
                 title: "More than can still be refunded of the order",

@@ -89,6 +89,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(admin::close_payment::close_payment))       // payments/{order_no}/close
         .routes(routes!(admin::confirm_payment::confirm_payment))   // payments/{order_no}/confirm
         .routes(routes!(admin::request_refund::request_refund))     // payments/{order_no}/refunds
+        .routes(routes!(admin::foreign_refund::note_foreign_refund)) // payments/{order_no}/foreign-refunds
         .routes(routes!(admin::list_refunds::list_refunds))         // refunds
         .routes(routes!(admin::show_refund::show_refund))           // refunds/{refund_no}
         .routes(routes!(admin::decide_refund::approve))             // refunds/{refund_no}/approve

@@ -54,6 +54,7 @@
 //! | 10 | `idempotency_keys` | payments, points |
 //! | 20 | `callback_events`, 21 `callback_alarms` | payments |
 //! | 22 | `risk_decisions`, 23 `risk_challenges` | risk |
+//! | 26 | `foreign_refunds` | payments |
 //! | 27 | `point_deed_lots`, 28 `point_deeds` | points |
 //! | 29 | `risk_reviews` | risk |
 //! | 30 | `payment_orders` (31: collection codes, read only) | payments |

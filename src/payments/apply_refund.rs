@@ -1,14 +1,38 @@
 //! What WeChat says of a refund, by answer, query or callback: noted once, booked once.
+//!
+//! | we have it as \ WeChat says | processing | abnormal | success | closed |
+//! |---|---|---|---|---|
+//! | accepted, processing, abnormal | processing | abnormal | succeeded | closed |
+//! | succeeded | older | older | known | **contradiction** |
+//! | closed | older | older | **after all** | known |
+//! | failed, withdrawn | **after all** | **after all** | **after all** | known |
+//! | no such number | elsewhere | elsewhere | elsewhere | elsewhere |
+//!
+//! *Known* and *older* change nothing: notices overtake each other, and so do a notice and the answer to a query; a callback is kept and answered with 204. *Elsewhere* and
+//! *after all* are refunds that WeChat made and we did not: see `foreign.rs`. A *contradiction* is for a person; it moves nothing, and nothing more can be refunded of
+//! that amount. A success that would make more arrive than was paid is rejected like a wrong amount.
+//!
+//! # What proves that WeChat does not have a refund
+//!
+//! A refusal proves that this attempt did nothing, and an *absent* afterwards that no attempt has arrived **yet**. So both together prove something only when no other
+//! attempt can still arrive: none may be on its way (whoever calls has claimed the refund for longer than a call can live, see `submit_refund.rs`; and nothing may
+//! have been learnt since, which the version tells), and none may have ended without an answer. If one did, the first *absent* is noted (`absent_once`) and the same is tried
+//! again [`ABSENT_SECONDS`] later; only the second is believed.
 
 use super::{
-    ChannelRefund, ExceptionKind, Order, Pace, Payments, Refund, RefundNotice, RefundState,
+    ChannelRefund, ExceptionKind, Order, Origin, Pace, Payments, Refund, RefundNotice, RefundState,
     RefundStateKind, RefundStatus, Why,
-    booking::{book_refund_arrived, book_refund_undone, put_exception, put_order, put_refund},
+    booking::{
+        book_refund_arrived, book_refund_undone, book_refunded_elsewhere, put_exception, put_order,
+        put_refund,
+    },
+    foreign::{is_after_all, key_of, order_of},
+    plausible::{Plausible, plausible},
     refund::pause_seconds,
     request_refund::want_order_and_points,
     review::{refund_arrived, refund_failed},
     settle::is_plain,
-    store::{AlarmRow, Alarms, CallbackRow, Callbacks, Orders, Refunds},
+    store::{AlarmRow, Alarms, CallbackRow, Callbacks, ForeignRefunds, Orders, Refunds},
     stuck::tell_if_stuck,
 };
 use crate::{
@@ -16,16 +40,25 @@ use crate::{
     db::{Cx, DbError, Operation, SubmitError, Wanted, WorkingSet},
     ledger::{self, LedgerError},
     points,
-    primitives::{EntryId, EntryKind, Id, Lane, RefundId, RefundNo, TenantId, Timestamp},
+    primitives::{EntryId, EntryKind, Id, Lane, OrderId, RefundId, RefundNo, TenantId, Timestamp},
 };
+
+/// How long after an attempt without an answer the second *absent* is asked for: far longer than a call lives (12 s), and than WeChat takes to find what it was given.
+const ABSENT_SECONDS: i64 = 120;
+/// What is noted of the first.
+const ABSENT_ONCE: &str = "absent_once";
 
 /// What is known after a call, a query or a callback.
 #[derive(Debug, Clone)]
 pub(super) enum RefundWord {
     /// WeChat's word, proven.
     Channel(ChannelRefund),
-    /// It is certain that WeChat does not have it and will not take it; said of the refund at version `seen`.
-    Refused { code: String, seen: u32 },
+    /// WeChat refuses it and does not have it; said of the refund at version `seen`. `unsure` when somebody may have called before and noted nothing.
+    Refused {
+        code: String,
+        seen: u32,
+        unsure: bool,
+    },
     /// Not now. `unsure` when WeChat may have it.
     Later { problem: String, unsure: bool },
 }
@@ -37,6 +70,8 @@ pub enum RefundMoved {
     Now(Box<Refund>),
     /// It was known before.
     Before,
+    /// It is of an order that is not paid here: nothing was changed. Ask about the order, and say it again.
+    Unpaid(OrderId),
     /// It is wrong: nothing was booked. The word is stable.
     Rejected(&'static str),
 }
@@ -107,7 +142,11 @@ pub(super) fn of_callback(
 
 impl ApplyRefund {
     /// Everything that the refund and its order can tell of WeChat's word.
-    fn objection(&self, refund: Option<&Refund>, order: Option<&Order>) -> Option<&'static str> {
+    pub(super) fn objection(
+        &self,
+        refund: Option<&Refund>,
+        order: Option<&Order>,
+    ) -> Option<&'static str> {
         let refund = refund.filter(|refund| refund.tenant == self.tenant);
         let (Some(refund), Some(order)) = (refund, order) else {
             return Some("unknown_refund");
@@ -133,7 +172,7 @@ impl ApplyRefund {
         let RefundWord::Channel(said) = &self.word else {
             return None;
         };
-        if said.out_refund_no != refund.no().to_string() {
+        if said.out_refund_no != refund.out_refund_no() {
             return Some("unknown_refund");
         }
         if said.out_trade_no != order.no().to_string() {
@@ -153,7 +192,13 @@ impl ApplyRefund {
         None
     }
 
-    fn reject(
+    /// The refund that goes by its number here, or that a job asks about.
+    fn own<'s>(&self, set: &'s WorkingSet) -> Option<&'s Refund> {
+        let refund = self.refund.and_then(|id| set.get::<Refunds>(id));
+        refund.filter(|refund| refund.tenant == self.tenant)
+    }
+
+    pub(super) fn reject(
         &self,
         set: &mut WorkingSet,
         cx: &mut Cx<'_>,
@@ -165,17 +210,18 @@ impl ApplyRefund {
                 let alarm = AlarmRow::of_refund(self.tenant, reason, notice, cx.now());
                 set.put::<Alarms>(*id, alarm);
                 self.store_callback(set, cx, 3, Some(reason));
-                if reason == "unknown_refund" {
-                    let detail = format!("refund {}", notice.refund.out_refund_no);
-                    put_exception(
-                        set,
-                        cx,
-                        self.tenant,
-                        ExceptionKind::ForeignRefund,
-                        (order, refund),
-                        detail,
-                        None,
-                    );
+                let kind = match refund {
+                    // Money may have gone, and it is in no books.
+                    None => Some(ExceptionKind::ForeignRefund),
+                    Some(_) if matches!(reason, "refund_not_sent" | "refund_over_paid") => {
+                        Some(ExceptionKind::RefundContradiction)
+                    }
+                    Some(_) => None,
+                };
+                if let Some(kind) = kind {
+                    let refund_no = &notice.refund.out_refund_no;
+                    let detail = format!("{reason}: refund {refund_no}");
+                    put_exception(set, cx, self.tenant, kind, (order, refund), detail, None);
                 }
             }
             Some(_) => {}
@@ -241,10 +287,15 @@ impl ApplyRefund {
     ) -> Result<RefundMoved, LedgerError> {
         match &self.word {
             RefundWord::Channel(said) => self.hear(set, cx, order, refund, said),
-            RefundWord::Refused { code, seen } => {
+            RefundWord::Refused { code, seen, unsure } => {
                 // Something was learnt since: another attempt with the same number, which WeChat may have taken. This one proves nothing any more.
                 if refund.version != *seen || refund.state != RefundState::Accepted {
                     return Ok(RefundMoved::Before);
+                }
+                if (refund.attempts.unsure || *unsure)
+                    && refund.attempts.problem.as_deref() != Some(ABSENT_ONCE)
+                {
+                    return Ok(self.absent_once(set, cx, refund));
                 }
                 let detail = format!("{}: {code}", refund.no());
                 put_exception(
@@ -284,7 +335,19 @@ impl ApplyRefund {
         }
     }
 
-    fn hear(
+    /// WeChat does not have it, and an attempt that got no answer may still arrive there.
+    fn absent_once(&self, set: &mut WorkingSet, cx: &Cx<'_>, refund: &Refund) -> RefundMoved {
+        let Some(mut next) = refund.turn(refund.state) else {
+            return RefundMoved::Before;
+        };
+        next.attempts.problem = Some(ABSENT_ONCE.to_owned());
+        next.attempts.count = next.attempts.count.saturating_add(1);
+        next.attempts.next_at = Some(self.pace.after(cx.now(), ABSENT_SECONDS));
+        put_refund(set, cx, next.clone(), &self.by, ABSENT_ONCE);
+        RefundMoved::Now(Box::new(next))
+    }
+
+    pub(super) fn hear(
         &self,
         set: &mut WorkingSet,
         cx: &mut Cx<'_>,
@@ -301,8 +364,11 @@ impl ApplyRefund {
                     RefundStateKind::Closed | RefundStateKind::Failed | RefundStateKind::Withdrawn
                 )
             }
-            RefundStatus::Abnormal => kind == RefundStateKind::Abnormal,
             // What was said earlier may arrive later. Not of a refund that failed or was withdrawn: that one WeChat never had.
+            RefundStatus::Abnormal => matches!(
+                kind,
+                RefundStateKind::Abnormal | RefundStateKind::Succeeded | RefundStateKind::Closed
+            ),
             RefundStatus::Processing => {
                 matches!(kind, RefundStateKind::Succeeded | RefundStateKind::Closed)
                     || (kind == RefundStateKind::Abnormal && self.callback.is_some())
@@ -343,8 +409,16 @@ impl ApplyRefund {
             self.store_callback(set, cx, 3, Some("refund_contradiction"));
             return Ok(RefundMoved::Rejected("refund_contradiction"));
         }
+        let over = order.refunds.done.checked_add(refund.amount);
+        if said.status == RefundStatus::Success && over.is_ok_and(|over| over > order.amount) {
+            self.reject(set, cx, "refund_over_paid", (Some(order), Some(refund)));
+            return Ok(RefundMoved::Rejected("refund_over_paid"));
+        }
         let mut told = refund.clone();
-        told.wechat_refund_id = Some(said.wechat_refund_id.clone());
+        // One row has a number of WeChat's: the one under whose number it was made first.
+        if !matches!(refund.origin, Origin::AfterAll { .. }) {
+            told.wechat_refund_id = Some(said.wechat_refund_id.clone());
+        }
         if let Some(account) = &said.received_account {
             told.received_account = Some(account.chars().take(64).collect());
         }
@@ -399,12 +473,24 @@ impl ApplyRefund {
         refund: &Refund,
         said: &ChannelRefund,
     ) -> Result<RefundMoved, LedgerError> {
-        let at = said.succeeded_at.unwrap_or(cx.now());
+        let now = cx.now();
+        let paid_at = order.state.payment().map_or(now, |payment| payment.paid_at);
+        let Plausible { at, odd } = plausible(said.succeeded_at.unwrap_or(now), paid_at, now);
         let mut done = refund
             .turn(RefundState::Succeeded { at })
             .ok_or(LedgerError::NotPending)?;
         done.attempts.next_at = None;
-        book_refund_arrived(set, cx, order, &done)?;
+        if let Some(odd) = odd {
+            let about = (Some(order), Some(refund));
+            let kind = ExceptionKind::WrongTime;
+            let detail = format!("WeChat dates the arrival of {} {odd}", refund.no());
+            put_exception(set, cx, self.tenant, kind, about, detail, None);
+        }
+        if done.is_foreign() {
+            book_refunded_elsewhere(set, cx, order, &mut done)?;
+        } else {
+            book_refund_arrived(set, cx, order, &done)?;
+        }
         let order = order
             .settle_refund(done.amount)
             .map_err(|_| LedgerError::NotPending)?;
@@ -448,7 +534,7 @@ impl ApplyRefund {
     }
 }
 
-/// A booked refund will not happen: what was booked for it is undone, in this state.
+/// A refund that set out, or that others made, will not happen: what was booked for it is undone, in this state.
 pub(super) fn undo(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
@@ -461,7 +547,10 @@ pub(super) fn undo(
     let mut undone = refund.turn(state).ok_or(LedgerError::NotPending)?;
     // Shares may be on their way back for it: whoever brings them back looks, and ends that.
     undone.attempts.next_at = was_returning.then_some(cx.now());
-    book_refund_undone(set, cx, order, &undone)?;
+    // Of what others made nothing is in the books before it has arrived.
+    if !undone.is_foreign() {
+        book_refund_undone(set, cx, order, &undone)?;
+    }
     let order = order
         .drop_refund(undone.amount, undone.points)
         .map_err(|_| LedgerError::NotPending)?;
@@ -514,14 +603,23 @@ pub(super) fn want_outcome(want: &mut Wanted, set: &WorkingSet, id: RefundId) {
     if refund.points.due.is_zero() {
         return;
     }
-    let clawback = EntryId::of(id.id(), EntryKind::RefundClawback);
-    ledger::want_resolution(want, set, clawback, 1);
+    if !refund.is_foreign() {
+        let clawback = EntryId::of(id.id(), EntryKind::RefundClawback);
+        ledger::want_resolution(want, set, clawback, 1);
+    }
+    want_budget_of(want, set, refund.order);
+}
+
+/// The total cap of the rule by which the order earned, for what comes back of its points.
+fn want_budget_of(want: &mut Wanted, set: &WorkingSet, order: OrderId) {
     let known = set
-        .has_loaded::<Orders>(refund.order)
-        .then(|| set.get::<Orders>(refund.order))
+        .has_loaded::<Orders>(order)
+        .then(|| set.get::<Orders>(order))
         .flatten();
-    if let Some(payment) = known.and_then(|order| order.state.payment()) {
-        points::want_budget(want, refund.tenant, payment.rule_version);
+    if let Some(order) = known
+        && let Some(payment) = order.state.payment()
+    {
+        points::want_budget(want, order.tenant, payment.rule_version);
     }
 }
 
@@ -542,15 +640,30 @@ impl Operation for ApplyRefund {
         }
         if let Some(id) = self.refund {
             want_outcome(want, set, id);
+            if !set.has_loaded::<Refunds>(id) {
+                return;
+            }
+        }
+        let own = self.own(set);
+        if let RefundWord::Channel(said) = &self.word
+            && own.is_none_or(|own| is_after_all(own, said))
+        {
+            // Not made here, or given up here.
+            if let Some(order) = own.map(|own| own.order).or(order_of(said)) {
+                want_order_and_points(want, set, order);
+                want_budget_of(want, set, order);
+            }
+            let key = key_of(self.tenant, &said.out_refund_no);
+            want.row::<ForeignRefunds>(key);
+            if set.has_loaded::<ForeignRefunds>(key)
+                && let Some(foreign) = set.get::<ForeignRefunds>(key)
+            {
+                want.row::<Refunds>(foreign.refund);
+            }
         }
     }
 
     fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<RefundMoved, LedgerError> {
-        let refund = self.refund.and_then(|id| set.get::<Refunds>(id)).cloned();
-        let order = refund
-            .as_ref()
-            .and_then(|refund| set.get::<Orders>(refund.order))
-            .cloned();
         // One that was rejected is judged again: it may be played again after what was missing is there. Its alarm is raised once.
         if let Some((id, _, _)) = &self.callback
             && set
@@ -559,13 +672,51 @@ impl Operation for ApplyRefund {
         {
             return Ok(RefundMoved::Before);
         }
-        if let Some(reason) = self.objection(refund.as_ref(), order.as_ref()) {
-            self.reject(set, cx, reason, (order.as_ref(), refund.as_ref()));
+        let own = self.own(set).cloned();
+        let of = match (&own, &self.word) {
+            (Some(own), _) => Some(own.order),
+            (None, RefundWord::Channel(said)) => order_of(said),
+            (None, RefundWord::Refused { .. } | RefundWord::Later { .. }) => None,
+        };
+        let order = of.and_then(|order| set.get::<Orders>(order));
+        let order = order.filter(|order| order.tenant == self.tenant).cloned();
+        let (Some(own), Some(order)) = (&own, &order) else {
+            return self.decide_elsewhere(set, cx, order.as_ref());
+        };
+        if let Some(reason) = self.objection(Some(own), Some(order)) {
+            self.reject(set, cx, reason, (Some(order), Some(own)));
             return Ok(RefundMoved::Rejected(reason));
         }
-        match (order, refund) {
-            (Some(order), Some(refund)) => self.apply(set, cx, &order, &refund),
-            (_, _) => Ok(RefundMoved::Rejected("unknown_refund")),
+        match &self.word {
+            RefundWord::Channel(said) if is_after_all(own, said) => {
+                self.hear_elsewhere(set, cx, order, Some(own), said)
+            }
+            RefundWord::Channel(_) | RefundWord::Refused { .. } | RefundWord::Later { .. } => {
+                self.apply(set, cx, order, own)
+            }
         }
+    }
+}
+
+impl ApplyRefund {
+    /// There is no refund here of this number: is it somebody else's, of an order of ours?
+    fn decide_elsewhere(
+        &self,
+        set: &mut WorkingSet,
+        cx: &mut Cx<'_>,
+        order: Option<&Order>,
+    ) -> Result<RefundMoved, LedgerError> {
+        let (RefundWord::Channel(said), Some(order)) = (&self.word, order) else {
+            self.reject(set, cx, "unknown_refund", (order, None));
+            return Ok(RefundMoved::Rejected("unknown_refund"));
+        };
+        if let Some(reason) = self.objection_elsewhere(order, said) {
+            self.reject(set, cx, reason, (Some(order), None));
+            return Ok(RefundMoved::Rejected(reason));
+        }
+        if !order.state.kind().is_paid() {
+            return Ok(RefundMoved::Unpaid(order.id));
+        }
+        self.hear_elsewhere(set, cx, order, None, said)
     }
 }

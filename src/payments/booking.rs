@@ -246,6 +246,47 @@ pub(super) fn return_points(set: &mut WorkingSet, order: &Order, points: Points)
     }
 }
 
+/// Somebody else's refund arrived: Dr merchant payable / Cr channel receivable, and the points that go with it are taken back, from the lot of the payment first.
+/// What the customer has spent is owed, whatever the policy: it has happened (Dr customer debt / Cr customer points). What ran out unspent counts as given back, and what
+/// is withheld from a review was never credited. Notes what was lent and what ran out.
+pub(super) fn book_refunded_elsewhere(
+    set: &mut WorkingSet,
+    cx: &mut Cx<'_>,
+    order: &Order,
+    refund: &mut Refund,
+) -> Result<(), LedgerError> {
+    let mut drafts = vec![Draft::posted(
+        AccountId::merchant_payable(order.merchant),
+        of_tenant(order.tenant, AccountKind::ChannelReceivable),
+        refund.amount.get(),
+    )];
+    refund.points.ran_out = count_run_out(set, cx, order, refund)?;
+    let taken = refund.points.taken();
+    if let Some(customer) = order.customer
+        && !taken.is_zero()
+    {
+        let account = AccountId::customer_points(customer);
+        let spendable = ledger::spendable(set, account, cx.now().business_day())?;
+        let lent = taken.saturating_sub(spendable);
+        refund.points.lent = lent;
+        if !lent.is_zero() {
+            let debt = AccountId::customer_debt(customer);
+            drafts.push(Draft::posted(debt, account, lent.get()));
+        }
+        let lot = order
+            .state
+            .payment()
+            .and_then(|payment| payment.points_expire_on);
+        // What was lent is free by now, so that this can leave, and nothing stays free of somebody who owes.
+        let issued = of_tenant(order.tenant, AccountKind::PointsIssued);
+        drafts.push(Draft::posted(account, issued, taken.get()).from_lot(lot));
+    }
+    post(set, cx, refund, EntryKind::RefundedElsewhere, &drafts)?;
+    tell_points(cx, order, PointsMove::TakenBack, taken);
+    return_points(set, order, taken);
+    Ok(())
+}
+
 /// A refund will not happen: Dr refunds in transit / Cr merchant payable, the points are let go, and repay what is owed. What ran out is not given back any more, and
 /// may be counted by another refund.
 pub(super) fn book_refund_undone(

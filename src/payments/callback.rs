@@ -1,10 +1,18 @@
 //! WeChat's callback: believe it, store it, do what it says, and only then say so.
 //!
-//! What is done and the callback as received are one commit; so is a rejection with its reason. What is not believed is kept too, a bounded number a minute,
-//! with the headers, so that a key that was missing can be supplied and the callback played again. What fails here is kept as failed (WeChat sends it again for a
-//! day; after that it can still be played again from here).
+//! What is done and the callback as received are one commit; so is a rejection with its reason. What is not believed is kept too, a bounded number a minute
+//! for each tenant and reason, with the headers, so that a key that was missing can be supplied and the callback played again; of what comes without a
+//! signature nothing is kept.
+//!
+//! What fails here for good is kept as failed with an alarm, and answered so that WeChat sends it again (for a day; after that it can still be played again from
+//! here). There are two kinds. The signature holds and we do not understand what it covers: a member is missing, a key of ours is not the one that WeChat encrypts to.
+//! That is no stranger's noise, for something has happened, and strangers' noise takes no room from it. Or we understand it and the books or the database will
+//! not take it.
 
-use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
@@ -13,8 +21,9 @@ use serde_json::json;
 use super::{
     Notice, NoticeBody, NoticeError, NoticeHeaders, Payments, RefundMoved, Settled,
     apply_refund::{apply, of_callback},
+    foreign::settle_first,
     settle::settle,
-    store::{CallbackRow, Callbacks},
+    store::{AlarmRow, Alarms, CallbackRow, Callbacks},
 };
 use crate::{
     db::{Cx, DbError, Operation, SubmitError, Wanted, WorkingSet},
@@ -76,11 +85,16 @@ pub async fn take_notice(
         }
         Ok(taken) => taken.name(),
         Err(NoticeFailure::NotBelieved(NoticeError::Probe)) => "probe",
-        Err(NoticeFailure::NotBelieved(error)) => {
-            tracing::warn!(
+        Err(NoticeFailure::NotBelieved(error)) if error.is_signed() => {
+            tracing::error!(
                 reason = error.reason(),
-                "a callback is not believed: {error}"
+                tenant.id = tenant.0,
+                "a callback that WeChat signed is not understood: {error}"
             );
+            keep_unreadable(payments, tenant, body, *error).await;
+            "unreadable"
+        }
+        Err(NoticeFailure::NotBelieved(error)) => {
             keep_unbelieved(payments, tenant, headers, body, *error).await;
             error.reason()
         }
@@ -100,16 +114,59 @@ async fn take(
     let notice = gateway.read_notice(headers, body, payments.db.now())?;
     let event = event_id(tenant, &notice.id, notice.created_at);
     let taken = handle(payments, tenant, notice, event, body.clone()).await;
-    let broken = match &taken {
-        Err(DbError::Inconsistent(what)) => Some(*what),
-        Err(DbError::Violation(_)) => Some("violates a constraint"),
-        Ok(_) | Err(_) => None,
-    };
-    if let Some(what) = broken {
+    if let Err(error) = &taken
+        && let Some(what) = lasting(error)
+    {
         // It will fail again however often WeChat sends it: keep it for whoever repairs what is broken.
-        store(payments, tenant, event, body.clone(), 5, Some(what), None).await?;
+        let alarm = AlarmRow::of_unreadable(tenant, short(what), payments.db.now());
+        keep_failed(payments, alarm, tenant, event, body.clone(), what).await?;
     }
     Ok(taken?)
+}
+
+/// Why this will fail again however often it is tried; none for what passes.
+const fn lasting(error: &DbError) -> Option<&'static str> {
+    match error {
+        DbError::Inconsistent(what) => Some(what),
+        DbError::Violation(_) | DbError::Sql(_) | DbError::Migrate(_) => Some("database_refuses"),
+        DbError::Overloaded
+        | DbError::Contention(_)
+        | DbError::Unavailable(_)
+        | DbError::ReadOnly
+        | DbError::Timeout(_)
+        | DbError::Stopping
+        | DbError::ClockOff => None,
+    }
+}
+
+/// Kept as failed, with an alarm: once, however often it comes.
+async fn keep_failed(
+    payments: &Payments,
+    alarm: AlarmRow,
+    tenant: TenantId,
+    event: Id,
+    body: Bytes,
+    reason: &'static str,
+) -> Result<(), DbError> {
+    let operation = StoreCallback {
+        alarm: Some(alarm),
+        ..StoreCallback::new(tenant, event, body, 5, Some(reason))
+    };
+    submit(payments, operation).await
+}
+
+/// Truly WeChat's, and not understood. That it could not be kept either is no other answer: WeChat sends it again.
+async fn keep_unreadable(payments: &Payments, tenant: TenantId, body: Bytes, error: NoticeError) {
+    let named = payments.gateways.of(tenant).name_of_notice(&body);
+    let event = match named {
+        Some((id, created_at)) => event_id(tenant, &id, created_at),
+        None => id_of(payments.db.now(), &body),
+    };
+    let reason = error.reason();
+    let alarm = AlarmRow::of_unreadable(tenant, reason, payments.db.now());
+    if let Err(error) = keep_failed(payments, alarm, tenant, event, body, reason).await {
+        tracing::error!(reason = %error, "a callback that is not understood was not kept");
+    }
 }
 
 /// Does what a notice says. Also for one that is played again.
@@ -122,7 +179,7 @@ pub(super) async fn handle(
 ) -> Result<Taken, DbError> {
     match notice.body {
         NoticeBody::Paid(paid) => Ok(
-            match settle(payments, tenant, paid, Some((event, body))).await? {
+            match settle(payments, tenant, (paid, false), Some((event, body))).await? {
                 Settled::Now { .. } => Taken::Settled,
                 Settled::Before | Settled::WhoPaid => Taken::Duplicate,
                 Settled::Rejected(reason) => Taken::Rejected(reason),
@@ -130,18 +187,40 @@ pub(super) async fn handle(
         ),
         NoticeBody::Refund(refund) => {
             let us = payments.gateways.of(tenant).account().mchid.clone();
-            let operation = of_callback(tenant, refund, (event, body), us, payments.pace);
-            Ok(match apply(payments, operation).await? {
-                RefundMoved::Now(_) => Taken::Refund,
-                RefundMoved::Before => Taken::Duplicate,
-                RefundMoved::Rejected(reason) => Taken::Rejected(reason),
-            })
+            let at = payments.db.now();
+            let alarm = AlarmRow::of_refund(tenant, UNPAID, &refund, at);
+            let operation = of_callback(tenant, refund, (event, body.clone()), us, payments.pace);
+            let mut moved = apply(payments, operation.clone()).await?;
+            // Somebody else's refund was told before our payment was.
+            if let RefundMoved::Unpaid(order) = moved
+                && settle_first(payments, tenant, order).await
+            {
+                moved = apply(payments, operation).await?;
+            }
+            match moved {
+                RefundMoved::Now(_) => Ok(Taken::Refund),
+                RefundMoved::Before => Ok(Taken::Duplicate),
+                RefundMoved::Rejected(reason) => Ok(Taken::Rejected(reason)),
+                // It comes again; until then the payment is asked about, or told. If never, somebody sees it here.
+                RefundMoved::Unpaid(_) => {
+                    keep_failed(payments, alarm, tenant, event, body, UNPAID).await?;
+                    Err(DbError::Unavailable(None))
+                }
+            }
         }
         NoticeBody::Other { .. } => {
-            store(payments, tenant, event, body, 4, None, None).await?;
+            submit(payments, StoreCallback::new(tenant, event, body, 4, None)).await?;
             Ok(Taken::Ignored)
         }
     }
+}
+
+/// A refund of an order that is not paid here, and WeChat does not say now that it is.
+const UNPAID: &str = "refund_of_unpaid";
+
+/// What the column takes.
+fn short(reason: &'static str) -> &'static str {
+    if reason.len() > 40 { "failed" } else { reason }
 }
 
 /// The time and a hash of WeChat's notification id: rows are written in order, and a repeated one is found by it.
@@ -158,7 +237,8 @@ fn id_of(at: Timestamp, named: &[u8]) -> Id {
     Id::from_bytes(bytes)
 }
 
-/// Strangers can fill neither the table nor the time of the committers: this many a minute are kept, of this size at most.
+/// Strangers can fill neither the table nor the log nor the time of the committers: of each reason this many a minute are kept for each tenant, of this size at
+/// most.
 const UNBELIEVED_PER_MINUTE: u32 = 60;
 const UNBELIEVED_BYTES_MAX: usize = 16 * 1024;
 
@@ -170,7 +250,17 @@ async fn keep_unbelieved(
     error: NoticeError,
 ) {
     let now = payments.db.now();
-    if body.len() > UNBELIEVED_BYTES_MAX || !may_keep(now) {
+    // Without the signature's headers nothing can ever be proven by it.
+    let is_evidence = error != NoticeError::MissingHeader && body.len() <= UNBELIEVED_BYTES_MAX;
+    let in_budget = may_keep(tenant, error, now);
+    if in_budget {
+        tracing::warn!(
+            reason = error.reason(),
+            tenant.id = tenant.0,
+            "a callback is not believed: {error}"
+        );
+    }
+    if !is_evidence || !in_budget {
         metrics::counter!("callbacks_not_kept_total").increment(1);
         return;
     }
@@ -180,41 +270,35 @@ async fn keep_unbelieved(
         "serial": short(headers.serial), "signature_type": short(headers.signature_type),
     });
     let headers = serde_json::to_vec(&kept).unwrap_or_default();
-    let headers = (headers.len() <= 2_048).then_some(headers);
-    let event = id_of(now, &body);
-    let reason = Some(error.reason());
-    if let Err(error) = store(payments, tenant, event, body, 6, reason, headers).await {
+    let operation = StoreCallback {
+        headers: (headers.len() <= 2_048).then_some(headers),
+        ..StoreCallback::new(tenant, id_of(now, &body), body, 6, Some(error.reason()))
+    };
+    if let Err(error) = submit(payments, operation).await {
         tracing::debug!(reason = %error, "a callback that is not believed was not kept");
     }
 }
 
-fn may_keep(now: Timestamp) -> bool {
-    static MINUTE: AtomicI64 = AtomicI64::new(0);
-    static KEPT: AtomicU32 = AtomicU32::new(0);
+/// Whether one more of this reason is kept for this tenant in this minute. Tenants are looked up before, so there are no more of these counts than reasons and
+/// tenants: noise of one kind takes no room from evidence of another.
+fn may_keep(tenant: TenantId, error: NoticeError, now: Timestamp) -> bool {
+    static KEPT: Mutex<Option<(i64, HashMap<Budget, u32>)>> = Mutex::new(None);
     let minute = now.seconds() / 60;
-    if MINUTE.swap(minute, Ordering::Relaxed) != minute {
-        KEPT.store(0, Ordering::Relaxed);
+    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    let (of, counts) = kept.get_or_insert_default();
+    if *of != minute {
+        *of = minute;
+        counts.clear();
     }
-    KEPT.fetch_add(1, Ordering::Relaxed) < UNBELIEVED_PER_MINUTE
+    let count = counts.entry((tenant, error.reason())).or_default();
+    *count = count.saturating_add(1);
+    *count <= UNBELIEVED_PER_MINUTE
 }
 
-async fn store(
-    payments: &Payments,
-    tenant: TenantId,
-    event: Id,
-    body: Bytes,
-    outcome: u8,
-    reason: Option<&'static str>,
-    headers: Option<Vec<u8>>,
-) -> Result<(), DbError> {
-    let operation = StoreCallback {
-        tenant,
-        event,
-        body,
-        outcome,
-        reason: reason.map(|reason| if reason.len() > 40 { "failed" } else { reason }),
-        headers,
-    };
+/// Of whom, and why it is not believed.
+type Budget = (TenantId, &'static str);
+
+async fn submit(payments: &Payments, operation: StoreCallback) -> Result<(), DbError> {
     payments
         .db
         .submit(operation)
@@ -234,6 +318,28 @@ struct StoreCallback {
     outcome: u8,
     reason: Option<&'static str>,
     headers: Option<Vec<u8>>,
+    /// Somebody must look.
+    alarm: Option<AlarmRow>,
+}
+
+impl StoreCallback {
+    fn new(
+        tenant: TenantId,
+        event: Id,
+        body: Bytes,
+        outcome: u8,
+        reason: Option<&'static str>,
+    ) -> Self {
+        Self {
+            tenant,
+            event,
+            body,
+            outcome,
+            reason: reason.map(short),
+            headers: None,
+            alarm: None,
+        }
+    }
 }
 
 impl Operation for StoreCallback {
@@ -248,9 +354,17 @@ impl Operation for StoreCallback {
 
     fn rows(&self, want: &mut Wanted, _set: &WorkingSet) {
         want.row::<Callbacks>(self.event);
+        if self.alarm.is_some() {
+            want.row::<Alarms>(self.event);
+        }
     }
 
     fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<(), Self::Refusal> {
+        if let Some(alarm) = &self.alarm
+            && set.get::<Alarms>(self.event).is_none()
+        {
+            set.put::<Alarms>(self.event, alarm.clone());
+        }
         if set.get::<Callbacks>(self.event).is_none() {
             let row = CallbackRow {
                 tenant: self.tenant,
@@ -263,5 +377,29 @@ impl Operation for StoreCallback {
             set.put::<Callbacks>(self.event, row);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn noise_of_one_kind_takes_no_room_from_evidence_of_another() {
+        let at = Timestamp::from_micros(1_000_000_000);
+        let keeps = |tenant, error, at| (0..200).filter(|_| may_keep(tenant, error, at)).count();
+        // Nobody else counts for these.
+        let (tenant, other) = (TenantId(u32::MAX), TenantId(u32::MAX - 1));
+        assert_eq!(keeps(tenant, NoticeError::BadSignature, at), 60);
+        assert_eq!(keeps(tenant, NoticeError::UnknownKey, at), 60);
+        assert_eq!(keeps(other, NoticeError::BadSignature, at), 60);
+        assert!(!may_keep(tenant, NoticeError::BadSignature, at));
+    }
+
+    #[test]
+    fn what_passes_is_not_kept_as_failed() {
+        assert_eq!(lasting(&DbError::Inconsistent("x")), Some("x"));
+        assert_eq!(lasting(&DbError::Unavailable(None)), None);
+        assert_eq!(lasting(&DbError::Contention(3)), None);
     }
 }

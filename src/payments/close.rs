@@ -114,14 +114,14 @@ pub(super) enum Found {
 /// Asks WeChat, and settles what it says through the same operation as a callback would.
 pub(super) async fn ask(payments: &Payments, order: &Order) -> Result<Found, PaymentError> {
     let gateway = payments.gateways.of(order.tenant);
-    let notice: PaidNotice = match gateway.query(order.no(), &order.sub_mchid).await {
-        Outcome::Done(ChannelOrder::Paid { notice, .. }) => notice,
+    let told: (PaidNotice, bool) = match gateway.query(order.no(), &order.sub_mchid).await {
+        Outcome::Done(ChannelOrder::Paid { notice, refunded }) => (notice, refunded),
         Outcome::Done(ChannelOrder::NotPaid(_) | ChannelOrder::Absent) => return Ok(Found::Open),
         Outcome::Done(ChannelOrder::Closed) => return Ok(Found::Closed),
         Outcome::Refused(refusal) => return Err(PaymentError::ChannelRefused(refusal.code)),
         Outcome::Unknown(_) => return Err(PaymentError::ChannelUnknown),
     };
-    match settle(payments, order.tenant, notice, None).await? {
+    match settle(payments, order.tenant, told, None).await? {
         Settled::Now { .. } | Settled::Before | Settled::WhoPaid => Ok(Found::Settled),
         Settled::Rejected(reason) => {
             tracing::error!(order.no = %order.no(), reason, "WeChat's answer to a query is wrong: {reason}");

@@ -21,9 +21,6 @@ pub(super) const AMOUNT_MIN: Money = Money::constant(1);
 /// The largest payment: ¥50,000.00.
 pub(super) const AMOUNT_MAX: Money = Money::constant(5_000_000);
 
-/// WeChat's ticket lasts two hours (§3); one that has five minutes left is renewed.
-const TICKET_SECONDS: i64 = 115 * 60;
-
 /// A customer's wish to pay what a collection code asks for.
 #[derive(Debug, Clone)]
 pub struct CreatePayment {
@@ -105,7 +102,7 @@ pub(super) async fn ticket_for(
         OrderState::Created | OrderState::Prepaid(_) if order.expires_at <= now => {
             return Err(PaymentError::OrderExpired(order.no()));
         }
-        OrderState::Prepaid(ticket) if ticket.at.plus_seconds(TICKET_SECONDS) > now => {
+        OrderState::Prepaid(ticket) if ticket.lasts(now) => {
             let id = ticket.id.clone();
             return Ok((order, id));
         }

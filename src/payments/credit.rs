@@ -199,13 +199,14 @@ pub(super) async fn rule_on_credit(
     Ok((by_risk, payer))
 }
 
-/// Books the points of a paid order as pending, opens their review and tells of both. Gives what the order says of it from now on.
+/// Books the points of a paid order as pending, opens their review and tells of both. Gives what the order says of it from now on. `doubt` says why they wait although
+/// risk did not want it.
 pub(super) fn hold_points(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
     order: &Order,
     payment: &Payment,
-    ruled: &Ruled,
+    (ruled, doubt): (&Ruled, Option<&'static str>),
 ) -> Result<PointsReview, Unsettled> {
     let Some(customer) = order.customer else {
         return Err(LedgerError::NothingToMove.into());
@@ -224,6 +225,12 @@ pub(super) fn hold_points(
             }
             Action::Allow | Action::Block => (Stage::PaymentCreate, wanted_by.clone(), *terms),
         },
+    };
+    // Whoever looks at the review reads why, beside the rules that wanted one.
+    let wanted_by = match doubt {
+        None => wanted_by,
+        Some(doubt) if wanted_by.is_empty() => doubt.to_owned(),
+        Some(doubt) => format!("{doubt},{wanted_by}"),
     };
     let review = NewReview {
         tenant: order.tenant,

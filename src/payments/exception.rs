@@ -19,7 +19,7 @@ pub enum ExceptionKind {
     PaidTwice,
     /// WeChat's answer to a query does not fit the order.
     WrongAnswer,
-    /// WeChat speaks of a refund that was not made here.
+    /// WeChat made a refund that was not asked for here.
     ForeignRefund,
     /// WeChat says of a refund what cannot follow from what it said before.
     RefundContradiction,
@@ -39,10 +39,12 @@ pub enum ExceptionKind {
     OrderStuck,
     /// A payment that is to be shared is not, and not given up either.
     SharingStuck,
+    /// WeChat dates something long before its order, or in the future.
+    WrongTime,
 }
 
 impl ExceptionKind {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::LatePayment,
         Self::PaidTwice,
         Self::WrongAnswer,
@@ -56,6 +58,7 @@ impl ExceptionKind {
         Self::RefundStuck,
         Self::OrderStuck,
         Self::SharingStuck,
+        Self::WrongTime,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -73,6 +76,7 @@ impl ExceptionKind {
             Self::RefundStuck => "refund_stuck",
             Self::OrderStuck => "order_stuck",
             Self::SharingStuck => "sharing_stuck",
+            Self::WrongTime => "wrong_time",
         }
     }
 

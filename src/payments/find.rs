@@ -2,12 +2,13 @@
 
 use super::{
     Refund, RefundStateKind, Search,
+    foreign::key_of,
     store::{REFUND_COLUMNS, read_refund},
 };
 use crate::{
     audit::Actor,
     db::{Db, DbError, Sql},
-    primitives::{MerchantId, OrderId, PageLimit, RefundId, TenantId, Timestamp},
+    primitives::{MerchantId, OrderId, PageLimit, RefundId, RefundNo, TenantId, Timestamp},
 };
 
 /// One refund, of whichever tenant: that is for the caller to check.
@@ -19,6 +20,28 @@ pub async fn find_refund(db: &Db, id: RefundId) -> Result<Option<Refund>, DbErro
         .fetch_optional(db.pool())
         .await?;
     Ok(row.as_ref().map(read_refund).transpose()?)
+}
+
+/// The refund that the channel knows under this number: made here or elsewhere.
+pub(super) async fn find_by_number(
+    db: &Db,
+    tenant: TenantId,
+    out_refund_no: &str,
+) -> Result<Option<Refund>, DbError> {
+    let key = key_of(tenant, out_refund_no);
+    let foreign: Option<RefundId> = sqlx::query_scalar(
+        "/* payments.find_foreign_refund */ SELECT refund_id FROM foreign_refunds WHERE number_hash = ?",
+    )
+    .bind(key.as_slice())
+    .fetch_optional(db.pool())
+    .await?;
+    let own = out_refund_no.parse::<RefundNo>().ok().map(RefundNo::id);
+    match foreign.or(own) {
+        Some(id) => Ok(find_refund(db, id)
+            .await?
+            .filter(|refund| refund.tenant == tenant)),
+        None => Ok(None),
+    }
 }
 
 /// An order's refunds, oldest first. There are at most fifty, and those that were rejected.

@@ -33,6 +33,8 @@
 //! [`SettlePayment`] is the heart: order paid + CNY transfer + points transfer + lot + callback as received + the commit's events, in one transaction, exactly once. What guards it is
 //! the order's version, and behind that the key of the journal entry, which is derived from the order. A second callback finds the order paid by the same WeChat
 //! transaction and changes nothing. A notice that is soundly signed and still wrong (amount, shop, unknown order, another transaction) is stored with an alarm and never credited.
+//! A time that cannot be (before the order, in the future) is not taken over: the money settles under the nearest that can, an exception says so, and the points wait for a
+//! person (`plausible.rs`). So they do when WeChat says with the payment that something of it was refunded.
 //!
 //! ## Points that risk holds
 //!
@@ -82,6 +84,8 @@
 //!   only that this attempt did nothing, so the query decides before a refund is called failed.
 //! - **Nobody waits for ever**: what does not get on is told to people once, with a name (`stuck.rs`), and tried again at growing intervals until they end it.
 //! - What guards the sum is the order's row: it counts what was asked, so two refunds at once meet at its version.
+//! - **Made elsewhere**: what somebody else refunded at WeChat is booked as it is, whoever asked for it: see `foreign.rs`. What WeChat may say when, and what proves that it
+//!   does not have a refund, is in `apply_refund.rs`.
 //!
 //! # Risk
 //!
@@ -101,9 +105,11 @@
 //! # Callbacks
 //!
 //! One handler for all; what a callback is, its content says. It is stored in the commit that does what it says; rejected ones with their reason and an alarm;
-//! those that are not believed too, a bounded number a minute. Any of them can be played again ([`replay_callback`]).
+//! so are those that WeChat signed and we do not understand, which are answered so that they come again; those that are not believed too, a bounded number a minute.
+//! Any of them can be played again ([`replay_callback`]).
 //!
-//! Tables owned: `payment_orders`, `payment_order_history` and `merchant_days` (projected), `order_watches`, `scan_positions`, `refunds`, `refund_history`, `refund_redirects`, `staff_refunds`, `payment_policies`,
+//! Tables owned: `payment_orders`, `payment_order_history` and `merchant_days` (projected), `order_watches`, `scan_positions`, `refunds`, `refund_history`, `refund_redirects`, `foreign_refunds`,
+//! `staff_refunds`, `payment_policies`,
 //! `payment_exceptions`, `callback_events`, `callback_alarms`; `idempotency_keys` is shared with the ordinary transactions.
 
 mod apply_refund;
@@ -117,10 +123,12 @@ mod error;
 mod exception;
 mod facts;
 mod find;
+mod foreign;
 mod gateway;
 mod list;
 mod order;
 mod pace;
+mod plausible;
 #[cfg(test)]
 mod points_model_tests;
 mod policy;
@@ -156,6 +164,7 @@ pub use exception::{
     raise_exception, settle_exception,
 };
 pub use find::{RefundStep, find_refund, list_refunds, refund_history, refunds_of};
+pub use foreign::{NoteForeignRefund, note_foreign_refund};
 pub use gateway::{
     AbnormalRefund, BankCard, Bill, BillContent, BillDisagreement, BillKind, BillLines,
     BillSummary, ChannelMode, ChannelOrder, ChannelRefund, FundLine, Gateway, Gateways, Notice,
@@ -179,7 +188,7 @@ pub use recent::RecentOrders;
 pub use redirect_refund::{Redirect, Redirected, find_redirect, redirect_refund};
 pub(crate) use refund::pause_seconds;
 pub use refund::{
-    Attempts, PointsBack, Progress, Refund, RefundState, RefundStateKind, Withdrawal,
+    Attempts, Origin, PointsBack, Progress, Refund, RefundState, RefundStateKind, Withdrawal,
 };
 pub use refund_error::RefundError;
 pub use replay::{
@@ -201,7 +210,7 @@ pub(crate) use stuck::{
     ATTEMPTS_MAX, note_stuck_refund, note_stuck_sharing, resolve_stuck_sharing,
 };
 use submit_refund::submit_if_new;
-pub use submit_refund::{claim_refunds, pursue_refund};
+pub use submit_refund::{claim_refunds, pursue_refund, retry_refund};
 pub use telling::{
     RedirectView, ToldAlarm, ToldDecision, ToldEntry, ToldException, ToldFired, ToldPayment,
     ToldQuery, ToldRefund, ToldRefundWithHistory, ToldReview, ToldStep, ToldStory, ToldTransfer,

@@ -69,7 +69,8 @@ pub enum PointsReview {
 /// The refunds of an order, counted on the order's row, whose version guards them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RefundSums {
-    /// By every refund that is not off the table: awaiting approval, on its way, arrived.
+    /// By every refund that is not off the table: awaiting approval, on its way, arrived; made here or elsewhere. For a while it may be more than was paid: see
+    /// [`Order::refund_elsewhere`].
     pub asked: Money,
     /// Arrived.
     pub done: Money,
@@ -79,6 +80,8 @@ pub struct RefundSums {
     pub withheld: Points,
     /// Every refund that was asked for and not rejected.
     pub count: u16,
+    /// The channel says that somebody else refunded something, and not how much. Nothing more is refunded before that is known.
+    pub unknown: bool,
 }
 
 /// Where an order stands. What belongs to a state lives in it.
@@ -157,6 +160,7 @@ pub enum OrderEvent {
     AskRefund,
     SettleRefund,
     DropRefund,
+    RefundElsewhere,
     Review,
 }
 
@@ -173,6 +177,16 @@ pub enum Applied<T> {
 pub struct InvalidTransition {
     pub from: OrderStateKind,
     pub event: OrderEvent,
+}
+
+/// WeChat's ticket lasts two hours (§3); one that has five minutes left is renewed.
+const TICKET_SECONDS: i64 = 115 * 60;
+
+impl Ticket {
+    /// Whether somebody may still be sent to WeChat with it.
+    pub fn lasts(&self, now: Timestamp) -> bool {
+        self.at.plus_seconds(TICKET_SECONDS) > now
+    }
 }
 
 impl PayMethod {
@@ -289,6 +303,7 @@ impl RefundSums {
         points: Points::ZERO,
         withheld: Points::ZERO,
         count: 0,
+        unknown: false,
     };
 }
 
@@ -424,9 +439,12 @@ impl Order {
         paid_at.max(made_at(id)).min(settled_at)
     }
 
-    /// What can still be asked back.
+    /// What can still be asked back. Nothing while nobody knows what others have given back.
     pub fn refundable(&self) -> Money {
         match &self.state {
+            OrderState::Paid(_) | OrderState::PartlyRefunded(_) if self.refunds.unknown => {
+                Money::ZERO
+            }
             OrderState::Paid(_) | OrderState::PartlyRefunded(_) => {
                 self.amount.saturating_sub(self.refunds.asked)
             }
@@ -549,6 +567,50 @@ impl Order {
         })
     }
 
+    /// Puts on the table what somebody else has started to refund. It has happened, so it is no question whether it may: only what cannot be, because more would have
+    /// arrived than was paid, is refused. A refund of ours that does not fit beside it any more stays on the table until the channel has refused it.
+    pub fn refund_elsewhere(
+        &self,
+        amount: Money,
+        points: Points,
+    ) -> Result<Self, InvalidTransition> {
+        let refused = self.state.refuse(OrderEvent::RefundElsewhere);
+        let fits = |sum: Money, most: Money| sum.checked_add(amount).is_ok_and(|sum| sum <= most);
+        let twice = self.amount.checked_add(self.amount).map_err(|_| refused)?;
+        if !self.state.kind().is_paid()
+            || amount == Money::ZERO
+            || !fits(self.refunds.done, self.amount)
+            || !fits(self.refunds.asked, twice)
+        {
+            return Err(refused);
+        }
+        let (asked, back) = (self.refunds.asked, self.refunds.points);
+        let refunds = RefundSums {
+            asked: asked.checked_add(amount).map_err(|_| refused)?,
+            points: back.checked_add(points).map_err(|_| refused)?,
+            count: self.refunds.count.saturating_add(1),
+            unknown: false,
+            ..self.refunds
+        };
+        Ok(Self {
+            refunds,
+            ..self.become_state(self.state.clone())
+        })
+    }
+
+    /// The channel says that something of it was refunded, nothing here explains it, and how much it was is not said.
+    pub fn refunded_unknown(&self) -> Result<Applied<Self>, InvalidTransition> {
+        if !self.state.kind().is_paid() {
+            return Err(self.state.refuse(OrderEvent::RefundElsewhere));
+        }
+        if self.refunds.unknown || self.refunds.count > 0 {
+            return Ok(Applied::Before);
+        }
+        let mut unknown = self.become_state(self.state.clone());
+        unknown.refunds.unknown = true;
+        Ok(Applied::Now(unknown))
+    }
+
     /// A refund that was on the table has arrived.
     pub fn settle_refund(&self, amount: Money) -> Result<Self, InvalidTransition> {
         let refused = self.state.refuse(OrderEvent::SettleRefund);
@@ -561,7 +623,7 @@ impl Order {
             | OrderState::Expired { .. } => return Err(refused),
         };
         let done = self.refunds.done.checked_add(amount).map_err(|_| refused)?;
-        if done > self.refunds.asked {
+        if done > self.refunds.asked || done > self.amount {
             return Err(refused);
         }
         let state = if done == self.amount {
@@ -814,6 +876,33 @@ mod tests {
     }
 
     #[test]
+    fn what_others_refund_counts_although_a_refund_of_ours_does_not_fit_beside_it() {
+        let paid = order(OrderState::Paid(payment("T1")));
+        let Ok(Applied::Now(unknown)) = paid.refunded_unknown() else {
+            panic!("nothing explains it")
+        };
+        assert_eq!(unknown.refundable(), Money::ZERO);
+        assert!(unknown.ask_refund(fen(1), Points::ZERO).is_err());
+        assert_eq!(unknown.refunded_unknown(), Ok(Applied::Before));
+        let known = unknown.refund_elsewhere(fen(30), Points::ZERO).unwrap();
+        assert_eq!(known.refundable(), fen(70));
+        // Ours is on its way, and theirs has happened.
+        let ours = known.ask_refund(fen(70), Points::ZERO).unwrap();
+        assert_eq!(ours.refunded_unknown(), Ok(Applied::Before));
+        let both = ours.refund_elsewhere(fen(60), Points::ZERO).unwrap();
+        assert_eq!(both.refundable(), Money::ZERO);
+        let theirs = both.settle_refund(fen(60)).unwrap();
+        let theirs = theirs.settle_refund(fen(30)).unwrap();
+        assert!(theirs.settle_refund(fen(70)).is_err(), "more than was paid");
+        assert!(theirs.refund_elsewhere(fen(11), Points::ZERO).is_err());
+        let dropped = theirs.drop_refund(fen(70), Points::ZERO).unwrap();
+        assert_eq!(dropped.refundable(), fen(10));
+        let unpaid = order(OrderState::Created);
+        assert!(unpaid.refund_elsewhere(fen(1), Points::ZERO).is_err());
+        assert!(unpaid.refunded_unknown().is_err());
+    }
+
+    #[test]
     fn a_refund_is_asked_for_and_arrives_or_is_dropped() {
         let paid = order(OrderState::Paid(payment("T1")));
         let asked = paid.ask_refund(fen(60), Points::ZERO).unwrap();
@@ -840,6 +929,8 @@ mod tests {
         assert!(dropped.drop_refund(fen(1), PointsBack::NONE).is_err());
         let whole = again.settle_refund(fen(40)).unwrap();
         assert_eq!(whole.state.kind(), OrderStateKind::Refunded);
+        assert!(whole.refund_elsewhere(fen(1), Points::ZERO).is_err());
+        assert_eq!(whole.refunded_unknown(), Ok(Applied::Before));
         assert_eq!(whole.refundable(), Money::ZERO);
     }
 }

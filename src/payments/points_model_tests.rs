@@ -17,8 +17,8 @@ use std::sync::Arc;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use super::{
-    Attempts, Late, Order, OrderSharing, OrderState, PayMethod, Payment, PointsBack, PointsReview,
-    PointsShortfall, Progress, Refund, RefundError, RefundState, RefundSums,
+    Attempts, Late, Order, OrderSharing, OrderState, Origin, PayMethod, Payment, PointsBack,
+    PointsReview, PointsShortfall, Progress, Refund, RefundError, RefundState, RefundSums,
     booking::{book_refund, book_refund_arrived, book_refund_undone, book_settlement},
     credit::{Ruled, hold_points},
     request_refund::want_order_and_points,
@@ -354,6 +354,7 @@ impl History {
                 ..PointsBack::NONE
             },
             late: false,
+            origin: Origin::Here,
             version: 1,
             state: RefundState::Accepted,
             wechat_refund_id: None,

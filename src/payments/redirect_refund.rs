@@ -121,6 +121,10 @@ pub async fn redirect_refund(
     let refund = refund
         .filter(|refund| refund.tenant == tenant)
         .ok_or(RefundError::NotFound)?;
+    if refund.is_foreign() {
+        // Where somebody else's goes, they say at WeChat.
+        return Err(RefundError::NotAbnormal);
+    }
     let (RefundState::Abnormal, Some(wechat_refund_id)) = (refund.state, &refund.wechat_refund_id)
     else {
         return Err(RefundError::NotAbnormal);
@@ -161,7 +165,7 @@ pub async fn redirect_refund(
     };
     match apply(payments, operation).await? {
         RefundMoved::Now(moved) => Ok(Redirected::Sent(*moved)),
-        RefundMoved::Before => Ok(Redirected::Sent(refund)),
+        RefundMoved::Before | RefundMoved::Unpaid(_) => Ok(Redirected::Sent(refund)),
         RefundMoved::Rejected(reason) => Err(RefundError::ChannelRefused(reason.to_owned())),
     }
 }

@@ -22,6 +22,7 @@ pub struct Refund {
     pub points: PointsBack,
     /// Made by the platform: the order was paid after it had been given up.
     pub late: bool,
+    pub origin: Origin,
     /// Counts the changes of the row: 1 when made.
     pub version: u32,
     pub state: RefundState,
@@ -52,6 +53,57 @@ pub struct Progress {
 pub struct Withdrawal {
     pub by: Actor,
     pub reason: String,
+}
+
+/// Who made it: see `foreign.rs`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// Asked for here.
+    Here,
+    /// By somebody else at the channel, under a number that is not ours.
+    Elsewhere { out_refund_no: String },
+    /// Asked for here under this number, given up here, and made by the channel after all.
+    AfterAll { out_refund_no: String },
+}
+
+impl Origin {
+    /// The number in the table.
+    pub const fn code(&self) -> u8 {
+        match self {
+            Self::Here => 0,
+            Self::Elsewhere { .. } => 1,
+            Self::AfterAll { .. } => 2,
+        }
+    }
+
+    /// The channel's number of what was not made under the number of its row.
+    pub fn foreign_no(&self) -> Option<&str> {
+        match self {
+            Self::Here => None,
+            Self::Elsewhere { out_refund_no } | Self::AfterAll { out_refund_no } => {
+                Some(out_refund_no)
+            }
+        }
+    }
+
+    /// As the table has it.
+    pub fn from_columns(code: u8, foreign_no: Option<String>) -> Option<Self> {
+        match (code, foreign_no) {
+            (0, None) => Some(Self::Here),
+            (1, Some(out_refund_no)) => Some(Self::Elsewhere { out_refund_no }),
+            (2, Some(out_refund_no)) => Some(Self::AfterAll { out_refund_no }),
+            _ => None,
+        }
+    }
+
+    /// The word in the API.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Here => "here",
+            Self::Elsewhere { .. } => "elsewhere",
+            Self::AfterAll { .. } => "after_all",
+        }
+    }
 }
 
 /// `due` is the part of the points earned that the money is; it is made up of what ran out, what is withheld, and what is taken.
@@ -285,6 +337,17 @@ impl RefundState {
 impl Refund {
     pub fn no(&self) -> RefundNo {
         self.id.into()
+    }
+
+    /// The number under which the channel knows it.
+    pub fn out_refund_no(&self) -> String {
+        let foreign = self.origin.foreign_no();
+        foreign.map_or_else(|| self.no().to_string(), str::to_owned)
+    }
+
+    /// Whether nobody here asked for it, or it had been given up here: then nothing of it is in the books before it has arrived.
+    pub const fn is_foreign(&self) -> bool {
+        !matches!(self.origin, Origin::Here)
     }
 
     /// To the millisecond: it stands in the id.

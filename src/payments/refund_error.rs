@@ -16,6 +16,11 @@ pub enum RefundError {
     NotFound,
     #[error("the order is not paid")]
     NotPaid,
+    /// WeChat says that somebody else refunded something of it, and not how much.
+    #[error("something was refunded elsewhere, and how much is not known")]
+    RefundedElsewhere,
+    #[error("a refund's number is 1 to 64 letters, digits and _-|*@")]
+    BadNumber,
     #[error("only {left} can still be refunded")]
     ExceedsRefundable { left: Money },
     #[error("a refund is of more than nothing")]

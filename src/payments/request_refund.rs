@@ -13,8 +13,8 @@
 //! later stays counted. Whoever is asked for a second word, the audit log says what for.
 
 use super::{
-    Order, OrderSharing, Pace, Payments, PointsBack, PolicyTerms, Progress, Refund, RefundError,
-    RefundState, Why,
+    Order, OrderSharing, Origin, Pace, Payments, PointsBack, PolicyTerms, Progress, Refund,
+    RefundError, RefundState, Why,
     booking::{book_refund, put_order, put_refund, shortfall, would_have_run_out},
     facts::rule_on_refund,
     refund::points_to_give_back,
@@ -127,8 +127,24 @@ pub async fn request_refund(
     let db = payments.db.clone();
     let deed = async move { db.submit_fresh(operation, is_stale_refund).await };
     let see_through = ruling.unwrap_or_default().see_through(deed, Result::is_ok);
-    let refund = *see_through.await??;
-    Ok(super::submit_if_new(payments, refund).await)
+    let asked = see_through.await??;
+    Ok(super::submit_if_new(payments, *asked.refund, asked.is_new).await)
+}
+
+/// A refund, and whether it is what this request has made of it. False when the key did it before.
+#[derive(Debug)]
+struct Asked {
+    refund: Box<Refund>,
+    is_new: bool,
+}
+
+impl Asked {
+    fn new(refund: Refund, is_new: bool) -> Self {
+        Self {
+            refund: Box::new(refund),
+            is_new,
+        }
+    }
 }
 
 /// Nobody of a suspended shop sends money on its way. (Rejecting moves none.)
@@ -236,6 +252,9 @@ impl AskRefund {
         let Some(payment) = order.state.payment() else {
             return Err(RefundError::NotPaid);
         };
+        if order.refunds.unknown {
+            return Err(RefundError::RefundedElsewhere);
+        }
         if amount > left || left == Money::ZERO {
             return Err(RefundError::ExceedsRefundable { left });
         }
@@ -271,7 +290,7 @@ impl AskRefund {
 
 impl Operation for AskRefund {
     /// A stop is a reply and no refusal: the decision must be stored.
-    type Reply = Result<Box<Refund>, Stop>;
+    type Reply = Result<Asked, Stop>;
     type Refusal = RefundError;
     const NAME: &'static str = "payments.request_refund";
 
@@ -299,7 +318,7 @@ impl Operation for AskRefund {
                 return Err(RefundError::KeyReused);
             }
             let refund = set.get::<Refunds>(RefundId::new(used.effect)).cloned();
-            return Ok(Ok(Box::new(refund.ok_or(RefundError::NotFound)?)));
+            return Ok(Ok(Asked::new(refund.ok_or(RefundError::NotFound)?, false)));
         }
         let order = set
             .get::<Orders>(wish.order)
@@ -332,6 +351,7 @@ impl Operation for AskRefund {
             approved_by: None,
             points,
             late: false,
+            origin: Origin::Here,
             version: 1,
             state: RefundState::AwaitingApproval,
             wechat_refund_id: None,
@@ -369,7 +389,7 @@ impl Operation for AskRefund {
         audit::note(set, cx, wish.tenant, &wish.by.actor, asked, &refund.no());
         put_order(set, cx, order, Why::RefundAsked, Some(&wish.by.actor));
         put_refund(set, cx, refund.clone(), &wish.by.actor, &wish.reason);
-        Ok(Ok(Box::new(refund)))
+        Ok(Ok(Asked::new(refund, true)))
     }
 }
 
@@ -472,8 +492,8 @@ pub async fn decide_refund(
         terms: policy.terms,
         pace: payments.pace,
     };
-    let refund = payments.db.submit_fresh(operation, is_stale_refund).await?;
-    Ok(super::submit_if_new(payments, refund).await)
+    let asked = payments.db.submit_fresh(operation, is_stale_refund).await?;
+    Ok(super::submit_if_new(payments, *asked.refund, asked.is_new).await)
 }
 
 #[derive(Debug, Clone)]
@@ -484,7 +504,7 @@ struct Decide {
 }
 
 impl Operation for Decide {
-    type Reply = Refund;
+    type Reply = Asked;
     type Refusal = RefundError;
     const NAME: &'static str = "payments.decide_refund";
 
@@ -502,7 +522,7 @@ impl Operation for Decide {
         }
     }
 
-    fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<Refund, RefundError> {
+    fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<Asked, RefundError> {
         let Self {
             decision,
             terms,
@@ -518,7 +538,7 @@ impl Operation for Decide {
             if used.request_hash != decision.claim.request_hash {
                 return Err(RefundError::KeyReused);
             }
-            return Ok(refund);
+            return Ok(Asked::new(refund, false));
         }
         let order = set
             .get::<Orders>(refund.order)
@@ -541,6 +561,12 @@ impl Operation for Decide {
             ..refund
         };
         if decision.agree {
+            // Somebody else refunded in the meantime, and this does not fit beside it.
+            let others = order.refunds.asked.saturating_sub(decided.amount);
+            let left = order.amount.saturating_sub(others);
+            if decided.amount > left {
+                return Err(RefundError::ExceedsRefundable { left });
+            }
             let order = as_reviewed(set, cx, order, &mut decided, &by.actor)?;
             set_out(set, cx, &order, &mut decided, (terms, *pace))?;
         } else {
@@ -572,6 +598,6 @@ impl Operation for Decide {
         };
         audit::note(set, cx, decision.tenant, &by.actor, deed, &decided.no());
         put_refund(set, cx, decided.clone(), &by.actor, why);
-        Ok(decided)
+        Ok(Asked::new(decided, true))
     }
 }

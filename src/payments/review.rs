@@ -26,6 +26,8 @@
 //! - **A refund that awaits a second person** withholds nothing: it does when it sets out, from what the review has come to by then.
 //! - **What people see**: the review's `points` are those that it may come to let in, those of refunds under way included, for these may still fail; above a limit two people
 //!   must agree to all of them. The customer's pending points are the pending entry: all of it until the decision.
+//! - **A refund that somebody else made** (`foreign.rs`) withholds its part from the first word on, as if what of ours cannot arrive beside it were gone already. So for a
+//!   while more may be withheld than was earned; then the review lets in nothing, and whichever of the refunds fails gives back what is above what the others withhold.
 //! - **Told** as points let go ([`PointsMove::LetGo`]), and returned to the total cap of the rule, when it is certain that they are gone.
 //! - **Killed half-way**: each step is one commit, and what is under way is in the rows of the refund and the review: the refund's job and the review's time-out go on from
 //!   there, in either order, and come to the same sum.
@@ -47,7 +49,7 @@ use crate::{
         AccountId, AccountKind, BusinessDay, DeedId, EntryId, EntryKind, Lane, Length, OrderId,
         Points, ReviewId, TenantId, Text, TransferId,
     },
-    risk::{Approval, ReviewError, ReviewKind, ReviewRow, ReviewTerms, Reviews},
+    risk::{Approval, ReviewError, ReviewKind, ReviewRow, ReviewTerms, ReviewThen, Reviews},
 };
 
 /// A note has this many characters at most.
@@ -158,8 +160,19 @@ struct TurnReview {
 
 impl TurnReview {
     /// The review after this word, and what people read of it.
-    fn turn(&self, row: &ReviewRow, cx: &Cx<'_>) -> Result<(ReviewRow, Action), ReviewError> {
+    fn turn(
+        &self,
+        row: &ReviewRow,
+        unknown: bool,
+        cx: &Cx<'_>,
+    ) -> Result<(ReviewRow, Action), ReviewError> {
         let (by, now, points) = (&self.by, cx.now(), row.points);
+        // Nobody knows how much of the money is gone: a time-out lets nothing in.
+        let then = if unknown {
+            ReviewThen::Reject
+        } else {
+            self.terms.then
+        };
         Ok(match &self.word {
             Word::Claim => (row.claim(by, now)?, Action::ReviewClaimed),
             Word::Release => (row.release(by, now)?, Action::ReviewReleased),
@@ -178,7 +191,7 @@ impl TurnReview {
                 (row, Action::ReviewRejected { points })
             }
             Word::Lapse => {
-                let row = row.lapse(self.terms.then, by.clone(), now)?;
+                let row = row.lapse(then, by.clone(), now)?;
                 let let_in = row.state.let_in() == Some(true);
                 (row, Action::ReviewLapsed { points, let_in })
             }
@@ -261,7 +274,11 @@ impl Operation for TurnReview {
             set.put::<Keys>(claim.id, used);
         }
         self.is_somebody_else(&row, set)?;
-        let (turned, deed) = self.turn(&row, cx)?;
+        let unknown = row.kind == ReviewKind::Order
+            && set
+                .get::<Orders>(OrderId::new(row.id.cause()))
+                .is_some_and(|order| order.refunds.unknown);
+        let (turned, deed) = self.turn(&row, unknown, cx)?;
         if let Some(let_in) = turned.state.let_in() {
             match turned.kind {
                 ReviewKind::Order => {
@@ -476,12 +493,29 @@ pub(super) fn refund_failed(
     order: &Order,
     refund: &mut Refund,
 ) -> Result<(), LedgerError> {
-    let withheld = refund.points.withheld;
+    if refund.points.withheld.is_zero() {
+        return Ok(());
+    }
+    if order.review == PointsReview::Open {
+        refund.points = PointsBack::NONE;
+        return Ok(());
+    }
+    // Beside a refund that somebody else made more may have been withheld than was earned: what of it is left to the others is not let in here.
+    let earned = order.state.payment().map(|paid| paid.points);
+    let earned = earned.unwrap_or(Points::ZERO);
+    let after = order.refunds.withheld;
+    let before = after.checked_add(refund.points.withheld);
+    let before = before.map_err(|_| LedgerError::Overflow)?;
+    let withheld = earned.saturating_sub(after);
+    let withheld = withheld.saturating_sub(earned.saturating_sub(before));
+    let others = refund.points.withheld.saturating_sub(withheld);
+    refund.points.due = refund.points.due.saturating_sub(others);
+    refund.points.withheld = withheld;
     if withheld.is_zero() {
         return Ok(());
     }
     match order.review {
-        PointsReview::Open => refund.points = PointsBack::NONE,
+        PointsReview::Open => {}
         PointsReview::LetIn => {
             let lot = order.state.payment().and_then(|paid| paid.points_expire_on);
             let customer = order.customer.ok_or(LedgerError::NothingToMove)?;

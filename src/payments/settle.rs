@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::{
-    Applied, ExceptionKind, Late, LatePayment, Order, OrderState, PaidNotice, Payment, Payments,
-    PointsBack, Policy, Progress, Refund, RefundState, Why,
+    Applied, ExceptionKind, Late, LatePayment, Order, OrderState, Origin, PaidNotice, Payment,
+    Payments, PointsBack, Policy, Progress, Refund, RefundState, Why,
     booking::{book_refund, book_settlement, points_account, put_exception, put_order, put_refund},
     credit::{Credit, Ruled, hold_points, rule_on_credit, tell_points},
+    plausible::{Plausible, plausible},
     store::{AlarmRow, Alarms, CallbackRow, Callbacks, Orders},
 };
 use crate::{
@@ -32,6 +33,8 @@ pub struct SettlePayment {
     ours: bool,
     rules: Arc<Rules>,
     policy: Arc<Policy>,
+    /// The channel says with the payment that something of it was refunded, and not how much: see `foreign.rs`.
+    refunded: bool,
     /// The callback as received; none for a query.
     callback: Option<(Id, bytes::Bytes)>,
     /// Who paid an order that had no customer.
@@ -77,12 +80,12 @@ pub enum Settled {
 pub(super) async fn settle(
     payments: &Payments,
     tenant: TenantId,
-    notice: PaidNotice,
+    (notice, refunded): (PaidNotice, bool),
     callback: Option<(Id, bytes::Bytes)>,
 ) -> Result<Settled, DbError> {
     let order = notice.out_trade_no.parse::<OrderNo>().ok();
     let rules = match order {
-        // Whatever can still be found out of the order: it is not earlier than this.
+        // Whatever can still be found out of the order: it is not earlier than this. (A time that cannot be comes to the order's, or to now, either way.)
         Some(no) => {
             let earned_at = Order::earned_at(no.id(), notice.paid_at, payments.db.now());
             payments.rules.reaching_back(tenant, earned_at).await?
@@ -92,6 +95,7 @@ pub(super) async fn settle(
     let policy = payments.policies.current(tenant).await?;
     let ours = payments.gateways.of(tenant).is_ours(&notice);
     let mut operation = SettlePayment::new(tenant, notice, ours, (rules, policy), callback);
+    operation.refunded = refunded;
     for _ in 0..RULINGS_MAX {
         (operation.ruled, operation.payer) = rule_on_credit(
             payments,
@@ -201,6 +205,7 @@ impl SettlePayment {
             ours,
             rules,
             policy,
+            refunded: false,
             callback,
             payer: None,
             ruled: Ruled::Off,
@@ -251,7 +256,7 @@ impl SettlePayment {
 
     /// The instant by whose rule the payment earns, see [`Order::earned_at`].
     fn earned_at(&self, order: &Order, cx: &Cx<'_>) -> Timestamp {
-        Order::earned_at(order.id, self.notice.paid_at, cx.now())
+        Order::earned_at(order.id, self.paid_at(order, cx.now()).at, cx.now())
     }
 
     /// What credits this order: its shop's rule, or the tenant's, as it was when the customer paid.
@@ -320,7 +325,7 @@ impl SettlePayment {
     fn payment(&self, cx: &Cx<'_>, order: &Order, points: Points, late: Late) -> Payment {
         let rule = self.rule_of(order, cx);
         Payment {
-            paid_at: self.notice.paid_at,
+            paid_at: self.paid_at(order, cx.now()).at,
             wechat_transaction_id: self.notice.wechat_transaction_id.clone(),
             points,
             rule_version: rule.version,
@@ -328,6 +333,45 @@ impl SettlePayment {
             points_expire_on: Some(rule.terms.expires_on(cx.now().business_day())),
             settled_by: self.callback.as_ref().map(|(id, _)| *id),
             late,
+        }
+    }
+
+    /// When it was paid: as the channel says, if that can be.
+    fn paid_at(&self, order: &Order, now: Timestamp) -> Plausible {
+        plausible(self.notice.paid_at, order.created_at(), now)
+    }
+
+    /// Why the points wait for a person whatever risk says: how much is gone of the money is not known, or not when it was paid.
+    fn doubt(&self, order: &Order, now: Timestamp) -> Option<&'static str> {
+        if self.refunded {
+            Some("refunded_elsewhere")
+        } else {
+            self.paid_at(order, now).odd.map(|_| "wrong_time")
+        }
+    }
+
+    /// What a person must look at of a payment that was just settled.
+    fn raise(&self, set: &mut WorkingSet, cx: &Cx<'_>, order: &Order) {
+        let about = (Some(order), None);
+        if let Some(odd) = self.paid_at(order, cx.now()).odd {
+            let detail = format!("WeChat dates the payment {odd}");
+            let kind = ExceptionKind::WrongTime;
+            put_exception(set, cx, self.tenant, kind, about, detail, None);
+        }
+        if self.refunded {
+            let detail = "WeChat says that something of it was refunded, and not how much".into();
+            let kind = ExceptionKind::ForeignRefund;
+            put_exception(set, cx, self.tenant, kind, about, detail, None);
+        }
+    }
+
+    /// The order is paid here already, and the channel says that something was refunded. Unless a refund of ours explains it, or it is known, it is noted.
+    fn note_refunded(&self, set: &mut WorkingSet, cx: &mut Cx<'_>, order: &Order) {
+        if self.refunded
+            && let Ok(Applied::Now(unknown)) = order.refunded_unknown()
+        {
+            self.raise(set, cx, &unknown);
+            put_order(set, cx, unknown, Why::RefundedElsewhere, None);
         }
     }
 
@@ -358,17 +402,21 @@ impl SettlePayment {
             return Err(LedgerError::NotPending.into());
         };
         let points = payment.points;
-        let held = !points.is_zero() && self.ruled.credit(&paid, points)? == Credit::Held;
+        paid.refunds.unknown = self.refunded;
+        let doubt = self.doubt(&paid, cx.now());
+        let held = !points.is_zero()
+            && (self.ruled.credit(&paid, points)? == Credit::Held || doubt.is_some());
         let at_once = if held { Points::ZERO } else { payment.points };
         let lot = payment.points_expire_on;
         let lot = lot.unwrap_or(crate::primitives::BusinessDay::NEVER);
         book_settlement(set, cx, &paid, at_once, lot)?;
         if held {
-            paid.review = hold_points(set, cx, &paid, &payment, &self.ruled)?;
+            paid.review = hold_points(set, cx, &paid, &payment, (&self.ruled, doubt))?;
         } else {
             tell_points(cx, &paid, PointsMove::Earned, payment.points);
         }
         self.ruled.note(set, cx, &paid, points);
+        self.raise(set, cx, &paid);
         let event = Event::PaymentTaken {
             order: paid.id,
             tenant: paid.tenant,
@@ -393,8 +441,10 @@ impl SettlePayment {
         order: &Order,
     ) -> Result<Settled, Unsettled> {
         let (late, why, resolution) = match self.policy.terms.late_payment {
-            LatePayment::Refund => (Late::Refunded, Why::LateRefunded, "refunded"),
-            LatePayment::Reopen => (Late::Reopened, Why::LateReopened, "reopened"),
+            // Somebody was faster, and how much is left to give back is not known: a person gives back the rest.
+            LatePayment::Refund if self.refunded => (Late::Reopened, Why::LateReopened, None),
+            LatePayment::Refund => (Late::Refunded, Why::LateRefunded, Some("refunded")),
+            LatePayment::Reopen => (Late::Reopened, Why::LateReopened, Some("reopened")),
         };
         let points = match late {
             Late::Reopened => self.earn(set, cx, order)?,
@@ -408,7 +458,7 @@ impl SettlePayment {
         let kind = ExceptionKind::LatePayment;
         if late == Late::Reopened {
             let about = (Some(&paid), None);
-            put_exception(set, cx, self.tenant, kind, about, detail, Some(resolution));
+            put_exception(set, cx, self.tenant, kind, about, detail, resolution);
             return Ok(Settled::Now { points });
         }
         let platform = Actor::new("platform");
@@ -426,6 +476,7 @@ impl SettlePayment {
             approved_by: None,
             points: PointsBack::NONE,
             late: true,
+            origin: Origin::Here,
             version: 1,
             state: RefundState::Accepted,
             wechat_refund_id: None,
@@ -442,7 +493,7 @@ impl SettlePayment {
         book_refund(set, cx, &asked, &mut refund, shortfall)
             .map_err(|_| LedgerError::NotPending)?;
         let about = (Some(&asked), Some(&refund));
-        put_exception(set, cx, self.tenant, kind, about, detail, Some(resolution));
+        put_exception(set, cx, self.tenant, kind, about, detail, resolution);
         put_order(set, cx, asked, Why::RefundAsked, None);
         put_refund(
             set,
@@ -568,6 +619,7 @@ impl Operation for SettlePayment {
             return Ok(Settled::Rejected("unknown_order"));
         };
         if order.state.payment().is_some() {
+            self.note_refunded(set, cx, &order);
             return Ok(Settled::Before);
         }
         if order.customer.is_none() && self.payer.is_none() {

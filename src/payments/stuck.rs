@@ -215,7 +215,7 @@ mod tests {
     use super::*;
     use crate::{
         audit::Actor,
-        payments::{Attempts, PointsBack, Progress, RefundState},
+        payments::{Attempts, Origin, PointsBack, Progress, RefundState},
         primitives::{Id, MerchantId, Money},
     };
 
@@ -234,6 +234,7 @@ mod tests {
             approved_by: None,
             points: PointsBack::NONE,
             late: false,
+            origin: Origin::Here,
             version: 1,
             state,
             wechat_refund_id: None,

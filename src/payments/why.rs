@@ -35,10 +35,12 @@ pub enum Why {
     Reviewed,
     /// Its shop was suspended before it was paid.
     ShopSuspended,
+    /// WeChat tells of a refund that somebody else made.
+    RefundedElsewhere,
 }
 
 impl Why {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Customer,
         Self::Shop,
         Self::Ticket,
@@ -55,6 +57,7 @@ impl Why {
         Self::Sharing,
         Self::Reviewed,
         Self::ShopSuspended,
+        Self::RefundedElsewhere,
     ];
 
     /// The number in events and in the history; 0 is for those that were not told.
@@ -76,6 +79,7 @@ impl Why {
             Self::Sharing => 14,
             Self::Reviewed => 15,
             Self::ShopSuspended => 16,
+            Self::RefundedElsewhere => 20,
         }
     }
 
@@ -102,6 +106,7 @@ impl Why {
             Self::Sharing => "sharing",
             Self::Reviewed => "reviewed",
             Self::ShopSuspended => "shop_suspended",
+            Self::RefundedElsewhere => "refunded_elsewhere",
         }
     }
 }

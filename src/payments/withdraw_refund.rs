@@ -18,7 +18,7 @@
 //! It is booked as a refund that failed. The shares that were on their way back for it go on coming, to the shop: what the receiver gave back is not given out again, and the
 //! next refund of the order takes less.
 //!
-//! Should WeChat have it after all, what it says is an exception (`refund_contradiction`), as of any refund that ended here.
+//! Should WeChat have it after all, what it did is booked as another refund (`foreign.rs`), with an exception (`refund_contradiction`), as of any that was given up here.
 //!
 //! Killed after the query: nothing has happened. The same key gives what it gave.
 

@@ -511,10 +511,12 @@ pub enum EntryKind {
     WithheldLetIn,
     /// Points that a back end had spent or taken were given back, into the lots from which they came. Cause: the return, a deed.
     PointsReturned,
+    /// Money that somebody else gave back to the customer at the channel, and the points that go with it. Cause: the refund.
+    RefundedElsewhere,
 }
 
 impl EntryKind {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Settlement,
         Self::Adjustment,
         Self::RefundAccepted,
@@ -534,6 +536,7 @@ impl EntryKind {
         Self::HeldPartLetIn,
         Self::WithheldLetIn,
         Self::PointsReturned,
+        Self::RefundedElsewhere,
     ];
 
     pub const fn code(self) -> u8 {
@@ -557,6 +560,7 @@ impl EntryKind {
             Self::HeldPartLetIn => 16,
             Self::WithheldLetIn => 17,
             Self::PointsReturned => 18,
+            Self::RefundedElsewhere => 20,
         }
     }
 
@@ -581,6 +585,7 @@ impl EntryKind {
             Self::HeldPartLetIn => "held_part_let_in",
             Self::WithheldLetIn => "withheld_let_in",
             Self::PointsReturned => "points_returned",
+            Self::RefundedElsewhere => "refunded_elsewhere",
         }
     }
 }

@@ -41,6 +41,11 @@ pub async fn start_sharing(sharing: &Sharing, due: Due) -> Result<(), DbError> {
     let Some(payment) = order.state.payment() else {
         return drop_due(&payments.db, due.order).await;
     };
+    if order.refunds.unknown {
+        // Somebody else refunded something, and how much is not known: nothing goes to others before it is. It comes again.
+        tracing::info!(order.no = %order.no(), "a payment is not shared while nobody knows what was refunded elsewhere");
+        return Ok(());
+    }
     let gateway = sharing.gateways.of(due.tenant);
     let left = match gateway.left_to_share(&payment.wechat_transaction_id).await {
         Outcome::Done(left) => left,

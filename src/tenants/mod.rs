@@ -1,8 +1,10 @@
 //! Tenants: the platforms that share a database. Outside they are known by their code, inside by a small number that stands on every row.
 
+mod book;
 mod create;
 mod store;
 
+pub use book::TenantBook;
 pub use create::{CreateTenant, TenantError};
 pub use store::{Tenant, find_by_code, list};
 

@@ -41,6 +41,16 @@ pub async fn find_by_code(db: &Db, code: &str) -> Result<Option<Tenant>, DbError
     Ok(tenant.filter(|tenant| tenant.code == code))
 }
 
+/// The tenant, if there is one of this number.
+pub(super) async fn exists(db: &Db, id: TenantId) -> Result<Option<TenantId>, DbError> {
+    Ok(
+        sqlx::query_scalar("/* tenants.exists */ SELECT id FROM tenants WHERE id = ?")
+            .bind(id)
+            .fetch_optional(db.pool())
+            .await?,
+    )
+}
+
 pub async fn list(db: &Db) -> Result<Vec<Tenant>, DbError> {
     Ok(
         sqlx::query_as("/* tenants.list */ SELECT id, code, name FROM tenants ORDER BY id")

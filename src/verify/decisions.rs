@@ -17,7 +17,7 @@
 //! | `Settlement`, its points | `points.credit` | allow |
 //! | | `payment.create` | allow |
 //! | `PointsHeld` | `points.credit` | allow, verify or review, and |
-//! | | either stage | not allow at both: something wanted the review |
+//! | | either stage | not allow at both: something wanted the review; or there is an exception that says why the payment itself is in doubt |
 //! | `PointsAwarded`, at once | `points.credit` | allow |
 //! | `PointsAwarded`, pending | `points.credit` | verify or review, and it is there |
 //! | `PointsReserved`, `PointsDeducted`, `PointsCaptured` | `redeem` | not block |
@@ -38,9 +38,10 @@ use crate::{
     db::{DbError, Sql},
     facts::Stage,
     ledger::{Phase, Transfer},
+    payments::ExceptionKind,
     primitives::{
-        AccountKind, CustomerId, DecisionId, EntryKind, MerchantId, Money, Points, TenantId,
-        Timestamp,
+        AccountKind, CustomerId, DecisionId, EntryKind, MerchantId, Money, OrderId, Points,
+        TenantId, Timestamp,
     },
     risk::{self, Action, Decision, Effect, RuleSet, read_decision},
 };
@@ -81,7 +82,11 @@ impl DecisionPass {
             let stored = self.of_deed.iter().find(of_stage)?;
             stored.decision.as_ref().map(|decision| decision.action)
         };
-        if let Some(allowed) = is_allowed(entry, said) {
+        if let Some(mut allowed) = is_allowed(entry, said) {
+            let held = entry[0].id.entry.kind() == Some(EntryKind::PointsHeld);
+            if held && !allowed && said(Stage::PointsCredit) != Some(Action::Block) {
+                allowed = is_in_doubt(conn, OrderId::new(cause)).await?;
+            }
             report.expect(Invariant::DecisionsStand, allowed, || {
                 let said = Stage::ALL.map(|stage| (stage.name(), said(stage).map(Action::name)));
                 let said = said
@@ -112,6 +117,19 @@ impl DecisionPass {
         report.looked_at(Invariant::DecisionsStand, 1);
         Ok(())
     }
+}
+
+/// Whether a person was told that what WeChat says of the payment leaves open what it earns. Then its points wait whatever risk says.
+async fn is_in_doubt(conn: &mut MySqlConnection, order: OrderId) -> Result<bool, DbError> {
+    let told: Option<i64> = sqlx::query_scalar(
+        "/* verify.doubt */ SELECT 1 FROM payment_exceptions WHERE order_id = ? AND kind IN (?, ?) LIMIT 1",
+    )
+    .bind(order)
+    .bind(ExceptionKind::ForeignRefund.name())
+    .bind(ExceptionKind::WrongTime.name())
+    .fetch_optional(conn)
+    .await?;
+    Ok(told.is_some())
 }
 
 /// Whether what was decided allows the entry; nothing for entries that nobody decides on.
@@ -155,6 +173,7 @@ fn is_allowed(entry: &[Transfer], said: impl Fn(Stage) -> Option<Action>) -> Opt
         }
         EntryKind::Adjustment
         | EntryKind::RefundOutcome
+        | EntryKind::RefundedElsewhere
         | EntryKind::SharingSent
         | EntryKind::SharingOutcome
         | EntryKind::SharingReturned

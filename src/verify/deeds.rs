@@ -194,6 +194,7 @@ fn may_be_of_deed(entry: EntryId) -> bool {
             | EntryKind::RefundAccepted
             | EntryKind::RefundClawback
             | EntryKind::RefundOutcome
+            | EntryKind::RefundedElsewhere
             | EntryKind::SharingSent
             | EntryKind::SharingOutcome
             | EntryKind::SharingReturned

@@ -73,7 +73,7 @@ struct Rule {
 }
 
 /// What holds at every instant.
-const ALWAYS: [Rule; 22] = [
+const ALWAYS: [Rule; 23] = [
     Rule {
         of: Of::Refund,
         stuck: "r.id FROM refunds r WHERE r.state IN (3, 4, 5, 7) AND r.next_attempt_at IS NULL",
@@ -103,6 +103,11 @@ const ALWAYS: [Rule; 22] = [
         of: Of::Refund,
         stuck: "r.id FROM refunds r JOIN payment_exceptions e ON e.order_id = r.order_id AND e.refund_id = r.id WHERE e.kind = 'refund_stuck' AND e.resolved_at IS NULL AND r.stuck = 0",
         says: "got on, and people are told that it does not",
+    },
+    Rule {
+        of: Of::Order,
+        stuck: "o.id FROM payment_orders o WHERE o.refund_unknown = 1 AND NOT EXISTS (SELECT 1 FROM payment_exceptions e WHERE e.order_id = o.id AND e.kind = 'foreign_refund')",
+        says: "waits for a person to say what was refunded elsewhere, and nobody was told",
     },
     Rule {
         of: Of::Sharing,

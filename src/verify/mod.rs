@@ -9,7 +9,7 @@
 //! | `commits`, `arrivals` | commits, and the transfers, orders, refunds and history that their events name | 10, 11 |
 //! | `entries`, `rules` | transfers and orders, merged by key | 1, 5, 6 |
 //! | `refunded` | refunds summed up per order, beside these orders | 5, 6 |
-//! | `refunds` | refunds and their history, beside these transfers | 5, 6, 9 |
+//! | `refunds` | refunds and their history, beside these transfers; the numbers of those that were made elsewhere | 5, 6, 9 |
 //! | `reviews` | reviews and decisions on points, beside these orders and transfers | 6, 9 |
 //! | `decisions` | risk's decisions, beside these transfers | 13 |
 //! | `shared` | sharings, beside these orders | 5, 9 |

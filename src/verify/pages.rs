@@ -436,13 +436,14 @@ pub(super) struct RefundsOfOrder {
     /// Points withheld from a review, by those on the table, and by those that ever set out.
     pub(super) withheld: i64,
     pub(super) withheld_ever: i64,
-    /// The same by those that arrived, and by those under way.
+    /// The same by those that arrived.
     pub(super) withheld_done: i64,
-    pub(super) withheld_under_way: i64,
     /// Taken or to be taken from the customer by those that set out and are on the table.
     pub(super) taken: i64,
     /// What those that arrived took from the customer or from the review: not what ran out.
     pub(super) returned: i64,
+    /// Of what is on the table, what others made.
+    pub(super) elsewhere: i64,
 }
 
 impl Paged for RefundsByOrder {
@@ -470,12 +471,12 @@ impl Paged for RefundsByOrder {
         sql.push("), points_withheld, 0)) AS SIGNED), CAST(SUM(points_withheld) AS SIGNED), CAST(SUM(IF(state IN (");
         states(sql, |kind| kind == RefundStateKind::Succeeded);
         sql.push("), points_withheld, 0)) AS SIGNED), CAST(SUM(IF(state IN (");
-        states(sql, |kind| kind.is_booked() && !kind.is_final());
-        sql.push("), points_withheld, 0)) AS SIGNED), CAST(SUM(IF(state IN (");
         states(sql, |kind| kind.is_booked() && kind.is_on_the_table());
         sql.push("), points_due - points_ran_out - points_withheld, 0)) AS SIGNED), CAST(SUM(IF(state IN (");
         states(sql, |kind| kind == RefundStateKind::Succeeded);
-        sql.push("), points_due - points_ran_out, 0)) AS SIGNED) FROM refunds FORCE INDEX (refunds_order)");
+        sql.push("), points_due - points_ran_out, 0)) AS SIGNED), CAST(SUM(IF(origin <> 0 AND state IN (");
+        states(sql, RefundStateKind::is_on_the_table);
+        sql.push("), amount_fen, 0)) AS SIGNED) FROM refunds FORCE INDEX (refunds_order)");
         if let Some(last) = last {
             sql.push(" WHERE order_id > ").bytes(last.order.bytes());
         }
@@ -495,9 +496,9 @@ impl Paged for RefundsByOrder {
             withheld: row.try_get(8)?,
             withheld_ever: row.try_get(9)?,
             withheld_done: row.try_get(10)?,
-            withheld_under_way: row.try_get(11)?,
-            taken: row.try_get(12)?,
-            returned: row.try_get(13)?,
+            taken: row.try_get(11)?,
+            returned: row.try_get(12)?,
+            elsewhere: row.try_get(13)?,
         })
     }
 }

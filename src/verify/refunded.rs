@@ -40,9 +40,9 @@ impl RefundedPass {
             withheld: 0,
             withheld_ever: 0,
             withheld_done: 0,
-            withheld_under_way: 0,
             taken: 0,
             returned: 0,
+            elsewhere: 0,
         };
         while let Some(next) = self.sums.peek(conn).await?
             && next.order <= order.id
@@ -104,9 +104,23 @@ fn money(order: &Order, sums: &RefundsOfOrder, report: &mut Report) {
             order.id
         )
     });
-    let within = sums.asked <= order.amount.get() && sums.done <= sums.asked;
+    // What others made has happened, and a refund of ours beside which it does not fit is on the table until WeChat has refused it.
+    let ours = sums.asked.saturating_sub(sums.elsewhere);
+    let amount = order.amount.get();
+    let within = ours <= amount
+        && sums.elsewhere <= amount
+        && sums.done <= amount
+        && sums.done <= sums.asked;
     report.expect(Invariant::PaidOrdersAreSettledOnce, within, || {
         format!("{} of {:?} is refunded {sums:?}", order.id, order.amount)
+    });
+    // As long as it is not known how much others gave back, nothing explains it, and nothing more was asked for.
+    let explained = !said.unknown || (order.state.kind().is_paid() && sums.count == 0);
+    report.expect(Invariant::PaidOrdersAreSettledOnce, explained, || {
+        format!(
+            "{} is refunded elsewhere by an unknown amount, and has {} refunds",
+            order.id, sums.count
+        )
     });
     let kind = order.state.kind();
     let fits = match kind {
@@ -156,7 +170,7 @@ fn points(order: &Order, report: &mut Report, sums: &RefundsOfOrder) {
         )
     });
     let (asked, amount) = (order.refunds.asked.get(), order.amount.get());
-    let fits = in_proportion(earned, amount, asked, back, sums.ever);
+    let fits = in_proportion(earned, amount, asked, back, (sums.ever, sums.elsewhere > 0));
     let let_go = order.review == PointsReview::LetGo;
     report.expect(Invariant::PointsFollowTheRule, fits || let_go, || {
         format!(
@@ -179,7 +193,13 @@ fn points(order: &Order, report: &mut Report, sums: &RefundsOfOrder) {
         },
     );
     let withheld = order.refunds.withheld.get();
-    let fits = withheld == sums.withheld && sums.withheld_ever <= earned;
+    // Beside what others made, what of ours cannot arrive any more is still withheld.
+    let most = if sums.elsewhere > 0 {
+        earned.saturating_mul(2)
+    } else {
+        earned
+    };
+    let fits = withheld == sums.withheld && sums.withheld_ever <= most;
     report.expect(Invariant::PointsFollowTheRule, fits, || {
         format!(
             "{} says that {withheld} of {earned} points are withheld from its review, and its refunds say {} and ever {}",
@@ -233,9 +253,16 @@ async fn given_back(conn: &mut MySqlConnection, report: &mut Report) -> Result<(
 }
 
 /// Whether the points that go back are the part of those earned that the money is: all for all, nothing for nothing, else within a point for each refund that was
-/// ever asked for. A refund is rounded over the sum of those before it, and any of these may be dropped later, with the points that it was rounded to.
-fn in_proportion(earned: i64, amount: i64, asked: i64, back: i64, refunds: i64) -> bool {
-    if asked == amount {
+/// ever asked for. A refund is rounded over the sum of those before it, and any of these may be dropped later, with the points that it was rounded to. One that somebody
+/// else made beside ours is rounded over what of ours can still arrive.
+fn in_proportion(
+    earned: i64,
+    amount: i64,
+    asked: i64,
+    back: i64,
+    (refunds, elsewhere): (i64, bool),
+) -> bool {
+    if asked == amount && !elsewhere {
         return back == earned;
     }
     if asked == 0 {
@@ -243,6 +270,7 @@ fn in_proportion(earned: i64, amount: i64, asked: i64, back: i64, refunds: i64) 
     }
     let [earned, amount, asked, back, refunds] =
         [earned, amount, asked, back, refunds].map(i128::from);
+    let refunds = refunds + i128::from(elsewhere);
     (back * amount - earned * asked).abs() <= refunds * amount
 }
 
@@ -252,14 +280,20 @@ mod tests {
 
     #[test]
     fn points_go_back_in_the_proportion_of_the_money() {
-        assert!(in_proportion(10, 1_000, 1_000, 10, 3));
-        assert!(!in_proportion(10, 1_000, 1_000, 9, 3));
-        assert!(in_proportion(10, 1_000, 0, 0, 3));
-        assert!(!in_proportion(10, 1_000, 0, 1, 3));
-        assert!(in_proportion(10, 1_000, 450, 4, 1));
-        assert!(in_proportion(10, 1_000, 450, 5, 1));
-        assert!(!in_proportion(10, 1_000, 450, 6, 1));
-        assert!(in_proportion(10, 1_000, 450, 6, 2));
-        assert!(in_proportion(i64::MAX, i64::MAX, 7, 7, 1), "no overflow");
+        assert!(in_proportion(10, 1_000, 1_000, 10, (3, false)));
+        assert!(in_proportion(10, 999, 999, 11, (3, true)));
+        assert!(in_proportion(10, 1_000, 1_300, 13, (2, true)));
+        assert!(!in_proportion(1_000, 1_000, 1_300, 1_000, (2, true)));
+        assert!(!in_proportion(10, 1_000, 1_000, 9, (3, false)));
+        assert!(in_proportion(10, 1_000, 0, 0, (3, false)));
+        assert!(!in_proportion(10, 1_000, 0, 1, (3, false)));
+        assert!(in_proportion(10, 1_000, 450, 4, (1, false)));
+        assert!(in_proportion(10, 1_000, 450, 5, (1, false)));
+        assert!(!in_proportion(10, 1_000, 450, 6, (1, false)));
+        assert!(in_proportion(10, 1_000, 450, 6, (2, false)));
+        assert!(
+            in_proportion(i64::MAX, i64::MAX, 7, 7, (1, false)),
+            "no overflow"
+        );
     }
 }

@@ -13,6 +13,9 @@
 //! Points of those due that ran out before, or were under review and are withheld from it, are in none of these. A refund that failed after the review had let in the other
 //! points has a `WithheldLetIn` besides, which credits what it had withheld.
 //!
+//! A refund that was not made here (its `origin` is not 0) has one entry once it succeeded, `RefundedElsewhere` (shop → channel, what was lent, what was taken back),
+//! and none before, nor when it is closed (but for the `WithheldLetIn`); it has one row in `foreign_refunds`.
+//!
 //! Money is invariant 5, points are 6. That money in transit is the sum of the refunds on their way counts as 5 too: accounts and transfers may agree with each
 //! other (2) while a refund is in another state than the books think.
 
@@ -30,7 +33,7 @@ use crate::{
     db::DbError,
     ledger::{Phase, Transfer},
     payments::{PointsReview, Refund, RefundStateKind},
-    primitives::{AccountId, AccountKind, EntryId, EntryKind, Id, TenantId},
+    primitives::{AccountId, AccountKind, EntryId, EntryKind, Id, RefundId, TenantId},
 };
 
 /// Whether an entry belongs to a refund.
@@ -40,7 +43,8 @@ pub(super) fn is_of_refund(entry: EntryId) -> bool {
             EntryKind::RefundAccepted
             | EntryKind::RefundClawback
             | EntryKind::RefundOutcome
-            | EntryKind::WithheldLetIn,
+            | EntryKind::WithheldLetIn
+            | EntryKind::RefundedElsewhere,
         ) => true,
         Some(
             EntryKind::Settlement
@@ -100,6 +104,7 @@ impl RefundPass {
         progress: &mut dyn Progress,
     ) -> Result<Arrivals, DbError> {
         self.flush(conn, report).await?;
+        foreign_numbers(conn, report).await?;
         while let Some(item) = self.refunds.next(conn).await? {
             self.check(conn, &item, &[], report).await?;
         }
@@ -167,7 +172,7 @@ impl RefundPass {
             ),
         }
         let kind = refund.state.kind();
-        if kind.is_booked() && !kind.is_final() {
+        if kind.is_booked() && !kind.is_final() && !refund.is_foreign() {
             let sum = self.on_the_way.entry(refund.tenant).or_default();
             *sum = sum.saturating_add(refund.amount.get());
         }
@@ -208,7 +213,7 @@ impl RefundPass {
                 continue;
             };
             let follows = match at {
-                None => step.version == 1 && may_begin(state),
+                None => step.version == 1 && may_begin(refund, state),
                 Some((version, before)) => step.version == version + 1 && before.may_become(state),
             };
             report.expect(Invariant::HistoryIsAllowed, follows, || {
@@ -232,6 +237,24 @@ impl RefundPass {
         });
         Ok(())
     }
+}
+
+/// Every refund that was not made here has its number in `foreign_refunds`, once, and every number there has such a refund.
+async fn foreign_numbers(conn: &mut MySqlConnection, report: &mut Report) -> Result<(), DbError> {
+    let alone: Vec<(RefundId,)> = sqlx::query_as(
+        "/* verify.foreign_refunds */ SELECT r.id FROM refunds r LEFT JOIN foreign_refunds f ON f.refund_id = r.id AND f.tenant_id = r.tenant_id \
+         WHERE r.origin <> 0 AND f.refund_id IS NULL \
+         UNION ALL SELECT f.refund_id FROM foreign_refunds f LEFT JOIN refunds r ON r.id = f.refund_id AND r.origin <> 0 WHERE r.id IS NULL",
+    )
+    .fetch_all(conn)
+    .await?;
+    for (refund,) in alone {
+        report.violated(
+            Invariant::HistoryIsAllowed,
+            format!("{refund} was made elsewhere, and its number and its row do not agree"),
+        );
+    }
+    Ok(())
 }
 
 /// Each tenant's account of this kind holds what is on its way, in fen. That the account is what its transfers say is invariant 2.
@@ -259,7 +282,10 @@ pub(super) fn in_transit(
     }
 }
 
-const fn may_begin(state: RefundStateKind) -> bool {
+const fn may_begin(refund: &Refund, state: RefundStateKind) -> bool {
+    if refund.is_foreign() {
+        return matches!(state, RefundStateKind::Processing);
+    }
     matches!(
         state,
         RefundStateKind::AwaitingApproval | RefundStateKind::Returning | RefundStateKind::Accepted
@@ -330,7 +356,12 @@ fn journal(refund: &Refund, order: &OrderOfRefund, entries: &[Vec<Transfer>], re
     let ran_out = refund.points.ran_out;
     let set_out = entries
         .iter()
-        .find(|entry| entry[0].id.entry.kind() == Some(EntryKind::RefundAccepted))
+        .find(|entry| {
+            matches!(
+                entry[0].id.entry.kind(),
+                Some(EntryKind::RefundAccepted | EntryKind::RefundedElsewhere)
+            )
+        })
         .map(|entry| entry[0].at.business_day());
     let over = order
         .points_expire_on
@@ -391,30 +422,15 @@ fn entries_due(refund: &Refund, order: &OrderOfRefund) -> Vec<Due> {
     let of_tenant = |kind| AccountId::of_tenant(order.tenant, kind);
     let shop = AccountId::merchant_payable(order.merchant);
     let transit = in_transit_of(order.tenant);
-    let posted = |debit, credit, amount| Leg {
-        phase: Phase::Posted,
-        debit,
-        credit,
-        amount,
-    };
     let (back, lent) = (refund.points.taken().get(), refund.points.lent.get());
-    let withheld = refund.points.withheld.get();
+    if refund.is_foreign() {
+        return foreign_entries_due(refund, order, stage);
+    }
     let mut accepted = vec![posted(shop, transit, refund.amount.get())];
     let mut due = Vec::new();
     if let Some(customer) = order.customer {
         let theirs = AccountId::customer_points(customer);
-        let let_in = order.review == Some(PointsReview::LetIn);
-        if stage == Stage::Undone && withheld > 0 && let_in {
-            due.push(Due {
-                entry: entry(EntryKind::WithheldLetIn),
-                legs: vec![posted(
-                    of_tenant(AccountKind::PointsIssued),
-                    theirs,
-                    withheld,
-                )],
-                repays_max: withheld,
-            });
-        }
+        due.extend(withheld_let_in(refund, order, stage));
         if lent > 0 {
             accepted.push(posted(AccountId::customer_debt(customer), theirs, lent));
         }
@@ -461,6 +477,55 @@ fn entries_due(refund: &Refund, order: &OrderOfRefund) -> Vec<Due> {
         });
     }
     due
+}
+
+/// Of what others made nothing is in the books before it has arrived; then all of it is one entry.
+fn foreign_entries_due(refund: &Refund, order: &OrderOfRefund, stage: Stage) -> Vec<Due> {
+    if stage != Stage::Arrived {
+        return withheld_let_in(refund, order, stage).into_iter().collect();
+    }
+    let of_tenant = |kind| AccountId::of_tenant(order.tenant, kind);
+    let shop = AccountId::merchant_payable(order.merchant);
+    let channel = of_tenant(AccountKind::ChannelReceivable);
+    let (back, lent) = (refund.points.taken().get(), refund.points.lent.get());
+    let mut legs = vec![posted(shop, channel, refund.amount.get())];
+    if let Some(customer) = order.customer {
+        let theirs = AccountId::customer_points(customer);
+        if lent > 0 {
+            legs.push(posted(AccountId::customer_debt(customer), theirs, lent));
+        }
+        if back > 0 {
+            legs.push(posted(theirs, of_tenant(AccountKind::PointsIssued), back));
+        }
+    }
+    vec![Due {
+        entry: EntryId::of(refund.id.id(), EntryKind::RefundedElsewhere),
+        legs,
+        repays_max: 0,
+    }]
+}
+
+/// What a refund had withheld from a review that has let in the other points, if it will not happen.
+fn withheld_let_in(refund: &Refund, order: &OrderOfRefund, stage: Stage) -> Option<Due> {
+    let withheld = refund.points.withheld.get();
+    let let_in = order.review == Some(PointsReview::LetIn);
+    let customer = order.customer.filter(|_| let_in && withheld > 0)?;
+    let issued = AccountId::of_tenant(order.tenant, AccountKind::PointsIssued);
+    let theirs = AccountId::customer_points(customer);
+    (stage == Stage::Undone).then(|| Due {
+        entry: EntryId::of(refund.id.id(), EntryKind::WithheldLetIn),
+        legs: vec![posted(issued, theirs, withheld)],
+        repays_max: withheld,
+    })
+}
+
+const fn posted(debit: AccountId, credit: AccountId, amount: i64) -> Leg {
+    Leg {
+        phase: Phase::Posted,
+        debit,
+        credit,
+        amount,
+    }
 }
 
 /// The first leg is what the entry is about; the others of a money entry are points.

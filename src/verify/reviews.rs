@@ -262,7 +262,7 @@ impl Current {
         };
         let held = EntryId::of(order.id.id(), EntryKind::PointsHeld);
         let due = resolution.map(|phase| Leg { phase, ..pending });
-        let rest = payment.points.get().saturating_sub(self.withheld);
+        let rest = payment.points.get().saturating_sub(self.withheld).max(0);
         let let_in = order.review == PointsReview::LetIn;
         let part = EntryId::of(order.id.id(), EntryKind::HeldPartLetIn);
         let due_part = (let_in && self.withheld > 0 && rest > 0).then_some(Leg {
@@ -315,7 +315,7 @@ impl Current {
     fn is_about(&self, review: &ReviewRow, payment: &Payment) -> bool {
         let (points, held) = (review.points.get(), payment.points.get());
         if review.is_decided() {
-            let rest = held.saturating_sub(self.withheld);
+            let rest = held.saturating_sub(self.withheld).max(0);
             (rest..=held).contains(&points)
         } else {
             points == held.saturating_sub(self.withheld_done)

@@ -76,11 +76,11 @@ impl Rules {
             return;
         };
         let returned = match order.review {
-            // What refunds withhold is decided when they end.
-            PointsReview::LetGo => payment
-                .points
-                .get()
-                .saturating_sub(refunds.withheld_under_way),
+            // What refunds withhold is decided when they end. Beside what others made it may be more than was earned.
+            PointsReview::LetGo => {
+                let rest = payment.points.get().saturating_sub(refunds.withheld);
+                rest.max(0).saturating_add(refunds.withheld_done)
+            }
             PointsReview::No | PointsReview::Wanted | PointsReview::Open | PointsReview::LetIn => {
                 refunds.returned
             }

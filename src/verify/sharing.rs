@@ -102,6 +102,7 @@ impl SharingPass {
                 | EntryKind::RefundAccepted
                 | EntryKind::RefundClawback
                 | EntryKind::RefundOutcome
+                | EntryKind::RefundedElsewhere
                 | EntryKind::PointsHeld
                 | EntryKind::PointsAwarded
                 | EntryKind::PointsDeducted

@@ -166,6 +166,7 @@ const fn late_step(why: Why) -> Option<Late> {
         | Why::RefundArrived
         | Why::RefundAsked
         | Why::RefundDropped
+        | Why::RefundedElsewhere
         | Why::Sharing
         | Why::Reviewed
         | Why::ShopSuspended => None,

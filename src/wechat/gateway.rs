@@ -127,7 +127,15 @@ impl Gateway for WechatGateway {
         refund_no: RefundNo,
         shop: &'a str,
     ) -> BoxFuture<'a, Outcome<ChannelRefund>> {
-        Box::pin(self.find_refund(refund_no, shop))
+        Box::pin(async move { self.find_refund(&refund_no.to_string(), shop).await })
+    }
+
+    fn query_refund_of<'a>(
+        &'a self,
+        out_refund_no: &'a str,
+        shop: &'a str,
+    ) -> BoxFuture<'a, Outcome<ChannelRefund>> {
+        Box::pin(self.find_refund(out_refund_no, shop))
     }
 
     fn redirect_refund(&self, call: AbnormalRefund) -> BoxFuture<'_, Outcome<ChannelRefund>> {
@@ -158,6 +166,10 @@ impl Gateway for WechatGateway {
             self.keys.note_stranger(headers.serial.unwrap_or_default());
         }
         read
+    }
+
+    fn name_of_notice(&self, body: &[u8]) -> Option<(String, Timestamp)> {
+        notice::name_of(body)
     }
 
     fn reread_notice(&self, body: &[u8]) -> Result<Notice, NoticeError> {

@@ -52,11 +52,26 @@ struct Resource<'a> {
     algorithm: Cow<'a, str>,
     #[serde(borrow)]
     ciphertext: Cow<'a, str>,
-    /// May be empty or missing.
+    /// May be empty, null or missing.
     #[serde(borrow, default)]
-    associated_data: Cow<'a, str>,
+    associated_data: Option<Cow<'a, str>>,
     #[serde(borrow)]
     nonce: Cow<'a, str>,
+}
+
+/// What of an envelope names it, whatever else is wrong with it.
+#[derive(Debug, Deserialize)]
+struct Name {
+    id: String,
+    create_time: Timestamp,
+}
+
+/// WeChat's id of a notification and when it was made, if that much can be read.
+pub(super) fn name_of(body: &[u8]) -> Option<(String, Timestamp)> {
+    let name: Name = serde_json::from_slice(body).ok()?;
+    (1..=ID_MAX)
+        .contains(&name.id.len())
+        .then_some((name.id, name.create_time))
 }
 
 /// Longest id of a notification that is taken; WeChat's have 36 characters.
@@ -94,7 +109,7 @@ pub(super) fn reread(
     let plain = content
         .open(
             &resource.nonce,
-            &resource.associated_data,
+            resource.associated_data.as_deref().unwrap_or_default(),
             &resource.ciphertext,
             &mut buffer,
         )

@@ -13,10 +13,7 @@ use super::{
     repeat::Repeat,
     transport::Call,
 };
-use crate::{
-    payments::{AbnormalRefund, ChannelRefund, Outcome, RefundCall, Refusal, RefusalKind},
-    primitives::RefundNo,
-};
+use crate::payments::{AbnormalRefund, ChannelRefund, Outcome, RefundCall, Refusal, RefusalKind};
 
 /// What of a reason is sent, bytes.
 const REASON_MAX_BYTES: usize = 80;
@@ -52,14 +49,9 @@ impl WechatGateway {
         })
     }
 
-    pub(super) async fn find_refund(
-        &self,
-        refund_no: RefundNo,
-        shop: &str,
-    ) -> Outcome<ChannelRefund> {
-        let refund_no = refund_no.to_string();
+    pub(super) async fn find_refund(&self, refund_no: &str, shop: &str) -> Outcome<ChannelRefund> {
         let mut path = REFUNDS.to_vec();
-        path.push(&refund_no);
+        path.push(refund_no);
         let query: Vec<_> = self
             .sub_mchid(shop)
             .map(|shop| ("sub_mchid", shop))

@@ -115,6 +115,24 @@ async fn whoever_scans_the_shops_picture_pays_and_gets_the_points() {
         .expect(201);
     assert_eq!(again["order_no"], shown["order_no"]);
     let order_no = shown["order_no"].as_str().unwrap();
+    // WeChat's address lasts for two hours, and an order may be open for longer: a dead one is not shown, and the same key renews it.
+    let picture = format!("/api/v1/merchant/payments/{order_no}/code.svg");
+    assert_eq!(shop.owner.get(&picture).await.status, 200);
+    app.execute("UPDATE payment_orders SET prepaid_at = NOW(6) - INTERVAL 3 HOUR")
+        .await;
+    shop.owner
+        .get(&picture)
+        .await
+        .refused(409, "payment_code_absent");
+    let again = shop
+        .owner
+        .keyed("show")
+        .post("/api/v1/merchant/payments", &wish)
+        .await
+        .expect(201);
+    assert_eq!(again["order_no"], shown["order_no"]);
+    assert_ne!(again["code_url"], shown["code_url"]);
+    assert_eq!(shop.owner.get(&picture).await.status, 200);
     let code_url = again["code_url"].as_str().unwrap();
     assert!(code_url.starts_with("weixin://"), "{code_url}");
     app.simulator

@@ -22,6 +22,7 @@ mod deliveries;
 mod document;
 mod expiry;
 mod flow;
+mod foreign;
 mod gateway;
 mod histories;
 mod ledger;

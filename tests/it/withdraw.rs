@@ -366,14 +366,31 @@ async fn two_withdrawals_at_once_by_two_processes_are_one_and_a_killed_one_is_no
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn that_wechat_had_it_after_all_is_for_people() {
+async fn what_wechat_had_after_all_is_booked_as_a_refund_made_elsewhere_and_is_for_people() {
     let counter = Counter::open().await;
     let refund = counter.refused(600, "k").await;
     let desk = &counter.desk;
     counter.wait();
     desk.channel.knows([ABSENT]);
     counter.withdraw("lin", &refund, "w").await.unwrap();
-    desk.called_back(&refund, RefundStatus::Success, "n1").await;
+    assert_eq!(desk.has(refund.order).await, (10, 0, 0));
+    for notice in ["n1", "n2"] {
+        desk.called_back(&refund, RefundStatus::Success, notice)
+            .await;
+    }
+    // What was withdrawn stays so; what WeChat made is another refund, once, and less is left.
+    let refunds = payments::refunds_of(desk.app.db(), refund.order)
+        .await
+        .unwrap();
+    let [own, after_all] = &refunds[..] else {
+        panic!("{refunds:?}");
+    };
+    assert_eq!(own.state.kind(), RefundStateKind::Withdrawn);
+    assert_eq!(after_all.state.kind(), RefundStateKind::Succeeded);
+    assert_eq!(after_all.origin.name(), "after_all");
+    let left = desk.order(refund.order).await.refundable();
+    assert_eq!(left, Money::constant(400));
+    assert_eq!(desk.has(refund.order).await, (4, 0, 0));
     let told = desk.exceptions().await;
     assert!(
         told.contains(&"refund_contradiction".to_owned()),

@@ -19,6 +19,7 @@ pub(super) mod delivery_settings;
 pub(super) mod dry_run_points_rule;
 pub(super) mod expiring_points;
 pub(super) mod expiry_runs;
+pub(super) mod foreign_refund;
 pub(super) mod get_callback;
 pub(super) mod get_payment;
 pub(super) mod get_review;

@@ -18,7 +18,8 @@ use crate::{
 /// Do now what is due for a refund
 ///
 /// WeChat is told of it, or asked what became of it, as a job would do in time: after the shop's account was filled up, for example. Always under the same number,
-/// so it refunds once however often it is done, and needs no key. A refund for which nothing is due is answered as it is.
+/// so it refunds once however often it is done, and needs no key. A refund for which nothing is due is answered as it is, and so is one
+/// that somebody is telling WeChat of at this moment.
 #[utoipa::path(
     post,
     path = "/api/v1/admin/refunds/{refund_no}/retry",
@@ -35,6 +36,6 @@ pub(in crate::http) async fn retry_refund(
 ) -> Result<Json<ToldRefund>, Problem> {
     let operator = auth.may(Permission::RefundPayments)?;
     let refund = get_refund(&app, operator, refund_no).await?;
-    let refund = payments::pursue_refund(app.payments(), refund.id).await?;
+    let refund = payments::retry_refund(app.payments(), refund.id).await?;
     Ok(Json(ToldRefund::from(&refund)))
 }

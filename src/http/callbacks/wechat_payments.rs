@@ -15,7 +15,6 @@ use crate::{
     http::{error::Chain, extract::Path},
     payments::{self, NoticeFailure, NoticeHeaders, Taken},
     primitives::TenantId,
-    tenants,
 };
 
 /// WeChat reads the status; the body is for whoever looks at its log.
@@ -47,7 +46,7 @@ pub(super) struct CallbackAnswer {
         (status = 400, description = "Soundly signed and wrong: stored with an alarm, nothing credited", body = CallbackAnswer),
         (status = 401, description = "Not believed", body = CallbackAnswer),
         (status = 404, description = "No such tenant", body = CallbackAnswer),
-        (status = 500, description = "Not stored: send again", body = CallbackAnswer),
+        (status = 500, description = "Not stored, or signed by WeChat and not understood (kept with an alarm): send again", body = CallbackAnswer),
         (status = 503, description = "Too busy: send again", body = CallbackAnswer),
     ),
 )]
@@ -66,6 +65,7 @@ pub(super) async fn take(app: &App, tenant: &str, headers: &HeaderMap, body: Byt
         Ok(Some(tenant)) => {
             payments::take_notice(app.payments(), tenant, signature(headers), body).await
         }
+        // Nothing of it is kept: there is nobody who could look at it.
         Ok(None) => return fail(StatusCode::NOT_FOUND, "no such tenant"),
         Err(error) => Err(error.into()),
     };
@@ -74,12 +74,7 @@ pub(super) async fn take(app: &App, tenant: &str, headers: &HeaderMap, body: Byt
 
 /// Our notify addresses carry the tenant's number; a code serves people.
 async fn find_tenant(app: &App, text: &str) -> Result<Option<TenantId>, DbError> {
-    if let Ok(number) = text.parse() {
-        return Ok(Some(TenantId(number)));
-    }
-    Ok(tenants::find_by_code(app.db(), text)
-        .await?
-        .map(|tenant| tenant.id))
+    app.tenants().find(app.db(), text).await
 }
 
 fn signature(headers: &HeaderMap) -> NoticeHeaders<'_> {
@@ -99,6 +94,10 @@ fn answer(taken: Result<Taken, NoticeFailure>) -> Response {
             StatusCode::NO_CONTENT.into_response()
         }
         Ok(Taken::Rejected(reason)) => fail(StatusCode::BAD_REQUEST, reason),
+        // Truly WeChat's: it comes again, and may be understood by then.
+        Err(NoticeFailure::NotBelieved(error)) if error.is_signed() => {
+            fail(StatusCode::INTERNAL_SERVER_ERROR, error.reason())
+        }
         Err(NoticeFailure::NotBelieved(error)) => fail(StatusCode::UNAUTHORIZED, error.reason()),
         Err(NoticeFailure::Db(error)) => {
             tracing::warn!(error = %Chain(&error), "a callback was not stored; WeChat will send it again");
@@ -143,6 +142,8 @@ mod tests {
         assert_eq!(status(Ok(Taken::Rejected("wrong_amount"))), 400);
         assert_eq!(status(Err(NoticeError::BadSignature.into())), 401);
         assert_eq!(status(Err(NoticeError::Probe.into())), 401);
+        assert_eq!(status(Err(NoticeError::BadContent.into())), 500);
+        assert_eq!(status(Err(NoticeError::Undecryptable.into())), 500);
         assert_eq!(status(Err(DbError::Unavailable(None).into())), 500);
         assert_eq!(status(Err(DbError::Overloaded.into())), 503);
     }

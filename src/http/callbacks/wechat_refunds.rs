@@ -26,7 +26,7 @@ use crate::{app::App, http::extract::Path};
         (status = 400, description = "Soundly signed and wrong: stored with an alarm, nothing booked", body = CallbackAnswer),
         (status = 401, description = "Not believed", body = CallbackAnswer),
         (status = 404, description = "No such tenant", body = CallbackAnswer),
-        (status = 500, description = "Not stored: send again", body = CallbackAnswer),
+        (status = 500, description = "Not stored, or signed by WeChat and not understood (kept with an alarm): send again", body = CallbackAnswer),
         (status = 503, description = "Too busy: send again", body = CallbackAnswer),
     ),
 )]

@@ -24,6 +24,9 @@ pub(in crate::http) struct ShopPayment {
     /// What can still be refunded, less what was asked for already.
     #[schema(example = 1200)]
     refundable_fen: i64,
+    /// Something was refunded elsewhere, and how much is not known yet: nothing can be refunded before it is.
+    #[schema(example = false)]
+    refund_unknown: bool,
     /// `mini_program` or `native`.
     #[schema(example = "mini_program")]
     method: &'static str,
@@ -58,6 +61,7 @@ impl From<OrderView> for ShopPayment {
             amount_fen: order.amount.get(),
             refunded_fen: order.refunds.done.get(),
             refundable_fen: order.refundable().get(),
+            refund_unknown: order.refunds.unknown,
             created_at: order.created_at(),
             points: payment.map(|_| order.credited_points().get()),
             wechat_transaction_id: payment.map(|payment| payment.wechat_transaction_id.clone()),

@@ -21,7 +21,8 @@ use crate::{
 
 /// What the customer scans, as SVG
 ///
-/// Of a payment that the shop shows, while it can be paid.
+/// Of a payment that the shop shows, while it can be paid. 409 `payment_code_absent` when WeChat's address in it has died: repeat the creation with the same key, which
+/// gives a new one.
 #[utoipa::path(
     get,
     path = "/api/v1/merchant/payments/{order_no}/code.svg",
@@ -77,8 +78,11 @@ async fn picture(app: &App, staff: Staff, order_no: OrderNo) -> Result<Picture, 
         (OrderState::Prepaid(_) | OrderState::Created, _) if order.expires_at <= app.now() => {
             return Err(PaymentError::OrderExpired(order_no).into());
         }
-        (OrderState::Prepaid(ticket), PayMethod::Native) => ticket.id.expose(),
-        (OrderState::Created, PayMethod::Native) => return Err(no_code()),
+        // WeChat keeps the address for two hours, and an order may last longer: a dead one would only be scanned in vain.
+        (OrderState::Prepaid(ticket), PayMethod::Native) if ticket.lasts(app.now()) => {
+            ticket.id.expose()
+        }
+        (OrderState::Created | OrderState::Prepaid(_), PayMethod::Native) => return Err(no_code()),
         (OrderState::Created | OrderState::Prepaid(_), PayMethod::MiniProgram) => {
             return Err(no_code());
         }
@@ -96,7 +100,7 @@ const fn no_code() -> Problem {
     Problem::new(
         StatusCode::CONFLICT,
         "payment_code_absent",
-        "The payment has nothing to scan: only one that the shop shows has; repeat its creation with the same key",
+        "The payment has nothing to scan, or not any more: only one that the shop shows has, for two hours; repeat its creation with the same key",
         "该订单没有付款码",
     )
 }

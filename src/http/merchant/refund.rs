@@ -24,7 +24,7 @@ pub(in crate::http) struct ShopRefund {
     /// Shown to the customer.
     #[schema(example = "缺货")]
     reason: String,
-    /// A person of the shop, or `platform`.
+    /// A person of the shop, or `platform`; `elsewhere` when it was made at WeChat and not here.
     #[schema(example = "st_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
     requested_by: String,
     /// Who agreed, or did not, when a second person had to.
@@ -33,6 +33,12 @@ pub(in crate::http) struct ShopRefund {
     /// Points that go back with it, those that ran out unspent or were never credited included.
     #[schema(example = 12)]
     points_back: i64,
+    /// `here`, `elsewhere` (made at WeChat by somebody else, on the merchant platform for example), or `after_all` (given up here, and made by WeChat all the same).
+    #[schema(example = "here")]
+    origin: &'static str,
+    /// The number under which WeChat knows it, when that is not `refund_no`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    out_refund_no: Option<String>,
     /// Why it is not further, in a word: `not_enough` asks for money on the shop's account at WeChat.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
@@ -58,6 +64,8 @@ impl From<&Refund> for ShopRefund {
             requested_by: for_shops(refund.requested_by.as_str()),
             decided_by: refund.approved_by.as_ref().map(|by| for_shops(by.as_str())),
             points_back: refund.points.due.get(),
+            origin: refund.origin.name(),
+            out_refund_no: refund.origin.foreign_no().map(str::to_owned),
             problem: refund.attempts.problem.clone(),
             received_account: refund.received_account.clone(),
             created_at: refund.created_at(),

@@ -189,6 +189,20 @@ impl NoticeError {
             Self::BadContent => "bad_content",
         }
     }
+
+    /// Whether the channel's signature held, and what it covers is not understood: then it is no stranger's, and what it says happened.
+    pub const fn is_signed(self) -> bool {
+        match self {
+            Self::MissingHeader
+            | Self::OutsideWindow
+            | Self::Probe
+            | Self::UnknownKey
+            | Self::BadSignature => false,
+            Self::Malformed | Self::UnknownAlgorithm | Self::Undecryptable | Self::BadContent => {
+                true
+            }
+        }
+    }
 }
 
 /// How a tenant collects.
@@ -268,13 +282,23 @@ pub trait Gateway: Debug + Send + Sync + 'static {
         shop: &'a str,
     ) -> BoxFuture<'a, Outcome<ChannelRefund>>;
 
+    /// The same of a refund that was made elsewhere, under somebody else's number.
+    fn query_refund_of<'a>(
+        &'a self,
+        _out_refund_no: &'a str,
+        _shop: &'a str,
+    ) -> BoxFuture<'a, Outcome<ChannelRefund>> {
+        Box::pin(async { Outcome::Unknown("the channel cannot be asked by this number".into()) })
+    }
+
     /// Sends an abnormal refund to another account.
     fn redirect_refund(&self, call: AbnormalRefund) -> BoxFuture<'_, Outcome<ChannelRefund>>;
 
     /// A day's bill, checked against its hash. `Done(None)`: there was nothing that day. Not ready yet is a refusal of kind [`RefusalKind::RateLimited`].
     fn bill(&self, kind: BillKind, day: BusinessDay) -> BoxFuture<'_, Outcome<Option<Bill>>>;
 
-    /// Verifies, decrypts and reads a callback. `body` is what came over the wire, byte for byte.
+    /// Verifies, decrypts and reads a callback. `body` is what came over the wire, byte for byte. The signature is judged before anything else: an error with
+    /// [`NoticeError::is_signed`] is about what the channel truly said.
     fn read_notice(
         &self,
         headers: NoticeHeaders<'_>,
@@ -284,6 +308,11 @@ pub trait Gateway: Debug + Send + Sync + 'static {
 
     /// Reads a callback that was verified when it came and stored.
     fn reread_notice(&self, body: &[u8]) -> Result<Notice, NoticeError>;
+
+    /// The channel's name of a notification whose content is not understood, and when it was made: the same however often it is sent. Nothing is verified.
+    fn name_of_notice(&self, _body: &[u8]) -> Option<(String, Timestamp)> {
+        None
+    }
 
     /// Whether a notice speaks of our own merchant number and mini-program.
     fn is_ours(&self, notice: &PaidNotice) -> bool {

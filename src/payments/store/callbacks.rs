@@ -123,6 +123,21 @@ impl AlarmRow {
     }
 }
 
+impl AlarmRow {
+    /// Of a callback that is truly the channel's and says nothing that we understand.
+    pub(crate) fn of_unreadable(tenant: TenantId, reason: &str, at: Timestamp) -> Self {
+        Self {
+            tenant,
+            reason: reason.to_owned(),
+            out_trade_no: String::new(),
+            out_refund_no: String::new(),
+            wechat_transaction_id: String::new(),
+            amount: Money::ZERO,
+            at,
+        }
+    }
+}
+
 fn short(text: &str) -> String {
     text.chars().take(64).collect()
 }

@@ -14,7 +14,8 @@ pub(crate) use codes::{CodeKey, Codes};
 pub(crate) use exceptions::{ExceptionRow, Exceptions, StuckOver, StuckOverRow};
 pub(crate) use orders::{ORDER_COLUMNS, ORDER_WIDTH, Orders, read_order};
 pub(crate) use refunds::{
-    REFUND_COLUMNS, REFUND_WIDTH, RefundSteps, Refunds, StepRow, read_refund,
+    ForeignRefunds, ForeignRow, REFUND_COLUMNS, REFUND_WIDTH, RefundSteps, Refunds, StepRow,
+    read_refund,
 };
 pub(crate) use staff_refunds::{GivenBack, StaffRefunds};
 

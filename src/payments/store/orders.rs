@@ -18,10 +18,10 @@ pub(crate) struct Orders;
 
 pub(crate) const ORDER_COLUMNS: &str = "o.id, o.tenant_id, o.customer_id, o.merchant_id, o.code, o.sub_mchid, o.amount_fen, o.expires_at, o.state, o.version, \
      o.prepay_id, o.wechat_transaction_id, o.paid_at, o.closed_at, o.points, o.rule_version, o.method, o.description, o.sharing, o.prepaid_at, o.settled_by, o.late, \
-     o.refund_asked_fen, o.refund_done_fen, o.refund_points, o.refund_count, o.points_expire_on, o.review, o.refund_withheld";
+     o.refund_asked_fen, o.refund_done_fen, o.refund_points, o.refund_count, o.points_expire_on, o.review, o.refund_withheld, o.refund_unknown";
 
 /// How many columns that is: what is selected after them begins here.
-pub(crate) const ORDER_WIDTH: usize = 29;
+pub(crate) const ORDER_WIDTH: usize = 30;
 
 /// Columns as in [`ORDER_COLUMNS`].
 pub(crate) fn read_order(row: &MySqlRow) -> Result<Order, sqlx::Error> {
@@ -83,6 +83,7 @@ pub(crate) fn read_order(row: &MySqlRow) -> Result<Order, sqlx::Error> {
             withheld: points(row.try_get(28)?)?,
             count: u16::try_from(row.try_get::<i16, _>(25)?)
                 .map_err(|_| broken("payment_orders.refund_count"))?,
+            unknown: code(29)? != 0,
         },
     })
 }
@@ -249,12 +250,14 @@ fn update_order(change: &Change<'_, Orders>) -> Sql {
         points,
         withheld,
         count,
+        unknown,
     } = order.refunds;
     sql.push(", refund_asked_fen = ").int(asked.get());
     sql.push(", refund_done_fen = ").int(done.get());
     sql.push(", refund_points = ").int(points.get());
     sql.push(", refund_withheld = ").int(withheld.get());
     sql.push(", refund_count = ").int(count);
+    sql.push(", refund_unknown = ").int(u8::from(unknown));
     sql.push(" WHERE id = ").bytes(order.id.bytes());
     sql.push(" AND version = ")
         .int(change.before.map_or(0, |before| before.version));

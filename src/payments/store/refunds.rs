@@ -1,12 +1,15 @@
-//! `refunds` and `refund_history`.
+//! `refunds`, `refund_history` and `foreign_refunds`.
 
 use sqlx::{Row as _, mysql::MySqlRow};
 
+use super::{optional_id, read_id};
 use crate::{
     audit::Actor,
     db::{Change, Recorder, RowSet, Sql},
-    payments::{Attempts, PointsBack, Progress, Refund, RefundState, RefundStateKind, Withdrawal},
-    primitives::{Money, Points, RefundId, TenantId, Timestamp},
+    payments::{
+        Attempts, Origin, PointsBack, Progress, Refund, RefundState, RefundStateKind, Withdrawal,
+    },
+    primitives::{Id, Money, Points, RefundId, TenantId, Timestamp},
 };
 
 /// `refunds`: loaded, inserted, and changed only if the version is still the one that was loaded.
@@ -15,9 +18,9 @@ pub(crate) struct Refunds;
 
 pub(crate) const REFUND_COLUMNS: &str = "r.id, r.tenant_id, r.order_id, r.merchant_id, r.amount_fen, r.state, r.version, r.reason, r.requested_by, r.approved_by, \
      r.points_due, r.points_lent, r.late, r.wechat_refund_id, r.received_account, r.finished_at, r.attempts, r.unsure, r.problem, r.next_attempt_at, \
-     r.points_ran_out, r.points_withheld, r.calls, r.called_at, r.since, r.stuck, r.withdraw_by, r.withdraw_why";
+     r.points_ran_out, r.points_withheld, r.calls, r.called_at, r.since, r.stuck, r.withdraw_by, r.withdraw_why, r.origin, r.foreign_no";
 /// How many columns that are.
-pub(crate) const REFUND_WIDTH: usize = 28;
+pub(crate) const REFUND_WIDTH: usize = 30;
 
 /// Columns as in [`REFUND_COLUMNS`].
 pub(crate) fn read_refund(row: &MySqlRow) -> Result<Refund, sqlx::Error> {
@@ -60,6 +63,10 @@ pub(crate) fn read_refund(row: &MySqlRow) -> Result<Refund, sqlx::Error> {
             withheld: points(row.try_get(21)?)?,
         },
         late: row.try_get::<i8, _>(12)? != 0,
+        origin: u8::try_from(row.try_get::<i8, _>(28)?)
+            .ok()
+            .and_then(|code| Origin::from_columns(code, row.try_get(29).ok()?))
+            .ok_or(broken("refunds.origin"))?,
         wechat_refund_id: row.try_get(13)?,
         received_account: row.try_get(14)?,
         attempts: Attempts {
@@ -109,8 +116,8 @@ impl RowSet for Refunds {
             changes.iter().partition(|change| change.before.is_none());
         out.rows(
             "INSERT /* payments.insert_refunds */ INTO refunds (id, tenant_id, order_id, merchant_id, amount_fen, state, version, reason, requested_by, approved_by, \
-             points_due, points_lent, points_ran_out, points_withheld, late, wechat_refund_id, received_account, finished_at, attempts, unsure, problem, next_attempt_at, \
-             since, stuck, withdraw_by, withdraw_why) VALUES ",
+             points_due, points_lent, points_ran_out, points_withheld, late, origin, foreign_no, wechat_refund_id, received_account, finished_at, attempts, unsure, problem, \
+             next_attempt_at, since, stuck, withdraw_by, withdraw_why, calling_until) VALUES ",
             new,
             "",
             true,
@@ -126,9 +133,10 @@ impl RowSet for Refunds {
                 for points in [back.due, back.lent, back.ran_out, back.withheld] {
                     sql.push(",").int(points.get());
                 }
-                sql.push(",").int(u8::from(refund.late)).push(",");
+                sql.push(",").int(u8::from(refund.late)).push(",").int(refund.origin.code()).push(",");
+                sql.option(refund.origin.foreign_no(), |sql, number| { sql.text(number); }).push(",");
                 may_change(sql, refund, |sql, _| { sql.push(","); });
-                sql.push(")");
+                sql.push(",").option(calling_until(refund), |sql, at| { sql.time(at); }).push(")");
             },
         );
         for change in known {
@@ -151,6 +159,10 @@ impl RowSet for Refunds {
             may_change(&mut sql, refund, |sql, place| {
                 sql.push(NAMES[place]);
             });
+            sql.push(", calling_until = ")
+                .option(calling_until(refund), |sql, at| {
+                    sql.time(at);
+                });
             sql.push(" WHERE id = ").bytes(refund.id.bytes());
             sql.push(" AND version = ")
                 .int(change.before.map_or(0, |before| before.version));
@@ -162,6 +174,12 @@ impl RowSet for Refunds {
             out.statement(&sql, Some(1));
         }
     }
+}
+
+/// Whoever lets a refund set out tells WeChat of it, and has until a job would take over. Once something was learnt, nobody is at it.
+fn calling_until(refund: &Refund) -> Option<Timestamp> {
+    let set_out = refund.state == RefundState::Accepted && refund.attempts.count == 0;
+    refund.attempts.next_at.filter(|_| set_out)
 }
 
 /// The columns of an update that [`may_change`] writes, after the first.
@@ -266,6 +284,60 @@ impl RowSet for RefundSteps {
                 sql.push("(").bytes(refund.bytes()).push(",").int(version).push(",").int(step.tenant.0);
                 sql.push(",").int(step.state.code()).push(",").text(step.actor.as_str());
                 sql.push(",").text(&step.why).push(",").time(step.at).push(")");
+            },
+        );
+    }
+}
+
+/// `foreign_refunds`: which row a refund has that was not made under a number of ours. Loaded, and written once: the key makes two of one number impossible.
+#[derive(Debug)]
+pub(crate) struct ForeignRefunds;
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ForeignRow {
+    pub(crate) tenant: TenantId,
+    pub(crate) refund: RefundId,
+    /// The callback that told of it first; none: a query.
+    pub(crate) told_by: Option<Id>,
+    pub(crate) at: Timestamp,
+}
+
+impl RowSet for ForeignRefunds {
+    /// The first half of a hash over the tenant and the number.
+    type Key = [u8; 16];
+    type Row = ForeignRow;
+    const PLACE: u8 = 26;
+
+    fn load(keys: &[[u8; 16]], sql: &mut Sql) {
+        sql.push("SELECT /* payments.load_foreign_refunds */ number_hash, tenant_id, refund_id, told_by, created_at FROM foreign_refunds WHERE number_hash IN (");
+        sql.list(keys, |sql, key| {
+            sql.bytes(key);
+        });
+        sql.push(")");
+    }
+
+    fn read(row: &MySqlRow) -> Result<([u8; 16], ForeignRow), sqlx::Error> {
+        let foreign = ForeignRow {
+            tenant: TenantId(row.try_get(1)?),
+            refund: row.try_get(2)?,
+            told_by: optional_id(row, 3)?,
+            at: row.try_get(4)?,
+        };
+        Ok((*read_id(row, 0)?.bytes(), foreign))
+    }
+
+    fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
+        out.rows(
+            "INSERT /* payments.insert_foreign_refunds */ INTO foreign_refunds (number_hash, tenant_id, refund_id, told_by, created_at) VALUES ",
+            changes,
+            "",
+            true,
+            |sql, change| {
+                let row = change.after;
+                sql.push("(").bytes(&change.key).push(",").int(row.tenant.0);
+                sql.push(",").bytes(row.refund.bytes()).push(",");
+                sql.option(row.told_by, |sql, id| { sql.bytes(id.bytes()); });
+                sql.push(",").time(row.at).push(")");
             },
         );
     }

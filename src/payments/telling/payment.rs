@@ -27,6 +27,9 @@ pub struct ToldPayment {
     /// What can still be asked back.
     #[schema(example = 1200)]
     pub refundable_fen: i64,
+    /// WeChat says that somebody else refunded something, and not how much: nothing can be asked back before the number of that refund is stated.
+    #[schema(example = false)]
+    pub refund_unknown: bool,
     #[schema(value_type = String, example = "me_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
     pub merchant_id: MerchantId,
     #[schema(example = "老王面馆")]
@@ -84,6 +87,7 @@ impl From<&OrderView> for ToldPayment {
             refund_asked_fen: order.refunds.asked.get(),
             refunded_fen: order.refunds.done.get(),
             refundable_fen: order.refundable().get(),
+            refund_unknown: order.refunds.unknown,
             merchant_id: order.merchant,
             merchant_name: view.merchant_name.clone(),
             customer_id: order.customer,

@@ -12,7 +12,7 @@ use crate::{
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 #[schema(as = AdminRefund)]
 pub struct ToldRefund {
-    /// Towards WeChat it is `out_refund_no`.
+    /// Towards WeChat it is `out_refund_no`, unless one is stated.
     #[schema(value_type = String, example = "06D8R5MKTS7J0T4V3C9Q2W00")]
     pub refund_no: RefundNo,
     #[schema(value_type = String, example = "06D8R5MKTS7J0T4V3C9Q2W00")]
@@ -44,6 +44,12 @@ pub struct ToldRefund {
     pub points_withheld: i64,
     /// Made by the platform, because the order was paid after it had been given up.
     pub late: bool,
+    /// `here`, `elsewhere` (somebody else made it at WeChat), or `after_all` (asked for here, given up here, and made by WeChat all the same).
+    #[schema(example = "here")]
+    pub origin: &'static str,
+    /// The number under which WeChat knows it, when that is not `refund_no`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub out_refund_no: Option<String>,
     pub wechat_refund_id: Option<String>,
     /// Where the money went, in WeChat's words.
     pub received_account: Option<String>,
@@ -85,6 +91,8 @@ impl From<&Refund> for ToldRefund {
             points_ran_out: refund.points.ran_out.get(),
             points_withheld: refund.points.withheld.get(),
             late: refund.late,
+            origin: refund.origin.name(),
+            out_refund_no: refund.origin.foreign_no().map(str::to_owned),
             wechat_refund_id: refund.wechat_refund_id.clone(),
             received_account: refund.received_account.clone(),
             attempts: refund.attempts.count,

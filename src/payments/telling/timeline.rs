@@ -54,7 +54,8 @@ impl Why {
             | Self::Callback
             | Self::Query
             | Self::ClosedAtWechat
-            | Self::RefundArrived => "wechat",
+            | Self::RefundArrived
+            | Self::RefundedElsewhere => "wechat",
             Self::Operator => "operator",
             Self::Expiry
             | Self::LateRefunded

@@ -79,14 +79,18 @@ fn the_old_apiv3_key_still_opens_during_a_rotation() {
 }
 
 #[test]
-fn associated_data_may_be_empty_or_missing() {
+fn associated_data_may_be_empty_null_or_missing() {
     let without = envelope(&encrypt(APIV3, "abcdefghijkl", "", PLAIN));
     let empty = without.replace(
         r#""associated_data":"transaction""#,
         r#""associated_data":"""#,
     );
     let missing = without.replace(r#""associated_data":"transaction","#, "");
-    for body in [empty, missing] {
+    let null = without.replace(
+        r#""associated_data":"transaction""#,
+        r#""associated_data":null"#,
+    );
+    for body in [empty, null, missing] {
         assert!(
             matches!(read_signed(&body).unwrap().body, NoticeBody::Paid(_)),
             "{body}"

@@ -43,15 +43,17 @@ pub(crate) struct Channel {
     notice: Mutex<Option<Notice>>,
     /// Callbacks by their bodies, so that many can be on their way.
     notices: Mutex<HashMap<Vec<u8>, Notice>>,
-    /// Orders of which queries say that they are paid.
-    paid: Mutex<HashMap<OrderNo, PaidNotice>>,
     account: OurAccount,
+    /// What it says of orders that are asked about, by their numbers.
+    orders: Mutex<HashMap<String, ChannelOrder>>,
+    /// Refunds that others made, by their numbers.
+    foreign: Mutex<HashMap<String, ChannelRefund>>,
     /// Queries wait for this.
     gate: Semaphore,
     /// Queries that came so far.
     waiting: Mutex<u32>,
     /// How queries of orders are refused.
-    orders: Mutex<Option<RefusalKind>>,
+    refused: Mutex<Option<RefusalKind>>,
     /// Queries of orders, and calls for refunds, that came so far.
     order_queries: Mutex<u32>,
     refund_calls: Mutex<u32>,
@@ -65,15 +67,16 @@ impl Default for Channel {
             calls: Mutex::default(),
             notice: Mutex::default(),
             notices: Mutex::default(),
-            paid: Mutex::default(),
             account: OurAccount {
                 mode: ChannelMode::Partner,
                 mchid: "1900000001".into(),
                 app_id: "wx0000000000000000".into(),
             },
+            orders: Mutex::default(),
+            foreign: Mutex::default(),
             gate: Semaphore::new(Semaphore::MAX_PERMITS),
             waiting: Mutex::default(),
-            orders: Mutex::default(),
+            refused: Mutex::default(),
             order_queries: Mutex::default(),
             refund_calls: Mutex::default(),
         }
@@ -102,7 +105,7 @@ impl Channel {
 
     /// Queries of orders are refused from now on, or no more.
     pub(crate) fn refuses_orders(&self, kind: Option<RefusalKind>) {
-        *self.orders.lock().unwrap() = kind;
+        *self.refused.lock().unwrap() = kind;
     }
 
     /// Queries of orders that came so far.
@@ -154,17 +157,78 @@ impl Channel {
         self.keep(Notice {
             id: notice.to_owned(),
             created_at: paid_at,
-            body: NoticeBody::Paid(PaidNotice {
-                out_trade_no: order.no().to_string(),
-                wechat_transaction_id: transaction.to_owned(),
+            body: NoticeBody::Paid(self.paid_word(order, transaction, paid_at)),
+        })
+    }
+
+    fn paid_word(&self, order: &Order, transaction: &str, paid_at: Timestamp) -> PaidNotice {
+        PaidNotice {
+            out_trade_no: order.no().to_string(),
+            wechat_transaction_id: transaction.to_owned(),
+            sp_mchid: self.account.mchid.clone(),
+            sub_mchid: order.sub_mchid.clone(),
+            app_id: self.account.app_id.clone(),
+            payer_openid: None,
+            amount: order.amount,
+            currency: "CNY".into(),
+            payer_amount: None,
+            paid_at,
+        }
+    }
+
+    /// From now on it says of this order, when asked, that it was paid; perhaps that something of it was refunded.
+    pub(crate) fn says_paid(
+        &self,
+        order: &Order,
+        transaction: &str,
+        paid_at: Timestamp,
+        refunded: bool,
+    ) {
+        let notice = self.paid_word(order, transaction, paid_at);
+        let said = ChannelOrder::Paid { notice, refunded };
+        let mut orders = self.orders.lock().unwrap();
+        orders.insert(order.no().to_string(), said);
+    }
+
+    /// Somebody else refunds this order under this number, or what they did moves on.
+    pub(crate) fn refunds_elsewhere(
+        &self,
+        order: &Order,
+        number: &str,
+        fen: i64,
+        status: RefundStatus,
+    ) {
+        let known = ChannelRefund {
+            out_refund_no: number.to_owned(),
+            out_trade_no: order.no().to_string(),
+            wechat_refund_id: format!("51{number}"),
+            status,
+            amount: Money::constant(fen),
+            total: order.amount,
+            succeeded_at: None,
+            received_account: None,
+        };
+        let mut foreign = self.foreign.lock().unwrap();
+        foreign.insert(number.to_owned(), with(&known, status));
+    }
+
+    /// The callback about what somebody else did, as it stands.
+    pub(crate) fn foreign_notice(
+        &self,
+        order: &Order,
+        number: &str,
+        transaction: &str,
+        notice: &str,
+    ) -> Bytes {
+        let refund = self.foreign.lock().unwrap()[number].clone();
+        self.keep(Notice {
+            id: notice.to_owned(),
+            created_at: order.created_at(),
+            body: NoticeBody::Refund(RefundNotice {
                 sp_mchid: self.account.mchid.clone(),
                 sub_mchid: order.sub_mchid.clone(),
-                app_id: self.account.app_id.clone(),
-                payer_openid: None,
-                amount: order.amount,
-                currency: "CNY".into(),
-                payer_amount: None,
-                paid_at,
+                wechat_transaction_id: transaction.to_owned(),
+                refund,
             }),
         })
     }
@@ -176,7 +240,22 @@ impl Channel {
         else {
             panic!("no such callback");
         };
-        self.paid.lock().unwrap().insert(order.no(), paid.clone());
+        let said = ChannelOrder::Paid {
+            notice: paid.clone(),
+            refunded: false,
+        };
+        let mut orders = self.orders.lock().unwrap();
+        orders.insert(order.no().to_string(), said);
+    }
+
+    /// The same with another time of arrival.
+    pub(crate) fn dated(&self, body: &Bytes, at: Timestamp) {
+        let mut notices = self.notices.lock().unwrap();
+        match notices.get_mut(&body[..]).map(|notice| &mut notice.body) {
+            Some(NoticeBody::Refund(said)) => said.refund.succeeded_at = Some(at),
+            Some(NoticeBody::Paid(said)) => said.paid_at = at,
+            Some(NoticeBody::Other { .. }) | None => panic!("nothing to date"),
+        }
     }
 
     /// The same of an order that a shop showed: WeChat says who paid it.
@@ -297,16 +376,19 @@ impl Gateway for Channel {
 
     fn query<'a>(&'a self, no: OrderNo, _shop: &'a str) -> BoxFuture<'a, Outcome<ChannelOrder>> {
         *self.order_queries.lock().unwrap() += 1;
-        let refused = *self.orders.lock().unwrap();
-        let paid = self.paid.lock().unwrap().get(&no).cloned();
-        let said = match paid {
-            Some(notice) => ChannelOrder::Paid {
-                notice,
-                refunded: false,
-            },
-            None => ChannelOrder::NotPaid("NOTPAY".into()),
-        };
+        let refused = *self.refused.lock().unwrap();
+        let said = self.orders.lock().unwrap().get(&no.to_string()).cloned();
+        let said = said.unwrap_or_else(|| ChannelOrder::NotPaid("NOTPAY".into()));
         Box::pin(async move { refused.map_or_else(|| Outcome::Done(said), self::no) })
+    }
+
+    fn query_refund_of<'a>(
+        &'a self,
+        number: &'a str,
+        _shop: &'a str,
+    ) -> BoxFuture<'a, Outcome<ChannelRefund>> {
+        let known = self.foreign.lock().unwrap().get(number).cloned();
+        Box::pin(async { known.map_or_else(|| no(RefusalKind::Absent), Outcome::Done) })
     }
 
     fn query_by_transaction<'a>(

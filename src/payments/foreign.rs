@@ -1,0 +1,379 @@
+//! Refunds that were not made here: on WeChat's merchant platform, by another system of the same merchant; or by WeChat itself after we had given a refund of ours up.
+//!
+//! WeChat is asked by more than us. What it did is true whoever asked for it, so it is booked and not judged: the money has left the shop, and points of which the money
+//! is gone are taken back as by a refund of ours (in proportion, on the sum of the order's refunds; what was spent is owed, whatever the policy says of
+//! refusing, for nothing can be refused any more). The order counts it, so less is left to refund; the shop's totals, lists and timelines show it; an exception
+//! names order and refund, for a person should know why two systems refund one payment.
+//!
+//! # Such a refund is a row like any other
+//!
+//! It begins as *processing* (WeChat has it) and moves as a refund of ours does from there, by notices, and by the job that asks about it under its number, which
+//! knows no difference but two: the number towards WeChat is not derived from the row ([`Origin`]), and the books learn of it once, when it has arrived.
+//!
+//! | WeChat says | row | order | books |
+//! |---|---|---|---|
+//! | processing, abnormal | that | counts it as asked for | nothing |
+//! | success | succeeded | counts it as arrived | one entry, `RefundedElsewhere`: Dr merchant payable / Cr channel receivable; what is missing lent; Dr customer points / Cr points issued. What ran out unspent counts as given back |
+//! | closed | closed | counts it no more | nothing |
+//!
+//! Which row a number has stands in `foreign_refunds`, whose key is a hash of tenant and number: told twice, at once, in two processes, by a notice and by a query, it is one.
+//!
+//! # How it is learnt
+//!
+//! - **By a notice** with a number that is not ours, about an order of ours. It must fit the order (shop, platform, WeChat's transaction, total) and be possible (no
+//!   more arrived than was paid), or it is rejected with an alarm and an exception as any other. *Before our payment's notice*: the order is asked about first
+//!   and settled by that answer; if WeChat does not say that it is paid, the notice is answered so that it comes again.
+//! - **By a query of the order** that says REFUND although no refund of ours explains it. WeChat does not say how much, nor under which number, and can be asked by number only.
+//!   The payment is settled, for it was made; the order is marked (`refund_unknown`), so that nothing more is refunded or shared; its points wait for a review, and a time-out
+//!   lets them go; an exception says so. What makes it known: a notice of that refund, or a person who looks the number up (on the merchant platform, in the bill)
+//!   and states it ([`note_foreign_refund`]). The amount is never typed in by anybody: WeChat is asked under that number, and its signed answer is booked.
+//! - **By a contradiction**: WeChat has, or has made, a refund of ours that is *failed*, *withdrawn* or *closed* here. That row stays what it is, since its money and points went
+//!   back and may have been used; what WeChat did is a new row ([`Origin::AfterAll`]) under the same number, and from that moment on less is left to refund.
+//!
+//! # Beside refunds of ours
+//!
+//! Ours may be on its way for more than is left beside theirs. Both stay on the table, so for a while more may be asked back than was paid (never twice as much;
+//! nothing is left to ask for meanwhile), until WeChat refuses ours and it is off. Nobody can agree any more to one that awaits approval and does not fit. Theirs
+//! takes the points back of its own part, as if what of ours cannot arrive beside it were gone already. Of an order under review it withholds its part, as ours do (`review.rs`).
+//!
+//! Killed anywhere: a notice is one commit; a statement is a query and one commit, and is repeated.
+
+use super::{
+    ChannelRefund, ExceptionKind, Order, Origin, Outcome, Payments, PointsBack, Progress, Refund,
+    RefundError, RefundState, RefundStateKind, RefundStatus, RefusalKind, Why,
+    apply_refund::{ApplyRefund, RefundMoved, RefundWord, apply},
+    booking::{put_exception, put_order, put_refund},
+    close::{Found, ask, get_order},
+    find::find_by_number,
+    refund::points_to_give_back,
+    review::withhold,
+    settle::is_plain,
+    store::{AlarmRow, Alarms, ForeignRefunds, ForeignRow, Refunds},
+};
+use crate::{
+    audit::Actor,
+    db::{Cx, WorkingSet},
+    idempotency::first_half,
+    ledger::LedgerError,
+    payments::{Attempts, PointsReview},
+    primitives::{Money, OrderId, OrderNo, Points, RefundId, RefundNo, TenantId},
+};
+
+/// Shown to the customer: whoever made it told us no reason.
+const REASON: &str = "商户退款";
+
+/// A person says under which number somebody else refunded an order.
+#[derive(Debug, Clone)]
+pub struct NoteForeignRefund {
+    pub tenant: TenantId,
+    pub order: OrderId,
+    /// As the merchant platform and the bill show it: 商户退款单号.
+    pub out_refund_no: String,
+    pub by: Actor,
+}
+
+/// Asks WeChat about a refund that was made elsewhere, and books what it says. Stating a number twice changes nothing; so does that of a refund of ours.
+pub async fn note_foreign_refund(
+    payments: &Payments,
+    statement: NoteForeignRefund,
+) -> Result<Refund, RefundError> {
+    let NoteForeignRefund {
+        tenant,
+        order,
+        out_refund_no,
+        by,
+    } = statement;
+    if !is_number(&out_refund_no) {
+        return Err(RefundError::BadNumber);
+    }
+    let known = super::list::find_order(&payments.db, tenant, order).await?;
+    let known = known.ok_or(RefundError::OrderNotFound)?.order;
+    if !known.state.kind().is_paid() {
+        return Err(RefundError::NotPaid);
+    }
+    let gateway = payments.gateways.of(tenant);
+    let said = gateway
+        .query_refund_of(&out_refund_no, &known.sub_mchid)
+        .await;
+    let said = match said {
+        Outcome::Done(said) if said.out_trade_no == known.no().to_string() => said,
+        // Of another order of the shop: for whoever looks at this one there is none.
+        Outcome::Done(_) => return Err(RefundError::NotFound),
+        Outcome::Refused(refusal) if refusal.kind == RefusalKind::Absent => {
+            return Err(RefundError::NotFound);
+        }
+        Outcome::Refused(refusal) => return Err(RefundError::ChannelRefused(refusal.code)),
+        Outcome::Unknown(_) => return Err(RefundError::ChannelUnknown),
+    };
+    let operation = ApplyRefund {
+        tenant,
+        refund: out_refund_no.parse::<RefundNo>().ok().map(RefundNo::id),
+        word: RefundWord::Channel(said),
+        by,
+        callback: None,
+        our_mchid: String::new(),
+        pace: payments.pace,
+    };
+    match apply(payments, operation).await? {
+        RefundMoved::Now(refund) => Ok(*refund),
+        RefundMoved::Before => {
+            let found = find_by_number(&payments.db, tenant, &out_refund_no).await?;
+            found.ok_or(RefundError::NotFound)
+        }
+        RefundMoved::Unpaid(_) => Err(RefundError::NotPaid),
+        RefundMoved::Rejected(reason) => Err(RefundError::ChannelRefused(reason.to_owned())),
+    }
+}
+
+/// Their refund's notice came before our payment's: what WeChat says of the order, booked. True when the order is paid now.
+pub(super) async fn settle_first(payments: &Payments, tenant: TenantId, order: OrderId) -> bool {
+    let asked = async {
+        let known = get_order(payments, tenant, order).await?;
+        ask(payments, &known).await
+    };
+    match asked.await {
+        Ok(Found::Settled) => true,
+        Ok(found @ (Found::Closed | Found::Open)) => {
+            tracing::error!(order.no = %OrderNo::from(order), ?found, "WeChat tells of a refund of an order that it does not call paid");
+            false
+        }
+        Err(error) => {
+            tracing::warn!(order.no = %OrderNo::from(order), reason = %error, "an order whose refund was told cannot be asked about now");
+            false
+        }
+    }
+}
+
+/// The key of a number in `foreign_refunds`.
+pub(super) fn key_of(tenant: TenantId, out_refund_no: &str) -> [u8; 16] {
+    first_half(&[&tenant.0.to_be_bytes(), out_refund_no.as_bytes()])
+}
+
+/// The order that a refund is of, as the channel says.
+pub(super) fn order_of(said: &ChannelRefund) -> Option<OrderId> {
+    said.out_trade_no.parse::<OrderNo>().ok().map(OrderNo::id)
+}
+
+/// What WeChat takes for `out_refund_no` (§5).
+fn is_number(text: &str) -> bool {
+    let plain = |letter: u8| letter.is_ascii_alphanumeric() || b"_-|*@".contains(&letter);
+    (1..=64).contains(&text.len()) && text.bytes().all(plain)
+}
+
+/// Whether the channel has, or has made, a refund of ours that had come to its end here without the money having gone.
+pub(super) fn is_after_all(own: &Refund, said: &ChannelRefund) -> bool {
+    if own.is_foreign() {
+        return false;
+    }
+    match own.state.kind() {
+        // The channel never had it: whatever it says of it now cannot be older.
+        RefundStateKind::Failed | RefundStateKind::Withdrawn => said.status != RefundStatus::Closed,
+        // What it said before it closed it may come late; that it has paid cannot be from before.
+        RefundStateKind::Closed => said.status == RefundStatus::Success,
+        RefundStateKind::AwaitingApproval
+        | RefundStateKind::Rejected
+        | RefundStateKind::Returning
+        | RefundStateKind::Accepted
+        | RefundStateKind::Processing
+        | RefundStateKind::Succeeded
+        | RefundStateKind::Abnormal => false,
+    }
+}
+
+/// Points that go with what others give back: the part of those earned that its money is. What of our own refunds cannot arrive beside it any more does not count.
+fn points_gone(order: &Order, amount: Money) -> Points {
+    let Some(payment) = order.state.payment() else {
+        return Points::ZERO;
+    };
+    if order.review == PointsReview::LetGo {
+        return Points::ZERO;
+    }
+    let (earned, sums) = (payment.points, order.refunds);
+    let room = order.amount.saturating_sub(amount);
+    let (beside, back) = if sums.asked <= room {
+        (sums.asked, sums.points)
+    } else {
+        let theirs = points_to_give_back(earned, order.amount, room, Points::ZERO);
+        (room, sums.points.min(theirs))
+    };
+    let reached = beside.checked_add(amount).unwrap_or(order.amount);
+    points_to_give_back(earned, order.amount, reached, back)
+}
+
+impl ApplyRefund {
+    /// Everything that the order can tell of a refund that is not ours.
+    pub(super) fn objection_elsewhere(
+        &self,
+        order: &Order,
+        said: &ChannelRefund,
+    ) -> Option<&'static str> {
+        if let Some((_, _, notice)) = &self.callback {
+            if notice.sp_mchid != self.our_mchid {
+                return Some("wrong_platform");
+            }
+            if notice.sub_mchid != order.sub_mchid {
+                return Some("wrong_merchant");
+            }
+            let paid_by = order
+                .state
+                .payment()
+                .map(|paid| &paid.wechat_transaction_id);
+            if paid_by.is_some_and(|paid_by| *paid_by != notice.wechat_transaction_id) {
+                return Some("wrong_transaction");
+            }
+        }
+        if said.total != order.amount || said.amount > order.amount || said.amount == Money::ZERO {
+            return Some("wrong_amount");
+        }
+        if !is_plain(&said.wechat_refund_id, 32) || !is_number(&said.out_refund_no) {
+            return Some("strange_refund_id");
+        }
+        None
+    }
+
+    /// Hears of a refund that was not made here, or was given up here (`own`), for the first time or again. The order is paid.
+    pub(super) fn hear_elsewhere(
+        &self,
+        set: &mut WorkingSet,
+        cx: &mut Cx<'_>,
+        order: &Order,
+        own: Option<&Refund>,
+        said: &ChannelRefund,
+    ) -> Result<RefundMoved, LedgerError> {
+        let key = key_of(self.tenant, &said.out_refund_no);
+        if let Some(row) = set.get::<ForeignRefunds>(key).copied() {
+            let known = set.get::<Refunds>(row.refund).cloned();
+            let known = known.ok_or(LedgerError::NotPending)?;
+            if let Some(reason) = self.objection(Some(&known), Some(order)) {
+                self.reject(set, cx, reason, (Some(order), Some(&known)));
+                return Ok(RefundMoved::Rejected(reason));
+            }
+            return self.hear(set, cx, order, &known, said);
+        }
+        let due = points_gone(order, said.amount);
+        let Ok(mut counted) = order.refund_elsewhere(said.amount, due) else {
+            self.reject(set, cx, "refund_over_paid", (Some(order), None));
+            return Ok(RefundMoved::Rejected("refund_over_paid"));
+        };
+        let mut refund = row_of(cx, &counted, own, said, due);
+        withhold(&mut counted, &mut refund)?;
+        let row = ForeignRow {
+            tenant: self.tenant,
+            refund: refund.id,
+            told_by: self.callback.as_ref().map(|(id, _, _)| *id),
+            at: cx.now(),
+        };
+        set.put::<ForeignRefunds>(key, row);
+        put_order(set, cx, counted.clone(), Why::RefundedElsewhere, None);
+        put_refund(set, cx, refund.clone(), &self.by, "made elsewhere");
+        self.raise(set, cx, (&counted, &refund), own, said);
+        self.hear(set, cx, &counted, &refund, said)
+    }
+
+    /// A person should know. Once: what follows moves the row.
+    fn raise(
+        &self,
+        set: &mut WorkingSet,
+        cx: &mut Cx<'_>,
+        (order, refund): (&Order, &Refund),
+        own: Option<&Refund>,
+        said: &ChannelRefund,
+    ) {
+        let (kind, detail) = match own {
+            None => (
+                ExceptionKind::ForeignRefund,
+                format!(
+                    "{} fen of {} under {}, which is not ours: {:?}",
+                    said.amount.get(),
+                    order.amount.get(),
+                    said.out_refund_no,
+                    said.status
+                ),
+            ),
+            Some(own) => (
+                ExceptionKind::RefundContradiction,
+                format!(
+                    "{} is {} and WeChat says {:?}: booked as another refund",
+                    own.no(),
+                    own.state.kind().name(),
+                    said.status
+                ),
+            ),
+        };
+        let about = (Some(order), Some(refund));
+        put_exception(set, cx, self.tenant, kind, about, detail, None);
+        if let (Some(_), Some((id, _, notice))) = (own, &self.callback)
+            && set.get::<Alarms>(*id).is_none()
+        {
+            let alarm = AlarmRow::of_refund(self.tenant, "refund_contradiction", notice, cx.now());
+            set.put::<Alarms>(*id, alarm);
+        }
+    }
+}
+
+/// Its row, before what was said moves it.
+fn row_of(
+    cx: &mut Cx<'_>,
+    order: &Order,
+    own: Option<&Refund>,
+    said: &ChannelRefund,
+    due: Points,
+) -> Refund {
+    let out_refund_no = said.out_refund_no.clone();
+    // WeChat's number is perhaps known from when it was ours, and one row has it.
+    let wechat_refund_id = own.is_none().then(|| said.wechat_refund_id.clone());
+    let origin = if own.is_some() {
+        Origin::AfterAll { out_refund_no }
+    } else {
+        Origin::Elsewhere { out_refund_no }
+    };
+    Refund {
+        id: RefundId::new(cx.new_id(order.id.lane())),
+        tenant: order.tenant,
+        order: order.id,
+        merchant: order.merchant,
+        amount: said.amount,
+        reason: own.map_or_else(|| REASON.to_owned(), |own| own.reason.clone()),
+        requested_by: own.map_or_else(|| Actor::new("elsewhere"), |own| own.requested_by.clone()),
+        approved_by: None,
+        points: PointsBack {
+            due,
+            ..PointsBack::NONE
+        },
+        late: false,
+        origin,
+        version: 1,
+        state: RefundState::Processing,
+        wechat_refund_id,
+        received_account: None,
+        attempts: Attempts {
+            count: 0,
+            unsure: false,
+            problem: None,
+            next_at: Some(cx.now()),
+        },
+        progress: Progress::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_what_wechat_takes() {
+        for number in ["R1", "a-b_c|d*e@f", &"9".repeat(64)] {
+            assert!(is_number(number), "{number}");
+        }
+        for number in ["", "退1", "a b", "a/b", "a?b", &"9".repeat(65)] {
+            assert!(!is_number(number), "{number}");
+        }
+    }
+
+    #[test]
+    fn a_number_has_one_key_in_each_tenant() {
+        assert_eq!(key_of(TenantId(1), "R1"), key_of(TenantId(1), "R1"));
+        assert_ne!(key_of(TenantId(1), "R1"), key_of(TenantId(2), "R1"));
+        assert_ne!(key_of(TenantId(1), "R1"), key_of(TenantId(1), "r1"));
+    }
+}

@@ -1,0 +1,478 @@
+//! What WeChat did and nobody here asked for: refunds made elsewhere, however they are learnt; and what it says that nobody understands.
+
+use bytes::Bytes;
+use serde_json::json;
+use zhangfang::{
+    audit::Actor,
+    payments::{
+        self, NoteForeignRefund, NoticeFailure, NoticeHeaders, Order, OrderStateKind, Payments,
+        PointsReview, PointsShortfall, Refund, RefundError, RefundStateKind, RefundStatus,
+        RefusalKind, Taken,
+    },
+    primitives::{Money, OrderId, OrderNo, Timestamp},
+    simulator::RefundElsewhere,
+};
+
+use crate::{
+    harness::{Says, eventually},
+    refund_core::Desk,
+};
+
+const HEADERS: NoticeHeaders<'static> = NoticeHeaders {
+    timestamp: Some("1"),
+    nonce: Some("n"),
+    signature: Some("s"),
+    serial: Some("k"),
+    signature_type: None,
+};
+
+async fn take(payments: &Payments, desk: &Desk, body: Bytes) -> Result<Taken, NoticeFailure> {
+    payments::take_notice(payments, desk.app.tenant.id, HEADERS, body).await
+}
+
+async fn told(desk: &Desk, body: Bytes) -> Taken {
+    take(&desk.payments, desk, body).await.unwrap()
+}
+
+fn transaction(order: &Order) -> String {
+    order.state.payment().unwrap().wechat_transaction_id.clone()
+}
+
+async fn unpaid(desk: &Desk, fen: i64, key: &str) -> Order {
+    let no = desk.app.create(&desk.customer, &desk.code, fen, key).await;
+    desk.order(no.parse::<OrderNo>().unwrap().id()).await
+}
+
+/// Somebody else's refund comes to this, and WeChat calls back.
+async fn elsewhere(
+    desk: &Desk,
+    order: OrderId,
+    (number, fen): (&str, i64),
+    status: RefundStatus,
+    notice: &str,
+) -> Taken {
+    let order = desk.order(order).await;
+    desk.channel.refunds_elsewhere(&order, number, fen, status);
+    let body = desk
+        .channel
+        .foreign_notice(&order, number, &transaction(&order), notice);
+    told(desk, body).await
+}
+
+async fn state(desk: &Desk, order: OrderId, number: &str, by: &str) -> Result<Refund, RefundError> {
+    let statement = NoteForeignRefund {
+        tenant: desk.app.tenant.id,
+        order,
+        out_refund_no: number.to_owned(),
+        by: Actor::new(by),
+    };
+    payments::note_foreign_refund(&desk.payments, statement).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_made_elsewhere_is_booked_shown_and_leaves_less_to_refund() {
+    let desk = Desk::open().await;
+    let order = desk.paid(1_000, "k").await;
+    let success = RefundStatus::Success;
+    let taken = elsewhere(&desk, order, ("TK-1", 300), success, "n1").await;
+    assert_eq!(taken, Taken::Refund);
+    for notice in ["n1", "n2"] {
+        let again = elsewhere(&desk, order, ("TK-1", 300), success, notice).await;
+        assert_eq!(again, Taken::Duplicate);
+    }
+    assert_eq!(desk.state(order).await, OrderStateKind::PartlyRefunded);
+    assert_eq!(desk.order(order).await.refundable(), Money::constant(700));
+    assert_eq!(desk.has(order).await, (7, 0, 0));
+    let too_much = payments::request_refund(&desk.payments, desk.wish(order, Some(701), "r")).await;
+    assert!(matches!(too_much, Err(RefundError::ExceedsRefundable { left }) if left.get() == 700));
+
+    // What WeChat said before its end may come after it.
+    let stale = elsewhere(&desk, order, ("TK-1", 300), RefundStatus::Abnormal, "n3").await;
+    assert_eq!(stale, Taken::Duplicate);
+
+    desk.app.verify().await;
+    let no = OrderNo::from(order);
+    let admin = desk.app.admin();
+    let story = admin
+        .get(&format!("/api/v1/admin/payments/{no}/history"))
+        .await
+        .expect(200);
+    assert_eq!(story["payment"]["refunded_fen"], 300, "{story}");
+    assert_eq!(story["refunds"][0]["origin"], "elsewhere");
+    assert_eq!(story["refunds"][0]["out_refund_no"], "TK-1");
+    let exceptions = story["exceptions"].as_array().unwrap();
+    assert_eq!(exceptions.len(), 1, "{story}");
+    assert_eq!(exceptions[0]["kind"], "foreign_refund");
+    assert_eq!(exceptions[0]["order_no"], no.to_string());
+    assert_eq!(exceptions[0]["refund_no"], story["refunds"][0]["refund_no"]);
+    let mut entries = story["entries"].as_array().unwrap().iter();
+    let entry = entries.find(|entry| entry["kind"] == "refunded_elsewhere");
+    let legs = &entry.unwrap()["transfers"];
+    assert_eq!(legs[0]["debit"], "merchant_payable", "{legs}");
+    assert_eq!(legs[0]["credit"], "channel_receivable");
+    assert_eq!(legs[1]["amount"], 3);
+    let mut steps = story["timeline"].as_array().unwrap().iter();
+    assert!(steps.any(|step| step["why"] == "refunded_elsewhere"));
+    let seen = desk
+        .customer
+        .get(&format!("/api/v1/customer/payments/{no}/refunds"))
+        .await
+        .expect(200);
+    assert_eq!(seen["items"][0]["amount_fen"], 300, "{seen}");
+    let totals = "SELECT CAST(SUM(refunded_fen) AS SIGNED) FROM merchant_days WHERE refunds = 1 AND points_back = 3";
+    assert_eq!(desk.app.count(totals).await, 300);
+
+    // Another, and the rest by us: all of the money and all of the points are gone, each once.
+    let taken = elsewhere(&desk, order, ("TK-2", 333), success, "n4").await;
+    assert_eq!(taken, Taken::Refund);
+    desk.channel.answers([Says::Is(success)]);
+    let rest = desk.refund(order, None, "r2").await;
+    assert_eq!(rest.amount, Money::constant(367));
+    assert_eq!(desk.state(order).await, OrderStateKind::Refunded);
+    assert_eq!(desk.has(order).await, (0, 0, 0));
+    // More than was paid cannot have come back.
+    let taken = elsewhere(&desk, order, ("TK-3", 1), success, "n5").await;
+    assert_eq!(taken, Taken::Rejected("refund_over_paid"));
+    desk.app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn points_that_were_spent_are_owed_whatever_the_policy_says_of_refusing() {
+    let desk = Desk::open().await;
+    desk.app
+        .set_policy(|terms| terms.points_shortfall = PointsShortfall::Refuse)
+        .await;
+    let order = desk.paid(1_000, "k").await;
+    desk.spend(order, 8).await;
+    let taken = elsewhere(&desk, order, ("TK", 500), RefundStatus::Success, "n").await;
+    assert_eq!(taken, Taken::Refund);
+    assert_eq!(desk.has(order).await, (0, 0, 3));
+    desk.app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_fit_the_order_moves_nothing_and_names_it() {
+    let desk = Desk::open().await;
+    let order = desk.paid(1_000, "k").await;
+    let known = desk.order(order).await;
+    let said = |number: &str, fen| {
+        desk.channel
+            .refunds_elsewhere(&known, number, fen, RefundStatus::Success);
+    };
+    said("A", 100);
+    let strange = desk
+        .channel
+        .foreign_notice(&known, "A", "T-of-nobody", "n1");
+    assert_eq!(
+        told(&desk, strange).await,
+        Taken::Rejected("wrong_transaction")
+    );
+    said("B", 1_001);
+    let much = desk
+        .channel
+        .foreign_notice(&known, "B", &transaction(&known), "n2");
+    assert_eq!(told(&desk, much).await, Taken::Rejected("wrong_amount"));
+    assert_eq!(desk.order(order).await.refundable(), Money::constant(1_000));
+    let named = "SELECT COUNT(*) FROM payment_exceptions WHERE kind = 'foreign_refund' AND order_id IS NOT NULL";
+    assert_eq!(desk.app.count(named).await, 2);
+    desk.app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_that_says_refund_settles_and_blocks_until_somebody_knows_how_much() {
+    let desk = Desk::open().await;
+    let order = unpaid(&desk, 1_000, "k").await;
+    let at = desk.app.app.now();
+    desk.channel.says_paid(&order, "4200", at, true);
+    let tenant = desk.app.tenant.id;
+    let paid = payments::confirm(&desk.payments, tenant, order.id)
+        .await
+        .unwrap();
+    assert_eq!(paid.state.kind(), OrderStateKind::Paid);
+    assert!(paid.refunds.unknown);
+    assert_eq!(paid.review, PointsReview::Open);
+    assert_eq!(paid.refundable(), Money::ZERO);
+    let blocked = payments::request_refund(&desk.payments, desk.wish(order.id, Some(1), "r")).await;
+    assert!(
+        matches!(blocked, Err(RefundError::RefundedElsewhere)),
+        "{blocked:?}"
+    );
+    let report = desk.app.verify().await;
+    assert!(report.is_clean(), "{report}");
+    let open = "SELECT COUNT(*) FROM payment_exceptions WHERE kind = 'foreign_refund' AND resolved_at IS NULL";
+    assert_eq!(desk.app.count(open).await, 1);
+
+    // A person states the number; the amount is WeChat's.
+    for wrong in ["TK-9", "", "退"] {
+        assert!(state(&desk, order.id, wrong, "lin").await.is_err());
+    }
+    desk.channel
+        .refunds_elsewhere(&order, "TK-1", 400, RefundStatus::Success);
+    let refund = state(&desk, order.id, "TK-1", "lin").await.unwrap();
+    assert_eq!(refund.state.kind(), RefundStateKind::Succeeded);
+    assert_eq!(refund.amount, Money::constant(400));
+    let again = state(&desk, order.id, "TK-1", "wei").await.unwrap();
+    assert_eq!(again.id, refund.id);
+    let known = desk.order(order.id).await;
+    assert!(!known.refunds.unknown);
+    assert_eq!(known.refundable(), Money::constant(600));
+    assert_eq!(known.state.kind(), OrderStateKind::PartlyRefunded);
+    desk.app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn their_notice_before_ours_asks_about_the_order_first() {
+    let desk = Desk::open().await;
+    let order = unpaid(&desk, 1_000, "k").await;
+    desk.channel
+        .refunds_elsewhere(&order, "TK", 1_000, RefundStatus::Success);
+    let notice = desk.channel.foreign_notice(&order, "TK", "4200", "n1");
+    // WeChat does not say that it is paid: it is kept, somebody is told, and it comes again.
+    let early = take(&desk.payments, &desk, notice.clone()).await;
+    assert!(matches!(early, Err(NoticeFailure::Db(_))), "{early:?}");
+    let kept = "SELECT COUNT(*) FROM callback_events e JOIN callback_alarms a ON a.event_id = e.id WHERE e.outcome = 5 AND a.reason = 'refund_of_unpaid'";
+    assert_eq!(desk.app.count(kept).await, 1);
+    let at = desk.app.app.now();
+    desk.channel.says_paid(&order, "4200", at, true);
+    assert_eq!(told(&desk, notice).await, Taken::Refund);
+    let whole = desk.order(order.id).await;
+    assert_eq!(whole.state.kind(), OrderStateKind::Refunded);
+    assert!(!whole.refunds.unknown);
+    assert_eq!(desk.has(order.id).await, (0, 0, 0));
+    let late = desk.channel.paid_notice(&order, "4200", at, "n2");
+    assert_eq!(told(&desk, late).await, Taken::Duplicate);
+    desk.app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_of_ours_that_does_not_fit_beside_theirs_is_given_up_and_the_rest_is_right() {
+    let desk = Desk::open().await;
+    desk.app
+        .set_policy(|terms| terms.refund_review_above = Money::constant(700))
+        .await;
+    let order = desk.paid(1_000, "k").await;
+    // WeChat says no, and does not have it: but nothing was heard of an attempt before.
+    desk.channel.answers([
+        Says::Nothing,
+        Says::No(RefusalKind::Rejected),
+        Says::No(RefusalKind::Rejected),
+    ]);
+    desk.channel
+        .knows([Says::No(RefusalKind::Absent), Says::No(RefusalKind::Absent)]);
+    let ours = desk.refund(order, Some(700), "r1").await;
+    assert_eq!(ours.state.kind(), RefundStateKind::Accepted);
+    let taken = elsewhere(&desk, order, ("TK", 600), RefundStatus::Success, "n").await;
+    assert_eq!(taken, Taken::Refund);
+    let both = desk.order(order).await;
+    assert_eq!(both.refundable(), Money::ZERO);
+    assert_eq!(both.refunds.asked, Money::constant(1_300));
+    let report = desk.app.verify().await;
+    assert!(report.is_clean(), "{report}");
+    desk.pursue(&ours).await;
+    assert_eq!(desk.pursue(&ours).await, RefundStateKind::Failed);
+    let left = desk.order(order).await;
+    assert_eq!(left.refundable(), Money::constant(400));
+    // While ours held its points, what theirs took was lent: of what is there now the customer owes some.
+    let (posted, held, owed) = desk.has(order).await;
+    assert_eq!((posted - owed, held), (4, 0));
+
+    // One that waits for a second person while theirs happens cannot be agreed to any more.
+    let order = desk.paid(1_000, "k2").await;
+    let waits = desk.refund(order, Some(800), "r2").await;
+    assert_eq!(waits.state.kind(), RefundStateKind::AwaitingApproval);
+    let taken = elsewhere(&desk, order, ("TK2", 600), RefundStatus::Success, "m").await;
+    assert_eq!(taken, Taken::Refund);
+    let agreed = desk.try_decide(&waits, true, "d1").await;
+    assert!(
+        matches!(agreed, Err(RefundError::ExceedsRefundable { left }) if left.get() == 400),
+        "{agreed:?}"
+    );
+    desk.try_decide(&waits, false, "d2").await.unwrap();
+    assert_eq!(desk.order(order).await.refundable(), Money::constant(400));
+    desk.app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn theirs_may_be_abnormal_before_it_arrives_or_is_closed() {
+    let desk = Desk::open().await;
+    let order = desk.paid(1_000, "k").await;
+    let taken = elsewhere(&desk, order, ("A", 200), RefundStatus::Abnormal, "n1").await;
+    assert_eq!(taken, Taken::Refund);
+    let taken = elsewhere(&desk, order, ("B", 300), RefundStatus::Abnormal, "n2").await;
+    assert_eq!(taken, Taken::Refund);
+    // It is on its way at WeChat: counted, and not in the books.
+    assert_eq!(desk.order(order).await.refundable(), Money::constant(500));
+    assert_eq!(desk.has(order).await, (10, 0, 0));
+    let report = desk.app.verify().await;
+    assert!(report.is_clean(), "{report}");
+    // The job asks about it as about any.
+    let known = desk.order(order).await;
+    desk.channel
+        .refunds_elsewhere(&known, "A", 200, RefundStatus::Success);
+    let refunds = payments::refunds_of(desk.app.db(), order).await.unwrap();
+    assert!(
+        refunds
+            .iter()
+            .all(|refund| refund.attempts.next_at.is_some())
+    );
+    assert_eq!(desk.pursue(&refunds[0]).await, RefundStateKind::Succeeded);
+    let taken = elsewhere(&desk, order, ("B", 300), RefundStatus::Closed, "n3").await;
+    assert_eq!(taken, Taken::Refund);
+    assert_eq!(desk.order(order).await.refundable(), Money::constant(800));
+    assert_eq!(desk.has(order).await, (8, 0, 0));
+    // Closed before anything was heard of it.
+    let taken = elsewhere(&desk, order, ("C", 300), RefundStatus::Closed, "n4").await;
+    assert_eq!(taken, Taken::Refund);
+    assert_eq!(desk.order(order).await.refundable(), Money::constant(800));
+    desk.app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn told_at_once_in_two_processes_it_is_one_refund() {
+    let desk = Desk::open().await;
+    let order = desk.paid(1_000, "k").await;
+    let known = desk.order(order).await;
+    let other = Payments {
+        db: desk.app.another_db().await,
+        ..desk.payments.clone()
+    };
+    desk.channel
+        .refunds_elsewhere(&known, "TK", 400, RefundStatus::Success);
+    let mut tellers = Vec::new();
+    for place in 0..12 {
+        let payments = if place % 2 == 0 {
+            desk.payments.clone()
+        } else {
+            other.clone()
+        };
+        let notice = format!("n{place}");
+        let body = desk
+            .channel
+            .foreign_notice(&known, "TK", &transaction(&known), &notice);
+        let tenant = desk.app.tenant.id;
+        tellers.push(tokio::spawn(async move {
+            payments::take_notice(&payments, tenant, HEADERS, body)
+                .await
+                .unwrap()
+        }));
+    }
+    let mut booked = 0;
+    for teller in tellers {
+        booked += u32::from(teller.await.unwrap() == Taken::Refund);
+    }
+    assert_eq!(booked, 1);
+    assert_eq!(desk.has(order).await, (6, 0, 0));
+    assert_eq!(desk.order(order).await.refundable(), Money::constant(600));
+    other.db.close().await;
+    desk.app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn times_that_cannot_be_are_an_alarm_and_stop_nobody() {
+    let desk = Desk::open().await;
+    let never = Timestamp::parse_rfc3339("9999-12-31T23:59:59Z").unwrap();
+    let long_ago = Timestamp::parse_rfc3339("2001-01-01T00:00:00Z").unwrap();
+    let mut orders = Vec::new();
+    for (at, key) in [(never, "a"), (long_ago, "b")] {
+        let order = unpaid(&desk, 1_000, key).await;
+        let body = desk
+            .channel
+            .paid_notice(&order, &format!("42{key}"), at, key);
+        assert_eq!(told(&desk, body).await, Taken::Settled);
+        let paid = desk.order(order.id).await;
+        let paid_at = paid.state.payment().unwrap().paid_at;
+        let off = paid_at.seconds() - desk.app.app.now().seconds();
+        assert!((-120..=1).contains(&off), "{paid_at}");
+        // The money is real; the points wait for whoever looks.
+        assert_eq!(paid.review, PointsReview::Open);
+        orders.push(order.id);
+    }
+    // Refunds are dated by WeChat as well.
+    let order = desk.paid(500, "c").await;
+    let refund = desk.refund(order, Some(200), "r").await;
+    let known = desk.order(order).await;
+    let paid = (known.sub_mchid.as_str(), transaction(&known));
+    let body = desk
+        .channel
+        .refund_notice(&refund, RefundStatus::Success, (paid.0, &paid.1), "n");
+    desk.channel.dated(&body, never);
+    assert_eq!(told(&desk, body).await, Taken::Refund);
+    let kinds = "SELECT COUNT(*) FROM payment_exceptions WHERE kind = 'wrong_time'";
+    assert_eq!(desk.app.count(kinds).await, 3);
+    // The relay goes on.
+    desk.app.verify().await;
+    let days = "SELECT CAST(SUM(orders) AS SIGNED) FROM merchant_days WHERE day BETWEEN CURDATE() - INTERVAL 2 DAY AND CURDATE() + INTERVAL 2 DAY";
+    assert_eq!(desk.app.count(days).await, 3);
+    desk.app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_wechat_signed_and_nobody_understands_is_kept_apart_and_comes_again() {
+    let desk = Desk::open().await;
+    // The channel of this test calls malformed what it does not know, after its signature held.
+    let body = Bytes::from_static(b"{\"what\":null}");
+    for _ in 0..70 {
+        let taken = take(&desk.payments, &desk, body.clone()).await;
+        let Err(NoticeFailure::NotBelieved(error)) = taken else {
+            panic!("{taken:?}")
+        };
+        assert!(error.is_signed());
+    }
+    let kept = "SELECT COUNT(*) FROM callback_events e JOIN callback_alarms a ON a.event_id = e.id WHERE e.outcome = 5 AND e.reason = 'malformed'";
+    assert!(desk.app.count(kept).await >= 1);
+    let strangers = "SELECT COUNT(*) FROM callback_events WHERE outcome = 6";
+    assert_eq!(desk.app.count(strangers).await, 0);
+    desk.app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_without_a_signature_or_a_tenant_leave_nothing() {
+    let desk = Desk::open().await;
+    let body = json!({ "id": "x" });
+    let post = async |tenant: &str| {
+        let path = format!("/api/v1/wechat/notify/{tenant}/payments");
+        desk.app.anyone().post(&path, &body).await
+    };
+    for nobody in ["4711", "nobody", "01"] {
+        post(nobody).await.expect(404);
+    }
+    for _ in 0..3 {
+        post("demo").await.expect(401);
+        post(&desk.app.tenant.id.to_string()).await.expect(401);
+    }
+    let kept = "SELECT COUNT(*) FROM callback_events";
+    assert_eq!(desk.app.count(kept).await, 0);
+    desk.app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_made_on_the_merchant_platform_is_found_through_http() {
+    let desk = Desk::open().await;
+    let order = desk.paid(1_000, "k").await;
+    let no = OrderNo::from(order);
+    let path = format!("/api/v1/admin/payments/{no}/foreign-refunds");
+    let state = json!({ "out_refund_no": "TK-77" });
+    let admin = desk.app.admin();
+    admin
+        .post(&path, &state)
+        .await
+        .refused(404, "refund_not_found");
+    desk.app
+        .simulator
+        .refund_elsewhere(RefundElsewhere {
+            out_trade_no: no.to_string(),
+            refund_fen: Some(250),
+            out_refund_no: Some("TK-77".to_owned()),
+            ..RefundElsewhere::default()
+        })
+        .unwrap();
+    let made = eventually("WeChat has refunded it", || async {
+        let answer = admin.post(&path, &state).await.expect(200);
+        (answer["state"] == "succeeded").then_some(answer)
+    })
+    .await;
+    assert_eq!(made["amount_fen"], 250, "{made}");
+    assert_eq!(made["origin"], "elsewhere");
+    assert_eq!(desk.order(order).await.refundable(), Money::constant(750));
+    desk.app.finish().await;
+}

@@ -64,6 +64,7 @@ pub(super) async fn play(scene: Scene<'_>) -> (Vec<SceneTold>, Vec<Check>) {
         ("from another network", stage.abroad().await),
         ("a shop that pays itself", stage.own_shop().await),
         ("a coupon", stage.coupon().await),
+        ("a refund that was made elsewhere", stage.elsewhere().await),
         (
             "points that are given, set aside, spent and over",
             stage.points().await,
@@ -328,6 +329,52 @@ impl<'a> Stage<'a> {
             "an order that is paid with a coupon counts as what it is",
             whole > 0 && whole == saved,
             format!("{whole} and {saved} points"),
+        );
+        Ok(told)
+    }
+
+    /// Somebody gives money back on WeChat's merchant platform, and nobody tells the service.
+    async fn elsewhere(&self) -> Result<SceneTold, Gave> {
+        const BACK_FEN: i64 = 480;
+        let mut told = SceneTold::new("a refund that was made elsewhere");
+        let customer = self.somebody("elsewhere");
+        let order_no = self.pay(&customer, "elsewhere").await?;
+        let number = format!("{}-elsewhere", self.scene.run);
+        self.scene
+            .wechat
+            .refund_elsewhere(&order_no, &number, BACK_FEN)
+            .await?;
+        told.line(format!(
+            "of {FEN} fen {BACK_FEN} are refunded on the merchant platform, as {number}; no notice comes"
+        ));
+        let admin = &self.scene.operators.admin;
+        let path = ["admin", "payments", order_no.as_str(), "foreign-refunds"];
+        let stated = json!({ "out_refund_no": number });
+        let mut refund = Value::Null;
+        for _ in 0..120 {
+            refund = self
+                .send(admin, &path, (None, None), stated.clone())
+                .await?;
+            if refund["state"] == "succeeded" {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        let path = ["admin", "payments", order_no.as_str()];
+        let payment: Value = self.scene.service.get(admin, &path, &[]).await?;
+        told.line(format!(
+            "an operator states the number, WeChat is asked under it: {} fen, {}; {} fen are left to refund, and {} points are gone",
+            refund["amount_fen"],
+            refund["state"].as_str().unwrap_or_default(),
+            payment["refundable_fen"],
+            refund["points_back"]
+        ));
+        told.must(
+            "a refund that was made elsewhere is booked as WeChat knows it",
+            refund["state"] == "succeeded"
+                && refund["amount_fen"] == BACK_FEN
+                && payment["refundable_fen"] == FEN - BACK_FEN,
+            order_no,
         );
         Ok(told)
     }

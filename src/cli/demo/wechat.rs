@@ -11,7 +11,7 @@ use super::{
     service::with_path,
 };
 use crate::simulator::{
-    CallFault, CallFaults, CallbackKey, Endpoint, Fault, Faults, PerMille, openid_for,
+    CallFault, CallFaults, CallbackKey, Endpoint, Fault, Faults, PerMille, RefundFate, openid_for,
 };
 
 /// How much goes wrong.
@@ -250,6 +250,21 @@ impl Wechat {
         let coupon = json!({ "amount_fen": coupon_fen });
         self.press(request.json(&json!({ "prepay_id": prepay_id, "faults": [], "coupon": coupon })))
             .await
+    }
+
+    /// Somebody refunds this order on the merchant platform, and the service is not told.
+    pub(super) async fn refund_elsewhere(
+        &self,
+        order_no: &str,
+        number: &str,
+        fen: i64,
+    ) -> Result<(), Gave> {
+        let path = ["sim", "elsewhere", "refunds"];
+        let request = self.line.http.post(with_path(&self.base, &path));
+        let refund = json!({
+            "out_trade_no": order_no, "out_refund_no": number, "refund_fen": fen, "fate": RefundFate::Success,
+        });
+        self.line.ask(request.json(&refund)).await.map(|_| ())
     }
 
     /// The customer of this name scans what the shop shows, and pays.

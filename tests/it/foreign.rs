@@ -11,6 +11,7 @@ use zhangfang::{
     },
     primitives::{Money, OrderId, OrderNo, Timestamp},
     simulator::RefundElsewhere,
+    verify::Invariant,
 };
 
 use crate::{
@@ -422,6 +423,76 @@ async fn what_wechat_signed_and_nobody_understands_is_kept_apart_and_comes_again
     assert!(desk.app.count(kept).await >= 1);
     let strangers = "SELECT COUNT(*) FROM callback_events WHERE outcome = 6";
     assert_eq!(desk.app.count(strangers).await, 0);
+    desk.app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_database_does_not_take_is_kept_as_failed_with_an_alarm() {
+    let desk = Desk::open().await;
+    let shop = desk.app.shop("柜台", "1900000141").await;
+    let shown = shop
+        .owner
+        .keyed("s")
+        .post("/api/v1/merchant/payments", &json!({ "amount_fen": 500 }))
+        .await
+        .expect(201);
+    let no: OrderNo = shown["order_no"].as_str().unwrap().parse().unwrap();
+    let order = desk.order(no.id()).await;
+    for (transaction, openid) in [("42a", "o".repeat(100)), ("42b", "付款人".to_owned())] {
+        let at = desk.app.app.now();
+        let body = desk
+            .channel
+            .paid_notice_by(&order, transaction, at, &openid);
+        let taken = take(&desk.payments, &desk, body).await;
+        assert!(matches!(taken, Err(NoticeFailure::Db(_))), "{taken:?}");
+    }
+    let kept = "SELECT COUNT(*) FROM callback_events e JOIN callback_alarms a ON a.event_id = e.id WHERE e.outcome = 5";
+    assert_eq!(desk.app.count(kept).await, 2);
+    assert!(!desk.state(no.id()).await.is_paid());
+    desk.app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_to_refunds_made_elsewhere_is_found_and_named() {
+    let desk = Desk::open().await;
+    let order = desk.paid(1_000, "k").await;
+    let success = RefundStatus::Success;
+    elsewhere(&desk, order, ("TK-1", 300), success, "n1").await;
+    elsewhere(&desk, order, ("TK-2", 200), RefundStatus::Abnormal, "n2").await;
+    let report = desk.app.verify().await;
+    assert!(report.is_clean(), "{report}");
+    for (harm, repair, breaks) in [
+        (
+            "UPDATE refunds SET origin = 0, foreign_no = NULL WHERE foreign_no = 'TK-1'",
+            "UPDATE refunds SET origin = 1, foreign_no = 'TK-1' WHERE amount_fen = 300",
+            Invariant::PaidOrdersAreSettledOnce,
+        ),
+        (
+            "UPDATE foreign_refunds SET tenant_id = tenant_id + 1",
+            "UPDATE foreign_refunds SET tenant_id = tenant_id - 1",
+            Invariant::HistoryIsAllowed,
+        ),
+        (
+            "UPDATE payment_orders SET refund_unknown = 1",
+            "UPDATE payment_orders SET refund_unknown = 0",
+            Invariant::PaidOrdersAreSettledOnce,
+        ),
+        (
+            "UPDATE refunds SET points_due = points_due + 1 WHERE foreign_no = 'TK-1'",
+            "UPDATE refunds SET points_due = points_due - 1 WHERE foreign_no = 'TK-1'",
+            Invariant::PointsFollowTheRule,
+        ),
+        (
+            "UPDATE payment_orders SET refund_asked_fen = refund_asked_fen - 200",
+            "UPDATE payment_orders SET refund_asked_fen = refund_asked_fen + 200",
+            Invariant::PaidOrdersAreSettledOnce,
+        ),
+    ] {
+        desk.app.execute(harm).await;
+        let report = desk.app.verify().await;
+        assert!(!report.holds(breaks), "{harm}: {report}");
+        desk.app.execute(repair).await;
+    }
     desk.app.finish().await;
 }
 

@@ -188,7 +188,7 @@ impl History {
             book_settlement(set, cx, &order, at_once, lot)?;
             if reviewed {
                 let payment = order.state.payment().unwrap();
-                let held = hold_points(set, cx, &order, payment, &Ruled::Off);
+                let held = hold_points(set, cx, &order, payment, (&Ruled::Off, None));
                 paid.review = held.expect("points that can be held");
             }
             set.put::<Orders>(order.id, paid.clone());

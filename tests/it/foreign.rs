@@ -5,11 +5,11 @@ use serde_json::json;
 use zhangfang::{
     audit::Actor,
     payments::{
-        self, NoteForeignRefund, NoticeFailure, NoticeHeaders, Order, OrderStateKind, Payments,
-        PointsReview, PointsShortfall, Refund, RefundError, RefundStateKind, RefundStatus,
-        RefusalKind, Taken,
+        self, DecideReview, NoteForeignRefund, NoticeFailure, NoticeHeaders, Order, OrderStateKind,
+        Payments, PointsReview, PointsShortfall, Refund, RefundError, RefundStateKind,
+        RefundStatus, RefusalKind, ReviewWord, Taken,
     },
-    primitives::{Money, OrderId, OrderNo, Timestamp},
+    primitives::{Money, OrderId, OrderNo, ReviewId, Timestamp},
     simulator::RefundElsewhere,
     verify::Invariant,
 };
@@ -404,6 +404,88 @@ async fn times_that_cannot_be_are_an_alarm_and_stop_nobody() {
     desk.app.verify().await;
     let days = "SELECT CAST(SUM(orders) AS SIGNED) FROM merchant_days WHERE day BETWEEN CURDATE() - INTERVAL 2 DAY AND CURDATE() + INTERVAL 2 DAY";
     assert_eq!(desk.app.count(days).await, 3);
+    desk.app.finish().await;
+}
+
+/// Points under review, of which refunds of ours and theirs together withhold more than there are: 7 and 6 of 10.
+async fn withheld_twice(desk: &Desk, key: &str) -> (OrderId, Refund) {
+    let long_ago = Timestamp::parse_rfc3339("2001-01-01T00:00:00Z").unwrap();
+    let order = unpaid(desk, 1_000, key).await;
+    let body = desk
+        .channel
+        .paid_notice(&order, &format!("42{key}"), long_ago, key);
+    assert_eq!(told(desk, body).await, Taken::Settled);
+    let ours = desk.refund(order.id, Some(700), &format!("r{key}")).await;
+    assert_eq!(ours.state.kind(), RefundStateKind::Processing);
+    let theirs = (&*format!("TK{key}"), 600);
+    let taken = elsewhere(
+        desk,
+        order.id,
+        theirs,
+        RefundStatus::Processing,
+        &format!("p{key}"),
+    )
+    .await;
+    assert_eq!(taken, Taken::Refund);
+    let both = desk.order(order.id).await;
+    assert_eq!(both.review, PointsReview::Open);
+    assert_eq!(both.refunds.withheld.get(), 13);
+    let report = desk.app.verify().await;
+    assert!(report.is_clean(), "{report}");
+    (order.id, ours)
+}
+
+async fn review(desk: &Desk, order: OrderId, word: ReviewWord, key: &str) {
+    let decision = DecideReview {
+        tenant: desk.app.tenant.id,
+        id: ReviewId::of(order.id()),
+        word,
+        by: Actor::new("lin"),
+        claim: Some(desk.claim("lin", "/reviews", key, "decided")),
+    };
+    payments::decide_review(&desk.payments, decision)
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_points_under_review_theirs_withholds_its_part_beside_ours() {
+    let desk = Desk::open().await;
+    let (arrived, closed) = (RefundStatus::Success, RefundStatus::Closed);
+
+    // Theirs arrives, the review lets the rest in, ours is closed: what is left is the customer's.
+    let (order, ours) = withheld_twice(&desk, "a").await;
+    elsewhere(&desk, order, ("TKa", 600), arrived, "n1").await;
+    assert_eq!(desk.order(order).await.review, PointsReview::Open);
+    review(&desk, order, ReviewWord::Approve(String::new()), "a").await;
+    assert_eq!(desk.has(order).await, (0, 0, 0));
+    let report = desk.app.verify().await;
+    assert!(report.is_clean(), "{report}");
+    desk.called_back(&ours, closed, "n2").await;
+    assert_eq!(desk.has(order).await, (4, 0, 0));
+    let report = desk.app.verify().await;
+    assert!(report.is_clean(), "{report}");
+
+    // Let in before either is heard of again: theirs is closed, ours arrives.
+    let (order, ours) = withheld_twice(&desk, "b").await;
+    review(&desk, order, ReviewWord::Approve(String::new()), "b").await;
+    elsewhere(&desk, order, ("TKb", 600), closed, "n3").await;
+    assert_eq!(desk.has(order).await, (4 + 3, 0, 0));
+    let report = desk.app.verify().await;
+    assert!(report.is_clean(), "{report}");
+    desk.called_back(&ours, arrived, "n4").await;
+    assert_eq!(desk.has(order).await, (4 + 3, 0, 0));
+
+    // Let go, and both are closed.
+    let (order, ours) = withheld_twice(&desk, "c").await;
+    let word = ReviewWord::Reject("no".to_owned());
+    review(&desk, order, word, "c").await;
+    elsewhere(&desk, order, ("TKc", 600), closed, "n5").await;
+    let report = desk.app.verify().await;
+    assert!(report.is_clean(), "{report}");
+    desk.called_back(&ours, closed, "n6").await;
+    assert_eq!(desk.has(order).await, (4 + 3, 0, 0));
+    assert_eq!(desk.order(order).await.refundable(), Money::constant(1_000));
     desk.app.finish().await;
 }
 

@@ -159,10 +159,16 @@ impl RowSet for Refunds {
             may_change(&mut sql, refund, |sql, place| {
                 sql.push(NAMES[place]);
             });
-            sql.push(", calling_until = ")
-                .option(calling_until(refund), |sql, at| {
-                    sql.time(at);
-                });
+            // Whoever is at it stays so while only somebody's wish is noted.
+            let untouched = change.before.is_some_and(|before| {
+                before.state == refund.state && before.attempts == refund.attempts
+            });
+            if !untouched {
+                sql.push(", calling_until = ")
+                    .option(calling_until(refund), |sql, at| {
+                        sql.time(at);
+                    });
+            }
             sql.push(" WHERE id = ").bytes(refund.id.bytes());
             sql.push(" AND version = ")
                 .int(change.before.map_or(0, |before| before.version));

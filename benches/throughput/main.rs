@@ -210,7 +210,7 @@ async fn main() {
     }
     if wanted("expire") {
         let (lots, orders) = plan.expire;
-        expire::measure(lots, orders, &mut report).await;
+        Box::pin(expire::measure(lots, orders, &mut report)).await;
     }
     report.finish();
 }

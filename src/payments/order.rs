@@ -895,7 +895,7 @@ mod tests {
         let theirs = theirs.settle_refund(fen(30)).unwrap();
         assert!(theirs.settle_refund(fen(70)).is_err(), "more than was paid");
         assert!(theirs.refund_elsewhere(fen(11), Points::ZERO).is_err());
-        let dropped = theirs.drop_refund(fen(70), Points::ZERO).unwrap();
+        let dropped = theirs.drop_refund(fen(70), PointsBack::NONE).unwrap();
         assert_eq!(dropped.refundable(), fen(10));
         let unpaid = order(OrderState::Created);
         assert!(unpaid.refund_elsewhere(fen(1), Points::ZERO).is_err());

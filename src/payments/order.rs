@@ -76,7 +76,7 @@ pub struct RefundSums {
     pub done: Money,
     /// Points to be given back for what was asked.
     pub points: Points,
-    /// Of these, withheld from the review: see [`PointsBack`](super::PointsBack).
+    /// Of these, withheld from the review: see [`PointsBack`].
     pub withheld: Points,
     /// Every refund that was asked for and not rejected.
     pub count: u16,

@@ -14,7 +14,7 @@ use zhangfang::{
 
 use crate::{
     batch::{adjust, someone},
-    harness::{Silent, TestApp, db_on, eventually},
+    harness::{Silent, TestApp, db_on, eventually, eventually_within},
 };
 
 /// Longer than whatever has a bound.
@@ -143,6 +143,119 @@ async fn a_renewal_that_gets_no_answer_is_given_up() {
         .await;
     });
     answer.await.expect("the committer waits for ever");
+    db.close().await;
+    app.finish().await;
+}
+
+/// One committer, and the owner's connection, which holds a table that nobody is given meanwhile:
+/// no statement that wants it is answered, and the rest of the database is as it was.
+async fn held(app: &TestApp, table: &'static str) -> sqlx::MySqlConnection {
+    let mut root = app.sql().await;
+    let statement = format!("LOCK TABLES {table} WRITE");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
+        .execute(&mut root)
+        .await
+        .unwrap();
+    root
+}
+
+async fn let_go(mut root: sqlx::MySqlConnection) {
+    sqlx::raw_sql("UNLOCK TABLES")
+        .execute(&mut root)
+        .await
+        .unwrap();
+}
+
+/// The pools are well, and the committer waits for an answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_an_answer_is_not_ready_whoever_else_is_answered() {
+    let app = TestApp::with(|options| options.committers = 1).await;
+    let db = app.db();
+    let operation = adjust(&app, someone(db), 1);
+    let root = held(&app, "accounts").await;
+    let asked = Instant::now();
+    let submitting = tokio::spawn({
+        let (db, operation) = (db.clone(), operation.clone());
+        async move { db.submit(operation).await }
+    });
+    eventually_within(10, "it is not called ready", || async {
+        (!db.is_ready().await).then_some(())
+    })
+    .await;
+    assert!(!submitting.is_finished(), "{:?}", asked.elapsed());
+    sqlx::query("SELECT 1").execute(db.pool()).await.unwrap();
+    // The batch has its time as well.
+    let told = tokio::time::timeout(PATIENCE, submitting).await;
+    let told = told.expect("a batch waits for ever").unwrap();
+    assert!(
+        matches!(told, Err(SubmitError::Db(DbError::Unavailable(_)))),
+        "{told:?}"
+    );
+    let_go(root).await;
+    eventually("it commits again", || async {
+        db.submit(operation.clone()).await.ok()
+    })
+    .await;
+    app.finish().await;
+}
+
+/// The connection is there, and no identity is to be had over it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_does_not_come_about_is_given_up() {
+    let app = TestApp::with(|options| options.committers = 1).await;
+    let db = app.db();
+    db.submit(adjust(&app, someone(db), 1)).await.unwrap();
+    let mut killer = app.sql().await;
+    let root = held(&app, "committers").await;
+    let sessions: Vec<u64> = sqlx::query_scalar(
+        "SELECT CAST(id AS UNSIGNED) FROM information_schema.processlist WHERE user = 'zhangfang' AND db = DATABASE()",
+    )
+    .fetch_all(&mut killer)
+    .await
+    .unwrap();
+    for session in sessions {
+        let kill = format!("KILL CONNECTION {session}");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(kill))
+            .execute(&mut killer)
+            .await
+            .ok(); // it may have gone by itself
+    }
+    let operation = adjust(&app, someone(db), 1);
+    for _ in 0..2 {
+        let told = tokio::time::timeout(PATIENCE, db.submit(operation.clone())).await;
+        let told = told.expect("the committer waits for a session");
+        assert!(
+            matches!(told, Err(SubmitError::Db(DbError::Unavailable(_)))),
+            "{told:?}"
+        );
+    }
+    assert!(!db.is_ready().await);
+    let_go(root).await;
+    eventually("it commits again", || async {
+        db.submit(operation.clone()).await.ok()
+    })
+    .await;
+    app.finish().await;
+}
+
+/// Who gives a connection back is asked whether it is sound, and the place in the pool is not lost
+/// to one that does not say.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_is_given_back_and_says_nothing_makes_room() {
+    let app = TestApp::start().await;
+    let mut options = DbOptions::new(app.scratch.service.clone());
+    options.connections_max = 1;
+    let proxy = Silent::before(&mut options.connect);
+    let db = db_on(options, Arc::new(MockClock::at(SystemClock.now()))).await;
+    let only = db.pool().acquire().await.unwrap();
+    proxy.falls_silent();
+    drop(only);
+    proxy.speaks();
+    eventually("there is room for another", || async {
+        sqlx::query("SELECT 1").execute(db.pool()).await.ok()
+    })
+    .await;
+    proxy.hangs_up();
     db.close().await;
     app.finish().await;
 }

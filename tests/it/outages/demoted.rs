@@ -7,7 +7,7 @@ use zhangfang::db::{DbError, DbOptions, SubmitError, Tx, Work};
 
 use crate::{
     batch::someone,
-    harness::{Scratch, Server, db_of, dev, engine, eventually},
+    harness::{Scratch, Server, TestApp, db_of, dev, engine, eventually, eventually_within},
 };
 
 #[derive(Debug)]
@@ -36,6 +36,15 @@ async fn connections(root: &mut sqlx::MySqlConnection) -> HashSet<u64> {
     .await
     .unwrap();
     ids.into_iter().map(|(id,)| id).collect()
+}
+
+/// Connections that were ever made to the server.
+async fn opened(root: &mut sqlx::MySqlConnection) -> u64 {
+    let (_, count): (String, String) = sqlx::query_as("SHOW GLOBAL STATUS LIKE 'Connections'")
+        .fetch_one(root)
+        .await
+        .unwrap();
+    count.parse().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -110,6 +119,16 @@ async fn nothing_stays_on_a_server_that_is_read_only() {
     })
     .await;
     assert!(!db.is_ready().await);
+    // Who lost the session looks for another a few times a second: a switch-over takes no longer
+    // for that.
+    let came = opened(&mut root).await;
+    eventually_within(15, "the committers try again and again", || {
+        let now = tokio::task::block_in_place(|| {
+            tokio::runtime::Handle::current().block_on(opened(&mut root))
+        });
+        async move { (now >= came + 20).then_some(()) }
+    })
+    .await;
 
     sqlx::raw_sql("SET GLOBAL read_only = OFF")
         .execute(&mut root)
@@ -127,4 +146,72 @@ async fn nothing_stays_on_a_server_that_is_read_only() {
         .unwrap();
     assert_eq!(codes, ["after", "before"]);
     db.close().await;
+}
+
+/// Says an error of this number, as a server does that is not, or is no longer, the one to write
+/// to.
+#[derive(Debug)]
+struct Hears(u16);
+
+impl Work for Hears {
+    const NAME: &'static str = "test.hears";
+    type Reply = ();
+    type Error = DbError;
+
+    async fn run(&self, tx: &mut Tx) -> Result<(), DbError> {
+        let said = format!(
+            "SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = {}, MESSAGE_TEXT = 'said by a test'",
+            self.0
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(said))
+            .execute(tx.conn())
+            .await?;
+        Ok(())
+    }
+}
+
+/// Over which connection it runs.
+#[derive(Debug)]
+struct Which;
+
+impl Work for Which {
+    const NAME: &'static str = "test.which";
+    type Reply = u64;
+    type Error = DbError;
+
+    async fn run(&self, tx: &mut Tx) -> Result<u64, DbError> {
+        let id = sqlx::query_scalar("SELECT CAST(CONNECTION_ID() AS UNSIGNED)")
+            .fetch_one(tx.conn())
+            .await?;
+        Ok(id)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_heard_of_another_server_is_not_used_again() {
+    let app = TestApp::at_rest().await;
+    let mut options = DbOptions::new(app.scratch.service.clone());
+    // One connection for transactions.
+    options.connections_max = 1;
+    let db = db_of(options).await;
+    let mut used = db.run(Which).await.unwrap();
+    assert_eq!(db.run(Which).await.unwrap(), used);
+    // An error of the statement leaves the connection as good as it was.
+    let wrong = db.run(Hears(1_690)).await;
+    assert!(matches!(wrong, Err(DbError::Sql(_))), "{wrong:?}");
+    assert_eq!(db.run(Which).await.unwrap(), used);
+    for number in [
+        1_290, 1_792, 1_836, 1_047, 3_100, 3_796, 6_400, 3_032, 1_053, 1_927, 3_169,
+    ] {
+        let told = db.run(Hears(number)).await;
+        assert!(
+            matches!(told, Err(DbError::Unavailable(_))),
+            "{number}: {told:?}"
+        );
+        let now = db.run(Which).await.unwrap();
+        assert_ne!(now, used, "{number}");
+        used = now;
+    }
+    db.close().await;
+    app.finish().await;
 }

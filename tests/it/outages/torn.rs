@@ -107,3 +107,57 @@ async fn waits_in_the_packet(root: &mut sqlx::MySqlConnection) -> u64 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
+
+/// A hook of the replication group refuses what is too large for it (3100) and undoes it: the batch
+/// is halved until it fits, and nobody is told that nobody knows.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_is_too_large_for_the_group_is_halved() {
+    let app = TestApp::with(|options| options.committers = 1).await;
+    let customer = someone(app.db());
+    app.db().submit(adjust(&app, customer, 100)).await.unwrap();
+    let one = app
+        .count("SELECT CAST(LENGTH(events) AS SIGNED) FROM commits")
+        .await;
+    let before = app.count("SELECT COUNT(*) FROM commits").await;
+    // Two operations fit, three do not.
+    let refuse = format!(
+        "CREATE TRIGGER refuse BEFORE INSERT ON commits FOR EACH ROW \
+         BEGIN IF LENGTH(NEW.events) > {} THEN SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 3100, MESSAGE_TEXT = 'too large'; END IF; END",
+        2 * one
+    );
+    let mut root = app.scratch.owner.clone().connect().await.unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(refuse))
+        .execute(&mut root)
+        .await
+        .unwrap();
+    // One waits for an account in its packet; the others queue behind it, and are taken together.
+    let mut others = app.sql().await;
+    sqlx::raw_sql("BEGIN; SELECT id FROM accounts WHERE SUBSTR(id, 16, 1) = x'01' FOR UPDATE")
+        .execute(&mut others)
+        .await
+        .unwrap();
+    let submit = |operation: crate::batch::Adjust| {
+        let db = app.db().clone();
+        tokio::spawn(async move { db.submit(operation).await })
+    };
+    let first = submit(adjust(&app, customer, -1));
+    waits_in_the_packet(&mut root).await;
+    let behind: Vec<_> = (0..9)
+        .map(|_| submit(adjust(&app, someone(app.db()), 1)))
+        .collect();
+    tokio::task::yield_now().await;
+    sqlx::raw_sql("ROLLBACK")
+        .execute(&mut others)
+        .await
+        .unwrap();
+    assert!(first.await.unwrap().unwrap());
+    for told in behind {
+        assert!(told.await.unwrap().unwrap());
+    }
+    assert_eq!(app.count("SELECT COUNT(*) FROM transfers").await, 11);
+    // Ten operations, two at most in each.
+    let commits = app.count("SELECT COUNT(*) FROM commits").await - before;
+    assert!(commits >= 6, "{commits}");
+    app.execute("DROP TRIGGER refuse").await;
+    app.finish().await;
+}

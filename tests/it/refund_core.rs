@@ -12,7 +12,7 @@ use zhangfang::{
         RefusalKind, RequestRefund, Taken,
     },
     points,
-    primitives::{Money, OrderId, OrderNo},
+    primitives::{Clock as _, MockClock, Money, OrderId, OrderNo, SystemClock},
     simulator::Payment,
 };
 
@@ -297,6 +297,56 @@ async fn a_refund_without_an_answer_is_told_again_under_its_number_until_it_arri
     desk.app.finish().await;
 }
 
+/// What one call learns proves nothing while another may still arrive: whoever calls has the refund
+/// for longer than that takes.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_tells_wechat_of_a_refund_while_somebody_may_be_at_it() {
+    let clock = Arc::new(MockClock::at(SystemClock.now()));
+    let desk = Desk::at(TestApp::on_clock(Arc::clone(&clock), None).await).await;
+    let order = desk.paid(1_000, "k").await;
+    desk.channel.answers([Says::Hangs]);
+    let (payments, wish) = (desk.payments.clone(), desk.wish(order, Some(600), "r"));
+    let first = tokio::spawn(async move { payments::request_refund(&payments, wish).await });
+    eventually("the first calls", || async {
+        (desk.channel.refund_calls() == 1).then_some(())
+    })
+    .await;
+    // Two deadlines of twelve seconds: the call, and the query after a refusal.
+    clock.advance_seconds(30);
+    let claimed = payments::claim_refunds(&desk.payments).await.unwrap();
+    assert!(claimed.is_empty(), "{claimed:?}");
+    let refund: zhangfang::primitives::RefundId = sqlx::query_scalar("SELECT id FROM refunds")
+        .fetch_one(desk.app.db().pool())
+        .await
+        .unwrap();
+    // A person who wants it done at once is shown it as it stands.
+    let shown = payments::retry_refund(&desk.payments, refund).await;
+    assert_eq!(shown.unwrap().state.kind(), RefundStateKind::Accepted);
+    assert_eq!(desk.channel.refund_calls(), 1);
+    // It died in the middle. A job takes it over, and has it as long.
+    first.abort();
+    clock.advance_seconds(31);
+    let claimed = payments::claim_refunds(&desk.payments).await.unwrap();
+    assert_eq!(claimed, [refund]);
+    clock.advance_seconds(30);
+    payments::retry_refund(&desk.payments, refund)
+        .await
+        .unwrap();
+    assert!(
+        payments::claim_refunds(&desk.payments)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert_eq!(desk.channel.refund_calls(), 1);
+    // That one died, too. Now the person's word does.
+    clock.advance_seconds(31);
+    let told = payments::retry_refund(&desk.payments, refund).await;
+    assert_eq!(told.unwrap().state.kind(), RefundStateKind::Processing);
+    assert_eq!(desk.channel.refund_calls(), 2);
+    desk.app.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refund_that_wechat_refuses_and_does_not_know_gives_back_money_and_points() {
     let desk = Desk::open().await;
@@ -327,6 +377,42 @@ async fn a_refund_that_wechat_refuses_and_does_not_know_gives_back_money_and_poi
     desk.channel.knows([Says::Is(RefundStatus::Success)]);
     let refund = desk.refund(order, None, "r2").await;
     assert_eq!(desk.pursue(&refund).await, RefundStateKind::Succeeded);
+    desk.app.finish().await;
+}
+
+/// Two that ask at one moment learn the same: it is the second look that proves something, not the
+/// second to look.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_two_attempts_hear_at_one_moment_counts_once() {
+    let desk = Desk::open().await;
+    let order = desk.paid(1_000, "k").await;
+    let (rejected, absent) = (
+        Says::No(RefusalKind::Rejected),
+        Says::No(RefusalKind::Absent),
+    );
+    desk.channel
+        .answers([Says::Nothing, rejected, rejected, rejected]);
+    desk.channel.knows([absent, absent, absent]);
+    let refund = desk.refund(order, None, "r").await;
+    assert!(refund.attempts.unsure);
+    desk.channel.shut();
+    let attempts = [(); 2].map(|()| {
+        let (payments, id) = (desk.payments.clone(), refund.id);
+        tokio::spawn(async move { payments::pursue_refund(&payments, id).await })
+    });
+    eventually("both ask what became of it", || async {
+        (desk.channel.queries() == 2).then_some(())
+    })
+    .await;
+    desk.channel.open();
+    for attempt in attempts {
+        let told = attempt.await.unwrap().unwrap();
+        assert_eq!(told.state.kind(), RefundStateKind::Accepted);
+    }
+    let known = payments::find_refund(desk.app.db(), refund.id).await;
+    let attempts = known.unwrap().unwrap().attempts;
+    assert_eq!(attempts.problem.as_deref(), Some("absent_once"));
+    assert_eq!(desk.pursue(&refund).await, RefundStateKind::Failed);
     desk.app.finish().await;
 }
 

@@ -31,6 +31,8 @@ pub(crate) enum Says {
     No(RefusalKind),
     /// Nothing is heard.
     Nothing,
+    /// There will never be an answer: whoever waits must be killed.
+    Hangs,
 }
 
 /// Unless told otherwise it takes every refund and keeps it processing; orders are not paid and can be closed.
@@ -325,7 +327,7 @@ fn say(says: Says, known: Option<ChannelRefund>) -> Outcome<ChannelRefund> {
         }),
         (Says::Is(_) | Says::Wrong, None) => no(RefusalKind::Absent),
         (Says::No(kind), _) => no(kind),
-        (Says::Nothing, _) => Outcome::Unknown("no answer".into()),
+        (Says::Nothing | Says::Hangs, _) => Outcome::Unknown("no answer".into()),
     }
 }
 
@@ -419,6 +421,9 @@ impl Gateway for Channel {
         calls.insert(said.out_refund_no.clone(), said.clone());
         let says = self.answers.lock().unwrap().pop_front();
         let says = says.unwrap_or(Says::Is(RefundStatus::Processing));
+        if matches!(says, Says::Hangs) {
+            return Box::pin(std::future::pending());
+        }
         let outcome = say(says, Some(said));
         Box::pin(async { outcome })
     }

@@ -1,5 +1,7 @@
 //! What WeChat did and nobody here asked for: refunds made elsewhere, however they are learnt; and what it says that nobody understands.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde_json::json;
 use zhangfang::{
@@ -9,13 +11,15 @@ use zhangfang::{
         Payments, PointsReview, PointsShortfall, Refund, RefundError, RefundStateKind,
         RefundStatus, RefusalKind, ReviewWord, Taken,
     },
-    primitives::{Money, OrderId, OrderNo, ReviewId, Timestamp},
+    primitives::{
+        Clock as _, MockClock, Money, OrderId, OrderNo, ReviewId, SystemClock, Timestamp,
+    },
     simulator::RefundElsewhere,
     verify::Invariant,
 };
 
 use crate::{
-    harness::{Says, eventually},
+    harness::{Says, TestApp, eventually},
     refund_core::Desk,
 };
 
@@ -45,7 +49,7 @@ async fn unpaid(desk: &Desk, fen: i64, key: &str) -> Order {
 }
 
 /// Somebody else's refund comes to this, and WeChat calls back.
-async fn elsewhere(
+pub(crate) async fn elsewhere(
     desk: &Desk,
     order: OrderId,
     (number, fen): (&str, i64),
@@ -289,6 +293,34 @@ async fn a_refund_of_ours_that_does_not_fit_beside_theirs_is_given_up_and_the_re
         "{agreed:?}"
     );
     desk.try_decide(&waits, false, "d2").await.unwrap();
+    assert_eq!(desk.order(order).await.refundable(), Money::constant(400));
+    desk.app.finish().await;
+}
+
+/// WeChat lets no more go back than was paid. Who says so all the same moves nothing, and a person
+/// hears of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_arrives_than_was_paid_whoever_says_so() {
+    let desk = Desk::open().await;
+    let order = desk.paid(1_000, "k").await;
+    let ours = desk.refund(order, Some(700), "r").await;
+    let taken = elsewhere(&desk, order, ("TK", 600), RefundStatus::Success, "n").await;
+    assert_eq!(taken, Taken::Refund);
+    let before = desk.has(order).await;
+    let told = desk.called_back(&ours, RefundStatus::Success, "m").await;
+    assert_eq!(told, Taken::Rejected("refund_over_paid"));
+    desk.channel.knows([Says::Is(RefundStatus::Success)]);
+    assert_eq!(desk.pursue(&ours).await, RefundStateKind::Processing);
+    assert_eq!(desk.order(order).await.refunds.done, Money::constant(600));
+    assert_eq!(desk.has(order).await, before);
+    assert_eq!(
+        desk.exceptions().await,
+        ["foreign_refund", "refund_contradiction", "wrong_answer"]
+    );
+    let alarms = "SELECT COUNT(*) FROM callback_alarms WHERE reason = 'refund_over_paid'";
+    assert_eq!(desk.app.count(alarms).await, 1);
+    let closed = desk.called_back(&ours, RefundStatus::Closed, "o").await;
+    assert_eq!(closed, Taken::Refund);
     assert_eq!(desk.order(order).await.refundable(), Money::constant(400));
     desk.app.finish().await;
 }
@@ -596,6 +628,29 @@ async fn strangers_without_a_signature_or_a_tenant_leave_nothing() {
     let kept = "SELECT COUNT(*) FROM callback_events";
     assert_eq!(desk.app.count(kept).await, 0);
     desk.app.finish().await;
+}
+
+/// Strangers who make names up cost the database a question for each name, and not for each
+/// request.
+#[tokio::test]
+async fn a_platform_that_is_not_there_is_not_asked_for_again_and_again() {
+    let clock = Arc::new(MockClock::at(SystemClock.now()));
+    let app = TestApp::on_clock(Arc::clone(&clock), None).await;
+    let body = json!({ "id": "x" });
+    let post = || async {
+        let path = "/api/v1/wechat/notify/later/payments";
+        app.anyone().post(path, &body).await.status
+    };
+    assert_eq!(post().await, 404);
+    zhangfang::tenants::create(app.db(), "later", "后来的平台")
+        .await
+        .unwrap();
+    // What was heard a moment ago is believed for ten seconds.
+    clock.advance_seconds(9);
+    assert_eq!(post().await, 404);
+    clock.advance_seconds(1);
+    assert_eq!(post().await, 401);
+    app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

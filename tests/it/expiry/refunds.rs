@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use zhangfang::{
-    payments::{PointsShortfall, RefundError, RefundStateKind, RefundStatus, request_refund},
+    payments::{
+        PointsShortfall, RefundError, RefundStateKind, RefundStatus, Taken, request_refund,
+    },
     points::{RuleTerms, Validity},
     primitives::{Clock as _, MockClock, Money, OrderId, SystemClock},
 };
 
 use super::{Calendar, rounds};
-use crate::{harness::Says, refund_core::Desk};
+use crate::{foreign::elsewhere, harness::Says, refund_core::Desk};
 
 const DAY: i64 = 86_400;
 
@@ -62,6 +64,28 @@ async fn what_ran_out_is_not_claimed_again_before_the_sweep_nor_after_it_under_a
             assert_eq!(desk.has(order).await, (0, 0, 0));
             desk.app.finish().await;
         }
+    }
+}
+
+/// Whoever makes the refund.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ran_out_is_not_owed_when_others_refund() {
+    for swept in [false, true] {
+        let (desk, clock, order) = over(PointsShortfall::Debt).await;
+        if swept {
+            assert_eq!(rounds(desk.app.db()).await, 1);
+        }
+        let success = RefundStatus::Success;
+        let told = elsewhere(&desk, order, ("TK-1", 400), success, "n1").await;
+        assert_eq!(told, Taken::Refund);
+        assert_eq!(desk.has(order).await, (0, 0, 0), "{swept}");
+        // Each point once: ours counts the rest.
+        assert_eq!(refund(&desk, order, None, "r").await, (6, 6, 0));
+        assert!(desk.app.verify().await.is_clean());
+        clock.advance_seconds(DAY);
+        rounds(desk.app.db()).await;
+        assert_eq!(desk.has(order).await, (0, 0, 0));
+        desk.app.finish().await;
     }
 }
 

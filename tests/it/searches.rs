@@ -104,12 +104,18 @@ async fn payments_and_refunds_are_found_by_number_time_and_amount() {
     })
     .await;
     let number = text(&told["wechat_refund_id"]);
+    // Another one, of which none of it is true.
+    let wish = json!({ "amount_fen": 600, "reason": "缺货" });
+    let path = format!("{own}/{}/refunds", orders[2]);
+    let later = shop.owner.keyed("r2").post(&path, &wish).await.expect(201);
+    let path = format!("{refunds}/{}", text(&later["refund_no"]));
+    let until = text(&admin.get(&path).await.expect(200)["created_at"]);
     let own = "/api/v1/merchant/refunds";
     for query in [
         format!("wechat_refund_id={number}"),
         by_number.clone(),
         format!("amount_fen=500&{since}"),
-        format!("created_from={to}"),
+        format!("created_from={to}&created_to={until}"),
     ] {
         assert_eq!(
             found(&admin, refunds, &query).await,

@@ -343,3 +343,24 @@ async fn an_identity_that_was_taken_over_is_given_up_and_nothing_is_written_twic
     })
     .await;
 }
+
+/// Whoever counts the batches of a tenant has counted to the end within months.
+#[tokio::test(flavor = "multi_thread")]
+async fn accounts_that_all_batches_touch_count_no_batches() {
+    let app = TestApp::start().await;
+    let customer = someone(app.db());
+    for _ in 0..3 {
+        app.db().submit(adjust(&app, customer, 1)).await.unwrap();
+    }
+    let version = async |account: AccountId| -> i64 {
+        sqlx::query_scalar("SELECT CAST(version AS SIGNED) FROM accounts WHERE id = ?")
+            .bind(account)
+            .fetch_one(app.db().pool())
+            .await
+            .unwrap()
+    };
+    let issued = AccountId::of_tenant(app.tenant.id, AccountKind::PointsIssued);
+    assert_eq!(version(issued).await, 1);
+    assert_eq!(version(AccountId::customer_points(customer)).await, 3);
+    app.finish().await;
+}

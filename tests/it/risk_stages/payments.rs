@@ -42,6 +42,37 @@ async fn a_blocked_payment_is_not_made_and_its_decision_is_kept() {
     desk.app.finish().await;
 }
 
+/// Whoever repeats has done nothing that could be judged or counted: the key is looked up first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeat_is_not_asked_about() {
+    let desk = Desk::open().await;
+    let path = "/api/v1/merchant/payments";
+    let body = json!({ "amount_fen": 1200 });
+    let show = async || desk.shop.owner.keyed("shown").post(path, &body).await;
+    let shown = order_of(&show().await);
+    let paid = {
+        let (customer, code) = (&desk.customer, &desk.shop.code);
+        desk.app.pay(customer, code, 1200, "k").await
+    };
+    let refund = desk.refund(&paid, 100, "r").await.expect(201);
+    let asked = |stage| desk.told.asked_at(stage).len();
+    let before = (asked(Stage::PaymentCreate), asked(Stage::Refund));
+    assert_eq!(before, (2, 1));
+    for _ in 0..2 {
+        assert_eq!(order_of(&show().await), shown);
+        desk.ask("k").await.refused(409, "order_already_paid");
+        let again = desk.refund(&paid, 100, "r").await.expect(201);
+        assert_eq!(again["refund_no"], refund["refund_no"]);
+        // Another wish under the same key is none either.
+        desk.refund(&paid, 200, "r")
+            .await
+            .refused(422, "idempotency_key_reused");
+    }
+    let after = (asked(Stage::PaymentCreate), asked(Stage::Refund));
+    assert_eq!(after, before);
+    desk.app.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn risk_is_told_who_where_how_much_and_from_where() {
     let desk = Desk::open().await;

@@ -105,6 +105,7 @@ async fn whatever_is_stuck_is_found_and_named() {
         (watch(PAST), "is to be asked about for more than an hour"),
         (watch(MONTH), "is to be asked about later than anybody would have said"),
         ("UPDATE payment_orders SET expires_at = UTC_TIMESTAMP(6) - INTERVAL 3 DAY WHERE state IN (1, 2)".into(), "is open for days after its time, and nobody was told"),
+        ("UPDATE payment_orders SET refund_unknown = 1 WHERE state = 3 LIMIT 1".into(), "waits for a person to say what was refunded elsewhere, and nobody was told"),
         ("UPDATE payment_orders SET sharing = 1 WHERE state = 3 LIMIT 1".into(), "is paid and to be shared, and nobody shares it"),
         (to_share(PAST), "is to be shared for more than an hour"),
         (to_share(MONTH), "is to be shared later than anybody would have said"),

@@ -89,6 +89,9 @@ async fn an_order_that_nobody_hurried_is_closed_when_its_watch_comes_round() {
     let li = app.customer("li").await;
     let order_no = app.create(&li, &shop.code, 1_000, "k").await;
     suspend(&app, &shop).await;
+    // Its turn has come at once.
+    let due = "SELECT COUNT(*) FROM order_watches WHERE due_at <= UTC_TIMESTAMP(6)";
+    assert_eq!(app.count(due).await, 1);
     // As if the process had died between the suspension and the spur, and the order's turn had come.
     app.execute("DELETE FROM order_watches").await;
     app.execute("INSERT INTO order_watches (order_id, tenant_id, due_at, queries) SELECT id, tenant_id, NOW(6) - INTERVAL 1 DAY, 0 FROM payment_orders WHERE state IN (1, 2)")

@@ -320,3 +320,25 @@ async fn a_receiver_that_wechat_never_took_can_be_removed() {
     assert_eq!(told.unwrap().state, ReceiverState::Active);
     stage.app.finish().await;
 }
+
+/// Nobody hears anything of a share for three quarters of an hour: people are told, once, and not
+/// any more when it is done.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_share_that_does_not_get_on_is_told_of_once_until_it_does() {
+    let stage = Stage::set().await;
+    stage.channel.trouble([Trouble::CallLost; 10]);
+    let order = stage.pay("k1").await;
+    for attempt in 1..=10 {
+        stage.round().await;
+        let told = usize::from(attempt >= 8);
+        assert_eq!(stage.exceptions().await.len(), told, "attempt {attempt}");
+    }
+    assert_eq!(stage.exceptions().await, ["sharing_stuck"]);
+    let open = "SELECT COUNT(*) FROM payment_exceptions WHERE resolved_at IS NULL";
+    assert_eq!(stage.app.count(open).await, 1);
+    stage.round().await;
+    assert_eq!(stage.books().await, SHARED);
+    assert_eq!(stage.sharing_of(order).await, OrderSharing::Done);
+    assert_eq!(stage.app.count(open).await, 0);
+    stage.app.finish().await;
+}

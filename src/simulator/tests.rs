@@ -404,6 +404,21 @@ async fn refusals_and_unpaid_orders_are_worded_as_wechat_words_them() {
     let message = told["message"].as_str().unwrap();
     assert!(message.contains("/body/amount/total") && message.contains("必填性规则校验失败"));
     assert_eq!(told["detail"]["location"], "body");
+    // One that is there and wrong, with what was sent.
+    let mut dollars = body("ORDER-2", "http://127.0.0.1:1/n");
+    dollars["amount"]["currency"] = json!("USD");
+    let dollars = dollars.to_string();
+    let (status, told) = call(&simulator, Method::POST, PREPAY, &dollars, None).await;
+    assert_eq!(
+        (status.as_u16(), &told["code"]),
+        (400, &json!("PARAM_ERROR"))
+    );
+    let detail = &told["detail"];
+    assert_eq!(
+        (&detail["location"], &detail["field"], &detail["value"]),
+        (&json!("body"), &json!("/amount/currency"), &json!("USD"))
+    );
+    assert!(detail["issue"].is_string());
 
     // Other parameters under the same number, in either of its words.
     let mut dearer = body("ORDER-1", "http://127.0.0.1:1/n");

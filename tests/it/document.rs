@@ -98,6 +98,27 @@ fn every_text_of_a_known_kind_says_which_texts_it_takes() {
     assert_eq!(bare, BTreeSet::new());
 }
 
+/// JSON Schema counts characters: where bytes are counted, it says nothing of how many characters
+/// there may be.
+#[test]
+fn what_is_counted_in_bytes_is_not_said_in_characters() {
+    let whole = document().whole();
+    let mut counted = Vec::new();
+    for (name, schema) in whole["components"]["schemas"].as_object().unwrap() {
+        for (property, schema) in schema["properties"].as_object().into_iter().flatten() {
+            let said = schema["description"].as_str().unwrap_or_default();
+            if said.contains(" bytes") {
+                let place = format!("{name}.{property}");
+                assert_eq!(schema["x-max-bytes"], 80, "{place}: {schema}");
+                assert!(schema.get("maxLength").is_none(), "{place}: {schema}");
+                counted.push(place);
+            }
+        }
+    }
+    // Reasons of refunds and of what is decided on them, and what is written beside shares.
+    assert!(counted.len() >= 5, "{counted:?}");
+}
+
 #[tokio::test]
 async fn every_problem_has_a_page_where_its_type_leads() {
     let app = TestApp::start().await;

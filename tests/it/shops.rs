@@ -151,6 +151,25 @@ async fn names_and_reasons_show_as_what_they_are() {
             );
         }
     }
+    // A backtick would be a column of WeChat's bill that is not there.
+    for (caller, path, body, field) in [
+        (
+            &person,
+            "/api/v1/merchant/registrations",
+            form("面,`0.00馆"),
+            "name",
+        ),
+        (
+            &shop.owner,
+            refunds.as_str(),
+            json!({ "amount_fen": 1, "reason": "面,`0.00馆" }),
+            "reason",
+        ),
+    ] {
+        let answer = caller.keyed("backtick").post(path, &body).await;
+        answer.refused(422, "field_invalid");
+        assert_eq!(answer.expect(422)["field"]["name"], field, "{path}");
+    }
     let family = "👨\u{200d}👩\u{200d}👧\u{200d}👦 家庭餐厅";
     let made = person
         .keyed("family")

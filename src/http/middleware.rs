@@ -278,6 +278,25 @@ mod tests {
     }
 
     #[test]
+    fn how_a_request_is_repeated_is_told_by_its_method_and_its_key() {
+        let again = |method: Method, keyed: bool| {
+            let mut request = Request::builder().method(method);
+            if keyed {
+                request = request.header("Idempotency-Key", "k");
+            }
+            Again::of(&request.body(axum::body::Body::empty()).unwrap())
+        };
+        for keyed in [false, true] {
+            assert_eq!(again(Method::GET, keyed), Again::Read);
+            assert_eq!(again(Method::HEAD, keyed), Again::Read);
+        }
+        for method in [Method::POST, Method::PUT, Method::DELETE] {
+            assert_eq!(again(method.clone(), true), Again::Keyed);
+            assert_eq!(again(method, false), Again::AsItIs);
+        }
+    }
+
+    #[test]
     fn the_same_key_is_spoken_of_where_there_is_one() {
         let timeout = Problem::of_status(StatusCode::GATEWAY_TIMEOUT);
         assert!(Again::Keyed.title(&timeout).contains("key"));

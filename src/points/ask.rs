@@ -313,3 +313,50 @@ pub(crate) fn asking(
         terms: ReviewTerms::default(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        db::batch::memory::Memory,
+        points::{Reference, Source},
+        primitives::{BusinessDay, CustomerId, Id, TenantId},
+    };
+
+    #[test]
+    fn an_award_that_midnight_overtook_is_over_at_birth() {
+        let day = BusinessDay::parse("2026-11-20").unwrap();
+        let ask = |seconds: i64| {
+            let wish = DeedWish {
+                tenant: TenantId(1),
+                customer: CustomerId::new(Id::from_bytes([7; 16])),
+                wanted: Want::Award {
+                    expires_on: Some(day),
+                },
+                points: Points::parse(5).unwrap(),
+                source: Source::parse("crm").unwrap(),
+                reference: Reference::parse("r").unwrap(),
+                reason: "生日".to_owned(),
+                order: None,
+                merchant: None,
+                by: audit::Actor::new("crm"),
+            };
+            let at = day.start().plus_seconds(seconds);
+            Memory::new(1).decide(at, &asking(wish, Ruling::default()))
+        };
+        assert_eq!(ask(-1).unwrap().deed.state, DeedState::Done);
+        for late in [0, 1] {
+            let refused = ask(late).unwrap_err();
+            assert!(
+                matches!(
+                    refused,
+                    DeedError::Field {
+                        field: "expires_on",
+                        ..
+                    }
+                ),
+                "{refused:?}"
+            );
+        }
+    }
+}

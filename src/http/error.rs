@@ -358,13 +358,15 @@ impl From<InvalidSetting> for Problem {
     }
 }
 
-fn key_reused() -> Problem {
+/// `of`: what the key belongs to, where its caller may see that.
+fn key_reused(of: Extension) -> Problem {
     Problem::new(
         StatusCode::UNPROCESSABLE_ENTITY,
         "idempotency_key_reused",
         "The idempotency key was used for another request",
         "请求标识已被用于其他请求",
     )
+    .with(of)
 }
 
 impl From<InvalidKey> for Problem {
@@ -381,7 +383,7 @@ impl From<InvalidKey> for Problem {
 impl<E: Error + Into<Self>> From<OnceError<E>> for Problem {
     fn from(error: OnceError<E>) -> Self {
         match error {
-            OnceError::KeyReused => key_reused(),
+            OnceError::KeyReused => key_reused(Extension::default()),
             OnceError::Unwritable(error) => broken(&error),
             OnceError::Work(error) => error.into(),
             OnceError::Db(error) => error.into(),
@@ -418,7 +420,10 @@ impl From<PaymentError> for Problem {
                 detail: "金额超出范围",
                 ..Self::field("amount_fen", format!("{} to {}", min.get(), max.get()))
             },
-            PaymentError::KeyReused => key_reused(),
+            PaymentError::KeyReused(order) => key_reused(Extension {
+                order,
+                ..Extension::default()
+            }),
             PaymentError::OrderNotFound => Self::new(
                 StatusCode::NOT_FOUND,
                 "order_not_found",
@@ -588,7 +593,10 @@ impl From<RefundError> for Problem {
                 "WeChat was told of the refund a moment ago and may still take it: try again in a minute, or in ten if it did not answer",
                 "退款请求正在处理，请稍后再试",
             ),
-            RefundError::KeyReused => key_reused(),
+            RefundError::KeyReused(refund) => key_reused(Extension {
+                refund,
+                ..Extension::default()
+            }),
             RefundError::ChannelRefused(code) => {
                 tracing::warn!(code, "WeChat refuses what was asked of a refund");
                 Self::new(
@@ -700,7 +708,10 @@ impl From<ReviewError> for Problem {
                 "note",
                 "one line of up to 200 characters; a rejection needs one",
             ),
-            ReviewError::KeyReused => key_reused(),
+            ReviewError::KeyReused(review) => key_reused(Extension {
+                review: Some(review),
+                ..Extension::default()
+            }),
             ReviewError::Ledger(error) => broken(&error),
             ReviewError::Stale => DbError::Contention(1).into(),
             ReviewError::Db(error) => error.into(),
@@ -767,11 +778,15 @@ impl From<DeedError> for Problem {
                 detail: "订单不存在或不属于该顾客",
                 ..Self::field("order_no", "an order of this customer")
             },
-            DeedError::ReferenceReused => Self {
+            DeedError::ReferenceReused(deed) => Self {
                 code: "reference_reused",
                 detail: "该业务单号已被用于其他请求",
                 ..Self::field("reference", "one that was not used for another request")
-            },
+            }
+            .with(Extension {
+                deed: Some(deed),
+                ..Extension::default()
+            }),
             DeedError::Insufficient { available } => conflict(
                 "points_insufficient",
                 "The customer has fewer points that can be spent",

@@ -8,7 +8,7 @@ use axum::{
 use serde::Serialize;
 
 use crate::{
-    primitives::{ChallengeId, DecisionId, Money, OrderNo},
+    primitives::{ChallengeId, DecisionId, DeedId, Money, OrderNo, RefundNo, ReviewId},
     risk::Mistake,
 };
 
@@ -43,6 +43,10 @@ pub(super) struct Extension {
     pub(super) challenge: Option<ChallengeId>,
     /// The order that stands in the way.
     pub(super) order: Option<OrderNo>,
+    /// What a key or reference belongs to, beside an order.
+    pub(super) refund: Option<RefundNo>,
+    pub(super) deed: Option<DeedId>,
+    pub(super) review: Option<ReviewId>,
     /// How much of the order can still be refunded.
     pub(super) refundable: Option<Money>,
 }
@@ -85,10 +89,23 @@ pub(super) struct ProblemBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "ch_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
     challenge: Option<ChallengeId>,
-    /// With `order_already_paid` and other conflicts: the order that it is about.
+    /// With `order_already_paid` and other conflicts: the order that it is about. With
+    /// `idempotency_key_reused`: the order that was made with the key.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "06D8R5MKTS7J0T4V3C9Q2W00")]
     order_no: Option<OrderNo>,
+    /// With `idempotency_key_reused`: the refund that the key was used for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "06D8R5MKTS7J0T4V3C9Q2W00")]
+    refund_no: Option<RefundNo>,
+    /// With `reference_reused`: the deed that the reference names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "pd_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
+    deed_id: Option<DeedId>,
+    /// With `idempotency_key_reused`: the review that the key was used for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "rv_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
+    review_id: Option<ReviewId>,
     /// With `refund_exceeds_refundable`: how much of the order can still be refunded.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<i64>, minimum = 0, example = 700)]
@@ -255,6 +272,9 @@ impl Problem {
             decision,
             challenge,
             order,
+            refund,
+            deed,
+            review,
             refundable,
         } = self.extension.map(|boxed| *boxed).unwrap_or_default();
         let body = ProblemBody {
@@ -268,6 +288,9 @@ impl Problem {
             decision,
             challenge,
             order_no: order,
+            refund_no: refund,
+            deed_id: deed,
+            review_id: review,
             refundable_fen: refundable,
             trace_id: trace_id.to_owned(),
         };

@@ -263,7 +263,9 @@ impl Operation for CreateOrder {
             .map_or(String::new(), |code| code.merchant_name.clone());
         if let Some(used) = set.get::<Keys>(self.key).copied() {
             if used.request_hash != self.request_hash {
-                return Err(PaymentError::KeyReused);
+                // Keys are the customer's own, and so is what they made.
+                let made = OrderId::new(used.effect);
+                return Err(PaymentError::KeyReused(Some(made.into())));
             }
             let order = set
                 .get::<Orders>(OrderId::new(used.effect))

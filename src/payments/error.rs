@@ -20,8 +20,9 @@ pub enum PaymentError {
     AmountNotAllowed { expected: Money },
     #[error("an amount is between {min} and {max}")]
     AmountOutOfRange { min: Money, max: Money },
+    /// Of the same caller, who is told which order the key made, if it may be seen.
     #[error("the key was used for another request")]
-    KeyReused,
+    KeyReused(Option<OrderNo>),
     #[error("order not found")]
     OrderNotFound,
     #[error("order {0} is closed")]

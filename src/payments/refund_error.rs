@@ -4,7 +4,7 @@ use super::RefundStateKind;
 use crate::{
     db::{DbError, SubmitError},
     ledger::LedgerError,
-    primitives::{Money, Points},
+    primitives::{Money, Points, RefundNo},
     risk::Stop,
 };
 
@@ -47,8 +47,9 @@ pub enum RefundError {
     NotWithdrawable(RefundStateKind),
     #[error("WeChat is being told of the refund, or was a moment ago")]
     BeingTold,
+    /// Of the same caller, who is told which refund the key is about, if it may be seen.
     #[error("the key was used for another request")]
-    KeyReused,
+    KeyReused(Option<RefundNo>),
     /// WeChat said no; its code is for logs.
     #[error("WeChat refuses: {0}")]
     ChannelRefused(String),

@@ -183,6 +183,13 @@ struct AskRefund {
     ruling: Option<Ruling>,
 }
 
+/// The key is the caller's own; what it was used for may be another shop's by now.
+fn key_reused(set: &WorkingSet, used: KeyRow, role: RefundRole) -> RefundError {
+    let known = set.get::<Refunds>(RefundId::new(used.effect));
+    let seen = known.filter(|refund| role.may_see(refund.merchant));
+    RefundError::KeyReused(seen.map(Refund::no))
+}
+
 impl RequestRefund {
     /// Whether this is the order, and whoever asks may see it.
     pub(super) fn concerns(&self, order: &Order) -> bool {
@@ -315,7 +322,7 @@ impl Operation for AskRefund {
         let wish = &self.wish;
         if let Some(used) = set.get::<Keys>(wish.claim.id).copied() {
             if used.request_hash != wish.claim.request_hash {
-                return Err(RefundError::KeyReused);
+                return Err(key_reused(set, used, wish.by.role));
             }
             let refund = set.get::<Refunds>(RefundId::new(used.effect)).cloned();
             return Ok(Ok(Asked::new(refund.ok_or(RefundError::NotFound)?, false)));
@@ -515,6 +522,11 @@ impl Operation for Decide {
     fn rows(&self, want: &mut Wanted, set: &WorkingSet) {
         want.row::<Keys>(self.decision.claim.id);
         want.row::<Refunds>(self.decision.refund);
+        if set.has_loaded::<Keys>(self.decision.claim.id)
+            && let Some(used) = set.get::<Keys>(self.decision.claim.id)
+        {
+            want.row::<Refunds>(RefundId::new(used.effect));
+        }
         if set.has_loaded::<Refunds>(self.decision.refund)
             && let Some(refund) = set.get::<Refunds>(self.decision.refund)
         {
@@ -536,7 +548,7 @@ impl Operation for Decide {
             .ok_or(RefundError::NotFound)?;
         if let Some(used) = set.get::<Keys>(decision.claim.id).copied() {
             if used.request_hash != decision.claim.request_hash {
-                return Err(RefundError::KeyReused);
+                return Err(key_reused(set, used, by.role));
             }
             return Ok(Asked::new(refund, false));
         }

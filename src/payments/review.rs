@@ -261,7 +261,7 @@ impl Operation for TurnReview {
         if let Some(claim) = &self.claim {
             if let Some(used) = set.get::<Keys>(claim.id) {
                 if used.request_hash != claim.request_hash {
-                    return Err(ReviewError::KeyReused);
+                    return Err(ReviewError::KeyReused(ReviewId::new(used.effect)));
                 }
                 return Ok(row);
             }
@@ -386,7 +386,7 @@ impl From<DeedError> for ReviewError {
             | DeedError::CustomerBlocked
             | DeedError::ShopUnknown
             | DeedError::OrderNotTheirs
-            | DeedError::ReferenceReused
+            | DeedError::ReferenceReused(_)
             | DeedError::Insufficient { .. }
             | DeedError::Blocked
             | DeedError::CaptureTooMuch { .. }

@@ -130,7 +130,10 @@ impl Operation for CreateShown {
         let Self { wish, shop, .. } = self;
         if let Some(used) = set.get::<Keys>(wish.claim.id).copied() {
             if used.request_hash != wish.claim.request_hash {
-                return Err(PaymentError::KeyReused);
+                let made = set.get::<Orders>(OrderId::new(used.effect));
+                // Whoever showed it may be at another shop by now.
+                let made = made.filter(|order| order.merchant == wish.merchant);
+                return Err(PaymentError::KeyReused(made.map(Order::no)));
             }
             let order = set.get::<Orders>(OrderId::new(used.effect)).cloned();
             let order = order.ok_or(PaymentError::OrderNotFound)?;

@@ -205,7 +205,8 @@ impl Operation for Withdraw {
             .ok_or(RefundError::NotFound)?;
         if let Some(used) = set.get::<Keys>(wish.claim.id).copied() {
             if used.request_hash != wish.claim.request_hash {
-                return Err(RefundError::KeyReused);
+                let known = RefundId::new(used.effect);
+                return Err(RefundError::KeyReused(Some(known.into())));
             }
             return Ok(Withdrawn::Done(Box::new(refund)));
         }

@@ -244,7 +244,7 @@ impl Operation for AskDeed {
         let key = self.wish.key();
         if let Some(used) = set.get::<Keys>(key).copied() {
             if used.request_hash != self.wish.request_hash() {
-                return Err(DeedError::ReferenceReused);
+                return Err(DeedError::ReferenceReused(DeedId::new(used.effect)));
             }
             let deed = set.get::<Deeds>(DeedId::new(used.effect)).cloned();
             let deed = deed.ok_or(DeedError::NotFound)?;

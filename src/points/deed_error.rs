@@ -4,7 +4,7 @@ use super::{DeedState, Unfit};
 use crate::{
     db::{DbError, SubmitError},
     ledger::LedgerError,
-    primitives::Points,
+    primitives::{DeedId, Points},
 };
 
 /// A deed that is not done.
@@ -23,9 +23,9 @@ pub enum DeedError {
     ShopUnknown,
     #[error("the order does not exist, or is another customer's")]
     OrderNotTheirs,
-    /// The reference was used for another request.
-    #[error("the reference was used for another request")]
-    ReferenceReused,
+    /// The reference was used for another request, by the same back end: for this deed.
+    #[error("the reference was used for another request, {0}")]
+    ReferenceReused(DeedId),
     #[error("only {available} are available")]
     Insufficient { available: Points },
     /// Risk says no. The deed is kept, refused, with the decision.

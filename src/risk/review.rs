@@ -170,8 +170,9 @@ pub enum ReviewError {
     NoteNeeded,
     #[error("the note is too long or not plain text")]
     BadNote,
+    /// Of the same caller, who is told which review the key is about.
     #[error("the key was used for another request")]
-    KeyReused,
+    KeyReused(ReviewId),
     /// What was read does not fit together; asked again, it is decided on what is there then.
     #[error("somebody else wrote in between")]
     Stale,

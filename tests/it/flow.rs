@@ -258,10 +258,10 @@ async fn the_same_key_is_the_same_payment() {
     assert!(orders.iter().all(|order| *order == orders[0]), "{orders:?}");
 
     let other = json!({ "code": shop.code, "amount_fen": 301 });
-    li.keyed("same")
-        .post("/api/v1/customer/payments", &other)
-        .await
-        .refused(422, "idempotency_key_reused");
+    let path = "/api/v1/customer/payments";
+    let reused = li.keyed("same").post(path, &other).await;
+    reused.refused(422, "idempotency_key_reused");
+    assert_eq!(reused.expect(422)["order_no"], orders[0]);
     li.post("/api/v1/customer/payments", &body)
         .await
         .refused(400, "idempotency_key_missing");

@@ -349,3 +349,4 @@ fn command(app: &TestApp, arguments: &[&str]) -> (String, bool) {
     let said = String::from_utf8(done.stdout).unwrap();
     (said, done.status.success())
 }
+    assert_eq!(other.expect(422)["order_no"], shown["order_no"]);

@@ -215,6 +215,7 @@ async fn the_same_key_is_the_same_refund_and_never_more_than_was_paid_goes_back(
     let other = json!({ "amount_fen": 301, "reason": "缺货" });
     let other = owner.keyed("r1").post(&path, &other).await;
     other.refused(422, "idempotency_key_reused");
+    assert_eq!(other.expect(422)["refund_no"], first["refund_no"]);
     let unkeyed = owner.post(&path, &json!({ "reason": "缺货" })).await;
     unkeyed.refused(400, "idempotency_key_missing");
 

@@ -66,6 +66,7 @@ async fn what_was_redeemed_goes_back_to_the_days_from_which_it_came() {
     assert_eq!(again, first);
     let reused = counter.give_back(spent, 8, "b1").await;
     reused.refused(422, "reference_reused");
+    assert_eq!(reused.expect(422)["deed_id"], first["id"]);
     let more = counter.give_back(spent, 9, "b2").await;
     expects(&more, 409, "return_exceeds_taken", "at most 8");
     counter.give_back(spent, 8, "b2").await.expect(201);

@@ -310,6 +310,7 @@ async fn the_queue_is_read_by_page_and_filter_and_decided_by_those_who_may() {
         .post(&format!("{path}/reject"), &json!({ "note": "other" }))
         .await;
     other.refused(422, "idempotency_key_reused");
+    assert_eq!(other.expect(422)["review_id"], said["id"]);
 
     let customer = &bench.desk.customer;
     customer

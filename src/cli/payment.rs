@@ -112,6 +112,9 @@ fn as_text(story: &ToldStory) -> String {
             text,
             "\n\nWeChat is asked next at {at}; it was asked {queries} times before"
         );
+        if let Some(problem) = &next.problem {
+            let _ = write!(text, "; the last time nothing was learnt: {problem}");
+        }
     }
     text
 }
@@ -184,7 +187,10 @@ fn refunds(story: &ToldStory) -> Table {
             refund.state.to_owned(),
             refund.points_back.to_string(),
             refund.reason.clone(),
-            refund.problem.clone().unwrap_or_default(),
+            match (&refund.problem, &refund.problem_detail) {
+                (Some(problem), Some(detail)) => format!("{problem}: {detail}"),
+                (problem, _) => problem.clone().unwrap_or_default(),
+            },
         ]);
     }
     fit(&mut table);

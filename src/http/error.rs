@@ -474,10 +474,10 @@ impl From<PaymentError> for Problem {
                 "WeChat Pay refused the payment",
                 "微信支付暂时无法受理该订单",
             ),
-            PaymentError::ChannelUnknown => Self::new(
+            PaymentError::ChannelUnknown(_) => Self::new(
                 StatusCode::BAD_GATEWAY,
                 "channel_unknown",
-                "WeChat Pay does not answer: repeat with the same key",
+                "WeChat Pay does not answer, or not so that it is understood: repeat with the same key",
                 "微信支付暂无响应，请重试",
             )
             .retry_after(1),
@@ -606,7 +606,7 @@ impl From<RefundError> for Problem {
                     "微信支付未受理该请求",
                 )
             }
-            RefundError::ChannelUnknown => PaymentError::ChannelUnknown.into(),
+            RefundError::ChannelUnknown => PaymentError::ChannelUnknown(String::new()).into(),
             RefundError::Stopped(stop) => stop.into(),
             RefundError::Ledger(error) => broken(&error),
             RefundError::Db(error) => error.into(),
@@ -974,7 +974,7 @@ mod tests {
     #[test]
     fn an_unknown_outcome_asks_to_be_repeated() {
         for error in [
-            PaymentError::ChannelUnknown,
+            PaymentError::ChannelUnknown("HTTP 502".to_owned()),
             DbError::Unavailable(None).into(),
         ] {
             let problem = Problem::from(error);

@@ -27,6 +27,7 @@ use super::{
         put_refund,
     },
     foreign::{is_after_all, key_of, order_of},
+    heard::in_words,
     plausible::{Plausible, plausible},
     refund::pause_seconds,
     request_refund::want_order_and_points,
@@ -59,8 +60,12 @@ pub(super) enum RefundWord {
         seen: u32,
         unsure: bool,
     },
-    /// Not now. `unsure` when WeChat may have it.
-    Later { problem: String, unsure: bool },
+    /// Not now, and what lies behind the word for it. `unsure` when WeChat may have it.
+    Later {
+        problem: String,
+        detail: String,
+        unsure: bool,
+    },
 }
 
 /// What became of the word.
@@ -253,11 +258,13 @@ impl ApplyRefund {
             && let Some(mut next) = refund.turn(refund.state)
         {
             next.attempts.problem = Some(reason.to_owned());
+            next.attempts.detail = None;
             next.attempts.unsure = true;
             self.schedule(&mut next, cx.now());
             put_refund(set, cx, next, &self.by, reason);
         }
     }
+
     fn store_callback(
         &self,
         set: &mut WorkingSet,
@@ -309,9 +316,14 @@ impl ApplyRefund {
                 );
                 let mut failed = refund.clone();
                 failed.attempts.problem = Some(code.chars().take(80).collect());
+                failed.attempts.detail = None;
                 self.undone(set, cx, order, &failed, RefundState::Failed)
             }
-            RefundWord::Later { problem, unsure } => {
+            RefundWord::Later {
+                problem,
+                detail,
+                unsure,
+            } => {
                 if refund.state.kind().is_final() {
                     return Ok(RefundMoved::Before);
                 }
@@ -322,6 +334,7 @@ impl ApplyRefund {
                     next.attempts.count = 0;
                 }
                 next.attempts.problem = Some(problem.chars().take(80).collect());
+                next.attempts.detail = Some(in_words(detail));
                 next.attempts.unsure |= *unsure;
                 self.schedule(&mut next, cx.now());
                 tell_if_stuck(set, cx, self.pace, order, &mut next);
@@ -341,6 +354,7 @@ impl ApplyRefund {
             return RefundMoved::Before;
         };
         next.attempts.problem = Some(ABSENT_ONCE.to_owned());
+        next.attempts.detail = None;
         next.attempts.count = next.attempts.count.saturating_add(1);
         next.attempts.next_at = Some(self.pace.after(cx.now(), ABSENT_SECONDS));
         put_refund(set, cx, next.clone(), &self.by, ABSENT_ONCE);
@@ -423,6 +437,7 @@ impl ApplyRefund {
             told.received_account = Some(account.chars().take(64).collect());
         }
         told.attempts.problem = None;
+        told.attempts.detail = None;
         told.attempts.unsure = false;
         self.store_callback(set, cx, 2, None);
         match said.status {

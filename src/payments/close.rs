@@ -14,8 +14,8 @@
 
 use super::{
     Applied, ChannelOrder, ExceptionKind, Order, OrderState, Outcome, PaidNotice, PaymentError,
-    Payments, RefusalKind, Settled, Why, booking::put_order, exception::exceptions_of, list,
-    settle::settle, store::Orders,
+    Payments, RefusalKind, Settled, Why, booking::put_order, exception::exceptions_of,
+    heard::note_answer, list, settle::settle, store::Orders,
 };
 use crate::{
     audit::{self, Action, Actor},
@@ -37,6 +37,18 @@ pub enum CloseBy {
 
 /// Gives an order up, or finds it paid. Either way the order as it stands then is the answer.
 pub async fn close_payment(
+    payments: &Payments,
+    tenant: TenantId,
+    order: OrderId,
+    by: CloseBy,
+) -> Result<Order, PaymentError> {
+    let closed = close(payments, tenant, order, by).await;
+    note_answer(payments, (tenant, order), &closed).await;
+    closed
+}
+
+/// The same for the job, which notes itself what it heard.
+pub(super) async fn close(
     payments: &Payments,
     tenant: TenantId,
     order: OrderId,
@@ -72,7 +84,9 @@ pub async fn close_payment(
             RefusalKind::AlreadyPaid => {
                 return match ask(payments, &known).await? {
                     Found::Settled => get_order(payments, tenant, order).await,
-                    Found::Closed | Found::Open => Err(PaymentError::ChannelUnknown),
+                    Found::Closed | Found::Open => Err(PaymentError::ChannelUnknown(
+                        "it calls the order paid, and not paid when it is asked".to_owned(),
+                    )),
                 };
             }
             RefusalKind::RateLimited => return Err(PaymentError::BeingPaid(known.no())),
@@ -80,7 +94,7 @@ pub async fn close_payment(
                 return Err(PaymentError::ChannelRefused(refusal.code));
             }
         },
-        Outcome::Unknown(_) => return Err(PaymentError::ChannelUnknown),
+        Outcome::Unknown(reason) => return Err(PaymentError::ChannelUnknown(reason)),
     }
     let (why, actor) = match by {
         CloseBy::Customer => (Why::Customer, None),
@@ -119,7 +133,7 @@ pub(super) async fn ask(payments: &Payments, order: &Order) -> Result<Found, Pay
         Outcome::Done(ChannelOrder::NotPaid(_) | ChannelOrder::Absent) => return Ok(Found::Open),
         Outcome::Done(ChannelOrder::Closed) => return Ok(Found::Closed),
         Outcome::Refused(refusal) => return Err(PaymentError::ChannelRefused(refusal.code)),
-        Outcome::Unknown(_) => return Err(PaymentError::ChannelUnknown),
+        Outcome::Unknown(reason) => return Err(PaymentError::ChannelUnknown(reason)),
     };
     match settle(payments, order.tenant, told, None).await? {
         Settled::Now { .. } | Settled::Before | Settled::WhoPaid => Ok(Found::Settled),

@@ -3,6 +3,7 @@
 use super::{
     Order, PaymentError, Payments, Why,
     close::{Found, ask, get_order, give_up, is_open},
+    heard::note_answer,
 };
 use crate::primitives::{OrderId, TenantId};
 
@@ -16,11 +17,14 @@ pub async fn confirm(
     if known.state.kind().is_paid() {
         return Ok(known);
     }
-    match ask(payments, &known).await? {
-        Found::Settled => get_order(payments, tenant, order).await,
-        Found::Closed if is_open(&known) => {
+    let found = match ask(payments, &known).await {
+        Ok(Found::Settled) => get_order(payments, tenant, order).await,
+        Ok(Found::Closed) if is_open(&known) => {
             give_up(payments, &known, Why::ClosedAtWechat, None).await
         }
-        Found::Closed | Found::Open => Ok(known),
-    }
+        Ok(Found::Closed | Found::Open) => Ok(known),
+        Err(error) => Err(error),
+    };
+    note_answer(payments, (tenant, order), &found).await;
+    found
 }

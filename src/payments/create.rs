@@ -6,6 +6,7 @@ use super::{
     booking::put_order,
     close::is_open,
     facts::rule_on_creation,
+    heard::note_heard,
     settle::is_plain,
     store::{CodeKey, Codes, Orders},
 };
@@ -63,18 +64,18 @@ pub async fn create_payment(
         .clone()
         .unwrap_or_default()
         .see_through(deed, is_made);
-    let (order, merchant_name) = match see_through.await? {
+    let (order, merchant_name, is_new) = match see_through.await? {
         Created::Now(order, merchant_name) => {
             if let Some(ruling) = &ruling {
                 payments.recent.note(&order, ruling);
             }
-            (*order, merchant_name)
+            (*order, merchant_name, true)
         }
         // What risk says of a repeat is not what was said of the order.
-        Created::Before(order, merchant_name) => (*order, merchant_name),
+        Created::Before(order, merchant_name) => (*order, merchant_name, false),
         Created::Stopped(stop) => return Err(stop.into()),
     };
-    let (order, ticket) = ticket_for(payments, &*gateway, order, Some(openid)).await?;
+    let (order, ticket) = ticket_for(payments, &*gateway, (order, is_new), Some(openid)).await?;
     let pay = gateway.pay_parameters(ticket.expose(), payments.db.now());
     Ok(CreatedPayment {
         order,
@@ -90,11 +91,12 @@ const fn is_made(created: &Created) -> bool {
     }
 }
 
-/// The ticket of an order that can be paid: the one that is known while it lasts, else a fresh one for the same number.
+/// The ticket of an order that can be paid: the one that is known while it lasts, else a fresh one for the same number. Of an order that is not new somebody may
+/// have noted why there was none.
 pub(super) async fn ticket_for(
     payments: &Payments,
     gateway: &dyn Gateway,
-    order: Order,
+    (order, is_new): (Order, bool),
     payer_openid: Option<Secret<String>>,
 ) -> Result<(Order, Secret<String>), PaymentError> {
     let now = payments.db.now();
@@ -113,7 +115,11 @@ pub(super) async fn ticket_for(
         OrderState::Expired { .. } => return Err(PaymentError::OrderExpired(order.no())),
         OrderState::Closed { .. } => return Err(PaymentError::OrderClosed(order.no())),
     }
-    let ticket = ask_for_ticket(gateway, &order, payer_openid, now).await?;
+    let ticket = ask_for_ticket(gateway, &order, payer_openid, now).await;
+    if ticket.is_err() || !is_new {
+        note_heard(payments, (order.tenant, order.id), &ticket).await;
+    }
+    let ticket = ticket?;
     let record = RecordPrepay {
         order: order.id,
         ticket: ticket.clone(),
@@ -148,14 +154,16 @@ async fn ask_for_ticket(
         }),
         Outcome::Done(_) => {
             tracing::error!(order.no = %order.no(), "WeChat's ticket is not of the form that we know");
-            Err(PaymentError::ChannelUnknown)
+            Err(PaymentError::ChannelUnknown(
+                "its ticket is not of the form that we know".to_owned(),
+            ))
         }
         Outcome::Refused(refusal) => {
             tracing::warn!(order.no = %order.no(), code = refusal.code, message = refusal.message, "WeChat refuses a prepay");
             Err(match refusal.kind {
                 RefusalKind::AlreadyPaid => PaymentError::AlreadyPaid(order.no()),
                 RefusalKind::Closed => PaymentError::OrderClosed(order.no()),
-                RefusalKind::RateLimited => PaymentError::ChannelUnknown,
+                RefusalKind::RateLimited => PaymentError::ChannelUnknown(refusal.code),
                 RefusalKind::Rejected
                 | RefusalKind::Absent
                 | RefusalKind::NotEnough
@@ -164,7 +172,7 @@ async fn ask_for_ticket(
         }
         Outcome::Unknown(reason) => {
             tracing::warn!(order.no = %order.no(), reason, "outcome of a prepay is unknown");
-            Err(PaymentError::ChannelUnknown)
+            Err(PaymentError::ChannelUnknown(reason))
         }
     }
 }

@@ -40,9 +40,10 @@ pub enum PaymentError {
     /// WeChat's answer does not fit the order. The word is stable.
     #[error("WeChat's answer is wrong: {0}")]
     AnswerWrong(&'static str),
-    /// Nobody knows what WeChat did. Repeat with the same key.
-    #[error("WeChat does not answer")]
-    ChannelUnknown,
+    /// Nobody knows what WeChat did, and why not: no answer, or one that cannot be believed or
+    /// read. Repeat with the same key.
+    #[error("WeChat is not understood: {0}")]
+    ChannelUnknown(String),
     #[error("risk stops the payment")]
     Stopped(#[from] Stop),
     #[error("database failure")]

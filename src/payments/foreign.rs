@@ -350,6 +350,7 @@ fn row_of(
             count: 0,
             unsure: false,
             problem: None,
+            detail: None,
             next_at: Some(cx.now()),
         },
         progress: Progress::default(),

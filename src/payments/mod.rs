@@ -125,6 +125,7 @@ mod facts;
 mod find;
 mod foreign;
 mod gateway;
+mod heard;
 mod list;
 mod order;
 mod pace;
@@ -216,7 +217,9 @@ pub use telling::{
     ToldQuery, ToldRefund, ToldRefundWithHistory, ToldReview, ToldStep, ToldStory, ToldTransfer,
     timeline,
 };
-pub use watch::{Watch, claim_watches, hurry_open_orders, pursue_order, watch_open_orders};
+pub use watch::{
+    NextQuery, Watch, claim_watches, hurry_open_orders, pursue_order, watch_open_orders,
+};
 pub use why::Why;
 pub use withdraw_refund::{WithdrawRefund, withdraw_refund};
 

@@ -363,6 +363,7 @@ impl History {
                 count: 0,
                 unsure: false,
                 problem: None,
+                detail: None,
                 next_at: None,
             },
             progress: Progress::default(),

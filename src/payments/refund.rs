@@ -142,6 +142,9 @@ pub struct Attempts {
     pub unsure: bool,
     /// Why it is not further, in a word.
     pub problem: Option<String>,
+    /// What lies behind the word, where something does: WeChat's code, or what of its answer was not
+    /// understood. Says nothing without a problem.
+    pub detail: Option<String>,
     /// When it is looked at again; none: never, or not before somebody decides.
     pub next_at: Option<Timestamp>,
 }

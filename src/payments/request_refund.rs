@@ -367,6 +367,7 @@ impl Operation for AskRefund {
                 count: 0,
                 unsure: false,
                 problem: None,
+                detail: None,
                 next_at: None,
             },
             progress: Progress::default(),
@@ -521,12 +522,12 @@ impl Operation for Decide {
 
     fn rows(&self, want: &mut Wanted, set: &WorkingSet) {
         want.row::<Keys>(self.decision.claim.id);
-        want.row::<Refunds>(self.decision.refund);
         if set.has_loaded::<Keys>(self.decision.claim.id)
             && let Some(used) = set.get::<Keys>(self.decision.claim.id)
         {
             want.row::<Refunds>(RefundId::new(used.effect));
         }
+        want.row::<Refunds>(self.decision.refund);
         if set.has_loaded::<Refunds>(self.decision.refund)
             && let Some(refund) = set.get::<Refunds>(self.decision.refund)
         {

@@ -485,6 +485,7 @@ impl SettlePayment {
                 count: 0,
                 unsure: false,
                 problem: None,
+                detail: None,
                 next_at: Some(cx.now()),
             },
             progress: Progress::default(),

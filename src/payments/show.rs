@@ -84,7 +84,7 @@ pub async fn show_payment(
         payments.recent.note(&shown.order, &ruling);
     }
     let order = *shown.order;
-    let (order, code_url) = ticket_for(payments, &*gateway, order, None).await?;
+    let (order, code_url) = ticket_for(payments, &*gateway, (order, shown.is_new), None).await?;
     Ok(ShownPayment { order, code_url })
 }
 

@@ -5,7 +5,7 @@ use super::{
     exception::exceptions_of,
     find::{refund_history, refunds_of},
     list,
-    watch::next_query,
+    watch::{NextQuery, next_query},
 };
 use crate::{
     db::{Db, DbError, Sql},
@@ -32,8 +32,8 @@ pub struct OrderStory {
     pub review: Option<ReviewRow>,
     /// When it was read.
     pub at: Timestamp,
-    /// When WeChat is asked next, and how often it was, while nobody has paid.
-    pub next_query: Option<(Timestamp, u32)>,
+    /// When WeChat is asked next, and how that went so far, while nobody has paid.
+    pub next_query: Option<NextQuery>,
 }
 
 impl HistoryRow {

@@ -63,16 +63,17 @@ pub(super) fn tell_if_stuck(
         return;
     }
     refund.progress.stuck = true;
-    let problem = refund
-        .attempts
-        .problem
-        .as_deref()
-        .unwrap_or("no problem known");
-    let detail = format!(
+    let attempts = &refund.attempts;
+    let problem = attempts.problem.as_deref().unwrap_or("no problem known");
+    let mut detail = format!(
         "{} is {} and does not get on: {problem}",
         refund.no(),
         refund.state.kind().name()
     );
+    if let Some(behind) = &attempts.detail {
+        detail.push_str(": ");
+        detail.push_str(behind);
+    }
     let about = (Some(order), Some(&*refund));
     let kind = ExceptionKind::RefundStuck;
     put_exception(set, cx, order.tenant, kind, about, detail, None);
@@ -243,6 +244,7 @@ mod tests {
                 count,
                 unsure: false,
                 problem: problem.map(str::to_owned),
+                detail: None,
                 next_at: None,
             },
             progress: Progress::default(),

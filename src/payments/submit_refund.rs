@@ -204,6 +204,7 @@ fn later(problem: &str, why: &str, unsure: bool) -> RefundWord {
     tracing::info!(problem, why, "a refund is not further");
     RefundWord::Later {
         problem: problem.to_owned(),
+        detail: why.to_owned(),
         unsure,
     }
 }

@@ -15,14 +15,16 @@
 //! [`REFUSALS_MAX`] refusals in a row, or a day after its time, people are told (`order_stuck`), once. A person who has seen at WeChat that it is not paid may close it: for
 //! an order whose time is over and of which people were told, an operator's word does instead of WeChat's (`close.rs`). Should it be paid after all, that is a late payment
 //! like any other.
+//!
+//! Why nothing was learnt is kept with the watch until WeChat is understood again (`heard.rs`).
 
 use sqlx::FromRow;
 
 use super::{
     CloseBy, ExceptionKind, Pace, PaymentError, Payments,
-    close::{Found, ask, get_order, give_up, is_open},
-    close_payment,
+    close::{Found, ask, close, get_order, give_up, is_open},
     exception::resolve,
+    heard::problem,
     policy::ORDER_MINUTES_MAX,
     stuck::tell_of_order,
     why::Why,
@@ -34,7 +36,7 @@ use crate::{
 };
 
 /// WeChat wants the first query within a minute of the order.
-const YOUNG_SECONDS: i64 = 20;
+pub(super) const YOUNG_SECONDS: i64 = 20;
 /// Older than any transaction that may still hold back a row.
 const OLD_SECONDS: i64 = 600;
 /// Orders that one transaction looks through.
@@ -309,7 +311,9 @@ impl Work for Claim {
 
 /// Asks WeChat about a claimed order, settles or closes it, and says when to ask next.
 pub async fn pursue_order(payments: &Payments, watch: Watch) -> Result<(), DbError> {
-    let (next, refusals) = match pursue(payments, watch).await {
+    let found = pursue(payments, watch).await;
+    let problem = found.as_ref().err().and_then(problem);
+    let (next, refusals) = match found {
         Ok(next) => (next, 0),
         Err(PaymentError::AnswerWrong(reason)) => {
             raise(payments, watch, ExceptionKind::WrongAnswer, reason).await?;
@@ -332,6 +336,7 @@ pub async fn pursue_order(payments: &Payments, watch: Watch) -> Result<(), DbErr
         watch,
         next,
         refusals,
+        problem,
     };
     payments.db.run(it).await
 }
@@ -342,7 +347,7 @@ fn pause_after(error: &PaymentError, refusals: u32) -> i64 {
     let grown = REFUSED_PAUSES[place.min(REFUSED_PAUSES.len() - 1)];
     if matches!(error, PaymentError::ChannelRefused(_)) {
         grown
-    } else if matches!(error, PaymentError::ChannelUnknown) {
+    } else if matches!(error, PaymentError::ChannelUnknown(_)) {
         grown.min(SILENT_MAX_SECONDS)
     } else {
         REFUSED_PAUSES[0]
@@ -375,12 +380,12 @@ async fn pursue(payments: &Payments, watch: Watch) -> Result<Option<Timestamp>, 
     }
     let now = payments.db.now();
     if now >= order.expires_at {
-        close_payment(payments, watch.tenant_id, watch.order_id, CloseBy::Time).await?;
+        close(payments, watch.tenant_id, watch.order_id, CloseBy::Time).await?;
         return Ok(None);
     }
     if !merchants::is_open(&payments.db, order.tenant, order.merchant).await? {
         let by = CloseBy::Suspension;
-        close_payment(payments, watch.tenant_id, watch.order_id, by).await?;
+        close(payments, watch.tenant_id, watch.order_id, by).await?;
         return Ok(None);
     }
     match ask(payments, &order).await? {
@@ -403,6 +408,8 @@ struct Move {
     watch: Watch,
     next: Option<Timestamp>,
     refusals: u32,
+    /// Why nothing was learnt.
+    problem: Option<String>,
 }
 
 impl Work for Move {
@@ -412,9 +419,10 @@ impl Work for Move {
 
     async fn run(&self, tx: &mut Tx) -> Result<(), DbError> {
         if let Some(due_at) = self.next {
-            sqlx::query("/* payments.move_watch */ UPDATE order_watches SET due_at = ?, queries = queries + 1, refusals = ? WHERE order_id = ?")
+            sqlx::query("/* payments.move_watch */ UPDATE order_watches SET due_at = ?, queries = queries + 1, refusals = ?, problem = ? WHERE order_id = ?")
                 .bind(due_at)
                 .bind(self.refusals)
+                .bind(&self.problem)
                 .bind(self.watch.order_id)
                 .execute(tx.conn())
                 .await?;
@@ -443,13 +451,20 @@ async fn raise(
     tell_of_order(payments, &order, kind, reason.to_owned()).await
 }
 
-/// When an order that is watched is asked about next.
-pub(super) async fn next_query(
-    db: &Db,
-    order: OrderId,
-) -> Result<Option<(Timestamp, u32)>, DbError> {
+/// When an order that is watched is asked about next, and how that went so far.
+#[derive(Debug, Clone, FromRow)]
+pub struct NextQuery {
+    #[sqlx(rename = "due_at")]
+    pub at: Timestamp,
+    /// How often it was asked already.
+    pub queries: u32,
+    /// Why nothing was learnt when WeChat was last asked.
+    pub problem: Option<String>,
+}
+
+pub(super) async fn next_query(db: &Db, order: OrderId) -> Result<Option<NextQuery>, DbError> {
     Ok(sqlx::query_as(
-        "/* payments.find_watch */ SELECT due_at, queries FROM order_watches WHERE order_id = ?",
+        "/* payments.find_watch */ SELECT due_at, queries, problem FROM order_watches WHERE order_id = ?",
     )
     .bind(order)
     .fetch_optional(db.pool())

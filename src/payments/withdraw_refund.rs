@@ -228,6 +228,7 @@ impl Operation for Withdraw {
         }
         let mut withdrawn = refund.clone();
         withdrawn.attempts.problem = Some(wish.reason.clone());
+        withdrawn.attempts.detail = None;
         let withdrawn = super::apply_refund::undo(
             set,
             cx,

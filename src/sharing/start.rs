@@ -192,6 +192,7 @@ impl StartSharing {
                 count: 0,
                 unsure: false,
                 problem: None,
+                detail: None,
                 next_at: Some(self.pace.after(cx.now(), TAKE_OVER_SECONDS)),
             },
             calls,

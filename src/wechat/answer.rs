@@ -71,10 +71,17 @@ pub(super) fn unclear<T>(reason: impl Into<String>) -> Outcome<T> {
 }
 
 impl Answer {
-    /// The outcome of a call whose answer is read by `read`; a no is passed on.
+    /// The outcome of a call whose answer is read by `read`; a no is passed on. That an answer is
+    /// WeChat's and says nothing that we understand is logged here, what else may be wrong where it came.
     pub(super) fn outcome<T>(self, read: impl FnOnce(&[u8]) -> Outcome<T>) -> Outcome<T> {
         match self {
-            Self::Done(body) => read(&body),
+            Self::Done(body) => {
+                let outcome = read(&body);
+                if let Outcome::Unknown(reason) = &outcome {
+                    tracing::warn!(reason, "an answer of WeChat's is not understood: {reason}");
+                }
+                outcome
+            }
             Self::Refused(refusal) => Outcome::Refused(refusal),
             Self::Unknown(unknown) => Outcome::Unknown(unknown.reason),
         }

@@ -3,10 +3,13 @@
 use std::process::Command;
 
 use serde_json::{Value, json};
-use zhangfang::auth::OperatorRole;
+use zhangfang::{
+    auth::OperatorRole,
+    simulator::{CallFault, Endpoint},
+};
 
 use crate::{
-    harness::TestApp,
+    harness::{TestApp, eventually},
     refunds::{ask, clerk, operator, policy, set_policy, text},
 };
 
@@ -298,6 +301,68 @@ async fn a_payments_whole_history_is_one_answer() {
     app.finish().await;
 }
 
+/// Answers that WeChat seems not to have signed, for as many calls about this number.
+fn is_forged(app: &TestApp, endpoint: Endpoint, number: &str) {
+    for _ in 0..4 {
+        app.simulator
+            .force_call(endpoint, number, CallFault::WrongSignature);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_order_says_why_wechat_was_not_understood_until_it_is() {
+    let app = TestApp::at_rest().await;
+    let shop = app.shop("茶里巷", "1900000193").await;
+    let li = app.customer("li").await;
+    let order_no = app.create(&li, &shop.code, 1_299, "k").await;
+    let (admin, forged) = (app.admin(), "not to be believed: bad_signature");
+    let history = format!("/api/v1/admin/payments/{order_no}/history");
+    let problem = async || {
+        let story = admin.get(&history).await.expect(200);
+        story["next_query"]["problem"].as_str().map(str::to_owned)
+    };
+    assert_eq!(problem().await, None);
+
+    // Asked what became of it.
+    is_forged(&app, Endpoint::Query, &order_no);
+    let path = format!("/api/v1/customer/payments/{order_no}");
+    let confirm = format!("{path}/confirm");
+    let unknown = li.post(&confirm, &json!({})).await;
+    unknown.refused(502, "channel_unknown");
+    let said = problem().await.unwrap();
+    assert!(said.contains(forged), "{said}");
+    let (told, _) = command(&app, &["payment", "show", &order_no]);
+    assert!(told.contains(forged), "{told}");
+    // That is for the platform.
+    let own = li.get(&path).await.expect(200);
+    assert!(!own.to_string().contains("believed"), "{own}");
+    eventually("WeChat is understood", || async {
+        let answer = li.post(&confirm, &json!({})).await;
+        (answer.status == 200).then_some(())
+    })
+    .await;
+    assert_eq!(problem().await, None);
+
+    // Asked for another ticket: the one that is known has died.
+    app.execute("UPDATE payment_orders SET prepaid_at = NOW(6) - INTERVAL 3 HOUR")
+        .await;
+    is_forged(&app, Endpoint::Prepay, &order_no);
+    let body = json!({ "code": shop.code, "amount_fen": 1_299 });
+    let again = async || {
+        let caller = li.keyed("k");
+        caller.post("/api/v1/customer/payments", &body).await
+    };
+    again().await.refused(502, "channel_unknown");
+    let said = problem().await.unwrap();
+    assert!(said.contains(forged), "{said}");
+    eventually("there is a ticket", || async {
+        (again().await.status == 201).then_some(())
+    })
+    .await;
+    assert_eq!(problem().await, None);
+    app.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shop_shows_what_to_scan() {
     let app = TestApp::start().await;
@@ -314,6 +379,7 @@ async fn a_shop_shows_what_to_scan() {
         .post(path, &json!({ "amount_fen": 1201 }))
         .await;
     other.refused(422, "idempotency_key_reused");
+    assert_eq!(other.expect(422)["order_no"], shown["order_no"]);
     for fen in [0, -1, 5_000_001] {
         let wrong = clerk
             .keyed("w")
@@ -349,4 +415,3 @@ fn command(app: &TestApp, arguments: &[&str]) -> (String, bool) {
     let said = String::from_utf8(done.stdout).unwrap();
     (said, done.status.success())
 }
-    assert_eq!(other.expect(422)["order_no"], shown["order_no"]);

@@ -99,7 +99,12 @@ async fn a_query_that_is_refused_for_good_is_repeated_ever_more_rarely_and_peopl
     desk.clock.advance_seconds(21);
     jobs::orders_round(&desk.payments).await.unwrap();
     let mut pauses = Vec::new();
+    let path = format!("/api/v1/admin/payments/{}/history", OrderNo::from(order));
     for _ in 0..10 {
+        // Why, is said from the first one on.
+        let story = desk.app.admin().get(&path).await.expect(200);
+        let problem = "WeChat refuses the payment: REJECTED";
+        assert_eq!(story["next_query"]["problem"], problem);
         // People are told at the sixth refusal, once.
         let told = usize::from(pauses.len() >= 5);
         assert_eq!(desk.told().await.len(), told, "{pauses:?}");
@@ -111,6 +116,13 @@ async fn a_query_that_is_refused_for_good_is_repeated_ever_more_rarely_and_peopl
     );
     assert_eq!(desk.told().await, [("order_stuck".to_owned(), None)]);
     assert_eq!(desk.channel.order_queries(), 11);
+    // It says something again, once: nothing stands in the way any more, until it does.
+    desk.channel.refuses_orders(None);
+    let answer = payments::confirm(&desk.payments, desk.app.tenant.id, order).await;
+    assert!(answer.is_ok(), "{answer:?}");
+    let story = desk.app.admin().get(&path).await.expect(200);
+    assert!(story["next_query"].get("problem").is_none(), "{story}");
+    desk.channel.refuses_orders(Some(RefusalKind::Rejected));
     // Its time is over long since, and it is still open: WeChat has not given it up. A person may.
     assert_eq!(desk.close(order).await.unwrap(), OrderStateKind::Closed);
     desk.next_look().await;

@@ -18,9 +18,9 @@ pub(crate) struct Refunds;
 
 pub(crate) const REFUND_COLUMNS: &str = "r.id, r.tenant_id, r.order_id, r.merchant_id, r.amount_fen, r.state, r.version, r.reason, r.requested_by, r.approved_by, \
      r.points_due, r.points_lent, r.late, r.wechat_refund_id, r.received_account, r.finished_at, r.attempts, r.unsure, r.problem, r.next_attempt_at, \
-     r.points_ran_out, r.points_withheld, r.calls, r.called_at, r.since, r.stuck, r.withdraw_by, r.withdraw_why, r.origin, r.foreign_no";
+     r.points_ran_out, r.points_withheld, r.calls, r.called_at, r.since, r.stuck, r.withdraw_by, r.withdraw_why, r.origin, r.foreign_no, r.problem_detail";
 /// How many columns that are.
-pub(crate) const REFUND_WIDTH: usize = 30;
+pub(crate) const REFUND_WIDTH: usize = 31;
 
 /// Columns as in [`REFUND_COLUMNS`].
 pub(crate) fn read_refund(row: &MySqlRow) -> Result<Refund, sqlx::Error> {
@@ -73,6 +73,7 @@ pub(crate) fn read_refund(row: &MySqlRow) -> Result<Refund, sqlx::Error> {
             count: row.try_get(16)?,
             unsure: row.try_get::<i8, _>(17)? != 0,
             problem: row.try_get(18)?,
+            detail: row.try_get(30)?,
             next_at: row.try_get(19)?,
         },
         progress: Progress {
@@ -117,7 +118,7 @@ impl RowSet for Refunds {
         out.rows(
             "INSERT /* payments.insert_refunds */ INTO refunds (id, tenant_id, order_id, merchant_id, amount_fen, state, version, reason, requested_by, approved_by, \
              points_due, points_lent, points_ran_out, points_withheld, late, origin, foreign_no, wechat_refund_id, received_account, finished_at, attempts, unsure, problem, \
-             next_attempt_at, since, stuck, withdraw_by, withdraw_why, calling_until) VALUES ",
+             problem_detail, next_attempt_at, since, stuck, withdraw_by, withdraw_why, calling_until) VALUES ",
             new,
             "",
             true,
@@ -189,12 +190,13 @@ fn calling_until(refund: &Refund) -> Option<Timestamp> {
 }
 
 /// The columns of an update that [`may_change`] writes, after the first.
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 11] = [
     ", received_account = ",
     ", finished_at = ",
     ", attempts = ",
     ", unsure = ",
     ", problem = ",
+    ", problem_detail = ",
     ", next_attempt_at = ",
     ", since = ",
     ", stuck = ",
@@ -202,7 +204,7 @@ const NAMES: [&str; 10] = [
     ", withdraw_why = ",
 ];
 
-/// The last eleven columns, with what `between` writes before the second and the following.
+/// The last twelve columns, with what `between` writes before the second and the following.
 fn may_change(sql: &mut Sql, refund: &Refund, between: impl Fn(&mut Sql, usize)) {
     let finished_at = match refund.state {
         RefundState::Succeeded { at } => Some(at),
@@ -238,16 +240,18 @@ fn may_change(sql: &mut Sql, refund: &Refund, between: impl Fn(&mut Sql, usize))
     between(sql, 4);
     text(sql, refund.attempts.problem.as_deref());
     between(sql, 5);
-    time(sql, refund.attempts.next_at);
+    text(sql, refund.attempts.detail.as_deref());
     between(sql, 6);
+    time(sql, refund.attempts.next_at);
+    between(sql, 7);
     let progress = &refund.progress;
     time(sql, progress.since);
-    between(sql, 7);
-    sql.int(u8::from(progress.stuck));
     between(sql, 8);
+    sql.int(u8::from(progress.stuck));
+    between(sql, 9);
     let wish = progress.withdrawal.as_ref();
     text(sql, wish.map(|wish| wish.by.as_str()));
-    between(sql, 9);
+    between(sql, 10);
     text(sql, wish.map(|wish| wish.reason.as_str()));
 }
 

@@ -87,6 +87,11 @@ pub struct ToldQuery {
     pub at: Timestamp,
     /// How often it was asked already.
     pub queries: u32,
+    /// Why nothing was learnt when it was last asked: no answer, one that cannot be believed or
+    /// read, or a refusal. Absent when WeChat was understood.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "WeChat is not understood: HTTP 502 Bad Gateway")]
+    pub problem: Option<String>,
 }
 
 /// An order's whole history in one answer.
@@ -138,9 +143,11 @@ impl From<&OrderStory> for ToldStory {
                 .review
                 .as_ref()
                 .map(|review| ToldReview::at(review, story.at)),
-            next_query: story
-                .next_query
-                .map(|(at, queries)| ToldQuery { at, queries }),
+            next_query: story.next_query.as_ref().map(|next| ToldQuery {
+                at: next.at,
+                queries: next.queries,
+                problem: next.problem.clone(),
+            }),
         }
     }
 }

@@ -61,6 +61,11 @@ pub struct ToldRefund {
     /// Why it is not further, in a word.
     #[schema(example = "not_enough")]
     pub problem: Option<String>,
+    /// What lies behind the word, where something does: WeChat's code, or what of its answer was
+    /// not understood.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "HTTP 502 Bad Gateway")]
+    pub problem_detail: Option<String>,
     #[schema(value_type = Option<String>, format = DateTime)]
     pub next_attempt_at: Option<Timestamp>,
     /// Who wants it withdrawn, while a second person must agree.
@@ -98,6 +103,7 @@ impl From<&Refund> for ToldRefund {
             attempts: refund.attempts.count,
             unsure: refund.attempts.unsure,
             problem: refund.attempts.problem.clone(),
+            problem_detail: problem_detail(refund),
             next_attempt_at: refund.attempts.next_at,
             withdrawal_asked_by: withdrawal.map(|wish| wish.by.to_string()),
             withdrawal_reason: withdrawal.map(|wish| wish.reason.clone()),
@@ -105,6 +111,14 @@ impl From<&Refund> for ToldRefund {
             succeeded_at: refund.succeeded_at(),
         }
     }
+}
+
+fn problem_detail(refund: &Refund) -> Option<String> {
+    let attempts = &refund.attempts;
+    attempts
+        .detail
+        .clone()
+        .filter(|_| attempts.problem.is_some())
 }
 
 impl Refund {

@@ -47,6 +47,8 @@ pub(in crate::sharing) fn read_share(row: &MySqlRow) -> Result<PaymentShare, sql
             count: row.try_get(12)?,
             unsure: row.try_get::<i8, _>(13)? != 0,
             problem: row.try_get(14)?,
+            // Of a sharing only the word is kept.
+            detail: None,
             next_at: row.try_get(15)?,
         },
         calls: Calls {

@@ -1,0 +1,141 @@
+//! Why nothing was learnt when WeChat was last asked about an open order, in words and kept with
+//! its watch: whoever looks at the order need not look for it in a log.
+//!
+//! Whoever asked notes it: the job that pursues orders in the row that it moves anyway
+//! (`watch.rs`); a person who wants a ticket, an answer or the order's end here. It is the last
+//! word, and goes away as soon as WeChat is understood, whatever it says then. Of WeChat's words
+//! only its codes are kept and of an answer only what it lacks, so nothing personal is.
+//!
+//! It decides nothing. A note that cannot be written is lost, and the next one says the same.
+
+use super::{Order, PaymentError, Payments, close::is_open, watch::YOUNG_SECONDS};
+use crate::{
+    db::{DbError, Tx, Work},
+    primitives::{OrderId, TenantId, Text, Timestamp},
+};
+
+/// As wide as the column.
+const CHARS_MAX: usize = 200;
+
+/// What kept us from learning anything, or none if WeChat was understood: then it does not matter
+/// what it said.
+pub(super) fn problem(error: &PaymentError) -> Option<String> {
+    match error {
+        PaymentError::ChannelRefused(_)
+        | PaymentError::ChannelUnknown(_)
+        | PaymentError::AnswerWrong(_)
+        // Not WeChat's fault, and a person wonders all the same why nothing moves.
+        | PaymentError::Db(_) => Some(in_words(&error.to_string())),
+        PaymentError::BeingPaid(_)
+        | PaymentError::OrderClosed(_)
+        | PaymentError::OrderExpired(_)
+        | PaymentError::AlreadyPaid(_)
+        | PaymentError::OrderNotFound
+        | PaymentError::CodeUnknown
+        | PaymentError::CodeDisabled
+        | PaymentError::MerchantNotActive
+        | PaymentError::AmountRequired
+        | PaymentError::AmountNotAllowed { .. }
+        | PaymentError::AmountOutOfRange { .. }
+        | PaymentError::KeyReused(_)
+        | PaymentError::Stopped(_) => None,
+    }
+}
+
+/// As much of a reason as is kept: it may quote a code, and who wrote that is not always proven.
+pub(super) fn in_words(reason: &str) -> String {
+    let shown = reason.chars().take(CHARS_MAX).collect::<String>();
+    match Text::hidden(&shown) {
+        None => shown,
+        Some(_) => shown.escape_default().take(CHARS_MAX).collect(),
+    }
+}
+
+/// Notes what came of asking about an order that was open.
+pub(super) async fn note_heard<T>(
+    payments: &Payments,
+    (tenant, order): (TenantId, OrderId),
+    outcome: &Result<T, PaymentError>,
+) {
+    let said = outcome.as_ref().err().map(problem);
+    let noted = match said {
+        Some(Some(problem)) => {
+            let due_at = payments.pace.after(payments.db.now(), YOUNG_SECONDS);
+            let note = Note {
+                order,
+                tenant,
+                due_at,
+                problem,
+            };
+            payments.db.run(note).await
+        }
+        Some(None) | None => payments.db.run(Forget { order }).await,
+    };
+    if let Err(error) = noted {
+        tracing::info!(order.id = %order, reason = %error, "why WeChat was not understood is not noted");
+    }
+}
+
+/// The same of an answer that leaves the order as it is said to stand: one that is not open any
+/// more is asked about no more.
+pub(super) async fn note_answer(
+    payments: &Payments,
+    about: (TenantId, OrderId),
+    outcome: &Result<Order, PaymentError>,
+) {
+    if outcome.as_ref().is_ok_and(|order| !is_open(order)) {
+        return;
+    }
+    note_heard(payments, about, outcome).await;
+}
+
+/// An order that nobody watches yet is watched from now on, as it would be a moment later.
+#[derive(Debug)]
+struct Note {
+    order: OrderId,
+    tenant: TenantId,
+    due_at: Timestamp,
+    problem: String,
+}
+
+impl Work for Note {
+    const NAME: &'static str = "payments.note_heard";
+    type Reply = ();
+    type Error = DbError;
+
+    async fn run(&self, tx: &mut Tx) -> Result<(), DbError> {
+        sqlx::query(
+            "/* payments.note_heard */ INSERT INTO order_watches (order_id, tenant_id, due_at, queries, problem) \
+             SELECT id, tenant_id, ?, 0, ? FROM payment_orders WHERE id = ? AND tenant_id = ? AND state IN (1, 2) \
+             ON DUPLICATE KEY UPDATE problem = VALUES(problem)",
+        )
+        .bind(self.due_at)
+        .bind(&self.problem)
+        .bind(self.order)
+        .bind(self.tenant)
+        .execute(tx.conn())
+        .await?;
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct Forget {
+    order: OrderId,
+}
+
+impl Work for Forget {
+    const NAME: &'static str = "payments.forget_heard";
+    type Reply = ();
+    type Error = DbError;
+
+    async fn run(&self, tx: &mut Tx) -> Result<(), DbError> {
+        sqlx::query(
+            "/* payments.forget_heard */ UPDATE order_watches SET problem = NULL WHERE order_id = ? AND problem IS NOT NULL",
+        )
+        .bind(self.order)
+        .execute(tx.conn())
+        .await?;
+        Ok(())
+    }
+}

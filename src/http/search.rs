@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::problem::Problem;
 use crate::{
-    payments::Search,
+    payments::{self, RefundError, Search},
     primitives::{Money, Timestamp},
 };
 
@@ -43,6 +43,14 @@ pub(super) struct RefundSearchParams {
         pattern = "^[0-9A-Za-z]{1,32}$"
     )]
     wechat_refund_id: Option<String>,
+    /// Only what WeChat knows under this number of whoever asked for the refund (`out_refund_no`,
+    /// 商户退款单号): ours, or that of another system or the merchant platform. One of ours that was
+    /// given up here and made by WeChat all the same has two rows.
+    #[param(
+        example = "06D8R5MKTS7J0T4V3C9Q2W00",
+        pattern = "^[0-9A-Za-z_|*@-]{1,64}$"
+    )]
+    out_refund_no: Option<String>,
 }
 
 impl SearchParams {
@@ -68,6 +76,7 @@ impl SearchParams {
         Ok(Search {
             wechat_transaction_id: number("wechat_transaction_id", self.wechat_transaction_id)?,
             wechat_refund_id: None,
+            out_refund_no: None,
             amount,
             from,
             to,
@@ -79,8 +88,18 @@ impl RefundSearchParams {
     pub(super) fn search(self, rest: SearchParams, now: Timestamp) -> Result<Search, Problem> {
         Ok(Search {
             wechat_refund_id: number("wechat_refund_id", self.wechat_refund_id)?,
+            out_refund_no: asker_number(self.out_refund_no)?,
             ..rest.search(now)?
         })
+    }
+}
+
+/// A number of whoever asked WeChat for a refund.
+fn asker_number(text: Option<String>) -> Result<Option<String>, Problem> {
+    if text.as_deref().is_none_or(payments::is_out_refund_no) {
+        Ok(text)
+    } else {
+        Err(RefundError::BadNumber.into())
     }
 }
 

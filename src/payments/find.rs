@@ -79,7 +79,7 @@ pub async fn list_refunds(
     if let Some(state) = state {
         sql.push(" AND r.state = ").int(state.code());
     }
-    search.of_refunds(&mut sql);
+    search.of_refunds(tenant, &mut sql);
     sql.push(" ORDER BY r.id DESC LIMIT ").int(limit.probe());
     let rows = sqlx::raw_sql(sql.into_statement())
         .fetch_all(db.pool())

@@ -83,7 +83,7 @@ pub async fn note_foreign_refund(
         out_refund_no,
         by,
     } = statement;
-    if !is_number(&out_refund_no) {
+    if !is_out_refund_no(&out_refund_no) {
         return Err(RefundError::BadNumber);
     }
     let known = super::list::find_order(&payments.db, tenant, order).await?;
@@ -155,7 +155,7 @@ pub(super) fn order_of(said: &ChannelRefund) -> Option<OrderId> {
 }
 
 /// What WeChat takes for `out_refund_no` (§5).
-fn is_number(text: &str) -> bool {
+pub(crate) fn is_out_refund_no(text: &str) -> bool {
     let plain = |letter: u8| letter.is_ascii_alphanumeric() || b"_-|*@".contains(&letter);
     (1..=64).contains(&text.len()) && text.bytes().all(plain)
 }
@@ -225,7 +225,7 @@ impl ApplyRefund {
         if said.total != order.amount || said.amount > order.amount || said.amount == Money::ZERO {
             return Some("wrong_amount");
         }
-        if !is_plain(&said.wechat_refund_id, 32) || !is_number(&said.out_refund_no) {
+        if !is_plain(&said.wechat_refund_id, 32) || !is_out_refund_no(&said.out_refund_no) {
             return Some("strange_refund_id");
         }
         None
@@ -364,10 +364,10 @@ mod tests {
     #[test]
     fn a_number_is_what_wechat_takes() {
         for number in ["R1", "a-b_c|d*e@f", &"9".repeat(64)] {
-            assert!(is_number(number), "{number}");
+            assert!(is_out_refund_no(number), "{number}");
         }
         for number in ["", "退1", "a b", "a/b", "a?b", &"9".repeat(65)] {
-            assert!(!is_number(number), "{number}");
+            assert!(!is_out_refund_no(number), "{number}");
         }
     }
 

@@ -1,8 +1,9 @@
 //! What lists of payments and refunds are narrowed by besides whose they are and how they stand.
 
+use super::foreign::key_of;
 use crate::{
     db::Sql,
-    primitives::{Id, Money, Timestamp},
+    primitives::{Id, Money, RefundNo, TenantId, Timestamp},
 };
 
 /// What is looked for. All of it must fit; what is absent fits everything.
@@ -12,6 +13,8 @@ pub struct Search {
     pub wechat_transaction_id: Option<String>,
     /// WeChat's number of the refund (`refund_id`).
     pub wechat_refund_id: Option<String>,
+    /// Under which whoever asked for the refund knows it at WeChat: here, or elsewhere.
+    pub out_refund_no: Option<String>,
     /// Of the payment, or of the refund.
     pub amount: Option<Money>,
     /// Made at this instant or later.
@@ -41,7 +44,19 @@ impl Search {
     }
 
     /// The same of a refund `r`.
-    pub(super) fn of_refunds(&self, sql: &mut Sql) {
+    pub(super) fn of_refunds(&self, tenant: TenantId, sql: &mut Sql) {
+        if let Some(number) = &self.out_refund_no {
+            // Two keys: the row that a number of somebody else's has, and the row whose number it is.
+            sql.push(
+                " AND (r.id = (SELECT f.refund_id FROM foreign_refunds f WHERE f.number_hash = ",
+            )
+            .bytes(&key_of(tenant, number))
+            .push(")");
+            if let Ok(own) = number.parse::<RefundNo>() {
+                sql.push(" OR r.id = ").bytes(own.id().bytes());
+            }
+            sql.push(")");
+        }
         if let Some(number) = &self.wechat_refund_id {
             sql.push(" AND r.wechat_refund_id = ").text(number);
         }

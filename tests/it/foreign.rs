@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde_json::json;
+use serde_json::{Value, json};
 use zhangfang::{
     audit::Actor,
     payments::{
@@ -19,7 +19,7 @@ use zhangfang::{
 };
 
 use crate::{
-    harness::{Says, TestApp, eventually},
+    harness::{Caller, Says, TestApp, eventually},
     refund_core::Desk,
 };
 
@@ -684,3 +684,26 @@ async fn a_refund_made_on_the_merchant_platform_is_found_through_http() {
     assert_eq!(desk.order(order).await.refundable(), Money::constant(750));
     desk.app.finish().await;
 }
+
+    // It is found by the number under which the other system knows it, and ours by ours.
+    let ours = desk.refund(order, Some(100), "ours").await.no().to_string();
+    let found = async |caller: &Caller, path: &str, number: &str| -> Value {
+        let path = format!("{path}?out_refund_no={number}");
+        let page = caller.get(&path).await.expect(200);
+        let items = page["items"].as_array().unwrap().iter();
+        items.map(|item| item["refund_no"].clone()).collect()
+    };
+    let refunds = "/api/v1/admin/refunds";
+    let theirs = json!([made["refund_no"]]);
+    assert_eq!(found(&admin, refunds, "TK-77").await, theirs);
+    assert_eq!(found(&admin, refunds, &ours).await, json!([ours]));
+    let shops = "/api/v1/merchant/refunds";
+    assert_eq!(found(&desk.owner, shops, "TK-77").await, theirs);
+    let other = desk.app.shop("老张面馆", "1900000198").await.owner;
+    assert_eq!(found(&other, shops, "TK-77").await, json!([]));
+    assert_eq!(found(&admin, refunds, "tk-77").await, json!([]));
+    let both = "TK-77&wechat_refund_id=50300";
+    assert_eq!(found(&admin, refunds, both).await, json!([]));
+    let wrong = admin.get(&format!("{refunds}?out_refund_no=T%20K")).await;
+    wrong.refused(422, "field_invalid");
+    assert_eq!(wrong.expect(422)["field"]["name"], "out_refund_no");

@@ -30,6 +30,8 @@ pub(crate) struct Desk {
     pub(crate) channel: Arc<Channel>,
     pub(crate) payments: Payments,
     pub(crate) customer: crate::harness::Caller,
+    /// Of the shop.
+    pub(crate) owner: crate::harness::Caller,
     pub(crate) code: String,
 }
 
@@ -43,14 +45,15 @@ impl Desk {
     pub(crate) async fn at(app: TestApp) -> Self {
         let channel = Arc::new(Channel::default());
         let payments = app.through(&channel);
-        let code = app.shop("茶里巷", SHOP).await.code;
+        let shop = app.shop("茶里巷", SHOP).await;
         let customer = app.customer("li").await;
         Self {
             app,
             channel,
             payments,
             customer,
-            code,
+            owner: shop.owner,
+            code: shop.code,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use sqlx::FromRow;
 
+use super::classes::{Cause, KIND, caused_by, change_type, counted_as, source_of};
 use crate::{
     db::{Db, DbError},
     ledger::{self, Account},
@@ -44,36 +45,32 @@ pub async fn list_records(
     before: Option<u32>,
     limit: PageLimit,
 ) -> Result<Vec<PointsRecord>, DbError> {
-    Ok(sqlx::query_as(
-        "/* points.list_records */ SELECT t.account_version AS version, \
+    let (kind, change_type, source) = (KIND, change_type(), source_of());
+    let of_refunds = caused_by(&[Cause::Refund]);
+    let of_deeds = caused_by(&[Cause::Deed, Cause::OrderOrDeed]);
+    let of_orders = caused_by(&[Cause::Order, Cause::OrderOrDeed]);
+    let statement = format!(
+        "SELECT /* points.list_records */ t.account_version AS version, \
          CASE t.checked_side WHEN 2 THEN t.amount ELSE -t.amount END AS points_change, \
-         t.balance_after AS points_balance, \
-         CASE WHEN SUBSTR(t.debit_account, 16, 1) = x'24' THEN 'lend' WHEN SUBSTR(t.credit_account, 16, 1) = x'24' THEN 'repay' \
-         ELSE CASE ORD(SUBSTR(t.entry_id, 16, 1)) & 127 WHEN 1 THEN 'earn' WHEN 2 THEN 'adjust' WHEN 4 THEN 'refund' \
-         WHEN 11 THEN 'deduct' WHEN 13 THEN 'redeem' WHEN 14 THEN 'expire' WHEN 16 THEN 'let_in' WHEN 17 THEN 'let_in' WHEN 18 THEN 'return' \
-         WHEN 9 THEN CASE t.phase WHEN 1 THEN 'held' WHEN 3 THEN 'let_go' ELSE 'let_in' END \
-         WHEN 10 THEN CASE t.phase WHEN 0 THEN 'award' WHEN 1 THEN 'held' WHEN 3 THEN 'let_go' ELSE 'let_in' END \
-         WHEN 12 THEN CASE t.phase WHEN 1 THEN 'hold' WHEN 3 THEN 'release' ELSE 'redeem' END ELSE 'other' END END AS change_type, \
-         COALESCE(d.source, CASE WHEN ORD(SUBSTR(t.entry_id, 16, 1)) & 127 IN (1, 9, 15, 16, 17) THEN 'payment' \
-         WHEN ORD(SUBSTR(t.entry_id, 16, 1)) & 127 IN (3, 4, 5) THEN 'refund' WHEN ORD(SUBSTR(t.entry_id, 16, 1)) & 127 = 14 THEN 'expiry' \
-         ELSE 'adjustment' END) AS source, \
+         t.balance_after AS points_balance, {change_type} AS change_type, {source} AS source, \
          CASE t.phase WHEN 1 THEN 'pending' WHEN 3 THEN 'voided' ELSE 'posted' END AS state, \
          o.id AS order_id, m.name AS merchant_name, t.created_at \
          FROM transfers t \
-         LEFT JOIN refunds r ON ORD(SUBSTR(t.entry_id, 16, 1)) & 127 IN (3, 4, 5, 17) AND r.id = CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') \
-         LEFT JOIN point_deeds d ON ORD(SUBSTR(t.entry_id, 16, 1)) & 127 IN (10, 11, 12, 13, 15, 18) AND d.id = CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') \
+         LEFT JOIN refunds r ON {kind} IN {of_refunds} AND r.id = CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') \
+         LEFT JOIN point_deeds d ON {kind} IN {of_deeds} AND d.id = CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') \
          LEFT JOIN payment_orders o ON o.id = CASE WHEN d.id IS NOT NULL THEN d.order_id WHEN r.id IS NOT NULL THEN r.order_id \
-         WHEN ORD(SUBSTR(t.entry_id, 16, 1)) & 127 IN (1, 9, 15, 16) THEN CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') END \
+         WHEN {kind} IN {of_orders} THEN CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') END \
          LEFT JOIN merchants m ON m.id = COALESCE(o.merchant_id, d.merchant_id) \
          WHERE t.checked_account = ? AND t.tenant_id = ? AND t.account_version < ? \
-         ORDER BY t.account_version DESC LIMIT ?",
-    )
-    .bind(AccountId::customer_points(customer))
-    .bind(tenant)
-    .bind(before.unwrap_or(u32::MAX))
-    .bind(limit.probe())
-    .fetch_all(db.pool())
-    .await?)
+         ORDER BY t.account_version DESC LIMIT ?"
+    );
+    Ok(sqlx::query_as(sqlx::AssertSqlSafe(statement))
+        .bind(AccountId::customer_points(customer))
+        .bind(tenant)
+        .bind(before.unwrap_or(u32::MAX))
+        .bind(limit.probe())
+        .fetch_all(db.pool())
+        .await?)
 }
 
 /// What a customer earned and spent, told by what happened: by events, not by the legs that book them. What a refund lends because points were spent, and what repays that later, are
@@ -151,12 +148,12 @@ pub async fn statistics(
         .bind(tenant)
         .fetch_all(db.pool())
         .await?;
+    let (kind, source) = (KIND, source_of());
+    let of_deeds = caused_by(&[Cause::Deed, Cause::OrderOrDeed]);
     let sources = format!(
-        "SELECT /* points.source_statistics */ COALESCE(d.source, CASE WHEN ORD(SUBSTR(t.entry_id, 16, 1)) & 127 IN (1, 9, 15, 16, 17) THEN 'payment' \
-         WHEN ORD(SUBSTR(t.entry_id, 16, 1)) & 127 IN (3, 4, 5) THEN 'refund' WHEN ORD(SUBSTR(t.entry_id, 16, 1)) & 127 = 14 THEN 'expiry' \
-         ELSE 'adjustment' END) AS source, {EARNED_AND_SPENT} \
+        "SELECT /* points.source_statistics */ {source} AS source, {EARNED_AND_SPENT} \
          FROM transfers t \
-         LEFT JOIN point_deeds d ON ORD(SUBSTR(t.entry_id, 16, 1)) & 127 IN (10, 11, 12, 13, 15, 18) AND d.id = CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') \
+         LEFT JOIN point_deeds d ON {kind} IN {of_deeds} AND d.id = CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') \
          WHERE {HAPPENED} GROUP BY 1 ORDER BY 1"
     );
     let sources = sqlx::query_as(sqlx::AssertSqlSafe(sources))
@@ -164,9 +161,9 @@ pub async fn statistics(
         .bind(tenant)
         .fetch_all(db.pool())
         .await?;
+    let what = counted_as();
     let events = format!(
-        "SELECT /* points.event_statistics */ CASE ORD(SUBSTR(t.entry_id, 16, 1)) & 127 WHEN 1 THEN 'earned' WHEN 9 THEN 'earned' WHEN 16 THEN 'earned' WHEN 17 THEN 'earned' WHEN 10 THEN 'awarded' \
-         WHEN 4 THEN 'taken_back' WHEN 11 THEN 'deducted' WHEN 12 THEN 'redeemed' WHEN 13 THEN 'redeemed' WHEN 14 THEN 'expired' WHEN 18 THEN 'returned' ELSE 'adjusted' END AS what, \
+        "SELECT /* points.event_statistics */ {what} AS what, \
          CAST(SUM(t.amount) AS SIGNED) AS points, COUNT(DISTINCT t.entry_id) AS times \
          FROM transfers t WHERE {HAPPENED} GROUP BY 1 ORDER BY 1"
     );

@@ -86,6 +86,7 @@
 mod ask;
 mod balance;
 mod book;
+mod classes;
 mod day_statistics;
 mod decide_deed;
 mod deed;

@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use zhangfang::jobs;
+use sqlx::ConnectOptions as _;
+use zhangfang::{
+    jobs,
+    primitives::{AccountId, EntryKind, Id, Lane},
+};
 
 use super::{Counter, back_end, over, today_plus};
 use crate::harness::Caller;
@@ -257,5 +261,80 @@ async fn records_and_statistics_say_where_points_came_from_and_went_to() {
     let logs = admin.get("/api/v1/admin/audit-logs").await.expect(200);
     assert_eq!(logs["items"][0]["action"], "points.deed");
     assert_eq!(logs["items"][0]["actor"], "operator:game");
+    counter.app.finish().await;
+}
+
+/// One transfer of each kind and phase, as the owner of the database may write them: books that
+/// nobody could have made, of which every word is asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_kind_of_entry_has_a_class_and_people_at_the_database_read_the_same() {
+    let counter = Counter::open().await;
+    let account = AccountId::customer_points(counter.id);
+    let mut owner = counter.app.scratch.owner.clone().connect().await.unwrap();
+    let mut planted = Vec::new();
+    for kind in EntryKind::ALL {
+        for phase in 0_u8..4 {
+            let version = u32::try_from(planted.len()).unwrap() + 1;
+            let cause = Id::mint(1_700_000_000_000, version.into(), Lane(7));
+            let resolution = if phase > 1 { 0x80 } else { 0 };
+            let mut entry = *cause.bytes();
+            entry[15] = kind.code() | resolution;
+            sqlx::query(
+                "INSERT INTO transfers (entry_id, leg, tenant_id, phase, debit_account, credit_account, amount, checked_side, account_version, balance_after, created_at) \
+                 VALUES (?, ?, ?, ?, REPEAT(x'11', 16), ?, 1, 2, ?, 1, NOW(6))",
+            )
+            .bind(entry.as_slice())
+            .bind(phase)
+            .bind(counter.app.tenant.id)
+            .bind(phase)
+            .bind(account)
+            .bind(version)
+            .execute(&mut owner)
+            .await
+            .unwrap();
+            planted.push((kind, phase));
+        }
+    }
+    let mut records = pages(&counter.li, "/api/v1/customer/points/records", 50).await;
+    records.reverse();
+    let seen: Vec<String> =
+        sqlx::query_scalar("SELECT change_type FROM points_records ORDER BY version")
+            .fetch_all(&mut owner)
+            .await
+            .unwrap();
+    assert_eq!(
+        (records.len(), seen.len()),
+        (planted.len(), planted.len()),
+        "{records:?}"
+    );
+    for (((kind, phase), record), seen) in planted.iter().zip(&records).zip(&seen) {
+        assert_eq!(record["change_type"], seen.as_str(), "{kind:?} {phase}");
+        // What is shared is money, and no customer's.
+        let moves_none = kind.name().starts_with("sharing");
+        assert_eq!(seen == "other", moves_none, "{kind:?} {phase}");
+    }
+    let told = counter
+        .li
+        .get("/api/v1/customer/points/statistics")
+        .await
+        .expect(200);
+    let times = |list: &str, name: &str, word: &str| -> i64 {
+        let items = told[list].as_array().unwrap();
+        let item = items.iter().find(|item| item[name] == word);
+        let count = if list == "events" { "times" } else { "earned" };
+        item.unwrap_or_else(|| panic!("{word}: {told}"))[count]
+            .as_i64()
+            .unwrap()
+    };
+    // Posted at once and posted later: two entries of each kind. Adjustments, debts repaid and the four of sharing are left.
+    assert_eq!(times("events", "what", "adjusted"), 12, "{told}");
+    assert_eq!(times("events", "what", "taken_back"), 8, "{told}");
+    assert_eq!(times("events", "what", "earned"), 8, "{told}");
+    assert_eq!(times("events", "what", "returned"), 2, "{told}");
+    assert_eq!(times("sources", "source", "refund"), 8, "{told}");
+    sqlx::query("DELETE FROM transfers WHERE debit_account = REPEAT(x'11', 16)")
+        .execute(&mut owner)
+        .await
+        .unwrap();
     counter.app.finish().await;
 }

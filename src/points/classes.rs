@@ -1,0 +1,197 @@
+//! What an entry is to the customer whose points it moves: the words of records and statistics, by
+//! its kind.
+//!
+//! The statements are made of these tables, so that a new kind of entry does not compile before
+//! somebody has said what its customer is told. The view `points_records`, for people who look into
+//! the database, says the same; a test compares the two.
+
+use std::fmt::Write as _;
+
+use crate::primitives::EntryKind;
+
+/// The kind of a transfer's entry, in SQL.
+pub(super) const KIND: &str = "ORD(SUBSTR(t.entry_id, 16, 1)) & 127";
+
+/// What an entry is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
+    Order,
+    Refund,
+    Deed,
+    OrderOrDeed,
+    /// Nothing that a customer would know: an account's expiry, an adjustment, something that moves
+    /// no points.
+    Other,
+}
+
+pub(super) const fn cause(kind: EntryKind) -> Cause {
+    match kind {
+        EntryKind::Settlement | EntryKind::PointsHeld | EntryKind::HeldPartLetIn => Cause::Order,
+        EntryKind::RefundAccepted
+        | EntryKind::RefundClawback
+        | EntryKind::RefundOutcome
+        | EntryKind::WithheldLetIn
+        | EntryKind::RefundedElsewhere => Cause::Refund,
+        EntryKind::PointsAwarded
+        | EntryKind::PointsDeducted
+        | EntryKind::PointsReserved
+        | EntryKind::PointsCaptured
+        | EntryKind::PointsReturned => Cause::Deed,
+        EntryKind::DebtRepaid => Cause::OrderOrDeed,
+        EntryKind::Adjustment
+        | EntryKind::PointsExpired
+        | EntryKind::SharingSent
+        | EntryKind::SharingOutcome
+        | EntryKind::SharingReturned
+        | EntryKind::SharingLanded => Cause::Other,
+    }
+}
+
+/// The class of a record: of a transfer that is posted at once, pending, posted after that, and
+/// voided. What goes between the points and the debt is told as that, whatever the kind.
+const fn records(kind: EntryKind) -> [&'static str; 4] {
+    match kind {
+        EntryKind::Settlement => ["earn"; 4],
+        EntryKind::Adjustment => ["adjust"; 4],
+        EntryKind::RefundAccepted
+        | EntryKind::RefundClawback
+        | EntryKind::RefundOutcome
+        | EntryKind::RefundedElsewhere => ["refund"; 4],
+        EntryKind::PointsHeld => ["let_in", "held", "let_in", "let_go"],
+        EntryKind::PointsAwarded => ["award", "held", "let_in", "let_go"],
+        EntryKind::PointsDeducted => ["deduct"; 4],
+        EntryKind::PointsReserved => ["redeem", "hold", "redeem", "release"],
+        EntryKind::PointsCaptured => ["redeem"; 4],
+        EntryKind::PointsExpired => ["expire"; 4],
+        EntryKind::DebtRepaid => ["repay"; 4],
+        EntryKind::HeldPartLetIn | EntryKind::WithheldLetIn => ["let_in"; 4],
+        EntryKind::PointsReturned => ["return"; 4],
+        // These move no points.
+        EntryKind::SharingSent
+        | EntryKind::SharingOutcome
+        | EntryKind::SharingReturned
+        | EntryKind::SharingLanded => ["other"; 4],
+    }
+}
+
+/// Where points come from or go to when no back end says so.
+const fn source(kind: EntryKind) -> &'static str {
+    match kind {
+        EntryKind::Settlement
+        | EntryKind::PointsHeld
+        | EntryKind::DebtRepaid
+        | EntryKind::HeldPartLetIn
+        | EntryKind::WithheldLetIn => "payment",
+        EntryKind::RefundAccepted
+        | EntryKind::RefundClawback
+        | EntryKind::RefundOutcome
+        | EntryKind::RefundedElsewhere => "refund",
+        EntryKind::PointsExpired => "expiry",
+        EntryKind::Adjustment
+        | EntryKind::PointsAwarded
+        | EntryKind::PointsDeducted
+        | EntryKind::PointsReserved
+        | EntryKind::PointsCaptured
+        | EntryKind::PointsReturned
+        | EntryKind::SharingSent
+        | EntryKind::SharingOutcome
+        | EntryKind::SharingReturned
+        | EntryKind::SharingLanded => "adjustment",
+    }
+}
+
+/// What statistics count it as. Asked of posted transfers only, and not of those between the points
+/// and the debt.
+const fn event(kind: EntryKind) -> &'static str {
+    match kind {
+        EntryKind::Settlement
+        | EntryKind::PointsHeld
+        | EntryKind::HeldPartLetIn
+        | EntryKind::WithheldLetIn => "earned",
+        EntryKind::RefundAccepted
+        | EntryKind::RefundClawback
+        | EntryKind::RefundOutcome
+        | EntryKind::RefundedElsewhere => "taken_back",
+        EntryKind::PointsAwarded => "awarded",
+        EntryKind::PointsDeducted => "deducted",
+        EntryKind::PointsReserved | EntryKind::PointsCaptured => "redeemed",
+        EntryKind::PointsExpired => "expired",
+        EntryKind::PointsReturned => "returned",
+        EntryKind::Adjustment
+        | EntryKind::DebtRepaid
+        | EntryKind::SharingSent
+        | EntryKind::SharingOutcome
+        | EntryKind::SharingReturned
+        | EntryKind::SharingLanded => "adjusted",
+    }
+}
+
+/// The codes of the kinds that have such a cause, as a list.
+pub(super) fn caused_by(wanted: &[Cause]) -> String {
+    let kinds = EntryKind::ALL.into_iter();
+    let codes = kinds
+        .filter(|kind| wanted.contains(&cause(*kind)))
+        .map(|kind| kind.code().to_string());
+    format!("({})", codes.collect::<Vec<_>>().join(", "))
+}
+
+/// `CASE` over the kinds.
+fn by_kind(value: impl Fn(EntryKind) -> String, otherwise: &str) -> String {
+    let mut sql = format!("CASE {KIND}");
+    for kind in EntryKind::ALL {
+        // Writing to a String cannot fail.
+        let _ = write!(sql, " WHEN {} THEN {}", kind.code(), value(kind));
+    }
+    let _ = write!(sql, " ELSE '{otherwise}' END");
+    sql
+}
+
+/// The class of a record.
+pub(super) fn change_type() -> String {
+    let of_kind = by_kind(
+        |kind| {
+            let [at_once, pending, posted, voided] = records(kind);
+            if [pending, posted, voided] == [at_once; 3] {
+                format!("'{at_once}'")
+            } else {
+                format!(
+                    "CASE t.phase WHEN 0 THEN '{at_once}' WHEN 1 THEN '{pending}' WHEN 3 THEN '{voided}' ELSE '{posted}' END"
+                )
+            }
+        },
+        "other",
+    );
+    format!(
+        "CASE WHEN SUBSTR(t.debit_account, 16, 1) = x'24' THEN 'lend' WHEN SUBSTR(t.credit_account, 16, 1) = x'24' THEN 'repay' ELSE {of_kind} END"
+    )
+}
+
+/// Where the points of a transfer come from or go to; `d` is the deed, if there is one.
+pub(super) fn source_of() -> String {
+    let of_kind = by_kind(|kind| format!("'{}'", source(kind)), "adjustment");
+    format!("COALESCE(d.source, {of_kind})")
+}
+
+/// What statistics count a transfer as.
+pub(super) fn counted_as() -> String {
+    by_kind(|kind| format!("'{}'", event(kind)), "adjusted")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_moves_no_points_is_something_other() {
+        for kind in EntryKind::ALL {
+            let moves_none = kind.name().starts_with("sharing");
+            assert_eq!(records(kind).contains(&"other"), moves_none, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn kinds_with_a_cause_are_listed() {
+        assert_eq!(caused_by(&[Cause::Order]), "(1, 9, 16)");
+        assert_eq!(caused_by(&[Cause::Refund]), "(3, 4, 5, 17, 20)");
+    }
+}

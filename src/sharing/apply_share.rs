@@ -314,6 +314,10 @@ fn objection(said: &ChannelShare, parts: &Parts) -> Option<&'static str> {
     if !sound(&said.wechat_order_id) {
         return Some("strange_order_id");
     }
+    // It has it, and says nothing of what becomes of it yet.
+    if !said.finished && said.parts.is_empty() {
+        return None;
+    }
     for part in parts.values() {
         let Some(told) = said.parts.iter().find(|told| is_of(told, part)) else {
             return Some("part_missing");

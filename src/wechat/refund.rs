@@ -1,6 +1,6 @@
 //! A refund in WeChat's words: the plain text of a callback and the answer to a call or a query (§5, §12.4).
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use super::lenient::perhaps;
 use crate::{
@@ -37,18 +37,6 @@ struct Amount {
     refund: i64,
     /// Not in callbacks.
     currency: Option<String>,
-}
-
-/// A refund that has not arrived has no time, a null one or an empty one.
-pub(super) fn time_if_any<'de, D: Deserializer<'de>>(
-    from: D,
-) -> Result<Option<Timestamp>, D::Error> {
-    let text = Option::<String>::deserialize(from)?.filter(|text| !text.is_empty());
-    text.map(|text| {
-        Timestamp::parse_rfc3339(&text)
-            .ok_or_else(|| serde::de::Error::custom("not an RFC 3339 time"))
-    })
-    .transpose()
 }
 
 impl Refund {

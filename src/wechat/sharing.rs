@@ -4,11 +4,11 @@
 //! its success: each receiver's part has a result of its own.
 
 use futures_util::future::BoxFuture;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use super::{
-    WechatGateway, answer::unclear, breaker::Class, refunds::too_long, repeat::Repeat,
-    transport::Call,
+    WechatGateway, answer::unclear, breaker::Class, lenient::perhaps, refunds::too_long,
+    repeat::Repeat, transport::Call,
 };
 use crate::{
     payments::{ChannelMode, Outcome},
@@ -248,15 +248,22 @@ impl WechatGateway {
             "FINISHED" => true,
             state => return unclear(format!("the share is in the state {state}")),
         };
-        let parts = said.receivers.into_iter().map(SharedPart::read);
-        match parts.collect::<Option<Vec<_>>>() {
-            Some(parts) => Outcome::Done(ChannelShare {
-                wechat_order_id: said.order_id,
-                finished,
-                parts,
-            }),
-            None => unclear("a receiver's part has a result that we do not know"),
+        let receivers = said.receivers.unwrap_or_default();
+        if let Some(word) = receivers.iter().find_map(SharedPart::strange) {
+            return unclear(format!("a receiver's part has the result {word}"));
         }
+        let parts = receivers.into_iter().map(|part| part.read(finished));
+        let parts = match parts.collect::<Option<Vec<_>>>() {
+            Some(parts) => parts,
+            None if finished => return unclear("a receiver's part has not all that a part has"),
+            // WeChat has it and is at it: what becomes of the parts it will say.
+            None => Vec::new(),
+        };
+        Outcome::Done(ChannelShare {
+            wechat_order_id: said.order_id,
+            finished,
+            parts,
+        })
     }
 
     fn return_of(body: &[u8], number: &str, shared: &str, shop: &str) -> Outcome<ChannelReturn> {
@@ -278,15 +285,20 @@ impl WechatGateway {
         Outcome::Done(ChannelReturn {
             wechat_return_id: said.return_id,
             result,
-            fail_reason: said.fail_reason,
+            fail_reason: reason_if(result == ReturnResult::Failed, said.fail_reason),
             amount: said.amount,
         })
     }
 }
 
-/// Answers in direct mode name no shop.
+/// Answers in direct mode name no shop, or an empty one.
 fn is_other_shop(said: Option<&str>, shop: &str) -> bool {
-    said.is_some_and(|said| said != shop)
+    said.is_some_and(|said| !said.is_empty() && said != shop)
+}
+
+/// Why something failed means nothing of what did not, and is no reason when it is empty.
+fn reason_if(failed: bool, reason: Option<String>) -> Option<String> {
+    reason.filter(|reason| failed && !reason.is_empty())
 }
 
 /// WeChat's word.
@@ -372,33 +384,49 @@ struct Shared {
     out_order_no: String,
     order_id: String,
     state: String,
-    #[serde(default)]
-    receivers: Vec<SharedPart>,
+    /// What became of each means something once the share is finished. A release has none.
+    #[serde(default, deserialize_with = "perhaps")]
+    receivers: Option<Vec<SharedPart>>,
 }
 
 #[derive(Deserialize)]
 struct SharedPart {
-    account: Secret<String>,
-    amount: Money,
-    result: String,
+    #[serde(default, deserialize_with = "perhaps")]
+    account: Option<Secret<String>>,
+    #[serde(default, deserialize_with = "perhaps")]
+    amount: Option<Money>,
+    #[serde(default, deserialize_with = "perhaps")]
+    result: Option<String>,
+    #[serde(default, deserialize_with = "perhaps")]
     fail_reason: Option<String>,
-    #[serde(default, deserialize_with = "time_if_any")]
+    #[serde(default, deserialize_with = "perhaps")]
     finish_time: Option<Timestamp>,
 }
 
 impl SharedPart {
-    fn read(self) -> Option<ChannelPart> {
+    /// A result that we do not know. It may be one that is final.
+    fn strange(&self) -> Option<&str> {
+        let result = self.result.as_deref()?;
+        (!matches!(result, "" | "PENDING" | "SUCCESS" | "CLOSED")).then_some(result)
+    }
+
+    /// In our words; `None` when something is missing that means something.
+    fn read(self, finished: bool) -> Option<ChannelPart> {
+        let result = match self.result.as_deref().unwrap_or_default() {
+            "PENDING" => PartResult::Pending,
+            "SUCCESS" => PartResult::Success,
+            "CLOSED" => PartResult::Closed,
+            _ if finished => return None,
+            // There is none yet.
+            _ => PartResult::Pending,
+        };
         Some(ChannelPart {
-            account: self.account,
-            amount: self.amount,
-            result: match self.result.as_str() {
-                "PENDING" => PartResult::Pending,
-                "SUCCESS" => PartResult::Success,
-                "CLOSED" => PartResult::Closed,
-                _ => return None,
-            },
-            fail_reason: self.fail_reason.filter(|reason| !reason.is_empty()),
-            finished_at: self.finish_time,
+            account: self.account?,
+            amount: self.amount?,
+            result,
+            fail_reason: reason_if(result == PartResult::Closed, self.fail_reason),
+            // What is not finished has a time all the same: WeChat fills in the beginning of 1970.
+            finished_at: self.finish_time.filter(|at| at.seconds() > 24 * 3600),
         })
     }
 }
@@ -410,12 +438,7 @@ struct Returned {
     out_return_no: String,
     return_id: String,
     result: String,
+    #[serde(default, deserialize_with = "perhaps")]
     fail_reason: Option<String>,
     amount: Money,
-}
-
-/// What is not finished has a time all the same: WeChat fills in the beginning of 1970.
-fn time_if_any<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
-    let at = super::refund::time_if_any(from)?;
-    Ok(at.filter(|at| at.seconds() > 24 * 3600))
 }

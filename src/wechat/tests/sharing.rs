@@ -140,6 +140,60 @@ async fn a_share_is_looked_up_and_must_be_the_one() {
 }
 
 #[tokio::test]
+async fn what_the_state_of_a_share_makes_meaningless_may_be_of_any_form() {
+    let server = FakeWechat::new(Vec::new()).await;
+    let gateway = gateway(&server.address);
+    let ask = async |says: Says| {
+        server.say(vec![says]);
+        gateway.query_share(number(), "4200", SHOP).await
+    };
+    let part = r#"{"account":"a","amount":1,"result":"","finish_time":null,"fail_reason":7}"#;
+    let nothing = r#"{"account":null,"amount":"1","result":null}"#;
+    for receivers in ["null", r#""""#, "{}", "[]", &format!("[{nothing}]")] {
+        let outcome = ask(answer("PROCESSING", receivers)).await;
+        let Outcome::Done(share) = outcome else {
+            panic!("{receivers}: {outcome:?}")
+        };
+        assert!(!share.finished && share.parts.is_empty(), "{receivers}");
+    }
+    let outcome = ask(answer("PROCESSING", &format!("[{part}]"))).await;
+    let Outcome::Done(share) = outcome else {
+        panic!("{outcome:?}")
+    };
+    assert_eq!(share.parts[0].result, PartResult::Pending);
+    // A part that went through has no reason why it did not, and perhaps no time.
+    for odd in [
+        r#""finish_time":"","fail_reason":null"#,
+        r#""finish_time":"0000-00-00","fail_reason":{}"#,
+        r#""finish_time":0,"fail_reason":"NO_AUTH""#,
+    ] {
+        let part = format!(r#"[{{"account":"a","amount":1,"result":"SUCCESS",{odd}}}]"#);
+        let outcome = ask(answer("FINISHED", &part)).await;
+        let Outcome::Done(share) = outcome else {
+            panic!("{odd}: {outcome:?}")
+        };
+        let told = &share.parts[0];
+        assert_eq!(told.result, PartResult::Success);
+        assert!(told.finished_at.is_none() && told.fail_reason.is_none());
+    }
+    // What it makes meaningful must be there.
+    for (state, receivers) in [
+        ("FINISHED", format!("[{part}]")),
+        ("FINISHED", format!("[{nothing}]")),
+        (
+            "PROCESSING",
+            format!("[{}]", part.replace(r#""""#, r#""DONE""#)),
+        ),
+    ] {
+        let outcome = ask(answer(state, &receivers)).await;
+        assert!(
+            matches!(outcome, Outcome::Unknown(_)),
+            "{state} {receivers}: {outcome:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_receivers_name_leaves_encrypted() {
     let server = FakeWechat::new(vec![Says::signed(200, "{}")]).await;
     let call = || ReceiverCall {
@@ -236,6 +290,20 @@ async fn a_part_is_taken_back() {
             number()
         )
     );
+    // Why it failed means nothing of what did not.
+    for odd in ["null", "7", r#""""#, r#""BALANCE_NOT_ENOUGH""#] {
+        let body = body
+            .replace("FAILED", "PROCESSING")
+            .replace(r#""BALANCE_NOT_ENOUGH""#, odd)
+            .replace(SHOP, "");
+        server.say(vec![Says::signed(200, &body)]);
+        let outcome = gateway.query_return(return_number(), number(), SHOP).await;
+        let Outcome::Done(returned) = outcome else {
+            panic!("{odd}: {outcome:?}")
+        };
+        assert_eq!(returned.result, ReturnResult::Processing);
+        assert_eq!(returned.fail_reason, None);
+    }
     server.say(vec![Says::signed(403, r#"{"code":"NOT_ENOUGH"}"#)]);
     let Outcome::Refused(no) = gateway.return_share(call).await else {
         panic!("too little")

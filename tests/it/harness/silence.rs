@@ -25,6 +25,8 @@ struct State {
     silent: bool,
     /// Cancelled: whoever was held in silence is let go, so that the server learns of it.
     over: CancellationToken,
+    /// What was said into the silence, over all connections.
+    unheard: Vec<u8>,
 }
 
 impl Silent {
@@ -45,6 +47,7 @@ impl Silent {
                 line: CancellationToken::new(),
                 silent: false,
                 over: CancellationToken::new(),
+                unheard: Vec::new(),
             })),
         };
         let listener = TcpListener::from_std(listener).unwrap();
@@ -66,6 +69,14 @@ impl Silent {
         state.silent = false;
     }
 
+    /// Whether something with these words was said into the silence. Only what a connection says for
+    /// the first time has words: after that it goes by a number.
+    pub(crate) fn swallowed(&self, words: &str) -> bool {
+        let state = self.state.lock().unwrap();
+        let mut said = state.unheard.windows(words.len());
+        said.any(|said| said == words.as_bytes())
+    }
+
     /// Ends every connection that met the silence: the server rolls back what it still held for them, and nobody waits for its locks.
     pub(crate) fn hangs_up(&self) {
         self.state.lock().unwrap().over.cancel();
@@ -83,33 +94,50 @@ impl Silent {
                 held.push(client);
                 continue;
             }
-            tokio::spawn(carry(client, socket.clone(), (line, over)));
+            tokio::spawn(self.clone().carry(client, socket.clone(), (line, over)));
         }
     }
-}
 
-/// Carries bytes both ways until one side closes. On a dead line it keeps both sides open and carries nothing.
-async fn carry(
-    mut client: TcpStream,
-    socket: PathBuf,
-    (line, over): (CancellationToken, CancellationToken),
-) {
-    let Ok(mut server) = UnixStream::connect(socket).await else {
-        return;
-    };
-    let (mut up, mut down) = (vec![0; 64 << 10], vec![0; 64 << 10]);
-    loop {
-        tokio::select! {
-            biased;
-            () = line.cancelled() => return over.cancelled().await,
-            read = client.read(&mut up) => match read {
-                Ok(length @ 1..) => if server.write_all(&up[..length]).await.is_err() { return },
-                Ok(0) | Err(_) => return,
-            },
-            read = server.read(&mut down) => match read {
-                Ok(length @ 1..) => if client.write_all(&down[..length]).await.is_err() { return },
-                Ok(0) | Err(_) => return,
-            },
+    /// Carries bytes both ways until one side closes. On a dead line it keeps both sides open and carries nothing.
+    async fn carry(
+        self,
+        mut client: TcpStream,
+        socket: PathBuf,
+        (line, over): (CancellationToken, CancellationToken),
+    ) {
+        let Ok(mut server) = UnixStream::connect(socket).await else {
+            return;
+        };
+        let (mut up, mut down) = (vec![0; 64 << 10], vec![0; 64 << 10]);
+        loop {
+            tokio::select! {
+                biased;
+                () = line.cancelled() => break,
+                read = client.read(&mut up) => match read {
+                    Ok(length @ 1..) => if server.write_all(&up[..length]).await.is_err() { return },
+                    Ok(0) | Err(_) => return,
+                },
+                read = server.read(&mut down) => match read {
+                    Ok(length @ 1..) => if client.write_all(&down[..length]).await.is_err() { return },
+                    Ok(0) | Err(_) => return,
+                },
+            }
         }
+        let listening = async {
+            while let Ok(length @ 1..) = client.read(&mut up).await {
+                self.state
+                    .lock()
+                    .unwrap()
+                    .unheard
+                    .extend_from_slice(&up[..length]);
+            }
+        };
+        // Whoever hangs up in the silence is not heard either.
+        tokio::join!(over.cancelled(), async {
+            tokio::select! {
+                () = over.cancelled() => {}
+                () = listening => {}
+            }
+        });
     }
 }

@@ -1,7 +1,5 @@
 //! Two writers on Galera: a batch that conflicts with another node in its middle is undone whole.
 
-use std::time::Duration;
-
 use sqlx::ConnectOptions as _;
 use zhangfang::{
     db::DbOptions,
@@ -69,6 +67,7 @@ async fn a_conflict_from_another_node_leaves_nothing_of_a_packet() {
             async move { waits.then_some(()) }
         })
         .await;
+        let told = aborted(&mut onlooker).await;
         // Another node changes the customer's account, which the packet has changed already.
         sqlx::query(
             "UPDATE accounts SET earned_on = DATE('2020-01-01') + INTERVAL ? DAY WHERE id = ?",
@@ -78,7 +77,13 @@ async fn a_conflict_from_another_node_leaves_nothing_of_a_packet() {
         .execute(&mut other_node)
         .await
         .unwrap();
-        tokio::time::sleep(Duration::from_millis(100)).await; // until the victim is told
+        eventually("the victim is told", || {
+            let aborted = tokio::task::block_in_place(|| {
+                tokio::runtime::Handle::current().block_on(aborted(&mut onlooker))
+            });
+            async move { (aborted > told).then_some(()) }
+        })
+        .await;
         sqlx::raw_sql("ROLLBACK")
             .execute(&mut holder)
             .await
@@ -112,4 +117,13 @@ async fn a_conflict_from_another_node_leaves_nothing_of_a_packet() {
             .unwrap();
         assert!(report.is_clean(), "{report}");
     }
+}
+
+/// Transactions of a node that another node's have ended so far.
+async fn aborted(node: &mut sqlx::MySqlConnection) -> u64 {
+    let (_, count): (String, String) = sqlx::query_as("SHOW STATUS LIKE 'wsrep_local_bf_aborts'")
+        .fetch_one(node)
+        .await
+        .unwrap();
+    count.parse().unwrap()
 }

@@ -133,8 +133,10 @@ async fn a_renewal_that_gets_no_answer_is_given_up() {
         (!db.is_ready().await).then_some(())
     })
     .await;
-    // By now the renewal has begun, or has been given up: an idle committer looks at its lease every few seconds.
-    tokio::time::sleep(Duration::from_secs(7)).await;
+    eventually("the lease is to be renewed, and nobody answers", || async {
+        proxy.swallowed("/* db.lease_renew */").then_some(())
+    })
+    .await;
     proxy.speaks();
     let answer = tokio::time::timeout(PATIENCE, async {
         eventually("it commits again", || async {

@@ -43,9 +43,10 @@ impl Calls {
         }
     }
 
-    /// The call did nothing, which is certain. Of those before it nothing is learnt.
+    /// The call did nothing, which is certain. Of those before it nothing is learnt; unless the channel was
+    /// heard meanwhile, and none of them may be taken any more.
     pub(super) fn end(&mut self, attempt: Attempt) {
-        if self.begun == attempt.count {
+        if self.begun == attempt.count && self.may_land_until.is_some() {
             self.may_land_until = attempt.earlier;
         }
     }
@@ -96,6 +97,12 @@ mod tests {
         let mut calls = Calls::default();
         let alone = calls.begin(NOW, pace);
         calls.end(alone);
+        assert_eq!(calls.may_land_until, None);
+        // The channel was heard while the last one was under way.
+        calls.begin(NOW, pace);
+        let last = calls.begin(NOW.plus_seconds(60), pace);
+        calls.may_land_until = None;
+        calls.end(last);
         assert_eq!(calls.may_land_until, None);
     }
 

@@ -36,7 +36,7 @@ const RELAY: i64 = 600;
 
 /// Whose id a rule answers with.
 #[derive(Debug, Clone, Copy)]
-enum Of {
+pub(super) enum Of {
     Order,
     Refund,
     Sharing,
@@ -46,6 +46,7 @@ enum Of {
     Deed,
     Delivery,
     Exception,
+    Callback,
 }
 
 impl Of {
@@ -60,16 +61,17 @@ impl Of {
             Self::Deed => DeedId::new(id).to_string(),
             Self::Delivery => format!("delivery {}", hex::encode(id.bytes())),
             Self::Exception => ExceptionId::new(id).to_string(),
+            Self::Callback => format!("callback {id}"),
         }
     }
 }
 
 /// Ids of what is stuck, and what to say of it.
-struct Rule {
-    of: Of,
+pub(super) struct Rule {
+    pub(super) of: Of,
     /// After `SELECT id`.
-    stuck: &'static str,
-    says: &'static str,
+    pub(super) stuck: &'static str,
+    pub(super) says: &'static str,
 }
 
 /// What holds at every instant.
@@ -284,6 +286,8 @@ const RUNNING: [Rule; 16] = [
     },
 ];
 
+const MOVES: Invariant = Invariant::EverythingMovesOn;
+
 /// At most so many ids of one rule are named.
 const NAMED: i64 = 20;
 
@@ -307,11 +311,11 @@ pub(super) async fn check(
         u64::try_from(under_way).unwrap_or(0),
     );
     for rule in &ALWAYS {
-        ask(conn, rule, None, report).await?;
+        ask(conn, rule, None, (MOVES, report)).await?;
     }
     if relayed {
         for rule in &PROJECTED {
-            ask(conn, rule, None, report).await?;
+            ask(conn, rule, None, (MOVES, report)).await?;
         }
     }
     if !running {
@@ -321,16 +325,17 @@ pub(super) async fn check(
         .fetch_one(&mut *conn)
         .await?;
     for rule in &RUNNING {
-        ask(conn, rule, Some(now), report).await?;
+        ask(conn, rule, Some(now), (MOVES, report)).await?;
     }
     relay(conn, now, report).await
 }
 
-async fn ask(
+/// Every answer breaks the invariant.
+pub(super) async fn ask(
     conn: &mut MySqlConnection,
     rule: &Rule,
     now: Option<Timestamp>,
-    report: &mut Report,
+    (invariant, report): (Invariant, &mut Report),
 ) -> Result<(), DbError> {
     let mut sql = Sql::new("SELECT /* verify.liveness */ ");
     push(&mut sql, rule.stuck, now);
@@ -339,10 +344,7 @@ async fn ask(
         let id: Vec<u8> = row.try_get(0)?;
         let id = id.try_into().map(Id::from_bytes);
         let name = id.map_or_else(|_| "something".to_owned(), |id| rule.of.name(id));
-        report.violated(
-            Invariant::EverythingMovesOn,
-            format!("{name} {}", rule.says),
-        );
+        report.violated(invariant, format!("{name} {}", rule.says));
     }
     Ok(())
 }

@@ -9,7 +9,7 @@
 //! | `commits`, `arrivals` | commits, and the transfers, orders, refunds and history that their events name | 10, 11 |
 //! | `entries`, `rules` | transfers and orders, merged by key | 1, 5, 6 |
 //! | `refunded` | refunds summed up per order, beside these orders | 5, 6 |
-//! | `refunds` | refunds and their history, beside these transfers; the numbers of those that were made elsewhere | 5, 6, 9 |
+//! | `refunds` | refunds and their history, beside these transfers | 5, 6, 9 |
 //! | `reviews` | reviews and decisions on points, beside these orders and transfers | 6, 9 |
 //! | `decisions` | risk's decisions, beside these transfers | 13 |
 //! | `shared` | sharings, beside these orders | 5, 9 |
@@ -20,7 +20,8 @@
 //! | `staff_refunds` | what people of shops gave back alone in a day, added up by the database, beside what is counted | 8 |
 //! | `days` | totals of shops, orders and refunds, added up by the database | 10 |
 //! | `point_days` | days of points, against the events | 10 |
-//! | `liveness` | what is not final, by the state in which it is | 16 |
+//! | `liveness` | what is not final, by the state in which it is; how far the relay is | 16 |
+//! | `said` | callbacks and alarms; what was made elsewhere, late or twice, beside the exceptions; calls under way | 17 |
 //!
 //! [`verify`] takes it that the service is at work, so that nothing may wait longer than its jobs would let it, by the database's clock; [`verify_at_rest`] does not.
 //!
@@ -43,6 +44,7 @@ mod refunds;
 mod report;
 mod reviews;
 mod rules;
+mod said;
 mod shared;
 mod sharing;
 mod sharing_pages;
@@ -115,6 +117,7 @@ async fn check(
     staff_refunds::check(&mut conn, &mut report).await?;
     let relayed = states::check(&mut conn, &mut report, progress).await?;
     liveness::check(&mut conn, running, relayed, &mut report).await?;
+    said::check(&mut conn, &mut report).await?;
     // While the relay is behind, the totals are too. One that stands still is a violation of 16.
     if relayed {
         days::check(&mut conn, &mut report).await?;

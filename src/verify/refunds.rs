@@ -14,7 +14,7 @@
 //! points has a `WithheldLetIn` besides, which credits what it had withheld.
 //!
 //! A refund that was not made here (its `origin` is not 0) has one entry once it succeeded, `RefundedElsewhere` (shop → channel, what was lent, what was taken back),
-//! and none before, nor when it is closed (but for the `WithheldLetIn`); it has one row in `foreign_refunds`.
+//! and none before, nor when it is closed (but for the `WithheldLetIn`); its number is invariant 17 (`said.rs`).
 //!
 //! Money is invariant 5, points are 6. That money in transit is the sum of the refunds on their way counts as 5 too: accounts and transfers may agree with each
 //! other (2) while a refund is in another state than the books think.
@@ -33,7 +33,7 @@ use crate::{
     db::DbError,
     ledger::{Phase, Transfer},
     payments::{PointsReview, Refund, RefundStateKind},
-    primitives::{AccountId, AccountKind, EntryId, EntryKind, Id, RefundId, TenantId},
+    primitives::{AccountId, AccountKind, EntryId, EntryKind, Id, TenantId},
 };
 
 /// Whether an entry belongs to a refund.
@@ -104,7 +104,6 @@ impl RefundPass {
         progress: &mut dyn Progress,
     ) -> Result<Arrivals, DbError> {
         self.flush(conn, report).await?;
-        foreign_numbers(conn, report).await?;
         while let Some(item) = self.refunds.next(conn).await? {
             self.check(conn, &item, &[], report).await?;
         }
@@ -237,24 +236,6 @@ impl RefundPass {
         });
         Ok(())
     }
-}
-
-/// Every refund that was not made here has its number in `foreign_refunds`, once, and every number there has such a refund.
-async fn foreign_numbers(conn: &mut MySqlConnection, report: &mut Report) -> Result<(), DbError> {
-    let alone: Vec<(RefundId,)> = sqlx::query_as(
-        "/* verify.foreign_refunds */ SELECT r.id FROM refunds r LEFT JOIN foreign_refunds f ON f.refund_id = r.id AND f.tenant_id = r.tenant_id \
-         WHERE r.origin <> 0 AND f.refund_id IS NULL \
-         UNION ALL SELECT f.refund_id FROM foreign_refunds f LEFT JOIN refunds r ON r.id = f.refund_id AND r.origin <> 0 WHERE r.id IS NULL",
-    )
-    .fetch_all(conn)
-    .await?;
-    for (refund,) in alone {
-        report.violated(
-            Invariant::HistoryIsAllowed,
-            format!("{refund} was made elsewhere, and its number and its row do not agree"),
-        );
-    }
-    Ok(())
 }
 
 /// Each tenant's account of this kind holds what is on its way, in fen. That the account is what its transfers say is invariant 2.

@@ -24,10 +24,11 @@ pub enum Invariant {
     NothingAnsweredIsLost,
     DecisionsStand,
     EverythingMovesOn,
+    WhatWechatSaidIsKept,
 }
 
 impl Invariant {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::EntriesAreWhole,
         Self::SumsEqualTransfers,
         Self::NeverBelowZero,
@@ -42,6 +43,7 @@ impl Invariant {
         Self::NothingAnsweredIsLost,
         Self::DecisionsStand,
         Self::EverythingMovesOn,
+        Self::WhatWechatSaidIsKept,
     ];
 
     pub const fn number(self) -> u8 {
@@ -61,6 +63,7 @@ impl Invariant {
             Self::DecisionsStand => 13,
             // 14 and 15 are kept for bills and what they settle.
             Self::EverythingMovesOn => 16,
+            Self::WhatWechatSaidIsKept => 17,
         }
     }
 
@@ -103,6 +106,9 @@ impl Invariant {
             }
             Self::EverythingMovesOn => {
                 "everything that is not final has somebody who moves it on, or people were told; the relay advances"
+            }
+            Self::WhatWechatSaidIsKept => {
+                "what WeChat has said is in the books or in front of a person, whoever caused it; no call that may still be taken is forgotten"
             }
         }
     }

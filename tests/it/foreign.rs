@@ -21,6 +21,7 @@ use zhangfang::{
 use crate::{
     harness::{Caller, Says, TestApp, eventually},
     refund_core::Desk,
+    verification::Copy,
 };
 
 const HEADERS: NoticeHeaders<'static> = NoticeHeaders {
@@ -584,7 +585,7 @@ async fn damage_to_refunds_made_elsewhere_is_found_and_named() {
         (
             "UPDATE foreign_refunds SET tenant_id = tenant_id + 1",
             "UPDATE foreign_refunds SET tenant_id = tenant_id - 1",
-            Invariant::HistoryIsAllowed,
+            Invariant::WhatWechatSaidIsKept,
         ),
         (
             "UPDATE payment_orders SET refund_unknown = 1",
@@ -607,6 +608,65 @@ async fn damage_to_refunds_made_elsewhere_is_found_and_named() {
         assert!(!report.holds(breaks), "{harm}: {report}");
         desk.app.execute(repair).await;
     }
+    desk.app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_wechat_said_and_nobody_kept_is_found_and_named() {
+    let desk = Desk::open().await;
+    let order = desk.paid(1_000, "k").await;
+    let success = RefundStatus::Success;
+    elsewhere(&desk, order, ("TK-1", 300), success, "n1").await;
+    let too_much = elsewhere(&desk, order, ("TK-2", 900), success, "n2").await;
+    assert_eq!(too_much, Taken::Rejected("refund_over_paid"));
+    desk.paid_late(500, "late").await;
+    desk.channel.answers([Says::Is(success)]);
+    desk.refund(order, Some(100), "ours").await;
+    let report = desk.app.verify().await;
+    assert!(report.is_clean(), "{report}");
+    let mut copy = Copy::of(&desk.app).await;
+    for (statement, says) in [
+        (
+            "DELETE FROM payment_exceptions WHERE kind = 'foreign_refund' AND refund_id IS NOT NULL",
+            "was made elsewhere, and nobody was told",
+        ),
+        (
+            "DELETE FROM foreign_refunds",
+            "its number is not known as its own",
+        ),
+        (
+            "UPDATE foreign_refunds SET tenant_id = tenant_id + 1",
+            "its number is not known as its own",
+        ),
+        (
+            "UPDATE foreign_refunds SET refund_id = (SELECT id FROM refunds WHERE amount_fen = 100)",
+            "has the number of a refund that was made elsewhere, and is none",
+        ),
+        (
+            "DELETE FROM payment_exceptions WHERE kind = 'late_payment'",
+            "was paid after it had been given up, and nobody was told",
+        ),
+        (
+            "DELETE FROM callback_alarms",
+            "was truly WeChat's, nothing was done of it, and nobody was told",
+        ),
+        (
+            "UPDATE callback_events SET outcome = 5 WHERE outcome IN (1, 2) LIMIT 1",
+            "was truly WeChat's, nothing was done of it, and nobody was told",
+        ),
+        (
+            "DELETE FROM callback_events WHERE outcome = 3",
+            "has an alarm, and was not kept",
+        ),
+        (
+            "UPDATE refunds SET calling_until = UTC_TIMESTAMP(6) WHERE amount_fen = 100",
+            "is over, and somebody may be telling WeChat of it",
+        ),
+    ] {
+        copy.finds(Invariant::WhatWechatSaidIsKept, statement, says)
+            .await;
+    }
+    copy.drop().await;
     desk.app.finish().await;
 }
 
@@ -682,8 +742,6 @@ async fn a_refund_made_on_the_merchant_platform_is_found_through_http() {
     assert_eq!(made["amount_fen"], 250, "{made}");
     assert_eq!(made["origin"], "elsewhere");
     assert_eq!(desk.order(order).await.refundable(), Money::constant(750));
-    desk.app.finish().await;
-}
 
     // It is found by the number under which the other system knows it, and ours by ours.
     let ours = desk.refund(order, Some(100), "ours").await.no().to_string();
@@ -707,3 +765,5 @@ async fn a_refund_made_on_the_merchant_platform_is_found_through_http() {
     let wrong = admin.get(&format!("{refunds}?out_refund_no=T%20K")).await;
     wrong.refused(422, "field_invalid");
     assert_eq!(wrong.expect(422)["field"]["name"], "out_refund_no");
+    desk.app.finish().await;
+}

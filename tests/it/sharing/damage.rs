@@ -53,7 +53,10 @@ async fn sharing_books() -> Stage {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_of_damage_to_sharings_is_found_and_named() {
-    use Invariant::{HistoryIsAllowed as States, PaidOrdersAreSettledOnce as Booked};
+    use Invariant::{
+        HistoryIsAllowed as States, PaidOrdersAreSettledOnce as Booked,
+        WhatWechatSaidIsKept as Said,
+    };
     let stage = Box::pin(sharing_books()).await;
     let clean = stage.app.verify().await;
     assert!(clean.is_clean(), "{clean}");
@@ -143,6 +146,11 @@ async fn every_kind_of_damage_to_sharings_is_found_and_named() {
         (States, "UPDATE sharings SET release_id = NULL WHERE state = 4 AND release_id IS NOT NULL".into(), "is Some(Done) with the parts []"),
         (States, "UPDATE sharings SET release_id = REPEAT(x'07', 16) WHERE state = 2".into(), "and a release"),
         (States, "UPDATE sharing_parts SET state = 1 WHERE state = 3 LIMIT 1".into(), "with the parts [Some("),
+        // What WeChat said, and calls that it may still take.
+        (Said, "UPDATE sharing_parts SET late = 1 WHERE state = 2 LIMIT 1".into(), "arrived after it had been called failed, and nobody was told"),
+        (Said, "UPDATE sharings SET stopped = 1 WHERE state = 4 LIMIT 1".into(), "is stopped by what WeChat said, and nobody was told"),
+        (Said, "UPDATE sharings SET may_land_until = UTC_TIMESTAMP(6) WHERE state = 2".into(), "was answered, and a call of which nothing is known may still be taken"),
+        (Said, "UPDATE sharing_returns SET may_land_until = UTC_TIMESTAMP(6) WHERE state = 3".into(), "was answered, and a call of which nothing is known may still be taken"),
         // Rounds.
         (States, "UPDATE sharings SET refund_id = NULL WHERE refund_id IS NOT NULL".into(), "has a round for None"),
         (States, "UPDATE sharings SET refund_id = REPEAT(x'07', 16) WHERE state = 4 AND refund_id IS NULL LIMIT 1".into(), "has a round for Some"),

@@ -30,9 +30,9 @@ struct CardRequest {
     /// WeChat's code of the bank.
     #[schema(example = "ICBC_DEBIT", pattern = "^[A-Z0-9_]{1,32}$")]
     bank_type: String,
-    #[schema(value_type = String, pattern = "^[0-9]{8,32}$")]
+    #[schema(value_type = String, example = "6222020200112233", pattern = "^[0-9]{8,32}$")]
     number: Secret<String>,
-    #[schema(value_type = String, min_length = 1, max_length = 50)]
+    #[schema(value_type = String, example = "王伟", min_length = 1, max_length = 50)]
     holder: Secret<String>,
 }
 
@@ -86,8 +86,8 @@ pub(in crate::http) async fn redirect_refund(
     extract::Json(request): extract::Json<RedirectRequest>,
 ) -> Result<(StatusCode, Json<ToldRefund>), Problem> {
     let operator = auth.caller();
-    let refund = get_refund(&app, operator, refund_no).await?;
     let card = request.card.map(CardRequest::card).transpose()?;
+    let refund = get_refund(&app, operator, refund_no).await?;
     let (tenant, by) = (operator.tenant, auth.principal().actor());
     let redirected = payments::redirect_refund(app.payments(), tenant, refund.id, card, by).await?;
     let (status, refund) = match redirected {
@@ -119,6 +119,7 @@ mod tests {
             ("icbc", "6222020200112233", "王伟"),
             ("ICBC_DEBIT", "6222 0202 0011 2233", "王伟"),
             ("ICBC_DEBIT", "6222020200112233", " "),
+            ("ICBC_DEBIT", "6222020200112233", "王\u{3164}伟"),
         ] {
             let shown = format!("{:?}", card(bank, number, holder).unwrap_err());
             assert!(

@@ -277,6 +277,14 @@ async fn every_body_is_read_by_one_rule() {
                 is_refused(&answer, 422, "json_unexpected", &format!("{name} {body}"));
             }
         }
+        // Nobody says which of two would count.
+        for (member, value) in good.as_object().unwrap() {
+            let twice = good
+                .to_string()
+                .replacen('{', &format!("{{\"{member}\":{value},"), 1);
+            let answer = ask(caller, &operation, "", &twice).await;
+            is_refused(&answer, 422, "json_unexpected", &format!("{name} {twice}"));
+        }
         // And what the document describes is read, whatever is said of it then.
         let answer = ask(caller, &operation, "", &good.to_string()).await;
         let said: Value = serde_json::from_slice(&answer.bytes).unwrap_or_default();
@@ -376,5 +384,90 @@ async fn a_key_goes_by_what_a_body_says_and_not_by_how_it_is_written() {
         let other = send(caller, path, other).await;
         other.refused(422, "idempotency_key_reused");
     }
+    app.finish().await;
+}
+
+/// What some people write and others read.
+const TEXTS: [&str; 9] = [
+    "address",
+    "contact_name",
+    "description",
+    "holder",
+    "label",
+    "name",
+    "note",
+    "reason",
+    "resolution",
+];
+
+/// What of that comes back in WeChat's bills, where a backtick begins a column: ends of paths.
+const IN_BILLS: [(&str, &str); 3] = [
+    ("/registrations", "name"),
+    ("/refunds", "reason"),
+    ("/sharing-rule", "description"),
+];
+
+/// Every text of these names in it, as a path of names and places.
+fn texts(value: &Value, at: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                let at = format!("{at}/{name}");
+                if member.is_string() && TEXTS.contains(&name.as_str()) {
+                    found.push(at);
+                } else {
+                    texts(member, &at, found);
+                }
+            }
+        }
+        Value::Array(items) => {
+            for (place, item) in items.iter().enumerate() {
+                texts(item, &format!("{at}/{place}"), found);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_text_that_others_read_hides_anything() {
+    let app = TestApp::start().await;
+    let people = People::of(&app).await;
+    let document: Value = zhangfang::http::document();
+    let (mut tried, mut taken) = (0, Vec::new());
+    for operation in operations(&document) {
+        let Some(schema) = &operation.schema else {
+            continue;
+        };
+        let good = example(&document, schema);
+        let mut places = Vec::new();
+        texts(&good, "", &mut places);
+        for place in places {
+            let member = place.rsplit('/').next().unwrap();
+            let in_bills = IN_BILLS
+                .iter()
+                .any(|(path, name)| operation.path.ends_with(path) && *name == member);
+            // A filler of Hangul, which shows as nothing.
+            for text in ["面\u{3164}馆", "面,`0.00馆"] {
+                if text.contains('`') && !in_bills {
+                    continue;
+                }
+                let mut body = good.clone();
+                *body.pointer_mut(&place).unwrap() = json!(text);
+                let caller = people.allowed(&operation);
+                let answer = ask(caller, &operation, "", &body.to_string()).await;
+                let said: Value = serde_json::from_slice(&answer.bytes).unwrap_or_default();
+                let named = said["field"]["name"].as_str().unwrap_or_default();
+                tried += 1;
+                let is_refused = answer.status == 422 && said["code"] == "field_invalid";
+                if !is_refused || !named.ends_with(member) {
+                    let (method, path) = (&operation.method, &operation.path);
+                    taken.push(format!("{method} {path} {place}: {} {said}", answer.status));
+                }
+            }
+        }
+    }
+    assert!(taken.is_empty(), "{}", taken.join("\n"));
+    assert!(tried >= 20, "{tried}");
     app.finish().await;
 }

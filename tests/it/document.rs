@@ -98,6 +98,61 @@ fn every_text_of_a_known_kind_says_which_texts_it_takes() {
     assert_eq!(bare, BTreeSet::new());
 }
 
+/// Of which types a value can be that fits the schema; none said: of all.
+fn types<'a>(whole: &'a Value, schema: &'a Value) -> Option<BTreeSet<&'a str>> {
+    let mut all: Vec<BTreeSet<&str>> = Vec::new();
+    match &schema["type"] {
+        Value::String(kind) => all.push(BTreeSet::from([kind.as_str()])),
+        Value::Array(kinds) => all.push(kinds.iter().filter_map(Value::as_str).collect()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => {}
+    }
+    if let Some(reference) = schema["$ref"].as_str() {
+        let name = reference.rsplit('/').next().unwrap();
+        all.extend(types(whole, &whole["components"]["schemas"][name]));
+    }
+    let parts = |word: &str| schema[word].as_array().into_iter().flatten();
+    all.extend(parts("allOf").filter_map(|part| types(whole, part)));
+    for word in ["oneOf", "anyOf"] {
+        let choices: Option<Vec<_>> = parts(word).map(|part| types(whole, part)).collect();
+        let choices = choices.unwrap_or_default();
+        if !choices.is_empty() {
+            all.push(choices.into_iter().flatten().collect());
+        }
+    }
+    all.into_iter().reduce(|one, other| &one & &other)
+}
+
+fn unsatisfiable(whole: &Value, value: &Value, at: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Object(members) => {
+            let is_schema = ["type", "$ref", "oneOf", "anyOf", "allOf"]
+                .iter()
+                .any(|word| members.contains_key(*word));
+            if is_schema && types(whole, value).is_some_and(|kinds| kinds.is_empty()) {
+                found.push(at.to_owned());
+            }
+            for (name, member) in members {
+                unsatisfiable(whole, member, &format!("{at}/{name}"), found);
+            }
+        }
+        Value::Array(items) => {
+            for (place, item) in items.iter().enumerate() {
+                unsatisfiable(whole, item, &format!("{at}/{place}"), found);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[test]
+fn every_schema_can_be_satisfied() {
+    let whole = document().whole();
+    let mut found = Vec::new();
+    unsatisfiable(whole, &whole["components"]["schemas"], "", &mut found);
+    unsatisfiable(whole, &whole["paths"], "", &mut found);
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
 /// JSON Schema counts characters: where bytes are counted, it says nothing of how many characters
 /// there may be.
 #[test]

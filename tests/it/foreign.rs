@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use zhangfang::{
     audit::Actor,
     payments::{
-        self, DecideReview, NoteForeignRefund, NoticeFailure, NoticeHeaders, Order, OrderStateKind,
-        Payments, PointsReview, PointsShortfall, Refund, RefundError, RefundStateKind,
-        RefundStatus, RefusalKind, ReviewWord, Taken,
+        self, CloseBy, DecideReview, NoteForeignRefund, NoticeFailure, NoticeHeaders, Order,
+        OrderStateKind, Payments, PointsReview, PointsShortfall, Refund, RefundError,
+        RefundStateKind, RefundStatus, RefusalKind, ReviewWord, Taken,
     },
     primitives::{
         Clock as _, MockClock, Money, OrderId, OrderNo, ReviewId, SystemClock, Timestamp,
@@ -223,6 +223,33 @@ async fn a_query_that_says_refund_settles_and_blocks_until_somebody_knows_how_mu
     assert!(!known.refunds.unknown);
     assert_eq!(known.refundable(), Money::constant(600));
     assert_eq!(known.state.kind(), OrderStateKind::PartlyRefunded);
+    desk.app.finish().await;
+}
+
+/// It was paid after it had been given up, and somebody else was faster to give it back: how much
+/// is
+/// left to give back is not known then, and a person does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_payment_that_others_refund_does_not_go_back_a_second_time() {
+    let desk = Desk::open().await;
+    let order = unpaid(&desk, 1_000, "k").await;
+    let tenant = desk.app.tenant.id;
+    let closed = payments::close_payment(&desk.payments, tenant, order.id, CloseBy::Customer).await;
+    assert_eq!(closed.unwrap().state.kind(), OrderStateKind::Closed);
+    let at = desk.app.app.now();
+    desk.channel
+        .refunds_elsewhere(&order, "TK", 400, RefundStatus::Success);
+    desk.channel.says_paid(&order, "4200", at, true);
+    let notice = desk.channel.foreign_notice(&order, "TK", "4200", "n");
+    assert_eq!(told(&desk, notice).await, Taken::Refund);
+    let paid = desk.order(order.id).await;
+    assert_eq!(paid.state.kind(), OrderStateKind::PartlyRefunded);
+    assert_eq!(paid.refunds.asked, Money::constant(400));
+    assert_eq!(paid.refundable(), Money::constant(600));
+    let refunds = "SELECT COUNT(*) FROM refunds";
+    assert_eq!(desk.app.count(refunds).await, 1);
+    let told = desk.exceptions().await;
+    assert!(told.contains(&"late_payment".to_owned()), "{told:?}");
     desk.app.finish().await;
 }
 

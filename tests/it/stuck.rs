@@ -176,6 +176,33 @@ async fn an_operators_word_does_only_for_what_is_over_and_was_told_of() {
     desk.app.finish().await;
 }
 
+/// Its time is over, and WeChat has only just begun to say nothing of it: it may be paid.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_is_over_is_closed_unheard_only_once_people_were_told() {
+    let desk = Desk::open().await;
+    let order = desk.order("k").await;
+    desk.channel.refuses_orders(Some(RefusalKind::Rejected));
+    desk.clock.advance_seconds(21);
+    jobs::orders_round(&desk.payments).await.unwrap();
+    let expires: zhangfang::primitives::Timestamp =
+        sqlx::query_scalar("SELECT expires_at FROM payment_orders")
+            .fetch_one(desk.app.db().pool())
+            .await
+            .unwrap();
+    desk.clock.set(expires.plus_seconds(1));
+    for looks in 2..=6 {
+        let closed = desk.close(order).await;
+        assert!(
+            matches!(closed, Err(PaymentError::ChannelRefused(_))),
+            "{looks}: {closed:?}"
+        );
+        desk.next_look().await;
+    }
+    assert_eq!(desk.told().await, [("order_stuck".to_owned(), None)]);
+    assert_eq!(desk.close(order).await.unwrap(), OrderStateKind::Closed);
+    desk.app.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_of_a_clock_that_stepped_back_is_found_by_the_third_scan() {
     let desk = Desk::open().await;

@@ -5,13 +5,13 @@ use zhangfang::{
     jobs,
     payments::{OrderSharing, RefundStateKind, RefusalKind},
     sharing::{
-        ReceiverForm, ReceiverKind, ReceiverState, ReturnState, ShareStateKind, SharingError,
-        pursue_return, pursue_sharing, remove_receiver, retry_sharing, tell_receiver,
+        PartResult, ReceiverForm, ReceiverKind, ReceiverState, ReturnState, ShareStateKind,
+        SharingError, pursue_return, pursue_sharing, remove_receiver, retry_sharing, tell_receiver,
     },
     verify::Invariant,
 };
 
-use super::{Stage, Trouble};
+use super::{PERSON, Stage, Trouble};
 use crate::{harness::eventually, verification::Copy};
 
 const REFUSED: Trouble = Trouble::Refused(RefusalKind::Rejected);
@@ -340,5 +340,31 @@ async fn a_share_that_does_not_get_on_is_told_of_once_until_it_does() {
     assert_eq!(stage.books().await, SHARED);
     assert_eq!(stage.sharing_of(order).await, OrderSharing::Done);
     assert_eq!(stage.app.count(open).await, 0);
+    stage.app.finish().await;
+}
+
+/// A person's retry asks first: what contradicts the books is not over while WeChat is still at it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_lets_nothing_go_on_while_wechat_is_still_at_it() {
+    let stage = Stage::set().await;
+    stage.channel.trouble([Trouble::Late, REFUSED]);
+    let order = called_refused(&stage).await;
+    let pending = (PERSON.to_owned(), PartResult::Pending);
+    stage.channel.state().results.extend([pending]);
+    stage.channel.land();
+    stage.round().await;
+    assert!(stage.view(order).await.share.stopped);
+    let retry = async || {
+        let by = Actor::new("operator:test");
+        retry_sharing(&stage.sharing, stage.app.tenant.id, order, by)
+            .await
+            .unwrap();
+        stage.view(order).await.share.stopped
+    };
+    assert!(retry().await, "one part is open");
+    stage.channel.state().results.clear();
+    assert!(!retry().await);
+    stage.round().await;
+    assert_eq!(stage.books().await, SHARED);
     stage.app.finish().await;
 }

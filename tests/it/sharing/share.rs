@@ -282,3 +282,25 @@ async fn no_more_is_shared_than_the_channel_lets() {
     assert_eq!(shared, 1_000);
     stage.app.finish().await;
 }
+
+/// What is left to share is not known while it is not known how much others gave back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_of_which_others_gave_back_who_knows_how_much_waits() {
+    let stage = Stage::set().await;
+    let order = stage.pay("k1").await;
+    stage
+        .app
+        .execute("UPDATE payment_orders SET refund_unknown = 1")
+        .await;
+    stage.round().await;
+    assert!(stage.asked().is_empty());
+    assert_eq!(stage.books().await, (10_000, 0, 0, 0));
+    stage
+        .app
+        .execute("UPDATE payment_orders SET refund_unknown = 0")
+        .await;
+    stage.round().await;
+    assert_eq!(stage.asked().len(), 1);
+    assert_eq!(stage.sharing_of(order).await, OrderSharing::Done);
+    stage.app.finish().await;
+}

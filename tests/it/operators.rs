@@ -5,11 +5,14 @@ use std::process::Command;
 use serde_json::{Value, json};
 use zhangfang::{
     auth::OperatorRole,
+    payments::{RefundStatus, RefusalKind},
+    primitives::OrderNo,
     simulator::{CallFault, Endpoint},
 };
 
 use crate::{
-    harness::{TestApp, eventually},
+    harness::{Says, TestApp, eventually},
+    refund_core::Desk,
     refunds::{ask, clerk, operator, policy, set_policy, text},
 };
 
@@ -361,6 +364,34 @@ async fn the_order_says_why_wechat_was_not_understood_until_it_is() {
     .await;
     assert_eq!(problem().await, None);
     app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_refund_says_why_wechat_was_not_understood_until_it_is() {
+    let desk = Desk::open().await;
+    let order = desk.paid(1_299, "k").await;
+    let refund = desk.refund(order, Some(300), "r").await;
+    let (admin, order_no) = (desk.app.admin(), OrderNo::from(order).to_string());
+    let path = format!("/api/v1/admin/refunds/{}", refund.no());
+    desk.channel.knows([Says::Nothing]);
+    desk.pursue(&refund).await;
+    let waits = admin.get(&path).await.expect(200);
+    assert_eq!(waits["problem"], "no_answer");
+    assert_eq!(waits["problem_detail"], "no answer", "{waits}");
+    let (told, _) = command(&desk.app, &["payment", "show", &order_no]);
+    assert!(told.contains("no_answer: no answer"), "{told}");
+    // A refusal has WeChat's code.
+    desk.channel.knows([Says::No(RefusalKind::Rejected)]);
+    desk.pursue(&refund).await;
+    let refused = admin.get(&path).await.expect(200);
+    assert_eq!(refused["problem"], "query_refused");
+    assert_eq!(refused["problem_detail"], "REJECTED");
+    desk.channel.knows([Says::Is(RefundStatus::Processing)]);
+    desk.pursue(&refund).await;
+    let understood = admin.get(&path).await.expect(200);
+    assert!(understood["problem"].is_null(), "{understood}");
+    assert!(understood.get("problem_detail").is_none(), "{understood}");
+    desk.app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

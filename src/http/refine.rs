@@ -261,7 +261,7 @@ mod tests {
     use super::*;
     use crate::{
         http::document,
-        payments::{OrderStateKind, RefundStateKind},
+        payments::{ExceptionKind, OrderStateKind, RefundStateKind},
     };
 
     fn words(schema: &str, property: &str) -> BTreeSet<String> {
@@ -292,6 +292,21 @@ mod tests {
                 words(schema, "state"),
                 BTreeSet::from(refunds.clone()),
                 "{schema}"
+            );
+        }
+        let kinds = ExceptionKind::ALL.map(|kind| kind.name().to_owned());
+        assert_eq!(words("PaymentException", "kind"), BTreeSet::from(kinds));
+        let document = document();
+        for path in ["/api/v1/admin/refunds", "/api/v1/merchant/refunds"] {
+            let parameters = &document["paths"][path]["get"]["parameters"];
+            let mut parameters = parameters.as_array().unwrap().iter();
+            let state = parameters.find(|parameter| parameter["name"] == "state");
+            let asked = state.unwrap()["schema"]["enum"].as_array().unwrap().iter();
+            let asked = asked.filter_map(|word| word.as_str().map(str::to_owned));
+            assert_eq!(
+                asked.collect::<BTreeSet<_>>(),
+                refunds.clone().into(),
+                "{path}"
             );
         }
     }

@@ -20,7 +20,8 @@ use crate::{
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(in crate::http) struct AdminRefundFilter {
-    /// Only refunds in this state: `awaiting_approval`, `rejected`, `returning`, `accepted`, `processing`, `succeeded`, `abnormal`, `closed` or `failed`.
+    /// Only refunds in this state: `awaiting_approval`, `rejected`, `returning`, `accepted`,
+    /// `processing`, `succeeded`, `abnormal`, `closed`, `failed` or `withdrawn`.
     #[param(example = "awaiting_approval")]
     state: Option<String>,
     /// Only refunds of this shop.

@@ -21,7 +21,8 @@ use crate::{
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(in crate::http) struct ShopRefundFilter {
-    /// Only refunds in this state: `awaiting_approval`, `rejected`, `returning`, `accepted`, `processing`, `succeeded`, `abnormal`, `closed` or `failed`.
+    /// Only refunds in this state: `awaiting_approval`, `rejected`, `returning`, `accepted`,
+    /// `processing`, `succeeded`, `abnormal`, `closed`, `failed` or `withdrawn`.
     #[param(example = "awaiting_approval")]
     state: Option<String>,
 }

@@ -42,7 +42,8 @@ pub struct ToldException {
     #[schema(value_type = String, example = "ex_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
     pub id: ExceptionId,
     /// `late_payment`, `paid_twice`, `wrong_answer`, `foreign_refund`, `refund_contradiction`, `refund_refused`, `refund_abnormal`, `sharing_failed`,
-    /// `sharing_contradiction`, `not_projected` or `wrong_time`.
+    /// `sharing_contradiction`, `not_projected`, `refund_stuck`, `order_stuck`, `sharing_stuck` or
+    /// `wrong_time`.
     #[schema(example = "paid_twice")]
     pub kind: String,
     #[schema(value_type = Option<String>)]

@@ -84,6 +84,13 @@ impl Desk {
             .unwrap()
     }
 
+    /// Why nothing was learnt of an order that is watched.
+    async fn problem(&self, order: OrderId) -> Option<String> {
+        let (db, tenant) = (self.app.db(), self.app.tenant.id);
+        let story = payments::order_story(db, tenant, order, &[]).await.unwrap();
+        story.unwrap().next_query.unwrap().problem
+    }
+
     async fn close(&self, order: OrderId) -> Result<OrderStateKind, PaymentError> {
         let by = CloseBy::Operator(Actor::new("operator:lin"));
         let closed = payments::close_payment(&self.payments, self.app.tenant.id, order, by);
@@ -99,12 +106,11 @@ async fn a_query_that_is_refused_for_good_is_repeated_ever_more_rarely_and_peopl
     desk.clock.advance_seconds(21);
     jobs::orders_round(&desk.payments).await.unwrap();
     let mut pauses = Vec::new();
-    let path = format!("/api/v1/admin/payments/{}/history", OrderNo::from(order));
     for _ in 0..10 {
         // Why, is said from the first one on.
-        let story = desk.app.admin().get(&path).await.expect(200);
-        let problem = "WeChat refuses the payment: REJECTED";
-        assert_eq!(story["next_query"]["problem"], problem);
+        let problem = desk.problem(order).await;
+        let said = problem.as_deref();
+        assert_eq!(said, Some("WeChat refuses the payment: REJECTED"));
         // People are told at the sixth refusal, once.
         let told = usize::from(pauses.len() >= 5);
         assert_eq!(desk.told().await.len(), told, "{pauses:?}");
@@ -120,8 +126,7 @@ async fn a_query_that_is_refused_for_good_is_repeated_ever_more_rarely_and_peopl
     desk.channel.refuses_orders(None);
     let answer = payments::confirm(&desk.payments, desk.app.tenant.id, order).await;
     assert!(answer.is_ok(), "{answer:?}");
-    let story = desk.app.admin().get(&path).await.expect(200);
-    assert!(story["next_query"].get("problem").is_none(), "{story}");
+    assert_eq!(desk.problem(order).await, None);
     desk.channel.refuses_orders(Some(RefusalKind::Rejected));
     // Its time is over long since, and it is still open: WeChat has not given it up. A person may.
     assert_eq!(desk.close(order).await.unwrap(), OrderStateKind::Closed);

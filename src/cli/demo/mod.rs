@@ -57,7 +57,8 @@ again, and watch the day go on.
 
 Then a few people of their own show what risk and points do: one pays too often, one from another
 network, an owner at the own shop, one with a coupon; a back end gives points, sets them aside and
-spends them, and what is over is over.
+spends them, and what is over is over. Somebody refunds elsewhere, and a refund that WeChat does
+not take is withdrawn.
 
 At the end it puts its own account of the day beside the service's and WeChat's: every order, every
 refund, each shop's money, each customer's points; asks WeChat's side whether a forgery was believed;

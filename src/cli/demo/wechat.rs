@@ -1,5 +1,7 @@
 //! The simulated WeChat: its cash desk, its switches and its counts, by the control API of the simulator.
 
+use std::collections::BTreeMap;
+
 use reqwest::RequestBuilder;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -265,6 +267,21 @@ impl Wechat {
             "out_trade_no": order_no, "out_refund_no": number, "refund_fen": fen, "fate": RefundFate::Success,
         });
         self.line.ask(request.json(&refund)).await.map(|_| ())
+    }
+
+    /// What this shop has at WeChat, in fen.
+    pub(super) async fn balance(&self, shop: &str) -> Result<i64, Gave> {
+        let path = ["sim", "balances"];
+        let request = self.line.http.get(with_path(&self.base, &path));
+        let balances: BTreeMap<String, i64> = self.line.ask(request).await?.read()?;
+        Ok(balances.get(shop).copied().unwrap_or_default())
+    }
+
+    pub(super) async fn set_balance(&self, shop: &str, balance_fen: i64) -> Result<(), Gave> {
+        let path = ["sim", "balances", shop];
+        let request = self.line.http.put(with_path(&self.base, &path));
+        let balance = json!({ "balance_fen": balance_fen });
+        self.line.ask(request.json(&balance)).await.map(|_| ())
     }
 
     /// The customer of this name scans what the shop shows, and pays.

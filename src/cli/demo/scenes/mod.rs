@@ -1,6 +1,8 @@
-//! After the day: what risk stops, asks and holds, and what becomes of points. People of their own play it, so that the day's account stays what it is.
+//! After the day: what risk stops, asks and holds, what others do with the money, and what becomes of points. People of their own play it, so that the day's account stays what it is.
 //!
 //! Whether a scene can be played depends on the rules that the service has: what it needs is looked up first, and a scene without its rule is left out and says so.
+
+mod money;
 
 use std::time::Duration;
 
@@ -65,6 +67,7 @@ pub(super) async fn play(scene: Scene<'_>) -> (Vec<SceneTold>, Vec<Check>) {
         ("a shop that pays itself", stage.own_shop().await),
         ("a coupon", stage.coupon().await),
         ("a refund that was made elsewhere", stage.elsewhere().await),
+        ("a refund that is withdrawn", stage.withdrawn().await),
         (
             "points that are given, set aside, spent and over",
             stage.points().await,
@@ -94,6 +97,7 @@ struct Stage<'a> {
     rules: Vec<String>,
     code: String,
     shop: String,
+    merchant_id: String,
 }
 
 impl<'a> Stage<'a> {
@@ -119,6 +123,7 @@ impl<'a> Stage<'a> {
             rules: rules.collect(),
             code: counter.code.clone(),
             shop: scene.platform.shops[counter.shop].name.clone(),
+            merchant_id: scene.platform.shops[counter.shop].merchant_id.clone(),
         })
     }
 
@@ -306,77 +311,6 @@ impl<'a> Stage<'a> {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         Err(Gave::Up(format!("{number} was not settled")))
-    }
-
-    /// The order is what counts, whoever pays it.
-    async fn coupon(&self) -> Result<SceneTold, Gave> {
-        const COUPON_FEN: i64 = 300;
-        let mut told = SceneTold::new("a coupon");
-        let (plain, thrifty) = (self.somebody("plain"), self.somebody("thrifty"));
-        self.pay(&plain, "plain").await?;
-        self.pay_partly(&thrifty, "coupon", Some(COUPON_FEN))
-            .await?;
-        let points = |balance: &Value| balance["posted"].as_i64().unwrap_or_default();
-        let whole = points(&self.balance(&plain).await?);
-        let saved = points(&self.balance(&thrifty).await?);
-        told.line(format!(
-            "of two customers who owe {FEN} fen each, one pays {COUPON_FEN} of them with a WeChat coupon"
-        ));
-        told.line(format!(
-            "the shop gets both in full; {whole} points are credited for the one, {saved} for the other"
-        ));
-        told.must(
-            "an order that is paid with a coupon counts as what it is",
-            whole > 0 && whole == saved,
-            format!("{whole} and {saved} points"),
-        );
-        Ok(told)
-    }
-
-    /// Somebody gives money back on WeChat's merchant platform, and nobody tells the service.
-    async fn elsewhere(&self) -> Result<SceneTold, Gave> {
-        const BACK_FEN: i64 = 480;
-        let mut told = SceneTold::new("a refund that was made elsewhere");
-        let customer = self.somebody("elsewhere");
-        let order_no = self.pay(&customer, "elsewhere").await?;
-        let number = format!("{}-elsewhere", self.scene.run);
-        self.scene
-            .wechat
-            .refund_elsewhere(&order_no, &number, BACK_FEN)
-            .await?;
-        told.line(format!(
-            "of {FEN} fen {BACK_FEN} are refunded on the merchant platform, as {number}; no notice comes"
-        ));
-        let admin = &self.scene.operators.admin;
-        let path = ["admin", "payments", order_no.as_str(), "foreign-refunds"];
-        let stated = json!({ "out_refund_no": number });
-        let mut refund = Value::Null;
-        for _ in 0..120 {
-            refund = self
-                .send(admin, &path, (None, None), stated.clone())
-                .await?;
-            if refund["state"] == "succeeded" {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(500)).await;
-        }
-        let path = ["admin", "payments", order_no.as_str()];
-        let payment: Value = self.scene.service.get(admin, &path, &[]).await?;
-        told.line(format!(
-            "an operator states the number, WeChat is asked under it: {} fen, {}; {} fen are left to refund, and {} points are gone",
-            refund["amount_fen"],
-            refund["state"].as_str().unwrap_or_default(),
-            payment["refundable_fen"],
-            refund["points_back"]
-        ));
-        told.must(
-            "a refund that was made elsewhere is booked as WeChat knows it",
-            refund["state"] == "succeeded"
-                && refund["amount_fen"] == BACK_FEN
-                && payment["refundable_fen"] == FEN - BACK_FEN,
-            order_no,
-        );
-        Ok(told)
     }
 
     async fn balance(&self, customer: &Person) -> Result<Value, Gave> {

@@ -287,7 +287,7 @@ impl Bench {
 
     async fn end(self) {
         self.db.close().await;
-        self.scratch.drop().await;
+        self.scratch.give_back().await;
     }
 }
 

@@ -361,6 +361,6 @@ impl Copy {
 
     pub(crate) async fn drop(self) {
         self.conn.close().await.unwrap();
-        self.scratch.drop().await;
+        self.scratch.give_back().await;
     }
 }

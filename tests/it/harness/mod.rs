@@ -430,7 +430,7 @@ impl TestApp {
         }
         self.app.db().close().await;
         self.simulator.stop().await;
-        self.scratch.drop().await;
+        self.scratch.give_back().await;
     }
 }
 

@@ -496,7 +496,7 @@ impl House {
         let report = self.verify().await;
         assert!(report.is_clean(), "the books are not clean:\n{report}");
         self.db.close().await;
-        self.scratch.drop().await;
+        self.scratch.give_back().await;
     }
 }
 

@@ -432,11 +432,14 @@ impl Order {
         made_at(self.id)
     }
 
-    /// The instant by whose rule the payment earns, and on whose day it counts against a daily cap: when the customer paid, by WeChat's clock and whenever we are told;
-    /// not earlier than the order, for WeChat tells whole seconds, and not later than `settled_at`, should clocks disagree.
+    /// The instant by whose rule the payment earns, and on whose day it counts against a daily cap:
+    /// when the customer paid, by WeChat's clock and whenever we are told; not earlier than the
+    /// order, for WeChat tells whole seconds, and not later than `settled_at`, should clocks disagree.
     #[must_use]
     pub fn earned_at(id: OrderId, paid_at: Timestamp, settled_at: Timestamp) -> Timestamp {
-        paid_at.max(made_at(id)).min(settled_at)
+        // The id tells a millisecond, a rule a microsecond: the order is no older than its last.
+        let made_by = Timestamp::from_micros(made_at(id).micros().saturating_add(999));
+        paid_at.max(made_by).min(settled_at)
     }
 
     /// What can still be asked back. Nothing while nobody knows what others have given back.

@@ -137,8 +137,6 @@ async fn spent_points_are_refused_by_the_policy_whatever_else_is_over_and_not_sw
         // Of two rules for one instant the later one would have been in force for both payments.
         clock.advance_seconds(1);
         desk.app.set_rule(lasts(1)).await;
-        // An order knows its time to the millisecond, a rule to the microsecond.
-        clock.advance_seconds(1);
         desk.paid(1_000, "short").await;
         // Of another lot ten points are over; of this one four are spent.
         clock.advance_seconds(2 * DAY);

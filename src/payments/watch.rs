@@ -42,7 +42,7 @@ const OLD_SECONDS: i64 = 600;
 /// Orders that one transaction looks through.
 const SCAN: u32 = 5_000;
 /// Orders that the third scan looks at in one transaction; one in each round of the job.
-const REVIEWED: u32 = 500;
+const SWEPT_AT_ONCE: u32 = 500;
 /// Further ahead than clocks differ: such an order's time comes to the other scans only when it comes to all.
 const AHEAD_SECONDS: i64 = 120;
 /// Watches that one process takes at a time.
@@ -89,7 +89,7 @@ pub async fn watch_open_orders(payments: &Payments) -> Result<bool, DbError> {
             pace: Pace::default(),
         })
         .await?;
-    db.run(Review { pace }).await?;
+    db.run(Sweep { pace }).await?;
     Ok(young || old)
 }
 
@@ -180,12 +180,12 @@ fn id_at(at: Timestamp, rest: u8) -> [u8; 16] {
 
 /// The third scan: a stretch of all orders, from where it stopped.
 #[derive(Debug)]
-struct Review {
+struct Sweep {
     pace: Pace,
 }
 
-impl Work for Review {
-    const NAME: &'static str = "payments.review_open";
+impl Work for Sweep {
+    const NAME: &'static str = "payments.sweep_open";
     type Reply = ();
     type Error = DbError;
 
@@ -196,10 +196,10 @@ impl Work for Review {
         };
         let now = tx.now();
         let boundary: Option<Vec<u8>> = sqlx::query_scalar(
-            "/* payments.review_boundary */ SELECT id FROM payment_orders WHERE id > ? ORDER BY id LIMIT 1 OFFSET ?",
+            "/* payments.sweep_boundary */ SELECT id FROM payment_orders WHERE id > ? ORDER BY id LIMIT 1 OFFSET ?",
         )
         .bind(from.as_slice())
-        .bind(REVIEWED)
+        .bind(SWEPT_AT_ONCE)
         .fetch_optional(tx.conn())
         .await?;
         let until = boundary.clone().unwrap_or_else(|| vec![0xff; 16]);
@@ -207,7 +207,7 @@ impl Work for Review {
         let old = id_at(self.pace.after(now, -OLD_SECONDS), 0xff);
         let ahead = id_at(now.plus_seconds(AHEAD_SECONDS), 0);
         let added = sqlx::query(
-            "/* payments.review_open */ INSERT IGNORE INTO order_watches (order_id, tenant_id, due_at, queries) \
+            "/* payments.sweep_open */ INSERT IGNORE INTO order_watches (order_id, tenant_id, due_at, queries) \
              SELECT id, tenant_id, ?, 0 FROM payment_orders WHERE id > ? AND id <= ? AND state IN (1, 2) AND (id <= ? OR id > ?)",
         )
         .bind(now)
@@ -316,7 +316,7 @@ pub async fn pursue_order(payments: &Payments, watch: Watch) -> Result<(), DbErr
     let (next, refusals) = match found {
         Ok(next) => (next, 0),
         Err(PaymentError::AnswerWrong(reason)) => {
-            raise(payments, watch, ExceptionKind::WrongAnswer, reason).await?;
+            raise(payments, watch, reason).await?;
             // It stays open until somebody has looked: it might be paid.
             let next = payments.pace.after(payments.db.now(), WRONG_SECONDS);
             (Some(next), watch.refusals)
@@ -402,7 +402,7 @@ async fn pursue(payments: &Payments, watch: Watch) -> Result<Option<Timestamp>, 
     }
 }
 
-/// Moves the watch ahead, or takes it away: then the order got on.
+/// Moves the watch ahead, or takes it away. Without refusals the order got on.
 #[derive(Debug)]
 struct Move {
     watch: Watch,
@@ -418,6 +418,9 @@ impl Work for Move {
     type Error = DbError;
 
     async fn run(&self, tx: &mut Tx) -> Result<(), DbError> {
+        if self.watch.refusals > 0 && self.refusals == 0 {
+            resolve(tx, self.watch.order_id, ExceptionKind::OrderStuck).await?;
+        }
         if let Some(due_at) = self.next {
             sqlx::query("/* payments.move_watch */ UPDATE order_watches SET due_at = ?, queries = queries + 1, refusals = ?, problem = ? WHERE order_id = ?")
                 .bind(due_at)
@@ -432,22 +435,15 @@ impl Work for Move {
             .bind(self.watch.order_id)
             .execute(tx.conn())
             .await?;
-        if self.watch.refusals > 0 {
-            resolve(tx, self.watch.order_id, ExceptionKind::OrderStuck).await?;
-        }
         Ok(())
     }
 }
 
 /// WeChat's answer does not fit the order: a person must look. They are told once until they have.
-async fn raise(
-    payments: &Payments,
-    watch: Watch,
-    kind: ExceptionKind,
-    reason: &'static str,
-) -> Result<(), DbError> {
+async fn raise(payments: &Payments, watch: Watch, reason: &'static str) -> Result<(), DbError> {
     let order = get_order(payments, watch.tenant_id, watch.order_id).await;
     let Ok(order) = order else { return Ok(()) };
+    let kind = ExceptionKind::WrongAnswer;
     tell_of_order(payments, &order, kind, reason.to_owned()).await
 }
 

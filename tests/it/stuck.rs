@@ -250,3 +250,21 @@ async fn an_order_of_a_clock_that_stepped_back_is_found_by_the_third_scan() {
     }
     desk.app.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_need_look_any_more_once_wechat_speaks_again() {
+    let desk = Desk::open().await;
+    desk.order("k").await;
+    desk.channel.refuses_orders(Some(RefusalKind::Rejected));
+    desk.clock.advance_seconds(21);
+    jobs::orders_round(&desk.payments).await.unwrap();
+    for _ in 0..5 {
+        desk.next_look().await;
+    }
+    assert_eq!(desk.told().await, [("order_stuck".to_owned(), None)]);
+    desk.channel.refuses_orders(None);
+    desk.next_look().await;
+    let over = ("order_stuck".to_owned(), Some("progress".to_owned()));
+    assert_eq!(desk.told().await, [over]);
+    desk.app.finish().await;
+}

@@ -83,10 +83,10 @@ pub async fn refunds_round(payments: &Payments) -> Result<bool, DbError> {
     let due = claim_refunds(payments).await?;
     let busy = !due.is_empty();
     stream::iter(due)
-        .for_each_concurrent(AT_ONCE, async |refund| {
-            let pursued = guarded("refunds", pursue_refund(payments, refund)).await;
+        .for_each_concurrent(AT_ONCE, async |claimed| {
+            let pursued = guarded("refunds", pursue_refund(payments, claimed)).await;
             if let Some(Err(error)) = pursued {
-                tracing::warn!(refund.id = %refund, reason = %error, "a refund was not pursued");
+                tracing::warn!(refund.id = %claimed.id, reason = %error, "a refund was not pursued");
             }
         })
         .await;

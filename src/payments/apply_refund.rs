@@ -17,7 +17,7 @@
 //! A refusal proves that this attempt did nothing, and an *absent* afterwards that no attempt has arrived **yet**. So both together prove something only when no other
 //! attempt can still arrive: none may be on its way (whoever calls has claimed the refund for longer than a call can live, see `submit_refund.rs`; and nothing may
 //! have been learnt since, which the version tells), and none may have ended without an answer. If one did, the first *absent* is noted (`absent_once`) and the same is tried
-//! again [`ABSENT_SECONDS`] later; only the second is believed.
+//! again [`LANDS_SECONDS`] later; only the second is believed. A call that began and was never counted as an attempt is such a one, too.
 
 use super::{
     ChannelRefund, ExceptionKind, Order, Origin, Pace, Payments, Refund, RefundNotice, RefundState,
@@ -28,6 +28,7 @@ use super::{
     },
     foreign::{is_after_all, key_of, order_of},
     heard::in_words,
+    pace::LANDS_SECONDS,
     plausible::{Plausible, plausible},
     refund::pause_seconds,
     request_refund::want_order_and_points,
@@ -44,10 +45,8 @@ use crate::{
     primitives::{EntryId, EntryKind, Id, Lane, OrderId, RefundId, RefundNo, TenantId, Timestamp},
 };
 
-/// How long after an attempt without an answer the second *absent* is asked for: far longer than a call lives (12 s), and than WeChat takes to find what it was given.
-const ABSENT_SECONDS: i64 = 120;
-/// What is noted of the first.
-const ABSENT_ONCE: &str = "absent_once";
+/// What is noted of the first *absent* after an attempt without an answer.
+pub(super) const ABSENT_ONCE: &str = "absent_once";
 
 /// What is known after a call, a query or a callback.
 #[derive(Debug, Clone)]
@@ -90,6 +89,9 @@ pub(super) struct ApplyRefund {
     pub(super) tenant: TenantId,
     pub(super) refund: Option<RefundId>,
     pub(super) word: RefundWord,
+    /// For an answer: the version of the refund that was asked about. What is said on the way is of
+    /// that moment; a callback comes when it comes.
+    pub(super) seen: Option<u32>,
     /// Who said it: `wechat`, or the person on whose word WeChat was told something.
     pub(super) by: Actor,
     /// The callback as received, with what it said.
@@ -138,6 +140,7 @@ pub(super) fn of_callback(
         tenant,
         refund: number.ok().map(RefundNo::id),
         word: RefundWord::Channel(notice.refund.clone()),
+        seen: None,
         by: Actor::new("wechat"),
         callback: Some((callback.0, callback.1, notice)),
         our_mchid,
@@ -337,8 +340,8 @@ impl ApplyRefund {
                 next.attempts.detail = Some(in_words(detail));
                 next.attempts.unsure |= *unsure;
                 self.schedule(&mut next, cx.now());
-                tell_if_stuck(set, cx, self.pace, order, &mut next);
-                if same && !unsure {
+                let told = tell_if_stuck(set, cx, self.pace, order, &mut next);
+                if same && !unsure && !told {
                     return Ok(put_quietly(set, next));
                 }
                 let next = next.turn(next.state).unwrap_or(next);
@@ -356,7 +359,7 @@ impl ApplyRefund {
         next.attempts.problem = Some(ABSENT_ONCE.to_owned());
         next.attempts.detail = None;
         next.attempts.count = next.attempts.count.saturating_add(1);
-        next.attempts.next_at = Some(self.pace.after(cx.now(), ABSENT_SECONDS));
+        next.attempts.next_at = Some(self.pace.after(cx.now(), LANDS_SECONDS));
         put_refund(set, cx, next.clone(), &self.by, ABSENT_ONCE);
         RefundMoved::Now(Box::new(next))
     }
@@ -392,6 +395,17 @@ impl ApplyRefund {
             kind,
             RefundStateKind::Processing | RefundStateKind::Abnormal
         );
+        // A person has sent it to another account since, or a callback was faster.
+        let is_overtaken = self.seen.is_some_and(|seen| seen != refund.version);
+        if is_overtaken
+            && waits
+            && matches!(
+                said.status,
+                RefundStatus::Abnormal | RefundStatus::Processing
+            )
+        {
+            return Ok(RefundMoved::Before);
+        }
         if same && (kind.is_final() || self.callback.is_some()) {
             self.store_callback(set, cx, 7, None);
             return Ok(RefundMoved::Before);
@@ -454,8 +468,12 @@ impl ApplyRefund {
                     state == refund.state && told.wechat_refund_id == refund.wechat_refund_id;
                 if same && refund.attempts.problem.is_none() {
                     self.schedule(&mut told, cx.now());
-                    tell_if_stuck(set, cx, self.pace, order, &mut told);
-                    return Ok(put_quietly(set, told));
+                    if !tell_if_stuck(set, cx, self.pace, order, &mut told) {
+                        return Ok(put_quietly(set, told));
+                    }
+                    let told = told.turn(state).ok_or(LedgerError::NotPending)?;
+                    put_refund(set, cx, told.clone(), &self.by, "stuck");
+                    return Ok(RefundMoved::Now(Box::new(told)));
                 }
                 let mut next = told.turn(state).ok_or(LedgerError::NotPending)?;
                 if !waits || state != refund.state {
@@ -588,6 +606,7 @@ pub(super) async fn hear_answer(
         tenant: refund.tenant,
         refund: Some(refund.id),
         word: RefundWord::Channel(said),
+        seen: None,
         by: Actor::new("wechat"),
         callback: None,
         our_mchid: String::new(),

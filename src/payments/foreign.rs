@@ -109,6 +109,7 @@ pub async fn note_foreign_refund(
         tenant,
         refund: out_refund_no.parse::<RefundNo>().ok().map(RefundNo::id),
         word: RefundWord::Channel(said),
+        seen: None,
         by,
         callback: None,
         our_mchid: String::new(),

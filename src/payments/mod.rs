@@ -182,6 +182,7 @@ pub use order::{
     Applied, InvalidTransition, Late, Order, OrderEvent, OrderSharing, OrderState, OrderStateKind,
     PayMethod, Payment, PointsReview, RefundSums, Ticket,
 };
+pub(crate) use pace::LANDS_SECONDS;
 pub use pace::Pace;
 pub use policy::{
     LatePayment, PointsShortfall, Policy, PolicyBook, PolicyError, PolicyTerms, SetPolicy,
@@ -212,7 +213,7 @@ pub(crate) use stuck::{
     ATTEMPTS_MAX, note_stuck_refund, note_stuck_sharing, resolve_stuck_sharing,
 };
 use submit_refund::submit_if_new;
-pub use submit_refund::{claim_refunds, pursue_refund, retry_refund};
+pub use submit_refund::{ClaimedRefund, claim_refunds, pursue_refund, retry_refund};
 pub use telling::{
     RedirectView, ToldAlarm, ToldDecision, ToldEntry, ToldException, ToldFired, ToldPayment,
     ToldQuery, ToldRefund, ToldRefundWithHistory, ToldReview, ToldStep, ToldStory, ToldTransfer,

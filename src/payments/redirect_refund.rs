@@ -158,6 +158,7 @@ pub async fn redirect_refund(
         tenant,
         refund: Some(id),
         word: RefundWord::Channel(said),
+        seen: None,
         by,
         callback: None,
         our_mchid: String::new(),

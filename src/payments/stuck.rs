@@ -5,7 +5,7 @@
 //! | refund, *accepted* or *returning* | after [`WAIT_SECONDS`] in that state, or [`ATTEMPTS_MAX`] attempts with a problem | `refund_stuck` | in the commit in which it leaves the state or loses the problem |
 //! | refund, *processing* | after [`PROCESSING_SECONDS`], or as many attempts with a problem | `refund_stuck` | the same |
 //! | refund, *abnormal* | at once, as `refund_abnormal` | | by a person |
-//! | order (`watch.rs`) | after [`super::watch::REFUSALS_MAX`] refused queries in a row, or a day after its time | `order_stuck` | when its watch is taken away |
+//! | order (`watch.rs`) | after [`super::watch::REFUSALS_MAX`] refused queries in a row, or a day after its time | `order_stuck` | when WeChat speaks of it again, or its watch is taken away |
 //! | sharing, or a paid order that is to be shared | after [`ATTEMPTS_MAX`] attempts of which nothing came, or a day | `sharing_stuck` | when it is done |
 //!
 //! Nothing is given up by this: it is tried again for ever, at intervals that grow to an hour. A person ends it: a refund is withdrawn (`withdraw_refund.rs`), an order that
@@ -16,12 +16,13 @@
 
 use super::{
     ExceptionKind, Order, Pace, Payments, Refund, RefundStateKind,
-    booking::put_exception,
+    booking::{put_exception, put_refund},
     exception::{exceptions_of, resolve_of_order},
     list,
     store::{Orders, Refunds},
 };
 use crate::{
+    audit::Actor,
     db::{Cx, DbError, Operation, SubmitError, Wanted, WorkingSet},
     primitives::{Lane, OrderId, RefundId, TenantId, Timestamp},
 };
@@ -51,16 +52,18 @@ pub(super) fn is_stuck(refund: &Refund, now: Timestamp, pace: Pace) -> bool {
     troubled || pace.after(since, wait) <= now
 }
 
-/// Notes that a refund does not get on, if so and if nobody was told: raises the exception, and marks `refund`, which the caller writes.
+/// Notes that a refund does not get on, if so and if nobody was told: raises the exception, and marks
+/// `refund`. True if it did: then the caller writes it with a new version, so that whoever ends the
+/// refund meanwhile reads again and ends the telling too.
 pub(super) fn tell_if_stuck(
     set: &mut WorkingSet,
     cx: &Cx<'_>,
     pace: Pace,
     order: &Order,
     refund: &mut Refund,
-) {
+) -> bool {
     if refund.progress.stuck || !is_stuck(refund, cx.now(), pace) {
-        return;
+        return false;
     }
     refund.progress.stuck = true;
     let attempts = &refund.attempts;
@@ -77,6 +80,7 @@ pub(super) fn tell_if_stuck(
     let about = (Some(order), Some(&*refund));
     let kind = ExceptionKind::RefundStuck;
     put_exception(set, cx, order.tenant, kind, about, detail, None);
+    true
 }
 
 /// The same for a refund that waits for shares, which `sharing` pursues.
@@ -126,12 +130,10 @@ impl Operation for NoteStuck {
             .and_then(|refund| set.get::<Orders>(refund.order))
             .cloned();
         if let (Some(mut refund), Some(order)) = (refund, order)
-            && !refund.progress.stuck
+            && tell_if_stuck(set, cx, self.pace, &order, &mut refund)
+            && let Some(told) = refund.turn(refund.state)
         {
-            tell_if_stuck(set, cx, self.pace, &order, &mut refund);
-            if refund.progress.stuck {
-                set.put::<Refunds>(refund.id, refund);
-            }
+            put_refund(set, cx, told, &Actor::new("service"), "stuck");
         }
         Ok(())
     }

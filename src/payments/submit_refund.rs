@@ -1,33 +1,38 @@
 //! Telling WeChat of a refund, and asking what became of it. The number is the same for every attempt, for ever.
 //!
-//! One at a time: what one attempt learns proves nothing while another may still arrive (see `apply_refund.rs`). Whoever lets a refund set out, the job that takes it
-//! over, and a person who wants it done now each have it for [`LEASE_SECONDS`], far longer than a call and the query behind it can live, and nobody else calls
-//! meanwhile (`refunds.calling_until`). A repeated request is answered with the refund as it stands.
+//! One at a time: what one attempt learns proves nothing while another may still arrive (see
+//! `apply_refund.rs`). Whoever lets a refund set out, the job that takes it over, and a person who
+//! wants it done now each claim it until an instant (`refunds.calling_until`) that nobody else has.
+//! Just before the call the claim is made good for [`LEASE_SECONDS`] more, far longer than the call
+//! and the query behind it can live ([`begin_call`]); whose claim is not the one in the row by then,
+//! because it was too slow and somebody took over, does not call. A repeated request is answered with
+//! the refund as it stands.
 
 use super::{
     Gateway, Outcome, Pace, Payments, Refund, RefundCall, RefundError, RefundMoved, RefundState,
     Refusal, RefusalKind,
-    apply_refund::{ApplyRefund, RefundWord, apply},
+    apply_refund::{ABSENT_ONCE, ApplyRefund, RefundWord, apply},
     find::find_refund,
     list,
+    store::calling_until,
 };
 use crate::{
     audit::Actor,
     db::{DbError, DueList, Tx, Work},
-    primitives::RefundId,
+    primitives::{RefundId, Timestamp},
 };
 
 /// Does what is due for a refund: tells WeChat, or asks. What is learnt is noted; the refund as it stands then is given back. Whatever fails is tried again by a
 /// job, so failing here is not an error.
 ///
-/// `first`: nobody can have called before.
-async fn submit_refund(payments: &Payments, refund: Refund, first: bool) -> Refund {
+/// `until` is the claim under which it is done.
+async fn submit_refund(payments: &Payments, refund: Refund, until: Timestamp) -> Refund {
     let word = match refund.state {
         RefundState::Accepted => {
-            if !begin_call(payments, refund.id).await {
+            if !begin_call(payments, refund.id, until).await {
                 return refund;
             }
-            tell(payments, &refund, first).await
+            tell(payments, &refund).await
         }
         RefundState::Processing | RefundState::Abnormal => ask(payments, &refund).await,
         RefundState::AwaitingApproval
@@ -43,6 +48,7 @@ async fn submit_refund(payments: &Payments, refund: Refund, first: bool) -> Refu
         tenant: refund.tenant,
         refund: Some(refund.id),
         word,
+        seen: Some(refund.version),
         by: Actor::new("wechat"),
         callback: None,
         our_mchid: String::new(),
@@ -62,6 +68,9 @@ async fn submit_refund(payments: &Payments, refund: Refund, first: bool) -> Refu
         }
         Err(error) => {
             tracing::warn!(refund.no = %refund.no(), reason = %error, "what WeChat said of a refund was not noted; it will be asked again");
+            if matches!(error, DbError::Inconsistent(_)) {
+                note_refusal(payments, &refund).await;
+            }
             refund
         }
     }
@@ -70,33 +79,73 @@ async fn submit_refund(payments: &Payments, refund: Refund, first: bool) -> Refu
 /// The same for a refund that has just set out. One that was asked for again with the same key is left to its time: somebody may be telling WeChat of it at this
 /// moment, and WeChat takes few calls from somebody whose refunds fail (§5).
 pub(super) async fn submit_if_new(payments: &Payments, refund: Refund, is_new: bool) -> Refund {
-    if is_new {
-        submit_refund(payments, refund, true).await
-    } else {
-        refund
+    match calling_until(&refund) {
+        Some(until) if is_new => submit_refund(payments, refund, until).await,
+        _ => refund,
     }
 }
 
-/// A refund that is due, by a job that has claimed it.
-pub async fn pursue_refund(payments: &Payments, id: RefundId) -> Result<Refund, RefundError> {
-    let refund = find_refund(&payments.db, id).await?;
-    let refund = refund.ok_or(RefundError::NotFound)?;
-    Ok(submit_refund(payments, refund, false).await)
+/// The books do not take what WeChat says. That is an attempt with a problem like others, so that
+/// people are told when it lasts.
+async fn note_refusal(payments: &Payments, refund: &Refund) {
+    let operation = ApplyRefund {
+        tenant: refund.tenant,
+        refund: Some(refund.id),
+        word: RefundWord::Later {
+            problem: "books_refuse".to_owned(),
+            unsure: true,
+        },
+        seen: Some(refund.version),
+        by: Actor::new("wechat"),
+        callback: None,
+        our_mchid: String::new(),
+        pace: payments.pace,
+    };
+    if let Err(error) = apply(payments, operation).await {
+        tracing::warn!(refund.no = %refund.no(), reason = %error, "that the books refuse it was not noted");
+    }
 }
 
-/// What is due for a refund, now, because a person wants it. While somebody else may be at it the refund is given back as it stands.
+/// A refund, taken by one who is to see to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClaimedRefund {
+    pub id: RefundId,
+    /// Nobody else sees to it before this instant, and nobody has another claim with the same.
+    pub until: Timestamp,
+}
+
+/// A refund that is due, by a job that has claimed it.
+pub async fn pursue_refund(
+    payments: &Payments,
+    claimed: ClaimedRefund,
+) -> Result<Refund, RefundError> {
+    let refund = find_refund(&payments.db, claimed.id).await?;
+    let refund = refund.ok_or(RefundError::NotFound)?;
+    Ok(submit_refund(payments, refund, claimed.until).await)
+}
+
+/// What is due for a refund, now, because a person wants it. While somebody else may be at it, and
+/// while an attempt may still arrive of which nothing was learnt, the refund is given back as it
+/// stands.
 pub async fn retry_refund(payments: &Payments, id: RefundId) -> Result<Refund, RefundError> {
     let pace = payments.pace;
-    if payments.db.run(ClaimOne { id, pace }).await? {
-        return pursue_refund(payments, id).await;
+    if let Some(claimed) = payments.db.run(ClaimOne { id, pace }).await? {
+        return pursue_refund(payments, claimed).await;
     }
     let refund = find_refund(&payments.db, id).await?;
     refund.ok_or(RefundError::NotFound)
 }
 
-/// Says that a call begins. False when none may: the refund is somewhere else by now, or nobody knows. What a call that began may have done, a withdrawal minds.
-async fn begin_call(payments: &Payments, refund: RefundId) -> bool {
-    match payments.db.run(BeginCall { refund }).await {
+/// Says that a call begins, and that the claim is good for as long as it can live. False when none may:
+/// the refund is somewhere else by now, somebody else has claimed it, or nobody knows. What a call that
+/// began may have done, a withdrawal minds, and whoever calls next.
+async fn begin_call(payments: &Payments, refund: RefundId, until: Timestamp) -> bool {
+    let call = BeginCall {
+        refund,
+        until,
+        pace: payments.pace,
+    };
+    match payments.db.run(call).await {
         Ok(begun) => begun,
         Err(error) => {
             tracing::warn!(refund.id = %refund, reason = %error, "a call for a refund did not begin; a job begins it");
@@ -108,6 +157,8 @@ async fn begin_call(payments: &Payments, refund: RefundId) -> bool {
 #[derive(Debug)]
 struct BeginCall {
     refund: RefundId,
+    until: Timestamp,
+    pace: Pace,
 }
 
 impl Work for BeginCall {
@@ -117,11 +168,17 @@ impl Work for BeginCall {
 
     async fn run(&self, tx: &mut Tx) -> Result<bool, DbError> {
         let now = tx.now();
+        let longer = self.pace.after(now, LEASE_SECONDS).max(self.until);
         let begun = sqlx::query(
-            "/* payments.begin_call */ UPDATE refunds SET calls = calls + 1, called_at = ? WHERE id = ? AND state = 4",
+            "/* payments.begin_call */ UPDATE refunds \
+             SET calls = calls + 1, called_at = ?, calling_until = ?, next_attempt_at = ? \
+             WHERE id = ? AND state = 4 AND calling_until = ?",
         )
         .bind(now)
+        .bind(longer)
+        .bind(longer)
         .bind(self.refund)
+        .bind(self.until)
         .execute(tx.conn())
         .await?;
         Ok(begun.rows_affected() == 1)
@@ -129,7 +186,7 @@ impl Work for BeginCall {
 }
 
 /// Asks for the refund under its number.
-async fn tell(payments: &Payments, refund: &Refund, first: bool) -> Option<RefundWord> {
+async fn tell(payments: &Payments, refund: &Refund) -> Option<RefundWord> {
     let order = match list::find_order(&payments.db, refund.tenant, refund.order).await {
         Ok(Some(view)) => view.order,
         Ok(None) | Err(_) => return None,
@@ -154,28 +211,22 @@ async fn tell(payments: &Payments, refund: &Refund, first: bool) -> Option<Refun
             | RefusalKind::Closed
             | RefusalKind::Absent
             | RefusalKind::Conflict
-            | RefusalKind::Rejected => {
-                doubt(&*gateway, (refund, first), &order.sub_mchid, refusal).await
-            }
+            | RefusalKind::Rejected => doubt(&*gateway, refund, &order.sub_mchid, refusal).await,
         },
     })
 }
 
 /// A refusal proves only that this attempt did nothing; an earlier one may have. The query decides.
-async fn doubt(
-    gateway: &dyn Gateway,
-    (refund, first): (&Refund, bool),
-    shop: &str,
-    refusal: Refusal,
-) -> RefundWord {
+async fn doubt(gateway: &dyn Gateway, refund: &Refund, shop: &str, refusal: Refusal) -> RefundWord {
     tracing::warn!(refund.no = %refund.no(), code = refusal.code, message = refusal.message, "WeChat refuses a refund");
     match gateway.query_refund(refund.no(), shop).await {
         Outcome::Done(said) => RefundWord::Channel(said),
         Outcome::Refused(no) if no.kind == RefusalKind::Absent => RefundWord::Refused {
             code: refusal.code,
             seen: refund.version,
-            // Who took it over does not know what the one before did.
-            unsure: !first && refund.attempts.count == 0,
+            // A call that began before and was counted as no attempt: its process died, or nobody
+            // could note what it had learnt.
+            unsure: refund.progress.calls > refund.attempts.count,
         },
         Outcome::Refused(no) => later("refused_and_unclear", &no.code, true),
         Outcome::Unknown(reason) => later("refused_and_unclear", &reason, true),
@@ -209,8 +260,9 @@ fn later(problem: &str, why: &str, unsure: bool) -> RefundWord {
     }
 }
 
-/// Refunds that one process takes at a time, and for how long.
-const CLAIM: u32 = 32;
+/// Refunds that one process takes at a time, twice as many as it sees to at once, and for how long: a
+/// call and the query behind it take 24 seconds at the most.
+const CLAIM: u32 = 16;
 const LEASE_SECONDS: i64 = 60;
 
 const DUE: DueList = DueList {
@@ -228,28 +280,32 @@ struct ClaimOne {
 
 impl Work for ClaimOne {
     const NAME: &'static str = "payments.claim_refund";
-    type Reply = bool;
+    type Reply = Option<ClaimedRefund>;
     type Error = DbError;
 
-    async fn run(&self, tx: &mut Tx) -> Result<bool, DbError> {
+    async fn run(&self, tx: &mut Tx) -> Result<Self::Reply, DbError> {
         let now = tx.now();
         let until = self.pace.after(now, LEASE_SECONDS);
         let claimed = sqlx::query(
             "/* payments.claim_refund */ UPDATE refunds SET next_attempt_at = ?, calling_until = ? \
-             WHERE id = ? AND next_attempt_at IS NOT NULL AND state NOT IN (3, 10) AND (calling_until IS NULL OR calling_until <= ?)",
+             WHERE id = ? AND next_attempt_at IS NOT NULL AND state NOT IN (3, 10) \
+             AND (calling_until IS NULL OR calling_until <= ?) \
+             AND NOT (problem <=> ? AND next_attempt_at > ?)",
         )
         .bind(until)
         .bind(until)
         .bind(self.id)
         .bind(now)
+        .bind(ABSENT_ONCE)
+        .bind(now)
         .execute(tx.conn())
         .await?;
-        Ok(claimed.rows_affected() == 1)
+        Ok((claimed.rows_affected() == 1).then_some(ClaimedRefund { id: self.id, until }))
     }
 }
 
 /// Refunds that are due, taken for a minute. Those that wait for shares are claimed by `sharing`.
-pub async fn claim_refunds(payments: &Payments) -> Result<Vec<RefundId>, DbError> {
+pub async fn claim_refunds(payments: &Payments) -> Result<Vec<ClaimedRefund>, DbError> {
     let pace = payments.pace;
     payments.db.run(ClaimRefunds { pace }).await
 }
@@ -261,19 +317,18 @@ struct ClaimRefunds {
 
 impl Work for ClaimRefunds {
     const NAME: &'static str = "payments.claim_refunds";
-    type Reply = Vec<RefundId>;
+    type Reply = Vec<ClaimedRefund>;
     type Error = DbError;
 
     async fn run(&self, tx: &mut Tx) -> Result<Self::Reply, DbError> {
         let now = tx.now();
+        let until = self.pace.after(now, LEASE_SECONDS);
         let due: Vec<(RefundId,)> = DUE
-            .claim(
-                tx,
-                (now, self.pace.after(now, LEASE_SECONDS)),
-                CLAIM,
-                |(refund,): &(RefundId,)| *refund.bytes(),
-            )
+            .claim(tx, (now, until), CLAIM, |(refund,): &(RefundId,)| {
+                *refund.bytes()
+            })
             .await?;
-        Ok(due.into_iter().map(|(refund,)| refund).collect())
+        let claimed = |(id,)| ClaimedRefund { id, until };
+        Ok(due.into_iter().map(claimed).collect())
     }
 }

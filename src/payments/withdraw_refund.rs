@@ -29,6 +29,7 @@ use super::{
     booking::put_refund,
     find::find_refund,
     list,
+    pace::LANDS_SECONDS,
     request_refund::fits,
     store::{Orders, Refunds},
 };
@@ -41,8 +42,6 @@ use crate::{
 
 /// How long a call to WeChat may live, with its repetitions (12 s), and two clocks that differ.
 const CALL_SECONDS: i64 = 60;
-/// WeChat takes no request that was signed more than five minutes ago by its clock, which may be five minutes behind ours.
-const LANDS_SECONDS: i64 = 600;
 
 /// A person's wish that a refund be withdrawn.
 #[derive(Debug, Clone)]

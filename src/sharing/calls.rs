@@ -2,13 +2,14 @@
 //!
 //! A refusal, and a query that finds nothing, are of one moment. Another call with the same number may be under way: of a process that is slow, that was stopped in the
 //! middle, or that died after it had sent. So a call is written down before it is made ([`Calls::begin`]), and counts as under way until its outcome is known or it cannot be
-//! taken any more. WeChat takes no request that was signed more than five minutes ago by its clock, which may be five minutes behind ours: after
+//! taken any more. After
 //! [`LANDS_SECONDS`] nothing lands. Only then, or when every earlier call is known to have done nothing, is the last one's refusal believed.
 
-use crate::{payments::Pace, primitives::Timestamp};
+use crate::{
+    payments::{LANDS_SECONDS, Pace},
+    primitives::Timestamp,
+};
 
-/// After so long WeChat takes a call no more, whatever held it up on its way.
-const LANDS_SECONDS: i64 = 600;
 /// However fast a test lets time run, a call takes this long: twice its deadline, for the query that follows.
 const CALL_SECONDS: i64 = 24;
 

@@ -177,7 +177,9 @@ async fn an_answer_that_stays_wrong_is_told_once_and_books_nothing() {
     let order_no = app.pay(&li, &shop.code, PAID_FEN, "k").await;
     let (payments, asked) = refund(&app, &order_no, PAID_FEN + 1, RefundStatus::Success).await;
     for _ in 0..3 {
-        payments::pursue_refund(&payments, asked.id).await.unwrap();
+        let due = "UPDATE refunds SET next_attempt_at = '2020-01-01', calling_until = NULL";
+        app.execute(due).await;
+        payments::retry_refund(&payments, asked.id).await.unwrap();
     }
     let path = format!("/api/v1/admin/refunds/{}", asked.no());
     let shown = app.admin().get(&path).await.expect(200);

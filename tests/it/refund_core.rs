@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use sqlx::ConnectOptions as _;
 use zhangfang::{
     audit::Actor,
     idempotency::{Claim, IdempotencyKey},
@@ -140,8 +141,18 @@ impl Desk {
 
     /// A job looks at the refund.
     pub(crate) async fn pursue(&self, refund: &Refund) -> RefundStateKind {
-        let refund = payments::pursue_refund(&self.payments, refund.id).await;
+        self.is_due(refund).await;
+        let refund = payments::retry_refund(&self.payments, refund.id).await;
         refund.unwrap().state.kind()
+    }
+
+    /// Its time has come, and nobody is at it any more.
+    pub(crate) async fn is_due(&self, refund: &Refund) {
+        let due = "UPDATE refunds SET next_attempt_at = '2020-01-01', calling_until = NULL \
+                   WHERE id = ? AND next_attempt_at IS NOT NULL";
+        let mut owner = self.app.scratch.owner.clone().connect().await.unwrap();
+        let due = sqlx::query(due).bind(refund.id).execute(&mut owner).await;
+        due.unwrap();
     }
 
     /// WeChat calls back about the refund.
@@ -368,7 +379,11 @@ async fn a_refund_that_wechat_refuses_and_does_not_know_gives_back_money_and_poi
     let attempts = known.unwrap().unwrap().attempts;
     assert_eq!(attempts.problem.as_deref(), Some("absent_once"));
     let pause = attempts.next_at.unwrap().seconds() - desk.app.app.now().seconds();
-    assert!((100..=120).contains(&pause), "{pause}");
+    assert!((580..=600).contains(&pause), "{pause}");
+    // A person cannot hurry what may still arrive.
+    let asked = payments::retry_refund(&desk.payments, refund.id).await;
+    assert_eq!(asked.unwrap().state.kind(), RefundStateKind::Accepted);
+    assert_eq!(desk.channel.refund_calls(), 2);
     assert_eq!(desk.order(order).await.refundable(), Money::ZERO);
     assert_eq!(desk.pursue(&refund).await, RefundStateKind::Failed);
     assert_eq!(desk.has(order).await, (10, 0, 0));
@@ -428,7 +443,8 @@ async fn a_refusal_that_another_attempt_has_overtaken_undoes_nothing() {
     let refund = desk.refund(order, None, "r").await;
     desk.channel.shut();
     let (payments, id) = (desk.payments.clone(), refund.id);
-    let slow = tokio::spawn(async move { payments::pursue_refund(&payments, id).await });
+    desk.is_due(&refund).await;
+    let slow = tokio::spawn(async move { payments::retry_refund(&payments, id).await });
     eventually("the slow one asks", || async {
         (desk.channel.queries() == 1).then_some(())
     })
@@ -440,6 +456,91 @@ async fn a_refusal_that_another_attempt_has_overtaken_undoes_nothing() {
     desk.channel.knows([Says::Is(RefundStatus::Success)]);
     assert_eq!(desk.pursue(&refund).await, RefundStateKind::Succeeded);
     assert!(desk.exceptions().await.is_empty());
+    desk.app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_whose_process_died_may_arrive_whichever_call_it_was() {
+    let desk = Desk::open().await;
+    let order = desk.paid(1_000, "k").await;
+    let rejected = Says::No(RefusalKind::Rejected);
+    desk.channel
+        .answers([Says::No(RefusalKind::NotEnough), rejected, rejected]);
+    let absent = Says::No(RefusalKind::Absent);
+    desk.channel.knows([absent, absent]);
+    let refund = desk.refund(order, None, "r").await;
+    // The second call began, and its process came to no end.
+    desk.app
+        .execute("UPDATE refunds SET calls = calls + 1")
+        .await;
+    assert_eq!(desk.pursue(&refund).await, RefundStateKind::Accepted);
+    assert_eq!(desk.order(order).await.refundable(), Money::ZERO);
+    assert_eq!(desk.pursue(&refund).await, RefundStateKind::Failed);
+    desk.app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_to_a_refund_after_his_claim_does_not_call() {
+    let desk = Desk::open().await;
+    let order = desk.paid(1_000, "k").await;
+    desk.channel.answers([Says::Nothing]);
+    let refund = desk.refund(order, None, "r").await;
+    desk.is_due(&refund).await;
+    let slow = payments::claim_refunds(&desk.payments).await.unwrap();
+    desk.is_due(&refund).await;
+    let next = payments::claim_refunds(&desk.payments).await.unwrap();
+    assert_ne!(slow, next);
+    let late = payments::pursue_refund(&desk.payments, slow[0]).await;
+    assert_eq!(late.unwrap().state.kind(), RefundStateKind::Accepted);
+    assert_eq!(desk.channel.refund_calls(), 1);
+    // Nor while the call of another is on its way, however long that one had waited for its turn.
+    desk.channel.answers([Says::No(RefusalKind::Rejected)]);
+    desk.channel.shut();
+    let payments = desk.payments.clone();
+    let calling = tokio::spawn(async move { payments::pursue_refund(&payments, next[0]).await });
+    eventually("the call is on its way", || async {
+        (desk.channel.queries() == 1).then_some(())
+    })
+    .await;
+    let asked = payments::retry_refund(&desk.payments, refund.id).await;
+    assert_eq!(asked.unwrap().state.kind(), RefundStateKind::Accepted);
+    assert!(
+        payments::claim_refunds(&desk.payments)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert_eq!(desk.channel.refund_calls(), 2);
+    desk.channel.knows([Says::Is(RefundStatus::Success)]);
+    desk.channel.open();
+    let done = calling.await.unwrap().unwrap();
+    assert_eq!(done.state.kind(), RefundStateKind::Succeeded);
+    desk.app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_of_before_does_not_undo_what_a_callback_has_said_since() {
+    let desk = Desk::open().await;
+    let order = desk.paid(1_000, "k").await;
+    let refund = desk.refund(order, None, "r").await;
+    assert_eq!(refund.state.kind(), RefundStateKind::Processing);
+    desk.is_due(&refund).await;
+    desk.channel.shut();
+    let (payments, id) = (desk.payments.clone(), refund.id);
+    let slow = tokio::spawn(async move { payments::retry_refund(&payments, id).await });
+    eventually("the slow one asks", || async {
+        (desk.channel.queries() == 1).then_some(())
+    })
+    .await;
+    let taken = desk
+        .called_back(&refund, RefundStatus::Abnormal, "n1")
+        .await;
+    assert_eq!(taken, Taken::Refund);
+    desk.channel.knows([Says::Is(RefundStatus::Processing)]);
+    desk.channel.open();
+    let asked = slow.await.unwrap().unwrap();
+    assert_eq!(asked.state.kind(), RefundStateKind::Abnormal);
+    assert_eq!(desk.exceptions().await, ["refund_abnormal"]);
     desk.app.finish().await;
 }
 

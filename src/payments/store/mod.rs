@@ -15,7 +15,7 @@ pub(crate) use exceptions::{ExceptionRow, Exceptions, StuckOver, StuckOverRow};
 pub(crate) use orders::{ORDER_COLUMNS, ORDER_WIDTH, Orders, read_order};
 pub(crate) use refunds::{
     ForeignRefunds, ForeignRow, REFUND_COLUMNS, REFUND_WIDTH, RefundSteps, Refunds, StepRow,
-    read_refund,
+    calling_until, read_refund,
 };
 pub(crate) use staff_refunds::{GivenBack, StaffRefunds};
 

@@ -118,7 +118,7 @@ impl RowSet for Refunds {
         out.rows(
             "INSERT /* payments.insert_refunds */ INTO refunds (id, tenant_id, order_id, merchant_id, amount_fen, state, version, reason, requested_by, approved_by, \
              points_due, points_lent, points_ran_out, points_withheld, late, origin, foreign_no, wechat_refund_id, received_account, finished_at, attempts, unsure, problem, \
-             problem_detail, next_attempt_at, since, stuck, withdraw_by, withdraw_why, calling_until) VALUES ",
+             problem_detail, since, stuck, withdraw_by, withdraw_why, next_attempt_at, calling_until) VALUES ",
             new,
             "",
             true,
@@ -137,6 +137,7 @@ impl RowSet for Refunds {
                 sql.push(",").int(u8::from(refund.late)).push(",").int(refund.origin.code()).push(",");
                 sql.option(refund.origin.foreign_no(), |sql, number| { sql.text(number); }).push(",");
                 may_change(sql, refund, |sql, _| { sql.push(","); });
+                sql.push(",").option(refund.attempts.next_at, |sql, at| { sql.time(at); });
                 sql.push(",").option(calling_until(refund), |sql, at| { sql.time(at); }).push(")");
             },
         );
@@ -156,15 +157,20 @@ impl RowSet for Refunds {
                 .int(refund.points.ran_out.get());
             sql.push(", points_withheld = ")
                 .int(refund.points.withheld.get());
+            // Whoever is at it stays so while only somebody's wish is noted: claims are made outside of
+            // operations.
+            let untouched = change.before.is_some_and(|before| {
+                before.state == refund.state && before.attempts == refund.attempts
+            });
             sql.push(", wechat_refund_id = ");
             may_change(&mut sql, refund, |sql, place| {
                 sql.push(NAMES[place]);
             });
-            // Whoever is at it stays so while only somebody's wish is noted.
-            let untouched = change.before.is_some_and(|before| {
-                before.state == refund.state && before.attempts == refund.attempts
-            });
             if !untouched {
+                sql.push(", next_attempt_at = ")
+                    .option(refund.attempts.next_at, |sql, at| {
+                        sql.time(at);
+                    });
                 sql.push(", calling_until = ")
                     .option(calling_until(refund), |sql, at| {
                         sql.time(at);
@@ -184,27 +190,26 @@ impl RowSet for Refunds {
 }
 
 /// Whoever lets a refund set out tells WeChat of it, and has until a job would take over. Once something was learnt, nobody is at it.
-fn calling_until(refund: &Refund) -> Option<Timestamp> {
+pub(crate) fn calling_until(refund: &Refund) -> Option<Timestamp> {
     let set_out = refund.state == RefundState::Accepted && refund.attempts.count == 0;
     refund.attempts.next_at.filter(|_| set_out)
 }
 
 /// The columns of an update that [`may_change`] writes, after the first.
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 10] = [
     ", received_account = ",
     ", finished_at = ",
     ", attempts = ",
     ", unsure = ",
     ", problem = ",
     ", problem_detail = ",
-    ", next_attempt_at = ",
     ", since = ",
     ", stuck = ",
     ", withdraw_by = ",
     ", withdraw_why = ",
 ];
 
-/// The last twelve columns, with what `between` writes before the second and the following.
+/// Eleven columns, with what `between` writes before the second and the following.
 fn may_change(sql: &mut Sql, refund: &Refund, between: impl Fn(&mut Sql, usize)) {
     let finished_at = match refund.state {
         RefundState::Succeeded { at } => Some(at),
@@ -242,16 +247,14 @@ fn may_change(sql: &mut Sql, refund: &Refund, between: impl Fn(&mut Sql, usize))
     between(sql, 5);
     text(sql, refund.attempts.detail.as_deref());
     between(sql, 6);
-    time(sql, refund.attempts.next_at);
-    between(sql, 7);
     let progress = &refund.progress;
     time(sql, progress.since);
-    between(sql, 8);
+    between(sql, 7);
     sql.int(u8::from(progress.stuck));
-    between(sql, 9);
+    between(sql, 8);
     let wish = progress.withdrawal.as_ref();
     text(sql, wish.map(|wish| wish.by.as_str()));
-    between(sql, 10);
+    between(sql, 9);
     text(sql, wish.map(|wish| wish.reason.as_str()));
 }
 

@@ -109,6 +109,19 @@ fn each(worlds: Vec<World>, step: impl Fn(World) -> Vec<World>) -> Vec<World> {
     bounded(worlds.into_iter().flat_map(step).collect())
 }
 
+/// What is left of the worlds when all the parts hold, never many ([`WORLDS_MAX`]).
+pub(super) fn narrowed<P>(
+    mut worlds: Vec<World>,
+    parts: &[P],
+    step: impl Fn(World, &P) -> Vec<World>,
+) -> Vec<World> {
+    // Twice, since a later part may have left less to an earlier one.
+    for part in parts.iter().chain(parts) {
+        worlds = each(worlds, |world| step(world, part));
+    }
+    worlds
+}
+
 /// A relation between two numbers: what the first less the second may be.
 fn relation(name: &str, holds: bool) -> Option<Vec<Range>> {
     let (low, high) = (i128::from(i64::MIN) * 2, i128::from(i64::MAX) * 2);
@@ -266,15 +279,10 @@ impl Assume<'_> {
         }
     }
 
-    /// One after the other, and once more, since a later one may have left less to an earlier one.
     fn all_of(self, world: World, parts: &[IdedExpr], holds: bool) -> Vec<World> {
-        let mut worlds = vec![world];
-        for _ in 0..2 {
-            for part in parts {
-                worlds = each(worlds, |world| self.expression(world, part, holds));
-            }
-        }
-        worlds
+        narrowed(vec![world], parts, |world, part| {
+            self.expression(world, part, holds)
+        })
     }
 
     fn compare(

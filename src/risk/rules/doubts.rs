@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use cel::IdedExpr;
 
 use super::{
-    assume::{Assume, conjuncts, numbers, written},
+    assume::{Assume, conjuncts, narrowed, numbers, written},
     condition::Condition,
     describe,
     list::Members,
@@ -140,21 +140,15 @@ impl<'a> Reach<'a> {
 
     fn can_hold(&self, parts: &[usize]) -> bool {
         self.worlds().any(|(kind, world)| {
-            let mut worlds = vec![world];
-            // Twice, since a later part may have left less to an earlier one.
-            for part in parts.iter().chain(parts) {
-                worlds = match self.parts.get(*part) {
-                    Some(Part::Condition(condition)) => worlds
-                        .into_iter()
-                        .flat_map(|world| self.assume.condition(world, kind, condition))
-                        .collect(),
-                    Some(Part::Expression(at)) => worlds
-                        .into_iter()
-                        .flat_map(|world| self.assume.expression(world, at, true))
-                        .collect(),
-                    None => worlds,
-                };
-            }
+            let worlds = narrowed(vec![world], parts, |world, part| {
+                match self.parts.get(*part) {
+                    Some(Part::Condition(condition)) => {
+                        self.assume.condition(world, kind, condition)
+                    }
+                    Some(Part::Expression(at)) => self.assume.expression(world, at, true),
+                    None => vec![world],
+                }
+            });
             !worlds.is_empty()
         })
     }
@@ -343,6 +337,23 @@ mod tests {
         }
         let fine = "stages: [login, payment.create], action: block, amount_fen: {above: 1}";
         assert_eq!(doubts(&[fine]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn many_choices_are_judged_in_time() {
+        // Each conjunct has two ways to hold: a world for each choice of ways would be a billion.
+        let choices: Vec<String> = (1..=30)
+            .map(|number| format!("(source.contains('a{number}') || points > {number})"))
+            .collect();
+        let choices = choices.join(" && ");
+        let rule = |when: &str| format!("stages: [redeem], action: review, when: \"{when}\"");
+        assert_eq!(doubts(&[&rule(&choices)]), Vec::<String>::new());
+        let never = doubts(&[&rule(&format!("{choices} && points < 0"))]);
+        let [told] = never.as_slice() else {
+            panic!("{never:?}")
+        };
+        let expected = "rule r0 never fires: `points < 0` never holds at redeem";
+        assert!(told.starts_with(expected), "{told}");
     }
 
     #[test]

@@ -583,11 +583,18 @@ impl From<RefundError> for Problem {
                 "The shop is suspended: the platform gives its customers money back",
                 "商户已被暂停，退款请联系平台",
             ),
-            RefundError::NotWithdrawable(_) => conflict(
-                "refund_not_withdrawable",
-                "WeChat has the refund, or it is over, or it still waits for a second person: only one that WeChat has not taken can be withdrawn",
-                "该退款无法撤回",
-            ),
+            RefundError::NotWithdrawable(state) => Self {
+                field: Self::field(
+                    "state",
+                    format!("accepted or returning; it is {}", state.name()),
+                )
+                .field,
+                ..conflict(
+                    "refund_not_withdrawable",
+                    "WeChat has the refund, or it is over, or it still waits for a second person: only one that WeChat has not taken can be withdrawn",
+                    "该退款无法撤回",
+                )
+            },
             RefundError::BeingTold => conflict(
                 "refund_being_told",
                 "WeChat was told of the refund a moment ago and may still take it: try again in a minute, or in ten if it did not answer",
@@ -606,6 +613,7 @@ impl From<RefundError> for Problem {
                     "微信支付未受理该请求",
                 )
             }
+            RefundError::AnswerWrong(reason) => PaymentError::AnswerWrong(reason).into(),
             RefundError::ChannelUnknown => PaymentError::ChannelUnknown(String::new()).into(),
             RefundError::Stopped(stop) => stop.into(),
             RefundError::Ledger(error) => broken(&error),
@@ -968,6 +976,17 @@ mod tests {
         ] {
             assert_eq!(problem.status, StatusCode::CONFLICT);
             assert_eq!(problem.retry_after, None);
+        }
+    }
+
+    #[test]
+    fn an_answer_that_we_reject_is_not_called_a_refusal_of_wechats() {
+        for problem in [
+            Problem::from(PaymentError::AnswerWrong("wrong_amount")),
+            RefundError::AnswerWrong("wrong_amount").into(),
+        ] {
+            assert_eq!(problem.status, StatusCode::BAD_GATEWAY);
+            assert_eq!(problem.code, "wechat_answer_wrong");
         }
     }
 

@@ -122,7 +122,7 @@ pub async fn note_foreign_refund(
             found.ok_or(RefundError::NotFound)
         }
         RefundMoved::Unpaid(_) => Err(RefundError::NotPaid),
-        RefundMoved::Rejected(reason) => Err(RefundError::ChannelRefused(reason.to_owned())),
+        RefundMoved::Rejected(reason) => Err(RefundError::AnswerWrong(reason)),
     }
 }
 

@@ -108,8 +108,9 @@ pub async fn find_redirect(db: &Db, refund: RefundId) -> Result<Option<Redirect>
 
 /// Sends an abnormal refund elsewhere, or notes that `by` wants it. `by` stands in the refund's history.
 ///
-/// Fails with [`RefundError::NotAbnormal`] unless the customer's bank did not take the money, with [`RefundError::ChannelRefused`] and
-/// [`RefundError::ChannelUnknown`] as WeChat answers.
+/// Fails with [`RefundError::NotAbnormal`] unless the customer's bank did not take the money, with
+/// [`RefundError::ChannelRefused`] and [`RefundError::ChannelUnknown`] as WeChat answers, with
+/// [`RefundError::AnswerWrong`] when its answer does not fit the refund.
 pub async fn redirect_refund(
     payments: &Payments,
     tenant: TenantId,
@@ -166,8 +167,12 @@ pub async fn redirect_refund(
     };
     match apply(payments, operation).await? {
         RefundMoved::Now(moved) => Ok(Redirected::Sent(*moved)),
-        RefundMoved::Before | RefundMoved::Unpaid(_) => Ok(Redirected::Sent(refund)),
-        RefundMoved::Rejected(reason) => Err(RefundError::ChannelRefused(reason.to_owned())),
+        // A callback was faster.
+        RefundMoved::Before | RefundMoved::Unpaid(_) => {
+            let moved = find_refund(&payments.db, id).await?;
+            Ok(Redirected::Sent(moved.unwrap_or(refund)))
+        }
+        RefundMoved::Rejected(reason) => Err(RefundError::AnswerWrong(reason)),
     }
 }
 

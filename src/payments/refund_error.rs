@@ -53,6 +53,9 @@ pub enum RefundError {
     /// WeChat said no; its code is for logs.
     #[error("WeChat refuses: {0}")]
     ChannelRefused(String),
+    /// WeChat's answer does not fit the refund or its order. The word is stable.
+    #[error("WeChat's answer is wrong: {0}")]
+    AnswerWrong(&'static str),
     #[error("WeChat does not answer")]
     ChannelUnknown,
     #[error("the ledger refuses the refund")]

@@ -181,6 +181,13 @@ async fn what_does_not_fit_the_order_moves_nothing_and_names_it() {
     assert_eq!(desk.order(order).await.refundable(), Money::constant(1_000));
     let named = "SELECT COUNT(*) FROM payment_exceptions WHERE kind = 'foreign_refund' AND order_id IS NOT NULL";
     assert_eq!(desk.app.count(named).await, 2);
+    // By whoever states it too it is not said that WeChat refused anything.
+    let wrong = state(&desk, order, "B", "lin").await;
+    assert!(
+        matches!(wrong, Err(RefundError::AnswerWrong("wrong_amount"))),
+        "{wrong:?}"
+    );
+    assert_eq!(desk.order(order).await.refundable(), Money::constant(1_000));
     desk.app.finish().await;
 }
 

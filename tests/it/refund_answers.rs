@@ -29,6 +29,8 @@ struct Saying {
     status: RefundStatus,
     /// Whether a refund that is sent elsewhere gets an answer.
     answers_redirects: bool,
+    /// Who asks about a refund that is sent elsewhere before that is answered.
+    overtaken_by: Option<Payments>,
 }
 
 impl Saying {
@@ -44,6 +46,13 @@ impl Saying {
             succeeded_at: None,
             received_account: None,
         })
+    }
+
+    fn as_payments(self, app: &TestApp) -> Payments {
+        Payments {
+            gateways: Arc::new(OneGateway(Arc::new(self))),
+            ..app.app.payments().clone()
+        }
     }
 }
 
@@ -98,6 +107,10 @@ impl Gateway for Saying {
 
     fn redirect_refund(&self, call: AbnormalRefund) -> BoxFuture<'_, Outcome<ChannelRefund>> {
         Box::pin(async move {
+            if let Some(faster) = &self.overtaken_by {
+                let refund = call.refund_no.id();
+                payments::pursue_refund(faster, refund).await.unwrap();
+            }
             if self.answers_redirects {
                 self.answer(call.refund_no, RefundStatus::Processing)
             } else {
@@ -137,11 +150,9 @@ fn through(
         refunded_fen,
         status,
         answers_redirects,
+        overtaken_by: None,
     };
-    Payments {
-        gateways: Arc::new(OneGateway(Arc::new(saying))),
-        ..app.app.payments().clone()
-    }
+    saying.as_payments(app)
 }
 
 /// A refund of everything, asked for by an operator while WeChat speaks so.
@@ -226,6 +237,54 @@ async fn an_abnormal_refund_is_sent_elsewhere_once_and_it_stands_there_by_whom()
     assert_eq!(
         seen.expect(200)["items"][0]["refund_no"],
         json!(asked.no().to_string())
+    );
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_answer_to_a_refund_that_is_sent_elsewhere_is_not_called_a_refusal() {
+    let app = TestApp::start().await;
+    let shop = app.shop("茶里巷", "1900000173").await;
+    let li = app.customer("li").await;
+    let order_no = app.pay(&li, &shop.code, PAID_FEN, "k").await;
+    let (_, asked) = refund(&app, &order_no, PAID_FEN, RefundStatus::Abnormal).await;
+    let order: OrderNo = order_no.parse().unwrap();
+    let wrong = through(&app, order, PAID_FEN + 1, RefundStatus::Abnormal, true);
+    let wei = Actor::new("operator:wei");
+    let answer = payments::redirect_refund(&wrong, app.tenant.id, asked.id, None, wei).await;
+    assert!(
+        matches!(answer, Err(RefundError::AnswerWrong("wrong_amount"))),
+        "{answer:?}"
+    );
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_that_arrives_before_its_new_way_is_answered_is_told_as_it_stands() {
+    let app = TestApp::start().await;
+    let shop = app.shop("茶里巷", "1900000174").await;
+    let li = app.customer("li").await;
+    let order_no = app.pay(&li, &shop.code, PAID_FEN, "k").await;
+    let (_, asked) = refund(&app, &order_no, PAID_FEN, RefundStatus::Abnormal).await;
+    let order: OrderNo = order_no.parse().unwrap();
+    let arrived = through(&app, order, PAID_FEN, RefundStatus::Success, true);
+    let overtaken = Saying {
+        rest: app.app.gateways().of(app.tenant.id),
+        order,
+        refunded_fen: PAID_FEN,
+        status: RefundStatus::Abnormal,
+        answers_redirects: true,
+        overtaken_by: Some(arrived),
+    };
+    let payments = overtaken.as_payments(&app);
+    let wei = Actor::new("operator:wei");
+    let sent = payments::redirect_refund(&payments, app.tenant.id, asked.id, None, wei).await;
+    let Ok(Redirected::Sent(told)) = sent else {
+        panic!("{sent:?}")
+    };
+    assert!(
+        matches!(told.state, RefundState::Succeeded { .. }),
+        "{told:?}"
     );
     app.finish().await;
 }

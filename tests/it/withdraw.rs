@@ -1,6 +1,6 @@
 //! Refunds that WeChat does not take, and people who take them back: never one that WeChat may have.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use serde_json::json;
 use zhangfang::{
@@ -465,7 +465,6 @@ async fn operators_withdraw_over_http_and_see_who_wants_it() {
             .await;
         if answer.status == 409 {
             assert_eq!(answer.expect(409)["code"], "refund_being_told");
-            tokio::time::sleep(Duration::from_millis(50)).await;
             return None;
         }
         Some(answer.expect(200))
@@ -487,6 +486,17 @@ async fn operators_withdraw_over_http_and_see_who_wants_it() {
         .get("/api/v1/merchant/refunds?state=withdrawn")
         .await;
     assert_eq!(seen.expect(200)["items"][0]["refund_no"], refund_no);
+    // What it is instead is told.
+    let over = app
+        .operator("lin")
+        .keyed("w7")
+        .post(&path("withdraw"), &why)
+        .await;
+    over.refused(409, "refund_not_withdrawable");
+    assert_eq!(
+        over.expect(409)["field"],
+        json!({ "name": "state", "expected": "accepted or returning; it is withdrawn" })
+    );
     // Not without a reason, not by whoever may only look, and not what does not exist.
     let without = app
         .operator("lin")

@@ -90,6 +90,10 @@ pub enum Action {
     RefundRedirected {
         to: String,
     },
+    /// A person said under which number a refund of this order was made elsewhere.
+    ForeignRefundStated {
+        out_refund_no: String,
+    },
     /// The first of two people wants it withdrawn.
     RefundWithdrawalAsked {
         amount: Money,
@@ -182,6 +186,7 @@ impl Action {
             Self::RefundRejected { .. } => "refund.rejected",
             Self::RefundRedirectAsked { .. } => "refund.redirect_asked",
             Self::RefundRedirected { .. } => "refund.redirected",
+            Self::ForeignRefundStated { .. } => "refund.foreign_stated",
             Self::RefundWithdrawalAsked { .. } => "refund.withdrawal_asked",
             Self::RefundWithdrawn { .. } => "refund.withdrawn",
             Self::PaymentPolicySet { .. } => "payment_policy.set",
@@ -247,6 +252,9 @@ impl Action {
                 json!({ "amount_fen": amount, "reason": reason, "asked_by": asked_by })
             }
             Self::RefundRedirectAsked { to } | Self::RefundRedirected { to } => json!({ "to": to }),
+            Self::ForeignRefundStated { out_refund_no } => {
+                json!({ "out_refund_no": out_refund_no })
+            }
             Self::ExceptionResolved { resolution } => json!({ "resolution": resolution }),
             Self::CallbackReplayed { outcome } => json!({ "outcome": outcome }),
             Self::DeliverySettingsSet {

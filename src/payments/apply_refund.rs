@@ -96,6 +96,8 @@ pub(super) struct ApplyRefund {
     pub(super) by: Actor,
     /// The callback as received, with what it said.
     pub(super) callback: Option<(Id, bytes::Bytes, RefundNotice)>,
+    /// Whether a person stated its number: a deed of theirs, whatever becomes of it.
+    pub(super) stated: bool,
     /// Our merchant number, to which a callback must be addressed.
     pub(super) our_mchid: String,
     pub(super) pace: Pace,
@@ -143,6 +145,7 @@ pub(super) fn of_callback(
         seen: None,
         by: Actor::new("wechat"),
         callback: Some((callback.0, callback.1, notice)),
+        stated: false,
         our_mchid,
         pace,
     }
@@ -609,6 +612,7 @@ pub(super) async fn hear_answer(
         seen: None,
         by: Actor::new("wechat"),
         callback: None,
+        stated: false,
         our_mchid: String::new(),
         pace: payments.pace,
     };
@@ -698,6 +702,7 @@ impl Operation for ApplyRefund {
     }
 
     fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<RefundMoved, LedgerError> {
+        self.note_statement(set, cx);
         // One that was rejected is judged again: it may be played again after what was missing is there. Its alarm is raised once.
         if let Some((id, _, _)) = &self.callback
             && set

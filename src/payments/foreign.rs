@@ -36,7 +36,8 @@
 //! nothing is left to ask for meanwhile), until WeChat refuses ours and it is off. Nobody can agree any more to one that awaits approval and does not fit. Theirs
 //! takes the points back of its own part, as if what of ours cannot arrive beside it were gone already. Of an order under review it withholds its part, as ours do (`review.rs`).
 //!
-//! Killed anywhere: a notice is one commit; a statement is a query and one commit, and is repeated.
+//! Killed anywhere: a notice is one commit; a statement is a query and one commit, with its line in
+//! the audit log, and is repeated.
 
 use super::{
     ChannelRefund, ExceptionKind, Order, Origin, Outcome, Payments, PointsBack, Progress, Refund,
@@ -51,7 +52,7 @@ use super::{
     store::{AlarmRow, Alarms, ForeignRefunds, ForeignRow, Refunds},
 };
 use crate::{
-    audit::Actor,
+    audit::{self, Action, Actor},
     db::{Cx, WorkingSet},
     idempotency::first_half,
     ledger::LedgerError,
@@ -112,6 +113,7 @@ pub async fn note_foreign_refund(
         seen: None,
         by,
         callback: None,
+        stated: true,
         our_mchid: String::new(),
         pace: payments.pace,
     };
@@ -202,6 +204,20 @@ fn points_gone(order: &Order, amount: Money) -> Points {
 }
 
 impl ApplyRefund {
+    /// Who stated which number stands in the audit log, also when it was known, or WeChat's answer
+    /// is wrong.
+    pub(super) fn note_statement(&self, set: &mut WorkingSet, cx: &Cx<'_>) {
+        let RefundWord::Channel(said) = &self.word else {
+            return;
+        };
+        if self.stated {
+            let deed = Action::ForeignRefundStated {
+                out_refund_no: said.out_refund_no.clone(),
+            };
+            audit::note(set, cx, self.tenant, &self.by, deed, &said.out_trade_no);
+        }
+    }
+
     /// Everything that the order can tell of a refund that is not ours.
     pub(super) fn objection_elsewhere(
         &self,

@@ -162,6 +162,7 @@ pub async fn redirect_refund(
         seen: None,
         by,
         callback: None,
+        stated: false,
         our_mchid: String::new(),
         pace: payments.pace,
     };

@@ -51,6 +51,7 @@ async fn submit_refund(payments: &Payments, refund: Refund, until: Timestamp) ->
         seen: Some(refund.version),
         by: Actor::new("wechat"),
         callback: None,
+        stated: false,
         our_mchid: String::new(),
         pace: payments.pace,
     };

@@ -75,6 +75,16 @@ async fn state(desk: &Desk, order: OrderId, number: &str, by: &str) -> Result<Re
     payments::note_foreign_refund(&desk.payments, statement).await
 }
 
+/// Who stated which number of which order, as the audit log says, by name.
+async fn statements(desk: &Desk) -> Vec<(String, String, String)> {
+    let statement = "SELECT actor, subject, JSON_UNQUOTE(JSON_EXTRACT(detail, '$.out_refund_no')) FROM audit_logs \
+                     WHERE action = 'refund.foreign_stated' ORDER BY actor, id";
+    sqlx::query_as(statement)
+        .fetch_all(desk.app.db().pool())
+        .await
+        .unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refund_made_elsewhere_is_booked_shown_and_leaves_less_to_refund() {
     let desk = Desk::open().await;
@@ -188,6 +198,7 @@ async fn what_does_not_fit_the_order_moves_nothing_and_names_it() {
         "{wrong:?}"
     );
     assert_eq!(desk.order(order).await.refundable(), Money::constant(1_000));
+    assert_eq!(statements(&desk).await.len(), 1);
     desk.app.finish().await;
 }
 
@@ -219,6 +230,7 @@ async fn a_query_that_says_refund_settles_and_blocks_until_somebody_knows_how_mu
     for wrong in ["TK-9", "", "退"] {
         assert!(state(&desk, order.id, wrong, "lin").await.is_err());
     }
+    assert!(statements(&desk).await.is_empty());
     desk.channel
         .refunds_elsewhere(&order, "TK-1", 400, RefundStatus::Success);
     let refund = state(&desk, order.id, "TK-1", "lin").await.unwrap();
@@ -226,6 +238,10 @@ async fn a_query_that_says_refund_settles_and_blocks_until_somebody_knows_how_mu
     assert_eq!(refund.amount, Money::constant(400));
     let again = state(&desk, order.id, "TK-1", "wei").await.unwrap();
     assert_eq!(again.id, refund.id);
+    // Who stated it stands there, also of what was known.
+    let no = order.no().to_string();
+    let line = |who: &str| (who.to_owned(), no.clone(), "TK-1".to_owned());
+    assert_eq!(statements(&desk).await, [line("lin"), line("wei")]);
     let known = desk.order(order.id).await;
     assert!(!known.refunds.unknown);
     assert_eq!(known.refundable(), Money::constant(600));
@@ -799,5 +815,11 @@ async fn a_refund_made_on_the_merchant_platform_is_found_through_http() {
     let wrong = admin.get(&format!("{refunds}?out_refund_no=T%20K")).await;
     wrong.refused(422, "field_invalid");
     assert_eq!(wrong.expect(422)["field"]["name"], "out_refund_no");
+    let stated = statements(&desk).await;
+    assert!(!stated.is_empty());
+    for (who, subject, number) in stated {
+        assert!(who.starts_with("operator:"), "{who}");
+        assert_eq!((subject, number), (no.to_string(), "TK-77".to_owned()));
+    }
     desk.app.finish().await;
 }

@@ -306,6 +306,7 @@ impl RowSet for RefundSteps {
 #[derive(Debug)]
 pub(crate) struct ForeignRefunds;
 
+/// `told_by` and `at` are evidence: nothing is decided by them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ForeignRow {
     pub(crate) tenant: TenantId,

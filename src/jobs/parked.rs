@@ -197,15 +197,20 @@ async fn read_commit(
     .await?)
 }
 
-/// Tries again what is due again.
+/// Tries again what is due again, each whatever became of the others; fails with the first error that
+/// was not of a commit.
 pub(super) async fn retry_due(db: &Db, settings: &SettingsBook) -> Result<(), DbError> {
     let parked = in_time("what is parked", list_parked(db)).await?;
     metrics::gauge!("relay_parked").set(f64::from(u32::try_from(parked.len()).unwrap_or(u32::MAX)));
     let now = db.now();
+    let mut failure = None;
     for commit in parked.iter().filter(|commit| commit.next_attempt_at <= now) {
-        retry_parked(db, settings, CommitterId(commit.committer), commit.seq).await?;
+        let committer = CommitterId(commit.committer);
+        if let Err(error) = retry_parked(db, settings, committer, commit.seq).await {
+            failure = failure.or(Some(error));
+        }
     }
-    Ok(())
+    failure.map_or(Ok(()), Err)
 }
 
 /// Tries one again now. True when it is projected; false when it is not, or not parked any more, or another process is at it.

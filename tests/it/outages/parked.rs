@@ -127,6 +127,63 @@ async fn a_commit_that_cannot_be_projected_is_parked_and_the_relay_goes_on() {
     app.finish().await;
 }
 
+/// Nothing of this order can be projected: the database says so with this state.
+async fn refuse(app: &TestApp, name: &str, order_no: &str, state: &str) {
+    let id = order_no.parse::<OrderNo>().unwrap().id();
+    as_owner(
+        app,
+        format!(
+            "CREATE TRIGGER {name} BEFORE INSERT ON payment_order_history FOR EACH ROW \
+             BEGIN IF NEW.order_id = x'{}' THEN SIGNAL SQLSTATE '{state}' SET MESSAGE_TEXT = 'not this one'; END IF; END",
+            hex::encode(id.bytes())
+        ),
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parked_commit_that_cannot_even_be_tried_holds_up_no_other() {
+    let app = TestApp::at_rest().await;
+    let shop = app.shop("茶里巷", "1900000143").await;
+    let customer = app.customer("li").await;
+    jobs::drain(app.db()).await.unwrap();
+    let mut orders = Vec::new();
+    for name in ["earlier", "later"] {
+        let order = app.create(&customer, &shop.code, 500, name).await;
+        refuse(&app, name, &order, "45000").await;
+        jobs::drain(app.db()).await.unwrap();
+        orders.push(order);
+    }
+    // The earlier one fails now as if the database could not do it, the later one could be projected.
+    for name in ["earlier", "later"] {
+        as_owner(&app, format!("DROP TRIGGER {name}")).await;
+    }
+    refuse(&app, "earlier", &orders[0], "42000").await;
+    as_owner(
+        &app,
+        "UPDATE relay_parked SET next_attempt_at = parked_at".to_owned(),
+    )
+    .await;
+    let before = parked(&app).await.len();
+    app.create(&customer, &shop.code, 500, "news").await;
+    let round = jobs::drain(app.db()).await;
+    assert!(round.is_err(), "what failed is not told");
+    assert!(history_of(&app, &orders[1]).await > 0);
+    let waiting = parked(&app).await;
+    assert!(!waiting.is_empty() && waiting.len() < before, "{waiting:?}");
+    // Nobody's fault: no attempt is counted.
+    assert!(
+        waiting.iter().all(|commit| commit.attempts == 1),
+        "{waiting:?}"
+    );
+    as_owner(&app, "DROP TRIGGER earlier".to_owned()).await;
+    app.create(&customer, &shop.code, 500, "more news").await;
+    jobs::drain(app.db()).await.unwrap();
+    assert!(parked(&app).await.is_empty());
+    assert!(history_of(&app, &orders[0]).await > 0);
+    app.finish().await;
+}
+
 /// Written by a program that is newer than this one, or by nobody of ours.
 #[tokio::test(flavor = "multi_thread")]
 async fn events_that_cannot_be_read_hold_up_nobody() {

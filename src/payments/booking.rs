@@ -134,11 +134,15 @@ pub(super) fn book_refund(
     Ok(())
 }
 
-/// The lot into which a payment's points went, if its day has come: what is left in it can no longer be spent.
-fn lot_that_is_over(order: &Order, today: BusinessDay) -> Option<(AccountId, BusinessDay)> {
+/// The lot into which a payment's points went.
+fn lot_of(order: &Order) -> Option<(AccountId, BusinessDay)> {
     let lot = order.state.payment()?.points_expire_on?;
-    let account = AccountId::customer_points(order.customer?);
-    (lot <= today).then_some((account, lot))
+    Some((AccountId::customer_points(order.customer?), lot))
+}
+
+/// The same, if its day has come: what is left in it can no longer be spent.
+fn lot_that_is_over(order: &Order, today: BusinessDay) -> Option<(AccountId, BusinessDay)> {
+    lot_of(order).filter(|(_, lot)| *lot <= today)
 }
 
 /// What the next sweep would take of a lot.
@@ -296,8 +300,8 @@ pub(super) fn book_refund_undone(
     refund: &Refund,
 ) -> Result<(), LedgerError> {
     resolve(set, cx, refund, Resolution::Void, None)?;
-    let today = cx.now().business_day();
-    if let Some(lot) = lot_that_is_over(order, today).filter(|_| !refund.points.ran_out.is_zero()) {
+    // Whatever day it is: a clock that was put right may be at the day before.
+    if let Some(lot) = lot_of(order).filter(|_| !refund.points.ran_out.is_zero()) {
         ledger::count_as_given_back(set, lot, refund.points.ran_out, true)?;
     }
     let mut drafts = vec![Draft::posted(

@@ -10,7 +10,7 @@ use zhangfang::{
     primitives::{Clock as _, MockClock, Money, OrderId, SystemClock},
 };
 
-use super::{Calendar, rounds};
+use super::{Calendar, at, rounds};
 use crate::{foreign::elsewhere, harness::Says, refund_core::Desk};
 
 const DAY: i64 = 86_400;
@@ -119,6 +119,27 @@ async fn what_a_refund_counted_is_another_ones_to_count_when_it_fails() {
     assert!(desk.app.verify().await.is_clean());
     clock.advance_seconds(DAY);
     rounds(desk.app.db()).await;
+    assert_eq!(refund(&desk, order, None, "r2").await, (10, 10, 0));
+    assert_eq!(desk.has(order).await, (0, 0, 0));
+    let counted = "SELECT CAST(SUM(given_back) AS SIGNED) FROM point_lots WHERE expired = 10";
+    assert_eq!(desk.app.count(counted).await, 10);
+    desk.app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_refund_counted_is_undone_by_a_clock_that_was_put_right_across_midnight() {
+    let (desk, clock) = desk(PointsShortfall::Debt).await;
+    let order = desk.paid(1_000, "k").await;
+    let paid = desk.order(order).await;
+    let over = paid.state.payment().unwrap().points_expire_on.unwrap();
+    clock.set(at(&format!("{over}T00:00:10")));
+    let first = desk.refund(order, Some(500), "r1").await;
+    assert_eq!((first.points.due.get(), first.points.ran_out.get()), (5, 5));
+    clock.advance_seconds(-30);
+    desk.channel.knows([Says::Is(RefundStatus::Closed)]);
+    assert_eq!(desk.pursue(&first).await, RefundStateKind::Closed);
+    clock.advance_seconds(DAY);
+    assert!(desk.app.verify().await.is_clean());
     assert_eq!(refund(&desk, order, None, "r2").await, (10, 10, 0));
     assert_eq!(desk.has(order).await, (0, 0, 0));
     let counted = "SELECT CAST(SUM(given_back) AS SIGNED) FROM point_lots WHERE expired = 10";

@@ -6,7 +6,10 @@
 //!
 //! Two bodies are the same when their trees are, whatever their spaces and the order of their members: that is what an idempotency key goes by ([`Tree::canonical`]).
 
-use std::fmt::{self, Write as _};
+use std::{
+    collections::HashSet,
+    fmt::{self, Write as _},
+};
 
 use serde::{
     Deserialize, Deserializer,
@@ -172,8 +175,10 @@ impl<'de> Visitor<'de> for Grower {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Tree, A::Error> {
         let mut all: Vec<(String, Tree)> = Vec::new();
+        // Whoever sends it need not have signed it: so many members must not cost their square.
+        let mut names = HashSet::new();
         while let Some(name) = members.next_key::<String>()? {
-            if all.iter().any(|(other, _)| *other == name) {
+            if !names.insert(name.clone()) {
                 return Err(de::Error::custom(format!("{name}: once")));
             }
             let Some(value) = members.next_value::<Maybe>()?.0 else {

@@ -9,7 +9,8 @@ use super::DbError;
 /// Every migration, embedded.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 
-/// Tables that the service may write once and never change: what is in them is history, or evidence, or a version that others name.
+/// Tables that the service may write once and never change: what is in them is history, or evidence, or
+/// a version that others name; or who somebody is (`customers`: nothing changes one so far).
 const APPEND_ONLY: [&str; 14] = [
     "transfers",
     "commits",

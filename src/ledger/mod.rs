@@ -65,6 +65,7 @@
 //! | 50 | `accounts`, checked | ledger |
 //! | 60 | `point_lots` (61: the same, read only; 63: what of them ran out and counts as given back), 62 `point_holds` | ledger |
 //! | 70 | `point_budgets` | points |
+//! | 71 | `staff_refunds` | payments |
 //! | 90 | `accounts`, unlimited: last, because every batch touches them | ledger |
 //! | | `commits`: the committer's own row, which nobody else wants | db |
 //!

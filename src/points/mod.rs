@@ -18,8 +18,11 @@
 //! # Caps
 //!
 //! - **daily**: points per customer and business day (UTC+8) of the payment, which is the day that customers see on their bill. Counted on the customer's account row, which every
-//!   credit rewrites under its version. The row has room for one day, and days do not go back: a payment of yesterday that is told after one of today was counted counts
-//!   today, so no day's cap can be had twice. Points by every rule count, and the cap is the one of the rule that credits.
+//!   credit rewrites under its version. The row has no room for every day: around midnight, and of
+//!   days of which nothing is known any more, an earlier day counts on a later one, so that no day's
+//!   cap can be had twice; the day before a gap is remembered, so that a clock that is far ahead takes
+//!   no day from anybody ([`crate::ledger::Account::earned_by`]). Points by every rule count, and the
+//!   cap is the one of the rule that credits.
 //! - **total**: points that one version of the rule has handed out and not got back. What a refund takes back, and what a review lets go, can be handed out again; what ran out was
 //!   handed out. A day's cap gets nothing back: the day is over, or who pays and refunds in turns would never meet it. Counted in `point_budgets`, one row, version-checked; two committers that credit at
 //!   once may lose a race there and run again, so a total cap costs throughput while it is set, and nothing while it is not.

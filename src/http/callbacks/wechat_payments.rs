@@ -14,7 +14,6 @@ use crate::{
     db::DbError,
     http::{error::Chain, extract::Path},
     payments::{self, NoticeFailure, NoticeHeaders, Taken},
-    primitives::TenantId,
 };
 
 /// WeChat reads the status; the body is for whoever looks at its log.
@@ -61,7 +60,8 @@ pub(in crate::http) async fn wechat_payments(
 
 /// Whatever the callback is about: what it says decides, not the address that it came to.
 pub(super) async fn take(app: &App, tenant: &str, headers: &HeaderMap, body: Bytes) -> Response {
-    let taken = match find_tenant(app, tenant).await {
+    // Our notify addresses carry the tenant's number; a code serves people.
+    let taken = match app.tenants().find(app.db(), tenant).await {
         Ok(Some(tenant)) => {
             payments::take_notice(app.payments(), tenant, signature(headers), body).await
         }
@@ -70,11 +70,6 @@ pub(super) async fn take(app: &App, tenant: &str, headers: &HeaderMap, body: Byt
         Err(error) => Err(error.into()),
     };
     answer(taken)
-}
-
-/// Our notify addresses carry the tenant's number; a code serves people.
-async fn find_tenant(app: &App, text: &str) -> Result<Option<TenantId>, DbError> {
-    app.tenants().find(app.db(), text).await
 }
 
 fn signature(headers: &HeaderMap) -> NoticeHeaders<'_> {

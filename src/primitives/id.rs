@@ -539,6 +539,7 @@ impl EntryKind {
         Self::RefundedElsewhere,
     ];
 
+    /// Below the bit of a resolution; 19 and 21 to 29 stand for nothing.
     pub const fn code(self) -> u8 {
         match self {
             Self::Settlement => 1,

@@ -20,7 +20,7 @@ use crate::{
 pub(in crate::http) struct DeedItem {
     #[schema(value_type = String, example = "pd_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
     id: DeedId,
-    #[schema(value_type = String, example = "cu_0190..")]
+    #[schema(value_type = String, example = "cu_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
     customer_id: CustomerId,
     /// `award`, `deduct`, `redeem` or `return`.
     #[schema(example = "redeem")]
@@ -129,7 +129,7 @@ impl BackEnd {
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct DeedRequest {
-    #[schema(value_type = String, example = "cu_0190..")]
+    #[schema(value_type = String, example = "cu_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
     pub(super) customer_id: CustomerId,
     #[schema(example = 100, minimum = 1, maximum = 1_000_000_000)]
     pub(super) points: i64,

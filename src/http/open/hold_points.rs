@@ -18,7 +18,7 @@ use crate::{
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct HoldRequest {
-    #[schema(value_type = String, example = "cu_0190..")]
+    #[schema(value_type = String, example = "cu_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
     customer_id: CustomerId,
     #[schema(example = 100, minimum = 1, maximum = 1_000_000_000)]
     points: i64,

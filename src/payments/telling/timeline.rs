@@ -20,7 +20,8 @@ pub struct ToldStep {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub refund_no: Option<RefundNo>,
-    /// The state that it was in from then on; of a sharing `under`, `done` and so on, ..
+    /// What it was from then on: a state, such as `paid`, of the payment or of the refund; of a
+    /// sharing `under`, then `done`.
     #[schema(example = "paid")]
     pub state: &'static str,
     /// For a payment a stable word (`callback`, `expiry`, `refund_asked`, ..); for a refund what was said of it. Absent for steps from before this was kept.

@@ -186,9 +186,13 @@ mod tests {
                 stop.cancelled().await;
             }
         });
-        while begun.load(Ordering::SeqCst) < 3 {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+        let thrice = async {
+            while begun.load(Ordering::SeqCst) < 3 {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        let thrice = tokio::time::timeout(Duration::from_secs(20), thrice).await;
+        thrice.expect("it is begun again, twice");
         jobs.stop().await;
     }
 }

@@ -585,7 +585,14 @@ async fn what_wechat_signed_and_nobody_understands_is_kept_apart_and_comes_again
         assert!(error.is_signed());
     }
     let kept = "SELECT COUNT(*) FROM callback_events e JOIN callback_alarms a ON a.event_id = e.id WHERE e.outcome = 5 AND e.reason = 'malformed'";
-    assert!(desk.app.count(kept).await >= 1);
+    // What has no name is known by its body and the millisecond in which it came: of some all are one.
+    assert!((1..=70).contains(&desk.app.count(kept).await));
+    let all = "SELECT (SELECT COUNT(*) FROM callback_events) - (SELECT COUNT(*) FROM callback_alarms WHERE reason = 'malformed')";
+    assert_eq!(
+        desk.app.count(all).await,
+        0,
+        "one is kept without its alarm"
+    );
     let strangers = "SELECT COUNT(*) FROM callback_events WHERE outcome = 6";
     assert_eq!(desk.app.count(strangers).await, 0);
     desk.app.finish().await;

@@ -81,6 +81,13 @@ async fn what_no_statement_needs_is_not_granted() {
     scratch.drop().await;
 }
 
+/// What follows the name of a statement, `/* slice.deed */`, of which the beginning has been read.
+fn after_name(text: &str) -> Option<&str> {
+    let (name, after) = text.split_once("*/")?;
+    let plain = |letter: u8| letter.is_ascii_lowercase() || b" ._".contains(&letter);
+    (!name.is_empty() && name.bytes().all(plain)).then_some(after)
+}
+
 /// The text of all sources, with the names of statements left out.
 fn program(dir: &std::path::Path) -> String {
     let mut text = String::new();
@@ -92,11 +99,15 @@ fn program(dir: &std::path::Path) -> String {
             let source = std::fs::read_to_string(&path).unwrap();
             let mut rest = source.as_str();
             while let Some((before, after)) = rest.split_once("/*") {
-                text.push_str(before.trim_end());
-                text.push(' ');
-                rest = after
-                    .split_once("*/")
-                    .map_or("", |(_, after)| after.trim_start());
+                if let Some(after) = after_name(after) {
+                    text.push_str(before.trim_end());
+                    text.push(' ');
+                    rest = after.trim_start();
+                } else {
+                    text.push_str(before);
+                    text.push_str("/*");
+                    rest = after;
+                }
             }
             text.push_str(rest);
         }

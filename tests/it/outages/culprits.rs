@@ -221,6 +221,7 @@ async fn a_committer_that_panics_begins_anew() {
             db.submit(operation.clone()).await.ok()
         })
         .await;
+        assert!(!trap.0.load(Ordering::SeqCst), "nothing panicked");
     }
     eventually("it is ready", || async {
         db.is_ready().await.then_some(())

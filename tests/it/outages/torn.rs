@@ -93,19 +93,23 @@ async fn a_batch_that_is_cut_in_the_middle_leaves_nothing() {
 
 /// The session of the committer, once it waits for a lock inside its packet.
 async fn waits_in_the_packet(root: &mut sqlx::MySqlConnection) -> u64 {
-    loop {
-        let found: Option<(u64,)> = sqlx::query_as(
-            "SELECT CAST(id AS UNSIGNED) FROM information_schema.processlist \
-             WHERE info LIKE '%ledger.update_account%' AND info NOT LIKE '%processlist%' AND user = 'zhangfang' LIMIT 1",
-        )
-        .fetch_optional(&mut *root)
-        .await
-        .unwrap();
-        if let Some((id,)) = found {
-            return id;
+    let waits = async {
+        loop {
+            let found: Option<(u64,)> = sqlx::query_as(
+                "SELECT CAST(id AS UNSIGNED) FROM information_schema.processlist \
+                 WHERE info LIKE '%ledger.update_account%' AND info NOT LIKE '%processlist%' AND user = 'zhangfang' LIMIT 1",
+            )
+            .fetch_optional(&mut *root)
+            .await
+            .unwrap();
+            if let Some((id,)) = found {
+                return id;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    };
+    let found = tokio::time::timeout(Duration::from_secs(20), waits).await;
+    found.expect("the packet waits")
 }
 
 /// A hook of the replication group refuses what is too large for it (3100) and undoes it: the batch

@@ -130,9 +130,17 @@ async fn what_was_seen_is_what_was_done() {
         stopped.conclude(false).await;
     }
     assert_eq!(action(&risk, home()).await, Action::Allow);
-    // Nor was it met by what was let through and refused then.
-    let refused = risk.rule_on(from(payment(somebody()), "192.0.2.7")).await;
+    // Nor was anything met by what was let through and refused then: who tried is new still, and the
+    // place as unknown as any.
+    let newcomer = somebody();
+    let at = |address: &str| from(payment(newcomer), address);
+    let refused = risk.rule_on(at("192.0.2.7")).await;
+    assert_eq!(refused.action(), Action::Allow, "a new customer");
     refused.conclude(false).await;
+    let first = risk.rule_on(at("203.0.113.7")).await;
+    assert_eq!(first.action(), Action::Allow, "still a new customer");
+    first.conclude(true).await;
+    assert_eq!(action(&risk, at("192.0.2.7")).await, Action::Verify);
 
     // The answer to a challenge lets it through without counting it again, and makes it known.
     let stopped = risk.rule_on(abroad()).await;

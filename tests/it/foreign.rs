@@ -77,7 +77,7 @@ async fn state(desk: &Desk, order: OrderId, number: &str, by: &str) -> Result<Re
 
 /// Who stated which number of which order, as the audit log says, by name.
 async fn statements(desk: &Desk) -> Vec<(String, String, String)> {
-    let statement = "SELECT actor, subject, JSON_UNQUOTE(JSON_EXTRACT(detail, '$.out_refund_no')) FROM audit_logs \
+    let statement = "SELECT actor, subject, CAST(JSON_UNQUOTE(JSON_EXTRACT(detail, '$.out_refund_no')) AS CHAR) FROM audit_logs \
                      WHERE action = 'refund.foreign_stated' ORDER BY actor, id";
     sqlx::query_as(statement)
         .fetch_all(desk.app.db().pool())

@@ -48,7 +48,7 @@ impl Saying {
         })
     }
 
-    fn as_payments(self, app: &TestApp) -> Payments {
+    fn into_payments(self, app: &TestApp) -> Payments {
         Payments {
             gateways: Arc::new(OneGateway(Arc::new(self))),
             ..app.app.payments().clone()
@@ -152,7 +152,7 @@ fn through(
         answers_redirects,
         overtaken_by: None,
     };
-    saying.as_payments(app)
+    saying.into_payments(app)
 }
 
 /// A refund of everything, asked for by an operator while WeChat speaks so.
@@ -276,7 +276,7 @@ async fn a_refund_that_arrives_before_its_new_way_is_answered_is_told_as_it_stan
         answers_redirects: true,
         overtaken_by: Some(arrived),
     };
-    let payments = overtaken.as_payments(&app);
+    let payments = overtaken.into_payments(&app);
     let wei = Actor::new("operator:wei");
     let sent = payments::redirect_refund(&payments, app.tenant.id, asked.id, None, wei).await;
     let Ok(Redirected::Sent(told)) = sent else {

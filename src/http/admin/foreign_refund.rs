@@ -32,6 +32,7 @@ pub(in crate::http) struct ForeignRefundRequest {
 ///
 /// Somebody refunded this payment on WeChat's merchant platform or in another system, and no notice came. WeChat is asked under that number; what it answers is booked,
 /// amount and all. Stated again it changes nothing, and needs no key. 404 `refund_not_found`: WeChat knows no such refund of this payment.
+/// 502 `wechat_answer_wrong`: what it answers does not fit the payment, and is not booked.
 #[utoipa::path(
     post,
     path = "/api/v1/admin/payments/{order_no}/foreign-refunds",

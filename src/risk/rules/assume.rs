@@ -2,14 +2,18 @@
 //!
 //! Numbers are narrowed by intervals: a comparison of sums of known numbers narrows each of them by
 //! what the others may be. `&&` narrows one after the other; of `||` each side is a world of its own,
-//! up to [`WORLDS_MAX`], and then the least that covers them all.
+//! up to [`WORLDS_MAX`], and then the least that covers them all. Choices within choices would still
+//! multiply, so of one rule no more than [`LOOKS_MAX`] looks are taken; then worlds stay as they are.
 
 use cel::{
     IdedExpr,
     common::ast::{CallExpr, Expr, LiteralValue, operators as op},
 };
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cell::Cell,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use super::{
     condition::{Condition, Threshold},
@@ -21,6 +25,9 @@ use super::{
 
 const WORLDS_MAX: usize = 64;
 
+/// How often expressions of one rule are held against a world.
+pub(super) const LOOKS_MAX: u32 = 250_000;
+
 /// Lists longer than this say nothing about which of its members it is.
 const MEMBERS_MAX: usize = 1_000;
 
@@ -31,6 +38,8 @@ const TEXTS: [&str; 5] = ["customer", "shop", "device", "source", "stage"];
 #[derive(Clone, Copy)]
 pub(super) struct Assume<'a> {
     pub(super) counters: &'a Counters,
+    /// Looks that are left.
+    pub(super) looks: &'a Cell<u32>,
 }
 
 /// A sum of numbers, each so many times, and a number more.
@@ -222,8 +231,19 @@ impl Assume<'_> {
         }
     }
 
+    /// Whether one more look may be taken. If not, what is asked for is taken to hold: that says too
+    /// much, and never too little.
+    fn may_look(self) -> bool {
+        let left = self.looks.get();
+        self.looks.set(left.saturating_sub(1));
+        left > 0
+    }
+
     /// The worlds in which an expression that is true or false is so.
     pub(super) fn expression(self, world: World, at: &IdedExpr, holds: bool) -> Vec<World> {
+        if !self.may_look() {
+            return vec![world];
+        }
         let call = match &at.expr {
             Expr::Literal(LiteralValue::Boolean(is)) => {
                 return if *is.inner() == holds {

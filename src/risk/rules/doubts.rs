@@ -1,11 +1,11 @@
 //! What can be read and is hardly meant: said by `zhangfang risk check`, and no mistake.
 
-use std::collections::BTreeSet;
+use std::{cell::Cell, collections::BTreeSet};
 
 use cel::IdedExpr;
 
 use super::{
-    assume::{Assume, conjuncts, narrowed, numbers, written},
+    assume::{Assume, LOOKS_MAX, conjuncts, narrowed, numbers, written},
     condition::Condition,
     describe,
     list::Members,
@@ -56,7 +56,8 @@ fn rollout_in_shadow(rule: &Rule) -> Option<String> {
 ///
 /// What a rule does without its numbers is another matter.
 fn never_fires(rule: &Rule, counters: &Counters) -> Option<String> {
-    let reach = Reach::new(rule, counters);
+    let looks = Cell::new(LOOKS_MAX);
+    let reach = Reach::new(rule, counters, &looks);
     let all: Vec<usize> = (0..reach.parts.len()).collect();
     if reach.can_hold(&all) {
         return None;
@@ -91,7 +92,7 @@ struct Reach<'a> {
 }
 
 impl<'a> Reach<'a> {
-    fn new(rule: &'a Rule, counters: &'a Counters) -> Self {
+    fn new(rule: &'a Rule, counters: &'a Counters, looks: &'a Cell<u32>) -> Self {
         let condition = rule.condition.as_ref();
         let when = rule.when.iter().flat_map(|when| conjuncts(when.root()));
         let parts: Vec<Part<'a>> = condition
@@ -121,7 +122,7 @@ impl<'a> Reach<'a> {
         Self {
             stages: rule.stages.iter().map(|at| at.stage).collect(),
             parts,
-            assume: Assume { counters },
+            assume: Assume { counters, looks },
             asked: rule.counters().map(|counter| counter.0).collect(),
             times,
         }
@@ -354,6 +355,16 @@ mod tests {
         };
         let expected = "rule r0 never fires: `points < 0` never holds at redeem";
         assert!(told.starts_with(expected), "{told}");
+        // Choices within choices: each level for each world of the one around it.
+        let around = |inner: String, level: u32| {
+            let choices: Vec<String> = (1..=6)
+                .map(|number| format!("(points>{number}||source.contains('{level}{number}'))&&"))
+                .collect();
+            let choices = choices.concat();
+            format!("{choices}(points<{level}||({inner}))")
+        };
+        let nested = (1..=6).fold("points>9".to_owned(), around);
+        assert_eq!(doubts(&[&rule(&nested)]), Vec::<String>::new());
     }
 
     #[test]

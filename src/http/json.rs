@@ -512,6 +512,19 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_comes_twice_is_found_among_many() {
+        let members: Vec<String> = (0..8_000)
+            .map(|number| format!("\"n{number}\":1"))
+            .collect();
+        let members = members.join(",");
+        let once = format!("{{{members}}}");
+        assert!(read::<serde_json::Value>(once.as_bytes()).is_ok());
+        let twice = format!("{{{members},\"n17\":2}}");
+        let refused = read::<serde_json::Value>(twice.as_bytes());
+        assert!(matches!(refused, Err(Refusal::Shape { at, .. }) if at == "n17"));
+    }
+
+    #[test]
     fn bodies_are_the_same_whatever_their_spaces_and_their_order() {
         let canonical = |text: &str| read::<Wish>(text.as_bytes()).unwrap().1.canonical();
         let one = canonical(r#"{"code":"a\n","amount_fen":5,"parts":[{"share":1}]}"#);

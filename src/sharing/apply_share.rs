@@ -191,7 +191,8 @@ impl ApplyShare {
     }
 
     /// The word about the share after it was settled: of an attempt that landed late, or of a query. What the channel shared and we called failed is booked as it is, and
-    /// somebody is told: until then no refund of the order goes on. None: it says what is known.
+    /// somebody is told: until then no refund of the order goes on. A release that waited for this word is not needed once nothing is open: what the channel has it has let go of.
+    /// None: it says what is known, and nothing waits for it.
     fn hear_late(
         &self,
         set: &mut WorkingSet,
@@ -231,7 +232,12 @@ impl ApplyShare {
             }
         }
         if landed.is_zero() && !open {
-            return Ok(None);
+            let ShareState::Releasing { release } = share.state else {
+                return Ok(None);
+            };
+            // WeChat has it and is at none of it any more: the share let go of the rest, and there is nothing to wait for.
+            finish(set, cx, order, &mut next, Some(release));
+            return Ok(Some(next));
         }
         if !share.stopped || !landed.is_zero() {
             let detail = format!(

@@ -11,7 +11,7 @@ use zhangfang::{
     verify::Invariant,
 };
 
-use super::{PERSON, Stage, Trouble};
+use super::{PERSON, PLATFORM, Stage, Trouble};
 use crate::{harness::eventually, verification::Copy};
 
 const REFUSED: Trouble = Trouble::Refused(RefusalKind::Rejected);
@@ -176,6 +176,57 @@ async fn what_was_called_refused_and_was_shared_is_booked_told_and_stops_refunds
     stage.round().await;
     assert_eq!(stage.refund_state(&refund).await, RefundStateKind::Accepted);
     assert_eq!(stage.books().await, (-497, 0, 497, 0));
+    stage.app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_landed_late_and_was_closed_in_part_is_done() {
+    let stage = Stage::set().await;
+    stage.channel.trouble([Trouble::Late, REFUSED]);
+    let order = called_refused(&stage).await;
+    let numbers = stage.asked();
+    // It lands after all, and WeChat is still at one part of it.
+    stage.channel.result(PERSON, PartResult::Pending);
+    stage.channel.land();
+    let told = ["sharing_failed", "sharing_contradiction"];
+    let landed = (10_000 - 994, 994, 0, 0);
+    for _ in 0..2 {
+        stage.round().await;
+        assert_eq!(stage.books().await, landed);
+        assert_eq!(stage.exceptions().await, told);
+        let share = stage.view(order).await.share;
+        assert_eq!(share.state.kind(), ShareStateKind::Releasing);
+    }
+    // That part does not arrive. Nothing new is learnt by it, and nothing is left to wait for.
+    stage.channel.result(PERSON, PartResult::Closed);
+    stage.round().await;
+    assert_eq!(stage.books().await, landed);
+    assert_eq!(stage.exceptions().await, told);
+    assert_eq!(stage.sharing_of(order).await, OrderSharing::Done);
+    let share = stage.view(order).await.share;
+    assert_eq!(share.state.kind(), ShareStateKind::Done);
+    assert_eq!(share.attempts.next_at, None);
+    assert!(share.stopped, "until a person has looked");
+    assert_eq!(stage.asked(), numbers, "the share let go of the rest");
+    stage.app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_landed_late_and_was_closed_altogether_is_done() {
+    let stage = Stage::set().await;
+    stage.channel.trouble([Trouble::Late, REFUSED]);
+    let order = called_refused(&stage).await;
+    let numbers = stage.asked();
+    stage.channel.result(PLATFORM, PartResult::Closed);
+    stage.channel.result(PERSON, PartResult::Closed);
+    stage.channel.land();
+    stage.round().await;
+    assert_eq!(stage.sharing_of(order).await, OrderSharing::Done);
+    assert_eq!(stage.books().await, (10_000, 0, 0, 0));
+    // That no part of it arrived is what had been said before.
+    assert_eq!(stage.exceptions().await, ["sharing_failed"]);
+    assert!(!stage.view(order).await.share.stopped);
+    assert_eq!(stage.asked(), numbers, "the share let go of the rest");
     stage.app.finish().await;
 }
 

@@ -130,20 +130,18 @@ async fn note(
         word,
         pace: sharing.payments.pace,
     };
-    let before = share.attempts.count;
     let after = apply(sharing, operation).await?;
     if let Some(after) = &after {
-        tell_if_stuck(sharing, before, after).await?;
+        tell_if_stuck(sharing, after).await?;
     }
     Ok(after)
 }
 
 /// People are told of a sharing of which nothing comes, once until they have seen to it; and no longer when it is done.
-async fn tell_if_stuck(
-    sharing: &Sharing,
-    attempts_before: u32,
-    share: &PaymentShare,
-) -> Result<(), DbError> {
+///
+/// Whether they were told cannot be seen from the attempts: their count begins anew when WeChat takes the share or refuses it, and before a sharing there is none, though
+/// that it does not begin is told too. So whatever is done ends the telling, if there is one: an index finds it by the order.
+async fn tell_if_stuck(sharing: &Sharing, share: &PaymentShare) -> Result<(), DbError> {
     let payments = &sharing.payments;
     let problem = share.attempts.problem.as_deref().unwrap_or_default();
     // That WeChat is still at it is no trouble for a day.
@@ -153,9 +151,7 @@ async fn tell_if_stuck(
         ATTEMPTS_MAX
     };
     if matches!(share.state, ShareState::Done { .. }) {
-        if attempts_before >= ATTEMPTS_MAX {
-            resolve_stuck_sharing(payments, share.order).await?;
-        }
+        resolve_stuck_sharing(payments, share.order).await?;
     } else if share.attempts.count >= most {
         let state = share.state.kind().name();
         let detail = format!(

@@ -231,6 +231,35 @@ async fn what_landed_late_and_was_closed_altogether_is_done() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn that_a_sharing_does_not_get_on_is_told_until_it_is_done() {
+    let stage = Stage::set().await;
+    stage.channel.trouble([Trouble::CallLost; 9]);
+    let order = stage.pay("k1").await;
+    for attempt in 1..=9 {
+        stage.round().await;
+        let told = stage.exceptions().await;
+        if attempt < 8 {
+            assert!(told.is_empty());
+        } else {
+            assert_eq!(told, ["sharing_stuck"]);
+        }
+    }
+    // WeChat takes it, and its attempts are counted anew.
+    stage.channel.result(PERSON, PartResult::Pending);
+    stage.round().await;
+    let share = stage.view(order).await.share;
+    assert_eq!(share.state.kind(), ShareStateKind::Processing);
+    assert!(share.attempts.count < 8);
+    assert_eq!(stage.exceptions().await, ["sharing_stuck"]);
+    stage.channel.result(PERSON, PartResult::Success);
+    stage.round().await;
+    assert_eq!(stage.sharing_of(order).await, OrderSharing::Done);
+    assert_eq!(stage.books().await, SHARED);
+    assert_eq!(stage.exceptions().await, ["sharing_stuck: it got on"]);
+    stage.app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_late_answer_about_what_was_called_refused_is_not_dropped() {
     let stage = Stage::set().await;
     stage.channel.trouble([Trouble::Held, REFUSED]);

@@ -218,11 +218,18 @@ impl Stage {
         )
     }
 
+    /// The kind of each; of one that is resolved also how.
     async fn exceptions(&self) -> Vec<String> {
-        sqlx::query_scalar("SELECT kind FROM payment_exceptions ORDER BY id")
-            .fetch_all(self.app.db().pool())
-            .await
-            .unwrap()
+        let told: Vec<(String, Option<String>)> =
+            sqlx::query_as("SELECT kind, resolution FROM payment_exceptions ORDER BY id")
+                .fetch_all(self.app.db().pool())
+                .await
+                .unwrap();
+        let told = told.into_iter().map(|(kind, resolution)| match resolution {
+            Some(resolution) => format!("{kind}: {resolution}"),
+            None => kind,
+        });
+        told.collect()
     }
 
     fn asked(&self) -> Vec<String> {

@@ -130,5 +130,8 @@ pub use review_store::{
 };
 pub(crate) use review_store::{REVIEW_COLUMNS, read_review};
 pub use rule_sets::{ReloadedBy, StoredRuleSet, find_rule_set, find_rule_set_text, list_rule_sets};
-pub use rules::{AfterReview, AtStage, ReviewSettings, RuleSet, RuleSummary, Settings, actions_at};
+pub use rules::{
+    AfterReview, AtStage, REVIEW_TIMEOUT_MAX, ReviewSettings, RuleSet, RuleSummary, Settings,
+    actions_at,
+};
 pub use stream::{count_decisions, stream_decisions};

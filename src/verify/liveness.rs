@@ -8,13 +8,36 @@
 //!
 //! | | bound | why so much |
 //! |---|---|---|
-//! | due and not taken | [`LATE`], an hour | jobs come every second; an hour is an outage or a job that fails each time |
+//! | due and not taken | [`LATE`], an hour | jobs come every second; an hour is an outage |
 //! | due later than anybody would say | [`AHEAD`], two hours | the longest pause is an hour; more was said by a clock that is ahead |
 //! | committed and not projected | [`RELAY`], ten minutes | the relay looks five times a second |
 //! | open, and not watched | an hour | the second scan comes after ten minutes |
 //! | not getting on, and nobody was told | twice what `payments/stuck.rs` allows | |
+//! | held or open after its end | an hour | the job comes again each half minute, or minute |
+//! | a sweep of points | two days | it takes minutes, and one tenant's waits for another's |
+//! | attempts at one delivery | twenty | the tenth is the last, unless it cannot be noted |
 //!
 //! What people were told (exceptions) and what was given up after many attempts (deliveries that are parked) is where they see it: in lists by state. Here it must say why.
+//!
+//! # A job that fails each time
+//!
+//! Whoever takes what is due moves its time ahead, so that nobody else takes it meanwhile. What fails each time it is taken is therefore never due for long, and *due and
+//! not taken* sees only that nobody comes. So beside it each kind has a rule over something that a claim does not move:
+//!
+//! | what is taken | and fails each time: found by |
+//! |---|---|
+//! | refund, sharing, order to be shared, open order | the time in its state, its own age, when it was paid, when its time was over, beside what people were told |
+//! | shares that come back for a withdrawn refund | the time since it was withdrawn |
+//! | hold of points | the end that its back end was told |
+//! | review | its age: the end of an open one is not kept beside the claim, so more than a rule file may give it, and an hour |
+//! | delivery | its attempts, which each claim counts |
+//! | run of the expiry | when it was asked for |
+//!
+//! A hold that cannot be ended and a review that cannot lapse are told to nobody but the log: it means that the ledger refuses what it accepted, so books that other rules
+//! here find broken, and there is no order whose exceptions a person would look at. That this check finds them has to be enough.
+//!
+//! Where a rule asks whether people were told it says of what: another exception of the same order says nothing. And where a telling is repeated until the thing gets on,
+//! one that somebody resolved long ago is none.
 
 use sqlx::{MySqlConnection, Row as _};
 
@@ -22,9 +45,10 @@ use super::{Invariant, Report};
 use crate::{
     db::{DbError, Sql},
     primitives::{
-        DeedId, ExceptionId, Id, OrderId, RefundId, ReviewId, SharingId, SharingPartId,
-        SharingReturnId, Timestamp,
+        DeedId, ExceptionId, ExpiryRunId, Id, OrderId, RefundId, ReviewId, SharingId,
+        SharingPartId, SharingReturnId, Timestamp,
     },
+    risk::REVIEW_TIMEOUT_MAX,
 };
 
 /// Seconds after which what is due should have been taken.
@@ -45,6 +69,7 @@ pub(super) enum Of {
     Review,
     Deed,
     Delivery,
+    Run,
     Exception,
     Callback,
 }
@@ -60,6 +85,7 @@ impl Of {
             Self::Review => ReviewId::new(id).to_string(),
             Self::Deed => DeedId::new(id).to_string(),
             Self::Delivery => format!("delivery {}", hex::encode(id.bytes())),
+            Self::Run => ExpiryRunId::new(id).to_string(),
             Self::Exception => ExceptionId::new(id).to_string(),
             Self::Callback => format!("callback {id}"),
         }
@@ -93,7 +119,7 @@ const ALWAYS: [Rule; 23] = [
     },
     Rule {
         of: Of::Refund,
-        stuck: "r.id FROM refunds r WHERE r.state = 7 AND NOT EXISTS (SELECT 1 FROM payment_exceptions e WHERE e.order_id = r.order_id AND e.refund_id = r.id)",
+        stuck: "r.id FROM refunds r WHERE r.state = 7 AND NOT EXISTS (SELECT 1 FROM payment_exceptions e WHERE e.order_id = r.order_id AND e.refund_id = r.id AND e.kind = 'refund_abnormal')",
         says: "waits for a person to say where it shall go, and nobody was told",
     },
     Rule {
@@ -201,7 +227,7 @@ const PROJECTED: [Rule; 1] = [Rule {
 }];
 
 /// What holds while the service runs. `@late`, `@ahead` and so on become instants, `#hour` and so on the ids of instants.
-const RUNNING: [Rule; 16] = [
+const RUNNING: [Rule; 19] = [
     Rule {
         of: Of::Refund,
         stuck: "r.id FROM refunds r WHERE r.next_attempt_at < @late",
@@ -244,12 +270,13 @@ const RUNNING: [Rule; 16] = [
     },
     Rule {
         of: Of::Deed,
-        stuck: "d.id FROM point_deeds d WHERE d.due_at < @late",
+        // Whoever tries to end it moves `due_at`, and never this.
+        stuck: "d.id FROM point_deeds d WHERE d.state = 1 AND d.hold_until < @late",
         says: "holds points for more than an hour after its end",
     },
     Rule {
         of: Of::Review,
-        stuck: "v.id FROM risk_reviews v WHERE v.due_at < @late",
+        stuck: "v.id FROM risk_reviews v WHERE v.state IN (1, 2) AND (v.due_at < @late OR v.created_at < @review)",
         says: "is open for more than an hour after its end",
     },
     Rule {
@@ -258,30 +285,55 @@ const RUNNING: [Rule; 16] = [
         says: "is due for more than an hour, and nobody came",
     },
     Rule {
+        of: Of::Delivery,
+        stuck: "d.id FROM deliveries d WHERE d.state = 'pending' AND d.attempts > 20",
+        says: "is tried more often than it may be: what becomes of it is not noted",
+    },
+    Rule {
+        of: Of::Run,
+        stuck: "x.id FROM point_expiry_runs x WHERE x.open = 1 AND x.asked_at < @days",
+        says: "sweeps points that are over for days, and does not come to an end",
+    },
+    Rule {
         of: Of::Order,
         stuck: "o.id FROM payment_orders o WHERE o.state IN (1, 2) AND o.id < #hour AND NOT EXISTS (SELECT 1 FROM order_watches w WHERE w.order_id = o.id)",
         says: "is open for more than an hour, and nobody watches it",
     },
     Rule {
         of: Of::Order,
-        stuck: "o.id FROM payment_orders o WHERE o.state IN (1, 2) AND o.expires_at < @days AND NOT EXISTS (SELECT 1 FROM payment_exceptions e WHERE e.order_id = o.id)",
+        // Told again at the next query, within an hour, while it stays so.
+        stuck: "o.id FROM payment_orders o WHERE o.state IN (1, 2) AND o.expires_at < @days \
+                AND NOT EXISTS (SELECT 1 FROM payment_exceptions e WHERE e.order_id = o.id AND e.refund_id IS NULL \
+                AND e.kind IN ('order_stuck', 'wrong_answer') AND (e.resolved_at IS NULL OR e.resolved_at > @hours))",
         says: "is open for days after its time, and nobody was told",
     },
     Rule {
         of: Of::Refund,
-        stuck: "r.id FROM refunds r WHERE ((r.state IN (3, 4) AND r.since < @hours) OR (r.state = 5 AND r.since < @weeks)) \
-                AND NOT EXISTS (SELECT 1 FROM payment_exceptions e WHERE e.order_id = r.order_id AND e.refund_id = r.id)",
+        // Told once in a state, which `stuck` says, whether or not somebody has resolved it; or that WeChat's answers are wrong, once in a state too.
+        stuck: "r.id FROM refunds r WHERE ((r.state IN (3, 4) AND r.since < @hours) OR (r.state = 5 AND r.since < @weeks)) AND r.stuck = 0 \
+                AND NOT EXISTS (SELECT 1 FROM payment_exceptions e WHERE e.order_id = r.order_id AND e.refund_id = r.id \
+                AND e.kind = 'wrong_answer' AND e.created_at >= r.since)",
         says: "does not get on for too long, and nobody was told",
     },
     Rule {
+        of: Of::Refund,
+        stuck: "r.id FROM refunds r WHERE r.state = 10 AND r.next_attempt_at IS NOT NULL AND r.since < @weeks",
+        says: "was withdrawn weeks ago, and shares are still on their way back for it",
+    },
+    Rule {
         of: Of::Sharing,
-        stuck: "s.id FROM sharings s WHERE s.state <> 4 AND s.id < #days AND NOT EXISTS (SELECT 1 FROM payment_exceptions e WHERE e.order_id = s.order_id)",
+        // Told again after a day at most, while it stays so.
+        stuck: "s.id FROM sharings s WHERE s.state <> 4 AND s.id < #days \
+                AND NOT EXISTS (SELECT 1 FROM payment_exceptions e WHERE e.order_id = s.order_id \
+                AND e.kind = 'sharing_stuck' AND (e.resolved_at IS NULL OR e.resolved_at > @days))",
         says: "does not get on for days, and nobody was told",
     },
     Rule {
         of: Of::Order,
-        stuck: "d.order_id FROM sharing_dues d JOIN payment_orders o ON o.id = d.order_id WHERE o.paid_at < @days \
-                AND NOT EXISTS (SELECT 1 FROM payment_exceptions e WHERE e.order_id = o.id)",
+        // Told again within an hour, while it stays so. That it waits for somebody to say what was refunded elsewhere is told by itself.
+        stuck: "d.order_id FROM sharing_dues d JOIN payment_orders o ON o.id = d.order_id WHERE o.paid_at < @days AND o.refund_unknown = 0 \
+                AND NOT EXISTS (SELECT 1 FROM payment_exceptions e WHERE e.order_id = o.id \
+                AND e.kind = 'sharing_stuck' AND (e.resolved_at IS NULL OR e.resolved_at > @hours))",
         says: "is to be shared for days, and nobody was told",
     },
 ];
@@ -302,6 +354,7 @@ pub(super) async fn check(
         "/* verify.under_way */ SELECT CAST((SELECT COUNT(*) FROM refunds WHERE state IN (1, 3, 4, 5, 7)) + (SELECT COUNT(*) FROM sharings WHERE state <> 4) \
          + (SELECT COUNT(*) FROM payment_orders WHERE state IN (1, 2) OR sharing = 1 OR review = 2) + (SELECT COUNT(*) FROM point_deeds WHERE state IN (1, 5)) \
          + (SELECT COUNT(*) FROM risk_reviews WHERE state IN (1, 2)) + (SELECT COUNT(*) FROM deliveries WHERE state IN ('pending', 'parked')) \
+         + (SELECT COUNT(*) FROM point_expiry_runs x WHERE x.open = 1) \
          + (SELECT COUNT(*) FROM payment_exceptions) + (SELECT COUNT(*) FROM committers) AS SIGNED)",
     )
     .fetch_one(&mut *conn)
@@ -351,14 +404,15 @@ pub(super) async fn ask(
 
 /// The rule's text, with the instants that it names.
 fn push(sql: &mut Sql, text: &'static str, now: Option<Timestamp>) {
-    const INSTANTS: [(&str, i64); 5] = [
+    const IDS: [(&str, i64); 2] = [("#hour", -3_600), ("#days", -3 * 86_400)];
+    let instants = [
         ("@late", -LATE),
         ("@ahead", AHEAD),
         ("@hours", -7_200),
         ("@days", -2 * 86_400),
         ("@weeks", -14 * 86_400),
+        ("@review", -i64::from(REVIEW_TIMEOUT_MAX) - LATE),
     ];
-    const IDS: [(&str, i64); 2] = [("#hour", -3_600), ("#days", -3 * 86_400)];
     let Some(now) = now else {
         sql.push(text);
         return;
@@ -367,7 +421,7 @@ fn push(sql: &mut Sql, text: &'static str, now: Option<Timestamp>) {
     while let Some(place) = rest.find(['@', '#']) {
         let (before, from) = rest.split_at(place);
         sql.push(before);
-        let instant = INSTANTS.iter().find(|(name, _)| from.starts_with(name));
+        let instant = instants.iter().find(|(name, _)| from.starts_with(name));
         let id = IDS.iter().find(|(name, _)| from.starts_with(name));
         rest = match (instant, id) {
             (Some((name, seconds)), _) => {

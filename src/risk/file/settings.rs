@@ -5,7 +5,7 @@ use crate::{
     primitives::Points,
     risk::{
         Action,
-        rules::{AfterReview, Settings},
+        rules::{AfterReview, REVIEW_TIMEOUT_MAX, Settings},
     },
 };
 
@@ -43,7 +43,7 @@ pub(super) fn read(file: &Fields<'_>, mistakes: &mut Mistakes) -> Settings {
     };
     let review = &mut settings.review;
     if let Some(node) = fields.get("timeout")
-        && let Some(timeout) = node.window("timeout", &(10..=30 * 86_400), mistakes)
+        && let Some(timeout) = node.window("timeout", &(10..=REVIEW_TIMEOUT_MAX), mistakes)
     {
         review.timeout_seconds = timeout.0;
     }

@@ -25,4 +25,4 @@ pub use rule::{AtStage, RuleSummary};
 pub(super) use rule_set::Counters;
 pub use rule_set::RuleSet;
 pub(super) use settings::Window;
-pub use settings::{AfterReview, ReviewSettings, Settings, actions_at};
+pub use settings::{AfterReview, REVIEW_TIMEOUT_MAX, ReviewSettings, Settings, actions_at};

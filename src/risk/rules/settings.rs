@@ -14,6 +14,9 @@ pub struct Settings {
     pub review: ReviewSettings,
 }
 
+/// The most seconds that a rule file may give a review.
+pub const REVIEW_TIMEOUT_MAX: u32 = 30 * 86_400;
+
 /// How reviews end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ReviewSettings {

@@ -58,8 +58,8 @@
 //! | 27 | `point_deed_lots`, 28 `point_deeds` | points |
 //! | 29 | `risk_reviews` | risk |
 //! | 30 | `payment_orders` (31: collection codes, read only) | payments |
-//! | 32 | `refunds`, 33 `refund_history`, 34 `payment_exceptions` | payments |
-//! | 35 | `sharings`, 36 `sharing_parts`, 37 `sharing_returns` (38: which refunds an order has, read only) | sharing |
+//! | 32 | `refunds`, 33 `refund_history`, 34 `payment_exceptions`, 35 the same, of what got on | payments |
+//! | 36 | `sharings`, 37 `sharing_parts`, 38 `sharing_returns` (and, read only, which refunds an order has) | sharing |
 //! | 39 | `audit_logs` | audit |
 //! | 40 | `transfers` | ledger |
 //! | 50 | `accounts`, checked | ledger |

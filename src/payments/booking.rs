@@ -416,6 +416,7 @@ fn get_on(set: &mut WorkingSet, cx: &Cx<'_>, refund: &mut Refund) {
         let over = store::StuckOverRow {
             order: refund.order,
             resolution: kind.name(),
+            but: None,
             at: cx.now(),
         };
         set.put::<store::StuckOver>(refund.id, over);
@@ -450,5 +451,13 @@ pub(crate) fn put_exception(
         resolution,
         at: cx.now(),
     };
-    set.put::<store::Exceptions>(ExceptionId::new(cx.new_id(lane)), row);
+    let id = ExceptionId::new(cx.new_id(lane));
+    if let (ExceptionKind::RefundStuck, Some(refund)) = (kind, row.refund)
+        && let Some(over) = set.written::<store::StuckOver>(refund).copied()
+    {
+        // It got on earlier in this batch, which ends what was told before and not this.
+        let but = Some(id);
+        set.put::<store::StuckOver>(refund, store::StuckOverRow { but, ..over });
+    }
+    set.put::<store::Exceptions>(id, row);
 }

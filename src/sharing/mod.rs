@@ -69,7 +69,7 @@
 //!
 //! # Rows and their guards
 //!
-//! `sharings` (35), `sharing_parts` (36) and `sharing_returns` (37) are written in that order after the order, its refunds and the exceptions. The version of the sharing's row
+//! `sharings` (36), `sharing_parts` (37) and `sharing_returns` (38) are written in that order after the order, its refunds and the exceptions. The version of the sharing's row
 //! guards its parts and returns: whoever changes one rewrites it.
 //!
 //! How paid orders get here: the relay reads every payment's event anyway and puts the orders that are to be shared into `sharing_dues`. A scan over orders by

@@ -61,21 +61,27 @@ impl RowSet for Exceptions {
 }
 
 /// The open exception that a refund does not get on, by the refund's id: over, since it got on.
+///
+/// Written after what the batch tells: the telling that it ends may be of the same batch.
 #[derive(Debug)]
 pub(crate) struct StuckOver;
+
+const _: () = assert!(Exceptions::PLACE < StuckOver::PLACE);
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct StuckOverRow {
     pub(crate) order: OrderId,
     /// What became of the refund.
     pub(crate) resolution: &'static str,
+    /// What was told of it later in the batch, when it did not get on again: that is not over.
+    pub(crate) but: Option<ExceptionId>,
     pub(crate) at: Timestamp,
 }
 
 impl RowSet for StuckOver {
     type Key = RefundId;
     type Row = StuckOverRow;
-    const PLACE: u8 = 34;
+    const PLACE: u8 = 35;
     const LOADS: bool = false;
 
     fn load(_keys: &[RefundId], sql: &mut Sql) {
@@ -100,7 +106,39 @@ impl RowSet for StuckOver {
             sql.push(" AND kind = ")
                 .text(ExceptionKind::RefundStuck.name());
             sql.push(" AND resolved_at IS NULL");
+            if let Some(told) = over.but {
+                sql.push(" AND id <> ").bytes(told.bytes());
+            }
             out.statement(&sql, None);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::primitives::{Id, Lane};
+
+    #[test]
+    fn what_is_told_after_it_got_on_stays_open() {
+        let id = Id::mint(1_795_000_000_000, 7, Lane(1));
+        let written = |but| {
+            let over = StuckOverRow {
+                order: OrderId::new(id),
+                resolution: "processing",
+                but,
+                at: Timestamp::from_micros(1_795_000_000_000_000),
+            };
+            let change: Change<'_, StuckOver> = Change {
+                key: RefundId::new(id),
+                before: None,
+                after: &over,
+            };
+            let mut out = Recorder::default();
+            StuckOver::record(&[change], &mut out);
+            format!("{out:?}")
+        };
+        assert!(!written(None).contains("AND id <> "));
+        assert!(written(Some(ExceptionId::new(id))).contains("AND id <> "));
     }
 }

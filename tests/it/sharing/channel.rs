@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures_util::future::{BoxFuture, FutureExt as _, pending, ready};
-use tokio::sync::Semaphore;
+use tokio::sync::Notify;
 use zhangfang::{
     payments::{
         AbnormalRefund, Bill, BillKind, ChannelMode, ChannelOrder, ChannelRefund, Gateway, Notice,
@@ -46,7 +46,7 @@ enum LateCall {
     Return(ReturnCall),
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct State {
     /// What goes wrong with the next calls that share or return; then all goes well.
     pub(crate) troubles: VecDeque<Trouble>,
@@ -66,29 +66,10 @@ pub(crate) struct State {
     pub(crate) returns_asked: usize,
     /// What is on its way and has not landed.
     late: Vec<LateCall>,
-    /// How many of those that are held may go on.
-    gate: Arc<Semaphore>,
+    /// Told when one of those that are held may go on.
+    gate: Arc<Notify>,
     /// Every call about a receiver is refused.
     pub(crate) receivers_refused: bool,
-}
-
-impl Default for State {
-    fn default() -> Self {
-        Self {
-            troubles: VecDeque::new(),
-            results: BTreeMap::new(),
-            return_result: None,
-            ratio_max: None,
-            left: None,
-            shares: BTreeMap::new(),
-            returns: BTreeMap::new(),
-            asked: Vec::new(),
-            returns_asked: 0,
-            late: Vec::new(),
-            gate: Arc::new(Semaphore::new(0)),
-            receivers_refused: false,
-        }
-    }
 }
 
 impl State {
@@ -147,7 +128,7 @@ impl Channel {
 
     /// One call that is held goes on.
     pub(crate) fn let_go(&self) {
-        self.state().gate.add_permits(1);
+        self.state().gate.notify_one();
     }
 
     fn about_receiver(&self) -> Outcome<()> {
@@ -160,7 +141,7 @@ impl Channel {
 
     async fn held(&self, call: LateCall) {
         let gate = Arc::clone(&self.state().gate);
-        gate.acquire().await.unwrap().forget();
+        gate.notified().await;
         self.state().take(call);
     }
 

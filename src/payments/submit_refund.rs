@@ -97,6 +97,7 @@ async fn note_refusal(payments: &Payments, refund: &Refund) {
             unsure: true,
         },
         seen: Some(refund.version),
+        stated: false,
         by: Actor::new("wechat"),
         callback: None,
         our_mchid: String::new(),

@@ -109,7 +109,7 @@ impl Gateway for Saying {
         Box::pin(async move {
             if let Some(faster) = &self.overtaken_by {
                 let refund = call.refund_no.id();
-                payments::pursue_refund(faster, refund).await.unwrap();
+                payments::retry_refund(faster, refund).await.unwrap();
             }
             if self.answers_redirects {
                 self.answer(call.refund_no, RefundStatus::Processing)

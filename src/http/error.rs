@@ -506,8 +506,8 @@ impl From<RefundError> for Problem {
             ),
             RefundError::RefundedElsewhere => conflict(
                 "refunded_elsewhere",
-                "WeChat says that something of it was refunded elsewhere, and not how much: state the number of that refund first",
-                "该订单已在别处退款，金额尚未确认",
+                "WeChat says that something of it was refunded elsewhere, and not how much: an operator of the platform states the number of that refund first",
+                "该订单已在别处退款，金额尚未确认，请联系平台",
             ),
             RefundError::BadNumber => Self::field(
                 "out_refund_no",

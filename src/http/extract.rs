@@ -307,6 +307,10 @@ fn idempotency_key(headers: &HeaderMap) -> Result<IdempotencyKey, Problem> {
         "The header Idempotency-Key is required",
         "缺少请求标识",
     ))?;
+    // Which of two it is nobody would know.
+    if headers.get_all("idempotency-key").iter().nth(1).is_some() {
+        return Err(crate::idempotency::InvalidKey.into());
+    }
     let text = value.to_str().map_err(|_| crate::idempotency::InvalidKey)?;
     Ok(IdempotencyKey::parse(text)?)
 }

@@ -56,6 +56,7 @@ pub(super) enum RefundWord {
     /// WeChat refuses it and does not have it; said of the refund at version `seen`. `unsure` when somebody may have called before and noted nothing.
     Refused {
         code: String,
+        message: String,
         seen: u32,
         unsure: bool,
     },
@@ -300,7 +301,12 @@ impl ApplyRefund {
     ) -> Result<RefundMoved, LedgerError> {
         match &self.word {
             RefundWord::Channel(said) => self.hear(set, cx, order, refund, said),
-            RefundWord::Refused { code, seen, unsure } => {
+            RefundWord::Refused {
+                code,
+                message,
+                seen,
+                unsure,
+            } => {
                 // Something was learnt since: another attempt with the same number, which WeChat may have taken. This one proves nothing any more.
                 if refund.version != *seen || refund.state != RefundState::Accepted {
                     return Ok(RefundMoved::Before);
@@ -310,7 +316,7 @@ impl ApplyRefund {
                 {
                     return Ok(self.absent_once(set, cx, refund));
                 }
-                let detail = format!("{}: {code}", refund.no());
+                let detail = format!("{}: {code} {message}", refund.no());
                 put_exception(
                     set,
                     cx,

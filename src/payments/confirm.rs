@@ -17,6 +17,21 @@ pub async fn confirm(
     if known.state.kind().is_paid() {
         return Ok(known);
     }
+    ask_about(payments, known).await
+}
+
+/// The same for an operator, who may ask about a paid order, too: others may have refunded it.
+pub async fn confirm_again(
+    payments: &Payments,
+    tenant: TenantId,
+    order: OrderId,
+) -> Result<Order, PaymentError> {
+    let known = get_order(payments, tenant, order).await?;
+    ask_about(payments, known).await
+}
+
+async fn ask_about(payments: &Payments, known: Order) -> Result<Order, PaymentError> {
+    let (tenant, order) = (known.tenant, known.id);
     let found = match ask(payments, &known).await {
         Ok(Found::Settled) => get_order(payments, tenant, order).await,
         Ok(Found::Closed) if is_open(&known) => {

@@ -26,9 +26,17 @@
 //! - **By a query of the order** that says REFUND although no refund of ours explains it. WeChat does not say how much, nor under which number, and can be asked by number only.
 //!   The payment is settled, for it was made; the order is marked (`refund_unknown`), so that nothing more is refunded or shared; its points wait for a review, and a time-out
 //!   lets them go; an exception says so. What makes it known: a notice of that refund, or a person who looks the number up (on the merchant platform, in the bill)
-//!   and states it ([`note_foreign_refund`]). The amount is never typed in by anybody: WeChat is asked under that number, and its signed answer is booked.
+//!   and states it ([`note_foreign_refund`]). What may mean that there is one makes us ask about the
+//!   order ([`look_for_others`]): a refund of ours that WeChat refuses, and less to share than the
+//!   books have. The amount is never typed in by anybody: WeChat is asked under that number, and its signed answer is booked.
 //! - **By a contradiction**: WeChat has, or has made, a refund of ours that is *failed*, *withdrawn* or *closed* here. That row stays what it is, since its money and points went
 //!   back and may have been used; what WeChat did is a new row ([`Origin::AfterAll`]) under the same number, and from that moment on less is left to refund.
+//!
+//! # Beside shares
+//!
+//! Nothing comes back from receivers for it by itself: who made it elsewhere may have asked them there.
+//! The exception says that something was shared. The next refund of ours asks back what the sum of all
+//! refunds, theirs too, makes due.
 //!
 //! # Beside refunds of ours
 //!
@@ -49,14 +57,14 @@ use super::{
     refund::points_to_give_back,
     review::withhold,
     settle::is_plain,
-    store::{AlarmRow, Alarms, ForeignRefunds, ForeignRow, Refunds},
+    store::{AlarmRow, Alarms, ForeignRefunds, ForeignRow, NumberKnown, Refunds},
 };
 use crate::{
     audit::{self, Action, Actor},
-    db::{Cx, WorkingSet},
+    db::{Cx, DbError, WorkingSet},
     idempotency::first_half,
     ledger::LedgerError,
-    payments::{Attempts, PointsReview},
+    payments::{Attempts, OrderSharing, PointsReview},
     primitives::{Money, OrderId, OrderNo, Points, RefundId, RefundNo, TenantId},
 };
 
@@ -126,6 +134,28 @@ pub async fn note_foreign_refund(
         RefundMoved::Unpaid(_) => Err(RefundError::NotPaid),
         RefundMoved::Rejected(reason) => Err(RefundError::AnswerWrong(reason)),
     }
+}
+
+/// WeChat refuses a refund of ours, or lets less be shared than is there: others may have refunded the
+/// order. It is asked about, and what it says is noted. True when something of the order is gone and
+/// nobody knows how much.
+pub(crate) async fn look_for_others(
+    payments: &Payments,
+    tenant: TenantId,
+    order: OrderId,
+) -> Result<bool, DbError> {
+    let Some(view) = super::list::find_order(&payments.db, tenant, order).await? else {
+        return Ok(false);
+    };
+    // One of ours explains it.
+    if view.order.refunds.count > 0 || !view.order.state.kind().is_paid() {
+        return Ok(view.order.refunds.unknown);
+    }
+    if let Err(error) = ask(payments, &view.order).await {
+        tracing::warn!(order.no = %view.order.no(), reason = %error, "an order of which others may have refunded something cannot be asked about now");
+    }
+    let now = super::list::find_order(&payments.db, tenant, order).await?;
+    Ok(now.is_some_and(|view| view.order.refunds.unknown))
 }
 
 /// Their refund's notice came before our payment's: what WeChat says of the order, booked. True when the order is paid now.
@@ -282,6 +312,9 @@ impl ApplyRefund {
         };
         set.put::<ForeignRefunds>(key, row);
         put_order(set, cx, counted.clone(), Why::RefundedElsewhere, None);
+        if order.refunds.unknown {
+            set.put::<NumberKnown>(order.id, cx.now());
+        }
         put_refund(set, cx, refund.clone(), &self.by, "made elsewhere");
         self.raise(set, cx, (&counted, &refund), own, said);
         self.hear(set, cx, &counted, &refund, said)
@@ -317,7 +350,14 @@ impl ApplyRefund {
                 ),
             ),
         };
+        let shared = match order.sharing {
+            OrderSharing::Under | OrderSharing::Done => {
+                "; what was shared of the payment does not come back by itself"
+            }
+            OrderSharing::No | OrderSharing::Wanted => "",
+        };
         let about = (Some(order), Some(refund));
+        let detail = detail + shared;
         put_exception(set, cx, self.tenant, kind, about, detail, None);
         if let (Some(_), Some((id, _, notice))) = (own, &self.callback)
             && set.get::<Alarms>(*id).is_none()

@@ -157,7 +157,7 @@ use std::sync::Arc;
 pub use apply_refund::RefundMoved;
 pub use callback::{NoticeFailure, Taken, take_notice};
 pub use close::{CloseBy, close_payment};
-pub use confirm::confirm;
+pub use confirm::{confirm, confirm_again};
 pub use create::{CreatePayment, CreatedPayment, create_payment};
 pub use error::PaymentError;
 pub use exception::{
@@ -165,7 +165,7 @@ pub use exception::{
     raise_exception, settle_exception,
 };
 pub use find::{RefundStep, find_refund, list_refunds, refund_history, refunds_of};
-pub(crate) use foreign::is_out_refund_no;
+pub(crate) use foreign::{is_out_refund_no, look_for_others};
 pub use foreign::{NoteForeignRefund, note_foreign_refund};
 pub use gateway::{
     AbnormalRefund, BankCard, Bill, BillContent, BillDisagreement, BillKind, BillLines,
@@ -210,7 +210,7 @@ pub(crate) use store::{
 };
 pub use story::{OrderStory, order_story};
 pub(crate) use stuck::{
-    ATTEMPTS_MAX, note_stuck_refund, note_stuck_sharing, resolve_stuck_sharing,
+    ATTEMPTS_MAX, note_short_sharing, note_stuck_refund, note_stuck_sharing, resolve_stuck_sharing,
 };
 use submit_refund::submit_if_new;
 pub use submit_refund::{ClaimedRefund, claim_refunds, pursue_refund, retry_refund};

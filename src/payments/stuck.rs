@@ -153,6 +153,15 @@ pub(crate) async fn note_stuck_sharing(
     tell_of_order(payments, &view.order, kind, detail).await
 }
 
+/// The channel lets less of an order be shared than is due; a person should know why.
+pub(crate) async fn note_short_sharing(
+    payments: &Payments,
+    order: &Order,
+    detail: String,
+) -> Result<(), DbError> {
+    tell_of_order(payments, order, ExceptionKind::SharingFailed, detail).await
+}
+
 /// It got on.
 pub(crate) async fn resolve_stuck_sharing(
     payments: &Payments,

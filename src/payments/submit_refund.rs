@@ -13,6 +13,7 @@ use super::{
     Refusal, RefusalKind,
     apply_refund::{ABSENT_ONCE, ApplyRefund, RefundWord, apply},
     find::find_refund,
+    foreign::look_for_others,
     list,
     store::calling_until,
 };
@@ -56,7 +57,15 @@ async fn submit_refund(payments: &Payments, refund: Refund, until: Timestamp) ->
         pace: payments.pace,
     };
     match apply(payments, operation).await {
-        Ok(RefundMoved::Now(moved)) => *moved,
+        Ok(RefundMoved::Now(moved)) => {
+            if moved.state == RefundState::Failed {
+                let looked = look_for_others(payments, moved.tenant, moved.order).await;
+                if let Err(error) = looked {
+                    tracing::warn!(refund.no = %moved.no(), reason = %error, "nobody looked why WeChat refuses a refund");
+                }
+            }
+            *moved
+        }
         // A callback was faster.
         Ok(RefundMoved::Before) => match find_refund(&payments.db, refund.id).await {
             Ok(Some(moved)) => moved,
@@ -225,6 +234,7 @@ async fn doubt(gateway: &dyn Gateway, refund: &Refund, shop: &str, refusal: Refu
         Outcome::Done(said) => RefundWord::Channel(said),
         Outcome::Refused(no) if no.kind == RefusalKind::Absent => RefundWord::Refused {
             code: refusal.code,
+            message: refusal.message,
             seen: refund.version,
             // A call that began before and was counted as no attempt: its process died, or nobody
             // could note what it had learnt.

@@ -18,7 +18,7 @@ use crate::{
     ledger::LedgerError,
     payments::{
         Attempts, Order, OrderSharing, Orders, Outcome, Pace, Policy, RefusalKind, Why,
-        booking::put_order, find_order, note_stuck_sharing,
+        booking::put_order, find_order, look_for_others, note_short_sharing, note_stuck_sharing,
     },
     primitives::{Lane, Money, OrderId, SharingId, SharingPartId, TenantId},
 };
@@ -69,6 +69,19 @@ pub async fn start_sharing(sharing: &Sharing, due: Due) -> Result<(), DbError> {
         left,
         pace: payments.pace,
     };
+    let wanted = operation.wanted(&order);
+    if left < wanted {
+        if look_for_others(payments, due.tenant, due.order).await? {
+            tracing::warn!(order.no = %order.no(), "a payment is not shared: others refunded it");
+            return Ok(());
+        }
+        let detail = format!(
+            "WeChat lets {} fen be shared of it where {} are due to the receivers",
+            left.get(),
+            wanted.get()
+        );
+        note_short_sharing(payments, &order, detail).await?;
+    }
     // What is read while another process commits may not fit together: a refusal of that is none.
     match payments.db.submit_fresh(operation, |_| true).await {
         Ok(Started::Now(attempt)) => {
@@ -124,14 +137,26 @@ struct StartSharing {
 }
 
 impl StartSharing {
+    /// What the receivers are due, were nothing of the order gone that the books do not know of.
+    fn wanted(&self, order: &Order) -> Money {
+        let base = order.amount.saturating_sub(order.refunds.asked);
+        let net = base.saturating_sub(self.policy.fee(base));
+        let ratios: Vec<u32> = self.shares().map(|share| share.ratio_ppm).collect();
+        allot(net, net, &ratios)
+            .into_iter()
+            .fold(Money::ZERO, |sum, part| {
+                sum.checked_add(part).unwrap_or(sum)
+            })
+    }
+
+    fn shares(&self) -> impl Iterator<Item = &RulePart> {
+        let active = self.rule.iter().filter(|rule| rule.active);
+        active.flat_map(|rule| &rule.parts)
+    }
+
     /// What there is to share, and to whom.
     fn parts(&self, cx: &Cx<'_>, lane: Lane, base: Money) -> BTreeMap<SharingPartId, Part> {
-        let shares: Vec<&RulePart> = self
-            .rule
-            .iter()
-            .filter(|rule| rule.active)
-            .flat_map(|rule| &rule.parts)
-            .collect();
+        let shares: Vec<&RulePart> = self.shares().collect();
         let ratios: Vec<u32> = shares.iter().map(|share| share.ratio_ppm).collect();
         let net = base.saturating_sub(self.policy.fee(base));
         shares

@@ -28,7 +28,8 @@ pub(super) struct ShareItem {
     pub(super) releases: bool,
     /// The refund for which shares are coming back.
     pub(super) returning: Option<RefundId>,
-    /// The order's refunds that are booked, on the table and past waiting for shares.
+    /// The order's refunds that are booked, on the table and past waiting for shares. Not those that
+    /// others made: nobody asks shares back for them.
     pub(super) refunded: i64,
 }
 
@@ -41,7 +42,7 @@ pub(super) struct SharesByOrder;
 fn select_shares(sql: &mut Sql) {
     sql.push(
         "SELECT /* verify.sharings */ s.id, s.tenant_id, s.order_id, s.merchant_id, s.base_fen, s.asked_before_fen, s.state, s.release_id IS NOT NULL, s.refund_id, \
-         (SELECT CAST(COALESCE(SUM(r.amount_fen), 0) AS SIGNED) FROM refunds r WHERE r.order_id = s.order_id AND r.state IN (",
+         (SELECT CAST(COALESCE(SUM(r.amount_fen), 0) AS SIGNED) FROM refunds r WHERE r.order_id = s.order_id AND r.origin = 0 AND r.state IN (",
     );
     let past = RefundStateKind::ALL.into_iter().filter(|kind| {
         kind.is_on_the_table() && kind.is_booked() && *kind != RefundStateKind::Returning

@@ -830,3 +830,59 @@ async fn a_refund_made_on_the_merchant_platform_is_found_through_http() {
     }
     desk.app.finish().await;
 }
+
+/// WeChat refuses what is more than is left beside others' refund of which nobody told us: then it is
+/// asked why.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_of_ours_brings_to_light_what_others_refunded() {
+    let desk = Desk::open().await;
+    let order = desk.paid(1_000, "k").await;
+    let paid = desk.order(order).await;
+    let paid_at = paid.state.payment().unwrap().paid_at;
+    desk.channel
+        .says_paid(&paid, &transaction(&paid), paid_at, true);
+    desk.channel.answers([Says::No(RefusalKind::Rejected)]);
+    desk.channel.knows([Says::No(RefusalKind::Absent)]);
+    let refused = desk.refund(order, None, "r").await;
+    assert_eq!(refused.state.kind(), RefundStateKind::Failed);
+    let known = desk.order(order).await;
+    assert!(known.refunds.unknown);
+    assert_eq!(known.refundable(), Money::ZERO);
+    assert_eq!(
+        desk.exceptions().await,
+        ["refund_refused", "foreign_refund"]
+    );
+    let success = RefundStatus::Success;
+    let taken = elsewhere(&desk, order, ("TK-1", 300), success, "n1").await;
+    assert_eq!(taken, Taken::Refund);
+    assert_eq!(desk.order(order).await.refundable(), Money::constant(700));
+    let open = "SELECT CAST(GROUP_CONCAT(CONCAT(kind, ' ', refund_id IS NULL)) AS CHAR) \
+                FROM payment_exceptions WHERE resolved_at IS NULL AND kind = 'foreign_refund'";
+    let open: String = sqlx::query_scalar(open)
+        .fetch_one(desk.app.db().pool())
+        .await
+        .unwrap();
+    assert_eq!(open, "foreign_refund 0", "a number is known now");
+    desk.app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_asks_about_a_paid_order() {
+    let desk = Desk::open().await;
+    let order = desk.paid(1_000, "k").await;
+    let no = OrderNo::from(order);
+    let elsewhere = RefundElsewhere {
+        out_trade_no: no.to_string(),
+        ..RefundElsewhere::default()
+    };
+    desk.app.simulator.refund_elsewhere(elsewhere).unwrap();
+    let path = format!("/api/v1/admin/payments/{no}/confirm");
+    let told = eventually("WeChat says so", || async {
+        let told = desk.app.admin().post(&path, &json!({})).await.expect(200);
+        (told["refund_unknown"] == true).then_some(told)
+    })
+    .await;
+    assert_eq!(told["refundable_fen"], 0, "{told}");
+    assert_eq!(desk.exceptions().await, ["foreign_refund"]);
+    desk.app.finish().await;
+}

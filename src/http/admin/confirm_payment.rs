@@ -17,7 +17,8 @@ use crate::{
 
 /// Ask WeChat now whether a payment was made
 ///
-/// Makes nothing that the callback would not make, and needs no key.
+/// Makes nothing that the callback would not make, and needs no key. A paid order is asked about, too:
+/// somebody may have refunded it elsewhere.
 #[utoipa::path(
     post,
     path = "/api/v1/admin/payments/{order_no}/confirm",
@@ -34,6 +35,6 @@ pub(in crate::http) async fn confirm_payment(
 ) -> Result<Json<ToldPayment>, Problem> {
     let operator = auth.may(Permission::ClosePayments)?;
     let known = get_order(&app, operator, order_no).await?;
-    let order = payments::confirm(app.payments(), operator.tenant, known.order.id).await?;
+    let order = payments::confirm_again(app.payments(), operator.tenant, known.order.id).await?;
     Ok(Json(ToldPayment::from(&OrderView { order, ..known })))
 }

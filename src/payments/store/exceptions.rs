@@ -114,6 +114,43 @@ impl RowSet for StuckOver {
     }
 }
 
+/// That something was refunded elsewhere, and not how much, was told of an order; now a number is known.
+#[derive(Debug)]
+pub(crate) struct NumberKnown;
+
+const _: () = assert!(Exceptions::PLACE < NumberKnown::PLACE);
+
+impl RowSet for NumberKnown {
+    type Key = OrderId;
+    type Row = Timestamp;
+    const PLACE: u8 = 35;
+    const LOADS: bool = false;
+
+    fn load(_keys: &[OrderId], sql: &mut Sql) {
+        sql.push("DO 0");
+    }
+
+    fn read(_row: &MySqlRow) -> Result<(OrderId, Timestamp), sqlx::Error> {
+        Err(sqlx::Error::RowNotFound)
+    }
+
+    /// What is told of the refund itself names it, and stays.
+    fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
+        for change in changes {
+            let mut sql = Sql::new(
+                "UPDATE /* payments.number_known */ payment_exceptions SET resolution = 'the refund is known', \
+                 resolved_by = 'progress', resolved_at = ",
+            );
+            sql.time(*change.after);
+            sql.push(" WHERE order_id = ").bytes(change.key.bytes());
+            sql.push(" AND refund_id IS NULL AND kind = ")
+                .text(ExceptionKind::ForeignRefund.name());
+            sql.push(" AND resolved_at IS NULL");
+            out.statement(&sql, None);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

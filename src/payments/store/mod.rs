@@ -11,7 +11,7 @@ use sqlx::{Row as _, mysql::MySqlRow};
 
 pub(crate) use callbacks::{AlarmRow, Alarms, CallbackRow, Callbacks};
 pub(crate) use codes::{CodeKey, Codes};
-pub(crate) use exceptions::{ExceptionRow, Exceptions, StuckOver, StuckOverRow};
+pub(crate) use exceptions::{ExceptionRow, Exceptions, NumberKnown, StuckOver, StuckOverRow};
 pub(crate) use orders::{ORDER_COLUMNS, ORDER_WIDTH, Orders, read_order};
 pub(crate) use refunds::{
     ForeignRefunds, ForeignRow, REFUND_COLUMNS, REFUND_WIDTH, RefundSteps, Refunds, StepRow,

@@ -177,7 +177,7 @@ async fn a_parked_commit_that_cannot_even_be_tried_holds_up_no_other() {
         "{waiting:?}"
     );
     as_owner(&app, "DROP TRIGGER earlier".to_owned()).await;
-    app.create(&customer, &shop.code, 500, "more news").await;
+    app.create(&customer, &shop.code, 500, "more-news").await;
     jobs::drain(app.db()).await.unwrap();
     assert!(parked(&app).await.is_empty());
     assert!(history_of(&app, &orders[0]).await > 0);

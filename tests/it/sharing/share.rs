@@ -280,6 +280,7 @@ async fn no_more_is_shared_than_the_channel_lets() {
     let view = stage.view(order).await;
     let shared: i64 = view.parts.iter().map(|part| part.amount.get()).sum();
     assert_eq!(shared, 1_000);
+    assert_eq!(stage.exceptions().await, ["sharing_failed"]);
     stage.app.finish().await;
 }
 

@@ -8,8 +8,8 @@ use zhangfang::{
     primitives::{AccountId, AccountKind, MerchantId, OrderNo, ReceiverId, SharingNo},
     sharing::{ChannelShare, PartResult},
     simulator::{
-        CallFault, CallFaults, Endpoint, Faults, ForcedReceiver, PerMille, ShareFailure,
-        ShareResult,
+        CallFault, CallFaults, Endpoint, Faults, ForcedReceiver, PerMille, RefundElsewhere,
+        RefundFate, ShareFailure, ShareResult,
     },
 };
 
@@ -322,5 +322,39 @@ async fn a_share_whose_answer_is_lost_happens_once() {
     assert_eq!(ours, [(PART, PartResult::Success)]);
     assert_eq!(street.books().await, [10_000 - PART, PART, 0]);
     assert!(street.exceptions().await.is_empty());
+    street.app.finish().await;
+}
+
+/// Who refunds on the merchant platform sees there what was shared.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_refund_of_a_shared_payment_brings_no_share_back() {
+    let street = Street::open().await;
+    for (key, fen) in [("part", Some(4_000)), ("whole", None)] {
+        let order_no = street.pay(key).await;
+        street.done(&order_no).await;
+        let number = format!("TK-{key}");
+        let elsewhere = RefundElsewhere {
+            out_trade_no: order_no.clone(),
+            refund_fen: fen,
+            out_refund_no: Some(number.clone()),
+            fate: Some(RefundFate::Success),
+            ..RefundElsewhere::default()
+        };
+        street.app.simulator.refund_elsewhere(elsewhere).unwrap();
+        let path = format!("/api/v1/admin/payments/{order_no}/foreign-refunds");
+        let stated = json!({ "out_refund_no": number });
+        eventually("it has arrived", || async {
+            let told = street.app.admin().post(&path, &stated).await.expect(200);
+            (told["state"] == "succeeded").then_some(())
+        })
+        .await;
+        let seen = street.done(&order_no).await;
+        assert_eq!(seen["returns"].as_array().unwrap().len(), 0, "{seen}");
+        let told = street.exceptions().await;
+        let detail = text(&told[0], "detail");
+        assert!(detail.contains("does not come back by itself"), "{detail}");
+        let report = street.app.verify().await;
+        assert!(report.is_clean(), "{report}");
+    }
     street.app.finish().await;
 }

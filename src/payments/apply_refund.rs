@@ -316,6 +316,7 @@ impl ApplyRefund {
                 {
                     return Ok(self.absent_once(set, cx, refund));
                 }
+                let message = in_words(message);
                 let detail = format!("{}: {code} {message}", refund.no());
                 put_exception(
                     set,
@@ -328,7 +329,7 @@ impl ApplyRefund {
                 );
                 let mut failed = refund.clone();
                 failed.attempts.problem = Some(code.chars().take(80).collect());
-                failed.attempts.detail = None;
+                failed.attempts.detail = Some(message);
                 self.undone(set, cx, order, &failed, RefundState::Failed)
             }
             RefundWord::Later {

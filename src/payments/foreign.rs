@@ -148,7 +148,7 @@ pub(crate) async fn look_for_others(
         return Ok(false);
     };
     // One of ours explains it.
-    if view.order.refunds.count > 0 || !view.order.state.kind().is_paid() {
+    if !view.order.refunds.asked.is_zero() || !view.order.state.kind().is_paid() {
         return Ok(view.order.refunds.unknown);
     }
     if let Err(error) = ask(payments, &view.order).await {

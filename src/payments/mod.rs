@@ -165,8 +165,8 @@ pub use exception::{
     raise_exception, settle_exception,
 };
 pub use find::{RefundStep, find_refund, list_refunds, refund_history, refunds_of};
-pub(crate) use foreign::{is_out_refund_no, look_for_others};
 pub use foreign::{NoteForeignRefund, note_foreign_refund};
+pub(crate) use foreign::{is_out_refund_no, look_for_others};
 pub use gateway::{
     AbnormalRefund, BankCard, Bill, BillContent, BillDisagreement, BillKind, BillLines,
     BillSummary, ChannelMode, ChannelOrder, ChannelRefund, FundLine, Gateway, Gateways, Notice,

@@ -601,12 +601,19 @@ impl Order {
         })
     }
 
-    /// The channel says that something of it was refunded, nothing here explains it, and how much it was is not said.
-    pub fn refunded_unknown(&self) -> Result<Applied<Self>, InvalidTransition> {
+    /// The channel says that something of it was refunded, nothing here explains it, and how much it was
+    /// is not said. Refunds that were asked for here explain it, unless it is known of all
+    /// (`unexplained`) that the channel never took them.
+    pub fn refunded_unknown(&self, unexplained: bool) -> Result<Applied<Self>, InvalidTransition> {
         if !self.state.kind().is_paid() {
             return Err(self.state.refuse(OrderEvent::RefundElsewhere));
         }
-        if self.refunds.unknown || self.refunds.count > 0 {
+        let explained = if unexplained {
+            !self.refunds.asked.is_zero()
+        } else {
+            self.refunds.count > 0
+        };
+        if self.refunds.unknown || explained {
             return Ok(Applied::Before);
         }
         let mut unknown = self.become_state(self.state.clone());
@@ -881,17 +888,18 @@ mod tests {
     #[test]
     fn what_others_refund_counts_although_a_refund_of_ours_does_not_fit_beside_it() {
         let paid = order(OrderState::Paid(payment("T1")));
-        let Ok(Applied::Now(unknown)) = paid.refunded_unknown() else {
+        let Ok(Applied::Now(unknown)) = paid.refunded_unknown(false) else {
             panic!("nothing explains it")
         };
         assert_eq!(unknown.refundable(), Money::ZERO);
         assert!(unknown.ask_refund(fen(1), Points::ZERO).is_err());
-        assert_eq!(unknown.refunded_unknown(), Ok(Applied::Before));
+        assert_eq!(unknown.refunded_unknown(false), Ok(Applied::Before));
         let known = unknown.refund_elsewhere(fen(30), Points::ZERO).unwrap();
         assert_eq!(known.refundable(), fen(70));
         // Ours is on its way, and theirs has happened.
         let ours = known.ask_refund(fen(70), Points::ZERO).unwrap();
-        assert_eq!(ours.refunded_unknown(), Ok(Applied::Before));
+        assert_eq!(ours.refunded_unknown(false), Ok(Applied::Before));
+        assert_eq!(ours.refunded_unknown(true), Ok(Applied::Before));
         let both = ours.refund_elsewhere(fen(60), Points::ZERO).unwrap();
         assert_eq!(both.refundable(), Money::ZERO);
         let theirs = both.settle_refund(fen(60)).unwrap();
@@ -902,7 +910,7 @@ mod tests {
         assert_eq!(dropped.refundable(), fen(10));
         let unpaid = order(OrderState::Created);
         assert!(unpaid.refund_elsewhere(fen(1), Points::ZERO).is_err());
-        assert!(unpaid.refunded_unknown().is_err());
+        assert!(unpaid.refunded_unknown(false).is_err());
     }
 
     #[test]
@@ -933,7 +941,7 @@ mod tests {
         let whole = again.settle_refund(fen(40)).unwrap();
         assert_eq!(whole.state.kind(), OrderStateKind::Refunded);
         assert!(whole.refund_elsewhere(fen(1), Points::ZERO).is_err());
-        assert_eq!(whole.refunded_unknown(), Ok(Applied::Before));
+        assert_eq!(whole.refunded_unknown(false), Ok(Applied::Before));
         assert_eq!(whole.refundable(), Money::ZERO);
     }
 }

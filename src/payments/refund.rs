@@ -204,6 +204,20 @@ impl RefundStateKind {
     ];
 
     /// The number in the table.
+    /// Whether WeChat never took it, and was not asked, or said so for good.
+    pub const fn is_untold(self) -> bool {
+        match self {
+            Self::AwaitingApproval
+            | Self::Rejected
+            | Self::Returning
+            | Self::Failed
+            | Self::Withdrawn => true,
+            Self::Accepted | Self::Processing | Self::Succeeded | Self::Abnormal | Self::Closed => {
+                false
+            }
+        }
+    }
+
     pub const fn code(self) -> u8 {
         match self {
             Self::AwaitingApproval => 1,

@@ -7,6 +7,7 @@ use super::{
     Payments, PointsBack, Policy, Progress, Refund, RefundState, Why,
     booking::{book_refund, book_settlement, points_account, put_exception, put_order, put_refund},
     credit::{Credit, Ruled, hold_points, rule_on_credit, tell_points},
+    find::refunds_of,
     plausible::{Plausible, plausible},
     store::{AlarmRow, Alarms, CallbackRow, Callbacks, Orders},
 };
@@ -23,6 +24,16 @@ use crate::{
     },
 };
 
+/// What the channel says of refunds with the payment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SaidRefunded {
+    No,
+    /// That there is one, perhaps ours.
+    Something,
+    /// That there is one, and it took none of ours.
+    Unexplained,
+}
+
 /// The channel says that an order is paid, by callback or by query. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct SettlePayment {
@@ -34,7 +45,7 @@ pub struct SettlePayment {
     rules: Arc<Rules>,
     policy: Arc<Policy>,
     /// The channel says with the payment that something of it was refunded, and not how much: see `foreign.rs`.
-    refunded: bool,
+    refunded: SaidRefunded,
     /// The callback as received; none for a query.
     callback: Option<(Id, bytes::Bytes)>,
     /// Who paid an order that had no customer.
@@ -95,7 +106,17 @@ pub(super) async fn settle(
     let policy = payments.policies.current(tenant).await?;
     let ours = payments.gateways.of(tenant).is_ours(&notice);
     let mut operation = SettlePayment::new(tenant, notice, ours, (rules, policy), callback);
-    operation.refunded = refunded;
+    operation.refunded = match operation.order {
+        Some(order) if refunded => {
+            let ours = refunds_of(&payments.db, order).await?;
+            if ours.iter().all(|refund| refund.state.kind().is_untold()) {
+                SaidRefunded::Unexplained
+            } else {
+                SaidRefunded::Something
+            }
+        }
+        _ => SaidRefunded::No,
+    };
     for _ in 0..RULINGS_MAX {
         (operation.ruled, operation.payer) = rule_on_credit(
             payments,
@@ -205,7 +226,7 @@ impl SettlePayment {
             ours,
             rules,
             policy,
-            refunded: false,
+            refunded: SaidRefunded::No,
             callback,
             payer: None,
             ruled: Ruled::Off,
@@ -343,10 +364,10 @@ impl SettlePayment {
 
     /// Why the points wait for a person whatever risk says: how much is gone of the money is not known, or not when it was paid.
     fn doubt(&self, order: &Order, now: Timestamp) -> Option<&'static str> {
-        if self.refunded {
-            Some("refunded_elsewhere")
-        } else {
+        if self.refunded == SaidRefunded::No {
             self.paid_at(order, now).odd.map(|_| "wrong_time")
+        } else {
+            Some("refunded_elsewhere")
         }
     }
 
@@ -358,7 +379,7 @@ impl SettlePayment {
             let kind = ExceptionKind::WrongTime;
             put_exception(set, cx, self.tenant, kind, about, detail, None);
         }
-        if self.refunded {
+        if self.refunded != SaidRefunded::No {
             let detail = "WeChat says that something of it was refunded, and not how much".into();
             let kind = ExceptionKind::ForeignRefund;
             put_exception(set, cx, self.tenant, kind, about, detail, None);
@@ -367,8 +388,9 @@ impl SettlePayment {
 
     /// The order is paid here already, and the channel says that something was refunded. Unless a refund of ours explains it, or it is known, it is noted.
     fn note_refunded(&self, set: &mut WorkingSet, cx: &mut Cx<'_>, order: &Order) {
-        if self.refunded
-            && let Ok(Applied::Now(unknown)) = order.refunded_unknown()
+        if self.refunded != SaidRefunded::No
+            && let Ok(Applied::Now(unknown)) =
+                order.refunded_unknown(self.refunded == SaidRefunded::Unexplained)
         {
             self.raise(set, cx, &unknown);
             put_order(set, cx, unknown, Why::RefundedElsewhere, None);
@@ -402,7 +424,7 @@ impl SettlePayment {
             return Err(LedgerError::NotPending.into());
         };
         let points = payment.points;
-        paid.refunds.unknown = self.refunded;
+        paid.refunds.unknown = self.refunded != SaidRefunded::No;
         let doubt = self.doubt(&paid, cx.now());
         let held = !points.is_zero()
             && (self.ruled.credit(&paid, points)? == Credit::Held || doubt.is_some());
@@ -442,7 +464,9 @@ impl SettlePayment {
     ) -> Result<Settled, Unsettled> {
         let (late, why, resolution) = match self.policy.terms.late_payment {
             // Somebody was faster, and how much is left to give back is not known: a person gives back the rest.
-            LatePayment::Refund if self.refunded => (Late::Reopened, Why::LateReopened, None),
+            LatePayment::Refund if self.refunded != SaidRefunded::No => {
+                (Late::Reopened, Why::LateReopened, None)
+            }
             LatePayment::Refund => (Late::Refunded, Why::LateRefunded, Some("refunded")),
             LatePayment::Reopen => (Late::Reopened, Why::LateReopened, Some("reopened")),
         };

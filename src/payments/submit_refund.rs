@@ -103,6 +103,7 @@ async fn note_refusal(payments: &Payments, refund: &Refund) {
         refund: Some(refund.id),
         word: RefundWord::Later {
             problem: "books_refuse".to_owned(),
+            detail: "the ledger refuses what WeChat says".to_owned(),
             unsure: true,
         },
         seen: Some(refund.version),

@@ -99,4 +99,6 @@ pub use store::{
     Accounts, HeldDays, Holds, HotAccounts, Lots, LotsOf, Transfers, find_account, find_lot,
     find_stock,
 };
+#[cfg(test)]
+pub(crate) use store::{LotChange, RunOut, RunOuts};
 pub use transfer::{CheckedSide, Phase, Transfer};

@@ -538,12 +538,12 @@ impl RowSet for Holds {
 /// What ran out of a lot, and how much of it was counted as given back. Written where the latter changes, and only if it is still what was loaded; what ran out changes
 /// with [`Lots`], and never becomes less.
 #[derive(Debug)]
-pub(super) struct RunOuts;
+pub(crate) struct RunOuts;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct RunOut {
-    pub expired: i64,
-    pub given_back: i64,
+pub(crate) struct RunOut {
+    pub(crate) expired: i64,
+    pub(crate) given_back: i64,
 }
 
 impl RowSet for RunOuts {

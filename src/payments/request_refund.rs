@@ -614,3 +614,66 @@ impl Operation for Decide {
         Ok(Asked::new(decided, true))
     }
 }
+
+/// The operations by themselves, for tests that need no database.
+#[cfg(test)]
+pub(crate) mod in_memory {
+    use super::{AskRefund, Decide, DecideRefund, PolicyTerms, Refund, RefundError, RequestRefund};
+    use crate::{
+        db::{Operation, batch::memory::Memory},
+        payments::Pace,
+        primitives::Timestamp,
+        risk::Ruling,
+    };
+
+    /// Asks for a refund.
+    pub(crate) fn ask(
+        memory: &mut Memory,
+        now: Timestamp,
+        wish: RequestRefund,
+        (ruling, terms): (Ruling, PolicyTerms),
+    ) -> Result<Refund, RefundError> {
+        let operation = AskRefund {
+            wish,
+            terms,
+            pace: Pace::default(),
+            ruling: Some(ruling),
+        };
+        Ok(*memory.decide(now, &operation)??.refund)
+    }
+
+    /// Decides on a refund that awaits it.
+    pub(crate) fn decide(
+        memory: &mut Memory,
+        now: Timestamp,
+        decision: DecideRefund,
+        terms: PolicyTerms,
+    ) -> Result<Refund, RefundError> {
+        let operation = deciding(decision, terms);
+        Ok(*memory.decide(now, &operation)?.refund)
+    }
+
+    /// What would be decided; nothing changes.
+    pub(crate) fn would_decide(
+        memory: &Memory,
+        now: Timestamp,
+        decision: DecideRefund,
+        terms: PolicyTerms,
+    ) -> Result<Refund, RefundError> {
+        let operation = deciding(decision, terms);
+        let decided = memory.would(
+            now,
+            |want, set| operation.rows(want, set),
+            |set, cx| operation.decide(set, cx),
+        );
+        Ok(*decided?.refund)
+    }
+
+    fn deciding(decision: DecideRefund, terms: PolicyTerms) -> Decide {
+        Decide {
+            decision,
+            terms,
+            pace: Pace::default(),
+        }
+    }
+}

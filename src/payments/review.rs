@@ -543,17 +543,36 @@ pub(super) fn turning(
     id: ReviewId,
     let_in: bool,
 ) -> impl Operation<Reply = ReviewRow, Refusal = ReviewError> {
+    let word = if let_in {
+        Word::Approve(None)
+    } else {
+        Word::Reject("no".to_owned())
+    };
+    turn_review(id, word, ReviewTerms::default())
+}
+
+/// The same of the time-out.
+#[cfg(test)]
+pub(super) fn lapsing(
+    id: ReviewId,
+    then: ReviewThen,
+) -> impl Operation<Reply = ReviewRow, Refusal = ReviewError> {
+    let terms = ReviewTerms {
+        then,
+        ..ReviewTerms::default()
+    };
+    turn_review(id, Word::Lapse, terms)
+}
+
+#[cfg(test)]
+fn turn_review(id: ReviewId, word: Word, terms: ReviewTerms) -> TurnReview {
     TurnReview {
         tenant: None,
         id,
-        word: if let_in {
-            Word::Approve(None)
-        } else {
-            Word::Reject("no".to_owned())
-        },
+        word,
         by: Actor::new("test"),
         claim: None,
-        terms: ReviewTerms::default(),
+        terms,
     }
 }
 

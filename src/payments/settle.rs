@@ -234,6 +234,16 @@ impl SettlePayment {
         }
     }
 
+    /// With what risk says, and whether the channel says that something was refunded.
+    #[cfg(test)]
+    pub(super) fn with(self, ruled: Ruled, refunded: bool) -> Self {
+        Self {
+            refunded,
+            ruled,
+            ..self
+        }
+    }
+
     /// Everything of WeChat's list of checks (§12.7) that the order can tell.
     fn objection(&self, order: Option<&Order>) -> Option<&'static str> {
         let Some(order) = order.filter(|order| order.tenant == self.tenant) else {

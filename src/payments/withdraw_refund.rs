@@ -262,3 +262,23 @@ const fn may_be_withdrawn(kind: RefundStateKind) -> bool {
         | RefundStateKind::Withdrawn => false,
     }
 }
+
+/// The operation by itself, for tests that need no database: WeChat had nothing when so many calls
+/// had begun.
+#[cfg(test)]
+pub(crate) fn withdraw_in_memory(
+    memory: &mut crate::db::batch::memory::Memory,
+    now: Timestamp,
+    wish: WithdrawRefund,
+    (terms, absent_after): (PolicyTerms, u32),
+) -> Result<Refund, RefundError> {
+    let operation = Withdraw {
+        wish,
+        terms,
+        pace: Pace::default(),
+        absent_after: Some(absent_after),
+    };
+    match memory.decide(now, &operation)? {
+        Withdrawn::Done(refund) | Withdrawn::Asks(refund) => Ok(*refund),
+    }
+}

@@ -297,18 +297,11 @@ pub(crate) fn asking(
     wish: DeedWish,
     ruling: Ruling,
 ) -> impl Operation<Reply = Asked, Refusal = DeedError> {
-    let first = super::RuleVersion {
-        tenant: wish.tenant,
-        version: 1,
-        merchant: None,
-        terms: Some(super::RuleTerms::default()),
-        effective_from: crate::primitives::Timestamp::from_micros(0),
-        created_at: crate::primitives::Timestamp::from_micros(0),
-    };
+    let rules = super::rules::one_rule(wish.tenant, 1, super::RuleTerms::default());
     AskDeed {
         wish,
         shop: None,
-        rules: Arc::new(Rules::new(vec![first]).expect("one version of the tenant's own")),
+        rules,
         ruling,
         terms: ReviewTerms::default(),
     }

@@ -134,12 +134,16 @@ pub(crate) use end_hold::ending;
 pub use end_hold::{End, claim_over, end_hold, time_out};
 pub use explain::{CapStep, Capping, Earning, Explanation};
 pub use movement::PointsMove;
+#[cfg(test)]
+pub(crate) use return_points::returning;
 pub use return_points::{ReturnWish, give_back};
 pub use rounding::Rounding;
 pub use rule::{NEVER, Rule, RuleError, RuleTerms};
 pub use rule_store::{
     PastRule, Scope, find_all_rules, find_rule, insert_first_rule, list_versions,
 };
+#[cfg(test)]
+pub(crate) use rules::one_rule;
 pub use rules::{Because, InForce, RuleStanding, RuleVersion, Rules};
 pub use set_rule::{SetRule, SetRuleError, WithdrawRule};
 pub use standing::{ExpiringDay, ExpiringSoon, Standing, balance, list_expiring, standing};

@@ -185,3 +185,9 @@ fn take_from_deed(
     set.put::<DeedLots>(of.id, lots);
     Ok(parts)
 }
+
+/// The operation by itself, for tests that need no database.
+#[cfg(test)]
+pub(crate) fn returning(wish: ReturnWish) -> impl Operation<Reply = Asked, Refusal = DeedError> {
+    GiveBack { wish }
+}

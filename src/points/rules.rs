@@ -277,6 +277,20 @@ fn latest(timeline: &[RuleVersion], at: Timestamp) -> Option<&RuleVersion> {
     timeline.get(begun.checked_sub(1)?)
 }
 
+/// One version of the tenant's own, for tests that need no database.
+#[cfg(test)]
+pub(crate) fn one_rule(tenant: TenantId, version: u32, terms: RuleTerms) -> Arc<Rules> {
+    let only = RuleVersion {
+        tenant,
+        version,
+        merchant: None,
+        terms: Some(terms),
+        effective_from: Timestamp::from_micros(0),
+        created_at: Timestamp::from_micros(0),
+    };
+    Arc::new(Rules::new(vec![only]).expect("one version of the tenant's own"))
+}
+
 #[cfg(test)]
 #[expect(
     clippy::arithmetic_side_effects,

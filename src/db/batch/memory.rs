@@ -77,6 +77,12 @@ impl Memory {
         self.disk.loaded::<R>(key)
     }
 
+    /// A row as the batch would have it by now.
+    pub(crate) fn now<R: RowSet>(&self, key: R::Key) -> Option<R::Row> {
+        let written = self.batch.written::<R>(key).cloned();
+        written.or_else(|| self.row::<R>(key))
+    }
+
     /// What a statement would have made of a row, where the batch only says by how much it changes.
     pub(crate) fn overwrite<R: RowSet>(&mut self, key: R::Key, row: R::Row) {
         self.disk.put_loaded::<R>(key, row);

@@ -766,3 +766,30 @@ impl ApplyRefund {
         self.hear_elsewhere(set, cx, order, None, said)
     }
 }
+
+/// The operation by itself, for tests that need no database: what WeChat says of a refund, or that it
+/// refuses the one of this version and has nothing of it.
+#[cfg(test)]
+pub(crate) fn hearing(
+    tenant: TenantId,
+    refund: Option<RefundId>,
+    said: Result<ChannelRefund, u32>,
+) -> impl Operation<Reply = RefundMoved, Refusal = LedgerError> {
+    let word = match said {
+        Ok(said) => RefundWord::Channel(said),
+        Err(seen) => RefundWord::Refused {
+            code: "INVALID_REQUEST".to_owned(),
+            seen,
+            unsure: false,
+        },
+    };
+    ApplyRefund {
+        tenant,
+        refund,
+        word,
+        by: Actor::new("wechat"),
+        callback: None,
+        our_mchid: String::new(),
+        pace: Pace::default(),
+    }
+}

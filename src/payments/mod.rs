@@ -155,6 +155,8 @@ mod withdraw_refund;
 use std::sync::Arc;
 
 pub use apply_refund::RefundMoved;
+#[cfg(test)]
+pub(crate) use apply_refund::hearing;
 pub use callback::{NoticeFailure, Taken, take_notice};
 pub use close::{CloseBy, close_payment};
 pub use confirm::{confirm, confirm_again};
@@ -197,6 +199,8 @@ pub use refund_error::RefundError;
 pub use replay::{
     CallbackOutcome, ReplayError, StoredCallback, find_callback, list_callbacks, replay_callback,
 };
+#[cfg(test)]
+pub(crate) use request_refund::in_memory::ask as ask_in_memory;
 pub use request_refund::{
     DecideRefund, RefundBy, RefundRole, RequestRefund, decide_refund, request_refund,
 };
@@ -223,6 +227,8 @@ pub use watch::{
     NextQuery, Watch, claim_watches, hurry_open_orders, pursue_order, watch_open_orders,
 };
 pub use why::Why;
+#[cfg(test)]
+pub(crate) use withdraw_refund::withdraw_in_memory;
 pub use withdraw_refund::{WithdrawRefund, withdraw_refund};
 
 use crate::{db::Db, merchants::ShopBook, points::RuleBook, risk::Risk};

@@ -96,6 +96,8 @@ mod due;
 mod error;
 mod find;
 mod gateway;
+#[cfg(test)]
+mod money_model_tests;
 mod receiver;
 mod rule;
 mod share;

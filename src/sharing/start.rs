@@ -268,3 +268,25 @@ impl Operation for StartSharing {
         self.start(set, cx, &order).map(Started::Now)
     }
 }
+
+/// The operation by itself, for tests that need no database.
+#[cfg(test)]
+pub(super) fn start_in_memory(
+    memory: &mut crate::db::batch::memory::Memory,
+    now: crate::primitives::Timestamp,
+    (tenant, order, left): (TenantId, OrderId, Money),
+    (rule, policy): (Option<SharingRule>, Arc<Policy>),
+) -> Option<Attempt> {
+    let operation = StartSharing {
+        tenant,
+        order,
+        rule,
+        policy,
+        left,
+        pace: Pace::default(),
+    };
+    match memory.decide(now, &operation) {
+        Ok(Started::Now(attempt)) => attempt,
+        other => panic!("{order} is not shared: {other:?}"),
+    }
+}

@@ -255,3 +255,18 @@ impl Operation for StartReturn {
         }
     }
 }
+
+/// The operation by itself, for tests that need no database.
+#[cfg(test)]
+pub(super) fn turn_in_memory(
+    memory: &mut crate::db::batch::memory::Memory,
+    now: crate::primitives::Timestamp,
+    (refund, order): (RefundId, OrderId),
+) -> Round {
+    let operation = StartReturn {
+        refund,
+        order,
+        pace: Pace::default(),
+    };
+    memory.decide(now, &operation).expect("amounts that fit")
+}

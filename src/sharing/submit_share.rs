@@ -369,3 +369,19 @@ impl Work for ClaimSharings {
         Ok(due.into_iter().map(|(_, order)| order).collect())
     }
 }
+
+/// The operation by itself, for tests that need no database.
+#[cfg(test)]
+pub(super) fn begin_in_memory(
+    memory: &mut crate::db::batch::memory::Memory,
+    now: crate::primitives::Timestamp,
+    (order, known): (OrderId, u32),
+) -> Option<Attempt> {
+    let operation = BeginShare {
+        order,
+        known,
+        pace: Pace::default(),
+    };
+    let Ok(attempt) = memory.decide(now, &operation);
+    attempt
+}

@@ -779,6 +779,7 @@ pub(crate) fn hearing(
         Ok(said) => RefundWord::Channel(said),
         Err(seen) => RefundWord::Refused {
             code: "INVALID_REQUEST".to_owned(),
+            message: String::new(),
             seen,
             unsure: false,
         },
@@ -787,6 +788,8 @@ pub(crate) fn hearing(
         tenant,
         refund,
         word,
+        seen: None,
+        stated: false,
         by: Actor::new("wechat"),
         callback: None,
         our_mchid: String::new(),

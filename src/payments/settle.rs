@@ -237,6 +237,11 @@ impl SettlePayment {
     /// With what risk says, and whether the channel says that something was refunded.
     #[cfg(test)]
     pub(super) fn with(self, ruled: Ruled, refunded: bool) -> Self {
+        let refunded = if refunded {
+            SaidRefunded::Something
+        } else {
+            SaidRefunded::No
+        };
         Self {
             refunded,
             ruled,

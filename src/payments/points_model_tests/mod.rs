@@ -861,6 +861,7 @@ impl History {
         let word = match self.rng.random_range(0..9) {
             0 => RefundWord::Refused {
                 code: "INVALID_REQUEST".into(),
+                message: String::new(),
                 seen: refund.version,
                 unsure: self.rng.random_range(0..3) == 0,
             },
@@ -1631,6 +1632,8 @@ fn applying(refund: Option<RefundId>, word: RefundWord) -> ApplyRefund {
         tenant: TENANT,
         refund,
         word,
+        seen: None,
+        stated: false,
         by: Actor::new("wechat"),
         callback: None,
         our_mchid: String::new(),

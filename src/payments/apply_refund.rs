@@ -272,7 +272,7 @@ impl ApplyRefund {
         }
     }
 
-    fn store_callback(
+    pub(super) fn store_callback(
         &self,
         set: &mut WorkingSet,
         cx: &Cx<'_>,

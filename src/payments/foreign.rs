@@ -42,7 +42,7 @@
 //!
 //! Ours may be on its way for more than is left beside theirs. Both stay on the table, so for a while more may be asked back than was paid (never twice as much;
 //! nothing is left to ask for meanwhile), until WeChat refuses ours and it is off. Nobody can agree any more to one that awaits approval and does not fit. Theirs
-//! takes the points back of its own part, as if what of ours cannot arrive beside it were gone already. Of an order under review it withholds its part, as ours do (`review.rs`).
+//! takes the points that the sum of all makes due, ours counted with them until it is off. Of an order under review it withholds its part, as ours do (`review.rs`).
 //!
 //! Killed anywhere: a notice is one commit; a statement is a query and one commit, with its line in
 //! the audit log, and is repeated.
@@ -213,7 +213,9 @@ pub(super) fn is_after_all(own: &Refund, said: &ChannelRefund) -> bool {
     }
 }
 
-/// Points that go with what others give back: the part of those earned that its money is. What of our own refunds cannot arrive beside it any more does not count.
+/// Points that go with what others give back: what the sum of the order's refunds makes due with it,
+/// less what those before took. Beside one of ours that cannot arrive any more the sum may be more than
+/// was paid; it is counted on all the same, so that several of theirs do not each round up.
 fn points_gone(order: &Order, amount: Money) -> Points {
     let Some(payment) = order.state.payment() else {
         return Points::ZERO;
@@ -221,16 +223,9 @@ fn points_gone(order: &Order, amount: Money) -> Points {
     if order.review == PointsReview::LetGo {
         return Points::ZERO;
     }
-    let (earned, sums) = (payment.points, order.refunds);
-    let room = order.amount.saturating_sub(amount);
-    let (beside, back) = if sums.asked <= room {
-        (sums.asked, sums.points)
-    } else {
-        let theirs = points_to_give_back(earned, order.amount, room, Points::ZERO);
-        (room, sums.points.min(theirs))
-    };
-    let reached = beside.checked_add(amount).unwrap_or(order.amount);
-    points_to_give_back(earned, order.amount, reached, back)
+    let sums = order.refunds;
+    let reached = sums.asked.checked_add(amount).unwrap_or(order.amount);
+    points_to_give_back(payment.points, order.amount, reached, sums.points)
 }
 
 impl ApplyRefund {
@@ -299,6 +294,11 @@ impl ApplyRefund {
         }
         let due = points_gone(order, said.amount);
         let Ok(mut counted) = order.refund_elsewhere(said.amount, due) else {
+            // Nothing has moved by it, and nothing will.
+            if said.status == RefundStatus::Closed {
+                self.store_callback(set, cx, 7, None);
+                return Ok(RefundMoved::Before);
+            }
             self.reject(set, cx, "refund_over_paid", (Some(order), None));
             return Ok(RefundMoved::Rejected("refund_over_paid"));
         };

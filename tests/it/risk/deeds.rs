@@ -12,7 +12,7 @@ use zhangfang::{
 };
 
 use super::{at_most, payment, risk, somebody};
-use crate::harness::{Answer, Caller, Shop, TestApp, eventually, redis_url};
+use crate::harness::{Answer, Caller, Shop, TestApp, redis_url};
 
 const PAYMENTS: &str = "/api/v1/customer/payments";
 
@@ -476,27 +476,5 @@ async fn what_was_met_in_vain_is_forgotten_and_what_was_met_before_is_not() {
     assert_eq!(ask("198.51.100.7", true).await, 2, "this one still was");
     assert_eq!(ask("192.0.2.7", false).await, 3);
     assert_eq!(ask("192.0.2.8", true).await, 3);
-    app.finish().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn who_hangs_up_does_not_leave_what_is_refused_counted() {
-    let app = TestApp::with_rules(&at_most(3, "1h").replace("payment.create", "refund")).await;
-    let shop = app.shop("茶里巷", "1900000140").await;
-    let li = app.customer("li").await;
-    let order_no = app.pay(&li, &shop.code, 1_000, "k").await;
-    for number in 0..12_u64 {
-        let key = format!("x{number}");
-        let asking = refund(&shop, &order_no, 5_000, &key);
-        let patience = std::time::Duration::from_micros(500 * number);
-        let _ = tokio::time::timeout(patience, asking).await;
-    }
-    // Once those that were on their way have been refused.
-    eventually("a refund is not held for what was never made", || async {
-        let key = format!("r{:016x}", rand::random::<u64>());
-        let made = refund(&shop, &order_no, 10, &key).await;
-        (made.status == 201 && made.expect(201)["state"] != "awaiting_approval").then_some(())
-    })
-    .await;
     app.finish().await;
 }

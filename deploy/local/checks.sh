@@ -56,6 +56,8 @@ check_test() {
     export ZHANGFANG_TEST_DATABASE_URL ZHANGFANG_TEST_REDIS_URL ZHANGFANG_TEST_ENGINE
     export ZHANGFANG_TEST_DEV=$root/dev ZHANGFANG_TEST_DIR=$folder
     unset DATABASE_URL DATABASE_MIGRATION_URL REDIS_URL
+    # They wait for servers most of the time.
+    export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(nproc)))}
     [[ -n ${ZHANGFANG_TEST_REDIS_URL:-} ]] || ZHANGFANG_TEST_REDIS_URL=$(server_start redis "$folder/redis")
     for one in "${engines[@]}"; do
         ZHANGFANG_TEST_ENGINE=$one

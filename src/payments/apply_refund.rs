@@ -153,6 +153,38 @@ pub(super) fn of_callback(
 }
 
 impl ApplyRefund {
+    /// A word that came as an answer, and not by a callback.
+    pub(super) fn answer(
+        (tenant, refund): (TenantId, Option<RefundId>),
+        word: RefundWord,
+        by: Actor,
+        pace: Pace,
+    ) -> Self {
+        Self {
+            tenant,
+            refund,
+            word,
+            seen: None,
+            by,
+            callback: None,
+            stated: false,
+            our_mchid: String::new(),
+            pace,
+        }
+    }
+
+    /// What a callback says that cannot be of this order, whoever made the refund.
+    pub(super) fn objection_of_notice(&self, order: &Order) -> Option<&'static str> {
+        let (_, _, notice) = self.callback.as_ref()?;
+        if notice.sp_mchid != self.our_mchid {
+            return Some("wrong_platform");
+        }
+        if notice.sub_mchid != order.sub_mchid {
+            return Some("wrong_merchant");
+        }
+        None
+    }
+
     /// Everything that the refund and its order can tell of WeChat's word.
     pub(super) fn objection(
         &self,
@@ -166,13 +198,10 @@ impl ApplyRefund {
         if !refund.state.kind().is_booked() {
             return Some("refund_not_sent");
         }
+        if let Some(reason) = self.objection_of_notice(order) {
+            return Some(reason);
+        }
         if let Some((_, _, notice)) = &self.callback {
-            if notice.sp_mchid != self.our_mchid {
-                return Some("wrong_platform");
-            }
-            if notice.sub_mchid != order.sub_mchid {
-                return Some("wrong_merchant");
-            }
             let paid_by = order
                 .state
                 .payment()
@@ -612,17 +641,9 @@ pub(super) async fn hear_answer(
     refund: &Refund,
     said: ChannelRefund,
 ) -> Result<RefundMoved, DbError> {
-    let operation = ApplyRefund {
-        tenant: refund.tenant,
-        refund: Some(refund.id),
-        word: RefundWord::Channel(said),
-        seen: None,
-        by: Actor::new("wechat"),
-        callback: None,
-        stated: false,
-        our_mchid: String::new(),
-        pace: payments.pace,
-    };
+    let about = (refund.tenant, Some(refund.id));
+    let (word, by) = (RefundWord::Channel(said), Actor::new("wechat"));
+    let operation = ApplyRefund::answer(about, word, by, payments.pace);
     apply(payments, operation).await
 }
 
@@ -784,15 +805,6 @@ pub(crate) fn hearing(
             unsure: false,
         },
     };
-    ApplyRefund {
-        tenant,
-        refund,
-        word,
-        seen: None,
-        stated: false,
-        by: Actor::new("wechat"),
-        callback: None,
-        our_mchid: String::new(),
-        pace: Pace::default(),
-    }
+    let by = Actor::new("wechat");
+    ApplyRefund::answer((tenant, refund), word, by, Pace::default())
 }

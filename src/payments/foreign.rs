@@ -114,16 +114,11 @@ pub async fn note_foreign_refund(
         Outcome::Refused(refusal) => return Err(RefundError::ChannelRefused(refusal.code)),
         Outcome::Unknown(_) => return Err(RefundError::ChannelUnknown),
     };
+    let own = out_refund_no.parse::<RefundNo>().ok().map(RefundNo::id);
+    let word = RefundWord::Channel(said);
     let operation = ApplyRefund {
-        tenant,
-        refund: out_refund_no.parse::<RefundNo>().ok().map(RefundNo::id),
-        word: RefundWord::Channel(said),
-        seen: None,
-        by,
-        callback: None,
         stated: true,
-        our_mchid: String::new(),
-        pace: payments.pace,
+        ..ApplyRefund::answer((tenant, own), word, by, payments.pace)
     };
     match apply(payments, operation).await? {
         RefundMoved::Now(refund) => Ok(*refund),
@@ -249,13 +244,10 @@ impl ApplyRefund {
         order: &Order,
         said: &ChannelRefund,
     ) -> Option<&'static str> {
+        if let Some(reason) = self.objection_of_notice(order) {
+            return Some(reason);
+        }
         if let Some((_, _, notice)) = &self.callback {
-            if notice.sp_mchid != self.our_mchid {
-                return Some("wrong_platform");
-            }
-            if notice.sub_mchid != order.sub_mchid {
-                return Some("wrong_merchant");
-            }
             let paid_by = order
                 .state
                 .payment()

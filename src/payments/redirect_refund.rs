@@ -155,17 +155,8 @@ pub async fn redirect_refund(
         Outcome::Refused(refusal) => return Err(RefundError::ChannelRefused(refusal.code)),
         Outcome::Unknown(_) => return Err(RefundError::ChannelUnknown),
     };
-    let operation = ApplyRefund {
-        tenant,
-        refund: Some(id),
-        word: RefundWord::Channel(said),
-        seen: None,
-        by,
-        callback: None,
-        stated: false,
-        our_mchid: String::new(),
-        pace: payments.pace,
-    };
+    let word = RefundWord::Channel(said);
+    let operation = ApplyRefund::answer((tenant, Some(id)), word, by, payments.pace);
     match apply(payments, operation).await? {
         RefundMoved::Now(moved) => Ok(Redirected::Sent(*moved)),
         // A callback was faster.

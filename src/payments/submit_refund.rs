@@ -45,17 +45,7 @@ async fn submit_refund(payments: &Payments, refund: Refund, until: Timestamp) ->
         | RefundState::Withdrawn => return refund,
     };
     let Some(word) = word else { return refund };
-    let operation = ApplyRefund {
-        tenant: refund.tenant,
-        refund: Some(refund.id),
-        word,
-        seen: Some(refund.version),
-        by: Actor::new("wechat"),
-        callback: None,
-        stated: false,
-        our_mchid: String::new(),
-        pace: payments.pace,
-    };
+    let operation = heard_of(payments, &refund, word);
     match apply(payments, operation).await {
         Ok(RefundMoved::Now(moved)) => {
             if moved.state == RefundState::Failed {
@@ -95,24 +85,24 @@ pub(super) async fn submit_if_new(payments: &Payments, refund: Refund, is_new: b
     }
 }
 
+/// What was heard of a refund as it stood when WeChat was asked.
+fn heard_of(payments: &Payments, refund: &Refund, word: RefundWord) -> ApplyRefund {
+    let about = (refund.tenant, Some(refund.id));
+    ApplyRefund {
+        seen: Some(refund.version),
+        ..ApplyRefund::answer(about, word, Actor::new("wechat"), payments.pace)
+    }
+}
+
 /// The books do not take what WeChat says. That is an attempt with a problem like others, so that
 /// people are told when it lasts.
 async fn note_refusal(payments: &Payments, refund: &Refund) {
-    let operation = ApplyRefund {
-        tenant: refund.tenant,
-        refund: Some(refund.id),
-        word: RefundWord::Later {
-            problem: "books_refuse".to_owned(),
-            detail: "the ledger refuses what WeChat says".to_owned(),
-            unsure: true,
-        },
-        seen: Some(refund.version),
-        stated: false,
-        by: Actor::new("wechat"),
-        callback: None,
-        our_mchid: String::new(),
-        pace: payments.pace,
+    let word = RefundWord::Later {
+        problem: "books_refuse".to_owned(),
+        detail: "the ledger refuses what WeChat says".to_owned(),
+        unsure: true,
     };
+    let operation = heard_of(payments, refund, word);
     if let Err(error) = apply(payments, operation).await {
         tracing::warn!(refund.no = %refund.no(), reason = %error, "that the books refuse it was not noted");
     }

@@ -1628,17 +1628,12 @@ fn later(problem: &str, unsure: bool) -> RefundWord {
 }
 
 fn applying(refund: Option<RefundId>, word: RefundWord) -> ApplyRefund {
-    ApplyRefund {
-        tenant: TENANT,
-        refund,
+    ApplyRefund::answer(
+        (TENANT, refund),
         word,
-        seen: None,
-        stated: false,
-        by: Actor::new("wechat"),
-        callback: None,
-        our_mchid: String::new(),
-        pace: Pace::default(),
-    }
+        Actor::new("wechat"),
+        Pace::default(),
+    )
 }
 
 fn is_arrived(refund: &Refund) -> bool {

@@ -31,7 +31,7 @@
 //! | [`verify`] | the invariants, on the database alone |
 //! | [`wechat`] | WeChat behind the ports |
 //! | [`app`] | the composition root |
-//! | [`http`], [`jobs`], [`simulator`], [`cli`] | the edges: programs, time, a WeChat Pay that misbehaves on request, people |
+//! | [`http`], [`jobs`], [`cli`] | the edges: programs, time, people |
 //!
 //! The journey of one payment is told in `docs/architecture.md`.
 
@@ -75,4 +75,3 @@ pub mod app;
 pub mod cli;
 pub mod http;
 pub mod jobs;
-pub mod simulator;

@@ -15,6 +15,7 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use sqlx::{ConnectOptions as _, mysql::MySqlConnectOptions};
+use wechat_pay_simulator::{CallbackFactory, KeyKind, Simulator, SimulatorSettings};
 use zhangfang::{
     auth::{Principal, Tokens},
     db::{self, Db, DbOptions},
@@ -32,7 +33,6 @@ use zhangfang::{
         Secret, SystemClock, TenantId, Timestamp,
     },
     risk::Risk,
-    simulator::{CallbackFactory, KeyKind, Simulator, SimulatorSettings},
     verify,
 };
 

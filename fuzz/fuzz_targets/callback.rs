@@ -7,11 +7,11 @@ use std::sync::LazyLock;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use libfuzzer_sys::fuzz_target;
+use wechat_pay_simulator::{Addresses, KeySet};
 use zhangfang::{
     config::{WechatFiles, WechatMode, WechatPublicKey, WechatSettings},
     payments::{Gateway as _, NoticeHeaders},
     primitives::{Clock as _, RandomIds, Secret, SystemClock},
-    simulator::{Addresses, KeySet},
     wechat::WechatGateway,
 };
 

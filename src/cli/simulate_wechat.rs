@@ -7,9 +7,9 @@ use url::Url;
 
 use crate::{
     config::{LogSettings, Source},
-    simulator::{BillSettings, Simulator, SimulatorSettings},
     telemetry,
 };
+use wechat_pay_simulator::{BillSettings, Simulator, SimulatorSettings};
 
 const ABOUT: &str = "\
 Be a WeChat Pay that misbehaves on request, for trying out and testing.

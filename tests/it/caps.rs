@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use wechat_pay_simulator::Payment;
 use zhangfang::{
     payments::{PaidNotice, RefundStatus, SettlePayment, Settled},
     primitives::{Money, Points},
-    simulator::Payment,
 };
 
 use crate::{

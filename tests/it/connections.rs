@@ -8,7 +8,7 @@ use tokio::{
     net::{TcpSocket, TcpStream},
     time::timeout,
 };
-use zhangfang::simulator::{Payment, Simulator, SimulatorSettings};
+use wechat_pay_simulator::{Payment, Simulator, SimulatorSettings};
 
 use crate::harness::{
     Scratch, Service, Site, TestApp, demo_tenant, environment, eventually, free_address, ready,

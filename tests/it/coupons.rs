@@ -1,7 +1,7 @@
 //! Coupons 代金券: the customer pays less than the order, and the order is what counts.
 
 use serde_json::{Value, json};
-use zhangfang::simulator::{Coupon, Faults, Payment};
+use wechat_pay_simulator::{Coupon, Faults, Payment};
 
 use crate::{
     harness::{TestApp, eventually},

@@ -10,12 +10,8 @@ use std::{
 
 use serde_json::json;
 use sqlx::ConnectOptions as _;
-use zhangfang::{
-    db::DbOptions,
-    jobs,
-    simulator::{Faults, Payment, Simulator, SimulatorSettings},
-    verify,
-};
+use wechat_pay_simulator::{Faults, Payment, Simulator, SimulatorSettings};
+use zhangfang::{db::DbOptions, jobs, verify};
 
 use crate::harness::{
     Scratch, Server, Service, Site, db_of, demo_tenant, dev, engine, environment, eventually,

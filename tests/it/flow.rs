@@ -1,7 +1,7 @@
 //! The main job: scan, pay, callback, money and points; and everything that WeChat may do to it.
 
 use serde_json::{Value, json};
-use zhangfang::simulator::{Fault, Payment};
+use wechat_pay_simulator::{Fault, Payment};
 
 use crate::harness::{TestApp, eventually};
 

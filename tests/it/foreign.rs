@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
+use wechat_pay_simulator::RefundElsewhere;
 use zhangfang::{
     audit::Actor,
     payments::{
@@ -14,7 +15,6 @@ use zhangfang::{
     primitives::{
         Clock as _, MockClock, Money, OrderId, OrderNo, ReviewId, SystemClock, Timestamp,
     },
-    simulator::RefundElsewhere,
     verify::Invariant,
 };
 

@@ -3,6 +3,10 @@
 use std::sync::Arc;
 
 use secrecy::ExposeSecret as _;
+use wechat_pay_simulator::{
+    BillSettings, CallbackKey, Coupon, Faults, Payment, PerMille, RefundElsewhere, SignedCallback,
+    Simulator, SimulatorSettings,
+};
 use zhangfang::{
     config::{WechatFiles, WechatMode, WechatPublicKey, WechatSettings},
     payments::{
@@ -11,10 +15,6 @@ use zhangfang::{
     },
     primitives::{
         Clock as _, Id, Lane, Money, OrderId, OrderNo, RandomIds, Secret, SystemClock, TenantId,
-    },
-    simulator::{
-        BillSettings, CallbackKey, Coupon, Faults, Payment, PerMille, RefundElsewhere,
-        SignedCallback, Simulator, SimulatorSettings,
     },
     wechat::{WechatAccounts, WechatGateway},
 };

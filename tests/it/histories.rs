@@ -18,14 +18,10 @@ use std::{
 
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use serde_json::{Value, json};
-use zhangfang::{
-    db::DbOptions,
-    jobs,
-    simulator::{
-        CallFaults, Endpoint, Faults, Payment, PerMille, RefundState, Simulator, SimulatorSettings,
-    },
-    verify,
+use wechat_pay_simulator::{
+    CallFaults, Endpoint, Faults, Payment, PerMille, RefundState, Simulator, SimulatorSettings,
 };
+use zhangfang::{db::DbOptions, jobs, verify};
 
 use crate::harness::{
     Caller, Scratch, Service, Shop, Site, db_of, demo_tenant, environment, eventually_within,
@@ -159,7 +155,7 @@ async fn play(world: &World, place: usize) {
     let payer = format!("payer-{}", place % 7);
     let pay = |how: Payment| {
         let (world, order_no, made) = (world, order_no.clone(), made.clone());
-        let payer = zhangfang::simulator::openid_for(&payer);
+        let payer = wechat_pay_simulator::openid_for(&payer);
         async move {
             // Who comes too late finds the order closed; that is no failure.
             if native {

@@ -1,7 +1,7 @@
 //! An order's life beyond "paid": no callback, the end of its time, tickets that grow old, a shop that shows a picture, a platform that collects for itself.
 
 use serde_json::json;
-use zhangfang::simulator::{CallFault, Endpoint, Fault, Payment, openid_for};
+use wechat_pay_simulator::{CallFault, Endpoint, Fault, Payment, openid_for};
 
 use crate::harness::{TestApp, eventually};
 

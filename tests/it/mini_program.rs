@@ -1,7 +1,7 @@
 //! The mini-program's calls against the simulated WeChat: tokens, reports, messages and codes as WeChat takes them.
 
 use serde_json::{Value, json};
-use zhangfang::simulator::openid_for;
+use wechat_pay_simulator::openid_for;
 
 use crate::harness::{TestApp, eventually};
 

@@ -3,11 +3,11 @@
 use std::process::Command;
 
 use serde_json::{Value, json};
+use wechat_pay_simulator::{CallFault, Endpoint};
 use zhangfang::{
     auth::OperatorRole,
     payments::{RefundStatus, RefusalKind},
     primitives::OrderNo,
-    simulator::{CallFault, Endpoint},
 };
 
 use crate::{

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sqlx::ConnectOptions as _;
+use wechat_pay_simulator::Payment;
 use zhangfang::{
     audit::Actor,
     idempotency::{Claim, IdempotencyKey},
@@ -14,7 +15,6 @@ use zhangfang::{
     },
     points,
     primitives::{Clock as _, MockClock, Money, OrderId, OrderNo, SystemClock},
-    simulator::Payment,
 };
 
 use crate::{

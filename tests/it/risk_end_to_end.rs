@@ -1,11 +1,11 @@
 //! The rules that this repository ships, through HTTP: what the first lines of the file promise, from the deed to the person who decides.
 
 use serde_json::{Value, json};
+use wechat_pay_simulator::{Payment, openid_for};
 use zhangfang::{
     auth::OperatorRole,
     payments::{self, CloseBy, NoticeHeaders, Taken},
     primitives::{Clock as _, DecisionId, OrderId, OrderNo, ReviewId, SystemClock, TenantId},
-    simulator::{Payment, openid_for},
 };
 
 use crate::{

@@ -10,7 +10,7 @@
 
 use std::{path::Path, process::Command};
 
-use zhangfang::simulator::{Simulator, SimulatorSettings};
+use wechat_pay_simulator::{Simulator, SimulatorSettings};
 
 /// What a peer exits with when its package is not installed.
 const NOT_INSTALLED: i32 = 77;

@@ -1,10 +1,8 @@
 //! A shop that is suspended: nothing is collected for it any more, and none of its people sends money on its way.
 
 use serde_json::{Value, json};
-use zhangfang::{
-    payments::{claim_watches, pursue_order},
-    simulator::{Fault, Payment},
-};
+use wechat_pay_simulator::{Fault, Payment};
+use zhangfang::payments::{claim_watches, pursue_order};
 
 use crate::{
     harness::{Shop, TestApp, eventually},

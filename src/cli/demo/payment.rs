@@ -13,7 +13,7 @@ use super::{
     service::{Person, Service},
     wechat::{Fate, Wechat},
 };
-use crate::simulator::Fault;
+use wechat_pay_simulator::Fault;
 
 /// What an app is told when risk blocks what it asks for.
 const STOPPED: &str = "risk_blocked";

@@ -12,7 +12,7 @@ use super::{
     patience::{Gave, Line},
     service::with_path,
 };
-use crate::simulator::{
+use wechat_pay_simulator::{
     CallFault, CallFaults, CallbackKey, Endpoint, Fault, Faults, PerMille, RefundFate, openid_for,
 };
 
@@ -374,7 +374,7 @@ impl Wechat {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simulator::Stats;
+    use wechat_pay_simulator::Stats;
 
     #[test]
     fn all_faults_spoil_callbacks_in_every_way_and_prepays_too() {

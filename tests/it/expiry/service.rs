@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use serde_json::json;
 use sqlx::ConnectOptions as _;
+use wechat_pay_simulator::{Simulator, SimulatorSettings};
 use zhangfang::{
     db::DbOptions,
     jobs,
     primitives::{AccountId, Clock as _, EntryId, EntryKind, MockClock, SystemClock},
-    simulator::{Simulator, SimulatorSettings},
     verify,
 };
 

@@ -19,6 +19,7 @@ use std::{
 use serde_json::{Value, json};
 use sqlx::{ConnectOptions as _, MySqlConnection};
 use tokio_util::sync::CancellationToken;
+use wechat_pay_simulator::{KeySet, Payment, Simulator, SimulatorSettings};
 use zhangfang::{
     app::{App, Parts},
     audit::Actor,
@@ -40,7 +41,6 @@ use zhangfang::{
     primitives::{Clock, MockClock, RandomIds, Secret, SystemClock, TenantId},
     risk::Risk,
     sharing::{Sharing, SharingGateways},
-    simulator::{KeySet, Payment, Simulator, SimulatorSettings},
     tenants::Tenant,
     verify,
     wechat::{MiniProgram, WechatAccounts},

@@ -93,8 +93,8 @@ pub(crate) fn free_address() -> SocketAddr {
         .unwrap()
 }
 
-pub(crate) fn per_mille(value: u16) -> zhangfang::simulator::PerMille {
-    zhangfang::simulator::PerMille::try_from(value).unwrap()
+pub(crate) fn per_mille(value: u16) -> wechat_pay_simulator::PerMille {
+    wechat_pay_simulator::PerMille::try_from(value).unwrap()
 }
 
 pub(crate) async fn ready(site: &Site) {

@@ -11,10 +11,10 @@ use std::{
 };
 
 use serde_json::json;
+use wechat_pay_simulator::{Simulator, SimulatorSettings};
 use zhangfang::{
     config::LimitSettings,
     limits::{Limit, Limits},
-    simulator::{Simulator, SimulatorSettings},
 };
 
 use super::{allowed, cache, somebody};

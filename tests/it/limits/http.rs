@@ -2,10 +2,10 @@
 
 use rand::RngExt as _;
 use serde_json::json;
+use wechat_pay_simulator::Payment;
 use zhangfang::{
     config::LimitSettings,
     limits::{DECIDE, Limit, Quota},
-    simulator::Payment,
 };
 
 use crate::harness::{Answer, Caller, TestApp, redis_url};

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use serde_json::json;
+use wechat_pay_simulator::Faults;
 use zhangfang::{
     facts::Facts,
     jobs,
     payments::PointsShortfall,
     primitives::DeedId,
     risk::{Action, Risk},
-    simulator::Faults,
 };
 
 use super::{Counter, expects, reviews::decide};

@@ -11,13 +11,8 @@ use std::{
 use futures_util::future::join_all;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use serde_json::{Value, json};
-use zhangfang::{
-    db::DbOptions,
-    jobs, points,
-    primitives::DeedId,
-    simulator::{Simulator, SimulatorSettings},
-    verify,
-};
+use wechat_pay_simulator::{Simulator, SimulatorSettings};
+use zhangfang::{db::DbOptions, jobs, points, primitives::DeedId, verify};
 
 use super::{Counter, back_end, id_of};
 use crate::harness::{

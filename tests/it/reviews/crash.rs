@@ -6,13 +6,8 @@ use std::sync::{
 };
 
 use serde_json::json;
-use zhangfang::{
-    db::DbOptions,
-    jobs,
-    primitives::OrderNo,
-    simulator::{Payment, Simulator, SimulatorSettings},
-    verify,
-};
+use wechat_pay_simulator::{Payment, Simulator, SimulatorSettings};
+use zhangfang::{db::DbOptions, jobs, primitives::OrderNo, verify};
 
 use super::path_of;
 use crate::harness::{

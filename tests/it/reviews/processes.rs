@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use serde_json::json;
+use wechat_pay_simulator::openid_for;
 use zhangfang::{
     audit::Actor,
     facts::{Facts, Stage},
@@ -13,7 +14,6 @@ use zhangfang::{
     },
     primitives::{Clock as _, Money, OrderId, OrderNo, ReviewId, Secret, SystemClock},
     risk::{Action, Risk},
-    simulator::openid_for,
 };
 
 use super::{Bench, path_of};

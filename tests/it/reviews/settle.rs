@@ -1,13 +1,13 @@
 //! What settlement does with risk's word.
 
 use serde_json::json;
+use wechat_pay_simulator::{Fault, Payment};
 use zhangfang::{
     db::DbError,
     payments::{self, NoticeFailure, PointsReview, Taken},
     points::PointsMove,
     primitives::{Clock as _, Id, Lane, Money, OrderId, OrderNo, Points, SystemClock},
     risk::Action,
-    simulator::{Fault, Payment},
 };
 
 use super::{
@@ -274,7 +274,7 @@ async fn a_shop_that_pays_its_own_picture_is_known_to_pay_itself() {
             .await
             .expect(201);
         let url = shown["code_url"].as_str().unwrap();
-        let openid = zhangfang::simulator::openid_for(who);
+        let openid = wechat_pay_simulator::openid_for(who);
         app.simulator
             .pay_native(url, &openid, Payment::clean())
             .await

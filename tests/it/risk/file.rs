@@ -10,11 +10,8 @@ use std::{
 
 use serde_json::{Value, json};
 use sqlx::ConnectOptions as _;
-use zhangfang::{
-    risk::find_rule_set,
-    simulator::{Simulator, SimulatorSettings},
-    tenants::Tenant,
-};
+use wechat_pay_simulator::{Simulator, SimulatorSettings};
+use zhangfang::{risk::find_rule_set, tenants::Tenant};
 
 use super::at_most;
 use crate::harness::{

@@ -1,13 +1,13 @@
 //! What a customer is asked before a payment goes on, and who may answer.
 
 use serde_json::json;
+use wechat_pay_simulator::openid_for;
 use zhangfang::{
     facts::{Origin, Stage},
     merchants::ShopBook,
     payments::{self, CreatePayment, PaymentError, Payments},
     primitives::{Money, Secret},
     risk::{Action, Stop},
-    simulator::openid_for,
 };
 
 use super::{Desk, challenge_of, decision_on, order_of};

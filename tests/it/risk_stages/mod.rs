@@ -13,11 +13,11 @@ use std::{
 };
 
 use serde_json::{Value, json};
+use wechat_pay_simulator::openid_for;
 use zhangfang::{
     facts::{Facts, Stage},
     primitives::{ChallengeId, CustomerId, DecisionId, OrderNo},
     risk::{Action, Risk},
-    simulator::openid_for,
 };
 
 use crate::harness::{Answer, Caller, Shop, TestApp};

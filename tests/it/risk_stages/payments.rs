@@ -1,12 +1,12 @@
 //! A payment is made, held for review, stopped; its decision is stored with it, once.
 
 use serde_json::json;
+use wechat_pay_simulator::openid_for;
 use zhangfang::{
     facts::{Facts, Origin, Stage},
     payments::{self, CreatePayment},
     primitives::{Money, Secret},
     risk::Action,
-    simulator::openid_for,
 };
 
 use super::{Desk, PAYMENTS, blocked, decision_on, order_of};

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use serde_json::json;
+use wechat_pay_simulator::Payment;
 use zhangfang::{
     facts::Stage,
     payments::{self, CloseBy, LatePayment},
     primitives::{Money, OrderNo},
     risk::Action,
-    simulator::Payment,
 };
 
 use super::{Desk, blocked};

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use wechat_pay_simulator::{
+    CallFault, CallFaults, Endpoint, Faults, ForcedReceiver, PerMille, RefundElsewhere, RefundFate,
+    ShareFailure, ShareResult,
+};
 use zhangfang::{
     payments::Outcome,
     primitives::{AccountId, AccountKind, MerchantId, OrderNo, ReceiverId, SharingNo},
     sharing::{ChannelShare, PartResult},
-    simulator::{
-        CallFault, CallFaults, Endpoint, Faults, ForcedReceiver, PerMille, RefundElsewhere,
-        RefundFate, ShareFailure, ShareResult,
-    },
 };
 
 use crate::{

@@ -11,8 +11,8 @@ use http::{HeaderMap, Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::simulator::signature::{SIGNATURE_TYPE, answer_message};
-use crate::simulator::test_merchant::keys;
+use crate::signature::{SIGNATURE_TYPE, answer_message};
+use crate::test_merchant::keys;
 
 async fn start(settings: SimulatorSettings) -> Simulator {
     let keys = Some(keys());

@@ -153,13 +153,14 @@ owner_said() {
 build_binary() {
     say "building (the first time takes minutes) …"
     attend env -u DATABASE_URL cargo build --release --locked || fail "the build failed" "its messages are above"
-    binary=$(binary_path)
+    programs=$(programs_folder)
 }
 
-binary_path() {
+# Where cargo puts what it builds: the service, the simulator and the demo.
+programs_folder() {
     local target
     target=$(cargo metadata --format-version 1 --no-deps --locked --offline 2>/dev/null | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
-    printf '%s/release/zhangfang\n' "${target:-$root/target}"
+    printf '%s/release\n' "${target:-$root/target}"
 }
 
 # Database and Redis: the person's own if the variables say so, else private ones. Sets `private_engine`, empty for the person's own.
@@ -239,12 +240,13 @@ start_service() {
     names+=' ZHANGFANG_JOBS__PACE ZHANGFANG_LIMITS__ENABLED ZHANGFANG_LIMITS__TRUSTED_PROXIES ZHANGFANG_RISK__RULES ZHANGFANG_RISK__REDIS_TIMEOUT_MS'
 
     say "migrating the database …"
-    attend "$binary" migrate || fail "the migration failed" "what it said is above"
+    attend "$programs/zhangfang" migrate || fail "the migration failed" "what it said is above"
 
     say "starting the WeChat simulator …"
     : >"$run_dir/simulator.log"
-    launch "$run_dir/simulator.pid" "$run_dir/simulator.log" "$binary" simulate-wechat --listen "127.0.0.1:$simulator_port" --dir "$run_dir/wechat" \
-        --service "http://127.0.0.1:$port" --notify-base "http://127.0.0.1:$port" --resend-compression "$ZHANGFANG_JOBS__PACE" --bills-at-once
+    launch "$run_dir/simulator.pid" "$run_dir/simulator.log" "$programs/wechat-pay-simulator" --listen "127.0.0.1:$simulator_port" \
+        --dir "$run_dir/wechat" --service "http://127.0.0.1:$port" --notify-base "http://127.0.0.1:$port" \
+        --resend-compression "$ZHANGFANG_JOBS__PACE" --bills-at-once --log "${ZHANGFANG_LOG__FILTER:-info}" --log-format "$1"
     disown "$launched"
     await_http simulator "$simulator_port" /healthz
     read_settings "$run_dir/wechat/wechat.env"
@@ -253,12 +255,12 @@ start_service() {
     write_env "$names" "$port" "$simulator_port"
     say "starting the service …"
     : >"$run_dir/service.log"
-    launch "$run_dir/service.pid" "$run_dir/service.log" "$binary" serve
+    launch "$run_dir/service.pid" "$run_dir/service.log" "$programs/zhangfang" serve
     disown "$launched"
     await_http service "$port" /readyz
 
     say "loading the demo shops …"
-    attend "$binary" demo --prepare || fail "the demo data could not be loaded" "what it said is above; the service's log: $run_dir/service.log"
+    attend "$programs/zhangfang" demo --prepare || fail "the demo data could not be loaded" "what it said is above; the service's log: $run_dir/service.log"
 }
 
 # await_http PART PORT PATH
@@ -336,7 +338,7 @@ revive() {
     alive "$run_dir/simulator.pid" >/dev/null || return 1
     if ! alive "$run_dir/service.pid" >/dev/null; then
         say "the service was killed: starting it again …"
-        launch "$run_dir/service.pid" "$run_dir/service.log" "$binary" serve
+        launch "$run_dir/service.pid" "$run_dir/service.log" "$programs/zhangfang" serve
         disown "$launched"
     fi
 }
@@ -418,11 +420,11 @@ instance_env() {
     cat "$run_dir/env"
 }
 
-# Any other word: the binary's own commands, against the running instance. Without one, against what the environment says, if it says anything.
+# Any other word: commands of `zhangfang`, against the running instance. Without one, against what the environment says, if it says anything.
 instance_command() {
     need_rust
-    binary=$(binary_path)
-    [[ -x $binary ]] || fail "nothing is built yet" "./dev run builds and starts everything; ./dev help tells what there is"
+    programs=$(programs_folder)
+    [[ -x $programs/zhangfang ]] || fail "nothing is built yet" "./dev run builds and starts everything; ./dev help tells what there is"
     if instance_up; then
         # shellcheck disable=SC1091 # written by write_env
         . "$run_dir/env"
@@ -430,5 +432,5 @@ instance_command() {
         fail "nothing is running here for \`zhangfang $1\`" "./dev run starts it; ./dev help tells what else there is"
     fi
     cd "$caller_dir" || exit
-    exec "$binary" "$@"
+    exec "$programs/zhangfang" "$@"
 }

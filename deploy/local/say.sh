@@ -65,7 +65,7 @@ stray() {
         [[ -z $data ]] || find /proc -mindepth 2 -maxdepth 2 -name cwd -printf '%h\t%l\n' 2>/dev/null |
             DATA=$data awk -F'\t' '$2 == ENVIRON["DATA"] || $2 == ENVIRON["DATA"] " (deleted)" { print $1 "/cwd" }'
     } | while IFS=/ read -r _ _ process _; do
-        [[ $process == "$$" || $(tr '\0' ' ' <"/proc/$process/cmdline" 2>/dev/null) != *@(mysqld|mariadbd|redis-server|zhangfang)* ]] || process_name "$process"
+        [[ $process == "$$" || $(tr '\0' ' ' <"/proc/$process/cmdline" 2>/dev/null) != *@(mysqld|mariadbd|redis-server|wechat-pay-simulator|zhangfang)* ]] || process_name "$process"
     done | head -n 1 || true
 }
 

@@ -16,7 +16,6 @@ mod payment;
 mod relay;
 mod risk;
 mod serve;
-mod simulate_wechat;
 mod tenant;
 mod token;
 mod verify_ledger;
@@ -33,7 +32,7 @@ const EXAMPLES: &str = "\
 A first run:
   zhangfang migrate                                   # make the tables
   zhangfang tenant create tea --name 'Tea Street'     # a platform with its first points rule
-  zhangfang simulate-wechat --listen 127.0.0.1:9200 --dir .dev/wechat \\
+  wechat-pay-simulator --dir .dev/wechat \\
       --notify-base http://127.0.0.1:8080 &           # a WeChat Pay to try it with
   set -a; . .dev/wechat/wechat.env; set +a
   zhangfang serve
@@ -65,7 +64,6 @@ enum Command {
     Callbacks(callbacks::Callbacks),
     Relay(relay::Relay),
     Risk(risk::Risk),
-    SimulateWechat(simulate_wechat::SimulateWechat),
     Tenant(tenant::Tenant),
     Token(token::Token),
 }
@@ -83,7 +81,6 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Callbacks(command) => Box::pin(command.run(&source)).await,
         Command::Relay(command) => Box::pin(command.run(&source)).await,
         Command::Risk(command) => Box::pin(command.run(&source)).await,
-        Command::SimulateWechat(command) => Box::pin(command.run(&source)).await,
         Command::Tenant(command) => Box::pin(command.run(&source)).await,
         Command::Token(command) => Box::pin(command.run(&source)).await,
     };

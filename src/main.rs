@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use mimalloc::MiMalloc;
-use zhangfang::cli::{Cli, complain, run};
+use zhangfang::cli::{Cli, conclude, run};
 
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
@@ -17,8 +17,8 @@ fn main() -> ExitCode {
     {
         Ok(runtime) => runtime.block_on(run(cli)),
         Err(error) => {
-            complain(&anyhow::Error::new(error).context("the runtime did not start"));
-            ExitCode::FAILURE
+            let error = anyhow::Error::new(error).context("the runtime did not start");
+            conclude("zhangfang", Err(error))
         }
     }
 }

@@ -260,7 +260,7 @@ start_service() {
     await_http service "$port" /readyz
 
     say "loading the demo shops …"
-    attend "$programs/zhangfang" demo --prepare || fail "the demo data could not be loaded" "what it said is above; the service's log: $run_dir/service.log"
+    attend "$programs/zhangfang-demo" --prepare || fail "the demo data could not be loaded" "what it said is above; the service's log: $run_dir/service.log"
 }
 
 # await_http PART PORT PATH
@@ -420,7 +420,7 @@ instance_env() {
     cat "$run_dir/env"
 }
 
-# Any other word: commands of `zhangfang`, against the running instance. Without one, against what the environment says, if it says anything.
+# The demo, and any other word as a command of `zhangfang`, against the running instance. Without one, against what the environment says, if it says anything.
 instance_command() {
     need_rust
     programs=$(programs_folder)
@@ -432,5 +432,8 @@ instance_command() {
         fail "nothing is running here for \`zhangfang $1\`" "./dev run starts it; ./dev help tells what else there is"
     fi
     cd "$caller_dir" || exit
+    if [[ $1 == demo ]]; then
+        exec "$programs/zhangfang-demo" "${@:2}"
+    fi
     exec "$programs/zhangfang" "$@"
 }

@@ -173,7 +173,7 @@ async fn read<T>(
 ) -> anyhow::Result<T> {
     let settings = DatabaseOnly::load(source)?;
     telemetry::start_logs(&settings.log)?;
-    let db = super::tenant::open(&settings.database).await?;
+    let db = super::open_database(&settings.database).await?;
     let found = match tenant_of(&db, tenant).await {
         Ok(tenant) => find(&db, tenant).await,
         Err(error) => Err(error),

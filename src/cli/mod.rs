@@ -1,16 +1,24 @@
 //! Commands: one file each. They read settings, put together what they need, and say in sentences what went wrong.
 //!
 //! Lines about the running go to stderr and a command's result to stdout, so that `zhangfang token .. | pbcopy` copies a token.
+//!
+//! What is public beside [`Cli`] and [`run`] is for programs that stand beside this one, such as the
+//! demo: they take signals, open the database, verify and end as its commands do.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
-use crate::config::{SettingsError, Source};
+use crate::{
+    app::db_options,
+    config::{DatabaseSettings, SettingsError, Source},
+    db::Db,
+    primitives::{RandomIds, SystemClock},
+};
 
 mod bill;
 mod callbacks;
-mod demo;
 mod migrate;
 mod payment;
 mod relay;
@@ -18,7 +26,9 @@ mod risk;
 mod serve;
 mod tenant;
 mod token;
-mod verify_ledger;
+pub mod verify_ledger;
+
+pub use self::serve::stop_on_signals;
 
 const ABOUT: &str = "\
 账房, the counting house of a platform of shops: customers pay with WeChat Pay, shops see the money
@@ -57,7 +67,6 @@ pub struct Cli {
 enum Command {
     Serve(serve::Serve),
     Migrate(migrate::Migrate),
-    Demo(demo::Demo),
     Bill(bill::FetchBill),
     VerifyLedger(verify_ledger::VerifyLedger),
     Payment(payment::Payment),
@@ -74,7 +83,6 @@ pub async fn run(cli: Cli) -> ExitCode {
     let done = match cli.command {
         Command::Serve(command) => Box::pin(command.run(&source)).await,
         Command::Migrate(command) => Box::pin(command.run(&source)).await,
-        Command::Demo(command) => Box::pin(command.run(&source)).await,
         Command::Bill(command) => Box::pin(command.run(&source)).await,
         Command::VerifyLedger(command) => Box::pin(command.run(&source)).await,
         Command::Payment(command) => Box::pin(command.run(&source)).await,
@@ -84,25 +92,38 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Tenant(command) => Box::pin(command.run(&source)).await,
         Command::Token(command) => Box::pin(command.run(&source)).await,
     };
+    conclude("zhangfang", done)
+}
+
+/// The exit code of a program; an error is told first, with its causes as one sentence:
+/// `zhangfang: the database cannot be used: connection refused`.
+#[expect(clippy::print_stderr, reason = "this is the command line")]
+pub fn conclude(program: &str, done: anyhow::Result<()>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&error);
+            let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+            eprintln!("{program}: {}", causes.join(": "));
             ExitCode::from(if error.is::<SettingsError>() { 2 } else { 1 })
         }
     }
 }
 
-/// An error with its causes as one sentence: `zhangfang: the database cannot be used: connection refused`.
-#[expect(clippy::print_stderr, reason = "this is the command line")]
-pub fn complain(error: &anyhow::Error) {
-    let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
-    eprintln!("zhangfang: {}", causes.join(": "));
+/// The database without the rest of the service. A command needs few connections, and no committer.
+pub async fn open_database(settings: &DatabaseSettings) -> anyhow::Result<Db> {
+    let few = DatabaseSettings {
+        committers: 0,
+        connections_max: 4,
+        ..settings.clone()
+    };
+    Db::connect(db_options(&few), Arc::new(SystemClock), Arc::new(RandomIds))
+        .await
+        .context("the database of DATABASE_URL cannot be used")
 }
 
 /// A command's result.
 #[expect(clippy::print_stdout, reason = "this is the command line")]
-fn print(text: &str) {
+pub fn print(text: &str) {
     println!("{text}");
 }
 

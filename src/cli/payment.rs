@@ -54,7 +54,7 @@ impl Payment {
         let settings = DatabaseOnly::load(source)?;
         telemetry::start_logs(&settings.log)?;
         let Command::Show { order_no, json } = self.command;
-        let db = super::tenant::open(&settings.database).await?;
+        let db = super::open_database(&settings.database).await?;
         let story = tell(&db, order_no).await;
         db.close().await;
         let Some(story) = story.context("the payment cannot be read")? else {

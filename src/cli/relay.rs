@@ -71,7 +71,7 @@ impl Relay {
     pub(super) async fn run(self, source: &Source) -> anyhow::Result<()> {
         let settings = DatabaseOnly::load(source)?;
         telemetry::start_logs(&settings.log)?;
-        let db = super::tenant::open(&settings.database).await?;
+        let db = super::open_database(&settings.database).await?;
         let done = match self.command {
             Command::List { json } => list(&db, json).await,
             Command::Retry { commits, all } => retry(&db, commits, all).await,

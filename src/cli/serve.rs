@@ -87,7 +87,7 @@ async fn serve(listener: TcpListener, app: &App, stopping: CancellationToken) {
 }
 
 /// A token that the first signal cancels. The second ends the process.
-pub(super) fn stop_on_signals() -> anyhow::Result<CancellationToken> {
+pub fn stop_on_signals() -> anyhow::Result<CancellationToken> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen to SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen to SIGTERM")?;
     let stopping = CancellationToken::new();

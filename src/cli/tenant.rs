@@ -1,16 +1,11 @@
 //! Platforms: making one, listing them.
 
-use std::sync::Arc;
-
 use anyhow::Context as _;
 use clap::Subcommand;
 use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
 
 use crate::{
-    app::db_options,
-    config::{DatabaseOnly, DatabaseSettings, Source},
-    db::Db,
-    primitives::{RandomIds, SystemClock},
+    config::{DatabaseOnly, Source},
     telemetry, tenants,
 };
 
@@ -51,7 +46,7 @@ impl Tenant {
     pub(super) async fn run(self, source: &Source) -> anyhow::Result<()> {
         let settings = DatabaseOnly::load(source)?;
         telemetry::start_logs(&settings.log)?;
-        let db = open(&settings.database).await?;
+        let db = super::open_database(&settings.database).await?;
         let text = match self.command {
             Command::Create { code, name } => {
                 let made = tenants::create(&db, &code, &name)
@@ -70,18 +65,6 @@ impl Tenant {
         super::print(&text?);
         Ok(())
     }
-}
-
-/// The database without the rest of the service. A command needs few connections, and no committer.
-pub(super) async fn open(settings: &DatabaseSettings) -> anyhow::Result<Db> {
-    let few = DatabaseSettings {
-        committers: 0,
-        connections_max: 4,
-        ..settings.clone()
-    };
-    Db::connect(db_options(&few), Arc::new(SystemClock), Arc::new(RandomIds))
-        .await
-        .context("the database of DATABASE_URL cannot be used")
 }
 
 fn table(tenants: &[tenants::Tenant]) -> Table {

@@ -78,7 +78,7 @@ impl Token {
     pub(super) async fn run(self, source: &Source) -> anyhow::Result<()> {
         let settings = TokenOnly::load(source)?;
         telemetry::start_logs(&settings.log)?;
-        let db = super::tenant::open(&settings.database).await?;
+        let db = super::open_database(&settings.database).await?;
         let found = tenants::find_by_code(&db, &self.tenant).await;
         db.close().await;
         let Some(tenant) = found.context("the tenants cannot be read")? else {

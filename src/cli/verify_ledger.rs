@@ -66,7 +66,7 @@ impl VerifyLedger {
 }
 
 /// Verifies, with a bar on stderr if that is a terminal and one is wanted.
-pub(super) async fn read(connect: &MySqlConnectOptions, with_bar: bool) -> anyhow::Result<Report> {
+pub async fn read(connect: &MySqlConnectOptions, with_bar: bool) -> anyhow::Result<Report> {
     let mut bar = Bar(if with_bar {
         ProgressBar::no_length().with_style(style())
     } else {
@@ -96,7 +96,7 @@ fn style() -> ProgressStyle {
 }
 
 /// A line for each invariant, and beneath the table what breaks it.
-pub(super) fn as_text(report: &Report) -> String {
+pub fn as_text(report: &Report) -> String {
     let mut table = Table::new();
     table
         .load_style(UTF8_BORDERS_ONLY)
@@ -126,7 +126,7 @@ pub(super) fn as_text(report: &Report) -> String {
 }
 
 /// Breaks lines within cells on a terminal that is too narrow. One that is narrower still, or says nothing sensible, breaks lines itself.
-pub(super) fn fit(table: &mut Table) {
+pub fn fit(table: &mut Table) {
     if table.width().is_some_and(|width| width >= 60) {
         table.set_content_arrangement(ContentArrangement::Dynamic);
     }
@@ -150,7 +150,7 @@ fn named(invariant: Invariant, finding: &Finding) -> String {
 }
 
 /// The same for programs.
-pub(super) fn as_json(report: &Report) -> Value {
+pub fn as_json(report: &Report) -> Value {
     let invariants: Vec<Value> = report
         .findings()
         .map(|(invariant, finding)| {

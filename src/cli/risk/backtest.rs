@@ -84,7 +84,7 @@ impl BacktestRules {
         let settings = DatabaseOnly::load(source)?;
         telemetry::start_logs(&settings.log)?;
         let rules = super::read_rules(&self.file).await?;
-        let db = super::super::tenant::open(&settings.database).await?;
+        let db = super::super::open_database(&settings.database).await?;
         let told = self.judge(&db, &rules).await;
         db.close().await;
         let told = told?;

@@ -67,7 +67,7 @@ impl ExplainArguments {
     pub(super) async fn run(self, source: &Source) -> anyhow::Result<()> {
         let settings = DatabaseOnly::load(source)?;
         telemetry::start_logs(&settings.log)?;
-        let db = super::super::tenant::open(&settings.database).await?;
+        let db = super::super::open_database(&settings.database).await?;
         let told = find(&db, &self.of).await;
         db.close().await;
         let told = told.context("the decisions cannot be read")?;

@@ -18,7 +18,7 @@ use super::{
     service::{Person, Service},
     wechat::{Fate, Wechat, WechatRefund, WechatStats},
 };
-use crate::primitives::BusinessDay;
+use zhangfang::primitives::BusinessDay;
 
 /// Longer than the pause after the second refused callback: without news for so long, no more will come soon.
 const QUIET: Duration = Duration::from_secs(35);

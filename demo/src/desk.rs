@@ -178,7 +178,7 @@ async fn replay(scene: Scene<'_>, outcome: &str) -> Result<Option<String>, Gave>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::payments::PolicyTerms;
+    use zhangfang::payments::PolicyTerms;
 
     #[test]
     fn the_defaults_are_the_service_s() {

@@ -15,7 +15,7 @@ use super::{
     scenes::SceneTold,
     summary::{OrdersTold, Summary},
 };
-use crate::{cli::verify_ledger, primitives::Money};
+use zhangfang::{cli::verify_ledger, primitives::Money};
 
 /// Which columns hold numbers is said by the place of the first.
 fn table<const N: usize>(header: [&str; N], first_number: usize) -> Table {

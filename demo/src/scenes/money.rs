@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{FEN, SceneTold, Stage};
-use crate::cli::demo::{answer::Refund, patience::Gave};
+use crate::{answer::Refund, patience::Gave};
 
 /// A refund can be withdrawn when the last call is old enough, and the service calls at growing intervals.
 const WITHDRAW_MAX: Duration = Duration::from_mins(3);

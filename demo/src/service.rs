@@ -15,7 +15,7 @@ use super::{
     },
     patience::{Gave, Heard, Line, Repeated},
 };
-use crate::{
+use zhangfang::{
     auth::{Principal, Tokens},
     primitives::{BusinessDay, Clock as _, Secret, SystemClock},
 };

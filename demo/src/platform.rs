@@ -14,9 +14,10 @@ use super::{
     service::{LoginAs, Person, Service, TENANT},
     wechat::{PhoneShop, Wechat},
 };
-use crate::{
+use zhangfang::{
     app,
     auth::{OperatorRole, Principal},
+    cli::open_database,
     config::TokenOnly,
     primitives::Money,
     tenants::{self, TenantError},
@@ -79,7 +80,7 @@ pub(super) struct Offer {
 
 /// Finds or makes the tenant, and lets its operators in.
 pub(super) async fn operators(settings: &TokenOnly) -> anyhow::Result<Operators> {
-    let db = super::super::tenant::open(&settings.database).await?;
+    let db = open_database(&settings.database).await?;
     let made = async {
         if let Some(tenant) = tenants::find_by_code(&db, TENANT).await? {
             return Ok(tenant);

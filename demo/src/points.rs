@@ -9,7 +9,7 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 
 use super::{answer::PointsRule, checks::Check, plan::customer_name, summary::Found};
-use crate::{
+use zhangfang::{
     points::RuleTerms,
     primitives::{Money, Points},
 };
@@ -192,7 +192,7 @@ fn samples(mut customers: Vec<CustomerTold>) -> Vec<CustomerTold> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::points::{Rounding, Validity};
+    use zhangfang::points::{Rounding, Validity};
 
     #[test]
     fn a_day_earns_yuan_by_yuan_up_to_the_cap() {

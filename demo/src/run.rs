@@ -23,8 +23,8 @@ use super::{
     tables,
     wechat::{FaultLevel, Wechat},
 };
-use crate::{
-    cli::{print, serve, verify_ledger},
+use zhangfang::{
+    cli::{print, stop_on_signals, verify_ledger},
     config::{Settings, Source, TokenOnly},
     primitives::{Clock as _, SystemClock},
     telemetry,
@@ -33,17 +33,19 @@ use crate::{
 const OF_POLICY: &str = "the payment policy";
 
 impl Demo {
-    pub(in crate::cli) async fn run(self, source: &Source) -> anyhow::Result<()> {
+    /// Runs the demo to its end, or prepares what it stands on.
+    pub async fn run(self) -> anyhow::Result<()> {
+        let source = Source::environment(self.config.clone());
         let Ground {
             settings,
             service,
             simulator,
-        } = self.ground(source)?;
+        } = self.ground(&source)?;
         telemetry::start_logs(&settings.log)?;
         if Wechat::is_real(&simulator) {
-            bail!("{simulator} is WeChat itself; a demo pays at `zhangfang simulate-wechat` only");
+            bail!("{simulator} is WeChat itself; a demo pays at `wechat-pay-simulator` only");
         }
-        let stopping = serve::stop_on_signals()?;
+        let stopping = stop_on_signals()?;
         let ending = stopping.child_token();
         let (service, wechat) = greet(service, simulator, &ending).await?;
 

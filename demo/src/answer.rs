@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
+use zhangfang::{
     points::{Rounding, Validity},
     primitives::{BusinessDay, Secret},
 };

@@ -155,7 +155,7 @@ fn differences<'a>(visits: &'a [Visit], listed: &[WechatRefund]) -> (Vec<&'a str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::demo::plan::{Counter, Deed, Wish};
+    use crate::plan::{Counter, Deed, Wish};
 
     fn visit(order_no: &str, refund: Option<(&str, &str, i64)>) -> Visit {
         let wish = Wish {

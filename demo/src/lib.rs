@@ -15,6 +15,10 @@
 //!
 //! It knows nothing of the service's inside but the settings: what it sees, a mini-program could see. That is why it may be believed when it says that every
 //! fen arrived. The one exception is the tenant, for which there is no HTTP, and the verification at the end, which reads the database.
+//!
+//! Of the library `zhangfang` it uses the settings, tokens (an operator signs one at the command
+//! line), the value types of `primitives` and the words of the points rules, and what
+//! `zhangfang::cli` has for programs beside it; of `wechat_pay_simulator` the names of the faults.
 
 mod afterwards;
 mod answer;
@@ -38,7 +42,9 @@ mod summary;
 mod tables;
 mod wechat;
 
-use clap::builder::RangedU64ValueParser;
+use std::path::PathBuf;
+
+use clap::{Parser, builder::RangedU64ValueParser};
 use url::Url;
 
 use self::wechat::FaultLevel;
@@ -86,9 +92,12 @@ admin), the addresses of the service and of WeChat. With --service and --simulat
 than the first two. It refuses to pay at the real WeChat.";
 
 /// Let a day happen at a running instance, and prove that nothing was lost.
-#[derive(Debug, clap::Args)]
-#[command(long_about = ABOUT, after_long_help = EXAMPLES)]
-pub(super) struct Demo {
+#[derive(Debug, Parser)]
+#[command(version, long_about = ABOUT, after_long_help = EXAMPLES)]
+pub struct Demo {
+    /// A TOML file with settings; the environment goes over it [also: `ZHANGFANG_CONFIG`].
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// How many payments are tried.
     #[arg(long, value_name = "N", default_value_t = 3_000, value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
     payments: usize,
@@ -125,4 +134,29 @@ pub(super) struct Demo {
     /// Print one JSON object instead of tables.
     #[arg(long)]
     json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Demo::command().debug_assert();
+    }
+
+    #[test]
+    fn arguments_are_understood() {
+        let understood = |line: &str| {
+            let words = std::iter::once("zhangfang-demo").chain(line.split(' '));
+            Demo::try_parse_from(words).is_ok()
+        };
+        assert!(understood("--payments 50 --faults none --seed 7"));
+        assert!(understood("--prepare --config x.toml"));
+        assert!(understood("--json --no-verify"));
+        assert!(!understood("--payments 0"));
+        assert!(!understood("--faults some-day"));
+    }
 }

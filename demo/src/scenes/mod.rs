@@ -412,7 +412,7 @@ impl<'a> Stage<'a> {
             .or(me["customer_id"].as_str())
             .unwrap_or_default();
         let back_end = &self.scene.operators.service;
-        let tomorrow = crate::primitives::Clock::now(&crate::primitives::SystemClock)
+        let tomorrow = zhangfang::primitives::Clock::now(&zhangfang::primitives::SystemClock)
             .business_day()
             .plus_days(1)
             .to_string();

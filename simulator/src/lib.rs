@@ -5,7 +5,8 @@
 //! mini-program's server API, over one plain HTTP listener, with real RSA keys, real signatures and
 //! real AES-GCM. SDKs that nobody here wrote are content with it: `PyPI`'s `wechatpayv3`
 //! (`tests/sdk/wechatpayv3_peer.py`), and npm's `wechatpay-axios-plugin`
-//! (`tests/sdk/axios_plugin_peer.js`). `docs/simulator.md` is for those who use it.
+//! (`tests/sdk/axios_plugin_peer.js`). `README.md` and `REFERENCE.md` beside this crate's manifest are
+//! for those who use it.
 //!
 //! # What it answers
 //!

@@ -48,6 +48,7 @@ mod sdk;
 mod searches;
 mod sharing;
 mod shops;
+mod snapshot;
 mod stuck;
 mod suspension;
 mod verification;

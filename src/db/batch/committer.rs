@@ -14,11 +14,12 @@ use sqlx::{Either, Executor as _, MySqlConnection, mysql::MySqlConnectOptions};
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{
-    super::{DbError, DbOptions, dedicated, is_read_only},
+    super::{DbError, DbOptions, Sql, dedicated, is_read_only},
     Cx, Fault, Operation, Recorder, SharedClock, SharedIds, SubmitError, Wanted, WorkingSet,
     lease::{Lease, seal},
     operation::{Decided, Events, PANICKED, Queued, Ticket, commit_row, commit_there},
 };
+use crate::primitives::Timestamp;
 
 /// How long one batch may take before its connection is given up.
 const BATCH_TIMEOUT: Duration = Duration::from_secs(15);
@@ -34,6 +35,16 @@ const IDLE_TICK: Duration = Duration::from_secs(5);
 const REOPEN_PAUSE: Duration = Duration::from_millis(250);
 /// How long it may wait for one answer and still be called ready. Longer than a lock is waited for.
 const READY_WAIT_MAX: Duration = Duration::from_secs(4);
+
+/// Begins the transaction in which a batch loads: every `SELECT` of it sees the same moment. The
+/// isolation level is what does it, and holds for this one transaction; the session's own, READ
+/// COMMITTED, would take a new snapshot for each statement and ignore the clause without an error.
+const BEGIN_SNAPSHOT: &str = "SET /* db.snapshot */ TRANSACTION ISOLATION LEVEL REPEATABLE READ;\
+     START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY;";
+/// The statements of [`BEGIN_SNAPSHOT`].
+const BEGIN_SNAPSHOT_STATEMENTS: usize = 2;
+/// Ends a transaction that only read, in front of what needs one of its own.
+const END_SNAPSHOT: &str = "COMMIT;";
 
 type Ticketed = Box<dyn Queued>;
 
@@ -200,7 +211,7 @@ struct Committer {
 struct Session {
     conn: MySqlConnection,
     lease: Lease,
-    /// A transaction is open that wrote nothing.
+    /// A transaction is open that wrote nothing, and most often may not write.
     reads: bool,
 }
 
@@ -227,7 +238,7 @@ impl Committer {
             tokio::time::sleep(REOPEN_PAUSE).await;
         }
         if let Some(mut session) = self.session.take() {
-            let release = session.lease.release(&mut session.conn, self.clock.now());
+            let release = session.release(self.clock.now());
             let _ = tokio::time::timeout(STEP_TIMEOUT, release).await; // it runs out by itself
         }
     }
@@ -441,15 +452,27 @@ impl Committer {
 }
 
 impl Session {
-    /// Ends a transaction that only read, and renews the lease when it is due. False when someone else holds the identity by now.
-    async fn refresh(&mut self, now: crate::primitives::Timestamp) -> Result<bool, DbError> {
-        if std::mem::take(&mut self.reads) {
-            self.conn.execute("COMMIT").await?;
-        }
+    /// Ends a transaction that only read, and renews the lease when it is due. False when someone
+    /// else holds the identity by now.
+    async fn refresh(&mut self, now: Timestamp) -> Result<bool, DbError> {
+        self.end_reading().await?;
         if self.lease.is_due(now) {
             return self.lease.renew(&mut self.conn, now).await;
         }
         Ok(true)
+    }
+
+    /// Gives the identity back.
+    async fn release(&mut self, now: Timestamp) -> Result<(), DbError> {
+        self.end_reading().await?;
+        self.lease.release(&mut self.conn, now).await
+    }
+
+    async fn end_reading(&mut self) -> Result<(), DbError> {
+        if std::mem::take(&mut self.reads) {
+            self.conn.execute("COMMIT").await?;
+        }
+        Ok(())
     }
 
     async fn undo(&mut self) -> Result<(), DbError> {
@@ -541,7 +564,6 @@ async fn run(
 ) -> Result<Progress, Fault> {
     let mut phase = Phases::start();
     let mut set = WorkingSet::default();
-    session.reads = true;
     load(session, &mut set, batch).await?;
     phase.ends("load");
 
@@ -579,10 +601,9 @@ async fn run(
     let seq = session.lease.seq + 1;
     let head = commit_row(committer, seq, now, &events.0, &seal);
     phase.ends("decide");
-    record(&mut session.conn, &head, out, &commit_there(committer, seq)).await?;
+    record(session, &head, out, &commit_there(committer, seq)).await?;
     phase.ends("record");
     session.conn.execute("COMMIT").await?;
-    session.reads = false;
     phase.ends("commit");
     (session.lease.seq, session.lease.seal) = (seq, seal);
     Ok(Progress::Committed)
@@ -602,11 +623,17 @@ impl Phases {
     }
 }
 
+/// Loads what the operations want, step by step, all steps in one snapshot. Its transaction begins
+/// with the text of the first step and stays open: whether another step follows only its rows tell.
+/// What comes next ends it with a text that is sent anyway: the record of this batch, or the load
+/// of the next. Where neither comes it is ended when the callers have their answers
+/// ([`Session::refresh`]).
 async fn load(
     session: &mut Session,
     set: &mut WorkingSet,
     batch: &mut Vec<Ticketed>,
 ) -> Result<(), Fault> {
+    let mut in_snapshot = false;
     // One row may lead to the next; three steps are what the deepest use case takes, eight is a bound.
     for _ in 0..8 {
         let mut wanted = Wanted::default();
@@ -622,19 +649,35 @@ async fn load(
         let Some((sql, order)) = set.load() else {
             return Ok(());
         };
-        let results = sqlx::raw_sql(sql.into_statement()).fetch_many(&mut session.conn);
+        let (mut text, mut before) = (Sql::default(), 0);
+        if !in_snapshot {
+            // In an open transaction its isolation level cannot be changed.
+            if session.reads {
+                text.push(END_SNAPSHOT);
+                before += 1;
+            }
+            text.push(BEGIN_SNAPSHOT);
+            before += BEGIN_SNAPSHOT_STATEMENTS;
+            (in_snapshot, session.reads) = (true, true);
+        }
+        text.append(&sql);
+        let results = sqlx::raw_sql(text.into_statement()).fetch_many(&mut session.conn);
         pin_mut!(results);
-        let mut statement = 0;
+        let mut statement = 0_usize;
         while let Some(result) = results.next().await {
             match result? {
                 Either::Left(_) => statement += 1,
                 Either::Right(row) => {
-                    let place = order
-                        .get(statement)
-                        .ok_or(DbError::Inconsistent("more result sets than statements"))?;
+                    let place = statement
+                        .checked_sub(before)
+                        .and_then(|select| order.get(select))
+                        .ok_or(DbError::Inconsistent("a row of no statement that loads"))?;
                     set.absorb(*place, &row)?;
                 }
             }
+        }
+        if statement != before + order.len() {
+            return Err(DbError::Inconsistent("fewer results than statements that load").into());
         }
     }
     Err(DbError::Inconsistent("an operation never stopped wanting rows").into())
@@ -662,25 +705,31 @@ fn fail_broken(ticket: Ticketed, what: &'static str) {
     ticket.fail(DbError::Inconsistent(what));
 }
 
-/// Sends everything in one round trip and checks that each statement did what it said it would: first the commit's row, last the question whether it is still there. The
-/// session does not commit by itself, so the first statement, or a load before it, began the transaction.
+/// Sends everything in one round trip and checks that each statement did what it said it would: the
+/// end of the snapshot, the commit's row, the changes, and last the question whether that row is
+/// still there. The session does not commit by itself, so the commit's row begins the transaction.
 async fn record(
-    conn: &mut MySqlConnection,
-    head: &super::super::Sql,
+    session: &mut Session,
+    head: &Sql,
     out: Recorder,
-    there: &super::super::Sql,
+    there: &Sql,
 ) -> Result<(), Fault> {
     let (statements, expected) = out.into_parts();
-    let mut text = super::super::Sql::default();
+    let mut text = Sql::default();
+    let ends_snapshot = std::mem::take(&mut session.reads);
+    if ends_snapshot {
+        text.push(END_SNAPSHOT);
+    }
     text.append(head).push(";");
     if !expected.is_empty() {
         text.append(&statements).push(";");
     }
     text.append(there);
-    let results = sqlx::raw_sql(text.into_statement()).fetch_many(conn);
+    let results = sqlx::raw_sql(text.into_statement()).fetch_many(&mut session.conn);
     pin_mut!(results);
-    let count = expected.len() + 2;
-    let mut expected = std::iter::once(Some(1)).chain(expected);
+    let first = ends_snapshot.then_some(None).into_iter().chain([Some(1)]);
+    let count = usize::from(ends_snapshot) + 1 + expected.len() + 1;
+    let mut expected = first.chain(expected);
     let (mut done, mut moved, mut still_there) = (0_usize, false, false);
     while let Some(result) = results.next().await {
         match result {

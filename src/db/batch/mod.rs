@@ -4,8 +4,9 @@
 //! than on rows. So requests queue as [`Operation`]s, and a *committer* takes all that wait (no timer: whatever queued while the last commit
 //! ran is the next batch, so an idle system has the latency of one request and a busy one amortises) and runs them as one transaction:
 //!
-//! 1. **load**: every row that the operations name, one statement per table, all in one round trip, no locks. Operations are asked again until they want
-//!    nothing more, so that one row may lead to the next;
+//! 1. **load**: every row that the operations name, one statement per table, all in one round trip,
+//!    no locks, all as of one moment. Operations are asked again until they want nothing more, so
+//!    that one row may lead to the next; the moment stays the first step's;
 //! 2. **decide**: each operation in turn, pure, on the working set in memory. A refusal undoes its own changes and leaves the rest; two
 //!    operations on one row see each other;
 //! 3. **record**: the commit's own row (the events that happened and a seal over the transfers), then one multi-row statement per table, version-checked
@@ -15,27 +16,51 @@
 //!
 //! # Why loading needs no locks
 //!
-//! What a decision must be sure of is guarded by something that the same operation writes and that can be written only if it is still what was
-//! loaded: a row with a version, or a row whose key may exist once. Whoever loses such a race is told by the database (no row matched, duplicate key, violated
-//! check), the transaction is rolled back and the batch runs again from step 1: twice as a whole, then in halves to find the culprit. Only an operation that runs
-//! alone is charged for what fails, so that nobody pays for a neighbour: it is run at most [`ATTEMPTS_MAX`] times alone, then told
-//! [`DbError::Contention`](super::DbError::Contention), as is whoever still waits half a minute after the batch was taken.
+//! A batch loads in one snapshot: `START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY` at
+//! REPEATABLE READ, a level that holds for this one transaction. (At READ COMMITTED, which is the
+//! session's, each statement has a snapshot of its own, and another process that commits between
+//! two of them is seen by half.) So what an operation reads was all there at one moment, which lies
+//! between its call and its answer; a refusal, which writes nothing that could guard it, is true of
+//! that moment and final; and rows that contradict each other are broken books
+//! ([`Cx::inconsistent`]), never a matter of bad luck.
+//! (On Galera the moment is this node's, and may lie a little behind what another has answered.)
+//!
+//! That moment is over when the batch is written. What a decision must be sure of then is guarded
+//! by something that the same operation writes and that can be written only if it is still what was
+//! loaded: a row with a version, or a row whose key may exist once. Whoever loses such a race is
+//! told by the database (no row matched, duplicate key, violated check), the transaction is rolled
+//! back and the batch runs again from step 1: twice as a whole, then in halves to find the culprit.
+//! Only an operation that runs alone is charged for what fails, so that nobody pays for a
+//! neighbour: it is run at most [`ATTEMPTS_MAX`] times alone, then told
+//! [`DbError::Contention`](super::DbError::Contention), as is whoever still waits half a minute
+//! after the batch was taken.
 //!
 //! Not everything that looks like a lost race is one. An operation that runs alone, on fresh rows, into the same constraint with the same value a second time would do so for ever: it is
 //! told [`DbError::Violation`](super::DbError::Violation), and somebody is paged. (A `CHECK` that fails behind a version that had moved in the same batch was a race: the rows were old.)
 //!
-//! What it need not be sure of is read without a guard, and is as fresh as the load: a collection code and its shop, and the points rule, which may be
-//! a second old.
+//! What it need not be sure of is read without a guard, and is as fresh as the load: a collection
+//! code and its shop, and the points rule, which may be a second old.
+//!
+//! The snapshot costs no round trip. It begins in the text of the first step. Whether a step was
+//! the last is known only from its rows, so the transaction stays open while operations decide, and
+//! the next text that is sent anyway ends it: that of the record, or of the next load. It is READ
+//! ONLY, so that nothing can be written under the wrong level, and a statement that fails leaves
+//! nothing behind but a `ROLLBACK`, which takes the level away too. A server that is read-only lets
+//! it through and refuses the record. Where a proxy sends READ ONLY transactions to replicas the
+//! guards still hold, but refusals are as old as the replica: committers need the primary.
 //!
 //! # Who commits
 //!
 //! More than one writer on the same accounts halves the rate, so an operation goes to the committer of its [`Lane`](crate::primitives::Lane). A committer has a leased
 //! identity and a sequence without gaps (`lease.rs`); two that believe they are the same one collide at the key of the commit's row, and one of them loses.
 //!
-//! Their sessions do not commit by themselves (`autocommit=0`). In a packet of several statements Galera answers a conflict with another node by undoing the transaction and going on with the
-//! next statement, as a transaction of its own; where each statement committed itself, the rest of the packet would stay. So that a packet whose beginning was undone is noticed
-//! whatever undid it, the commit's row is its first statement, and is asked for before `COMMIT`. A transaction that only read is ended as soon as the callers have their
-//! answers: it would keep tables from being altered.
+//! Their sessions do not commit by themselves (`autocommit=0`). In a packet of several statements
+//! Galera answers a conflict with another node by undoing the transaction and going on with the
+//! next statement, as a transaction of its own; where each statement committed itself, the rest of
+//! the packet would stay. So that a packet whose beginning was undone is noticed whatever undid it,
+//! the commit's row is its first statement, and is asked for before `COMMIT`. A snapshot that
+//! neither a record nor another load has ended is ended as soon as the callers have their answers:
+//! it would keep tables from being altered and old versions of rows from being removed.
 //!
 //! # When something dies
 //!

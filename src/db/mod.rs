@@ -10,8 +10,9 @@
 //!
 //! Neither does anything while this process's clock is more than a minute away from the database's (`offset.rs`).
 //!
-//! Both read committed data only (READ COMMITTED: MySQL's default, REPEATABLE READ, is known to lose updates) and both are safe
-//! to repeat. Reads that decide nothing take a connection from [`Db::pool`].
+//! Both write at READ COMMITTED (MySQL's default, REPEATABLE READ, is known to lose updates) and
+//! both are safe to repeat. What an operation decides on is of one moment, since a batch loads in
+//! one snapshot ([`batch`]). Reads that decide nothing take a connection from [`Db::pool`].
 //!
 //! # When the database is another one, or says nothing
 //!
@@ -103,9 +104,6 @@ struct Inner {
     reading: tokio::task::AbortHandle,
 }
 
-/// How often an operation whose reads did not fit together is submitted ([`Db::submit_fresh`]).
-pub const FRESH_ATTEMPTS: u32 = 5;
-
 impl Db {
     /// Opens the pool and starts the committers. Fails when the database cannot be reached.
     pub async fn connect(
@@ -170,35 +168,15 @@ impl Db {
         self.inner.ids.random()
     }
 
-    /// Hands `operation` to the committer of its lane. Once it is queued it is decided and written whatever becomes of the caller; an answer means
-    /// that it is durable.
+    /// Hands `operation` to the committer of its lane. Once it is queued it is decided and written
+    /// whatever becomes of the caller; an answer means that it is durable. A refusal was decided on
+    /// rows of one moment and is final.
     pub async fn submit<O: Operation>(
         &self,
         operation: O,
     ) -> Result<O::Reply, SubmitError<O::Refusal>> {
         self.inner.offset.check()?;
         self.inner.committers.submit(operation).await
-    }
-
-    /// The same for operations whose refusals must be true: the tables of a batch are loaded one after the other, and a refusal writes nothing whose version would guard
-    /// what was read. So a refusal counts when it is met twice. One that only reads of two moments can show (`is_stale`) is met up to five times, and then
-    /// answered as it is.
-    pub async fn submit_fresh<O: Operation + Clone>(
-        &self,
-        operation: O,
-        is_stale: fn(&O::Refusal) -> bool,
-    ) -> Result<O::Reply, SubmitError<O::Refusal>> {
-        let mut refused_before = false;
-        for _ in 1..FRESH_ATTEMPTS {
-            match self.submit(operation.clone()).await {
-                Err(SubmitError::Refused(refusal)) if is_stale(&refusal) => {
-                    metrics::counter!("db_stale_reads_total", "operation" => O::NAME).increment(1);
-                }
-                Err(SubmitError::Refused(_)) if !refused_before => refused_before = true,
-                answer => return answer,
-            }
-        }
-        self.submit(operation).await
     }
 
     /// True when the database answers and can be written to, every committer holds its lease and gets answers, and the clocks agree.

@@ -721,7 +721,6 @@ impl From<ReviewError> for Problem {
                 ..Extension::default()
             }),
             ReviewError::Ledger(error) => broken(&error),
-            ReviewError::Stale => DbError::Contention(1).into(),
             ReviewError::Db(error) => error.into(),
         }
     }
@@ -840,7 +839,6 @@ impl From<DeedError> for Problem {
                 "退回积分超出可退数量",
                 Self::field("points", format!("at most {}", left.get())),
             ),
-            DeedError::Stale => DbError::Contention(0).into(),
             // Sums that do not fit: nobody has so many points.
             DeedError::Ledger(error) => broken(&error),
             DeedError::Db(error) => error.into(),

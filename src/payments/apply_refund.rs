@@ -110,8 +110,7 @@ pub(super) async fn apply(
     operation: ApplyRefund,
 ) -> Result<RefundMoved, DbError> {
     let mut rejected = operation.clone();
-    // Two processes are told of one refund: what one of them reads while the other commits may not fit together, and a refusal of that is none.
-    match payments.db.submit_fresh(operation, |_| true).await {
+    match payments.db.submit(operation).await {
         // WeChat gives us the number of another refund: as strange as no number at all.
         Err(SubmitError::Db(error)) if error.unique_key().as_deref() == Some(NUMBER_KEY) => {
             if let RefundWord::Channel(said) = &mut rejected.word {

@@ -18,7 +18,7 @@ use super::{
     booking::{book_refund, put_order, put_refund, shortfall, would_have_run_out},
     facts::rule_on_refund,
     refund::points_to_give_back,
-    review::{is_stale, want_review, withhold},
+    review::{want_review, withhold},
     store::{GivenBack, Orders, Refunds, StaffRefunds},
 };
 use crate::{
@@ -125,7 +125,7 @@ pub async fn request_refund(
         pace: payments.pace,
     };
     let db = payments.db.clone();
-    let deed = async move { db.submit_fresh(operation, is_stale_refund).await };
+    let deed = async move { db.submit(operation).await };
     let see_through = ruling.unwrap_or_default().see_through(deed, Result::is_ok);
     let asked = see_through.await??;
     Ok(super::submit_if_new(payments, *asked.refund, asked.is_new).await)
@@ -162,11 +162,6 @@ async fn check_shop(
     } else {
         Err(RefundError::ShopSuspended)
     }
-}
-
-/// The order and its review may be read before and after another process ends that review.
-const fn is_stale_refund(refusal: &RefundError) -> bool {
-    matches!(refusal, RefundError::Ledger(error) if is_stale(*error))
 }
 
 /// Both are read by people, and one goes to WeChat and comes back in its bill.
@@ -500,7 +495,7 @@ pub async fn decide_refund(
         terms: policy.terms,
         pace: payments.pace,
     };
-    let asked = payments.db.submit_fresh(operation, is_stale_refund).await?;
+    let asked = payments.db.submit(operation).await?;
     Ok(super::submit_if_new(payments, *asked.refund, asked.is_new).await)
 }
 

@@ -40,7 +40,7 @@ use super::{
 };
 use crate::{
     audit::{self, Action, Actor},
-    db::{Cx, DbError, FRESH_ATTEMPTS, Operation, SubmitError, Wanted, WorkingSet},
+    db::{Cx, Operation, SubmitError, Wanted, WorkingSet},
     idempotency::{Claim, KeyRow, Keys},
     ledger::{self, Draft, LedgerError, Phase, Resolution, Transfers},
     outbox::{self, Event},
@@ -121,10 +121,8 @@ pub async fn lapse_review(payments: &Payments, id: ReviewId) -> Result<ReviewRow
 }
 
 async fn submit(payments: &Payments, operation: TurnReview) -> Result<ReviewRow, ReviewError> {
-    let is_stale = |refusal: &ReviewError| matches!(refusal, ReviewError::Stale);
-    let answer = payments.db.submit_fresh(operation, is_stale).await;
+    let answer = payments.db.submit(operation).await;
     answer.map_err(|error| match error {
-        SubmitError::Refused(ReviewError::Stale) => DbError::Contention(FRESH_ATTEMPTS).into(),
         SubmitError::Refused(refusal) => refusal,
         SubmitError::Db(error) => error.into(),
     })
@@ -282,11 +280,13 @@ impl Operation for TurnReview {
         if let Some(let_in) = turned.state.let_in() {
             match turned.kind {
                 ReviewKind::Order => {
-                    settle_points(set, cx, &turned, let_in).map_err(perhaps_stale)?;
+                    settle_points(set, cx, &turned, let_in)?;
                     let order = set
                         .get::<Orders>(OrderId::new(turned.id.cause()))
                         .ok_or(LedgerError::NotPending)?;
-                    let order = order.reviewed(let_in).map_err(|_| ReviewError::Stale)?;
+                    let order = order
+                        .reviewed(let_in)
+                        .map_err(|_| LedgerError::NotPending)?;
                     put_order(set, cx, order, Why::Reviewed, Some(&self.by));
                 }
                 ReviewKind::Deed => {
@@ -376,7 +376,6 @@ impl From<DeedError> for ReviewError {
     /// What of a deed's refusals its review can meet. The others are about asking for one.
     fn from(error: DeedError) -> Self {
         match error {
-            DeedError::Stale => Self::Stale,
             DeedError::State(state) => Self::AlreadyDecided(state.name()),
             DeedError::Ledger(error) => error.into(),
             DeedError::Db(error) => error.into(),
@@ -394,35 +393,6 @@ impl From<DeedError> for ReviewError {
             | DeedError::NotDone(_)
             | DeedError::ReturnTooMuch { .. } => LedgerError::NotPending.into(),
         }
-    }
-}
-
-/// The review, its entry and its order are read one after the other. When a refund in another process ends the review in between, they do not agree, and what they say
-/// together nobody ever wrote.
-fn perhaps_stale(error: LedgerError) -> ReviewError {
-    if is_stale(error) {
-        ReviewError::Stale
-    } else {
-        error.into()
-    }
-}
-
-/// The entry that a review or an order says is pending is not, or not any more; or an account and its lots are of two moments.
-pub(super) const fn is_stale(error: LedgerError) -> bool {
-    match error {
-        LedgerError::NotPending
-        | LedgerError::NothingPending
-        | LedgerError::AlreadyPosted
-        | LedgerError::LotsShort => true,
-        LedgerError::Insufficient
-        | LedgerError::SameAccount
-        | LedgerError::MixedAssets
-        | LedgerError::NothingToMove
-        | LedgerError::TwoCheckedAccounts
-        | LedgerError::UnknownAccountKind
-        | LedgerError::BelowZero
-        | LedgerError::NothingOwed
-        | LedgerError::Overflow => false,
     }
 }
 

@@ -188,9 +188,7 @@ const TRANSACTION_KEY: &str = "payment_orders_transaction";
 /// None when risk was not asked about what is to be credited.
 async fn submit(payments: &Payments, operation: SettlePayment) -> Result<Option<Settled>, DbError> {
     let mut rejected = operation.clone();
-    // Two processes are told of one payment: what one of them reads while the other commits may not fit together, and a refusal of that is none.
-    let is_stale = |refusal: &Unsettled| matches!(refusal, Unsettled::Ledger(_));
-    let outcome = match payments.db.submit_fresh(operation, is_stale).await {
+    let outcome = match payments.db.submit(operation).await {
         // One payment for two orders: whichever comes second is wrong, and stays so.
         Err(SubmitError::Db(error)) if error.unique_key().as_deref() == Some(TRANSACTION_KEY) => {
             rejected.transaction_is_taken = true;

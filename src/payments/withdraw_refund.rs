@@ -71,23 +71,16 @@ pub async fn withdraw_refund(
         pace: payments.pace,
         absent_after: None,
     };
-    let refund = match submit(payments, &operation).await? {
+    let refund = match payments.db.submit(operation.clone()).await? {
         Withdrawn::Done(refund) => return Ok(*refund),
         Withdrawn::Asks(refund) => refund,
     };
     prove_absent(payments, &refund).await?;
     operation.absent_after = Some(refund.progress.calls);
-    match submit(payments, &operation).await? {
+    match payments.db.submit(operation).await? {
         Withdrawn::Done(refund) => Ok(*refund),
         Withdrawn::Asks(_) => Err(RefundError::BeingTold),
     }
-}
-
-/// Rows of two moments may not fit together: the refund before another process ended it, its entries after.
-async fn submit(payments: &Payments, operation: &Withdraw) -> Result<Withdrawn, RefundError> {
-    let is_stale = |refusal: &RefundError| matches!(refusal, RefundError::Ledger(_));
-    let submitted = payments.db.submit_fresh(operation.clone(), is_stale).await;
-    Ok(submitted?)
 }
 
 /// Asks WeChat; what it has is noted.

@@ -6,7 +6,6 @@ use super::{
     Deed, DeedError, DeedKind, DeedState, DeedWish, Desk, Rules, Wanted as Want,
     deed_entries as entries,
     deed_store::{self, Deeds},
-    desk::submit,
     wish::OVER_AT_BIRTH,
 };
 use crate::{
@@ -57,7 +56,7 @@ pub async fn ask(desk: &Desk, wish: DeedWish) -> Result<Asked, DeedError> {
         terms: desk.risk.review_terms(),
     };
     let db = desk.db.clone();
-    let deed = async move { submit(&db, operation).await };
+    let deed = async move { db.submit(operation).await };
     let is_done = |asked: &Asked| !asked.deed.is_blocked();
     let asked = ruling.see_through(deed, is_done).await?;
     if asked.deed.is_blocked() {

@@ -30,7 +30,7 @@ pub(crate) fn asked_by(set: &WorkingSet, deed: DeedId) -> Option<&Actor> {
 /// | redemption at once | posted: spent | voided |
 /// | hold | stays pending and is a hold from now on | voided |
 ///
-/// Refused with [`DeedError::State`] when it is not under review (any more), and with [`DeedError::Stale`] when it is to be submitted again.
+/// Refused with [`DeedError::State`] when it is not under review (any more).
 pub fn decide_in(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,

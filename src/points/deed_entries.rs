@@ -31,19 +31,20 @@ fn spendable(set: &WorkingSet, deed: &Deed, today: BusinessDay) -> Points {
 }
 
 /// Refuses what is more than can be spent.
-pub(super) fn afford(set: &WorkingSet, cx: &Cx<'_>, deed: &Deed) -> Result<(), DeedError> {
+pub(super) fn afford(set: &WorkingSet, cx: &mut Cx<'_>, deed: &Deed) -> Result<(), DeedError> {
     if deed.points > spendable(set, deed, cx.now().business_day()) {
         return Err(insufficient(set, cx, deed));
     }
     Ok(())
 }
 
-/// The account, its lots and its holds are read one after the other. When another process has written in between they do not agree, and what they say together nobody ever had.
-fn insufficient(set: &WorkingSet, cx: &Cx<'_>, deed: &Deed) -> DeedError {
+/// Says what can be spent, which is less than was asked for. An account that does not agree with
+/// its lots and holds is a broken book, and tells nobody what it has.
+fn insufficient(set: &WorkingSet, cx: &mut Cx<'_>, deed: &Deed) -> DeedError {
     let stock = Stock::of(set, AccountId::customer_points(deed.customer));
     let account = account(set, deed);
     if stock.posted() != Ok(account.posted()) || stock.held() != Ok(account.debits_pending) {
-        return DeedError::Stale;
+        cx.inconsistent("a customer's points are not those of their lots and holds");
     }
     let available = spendable(set, deed, cx.now().business_day());
     DeedError::Insufficient { available }
@@ -288,11 +289,12 @@ fn resolve(
 }
 
 /// The ledger has the last word on what is there. That a deed is held and its entry resolved, or not there, is what no commit ever wrote.
-fn refusal(set: &WorkingSet, cx: &Cx<'_>, deed: &Deed, error: LedgerError) -> DeedError {
+fn refusal(set: &WorkingSet, cx: &mut Cx<'_>, deed: &Deed, error: LedgerError) -> DeedError {
     match error {
         LedgerError::Insufficient | LedgerError::LotsShort => insufficient(set, cx, deed),
         LedgerError::AlreadyPosted | LedgerError::NotPending | LedgerError::NothingPending => {
-            DeedError::Stale
+            cx.inconsistent("a deed's entry is not as the deed says");
+            DeedError::Ledger(error)
         }
         LedgerError::SameAccount
         | LedgerError::MixedAssets

@@ -44,9 +44,6 @@ pub enum DeedError {
     NotDone(DeedState),
     #[error("only {left} are left to be returned")]
     ReturnTooMuch { left: Points },
-    /// What was read does not fit together, since each table is read for itself: somebody else wrote in between. Asked again, it is decided on what is there then.
-    #[error("somebody else wrote in between")]
-    Stale,
     #[error("the ledger refused the deed")]
     Ledger(#[from] LedgerError),
     #[error("database failure")]

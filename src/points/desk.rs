@@ -1,8 +1,8 @@
 //! What the use cases of this slice work with.
 
-use super::{Deed, DeedError, DeedFilter, RuleBook, deed_store};
+use super::{Deed, DeedFilter, RuleBook, deed_store};
 use crate::{
-    db::{Db, DbError, FRESH_ATTEMPTS, Operation, SubmitError},
+    db::{Db, DbError},
     primitives::{DeedId, PageLimit, TenantId},
     risk::Risk,
 };
@@ -13,20 +13,6 @@ pub struct Desk {
     pub db: Db,
     pub rules: RuleBook,
     pub risk: Risk,
-}
-
-/// Submits; what somebody else is writing all the time is contention.
-pub(super) async fn submit<O>(db: &Db, operation: O) -> Result<O::Reply, SubmitError<DeedError>>
-where
-    O: Operation<Refusal = DeedError> + Clone,
-{
-    let is_stale = |refusal: &DeedError| matches!(refusal, DeedError::Stale);
-    match db.submit_fresh(operation, is_stale).await {
-        Err(SubmitError::Refused(DeedError::Stale)) => {
-            Err(DbError::Contention(FRESH_ATTEMPTS).into())
-        }
-        answer => answer,
-    }
 }
 
 /// One deed of a tenant.

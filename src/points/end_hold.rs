@@ -5,7 +5,6 @@ use super::{
     ask::note,
     deed_entries as entries,
     deed_store::{self, Deeds},
-    desk::submit,
 };
 use crate::{
     audit::Actor,
@@ -48,7 +47,7 @@ pub async fn end_hold(
         ending,
         by,
     };
-    Ok(submit(&desk.db, operation).await?)
+    Ok(desk.db.submit(operation).await?)
 }
 
 /// Takes holds whose time is over, so that no other process ends them at the same time; nothing is lost if this one dies.
@@ -79,7 +78,7 @@ pub async fn time_out(db: &Db, tenant: TenantId, deed: DeedId) -> Result<bool, D
         ending: Ending::TimeOut,
         by: Actor::new("job:holds"),
     };
-    match submit(db, operation).await {
+    match db.submit(operation).await {
         Ok(_) => Ok(true),
         Err(SubmitError::Refused(DeedError::State(_) | DeedError::NotFound)) => Ok(false),
         Err(SubmitError::Refused(refusal)) => {

@@ -70,8 +70,9 @@
 //!   ends are shown that number ([`Standing`]), and it decides. The account's version guards it.
 //! - **Debts**: whoever owes points has none free. What an award brings and what a hold lets go repays first (`ledger/debt.rs`), in the commit of the deed.
 //! - **Two at once**: the deed's version and the key of the resolving entry let one end win; the other is told the state.
-//! - **Torn reads**: the tables of a batch are read one after the other, so a *refusal*, which nothing guards, could come of rows that never were together. Where the account
-//!   and its lots, or the deed and its entry, do not agree, the operation is submitted again ([`DeedError::Stale`]).
+//! - **Refusals** are decided on rows of one moment ([`batch`](crate::db::batch)). An account that
+//!   does not agree with its lots, or a deed with its entry, is therefore a broken book, and pages
+//!   somebody.
 //! - **Time-out**: a job claims what is due by moving `due_at`, and ends it by the same operation as everybody; killed in between, it falls due again. What is over can no
 //!   longer be captured, also while no job has looked.
 //! - **Risk**: an award is asked about at `points.credit`, a redemption at `redeem`; what is deducted is not. The decision is stored in the commit of the deed. Where risk

@@ -18,7 +18,6 @@ use super::{
     ask::note,
     deed_entries as entries,
     deed_store::{DeedLots, Deeds},
-    desk::submit,
     wish::{check_words, key_of},
 };
 use crate::{
@@ -45,7 +44,7 @@ pub struct ReturnWish {
 /// Gives points back. The same reference with the same request is the same return, for ever; with another request it is [`DeedError::ReferenceReused`].
 pub async fn give_back(desk: &Desk, wish: ReturnWish) -> Result<Asked, DeedError> {
     check_words(wish.points, &wish.reason)?;
-    Ok(submit(&desk.db, GiveBack { wish }).await?)
+    Ok(desk.db.submit(GiveBack { wish }).await?)
 }
 
 #[derive(Debug, Clone)]
@@ -142,7 +141,7 @@ impl Operation for GiveBack {
             Unfit::State(state) => DeedError::NotDone(state),
             Unfit::Amount(_) | Unfit::Kind(_) | Unfit::Left(_) => unfit.into(),
         })?;
-        let lots = take_from_deed(set, &of, wish.points)?;
+        let lots = take_from_deed(set, cx, &of, wish.points)?;
         let deed = wish.new_deed(cx, &of);
         entries::give_back(set, cx, &deed, &lots)?;
         let used = KeyRow {
@@ -165,6 +164,7 @@ impl Operation for GiveBack {
 /// So many points of what the deed took of lots, the last to expire first; noted as returned.
 fn take_from_deed(
     set: &mut WorkingSet,
+    cx: &mut Cx<'_>,
     of: &Deed,
     points: Points,
 ) -> Result<Vec<(BusinessDay, Points)>, DeedError> {
@@ -179,8 +179,8 @@ fn take_from_deed(
         }
     }
     if due > 0 {
-        // The deed and its lots are read one after the other.
-        return Err(DeedError::Stale);
+        cx.inconsistent("a deed has less left in its lots than it says");
+        return Err(LedgerError::LotsShort.into());
     }
     set.put::<DeedLots>(of.id, lots);
     Ok(parts)

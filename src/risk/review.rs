@@ -173,9 +173,6 @@ pub enum ReviewError {
     /// Of the same caller, who is told which review the key is about.
     #[error("the key was used for another request")]
     KeyReused(ReviewId),
-    /// What was read does not fit together; asked again, it is decided on what is there then.
-    #[error("somebody else wrote in between")]
-    Stale,
     #[error("the ledger refused the decision")]
     Ledger(#[from] LedgerError),
     #[error("database failure")]

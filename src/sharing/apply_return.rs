@@ -35,9 +35,7 @@ pub(super) struct ApplyReturn {
 
 /// Submits the word; what the ledger refuses is broken books, and pages somebody. True when the refund has gone on.
 pub(super) async fn apply(sharing: &Sharing, operation: ApplyReturn) -> Result<bool, DbError> {
-    // What is read while another process commits may not fit together: a refusal of that is none.
-    let submitted = sharing.payments.db.submit_fresh(operation, |_| true);
-    let submitted = submitted.await;
+    let submitted = sharing.payments.db.submit(operation).await;
     submitted.map_err(|error| match error {
         SubmitError::Db(error) => error,
         SubmitError::Refused(refusal) => {

@@ -54,9 +54,7 @@ pub(super) async fn apply(
     sharing: &Sharing,
     operation: ApplyShare,
 ) -> Result<Option<PaymentShare>, DbError> {
-    // What is read while another process commits may not fit together: a refusal of that is none.
-    let submitted = sharing.payments.db.submit_fresh(operation, |_| true);
-    let submitted = submitted.await;
+    let submitted = sharing.payments.db.submit(operation).await;
     submitted.map_err(|error| match error {
         SubmitError::Db(error) => error,
         SubmitError::Refused(refusal) => {

@@ -82,8 +82,7 @@ pub async fn start_sharing(sharing: &Sharing, due: Due) -> Result<(), DbError> {
         );
         note_short_sharing(payments, &order, detail).await?;
     }
-    // What is read while another process commits may not fit together: a refusal of that is none.
-    match payments.db.submit_fresh(operation, |_| true).await {
+    match payments.db.submit(operation).await {
         Ok(Started::Now(attempt)) => {
             pursue_begun(sharing, due.order, attempt).await?;
         }

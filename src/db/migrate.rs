@@ -1,41 +1,30 @@
-//! The schema: forward only, one DDL statement a file, since MySQL commits each by itself.
+//! The schema, and what the service's account may do with it.
+//!
+//! `migrations/` has one file for each table and each view. Its header says what the table is, who
+//! writes it and why it has its key, which slice owns it, and what the service may do with it:
+//!
+//! ```sql
+//! -- owner: payments
+//! -- rights: select, insert
+//! CREATE TABLE refund_history (
+//! ```
+//!
+//! So a right is given where the table is made, and a table without its rights cannot be added: a
+//! test reads every header. What is history, or evidence, or a version that others name may be
+//! written once and never changed (`select, insert`); few tables have rows that are taken away when
+//! they have served (`delete`). A file is one statement, since MySQL commits each DDL statement by
+//! itself: a file of two could be done by half. The files are forward only once they are released.
 
 use std::time::Duration;
 
-use sqlx::{Connection as _, MySqlConnection, Row as _, mysql::MySqlConnectOptions};
+use sqlx::{
+    Connection as _, MySqlConnection, Row as _, migrate::Migration, mysql::MySqlConnectOptions,
+};
 
 use super::DbError;
 
 /// Every migration, embedded.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
-
-/// Tables that the service may write once and never change: what is in them is history, or evidence, or
-/// a version that others name; or who somebody is (`customers`: nothing changes one so far).
-const APPEND_ONLY: [&str; 14] = [
-    "transfers",
-    "commits",
-    "payment_order_history",
-    "refund_history",
-    "foreign_refunds",
-    "audit_logs",
-    "risk_rule_sets",
-    "risk_decisions",
-    "callback_alarms",
-    "customers",
-    "payment_policies",
-    "points_rules",
-    "sharing_rules",
-    "sharing_rule_parts",
-];
-
-/// Tables whose rows the service takes away when they have served: what is due, spent lots, ended holds, what is parked.
-const PASSING: [&str; 5] = [
-    "order_watches",
-    "point_holds",
-    "point_lots",
-    "relay_parked",
-    "sharing_dues",
-];
 
 /// Brings the schema up to date. Two callers at once wait for each other.
 pub async fn migrate(options: &MySqlConnectOptions) -> Result<(), DbError> {
@@ -98,12 +87,13 @@ pub async fn grant(
             .execute(&mut conn)
             .await?;
     }
-    let tables: Vec<(String, String)> = sqlx::query_as(
-        "/* db.tables */ SELECT CAST(table_name AS CHAR), CAST(table_type AS CHAR) \
-         FROM information_schema.tables WHERE table_schema = DATABASE() ORDER BY 1",
-    )
-    .fetch_all(&mut conn)
-    .await?;
+    let mut tables = vec![Relation::of_migrator()];
+    for migration in MIGRATOR.iter() {
+        let made = Relation::made_by(migration);
+        tables.push(made.ok_or(DbError::Inconsistent(
+            "a migration without a table or rights",
+        ))?);
+    }
     for account in &accounts {
         let held = grants_of(&mut conn, service, account).await;
         let quoted = account.quoted();
@@ -115,8 +105,11 @@ pub async fn grant(
                 "the account has rights on the whole database, or all of them; `migrate` does not take these away"
             );
         }
-        for (table, kind) in &tables {
-            let wanted = rights(table, kind.contains("VIEW"));
+        for Relation {
+            name: table,
+            rights,
+        } in &tables
+        {
             let held = held.as_ref().map(|held| held_on(held, &database, table));
             let place = format!("`{}`", table.replace('`', "``"));
             let more: Vec<&str> = match &held {
@@ -128,15 +121,15 @@ pub async fn grant(
             };
             let more: Vec<&str> = more
                 .into_iter()
-                .filter(|right| !wanted.contains(right))
+                .filter(|right| !rights.contains(right))
                 .collect();
             if !more.is_empty() {
                 let statement = format!("REVOKE {} ON {place} FROM {quoted}", more.join(", "));
                 revoke(&mut conn, statement).await?;
             }
-            let has_all = held.is_some_and(|held| wanted.iter().all(|right| held.contains(right)));
+            let has_all = held.is_some_and(|held| rights.iter().all(|right| held.contains(right)));
             if !has_all {
-                let statement = format!("GRANT {} ON {place} TO {quoted}", wanted.join(", "));
+                let statement = format!("GRANT {} ON {place} TO {quoted}", rights.join(", "));
                 sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
                     .execute(&mut conn)
                     .await?;
@@ -148,16 +141,38 @@ pub async fn grant(
 
 const ALL: [&str; 4] = ["SELECT", "INSERT", "UPDATE", "DELETE"];
 
-/// What the service needs on a table.
-fn rights(table: &str, is_view: bool) -> &'static [&'static str] {
-    if is_view || table == "_sqlx_migrations" {
-        &["SELECT"]
-    } else if APPEND_ONLY.contains(&table) {
-        &["SELECT", "INSERT"]
-    } else if PASSING.contains(&table) {
-        &ALL
-    } else {
-        &["SELECT", "INSERT", "UPDATE"]
+/// A table or a view, and what the service may do with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Relation {
+    name: &'static str,
+    rights: Vec<&'static str>,
+}
+
+impl Relation {
+    /// Where the migrator notes what it has done.
+    fn of_migrator() -> Self {
+        Self {
+            name: "_sqlx_migrations",
+            rights: vec!["SELECT"],
+        }
+    }
+
+    /// What a migration makes, and the rights of its header. None unless it says both.
+    fn made_by(migration: &'static Migration) -> Option<Self> {
+        let mut rights = None;
+        for line in migration.sql.as_str().lines() {
+            if let Some(words) = line.strip_prefix("-- rights: ") {
+                let right = |word| {
+                    ALL.into_iter()
+                        .find(|right| right.eq_ignore_ascii_case(word))
+                };
+                rights = words.split(", ").map(right).collect();
+            } else if let Some(made) = line.strip_prefix("CREATE ") {
+                let name = made.split([' ', '(']).nth(1)?;
+                return rights.map(|rights| Self { name, rights });
+            }
+        }
+        None
     }
 }
 
@@ -283,6 +298,83 @@ async fn revoke(conn: &mut MySqlConnection, statement: String) -> Result<(), sql
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A table is made in one place and by one statement, beside its rights and its owner.
+    #[test]
+    fn a_file_makes_one_table_or_view_and_says_whose_it_is_and_what_may_be_done_with_it() {
+        let mut names = std::collections::BTreeSet::new();
+        for (place, migration) in MIGRATOR.iter().enumerate() {
+            let file = format!("{:04}_{}", migration.version, migration.description);
+            let sql = migration.sql.as_str();
+            assert_eq!(
+                migration.version,
+                i64::try_from(place).unwrap() + 1,
+                "{file}"
+            );
+            let (header, statement) = sql.split_once("CREATE ").expect(&file);
+            let said = |word: &str| {
+                let mut lines = header.lines().filter_map(|line| line.strip_prefix(word));
+                let first = lines.next();
+                assert!(lines.next().is_none(), "{file}: {word} twice");
+                first.unwrap_or_else(|| panic!("{file} does not say {word}"))
+            };
+            assert!(header.lines().all(|line| line.starts_with("--")), "{file}");
+            let owner = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("src")
+                .join(said("-- owner: "));
+            assert!(owner.is_dir(), "{file}: {owner:?} is no slice");
+            let made = Relation::made_by(migration).expect(&file);
+            assert_eq!(made.name, file[5..].replace(' ', "_"), "{file}");
+            assert!(names.insert(made.name), "{file}");
+            let rights = made.rights.join(", ").to_lowercase();
+            assert_eq!(rights, said("-- rights: "), "{file}");
+            let is_table = statement.starts_with("TABLE ");
+            let allowed: &[&str] = if is_table {
+                &[
+                    "select, insert",
+                    "select, insert, update",
+                    "select, insert, update, delete",
+                ]
+            } else {
+                &["select"]
+            };
+            assert!(allowed.contains(&rights.as_str()), "{file}: {rights}");
+            assert!(is_table || statement.starts_with("VIEW "), "{file}");
+            assert_eq!(statement.contains("\n  PRIMARY KEY ("), is_table, "{file}");
+            // One statement, in what MySQL, MariaDB and OceanBase have in common.
+            let code: String = statement.split('\'').step_by(2).collect();
+            for foreign in [";", "CREATE ", "ALTER ", "DROP ", " ascii", "FOREIGN KEY"] {
+                assert!(!code.contains(foreign), "{file}: {foreign}");
+            }
+        }
+    }
+
+    #[test]
+    fn without_rights_nothing_is_made() {
+        let made = |sql: &'static str| {
+            let sql = sqlx::SqlStr::from_static(sql);
+            let kind = sqlx::migrate::MigrationType::Simple;
+            let migration = Migration::new(1, "x".into(), kind, sql, false);
+            Relation::made_by(Box::leak(Box::new(migration)))
+        };
+        let known = Relation {
+            name: "x",
+            rights: vec!["SELECT", "INSERT"],
+        };
+        assert_eq!(
+            made("-- rights: select, insert\nCREATE TABLE x (id INT)"),
+            Some(known)
+        );
+        for sql in [
+            "CREATE TABLE x (id INT)",
+            "CREATE TABLE x (id INT)\n-- rights: select",
+            "-- rights: select, drop\nCREATE TABLE x (id INT)",
+            "-- rights: \nCREATE TABLE x (id INT)",
+            "-- rights: select\nDROP TABLE x",
+        ] {
+            assert_eq!(made(sql), None, "{sql}");
+        }
+    }
 
     #[test]
     fn rights_are_read_from_what_the_database_shows() {

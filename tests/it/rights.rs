@@ -186,6 +186,7 @@ async fn an_account_from_another_host_is_given_its_rights_and_old_ones_are_taken
         format!("CREATE USER '{user}'@'10.9.%'"),
         format!("GRANT SELECT, INSERT, UPDATE, DELETE ON payment_orders TO '{user}'@'10.9.%'"),
         format!("GRANT SELECT, INSERT, UPDATE ON transfers TO '{user}'@'10.9.%'"),
+        "CREATE TABLE somebody_elses (id INT PRIMARY KEY)".to_owned(),
     ] {
         sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
             .execute(&mut root)
@@ -212,6 +213,14 @@ async fn an_account_from_another_host_is_given_its_rights_and_old_ones_are_taken
         .unwrap();
         assert_eq!(rights, expected, "{table}");
     }
+    let on_others: i64 = sqlx::query_scalar(
+        "SELECT COUNT(*) FROM information_schema.table_privileges WHERE table_schema = DATABASE() AND table_name = 'somebody_elses' AND grantee LIKE ?",
+    )
+    .bind(format!("%{user}%"))
+    .fetch_one(&mut root)
+    .await
+    .unwrap();
+    assert_eq!(on_others, 0, "a table that no migration makes");
     // Again, with nothing to do.
     db::grant(&scratch.owner, &service).await.unwrap();
     let statement = format!("DROP USER '{user}'@'10.9.%'");

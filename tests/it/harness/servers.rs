@@ -41,7 +41,7 @@ pub(crate) fn dev(arguments: &[&str]) -> String {
     said
 }
 
-/// Databases that tests have given back, as empty as they were when new. To migrate one means a hundred DDL statements, each on disk before the next: seconds.
+/// Databases that tests have given back, as empty as they were when new. To migrate one means fifty DDL statements, each on disk before the next: seconds.
 static EMPTY: Mutex<Vec<Scratch>> = Mutex::new(Vec::new());
 
 /// A database of one test.

@@ -45,7 +45,9 @@ use sqlx::{
 };
 use tokio_util::task::TaskTracker;
 
-pub use batch::{Change, Cx, Fault, Operation, Recorder, RowSet, SubmitError, Wanted, WorkingSet};
+pub use batch::{
+    Change, Cx, Fault, Inconsistent, Operation, Recorder, RowSet, SubmitError, Wanted, WorkingSet,
+};
 pub use book::{Book, Standing};
 pub use claim::DueList;
 pub use error::DbError;

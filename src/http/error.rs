@@ -482,6 +482,7 @@ impl From<PaymentError> for Problem {
             )
             .retry_after(1),
             PaymentError::Stopped(stop) => stop.into(),
+            PaymentError::Transition(error) => broken(&error),
             PaymentError::Db(error) => error.into(),
         }
     }
@@ -616,7 +617,7 @@ impl From<RefundError> for Problem {
             RefundError::AnswerWrong(reason) => PaymentError::AnswerWrong(reason).into(),
             RefundError::ChannelUnknown => PaymentError::ChannelUnknown(String::new()).into(),
             RefundError::Stopped(stop) => stop.into(),
-            RefundError::Ledger(error) => broken(&error),
+            RefundError::Booking(error) => broken(&error),
             RefundError::Db(error) => error.into(),
         }
     }

@@ -1,5 +1,7 @@
 //! What the ledger refuses.
 
+use crate::db::Inconsistent;
+
 /// A transfer that cannot be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LedgerError {
@@ -7,6 +9,7 @@ pub enum LedgerError {
     Insufficient,
     #[error("the entry is in the books already")]
     AlreadyPosted,
+    /// No transfer of this entry is pending; what was resolved before is [`Self::AlreadyPosted`].
     #[error("there is no such pending entry")]
     NotPending,
     #[error("a transfer is between two different accounts")]
@@ -29,4 +32,6 @@ pub enum LedgerError {
     NothingOwed,
     #[error("a sum does not fit")]
     Overflow,
+    #[error(transparent)]
+    Inconsistent(#[from] Inconsistent),
 }

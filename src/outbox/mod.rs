@@ -228,7 +228,9 @@ pub struct Unreadable;
 pub fn tell(cx: &mut Cx<'_>, event: &Event) {
     match postcard::to_allocvec(event) {
         Ok(bytes) => cx.tell(&bytes),
-        Err(_) => cx.inconsistent("an event cannot be encoded"),
+        Err(_) => {
+            cx.inconsistent("an event cannot be encoded");
+        }
     }
 }
 

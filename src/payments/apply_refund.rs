@@ -20,8 +20,8 @@
 //! again [`LANDS_SECONDS`] later; only the second is believed. A call that began and was never counted as an attempt is such a one, too.
 
 use super::{
-    ChannelRefund, ExceptionKind, Order, Origin, Pace, Payments, Refund, RefundNotice, RefundState,
-    RefundStateKind, RefundStatus, Why,
+    BookingError, ChannelRefund, ExceptionKind, Order, Origin, Pace, Payments, Refund,
+    RefundNotice, RefundState, RefundStateKind, RefundStatus, Why,
     booking::{
         book_refund_arrived, book_refund_undone, book_refunded_elsewhere, put_exception, put_order,
         put_refund,
@@ -40,8 +40,7 @@ use super::{
 use crate::{
     audit::Actor,
     db::{Cx, DbError, Operation, SubmitError, Wanted, WorkingSet},
-    ledger::{self, LedgerError},
-    points,
+    ledger, points,
     primitives::{EntryId, EntryKind, Id, Lane, OrderId, RefundId, RefundNo, TenantId, Timestamp},
 };
 
@@ -104,7 +103,7 @@ pub(super) struct ApplyRefund {
     pub(super) pace: Pace,
 }
 
-/// Submits the word; what the ledger refuses is broken books, and pages somebody.
+/// Submits the word; what the books refuse is a broken book, and pages somebody.
 pub(super) async fn apply(
     payments: &Payments,
     operation: ApplyRefund,
@@ -123,8 +122,8 @@ pub(super) async fn apply(
     .map_err(|error| match error {
         SubmitError::Db(error) => error,
         SubmitError::Refused(refusal) => {
-            tracing::error!(reason = %refusal, "the ledger refused a refund's outcome");
-            DbError::Inconsistent("the ledger refused a refund's outcome")
+            tracing::error!(reason = %refusal, "the books refused a refund's outcome");
+            DbError::Inconsistent("the books refused a refund's outcome")
         }
     })
 }
@@ -290,7 +289,7 @@ impl ApplyRefund {
             );
         }
         if let Some(refund) = refund
-            && let Some(mut next) = refund.turn(refund.state)
+            && let Ok(mut next) = refund.turn(refund.state)
         {
             next.attempts.problem = Some(reason.to_owned());
             next.attempts.detail = None;
@@ -326,7 +325,7 @@ impl ApplyRefund {
         cx: &mut Cx<'_>,
         order: &Order,
         refund: &Refund,
-    ) -> Result<RefundMoved, LedgerError> {
+    ) -> Result<RefundMoved, BookingError> {
         match &self.word {
             RefundWord::Channel(said) => self.hear(set, cx, order, refund, said),
             RefundWord::Refused {
@@ -342,7 +341,7 @@ impl ApplyRefund {
                 if (refund.attempts.unsure || *unsure)
                     && refund.attempts.problem.as_deref() != Some(ABSENT_ONCE)
                 {
-                    return Ok(self.absent_once(set, cx, refund));
+                    return self.absent_once(set, cx, refund);
                 }
                 let message = in_words(message);
                 let detail = format!("{}: {code} {message}", refund.no());
@@ -382,7 +381,7 @@ impl ApplyRefund {
                 if same && !unsure && !told {
                     return Ok(put_quietly(set, next));
                 }
-                let next = next.turn(next.state).unwrap_or(next);
+                let next = next.turn(next.state)?;
                 put_refund(set, cx, next.clone(), &self.by, problem);
                 Ok(RefundMoved::Now(Box::new(next)))
             }
@@ -390,16 +389,19 @@ impl ApplyRefund {
     }
 
     /// WeChat does not have it, and an attempt that got no answer may still arrive there.
-    fn absent_once(&self, set: &mut WorkingSet, cx: &Cx<'_>, refund: &Refund) -> RefundMoved {
-        let Some(mut next) = refund.turn(refund.state) else {
-            return RefundMoved::Before;
-        };
+    fn absent_once(
+        &self,
+        set: &mut WorkingSet,
+        cx: &Cx<'_>,
+        refund: &Refund,
+    ) -> Result<RefundMoved, BookingError> {
+        let mut next = refund.turn(refund.state)?;
         next.attempts.problem = Some(ABSENT_ONCE.to_owned());
         next.attempts.detail = None;
         next.attempts.count = next.attempts.count.saturating_add(1);
         next.attempts.next_at = Some(self.pace.after(cx.now(), LANDS_SECONDS));
         put_refund(set, cx, next.clone(), &self.by, ABSENT_ONCE);
-        RefundMoved::Now(Box::new(next))
+        Ok(RefundMoved::Now(Box::new(next)))
     }
 
     pub(super) fn hear(
@@ -409,7 +411,7 @@ impl ApplyRefund {
         order: &Order,
         refund: &Refund,
         said: &ChannelRefund,
-    ) -> Result<RefundMoved, LedgerError> {
+    ) -> Result<RefundMoved, BookingError> {
         let kind = refund.state.kind();
         let same = match said.status {
             RefundStatus::Success => kind == RefundStateKind::Succeeded,
@@ -509,11 +511,11 @@ impl ApplyRefund {
                     if !tell_if_stuck(set, cx, self.pace, order, &mut told) {
                         return Ok(put_quietly(set, told));
                     }
-                    let told = told.turn(state).ok_or(LedgerError::NotPending)?;
+                    let told = told.turn(state)?;
                     put_refund(set, cx, told.clone(), &self.by, "stuck");
                     return Ok(RefundMoved::Now(Box::new(told)));
                 }
-                let mut next = told.turn(state).ok_or(LedgerError::NotPending)?;
+                let mut next = told.turn(state)?;
                 if !waits || state != refund.state {
                     next.attempts.count = 0;
                 }
@@ -543,13 +545,11 @@ impl ApplyRefund {
         order: &Order,
         refund: &Refund,
         said: &ChannelRefund,
-    ) -> Result<RefundMoved, LedgerError> {
+    ) -> Result<RefundMoved, BookingError> {
         let now = cx.now();
         let paid_at = order.state.payment().map_or(now, |payment| payment.paid_at);
         let Plausible { at, odd } = plausible(said.succeeded_at.unwrap_or(now), paid_at, now);
-        let mut done = refund
-            .turn(RefundState::Succeeded { at })
-            .ok_or(LedgerError::NotPending)?;
+        let mut done = refund.turn(RefundState::Succeeded { at })?;
         done.attempts.next_at = None;
         if let Some(odd) = odd {
             let about = (Some(order), Some(refund));
@@ -562,9 +562,7 @@ impl ApplyRefund {
         } else {
             book_refund_arrived(set, cx, order, &done)?;
         }
-        let order = order
-            .settle_refund(done.amount)
-            .map_err(|_| LedgerError::NotPending)?;
+        let order = order.settle_refund(done.amount)?;
         let order = refund_arrived(set, cx, order, &done)?;
         put_order(set, cx, order, Why::RefundArrived, None);
         let event = crate::outbox::Event::RefundSettled {
@@ -588,7 +586,7 @@ impl ApplyRefund {
         order: &Order,
         refund: &Refund,
         state: RefundState,
-    ) -> Result<RefundMoved, LedgerError> {
+    ) -> Result<RefundMoved, BookingError> {
         let undone = undo(set, cx, order, refund, state, &self.by)?;
         Ok(RefundMoved::Now(Box::new(undone)))
     }
@@ -613,18 +611,16 @@ pub(super) fn undo(
     refund: &Refund,
     state: RefundState,
     by: &Actor,
-) -> Result<Refund, LedgerError> {
+) -> Result<Refund, BookingError> {
     let was_returning = refund.state == RefundState::Returning;
-    let mut undone = refund.turn(state).ok_or(LedgerError::NotPending)?;
+    let mut undone = refund.turn(state)?;
     // Shares may be on their way back for it: whoever brings them back looks, and ends that.
     undone.attempts.next_at = was_returning.then_some(cx.now());
     // Of what others made nothing is in the books before it has arrived.
     if !undone.is_foreign() {
         book_refund_undone(set, cx, order, &undone)?;
     }
-    let order = order
-        .drop_refund(undone.amount, undone.points)
-        .map_err(|_| LedgerError::NotPending)?;
+    let order = order.drop_refund(undone.amount, undone.points)?;
     refund_failed(set, cx, &order, &mut undone)?;
     put_order(set, cx, order, Why::RefundDropped, None);
     let why = undone.attempts.problem.clone();
@@ -690,7 +686,7 @@ fn want_budget_of(want: &mut Wanted, set: &WorkingSet, order: OrderId) {
 
 impl Operation for ApplyRefund {
     type Reply = RefundMoved;
-    type Refusal = LedgerError;
+    type Refusal = BookingError;
     const NAME: &'static str = "payments.apply_refund";
     const URGENT: bool = true;
 
@@ -728,7 +724,7 @@ impl Operation for ApplyRefund {
         }
     }
 
-    fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<RefundMoved, LedgerError> {
+    fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<RefundMoved, BookingError> {
         self.note_statement(set, cx);
         // One that was rejected is judged again: it may be played again after what was missing is there. Its alarm is raised once.
         if let Some((id, _, _)) = &self.callback
@@ -771,7 +767,7 @@ impl ApplyRefund {
         set: &mut WorkingSet,
         cx: &mut Cx<'_>,
         order: Option<&Order>,
-    ) -> Result<RefundMoved, LedgerError> {
+    ) -> Result<RefundMoved, BookingError> {
         let (RefundWord::Channel(said), Some(order)) = (&self.word, order) else {
             self.reject(set, cx, "unknown_refund", (order, None));
             return Ok(RefundMoved::Rejected("unknown_refund"));
@@ -794,7 +790,7 @@ pub(crate) fn hearing(
     tenant: TenantId,
     refund: Option<RefundId>,
     said: Result<ChannelRefund, u32>,
-) -> impl Operation<Reply = RefundMoved, Refusal = LedgerError> {
+) -> impl Operation<Reply = RefundMoved, Refusal = BookingError> {
     let word = match said {
         Ok(said) => RefundWord::Channel(said),
         Err(seen) => RefundWord::Refused {

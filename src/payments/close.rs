@@ -211,7 +211,10 @@ impl Operation for GiveUp {
                 put_order(set, cx, closed.clone(), self.why, self.actor.as_ref());
                 Ok(closed)
             }
-            Ok(Applied::Before) | Err(_) => Ok(order),
+            Ok(Applied::Before) => Ok(order),
+            // It was paid in the meantime.
+            Err(refused) if refused.from.is_paid() => Ok(order),
+            Err(refused) => Err(refused.into()),
         }
     }
 }

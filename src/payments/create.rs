@@ -400,7 +400,8 @@ impl Operation for RecordPrepay {
                 Ok(order)
             }
             Ok(Applied::Before) => Ok(order),
-            Err(_) if order.state.kind().is_paid() => Ok(order),
+            // It was paid, or given up, while WeChat made the ticket.
+            Err(refused) if refused.from.is_paid() => Ok(order),
             Err(_) => Err(PaymentError::OrderClosed(order.no())),
         }
     }

@@ -209,7 +209,8 @@ pub(super) fn hold_points(
     (ruled, doubt): (&Ruled, Option<&'static str>),
 ) -> Result<PointsReview, Unsettled> {
     let Some(customer) = order.customer else {
-        return Err(LedgerError::NothingToMove.into());
+        let inconsistent = cx.inconsistent("points of an order without a customer");
+        return Err(LedgerError::from(inconsistent).into());
     };
     let entry = book_held_points(set, cx, order, customer, payment)?;
     let (stage, wanted_by, terms) = match ruled {

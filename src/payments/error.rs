@@ -1,5 +1,6 @@
 //! What can go wrong with a payment, as the caller sees it.
 
+use super::InvalidTransition;
 use crate::{
     db::{DbError, SubmitError},
     primitives::{Money, OrderNo},
@@ -46,6 +47,9 @@ pub enum PaymentError {
     ChannelUnknown(String),
     #[error("risk stops the payment")]
     Stopped(#[from] Stop),
+    /// Whoever decides has looked at the state before: somebody must look.
+    #[error("the order does not take it")]
+    Transition(#[from] InvalidTransition),
     #[error("database failure")]
     Db(#[from] DbError),
 }

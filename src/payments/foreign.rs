@@ -48,8 +48,8 @@
 //! the audit log, and is repeated.
 
 use super::{
-    ChannelRefund, ExceptionKind, Order, Origin, Outcome, Payments, PointsBack, Progress, Refund,
-    RefundError, RefundState, RefundStateKind, RefundStatus, RefusalKind, Why,
+    BookingError, ChannelRefund, ExceptionKind, Order, Origin, Outcome, Payments, PointsBack,
+    Progress, Refund, RefundError, RefundState, RefundStateKind, RefundStatus, RefusalKind, Why,
     apply_refund::{ApplyRefund, RefundMoved, RefundWord, apply},
     booking::{put_exception, put_order, put_refund},
     close::{Found, ask, get_order},
@@ -63,7 +63,6 @@ use crate::{
     audit::{self, Action, Actor},
     db::{Cx, DbError, WorkingSet},
     idempotency::first_half,
-    ledger::LedgerError,
     payments::{Attempts, OrderSharing, PointsReview},
     primitives::{Money, OrderId, OrderNo, Points, RefundId, RefundNo, TenantId},
 };
@@ -273,11 +272,12 @@ impl ApplyRefund {
         order: &Order,
         own: Option<&Refund>,
         said: &ChannelRefund,
-    ) -> Result<RefundMoved, LedgerError> {
+    ) -> Result<RefundMoved, BookingError> {
         let key = key_of(self.tenant, &said.out_refund_no);
         if let Some(row) = set.get::<ForeignRefunds>(key).copied() {
             let known = set.get::<Refunds>(row.refund).cloned();
-            let known = known.ok_or(LedgerError::NotPending)?;
+            let known =
+                known.ok_or_else(|| cx.inconsistent("a number of a refund that is not there"))?;
             if let Some(reason) = self.objection(Some(&known), Some(order)) {
                 self.reject(set, cx, reason, (Some(order), Some(&known)));
                 return Ok(RefundMoved::Rejected(reason));

@@ -38,7 +38,8 @@ pub(super) fn problem(error: &PaymentError) -> Option<String> {
         | PaymentError::AmountNotAllowed { .. }
         | PaymentError::AmountOutOfRange { .. }
         | PaymentError::KeyReused(_)
-        | PaymentError::Stopped(_) => None,
+        | PaymentError::Stopped(_)
+        | PaymentError::Transition(_) => None,
     }
 }
 

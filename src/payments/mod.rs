@@ -114,6 +114,7 @@
 
 mod apply_refund;
 pub(crate) mod booking;
+mod booking_error;
 mod callback;
 mod close;
 mod confirm;
@@ -157,6 +158,7 @@ use std::sync::Arc;
 pub use apply_refund::RefundMoved;
 #[cfg(test)]
 pub(crate) use apply_refund::hearing;
+pub use booking_error::BookingError;
 pub use callback::{NoticeFailure, Taken, take_notice};
 pub use close::{CloseBy, close_payment};
 pub use confirm::{confirm, confirm_again};
@@ -193,7 +195,8 @@ pub use recent::RecentOrders;
 pub use redirect_refund::{Redirect, Redirected, find_redirect, redirect_refund};
 pub(crate) use refund::pause_seconds;
 pub use refund::{
-    Attempts, Origin, PointsBack, Progress, Refund, RefundState, RefundStateKind, Withdrawal,
+    Attempts, InvalidRefundTransition, Origin, PointsBack, Progress, Refund, RefundState,
+    RefundStateKind, Withdrawal,
 };
 pub use refund_error::RefundError;
 pub use replay::{

@@ -373,15 +373,26 @@ impl Refund {
         Timestamp::from_micros(millis.saturating_mul(1_000))
     }
 
-    /// The refund in another state; `None` when that does not follow.
-    #[must_use]
-    pub fn turn(&self, state: RefundState) -> Option<Self> {
-        self.state.kind().may_become(state.kind()).then(|| Self {
+    /// The refund in another state. Refused when that does not follow.
+    pub fn turn(&self, state: RefundState) -> Result<Self, InvalidRefundTransition> {
+        let (from, to) = (self.state.kind(), state.kind());
+        if !from.may_become(to) {
+            return Err(InvalidRefundTransition { from, to });
+        }
+        Ok(Self {
             version: self.version.saturating_add(1),
             state,
             ..self.clone()
         })
     }
+}
+
+/// A state that does not follow on the one that a refund is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a refund that is {} cannot become {}", .from.name(), .to.name())]
+pub struct InvalidRefundTransition {
+    pub from: RefundStateKind,
+    pub to: RefundStateKind,
 }
 
 /// Seconds until a refund that did not get an answer, or not the one that was hoped for, is looked at again.

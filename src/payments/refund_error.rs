@@ -1,8 +1,8 @@
 //! What can go wrong with a refund, as the caller sees it.
 
-use super::RefundStateKind;
+use super::{BookingError, RefundStateKind};
 use crate::{
-    db::{DbError, SubmitError},
+    db::{DbError, Inconsistent, SubmitError},
     ledger::LedgerError,
     primitives::{Money, Points, RefundNo},
     risk::Stop,
@@ -58,12 +58,24 @@ pub enum RefundError {
     AnswerWrong(&'static str),
     #[error("WeChat does not answer")]
     ChannelUnknown,
-    #[error("the ledger refuses the refund")]
-    Ledger(#[from] LedgerError),
+    #[error("the books refuse the refund")]
+    Booking(#[from] BookingError),
     #[error("risk stops the refund")]
     Stopped(#[from] Stop),
     #[error("database failure")]
     Db(#[from] DbError),
+}
+
+impl From<Inconsistent> for RefundError {
+    fn from(inconsistent: Inconsistent) -> Self {
+        Self::Booking(inconsistent.into())
+    }
+}
+
+impl From<LedgerError> for RefundError {
+    fn from(error: LedgerError) -> Self {
+        Self::Booking(error.into())
+    }
 }
 
 impl From<SubmitError<Self>> for RefundError {

@@ -13,8 +13,8 @@
 //! later stays counted. Whoever is asked for a second word, the audit log says what for.
 
 use super::{
-    Order, OrderSharing, Origin, Pace, Payments, PointsBack, PolicyTerms, Progress, Refund,
-    RefundError, RefundState, Why,
+    BookingError, Order, OrderSharing, Origin, Pace, Payments, PointsBack, PolicyTerms, Progress,
+    Refund, RefundError, RefundState, Why,
     booking::{book_refund, put_order, put_refund, shortfall, would_have_run_out},
     facts::rule_on_refund,
     refund::points_to_give_back,
@@ -279,9 +279,7 @@ impl AskRefund {
                 points_to_give_back(payment.points, order.amount, asked, order.refunds.points)
             }
         };
-        let next = order
-            .ask_refund(amount, due)
-            .map_err(|_| RefundError::ExceedsRefundable { left })?;
+        let next = order.ask_refund(amount, due).map_err(BookingError::from)?;
         let points = PointsBack {
             due,
             ..PointsBack::NONE
@@ -551,7 +549,7 @@ impl Operation for Decide {
         let order = set
             .get::<Orders>(refund.order)
             .cloned()
-            .ok_or(RefundError::OrderNotFound)?;
+            .ok_or_else(|| cx.inconsistent("a refund of an order that is not there"))?;
         if refund.state != RefundState::AwaitingApproval {
             return Err(RefundError::AlreadyDecided(refund.state.kind()));
         }
@@ -581,7 +579,7 @@ impl Operation for Decide {
             decided.state = RefundState::Rejected;
             let mut order = order
                 .drop_refund(decided.amount, decided.points)
-                .map_err(|_| RefundError::NotFound)?;
+                .map_err(BookingError::from)?;
             // WeChat never heard of it: it is not one of the fifty.
             order.refunds.count = order.refunds.count.saturating_sub(1);
             put_order(set, cx, order, Why::RefundDropped, Some(&by.actor));

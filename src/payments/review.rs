@@ -281,17 +281,17 @@ impl Operation for TurnReview {
             match turned.kind {
                 ReviewKind::Order => {
                     settle_points(set, cx, &turned, let_in)?;
-                    let order = set
-                        .get::<Orders>(OrderId::new(turned.id.cause()))
-                        .ok_or(LedgerError::NotPending)?;
-                    let order = order
-                        .reviewed(let_in)
-                        .map_err(|_| LedgerError::NotPending)?;
+                    let order = order_of(set, cx, &turned)?;
+                    let order = order.reviewed(let_in).map_err(|refused| {
+                        tracing::error!(order.no = %order.no(), reason = %refused, "a review is not its order's");
+                        LedgerError::from(cx.inconsistent("an order is not under its open review"))
+                    })?;
                     put_order(set, cx, order, Why::Reviewed, Some(&self.by));
                 }
                 ReviewKind::Deed => {
                     let deed = DeedId::new(turned.id.cause());
-                    points::decide_in(set, cx, deed, let_in, &self.by)?;
+                    let decided = points::decide_in(set, cx, deed, let_in, &self.by);
+                    decided.map_err(|error| of_deed(cx, error))?;
                 }
             }
             metrics::counter!("risk_reviews_decided_total", "outcome" => turned.state.name())
@@ -303,6 +303,15 @@ impl Operation for TurnReview {
     }
 }
 
+/// The order whose points the review is about.
+fn order_of(set: &WorkingSet, cx: &mut Cx<'_>, review: &ReviewRow) -> Result<Order, LedgerError> {
+    let order = set.get::<Orders>(OrderId::new(review.id.cause())).cloned();
+    order.ok_or_else(|| {
+        cx.inconsistent("a review of an order that is not there")
+            .into()
+    })
+}
+
 /// Posts or voids the points of an order that are pending, repays a debt out of what came in, and tells of it. What refunds withhold is not decided on. What is let in after
 /// its day is over as it comes, and the next expiry takes it, unless an older hold can use it.
 fn settle_points(
@@ -311,8 +320,7 @@ fn settle_points(
     review: &ReviewRow,
     let_in: bool,
 ) -> Result<(), LedgerError> {
-    let order = set.get::<Orders>(OrderId::new(review.id.cause())).cloned();
-    let order = order.ok_or(LedgerError::NotPending)?;
+    let order = order_of(set, cx, review)?;
     let leg = TransferId {
         entry: review.entry,
         leg: 0,
@@ -321,7 +329,7 @@ fn settle_points(
         .get::<Transfers>(leg)
         .filter(|transfer| transfer.phase == Phase::Pending)
         .copied()
-        .ok_or(LedgerError::NotPending)?;
+        .ok_or_else(|| cx.inconsistent("a review of points that are not pending"))?;
     let held = Points::parse(pending.amount).map_err(|_| LedgerError::Overflow)?;
     let rest = held.saturating_sub(order.refunds.withheld);
     let way = if let_in && rest == held {
@@ -372,26 +380,27 @@ fn repayment(
     ledger::repays_at_once(set, customer, granted, cx.now().business_day())
 }
 
-impl From<DeedError> for ReviewError {
-    /// What of a deed's refusals its review can meet. The others are about asking for one.
-    fn from(error: DeedError) -> Self {
-        match error {
-            DeedError::State(state) => Self::AlreadyDecided(state.name()),
-            DeedError::Ledger(error) => error.into(),
-            DeedError::Db(error) => error.into(),
-            DeedError::NotFound
-            | DeedError::Field { .. }
-            | DeedError::CustomerUnknown
-            | DeedError::CustomerBlocked
-            | DeedError::ShopUnknown
-            | DeedError::OrderNotTheirs
-            | DeedError::ReferenceReused(_)
-            | DeedError::Insufficient { .. }
-            | DeedError::Blocked
-            | DeedError::CaptureTooMuch { .. }
-            | DeedError::NotReturnable
-            | DeedError::NotDone(_)
-            | DeedError::ReturnTooMuch { .. } => LedgerError::NotPending.into(),
+/// A deed whose review is open is under review: that it cannot be decided is a broken book.
+fn of_deed(cx: &mut Cx<'_>, error: DeedError) -> ReviewError {
+    match error {
+        DeedError::Ledger(error) => error.into(),
+        DeedError::Db(error) => error.into(),
+        DeedError::State(_)
+        | DeedError::NotFound
+        | DeedError::Field { .. }
+        | DeedError::CustomerUnknown
+        | DeedError::CustomerBlocked
+        | DeedError::ShopUnknown
+        | DeedError::OrderNotTheirs
+        | DeedError::ReferenceReused(_)
+        | DeedError::Insufficient { .. }
+        | DeedError::Blocked
+        | DeedError::CaptureTooMuch { .. }
+        | DeedError::NotReturnable
+        | DeedError::NotDone(_)
+        | DeedError::ReturnTooMuch { .. } => {
+            tracing::error!(reason = %error, "a deed does not take the end of its review");
+            LedgerError::from(cx.inconsistent("a deed that is not under its open review")).into()
         }
     }
 }
@@ -437,16 +446,15 @@ pub(super) fn refund_arrived(
         return Ok(order);
     }
     let row = set.get::<Reviews>(ReviewId::of(order.id.id())).cloned();
-    let row = row.ok_or(LedgerError::NotPending)?;
+    let row = row.ok_or_else(|| cx.inconsistent("an order under a review that is not there"))?;
     if withheld < row.points {
-        let less = row
-            .about_less(withheld)
-            .map_err(|_| LedgerError::NotPending)?;
+        let less = row.about_less(withheld);
+        let less = less.map_err(|refused| review_is_over(cx, &row, &refused))?;
         set.put::<Reviews>(less.id, less);
         return Ok(order);
     }
     let moot = row.moot(Actor::new("refund"), cx.now());
-    let moot = moot.map_err(|_| LedgerError::NotPending)?;
+    let moot = moot.map_err(|refused| review_is_over(cx, &row, &refused))?;
     settle_points(set, cx, &moot, false)?;
     metrics::counter!("risk_reviews_decided_total", "outcome" => moot.state.name()).increment(1);
     set.put::<Reviews>(moot.id, moot);
@@ -454,6 +462,13 @@ pub(super) fn refund_arrived(
         review: PointsReview::LetGo,
         ..order
     })
+}
+
+/// The order says that its review is open, and the review says that it is not.
+fn review_is_over(cx: &mut Cx<'_>, row: &ReviewRow, refused: &ReviewError) -> LedgerError {
+    tracing::error!(review.id = %row.id, reason = %refused, "a review is not its order's");
+    cx.inconsistent("an order under a review that is over")
+        .into()
 }
 
 /// A refund will not happen: what it withholds is the review's again, or becomes what the review has come to meanwhile. `order` is without the refund already.
@@ -488,7 +503,9 @@ pub(super) fn refund_failed(
         PointsReview::Open => {}
         PointsReview::LetIn => {
             let lot = order.state.payment().and_then(|paid| paid.points_expire_on);
-            let customer = order.customer.ok_or(LedgerError::NothingToMove)?;
+            let customer = order
+                .customer
+                .ok_or_else(|| cx.inconsistent("points of an order without a customer"))?;
             let issued = AccountId::of_tenant(order.tenant, AccountKind::PointsIssued);
             let account = AccountId::customer_points(customer);
             let credit = Draft::posted(issued, account, withheld.get());

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Applied, ExceptionKind, Late, LatePayment, Order, OrderState, Origin, PaidNotice, Payment,
-    Payments, PointsBack, Policy, Progress, Refund, RefundState, Why,
+    Applied, BookingError, ExceptionKind, Late, LatePayment, Order, OrderState, Origin, PaidNotice,
+    Payment, Payments, PointsBack, Policy, Progress, Refund, RefundError, RefundState, Why,
     booking::{book_refund, book_settlement, points_account, put_exception, put_order, put_refund},
     credit::{Credit, Ruled, hold_points, rule_on_credit, tell_points},
     find::refunds_of,
@@ -60,10 +60,16 @@ pub struct SettlePayment {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unsettled {
     #[error(transparent)]
-    Ledger(#[from] LedgerError),
+    Booking(#[from] BookingError),
     /// Risk is on and was not asked, or was asked about fewer points than are to be credited: the order was not found then, or its caps left less. It will be the next time.
     #[error("risk was not asked")]
     NotRuled,
+}
+
+impl From<LedgerError> for Unsettled {
+    fn from(error: LedgerError) -> Self {
+        Self::Booking(error.into())
+    }
 }
 
 /// Who paid, after it was looked up.
@@ -200,9 +206,9 @@ async fn submit(payments: &Payments, operation: SettlePayment) -> Result<Option<
         Ok(settled) => Ok(Some(settled)),
         Err(SubmitError::Refused(Unsettled::NotRuled)) => Ok(None),
         Err(SubmitError::Db(error)) => Err(error),
-        Err(SubmitError::Refused(Unsettled::Ledger(refusal))) => {
-            tracing::error!(reason = %refusal, "the ledger refused a settlement");
-            Err(DbError::Inconsistent("the ledger refused a settlement"))
+        Err(SubmitError::Refused(Unsettled::Booking(refusal))) => {
+            tracing::error!(reason = %refusal, "the books refused a settlement");
+            Err(DbError::Inconsistent("the books refused a settlement"))
         }
     }
 }
@@ -417,9 +423,10 @@ impl SettlePayment {
         order: &Order,
     ) -> Result<Settled, Unsettled> {
         let points = self.earn(set, cx, order)?;
-        let paid = match order.pay(self.payment(cx, order, points, Late::No)) {
-            Ok(Applied::Now(paid)) => paid,
-            Ok(Applied::Before) | Err(_) => return Ok(Settled::Before),
+        let paid = order.pay(self.payment(cx, order, points, Late::No));
+        let paid = match paid.map_err(BookingError::from)? {
+            Applied::Now(paid) => paid,
+            Applied::Before => return Ok(Settled::Before),
         };
         self.book(set, cx, paid, self.why())?;
         Ok(Settled::Now { points })
@@ -434,7 +441,8 @@ impl SettlePayment {
         why: Why,
     ) -> Result<Order, Unsettled> {
         let Some(payment) = paid.state.payment().cloned() else {
-            return Err(LedgerError::NotPending.into());
+            let inconsistent = cx.inconsistent("an order is paid without a payment");
+            return Err(BookingError::from(inconsistent).into());
         };
         let points = payment.points;
         paid.refunds.unknown = self.refunded != SaidRefunded::No;
@@ -488,9 +496,8 @@ impl SettlePayment {
             Late::Refunded | Late::No => Points::ZERO,
         };
         let detail = format!("{} was {} when it was paid", order.no(), order.state.name());
-        let Ok(paid) = order.pay_late(self.payment(cx, order, points, late)) else {
-            return Ok(Settled::Before);
-        };
+        let paid = order.pay_late(self.payment(cx, order, points, late));
+        let paid = paid.map_err(BookingError::from)?;
         let paid = self.book(set, cx, paid, why)?;
         let kind = ExceptionKind::LatePayment;
         if late == Late::Reopened {
@@ -501,7 +508,7 @@ impl SettlePayment {
         let platform = Actor::new("platform");
         let asked = paid
             .ask_refund(paid.amount, Points::ZERO)
-            .map_err(|_| LedgerError::NotPending)?;
+            .map_err(BookingError::from)?;
         let mut refund = Refund {
             id: RefundId::new(cx.new_id(paid.id.lane())),
             tenant: paid.tenant,
@@ -528,8 +535,15 @@ impl SettlePayment {
             progress: Progress::default(),
         };
         let shortfall = self.policy.terms.points_shortfall;
-        book_refund(set, cx, &asked, &mut refund, shortfall)
-            .map_err(|_| LedgerError::NotPending)?;
+        // It takes no points, so that only the books can refuse it.
+        book_refund(set, cx, &asked, &mut refund, shortfall).map_err(|refused| {
+            if let RefundError::Booking(error) = refused {
+                error
+            } else {
+                cx.inconsistent("a late payment that may not be given back")
+                    .into()
+            }
+        })?;
         let about = (Some(&asked), Some(&refund));
         put_exception(set, cx, self.tenant, kind, about, detail, resolution);
         put_order(set, cx, asked, Why::RefundAsked, None);

@@ -131,7 +131,7 @@ impl Operation for NoteStuck {
             .cloned();
         if let (Some(mut refund), Some(order)) = (refund, order)
             && tell_if_stuck(set, cx, self.pace, &order, &mut refund)
-            && let Some(told) = refund.turn(refund.state)
+            && let Ok(told) = refund.turn(refund.state)
         {
             put_refund(set, cx, told, &Actor::new("service"), "stuck");
         }

@@ -160,7 +160,7 @@ impl Withdraw {
         let wish = &self.wish;
         let mut asked = refund
             .turn(refund.state)
-            .ok_or(RefundError::NotWithdrawable(refund.state.kind()))?;
+            .map_err(|refused| RefundError::NotWithdrawable(refused.from))?;
         asked.progress.withdrawal = Some(Withdrawal {
             by: wish.by.clone(),
             reason: wish.reason.clone(),
@@ -205,7 +205,7 @@ impl Operation for Withdraw {
         let order = set
             .get::<Orders>(refund.order)
             .cloned()
-            .ok_or(RefundError::OrderNotFound)?;
+            .ok_or_else(|| cx.inconsistent("a refund of an order that is not there"))?;
         if !may_be_withdrawn(refund.state.kind()) {
             return Err(RefundError::NotWithdrawable(refund.state.kind()));
         }

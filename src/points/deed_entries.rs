@@ -293,8 +293,8 @@ fn refusal(set: &WorkingSet, cx: &mut Cx<'_>, deed: &Deed, error: LedgerError) -
     match error {
         LedgerError::Insufficient | LedgerError::LotsShort => insufficient(set, cx, deed),
         LedgerError::AlreadyPosted | LedgerError::NotPending | LedgerError::NothingPending => {
-            cx.inconsistent("a deed's entry is not as the deed says");
-            DeedError::Ledger(error)
+            let inconsistent = cx.inconsistent("a deed's entry is not as the deed says");
+            DeedError::Ledger(inconsistent.into())
         }
         LedgerError::SameAccount
         | LedgerError::MixedAssets
@@ -303,7 +303,8 @@ fn refusal(set: &WorkingSet, cx: &mut Cx<'_>, deed: &Deed, error: LedgerError) -
         | LedgerError::UnknownAccountKind
         | LedgerError::BelowZero
         | LedgerError::NothingOwed
-        | LedgerError::Overflow => DeedError::Ledger(error),
+        | LedgerError::Overflow
+        | LedgerError::Inconsistent(_) => DeedError::Ledger(error),
     }
 }
 

@@ -179,8 +179,8 @@ fn take_from_deed(
         }
     }
     if due > 0 {
-        cx.inconsistent("a deed has less left in its lots than it says");
-        return Err(LedgerError::LotsShort.into());
+        let inconsistent = cx.inconsistent("a deed has less left in its lots than it says");
+        return Err(LedgerError::from(inconsistent).into());
     }
     set.put::<DeedLots>(of.id, lots);
     Ok(parts)

@@ -115,7 +115,8 @@ impl ApplyReturn {
         }
         let mut next = share.next();
         let mut parts = set.get::<PartsOf>(share.id).cloned().unwrap_or_default();
-        let part = parts.get_mut(&back.part).ok_or(LedgerError::NotPending)?;
+        let part = parts.get_mut(&back.part);
+        let part = part.ok_or_else(|| cx.inconsistent("a return of a part that is not there"))?;
         let returned = part.returned.checked_add(back.amount);
         let returned = returned.map_err(|_| LedgerError::Overflow)?;
         // Unless the same money was asked back once more, and came.
@@ -158,14 +159,15 @@ fn book(
     back: &PartReturn,
 ) -> Result<(), LedgerError> {
     let mut parts = set.get::<PartsOf>(share.id).cloned().unwrap_or_default();
-    let part = parts.get_mut(&back.part).ok_or(LedgerError::NotPending)?;
+    let part = parts.get_mut(&back.part);
+    let part = part.ok_or_else(|| cx.inconsistent("a return of a part that is not there"))?;
     match back.state {
         ReturnState::Succeeded => book_returned(set, cx, share, part, back)?,
         ReturnState::Failed => {
             part.returned = part
                 .returned
                 .checked_sub(back.amount)
-                .map_err(|_| LedgerError::BelowZero)?;
+                .map_err(|_| cx.inconsistent("more came back of a part than was asked for"))?;
             set.put::<PartsOf>(share.id, parts);
         }
         ReturnState::Asked | ReturnState::Processing => {}

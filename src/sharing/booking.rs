@@ -49,7 +49,11 @@ pub(super) fn book_outcome(
     let to = match part.state {
         PartState::Succeeded => AccountId::receiver_payable(part.receiver),
         PartState::Failed => AccountId::merchant_payable(share.merchant),
-        PartState::Pending => return Err(LedgerError::NotPending),
+        PartState::Pending => {
+            return Err(cx
+                .inconsistent("the outcome of a part that is pending")
+                .into());
+        }
     };
     let draft = Draft::posted(in_transit(share.tenant), to, part.amount.get());
     post(
@@ -140,7 +144,7 @@ pub(super) fn note(
 /// for shares any more.
 pub(super) fn let_go(
     set: &mut WorkingSet,
-    cx: &Cx<'_>,
+    cx: &mut Cx<'_>,
     refund: &Refund,
     why: &str,
 ) -> Option<Refund> {
@@ -153,7 +157,10 @@ pub(super) fn let_go(
     if refund.state != RefundState::Returning {
         return None;
     }
-    let mut next = refund.turn(RefundState::Accepted)?;
+    let Ok(mut next) = refund.turn(RefundState::Accepted) else {
+        cx.inconsistent("a refund that waits for shares cannot go on");
+        return None;
+    };
     next.attempts.count = 0;
     next.attempts.problem = None;
     next.attempts.next_at = Some(cx.now());

@@ -83,7 +83,7 @@ impl StartReturn {
     fn start(
         &self,
         set: &mut WorkingSet,
-        cx: &Cx<'_>,
+        cx: &mut Cx<'_>,
         order: &Order,
         share: &PaymentShare,
         refund: &Refund,

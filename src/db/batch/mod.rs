@@ -83,7 +83,7 @@ mod rows;
 use std::sync::Arc;
 
 pub(crate) use committer::Committers;
-pub use operation::{Cx, Operation, SubmitError};
+pub use operation::{Cx, Inconsistent, Operation, SubmitError};
 pub use recorder::Recorder;
 pub use rows::{Change, RowSet, Wanted, WorkingSet};
 

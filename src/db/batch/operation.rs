@@ -68,11 +68,19 @@ impl Cx<'_> {
         self.events.push(event);
     }
 
-    /// A row says what this program never writes. The operation fails with [`DbError::Inconsistent`] and someone is paged; its changes are undone.
-    pub fn inconsistent(&mut self, what: &'static str) {
+    /// Rows say what this program never writes. The operation fails with [`DbError::Inconsistent`],
+    /// whatever its `decide` comes to, and someone is paged; its changes are undone. What is given
+    /// back is for functions that must fail with something.
+    pub fn inconsistent(&mut self, what: &'static str) -> Inconsistent {
         self.inconsistent = Some(what);
+        Inconsistent(what)
     }
 }
+
+/// A broken invariant that [`Cx::inconsistent`] has noted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("inconsistency: {0}")]
+pub struct Inconsistent(&'static str);
 
 /// Events of a commit, packed: length (4 bytes, big endian), bytes, and so on.
 #[derive(Debug, Default)]

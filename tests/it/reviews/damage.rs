@@ -127,3 +127,30 @@ async fn every_kind_of_damage_to_reviews_is_found_and_named() {
     copy.drop().await;
     bench.finish().await;
 }
+
+/// What contradicts itself is decided by nobody: it is no conflict that passes, and changes nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_review_that_the_books_contradict_is_not_decided_until_they_are_mended() {
+    let bench = Bench::open().await;
+    let order = bench.desk.paid(1_000, "k").await;
+    let commits = bench.app().count("SELECT COUNT(*) FROM commits").await;
+    for (damage, repair) in [
+        (
+            "UPDATE payment_orders SET review = 0",
+            "UPDATE payment_orders SET review = 2",
+        ),
+        (
+            "UPDATE transfers SET phase = 0 WHERE phase = 1",
+            "UPDATE transfers SET phase = 1 WHERE ORD(SUBSTR(entry_id, 16, 1)) = 9",
+        ),
+    ] {
+        bench.app().execute(damage).await;
+        let refused = bench.approve(order, "lin").await;
+        refused.refused(500, "internal_error");
+        let after = bench.app().count("SELECT COUNT(*) FROM commits").await;
+        assert_eq!(after, commits, "{damage}");
+        bench.app().execute(repair).await;
+    }
+    bench.approve(order, "lin").await.expect(200);
+    bench.finish().await;
+}

@@ -1,6 +1,6 @@
 -- What a payment earns: of the tenant, or of a single merchant. A version is never changed, since
 -- orders name the one by which they were credited; the newest whose time has come is in force.
--- Key: the tenant and the version, counted over all of its merchants. points_rules_by_shop is for
+-- Key: the tenant and the version, counted over all of its merchants. points_rules_by_merchant is for
 -- the history of one of them, newest first.
 --
 -- owner: points
@@ -23,7 +23,7 @@ CREATE TABLE points_rules (
   created_at DATETIME(6) NOT NULL,
   created_by VARCHAR(64) NOT NULL,
   PRIMARY KEY (tenant_id, version),
-  KEY points_rules_by_shop (tenant_id, merchant_id, version),
+  KEY points_rules_by_merchant (tenant_id, merchant_id, version),
   CONSTRAINT points_rules_sane CHECK (ratio >= 0 AND amount_min_fen >= 0 AND (amount_max_fen IS NULL OR amount_max_fen >= amount_min_fen)
     AND (daily_cap IS NULL OR daily_cap >= 0) AND (total_cap IS NULL OR total_cap >= 0)),
   CONSTRAINT points_rules_withdrawn CHECK (withdrawn = 0 OR merchant_id IS NOT NULL),

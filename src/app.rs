@@ -9,8 +9,8 @@ use crate::{
     db::{Db, DbError, DbOptions},
     deliveries::{Deliveries, SettingsBook},
     limits::Limits,
-    merchants::{MiniProgramCodes, ShopBook},
-    payments::{Gateways, Pace, Payments, PolicyBook, RecentOrders},
+    merchants::{MerchantCache, MiniProgramCodes},
+    payments::{Pace, PaymentChannels, Payments, PolicyBook, RecentOrders},
     points::{Desk, RuleBook},
     primitives::{Clock, IdSource, RandomIds, SystemClock, TenantId, Timestamp},
     risk::{self, Risk},
@@ -38,12 +38,12 @@ impl Deref for Assembled {
     }
 }
 
-/// What an [`App`] is made of. Tests make their own: a clock that stands still, seeded ids, a simulator behind the gateway.
+/// What an [`App`] is made of. Tests make their own: a clock that stands still, seeded ids, a simulator in WeChat's place.
 #[derive(Debug)]
 pub struct Parts {
     /// Database, channel and rules; and the channel's profit sharing.
     pub sharing: Sharing,
-    /// The accounts behind the gateways, to look after; none when something else is there.
+    /// WeChat's accounts behind the channels, to look after; none when something else is there.
     pub accounts: Option<WechatAccounts>,
     pub login: Arc<dyn WechatLogin>,
     pub deliveries: Deliveries,
@@ -96,16 +96,16 @@ impl App {
             mini_program_codes: mini_program.clone(),
             sharing: Sharing {
                 payments: Payments {
-                    gateways: Arc::new(accounts.clone()),
+                    channels: Arc::new(accounts.clone()),
                     rules: RuleBook::start(db.clone()),
                     policies: PolicyBook::start(db.clone()),
                     risk,
-                    shops: ShopBook::start(db.clone()),
+                    merchants: MerchantCache::start(db.clone()),
                     recent: RecentOrders::default(),
                     pace: Pace::new(settings.jobs.pace).unwrap_or_default(),
                     db,
                 },
-                gateways: Arc::new(accounts.clone()),
+                channels: Arc::new(accounts.clone()),
             },
             accounts: Some(accounts),
             login: mini_program,
@@ -142,13 +142,13 @@ impl App {
         &self.0.sharing
     }
 
-    /// Which platforms there are.
+    /// Which tenants there are.
     pub fn tenants(&self) -> &TenantBook {
         &self.0.tenants
     }
 
-    pub fn gateways(&self) -> &Arc<dyn Gateways> {
-        &self.payments().gateways
+    pub fn channels(&self) -> &Arc<dyn PaymentChannels> {
+        &self.payments().channels
     }
 
     /// Looks after the merchant accounts: which tenant has which, whether keys have changed. For a job, every few seconds. What cannot

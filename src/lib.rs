@@ -1,6 +1,6 @@
-//! Zhangfang 账房: the payment-and-points ledger that a platform of shops runs its money on.
+//! Zhangfang 账房: the payment-and-points ledger for a tenant with many merchants.
 //!
-//! Customers scan a shop's code and pay through WeChat; the shop sees the money arrive; the customer is credited points; every fen and every point
+//! Customers scan a merchant's code and pay through WeChat; the merchant sees the money arrive; the customer is credited points; every fen and every point
 //! can be proven. One process, stateless but for a short queue in memory; MySQL holds the truth, Redis what may be lost.
 //!
 //! # The map
@@ -22,11 +22,11 @@
 //! | [`ledger`] | accounts, transfers, pending and resolved |
 //! | [`risk`] | rules that people steer: facts in, a decision with its reasons out |
 //! | [`points`] | what a payment earns; what a customer has |
-//! | [`tenants`] | the platforms that share a database |
+//! | [`tenants`] | the tenants that share a database |
 //! | [`auth`] | tokens, sessions, permissions; the port to WeChat's login |
-//! | [`customers`], [`merchants`] | people who pay; shops, their staff and their collection codes |
+//! | [`customers`], [`merchants`] | people who pay; merchants, their staff and their collection codes |
 //! | [`payments`] | order, prepay, callback, settlement; the port to the channel |
-//! | [`sharing`] | what of a payment goes to others than the shop; the port to the channel's profit sharing |
+//! | [`sharing`] | what of a payment goes to others than the merchant; the port to the channel's profit sharing |
 //! | [`deliveries`] | what is told to others after a payment; the port to WeChat's messages and shipping reports |
 //! | [`verify`] | the invariants, on the database alone |
 //! | [`wechat`] | WeChat behind the ports |

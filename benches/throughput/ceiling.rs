@@ -101,11 +101,11 @@ fn statements(orders: &[&Order], number: usize) -> String {
             of_tenant(AccountKind::ChannelReceivable),
             of_tenant(AccountKind::PointsIssued),
         );
-        let (shop, customer) = (
+        let (merchant, customer) = (
             AccountId::merchant_payable(order.merchant).id(),
             AccountId::customer_points(order.customer.unwrap()).id(),
         );
-        write!(sql, "(x'{entry}',0,{tenant},0,x'{channel}',x'{shop}',1288,0,NULL,NULL,NOW(6)),(x'{entry}',1,{tenant},0,x'{issued}',x'{customer}',12,2,1,12,NOW(6))").unwrap();
+        write!(sql, "(x'{entry}',0,{tenant},0,x'{channel}',x'{merchant}',1288,0,NULL,NULL,NOW(6)),(x'{entry}',1,{tenant},0,x'{issued}',x'{customer}',12,2,1,12,NOW(6))").unwrap();
     });
     sql.push_str(";INSERT INTO accounts (id, tenant_id, debits_posted, credits_posted, debits_pending, credits_pending, version, earned_on, earned_points) VALUES ");
     list(&mut sql, orders, |sql, _, order| {
@@ -132,9 +132,9 @@ fn statements(orders: &[&Order], number: usize) -> String {
     });
     sql.push_str(" ON DUPLICATE KEY UPDATE granted = granted + 12, remaining = remaining + 12");
     sql.push_str(";INSERT INTO accounts (id, tenant_id, debits_posted, credits_posted, debits_pending, credits_pending, version) VALUES ");
-    let mut shops: Vec<_> = orders.iter().map(|order| order.merchant).collect();
-    shops.sort_unstable();
-    shops.dedup();
+    let mut merchants: Vec<_> = orders.iter().map(|order| order.merchant).collect();
+    merchants.sort_unstable();
+    merchants.dedup();
     write!(
         sql,
         "(x'{}',{tenant},1288,0,0,0,1),(x'{}',{tenant},12,0,0,0,1)",
@@ -142,11 +142,11 @@ fn statements(orders: &[&Order], number: usize) -> String {
         of_tenant(AccountKind::PointsIssued)
     )
     .unwrap();
-    for shop in shops {
+    for merchant in merchants {
         write!(
             sql,
             ",(x'{}',{tenant},0,1288,0,0,1)",
-            AccountId::merchant_payable(shop).id()
+            AccountId::merchant_payable(merchant).id()
         )
         .unwrap();
     }

@@ -50,7 +50,7 @@ pub(crate) fn compute(report: &mut Report) {
     }
 }
 
-/// The same with numbers from Redis, for so many deeds of 50,000 customers and ten shops, of which so many are in flight.
+/// The same with numbers from Redis, for so many deeds of 50,000 customers and ten merchants, of which so many are in flight.
 pub(crate) async fn ask(deeds: usize, in_flight: usize, report: &mut Report) {
     let scratch = Scratch::make("risk").await;
     let db = open(&scratch.service).await;

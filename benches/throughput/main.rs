@@ -78,8 +78,8 @@ impl Plan {
 
 /// Measures, at full durability and in one run:
 ///
-/// `settle_http`: WeChat's callbacks through HTTP (signature, decryption, everything), distinct orders of 10 shops, at 1, 64 and 512 connections.
-/// `settle_http_one_shop`: the same, all orders of one shop.
+/// `settle_http`: WeChat's callbacks through HTTP (signature, decryption, everything), distinct orders of 10 merchants, at 1, 64 and 512 connections.
+/// `settle_http_one_merchant`: the same, all orders of one merchant.
 /// `risk_off`, `risk_file`, `risk_thirty`: `settle_http` without risk, with the rules of risk-rules.yaml, and with thirty rules each of which asks for a number of its
 /// own, in turns, the service started anew for each.
 /// `risk_decide_create`, `risk_decide_credit`, `risk_decide_thirty`: decisions alone, one after the other, by the file (before a payment, before its points) and by the thirty: what the
@@ -175,7 +175,7 @@ async fn main() {
             }
             let (connections, orders) = plan.hot;
             report.add(
-                "settle_http_one_shop",
+                "settle_http_one_merchant",
                 &stage.settle(from..from + orders, connections).await,
             );
         }

@@ -154,8 +154,8 @@ impl Report {
                 "× the same rows by raw multi-row SQL",
             ),
             (
-                "settle_http_one_shop",
-                "× the same with all orders of one shop",
+                "settle_http_one_merchant",
+                "× the same with all orders of one merchant",
             ),
         ] {
             if let (Some(settle), Some(other)) = (settle, self.best(than)) {

@@ -1,4 +1,4 @@
-//! The service as a process of its own, with a platform, ten shops, customers, and orders that wait to be paid.
+//! The service as a process of its own, with a tenant, ten merchants, customers, and orders that wait to be paid.
 
 use std::{
     fmt::Write as _,
@@ -20,11 +20,11 @@ use zhangfang::{
     auth::{Principal, Tokens},
     db::{self, Db, DbOptions},
     facts::Origin,
-    merchants::ShopBook,
+    merchants::MerchantCache,
     payments::{
         self, AbnormalRefund, Bill, BillKind, ChannelMode, ChannelOrder, ChannelRefund,
-        CreatePayment, Gateway, Notice, NoticeError, NoticeHeaders, OneGateway, Order, OurAccount,
-        Outcome, Pace, PayParameters, Payments, PolicyBook, PrepayRequest, RecentOrders,
+        CreatePayment, Notice, NoticeError, NoticeHeaders, OneChannel, Order, OurAccount, Outcome,
+        Pace, PayParameters, PaymentChannel, Payments, PolicyBook, PrepayRequest, RecentOrders,
         RefundCall,
     },
     points::RuleBook,
@@ -105,7 +105,7 @@ fn not_here<T: Send + 'static>() -> BoxFuture<'static, Outcome<T>> {
     Box::pin(async { Outcome::Unknown("not here".into()) })
 }
 
-impl Gateway for Tickets {
+impl PaymentChannel for Tickets {
     fn account(&self) -> &OurAccount {
         static NOBODY: OurAccount = OurAccount {
             mode: ChannelMode::Partner,
@@ -133,19 +133,23 @@ impl Gateway for Tickets {
         }
     }
 
-    fn query<'a>(&'a self, _no: OrderNo, _shop: &'a str) -> BoxFuture<'a, Outcome<ChannelOrder>> {
+    fn query<'a>(
+        &'a self,
+        _no: OrderNo,
+        _sub_mchid: &'a str,
+    ) -> BoxFuture<'a, Outcome<ChannelOrder>> {
         not_here()
     }
 
     fn query_by_transaction<'a>(
         &'a self,
         _wechat_transaction_id: &'a str,
-        _shop: &'a str,
+        _sub_mchid: &'a str,
     ) -> BoxFuture<'a, Outcome<ChannelOrder>> {
         not_here()
     }
 
-    fn close<'a>(&'a self, _no: OrderNo, _shop: &'a str) -> BoxFuture<'a, Outcome<()>> {
+    fn close<'a>(&'a self, _no: OrderNo, _sub_mchid: &'a str) -> BoxFuture<'a, Outcome<()>> {
         not_here()
     }
 
@@ -156,7 +160,7 @@ impl Gateway for Tickets {
     fn query_refund<'a>(
         &'a self,
         _no: RefundNo,
-        _shop: &'a str,
+        _sub_mchid: &'a str,
     ) -> BoxFuture<'a, Outcome<ChannelRefund>> {
         not_here()
     }
@@ -183,7 +187,7 @@ impl Gateway for Tickets {
     }
 }
 
-/// A platform with ten shops and a code each, and many customers, written straight into the tables.
+/// A tenant with ten merchants and a code each, and many customers, written straight into the tables.
 pub(crate) async fn populate(db: &Db) -> (TenantId, Vec<String>, Vec<CustomerId>) {
     let tenant = zhangfang::tenants::create(db, "bench", "bench")
         .await
@@ -191,9 +195,9 @@ pub(crate) async fn populate(db: &Db) -> (TenantId, Vec<String>, Vec<CustomerId>
         .id;
     let now = db.now();
     let mut codes = Vec::new();
-    for shop in 0..10 {
+    for number in 0..10 {
         let merchant = MerchantId::new(db.new_id(db.new_lane()));
-        let code = format!("{shop:012}");
+        let code = format!("{number:012}");
         sqlx::query("INSERT INTO merchants (id, tenant_id, name, contact_name, contact_phone, business_license, address, sub_mchid, state, created_at, updated_at) VALUES (?, ?, '店', '', '', '', '', ?, 'approved', ?, ?)")
             .bind(merchant).bind(tenant).bind(SUB_MCHID).bind(now).bind(now)
             .execute(db.pool()).await.unwrap();
@@ -227,22 +231,22 @@ pub(crate) async fn populate(db: &Db) -> (TenantId, Vec<String>, Vec<CustomerId>
     (tenant, codes, customers)
 }
 
-/// Orders with tickets, of all ten shops; of the first shop from `one_shop_from` on.
+/// Orders with tickets, of all ten merchants; of the first merchant from `one_merchant_from` on.
 pub(crate) async fn orders(
     db: &Db,
     tenant: TenantId,
     codes: &[String],
     customers: &[CustomerId],
     count: usize,
-    one_shop_from: usize,
+    one_merchant_from: usize,
 ) -> Vec<Order> {
     let payments = Payments {
         db: db.clone(),
-        gateways: Arc::new(OneGateway(Arc::new(Tickets))),
+        channels: Arc::new(OneChannel(Arc::new(Tickets))),
         rules: RuleBook::start(db.clone()),
         policies: PolicyBook::start(db.clone()),
         risk: Risk::off(),
-        shops: ShopBook::start(db.clone()),
+        merchants: MerchantCache::start(db.clone()),
         recent: RecentOrders::default(),
         pace: Pace::default(),
     };
@@ -266,7 +270,7 @@ pub(crate) async fn orders(
                         tenant,
                         customer: customers[place % customers.len()],
                         payer_openid: Secret::new("o".into()),
-                        code: codes[if place < one_shop_from {
+                        code: codes[if place < one_merchant_from {
                             place % codes.len()
                         } else {
                             0
@@ -311,12 +315,12 @@ pub(crate) async fn open(options: &MySqlConnectOptions) -> Db {
 
 impl Stage {
     pub(crate) async fn set(count: usize) -> Self {
-        eprintln!("→ making a platform, {CUSTOMERS} customers and {count} orders");
+        eprintln!("→ making a tenant, {CUSTOMERS} customers and {count} orders");
         let scratch = Scratch::make("http").await;
         let db = open(&scratch.service).await;
         let (tenant, codes, customers) = populate(&db).await;
-        let one_shop_from = count - count.min(if count > 150_000 { 100_000 } else { 30_000 });
-        let orders = orders(&db, tenant, &codes, &customers, count, one_shop_from).await;
+        let one_merchant_from = count - count.min(if count > 150_000 { 100_000 } else { 30_000 });
+        let orders = orders(&db, tenant, &codes, &customers, count, one_merchant_from).await;
         // What the relay owes for making them is not what is measured.
         zhangfang::jobs::drain(&db).await.unwrap();
         // Nor are questions about tens of thousands of orders that nobody pays for minutes: as if the job had looked past them.
@@ -493,7 +497,7 @@ impl Rules {
     pub(crate) fn thirty() -> String {
         let mut text = String::from("defaults:\n  on_missing: review\nrules:\n");
         let measures = ["count", "sum_fen"];
-        for (place, per) in ["customer", "shop", "pair"]
+        for (place, per) in ["customer", "merchant", "pair"]
             .iter()
             .cycle()
             .take(30)

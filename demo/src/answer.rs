@@ -17,7 +17,7 @@ pub(super) struct Session {
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct StaffOf {
     #[serde(rename = "merchant_id")]
-    pub(super) shop: String,
+    pub(super) merchant: String,
     #[serde(rename = "merchant_name")]
     pub(super) name: String,
     #[serde(rename = "merchant_state")]
@@ -67,7 +67,7 @@ pub(super) struct CollectionCode {
     pub(super) state: String,
 }
 
-/// What a shop shows on its screen for somebody to scan.
+/// What a merchant shows on its screen for somebody to scan.
 #[derive(Debug, Deserialize)]
 pub(super) struct Shown {
     pub(super) order_no: String,
@@ -75,7 +75,7 @@ pub(super) struct Shown {
     pub(super) code_url: String,
 }
 
-/// A refund, as far as shop, platform and customer all see it.
+/// A refund, as far as merchant, tenant and customer all see it.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Refund {
     #[serde(rename = "refund_no")]
@@ -112,7 +112,7 @@ pub(super) struct RefundsOf {
     pub(super) items: Vec<Refund>,
 }
 
-/// What the platform wants done where it has a choice.
+/// What the tenant wants done where it has a choice.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub(super) struct PaymentPolicy {
     /// Not part of what is put.
@@ -148,7 +148,7 @@ pub(super) struct Exception {
     pub(super) resolution: Option<String>,
 }
 
-/// What a shop took in, and what went back.
+/// What a merchant took in, and what went back.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub(super) struct Totals {
     pub(super) orders: i64,

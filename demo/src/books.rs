@@ -14,8 +14,8 @@ use super::{
     desk::{self, DeskTold},
     patience::Gave,
     payment::{Scene, Visit},
-    platform::Shop,
     service::{Person, Service},
+    tenant::Merchant,
     wechat::{Fate, Wechat, WechatRefund, WechatStats},
 };
 use zhangfang::primitives::BusinessDay;
@@ -81,7 +81,7 @@ pub(super) async fn open(
     let opening = Opening {
         today,
         customers: customers.try_collect().await?,
-        totals: totals(scene.service, &scene.platform.shops, today).await?,
+        totals: totals(scene.service, &scene.tenant.merchants, today).await?,
         callbacks: callbacks(&scene.service.metrics().await?),
         wechat: scene.wechat.stats().await?,
     };
@@ -109,7 +109,7 @@ pub(super) async fn close(
     let customers = stream::iter(people).map(after).buffered(at_once);
     let closing = Closing {
         customers: customers.try_collect().await?,
-        totals: totals(scene.service, &scene.platform.shops, opening.today).await?,
+        totals: totals(scene.service, &scene.tenant.merchants, opening.today).await?,
         callbacks: callbacks(&scene.service.metrics().await?),
         wechat: scene.wechat.stats().await?,
         rule: scene.service.rule(&scene.operators.admin).await?,
@@ -142,18 +142,18 @@ async fn new_orders(
     }
 }
 
-/// What each shop took in around that day: also on the day before and after, for WeChat's clock decides on which a payment counts.
+/// What each merchant took in around that day: also on the day before and after, for WeChat's clock decides on which a payment counts.
 async fn totals(
     service: &Service,
-    shops: &[Shop],
+    merchants: &[Merchant],
     today: BusinessDay,
 ) -> Result<Vec<Totals>, Gave> {
     let yesterday = BusinessDay(today.0.previous_day().unwrap_or(today.0));
-    let mut totals = Vec::with_capacity(shops.len());
-    for shop in shops {
+    let mut totals = Vec::with_capacity(merchants.len());
+    for merchant in merchants {
         totals.push(
             service
-                .totals(&shop.owner, yesterday, today.plus_days(1))
+                .totals(&merchant.owner, yesterday, today.plus_days(1))
                 .await?,
         );
     }
@@ -225,7 +225,7 @@ fn expected(since: WechatStats, fates: &[&Fate]) -> u64 {
     of_payments.saturating_add(since.refunds_ended.saturating_sub(lost_of_refunds))
 }
 
-/// Waits until the shops' totals say what they should, or no longer.
+/// Waits until the merchants' totals say what they should, or no longer.
 pub(super) async fn wait_for_relay(
     scene: Scene<'_>,
     opening: &Opening,
@@ -234,7 +234,7 @@ pub(super) async fn wait_for_relay(
     let spinner = day::spinner("waiting for the relay");
     let begun = Instant::now();
     while !scene.ending.is_cancelled() && begun.elapsed() < RELAY_MAX {
-        let now = totals(scene.service, &scene.platform.shops, opening.today).await?;
+        let now = totals(scene.service, &scene.tenant.merchants, opening.today).await?;
         let taken_in = now
             .iter()
             .zip(&opening.totals)
@@ -243,7 +243,7 @@ pub(super) async fn wait_for_relay(
             .zip(expected)
             .filter(|(now, expected)| now.money() != expected.money())
             .count();
-        spinner.set_message(format!("{behind} shops do not see all their money yet"));
+        spinner.set_message(format!("{behind} merchants do not see all their money yet"));
         if behind == 0 {
             break;
         }

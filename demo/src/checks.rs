@@ -82,11 +82,15 @@ pub(super) fn checks(summary: &Summary, found: &Found<'_>) -> Vec<Check> {
         return checks;
     };
     checks.push(orders_agree(visits, closing));
-    let agreeing = summary.shops.iter().filter(|shop| shop.agrees()).count();
+    let agreeing = summary
+        .merchants
+        .iter()
+        .filter(|merchant| merchant.agrees())
+        .count();
     checks.push(Check::all(
-        "each shop sees the money that was paid there, and what went back",
+        "each merchant sees the money that was paid there, and what went back",
         agreeing,
-        summary.shops.len(),
+        summary.merchants.len(),
     ));
     checks.extend(summary.points.checks.iter().cloned());
     checks.extend(at_the_desk(visits, &closing.desk));

@@ -1,4 +1,4 @@
-//! The platform's desk: the policy of the day before it, and after it what a person would look at.
+//! The operators' desk: the policy of the day before it, and after it what a person would look at.
 
 use std::collections::HashSet;
 
@@ -12,7 +12,7 @@ use super::{
 
 /// Refunds above this wait for a second person. Low, so that some do.
 const REVIEW_ABOVE_FEN: i64 = 10_000;
-/// What a shop's clerk gives back alone.
+/// What a merchant's clerk gives back alone.
 const CLERK_MAX_FEN: i64 = 5_000;
 /// More pages than a day of the demo fills.
 const PAGES_MAX: usize = 50;
@@ -78,7 +78,7 @@ fn of_the_day(order_minutes: u32, version: u32) -> PaymentPolicy {
     }
 }
 
-/// What a platform has that never chose.
+/// What a tenant has that never set one.
 fn the_defaults() -> PaymentPolicy {
     PaymentPolicy {
         version: 0,

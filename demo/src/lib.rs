@@ -1,12 +1,12 @@
-//! A visible day: customers, shops and an admin against a running instance, over HTTP, while WeChat misbehaves.
+//! A visible day: customers, merchants and an admin against a running instance, over HTTP, while WeChat misbehaves.
 //!
 //! | | |
 //! |---|---|
-//! | [`platform`] | the tenant, its rule, shops and codes: made once |
+//! | [`tenant`] | the tenant, its rule, merchants and codes: made once |
 //! | [`plan`] | who is going to pay what, from the seed |
 //! | [`payment`], [`day`] | one payment, and all of them |
 //! | [`refund`], [`afterwards`] | money that goes back, and what takes its time |
-//! | [`desk`] | the platform's policy, and what its operators look at |
+//! | [`desk`] | the tenant's policy, and what its operators look at |
 //! | [`service`], [`office`], [`answer`], [`wechat`], [`patience`] | the two other sides, and what happens when they do not answer |
 //! | [`books`] | what the service says before and after |
 //! | [`summary`], [`points`], [`returns`], [`checks`], [`tables`] | the two accounts side by side, what must agree, and how it is told |
@@ -31,7 +31,6 @@ mod office;
 mod patience;
 mod payment;
 mod plan;
-mod platform;
 mod points;
 mod refund;
 mod returns;
@@ -40,6 +39,7 @@ mod scenes;
 mod service;
 mod summary;
 mod tables;
+mod tenant;
 mod wechat;
 
 use std::path::PathBuf;
@@ -53,8 +53,8 @@ const ABOUT: &str = "\
 Let a day happen at a running instance, and prove that nothing was lost.
 
 Customers log in, scan codes and pay; now and then one sends the same request twice at once, tries
-a wrong amount, walks away, gives up, or pays what was given up. Some scan what a shop's screen
-shows. One payment in twenty goes back, whole or in half, by the shop or by the platform; large ones
+a wrong amount, walks away, gives up, or pays what was given up. Some scan what a merchant's screen
+shows. One payment in twenty goes back, whole or in half, by the merchant or by an operator; large ones
 wait for a second operator, who does not always agree. Meanwhile the simulated WeChat loses, repeats,
 delays, reorders and forges callbacks, leaves prepays and refunds in doubt, and sends refunds to
 cards that do not take them. The demo sees what apps see: it speaks HTTP only, and a request that
@@ -62,21 +62,21 @@ fails is sent again with the same key. So kill the service (or its database) whi
 again, and watch the day go on.
 
 Then a few people of their own show what risk and points do: one pays too often, one from another
-network, an owner at the own shop, one with a coupon; a back end gives points, sets them aside and
+network, an owner at their own merchant, one with a coupon; a back end gives points, sets them aside and
 spends them, and what is over is over. Somebody refunds elsewhere, and a refund that WeChat does
 not take is withdrawn.
 
 At the end it puts its own account of the day beside the service's and WeChat's: every order, every
-refund, each shop's money, each customer's points; asks WeChat's side whether a forgery was believed;
+refund, each merchant's money, each customer's points; asks WeChat's side whether a forgery was believed;
 plays two callbacks again; and runs verify-ledger. Everything must agree, else it exits with 1.
 Ctrl-C ends it early and prints what there is.
 
 It takes a good minute, however small it is: some orders are left to expire, and a minute is the
-shortest time to pay. Meanwhile the platform's payment policy is the demo's: a minute to pay at
+shortest time to pay. Meanwhile the tenant's payment policy is the demo's: a minute to pay at
 first, then thirty; refunds above ¥100 need a second person. It is put back at the end.
 
-The platform `demo` with its shops is made first, if it is not there (--prepare does only that).
-Pay at the same shops or change the rule by hand meanwhile, and the accounts differ: that is
+The tenant `demo` with its merchants is made first, if it is not there (--prepare does only that).
+Pay at the same merchants or change the rule by hand meanwhile, and the accounts differ: that is
 the demo noticing. One demo at a time, for the same reason.";
 
 const EXAMPLES: &str = "\
@@ -84,7 +84,7 @@ Examples:
   ./dev run                                  # in one terminal
   ./dev demo                                 # in another
   ./dev demo --payments 20000 --customers 20000 --concurrency 128 --faults none   # how fast?
-  ./dev demo --payments 500 --seed 7         # the same customers, shops and amounts each time
+  ./dev demo --payments 500 --seed 7         # the same customers, merchants and amounts each time
   ./dev demo --json --no-verify | jq .checks
 
 What it reads of the settings: DATABASE_URL and the JWT secret (to make the tenant and act as its
@@ -104,9 +104,9 @@ pub struct Demo {
     /// How many customers there are; one in fifty comes often.
     #[arg(long, value_name = "N", default_value_t = 1_500, value_parser = RangedU64ValueParser::<usize>::new().range(1..=100_000))]
     customers: usize,
-    /// How many shops there are.
+    /// How many merchants there are.
     #[arg(long, value_name = "M", default_value_t = 8, value_parser = RangedU64ValueParser::<usize>::new().range(1..=99))]
-    shops: usize,
+    merchants: usize,
     /// How many customers pay at the same time.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = RangedU64ValueParser::<usize>::new().range(1..=2_000))]
     concurrency: usize,
@@ -125,7 +125,7 @@ pub struct Demo {
     /// After this no new payment is begun.
     #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     time_limit: u64,
-    /// Only make the platform and its shops, and say where to pay.
+    /// Only make the tenant and its merchants, and say where to pay.
     #[arg(long)]
     prepare: bool,
     /// Do not read the database at the end.

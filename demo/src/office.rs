@@ -14,7 +14,7 @@ use super::{
 impl Service {
     // --- refunds
 
-    /// Asks for a refund: `desk` is `merchant` for a shop's own person, `admin` for an operator.
+    /// Asks for a refund: `desk` is `merchant` for a merchant's own person, `admin` for an operator.
     pub(super) async fn request_refund(
         &self,
         (desk, person): (&str, &Person),
@@ -53,7 +53,7 @@ impl Service {
             .await
     }
 
-    /// To the shop's own account, since the customer's bank does not take it.
+    /// To the merchant's own account, since the customer's bank does not take it.
     pub(super) async fn redirect_refund(
         &self,
         operator: &Person,

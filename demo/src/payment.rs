@@ -8,9 +8,9 @@ use super::{
     answer::Payment,
     patience::{Gave, Heard},
     plan::{Deed, Wish, customer_name},
-    platform::{Operators, Platform},
     refund::{self, RefundSeen},
     service::{Person, Service},
+    tenant::{Operators, Tenant},
     wechat::{Fate, Wechat},
 };
 use wechat_pay_simulator::Fault;
@@ -19,7 +19,7 @@ use wechat_pay_simulator::Fault;
 const STOPPED: &str = "risk_blocked";
 /// How long the app waits for the callback before it has the service ask WeChat.
 const ASK_AFTER: Duration = Duration::from_millis(1_500);
-/// After this the customer shows the shop the receipt and leaves.
+/// After this the customer shows the merchant the receipt and leaves.
 const WAIT_MAX: Duration = Duration::from_secs(90);
 /// The same once somebody wants the demo to end.
 const WAIT_AT_THE_END: Duration = Duration::from_secs(3);
@@ -32,7 +32,7 @@ pub(super) struct Scene<'a> {
     pub(super) service: &'a Service,
     pub(super) wechat: &'a Wechat,
     pub(super) customers: &'a [Person],
-    pub(super) platform: &'a Platform,
+    pub(super) tenant: &'a Tenant,
     pub(super) operators: &'a Operators,
     /// Names this run in idempotency keys, so that the same seed makes new orders.
     pub(super) run: &'a str,
@@ -88,7 +88,7 @@ pub(super) enum End {
 pub(super) struct Visit {
     pub(super) number: usize,
     pub(super) customer: usize,
-    pub(super) shop: usize,
+    pub(super) merchant: usize,
     pub(super) amount_fen: i64,
     pub(super) deed: Deed,
     pub(super) order_no: Option<String>,
@@ -110,7 +110,7 @@ impl Visit {
         Self {
             number: wish.number,
             customer: wish.customer,
-            shop: wish.counter.shop,
+            merchant: wish.counter.merchant,
             amount_fen: wish.amount_fen,
             deed: wish.deed,
             order_no: None,
@@ -244,10 +244,10 @@ async fn arrive(
     Ok(())
 }
 
-/// The shop's screen shows a picture, and the customer scans it. Nobody knows who pays before it is paid.
+/// The merchant's screen shows a picture, and the customer scans it. Nobody knows who pays before it is paid.
 async fn scan(scene: Scene<'_>, wish: &Wish, visit: &mut Visit) -> Result<(), Gave> {
     let key = format!("{}-{}-shown", scene.run, wish.number);
-    let owner = &scene.platform.shops[wish.counter.shop].owner;
+    let owner = &scene.tenant.merchants[wish.counter.merchant].owner;
     let (shown, heard) = scene
         .service
         .show_payment(owner, &key, wish.amount_fen)
@@ -367,7 +367,7 @@ async fn follow(
         if waited > ask_at {
             ask_at = waited.saturating_mul(2);
             if wish.deed == Deed::Scan {
-                let owner = &scene.platform.shops[wish.counter.shop].owner;
+                let owner = &scene.tenant.merchants[wish.counter.merchant].owner;
                 scene.service.confirm_at_counter(owner, order_no).await?;
             } else {
                 scene.service.confirm(customer, order_no).await?;
@@ -386,7 +386,7 @@ async fn follow(
     }
 }
 
-/// The customer's order; none while it is nobody's, as what a shop shows is until it is paid.
+/// The customer's order; none while it is nobody's, as what a merchant shows is until it is paid.
 pub(super) async fn look(
     scene: Scene<'_>,
     customer: &Person,

@@ -1,12 +1,12 @@
-//! Who is going to pay what, where. Pure: the same seed on the same platform is the same day.
+//! Who is going to pay what, where. Pure: the same seed on the same tenant is the same day.
 
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
-/// A collection code on some shop's counter.
+/// A collection code on some merchant's counter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Counter {
-    /// The shop's place in the platform's list.
-    pub(super) shop: usize,
+    /// The merchant's place in the tenant's list.
+    pub(super) merchant: usize,
     pub(super) code: String,
     /// `None`: the customer types the amount.
     pub(super) amount_fen: Option<i64>,
@@ -40,7 +40,7 @@ pub(super) enum Deed {
     GiveUp,
     /// Taps on cancel, WeChat does not hear of it, and pays all the same.
     PayLate,
-    /// Scans what the shop's screen shows.
+    /// Scans what the merchant's screen shows.
     Scan,
     /// Pays and closes the app; WeChat's callback gets lost too, so the service has to ask by itself.
     Leave,
@@ -58,8 +58,8 @@ pub(super) struct RefundWish {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Asker {
-    Shop,
-    Platform,
+    Merchant,
+    Operator,
 }
 
 impl RefundWish {
@@ -141,14 +141,14 @@ fn deed(rng: &mut StdRng) -> Deed {
     }
 }
 
-/// One payment in twenty goes back, mostly because the shop says so.
+/// One payment in twenty goes back, mostly because the merchant says so.
 fn refund(rng: &mut StdRng) -> Option<RefundWish> {
     let is_wanted = rng.random_ratio(1, 20);
     let wish = RefundWish {
         asker: if rng.random_ratio(2, 3) {
-            Asker::Shop
+            Asker::Merchant
         } else {
-            Asker::Platform
+            Asker::Operator
         },
         whole: rng.random_ratio(1, 2),
         agreed: rng.random_ratio(4, 5),
@@ -170,9 +170,9 @@ mod tests {
     use super::*;
 
     fn counters() -> Vec<Counter> {
-        let counter = |shop, amount_fen| Counter {
-            shop,
-            code: format!("CODE{shop}"),
+        let counter = |merchant, amount_fen| Counter {
+            merchant,
+            code: format!("CODE{merchant}"),
             amount_fen,
         };
         vec![counter(0, None), counter(1, Some(1_800))]
@@ -221,7 +221,7 @@ mod tests {
                 .filter(|wish| of(*wish))
                 .count()
         };
-        assert!(refunds(|wish| wish.asker == Asker::Platform) > 10);
+        assert!(refunds(|wish| wish.asker == Asker::Operator) > 10);
         assert!(refunds(|wish| wish.whole) > 10 && refunds(|wish| !wish.whole) > 10);
         assert!(refunds(|wish| !wish.agreed) > 5);
         assert!(count(|wish| wish.refund.is_some() && wish.deed == Deed::GiveUp) == 0);
@@ -238,7 +238,7 @@ mod tests {
     #[test]
     fn half_of_a_payment_is_never_nothing() {
         let half = RefundWish {
-            asker: Asker::Shop,
+            asker: Asker::Merchant,
             whole: false,
             agreed: true,
         };
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn without_shops_or_customers_nothing_happens() {
+    fn without_merchants_or_customers_nothing_happens() {
         assert!(
             plan(
                 Size {

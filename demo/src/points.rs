@@ -68,7 +68,7 @@ impl PointsRule {
 }
 
 pub(super) fn told(found: &Found<'_>) -> PointsTold {
-    let (Some(closing), rule) = (found.closing, &found.platform.rule) else {
+    let (Some(closing), rule) = (found.closing, &found.tenant.rule) else {
         return PointsTold::default();
     };
     let terms = rule.terms();

@@ -1,4 +1,4 @@
-//! Money that goes back: asked for by a shop or by the platform, decided on by a second person where the policy wants one, and followed to its end.
+//! Money that goes back: asked for by a merchant or by an operator, decided on by a second person where the policy wants one, and followed to its end.
 
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,7 @@ pub(super) struct RefundSeen {
     pub(super) amount_fen: i64,
     /// What the second person said, if one was needed.
     pub(super) agreed: Option<bool>,
-    /// The customer's bank did not take it, and the platform sent it elsewhere.
+    /// The customer's bank did not take it, and an operator sent it elsewhere.
     pub(super) redirected: bool,
     /// WeChat's answer was not to be had or not to be believed, at least once.
     pub(super) in_doubt: bool,
@@ -101,11 +101,11 @@ async fn ask_and_decide(
         return Err(Gave::Strange("paid, and without a number".to_owned()));
     };
     let (desk, reason) = match wish.asker {
-        Asker::Shop => {
-            let owner = &scene.platform.shops[visit.shop].owner;
+        Asker::Merchant => {
+            let owner = &scene.tenant.merchants[visit.merchant].owner;
             (("merchant", owner), "商品缺货")
         }
-        Asker::Platform => (("admin", &scene.operators.admin), "平台协商退款"),
+        Asker::Operator => (("admin", &scene.operators.admin), "平台协商退款"),
     };
     let key = format!("{}-{}-refund", scene.run, visit.number);
     let asked = (seen.amount_fen, reason);
@@ -198,7 +198,7 @@ mod tests {
     fn wechat_must_not_know_a_refund_that_was_rejected() {
         let in_state = |state: &str| RefundSeen {
             state: state.to_owned(),
-            ..RefundSeen::wished(Some(Asker::Shop), 100)
+            ..RefundSeen::wished(Some(Asker::Merchant), 100)
         };
         assert_eq!(in_state("rejected").wechat_status(), None);
         assert_eq!(in_state("failed").wechat_status(), None);
@@ -215,7 +215,7 @@ mod tests {
             );
             serde_json::from_str(&json).unwrap()
         };
-        let mut seen = RefundSeen::wished(Some(Asker::Platform), 5);
+        let mut seen = RefundSeen::wished(Some(Asker::Operator), 5);
         seen.note(&told(r#"[{"why":"asked"},{"why":null}]"#));
         assert!(!seen.in_doubt);
         seen.note(&told(r#"[{"why":"no_answer"}]"#));

@@ -39,10 +39,8 @@ pub(super) struct KindTold {
 type IsOfKind = fn(&RefundSeen) -> bool;
 
 const KINDS: [(&str, IsOfKind); 9] = [
-    ("by a shop", |seen| seen.asker == Some(Asker::Shop)),
-    ("by the platform", |seen| {
-        seen.asker == Some(Asker::Platform)
-    }),
+    ("by a merchant", |seen| seen.asker == Some(Asker::Merchant)),
+    ("by an operator", |seen| seen.asker == Some(Asker::Operator)),
     ("by policy, of a late payment", |seen| seen.asker.is_none()),
     ("  of a whole payment", |seen| seen.whole),
     ("  of a part", |seen| !seen.whole),
@@ -162,7 +160,7 @@ mod tests {
             number: 0,
             customer: 0,
             counter: Counter {
-                shop: 0,
+                merchant: 0,
                 code: String::new(),
                 amount_fen: None,
             },
@@ -173,7 +171,7 @@ mod tests {
             refund: None,
         };
         let seen = |(number, state, fen): (&str, &str, i64)| {
-            let mut seen = RefundSeen::wished(Some(Asker::Shop), fen);
+            let mut seen = RefundSeen::wished(Some(Asker::Merchant), fen);
             (seen.refund_no, seen.state) = (Some(number.to_owned()), state.to_owned());
             seen
         };

@@ -16,11 +16,11 @@ use super::{
     patience::Gave,
     payment::Scene,
     plan::{Deed, Size, Wish, customer_name, plan},
-    platform::{self, Platform},
     refund, scenes,
     service::{self, LoginAs, Person, Service},
-    summary::{Found, Summary, moved_by_shop},
+    summary::{Found, Summary, moved_by_merchant},
     tables,
+    tenant::{self, Tenant},
     wechat::{FaultLevel, Wechat},
 };
 use zhangfang::{
@@ -49,16 +49,16 @@ impl Demo {
         let ending = stopping.child_token();
         let (service, wechat) = greet(service, simulator, &ending).await?;
 
-        let operators = platform::operators(&settings).await?;
+        let operators = tenant::operators(&settings).await?;
         let run = format!("demo-{:x}", SystemClock.now().micros());
-        let platform = platform::prepare(&service, &operators.admin, self.shops, &run).await;
-        let platform = platform.context("the demo's platform could not be made")?;
-        platform
+        let tenant = tenant::prepare(&service, &operators.admin, self.merchants, &run).await;
+        let tenant = tenant.context("the demo's tenant could not be made")?;
+        tenant
             .show_on_phone(&wechat)
             .await
-            .context("the phone page does not show the shops")?;
+            .context("the phone page does not show the merchants")?;
         if self.prepare {
-            self.print_offers(&platform, &wechat);
+            self.print_offers(&tenant, &wechat);
             return Ok(());
         }
 
@@ -68,7 +68,7 @@ impl Demo {
             service: &service,
             wechat: &wechat,
             customers: &customers,
-            platform: &platform,
+            tenant: &tenant,
             operators: &operators,
             run: &run,
             troubled: self.faults != FaultLevel::None,
@@ -124,17 +124,17 @@ impl Demo {
         })
     }
 
-    fn print_offers(&self, platform: &Platform, wechat: &Wechat) {
-        let offers = platform.offers(wechat);
+    fn print_offers(&self, tenant: &Tenant, wechat: &Wechat) {
+        let offers = tenant.offers(wechat);
         if self.json {
-            let left_out = &platform.left_out;
+            let left_out = &tenant.left_out;
             let object =
                 json!({ "tenant": service::TENANT, "codes": offers, "left_out": left_out });
             print(&object.to_string());
             return;
         }
         print(&tables::offers(&offers));
-        for name in &platform.left_out {
+        for name in &tenant.left_out {
             print(&format!("{name} is suspended and left out"));
         }
     }
@@ -155,14 +155,14 @@ impl Demo {
             payments: self.payments,
             customers: self.customers,
         };
-        let planned = plan(size, &scene.platform.counters);
+        let planned = plan(size, &scene.tenant.counters);
         let wished = planned.len();
         let day = self.misbehave(scene, planned).await?;
         let closing = self.close(scene, &opening, &day).await;
         Ok(Summary::of(&Found {
             seed: self.seed,
             wished,
-            platform: scene.platform,
+            tenant: scene.tenant,
             day: &day,
             logins: &logins,
             opening: &opening,
@@ -296,6 +296,6 @@ async fn wait(scene: Scene<'_>, opening: &Opening, day: &Day) -> Result<(), Gave
     let fates: Vec<_> = fates.collect();
     let (wechat, before) = (scene.wechat, opening.wechat);
     books::wait_for_callbacks(wechat, before, &fates, scene.ending).await?;
-    let expected = moved_by_shop(day, scene.platform.shops.len());
+    let expected = moved_by_merchant(day, scene.tenant.merchants.len());
     books::wait_for_relay(scene, opening, &expected).await
 }

@@ -1,4 +1,4 @@
-//! The service, as its apps see it: every call of customers and shops that the demo makes, by its public API only. Those of the office are in [`super::office`].
+//! The service, as its apps see it: every call of customers and merchants that the demo makes, by its public API only. Those of the office are in [`super::office`].
 
 use std::sync::{PoisonError, RwLock};
 
@@ -20,7 +20,7 @@ use zhangfang::{
     primitives::{BusinessDay, Clock as _, Secret, SystemClock},
 };
 
-/// The demo's platform. The simulator's phone page logs its customers in there too.
+/// The demo's tenant. The simulator's phone page logs its customers in there too.
 pub(super) const TENANT: &str = "demo";
 
 /// A caller: a person who logs in with WeChat, or an operator with a token.
@@ -34,7 +34,7 @@ pub(super) struct Person {
 enum WayIn {
     /// The login code and as whom.
     Wechat(String, LoginAs),
-    /// As at the command line: signed with the platform's own secret.
+    /// As at the command line: signed with the tenant's own secret.
     Signed(Box<(Tokens, Principal)>),
 }
 
@@ -196,7 +196,7 @@ impl Service {
             .await
     }
 
-    // --- shops
+    // --- merchants
 
     pub(super) async fn register(
         &self,
@@ -254,7 +254,7 @@ impl Service {
             .map(|_| ())
     }
 
-    /// Has the shop's screen show something to scan.
+    /// Has the merchant's screen show something to scan.
     pub(super) async fn show_payment(
         &self,
         staff: &Person,

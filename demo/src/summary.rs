@@ -1,6 +1,6 @@
 //! What the demo knows beside what the books say. Pure.
 //!
-//! The demo kept its own account of the day: whose payment WeChat took, at which shop, and what was refused. Nothing of it came from the service's
+//! The demo kept its own account of the day: whose payment WeChat took, at which merchant, and what was refused. Nothing of it came from the service's
 //! books, so where the two agree, neither lost anything.
 
 use std::{collections::BTreeMap, time::Duration};
@@ -18,10 +18,10 @@ use super::{
     patience::Repeated,
     payment::{End, Learnt, Visit},
     plan::Deed,
-    platform::Platform,
     points::{self, PointsTold},
     returns::{self, ReturnsTold},
     scenes::SceneTold,
+    tenant::Tenant,
     wechat::WechatStats,
 };
 
@@ -33,7 +33,7 @@ pub(super) struct Summary {
     pub(super) complete: bool,
     pub(super) orders: OrdersTold,
     pub(super) callbacks: CallbacksTold,
-    pub(super) shops: Vec<ShopTold>,
+    pub(super) merchants: Vec<MerchantTold>,
     pub(super) points: PointsTold,
     pub(super) returns: ReturnsTold,
     /// What the operators found; none when the books could not be read.
@@ -56,7 +56,7 @@ pub(super) struct OrdersTold {
     pub(super) paid_by_question: usize,
     /// Of these, whose callback was lost while nobody looked: the service asked WeChat by itself.
     pub(super) found_by_service: usize,
-    /// Of these, shown by a shop and scanned.
+    /// Of these, shown by a merchant and scanned.
     pub(super) scanned: usize,
     /// Of these, after they had been given up.
     pub(super) paid_late: usize,
@@ -84,12 +84,12 @@ pub(super) struct CallbacksTold {
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct ShopTold {
+pub(super) struct MerchantTold {
     pub(super) name: String,
     pub(super) merchant_id: String,
     /// What the demo paid there, and what it had sent back.
     pub(super) moved: Totals,
-    /// What the shop sees.
+    /// What the merchant sees.
     pub(super) seen: Option<Totals>,
 }
 
@@ -107,7 +107,7 @@ pub(super) struct Speed {
 pub(super) struct Found<'a> {
     pub(super) seed: u64,
     pub(super) wished: usize,
-    pub(super) platform: &'a Platform,
+    pub(super) tenant: &'a Tenant,
     pub(super) day: &'a Day,
     pub(super) logins: &'a Latencies,
     pub(super) opening: &'a Opening,
@@ -119,13 +119,13 @@ pub(super) struct Found<'a> {
 
 impl Summary {
     pub(super) fn of(found: &Found<'_>) -> Self {
-        let moved = moved_by_shop(found.day, found.platform.shops.len());
+        let moved = moved_by_merchant(found.day, found.tenant.merchants.len());
         let summary = Self {
             seed: found.seed,
             complete: found.day.complete,
             orders: orders(found),
             callbacks: callbacks(found),
-            shops: shops(found, &moved),
+            merchants: merchants(found, &moved),
             points: points::told(found),
             returns: returns::told(found),
             desk: found.closing.map(|closing| closing.desk.clone()),
@@ -148,7 +148,7 @@ impl Summary {
     }
 }
 
-impl ShopTold {
+impl MerchantTold {
     /// Money and number; the points are compared customer by customer.
     pub(super) fn agrees(&self) -> bool {
         self.seen
@@ -156,37 +156,43 @@ impl ShopTold {
     }
 }
 
-/// What the demo paid and what came back of it, by shop.
-pub(super) fn moved_by_shop(day: &Day, shops: usize) -> Vec<Totals> {
-    let mut totals = vec![Totals::default(); shops];
+/// What the demo paid and what came back of it, by merchant.
+pub(super) fn moved_by_merchant(day: &Day, merchants: usize) -> Vec<Totals> {
+    let mut totals = vec![Totals::default(); merchants];
     for visit in day.visits.iter().filter(|visit| visit.is_paid_for()) {
-        let shop = &mut totals[visit.shop];
-        shop.orders += 1;
-        shop.paid_fen = shop.paid_fen.saturating_add(visit.amount_fen);
+        let merchant = &mut totals[visit.merchant];
+        merchant.orders += 1;
+        merchant.paid_fen = merchant.paid_fen.saturating_add(visit.amount_fen);
         if let End::Paid { points, .. } = visit.end {
-            shop.points = shop.points.saturating_add(points);
+            merchant.points = merchant.points.saturating_add(points);
         }
         if let Some(refund) = visit.refund.as_ref().filter(|refund| refund.has_arrived()) {
-            shop.refunds += 1;
-            shop.refunded_fen = shop.refunded_fen.saturating_add(refund.amount_fen);
-            shop.points_back = shop.points_back.saturating_add(refund.points_back);
+            merchant.refunds += 1;
+            merchant.refunded_fen = merchant.refunded_fen.saturating_add(refund.amount_fen);
+            merchant.points_back = merchant.points_back.saturating_add(refund.points_back);
         }
     }
     totals
 }
 
-fn shops(found: &Found<'_>, moved: &[Totals]) -> Vec<ShopTold> {
+fn merchants(found: &Found<'_>, moved: &[Totals]) -> Vec<MerchantTold> {
     let seen = |place: usize| {
         let now = found.closing?.totals.get(place)?;
         Some(now.since(*found.opening.totals.get(place)?))
     };
-    let shop = |(place, shop): (usize, &super::platform::Shop)| ShopTold {
-        name: shop.name.clone(),
-        merchant_id: shop.merchant_id.clone(),
+    let merchant = |(place, merchant): (usize, &super::tenant::Merchant)| MerchantTold {
+        name: merchant.name.clone(),
+        merchant_id: merchant.id.clone(),
         moved: moved[place],
         seen: seen(place),
     };
-    found.platform.shops.iter().enumerate().map(shop).collect()
+    found
+        .tenant
+        .merchants
+        .iter()
+        .enumerate()
+        .map(merchant)
+        .collect()
 }
 
 fn callbacks(found: &Found<'_>) -> CallbacksTold {

@@ -10,10 +10,10 @@ use comfy_table::{CellAlignment, Table, presets::UTF8_BORDERS_ONLY};
 
 use super::{
     measure::Percentiles,
-    platform::Offer,
     points::RuleTold,
     scenes::SceneTold,
     summary::{OrdersTold, Summary},
+    tenant::Offer,
 };
 use zhangfang::{cli::verify_ledger, primitives::Money};
 
@@ -40,10 +40,10 @@ fn mark(agrees: bool) -> &'static str {
 
 /// Where one can pay.
 pub(super) fn offers(offers: &[Offer]) -> String {
-    let mut table = table(["shop", "code", "amount", "pay page"], 4);
+    let mut table = table(["merchant", "code", "amount", "pay page"], 4);
     for offer in offers {
         let amount = offer.amount_fen.map_or_else(|| "open".to_owned(), yuan);
-        table.add_row([&offer.shop, &offer.code, &amount, &offer.pay_page]);
+        table.add_row([&offer.merchant, &offer.code, &amount, &offer.pay_page]);
     }
     table.to_string()
 }
@@ -53,7 +53,7 @@ pub(super) fn summary(summary: &Summary) -> String {
     let mut parts = vec![
         orders(&summary.orders),
         callbacks(summary),
-        shops(summary),
+        merchants(summary),
         returns(summary),
         points(summary),
         speed(summary),
@@ -82,7 +82,7 @@ fn orders(orders: &OrdersTold) -> String {
     }
     let mut text = format!(
         "{table}\n{} of {} wishes; {} orders were paid because the app asked before a callback came, {} because the service asked by itself; \
-         {} were shown by a shop and scanned, {} paid after they had been given up; {} were stopped by risk",
+         {} were shown by a merchant and scanned, {} paid after they had been given up; {} were stopped by risk",
         orders.done,
         orders.wished,
         orders.paid_by_question,
@@ -125,31 +125,33 @@ fn callbacks(summary: &Summary) -> String {
     format!("{sent}\n\n{taken}")
 }
 
-fn shops(summary: &Summary) -> String {
+fn merchants(summary: &Summary) -> String {
     let header = [
-        "shop",
+        "merchant",
         "payments",
         "the demo paid",
-        "the shop sees",
+        "the merchant sees",
         "went back",
-        "the shop sees",
+        "the merchant sees",
         "points",
         "",
     ];
     let mut table = table(header, 1);
-    for shop in &summary.shops {
-        let seen = shop.seen.unwrap_or_default();
+    for merchant in &summary.merchants {
+        let seen = merchant.seen.unwrap_or_default();
         table.add_row([
-            shop.name.clone(),
-            shop.moved.orders.to_string(),
-            yuan(shop.moved.paid_fen),
-            shop.seen
+            merchant.name.clone(),
+            merchant.moved.orders.to_string(),
+            yuan(merchant.moved.paid_fen),
+            merchant
+                .seen
                 .map_or_else(|| "?".to_owned(), |seen| yuan(seen.paid_fen)),
-            yuan(shop.moved.refunded_fen),
-            shop.seen
+            yuan(merchant.moved.refunded_fen),
+            merchant
+                .seen
                 .map_or_else(|| "?".to_owned(), |seen| yuan(seen.refunded_fen)),
             seen.points.to_string(),
-            mark(shop.agrees()).to_owned(),
+            mark(merchant.agrees()).to_owned(),
         ]);
     }
     table.to_string()

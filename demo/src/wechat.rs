@@ -165,7 +165,7 @@ pub(super) const REFUNDS_LISTED: usize = 1_000;
 
 /// A button on the phone page.
 #[derive(Debug, Serialize)]
-pub(super) struct PhoneShop {
+pub(super) struct PhoneMerchant {
     pub(super) code: String,
     pub(super) name: String,
 }
@@ -269,22 +269,22 @@ impl Wechat {
         self.line.ask(request.json(&refund)).await.map(|_| ())
     }
 
-    /// What this shop has at WeChat, in fen.
-    pub(super) async fn balance(&self, shop: &str) -> Result<i64, Gave> {
+    /// What this merchant has at WeChat, in fen.
+    pub(super) async fn balance(&self, merchant: &str) -> Result<i64, Gave> {
         let path = ["sim", "balances"];
         let request = self.line.http.get(with_path(&self.base, &path));
         let balances: BTreeMap<String, i64> = self.line.ask(request).await?.read()?;
-        Ok(balances.get(shop).copied().unwrap_or_default())
+        Ok(balances.get(merchant).copied().unwrap_or_default())
     }
 
-    pub(super) async fn set_balance(&self, shop: &str, balance_fen: i64) -> Result<(), Gave> {
-        let path = ["sim", "balances", shop];
+    pub(super) async fn set_balance(&self, merchant: &str, balance_fen: i64) -> Result<(), Gave> {
+        let path = ["sim", "balances", merchant];
         let request = self.line.http.put(with_path(&self.base, &path));
         let balance = json!({ "balance_fen": balance_fen });
         self.line.ask(request.json(&balance)).await.map(|_| ())
     }
 
-    /// The customer of this name scans what the shop shows, and pays.
+    /// The customer of this name scans what the merchant shows, and pays.
     pub(super) async fn scan(&self, code_url: &str, name: &str) -> Result<Option<Fate>, Gave> {
         let request = self.line.http.post(with_path(&self.base, &["sim", "scan"]));
         let openid = openid_for(name);
@@ -358,14 +358,14 @@ impl Wechat {
         self.put_faults(&level.switches()).await
     }
 
-    /// The shops that the phone page offers as buttons.
-    pub(super) async fn offer(&self, shops: &[PhoneShop]) -> Result<(), Gave> {
+    /// The merchants that the phone page offers as buttons.
+    pub(super) async fn offer(&self, merchants: &[PhoneMerchant]) -> Result<(), Gave> {
         let request = self
             .line
             .http
             .post(with_path(&self.base, &["sim", "codes"]));
         self.line
-            .ask(request.json(&json!({ "shops": shops })))
+            .ask(request.json(&json!({ "merchants": merchants })))
             .await
             .map(|_| ())
     }

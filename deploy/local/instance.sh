@@ -259,7 +259,7 @@ start_service() {
     disown "$launched"
     await_http service "$port" /readyz
 
-    say "loading the demo shops …"
+    say "loading the demo merchants …"
     attend "$programs/zhangfang-demo" --prepare || fail "the demo data could not be loaded" "what it said is above; the service's log: $run_dir/service.log"
 }
 
@@ -309,7 +309,7 @@ introduce() {
 
 		账房 is running. To open:
 
-		  $simulator_at/phone      a customer's phone: pay at the demo shops (WeChat is simulated)
+		  $simulator_at/phone      a customer's phone: pay at the demo merchants (WeChat is simulated)
 		  $service_at/docs       every endpoint, to read and to try
 		  $service_at/metrics    what it measures
 

@@ -10,15 +10,15 @@ use libfuzzer_sys::fuzz_target;
 use wechat_pay_simulator::{Addresses, KeySet};
 use zhangfang::{
     config::{WechatFiles, WechatMode, WechatPublicKey, WechatSettings},
-    payments::{Gateway as _, NoticeHeaders},
+    payments::{NoticeHeaders, PaymentChannel as _},
     primitives::{Clock as _, RandomIds, Secret, SystemClock},
-    wechat::WechatGateway,
+    wechat::WechatChannel,
 };
 
 const APIV3_KEY: &str = "0123456789abcdef0123456789abcdef";
 const KEY_ID: &str = "PUB_KEY_ID_0000000000000000000000000000001";
 
-static GATEWAY: LazyLock<WechatGateway> = LazyLock::new(gateway);
+static CHANNEL: LazyLock<WechatChannel> = LazyLock::new(channel);
 
 fuzz_target!(|bytes: &[u8]| {
     let mut parts = bytes.splitn(6, |byte| *byte == 0);
@@ -32,7 +32,7 @@ fuzz_target!(|bytes: &[u8]| {
     };
     let body = parts.next().unwrap_or(bytes);
     let now = SystemClock.now();
-    assert!(GATEWAY.read_notice(headers, body, now).is_err());
+    assert!(CHANNEL.read_notice(headers, body, now).is_err());
     // With the right time and key, so that the signature is what it fails at.
     let seconds = now.seconds().to_string();
     let timely = NoticeHeaders {
@@ -42,14 +42,14 @@ fuzz_target!(|bytes: &[u8]| {
         signature_type: Some("WECHATPAY2-SHA256-RSA2048"),
         ..headers
     };
-    assert!(GATEWAY.read_notice(timely, body, now).is_err());
+    assert!(CHANNEL.read_notice(timely, body, now).is_err());
     // What was stored is not verified again; it is believed only as far as its encryption goes.
-    assert!(GATEWAY.reread_notice(body).is_err());
+    assert!(CHANNEL.reread_notice(body).is_err());
     for (event_type, original_type) in [
         ("TRANSACTION.SUCCESS", "transaction"),
         ("REFUND.SUCCESS", "refund"),
     ] {
-        let _ = GATEWAY.reread_notice(&sealed(event_type, original_type, body));
+        let _ = CHANNEL.reread_notice(&sealed(event_type, original_type, body));
     }
 });
 
@@ -68,7 +68,7 @@ fn sealed(event_type: &str, original_type: &str, plain: &[u8]) -> Vec<u8> {
     .into_bytes()
 }
 
-fn gateway() -> WechatGateway {
+fn channel() -> WechatChannel {
     use secrecy::ExposeSecret as _;
     let here: url::Url = "http://127.0.0.1:1/".parse().expect("an address");
     let keys = KeySet::generate().expect("keys");
@@ -102,7 +102,7 @@ fn gateway() -> WechatGateway {
         files: WechatFiles::default(),
         allow_loopback_http: true,
     };
-    WechatGateway::new(
+    WechatChannel::new(
         &settings,
         std::sync::Arc::new(SystemClock),
         std::sync::Arc::new(RandomIds),

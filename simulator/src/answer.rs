@@ -13,7 +13,7 @@ pub(super) enum Answer {
     Done,
     /// A bill's file, of that content type: not signed, its hash was given before.
     File(&'static str, Vec<u8>),
-    /// A gateway that never reached WeChat Pay: HTML, not signed.
+    /// A proxy (502) that never reached WeChat Pay: HTML, not signed.
     BadGateway,
     /// The connection ends before the body does.
     Cut,
@@ -114,7 +114,7 @@ impl Refusal {
         Self::new(status, "RESOURCE_NOT_EXISTS", "退款单不存在")
     }
 
-    /// The shop has less than what is to go out.
+    /// The merchant has less than what is to go out.
     pub(super) fn not_enough() -> Self {
         let message = "基本账户余额不足，请充值后重新发起";
         Self::new(StatusCode::FORBIDDEN, "NOT_ENOUGH", message)

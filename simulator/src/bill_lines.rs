@@ -12,7 +12,7 @@ use super::server::{Shared, lock};
 use super::sharing::{Outcome, ReturnOutcome};
 use super::trade_bill::{RefundPart, Trade};
 
-/// The payments and refunds of one day, of one shop or of all.
+/// The payments and refunds of one day, of one merchant or of all.
 pub(super) fn trades(shared: &Shared, day: Date, sub_mchid: Option<&str>) -> Vec<Trade> {
     let wanted =
         |order: &Order| sub_mchid.is_none_or(|mchid| order.party.sub_mchid() == Some(mchid));
@@ -43,7 +43,7 @@ pub(super) fn trades(shared: &Shared, day: Date, sub_mchid: Option<&str>) -> Vec
         let Some(paid) = payment(shared, order) else {
             continue;
         };
-        let rules = shared.shops.rules(order.party.receiver(&shared.keys));
+        let rules = shared.merchants.rules(order.party.receiver(&shared.keys));
         let fee_fen = returned_fee_fen(refund, refunds.of_order(&refund.out_trade_no), |fen| {
             rules.fee_fen(fen)
         });
@@ -66,7 +66,7 @@ fn payment(shared: &Shared, order: &Order) -> Option<Trade> {
     else {
         return None;
     };
-    let rules = shared.shops.rules(order.party.receiver(&shared.keys));
+    let rules = shared.merchants.rules(order.party.receiver(&shared.keys));
     Some(Trade {
         at: *paid_at,
         app_id: shared.keys.app_id().to_owned(),
@@ -101,7 +101,10 @@ fn returned_fee_fen<'a>(
         .take_while(|other| other.out_refund_no != refund.out_refund_no)
         .filter(|other| other.state != RefundState::Closed)
         .fold(0, |sum: i64, other| sum.saturating_add(other.settled_fen()));
-    let borne_fen = refund.coupon.as_ref().map_or(0, Coupon::borne_by_shop_fen);
+    let borne_fen = refund
+        .coupon
+        .as_ref()
+        .map_or(0, Coupon::borne_by_merchant_fen);
     let left_fen = refund
         .total_fen
         .saturating_sub(borne_fen)
@@ -136,7 +139,7 @@ pub(super) fn flows(shared: &Shared) -> Vec<Flow> {
         let orders = lock(&shared.orders);
         let refunds = lock(&shared.refunds);
         let direct = |order: &Order| order.party.sub_mchid().is_none();
-        let rules = shared.shops.rules(own);
+        let rules = shared.merchants.rules(own);
         for order in orders.newest().filter(|order| direct(order)) {
             let Some(paid) = payment(shared, order) else {
                 continue;
@@ -180,7 +183,7 @@ pub(super) fn flows(shared: &Shared) -> Vec<Flow> {
             let Outcome::Success(at) = part.outcome else {
                 continue;
             };
-            let amount_fen = if share.shop == own {
+            let amount_fen = if share.mchid == own {
                 part.amount_fen.saturating_neg()
             } else if part.account == own {
                 part.amount_fen
@@ -201,7 +204,7 @@ pub(super) fn flows(shared: &Shared) -> Vec<Flow> {
         let ReturnOutcome::Success(at) = back.outcome else {
             continue;
         };
-        let amount_fen = if back.shop == own {
+        let amount_fen = if back.mchid == own {
             back.amount_fen
         } else if back.return_mchid == own {
             back.amount_fen.saturating_neg()

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::macros::datetime;
 
-use super::test_merchant::{Merchant, SHOP, Told};
+use super::test_merchant::{Merchant, SUB_MCHID, Told};
 use super::*;
 
 const NOON: OffsetDateTime = datetime!(2026-11-21 12:00:00 +8);
@@ -71,7 +71,7 @@ async fn refusal(merchant: &Merchant, target: &str) -> (u16, Value) {
 
 async fn refund(merchant: &Merchant, order: &str, number: &str, fen: i64, total_fen: i64) {
     let body = json!({
-        "sub_mchid": SHOP, "out_trade_no": order, "out_refund_no": number,
+        "sub_mchid": SUB_MCHID, "out_trade_no": order, "out_refund_no": number,
         "amount": {"refund": fen, "total": total_fen, "currency": "CNY"},
     });
     let (status, told) = merchant.post("/v3/refund/domestic/refunds", &body).await;
@@ -79,7 +79,7 @@ async fn refund(merchant: &Merchant, order: &str, number: &str, fen: i64, total_
 }
 
 async fn until_refunded(merchant: &Merchant, number: &str) {
-    let target = format!("/v3/refund/domestic/refunds/{number}?sub_mchid={SHOP}");
+    let target = format!("/v3/refund/domestic/refunds/{number}?sub_mchid={SUB_MCHID}");
     let done = async {
         while merchant.get(&target).await.1["status"] != "SUCCESS" {
             tokio::task::yield_now().await;
@@ -106,9 +106,9 @@ async fn a_bill_is_there_at_ten_the_next_day_and_for_three_months() {
     assert_eq!(bill(&merchant, day).await.len(), 5);
     let packed = format!("{day}&tar_type=GZIP&bill_type=ALL");
     assert_eq!(bill(&merchant, &packed).await, bill(&merchant, day).await);
-    let of_shop = bill(&merchant, &format!("{day}&sub_mchid={SHOP}")).await;
-    assert_eq!(of_shop.len(), 4);
-    assert!(of_shop[1].contains(",`ORDER-1,") && of_shop[3].starts_with("`1,`12.80,"));
+    let of_merchant = bill(&merchant, &format!("{day}&sub_mchid={SUB_MCHID}")).await;
+    assert_eq!(of_merchant.len(), 4);
+    assert!(of_merchant[1].contains(",`ORDER-1,") && of_merchant[3].starts_with("`1,`12.80,"));
 
     let none = (400, json!("NO_STATEMENT_EXIST"));
     let empty = "/v3/bill/tradebill?bill_date=2026-11-20";
@@ -199,7 +199,7 @@ async fn what_was_paid_and_refunded_is_in_the_bill_with_its_fees() {
     let app = merchant.keys.app_id();
     let mchid = merchant.keys.sp_mchid();
     let start = format!(
-        "`2026-11-21 12:00:00,`{app},`{mchid},`{SHOP},`,`{id},`ORDER-1,`oUser-1,`JSAPI,`SUCCESS,"
+        "`2026-11-21 12:00:00,`{app},`{mchid},`{SUB_MCHID},`,`{id},`ORDER-1,`oUser-1,`JSAPI,`SUCCESS,"
     );
     assert!(paid.starts_with(&start), "{paid}");
     let end = ",`面, \"大\",`{\"table\":4,\"x\":[1,2]},`0.60000,`0.60%,`100.00,`0.00,`";
@@ -225,12 +225,12 @@ async fn what_was_paid_and_refunded_is_in_the_bill_with_its_fees() {
     let refunds = bill(&merchant, &format!("{day}&bill_type=REFUND")).await;
     assert_eq!(refunds[0].split(',').count(), 29);
     assert_eq!(refunds[4], "`2,`0.00,`100.00,`0.00,`-0.60000,`0.00,`100.00");
-    // Another shop, another rate.
-    let dear = ShopRules {
+    // Another merchant, another rate.
+    let dear = MerchantRules {
         fee_basis_points: 100,
-        ..ShopRules::default()
+        ..MerchantRules::default()
     };
-    merchant.simulator.set_shop(SHOP, dear);
+    merchant.simulator.set_merchant(SUB_MCHID, dear);
     let success = bill(&merchant, &format!("{day}&bill_type=SUCCESS")).await;
     assert!(
         success[1].ends_with(",`1.00000,`1.00%,`100.00,`"),
@@ -312,16 +312,16 @@ async fn the_fund_flow_is_the_merchants_own_account() {
     merchant.turn(24 * HOUR);
     let first = "/v3/bill/fundflowbill?bill_date=2026-11-21";
     let none = (400, json!("NO_STATEMENT_EXIST"));
-    // A shop's payment does not pass through the service provider.
+    // A merchant's payment does not pass through the service provider.
     assert_eq!(refusal(&merchant, first).await, none);
 
-    // A share does: from the shop to the service provider.
+    // A share does: from the merchant to the service provider.
     let settle = json!({"settle_info": {"profit_sharing": true}});
     let id = merchant.paid("ORDER-2", 10_000, settle).await;
     let own = merchant.keys.sp_mchid().to_owned();
     let name = merchant.keys.wechat(KeyKind::PublicKey).encrypt(b"ours");
     let receiver = json!({
-        "sub_mchid": SHOP, "appid": merchant.keys.app_id(), "type": "MERCHANT_ID", "account": own,
+        "sub_mchid": SUB_MCHID, "appid": merchant.keys.app_id(), "type": "MERCHANT_ID", "account": own,
         "name": name, "relation_type": "SERVICE_PROVIDER",
     });
     let (status, told) = merchant
@@ -330,7 +330,7 @@ async fn the_fund_flow_is_the_merchants_own_account() {
     assert_eq!(status, StatusCode::OK, "{told}");
     merchant.turn(60);
     let share = json!({
-        "sub_mchid": SHOP, "transaction_id": id, "out_order_no": "S-1", "unfreeze_unsplit": true,
+        "sub_mchid": SUB_MCHID, "transaction_id": id, "out_order_no": "S-1", "unfreeze_unsplit": true,
         "receivers": [{
             "type": "MERCHANT_ID", "account": own, "amount": 150, "description": "服务费",
         }],

@@ -4,7 +4,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use time::macros::datetime;
 
-use super::test_merchant::{Merchant, SHOP, merge};
+use super::test_merchant::{Merchant, SUB_MCHID, merge};
 use super::*;
 
 const PREPAY: &str = "/v3/pay/partner/transactions/jsapi";
@@ -21,7 +21,7 @@ async fn start(faults: Faults) -> Merchant {
 fn order(merchant: &Merchant, number: &str) -> Value {
     json!({
         "sp_appid": merchant.keys.app_id(), "sp_mchid": merchant.keys.sp_mchid(),
-        "sub_mchid": SHOP, "description": "面馆", "out_trade_no": number,
+        "sub_mchid": SUB_MCHID, "description": "面馆", "out_trade_no": number,
         "notify_url": "http://127.0.0.1:1/n", "amount": {"total": 1280},
         "payer": {"sp_openid": "oUser-1"},
     })
@@ -30,13 +30,13 @@ fn order(merchant: &Merchant, number: &str) -> Value {
 fn query(merchant: &Merchant, number: &str) -> String {
     let sp_mchid = merchant.keys.sp_mchid();
     format!(
-        "/v3/pay/partner/transactions/out-trade-no/{number}?sp_mchid={sp_mchid}&sub_mchid={SHOP}"
+        "/v3/pay/partner/transactions/out-trade-no/{number}?sp_mchid={sp_mchid}&sub_mchid={SUB_MCHID}"
     )
 }
 
 async fn close(merchant: &Merchant, number: &str) -> (StatusCode, Value) {
     let target = format!("/v3/pay/partner/transactions/out-trade-no/{number}/close");
-    let owner = json!({"sp_mchid": merchant.keys.sp_mchid(), "sub_mchid": SHOP});
+    let owner = json!({"sp_mchid": merchant.keys.sp_mchid(), "sub_mchid": SUB_MCHID});
     merchant.post(&target, &owner).await
 }
 
@@ -69,7 +69,7 @@ async fn a_native_order_is_paid_by_whoever_scans_the_newest_code() {
     assert_eq!(told["transaction_id"], paid.transaction_id.as_str());
 
     assert!(told["payer"].get("sub_openid").is_none());
-    // Under the shop's own app the same person has another openid.
+    // Under the sub-merchant's own app the same person has another openid.
     merge(
         &mut body,
         json!({"out_trade_no": "ORDER-3", "sub_appid": "wx8888888888888888"}),
@@ -239,7 +239,7 @@ async fn a_cut_connection_leaves_the_refund_done_and_the_merchant_without_an_ans
         .simulator
         .force_call(Endpoint::Refund, "R-1", CallFault::CommitThenCut);
     let body = json!({
-        "sub_mchid": SHOP, "out_trade_no": "ORDER-1", "out_refund_no": "R-1",
+        "sub_mchid": SUB_MCHID, "out_trade_no": "ORDER-1", "out_refund_no": "R-1",
         "amount": {"refund": 1, "total": 1000, "currency": "CNY"},
     });
     let answer = merchant
@@ -332,20 +332,20 @@ async fn everything_can_be_pulled_over_http_too() {
     assert_eq!((status, &told["out_trade_no"]), (200, &json!("ORDER-1")));
     assert_eq!(sim(Method::POST, "/sim/scan", scan).await.0, 409);
 
-    let shop = format!("/sim/balances/{SHOP}");
-    let too_much = sim(Method::PUT, &shop, json!({"withdraw_fen": 1281})).await;
+    let balance = format!("/sim/balances/{SUB_MCHID}");
+    let too_much = sim(Method::PUT, &balance, json!({"withdraw_fen": 1281})).await;
     assert_eq!(too_much, (409, json!({"balance_fen": 1280})));
-    let some = sim(Method::PUT, &shop, json!({"withdraw_fen": 280})).await;
+    let some = sim(Method::PUT, &balance, json!({"withdraw_fen": 280})).await;
     assert_eq!(some, (200, json!({"balance_fen": 1000})));
     let balances = sim(Method::GET, "/sim/balances", Value::Null).await.1;
-    assert_eq!(balances[SHOP], 1000);
+    assert_eq!(balances[SUB_MCHID], 1000);
 
     let forced = json!({"call": "refund", "number": "R-1", "fault": "system_error"});
     assert_eq!(sim(Method::POST, "/sim/calls", forced).await.0, 204);
     let plan = json!({"out_refund_no": "R-1", "faults": ["lost"]});
     assert_eq!(sim(Method::POST, "/sim/refunds/plan", plan).await.0, 204);
     let refund = json!({
-        "sub_mchid": SHOP, "out_trade_no": "ORDER-1", "out_refund_no": "R-1",
+        "sub_mchid": SUB_MCHID, "out_trade_no": "ORDER-1", "out_refund_no": "R-1",
         "amount": {"refund": 1, "total": 1280, "currency": "CNY"},
         "notify_url": "http://127.0.0.1:1/n",
     });

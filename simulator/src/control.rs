@@ -16,7 +16,7 @@ use super::faults::{Fault, Faults};
 use super::html::{escape, page, yuan};
 use super::orders::{OrderName, OrderState};
 use super::payment::Payment;
-use super::phone::Shop;
+use super::phone::Merchant;
 use super::server::{Shared, lock};
 use super::stats::Stats;
 
@@ -154,17 +154,17 @@ pub(super) async fn orders(
 }
 
 #[derive(Deserialize)]
-pub(super) struct Shops {
-    shops: Vec<Shop>,
+pub(super) struct Merchants {
+    merchants: Vec<Merchant>,
 }
 
-/// `POST /sim/codes`: the shops that the phone offers as buttons.
+/// `POST /sim/codes`: the merchants that the phone offers as buttons.
 pub(super) async fn codes(
     State(shared): State<Arc<Shared>>,
-    Json(Shops { mut shops }): Json<Shops>,
+    Json(Merchants { mut merchants }): Json<Merchants>,
 ) -> StatusCode {
-    shops.truncate(200);
-    shared.phone.offer(shops);
+    merchants.truncate(200);
+    shared.phone.offer(merchants);
     StatusCode::NO_CONTENT
 }
 

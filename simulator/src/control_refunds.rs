@@ -97,13 +97,13 @@ pub(super) async fn settle(
     }
 }
 
-/// `GET /sim/balances`: fen by shop.
+/// `GET /sim/balances`: fen by merchant.
 pub(super) async fn balances(State(shared): State<Arc<Shared>>) -> Json<Value> {
     shared.settle_shares();
     let all = lock(&shared.funds).all();
     Json(
         all.into_iter()
-            .map(|(shop, fen)| (shop, json!(fen)))
+            .map(|(mchid, fen)| (mchid, json!(fen)))
             .collect(),
     )
 }

@@ -1,7 +1,7 @@
 //! Coupons 代金券: somebody else pays some of an order.
 //!
 //! The order's amount stays what it was asked for; the user pays less. A coupon that its giver paid
-//! for beforehand (预充值, `CASH`) brings the shop the whole amount all the same; one that the shop
+//! for beforehand (预充值, `CASH`) brings the merchant the whole amount all the same; one that the merchant
 //! gives itself (免充值, `NOCASH`) brings it that much less: then what is settled 应结订单金额 is less
 //! than the order. A refund is divided between user and coupon as the payment was.
 
@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CouponKind {
-    /// Its giver, beforehand: the shop gets the whole amount.
+    /// Its giver, beforehand: the merchant gets the whole amount.
     #[default]
     Cash,
-    /// The shop, by getting less.
+    /// The merchant, by getting less.
     NoCash,
 }
 
@@ -47,7 +47,7 @@ impl Coupon {
         }
     }
 
-    /// The same, for which the shop gets less.
+    /// The same, for which the merchant gets less.
     pub fn no_cash(amount_fen: i64) -> Self {
         Self {
             kind: CouponKind::NoCash,
@@ -55,8 +55,8 @@ impl Coupon {
         }
     }
 
-    /// How much less than the order the shop gets, in fen.
-    pub(super) fn borne_by_shop_fen(&self) -> i64 {
+    /// How much less than the order the merchant gets, in fen.
+    pub(super) fn borne_by_merchant_fen(&self) -> i64 {
         match self.kind {
             CouponKind::Cash => 0,
             CouponKind::NoCash => self.amount_fen,
@@ -78,14 +78,14 @@ impl Coupon {
 
     /// `promotion_detail` of a payment.
     pub(super) fn promotion(&self) -> Value {
-        let (wechat_fen, shop_fen) = match self.kind {
+        let (wechat_fen, merchant_fen) = match self.kind {
             CouponKind::Cash => (self.amount_fen, 0),
             CouponKind::NoCash => (0, self.amount_fen),
         };
         json!([{
             "coupon_id": self.coupon_id, "name": "满减代金券", "scope": "GLOBAL",
             "type": self.word(), "amount": self.amount_fen, "stock_id": "931386",
-            "wechatpay_contribute": wechat_fen, "merchant_contribute": shop_fen,
+            "wechatpay_contribute": wechat_fen, "merchant_contribute": merchant_fen,
             "other_contribute": 0, "currency": "CNY", "goods_detail": [],
         }])
     }
@@ -108,7 +108,7 @@ mod tests {
         let coupon = Coupon::cash(100);
         let parts = [333, 666, 999].map(|fen| coupon.part_fen(fen, 999));
         assert_eq!(parts, [33, 66, 100]);
-        assert_eq!(coupon.borne_by_shop_fen(), 0);
-        assert_eq!(Coupon::no_cash(100).borne_by_shop_fen(), 100);
+        assert_eq!(coupon.borne_by_merchant_fen(), 0);
+        assert_eq!(Coupon::no_cash(100).borne_by_merchant_fen(), 100);
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! What it does is what anybody's request does: the same rules, the same money, the same ends. It is
 //! told of to the address that it names, as WeChat does; a merchant that set an address on the
-//! platform may well have named this one. Without an address nobody is told, and only asking tells.
+//! system may well have named this one. Without an address nobody is told, and only asking tells.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -51,11 +51,11 @@ pub struct RefundElsewhere {
 pub struct ShareElsewhere {
     /// The merchant's number of the payment.
     pub out_trade_no: String,
-    /// The merchant that gets something; it is made a receiver of the shop if it was none.
+    /// The `mchid` that gets something; it is made a receiver if it was none.
     pub account: String,
     /// How much, in fen.
     pub amount_fen: i64,
-    /// Whether what is left becomes the shop's own.
+    /// Whether what is left becomes the merchant's own.
     #[serde(default)]
     pub unfreeze_unsplit: bool,
     /// The other system's number; `None` is one of digits.

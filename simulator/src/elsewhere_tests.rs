@@ -4,7 +4,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::sharing_tests::{frozen, unsplit_fen};
-use super::test_merchant::{Merchant, SHOP};
+use super::test_merchant::{Merchant, SUB_MCHID};
 use super::tests::receiver;
 use super::*;
 
@@ -35,7 +35,7 @@ async fn a_refund_of_another_system_is_a_refund_like_ours_under_its_own_number()
     assert_eq!(status, StatusCode::OK, "{answer}");
     let number = answer["out_refund_no"].as_str().unwrap();
     assert!(number.bytes().all(|byte| byte.is_ascii_digit()));
-    assert_eq!(merchant.simulator.balance_fen(SHOP), 700);
+    assert_eq!(merchant.simulator.balance_fen(SUB_MCHID), 700);
     let done = merchant
         .simulator
         .settle_refund_now(number, RefundFate::Success);
@@ -47,7 +47,7 @@ async fn a_refund_of_another_system_is_a_refund_like_ours_under_its_own_number()
     assert_eq!(told[0]["refund_status"], "SUCCESS");
     let sp_mchid = merchant.keys.sp_mchid();
     let order = format!(
-        "/v3/pay/partner/transactions/out-trade-no/ORDER-1?sp_mchid={sp_mchid}&sub_mchid={SHOP}"
+        "/v3/pay/partner/transactions/out-trade-no/ORDER-1?sp_mchid={sp_mchid}&sub_mchid={SUB_MCHID}"
     );
     assert_eq!(merchant.get(&order).await.1["trade_state"], "REFUND");
 

@@ -22,6 +22,7 @@ use super::faults::{Faults, PerMille};
 use super::key_switch::{KeyShares, KeySwitch};
 use super::keys::{Addresses, Credentials, KeySet};
 use super::login::UsedCodes;
+use super::merchants::{MerchantRules, Merchants};
 use super::mini_program::MiniProgram;
 use super::orders::{OrderName, Orders};
 use super::payment::{Paid, Payment};
@@ -30,7 +31,6 @@ use super::refunds::Refunds;
 use super::resend::Courier;
 use super::server::{Shared, lock, router};
 use super::sharing::{Book, ForcedReceiver};
-use super::shops::{ShopRules, Shops};
 use super::stats::{Counters, Stats};
 
 /// How a simulator is to run. `..SimulatorSettings::default()` suits tests.
@@ -153,7 +153,7 @@ impl Simulator {
             phone: Phone::new(settings.service_url)?,
             seed: settings.seed,
             compression: settings.resend_compression.max(1),
-            shops: Shops::default(),
+            merchants: Merchants::default(),
             sharing: Mutex::new(Book::new(settings.orders_max)),
             bills: Bills::new(settings.bills),
             switching,
@@ -240,10 +240,10 @@ impl Simulator {
         self.shared.stats.read()
     }
 
-    /// The fee and the sharing ratio of a shop, for what happens from now on; a merchant of direct
-    /// mode is a shop too. The trade bill computes fees anew, so it shows the rate of the moment.
-    pub fn set_shop(&self, mchid: &str, rules: ShopRules) {
-        self.shared.shops.set(mchid, rules);
+    /// The fee and the sharing ratio of a merchant, for what happens from now on; a merchant of direct
+    /// mode has them too. The trade bill computes fees anew, so it shows the rate of the moment.
+    pub fn set_merchant(&self, mchid: &str, rules: MerchantRules) {
+        self.shared.merchants.set(mchid, rules);
     }
 
     /// What becomes of money shared with an account, and the name it goes by, whatever the switches

@@ -53,21 +53,21 @@ impl Simulator {
         self.shared.refund_callback_for(out_refund_no)
     }
 
-    /// What a shop has, in fen; the merchant itself is the shop of direct mode.
+    /// What a merchant has, in fen; in direct mode under the merchant's own `mchid`.
     pub fn balance_fen(&self, mchid: &str) -> i64 {
         self.shared.settle_shares();
         lock(&self.shared.funds).balance_fen(mchid)
     }
 
-    /// Sets what a shop has, in fen: a topping up, or a loss.
+    /// Sets what a merchant has, in fen: a topping up, or a loss.
     pub fn set_balance(&self, mchid: &str, balance_fen: i64) {
         // What shares were due to move is moved before, not after.
         self.shared.settle_shares();
         lock(&self.shared.funds).set(mchid, balance_fen);
     }
 
-    /// The shop takes money out, in fen. `false`, and nothing taken, if it has not as much.
-    #[must_use = "a shop that has not as much keeps it all"]
+    /// The merchant takes money out, in fen. `false`, and nothing taken, if it has not as much.
+    #[must_use = "a merchant that has not as much keeps it all"]
     pub fn withdraw(&self, mchid: &str, amount_fen: i64) -> bool {
         self.shared.settle_shares();
         lock(&self.shared.funds).take(mchid, amount_fen)
@@ -132,7 +132,7 @@ impl Simulator {
         self.shared.messages()
     }
 
-    /// What shops told of deliveries, by WeChat's numbers.
+    /// What merchants told of deliveries, by WeChat's numbers.
     pub fn shipping(&self) -> Vec<Shipping> {
         self.shared.shippings()
     }

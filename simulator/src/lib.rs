@@ -23,9 +23,9 @@
 //! | `GET /v3/certificates` | the platform certificates, encrypted |
 //! | `POST /sim/pay`, `/sim/cashier/{prepay_id}`, `/sim/scan` | the user pays |
 //! | `POST /sim/password` | the user is about to, and the order cannot be closed |
-//! | `/sim/refunds`, `…/plan`, `…/{n}/settle`, `/sim/balances` | how refunds end, what shops have |
+//! | `/sim/refunds`, `…/plan`, `…/{n}/settle`, `/sim/balances` | how refunds end, what merchants have |
 //! | `/sim/elsewhere/refunds`, `/sim/elsewhere/shares` | another system of the same merchant refunds or shares |
-//! | `/sim/keys`, `/sim/shops/{mchid}`, `/sim/receivers`, `/sim/bills` | keys on the move, fees and ratios, how shares end, when bills are ready |
+//! | `/sim/keys`, `/sim/merchants/{mchid}`, `/sim/receivers`, `/sim/bills` | keys on the move, fees and ratios, how shares end, when bills are ready |
 //! | `POST /sim/calls` | what goes wrong with one call |
 //! | `/sim/consent`, `/sim/messages`, `/sim/shipping`, `/sim/pages`, `/sim/token/expire` | the mini-program |
 //! | `GET`/`PUT /sim/faults`, `GET /sim/stats`, `/sim/orders`, `POST /sim/codes` | control |
@@ -54,7 +54,7 @@
 //!
 //! No combined orders, no app, H5 or payment-code 付款码 payments, no coupons for single goods. Orders are not closed by themselves after seven days, and refunds of old orders are not
 //! slowed down. It has one merchant and one app, and takes any `sub_mchid` of digits for one of its
-//! shops. State is in memory and bounded; only keys outlive a restart.
+//! merchants. State is in memory and bounded; only keys outlive a restart.
 //! `/sim` and `/phone` ask nobody who they are: keep the listener on this machine.
 //!
 //! # Design notes
@@ -91,6 +91,7 @@ mod levers;
 mod limits;
 mod login;
 mod merchant_api;
+mod merchants;
 mod mini_program;
 mod news;
 mod order_api;
@@ -109,7 +110,6 @@ mod rsa;
 mod scan;
 mod server;
 mod sharing;
-mod shops;
 mod signature;
 mod stats;
 mod ticket;
@@ -150,12 +150,12 @@ pub use handle::{Simulator, SimulatorSettings};
 pub use key_switch::KeyShares;
 pub use keys::{Addresses, Credentials, KeyKind, KeySet};
 pub use login::openid_for;
+pub use merchants::MerchantRules;
 pub use mini_program::{Shipping, SubscribeMessage};
 pub use payment::{Paid, Payment};
 pub use refund_settlement::{RefundError, RefundPlan};
 pub use refunds::{Refund, RefundDestination, RefundFate, RefundState};
 pub use sharing::{ForcedReceiver, ReturnFailure, ShareFailure, ShareResult, SharingFaults};
-pub use shops::ShopRules;
 pub use stats::Stats;
 pub use transaction::{Notice, Party, TradeType};
 pub use troubles::{CallFault, CallFaults};

@@ -26,7 +26,7 @@ service reads them. It needs no database and no account at WeChat. Any program o
 against it: send the same signed requests to --listen instead of https://api.mch.weixin.qq.com.
 
   /phone              be a customer of the Zhangfang service, with --service
-  /sim/pay, /sim/scan pay an order by its number, or a code that a shop shows
+  /sim/pay, /sim/scan pay an order by its number, or a code that a merchant shows
   /sim/faults         what goes wrong from now on; /sim/calls: with one call
   /sim/refunds        see refunds, plan and decide how they end
   /sim/stats          counts: forgeries_acknowledged should be 0

@@ -5,7 +5,7 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use time::macros::datetime;
 
-use super::test_merchant::{Merchant, SHOP, merge};
+use super::test_merchant::{Merchant, SUB_MCHID, merge};
 use super::*;
 
 const TEMPLATE: &str = "0123456789012345678901234567890123456789abc";
@@ -157,7 +157,7 @@ async fn one_consent_is_one_message() {
 }
 
 #[tokio::test]
-async fn a_delivery_is_told_by_the_shop_of_a_payment_to_its_payer() {
+async fn a_delivery_is_told_by_the_merchant_of_a_payment_to_its_payer() {
     let merchant = start().await;
     let transaction_id = merchant.paid("ORDER-1", 1280, json!({})).await;
     let token = token(&merchant).await;
@@ -174,7 +174,7 @@ async fn a_delivery_is_told_by_the_shop_of_a_payment_to_its_payer() {
     };
     let by_number = |mchid: &str, number: &str| json!({"order_key": {"order_number_type": 1, "mchid": mchid, "out_trade_no": number}});
     let cases = [
-        (by_number(SHOP, "ORDER-9"), 10_060_001),
+        (by_number(SUB_MCHID, "ORDER-9"), 10_060_001),
         (by_number("1900000110", "ORDER-1"), 10_060_001),
         (json!({"payer": {"openid": "oOther"}}), 10_060_031),
         (json!({"order_key": {"order_number_type": 1}}), 10_060_014),
@@ -184,7 +184,7 @@ async fn a_delivery_is_told_by_the_shop_of_a_payment_to_its_payer() {
         let code = errcode(&merchant, &target, &with(more.clone())).await;
         assert_eq!(code, expected, "{more}");
     }
-    let mut later = with(by_number(SHOP, "ORDER-1"));
+    let mut later = with(by_number(SUB_MCHID, "ORDER-1"));
     merge(
         &mut later,
         json!({"upload_time": "2026-11-21T12:00:01+08:00"}),

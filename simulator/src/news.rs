@@ -79,7 +79,7 @@ impl News {
     pub(super) fn plaintext(&self, keys: &KeySet, alteration: Alteration) -> Vec<u8> {
         let told = match alteration {
             Alteration::WrongAmount => Cow::Owned(self.of_one_fen_more()),
-            Alteration::WrongMerchant => Cow::Owned(self.of_another_shop()),
+            Alteration::WrongMerchant => Cow::Owned(self.of_another_merchant()),
             Alteration::Genuine
             | Alteration::Tampered
             | Alteration::WrongKey
@@ -105,9 +105,9 @@ impl News {
         lie
     }
 
-    fn of_another_shop(&self) -> Self {
+    fn of_another_merchant(&self) -> Self {
         let mut lie = self.clone();
-        let shop = match &mut lie {
+        let mchid = match &mut lie {
             Self::Payment(notice) => match &mut notice.party {
                 Party::Partner { sub_mchid, .. } => Some(sub_mchid),
                 Party::Direct { .. } => None,
@@ -115,10 +115,10 @@ impl News {
             Self::Refund(refund) => refund.sub_mchid.as_mut(),
             Self::Share(share) => share.sub_mchid.as_mut(),
         };
-        if let Some(shop) = shop {
+        if let Some(mchid) = mchid {
             // The last digit becomes another one.
-            let last = shop.pop();
-            shop.push(if last == Some('7') { '8' } else { '7' });
+            let last = mchid.pop();
+            mchid.push(if last == Some('7') { '8' } else { '7' });
         }
         lie
     }
@@ -139,9 +139,9 @@ fn share_news(keys: &KeySet, share: &ShareNews) -> Value {
         "success_time": beijing(share.at),
     });
     match &share.sub_mchid {
-        Some(shop) => {
+        Some(mchid) => {
             body["sp_mchid"] = json!(keys.sp_mchid());
-            body["sub_mchid"] = json!(shop);
+            body["sub_mchid"] = json!(mchid);
         }
         None => body["mchid"] = json!(keys.sp_mchid()),
     }

@@ -66,9 +66,12 @@ impl Order {
         }
     }
 
-    /// What the shop gets of it, before the fee: 应结订单金额.
+    /// What the merchant gets of it, before the fee: 应结订单金额.
     pub(super) fn settled_fen(&self) -> i64 {
-        let borne = self.coupon.as_ref().map_or(0, Coupon::borne_by_shop_fen);
+        let borne = self
+            .coupon
+            .as_ref()
+            .map_or(0, Coupon::borne_by_merchant_fen);
         self.total_fen.saturating_sub(borne)
     }
 

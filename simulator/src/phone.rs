@@ -1,6 +1,6 @@
 //! `/phone`: the customer's phone.
 //!
-//! A person picks a customer and a shop, enters an amount, sees WeChat's pay sheet and pays. The
+//! A person picks a customer and a merchant, enters an amount, sees WeChat's pay sheet and pays. The
 //! phone drives the real service through its public API, from the server's side, as the mini-program
 //! would; WeChat's part (checking paySign, taking the money, sending the callback) is the
 //! simulator's own. Pages are plain HTML and need no script.
@@ -22,7 +22,7 @@ use super::error::SimulatorError;
 use super::html::{escape, fen, page, yuan};
 use super::orders::OrderName;
 use super::payment::Payment;
-use super::phone_service::{Created, ScannedShop, Service, Trouble};
+use super::phone_service::{Created, ScannedMerchant, Service, Trouble};
 use super::server::{Shared, lock};
 
 const CUSTOMERS: [&str; 5] = [
@@ -34,9 +34,9 @@ const CUSTOMERS: [&str; 5] = [
 ];
 const VISITS_MAX: usize = 10_000;
 
-/// A shop that the phone offers as a button.
+/// A merchant that the phone offers as a button.
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct Shop {
+pub(super) struct Merchant {
     code: String,
     name: String,
 }
@@ -45,7 +45,7 @@ pub(super) struct Shop {
 #[derive(Debug, Clone)]
 pub(super) struct Visit {
     pub(super) customer: String,
-    pub(super) shop: ScannedShop,
+    pub(super) merchant: ScannedMerchant,
     pub(super) order_no: String,
     pub(super) amount_fen: i64,
     pub(super) token: SecretString,
@@ -55,7 +55,7 @@ pub(super) struct Visit {
 #[derive(Debug)]
 pub(super) struct Phone {
     service: Option<Service>,
-    shops: Mutex<Vec<Shop>>,
+    merchants: Mutex<Vec<Merchant>>,
     /// By prepay id, and in the order in which they came.
     visits: Mutex<(HashMap<String, Visit>, VecDeque<String>)>,
 }
@@ -65,13 +65,13 @@ impl Phone {
         let service = service_url.map(Service::new).transpose()?;
         Ok(Self {
             service,
-            shops: Mutex::default(),
+            merchants: Mutex::default(),
             visits: Mutex::default(),
         })
     }
 
-    pub(super) fn offer(&self, shops: Vec<Shop>) {
-        *lock(&self.shops) = shops;
+    pub(super) fn offer(&self, merchants: Vec<Merchant>) {
+        *lock(&self.merchants) = merchants;
     }
 
     pub(super) fn service(&self) -> Result<&Service, Trouble> {
@@ -156,8 +156,9 @@ pub(super) async fn home(
     Query(asked): Query<Asked>,
 ) -> Response {
     let chosen = asked.customer();
-    let mut body =
-        String::from("<form action=/phone/shop><div class=card><h2>我是</h2><div class=choice>");
+    let mut body = String::from(
+        "<form action=/phone/merchant><div class=card><h2>我是</h2><div class=choice>",
+    );
     for (n, name) in CUSTOMERS.iter().enumerate() {
         let checked = if *name == chosen { " checked" } else { "" };
         put(
@@ -185,17 +186,17 @@ pub(super) async fn home(
             escape(&asked.code),
         ),
     );
-    let shops = lock(&shared.phone.shops).clone();
-    if !shops.is_empty() {
+    let merchants = lock(&shared.phone.merchants).clone();
+    if !merchants.is_empty() {
         body.push_str("<div class=card><h2>附近的店</h2>");
-        for shop in shops {
+        for merchant in merchants {
             // The button's value comes before the text field in no browser, so it has its own name.
             put(
                 &mut body,
                 format_args!(
-                    "<button name=shop value=\"{}\">{}</button>",
-                    escape(&shop.code),
-                    escape(&shop.name)
+                    "<button name=merchant value=\"{}\">{}</button>",
+                    escape(&merchant.code),
+                    escape(&merchant.name)
                 ),
             );
         }
@@ -210,20 +211,24 @@ pub(super) struct Scanned {
     #[serde(flatten)]
     asked: Asked,
     #[serde(default)]
-    shop: String,
+    merchant: String,
     #[serde(default)]
     said: String,
 }
 
-/// `GET /phone/shop`: the shop behind the code, and how much.
-pub(super) async fn shop(
+/// `GET /phone/merchant`: the merchant behind the code, and how much.
+pub(super) async fn merchant(
     State(shared): State<Arc<Shared>>,
-    Query(Scanned { asked, shop, said }): Query<Scanned>,
+    Query(Scanned {
+        asked,
+        merchant,
+        said,
+    }): Query<Scanned>,
 ) -> Shown {
-    let scanned = if shop.is_empty() {
+    let scanned = if merchant.is_empty() {
         code_of(&asked.code)
     } else {
-        shop
+        merchant
     };
     if scanned.is_empty() {
         return Err(Trouble("请输入收款码或选择一家店".to_owned()));
@@ -281,7 +286,7 @@ pub(super) async fn order(State(shared): State<Arc<Shared>>, Form(form): Form<Or
     let amount_fen =
         fen(&form.amount).ok_or_else(|| Trouble("金额不正确，请输入如 12.80 的金额".to_owned()))?;
     let service = shared.phone.service()?;
-    let shop = service.code(&form.code).await?;
+    let merchant = service.code(&form.code).await?;
     let token = service.login(&form.customer).await?;
     let created = service
         .create_payment(&token, &form.key, &form.code, amount_fen)
@@ -289,7 +294,7 @@ pub(super) async fn order(State(shared): State<Arc<Shared>>, Form(form): Form<Or
     let prepay_id = request_payment(&shared, &created)?.to_owned();
     let visit = Visit {
         customer: form.customer,
-        shop,
+        merchant,
         order_no: created.order_no,
         amount_fen: created.amount_fen,
         token: SecretString::from(token),
@@ -339,15 +344,15 @@ pub(super) async fn sheet(
         .map_err(|error| Trouble(error.told().1.to_owned()))?;
     let back = query(&[
         ("customer", &visit.customer),
-        ("code", &visit.shop.code),
+        ("code", &visit.merchant.code),
         ("said", "已取消支付，订单还可以再付"),
     ]);
     let body = format!(
         "<div class=sheet><p class=name>{}</p><p class=amount>¥{}</p>\
          <form method=post><button class=pay>立即支付</button></form>\
-         <a class=button href=\"/phone/shop?{}\">取消</a>\
+         <a class=button href=\"/phone/merchant?{}\">取消</a>\
          <p class=hint>订单 {}</p></div>",
-        escape(&visit.shop.merchant_name),
+        escape(&visit.merchant.merchant_name),
         yuan(total_fen),
         escape(&back),
         escape(&visit.order_no),

@@ -40,7 +40,10 @@ pub(super) async fn result(
         shared.pause(Duration::from_millis(300)).await;
         order = service.order(token, &visit.order_no).await?;
     }
-    let again = query(&[("customer", &visit.customer), ("code", &visit.shop.code)]);
+    let again = query(&[
+        ("customer", &visit.customer),
+        ("code", &visit.merchant.code),
+    ]);
     if order.status != "paid" {
         let body = format!(
             "<div class=sheet><p class=name>支付结果确认中…</p><p class=amount>¥{}</p>\
@@ -62,7 +65,7 @@ pub(super) async fn result(
     }
     let mut body = format!(
         "<div class=sheet><p class=ok>支付成功</p><p class=name>{}</p><p class=amount>¥{}</p>",
-        escape(&visit.shop.merchant_name),
+        escape(&visit.merchant.merchant_name),
         yuan(visit.amount_fen),
     );
     if let Some(points) = order.points_earned {

@@ -14,9 +14,9 @@ use super::error::SimulatorError;
 /// The tenant that the demo prepares.
 const TENANT: &str = "demo";
 
-/// The shop behind a collection code.
+/// The merchant behind a collection code.
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct ScannedShop {
+pub(super) struct ScannedMerchant {
     pub(super) code: String,
     pub(super) merchant_name: String,
     #[serde(default)]
@@ -123,7 +123,7 @@ impl Service {
         url
     }
 
-    pub(super) async fn code(&self, code: &str) -> Result<ScannedShop, Trouble> {
+    pub(super) async fn code(&self, code: &str) -> Result<ScannedMerchant, Trouble> {
         ask(self.http.get(self.url(&["codes", code]))).await
     }
 

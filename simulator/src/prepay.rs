@@ -107,7 +107,7 @@ fn partner(fields: &mut Fields, trade_type: TradeType, keys: &KeySet) -> Result<
             return Err(Refusal::param("传sub_openid时，sub_appid必填"));
         }
         (Some(sp_openid), None) => sp_openid,
-        // The same person has another openid under the platform's app.
+        // The same person has another openid under the service provider's app.
         (None, Some(sub_openid)) => openid_for(sub_openid),
     };
     Ok(Party::Partner {
@@ -213,7 +213,7 @@ pub(super) fn check_notify_url(text: &str) -> Result<(), Refusal> {
     }
 }
 
-/// Seven days unless told otherwise, and never less than a minute; at most fifteen days of a shop's order,
+/// Seven days unless told otherwise, and never less than a minute; at most fifteen days of a merchant's order,
 /// ninety of the merchant's own.
 fn time_expire(
     fields: &mut Fields,

@@ -83,7 +83,7 @@ pub(super) fn take_on(
     Ok(refund)
 }
 
-/// The order that is to be refunded. Another shop's order does not exist.
+/// The order that is to be refunded. Another merchant's order does not exist.
 fn paid_order<'a>(
     orders: &'a Orders,
     payment: &PaymentName,
@@ -112,7 +112,7 @@ fn query(shared: &Shared, out_refund_no: &str, call: &Call<'_>) -> Result<Answer
     let refund = refunds
         .by_number(out_refund_no)
         .ok_or_else(Refusal::refund_not_exists)?;
-    same_shop(refund, sub_mchid.as_deref())?;
+    same_merchant(refund, sub_mchid.as_deref())?;
     Ok(Answer::ok(&described(refund)))
 }
 
@@ -123,7 +123,7 @@ fn try_again(shared: &Arc<Shared>, refund_id: &str, call: &Call<'_>) -> Result<A
         .by_id(refund_id)
         .filter(|refund| refund.out_refund_no == asked.out_refund_no)
         .ok_or_else(Refusal::refund_not_exists)?;
-    same_shop(refund, asked.sub_mchid.as_deref())?;
+    same_merchant(refund, asked.sub_mchid.as_deref())?;
     let refund = refunds
         .redirect(refund_id, asked.destination)
         .ok_or_else(|| {
@@ -139,8 +139,8 @@ fn try_again(shared: &Arc<Shared>, refund_id: &str, call: &Call<'_>) -> Result<A
     Ok(Answer::ok(&described(&refund)))
 }
 
-/// In partner mode the shop must be named, and be the refund's.
-fn same_shop(refund: &Refund, sub_mchid: Option<&str>) -> Result<(), Refusal> {
+/// In partner mode the sub-merchant must be named, and be the refund's.
+fn same_merchant(refund: &Refund, sub_mchid: Option<&str>) -> Result<(), Refusal> {
     match (refund.sub_mchid.as_deref(), sub_mchid) {
         (Some(_), None) => Err(Refusal::param("服务商模式下sub_mchid必填")),
         (ours, theirs) if ours == theirs => Ok(()),
@@ -170,7 +170,7 @@ pub(super) fn refused(why: RefundRefused) -> Refusal {
 /// A refund as every answer describes it.
 fn described(refund: &Refund) -> Value {
     let coupon = refund.coupon.as_ref();
-    let borne_fen = coupon.map_or(0, Coupon::borne_by_shop_fen);
+    let borne_fen = coupon.map_or(0, Coupon::borne_by_merchant_fen);
     let mut body = json!({
         "refund_id": refund.refund_id,
         "out_refund_no": refund.out_refund_no,

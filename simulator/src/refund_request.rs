@@ -73,7 +73,7 @@ impl RefundRequest {
     }
 }
 
-/// Absent in direct mode. A shop is never the provider itself.
+/// Absent in direct mode. A sub-merchant is never the service provider itself.
 fn sub_mchid(fields: &mut Fields, keys: &KeySet) -> Result<Option<String>, Refusal> {
     if !fields.has("sub_mchid") {
         return Ok(None);
@@ -275,7 +275,7 @@ mod tests {
             ("", "notify_url", json!("http://example.com/n")),
             ("", "funds_account", json!("MINE")),
             ("", "sub_mchid", json!(keys.sp_mchid())),
-            ("", "sub_mchid", json!("shop")),
+            ("", "sub_mchid", json!("merchant")),
             ("/amount", "refund", json!(0)),
             ("/amount", "refund", json!(101)),
             ("/amount", "refund", json!(29)),

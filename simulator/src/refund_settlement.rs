@@ -156,9 +156,9 @@ impl Shared {
             let ended = refunds.end(out_refund_no, fate, by_hand, now);
             let ended = ended.ok_or(RefundError::Ended)?;
             if ended.state == RefundState::Closed {
-                let shop = ended.sub_mchid.as_deref();
-                let shop = shop.unwrap_or_else(|| self.keys.sp_mchid());
-                lock(&self.funds).add(shop, ended.settled_fen());
+                let mchid = ended.sub_mchid.as_deref();
+                let mchid = mchid.unwrap_or_else(|| self.keys.sp_mchid());
+                lock(&self.funds).add(mchid, ended.settled_fen());
             }
             ended
         };

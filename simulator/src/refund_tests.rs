@@ -6,7 +6,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use time::macros::datetime;
 
-use super::test_merchant::{Merchant, SHOP, merge};
+use super::test_merchant::{Merchant, SUB_MCHID, merge};
 use super::tests::receiver;
 use super::*;
 
@@ -30,14 +30,14 @@ fn held() -> Faults {
 
 fn refund(number: &str, order: &str, refund_fen: i64, total_fen: i64) -> Value {
     json!({
-        "sub_mchid": SHOP, "out_trade_no": order, "out_refund_no": number,
+        "sub_mchid": SUB_MCHID, "out_trade_no": order, "out_refund_no": number,
         "amount": {"refund": refund_fen, "total": total_fen, "currency": "CNY"},
     })
 }
 
 async fn ask(merchant: &Merchant, number: &str) -> (StatusCode, Value) {
     merchant
-        .get(&format!("{REFUNDS}/{number}?sub_mchid={SHOP}"))
+        .get(&format!("{REFUNDS}/{number}?sub_mchid={SUB_MCHID}"))
         .await
 }
 
@@ -45,7 +45,7 @@ async fn ask(merchant: &Merchant, number: &str) -> (StatusCode, Value) {
 async fn a_refund_is_taken_on_once_and_ends_when_it_will() {
     let merchant = start(held()).await;
     let transaction_id = merchant.paid("ORDER-1", 1000, json!({})).await;
-    assert_eq!(merchant.simulator.balance_fen(SHOP), 1000);
+    assert_eq!(merchant.simulator.balance_fen(SUB_MCHID), 1000);
     let body = refund("R-1", "ORDER-1", 300, 1000);
     let (status, first) = merchant.post(REFUNDS, &body).await;
     assert_eq!(status, StatusCode::OK, "{first}");
@@ -56,11 +56,11 @@ async fn a_refund_is_taken_on_once_and_ends_when_it_will() {
     assert!(first.get("success_time").is_none());
     assert_eq!(merchant.post(REFUNDS, &body).await.1, first);
     assert_eq!(merchant.simulator.refunds().len(), 1);
-    assert_eq!(merchant.simulator.balance_fen(SHOP), 700);
+    assert_eq!(merchant.simulator.balance_fen(SUB_MCHID), 700);
 
     let sp_mchid = merchant.keys.sp_mchid();
     let order = format!(
-        "/v3/pay/partner/transactions/out-trade-no/ORDER-1?sp_mchid={sp_mchid}&sub_mchid={SHOP}"
+        "/v3/pay/partner/transactions/out-trade-no/ORDER-1?sp_mchid={sp_mchid}&sub_mchid={SUB_MCHID}"
     );
     let (_, told) = merchant.get(&order).await;
     assert_eq!(told["trade_state"], "REFUND");
@@ -153,7 +153,7 @@ async fn what_wechat_would_refuse_is_refused() {
         "400 INVALID_REQUEST"
     );
 
-    // Direct mode: the same path, without a shop.
+    // Direct mode: the same path, without a sub-merchant.
     merchant.paid_directly("ORDER-4", 500, json!({})).await;
     let mut direct = refund("R-5", "ORDER-4", 500, 500);
     merge(&mut direct, json!({"sub_mchid": null}));
@@ -184,24 +184,24 @@ async fn an_order_has_fifty_refunds_and_no_more() {
 }
 
 #[tokio::test]
-async fn a_shop_without_money_cannot_refund_until_it_has_some() {
+async fn a_merchant_without_money_cannot_refund_until_it_has_some() {
     let merchant = start(held()).await;
     merchant.paid("ORDER-1", 1000, json!({})).await;
-    assert!(merchant.simulator.withdraw(SHOP, 500));
-    assert!(!merchant.simulator.withdraw(SHOP, 501));
+    assert!(merchant.simulator.withdraw(SUB_MCHID, 500));
+    assert!(!merchant.simulator.withdraw(SUB_MCHID, 501));
     let body = refund("R-1", "ORDER-1", 1000, 1000);
     assert_eq!(merchant.refused(REFUNDS, &body).await, "403 NOT_ENOUGH");
     assert_eq!(merchant.simulator.refund("R-1"), None);
-    merchant.simulator.set_balance(SHOP, 1000);
+    merchant.simulator.set_balance(SUB_MCHID, 1000);
     assert_eq!(merchant.post(REFUNDS, &body).await.0, StatusCode::OK);
-    assert_eq!(merchant.simulator.balance_fen(SHOP), 0);
+    assert_eq!(merchant.simulator.balance_fen(SUB_MCHID), 0);
 
     // A closed refund gives the money back, frees the amount, and uses up its number.
     let closed = merchant
         .simulator
         .settle_refund_now("R-1", RefundFate::Closed);
     assert_eq!(closed.unwrap().state, RefundState::Closed);
-    assert_eq!(merchant.simulator.balance_fen(SHOP), 1000);
+    assert_eq!(merchant.simulator.balance_fen(SUB_MCHID), 1000);
     assert_eq!(
         merchant.refused(REFUNDS, &body).await,
         "400 INVALID_REQUEST"
@@ -221,7 +221,8 @@ async fn an_abnormal_refund_is_sent_on_its_way_again() {
         "{REFUNDS}/{}/apply-abnormal-refund",
         told["refund_id"].as_str().unwrap()
     );
-    let again = json!({"sub_mchid": SHOP, "out_refund_no": "R-1", "type": "MERCHANT_BANK_CARD"});
+    let again =
+        json!({"sub_mchid": SUB_MCHID, "out_refund_no": "R-1", "type": "MERCHANT_BANK_CARD"});
     assert_eq!(
         merchant.refused(&target, &again).await,
         "400 INVALID_REQUEST"
@@ -263,7 +264,7 @@ async fn an_abnormal_refund_is_sent_on_its_way_again() {
     assert_eq!(decide(RefundFate::Abnormal), Err(RefundError::Ended));
     assert_eq!(decide(RefundFate::Closed), Ok(RefundState::Closed));
     assert_eq!(decide(RefundFate::Success), Err(RefundError::Ended));
-    assert_eq!(merchant.simulator.balance_fen(SHOP), 500);
+    assert_eq!(merchant.simulator.balance_fen(SUB_MCHID), 500);
 }
 
 #[tokio::test]
@@ -327,7 +328,7 @@ async fn fates_come_true_after_the_compressed_delay_and_are_told() {
     assert_eq!(first[0]["event_type"], "REFUND.SUCCESS");
     assert_eq!(first[0]["original_type"], "refund");
     assert_eq!(first[0]["refund_status"], "SUCCESS");
-    assert_eq!(first[0]["sub_mchid"], SHOP);
+    assert_eq!(first[0]["sub_mchid"], SUB_MCHID);
     assert_eq!(first[0]["amount"]["payer_refund"], 10);
     assert!(first[0]["success_time"].is_string() && first[0].get("mchid").is_none());
     let (second, third) = (told("R-2"), told("R-3"));

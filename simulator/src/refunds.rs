@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!  accepted -> PROCESSING -> SUCCESS
-//!                  ^   \---> CLOSED      the money is back in the shop; the number is spent
-//!                  |    \--> ABNORMAL    the money is out of the shop and not with the user
+//!                  ^   \---> CLOSED      the merchant has the money back; the number is spent
+//!                  |    \--> ABNORMAL    the merchant has given the money and the user has not got it
 //!                  \------------/        apply-abnormal-refund
 //! ```
 //!
@@ -38,7 +38,7 @@ pub enum RefundState {
         /// Since when.
         at: OffsetDateTime,
     },
-    /// It will not happen, and its number cannot be used again. The shop has the money back.
+    /// It will not happen, and its number cannot be used again. The merchant has the money back.
     Closed,
     /// The bank did not take the money; somebody has to say where it is to go.
     Abnormal,
@@ -102,7 +102,7 @@ pub struct Refund {
     pub out_trade_no: String,
     /// WeChat's number for the payment.
     pub transaction_id: String,
-    /// The shop, in partner mode.
+    /// The merchant, in partner mode.
     pub sub_mchid: Option<String>,
     /// What goes back, in fen.
     pub refund_fen: i64,
@@ -124,7 +124,7 @@ pub struct Refund {
     pub state: RefundState,
     /// Where the money goes.
     pub destination: RefundDestination,
-    /// Which account of the shop pays: `AVAILABLE` or `UNSETTLED`.
+    /// Which account of the sub-merchant pays: `AVAILABLE` or `UNSETTLED`.
     pub(super) funds_account: &'static str,
     /// Which parts of the balance pay, as the request named them.
     pub(super) from: Vec<(&'static str, i64)>,
@@ -139,10 +139,10 @@ impl Refund {
         Some(coupon.promotion_of_refund(self.discount_fen))
     }
 
-    /// What the shop gives back: of a coupon that it bore it got nothing.
+    /// What the merchant gives back: of a coupon that it bore it got nothing.
     pub(super) fn settled_fen(&self) -> i64 {
         match &self.coupon {
-            Some(coupon) if coupon.borne_by_shop_fen() > 0 => {
+            Some(coupon) if coupon.borne_by_merchant_fen() > 0 => {
                 self.refund_fen.saturating_sub(self.discount_fen)
             }
             Some(_) | None => self.refund_fen,
@@ -227,7 +227,7 @@ impl Refunds {
         }
     }
 
-    /// Whether a refund with a new number may be. The shop's balance is not asked here.
+    /// Whether a refund with a new number may be. The merchant's balance is not asked here.
     pub(super) fn check(
         &self,
         asked: &AskedRefund,
@@ -277,9 +277,12 @@ impl Refunds {
         })
     }
 
-    /// What the shop has to give for it.
+    /// What the merchant has to give for it.
     pub(super) fn settled_fen(&self, asked: &AskedRefund, order: &Order) -> i64 {
-        let borne = order.coupon.as_ref().map_or(0, Coupon::borne_by_shop_fen);
+        let borne = order
+            .coupon
+            .as_ref()
+            .map_or(0, Coupon::borne_by_merchant_fen);
         if borne > 0 {
             let discount_fen = self.discount_fen(asked, order);
             asked.refund_fen.saturating_sub(discount_fen)

@@ -4,7 +4,7 @@ use http::StatusCode;
 use serde_json::json;
 
 use super::sharing_tests::{BRAND, RETURN, SHARE, add, frozen, share, start, unsplit_fen};
-use super::test_merchant::{SHOP, merge};
+use super::test_merchant::{SUB_MCHID, merge};
 use super::*;
 
 #[tokio::test]
@@ -18,7 +18,7 @@ async fn a_merchant_gives_back_what_it_got_and_no_more() {
         .await;
     let body = |number: &str, fen: i64| {
         json!({
-            "sub_mchid": SHOP, "out_order_no": "S-1", "out_return_no": number,
+            "sub_mchid": SUB_MCHID, "out_order_no": "S-1", "out_return_no": number,
             "return_mchid": BRAND, "amount": fen, "description": "退货",
         })
     };
@@ -42,7 +42,7 @@ async fn a_merchant_gives_back_what_it_got_and_no_more() {
     );
     assert_eq!(merchant.post(RETURN, &by_id).await.0, 200);
     merchant.turn(30);
-    let target = format!("{RETURN}/B-1?out_order_no=S-1&sub_mchid={SHOP}");
+    let target = format!("{RETURN}/B-1?out_order_no=S-1&sub_mchid={SUB_MCHID}");
     assert_eq!(merchant.get(&target).await.1["result"], "SUCCESS");
     let (_, again) = merchant.post(RETURN, &body("B-1", 600)).await;
     assert_eq!(again["result"], "SUCCESS");
@@ -65,7 +65,7 @@ async fn a_merchant_gives_back_what_it_got_and_no_more() {
     body["out_order_no"] = json!("S-2");
     merchant.post(RETURN, &body).await;
     merchant.turn(30);
-    let target = format!("{RETURN}/B-3?out_order_no=S-2&sub_mchid={SHOP}");
+    let target = format!("{RETURN}/B-3?out_order_no=S-2&sub_mchid={SUB_MCHID}");
     let (_, told) = merchant.get(&target).await;
     assert_eq!(told["result"], "FAILED");
     assert_eq!(told["fail_reason"], "BALANCE_NOT_ENOUGH");
@@ -86,7 +86,7 @@ async fn a_refund_takes_from_what_is_not_shared_yet() {
         .post(SHARE, &share(&merchant, &id, "S-1", 1_000))
         .await;
     let refund = json!({
-        "sub_mchid": SHOP, "out_trade_no": "ORDER-1", "out_refund_no": "R-1",
+        "sub_mchid": SUB_MCHID, "out_trade_no": "ORDER-1", "out_refund_no": "R-1",
         "amount": {"refund": 5_000, "total": 10_000, "currency": "CNY"},
     });
     let (status, told) = merchant.post("/v3/refund/domestic/refunds", &refund).await;
@@ -108,13 +108,13 @@ async fn what_was_shared_is_brought_back_before_the_user_gets_everything() {
     // Nobody asks how far it has come; the money is gone all the same.
     merchant.turn(30);
     let refund = json!({
-        "sub_mchid": SHOP, "out_trade_no": "ORDER-1", "out_refund_no": "R-1",
+        "sub_mchid": SUB_MCHID, "out_trade_no": "ORDER-1", "out_refund_no": "R-1",
         "amount": {"refund": 10_000, "total": 10_000, "currency": "CNY"},
     });
     let target = "/v3/refund/domestic/refunds";
     assert_eq!(merchant.refused(target, &refund).await, "403 NOT_ENOUGH");
     let back = json!({
-        "sub_mchid": SHOP, "out_order_no": "S-1", "out_return_no": "B-1",
+        "sub_mchid": SUB_MCHID, "out_order_no": "S-1", "out_return_no": "B-1",
         "return_mchid": BRAND, "amount": 3_000, "description": "退货",
     });
     assert_eq!(merchant.post(RETURN, &back).await.0, 200);

@@ -19,6 +19,7 @@ use super::key_switch::{self, KeySwitch};
 use super::keys::KeySet;
 use super::limits::Limits;
 use super::login::{self, UsedCodes};
+use super::merchants::{self, Merchants};
 use super::mini_program::{self, MiniProgram};
 use super::orders::Orders;
 use super::phone::{self, Phone};
@@ -26,7 +27,6 @@ use super::refund_settlement::RefundPlan;
 use super::refunds::Refunds;
 use super::resend::Courier;
 use super::sharing::Book;
-use super::shops::{self, Shops};
 use super::stats::Counters;
 use super::troubles::Troubles;
 use super::{
@@ -59,7 +59,7 @@ pub(super) struct Shared {
     pub(super) switches: Mutex<(Faults, StdRng)>,
     /// Divides every delay but the merchant's own time-outs.
     pub(super) compression: u32,
-    pub(super) shops: Shops,
+    pub(super) merchants: Merchants,
     pub(super) sharing: Mutex<Book>,
     pub(super) bills: Bills,
     pub(super) switching: Arc<KeySwitch>,
@@ -107,7 +107,10 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         )
         .route("/sim/stats", get(control::stats))
         .route("/sim/keys", get(key_switch::get).put(key_switch::put))
-        .route("/sim/shops/{mchid}", get(shops::get).put(shops::put))
+        .route(
+            "/sim/merchants/{mchid}",
+            get(merchants::get).put(merchants::put),
+        )
         .route("/sim/receivers", put(sharing::put_receiver))
         .route("/sim/bills", get(bills::get).put(bills::put))
         .route("/sim/orders", get(control::orders))
@@ -131,7 +134,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
             get(control::cashier).post(control::cashier_pay),
         )
         .route("/phone", get(phone::home))
-        .route("/phone/shop", get(phone::shop))
+        .route("/phone/merchant", get(phone::merchant))
         .route("/phone/order", post(phone::order))
         .route("/phone/pay/{prepay_id}", get(phone::sheet).post(phone::pay))
         .route("/phone/result/{prepay_id}", get(phone_result::result))

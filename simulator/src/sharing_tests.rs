@@ -4,7 +4,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use time::macros::datetime;
 
-use super::test_merchant::{Merchant, SHOP, merge};
+use super::test_merchant::{Merchant, SUB_MCHID, merge};
 use super::*;
 
 const ADD: &str = "/v3/profitsharing/receivers/add";
@@ -26,7 +26,7 @@ fn encrypted(merchant: &Merchant, name: &str) -> String {
 
 fn receiver(merchant: &Merchant) -> Value {
     json!({
-        "sub_mchid": SHOP, "appid": merchant.keys.app_id(), "type": "MERCHANT_ID",
+        "sub_mchid": SUB_MCHID, "appid": merchant.keys.app_id(), "type": "MERCHANT_ID",
         "account": BRAND, "name": encrypted(merchant, "品牌有限公司"), "relation_type": "BRAND",
     })
 }
@@ -38,7 +38,7 @@ pub(super) fn share(
     amount_fen: i64,
 ) -> Value {
     json!({
-        "sub_mchid": SHOP, "appid": merchant.keys.app_id(), "transaction_id": transaction_id,
+        "sub_mchid": SUB_MCHID, "appid": merchant.keys.app_id(), "transaction_id": transaction_id,
         "out_order_no": number, "unfreeze_unsplit": false,
         "receivers": [{
             "type": "MERCHANT_ID", "account": BRAND, "amount": amount_fen, "description": "品牌",
@@ -66,7 +66,7 @@ pub(super) async fn unsplit_fen(merchant: &Merchant, transaction_id: &str) -> i6
 }
 
 async fn ask(merchant: &Merchant, transaction_id: &str, number: &str) -> Value {
-    let target = format!("{SHARE}/{number}?transaction_id={transaction_id}&sub_mchid={SHOP}");
+    let target = format!("{SHARE}/{number}?transaction_id={transaction_id}&sub_mchid={SUB_MCHID}");
     merchant.get(&target).await.1
 }
 
@@ -110,7 +110,7 @@ async fn a_share_is_processed_then_finished_and_the_rest_is_what_the_fee_leaves(
     // Somebody else's share does not exist.
     let foreign = format!("{SHARE}/S-1?transaction_id={id}&sub_mchid=1900000110");
     assert_eq!(merchant.get(&foreign).await.0, StatusCode::NOT_FOUND);
-    let config = format!("/v3/profitsharing/merchant-configs/{SHOP}");
+    let config = format!("/v3/profitsharing/merchant-configs/{SUB_MCHID}");
     assert_eq!(merchant.get(&config).await.1["max_ratio"], 3_000);
 }
 
@@ -127,11 +127,11 @@ async fn more_than_the_ratio_and_more_than_is_left_is_refused() {
     // The ratio is over all requests together.
     let refused = merchant.refused(SHARE, &body("S-2", 1)).await;
     assert_eq!(refused, "400 INVALID_REQUEST");
-    let generous = ShopRules {
+    let generous = MerchantRules {
         max_ratio: 10_000,
-        ..ShopRules::default()
+        ..MerchantRules::default()
     };
-    merchant.simulator.set_shop(SHOP, generous);
+    merchant.simulator.set_merchant(SUB_MCHID, generous);
     let refused = merchant.refused(SHARE, &body("S-2", 6_941)).await;
     assert_eq!(refused, "403 NOT_ENOUGH");
     assert_eq!(merchant.post(SHARE, &body("S-2", 6_940)).await.0, 200);
@@ -161,7 +161,7 @@ async fn only_frozen_orders_and_known_receivers() {
     }
     // Deleted while it is under way, the receiver gets nothing.
     let gone = json!({
-        "sub_mchid": SHOP, "appid": merchant.keys.app_id(), "type": "MERCHANT_ID", "account": BRAND,
+        "sub_mchid": SUB_MCHID, "appid": merchant.keys.app_id(), "type": "MERCHANT_ID", "account": BRAND,
     });
     for _ in 0..2 {
         assert_eq!(merchant.post(DELETE, &gone).await.0, StatusCode::OK);
@@ -261,7 +261,7 @@ async fn unfreezing_is_final() {
     add(&merchant, json!({})).await;
     let id = frozen(&merchant, "ORDER-1", 10_000).await;
     let body = json!({
-        "sub_mchid": SHOP, "transaction_id": id, "out_order_no": "U-1", "description": "解冻",
+        "sub_mchid": SUB_MCHID, "transaction_id": id, "out_order_no": "U-1", "description": "解冻",
     });
     assert_eq!(
         merchant.refused(UNFREEZE, &body).await,
@@ -279,7 +279,7 @@ async fn unfreezing_is_final() {
     );
     let (status, told) = merchant.post(UNFREEZE, &body).await;
     assert_eq!(status, StatusCode::OK, "{told}");
-    assert_eq!(told["receivers"][0]["account"], SHOP);
+    assert_eq!(told["receivers"][0]["account"], SUB_MCHID);
     assert_eq!(told["receivers"][0]["amount"], 8_940);
     assert_eq!(told["receivers"][0]["description"], "解冻给分账方");
     assert_eq!(unsplit_fen(&merchant, &id).await, 0);
@@ -330,14 +330,14 @@ async fn a_receiver_may_get_nothing_by_force_and_by_switch() {
 }
 
 #[tokio::test]
-async fn the_merchant_of_direct_mode_shares_without_a_shop() {
+async fn the_merchant_of_direct_mode_shares_without_a_sub_merchant() {
     let merchant = start().await;
     let settle = json!({"settle_info": {"profit_sharing": true}});
     let id = merchant.paid_directly("ORDER-1", 10_000, settle).await;
     merchant.turn(60);
     add(&merchant, json!({"sub_mchid": null})).await;
     let mut body = share(&merchant, &id, "S-1", 1_000);
-    // As a shop's, the order does not exist.
+    // As a sub-merchant's, the order does not exist.
     assert_eq!(merchant.refused(SHARE, &body).await, "400 INVALID_REQUEST");
     merge(&mut body, json!({"sub_mchid": null}));
     let (status, told) = merchant.post(SHARE, &body).await;
@@ -386,9 +386,9 @@ async fn the_control_calls_do_what_the_methods_do() {
     assert!(put("/sim/receivers", forced).await.is_success());
     let misspelt = json!({"account": BRAND, "shar": "success"});
     assert!(put("/sim/receivers", misspelt).await.is_client_error());
-    let shop = format!("/sim/shops/{SHOP}");
-    assert!(put(&shop, json!({"max_ratio": 5_000})).await.is_success());
-    assert!(put(&shop, json!({"ratio": 1})).await.is_client_error());
+    let terms = format!("/sim/merchants/{SUB_MCHID}");
+    assert!(put(&terms, json!({"max_ratio": 5_000})).await.is_success());
+    assert!(put(&terms, json!({"ratio": 1})).await.is_client_error());
     let bills = json!({"ready_at_once": true, "url_seconds": 30});
     assert!(put("/sim/bills", bills).await.is_success());
     assert!(

@@ -64,7 +64,7 @@ stats! {
     mini_program_codes,
     /// Subscribe messages that reached a user.
     messages_sent,
-    /// Times that a shop told of a delivery.
+    /// Times that a merchant told of a delivery.
     shippings_told,
     /// Calls of the mini-program's server that got an `errcode`, logins apart.
     mini_program_refused,

@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use super::signature::{SIGNATURE_TYPE, answer_message};
 use super::*;
 
-pub(super) const SHOP: &str = "1900000109";
+pub(super) const SUB_MCHID: &str = "1900000109";
 
 /// Keys for all tests: making them takes longer than most tests.
 pub(super) fn keys() -> Arc<KeySet> {
@@ -155,10 +155,10 @@ impl Merchant {
         format!("{} {}", status.as_u16(), told["code"].as_str().unwrap())
     }
 
-    /// An order of the shop that is paid without a callback; its transaction number.
+    /// An order of the sub-merchant that is paid without a callback; its transaction number.
     pub(super) async fn paid(&self, number: &str, total_fen: i64, more: Value) -> String {
         let mut order = json!({
-            "sp_appid": self.keys.app_id(), "sp_mchid": self.keys.sp_mchid(), "sub_mchid": SHOP,
+            "sp_appid": self.keys.app_id(), "sp_mchid": self.keys.sp_mchid(), "sub_mchid": SUB_MCHID,
             "description": "面馆", "out_trade_no": number, "notify_url": "http://127.0.0.1:1/n",
             "amount": {"total": total_fen}, "payer": {"sp_openid": "oUser-1"},
         });

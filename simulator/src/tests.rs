@@ -470,7 +470,7 @@ async fn a_coupon_pays_some_and_a_refund_is_divided_as_the_payment_was() {
     let paying = Payment::clean().with_coupon(Coupon::no_cash(80));
     simulator.pay("ORDER-1", paying).await.unwrap();
     simulator.idle().await;
-    // What the shop itself gave it does not get.
+    // What the merchant itself gave it does not get.
     assert_eq!(simulator.balance_fen("1900000109"), 1200);
     let told = receiver.verdicts.lock().unwrap()[0].clone().unwrap();
     assert_eq!(told["amount"]["total"], 1280);

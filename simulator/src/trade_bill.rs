@@ -25,7 +25,7 @@ pub(super) struct RefundPart {
     pub(super) out_refund_no: String,
     /// 申请退款金额.
     pub(super) refund_fen: i64,
-    /// 退款金额: what the shop gives of it.
+    /// 退款金额: what the merchant gives of it.
     pub(super) settled_fen: i64,
     /// 充值券退款金额.
     pub(super) coupon_fen: i64,
@@ -42,14 +42,14 @@ pub(super) struct Trade {
     pub(super) at: OffsetDateTime,
     pub(super) app_id: String,
     pub(super) mchid: String,
-    /// The shop; in direct mode there is none.
+    /// The merchant; in direct mode there is none.
     pub(super) sub_mchid: Option<String>,
     pub(super) transaction_id: String,
     pub(super) out_trade_no: String,
     pub(super) payer: String,
     pub(super) trade_type: &'static str,
     pub(super) total_fen: i64,
-    /// 应结订单金额: what the shop gets of it, before the fee.
+    /// 应结订单金额: what the merchant gets of it, before the fee.
     pub(super) settled_fen: i64,
     /// 代金券金额.
     pub(super) coupon_fen: i64,

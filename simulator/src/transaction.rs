@@ -32,15 +32,15 @@ impl TradeType {
 /// and its openid empty, until somebody has paid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Party {
-    /// Partner mode 服务商: the platform collects for a shop.
+    /// Partner mode 服务商: the service provider collects for a merchant.
     Partner {
-        /// The shop.
+        /// The merchant.
         sub_mchid: String,
-        /// The shop's own app, if the payer is known by it.
+        /// The merchant's own app, if the payer is known by it.
         sub_appid: Option<String>,
-        /// The payer under the platform's app.
+        /// The payer under the service provider's app.
         sp_openid: String,
-        /// The payer under the shop's app.
+        /// The payer under the sub-merchant's app.
         sub_openid: Option<String>,
     },
     /// Direct mode 直连.
@@ -75,7 +75,7 @@ impl Party {
         }
     }
 
-    /// The shop, if it is another than the merchant itself.
+    /// The sub-merchant, in partner mode.
     pub(super) fn sub_mchid(&self) -> Option<&str> {
         match self {
             Self::Partner { sub_mchid, .. } => Some(sub_mchid),
@@ -83,12 +83,12 @@ impl Party {
         }
     }
 
-    /// Whose money it is: the shop, or the merchant itself.
+    /// Whose money it is: the sub-merchant, or in direct mode the merchant itself.
     pub(super) fn receiver<'a>(&'a self, keys: &'a KeySet) -> &'a str {
         self.sub_mchid().unwrap_or_else(|| keys.sp_mchid())
     }
 
-    /// Writes down who scanned the code. Under the shop's own app everybody has another openid.
+    /// Writes down who scanned the code. Under the merchant's own app everybody has another openid.
     pub(super) fn set_payer(&mut self, payer: &str) {
         match self {
             Self::Partner {

@@ -21,13 +21,13 @@ use super::sharing;
 pub enum CallFault {
     /// Answered late, and otherwise as it should be.
     Slow,
-    /// An unsigned 502 with HTML, from a gateway; nothing was done.
+    /// An unsigned 502 with HTML, from a proxy; nothing was done.
     BadGateway,
     /// 500 `SYSTEM_ERROR`, signed; nothing was done.
     SystemError,
     /// 429 `RATELIMIT_EXCEEDED`, signed; nothing was done.
     RateLimited,
-    /// The same from a gateway, unsigned.
+    /// The same from a proxy, unsigned.
     RateLimitedUnsigned,
     /// Done, and the answer does not come: long after, an unsigned 502.
     CommitThenTimeout,

@@ -7,23 +7,23 @@ use super::{OperatorRole, StaffRole};
 pub enum Permission {
     /// One's own profile, payments and points.
     ReadOwn,
-    /// Pay at a shop.
+    /// Pay at a merchant.
     Pay,
-    /// Open a shop.
-    RegisterShop,
-    /// The shop's profile and its collection codes.
-    ReadShop,
-    /// The shop's payments and totals.
-    ReadShopPayments,
-    /// Create and disable the shop's collection codes.
+    /// Register a merchant.
+    RegisterMerchant,
+    /// The merchant's profile and its collection codes.
+    ReadOwnMerchant,
+    /// The merchant's payments and totals.
+    ReadMerchantPayments,
+    /// Create and disable the merchant's collection codes.
     WriteCodes,
-    /// Collect at the counter, and ask WeChat about the shop's payments.
+    /// Collect at the counter, and ask WeChat about the merchant's payments.
     ShowPayment,
-    /// Give up the shop's unpaid payments.
+    /// Give up the merchant's unpaid payments.
     ClosePayment,
-    /// Ask for refunds of the shop's payments; how large, the tenant's policy says.
+    /// Ask for refunds of the merchant's payments; how large, the tenant's policy says.
     RequestRefund,
-    /// Agree to refunds that others of the shop asked for, or not.
+    /// Agree to refunds that others of the merchant asked for, or not.
     DecideRefund,
     ReadMerchants,
     /// Approve, reject, suspend.
@@ -50,9 +50,9 @@ pub enum Permission {
     ResolveExceptions,
     ReadCallbacks,
     ReplayCallbacks,
-    /// The shop's sharing rule and the sharings of its payments.
-    ReadShopSharing,
-    /// Receivers, rules and sharings of every shop.
+    /// The merchant's sharing rule and the sharings of its payments.
+    ReadMerchantSharing,
+    /// Receivers, rules and sharings of every merchant.
     ReadSharing,
     /// Add and remove receivers, set rules, try again.
     WriteSharing,
@@ -80,9 +80,9 @@ impl Permission {
     pub const ALL: [Self; 40] = [
         Self::ReadOwn,
         Self::Pay,
-        Self::RegisterShop,
-        Self::ReadShop,
-        Self::ReadShopPayments,
+        Self::RegisterMerchant,
+        Self::ReadOwnMerchant,
+        Self::ReadMerchantPayments,
         Self::WriteCodes,
         Self::ShowPayment,
         Self::ClosePayment,
@@ -106,7 +106,7 @@ impl Permission {
         Self::ResolveExceptions,
         Self::ReadCallbacks,
         Self::ReplayCallbacks,
-        Self::ReadShopSharing,
+        Self::ReadMerchantSharing,
         Self::ReadSharing,
         Self::WriteSharing,
         Self::AwardPoints,
@@ -120,23 +120,24 @@ impl Permission {
         Self::DecideReviews,
     ];
 
-    pub(super) const OF_CUSTOMER: &'static [Self] = &[Self::ReadOwn, Self::Pay, Self::RegisterShop];
+    pub(super) const OF_CUSTOMER: &'static [Self] =
+        &[Self::ReadOwn, Self::Pay, Self::RegisterMerchant];
 
     pub(super) const fn of_staff(role: StaffRole) -> &'static [Self] {
         match role {
             StaffRole::Owner => &[
-                Self::ReadShop,
-                Self::ReadShopPayments,
+                Self::ReadOwnMerchant,
+                Self::ReadMerchantPayments,
                 Self::WriteCodes,
                 Self::ShowPayment,
                 Self::ClosePayment,
                 Self::RequestRefund,
                 Self::DecideRefund,
-                Self::ReadShopSharing,
+                Self::ReadMerchantSharing,
             ],
             StaffRole::Clerk => &[
-                Self::ReadShop,
-                Self::ReadShopPayments,
+                Self::ReadOwnMerchant,
+                Self::ReadMerchantPayments,
                 Self::ShowPayment,
                 Self::ClosePayment,
                 Self::RequestRefund,
@@ -205,14 +206,14 @@ impl Permission {
         match self {
             Self::ReadOwn => "own:read",
             Self::Pay => "pay",
-            Self::RegisterShop => "shop:register",
-            Self::ReadShop => "shop:read",
-            Self::ReadShopPayments => "shop_payments:read",
+            Self::RegisterMerchant => "merchant:register",
+            Self::ReadOwnMerchant => "own_merchant:read",
+            Self::ReadMerchantPayments => "merchant_payments:read",
             Self::WriteCodes => "codes:write",
-            Self::ShowPayment => "shop_payments:show",
-            Self::ClosePayment => "shop_payments:close",
-            Self::RequestRefund => "shop_refunds:request",
-            Self::DecideRefund => "shop_refunds:decide",
+            Self::ShowPayment => "merchant_payments:show",
+            Self::ClosePayment => "merchant_payments:close",
+            Self::RequestRefund => "merchant_refunds:request",
+            Self::DecideRefund => "merchant_refunds:decide",
             Self::ReadMerchants => "merchants:read",
             Self::DecideMerchants => "merchants:decide",
             Self::ReadPointsRule => "points_rule:read",
@@ -231,7 +232,7 @@ impl Permission {
             Self::ResolveExceptions => "exceptions:resolve",
             Self::ReadCallbacks => "callbacks:read",
             Self::ReplayCallbacks => "callbacks:replay",
-            Self::ReadShopSharing => "shop_sharing:read",
+            Self::ReadMerchantSharing => "merchant_sharing:read",
             Self::ReadSharing => "sharing:read",
             Self::WriteSharing => "sharing:write",
             Self::AwardPoints => "points:award",
@@ -271,14 +272,14 @@ mod tests {
         let expected = "\
 x..... own:read
 x..... pay
-x..... shop:register
-.xx... shop:read
-.xx... shop_payments:read
+x..... merchant:register
+.xx... own_merchant:read
+.xx... merchant_payments:read
 .x.... codes:write
-.xx... shop_payments:show
-.xx... shop_payments:close
-.xx... shop_refunds:request
-.x.... shop_refunds:decide
+.xx... merchant_payments:show
+.xx... merchant_payments:close
+.xx... merchant_refunds:request
+.x.... merchant_refunds:decide
 ...xx. merchants:read
 ...x.. merchants:decide
 ...xx. points_rule:read
@@ -297,7 +298,7 @@ x..... shop:register
 ...x.. exceptions:resolve
 ...xx. callbacks:read
 ...x.. callbacks:replay
-.x.... shop_sharing:read
+.x.... merchant_sharing:read
 ...xx. sharing:read
 ...x.. sharing:write
 ...x.x points:award

@@ -21,7 +21,7 @@ pub enum Principal {
         merchant: MerchantId,
         role: StaffRole,
     },
-    /// A person of the platform, or a program that acts for one.
+    /// A person of the tenant, or a program that acts for one.
     Operator {
         tenant: TenantId,
         name: String,
@@ -29,7 +29,7 @@ pub enum Principal {
     },
 }
 
-/// What a person is in a shop.
+/// What a person is at a merchant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StaffRole {
@@ -37,7 +37,7 @@ pub enum StaffRole {
     Clerk,
 }
 
-/// What a person is on the platform.
+/// What a person is for the tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OperatorRole {

@@ -39,7 +39,7 @@ use link::{Connection, Link};
 pub trait CacheKey: Sync {
     type Value: Serialize + DeserializeOwned + Send + Sync;
 
-    /// First part of the name in Redis, and a metric's label: `shop`, `rule`.
+    /// First part of the name in Redis, and a metric's label: `merchant`, `rule`.
     const KIND: &'static str;
     /// How long a value is kept.
     const TTL: Duration;
@@ -299,11 +299,11 @@ mod tests {
     use super::*;
     use crate::primitives::Secret;
 
-    struct Shop(u32);
+    struct Merchant(u32);
 
-    impl CacheKey for Shop {
+    impl CacheKey for Merchant {
         type Value = String;
-        const KIND: &'static str = "shop";
+        const KIND: &'static str = "merchant";
         const TTL: Duration = Duration::from_mins(1);
 
         fn name(&self) -> impl Display + Send {
@@ -324,10 +324,10 @@ mod tests {
         assert!(!cache.is_up());
         let began = std::time::Instant::now();
         for _ in 0..1000 {
-            cache.put(&Shop(1), &"tea".to_owned()).await;
-            assert_eq!(cache.get(&Shop(1)).await, None);
-            assert_eq!(cache.claim(&Shop(1), &"tea".to_owned()).await, None);
-            cache.forget(&Shop(1)).await;
+            cache.put(&Merchant(1), &"tea".to_owned()).await;
+            assert_eq!(cache.get(&Merchant(1)).await, None);
+            assert_eq!(cache.claim(&Merchant(1), &"tea".to_owned()).await, None);
+            cache.forget(&Merchant(1)).await;
         }
         assert!(began.elapsed() < Duration::from_secs(1));
     }
@@ -340,6 +340,6 @@ mod tests {
 
     #[test]
     fn names_carry_their_kind() {
-        assert_eq!(name_of(&Shop(7)), "zf:shop:7");
+        assert_eq!(name_of(&Merchant(7)), "zf:merchant:7");
     }
 }

@@ -30,7 +30,7 @@ file that cannot be read is kept in any case: it may not be had again.";
 
 const EXAMPLES: &str = "\
 Examples:
-  zhangfang bill 2026-11-20                        # payments and refunds of every shop
+  zhangfang bill 2026-11-20                        # payments and refunds of every merchant
   zhangfang bill 2026-11-20 --out trade.csv
   zhangfang bill 2026-11-20 --kind fund-flow       # what moved on our own account
   zhangfang bill 2026-11-20 --tenant tea           # of a tenant with a merchant account of its own";
@@ -78,8 +78,8 @@ impl FetchBill {
             Kind::Trade => BillKind::Trade,
             Kind::FundFlow => BillKind::FundFlow,
         };
-        let gateway = crate::payments::Gateways::of(&accounts, tenant);
-        let bill = match gateway.bill(kind, self.day).await {
+        let channel = crate::payments::PaymentChannels::of(&accounts, tenant);
+        let bill = match channel.bill(kind, self.day).await {
             Outcome::Done(Some(bill)) => bill,
             Outcome::Done(None) => {
                 print(&format!(

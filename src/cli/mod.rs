@@ -31,7 +31,7 @@ pub mod verify_ledger;
 pub use self::serve::stop_on_signals;
 
 const ABOUT: &str = "\
-账房, the counting house of a platform of shops: customers pay with WeChat Pay, shops see the money
+账房, the counting house of a tenant's merchants: customers pay with WeChat Pay, merchants see the money
 arrive, customers earn points, and every fen and every point can be proven.
 
 Settings are environment variables (DATABASE_URL, REDIS_URL, ZHANGFANG_HTTP__LISTEN, ..), or a TOML
@@ -41,7 +41,7 @@ environment wins. Whatever is wrong with them is told at once, a sentence each."
 const EXAMPLES: &str = "\
 A first run:
   zhangfang migrate                                   # make the tables
-  zhangfang tenant create tea --name 'Tea Street'     # a platform with its first points rule
+  zhangfang tenant create tea --name 'Tea Street'     # with its first points rule
   wechat-pay-simulator --dir .dev/wechat \\
       --notify-base http://127.0.0.1:8080 &           # a WeChat Pay to try it with
   set -a; . .dev/wechat/wechat.env; set +a

@@ -20,7 +20,7 @@ Show what happened to a payment.
 
 From the database alone: every state that the payment and its refunds were in, with when, why and
 who; every journal entry with its transfers; callbacks that were wrong; what a person should look
-at. Order numbers are those that shops and customers see (WeChat's out_trade_no).
+at. Order numbers are those that merchants and customers see (WeChat's out_trade_no).
 
 The account of DATABASE_URL suffices; it only reads. Times are UTC.";
 

@@ -18,7 +18,7 @@ use crate::{
 const ABOUT: &str = "\
 Look at commits that could not be projected, and try them again.
 
-What a payment changes is committed at once. Histories of orders, totals of shops, days of points,
+What a payment changes is committed at once. Histories of orders, totals of merchants, days of points,
 messages and the sharing of payments follow a moment later, from the commits. One that cannot be
 followed is parked: the others go on, and what of it is missing stays missing until it is done. It
 is tried again by itself, after a minute and then ever more rarely, to an hour.

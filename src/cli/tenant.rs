@@ -1,4 +1,4 @@
-//! Platforms: making one, listing them.
+//! Tenants: making one, listing them.
 
 use anyhow::Context as _;
 use clap::Subcommand;
@@ -10,9 +10,9 @@ use crate::{
 };
 
 const ABOUT: &str = "\
-Make and list platforms.
+Make and list tenants.
 
-A tenant is a platform with shops, customers and rules of its own. Its code stands in the apps'
+A tenant owns merchants, customers and rules of its own. Its code stands in the apps'
 requests and cannot be changed.";
 
 const EXAMPLES: &str = "\
@@ -20,7 +20,7 @@ Examples:
   zhangfang tenant create tea --name 'Tea Street'
   zhangfang tenant list";
 
-/// Make and list platforms.
+/// Make and list tenants.
 #[derive(Debug, clap::Args)]
 #[command(long_about = ABOUT, after_long_help = EXAMPLES)]
 pub(super) struct Tenant {

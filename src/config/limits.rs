@@ -12,10 +12,10 @@ use super::{
 pub enum Per {
     /// The network address: for those who have not said yet who they are.
     Address,
-    /// The person behind the token: customer, one of a shop's staff, or operator.
+    /// The person behind the token: customer, one of a merchant's staff, or operator.
     Person,
-    /// All of a shop's staff together.
-    Shop,
+    /// All of a merchant's staff together.
+    Merchant,
 }
 
 /// A class of routes that share one limit. Which route is in which class, `http/router.rs` says.
@@ -30,8 +30,8 @@ pub enum Limit {
     CustomerWrite,
     Collect,
     Picture,
-    ShopRead,
-    ShopWrite,
+    MerchantRead,
+    MerchantWrite,
     OpenRead,
     OpenWrite,
     OperatorRead,
@@ -57,10 +57,10 @@ const TABLE: [(Limit, &str, Quota, Per); 15] = [
     (Limit::Points,        "points",         per_minute(100), Per::Person),
     (Limit::CustomerRead,  "customer_read",  per_minute(120), Per::Person),  // an app that waits asks every second
     (Limit::CustomerWrite, "customer_write", per_minute(30),  Per::Person),  // each asks WeChat
-    (Limit::Collect,       "collect",        per_minute(60),  Per::Shop),    // several counters, a customer a second
+    (Limit::Collect,       "collect",        per_minute(60),  Per::Merchant), // several counters, a customer a second
     (Limit::Picture,       "picture",        per_minute(60),  Per::Person),  // drawn on our processors
-    (Limit::ShopRead,      "shop_read",      per_minute(300), Per::Person),
-    (Limit::ShopWrite,     "shop_write",     per_minute(60),  Per::Shop),
+    (Limit::MerchantRead,  "merchant_read",  per_minute(300), Per::Person),
+    (Limit::MerchantWrite, "merchant_write", per_minute(60),  Per::Merchant),
     (Limit::OpenRead,      "open_read",      per_minute(3000), Per::Person), // a program that serves many customers
     (Limit::OpenWrite,     "open_write",     per_minute(3000), Per::Person),
     (Limit::OperatorRead,  "operator_read",  per_minute(600), Per::Person),
@@ -150,8 +150,8 @@ impl Concern for LimitSettings {
         "customer_write",
         "collect",
         "picture",
-        "shop_read",
-        "shop_write",
+        "merchant_read",
+        "merchant_write",
         "open_read",
         "open_write",
         "operator_read",

@@ -66,7 +66,7 @@ pub struct WechatSettings {
 /// For whom we collect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum WechatMode {
-    /// 服务商: for shops that have merchant numbers of their own under ours.
+    /// 服务商: for merchants that have a `sub_mchid` of their own under our account.
     #[default]
     Partner,
     /// 直连: for ourselves.

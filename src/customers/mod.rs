@@ -7,7 +7,7 @@
 //!
 //! Every login is put before risk, which knows the customer if there is one already. *Block*: not let in, and nobody is made. *Verify*: not let in; the challenge is
 //! answered by logging in again, with a second fresh code of the same person. Its decision is stored in the transaction of the login, or by itself. The staff of
-//! shops are not asked about: they move no points of their own. Challenges of other stages are answered by [`answer_challenge()`].
+//! merchants are not asked about: they move no points of their own. Challenges of other stages are answered by [`answer_challenge()`].
 //!
 //! Tables owned: `customers`. Invariant: one row per (tenant, openid); the key `customers_openid` decides between two first logins at once.
 //!

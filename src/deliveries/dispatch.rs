@@ -121,7 +121,7 @@ fn notice(
         page: None,
         program: settings.program,
         data: notice.template().fill(&Facts {
-            shop: None,
+            merchant: None,
             amount: None,
             at: on.start(),
             order_no: None,
@@ -187,7 +187,7 @@ fn compose(
         page: page.map(|page| format!("{page}?order_no={order_no}")),
         program: settings.program,
         data: template.fill(&Facts {
-            shop: Some(&view.merchant_name),
+            merchant: Some(&view.merchant_name),
             amount: delivery.about.amount(),
             at: delivery.happened_at,
             order_no: Some(order_no),
@@ -282,7 +282,7 @@ mod tests {
 
     fn settings() -> DeliverySettings {
         let fields = [
-            (Fact::Shop, "thing1".to_owned()),
+            (Fact::Merchant, "thing1".to_owned()),
             (Fact::Amount, "amount2".to_owned()),
             (Fact::Points, "number3".to_owned()),
         ];
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shipping_report_names_the_payment_the_payer_and_the_shop() {
+    fn a_shipping_report_names_the_payment_the_payer_and_the_merchant() {
         let said = say(DeliveryKind::ShippingInfo, &settings(), paid());
         let expected = ShippingReport {
             wechat_transaction_id: "4200001234".to_owned(),

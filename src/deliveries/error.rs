@@ -16,7 +16,7 @@ pub enum DeliveryError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: expected {expected}")]
 pub struct InvalidSetting {
-    /// The name in the request, such as `payment_message.fields.shop`.
+    /// The name in the request, such as `payment_message.fields.merchant`.
     pub field: String,
     pub expected: &'static str,
 }

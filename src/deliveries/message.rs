@@ -11,8 +11,8 @@ use crate::primitives::{Money, OrderNo, Points, Timestamp};
 /// Something to be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fact {
-    /// The shop's name.
-    Shop,
+    /// The merchant's name.
+    Merchant,
     /// Paid or refunded.
     Amount,
     /// When it was paid or refunded; or from when the points are gone.
@@ -57,8 +57,8 @@ pub struct MessageTemplate {
 /// What a message says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Facts<'a> {
-    /// None where points expire: they are of no shop and no order. So are the amount and the number.
-    pub(super) shop: Option<&'a str>,
+    /// None where points expire: they are of no merchant and no order. So are the amount and the number.
+    pub(super) merchant: Option<&'a str>,
     pub(super) amount: Option<Money>,
     pub(super) at: Timestamp,
     pub(super) order_no: Option<OrderNo>,
@@ -67,7 +67,7 @@ pub(super) struct Facts<'a> {
 
 impl Fact {
     pub const ALL: [Self; 5] = [
-        Self::Shop,
+        Self::Merchant,
         Self::Amount,
         Self::At,
         Self::OrderNo,
@@ -77,7 +77,7 @@ impl Fact {
     /// The name in the API and in the table.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Shop => "shop",
+            Self::Merchant => "merchant",
             Self::Amount => "amount",
             Self::At => "at",
             Self::OrderNo => "order_no",
@@ -91,7 +91,7 @@ impl Fact {
 
     const fn fits(self) -> (&'static [FieldKind], &'static str) {
         match self {
-            Self::Shop => (&[FieldKind::Thing], "a field such as thing1"),
+            Self::Merchant => (&[FieldKind::Thing], "a field such as thing1"),
             Self::Amount => (
                 &[FieldKind::Amount, FieldKind::Number],
                 "a field such as amount2 or number2",
@@ -221,7 +221,7 @@ impl MessageTemplate {
 
 fn value(fact: Fact, field: &str, facts: &Facts<'_>) -> String {
     match fact {
-        Fact::Shop => cut(facts.shop.unwrap_or_default(), 20),
+        Fact::Merchant => cut(facts.merchant.unwrap_or_default(), 20),
         Fact::Amount => match FieldKind::of(field) {
             Some(FieldKind::Amount) => format!("¥{}", yuan(facts.amount.unwrap_or(Money::ZERO))),
             Some(
@@ -278,7 +278,7 @@ mod tests {
     fn values_have_the_form_that_the_fields_kind_asks_for() {
         let template = template(&[
             (Fact::Points, "number5"),
-            (Fact::Shop, "thing1"),
+            (Fact::Merchant, "thing1"),
             (Fact::Amount, "amount2"),
             (Fact::At, "time3"),
             (Fact::OrderNo, "character_string4"),
@@ -286,7 +286,7 @@ mod tests {
         .unwrap();
         let order = OrderId::new(Id::mint(1_795_000_000_000, 7, Lane(1)));
         let filled = template.fill(&Facts {
-            shop: Some("很长很长很长很长很长很长很长的店名一二三四五六"),
+            merchant: Some("很长很长很长很长很长很长很长的店名一二三四五六"),
             amount: Money::parse(1_205).ok(),
             at: Timestamp::parse_rfc3339("2026-01-02T16:05:59Z").unwrap(),
             order_no: Some(order.into()),
@@ -321,13 +321,13 @@ mod tests {
 
     #[test]
     fn a_fact_goes_only_where_it_fits() {
-        assert!(template(&[(Fact::Shop, "thing1")]).is_ok());
+        assert!(template(&[(Fact::Merchant, "thing1")]).is_ok());
         assert!(template(&[(Fact::Amount, "number2")]).is_ok());
         for (fact, field) in [
-            (Fact::Shop, "amount1"),
-            (Fact::Shop, "thing"),
-            (Fact::Shop, "thing1234"),
-            (Fact::Shop, "thing1.value"),
+            (Fact::Merchant, "amount1"),
+            (Fact::Merchant, "thing"),
+            (Fact::Merchant, "thing1234"),
+            (Fact::Merchant, "thing1.value"),
             (Fact::Amount, "thing1"),
             (Fact::At, "number1"),
             (Fact::OrderNo, "thing1"),
@@ -345,10 +345,10 @@ mod tests {
         let parse = |kind, id, fact, field: &str| {
             MessageTemplate::parse(kind, id, [(fact, field.to_owned())])
         };
-        assert!(parse(MessageKind::Refund, "T", Fact::Shop, "thing1").is_ok());
+        assert!(parse(MessageKind::Refund, "T", Fact::Merchant, "thing1").is_ok());
         assert!(parse(MessageKind::Refund, "T", Fact::Points, "number1").is_err());
         assert!(parse(MessageKind::Expiry, "T", Fact::Points, "number1").is_ok());
-        assert!(parse(MessageKind::Expiry, "T", Fact::Shop, "thing1").is_err());
-        assert!(parse(MessageKind::Payment, "T T", Fact::Shop, "thing1").is_err());
+        assert!(parse(MessageKind::Expiry, "T", Fact::Merchant, "thing1").is_err());
+        assert!(parse(MessageKind::Payment, "T T", Fact::Merchant, "thing1").is_err());
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! | kind | told to | when |
 //! |---|---|---|
-//! | `shipping_info` | WeChat: how the goods reached the customer (发货信息管理), or the shop's money stays frozen | a payment is settled |
+//! | `shipping_info` | WeChat: how the goods reached the customer (发货信息管理), or the merchant's money stays frozen | a payment is settled |
 //! | `payment_message` | the customer, by a subscribe message | a payment is settled |
 //! | `refund_message` | the customer, by a subscribe message | refunded money has arrived |
 //! | `expiry_message` | the customer, by a subscribe message | points will expire in so many days |

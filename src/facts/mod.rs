@@ -30,15 +30,15 @@ pub struct Facts {
     pub at: Timestamp,
     /// Who. None while nobody is known: a login, or an order that any WeChat can pay.
     pub customer: Option<CustomerId>,
-    /// At which shop, if at one.
+    /// At which merchant, if at one.
     pub merchant: Option<MerchantId>,
     /// How much money it is about.
     pub amount: Option<Money>,
     /// How many points it is about.
     pub points: Option<Points>,
     pub origin: Origin,
-    /// The customer is on the staff of the shop: a shop that pays itself.
-    pub own_shop: bool,
+    /// The customer is on the staff of the merchant: a merchant that pays itself.
+    pub own_merchant: bool,
     /// Which back end asks, for points that are not earned by a payment.
     pub source: Option<String>,
 }
@@ -55,7 +55,7 @@ impl Facts {
             amount: None,
             points: None,
             origin: Origin::default(),
-            own_shop: false,
+            own_merchant: false,
             source: None,
         }
     }

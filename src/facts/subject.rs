@@ -11,16 +11,16 @@ use crate::primitives::{CustomerId, Id, MerchantId, TenantId};
 /// Somebody, as far as a limit cares. `Debug` shows the kind alone: an address is personal data.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub enum Subject {
-    /// A customer or one of a shop's staff.
+    /// A customer or one of a merchant's staff.
     Person(Id),
     Operator {
         tenant: TenantId,
         name: String,
     },
-    Shop(MerchantId),
+    Merchant(MerchantId),
     Address(Network),
     Device(Device),
-    /// A customer at a shop.
+    /// A customer at a merchant.
     Pair(CustomerId, MerchantId),
 }
 
@@ -45,7 +45,7 @@ impl Subject {
         match self {
             Self::Person(id) => format!("person:{id}"),
             Self::Operator { tenant, name } => format!("operator:{tenant}:{name}"),
-            Self::Shop(id) => format!("shop:{id}"),
+            Self::Merchant(id) => format!("merchant:{id}"),
             Self::Address(Network(address)) => format!("address:{address}"),
             Self::Device(device) => format!("device:{}", device.as_str()),
             Self::Pair(customer, merchant) => format!("pair:{customer}:{merchant}"),
@@ -58,7 +58,7 @@ impl fmt::Debug for Subject {
         f.write_str(match self {
             Self::Person(_) => "Person",
             Self::Operator { .. } => "Operator",
-            Self::Shop(_) => "Shop",
+            Self::Merchant(_) => "Merchant",
             Self::Address(_) => "Address",
             Self::Device(_) => "Device",
             Self::Pair(..) => "Pair",

@@ -239,7 +239,7 @@ impl From<InvalidTransition> for Problem {
         Self::new(
             StatusCode::CONFLICT,
             "merchant_state_conflict",
-            "The shop's state does not allow it",
+            "The merchant's state does not allow it",
             "商户当前状态不允许此操作",
         )
     }
@@ -251,40 +251,42 @@ impl From<MerchantError> for Problem {
             MerchantError::NotFound => Self::new(
                 StatusCode::NOT_FOUND,
                 "merchant_not_found",
-                "The shop does not exist",
+                "The merchant does not exist",
                 "商户不存在",
             ),
             MerchantError::NotStaff => Self::new(
                 StatusCode::FORBIDDEN,
                 "not_merchant_staff",
-                "The person is not on the staff of a shop",
+                "The person is not on the staff of a merchant",
                 "您还不是商户成员，请先申请入驻",
             ),
             MerchantError::AlreadyRegistered => Self::new(
                 StatusCode::CONFLICT,
                 "merchant_already_registered",
-                "The person has a shop, or one that waits for approval",
+                "The person has a merchant, or one that waits for approval",
                 "您已有商户或入驻申请",
             ),
             MerchantError::NotApproved => Self::new(
                 StatusCode::CONFLICT,
                 "merchant_not_approved",
-                "The shop is not approved",
+                "The merchant is not approved",
                 "商户尚未通过审核或已停用",
             ),
             MerchantError::NumberTaken(holder) => Self {
                 field: Self::field(
                     "sub_mchid",
                     match holder {
-                        Some(holder) => format!("a number that no other shop has; {holder} has it"),
-                        None => "a number that no shop of another platform has".to_owned(),
+                        Some(holder) => {
+                            format!("a number that no other merchant has; {holder} has it")
+                        }
+                        None => "a number that no merchant of another tenant has".to_owned(),
                     },
                 )
                 .field,
                 ..Self::new(
                     StatusCode::CONFLICT,
                     "sub_mchid_taken",
-                    "Another shop has this number at WeChat",
+                    "Another merchant has this number at WeChat",
                     "该微信支付商户号已属于其他商户",
                 )
             },
@@ -297,7 +299,7 @@ impl From<MerchantError> for Problem {
             MerchantError::CodeDisabled => Self::new(
                 StatusCode::CONFLICT,
                 "collection_code_disabled",
-                "The collection code is disabled, or its shop suspended",
+                "The collection code is disabled, or its merchant suspended",
                 "收款码已停用",
             ),
             MerchantError::Field(error) => error.into(),
@@ -399,7 +401,7 @@ impl From<PaymentError> for Problem {
             PaymentError::MerchantNotActive => Self::new(
                 StatusCode::CONFLICT,
                 "merchant_not_active",
-                "The shop does not take payments",
+                "The merchant does not take payments",
                 "商户暂停收款",
             ),
             PaymentError::AmountRequired => Self {
@@ -467,7 +469,7 @@ impl From<PaymentError> for Problem {
                 "订单已支付，请勿重复付款",
             )
             .about(order),
-            // A definite no is no gateway's failure: repeating it changes nothing. The reason was logged where WeChat gave it.
+            // A definite no is not a 502: repeating it changes nothing. The reason was logged where WeChat gave it.
             PaymentError::ChannelRefused(_) => Self::new(
                 StatusCode::CONFLICT,
                 "channel_refused",
@@ -507,7 +509,7 @@ impl From<RefundError> for Problem {
             ),
             RefundError::RefundedElsewhere => conflict(
                 "refunded_elsewhere",
-                "WeChat says that something of it was refunded elsewhere, and not how much: an operator of the platform states the number of that refund first",
+                "WeChat says that something of it was refunded elsewhere, and not how much: an operator of the tenant states the number of that refund first",
                 "该订单已在别处退款，金额尚未确认，请联系平台",
             ),
             RefundError::BadNumber => Self::field(
@@ -578,10 +580,10 @@ impl From<RefundError> for Problem {
                 "Only an abnormal refund can be sent elsewhere",
                 "只有异常退款才能改变去向",
             ),
-            RefundError::ShopSuspended => Self::new(
+            RefundError::MerchantSuspended => Self::new(
                 StatusCode::FORBIDDEN,
                 "merchant_suspended",
-                "The shop is suspended: the platform gives its customers money back",
+                "The merchant is suspended: the tenant gives its customers money back",
                 "商户已被暂停，退款请联系平台",
             ),
             RefundError::NotWithdrawable(state) => Self {
@@ -750,7 +752,7 @@ impl From<SetRuleError> for Problem {
             SetRuleError::NotOverridden => Self::new(
                 StatusCode::NOT_FOUND,
                 "points_rule_not_overridden",
-                "The shop has no points rule of its own to withdraw",
+                "The merchant has no points rule of its own to withdraw",
                 "该商户没有单独的积分规则",
             ),
             SetRuleError::Db(error) => error.into(),
@@ -773,12 +775,12 @@ impl From<DeedError> for Problem {
                 "顾客不存在",
             ),
             DeedError::CustomerBlocked => CustomerError::Blocked.into(),
-            DeedError::ShopUnknown => Self {
+            DeedError::MerchantUnknown => Self {
                 code: "merchant_not_of_deed",
                 detail: "商户不存在或与订单不符",
                 ..Self::field(
                     "merchant_id",
-                    "a shop of the platform; the order's, if one is named",
+                    "a merchant of the tenant; the order's, if one is named",
                 )
             },
             DeedError::OrderNotTheirs => Self {
@@ -855,7 +857,7 @@ impl From<SharingError> for Problem {
             SharingError::ReceiverNotFound => Self::new(
                 StatusCode::NOT_FOUND,
                 "sharing_receiver_not_found",
-                "The receiver does not exist, or is another shop's",
+                "The receiver does not exist, or is another merchant's",
                 "分账接收方不存在",
             ),
             SharingError::ReceiverInUse => Self::new(
@@ -964,7 +966,7 @@ mod tests {
     }
 
     #[test]
-    fn a_definite_refusal_of_wechats_is_no_gateways_failure() {
+    fn a_definite_refusal_of_wechats_is_not_a_502() {
         let code = || "PARAM_ERROR".to_owned();
         let refused = DrawingFailure::Refused { code: code() };
         for problem in [

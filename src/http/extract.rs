@@ -75,7 +75,7 @@ pub(super) mod needs {
         Pay,
         ReadPointsRule,
         RefundPayments,
-        RegisterShop,
+        RegisterMerchant,
         RequestRefund,
         ResolveExceptions,
         ShowPayment,
@@ -264,7 +264,7 @@ pub(super) struct Keyed<T> {
 }
 
 impl<T> Keyed<T> {
-    /// The claim under which the effect is made. The path belongs to the input: approving another shop with the same key is another request. Of the body what it says counts,
+    /// The claim under which the effect is made. The path belongs to the input: approving another merchant with the same key is another request. Of the body what it says counts,
     /// not how it is written: programs that repeat a request write it anew.
     pub(super) fn claim(&self, principal: &Principal) -> Claim {
         let input = [self.path.as_bytes(), self.said.as_bytes()];

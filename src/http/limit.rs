@@ -1,6 +1,6 @@
 //! Not too often: the limits, around the routes that have one.
 //!
-//! It runs before the handler, so that whoever asks too often costs no query. Limits by person and shop need to know who calls: the token
+//! It runs before the handler, so that whoever asks too often costs no query. Limits by person and merchant need to know who calls: the token
 //! is verified here and what it says is left for [`Auth`](super::extract::Auth), so it is verified once. A request whose token is not believed
 //! is not counted: the handler refuses it at the cost of one HMAC, which is what counting would cost.
 //!
@@ -68,8 +68,8 @@ fn subject(app: &App, limit: Limit, request: &mut Request) -> Option<Subject> {
     match limit.per() {
         Per::Address => client_address(app.limit_settings(), request).map(Subject::address),
         Per::Person => believed(app, request).map(person),
-        Per::Shop => believed(app, request).map(|principal| match principal {
-            Principal::Staff { merchant, .. } => Subject::Shop(*merchant),
+        Per::Merchant => believed(app, request).map(|principal| match principal {
+            Principal::Staff { merchant, .. } => Subject::Merchant(*merchant),
             Principal::Customer { .. } | Principal::Operator { .. } => person(principal),
         }),
     }

@@ -28,7 +28,7 @@ pub(super) fn refined(document: &utoipa::openapi::OpenApi) -> serde_json::Value 
 #[openapi(
     info(
         title = "账房 Zhangfang",
-        description = "Payments and points of many shops.\n\n\
+        description = "Payments and points of many merchants.\n\n\
             Amounts are whole fen (`amount_fen`), points whole numbers, times RFC 3339. Lists are read by cursor: give `next_cursor` back as \
             `cursor` until it is absent.\n\n\
             A POST that makes something needs an `Idempotency-Key` of 1 to 255 visible ASCII characters: the same key with the same body gives the same \
@@ -45,8 +45,8 @@ pub(super) fn refined(document: &utoipa::openapi::OpenApi) -> serde_json::Value 
     tags(
         (name = "auth", description = "Log in and stay in"),
         (name = "customer", description = "For the customers' mini-program"),
-        (name = "merchant", description = "For the shops' mini-program"),
-        (name = "admin", description = "For the platform's operators"),
+        (name = "merchant", description = "For the merchants' mini-program"),
+        (name = "admin", description = "For the tenant's operators"),
         (name = "open", description = "For back ends of third parties"),
         (name = "public", description = "For everybody"),
         (name = "wechat", description = "For WeChat Pay"),

@@ -2,7 +2,7 @@
 
 use crate::{ledger::Balance, payments::PointsShortfall};
 
-/// The numbers of a balance under a platform's policy: the same for whoever asks.
+/// The numbers of a balance under a tenant's policy: the same for whoever asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::http) struct ShownBalance {
     pub(in crate::http) posted: i64,

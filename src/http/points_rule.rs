@@ -1,4 +1,4 @@
-//! Points rules as operators write them, and as operators and shops see them.
+//! Points rules as operators write them, and as operators and merchants see them.
 
 use std::str::FromStr as _;
 
@@ -107,7 +107,7 @@ pub(super) struct PointsRuleAnswer {
     /// Orders name the version that they were credited by.
     #[schema(example = 3)]
     version: u32,
-    /// Only for this shop; absent: the tenant's.
+    /// Only for this merchant; absent: the tenant's.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "me_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
     merchant_id: Option<MerchantId>,
@@ -123,12 +123,12 @@ pub(super) struct PointsRuleAnswer {
 #[derive(Serialize, utoipa::ToSchema)]
 pub(super) struct ScheduledRule {
     version: u32,
-    /// `shop` or `tenant`.
-    #[schema(example = "shop")]
+    /// `merchant` or `tenant`.
+    #[schema(example = "merchant")]
     of: &'static str,
     #[schema(value_type = String, format = DateTime)]
     effective_from: Timestamp,
-    /// Absent: the shop's own rule ends, and it has what the tenant has.
+    /// Absent: the merchant's own rule ends, and it has what the tenant has.
     #[serde(skip_serializing_if = "Option::is_none")]
     terms: Option<PointsTerms>,
 }
@@ -141,17 +141,17 @@ pub(super) struct TenantPointsRule {
     scheduled: Vec<ScheduledRule>,
 }
 
-/// What a shop's payments earn, why this, and what will replace it.
+/// What a merchant's payments earn, why this, and what will replace it.
 #[derive(Serialize, utoipa::ToSchema)]
-pub(super) struct ShopPointsRule {
-    /// `shop`: its own. `tenant`: it has none of its own.
-    #[schema(example = "shop")]
+pub(super) struct MerchantPointsRule {
+    /// `merchant`: its own. `tenant`: it has none of its own.
+    #[schema(example = "merchant")]
     of: &'static str,
-    /// The version that withdrew the shop's own rule, if it had one.
+    /// The version that withdrew the merchant's own rule, if it had one.
     #[serde(skip_serializing_if = "Option::is_none")]
     withdrawn_by: Option<u32>,
     rule: PointsRuleAnswer,
-    /// The shop's own and the tenant's, soonest first. The tenant's matters to the shop only while it has none of its own.
+    /// The merchant's own and the tenant's, soonest first. The tenant's matters to the merchant only while it has none of its own.
     scheduled: Vec<ScheduledRule>,
 }
 
@@ -203,7 +203,7 @@ impl TenantPointsRule {
     }
 }
 
-impl ShopPointsRule {
+impl MerchantPointsRule {
     pub(super) fn at(rules: &Rules, merchant: MerchantId, now: Timestamp) -> Self {
         let in_force = rules.in_force(Some(merchant), now);
         let own = rules.scheduled(Some(merchant), now);
@@ -221,14 +221,14 @@ impl ShopPointsRule {
 pub(super) const fn withdrawn_by(because: Because) -> Option<u32> {
     match because {
         Because::Withdrawn { version } => Some(version),
-        Because::OfTheShop | Because::OfTheTenant => None,
+        Because::OfTheMerchant | Because::OfTheTenant => None,
     }
 }
 
 /// Whose a version is.
 pub(super) const fn of(merchant: Option<MerchantId>) -> &'static str {
     match merchant {
-        Some(_) => "shop",
+        Some(_) => "merchant",
         None => "tenant",
     }
 }

@@ -280,14 +280,14 @@ mod tests {
     fn words_of_descriptions_are_the_programs_words() {
         let orders = OrderStateKind::ALL.map(|kind| kind.name().to_owned());
         let refunds = RefundStateKind::ALL.map(|kind| kind.name().to_owned());
-        for schema in ["AdminPayment", "ShopPayment", "CustomerPayment"] {
+        for schema in ["AdminPayment", "MerchantPayment", "CustomerPayment"] {
             assert_eq!(
                 words(schema, "state"),
                 BTreeSet::from(orders.clone()),
                 "{schema}"
             );
         }
-        for schema in ["AdminRefund", "ShopRefund"] {
+        for schema in ["AdminRefund", "MerchantRefund"] {
             assert_eq!(
                 words(schema, "state"),
                 BTreeSet::from(refunds.clone()),

@@ -1,4 +1,4 @@
-//! What shops and operators say of refunds: asking for one, and deciding on one.
+//! What merchants and operators say of refunds: asking for one, and deciding on one.
 
 use serde::Deserialize;
 

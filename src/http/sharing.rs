@@ -1,4 +1,4 @@
-//! Sharings and their rules as operators and shops see them. Openids are masked, and names were never kept whole.
+//! Sharings and their rules as operators and merchants see them. Openids are masked, and names were never kept whole.
 
 use serde::Serialize;
 
@@ -7,7 +7,7 @@ use crate::{
     sharing::{Part, PartReturn, PaymentShare, RulePart, SharingRule, SharingView},
 };
 
-/// A shop's rule.
+/// A merchant's rule.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(super) struct SharingRuleAnswer {
     /// Sharings name the version that they follow; 0: none was ever set.

@@ -1,4 +1,4 @@
-//! The relay: reads the commits of each committer in their order, projects the history of orders, the totals of shops, the days of points and which payments are to be shared, and plans
+//! The relay: reads the commits of each committer in their order, projects the history of orders, the totals of merchants, the days of points and which payments are to be shared, and plans
 //! what is to be told to others.
 //!
 //! Where it stands is written in the transaction that writes what it read, so it is exactly once whatever is killed; a second process that looks at the same

@@ -19,7 +19,7 @@
 //! - **Checked** ([`AccountKind::is_checked`](crate::primitives::AccountKind::is_checked)): a customer's points, which may not go below zero. Loaded, decided on and written with a version check. The
 //!   version counts the account's transfers without gaps, and each transfer states the version and the posted balance after it. A transfer touches at most one
 //!   checked account; what would touch two goes through a clearing account in two transfers.
-//! - **Unlimited**: channel, shops, issued points: the hot ones. They are never loaded; a batch adds its sums to each in one commutative increment.
+//! - **Unlimited**: channel, merchants, issued points: the hot ones. They are never loaded; a batch adds its sums to each in one commutative increment.
 //!
 //! # Pending
 //!

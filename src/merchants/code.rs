@@ -50,7 +50,7 @@ impl FromStr for CollectionCode {
     }
 }
 
-/// A code with what the shop knows of it.
+/// A code with what the merchant knows of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CollectionCodeRow {
     pub code: CollectionCode,

@@ -1,4 +1,4 @@
-//! A shop gets a new collection code.
+//! A merchant gets a new collection code.
 
 use super::{
     CodeState, CollectionCode, CollectionCodeRow, InvalidField, MerchantError, field, store,
@@ -36,7 +36,7 @@ impl CodeForm {
     }
 }
 
-/// Makes a code for an approved shop.
+/// Makes a code for an approved merchant.
 #[derive(Debug)]
 pub struct CreateCode {
     pub tenant: TenantId,

@@ -1,4 +1,4 @@
-//! An operator approves, rejects or suspends a shop.
+//! An operator approves, rejects or suspends a merchant.
 
 use super::{Applied, InvalidField, Merchant, MerchantError, SubMchid, field, store};
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
 pub enum Decision {
     Approve {
         sub_mchid: SubMchid,
-        /// Our merchant account under which the number is this shop alone; none where it is our own number.
+        /// Our WeChat merchant account (`sp_mchid`) under which the number is this merchant's alone; none where it is our own number.
         under: Option<SubMchid>,
     },
     Reject {
@@ -32,7 +32,7 @@ impl Decision {
         })
     }
 
-    /// With the number of a shop under our account.
+    /// With the number of a merchant under our account.
     pub fn approve_under(account: &str, sub_mchid: &str) -> Result<Self, InvalidField> {
         Ok(Self::Approve {
             sub_mchid: SubMchid::parse(sub_mchid)?,
@@ -63,7 +63,7 @@ impl Decision {
     }
 }
 
-/// Decides about a shop. Deciding the same again changes nothing.
+/// Decides about a merchant. Deciding the same again changes nothing.
 #[derive(Debug)]
 pub struct Decide {
     pub tenant: TenantId,

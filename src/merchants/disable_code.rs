@@ -1,4 +1,4 @@
-//! A shop takes a collection code out of use.
+//! A merchant takes a collection code out of use.
 
 use super::{CodeState, CollectionCode, CollectionCodeRow, MerchantError, resolve_code, store};
 use crate::{
@@ -20,7 +20,7 @@ pub async fn disable_code(
     Ok(row)
 }
 
-/// Disables a code of the shop, for good. Doing it again changes nothing.
+/// Disables a code of the merchant, for good. Doing it again changes nothing.
 #[derive(Debug)]
 pub struct DisableCode {
     pub tenant: TenantId,

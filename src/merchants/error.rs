@@ -1,4 +1,4 @@
-//! What can go wrong with shops, staff and collection codes.
+//! What can go wrong with merchants, staff and collection codes.
 
 use super::{DrawingFailure, InvalidField, InvalidTransition, PictureError};
 use crate::{
@@ -10,18 +10,18 @@ use crate::{
 
 #[derive(Debug, thiserror::Error)]
 pub enum MerchantError {
-    #[error("the shop does not exist")]
+    #[error("the merchant does not exist")]
     NotFound,
-    /// The person works in no shop.
-    #[error("the person is not on the staff of a shop")]
+    /// The person is on the staff of no merchant.
+    #[error("the person is not on the staff of a merchant")]
     NotStaff,
-    /// The person works in a shop already, or waits for one to be approved.
-    #[error("the person has a shop already")]
+    /// The person is on the staff of a merchant already, or waits for one to be approved.
+    #[error("the person has a merchant already")]
     AlreadyRegistered,
-    #[error("the shop is not approved")]
+    #[error("the merchant is not approved")]
     NotApproved,
-    /// With the shop, if it is one of the same tenant.
-    #[error("another shop has this number at WeChat")]
+    /// With the merchant, if it is one of the same tenant.
+    #[error("another merchant has this number at WeChat")]
     NumberTaken(Option<MerchantId>),
     #[error("the collection code does not exist")]
     CodeNotFound,
@@ -29,7 +29,7 @@ pub enum MerchantError {
     CodeDisabled,
     #[error("a field is not what it should be")]
     Field(#[from] InvalidField),
-    #[error("the shop's state does not allow it")]
+    #[error("the merchant's state does not allow it")]
     Transition(#[from] InvalidTransition),
     #[error("the code's picture cannot be drawn")]
     Picture(#[from] PictureError),
@@ -39,7 +39,7 @@ pub enum MerchantError {
     Customer(#[from] CustomerError),
     #[error("the person is not let in")]
     Auth(#[from] AuthError),
-    #[error("database failure around a shop")]
+    #[error("database failure around a merchant")]
     Db(#[from] DbError),
 }
 

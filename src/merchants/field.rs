@@ -46,7 +46,7 @@ pub(super) fn phone(field: &'static str, value: &str) -> Result<String, InvalidF
     if sound { Ok(digits) } else { Err(invalid) }
 }
 
-/// WeChat's number of a shop.
+/// WeChat's number of a merchant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubMchid(String);
 

@@ -17,7 +17,7 @@ pub async fn find_merchant(
     store::find_merchant(db, tenant, id).await
 }
 
-/// Whether the shop may collect money now, and its people may send money back. False for one that does not exist.
+/// Whether the merchant may collect money now, and its people may send money back. False for one that does not exist.
 pub async fn is_open(db: &Db, tenant: TenantId, id: MerchantId) -> Result<bool, DbError> {
     store::is_open(db, tenant, id).await
 }
@@ -32,7 +32,7 @@ pub async fn get_merchant(
         .ok_or(MerchantError::NotFound)
 }
 
-/// Up to `limit.probe()` shops, newest first, in any state or in one.
+/// Up to `limit.probe()` merchants, newest first, in any state or in one.
 pub async fn list_merchants(
     db: &Db,
     tenant: TenantId,
@@ -43,7 +43,7 @@ pub async fn list_merchants(
     store::list_merchants(db, tenant, state, before, limit).await
 }
 
-/// A shop's own code; another shop's does not exist for it.
+/// A merchant's own code; another merchant's does not exist for it.
 pub async fn get_code(
     db: &Db,
     tenant: TenantId,
@@ -54,7 +54,7 @@ pub async fn get_code(
     row.ok_or(MerchantError::CodeNotFound)
 }
 
-/// Up to `limit.probe()` codes of a shop, newest first.
+/// Up to `limit.probe()` codes of a merchant, newest first.
 pub async fn list_codes(
     db: &Db,
     tenant: TenantId,

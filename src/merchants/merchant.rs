@@ -1,4 +1,4 @@
-//! A shop and its states. Pure.
+//! A merchant and its states. Pure.
 
 use super::field::SubMchid;
 use crate::primitives::{MerchantId, Secret, TenantId, Timestamp};
@@ -47,7 +47,7 @@ pub enum Applied<T> {
 
 /// An event that the state does not allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a shop that is {from} cannot {event}")]
+#[error("a merchant that is {from} cannot {event}")]
 pub struct InvalidTransition {
     pub from: &'static str,
     /// As a verb: `be approved`.
@@ -221,7 +221,7 @@ suspended: approve -, approve as another -, reject -, suspend =";
     }
 
     #[test]
-    fn a_suspended_shop_keeps_its_number_and_is_closed() {
+    fn a_suspended_merchant_keeps_its_number_and_is_closed() {
         let [_, approved, ..] = states();
         let Ok(Applied::Now(suspended)) = approved.suspend("投诉".to_owned()) else {
             panic!()

@@ -94,7 +94,7 @@ impl PictureKind {
     }
 }
 
-/// The picture of a shop's own code, drawn if it has not been yet.
+/// The picture of a merchant's own code, drawn if it has not been yet.
 pub async fn mini_program_code(
     db: &Db,
     codes: &dyn MiniProgramCodes,

@@ -1,8 +1,8 @@
-//! Shops, the people who work in them, and the collection codes on their counters.
+//! Merchants, their staff, and the collection codes on their counters.
 //!
-//! # A shop
+//! # A merchant
 //!
-//! A person who is logged in as a customer registers a shop ([`Register`]) and becomes its owner; an operator decides ([`Decide`]):
+//! A person who is logged in as a customer registers a merchant ([`Register`]) and becomes its owner; an operator decides ([`Decide`]):
 //!
 //! ```text
 //!   (registered) ──► pending ──approve──► approved ──suspend──► suspended
@@ -16,11 +16,11 @@
 //! | rejected | refused | nothing changes | refused |
 //! | suspended | refused | refused | nothing changes |
 //!
-//! An approved shop has a `sub_mchid`, WeChat's number of the shop under our service provider; only such a shop collects money. A suspended one keeps
+//! An approved merchant has a `sub_mchid`, WeChat's number of the merchant under our service provider; only such a merchant collects money. A suspended one keeps
 //! its number, its history and its staff, and collects nothing: its codes lead nowhere and its open orders are closed (`payments/watch.rs`). What each role
 //! may still do:
 //!
-//! | of a suspended shop | owner | clerk | operator | customer |
+//! | of a suspended merchant | owner | clerk | operator | customer |
 //! |---|---|---|---|---|
 //! | read payments, refunds, totals, codes | yes | yes | yes | their own |
 //! | collect, or make a collection code | no | no | no | no |
@@ -28,15 +28,15 @@
 //! | ask for a refund, agree to one | no | no | yes | |
 //! | reject a refund that waits | yes | no | yes | |
 //!
-//! One person works in one shop (the key `merchant_staff_openid`); the owner of a rejected shop may register again and moves to the new one.
+//! One person is on the staff of one merchant (the key `merchant_staff_openid`); the owner of a rejected merchant may register again and moves to the new one.
 //!
 //! # A collection code
 //!
-//! Twelve characters of Crockford's base 32, 60 random bits: it names neither shop nor row and cannot be guessed or counted. It has a label (the counter or
-//! store) and perhaps a fixed amount. A disabled code stays disabled; a new one is printed. What is printed is `{public_url}/c/{code}` with the shop's name
+//! Twelve characters of Crockford's base 32, 60 random bits: it names neither merchant nor row and cannot be guessed or counted. It has a label (the counter or
+//! store) and perhaps a fixed amount. A disabled code stays disabled; a new one is printed. What is printed is `{public_url}/c/{code}` with the merchant's name
 //! beneath ([`Picture`]). The same code as WeChat's own kind of picture, a mini-program code, is drawn by WeChat once and kept ([`mini_program_code()`]).
 //!
-//! What a code stands for ([`Counter`]) is cached for half a minute and forgotten when the code is disabled or the shop suspended. A reader that loaded just before may
+//! What a code stands for ([`Counter`]) is cached for half a minute and forgotten when the code is disabled or the merchant suspended. A reader that loaded just before may
 //! put the old answer back, so the cache is for showing only: a payment asks the database again.
 //!
 //! # Personal data
@@ -54,12 +54,12 @@ mod error;
 mod field;
 mod find;
 mod merchant;
+mod merchant_cache;
 mod mini_program_code;
 mod mini_program_store;
 mod picture;
 mod register;
 mod resolve_code;
-mod shop_book;
 mod sign_in;
 mod staff;
 mod store;
@@ -72,12 +72,12 @@ pub use error::MerchantError;
 pub use field::{InvalidField, SubMchid};
 pub use find::{find_merchant, get_code, get_merchant, is_open, list_codes, list_merchants};
 pub use merchant::{Applied, InvalidTransition, Merchant, MerchantState, MerchantStateKind};
+pub use merchant_cache::{CodeOwner, MerchantCache};
 pub use mini_program_code::{
     CodeDrawing, DrawingFailure, MiniProgramCodes, PictureKind, ProgramVersion, mini_program_code,
 };
 pub use picture::{Picture, PictureError};
-pub use register::{Register, Registered, ShopForm};
+pub use register::{MerchantForm, Register, Registered};
 pub use resolve_code::{Counter, forget_codes, resolve_code};
-pub use shop_book::{CodeOwner, ShopBook};
 pub use sign_in::{RefreshStaff, SignInStaff, SignedInStaff, refresh, sign_in};
 pub use staff::Staff;

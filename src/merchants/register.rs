@@ -1,4 +1,4 @@
-//! A person opens a shop.
+//! A person registers a merchant.
 
 use super::{InvalidField, Merchant, MerchantError, MerchantState, Staff, field, store};
 use crate::{
@@ -9,9 +9,9 @@ use crate::{
     primitives::{CustomerId, MerchantId, Secret, StaffId, TenantId},
 };
 
-/// What a person says about the shop, checked.
+/// What a person says about the merchant, checked.
 #[derive(Debug, Clone)]
-pub struct ShopForm {
+pub struct MerchantForm {
     name: String,
     contact_name: Secret<String>,
     contact_phone: Secret<String>,
@@ -19,7 +19,7 @@ pub struct ShopForm {
     address: String,
 }
 
-impl ShopForm {
+impl MerchantForm {
     pub fn parse(
         name: &str,
         contact_name: &Secret<String>,
@@ -48,12 +48,12 @@ impl ShopForm {
     }
 }
 
-/// Makes a pending shop with the customer as its owner.
+/// Makes a pending merchant with the customer as its owner.
 #[derive(Debug)]
 pub struct Register {
     pub tenant: TenantId,
     pub customer: CustomerId,
-    pub form: ShopForm,
+    pub form: MerchantForm,
 }
 
 #[derive(Debug, Clone)]
@@ -69,7 +69,7 @@ impl Work for Register {
 
     async fn run(&self, tx: &mut Tx) -> Result<Registered, MerchantError> {
         let person = customers::get_active_in(tx, self.tenant, self.customer).await?;
-        let merchant = self.pending_shop(tx);
+        let merchant = self.pending_merchant(tx);
         store::insert_merchant(tx, &merchant).await?;
         let owner = self.make_owner(tx, &person.openid, merchant.id).await?;
         let actor = Principal::Customer {
@@ -84,7 +84,7 @@ impl Work for Register {
 }
 
 impl Register {
-    fn pending_shop(&self, tx: &Tx) -> Merchant {
+    fn pending_merchant(&self, tx: &Tx) -> Merchant {
         let form = self.form.clone();
         Merchant {
             id: MerchantId::new(tx.new_id(tx.new_lane())),
@@ -100,7 +100,7 @@ impl Register {
         }
     }
 
-    /// The person becomes owner of the new shop, unless they work in one that was not rejected.
+    /// The person becomes owner of the new merchant, unless they work in one that was not rejected.
     async fn make_owner(
         &self,
         tx: &mut Tx,
@@ -123,9 +123,11 @@ impl Register {
                 Err(error) => Err(error.into()),
             };
         };
-        let shop = store::find_merchant_in(tx, self.tenant, earlier.merchant).await?;
-        let shop = shop.ok_or(DbError::Inconsistent("staff of a shop that does not exist"))?;
-        if !matches!(shop.state, MerchantState::Rejected { .. }) {
+        let before = store::find_merchant_in(tx, self.tenant, earlier.merchant).await?;
+        let before = before.ok_or(DbError::Inconsistent(
+            "staff of a merchant that does not exist",
+        ))?;
+        if !matches!(before.state, MerchantState::Rejected { .. }) {
             return Err(MerchantError::AlreadyRegistered);
         }
         let owner = Staff {
@@ -146,7 +148,7 @@ mod tests {
     fn a_form_names_the_field_that_is_wrong() {
         let parse = |name: &str, phone: &str| {
             let secret = |text: &str| Secret::new(text.to_owned());
-            ShopForm::parse(
+            MerchantForm::parse(
                 name,
                 &secret("王伟"),
                 &secret(phone),

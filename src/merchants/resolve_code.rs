@@ -19,7 +19,7 @@ pub struct Counter {
     pub label: String,
     /// `None`: the customer types the amount.
     pub amount: Option<Money>,
-    /// The code is active and the shop approved.
+    /// The code is active and the merchant approved.
     pub open: bool,
 }
 
@@ -58,7 +58,7 @@ pub async fn resolve_code(
     }
 }
 
-/// Forgets all codes of a shop, after its state changed. Redis forgets by itself what is missed here.
+/// Forgets all codes of a merchant, after its state changed. Redis forgets by itself what is missed here.
 pub async fn forget_codes(db: &Db, cache: &Cache, merchant: MerchantId) -> Result<(), DbError> {
     for code in store::list_active_codes(db, merchant).await? {
         forget(cache, code).await;

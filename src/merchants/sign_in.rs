@@ -1,4 +1,4 @@
-//! A member of a shop's staff comes in through WeChat.
+//! A member of a merchant's staff comes in through WeChat.
 
 use super::{Merchant, MerchantError, Staff, store};
 use crate::{
@@ -7,7 +7,7 @@ use crate::{
     primitives::{Secret, TenantId},
 };
 
-/// A person who is in, their shop, and the token to stay in.
+/// A person who is in, their merchant, and the token to stay in.
 #[derive(Debug, Clone)]
 pub struct SignedInStaff {
     pub staff: Staff,
@@ -32,7 +32,7 @@ pub async fn sign_in(
     .await
 }
 
-/// Opens a session for the member of staff with this openid, whatever state the shop is in: a pending owner wants to see that it is pending.
+/// Opens a session for the member of staff with this openid, whatever state the merchant is in: a pending owner wants to see that it is pending.
 #[derive(Debug)]
 pub struct SignInStaff {
     pub tenant: TenantId,
@@ -48,7 +48,7 @@ impl Work for SignInStaff {
     async fn run(&self, tx: &mut Tx) -> Result<SignedInStaff, MerchantError> {
         let staff = store::find_staff_by_openid(tx, self.tenant, &self.openid).await?;
         let staff = staff.ok_or(MerchantError::NotStaff)?;
-        let merchant = shop_of(tx, &staff).await?;
+        let merchant = merchant_of(tx, &staff).await?;
         let subject = Subject::Staff(staff.id);
         let refresh_token = auth::open_session(tx, self.tenant, subject, self.lifetime).await?;
         Ok(SignedInStaff {
@@ -92,7 +92,7 @@ impl Work for RefreshStaff {
         let staff = store::find_staff(tx, tenant, id)
             .await?
             .ok_or(MerchantError::NotStaff)?;
-        let merchant = shop_of(tx, &staff).await?;
+        let merchant = merchant_of(tx, &staff).await?;
         Ok(Ok(SignedInStaff {
             staff,
             merchant,
@@ -101,7 +101,9 @@ impl Work for RefreshStaff {
     }
 }
 
-async fn shop_of(tx: &mut Tx, staff: &Staff) -> Result<Merchant, DbError> {
+async fn merchant_of(tx: &mut Tx, staff: &Staff) -> Result<Merchant, DbError> {
     let merchant = store::find_merchant_in(tx, staff.tenant, staff.merchant).await?;
-    merchant.ok_or(DbError::Inconsistent("staff of a shop that does not exist"))
+    merchant.ok_or(DbError::Inconsistent(
+        "staff of a merchant that does not exist",
+    ))
 }

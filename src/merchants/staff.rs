@@ -1,4 +1,4 @@
-//! A person who works in a shop.
+//! A person of a merchant.
 
 use crate::{
     auth::{Principal, StaffRole},

@@ -41,15 +41,15 @@ fn read_state(row: &MySqlRow) -> Result<MerchantState, sqlx::Error> {
     let number = || {
         let number = number
             .as_deref()
-            .ok_or_else(|| strange("a shop without its number"))?;
-        SubMchid::parse(number).map_err(|_| strange("a shop's number"))
+            .ok_or_else(|| strange("a merchant without its number"))?;
+        SubMchid::parse(number).map_err(|_| strange("a merchant's number"))
     };
     let reason = || {
         row.try_get::<Option<String>, _>("state_reason")
             .map(Option::unwrap_or_default)
     };
     Ok(
-        match MerchantStateKind::parse(&kind).ok_or_else(|| strange("a shop's state"))? {
+        match MerchantStateKind::parse(&kind).ok_or_else(|| strange("a merchant's state"))? {
             MerchantStateKind::Pending => MerchantState::Pending,
             MerchantStateKind::Approved => MerchantState::Approved {
                 sub_mchid: number()?,
@@ -109,7 +109,7 @@ pub(super) async fn update_state(
     expect_one(updated.rows_affected())
 }
 
-/// Says under which account the shop has its number. Fails at the key `merchants_sub_mchid` when another shop has it there.
+/// Says under which account the merchant has its number. Fails at the key `merchants_sub_mchid` when another merchant has it there.
 pub(super) async fn claim_number(
     tx: &mut Tx,
     id: MerchantId,
@@ -125,7 +125,7 @@ pub(super) async fn claim_number(
     expect_one(updated.rows_affected())
 }
 
-/// Which of the tenant's shops has the number; none when it is another tenant's.
+/// Which of the tenant's merchants has the number; none when it is another tenant's.
 pub(super) async fn find_holder(
     tx: &mut Tx,
     tenant: TenantId,
@@ -266,7 +266,7 @@ pub(super) async fn insert_staff(
     Ok(())
 }
 
-/// To another shop, with another role.
+/// To another merchant, with another role.
 pub(super) async fn move_staff(tx: &mut Tx, staff: &Staff) -> Result<(), DbError> {
     let moved = sqlx::query(
         "/* merchants.move_staff */ UPDATE merchant_staff \
@@ -281,7 +281,7 @@ pub(super) async fn move_staff(tx: &mut Tx, staff: &Staff) -> Result<(), DbError
     expect_one(moved.rows_affected())
 }
 
-/// Removed staff too: whoever registers a shop has one row.
+/// Removed staff too: whoever registers a merchant has one row.
 pub(super) async fn lock_staff_by_openid(
     tx: &mut Tx,
     tenant: TenantId,

@@ -72,7 +72,7 @@ pub enum Event {
     /// Points of a customer moved: what statistics are made of. `what` is a number of [`PointsMove`](crate::points::PointsMove).
     PointsMoved {
         tenant: TenantId,
-        /// For a payment, its shop.
+        /// For a payment, its merchant.
         merchant: Option<MerchantId>,
         what: u8,
         /// `payment`, or what a back end calls itself.

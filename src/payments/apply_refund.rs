@@ -175,7 +175,7 @@ impl ApplyRefund {
     pub(super) fn objection_of_notice(&self, order: &Order) -> Option<&'static str> {
         let (_, _, notice) = self.callback.as_ref()?;
         if notice.sp_mchid != self.our_mchid {
-            return Some("wrong_platform");
+            return Some("wrong_account");
         }
         if notice.sub_mchid != order.sub_mchid {
             return Some("wrong_merchant");

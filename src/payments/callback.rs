@@ -110,8 +110,8 @@ async fn take(
     headers: NoticeHeaders<'_>,
     body: &Bytes,
 ) -> Result<Taken, NoticeFailure> {
-    let gateway = payments.gateways.of(tenant);
-    let notice = gateway.read_notice(headers, body, payments.db.now())?;
+    let channel = payments.channels.of(tenant);
+    let notice = channel.read_notice(headers, body, payments.db.now())?;
     let event = event_id(tenant, &notice.id, notice.created_at);
     let taken = handle(payments, tenant, notice, event, body.clone()).await;
     if let Err(error) = &taken
@@ -157,7 +157,7 @@ async fn keep_failed(
 
 /// Truly WeChat's, and not understood. That it could not be kept either is no other answer: WeChat sends it again.
 async fn keep_unreadable(payments: &Payments, tenant: TenantId, body: Bytes, error: NoticeError) {
-    let named = payments.gateways.of(tenant).name_of_notice(&body);
+    let named = payments.channels.of(tenant).name_of_notice(&body);
     let event = match named {
         Some((id, created_at)) => event_id(tenant, &id, created_at),
         None => id_of(payments.db.now(), &body),
@@ -186,7 +186,7 @@ pub(super) async fn handle(
             },
         ),
         NoticeBody::Refund(refund) => {
-            let us = payments.gateways.of(tenant).account().mchid.clone();
+            let us = payments.channels.of(tenant).account().mchid.clone();
             let at = payments.db.now();
             let alarm = AlarmRow::of_refund(tenant, UNPAID, &refund, at);
             let operation = of_callback(tenant, refund, (event, body.clone()), us, payments.pace);

@@ -27,11 +27,11 @@ use crate::{
 #[derive(Debug, Clone)]
 pub enum CloseBy {
     Customer,
-    Shop(Actor),
+    Merchant(Actor),
     Operator(Actor),
     /// Its time is over.
     Time,
-    /// Its shop collects nothing any more.
+    /// Its merchant collects nothing any more.
     Suspension,
 }
 
@@ -75,8 +75,8 @@ pub(super) async fn close(
         Found::Closed => return give_up(payments, &known, Why::ClosedAtWechat, None).await,
         Found::Open => {}
     }
-    let gateway = payments.gateways.of(tenant);
-    match gateway.close(known.no(), &known.sub_mchid).await {
+    let channel = payments.channels.of(tenant);
+    match channel.close(known.no(), &known.sub_mchid).await {
         Outcome::Done(()) => {}
         Outcome::Refused(refusal) => match refusal.kind {
             // WeChat never heard of it, or has closed it: it cannot be paid there.
@@ -98,10 +98,10 @@ pub(super) async fn close(
     }
     let (why, actor) = match by {
         CloseBy::Customer => (Why::Customer, None),
-        CloseBy::Shop(actor) => (Why::Shop, Some(actor)),
+        CloseBy::Merchant(actor) => (Why::Merchant, Some(actor)),
         CloseBy::Operator(actor) => (Why::Operator, Some(actor)),
         CloseBy::Time => (Why::Expiry, None),
-        CloseBy::Suspension => (Why::ShopSuspended, None),
+        CloseBy::Suspension => (Why::MerchantSuspended, None),
     };
     give_up(payments, &known, why, actor).await
 }
@@ -127,8 +127,8 @@ pub(super) enum Found {
 
 /// Asks WeChat, and settles what it says through the same operation as a callback would.
 pub(super) async fn ask(payments: &Payments, order: &Order) -> Result<Found, PaymentError> {
-    let gateway = payments.gateways.of(order.tenant);
-    let told: (PaidNotice, bool) = match gateway.query(order.no(), &order.sub_mchid).await {
+    let channel = payments.channels.of(order.tenant);
+    let told: (PaidNotice, bool) = match channel.query(order.no(), &order.sub_mchid).await {
         Outcome::Done(ChannelOrder::Paid { notice, refunded }) => (notice, refunded),
         Outcome::Done(ChannelOrder::NotPaid(_) | ChannelOrder::Absent) => return Ok(Found::Open),
         Outcome::Done(ChannelOrder::Closed) => return Ok(Found::Closed),

@@ -1,7 +1,7 @@
 //! Creating a payment: the order, then WeChat's ticket for it.
 
 use super::{
-    Applied, Gateway, Order, OrderSharing, OrderState, Outcome, PayMethod, PayParameters,
+    Applied, Order, OrderSharing, OrderState, Outcome, PayMethod, PayParameters, PaymentChannel,
     PaymentError, Payments, PointsReview, PrepayRequest, RefundSums, RefusalKind, Ticket, Why,
     booking::put_order,
     close::is_open,
@@ -53,7 +53,7 @@ pub async fn create_payment(
     wish: CreatePayment,
 ) -> Result<CreatedPayment, PaymentError> {
     let openid = wish.payer_openid.clone();
-    let gateway = payments.gateways.of(wish.tenant);
+    let channel = payments.channels.of(wish.tenant);
     let policy = payments.policies.current(wish.tenant).await?;
     let seconds = i64::from(policy.terms.order_minutes) * 60;
     let ruling = rule_on_creation(payments, &wish).await?;
@@ -75,8 +75,8 @@ pub async fn create_payment(
         Created::Before(order, merchant_name) => (*order, merchant_name, false),
         Created::Stopped(stop) => return Err(stop.into()),
     };
-    let (order, ticket) = ticket_for(payments, &*gateway, (order, is_new), Some(openid)).await?;
-    let pay = gateway.pay_parameters(ticket.expose(), payments.db.now());
+    let (order, ticket) = ticket_for(payments, &*channel, (order, is_new), Some(openid)).await?;
+    let pay = channel.pay_parameters(ticket.expose(), payments.db.now());
     Ok(CreatedPayment {
         order,
         merchant_name,
@@ -95,7 +95,7 @@ const fn is_made(created: &Created) -> bool {
 /// have noted why there was none.
 pub(super) async fn ticket_for(
     payments: &Payments,
-    gateway: &dyn Gateway,
+    channel: &dyn PaymentChannel,
     (order, is_new): (Order, bool),
     payer_openid: Option<Secret<String>>,
 ) -> Result<(Order, Secret<String>), PaymentError> {
@@ -115,7 +115,7 @@ pub(super) async fn ticket_for(
         OrderState::Expired { .. } => return Err(PaymentError::OrderExpired(order.no())),
         OrderState::Closed { .. } => return Err(PaymentError::OrderClosed(order.no())),
     }
-    let ticket = ask_for_ticket(gateway, &order, payer_openid, now).await;
+    let ticket = ask_for_ticket(channel, &order, payer_openid, now).await;
     if ticket.is_err() || !is_new {
         note_heard(payments, (order.tenant, order.id), &ticket).await;
     }
@@ -128,7 +128,7 @@ pub(super) async fn ticket_for(
 }
 
 async fn ask_for_ticket(
-    gateway: &dyn Gateway,
+    channel: &dyn PaymentChannel,
     order: &Order,
     payer_openid: Option<Secret<String>>,
     now: Timestamp,
@@ -144,8 +144,8 @@ async fn ask_for_ticket(
         profit_sharing: order.sharing != OrderSharing::No,
     };
     let (outcome, is_ticket): (_, fn(&str) -> bool) = match order.method {
-        PayMethod::MiniProgram => (gateway.prepay(request).await, |text| is_plain(text, 64)),
-        PayMethod::Native => (gateway.prepay_native(request).await, is_code_url),
+        PayMethod::MiniProgram => (channel.prepay(request).await, |text| is_plain(text, 64)),
+        PayMethod::Native => (channel.prepay_native(request).await, is_code_url),
     };
     match outcome {
         Outcome::Done(text) if is_ticket(&text) => Ok(Ticket {
@@ -200,7 +200,7 @@ struct CreateOrder {
 
 #[derive(Debug)]
 enum Created {
-    /// With the shop's name.
+    /// With the merchant's name.
     Now(Box<Order>, String),
     /// With this key an order was made before.
     Before(Box<Order>, String),
@@ -279,7 +279,7 @@ impl Operation for CreateOrder {
                 .get::<Orders>(OrderId::new(used.effect))
                 .cloned()
                 .ok_or(PaymentError::OrderNotFound)?;
-            // A shop that was suspended since: its open orders are being closed, and get no ticket meanwhile.
+            // A merchant that was suspended since: its open orders are being closed, and get no ticket meanwhile.
             let collects = code.is_none_or(|code| code.sub_mchid.is_some());
             if is_open(&order) && !collects {
                 return Err(PaymentError::MerchantNotActive);

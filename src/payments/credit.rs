@@ -25,7 +25,7 @@
 use super::{
     Order, PaidNotice, Payment, Payments, PointsReview,
     booking::book_held_points,
-    recent::{KnownOrder, is_own_shop},
+    recent::{KnownOrder, is_own_merchant},
     settle::{Payer, Unsettled, who_paid},
 };
 use crate::{
@@ -158,12 +158,12 @@ pub(super) async fn rule_on_credit(
     if earned.is_zero() {
         return Ok(not);
     }
-    let (customer, payer, own_shop) = match known.customer {
-        Some(customer) => (customer, None, known.own_shop),
+    let (customer, payer, own_merchant) = match known.customer {
+        Some(customer) => (customer, None, known.own_merchant),
         None => match who_paid(payments, tenant, notice).await? {
             Payer::Known(customer) => {
-                let own_shop = is_own_shop(&payments.db, customer, known.merchant).await?;
-                (customer, Some(Payer::Known(customer)), own_shop)
+                let own_merchant = is_own_merchant(&payments.db, customer, known.merchant).await?;
+                (customer, Some(Payer::Known(customer)), own_merchant)
             }
             // Nobody to credit.
             Payer::Unknown => return Ok((Ruled::Not, Some(Payer::Unknown))),
@@ -180,7 +180,7 @@ pub(super) async fn rule_on_credit(
             amount: Some(known.amount),
             points: Some(points),
             origin: known.origin.clone(),
-            own_shop,
+            own_merchant,
             ..Facts::new(Stage::PointsCredit, tenant, payments.db.now())
         };
         let event = risk::Event::of(order.bytes());

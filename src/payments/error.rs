@@ -13,7 +13,7 @@ pub enum PaymentError {
     CodeUnknown,
     #[error("the collection code is disabled")]
     CodeDisabled,
-    #[error("the shop does not take payments")]
+    #[error("the merchant does not take payments")]
     MerchantNotActive,
     #[error("this code leaves the amount to the customer: state it")]
     AmountRequired,

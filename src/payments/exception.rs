@@ -169,7 +169,7 @@ pub async fn settle_exception(
     resolution: &str,
 ) -> Result<(), DbError> {
     let now = tx.now();
-    sqlx::query("/* payments.settle_exception */ UPDATE payment_exceptions SET resolution = ?, resolved_by = 'platform', resolved_at = ? \
+    sqlx::query("/* payments.settle_exception */ UPDATE payment_exceptions SET resolution = ?, resolved_by = 'tenant', resolved_at = ? \
          WHERE tenant_id = ? AND kind = ? AND detail = ? AND resolved_at IS NULL")
         .bind(resolution)
         .bind(now)

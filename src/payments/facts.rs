@@ -38,21 +38,24 @@ pub(super) async fn rule_on_creation(
     if idempotency::is_known(&payments.db, key).await? {
         return Ok(None);
     }
-    let code = payments.shops.owner_of(&wish.code).await?;
+    let code = payments.merchants.owner_of(&wish.code).await?;
     let Some(code) = code.filter(|code| code.tenant == wish.tenant) else {
         return Ok(None);
     };
-    // An amount that nobody could pay must not reach the sums of the shop.
+    // An amount that nobody could pay must not reach the sums of the merchant.
     let Ok(amount) = amount_to_pay(code.amount, wish.amount) else {
         return Ok(None);
     };
-    let own_shop = payments.shops.employs(code.merchant, wish.customer).await?;
+    let own_merchant = payments
+        .merchants
+        .employs(code.merchant, wish.customer)
+        .await?;
     let facts = Facts {
         customer: Some(wish.customer),
         merchant: Some(code.merchant),
         amount: Some(amount),
         origin: wish.origin.clone(),
-        own_shop,
+        own_merchant,
         ..Facts::new(Stage::PaymentCreate, wish.tenant, payments.db.now())
     };
     let event = event_of(key, request_hash);
@@ -60,7 +63,7 @@ pub(super) async fn rule_on_creation(
     Ok(Some(ruling))
 }
 
-/// On a shop's wish to collect. It is the shop's deed: nobody knows yet who will pay. Where the till stands is not said, or all payments of a busy till would count as
+/// On a merchant's wish to collect. It is the merchant's deed: nobody knows yet who will pay. Where the till stands is not said, or all payments of a busy till would count as
 /// one address's.
 pub(super) async fn rule_on_showing(
     payments: &Payments,
@@ -82,7 +85,7 @@ pub(super) async fn rule_on_showing(
     Ok(Some(payments.risk.rule_on_event(facts, event).await))
 }
 
-/// On a wish to give money back: the deed of the shop, about the customer of the order. Where the shop's clerk sits says nothing of the customer and is left out.
+/// On a wish to give money back: the deed of the merchant, about the customer of the order. Where the merchant's clerk sits says nothing of the customer and is left out.
 pub(super) async fn rule_on_refund(
     payments: &Payments,
     wish: &RequestRefund,
@@ -99,8 +102,8 @@ pub(super) async fn rule_on_refund(
     let Some(order) = order else {
         return Ok(None);
     };
-    let own_shop = match order.customer {
-        Some(customer) => payments.shops.employs(order.merchant, customer).await?,
+    let own_merchant = match order.customer {
+        Some(customer) => payments.merchants.employs(order.merchant, customer).await?,
         None => false,
     };
     let amount = wish.amount.unwrap_or_else(|| order.refundable());
@@ -108,7 +111,7 @@ pub(super) async fn rule_on_refund(
         customer: order.customer,
         merchant: Some(order.merchant),
         amount: Some(amount.min(order.amount)),
-        own_shop,
+        own_merchant,
         ..Facts::new(Stage::Refund, order.tenant, payments.db.now())
     };
     let event = event_of(claim.id, claim.request_hash);

@@ -1,8 +1,8 @@
 //! Refunds that were not made here: on WeChat's merchant platform, by another system of the same merchant; or by WeChat itself after we had given a refund of ours up.
 //!
-//! WeChat is asked by more than us. What it did is true whoever asked for it, so it is booked and not judged: the money has left the shop, and points of which the money
+//! WeChat is asked by more than us. What it did is true whoever asked for it, so it is booked and not judged: the money has left the merchant's account, and points of which the money
 //! is gone are taken back as by a refund of ours (in proportion, on the sum of the order's refunds; what was spent is owed, whatever the policy says of
-//! refusing, for nothing can be refused any more). The order counts it, so less is left to refund; the shop's totals, lists and timelines show it; an exception
+//! refusing, for nothing can be refused any more). The order counts it, so less is left to refund; the merchant's totals, lists and timelines show it; an exception
 //! names order and refund, for a person should know why two systems refund one payment.
 //!
 //! # Such a refund is a row like any other
@@ -20,7 +20,7 @@
 //!
 //! # How it is learnt
 //!
-//! - **By a notice** with a number that is not ours, about an order of ours. It must fit the order (shop, platform, WeChat's transaction, total) and be possible (no
+//! - **By a notice** with a number that is not ours, about an order of ours. It must fit the order (merchant, tenant, WeChat's transaction, total) and be possible (no
 //!   more arrived than was paid), or it is rejected with an alarm and an exception as any other. *Before our payment's notice*: the order is asked about first
 //!   and settled by that answer; if WeChat does not say that it is paid, the notice is answered so that it comes again.
 //! - **By a query of the order** that says REFUND although no refund of ours explains it. WeChat does not say how much, nor under which number, and can be asked by number only.
@@ -99,13 +99,13 @@ pub async fn note_foreign_refund(
     if !known.state.kind().is_paid() {
         return Err(RefundError::NotPaid);
     }
-    let gateway = payments.gateways.of(tenant);
-    let said = gateway
+    let channel = payments.channels.of(tenant);
+    let said = channel
         .query_refund_of(&out_refund_no, &known.sub_mchid)
         .await;
     let said = match said {
         Outcome::Done(said) if said.out_trade_no == known.no().to_string() => said,
-        // Of another order of the shop: for whoever looks at this one there is none.
+        // Of another order of the merchant: for whoever looks at this one there is none.
         Outcome::Done(_) => return Err(RefundError::NotFound),
         Outcome::Refused(refusal) if refusal.kind == RefusalKind::Absent => {
             return Err(RefundError::NotFound);

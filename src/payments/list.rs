@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// An order with the name of its shop.
+/// An order with the name of its merchant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrderView {
     pub order: Order,
@@ -26,7 +26,7 @@ pub struct OrderView {
 pub enum By {
     Customer(CustomerId),
     Merchant(MerchantId),
-    /// What one customer paid in one shop.
+    /// What one customer paid to one merchant.
     CustomerAt(CustomerId, MerchantId),
     /// Every order of the tenant.
     Tenant,
@@ -57,7 +57,7 @@ pub async fn find_order(
     Ok(row.as_ref().map(read_view).transpose()?)
 }
 
-/// Whose platform's an order is: for commands, which are told a number and nothing else.
+/// Whose tenant's an order is: for commands, which are told a number and nothing else.
 pub async fn tenant_of_order(db: &Db, id: OrderId) -> Result<Option<TenantId>, DbError> {
     Ok(sqlx::query_scalar(
         "/* payments.tenant_of_order */ SELECT tenant_id FROM payment_orders WHERE id = ?",
@@ -147,7 +147,7 @@ pub async fn history(db: &Db, order: OrderId) -> Result<Vec<HistoryRow>, DbError
         .collect()
 }
 
-/// A shop's day.
+/// A merchant's day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DayTotals {
     pub day: BusinessDay,
@@ -160,7 +160,7 @@ pub struct DayTotals {
     pub points_back: Points,
 }
 
-/// A shop's days from `from` to `to`, both included, as far as they are projected. Days without payments are absent.
+/// A merchant's days from `from` to `to`, both included, as far as they are projected. Days without payments are absent.
 pub async fn merchant_totals(
     db: &Db,
     tenant: TenantId,

@@ -25,14 +25,14 @@
 //! The order and the caller's idempotency key are one commit. WeChat is asked for a ticket after it, and the ticket is noted. Killed in between, the order stays
 //! *created*; the caller repeats with the same key, finds the order and gets a ticket for it, since WeChat gives a fresh ticket for the same number and the same
 //! parameters (which is why the order keeps its description). The same happens when a ticket is older than its two hours. Two callers with one key at once get the same
-//! order; there is nothing in flight that a 409 would have to protect. An order can also be shown by the shop as a picture ([`show_payment`], Native); its
+//! order; there is nothing in flight that a 409 would have to protect. An order can also be shown by the merchant as a picture ([`show_payment`], Native); its
 //! customer is known only when it is paid.
 //!
 //! ## Settling
 //!
 //! [`SettlePayment`] is the heart: order paid + CNY transfer + points transfer + lot + callback as received + the commit's events, in one transaction, exactly once. What guards it is
 //! the order's version, and behind that the key of the journal entry, which is derived from the order. A second callback finds the order paid by the same WeChat
-//! transaction and changes nothing. A notice that is soundly signed and still wrong (amount, shop, unknown order, another transaction) is stored with an alarm and never credited.
+//! transaction and changes nothing. A notice that is soundly signed and still wrong (amount, merchant, unknown order, another transaction) is stored with an alarm and never credited.
 //! A time that cannot be (before the order, in the future) is not taken over: the money settles under the nearest that can, an exception says so, and the points wait for a
 //! person (`plausible.rs`). So they do when WeChat says with the payment that something of it was refunded.
 //!
@@ -49,8 +49,8 @@
 //! (`watch.rs`, `close.rs`). An order is never given up here before WeChat has given it up. Should WeChat take money for it all the same, that is an exception
 //! which people see, and by the tenant's [`Policy`] the order counts after all or the money goes back at once; either way it is in the books.
 //!
-//! The open orders of a shop that was suspended are closed in the same way, by whoever looks at their watches next; [`hurry_open_orders`] makes that now. One that is
-//! paid before WeChat has closed it is settled like any other: the money is there. Such a shop's people send no refunds on their way; an operator does.
+//! The open orders of a merchant that was suspended are closed in the same way, by whoever looks at their watches next; [`hurry_open_orders`] makes that now. One that is
+//! paid before WeChat has closed it is settled like any other: the money is there. Such a merchant's people send no refunds on their way; an operator does.
 //!
 //! # Refunds
 //!
@@ -92,7 +92,7 @@
 //! Risk is asked before an order is made (`payment.create`) and before a refund is (`refund`), and its decision is stored in the commit of what it is about, or by
 //! itself when nothing was made: once for each. A key that was used before gives what it gave then, whatever risk would say now: a repeat is not a new deed.
 //!
-//! | | a customer pays | a shop shows an order | a refund |
+//! | | a customer pays | a merchant shows an order | a refund |
 //! |---|---|---|---|
 //! | allow | made | made | as the policy says |
 //! | verify | not made: a challenge, and again with the same key | nobody is there to answer: as review | as review |
@@ -100,7 +100,7 @@
 //! | block | not made | not made | not made |
 //!
 //! What is not made, stopped or refused, is not counted ([`Ruling::conclude`](crate::risk::Ruling::conclude)); killed between the two, risk has counted one too many until the
-//! counter's window has passed, and nothing else has happened. The platform's own refunds of late payments are not asked about.
+//! counter's window has passed, and nothing else has happened. The tenant's own refunds of late payments are not asked about.
 //!
 //! # Callbacks
 //!
@@ -116,6 +116,7 @@ mod apply_refund;
 pub(crate) mod booking;
 mod booking_error;
 mod callback;
+mod channel;
 mod close;
 mod confirm;
 mod create;
@@ -125,7 +126,6 @@ mod exception;
 mod facts;
 mod find;
 mod foreign;
-mod gateway;
 mod heard;
 mod list;
 mod order;
@@ -160,6 +160,13 @@ pub use apply_refund::RefundMoved;
 pub(crate) use apply_refund::hearing;
 pub use booking_error::BookingError;
 pub use callback::{NoticeFailure, Taken, take_notice};
+pub use channel::{
+    AbnormalRefund, BankCard, Bill, BillContent, BillDisagreement, BillKind, BillLines,
+    BillSummary, ChannelMode, ChannelOrder, ChannelRefund, FundLine, Notice, NoticeBody,
+    NoticeError, NoticeHeaders, OneChannel, OurAccount, Outcome, PaidNotice, PayParameters,
+    PaymentChannel, PaymentChannels, PrepayRequest, RefundCall, RefundLine, RefundNotice,
+    RefundStatus, Refusal, RefusalKind, TradeLine, TradeState, UnreadableBill,
+};
 pub use close::{CloseBy, close_payment};
 pub use confirm::{confirm, confirm_again};
 pub use create::{CreatePayment, CreatedPayment, create_payment};
@@ -171,13 +178,6 @@ pub use exception::{
 pub use find::{RefundStep, find_refund, list_refunds, refund_history, refunds_of};
 pub use foreign::{NoteForeignRefund, note_foreign_refund};
 pub(crate) use foreign::{is_out_refund_no, look_for_others};
-pub use gateway::{
-    AbnormalRefund, BankCard, Bill, BillContent, BillDisagreement, BillKind, BillLines,
-    BillSummary, ChannelMode, ChannelOrder, ChannelRefund, FundLine, Gateway, Gateways, Notice,
-    NoticeBody, NoticeError, NoticeHeaders, OneGateway, OurAccount, Outcome, PaidNotice,
-    PayParameters, PrepayRequest, RefundCall, RefundLine, RefundNotice, RefundStatus, Refusal,
-    RefusalKind, TradeLine, TradeState, UnreadableBill,
-};
 pub use list::{
     Alarm, By, DayTotals, HistoryRow, OrderView, find_order, history, list_alarms, list_orders,
     merchant_totals, tenant_of_order,
@@ -234,18 +234,18 @@ pub use why::Why;
 pub(crate) use withdraw_refund::withdraw_in_memory;
 pub use withdraw_refund::{WithdrawRefund, withdraw_refund};
 
-use crate::{db::Db, merchants::ShopBook, points::RuleBook, risk::Risk};
+use crate::{db::Db, merchants::MerchantCache, points::RuleBook, risk::Risk};
 
 /// What the use cases of this slice work with.
 #[derive(Debug, Clone)]
 pub struct Payments {
     pub db: Db,
-    pub gateways: Arc<dyn Gateways>,
+    pub channels: Arc<dyn PaymentChannels>,
     pub rules: RuleBook,
     pub policies: PolicyBook,
     pub risk: Risk,
-    /// What risk wants to know of shops.
-    pub shops: ShopBook,
+    /// What risk wants to know of merchants.
+    pub merchants: MerchantCache,
     /// What risk must know of orders that are about to be settled.
     pub recent: RecentOrders,
     pub pace: Pace,

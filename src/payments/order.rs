@@ -6,18 +6,18 @@ use crate::primitives::{
     Timestamp,
 };
 
-/// What a customer is to pay to a shop.
+/// What a customer is to pay to a merchant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Order {
     pub id: OrderId,
     pub tenant: TenantId,
-    /// Who scanned, or who paid. Nobody yet for an order that the shop shows ([`PayMethod::Native`]) until it is paid.
+    /// Who scanned, or who paid. Nobody yet for an order that the merchant shows ([`PayMethod::Native`]) until it is paid.
     pub customer: Option<CustomerId>,
     pub merchant: MerchantId,
     /// The collection code that was scanned, if one was.
     pub code: Option<String>,
     pub method: PayMethod,
-    /// The shop's number at WeChat when the order was made; in direct mode the platform's own.
+    /// The merchant's number at WeChat when the order was made; in direct mode the tenant's own.
     pub sub_mchid: String,
     /// What stands in the customer's bill. WeChat wants it to be the same whenever it is asked for a ticket.
     pub description: String,
@@ -37,11 +37,11 @@ pub struct Order {
 pub enum PayMethod {
     /// The customer's mini-program (JSAPI 小程序支付).
     MiniProgram,
-    /// The shop shows a picture that any WeChat can scan (Native 扫码支付).
+    /// The merchant shows a picture that any WeChat can scan (Native 扫码支付).
     Native,
 }
 
-/// Whether others than the shop get something of it (分账).
+/// Whether others than the merchant get something of it (分账).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OrderSharing {
     No,

@@ -37,14 +37,14 @@ const READ_MAX: usize = 500;
 #[derive(Debug, Clone)]
 pub(super) struct KnownOrder {
     pub(super) tenant: TenantId,
-    /// None for an order that the shop shows, until it is paid.
+    /// None for an order that the merchant shows, until it is paid.
     pub(super) customer: Option<CustomerId>,
     pub(super) merchant: MerchantId,
-    /// The shop's number at WeChat.
+    /// The merchant's number at WeChat.
     pub(super) sub_mchid: String,
     pub(super) amount: Money,
     pub(super) origin: Origin,
-    pub(super) own_shop: bool,
+    pub(super) own_merchant: bool,
     /// The rules that wanted the points reviewed when the order was made.
     pub(super) wanted_by: String,
     /// It was paid when it was read. Never forgotten: nothing unpays an order.
@@ -143,7 +143,7 @@ impl RecentOrders {
             sub_mchid: order.sub_mchid.clone(),
             amount: order.amount,
             origin: decision.facts.origin.clone(),
-            own_shop: decision.facts.own_shop,
+            own_merchant: decision.facts.own_merchant,
             wanted_by: wanted_by(decision),
             paid: false,
             ruling: Arc::default(),
@@ -256,7 +256,7 @@ async fn read_orders(db: &Db, ids: &[OrderId]) -> Result<HashMap<OrderId, KnownO
         });
         let amount = Money::parse(row.try_get(4)?)
             .map_err(|_| DbError::Inconsistent("an amount below zero"))?;
-        let own_shop: i64 = row.try_get(7)?;
+        let own_merchant: i64 = row.try_get(7)?;
         let paid: i64 = row.try_get(5)?;
         let known = KnownOrder {
             tenant: TenantId(row.try_get(1)?),
@@ -264,7 +264,7 @@ async fn read_orders(db: &Db, ids: &[OrderId]) -> Result<HashMap<OrderId, KnownO
             merchant: row.try_get(3)?,
             sub_mchid: row.try_get(8)?,
             amount,
-            own_shop: own_shop != 0,
+            own_merchant: own_merchant != 0,
             wanted_by: decision.as_ref().map(wanted_by).unwrap_or_default(),
             origin: decision
                 .map(|decision| decision.facts.origin)
@@ -277,14 +277,14 @@ async fn read_orders(db: &Db, ids: &[OrderId]) -> Result<HashMap<OrderId, KnownO
     Ok(found)
 }
 
-/// Whether a customer is on the staff of a shop: a shop that pays itself. For orders whose customer was not known when they were made.
-pub(super) async fn is_own_shop(
+/// Whether a customer is on the staff of a merchant: a merchant that pays itself. For orders whose customer was not known when they were made.
+pub(super) async fn is_own_merchant(
     db: &Db,
     customer: CustomerId,
     merchant: MerchantId,
 ) -> Result<bool, DbError> {
     let found: Option<i64> = sqlx::query_scalar(
-        "/* payments.is_own_shop */ SELECT 1 FROM customers c JOIN merchant_staff s ON s.tenant_id = c.tenant_id AND s.openid = c.openid AND s.status = 'active' \
+        "/* payments.is_own_merchant */ SELECT 1 FROM customers c JOIN merchant_staff s ON s.tenant_id = c.tenant_id AND s.openid = c.openid AND s.status = 'active' \
          WHERE c.id = ? AND s.merchant_id = ?",
     )
     .bind(customer)
@@ -325,7 +325,7 @@ mod tests {
         }
     }
 
-    fn ruling(own_shop: bool) -> Ruling {
+    fn ruling(own_merchant: bool) -> Ruling {
         let at = Timestamp::from_micros(0);
         let fired = |rule: &str, effect| Fired {
             rule: rule.into(),
@@ -337,7 +337,7 @@ mod tests {
             rule_set: 1,
             action: Action::Review,
             facts: Facts {
-                own_shop,
+                own_merchant,
                 ..Facts::new(Stage::PaymentCreate, TenantId(1), at)
             },
             measured: Measured::default(),
@@ -359,7 +359,7 @@ mod tests {
         recent.note(&order, &ruling(true));
         recent.note(&order, &ruling(false));
         let known = known(&recent, &order).unwrap();
-        assert!(known.own_shop);
+        assert!(known.own_merchant);
         assert_eq!(known.wanted_by, "a", "a rule in shadow wants nothing");
     }
 
@@ -402,7 +402,7 @@ mod tests {
                 sub_mchid: String::new(),
                 amount: order.amount,
                 origin: Origin::default(),
-                own_shop: false,
+                own_merchant: false,
                 wanted_by: String::new(),
                 paid: false,
                 ruling: Arc::default(),

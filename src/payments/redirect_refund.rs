@@ -1,4 +1,4 @@
-//! An abnormal refund goes elsewhere: to another card of the customer, or to the shop's own account.
+//! An abnormal refund goes elsewhere: to another card of the customer, or to the merchant's own account.
 //!
 //! Whoever may choose the card may choose their own. So what is sent where is in the audit log before WeChat is asked, whatever becomes of the call; and where
 //! the order's refunds come to more than the policy's `refund_review_above_fen` it takes two people. The first one says where; the second one says the same, with the whole card, since nobody keeps a card's
@@ -45,7 +45,7 @@ pub enum Redirected {
 /// Where it is to go, as far as that may be kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Destination {
-    /// Bank and last four digits; none for the shop's own account.
+    /// Bank and last four digits; none for the merchant's own account.
     card: Option<(String, String)>,
 }
 
@@ -62,12 +62,12 @@ impl Destination {
     }
 }
 
-/// `ICBC_DEBIT …2233`, or `the shop's account`.
+/// `ICBC_DEBIT …2233`, or `the merchant's account`.
 impl std::fmt::Display for Destination {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.card {
             Some((bank, tail)) => write!(f, "{bank} …{tail}"),
-            None => f.write_str("the shop's account"),
+            None => f.write_str("the merchant's account"),
         }
     }
 }
@@ -84,7 +84,7 @@ pub struct Redirect {
 }
 
 impl Redirect {
-    /// Bank and last four digits of the card, or the shop's account.
+    /// Bank and last four digits of the card, or the merchant's account.
     pub fn to(&self) -> String {
         self.destination().to_string()
     }
@@ -132,7 +132,7 @@ pub async fn redirect_refund(
     };
     let order = list::find_order(&payments.db, tenant, refund.order).await?;
     let order = order.ok_or(RefundError::OrderNotFound)?.order;
-    let shop = order.sub_mchid.clone();
+    let sub_mchid = order.sub_mchid.clone();
     let policy = payments.policies.current(tenant).await?;
     let wish = Wish {
         destination: Destination::of(card.as_ref()),
@@ -147,10 +147,10 @@ pub async fn redirect_refund(
     let call = AbnormalRefund {
         refund_no: refund.no(),
         wechat_refund_id: wechat_refund_id.clone(),
-        shop,
+        sub_mchid,
         card,
     };
-    let said: ChannelRefund = match payments.gateways.of(tenant).redirect_refund(call).await {
+    let said: ChannelRefund = match payments.channels.of(tenant).redirect_refund(call).await {
         Outcome::Done(said) => said,
         Outcome::Refused(refusal) => return Err(RefundError::ChannelRefused(refusal.code)),
         Outcome::Unknown(_) => return Err(RefundError::ChannelUnknown),

@@ -20,7 +20,7 @@ pub struct Refund {
     pub approved_by: Option<Actor>,
     /// Points that go back with it.
     pub points: PointsBack,
-    /// Made by the platform: the order was paid after it had been given up.
+    /// Made by the tenant: the order was paid after it had been given up.
     pub late: bool,
     pub origin: Origin,
     /// Counts the changes of the row: 1 when made.
@@ -166,11 +166,11 @@ pub enum RefundState {
     Succeeded { at: Timestamp },
     /// The customer's bank does not take it: an operator says where it shall go.
     Abnormal,
-    /// WeChat gave it up: the money is the shop's again.
+    /// WeChat gave it up: the money is the merchant's again.
     Closed,
-    /// WeChat refused it: the money is the shop's again.
+    /// WeChat refused it: the money is the merchant's again.
     Failed,
-    /// People took it back, since WeChat had nothing of it: the money is the shop's again.
+    /// People took it back, since WeChat had nothing of it: the money is the merchant's again.
     Withdrawn,
 }
 

@@ -41,8 +41,8 @@ pub enum RefundError {
     AboveYourLimit,
     #[error("only an abnormal refund can be redirected")]
     NotAbnormal,
-    #[error("the shop is suspended")]
-    ShopSuspended,
+    #[error("the merchant is suspended")]
+    MerchantSuspended,
     #[error("the refund is {}: it cannot be withdrawn", .0.name())]
     NotWithdrawable(RefundStateKind),
     #[error("WeChat is being told of the refund, or was a moment ago")]

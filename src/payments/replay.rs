@@ -170,20 +170,20 @@ pub async fn replay_callback(
 ) -> Result<Taken, ReplayError> {
     let stored = find_callback(&payments.db, tenant, id).await?;
     let stored = stored.ok_or(ReplayError::NotFound)?;
-    let gateway = payments.gateways.of(tenant);
+    let channel = payments.channels.of(tenant);
     let (notice, event) = if stored.outcome == CallbackOutcome::NotBelieved {
         let kept: Kept = stored
             .headers
             .as_deref()
             .and_then(|headers| serde_json::from_slice(headers).ok())
             .unwrap_or_default();
-        let notice = gateway
+        let notice = channel
             .read_notice(kept.headers(), &stored.body, stored.received_at)
             .map_err(ReplayError::NotBelieved)?;
         let event = callback::event_id(tenant, &notice.id, notice.created_at);
         (notice, event)
     } else {
-        let notice = gateway.reread_notice(&stored.body);
+        let notice = channel.reread_notice(&stored.body);
         (notice.map_err(ReplayError::NotBelieved)?, stored.id)
     };
     let taken = callback::handle(payments, tenant, notice, event, Bytes::from(stored.body)).await?;

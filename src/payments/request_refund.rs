@@ -8,7 +8,7 @@
 //! second person's word goes as far: their limit is asked about the same sum.
 //!
 //! A clerk has a limit for the day as well, over all orders: [`StaffRefunds`] counts what each person
-//! of a shop gave back alone, and its version guards it, since two refunds of one clerk may be
+//! of a merchant gave back alone, and its version guards it, since two refunds of one clerk may be
 //! decided by two committers at once. What somebody else agreed to is not the clerk's; what failed
 //! later stays counted. Whoever is asked for a second word, the audit log says what for.
 
@@ -83,7 +83,7 @@ impl RefundRole {
 }
 
 impl RefundBy {
-    /// The person, if it is one of a shop.
+    /// The person, if it is one of a merchant.
     fn staff(&self) -> Option<StaffId> {
         match self.role {
             RefundRole::Clerk(_) | RefundRole::Owner(_) => self.actor.as_str().parse().ok(),
@@ -115,7 +115,7 @@ pub async fn request_refund(
     if wish.reason.trim().is_empty() || !fits(&wish.reason) {
         return Err(RefundError::BadReason);
     }
-    check_shop(payments, wish.tenant, &wish.by).await?;
+    check_merchant(payments, wish.tenant, &wish.by).await?;
     let policy = payments.policies.current(wish.tenant).await?;
     let ruling = rule_on_refund(payments, &wish).await?;
     let operation = AskRefund {
@@ -147,20 +147,20 @@ impl Asked {
     }
 }
 
-/// Nobody of a suspended shop sends money on its way. (Rejecting moves none.)
-async fn check_shop(
+/// Nobody of a suspended merchant sends money on its way. (Rejecting moves none.)
+async fn check_merchant(
     payments: &Payments,
     tenant: TenantId,
     by: &RefundBy,
 ) -> Result<(), RefundError> {
-    let shop = match by.role {
-        RefundRole::Clerk(shop) | RefundRole::Owner(shop) => shop,
+    let merchant = match by.role {
+        RefundRole::Clerk(merchant) | RefundRole::Owner(merchant) => merchant,
         RefundRole::Operator => return Ok(()),
     };
-    if merchants::is_open(&payments.db, tenant, shop).await? {
+    if merchants::is_open(&payments.db, tenant, merchant).await? {
         Ok(())
     } else {
-        Err(RefundError::ShopSuspended)
+        Err(RefundError::MerchantSuspended)
     }
 }
 
@@ -178,7 +178,7 @@ struct AskRefund {
     ruling: Option<Ruling>,
 }
 
-/// The key is the caller's own; what it was used for may be another shop's by now.
+/// The key is the caller's own; what it was used for may be another merchant's by now.
 fn key_reused(set: &WorkingSet, used: KeyRow, role: RefundRole) -> RefundError {
     let known = set.get::<Refunds>(RefundId::new(used.effect));
     let seen = known.filter(|refund| role.may_see(refund.merchant));
@@ -485,7 +485,7 @@ pub async fn decide_refund(
         return Err(RefundError::BadReason);
     }
     if decision.agree {
-        check_shop(payments, decision.tenant, &decision.by).await?;
+        check_merchant(payments, decision.tenant, &decision.by).await?;
     }
     let policy = payments.policies.current(decision.tenant).await?;
     let operation = Decide {

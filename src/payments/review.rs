@@ -390,7 +390,7 @@ fn of_deed(cx: &mut Cx<'_>, error: DeedError) -> ReviewError {
         | DeedError::Field { .. }
         | DeedError::CustomerUnknown
         | DeedError::CustomerBlocked
-        | DeedError::ShopUnknown
+        | DeedError::MerchantUnknown
         | DeedError::OrderNotTheirs
         | DeedError::ReferenceReused(_)
         | DeedError::Insufficient { .. }

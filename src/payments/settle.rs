@@ -1,4 +1,4 @@
-//! Settling: order paid + money to the shop + points to the customer, in one commit, exactly once.
+//! Settling: order paid + money to the merchant + points to the customer, in one commit, exactly once.
 
 use std::sync::Arc;
 
@@ -93,7 +93,7 @@ pub enum Settled {
     WhoPaid,
 }
 
-/// Settles what the channel says, by callback or by query, under the shop's rule and the policy in force.
+/// Settles what the channel says, by callback or by query, under the merchant's rule and the policy in force.
 pub(super) async fn settle(
     payments: &Payments,
     tenant: TenantId,
@@ -110,7 +110,7 @@ pub(super) async fn settle(
         None => payments.rules.current(tenant).await?,
     };
     let policy = payments.policies.current(tenant).await?;
-    let ours = payments.gateways.of(tenant).is_ours(&notice);
+    let ours = payments.channels.of(tenant).is_ours(&notice);
     let mut operation = SettlePayment::new(tenant, notice, ours, (rules, policy), callback);
     operation.refunded = match operation.order {
         Some(order) if refunded => {
@@ -165,7 +165,7 @@ async fn ruled_on(
     tenant: TenantId,
     operation: SettlePayment,
 ) -> Result<Option<Settled>, DbError> {
-    // Only an order that the shop showed lacks a customer: its operation is needed a second time.
+    // Only an order that the merchant showed lacks a customer: its operation is needed a second time.
     let again = operation.clone();
     match submit(payments, operation).await? {
         Some(Settled::WhoPaid) => {
@@ -259,7 +259,7 @@ impl SettlePayment {
             return Some("unknown_order");
         };
         if !self.ours {
-            return Some("wrong_platform");
+            return Some("wrong_account");
         }
         if order.sub_mchid != self.notice.sub_mchid {
             return Some("wrong_merchant");
@@ -299,7 +299,7 @@ impl SettlePayment {
         Order::earned_at(order.id, self.paid_at(order, cx.now()).at, cx.now())
     }
 
-    /// What credits this order: its shop's rule, or the tenant's, as it was when the customer paid.
+    /// What credits this order: its merchant's rule, or the tenant's, as it was when the customer paid.
     fn rule_of(&self, order: &Order, cx: &Cx<'_>) -> Rule {
         let at = self.earned_at(order, cx);
         self.rules.in_force(Some(order.merchant), at).rule
@@ -505,7 +505,7 @@ impl SettlePayment {
             put_exception(set, cx, self.tenant, kind, about, detail, resolution);
             return Ok(Settled::Now { points });
         }
-        let platform = Actor::new("platform");
+        let by_policy = Actor::new("tenant");
         let asked = paid
             .ask_refund(paid.amount, Points::ZERO)
             .map_err(BookingError::from)?;
@@ -516,7 +516,7 @@ impl SettlePayment {
             merchant: paid.merchant,
             amount: paid.amount,
             reason: "订单已关闭，款项退回".to_owned(),
-            requested_by: platform.clone(),
+            requested_by: by_policy.clone(),
             approved_by: None,
             points: PointsBack::NONE,
             late: true,
@@ -551,7 +551,7 @@ impl SettlePayment {
             set,
             cx,
             refund,
-            &platform,
+            &by_policy,
             "paid after the order was given up",
         );
         Ok(Settled::Now { points })

@@ -1,4 +1,4 @@
-//! Creating a payment at the counter: the shop shows a picture that the customer's WeChat scans (Native 扫码支付).
+//! Creating a payment at the counter: the merchant shows a picture that the customer's WeChat scans (Native 扫码支付).
 //!
 //! Nobody knows yet who will pay. WeChat says so with the payment, and the points go to that customer.
 
@@ -17,7 +17,7 @@ use crate::{
     risk::{Action as RiskAction, Ruling, Stop},
 };
 
-/// A shop's wish to collect an amount.
+/// A merchant's wish to collect an amount.
 #[derive(Debug, Clone)]
 pub struct ShowPayment {
     pub tenant: TenantId,
@@ -35,9 +35,9 @@ pub struct ShownPayment {
     pub code_url: Secret<String>,
 }
 
-/// What of a shop goes into an order.
+/// What of a merchant goes into an order.
 #[derive(Debug, Clone, sqlx::FromRow)]
-struct Shop {
+struct Merchant {
     name: String,
     sub_mchid: Option<String>,
     state: String,
@@ -55,21 +55,21 @@ pub async fn show_payment(
             max: AMOUNT_MAX,
         });
     }
-    let shop: Option<Shop> = sqlx::query_as(
-        "/* payments.find_shop */ SELECT name, sub_mchid, state, sharing FROM merchants WHERE id = ? AND tenant_id = ?",
+    let merchant: Option<Merchant> = sqlx::query_as(
+        "/* payments.find_merchant */ SELECT name, sub_mchid, state, sharing FROM merchants WHERE id = ? AND tenant_id = ?",
     )
     .bind(wish.merchant)
     .bind(wish.tenant)
     .fetch_optional(payments.db.pool())
     .await
     .map_err(DbError::from)?;
-    let shop = shop.filter(|shop| shop.state == "approved");
-    let shop = shop.ok_or(PaymentError::MerchantNotActive)?;
+    let merchant = merchant.filter(|merchant| merchant.state == "approved");
+    let merchant = merchant.ok_or(PaymentError::MerchantNotActive)?;
     let policy = payments.policies.current(wish.tenant).await?;
-    let gateway = payments.gateways.of(wish.tenant);
+    let channel = payments.channels.of(wish.tenant);
     let ruling = rule_on_showing(payments, &wish).await?;
     let operation = CreateShown {
-        shop,
+        merchant,
         ruling: ruling.clone(),
         seconds: i64::from(policy.terms.order_minutes) * 60,
         lane: payments.db.new_lane(),
@@ -84,14 +84,14 @@ pub async fn show_payment(
         payments.recent.note(&shown.order, &ruling);
     }
     let order = *shown.order;
-    let (order, code_url) = ticket_for(payments, &*gateway, (order, shown.is_new), None).await?;
+    let (order, code_url) = ticket_for(payments, &*channel, (order, shown.is_new), None).await?;
     Ok(ShownPayment { order, code_url })
 }
 
 #[derive(Debug)]
 struct CreateShown {
     wish: ShowPayment,
-    shop: Shop,
+    merchant: Merchant,
     seconds: i64,
     /// The customer's lane is not known; any will do.
     lane: Lane,
@@ -127,11 +127,11 @@ impl Operation for CreateShown {
     }
 
     fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<Self::Reply, PaymentError> {
-        let Self { wish, shop, .. } = self;
+        let Self { wish, merchant, .. } = self;
         if let Some(used) = set.get::<Keys>(wish.claim.id).copied() {
             if used.request_hash != wish.claim.request_hash {
                 let made = set.get::<Orders>(OrderId::new(used.effect));
-                // Whoever showed it may be at another shop by now.
+                // Whoever showed it may be at another merchant by now.
                 let made = made.filter(|order| order.merchant == wish.merchant);
                 return Err(PaymentError::KeyReused(made.map(Order::no)));
             }
@@ -142,7 +142,7 @@ impl Operation for CreateShown {
                 is_new: false,
             }));
         }
-        let sub_mchid = shop.sub_mchid.clone();
+        let sub_mchid = merchant.sub_mchid.clone();
         let ruling = self.ruling.as_ref().ok_or(PaymentError::OrderNotFound)?;
         if ruling.action() == RiskAction::Block
             && let Some(stop) = ruling.stop(set, cx, self.lane)
@@ -157,9 +157,9 @@ impl Operation for CreateShown {
             code: None,
             method: PayMethod::Native,
             sub_mchid: sub_mchid.ok_or(PaymentError::MerchantNotActive)?,
-            description: description(&shop.name),
+            description: description(&merchant.name),
             amount: wish.amount,
-            sharing: sharing(shop.sharing != 0),
+            sharing: sharing(merchant.sharing != 0),
             review: review(ruling),
             expires_at: cx.now().plus_seconds(self.seconds),
             version: 1,
@@ -177,7 +177,7 @@ impl Operation for CreateShown {
         let amount = wish.amount;
         let shown = Action::PaymentShown { amount };
         audit::note(set, cx, wish.tenant, &wish.by, shown, &order.no());
-        put_order(set, cx, order.clone(), Why::Shop, Some(&wish.by));
+        put_order(set, cx, order.clone(), Why::Merchant, Some(&wish.by));
         Ok(Ok(Shown {
             order: Box::new(order),
             is_new: true,

@@ -9,8 +9,8 @@
 //! the refund as it stands.
 
 use super::{
-    Gateway, Outcome, Pace, Payments, Refund, RefundCall, RefundError, RefundMoved, RefundState,
-    Refusal, RefusalKind,
+    Outcome, Pace, PaymentChannel, Payments, Refund, RefundCall, RefundError, RefundMoved,
+    RefundState, Refusal, RefusalKind,
     apply_refund::{ABSENT_ONCE, ApplyRefund, RefundWord, apply},
     find::find_refund,
     foreign::look_for_others,
@@ -193,17 +193,17 @@ async fn tell(payments: &Payments, refund: &Refund) -> Option<RefundWord> {
         Ok(Some(view)) => view.order,
         Ok(None) | Err(_) => return None,
     };
-    let gateway = payments.gateways.of(refund.tenant);
+    let channel = payments.channels.of(refund.tenant);
     let call = RefundCall {
         refund_no: refund.no(),
         order_no: order.no(),
-        shop: order.sub_mchid.clone(),
+        sub_mchid: order.sub_mchid.clone(),
         amount: refund.amount,
         total: order.amount,
         reason: refund.reason.clone(),
         notify_path: format!("/api/v1/wechat/notify/{}/refunds", refund.tenant),
     };
-    Some(match gateway.refund(call).await {
+    Some(match channel.refund(call).await {
         Outcome::Done(said) => RefundWord::Channel(said),
         Outcome::Unknown(reason) => later("no_answer", &reason, true),
         Outcome::Refused(refusal) => match refusal.kind {
@@ -213,15 +213,20 @@ async fn tell(payments: &Payments, refund: &Refund) -> Option<RefundWord> {
             | RefusalKind::Closed
             | RefusalKind::Absent
             | RefusalKind::Conflict
-            | RefusalKind::Rejected => doubt(&*gateway, refund, &order.sub_mchid, refusal).await,
+            | RefusalKind::Rejected => doubt(&*channel, refund, &order.sub_mchid, refusal).await,
         },
     })
 }
 
 /// A refusal proves only that this attempt did nothing; an earlier one may have. The query decides.
-async fn doubt(gateway: &dyn Gateway, refund: &Refund, shop: &str, refusal: Refusal) -> RefundWord {
+async fn doubt(
+    channel: &dyn PaymentChannel,
+    refund: &Refund,
+    sub_mchid: &str,
+    refusal: Refusal,
+) -> RefundWord {
     tracing::warn!(refund.no = %refund.no(), code = refusal.code, message = refusal.message, "WeChat refuses a refund");
-    match gateway.query_refund(refund.no(), shop).await {
+    match channel.query_refund(refund.no(), sub_mchid).await {
         Outcome::Done(said) => RefundWord::Channel(said),
         Outcome::Refused(no) if no.kind == RefusalKind::Absent => RefundWord::Refused {
             code: refusal.code,
@@ -242,10 +247,10 @@ async fn ask(payments: &Payments, refund: &Refund) -> Option<RefundWord> {
         Ok(Some(view)) => view.order,
         Ok(None) | Err(_) => return None,
     };
-    let gateway = payments.gateways.of(refund.tenant);
+    let channel = payments.channels.of(refund.tenant);
     let said = match refund.origin.foreign_no() {
-        Some(number) => gateway.query_refund_of(number, &order.sub_mchid).await,
-        None => gateway.query_refund(refund.no(), &order.sub_mchid).await,
+        Some(number) => channel.query_refund_of(number, &order.sub_mchid).await,
+        None => channel.query_refund(refund.no(), &order.sub_mchid).await,
     };
     Some(match said {
         Outcome::Done(said) => RefundWord::Channel(said),

@@ -11,7 +11,7 @@
 //! # When WeChat does not say
 //!
 //! An order is never given up before WeChat has given it up, because it may be paid. So one of which nothing is learnt stays watched, at intervals that grow to an hour
-//! ([`REFUSED_PAUSES`]), whatever it is that WeChat answers: no permission (403 `NO_AUTH`), an account that was closed, a shop that is not bound any more. After
+//! ([`REFUSED_PAUSES`]), whatever it is that WeChat answers: no permission (403 `NO_AUTH`), an account that was closed, a merchant that is not bound any more. After
 //! [`REFUSALS_MAX`] refusals in a row, or a day after its time, people are told (`order_stuck`), once. A person who has seen at WeChat that it is not paid may close it: for
 //! an order whose time is over and of which people were told, an operator's word does instead of WeChat's (`close.rs`). Should it be paid after all, that is a late payment
 //! like any other.
@@ -239,7 +239,7 @@ const DUE: DueList = DueList {
     of: " WHERE order_id IN (",
 };
 
-/// Has the open orders of a shop looked at now, and not when their turn comes: it was suspended, and each of them is closed.
+/// Has the open orders of a merchant looked at now, and not when their turn comes: it was suspended, and each of them is closed.
 ///
 /// Only a spur. Whoever dies before it leaves them to their watches, which come round within ten minutes.
 pub async fn hurry_open_orders(
@@ -263,7 +263,7 @@ impl Work for Hurry {
 
     async fn run(&self, tx: &mut Tx) -> Result<(), DbError> {
         let now = tx.now();
-        // Ids are in time order, so that the shop's old orders need not be read.
+        // Ids are in time order, so that the merchant's old orders need not be read.
         let longest = i64::from(ORDER_MINUTES_MAX) * 60;
         let millis = now.plus_seconds(-longest - OLD_SECONDS).millis();
         let mut oldest = [0_u8; 16];

@@ -5,8 +5,8 @@
 pub enum Why {
     /// The customer scanned and wished to pay; or gave up.
     Customer,
-    /// The shop did it.
-    Shop,
+    /// The merchant did it.
+    Merchant,
     /// WeChat gave a ticket.
     Ticket,
     /// WeChat told.
@@ -33,8 +33,8 @@ pub enum Why {
     Sharing,
     /// The review of its points was decided, or a refund ended it.
     Reviewed,
-    /// Its shop was suspended before it was paid.
-    ShopSuspended,
+    /// Its merchant was suspended before it was paid.
+    MerchantSuspended,
     /// WeChat tells of a refund that somebody else made.
     RefundedElsewhere,
 }
@@ -42,7 +42,7 @@ pub enum Why {
 impl Why {
     pub const ALL: [Self; 17] = [
         Self::Customer,
-        Self::Shop,
+        Self::Merchant,
         Self::Ticket,
         Self::Callback,
         Self::Query,
@@ -56,7 +56,7 @@ impl Why {
         Self::RefundDropped,
         Self::Sharing,
         Self::Reviewed,
-        Self::ShopSuspended,
+        Self::MerchantSuspended,
         Self::RefundedElsewhere,
     ];
 
@@ -64,7 +64,7 @@ impl Why {
     pub const fn code(self) -> u8 {
         match self {
             Self::Customer => 1,
-            Self::Shop => 2,
+            Self::Merchant => 2,
             Self::Ticket => 3,
             Self::Callback => 4,
             Self::Query => 5,
@@ -78,7 +78,7 @@ impl Why {
             Self::RefundDropped => 13,
             Self::Sharing => 14,
             Self::Reviewed => 15,
-            Self::ShopSuspended => 16,
+            Self::MerchantSuspended => 16,
             Self::RefundedElsewhere => 20,
         }
     }
@@ -91,7 +91,7 @@ impl Why {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Customer => "customer",
-            Self::Shop => "shop",
+            Self::Merchant => "merchant",
             Self::Ticket => "ticket",
             Self::Callback => "callback",
             Self::Query => "query",
@@ -105,7 +105,7 @@ impl Why {
             Self::RefundDropped => "refund_dropped",
             Self::Sharing => "sharing",
             Self::Reviewed => "reviewed",
-            Self::ShopSuspended => "shop_suspended",
+            Self::MerchantSuspended => "merchant_suspended",
             Self::RefundedElsewhere => "refunded_elsewhere",
         }
     }

@@ -15,7 +15,7 @@
 //! (`submit_refund.rs`); that is refused when the refund is withdrawn by then, and a withdrawal is written only if no call began since the query was asked for (a guard of
 //! its own in the row's `UPDATE`). So whichever of the two is first, the other learns of it.
 //!
-//! It is booked as a refund that failed. The shares that were on their way back for it go on coming, to the shop: what the receiver gave back is not given out again, and the
+//! It is booked as a refund that failed. The shares that were on their way back for it go on coming, to the merchant: what the receiver gave back is not given out again, and the
 //! next refund of the order takes less.
 //!
 //! Should WeChat have it after all, what it did is booked as another refund (`foreign.rs`), with an exception (`refund_contradiction`), as of any that was given up here.
@@ -86,9 +86,9 @@ pub async fn withdraw_refund(
 /// Asks WeChat; what it has is noted.
 async fn prove_absent(payments: &Payments, refund: &Refund) -> Result<(), RefundError> {
     let order = list::find_order(&payments.db, refund.tenant, refund.order).await?;
-    let shop = order.ok_or(RefundError::OrderNotFound)?.order.sub_mchid;
-    let gateway = payments.gateways.of(refund.tenant);
-    match gateway.query_refund(refund.no(), &shop).await {
+    let sub_mchid = order.ok_or(RefundError::OrderNotFound)?.order.sub_mchid;
+    let channel = payments.channels.of(refund.tenant);
+    match channel.query_refund(refund.no(), &sub_mchid).await {
         Outcome::Refused(no) if no.kind == RefusalKind::Absent => Ok(()),
         Outcome::Refused(no) => Err(RefundError::ChannelRefused(no.code)),
         Outcome::Unknown(_) => Err(RefundError::ChannelUnknown),

@@ -34,23 +34,23 @@ pub async fn ask(desk: &Desk, wish: DeedWish) -> Result<Asked, DeedError> {
     let now = desk.db.now();
     let rules = desk.rules.current(wish.tenant).await?;
     // Who repeats is answered by the deed, whatever has changed since: risk is not asked twice, nor is a day that has passed a mistake by now.
-    let (shop, ruling) = if deed_store::is_known(&desk.db, &wish).await? {
+    let (merchant, ruling) = if deed_store::is_known(&desk.db, &wish).await? {
         (None, Ruling::default())
     } else {
         wish.check(now.business_day())?;
-        let shop = check_parties(desk, &wish).await?;
-        let ruling = match wish.facts(shop, now) {
+        let merchant = check_parties(desk, &wish).await?;
+        let ruling = match wish.facts(merchant, now) {
             Some(facts) => {
                 let event = Event::of(&[wish.key(), wish.request_hash()].concat());
                 desk.risk.rule_on_event(facts, event).await
             }
             None => Ruling::default(),
         };
-        (shop, ruling)
+        (merchant, ruling)
     };
     let operation = AskDeed {
         wish,
-        shop,
+        merchant,
         rules,
         ruling: ruling.clone(),
         terms: desk.risk.review_terms(),
@@ -65,15 +65,15 @@ pub async fn ask(desk: &Desk, wish: DeedWish) -> Result<Asked, DeedError> {
     Ok(asked)
 }
 
-/// Whether all that the wish names is there. Gives the shop that it is about. Points can be taken from a customer who is blocked, and nothing else.
+/// Whether all that the wish names is there. Gives the merchant that it is about. Points can be taken from a customer who is blocked, and nothing else.
 async fn check_parties(desk: &Desk, wish: &DeedWish) -> Result<Option<MerchantId>, DeedError> {
     let parties = deed_store::find_parties(&desk.db, wish).await?;
     let status = parties.customer.ok_or(DeedError::CustomerUnknown)?;
     if status != "active" && wish.kind() != DeedKind::Deduct {
         return Err(DeedError::CustomerBlocked);
     }
-    if wish.merchant.is_some() && !parties.shop_exists {
-        return Err(DeedError::ShopUnknown);
+    if wish.merchant.is_some() && !parties.merchant_exists {
+        return Err(DeedError::MerchantUnknown);
     }
     if wish.order.is_none() {
         return Ok(wish.merchant);
@@ -81,18 +81,18 @@ async fn check_parties(desk: &Desk, wish: &DeedWish) -> Result<Option<MerchantId
     match parties.order {
         Some((customer, _)) if customer != Some(wish.customer) => Err(DeedError::OrderNotTheirs),
         None => Err(DeedError::OrderNotTheirs),
-        Some((_, shop)) if wish.merchant.is_some_and(|given| given != shop) => {
-            Err(DeedError::ShopUnknown)
+        Some((_, merchant)) if wish.merchant.is_some_and(|given| given != merchant) => {
+            Err(DeedError::MerchantUnknown)
         }
-        Some((_, shop)) => Ok(Some(shop)),
+        Some((_, merchant)) => Ok(Some(merchant)),
     }
 }
 
 #[derive(Debug, Clone)]
 struct AskDeed {
     wish: DeedWish,
-    /// The shop that it is about, which the order may have told.
-    shop: Option<MerchantId>,
+    /// The merchant that it is about, which the order may have told.
+    merchant: Option<MerchantId>,
     rules: Arc<Rules>,
     ruling: Ruling,
     terms: ReviewTerms,
@@ -121,7 +121,7 @@ impl AskDeed {
         let (expires_on, hold_until) = match wish.wanted {
             Want::Award { expires_on } => {
                 let by_rule = || {
-                    let rule = self.rules.in_force(self.shop, now).rule;
+                    let rule = self.rules.in_force(self.merchant, now).rule;
                     rule.terms.expires_on(now.business_day())
                 };
                 (Some(expires_on.unwrap_or_else(by_rule)), None)
@@ -154,7 +154,7 @@ impl AskDeed {
             reference: wish.reference.clone(),
             reason: wish.reason.clone(),
             order: wish.order,
-            merchant: self.shop,
+            merchant: self.merchant,
             expires_on,
             hold_until,
             created_by: wish.by.clone(),
@@ -299,7 +299,7 @@ pub(crate) fn asking(
     let rules = super::rules::one_rule(wish.tenant, 1, super::RuleTerms::default());
     AskDeed {
         wish,
-        shop: None,
+        merchant: None,
         rules,
         ruling,
         terms: ReviewTerms::default(),

@@ -18,7 +18,7 @@ const REMEMBERED_SECONDS: i64 = 60;
 /// The rules per tenant, at most a second old. A change is therefore in force everywhere within a second, and one that begins later at its instant.
 ///
 /// Versions are numbered without gaps, in the order of their commits (a lock sees to that), and never change. So one question a second, "anything above
-/// the newest I know?", is enough, and its answer is nearly always empty: however many shops have rules of their own, they are read once.
+/// the newest I know?", is enough, and its answer is nearly always empty: however many merchants have rules of their own, they are read once.
 #[derive(Clone)]
 pub struct RuleBook {
     db: Db,
@@ -51,7 +51,7 @@ impl RuleBook {
         Ok(Arc::clone(&known))
     }
 
-    /// The rule for a shop at an instant, which lies not long ago, now or later; without a shop, the tenant's own.
+    /// The rule for a merchant at an instant, which lies not long ago, now or later; without a merchant, the tenant's own.
     pub async fn rule_for(
         &self,
         tenant: TenantId,

@@ -319,7 +319,7 @@ mod tests {
             returned: Points::ZERO,
             returns: 0,
             returns_of: None,
-            source: Source::parse("shop-crm").unwrap(),
+            source: Source::parse("merchant-crm").unwrap(),
             reference: Reference::parse("r-1").unwrap(),
             reason: String::new(),
             order: None,

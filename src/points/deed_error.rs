@@ -19,8 +19,8 @@ pub enum DeedError {
     CustomerUnknown,
     #[error("the customer is blocked")]
     CustomerBlocked,
-    #[error("the shop does not exist, or is not that of the order")]
-    ShopUnknown,
+    #[error("the merchant does not exist, or is not that of the order")]
+    MerchantUnknown,
     #[error("the order does not exist, or is another customer's")]
     OrderNotTheirs,
     /// The reference was used for another request, by the same back end: for this deed.

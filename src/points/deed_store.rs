@@ -238,8 +238,8 @@ pub(super) async fn claim_due(
 pub(super) struct Parties {
     /// The customer's status; none for one that does not exist.
     pub(super) customer: Option<String>,
-    pub(super) shop_exists: bool,
-    /// The order's customer and shop.
+    pub(super) merchant_exists: bool,
+    /// The order's customer and merchant.
     pub(super) order: Option<(Option<CustomerId>, MerchantId)>,
 }
 
@@ -257,13 +257,13 @@ pub(super) async fn find_parties(db: &Db, wish: &DeedWish) -> Result<Parties, Db
     .bind(wish.tenant)
     .fetch_one(db.pool())
     .await?;
-    let shop: Option<MerchantId> = row.try_get(1)?;
-    let shop_of_order: Option<MerchantId> = row.try_get(3)?;
+    let merchant: Option<MerchantId> = row.try_get(1)?;
+    let merchant_of_order: Option<MerchantId> = row.try_get(3)?;
     let customer_of_order: Option<CustomerId> = row.try_get(2)?;
     Ok(Parties {
         customer: row.try_get(0)?,
-        shop_exists: shop.is_some(),
-        order: shop_of_order.map(|shop| (customer_of_order, shop)),
+        merchant_exists: merchant.is_some(),
+        order: merchant_of_order.map(|merchant| (customer_of_order, merchant)),
     })
 }
 

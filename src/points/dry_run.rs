@@ -13,7 +13,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct DryRun {
     pub tenant: TenantId,
-    /// None: at a shop without a rule of its own.
+    /// None: at a merchant without a rule of its own.
     pub merchant: Option<MerchantId>,
     /// None: somebody who has earned nothing on that day.
     pub customer: Option<CustomerId>,

@@ -6,9 +6,9 @@
 //! how long points last ([`Validity`]). A rule is versioned and a version never changes; an order names the version that it was credited by, so that `verify-ledger` can
 //! compute it again. Versions are numbered per tenant, whoever they are for, so tenant and version name one.
 //!
-//! - **Whose**: a version is the tenant's, or one shop's, whose payments it alone decides on. An override can be withdrawn: by a version that says "as the tenant".
+//! - **Whose**: a version is the tenant's, or one merchant's, whose payments it alone decides on. An override can be withdrawn: by a version that says "as the tenant".
 //! - **From when**: a version begins now or at an instant up to 366 days ahead. Of those that have begun the one with the latest (`effective_from`, version) is in force;
-//!   the table in [`Rules`]' module shows how. A payment earns by the rule of the order's shop in force when the customer paid, by WeChat's clock, whenever we are told: by a
+//!   the table in [`Rules`]' module shows how. A payment earns by the rule of the order's merchant in force when the customer paid, by WeChat's clock, whenever we are told: by a
 //!   late callback, by a query, or after the order had been given up. Not earlier than the order, for WeChat tells whole seconds. How long points last is counted from
 //!   the day of the credit, so that nobody's points are over when they come.
 //! - **In memory**: [`RuleBook`] knows what is in force and what will be, and asks once a second for versions above the newest it knows.
@@ -79,7 +79,7 @@
 //!   would challenge the customer a person decides, since nobody is there to answer.
 //! - **Caps** bound what payments earn: awards neither count towards them nor stop at them.
 //!
-//! Whether customer, order and shop exist is read before the operation, from tables of slices that stand below this one: none of it changes later.
+//! Whether customer, order and merchant exist is read before the operation, from tables of slices that stand below this one: none of it changes later.
 //!
 //! Events tell how points moved ([`PointsMove`]); the relay adds them up by day, source and rule ([`day_statistics()`]).
 //!

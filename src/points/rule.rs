@@ -61,7 +61,7 @@ pub struct Rule {
     pub tenant: TenantId,
     /// 1, 2, .. per tenant, whoever the version is for.
     pub version: u32,
-    /// Only for this shop; none: for every shop of the tenant that has no rule of its own.
+    /// Only for this merchant; none: for every merchant of the tenant that has no rule of its own.
     pub merchant: Option<MerchantId>,
     pub terms: RuleTerms,
     pub effective_from: Timestamp,

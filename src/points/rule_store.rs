@@ -147,7 +147,7 @@ pub(super) async fn lock_newest(tx: &mut Tx, tenant: TenantId) -> Result<Option<
         .await?)
 }
 
-/// Whether a shop has a rule of its own at an instant.
+/// Whether a merchant has a rule of its own at an instant.
 pub(super) async fn is_overridden(
     tx: &mut Tx,
     tenant: TenantId,
@@ -229,11 +229,11 @@ pub enum Scope {
     All,
     /// The tenant's own.
     Tenant,
-    /// One shop's.
-    Shop(MerchantId),
+    /// One merchant's.
+    Merchant(MerchantId),
 }
 
-/// One version, who made it, and the one before it for the same shop or tenant.
+/// One version, who made it, and the one before it for the same merchant or tenant.
 #[derive(Debug, Clone)]
 pub struct PastRule {
     pub version: RuleVersion,
@@ -259,7 +259,7 @@ pub async fn list_versions(
     match scope {
         Scope::All => {}
         Scope::Tenant => _ = sql.push(" AND merchant_id IS NULL"),
-        Scope::Shop(merchant) => _ = sql.push(" AND merchant_id = ").push_bind(merchant),
+        Scope::Merchant(merchant) => _ = sql.push(" AND merchant_id = ").push_bind(merchant),
     }
     sql.push(" ORDER BY version DESC LIMIT ");
     sql.push_bind(limit.probe());

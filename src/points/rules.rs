@@ -1,16 +1,16 @@
 //! All versions of a tenant's rule that may still matter, and which of them is in force for whom and when. Pure.
 //!
-//! Versions are numbered per tenant, whoever they are for, so an order that names tenant and version names everything. Of the versions for a shop that have begun, the one
+//! Versions are numbered per tenant, whoever they are for, so an order that names tenant and version names everything. Of the versions for a merchant that have begun, the one
 //! with the latest (`effective_from`, version) decides; if that one says "as the tenant", or there is none, the same among the tenant's own.
 //!
 //! | version | for | says | begins | in force at 12:00 | at 14:00 | at 16:00 | at 18:00 |
 //! |---|---|---|---|---|---|---|---|
 //! | 1 | tenant | 1 point per yuan | 10:00 | elsewhere | | | |
-//! | 2 | shop A | 3 points | 11:00 | at A | at A | | |
+//! | 2 | merchant A | 3 points | 11:00 | at A | at A | | |
 //! | 3 | tenant | 2 points | 13:00 | | elsewhere | everywhere | elsewhere |
-//! | 4 | shop A | as the tenant | 15:00 | | | (so A has 3) | |
-//! | 5 | shop A | 5 points | 17:00 | | | | |
-//! | 6 | shop A | 4 points | 17:00 | | | | at A |
+//! | 4 | merchant A | as the tenant | 15:00 | | | (so A has 3) | |
+//! | 5 | merchant A | 5 points | 17:00 | | | | |
+//! | 6 | merchant A | 4 points | 17:00 | | | | at A |
 //!
 //! Version 6 replaces version 5 before it ever began: whoever plans a change and thinks better of it puts another one for the same instant. A change "for now" ends
 //! what is in force, not what is planned for later.
@@ -28,9 +28,9 @@ use crate::primitives::{MerchantId, TenantId, Timestamp};
 pub struct RuleVersion {
     pub tenant: TenantId,
     pub version: u32,
-    /// None: for every shop of the tenant that has no rule of its own.
+    /// None: for every merchant of the tenant that has no rule of its own.
     pub merchant: Option<MerchantId>,
-    /// None: the shop has from here on what the tenant has.
+    /// None: the merchant has from here on what the tenant has.
     pub terms: Option<RuleTerms>,
     pub effective_from: Timestamp,
     pub created_at: Timestamp,
@@ -57,15 +57,15 @@ impl RuleVersion {
 /// Why a rule is the one in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Because {
-    /// It is the shop's own.
-    OfTheShop,
-    /// It is the tenant's: the shop has none of its own, or no shop was named.
+    /// It is the merchant's own.
+    OfTheMerchant,
+    /// It is the tenant's: the merchant has none of its own, or no merchant was named.
     OfTheTenant,
-    /// It is the tenant's since the shop's own was withdrawn by this version.
+    /// It is the tenant's since the merchant's own was withdrawn by this version.
     Withdrawn { version: u32 },
 }
 
-/// The rule for one shop at one instant.
+/// The rule for one merchant at one instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InForce {
     pub rule: Rule,
@@ -81,10 +81,10 @@ pub struct Rules {
     /// Credits before the first version began, should clocks disagree: a payment is not refused for that.
     earliest: Rule,
     of_tenant: Timeline,
-    of_shops: HashMap<MerchantId, Timeline>,
+    of_merchants: HashMap<MerchantId, Timeline>,
 }
 
-/// Versions for one shop or for the tenant, in the order in which they take over. Shared, since a change of one shop leaves the others as they are.
+/// Versions for one merchant or for the tenant, in the order in which they take over. Shared, since a change of one merchant leaves the others as they are.
 type Timeline = Arc<[RuleVersion]>;
 
 impl Rules {
@@ -97,7 +97,7 @@ impl Rules {
             since: None,
             earliest,
             of_tenant: Arc::default(),
-            of_shops: HashMap::new(),
+            of_merchants: HashMap::new(),
         };
         Some(nothing.with(versions))
     }
@@ -112,7 +112,7 @@ impl Rules {
         }
         for (merchant, mut versions) in by_scope {
             let timeline = match merchant {
-                Some(merchant) => next.of_shops.entry(merchant).or_default(),
+                Some(merchant) => next.of_merchants.entry(merchant).or_default(),
                 None => &mut next.of_tenant,
             };
             versions.extend(timeline.iter());
@@ -125,7 +125,7 @@ impl Rules {
     /// Without what had been replaced by `since`: answers stay the same from that instant on.
     #[must_use]
     pub(super) fn forgetting_before(mut self, since: Timestamp) -> Self {
-        let timelines = self.of_shops.values_mut().chain([&mut self.of_tenant]);
+        let timelines = self.of_merchants.values_mut().chain([&mut self.of_tenant]);
         for timeline in timelines {
             let begun = timeline.partition_point(|version| version.effective_from <= since);
             if begun > 1 {
@@ -153,7 +153,7 @@ impl Rules {
         self.newest
     }
 
-    /// What a payment at this shop earns by at this instant; without a shop, the tenant's own.
+    /// What a payment at this merchant earns by at this instant; without a merchant, the tenant's own.
     pub fn in_force(&self, merchant: Option<MerchantId>, at: Timestamp) -> InForce {
         let own = merchant.and_then(|merchant| latest(self.timeline(Some(merchant)), at));
         let because = match own {
@@ -161,7 +161,7 @@ impl Rules {
                 Some(rule) => {
                     return InForce {
                         rule,
-                        because: Because::OfTheShop,
+                        because: Because::OfTheMerchant,
                     };
                 }
                 None => Because::Withdrawn {
@@ -177,14 +177,14 @@ impl Rules {
         }
     }
 
-    /// Every rule that is known and may be in force for this shop at some time: few, as what was replaced is forgotten.
+    /// Every rule that is known and may be in force for this merchant at some time: few, as what was replaced is forgotten.
     pub fn candidates(&self, merchant: MerchantId) -> impl Iterator<Item = Rule> {
         let own = self.timeline(Some(merchant)).iter();
         own.chain(self.of_tenant.iter())
             .filter_map(RuleVersion::rule)
     }
 
-    /// What comes into force later than `at`, for this shop alone or for the tenant alone, soonest first.
+    /// What comes into force later than `at`, for this merchant alone or for the tenant alone, soonest first.
     pub fn scheduled(
         &self,
         merchant: Option<MerchantId>,
@@ -197,7 +197,7 @@ impl Rules {
         later.filter(|version| self.takes_over(version))
     }
 
-    /// Whether a version is, was or will be what its shop or tenant says at some instant, and has not been replaced at `at`.
+    /// Whether a version is, was or will be what its merchant or tenant says at some instant, and has not been replaced at `at`.
     pub fn stands(&self, version: &RuleVersion, at: Timestamp) -> RuleStanding {
         if version.effective_from > at {
             let replaced = !self.takes_over(version);
@@ -215,7 +215,7 @@ impl Rules {
         }
     }
 
-    /// The versions that were in force for this shop at some instant of this time, both ends included.
+    /// The versions that were in force for this merchant at some instant of this time, both ends included.
     pub fn in_force_between(
         &self,
         merchant: MerchantId,
@@ -234,7 +234,7 @@ impl Rules {
 
     fn timeline(&self, merchant: Option<MerchantId>) -> &[RuleVersion] {
         match merchant {
-            Some(merchant) => self.of_shops.get(&merchant).map_or(&[], |known| known),
+            Some(merchant) => self.of_merchants.get(&merchant).map_or(&[], |known| known),
             None => &self.of_tenant,
         }
     }
@@ -248,7 +248,7 @@ impl Rules {
     }
 }
 
-/// How a version stands in the history of its shop or tenant.
+/// How a version stands in the history of its merchant or tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RuleStanding {
     Scheduled,
@@ -303,7 +303,7 @@ mod tests {
     use super::*;
     use crate::primitives::Id;
 
-    fn shop(number: u8) -> MerchantId {
+    fn merchant_id(number: u8) -> MerchantId {
         MerchantId::new(Id::from_bytes([number; 16]))
     }
 
@@ -321,7 +321,7 @@ mod tests {
         RuleVersion {
             tenant: TenantId(1),
             version,
-            merchant: merchant.map(shop),
+            merchant: merchant.map(merchant_id),
             terms: points.map(|points| RuleTerms {
                 ratio: Decimal::from(points),
                 ..RuleTerms::default()
@@ -346,21 +346,24 @@ mod tests {
     fn the_table_above_is_what_happens() {
         let rules = Rules::new(table()).unwrap();
         let at = |merchant, at| {
-            let now = rules.in_force(Some(shop(merchant)), hour(at));
+            let now = rules.in_force(Some(merchant_id(merchant)), hour(at));
             (now.rule.version, now.because)
         };
-        assert_eq!(at(1, 12), (2, Because::OfTheShop));
+        assert_eq!(at(1, 12), (2, Because::OfTheMerchant));
         assert_eq!(at(2, 12), (1, Because::OfTheTenant));
-        assert_eq!(at(1, 14), (2, Because::OfTheShop));
+        assert_eq!(at(1, 14), (2, Because::OfTheMerchant));
         assert_eq!(at(2, 14), (3, Because::OfTheTenant));
         assert_eq!(at(1, 16), (3, Because::Withdrawn { version: 4 }));
         assert_eq!(at(2, 16), (3, Because::OfTheTenant));
-        assert_eq!(at(1, 18), (6, Because::OfTheShop));
+        assert_eq!(at(1, 18), (6, Because::OfTheMerchant));
         assert_eq!(at(2, 18), (3, Because::OfTheTenant));
         // To the microsecond.
         let before = Timestamp::from_micros(hour(17).micros() - 1);
-        assert_eq!(rules.in_force(Some(shop(1)), before).rule.version, 3);
-        assert_eq!(rules.in_force(Some(shop(1)), hour(17)).rule.version, 6);
+        assert_eq!(rules.in_force(Some(merchant_id(1)), before).rule.version, 3);
+        assert_eq!(
+            rules.in_force(Some(merchant_id(1)), hour(17)).rule.version,
+            6
+        );
         assert_eq!(rules.in_force(None, hour(18)).rule.version, 3);
         assert_eq!(
             rules.in_force(None, hour(1)).rule.version,
@@ -386,9 +389,9 @@ mod tests {
             let later = rules.scheduled(merchant, hour(at));
             later.map(|version| version.version).collect::<Vec<_>>()
         };
-        assert_eq!(planned(Some(shop(1)), 12), [4, 6]);
+        assert_eq!(planned(Some(merchant_id(1)), 12), [4, 6]);
         assert_eq!(planned(None, 12), [3]);
-        assert_eq!(planned(Some(shop(2)), 12), [0; 0]);
+        assert_eq!(planned(Some(merchant_id(2)), 12), [0; 0]);
     }
 
     #[test]
@@ -401,7 +404,7 @@ mod tests {
     fn a_little_earlier_another_version_was_in_force() {
         let rules = Rules::new(table()).unwrap();
         let between = |merchant, from, to| {
-            let versions = rules.in_force_between(shop(merchant), hour(from), hour(to));
+            let versions = rules.in_force_between(merchant_id(merchant), hour(from), hour(to));
             versions.into_iter().collect::<Vec<_>>()
         };
         assert_eq!(between(1, 12, 12), [2]);
@@ -432,7 +435,7 @@ mod tests {
                 .filter(|version| version.merchant == of && version.effective_from <= at);
             begun.max_by_key(|version| (version.effective_from, version.version))
         };
-        match latest(Some(shop(merchant))) {
+        match latest(Some(merchant_id(merchant))) {
             Some(own) if own.terms.is_some() => own.version,
             Some(_) | None => latest(None).unwrap().version,
         }
@@ -451,10 +454,10 @@ mod tests {
             for at in 0..14 {
                 for merchant in 1..5 {
                     let expected = obvious(&versions, merchant, hour(at));
-                    prop_assert_eq!(whole.in_force(Some(shop(merchant)), hour(at)).rule.version, expected);
+                    prop_assert_eq!(whole.in_force(Some(merchant_id(merchant)), hour(at)).rule.version, expected);
                     if at >= forget {
-                        prop_assert_eq!(grown.in_force(Some(shop(merchant)), hour(at)).rule.version, expected);
-                        prop_assert!(grown.candidates(shop(merchant)).any(|rule| rule.version == expected));
+                        prop_assert_eq!(grown.in_force(Some(merchant_id(merchant)), hour(at)).rule.version, expected);
+                        prop_assert!(grown.candidates(merchant_id(merchant)).any(|rule| rule.version == expected));
                     }
                 }
             }

@@ -1,4 +1,4 @@
-//! A new version of the rule, for the tenant or for one shop.
+//! A new version of the rule, for the tenant or for one merchant.
 
 use super::{Rule, RuleError, RuleTerms, RuleVersion, rule_store};
 use crate::{
@@ -14,7 +14,7 @@ const AHEAD_SECONDS_MAX: i64 = 366 * 86_400;
 #[derive(Debug)]
 pub struct SetRule {
     pub tenant: TenantId,
-    /// Only for this shop, which exists; none: for every shop without a rule of its own.
+    /// Only for this merchant, which exists; none: for every merchant without a rule of its own.
     pub merchant: Option<MerchantId>,
     pub terms: RuleTerms,
     /// Now, unless said; up to 366 days ahead.
@@ -23,7 +23,7 @@ pub struct SetRule {
     pub by: String,
 }
 
-/// Gives a shop what the tenant has again, as the next version.
+/// Gives a merchant what the tenant has again, as the next version.
 #[derive(Debug)]
 pub struct WithdrawRule {
     pub tenant: TenantId,
@@ -39,7 +39,7 @@ pub enum SetRuleError {
     Terms(#[from] RuleError),
     #[error("a rule begins now or later, at most 366 days ahead")]
     BadBeginning,
-    #[error("the shop has no rule of its own then")]
+    #[error("the merchant has no rule of its own then")]
     NotOverridden,
     #[error("database failure")]
     Db(#[from] DbError),

@@ -112,7 +112,7 @@ pub struct DeedWish {
     pub reason: String,
     /// An order of the customer that it is about.
     pub order: Option<OrderId>,
-    /// A shop that it is about; that of the order, if there is one.
+    /// A merchant that it is about; that of the order, if there is one.
     pub merchant: Option<MerchantId>,
     pub by: Actor,
 }
@@ -168,7 +168,7 @@ impl DeedWish {
     }
 
     /// What risk is to know; none for what is taken away by whoever may.
-    pub(super) fn facts(&self, shop: Option<MerchantId>, at: Timestamp) -> Option<Facts> {
+    pub(super) fn facts(&self, merchant: Option<MerchantId>, at: Timestamp) -> Option<Facts> {
         let stage = match self.kind() {
             DeedKind::Award => Stage::PointsCredit,
             DeedKind::Redeem => Stage::Redeem,
@@ -176,7 +176,7 @@ impl DeedWish {
         };
         Some(Facts {
             customer: Some(self.customer),
-            merchant: shop,
+            merchant,
             points: Some(self.points),
             source: Some(self.source.as_str().to_owned()),
             ..Facts::new(stage, self.tenant, at)
@@ -225,7 +225,7 @@ mod tests {
             customer: CustomerId::new(Id::mint(1, 2, Lane(3))),
             wanted: Wanted::Hold { minutes: 30 },
             points: Points::constant(10),
-            source: Source::parse("shop-crm").unwrap(),
+            source: Source::parse("merchant-crm").unwrap(),
             reference: Reference::parse("r-1").unwrap(),
             reason: "兑换".to_owned(),
             order: None,
@@ -236,10 +236,10 @@ mod tests {
 
     #[test]
     fn a_source_is_plain_and_not_one_of_our_own() {
-        assert!(Source::parse("shop-crm.2_x").is_ok());
+        assert!(Source::parse("merchant-crm.2_x").is_ok());
         for bad in [
             "",
-            "Shop",
+            "Merchant",
             "a b",
             "账",
             "payment",
@@ -313,7 +313,7 @@ mod tests {
             assert_eq!(other.key(), wish().key(), "{place}");
             assert_ne!(other.request_hash(), wish().request_hash(), "{place}");
         }
-        let at_shop = DeedWish {
+        let at_merchant = DeedWish {
             merchant: Some(MerchantId::new(id)),
             ..wish()
         };
@@ -321,7 +321,7 @@ mod tests {
             order: Some(OrderId::new(id)),
             ..wish()
         };
-        assert_ne!(at_shop.request_hash(), of_order.request_hash());
+        assert_ne!(at_merchant.request_hash(), of_order.request_hash());
         for wanted in [Wanted::Award { expires_on: None }, Wanted::Deduct] {
             assert_ne!(DeedWish { wanted, ..wish() }.key(), wish().key());
         }

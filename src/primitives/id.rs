@@ -225,11 +225,11 @@ typed_id!(
     CustomerId, "cu"
 );
 typed_id!(
-    /// A shop.
+    /// A merchant.
     MerchantId, "me"
 );
 typed_id!(
-    /// A person who works in a shop.
+    /// A person of a merchant.
     StaffId, "st"
 );
 typed_id!(
@@ -289,7 +289,7 @@ typed_id!(
     AccountId, "ac"
 );
 
-/// One of the platforms that share a database. Small, because it stands on every row.
+/// One of the tenants that share a database. Small, because it stands on every row.
 #[derive(
     Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, sqlx::Type,
 )]
@@ -335,7 +335,7 @@ impl Asset {
 pub enum AccountKind {
     /// A customer's points. Checked: it may not go below zero.
     CustomerPoints,
-    /// What the platform owes a shop for payments collected.
+    /// What the tenant owes a merchant for payments collected.
     MerchantPayable,
     /// What WeChat owes for payments collected.
     ChannelReceivable,
@@ -473,23 +473,23 @@ impl AccountId {
 /// Why a journal entry exists. The number is the last byte of its id.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub enum EntryKind {
-    /// A payment was settled: money to the shop, points to the customer. Cause: the order.
+    /// A payment was settled: money to the merchant, points to the customer. Cause: the order.
     Settlement,
     /// Points given or taken by two people with a reason. Cause: the adjustment.
     Adjustment,
-    /// The shop's money set out on its way back to the customer. Cause: the refund.
+    /// The merchant's money set out on its way back to the customer. Cause: the refund.
     RefundAccepted,
     /// Points of a refunded payment set aside, then taken back or let go. Cause: the refund. Pending.
     RefundClawback,
-    /// The refunded money arrived, or came back to the shop: one or the other, once. Cause: the refund.
+    /// The refunded money arrived, or came back to the merchant: one or the other, once. Cause: the refund.
     RefundOutcome,
     /// Shares of a payment set out to their receivers. Cause: the sharing.
     SharingSent,
-    /// A share arrived, or came back to the shop: one or the other, once. Cause: the part.
+    /// A share arrived, or came back to the merchant: one or the other, once. Cause: the part.
     SharingOutcome,
-    /// A receiver gave a share back to the shop. Cause: the return.
+    /// A receiver gave a share back to the merchant. Cause: the return.
     SharingReturned,
-    /// A share that had come back to the shop in the books arrived all the same. Cause: the part.
+    /// A share that had come back to the merchant in the books arrived all the same. Cause: the part.
     SharingLanded,
     /// What a payment earns, held until its review is decided. Cause: the order. Pending.
     PointsHeld,
@@ -716,7 +716,7 @@ macro_rules! typed_number {
 }
 
 typed_number!(
-    /// The number of an order as shop, customer and WeChat see it (`out_trade_no`).
+    /// The number of an order as merchant, customer and WeChat see it (`out_trade_no`).
     OrderNo, OrderId
 );
 typed_number!(

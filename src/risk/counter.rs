@@ -12,11 +12,11 @@ use crate::{
 #[serde(rename_all = "snake_case")]
 pub enum Per {
     Customer,
-    Shop,
+    Merchant,
     /// One IPv4 address, or the first 64 bits of an IPv6 address.
     Address,
     Device,
-    /// One customer at one shop.
+    /// One customer at one merchant.
     Pair,
 }
 
@@ -25,7 +25,7 @@ pub enum Per {
 #[serde(rename_all = "snake_case")]
 pub enum Thing {
     Customer,
-    Shop,
+    Merchant,
     Address,
     /// The first 24 bits of an IPv4 address, the first 48 of an IPv6 address: where somebody usually is, though the address changes.
     Network,

@@ -38,10 +38,10 @@ impl<'f> Names<'f> {
 
     /// Whose counter it is; none if the deed has nobody of that kind.
     pub(super) fn subject(&self, per: Per) -> Option<&str> {
-        let [customer, shop, address, device, pair] = &self.subjects;
+        let [customer, merchant, address, device, pair] = &self.subjects;
         let cell = match per {
             Per::Customer => customer,
-            Per::Shop => shop,
+            Per::Merchant => merchant,
             Per::Address => address,
             Per::Device => device,
             Per::Pair => pair,
@@ -51,10 +51,10 @@ impl<'f> Names<'f> {
 
     /// What is met, as a member of a set; none if the deed has no such thing.
     pub(super) fn member(&self, thing: Thing) -> Option<&str> {
-        let [customer, shop, address, network, device] = &self.members;
+        let [customer, merchant, address, network, device] = &self.members;
         let cell = match thing {
             Thing::Customer => customer,
-            Thing::Shop => shop,
+            Thing::Merchant => merchant,
             Thing::Address => address,
             Thing::Network => network,
             Thing::Device => device,
@@ -66,7 +66,7 @@ impl<'f> Names<'f> {
 fn subject(facts: &Facts, per: Per) -> Option<String> {
     let subject = match per {
         Per::Customer => Subject::Person(facts.customer?.id()),
-        Per::Shop => Subject::Shop(facts.merchant?),
+        Per::Merchant => Subject::Merchant(facts.merchant?),
         Per::Address => Subject::address(facts.origin.address?),
         Per::Device => Subject::Device(facts.origin.device.clone()?),
         Per::Pair => Subject::Pair(facts.customer?, facts.merchant?),
@@ -77,7 +77,7 @@ fn subject(facts: &Facts, per: Per) -> Option<String> {
 fn member(facts: &Facts, thing: Thing) -> Option<String> {
     let text = match thing {
         Thing::Customer => Subject::Person(facts.customer?.id()).key(),
-        Thing::Shop => Subject::Shop(facts.merchant?).key(),
+        Thing::Merchant => Subject::Merchant(facts.merchant?).key(),
         Thing::Address => Subject::address(facts.origin.address?).key(),
         Thing::Network => network(facts.origin.address?),
         Thing::Device => Subject::Device(facts.origin.device.clone()?).key(),
@@ -140,10 +140,10 @@ pub fn describe_counter(counter: &Counter) -> String {
     };
     let per = match counter.per {
         Per::Customer => "customer",
-        Per::Shop => "shop",
+        Per::Merchant => "merchant",
         Per::Address => "address",
         Per::Device => "device",
-        Per::Pair => "customer and shop",
+        Per::Pair => "customer and merchant",
     };
     let between = counter.between.map(|(least, most)| {
         let (least, most) = (least.get(), most.get());
@@ -162,7 +162,7 @@ pub fn describe_counter(counter: &Counter) -> String {
 const fn letter(thing: Thing) -> char {
     match thing {
         Thing::Customer => 'c',
-        Thing::Shop => 's',
+        Thing::Merchant => 's',
         Thing::Address => 'a',
         Thing::Network => 'n',
         Thing::Device => 'd',
@@ -172,7 +172,7 @@ const fn letter(thing: Thing) -> char {
 const fn singular(thing: Thing) -> &'static str {
     match thing {
         Thing::Customer => "customer",
-        Thing::Shop => "shop",
+        Thing::Merchant => "merchant",
         Thing::Address => "address",
         Thing::Network => "network",
         Thing::Device => "device",
@@ -182,7 +182,7 @@ const fn singular(thing: Thing) -> &'static str {
 const fn plural(thing: Thing) -> &'static str {
     match thing {
         Thing::Customer => "customers",
-        Thing::Shop => "shops",
+        Thing::Merchant => "merchants",
         Thing::Address => "addresses",
         Thing::Network => "networks",
         Thing::Device => "devices",
@@ -240,14 +240,14 @@ mod tests {
         let facts = facts();
         let pers = [
             Per::Customer,
-            Per::Shop,
+            Per::Merchant,
             Per::Address,
             Per::Device,
             Per::Pair,
         ];
         let things = [
             Thing::Customer,
-            Thing::Shop,
+            Thing::Merchant,
             Thing::Address,
             Thing::Network,
             Thing::Device,
@@ -277,7 +277,7 @@ mod tests {
         let bare = Facts::new(Stage::Login, TenantId(1), Timestamp::from_micros(0));
         for per in [
             Per::Customer,
-            Per::Shop,
+            Per::Merchant,
             Per::Address,
             Per::Device,
             Per::Pair,

@@ -119,7 +119,7 @@ pub struct Fired {
     pub rule: String,
     pub action: Action,
     pub effect: Effect,
-    /// Why, in words that a person of the platform reads; no personal data.
+    /// Why, in words that a person of the tenant reads; no personal data.
     pub reason: String,
 }
 
@@ -139,7 +139,7 @@ pub struct Decision {
 }
 
 impl Decision {
-    /// Whether the deed is not done because of it. A review is done, and so is an order that a shop
+    /// Whether the deed is not done because of it. A review is done, and so is an order that a merchant
     /// shows and nobody can be challenged about.
     pub const fn is_stop(&self) -> bool {
         let at_a_till =

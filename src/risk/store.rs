@@ -178,7 +178,7 @@ mod tests {
                     address: Some("2001:db8::1".parse().unwrap()),
                     device: Some(Device::parse(&"d".repeat(64)).unwrap()),
                 },
-                own_shop: true,
+                own_merchant: true,
                 source: Some("s".repeat(32)),
                 ..Facts::new(Stage::PointsCredit, TenantId(u32::MAX), far)
             },

@@ -200,7 +200,7 @@ mod tests {
         }
         // What was met before stays met, though it is met again in vain.
         let mut different = tally(Measure::Distinct(Thing::Customer));
-        different.counter.per = Per::Shop;
+        different.counter.per = Per::Merchant;
         let mut facts = facts(0);
         facts.merchant = Some(crate::primitives::MerchantId::new(Id::from_bytes([2; 16])));
         for stopped in [true, false, true, true] {

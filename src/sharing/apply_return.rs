@@ -227,7 +227,7 @@ impl Operation for ApplyReturn {
         if after.state == ReturnState::Failed {
             let reason = after.fail_reason.as_deref().unwrap_or_default();
             let detail = format!(
-                "return {} of {}: {reason}: the shop bears it",
+                "return {} of {}: {reason}: the merchant bears it",
                 after.no(),
                 after.amount
             );

@@ -313,7 +313,7 @@ fn take(
     Ok(())
 }
 
-/// Everything that our own parts can tell of the channel's word. What is released appears there as a part of the shop's own and is not ours to judge.
+/// Everything that our own parts can tell of the channel's word. What is released appears there as a part of the merchant's own and is not ours to judge.
 fn objection(said: &ChannelShare, parts: &Parts) -> Option<&'static str> {
     if !sound(&said.wechat_order_id) {
         return Some("strange_order_id");

@@ -24,11 +24,11 @@ pub(super) fn book_sent<'a>(
     share: &PaymentShare,
     parts: impl IntoIterator<Item = &'a Part>,
 ) -> Result<(), LedgerError> {
-    let shop = AccountId::merchant_payable(share.merchant);
+    let merchant = AccountId::merchant_payable(share.merchant);
     let transit = in_transit(share.tenant);
     let drafts: Vec<Draft> = parts
         .into_iter()
-        .map(|part| Draft::posted(shop, transit, part.amount.get()))
+        .map(|part| Draft::posted(merchant, transit, part.amount.get()))
         .collect();
     post(
         set,
@@ -39,7 +39,7 @@ pub(super) fn book_sent<'a>(
     )
 }
 
-/// A part is final: it is the receiver's, or the shop's again.
+/// A part is final: it is the receiver's, or the merchant's again.
 pub(super) fn book_outcome(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
@@ -65,7 +65,7 @@ pub(super) fn book_outcome(
     )
 }
 
-/// A part that was called failed, and is the shop's in the books, arrived all the same: Dr merchant payable / Cr receiver payable.
+/// A part that was called failed, and is the merchant's in the books, arrived all the same: Dr merchant payable / Cr receiver payable.
 pub(super) fn book_landed(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,

@@ -2,7 +2,7 @@
 
 use super::{
     Receiver, ReceiverCall, ReceiverForm, ReceiverState, Sharing, SharingError,
-    receiver::{get_receiver, lock_shop, mask_name, shop_number},
+    receiver::{get_receiver, lock_merchant, mask_name, sub_mchid_of},
 };
 use crate::{
     audit::{self, Action, Actor},
@@ -26,7 +26,7 @@ impl Work for AddReceiver {
     type Error = SharingError;
 
     async fn run(&self, tx: &mut Tx) -> Result<ReceiverId, SharingError> {
-        lock_shop(tx, self.tenant, self.merchant).await?;
+        lock_merchant(tx, self.tenant, self.merchant).await?;
         let form = &self.form;
         let id = ReceiverId::new(tx.new_id(tx.new_lane()));
         let now = tx.now();
@@ -81,13 +81,13 @@ pub async fn tell_receiver(
         return Ok(receiver);
     }
     let call = ReceiverCall {
-        shop: shop_number(db, tenant, receiver.merchant).await?,
+        sub_mchid: sub_mchid_of(db, tenant, receiver.merchant).await?,
         kind: form.kind,
         account: form.account,
         name: form.name,
         relation: form.relation,
     };
-    let (state, problem) = match sharing.gateways.of(tenant).add_receiver(call).await {
+    let (state, problem) = match sharing.channels.of(tenant).add_receiver(call).await {
         Outcome::Done(()) => (ReceiverState::Active, None),
         Outcome::Refused(refusal) if refusal.kind == RefusalKind::RateLimited => {
             return Err(SharingError::ChannelUnknown);
@@ -133,13 +133,13 @@ pub async fn remove_receiver(
         ReceiverState::Removed => receiver.problem.is_none(),
     };
     let call = ReceiverCall {
-        shop: shop_number(db, tenant, receiver.merchant).await?,
+        sub_mchid: sub_mchid_of(db, tenant, receiver.merchant).await?,
         kind: receiver.kind,
         account: receiver.account.clone(),
         name: None,
         relation: receiver.relation.clone(),
     };
-    match sharing.gateways.of(tenant).delete_receiver(call).await {
+    match sharing.channels.of(tenant).delete_receiver(call).await {
         Outcome::Done(()) => Ok(receiver),
         Outcome::Refused(refusal) if refusal.kind == RefusalKind::Absent => Ok(receiver),
         Outcome::Refused(refusal) if refusal.kind == RefusalKind::RateLimited => {
@@ -179,14 +179,14 @@ impl Work for Remove {
 
     async fn run(&self, tx: &mut Tx) -> Result<ReceiverState, SharingError> {
         let merchant: Option<(MerchantId,)> =
-            sqlx::query_as("/* sharing.receivers_shop */ SELECT merchant_id FROM sharing_receivers WHERE id = ? AND tenant_id = ?")
+            sqlx::query_as("/* sharing.receivers_merchant */ SELECT merchant_id FROM sharing_receivers WHERE id = ? AND tenant_id = ?")
                 .bind(self.id)
                 .bind(self.tenant)
                 .fetch_optional(tx.conn())
                 .await
                 .map_err(DbError::from)?;
         let (merchant,) = merchant.ok_or(SharingError::ReceiverNotFound)?;
-        lock_shop(tx, self.tenant, merchant).await?;
+        lock_merchant(tx, self.tenant, merchant).await?;
         let used: Option<(i32,)> = sqlx::query_as(
             "/* sharing.receiver_in_use */ SELECT 1 FROM sharing_rule_parts p JOIN sharing_rules r ON r.merchant_id = p.merchant_id AND r.version = p.version \
              WHERE p.merchant_id = ? AND p.receiver_id = ? AND r.active = 1 AND r.version = (SELECT MAX(version) FROM sharing_rules WHERE merchant_id = ?)",
@@ -200,7 +200,7 @@ impl Work for Remove {
         if used.is_some() {
             return Err(SharingError::ReceiverInUse);
         }
-        // Whoever moves it holds the shop's row or changes this one only from the state that it saw.
+        // Whoever moves it holds the merchant's row or changes this one only from the state that it saw.
         let before: String = sqlx::query_scalar("/* sharing.removed_receiver */ SELECT state FROM sharing_receivers WHERE id = ? FOR UPDATE")
             .bind(self.id)
             .fetch_one(tx.conn())

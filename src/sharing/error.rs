@@ -4,10 +4,10 @@ use crate::db::DbError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum SharingError {
-    #[error("the shop does not exist")]
+    #[error("the merchant does not exist")]
     MerchantNotFound,
     /// It has no number at WeChat.
-    #[error("the shop is not approved")]
+    #[error("the merchant is not approved")]
     MerchantNotApproved,
     #[error("the receiver does not exist")]
     ReceiverNotFound,

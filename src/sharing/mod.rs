@@ -1,9 +1,9 @@
-//! Profit sharing (分账): what of a payment goes to others than the shop.
+//! Profit sharing (分账): what of a payment goes to others than the merchant.
 //!
 //! # Words
 //!
-//! A **receiver** may get shares of one shop's payments: another merchant number (with service providers usually the platform itself, `SERVICE_PROVIDER`), or a
-//! person. A **rule** says for a shop which receivers get how many millionths; versions are kept and the newest is in force. The **sharing** of a payment
+//! A **receiver** may get shares of one merchant's payments: another `mchid` (with service providers usually the tenant's own, `SERVICE_PROVIDER`), or a
+//! person. A **rule** says for a merchant which receivers get how many millionths; versions are kept and the newest is in force. The **sharing** of a payment
 //! ([`PaymentShare`], one per order) has a **part** per receiver. A **return** brings some of a part back before a refund. What is not shared is **released**: until
 //! then WeChat keeps all of the payment frozen.
 //!
@@ -20,7 +20,7 @@
 //! part            pending ──▶ succeeded | failed
 //! return          asked ──▶ processing ──▶ succeeded | failed        (asked ──▶ succeeded | failed)
 //! refund          returning ──▶ accepted   (every return of its round final, or none needed)
-//!                 returning ──▶ withdrawn  (by people; a round that is open goes on, for the shop)
+//!                 returning ──▶ withdrawn  (by people; a round that is open goes on, for the merchant)
 //! ```
 //!
 //! *Asked* is repeated with the same number until WeChat confirms that it has it; *processing* is queried. A refusal proves only that this attempt did nothing, and a query
@@ -39,7 +39,7 @@
 //!
 //! # When a share does not come back
 //!
-//! The refund goes on. The customer's right to the money does not depend on the receiver, so the shop bears the part, in the books as at WeChat, and an exception
+//! The refund goes on. The customer's right to the money does not depend on the receiver, so the merchant bears the part, in the books as at WeChat, and an exception
 //! `sharing_failed` stays open until a person has seen to it. This is so when WeChat says that the return failed, when it refuses it for certain, when the receiver's
 //! account has held too little for [`RETURN_ATTEMPTS_MAX`] attempts, and for parts of persons, which WeChat cannot take back (each refund notes that). The next refund of the
 //! order tries again for a merchant's part, since what failed does not count as returned. Without a proven outcome the refund waits: no return is ever given up in doubt.
@@ -92,10 +92,10 @@ mod apply_share;
 mod booking;
 mod calls;
 mod change_receiver;
+mod channel;
 mod due;
 mod error;
 mod find;
-mod gateway;
 #[cfg(test)]
 mod money_model_tests;
 mod receiver;
@@ -111,13 +111,13 @@ use std::sync::Arc;
 
 pub use calls::Calls;
 pub use change_receiver::{AddReceiver, remove_receiver, tell_receiver};
+pub use channel::{
+    ChannelPart, ChannelReturn, ChannelShare, PartResult, ReceiverCall, ReceiverKind, ReturnCall,
+    ReturnResult, ShareCall, SharePart, SharingChannel, SharingChannels,
+};
 pub use due::{Due, claim_dues, note_paid};
 pub use error::SharingError;
 pub use find::{SharingView, find_sharing, list_sharings, retry_sharing, sharing_causes};
-pub use gateway::{
-    ChannelPart, ChannelReturn, ChannelShare, PartResult, ReceiverCall, ReceiverKind, ReturnCall,
-    ReturnResult, ShareCall, SharePart, SharingGateway, SharingGateways,
-};
 pub use receiver::{Receiver, ReceiverForm, ReceiverState, list_receivers};
 pub use rule::{RULE_PARTS_MAX, RulePart, RuleWish, SharingRule, find_rule, set_rule};
 pub use share::{
@@ -133,5 +133,5 @@ use crate::payments::Payments;
 #[derive(Debug, Clone)]
 pub struct Sharing {
     pub payments: Payments,
-    pub gateways: Arc<dyn SharingGateways>,
+    pub channels: Arc<dyn SharingChannels>,
 }

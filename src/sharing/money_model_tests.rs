@@ -8,7 +8,7 @@
 //! After every commit:
 //!
 //! - the accounts are what was shared, returned, refunded and is on its way: the receivers have what
-//!   they got less what came back and never owe, and the rest is the shop's;
+//!   they got less what came back and never owe, and the rest is the merchant's;
 //! - nobody gets more than their ratio of the base less the fee, and no more is asked back of a part
 //!   than it is;
 //! - what WeChat told of parts and returns is what their rows say;
@@ -939,8 +939,8 @@ impl History {
         }
         // What was paid is not booked here: what it keeps of it.
         let keeps = -(arrived + on_their_way + in_transit + given);
-        let shop = has(AccountId::merchant_payable(self.merchant));
-        assert_eq!(shop, keeps, "{:#?}", self.story);
+        let merchant = has(AccountId::merchant_payable(self.merchant));
+        assert_eq!(merchant, keeps, "{:#?}", self.story);
     }
 
     /// A sharing beside its order, its parts and returns, and what WeChat told of them. Gives what

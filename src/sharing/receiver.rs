@@ -1,4 +1,4 @@
-//! Who may get a share of what a shop collects.
+//! Who may get a share of what a merchant collects.
 //!
 //! ```text
 //! pending ──▶ active ──▶ removed ──▶ pending (added again)
@@ -16,7 +16,7 @@ use crate::{
     primitives::{Length, MerchantId, ReceiverId, Secret, TenantId, Text, Timestamp},
 };
 
-/// WeChat's words for what a receiver is to the shop (`relation_type`).
+/// WeChat's words for what a receiver is to the merchant (`relation_type`).
 const RELATIONS: [&str; 11] = [
     "SERVICE_PROVIDER",
     "STORE",
@@ -193,7 +193,7 @@ impl FromRow<'_, MySqlRow> for Receiver {
     }
 }
 
-/// A shop's receivers, the newest first. They are few.
+/// A merchant's receivers, the newest first. They are few.
 pub async fn list_receivers(
     db: &Db,
     tenant: TenantId,
@@ -227,38 +227,38 @@ pub(super) async fn get_receiver(
     found.ok_or(SharingError::ReceiverNotFound)
 }
 
-/// The shop's row stands for its receivers and its rule: whoever changes either queues here.
-pub(super) async fn lock_shop(
+/// The merchant's row stands for its receivers and its rule: whoever changes either queues here.
+pub(super) async fn lock_merchant(
     tx: &mut Tx,
     tenant: TenantId,
     merchant: MerchantId,
 ) -> Result<(), SharingError> {
-    let shop = sqlx::query(
-        "/* sharing.lock_shop */ SELECT id FROM merchants WHERE id = ? AND tenant_id = ? FOR UPDATE",
+    let merchant = sqlx::query(
+        "/* sharing.lock_merchant */ SELECT id FROM merchants WHERE id = ? AND tenant_id = ? FOR UPDATE",
     )
     .bind(merchant)
     .bind(tenant)
     .fetch_optional(tx.conn())
     .await
     .map_err(DbError::from)?;
-    shop.map(|_| ()).ok_or(SharingError::MerchantNotFound)
+    merchant.map(|_| ()).ok_or(SharingError::MerchantNotFound)
 }
 
-/// The shop's number at WeChat. Fails when it has none.
-pub(super) async fn shop_number(
+/// The merchant's number at WeChat. Fails when it has none.
+pub(super) async fn sub_mchid_of(
     db: &Db,
     tenant: TenantId,
     merchant: MerchantId,
 ) -> Result<String, SharingError> {
-    let shop: Option<(Option<String>,)> = sqlx::query_as(
-        "/* sharing.shop_number */ SELECT sub_mchid FROM merchants WHERE id = ? AND tenant_id = ?",
+    let merchant: Option<(Option<String>,)> = sqlx::query_as(
+        "/* sharing.sub_mchid_of */ SELECT sub_mchid FROM merchants WHERE id = ? AND tenant_id = ?",
     )
     .bind(merchant)
     .bind(tenant)
     .fetch_optional(db.pool())
     .await
     .map_err(DbError::from)?;
-    let (number,) = shop.ok_or(SharingError::MerchantNotFound)?;
+    let (number,) = merchant.ok_or(SharingError::MerchantNotFound)?;
     number.ok_or(SharingError::MerchantNotApproved)
 }
 

@@ -1,4 +1,4 @@
-//! Which receivers get how much of a shop's payments. Versioned; the newest version is in force.
+//! Which receivers get how much of a merchant's payments. Versioned; the newest version is in force.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use sqlx::Row as _;
 
 use super::{
     ReceiverKind, Sharing, SharingError,
-    receiver::{lock_shop, mask_account, shop_number},
+    receiver::{lock_merchant, mask_account, sub_mchid_of},
 };
 use crate::{
     audit::{self, Action, Actor},
@@ -26,7 +26,7 @@ const PPM_PER_TEN_THOUSANDTH: u32 = 100;
 /// WeChat takes at most 80 bytes of a description.
 const DESCRIPTION_BYTES_MAX: usize = 80;
 
-/// One version of a shop's rule.
+/// One version of a merchant's rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SharingRule {
     pub merchant: MerchantId,
@@ -59,7 +59,7 @@ impl RulePart {
     }
 }
 
-/// The rule in force for a shop; none was ever set: `None`.
+/// The rule in force for a merchant; none was ever set: `None`.
 pub async fn find_rule(
     db: &Db,
     tenant: TenantId,
@@ -151,14 +151,14 @@ impl RuleWish {
     }
 }
 
-/// Puts a rule in force, as the next version. From then on the shop's orders are made with their money frozen, or, when it is not active, no more.
+/// Puts a rule in force, as the next version. From then on the merchant's orders are made with their money frozen, or, when it is not active, no more.
 ///
-/// WeChat is asked how much the shop may share; when it will not say, 30 % holds. Every receiver must be active.
+/// WeChat is asked how much the merchant may share; when it will not say, 30 % holds. Every receiver must be active.
 pub async fn set_rule(sharing: &Sharing, wish: RuleWish) -> Result<SharingRule, SharingError> {
     let db = &sharing.payments.db;
     let ratio_max_ppm = if wish.active {
-        let shop = shop_number(db, wish.tenant, wish.merchant).await?;
-        match sharing.gateways.of(wish.tenant).ratio_max(&shop).await {
+        let sub_mchid = sub_mchid_of(db, wish.tenant, wish.merchant).await?;
+        match sharing.channels.of(wish.tenant).ratio_max(&sub_mchid).await {
             Outcome::Done(ratio) => ratio.saturating_mul(PPM_PER_TEN_THOUSANDTH),
             Outcome::Refused(refusal) if refusal.kind == RefusalKind::RateLimited => {
                 return Err(SharingError::ChannelUnknown);
@@ -166,7 +166,7 @@ pub async fn set_rule(sharing: &Sharing, wish: RuleWish) -> Result<SharingRule, 
             Outcome::Refused(refusal) => {
                 tracing::info!(
                     code = refusal.code,
-                    "WeChat does not say how much a shop may share"
+                    "WeChat does not say how much a merchant may share"
                 );
                 RATIO_MAX_PPM
             }
@@ -199,7 +199,7 @@ impl Work for SetRule {
 
     async fn run(&self, tx: &mut Tx) -> Result<(), SharingError> {
         let wish = &self.wish;
-        lock_shop(tx, wish.tenant, wish.merchant).await?;
+        lock_merchant(tx, wish.tenant, wish.merchant).await?;
         for (receiver, _, _) in &wish.parts {
             let state: Option<(String,)> = sqlx::query_as(
                 "/* sharing.receiver_state */ SELECT state FROM sharing_receivers WHERE id = ? AND merchant_id = ?",
@@ -258,7 +258,7 @@ impl SetRule {
             .execute(tx.conn())
             .await?;
         }
-        sqlx::query("/* sharing.mark_shop */ UPDATE merchants SET sharing = ? WHERE id = ?")
+        sqlx::query("/* sharing.mark_merchant */ UPDATE merchants SET sharing = ? WHERE id = ?")
             .bind(wish.active)
             .bind(wish.merchant)
             .execute(tx.conn())

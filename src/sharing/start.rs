@@ -46,8 +46,8 @@ pub async fn start_sharing(sharing: &Sharing, due: Due) -> Result<(), DbError> {
         tracing::info!(order.no = %order.no(), "a payment is not shared while nobody knows what was refunded elsewhere");
         return Ok(());
     }
-    let gateway = sharing.gateways.of(due.tenant);
-    let left = match gateway.left_to_share(&payment.wechat_transaction_id).await {
+    let channel = sharing.channels.of(due.tenant);
+    let left = match channel.left_to_share(&payment.wechat_transaction_id).await {
         Outcome::Done(left) => left,
         Outcome::Refused(refusal) if refusal.kind == RefusalKind::RateLimited => {
             return later(sharing, due, &order, &refusal.code).await;

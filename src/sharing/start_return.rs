@@ -128,7 +128,7 @@ impl StartReturn {
         }
         if !stays.is_zero() {
             let detail = format!(
-                "refund {}: {stays} would have to come back from a person, which WeChat cannot do: the shop bears it",
+                "refund {}: {stays} would have to come back from a person, which WeChat cannot do: the merchant bears it",
                 refund.no()
             );
             note(

@@ -2,7 +2,7 @@
 
 use super::{
     ChannelReturn, PartReturn, PaymentShare, ReturnCall, ReturnResult, ReturnState, Sharing,
-    SharingGateway,
+    SharingChannel,
     apply_return::{ApplyReturn, ReturnWord, apply},
     calls::Attempt,
     find::parts_of,
@@ -45,7 +45,7 @@ pub async fn pursue_return(sharing: &Sharing, id: RefundId) -> Result<(), DbErro
     let Some(order) = view.map(|view| view.order) else {
         return Ok(());
     };
-    let gateway = sharing.gateways.of(refund.tenant);
+    let channel = sharing.channels.of(refund.tenant);
     let parts = parts_of(db, share.id).await?;
     let mut over = false;
     let mut attempts = 0;
@@ -56,8 +56,8 @@ pub async fn pursue_return(sharing: &Sharing, id: RefundId) -> Result<(), DbErro
             ));
         };
         let from = part.account.expose();
-        let shop = &order.sub_mchid;
-        let word = pursue(&*gateway, &share, (&back, attempt), shop, from).await;
+        let sub_mchid = &order.sub_mchid;
+        let word = pursue(&*channel, &share, (&back, attempt), sub_mchid, from).await;
         attempts = attempts.max(back.attempts.saturating_add(1));
         let operation = ApplyReturn {
             order: refund.order,
@@ -75,10 +75,10 @@ pub async fn pursue_return(sharing: &Sharing, id: RefundId) -> Result<(), DbErro
 }
 
 async fn pursue(
-    gateway: &dyn SharingGateway,
+    channel: &dyn SharingChannel,
     share: &PaymentShare,
     (back, attempt): (&PartReturn, Option<Attempt>),
-    shop: &str,
+    sub_mchid: &str,
     from: &str,
 ) -> ReturnWord {
     match (back.state, attempt) {
@@ -86,15 +86,15 @@ async fn pursue(
             let call = ReturnCall {
                 return_no: back.no(),
                 sharing_no: share.no(),
-                shop: shop.to_owned(),
+                sub_mchid: sub_mchid.to_owned(),
                 from: from.to_owned(),
                 amount: back.amount,
                 description: DESCRIPTION.to_owned(),
             };
-            tell(gateway, call, (back.attempts, attempt)).await
+            tell(channel, call, (back.attempts, attempt)).await
         }
         (ReturnState::Processing, _) => {
-            heard(gateway.query_return(back.no(), share.no(), shop).await)
+            heard(channel.query_return(back.no(), share.no(), sub_mchid).await)
         }
         (ReturnState::Asked, None) | (ReturnState::Succeeded | ReturnState::Failed, _) => {
             ReturnWord::Later { ended: None }
@@ -103,11 +103,11 @@ async fn pursue(
 }
 
 async fn tell(
-    gateway: &dyn SharingGateway,
+    channel: &dyn SharingChannel,
     call: ReturnCall,
     (attempts, attempt): (u32, Attempt),
 ) -> ReturnWord {
-    match gateway.return_share(call.clone()).await {
+    match channel.return_share(call.clone()).await {
         Outcome::Done(said) => ReturnWord::Channel(said),
         Outcome::Unknown(reason) => later("no_answer", &reason),
         Outcome::Refused(refusal) => match refusal.kind {
@@ -123,20 +123,20 @@ async fn tell(
             | RefusalKind::Closed
             | RefusalKind::Absent
             | RefusalKind::Conflict
-            | RefusalKind::Rejected => doubt(gateway, &call, refusal, attempt).await,
+            | RefusalKind::Rejected => doubt(channel, &call, refusal, attempt).await,
         },
     }
 }
 
 /// A refusal proves only that this attempt did nothing; an earlier one may have. The query tells what has landed by now, and [`super::calls`] what still may.
 async fn doubt(
-    gateway: &dyn SharingGateway,
+    channel: &dyn SharingChannel,
     call: &ReturnCall,
     refusal: Refusal,
     attempt: Attempt,
 ) -> ReturnWord {
     tracing::warn!(return.no = %call.return_no, code = refusal.code, message = refusal.message, "WeChat refuses a return");
-    let asked = gateway.query_return(call.return_no, call.sharing_no, &call.shop);
+    let asked = channel.query_return(call.return_no, call.sharing_no, &call.sub_mchid);
     match asked.await {
         Outcome::Done(said) => ReturnWord::Channel(said),
         Outcome::Refused(no) if no.kind == RefusalKind::Absent => ReturnWord::Refused {
@@ -171,13 +171,13 @@ pub(super) async fn ask_about_lost(
     let Some(order) = view.map(|view| view.order) else {
         return Ok(false);
     };
-    let gateway = sharing.gateways.of(share.tenant);
+    let channel = sharing.channels.of(share.tenant);
     let mut settled = true;
     for back in returns {
         if back.state != ReturnState::Failed {
             continue;
         }
-        let asked = gateway.query_return(back.no(), share.no(), &order.sub_mchid);
+        let asked = channel.query_return(back.no(), share.no(), &order.sub_mchid);
         let said = match asked.await {
             Outcome::Done(said) => said,
             Outcome::Refused(no) if no.kind == RefusalKind::Absent => continue,

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use super::{
-    Part, PartState, PaymentShare, ShareCall, SharePart, ShareState, Sharing, SharingGateway,
+    Part, PartState, PaymentShare, ShareCall, SharePart, ShareState, Sharing, SharingChannel,
     apply_share::{ApplyShare, ShareWord, apply},
     calls::Attempt,
     find::find_by_order,
@@ -52,13 +52,13 @@ pub(super) async fn pursue_begun(
     };
     let call = |number: SharingId, parts: Vec<SharePart>| ShareCall {
         sharing_no: number.into(),
-        shop: payment.shop.clone(),
+        sub_mchid: payment.sub_mchid.clone(),
         wechat_transaction_id: payment.wechat_transaction_id.clone(),
         parts,
         release_rest: true,
         description: RELEASE.to_owned(),
     };
-    let gateway = sharing.gateways.of(share.tenant);
+    let channel = sharing.channels.of(share.tenant);
     let (number, word) = match share.state {
         ShareState::Asked => {
             let attempt = match begun {
@@ -71,23 +71,23 @@ pub(super) async fn pursue_begun(
             };
             let parts = parts.iter().map(to_share).collect();
             let call = call(share.id, parts);
-            let told = tell(&*gateway, call, (share.attempts.count, attempt)).await;
+            let told = tell(&*channel, call, (share.attempts.count, attempt)).await;
             (share.id, told)
         }
-        ShareState::Processing => (share.id, ask(&*gateway, &share, &payment).await),
+        ShareState::Processing => (share.id, ask(&*channel, &share, &payment).await),
         ShareState::Releasing { release } => {
             // What was refused for certain is asked about once more before the rest is let go.
             let known = if parts.is_empty() {
                 None
             } else {
-                let asked = ask_late(&*gateway, &share, &payment).await;
+                let asked = ask_late(&*channel, &share, &payment).await;
                 asked.map(|word| (share.id, word))
             };
             if let Some(known) = known {
                 known
             } else {
                 let call = call(release, Vec::new());
-                (release, let_go(&*gateway, call).await)
+                (release, let_go(&*channel, call).await)
             }
         }
         ShareState::Done { .. } => return Ok(Some(share)),
@@ -106,8 +106,8 @@ pub(super) async fn ask_about_failed(
     let Some(payment) = payment.filter(|_| failed) else {
         return Ok(true);
     };
-    let gateway = sharing.gateways.of(share.tenant);
-    match ask_late(&*gateway, share, &payment).await {
+    let channel = sharing.channels.of(share.tenant);
+    match ask_late(&*channel, share, &payment).await {
         None => Ok(true),
         Some(ShareWord::Channel(said)) => {
             let settled = said.finished;
@@ -165,7 +165,7 @@ async fn tell_if_stuck(sharing: &Sharing, share: &PaymentShare) -> Result<(), Db
 
 /// What the channel must be told of the payment.
 struct Paid {
-    shop: String,
+    sub_mchid: String,
     wechat_transaction_id: String,
 }
 
@@ -175,7 +175,7 @@ async fn find_payment(sharing: &Sharing, share: &PaymentShare) -> Result<Option<
         let payment = view.order.state.payment()?;
         Some(Paid {
             wechat_transaction_id: payment.wechat_transaction_id.clone(),
-            shop: view.order.sub_mchid.clone(),
+            sub_mchid: view.order.sub_mchid.clone(),
         })
     }))
 }
@@ -190,11 +190,11 @@ fn to_share(part: &Part) -> SharePart {
 }
 
 async fn tell(
-    gateway: &dyn SharingGateway,
+    channel: &dyn SharingChannel,
     call: ShareCall,
     (attempts, attempt): (u32, Attempt),
 ) -> ShareWord {
-    match gateway.share(call.clone()).await {
+    match channel.share(call.clone()).await {
         Outcome::Done(said) => ShareWord::Channel(said),
         Outcome::Unknown(reason) => later("no_answer", &reason, true),
         Outcome::Refused(refusal) => match refusal.kind {
@@ -212,32 +212,36 @@ async fn tell(
             | RefusalKind::Closed
             | RefusalKind::Absent
             | RefusalKind::Conflict
-            | RefusalKind::Rejected => doubt(gateway, &call, refusal, Some(attempt)).await,
+            | RefusalKind::Rejected => doubt(channel, &call, refusal, Some(attempt)).await,
         },
     }
 }
 
 /// Releases what is frozen. Another release under way does no harm: both let go of the same money.
-async fn let_go(gateway: &dyn SharingGateway, call: ShareCall) -> ShareWord {
-    match gateway.share(call.clone()).await {
+async fn let_go(channel: &dyn SharingChannel, call: ShareCall) -> ShareWord {
+    match channel.share(call.clone()).await {
         Outcome::Done(said) => ShareWord::Channel(said),
         Outcome::Unknown(reason) => later("no_answer", &reason, true),
         Outcome::Refused(refusal) if refusal.kind == RefusalKind::RateLimited => {
             later("rate_limited", &refusal.code, false)
         }
-        Outcome::Refused(refusal) => doubt(gateway, &call, refusal, None).await,
+        Outcome::Refused(refusal) => doubt(channel, &call, refusal, None).await,
     }
 }
 
 /// A refusal proves only that this attempt did nothing; an earlier one may have. The query tells what has landed by now, and [`super::calls`] what still may.
 async fn doubt(
-    gateway: &dyn SharingGateway,
+    channel: &dyn SharingChannel,
     call: &ShareCall,
     refusal: Refusal,
     attempt: Option<Attempt>,
 ) -> ShareWord {
     tracing::warn!(sharing.no = %call.sharing_no, code = refusal.code, message = refusal.message, "WeChat refuses a share");
-    let asked = gateway.query_share(call.sharing_no, &call.wechat_transaction_id, &call.shop);
+    let asked = channel.query_share(
+        call.sharing_no,
+        &call.wechat_transaction_id,
+        &call.sub_mchid,
+    );
     match asked.await {
         Outcome::Done(said) => ShareWord::Channel(said),
         Outcome::Refused(no) if no.kind == RefusalKind::Absent => ShareWord::Refused {
@@ -251,8 +255,12 @@ async fn doubt(
 }
 
 /// What became of a share that the channel has.
-async fn ask(gateway: &dyn SharingGateway, share: &PaymentShare, payment: &Paid) -> ShareWord {
-    let asked = gateway.query_share(share.no(), &payment.wechat_transaction_id, &payment.shop);
+async fn ask(channel: &dyn SharingChannel, share: &PaymentShare, payment: &Paid) -> ShareWord {
+    let asked = channel.query_share(
+        share.no(),
+        &payment.wechat_transaction_id,
+        &payment.sub_mchid,
+    );
     match asked.await {
         Outcome::Done(said) => ShareWord::Channel(said),
         Outcome::Refused(refusal) => later("query_refused", &refusal.code, false),
@@ -262,11 +270,15 @@ async fn ask(gateway: &dyn SharingGateway, share: &PaymentShare, payment: &Paid)
 
 /// The same of a share that the channel has not, as we believe. None: it has not.
 async fn ask_late(
-    gateway: &dyn SharingGateway,
+    channel: &dyn SharingChannel,
     share: &PaymentShare,
     payment: &Paid,
 ) -> Option<ShareWord> {
-    let asked = gateway.query_share(share.no(), &payment.wechat_transaction_id, &payment.shop);
+    let asked = channel.query_share(
+        share.no(),
+        &payment.wechat_transaction_id,
+        &payment.sub_mchid,
+    );
     match asked.await {
         Outcome::Done(said) => Some(ShareWord::Channel(said)),
         Outcome::Refused(no) if no.kind == RefusalKind::Absent => None,

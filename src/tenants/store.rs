@@ -7,7 +7,7 @@ use crate::{
     primitives::TenantId,
 };
 
-/// A platform.
+/// A tenant.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct Tenant {
     pub id: TenantId,

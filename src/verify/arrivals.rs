@@ -35,7 +35,7 @@ impl Arrivals {
     }
 }
 
-/// A refund as its row has it: order, shop, fen, points, when it arrived if it did.
+/// A refund as its row has it: order, merchant, fen, points, when it arrived if it did.
 type Row = (OrderId, MerchantId, i64, i64, Option<Timestamp>);
 
 /// Every refund that these events say arrived did, with that amount and those points. Gives which they are.

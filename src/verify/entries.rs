@@ -214,7 +214,7 @@ fn whole(entry: &[Transfer], pending: &[Vec<Transfer>], report: &mut Report) {
     }
     if is_settlement(id) && !is_whole_settlement(entry) {
         problem = Some(
-            "a settlement is money from the channel to the shop, and points to the customer if any",
+            "a settlement is money from the channel to the merchant, and points to the customer if any",
         );
     }
     if id.is_resolution() {

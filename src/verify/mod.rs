@@ -1,7 +1,7 @@
 //! Verifying the books: the invariants, on the database alone.
 //!
 //! Everything is read in one consistent snapshot, so it can run beside a busy service, and streaming, in the order of the keys and page by page, so that a large ledger does not need large
-//! memory. What is kept in memory is one sum per *unlimited* account (shops, customers who ever owed points, and a handful more) and per day and source of points, never per customer,
+//! memory. What is kept in memory is one sum per *unlimited* account (merchants, customers who ever owed points, and a handful more) and per day and source of points, never per customer,
 //! order, refund, sharing, deed or transfer; beside them the versions of the points rules, and of the one account that is being replayed its lots and open holds.
 //!
 //! | pass | reads | checks |
@@ -17,8 +17,8 @@
 //! | `accounts`, `lots`, `caps` | accounts, the transfers of checked ones with the orders that earned them, their lots and their holds, merged by account; budgets | 2, 3, 4, 6, 7, 8 |
 //! | `deeds` | what back ends did with points, beside these transfers; the events that they told | 6, 9, 10 |
 //! | `states` | history and orders, merged by key; idempotency keys | 9, 12 |
-//! | `staff_refunds` | what people of shops gave back alone in a day, added up by the database, beside what is counted | 8 |
-//! | `days` | totals of shops, orders and refunds, added up by the database | 10 |
+//! | `staff_refunds` | what people of merchants gave back alone in a day, added up by the database, beside what is counted | 8 |
+//! | `days` | totals of merchants, orders and refunds, added up by the database | 10 |
 //! | `point_days` | days of points, against the events | 10 |
 //! | `liveness` | what is not final, by the state in which it is; how far the relay is | 16 |
 //! | `said` | callbacks and alarms; what was made elsewhere, late or twice, beside the exceptions; calls under way | 17 |

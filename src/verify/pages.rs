@@ -429,7 +429,7 @@ pub(super) struct RefundsOfOrder {
     pub(super) done: i64,
     /// Due by those on the table.
     pub(super) points: i64,
-    /// Made by the platform, because the payment was late.
+    /// Made by the tenant, because the payment was late.
     pub(super) late: i64,
     /// Waiting for shares to come back.
     pub(super) waiting: i64,

@@ -142,7 +142,7 @@ fn money(order: &Order, sums: &RefundsOfOrder, report: &mut Report) {
             sums.count
         )
     });
-    // Whatever became of that refund: a shop or an operator settles what is left by an ordinary one.
+    // Whatever became of that refund: a merchant or an operator settles what is left by an ordinary one.
     let late = order.state.payment().map(|payment| payment.late) == Some(Late::Refunded);
     report.expect(
         Invariant::PaidOrdersAreSettledOnce,

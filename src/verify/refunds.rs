@@ -6,14 +6,14 @@
 //! | refund | `RefundAccepted` | `RefundClawback`, if points are due | `RefundOutcome` |
 //! |---|---|---|---|
 //! | awaiting approval, rejected | none | none | none |
-//! | returning, accepted, processing, abnormal | shop → in transit, and what was lent | pending | none |
+//! | returning, accepted, processing, abnormal | merchant → in transit, and what was lent | pending | none |
 //! | succeeded | the same | posted | in transit → channel |
-//! | closed, failed, withdrawn | the same | voided | in transit → shop, and what of the points repays a debt: no more than were set aside |
+//! | closed, failed, withdrawn | the same | voided | in transit → merchant, and what of the points repays a debt: no more than were set aside |
 //!
 //! Points of those due that ran out before, or were under review and are withheld from it, are in none of these. A refund that failed after the review had let in the other
 //! points has a `WithheldLetIn` besides, which credits what it had withheld.
 //!
-//! A refund that was not made here (its `origin` is not 0) has one entry once it succeeded, `RefundedElsewhere` (shop → channel, what was lent, what was taken back),
+//! A refund that was not made here (its `origin` is not 0) has one entry once it succeeded, `RefundedElsewhere` (merchant → channel, what was lent, what was taken back),
 //! and none before, nor when it is closed (but for the `WithheldLetIn`); its number is invariant 17 (`said.rs`).
 //!
 //! Money is invariant 5, points are 6. That money in transit is the sum of the refunds on their way counts as 5 too: accounts and transfers may agree with each
@@ -329,9 +329,9 @@ struct Due {
 
 /// The entries of a refund, each with its legs, and no other.
 fn journal(refund: &Refund, order: &OrderOfRefund, entries: &[Vec<Transfer>], report: &mut Report) {
-    let same_shop = refund.merchant == order.merchant && refund.tenant == order.tenant;
-    report.expect(Invariant::PaidOrdersAreSettledOnce, same_shop, || {
-        format!("{} is of another shop than its order", refund.id)
+    let same_merchant = refund.merchant == order.merchant && refund.tenant == order.tenant;
+    report.expect(Invariant::PaidOrdersAreSettledOnce, same_merchant, || {
+        format!("{} is of another merchant than its order", refund.id)
     });
     // What is withheld was under review; what ran out went into a lot whose day has come.
     let ran_out = refund.points.ran_out;
@@ -401,13 +401,13 @@ fn entries_due(refund: &Refund, order: &OrderOfRefund) -> Vec<Due> {
     }
     let entry = |kind| EntryId::of(refund.id.id(), kind);
     let of_tenant = |kind| AccountId::of_tenant(order.tenant, kind);
-    let shop = AccountId::merchant_payable(order.merchant);
+    let merchant = AccountId::merchant_payable(order.merchant);
     let transit = in_transit_of(order.tenant);
     let (back, lent) = (refund.points.taken().get(), refund.points.lent.get());
     if refund.is_foreign() {
         return foreign_entries_due(refund, order, stage);
     }
-    let mut accepted = vec![posted(shop, transit, refund.amount.get())];
+    let mut accepted = vec![posted(merchant, transit, refund.amount.get())];
     let mut due = Vec::new();
     if let Some(customer) = order.customer {
         let theirs = AccountId::customer_points(customer);
@@ -447,7 +447,7 @@ fn entries_due(refund: &Refund, order: &OrderOfRefund) -> Vec<Due> {
     });
     let outcome = match stage {
         Stage::Arrived => Some((of_tenant(AccountKind::ChannelReceivable), 0)),
-        Stage::Undone => Some((shop, back)),
+        Stage::Undone => Some((merchant, back)),
         Stage::NotBooked | Stage::OnItsWay => None,
     };
     if let Some((to, repays_max)) = outcome {
@@ -466,10 +466,10 @@ fn foreign_entries_due(refund: &Refund, order: &OrderOfRefund, stage: Stage) -> 
         return withheld_let_in(refund, order, stage).into_iter().collect();
     }
     let of_tenant = |kind| AccountId::of_tenant(order.tenant, kind);
-    let shop = AccountId::merchant_payable(order.merchant);
+    let merchant = AccountId::merchant_payable(order.merchant);
     let channel = of_tenant(AccountKind::ChannelReceivable);
     let (back, lent) = (refund.points.taken().get(), refund.points.lent.get());
-    let mut legs = vec![posted(shop, channel, refund.amount.get())];
+    let mut legs = vec![posted(merchant, channel, refund.amount.get())];
     if let Some(customer) = order.customer {
         let theirs = AccountId::customer_points(customer);
         if lent > 0 {

@@ -84,14 +84,14 @@ fn without_order(share: &ShareItem, report: &mut Report) {
 }
 
 fn terms(order: &Order, share: &ShareItem, report: &mut Report) {
-    let same_shop = share.merchant == order.merchant && share.tenant == order.tenant;
+    let same_merchant = share.merchant == order.merchant && share.tenant == order.tenant;
     let paid = order.state.kind().is_paid();
     report.expect(
         Invariant::PaidOrdersAreSettledOnce,
-        same_shop && paid,
+        same_merchant && paid,
         || {
             format!(
-                "{} is of another shop than {}, or shares what nobody paid",
+                "{} is of another merchant than {}, or shares what nobody paid",
                 share.id, order.id
             )
         },

@@ -5,18 +5,18 @@
 //!
 //! | thing | state | its entry |
 //! |---|---|---|
-//! | sharing | with parts | `SharingSent`: per part, in the order of their ids, shop → in transit |
+//! | sharing | with parts | `SharingSent`: per part, in the order of their ids, merchant → in transit |
 //! | part | pending | none |
 //! | | succeeded | `SharingOutcome`: in transit → receiver |
-//! | | failed | `SharingOutcome`: in transit → shop |
-//! | | succeeded, late | `SharingOutcome`: in transit → shop; and `SharingLanded`: shop → receiver |
-//! | return | succeeded | `SharingReturned`: receiver → shop |
+//! | | failed | `SharingOutcome`: in transit → merchant |
+//! | | succeeded, late | `SharingOutcome`: in transit → merchant; and `SharingLanded`: merchant → receiver |
+//! | return | succeeded | `SharingReturned`: receiver → merchant |
 //! | | asked, processing, failed | none |
 //!
 //! # How much may be shared
 //!
 //! The parts are at most the base, and the base is what was paid less what was asked back before (see `shared`). What is refunded later may well come to more than what
-//! the receivers then leave of the payment: the shop bears what a receiver does not give back. So the sum of both has no bound of its own; what holds is that every
+//! the receivers then leave of the payment: the merchant bears what a receiver does not give back. So the sum of both has no bound of its own; what holds is that every
 //! refund which went on to the channel was covered first: of each part of a merchant, what was asked back, the failures among it, is at least that part of it which the
 //! refunds are of the base, rounded down.
 //!
@@ -210,11 +210,11 @@ fn compare(what: &str, tenant: TenantId, due: &[Leg], entry: &[Transfer], report
 }
 
 fn sent_entry(share: &ShareItem, parts: &[PartItem], sent: &[Transfer], report: &mut Report) {
-    let shop = AccountId::merchant_payable(share.merchant);
+    let merchant = AccountId::merchant_payable(share.merchant);
     let transit = AccountId::of_tenant(share.tenant, AccountKind::SharingInTransit);
     let due: Vec<Leg> = parts
         .iter()
-        .map(|part| posted(shop, transit, part.amount))
+        .map(|part| posted(merchant, transit, part.amount))
         .collect();
     let what = format!("{} was sent", share.id);
     compare(&what, share.tenant, &due, sent, report);
@@ -273,7 +273,7 @@ fn amounts(share: &ShareItem, parts: &[PartItem], returns: &[ReturnItem], report
         report.expect(broken, !person || asked + failed == 0, || {
             format!("{} is a person's, and is asked back", part.id)
         });
-        // What landed late was the shop's in the books when refunds went on.
+        // What landed late was the merchant's in the books when refunds went on.
         let due = if arrived && !person && !part.late {
             proportion(part.amount, covered, share.base)
         } else {
@@ -354,7 +354,7 @@ impl Booked for PartItem {
 
     fn due(&self, report: &mut Report) -> Option<(TenantId, Vec<Leg>)> {
         let broken = Invariant::PaidOrdersAreSettledOnce;
-        let Some(shop) = self.shop else {
+        let Some(owner) = self.owner else {
             let (id, sharing) = (self.id, self.sharing);
             report.violated(
                 broken,
@@ -362,25 +362,25 @@ impl Booked for PartItem {
             );
             return None;
         };
-        let own = self.receiver_of.map(|(merchant, _)| merchant) == Some(shop.merchant);
+        let own = self.receiver_of.map(|(merchant, _)| merchant) == Some(owner.merchant);
         report.expect(broken, own, || {
             format!(
-                "{} is for {}, no receiver of its shop",
+                "{} is for {}, no receiver of its merchant",
                 self.id, self.receiver
             )
         });
-        let transit = AccountId::of_tenant(shop.tenant, AccountKind::SharingInTransit);
+        let transit = AccountId::of_tenant(owner.tenant, AccountKind::SharingInTransit);
         let to = match self.state {
             Some(PartState::Pending) | None => None,
             Some(PartState::Succeeded) if !self.late => {
                 Some(AccountId::receiver_payable(self.receiver))
             }
             Some(PartState::Succeeded | PartState::Failed) => {
-                Some(AccountId::merchant_payable(shop.merchant))
+                Some(AccountId::merchant_payable(owner.merchant))
             }
         };
         let leg = to.map(|to| posted(transit, to, self.amount));
-        Some((shop.tenant, leg.into_iter().collect()))
+        Some((owner.tenant, leg.into_iter().collect()))
     }
 
     fn told(&self) -> String {
@@ -388,8 +388,8 @@ impl Booked for PartItem {
     }
 
     fn pending(&self) -> Option<(TenantId, i64)> {
-        let shop = self.shop?;
-        (self.state == Some(PartState::Pending)).then_some((shop.tenant, self.amount))
+        let owner = self.owner?;
+        (self.state == Some(PartState::Pending)).then_some((owner.tenant, self.amount))
     }
 }
 
@@ -401,14 +401,14 @@ impl Booked for LatePart {
 
     fn due(&self, _report: &mut Report) -> Option<(TenantId, Vec<Leg>)> {
         // What is missing is said where the part is met.
-        let shop = self.0.shop?;
+        let owner = self.0.owner?;
         let leg = posted(
-            AccountId::merchant_payable(shop.merchant),
+            AccountId::merchant_payable(owner.merchant),
             AccountId::receiver_payable(self.0.receiver),
             self.0.amount,
         );
         let arrived = self.0.state == Some(PartState::Succeeded);
-        Some((shop.tenant, arrived.then_some(leg).into_iter().collect()))
+        Some((owner.tenant, arrived.then_some(leg).into_iter().collect()))
     }
 
     fn told(&self) -> String {
@@ -426,7 +426,7 @@ impl Booked for ReturnItem {
     }
 
     fn due(&self, report: &mut Report) -> Option<(TenantId, Vec<Leg>)> {
-        let (Some(shop), Some(receiver)) = (self.shop, self.receiver) else {
+        let (Some(owner), Some(receiver)) = (self.owner, self.receiver) else {
             report.violated(
                 Invariant::PaidOrdersAreSettledOnce,
                 format!(
@@ -439,10 +439,10 @@ impl Booked for ReturnItem {
         let arrived = self.state == Some(ReturnState::Succeeded);
         let leg = posted(
             AccountId::receiver_payable(receiver),
-            AccountId::merchant_payable(shop.merchant),
+            AccountId::merchant_payable(owner.merchant),
             self.amount,
         );
-        Some((shop.tenant, arrived.then_some(leg).into_iter().collect()))
+        Some((owner.tenant, arrived.then_some(leg).into_iter().collect()))
     }
 
     fn told(&self) -> String {

@@ -108,15 +108,15 @@ impl Paged for SharesByOrder {
 
 /// Whose money a part or a return moves.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct ShopOfShare {
+pub(super) struct ShareOwner {
     pub(super) tenant: TenantId,
     pub(super) merchant: MerchantId,
 }
 
-fn read_shop(row: &MySqlRow, column: usize) -> Result<Option<ShopOfShare>, sqlx::Error> {
+fn read_owner(row: &MySqlRow, column: usize) -> Result<Option<ShareOwner>, sqlx::Error> {
     let tenant: Option<u32> = row.try_get(column)?;
     let merchant: Option<MerchantId> = row.try_get(column + 1)?;
-    Ok(tenant.zip(merchant).map(|(tenant, merchant)| ShopOfShare {
+    Ok(tenant.zip(merchant).map(|(tenant, merchant)| ShareOwner {
         tenant: TenantId(tenant),
         merchant,
     }))
@@ -134,8 +134,8 @@ pub(super) struct PartItem {
     /// It succeeded after it had been called failed.
     pub(super) late: bool,
     /// None when there is no such sharing.
-    pub(super) shop: Option<ShopOfShare>,
-    /// The shop that the receiver is one of, and what it is; none when there is no such receiver.
+    pub(super) owner: Option<ShareOwner>,
+    /// The merchant that the receiver is one of, and what it is; none when there is no such receiver.
     pub(super) receiver_of: Option<(MerchantId, ReceiverKind)>,
 }
 
@@ -161,7 +161,7 @@ fn read_part(row: &MySqlRow) -> Result<PartItem, sqlx::Error> {
         state: code(row, 4)?.and_then(PartState::from_code),
         returned: row.try_get(5)?,
         late: row.try_get::<i8, _>(10)? != 0,
-        shop: read_shop(row, 6)?,
+        owner: read_owner(row, 6)?,
         receiver_of: merchant.zip(kind),
     })
 }
@@ -238,7 +238,7 @@ pub(super) struct ReturnItem {
     pub(super) amount: i64,
     pub(super) state: Option<ReturnState>,
     /// None when there is no such sharing.
-    pub(super) shop: Option<ShopOfShare>,
+    pub(super) owner: Option<ShareOwner>,
     /// None when there is no such part.
     pub(super) receiver: Option<ReceiverId>,
     /// None when there is no such refund.
@@ -268,7 +268,7 @@ fn read_return(row: &MySqlRow) -> Result<ReturnItem, sqlx::Error> {
         refund: row.try_get(3)?,
         amount: row.try_get(4)?,
         state: code(row, 5)?.and_then(ReturnState::from_code),
-        shop: read_shop(row, 6)?,
+        owner: read_owner(row, 6)?,
         receiver: row.try_get(8)?,
         refund_order: row.try_get(9)?,
         refund_waits: refund == Some(RefundStateKind::Returning),

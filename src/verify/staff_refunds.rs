@@ -1,4 +1,4 @@
-//! What people of shops gave back alone, against the refunds: part of invariant 8.
+//! What people of merchants gave back alone, against the refunds: part of invariant 8.
 //!
 //! A row tells the last day on which somebody did. What was asked for then and set out at once is
 //! counted whatever came of it, so the refunds of that day come to no more than what the row says,

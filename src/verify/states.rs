@@ -156,7 +156,7 @@ const fn late_step(why: Why) -> Option<Late> {
         Why::LateRefunded => Some(Late::Refunded),
         Why::LateReopened => Some(Late::Reopened),
         Why::Customer
-        | Why::Shop
+        | Why::Merchant
         | Why::Ticket
         | Why::Callback
         | Why::Query
@@ -169,7 +169,7 @@ const fn late_step(why: Why) -> Option<Late> {
         | Why::RefundedElsewhere
         | Why::Sharing
         | Why::Reviewed
-        | Why::ShopSuspended => None,
+        | Why::MerchantSuspended => None,
     }
 }
 

@@ -12,12 +12,12 @@ use std::{
 
 use arc_swap::ArcSwap;
 
-use super::{WechatGateway, error::WechatError};
+use super::{WechatChannel, error::WechatError};
 use crate::{
     config::WechatSettings,
-    payments::{Gateway, Gateways},
+    payments::{PaymentChannel, PaymentChannels},
     primitives::{Clock, IdSource, TenantId},
-    sharing::{SharingGateway, SharingGateways},
+    sharing::{SharingChannel, SharingChannels},
 };
 
 /// Every merchant account at WeChat Pay that we collect with. Cheap to clone.
@@ -28,8 +28,8 @@ pub struct WechatAccounts(Arc<Inner>);
 struct Inner {
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
-    shared: Arc<WechatGateway>,
-    own: ArcSwap<HashMap<TenantId, Arc<WechatGateway>>>,
+    shared: Arc<WechatChannel>,
+    own: ArcSwap<HashMap<TenantId, Arc<WechatChannel>>>,
     known: Mutex<Known>,
 }
 
@@ -37,7 +37,7 @@ struct Inner {
 #[derive(Debug, Default)]
 struct Known {
     codes: HashMap<TenantId, String>,
-    accounts: BTreeMap<String, Arc<WechatGateway>>,
+    accounts: BTreeMap<String, Arc<WechatChannel>>,
     /// What was complained about last, by file.
     complaints: BTreeMap<PathBuf, String>,
 }
@@ -51,7 +51,7 @@ impl WechatAccounts {
         ids: Arc<dyn IdSource>,
     ) -> Result<Self, WechatError> {
         let open = |settings: &WechatSettings| {
-            WechatGateway::new(settings, Arc::clone(&clock), Arc::clone(&ids)).map(Arc::new)
+            WechatChannel::new(settings, Arc::clone(&clock), Arc::clone(&ids)).map(Arc::new)
         };
         let shared = open(settings)?;
         let mut known = Known::default();
@@ -77,7 +77,7 @@ impl WechatAccounts {
     }
 
     /// The account of `tenant`: its own, or the shared one.
-    pub fn account(&self, tenant: TenantId) -> Arc<WechatGateway> {
+    pub fn account(&self, tenant: TenantId) -> Arc<WechatChannel> {
         let own = self.0.own.load();
         Arc::clone(own.get(&tenant).unwrap_or(&self.0.shared))
     }
@@ -144,8 +144,8 @@ impl WechatAccounts {
         &self,
         settings: &WechatSettings,
         file: &Path,
-        before: Option<&Arc<WechatGateway>>,
-    ) -> Result<Arc<WechatGateway>, WechatError> {
+        before: Option<&Arc<WechatChannel>>,
+    ) -> Result<Arc<WechatChannel>, WechatError> {
         let now = settings.tenant(file)?;
         if let Some(account) = before
             && same_but_keys(&account.keys.settings(), &now)
@@ -157,7 +157,7 @@ impl WechatAccounts {
             return Ok(Arc::clone(account));
         }
         let (clock, ids) = (Arc::clone(&self.0.clock), Arc::clone(&self.0.ids));
-        WechatGateway::new(&now, clock, ids)
+        WechatChannel::new(&now, clock, ids)
             .map(Arc::new)
             .map_err(|error| of_tenant(file, error))
     }
@@ -189,7 +189,7 @@ impl Known {
     }
 }
 
-impl WechatGateway {
+impl WechatChannel {
     /// Takes what the key files hold now, if it has changed and is sound.
     pub(super) fn reread_keys(&self) {
         let taken = self
@@ -226,14 +226,14 @@ fn same_but_keys(one: &WechatSettings, other: &WechatSettings) -> bool {
     *one == other_with_keys_of_one
 }
 
-impl Gateways for WechatAccounts {
-    fn of(&self, tenant: TenantId) -> Arc<dyn Gateway> {
+impl PaymentChannels for WechatAccounts {
+    fn of(&self, tenant: TenantId) -> Arc<dyn PaymentChannel> {
         self.account(tenant)
     }
 }
 
-impl SharingGateways for WechatAccounts {
-    fn of(&self, tenant: TenantId) -> Arc<dyn SharingGateway> {
+impl SharingChannels for WechatAccounts {
+    fn of(&self, tenant: TenantId) -> Arc<dyn SharingChannel> {
         self.account(tenant)
     }
 }

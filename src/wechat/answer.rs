@@ -8,7 +8,7 @@
 //! | 4xx | `ORDERPAID`, `ORDER_CLOSED`, `NOT_ENOUGH`, .. | refused | |
 //! | 404 | `ORDER_NOT_EXIST`, `RESOURCE_NOT_EXISTS` | refused as absent when signed, unknown otherwise | unbelievable |
 //! | 429 | | refused as too frequent; of a refund nobody knows | |
-//! | 4xx without a reason in JSON | | unknown: some gateway's | unbelievable |
+//! | 4xx without a reason in JSON | | unknown: some proxy's | unbelievable |
 //! | 500 | `OPENID_MISMATCH` signed | refused: our mistake in spite of the status | |
 //! | any | `SYSTEM_ERROR`, `BANK_ERROR` | unknown | server |
 //! | other 5xx | | unknown | server |
@@ -24,7 +24,7 @@ use crate::payments::{NoticeError, Outcome, Refusal, RefusalKind};
 pub(super) enum Answer {
     /// Done, and proven to be WeChat's word. The body is empty after 204.
     Done(Vec<u8>),
-    /// A no. Most may come unsigned, from a gateway: they cannot make us believe that something happened. Those from which something
+    /// A no. Most may come unsigned, from a proxy: they cannot make us believe that something happened. Those from which something
     /// follows (there is no such order, there is no bill) are signed, or they are unknown.
     Refused(Refusal),
     Unknown(Unknown),
@@ -46,7 +46,7 @@ pub(super) enum Trouble {
     Broken,
     /// 5xx, with its status.
     Server(u16),
-    /// 202, or a gateway's 429: WeChat is still at it, or too busy.
+    /// 202, or a proxy's 429: WeChat is still at it, or too busy.
     Pending,
     /// An answer whose signature is missing or wrong.
     Unbelievable,
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gateway_that_does_not_speak_json_tells_nothing() {
+    fn a_proxy_that_does_not_speak_json_tells_nothing() {
         let unsigned = |status, body| outcome(status, Proof::Unsigned, body);
         assert_eq!(unsigned(403, "<html>Forbidden</html>"), "Unbelievable");
         assert_eq!(unsigned(404, ""), "Unbelievable");

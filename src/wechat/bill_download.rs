@@ -13,7 +13,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::{
-    WechatGateway,
+    WechatChannel,
     answer::{Answer, is_no_bill, unclear},
     bill::parse_bill,
     breaker::Class,
@@ -31,7 +31,7 @@ const FILE_MAX_BYTES: u64 = 512 << 20;
 /// The address dies quickly; it may be asked for once more.
 const APPLICATIONS_MAX: u32 = 2;
 
-impl WechatGateway {
+impl WechatChannel {
     pub(super) async fn fetch_bill(
         &self,
         kind: BillKind,

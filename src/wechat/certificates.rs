@@ -13,7 +13,7 @@ use std::sync::{Mutex, PoisonError};
 use serde::Deserialize;
 
 use super::{
-    WechatGateway,
+    WechatChannel,
     answer::{Answer, Proof},
     breaker::Class,
     keys::{ContentKeys, WechatKey},
@@ -73,7 +73,7 @@ impl Fetching {
     }
 }
 
-impl WechatGateway {
+impl WechatChannel {
     /// Fetches platform certificates if that is wanted and due. Failures are logged; the keys in force stay.
     pub(super) async fn refresh_certificates(&self) {
         let now = self.transport.now();

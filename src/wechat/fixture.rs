@@ -12,7 +12,7 @@ use aws_lc_rs::{
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use url::Url;
 
-use super::WechatGateway;
+use super::WechatChannel;
 use crate::{
     config::{WechatFiles, WechatMode, WechatPublicKey, WechatSettings},
     payments::NoticeHeaders,
@@ -118,8 +118,8 @@ pub(super) fn settings(pay_url: &str) -> WechatSettings {
     }
 }
 
-pub(super) fn gateway(pay_url: &str) -> WechatGateway {
-    gateway_of(&settings(pay_url))
+pub(super) fn channel(pay_url: &str) -> WechatChannel {
+    channel_of(&settings(pay_url))
 }
 
 pub(super) const PLAIN: &str = r#"{"sp_appid":"wx0123456789abcdef","sp_mchid":"1900000001","sub_mchid":"1900000109","out_trade_no":"0123456789ABCDEFGHJKMNPQ","transaction_id":"4200001234202611211234567890","trade_type":"JSAPI","trade_state":"SUCCESS","trade_state_desc":"支付成功","bank_type":"OTHERS","success_time":"2026-11-21T11:59:58+08:00","payer":{"sp_openid":"oA"},"amount":{"total":1280,"payer_total":1200,"currency":"CNY","payer_currency":"CNY"}}"#;
@@ -192,9 +192,9 @@ impl Signed {
     }
 }
 
-pub(super) fn gateway_of(settings: &WechatSettings) -> WechatGateway {
+pub(super) fn channel_of(settings: &WechatSettings) -> WechatChannel {
     let clock = Arc::new(MockClock::at(now()));
-    WechatGateway::new(settings, clock, Arc::new(SeededIds::new(7))).unwrap()
+    WechatChannel::new(settings, clock, Arc::new(SeededIds::new(7))).unwrap()
 }
 
 /// What only the owner of a key can read, as WeChat reads names and card numbers.

@@ -1,5 +1,5 @@
-//! WeChat, behind the ports that the business asks for: [`WechatGateway`] is `payments::Gateway` and `sharing::SharingGateway`,
-//! [`WechatAccounts`] has one per merchant account and is `Gateways` and `SharingGateways`, [`MiniProgram`] is `auth::WechatLogin`,
+//! WeChat, behind the ports that the business asks for: [`WechatChannel`] is `payments::PaymentChannel` and `sharing::SharingChannel`,
+//! [`WechatAccounts`] has one per merchant account and is `PaymentChannels` and `SharingChannels`, [`MiniProgram`] is `auth::WechatLogin`,
 //! `deliveries::Courier` and `merchants::MiniProgramCodes`.
 //!
 //! # The protocol
@@ -27,7 +27,7 @@
 //!
 //! # Calls
 //!
-//! In partner mode (服务商) we collect for shops: `sp_mchid` is ours, `sub_mchid` the shop's. In direct mode (直连) we collect for ourselves:
+//! In partner mode (服务商) we collect for merchants: `sp_mchid` is ours, `sub_mchid` the merchant's. In direct mode (直连) we collect for ourselves:
 //! `mchid`, and orders lie under `/v3/pay/transactions` instead of `/v3/pay/partner/transactions` (`..` below).
 //!
 //! | Call | Request | Facts | In | Repeated |
@@ -68,7 +68,7 @@
 //! Three rules hold everywhere here:
 //!
 //! - **Verify, then parse.** The signature covers the raw bytes. Nothing is read out of a body that has not been verified,
-//!   except the reason of a refusal (4xx), which gateways send unsigned and which cannot make us believe that something happened. Two answers
+//!   except the reason of a refusal (4xx), which proxies send unsigned and which cannot make us believe that something happened. Two answers
 //!   prove themselves otherwise: a bill's file by the hash that a signed answer stated, the first certificates by the key that is in them.
 //! - **Three outcomes.** What is not proven to be done and not refused is unknown: a time-out, a reset, 202, 5xx, an unsigned or undecodable
 //!   200, a wrong signature, a signed answer about another order than was asked about.
@@ -82,8 +82,8 @@ mod bill;
 mod bill_download;
 mod breaker;
 mod certificates;
+mod channel;
 mod error;
-mod gateway;
 mod hosts;
 mod http;
 mod key_ring;
@@ -103,8 +103,8 @@ mod transport;
 
 pub use accounts::WechatAccounts;
 pub use bill::{BillError, parse_bill};
+pub use channel::WechatChannel;
 pub use error::WechatError;
-pub use gateway::WechatGateway;
 pub use mini_program::MiniProgram;
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 //!
 //! | `event_type` | `original_type` | merchant numbers in the content | is |
 //! |---|---|---|---|
-//! | `TRANSACTION.SUCCESS` | `transaction` | `sp_mchid`, `sub_mchid` | a payment to a shop, in partner mode |
+//! | `TRANSACTION.SUCCESS` | `transaction` | `sp_mchid`, `sub_mchid` | a payment to a merchant, in partner mode |
 //! | `TRANSACTION.SUCCESS` | `transaction` | `mchid` | a payment to us, in direct mode |
 //! | `TRANSACTION.SUCCESS` | `transaction` | `combine_mchid` | a combined order: not ours to handle |
 //! | `TRANSACTION.SUCCESS` | `profitsharing` | | shared money: for its receiver |

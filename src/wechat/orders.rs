@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use time::{format_description::BorrowedFormatItem, macros::format_description, macros::offset};
 
 use super::{
-    WechatGateway,
+    WechatChannel,
     answer::{Answer, unclear},
     breaker::Class,
     repeat::Repeat,
@@ -18,7 +18,7 @@ use crate::{
     primitives::{OrderNo, Secret, Timestamp},
 };
 
-impl WechatGateway {
+impl WechatChannel {
     pub(super) async fn prepay_jsapi(&self, request: PrepayRequest) -> Outcome<String> {
         let Some(payer) = &request.payer_openid else {
             // WeChat would say the same.
@@ -59,13 +59,13 @@ impl WechatGateway {
     pub(super) async fn find_by_number(
         &self,
         order_no: OrderNo,
-        shop: &str,
+        sub_mchid: &str,
     ) -> Outcome<ChannelOrder> {
         let number = order_no.to_string();
-        let (mut path, query) = (self.transactions("out-trade-no"), self.whose(shop));
+        let (mut path, query) = (self.transactions("out-trade-no"), self.whose(sub_mchid));
         path.push(&number);
         let call = Call::get("query", Class::Query, &path, &query);
-        self.found(self.transport.call(call).await, shop, |order| {
+        self.found(self.transport.call(call).await, sub_mchid, |order| {
             order.has_number(&number)
         })
     }
@@ -73,25 +73,25 @@ impl WechatGateway {
     pub(super) async fn find_by_transaction(
         &self,
         wechat_transaction_id: &str,
-        shop: &str,
+        sub_mchid: &str,
     ) -> Outcome<ChannelOrder> {
-        let (mut path, query) = (self.transactions("id"), self.whose(shop));
+        let (mut path, query) = (self.transactions("id"), self.whose(sub_mchid));
         path.push(wechat_transaction_id);
         let call = Call::get("query_by_transaction", Class::Query, &path, &query);
-        self.found(self.transport.call(call).await, shop, |order| {
+        self.found(self.transport.call(call).await, sub_mchid, |order| {
             order.has_transaction(wechat_transaction_id)
         })
     }
 
     /// §4: answered with 204; may be repeated.
-    pub(super) async fn close_order(&self, order_no: OrderNo, shop: &str) -> Outcome<()> {
+    pub(super) async fn close_order(&self, order_no: OrderNo, sub_mchid: &str) -> Outcome<()> {
         let number = order_no.to_string();
         let mut path = self.transactions("out-trade-no");
         path.extend([number.as_str(), "close"]);
         let body = match self.us.mode {
             ChannelMode::Partner => Whose {
                 sp_mchid: Some(&self.us.mchid),
-                sub_mchid: Some(shop),
+                sub_mchid: Some(sub_mchid),
                 mchid: None,
             },
             ChannelMode::Direct => Whose {
@@ -113,9 +113,9 @@ impl WechatGateway {
         }
     }
 
-    fn whose<'a>(&'a self, shop: &'a str) -> Vec<(&'static str, &'a str)> {
+    fn whose<'a>(&'a self, sub_mchid: &'a str) -> Vec<(&'static str, &'a str)> {
         match self.us.mode {
-            ChannelMode::Partner => vec![("sp_mchid", &self.us.mchid), ("sub_mchid", shop)],
+            ChannelMode::Partner => vec![("sp_mchid", &self.us.mchid), ("sub_mchid", sub_mchid)],
             ChannelMode::Direct => vec![("mchid", &self.us.mchid)],
         }
     }
@@ -157,7 +157,7 @@ impl WechatGateway {
     fn found(
         &self,
         answer: Answer,
-        shop: &str,
+        sub_mchid: &str,
         asked: impl FnOnce(&Transaction<'_>) -> bool,
     ) -> Outcome<ChannelOrder> {
         match answer {
@@ -165,7 +165,7 @@ impl WechatGateway {
                 Outcome::Done(ChannelOrder::Absent)
             }
             answer @ (Answer::Done(_) | Answer::Refused(_) | Answer::Unknown(_)) => {
-                answer.outcome(|body| found(body, &self.us, shop, asked))
+                answer.outcome(|body| found(body, &self.us, sub_mchid, asked))
             }
         }
     }
@@ -175,13 +175,13 @@ impl WechatGateway {
 fn found(
     body: &[u8],
     us: &OurAccount,
-    shop: &str,
+    sub_mchid: &str,
     asked: impl FnOnce(&Transaction<'_>) -> bool,
 ) -> Outcome<ChannelOrder> {
     let Ok(order) = serde_json::from_slice::<Transaction<'_>>(body) else {
         return unclear("the answer is not an order");
     };
-    if !asked(&order) || !order.is_of(us, shop) {
+    if !asked(&order) || !order.is_of(us, sub_mchid) {
         return unclear("the answer is about another order");
     }
     match order.state() {
@@ -295,11 +295,14 @@ mod tests {
     fn an_answer_about_another_order_is_not_believed() {
         let body =
             r#"{"out_trade_no":"A","sp_mchid":"19","sub_mchid":"20","trade_state":"NOTPAY"}"#;
-        let ask = |body: &str, number: &str, shop: &str, mode| {
+        let ask = |body: &str, number: &str, sub_mchid: &str, mode| {
             let us = us(mode);
-            found(body.as_bytes(), &us, shop, |order| order.has_number(number))
+            found(body.as_bytes(), &us, sub_mchid, |order| {
+                order.has_number(number)
+            })
         };
-        let partner = |body: &str, number, shop| ask(body, number, shop, ChannelMode::Partner);
+        let partner =
+            |body: &str, number, sub_mchid| ask(body, number, sub_mchid, ChannelMode::Partner);
         assert!(matches!(partner(body, "B", "20"), Outcome::Unknown(_)));
         assert!(matches!(partner(body, "A", "21"), Outcome::Unknown(_)));
         let theirs = body.replace(r#""19""#, r#""18""#);
@@ -343,7 +346,7 @@ mod tests {
         }
 
         let direct = r#"{"out_trade_no":"A","mchid":"19","trade_state":"NOTPAY"}"#;
-        let ask = |body, shop| ask(body, "A", shop, ChannelMode::Direct);
+        let ask = |body, sub_mchid| ask(body, "A", sub_mchid, ChannelMode::Direct);
         assert!(matches!(ask(direct, "19"), Outcome::Done(_)));
         assert!(matches!(ask(direct, "20"), Outcome::Unknown(_)));
         assert!(matches!(ask(body, "20"), Outcome::Unknown(_)));

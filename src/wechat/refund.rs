@@ -54,13 +54,13 @@ impl Refund {
         &self.status
     }
 
-    /// Whether it belongs to somebody else than us and that shop, as far as it says.
-    pub(super) fn is_of_another(&self, us: &OurAccount, shop: &str) -> bool {
+    /// Whether it belongs to somebody else than us and that merchant, as far as it says.
+    pub(super) fn is_of_another(&self, us: &OurAccount, sub_mchid: &str) -> bool {
         let differs =
             |said: &Option<String>, is: &str| said.as_ref().is_some_and(|said| said != is);
         differs(&self.sp_mchid, &us.mchid)
             || differs(&self.mchid, &us.mchid)
-            || differs(&self.sub_mchid, shop)
+            || differs(&self.sub_mchid, sub_mchid)
     }
 
     /// In our words; `None` when a number is missing or a state is one that we do not know.

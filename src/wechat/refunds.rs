@@ -6,7 +6,7 @@
 use serde::Serialize;
 
 use super::{
-    WechatGateway,
+    WechatChannel,
     answer::{Answer, unclear},
     breaker::Class,
     refund::Refund,
@@ -20,12 +20,12 @@ const REASON_MAX_BYTES: usize = 80;
 
 const REFUNDS: [&str; 4] = ["v3", "refund", "domestic", "refunds"];
 
-impl WechatGateway {
+impl WechatChannel {
     pub(super) async fn ask_refund(&self, call: RefundCall) -> Outcome<ChannelRefund> {
         let (refund_no, order_no) = (call.refund_no.to_string(), call.order_no.to_string());
         let reason = &call.reason[..call.reason.floor_char_boundary(REASON_MAX_BYTES)];
         let body = Asked {
-            sub_mchid: self.sub_mchid(&call.shop),
+            sub_mchid: self.sub_mchid(&call.sub_mchid),
             out_trade_no: &order_no,
             out_refund_no: &refund_no,
             reason: (!reason.is_empty()).then_some(reason),
@@ -44,22 +44,28 @@ impl WechatGateway {
             &body,
         );
         let answer = self.transport.call(asked).await;
-        self.refund_of(answer, &call.shop, |refund| {
+        self.refund_of(answer, &call.sub_mchid, |refund| {
             refund.out_refund_no == refund_no && refund.out_trade_no == order_no
         })
     }
 
-    pub(super) async fn find_refund(&self, refund_no: &str, shop: &str) -> Outcome<ChannelRefund> {
+    pub(super) async fn find_refund(
+        &self,
+        refund_no: &str,
+        sub_mchid: &str,
+    ) -> Outcome<ChannelRefund> {
         let mut path = REFUNDS.to_vec();
         path.push(refund_no);
         let query: Vec<_> = self
-            .sub_mchid(shop)
-            .map(|shop| ("sub_mchid", shop))
+            .sub_mchid(sub_mchid)
+            .map(|sub_mchid| ("sub_mchid", sub_mchid))
             .into_iter()
             .collect();
         let call = Call::get("query_refund", Class::Query, &path, &query);
         let answer = self.transport.call(call).await;
-        self.refund_of(answer, shop, |refund| refund.out_refund_no == refund_no)
+        self.refund_of(answer, sub_mchid, |refund| {
+            refund.out_refund_no == refund_no
+        })
     }
 
     /// 异常退款. The card's number and its holder's name leave encrypted, with the serial of the key that they are encrypted to.
@@ -84,7 +90,7 @@ impl WechatGateway {
             None => (None, None, None),
         };
         let body = Redirected {
-            sub_mchid: self.sub_mchid(&call.shop),
+            sub_mchid: self.sub_mchid(&call.sub_mchid),
             out_refund_no: &refund_no,
             kind: if bank_type.is_some() {
                 "USER_BANK_CARD"
@@ -105,7 +111,7 @@ impl WechatGateway {
             &body,
         );
         let answer = self.transport.call_with(&keys, asked).await;
-        self.refund_of(answer, &call.shop, |refund| {
+        self.refund_of(answer, &call.sub_mchid, |refund| {
             refund.out_refund_no == refund_no && refund.wechat_refund_id == call.wechat_refund_id
         })
     }
@@ -114,15 +120,15 @@ impl WechatGateway {
     fn refund_of(
         &self,
         answer: Answer,
-        shop: &str,
+        sub_mchid: &str,
         asked: impl FnOnce(&ChannelRefund) -> bool,
     ) -> Outcome<ChannelRefund> {
         answer.outcome(|body| {
             let Ok(refund) = serde_json::from_slice::<Refund>(body) else {
                 return unclear("the answer is not a refund");
             };
-            if refund.is_of_another(&self.us, shop) {
-                return unclear("the answer is about another shop's refund");
+            if refund.is_of_another(&self.us, sub_mchid) {
+                return unclear("the answer is about another merchant's refund");
             }
             match refund.read() {
                 Some(refund) if asked(&refund) => Outcome::Done(refund),

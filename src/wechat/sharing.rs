@@ -1,4 +1,4 @@
-//! Profit sharing 分账, behind `sharing::SharingGateway` (§8).
+//! Profit sharing 分账, behind `sharing::SharingChannel` (§8).
 //!
 //! A share, a release and a return each have a number of ours, under which they happen once. That a share is finished says nothing of
 //! its success: each receiver's part has a result of its own.
@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    WechatGateway, answer::unclear, breaker::Class, lenient::perhaps, refunds::too_long,
+    WechatChannel, answer::unclear, breaker::Class, lenient::perhaps, refunds::too_long,
     repeat::Repeat, transport::Call,
 };
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     primitives::{Money, Secret, SharingNo, SharingReturnNo, Timestamp},
     sharing::{
         ChannelPart, ChannelReturn, ChannelShare, PartResult, ReceiverCall, ReceiverKind,
-        ReturnCall, ReturnResult, ShareCall, SharingGateway,
+        ReturnCall, ReturnResult, ShareCall, SharingChannel,
     },
 };
 
@@ -25,7 +25,7 @@ const DESCRIPTION_MAX_BYTES: usize = 80;
 /// What a merchant may share unless WeChat has agreed to more, in ten-thousandths. Direct merchants have no call to ask.
 const RATIO_BY_DEFAULT: u32 = 3_000;
 
-impl SharingGateway for WechatGateway {
+impl SharingChannel for WechatChannel {
     fn add_receiver(&self, call: ReceiverCall) -> BoxFuture<'_, Outcome<()>> {
         Box::pin(self.receiver("add", call))
     }
@@ -34,8 +34,8 @@ impl SharingGateway for WechatGateway {
         Box::pin(self.receiver("delete", call))
     }
 
-    fn ratio_max<'a>(&'a self, shop: &'a str) -> BoxFuture<'a, Outcome<u32>> {
-        Box::pin(self.ask_ratio(shop))
+    fn ratio_max<'a>(&'a self, sub_mchid: &'a str) -> BoxFuture<'a, Outcome<u32>> {
+        Box::pin(self.ask_ratio(sub_mchid))
     }
 
     fn share(&self, call: ShareCall) -> BoxFuture<'_, Outcome<ChannelShare>> {
@@ -46,9 +46,9 @@ impl SharingGateway for WechatGateway {
         &'a self,
         sharing_no: SharingNo,
         wechat_transaction_id: &'a str,
-        shop: &'a str,
+        sub_mchid: &'a str,
     ) -> BoxFuture<'a, Outcome<ChannelShare>> {
-        Box::pin(self.find_share(sharing_no, wechat_transaction_id, shop))
+        Box::pin(self.find_share(sharing_no, wechat_transaction_id, sub_mchid))
     }
 
     fn left_to_share<'a>(
@@ -66,13 +66,13 @@ impl SharingGateway for WechatGateway {
         &'a self,
         return_no: SharingReturnNo,
         sharing_no: SharingNo,
-        shop: &'a str,
+        sub_mchid: &'a str,
     ) -> BoxFuture<'a, Outcome<ChannelReturn>> {
-        Box::pin(self.find_return(return_no, sharing_no, shop))
+        Box::pin(self.find_return(return_no, sharing_no, sub_mchid))
     }
 }
 
-impl WechatGateway {
+impl WechatChannel {
     async fn receiver(&self, what: &'static str, call: ReceiverCall) -> Outcome<()> {
         let adds = what == "add";
         let keys = self.keys.take();
@@ -89,7 +89,7 @@ impl WechatGateway {
             }
         };
         let body = Receiver {
-            sub_mchid: self.sub_mchid(&call.shop),
+            sub_mchid: self.sub_mchid(&call.sub_mchid),
             appid: &self.us.app_id,
             kind: word(call.kind),
             account: call.account.expose(),
@@ -107,18 +107,18 @@ impl WechatGateway {
         answer.outcome(|_| Outcome::Done(()))
     }
 
-    async fn ask_ratio(&self, shop: &str) -> Outcome<u32> {
+    async fn ask_ratio(&self, sub_mchid: &str) -> Outcome<u32> {
         if self.us.mode == ChannelMode::Direct {
             return Outcome::Done(RATIO_BY_DEFAULT);
         }
-        let path = ["v3", "profitsharing", "merchant-configs", shop];
+        let path = ["v3", "profitsharing", "merchant-configs", sub_mchid];
         let call = Call::get("sharing_ratio", Class::Sharing, &path, &[]);
         let answer = self.transport.call(call).await;
         answer.outcome(|body| match serde_json::from_slice::<Ratio>(body) {
-            Ok(said) if said.sub_mchid == shop && said.max_ratio <= 10_000 => {
+            Ok(said) if said.sub_mchid == sub_mchid && said.max_ratio <= 10_000 => {
                 Outcome::Done(said.max_ratio)
             }
-            Ok(_) => unclear("the answer is about another shop, or no ratio"),
+            Ok(_) => unclear("the answer is about another merchant, or no ratio"),
             Err(_) => unclear("the answer has no ratio"),
         })
     }
@@ -135,7 +135,7 @@ impl WechatGateway {
         let receivers: Vec<_> = receivers.collect();
         let releases = receivers.is_empty();
         let body = Share {
-            sub_mchid: self.sub_mchid(&call.shop),
+            sub_mchid: self.sub_mchid(&call.sub_mchid),
             appid: (!releases).then_some(&self.us.app_id),
             transaction_id: &call.wechat_transaction_id,
             out_order_no: &number,
@@ -159,23 +159,27 @@ impl WechatGateway {
             &body,
         );
         let answer = self.transport.call(asked).await;
-        answer
-            .outcome(|body| Self::share_of(body, &number, &call.wechat_transaction_id, &call.shop))
+        answer.outcome(|body| {
+            Self::share_of(body, &number, &call.wechat_transaction_id, &call.sub_mchid)
+        })
     }
 
     async fn find_share(
         &self,
         sharing_no: SharingNo,
         wechat_transaction_id: &str,
-        shop: &str,
+        sub_mchid: &str,
     ) -> Outcome<ChannelShare> {
         let number = sharing_no.to_string();
         let path = ["v3", "profitsharing", "orders", number.as_str()];
         let mut query = vec![("transaction_id", wechat_transaction_id)];
-        query.extend(self.sub_mchid(shop).map(|shop| ("sub_mchid", shop)));
+        query.extend(
+            self.sub_mchid(sub_mchid)
+                .map(|sub_mchid| ("sub_mchid", sub_mchid)),
+        );
         let call = Call::get("sharing_query", Class::Sharing, &path, &query);
         let answer = self.transport.call(call).await;
-        answer.outcome(|body| Self::share_of(body, &number, wechat_transaction_id, shop))
+        answer.outcome(|body| Self::share_of(body, &number, wechat_transaction_id, sub_mchid))
     }
 
     async fn ask_left(&self, wechat_transaction_id: &str) -> Outcome<Money> {
@@ -200,7 +204,7 @@ impl WechatGateway {
     async fn ask_return(&self, call: ReturnCall) -> Outcome<ChannelReturn> {
         let (number, shared) = (call.return_no.to_string(), call.sharing_no.to_string());
         let body = Return {
-            sub_mchid: self.sub_mchid(&call.shop),
+            sub_mchid: self.sub_mchid(&call.sub_mchid),
             out_order_no: &shared,
             out_return_no: &number,
             return_mchid: &call.from,
@@ -215,31 +219,39 @@ impl WechatGateway {
             &body,
         );
         let answer = self.transport.call(asked).await;
-        answer.outcome(|body| Self::return_of(body, &number, &shared, &call.shop))
+        answer.outcome(|body| Self::return_of(body, &number, &shared, &call.sub_mchid))
     }
 
     async fn find_return(
         &self,
         return_no: SharingReturnNo,
         sharing_no: SharingNo,
-        shop: &str,
+        sub_mchid: &str,
     ) -> Outcome<ChannelReturn> {
         let (number, shared) = (return_no.to_string(), sharing_no.to_string());
         let path = ["v3", "profitsharing", "return-orders", number.as_str()];
         let mut query = vec![("out_order_no", shared.as_str())];
-        query.extend(self.sub_mchid(shop).map(|shop| ("sub_mchid", shop)));
+        query.extend(
+            self.sub_mchid(sub_mchid)
+                .map(|sub_mchid| ("sub_mchid", sub_mchid)),
+        );
         let call = Call::get("sharing_query_return", Class::Sharing, &path, &query);
         let answer = self.transport.call(call).await;
-        answer.outcome(|body| Self::return_of(body, &number, &shared, shop))
+        answer.outcome(|body| Self::return_of(body, &number, &shared, sub_mchid))
     }
 
-    fn share_of(body: &[u8], number: &str, transaction: &str, shop: &str) -> Outcome<ChannelShare> {
+    fn share_of(
+        body: &[u8],
+        number: &str,
+        transaction: &str,
+        sub_mchid: &str,
+    ) -> Outcome<ChannelShare> {
         let Ok(said) = serde_json::from_slice::<Shared>(body) else {
             return unclear("the answer is not a share");
         };
         if said.out_order_no != number
             || said.transaction_id != transaction
-            || is_other_shop(said.sub_mchid.as_deref(), shop)
+            || is_other_mchid(said.sub_mchid.as_deref(), sub_mchid)
         {
             return unclear("the answer is about another share");
         }
@@ -266,13 +278,18 @@ impl WechatGateway {
         })
     }
 
-    fn return_of(body: &[u8], number: &str, shared: &str, shop: &str) -> Outcome<ChannelReturn> {
+    fn return_of(
+        body: &[u8],
+        number: &str,
+        shared: &str,
+        sub_mchid: &str,
+    ) -> Outcome<ChannelReturn> {
         let Ok(said) = serde_json::from_slice::<Returned>(body) else {
             return unclear("the answer is not a return");
         };
         if said.out_return_no != number
             || said.out_order_no.is_some_and(|order| order != shared)
-            || is_other_shop(said.sub_mchid.as_deref(), shop)
+            || is_other_mchid(said.sub_mchid.as_deref(), sub_mchid)
         {
             return unclear("the answer is about another return");
         }
@@ -291,9 +308,9 @@ impl WechatGateway {
     }
 }
 
-/// Answers in direct mode name no shop, or an empty one.
-fn is_other_shop(said: Option<&str>, shop: &str) -> bool {
-    said.is_some_and(|said| !said.is_empty() && said != shop)
+/// Answers in direct mode name no merchant, or an empty one.
+fn is_other_mchid(said: Option<&str>, sub_mchid: &str) -> bool {
+    said.is_some_and(|said| !said.is_empty() && said != sub_mchid)
 }
 
 /// Why something failed means nothing of what did not, and is no reason when it is empty.

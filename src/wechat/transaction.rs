@@ -44,7 +44,7 @@ struct Amount {
     currency: Option<String>,
 }
 
-/// Under our mini-program in either mode. What a shop's own mini-program calls the payer (`sub_openid`) is of no use to us.
+/// Under our mini-program in either mode. What a merchant's own mini-program calls the payer (`sub_openid`) is of no use to us.
 #[derive(Debug, Deserialize)]
 struct Payer {
     #[serde(default, deserialize_with = "perhaps")]
@@ -56,7 +56,7 @@ struct Payer {
 /// Who collects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
-    /// A service provider for a shop, or a merchant for itself.
+    /// A service provider for a merchant, or a merchant for itself.
     One(ChannelMode),
     /// Several at once.
     Combined,
@@ -85,14 +85,14 @@ impl Transaction<'_> {
         self.transaction_id.as_deref() == Some(id)
     }
 
-    /// Whether it is an order of ours and of that shop. An answer's signature says that WeChat wrote it, not that it answers this question.
-    pub(super) fn is_of(&self, us: &OurAccount, shop: &str) -> bool {
+    /// Whether it is an order of ours and of that merchant. An answer's signature says that WeChat wrote it, not that it answers this question.
+    pub(super) fn is_of(&self, us: &OurAccount, sub_mchid: &str) -> bool {
         let our = Some(us.mchid.as_str());
         match us.mode {
             ChannelMode::Partner => {
-                self.sp_mchid.as_deref() == our && self.sub_mchid.as_deref() == Some(shop)
+                self.sp_mchid.as_deref() == our && self.sub_mchid.as_deref() == Some(sub_mchid)
             }
-            ChannelMode::Direct => self.mchid.as_deref() == our && us.mchid == shop,
+            ChannelMode::Direct => self.mchid.as_deref() == our && us.mchid == sub_mchid,
         }
     }
 

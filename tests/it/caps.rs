@@ -29,15 +29,15 @@ async fn a_daily_cap_holds_when_a_customer_pays_ten_times_at_once() {
     let app = TestApp::start().await;
     app.set_rule(|terms| terms.daily_cap = Some(points(55)))
         .await;
-    let shop = app.shop("茶里巷", "1900000120").await;
+    let merchant = app.merchant("茶里巷", "1900000120").await;
     let (li, wang) = (app.customer("li").await, app.customer("wang").await);
     let paying = (0..10).map(|place| {
-        let (app, li, code) = (&app, li.clone(), shop.code.clone());
+        let (app, li, code) = (&app, li.clone(), merchant.code.clone());
         async move { app.pay(&li, &code, 1000, &format!("k{place}")).await }
     });
     futures_util::future::join_all(paying).await;
     assert_eq!(posted(&li).await, 55);
-    app.pay(&wang, &shop.code, 1000, "w").await;
+    app.pay(&wang, &merchant.code, 1000, "w").await;
     assert_eq!(posted(&wang).await, 10, "a cap is per customer");
     app.finish().await;
 }
@@ -47,12 +47,12 @@ async fn a_total_cap_holds_across_customers_and_processes() {
     let app = TestApp::start().await;
     app.set_rule(|terms| terms.total_cap = Some(points(100)))
         .await;
-    let shop = app.shop("茶里巷", "1900000121").await;
+    let merchant = app.merchant("茶里巷", "1900000121").await;
     let other = app.another_db().await;
     let mut orders = Vec::new();
     for place in 0..30 {
         let customer = app.customer(&format!("c{place}")).await;
-        orders.push(app.create(&customer, &shop.code, 700, "k").await);
+        orders.push(app.create(&customer, &merchant.code, 700, "k").await);
     }
     let rule = app.app.rules().current(app.tenant.id).await.unwrap();
     let policy = app
@@ -105,13 +105,13 @@ async fn a_total_cap_holds_across_customers_and_processes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_is_credited_by_the_rule_in_force_when_it_is_paid() {
     let app = TestApp::start().await;
-    let shop = app.shop("茶里巷", "1900000122").await;
+    let merchant = app.merchant("茶里巷", "1900000122").await;
     let li = app.customer("li").await;
-    app.pay(&li, &shop.code, 1000, "k1").await;
+    app.pay(&li, &merchant.code, 1000, "k1").await;
     assert_eq!(posted(&li).await, 10);
     app.set_rule(|terms| terms.amount_min = Money::parse(2000).unwrap())
         .await;
-    let order_no = app.create(&li, &shop.code, 1000, "k2").await;
+    let order_no = app.create(&li, &merchant.code, 1000, "k2").await;
     app.simulator
         .pay(&order_no, Payment::clean())
         .await

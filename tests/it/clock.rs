@@ -48,10 +48,10 @@ impl Work for Nothing {
 async fn nothing_is_committed_by_a_clock_that_is_a_minute_off_either_way() {
     let clock = Arc::new(Skewed::default());
     let app = TestApp::with_clock(clock.clone()).await;
-    let shop = app.shop("茶里巷", "1900000190").await;
+    let merchant = app.merchant("茶里巷", "1900000190").await;
     let li = app.customer("li").await;
-    let paid = app.pay(&li, &shop.code, 1_000, "k0").await;
-    let body = json!({ "code": shop.code, "amount_fen": 500 });
+    let paid = app.pay(&li, &merchant.code, 1_000, "k0").await;
+    let body = json!({ "code": merchant.code, "amount_fen": 500 });
     let orders = "SELECT COUNT(*) FROM payment_orders";
     for off in [65, -65, 31 * 86_400, -600] {
         clock.set(off);

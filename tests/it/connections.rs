@@ -119,9 +119,9 @@ async fn whoever_says_nothing_keeps_nobody_out() {
         (status_from(LOCAL, address, &me).await == 401).then_some(())
     })
     .await;
-    let shop = site.shop("老张面馆", "1900000142").await;
+    let merchant = site.merchant("老张面馆", "1900000142").await;
     let li = site.customer("li").await;
-    let order_no = site.create(&li, &shop.code, 1000, "k").await;
+    let order_no = site.create(&li, &merchant.code, 1000, "k").await;
     simulator.pay(&order_no, Payment::clean()).await.unwrap();
     site.settled(&li, &order_no).await;
     simulator.idle().await;

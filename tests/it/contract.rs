@@ -153,7 +153,7 @@ struct People {
 
 impl People {
     async fn of(app: &TestApp) -> Self {
-        let shop = app.shop("茶里巷", "1900000170").await;
+        let merchant = app.merchant("茶里巷", "1900000170").await;
         let tokens = Tokens::new(JWT_SECRET.as_bytes(), 900);
         let clerk = Principal::Staff {
             tenant: app.tenant.id,
@@ -168,7 +168,7 @@ impl People {
             admin: app.admin(),
             auditor: app.role("reader", OperatorRole::Auditor),
             service: app.role("back-end", OperatorRole::Service),
-            owner: shop.owner,
+            owner: merchant.owner,
             clerk: app.anyone().with_token(&clerk.text),
             customer: app.customer("li").await,
             anyone: app.anyone(),
@@ -181,7 +181,7 @@ impl People {
             "admin" => &self.admin,
             "open" => &self.service,
             "customer" => &self.customer,
-            // Whoever has no shop yet opens one.
+            // Whoever has no merchant yet opens one.
             "merchant" if operation.path.ends_with("/registrations") => &self.customer,
             "merchant" => &self.owner,
             _ => &self.anyone,
@@ -340,9 +340,9 @@ async fn a_query_that_nobody_listens_to_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_goes_by_what_a_body_says_and_not_by_how_it_is_written() {
     let app = TestApp::start().await;
-    let shop = app.shop("茶里巷", "1900000171").await;
+    let merchant = app.merchant("茶里巷", "1900000171").await;
     let li = app.customer("li").await;
-    let order_no = app.pay(&li, &shop.code, 1000, "k").await;
+    let order_no = app.pay(&li, &merchant.code, 1000, "k").await;
     let kind = [("content-type", "application/json".to_owned())];
     let send = async |caller: &Caller, path: &str, body: String| {
         caller
@@ -352,10 +352,10 @@ async fn a_key_goes_by_what_a_body_says_and_not_by_how_it_is_written() {
     };
     let refunds = format!("/api/v1/merchant/payments/{order_no}/refunds");
     let payments = "/api/v1/customer/payments";
-    let code = &shop.code;
+    let code = &merchant.code;
     for (caller, path, first, same, other) in [
         (
-            &shop.owner,
+            &merchant.owner,
             refunds.as_str(),
             r#"{"amount_fen":100,"reason":"缺货"}"#.to_owned(),
             "{ \"reason\" : \"\\u7f3a货\",\n\t\"amount_fen\":100 }".to_owned(),
@@ -369,7 +369,7 @@ async fn a_key_goes_by_what_a_body_says_and_not_by_how_it_is_written() {
             format!(r#"{{"code":"{code}","amount_fen":101}}"#),
         ),
         (
-            &shop.owner,
+            &merchant.owner,
             "/api/v1/merchant/codes",
             r#"{"label":"二楼","amount_fen":5}"#.to_owned(),
             r#"{"amount_fen": 5, "label": "二楼"}"#.to_owned(),

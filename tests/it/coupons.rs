@@ -9,21 +9,21 @@ use crate::{
 };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_order_paid_with_a_coupon_counts_whole_for_shop_and_points_and_goes_back_whole() {
+async fn an_order_paid_with_a_coupon_counts_whole_for_merchant_and_points_and_goes_back_whole() {
     let app = TestApp::start().await;
     app.simulator.set_faults(Faults {
         refunds_at_once: true,
         refund_delay_ms: 0,
         ..Faults::default()
     });
-    let shop = app.shop("茶里巷", "1900000109").await;
+    let merchant = app.merchant("茶里巷", "1900000109").await;
     let li = app.customer("li").await;
-    // One by callback, one that only a query tells of; one coupon of WeChat's, one of the shop's.
+    // One by callback, one that only a query tells of; one coupon of WeChat's, one of the merchant's.
     for (key, how) in [
         ("k1", Payment::clean().with_coupon(Coupon::cash(300))),
         ("k2", Payment::silent().with_coupon(Coupon::no_cash(300))),
     ] {
-        let order_no = app.create(&li, &shop.code, 1_000, key).await;
+        let order_no = app.create(&li, &merchant.code, 1_000, key).await;
         app.simulator.pay(&order_no, how).await.unwrap();
         if key == "k2" {
             let path = format!("/api/v1/customer/payments/{order_no}/confirm");
@@ -36,11 +36,11 @@ async fn an_order_paid_with_a_coupon_counts_whole_for_shop_and_points_and_goes_b
         for (place, fen) in [334, 666].into_iter().enumerate() {
             let path = format!("/api/v1/merchant/payments/{order_no}/refunds");
             let body = json!({ "amount_fen": fen, "reason": "不想要了" });
-            let asked = shop.owner.keyed(&format!("{key}-{place}"));
+            let asked = merchant.owner.keyed(&format!("{key}-{place}"));
             let refund = asked.post(&path, &body).await.expect(201);
             let path = format!("/api/v1/merchant/refunds/{}", text(&refund, "refund_no"));
             let arrived: Value = eventually("the refund arrives", || async {
-                let refund = shop.owner.get(&path).await.expect(200);
+                let refund = merchant.owner.get(&path).await.expect(200);
                 (refund["state"] == "succeeded").then_some(refund)
             })
             .await;

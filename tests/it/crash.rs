@@ -53,7 +53,7 @@ async fn killed_in_the_middle_nothing_answered_is_lost_and_the_books_are_clean()
     let mut service = Service::start(&environment);
     let site = Site::new(&base, tenant.id);
     ready(&site).await;
-    let shop = site.shop("老张面馆", "1900000140").await;
+    let merchant = site.merchant("老张面馆", "1900000140").await;
     let mut customers = Vec::new();
     for name in 0..10 {
         customers.push(site.customer(&format!("c{name}")).await);
@@ -63,9 +63,9 @@ async fn killed_in_the_middle_nothing_answered_is_lost_and_the_books_are_clean()
     let done = Arc::new(AtomicUsize::new(0));
     let working: Vec<_> = (0..16_usize)
         .map(|worker| {
-            let (customers, shop, simulator, done) = (
+            let (customers, merchant, simulator, done) = (
                 customers.clone(),
-                shop.clone(),
+                merchant.clone(),
                 Arc::clone(&simulator),
                 Arc::clone(&done),
             );
@@ -73,7 +73,7 @@ async fn killed_in_the_middle_nothing_answered_is_lost_and_the_books_are_clean()
                 let mut answered = Vec::new();
                 for place in (worker..ORDERS).step_by(16) {
                     let customer = customers[place % customers.len()].keyed(&format!("k{place}"));
-                    let body = json!({ "code": shop.code, "amount_fen": 1000 });
+                    let body = json!({ "code": merchant.code, "amount_fen": 1000 });
                     // Whoever gets no answer asks again with the same key.
                     let order_no = eventually("a payment is created", || async {
                         let answer = customer
@@ -174,9 +174,9 @@ async fn a_service_that_is_told_to_stop_answers_what_it_took() {
     let mut service = Service::start(&environment);
     let site = Site::new(&base, tenant.id);
     ready(&site).await;
-    let shop = site.shop("老张面馆", "1900000141").await;
+    let merchant = site.merchant("老张面馆", "1900000141").await;
     let li = site.customer("li").await;
-    let order_no = site.create(&li, &shop.code, 1000, "k").await;
+    let order_no = site.create(&li, &merchant.code, 1000, "k").await;
 
     // Somebody holds the order, so that the commit waits.
     let mut others = scratch.owner.clone().connect().await.unwrap();

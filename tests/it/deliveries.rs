@@ -51,7 +51,7 @@ fn everything() -> Value {
         "shipping": "self_pickup",
         "payment_message": {
             "template_id": "TPL",
-            "fields": { "shop": "thing1", "amount": "amount2", "order_no": "character_string3", "points": "number4" },
+            "fields": { "merchant": "thing1", "amount": "amount2", "order_no": "character_string3", "points": "number4" },
         },
         "message_page": "pages/order/index",
     })
@@ -70,9 +70,9 @@ async fn a_payment_is_reported_and_told_once() {
     let settings = "/api/v1/admin/delivery-settings";
     let set = app.admin().put(settings, &everything()).await.expect(200);
     assert_eq!(app.admin().get(settings).await.expect(200), set);
-    let shop = app.shop("老王面馆", "1900000109").await;
+    let merchant = app.merchant("老王面馆", "1900000109").await;
     let customer = app.customer("told").await;
-    let order_no = app.pay(&customer, &shop.code, 1_280, "told-1").await;
+    let order_no = app.pay(&customer, &merchant.code, 1_280, "told-1").await;
 
     let delivered = eventually("both are delivered", || async {
         let delivered = listed(&app, "state=delivered").await;
@@ -122,9 +122,9 @@ async fn a_payment_is_reported_and_told_once() {
 async fn a_tenant_that_wants_nothing_told_has_nothing_planned() {
     let notes = Arc::new(Notes::default());
     let app = TestApp::with_courier(notes.clone()).await;
-    let shop = app.shop("茶里", "1900000109").await;
+    let merchant = app.merchant("茶里", "1900000109").await;
     let customer = app.customer("quiet").await;
-    app.pay(&customer, &shop.code, 500, "quiet-1").await;
+    app.pay(&customer, &merchant.code, 500, "quiet-1").await;
     app.verify().await;
     assert_eq!(app.count("SELECT COUNT(*) FROM deliveries").await, 0);
     assert!(notes.reports.lock().unwrap().is_empty());
@@ -149,9 +149,9 @@ async fn a_refused_message_is_parked_until_an_operator_has_it_tried_again() {
     settings["shipping"] = "off".into();
     let path = "/api/v1/admin/delivery-settings";
     app.admin().put(path, &settings).await.expect(200);
-    let shop = app.shop("茶里", "1900000109").await;
+    let merchant = app.merchant("茶里", "1900000109").await;
     let customer = app.customer("parked").await;
-    app.pay(&customer, &shop.code, 500, "parked-1").await;
+    app.pay(&customer, &merchant.code, 500, "parked-1").await;
 
     let reach = async |state: &str| {
         let query = format!("kind=payment_message&state={state}");
@@ -405,20 +405,24 @@ impl MiniProgramCodes for Artist {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_code_is_drawn_once_for_each_page_and_only_for_its_shop() {
+async fn a_code_is_drawn_once_for_each_page_and_only_for_its_merchant() {
     let app = TestApp::start().await;
-    let shop = app.shop("茶里", "1900000109").await;
-    let profile = shop.owner.get("/api/v1/merchant/profile").await.expect(200);
-    let merchant = profile["id"].as_str().unwrap().parse().unwrap();
+    let merchant = app.merchant("茶里", "1900000109").await;
+    let profile = merchant
+        .owner
+        .get("/api/v1/merchant/profile")
+        .await
+        .expect(200);
+    let merchant_id = profile["id"].as_str().unwrap().parse().unwrap();
     let artist = Artist::default();
-    let code: CollectionCode = shop.code.parse().unwrap();
+    let code: CollectionCode = merchant.code.parse().unwrap();
     let drawing = |page: Option<&str>| CodeDrawing {
         code,
         page: page.map(str::to_owned),
         program: ProgramVersion::Formal,
     };
     let draw = async |drawing: CodeDrawing| {
-        merchants::mini_program_code(app.db(), &artist, app.tenant.id, merchant, drawing).await
+        merchants::mini_program_code(app.db(), &artist, app.tenant.id, merchant_id, drawing).await
     };
     let (kind, first) = draw(drawing(None)).await.unwrap();
     assert_eq!(kind, PictureKind::Png);
@@ -438,7 +442,8 @@ async fn a_code_is_drawn_once_for_each_page_and_only_for_its_shop() {
     };
     assert!(draw(unknown).await.is_err());
     let path = "/api/v1/merchant/codes/000000000000/wxacode.png";
-    shop.owner
+    merchant
+        .owner
         .get(path)
         .await
         .refused(404, "collection_code_not_found");

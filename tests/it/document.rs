@@ -91,7 +91,12 @@ fn every_text_of_a_known_kind_says_which_texts_it_takes() {
         }
     }
     // A step of a history is in the state of whatever it is about.
-    let steps = ["HistoryItem", "HistoryStep", "ShopRefundStep", "RefundStep"];
+    let steps = [
+        "HistoryItem",
+        "HistoryStep",
+        "MerchantRefundStep",
+        "RefundStep",
+    ];
     // A field of a message's template is called like what it is for.
     bare.remove("MessageFields.order_no");
     bare.retain(|name| !steps.iter().any(|step| name.starts_with(step)));

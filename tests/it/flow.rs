@@ -6,20 +6,20 @@ use wechat_pay_simulator::{Fault, Payment};
 use crate::harness::{TestApp, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_customer_pays_a_shop_and_gets_points() {
+async fn a_customer_pays_a_merchant_and_gets_points() {
     let app = TestApp::start().await;
-    let shop = app.shop("茶里巷", "1900000109").await;
+    let merchant = app.merchant("茶里巷", "1900000109").await;
     let li = app.customer("li").await;
 
     let resolved = app
         .anyone()
-        .get(&format!("/api/v1/codes/{}", shop.code))
+        .get(&format!("/api/v1/codes/{}", merchant.code))
         .await
         .expect(200);
     assert_eq!(resolved["merchant_name"], "茶里巷");
     assert_eq!(resolved["amount_fen"], Value::Null);
 
-    let body = json!({ "code": shop.code, "amount_fen": 1299 });
+    let body = json!({ "code": merchant.code, "amount_fen": 1299 });
     let made = li
         .keyed("k1")
         .post("/api/v1/customer/payments", &body)
@@ -52,15 +52,15 @@ async fn a_customer_pays_a_shop_and_gets_points() {
         12
     );
 
-    let seen = shop
+    let seen = merchant
         .owner
         .get(&format!("/api/v1/merchant/payments/{order_no}"))
         .await
         .expect(200);
     assert_eq!(seen["state"], "paid");
     let day = app.app.now().business_day();
-    eventually("the shop's totals are projected", || async {
-        let totals = shop
+    eventually("the merchant's totals are projected", || async {
+        let totals = merchant
             .owner
             .get(&format!("/api/v1/merchant/totals?from={day}&to={day}"))
             .await
@@ -74,11 +74,11 @@ async fn a_customer_pays_a_shop_and_gets_points() {
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_wechat_does_to_its_callbacks_a_payment_is_credited_once() {
     let app = TestApp::start().await;
-    let shop = app.shop("老张面馆", "1900000110").await;
+    let merchant = app.merchant("老张面馆", "1900000110").await;
     let li = app.customer("li").await;
     for (place, fault) in Fault::ALL.into_iter().enumerate() {
         let order_no = app
-            .create(&li, &shop.code, 1000, &format!("k{place}"))
+            .create(&li, &merchant.code, 1000, &format!("k{place}"))
             .await;
         app.simulator
             .pay(&order_no, Payment::with([fault]))
@@ -95,7 +95,7 @@ async fn whatever_wechat_does_to_its_callbacks_a_payment_is_credited_once() {
         }
         if fault == Fault::OutOfOrder {
             // It is held back until a later payment's callback has gone out.
-            app.pay(&li, &shop.code, 1000, "later").await;
+            app.pay(&li, &merchant.code, 1000, "later").await;
         }
         app.settled(&li, &order_no).await;
     }
@@ -108,11 +108,12 @@ async fn whatever_wechat_does_to_its_callbacks_a_payment_is_credited_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_signed_callback_of_another_amount_or_shop_is_stored_with_an_alarm_and_never_credited() {
+async fn a_signed_callback_of_another_amount_or_merchant_is_stored_with_an_alarm_and_never_credited()
+ {
     let app = TestApp::start().await;
-    let shop = app.shop("西街书店", "1900000111").await;
+    let merchant = app.merchant("西街书店", "1900000111").await;
     let li = app.customer("li").await;
-    let order_no = app.create(&li, &shop.code, 5000, "k1").await;
+    let order_no = app.create(&li, &merchant.code, 5000, "k1").await;
     app.simulator
         .pay(
             &order_no,
@@ -153,9 +154,9 @@ async fn a_signed_callback_of_another_amount_or_shop_is_stored_with_an_alarm_and
 #[tokio::test(flavor = "multi_thread")]
 async fn twenty_copies_of_a_callback_at_once_credit_once() {
     let app = TestApp::start().await;
-    let shop = app.shop("山海咖啡", "1900000112").await;
+    let merchant = app.merchant("山海咖啡", "1900000112").await;
     let li = app.customer("li").await;
-    let order_no = app.create(&li, &shop.code, 880, "k1").await;
+    let order_no = app.create(&li, &merchant.code, 880, "k1").await;
     app.simulator
         .pay(&order_no, Payment::silent())
         .await
@@ -241,9 +242,9 @@ async fn strangers_at_the_callback_are_turned_away_and_nothing_is_written() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_key_is_the_same_payment() {
     let app = TestApp::start().await;
-    let shop = app.shop("良品便利", "1900000113").await;
+    let merchant = app.merchant("良品便利", "1900000113").await;
     let li = app.customer("li").await;
-    let body = json!({ "code": shop.code, "amount_fen": 300 });
+    let body = json!({ "code": merchant.code, "amount_fen": 300 });
 
     let at_once = (0..10).map(|_| {
         let (li, body) = (li.keyed("same"), body.clone());
@@ -257,7 +258,7 @@ async fn the_same_key_is_the_same_payment() {
     let orders = futures_util::future::join_all(at_once).await;
     assert!(orders.iter().all(|order| *order == orders[0]), "{orders:?}");
 
-    let other = json!({ "code": shop.code, "amount_fen": 301 });
+    let other = json!({ "code": merchant.code, "amount_fen": 301 });
     let path = "/api/v1/customer/payments";
     let reused = li.keyed("same").post(path, &other).await;
     reused.refused(422, "idempotency_key_reused");
@@ -280,17 +281,17 @@ async fn the_same_key_is_the_same_payment() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_sees_what_is_not_theirs() {
     let app = TestApp::start().await;
-    let shop = app.shop("青禾花店", "1900000114").await;
-    let other_shop = app.shop("红砖烘焙", "1900000115").await;
+    let merchant = app.merchant("青禾花店", "1900000114").await;
+    let other_merchant = app.merchant("红砖烘焙", "1900000115").await;
     let (li, wang) = (app.customer("li").await, app.customer("wang").await);
-    let order_no = app.pay(&li, &shop.code, 100, "k1").await;
+    let order_no = app.pay(&li, &merchant.code, 100, "k1").await;
 
     let path = format!("/api/v1/customer/payments/{order_no}");
     wang.get(&path).await.refused(404, "order_not_found");
     wang.post(&format!("{path}/confirm"), &json!({}))
         .await
         .refused(404, "order_not_found");
-    other_shop
+    other_merchant
         .owner
         .get(&format!("/api/v1/merchant/payments/{order_no}"))
         .await
@@ -300,7 +301,7 @@ async fn nobody_sees_what_is_not_theirs() {
         json!([])
     );
     assert_eq!(
-        other_shop
+        other_merchant
             .owner
             .get("/api/v1/merchant/payments")
             .await
@@ -314,7 +315,8 @@ async fn nobody_sees_what_is_not_theirs() {
     li.get("/api/v1/admin/merchants")
         .await
         .refused(403, "forbidden");
-    shop.owner
+    merchant
+        .owner
         .get("/api/v1/customer/points")
         .await
         .refused(403, "forbidden");
@@ -333,13 +335,13 @@ async fn nobody_sees_what_is_not_theirs() {
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_input_gets_a_clear_answer_and_leaves_nothing() {
     let app = TestApp::start().await;
-    let shop = app.shop("小满水果", "1900000116").await;
+    let merchant = app.merchant("小满水果", "1900000116").await;
     let li = app.customer("li").await;
     let pay = |body: Value| {
         let li = li.keyed("bad");
         async move { li.post("/api/v1/customer/payments", &body).await }
     };
-    let code = shop.code.as_str();
+    let code = merchant.code.as_str();
     pay(json!({ "code": code }))
         .await
         .refused(422, "amount_required");
@@ -374,7 +376,8 @@ async fn bad_input_gets_a_clear_answer_and_leaves_nothing() {
         .refused(404, "not_found");
     assert_eq!(app.anyone().get("/api/v1/nothing").await.status, 404);
 
-    shop.owner
+    merchant
+        .owner
         .keyed("d")
         .post(
             &format!("/api/v1/merchant/codes/{code}/disable"),
@@ -393,10 +396,10 @@ async fn bad_input_gets_a_clear_answer_and_leaves_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn lists_are_read_to_their_end_page_by_page() {
     let app = TestApp::start().await;
-    let shop = app.shop("山海咖啡", "1900000117").await;
+    let merchant = app.merchant("山海咖啡", "1900000117").await;
     let li = app.customer("li").await;
     for place in 0..7 {
-        app.pay(&li, &shop.code, 100 + place, &format!("k{place}"))
+        app.pay(&li, &merchant.code, 100 + place, &format!("k{place}"))
             .await;
     }
     for path in [
@@ -436,10 +439,10 @@ async fn lists_are_read_to_their_end_page_by_page() {
 #[tokio::test(flavor = "multi_thread")]
 async fn callers_who_hang_up_at_any_moment_leave_one_order_each_or_none() {
     let app = TestApp::start().await;
-    let shop = app.shop("茶里巷", "1900000118").await;
+    let merchant = app.merchant("茶里巷", "1900000118").await;
     let li = app.customer("li").await;
     for place in 0..60_u64 {
-        let body = json!({ "code": shop.code, "amount_fen": 100 });
+        let body = json!({ "code": merchant.code, "amount_fen": 100 });
         let hasty = li.keyed(&format!("k{place}"));
         let sending = hasty.post("/api/v1/customer/payments", &body);
         let patience = std::time::Duration::from_micros(place * 400);
@@ -447,19 +450,20 @@ async fn callers_who_hang_up_at_any_moment_leave_one_order_each_or_none() {
     }
     // Each asks again, with the key that it had.
     for place in 0..60 {
-        app.create(&li, &shop.code, 100, &format!("k{place}")).await;
+        app.create(&li, &merchant.code, 100, &format!("k{place}"))
+            .await;
     }
     assert_eq!(app.count("SELECT COUNT(*) FROM payment_orders").await, 60);
     app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_code_can_be_printed_with_the_shops_name_until_it_is_disabled() {
+async fn a_code_can_be_printed_with_the_merchants_name_until_it_is_disabled() {
     let app = TestApp::start().await;
-    let shop = app.shop("老张面馆 <一号店>", "1900000119").await;
-    let other = app.shop("西街书店", "1900000129").await;
-    let path = format!("/api/v1/merchant/codes/{}", shop.code);
-    let svg = shop.owner.get(&format!("{path}/picture.svg")).await;
+    let merchant = app.merchant("老张面馆 <一号店>", "1900000119").await;
+    let other = app.merchant("西街书店", "1900000129").await;
+    let path = format!("/api/v1/merchant/codes/{}", merchant.code);
+    let svg = merchant.owner.get(&format!("{path}/picture.svg")).await;
     assert_eq!(
         (svg.status, svg.headers["content-type"].to_str().unwrap()),
         (200, "image/svg+xml")
@@ -469,7 +473,7 @@ async fn a_code_can_be_printed_with_the_shops_name_until_it_is_disabled() {
         text.contains("老张面馆 &lt;一号店&gt;"),
         "the name, escaped"
     );
-    let png = shop.owner.get(&format!("{path}/picture.png")).await;
+    let png = merchant.owner.get(&format!("{path}/picture.png")).await;
     assert!(png.bytes.starts_with(b"\x89PNG\r\n\x1a\n"));
     other
         .owner
@@ -478,14 +482,15 @@ async fn a_code_can_be_printed_with_the_shops_name_until_it_is_disabled() {
         .refused(404, "collection_code_not_found");
 
     // Resolved, and so in the cache; then disabled, and gone for everybody at once.
-    let public = format!("/api/v1/codes/{}", shop.code);
+    let public = format!("/api/v1/codes/{}", merchant.code);
     app.anyone().get(&public).await.expect(200);
     other
         .owner
         .post(&format!("{path}/disable"), &json!({}))
         .await
         .refused(404, "collection_code_not_found");
-    shop.owner
+    merchant
+        .owner
         .post(&format!("{path}/disable"), &json!({}))
         .await
         .expect(200);
@@ -493,7 +498,11 @@ async fn a_code_can_be_printed_with_the_shops_name_until_it_is_disabled() {
         .get(&public)
         .await
         .refused(409, "collection_code_disabled");
-    let listed = shop.owner.get("/api/v1/merchant/codes").await.expect(200);
+    let listed = merchant
+        .owner
+        .get("/api/v1/merchant/codes")
+        .await
+        .expect(200);
     assert_eq!(listed["items"][0]["state"], "disabled");
     app.finish().await;
 }

@@ -601,8 +601,8 @@ async fn what_wechat_signed_and_nobody_understands_is_kept_apart_and_comes_again
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_database_does_not_take_is_kept_as_failed_with_an_alarm() {
     let desk = Desk::open().await;
-    let shop = desk.app.shop("柜台", "1900000141").await;
-    let shown = shop
+    let merchant = desk.app.merchant("柜台", "1900000141").await;
+    let shown = merchant
         .owner
         .keyed("s")
         .post("/api/v1/merchant/payments", &json!({ "amount_fen": 500 }))
@@ -750,7 +750,7 @@ async fn strangers_without_a_signature_or_a_tenant_leave_nothing() {
 /// Strangers who make names up cost the database a question for each name, and not for each
 /// request.
 #[tokio::test]
-async fn a_platform_that_is_not_there_is_not_asked_for_again_and_again() {
+async fn a_tenant_that_is_not_there_is_not_asked_for_again_and_again() {
     let clock = Arc::new(MockClock::at(SystemClock.now()));
     let app = TestApp::on_clock(Arc::clone(&clock), None).await;
     let body = json!({ "id": "x" });
@@ -771,7 +771,7 @@ async fn a_platform_that_is_not_there_is_not_asked_for_again_and_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refund_made_on_the_merchant_platform_is_found_through_http() {
+async fn a_refund_made_on_the_merchant_tenant_is_found_through_http() {
     let desk = Desk::open().await;
     let order = desk.paid(1_000, "k").await;
     let no = OrderNo::from(order);
@@ -812,10 +812,10 @@ async fn a_refund_made_on_the_merchant_platform_is_found_through_http() {
     let theirs = json!([made["refund_no"]]);
     assert_eq!(found(&admin, refunds, "TK-77").await, theirs);
     assert_eq!(found(&admin, refunds, &ours).await, json!([ours]));
-    let shops = "/api/v1/merchant/refunds";
-    assert_eq!(found(&desk.owner, shops, "TK-77").await, theirs);
-    let other = desk.app.shop("老张面馆", "1900000198").await.owner;
-    assert_eq!(found(&other, shops, "TK-77").await, json!([]));
+    let merchants = "/api/v1/merchant/refunds";
+    assert_eq!(found(&desk.owner, merchants, "TK-77").await, theirs);
+    let other = desk.app.merchant("老张面馆", "1900000198").await.owner;
+    assert_eq!(found(&other, merchants, "TK-77").await, json!([]));
     assert_eq!(found(&admin, refunds, "tk-77").await, json!([]));
     let both = "TK-77&wechat_refund_id=50300";
     assert_eq!(found(&admin, refunds, both).await, json!([]));

@@ -24,7 +24,7 @@ use wechat_pay_simulator::{
 use zhangfang::{db::DbOptions, jobs, verify};
 
 use crate::harness::{
-    Caller, Scratch, Service, Shop, Site, db_of, demo_tenant, environment, eventually_within,
+    Caller, Merchant, Scratch, Service, Site, db_of, demo_tenant, environment, eventually_within,
     free_address, ready,
 };
 
@@ -97,7 +97,7 @@ struct World {
     site: Site,
     simulator: Simulator,
     customers: Vec<Caller>,
-    shops: Vec<Shop>,
+    merchants: Vec<Merchant>,
     admins: [Caller; 2],
     done: AtomicUsize,
 }
@@ -132,7 +132,7 @@ async fn play(world: &World, place: usize) {
                 .wrapping_mul(0x9e37_79b9_7f4a_7c15),
     );
     let customer = &world.customers[rng.random_range(0..world.customers.len())];
-    let shop = &world.shops[rng.random_range(0..world.shops.len())];
+    let merchant = &world.merchants[rng.random_range(0..world.merchants.len())];
     let amount: i64 = rng.random_range(1..20_000);
     let native = rng.random_range(0..100) < 15;
     let key = format!("order-{place}");
@@ -140,12 +140,12 @@ async fn play(world: &World, place: usize) {
         (
             "/api/v1/merchant/payments",
             json!({ "amount_fen": amount }),
-            &shop.owner,
+            &merchant.owner,
         )
     } else {
         (
             "/api/v1/customer/payments",
-            json!({ "code": shop.code, "amount_fen": amount }),
+            json!({ "code": merchant.code, "amount_fen": amount }),
             customer,
         )
     };
@@ -168,7 +168,7 @@ async fn play(world: &World, place: usize) {
     };
     let close = async {
         let by = if native || place.is_multiple_of(2) {
-            &shop.owner
+            &merchant.owner
         } else {
             customer
         };
@@ -210,14 +210,14 @@ async fn play(world: &World, place: usize) {
                 )
             })
             .collect();
-        refund(world, shop, &order_no, place, &wishes).await;
+        refund(world, merchant, &order_no, place, &wishes).await;
     }
 }
 
-/// Refunds at once by shop and platform, some of them twice with one key, some more than there is; whatever waits for a second person is decided.
+/// Refunds at once by merchant and tenant, some of them twice with one key, some more than there is; whatever waits for a second person is decided.
 async fn refund(
     world: &World,
-    shop: &Shop,
+    merchant: &Merchant,
     order_no: &str,
     place: usize,
     wishes: &[(i64, bool, u32)],
@@ -225,10 +225,10 @@ async fn refund(
     let asking = wishes
         .iter()
         .enumerate()
-        .flat_map(|(number, (amount, by_shop, times))| {
+        .flat_map(|(number, (amount, by_merchant, times))| {
             (0..*times).map(move |_| async move {
-                let (caller, audience) = if *by_shop {
-                    (&shop.owner, "merchant")
+                let (caller, audience) = if *by_merchant {
+                    (&merchant.owner, "merchant")
                 } else {
                     (&world.admins[0], "admin")
                 };
@@ -302,10 +302,10 @@ async fn hundreds_of_histories_end_in_clean_books_that_agree_with_wechat() {
         .put("/api/v1/admin/payment-policy", &policy)
         .await
         .expect(200);
-    let mut shops = Vec::new();
+    let mut merchants = Vec::new();
     for number in 0..3 {
-        shops.push(
-            site.shop(&format!("第 {number} 家店"), &format!("190000015{number}"))
+        merchants.push(
+            site.merchant(&format!("第 {number} 家店"), &format!("190000015{number}"))
                 .await,
         );
     }
@@ -320,7 +320,7 @@ async fn hundreds_of_histories_end_in_clean_books_that_agree_with_wechat() {
         site: site.clone(),
         simulator,
         customers,
-        shops,
+        merchants,
         done: AtomicUsize::new(0),
     });
     let working: Vec<_> = (0..WORKERS)
@@ -361,7 +361,7 @@ async fn hundreds_of_histories_end_in_clean_books_that_agree_with_wechat() {
     scratch.drop().await;
 }
 
-/// Waits until nothing is open, and no refund is on its way. What the customers' banks do not take is sent to the shops' accounts by operators.
+/// Waits until nothing is open, and no refund is on its way. What the customers' banks do not take is sent to the merchants' accounts by operators.
 async fn settle_down(world: &World) {
     world.simulator.idle().await;
     eventually_within(180, "nothing is open or on its way", || async {

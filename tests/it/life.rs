@@ -1,4 +1,4 @@
-//! An order's life beyond "paid": no callback, the end of its time, tickets that grow old, a shop that shows a picture, a platform that collects for itself.
+//! An order's life beyond "paid": no callback, the end of its time, tickets that grow old, a merchant that shows a code, a tenant that collects for itself.
 
 use serde_json::json;
 use wechat_pay_simulator::{CallFault, Endpoint, Fault, Payment, openid_for};
@@ -18,9 +18,9 @@ async fn state_at_wechat(app: &TestApp, order_no: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payment_whose_callback_is_lost_is_found_by_asking() {
     let app = TestApp::start().await;
-    let shop = app.shop("茶里巷", "1900000160").await;
+    let merchant = app.merchant("茶里巷", "1900000160").await;
     let li = app.customer("li").await;
-    let order_no = app.create(&li, &shop.code, 1000, "k").await;
+    let order_no = app.create(&li, &merchant.code, 1000, "k").await;
     app.simulator
         .pay(&order_no, Payment::with([Fault::Lost]))
         .await
@@ -38,10 +38,10 @@ async fn a_payment_whose_callback_is_lost_is_found_by_asking() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_whose_time_is_over_is_closed_at_wechat_and_here() {
     let app = TestApp::start().await;
-    let shop = app.shop("茶里巷", "1900000161").await;
+    let merchant = app.merchant("茶里巷", "1900000161").await;
     let li = app.customer("li").await;
-    let unpaid = app.create(&li, &shop.code, 1000, "unpaid").await;
-    let paid = app.create(&li, &shop.code, 2000, "paid").await;
+    let unpaid = app.create(&li, &merchant.code, 1000, "unpaid").await;
+    let paid = app.create(&li, &merchant.code, 2000, "paid").await;
     app.simulator
         .pay(&paid, Payment::with([Fault::Lost]))
         .await
@@ -66,9 +66,9 @@ async fn an_order_whose_time_is_over_is_closed_at_wechat_and_here() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ticket_that_grew_old_is_renewed_under_the_same_number() {
     let app = TestApp::start().await;
-    let shop = app.shop("茶里巷", "1900000162").await;
+    let merchant = app.merchant("茶里巷", "1900000162").await;
     let li = app.customer("li").await;
-    let body = json!({ "code": shop.code, "amount_fen": 1000 });
+    let body = json!({ "code": merchant.code, "amount_fen": 1000 });
     let create = || async {
         let made = li
             .keyed("k")
@@ -84,7 +84,7 @@ async fn a_ticket_that_grew_old_is_renewed_under_the_same_number() {
     assert_eq!(create().await, first, "one ticket while it lasts");
     app.execute("UPDATE payment_orders SET prepaid_at = NOW(6) - INTERVAL 3 HOUR")
         .await;
-    // The shop has a new name; what WeChat compares is the order's own.
+    // The merchant has a new name; what WeChat compares is the order's own.
     app.execute("UPDATE merchants SET name = '另一个名字'")
         .await;
     let again = create().await;
@@ -97,17 +97,17 @@ async fn a_ticket_that_grew_old_is_renewed_under_the_same_number() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_scans_the_shops_picture_pays_and_gets_the_points() {
+async fn whoever_scans_the_merchants_picture_pays_and_gets_the_points() {
     let app = TestApp::start().await;
-    let shop = app.shop("茶里巷", "1900000163").await;
+    let merchant = app.merchant("茶里巷", "1900000163").await;
     let wish = json!({ "amount_fen": 1500 });
-    let shown = shop
+    let shown = merchant
         .owner
         .keyed("show")
         .post("/api/v1/merchant/payments", &wish)
         .await
         .expect(201);
-    let again = shop
+    let again = merchant
         .owner
         .keyed("show")
         .post("/api/v1/merchant/payments", &wish)
@@ -117,14 +117,15 @@ async fn whoever_scans_the_shops_picture_pays_and_gets_the_points() {
     let order_no = shown["order_no"].as_str().unwrap();
     // WeChat's address lasts for two hours, and an order may be open for longer: a dead one is not shown, and the same key renews it.
     let picture = format!("/api/v1/merchant/payments/{order_no}/code.svg");
-    assert_eq!(shop.owner.get(&picture).await.status, 200);
+    assert_eq!(merchant.owner.get(&picture).await.status, 200);
     app.execute("UPDATE payment_orders SET prepaid_at = NOW(6) - INTERVAL 3 HOUR")
         .await;
-    shop.owner
+    merchant
+        .owner
         .get(&picture)
         .await
         .refused(409, "payment_code_absent");
-    let again = shop
+    let again = merchant
         .owner
         .keyed("show")
         .post("/api/v1/merchant/payments", &wish)
@@ -132,7 +133,7 @@ async fn whoever_scans_the_shops_picture_pays_and_gets_the_points() {
         .expect(201);
     assert_eq!(again["order_no"], shown["order_no"]);
     assert_ne!(again["code_url"], shown["code_url"]);
-    assert_eq!(shop.owner.get(&picture).await.status, 200);
+    assert_eq!(merchant.owner.get(&picture).await.status, 200);
     let code_url = again["code_url"].as_str().unwrap();
     assert!(code_url.starts_with("weixin://"), "{code_url}");
     app.simulator
@@ -140,8 +141,8 @@ async fn whoever_scans_the_shops_picture_pays_and_gets_the_points() {
         .await
         .unwrap();
     let path = format!("/api/v1/merchant/payments/{order_no}");
-    eventually("the shop sees the money", || async {
-        (shop.owner.get(&path).await.expect(200)["state"] == "paid").then_some(())
+    eventually("the merchant sees the money", || async {
+        (merchant.owner.get(&path).await.expect(200)["state"] == "paid").then_some(())
     })
     .await;
     // Who paid comes in for the first time now, and the points are there.
@@ -152,10 +153,10 @@ async fn whoever_scans_the_shops_picture_pays_and_gets_the_points() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_platform_that_collects_for_itself_is_paid_and_refunds() {
+async fn a_tenant_that_collects_for_itself_is_paid_and_refunds() {
     let app = TestApp::direct().await;
     let own = app.simulator.credentials().sp_mchid.clone();
-    let shop = app.shop("自营店", &own).await;
+    let merchant = app.merchant("自营店", &own).await;
     let other = app
         .admin()
         .keyed("other")
@@ -166,13 +167,13 @@ async fn a_platform_that_collects_for_itself_is_paid_and_refunds() {
         .await;
     other.refused(422, "field_invalid");
     let li = app.customer("li").await;
-    let order_no = app.create(&li, &shop.code, 1000, "k").await;
+    let order_no = app.create(&li, &merchant.code, 1000, "k").await;
     app.simulator
         .pay(&order_no, Payment::clean())
         .await
         .unwrap();
     app.settled(&li, &order_no).await;
-    let refund = shop
+    let refund = merchant
         .owner
         .keyed("r")
         .post(
@@ -186,7 +187,7 @@ async fn a_platform_that_collects_for_itself_is_paid_and_refunds() {
         refund["refund_no"].as_str().unwrap()
     );
     eventually("the refund arrives", || async {
-        (shop.owner.get(&path).await.expect(200)["state"] == "succeeded").then_some(())
+        (merchant.owner.get(&path).await.expect(200)["state"] == "succeeded").then_some(())
     })
     .await;
     app.finish().await;

@@ -14,7 +14,7 @@ async fn set(app: &TestApp, shipping: &str) {
         "payment_message": {
             "template_id": TEMPLATE,
             "fields": {
-                "shop": "thing1", "amount": "amount2", "at": "time3",
+                "merchant": "thing1", "amount": "amount2", "at": "time3",
                 "order_no": "character_string4", "points": "number5",
             },
         },
@@ -39,11 +39,11 @@ async fn reached(app: &TestApp, kind: &str, state: &str) -> Value {
 async fn wechat_takes_our_reports_and_our_messages() {
     let app = TestApp::start().await;
     set(&app, "self_pickup").await;
-    let shop = app.shop("老王面馆", "1900000109").await;
+    let merchant = app.merchant("老王面馆", "1900000109").await;
     let customer = app.customer("subscriber").await;
     app.simulator
         .consent(&openid_for("subscriber"), TEMPLATE, 1);
-    let order_no = app.pay(&customer, &shop.code, 1_280, "wx-1").await;
+    let order_no = app.pay(&customer, &merchant.code, 1_280, "wx-1").await;
     let reported = reached(&app, "shipping_info", "delivered").await;
     assert_eq!(reported["order_no"], order_no.as_str());
     reached(&app, "payment_message", "delivered").await;
@@ -66,9 +66,9 @@ async fn wechat_takes_our_reports_and_our_messages() {
 async fn a_message_without_consent_is_dropped_and_a_token_that_ended_is_renewed() {
     let app = TestApp::start().await;
     set(&app, "virtual").await;
-    let shop = app.shop("茶里", "1900000109").await;
+    let merchant = app.merchant("茶里", "1900000109").await;
     let customer = app.customer("silent").await;
-    app.pay(&customer, &shop.code, 500, "wx-2").await;
+    app.pay(&customer, &merchant.code, 500, "wx-2").await;
     let dropped = reached(&app, "payment_message", "dropped").await;
     assert_eq!(dropped["last_error"], "the customer has not subscribed");
     reached(&app, "shipping_info", "delivered").await;
@@ -91,18 +91,18 @@ async fn a_message_without_consent_is_dropped_and_a_token_that_ended_is_renewed(
 async fn a_collection_code_is_drawn_by_wechat_once() {
     let app = TestApp::start().await;
     set(&app, "off").await;
-    let shop = app.shop("茶里", "1900000109").await;
-    let path = format!("/api/v1/merchant/codes/{}/wxacode.png", shop.code);
+    let merchant = app.merchant("茶里", "1900000109").await;
+    let path = format!("/api/v1/merchant/codes/{}/wxacode.png", merchant.code);
     app.simulator
         .set_pages(Some(vec!["pages/home/index".to_owned()]));
-    let refused = shop.owner.get(&path).await;
+    let refused = merchant.owner.get(&path).await;
     refused.refused(409, "mini_program_code_refused");
     app.simulator.set_pages(None);
-    let drawn = shop.owner.get(&path).await;
+    let drawn = merchant.owner.get(&path).await;
     assert_eq!(drawn.status, 200);
     assert_eq!(drawn.headers["content-type"], "image/png");
     // Kept: the page may even disappear.
     app.simulator.set_pages(Some(Vec::new()));
-    assert_eq!(shop.owner.get(&path).await.bytes, drawn.bytes);
+    assert_eq!(merchant.owner.get(&path).await.bytes, drawn.bytes);
     app.finish().await;
 }

@@ -1,4 +1,4 @@
-//! What operators see and set: roles, the policy, exceptions, stored callbacks, a payment's whole history; and what a shop shows at its counter.
+//! What operators see and set: roles, the policy, exceptions, stored callbacks, a payment's whole history; and what a merchant shows at its counter.
 
 use std::process::Command;
 
@@ -19,10 +19,10 @@ use crate::{
 #[tokio::test(flavor = "multi_thread")]
 async fn an_auditor_sees_everything_and_moves_nothing() {
     let app = TestApp::start().await;
-    let shop = app.shop("茶里巷", "1900000166").await;
+    let merchant = app.merchant("茶里巷", "1900000166").await;
     let li = app.customer("li").await;
-    let order_no = app.pay(&li, &shop.code, 1_000, "k").await;
-    let refund = ask(&shop.owner, &order_no, "merchant", 100, "r").await;
+    let order_no = app.pay(&li, &merchant.code, 1_000, "k").await;
+    let refund = ask(&merchant.owner, &order_no, "merchant", 100, "r").await;
     let refund_no = text(&refund, "refund_no");
     let auditor = operator(&app, "sun", OperatorRole::Auditor);
     for path in [
@@ -37,7 +37,7 @@ async fn an_auditor_sees_everything_and_moves_nothing() {
     ] {
         let path = format!("/api/v1/admin/{path}");
         auditor.get(&path).await.expect(200);
-        shop.owner.get(&path).await.refused(403, "forbidden");
+        merchant.owner.get(&path).await.refused(403, "forbidden");
         li.get(&path).await.refused(403, "forbidden");
     }
     let id = "0".repeat(32);
@@ -117,7 +117,7 @@ async fn an_exception_is_open_until_somebody_says_what_was_done() {
     let mut sql = app.sql().await;
     sqlx::raw_sql(sqlx::AssertSqlSafe(format!(
         "INSERT INTO payment_exceptions (id, tenant_id, kind, detail, created_at) VALUES \
-         (x'01', {tenant}, 'paid_twice', 'first', NOW(6)), (x'02', {tenant}, 'foreign_refund', 'second', NOW(6)), (x'03', {tenant} + 1, 'paid_twice', 'another platform''s', NOW(6))",
+         (x'01', {tenant}, 'paid_twice', 'first', NOW(6)), (x'02', {tenant}, 'foreign_refund', 'second', NOW(6)), (x'03', {tenant} + 1, 'paid_twice', 'another tenant''s', NOW(6))",
         tenant = app.tenant.id
     )))
     .execute(&mut sql)
@@ -220,9 +220,9 @@ async fn a_callback_that_was_not_believed_is_kept_shown_and_not_believed_again()
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payments_whole_history_is_one_answer() {
     let app = TestApp::start().await;
-    let shop = app.shop("茶里巷", "1900000167").await;
+    let merchant = app.merchant("茶里巷", "1900000167").await;
     let li = app.customer("li").await;
-    let order_no = app.pay(&li, &shop.code, 1_299, "k").await;
+    let order_no = app.pay(&li, &merchant.code, 1_299, "k").await;
     let lin = operator(&app, "lin", OperatorRole::Admin);
     let refund = ask(&lin, &order_no, "admin", 1_299, "r").await;
     zhangfang::jobs::drain(app.db()).await.unwrap();
@@ -266,19 +266,19 @@ async fn a_payments_whole_history_is_one_answer() {
     );
     assert_eq!(entry("refund_accepted")["refund_no"], refund["refund_no"]);
 
-    // The shop's own view has the steps and not the platform's people, nor the books.
-    let shops = format!("/api/v1/merchant/payments/{order_no}/history");
-    let shops = shop.owner.get(&shops).await.expect(200);
-    assert!(!shops.to_string().contains("operator"), "{shops}");
-    assert!(shops.get("entries").is_none());
+    // The merchant's own view has the steps and not the tenant's people, nor the books.
+    let path = format!("/api/v1/merchant/payments/{order_no}/history");
+    let own = merchant.owner.get(&path).await.expect(200);
+    assert!(!own.to_string().contains("operator"), "{own}");
+    assert!(own.get("entries").is_none());
 
     // Filters find it, and nothing else.
     let me = text(&li.get("/api/v1/customer/me").await.expect(200), "id");
-    let merchant = text(&story["payment"], "merchant_id");
+    let merchant_id = text(&story["payment"], "merchant_id");
     for (query, found) in [
         (format!("customer_id={me}"), 1),
-        (format!("merchant_id={merchant}"), 1),
-        (format!("customer_id={me}&merchant_id={merchant}"), 1),
+        (format!("merchant_id={merchant_id}"), 1),
+        (format!("customer_id={me}&merchant_id={merchant_id}"), 1),
         ("state=created".to_owned(), 0),
         (format!("merchant_id=me_{}", "0".repeat(32)), 0),
     ] {
@@ -315,9 +315,9 @@ fn is_forged(app: &TestApp, endpoint: Endpoint, number: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_order_says_why_wechat_was_not_understood_until_it_is() {
     let app = TestApp::at_rest().await;
-    let shop = app.shop("茶里巷", "1900000193").await;
+    let merchant = app.merchant("茶里巷", "1900000193").await;
     let li = app.customer("li").await;
-    let order_no = app.create(&li, &shop.code, 1_299, "k").await;
+    let order_no = app.create(&li, &merchant.code, 1_299, "k").await;
     let (admin, forged) = (app.admin(), "not to be believed: bad_signature");
     let history = format!("/api/v1/admin/payments/{order_no}/history");
     let problem = async || {
@@ -336,7 +336,7 @@ async fn the_order_says_why_wechat_was_not_understood_until_it_is() {
     assert!(said.contains(forged), "{said}");
     let (told, _) = command(&app, &["payment", "show", &order_no]);
     assert!(told.contains(forged), "{told}");
-    // That is for the platform.
+    // That is for the tenant.
     let own = li.get(&path).await.expect(200);
     assert!(!own.to_string().contains("believed"), "{own}");
     eventually("WeChat is understood", || async {
@@ -350,7 +350,7 @@ async fn the_order_says_why_wechat_was_not_understood_until_it_is() {
     app.execute("UPDATE payment_orders SET prepaid_at = NOW(6) - INTERVAL 3 HOUR")
         .await;
     is_forged(&app, Endpoint::Prepay, &order_no);
-    let body = json!({ "code": shop.code, "amount_fen": 1_299 });
+    let body = json!({ "code": merchant.code, "amount_fen": 1_299 });
     let again = async || {
         let caller = li.keyed("k");
         caller.post("/api/v1/customer/payments", &body).await
@@ -395,11 +395,11 @@ async fn the_refund_says_why_wechat_was_not_understood_until_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_shop_shows_what_to_scan() {
+async fn a_merchant_shows_what_to_scan() {
     let app = TestApp::start().await;
-    let shop = app.shop("茶里巷", "1900000168").await;
+    let merchant = app.merchant("茶里巷", "1900000168").await;
     let path = "/api/v1/merchant/payments";
-    let clerk = clerk(&app, &shop).await;
+    let clerk = clerk(&app, &merchant).await;
     let body = json!({ "amount_fen": 1200 });
     let shown = clerk.keyed("s").post(path, &body).await.expect(201);
     assert!(text(&shown, "code_url").starts_with("weixin://"), "{shown}");
@@ -429,7 +429,7 @@ async fn a_shop_shows_what_to_scan() {
 
     // One that a customer made by scanning a code on the counter has nothing to scan.
     let li = app.customer("li").await;
-    let scanned = app.create(&li, &shop.code, 500, "k").await;
+    let scanned = app.create(&li, &merchant.code, 500, "k").await;
     let scanned = clerk.get(&format!("{path}/{scanned}/code.svg")).await;
     scanned.refused(409, "payment_code_absent");
     app.finish().await;

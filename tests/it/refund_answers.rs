@@ -8,8 +8,8 @@ use zhangfang::{
     audit::Actor,
     idempotency::{Claim, IdempotencyKey},
     payments::{
-        self, AbnormalRefund, BankCard, Bill, BillKind, ChannelOrder, ChannelRefund, Gateway,
-        Notice, NoticeError, NoticeHeaders, OneGateway, OurAccount, Outcome, PayParameters,
+        self, AbnormalRefund, BankCard, Bill, BillKind, ChannelOrder, ChannelRefund, Notice,
+        NoticeError, NoticeHeaders, OneChannel, OurAccount, Outcome, PayParameters, PaymentChannel,
         Payments, PrepayRequest, Redirected, Refund, RefundBy, RefundCall, RefundError, RefundRole,
         RefundState, RefundStatus, RequestRefund,
     },
@@ -23,7 +23,7 @@ const PAID_FEN: i64 = 1_299;
 /// WeChat with a fixed answer to everything about refunds.
 #[derive(Debug)]
 struct Saying {
-    rest: Arc<dyn Gateway>,
+    rest: Arc<dyn PaymentChannel>,
     order: OrderNo,
     refunded_fen: i64,
     status: RefundStatus,
@@ -50,13 +50,13 @@ impl Saying {
 
     fn into_payments(self, app: &TestApp) -> Payments {
         Payments {
-            gateways: Arc::new(OneGateway(Arc::new(self))),
+            channels: Arc::new(OneChannel(Arc::new(self))),
             ..app.app.payments().clone()
         }
     }
 }
 
-impl Gateway for Saying {
+impl PaymentChannel for Saying {
     fn account(&self) -> &OurAccount {
         self.rest.account()
     }
@@ -76,21 +76,22 @@ impl Gateway for Saying {
     fn query<'a>(
         &'a self,
         order_no: OrderNo,
-        shop: &'a str,
+        sub_mchid: &'a str,
     ) -> BoxFuture<'a, Outcome<ChannelOrder>> {
-        self.rest.query(order_no, shop)
+        self.rest.query(order_no, sub_mchid)
     }
 
     fn query_by_transaction<'a>(
         &'a self,
         wechat_transaction_id: &'a str,
-        shop: &'a str,
+        sub_mchid: &'a str,
     ) -> BoxFuture<'a, Outcome<ChannelOrder>> {
-        self.rest.query_by_transaction(wechat_transaction_id, shop)
+        self.rest
+            .query_by_transaction(wechat_transaction_id, sub_mchid)
     }
 
-    fn close<'a>(&'a self, order_no: OrderNo, shop: &'a str) -> BoxFuture<'a, Outcome<()>> {
-        self.rest.close(order_no, shop)
+    fn close<'a>(&'a self, order_no: OrderNo, sub_mchid: &'a str) -> BoxFuture<'a, Outcome<()>> {
+        self.rest.close(order_no, sub_mchid)
     }
 
     fn refund(&self, call: RefundCall) -> BoxFuture<'_, Outcome<ChannelRefund>> {
@@ -100,7 +101,7 @@ impl Gateway for Saying {
     fn query_refund<'a>(
         &'a self,
         refund_no: RefundNo,
-        _shop: &'a str,
+        _sub_mchid: &'a str,
     ) -> BoxFuture<'a, Outcome<ChannelRefund>> {
         Box::pin(async move { self.answer(refund_no, self.status) })
     }
@@ -145,7 +146,7 @@ fn through(
     answers_redirects: bool,
 ) -> Payments {
     let saying = Saying {
-        rest: app.app.gateways().of(app.tenant.id),
+        rest: app.app.channels().of(app.tenant.id),
         order,
         refunded_fen,
         status,
@@ -183,9 +184,9 @@ async fn refund(
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_stays_wrong_is_told_once_and_books_nothing() {
     let app = TestApp::start().await;
-    let shop = app.shop("茶里巷", "1900000170").await;
+    let merchant = app.merchant("茶里巷", "1900000170").await;
     let li = app.customer("li").await;
-    let order_no = app.pay(&li, &shop.code, PAID_FEN, "k").await;
+    let order_no = app.pay(&li, &merchant.code, PAID_FEN, "k").await;
     let (payments, asked) = refund(&app, &order_no, PAID_FEN + 1, RefundStatus::Success).await;
     for _ in 0..3 {
         let due = "UPDATE refunds SET next_attempt_at = '2020-01-01', calling_until = NULL";
@@ -208,9 +209,9 @@ async fn an_answer_that_stays_wrong_is_told_once_and_books_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_abnormal_refund_is_sent_elsewhere_once_and_it_stands_there_by_whom() {
     let app = TestApp::start().await;
-    let shop = app.shop("茶里巷", "1900000171").await;
+    let merchant = app.merchant("茶里巷", "1900000171").await;
     let li = app.customer("li").await;
-    let order_no = app.pay(&li, &shop.code, PAID_FEN, "k").await;
+    let order_no = app.pay(&li, &merchant.code, PAID_FEN, "k").await;
     let (payments, asked) = refund(&app, &order_no, PAID_FEN, RefundStatus::Abnormal).await;
     assert_eq!(asked.state, RefundState::Abnormal);
 
@@ -230,7 +231,7 @@ async fn an_abnormal_refund_is_sent_elsewhere_once_and_it_stands_there_by_whom()
     let told = steps.any(|step| step["state"] == "processing" && step["who"] == "operator:wei");
     assert!(told, "{story}");
     assert_eq!(story["exceptions"][0]["kind"], "refund_abnormal", "{story}");
-    let seen = shop
+    let seen = merchant
         .owner
         .get("/api/v1/merchant/refunds?state=processing")
         .await;
@@ -244,9 +245,9 @@ async fn an_abnormal_refund_is_sent_elsewhere_once_and_it_stands_there_by_whom()
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_answer_to_a_refund_that_is_sent_elsewhere_is_not_called_a_refusal() {
     let app = TestApp::start().await;
-    let shop = app.shop("茶里巷", "1900000173").await;
+    let merchant = app.merchant("茶里巷", "1900000173").await;
     let li = app.customer("li").await;
-    let order_no = app.pay(&li, &shop.code, PAID_FEN, "k").await;
+    let order_no = app.pay(&li, &merchant.code, PAID_FEN, "k").await;
     let (_, asked) = refund(&app, &order_no, PAID_FEN, RefundStatus::Abnormal).await;
     let order: OrderNo = order_no.parse().unwrap();
     let wrong = through(&app, order, PAID_FEN + 1, RefundStatus::Abnormal, true);
@@ -262,14 +263,14 @@ async fn a_wrong_answer_to_a_refund_that_is_sent_elsewhere_is_not_called_a_refus
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refund_that_arrives_before_its_new_way_is_answered_is_told_as_it_stands() {
     let app = TestApp::start().await;
-    let shop = app.shop("茶里巷", "1900000174").await;
+    let merchant = app.merchant("茶里巷", "1900000174").await;
     let li = app.customer("li").await;
-    let order_no = app.pay(&li, &shop.code, PAID_FEN, "k").await;
+    let order_no = app.pay(&li, &merchant.code, PAID_FEN, "k").await;
     let (_, asked) = refund(&app, &order_no, PAID_FEN, RefundStatus::Abnormal).await;
     let order: OrderNo = order_no.parse().unwrap();
     let arrived = through(&app, order, PAID_FEN, RefundStatus::Success, true);
     let overtaken = Saying {
-        rest: app.app.gateways().of(app.tenant.id),
+        rest: app.app.channels().of(app.tenant.id),
         order,
         refunded_fen: PAID_FEN,
         status: RefundStatus::Abnormal,
@@ -310,9 +311,9 @@ async fn redirect_lines(app: &TestApp) -> Vec<(String, String, String)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn above_the_limit_two_people_say_where_an_abnormal_refund_goes() {
     let app = TestApp::start().await;
-    let shop = app.shop("茶里巷", "1900000172").await;
+    let merchant = app.merchant("茶里巷", "1900000172").await;
     let li = app.customer("li").await;
-    let order_no = app.pay(&li, &shop.code, PAID_FEN, "k").await;
+    let order_no = app.pay(&li, &merchant.code, PAID_FEN, "k").await;
     let (payments, asked) = refund(&app, &order_no, PAID_FEN, RefundStatus::Abnormal).await;
     app.set_policy(|terms| terms.refund_review_above = Money::parse(PAID_FEN - 1).unwrap())
         .await;
@@ -371,7 +372,7 @@ async fn above_the_limit_two_people_say_where_an_abnormal_refund_goes() {
         [
             line(wei, wanted, "ICBC_DEBIT …2233"),
             line(lin, wanted, "ICBC_DEBIT …9999"),
-            line(lin, wanted, "the shop's account"),
+            line(lin, wanted, "the merchant's account"),
             line(wei, wanted, "ICBC_DEBIT …2233"),
             line(lin, went, "ICBC_DEBIT …2233"),
             line(wei, went, "ICBC_DEBIT …2233"),

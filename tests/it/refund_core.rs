@@ -25,18 +25,18 @@ use crate::{
 /// What a customer has: posted, held and owed points.
 pub(crate) type Has = (i64, i64, i64);
 
-/// A shop with refunds of its payments, through a channel that follows a script.
+/// A merchant with refunds of its payments, through a channel that follows a script.
 pub(crate) struct Desk {
     pub(crate) app: TestApp,
     pub(crate) channel: Arc<Channel>,
     pub(crate) payments: Payments,
     pub(crate) customer: crate::harness::Caller,
-    /// Of the shop.
+    /// Of the merchant.
     pub(crate) owner: crate::harness::Caller,
     pub(crate) code: String,
 }
 
-pub(crate) const SHOP: &str = "1900000140";
+pub(crate) const SUB_MCHID: &str = "1900000140";
 
 impl Desk {
     pub(crate) async fn open() -> Self {
@@ -46,15 +46,15 @@ impl Desk {
     pub(crate) async fn at(app: TestApp) -> Self {
         let channel = Arc::new(Channel::default());
         let payments = app.through(&channel);
-        let shop = app.shop("茶里巷", SHOP).await;
+        let merchant = app.merchant("茶里巷", SUB_MCHID).await;
         let customer = app.customer("li").await;
         Self {
             app,
             channel,
             payments,
             customer,
-            owner: shop.owner,
-            code: shop.code,
+            owner: merchant.owner,
+            code: merchant.code,
         }
     }
 
@@ -165,7 +165,7 @@ impl Desk {
         let order = self.order(refund.order).await;
         let transaction = &order.state.payment().unwrap().wechat_transaction_id;
         self.channel
-            .calls_back(refund, status, (SHOP, transaction), notice);
+            .calls_back(refund, status, (SUB_MCHID, transaction), notice);
         let headers = NoticeHeaders {
             timestamp: None,
             nonce: None,

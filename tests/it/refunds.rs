@@ -1,4 +1,4 @@
-//! Refunds and what surrounds them, as shops, operators and customers meet them: who may do what, who must agree, what is kept and what can be seen.
+//! Refunds and what surrounds them, as merchants, operators and customers meet them: who may do what, who must agree, what is kept and what can be seen.
 //!
 //! What WeChat does with a refund is not told here: whatever it answers, everything here holds.
 
@@ -11,7 +11,7 @@ use zhangfang::{
 
 use crate::{
     batch::adjust,
-    harness::{Answer, Caller, Shop, TestApp, eventually},
+    harness::{Answer, Caller, Merchant, TestApp, eventually},
     verification::Copy,
 };
 
@@ -39,8 +39,12 @@ pub(crate) fn operator(app: &TestApp, name: &str, role: OperatorRole) -> Caller 
     token_for(app, &principal)
 }
 
-pub(crate) async fn clerk(app: &TestApp, shop: &Shop) -> Caller {
-    let profile = shop.owner.get("/api/v1/merchant/profile").await.expect(200);
+pub(crate) async fn clerk(app: &TestApp, merchant: &Merchant) -> Caller {
+    let profile = merchant
+        .owner
+        .get("/api/v1/merchant/profile")
+        .await
+        .expect(200);
     let db = app.db();
     let principal = Principal::Staff {
         tenant: app.tenant.id,
@@ -87,11 +91,11 @@ fn decision(audience: &str, refund: &Value, word: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_may_ask_for_what_the_policy_lets_them_and_a_second_person_decides_on_the_rest() {
     let app = TestApp::start().await;
-    let shop = app.shop("茶里巷", "1900000160").await;
+    let merchant = app.merchant("茶里巷", "1900000160").await;
     let li = app.customer("li").await;
     set_policy(&app, &policy(1_000, 5_000, "debt")).await;
-    let order_no = app.pay(&li, &shop.code, 50_000, "k").await;
-    let clerk = clerk(&app, &shop).await;
+    let order_no = app.pay(&li, &merchant.code, 50_000, "k").await;
+    let clerk = clerk(&app, &merchant).await;
     let (lin, wei) = (
         operator(&app, "lin", OperatorRole::Admin),
         operator(&app, "wei", OperatorRole::Admin),
@@ -107,24 +111,24 @@ async fn each_may_ask_for_what_the_policy_lets_them_and_a_second_person_decides_
     let approve = decision("merchant", &waits, "approve");
     let by_clerk = clerk.keyed("d1").post(&approve, &nothing).await;
     by_clerk.refused(403, "forbidden");
-    let agreed = shop.owner.keyed("d1").post(&approve, &nothing).await;
+    let agreed = merchant.owner.keyed("d1").post(&approve, &nothing).await;
     let agreed = agreed.expect(200);
     assert!(is_on_its_way(&agreed), "{agreed}");
     assert!(text(&agreed, "decided_by").starts_with("st_"), "{agreed}");
     // The same key again is the same decision; another is too late.
-    let again = shop.owner.keyed("d1").post(&approve, &nothing).await;
+    let again = merchant.owner.keyed("d1").post(&approve, &nothing).await;
     assert_eq!(again.expect(200)["refund_no"], agreed["refund_no"]);
-    let late = shop.owner.keyed("d2").post(&approve, &nothing).await;
+    let late = merchant.owner.keyed("d2").post(&approve, &nothing).await;
     late.refused(409, "refund_already_decided");
 
     // Above the review limit nobody decides alone, and the owner does not decide at all.
-    let own = ask(&shop.owner, &order_no, "merchant", 6_000, "r3").await;
+    let own = ask(&merchant.owner, &order_no, "merchant", 6_000, "r3").await;
     let own = decision("merchant", &own, "approve");
-    let alone = shop.owner.keyed("d3").post(&own, &nothing).await;
+    let alone = merchant.owner.keyed("d3").post(&own, &nothing).await;
     alone.refused(403, "refund_needs_second_person");
     let large = ask(&clerk, &order_no, "merchant", 6_000, "r4").await;
     let too_large = decision("merchant", &large, "approve");
-    let too_large = shop.owner.keyed("d4").post(&too_large, &nothing).await;
+    let too_large = merchant.owner.keyed("d4").post(&too_large, &nothing).await;
     too_large.refused(403, "refund_above_limit");
     let by_lin = decision("admin", &large, "approve");
     let by_lin = lin
@@ -133,18 +137,18 @@ async fn each_may_ask_for_what_the_policy_lets_them_and_a_second_person_decides_
         .await;
     assert_eq!(by_lin.expect(200)["decided_by"], "operator:lin");
 
-    let platform = ask(&lin, &order_no, "admin", 6_000, "r5").await;
-    assert_eq!(platform["state"], "awaiting_approval");
-    let approve = decision("admin", &platform, "approve");
+    let by_operator = ask(&lin, &order_no, "admin", 6_000, "r5").await;
+    assert_eq!(by_operator["state"], "awaiting_approval");
+    let approve = decision("admin", &by_operator, "approve");
     let alone = lin.keyed("d5").post(&approve, &nothing).await;
     alone.refused(403, "refund_needs_second_person");
     let agreed = wei.keyed("d5").post(&approve, &nothing).await.expect(200);
     assert!(is_on_its_way(&agreed), "{agreed}");
 
-    // The shop sees that the platform decided, and not who.
+    // The merchant sees that the tenant decided, and not who.
     let path = format!("/api/v1/merchant/refunds/{}", text(&large, "refund_no"));
-    let seen = shop.owner.get(&path).await.expect(200);
-    assert_eq!(seen["decided_by"], "platform");
+    let seen = merchant.owner.get(&path).await.expect(200);
+    assert_eq!(seen["decided_by"], "tenant");
     assert!(!seen.to_string().contains("operator"), "{seen}");
     app.finish().await;
 }
@@ -152,24 +156,25 @@ async fn each_may_ask_for_what_the_policy_lets_them_and_a_second_person_decides_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rejected_refund_gives_back_what_it_held() {
     let app = TestApp::start().await;
-    let shop = app.shop("茶里巷", "1900000161").await;
+    let merchant = app.merchant("茶里巷", "1900000161").await;
     let li = app.customer("li").await;
     set_policy(&app, &policy(0, 5_000, "debt")).await;
-    let order_no = app.pay(&li, &shop.code, 1_000, "k").await;
-    let clerk = clerk(&app, &shop).await;
+    let order_no = app.pay(&li, &merchant.code, 1_000, "k").await;
+    let clerk = clerk(&app, &merchant).await;
     let waits = ask(&clerk, &order_no, "merchant", 1_000, "r1").await;
     let order = format!("/api/v1/merchant/payments/{order_no}");
-    let refundable = async || shop.owner.get(&order).await.expect(200)["refundable_fen"].clone();
+    let refundable =
+        async || merchant.owner.get(&order).await.expect(200)["refundable_fen"].clone();
     assert_eq!(refundable().await, 0);
 
     let reject = decision("merchant", &waits, "reject");
-    let silent = shop
+    let silent = merchant
         .owner
         .keyed("d")
         .post(&reject, &json!({ "reason": " " }))
         .await;
     silent.refused(422, "field_invalid");
-    let rejected = shop
+    let rejected = merchant
         .owner
         .keyed("d")
         .post(&reject, &json!({ "reason": "商品已使用" }))
@@ -177,7 +182,7 @@ async fn a_rejected_refund_gives_back_what_it_held() {
     assert_eq!(rejected.expect(200)["state"], "rejected");
     assert_eq!(refundable().await, 1_000);
     let path = format!("/api/v1/merchant/refunds/{}", text(&waits, "refund_no"));
-    let history = &shop.owner.get(&path).await.expect(200)["history"];
+    let history = &merchant.owner.get(&path).await.expect(200)["history"];
     assert_eq!(history[1]["state"], "rejected");
     assert_eq!(history[1]["why"], "商品已使用");
 
@@ -185,17 +190,20 @@ async fn a_rejected_refund_gives_back_what_it_held() {
     assert_eq!(app.count("SELECT COUNT(*) FROM transfers").await, 2);
     let theirs = format!("/api/v1/customer/payments/{order_no}/refunds");
     assert_eq!(li.get(&theirs).await.expect(200)["items"], json!([]));
-    let listed = shop
+    let listed = merchant
         .owner
         .get("/api/v1/merchant/refunds?state=rejected")
         .await;
     assert_eq!(listed.expect(200)["items"].as_array().unwrap().len(), 1);
-    let listed = shop
+    let listed = merchant
         .owner
         .get("/api/v1/merchant/refunds?state=succeeded")
         .await;
     assert_eq!(listed.expect(200)["items"], json!([]));
-    let nonsense = shop.owner.get("/api/v1/merchant/refunds?state=gone").await;
+    let nonsense = merchant
+        .owner
+        .get("/api/v1/merchant/refunds?state=gone")
+        .await;
     nonsense.refused(422, "field_invalid");
     app.finish().await;
 }
@@ -203,11 +211,11 @@ async fn a_rejected_refund_gives_back_what_it_held() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_key_is_the_same_refund_and_never_more_than_was_paid_goes_back() {
     let app = TestApp::start().await;
-    let shop = app.shop("茶里巷", "1900000162").await;
+    let merchant = app.merchant("茶里巷", "1900000162").await;
     let li = app.customer("li").await;
-    let order_no = app.pay(&li, &shop.code, 1_299, "k").await;
+    let order_no = app.pay(&li, &merchant.code, 1_299, "k").await;
     let path = format!("/api/v1/merchant/payments/{order_no}/refunds");
-    let owner = &shop.owner;
+    let owner = &merchant.owner;
 
     let first = ask(owner, &order_no, "merchant", 300, "r1").await;
     let again = ask(owner, &order_no, "merchant", 300, "r1").await;
@@ -258,7 +266,7 @@ async fn the_same_key_is_the_same_refund_and_never_more_than_was_paid_goes_back(
         12
     );
 
-    let unpaid = app.create(&li, &shop.code, 500, "unpaid").await;
+    let unpaid = app.create(&li, &merchant.code, 500, "unpaid").await;
     let unpaid = format!("/api/v1/merchant/payments/{unpaid}/refunds");
     let unpaid = owner
         .keyed("r4")
@@ -271,18 +279,18 @@ async fn the_same_key_is_the_same_refund_and_never_more_than_was_paid_goes_back(
 #[tokio::test(flavor = "multi_thread")]
 async fn points_that_were_spent_are_owed_shown_below_zero_or_stop_the_refund() {
     let app = TestApp::start().await;
-    let shop = app.shop("茶里巷", "1900000163").await;
+    let merchant = app.merchant("茶里巷", "1900000163").await;
     for (shortfall, available) in [("refuse", 0), ("debt", 0), ("negative", -12)] {
         set_policy(&app, &policy(20_000, 500_000, shortfall)).await;
         let someone = app.customer(shortfall).await;
-        let order_no = app.pay(&someone, &shop.code, 1_299, shortfall).await;
+        let order_no = app.pay(&someone, &merchant.code, 1_299, shortfall).await;
         let me = someone.get("/api/v1/customer/me").await.expect(200);
         let id: CustomerId = text(&me, "id").parse().unwrap();
         assert!(app.db().submit(adjust(&app, id, -12)).await.unwrap());
 
         let path = format!("/api/v1/merchant/payments/{order_no}/refunds");
         let body = json!({ "reason": "缺货" });
-        let asked = shop.owner.keyed(shortfall).post(&path, &body).await;
+        let asked = merchant.owner.keyed(shortfall).post(&path, &body).await;
         let points = async || someone.get("/api/v1/customer/points").await.expect(200);
         if shortfall == "refuse" {
             asked.refused(409, "refund_points_spent");
@@ -304,8 +312,13 @@ async fn points_that_were_spent_are_owed_shown_below_zero_or_stop_the_refund() {
         assert_eq!(lent.unwrap()["order_no"], order_no.as_str(), "{records}");
 
         // The next points repay it.
-        app.pay(&someone, &shop.code, 2_000, &format!("{shortfall}-again"))
-            .await;
+        app.pay(
+            &someone,
+            &merchant.code,
+            2_000,
+            &format!("{shortfall}-again"),
+        )
+        .await;
         let shown = points().await;
         assert_eq!(
             (&shown["debt"], &shown["available"]),
@@ -352,11 +365,11 @@ async fn points_that_were_spent_are_owed_shown_below_zero_or_stop_the_refund() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_anothers_does_not_exist_and_neither_does_what_nobody_made() {
     let app = TestApp::start().await;
-    let shop = app.shop("茶里巷", "1900000164").await;
-    let stranger = app.shop("老张面馆", "1900000165").await.owner;
+    let merchant = app.merchant("茶里巷", "1900000164").await;
+    let stranger = app.merchant("老张面馆", "1900000165").await.owner;
     let (li, zhao) = (app.customer("li").await, app.customer("zhao").await);
-    let order_no = app.pay(&li, &shop.code, 1_000, "k").await;
-    let refund = ask(&shop.owner, &order_no, "merchant", 100, "r").await;
+    let order_no = app.pay(&li, &merchant.code, 1_000, "k").await;
+    let refund = ask(&merchant.owner, &order_no, "merchant", 100, "r").await;
     let refund_no = text(&refund, "refund_no");
 
     let nobody = "0".repeat(24);
@@ -370,7 +383,7 @@ async fn what_is_anothers_does_not_exist_and_neither_does_what_nobody_made() {
     };
     for (order, refund, who) in [
         (order_no.as_str(), refund_no.as_str(), &stranger),
-        (&nobody, &nobody, &shop.owner),
+        (&nobody, &nobody, &merchant.owner),
     ] {
         let payment = format!("/api/v1/merchant/payments/{order}");
         for tail in ["", "/history", "/refunds", "/code.svg", "/code.png"] {
@@ -455,14 +468,14 @@ async fn waits_of(app: &TestApp) -> Vec<(i64, Option<String>)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn limits_are_about_what_an_order_gives_back_and_not_about_its_pieces() {
     let app = TestApp::start().await;
-    let shop = app.shop("茶里巷", "1900000160").await;
+    let merchant = app.merchant("茶里巷", "1900000160").await;
     let li = app.customer("li").await;
     set_policy(&app, &policy(1_000, 5_000, "debt")).await;
-    let clerk = clerk(&app, &shop).await;
+    let clerk = clerk(&app, &merchant).await;
     let lin = operator(&app, "lin", OperatorRole::Admin);
     let wei = operator(&app, "wei", OperatorRole::Admin);
     let nothing = json!({});
-    let order_no = app.pay(&li, &shop.code, 50_000, "k").await;
+    let order_no = app.pay(&li, &merchant.code, 50_000, "k").await;
     let mut state = Vec::new();
     for (number, fen) in [400, 600, 1].into_iter().enumerate() {
         let made = ask(&clerk, &order_no, "merchant", fen, &format!("c{number}")).await;
@@ -472,20 +485,21 @@ async fn limits_are_about_what_an_order_gives_back_and_not_about_its_pieces() {
     assert_eq!(alone, [true, true, false], "a fen above ten yuan");
     // The owner's word goes as far as the order, with what waits.
     let agreed = decision("merchant", &state[2].1, "approve");
-    shop.owner
+    merchant
+        .owner
         .keyed("d1")
         .post(&agreed, &nothing)
         .await
         .expect(200);
-    let by_owner = ask(&shop.owner, &order_no, "merchant", 3_999, "o1").await;
+    let by_owner = ask(&merchant.owner, &order_no, "merchant", 3_999, "o1").await;
     assert!(is_on_its_way(&by_owner), "5000 in all: {by_owner}");
-    for (who, key) in [(&shop.owner, "o2"), (&clerk, "c4")] {
+    for (who, key) in [(&merchant.owner, "o2"), (&clerk, "c4")] {
         let waits = ask(who, &order_no, "merchant", 1, key).await;
         assert_eq!(waits["state"], "awaiting_approval");
     }
     let piece = ask(&clerk, &order_no, "merchant", 2, "c5").await;
     let piece = decision("merchant", &piece, "approve");
-    let too_far = shop.owner.keyed("d2").post(&piece, &nothing).await;
+    let too_far = merchant.owner.keyed("d2").post(&piece, &nothing).await;
     too_far.refused(403, "refund_above_limit");
     // Nor does an operator alone.
     let waits_for_wei = ask(&lin, &order_no, "admin", 5, "p1").await;
@@ -512,16 +526,16 @@ async fn limits_are_about_what_an_order_gives_back_and_not_about_its_pieces() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clerk_gives_back_so_much_in_a_day_alone_also_by_many_orders_at_once() {
     let app = TestApp::start().await;
-    let shop = app.shop("茶里巷", "1900000160").await;
+    let merchant = app.merchant("茶里巷", "1900000160").await;
     let mut terms = policy(1_000, 50_000, "debt");
     terms["clerk_refund_day_max_fen"] = json!(2_500);
     set_policy(&app, &terms).await;
-    let clerk = clerk(&app, &shop).await;
+    let clerk = clerk(&app, &merchant).await;
     let mut orders = Vec::new();
     for number in 0..12 {
         // Different customers are different lanes, and so different committers.
         let customer = app.customer(&format!("c{number}")).await;
-        orders.push(app.pay(&customer, &shop.code, 5_000, "k").await);
+        orders.push(app.pay(&customer, &merchant.code, 5_000, "k").await);
     }
     let asking = orders.iter().enumerate().map(|(number, order_no)| {
         let clerk = clerk.clone();
@@ -533,7 +547,7 @@ async fn a_clerk_gives_back_so_much_in_a_day_alone_also_by_many_orders_at_once()
     let waiting = made.iter().find(|refund| !is_on_its_way(refund)).unwrap();
     // Another hundred are left, and what the owner agrees to is not the clerk's.
     let approve = decision("merchant", waiting, "approve");
-    let agreed = shop.owner.keyed("d").post(&approve, &json!({})).await;
+    let agreed = merchant.owner.keyed("d").post(&approve, &json!({})).await;
     agreed.expect(200);
     let last = made.iter().position(is_on_its_way).unwrap();
     let rest = ask(&clerk, &orders[last], "merchant", 100, "r2").await;
@@ -543,7 +557,7 @@ async fn a_clerk_gives_back_so_much_in_a_day_alone_also_by_many_orders_at_once()
     // The same request is the same refund and counts once; the owner has no such limit.
     let again = ask(&clerk, &orders[last], "merchant", 100, "r2").await;
     assert_eq!(again["refund_no"], rest["refund_no"]);
-    let by_owner = ask(&shop.owner, &orders[last], "merchant", 2_000, "o").await;
+    let by_owner = ask(&merchant.owner, &orders[last], "merchant", 2_000, "o").await;
     assert!(is_on_its_way(&by_owner), "{by_owner}");
     let told = waits_of(&app).await;
     let day = told
@@ -573,7 +587,7 @@ async fn a_clerk_gives_back_so_much_in_a_day_alone_also_by_many_orders_at_once()
         "of the order there is too much"
     );
     let fresh = app.customer("fresh").await;
-    let order_no = app.pay(&fresh, &shop.code, 5_000, "k").await;
+    let order_no = app.pay(&fresh, &merchant.code, 5_000, "k").await;
     let next_day = ask(&clerk, &order_no, "merchant", 900, "r5").await;
     assert!(is_on_its_way(&next_day), "{next_day}");
     // As if what was made today had been made yesterday, which it was not.

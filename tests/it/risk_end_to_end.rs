@@ -9,17 +9,17 @@ use zhangfang::{
 };
 
 use crate::{
-    harness::{Answer, Caller, Shop, Site, TestApp, eventually},
+    harness::{Answer, Caller, Merchant, Site, TestApp, eventually},
     refund_core::Desk,
 };
 
 const RULES: &str = include_str!("../../risk-rules.yaml");
-const SHOP: &str = "1900000140";
+const SUB_MCHID: &str = "1900000140";
 const PAYMENTS: &str = "/api/v1/customer/payments";
 const REVIEWS: &str = "/api/v1/admin/risk/reviews";
 
-async fn ask(customer: &Caller, shop: &Shop, key: &str) -> Answer {
-    let body = json!({ "code": shop.code, "amount_fen": 1_200 });
+async fn ask(customer: &Caller, merchant: &Merchant, key: &str) -> Answer {
+    let body = json!({ "code": merchant.code, "amount_fen": 1_200 });
     customer.keyed(key).post(PAYMENTS, &body).await
 }
 
@@ -71,10 +71,10 @@ async fn fired(app: &TestApp, rule: &str) -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_eleven_payments_in_a_minute_the_eleventh_is_blocked() {
     let app = TestApp::with_rules(RULES).await;
-    let shop = app.shop("茶里巷", SHOP).await;
+    let merchant = app.merchant("茶里巷", SUB_MCHID).await;
     let li = app.customer("li").await;
     let keys: Vec<_> = (0..11).map(|key| format!("k{key}")).collect();
-    let asking = keys.iter().map(|key| ask(&li, &shop, key));
+    let asking = keys.iter().map(|key| ask(&li, &merchant, key));
     let answers = futures_util::future::join_all(asking).await;
     let made: Vec<_> = answers
         .iter()
@@ -86,8 +86,8 @@ async fn of_eleven_payments_in_a_minute_the_eleventh_is_blocked() {
     let decision: DecisionId = told["decision"].as_str().unwrap().parse().unwrap();
 
     // Not with another key, nor from a till's address that the caller makes up.
-    stopped(&ask(&li, &shop, "another").await, "risk_blocked");
-    let body = json!({ "code": shop.code, "amount_fen": 1_200 }).to_string();
+    stopped(&ask(&li, &merchant, "another").await, "risk_blocked");
+    let body = json!({ "code": merchant.code, "amount_fen": 1_200 }).to_string();
     for (key, device) in [("x1", "phone-2"), ("x2", "'; DROP TABLE x; --"), ("x3", "")] {
         let headers = [
             ("idempotency-key", key.to_owned()),
@@ -104,10 +104,10 @@ async fn of_eleven_payments_in_a_minute_the_eleventh_is_blocked() {
         .zip(&answers)
         .find(|(_, answer)| answer.status == 201)
         .unwrap();
-    let again = ask(&li, &shop, key).await;
+    let again = ask(&li, &merchant, key).await;
     assert_eq!(number_of(&again), number_of(first));
     let wang = app.customer("wang").await;
-    number_of(&ask(&wang, &shop, "k0").await);
+    number_of(&ask(&wang, &merchant, "k0").await);
     let orders = "SELECT COUNT(*) FROM payment_orders";
     assert_eq!(app.count(orders).await, 11);
 
@@ -128,8 +128,8 @@ async fn of_eleven_payments_in_a_minute_the_eleventh_is_blocked() {
         "{rule}"
     );
     assert_eq!(explained["address"], "127.0.0.x");
-    let crm = app.role("shop-crm", OperatorRole::Service);
-    for stranger in [&li, &shop.owner, &crm] {
+    let crm = app.role("merchant-crm", OperatorRole::Service);
+    for stranger in [&li, &merchant.owner, &crm] {
         assert_eq!(stranger.get(&path).await.status, 403);
         assert_eq!(stranger.get(list).await.status, 403);
     }
@@ -143,25 +143,25 @@ async fn of_eleven_payments_in_a_minute_the_eleventh_is_blocked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_pays_in_their_own_shop_has_points_when_a_person_agrees() {
+async fn whoever_pays_in_their_own_merchant_has_points_when_a_person_agrees() {
     let app = TestApp::with_rules(RULES).await;
-    let shop = app.shop("茶里巷", SHOP).await;
-    let owner = app.customer(&format!("owner-of-{SHOP}")).await;
-    let no = app.pay(&owner, &shop.code, 1_000, "k").await;
+    let merchant = app.merchant("茶里巷", SUB_MCHID).await;
+    let owner = app.customer(&format!("owner-of-{SUB_MCHID}")).await;
+    let no = app.pay(&owner, &merchant.code, 1_000, "k").await;
     assert_eq!(
         points(&owner).await,
         [0, 0, 10],
         "the money settles, the points wait"
     );
     // The way round: a till's order, which is nobody's until it is paid.
-    let shown = shop.owner.keyed("till");
+    let shown = merchant.owner.keyed("till");
     let shown = shown
         .post("/api/v1/merchant/payments", &json!({ "amount_fen": 700 }))
         .await;
     let shown = shown.expect(201);
     let till = shown["order_no"].as_str().unwrap().to_owned();
     let code_url = shown["code_url"].as_str().unwrap();
-    let payer = openid_for(&format!("owner-of-{SHOP}"));
+    let payer = openid_for(&format!("owner-of-{SUB_MCHID}"));
     let paying = app.simulator.pay_native(code_url, &payer, Payment::clean());
     paying.await.unwrap();
     eventually("the till's order is settled", || async {
@@ -170,7 +170,7 @@ async fn whoever_pays_in_their_own_shop_has_points_when_a_person_agrees() {
     .await;
     // And somebody else's payment there is no affair of the rule.
     let li = app.customer("li").await;
-    app.pay(&li, &shop.code, 1_000, "k").await;
+    app.pay(&li, &merchant.code, 1_000, "k").await;
     assert_eq!(points(&li).await, [10, 10, 0]);
 
     let lin = app.operator("lin");
@@ -186,15 +186,15 @@ async fn whoever_pays_in_their_own_shop_has_points_when_a_person_agrees() {
     for review in &open {
         assert_eq!(
             (&review["rules"], &review["stage"]),
-            (&json!("own-shop"), &json!("points.credit"))
+            (&json!("own-merchant"), &json!("points.credit"))
         );
     }
 
     // Nobody else decides: not who earned them, nor who only reads, nor a program.
     let note = json!({ "note": "ok" });
     let auditor = app.role("zhou", OperatorRole::Auditor);
-    let crm = app.role("shop-crm", OperatorRole::Service);
-    for stranger in [&owner, &shop.owner, &auditor, &crm] {
+    let crm = app.role("merchant-crm", OperatorRole::Service);
+    for stranger in [&owner, &merchant.owner, &auditor, &crm] {
         for word in ["claim", "release", "approve", "reject"] {
             let path = format!("{}/{word}", path_of(&no));
             let answer = stranger.keyed("mine").post(&path, &note).await;
@@ -230,17 +230,17 @@ async fn whoever_pays_in_their_own_shop_has_points_when_a_person_agrees() {
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_comes_from_an_unknown_network_answers_first() {
     let app = TestApp::with_rules(RULES).await;
-    let shop = app.shop("茶里巷", SHOP).await;
+    let merchant = app.merchant("茶里巷", SUB_MCHID).await;
     let li = app.customer("li").await;
     // A new customer is not challenged, wherever they are.
-    number_of(&ask(&li, &shop, "home").await);
+    number_of(&ask(&li, &merchant, "home").await);
     let away = |network: u8, who: &Caller| {
         let site: Site = app.as_from(std::net::IpAddr::from([127, 0, network, 1]));
         site.anyone().with_token(&who.token().unwrap())
     };
     let travelling = away(9, &li);
     let told = stopped(
-        &ask(&travelling, &shop, "k").await,
+        &ask(&travelling, &merchant, "k").await,
         "risk_verification_required",
     );
     let challenge = told["challenge"].as_str().unwrap().to_owned();
@@ -250,14 +250,14 @@ async fn whoever_comes_from_an_unknown_network_answers_first() {
         ("content-type", "application/json".to_owned()),
         ("x-forwarded-for", "127.0.0.1".to_owned()),
     ];
-    let body = json!({ "code": shop.code, "amount_fen": 1_200 }).to_string();
+    let body = json!({ "code": merchant.code, "amount_fen": 1_200 }).to_string();
     let answer = travelling.raw(PAYMENTS, &headers, body.into()).await;
     let told = stopped(&answer, "risk_verification_required");
     assert_eq!(told["challenge"], json!(challenge));
 
     // The answer of one is nobody else's: another customer abroad has to give their own.
     let wang = app.customer("wang").await;
-    number_of(&ask(&wang, &shop, "home").await);
+    number_of(&ask(&wang, &merchant, "home").await);
     let path = format!("/api/v1/customer/challenges/{challenge}/answer");
     let foreign = away(9, &wang)
         .post(&path, &json!({ "code": "sim-wang" }))
@@ -267,10 +267,10 @@ async fn whoever_comes_from_an_unknown_network_answers_first() {
     wrong.refused(403, "challenge_not_answered");
     let right = travelling.post(&path, &json!({ "code": "sim-li" })).await;
     assert_eq!(right.expect(200)["state"], "answered");
-    let wangs = ask(&away(9, &wang), &shop, "k").await;
+    let wangs = ask(&away(9, &wang), &merchant, "k").await;
     stopped(&wangs, "risk_verification_required");
 
-    let no = number_of(&ask(&travelling, &shop, "k").await);
+    let no = number_of(&ask(&travelling, &merchant, "k").await);
     app.simulator.pay(&no, Payment::clean()).await.unwrap();
     app.settled(&li, &no).await;
     assert_eq!(points(&li).await, [12, 12, 0]);
@@ -279,9 +279,9 @@ async fn whoever_comes_from_an_unknown_network_answers_first() {
         "UPDATE risk_challenges SET answered_at = answered_at - INTERVAL 1 HOUR WHERE state = 2",
     )
     .await;
-    number_of(&ask(&travelling, &shop, "later").await);
+    number_of(&ask(&travelling, &merchant, "later").await);
     stopped(
-        &ask(&away(10, &li), &shop, "far").await,
+        &ask(&away(10, &li), &merchant, "far").await,
         "risk_verification_required",
     );
     let list = "/api/v1/admin/risk/decisions?rule=unknown-network";
@@ -294,13 +294,16 @@ async fn whoever_comes_from_an_unknown_network_answers_first() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_counters_payments_go_on_and_points_wait_for_a_person() {
     let app = TestApp::with_rules_alone(RULES).await;
-    let shop = app.shop("茶里巷", SHOP).await;
+    let merchant = app.merchant("茶里巷", SUB_MCHID).await;
     let li = app.customer("li").await;
-    let crm = app.role("shop-crm", OperatorRole::Service);
+    let crm = app.role("merchant-crm", OperatorRole::Service);
     let me = li.get("/api/v1/customer/me").await.expect(200)["id"].clone();
     let mut orders = Vec::new();
     for key in 0..3 {
-        orders.push(app.pay(&li, &shop.code, 1_000, &format!("k{key}")).await);
+        orders.push(
+            app.pay(&li, &merchant.code, 1_000, &format!("k{key}"))
+                .await,
+        );
     }
     assert_eq!(points(&li).await, [0, 0, 30]);
     let given = json!({ "customer_id": me, "points": 5, "reference": "gift", "reason": "生日" });
@@ -319,10 +322,11 @@ async fn without_counters_payments_go_on_and_points_wait_for_a_person() {
             "what is in the shadow wants nothing: {rules}"
         );
     }
-    // The shop's own people wait, too, and the money of all can go back.
+    // The merchant's own people wait, too, and the money of all can go back.
     let refunds = format!("/api/v1/merchant/payments/{}/refunds", orders[0]);
     let refund = json!({ "reason": "缺货" });
-    shop.owner
+    merchant
+        .owner
         .keyed("r")
         .post(&refunds, &refund)
         .await
@@ -374,7 +378,7 @@ async fn what_cannot_be_settled_is_not_credited_whatever_risk_says() {
         desk.channel
             .paid_notice(order, transaction, now, transaction)
     };
-    // To another platform; and of an order that nobody made.
+    // To another tenant; and of an order that nobody made.
     assert_eq!(
         hear(elsewhere, notice(&order, "t1")).await,
         Taken::Rejected("unknown_order")

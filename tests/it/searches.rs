@@ -21,12 +21,12 @@ async fn found(caller: &Caller, path: &str, query: &str) -> Vec<String> {
 #[tokio::test]
 async fn payments_and_refunds_are_found_by_number_time_and_amount() {
     let app = TestApp::start().await;
-    let shop = app.shop("茶里巷", "1900000190").await;
-    let other = app.shop("老张面馆", "1900000191").await;
+    let merchant = app.merchant("茶里巷", "1900000190").await;
+    let other = app.merchant("老张面馆", "1900000191").await;
     let li = app.customer("li").await;
     let mut orders = Vec::new();
     for (key, amount) in [("a", 1000), ("b", 2000), ("c", 1000)] {
-        orders.push(app.pay(&li, &shop.code, amount, key).await);
+        orders.push(app.pay(&li, &merchant.code, amount, key).await);
     }
     let admin = app.admin();
     let shown = async |order: &str| -> Value {
@@ -45,7 +45,10 @@ async fn payments_and_refunds_are_found_by_number_time_and_amount() {
     let own = "/api/v1/merchant/payments";
     let by_number = format!("wechat_transaction_id={number}");
     assert_eq!(found(&admin, payments, &by_number).await, [&orders[1][..]]);
-    assert_eq!(found(&shop.owner, own, &by_number).await, [&orders[1][..]]);
+    assert_eq!(
+        found(&merchant.owner, own, &by_number).await,
+        [&orders[1][..]]
+    );
     assert!(found(&other.owner, own, &by_number).await.is_empty());
     let nobodys = "wechat_transaction_id=4200000000000000000000000000";
     assert!(found(&admin, payments, nobodys).await.is_empty());
@@ -56,7 +59,10 @@ async fn payments_and_refunds_are_found_by_number_time_and_amount() {
         [&orders[2][..], &orders[1][..]]
     );
     let between = format!("created_from={from}&created_to={to}");
-    assert_eq!(found(&shop.owner, own, &between).await, [&orders[1][..]]);
+    assert_eq!(
+        found(&merchant.owner, own, &between).await,
+        [&orders[1][..]]
+    );
     let before = format!("created_to={from}");
     assert_eq!(found(&admin, payments, &before).await, [&orders[0][..]]);
 
@@ -95,7 +101,12 @@ async fn payments_and_refunds_are_found_by_number_time_and_amount() {
 
     let wish = json!({ "amount_fen": 500, "reason": "缺货" });
     let path = format!("{own}/{}/refunds", orders[1]);
-    let made = shop.owner.keyed("r").post(&path, &wish).await.expect(201);
+    let made = merchant
+        .owner
+        .keyed("r")
+        .post(&path, &wish)
+        .await
+        .expect(201);
     let refund = text(&made["refund_no"]);
     let path = format!("{refunds}/{refund}");
     let told = eventually("WeChat has it", || async {
@@ -107,7 +118,12 @@ async fn payments_and_refunds_are_found_by_number_time_and_amount() {
     // Another one, of which none of it is true.
     let wish = json!({ "amount_fen": 600, "reason": "缺货" });
     let path = format!("{own}/{}/refunds", orders[2]);
-    let later = shop.owner.keyed("r2").post(&path, &wish).await.expect(201);
+    let later = merchant
+        .owner
+        .keyed("r2")
+        .post(&path, &wish)
+        .await
+        .expect(201);
     let path = format!("{refunds}/{}", text(&later["refund_no"]));
     let until = text(&admin.get(&path).await.expect(200)["created_at"]);
     let own = "/api/v1/merchant/refunds";
@@ -123,7 +139,7 @@ async fn payments_and_refunds_are_found_by_number_time_and_amount() {
             "{query}"
         );
         assert_eq!(
-            found(&shop.owner, own, &query).await,
+            found(&merchant.owner, own, &query).await,
             [&refund[..]],
             "{query}"
         );
@@ -136,13 +152,13 @@ async fn payments_and_refunds_are_found_by_number_time_and_amount() {
 #[tokio::test]
 async fn problems_say_which_order_and_how_much_is_left() {
     let app = TestApp::start().await;
-    let shop = app.shop("茶里巷", "1900000192").await;
+    let merchant = app.merchant("茶里巷", "1900000192").await;
     let li = app.customer("li").await;
-    let order_no = app.pay(&li, &shop.code, 1000, "k").await;
+    let order_no = app.pay(&li, &merchant.code, 1000, "k").await;
     let refund = async |key: &str, amount: i64| {
         let body = json!({ "amount_fen": amount, "reason": "缺货" });
         let path = format!("/api/v1/merchant/payments/{order_no}/refunds");
-        shop.owner.keyed(key).post(&path, &body).await
+        merchant.owner.keyed(key).post(&path, &body).await
     };
     refund("first", 300).await.expect(201);
     let answer = refund("second", 701).await;
@@ -152,7 +168,7 @@ async fn problems_say_which_order_and_how_much_is_left() {
     let answer = refund("fourth", 1).await;
     assert_eq!(answer.expect(422)["refundable_fen"], 0);
     // The request that made the order, once more.
-    let body = json!({ "code": shop.code, "amount_fen": 1000 });
+    let body = json!({ "code": merchant.code, "amount_fen": 1000 });
     let answer = li.keyed("k").post("/api/v1/customer/payments", &body).await;
     answer.refused(409, "order_already_paid");
     assert_eq!(answer.expect(409)["order_no"], order_no.as_str());

@@ -26,7 +26,7 @@ impl Desk {
         let app = TestApp::on_clock(Arc::clone(&clock), None).await;
         let channel = Arc::new(Channel::default());
         let payments = app.through(&channel);
-        let code = app.shop("茶里巷", "1900000189").await.code;
+        let code = app.merchant("茶里巷", "1900000189").await.code;
         let customer = app.customer("li").await;
         Self {
             app,

@@ -1,16 +1,20 @@
-//! A shop that is suspended: nothing is collected for it any more, and none of its people sends money on its way.
+//! A merchant that is suspended: nothing is collected for it any more, and none of its people sends money on its way.
 
 use serde_json::{Value, json};
 use wechat_pay_simulator::{Fault, Payment};
 use zhangfang::payments::{claim_watches, pursue_order};
 
 use crate::{
-    harness::{Shop, TestApp, eventually},
+    harness::{Merchant, TestApp, eventually},
     refunds::{ask, clerk, policy, set_policy, text},
 };
 
-async fn suspend(app: &TestApp, shop: &Shop) {
-    let profile = shop.owner.get("/api/v1/merchant/profile").await.expect(200);
+async fn suspend(app: &TestApp, merchant: &Merchant) {
+    let profile = merchant
+        .owner
+        .get("/api/v1/merchant/profile")
+        .await
+        .expect(200);
     let path = format!("/api/v1/admin/merchants/{}/suspend", text(&profile, "id"));
     let because = json!({ "reason": "投诉" });
     app.admin()
@@ -28,23 +32,23 @@ async fn why_it_ended(app: &TestApp, order_no: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_suspended_shops_open_orders_are_closed_and_only_the_platform_gives_money_back() {
+async fn a_suspended_merchants_open_orders_are_closed_and_only_the_tenant_gives_money_back() {
     let app = TestApp::start().await;
-    let shop = app.shop("茶里巷", "1900000173").await;
+    let merchant = app.merchant("茶里巷", "1900000173").await;
     let li = app.customer("li").await;
-    let paid = app.pay(&li, &shop.code, 5_000, "paid").await;
-    let unpaid = app.create(&li, &shop.code, 1_000, "unpaid").await;
-    let unheard = app.create(&li, &shop.code, 2_000, "unheard").await;
+    let paid = app.pay(&li, &merchant.code, 5_000, "paid").await;
+    let unpaid = app.create(&li, &merchant.code, 1_000, "unpaid").await;
+    let unheard = app.create(&li, &merchant.code, 2_000, "unheard").await;
     app.simulator
         .pay(&unheard, Payment::with([Fault::Lost]))
         .await
         .unwrap();
     set_policy(&app, &policy(100, 500_000, "debt")).await;
-    let clerk = clerk(&app, &shop).await;
+    let clerk = clerk(&app, &merchant).await;
     let waiting = ask(&clerk, &paid, "merchant", 200, "waits").await;
     assert_eq!(waiting["state"], "awaiting_approval");
 
-    suspend(&app, &shop).await;
+    suspend(&app, &merchant).await;
 
     // Whatever was paid before WeChat closed it counts; the rest is closed there and here.
     app.settled(&li, &unheard).await;
@@ -53,40 +57,41 @@ async fn a_suspended_shops_open_orders_are_closed_and_only_the_platform_gives_mo
         (li.get(&path).await.expect(200)["state"] == "closed").then_some(())
     })
     .await;
-    assert_eq!(why_it_ended(&app, &unpaid).await, "shop_suspended");
+    assert_eq!(why_it_ended(&app, &unpaid).await, "merchant_suspended");
 
     let refunds = format!("/api/v1/merchant/payments/{paid}/refunds");
     let body = json!({ "amount_fen": 50, "reason": "缺货" });
-    for who in [&shop.owner, &clerk] {
+    for who in [&merchant.owner, &clerk] {
         who.keyed("after")
             .post(&refunds, &body)
             .await
             .refused(403, "merchant_suspended");
     }
     let waiting = format!("/api/v1/merchant/refunds/{}", text(&waiting, "refund_no"));
-    shop.owner
+    merchant
+        .owner
         .keyed("agree")
         .post(&format!("{waiting}/approve"), &json!({}))
         .await
         .refused(403, "merchant_suspended");
-    let rejected = shop
+    let rejected = merchant
         .owner
         .keyed("reject")
         .post(&format!("{waiting}/reject"), &json!({ "reason": "暂停" }))
         .await
         .expect(200);
     assert_eq!(rejected["state"], "rejected");
-    ask(&app.admin(), &paid, "admin", 50, "by-the-platform").await;
+    ask(&app.admin(), &paid, "admin", 50, "by-the-tenant").await;
     app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_that_nobody_hurried_is_closed_when_its_watch_comes_round() {
     let app = TestApp::at_rest().await;
-    let shop = app.shop("茶里巷", "1900000174").await;
+    let merchant = app.merchant("茶里巷", "1900000174").await;
     let li = app.customer("li").await;
-    let order_no = app.create(&li, &shop.code, 1_000, "k").await;
-    suspend(&app, &shop).await;
+    let order_no = app.create(&li, &merchant.code, 1_000, "k").await;
+    suspend(&app, &merchant).await;
     // Its turn has come at once.
     let due = "SELECT COUNT(*) FROM order_watches WHERE due_at <= UTC_TIMESTAMP(6)";
     assert_eq!(app.count(due).await, 1);
@@ -95,7 +100,7 @@ async fn an_order_that_nobody_hurried_is_closed_when_its_watch_comes_round() {
     app.execute("INSERT INTO order_watches (order_id, tenant_id, due_at, queries) SELECT id, tenant_id, NOW(6) - INTERVAL 1 DAY, 0 FROM payment_orders WHERE state IN (1, 2)")
         .await;
     // Nobody gets a ticket for it meanwhile.
-    let body = json!({ "code": shop.code, "amount_fen": 1_000 });
+    let body = json!({ "code": merchant.code, "amount_fen": 1_000 });
     li.keyed("k")
         .post("/api/v1/customer/payments", &body)
         .await
@@ -104,6 +109,6 @@ async fn an_order_that_nobody_hurried_is_closed_when_its_watch_comes_round() {
     for watch in claim_watches(payments).await.unwrap() {
         pursue_order(payments, watch).await.unwrap();
     }
-    assert_eq!(why_it_ended(&app, &order_no).await, "shop_suspended");
+    assert_eq!(why_it_ended(&app, &order_no).await, "merchant_suspended");
     app.finish().await;
 }

@@ -25,12 +25,13 @@ async fn books() -> TestApp {
         terms.daily_cap = Some(zhangfang::primitives::Points::parse(1_000).unwrap());
     })
     .await;
-    let shop = app.shop("茶里巷", "1900000130").await;
+    let merchant = app.merchant("茶里巷", "1900000130").await;
     let li = app.customer("li").await;
     for (place, amount) in [1000, 2000, 3000].into_iter().enumerate() {
-        app.pay(&li, &shop.code, amount, &format!("k{place}")).await;
+        app.pay(&li, &merchant.code, amount, &format!("k{place}"))
+            .await;
     }
-    app.create(&li, &shop.code, 400, "unpaid").await;
+    app.create(&li, &merchant.code, 400, "unpaid").await;
     let customer = someone(app.db());
     app.db().submit(adjust(&app, customer, 10)).await.unwrap();
     app.db().submit(adjust(&app, customer, -4)).await.unwrap();
@@ -189,7 +190,7 @@ async fn every_kind_of_damage_to_refunds_is_found_and_named() {
         (Points, "UPDATE payment_orders SET late = 1 WHERE state = 3 AND points > 0 LIMIT 1".into(), "was late, went back at once, and earned"),
         // Refunds and their journal.
         (Money_, "UPDATE refunds SET amount_fen = amount_fen + 1 WHERE state = 5".into(), "is due"),
-        (Money_, "UPDATE refunds SET merchant_id = REPEAT(x'01', 16) WHERE state = 5".into(), "of another shop"),
+        (Money_, "UPDATE refunds SET merchant_id = REPEAT(x'01', 16) WHERE state = 5".into(), "of another merchant"),
         (Money_, "DELETE FROM refunds WHERE state = 5".into(), "of a refund that does not exist"),
         (Money_, "UPDATE refunds SET state = 4 WHERE state = 1".into(), "is [] where"),
         (Money_, "UPDATE refunds SET state = 1 WHERE state = 4".into(), "does not follow from"),

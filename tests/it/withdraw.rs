@@ -409,10 +409,10 @@ async fn operators_withdraw_over_http_and_see_who_wants_it() {
     let app = TestApp::start().await;
     app.set_policy(|terms| terms.refund_review_above = Money::constant(500))
         .await;
-    let shop = app.shop("茶里巷", "1900000188").await;
+    let merchant = app.merchant("茶里巷", "1900000188").await;
     let li = app.customer("li").await;
-    let order_no = app.pay(&li, &shop.code, 1_000, "k").await;
-    // Somebody takes the money out of the shop's account.
+    let order_no = app.pay(&li, &merchant.code, 1_000, "k").await;
+    // Somebody takes the money out of the merchant's account.
     let emptied = reqwest::Client::builder()
         .no_proxy()
         .build()
@@ -481,7 +481,7 @@ async fn operators_withdraw_over_http_and_see_who_wants_it() {
         (&final_step["state"], &final_step["who"]),
         (&json!("withdrawn"), &json!("operator:wang"))
     );
-    let seen = shop
+    let seen = merchant
         .owner
         .get("/api/v1/merchant/refunds?state=withdrawn")
         .await;

@@ -192,7 +192,7 @@ def bill(pay, applied):
     told = json.loads(body)
     if code != 200:
         return told, None, None
-    # The SDK knows no other gateway than WeChat's, and would not recognise the address as its own.
+    # The SDK knows no other host than WeChat's, and would not recognise the address as its own.
     pay._core._gate_way = BASE
     code, data = pay.download_bill(told["download_url"])
     pay._core._gate_way = REAL

@@ -64,7 +64,7 @@ pub(super) async fn play(scene: Scene<'_>) -> (Vec<SceneTold>, Vec<Check>) {
     let played = [
         ("too many payments in a minute", stage.hasty().await),
         ("from another network", stage.abroad().await),
-        ("a shop that pays itself", stage.own_shop().await),
+        ("a merchant that pays itself", stage.own_merchant().await),
         ("a coupon", stage.coupon().await),
         ("a refund that was made elsewhere", stage.elsewhere().await),
         ("a refund that is withdrawn", stage.withdrawn().await),
@@ -96,7 +96,7 @@ struct Stage<'a> {
     /// Ids of the rules in force that decide.
     rules: Vec<String>,
     code: String,
-    shop: String,
+    merchant: String,
     merchant_id: String,
 }
 
@@ -112,7 +112,7 @@ impl<'a> Stage<'a> {
         let live = rules.iter().filter(|rule| rule["shadow"] != json!(true));
         let rules = live.filter_map(|rule| rule["id"].as_str().map(str::to_owned));
         let open = scene
-            .platform
+            .tenant
             .counters
             .iter()
             .find(|counter| counter.amount_fen.is_none());
@@ -122,8 +122,8 @@ impl<'a> Stage<'a> {
             scene,
             rules: rules.collect(),
             code: counter.code.clone(),
-            shop: scene.platform.shops[counter.shop].name.clone(),
-            merchant_id: scene.platform.shops[counter.shop].merchant_id.clone(),
+            merchant: scene.tenant.merchants[counter.merchant].name.clone(),
+            merchant_id: scene.tenant.merchants[counter.merchant].id.clone(),
         })
     }
 
@@ -207,7 +207,7 @@ impl<'a> Stage<'a> {
         }
         told.line(format!(
             "a customer begins {HASTY} payments in a row at {}",
-            self.shop
+            self.merchant
         ));
         told.line(match stopped {
             Some(number) => format!(
@@ -320,25 +320,25 @@ impl<'a> Stage<'a> {
             .await
     }
 
-    async fn own_shop(&self) -> Result<SceneTold, Gave> {
-        let mut told = SceneTold::new("a shop that pays itself");
-        if !self.has(rule::OWN_SHOP) {
+    async fn own_merchant(&self) -> Result<SceneTold, Gave> {
+        let mut told = SceneTold::new("a merchant that pays itself");
+        if !self.has(rule::OWN_MERCHANT) {
             told.line(format!(
                 "left out: the service has no live rule {}",
-                rule::OWN_SHOP
+                rule::OWN_MERCHANT
             ));
             return Ok(told);
         }
         let counter = self
             .scene
-            .platform
+            .tenant
             .counters
             .iter()
             .find(|counter| counter.code == self.code);
-        let shop = counter.map_or(0, |counter| counter.shop);
-        let Some(owner) = self.scene.platform.shops[shop].owner.as_customer() else {
+        let merchant = counter.map_or(0, |counter| counter.merchant);
+        let Some(owner) = self.scene.tenant.merchants[merchant].owner.as_customer() else {
             return Err(Gave::Strange(
-                "a shop without an owner who logs in".to_owned(),
+                "a merchant without an owner who logs in".to_owned(),
             ));
         };
         let mut decided = Vec::new();
@@ -350,7 +350,7 @@ impl<'a> Stage<'a> {
                 held["pending"].as_i64().unwrap_or(0) - before["pending"].as_i64().unwrap_or(0);
             told.line(format!(
                 "the owner of {} pays there: the money is booked, {pending} points are pending",
-                self.shop
+                self.merchant
             ));
             let review = self.review_of(&number).await?;
             let admin = &self.scene.operators.admin;
@@ -501,5 +501,5 @@ impl<'a> Stage<'a> {
 mod rule {
     pub(super) const HASTY: &str = "many-payments";
     pub(super) const NETWORK: &str = "unknown-network";
-    pub(super) const OWN_SHOP: &str = "own-shop";
+    pub(super) const OWN_MERCHANT: &str = "own-merchant";
 }

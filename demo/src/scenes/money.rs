@@ -26,7 +26,7 @@ impl Stage<'_> {
             "of two customers who owe {FEN} fen each, one pays {COUPON_FEN} of them with a WeChat coupon"
         ));
         told.line(format!(
-            "the shop gets both in full; {whole} points are credited for the one, {saved} for the other"
+            "the merchant gets both in full; {whole} points are credited for the one, {saved} for the other"
         ));
         told.must(
             "an order that is paid with a coupon counts as what it is",
@@ -82,17 +82,17 @@ impl Stage<'_> {
         Ok(told)
     }
 
-    /// The shop has no money at WeChat, and in the end an operator takes the refund back.
+    /// The merchant has no money at WeChat, and in the end an operator takes the refund back.
     pub(super) async fn withdrawn(&self) -> Result<SceneTold, Gave> {
         let mut told = SceneTold::new("a refund that is withdrawn");
         let customer = self.somebody("withdrawn");
         let order_no = self.pay(&customer, "withdrawn").await?;
-        let shop = self.number_at_wechat().await?;
+        let merchant = self.number_at_wechat().await?;
         let wechat = self.scene.wechat;
-        let balance_fen = wechat.balance(&shop).await?;
-        wechat.set_balance(&shop, 0).await?;
+        let balance_fen = wechat.balance(&merchant).await?;
+        wechat.set_balance(&merchant, 0).await?;
         let withdrawn = self.refuse_and_withdraw(&mut told, &order_no).await;
-        wechat.set_balance(&shop, balance_fen).await?;
+        wechat.set_balance(&merchant, balance_fen).await?;
         let refund = withdrawn?;
         let admin = &self.scene.operators.admin;
         let path = ["admin", "payments", order_no.as_str()];
@@ -122,7 +122,7 @@ impl Stage<'_> {
             .await?;
         told.line(format!(
             "{} has taken all its money out of WeChat; a refund of {FEN} fen is refused: {}",
-            self.shop, refund.state
+            self.merchant, refund.state
         ));
         let path = ["admin", "refunds", &refund.number, "withdraw"];
         let key = format!("{key}-back");
@@ -143,15 +143,18 @@ impl Stage<'_> {
         }
     }
 
-    /// Of the shop whose code is scanned here.
+    /// Of the merchant whose code is scanned here.
     async fn number_at_wechat(&self) -> Result<String, Gave> {
         let admin = &self.scene.operators.admin;
         let query = [("state", "approved"), ("limit", "100")];
         let path = ["admin", "merchants"];
         let page: Value = self.scene.service.get(admin, &path, &query).await?;
-        let shops = page["items"].as_array().map_or(&[][..], Vec::as_slice);
-        let shop = shops.iter().find(|shop| shop["id"] == self.merchant_id);
-        let number = shop.and_then(|shop| shop["sub_mchid"].as_str().map(str::to_owned));
-        number.ok_or_else(|| Gave::Strange("a shop without a number at WeChat".to_owned()))
+        let merchants = page["items"].as_array().map_or(&[][..], Vec::as_slice);
+        let merchant = merchants
+            .iter()
+            .find(|merchant| merchant["id"] == self.merchant_id);
+        let number =
+            merchant.and_then(|merchant| merchant["sub_mchid"].as_str().map(str::to_owned));
+        number.ok_or_else(|| Gave::Strange("a merchant without a number at WeChat".to_owned()))
     }
 }

@@ -1,4 +1,4 @@
-//! `POST /wxa/sec/order/upload_shipping_info`: the shop says that it has delivered.
+//! `POST /wxa/sec/order/upload_shipping_info`: the merchant says that it has delivered.
 //!
 //! Mini-programs of some categories must, or the money of the payment stays frozen. Each payment
 //! may be told of twice: once, and once more to correct it.
@@ -27,7 +27,7 @@ const KEPT_MAX: usize = 100_000;
 /// What was told, by `transaction_id`.
 pub(super) type ShippingBook = BTreeMap<String, Shipping>;
 
-/// What a shop last told of the delivery of one payment.
+/// What a merchant last told of the delivery of one payment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Shipping {
     /// The merchant's number.
@@ -38,7 +38,7 @@ pub struct Shipping {
     pub logistics_type: u8,
     /// What was delivered, parcel by parcel.
     pub items: Vec<String>,
-    /// The instant that the shop gave.
+    /// The instant that the merchant gave.
     #[serde(with = "time::serde::rfc3339")]
     pub upload_time: OffsetDateTime,
     /// How often it told: 1 or 2.
@@ -114,7 +114,7 @@ fn take(shared: &Shared, query: &Query<TokenQuery>, body: &[u8]) -> Result<(), E
         (_, _) => return Err(Errcode::new(10_060_014, "参数错误")),
     }
     .ok_or_else(unknown)?;
-    // A code scanned in a shop is no order of the mini-program.
+    // A code scanned on a counter is no order of the mini-program.
     let (OrderState::Paid { transaction_id, .. }, TradeType::Jsapi) =
         (&order.state, order.trade_type)
     else {
@@ -204,7 +204,7 @@ fn record(book: &mut ShippingBook, mut told: Shipping) -> Result<(), Errcode> {
     Ok(())
 }
 
-/// `GET /sim/shipping`: what shops told, by WeChat's numbers.
+/// `GET /sim/shipping`: what merchants told, by WeChat's numbers.
 pub(super) async fn list(State(shared): State<Arc<Shared>>) -> Json<Vec<Shipping>> {
     Json(shared.shippings())
 }

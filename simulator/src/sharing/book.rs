@@ -38,10 +38,10 @@ impl AccountKind {
     }
 }
 
-/// A receiver, as one shop knows it. In direct mode the shop is the merchant itself.
+/// A receiver, as one sub-merchant knows it, or in direct mode the merchant itself.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Receiver {
-    pub(super) shop: String,
+    pub(super) mchid: String,
     pub(super) kind: AccountKind,
     pub(super) account: String,
 }
@@ -84,13 +84,13 @@ pub(in super::super) struct Part {
 #[derive(Debug, Clone)]
 pub(in super::super) struct Share {
     /// In direct mode the merchant itself.
-    pub(in super::super) shop: String,
+    pub(in super::super) mchid: String,
     pub(super) partner: bool,
     pub(in super::super) out_order_no: String,
     pub(in super::super) order_id: String,
     pub(in super::super) transaction_id: String,
     pub(super) parts: Vec<Part>,
-    /// What nobody gets is the shop's own from now on.
+    /// What nobody gets is the merchant's own from now on.
     pub(super) unfreezes: bool,
     /// Over what was asked for, names in the clear: their ciphertexts differ every time.
     pub(super) fingerprint: [u8; 32],
@@ -98,9 +98,9 @@ pub(in super::super) struct Share {
 }
 
 impl Share {
-    /// The parts that leave the shop; what is unfrozen to itself does not.
+    /// The parts that leave the merchant; what is unfrozen to itself does not.
     pub(in super::super) fn leaving(&self) -> impl Iterator<Item = &Part> + Clone {
-        let own = |part: &&Part| part.kind == AccountKind::Merchant && part.account == self.shop;
+        let own = |part: &&Part| part.kind == AccountKind::Merchant && part.account == self.mchid;
         self.parts.iter().filter(move |part| !own(part))
     }
 
@@ -122,7 +122,7 @@ pub(in super::super) enum ReturnOutcome {
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_field_names, reason = "the names are WeChat's")]
 pub(in super::super) struct Return {
-    pub(in super::super) shop: String,
+    pub(in super::super) mchid: String,
     pub(super) out_order_no: String,
     pub(super) order_id: String,
     pub(in super::super) out_return_no: String,
@@ -206,7 +206,7 @@ impl Book {
             .filter_map(|number| self.returns.get(number))
     }
 
-    /// What of a payment is spoken for: shared or being shared, with others or with the shop itself.
+    /// What of a payment is spoken for: shared or being shared, with others or with the merchant itself.
     pub(super) fn spoken_for_fen(&self, transaction_id: &str) -> i64 {
         self.of_transaction(transaction_id)
             .flat_map(|share| &share.parts)
@@ -273,9 +273,9 @@ impl Book {
             return;
         };
         for part in &mut share.parts {
-            let own = part.kind == AccountKind::Merchant && part.account == share.shop;
+            let own = part.kind == AccountKind::Merchant && part.account == share.mchid;
             let receiver = Receiver {
-                shop: share.shop.clone(),
+                mchid: share.mchid.clone(),
                 kind: part.kind,
                 account: part.account.clone(),
             };
@@ -289,7 +289,7 @@ impl Book {
                 ShareResult::Success => Outcome::Success(at),
             };
             if fate == ShareResult::Success && !own {
-                funds.add(&share.shop, part.amount_fen.saturating_neg());
+                funds.add(&share.mchid, part.amount_fen.saturating_neg());
                 if part.kind == AccountKind::Merchant {
                     funds.add(&part.account, part.amount_fen);
                 }
@@ -308,7 +308,7 @@ impl Book {
         back.outcome = if let Some(failure) = failure {
             ReturnOutcome::Failed(failure, at)
         } else {
-            funds.add(&back.shop, back.amount_fen);
+            funds.add(&back.mchid, back.amount_fen);
             ReturnOutcome::Success(at)
         };
     }

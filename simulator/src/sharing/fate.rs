@@ -17,11 +17,11 @@ pub enum ShareFailure {
     ReceiverHighRisk,
     /// The receiver never proved a name.
     ReceiverRealNameNotVerified,
-    /// The shop may not share any more.
+    /// The merchant may not share any more.
     NoAuth,
     /// The receiver has had as much this month as a person may.
     ReceiverReceiptLimit,
-    /// The shop's account cannot give money.
+    /// The merchant's account cannot give money.
     PayerAccountAbnormal,
 }
 
@@ -49,7 +49,7 @@ pub enum ReturnFailure {
     BalanceNotEnough,
     /// It took too long.
     TimeOutClosed,
-    /// The shop's account cannot take money.
+    /// The merchant's account cannot take money.
     PayerAccountAbnormal,
 }
 

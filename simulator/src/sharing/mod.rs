@@ -1,21 +1,21 @@
-//! Profit sharing 分账: what a shop gives of a payment to others.
+//! Profit sharing 分账: what a merchant gives of a payment to others.
 //!
-//! A payment that was asked for with `settle_info.profit_sharing` is frozen: the shop cannot use the
+//! A payment that was asked for with `settle_info.profit_sharing` is frozen: the merchant cannot use the
 //! money until it is shared or unfrozen, or thirty days have passed. What is left to share is what
 //! was paid, less the fee, less what went back to the user, less what is shared or being shared. So
-//! a refund takes from the unshared money first; where that does not suffice, the shop's balance
+//! a refund takes from the unshared money first; where that does not suffice, the merchant's balance
 //! pays, and `return-orders` brings shared money back into it beforehand.
 //!
 //! | call | answer |
 //! |---|---|
 //! | `POST receivers/add`, `receivers/delete` | who may be paid; repeatable |
 //! | `POST orders`, `GET orders/{out_order_no}` | `PROCESSING`, 30 s later `FINISHED` |
-//! | `POST orders/unfreeze` | the rest is the shop's own; final |
+//! | `POST orders/unfreeze` | the rest is the merchant's own; final |
 //! | `POST return-orders`, `GET return-orders/{out_return_no}` | a merchant gives back |
 //! | `GET transactions/{transaction_id}/amounts` | what is left to share |
 //! | `GET merchant-configs/{sub_mchid}` | how much of an order may be shared |
 //!
-//! Direct mode has the same paths without `sub_mchid`. A number is unique over all shops, as
+//! Direct mode has the same paths without `sub_mchid`. A number is unique over all merchants, as
 //! `out_trade_no` is. Names are encrypted anew by every request, so "the same parameters" compares
 //! them in the clear. Rules: pay.weixin.qq.com/doc/v3/partner/4012690683 and its neighbours; the
 //! Chinese messages are those that WeChat's staff explain in their list of frequent questions.
@@ -39,16 +39,16 @@ use time::{Duration, OffsetDateTime};
 
 use super::answer::{Answer, Refusal};
 use super::merchant_api::{Call, decoded, not_found};
+use super::merchants::MerchantRules;
 use super::orders::OrderState;
 use super::server::{Shared, lock};
-use super::shops::ShopRules;
 
 pub(super) use book::{Book, Moment, Outcome, ReturnOutcome};
 pub use fate::{ForcedReceiver, ReturnFailure, ShareFailure, ShareResult, SharingFaults};
 pub(super) use request::no_record;
 pub(super) use share::{ShareNews, share_elsewhere};
 
-/// So long the money of a payment stays frozen; then it is the shop's.
+/// So long the money of a payment stays frozen; then it is the merchant's.
 const FROZEN: Duration = Duration::days(30);
 
 /// Every endpoint below `/v3/profitsharing`.
@@ -74,7 +74,7 @@ pub(super) fn route(shared: &Shared, call: &Call<'_>, path: &[&str]) -> Result<A
 struct Frozen {
     transaction_id: String,
     out_trade_no: String,
-    shop: String,
+    mchid: String,
     partner: bool,
     total_fen: i64,
     paid: Moment,
@@ -98,7 +98,7 @@ impl Frozen {
         Ok(Self {
             transaction_id: transaction_id.to_owned(),
             out_trade_no: order.out_trade_no.to_string(),
-            shop: order.party.receiver(&shared.keys).to_owned(),
+            mchid: order.party.receiver(&shared.keys).to_owned(),
             partner: order.party.sub_mchid().is_some(),
             total_fen: order.total_fen,
             paid: Moment {
@@ -112,7 +112,7 @@ impl Frozen {
     fn unsplit_fen(
         &self,
         book: &Book,
-        rules: ShopRules,
+        rules: MerchantRules,
         refunded_fen: i64,
         now: OffsetDateTime,
     ) -> i64 {
@@ -146,7 +146,7 @@ impl Shared {
 fn amounts(shared: &Shared, transaction_id: &str) -> Result<Answer, Refusal> {
     let frozen = Frozen::find(shared, transaction_id)?;
     let refunded_fen = lock(&shared.refunds).refunded_fen(&frozen.out_trade_no);
-    let rules = shared.shops.rules(&frozen.shop);
+    let rules = shared.merchants.rules(&frozen.mchid);
     let book = lock(&shared.sharing);
     let unsplit_fen = frozen.unsplit_fen(&book, rules, refunded_fen, shared.clock.now());
     Ok(Answer::ok(&json!({
@@ -160,7 +160,7 @@ fn merchant_config(shared: &Shared, sub_mchid: &str) -> Result<Answer, Refusal> 
     if sub_mchid.is_empty() || !sub_mchid.bytes().all(|b| b.is_ascii_digit()) {
         return Err(Refusal::param("sub_mchid不是商户号"));
     }
-    let max_ratio = shared.shops.rules(sub_mchid).max_ratio;
+    let max_ratio = shared.merchants.rules(sub_mchid).max_ratio;
     Ok(Answer::ok(
         &json!({"sub_mchid": sub_mchid, "max_ratio": max_ratio}),
     ))

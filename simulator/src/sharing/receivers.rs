@@ -1,4 +1,4 @@
-//! Who may be paid by a shop.
+//! Who may be paid by a merchant.
 
 use http::StatusCode;
 use serde_json::json;
@@ -59,7 +59,7 @@ pub(super) fn add(shared: &Shared, call: &Call<'_>) -> Result<Answer, Refusal> {
     }
     let mut answer = json!({"type": kind.word(), "account": account, "relation_type": relation});
     if side.partner {
-        answer["sub_mchid"] = json!(side.shop);
+        answer["sub_mchid"] = json!(side.mchid);
     }
     if let Some(custom) = custom {
         answer["custom_relation"] = json!(custom);
@@ -67,12 +67,12 @@ pub(super) fn add(shared: &Shared, call: &Call<'_>) -> Result<Answer, Refusal> {
     let mut book = lock(&shared.sharing);
     check_name(&book, &account, name.as_deref())?;
     let receiver = Receiver {
-        shop: side.shop,
+        mchid: side.mchid,
         kind,
         account,
     };
     let others = book.receivers.keys();
-    let full = others.filter(|other| other.shop == receiver.shop).count() >= RECEIVERS_MAX;
+    let full = others.filter(|other| other.mchid == receiver.mchid).count() >= RECEIVERS_MAX;
     if full && !book.receivers.contains_key(&receiver) {
         let status = StatusCode::FORBIDDEN;
         return Err(Refusal::new(status, "RULE_LIMIT", "分账接收方数量超限"));
@@ -81,7 +81,7 @@ pub(super) fn add(shared: &Shared, call: &Call<'_>) -> Result<Answer, Refusal> {
     Ok(Answer::ok(&answer))
 }
 
-/// Of one shop.
+/// Of one merchant.
 const RECEIVERS_MAX: usize = 20_000;
 
 /// `POST …/receivers/delete`. What is not there is deleted already.
@@ -94,10 +94,10 @@ pub(super) fn delete(shared: &Shared, call: &Call<'_>) -> Result<Answer, Refusal
     fields.finish()?;
     let mut answer = json!({"type": kind.word(), "account": account});
     if side.partner {
-        answer["sub_mchid"] = json!(side.shop);
+        answer["sub_mchid"] = json!(side.mchid);
     }
     let receiver = Receiver {
-        shop: side.shop,
+        mchid: side.mchid,
         kind,
         account,
     };

@@ -10,10 +10,10 @@ use super::super::prepay::{is_openid, mchid};
 use super::super::server::Shared;
 use super::book::{AccountKind, Book};
 
-/// For whom a request speaks: the shop, or in direct mode the merchant itself.
+/// For whom a request speaks: a sub-merchant, or in direct mode the merchant itself.
 #[derive(Debug)]
 pub(super) struct Side {
-    pub(super) shop: String,
+    pub(super) mchid: String,
     pub(super) partner: bool,
 }
 
@@ -35,19 +35,19 @@ impl Side {
             Some(sub_mchid) if sub_mchid == own => {
                 Err(Refusal::param("sub_mchid不能与sp_mchid相同"))
             }
-            Some(shop) => Ok(Self {
-                shop,
+            Some(mchid) => Ok(Self {
+                mchid,
                 partner: true,
             }),
             None => Ok(Self {
-                shop: own.to_owned(),
+                mchid: own.to_owned(),
                 partner: false,
             }),
         }
     }
 
-    pub(super) fn is(&self, shop: &str, partner: bool) -> bool {
-        self.shop == shop && self.partner == partner
+    pub(super) fn is(&self, mchid: &str, partner: bool) -> bool {
+        self.mchid == mchid && self.partner == partner
     }
 }
 
@@ -190,7 +190,7 @@ pub(super) fn other_parameters() -> Refusal {
     )
 }
 
-/// The message of a number that nobody used, or that is another shop's.
+/// The message of a number that nobody used, or that is another merchant's.
 pub(in super::super) fn no_record() -> Refusal {
     Refusal::new(StatusCode::NOT_FOUND, "RESOURCE_NOT_EXISTS", "记录不存在")
 }

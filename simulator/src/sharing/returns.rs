@@ -46,12 +46,12 @@ pub(super) fn give_back(shared: &Shared, call: &Call<'_>) -> Result<Answer, Refu
         (None, None) => return Err(Refusal::param("order_id与out_order_no二选一必填")),
     };
     let share = share
-        .filter(|share| side.is(&share.shop, share.partner))
+        .filter(|share| side.is(&share.mchid, share.partner))
         .ok_or_else(no_record)?;
     let fingerprint = fingerprint(
         [
             &share.out_order_no,
-            &side.shop,
+            &side.mchid,
             &return_mchid,
             &amount_fen.to_string(),
             &description,
@@ -68,7 +68,7 @@ pub(super) fn give_back(shared: &Shared, call: &Call<'_>) -> Result<Answer, Refu
     check(&book, share, &return_mchid, amount_fen, now)?;
     let forced = book.forced.get(&return_mchid);
     let back = Return {
-        shop: share.shop.clone(),
+        mchid: share.mchid.clone(),
         out_order_no: share.out_order_no.clone(),
         order_id: share.order_id.clone(),
         return_id: wechat_number(shared, "30009", now),
@@ -137,7 +137,7 @@ pub(super) fn query(
     let side = Side::of_query(shared, call)?;
     let book = lock(&shared.sharing);
     book.returned(out_return_no)
-        .filter(|back| back.out_order_no == out_order_no && back.shop == side.shop)
+        .filter(|back| back.out_order_no == out_order_no && back.mchid == side.mchid)
         .map(|back| Answer::ok(&told(back, side.partner)))
         .ok_or_else(no_record)
 }
@@ -161,7 +161,7 @@ fn told(back: &Return, partner: bool) -> Value {
         "finish_time": beijing(finished),
     });
     if partner {
-        told["sub_mchid"] = json!(back.shop);
+        told["sub_mchid"] = json!(back.mchid);
     }
     if let Some(failure) = failure {
         told["fail_reason"] = json!(failure.word());

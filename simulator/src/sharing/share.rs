@@ -72,7 +72,7 @@ pub(super) fn share(shared: &Shared, call: &Call<'_>) -> Result<Answer, Refusal>
     if receivers.is_empty() {
         return Err(Refusal::missing("/receivers"));
     }
-    let mut words = vec!["share", &side.shop, &transaction_id];
+    let mut words = vec!["share", &side.mchid, &transaction_id];
     words.push(if unfreezes { "unfreeze" } else { "keep" });
     let amounts: Vec<String> = receivers
         .iter()
@@ -103,7 +103,7 @@ pub(super) fn unfreeze(shared: &Shared, call: &Call<'_>) -> Result<Answer, Refus
     let out_order_no = number(&mut fields, "out_order_no")?;
     let description = fields.text("description", 80)?;
     fields.finish()?;
-    let words = ["unfreeze", &side.shop, &transaction_id, &description];
+    let words = ["unfreeze", &side.mchid, &transaction_id, &description];
     let fingerprint = fingerprint(words);
     let request = Request {
         side,
@@ -152,7 +152,7 @@ pub(in super::super) fn share_elsewhere(
         return Err(Refusal::param("account应为商户号，amount_fen应为正数"));
     }
     let receiver = Receiver {
-        shop: frozen.shop.clone(),
+        mchid: frozen.mchid.clone(),
         kind: AccountKind::Merchant,
         account: account.clone(),
     };
@@ -161,7 +161,7 @@ pub(in super::super) fn share_elsewhere(
     drop(book);
     let request = Request {
         side: Side {
-            shop: frozen.shop.clone(),
+            mchid: frozen.mchid.clone(),
             partner: frozen.partner,
         },
         transaction_id: transaction_id.clone(),
@@ -179,7 +179,7 @@ pub(in super::super) fn share_elsewhere(
     };
     let share = take_in(shared, request)?;
     Ok(ShareNews {
-        sub_mchid: share.partner.then(|| share.shop.clone()),
+        sub_mchid: share.partner.then(|| share.mchid.clone()),
         transaction_id,
         order_id: share.order_id.clone(),
         out_order_no,
@@ -206,7 +206,7 @@ fn accept(shared: &Shared, request: Request) -> Result<Answer, Refusal> {
 /// Asks everything, then takes the request in.
 fn take_in(shared: &Shared, request: Request) -> Result<Share, Refusal> {
     let frozen = Frozen::find(shared, &request.transaction_id)?;
-    if !request.side.is(&frozen.shop, frozen.partner) {
+    if !request.side.is(&frozen.mchid, frozen.partner) {
         let status = StatusCode::BAD_REQUEST;
         return Err(Refusal::new(
             status,
@@ -228,7 +228,7 @@ fn take_in(shared: &Shared, request: Request) -> Result<Share, Refusal> {
     let mut book = lock(&shared.sharing);
     let refunded_fen = refunds.refunded_fen(&frozen.out_trade_no);
     check(shared, &book, &request, &frozen, refunded_fen, moment.now)?;
-    let rules = shared.shops.rules(&frozen.shop);
+    let rules = shared.merchants.rules(&frozen.mchid);
     let unsplit_fen = frozen.unsplit_fen(&book, rules, refunded_fen, moment.now);
 
     let mut parts = Vec::with_capacity(request.receivers.len() + 1);
@@ -254,7 +254,7 @@ fn take_in(shared: &Shared, request: Request) -> Result<Share, Refusal> {
     if request.unfreezes && rest_fen > 0 {
         parts.push(Part {
             kind: AccountKind::Merchant,
-            account: frozen.shop.clone(),
+            account: frozen.mchid.clone(),
             amount_fen: rest_fen,
             description: "解冻给分账方".to_owned(),
             detail_id: wechat_number(shared, "36011", moment.now),
@@ -263,7 +263,7 @@ fn take_in(shared: &Shared, request: Request) -> Result<Share, Refusal> {
         });
     }
     let share = Share {
-        shop: frozen.shop,
+        mchid: frozen.mchid,
         partner: frozen.partner,
         order_id: wechat_number(shared, "30008", moment.now),
         out_order_no: request.out_order_no,
@@ -292,11 +292,11 @@ fn check(
     if book.of_transaction(&frozen.transaction_id).count() >= REQUESTS_MAX {
         return Err(rule_limit("单笔订单最多可分账50次"));
     }
-    let own = |asked: &&Asked| asked.kind == AccountKind::Merchant && asked.account == frozen.shop;
+    let own = |asked: &&Asked| asked.kind == AccountKind::Merchant && asked.account == frozen.mchid;
     let others = request.receivers.iter().filter(|asked| !own(asked));
     for asked in others.clone() {
         let receiver = Receiver {
-            shop: frozen.shop.clone(),
+            mchid: frozen.mchid.clone(),
             kind: asked.kind,
             account: asked.account.clone(),
         };
@@ -319,7 +319,7 @@ fn check(
         }
     }
     let sum = |fen: i64, asked: &Asked| fen.saturating_add(asked.amount_fen);
-    let rules = shared.shops.rules(&frozen.shop);
+    let rules = shared.merchants.rules(&frozen.mchid);
     let given_fen = others.fold(book.given_away_fen(&frozen.transaction_id), sum);
     let unsplit_fen = frozen.unsplit_fen(book, rules, refunded_fen, now);
     let asked_fen = request.receivers.iter().fold(0, sum);
@@ -348,7 +348,7 @@ pub(super) fn query(
     let share = book
         .share(out_order_no)
         .filter(|share| share.transaction_id == transaction_id)
-        .filter(|share| side.is(&share.shop, share.partner));
+        .filter(|share| side.is(&share.mchid, share.partner));
     share
         .map(|share| Answer::ok(&told(share)))
         .ok_or_else(no_record)
@@ -388,7 +388,7 @@ fn told(share: &Share) -> Value {
         "receivers": share.parts.iter().map(part).collect::<Vec<_>>(),
     });
     if share.partner {
-        told["sub_mchid"] = json!(share.shop);
+        told["sub_mchid"] = json!(share.mchid);
     }
     told
 }

@@ -58,7 +58,7 @@ pub(super) struct BacktestRules {
     /// Up to this day or instant; up to now unless said.
     #[arg(long, value_name = "WHEN", value_parser = instant)]
     to: Option<Timestamp>,
-    /// Only what happened on this platform.
+    /// Only what happened at this tenant.
     #[arg(long, value_name = "CODE")]
     tenant: Option<String>,
     /// Count every number again instead of believing what the counters said then.

@@ -132,7 +132,7 @@ fn facts(facts: &Facts) -> Vec<(&'static str, String)> {
     let mut known = vec![("at", facts.at.to_string())];
     let mut add = |name, value: Option<String>| known.extend(value.map(|value| (name, value)));
     add("customer", facts.customer.map(|id| id.to_string()));
-    add("shop", facts.merchant.map(|id| id.to_string()));
+    add("merchant", facts.merchant.map(|id| id.to_string()));
     add(
         "amount",
         facts.amount.map(|amount: Money| amount.to_string()),
@@ -143,7 +143,7 @@ fn facts(facts: &Facts) -> Vec<(&'static str, String)> {
         "device",
         facts.origin.device.as_ref().map(|_| "known".to_owned()),
     );
-    add("own shop", facts.own_shop.then(|| "yes".to_owned()));
+    add("own merchant", facts.own_merchant.then(|| "yes".to_owned()));
     add("source", facts.source.clone());
     known
 }

@@ -39,7 +39,7 @@
 //! told [`DbError::Violation`](super::DbError::Violation), and somebody is paged. (A `CHECK` that fails behind a version that had moved in the same batch was a race: the rows were old.)
 //!
 //! What it need not be sure of is read without a guard, and is as fresh as the load: a collection
-//! code and its shop, and the points rule, which may be a second old.
+//! code and its merchant, and the points rule, which may be a second old.
 //!
 //! The snapshot costs no round trip. It begins in the text of the first step. Whether a step was
 //! the last is known only from its rows, so the transaction stays open while operations decide, and

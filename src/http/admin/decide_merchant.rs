@@ -21,7 +21,7 @@ use crate::{
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct ApproveRequest {
-    /// WeChat's number of the shop under our service provider 服务商. A platform that collects for itself 直连 leaves it out: it is the platform's own.
+    /// WeChat's number of the merchant under our service provider 服务商. A tenant that collects for itself 直连 leaves it out: it is the tenant's own.
     #[schema(example = "1900000109", pattern = "^[0-9]{1,32}$")]
     #[serde(default)]
     sub_mchid: Option<String>,
@@ -30,12 +30,12 @@ pub(in crate::http) struct ApproveRequest {
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct ReasonRequest {
-    /// Shown to the shop.
+    /// Shown to the merchant.
     #[schema(example = "营业执照不清晰", min_length = 1, max_length = 200)]
     reason: String,
 }
 
-/// Approve a shop
+/// Approve a merchant
 ///
 /// Only a pending one. From then on it collects money.
 #[utoipa::path(
@@ -55,26 +55,29 @@ pub(in crate::http) async fn approve(
     request: Keyed<ApproveRequest>,
 ) -> Result<Replayable, Problem> {
     let tenant = auth.caller().tenant;
-    let gateway = app.gateways().of(tenant);
-    let us = gateway.account();
+    let channel = app.channels().of(tenant);
+    let us = channel.account();
     let decision = match (us.mode, request.body.sub_mchid.as_deref()) {
-        (ChannelMode::Partner, Some(shop)) => Decision::approve_under(&us.mchid, shop)?,
+        (ChannelMode::Partner, Some(sub_mchid)) => Decision::approve_under(&us.mchid, sub_mchid)?,
         (ChannelMode::Partner, None) => {
-            return Err(Problem::field("sub_mchid", "WeChat's number of the shop"));
+            return Err(Problem::field(
+                "sub_mchid",
+                "WeChat's number of the merchant",
+            ));
         }
         (ChannelMode::Direct, None) => Decision::approve(&us.mchid)?,
         (ChannelMode::Direct, Some(own)) if own == us.mchid => Decision::approve(own)?,
         (ChannelMode::Direct, Some(_)) => {
             return Err(Problem::field(
                 "sub_mchid",
-                "nothing, or the platform's own number: it collects for itself",
+                "nothing, or the tenant's own number: it collects for itself",
             ));
         }
     };
     decide(&app, &auth, id, &request, decision).await
 }
 
-/// Reject a shop
+/// Reject a merchant
 ///
 /// Only a pending one. Its owner may register again.
 #[utoipa::path(
@@ -97,10 +100,10 @@ pub(in crate::http) async fn reject(
     decide(&app, &auth, id, &request, decision).await
 }
 
-/// Suspend a shop
+/// Suspend a merchant
 ///
 /// Only an approved one. It collects nothing from then on: its codes lead nowhere, and orders that are not paid are closed at WeChat within seconds (one that is paid
-/// before that counts). What was paid stays; refunds of it are asked for and agreed to by operators, no longer by the shop's people.
+/// before that counts). What was paid stays; refunds of it are asked for and agreed to by operators, no longer by the merchant's people.
 #[utoipa::path(
     post,
     path = "/api/v1/admin/merchants/{id}/suspend",

@@ -89,10 +89,10 @@ pub(in crate::http) struct MessageTemplateBody {
 #[derive(Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct MessageFields {
-    /// The shop's name: a `thing`.
+    /// The merchant's name: a `thing`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "thing1")]
-    shop: Option<String>,
+    merchant: Option<String>,
     /// Paid or refunded: an `amount` or a `number`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "amount2")]
@@ -144,7 +144,7 @@ impl From<&MessageTemplate> for MessageTemplateBody {
         Self {
             template_id: template.id().to_owned(),
             fields: MessageFields {
-                shop: field(Fact::Shop),
+                merchant: field(Fact::Merchant),
                 amount: field(Fact::Amount),
                 at: field(Fact::At),
                 order_no: field(Fact::OrderNo),
@@ -157,7 +157,7 @@ impl From<&MessageTemplate> for MessageTemplateBody {
 impl MessageTemplateBody {
     fn template(self, kind: MessageKind) -> Result<MessageTemplate, InvalidSetting> {
         let fields = Fact::ALL.into_iter().zip([
-            self.fields.shop,
+            self.fields.merchant,
             self.fields.amount,
             self.fields.at,
             self.fields.order_no,
@@ -259,7 +259,7 @@ mod tests {
 
     #[test]
     fn settings_are_given_back_as_they_were_set() {
-        let json = r#"{"shipping":"self_pickup","payment_message":{"template_id":"TPL_1-a","fields":{"shop":"thing1","points":"number2"}},"refund_message":null,"expiry_message":{"template_id":"TPL_2","fields":{"at":"date1","points":"number2"}},"expiry_notice_days":7,"message_page":"pages/order/index","code_page":null,"program":"trial"}"#;
+        let json = r#"{"shipping":"self_pickup","payment_message":{"template_id":"TPL_1-a","fields":{"merchant":"thing1","points":"number2"}},"refund_message":null,"expiry_message":{"template_id":"TPL_2","fields":{"at":"date1","points":"number2"}},"expiry_notice_days":7,"message_page":"pages/order/index","code_page":null,"program":"trial"}"#;
         let settings = read(json).settings().unwrap();
         let again = serde_json::to_string(&DeliverySettingsBody::from(&settings)).unwrap();
         assert_eq!(again, json);

@@ -24,7 +24,7 @@ const AHEAD_SECONDS_MAX: i64 = 366 * 86_400;
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct DryRunRequest {
-    /// Where; absent: at a shop without a rule of its own.
+    /// Where; absent: at a merchant without a rule of its own.
     #[schema(value_type = Option<String>, example = "me_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
     #[serde(default)]
     merchant_id: Option<MerchantId>,
@@ -72,12 +72,12 @@ pub(in crate::http) struct DryRunAnswer {
 
 #[derive(Serialize, utoipa::ToSchema)]
 struct DryRunRule {
-    /// `shop`: its own. `tenant`: the shop has none of its own. `tried`: the terms of the question.
-    #[schema(example = "shop")]
+    /// `merchant`: its own. `tenant`: the merchant has none of its own. `tried`: the terms of the question.
+    #[schema(example = "merchant")]
     of: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<u32>,
-    /// The version that withdrew the shop's own rule, if it had one.
+    /// The version that withdrew the merchant's own rule, if it had one.
     #[serde(skip_serializing_if = "Option::is_none")]
     withdrawn_by: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -226,12 +226,12 @@ fn which(tried: &Tried) -> String {
     };
     let (version, since) = (now.rule.version, now.rule.effective_from);
     match (now.rule.merchant, withdrawn_by(now.because)) {
-        (Some(_), _) => format!("Version {version} is the shop's own, in force from {since}."),
+        (Some(_), _) => format!("Version {version} is the merchant's own, in force from {since}."),
         (None, Some(withdrawn)) => format!(
-            "Version {version} is the tenant's, in force from {since}: the shop's own was withdrawn by version {withdrawn}."
+            "Version {version} is the tenant's, in force from {since}: the merchant's own was withdrawn by version {withdrawn}."
         ),
         (None, None) => format!(
-            "Version {version} is the tenant's, in force from {since}: there is none of a shop's own."
+            "Version {version} is the tenant's, in force from {since}: there is none of a merchant's own."
         ),
     }
 }

@@ -40,7 +40,7 @@ pub(in crate::http) async fn list_expiry_runs(
 
 /// Expire points now
 ///
-/// Asks for a sweep for today, without waiting for the night; it begins within seconds, or when the sweep that is under way is finished. While a sweep of the platform
+/// Asks for a sweep for today, without waiting for the night; it begins within seconds, or when the sweep that is under way is finished. While a sweep of the tenant
 /// is not finished, that one is the answer: asking again changes nothing, so this needs no key.
 #[utoipa::path(
     post,

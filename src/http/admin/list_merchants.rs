@@ -19,12 +19,12 @@ use crate::{
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(in crate::http) struct MerchantFilter {
-    /// Only shops in this state.
+    /// Only merchants in this state.
     #[param(inline)]
     state: Option<MerchantStateKind>,
 }
 
-/// The shops, newest first
+/// The merchants, newest first
 #[utoipa::path(
     get,
     path = "/api/v1/admin/merchants",

@@ -22,7 +22,7 @@ pub(in crate::http) struct AdminPaymentFilter {
     /// Only payments in this state: `created`, `prepaid`, `paid`, `partly_refunded`, `refunded`, `closed` or `expired`.
     #[param(example = "paid")]
     state: Option<String>,
-    /// Only what was paid in this shop.
+    /// Only what was paid to this merchant.
     #[param(value_type = Option<String>)]
     merchant_id: Option<MerchantId>,
     /// Only what this customer paid.
@@ -41,7 +41,7 @@ impl AdminPaymentFilter {
     }
 }
 
-/// The payments of every shop, newest first
+/// The payments of every merchant, newest first
 #[utoipa::path(
     get,
     path = "/api/v1/admin/payments",

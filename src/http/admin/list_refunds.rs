@@ -24,12 +24,12 @@ pub(in crate::http) struct AdminRefundFilter {
     /// `processing`, `succeeded`, `abnormal`, `closed`, `failed` or `withdrawn`.
     #[param(example = "awaiting_approval")]
     state: Option<String>,
-    /// Only refunds of this shop.
+    /// Only refunds of this merchant.
     #[param(value_type = Option<String>)]
     merchant_id: Option<MerchantId>,
 }
 
-/// The refunds of every shop, newest first
+/// The refunds of every merchant, newest first
 #[utoipa::path(
     get,
     path = "/api/v1/admin/refunds",
@@ -50,11 +50,19 @@ pub(in crate::http) async fn list_refunds(
     let operator = auth.may(Permission::ReadPayments)?;
     let word = filter.state.as_deref();
     let state = named("state", word, RefundStateKind::from_name, STATES)?;
-    let (tenant, shop) = (operator.tenant, filter.merchant_id);
+    let (tenant, merchant) = (operator.tenant, filter.merchant_id);
     let before = page.before()?.map(RefundNo::id);
     let search = refund.search(search, app.now())?;
-    let refunds =
-        payments::list_refunds(app.db(), tenant, shop, state, &search, before, page.limit).await?;
+    let refunds = payments::list_refunds(
+        app.db(),
+        tenant,
+        merchant,
+        state,
+        &search,
+        before,
+        page.limit,
+    )
+    .await?;
     let page = Page::cut(refunds, page.limit, |refund| refund.no().to_string());
     Ok(Json(page.map(|refund| ToldRefund::from(&refund))))
 }

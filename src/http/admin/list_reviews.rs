@@ -29,7 +29,7 @@ pub(in crate::http) struct ReviewParams {
     /// Only of this customer's points.
     #[param(value_type = Option<String>)]
     customer_id: Option<CustomerId>,
-    /// Only of points from this shop.
+    /// Only of points from this merchant.
     #[param(value_type = Option<String>)]
     merchant_id: Option<MerchantId>,
     /// Only what the caller has claimed.

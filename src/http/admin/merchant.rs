@@ -1,4 +1,4 @@
-//! A shop as operators see it. Personal data is masked here too.
+//! A merchant as operators see it. Personal data is masked here too.
 
 use serde::Serialize;
 
@@ -19,7 +19,7 @@ pub(in crate::http) struct AdminMerchant {
     contact_phone: String,
     business_license: String,
     address: String,
-    /// WeChat's number of the shop, from its approval on.
+    /// WeChat's number of the merchant, from its approval on.
     #[schema(example = "1900000109")]
     sub_mchid: Option<String>,
     state: MerchantStateKind,

@@ -9,7 +9,7 @@ use crate::{
     http::{
         extract::{self, Auth, Operator, Path, Query, needs},
         openapi::Problems,
-        points_rule::{PointsRuleAnswer, PointsRuleRequest, ShopPointsRule},
+        points_rule::{MerchantPointsRule, PointsRuleAnswer, PointsRuleRequest},
         problem::Problem,
     },
     merchants,
@@ -17,7 +17,7 @@ use crate::{
     primitives::{MerchantId, Timestamp},
 };
 
-/// What a shop's payments earn
+/// What a merchant's payments earn
 ///
 /// Its own rule or the tenant's, why this one, and what will replace it.
 #[utoipa::path(
@@ -27,22 +27,22 @@ use crate::{
     tag = "admin",
     security(("access_token" = [])),
     params(("id" = String, Path)),
-    responses((status = 200, description = "The rule", body = ShopPointsRule), Problems),
+    responses((status = 200, description = "The rule", body = MerchantPointsRule), Problems),
 )]
 pub(in crate::http) async fn get_points_rule(
     State(app): State<App>,
     auth: Auth<Operator>,
     Path(id): Path<MerchantId>,
-) -> Result<Json<ShopPointsRule>, Problem> {
+) -> Result<Json<MerchantPointsRule>, Problem> {
     let operator = auth.may(Permission::ReadPointsRule)?;
     merchants::get_merchant(app.db(), operator.tenant, id).await?;
     let rules = app.rules().current(operator.tenant).await?;
-    Ok(Json(ShopPointsRule::at(&rules, id, app.db().now())))
+    Ok(Json(MerchantPointsRule::at(&rules, id, app.db().now())))
 }
 
-/// Give a shop a rule of its own
+/// Give a merchant a rule of its own
 ///
-/// As the tenant's next version, everywhere within a second, or from an instant that is planned. It alone decides on the shop's payments: nothing of the tenant's rule is added.
+/// As the tenant's next version, everywhere within a second, or from an instant that is planned. It alone decides on the merchant's payments: nothing of the tenant's rule is added.
 #[utoipa::path(
     put,
     path = "/api/v1/admin/merchants/{id}/points-rule",
@@ -85,9 +85,9 @@ pub(in crate::http) struct WithdrawFrom {
     effective_from: Option<Timestamp>,
 }
 
-/// Withdraw a shop's own rule
+/// Withdraw a merchant's own rule
 ///
-/// As the tenant's next version: from then on the shop has what the tenant has. What is planned for the shop later stays planned.
+/// As the tenant's next version: from then on the merchant has what the tenant has. What is planned for the merchant later stays planned.
 #[utoipa::path(
     delete,
     path = "/api/v1/admin/merchants/{id}/points-rule",
@@ -95,14 +95,14 @@ pub(in crate::http) struct WithdrawFrom {
     tag = "admin",
     security(("access_token" = [])),
     params(("id" = String, Path), WithdrawFrom),
-    responses((status = 200, description = "What the shop has now", body = ShopPointsRule), Problems),
+    responses((status = 200, description = "What the merchant has now", body = MerchantPointsRule), Problems),
 )]
 pub(in crate::http) async fn withdraw_points_rule(
     State(app): State<App>,
     auth: Auth<Operator>,
     Path(id): Path<MerchantId>,
     Query(from): Query<WithdrawFrom>,
-) -> Result<Json<ShopPointsRule>, Problem> {
+) -> Result<Json<MerchantPointsRule>, Problem> {
     let operator = auth.may(Permission::WritePointsRule)?;
     merchants::get_merchant(app.db(), operator.tenant, id).await?;
     app.db()
@@ -115,5 +115,5 @@ pub(in crate::http) async fn withdraw_points_rule(
         .await?;
     app.rules().forget(operator.tenant);
     let rules = app.rules().current(operator.tenant).await?;
-    Ok(Json(ShopPointsRule::at(&rules, id, app.db().now())))
+    Ok(Json(MerchantPointsRule::at(&rules, id, app.db().now())))
 }

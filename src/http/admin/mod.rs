@@ -1,4 +1,4 @@
-//! For the platform's operators, within their tenant.
+//! For operators, within their tenant.
 
 mod callback;
 mod delivery;

@@ -7,7 +7,7 @@ use crate::{
     primitives::OrderNo,
 };
 
-/// The order, if it is of the operator's platform: another's does not exist.
+/// The order, if it is of the operator's tenant: another's does not exist.
 pub(super) async fn get_order(
     app: &App,
     operator: Operator,

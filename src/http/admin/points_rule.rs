@@ -16,7 +16,7 @@ use crate::{
 
 /// The tenant's rule in force
 ///
-/// What a payment earns at every shop without a rule of its own, and what will replace it.
+/// What a payment earns at every merchant without a rule of its own, and what will replace it.
 #[utoipa::path(
     get,
     path = "/api/v1/admin/points-rule",

@@ -20,7 +20,7 @@ use crate::{
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(in crate::http) struct VersionFilter {
-    /// Only this shop's own.
+    /// Only this merchant's own.
     #[param(value_type = Option<String>, example = "me_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
     #[serde(default)]
     merchant_id: Option<MerchantId>,
@@ -32,7 +32,7 @@ pub(in crate::http) struct VersionFilter {
 impl VersionFilter {
     fn scope(&self) -> Result<Scope, Problem> {
         match (self.merchant_id, self.tenant_only) {
-            (Some(merchant), false) => Ok(Scope::Shop(merchant)),
+            (Some(merchant), false) => Ok(Scope::Merchant(merchant)),
             (None, true) => Ok(Scope::Tenant),
             (None, false) => Ok(Scope::All),
             (Some(_), true) => Err(Problem::field("tenant_only", "absent beside merchant_id")),
@@ -45,7 +45,7 @@ impl VersionFilter {
 pub(in crate::http) struct RuleVersionItem {
     #[schema(example = 3)]
     version: u32,
-    /// `shop` or `tenant`.
+    /// `merchant` or `tenant`.
     #[schema(example = "tenant")]
     of: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,10 +61,10 @@ pub(in crate::http) struct RuleVersionItem {
     /// As in the audit log.
     #[schema(example = "operator:lin")]
     created_by: String,
-    /// Absent: the shop's own rule was withdrawn.
+    /// Absent: the merchant's own rule was withdrawn.
     #[serde(skip_serializing_if = "Option::is_none")]
     terms: Option<PointsTerms>,
-    /// The version before it for the same shop, or of the tenant's own; absent for the first.
+    /// The version before it for the same merchant, or of the tenant's own; absent for the first.
     #[serde(skip_serializing_if = "Option::is_none")]
     version_before: Option<u32>,
     /// What differs from the version before: the names of the terms that changed.

@@ -76,7 +76,7 @@ struct PointsFigure {
     day: Option<String>,
     /// `payment`, `expiry`, or what a back end calls itself.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = "shop-crm")]
+    #[schema(example = "merchant-crm")]
     source: Option<String>,
     /// The version of the points rule that said how many; 0: none did.
     #[serde(skip_serializing_if = "Option::is_none")]

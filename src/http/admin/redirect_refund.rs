@@ -18,7 +18,7 @@ use crate::{
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct RedirectRequest {
-    /// A card of the customer. Absent: to the shop's own settlement account, and the shop pays the customer some other way.
+    /// A card of the customer. Absent: to the merchant's own settlement account, and the merchant pays the customer some other way.
     #[serde(default)]
     card: Option<CardRequest>,
 }

@@ -8,7 +8,7 @@ use crate::{
     primitives::RefundNo,
 };
 
-/// The refund, if it is of the operator's platform: another's does not exist.
+/// The refund, if it is of the operator's tenant: another's does not exist.
 pub(super) async fn get_refund(
     app: &App,
     operator: Operator,

@@ -15,7 +15,7 @@ use crate::{
     primitives::OrderNo,
 };
 
-/// Give money back in a shop's name
+/// Give money back in a merchant's name
 ///
 /// All of it or a part. Where the order's refunds come to more than the policy's limit with it, or risk wants it looked at, it waits (`awaiting_approval`) for another operator; 403 `risk_blocked` when risk
 /// does not allow it.

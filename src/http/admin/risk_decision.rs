@@ -29,8 +29,8 @@ pub(in crate::http) struct DecisionDetail {
     /// The end of it.
     #[schema(example = "…c3d4")]
     device: Option<String>,
-    /// The customer is on the staff of the shop.
-    own_shop: bool,
+    /// The customer is on the staff of the merchant.
+    own_merchant: bool,
     /// Which back end asked.
     source: Option<String>,
     /// The answered challenge that it relied on.
@@ -126,7 +126,7 @@ pub(in crate::http) async fn get_decision(
     let decision = &found.decision;
     let Facts {
         origin,
-        own_shop,
+        own_merchant,
         source,
         ..
     } = &decision.facts;
@@ -134,7 +134,7 @@ pub(in crate::http) async fn get_decision(
         decision: DecisionItem::from(&found),
         address: origin.address.map(masked),
         device: origin.device.as_ref().map(masked_device),
-        own_shop: *own_shop,
+        own_merchant: *own_merchant,
         source: source.clone(),
         answered: decision.answered,
         measured: measured_then(app.db(), app.risk(), decision).await?,

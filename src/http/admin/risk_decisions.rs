@@ -31,7 +31,7 @@ pub(in crate::http) struct DecisionQuery {
     /// Only those about this customer.
     #[param(value_type = Option<String>)]
     customer_id: Option<CustomerId>,
-    /// Only those at this shop.
+    /// Only those at this merchant.
     #[param(value_type = Option<String>)]
     merchant_id: Option<MerchantId>,
     /// Only those in which this rule fired, also in shadow.

@@ -31,7 +31,7 @@ pub(in crate::http) struct AddReceiverRequest {
     #[schema(example = "账房科技有限公司", max_length = 64)]
     #[serde(default)]
     name: Option<String>,
-    /// WeChat's word for what the receiver is to the shop.
+    /// WeChat's word for what the receiver is to the merchant.
     #[schema(example = "SERVICE_PROVIDER")]
     relation: String,
 }
@@ -86,7 +86,7 @@ impl From<&Receiver> for SharingReceiver {
     }
 }
 
-/// Who may get shares of a shop's payments
+/// Who may get shares of a merchant's payments
 #[utoipa::path(
     get,
     path = "/api/v1/admin/merchants/{id}/sharing-receivers",

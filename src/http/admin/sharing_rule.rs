@@ -32,7 +32,7 @@ pub(in crate::http) struct SharingRuleRequest {
 struct SharingRulePartRequest {
     #[schema(value_type = String, example = "rc_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
     receiver_id: ReceiverId,
-    /// Millionths of the payment less fee and refunds, rounded down to the fen. All together at most what WeChat allows the shop, usually 300000.
+    /// Millionths of the payment less fee and refunds, rounded down to the fen. All together at most what WeChat allows the merchant, usually 300000.
     #[schema(example = 50_000, minimum = 1, maximum = 1_000_000)]
     ratio_ppm: u32,
     /// Shown to the receiver: 1 to 80 bytes.
@@ -40,7 +40,7 @@ struct SharingRulePartRequest {
     description: String,
 }
 
-/// A shop's sharing rule in force
+/// A merchant's sharing rule in force
 #[utoipa::path(
     get,
     path = "/api/v1/admin/merchants/{id}/sharing-rule",
@@ -61,7 +61,7 @@ pub(in crate::http) async fn get_sharing_rule(
     Ok(Json(rule.into()))
 }
 
-/// Put a sharing rule in force for a shop
+/// Put a sharing rule in force for a merchant
 ///
 /// As the next version. Orders that are made from then on are shared by the rule in force a minute after their payment; those that were made before an active rule are not.
 #[utoipa::path(

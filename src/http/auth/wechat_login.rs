@@ -21,7 +21,7 @@ use crate::{
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct WechatLoginRequest {
-    /// The platform's code.
+    /// The tenant's code.
     #[schema(example = "demo")]
     tenant: String,
     /// What `wx.login` gave.
@@ -45,7 +45,7 @@ pub(in crate::http) enum LoginAs {
 
 /// Log in with WeChat
 ///
-/// A customer who comes for the first time is made; a merchant must be on the staff of a shop.
+/// A customer who comes for the first time is made; whoever logs in as merchant must be on the staff of one.
 ///
 /// A customer may have to show that the phone is in their hand (403 `risk_verification_required`, with a `challenge`): call `wx.login` again and repeat this with the
 /// fresh code and the challenge. 403 `risk_blocked`: not now.

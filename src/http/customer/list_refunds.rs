@@ -18,7 +18,7 @@ use crate::{
 
 #[derive(Serialize, utoipa::ToSchema)]
 pub(in crate::http) struct CustomerRefunds {
-    /// Oldest first. One that still waits for the shop's or the platform's word is not here.
+    /// Oldest first. One that still waits for the merchant's or the tenant's word is not here.
     items: Vec<CustomerRefund>,
 }
 

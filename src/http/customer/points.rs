@@ -19,14 +19,14 @@ use crate::{
 
 #[derive(Serialize, utoipa::ToSchema)]
 pub(in crate::http) struct PointsBalance {
-    /// All posted points; less the debt, and then perhaps below zero, where the platform's policy is `negative`.
+    /// All posted points; less the debt, and then perhaps below zero, where the tenant's policy is `negative`.
     #[schema(example = 120)]
     posted: i64,
     /// Of these, set aside.
     #[schema(example = 20)]
     held: i64,
     /// What can be spent, when it is above zero: neither needed for what is set aside nor over. Points are over at the turn of their day, also while they are still posted. Less the
-    /// debt, and then below zero, where the platform's policy is `negative`.
+    /// debt, and then below zero, where the tenant's policy is `negative`.
     #[schema(example = 100)]
     available: i64,
     /// On their way in, not yet decided.

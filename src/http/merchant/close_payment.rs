@@ -2,7 +2,7 @@
 
 use axum::{Json, extract::State};
 
-use super::payment::{ShopPayment, own_order};
+use super::payment::{MerchantPayment, own_order};
 use crate::{
     app::App,
     auth::Permission,
@@ -25,16 +25,16 @@ use crate::{
     tag = "merchant",
     security(("access_token" = [])),
     params(("order_no" = String, Path)),
-    responses((status = 200, description = "The payment as it stands now", body = ShopPayment), Problems),
+    responses((status = 200, description = "The payment as it stands now", body = MerchantPayment), Problems),
 )]
 pub(in crate::http) async fn close_payment(
     State(app): State<App>,
     auth: Auth<Staff>,
     Path(order_no): Path<OrderNo>,
-) -> Result<Json<ShopPayment>, Problem> {
+) -> Result<Json<MerchantPayment>, Problem> {
     let staff = auth.may(Permission::ClosePayment)?;
     let known = own_order(&app, staff, order_no).await?;
-    let by = CloseBy::Shop(auth.principal().actor());
+    let by = CloseBy::Merchant(auth.principal().actor());
     let (tenant, id) = (staff.tenant, known.order.id);
     let order = payments::close_payment(app.payments(), tenant, id, by).await?;
     Ok(Json(OrderView { order, ..known }.into()))

@@ -1,4 +1,4 @@
-//! A collection code as its shop sees it.
+//! A collection code as its merchant sees it.
 
 use serde::Serialize;
 

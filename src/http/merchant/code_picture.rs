@@ -31,7 +31,7 @@ pub(in crate::http) async fn svg(
     auth: Auth<Staff>,
     Path(code): Path<String>,
 ) -> Result<([(HeaderName, &'static str); 1], String), Problem> {
-    let picture = picture(&app, auth.may(Permission::ReadShop)?, &code).await?;
+    let picture = picture(&app, auth.may(Permission::ReadOwnMerchant)?, &code).await?;
     Ok(([(header::CONTENT_TYPE, "image/svg+xml")], picture.svg()))
 }
 
@@ -50,7 +50,7 @@ pub(in crate::http) async fn png(
     auth: Auth<Staff>,
     Path(code): Path<String>,
 ) -> Result<([(HeaderName, &'static str); 1], Vec<u8>), Problem> {
-    let picture = picture(&app, auth.may(Permission::ReadShop)?, &code).await?;
+    let picture = picture(&app, auth.may(Permission::ReadOwnMerchant)?, &code).await?;
     let bytes = picture.png().map_err(MerchantError::from)?;
     Ok(([(header::CONTENT_TYPE, "image/png")], bytes))
 }

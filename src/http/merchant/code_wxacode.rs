@@ -18,7 +18,7 @@ use crate::{
 
 /// A collection code to print, as a mini-program code
 ///
-/// Drawn by WeChat once and kept. It opens the page that the platform has set, with the code as `scene`. The picture is a PNG with a transparent ground; should WeChat draw a JPEG,
+/// Drawn by WeChat once and kept. It opens the page that the tenant has set, with the code as `scene`. The picture is a PNG with a transparent ground; should WeChat draw a JPEG,
 /// the content type says so.
 #[utoipa::path(
     get,
@@ -34,7 +34,7 @@ pub(in crate::http) async fn wxacode(
     auth: Auth<Staff>,
     Path(code): Path<String>,
 ) -> Result<([(HeaderName, &'static str); 1], Vec<u8>), Problem> {
-    let staff = auth.may(Permission::ReadShop)?;
+    let staff = auth.may(Permission::ReadOwnMerchant)?;
     let settings = app.deliveries().settings.current(staff.tenant).await?;
     let drawing = CodeDrawing {
         code: parse(&code)?,

@@ -2,7 +2,7 @@
 
 use axum::{Json, extract::State};
 
-use super::payment::{ShopPayment, own_order};
+use super::payment::{MerchantPayment, own_order};
 use crate::{
     app::App,
     auth::Permission,
@@ -25,13 +25,13 @@ use crate::{
     tag = "merchant",
     security(("access_token" = [])),
     params(("order_no" = String, Path)),
-    responses((status = 200, description = "The payment as WeChat knows it", body = ShopPayment), Problems),
+    responses((status = 200, description = "The payment as WeChat knows it", body = MerchantPayment), Problems),
 )]
 pub(in crate::http) async fn confirm_payment(
     State(app): State<App>,
     auth: Auth<Staff>,
     Path(order_no): Path<OrderNo>,
-) -> Result<Json<ShopPayment>, Problem> {
+) -> Result<Json<MerchantPayment>, Problem> {
     let staff = auth.may(Permission::ShowPayment)?;
     let known = own_order(&app, staff, order_no).await?;
     let order = payments::confirm(app.payments(), staff.tenant, known.order.id).await?;

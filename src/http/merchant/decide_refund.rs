@@ -2,7 +2,7 @@
 
 use axum::{Json, extract::State};
 
-use super::refund::{ShopRefund, in_name_of};
+use super::refund::{MerchantRefund, in_name_of};
 use crate::{
     app::App,
     http::{
@@ -17,7 +17,7 @@ use crate::{
 
 /// Agree to a refund
 ///
-/// Only by an owner who did not ask for it, up to the platform's limit. It is booked and WeChat is told.
+/// Only by an owner who did not ask for it, up to the tenant's limit. It is booked and WeChat is told.
 #[utoipa::path(
     post,
     path = "/api/v1/merchant/refunds/{refund_no}/approve",
@@ -26,14 +26,14 @@ use crate::{
     security(("access_token" = [])),
     params(("refund_no" = String, Path), ("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters")),
     request_body = ApproveRefundRequest,
-    responses((status = 200, description = "Agreed to, now or before with this key", body = ShopRefund), Problems),
+    responses((status = 200, description = "Agreed to, now or before with this key", body = MerchantRefund), Problems),
 )]
 pub(in crate::http) async fn approve(
     State(app): State<App>,
     auth: Auth<Staff, needs::DecideRefund>,
     Path(refund_no): Path<RefundNo>,
     request: Keyed<ApproveRefundRequest>,
-) -> Result<Json<ShopRefund>, Problem> {
+) -> Result<Json<MerchantRefund>, Problem> {
     decide(
         &app,
         &auth,
@@ -55,14 +55,14 @@ pub(in crate::http) async fn approve(
     security(("access_token" = [])),
     params(("refund_no" = String, Path), ("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters")),
     request_body = RejectRefundRequest,
-    responses((status = 200, description = "Rejected, now or before with this key", body = ShopRefund), Problems),
+    responses((status = 200, description = "Rejected, now or before with this key", body = MerchantRefund), Problems),
 )]
 pub(in crate::http) async fn reject(
     State(app): State<App>,
     auth: Auth<Staff, needs::DecideRefund>,
     Path(refund_no): Path<RefundNo>,
     request: Keyed<RejectRefundRequest>,
-) -> Result<Json<ShopRefund>, Problem> {
+) -> Result<Json<MerchantRefund>, Problem> {
     decide(
         &app,
         &auth,
@@ -79,7 +79,7 @@ async fn decide<T>(
     refund_no: RefundNo,
     request: &Keyed<T>,
     (agree, note): (bool, String),
-) -> Result<Json<ShopRefund>, Problem> {
+) -> Result<Json<MerchantRefund>, Problem> {
     let staff = auth.caller();
     let decision = DecideRefund {
         tenant: staff.tenant,
@@ -90,5 +90,5 @@ async fn decide<T>(
         claim: request.claim(auth.principal()),
     };
     let refund = payments::decide_refund(app.payments(), decision).await?;
-    Ok(Json(ShopRefund::from(&refund)))
+    Ok(Json(MerchantRefund::from(&refund)))
 }

@@ -3,7 +3,7 @@
 use axum::{Json, extract::State};
 use serde::Serialize;
 
-use super::payment::{ShopPayment, own_order};
+use super::payment::{MerchantPayment, own_order};
 use crate::{
     app::App,
     auth::Permission,
@@ -17,9 +17,9 @@ use crate::{
 };
 
 #[derive(Serialize, utoipa::ToSchema)]
-pub(in crate::http) struct ShopPaymentWithHistory {
+pub(in crate::http) struct MerchantPaymentWithHistory {
     #[serde(flatten)]
-    payment: ShopPayment,
+    payment: MerchantPayment,
     /// The states that it was in, in order. May be a moment behind `state`.
     history: Vec<HistoryItem>,
 }
@@ -41,7 +41,7 @@ impl From<HistoryRow> for HistoryItem {
     }
 }
 
-/// One of the shop's payments
+/// One of the merchant's payments
 #[utoipa::path(
     get,
     path = "/api/v1/merchant/payments/{order_no}",
@@ -49,18 +49,18 @@ impl From<HistoryRow> for HistoryItem {
     tag = "merchant",
     security(("access_token" = [])),
     params(("order_no" = String, Path)),
-    responses((status = 200, description = "The payment", body = ShopPaymentWithHistory), Problems),
+    responses((status = 200, description = "The payment", body = MerchantPaymentWithHistory), Problems),
 )]
 pub(in crate::http) async fn get_payment(
     State(app): State<App>,
     auth: Auth<Staff>,
     Path(order_no): Path<OrderNo>,
-) -> Result<Json<ShopPaymentWithHistory>, Problem> {
-    let staff = auth.may(Permission::ReadShopPayments)?;
+) -> Result<Json<MerchantPaymentWithHistory>, Problem> {
+    let staff = auth.may(Permission::ReadMerchantPayments)?;
     let view = own_order(&app, staff, order_no).await?;
     let history = payments::history(app.db(), view.order.id).await?;
     let history = history.into_iter().map(HistoryItem::from).collect();
-    Ok(Json(ShopPaymentWithHistory {
+    Ok(Json(MerchantPaymentWithHistory {
         payment: view.into(),
         history,
     }))

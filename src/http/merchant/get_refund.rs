@@ -3,7 +3,7 @@
 use axum::{Json, extract::State};
 use serde::Serialize;
 
-use super::refund::{ShopRefund, for_shops, own_refund};
+use super::refund::{MerchantRefund, for_merchants, own_refund};
 use crate::{
     app::App,
     auth::Permission,
@@ -17,38 +17,38 @@ use crate::{
 };
 
 #[derive(Serialize, utoipa::ToSchema)]
-pub(in crate::http) struct ShopRefundWithHistory {
+pub(in crate::http) struct MerchantRefundWithHistory {
     #[serde(flatten)]
-    refund: ShopRefund,
+    refund: MerchantRefund,
     /// The states that it was in, in order.
-    history: Vec<ShopRefundStep>,
+    history: Vec<MerchantRefundStep>,
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
-struct ShopRefundStep {
+struct MerchantRefundStep {
     #[schema(example = "accepted")]
     state: &'static str,
     #[schema(value_type = String, format = DateTime)]
     at: Timestamp,
-    /// A person of the shop, `platform` or `wechat`.
+    /// A person of the merchant, `tenant` or `wechat`.
     #[schema(example = "wechat")]
     who: String,
     /// What was said of it.
     why: String,
 }
 
-impl From<RefundStep> for ShopRefundStep {
+impl From<RefundStep> for MerchantRefundStep {
     fn from(step: RefundStep) -> Self {
         Self {
             state: step.state.name(),
             at: step.at,
-            who: for_shops(step.actor.as_str()),
+            who: for_merchants(step.actor.as_str()),
             why: step.why,
         }
     }
 }
 
-/// One of the shop's refunds
+/// One of the merchant's refunds
 #[utoipa::path(
     get,
     path = "/api/v1/merchant/refunds/{refund_no}",
@@ -56,18 +56,18 @@ impl From<RefundStep> for ShopRefundStep {
     tag = "merchant",
     security(("access_token" = [])),
     params(("refund_no" = String, Path)),
-    responses((status = 200, description = "The refund", body = ShopRefundWithHistory), Problems),
+    responses((status = 200, description = "The refund", body = MerchantRefundWithHistory), Problems),
 )]
 pub(in crate::http) async fn get_refund(
     State(app): State<App>,
     auth: Auth<Staff>,
     Path(refund_no): Path<RefundNo>,
-) -> Result<Json<ShopRefundWithHistory>, Problem> {
-    let staff = auth.may(Permission::ReadShopPayments)?;
+) -> Result<Json<MerchantRefundWithHistory>, Problem> {
+    let staff = auth.may(Permission::ReadMerchantPayments)?;
     let refund = own_refund(&app, staff, refund_no).await?;
     let history = payments::refund_history(app.db(), refund.id).await?;
-    Ok(Json(ShopRefundWithHistory {
-        refund: ShopRefund::from(&refund),
-        history: history.into_iter().map(ShopRefundStep::from).collect(),
+    Ok(Json(MerchantRefundWithHistory {
+        refund: MerchantRefund::from(&refund),
+        history: history.into_iter().map(MerchantRefundStep::from).collect(),
     }))
 }

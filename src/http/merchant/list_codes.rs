@@ -15,7 +15,7 @@ use crate::{
     primitives::Page,
 };
 
-/// The shop's collection codes, newest first
+/// The merchant's collection codes, newest first
 #[utoipa::path(
     get,
     path = "/api/v1/merchant/codes",
@@ -30,7 +30,7 @@ pub(in crate::http) async fn list_codes(
     auth: Auth<Staff>,
     page: PageQuery,
 ) -> Result<Json<Page<CollectionCodeItem>>, Problem> {
-    let staff = auth.may(Permission::ReadShop)?;
+    let staff = auth.may(Permission::ReadOwnMerchant)?;
     let before = page.before()?;
     let rows =
         merchants::list_codes(app.db(), staff.tenant, staff.merchant, before, page.limit).await?;

@@ -3,7 +3,7 @@
 use axum::{Json, extract::State};
 use serde::Deserialize;
 
-use super::payment::ShopPayment;
+use super::payment::MerchantPayment;
 use crate::{
     app::App,
     auth::Permission,
@@ -36,7 +36,7 @@ impl PaymentFilter {
     }
 }
 
-/// The shop's payments, newest first
+/// The merchant's payments, newest first
 #[utoipa::path(
     get,
     path = "/api/v1/merchant/payments",
@@ -44,7 +44,7 @@ impl PaymentFilter {
     tag = "merchant",
     security(("access_token" = [])),
     params(PaymentFilter, SearchParams, PageParams),
-    responses((status = 200, description = "A page", body = Page<ShopPayment>), Problems),
+    responses((status = 200, description = "A page", body = Page<MerchantPayment>), Problems),
 )]
 pub(in crate::http) async fn list_payments(
     State(app): State<App>,
@@ -52,13 +52,13 @@ pub(in crate::http) async fn list_payments(
     Query(filter): Query<PaymentFilter>,
     Query(search): Query<SearchParams>,
     page: PageQuery,
-) -> Result<Json<Page<ShopPayment>>, Problem> {
-    let staff = auth.may(Permission::ReadShopPayments)?;
+) -> Result<Json<Page<MerchantPayment>>, Problem> {
+    let staff = auth.may(Permission::ReadMerchantPayments)?;
     let (state, before) = (filter.state()?, page.before()?.map(OrderNo::id));
     let by = By::Merchant(staff.merchant);
     let (tenant, search) = (staff.tenant, search.search(app.now())?);
     let views =
         payments::list_orders(app.db(), tenant, by, state, &search, before, page.limit).await?;
     let page = Page::cut(views, page.limit, |view| view.order.no().to_string());
-    Ok(Json(page.map(ShopPayment::from)))
+    Ok(Json(page.map(MerchantPayment::from)))
 }

@@ -1,9 +1,9 @@
-//! For the shops' mini-program. A shop sees only what is its own; another's does not exist for it.
+//! For the merchants' mini-program. A merchant sees only what is its own; another's does not exist for it.
 
 mod code;
+mod merchant_profile;
 mod payment;
 mod refund;
-mod shop;
 
 pub(super) mod close_payment;
 pub(super) mod code_picture;

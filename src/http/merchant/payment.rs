@@ -1,4 +1,4 @@
-//! A payment as the shop sees it.
+//! A payment as the merchant sees it.
 
 use serde::Serialize;
 
@@ -10,7 +10,7 @@ use crate::{
 };
 
 #[derive(Serialize, utoipa::ToSchema)]
-pub(in crate::http) struct ShopPayment {
+pub(in crate::http) struct MerchantPayment {
     #[schema(value_type = String, example = "06D8R5MKTS7J0T4V3C9Q2W00")]
     order_no: OrderNo,
     /// `created`, `prepaid`, `paid`, `partly_refunded`, `refunded`, `closed` or `expired`.
@@ -51,7 +51,7 @@ pub(in crate::http) struct ShopPayment {
     expires_at: Timestamp,
 }
 
-impl From<OrderView> for ShopPayment {
+impl From<OrderView> for MerchantPayment {
     fn from(OrderView { order, .. }: OrderView) -> Self {
         let payment = order.state.payment();
         Self {
@@ -73,7 +73,7 @@ impl From<OrderView> for ShopPayment {
     }
 }
 
-/// The order, if it is the shop's: another's does not exist.
+/// The order, if it is the merchant's: another's does not exist.
 pub(super) async fn own_order(
     app: &App,
     staff: Staff,

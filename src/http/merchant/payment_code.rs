@@ -21,7 +21,7 @@ use crate::{
 
 /// What the customer scans, as SVG
 ///
-/// Of a payment that the shop shows, while it can be paid. 409 `payment_code_absent` when WeChat's address in it has died: repeat the creation with the same key, which
+/// Of a payment that the merchant shows, while it can be paid. 409 `payment_code_absent` when WeChat's address in it has died: repeat the creation with the same key, which
 /// gives a new one.
 #[utoipa::path(
     get,
@@ -43,7 +43,7 @@ pub(in crate::http) async fn svg(
 
 /// What the customer scans, as PNG
 ///
-/// Of a payment that the shop shows, while it can be paid.
+/// Of a payment that the merchant shows, while it can be paid.
 #[utoipa::path(
     get,
     path = "/api/v1/merchant/payments/{order_no}/code.png",
@@ -100,7 +100,7 @@ const fn no_code() -> Problem {
     Problem::new(
         StatusCode::CONFLICT,
         "payment_code_absent",
-        "The payment has nothing to scan, or not any more: only one that the shop shows has, for two hours; repeat its creation with the same key",
+        "The payment has nothing to scan, or not any more: only one that the merchant shows has, for two hours; repeat its creation with the same key",
         "该订单没有付款码",
     )
 }

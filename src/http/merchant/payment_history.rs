@@ -4,8 +4,8 @@ use axum::{Json, extract::State};
 use serde::Serialize;
 
 use super::{
-    payment::{ShopPayment, own_order},
-    refund::{ShopRefund, for_shops},
+    payment::{MerchantPayment, own_order},
+    refund::{MerchantRefund, for_merchants},
 };
 use crate::{
     app::App,
@@ -21,15 +21,15 @@ use crate::{
 };
 
 #[derive(Serialize, utoipa::ToSchema)]
-pub(in crate::http) struct ShopPaymentHistory {
-    payment: ShopPayment,
+pub(in crate::http) struct MerchantPaymentHistory {
+    payment: MerchantPayment,
     /// The payment's steps and its refunds', in the order of time. The payment's may be a moment behind `payment`.
     timeline: Vec<ToldStep>,
     /// Oldest first.
-    refunds: Vec<ShopRefund>,
+    refunds: Vec<MerchantRefund>,
 }
 
-/// What happened to one of the shop's payments and to its refunds
+/// What happened to one of the merchant's payments and to its refunds
 #[utoipa::path(
     get,
     path = "/api/v1/merchant/payments/{order_no}/history",
@@ -37,14 +37,14 @@ pub(in crate::http) struct ShopPaymentHistory {
     tag = "merchant",
     security(("access_token" = [])),
     params(("order_no" = String, Path)),
-    responses((status = 200, description = "The history", body = ShopPaymentHistory), Problems),
+    responses((status = 200, description = "The history", body = MerchantPaymentHistory), Problems),
 )]
 pub(in crate::http) async fn payment_history(
     State(app): State<App>,
     auth: Auth<Staff>,
     Path(order_no): Path<OrderNo>,
-) -> Result<Json<ShopPaymentHistory>, Problem> {
-    let staff = auth.may(Permission::ReadShopPayments)?;
+) -> Result<Json<MerchantPaymentHistory>, Problem> {
+    let staff = auth.may(Permission::ReadMerchantPayments)?;
     let own = own_order(&app, staff, order_no).await?;
     let (db, tenant, order) = (app.db(), staff.tenant, own.order.id);
     let shared = sharing::sharing_causes(db, tenant, order).await?;
@@ -52,10 +52,10 @@ pub(in crate::http) async fn payment_history(
     let story = story.ok_or(PaymentError::OrderNotFound)?;
     let mut timeline = payments::timeline(&story);
     for step in &mut timeline {
-        step.who = step.who.as_deref().map(for_shops);
+        step.who = step.who.as_deref().map(for_merchants);
     }
     let refunds = story.refunds.iter().map(|(refund, _)| refund.into());
-    Ok(Json(ShopPaymentHistory {
+    Ok(Json(MerchantPaymentHistory {
         refunds: refunds.collect(),
         timeline,
         payment: story.view.into(),

@@ -3,7 +3,7 @@
 use axum::{Json, extract::State};
 use serde::Serialize;
 
-use super::{payment::own_order, refund::ShopRefund};
+use super::{payment::own_order, refund::MerchantRefund};
 use crate::{
     app::App,
     auth::Permission,
@@ -17,12 +17,12 @@ use crate::{
 };
 
 #[derive(Serialize, utoipa::ToSchema)]
-pub(in crate::http) struct ShopRefunds {
+pub(in crate::http) struct MerchantRefunds {
     /// Oldest first.
-    items: Vec<ShopRefund>,
+    items: Vec<MerchantRefund>,
 }
 
-/// The refunds of one of the shop's payments
+/// The refunds of one of the merchant's payments
 #[utoipa::path(
     get,
     path = "/api/v1/merchant/payments/{order_no}/refunds",
@@ -30,17 +30,17 @@ pub(in crate::http) struct ShopRefunds {
     tag = "merchant",
     security(("access_token" = [])),
     params(("order_no" = String, Path)),
-    responses((status = 200, description = "Every refund", body = ShopRefunds), Problems),
+    responses((status = 200, description = "Every refund", body = MerchantRefunds), Problems),
 )]
 pub(in crate::http) async fn payment_refunds(
     State(app): State<App>,
     auth: Auth<Staff>,
     Path(order_no): Path<OrderNo>,
-) -> Result<Json<ShopRefunds>, Problem> {
-    let staff = auth.may(Permission::ReadShopPayments)?;
+) -> Result<Json<MerchantRefunds>, Problem> {
+    let staff = auth.may(Permission::ReadMerchantPayments)?;
     let view = own_order(&app, staff, order_no).await?;
     let refunds = payments::refunds_of(app.db(), view.order.id).await?;
-    Ok(Json(ShopRefunds {
-        items: refunds.iter().map(ShopRefund::from).collect(),
+    Ok(Json(MerchantRefunds {
+        items: refunds.iter().map(MerchantRefund::from).collect(),
     }))
 }

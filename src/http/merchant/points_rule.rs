@@ -8,26 +8,26 @@ use crate::{
     http::{
         extract::{Auth, Staff},
         openapi::Problems,
-        points_rule::ShopPointsRule,
+        points_rule::MerchantPointsRule,
         problem::Problem,
     },
 };
 
-/// What the shop's payments earn
+/// What the merchant's payments earn
 #[utoipa::path(
     get,
     path = "/api/v1/merchant/points-rule",
     operation_id = "merchant_get_points_rule",
     tag = "merchant",
     security(("access_token" = [])),
-    responses((status = 200, description = "The rule in force, and what will replace it", body = ShopPointsRule), Problems),
+    responses((status = 200, description = "The rule in force, and what will replace it", body = MerchantPointsRule), Problems),
 )]
 pub(in crate::http) async fn points_rule(
     State(app): State<App>,
     auth: Auth<Staff>,
-) -> Result<Json<ShopPointsRule>, Problem> {
-    let staff = auth.may(Permission::ReadShop)?;
+) -> Result<Json<MerchantPointsRule>, Problem> {
+    let staff = auth.may(Permission::ReadOwnMerchant)?;
     let rules = app.rules().current(staff.tenant).await?;
     let now = app.db().now();
-    Ok(Json(ShopPointsRule::at(&rules, staff.merchant, now)))
+    Ok(Json(MerchantPointsRule::at(&rules, staff.merchant, now)))
 }

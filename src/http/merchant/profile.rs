@@ -2,7 +2,7 @@
 
 use axum::{Json, extract::State};
 
-use super::shop::Shop;
+use super::merchant_profile::MerchantProfile;
 use crate::{
     app::App,
     auth::Permission,
@@ -14,20 +14,20 @@ use crate::{
     merchants,
 };
 
-/// One's own shop
+/// One's own merchant
 #[utoipa::path(
     get,
     path = "/api/v1/merchant/profile",
     operation_id = "merchant_profile",
     tag = "merchant",
     security(("access_token" = [])),
-    responses((status = 200, description = "The shop", body = Shop), Problems),
+    responses((status = 200, description = "The merchant", body = MerchantProfile), Problems),
 )]
 pub(in crate::http) async fn profile(
     State(app): State<App>,
     auth: Auth<Staff>,
-) -> Result<Json<Shop>, Problem> {
-    let staff = auth.may(Permission::ReadShop)?;
+) -> Result<Json<MerchantProfile>, Problem> {
+    let staff = auth.may(Permission::ReadOwnMerchant)?;
     let merchant = merchants::get_merchant(app.db(), staff.tenant, staff.merchant).await?;
-    Ok(Json(Shop::from(&merchant)))
+    Ok(Json(MerchantProfile::from(&merchant)))
 }

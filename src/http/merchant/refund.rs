@@ -1,4 +1,4 @@
-//! A refund as the shop sees it.
+//! A refund as the merchant sees it.
 
 use serde::Serialize;
 
@@ -11,7 +11,7 @@ use crate::{
 };
 
 #[derive(Serialize, utoipa::ToSchema)]
-pub(in crate::http) struct ShopRefund {
+pub(in crate::http) struct MerchantRefund {
     #[schema(value_type = String, example = "06D8R5MKTS7J0T4V3C9Q2W00")]
     refund_no: RefundNo,
     #[schema(value_type = String, example = "06D8R5MKTS7J0T4V3C9Q2W00")]
@@ -24,7 +24,7 @@ pub(in crate::http) struct ShopRefund {
     /// Shown to the customer.
     #[schema(example = "缺货")]
     reason: String,
-    /// A person of the shop, or `platform`; `elsewhere` when it was made at WeChat and not here.
+    /// A person of the merchant, or `tenant`; `elsewhere` when it was made at WeChat and not here.
     #[schema(example = "st_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
     requested_by: String,
     /// Who agreed, or did not, when a second person had to.
@@ -39,7 +39,7 @@ pub(in crate::http) struct ShopRefund {
     /// The number under which WeChat knows it, when that is not `refund_no`.
     #[serde(skip_serializing_if = "Option::is_none")]
     out_refund_no: Option<String>,
-    /// Why it is not further, in a word: `not_enough` asks for money on the shop's account at WeChat.
+    /// Why it is not further, in a word: `not_enough` asks for money on the merchant's account at WeChat.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
     /// Where the money went, in WeChat's words.
@@ -53,7 +53,7 @@ pub(in crate::http) struct ShopRefund {
     succeeded_at: Option<Timestamp>,
 }
 
-impl From<&Refund> for ShopRefund {
+impl From<&Refund> for MerchantRefund {
     fn from(refund: &Refund) -> Self {
         Self {
             refund_no: refund.no(),
@@ -61,8 +61,11 @@ impl From<&Refund> for ShopRefund {
             state: refund.state.kind().name(),
             amount_fen: refund.amount.get(),
             reason: refund.reason.clone(),
-            requested_by: for_shops(refund.requested_by.as_str()),
-            decided_by: refund.approved_by.as_ref().map(|by| for_shops(by.as_str())),
+            requested_by: for_merchants(refund.requested_by.as_str()),
+            decided_by: refund
+                .approved_by
+                .as_ref()
+                .map(|by| for_merchants(by.as_str())),
             points_back: refund.points.due.get(),
             origin: refund.origin.name(),
             out_refund_no: refund.origin.foreign_no().map(str::to_owned),
@@ -74,16 +77,16 @@ impl From<&Refund> for ShopRefund {
     }
 }
 
-/// Who it was, without the names of the platform's people: these are not the shop's to know.
-pub(super) fn for_shops(actor: &str) -> String {
+/// Who it was, without the names of the tenant's people: these are not the merchant's to know.
+pub(super) fn for_merchants(actor: &str) -> String {
     if actor.starts_with("operator") {
-        "platform".to_owned()
+        "tenant".to_owned()
     } else {
         actor.to_owned()
     }
 }
 
-/// The refund, if it is the shop's: another's does not exist.
+/// The refund, if it is the merchant's: another's does not exist.
 pub(super) async fn own_refund(
     app: &App,
     staff: Staff,
@@ -95,7 +98,7 @@ pub(super) async fn own_refund(
     Ok(own.ok_or(RefundError::NotFound)?)
 }
 
-/// In whose name a person of the shop asks and decides.
+/// In whose name a person of the merchant asks and decides.
 pub(super) fn in_name_of(staff: Staff, principal: &Principal) -> RefundBy {
     RefundBy {
         actor: principal.actor(),
@@ -111,9 +114,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shop_does_not_learn_who_works_at_the_platform() {
-        assert_eq!(for_shops("operator:lin"), "platform");
-        assert_eq!(for_shops("st_01"), "st_01");
-        assert_eq!(for_shops("wechat"), "wechat");
+    fn a_merchant_does_not_learn_who_works_for_the_tenant() {
+        assert_eq!(for_merchants("operator:lin"), "tenant");
+        assert_eq!(for_merchants("st_01"), "st_01");
+        assert_eq!(for_merchants("wechat"), "wechat");
     }
 }

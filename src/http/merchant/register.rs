@@ -3,7 +3,7 @@
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 
-use super::shop::Shop;
+use super::merchant_profile::MerchantProfile;
 use crate::{
     app::App,
     http::{
@@ -13,7 +13,7 @@ use crate::{
         replay::Replayable,
     },
     idempotency::{self, Answer},
-    merchants::{InvalidField, Register, Registered, ShopForm},
+    merchants::{InvalidField, MerchantForm, Register, Registered},
     primitives::{Secret, StaffId},
 };
 
@@ -35,15 +35,15 @@ pub(in crate::http) struct RegistrationRequest {
 
 #[derive(Serialize, utoipa::ToSchema)]
 struct RegistrationAnswer {
-    merchant: Shop,
-    /// Whom the caller is in the shop: log in as merchant from now on.
+    merchant: MerchantProfile,
+    /// Who the caller is at the merchant: log in as merchant from now on.
     #[schema(value_type = String, example = "st_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
     staff_id: StaffId,
 }
 
 impl RegistrationRequest {
-    fn form(&self) -> Result<ShopForm, InvalidField> {
-        ShopForm::parse(
+    fn form(&self) -> Result<MerchantForm, InvalidField> {
+        MerchantForm::parse(
             &self.name,
             &self.contact_name,
             &self.contact_phone,
@@ -53,9 +53,9 @@ impl RegistrationRequest {
     }
 }
 
-/// Open a shop
+/// Register a merchant
 ///
-/// With a customer's token: whoever registers becomes the owner. An operator approves or rejects. One person has one shop; the owner of a rejected one may register again.
+/// With a customer's token: whoever registers becomes the owner. An operator approves or rejects. One person has one merchant; the owner of a rejected one may register again.
 #[utoipa::path(
     post,
     path = "/api/v1/merchant/registrations",
@@ -67,7 +67,7 @@ impl RegistrationRequest {
 )]
 pub(in crate::http) async fn register(
     State(app): State<App>,
-    auth: Auth<Customer, needs::RegisterShop>,
+    auth: Auth<Customer, needs::RegisterMerchant>,
     request: Keyed<RegistrationRequest>,
 ) -> Result<Replayable, Problem> {
     let customer = auth.caller();

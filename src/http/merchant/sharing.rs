@@ -15,7 +15,7 @@ use crate::{
     sharing::{self, SharingError},
 };
 
-/// What of the shop's payments goes to whom
+/// What of the merchant's payments goes to whom
 #[utoipa::path(
     get,
     path = "/api/v1/merchant/sharing-rule",
@@ -28,12 +28,12 @@ pub(in crate::http) async fn sharing_rule(
     State(app): State<App>,
     auth: Auth<Staff>,
 ) -> Result<Json<SharingRuleAnswer>, Problem> {
-    let staff = auth.may(Permission::ReadShopSharing)?;
+    let staff = auth.may(Permission::ReadMerchantSharing)?;
     let rule = sharing::find_rule(app.db(), staff.tenant, staff.merchant).await?;
     Ok(Json(rule.into()))
 }
 
-/// How one of the shop's payments was shared
+/// How one of the merchant's payments was shared
 #[utoipa::path(
     get,
     path = "/api/v1/merchant/payments/{order_no}/sharing",
@@ -48,7 +48,7 @@ pub(in crate::http) async fn payment_sharing(
     auth: Auth<Staff>,
     Path(order_no): Path<OrderNo>,
 ) -> Result<Json<SharingAnswer>, Problem> {
-    let staff = auth.may(Permission::ReadShopSharing)?;
+    let staff = auth.may(Permission::ReadMerchantSharing)?;
     let view = sharing::find_sharing(app.db(), staff.tenant, order_no.id()).await?;
     let own = view.filter(|view| view.share.merchant == staff.merchant);
     Ok(Json(SharingAnswer::from(

@@ -108,7 +108,7 @@ impl From<&DayTotals> for TotalsDay {
     }
 }
 
-/// The shop's takings by day
+/// The merchant's takings by day
 ///
 /// A moment behind the payments themselves.
 #[utoipa::path(
@@ -125,7 +125,7 @@ pub(in crate::http) async fn totals(
     auth: Auth<Staff>,
     Query(query): Query<TotalsQuery>,
 ) -> Result<Json<Totals>, Problem> {
-    let staff = auth.may(Permission::ReadShopPayments)?;
+    let staff = auth.may(Permission::ReadMerchantPayments)?;
     let (from, to) = query.days()?;
     let days = payments::merchant_totals(app.db(), staff.tenant, staff.merchant, from, to).await?;
     Ok(Json(days.into()))

@@ -43,7 +43,7 @@ pub(in crate::http) struct DeedItem {
     #[schema(value_type = Option<String>, example = "pd_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
     returns_deed_id: Option<DeedId>,
     /// Which back end.
-    #[schema(example = "shop-crm")]
+    #[schema(example = "merchant-crm")]
     source: String,
     /// Its own name for the deed.
     #[schema(example = "gift-2026-11-21-0001")]
@@ -143,7 +143,7 @@ pub(in crate::http) struct DeedRequest {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub(super) order_no: Option<OrderNo>,
-    /// The shop that it is about; the order's, if there is one.
+    /// The merchant that it is about; the order's, if there is one.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub(super) merchant_id: Option<MerchantId>,

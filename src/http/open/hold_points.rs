@@ -36,7 +36,7 @@ pub(in crate::http) struct HoldRequest {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     order_no: Option<OrderNo>,
-    /// The shop that it is about; the order's, if there is one.
+    /// The merchant that it is about; the order's, if there is one.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     merchant_id: Option<MerchantId>,

@@ -23,7 +23,7 @@ pub(in crate::http) struct DeedParams {
     #[param(value_type = Option<String>)]
     customer_id: Option<CustomerId>,
     /// Only deeds of this back end.
-    #[param(example = "shop-crm")]
+    #[param(example = "merchant-crm")]
     source: Option<String>,
     /// `award`, `deduct` or `redeem`.
     #[param(example = "redeem")]

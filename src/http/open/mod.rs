@@ -1,5 +1,5 @@
 //! For back ends of third parties: they give, take and set aside customers' points, each under its own references. A back end is known by the name in its token
-//! (`zhangfang token --role service --name shop-crm`), which is the source of all that it does.
+//! (`zhangfang token --role service --name merchant-crm`), which is the source of all that it does.
 
 mod deed;
 

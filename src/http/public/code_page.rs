@@ -24,8 +24,8 @@ pub(in crate::http) async fn code_page(
     };
     match merchants::resolve_code(app.db(), app.cache(), code).await {
         Ok(counter) => {
-            let shop = format!("{} · {}", counter.merchant_name, counter.label);
-            Ok(page(StatusCode::OK, &shop, "请用微信扫码付款"))
+            let merchant = format!("{} · {}", counter.merchant_name, counter.label);
+            Ok(page(StatusCode::OK, &merchant, "请用微信扫码付款"))
         }
         Err(MerchantError::CodeNotFound | MerchantError::CodeDisabled) => Ok(closed()),
         Err(error) => Err(error.into()),

@@ -1,4 +1,4 @@
-//! The picture of a collection code, to print and put on a counter: the matrix, the shop's name and the label beneath.
+//! The picture of a collection code, to print and put on a counter: the matrix, the merchant's name and the label beneath.
 //!
 //! One layout serves both formats, so that what is on the screen (SVG) and what is printed (PNG) agree: text is measured by the cells of GNU Unifont, 8 dots for a
 //! narrow character and 16 for a wide one, and drawn in PNG with its dots. Chinese names work without a font file anywhere.

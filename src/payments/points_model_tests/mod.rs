@@ -77,8 +77,8 @@ const HISTORIES: u64 = 300;
 const STEPS: usize = 60;
 const TENANT: TenantId = TenantId(1);
 const LANE: Lane = Lane(1);
-const SHOP: &str = "1900000109";
-const PLATFORM: &str = "1600000000";
+const SUB_MCHID: &str = "1900000109";
+const SP_MCHID: &str = "1600000000";
 /// A quarter of a day, so that a few steps bring a midnight.
 const PAUSE_SECONDS: i64 = 21_600;
 /// Above it a second person must agree, in fen.
@@ -331,8 +331,8 @@ impl History {
         let notice = PaidNotice {
             out_trade_no: OrderNo::from(order).to_string(),
             wechat_transaction_id: transaction.to_owned(),
-            sp_mchid: PLATFORM.to_owned(),
-            sub_mchid: SHOP.to_owned(),
+            sp_mchid: SP_MCHID.to_owned(),
+            sub_mchid: SUB_MCHID.to_owned(),
             app_id: "wx".to_owned(),
             payer_openid: None,
             amount: fen(amount),
@@ -532,7 +532,7 @@ impl History {
             merchant: self.merchant,
             code: None,
             method: PayMethod::MiniProgram,
-            sub_mchid: SHOP.into(),
+            sub_mchid: SUB_MCHID.into(),
             description: "茶里巷".into(),
             amount: fen(amount),
             sharing: OrderSharing::No,
@@ -1024,13 +1024,13 @@ impl History {
         let said = self.said(place, index, status);
         if notice {
             let notice = RefundNotice {
-                sp_mchid: PLATFORM.into(),
-                sub_mchid: SHOP.into(),
+                sp_mchid: SP_MCHID.into(),
+                sub_mchid: SUB_MCHID.into(),
                 wechat_transaction_id: self.paid[place].transaction.clone(),
                 refund: said,
             };
             let callback = (self.id(), Bytes::new());
-            return of_callback(TENANT, notice, callback, PLATFORM.into(), Pace::default());
+            return of_callback(TENANT, notice, callback, SP_MCHID.into(), Pace::default());
         }
         // A job asks about a row.
         let row = self.row_of(place, index);
@@ -1447,8 +1447,8 @@ impl History {
         let arrived: i64 = self.paid.iter().map(Paid::arrived).sum();
         let channel = AccountId::of_tenant(TENANT, AccountKind::ChannelReceivable);
         let transit = AccountId::of_tenant(TENANT, AccountKind::RefundsInTransit);
-        let shop = AccountId::merchant_payable(self.merchant);
-        let said = (has(channel), has(transit), has(shop));
+        let merchant = AccountId::merchant_payable(self.merchant);
+        let said = (has(channel), has(transit), has(merchant));
         let expected = (arrived - paid, on_their_way, paid - arrived - on_their_way);
         assert_eq!(said, expected, "{:#?}", self.story);
     }

@@ -41,7 +41,7 @@ impl fmt::Debug for CodeKey {
     }
 }
 
-/// `qr_codes` with the shop behind it. Only read here.
+/// `qr_codes` with the merchant behind it. Only read here.
 #[derive(Debug)]
 pub(crate) struct Codes;
 
@@ -52,9 +52,9 @@ pub(crate) struct CodeRow {
     pub(crate) merchant_name: String,
     pub(crate) amount: Option<Money>,
     pub(crate) active: bool,
-    /// Present when the shop is approved.
+    /// Present when the merchant is approved.
     pub(crate) sub_mchid: Option<String>,
-    /// Others get a share of what the shop collects.
+    /// Others get a share of what the merchant collects.
     pub(crate) sharing: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What people of shops gave back alone.
+//! What people of merchants gave back alone.
 
 use sqlx::{Row as _, mysql::MySqlRow};
 

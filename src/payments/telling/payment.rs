@@ -34,7 +34,7 @@ pub struct ToldPayment {
     pub merchant_id: MerchantId,
     #[schema(example = "老王面馆")]
     pub merchant_name: String,
-    /// `null` while nobody has paid what the shop shows.
+    /// `null` while nobody has paid what the merchant shows.
     #[schema(value_type = Option<String>, example = "cu_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
     pub customer_id: Option<CustomerId>,
     /// `mini_program` or `native`.
@@ -42,7 +42,7 @@ pub struct ToldPayment {
     pub method: &'static str,
     /// The collection code that was scanned, if one was.
     pub code: Option<String>,
-    /// WeChat's number of the shop when the order was made.
+    /// WeChat's number of the merchant when the order was made.
     #[schema(example = "1900000109")]
     pub sub_mchid: String,
     /// Whether others get something of it: `no`, `wanted`, `under` or `done`.

@@ -42,7 +42,7 @@ pub struct ToldRefund {
     /// Of these, under review when the refund set out: they were never credited.
     #[schema(example = 0)]
     pub points_withheld: i64,
-    /// Made by the platform, because the order was paid after it had been given up.
+    /// Made by the tenant, because the order was paid after it had been given up.
     pub late: bool,
     /// `here`, `elsewhere` (somebody else made it at WeChat), or `after_all` (asked for here, given up here, and made by WeChat all the same).
     #[schema(example = "here")]
@@ -165,7 +165,7 @@ impl ToldRefundWithHistory {
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 #[schema(as = AdminRefundRedirect)]
 pub struct RedirectView {
-    /// The bank and the card's last four digits, or the shop's account.
+    /// The bank and the card's last four digits, or the merchant's account.
     #[schema(example = "ICBC_DEBIT …2233")]
     pub to: String,
     pub asked_by: String,

@@ -27,7 +27,7 @@ pub struct ToldStep {
     /// For a payment a stable word (`callback`, `expiry`, `refund_asked`, ..); for a refund what was said of it. Absent for steps from before this was kept.
     #[schema(example = "callback")]
     pub why: Option<String>,
-    /// A person (`operator:lin`, `st_..`), or `customer`, `shop`, `wechat`, `platform`.
+    /// A person (`operator:lin`, `st_..`), or `customer`, `merchant`, `wechat`, `tenant`.
     #[schema(example = "wechat")]
     pub who: Option<String>,
 }
@@ -50,7 +50,7 @@ impl Why {
     const fn who(self) -> &'static str {
         match self {
             Self::Customer => "customer",
-            Self::Shop => "shop",
+            Self::Merchant => "merchant",
             Self::Ticket
             | Self::Callback
             | Self::Query
@@ -65,7 +65,7 @@ impl Why {
             | Self::RefundDropped
             | Self::Sharing
             | Self::Reviewed
-            | Self::ShopSuspended => "platform",
+            | Self::MerchantSuspended => "tenant",
         }
     }
 }

@@ -20,7 +20,7 @@ const MEASURES: [(&str, Measure); 8] = [
     ("sum_fen", Measure::SumFen),
     ("sum_points", Measure::SumPoints),
     ("distinct_customers", Measure::Distinct(Thing::Customer)),
-    ("distinct_shops", Measure::Distinct(Thing::Shop)),
+    ("distinct_merchants", Measure::Distinct(Thing::Merchant)),
     ("distinct_addresses", Measure::Distinct(Thing::Address)),
     ("distinct_networks", Measure::Distinct(Thing::Network)),
     ("distinct_devices", Measure::Distinct(Thing::Device)),
@@ -28,7 +28,7 @@ const MEASURES: [(&str, Measure); 8] = [
 
 const PERS: [(&str, Per); 5] = [
     ("customer", Per::Customer),
-    ("shop", Per::Shop),
+    ("merchant", Per::Merchant),
     ("address", Per::Address),
     ("device", Per::Device),
     ("pair", Per::Pair),
@@ -149,10 +149,10 @@ fn is_one(measure: Measure, per: Per) -> bool {
     };
     match per {
         Per::Customer => thing == Thing::Customer,
-        Per::Shop => thing == Thing::Shop,
+        Per::Merchant => thing == Thing::Merchant,
         Per::Address => matches!(thing, Thing::Address | Thing::Network),
         Per::Device => thing == Thing::Device,
-        Per::Pair => matches!(thing, Thing::Customer | Thing::Shop),
+        Per::Pair => matches!(thing, Thing::Customer | Thing::Merchant),
     }
 }
 

@@ -126,7 +126,7 @@ impl Reader<'_> {
             ("network", Thing::Network),
             ("address", Thing::Address),
             ("device", Thing::Device),
-            ("shop", Thing::Shop),
+            ("merchant", Thing::Merchant),
         ];
         let thing = fields.need("thing", mistakes);
         let thing = thing.and_then(|node| node.word("thing", &things, mistakes));
@@ -225,15 +225,15 @@ impl Reader<'_> {
 
     fn collusion(&mut self, place: Place, node: &Node, stages: &[Stage]) -> Option<Condition> {
         let mistakes = &mut self.mistakes;
-        let known = ["own_shop", "above", "of", "within"];
+        let known = ["own_merchant", "above", "of", "within"];
         let fields = Fields::of(node, "collusion", &known, mistakes)?;
-        if let Some(node) = fields.get("own_shop") {
-            if node.boolean("own_shop", mistakes)? && fields.iter().count() == 1 {
-                return Some(Condition::OwnShop);
+        if let Some(node) = fields.get("own_merchant") {
+            if node.boolean("own_merchant", mistakes)? && fields.iter().count() == 1 {
+                return Some(Condition::OwnMerchant);
             }
             mistakes.add(
                 fields.place,
-                "collusion is `own_shop: true` alone, or above, of and within for the same pair",
+                "collusion is `own_merchant: true` alone, or above, of and within for the same pair",
             );
             return None;
         }

@@ -1,4 +1,4 @@
-//! `lists`: customers, shops, devices or addresses with a name.
+//! `lists`: customers, merchants, devices or addresses with a name.
 
 use std::{collections::HashSet, fmt::Display, hash::Hash, sync::Arc};
 
@@ -21,7 +21,7 @@ const LISTS_MAX: usize = 50;
 /// A longer list is refused; the file's length mostly refuses it before.
 const ITEMS_MAX: usize = 20_000;
 
-const KINDS: [&str; 4] = ["customers", "shops", "addresses", "devices"];
+const KINDS: [&str; 4] = ["customers", "merchants", "addresses", "devices"];
 
 impl Reader<'_> {
     pub(super) fn lists(&mut self, node: &Node) {
@@ -82,13 +82,13 @@ fn members(node: &Node, mistakes: &mut Mistakes) -> Option<Members> {
             .map(set)
             .map(Members::Customers)
         }
-        "shops" => {
-            let example = "a shop is written me_ and 32 digits of 0-9 and a-f";
+        "merchants" => {
+            let example = "a merchant is written me_ and 32 digits of 0-9 and a-f";
             each(items, kind, mistakes, |text| {
                 text.parse::<MerchantId>().map_err(|_| example)
             })
             .map(set)
-            .map(Members::Shops)
+            .map(Members::Merchants)
         }
         "devices" => each(items, kind, mistakes, Device::parse)
             .map(set)

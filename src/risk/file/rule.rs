@@ -29,7 +29,7 @@ const FIELDS: [&str; 10] = [
 
 impl Reader<'_> {
     pub(super) fn rules(&mut self, node: &Node) -> Vec<Rule> {
-        // A platform may have no rules at all.
+        // A tenant may have no rules at all.
         if let super::node::Kind::List(items) = &node.kind
             && items.is_empty()
         {
@@ -280,7 +280,7 @@ fn in_when(kind: &str) -> &'static str {
     match kind {
         "amount_fen" | "points" => "say the second in when, such as `when: amount_fen > 1000`",
         "time_of_day" => "say the second in when, such as `when: hour >= 22 || hour < 6`",
-        "collusion" => "say the second in when, such as `when: own_shop`",
+        "collusion" => "say the second in when, such as `when: own_merchant`",
         "velocity" => {
             "give the second a name under counters, and say it in when, such as `when: counters.NAME > 5`"
         }

@@ -106,15 +106,15 @@ fn what_people_do_to_yaml_is_told_in_their_words() {
             "`：` of the Chinese keyboard should be `:`",
         ),
         (
-            "rules:\n  - id: a\n    when: !own_shop\n",
+            "rules:\n  - id: a\n    when: !own_merchant\n",
             3,
-            20,
+            24,
             "a text cannot begin with `!`",
         ),
         (
-            "rules:\n  - id: a\n    when: hour < 6 ? own_shop : true\n",
+            "rules:\n  - id: a\n    when: hour < 6 ? own_merchant : true\n",
             3,
-            31,
+            35,
             "as a block (`when: |`",
         ),
         (
@@ -136,9 +136,9 @@ fn what_people_do_to_yaml_is_told_in_their_words() {
     };
     assert!(when("amount_fen ＞ 5").contains("should be `>`"));
     assert!(when("device == ‘a’").contains("should be `'`"));
-    assert!(when("not own_shop").contains("not is !"));
+    assert!(when("not own_merchant").contains("not is !"));
     assert!(when("amount_fen > 300,000").contains("without commas"));
-    assert!(when("own_shop & has_customer").contains("and is &&"));
+    assert!(when("own_merchant & has_customer").contains("and is &&"));
     for (field, expected) in [("amount", "amount_fen"), ("velocitiy", "velocity")] {
         let found = wrong(&with("login", "block", &format!("{field}: {{}}")));
         let expected = format!("(did you mean {expected}?)");
@@ -366,8 +366,8 @@ fn every_kind_refuses_what_it_cannot_be() {
             "there is no list `nobody`; there are none",
         ),
         ("list: {}", 11, "`in: NAME` or `not_in: NAME`"),
-        ("collusion: {own_shop: false}", 16, "own_shop: true"),
-        ("collusion: {own_shop: true, above: 1}", 16, "alone"),
+        ("collusion: {own_merchant: false}", 16, "own_merchant: true"),
+        ("collusion: {own_merchant: true, above: 1}", 16, "alone"),
         (
             "rollout: 0%\n    points: {above: 1}",
             14,
@@ -425,10 +425,10 @@ fn every_kind_refuses_what_it_cannot_be() {
         (
             "velocity: {measure: count, per: city, within: 1h, above: 1}",
             37,
-            "per is one of customer, shop, address, device, pair",
+            "per is one of customer, merchant, address, device, pair",
         ),
         (
-            "velocity: {measure: count, of: pay, per: shop, within: 1h, above: 1}",
+            "velocity: {measure: count, of: pay, per: merchant, within: 1h, above: 1}",
             36,
             "of is one of login,",
         ),
@@ -450,7 +450,7 @@ fn every_kind_refuses_what_it_cannot_be() {
         (
             "first_seen: {thing: customer}",
             25,
-            "thing is one of network, address, device, shop",
+            "thing is one of network, address, device, merchant",
         ),
         (
             "farming: {above: 1, within: 1d, share: half}",
@@ -482,7 +482,7 @@ fn lists_hold_what_they_say() {
             22,
             "a customer is written cu_",
         ),
-        ("{shops: [shop]}", 18, "a shop is written me_"),
+        ("{merchants: [merchant]}", 22, "a merchant is written me_"),
         ("{devices: [a b]}", 20, "a device is named by"),
         ("{devices: [7]}", 20, "in quotes, if it looks like a number"),
         ("{addresses: [203.0.113.7/24]}", 22, "write 203.0.113.0/24"),
@@ -497,8 +497,8 @@ fn lists_hold_what_they_say() {
             "the last address comes before the first",
         ),
         ("{phones: [x]}", 10, "no field `phones`"),
-        ("{customers: [], shops: [x]}", 32, "not both"),
-        ("{}", 9, "one of customers, shops, addresses, devices"),
+        ("{customers: [], merchants: [x]}", 36, "not both"),
+        ("{}", 9, "one of customers, merchants, addresses, devices"),
         ("[x]", 9, "a list is a block of fields"),
     ] {
         let text = format!(

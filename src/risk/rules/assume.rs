@@ -32,7 +32,7 @@ pub(super) const LOOKS_MAX: u32 = 250_000;
 const MEMBERS_MAX: usize = 1_000;
 
 /// The texts that an expression may ask for.
-const TEXTS: [&str; 5] = ["customer", "shop", "device", "source", "stage"];
+const TEXTS: [&str; 5] = ["customer", "merchant", "device", "source", "stage"];
 
 /// Expressions, with the names of counters.
 #[derive(Clone, Copy)]
@@ -222,7 +222,7 @@ impl Assume<'_> {
                 let band = Range::new(least.get().into(), most.get().into());
                 above(counter, *more, world.with(Number::Amount, band)?)
             }
-            Condition::OwnShop => world.with_flag("own_shop", true),
+            Condition::OwnMerchant => world.with_flag("own_merchant", true),
             Condition::Farming {
                 refunds,
                 above: more,
@@ -253,7 +253,7 @@ impl Assume<'_> {
                 };
             }
             Expr::Ident(name) => {
-                let flag = ["has_customer", "own_shop"]
+                let flag = ["has_customer", "own_merchant"]
                     .into_iter()
                     .find(|one| one == name);
                 let left = flag.and_then(|flag| world.with_flag(flag, holds));
@@ -677,7 +677,7 @@ fn bound(threshold: Threshold) -> Range {
 fn listed(world: World, kind: Kind, members: &Members, inside: bool) -> Option<World> {
     let (name, known) = match members {
         Members::Customers(_) => ("customer", kind.customer),
-        Members::Shops(_) => ("shop", kind.shop),
+        Members::Merchants(_) => ("merchant", kind.merchant),
         Members::Devices(_) => ("device", kind.device),
         Members::Addresses(_) => return (kind.address || !inside).then_some(world),
     };
@@ -688,14 +688,17 @@ fn listed(world: World, kind: Kind, members: &Members, inside: bool) -> Option<W
         Members::Customers(set) if set.len() <= MEMBERS_MAX => {
             set.iter().map(ToString::to_string).collect()
         }
-        Members::Shops(set) if set.len() <= MEMBERS_MAX => {
+        Members::Merchants(set) if set.len() <= MEMBERS_MAX => {
             set.iter().map(ToString::to_string).collect()
         }
         Members::Devices(set) if set.len() <= MEMBERS_MAX => set
             .iter()
             .map(|device| device.as_str().to_owned())
             .collect(),
-        Members::Customers(_) | Members::Shops(_) | Members::Devices(_) | Members::Addresses(_) => {
+        Members::Customers(_)
+        | Members::Merchants(_)
+        | Members::Devices(_)
+        | Members::Addresses(_) => {
             return Some(world);
         }
     };

@@ -11,7 +11,7 @@ use crate::{primitives::Money, risk::Thing};
 /// One kind of condition with its numbers. Where a deed lacks what a condition is about (no amount, no device), the condition does not hold.
 #[derive(Debug)]
 pub(crate) enum Condition {
-    /// The customer, shop, address or device is in the list, or is not (one that is not known is not).
+    /// The customer, merchant, address or device is in the list, or is not (one that is not known is not).
     Listed {
         list: Arc<List>,
         inside: bool,
@@ -44,9 +44,9 @@ pub(crate) enum Condition {
         band: (Money, Money),
         above: i64,
     },
-    /// The shop pays itself.
-    OwnShop,
-    /// The same customer at the same shop, more than `above` times.
+    /// The merchant pays itself.
+    OwnMerchant,
+    /// The same customer at the same merchant, more than `above` times.
     SamePair {
         counter: CounterNo,
         above: i64,
@@ -157,7 +157,7 @@ impl Condition {
             | Self::Amount(_)
             | Self::Points(_)
             | Self::TimeOfDay(_)
-            | Self::OwnShop => [None, None],
+            | Self::OwnMerchant => [None, None],
             Self::Velocity { counter, .. }
             | Self::SamePair { counter, .. }
             | Self::Structuring { counter, .. } => [Some(*counter), None],
@@ -205,7 +205,7 @@ impl Condition {
                 }
                 Outcome::of(known.read(*counter), |number| number > *above)
             }
-            Self::OwnShop => Outcome::plain(known.facts.own_shop),
+            Self::OwnMerchant => Outcome::plain(known.facts.own_merchant),
             Self::Farming {
                 refunds,
                 share,

@@ -1,4 +1,4 @@
-//! Conditions and what they found, in words that a person of the platform reads. Nothing here is personal: numbers, and names that the file gave.
+//! Conditions and what they found, in words that a person of the tenant reads. Nothing here is personal: numbers, and names that the file gave.
 
 use super::{
     condition::{Condition, Found, Threshold, TimeOfDay},
@@ -21,7 +21,7 @@ pub(super) fn condition(condition: &Condition, counters: &Counters) -> String {
         Condition::Listed { list, inside } => {
             let what = match &list.members {
                 Members::Customers(_) => "customer",
-                Members::Shops(_) => "shop",
+                Members::Merchants(_) => "merchant",
                 Members::Devices(_) => "device",
                 Members::Addresses(_) => "address",
             };
@@ -53,7 +53,7 @@ pub(super) fn condition(condition: &Condition, counters: &Counters) -> String {
                 "amount above {factor} times the customer's average of {of} within {within}, of at least {at_least}"
             )
         }
-        Condition::OwnShop => "a shop paying itself".to_owned(),
+        Condition::OwnMerchant => "a merchant paying itself".to_owned(),
         Condition::SamePair { counter, above } | Condition::Structuring { counter, above, .. } => {
             format!("more than {above} {}", spell(counter))
         }
@@ -119,10 +119,10 @@ pub(super) fn counter(counter: &Counter) -> String {
     let within = Window(counter.within_seconds);
     let per = match counter.per {
         Per::Customer => "customer",
-        Per::Shop => "shop",
+        Per::Merchant => "merchant",
         Per::Address => "address",
         Per::Device => "device",
-        Per::Pair => "customer and shop",
+        Per::Pair => "customer and merchant",
     };
     let between = counter.between.map_or_else(String::new, |(least, most)| {
         format!(" of {} to {} fen", Money::get(least), Money::get(most))
@@ -138,7 +138,7 @@ const fn unit(counter: &Counter) -> &'static str {
         Measure::SumPoints => " points of",
         Measure::Distinct(thing) => match thing {
             Thing::Customer => " different customers of",
-            Thing::Shop => " different shops of",
+            Thing::Merchant => " different merchants of",
             Thing::Address => " different addresses of",
             Thing::Network => " different networks of",
             Thing::Device => " different devices of",
@@ -150,7 +150,7 @@ const fn unit(counter: &Counter) -> &'static str {
 const fn name(thing: Thing) -> &'static str {
     match thing {
         Thing::Customer => "customer",
-        Thing::Shop => "shop",
+        Thing::Merchant => "merchant",
         Thing::Address => "address",
         Thing::Network => "network",
         Thing::Device => "device",

@@ -246,24 +246,24 @@ fn needs_what(rule: &Rule, condition: &Condition, counters: &Counters) -> Option
         Condition::Points(_) => needs(has_points, "points"),
         Condition::Listed { list, inside: true } => match list.members {
             Members::Customers(_) => None,
-            Members::Shops(_) => needs(has_shop, "a shop"),
+            Members::Merchants(_) => needs(has_merchant, "a merchant"),
             Members::Devices(_) | Members::Addresses(_) => {
                 needs(has_origin, "an address or device")
             }
         },
         Condition::FirstSeen { thing, .. } => match thing {
             Thing::Customer => None,
-            Thing::Shop => needs(has_shop, "a shop"),
+            Thing::Merchant => needs(has_merchant, "a merchant"),
             Thing::Address | Thing::Network | Thing::Device => {
                 needs(has_origin, "an address or device")
             }
         },
         Condition::Velocity { counter, .. } => match counters.get(*counter)?.per {
             Per::Customer => None,
-            Per::Shop | Per::Pair => needs(has_shop, "a shop"),
+            Per::Merchant | Per::Pair => needs(has_merchant, "a merchant"),
             Per::Address | Per::Device => needs(has_origin, "an address or device"),
         },
-        Condition::OwnShop | Condition::SamePair { .. } => needs(has_shop, "a shop"),
+        Condition::OwnMerchant | Condition::SamePair { .. } => needs(has_merchant, "a merchant"),
         Condition::Listed { inside: false, .. }
         | Condition::TimeOfDay(_)
         | Condition::Farming { .. } => None,
@@ -284,7 +284,7 @@ const fn has_points(stage: Stage) -> bool {
     }
 }
 
-const fn has_shop(stage: Stage) -> bool {
+const fn has_merchant(stage: Stage) -> bool {
     match stage {
         Stage::PaymentCreate | Stage::PointsCredit | Stage::Redeem | Stage::Refund => true,
         Stage::Login => false,
@@ -330,8 +330,8 @@ mod tests {
                 "rule r0 never fires: no deed at refund has an address or device",
             ),
             (
-                "stages: [login], action: block, velocity: {measure: count, per: shop, within: 1m, above: 1}",
-                "rule r0 never fires: no deed at login has a shop",
+                "stages: [login], action: block, velocity: {measure: count, per: merchant, within: 1m, above: 1}",
+                "rule r0 never fires: no deed at login has a merchant",
             ),
         ] {
             assert_eq!(doubts(&[rule]), [expected]);
@@ -370,8 +370,8 @@ mod tests {
     #[test]
     fn rules_whose_numbers_are_never_so_are_told_with_what_they_are() {
         let at = |stage: &str, condition: &str| {
-            let counters = "counters:\n  logins: {measure: count, of: login, per: shop, within: 1h}\n  \
-                shops: {measure: distinct_shops, of: payment.create, per: customer, within: 1h}\n  \
+            let counters = "counters:\n  logins: {measure: count, of: login, per: merchant, within: 1h}\n  \
+                merchants: {measure: distinct_merchants, of: payment.create, per: customer, within: 1h}\n  \
                 paid: {measure: count, of: points.credit.payment, per: customer, within: 1h}\n";
             let action = if stage == "login" { "block" } else { "review" };
             let text = format!(
@@ -396,13 +396,13 @@ mod tests {
             ),
             (
                 "login",
-                "when: shop != ''",
-                "`shop != ''` never holds at login",
+                "when: merchant != ''",
+                "`merchant != ''` never holds at login",
             ),
             (
                 "redeem",
-                "when: own_shop",
-                "`own_shop` never holds at redeem",
+                "when: own_merchant",
+                "`own_merchant` never holds at redeem",
             ),
             (
                 "refund",
@@ -463,18 +463,18 @@ mod tests {
             // Above what a counter says.
             (
                 "payment.create",
-                "velocity: {measure: distinct_shops, per: customer, within: 1h, above: 1000}",
+                "velocity: {measure: distinct_merchants, per: customer, within: 1h, above: 1000}",
                 "is 0 to 1000",
             ),
             (
                 "payment.create",
-                "when: counters.shops >= 1001",
-                "`counters.shops >= 1001` never holds",
+                "when: counters.merchants >= 1001",
+                "`counters.merchants >= 1001` never holds",
             ),
             (
                 "payment.create",
                 "when: counters.logins > 0",
-                "where the count of login per shop in 3600 s is 0",
+                "where the count of login per merchant in 3600 s is 0",
             ),
             (
                 "payment.create",
@@ -544,12 +544,12 @@ mod tests {
             ),
             (
                 "payment.create",
-                "velocity: {measure: distinct_shops, per: customer, within: 1h, above: 5}\n    when: counters.shops < 4",
+                "velocity: {measure: distinct_merchants, per: customer, within: 1h, above: 5}\n    when: counters.merchants < 4",
                 "never hold together",
             ),
             (
                 "points.credit",
-                "collusion: {own_shop: true}\n    when: \"source != ''\"",
+                "collusion: {own_merchant: true}\n    when: \"source != ''\"",
                 "never hold together",
             ),
             ("redeem", "when: points / 0 > 1", "never holds"),
@@ -564,7 +564,7 @@ mod tests {
         for (stage, condition) in [
             ("refund", "when: amount_fen > 3 && amount_fen < 5"),
             ("refund", "when: amount_fen == 0"),
-            ("payment.create", "when: counters.shops == 1000"),
+            ("payment.create", "when: counters.merchants == 1000"),
             (
                 "payment.create",
                 "when: \"!has_customer && customer == ''\"",

@@ -119,9 +119,9 @@ impl VariableResolver for Names<'_> {
             "hour" => int(i64::from(known.local_time().0 / 60)),
             "weekday" => int(i64::from(known.local_time().1)),
             "customer" => text(&facts.customer.map(|id| id.to_string()).unwrap_or_default()),
-            "shop" => text(&facts.merchant.map(|id| id.to_string()).unwrap_or_default()),
+            "merchant" => text(&facts.merchant.map(|id| id.to_string()).unwrap_or_default()),
             "has_customer" => truth(facts.customer.is_some()),
-            "own_shop" => truth(facts.own_shop),
+            "own_merchant" => truth(facts.own_merchant),
             "customer_age_days" => int(known.customer_age_days()),
             "source" => text(facts.source.as_deref().unwrap_or_default()),
             "device" => {

@@ -15,7 +15,7 @@ pub(crate) struct CounterNo(pub(crate) usize);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reading {
     Number(i64),
-    /// The deed has no such customer, shop, address or device: there is nothing to count it by, and the rule does not apply.
+    /// The deed has no such customer, merchant, address or device: there is nothing to count it by, and the rule does not apply.
     Nobody,
     /// There is one, and it could not be had.
     Missing,
@@ -94,7 +94,7 @@ impl<'a> Known<'a> {
         let facts = self.facts;
         match thing {
             Thing::Customer => facts.customer.is_some(),
-            Thing::Shop => facts.merchant.is_some(),
+            Thing::Merchant => facts.merchant.is_some(),
             Thing::Address | Thing::Network => facts.origin.address.is_some(),
             Thing::Device => facts.origin.device.is_some(),
         }
@@ -104,7 +104,7 @@ impl<'a> Known<'a> {
 fn has_subject(per: Per, facts: &Facts) -> bool {
     match per {
         Per::Customer => facts.customer.is_some(),
-        Per::Shop => facts.merchant.is_some(),
+        Per::Merchant => facts.merchant.is_some(),
         Per::Address => facts.origin.address.is_some(),
         Per::Device => facts.origin.device.is_some(),
         Per::Pair => facts.customer.is_some() && facts.merchant.is_some(),

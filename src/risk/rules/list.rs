@@ -1,4 +1,4 @@
-//! Lists of customers, shops, devices or addresses, made to be searched.
+//! Lists of customers, merchants, devices or addresses, made to be searched.
 
 use std::{
     collections::HashSet,
@@ -19,17 +19,17 @@ pub(crate) struct List {
 
 pub(crate) enum Members {
     Customers(HashSet<CustomerId>),
-    Shops(HashSet<MerchantId>),
+    Merchants(HashSet<MerchantId>),
     Devices(HashSet<Device>),
     Addresses(Ranges),
 }
 
 impl List {
-    /// Whether the deed's customer, shop, device or address is in it. One that is not known is not.
+    /// Whether the deed's customer, merchant, device or address is in it. One that is not known is not.
     pub(crate) fn contains(&self, facts: &Facts) -> bool {
         match &self.members {
             Members::Customers(set) => facts.customer.is_some_and(|id| set.contains(&id)),
-            Members::Shops(set) => facts.merchant.is_some_and(|id| set.contains(&id)),
+            Members::Merchants(set) => facts.merchant.is_some_and(|id| set.contains(&id)),
             Members::Devices(set) => {
                 let device = facts.origin.device.as_ref();
                 device.is_some_and(|device| set.contains(device))
@@ -44,7 +44,7 @@ impl List {
     pub(crate) fn len(&self) -> usize {
         match &self.members {
             Members::Customers(set) => set.len(),
-            Members::Shops(set) => set.len(),
+            Members::Merchants(set) => set.len(),
             Members::Devices(set) => set.len(),
             Members::Addresses(ranges) => ranges.len(),
         }

@@ -229,11 +229,11 @@ impl World {
     }
 }
 
-/// Whether there is any such customer, shop or device as this text names.
+/// Whether there is any such customer, merchant or device as this text names.
 fn is_sound(name: &str, text: &str) -> bool {
     let named = match name {
         "customer" => text.parse::<CustomerId>().is_ok(),
-        "shop" => text.parse::<MerchantId>().is_ok(),
+        "merchant" => text.parse::<MerchantId>().is_ok(),
         "device" => Device::parse(text).is_ok(),
         _ => true,
     };
@@ -249,7 +249,7 @@ fn is_sound(name: &str, text: &str) -> bool {
 pub(super) struct Kind {
     pub(super) stage: Stage,
     pub(super) customer: bool,
-    pub(super) shop: bool,
+    pub(super) merchant: bool,
     pub(super) amount: Option<Range>,
     pub(super) points: Option<Range>,
     pub(super) address: bool,
@@ -265,7 +265,7 @@ impl Kind {
         let nothing = Self {
             stage,
             customer: true,
-            shop: false,
+            merchant: false,
             amount: None,
             points: None,
             address: false,
@@ -283,7 +283,7 @@ impl Kind {
             each.collect::<Vec<_>>()
         };
         let paid = Self {
-            shop: true,
+            merchant: true,
             amount: Some(Range::new(1, AMOUNT_MAX)),
             ..nothing
         };
@@ -292,8 +292,8 @@ impl Kind {
             source: true,
             ..nothing
         };
-        let perhaps_at_a_shop = EITHER.map(|shop| Self {
-            shop,
+        let perhaps_at_a_merchant = EITHER.map(|merchant| Self {
+            merchant,
             ..by_back_end
         });
         match stage {
@@ -320,10 +320,10 @@ impl Kind {
                     points: Some(Range::new(1, EARNED_MAX)),
                     ..paid
                 });
-                kinds.extend(perhaps_at_a_shop);
+                kinds.extend(perhaps_at_a_merchant);
                 kinds
             }
-            Stage::Redeem => perhaps_at_a_shop.to_vec(),
+            Stage::Redeem => perhaps_at_a_merchant.to_vec(),
             Stage::Refund => EITHER
                 .map(|customer| Self {
                     customer,
@@ -359,19 +359,19 @@ impl Kind {
             }
         }
         let text = |known: bool| if known { Text::known() } else { Text::only("") };
-        let own_shop = self.customer && self.shop && !self.source;
+        let own_merchant = self.customer && self.merchant && !self.source;
         World {
             numbers,
             texts: BTreeMap::from([
                 ("customer", text(self.customer)),
-                ("shop", text(self.shop)),
+                ("merchant", text(self.merchant)),
                 ("device", text(self.device)),
                 ("source", text(self.source)),
                 ("stage", Text::only(self.stage.name())),
             ]),
             flags: BTreeMap::from([
                 ("has_customer", [!self.customer, self.customer]),
-                ("own_shop", [true, own_shop]),
+                ("own_merchant", [true, own_merchant]),
             ]),
             said: BTreeMap::new(),
         }
@@ -391,17 +391,17 @@ impl Kind {
     pub(super) const fn has_subject(self, per: Per) -> bool {
         match per {
             Per::Customer => self.customer,
-            Per::Shop => self.shop,
+            Per::Merchant => self.merchant,
             Per::Address => self.address,
             Per::Device => self.device,
-            Per::Pair => self.customer && self.shop,
+            Per::Pair => self.customer && self.merchant,
         }
     }
 
     pub(super) const fn has(self, thing: Thing) -> bool {
         match thing {
             Thing::Customer => self.customer,
-            Thing::Shop => self.shop,
+            Thing::Merchant => self.merchant,
             Thing::Address | Thing::Network => self.address,
             Thing::Device => self.device,
         }

@@ -4,7 +4,7 @@
 //! and separated by commas. Every value begins with a backtick, so the separator of values is a comma and a backtick, and a comma
 //! or a quote inside a value means nothing. Nothing is escaped: what people typed may hold the separator itself. Such text stands in two
 //! columns side by side, and so the columns before them are counted from the front of the line, those after them from its back: whatever
-//! somebody calls a shop, the amounts are found where they are.
+//! somebody calls a merchant, the amounts are found where they are.
 //!
 //!
 //! ```text

@@ -31,7 +31,7 @@ fn payments_and_refunds_are_read_with_everything_that_people_type() {
         panic!("{lines:?}")
     };
     assert_eq!(paid.at.to_string(), "2026-11-20T02:11:12.000000Z");
-    assert_eq!(paid.shop.as_deref(), Some("1900000109"));
+    assert_eq!(paid.sub_mchid.as_deref(), Some("1900000109"));
     assert_eq!((paid.settled_fen, paid.order_fen), (1280, Some(1280)));
     assert_eq!(paid.description, r#"茶,两杯 "大""#);
     assert_eq!(paid.attach, r#"{"a":1,"b":"x,y"}"#);
@@ -158,7 +158,7 @@ fn columns_are_found_by_name() {
     let text = format!("{}\n`{}\n{four}", header.join(","), line.join(",`"));
     let (lines, summary) = trade(&text).unwrap();
     assert_eq!((lines[0].settled_fen, lines[0].order_fen), (1280, None));
-    assert_eq!((lines[0].shop.as_deref(), summary.0.len()), (None, 4));
+    assert_eq!((lines[0].sub_mchid.as_deref(), summary.0.len()), (None, 4));
 }
 
 #[test]
@@ -369,7 +369,7 @@ proptest! {
         prop_assert!(parse_bill(BillKind::Trade, day(), &whole[..cut]).is_err());
     }
 
-    /// Whatever a shop calls its goods comes back, separators included, and no amount moves for it.
+    /// Whatever a merchant calls its goods comes back, separators included, and no amount moves for it.
     #[test]
     fn free_text_comes_back(text in "[^\r\n]{0,60}", more in "([a,`]{0,8})", fen in 0_i64..10_000_000_000) {
         let text = format!("{text}{more}");

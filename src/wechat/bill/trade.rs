@@ -49,7 +49,7 @@ struct Columns {
     refunded_at: Option<usize>,
     app_id: usize,
     mchid: usize,
-    shop: usize,
+    sub_mchid: usize,
     transaction: usize,
     out_trade_no: usize,
     trade_type: usize,
@@ -89,7 +89,7 @@ impl Columns {
             refunded_at: table.find(&["退款申请时间"]),
             app_id: table.need(&["公众账号ID"])?,
             mchid: table.need(&["商户号"])?,
-            shop: table.need(&["特约商户号", "子商户号"])?,
+            sub_mchid: table.need(&["特约商户号", "子商户号"])?,
             transaction: table.need(&["微信订单号"])?,
             out_trade_no: table.need(&["商户订单号"])?,
             trade_type: table.need(&["交易类型"])?,
@@ -141,12 +141,12 @@ impl Columns {
             (Some(column), Some(_)) => (column, "退款申请时间"),
             (Some(_) | None, _) => (self.at, "交易时间"),
         };
-        let shop = row.text(self.shop);
+        let sub_mchid = row.text(self.sub_mchid);
         Ok(TradeLine {
             at: time(row.text(at.0), day).ok_or(wrong(line, at.1, "a time of that day"))?,
             app_id: row.text(self.app_id).to_owned(),
             mchid: number(self.mchid, "商户号")?,
-            shop: (!NONE.contains(&shop)).then(|| shop.to_owned()),
+            sub_mchid: (!NONE.contains(&sub_mchid)).then(|| sub_mchid.to_owned()),
             wechat_transaction_id: number(self.transaction, "微信订单号")?,
             out_trade_no: number(self.out_trade_no, "商户订单号")?,
             trade_type: row.text(self.trade_type).to_owned(),

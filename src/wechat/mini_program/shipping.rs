@@ -1,4 +1,4 @@
-//! Shipping reports (发货信息管理, §13.5): a mini-program of the transaction kind must say of every payment how the goods reached the customer, or the shop's money stays frozen.
+//! Shipping reports (发货信息管理, §13.5): a mini-program of the transaction kind must say of every payment how the goods reached the customer, or the merchant's money stays frozen.
 
 use serde::Serialize;
 use time::macros::{format_description, offset};
@@ -10,7 +10,7 @@ use crate::{
     primitives::Timestamp,
 };
 
-/// A payment is found by WeChat's number. By ours it would take the merchant number under which it was ordered, which in partner mode is the shop's.
+/// A payment is found by WeChat's number. By ours it would take the merchant number under which it was ordered, which in partner mode is the merchant's.
 const BY_TRANSACTION: u8 = 2;
 /// All in one piece.
 const UNIFIED: u8 = 1;

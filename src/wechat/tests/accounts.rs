@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf, sync::Arc};
 use super::{FakeWechat, NOWHERE, Says, Signs, header, target};
 use crate::{
     config::WechatSettings,
-    payments::{ChannelMode, Gateway as _, Gateways as _, NoticeBody, NoticeError},
+    payments::{ChannelMode, NoticeBody, NoticeError, PaymentChannel as _, PaymentChannels as _},
     primitives::{MockClock, SeededIds, TenantId},
     wechat::{
         WechatAccounts,
@@ -83,7 +83,7 @@ async fn a_tenant_has_its_own_account_or_the_shared_one() {
     accounts.assign(&[(A, "acme".to_owned()), (B, "other".to_owned())]);
     assert_eq!(mchid(&accounts, A), "1900000055");
     assert_eq!(mchid(&accounts, B), "1900000001");
-    let account = crate::payments::Gateways::of(&accounts, A);
+    let account = crate::payments::PaymentChannels::of(&accounts, A);
     assert_eq!(account.account().mode, ChannelMode::Direct);
     assert_eq!(account.account().app_id, "wx0123456789abcdef", "inherited");
 
@@ -156,8 +156,8 @@ async fn keys_are_exchanged_without_a_restart_and_broken_ones_are_not_taken() {
     let accounts = accounts(&from);
     let read = |body: &str| {
         let signed = Signed::over(body.as_bytes());
-        let gateway = accounts.of(A);
-        match gateway.read_notice(signed.headers(), body.as_bytes(), now()) {
+        let channel = accounts.of(A);
+        match channel.read_notice(signed.headers(), body.as_bytes(), now()) {
             Ok(notice) => matches!(notice.body, NoticeBody::Paid(_)),
             Err(NoticeError::Undecryptable) => false,
             Err(error) => panic!("{error}"),

@@ -6,9 +6,9 @@ use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 
 use super::{FakeWechat, Says, target};
 use crate::{
-    payments::{Bill, BillKind, BillLines, Gateway as _, Outcome, RefusalKind},
+    payments::{Bill, BillKind, BillLines, Outcome, PaymentChannel as _, RefusalKind},
     primitives::BusinessDay,
-    wechat::fixture::{gateway, gateway_of, settings},
+    wechat::fixture::{channel, channel_of, settings},
 };
 
 const FILE: &str = "\u{feff}记账时间,微信支付业务单号,资金流水单号,业务名称,业务类型,收支类型,收支金额(元),账户结余(元),资金变更提交申请人,备注,业务凭证号\r\n`2026-11-20 10:00:00,`4200,`F1,`交易,`交易,`收入,`12.80,`12.80,`system,`,`V1\r\n资金流水总笔数,收入笔数,收入金额,支出笔数,支出金额\r\n`1.0,`1.0,`12.80,`0,`0.00\r\n";
@@ -39,7 +39,7 @@ async fn fetch(
 ) -> (Outcome<Option<Bill>>, Vec<String>) {
     let server = FakeWechat::new(Vec::new()).await;
     server.say(answers(&server.address));
-    let outcome = gateway(&server.address).bill(kind, day()).await;
+    let outcome = channel(&server.address).bill(kind, day()).await;
     (outcome, server.asked())
 }
 
@@ -123,7 +123,7 @@ async fn our_signature_goes_to_our_hosts_only() {
     let server = FakeWechat::new(vec![application(&url, &sha1(FILE))]).await;
     let mut settings = settings(&server.address);
     settings.backup_url = Some(foreign.address.parse().unwrap());
-    let outcome = gateway_of(&settings).bill(BillKind::FundFlow, day()).await;
+    let outcome = channel_of(&settings).bill(BillKind::FundFlow, day()).await;
     assert!(matches!(outcome, Outcome::Done(Some(_))), "{outcome:?}");
 }
 

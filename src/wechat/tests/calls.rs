@@ -3,11 +3,11 @@
 use super::{FakeWechat, NOWHERE, Says, Signs, direct_settings, header, sent, target};
 use crate::{
     auth::{LoginFailure, WechatLogin as _},
-    payments::{ChannelOrder, Gateway as _, Outcome, PrepayRequest, RefusalKind},
+    payments::{ChannelOrder, Outcome, PaymentChannel as _, PrepayRequest, RefusalKind},
     primitives::{Id, Lane, Money, OrderId, OrderNo, Secret},
     wechat::{
         MiniProgram,
-        fixture::{APIV3, DIRECT, KEY_ID, PLAIN, gateway, gateway_of, merchant, now, settings},
+        fixture::{APIV3, DIRECT, KEY_ID, PLAIN, channel, channel_of, merchant, now, settings},
         sdk::SecondOpinion,
     },
 };
@@ -36,7 +36,7 @@ pub(super) fn prepay_request() -> PrepayRequest {
 
 async fn prepay(says: Says) -> (Outcome<String>, String) {
     let server = FakeWechat::new(vec![says]).await;
-    let outcome = gateway(&server.address).prepay(prepay_request()).await;
+    let outcome = channel(&server.address).prepay(prepay_request()).await;
     (outcome, server.asked().swap_remove(0))
 }
 
@@ -80,12 +80,12 @@ async fn a_prepay_is_signed_and_says_no_more_than_it_must() {
 #[tokio::test]
 async fn a_direct_merchant_prepays_in_its_own_name() {
     let server = FakeWechat::new(vec![Says::signed(200, r#"{"prepay_id":"wx26"}"#)]).await;
-    let gateway = gateway_of(&direct_settings(&server.address));
+    let channel = channel_of(&direct_settings(&server.address));
     let request = PrepayRequest {
         profit_sharing: true,
         ..prepay_request()
     };
-    let outcome = gateway.prepay(request).await;
+    let outcome = channel.prepay(request).await;
     assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
     let asked = server.asked_once();
     assert_eq!(target(&asked), "POST /v3/pay/transactions/jsapi");
@@ -106,12 +106,12 @@ async fn a_code_to_scan_needs_no_payer_and_a_ticket_does() {
         payer_openid: None,
         ..prepay_request()
     };
-    let gateway = gateway(&server.address);
-    let Outcome::Refused(no) = gateway.prepay(request()).await else {
+    let channel = channel(&server.address);
+    let Outcome::Refused(no) = channel.prepay(request()).await else {
         panic!("there is nobody to pay")
     };
     assert_eq!(no.kind, RefusalKind::Rejected);
-    let Outcome::Done(code) = gateway.prepay_native(request()).await else {
+    let Outcome::Done(code) = channel.prepay_native(request()).await else {
         panic!("whoever scans it pays")
     };
     assert_eq!(code, "weixin://wxpay/bizpayurl?pr=x");
@@ -119,7 +119,7 @@ async fn a_code_to_scan_needs_no_payer_and_a_ticket_does() {
     assert_eq!(target(&asked), "POST /v3/pay/partner/transactions/native");
     assert!(!sent(&asked).contains("payer"), "{asked}");
     server.say(vec![Says::signed(200, r#"{"code_url":"https://evil"}"#)]);
-    let outcome = gateway.prepay_native(request()).await;
+    let outcome = channel.prepay_native(request()).await;
     assert!(matches!(outcome, Outcome::Unknown(_)), "{outcome:?}");
 }
 
@@ -144,7 +144,7 @@ async fn an_answer_that_cannot_be_believed_leaves_the_outcome_unknown() {
         (200, ok, Signs::HangsUp, 3),
     ] {
         let server = FakeWechat::new(vec![Says::signed(status, body).by(signs)]).await;
-        let outcome = gateway(&server.address).prepay(prepay_request()).await;
+        let outcome = channel(&server.address).prepay(prepay_request()).await;
         let Outcome::Unknown(reason) = outcome else {
             panic!("{status} {body}: {outcome:?}")
         };
@@ -153,7 +153,7 @@ async fn an_answer_that_cannot_be_believed_leaves_the_outcome_unknown() {
         assert!(asked.iter().all(|request| sent(request) == sent(&asked[0])));
     }
     // Nobody there.
-    let outcome = gateway(NOWHERE).prepay(prepay_request()).await;
+    let outcome = channel(NOWHERE).prepay(prepay_request()).await;
     assert!(matches!(outcome, Outcome::Unknown(_)), "{outcome:?}");
 }
 
@@ -189,7 +189,7 @@ async fn a_refusal_is_one() {
 
 async fn query(says: Says) -> (Outcome<ChannelOrder>, String) {
     let server = FakeWechat::new(vec![says]).await;
-    let outcome = gateway(&server.address)
+    let outcome = channel(&server.address)
         .query(order_no(), "1900000109")
         .await;
     (outcome, server.asked().swap_remove(0))
@@ -229,8 +229,8 @@ async fn a_query_finds_the_order_or_its_absence() {
 #[tokio::test]
 async fn a_query_by_wechats_number_must_be_about_it() {
     let server = FakeWechat::new(vec![Says::signed(200, DIRECT)]).await;
-    let gateway = gateway_of(&direct_settings(&server.address));
-    let ask = |id: &'static str| gateway.query_by_transaction(id, "1900000001");
+    let channel = channel_of(&direct_settings(&server.address));
+    let ask = |id: &'static str| channel.query_by_transaction(id, "1900000001");
     let outcome = ask("4200001234202611211234567890").await;
     let Outcome::Done(ChannelOrder::Paid { notice, .. }) = outcome else {
         panic!("{outcome:?}")
@@ -247,7 +247,7 @@ async fn a_query_by_wechats_number_must_be_about_it() {
 #[tokio::test]
 async fn an_order_is_closed_by_a_signed_204() {
     let server = FakeWechat::new(vec![Says::signed(204, "")]).await;
-    let partner = gateway(&server.address);
+    let partner = channel(&server.address);
     let outcome = partner.close(order_no(), "1900000109").await;
     assert!(matches!(outcome, Outcome::Done(())), "{outcome:?}");
     let asked = server.asked_once();
@@ -260,7 +260,7 @@ async fn an_order_is_closed_by_a_signed_204() {
         sent(&asked),
         r#"{"sp_mchid":"1900000001","sub_mchid":"1900000109"}"#
     );
-    let direct = gateway_of(&direct_settings(&server.address));
+    let direct = channel_of(&direct_settings(&server.address));
     let outcome = direct.close(order_no(), "1900000001").await;
     assert!(matches!(outcome, Outcome::Done(())), "{outcome:?}");
     let asked = server.asked().pop().unwrap();

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use super::NOWHERE;
 use crate::{
     config::WechatSettings,
-    payments::{Gateway as _, NoticeError},
+    payments::{NoticeError, PaymentChannel as _},
     primitives::{MockClock, Secret, SeededIds, Timestamp},
     wechat::{
-        MiniProgram, WechatGateway,
+        MiniProgram, WechatChannel,
         fixture::{
-            APIV3, OLD_APIV3, PLAIN, Signed, body, encrypt, gateway, merchant, now, settings,
+            APIV3, OLD_APIV3, PLAIN, Signed, body, channel, encrypt, merchant, now, settings,
             wechat,
         },
         sdk::{SecondOpinion, platform_certificates},
@@ -20,7 +20,7 @@ use crate::{
 #[test]
 fn another_implementation_agrees_on_signatures_and_decryption() {
     let sdk = SecondOpinion::new(&merchant().private_pem, APIV3);
-    let pay = gateway(NOWHERE).pay_parameters("wx201410272009395522657a690389285100", now());
+    let pay = channel(NOWHERE).pay_parameters("wx201410272009395522657a690389285100", now());
     let message = format!(
         "wx0123456789abcdef\n{}\n{}\n{}\n",
         pay.time_stamp, pay.nonce_str, pay.package
@@ -64,7 +64,7 @@ fn a_platform_certificate_verifies_under_its_serial() {
     };
     let read = |body: &[u8]| {
         let at = Timestamp::from_micros(1_763_700_000_000_000);
-        gateway(NOWHERE)
+        channel(NOWHERE)
             .read_notice(signed.headers(), body, at)
             .unwrap_err()
     };
@@ -92,7 +92,7 @@ fn certificates_may_come_several_and_expired_ones_do_not_count() {
             settings.public_key = None;
         }
         let clock = Arc::new(MockClock::at(now()));
-        WechatGateway::new(&settings, clock, Arc::new(SeededIds::new(7)))
+        WechatChannel::new(&settings, clock, Arc::new(SeededIds::new(7)))
     };
     assert!(built(false, good).is_ok());
     assert!(built(true, expired).is_ok());
@@ -115,7 +115,7 @@ fn keys_that_are_none_are_refused_by_the_name_of_their_setting() {
         let mut settings = settings(NOWHERE);
         spoil(&mut settings);
         let clock = Arc::new(MockClock::at(now()));
-        WechatGateway::new(&settings, clock, Arc::new(SeededIds::new(7)))
+        WechatChannel::new(&settings, clock, Arc::new(SeededIds::new(7)))
             .unwrap_err()
             .to_string()
     };
@@ -134,7 +134,7 @@ fn keys_that_are_none_are_refused_by_the_name_of_their_setting() {
 #[test]
 fn nothing_printed_shows_a_key() {
     let program = MiniProgram::new(&settings(NOWHERE)).unwrap();
-    let printed = format!("{:?} {program:?} {:?}", gateway(NOWHERE), settings(NOWHERE));
+    let printed = format!("{:?} {program:?} {:?}", channel(NOWHERE), settings(NOWHERE));
     let private = &merchant().private_pem[30..90];
     for secret in [APIV3, OLD_APIV3, private, "app-secret"] {
         assert!(!printed.contains(secret), "{secret} in {printed}");

@@ -10,10 +10,10 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use super::fixture::{Signed, gateway, merchant, now, settings};
+use super::fixture::{Signed, channel, merchant, now, settings};
 use crate::{
     config::{WechatMode, WechatSettings},
-    payments::{Gateway as _, Notice, NoticeError},
+    payments::{Notice, NoticeError, PaymentChannel as _},
 };
 
 mod accounts;
@@ -215,7 +215,7 @@ pub(super) fn target(request: &str) -> &str {
 
 /// What we make of a callback.
 pub(super) fn read(signed: &Signed, body: &str) -> Result<Notice, NoticeError> {
-    gateway(NOWHERE).read_notice(signed.headers(), body.as_bytes(), now())
+    channel(NOWHERE).read_notice(signed.headers(), body.as_bytes(), now())
 }
 
 /// A genuine signature over whatever is inside.

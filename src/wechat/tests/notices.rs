@@ -2,13 +2,13 @@
 
 use super::{NOWHERE, direct_settings, read_signed};
 use crate::{
-    payments::{Gateway as _, NoticeBody, NoticeError, PaidNotice, RefundStatus},
+    payments::{NoticeBody, NoticeError, PaidNotice, PaymentChannel as _, RefundStatus},
     primitives::Money,
     wechat::{
-        WechatGateway,
+        WechatChannel,
         fixture::{
-            APIV3, DIRECT, OLD_APIV3, PLAIN, REFUND, Signed, body, encrypt, envelope, gateway,
-            gateway_of, now,
+            APIV3, DIRECT, OLD_APIV3, PLAIN, REFUND, Signed, body, channel, channel_of, encrypt,
+            envelope, now,
         },
     },
 };
@@ -30,12 +30,12 @@ fn a_genuine_notice_says_what_was_paid() {
         (paid.currency.as_str(), paid.paid_at.seconds()),
         ("CNY", now().seconds() - 2)
     );
-    assert!(gateway(NOWHERE).is_ours(&paid));
+    assert!(channel(NOWHERE).is_ours(&paid));
     let theirs = PaidNotice {
         sp_mchid: "1900000002".to_owned(),
         ..paid
     };
-    assert!(!gateway(NOWHERE).is_ours(&theirs));
+    assert!(!channel(NOWHERE).is_ours(&theirs));
 }
 
 #[test]
@@ -176,9 +176,9 @@ fn refund_envelope(event: &str, plain: &str) -> String {
         )
 }
 
-fn kind(gateway: &WechatGateway, body: &str) -> String {
+fn kind(channel: &WechatChannel, body: &str) -> String {
     let signed = Signed::over(body.as_bytes());
-    match gateway.read_notice(signed.headers(), body.as_bytes(), now()) {
+    match channel.read_notice(signed.headers(), body.as_bytes(), now()) {
         Ok(notice) => match notice.body {
             NoticeBody::Other {
                 event_type,
@@ -191,13 +191,13 @@ fn kind(gateway: &WechatGateway, body: &str) -> String {
     }
 }
 
-fn direct_gateway() -> WechatGateway {
-    gateway_of(&direct_settings(NOWHERE))
+fn direct_channel() -> WechatChannel {
+    channel_of(&direct_settings(NOWHERE))
 }
 
 #[test]
 fn sound_notices_of_other_kinds_are_told_apart() {
-    let (partner, direct) = (gateway(NOWHERE), direct_gateway());
+    let (partner, direct) = (channel(NOWHERE), direct_channel());
     let sharing = body().replace(
         r#""original_type":"transaction""#,
         r#""original_type":"profitsharing""#,
@@ -250,23 +250,23 @@ fn sound_notices_of_other_kinds_are_told_apart() {
 
 #[test]
 fn who_paid_is_told_in_either_mode() {
-    let paid = |gateway: &WechatGateway, plain: &str| {
+    let paid = |channel: &WechatChannel, plain: &str| {
         let body = envelope(&encrypt(APIV3, "abcdefghijkl", "transaction", plain));
         let signed = Signed::over(body.as_bytes());
-        let notice = gateway.read_notice(signed.headers(), body.as_bytes(), now());
+        let notice = channel.read_notice(signed.headers(), body.as_bytes(), now());
         let NoticeBody::Paid(paid) = notice.unwrap().body else {
             panic!("{plain}")
         };
-        assert!(gateway.is_ours(&paid));
+        assert!(channel.is_ours(&paid));
         paid.payer_openid.map(crate::primitives::Secret::into_inner)
     };
-    let partner = gateway(NOWHERE);
+    let partner = channel(NOWHERE);
     assert_eq!(paid(&partner, PLAIN).as_deref(), Some("oA"));
     let untold = PLAIN.replace(r#""payer":{"sp_openid":"oA"},"#, "");
     assert_eq!(paid(&partner, &untold), None);
     let theirs = PLAIN.replace("sp_openid", "sub_openid");
     assert_eq!(paid(&partner, &theirs), None);
-    assert_eq!(paid(&direct_gateway(), DIRECT).as_deref(), Some("oB"));
+    assert_eq!(paid(&direct_channel(), DIRECT).as_deref(), Some("oB"));
 }
 
 #[test]
@@ -298,12 +298,12 @@ fn a_refund_notice_says_what_became_of_it() {
 #[test]
 fn a_stored_notice_is_read_again_whenever() {
     let stored = body();
-    let gateway = gateway(NOWHERE);
+    let channel = channel(NOWHERE);
     assert!(matches!(
-        gateway.reread_notice(stored.as_bytes()).unwrap().body,
+        channel.reread_notice(stored.as_bytes()).unwrap().body,
         NoticeBody::Paid(_)
     ));
     let changed = stored.replace("abcdefghijkl", "abcdefghijkm");
-    let error = gateway.reread_notice(changed.as_bytes()).unwrap_err();
+    let error = channel.reread_notice(changed.as_bytes()).unwrap_err();
     assert_eq!(error, NoticeError::Undecryptable);
 }

@@ -3,11 +3,11 @@
 use super::{FakeWechat, Says, Signs, calls::order_no, direct_settings, header, sent, target};
 use crate::{
     payments::{
-        AbnormalRefund, BankCard, ChannelRefund, Gateway as _, Outcome, RefundCall, RefundStatus,
-        RefusalKind,
+        AbnormalRefund, BankCard, ChannelRefund, Outcome, PaymentChannel as _, RefundCall,
+        RefundStatus, RefusalKind,
     },
     primitives::{Id, Lane, Money, RefundId, RefundNo, Secret},
-    wechat::fixture::{KEY_ID, decrypt, gateway, gateway_of, wechat},
+    wechat::fixture::{KEY_ID, channel, channel_of, decrypt, wechat},
 };
 
 fn refund_no() -> RefundNo {
@@ -18,7 +18,7 @@ fn call(reason: &str) -> RefundCall {
     RefundCall {
         refund_no: refund_no(),
         order_no: order_no(),
-        shop: "1900000109".to_owned(),
+        sub_mchid: "1900000109".to_owned(),
         amount: Money::parse(200).unwrap(),
         total: Money::parse(1280).unwrap(),
         reason: reason.to_owned(),
@@ -36,7 +36,7 @@ fn answer(status: &str) -> String {
 
 async fn ask(says: Says) -> (Outcome<ChannelRefund>, Vec<String>) {
     let server = FakeWechat::new(vec![says]).await;
-    let outcome = gateway(&server.address).refund(call("退")).await;
+    let outcome = channel(&server.address).refund(call("退")).await;
     (outcome, server.asked())
 }
 
@@ -53,12 +53,12 @@ async fn a_refund_is_taken_under_its_number() {
         (true, "", String::new()),
     ] {
         let server = FakeWechat::new(vec![Says::signed(200, &answer("PROCESSING"))]).await;
-        let (gateway, shop) = if direct {
-            (gateway_of(&direct_settings(&server.address)), "")
+        let (channel, sub_mchid) = if direct {
+            (channel_of(&direct_settings(&server.address)), "")
         } else {
-            (gateway(&server.address), r#""sub_mchid":"1900000109","#)
+            (channel(&server.address), r#""sub_mchid":"1900000109","#)
         };
-        let outcome = gateway.refund(call(reason)).await;
+        let outcome = channel.refund(call(reason)).await;
         let Outcome::Done(refund) = outcome else {
             panic!("{outcome:?}")
         };
@@ -68,7 +68,7 @@ async fn a_refund_is_taken_under_its_number() {
         assert_eq!(
             sent(&asked),
             format!(
-                r#"{{{shop}"out_trade_no":"{}","out_refund_no":"{}",{sent_reason}"notify_url":"https://pay.example.com/notify/refunds","amount":{{"refund":200,"total":1280,"currency":"CNY"}}}}"#,
+                r#"{{{sub_mchid}"out_trade_no":"{}","out_refund_no":"{}",{sent_reason}"notify_url":"https://pay.example.com/notify/refunds","amount":{{"refund":200,"total":1280,"currency":"CNY"}}}}"#,
                 order_no(),
                 refund_no()
             )
@@ -137,7 +137,7 @@ async fn an_answer_that_is_not_about_it_settles_nothing() {
 #[tokio::test]
 async fn a_refund_is_looked_up() {
     let server = FakeWechat::new(vec![Says::signed(200, &answer("ABNORMAL"))]).await;
-    let partner = gateway(&server.address);
+    let partner = channel(&server.address);
     let outcome = partner.query_refund(refund_no(), "1900000109").await;
     let Outcome::Done(refund) = outcome else {
         panic!("{outcome:?}")
@@ -148,7 +148,7 @@ async fn a_refund_is_looked_up() {
         target(&server.asked_once()),
         format!("{path}?sub_mchid=1900000109")
     );
-    let direct = gateway_of(&direct_settings(&server.address));
+    let direct = channel_of(&direct_settings(&server.address));
     let outcome = direct.query_refund(refund_no(), "1900000001").await;
     assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
     assert_eq!(target(&server.asked()[1]), path);
@@ -167,11 +167,11 @@ async fn a_refund_is_looked_up() {
 #[tokio::test]
 async fn a_card_leaves_encrypted() {
     let server = FakeWechat::new(vec![Says::signed(200, &answer("PROCESSING"))]).await;
-    let gateway = gateway(&server.address);
+    let channel = channel(&server.address);
     let abnormal = |card| AbnormalRefund {
         refund_no: refund_no(),
         wechat_refund_id: "5030".to_owned(),
-        shop: "1900000109".to_owned(),
+        sub_mchid: "1900000109".to_owned(),
         card,
     };
     let card = BankCard {
@@ -179,7 +179,7 @@ async fn a_card_leaves_encrypted() {
         number: Secret::new("6222020000000000000".to_owned()),
         holder: Secret::new("张三".to_owned()),
     };
-    let outcome = gateway.redirect_refund(abnormal(Some(card))).await;
+    let outcome = channel.redirect_refund(abnormal(Some(card))).await;
     assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
     let asked = server.asked_once();
     assert_eq!(
@@ -197,7 +197,7 @@ async fn a_card_leaves_encrypted() {
     );
     assert_eq!(decrypt(wechat(), text("real_name")), "张三");
 
-    let outcome = gateway.redirect_refund(abnormal(None)).await;
+    let outcome = channel.redirect_refund(abnormal(None)).await;
     assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
     assert_eq!(
         sent(&server.asked()[1]),

@@ -6,12 +6,12 @@ use crate::{
     primitives::{Id, Lane, Money, Secret, SharingId, SharingNo, SharingReturnId, SharingReturnNo},
     sharing::{
         PartResult, ReceiverCall, ReceiverKind, ReturnCall, ReturnResult, ShareCall, SharePart,
-        SharingGateway as _,
+        SharingChannel as _,
     },
-    wechat::fixture::{KEY_ID, decrypt, gateway, gateway_of, wechat},
+    wechat::fixture::{KEY_ID, channel, channel_of, decrypt, wechat},
 };
 
-const SHOP: &str = "1900000109";
+const SUB_MCHID: &str = "1900000109";
 
 fn number() -> SharingNo {
     SharingNo::from(SharingId::new(Id::mint(1_795_000_000_000, 9, Lane(1))))
@@ -32,7 +32,7 @@ fn fen(fen: i64) -> Money {
 fn share(parts: Vec<SharePart>) -> ShareCall {
     ShareCall {
         sharing_no: number(),
-        shop: SHOP.to_owned(),
+        sub_mchid: SUB_MCHID.to_owned(),
         wechat_transaction_id: "4200".to_owned(),
         parts,
         release_rest: true,
@@ -42,7 +42,7 @@ fn share(parts: Vec<SharePart>) -> ShareCall {
 
 fn answer(state: &str, receivers: &str) -> Says {
     let body = format!(
-        r#"{{"sub_mchid":"{SHOP}","transaction_id":"4200","out_order_no":"{}","order_id":"3008","state":"{state}","receivers":{receivers}}}"#,
+        r#"{{"sub_mchid":"{SUB_MCHID}","transaction_id":"4200","out_order_no":"{}","order_id":"3008","state":"{state}","receivers":{receivers}}}"#,
         number()
     );
     Says::signed(200, &body)
@@ -62,7 +62,7 @@ async fn a_share_is_sent_and_each_part_has_its_result() {
         part(ReceiverKind::Merchant, "1900000200", 30),
         part(ReceiverKind::Person, "oB", 5),
     ];
-    let outcome = gateway(&server.address).share(share(parts)).await;
+    let outcome = channel(&server.address).share(share(parts)).await;
     let Outcome::Done(done) = outcome else {
         panic!("{outcome:?}")
     };
@@ -85,7 +85,7 @@ async fn a_share_is_sent_and_each_part_has_its_result() {
     assert_eq!(
         sent(&asked),
         format!(
-            r#"{{"sub_mchid":"{SHOP}","appid":"wx0123456789abcdef","transaction_id":"4200","out_order_no":"{}","receivers":[{{"type":"MERCHANT_ID","account":"1900000200","amount":30,"description":"{cut}"}},{{"type":"PERSONAL_OPENID","account":"oB","amount":5,"description":"{cut}"}}],"unfreeze_unsplit":true}}"#,
+            r#"{{"sub_mchid":"{SUB_MCHID}","appid":"wx0123456789abcdef","transaction_id":"4200","out_order_no":"{}","receivers":[{{"type":"MERCHANT_ID","account":"1900000200","amount":30,"description":"{cut}"}},{{"type":"PERSONAL_OPENID","account":"oB","amount":5,"description":"{cut}"}}],"unfreeze_unsplit":true}}"#,
             number()
         )
     );
@@ -94,14 +94,14 @@ async fn a_share_is_sent_and_each_part_has_its_result() {
 #[tokio::test]
 async fn with_no_parts_the_rest_is_released() {
     let server = FakeWechat::new(vec![answer("PROCESSING", "[]")]).await;
-    let outcome = gateway(&server.address).share(share(Vec::new())).await;
+    let outcome = channel(&server.address).share(share(Vec::new())).await;
     assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
     let asked = server.asked_once();
     assert_eq!(target(&asked), "POST /v3/profitsharing/orders/unfreeze");
     assert_eq!(
         sent(&asked),
         format!(
-            r#"{{"sub_mchid":"{SHOP}","transaction_id":"4200","out_order_no":"{}","description":"完结"}}"#,
+            r#"{{"sub_mchid":"{SUB_MCHID}","transaction_id":"4200","out_order_no":"{}","description":"完结"}}"#,
             number()
         )
     );
@@ -110,14 +110,14 @@ async fn with_no_parts_the_rest_is_released() {
 #[tokio::test]
 async fn a_share_is_looked_up_and_must_be_the_one() {
     let server = FakeWechat::new(vec![answer("PROCESSING", "[]")]).await;
-    let gateway = gateway(&server.address);
-    let ask = || gateway.query_share(number(), "4200", SHOP);
+    let channel = channel(&server.address);
+    let ask = || channel.query_share(number(), "4200", SUB_MCHID);
     let outcome = ask().await;
     assert!(matches!(&outcome, Outcome::Done(share) if !share.finished));
     assert_eq!(
         target(&server.asked_once()),
         format!(
-            "GET /v3/profitsharing/orders/{}?transaction_id=4200&sub_mchid={SHOP}",
+            "GET /v3/profitsharing/orders/{}?transaction_id=4200&sub_mchid={SUB_MCHID}",
             number()
         )
     );
@@ -125,7 +125,7 @@ async fn a_share_is_looked_up_and_must_be_the_one() {
     let odd = r#"[{"account":"a","amount":1,"result":"MAYBE"}]"#;
     for body in [
         right.replace("4200", "4201"),
-        right.replace(SHOP, "1900000110"),
+        right.replace(SUB_MCHID, "1900000110"),
         right.replace(&number().to_string(), "S"),
         right.replace("FINISHED", "HALF"),
         right.replace("[]", odd),
@@ -142,10 +142,10 @@ async fn a_share_is_looked_up_and_must_be_the_one() {
 #[tokio::test]
 async fn what_the_state_of_a_share_makes_meaningless_may_be_of_any_form() {
     let server = FakeWechat::new(Vec::new()).await;
-    let gateway = gateway(&server.address);
+    let channel = channel(&server.address);
     let ask = async |says: Says| {
         server.say(vec![says]);
-        gateway.query_share(number(), "4200", SHOP).await
+        channel.query_share(number(), "4200", SUB_MCHID).await
     };
     let part = r#"{"account":"a","amount":1,"result":"","finish_time":null,"fail_reason":7}"#;
     let nothing = r#"{"account":null,"amount":"1","result":null}"#;
@@ -197,14 +197,14 @@ async fn what_the_state_of_a_share_makes_meaningless_may_be_of_any_form() {
 async fn a_receivers_name_leaves_encrypted() {
     let server = FakeWechat::new(vec![Says::signed(200, "{}")]).await;
     let call = || ReceiverCall {
-        shop: SHOP.to_owned(),
+        sub_mchid: SUB_MCHID.to_owned(),
         kind: ReceiverKind::Merchant,
         account: Secret::new("1900000200".to_owned()),
         name: Some(Secret::new("某某公司".to_owned())),
         relation: "SERVICE_PROVIDER".to_owned(),
     };
-    let gateway = gateway(&server.address);
-    let outcome = gateway.add_receiver(call()).await;
+    let channel = channel(&server.address);
+    let outcome = channel.add_receiver(call()).await;
     assert!(matches!(outcome, Outcome::Done(())), "{outcome:?}");
     let asked = server.asked_once();
     assert_eq!(target(&asked), "POST /v3/profitsharing/receivers/add");
@@ -216,26 +216,29 @@ async fn a_receivers_name_leaves_encrypted() {
     );
     assert_eq!(body["relation_type"], "SERVICE_PROVIDER");
 
-    let outcome = gateway.delete_receiver(call()).await;
+    let outcome = channel.delete_receiver(call()).await;
     assert!(matches!(outcome, Outcome::Done(())), "{outcome:?}");
     let asked = server.asked().pop().unwrap();
     assert_eq!(target(&asked), "POST /v3/profitsharing/receivers/delete");
     assert_eq!(
         sent(&asked),
         format!(
-            r#"{{"sub_mchid":"{SHOP}","appid":"wx0123456789abcdef","type":"MERCHANT_ID","account":"1900000200"}}"#
+            r#"{{"sub_mchid":"{SUB_MCHID}","appid":"wx0123456789abcdef","type":"MERCHANT_ID","account":"1900000200"}}"#
         )
     );
 }
 
 #[tokio::test]
 async fn ratio_and_rest_are_asked_for() {
-    let ratio = format!(r#"{{"sub_mchid":"{SHOP}","max_ratio":2000}}"#);
+    let ratio = format!(r#"{{"sub_mchid":"{SUB_MCHID}","max_ratio":2000}}"#);
     let left = r#"{"transaction_id":"4200","unsplit_amount":1000}"#;
     let answers = vec![Says::signed(200, &ratio), Says::signed(200, left)];
     let server = FakeWechat::new(answers).await;
-    let partner = gateway(&server.address);
-    assert!(matches!(partner.ratio_max(SHOP).await, Outcome::Done(2000)));
+    let partner = channel(&server.address);
+    assert!(matches!(
+        partner.ratio_max(SUB_MCHID).await,
+        Outcome::Done(2000)
+    ));
     let left = partner.left_to_share("4200").await;
     assert!(matches!(left, Outcome::Done(left) if left == fen(1000)));
     let other = partner.left_to_share("4201").await;
@@ -243,14 +246,14 @@ async fn ratio_and_rest_are_asked_for() {
     let asked = server.asked();
     assert_eq!(
         target(&asked[0]),
-        format!("GET /v3/profitsharing/merchant-configs/{SHOP}")
+        format!("GET /v3/profitsharing/merchant-configs/{SUB_MCHID}")
     );
     assert_eq!(
         target(&asked[1]),
         "GET /v3/profitsharing/transactions/4200/amounts"
     );
     // Direct merchants have nobody to ask.
-    let direct = gateway_of(&direct_settings(super::NOWHERE));
+    let direct = channel_of(&direct_settings(super::NOWHERE));
     assert!(matches!(
         direct.ratio_max("1900000001").await,
         Outcome::Done(3000)
@@ -260,32 +263,34 @@ async fn ratio_and_rest_are_asked_for() {
 #[tokio::test]
 async fn a_part_is_taken_back() {
     let body = format!(
-        r#"{{"sub_mchid":"{SHOP}","order_id":"3008","out_order_no":"{}","out_return_no":"{}","return_id":"3008R","return_mchid":"1900000200","amount":30,"description":"d","result":"FAILED","fail_reason":"BALANCE_NOT_ENOUGH","create_time":"2026-11-21T12:00:00+08:00"}}"#,
+        r#"{{"sub_mchid":"{SUB_MCHID}","order_id":"3008","out_order_no":"{}","out_return_no":"{}","return_id":"3008R","return_mchid":"1900000200","amount":30,"description":"d","result":"FAILED","fail_reason":"BALANCE_NOT_ENOUGH","create_time":"2026-11-21T12:00:00+08:00"}}"#,
         number(),
         return_number()
     );
     let server = FakeWechat::new(vec![Says::signed(200, &body)]).await;
-    let gateway = gateway(&server.address);
+    let channel = channel(&server.address);
     let call = ReturnCall {
         return_no: return_number(),
         sharing_no: number(),
-        shop: SHOP.to_owned(),
+        sub_mchid: SUB_MCHID.to_owned(),
         from: "1900000200".to_owned(),
         amount: fen(30),
         description: "d".to_owned(),
     };
-    let outcome = gateway.return_share(call.clone()).await;
+    let outcome = channel.return_share(call.clone()).await;
     let Outcome::Done(returned) = outcome else {
         panic!("{outcome:?}")
     };
     assert_eq!(returned.result, ReturnResult::Failed);
     assert_eq!(returned.fail_reason.as_deref(), Some("BALANCE_NOT_ENOUGH"));
-    let outcome = gateway.query_return(return_number(), number(), SHOP).await;
+    let outcome = channel
+        .query_return(return_number(), number(), SUB_MCHID)
+        .await;
     assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
     assert_eq!(
         target(&server.asked()[1]),
         format!(
-            "GET /v3/profitsharing/return-orders/{}?out_order_no={}&sub_mchid={SHOP}",
+            "GET /v3/profitsharing/return-orders/{}?out_order_no={}&sub_mchid={SUB_MCHID}",
             return_number(),
             number()
         )
@@ -295,9 +300,11 @@ async fn a_part_is_taken_back() {
         let body = body
             .replace("FAILED", "PROCESSING")
             .replace(r#""BALANCE_NOT_ENOUGH""#, odd)
-            .replace(SHOP, "");
+            .replace(SUB_MCHID, "");
         server.say(vec![Says::signed(200, &body)]);
-        let outcome = gateway.query_return(return_number(), number(), SHOP).await;
+        let outcome = channel
+            .query_return(return_number(), number(), SUB_MCHID)
+            .await;
         let Outcome::Done(returned) = outcome else {
             panic!("{odd}: {outcome:?}")
         };
@@ -305,7 +312,7 @@ async fn a_part_is_taken_back() {
         assert_eq!(returned.fail_reason, None);
     }
     server.say(vec![Says::signed(403, r#"{"code":"NOT_ENOUGH"}"#)]);
-    let Outcome::Refused(no) = gateway.return_share(call).await else {
+    let Outcome::Refused(no) = channel.return_share(call).await else {
         panic!("too little")
     };
     assert_eq!(no.kind, RefusalKind::NotEnough);

@@ -2,10 +2,10 @@
 
 use super::{NOWHERE, read};
 use crate::{
-    payments::{Gateway as _, NoticeError, NoticeHeaders},
+    payments::{NoticeError, NoticeHeaders, PaymentChannel as _},
     wechat::{
         fixture::{
-            APIV3, OLD_APIV3, PLAIN, Signed, body, encrypt, envelope, gateway, merchant, now,
+            APIV3, OLD_APIV3, PLAIN, Signed, body, channel, encrypt, envelope, merchant, now,
             wechat,
         },
         sdk::SecondOpinion,
@@ -141,7 +141,7 @@ fn each_of_the_four_headers_is_required() {
             },
         ];
         for headers in incomplete {
-            let error = gateway(NOWHERE)
+            let error = channel(NOWHERE)
                 .read_notice(headers, body.as_bytes(), now())
                 .unwrap_err();
             assert_eq!(error, NoticeError::MissingHeader);

@@ -6,8 +6,8 @@ use super::{
     sent, target,
 };
 use crate::{
-    payments::{ChannelOrder, Gateway as _, Outcome},
-    wechat::fixture::{gateway, gateway_of, settings},
+    payments::{ChannelOrder, Outcome, PaymentChannel as _},
+    wechat::fixture::{channel, channel_of, settings},
 };
 
 fn ticket() -> Says {
@@ -18,7 +18,7 @@ fn ticket() -> Says {
 async fn a_prepay_is_repeated_byte_for_byte_with_a_new_signature() {
     let trouble = Says::signed(500, r#"{"code":"SYSTEM_ERROR"}"#);
     let server = FakeWechat::new(vec![trouble, ticket()]).await;
-    let outcome = gateway(&server.address).prepay(prepay_request()).await;
+    let outcome = channel(&server.address).prepay(prepay_request()).await;
     assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
     let asked = server.asked();
     assert_eq!(asked.len(), 2);
@@ -31,7 +31,7 @@ async fn a_prepay_is_repeated_byte_for_byte_with_a_new_signature() {
 async fn a_query_is_repeated_after_a_probe() {
     let absent = Says::signed(404, r#"{"code":"ORDER_NOT_EXIST"}"#);
     let server = FakeWechat::new(vec![absent.clone().by(Signs::Probe), absent]).await;
-    let outcome = gateway(&server.address)
+    let outcome = channel(&server.address)
         .query(order_no(), "1900000109")
         .await;
     assert!(
@@ -46,15 +46,15 @@ async fn the_stand_in_is_asked_when_the_first_host_is_down_and_remembered() {
     let backup = FakeWechat::new(vec![ticket()]).await;
     let mut from = settings(NOWHERE);
     from.backup_url = Some(backup.address.parse().unwrap());
-    let outcome = gateway_of(&from).prepay(prepay_request()).await;
+    let outcome = channel_of(&from).prepay(prepay_request()).await;
     assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
     assert_eq!(backup.asked().len(), 1);
 
     let main = FakeWechat::new(vec![Says::unsigned(502, b"<html>"), ticket()]).await;
     from.pay_url = main.address.parse().unwrap();
-    let gateway = gateway_of(&from);
+    let channel = channel_of(&from);
     for _ in 0..2 {
-        let outcome = gateway.prepay(prepay_request()).await;
+        let outcome = channel.prepay(prepay_request()).await;
         assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
     }
     assert_eq!((main.asked().len(), backup.asked().len()), (1, 3));
@@ -68,10 +68,10 @@ async fn the_stand_in_is_asked_when_the_first_host_is_down_and_remembered() {
 async fn who_does_not_answer_is_left_alone_for_a_moment_but_only_in_that() {
     let trouble = Says::signed(500, r#"{"code":"SYSTEM_ERROR"}"#);
     let server = FakeWechat::new(vec![trouble]).await;
-    let gateway = gateway(&server.address);
+    let channel = channel(&server.address);
     let mut last = String::new();
     for _ in 0..5 {
-        match gateway.prepay(prepay_request()).await {
+        match channel.prepay(prepay_request()).await {
             Outcome::Unknown(reason) => last = reason,
             outcome @ (Outcome::Done(_) | Outcome::Refused(_)) => panic!("{outcome:?}"),
         }
@@ -87,12 +87,12 @@ async fn who_does_not_answer_is_left_alone_for_a_moment_but_only_in_that() {
     let signed = crate::wechat::fixture::Signed::over(body.as_bytes());
     let now = crate::wechat::fixture::now();
     assert!(
-        gateway
+        channel
             .read_notice(signed.headers(), body.as_bytes(), now)
             .is_ok()
     );
     server.say(vec![Says::signed(404, r#"{"code":"ORDER_NOT_EXIST"}"#)]);
-    let outcome = gateway.query(order_no(), "1900000109").await;
+    let outcome = channel.query(order_no(), "1900000109").await;
     assert!(
         matches!(outcome, Outcome::Done(ChannelOrder::Absent)),
         "{outcome:?}"

@@ -110,7 +110,7 @@ impl Operation for End {
     }
 }
 
-/// A platform whose time the test turns, without jobs.
+/// A tenant whose time the test turns, without jobs.
 pub(super) struct Calendar {
     pub(super) app: TestApp,
     pub(super) clock: Arc<MockClock>,

@@ -18,7 +18,7 @@ pub(super) struct Counter {
 }
 
 pub(super) fn source() -> Source {
-    Source::parse("shop-crm").unwrap()
+    Source::parse("merchant-crm").unwrap()
 }
 
 impl Counter {

@@ -15,7 +15,7 @@ use crate::{foreign::elsewhere, harness::Says, refund_core::Desk};
 
 const DAY: i64 = 86_400;
 
-/// A shop whose points last for a day.
+/// A merchant whose points last for a day.
 async fn desk(policy: PointsShortfall) -> (Desk, Arc<MockClock>) {
     let Calendar { app, clock } = Calendar::open(SystemClock.now()).await;
     app.set_rule(|terms| terms.validity = Validity::Days { count: 1 })

@@ -124,7 +124,7 @@ async fn payments_go_on_while_their_payers_points_expire() {
     let now = SystemClock.now();
     let today = now.business_day();
     let calendar = Calendar::open(now).await;
-    let shop = calendar.app.shop("茶里", "1900000109").await;
+    let merchant = calendar.app.merchant("茶里", "1900000109").await;
     let mut customers = Vec::new();
     for name in 0..6 {
         let caller = calendar.app.customer(&format!("payer-{name}")).await;
@@ -141,7 +141,7 @@ async fn payments_go_on_while_their_payers_points_expire() {
     }
     calendar.clock.set(now);
     let paying = customers.iter().enumerate().map(|(place, (caller, _))| {
-        let (app, code) = (&calendar.app, &shop.code);
+        let (app, code) = (&calendar.app, &merchant.code);
         async move {
             for number in 0..5 {
                 let key = format!("k{place}-{number}");

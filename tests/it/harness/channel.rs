@@ -12,10 +12,10 @@ use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
 use zhangfang::{
     payments::{
-        AbnormalRefund, Bill, BillKind, ChannelMode, ChannelOrder, ChannelRefund, Gateway, Notice,
+        AbnormalRefund, Bill, BillKind, ChannelMode, ChannelOrder, ChannelRefund, Notice,
         NoticeBody, NoticeError, NoticeHeaders, Order, OurAccount, Outcome, PaidNotice,
-        PayParameters, PrepayRequest, Refund, RefundCall, RefundNotice, RefundStatus, Refusal,
-        RefusalKind,
+        PayParameters, PaymentChannel, PrepayRequest, Refund, RefundCall, RefundNotice,
+        RefundStatus, Refusal, RefusalKind,
     },
     primitives::{
         BusinessDay, Clock as _, Money, OrderNo, RefundId, RefundNo, Secret, SystemClock, Timestamp,
@@ -130,10 +130,10 @@ impl Channel {
         &self,
         refund: &Refund,
         status: RefundStatus,
-        (shop, transaction): (&str, &str),
+        (sub_mchid, transaction): (&str, &str),
         notice: &str,
     ) {
-        let said = self.of_refund(refund, status, (shop, transaction), notice);
+        let said = self.of_refund(refund, status, (sub_mchid, transaction), notice);
         *self.notice.lock().unwrap() = Some(said);
     }
 
@@ -260,7 +260,7 @@ impl Channel {
         }
     }
 
-    /// The same of an order that a shop showed: WeChat says who paid it.
+    /// The same of an order that a merchant showed: WeChat says who paid it.
     pub(crate) fn paid_notice_by(
         &self,
         order: &Order,
@@ -289,7 +289,7 @@ impl Channel {
         &self,
         refund: &Refund,
         status: RefundStatus,
-        (shop, transaction): (&str, &str),
+        (sub_mchid, transaction): (&str, &str),
         notice: &str,
     ) -> Notice {
         let known = self.known(refund.id);
@@ -299,7 +299,7 @@ impl Channel {
             created_at: refund.created_at(),
             body: NoticeBody::Refund(RefundNotice {
                 sp_mchid: self.account.mchid.clone(),
-                sub_mchid: shop.to_owned(),
+                sub_mchid: sub_mchid.to_owned(),
                 wechat_transaction_id: transaction.to_owned(),
                 refund: with(&known, status),
             }),
@@ -353,7 +353,7 @@ fn not_here<T: Send + 'static>() -> BoxFuture<'static, Outcome<T>> {
     Box::pin(async { Outcome::Unknown("not here".into()) })
 }
 
-impl Gateway for Channel {
+impl PaymentChannel for Channel {
     fn account(&self) -> &OurAccount {
         &self.account
     }
@@ -376,7 +376,11 @@ impl Gateway for Channel {
         }
     }
 
-    fn query<'a>(&'a self, no: OrderNo, _shop: &'a str) -> BoxFuture<'a, Outcome<ChannelOrder>> {
+    fn query<'a>(
+        &'a self,
+        no: OrderNo,
+        _sub_mchid: &'a str,
+    ) -> BoxFuture<'a, Outcome<ChannelOrder>> {
         *self.order_queries.lock().unwrap() += 1;
         let refused = *self.refused.lock().unwrap();
         let said = self.orders.lock().unwrap().get(&no.to_string()).cloned();
@@ -387,7 +391,7 @@ impl Gateway for Channel {
     fn query_refund_of<'a>(
         &'a self,
         number: &'a str,
-        _shop: &'a str,
+        _sub_mchid: &'a str,
     ) -> BoxFuture<'a, Outcome<ChannelRefund>> {
         let known = self.foreign.lock().unwrap().get(number).cloned();
         Box::pin(async { known.map_or_else(|| no(RefusalKind::Absent), Outcome::Done) })
@@ -396,12 +400,12 @@ impl Gateway for Channel {
     fn query_by_transaction<'a>(
         &'a self,
         _wechat_transaction_id: &'a str,
-        _shop: &'a str,
+        _sub_mchid: &'a str,
     ) -> BoxFuture<'a, Outcome<ChannelOrder>> {
         not_here()
     }
 
-    fn close<'a>(&'a self, _no: OrderNo, _shop: &'a str) -> BoxFuture<'a, Outcome<()>> {
+    fn close<'a>(&'a self, _no: OrderNo, _sub_mchid: &'a str) -> BoxFuture<'a, Outcome<()>> {
         Box::pin(async { Outcome::Done(()) })
     }
 
@@ -431,7 +435,7 @@ impl Gateway for Channel {
     fn query_refund<'a>(
         &'a self,
         no: RefundNo,
-        _shop: &'a str,
+        _sub_mchid: &'a str,
     ) -> BoxFuture<'a, Outcome<ChannelRefund>> {
         Box::pin(async move {
             *self.waiting.lock().unwrap() += 1;

@@ -33,14 +33,15 @@ use zhangfang::{
     deliveries::{Courier, Deliveries, SettingsBook},
     jobs::{self, Jobs},
     limits::Limits,
-    merchants::ShopBook,
+    merchants::MerchantCache,
     payments::{
-        Gateway, OneGateway, Pace, Payments, PolicyBook, PolicyTerms, RecentOrders, SetPolicy,
+        OneChannel, Pace, PaymentChannel, Payments, PolicyBook, PolicyTerms, RecentOrders,
+        SetPolicy,
     },
     points::{RuleBook, RuleTerms, SetRule},
     primitives::{Clock, MockClock, RandomIds, Secret, SystemClock, TenantId},
     risk::Risk,
-    sharing::{Sharing, SharingGateways},
+    sharing::{Sharing, SharingChannels},
     tenants::Tenant,
     verify,
     wechat::{MiniProgram, WechatAccounts},
@@ -59,7 +60,7 @@ pub(crate) use silence::Silent;
 
 pub(crate) const JWT_SECRET: &str = "a secret of the tests, of forty characters";
 
-/// A service with everything around it, and a platform with a shop in it.
+/// A service with everything around it, and a tenant with a merchant in it.
 pub(crate) struct TestApp {
     pub(crate) app: App,
     pub(crate) tenant: Tenant,
@@ -70,7 +71,7 @@ pub(crate) struct TestApp {
     jobs: Option<Jobs>,
 }
 
-/// A running service with the platform `demo`, wherever it runs: what people do with it.
+/// A running service with the tenant `demo`, wherever it runs: what people do with it.
 #[derive(Debug, Clone)]
 pub(crate) struct Site {
     http: reqwest::Client,
@@ -92,7 +93,7 @@ impl Deref for TestApp {
 struct Unusual {
     courier: Option<Arc<dyn Courier>>,
     mode: WechatMode,
-    sharing: Option<Arc<dyn SharingGateways>>,
+    sharing: Option<Arc<dyn SharingChannels>>,
     rests: bool,
     /// Off unless a test asks: most tests make many payments of few customers.
     limits: Option<LimitSettings>,
@@ -106,9 +107,9 @@ struct Unusual {
     connections: ConnectionSettings,
 }
 
-/// A shop that takes payments.
+/// A merchant that takes payments.
 #[derive(Debug, Clone)]
-pub(crate) struct Shop {
+pub(crate) struct Merchant {
     pub(crate) owner: Caller,
     /// Leaves the amount to the customer.
     pub(crate) code: String,
@@ -139,7 +140,7 @@ impl TestApp {
         Self::build(|_| {}, unusual).await
     }
 
-    /// A platform that collects for itself: 直连.
+    /// A tenant that collects for itself: 直连.
     pub(crate) async fn direct() -> Self {
         let unusual = Unusual {
             mode: WechatMode::Direct,
@@ -150,7 +151,7 @@ impl TestApp {
 
     /// Without jobs, and with this channel for profit sharing.
     pub(crate) async fn resting(
-        sharing: Arc<dyn SharingGateways>,
+        sharing: Arc<dyn SharingChannels>,
         change: impl FnOnce(&mut DbOptions),
     ) -> Self {
         let unusual = Unusual {
@@ -324,9 +325,9 @@ impl TestApp {
 
     /// The use cases of payments, through a channel that says what the test wants.
     pub(crate) fn through(&self, channel: &Arc<Channel>) -> Payments {
-        let gateway: Arc<dyn Gateway> = Arc::<Channel>::clone(channel);
+        let channel: Arc<dyn PaymentChannel> = Arc::<Channel>::clone(channel);
         Payments {
-            gateways: Arc::new(OneGateway(gateway)),
+            channels: Arc::new(OneChannel(channel)),
             pace: Pace::default(),
             ..self.app.payments().clone()
         }
@@ -456,12 +457,12 @@ impl Site {
         }
     }
 
-    /// Another person of the platform.
+    /// Another person of the tenant.
     pub(crate) fn operator(&self, name: &str) -> Caller {
         self.role(name, zhangfang::auth::OperatorRole::Admin)
     }
 
-    /// Another person or program of the platform, in this role.
+    /// Another person or program of the tenant, in this role.
     pub(crate) fn role(&self, name: &str, role: zhangfang::auth::OperatorRole) -> Caller {
         let tokens = Tokens::new(JWT_SECRET.as_bytes(), 900);
         let principal = zhangfang::auth::Principal::Operator {
@@ -508,8 +509,8 @@ impl Site {
         self.anyone().with_token(&self.admin_token)
     }
 
-    /// A shop from registration to its first code, as shops come to be.
-    pub(crate) async fn shop(&self, name: &str, sub_mchid: &str) -> Shop {
+    /// A merchant from registration to its first code, as merchants come to be.
+    pub(crate) async fn merchant(&self, name: &str, sub_mchid: &str) -> Merchant {
         let person = self.customer(&format!("owner-of-{sub_mchid}")).await;
         let body = json!({
             "name": name, "contact_name": "王小二", "contact_phone": "13800001234",
@@ -539,7 +540,7 @@ impl Site {
             .post("/api/v1/merchant/codes", &json!({ "label": "前台" }))
             .await;
         let code = made.expect(201)["code"].as_str().unwrap().to_owned();
-        Shop { owner, code }
+        Merchant { owner, code }
     }
 
     /// Creates a payment; its order number.
@@ -635,17 +636,17 @@ async fn assemble(db: Db, simulator: &Simulator, base: &str, unusual: Unusual) -
                 rules: RuleBook::start(db.clone()),
                 policies: PolicyBook::start(db.clone()),
                 risk,
-                shops: ShopBook::start(db.clone()),
+                merchants: MerchantCache::start(db.clone()),
                 recent: RecentOrders::default(),
                 pace: if unusual.rests {
                     Pace::default()
                 } else {
                     Pace::new(100).unwrap()
                 },
-                gateways: Arc::new(accounts.clone()),
+                channels: Arc::new(accounts.clone()),
                 db,
             },
-            gateways: unusual
+            channels: unusual
                 .sharing
                 .unwrap_or_else(|| Arc::new(accounts.clone())),
         },

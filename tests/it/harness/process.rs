@@ -75,7 +75,7 @@ impl Drop for Server {
     }
 }
 
-/// The platform, made before the service is there.
+/// The tenant, made before the service is there.
 pub(crate) async fn demo_tenant(scratch: &Scratch) -> Tenant {
     let db = db_of(DbOptions::new(scratch.service.clone())).await;
     let tenant = zhangfang::tenants::create(&db, "demo", "演示平台")

@@ -87,7 +87,7 @@ async fn redis_killed_under_load_costs_nobody_time_and_is_told_once() {
     let _service = Service::start_logging(&environment, Stdio::from(file));
     let site = Site::new(&base, tenant.id);
     ready(&site).await;
-    let shop = site.shop("茶里巷", "1900000203").await;
+    let merchant = site.merchant("茶里巷", "1900000203").await;
     let customer = site.customer("patient").await;
     eventually("Redis is seen", || async {
         (gauge(&site).await? == "1").then_some(())
@@ -117,7 +117,7 @@ async fn redis_killed_under_load_costs_nobody_time_and_is_told_once() {
     let lonely = site.customer("lonely").await;
     let mut passed = 0;
     for number in 0..8 {
-        let body = json!({ "code": shop.code, "amount_fen": 100 });
+        let body = json!({ "code": merchant.code, "amount_fen": 100 });
         let caller = lonely.keyed(&format!("alone-{number}"));
         let answer = caller.post("/api/v1/customer/payments", &body).await;
         match answer.status {

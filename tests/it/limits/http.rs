@@ -45,7 +45,7 @@ fn network() -> String {
 async fn five_payments_are_five_over_two_processes_and_the_sixth_is_told_when() {
     let change = |settings: &mut LimitSettings| strict(settings, Limit::CreatePayment, 5);
     let app = TestApp::limited(&redis_url(), change).await;
-    let shop = app.shop("茶里巷", "1900000201").await;
+    let merchant = app.merchant("茶里巷", "1900000201").await;
     let customer = app.customer("busy").await;
     let elsewhere = app.beside(&redis_url(), change).await;
     let token = customer.token().unwrap();
@@ -53,7 +53,7 @@ async fn five_payments_are_five_over_two_processes_and_the_sixth_is_told_when() 
 
     for number_made in 0..5_u64 {
         let caller = [&customer, &same_elsewhere][usize::from(number_made % 2 == 1)];
-        let answer = try_to_pay(caller, &shop.code, &format!("made-{number_made}")).await;
+        let answer = try_to_pay(caller, &merchant.code, &format!("made-{number_made}")).await;
         answer.expect(201);
         assert_eq!(header(&answer, "ratelimit-limit").unwrap(), "5");
         assert_eq!(header(&answer, "ratelimit-policy").unwrap(), "5;w=6000");
@@ -64,7 +64,7 @@ async fn five_payments_are_five_over_two_processes_and_the_sixth_is_told_when() 
         assert_eq!(header(&answer, "retry-after"), None);
     }
     for caller in [&customer, &same_elsewhere] {
-        let answer = try_to_pay(caller, &shop.code, "one-too-many").await;
+        let answer = try_to_pay(caller, &merchant.code, "one-too-many").await;
         answer.refused(429, "rate_limited");
         assert_eq!(answer.expect(429)["detail"], "操作过于频繁，请稍后再试");
         assert_eq!(number(&answer, "ratelimit-remaining"), 0);
@@ -75,7 +75,7 @@ async fn five_payments_are_five_over_two_processes_and_the_sixth_is_told_when() 
     // The refused is refused this alone, and nobody else is.
     customer.get("/api/v1/customer/me").await.expect(200);
     let other = app.customer("calm").await;
-    try_to_pay(&other, &shop.code, "mine").await.expect(201);
+    try_to_pay(&other, &merchant.code, "mine").await.expect(201);
     let made = "SELECT COUNT(*) FROM payment_orders";
     assert_eq!(app.count(made).await, 6);
     app.finish().await;
@@ -119,11 +119,11 @@ async fn callbacks_have_a_lane_of_their_own() {
         strict(settings, Limit::Refresh, 1);
     };
     let app = TestApp::limited(&redis_url(), everything).await;
-    let shop = app.shop("老张面馆", "1900000202").await;
+    let merchant = app.merchant("老张面馆", "1900000202").await;
     let customer = app.customer("flooding").await;
-    let order_no = app.create(&customer, &shop.code, 1_280, "only").await;
+    let order_no = app.create(&customer, &merchant.code, 1_280, "only").await;
     for _ in 0..3 {
-        try_to_pay(&customer, &shop.code, "more")
+        try_to_pay(&customer, &merchant.code, "more")
             .await
             .refused(429, "rate_limited");
     }

@@ -19,10 +19,10 @@ use zhangfang::{
     idempotency::{Claim, IdempotencyKey},
     jobs,
     ledger::{self, Draft, LedgerError},
-    merchants::{CodeForm, CreateCode, Decide, Decision, Register, ShopBook, ShopForm},
+    merchants::{CodeForm, CreateCode, Decide, Decision, MerchantCache, MerchantForm, Register},
     outbox::{self, Event},
     payments::{
-        self, CreatePayment, LatePayment, NoticeHeaders, OneGateway, Order, Pace, Payments,
+        self, CreatePayment, LatePayment, NoticeHeaders, OneChannel, Order, Pace, Payments,
         PointsShortfall, PolicyBook, PolicyTerms, RecentOrders, Refund, RefundBy, RefundError,
         RefundRole, RefundStatus, RequestRefund, SetPolicy, Taken,
     },
@@ -41,9 +41,9 @@ use zhangfang::{
 use super::book::{No, Purse, Terms};
 use crate::harness::{Channel, Scratch, eventually};
 
-const SHOP: &str = "1900000170";
+const SUB_MCHID: &str = "1900000170";
 
-/// One shop, as many customers as come, and nobody in a hurry.
+/// One merchant, as many customers as come, and nobody in a hurry.
 pub(crate) struct House {
     pub(crate) scratch: Scratch,
     pub(crate) db: Db,
@@ -90,13 +90,13 @@ impl House {
             rules: RuleBook::start(db.clone()),
             policies: PolicyBook::start(db.clone()),
             risk: Risk::off(),
-            shops: ShopBook::start(db.clone()),
+            merchants: MerchantCache::start(db.clone()),
             recent: RecentOrders::default(),
             pace: Pace::default(),
-            gateways: Arc::new(OneGateway(Arc::<Channel>::clone(&channel))),
+            channels: Arc::new(OneChannel(Arc::<Channel>::clone(&channel))),
             db: db.clone(),
         };
-        let code = open_shop(&db, tenant).await;
+        let code = open_merchant(&db, tenant).await;
         let desk = Desk {
             db: db.clone(),
             rules: payments.rules.clone(),
@@ -300,7 +300,7 @@ impl House {
             RefundStatus::Closed
         };
         let notice = format!("refund-{}-{number}", refund.no());
-        let paid = (SHOP, paid.transaction.as_str());
+        let paid = (SUB_MCHID, paid.transaction.as_str());
         self.channel.refund_notice(refund, status, paid, &notice)
     }
 
@@ -500,11 +500,11 @@ impl House {
     }
 }
 
-async fn open_shop(db: &Db, tenant: TenantId) -> String {
+async fn open_merchant(db: &Db, tenant: TenantId) -> String {
     let owner = Secret::new("o-owner".to_owned());
     let customer = customers::recognise(db, tenant, &owner).await.unwrap();
     let secret = |text: &str| Secret::new(text.to_owned());
-    let form = ShopForm::parse(
+    let form = MerchantForm::parse(
         "茶里巷",
         &secret("王小二"),
         &secret("13800001234"),
@@ -516,17 +516,17 @@ async fn open_shop(db: &Db, tenant: TenantId) -> String {
         customer,
         form: form.unwrap(),
     };
-    let shop = db.run(register).await.unwrap();
+    let registered = db.run(register).await.unwrap();
     let decide = Decide {
         tenant,
-        merchant: shop.merchant.id,
-        decision: Decision::approve(SHOP).unwrap(),
+        merchant: registered.merchant.id,
+        decision: Decision::approve(SUB_MCHID).unwrap(),
         by: Actor::new("test"),
     };
     db.run(decide).await.unwrap();
     let code = CreateCode {
         tenant,
-        merchant: shop.merchant.id,
+        merchant: registered.merchant.id,
         form: CodeForm::parse("前台", None).unwrap(),
         by: Principal::Customer {
             tenant,

@@ -24,7 +24,7 @@ use zhangfang::{
 use crate::{
     batch::{adjust, someone},
     harness::{TestApp, db_on, eventually},
-    refund_core::{Desk, SHOP},
+    refund_core::{Desk, SUB_MCHID},
 };
 
 /// What is wrong with an operation.
@@ -296,9 +296,12 @@ async fn a_refund_with_the_number_of_another_is_an_alarm_and_not_a_lost_race() {
     desk.channel.renumber(&second, &number);
     let order_now = desk.order(order).await;
     let transaction = &order_now.state.payment().unwrap().wechat_transaction_id;
-    let notice =
-        desk.channel
-            .refund_notice(&second, RefundStatus::Success, (SHOP, transaction), "2");
+    let notice = desk.channel.refund_notice(
+        &second,
+        RefundStatus::Success,
+        (SUB_MCHID, transaction),
+        "2",
+    );
     let taken = payments::take_notice(&desk.payments, desk.app.tenant.id, HEADERS, notice).await;
     assert!(
         matches!(taken, Ok(Taken::Rejected("strange_refund_id"))),
@@ -324,7 +327,7 @@ async fn two_processes_that_are_told_of_one_refund_find_nothing_wrong() {
         let notice = desk.channel.refund_notice(
             &refund,
             RefundStatus::Success,
-            (SHOP, transaction),
+            (SUB_MCHID, transaction),
             &format!("n{number}"),
         );
         let (here, there) = tokio::join!(

@@ -50,10 +50,10 @@ fn relay(app: &TestApp, arguments: &[&str]) -> (String, bool) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_that_cannot_be_projected_is_parked_and_the_relay_goes_on() {
     let app = TestApp::at_rest().await;
-    let shop = app.shop("茶里巷", "1900000140").await;
+    let merchant = app.merchant("茶里巷", "1900000140").await;
     let customer = app.customer("li").await;
     jobs::drain(app.db()).await.unwrap();
-    let refused = app.create(&customer, &shop.code, 1000, "refused").await;
+    let refused = app.create(&customer, &merchant.code, 1000, "refused").await;
     let id = refused.parse::<OrderNo>().unwrap().id();
     as_owner(
         &app,
@@ -69,7 +69,7 @@ async fn a_commit_that_cannot_be_projected_is_parked_and_the_relay_goes_on() {
     for number in 0..8 {
         let someone = app.customer(&format!("c{number}")).await;
         let key = format!("k{number}");
-        others.push(app.create(&someone, &shop.code, 500, &key).await);
+        others.push(app.create(&someone, &merchant.code, 500, &key).await);
     }
     jobs::drain(app.db()).await.unwrap();
     for order in &others {
@@ -144,12 +144,12 @@ async fn refuse(app: &TestApp, name: &str, order_no: &str, state: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_parked_commit_that_cannot_even_be_tried_holds_up_no_other() {
     let app = TestApp::at_rest().await;
-    let shop = app.shop("茶里巷", "1900000143").await;
+    let merchant = app.merchant("茶里巷", "1900000143").await;
     let customer = app.customer("li").await;
     jobs::drain(app.db()).await.unwrap();
     let mut orders = Vec::new();
     for name in ["earlier", "later"] {
-        let order = app.create(&customer, &shop.code, 500, name).await;
+        let order = app.create(&customer, &merchant.code, 500, name).await;
         refuse(&app, name, &order, "45000").await;
         jobs::drain(app.db()).await.unwrap();
         orders.push(order);
@@ -165,7 +165,7 @@ async fn a_parked_commit_that_cannot_even_be_tried_holds_up_no_other() {
     )
     .await;
     let before = parked(&app).await.len();
-    app.create(&customer, &shop.code, 500, "news").await;
+    app.create(&customer, &merchant.code, 500, "news").await;
     let round = jobs::drain(app.db()).await;
     assert!(round.is_err(), "what failed is not told");
     assert!(history_of(&app, &orders[1]).await > 0);
@@ -177,7 +177,8 @@ async fn a_parked_commit_that_cannot_even_be_tried_holds_up_no_other() {
         "{waiting:?}"
     );
     as_owner(&app, "DROP TRIGGER earlier".to_owned()).await;
-    app.create(&customer, &shop.code, 500, "more-news").await;
+    app.create(&customer, &merchant.code, 500, "more-news")
+        .await;
     jobs::drain(app.db()).await.unwrap();
     assert!(parked(&app).await.is_empty());
     assert!(history_of(&app, &orders[0]).await > 0);
@@ -188,9 +189,9 @@ async fn a_parked_commit_that_cannot_even_be_tried_holds_up_no_other() {
 #[tokio::test(flavor = "multi_thread")]
 async fn events_that_cannot_be_read_hold_up_nobody() {
     let app = TestApp::with(|options| options.committers = 1).await;
-    let shop = app.shop("茶里巷", "1900000141").await;
+    let merchant = app.merchant("茶里巷", "1900000141").await;
     let customer = app.customer("li").await;
-    app.create(&customer, &shop.code, 500, "before").await;
+    app.create(&customer, &merchant.code, 500, "before").await;
     as_owner(
         &app,
         "INSERT INTO commits (committer, seq, committed_at, events, seal) \
@@ -198,7 +199,7 @@ async fn events_that_cannot_be_read_hold_up_nobody() {
             .to_owned(),
     )
     .await;
-    let after = app.create(&customer, &shop.code, 500, "after").await;
+    let after = app.create(&customer, &merchant.code, 500, "after").await;
     jobs::drain(app.db()).await.unwrap();
     let waiting = parked(&app).await;
     assert_eq!(waiting.len(), 1, "{waiting:?}");

@@ -16,14 +16,17 @@ use super::{Counter, expects, reviews::decide};
 use crate::harness::{TestApp, per_mille};
 
 /// Twelve points of which eight are held, and a refund of all of them on its way: eight are lent, and owed.
-async fn owing(app: TestApp, shop: &str, what: &str) -> (Counter, DeedId) {
+async fn owing(app: TestApp, sub_mchid: &str, what: &str) -> (Counter, DeedId) {
     let counter = Counter::at(app).await;
     counter
         .app
         .set_policy(|terms| terms.points_shortfall = PointsShortfall::Negative)
         .await;
-    let shop = counter.app.shop("茶里巷", shop).await;
-    let order_no = counter.app.pay(&counter.li, &shop.code, 1_200, "k").await;
+    let merchant = counter.app.merchant("茶里巷", sub_mchid).await;
+    let order_no = counter
+        .app
+        .pay(&counter.li, &merchant.code, 1_200, "k")
+        .await;
     let held = counter.ask(what, 8, "h").await.expect(201);
     // Nobody tells of the refund, and nobody asks: it stays on its way.
     counter.app.simulator.set_faults(Faults {
@@ -32,7 +35,7 @@ async fn owing(app: TestApp, shop: &str, what: &str) -> (Counter, DeedId) {
     });
     let refunds = format!("/api/v1/merchant/payments/{order_no}/refunds");
     let reason = json!({ "reason": "缺货" });
-    let refund = shop.owner.keyed("f").post(&refunds, &reason).await;
+    let refund = merchant.owner.keyed("f").post(&refunds, &reason).await;
     refund.expect(201);
     assert_eq!(counter.shown().await, [12, 0, 20, -8, 8]);
     (counter, held["id"].as_str().unwrap().parse().unwrap())
@@ -76,7 +79,7 @@ async fn a_hold_that_is_released_repays_what_is_owed() {
             &newest["points_change"],
             &newest["source"]
         ),
-        (&json!("repay"), &json!(-8), &json!("shop-crm")),
+        (&json!("repay"), &json!(-8), &json!("merchant-crm")),
         "{records}"
     );
     counter.award(3, "a").await;

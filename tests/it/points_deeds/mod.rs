@@ -22,7 +22,7 @@ use crate::{
     harness::{Answer, Caller, JWT_SECRET, Site, TestApp},
 };
 
-/// A back end of the platform.
+/// A back end of the tenant.
 fn back_end(site: &Site, tenant: TenantId, name: &str) -> Caller {
     let principal = Principal::Operator {
         tenant,
@@ -53,7 +53,7 @@ impl Counter {
     }
 
     async fn at(app: TestApp) -> Self {
-        let crm = back_end(&app, app.tenant.id, "shop-crm");
+        let crm = back_end(&app, app.tenant.id, "merchant-crm");
         let li = app.customer("li").await;
         let id = id_of(&li).await;
         Self { app, crm, li, id }
@@ -154,7 +154,7 @@ async fn an_award_is_given_once_per_reference_for_ever() {
         (
             &json!("award"),
             &json!("done"),
-            &json!("shop-crm"),
+            &json!("merchant-crm"),
             &json!(100)
         )
     );
@@ -213,8 +213,11 @@ async fn caps_are_for_payments_and_not_for_awards() {
         .set_rule(|terms| (terms.daily_cap, terms.total_cap) = (points(5), points(5)))
         .await;
     counter.award(100, "a").await;
-    let shop = counter.app.shop("茶里巷", "1900000170").await;
-    counter.app.pay(&counter.li, &shop.code, 1_000, "k").await;
+    let merchant = counter.app.merchant("茶里巷", "1900000170").await;
+    counter
+        .app
+        .pay(&counter.li, &merchant.code, 1_000, "k")
+        .await;
     // The payment earns what the cap leaves, as if nothing had been awarded.
     assert_eq!(counter.balance().await, [105, 0, 0, 105, 0]);
     counter.app.finish().await;
@@ -223,8 +226,11 @@ async fn caps_are_for_payments_and_not_for_awards() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_award_repays_what_the_customer_owes() {
     let counter = Counter::open().await;
-    let shop = counter.app.shop("茶里巷", "1900000171").await;
-    let order_no = counter.app.pay(&counter.li, &shop.code, 1_000, "k").await;
+    let merchant = counter.app.merchant("茶里巷", "1900000171").await;
+    let order_no = counter
+        .app
+        .pay(&counter.li, &merchant.code, 1_000, "k")
+        .await;
     let mut body = counter.body(10, "r");
     body["order_no"] = json!(order_no);
     let path = "/api/v1/open/points/redemptions";
@@ -232,10 +238,10 @@ async fn an_award_repays_what_the_customer_owes() {
     assert_eq!(spent["order_no"], json!(order_no));
     assert!(
         spent["merchant_id"].is_string(),
-        "the order's shop: {spent}"
+        "the order's merchant: {spent}"
     );
     let refunds = format!("/api/v1/merchant/payments/{order_no}/refunds");
-    let refund = shop
+    let refund = merchant
         .owner
         .keyed("f")
         .post(&refunds, &json!({ "reason": "缺货" }))
@@ -255,13 +261,16 @@ async fn an_award_repays_what_the_customer_owes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deed_is_about_the_customers_own_order() {
     let counter = Counter::open().await;
-    let (shop, other_shop) = (
-        counter.app.shop("茶里巷", "1900000172").await,
-        counter.app.shop("面馆", "1900000173").await,
+    let (merchant, other_merchant) = (
+        counter.app.merchant("茶里巷", "1900000172").await,
+        counter.app.merchant("面馆", "1900000173").await,
     );
     let wang = counter.app.customer("wang").await;
-    let mine = counter.app.pay(&counter.li, &shop.code, 1_000, "k").await;
-    let theirs = counter.app.pay(&wang, &shop.code, 1_000, "k").await;
+    let mine = counter
+        .app
+        .pay(&counter.li, &merchant.code, 1_000, "k")
+        .await;
+    let theirs = counter.app.pay(&wang, &merchant.code, 1_000, "k").await;
     let path = "/api/v1/open/points/redemptions";
     let about = |name: &'static str, value: Value| {
         let mut body = counter.body(1, "r");
@@ -285,7 +294,7 @@ async fn a_deed_is_about_the_customers_own_order() {
         .post(path, &about("merchant_id", json!(nowhere)))
         .await;
     wrong.refused(422, "merchant_not_of_deed");
-    let profile = other_shop
+    let profile = other_merchant
         .owner
         .get("/api/v1/merchant/profile")
         .await
@@ -324,7 +333,7 @@ async fn a_deed_is_about_the_customers_own_order() {
 async fn only_back_ends_may_and_only_what_is_theirs() {
     let counter = Counter::open().await;
     let app = &counter.app;
-    let shop = app.shop("茶里巷", "1900000174").await;
+    let merchant = app.merchant("茶里巷", "1900000174").await;
     counter.award(50, "a").await;
     let deed = counter.hold(10, "h").await;
     let (body, nothing) = (counter.body(1, "x"), json!({}));
@@ -342,7 +351,7 @@ async fn only_back_ends_may_and_only_what_is_theirs() {
         format!("deeds/{deed}"),
         format!("customers/{}/balance", counter.id),
     ];
-    for caller in [&counter.li, &shop.owner] {
+    for caller in [&counter.li, &merchant.owner] {
         for (path, body) in &writes {
             let path = format!("/api/v1/open/points/{path}");
             caller.post(&path, body).await.refused(403, "forbidden");
@@ -394,7 +403,7 @@ async fn only_back_ends_may_and_only_what_is_theirs() {
     let elsewhere = zhangfang::tenants::create(app.db(), "other", "别处")
         .await
         .unwrap();
-    let stranger = back_end(app, elsewhere.id, "shop-crm");
+    let stranger = back_end(app, elsewhere.id, "merchant-crm");
     let path = "/api/v1/open/points/awards";
     stranger
         .post(path, &body)
@@ -511,7 +520,7 @@ async fn nonsense_is_refused_by_name_and_changes_nothing() {
     assert_eq!(counter.crm.post(path, &body).await.expect(200), first);
     let found = counter
         .crm
-        .get("/api/v1/open/points/deeds?kind=award&source=shop-crm&reference=%27%2F%2A%2A%2FOR%2F%2A%2A%2F1%3D1%3B--%5C")
+        .get("/api/v1/open/points/deeds?kind=award&source=merchant-crm&reference=%27%2F%2A%2A%2FOR%2F%2A%2A%2F1%3D1%3B--%5C")
         .await
         .expect(200);
     assert_eq!(found["items"], json!([first]));

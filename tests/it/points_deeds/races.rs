@@ -23,7 +23,7 @@ use crate::harness::{
 /// The same back end at a second process.
 async fn beside(counter: &Counter) -> Caller {
     let site = counter.app.beside(&redis_url(), |_| {}).await;
-    back_end(&site, counter.app.tenant.id, "shop-crm")
+    back_end(&site, counter.app.tenant.id, "merchant-crm")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -239,7 +239,7 @@ async fn killed_half_way_every_deed_is_done_once() {
     let mut service = Service::start(&environment);
     let site = Site::new(&base, tenant.id);
     ready(&site).await;
-    let crm = back_end(&site, tenant.id, "shop-crm");
+    let crm = back_end(&site, tenant.id, "merchant-crm");
     let mut customers = Vec::new();
     for name in 0..6 {
         let customer = site.customer(&format!("c{name}")).await;

@@ -100,10 +100,13 @@ async fn deeds_are_found_by_whatever_is_known_of_them() {
     };
     assert_eq!(count("").await, 8);
     assert_eq!(count("?kind=award").await, 6);
-    assert_eq!(count("?kind=award&source=shop-crm").await, 5);
+    assert_eq!(count("?kind=award&source=merchant-crm").await, 5);
     assert_eq!(count("?state=held").await, 1);
     assert_eq!(count("?reference=a1").await, 4);
-    assert_eq!(count("?source=shop-crm&kind=redeem&reference=a1").await, 1);
+    assert_eq!(
+        count("?source=merchant-crm&kind=redeem&reference=a1").await,
+        1
+    );
     assert_eq!(count("?reference=nothing").await, 0);
     assert_eq!(
         count(&format!("?customer_id={}&state=done", counter.id)).await,
@@ -128,8 +131,11 @@ async fn deeds_are_found_by_whatever_is_known_of_them() {
 #[tokio::test(flavor = "multi_thread")]
 async fn records_and_statistics_say_where_points_came_from_and_went_to() {
     let counter = Counter::open().await;
-    let shop = counter.app.shop("茶里巷", "1900000176").await;
-    let order_no = counter.app.pay(&counter.li, &shop.code, 1_000, "k").await;
+    let merchant = counter.app.merchant("茶里巷", "1900000176").await;
+    let order_no = counter
+        .app
+        .pay(&counter.li, &merchant.code, 1_000, "k")
+        .await;
     counter.award(100, "a").await;
     let mut body = counter.body(7, "about");
     body["order_no"] = json!(order_no);
@@ -165,14 +171,14 @@ async fn records_and_statistics_say_where_points_came_from_and_went_to() {
         .collect();
     let expected = [
         ("earn", "posted", "payment", 10),
-        ("award", "posted", "shop-crm", 100),
-        ("redeem", "posted", "shop-crm", -7),
-        ("deduct", "posted", "shop-crm", -3),
-        ("hold", "pending", "shop-crm", -20),
-        ("hold", "pending", "shop-crm", -30),
-        ("release", "voided", "shop-crm", -20),
-        ("redeem", "posted", "shop-crm", -15),
-        ("release", "voided", "shop-crm", -30),
+        ("award", "posted", "merchant-crm", 100),
+        ("redeem", "posted", "merchant-crm", -7),
+        ("deduct", "posted", "merchant-crm", -3),
+        ("hold", "pending", "merchant-crm", -20),
+        ("hold", "pending", "merchant-crm", -30),
+        ("release", "voided", "merchant-crm", -20),
+        ("redeem", "posted", "merchant-crm", -15),
+        ("release", "voided", "merchant-crm", -30),
         ("award", "posted", "game", 40),
     ]
     .map(|(word, state, source, change)| {
@@ -198,7 +204,7 @@ async fn records_and_statistics_say_where_points_came_from_and_went_to() {
         json!([
             { "source": "game", "earned": 40, "spent": 0 },
             { "source": "payment", "earned": 10, "spent": 0 },
-            { "source": "shop-crm", "earned": 100, "spent": 25 },
+            { "source": "merchant-crm", "earned": 100, "spent": 25 },
         ])
     );
     assert_eq!(
@@ -236,9 +242,9 @@ async fn records_and_statistics_say_where_points_came_from_and_went_to() {
     let figures = admin.get(&path("&group=day,source,rule")).await.expect(200);
     let expected = [
         ("game awarded", (40, 1)),
-        ("shop-crm awarded", (100, 1)),
-        ("shop-crm deducted", (3, 1)),
-        ("shop-crm redeemed", (22, 2)),
+        ("merchant-crm awarded", (100, 1)),
+        ("merchant-crm deducted", (3, 1)),
+        ("merchant-crm redeemed", (22, 2)),
     ];
     assert_eq!(
         sums(&figures),

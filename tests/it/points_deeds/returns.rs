@@ -86,7 +86,7 @@ async fn what_was_redeemed_goes_back_to_the_days_from_which_it_came() {
     let last = &records["items"][0];
     assert_eq!(
         (&last["change_type"], &last["source"]),
-        (&json!("return"), &json!("shop-crm"))
+        (&json!("return"), &json!("merchant-crm"))
     );
     let found = counter
         .crm
@@ -136,7 +136,7 @@ async fn deductions_and_captured_holds_are_returned_and_nothing_else_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_returns_what_another_back_end_or_another_platform_took() {
+async fn nobody_returns_what_another_back_end_or_another_tenant_took() {
     let counter = Counter::open().await;
     counter.award(50, "a").await;
     let spent = counter.redeem(20, "r").await;
@@ -146,7 +146,7 @@ async fn nobody_returns_what_another_back_end_or_another_platform_took() {
     let elsewhere = zhangfang::tenants::create(counter.app.db(), "other", "别处")
         .await
         .unwrap();
-    let stranger = back_end(&counter.app, elsewhere.id, "shop-crm");
+    let stranger = back_end(&counter.app, elsewhere.id, "merchant-crm");
     stranger
         .post(PATH, &body)
         .await
@@ -163,11 +163,14 @@ async fn nobody_returns_what_another_back_end_or_another_platform_took() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_debt_that_arose_since_is_repaid_first() {
     let counter = Counter::open().await;
-    let shop = counter.app.shop("茶里巷", "1900000176").await;
-    let order_no = counter.app.pay(&counter.li, &shop.code, 1_000, "k").await;
+    let merchant = counter.app.merchant("茶里巷", "1900000176").await;
+    let order_no = counter
+        .app
+        .pay(&counter.li, &merchant.code, 1_000, "k")
+        .await;
     let spent = counter.redeem(10, "r").await;
     let refunds = format!("/api/v1/merchant/payments/{order_no}/refunds");
-    let refund = shop
+    let refund = merchant
         .owner
         .keyed("f")
         .post(&refunds, &json!({ "amount_fen": 700, "reason": "缺货" }))
@@ -208,7 +211,7 @@ async fn two_who_return_at_once_never_return_more_than_was_taken() {
                 tenant: counter.app.tenant.id,
                 of: spent,
                 points: Points::parse(5).unwrap(),
-                source: Source::parse("shop-crm").unwrap(),
+                source: Source::parse("merchant-crm").unwrap(),
                 reference: Reference::parse(&reference).unwrap(),
                 reason: "取消".to_owned(),
                 by: Actor::new("test"),

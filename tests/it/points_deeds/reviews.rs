@@ -28,7 +28,7 @@ fn by_points(asked: &Arc<AtomicUsize>) -> Risk {
         };
         asked.fetch_add(1, Ordering::SeqCst);
         assert!(matches!(facts.stage, Stage::PointsCredit | Stage::Redeem));
-        assert!(facts.customer.is_some() && source == "shop-crm");
+        assert!(facts.customer.is_some() && source == "merchant-crm");
         match facts.points.unwrap().get() {
             666 => Action::Block,
             500.. => Action::Review,
@@ -209,11 +209,14 @@ async fn an_award_under_review_is_pending_until_it_is_let_in_or_go() {
 async fn points_that_are_let_in_repay_a_debt() {
     let (counter, _) = counter().await;
     // Owed as a refund would have it: lent, and taken back.
-    let shop = counter.app.shop("茶里巷", "1900000175").await;
-    let order_no = counter.app.pay(&counter.li, &shop.code, 1_000, "k").await;
+    let merchant = counter.app.merchant("茶里巷", "1900000175").await;
+    let order_no = counter
+        .app
+        .pay(&counter.li, &merchant.code, 1_000, "k")
+        .await;
     counter.ask("redemptions", 10, "r").await.expect(201);
     let refunds = format!("/api/v1/merchant/payments/{order_no}/refunds");
-    let refund = shop
+    let refund = merchant
         .owner
         .keyed("f")
         .post(&refunds, &json!({ "reason": "缺货" }))

@@ -8,8 +8,8 @@ use crate::harness::TestApp;
 #[tokio::test(flavor = "multi_thread")]
 async fn history_says_who_changed_what() {
     let app = TestApp::start().await;
-    let shop = app.shop("茶里巷", "1900000502").await;
-    let id = id_of(&shop).await;
+    let merchant = app.merchant("茶里巷", "1900000502").await;
+    let id = id_of(&merchant).await;
     let (lin, mo) = (app.operator("lin"), app.operator("mo"));
     lin.put(RULE, &json!({ "ratio": "2", "daily_cap": 100 }))
         .await
@@ -35,7 +35,7 @@ async fn history_says_who_changed_what() {
             &items[0]["terms"],
             &items[0]["version_before"]
         ),
-        (&json!("shop"), &Value::Null, &json!(3))
+        (&json!("merchant"), &Value::Null, &json!(3))
     );
     assert_eq!(items[0]["standing"], "in_force");
     assert!(

@@ -8,8 +8,8 @@ use crate::harness::TestApp;
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_input_is_refused_and_changes_nothing() {
     let app = TestApp::start().await;
-    let shop = app.shop("茶里巷", "1900000513").await;
-    let id = id_of(&shop).await;
+    let merchant = app.merchant("茶里巷", "1900000513").await;
+    let id = id_of(&merchant).await;
     let admin = app.admin();
     let now = app.app.now();
     let past = now.plus_seconds(-60).to_string();
@@ -134,7 +134,11 @@ async fn hostile_input_is_refused_and_changes_nothing() {
         admin.post(DRY_RUN, &most).await.expect(200)["points"],
         i64::MAX
     );
-    for caller in [app.anyone(), app.customer("li").await, shop.owner.clone()] {
+    for caller in [
+        app.anyone(),
+        app.customer("li").await,
+        merchant.owner.clone(),
+    ] {
         for answer in [
             caller.get(RULE).await,
             caller.put(RULE, &fine).await,

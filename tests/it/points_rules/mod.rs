@@ -1,16 +1,16 @@
-//! Points rules: for the tenant and for a shop, now and later, known in every process, and told before anybody pays.
+//! Points rules: for the tenant and for a merchant, now and later, known in every process, and told before anybody pays.
 
 mod history;
 mod hostile;
+mod merchants;
 mod planned;
-mod shops;
 mod told;
 mod told_late;
 mod verified;
 
 use zhangfang::primitives::Points;
 
-use crate::harness::{Caller, Shop, TestApp};
+use crate::harness::{Caller, Merchant, TestApp};
 
 const RULE: &str = "/api/v1/admin/points-rule";
 const VERSIONS: &str = "/api/v1/admin/points-rule/versions";
@@ -20,8 +20,12 @@ fn points(units: i64) -> Points {
     Points::parse(units).unwrap()
 }
 
-async fn id_of(shop: &Shop) -> String {
-    let profile = shop.owner.get("/api/v1/merchant/profile").await.expect(200);
+async fn id_of(merchant: &Merchant) -> String {
+    let profile = merchant
+        .owner
+        .get("/api/v1/merchant/profile")
+        .await
+        .expect(200);
     profile["id"].as_str().unwrap().to_owned()
 }
 

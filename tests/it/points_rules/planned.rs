@@ -16,12 +16,12 @@ use crate::harness::{TestApp, eventually};
 #[tokio::test(flavor = "multi_thread")]
 async fn another_process_knows_within_a_second_and_reads_only_what_is_new() {
     let app = TestApp::start().await;
-    let shop = app.shop("茶里巷", "1900000503").await;
-    let merchant: MerchantId = id_of(&shop).await.parse().unwrap();
+    let merchant = app.merchant("茶里巷", "1900000503").await;
+    let merchant_id: MerchantId = id_of(&merchant).await.parse().unwrap();
     let other = app.another_db().await;
     let book = RuleBook::start(other.clone());
     let tenant = app.tenant.id;
-    let rule = |at| book.rule_for(tenant, Some(merchant), at);
+    let rule = |at| book.rule_for(tenant, Some(merchant_id), at);
     assert_eq!(rule(other.now()).await.unwrap().version, 1);
     let known = book.current(tenant).await.unwrap();
 
@@ -30,7 +30,10 @@ async fn another_process_knows_within_a_second_and_reads_only_what_is_new() {
     assert!(Arc::ptr_eq(&known, &book.current(tenant).await.unwrap()));
 
     let changed = tokio::time::Instant::now();
-    set(&app, Some(merchant), None, |terms| terms.ratio = 7.into()).await;
+    set(&app, Some(merchant_id), None, |terms| {
+        terms.ratio = 7.into();
+    })
+    .await;
     eventually("the other process knows", || async {
         let now = rule(other.now()).await.unwrap();
         (now.version == 2).then_some(())
@@ -126,14 +129,14 @@ impl<'a> Ahead<'a> {
 async fn a_planned_change_takes_effect_at_its_instant() {
     let app = TestApp::at_rest().await;
     let (own, plain) = (
-        app.shop("茶里巷", "1900000504").await,
-        app.shop("面馆", "1900000505").await,
+        app.merchant("茶里巷", "1900000504").await,
+        app.merchant("面馆", "1900000505").await,
     );
-    let merchant: MerchantId = id_of(&own).await.parse().unwrap();
+    let merchant_id: MerchantId = id_of(&own).await.parse().unwrap();
     let li = app.customer("li").await;
     let start = app.app.now();
     let (soon, later) = (start.plus_seconds(3_600), start.plus_seconds(7_200));
-    set(&app, Some(merchant), Some(soon), |terms| {
+    set(&app, Some(merchant_id), Some(soon), |terms| {
         terms.ratio = 5.into();
         terms.total_cap = Some(points(70));
     })
@@ -164,14 +167,14 @@ async fn a_planned_change_takes_effect_at_its_instant() {
             )
         })
         .collect();
-    assert_eq!(planned, [("shop", 2), ("tenant", 3)]);
+    assert_eq!(planned, [("merchant", 2), ("tenant", 3)]);
 
     let ahead = Ahead::start(&app).await;
     let mut orders = Vec::new();
     for place in 0..4 {
-        for (shop, mchid) in [(&own, "1900000504"), (&plain, "1900000505")] {
+        for (merchant, mchid) in [(&own, "1900000504"), (&plain, "1900000505")] {
             let order_no = app
-                .create(&li, &shop.code, 1_000, &format!("{mchid}-{place}"))
+                .create(&li, &merchant.code, 1_000, &format!("{mchid}-{place}"))
                 .await;
             orders.push((order_no, mchid));
         }
@@ -184,7 +187,7 @@ async fn a_planned_change_takes_effect_at_its_instant() {
             credited.push(ahead.settle(order_no, mchid, 1_000).await);
         }
     }
-    // The shop's version is used up after 70.
+    // The merchant's version is used up after 70.
     assert_eq!(credited, [10, 10, 50, 10, 20, 20, 0, 20]);
     assert_eq!(
         app.count("SELECT granted FROM point_budgets WHERE rule_version = 2")

@@ -5,13 +5,13 @@ use serde_json::{Value, json};
 use super::{DRY_RUN, RULE, id_of, id_of_customer, rule_of};
 use crate::harness::TestApp;
 
-/// Payment for payment: what is told is what is credited, whatever the terms, the customer and the shop.
+/// Payment for payment: what is told is what is credited, whatever the terms, the customer and the merchant.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dry_run_says_what_is_then_credited() {
     let app = TestApp::start().await;
     let (own, plain) = (
-        app.shop("茶里巷", "1900000508").await,
-        app.shop("面馆", "1900000509").await,
+        app.merchant("茶里巷", "1900000508").await,
+        app.merchant("面馆", "1900000509").await,
     );
     let (own_id, plain_id) = (id_of(&own).await, id_of(&plain).await);
     let customers = [app.customer("li").await, app.customer("wang").await];
@@ -59,7 +59,7 @@ async fn a_dry_run_says_what_is_then_credited() {
             }
             _ => {}
         }
-        let (shop, shop_id) = if is_last || roll(2) == 0 {
+        let (merchant, merchant_id) = if is_last || roll(2) == 0 {
             (&own, &own_id)
         } else {
             (&plain, &plain_id)
@@ -68,10 +68,15 @@ async fn a_dry_run_says_what_is_then_credited() {
         let amounts = [999, 1, 33, 299, 300, 1_001, 5_000];
         let amount = amounts[if is_last { 0 } else { roll(7) }];
         let question =
-            json!({ "merchant_id": shop_id, "customer_id": ids[who], "amount_fen": amount });
+            json!({ "merchant_id": merchant_id, "customer_id": ids[who], "amount_fen": amount });
         let told = admin.post(DRY_RUN, &question).await.expect(200);
         let order_no = app
-            .pay(&customers[who], &shop.code, amount, &format!("k{place}"))
+            .pay(
+                &customers[who],
+                &merchant.code,
+                amount,
+                &format!("k{place}"),
+            )
             .await;
         let path = format!("/api/v1/admin/payments/{order_no}");
         let order = admin.get(&path).await.expect(200);
@@ -106,8 +111,8 @@ async fn a_dry_run_says_what_is_then_credited() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dry_run_tells_why_and_changes_nothing() {
     let app = TestApp::start().await;
-    let shop = app.shop("茶里巷", "1900000510").await;
-    let id = id_of(&shop).await;
+    let merchant = app.merchant("茶里巷", "1900000510").await;
+    let id = id_of(&merchant).await;
     let li = app.customer("li").await;
     let admin = app.admin();
     admin
@@ -117,7 +122,7 @@ async fn a_dry_run_tells_why_and_changes_nothing() {
         )
         .await
         .expect(200);
-    app.pay(&li, &shop.code, 1_000, "k").await;
+    app.pay(&li, &merchant.code, 1_000, "k").await;
     let me = id_of_customer(&li).await;
     let counts = "SELECT (SELECT COUNT(*) FROM transfers) + (SELECT COUNT(*) FROM points_rules) + (SELECT COUNT(*) FROM audit_logs) + (SELECT COUNT(*) FROM payment_orders)";
     let before = app.count(counts).await;

@@ -14,8 +14,8 @@ const YESTERDAY: &str =
 async fn an_order_that_was_credited_by_a_rule_not_its_own_is_found() {
     let app = TestApp::start().await;
     let (own, plain) = (
-        app.shop("茶里巷", "1900000506").await,
-        app.shop("面馆", "1900000507").await,
+        app.merchant("茶里巷", "1900000506").await,
+        app.merchant("面馆", "1900000507").await,
     );
     let id = id_of(&own).await;
     // Two rules that say the same: nothing but whose they are, and from when, tells them apart.

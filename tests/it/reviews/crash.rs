@@ -55,12 +55,12 @@ async fn killed_between_holding_and_deciding_every_answered_decision_stands_and_
     let mut service = Service::start(&environment);
     let site = Site::new(&base, tenant.id);
     ready(&site).await;
-    let shop = site.shop("老张面馆", "1900000142").await;
+    let merchant = site.merchant("老张面馆", "1900000142").await;
     let customer = site.customer("li").await;
     let mut orders = Vec::new();
     for place in 0..ORDERS {
         orders.push(
-            site.create(&customer, &shop.code, 1_000, &format!("k{place}"))
+            site.create(&customer, &merchant.code, 1_000, &format!("k{place}"))
                 .await,
         );
     }

@@ -25,7 +25,7 @@ use crate::{
     refund_core::Desk,
 };
 
-/// A shop whose payments are judged as the test says.
+/// A merchant whose payments are judged as the test says.
 pub(crate) struct Bench {
     pub(crate) desk: Desk,
     says: Arc<Mutex<Action>>,

@@ -7,7 +7,7 @@ use wechat_pay_simulator::openid_for;
 use zhangfang::{
     audit::Actor,
     facts::{Facts, Stage},
-    merchants::ShopBook,
+    merchants::MerchantCache,
     payments::{
         self, CreatePayment, DecideReview, NoticeHeaders, Payments, RecentOrders, RefundStatus,
         ReviewWord, Taken,
@@ -34,7 +34,7 @@ pub(super) const HEADERS: NoticeHeaders = NoticeHeaders {
 pub(super) async fn elsewhere(desk: &Desk) -> Payments {
     let db = desk.app.another_db().await;
     Payments {
-        shops: ShopBook::start(db.clone()),
+        merchants: MerchantCache::start(db.clone()),
         recent: RecentOrders::default(),
         db,
         ..desk.payments.clone()
@@ -185,7 +185,7 @@ async fn the_rule_that_nobody_could_answer_is_named_to_whoever_reviews() {
     let owner = desk
         .app
         .login(
-            &format!("owner-of-{}", crate::refund_core::SHOP),
+            &format!("owner-of-{}", crate::refund_core::SUB_MCHID),
             "merchant",
         )
         .await;
@@ -202,7 +202,7 @@ async fn the_rule_that_nobody_could_answer_is_named_to_whoever_reviews() {
             .channel
             .paid_notice_by(&found, &no, SystemClock.now(), &openid_for("li"));
         let payments = Payments {
-            gateways: Arc::clone(&desk.payments.gateways),
+            channels: Arc::clone(&desk.payments.channels),
             ..payments.clone()
         };
         let taken = payments::take_notice(&payments, desk.app.tenant.id, HEADERS, notice).await;

@@ -230,7 +230,7 @@ async fn risk_is_told_who_where_and_how_much_and_is_asked_once_however_often_wec
             facts.merchant,
             facts.amount,
             facts.points,
-            facts.own_shop
+            facts.own_merchant
         ),
         (
             order.customer,
@@ -259,15 +259,15 @@ async fn risk_is_told_who_where_and_how_much_and_is_asked_once_however_often_wec
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_shop_that_pays_its_own_picture_is_known_to_pay_itself() {
+async fn a_merchant_that_pays_its_own_picture_is_known_to_pay_itself() {
     let bench = Bench::open().await;
     let app = bench.app();
-    let shop = app.shop("西街书店", "1900000141").await;
+    let merchant = app.merchant("西街书店", "1900000141").await;
     for (place, (who, own)) in [("owner-of-1900000141", true), ("wang", false)]
         .into_iter()
         .enumerate()
     {
-        let shown = shop
+        let shown = merchant
             .owner
             .keyed(&format!("show{place}"))
             .post("/api/v1/merchant/payments", &json!({ "amount_fen": 1_500 }))
@@ -283,13 +283,13 @@ async fn a_shop_that_pays_its_own_picture_is_known_to_pay_itself() {
             "/api/v1/merchant/payments/{}",
             shown["order_no"].as_str().unwrap()
         );
-        eventually("the shop sees the money", || async {
-            (shop.owner.get(&path).await.expect(200)["state"] == "paid").then_some(())
+        eventually("the merchant sees the money", || async {
+            (merchant.owner.get(&path).await.expect(200)["state"] == "paid").then_some(())
         })
         .await;
         let asked = bench.asked();
         let facts = asked.last().unwrap();
-        assert_eq!((asked.len(), facts.own_shop), (place + 1, own));
+        assert_eq!((asked.len(), facts.own_merchant), (place + 1, own));
         assert!(facts.customer.is_some());
     }
     bench.finish().await;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use zhangfang::primitives::OrderNo;
 
 use super::at_most;
-use crate::harness::{Shop, TestApp};
+use crate::harness::{Merchant, TestApp};
 
 /// Stops payments of more than ¥10, counts what today's rules do not, and would stop the third payment in ten minutes if it could.
 const OTHERS: &str = "\
@@ -25,13 +25,13 @@ rules:
     velocity: {measure: count, per: customer, within: 10m, above: 2}
 ";
 
-async fn books() -> (TestApp, Shop, String) {
+async fn books() -> (TestApp, Merchant, String) {
     let app = TestApp::with_rules(&at_most(3, "1h")).await;
-    let shop = app.shop("茶里巷", "1900000181").await;
+    let merchant = app.merchant("茶里巷", "1900000181").await;
     let customer = app.customer("li").await;
     let mut first = None;
     for (number, fen) in [900, 1_100, 1_000, 2_000].into_iter().enumerate() {
-        let body = json!({ "code": shop.code, "amount_fen": fen });
+        let body = json!({ "code": merchant.code, "amount_fen": fen });
         let asked = customer
             .keyed(&format!("k{number}"))
             .post("/api/v1/customer/payments", &body)
@@ -43,7 +43,7 @@ async fn books() -> (TestApp, Shop, String) {
             asked.refused(403, "risk_blocked");
         }
     }
-    (app, shop, first.unwrap())
+    (app, merchant, first.unwrap())
 }
 
 /// What the command line says, as JSON.
@@ -63,7 +63,7 @@ fn said(app: &TestApp, words: &[&str]) -> Result<Value, String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn other_rules_are_tried_on_what_was() {
-    let (app, _shop, _) = books().await;
+    let (app, _merchant, _) = books().await;
     let file = tempfile("others", OTHERS);
     let told = said(
         &app,
@@ -127,7 +127,7 @@ async fn other_rules_are_tried_on_what_was() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_s_decisions_are_explained() {
-    let (app, _shop, order_no) = books().await;
+    let (app, _merchant, order_no) = books().await;
     let told = said(&app, &["risk", "explain", "--order", &order_no, "--json"]).unwrap();
     let told = told.as_array().unwrap();
     assert_eq!(told.len(), 1, "{told:?}");

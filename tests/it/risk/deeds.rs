@@ -12,19 +12,19 @@ use zhangfang::{
 };
 
 use super::{at_most, payment, risk, somebody};
-use crate::harness::{Answer, Caller, Shop, TestApp, redis_url};
+use crate::harness::{Answer, Caller, Merchant, TestApp, redis_url};
 
 const PAYMENTS: &str = "/api/v1/customer/payments";
 
-async fn create(customer: &Caller, shop: &Shop, fen: i64, key: &str) -> Answer {
-    let body = json!({ "code": shop.code, "amount_fen": fen });
+async fn create(customer: &Caller, merchant: &Merchant, fen: i64, key: &str) -> Answer {
+    let body = json!({ "code": merchant.code, "amount_fen": fen });
     customer.keyed(key).post(PAYMENTS, &body).await
 }
 
-async fn refund(shop: &Shop, order_no: &str, fen: i64, key: &str) -> Answer {
+async fn refund(merchant: &Merchant, order_no: &str, fen: i64, key: &str) -> Answer {
     let path = format!("/api/v1/merchant/payments/{order_no}/refunds");
     let body = json!({ "amount_fen": fen, "reason": "缺货" });
-    shop.owner.keyed(key).post(&path, &body).await
+    merchant.owner.keyed(key).post(&path, &body).await
 }
 
 /// A back end, and what it asks for.
@@ -78,32 +78,32 @@ rules:
     on_missing: review
 ";
     let app = TestApp::with_rules(rules).await;
-    let shop = app.shop("茶里巷", "1900000140").await;
+    let merchant = app.merchant("茶里巷", "1900000140").await;
     let li = app.customer("li").await;
-    let order_no = app.pay(&li, &shop.code, 1_000, "k1").await;
+    let order_no = app.pay(&li, &merchant.code, 1_000, "k1").await;
     for number in 0..6 {
-        let refused = refund(&shop, &order_no, 5_000, &format!("too-much-{number}")).await;
+        let refused = refund(&merchant, &order_no, 5_000, &format!("too-much-{number}")).await;
         refused.refused(422, "refund_exceeds_refundable");
     }
     // What a staff member may not see is not asked about at all.
-    let stranger = app.shop("隔壁", "1900000141").await;
+    let stranger = app.merchant("隔壁", "1900000141").await;
     refund(&stranger, &order_no, 100, "not-theirs")
         .await
         .refused(404, "order_not_found");
-    app.pay(&li, &shop.code, 1_000, "k2").await;
+    app.pay(&li, &merchant.code, 1_000, "k2").await;
     assert_eq!(points(&li).await, [20, 0]);
 
     for number in 0..6 {
         let key = format!("r{number}");
-        let made = refund(&shop, &order_no, 100, &key).await.expect(201);
+        let made = refund(&merchant, &order_no, 100, &key).await.expect(201);
         // Repeated, it is the same one.
         for _ in 0..3 {
-            let again = refund(&shop, &order_no, 100, &key).await.expect(201);
+            let again = refund(&merchant, &order_no, 100, &key).await.expect(201);
             assert_eq!(again["refund_no"], made["refund_no"]);
         }
     }
     app.simulator.idle().await;
-    app.pay(&li, &shop.code, 1_000, "k3").await;
+    app.pay(&li, &merchant.code, 1_000, "k3").await;
     assert_eq!(points(&li).await[1], 10, "six are more than five");
     app.finish().await;
 }
@@ -111,12 +111,12 @@ rules:
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeat_is_the_same_deed_one_after_the_other_or_all_at_once() {
     let app = TestApp::with_rules(&at_most(10, "1h")).await;
-    let shop = app.shop("茶里巷", "1900000140").await;
+    let merchant = app.merchant("茶里巷", "1900000140").await;
     let li = app.customer("li").await;
     for _ in 0..12 {
-        create(&li, &shop, 500, "one").await.expect(201);
+        create(&li, &merchant, 500, "one").await.expect(201);
     }
-    let at_once = (0..12).map(|_| create(&li, &shop, 500, "another"));
+    let at_once = (0..12).map(|_| create(&li, &merchant, 500, "another"));
     let orders: Vec<Value> = join_all(at_once)
         .await
         .iter()
@@ -124,17 +124,17 @@ async fn a_repeat_is_the_same_deed_one_after_the_other_or_all_at_once() {
         .collect();
     assert!(orders.iter().all(|order| *order == orders[0]), "{orders:?}");
     // The key with another request is nobody's deed.
-    create(&li, &shop, 501, "one")
+    create(&li, &merchant, 501, "one")
         .await
         .refused(422, "idempotency_key_reused");
     for number in 2..10 {
-        create(&li, &shop, 500, &format!("k{number}"))
+        create(&li, &merchant, 500, &format!("k{number}"))
             .await
             .expect(201);
     }
     // What is stopped does not make it worse.
     for _ in 0..3 {
-        create(&li, &shop, 500, "eleventh")
+        create(&li, &merchant, 500, "eleventh")
             .await
             .refused(403, "risk_blocked");
     }
@@ -159,19 +159,19 @@ rules:
     on_missing: review
 ";
     let app = TestApp::with_rules(rules).await;
-    let shop = app.shop("茶里巷", "1900000140").await;
+    let merchant = app.merchant("茶里巷", "1900000140").await;
     let li = app.customer("li").await;
-    let order_no = app.pay(&li, &shop.code, 1_000, "k").await;
-    refund(&shop, &order_no, 100, "r0").await.expect(201);
+    let order_no = app.pay(&li, &merchant.code, 1_000, "k").await;
+    refund(&merchant, &order_no, 100, "r0").await.expect(201);
     for key in ["r0", "r0"] {
-        refund(&shop, &order_no, 100, key).await.expect(201);
+        refund(&merchant, &order_no, 100, key).await.expect(201);
     }
     for key in ["x1", "x2"] {
-        let refused = refund(&shop, &order_no, 5_000, key).await;
+        let refused = refund(&merchant, &order_no, 5_000, key).await;
         refused.refused(422, "refund_exceeds_refundable");
     }
     for key in ["r4", "r4"] {
-        refund(&shop, &order_no, 100, key)
+        refund(&merchant, &order_no, 100, key)
             .await
             .refused(403, "risk_blocked");
     }
@@ -185,14 +185,14 @@ rules:
 const EVERYTHING: &str = "\
 defaults: {on_missing: allow}
 counters:
-  shops: {measure: distinct_shops, of: payment.create, per: customer, within: 1h}
+  merchants: {measure: distinct_merchants, of: payment.create, per: customer, within: 1h}
   refunded: {measure: sum_fen, of: refund, per: customer, within: 1h}
 rules:
   - {id: many, name: N, stages: [payment.create], action: block, velocity: {measure: count, per: customer, within: 1d, above: 5}}
   - {id: much, name: N, stages: [payment.create], action: review, velocity: {measure: sum_fen, per: customer, within: 1d, above: 4000}}
-  - {id: shops, name: N, stages: [payment.create], action: review, shadow: true, when: counters.shops > 1}
+  - {id: merchants, name: N, stages: [payment.create], action: review, shadow: true, when: counters.merchants > 1}
   - {id: unusual, name: N, stages: [payment.create], action: review, shadow: true, unusual_amount: {factor: 2, at_least: 2, within: 1d}}
-  - {id: new-shop, name: N, stages: [payment.create], action: review, shadow: true, first_seen: {thing: shop}}
+  - {id: new-merchant, name: N, stages: [payment.create], action: review, shadow: true, first_seen: {thing: merchant}}
   - {id: pair, name: N, stages: [points.credit], action: review, shadow: true, collusion: {above: 1, within: 1d}}
   - {id: under, name: N, stages: [payment.create], action: review, shadow: true, structuring: {limit_fen: 1000, margin: 20%, above: 1, within: 1d}}
   - {id: farming, name: N, stages: [points.credit], action: review, farming: {above: 1, within: 1d, share: 30%}}
@@ -206,26 +206,29 @@ rules:
 ";
 
 async fn busy_day(app: &TestApp) {
-    let shops = [
-        app.shop("茶里巷", "1900000140").await,
-        app.shop("隔壁", "1900000141").await,
+    let merchants = [
+        app.merchant("茶里巷", "1900000140").await,
+        app.merchant("隔壁", "1900000141").await,
     ];
     for name in ["li", "wang"] {
         let customer = app.customer(name).await;
         let mut orders = Vec::new();
         for (number, fen) in [900, 950, 300, 2_500].into_iter().enumerate() {
-            let shop = &shops[number % 2];
+            let merchant = &merchants[number % 2];
             let key = format!("{name}-{number}");
-            orders.push((shop, app.pay(&customer, &shop.code, fen, &key).await));
+            orders.push((
+                merchant,
+                app.pay(&customer, &merchant.code, fen, &key).await,
+            ));
             // Again, and something else under the same key.
-            create(&customer, shop, fen, &key).await;
-            create(&customer, shop, fen + 1, &key).await;
+            create(&customer, merchant, fen, &key).await;
+            create(&customer, merchant, fen + 1, &key).await;
         }
-        for (number, (shop, order_no)) in orders.iter().enumerate() {
+        for (number, (merchant, order_no)) in orders.iter().enumerate() {
             let key = format!("{name}-{number}");
-            refund(shop, order_no, 90_000, &format!("{key}-too-much")).await;
-            refund(shop, order_no, 100, &key).await;
-            refund(shop, order_no, 100, &key).await;
+            refund(merchant, order_no, 90_000, &format!("{key}-too-much")).await;
+            refund(merchant, order_no, 100, &key).await;
+            refund(merchant, order_no, 100, &key).await;
         }
         for number in 0..4 {
             deed(app, &customer, "awards", 5, &format!("a-{name}-{number}")).await;
@@ -237,7 +240,7 @@ async fn busy_day(app: &TestApp) {
         }
         for number in 4..8 {
             let key = format!("{name}-{number}");
-            create(&customer, &shops[0], 800, &key).await;
+            create(&customer, &merchants[0], 800, &key).await;
         }
         for _ in 0..3 {
             let body = json!({ "tenant": "demo", "code": format!("sim-{name}"), "as": "customer" });
@@ -322,20 +325,20 @@ rules:
     on_missing: allow
 ";
     let app = TestApp::with_rules(rules).await;
-    let shop = app.shop("茶里巷", "1900000140").await;
+    let merchant = app.merchant("茶里巷", "1900000140").await;
     let li = app.customer("li").await;
-    let order_no = app.pay(&li, &shop.code, 1_000, "k1").await;
+    let order_no = app.pay(&li, &merchant.code, 1_000, "k1").await;
     for number in 0..8 {
         deed(&app, &li, "awards", 5, &format!("a{number}"))
             .await
             .expect(201);
     }
     for key in ["r1", "r2"] {
-        refund(&shop, &order_no, 100, key).await.expect(201);
+        refund(&merchant, &order_no, 100, key).await.expect(201);
     }
     app.simulator.idle().await;
     // Of one earlier payment nothing is unusual; and two refunds are many beside two payments.
-    app.pay(&li, &shop.code, 9_000, "k2").await;
+    app.pay(&li, &merchant.code, 9_000, "k2").await;
     assert_eq!(points(&li).await[1], 90);
     app.finish().await;
 }
@@ -353,9 +356,9 @@ rules:
     let app = TestApp::with_rules(rules).await;
     let cap = Points::parse(10).unwrap();
     app.set_rule(|terms| terms.daily_cap = Some(cap)).await;
-    let shop = app.shop("茶里巷", "1900000140").await;
+    let merchant = app.merchant("茶里巷", "1900000140").await;
     let li = app.customer("li").await;
-    app.pay(&li, &shop.code, 1_100_000, "k1").await;
+    app.pay(&li, &merchant.code, 1_100_000, "k1").await;
     assert_eq!(
         points(&li).await,
         [10, 0],
@@ -365,14 +368,14 @@ rules:
         "SELECT CAST(COALESCE(SUM(points), 0) AS SIGNED) FROM risk_decisions WHERE stage = 3";
     assert_eq!(app.count(judged).await, 10);
     // The cap is reached: there is nothing to decide on, and nothing to count.
-    app.pay(&li, &shop.code, 1_100_000, "k2").await;
+    app.pay(&li, &merchant.code, 1_100_000, "k2").await;
     let decided = "SELECT COUNT(*) FROM risk_decisions WHERE stage = 3";
     assert_eq!(app.count(decided).await, 1);
 
     // Many at once: what was thought to be left may be gone, and nobody is credited what was not judged.
     let wang = app.customer("wang").await;
     let paying = (0..8).map(|number| {
-        let (app, wang, code) = (&app, wang.clone(), shop.code.clone());
+        let (app, wang, code) = (&app, wang.clone(), merchant.code.clone());
         async move { app.pay(&wang, &code, 300, &format!("w{number}")).await }
     });
     join_all(paying).await;
@@ -410,12 +413,12 @@ async fn when_more_is_left_than_was_judged_it_is_judged_again() {
     let app = TestApp::with_risk(risk).await;
     let cap = Points::parse(15).unwrap();
     app.set_rule(|terms| terms.total_cap = Some(cap)).await;
-    let shop = app.shop("茶里巷", "1900000140").await;
+    let merchant = app.merchant("茶里巷", "1900000140").await;
     let li = app.customer("li").await;
-    app.pay(&li, &shop.code, 1_000, "k1").await;
+    app.pay(&li, &merchant.code, 1_000, "k1").await;
     app.execute("UPDATE point_budgets SET granted = 14").await;
     owner.set(app.scratch.owner.clone()).unwrap();
-    app.pay(&li, &shop.code, 1_000, "k2").await;
+    app.pay(&li, &merchant.code, 1_000, "k2").await;
     assert_eq!(points(&li).await, [15, 0]);
     assert_eq!(*asked.lock().unwrap(), [10, 1, 5]);
     let judged = "SELECT CAST(SUM(points) AS SIGNED) FROM risk_decisions WHERE stage = 3";

@@ -54,7 +54,7 @@ async fn decisions_are_found_by_what_they_are_about_and_told_with_their_reasons(
     let app = TestApp::with_rules(&at_most(2, "1h")).await;
     let begin = app.db().now();
     let (busy, calm) = (somebody(), somebody());
-    let shop = MerchantId::new(Id::from_bytes([5; 16]));
+    let merchant = MerchantId::new(Id::from_bytes([5; 16]));
     let mut stored = Vec::new();
     for number in 0..5 {
         let mut facts = from(payment(busy), "203.0.113.77");
@@ -65,7 +65,7 @@ async fn decisions_are_found_by_what_they_are_about_and_told_with_their_reasons(
     let mut quiet = payment(calm);
     quiet.at = begin.plus_seconds(2);
     quiet.tenant = app.tenant.id;
-    quiet.merchant = Some(shop);
+    quiet.merchant = Some(merchant);
     quiet.stage = Stage::PointsCredit;
     quiet.points = Some(Points::parse(10).unwrap());
     let quiet = decided(&app, quiet).await;
@@ -107,7 +107,7 @@ async fn decisions_are_found_by_what_they_are_about_and_told_with_their_reasons(
     );
     let quiet_only = vec![quiet.clone()];
     for query in [
-        format!("merchant_id={shop}&to={until}"),
+        format!("merchant_id={merchant}&to={until}"),
         format!("stage=points.credit&to={until}"),
         format!("customer_id={calm}"),
     ] {
@@ -216,7 +216,7 @@ async fn an_auditor_reads_and_does_not_reload_and_a_customer_sees_nothing() {
         auditor.get(path).await.expect(200);
     }
     auditor.post(reload, &body).await.refused(403, "forbidden");
-    let back_end = app.role("shop-system", OperatorRole::Service);
+    let back_end = app.role("merchant-system", OperatorRole::Service);
     let customer = app.customer("curious").await;
     for path in &paths {
         back_end.get(path).await.refused(403, "forbidden");

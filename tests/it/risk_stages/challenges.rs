@@ -4,7 +4,7 @@ use serde_json::json;
 use wechat_pay_simulator::openid_for;
 use zhangfang::{
     facts::{Origin, Stage},
-    merchants::ShopBook,
+    merchants::MerchantCache,
     payments::{self, CreatePayment, PaymentError, Payments},
     primitives::{Money, Secret},
     risk::{Action, Stop},
@@ -147,7 +147,7 @@ async fn many_requests_of_two_processes_are_given_one_challenge() {
     let customer = desk.customer_id("li").await;
     let db = desk.app.another_db().await;
     let other = Payments {
-        shops: ShopBook::start(db.clone()),
+        merchants: MerchantCache::start(db.clone()),
         db,
         ..desk.app.app.payments().clone()
     };
@@ -163,7 +163,7 @@ async fn many_requests_of_two_processes_are_given_one_challenge() {
                 tenant: desk.app.tenant.id,
                 customer,
                 payer_openid: Secret::new(openid_for("li")),
-                code: desk.shop.code.clone(),
+                code: desk.merchant.code.clone(),
                 amount: Some(Money::constant(500)),
                 key: format!("{round}-{place}"),
                 origin: Origin::default(),

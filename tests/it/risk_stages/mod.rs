@@ -20,7 +20,7 @@ use zhangfang::{
     risk::{Action, Risk},
 };
 
-use crate::harness::{Answer, Caller, Shop, TestApp};
+use crate::harness::{Answer, Caller, Merchant, TestApp};
 
 /// What risk is told to say, and what it was asked.
 #[derive(Default)]
@@ -50,11 +50,11 @@ impl Told {
     }
 }
 
-/// A shop, a customer and a risk that can be told what to say.
+/// A merchant, a customer and a risk that can be told what to say.
 struct Desk {
     app: TestApp,
     told: Arc<Told>,
-    shop: Shop,
+    merchant: Merchant,
     customer: Caller,
 }
 
@@ -64,12 +64,12 @@ impl Desk {
     async fn open() -> Self {
         let told = Arc::new(Told::default());
         let app = TestApp::with_risk(told.risk()).await;
-        let shop = app.shop("茶里巷", "1900000140").await;
+        let merchant = app.merchant("茶里巷", "1900000140").await;
         let customer = app.customer("li").await;
         Self {
             app,
             told,
-            shop,
+            merchant,
             customer,
         }
     }
@@ -83,7 +83,7 @@ impl Desk {
     }
 
     async fn ask_as(&self, customer: &Caller, key: &str) -> Answer {
-        let body = json!({ "code": self.shop.code, "amount_fen": 1200 });
+        let body = json!({ "code": self.merchant.code, "amount_fen": 1200 });
         customer.keyed(key).post(PAYMENTS, &body).await
     }
 
@@ -115,7 +115,7 @@ impl Desk {
     async fn refund(&self, order_no: &str, fen: i64, key: &str) -> Answer {
         let path = format!("/api/v1/merchant/payments/{order_no}/refunds");
         let body = json!({ "amount_fen": fen, "reason": "不想要了" });
-        self.shop.owner.keyed(key).post(&path, &body).await
+        self.merchant.owner.keyed(key).post(&path, &body).await
     }
 
     /// Decisions at a stage: id and action, oldest first.

@@ -48,10 +48,10 @@ async fn a_repeat_is_not_asked_about() {
     let desk = Desk::open().await;
     let path = "/api/v1/merchant/payments";
     let body = json!({ "amount_fen": 1200 });
-    let show = async || desk.shop.owner.keyed("shown").post(path, &body).await;
+    let show = async || desk.merchant.owner.keyed("shown").post(path, &body).await;
     let shown = order_of(&show().await);
     let paid = {
-        let (customer, code) = (&desk.customer, &desk.shop.code);
+        let (customer, code) = (&desk.customer, &desk.merchant.code);
         desk.app.pay(customer, code, 1200, "k").await
     };
     let refund = desk.refund(&paid, 100, "r").await.expect(201);
@@ -76,7 +76,7 @@ async fn a_repeat_is_not_asked_about() {
 #[tokio::test(flavor = "multi_thread")]
 async fn risk_is_told_who_where_how_much_and_from_where() {
     let desk = Desk::open().await;
-    let body = json!({ "code": desk.shop.code, "amount_fen": 1200 }).to_string();
+    let body = json!({ "code": desk.merchant.code, "amount_fen": 1200 }).to_string();
     for (key, device) in [("k1", "phone-1"), ("k2", "a phone; DROP TABLE")] {
         let headers = [
             ("device-id", device.to_owned()),
@@ -90,7 +90,7 @@ async fn risk_is_told_who_where_how_much_and_from_where() {
     let facts = &asked[0];
     assert_eq!(facts.customer, Some(desk.customer_id("li").await));
     assert_eq!(facts.amount, Some(Money::constant(1200)));
-    assert!(facts.merchant.is_some() && !facts.own_shop);
+    assert!(facts.merchant.is_some() && !facts.own_merchant);
     assert!(facts.origin.address.unwrap().is_loopback());
     let device = |facts: &Facts| facts.origin.device.clone().map(String::from);
     assert_eq!(device(facts).as_deref(), Some("phone-1"));
@@ -100,18 +100,18 @@ async fn risk_is_told_who_where_how_much_and_from_where() {
         "what makes no sense is as good as none"
     );
 
-    // The shop's own people, as customers of their shop.
+    // The merchant's own people, as customers of their merchant.
     let owner = desk.app.customer("owner-of-1900000140").await;
     order_of(&desk.ask_as(&owner, "k3").await);
-    assert!(desk.told.asked_at(Stage::PaymentCreate)[2].own_shop);
+    assert!(desk.told.asked_at(Stage::PaymentCreate)[2].own_merchant);
 
     // What cannot be paid is not asked about: nobody's counters move.
     for (code, fen) in [
         ("NOSUCHCODE00", 100),
         ("", 100),
         ("x'; --", 100),
-        (desk.shop.code.as_str(), i64::MAX),
-        (desk.shop.code.as_str(), 0),
+        (desk.merchant.code.as_str(), i64::MAX),
+        (desk.merchant.code.as_str(), 0),
     ] {
         let body = json!({ "code": code, "amount_fen": fen });
         let answer = desk.customer.keyed("k4").post(PAYMENTS, &body).await;
@@ -134,11 +134,11 @@ async fn a_payment_to_be_reviewed_is_made_and_so_is_one_that_nobody_can_verify()
     let decisions = desk.decisions(Stage::PaymentCreate).await;
     assert!(decisions.contains(&(decision_on(order), Action::Review)));
 
-    // An order that the shop shows is the shop's deed.
+    // An order that the merchant shows is the merchant's deed.
     let show = async |key: &str| {
         let body = json!({ "amount_fen": 700 });
         let path = "/api/v1/merchant/payments";
-        desk.shop.owner.keyed(key).post(path, &body).await
+        desk.merchant.owner.keyed(key).post(path, &body).await
     };
     desk.says(Stage::PaymentCreate, Action::Block);
     blocked(&show("n1").await);
@@ -199,7 +199,7 @@ async fn callers_who_vanish_in_the_middle_leave_orders_with_their_decisions_and_
         tenant: desk.app.tenant.id,
         customer,
         payer_openid: Secret::new(openid_for("li")),
-        code: desk.shop.code.clone(),
+        code: desk.merchant.code.clone(),
         amount: Some(Money::constant(500)),
         key: format!("k{key}"),
         origin: Origin::default(),

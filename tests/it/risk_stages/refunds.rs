@@ -19,7 +19,7 @@ async fn a_refund_is_blocked_or_awaits_a_second_person() {
     let desk = Desk::open().await;
     let no = desk
         .app
-        .pay(&desk.customer, &desk.shop.code, 1_000, "k")
+        .pay(&desk.customer, &desk.merchant.code, 1_000, "k")
         .await;
     desk.says(Stage::Refund, Action::Block);
     let decision = blocked(&desk.refund(&no, 300, "r1").await);
@@ -29,8 +29,8 @@ async fn a_refund_is_blocked_or_awaits_a_second_person() {
     assert_eq!(facts.customer, Some(desk.customer_id("li").await));
     assert_eq!(facts.amount, Some(Money::constant(300)));
     assert!(facts.merchant.is_some());
-    // Another shop's order does not exist for them, and risk hears nothing of it.
-    let stranger = desk.app.shop("隔壁", "1900000141").await;
+    // Another merchant's order does not exist for them, and risk hears nothing of it.
+    let stranger = desk.app.merchant("隔壁", "1900000141").await;
     let path = format!("/api/v1/merchant/payments/{no}/refunds");
     let body = json!({ "amount_fen": 300, "reason": "不想要了" });
     let refused = stranger.owner.keyed("r1").post(&path, &body).await;
@@ -67,7 +67,7 @@ async fn a_refund_is_blocked_or_awaits_a_second_person() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_platforms_own_refund_of_a_late_payment_is_not_asked_about() {
+async fn the_tenants_own_refund_of_a_late_payment_is_not_asked_about() {
     let desk = Desk::open().await;
     desk.app
         .set_policy(|terms| terms.late_payment = LatePayment::Refund)
@@ -75,7 +75,7 @@ async fn the_platforms_own_refund_of_a_late_payment_is_not_asked_about() {
     desk.says(Stage::Refund, Action::Block);
     let no = desk
         .app
-        .create(&desk.customer, &desk.shop.code, 900, "k")
+        .create(&desk.customer, &desk.merchant.code, 900, "k")
         .await;
     // Given up here, and not at WeChat: there it can still be paid.
     let order = no.parse::<OrderNo>().unwrap().id();

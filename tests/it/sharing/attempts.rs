@@ -11,7 +11,7 @@ use zhangfang::{
     verify::Invariant,
 };
 
-use super::{PERSON, PLATFORM, Stage, Trouble};
+use super::{PERSON, PROVIDER, Stage, Trouble};
 use crate::{harness::eventually, verification::Copy};
 
 const REFUSED: Trouble = Trouble::Refused(RefusalKind::Rejected);
@@ -217,7 +217,7 @@ async fn what_landed_late_and_was_closed_altogether_is_done() {
     stage.channel.trouble([Trouble::Late, REFUSED]);
     let order = called_refused(&stage).await;
     let numbers = stage.asked();
-    stage.channel.result(PLATFORM, PartResult::Closed);
+    stage.channel.result(PROVIDER, PartResult::Closed);
     stage.channel.result(PERSON, PartResult::Closed);
     stage.channel.land();
     stage.round().await;
@@ -294,7 +294,7 @@ async fn a_late_answer_about_what_was_called_refused_is_not_dropped() {
 async fn a_return_is_not_called_lost_while_an_earlier_call_may_land() {
     let stage = Stage::set().await;
     stage
-        .rule(true, &[(stage.platform, 100_000)])
+        .rule(true, &[(stage.provider, 100_000)])
         .await
         .unwrap();
     let order = stage.pay("k1").await;
@@ -320,7 +320,7 @@ async fn a_return_is_not_called_lost_while_an_earlier_call_may_land() {
 async fn what_was_called_lost_and_came_back_is_booked_told_and_stops_refunds() {
     let stage = Stage::set().await;
     stage
-        .rule(true, &[(stage.platform, 100_000)])
+        .rule(true, &[(stage.provider, 100_000)])
         .await
         .unwrap();
     let order = stage.pay("k1").await;
@@ -381,10 +381,10 @@ async fn a_receiver_that_wechat_never_took_can_be_removed() {
     }
     // One that WeChat has is another matter.
     stage.rule(false, &[]).await.unwrap();
-    let refused = remove_receiver(&stage.sharing, tenant, stage.platform, by()).await;
+    let refused = remove_receiver(&stage.sharing, tenant, stage.provider, by()).await;
     assert!(matches!(refused, Err(SharingError::ChannelRefused(_))));
     stage.channel.state().receivers_refused = false;
-    remove_receiver(&stage.sharing, tenant, stage.platform, by())
+    remove_receiver(&stage.sharing, tenant, stage.provider, by())
         .await
         .unwrap();
     // And may come again.

@@ -9,16 +9,16 @@ use futures_util::future::{BoxFuture, FutureExt as _, pending, ready};
 use tokio::sync::Notify;
 use zhangfang::{
     payments::{
-        AbnormalRefund, Bill, BillKind, ChannelMode, ChannelOrder, ChannelRefund, Gateway, Notice,
-        NoticeError, NoticeHeaders, OurAccount, Outcome, PayParameters, PrepayRequest, RefundCall,
-        Refusal, RefusalKind,
+        AbnormalRefund, Bill, BillKind, ChannelMode, ChannelOrder, ChannelRefund, Notice,
+        NoticeError, NoticeHeaders, OurAccount, Outcome, PayParameters, PaymentChannel,
+        PrepayRequest, RefundCall, Refusal, RefusalKind,
     },
     primitives::{
         BusinessDay, Money, OrderNo, RefundNo, SharingNo, SharingReturnNo, TenantId, Timestamp,
     },
     sharing::{
         ChannelPart, ChannelReturn, ChannelShare, PartResult, ReceiverCall, ReturnCall,
-        ReturnResult, ShareCall, SharingGateway, SharingGateways,
+        ReturnResult, ShareCall, SharingChannel, SharingChannels,
     },
 };
 
@@ -181,13 +181,13 @@ impl Channel {
     }
 }
 
-impl SharingGateways for Channel {
-    fn of(&self, _tenant: TenantId) -> Arc<dyn SharingGateway> {
+impl SharingChannels for Channel {
+    fn of(&self, _tenant: TenantId) -> Arc<dyn SharingChannel> {
         Arc::new(self.clone())
     }
 }
 
-impl SharingGateway for Channel {
+impl SharingChannel for Channel {
     fn add_receiver(&self, _call: ReceiverCall) -> BoxFuture<'_, Outcome<()>> {
         ready(self.about_receiver()).boxed()
     }
@@ -196,7 +196,7 @@ impl SharingGateway for Channel {
         ready(self.about_receiver()).boxed()
     }
 
-    fn ratio_max<'a>(&'a self, _shop: &'a str) -> BoxFuture<'a, Outcome<u32>> {
+    fn ratio_max<'a>(&'a self, _sub_mchid: &'a str) -> BoxFuture<'a, Outcome<u32>> {
         let ratio = self.state().ratio_max;
         ready(ratio.map_or_else(|| refused(RefusalKind::Rejected), Outcome::Done)).boxed()
     }
@@ -243,7 +243,7 @@ impl SharingGateway for Channel {
         &'a self,
         sharing_no: SharingNo,
         _wechat_transaction_id: &'a str,
-        _shop: &'a str,
+        _sub_mchid: &'a str,
     ) -> BoxFuture<'a, Outcome<ChannelShare>> {
         let known = self.state().shares.get(&sharing_no.to_string()).cloned();
         let answer = known.map(|call| self.answer(&call));
@@ -295,7 +295,7 @@ impl SharingGateway for Channel {
         &'a self,
         return_no: SharingReturnNo,
         _sharing_no: SharingNo,
-        _shop: &'a str,
+        _sub_mchid: &'a str,
     ) -> BoxFuture<'a, Outcome<ChannelReturn>> {
         let known = self.state().returns.get(&return_no.to_string()).cloned();
         let answer = known.map(|call| self.answer_return(&call));
@@ -317,7 +317,7 @@ impl Silent {
     }
 }
 
-impl Gateway for Silent {
+impl PaymentChannel for Silent {
     fn account(&self) -> &OurAccount {
         &self.0
     }
@@ -337,7 +337,7 @@ impl Gateway for Silent {
     fn query<'a>(
         &'a self,
         _order_no: OrderNo,
-        _shop: &'a str,
+        _sub_mchid: &'a str,
     ) -> BoxFuture<'a, Outcome<ChannelOrder>> {
         ready(unknown()).boxed()
     }
@@ -345,12 +345,12 @@ impl Gateway for Silent {
     fn query_by_transaction<'a>(
         &'a self,
         _wechat_transaction_id: &'a str,
-        _shop: &'a str,
+        _sub_mchid: &'a str,
     ) -> BoxFuture<'a, Outcome<ChannelOrder>> {
         ready(unknown()).boxed()
     }
 
-    fn close<'a>(&'a self, _order_no: OrderNo, _shop: &'a str) -> BoxFuture<'a, Outcome<()>> {
+    fn close<'a>(&'a self, _order_no: OrderNo, _sub_mchid: &'a str) -> BoxFuture<'a, Outcome<()>> {
         ready(unknown()).boxed()
     }
 
@@ -361,7 +361,7 @@ impl Gateway for Silent {
     fn query_refund<'a>(
         &'a self,
         _refund_no: RefundNo,
-        _shop: &'a str,
+        _sub_mchid: &'a str,
     ) -> BoxFuture<'a, Outcome<ChannelRefund>> {
         ready(unknown()).boxed()
     }

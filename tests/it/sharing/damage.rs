@@ -6,7 +6,7 @@ use zhangfang::{
     verify::Invariant,
 };
 
-use super::{PERSON, PLATFORM, Stage, Trouble};
+use super::{PERSON, PROVIDER, Stage, Trouble};
 use crate::verification::{Copy, moved};
 
 /// Books with sharings in every state, parts that arrived, failed and are under way, and returns that succeeded, failed and are under way.
@@ -34,7 +34,7 @@ async fn sharing_books() -> Stage {
     stage.round().await;
 
     stage.channel.result(PERSON, PartResult::Pending);
-    stage.channel.result(PLATFORM, PartResult::Pending);
+    stage.channel.result(PROVIDER, PartResult::Pending);
     stage.pay("processing").await;
     stage.round().await;
     let refused = Trouble::Refused(RefusalKind::Rejected);
@@ -103,8 +103,8 @@ async fn every_kind_of_damage_to_sharings_is_found_and_named() {
         (Booked, "UPDATE sharing_parts SET state = 2 WHERE state = 1 LIMIT 1".into(), "in transit, and"),
         (Booked, "UPDATE sharing_parts SET state = 9 WHERE state = 2 AND returned_fen = 0 LIMIT 1".into(), "is None: booked is [Leg"),
         (Booked, "UPDATE sharing_parts SET id = REPEAT(x'77', 16) WHERE state = 3 LIMIT 1".into(), "is of a sharing, part or return that does not exist"),
-        (Booked, "UPDATE sharing_parts SET receiver_id = REPEAT(x'07', 16) LIMIT 1".into(), "no receiver of its shop"),
-        (Booked, "UPDATE sharing_receivers SET merchant_id = REPEAT(x'07', 16) LIMIT 1".into(), "no receiver of its shop"),
+        (Booked, "UPDATE sharing_parts SET receiver_id = REPEAT(x'07', 16) LIMIT 1".into(), "no receiver of its merchant"),
+        (Booked, "UPDATE sharing_receivers SET merchant_id = REPEAT(x'07', 16) LIMIT 1".into(), "no receiver of its merchant"),
         (Booked, format!("INSERT INTO transfers (entry_id, leg, tenant_id, phase, debit_account, credit_account, amount, checked_side, created_at) SELECT CONCAT(SUBSTR(entry_id, 1, 14), CHAR(ORD(SUBSTR(entry_id, 15, 1)) ^ 85 USING binary), x'02'), 0, tenant_id, phase, debit_account, credit_account, amount, 0, created_at FROM transfers WHERE {sent} AND leg = 0 LIMIT 1"), "in transit, and"),
         // What came back.
         (Booked, format!("DELETE FROM transfers WHERE {returned}"), "is Some(Succeeded): booked is []"),
@@ -128,8 +128,8 @@ async fn every_kind_of_damage_to_sharings_is_found_and_named() {
         (Booked, "UPDATE sharings SET base_fen = base_fen - 1 WHERE state = 2".into(), "were asked back before: that is not"),
         (Booked, "UPDATE sharings SET asked_before_fen = 0 WHERE asked_before_fen > 0".into(), "were asked back before: that is not"),
         // Orders.
-        (Booked, "UPDATE sharings SET merchant_id = REPEAT(x'07', 16) WHERE state = 2".into(), "is of another shop than"),
-        (Booked, "UPDATE sharings SET tenant_id = 77 WHERE state = 2".into(), "is of another shop than"),
+        (Booked, "UPDATE sharings SET merchant_id = REPEAT(x'07', 16) WHERE state = 2".into(), "is of another merchant than"),
+        (Booked, "UPDATE sharings SET tenant_id = 77 WHERE state = 2".into(), "is of another merchant than"),
         (Booked, "UPDATE payment_orders SET state = 2, wechat_transaction_id = NULL, paid_at = NULL, points = NULL, rule_version = NULL WHERE sharing = 2 LIMIT 1".into(), "or shares what nobody paid"),
         (Booked, "UPDATE sharings SET order_id = REPEAT(x'00', 16) WHERE state = 2".into(), "which does not exist"),
         (Booked, "UPDATE sharings SET order_id = REPEAT(x'77', 16) WHERE state = 2".into(), "which does not exist"),

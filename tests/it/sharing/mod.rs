@@ -15,7 +15,7 @@ use zhangfang::{
     idempotency::{Claim, IdempotencyKey},
     jobs,
     payments::{
-        self, OneGateway, OrderSharing, Payments, Refund, RefundBy, RefundRole, RefundStateKind,
+        self, OneChannel, OrderSharing, Payments, Refund, RefundBy, RefundRole, RefundStateKind,
         RequestRefund,
     },
     primitives::{AccountId, AccountKind, MerchantId, Money, OrderId, OrderNo, ReceiverId},
@@ -26,21 +26,21 @@ use zhangfang::{
 };
 
 use self::channel::{Channel, Silent, Trouble};
-use crate::harness::{Caller, Shop, TestApp};
+use crate::harness::{Caller, Merchant, TestApp};
 
-const PLATFORM: &str = "1900000100";
+const PROVIDER: &str = "1900000100";
 const PERSON: &str = "oPerson-1";
 
-/// A shop whose payments are shared: 10 % for the platform, 5 % for a person.
+/// A merchant whose payments are shared: 10 % for the service provider, 5 % for a person.
 struct Stage {
     app: TestApp,
     channel: Channel,
     /// With a channel that is silent about refunds.
     sharing: Sharing,
-    merchant: MerchantId,
-    platform: ReceiverId,
+    merchant_id: MerchantId,
+    provider: ReceiverId,
     person: ReceiverId,
-    shop: Shop,
+    merchant: Merchant,
     customer: Caller,
 }
 
@@ -52,34 +52,34 @@ impl Stage {
     async fn set() -> Self {
         let channel = Channel::default();
         let app = TestApp::resting(Arc::new(channel.clone()), |_| {}).await;
-        let shop = app.shop("茶里巷", "1900000109").await;
+        let merchant = app.merchant("茶里巷", "1900000109").await;
         let customer = app.customer("li").await;
         let sharing = Sharing {
             payments: Payments {
-                gateways: Arc::new(OneGateway(Arc::new(Silent::new()))),
+                channels: Arc::new(OneChannel(Arc::new(Silent::new()))),
                 ..app.app.payments().clone()
             },
-            gateways: Arc::new(channel.clone()),
+            channels: Arc::new(channel.clone()),
         };
-        let merchant: MerchantId = sqlx::query_scalar("SELECT id FROM merchants")
+        let merchant_id: MerchantId = sqlx::query_scalar("SELECT id FROM merchants")
             .fetch_one(app.db().pool())
             .await
             .unwrap();
         let mut stage = Self {
-            platform: ReceiverId::new(merchant.id()),
-            person: ReceiverId::new(merchant.id()),
+            provider: ReceiverId::new(merchant_id.id()),
+            person: ReceiverId::new(merchant_id.id()),
             app,
             channel,
             sharing,
+            merchant_id,
             merchant,
-            shop,
             customer,
         };
-        let platform = (ReceiverKind::Merchant, PLATFORM, "SERVICE_PROVIDER");
-        stage.platform = stage.receiver(platform).await;
+        let provider = (ReceiverKind::Merchant, PROVIDER, "SERVICE_PROVIDER");
+        stage.provider = stage.receiver(provider).await;
         let person = (ReceiverKind::Person, PERSON, "STAFF");
         stage.person = stage.receiver(person).await;
-        let shares = [(stage.platform, 100_000), (stage.person, 50_000)];
+        let shares = [(stage.provider, 100_000), (stage.person, 50_000)];
         stage.rule(true, &shares).await.unwrap();
         stage
     }
@@ -90,7 +90,7 @@ impl Stage {
             ReceiverForm::parse(kind, account.to_owned(), name, relation.to_owned()).unwrap();
         let add = AddReceiver {
             tenant: self.app.tenant.id,
-            merchant: self.merchant,
+            merchant: self.merchant_id,
             form: form.clone(),
             by: Actor::new("test"),
         };
@@ -108,7 +108,7 @@ impl Stage {
             .collect();
         let wish = RuleWish {
             tenant: self.app.tenant.id,
-            merchant: self.merchant,
+            merchant: self.merchant_id,
             active,
             parts,
             by: Actor::new("test"),
@@ -120,7 +120,7 @@ impl Stage {
     async fn pay(&self, key: &str) -> OrderId {
         let order_no = self
             .app
-            .pay(&self.customer, &self.shop.code, 10_000, key)
+            .pay(&self.customer, &self.merchant.code, 10_000, key)
             .await;
         jobs::drain(self.app.db()).await.unwrap();
         order_no.parse::<OrderNo>().unwrap().id()
@@ -207,12 +207,13 @@ impl Stage {
             .unwrap()
     }
 
-    /// What the shop, the platform, the person and the way between them hold, in fen.
+    /// What the merchant, the service provider, the person and the way between them hold, in fen.
     async fn books(&self) -> (i64, i64, i64, i64) {
         let transit = AccountId::of_tenant(self.app.tenant.id, AccountKind::SharingInTransit);
         (
-            self.holds(AccountId::merchant_payable(self.merchant)).await,
-            self.holds(AccountId::receiver_payable(self.platform)).await,
+            self.holds(AccountId::merchant_payable(self.merchant_id))
+                .await,
+            self.holds(AccountId::receiver_payable(self.provider)).await,
             self.holds(AccountId::receiver_payable(self.person)).await,
             self.holds(transit).await,
         )

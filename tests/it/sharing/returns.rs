@@ -10,7 +10,7 @@ use zhangfang::{
     sharing::{PartResult, ReturnResult, ReturnState, ShareStateKind, SharingView},
 };
 
-use super::{PLATFORM, Stage, Trouble, fen};
+use super::{PROVIDER, Stage, Trouble, fen};
 use crate::harness::Says;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -45,7 +45,7 @@ async fn what_was_asked_back_before_is_not_shared() {
 async fn a_refund_that_awaits_approval_brings_nothing_back_until_it_is_approved() {
     let stage = Stage::set().await;
     stage
-        .rule(true, &[(stage.platform, 100_000)])
+        .rule(true, &[(stage.provider, 100_000)])
         .await
         .unwrap();
     let order = stage.pay("k1").await;
@@ -70,8 +70,8 @@ async fn a_refund_that_awaits_approval_brings_nothing_back_until_it_is_approved(
     assert_eq!(awaiting.state.kind(), RefundStateKind::AwaitingApproval);
     stage.round().await;
     assert_eq!(stage.refund_state(&small).await, RefundStateKind::Accepted);
-    let (_, platform, _, _) = stage.books().await;
-    assert_eq!(platform, 994 - 99, "only the small refund counts");
+    let (_, provider, _, _) = stage.books().await;
+    assert_eq!(provider, 994 - 99, "only the small refund counts");
     let key = IdempotencyKey::parse("d1").unwrap();
     let decision = payments::DecideRefund {
         tenant: stage.app.tenant.id,
@@ -89,15 +89,15 @@ async fn a_refund_that_awaits_approval_brings_nothing_back_until_it_is_approved(
         .unwrap();
     assert_eq!(approved.state.kind(), RefundStateKind::Returning);
     stage.round().await;
-    let (_, platform, _, _) = stage.books().await;
-    assert_eq!(platform, 994 - 695);
+    let (_, provider, _, _) = stage.books().await;
+    assert_eq!(provider, 994 - 695);
     stage.app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refund_during_the_sharing_waits_for_it_and_for_the_return() {
     let stage = Stage::set().await;
-    stage.channel.result(PLATFORM, PartResult::Pending);
+    stage.channel.result(PROVIDER, PartResult::Pending);
     let order = stage.pay("k1").await;
     stage.round().await;
     let refund = stage.refund(order, 5_000, "r1").await;
@@ -108,7 +108,7 @@ async fn a_refund_during_the_sharing_waits_for_it_and_for_the_return() {
         RefundStateKind::Returning
     );
     assert!(stage.channel.state().returns.is_empty());
-    stage.channel.result(PLATFORM, PartResult::Success);
+    stage.channel.result(PROVIDER, PartResult::Success);
     stage.channel.state().return_result = Some(ReturnResult::Processing);
     stage.round().await;
     stage.round().await;
@@ -142,7 +142,7 @@ async fn a_refund_during_the_sharing_waits_for_it_and_for_the_return() {
 async fn refunds_in_pieces_bring_back_the_whole_share_and_no_more() {
     let stage = Stage::set().await;
     stage
-        .rule(true, &[(stage.platform, 100_000)])
+        .rule(true, &[(stage.provider, 100_000)])
         .await
         .unwrap();
     let order = stage.pay("k1").await;
@@ -160,8 +160,8 @@ async fn refunds_in_pieces_bring_back_the_whole_share_and_no_more() {
         );
         stage.round().await;
         assert_eq!(stage.refund_state(&refund).await, RefundStateKind::Accepted);
-        let (_, platform, _, transit) = stage.books().await;
-        assert_eq!((platform, transit), (994 - back, 0));
+        let (_, provider, _, transit) = stage.books().await;
+        assert_eq!((provider, transit), (994 - back, 0));
     }
     assert_eq!(stage.channel.state().returns.len(), 3);
     assert!(stage.exceptions().await.is_empty());
@@ -169,11 +169,11 @@ async fn refunds_in_pieces_bring_back_the_whole_share_and_no_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_share_that_does_not_come_back_is_borne_by_the_shop_and_tried_again_with_the_next_refund()
-{
+async fn a_share_that_does_not_come_back_is_borne_by_the_merchant_and_tried_again_with_the_next_refund()
+ {
     let stage = Stage::set().await;
     stage
-        .rule(true, &[(stage.platform, 100_000)])
+        .rule(true, &[(stage.provider, 100_000)])
         .await
         .unwrap();
     let order = stage.pay("k1").await;
@@ -205,7 +205,7 @@ async fn a_share_that_does_not_come_back_is_borne_by_the_shop_and_tried_again_wi
 async fn an_empty_receiver_is_asked_for_a_while_and_then_given_up() {
     let stage = Stage::set().await;
     stage
-        .rule(true, &[(stage.platform, 100_000)])
+        .rule(true, &[(stage.provider, 100_000)])
         .await
         .unwrap();
     let order = stage.pay("k1").await;
@@ -255,7 +255,7 @@ async fn looked_at(stage: &Stage, refund: &Refund) -> bool {
 async fn a_refund_that_waits_for_a_share_for_too_long_is_told_of_and_can_be_withdrawn() {
     let stage = Stage::set().await;
     let order = stage.pay("k1").await;
-    stage.channel.result(PLATFORM, PartResult::Pending);
+    stage.channel.result(PROVIDER, PartResult::Pending);
     stage.round().await;
     let refund = stage.refund(order, 5_000, "r1").await;
     assert_eq!(refund.state.kind(), RefundStateKind::Returning);
@@ -283,17 +283,17 @@ async fn a_refund_that_waits_for_a_share_for_too_long_is_told_of_and_can_be_with
     let open = "SELECT COUNT(*) FROM payment_exceptions WHERE resolved_at IS NULL";
     assert_eq!(stage.app.count(open).await, 0);
     // The sharing goes on as if nothing had been asked.
-    stage.channel.result(PLATFORM, PartResult::Success);
+    stage.channel.result(PROVIDER, PartResult::Success);
     stage.round().await;
     assert_eq!(stage.books().await, (10_000 - 994 - 497, 994, 497, 0));
     stage.app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn shares_that_come_back_for_a_withdrawn_refund_are_the_shops_and_count_for_the_next() {
+async fn shares_that_come_back_for_a_withdrawn_refund_are_the_merchants_and_count_for_the_next() {
     let stage = Stage::set().await;
     stage
-        .rule(true, &[(stage.platform, 100_000)])
+        .rule(true, &[(stage.provider, 100_000)])
         .await
         .unwrap();
     let order = stage.pay("k1").await;

@@ -34,7 +34,7 @@ async fn a_rule_that_is_gone_shares_nothing_and_releases() {
 async fn rules_and_receivers_stay_within_what_wechat_allows() {
     let stage = Stage::set().await;
     stage.channel.state().ratio_max = Some(1_000);
-    let refused = stage.rule(true, &[(stage.platform, 100_001)]).await;
+    let refused = stage.rule(true, &[(stage.provider, 100_001)]).await;
     assert!(matches!(
         refused,
         Err(SharingError::TooMuch {
@@ -42,12 +42,12 @@ async fn rules_and_receivers_stay_within_what_wechat_allows() {
         })
     ));
     stage
-        .rule(true, &[(stage.platform, 100_000)])
+        .rule(true, &[(stage.provider, 100_000)])
         .await
         .unwrap();
     let tenant = stage.app.tenant.id;
     let by = || Actor::new("test");
-    let refused = remove_receiver(&stage.sharing, tenant, stage.platform, by()).await;
+    let refused = remove_receiver(&stage.sharing, tenant, stage.provider, by()).await;
     assert!(matches!(refused, Err(SharingError::ReceiverInUse)));
     remove_receiver(&stage.sharing, tenant, stage.person, by())
         .await
@@ -64,11 +64,11 @@ async fn rules_and_receivers_stay_within_what_wechat_allows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn operators_set_sharing_up_and_shops_see_it() {
+async fn operators_set_sharing_up_and_merchants_see_it() {
     let stage = Stage::set().await;
     let admin = stage.app.admin();
-    let shop = format!("/api/v1/admin/merchants/{}", stage.merchant);
-    let receivers = format!("{shop}/sharing-receivers");
+    let path = format!("/api/v1/admin/merchants/{}", stage.merchant_id);
+    let receivers = format!("{path}/sharing-receivers");
     let body = json!({
         "kind": "person", "account": "oPerson-22345", "name": "张三丰", "relation": "PARTNER",
     });
@@ -89,7 +89,7 @@ async fn operators_set_sharing_up_and_shops_see_it() {
     assert_eq!(listed.as_array().unwrap().len(), 3);
 
     let rule = stage
-        .shop
+        .merchant
         .owner
         .get("/api/v1/merchant/sharing-rule")
         .await
@@ -100,18 +100,18 @@ async fn operators_set_sharing_up_and_shops_see_it() {
     let order_no = OrderNo::from(order);
     let own = format!("/api/v1/merchant/payments/{order_no}/sharing");
     stage
-        .shop
+        .merchant
         .owner
         .get(&own)
         .await
         .refused(404, "sharing_not_found");
     stage.channel.trouble([Trouble::CallLost]);
     stage.round().await;
-    let seen = stage.shop.owner.get(&own).await.expect(200);
+    let seen = stage.merchant.owner.get(&own).await.expect(200);
     assert_eq!(seen["state"], "asked");
     assert_eq!(seen["problem"], "no_answer");
     stage.customer.get(&own).await.refused(403, "forbidden");
-    let other = stage.app.shop("老张面馆", "1900000110").await;
+    let other = stage.app.merchant("老张面馆", "1900000110").await;
     other
         .owner
         .get(&own)
@@ -138,7 +138,7 @@ async fn operators_set_sharing_up_and_shops_see_it() {
         .post(&retry, &json!({}))
         .await
         .refused(409, "sharing_nothing_to_retry");
-    let remove = format!("/api/v1/admin/sharing-receivers/{}/remove", stage.platform);
+    let remove = format!("/api/v1/admin/sharing-receivers/{}/remove", stage.provider);
     admin
         .post(&remove, &json!({}))
         .await

@@ -6,7 +6,7 @@ use zhangfang::{
     sharing::{PartResult, PartState, SHARE_ATTEMPTS_MAX, ShareStateKind, Sharing},
 };
 
-use super::{PERSON, PLATFORM, Stage, Trouble, fen};
+use super::{PERSON, PROVIDER, Stage, Trouble, fen};
 use crate::harness::eventually;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,17 +50,17 @@ async fn a_payment_that_is_too_young_is_not_shared() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_part_that_fails_is_the_shops_again_and_somebody_is_told() {
+async fn a_part_that_fails_is_the_merchants_again_and_somebody_is_told() {
     let stage = Stage::set().await;
     stage.channel.result(PERSON, PartResult::Closed);
-    stage.channel.result(PLATFORM, PartResult::Pending);
+    stage.channel.result(PROVIDER, PartResult::Pending);
     let order = stage.pay("k1").await;
     stage.round().await;
     assert_eq!(stage.books().await, (10_000 - 994, 0, 0, 994));
     assert_eq!(stage.sharing_of(order).await, OrderSharing::Under);
     stage.round().await;
     assert_eq!(stage.exceptions().await, ["sharing_failed"]);
-    stage.channel.result(PLATFORM, PartResult::Success);
+    stage.channel.result(PROVIDER, PartResult::Success);
     stage.round().await;
     assert_eq!(stage.books().await, (10_000 - 994, 994, 0, 0));
     assert_eq!(stage.sharing_of(order).await, OrderSharing::Done);

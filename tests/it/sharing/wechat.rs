@@ -14,33 +14,37 @@ use zhangfang::{
 };
 
 use crate::{
-    harness::{Caller, Shop, TestApp, eventually},
+    harness::{Caller, Merchant, TestApp, eventually},
     refunds::{ask, text},
 };
 
 /// A fifth of what WeChat's fee leaves of ¥100.
 const PART: i64 = 1_988;
 
-/// A shop of whose payments the platform gets a fifth, as operators set it up.
+/// A merchant of whose payments the service provider gets a fifth, as operators set it up.
 struct Street {
     app: TestApp,
-    shop: Shop,
+    merchant: Merchant,
     customer: Caller,
-    merchant: MerchantId,
+    merchant_id: MerchantId,
     receiver: ReceiverId,
-    /// The merchant number of the platform.
+    /// The `mchid` of the service provider.
     account: String,
 }
 
 impl Street {
     async fn open() -> Self {
         let app = TestApp::start().await;
-        let shop = app.shop("茶里巷", "1900000150").await;
+        let merchant = app.merchant("茶里巷", "1900000150").await;
         let customer = app.customer("li").await;
-        let profile = shop.owner.get("/api/v1/merchant/profile").await.expect(200);
-        let merchant = text(&profile, "id");
+        let profile = merchant
+            .owner
+            .get("/api/v1/merchant/profile")
+            .await
+            .expect(200);
+        let merchant_id = text(&profile, "id");
         let account = app.simulator.credentials().sp_mchid.clone();
-        let receivers = format!("/api/v1/admin/merchants/{merchant}/sharing-receivers");
+        let receivers = format!("/api/v1/admin/merchants/{merchant_id}/sharing-receivers");
         let form = json!({
             "kind": "merchant", "account": account, "name": "账房科技有限公司", "relation": "SERVICE_PROVIDER",
         });
@@ -53,7 +57,7 @@ impl Street {
         let added = admin.keyed("r").post(&receivers, &form).await.expect(201);
         assert_eq!(added["state"], "active", "{added}");
         let receiver = text(&added, "id");
-        let rule = format!("/api/v1/admin/merchants/{merchant}/sharing-rule");
+        let rule = format!("/api/v1/admin/merchants/{merchant_id}/sharing-rule");
         let part =
             json!({ "receiver_id": receiver, "ratio_ppm": 200_000, "description": "平台服务费" });
         let set = admin
@@ -62,10 +66,10 @@ impl Street {
             .expect(200);
         assert_eq!(set["ratio_max_ppm"], 300_000, "{set}");
         Self {
-            merchant: merchant.parse().unwrap(),
+            merchant_id: merchant_id.parse().unwrap(),
             receiver: receiver.parse().unwrap(),
             app,
-            shop,
+            merchant,
             customer,
             account,
         }
@@ -73,15 +77,15 @@ impl Street {
 
     async fn pay(&self, key: &str) -> String {
         self.app
-            .pay(&self.customer, &self.shop.code, 10_000, key)
+            .pay(&self.customer, &self.merchant.code, 10_000, key)
             .await
     }
 
-    /// The sharing as the shop sees it, once `ready` says so.
+    /// The sharing as the merchant sees it, once `ready` says so.
     async fn shared(&self, order_no: &str, what: &str, ready: impl Fn(&Value) -> bool) -> Value {
         let path = format!("/api/v1/merchant/payments/{order_no}/sharing");
         eventually(what, || async {
-            let seen = self.shop.owner.get(&path).await;
+            let seen = self.merchant.owner.get(&path).await;
             let seen = (seen.status == 200).then(|| seen.expect(200));
             seen.filter(|seen| ready(seen))
         })
@@ -95,11 +99,11 @@ impl Street {
         .await
     }
 
-    /// The refund as the shop sees it when the money has arrived.
+    /// The refund as the merchant sees it when the money has arrived.
     async fn refunded(&self, refund: &Value) -> Value {
         let path = format!("/api/v1/merchant/refunds/{}", text(refund, "refund_no"));
         eventually("the refund arrives", || async {
-            let refund = self.shop.owner.get(&path).await.expect(200);
+            let refund = self.merchant.owner.get(&path).await.expect(200);
             (refund["state"] == "succeeded").then_some(refund)
         })
         .await
@@ -120,11 +124,11 @@ impl Street {
         money.collect()
     }
 
-    /// What the shop's timeline says of the sharing, once the relay has got there.
+    /// What the merchant's timeline says of the sharing, once the relay has got there.
     async fn told(&self, order_no: &str) -> Vec<String> {
         let path = format!("/api/v1/merchant/payments/{order_no}/history");
         eventually("the history knows of the end", || async {
-            let story = self.shop.owner.get(&path).await.expect(200);
+            let story = self.merchant.owner.get(&path).await.expect(200);
             let steps = story["timeline"].as_array().unwrap().iter();
             let sharing = steps.filter(|step| step["what"] == "sharing");
             let states: Vec<_> = sharing.map(|step| text(step, "state")).collect();
@@ -133,11 +137,11 @@ impl Street {
         .await
     }
 
-    /// Credits less debits of the shop, the receiver and the way between them, in fen.
+    /// Credits less debits of the merchant, the receiver and the way between them, in fen.
     async fn books(&self) -> [i64; 3] {
         let mut held = [0; 3];
         let accounts = [
-            AccountId::merchant_payable(self.merchant),
+            AccountId::merchant_payable(self.merchant_id),
             AccountId::receiver_payable(self.receiver),
             AccountId::of_tenant(self.app.tenant.id, AccountKind::SharingInTransit),
         ];
@@ -161,8 +165,8 @@ impl Street {
                 .await
                 .unwrap();
         let number: SharingNo = text(seen, "sharing_no").parse().unwrap();
-        let gateway = self.app.app.sharing().gateways.of(self.app.tenant.id);
-        let said = gateway.query_share(number, &transaction, "1900000150");
+        let channel = self.app.app.sharing().channels.of(self.app.tenant.id);
+        let said = channel.query_share(number, &transaction, "1900000150");
         match said.await {
             Outcome::Done(said) => said,
             other @ (Outcome::Refused(_) | Outcome::Unknown(_)) => panic!("{other:?}"),
@@ -206,7 +210,7 @@ async fn a_payment_is_shared_by_itself_and_a_refund_brings_back_its_part_first()
     assert_eq!(parts[0]["account"], street.account);
     assert_eq!(street.books().await, [10_000 - PART, PART, 0]);
 
-    let half = ask(&street.shop.owner, &order_no, "merchant", 5_000, "half").await;
+    let half = ask(&street.merchant.owner, &order_no, "merchant", 5_000, "half").await;
     street.refunded(&half).await;
     let seen = street.done(&order_no).await;
     let back = &seen["returns"][0];
@@ -235,7 +239,7 @@ async fn a_payment_is_shared_by_itself_and_a_refund_brings_back_its_part_first()
     };
     let before = street.app.simulator.stats().call_faults;
     street.always(Endpoint::SharingReturn, odds);
-    let rest = ask(&street.shop.owner, &order_no, "merchant", 5_000, "rest").await;
+    let rest = ask(&street.merchant.owner, &order_no, "merchant", 5_000, "rest").await;
     eventually("the answer to the return is lost", || async {
         (street.app.simulator.stats().call_faults > before).then_some(())
     })
@@ -253,7 +257,14 @@ async fn a_payment_that_is_refunded_before_it_is_shared_is_only_released() {
     // WeChat does not say what is left to share until the refund is on its way.
     street.always(Endpoint::SharingQuery, busy());
     let order_no = street.pay("k").await;
-    let whole = ask(&street.shop.owner, &order_no, "merchant", 10_000, "whole").await;
+    let whole = ask(
+        &street.merchant.owner,
+        &order_no,
+        "merchant",
+        10_000,
+        "whole",
+    )
+    .await;
     street.quiet();
     street.refunded(&whole).await;
     let seen = street.done(&order_no).await;
@@ -267,7 +278,7 @@ async fn a_payment_that_is_refunded_before_it_is_shared_is_only_released() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_part_that_wechat_closes_is_the_shops_again_and_somebody_is_told() {
+async fn a_part_that_wechat_closes_is_the_merchants_again_and_somebody_is_told() {
     let street = Street::open().await;
     let forced = ForcedReceiver {
         share: Some(ShareResult::Closed(ShareFailure::AccountAbnormal)),
@@ -285,7 +296,14 @@ async fn a_part_that_wechat_closes_is_the_shops_again_and_somebody_is_told() {
     assert_eq!(open[0]["order_no"], order_no);
 
     // Nothing has to come back for a refund then.
-    let whole = ask(&street.shop.owner, &order_no, "merchant", 10_000, "whole").await;
+    let whole = ask(
+        &street.merchant.owner,
+        &order_no,
+        "merchant",
+        10_000,
+        "whole",
+    )
+    .await;
     street.refunded(&whole).await;
     assert_eq!(street.done(&order_no).await["returns"], json!([]));
     assert_eq!(street.books().await, [0, 0, 0]);

@@ -193,7 +193,7 @@ fn reasons_hold_no_personal_data() {
     let set = RuleSet::parse(include_str!("../../../../risk-rules.yaml")).unwrap();
     for stage in Stage::ALL {
         let mut facts = facts(stage);
-        facts.own_shop = true;
+        facts.own_merchant = true;
         facts.customer = Some(customer(0));
         let shown = format!("{:?}", decide(&set, &facts, |_| Some(1_000_000)).fired);
         for secret in ["203.0", "phone-1", &customer(0).to_string()] {
@@ -211,7 +211,7 @@ fn the_shipped_rules_do_what_they_say_and_leave_ordinary_customers_alone() {
         [rules[0].id.as_str(), rules[1].id.as_str()],
         ["many-payments", "unknown-network"]
     );
-    // Five payments in ten minutes from one address, at one shop, at a new customer's first day.
+    // Five payments in ten minutes from one address, at one merchant, at a new customer's first day.
     let ordinary = |counter: &Counter| {
         Some(match counter.measure {
             Measure::SumFen => 50_000,

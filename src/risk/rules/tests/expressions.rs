@@ -15,14 +15,14 @@ fn names_stand_for_what_is_known() {
     let mut known = facts(Stage::PaymentCreate);
     known.source = Some("lottery".to_owned());
     let customer = format!("customer == '{}'", customer(1));
-    let shop = format!("shop in ['{}', 'x']", shop());
+    let merchant = format!("merchant in ['{}', 'x']", merchant());
     for expression in [
         "amount_fen == 1000",
         "points == 10",
         "hour == 10 && weekday == 1",
         &customer,
-        &shop,
-        "has_customer && !own_shop",
+        &merchant,
+        "has_customer && !own_merchant",
         "customer_age_days == 48",
         "source.startsWith('lot') && source.endsWith('ery') && source.contains('tt') && size(source) == 7",
         "device != '' && stage == 'payment.create'",
@@ -46,7 +46,7 @@ fn what_is_not_known_is_nothing() {
     );
     for expression in [
         "amount_fen == 0 && points == 0 && customer_age_days == 0",
-        "customer == '' && shop == '' && device == '' && source == ''",
+        "customer == '' && merchant == '' && device == '' && source == ''",
         "!has_customer",
         "counters.by_phone == 0",
     ] {

@@ -62,7 +62,7 @@ fn every_measure_can_be_counted() {
         ("distinct_networks", Measure::Distinct(Thing::Network)),
         ("distinct_devices", Measure::Distinct(Thing::Device)),
     ] {
-        let rule = format!("velocity: {{measure: {word}, per: shop, within: 1h, above: 5}}");
+        let rule = format!("velocity: {{measure: {word}, per: merchant, within: 1h, above: 5}}");
         let set = one_rule("payment.create", &rule);
         assert_eq!(set.asks(Stage::PaymentCreate)[0].counter.measure, measure);
         assert!(fires(&rule, &payment(1), |_| Some(6)) && !fires(&rule, &payment(1), |_| Some(5)));
@@ -223,7 +223,7 @@ fn structuring_is_many_amounts_just_under_a_limit() {
 }
 
 #[test]
-fn collusion_is_one_pair_again_and_again_or_a_shop_with_itself() {
+fn collusion_is_one_pair_again_and_again_or_a_merchant_with_itself() {
     let rule = "collusion: {above: 20, within: 1d}";
     assert!(!fires(rule, &payment(1), |_| Some(20)));
     assert!(fires(rule, &payment(1), |_| Some(21)));
@@ -233,9 +233,9 @@ fn collusion_is_one_pair_again_and_again_or_a_shop_with_itself() {
     nowhere.merchant = None;
     assert!(!fires(rule, &nowhere, |_| Some(21)));
     let mut own = payment(1);
-    assert!(!fires("collusion: {own_shop: true}", &own, |_| None));
-    own.own_shop = true;
-    assert!(fires("collusion: {own_shop: true}", &own, |_| None));
+    assert!(!fires("collusion: {own_merchant: true}", &own, |_| None));
+    own.own_merchant = true;
+    assert!(fires("collusion: {own_merchant: true}", &own, |_| None));
 }
 
 #[test]
@@ -284,7 +284,7 @@ fn farming_is_refunds_beside_payments() {
 }
 
 #[test]
-fn lists_are_of_people_shops_phones_and_places() {
+fn lists_are_of_people_merchants_phones_and_places() {
     for name in ["people", "places", "phones", "here"] {
         let inside = format!("list: {{in: {name}}}");
         let outside = format!("list: {{not_in: {name}}}");

@@ -18,7 +18,7 @@ fn customer(number: u64) -> CustomerId {
     CustomerId::new(Id::mint(1_790_000_000_000, number, Lane(3)))
 }
 
-fn shop() -> MerchantId {
+fn merchant() -> MerchantId {
     MerchantId::new(Id::mint(1_780_000_000_000, 1, Lane(0)))
 }
 
@@ -26,7 +26,7 @@ fn shop() -> MerchantId {
 fn facts(stage: Stage) -> Facts {
     let mut facts = Facts::new(stage, TenantId(1), Timestamp::parse_rfc3339(NOW).unwrap());
     facts.customer = Some(customer(1));
-    facts.merchant = Some(shop());
+    facts.merchant = Some(merchant());
     facts.amount = Some(Money::constant(1_000));
     facts.points = Some(Points::constant(10));
     facts.origin.address = Some("203.0.113.7".parse().unwrap());
@@ -58,12 +58,12 @@ fn fired(decision: &Decision) -> Vec<&str> {
 fn one_rule(stage: &str, condition: &str) -> RuleSet {
     let action = if stage == "login" { "block" } else { "review" };
     let text = format!(
-        "lists:\n  people: {{customers: [{}]}}\n  places: {{shops: [{}]}}\n  phones: {{devices: [phone-1, '7']}}\n  here: {{addresses: [203.0.113.0/24]}}\n\
+        "lists:\n  people: {{customers: [{}]}}\n  places: {{merchants: [{}]}}\n  phones: {{devices: [phone-1, '7']}}\n  here: {{addresses: [203.0.113.0/24]}}\n\
          counters:\n  rapid: {{measure: count, of: payment.create, per: customer, within: 1m}}\n  by_phone: {{measure: count, of: payment.create, per: device, within: 1m}}\n\
          defaults: {{on_missing: allow}}\n\
          rules:\n  - id: it\n    name: It\n    stages: [{stage}]\n    action: {action}\n    {condition}\n",
         customer(1),
-        shop(),
+        merchant(),
     );
     RuleSet::parse(&text).unwrap_or_else(|errors| panic!("{condition}: {errors}"))
 }

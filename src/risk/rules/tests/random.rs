@@ -13,7 +13,7 @@ const CONDITIONS: [&str; 14] = [
     "first_seen: {thing: network, of: payment.create}, on_missing: block",
     "unusual_amount: {factor: 3, at_least: 2, within: 1d}, on_missing: allow",
     "structuring: {limit_fen: 1000, margin: 30%, above: 1, within: 1d, of: refund}, on_missing: block",
-    "collusion: {own_shop: true}",
+    "collusion: {own_merchant: true}",
     "collusion: {above: 2, of: payment.create, within: 1d}, on_missing: block",
     "farming: {above: 1, within: 1d, share: 20%}, on_missing: allow",
     "list: {not_in: people}",
@@ -60,16 +60,16 @@ fn any_facts() -> impl Strategy<Value = Facts> {
         any::<bool>(),
     )
         .prop_map(
-            |(stage, at, who, amount, points, address, device, own_shop)| {
+            |(stage, at, who, amount, points, address, device, own_merchant)| {
                 let mut facts = Facts::new(stage, TenantId(1), Timestamp::from_micros(at));
                 facts.customer = who.map(customer);
-                facts.merchant = own_shop.then(shop);
+                facts.merchant = own_merchant.then(merchant);
                 facts.amount = amount.map(|fen| Money::parse(fen).unwrap());
                 facts.points = points.map(|points| Points::parse(points).unwrap());
                 facts.origin.address =
                     address.map(|bits| std::net::Ipv4Addr::from_bits(bits).into());
                 facts.origin.device = device.then(|| Device::parse("phone-1").unwrap());
-                facts.own_shop = own_shop;
+                facts.own_merchant = own_merchant;
                 facts
             },
         )
@@ -146,7 +146,7 @@ fn any_expression() -> impl Strategy<Value = String> {
     );
     let sum = sum.prop_map(|(one, sign, two)| format!("({one} {sign} {two})"));
     let choice = (number.clone(), number.clone());
-    let choice = choice.prop_map(|(one, two)| format!("(own_shop ? {one} : {two})"));
+    let choice = choice.prop_map(|(one, two)| format!("(own_merchant ? {one} : {two})"));
     let any_number = prop_oneof![3 => number, 1 => sum, 1 => choice];
     let compared = (
         any_number.clone(),
@@ -158,17 +158,17 @@ fn any_expression() -> impl Strategy<Value = String> {
     let truth = select(
         [
             "has_customer",
-            "own_shop",
+            "own_merchant",
             "source == ''",
             "source != 'crm'",
             "source in ['crm', 'x']",
             "source.startsWith('c')",
             "stage == 'redeem'",
             "stage in ['refund', 'login']",
-            "shop == ''",
+            "merchant == ''",
             "customer == source",
             "device == 'phone-1'",
-            "has_customer == own_shop",
+            "has_customer == own_merchant",
             "true",
         ]
         .as_slice(),
@@ -210,7 +210,7 @@ fn any_deed() -> impl Strategy<Value = (Facts, i64)> {
                 let paid = matches!(stage, Stage::PaymentCreate | Stage::Refund)
                     || (stage == Stage::PointsCredit && !award);
                 facts.customer = (!unknown).then(|| customer(u64::from(there)));
-                facts.merchant = (paid || (source && there)).then(shop);
+                facts.merchant = (paid || (source && there)).then(merchant);
                 facts.amount = paid.then(|| Money::parse(fen).unwrap());
                 facts.points = (source || stage == Stage::PointsCredit)
                     .then(|| Points::parse(points).unwrap());
@@ -219,7 +219,7 @@ fn any_deed() -> impl Strategy<Value = (Facts, i64)> {
                 facts.origin.device =
                     (anywhere && phone).then(|| Device::parse("phone-1").unwrap());
                 facts.source = source.then(|| if near { "crm" } else { "x" }.to_owned());
-                facts.own_shop = own && paid && facts.customer.is_some();
+                facts.own_merchant = own && paid && facts.customer.is_some();
                 // This payment is one of those that are counted.
                 (facts, said.max(i64::from(stage == Stage::PaymentCreate)))
             },

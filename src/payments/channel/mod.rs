@@ -60,18 +60,18 @@ pub enum RefusalKind {
 #[derive(Debug, Clone)]
 pub struct PrepayRequest {
     pub order_no: OrderNo,
-    /// The shop's number at WeChat; in direct mode our own.
+    /// The merchant's number at WeChat; in direct mode our own.
     pub sub_mchid: String,
     pub amount: Money,
     /// Shown in the customer's bill; at most 127 characters.
     pub description: String,
-    /// Who will pay: needed for [`Gateway::prepay`], unknown for [`Gateway::prepay_native`].
+    /// Who will pay: needed for [`PaymentChannel::prepay`], unknown for [`PaymentChannel::prepay_native`].
     pub payer_openid: Option<Secret<String>>,
     /// After this the order cannot be paid.
     pub expires_at: Timestamp,
     /// Where the channel tells us that it was paid.
     pub notify_path: String,
-    /// Freezes the shop's money until it is shared or released (分账).
+    /// Freezes the merchant's money until it is shared or released (分账).
     pub profit_sharing: bool,
 }
 
@@ -110,7 +110,7 @@ pub struct PaidNotice {
     pub wechat_transaction_id: String,
     /// Ours: the service provider's, or in direct mode the merchant's.
     pub sp_mchid: String,
-    /// The shop's; in direct mode the same as `sp_mchid`.
+    /// The merchant's; in direct mode the same as `sp_mchid`.
     pub sub_mchid: String,
     pub app_id: String,
     /// Who paid, under our mini-program, when told.
@@ -208,7 +208,7 @@ impl NoticeError {
 /// How a tenant collects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChannelMode {
-    /// 服务商: for its shops, each with a number of its own under ours.
+    /// 服务商: for its merchants, each with a number of its own under ours.
     Partner,
     /// 直连: for itself, under its own number.
     Direct,
@@ -225,25 +225,25 @@ pub struct OurAccount {
 }
 
 /// The channel account of each tenant.
-pub trait Gateways: Debug + Send + Sync + 'static {
+pub trait PaymentChannels: Debug + Send + Sync + 'static {
     /// The tenant's own account, or the one that tenants share.
-    fn of(&self, tenant: TenantId) -> Arc<dyn Gateway>;
+    fn of(&self, tenant: TenantId) -> Arc<dyn PaymentChannel>;
 }
 
 /// One account for all tenants.
 #[derive(Debug)]
-pub struct OneGateway(pub Arc<dyn Gateway>);
+pub struct OneChannel(pub Arc<dyn PaymentChannel>);
 
-impl Gateways for OneGateway {
-    fn of(&self, _tenant: TenantId) -> Arc<dyn Gateway> {
+impl PaymentChannels for OneChannel {
+    fn of(&self, _tenant: TenantId) -> Arc<dyn PaymentChannel> {
         Arc::clone(&self.0)
     }
 }
 
 /// A payment channel.
 ///
-/// `shop` is always the shop's number at the channel, in direct mode our own.
-pub trait Gateway: Debug + Send + Sync + 'static {
+/// `sub_mchid` is always the merchant's number at the channel, in direct mode our own.
+pub trait PaymentChannel: Debug + Send + Sync + 'static {
     fn account(&self) -> &OurAccount;
 
     /// Makes the order payable inside the mini-program. The same request again gives a fresh ticket.
@@ -259,18 +259,18 @@ pub trait Gateway: Debug + Send + Sync + 'static {
     fn query<'a>(
         &'a self,
         order_no: OrderNo,
-        shop: &'a str,
+        sub_mchid: &'a str,
     ) -> BoxFuture<'a, Outcome<ChannelOrder>>;
 
     /// The same by the channel's number; only paid orders have one.
     fn query_by_transaction<'a>(
         &'a self,
         wechat_transaction_id: &'a str,
-        shop: &'a str,
+        sub_mchid: &'a str,
     ) -> BoxFuture<'a, Outcome<ChannelOrder>>;
 
     /// Makes the order unpayable. Refused with [`RefusalKind::AlreadyPaid`] when it is paid.
-    fn close<'a>(&'a self, order_no: OrderNo, shop: &'a str) -> BoxFuture<'a, Outcome<()>>;
+    fn close<'a>(&'a self, order_no: OrderNo, sub_mchid: &'a str) -> BoxFuture<'a, Outcome<()>>;
 
     /// Asks for a refund. Done means taken, not refunded: see [`ChannelRefund::status`].
     fn refund(&self, call: RefundCall) -> BoxFuture<'_, Outcome<ChannelRefund>>;
@@ -279,14 +279,14 @@ pub trait Gateway: Debug + Send + Sync + 'static {
     fn query_refund<'a>(
         &'a self,
         refund_no: RefundNo,
-        shop: &'a str,
+        sub_mchid: &'a str,
     ) -> BoxFuture<'a, Outcome<ChannelRefund>>;
 
     /// The same of a refund that was made elsewhere, under somebody else's number.
     fn query_refund_of<'a>(
         &'a self,
         _out_refund_no: &'a str,
-        _shop: &'a str,
+        _sub_mchid: &'a str,
     ) -> BoxFuture<'a, Outcome<ChannelRefund>> {
         Box::pin(async { Outcome::Unknown("the channel cannot be asked by this number".into()) })
     }

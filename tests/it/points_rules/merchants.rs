@@ -1,4 +1,4 @@
-//! A shop's own rule, caps at their edges, and refunds after the rule changed.
+//! A merchant's own rule, caps at their edges, and refunds after the rule changed.
 
 use serde_json::{Value, json};
 
@@ -6,11 +6,11 @@ use super::{RULE, earned, id_of, rule_of};
 use crate::harness::{TestApp, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_shop_earns_by_its_own_rule_until_that_is_withdrawn() {
+async fn a_merchant_earns_by_its_own_rule_until_that_is_withdrawn() {
     let app = TestApp::start().await;
     let (own, plain) = (
-        app.shop("茶里巷", "1900000500").await,
-        app.shop("面馆", "1900000501").await,
+        app.merchant("茶里巷", "1900000500").await,
+        app.merchant("面馆", "1900000501").await,
     );
     let (id, li) = (id_of(&own).await, app.customer("li").await);
     let admin = app.operator("lin");
@@ -35,7 +35,7 @@ async fn a_shop_earns_by_its_own_rule_until_that_is_withdrawn() {
         .expect(200);
     assert_eq!(
         (&told["of"], &told["rule"]["ratio"]),
-        (&json!("shop"), &json!("3"))
+        (&json!("merchant"), &json!("3"))
     );
     let told = plain
         .owner
@@ -47,7 +47,7 @@ async fn a_shop_earns_by_its_own_rule_until_that_is_withdrawn() {
         (&json!("tenant"), &json!(1))
     );
 
-    // The tenant's next rule is not the shop's.
+    // The tenant's next rule is not the merchant's.
     admin.put(RULE, &json!({ "ratio": "2" })).await.expect(200);
     assert_eq!(earned(&app, &li, &own.code, 101, "c").await, 4);
     assert_eq!(earned(&app, &li, &plain.code, 101, "d").await, 2);
@@ -82,7 +82,7 @@ async fn a_shop_earns_by_its_own_rule_until_that_is_withdrawn() {
 #[tokio::test(flavor = "multi_thread")]
 async fn caps_are_full_at_their_edge_and_no_point_later() {
     let app = TestApp::start().await;
-    let shop = app.shop("茶里巷", "1900000511").await;
+    let merchant = app.merchant("茶里巷", "1900000511").await;
     let (li, wang) = (app.customer("li").await, app.customer("wang").await);
     let admin = app.admin();
     admin
@@ -101,7 +101,7 @@ async fn caps_are_full_at_their_edge_and_no_point_later() {
         (&wang, 2, "b"),
         (&wang, 1, "c"),
     ] {
-        credited.push(earned(&app, customer, &shop.code, yuan * 100, key).await);
+        credited.push(earned(&app, customer, &merchant.code, yuan * 100, key).await);
     }
     assert_eq!(credited, [19, 1, 0, 14, 1, 0]);
     // A new version has a budget of its own; what was earned that day still counts.
@@ -112,29 +112,29 @@ async fn caps_are_full_at_their_edge_and_no_point_later() {
         )
         .await
         .expect(200);
-    assert_eq!(earned(&app, &wang, &shop.code, 900, "d").await, 3);
-    assert_eq!(earned(&app, &li, &shop.code, 900, "d").await, 0);
+    assert_eq!(earned(&app, &wang, &merchant.code, 900, "d").await, 3);
+    assert_eq!(earned(&app, &li, &merchant.code, 900, "d").await, 0);
     // A cap of nothing is a cap.
     admin
         .put(RULE, &json!({ "ratio": "1", "daily_cap": 0 }))
         .await
         .expect(200);
-    assert_eq!(earned(&app, &wang, &shop.code, 900, "e").await, 0);
+    assert_eq!(earned(&app, &wang, &merchant.code, 900, "e").await, 0);
     app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refund_goes_by_what_the_order_earned_whatever_the_rule_says_now() {
     let app = TestApp::start().await;
-    let shop = app.shop("茶里巷", "1900000512").await;
-    let id = id_of(&shop).await;
+    let merchant = app.merchant("茶里巷", "1900000512").await;
+    let id = id_of(&merchant).await;
     let li = app.customer("li").await;
     let admin = app.admin();
     admin
         .put(&rule_of(&id), &json!({ "ratio": "4" }))
         .await
         .expect(200);
-    let order_no = app.pay(&li, &shop.code, 1_000, "a").await;
+    let order_no = app.pay(&li, &merchant.code, 1_000, "a").await;
     admin
         .put(
             &rule_of(&id),
@@ -146,7 +146,7 @@ async fn a_refund_goes_by_what_the_order_earned_whatever_the_rule_says_now() {
     admin.put(RULE, &json!({ "ratio": "0" })).await.expect(200);
     let wish = json!({ "amount_fen": 500, "reason": "缺货" });
     let path = format!("/api/v1/merchant/payments/{order_no}/refunds");
-    shop.owner.keyed("r").post(&path, &wish).await;
+    merchant.owner.keyed("r").post(&path, &wish).await;
     eventually("the points are back", || async {
         let balance = li.get("/api/v1/customer/points").await.expect(200);
         (balance["posted"] == 20).then_some(())

@@ -1,4 +1,4 @@
-//! What WeChat has agreed with each shop: its fee, and how much of an order may be shared.
+//! What WeChat has agreed with each merchant: its fee, and how much of an order may be shared.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::server::{Shared, lock};
 
-/// The terms of one shop. A merchant of direct mode is a shop under its own number.
+/// The terms of one merchant: a sub-merchant, or in direct mode the merchant itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct ShopRules {
+pub struct MerchantRules {
     /// WeChat's fee in hundredths of a per cent: 60 is 0.60 %. At most 10000.
     pub fee_basis_points: u16,
     /// How much of an order may be shared in hundredths of a per cent: 3000 is 30 %, WeChat's
@@ -20,7 +20,7 @@ pub struct ShopRules {
     pub max_ratio: u16,
 }
 
-impl Default for ShopRules {
+impl Default for MerchantRules {
     fn default() -> Self {
         Self {
             fee_basis_points: 60,
@@ -29,7 +29,7 @@ impl Default for ShopRules {
     }
 }
 
-impl ShopRules {
+impl MerchantRules {
     /// The fee on `amount_fen`, rounded half up to the fen, as it is settled.
     pub(super) fn fee_fen(self, amount_fen: i64) -> i64 {
         let exact = i128::from(amount_fen) * i128::from(self.fee_basis_points.min(WHOLE));
@@ -45,35 +45,35 @@ impl ShopRules {
 
 const WHOLE: u16 = 10_000;
 
-/// The shops with terms of their own; all others have the default.
+/// The merchants with terms of their own; all others have the default.
 #[derive(Debug, Default)]
-pub(super) struct Shops(Mutex<HashMap<String, ShopRules>>);
+pub(super) struct Merchants(Mutex<HashMap<String, MerchantRules>>);
 
-impl Shops {
-    pub(super) fn rules(&self, mchid: &str) -> ShopRules {
+impl Merchants {
+    pub(super) fn rules(&self, mchid: &str) -> MerchantRules {
         lock(&self.0).get(mchid).copied().unwrap_or_default()
     }
 
-    pub(super) fn set(&self, mchid: &str, rules: ShopRules) {
+    pub(super) fn set(&self, mchid: &str, rules: MerchantRules) {
         lock(&self.0).insert(mchid.to_owned(), rules);
     }
 }
 
-/// `GET /sim/shops/{mchid}`.
+/// `GET /sim/merchants/{mchid}`.
 pub(super) async fn get(
     State(shared): State<Arc<Shared>>,
     Path(mchid): Path<String>,
-) -> Json<ShopRules> {
-    Json(shared.shops.rules(&mchid))
+) -> Json<MerchantRules> {
+    Json(shared.merchants.rules(&mchid))
 }
 
-/// `PUT /sim/shops/{mchid}`: both terms at once; one left out has its default.
+/// `PUT /sim/merchants/{mchid}`: both terms at once; one left out has its default.
 pub(super) async fn put(
     State(shared): State<Arc<Shared>>,
     Path(mchid): Path<String>,
-    Json(rules): Json<ShopRules>,
-) -> Json<ShopRules> {
-    shared.shops.set(&mchid, rules);
+    Json(rules): Json<MerchantRules>,
+) -> Json<MerchantRules> {
+    shared.merchants.set(&mchid, rules);
     Json(rules)
 }
 
@@ -83,14 +83,14 @@ mod tests {
 
     #[test]
     fn the_fee_is_rounded_half_up_and_the_shareable_part_down() {
-        let rules = ShopRules::default();
+        let rules = MerchantRules::default();
         // 0.6 % of 0.83 yuan is 0.498 fen, of 0.84 yuan 0.504.
         assert_eq!((rules.fee_fen(83), rules.fee_fen(84)), (0, 1));
         assert_eq!(rules.fee_fen(1250), 8); // 7.5
         assert_eq!(rules.fee_fen(0), 0);
         assert_eq!(rules.fee_fen(i64::MAX), 55_340_232_221_128_655);
         assert_eq!(rules.shareable_fen(1_283), 384); // 384.9
-        let free = ShopRules {
+        let free = MerchantRules {
             fee_basis_points: 0,
             max_ratio: u16::MAX,
         };

@@ -1,4 +1,4 @@
-//! The demo's platform: a tenant, a points rule, shops and their codes. Made once; making it again finds what is there.
+//! The demo's tenant with its points rule, merchants and their codes. Made once; making it again finds what is there.
 //!
 //! A tenant and an operator's token come from the operator's machine, so they are made here with the service's own settings. Everything else goes over
 //! HTTP, by the people who would do it: an owner registers, an admin approves, the owner puts codes on the counters.
@@ -12,7 +12,7 @@ use super::{
     patience::Gave,
     plan::Counter,
     service::{LoginAs, Person, Service, TENANT},
-    wechat::{PhoneShop, Wechat},
+    wechat::{PhoneMerchant, Wechat},
 };
 use zhangfang::{
     app,
@@ -26,7 +26,7 @@ use zhangfang::{
 const TENANT_NAME: &str = "账房演示平台";
 
 /// Name, what the fixed code is for, and its price in fen.
-const SHOPS: [(&str, &str, i64); 12] = [
+const MERCHANTS: [(&str, &str, i64); 12] = [
     ("茶里巷", "招牌乌龙", 1_800),
     ("老张面馆", "牛肉面", 2_600),
     ("西街书店", "明信片", 990),
@@ -42,15 +42,15 @@ const SHOPS: [(&str, &str, i64); 12] = [
 ];
 const OPEN_LABEL: &str = "收银台";
 
-/// A shop that takes payments.
+/// A merchant that takes payments.
 #[derive(Debug)]
-pub(super) struct Shop {
+pub(super) struct Merchant {
     pub(super) name: String,
     pub(super) owner: Person,
-    pub(super) merchant_id: String,
+    pub(super) id: String,
 }
 
-/// The platform's two people: what one asks for, the other agrees to, or not.
+/// The tenant's two people: what one asks for, the other agrees to, or not.
 #[derive(Debug)]
 pub(super) struct Operators {
     pub(super) admin: Person,
@@ -61,18 +61,18 @@ pub(super) struct Operators {
 
 /// Everything the day happens on.
 #[derive(Debug)]
-pub(super) struct Platform {
-    pub(super) shops: Vec<Shop>,
+pub(super) struct Tenant {
+    pub(super) merchants: Vec<Merchant>,
     pub(super) counters: Vec<Counter>,
     pub(super) rule: PointsRule,
-    /// Shops that an operator has suspended since they were made.
+    /// Merchants that an operator has suspended since they were made.
     pub(super) left_out: Vec<String>,
 }
 
 /// One code, for the table and the phone.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Offer {
-    pub(super) shop: String,
+    pub(super) merchant: String,
     pub(super) code: String,
     pub(super) amount_fen: Option<i64>,
     pub(super) pay_page: String,
@@ -116,42 +116,43 @@ pub(super) async fn operators(settings: &TokenOnly) -> anyhow::Result<Operators>
 pub(super) async fn prepare(
     service: &Service,
     admin: &Person,
-    shops: usize,
+    merchants: usize,
     run: &str,
-) -> anyhow::Result<Platform> {
+) -> anyhow::Result<Tenant> {
     let rule = rule(service, admin)
         .await
         .context("the points rule could not be set")?;
-    let mut platform = Platform {
-        shops: Vec::new(),
+    let mut tenant = Tenant {
+        merchants: Vec::new(),
         counters: Vec::new(),
         rule,
         left_out: Vec::new(),
     };
-    for number in 0..shops {
-        let plan = ShopPlan::of(number);
+    for number in 0..merchants {
+        let plan = MerchantPlan::of(number);
         let opened = plan.open(service, admin, run).await;
-        let Some(shop) = opened.with_context(|| format!("{} could not be opened", plan.name))?
+        let Some(merchant) =
+            opened.with_context(|| format!("{} could not be opened", plan.name))?
         else {
-            platform.left_out.push(plan.name);
+            tenant.left_out.push(plan.name);
             continue;
         };
-        let place = platform.shops.len();
-        let codes = plan.codes(service, &shop.owner, run).await;
+        let place = tenant.merchants.len();
+        let codes = plan.codes(service, &merchant.owner, run).await;
         let codes = codes.with_context(|| format!("{} has no codes", plan.name))?;
-        platform
+        tenant
             .counters
             .extend(codes.map(|(code, amount_fen)| Counter {
-                shop: place,
+                merchant: place,
                 code,
                 amount_fen,
             }));
-        platform.shops.push(shop);
+        tenant.merchants.push(merchant);
     }
-    if platform.shops.is_empty() {
-        bail!("every shop of the demo is suspended; `./dev reset` makes new ones");
+    if tenant.merchants.is_empty() {
+        bail!("every merchant of the demo is suspended; `./dev reset` makes new ones");
     }
-    Ok(platform)
+    Ok(tenant)
 }
 
 /// One point per yuan, at most 2,000 a day, good for a year: put in force instead of the rule that a new tenant begins with. Later changes are somebody's
@@ -165,19 +166,19 @@ async fn rule(service: &Service, admin: &Person) -> Result<PointsRule, Gave> {
     service.set_rule(admin, &terms).await
 }
 
-/// A shop as it should be.
-struct ShopPlan {
+/// A merchant as it should be.
+struct MerchantPlan {
     number: usize,
     name: String,
     specialty: &'static str,
     price_fen: i64,
 }
 
-impl ShopPlan {
-    /// Shops beyond the list are branches of the first ones.
+impl MerchantPlan {
+    /// Merchants beyond the list are branches of the first ones.
     fn of(number: usize) -> Self {
-        let (name, specialty, price_fen) = SHOPS[number % SHOPS.len()];
-        let branch = number / SHOPS.len() + 1;
+        let (name, specialty, price_fen) = MERCHANTS[number % MERCHANTS.len()];
+        let branch = number / MERCHANTS.len() + 1;
         let name = match branch {
             1 => name.to_owned(),
             branch => format!("{name}（{branch}店）"),
@@ -190,14 +191,14 @@ impl ShopPlan {
         }
     }
 
-    /// The shop, approved; none when an operator has suspended it.
+    /// The merchant, approved; none when an operator has suspended it.
     async fn open(
         &self,
         service: &Service,
         admin: &Person,
         run: &str,
-    ) -> Result<Option<Shop>, Gave> {
-        let login_code = format!("sim-shop-owner-{}", self.number);
+    ) -> Result<Option<Merchant>, Gave> {
+        let login_code = format!("sim-merchant-owner-{}", self.number);
         let owner = Person::new(login_code.clone(), LoginAs::Merchant);
         let mut staff = staff_of(service, &owner).await?;
         if staff.as_ref().is_none_or(|staff| staff.state == "rejected") {
@@ -216,14 +217,14 @@ impl ShopPlan {
             let key = format!("{run}-approve-{}", self.number);
             let sub_mchid = format!("19{:08}", self.number);
             service
-                .approve(admin, &key, &staff.shop, &sub_mchid)
+                .approve(admin, &key, &staff.merchant, &sub_mchid)
                 .await?;
             "approved".clone_into(&mut staff.state);
         }
-        Ok((staff.state == "approved").then_some(Shop {
+        Ok((staff.state == "approved").then_some(Merchant {
             name: staff.name,
             owner,
-            merchant_id: staff.shop,
+            id: staff.merchant,
         }))
     }
 
@@ -275,10 +276,10 @@ async fn staff_of(service: &Service, owner: &Person) -> Result<Option<StaffOf>, 
     }
 }
 
-impl Platform {
+impl Tenant {
     pub(super) fn offers(&self, wechat: &Wechat) -> Vec<Offer> {
         let offer = |counter: &Counter| Offer {
-            shop: self.shops[counter.shop].name.clone(),
+            merchant: self.merchants[counter.merchant].name.clone(),
             code: counter.code.clone(),
             amount_fen: counter.amount_fen,
             pay_page: wechat.phone_page(&counter.code).to_string(),
@@ -288,10 +289,10 @@ impl Platform {
 
     /// Puts the codes on the phone page as buttons.
     pub(super) async fn show_on_phone(&self, wechat: &Wechat) -> Result<(), Gave> {
-        let button = |offer: Offer| PhoneShop {
+        let button = |offer: Offer| PhoneMerchant {
             name: match offer.amount_fen.and_then(|fen| Money::parse(fen).ok()) {
-                Some(price) => format!("{} {price}", offer.shop),
-                None => offer.shop,
+                Some(price) => format!("{} {price}", offer.merchant),
+                None => offer.merchant,
             },
             code: offer.code,
         };
@@ -305,8 +306,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shops_beyond_the_list_are_branches_with_names_of_their_own() {
-        let names: Vec<_> = (0..30).map(|number| ShopPlan::of(number).name).collect();
+    fn merchants_beyond_the_list_are_branches_with_names_of_their_own() {
+        let names: Vec<_> = (0..30)
+            .map(|number| MerchantPlan::of(number).name)
+            .collect();
         let mut different = names.clone();
         different.sort();
         different.dedup();

@@ -7,7 +7,7 @@ use crate::primitives::{BusinessDay, Timestamp};
 /// Which of a day's bills.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BillKind {
-    /// 交易账单: payments and refunds of every shop.
+    /// 交易账单: payments and refunds of every merchant.
     Trade,
     /// 资金账单: what moved on our own basic account.
     FundFlow,
@@ -76,8 +76,8 @@ pub struct TradeLine {
     pub at: Timestamp,
     pub app_id: String,
     pub mchid: String,
-    /// The shop; none in direct mode (`0`).
-    pub shop: Option<String>,
+    /// The merchant; none in direct mode (`0`).
+    pub sub_mchid: Option<String>,
     pub wechat_transaction_id: String,
     pub out_trade_no: String,
     pub trade_type: String,

@@ -1,4 +1,4 @@
-//! A shop as its own people see it.
+//! A merchant as its own people see it.
 
 use serde::Serialize;
 
@@ -8,7 +8,7 @@ use crate::{
 };
 
 #[derive(Serialize, utoipa::ToSchema)]
-pub(in crate::http) struct Shop {
+pub(in crate::http) struct MerchantProfile {
     #[schema(value_type = String, example = "me_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
     id: MerchantId,
     #[schema(example = "老王面馆")]
@@ -27,7 +27,7 @@ pub(in crate::http) struct Shop {
     created_at: Timestamp,
 }
 
-impl From<&Merchant> for Shop {
+impl From<&Merchant> for MerchantProfile {
     fn from(merchant: &Merchant) -> Self {
         Self {
             id: merchant.id,

@@ -7,8 +7,8 @@ use crate::primitives::{Money, OrderNo, RefundNo, Secret, Timestamp};
 pub struct RefundCall {
     pub refund_no: RefundNo,
     pub order_no: OrderNo,
-    /// The shop's number at the channel; in direct mode our own.
-    pub shop: String,
+    /// The merchant's number at the channel; in direct mode our own.
+    pub sub_mchid: String,
     pub amount: Money,
     /// Of the whole order.
     pub total: Money,
@@ -22,7 +22,7 @@ pub struct RefundCall {
 pub enum RefundStatus {
     Processing,
     Success,
-    /// It will not happen; the money stays with the shop.
+    /// It will not happen; the money stays with the merchant.
     Closed,
     /// The customer's bank does not take it: a person must say where the money shall go.
     Abnormal,
@@ -58,8 +58,8 @@ pub struct RefundNotice {
 pub struct AbnormalRefund {
     pub refund_no: RefundNo,
     pub wechat_refund_id: String,
-    pub shop: String,
-    /// A card of the customer; none: to the shop's own settlement account, which pays the customer some other way.
+    pub sub_mchid: String,
+    /// A card of the customer; none: to the merchant's own settlement account, which pays the customer some other way.
     pub card: Option<BankCard>,
 }
 

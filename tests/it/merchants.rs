@@ -1,10 +1,10 @@
-//! Shops as they come to be: names that show, numbers that are one shop's, codes that are meant literally.
+//! Merchants as they come to be: names that show, numbers that are one merchant's, codes that are meant literally.
 
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, TestApp};
 
-/// Registers a shop of this name, and approves it with this number.
+/// Registers a merchant of this name, and approves it with this number.
 async fn approved(app: &TestApp, who: &str, number: &str) -> (String, Answer) {
     let person = app.customer(who).await;
     let made = person
@@ -31,7 +31,7 @@ fn form(name: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_number_is_one_shops_under_one_account() {
+async fn a_number_is_one_merchants_under_one_account() {
     let app = TestApp::start().await;
     let (first, answer) = approved(&app, "first", "1900000180").await;
     answer.expect(200);
@@ -51,7 +51,7 @@ async fn a_number_is_one_shops_under_one_account() {
         .await
         .expect(200);
     assert_eq!(answer["sub_mchid"], "1900000181");
-    // A suspended shop keeps its number.
+    // A suspended merchant keeps its number.
     let path = format!("/api/v1/admin/merchants/{first}/suspend");
     let reason = json!({ "reason": "整顿" });
     app.admin()
@@ -64,9 +64,9 @@ async fn a_number_is_one_shops_under_one_account() {
     app.finish().await;
 }
 
-/// A platform that collects for itself has one number for all its shops.
+/// A tenant that collects for itself has one number for all its merchants.
 #[tokio::test]
-async fn ones_own_number_is_all_ones_shops() {
+async fn ones_own_number_is_all_ones_merchants() {
     let app = TestApp::direct().await;
     let own = app.simulator.credentials().sp_mchid.clone();
     approved(&app, "first", &own).await.1.expect(200);
@@ -75,7 +75,7 @@ async fn ones_own_number_is_all_ones_shops() {
 }
 
 #[tokio::test]
-async fn a_platforms_code_is_meant_literally() {
+async fn a_tenants_code_is_meant_literally() {
     let app = TestApp::start().await;
     for (code, status) in [
         ("demo", 200),
@@ -100,9 +100,9 @@ async fn a_platforms_code_is_meant_literally() {
 #[tokio::test]
 async fn names_and_reasons_show_as_what_they_are() {
     let app = TestApp::start().await;
-    let shop = app.shop("茶里巷", "1900000182").await;
+    let merchant = app.merchant("茶里巷", "1900000182").await;
     let li = app.customer("li").await;
-    let order_no = app.pay(&li, &shop.code, 1000, "k").await;
+    let order_no = app.pay(&li, &merchant.code, 1000, "k").await;
     let person = app.customer("applicant").await;
     let refunds = format!("/api/v1/merchant/payments/{order_no}/refunds");
     for hidden in [
@@ -124,13 +124,13 @@ async fn names_and_reasons_show_as_what_they_are() {
                 "name",
             ),
             (
-                &shop.owner,
+                &merchant.owner,
                 "/api/v1/merchant/codes",
                 json!({ "label": text }),
                 "label",
             ),
             (
-                &shop.owner,
+                &merchant.owner,
                 refunds.as_str(),
                 json!({ "amount_fen": 1, "reason": text }),
                 "reason",
@@ -160,7 +160,7 @@ async fn names_and_reasons_show_as_what_they_are() {
             "name",
         ),
         (
-            &shop.owner,
+            &merchant.owner,
             refunds.as_str(),
             json!({ "amount_fen": 1, "reason": "面,`0.00馆" }),
             "reason",

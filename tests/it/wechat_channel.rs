@@ -10,13 +10,13 @@ use wechat_pay_simulator::{
 use zhangfang::{
     config::{WechatFiles, WechatMode, WechatPublicKey, WechatSettings},
     payments::{
-        BillKind, BillLines, ChannelOrder, Gateway as _, NoticeBody, NoticeError, NoticeHeaders,
-        Outcome, PrepayRequest, RefusalKind,
+        BillKind, BillLines, ChannelOrder, NoticeBody, NoticeError, NoticeHeaders, Outcome,
+        PaymentChannel as _, PrepayRequest, RefusalKind,
     },
     primitives::{
         Clock as _, Id, Lane, Money, OrderId, OrderNo, RandomIds, Secret, SystemClock, TenantId,
     },
-    wechat::{WechatAccounts, WechatGateway},
+    wechat::{WechatAccounts, WechatChannel},
 };
 
 /// Settings that know no key of WeChat's yet.
@@ -44,7 +44,7 @@ fn settings(simulator: &Simulator) -> WechatSettings {
     }
 }
 
-fn read(gateway: &WechatGateway, callback: &SignedCallback) -> Result<NoticeBody, NoticeError> {
+fn read(channel: &WechatChannel, callback: &SignedCallback) -> Result<NoticeBody, NoticeError> {
     let header = |name: &str| {
         callback
             .headers
@@ -58,7 +58,7 @@ fn read(gateway: &WechatGateway, callback: &SignedCallback) -> Result<NoticeBody
         serial: header("wechatpay-serial"),
         signature_type: header("wechatpay-signature-type"),
     };
-    let notice = gateway.read_notice(headers, &callback.body, SystemClock.now())?;
+    let notice = channel.read_notice(headers, &callback.body, SystemClock.now())?;
     Ok(notice.body)
 }
 
@@ -73,7 +73,7 @@ async fn certificates_are_learnt_from_wechat_and_then_a_payment_is_believed() {
     })
     .await
     .unwrap();
-    let shop = "1900000109";
+    let sub_mchid = "1900000109";
     let order_no = OrderNo::from(OrderId::new(Id::mint(1_795_000_000_000, 7, Lane(1))));
     let accounts = WechatAccounts::new(
         &settings(&simulator),
@@ -81,8 +81,8 @@ async fn certificates_are_learnt_from_wechat_and_then_a_payment_is_believed() {
         Arc::new(RandomIds),
     )
     .unwrap();
-    let gateway = accounts.account(TenantId(1));
-    let absent = || gateway.query(order_no, shop);
+    let channel = accounts.account(TenantId(1));
+    let absent = || channel.query(order_no, sub_mchid);
 
     // Nothing can be believed yet.
     let before = absent().await;
@@ -94,10 +94,10 @@ async fn certificates_are_learnt_from_wechat_and_then_a_payment_is_believed() {
         "{after:?}"
     );
 
-    let ticket = gateway
+    let ticket = channel
         .prepay(PrepayRequest {
             order_no,
-            sub_mchid: shop.to_owned(),
+            sub_mchid: sub_mchid.to_owned(),
             amount: Money::parse(1280).unwrap(),
             description: "茶".to_owned(),
             payer_openid: Some(Secret::new("oA".to_owned())),
@@ -109,20 +109,20 @@ async fn certificates_are_learnt_from_wechat_and_then_a_payment_is_believed() {
     assert!(matches!(ticket, Outcome::Done(_)), "{ticket:?}");
     let number = order_no.to_string();
     simulator.pay(&number, Payment::silent()).await.unwrap();
-    let paid = gateway.query(order_no, shop).await;
+    let paid = channel.query(order_no, sub_mchid).await;
     let Outcome::Done(ChannelOrder::Paid { notice, refunded }) = paid else {
         panic!("{paid:?}")
     };
     assert_eq!((notice.amount.get(), refunded), (1280, false));
-    let by_id = gateway
-        .query_by_transaction(&notice.wechat_transaction_id, shop)
+    let by_id = channel
+        .query_by_transaction(&notice.wechat_transaction_id, sub_mchid)
         .await;
     assert!(
         matches!(by_id, Outcome::Done(ChannelOrder::Paid { .. })),
         "{by_id:?}"
     );
     let callback = simulator.callback_for(&number).unwrap();
-    let told = read(&gateway, &callback).unwrap();
+    let told = read(&channel, &callback).unwrap();
     assert!(
         matches!(&told, NoticeBody::Paid(paid) if *paid == notice),
         "{told:?}"
@@ -130,7 +130,7 @@ async fn certificates_are_learnt_from_wechat_and_then_a_payment_is_believed() {
     simulator.stop().await;
 }
 
-const SHOP: &str = "1900000109";
+const SUB_MCHID: &str = "1900000109";
 
 /// A simulator and a client that trusts its public key: what new merchants have.
 async fn with_public_key(faults: Faults) -> (Simulator, WechatAccounts) {
@@ -164,7 +164,7 @@ fn number(random: u64) -> OrderNo {
 fn request(order_no: OrderNo, description: &str) -> PrepayRequest {
     PrepayRequest {
         order_no,
-        sub_mchid: SHOP.to_owned(),
+        sub_mchid: SUB_MCHID.to_owned(),
         amount: Money::parse(1280).unwrap(),
         description: description.to_owned(),
         payer_openid: Some(Secret::new("oA".to_owned())),
@@ -183,12 +183,12 @@ async fn a_merchant_without_certificates_and_odd_answers_are_lived_with() {
     })
     .await;
     accounts.refresh().await;
-    let gateway = accounts.account(TenantId(1));
+    let channel = accounts.account(TenantId(1));
     let order_no = number(7);
-    let ticket = gateway.prepay(request(order_no, "茶")).await;
+    let ticket = channel.prepay(request(order_no, "茶")).await;
     assert!(matches!(ticket, Outcome::Done(_)), "{ticket:?}");
     // An order that nobody has paid has an amount all the same.
-    let open = gateway.query(order_no, SHOP).await;
+    let open = channel.query(order_no, SUB_MCHID).await;
     assert!(
         matches!(open, Outcome::Done(ChannelOrder::NotPaid(_))),
         "{open:?}"
@@ -204,7 +204,7 @@ async fn a_merchant_without_certificates_and_odd_answers_are_lived_with() {
             amount: Money::parse(1281).unwrap(),
             ..request(order_no, "茶")
         };
-        let refused = gateway.prepay(dearer).await;
+        let refused = channel.prepay(dearer).await;
         assert!(
             matches!(&refused, Outcome::Refused(no) if matches!(no.kind, RefusalKind::Rejected | RefusalKind::Conflict)),
             "{refused:?}"
@@ -212,7 +212,7 @@ async fn a_merchant_without_certificates_and_odd_answers_are_lived_with() {
     }
     // The user is at the password, in either of WeChat's words: not closed, and not now.
     simulator.set_paying(&order_no.to_string(), true).unwrap();
-    let busy = gateway.close(order_no, SHOP).await;
+    let busy = channel.close(order_no, SUB_MCHID).await;
     assert!(
         matches!(&busy, Outcome::Refused(no) if no.kind == RefusalKind::RateLimited),
         "{busy:?}"
@@ -221,9 +221,9 @@ async fn a_merchant_without_certificates_and_odd_answers_are_lived_with() {
         close_says_paying: always,
         ..Faults::default()
     });
-    let busy = gateway.close(order_no, SHOP).await;
+    let busy = channel.close(order_no, SUB_MCHID).await;
     assert!(matches!(busy, Outcome::Unknown(_)), "{busy:?}");
-    let open = gateway.query(order_no, SHOP).await;
+    let open = channel.query(order_no, SUB_MCHID).await;
     assert!(
         matches!(open, Outcome::Done(ChannelOrder::NotPaid(_))),
         "{open:?}"
@@ -238,7 +238,7 @@ async fn a_bill_with_strange_names_coupons_and_other_peoples_refunds_is_read_to_
         ..Faults::default()
     })
     .await;
-    let gateway = accounts.account(TenantId(1));
+    let channel = accounts.account(TenantId(1));
     let names = ["茶", "`", ",`", "茶,`里`,`0.01,`SUCCESS", "\"a\",b"];
     let coupons = [
         None,
@@ -249,12 +249,12 @@ async fn a_bill_with_strange_names_coupons_and_other_peoples_refunds_is_read_to_
     ];
     for (place, (name, coupon)) in names.iter().zip(coupons).enumerate() {
         let order_no = number(u64::try_from(place).unwrap());
-        let ticket = gateway.prepay(request(order_no, name)).await;
+        let ticket = channel.prepay(request(order_no, name)).await;
         assert!(matches!(ticket, Outcome::Done(_)), "{ticket:?}");
         let mut how = Payment::silent();
         how.coupon = coupon;
         simulator.pay(&order_no.to_string(), how).await.unwrap();
-        let paid = gateway.query(order_no, SHOP).await;
+        let paid = channel.query(order_no, SUB_MCHID).await;
         assert!(
             matches!(&paid, Outcome::Done(ChannelOrder::Paid { notice, .. }) if notice.amount.get() == 1280),
             "{paid:?}"
@@ -267,7 +267,7 @@ async fn a_bill_with_strange_names_coupons_and_other_peoples_refunds_is_read_to_
         assert_eq!(refund.unwrap().refund_fen, 640);
     }
     let day = SystemClock.now().business_day();
-    let bill = gateway.bill(BillKind::Trade, day).await;
+    let bill = channel.bill(BillKind::Trade, day).await;
     let Outcome::Done(Some(bill)) = bill else {
         panic!("{bill:?}")
     };
@@ -285,7 +285,7 @@ async fn a_bill_with_strange_names_coupons_and_other_peoples_refunds_is_read_to_
         let (paid, back) = (of_order.next().unwrap(), of_order.next().unwrap());
         assert_eq!(paid.description, *name);
         assert_eq!(paid.order_fen, Some(1280));
-        // What the shop itself gave it does not get.
+        // What the merchant itself gave it does not get.
         let settled = if place == 2 { 1000 } else { 1280 };
         assert_eq!(paid.settled_fen, settled);
         let back = back.refund.as_ref().unwrap();

@@ -1,6 +1,6 @@
-//! What risk wants to know of a shop before a deed, kept in memory.
+//! What risk wants to know of a merchant before a deed, kept in memory.
 //!
-//! Whose code was scanned never changes; who works in a shop seldom does, and risk may learn of it a minute later. So asking risk costs a payment no query, but for the
+//! Whose code was scanned never changes; who is on a merchant's staff seldom does, and risk may learn of it a minute later. So asking risk costs a payment no query, but for the
 //! first at a counter. Nothing is paid on the strength of it: the order reads the code again.
 
 use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
@@ -26,21 +26,21 @@ pub struct CodeOwner {
     pub amount: Option<Money>,
 }
 
-/// Codes and staff of shops, from memory if they were asked for lately. Cheap to clone.
+/// Codes and staff of merchants, from memory if they were asked for lately. Cheap to clone.
 #[derive(Clone)]
-pub struct ShopBook {
+pub struct MerchantCache {
     db: Db,
     codes: Arc<Remembered<String, CodeOwner>>,
     staff: Arc<Remembered<MerchantId, Arc<HashSet<CustomerId>>>>,
 }
 
-impl fmt::Debug for ShopBook {
+impl fmt::Debug for MerchantCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ShopBook").finish_non_exhaustive()
+        f.debug_struct("MerchantCache").finish_non_exhaustive()
     }
 }
 
-impl ShopBook {
+impl MerchantCache {
     pub fn start(db: Db) -> Self {
         Self {
             db,
@@ -58,7 +58,7 @@ impl ShopBook {
         self.codes.get(code.to_owned(), load).await
     }
 
-    /// Whether the customer works in the shop. Up to a minute old.
+    /// Whether the customer is on the merchant's staff. Up to a minute old.
     pub async fn employs(
         &self,
         merchant: MerchantId,

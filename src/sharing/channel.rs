@@ -18,11 +18,11 @@ pub enum ReceiverKind {
     Person,
 }
 
-/// Makes a receiver known to a shop, or unknown again.
+/// Makes a receiver known to a merchant, or unknown again.
 #[derive(Debug, Clone)]
 pub struct ReceiverCall {
-    /// The shop's number at the channel; in direct mode our own.
-    pub shop: String,
+    /// The merchant's number at the channel; in direct mode our own.
+    pub sub_mchid: String,
     pub kind: ReceiverKind,
     /// A merchant number or an openid.
     pub account: Secret<String>,
@@ -46,7 +46,7 @@ pub struct SharePart {
 #[derive(Debug, Clone)]
 pub struct ShareCall {
     pub sharing_no: SharingNo,
-    pub shop: String,
+    pub sub_mchid: String,
     pub wechat_transaction_id: String,
     /// Empty: nothing is shared, what is frozen is released.
     pub parts: Vec<SharePart>,
@@ -86,7 +86,7 @@ pub struct ChannelShare {
 pub struct ReturnCall {
     pub return_no: SharingReturnNo,
     pub sharing_no: SharingNo,
-    pub shop: String,
+    pub sub_mchid: String,
     /// The receiver's merchant number.
     pub from: String,
     pub amount: Money,
@@ -110,18 +110,18 @@ pub struct ChannelReturn {
 }
 
 /// The sharing account of each tenant.
-pub trait SharingGateways: Debug + Send + Sync + 'static {
-    fn of(&self, tenant: TenantId) -> Arc<dyn SharingGateway>;
+pub trait SharingChannels: Debug + Send + Sync + 'static {
+    fn of(&self, tenant: TenantId) -> Arc<dyn SharingChannel>;
 }
 
 /// The channel's profit sharing.
-pub trait SharingGateway: Debug + Send + Sync + 'static {
+pub trait SharingChannel: Debug + Send + Sync + 'static {
     fn add_receiver(&self, call: ReceiverCall) -> BoxFuture<'_, Outcome<()>>;
 
     fn delete_receiver(&self, call: ReceiverCall) -> BoxFuture<'_, Outcome<()>>;
 
-    /// The most that a shop may share of a payment, in ten-thousandths (2000 = 20 %).
-    fn ratio_max<'a>(&'a self, shop: &'a str) -> BoxFuture<'a, Outcome<u32>>;
+    /// The most that a merchant may share of a payment, in ten-thousandths (2000 = 20 %).
+    fn ratio_max<'a>(&'a self, sub_mchid: &'a str) -> BoxFuture<'a, Outcome<u32>>;
 
     /// Asks for a share; with no parts, for the release of what is frozen.
     fn share(&self, call: ShareCall) -> BoxFuture<'_, Outcome<ChannelShare>>;
@@ -131,7 +131,7 @@ pub trait SharingGateway: Debug + Send + Sync + 'static {
         &'a self,
         sharing_no: SharingNo,
         wechat_transaction_id: &'a str,
-        shop: &'a str,
+        sub_mchid: &'a str,
     ) -> BoxFuture<'a, Outcome<ChannelShare>>;
 
     /// What of a payment can still be shared.
@@ -144,6 +144,6 @@ pub trait SharingGateway: Debug + Send + Sync + 'static {
         &'a self,
         return_no: SharingReturnNo,
         sharing_no: SharingNo,
-        shop: &'a str,
+        sub_mchid: &'a str,
     ) -> BoxFuture<'a, Outcome<ChannelReturn>>;
 }

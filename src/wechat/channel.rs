@@ -10,15 +10,16 @@ use super::{
 use crate::{
     config::{WechatMode, WechatSettings},
     payments::{
-        AbnormalRefund, Bill, BillKind, ChannelMode, ChannelOrder, ChannelRefund, Gateway, Notice,
-        NoticeError, NoticeHeaders, OurAccount, Outcome, PayParameters, PrepayRequest, RefundCall,
+        AbnormalRefund, Bill, BillKind, ChannelMode, ChannelOrder, ChannelRefund, Notice,
+        NoticeError, NoticeHeaders, OurAccount, Outcome, PayParameters, PaymentChannel,
+        PrepayRequest, RefundCall,
     },
     primitives::{BusinessDay, Clock, IdSource, OrderNo, RefundNo, Timestamp},
 };
 
 /// Our account at WeChat Pay, as a service provider or as a merchant.
 #[derive(Debug)]
-pub struct WechatGateway {
+pub struct WechatChannel {
     pub(super) us: OurAccount,
     /// Without a slash at the end.
     notify_base: String,
@@ -27,7 +28,7 @@ pub struct WechatGateway {
     pub(super) fetching: Fetching,
 }
 
-impl WechatGateway {
+impl WechatChannel {
     /// Parses every key. `ids` makes nonces, `clock` dates requests and judges the age of answers.
     pub fn new(
         settings: &WechatSettings,
@@ -60,16 +61,16 @@ impl WechatGateway {
         format!("{}{path}", self.notify_base)
     }
 
-    /// The shop as bodies and queries name it: not at all in direct mode.
-    pub(super) fn sub_mchid<'a>(&self, shop: &'a str) -> Option<&'a str> {
+    /// The merchant as bodies and queries name it: not at all in direct mode.
+    pub(super) fn sub_mchid<'a>(&self, sub_mchid: &'a str) -> Option<&'a str> {
         match self.us.mode {
-            ChannelMode::Partner => Some(shop),
+            ChannelMode::Partner => Some(sub_mchid),
             ChannelMode::Direct => None,
         }
     }
 }
 
-impl Gateway for WechatGateway {
+impl PaymentChannel for WechatChannel {
     fn account(&self) -> &OurAccount {
         &self.us
     }
@@ -101,21 +102,21 @@ impl Gateway for WechatGateway {
     fn query<'a>(
         &'a self,
         order_no: OrderNo,
-        shop: &'a str,
+        sub_mchid: &'a str,
     ) -> BoxFuture<'a, Outcome<ChannelOrder>> {
-        Box::pin(self.find_by_number(order_no, shop))
+        Box::pin(self.find_by_number(order_no, sub_mchid))
     }
 
     fn query_by_transaction<'a>(
         &'a self,
         wechat_transaction_id: &'a str,
-        shop: &'a str,
+        sub_mchid: &'a str,
     ) -> BoxFuture<'a, Outcome<ChannelOrder>> {
-        Box::pin(self.find_by_transaction(wechat_transaction_id, shop))
+        Box::pin(self.find_by_transaction(wechat_transaction_id, sub_mchid))
     }
 
-    fn close<'a>(&'a self, order_no: OrderNo, shop: &'a str) -> BoxFuture<'a, Outcome<()>> {
-        Box::pin(self.close_order(order_no, shop))
+    fn close<'a>(&'a self, order_no: OrderNo, sub_mchid: &'a str) -> BoxFuture<'a, Outcome<()>> {
+        Box::pin(self.close_order(order_no, sub_mchid))
     }
 
     fn refund(&self, call: RefundCall) -> BoxFuture<'_, Outcome<ChannelRefund>> {
@@ -125,17 +126,17 @@ impl Gateway for WechatGateway {
     fn query_refund<'a>(
         &'a self,
         refund_no: RefundNo,
-        shop: &'a str,
+        sub_mchid: &'a str,
     ) -> BoxFuture<'a, Outcome<ChannelRefund>> {
-        Box::pin(async move { self.find_refund(&refund_no.to_string(), shop).await })
+        Box::pin(async move { self.find_refund(&refund_no.to_string(), sub_mchid).await })
     }
 
     fn query_refund_of<'a>(
         &'a self,
         out_refund_no: &'a str,
-        shop: &'a str,
+        sub_mchid: &'a str,
     ) -> BoxFuture<'a, Outcome<ChannelRefund>> {
-        Box::pin(self.find_refund(out_refund_no, shop))
+        Box::pin(self.find_refund(out_refund_no, sub_mchid))
     }
 
     fn redirect_refund(&self, call: AbnormalRefund) -> BoxFuture<'_, Outcome<ChannelRefund>> {

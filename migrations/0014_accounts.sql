@@ -29,6 +29,7 @@ CREATE TABLE accounts (
   earned_before_on DATE NULL COMMENT 'the day counted before the gap',
   PRIMARY KEY (id),
   CONSTRAINT accounts_sums CHECK (debits_posted >= 0 AND credits_posted >= 0),
+  CONSTRAINT accounts_earned CHECK ((earned_on IS NULL) = (earned_from IS NULL)),
   CONSTRAINT accounts_debt CHECK (debt >= 0),
   CONSTRAINT accounts_not_below_zero CHECK (SUBSTR(id, 16, 1) <> x'01' OR (credits_posted >= debits_posted + debits_pending AND debits_pending >= 0 AND credits_pending >= 0))
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin

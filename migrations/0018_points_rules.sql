@@ -9,17 +9,16 @@ CREATE TABLE points_rules (
   tenant_id INT UNSIGNED NOT NULL,
   version INT UNSIGNED NOT NULL,
   merchant_id BINARY(16) NULL COMMENT 'only this merchant; NULL: the tenant, for every merchant without one of its own',
-  withdrawn TINYINT NOT NULL DEFAULT 0 COMMENT '1: from here on the merchant has what the tenant has, and the terms of this row mean nothing',
-  effective_from DATETIME(6) NULL COMMENT 'NULL: created_at',
+  withdrawn TINYINT NOT NULL COMMENT '1: from here on the merchant has what the tenant has, and the terms of this row mean nothing',
+  effective_from DATETIME(6) NOT NULL,
   ratio DECIMAL(12,4) NOT NULL COMMENT 'points per yuan',
-  rounding VARCHAR(16) NOT NULL DEFAULT 'down' COMMENT 'down, half_up, up',
+  rounding VARCHAR(16) NOT NULL COMMENT 'down, half_up, up',
   amount_min_fen BIGINT NOT NULL COMMENT 'a smaller payment earns nothing',
   amount_max_fen BIGINT NULL COMMENT 'of a larger payment only this much earns',
   daily_cap BIGINT NULL COMMENT 'points per customer and business day (UTC+8)',
   total_cap BIGINT NULL COMMENT 'points that this version hands out in all',
-  validity VARCHAR(16) NULL COMMENT 'days, end_of_month, end_of_year, never; NULL: expiry_days, or never without',
+  validity VARCHAR(16) NOT NULL COMMENT 'days, end_of_month, end_of_year, never',
   validity_count INT UNSIGNED NULL COMMENT 'how many days, months or years; NULL: never',
-  expiry_days INT UNSIGNED NULL COMMENT 'whole days that points last; NULL: for ever',
   created_at DATETIME(6) NOT NULL,
   created_by VARCHAR(64) NOT NULL,
   PRIMARY KEY (tenant_id, version),
@@ -28,6 +27,6 @@ CREATE TABLE points_rules (
     AND (daily_cap IS NULL OR daily_cap >= 0) AND (total_cap IS NULL OR total_cap >= 0)),
   CONSTRAINT points_rules_withdrawn CHECK (withdrawn = 0 OR merchant_id IS NOT NULL),
   CONSTRAINT points_rules_rounding CHECK (rounding IN ('down', 'half_up', 'up')),
-  CONSTRAINT points_rules_validity CHECK (validity IS NULL OR (validity = 'never' AND validity_count IS NULL)
+  CONSTRAINT points_rules_validity CHECK ((validity = 'never' AND validity_count IS NULL)
     OR (validity IN ('days', 'end_of_month', 'end_of_year') AND validity_count IS NOT NULL))
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin

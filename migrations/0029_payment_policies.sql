@@ -11,7 +11,7 @@ CREATE TABLE payment_policies (
   late_payment VARCHAR(16) NOT NULL COMMENT 'refund, reopen',
   points_shortfall VARCHAR(16) NOT NULL COMMENT 'debt, negative, refuse',
   clerk_refund_max_fen BIGINT NOT NULL COMMENT 'above it a refund by a clerk waits for the owner or an operator',
-  clerk_refund_day_max_fen BIGINT NOT NULL DEFAULT 100000 COMMENT 'what a clerk gives back alone in a day (UTC+8); above it a refund by a clerk waits for the owner or an operator',
+  clerk_refund_day_max_fen BIGINT NOT NULL COMMENT 'what a clerk gives back alone in a day (UTC+8); above it a refund by a clerk waits for the owner or an operator',
   refund_review_above_fen BIGINT NOT NULL COMMENT 'above it every refund waits for a second operator',
   fee_ppm INT UNSIGNED NOT NULL COMMENT 'what WeChat keeps of a payment, in millionths',
   created_at DATETIME(6) NOT NULL,

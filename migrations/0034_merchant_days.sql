@@ -10,8 +10,8 @@ CREATE TABLE merchant_days (
   orders BIGINT NOT NULL,
   paid_fen BIGINT NOT NULL,
   points BIGINT NOT NULL,
-  refunds BIGINT NOT NULL DEFAULT 0,
-  refunded_fen BIGINT NOT NULL DEFAULT 0,
-  points_back BIGINT NOT NULL DEFAULT 0,
+  refunds BIGINT NOT NULL,
+  refunded_fen BIGINT NOT NULL,
+  points_back BIGINT NOT NULL,
   PRIMARY KEY (merchant_id, day)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin

@@ -9,7 +9,7 @@ CREATE TABLE callback_alarms (
   tenant_id INT UNSIGNED NOT NULL,
   reason VARCHAR(40) NOT NULL,
   out_trade_no VARCHAR(64) NOT NULL,
-  out_refund_no VARCHAR(64) NOT NULL DEFAULT '',
+  out_refund_no VARCHAR(64) NOT NULL,
   wechat_transaction_id VARCHAR(64) NOT NULL,
   amount_fen BIGINT NOT NULL,
   created_at DATETIME(6) NOT NULL,

@@ -10,7 +10,7 @@ CREATE TABLE sharing_parts (
   state TINYINT NOT NULL COMMENT '1 pending, 2 succeeded, 3 failed',
   amount_fen BIGINT NOT NULL,
   returned_fen BIGINT NOT NULL COMMENT 'asked back, and not failed to come back',
-  late TINYINT NOT NULL DEFAULT 0 COMMENT '1: succeeded after it had been called failed and booked back to the merchant; an entry more says so',
+  late TINYINT NOT NULL COMMENT '1: succeeded after it had been called failed and booked back to the merchant; an entry more says so',
   description VARCHAR(80) NOT NULL,
   fail_reason VARCHAR(80) NULL,
   PRIMARY KEY (id),

@@ -15,7 +15,7 @@ CREATE TABLE sharing_returns (
   wechat_return_id VARCHAR(64) NULL,
   fail_reason VARCHAR(80) NULL,
   attempts INT UNSIGNED NOT NULL,
-  calls INT UNSIGNED NOT NULL DEFAULT 0 COMMENT 'calls that were begun',
+  calls INT UNSIGNED NOT NULL COMMENT 'calls that were begun',
   may_land_until DATETIME(6) NULL COMMENT 'until when one of unknown outcome may still be taken',
   PRIMARY KEY (id),
   UNIQUE KEY sharing_returns_once (refund_id, part_id),

@@ -163,8 +163,8 @@ fn timeline(story: &ToldStory) -> Table {
             step.at.to_string(),
             what,
             step.state.to_owned(),
-            step.why.clone().unwrap_or_default(),
-            step.who.clone().unwrap_or_default(),
+            step.why.clone(),
+            step.who.clone(),
         ]);
     }
     fit(&mut table);

@@ -18,7 +18,7 @@ pub struct Account {
     /// The day that `earned_points` counts: the latest that was counted.
     pub earned_on: Option<BusinessDay>,
     pub earned_points: Points,
-    /// The first of the days up to that one that were counted without a gap; none for what is older than this column.
+    /// The first of the days up to that one that were counted without a gap.
     pub earned_from: Option<BusinessDay>,
     /// The day that was counted before the gap, and what was earned on it.
     pub earned_before: Option<(BusinessDay, Points)>,
@@ -277,19 +277,6 @@ mod tests {
         // When that month has come.
         assert_eq!(earn(&mut account, 32), 0);
         assert_eq!(earn(&mut account, 33), 10);
-    }
-
-    #[test]
-    fn what_was_counted_before_this_was_kept_is_not_gone_back_to() {
-        let mut account =
-            Account::empty(TenantId(1)).with_earned(day(9), Points::parse(10).unwrap());
-        account.earned_from = None;
-        assert_eq!(earn(&mut account, 3), 0);
-        assert_eq!(earn(&mut account, 10), 10);
-        assert_eq!(earn(&mut account, 3), 0);
-        assert_eq!(earn(&mut account, 20), 10);
-        assert_eq!(earn(&mut account, 3), 0, "as on the tenth");
-        assert_eq!(earn(&mut account, 15), 10, "never counted");
     }
 
     proptest! {

@@ -115,7 +115,7 @@ impl Transfer {
         seal.update(&self.account_version.unwrap_or(0).to_be_bytes());
         seal.update(&self.balance_after.unwrap_or(-1).to_be_bytes());
         seal.update(&self.at.micros().to_be_bytes());
-        // Older rows have none, and their seals stay what they are.
+        // Only points have one.
         if let Some(lot) = self.lot {
             seal.update(lot.to_string().as_bytes());
         }

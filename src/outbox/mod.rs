@@ -18,27 +18,8 @@ use crate::{
 /// Something that others want to know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
-    /// An order is in another state: its number in `payment_orders.state`. Found in old commits; new ones say why: [`Event::OrderTurned`].
-    OrderMoved {
-        order: OrderId,
-        tenant: TenantId,
-        version: u32,
-        state: u8,
-    },
-    /// An order was paid, and its settlement entry was posted. Found in old commits; new ones say why: [`Event::PaymentTaken`].
-    PaymentSettled {
-        order: OrderId,
-        tenant: TenantId,
-        version: u32,
-        merchant: MerchantId,
-        amount: Money,
-        points: Points,
-        paid_at: Timestamp,
-    },
-    /// Any other journal entry was posted, or a pending one resolved.
-    EntryPosted { entry: EntryId, tenant: TenantId },
     /// An order's row changed: its state (a number as in `payment_orders.state`) and why (as in `payment_order_history.why`).
-    OrderTurned {
+    OrderMoved {
         order: OrderId,
         tenant: TenantId,
         version: u32,
@@ -48,7 +29,7 @@ pub enum Event {
         actor: Option<String>,
     },
     /// An order was paid, and its settlement entry was posted.
-    PaymentTaken {
+    PaymentSettled {
         order: OrderId,
         tenant: TenantId,
         version: u32,
@@ -58,6 +39,8 @@ pub enum Event {
         paid_at: Timestamp,
         why: u8,
     },
+    /// Any other journal entry was posted, or a pending one resolved.
+    EntryPosted { entry: EntryId, tenant: TenantId },
     /// A refund arrived at the customer.
     RefundSettled {
         refund: RefundId,
@@ -84,19 +67,19 @@ pub enum Event {
     },
 }
 
-/// One change of an order's row, whichever event told it.
+/// One change of an order's row: it moved, or it was paid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OrderStep<'a> {
     pub order: OrderId,
     pub tenant: TenantId,
     pub version: u32,
     pub state: u8,
-    /// 0 when it was not told.
+    /// As in `payment_order_history.why`.
     pub why: u8,
     pub actor: Option<&'a str>,
 }
 
-/// A payment that was settled, whichever event told it.
+/// A payment that was settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SettledPayment {
     pub order: OrderId,
@@ -114,11 +97,8 @@ impl Event {
     /// The journal entry that was written with this event, if any.
     pub const fn entry(&self) -> Option<EntryId> {
         match self {
-            Self::OrderMoved { .. }
-            | Self::OrderTurned { .. }
-            | Self::RefundSettled { .. }
-            | Self::PointsMoved { .. } => None,
-            Self::PaymentSettled { order, .. } | Self::PaymentTaken { order, .. } => {
+            Self::OrderMoved { .. } | Self::RefundSettled { .. } | Self::PointsMoved { .. } => None,
+            Self::PaymentSettled { order, .. } => {
                 Some(EntryId::of(order.id(), EntryKind::Settlement))
             }
             Self::EntryPosted { entry, .. } => Some(*entry),
@@ -129,9 +109,7 @@ impl Event {
     pub const fn tenant(&self) -> TenantId {
         match self {
             Self::OrderMoved { tenant, .. }
-            | Self::OrderTurned { tenant, .. }
             | Self::PaymentSettled { tenant, .. }
-            | Self::PaymentTaken { tenant, .. }
             | Self::EntryPosted { tenant, .. }
             | Self::RefundSettled { tenant, .. }
             | Self::PointsMoved { tenant, .. } => *tenant,
@@ -146,22 +124,10 @@ impl Event {
                 tenant,
                 version,
                 state,
-            } => (order, tenant, version, *state, 0, None),
-            Self::OrderTurned {
-                order,
-                tenant,
-                version,
-                state,
                 why,
                 actor,
             } => (order, tenant, version, *state, *why, actor.as_deref()),
             Self::PaymentSettled {
-                order,
-                tenant,
-                version,
-                ..
-            } => (order, tenant, version, PAID, 0, None),
-            Self::PaymentTaken {
                 order,
                 tenant,
                 version,
@@ -193,15 +159,6 @@ impl Event {
                 points,
                 paid_at,
                 ..
-            }
-            | Self::PaymentTaken {
-                order,
-                tenant,
-                merchant,
-                amount,
-                points,
-                paid_at,
-                ..
             } => Some(SettledPayment {
                 order: *order,
                 tenant: *tenant,
@@ -211,7 +168,6 @@ impl Event {
                 paid_at: *paid_at,
             }),
             Self::OrderMoved { .. }
-            | Self::OrderTurned { .. }
             | Self::EntryPosted { .. }
             | Self::RefundSettled { .. }
             | Self::PointsMoved { .. } => None,
@@ -267,11 +223,13 @@ mod tests {
             tenant: TenantId(4),
             version: 5,
             state: 3,
+            why: 4,
+            actor: None,
         };
         let bytes = postcard::to_allocvec(&event).unwrap();
         assert_eq!(
             hex::encode(&bytes),
-            "0000000000000170008000000000020300040503"
+            "00000000000001700080000000000203000405030400"
         );
         assert_eq!(postcard::from_bytes(&bytes), Ok(event));
     }

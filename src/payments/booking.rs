@@ -73,7 +73,7 @@ pub(super) fn book_held_points(
     payment: &Payment,
 ) -> Result<EntryId, LedgerError> {
     let entry = EntryId::of(order.id.id(), EntryKind::PointsHeld);
-    let lot = payment.points_expire_on.unwrap_or(BusinessDay::NEVER);
+    let lot = payment.points_expire_on;
     let draft = Draft::posted(
         of_tenant(order.tenant, AccountKind::PointsIssued),
         AccountId::customer_points(customer),
@@ -136,7 +136,7 @@ pub(super) fn book_refund(
 
 /// The lot into which a payment's points went.
 fn lot_of(order: &Order) -> Option<(AccountId, BusinessDay)> {
-    let lot = order.state.payment()?.points_expire_on?;
+    let lot = order.state.payment()?.points_expire_on;
     Some((AccountId::customer_points(order.customer?), lot))
 }
 
@@ -235,7 +235,7 @@ pub(super) fn book_refund_arrived(
     let lot = order
         .state
         .payment()
-        .and_then(|payment| payment.points_expire_on);
+        .map(|payment| payment.points_expire_on);
     resolve(set, cx, refund, Resolution::Post, lot)?;
     let taken = refund.points.taken();
     tell_points(cx, order, PointsMove::TakenBack, taken);
@@ -280,7 +280,7 @@ pub(super) fn book_refunded_elsewhere(
         let lot = order
             .state
             .payment()
-            .and_then(|payment| payment.points_expire_on);
+            .map(|payment| payment.points_expire_on);
         // What was lent is free by now, so that this can leave, and nothing stays free of somebody who owes.
         let issued = of_tenant(order.tenant, AccountKind::PointsIssued);
         drafts.push(Draft::posted(account, issued, taken.get()).from_lot(lot));
@@ -360,7 +360,7 @@ pub(crate) fn put_order(
     why: Why,
     actor: Option<&Actor>,
 ) {
-    let event = Event::OrderTurned {
+    let event = Event::OrderMoved {
         order: order.id,
         tenant: order.tenant,
         version: order.version,
@@ -402,13 +402,13 @@ fn get_on(set: &mut WorkingSet, cx: &Cx<'_>, refund: &mut Refund) {
         .then(|| set.get::<store::Refunds>(refund.id))
         .flatten();
     let Some(before) = before else {
-        refund.progress.since = Some(cx.now());
+        refund.progress.since = cx.now();
         return;
     };
     let moved = before.state.kind() != kind;
     let relieved = before.attempts.problem.is_some() && refund.attempts.problem.is_none();
     if moved {
-        refund.progress.since = Some(cx.now());
+        refund.progress.since = cx.now();
         refund.progress.withdrawal = None;
     }
     if refund.progress.stuck && (moved || relieved) {

@@ -402,7 +402,7 @@ fn row_of(
             detail: None,
             next_at: Some(cx.now()),
         },
-        progress: Progress::default(),
+        progress: Progress::new(cx.now()),
     }
 }
 

@@ -121,7 +121,7 @@ pub struct Payment {
     pub points: Points,
     pub rule_version: u32,
     /// The first day on which these points are gone: a refund takes them back from this lot first.
-    pub points_expire_on: Option<BusinessDay>,
+    pub points_expire_on: BusinessDay,
     /// The callback that told; none when a query did.
     pub settled_by: Option<Id>,
     pub late: Late,
@@ -776,7 +776,7 @@ mod tests {
             wechat_transaction_id: transaction.into(),
             points: Points::ZERO,
             rule_version: 1,
-            points_expire_on: None,
+            points_expire_on: BusinessDay::NEVER,
             settled_by: None,
             late: Late::No,
         }

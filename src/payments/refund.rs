@@ -35,17 +35,30 @@ pub struct Refund {
 }
 
 /// What tells whether a refund still gets on, and who wants it withdrawn.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
     /// Times that WeChat was about to be told, and the last of them: written before each call and never by an operation.
     pub calls: u32,
     pub called_at: Option<Timestamp>,
-    /// When it came into its state; none for what is older than this column.
-    pub since: Option<Timestamp>,
+    /// When it came into its state.
+    pub since: Timestamp,
     /// An exception tells that it does not get on.
     pub stuck: bool,
     /// Somebody wants it withdrawn, and a second person must agree.
     pub withdrawal: Option<Withdrawal>,
+}
+
+impl Progress {
+    /// Of a refund that came into its state at `since` and of which WeChat was not told yet.
+    pub const fn new(since: Timestamp) -> Self {
+        Self {
+            calls: 0,
+            called_at: None,
+            since,
+            stuck: false,
+            withdrawal: None,
+        }
+    }
 }
 
 /// The wish of the first of two people.

@@ -363,7 +363,7 @@ impl Operation for AskRefund {
                 detail: None,
                 next_at: None,
             },
-            progress: Progress::default(),
+            progress: Progress::new(cx.now()),
         };
         if alone {
             withhold(&mut order, &mut refund)?;
@@ -404,7 +404,7 @@ pub(super) fn want_order_and_points(want: &mut Wanted, set: &WorkingSet, order: 
         if let Some(customer) = order.customer {
             let account = AccountId::customer_points(customer);
             ledger::want_spending(want, account);
-            let lot = order.state.payment().and_then(|paid| paid.points_expire_on);
+            let lot = order.state.payment().map(|paid| paid.points_expire_on);
             if let Some(lot) = lot.filter(|lot| *lot != BusinessDay::NEVER) {
                 ledger::want_run_out(want, account, lot);
             }

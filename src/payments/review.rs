@@ -502,7 +502,7 @@ pub(super) fn refund_failed(
     match order.review {
         PointsReview::Open => {}
         PointsReview::LetIn => {
-            let lot = order.state.payment().and_then(|paid| paid.points_expire_on);
+            let lot = order.state.payment().map(|paid| paid.points_expire_on);
             let customer = order
                 .customer
                 .ok_or_else(|| cx.inconsistent("points of an order without a customer"))?;

@@ -370,7 +370,7 @@ impl SettlePayment {
             points,
             rule_version: rule.version,
             // Counted from the credit, not from the payment: nobody's points are over when they come.
-            points_expire_on: Some(rule.terms.expires_on(cx.now().business_day())),
+            points_expire_on: rule.terms.expires_on(cx.now().business_day()),
             settled_by: self.callback.as_ref().map(|(id, _)| *id),
             late,
         }
@@ -451,7 +451,6 @@ impl SettlePayment {
             && (self.ruled.credit(&paid, points)? == Credit::Held || doubt.is_some());
         let at_once = if held { Points::ZERO } else { payment.points };
         let lot = payment.points_expire_on;
-        let lot = lot.unwrap_or(crate::primitives::BusinessDay::NEVER);
         book_settlement(set, cx, &paid, at_once, lot)?;
         if held {
             paid.review = hold_points(set, cx, &paid, &payment, (&self.ruled, doubt))?;
@@ -460,7 +459,7 @@ impl SettlePayment {
         }
         self.ruled.note(set, cx, &paid, points);
         self.raise(set, cx, &paid);
-        let event = Event::PaymentTaken {
+        let event = Event::PaymentSettled {
             order: paid.id,
             tenant: paid.tenant,
             version: paid.version,
@@ -532,7 +531,7 @@ impl SettlePayment {
                 detail: None,
                 next_at: Some(cx.now()),
             },
-            progress: Progress::default(),
+            progress: Progress::new(cx.now()),
         };
         let shortfall = self.policy.terms.points_shortfall;
         // It takes no points, so that only the books can refuse it.

@@ -1,7 +1,7 @@
 //! An order's whole history in one answer: what happened to it and its refunds, who did it and why, what WeChat said, and what was booked.
 
 use super::{
-    Alarm, HistoryRow, OrderView, PaymentException, Refund, RefundStep, Why,
+    Alarm, HistoryRow, OrderView, PaymentException, Refund, RefundStep,
     exception::exceptions_of,
     find::{refund_history, refunds_of},
     list,
@@ -34,12 +34,6 @@ pub struct OrderStory {
     pub at: Timestamp,
     /// When WeChat is asked next, and how that went so far, while nobody has paid.
     pub next_query: Option<NextQuery>,
-}
-
-impl HistoryRow {
-    pub fn why(&self) -> Option<Why> {
-        Why::from_code(self.why)
-    }
 }
 
 /// The story of one order of a tenant. Who may read it is for the caller to check. `sharings` are told by whoever knows them.

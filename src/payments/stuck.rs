@@ -47,9 +47,8 @@ pub(super) fn is_stuck(refund: &Refund, now: Timestamp, pace: Pace) -> bool {
         | RefundStateKind::Failed
         | RefundStateKind::Withdrawn => return false,
     };
-    let since = refund.progress.since.unwrap_or(refund.created_at());
     let troubled = refund.attempts.problem.is_some() && refund.attempts.count >= ATTEMPTS_MAX;
-    troubled || pace.after(since, wait) <= now
+    troubled || pace.after(refund.progress.since, wait) <= now
 }
 
 /// Notes that a refund does not get on, if so and if nobody was told: raises the exception, and marks
@@ -258,7 +257,7 @@ mod tests {
                 detail: None,
                 next_at: None,
             },
-            progress: Progress::default(),
+            progress: Progress::new(Timestamp::from_micros(START)),
         }
     }
 
@@ -298,7 +297,7 @@ mod tests {
         ));
         // Its time counts from the state, not from when it was asked for.
         let mut waited = refund(RefundState::Accepted, 0, None);
-        waited.progress.since = Some(Timestamp::from_micros(START).plus_seconds(86_400));
+        waited.progress.since = Timestamp::from_micros(START).plus_seconds(86_400);
         assert!(!after(&waited, 86_400 + 3_599));
         assert!(after(&waited, 86_400 + 3_600));
     }

@@ -60,7 +60,7 @@ impl Why {
         Self::RefundedElsewhere,
     ];
 
-    /// The number in events and in the history; 0 is for those that were not told.
+    /// The number in events and in the history.
     pub const fn code(self) -> u8 {
         match self {
             Self::Customer => 1,

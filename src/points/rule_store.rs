@@ -9,7 +9,7 @@ use crate::{
     primitives::{MerchantId, Money, PageLimit, Points, TenantId, Timestamp},
 };
 
-const COLUMNS: &str = "tenant_id, version, merchant_id, withdrawn, ratio, amount_min_fen, amount_max_fen, daily_cap, total_cap, rounding, validity, validity_count, expiry_days, \
+const COLUMNS: &str = "tenant_id, version, merchant_id, withdrawn, ratio, amount_min_fen, amount_max_fen, daily_cap, total_cap, rounding, validity, validity_count, \
      effective_from, created_at, created_by";
 
 #[derive(Debug, FromRow)]
@@ -24,10 +24,9 @@ struct RuleRow {
     daily_cap: Option<i64>,
     total_cap: Option<i64>,
     rounding: String,
-    validity: Option<String>,
+    validity: String,
     validity_count: Option<u32>,
-    expiry_days: Option<u32>,
-    effective_from: Option<Timestamp>,
+    effective_from: Timestamp,
     created_at: Timestamp,
     created_by: String,
 }
@@ -36,14 +35,7 @@ impl RuleRow {
     fn terms(&self) -> Result<RuleTerms, DbError> {
         let negative = |_| DbError::Inconsistent("a points rule with a negative amount");
         let points = |units: Option<i64>| units.map(Points::parse).transpose().map_err(negative);
-        let validity = match &self.validity {
-            Some(name) => Validity::from_name(name, self.validity_count),
-            // As it was said before there was more to say.
-            None => Some(
-                self.expiry_days
-                    .map_or(Validity::Never, |count| Validity::Days { count }),
-            ),
-        };
+        let validity = Validity::from_name(&self.validity, self.validity_count);
         let strange = DbError::Inconsistent("a points rule with a word that nobody knows");
         let Some((rounding, validity)) = Rounding::from_name(&self.rounding).zip(validity) else {
             return Err(strange);
@@ -70,7 +62,7 @@ impl RuleRow {
             } else {
                 Some(self.terms()?)
             },
-            effective_from: self.effective_from.unwrap_or(self.created_at),
+            effective_from: self.effective_from,
             created_at: self.created_at,
         })
     }
@@ -155,8 +147,8 @@ pub(super) async fn is_overridden(
     at: Timestamp,
 ) -> Result<bool, DbError> {
     let withdrawn: Option<bool> = sqlx::query_scalar(
-        "/* points.is_overridden */ SELECT withdrawn FROM points_rules WHERE tenant_id = ? AND merchant_id = ? AND COALESCE(effective_from, created_at) <= ? \
-         ORDER BY COALESCE(effective_from, created_at) DESC, version DESC LIMIT 1",
+        "/* points.is_overridden */ SELECT withdrawn FROM points_rules WHERE tenant_id = ? AND merchant_id = ? AND effective_from <= ? \
+         ORDER BY effective_from DESC, version DESC LIMIT 1",
     )
     .bind(tenant)
     .bind(merchant)
@@ -180,8 +172,8 @@ pub(super) async fn insert_version(
     let terms = version.terms.unwrap_or(nothing);
     sqlx::query(
         "/* points.insert_rule */ INSERT INTO points_rules (tenant_id, version, merchant_id, withdrawn, ratio, amount_min_fen, amount_max_fen, daily_cap, total_cap, \
-         rounding, validity, validity_count, expiry_days, effective_from, created_at, created_by) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         rounding, validity, validity_count, effective_from, created_at, created_by) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(version.tenant)
     .bind(version.version)
@@ -195,7 +187,6 @@ pub(super) async fn insert_version(
     .bind(terms.rounding.name())
     .bind(terms.validity.name())
     .bind(terms.validity.count())
-    .bind(terms.validity.days())
     .bind(version.effective_from)
     .bind(version.created_at)
     .bind(by)

@@ -51,8 +51,8 @@ use crate::{
         WithdrawRefund, ask_in_memory, hearing, withdraw_in_memory,
     },
     primitives::{
-        AccountId, AccountKind, Id, Lane, MerchantId, Money, OrderId, OrderNo, Points, ReceiverId,
-        RefundId, Secret, SharingPartId, SharingReturnId, TenantId, Timestamp,
+        AccountId, AccountKind, BusinessDay, Id, Lane, MerchantId, Money, OrderId, OrderNo, Points,
+        ReceiverId, RefundId, Secret, SharingPartId, SharingReturnId, TenantId, Timestamp,
     },
     risk::Ruling,
 };
@@ -285,7 +285,7 @@ impl History {
                 wechat_transaction_id: "42".into(),
                 points: Points::ZERO,
                 rule_version: 1,
-                points_expire_on: None,
+                points_expire_on: BusinessDay::NEVER,
                 settled_by: None,
                 late: Late::No,
             }),

@@ -100,8 +100,7 @@ impl DayCount {
             )
         });
         let gap = |account: &Account| (account.earned_from, account.earned_before);
-        // What is older than these columns says nothing of them.
-        let same = account.earned_from.is_none() || gap(account) == gap(&self.0);
+        let same = gap(account) == gap(&self.0);
         report.expect(Invariant::CapsHold, same, || {
             format!(
                 "{id} notes {:?} of the days before, and its payments say {:?}",

@@ -25,8 +25,7 @@
 //!
 //! Both are asked of [`Stock`], by which the service decides: what is free has one meaning. The lots and holds that it is asked about are the replay's own.
 //!
-//! Transfers from before the column name no lot. An account whose first credits name none cannot be replayed: its lots are only added up. Once one of its credits has named
-//! a lot, all later ones must. Otherwise to take a name away would be to switch the check off.
+//! Every credit must name its lot: otherwise to take a name away would be to switch the check off.
 //!
 //! In memory is one account: its lots, its holds that are not resolved, what it owes, and of which lots back ends' deeds took its points.
 
@@ -58,9 +57,7 @@ pub(crate) struct LotReplay {
     last: Option<(Timestamp, BusinessDay)>,
     /// What the transfer before this one let go.
     let_go: Option<LetGo>,
-    /// A credit named its lot.
-    named: bool,
-    /// Nothing more can be said: a transfer from before the column, or one that could not be played, which is named once.
+    /// Nothing more can be said: there was a transfer that could not be played, which is named once.
     blind: bool,
 }
 
@@ -112,8 +109,7 @@ impl LotReplay {
         self.owe(transfer);
         let since = self.hold(transfer);
         if self.blind {
-            // Only to notice a name that was taken away.
-            return self.named_or_old(transfer);
+            return Ok(());
         }
         let let_go = self.let_go.take();
         let played = match transfer.checked_side {
@@ -235,30 +231,13 @@ impl LotReplay {
         })
     }
 
-    fn named_or_old(&mut self, transfer: &Transfer) -> Result<(), String> {
-        if transfer.checked_side != CheckedSide::Credit {
-            return Ok(());
-        }
-        let was_named = self.named;
-        self.named |= transfer.lot.is_some();
-        if was_named && transfer.lot.is_none() {
-            return Err(nameless());
-        }
-        Ok(())
-    }
-
     fn credit(&mut self, transfer: &Transfer) -> Result<(), String> {
         if matches!(transfer.phase, Phase::Pending | Phase::Void) {
             return Ok(());
         }
         let Some(on) = transfer.lot else {
-            if self.named {
-                return Err(nameless());
-            }
-            self.blind = true;
-            return Ok(());
+            return Err("grants points to no lot".into());
         };
-        self.named = true;
         let lot = self.lots.entry(on).or_default();
         lot.granted = lot.granted.saturating_add(transfer.amount);
         lot.left = lot.left.saturating_add(transfer.amount);
@@ -463,10 +442,6 @@ impl Lot {
         self.left -= taken;
         due - taken
     }
-}
-
-fn nameless() -> String {
-    "grants points to no lot, though the account's lots were named before".into()
 }
 
 #[cfg(test)]
@@ -809,13 +784,11 @@ mod tests {
     }
 
     #[test]
-    fn lots_from_before_the_column_are_only_added_up_and_names_cannot_be_taken_away() {
+    fn every_credit_names_its_lot_or_nothing_more_is_said_of_the_account() {
         let mut book = Book::default();
-        book.earn(5, None).unwrap();
+        assert!(book.earn(5, None).is_err());
         book.take(EntryKind::PointsDeducted, 50, None).unwrap();
-        book.earn(5, Some(4)).unwrap();
         assert_eq!(book.replay.without_row(forgotten(0)).count(), 0);
-        assert!(book.earn(1, None).is_err(), "after one that was named");
         let mut book = Book::default();
         book.earn(5, Some(4)).unwrap();
         assert!(book.earn(5, None).is_err());

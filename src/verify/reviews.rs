@@ -279,7 +279,7 @@ impl Current {
             let legs: Vec<Leg> = found.iter().map(Leg::of).collect();
             let lots = found
                 .iter()
-                .all(|leg| leg.lot == payment.points_expire_on && leg.tenant == order.tenant);
+                .all(|leg| leg.lot == Some(payment.points_expire_on) && leg.tenant == order.tenant);
             let right = legs.iter().copied().eq(due) && lots;
             report.expect(Invariant::PointsFollowTheRule, right, || {
                 format!(

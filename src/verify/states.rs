@@ -87,7 +87,7 @@ async fn history(
             if let Some(step) = why.and_then(late_step) {
                 late = step;
             }
-            // Nothing else brings an order back that was given up. Commits of old programs told no reason.
+            // Nothing else brings an order back that was given up.
             if complete && why.is_some() {
                 let is_late = why.and_then(late_step).is_some();
                 report.expect(Invariant::HistoryIsAllowed, is_late == was_given_up, || {
@@ -137,16 +137,12 @@ async fn history(
 fn known_why(order: &Order, item: &HistoryItem, report: &mut Report) -> Option<Why> {
     let code = u8::try_from(item.why).ok();
     let why = code.and_then(Why::from_code);
-    report.expect(
-        Invariant::HistoryIsAllowed,
-        why.is_some() || code == Some(0),
-        || {
-            format!(
-                "{}: version {} for an unknown reason {}",
-                order.id, item.version, item.why
-            )
-        },
-    );
+    report.expect(Invariant::HistoryIsAllowed, why.is_some(), || {
+        format!(
+            "{}: version {} for an unknown reason {}",
+            order.id, item.version, item.why
+        )
+    });
     why
 }
 

@@ -53,8 +53,8 @@ fn to_share(due: &str) -> String {
 /// A sharing that began long ago, is not done, and is looked at again; and what people were told of it.
 fn long_sharing(state: u8, told: &str) -> String {
     format!(
-        "INSERT INTO sharings (id, tenant_id, order_id, merchant_id, base_fen, asked_before_fen, state, version, release_id, attempts, unsure, next_attempt_at) \
-         SELECT CONCAT(x'019000000000', REPEAT(x'11', 10)), tenant_id, id, merchant_id, amount_fen, 0, {state}, 1, REPEAT(x'12', 16), 0, 0, {SOON} \
+        "INSERT INTO sharings (id, tenant_id, order_id, merchant_id, base_fen, asked_before_fen, state, version, release_id, attempts, calls, unsure, stopped, next_attempt_at) \
+         SELECT CONCAT(x'019000000000', REPEAT(x'11', 10)), tenant_id, id, merchant_id, amount_fen, 0, {state}, 1, REPEAT(x'12', 16), 0, 0, 0, 0, {SOON} \
          FROM payment_orders WHERE state = 3 ORDER BY id LIMIT 1; {told}"
     )
 }

@@ -111,7 +111,7 @@ async fn every_kind_of_damage_to_lots_and_caps_is_found_and_named() {
         (Lots, "UPDATE point_lots SET granted = granted + 1 WHERE remaining > 0 LIMIT 1".into(), "the lot of"),
         (Lots, "DELETE FROM point_lots WHERE remaining = 0 LIMIT 1".into(), "has no row"),
         (Lots, "DELETE FROM point_lots WHERE remaining > 0 LIMIT 1".into(), "has no row"),
-        (Lots, "INSERT INTO point_lots (account_id, expires_on, tenant_id, granted, remaining) SELECT account_id, '2031-01-01', tenant_id, 5, 0 FROM point_lots LIMIT 1".into(), "its transfers say 0 of 0"),
+        (Lots, "INSERT INTO point_lots (account_id, expires_on, tenant_id, granted, remaining, expired, granted_on) SELECT account_id, '2031-01-01', tenant_id, 5, 0, 0, granted_on FROM point_lots LIMIT 1".into(), "its transfers say 0 of 0"),
         (Lots, "UPDATE point_lots SET expired = expired - 1 WHERE expired > 0 LIMIT 1".into(), "run out, and its transfers say"),
         (Invariant::PointsFollowTheRule, "UPDATE point_lots SET given_back = 1 WHERE expired > 0 LIMIT 1".into(), "as given back of what ran out"),
         // Caps of days.
@@ -257,7 +257,7 @@ async fn rows_of_lots_that_are_long_over_and_spent_may_be_gone_and_others_may_no
     let gone = report("DELETE FROM point_lots WHERE remaining = 0").await;
     assert!(gone.is_clean(), "{gone}");
     // Made again, it knows only of what was granted since.
-    let again = report("INSERT INTO point_lots (account_id, expires_on, tenant_id, granted, remaining) SELECT account_id, MIN(expires_on) - INTERVAL 1 DAY, tenant_id, 0, 0 FROM point_lots GROUP BY account_id, tenant_id").await;
+    let again = report("INSERT INTO point_lots (account_id, expires_on, tenant_id, granted, remaining, expired, granted_on) SELECT account_id, MIN(expires_on) - INTERVAL 1 DAY, tenant_id, 0, 0, 0, MIN(granted_on) FROM point_lots GROUP BY account_id, tenant_id").await;
     assert!(again.is_clean(), "{again}");
     house.finish().await;
 }

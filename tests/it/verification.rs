@@ -217,7 +217,7 @@ async fn every_kind_of_damage_to_refunds_is_found_and_named() {
         // Lots and debts.
         (Lots, "UPDATE point_lots SET remaining = remaining - 1 WHERE remaining > 0 LIMIT 1".into(), "are left in its lots"),
         (Lots, "DELETE FROM point_lots WHERE remaining > 0 LIMIT 1".into(), "and 0 are left in its lots"),
-        (Lots, "INSERT INTO point_lots (account_id, expires_on, tenant_id, granted, remaining) VALUES (CONCAT(REPEAT(x'07', 15), x'01'), '2030-01-01', 1, 5, 5)".into(), "no account that has lots"),
+        (Lots, "INSERT INTO point_lots (account_id, expires_on, tenant_id, granted, remaining, expired, granted_on) VALUES (CONCAT(REPEAT(x'07', 15), x'01'), '2030-01-01', 1, 5, 5, 0, '2029-01-01')".into(), "no account that has lots"),
         (Sums, "UPDATE accounts SET debt = debt + 1 WHERE SUBSTR(id, 16, 1) = x'01' LIMIT 1".into(), "are noted beside the points"),
         (Sums, "UPDATE accounts SET debt = 0 WHERE debt > 0".into(), "and 0 are noted beside the points"),
         (Sums, "DELETE FROM accounts WHERE SUBSTR(id, 16, 1) = x'24'".into(), "nothing is owed, and"),

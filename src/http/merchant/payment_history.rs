@@ -52,7 +52,7 @@ pub(in crate::http) async fn payment_history(
     let story = story.ok_or(PaymentError::OrderNotFound)?;
     let mut timeline = payments::timeline(&story);
     for step in &mut timeline {
-        step.who = step.who.as_deref().map(for_merchants);
+        step.who = for_merchants(&step.who);
     }
     let refunds = story.refunds.iter().map(|(refund, _)| refund.into());
     Ok(Json(MerchantPaymentHistory {

@@ -263,7 +263,7 @@ impl History {
             .paid
             .iter()
             .filter_map(|paid| self.memory.row::<Orders>(paid.id));
-        let lots = orders.filter_map(|order| order.state.payment()?.points_expire_on);
+        let lots = orders.filter_map(|order| Some(order.state.payment()?.points_expire_on));
         let lots: Vec<_> = lots.filter(|lot| *lot != BusinessDay::NEVER).collect();
         let rows = |want: &mut Wanted, _: &WorkingSet| {
             ledger::want_spending(want, account);
@@ -466,7 +466,7 @@ impl History {
         assert_eq!(order.is_under_review(), held, "{:#?}", self.story);
         if let Some(lot) = gone_on(rule, self.today()) {
             let said = order.state.payment().unwrap().points_expire_on;
-            assert_eq!(said, Some(lot), "{:#?}", self.story);
+            assert_eq!(said, lot, "{:#?}", self.story);
         }
         if refunded_late {
             self.find_refunds(place);
@@ -1339,7 +1339,7 @@ impl History {
             let lot = order
                 .state
                 .payment()
-                .and_then(|payment| payment.points_expire_on);
+                .map(|payment| payment.points_expire_on);
             let ran_out = self.on_the_table(place).into_iter();
             let ran_out = ran_out.map(|row| row.points.ran_out.get()).sum::<i64>();
             *said.entry(lot.unwrap_or(BusinessDay::NEVER)).or_default() += ran_out;

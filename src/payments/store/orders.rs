@@ -38,7 +38,7 @@ pub(crate) fn read_order(row: &MySqlRow) -> Result<Order, sqlx::Error> {
             paid_at: row.try_get(12)?,
             points: points(row.try_get(14)?)?,
             rule_version: row.try_get(15)?,
-            points_expire_on: row.try_get::<Option<time::Date>, _>(26)?.map(BusinessDay),
+            points_expire_on: BusinessDay(row.try_get(26)?),
             settled_by: optional_id(row, 20)?,
             late: Late::from_code(code(21)?).ok_or(broken("payment_orders.late"))?,
         })
@@ -47,9 +47,7 @@ pub(crate) fn read_order(row: &MySqlRow) -> Result<Order, sqlx::Error> {
         OrderStateKind::Created => OrderState::Created,
         OrderStateKind::Prepaid => OrderState::Prepaid(Ticket {
             id: Secret::new(row.try_get(10)?),
-            at: row
-                .try_get::<Option<Timestamp>, _>(19)?
-                .unwrap_or(Timestamp::from_micros(0)),
+            at: row.try_get(19)?,
         }),
         OrderStateKind::Paid => OrderState::Paid(payment()?),
         OrderStateKind::PartlyRefunded => OrderState::PartlyRefunded(payment()?),
@@ -321,7 +319,7 @@ impl<'a> Columns<'a> {
             points: payment.map(|payment| payment.points),
             rule_version: payment.map(|payment| payment.rule_version),
             settled_by: payment.and_then(|payment| payment.settled_by),
-            points_expire_on: payment.and_then(|payment| payment.points_expire_on),
+            points_expire_on: payment.map(|payment| payment.points_expire_on),
             late: payment.map_or(Late::No, |payment| payment.late),
         }
     }

@@ -248,7 +248,7 @@ fn may_change(sql: &mut Sql, refund: &Refund, between: impl Fn(&mut Sql, usize))
     text(sql, refund.attempts.detail.as_deref());
     between(sql, 6);
     let progress = &refund.progress;
-    time(sql, progress.since);
+    sql.time(progress.since);
     between(sql, 7);
     sql.int(u8::from(progress.stuck));
     between(sql, 8);

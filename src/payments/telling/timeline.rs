@@ -24,12 +24,12 @@ pub struct ToldStep {
     /// sharing `under`, then `done`.
     #[schema(example = "paid")]
     pub state: &'static str,
-    /// For a payment a stable word (`callback`, `expiry`, `refund_asked`, ..); for a refund what was said of it. Absent for steps from before this was kept.
+    /// For a payment a stable word (`callback`, `expiry`, `refund_asked`, ..); for a refund what was said of it.
     #[schema(example = "callback")]
-    pub why: Option<String>,
+    pub why: String,
     /// A person (`operator:lin`, `st_..`), or `customer`, `merchant`, `wechat`, `tenant`.
     #[schema(example = "wechat")]
-    pub who: Option<String>,
+    pub who: String,
 }
 
 impl ToldStep {
@@ -39,8 +39,8 @@ impl ToldStep {
             what: "refund",
             refund_no: Some(refund.no()),
             state: step.state.name(),
-            why: Some(step.why.clone()),
-            who: Some(step.actor.to_string()),
+            why: step.why.clone(),
+            who: step.actor.to_string(),
         }
     }
 }
@@ -76,22 +76,22 @@ pub fn timeline(story: &OrderStory) -> Vec<ToldStep> {
     let mut begun = false;
     let of_order = story.steps.iter().map(|step| ToldStep {
         at: step.at,
-        what: if step.why() == Some(Why::Sharing) {
+        what: if step.why == Why::Sharing {
             "sharing"
         } else {
             "payment"
         },
         refund_no: None,
-        state: if step.why() == Some(Why::Sharing) {
+        state: if step.why == Why::Sharing {
             sharing_word(&mut begun)
         } else {
             step.state.name()
         },
-        why: step.why().map(|why| why.name().to_owned()),
+        why: step.why.name().to_owned(),
         who: step
             .actor
             .clone()
-            .or(step.why().map(|why| why.who().to_owned())),
+            .unwrap_or_else(|| step.why.who().to_owned()),
     });
     let mut stories = vec![of_order.collect::<Vec<_>>()];
     for (refund, history) in &story.refunds {
@@ -138,8 +138,8 @@ mod tests {
             what,
             refund_no: None,
             state,
-            why: None,
-            who: None,
+            why: String::new(),
+            who: String::new(),
         }
     }
 

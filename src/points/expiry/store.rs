@@ -339,7 +339,7 @@ impl Work for ForgetSpentLots {
         };
         let done = sqlx::query(
             "/* points.forget_lots */ DELETE FROM point_lots WHERE tenant_id = ? AND expires_on < ? AND remaining = 0 \
-             AND (expired = 0 OR granted_on IS NULL OR granted_on < ?) \
+             AND (expired = 0 OR granted_on < ?) \
              ORDER BY expires_on, account_id LIMIT ?",
         )
         .bind(self.tenant)

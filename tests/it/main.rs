@@ -50,6 +50,7 @@ mod sharing;
 mod snapshot;
 mod stuck;
 mod suspension;
+mod tables;
 mod verification;
 mod wechat_channel;
 mod withdraw;

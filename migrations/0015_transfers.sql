@@ -24,6 +24,7 @@ CREATE TABLE transfers (
   lot DATE NULL COMMENT 'first day on which the points are gone (UTC+8)',
   created_at DATETIME(6) NOT NULL,
   checked_account BINARY(16) GENERATED ALWAYS AS (CASE checked_side WHEN 1 THEN debit_account WHEN 2 THEN credit_account ELSE NULL END) VIRTUAL,
+  entry_kind TINYINT UNSIGNED GENERATED ALWAYS AS (ORD(SUBSTR(entry_id, 16, 1)) & 127) VIRTUAL COMMENT 'of the entry, the same for the one that resolves it',
   PRIMARY KEY (entry_id, leg),
   KEY transfers_checked_account (checked_account, account_version),
   CONSTRAINT transfers_amount CHECK (amount > 0),

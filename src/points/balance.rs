@@ -2,10 +2,10 @@
 
 use sqlx::FromRow;
 
-use super::classes::{Cause, KIND, caused_by, change_type, counted_as, source_of};
+use super::classes::{Cause, KIND, caused_by, change_type, counted_as, is_no_debt, source_of};
 use crate::{
     db::{Db, DbError},
-    ledger::{self, Account},
+    ledger::{self, Account, CheckedSide, Phase},
     primitives::{
         AccountId, BusinessDay, CustomerId, OrderId, OrderNo, PageLimit, Points, TenantId,
         Timestamp,
@@ -46,14 +46,19 @@ pub async fn list_records(
     limit: PageLimit,
 ) -> Result<Vec<PointsRecord>, DbError> {
     let (kind, change_type, source) = (KIND, change_type(), source_of());
+    let (credit, pending, void) = (
+        CheckedSide::Credit.code(),
+        Phase::Pending.code(),
+        Phase::Void.code(),
+    );
     let of_refunds = caused_by(&[Cause::Refund]);
     let of_deeds = caused_by(&[Cause::Deed, Cause::OrderOrDeed]);
     let of_orders = caused_by(&[Cause::Order, Cause::OrderOrDeed]);
     let statement = format!(
         "SELECT /* points.list_records */ t.account_version AS version, \
-         CASE t.checked_side WHEN 2 THEN t.amount ELSE -t.amount END AS points_change, \
+         CASE t.checked_side WHEN {credit} THEN t.amount ELSE -t.amount END AS points_change, \
          t.balance_after AS points_balance, {change_type} AS change_type, {source} AS source, \
-         CASE t.phase WHEN 1 THEN 'pending' WHEN 3 THEN 'voided' ELSE 'posted' END AS state, \
+         CASE t.phase WHEN {pending} THEN 'pending' WHEN {void} THEN 'voided' ELSE 'posted' END AS state, \
          o.id AS order_id, m.name AS merchant_name, t.created_at \
          FROM transfers t \
          LEFT JOIN refunds r ON {kind} IN {of_refunds} AND r.id = CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') \
@@ -119,10 +124,27 @@ impl From<time::Date> for BusinessDay {
 }
 
 /// The posted legs of a customer that are something that happened: not those between the points and the debt.
-const HAPPENED: &str = "t.checked_account = ? AND t.tenant_id = ? AND t.phase IN (0, 2) \
-     AND SUBSTR(t.debit_account, 16, 1) <> x'24' AND SUBSTR(t.credit_account, 16, 1) <> x'24'";
-const EARNED_AND_SPENT: &str = "CAST(SUM(CASE WHEN t.checked_side = 2 THEN t.amount ELSE 0 END) AS SIGNED) AS earned, \
-     CAST(SUM(CASE WHEN t.checked_side = 1 THEN t.amount ELSE 0 END) AS SIGNED) AS spent";
+fn happened() -> String {
+    let (posted, post) = (Phase::Posted.code(), Phase::Post.code());
+    let no_debt = is_no_debt();
+    format!(
+        "t.checked_account = ? AND t.tenant_id = ? AND t.phase IN ({posted}, {post}) AND {no_debt}"
+    )
+}
+
+fn earned_and_spent() -> String {
+    let sum = |side: CheckedSide, name| {
+        let side = side.code();
+        format!(
+            "CAST(SUM(CASE WHEN t.checked_side = {side} THEN t.amount ELSE 0 END) AS SIGNED) AS {name}"
+        )
+    };
+    let (earned, spent) = (
+        sum(CheckedSide::Credit, "earned"),
+        sum(CheckedSide::Debit, "spent"),
+    );
+    format!("{earned}, {spent}")
+}
 
 pub async fn statistics(
     db: &Db,
@@ -139,9 +161,10 @@ pub async fn statistics(
     };
     // The debt first: should something be lent or repaid in between, it is counted once too often, and never taken off before it is there.
     let (debt, account) = (account(debt).await?, account(id).await?);
+    let (happened, earned_and_spent) = (happened(), earned_and_spent());
     let days = format!(
-        "SELECT /* points.statistics */ DATE(t.created_at + INTERVAL 8 HOUR) AS day, {EARNED_AND_SPENT} \
-         FROM transfers t WHERE {HAPPENED} GROUP BY day ORDER BY day DESC LIMIT 30"
+        "SELECT /* points.statistics */ DATE(t.created_at + INTERVAL 8 HOUR) AS day, {earned_and_spent} \
+         FROM transfers t WHERE {happened} GROUP BY day ORDER BY day DESC LIMIT 30"
     );
     let days = sqlx::query_as(sqlx::AssertSqlSafe(days))
         .bind(id)
@@ -151,10 +174,10 @@ pub async fn statistics(
     let (kind, source) = (KIND, source_of());
     let of_deeds = caused_by(&[Cause::Deed, Cause::OrderOrDeed]);
     let sources = format!(
-        "SELECT /* points.source_statistics */ {source} AS source, {EARNED_AND_SPENT} \
+        "SELECT /* points.source_statistics */ {source} AS source, {earned_and_spent} \
          FROM transfers t \
          LEFT JOIN point_deeds d ON {kind} IN {of_deeds} AND d.id = CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') \
-         WHERE {HAPPENED} GROUP BY 1 ORDER BY 1"
+         WHERE {happened} GROUP BY 1 ORDER BY 1"
     );
     let sources = sqlx::query_as(sqlx::AssertSqlSafe(sources))
         .bind(id)
@@ -165,7 +188,7 @@ pub async fn statistics(
     let events = format!(
         "SELECT /* points.event_statistics */ {what} AS what, \
          CAST(SUM(t.amount) AS SIGNED) AS points, COUNT(DISTINCT t.entry_id) AS times \
-         FROM transfers t WHERE {HAPPENED} GROUP BY 1 ORDER BY 1"
+         FROM transfers t WHERE {happened} GROUP BY 1 ORDER BY 1"
     );
     let events = sqlx::query_as(sqlx::AssertSqlSafe(events))
         .bind(id)

@@ -7,10 +7,10 @@
 
 use std::fmt::Write as _;
 
-use crate::primitives::EntryKind;
+use crate::primitives::{AccountKind, EntryKind};
 
-/// The kind of a transfer's entry, in SQL.
-pub(super) const KIND: &str = "ORD(SUBSTR(t.entry_id, 16, 1)) & 127";
+/// The kind of a transfer's entry, in SQL: a column that the database makes of the entry's id.
+pub(super) const KIND: &str = "t.entry_kind";
 
 /// What an entry is there for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,9 +161,20 @@ pub(super) fn change_type() -> String {
         },
         "other",
     );
-    format!(
-        "CASE WHEN SUBSTR(t.debit_account, 16, 1) = x'24' THEN 'lend' WHEN SUBSTR(t.credit_account, 16, 1) = x'24' THEN 'repay' ELSE {of_kind} END"
-    )
+    let [lent, repaid] = on_debt();
+    format!("CASE WHEN {lent} THEN 'lend' WHEN {repaid} THEN 'repay' ELSE {of_kind} END")
+}
+
+/// Whether a transfer goes from the debt to the points, or from the points to the debt.
+fn on_debt() -> [String; 2] {
+    let debt = AccountKind::CustomerDebt.code();
+    ["debit", "credit"].map(|side| format!("SUBSTR(t.{side}_account, 16, 1) = x'{debt:02x}'"))
+}
+
+/// Whether a transfer is something that happened: not one between the points and the debt.
+pub(super) fn is_no_debt() -> String {
+    let [lent, repaid] = on_debt();
+    format!("NOT ({lent} OR {repaid})")
 }
 
 /// Where the points of a transfer come from or go to; `d` is the deed, if there is one.
@@ -180,6 +191,42 @@ pub(super) fn counted_as() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        db::MIGRATOR,
+        primitives::{EntryId, Id, Lane},
+    };
+
+    /// The file that makes a table or a view, with single spaces.
+    fn made(name: &str) -> String {
+        let file = MIGRATOR.iter().find(|file| {
+            let sql = file.sql.as_str();
+            sql.contains(&format!("CREATE TABLE {name} ("))
+                || sql.contains(&format!("CREATE VIEW {name} "))
+        });
+        let sql = file.unwrap().sql.as_str();
+        sql.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn the_view_says_what_the_service_says() {
+        let view = made("points_records");
+        let change_type = format!("{} AS change_type", change_type());
+        assert!(view.contains(&change_type), "{change_type}");
+        let of_orders = format!("CASE WHEN {KIND} IN {} THEN", caused_by(&[Cause::Order]));
+        assert!(view.contains(&of_orders), "{of_orders}");
+    }
+
+    #[test]
+    fn the_column_is_the_kind_of_the_entry() {
+        let column = "entry_kind TINYINT UNSIGNED GENERATED ALWAYS AS (ORD(SUBSTR(entry_id, 16, 1)) & 127) VIRTUAL";
+        assert!(made("transfers").contains(column));
+        for kind in EntryKind::ALL {
+            let entry = EntryId::of(Id::mint(1, 2, Lane(3)), kind);
+            for id in [entry, entry.resolution()] {
+                assert_eq!(id.bytes()[15] & 127, kind.code());
+            }
+        }
+    }
 
     #[test]
     fn only_what_moves_no_points_is_something_other() {

@@ -7,7 +7,7 @@ use sqlx::{MySqlConnection, Row as _, mysql::MySqlRow};
 use crate::{
     db::{DbError, Sql},
     ledger::{
-        ACCOUNT_COLUMNS, Account, CheckedSide, TRANSFER_COLUMNS, Transfer, read_account,
+        ACCOUNT_COLUMNS, Account, CheckedSide, Phase, TRANSFER_COLUMNS, Transfer, read_account,
         read_transfer,
     },
     payments::{
@@ -186,11 +186,15 @@ impl Paged for ByAccount {
         }
         sql.push("o.amount_fen, o.rule_version, o.paid_at, d.returns_of FROM transfers t FORCE INDEX (transfers_checked_account) LEFT JOIN payment_orders o ON t.checked_side = ")
             .int(CheckedSide::Credit.code())
-            .push(" AND ORD(SUBSTR(t.entry_id, 16, 1)) IN (")
+            .push(" AND t.phase IN (")
+            .int(Phase::Posted.code())
+            .push(", ")
+            .int(Phase::Pending.code())
+            .push(") AND t.entry_kind IN (")
             .int(EntryKind::Settlement.code())
             .push(", ")
             .int(EntryKind::PointsHeld.code())
-            .push(") AND o.id = CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') LEFT JOIN point_deeds d ON ORD(SUBSTR(t.entry_id, 16, 1)) = ")
+            .push(") AND o.id = CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') LEFT JOIN point_deeds d ON t.entry_kind = ")
             .int(EntryKind::PointsReturned.code())
             .push(" AND d.id = CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') WHERE ");
         let last = last.map(|last| &last.transfer);

@@ -7,9 +7,10 @@ use sqlx::MySqlConnection;
 use super::{Invariant, Report, pages::RefundsOfOrder};
 use crate::{
     db::DbError,
+    ledger::{CheckedSide, Phase},
     payments::{Order, PointsReview},
     points::{self, Rule},
-    primitives::{AccountId, Points, TenantId, Timestamp},
+    primitives::{AccountId, EntryKind, Points, TenantId, Timestamp},
 };
 
 /// By how much the rules that credit may be outdated: a second in a process's memory, and twice the fifteen seconds for which a batch may try, since an operation
@@ -118,17 +119,24 @@ impl Rules {
         };
         // What the customer was credited by payments that may have counted on the day on which this one did, at once or held for a review, whatever rule was in force:
         // a payment counts on its day, or on a later one up to that of its settlement.
-        let (day,): (i64,) = sqlx::query_as(
+        let [credit, posted, pending] = [
+            CheckedSide::Credit.code(),
+            Phase::Posted.code(),
+            Phase::Pending.code(),
+        ];
+        let (at_once, held) = (EntryKind::Settlement.code(), EntryKind::PointsHeld.code());
+        let earned_that_day = format!(
             "/* verify.earned_that_day */ SELECT CAST(COALESCE(SUM(t.amount), 0) AS SIGNED) FROM transfers t \
              JOIN payment_orders o ON o.id = CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') \
-             WHERE t.checked_account = ? AND t.checked_side = 2 AND (t.phase, ORD(SUBSTR(t.entry_id, 16, 1))) IN ((0, 1), (1, 9)) \
+             WHERE t.checked_account = ? AND t.checked_side = {credit} AND (t.phase, t.entry_kind) IN (({posted}, {at_once}), ({pending}, {held})) \
              AND t.created_at >= ? AND (o.paid_at IS NULL OR o.paid_at < ?)",
-        )
-        .bind(order.customer.map(AccountId::customer_points))
-        .bind(earned_at.business_day().start())
-        .bind(settled_at.business_day().plus_days(1).start())
-        .fetch_one(conn)
-        .await?;
+        );
+        let (day,): (i64,) = sqlx::query_as(sqlx::AssertSqlSafe(earned_that_day))
+            .bind(order.customer.map(AccountId::customer_points))
+            .bind(earned_at.business_day().start())
+            .bind(settled_at.business_day().plus_days(1).start())
+            .fetch_one(conn)
+            .await?;
         if day < cap.get() {
             report.violated(
                 Invariant::PointsFollowTheRule,

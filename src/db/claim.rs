@@ -5,11 +5,12 @@ use sqlx::{FromRow, mysql::MySqlRow};
 use super::{DbError, Sql, Tx};
 use crate::primitives::Timestamp;
 
-/// Things that fall due at an instant in a column. `list` selects those that are due at its first parameter, at most its second many, and passes over what others
-/// are taking (`FOR UPDATE SKIP LOCKED`); `set` is an `UPDATE` up to the new instant, and `of` goes on up to the list of ids.
+/// Things that fall due at an instant in a column. `list` selects those that are due at its first parameter, at most its last many, and passes over what others
+/// are taking (`FOR UPDATE SKIP LOCKED`); `codes` are its parameters between them, such as states; `set` is an `UPDATE` up to the new instant, and `of` goes on up to the list of ids.
 #[derive(Debug, Clone, Copy)]
 pub struct DueList {
     pub list: &'static str,
+    pub codes: &'static [u8],
     pub set: &'static str,
     pub of: &'static str,
 }
@@ -27,11 +28,9 @@ impl DueList {
         T: for<'r> FromRow<'r, MySqlRow> + Send + Unpin,
         I: Fn(&T) -> [u8; 16],
     {
-        let due: Vec<T> = sqlx::query_as(self.list)
-            .bind(now)
-            .bind(limit)
-            .fetch_all(tx.conn())
-            .await?;
+        let list = sqlx::query_as(self.list).bind(now);
+        let list = self.codes.iter().fold(list, |list, code| list.bind(*code));
+        let due: Vec<T> = list.bind(limit).fetch_all(tx.conn()).await?;
         if due.is_empty() {
             return Ok(due);
         }

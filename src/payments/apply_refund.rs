@@ -20,8 +20,8 @@
 //! again [`LANDS_SECONDS`] later; only the second is believed. A call that began and was never counted as an attempt is such a one, too.
 
 use super::{
-    BookingError, ChannelRefund, ExceptionKind, Order, Origin, Pace, Payments, Refund,
-    RefundNotice, RefundState, RefundStateKind, RefundStatus, Why,
+    BookingError, CallbackOutcome, ChannelRefund, ExceptionKind, Order, Origin, Pace, Payments,
+    Refund, RefundNotice, RefundState, RefundStateKind, RefundStatus, Why,
     booking::{
         book_refund_arrived, book_refund_undone, book_refunded_elsewhere, put_exception, put_order,
         put_refund,
@@ -248,7 +248,7 @@ impl ApplyRefund {
             Some((id, _, notice)) if set.get::<Alarms>(*id).is_none() => {
                 let alarm = AlarmRow::of_refund(self.tenant, reason, notice, cx.now());
                 set.put::<Alarms>(*id, alarm);
-                self.store_callback(set, cx, 3, Some(reason));
+                self.store_callback(set, cx, CallbackOutcome::Rejected, Some(reason));
                 let kind = match refund {
                     // Money may have gone, and it is in no books.
                     None => Some(ExceptionKind::ForeignRefund),
@@ -303,7 +303,7 @@ impl ApplyRefund {
         &self,
         set: &mut WorkingSet,
         cx: &Cx<'_>,
-        outcome: u8,
+        outcome: CallbackOutcome,
         reason: Option<&'static str>,
     ) {
         if let Some((id, body, _)) = &self.callback {
@@ -447,7 +447,7 @@ impl ApplyRefund {
             return Ok(RefundMoved::Before);
         }
         if same && (kind.is_final() || self.callback.is_some()) {
-            self.store_callback(set, cx, 7, None);
+            self.store_callback(set, cx, CallbackOutcome::Duplicate, None);
             return Ok(RefundMoved::Before);
         }
         if kind.is_final() || kind == RefundStateKind::Returning {
@@ -474,7 +474,12 @@ impl ApplyRefund {
                     set.put::<Alarms>(*id, alarm);
                 }
             }
-            self.store_callback(set, cx, 3, Some("refund_contradiction"));
+            self.store_callback(
+                set,
+                cx,
+                CallbackOutcome::Rejected,
+                Some("refund_contradiction"),
+            );
             return Ok(RefundMoved::Rejected("refund_contradiction"));
         }
         let over = order.refunds.done.checked_add(refund.amount);
@@ -493,7 +498,7 @@ impl ApplyRefund {
         told.attempts.problem = None;
         told.attempts.detail = None;
         told.attempts.unsure = false;
-        self.store_callback(set, cx, 2, None);
+        self.store_callback(set, cx, CallbackOutcome::Refund, None);
         match said.status {
             RefundStatus::Success => self.arrive(set, cx, order, &told, said),
             RefundStatus::Closed => self.undone(set, cx, order, &told, RefundState::Closed),
@@ -728,9 +733,8 @@ impl Operation for ApplyRefund {
         self.note_statement(set, cx);
         // One that was rejected is judged again: it may be played again after what was missing is there. Its alarm is raised once.
         if let Some((id, _, _)) = &self.callback
-            && set
-                .get::<Callbacks>(*id)
-                .is_some_and(|row| matches!(row.outcome, 2 | 7))
+            && let Some(CallbackOutcome::Refund | CallbackOutcome::Duplicate) =
+                set.get::<Callbacks>(*id).map(|row| row.outcome)
         {
             return Ok(RefundMoved::Before);
         }

@@ -19,7 +19,8 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::{
-    Notice, NoticeBody, NoticeError, NoticeHeaders, Payments, RefundMoved, Settled,
+    CallbackOutcome, Notice, NoticeBody, NoticeError, NoticeHeaders, Payments, RefundMoved,
+    Settled,
     apply_refund::{apply, of_callback},
     foreign::settle_first,
     settle::settle,
@@ -150,7 +151,7 @@ async fn keep_failed(
 ) -> Result<(), DbError> {
     let operation = StoreCallback {
         alarm: Some(alarm),
-        ..StoreCallback::new(tenant, event, body, 5, Some(reason))
+        ..StoreCallback::new(tenant, event, body, CallbackOutcome::Failed, Some(reason))
     };
     submit(payments, operation).await
 }
@@ -209,7 +210,11 @@ pub(super) async fn handle(
             }
         }
         NoticeBody::Other { .. } => {
-            submit(payments, StoreCallback::new(tenant, event, body, 4, None)).await?;
+            submit(
+                payments,
+                StoreCallback::new(tenant, event, body, CallbackOutcome::Ignored, None),
+            )
+            .await?;
             Ok(Taken::Ignored)
         }
     }
@@ -272,7 +277,13 @@ async fn keep_unbelieved(
     let headers = serde_json::to_vec(&kept).unwrap_or_default();
     let operation = StoreCallback {
         headers: (headers.len() <= 2_048).then_some(headers),
-        ..StoreCallback::new(tenant, id_of(now, &body), body, 6, Some(error.reason()))
+        ..StoreCallback::new(
+            tenant,
+            id_of(now, &body),
+            body,
+            CallbackOutcome::NotBelieved,
+            Some(error.reason()),
+        )
     };
     if let Err(error) = submit(payments, operation).await {
         tracing::debug!(reason = %error, "a callback that is not believed was not kept");
@@ -315,7 +326,7 @@ struct StoreCallback {
     tenant: TenantId,
     event: Id,
     body: Bytes,
-    outcome: u8,
+    outcome: CallbackOutcome,
     reason: Option<&'static str>,
     headers: Option<Vec<u8>>,
     /// Somebody must look.
@@ -327,7 +338,7 @@ impl StoreCallback {
         tenant: TenantId,
         event: Id,
         body: Bytes,
-        outcome: u8,
+        outcome: CallbackOutcome,
         reason: Option<&'static str>,
     ) -> Self {
         Self {

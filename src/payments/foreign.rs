@@ -48,8 +48,9 @@
 //! the audit log, and is repeated.
 
 use super::{
-    BookingError, ChannelRefund, ExceptionKind, Order, Origin, Outcome, Payments, PointsBack,
-    Progress, Refund, RefundError, RefundState, RefundStateKind, RefundStatus, RefusalKind, Why,
+    BookingError, CallbackOutcome, ChannelRefund, ExceptionKind, Order, Origin, Outcome, Payments,
+    PointsBack, Progress, Refund, RefundError, RefundState, RefundStateKind, RefundStatus,
+    RefusalKind, Why,
     apply_refund::{ApplyRefund, RefundMoved, RefundWord, apply},
     booking::{put_exception, put_order, put_refund},
     close::{Found, ask, get_order},
@@ -288,7 +289,7 @@ impl ApplyRefund {
         let Ok(mut counted) = order.refund_elsewhere(said.amount, due) else {
             // Nothing has moved by it, and nothing will.
             if said.status == RefundStatus::Closed {
-                self.store_callback(set, cx, 7, None);
+                self.store_callback(set, cx, CallbackOutcome::Duplicate, None);
                 return Ok(RefundMoved::Before);
             }
             self.reject(set, cx, "refund_over_paid", (Some(order), None));

@@ -8,7 +8,7 @@
 //!
 //! It decides nothing. A note that cannot be written is lost, and the next one says the same.
 
-use super::{Order, PaymentError, Payments, close::is_open, watch::YOUNG_SECONDS};
+use super::{Order, OrderStateKind, PaymentError, Payments, close::is_open, watch::YOUNG_SECONDS};
 use crate::{
     db::{DbError, Tx, Work},
     primitives::{OrderId, TenantId, Text, Timestamp},
@@ -107,13 +107,15 @@ impl Work for Note {
     async fn run(&self, tx: &mut Tx) -> Result<(), DbError> {
         sqlx::query(
             "/* payments.note_heard */ INSERT INTO order_watches (order_id, tenant_id, due_at, queries, problem) \
-             SELECT id, tenant_id, ?, 0, ? FROM payment_orders WHERE id = ? AND tenant_id = ? AND state IN (1, 2) \
+             SELECT id, tenant_id, ?, 0, ? FROM payment_orders WHERE id = ? AND tenant_id = ? AND state IN (?, ?) \
              ON DUPLICATE KEY UPDATE problem = VALUES(problem)",
         )
         .bind(self.due_at)
         .bind(&self.problem)
         .bind(self.order)
         .bind(self.tenant)
+        .bind(OrderStateKind::Created.code())
+        .bind(OrderStateKind::Prepaid.code())
         .execute(tx.conn())
         .await?;
         Ok(())

@@ -238,8 +238,10 @@ impl Work for NoteReplay {
             Taken::Settled | Taken::Refund | Taken::Duplicate | Taken::Ignored => self.taken.name(),
         };
         // What was not believed then, and is now, stands under WeChat's own id from here on.
-        sqlx::query("/* payments.note_replay */ UPDATE callback_events SET outcome = 7 WHERE id = ? AND outcome = 6")
+        sqlx::query("/* payments.note_replay */ UPDATE callback_events SET outcome = ? WHERE id = ? AND outcome = ?")
+            .bind(CallbackOutcome::Duplicate.code())
             .bind(self.id.bytes().as_slice())
+            .bind(CallbackOutcome::NotBelieved.code())
             .execute(tx.conn())
             .await?;
         let action = Action::CallbackReplayed {

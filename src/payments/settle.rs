@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::{
-    Applied, BookingError, ExceptionKind, Late, LatePayment, Order, OrderState, Origin, PaidNotice,
-    Payment, Payments, PointsBack, Policy, Progress, Refund, RefundError, RefundState, Why,
+    Applied, BookingError, CallbackOutcome, ExceptionKind, Late, LatePayment, Order, OrderState,
+    Origin, PaidNotice, Payment, Payments, PointsBack, Policy, Progress, Refund, RefundError,
+    RefundState, Why,
     booking::{book_refund, book_settlement, points_account, put_exception, put_order, put_refund},
     credit::{Credit, Ruled, hold_points, rule_on_credit, tell_points},
     find::refunds_of,
@@ -471,7 +472,7 @@ impl SettlePayment {
         };
         outbox::tell(cx, &event);
         set.put::<Orders>(paid.id, paid.clone());
-        self.store_callback(set, cx, 1, None);
+        self.store_callback(set, cx, CallbackOutcome::Settled, None);
         Ok(paid)
     }
 
@@ -560,7 +561,7 @@ impl SettlePayment {
         &self,
         set: &mut WorkingSet,
         cx: &Cx<'_>,
-        outcome: u8,
+        outcome: CallbackOutcome,
         reason: Option<&'static str>,
     ) {
         if let Some((id, body)) = &self.callback {
@@ -587,7 +588,7 @@ impl SettlePayment {
             Some((id, _)) if set.get::<Alarms>(*id).is_none() => {
                 let alarm = AlarmRow::of_payment(self.tenant, reason, &self.notice, cx.now());
                 set.put::<Alarms>(*id, alarm);
-                self.store_callback(set, cx, 3, Some(reason));
+                self.store_callback(set, cx, CallbackOutcome::Rejected, Some(reason));
             }
             // A query that is asked again and again says it once.
             Some(_) | None => return,

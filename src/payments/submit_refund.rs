@@ -10,7 +10,7 @@
 
 use super::{
     Outcome, Pace, PaymentChannel, Payments, Refund, RefundCall, RefundError, RefundMoved,
-    RefundState, Refusal, RefusalKind,
+    RefundState, RefundStateKind, Refusal, RefusalKind,
     apply_refund::{ABSENT_ONCE, ApplyRefund, RefundWord, apply},
     find::find_refund,
     foreign::look_for_others,
@@ -174,12 +174,13 @@ impl Work for BeginCall {
         let begun = sqlx::query(
             "/* payments.begin_call */ UPDATE refunds \
              SET calls = calls + 1, called_at = ?, calling_until = ?, next_attempt_at = ? \
-             WHERE id = ? AND state = 4 AND calling_until = ?",
+             WHERE id = ? AND state = ? AND calling_until = ?",
         )
         .bind(now)
         .bind(longer)
         .bind(longer)
         .bind(self.refund)
+        .bind(RefundStateKind::Accepted.code())
         .bind(self.until)
         .execute(tx.conn())
         .await?;
@@ -274,7 +275,11 @@ const CLAIM: u32 = 16;
 const LEASE_SECONDS: i64 = 60;
 
 const DUE: DueList = DueList {
-    list: "/* payments.due_refunds */ SELECT id FROM refunds WHERE next_attempt_at <= ? AND state NOT IN (3, 10) ORDER BY next_attempt_at LIMIT ? FOR UPDATE SKIP LOCKED",
+    list: "/* payments.due_refunds */ SELECT id FROM refunds WHERE next_attempt_at <= ? AND state NOT IN (?, ?) ORDER BY next_attempt_at LIMIT ? FOR UPDATE SKIP LOCKED",
+    codes: &[
+        RefundStateKind::Returning.code(),
+        RefundStateKind::Withdrawn.code(),
+    ],
     set: "UPDATE /* payments.claim_refunds */ refunds SET next_attempt_at = ",
     of: ", calling_until = next_attempt_at WHERE id IN (",
 };
@@ -296,13 +301,15 @@ impl Work for ClaimOne {
         let until = self.pace.after(now, LEASE_SECONDS);
         let claimed = sqlx::query(
             "/* payments.claim_refund */ UPDATE refunds SET next_attempt_at = ?, calling_until = ? \
-             WHERE id = ? AND next_attempt_at IS NOT NULL AND state NOT IN (3, 10) \
+             WHERE id = ? AND next_attempt_at IS NOT NULL AND state NOT IN (?, ?) \
              AND (calling_until IS NULL OR calling_until <= ?) \
              AND NOT (problem <=> ? AND next_attempt_at > ?)",
         )
         .bind(until)
         .bind(until)
         .bind(self.id)
+        .bind(RefundStateKind::Returning.code())
+        .bind(RefundStateKind::Withdrawn.code())
         .bind(now)
         .bind(ABSENT_ONCE)
         .bind(now)

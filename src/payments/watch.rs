@@ -21,7 +21,7 @@
 use sqlx::FromRow;
 
 use super::{
-    CloseBy, ExceptionKind, Pace, PaymentError, Payments,
+    CloseBy, ExceptionKind, OrderStateKind, Pace, PaymentError, Payments,
     close::{Found, ask, close, get_order, give_up, is_open},
     exception::resolve,
     heard::problem,
@@ -127,11 +127,13 @@ impl Work for Scan {
         let now = tx.now();
         let added = sqlx::query(
             "/* payments.watch_open */ INSERT IGNORE INTO order_watches (order_id, tenant_id, due_at, queries) \
-             SELECT id, tenant_id, ?, 0 FROM payment_orders WHERE id > ? AND id <= ? AND state IN (1, 2)",
+             SELECT id, tenant_id, ?, 0 FROM payment_orders WHERE id > ? AND id <= ? AND state IN (?, ?)",
         )
         .bind(now)
         .bind(from.as_slice())
         .bind(until.as_slice())
+        .bind(OrderStateKind::Created.code())
+        .bind(OrderStateKind::Prepaid.code())
         .execute(tx.conn())
         .await?;
         metrics::counter!("order_watches_total").increment(added.rows_affected());
@@ -208,11 +210,13 @@ impl Work for Sweep {
         let ahead = id_at(now.plus_seconds(AHEAD_SECONDS), 0);
         let added = sqlx::query(
             "/* payments.sweep_open */ INSERT IGNORE INTO order_watches (order_id, tenant_id, due_at, queries) \
-             SELECT id, tenant_id, ?, 0 FROM payment_orders WHERE id > ? AND id <= ? AND state IN (1, 2) AND (id <= ? OR id > ?)",
+             SELECT id, tenant_id, ?, 0 FROM payment_orders WHERE id > ? AND id <= ? AND state IN (?, ?) AND (id <= ? OR id > ?)",
         )
         .bind(now)
         .bind(from.as_slice())
         .bind(until)
+        .bind(OrderStateKind::Created.code())
+        .bind(OrderStateKind::Prepaid.code())
         .bind(old.as_slice())
         .bind(ahead.as_slice())
         .execute(tx.conn())
@@ -235,6 +239,7 @@ impl Work for Sweep {
 
 const DUE: DueList = DueList {
     list: "/* payments.due_watches */ SELECT order_id, tenant_id, queries, refusals FROM order_watches WHERE due_at <= ? ORDER BY due_at LIMIT ? FOR UPDATE SKIP LOCKED",
+    codes: &[],
     set: "UPDATE /* payments.claim_watches */ order_watches SET due_at = ",
     of: " WHERE order_id IN (",
 };
@@ -270,13 +275,15 @@ impl Work for Hurry {
         oldest[..6].copy_from_slice(&millis.to_be_bytes()[2..]);
         sqlx::query(
             "/* payments.hurry_open_orders */ INSERT INTO order_watches (order_id, tenant_id, due_at, queries) \
-             SELECT id, tenant_id, ?, 0 FROM payment_orders WHERE merchant_id = ? AND tenant_id = ? AND id > ? AND state IN (1, 2) \
+             SELECT id, tenant_id, ?, 0 FROM payment_orders WHERE merchant_id = ? AND tenant_id = ? AND id > ? AND state IN (?, ?) \
              ON DUPLICATE KEY UPDATE due_at = LEAST(order_watches.due_at, VALUES(due_at))",
         )
         .bind(now)
         .bind(self.merchant)
         .bind(self.tenant)
         .bind(oldest.as_slice())
+        .bind(OrderStateKind::Created.code())
+        .bind(OrderStateKind::Prepaid.code())
         .execute(tx.conn())
         .await?;
         Ok(())

@@ -216,6 +216,7 @@ fn due(deed: &Deed) -> Option<Timestamp> {
 
 const DUE: DueList = DueList {
     list: "/* points.due_holds */ SELECT id, tenant_id FROM point_deeds WHERE due_at <= ? ORDER BY due_at LIMIT ? FOR UPDATE SKIP LOCKED",
+    codes: &[],
     set: "UPDATE /* points.claim_holds */ point_deeds SET due_at = ",
     of: " WHERE id IN (",
 };

@@ -268,6 +268,7 @@ const LEASE_SECONDS: i64 = 60;
 
 const DUE: DueList = DueList {
     list: "/* risk.due_reviews */ SELECT id FROM risk_reviews WHERE due_at <= ? ORDER BY due_at LIMIT ? FOR UPDATE SKIP LOCKED",
+    codes: &[],
     set: "UPDATE /* risk.claim_due_reviews */ risk_reviews SET due_at = ",
     of: " WHERE id IN (",
 };

@@ -4,7 +4,7 @@ use sqlx::FromRow;
 
 use crate::{
     db::{Db, DbError, DueList, Sql, Tx, Work},
-    payments::{Pace, Payments},
+    payments::{OrderSharing, Pace, Payments},
     primitives::{OrderId, TenantId},
 };
 
@@ -36,7 +36,9 @@ pub async fn note_paid(tx: &mut Tx, orders: &[OrderId]) -> Result<(), DbError> {
              SELECT id, tenant_id, ",
         );
         sql.time(now)
-            .push(" FROM payment_orders WHERE sharing = 1 AND paid_at IS NOT NULL AND id IN (");
+            .push(" FROM payment_orders WHERE sharing = ")
+            .int(OrderSharing::Wanted.code())
+            .push(" AND paid_at IS NOT NULL AND id IN (");
         sql.list(orders, |sql, order| {
             sql.bytes(order.bytes());
         })
@@ -50,6 +52,7 @@ pub async fn note_paid(tx: &mut Tx, orders: &[OrderId]) -> Result<(), DbError> {
 
 const DUE: DueList = DueList {
     list: "/* sharing.dues */ SELECT order_id, tenant_id FROM sharing_dues WHERE due_at <= ? ORDER BY due_at LIMIT ? FOR UPDATE SKIP LOCKED",
+    codes: &[],
     set: "UPDATE /* sharing.claim_dues */ sharing_dues SET due_at = ",
     of: " WHERE order_id IN (",
 };

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     audit::{self, Action, Actor},
     db::{Db, DbError, Tx, Work},
+    payments::RefundStateKind,
     primitives::{Id, OrderId, PageLimit, SharingId, TenantId},
 };
 
@@ -176,16 +177,19 @@ impl Work for Retry {
         .ok_or(SharingError::NotFound)?;
         let id: SharingId = known.try_get(0).map_err(DbError::from)?;
         // In the order in which batches write these tables.
-        let refunds = sqlx::query("/* sharing.retry_returns */ UPDATE refunds SET next_attempt_at = ? WHERE order_id = ? AND state = 3")
+        let refunds = sqlx::query("/* sharing.retry_returns */ UPDATE refunds SET next_attempt_at = ? WHERE order_id = ? AND state = ?")
             .bind(now)
             .bind(self.order)
+            .bind(RefundStateKind::Returning.code())
             .execute(tx.conn())
             .await
             .map_err(DbError::from)?;
-        let share = sqlx::query("/* sharing.retry_share */ UPDATE sharings SET next_attempt_at = IF(state = 4, NULL, ?), stopped = IF(?, 0, stopped), version = version + 1 WHERE id = ? AND (state <> 4 OR stopped = 1)")
+        let share = sqlx::query("/* sharing.retry_share */ UPDATE sharings SET next_attempt_at = IF(state = ?, NULL, ?), stopped = IF(?, 0, stopped), version = version + 1 WHERE id = ? AND (state <> ? OR stopped = 1)")
+            .bind(ShareStateKind::Done.code())
             .bind(now)
             .bind(self.settled)
             .bind(id)
+            .bind(ShareStateKind::Done.code())
             .execute(tx.conn())
             .await
             .map_err(DbError::from)?;

@@ -11,8 +11,8 @@ use super::{
 use crate::{
     db::{DbError, DueList, Tx, Work},
     payments::{
-        Outcome, Pace, Payments, Refusal, RefusalKind, find_order, find_refund, note_stuck_refund,
-        pause_seconds,
+        Outcome, Pace, Payments, RefundStateKind, Refusal, RefusalKind, find_order, find_refund,
+        note_stuck_refund, pause_seconds,
     },
     primitives::RefundId,
 };
@@ -199,7 +199,11 @@ pub(super) async fn ask_about_lost(
 }
 
 const DUE: DueList = DueList {
-    list: "/* sharing.due_returns */ SELECT id FROM refunds WHERE next_attempt_at <= ? AND state IN (3, 10) ORDER BY next_attempt_at LIMIT ? FOR UPDATE SKIP LOCKED",
+    list: "/* sharing.due_returns */ SELECT id FROM refunds WHERE next_attempt_at <= ? AND state IN (?, ?) ORDER BY next_attempt_at LIMIT ? FOR UPDATE SKIP LOCKED",
+    codes: &[
+        RefundStateKind::Returning.code(),
+        RefundStateKind::Withdrawn.code(),
+    ],
     set: "UPDATE /* sharing.claim_returns */ refunds SET next_attempt_at = ",
     of: " WHERE id IN (",
 };
@@ -259,9 +263,11 @@ impl Work for Postpone {
 
     async fn run(&self, tx: &mut Tx) -> Result<(), DbError> {
         let next = self.pace.after(tx.now(), self.seconds);
-        sqlx::query("/* sharing.postpone */ UPDATE refunds SET next_attempt_at = ? WHERE id = ? AND state IN (3, 10) AND next_attempt_at IS NOT NULL")
+        sqlx::query("/* sharing.postpone */ UPDATE refunds SET next_attempt_at = ? WHERE id = ? AND state IN (?, ?) AND next_attempt_at IS NOT NULL")
             .bind(next)
             .bind(self.refund)
+            .bind(RefundStateKind::Returning.code())
+            .bind(RefundStateKind::Withdrawn.code())
             .execute(tx.conn())
             .await?;
         Ok(())

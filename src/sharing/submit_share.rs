@@ -348,6 +348,7 @@ impl Operation for BeginShare {
 
 const DUE: DueList = DueList {
     list: "/* sharing.due_sharings */ SELECT id, order_id FROM sharings WHERE next_attempt_at <= ? ORDER BY next_attempt_at LIMIT ? FOR UPDATE SKIP LOCKED",
+    codes: &[],
     set: "UPDATE /* sharing.claim_sharings */ sharings SET next_attempt_at = ",
     of: " WHERE id IN (",
 };

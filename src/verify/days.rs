@@ -2,7 +2,7 @@
 
 use sqlx::{FromRow, MySqlConnection};
 
-use super::{Invariant, Report};
+use super::{Invariant, Report, codes};
 use crate::{db::DbError, primitives::MerchantId};
 
 /// By how much a day is off: what orders and refunds say, less what the totals say.
@@ -28,20 +28,20 @@ pub(super) async fn check(conn: &mut MySqlConnection, report: &mut Report) -> Re
         Invariant::EventsMatchChanges,
         u64::try_from(days).unwrap_or(0),
     );
-    let off: Vec<Off> = sqlx::query_as(
+    let off: Vec<Off> = sqlx::query_as(codes::statement(
         "/* verify.days */ SELECT merchant_id, day, CAST(SUM(orders) AS SIGNED) AS orders, CAST(SUM(paid_fen) AS SIGNED) AS paid_fen, \
          CAST(SUM(points) AS SIGNED) AS points, CAST(SUM(refunds) AS SIGNED) AS refunds, CAST(SUM(refunded_fen) AS SIGNED) AS refunded_fen, \
          CAST(SUM(points_back) AS SIGNED) AS points_back FROM ( \
            SELECT merchant_id, COALESCE(DATE(paid_at + INTERVAL 8 HOUR), DATE('9999-12-31')) AS day, COUNT(*) AS orders, SUM(amount_fen) AS paid_fen, SUM(points) AS points, \
-             0 AS refunds, 0 AS refunded_fen, 0 AS points_back FROM payment_orders WHERE state IN (3, 5, 6) GROUP BY merchant_id, COALESCE(DATE(paid_at + INTERVAL 8 HOUR), DATE('9999-12-31')) \
+             0 AS refunds, 0 AS refunded_fen, 0 AS points_back FROM payment_orders WHERE state IN ($order.paid, $order.partly_refunded, $order.refunded) GROUP BY merchant_id, COALESCE(DATE(paid_at + INTERVAL 8 HOUR), DATE('9999-12-31')) \
            UNION ALL \
            SELECT merchant_id, COALESCE(DATE(finished_at + INTERVAL 8 HOUR), DATE('9999-12-31')), 0, 0, 0, COUNT(*), SUM(amount_fen), SUM(points_due) \
-             FROM refunds WHERE state = 6 GROUP BY merchant_id, COALESCE(DATE(finished_at + INTERVAL 8 HOUR), DATE('9999-12-31')) \
+             FROM refunds WHERE state = $refund.succeeded GROUP BY merchant_id, COALESCE(DATE(finished_at + INTERVAL 8 HOUR), DATE('9999-12-31')) \
            UNION ALL \
            SELECT merchant_id, day, -orders, -paid_fen, -points, -refunds, -refunded_fen, -points_back FROM merchant_days) sums \
          GROUP BY merchant_id, day \
          HAVING SUM(orders) <> 0 OR SUM(paid_fen) <> 0 OR SUM(points) <> 0 OR SUM(refunds) <> 0 OR SUM(refunded_fen) <> 0 OR SUM(points_back) <> 0 LIMIT 1000",
-    )
+    ))
     .fetch_all(conn)
     .await?;
     for off in off {

@@ -24,14 +24,14 @@
 use sqlx::MySqlConnection;
 
 use super::{
-    Invariant, Progress, Report,
+    Invariant, Progress, Report, codes,
     pages::{Cursor, Deeds},
     point_days::Moves,
     refunds::Leg,
 };
 use crate::{
     db::DbError,
-    ledger::{Phase, Transfer},
+    ledger::{CheckedSide, Phase, Transfer},
     points::{Deed, DeedKind, DeedState, PointsMove},
     primitives::{AccountId, AccountKind, DeedId, EntryId, EntryKind, Id, Points},
 };
@@ -338,12 +338,12 @@ fn returned(deed: &Deed, legs: &[Transfer], report: &mut Report) {
 /// Of which lots deeds took points, and what of that was returned: the lots of a deed add up to what it took and to what it says was returned, and the returns that name it say
 /// the same, lot by lot. The database adds up. That the lots are those from which its entry took is found when a return puts points into them ([`super::lots`]).
 async fn lots_of_deeds(conn: &mut MySqlConnection, report: &mut Report) -> Result<(), DbError> {
-    let odd: Vec<(DeedId,)> = sqlx::query_as(
+    let odd: Vec<(DeedId,)> = sqlx::query_as(codes::statement(
         "/* verify.deed_lots */ SELECT d.id FROM point_deeds d LEFT JOIN \
            (SELECT deed_id, SUM(taken) AS taken, SUM(returned) AS returned FROM point_deed_lots GROUP BY deed_id) l ON l.deed_id = d.id \
-         WHERE (d.kind IN (2, 3) OR l.deed_id IS NOT NULL) AND (COALESCE(l.returned, 0) <> d.returned \
-           OR COALESCE(l.taken, 0) <> CASE WHEN d.kind = 2 AND d.state = 2 THEN d.points WHEN d.kind = 3 THEN d.captured ELSE 0 END) LIMIT 1000",
-    )
+         WHERE (d.kind IN ($deed_kind.deduct, $deed_kind.redeem) OR l.deed_id IS NOT NULL) AND (COALESCE(l.returned, 0) <> d.returned \
+           OR COALESCE(l.taken, 0) <> CASE WHEN d.kind = $deed_kind.deduct AND d.state = $deed.done THEN d.points WHEN d.kind = $deed_kind.redeem THEN d.captured ELSE 0 END) LIMIT 1000",
+    ))
     .fetch_all(&mut *conn)
     .await?;
     report.looked_at(Invariant::PointsFollowTheRule, 1);
@@ -353,15 +353,18 @@ async fn lots_of_deeds(conn: &mut MySqlConnection, report: &mut Report) -> Resul
             format!("the lots of {deed} do not add up to what it took and what was returned of it"),
         );
     }
-    let odd: Vec<(DeedId, time::Date, i64)> = sqlx::query_as(
+    let returned = EntryKind::PointsReturned.code();
+    let (credit, of_return) = (CheckedSide::Credit.code(), DeedKind::Return.code());
+    let returns = format!(
         "/* verify.returns */ SELECT sums.deed_id, sums.lot, CAST(SUM(sums.points) AS SIGNED) FROM ( \
            SELECT deed_id, expires_on AS lot, returned AS points FROM point_deed_lots WHERE returned > 0 UNION ALL \
            SELECT r.returns_of, t.lot, -t.amount FROM point_deeds r \
-             JOIN transfers t ON t.entry_id = CONCAT(SUBSTR(r.id, 1, 15), x'12') AND t.checked_side = 2 WHERE r.kind = 4) sums \
+             JOIN transfers t ON t.entry_id = CONCAT(SUBSTR(r.id, 1, 15), x'{returned:02x}') AND t.checked_side = {credit} WHERE r.kind = {of_return}) sums \
          GROUP BY sums.deed_id, sums.lot HAVING SUM(sums.points) <> 0 LIMIT 1000",
-    )
-    .fetch_all(conn)
-    .await?;
+    );
+    let odd: Vec<(DeedId, time::Date, i64)> = sqlx::query_as(sqlx::AssertSqlSafe(returns))
+        .fetch_all(conn)
+        .await?;
     for (deed, lot, more) in odd {
         report.violated(
             Invariant::PointsFollowTheRule,

@@ -41,7 +41,7 @@
 
 use sqlx::{MySqlConnection, Row as _};
 
-use super::{Invariant, Report};
+use super::{Invariant, Report, codes};
 use crate::{
     db::{DbError, Sql},
     primitives::{
@@ -95,7 +95,7 @@ impl Of {
 /// Ids of what is stuck, and what to say of it.
 pub(super) struct Rule {
     pub(super) of: Of,
-    /// After `SELECT id`.
+    /// After `SELECT id`. `$refund.accepted` becomes the number of that state ([`codes`]).
     pub(super) stuck: &'static str,
     pub(super) says: &'static str,
 }
@@ -104,22 +104,22 @@ pub(super) struct Rule {
 const ALWAYS: [Rule; 23] = [
     Rule {
         of: Of::Refund,
-        stuck: "r.id FROM refunds r WHERE r.state IN (3, 4, 5, 7) AND r.next_attempt_at IS NULL",
+        stuck: "r.id FROM refunds r WHERE r.state IN ($refund.returning, $refund.accepted, $refund.processing, $refund.abnormal) AND r.next_attempt_at IS NULL",
         says: "is under way, and nobody looks at it again",
     },
     Rule {
         of: Of::Refund,
-        stuck: "r.id FROM refunds r WHERE r.state IN (1, 2, 6, 8, 9) AND r.next_attempt_at IS NOT NULL",
+        stuck: "r.id FROM refunds r WHERE r.state IN ($refund.awaiting_approval, $refund.rejected, $refund.succeeded, $refund.closed, $refund.failed) AND r.next_attempt_at IS NOT NULL",
         says: "is over or waits for a person, and is looked at again",
     },
     Rule {
         of: Of::Refund,
-        stuck: "r.id FROM refunds r JOIN sharings s ON s.refund_id = r.id WHERE r.state = 10 AND r.next_attempt_at IS NULL",
+        stuck: "r.id FROM refunds r JOIN sharings s ON s.refund_id = r.id WHERE r.state = $refund.withdrawn AND r.next_attempt_at IS NULL",
         says: "was withdrawn, and nobody asks for the shares that are coming back for it",
     },
     Rule {
         of: Of::Refund,
-        stuck: "r.id FROM refunds r WHERE r.state = 7 AND NOT EXISTS (SELECT 1 FROM payment_exceptions e WHERE e.order_id = r.order_id AND e.refund_id = r.id AND e.kind = 'refund_abnormal')",
+        stuck: "r.id FROM refunds r WHERE r.state = $refund.abnormal AND NOT EXISTS (SELECT 1 FROM payment_exceptions e WHERE e.order_id = r.order_id AND e.refund_id = r.id AND e.kind = 'refund_abnormal')",
         says: "waits for a person to say where it shall go, and nobody was told",
     },
     Rule {
@@ -139,57 +139,57 @@ const ALWAYS: [Rule; 23] = [
     },
     Rule {
         of: Of::Sharing,
-        stuck: "s.id FROM sharings s WHERE s.state <> 4 AND s.next_attempt_at IS NULL",
+        stuck: "s.id FROM sharings s WHERE s.state <> $share.done AND s.next_attempt_at IS NULL",
         says: "is under way, and nobody looks at it again",
     },
     Rule {
         of: Of::Sharing,
-        stuck: "s.id FROM sharings s WHERE s.state = 4 AND s.next_attempt_at IS NOT NULL",
+        stuck: "s.id FROM sharings s WHERE s.state = $share.done AND s.next_attempt_at IS NOT NULL",
         says: "is done, and is looked at again",
     },
     Rule {
         of: Of::Part,
-        stuck: "p.id FROM sharing_parts p LEFT JOIN sharings s ON s.id = p.sharing_id WHERE p.state = 1 AND COALESCE(s.state IN (1, 2) AND s.next_attempt_at IS NOT NULL, 0) = 0",
+        stuck: "p.id FROM sharing_parts p LEFT JOIN sharings s ON s.id = p.sharing_id WHERE p.state = $part.pending AND COALESCE(s.state IN ($share.asked, $share.processing) AND s.next_attempt_at IS NOT NULL, 0) = 0",
         says: "is pending, and nobody asks what became of its sharing",
     },
     Rule {
         of: Of::Return,
-        stuck: "b.id FROM sharing_returns b LEFT JOIN refunds r ON r.id = b.refund_id WHERE b.state IN (1, 2) AND COALESCE(r.state IN (3, 10) AND r.next_attempt_at IS NOT NULL, 0) = 0",
+        stuck: "b.id FROM sharing_returns b LEFT JOIN refunds r ON r.id = b.refund_id WHERE b.state IN ($return.asked, $return.processing) AND COALESCE(r.state IN ($refund.returning, $refund.withdrawn) AND r.next_attempt_at IS NOT NULL, 0) = 0",
         says: "is under way, and nobody asks what became of it",
     },
     Rule {
         of: Of::Order,
-        stuck: "o.id FROM payment_orders o WHERE o.state IN (1, 2) AND o.id <= (SELECT p.position FROM scan_positions p WHERE p.scan = 'old') AND NOT EXISTS (SELECT 1 FROM order_watches w WHERE w.order_id = o.id)",
+        stuck: "o.id FROM payment_orders o WHERE o.state IN ($order.created, $order.prepaid) AND o.id <= (SELECT p.position FROM scan_positions p WHERE p.scan = 'old') AND NOT EXISTS (SELECT 1 FROM order_watches w WHERE w.order_id = o.id)",
         says: "is open, both scans have passed it by, and nobody watches it",
     },
     Rule {
         of: Of::Order,
-        stuck: "o.id FROM payment_orders o WHERE o.review = 2 AND NOT EXISTS (SELECT 1 FROM risk_reviews v WHERE v.id = CONCAT(SUBSTR(o.id, 1, 15), x'01') AND v.kind = 1 AND v.state IN (1, 2))",
+        stuck: "o.id FROM payment_orders o WHERE o.review = $order_review.open AND NOT EXISTS (SELECT 1 FROM risk_reviews v WHERE v.id = CONCAT(SUBSTR(o.id, 1, 15), x'01') AND v.kind = $review_of.order AND v.state IN ($review.open, $review.claimed))",
         says: "has points under a review that nobody decides",
     },
     Rule {
         of: Of::Deed,
-        stuck: "d.id FROM point_deeds d WHERE d.state = 5 AND NOT EXISTS (SELECT 1 FROM risk_reviews v WHERE v.id = CONCAT(SUBSTR(d.id, 1, 15), x'01') AND v.kind = 2 AND v.state IN (1, 2))",
+        stuck: "d.id FROM point_deeds d WHERE d.state = $deed.under_review AND NOT EXISTS (SELECT 1 FROM risk_reviews v WHERE v.id = CONCAT(SUBSTR(d.id, 1, 15), x'01') AND v.kind = $review_of.deed AND v.state IN ($review.open, $review.claimed))",
         says: "is under a review that nobody decides",
     },
     Rule {
         of: Of::Review,
-        stuck: "v.id FROM risk_reviews v LEFT JOIN payment_orders o ON o.id = CONCAT(SUBSTR(v.id, 1, 15), x'00') WHERE v.kind = 1 AND v.state IN (1, 2) AND COALESCE(o.review, 0) <> 2",
+        stuck: "v.id FROM risk_reviews v LEFT JOIN payment_orders o ON o.id = CONCAT(SUBSTR(v.id, 1, 15), x'00') WHERE v.kind = $review_of.order AND v.state IN ($review.open, $review.claimed) AND COALESCE(o.review, 0) <> $order_review.open",
         says: "is open, and no order waits for it",
     },
     Rule {
         of: Of::Review,
-        stuck: "v.id FROM risk_reviews v LEFT JOIN point_deeds d ON d.id = CONCAT(SUBSTR(v.id, 1, 15), x'00') WHERE v.kind = 2 AND v.state IN (1, 2) AND COALESCE(d.state, 0) <> 5",
+        stuck: "v.id FROM risk_reviews v LEFT JOIN point_deeds d ON d.id = CONCAT(SUBSTR(v.id, 1, 15), x'00') WHERE v.kind = $review_of.deed AND v.state IN ($review.open, $review.claimed) AND COALESCE(d.state, 0) <> $deed.under_review",
         says: "is open, and no deed waits for it",
     },
     Rule {
         of: Of::Review,
-        stuck: "v.id FROM risk_reviews v WHERE (v.state IN (1, 2)) <> (v.due_at IS NOT NULL)",
+        stuck: "v.id FROM risk_reviews v WHERE (v.state IN ($review.open, $review.claimed)) <> (v.due_at IS NOT NULL)",
         says: "is open without an end, or decided and due",
     },
     Rule {
         of: Of::Deed,
-        stuck: "d.id FROM point_deeds d WHERE (d.state = 1) <> (d.due_at IS NOT NULL) OR (d.state = 1 AND d.hold_until IS NULL)",
+        stuck: "d.id FROM point_deeds d WHERE (d.state = $deed.held) <> (d.due_at IS NOT NULL) OR (d.state = $deed.held AND d.hold_until IS NULL)",
         says: "holds points without an end, or ends a hold that is over",
     },
     Rule {
@@ -222,7 +222,7 @@ const ALWAYS: [Rule; 23] = [
 /// What is not true before the relay has read everything.
 const PROJECTED: [Rule; 1] = [Rule {
     of: Of::Order,
-    stuck: "o.id FROM payment_orders o WHERE o.sharing = 1 AND o.paid_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM sharing_dues d WHERE d.order_id = o.id)",
+    stuck: "o.id FROM payment_orders o WHERE o.sharing = $order_sharing.wanted AND o.paid_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM sharing_dues d WHERE d.order_id = o.id)",
     says: "is paid and to be shared, and nobody shares it",
 }];
 
@@ -271,12 +271,12 @@ const RUNNING: [Rule; 19] = [
     Rule {
         of: Of::Deed,
         // Whoever tries to end it moves `due_at`, and never this.
-        stuck: "d.id FROM point_deeds d WHERE d.state = 1 AND d.hold_until < @late",
+        stuck: "d.id FROM point_deeds d WHERE d.state = $deed.held AND d.hold_until < @late",
         says: "holds points for more than an hour after its end",
     },
     Rule {
         of: Of::Review,
-        stuck: "v.id FROM risk_reviews v WHERE v.state IN (1, 2) AND (v.due_at < @late OR v.created_at < @review)",
+        stuck: "v.id FROM risk_reviews v WHERE v.state IN ($review.open, $review.claimed) AND (v.due_at < @late OR v.created_at < @review)",
         says: "is open for more than an hour after its end",
     },
     Rule {
@@ -296,13 +296,13 @@ const RUNNING: [Rule; 19] = [
     },
     Rule {
         of: Of::Order,
-        stuck: "o.id FROM payment_orders o WHERE o.state IN (1, 2) AND o.id < #hour AND NOT EXISTS (SELECT 1 FROM order_watches w WHERE w.order_id = o.id)",
+        stuck: "o.id FROM payment_orders o WHERE o.state IN ($order.created, $order.prepaid) AND o.id < #hour AND NOT EXISTS (SELECT 1 FROM order_watches w WHERE w.order_id = o.id)",
         says: "is open for more than an hour, and nobody watches it",
     },
     Rule {
         of: Of::Order,
         // Told again at the next query, within an hour, while it stays so.
-        stuck: "o.id FROM payment_orders o WHERE o.state IN (1, 2) AND o.expires_at < @days \
+        stuck: "o.id FROM payment_orders o WHERE o.state IN ($order.created, $order.prepaid) AND o.expires_at < @days \
                 AND NOT EXISTS (SELECT 1 FROM payment_exceptions e WHERE e.order_id = o.id AND e.refund_id IS NULL \
                 AND e.kind IN ('order_stuck', 'wrong_answer') AND (e.resolved_at IS NULL OR e.resolved_at > @hours))",
         says: "is open for days after its time, and nobody was told",
@@ -310,20 +310,20 @@ const RUNNING: [Rule; 19] = [
     Rule {
         of: Of::Refund,
         // Told once in a state, which `stuck` says, whether or not somebody has resolved it; or that WeChat's answers are wrong, once in a state too.
-        stuck: "r.id FROM refunds r WHERE ((r.state IN (3, 4) AND r.since < @hours) OR (r.state = 5 AND r.since < @weeks)) AND r.stuck = 0 \
+        stuck: "r.id FROM refunds r WHERE ((r.state IN ($refund.returning, $refund.accepted) AND r.since < @hours) OR (r.state = $refund.processing AND r.since < @weeks)) AND r.stuck = 0 \
                 AND NOT EXISTS (SELECT 1 FROM payment_exceptions e WHERE e.order_id = r.order_id AND e.refund_id = r.id \
                 AND e.kind = 'wrong_answer' AND e.created_at >= r.since)",
         says: "does not get on for too long, and nobody was told",
     },
     Rule {
         of: Of::Refund,
-        stuck: "r.id FROM refunds r WHERE r.state = 10 AND r.next_attempt_at IS NOT NULL AND r.since < @weeks",
+        stuck: "r.id FROM refunds r WHERE r.state = $refund.withdrawn AND r.next_attempt_at IS NOT NULL AND r.since < @weeks",
         says: "was withdrawn weeks ago, and shares are still on their way back for it",
     },
     Rule {
         of: Of::Sharing,
         // Told again after a day at most, while it stays so.
-        stuck: "s.id FROM sharings s WHERE s.state <> 4 AND s.id < #days \
+        stuck: "s.id FROM sharings s WHERE s.state <> $share.done AND s.id < #days \
                 AND NOT EXISTS (SELECT 1 FROM payment_exceptions e WHERE e.order_id = s.order_id \
                 AND e.kind = 'sharing_stuck' AND (e.resolved_at IS NULL OR e.resolved_at > @days))",
         says: "does not get on for days, and nobody was told",
@@ -350,13 +350,15 @@ pub(super) async fn check(
     relayed: bool,
     report: &mut Report,
 ) -> Result<(), DbError> {
-    let under_way: i64 = sqlx::query_scalar(
-        "/* verify.under_way */ SELECT CAST((SELECT COUNT(*) FROM refunds WHERE state IN (1, 3, 4, 5, 7)) + (SELECT COUNT(*) FROM sharings WHERE state <> 4) \
-         + (SELECT COUNT(*) FROM payment_orders WHERE state IN (1, 2) OR sharing = 1 OR review = 2) + (SELECT COUNT(*) FROM point_deeds WHERE state IN (1, 5)) \
-         + (SELECT COUNT(*) FROM risk_reviews WHERE state IN (1, 2)) + (SELECT COUNT(*) FROM deliveries WHERE state IN ('pending', 'parked')) \
+    let under_way: i64 = sqlx::query_scalar(codes::statement(
+        "/* verify.under_way */ SELECT CAST((SELECT COUNT(*) FROM refunds WHERE state IN ($refund.awaiting_approval, $refund.returning, $refund.accepted, $refund.processing, $refund.abnormal)) \
+         + (SELECT COUNT(*) FROM sharings WHERE state <> $share.done) \
+         + (SELECT COUNT(*) FROM payment_orders WHERE state IN ($order.created, $order.prepaid) OR sharing = $order_sharing.wanted OR review = $order_review.open) \
+         + (SELECT COUNT(*) FROM point_deeds WHERE state IN ($deed.held, $deed.under_review)) \
+         + (SELECT COUNT(*) FROM risk_reviews WHERE state IN ($review.open, $review.claimed)) + (SELECT COUNT(*) FROM deliveries WHERE state IN ('pending', 'parked')) \
          + (SELECT COUNT(*) FROM point_expiry_runs x WHERE x.open = 1) \
          + (SELECT COUNT(*) FROM payment_exceptions) + (SELECT COUNT(*) FROM committers) AS SIGNED)",
-    )
+    ))
     .fetch_one(&mut *conn)
     .await?;
     report.looked_at(
@@ -402,7 +404,7 @@ pub(super) async fn ask(
     Ok(())
 }
 
-/// The rule's text, with the instants that it names.
+/// The rule's text, with the instants and the numbers that it names.
 fn push(sql: &mut Sql, text: &'static str, now: Option<Timestamp>) {
     const IDS: [(&str, i64); 2] = [("#hour", -3_600), ("#days", -3 * 86_400)];
     let instants = [
@@ -414,13 +416,13 @@ fn push(sql: &mut Sql, text: &'static str, now: Option<Timestamp>) {
         ("@review", -i64::from(REVIEW_TIMEOUT_MAX) - LATE),
     ];
     let Some(now) = now else {
-        sql.push(text);
+        codes::push(sql, text);
         return;
     };
     let mut rest = text;
     while let Some(place) = rest.find(['@', '#']) {
         let (before, from) = rest.split_at(place);
-        sql.push(before);
+        codes::push(sql, before);
         let instant = instants.iter().find(|(name, _)| from.starts_with(name));
         let id = IDS.iter().find(|(name, _)| from.starts_with(name));
         rest = match (instant, id) {
@@ -441,7 +443,7 @@ fn push(sql: &mut Sql, text: &'static str, now: Option<Timestamp>) {
             }
         };
     }
-    sql.push(rest);
+    codes::push(sql, rest);
 }
 
 /// What is committed is projected soon. A relay that stands still leaves histories, totals and what is to be told behind for ever, and every other check of these waits for it.
@@ -481,6 +483,9 @@ mod tests {
         }
         for rule in ALWAYS.iter().chain(&PROJECTED) {
             assert!(!rule.stuck.contains(['@', '#']), "{}", rule.stuck);
+        }
+        for rule in ALWAYS.iter().chain(&PROJECTED).chain(&RUNNING) {
+            assert!(codes::knows(rule.stuck), "{}", rule.stuck);
         }
     }
 }

@@ -30,6 +30,7 @@
 mod accounts;
 mod arrivals;
 mod caps;
+mod codes;
 mod commits;
 mod days;
 mod decisions;

@@ -56,7 +56,7 @@ const RULES: [Rule; 11] = [
     },
     Rule {
         of: Of::Callback,
-        stuck: "c.id FROM callback_events c WHERE c.outcome IN (3, 5) AND NOT EXISTS (SELECT 1 FROM callback_alarms a WHERE a.event_id = c.id)",
+        stuck: "c.id FROM callback_events c WHERE c.outcome IN ($callback.rejected, $callback.failed) AND NOT EXISTS (SELECT 1 FROM callback_alarms a WHERE a.event_id = c.id)",
         says: "was truly WeChat's, nothing was done of it, and nobody was told",
     },
     Rule {
@@ -66,17 +66,17 @@ const RULES: [Rule; 11] = [
     },
     Rule {
         of: Of::Refund,
-        stuck: "r.id FROM refunds r WHERE r.state IN (2, 6, 8, 9, 10) AND r.calling_until IS NOT NULL",
+        stuck: "r.id FROM refunds r WHERE r.state IN ($refund.rejected, $refund.succeeded, $refund.closed, $refund.failed, $refund.withdrawn) AND r.calling_until IS NOT NULL",
         says: "is over, and somebody may be telling WeChat of it",
     },
     Rule {
         of: Of::Sharing,
-        stuck: "s.id FROM sharings s WHERE s.state <> 1 AND s.may_land_until IS NOT NULL",
+        stuck: "s.id FROM sharings s WHERE s.state <> $share.asked AND s.may_land_until IS NOT NULL",
         says: "was answered, and a call of which nothing is known may still be taken",
     },
     Rule {
         of: Of::Return,
-        stuck: "b.id FROM sharing_returns b WHERE b.state <> 1 AND b.may_land_until IS NOT NULL",
+        stuck: "b.id FROM sharing_returns b WHERE b.state <> $return.asked AND b.may_land_until IS NOT NULL",
         says: "was answered, and a call of which nothing is known may still be taken",
     },
 ];
@@ -94,4 +94,17 @@ pub(super) async fn check(conn: &mut MySqlConnection, report: &mut Report) -> Re
         ask(conn, rule, None, (invariant, report)).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verify::codes;
+
+    #[test]
+    fn every_rule_names_only_states_that_are_known() {
+        for rule in &RULES {
+            assert!(codes::knows(rule.stuck), "{}", rule.stuck);
+        }
+    }
 }

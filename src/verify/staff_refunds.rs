@@ -7,7 +7,7 @@
 
 use sqlx::{FromRow, MySqlConnection};
 
-use super::{Invariant, Report};
+use super::{Invariant, Report, codes};
 
 use crate::db::DbError;
 
@@ -22,14 +22,14 @@ struct Off {
 
 /// The database adds, per person and day, and answers with what is not covered.
 pub(super) async fn check(conn: &mut MySqlConnection, report: &mut Report) -> Result<(), DbError> {
-    let off: Vec<Off> = sqlx::query_as(
+    let off: Vec<Off> = sqlx::query_as(codes::statement(
         "/* verify.staff_refunds */ SELECT alone.who, alone.day, alone.fen, counted.day AS counted_on, counted.alone_fen AS counted_fen FROM ( \
            SELECT requested_by AS who, CAST(SUM(amount_fen) AS SIGNED) AS fen, \
              DATE(TIMESTAMP('1970-01-01 08:00:00') + INTERVAL (CONV(HEX(SUBSTR(id, 1, 6)), 16, 10) DIV 1000) SECOND) AS day \
-           FROM refunds WHERE approved_by IS NULL AND state <> 1 AND requested_by LIKE 'st\\_%' GROUP BY who, day) alone \
+           FROM refunds WHERE approved_by IS NULL AND state <> $refund.awaiting_approval AND requested_by LIKE 'st\\_%' GROUP BY who, day) alone \
          LEFT JOIN staff_refunds counted ON counted.staff_id = UNHEX(SUBSTR(alone.who, 4)) \
          WHERE counted.staff_id IS NULL OR alone.day > counted.day OR (alone.day = counted.day AND alone.fen > counted.alone_fen) LIMIT 1000",
-    )
+    ))
     .fetch_all(conn)
     .await?;
     report.looked_at(Invariant::CapsHold, 1);

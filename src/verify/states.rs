@@ -3,7 +3,7 @@
 use sqlx::{MySqlConnection, Row as _};
 
 use super::{
-    Invariant, Progress, Report,
+    Invariant, Progress, Report, codes,
     pages::{Cursor, History, HistoryItem, Orders},
 };
 use crate::{
@@ -213,10 +213,12 @@ async fn keys(conn: &mut MySqlConnection, report: &mut Report) -> Result<(), DbE
 /// A callback that was acknowledged as settling is in the books: there are as many paid orders as settling callbacks at least.
 async fn callbacks(conn: &mut MySqlConnection, report: &mut Report) -> Result<(), DbError> {
     let (settling,): (i64,) =
-        sqlx::query_as("/* verify.settling */ SELECT CAST(COUNT(*) AS SIGNED) FROM callback_events WHERE outcome = 1").fetch_one(&mut *conn).await?;
-    let (paid,): (i64,) = sqlx::query_as(
-        "/* verify.paid */ SELECT CAST(COUNT(*) AS SIGNED) FROM payment_orders WHERE state IN (3, 5, 6)",
-    )
+        sqlx::query_as(codes::statement("/* verify.settling */ SELECT CAST(COUNT(*) AS SIGNED) FROM callback_events WHERE outcome = $callback.settled"))
+            .fetch_one(&mut *conn)
+            .await?;
+    let (paid,): (i64,) = sqlx::query_as(codes::statement(
+        "/* verify.paid */ SELECT CAST(COUNT(*) AS SIGNED) FROM payment_orders WHERE state IN ($order.paid, $order.partly_refunded, $order.refunded)",
+    ))
     .fetch_one(conn)
     .await?;
     report.looked_at(

@@ -6,7 +6,7 @@ use sqlx::{Row as _, mysql::MySqlRow};
 use super::read_id;
 use crate::{
     db::{Change, Recorder, RowSet, Sql},
-    payments::{PaidNotice, RefundNotice},
+    payments::{CallbackOutcome, PaidNotice, RefundNotice},
     primitives::{Id, Money, TenantId, Timestamp},
 };
 
@@ -17,7 +17,7 @@ pub(crate) struct Callbacks;
 #[derive(Debug, Clone)]
 pub(crate) struct CallbackRow {
     pub(crate) tenant: TenantId,
-    pub(crate) outcome: u8,
+    pub(crate) outcome: CallbackOutcome,
     pub(crate) received_at: Timestamp,
     pub(crate) body: Bytes,
     /// Why it was not taken, in a stable word.
@@ -42,9 +42,13 @@ impl RowSet for Callbacks {
 
     fn read(row: &MySqlRow) -> Result<(Id, CallbackRow), sqlx::Error> {
         let outcome: i8 = row.try_get(2)?;
+        let outcome = u8::try_from(outcome)
+            .ok()
+            .and_then(CallbackOutcome::from_code)
+            .ok_or(sqlx::Error::Decode("callback_events.outcome".into()))?;
         let callback = CallbackRow {
             tenant: TenantId(row.try_get(1)?),
-            outcome: u8::try_from(outcome).unwrap_or_default(),
+            outcome,
             received_at: row.try_get(3)?,
             body: Bytes::new(),
             reason: None,
@@ -63,7 +67,7 @@ impl RowSet for Callbacks {
             |sql, change| {
                 let callback = change.after;
                 sql.push("(").bytes(change.key.bytes()).push(",").int(callback.tenant.0);
-                sql.push(",").int(callback.outcome).push(",").time(callback.received_at);
+                sql.push(",").int(callback.outcome.code()).push(",").time(callback.received_at);
                 sql.push(",").blob(&callback.body);
                 sql.push(",").option(callback.reason, |sql, reason| { sql.text(reason); });
                 sql.push(",").option(callback.headers.as_ref(), |sql, headers| { sql.blob(headers); }).push(")");

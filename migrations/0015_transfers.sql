@@ -18,16 +18,16 @@ CREATE TABLE transfers (
   debit_account BINARY(16) NOT NULL,
   credit_account BINARY(16) NOT NULL,
   amount BIGINT NOT NULL COMMENT 'fen or points',
-  checked_side TINYINT NOT NULL COMMENT '0 neither, 1 debit, 2 credit account may not go below zero',
+  constrained_side TINYINT NOT NULL COMMENT '0 neither, 1 debit, 2 credit account may not go below zero',
   account_version INT UNSIGNED NULL COMMENT 'of that account, after this transfer',
   balance_after BIGINT NULL COMMENT 'posted, of that account',
   lot DATE NULL COMMENT 'first day on which the points are gone (UTC+8)',
   created_at DATETIME(6) NOT NULL,
-  checked_account BINARY(16) GENERATED ALWAYS AS (CASE checked_side WHEN 1 THEN debit_account WHEN 2 THEN credit_account ELSE NULL END) VIRTUAL,
+  constrained_account BINARY(16) GENERATED ALWAYS AS (CASE constrained_side WHEN 1 THEN debit_account WHEN 2 THEN credit_account ELSE NULL END) VIRTUAL,
   entry_kind TINYINT UNSIGNED GENERATED ALWAYS AS (ORD(SUBSTR(entry_id, 16, 1)) & 127) VIRTUAL COMMENT 'of the entry, the same for the one that resolves it',
   PRIMARY KEY (entry_id, leg),
-  KEY transfers_checked_account (checked_account, account_version),
+  KEY transfers_constrained_account (constrained_account, account_version),
   CONSTRAINT transfers_amount CHECK (amount > 0),
   CONSTRAINT transfers_accounts CHECK (debit_account <> credit_account),
-  CONSTRAINT transfers_checked CHECK ((checked_side = 0) = (account_version IS NULL) AND (checked_side = 0) = (balance_after IS NULL))
+  CONSTRAINT transfers_constrained CHECK ((constrained_side = 0) = (account_version IS NULL) AND (constrained_side = 0) = (balance_after IS NULL))
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin

@@ -5,8 +5,8 @@
 -- owner: risk
 -- rights: select, insert, update
 CREATE TABLE risk_rules_in_force (
-  place TINYINT UNSIGNED NOT NULL COMMENT '1',
+  id TINYINT UNSIGNED NOT NULL COMMENT '1',
   rule_set INT UNSIGNED NOT NULL COMMENT 'a number of risk_rule_sets',
   since DATETIME(6) NOT NULL,
-  PRIMARY KEY (place)
+  PRIMARY KEY (id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin

@@ -17,7 +17,7 @@ CREATE TABLE risk_decisions (
   rule_set INT UNSIGNED NOT NULL COMMENT 'a number of risk_rule_sets',
   amount_fen BIGINT NULL,
   points BIGINT NULL,
-  decision VARBINARY(16000) NOT NULL COMMENT 'a byte for the form, then postcard: facts, what the counters said, every rule that fired',
+  decision VARBINARY(16000) NOT NULL COMMENT 'a byte for the format, then postcard: facts, counter values, every rule that fired',
   decided_at DATETIME(6) NOT NULL,
   PRIMARY KEY (id),
   KEY risk_decisions_at (decided_at),

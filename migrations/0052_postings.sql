@@ -4,9 +4,9 @@
 -- rights: select
 CREATE VIEW postings AS
 SELECT tenant_id, entry_id, leg, phase, debit_account AS account_id, 'debit' AS side, amount,
-       CASE checked_side WHEN 1 THEN balance_after END AS balance_after, created_at
+       CASE constrained_side WHEN 1 THEN balance_after END AS balance_after, created_at
 FROM transfers
 UNION ALL
 SELECT tenant_id, entry_id, leg, phase, credit_account, 'credit', amount,
-       CASE checked_side WHEN 2 THEN balance_after END, created_at
+       CASE constrained_side WHEN 2 THEN balance_after END, created_at
 FROM transfers

@@ -7,9 +7,9 @@
 CREATE VIEW points_records AS
 SELECT t.entry_id AS id,
        t.tenant_id,
-       CONCAT(SUBSTR(t.checked_account, 1, 15), x'00') AS user_id,
+       CONCAT(SUBSTR(t.constrained_account, 1, 15), x'00') AS user_id,
        CASE WHEN t.entry_kind IN (1, 9, 16) THEN CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') END AS order_id,
-       CASE t.checked_side WHEN 2 THEN t.amount ELSE -t.amount END AS points_change,
+       CASE t.constrained_side WHEN 2 THEN t.amount ELSE -t.amount END AS points_change,
        t.balance_after AS points_balance,
        t.account_version AS version,
        CASE WHEN SUBSTR(t.debit_account, 16, 1) = x'24' THEN 'lend'
@@ -39,4 +39,4 @@ SELECT t.entry_id AS id,
        CASE t.phase WHEN 0 THEN 'posted' WHEN 1 THEN 'pending' WHEN 2 THEN 'posted' ELSE 'voided' END AS state,
        t.created_at
 FROM transfers t
-WHERE t.checked_side <> 0
+WHERE t.constrained_side <> 0

@@ -7,15 +7,15 @@ use crate::{
     cache::{Cache, CacheError},
     config::{AuthSettings, DatabaseSettings, HttpSettings, LimitSettings, Settings},
     db::{Db, DbError, DbOptions},
-    deliveries::{Deliveries, SettingsBook},
+    deliveries::{Deliveries, SettingsCache},
     limits::Limits,
     merchants::{MerchantCache, MiniProgramCodes},
-    payments::{Pace, PaymentChannels, Payments, PolicyBook, RecentOrders},
-    points::{Desk, RuleBook},
+    payments::{Pace, PaymentChannels, Payments, PolicyCache, RecentOrders},
+    points::{Desk, RulesCache},
     primitives::{Clock, IdSource, RandomIds, SystemClock, TenantId, Timestamp},
     risk::{self, Risk},
     sharing::Sharing,
-    tenants::{self, TenantBook},
+    tenants::{self, TenantIdCache},
     wechat::{MiniProgram, WechatAccounts, WechatError},
 };
 
@@ -27,7 +27,7 @@ pub struct App(Arc<Assembled>);
 #[derive(Debug)]
 struct Assembled {
     parts: Parts,
-    tenants: TenantBook,
+    tenants: TenantIdCache,
 }
 
 impl Deref for Assembled {
@@ -91,14 +91,14 @@ impl App {
         Ok(Self::assemble(Parts {
             deliveries: Deliveries {
                 courier: mini_program.clone(),
-                settings: SettingsBook::start(db.clone()),
+                settings: SettingsCache::start(db.clone()),
             },
             mini_program_codes: mini_program.clone(),
             sharing: Sharing {
                 payments: Payments {
                     channels: Arc::new(accounts.clone()),
-                    rules: RuleBook::start(db.clone()),
-                    policies: PolicyBook::start(db.clone()),
+                    rules: RulesCache::start(db.clone()),
+                    policies: PolicyCache::start(db.clone()),
                     risk,
                     merchants: MerchantCache::start(db.clone()),
                     recent: RecentOrders::default(),
@@ -124,7 +124,7 @@ impl App {
     pub fn assemble(parts: Parts) -> Self {
         Self(Arc::new(Assembled {
             parts,
-            tenants: TenantBook::default(),
+            tenants: TenantIdCache::default(),
         }))
     }
 
@@ -143,7 +143,7 @@ impl App {
     }
 
     /// Which tenants there are.
-    pub fn tenants(&self) -> &TenantBook {
+    pub fn tenants(&self) -> &TenantIdCache {
         &self.0.tenants
     }
 
@@ -213,7 +213,7 @@ impl App {
         }
     }
 
-    pub fn rules(&self) -> &RuleBook {
+    pub fn rules(&self) -> &RulesCache {
         &self.payments().rules
     }
 

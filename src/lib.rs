@@ -17,7 +17,7 @@
 //! | [`audit`] | who did what |
 //! | [`outbox`] | events, told in the commit in which they happened |
 //! | [`idempotency`] | keys of the ordinary transactions |
-//! | [`facts`] | who does what, where, with how much, from where: what limits, points and risk know of a deed |
+//! | [`facts`] | who does what, where, with how much, from where: what limits, points and risk know of an activity |
 //! | [`limits`] | who may ask how often: in process, and shared through Redis |
 //! | [`ledger`] | accounts, transfers, pending and resolved |
 //! | [`risk`] | rules that people steer: facts in, a decision with its reasons out |

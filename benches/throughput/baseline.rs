@@ -85,7 +85,7 @@ async fn settle(
     let (credits, version) = known.unwrap_or((0, 0));
     let entry = EntryId::of(order.id.id(), EntryKind::Settlement);
     let of_tenant = |kind| AccountId::of_tenant(order.tenant, kind);
-    let insert = "INSERT INTO transfers (entry_id, leg, tenant_id, phase, debit_account, credit_account, amount, checked_side, account_version, balance_after, created_at) \
+    let insert = "INSERT INTO transfers (entry_id, leg, tenant_id, phase, debit_account, credit_account, amount, constrained_side, account_version, balance_after, created_at) \
                   VALUES (?, 0, ?, 0, ?, ?, ?, 0, NULL, NULL, NOW(6)), (?, 1, ?, 0, ?, ?, 12, 2, ?, ?, NOW(6))";
     sqlx::query(insert)
         .bind(entry)

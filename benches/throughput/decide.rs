@@ -40,18 +40,22 @@ pub(crate) fn compute(report: &mut Report) {
     ] {
         let set = RuleSet::parse(&text).unwrap();
         let facts = facts(stage, 1);
-        let numbers = set.asks(stage).iter().filter(|ask| ask.read).count();
+        let numbers = set
+            .counter_usages(stage)
+            .iter()
+            .filter(|usage| usage.read)
+            .count();
         let measured = Measured(vec![Some(1); numbers]);
         let began = Instant::now();
         for _ in 0..DECISIONS {
-            black_box(set.decide(1, black_box(&facts), black_box(&measured), None));
+            black_box(set.evaluate(1, black_box(&facts), black_box(&measured), None));
         }
         report.add_rate(name, DECISIONS, began.elapsed());
     }
 }
 
-/// The same with numbers from Redis, for so many deeds of 50,000 customers and ten merchants, of which so many are in flight.
-pub(crate) async fn ask(deeds: usize, in_flight: usize, report: &mut Report) {
+/// The same with numbers from Redis, for so many activities of 50,000 customers and ten merchants, of which so many are in flight.
+pub(crate) async fn usage(activities: usize, in_flight: usize, report: &mut Report) {
     let scratch = Scratch::make("risk").await;
     let db = open(&scratch.service).await;
     let parties = Parties::find(std::process::id(), &scratch.service).await;
@@ -66,7 +70,7 @@ pub(crate) async fn ask(deeds: usize, in_flight: usize, report: &mut Report) {
         let risk = Risk::with_rules(&text, PATIENCE, db.clone(), &cache);
         let risk = risk.await.unwrap();
         let before = parties.used();
-        let mut measured = rule(&risk, stage, deeds, in_flight).await;
+        let mut measured = rule(&risk, stage, activities, in_flight).await;
         measured.cpu = Some(parties.used() - before);
         report.add(name, &measured);
     }
@@ -74,7 +78,7 @@ pub(crate) async fn ask(deeds: usize, in_flight: usize, report: &mut Report) {
     scratch.drop().await;
 }
 
-async fn rule(risk: &Risk, stage: Stage, deeds: usize, in_flight: usize) -> Figures {
+async fn rule(risk: &Risk, stage: Stage, activities: usize, in_flight: usize) -> Figures {
     let next = Arc::new(AtomicUsize::new(0));
     let started = Instant::now();
     let workers: Vec<_> = (0..in_flight)
@@ -84,14 +88,14 @@ async fn rule(risk: &Risk, stage: Stage, deeds: usize, in_flight: usize) -> Figu
                 let (mut latencies, mut errors) = (Vec::new(), 0);
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
-                    if number >= deeds {
+                    if number >= activities {
                         return (latencies, errors);
                     }
                     let facts = facts(stage, number as u64);
                     let began = Instant::now();
-                    let ruling = risk.rule_on(facts).await;
+                    let evaluation = risk.evaluate(facts).await;
                     latencies.push(began.elapsed().as_micros() as u32);
-                    let decision = ruling.decision().unwrap();
+                    let decision = evaluation.decision().unwrap();
                     errors += usize::from(decision.measured.0.contains(&None));
                 }
             })
@@ -105,7 +109,7 @@ fn file() -> String {
     std::fs::read_to_string(file).unwrap()
 }
 
-/// A deed like any other: no rule of the file fires for its first.
+/// An activity like any other: no rule of the file fires for its first.
 fn facts(stage: Stage, number: u64) -> Facts {
     let id = |number| Id::mint(1_800_000_000_000, number, Lane(1));
     let mut facts = Facts::new(stage, TenantId(1), SystemClock.now());

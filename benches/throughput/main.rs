@@ -128,8 +128,8 @@ async fn main() {
         decide::compute(&mut report);
     }
     if wanted("risk_ask") {
-        for (in_flight, deeds) in plan.ask {
-            decide::ask(deeds, in_flight, &mut report).await;
+        for (in_flight, activities) in plan.ask {
+            decide::ask(activities, in_flight, &mut report).await;
         }
     }
     let of_risk: Vec<(&str, Rules)> = [

@@ -24,10 +24,10 @@ use zhangfang::{
     payments::{
         self, AbnormalRefund, Bill, BillKind, ChannelMode, ChannelOrder, ChannelRefund,
         CreatePayment, Notice, NoticeError, NoticeHeaders, OneChannel, Order, OurAccount, Outcome,
-        Pace, PayParameters, PaymentChannel, Payments, PolicyBook, PrepayRequest, RecentOrders,
+        Pace, PayParameters, PaymentChannel, Payments, PolicyCache, PrepayRequest, RecentOrders,
         RefundCall,
     },
-    points::RuleBook,
+    points::RulesCache,
     primitives::{
         BusinessDay, Clock as _, CustomerId, MerchantId, Money, OrderNo, RandomIds, RefundNo,
         Secret, SystemClock, TenantId, Timestamp,
@@ -243,8 +243,8 @@ pub(crate) async fn orders(
     let payments = Payments {
         db: db.clone(),
         channels: Arc::new(OneChannel(Arc::new(Tickets))),
-        rules: RuleBook::start(db.clone()),
-        policies: PolicyBook::start(db.clone()),
+        rules: RulesCache::start(db.clone()),
+        policies: PolicyCache::start(db.clone()),
         risk: Risk::off(),
         merchants: MerchantCache::start(db.clone()),
         recent: RecentOrders::default(),

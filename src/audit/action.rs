@@ -1,4 +1,4 @@
-//! Deeds, and who does them.
+//! Actions, and who takes them.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ pub struct Actor(String);
 impl Actor {
     pub const LENGTH_MAX: usize = 64;
 
-    /// Longer text is cut at a character: a name that is too long must not stop the deed.
+    /// Longer text is cut at a character: a name that is too long must not stop the action.
     pub fn new(name: impl Into<String>) -> Self {
         let mut name = name.into();
         if let Some((end, _)) = name.char_indices().nth(Self::LENGTH_MAX) {
@@ -140,7 +140,7 @@ pub enum Action {
         number: u32,
     },
     ReviewClaimed,
-    ReviewReleased,
+    ReviewUnclaimed,
     /// `decided` is false for the first of two approvals.
     ReviewApproved {
         points: Points,
@@ -150,9 +150,9 @@ pub enum Action {
         points: Points,
     },
     /// The time-out decided.
-    ReviewLapsed {
+    ReviewTimedOut {
         points: Points,
-        let_in: bool,
+        released: bool,
     },
     /// Points given, taken, spent or set aside by a back end; said again at each change of state.
     PointsDeed {
@@ -200,10 +200,10 @@ impl Action {
             Self::SharingRetried => "sharing.retried",
             Self::RiskRulesReloaded { .. } => "risk_rules.reloaded",
             Self::ReviewClaimed => "risk_review.claimed",
-            Self::ReviewReleased => "risk_review.released",
+            Self::ReviewUnclaimed => "risk_review.unclaimed",
             Self::ReviewApproved { .. } => "risk_review.approved",
             Self::ReviewRejected { .. } => "risk_review.rejected",
-            Self::ReviewLapsed { .. } => "risk_review.lapsed",
+            Self::ReviewTimedOut { .. } => "risk_review.timed_out",
             Self::PointsDeed { .. } => "points.deed",
             Self::PointsExpiryAsked { .. } => "points_expiry.asked",
         }
@@ -280,11 +280,13 @@ impl Action {
                 json!({ "points": points, "decided": decided })
             }
             Self::ReviewRejected { points } => json!({ "points": points }),
-            Self::ReviewLapsed { points, let_in } => json!({ "points": points, "let_in": let_in }),
+            Self::ReviewTimedOut { points, released } => {
+                json!({ "points": points, "released": released })
+            }
             Self::PaymentClosed
             | Self::SharingRetried
             | Self::ReviewClaimed
-            | Self::ReviewReleased => json!({}),
+            | Self::ReviewUnclaimed => json!({}),
             Self::PointsDeed {
                 customer,
                 kind,

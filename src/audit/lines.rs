@@ -1,4 +1,4 @@
-//! Lines of deeds that the group commit does.
+//! Lines of actions that the group commit does.
 
 use sqlx::mysql::MySqlRow;
 
@@ -8,7 +8,7 @@ use crate::{
     primitives::{Id, Lane, TenantId, Timestamp},
 };
 
-/// Writes down, in the commit of the deed, that `actor` did `action` to `subject`.
+/// Writes down, in the commit of the action, that `actor` did `action` to `subject`.
 pub fn note(
     set: &mut WorkingSet,
     cx: &Cx<'_>,
@@ -43,7 +43,7 @@ pub struct Line {
 impl RowSet for Lines {
     type Key = Id;
     type Row = Line;
-    const PLACE: u8 = 39;
+    const LOCK_ORDER: u8 = 39;
     const LOADS: bool = false;
 
     fn load(_keys: &[Id], sql: &mut Sql) {

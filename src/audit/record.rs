@@ -6,7 +6,7 @@ use crate::{
     primitives::TenantId,
 };
 
-/// Writes down, in the transaction of the deed, that `actor` did `action` to `subject`.
+/// Writes down, in the transaction of the action, that `actor` did `action` to `subject`.
 pub async fn record(
     tx: &mut Tx,
     tenant: TenantId,

@@ -87,7 +87,7 @@ impl Principal {
         }
     }
 
-    /// The name under which the principal's deeds are recorded.
+    /// The name under which the principal's actions are recorded.
     pub fn actor(&self) -> Actor {
         match self {
             Self::Customer { id, .. } => Actor::new(id.to_string()),

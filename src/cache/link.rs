@@ -260,14 +260,14 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_that_makes_no_sense_is_refused_whatever_its_kind() {
-        let patience = Duration::from_millis(50);
+        let max_wait = Duration::from_millis(50);
         for good in [
             "redis://localhost",
             "redis+cluster://localhost:1,localhost:2",
             "redis+sentinel://:secret@localhost:1/mymaster",
             "redis+sentinel://localhost:1/mymaster/3",
         ] {
-            assert!(Link::new(good, patience).is_ok(), "{good}");
+            assert!(Link::new(good, max_wait).is_ok(), "{good}");
         }
         for bad in [
             "http://localhost",
@@ -276,7 +276,7 @@ mod tests {
             "redis+sentinel://localhost:1",
             "redis+sentinel://localhost:1/mymaster/first",
         ] {
-            assert!(Link::new(bad, patience).is_err(), "{bad}");
+            assert!(Link::new(bad, max_wait).is_err(), "{bad}");
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Nothing is decided on a cached value, and nothing waits for Redis: a command gets 50 ms, and after one that failed the cache is left
 //! alone (every `get` a miss, every `put` nothing) until a ping in the background succeeds again. So a service without Redis is a service
 //! without a cache, from its first second on. The ping follows the failure at once, so that one lost answer costs a moment; only when
-//! two pings in a row have failed does [`Cache::presence`] say that Redis is away.
+//! two pings in a row have failed does [`Cache::availability`] say that Redis is away.
 //!
 //! Redis may be one server, a cluster, or a master behind sentinels: `link.rs` has the forms of `REDIS_URL`.
 
@@ -25,15 +25,15 @@ use tokio::{
 
 use crate::config::RedisSettings;
 
-mod alarm;
-mod complaint;
+mod availability;
 mod link;
 mod script;
+mod throttled_warning;
 
 pub use script::CacheScript;
 
-use complaint::Complaint;
 use link::{Connection, Link};
+use throttled_warning::ThrottledWarning;
 
 /// Names one cached value and knows its type.
 pub trait CacheKey: Sync {
@@ -61,13 +61,13 @@ struct Inner {
     redis: Link,
     up: AtomicBool,
     /// What the pings say, without the moments in between.
-    presence: watch::Sender<bool>,
+    availability: watch::Sender<bool>,
     pings_failed: AtomicU32,
     /// Somebody would like to know whether Redis is there.
     ask: Notify,
-    complaint: Complaint,
+    warning: ThrottledWarning,
     /// Somebody wants absences to be told.
-    telling: AtomicBool,
+    reporting: AtomicBool,
 }
 
 const RESPONSE_TIMEOUT: Duration = Duration::from_millis(50);
@@ -83,11 +83,11 @@ impl Cache {
         let inner = Inner {
             redis: Link::new(settings.url.expose(), LINK_TIMEOUT)?,
             up: AtomicBool::new(false),
-            presence: watch::Sender::new(false),
+            availability: watch::Sender::new(false),
             pings_failed: AtomicU32::new(0),
             ask: Notify::new(),
-            complaint: Complaint::default(),
-            telling: AtomicBool::new(false),
+            warning: ThrottledWarning::default(),
+            reporting: AtomicBool::new(false),
         };
         let inner = Arc::new(inner);
         inner.ping().await;
@@ -101,8 +101,8 @@ impl Cache {
     }
 
     /// Whether Redis is there, as a person would say it: a lost answer that the next ping makes good is no absence.
-    pub fn presence(&self) -> watch::Receiver<bool> {
-        self.0.presence.subscribe()
+    pub fn availability(&self) -> watch::Receiver<bool> {
+        self.0.availability.subscribe()
     }
 
     /// Runs a script on one key and waits for `patience` at most. `None` when Redis is away, too slow, or answers something else.
@@ -111,10 +111,10 @@ impl Cache {
         script: &CacheScript,
         key: &str,
         arguments: &[u64],
-        patience: Duration,
+        max_wait: Duration,
     ) -> Option<T> {
         self.0
-            .attempt_within(patience, "script", async |redis: Connection| {
+            .attempt_within(max_wait, "script", async |redis: Connection| {
                 script.run(redis, &[key], arguments).await
             })
             .await
@@ -126,10 +126,10 @@ impl Cache {
         script: &CacheScript,
         keys: &[impl ToRedisArgs],
         arguments: &[impl ToRedisArgs],
-        patience: Duration,
+        max_wait: Duration,
     ) -> Option<T> {
         self.0
-            .attempt_within(patience, "script", async |redis: Connection| {
+            .attempt_within(max_wait, "script", async |redis: Connection| {
                 script.run(redis, keys, arguments).await
             })
             .await
@@ -141,9 +141,9 @@ impl Cache {
     }
 
     /// From now on says once when Redis is gone and once when it is back, however often and by whomever this is called. Needs a runtime.
-    pub fn keep_telling(&self) {
-        if !self.0.telling.swap(true, Ordering::Relaxed) {
-            tokio::spawn(alarm::keep_telling(self.presence()));
+    pub fn report_availability(&self) {
+        if !self.0.reporting.swap(true, Ordering::Relaxed) {
+            tokio::spawn(availability::report_availability(self.availability()));
         }
     }
 
@@ -232,7 +232,7 @@ impl Inner {
     /// Runs a command unless Redis is known to be away. The time-out covers waiting for a connection too, which redis's own does not.
     async fn attempt_within<T>(
         &self,
-        patience: Duration,
+        max_wait: Duration,
         command: &'static str,
         run: impl AsyncFnOnce(Connection) -> Result<T, RedisError>,
     ) -> Option<T> {
@@ -241,17 +241,17 @@ impl Inner {
             metrics::counter!("cache_failures_total", "command" => command).increment(1);
             return None;
         };
-        let error = match timeout(patience, run(redis)).await {
+        let error = match timeout(max_wait, run(redis)).await {
             Ok(Ok(answer)) => return Some(answer),
             Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("no answer within {patience:?}"),
+            Err(_) => format!("no answer within {max_wait:?}"),
         };
         metrics::counter!("cache_failures_total", "command" => command).increment(1);
         self.up.store(false, Ordering::Relaxed);
         self.redis.suspect();
         self.ask.notify_one();
-        self.complaint
-            .utter(|| tracing::warn!(command, error, "cache is away; going on without it"));
+        self.warning
+            .log(|| tracing::warn!(command, error, "cache is away; going on without it"));
         None
     }
 
@@ -265,15 +265,15 @@ impl Inner {
             self.pings_failed.fetch_add(1, Ordering::Relaxed)
         };
         if up || failed > 0 {
-            self.presence
+            self.availability
                 .send_if_modified(|said| std::mem::replace(said, up) != up);
         }
         metrics::gauge!("cache_up").set(if up { 1.0 } else { 0.0 });
         match (was_up, up) {
             (false, true) => tracing::info!("cache is up"),
             (_, false) => {
-                self.complaint
-                    .utter(|| tracing::warn!("cache is away; going on without it"));
+                self.warning
+                    .log(|| tracing::warn!("cache is away; going on without it"));
             }
             (true, true) => {}
         }

@@ -9,7 +9,7 @@ use super::verify_ledger::fit;
 use crate::{
     config::{DatabaseOnly, Source},
     db::Db,
-    deliveries::SettingsBook,
+    deliveries::SettingsCache,
     jobs::{self, ParkedCommit},
     primitives::CommitterId,
     telemetry,
@@ -130,7 +130,7 @@ async fn retry(db: &Db, commits: Vec<(u32, i64)>, all: bool) -> anyhow::Result<(
     } else {
         commits
     };
-    let settings = SettingsBook::start(db.clone());
+    let settings = SettingsCache::start(db.clone());
     let mut left = 0_usize;
     for (committer, seq) in commits {
         let done = jobs::retry_parked(db, &settings, CommitterId(committer), seq).await?;

@@ -35,7 +35,7 @@ pub(super) struct Token {
     /// What its bearer may do.
     #[arg(long)]
     role: Role,
-    /// Whose it is, as deeds are recorded: a-z, 0-9, `.`, `_` and `-`; the role unless said.
+    /// Whose it is, as actions are recorded: a-z, 0-9, `.`, `_` and `-`; the role unless said.
     #[arg(long, value_parser = person)]
     name: Option<String>,
     /// How long it is good, at most a day.

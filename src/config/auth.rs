@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::read::{Concern, Section};
+use super::read::{Section, SettingsGroup};
 use crate::primitives::Secret;
 
 #[derive(Debug, Clone)]
@@ -18,7 +18,7 @@ pub struct AuthSettings {
 
 const SECRET_MIN_BYTES: usize = 32;
 
-impl Concern for AuthSettings {
+impl SettingsGroup for AuthSettings {
     const SECTION: &'static str = "auth";
     const KEYS: &'static [&'static str] = &[
         "jwt_secret",

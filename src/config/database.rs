@@ -2,7 +2,7 @@
 
 use sqlx::mysql::MySqlConnectOptions;
 
-use super::read::{Concern, Section};
+use super::read::{Section, SettingsGroup};
 use crate::primitives::Secret;
 
 #[derive(Debug, Clone)]
@@ -22,7 +22,7 @@ pub struct DatabaseSettings {
     pub batch_max: usize,
 }
 
-impl Concern for DatabaseSettings {
+impl SettingsGroup for DatabaseSettings {
     const SECTION: &'static str = "database";
     const KEYS: &'static [&'static str] = &[
         "url",

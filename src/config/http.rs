@@ -7,7 +7,7 @@ use std::{
 
 use url::Url;
 
-use super::read::{Concern, Section};
+use super::read::{Section, SettingsGroup};
 
 #[derive(Debug, Clone)]
 pub struct HttpSettings {
@@ -69,7 +69,7 @@ impl ConnectionSettings {
     }
 }
 
-impl Concern for HttpSettings {
+impl SettingsGroup for HttpSettings {
     const SECTION: &'static str = "http";
     const KEYS: &'static [&'static str] = &[
         "listen",

@@ -1,6 +1,6 @@
 //! Jobs: what is done without being asked.
 
-use super::read::{Concern, Section};
+use super::read::{Section, SettingsGroup};
 
 #[derive(Debug, Clone, Copy)]
 pub struct JobSettings {
@@ -11,7 +11,7 @@ pub struct JobSettings {
     pub expiry_share: u32,
 }
 
-impl Concern for JobSettings {
+impl SettingsGroup for JobSettings {
     const SECTION: &'static str = "jobs";
     const KEYS: &'static [&'static str] = &["pace", "expiry_share"];
 

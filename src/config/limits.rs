@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     Quota, TrustedProxies,
-    read::{Concern, Section},
+    read::{Section, SettingsGroup},
 };
 
 /// Whose requests are counted together.
@@ -137,7 +137,7 @@ impl LimitSettings {
     }
 }
 
-impl Concern for LimitSettings {
+impl SettingsGroup for LimitSettings {
     const SECTION: &'static str = "limits";
     const KEYS: &'static [&'static str] = &[
         "enabled",

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::read::{Concern, Section};
+use super::read::{Section, SettingsGroup};
 
 #[derive(Debug, Clone)]
 pub struct LogSettings {
@@ -32,7 +32,7 @@ impl FromStr for LogFormat {
     }
 }
 
-impl Concern for LogSettings {
+impl SettingsGroup for LogSettings {
     const SECTION: &'static str = "log";
     const KEYS: &'static [&'static str] = &["format", "filter"];
 

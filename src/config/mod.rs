@@ -41,10 +41,10 @@ pub use source::Source;
 pub use wechat::{WechatMode, WechatPublicKey, WechatSettings};
 pub use wechat_files::WechatFiles;
 
-use read::{Concern, Reader};
+use read::{Reader, SettingsGroup};
 
 /// Every concern with its keys: what is not here is not a setting.
-const CONCERNS: [(&str, &[&str]); 9] = [
+const GROUPS: [(&str, &[&str]); 9] = [
     (LogSettings::SECTION, LogSettings::KEYS),
     (HttpSettings::SECTION, HttpSettings::KEYS),
     (DatabaseSettings::SECTION, DatabaseSettings::KEYS),

@@ -9,16 +9,16 @@ use config::{Config, Environment, File, FileFormat, Map, Value, ValueKind};
 use url::Url;
 
 use super::{
-    CONCERNS, SettingsError,
+    GROUPS, SettingsError,
     source::{FOREIGN, PREFIX, Source},
 };
 use crate::primitives::Secret;
 
 /// One group of settings.
-pub(super) trait Concern: Sized {
+pub(super) trait SettingsGroup: Sized {
     /// Lower case, as in the file.
     const SECTION: &'static str;
-    /// Every key that [`Concern::read`] asks for.
+    /// Every key that [`SettingsGroup::read`] asks for.
     const KEYS: &'static [&'static str];
 
     /// Asks for every key, whatever is wrong with the others; `None` only after a mistake was noted.
@@ -31,7 +31,7 @@ pub(super) struct Reader {
     values: BTreeMap<String, String>,
     mistakes: Vec<String>,
     /// The file of one concern alone, when that is what is read: mistakes name it, and paths in it begin beside it.
-    alone: Option<PathBuf>,
+    standalone: Option<PathBuf>,
 }
 
 impl Reader {
@@ -39,7 +39,7 @@ impl Reader {
         let mut reader = Self {
             values: BTreeMap::new(),
             mistakes: Vec::new(),
-            alone: None,
+            standalone: None,
         };
         match merged(source) {
             Ok(table) => reader.flatten("", table),
@@ -51,11 +51,14 @@ impl Reader {
 
     /// One concern from a TOML file of its own, without the environment. What the file does not say, `inherited` does: key,
     /// value, and another key whose presence in the file keeps it out.
-    pub(super) fn alone<C: Concern>(path: &Path, inherited: &[(&str, String, &str)]) -> Self {
+    pub(super) fn standalone<C: SettingsGroup>(
+        path: &Path,
+        inherited: &[(&str, String, &str)],
+    ) -> Self {
         let mut reader = Self {
             values: BTreeMap::new(),
             mistakes: Vec::new(),
-            alone: Some(path.to_owned()),
+            standalone: Some(path.to_owned()),
         };
         let shown = path.display();
         let table = fs::read_to_string(path)
@@ -71,12 +74,12 @@ impl Reader {
             Err(sentence) => reader.mistakes.push(sentence),
         }
         let prefix = format!("{}.", C::SECTION);
-        let strange = |key: &&String| {
+        let unknown = |key: &&String| {
             let key = key.strip_prefix(&prefix).unwrap_or(key);
             !C::KEYS.contains(&key)
         };
-        let strange: Vec<_> = reader.values.keys().filter(strange).cloned().collect();
-        for key in strange {
+        let unknown: Vec<_> = reader.values.keys().filter(unknown).cloned().collect();
+        for key in unknown {
             let name = reader.name_of(&key);
             reader.mistakes.push(format!("{name} is not a setting."));
         }
@@ -92,7 +95,7 @@ impl Reader {
 
     /// What the operator knows a dotted key by.
     fn name_of(&self, key: &str) -> String {
-        match &self.alone {
+        match &self.standalone {
             Some(path) => {
                 let (_, key) = key.split_once('.').unwrap_or(("", key));
                 format!("`{key}` in {}", path.display())
@@ -101,7 +104,7 @@ impl Reader {
         }
     }
 
-    pub(super) fn read<C: Concern>(&mut self) -> Option<C> {
+    pub(super) fn read<C: SettingsGroup>(&mut self) -> Option<C> {
         C::read(&mut Section {
             reader: self,
             name: C::SECTION,
@@ -136,13 +139,13 @@ impl Reader {
     }
 
     fn refuse_unknown(&mut self, source: &Source) {
-        let settings: Vec<String> = CONCERNS
+        let settings: Vec<String> = GROUPS
             .iter()
             .flat_map(|(section, keys)| keys.iter().map(move |key| format!("{section}.{key}")))
             .collect();
         for key in self.values.keys().filter(|key| !settings.contains(key)) {
             let section = key.split('.').next().unwrap_or_default();
-            let known = CONCERNS.iter().find(|(name, _)| *name == section);
+            let known = GROUPS.iter().find(|(name, _)| *name == section);
             self.mistakes.push(match known {
                 Some((_, keys)) => {
                     let names: Vec<_> = keys
@@ -243,7 +246,7 @@ impl Section<'_> {
     /// A path as given, or beside the file that names it.
     pub(super) fn path(&self, key: &str) -> Option<PathBuf> {
         let path = PathBuf::from(self.given(key)?);
-        let beside = self.reader.alone.as_deref().and_then(Path::parent);
+        let beside = self.reader.standalone.as_deref().and_then(Path::parent);
         Some(beside.map_or(path.clone(), |folder| folder.join(path)))
     }
 
@@ -317,7 +320,7 @@ impl Section<'_> {
     }
 
     /// A secret from the file that `<key>_file` names, or from `<key>` itself. `Ok(None)` when neither is given.
-    pub(super) fn secret(&mut self, key: &str) -> Result<Option<Secret<String>>, Noted> {
+    pub(super) fn secret(&mut self, key: &str) -> Result<Option<Secret<String>>, MistakeReported> {
         let by_file = format!("{key}_file");
         match (self.given(&by_file), self.given(key)) {
             (None, None) => Ok(None),
@@ -325,14 +328,14 @@ impl Section<'_> {
             (Some(_), None) => self
                 .file(&by_file)
                 .map(|text| Some(Secret::new(text.trim().to_owned())))
-                .ok_or(Noted),
+                .ok_or(MistakeReported),
             (Some(_), Some(_)) => {
                 let direct = self.variable(key);
                 self.mistake(
                     &by_file,
                     format_args!("and {direct} are both set: set one of them"),
                 );
-                Err(Noted)
+                Err(MistakeReported)
             }
         }
     }
@@ -395,7 +398,7 @@ pub(super) fn whole_file(path: &Path) -> Result<String, String> {
 
 /// A mistake has been noted.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Noted;
+pub(super) struct MistakeReported;
 
 fn is_loopback(url: &Url) -> bool {
     match url.host() {

@@ -2,7 +2,7 @@
 
 use url::Url;
 
-use super::read::{Concern, Section};
+use super::read::{Section, SettingsGroup};
 use crate::primitives::Secret;
 
 #[derive(Debug, Clone)]
@@ -12,7 +12,7 @@ pub struct RedisSettings {
     pub url: Secret<String>,
 }
 
-impl Concern for RedisSettings {
+impl SettingsGroup for RedisSettings {
     const SECTION: &'static str = "redis";
     const KEYS: &'static [&'static str] = &["url"];
 

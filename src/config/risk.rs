@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::read::{Concern, Section};
+use super::read::{Section, SettingsGroup};
 
 #[derive(Debug, Clone)]
 pub struct RiskSettings {
@@ -26,7 +26,7 @@ impl Default for RiskSettings {
     }
 }
 
-impl Concern for RiskSettings {
+impl SettingsGroup for RiskSettings {
     const SECTION: &'static str = "risk";
     const KEYS: &'static [&'static str] = &["enabled", "rules", "redis_timeout_ms"];
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use url::Url;
 
 use super::{
-    read::{Concern, Section},
+    read::{Section, SettingsGroup},
     wechat_files::WechatFiles,
 };
 use crate::primitives::Secret;
@@ -81,7 +81,7 @@ pub struct WechatPublicKey {
     pub pem: String,
 }
 
-impl Concern for WechatSettings {
+impl SettingsGroup for WechatSettings {
     const SECTION: &'static str = "wechat";
     const KEYS: &'static [&'static str] = &[
         "mode",

@@ -121,7 +121,7 @@ impl WechatSettings {
         if let Some(url) = &self.backup_url {
             inherited.push(("backup_url", url.to_string(), "pay_url"));
         }
-        let mut from = Reader::alone::<Self>(file, &inherited);
+        let mut from = Reader::standalone::<Self>(file, &inherited);
         let settings: Option<Self> = from.read();
         let shown = file.display();
         let of_tenant = from.finish(|| settings)?;

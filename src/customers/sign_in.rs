@@ -6,7 +6,7 @@ use crate::{
     db::{Db, DbError, Tx, Work},
     facts::{Facts, Origin, Stage},
     primitives::{ChallengeId, CustomerId, DecisionId, Secret, TenantId},
-    risk::{self, Action, Event, Risk, Ruling, Stop},
+    risk::{self, Action, ActivityKey, Evaluation, Risk, Stop},
 };
 
 /// A customer who is in, and the token to stay in.
@@ -47,40 +47,40 @@ pub async fn sign_in(
     arrival: Arrival<'_>,
 ) -> Result<SignedIn, CustomerError> {
     let identity = login.exchange(arrival.code).await?;
-    let ruling = rule_on(risk, db, &arrival, &identity.openid).await?;
+    let evaluation = evaluate(risk, db, &arrival, &identity.openid).await?;
     let sign_in = SignIn {
         tenant: arrival.tenant,
         openid: identity.openid,
         lifetime,
         risk: risk.clone(),
-        ruling: ruling.clone(),
+        evaluation: evaluation.clone(),
         challenge: arrival.challenge,
     };
     let signed = db.run(sign_in).await;
     match &signed {
-        Ok(reply) => ruling.conclude(reply.is_ok()).await,
+        Ok(reply) => evaluation.conclude(reply.is_ok()).await,
         // Nobody knows; there is no key under which it would be repeated.
-        Err(CustomerError::Db(error)) if !error.says_undone() => {}
-        Err(_) => ruling.conclude(false).await,
+        Err(CustomerError::Db(error)) if !error.is_certainly_undone() => {}
+        Err(_) => evaluation.conclude(false).await,
     }
     Ok(signed??)
 }
 
-async fn rule_on(
+async fn evaluate(
     risk: &Risk,
     db: &Db,
     arrival: &Arrival<'_>,
     openid: &Secret<String>,
-) -> Result<Ruling, DbError> {
+) -> Result<Evaluation, DbError> {
     if risk.is_off() {
-        return Ok(Ruling::default());
+        return Ok(Evaluation::default());
     }
     let facts = Facts {
         customer: store::find_id(db, arrival.tenant, openid).await?,
         origin: arrival.origin.clone(),
         ..Facts::new(Stage::Login, arrival.tenant, db.now())
     };
-    risk::rule_on_answerable(risk, db, facts, Event::once()).await
+    risk::evaluate_challengeable(risk, db, facts, ActivityKey::unique()).await
 }
 
 /// Finds or makes the customer of this openid and opens a session, if risk's word allows it.
@@ -90,7 +90,7 @@ pub struct SignIn {
     pub openid: Secret<String>,
     pub lifetime: SessionLifetime,
     pub risk: Risk,
-    pub ruling: Ruling,
+    pub evaluation: Evaluation,
     pub challenge: Option<ChallengeId>,
 }
 
@@ -101,22 +101,23 @@ impl Work for SignIn {
     type Error = CustomerError;
 
     async fn run(&self, tx: &mut Tx) -> Result<Self::Reply, CustomerError> {
-        if self.ruling.action() == Action::Block {
+        if self.evaluation.action() == Action::Block {
             let cause = tx.new_id(tx.new_lane());
-            let noted = self.ruling.note_in(tx, cause).await?;
+            let noted = self.evaluation.store_in(tx, cause).await?;
             let noted = noted.unwrap_or_else(|| DecisionId::of(cause, Stage::Login.code()));
             return Ok(Err(Stop::Blocked(noted)));
         }
         let customer = find_or_create(tx, self.tenant, &self.openid)
             .await?
             .if_active()?;
-        let ruling = self.answered(tx, customer.id).await?;
+        let evaluation = self.answered(tx, customer.id).await?;
         let cause = tx.new_id(customer.id.lane());
-        let noted = ruling.note_in(tx, cause).await?;
-        if ruling.action() == Action::Verify
-            && let Some((decision, noted)) = ruling.decision().zip(noted)
+        let noted = evaluation.store_in(tx, cause).await?;
+        if evaluation.action() == Action::Verify
+            && let Some((decision, noted)) = evaluation.decision().zip(noted)
         {
-            let challenge = risk::challenge_in(tx, &decision.facts, customer.id, noted).await?;
+            let challenge =
+                risk::open_challenge_in(tx, &decision.facts, customer.id, noted).await?;
             return Ok(Err(Stop::Unverified {
                 decision: noted,
                 challenge,
@@ -132,20 +133,20 @@ impl Work for SignIn {
 }
 
 impl SignIn {
-    /// The ruling, made again where the person who is there has just answered their challenge. A challenge that is not theirs or is over answers nothing: they are
+    /// The evaluation, made again where the person who is there has just answered their challenge. A challenge that is not theirs or is over answers nothing: they are
     /// given another.
-    async fn answered(&self, tx: &mut Tx, customer: CustomerId) -> Result<Ruling, DbError> {
-        let ruling = &self.ruling;
-        if ruling.action() == Action::Verify
-            && let Some(decision) = ruling.decision()
+    async fn answered(&self, tx: &mut Tx, customer: CustomerId) -> Result<Evaluation, DbError> {
+        let evaluation = &self.evaluation;
+        if evaluation.action() == Action::Verify
+            && let Some(decision) = evaluation.decision()
             && let Some(challenge) = self.challenge
         {
-            let since = tx.now().plus_seconds(-self.risk.answer_lasts_seconds());
-            if risk::answer_in(tx, &decision.facts, customer, challenge, since).await? {
-                return Ok(self.risk.again_answered(ruling, challenge));
+            let since = tx.now().plus_seconds(-self.risk.answer_valid_seconds());
+            if risk::answer_challenge_in(tx, &decision.facts, customer, challenge, since).await? {
+                return Ok(self.risk.reevaluate_answered(evaluation, challenge));
             }
         }
-        Ok(ruling.clone())
+        Ok(evaluation.clone())
     }
 }
 

@@ -65,7 +65,7 @@ impl DbError {
     }
 
     /// Nothing was done and nothing will be, for certain. Where this says no, nobody knows.
-    pub const fn says_undone(&self) -> bool {
+    pub const fn is_certainly_undone(&self) -> bool {
         match self {
             Self::Overloaded
             | Self::Contention(_)
@@ -79,7 +79,7 @@ impl DbError {
     }
 
     /// The connection on which this was met, or waited for in vain, must not be used again.
-    pub(crate) const fn spoils_the_connection(&self) -> bool {
+    pub(crate) const fn invalidates_connection(&self) -> bool {
         matches!(
             self,
             Self::Unavailable(_) | Self::ReadOnly | Self::Timeout(_)
@@ -113,7 +113,7 @@ const CHECKED: [u16; 2] = [3819, 4025];
 
 /// The constraint that a row ran into.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Violated {
+pub struct ConstraintViolation {
     /// Its name; of a primary key with the table in front, where the database tells it.
     pub(crate) constraint: String,
     /// The database's own words, with the value that exists: the same twice means that nothing has changed. Not for logs.
@@ -121,7 +121,7 @@ pub struct Violated {
 }
 
 /// The unique key or `CHECK` that a statement ran into.
-pub(crate) fn violated(error: &sqlx::Error) -> Option<Violated> {
+pub(crate) fn violated(error: &sqlx::Error) -> Option<ConstraintViolation> {
     let number = number(error)?;
     let words = error.as_database_error()?.message();
     let constraint = if number == DUPLICATE {
@@ -131,7 +131,7 @@ pub(crate) fn violated(error: &sqlx::Error) -> Option<Violated> {
     } else {
         return None;
     };
-    Some(Violated {
+    Some(ConstraintViolation {
         constraint: constraint
             .unwrap_or("a constraint without a name")
             .to_owned(),

@@ -111,7 +111,7 @@ pub async fn grant(
         } in &tables
         {
             let held = held.as_ref().map(|held| held_on(held, &database, table));
-            let place = format!("`{}`", table.replace('`', "``"));
+            let target = format!("`{}`", table.replace('`', "``"));
             let more: Vec<&str> = match &held {
                 Some(held) => ALL
                     .into_iter()
@@ -124,12 +124,12 @@ pub async fn grant(
                 .filter(|right| !rights.contains(right))
                 .collect();
             if !more.is_empty() {
-                let statement = format!("REVOKE {} ON {place} FROM {quoted}", more.join(", "));
+                let statement = format!("REVOKE {} ON {target} FROM {quoted}", more.join(", "));
                 revoke(&mut conn, statement).await?;
             }
             let has_all = held.is_some_and(|held| rights.iter().all(|right| held.contains(right)));
             if !has_all {
-                let statement = format!("GRANT {} ON {place} TO {quoted}", rights.join(", "));
+                let statement = format!("GRANT {} ON {target} TO {quoted}", rights.join(", "));
                 sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
                     .execute(&mut conn)
                     .await?;
@@ -256,12 +256,12 @@ async fn as_service(
 
 /// The rights on one table, of lines like ``GRANT SELECT, INSERT ON `zhangfang`.`transfers` TO ..``.
 fn held_on(held: &[String], database: &str, table: &str) -> Vec<&'static str> {
-    let place = format!(
+    let target = format!(
         " ON `{}`.`{}` TO ",
         database.replace('`', "``"),
         table.replace('`', "``")
     );
-    let lines = held.iter().filter_map(|line| line.split_once(&place));
+    let lines = held.iter().filter_map(|line| line.split_once(&target));
     let mut rights: Vec<&'static str> = Vec::new();
     for (given, _) in lines {
         let given = given.strip_prefix("GRANT ").unwrap_or(given);
@@ -303,12 +303,12 @@ mod tests {
     #[test]
     fn a_file_makes_one_table_or_view_and_says_whose_it_is_and_what_may_be_done_with_it() {
         let mut names = std::collections::BTreeSet::new();
-        for (place, migration) in MIGRATOR.iter().enumerate() {
+        for (target, migration) in MIGRATOR.iter().enumerate() {
             let file = format!("{:04}_{}", migration.version, migration.description);
             let sql = migration.sql.as_str();
             assert_eq!(
                 migration.version,
-                i64::try_from(place).unwrap() + 1,
+                i64::try_from(target).unwrap() + 1,
                 "{file}"
             );
             let (header, statement) = sql.split_once("CREATE ").expect(&file);

@@ -27,14 +27,14 @@
 //! whose idea of column types differs between the two.
 
 pub mod batch;
-mod book;
-mod claim;
+mod due_claim;
 mod error;
-mod fresh;
 mod migrate;
 mod offset;
-mod remembered;
+mod per_tenant_cache;
+mod refreshing_cache;
 mod sql;
+mod ttl_cache;
 mod work;
 
 use std::{sync::Arc, time::Duration};
@@ -48,14 +48,14 @@ use tokio_util::task::TaskTracker;
 pub use batch::{
     Change, Cx, Fault, Inconsistent, Operation, Recorder, RowSet, SubmitError, Wanted, WorkingSet,
 };
-pub use book::{Book, Standing};
-pub use claim::DueList;
+pub use due_claim::DueClaim;
 pub use error::DbError;
 pub(crate) use error::is_constraint;
-pub use fresh::Fresh;
 pub use migrate::{GrantError, MIGRATOR, grant, migrate};
-pub use remembered::Remembered;
+pub use per_tenant_cache::{PerTenant, PerTenantCache};
+pub use refreshing_cache::RefreshingCache;
 pub use sql::Sql;
+pub use ttl_cache::TtlCache;
 pub use work::{Tx, Work};
 
 use crate::primitives::{Clock, Id, IdSource, Lane, Timestamp};
@@ -117,8 +117,8 @@ impl Db {
             MySqlPoolOptions::new()
                 .acquire_timeout(Duration::from_secs(3))
                 .test_before_acquire(false) // what is done instead tells that, too
-                .before_acquire(|conn, _| Box::pin(may_be_lent(conn)))
-                .after_release(|conn, _| Box::pin(may_be_kept(conn)))
+                .before_acquire(|conn, _| Box::pin(check_before_acquire(conn)))
+                .after_release(|conn, _| Box::pin(check_after_release(conn)))
                 .after_connect(|conn, _| Box::pin(prepare_session(conn)))
         };
         let pool = pools()
@@ -223,7 +223,7 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Asked before a connection is lent again: does it answer, and can it be written to?
-async fn may_be_lent(conn: &mut MySqlConnection) -> Result<bool, sqlx::Error> {
+async fn check_before_acquire(conn: &mut MySqlConnection) -> Result<bool, sqlx::Error> {
     match tokio::time::timeout(CHECK_TIMEOUT, is_read_only(conn)).await {
         Ok(Ok(read_only)) => Ok(!read_only),
         Ok(Err(_)) | Err(_) => Err(no_answer()),
@@ -231,7 +231,7 @@ async fn may_be_lent(conn: &mut MySqlConnection) -> Result<bool, sqlx::Error> {
 }
 
 /// Asked when a connection comes back. sqlx asks the same, but waits for ever, and the place in the pool with it.
-async fn may_be_kept(conn: &mut MySqlConnection) -> Result<bool, sqlx::Error> {
+async fn check_after_release(conn: &mut MySqlConnection) -> Result<bool, sqlx::Error> {
     match tokio::time::timeout(CHECK_TIMEOUT, conn.ping()).await {
         Ok(answer) => answer.map(|()| true),
         Err(_) => Err(no_answer()),
@@ -242,7 +242,7 @@ async fn may_be_kept(conn: &mut MySqlConnection) -> Result<bool, sqlx::Error> {
 const READ_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The answer of a read, if it comes in time.
-pub(crate) async fn in_time<T>(
+pub(crate) async fn with_read_timeout<T>(
     what: &'static str,
     read: impl Future<Output = Result<T, DbError>>,
 ) -> Result<T, DbError> {

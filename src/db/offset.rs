@@ -4,7 +4,7 @@
 //! A clock that is a month ahead freezes what it touches for a month; one that is behind hides what it makes. No process sees that of itself, but all of them share one
 //! database, whose clock is therefore the one that counts.
 //!
-//! It is read when the database is opened and every [`EVERY`] after that. Between two readings the monotonic clock goes on for it, so a clock that steps is seen at
+//! It is read when the database is opened and every [`READ_EVERY`] after that. Between two readings the monotonic clock goes on for it, so a clock that steps is seen at
 //! the next thing that it is asked for, without another question.
 //!
 //! | offset | what happens |
@@ -16,7 +16,7 @@
 //! A minute is far more than NTP leaves and less than anything here depends on: scans look again after ten minutes, leases are half a minute and more, a call to WeChat is given
 //! a minute. An operation that waited in the queue while the clock stepped is decided by the new time; the next one is refused.
 //!
-//! A clock that is no machine's ([`Clock::is_the_worlds`]) is compared with nothing: tests turn theirs as they like.
+//! A clock that is no machine's ([`Clock::is_real_time`]) is compared with nothing: tests turn theirs as they like.
 
 use std::{
     sync::{
@@ -32,9 +32,9 @@ use super::DbError;
 use crate::primitives::{Clock, Timestamp};
 
 /// How often the database's clock is read.
-const EVERY: Duration = Duration::from_secs(5);
+const READ_EVERY: Duration = Duration::from_secs(5);
 /// An answer that took longer says too little.
-const PATIENCE: Duration = Duration::from_secs(2);
+const READ_TIMEOUT: Duration = Duration::from_secs(2);
 const WARN_SECONDS: u64 = 2;
 const REFUSE_SECONDS: u64 = 60;
 
@@ -68,7 +68,7 @@ impl Level {
 
 /// The database's time at an instant of ours.
 #[derive(Debug, Clone, Copy)]
-struct Reading {
+struct ClockReading {
     database: Timestamp,
     at: Instant,
 }
@@ -77,9 +77,9 @@ struct Reading {
 #[derive(Debug)]
 pub(super) struct ClockWatch {
     clock: Arc<dyn Clock>,
-    last: Mutex<Option<Reading>>,
+    last: Mutex<Option<ClockReading>>,
     /// What was said last.
-    said: AtomicU8,
+    reported: AtomicU8,
 }
 
 impl ClockWatch {
@@ -87,13 +87,13 @@ impl ClockWatch {
         Self {
             clock,
             last: Mutex::new(None),
-            said: AtomicU8::new(Level::Agree.code()),
+            reported: AtomicU8::new(Level::Agree.code()),
         }
     }
 
     /// Reads the database's clock.
     pub(super) async fn read(&self, pool: &MySqlPool) -> Result<(), DbError> {
-        if !self.clock.is_the_worlds() {
+        if !self.clock.is_real_time() {
             return Ok(());
         }
         let asked = Instant::now();
@@ -101,26 +101,26 @@ impl ClockWatch {
             .fetch_one(pool)
             .await?;
         let took = asked.elapsed();
-        if took > PATIENCE {
+        if took > READ_TIMEOUT {
             return Ok(());
         }
         // It was read somewhere between question and answer.
-        let reading = Reading {
+        let reading = ClockReading {
             database,
             at: asked + took / 2,
         };
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(reading);
         let offset = self.offset();
         metrics::gauge!("clock_offset_seconds").set(offset.as_secs_f64());
-        self.say(offset);
+        self.report(offset);
         Ok(())
     }
 
     /// Reads it again and again, until the task is aborted. While the database is away, the last reading goes on.
     pub(super) async fn keep_reading(self: Arc<Self>, pool: MySqlPool) {
         loop {
-            tokio::time::sleep(EVERY).await;
-            let _ = tokio::time::timeout(PATIENCE, self.read(&pool)).await;
+            tokio::time::sleep(READ_EVERY).await;
+            let _ = tokio::time::timeout(READ_TIMEOUT, self.read(&pool)).await;
         }
     }
 
@@ -128,7 +128,7 @@ impl ClockWatch {
     pub(super) fn check(&self) -> Result<(), DbError> {
         let offset = self.offset();
         if Level::of(offset) == Level::Refuse {
-            self.say(offset);
+            self.report(offset);
             return Err(DbError::ClockOff);
         }
         Ok(())
@@ -146,9 +146,9 @@ impl ClockWatch {
     }
 
     /// Says it when it has become another.
-    fn say(&self, offset: Duration) {
+    fn report(&self, offset: Duration) {
         let level = Level::of(offset);
-        if self.said.swap(level.code(), Ordering::Relaxed) == level.code() {
+        if self.reported.swap(level.code(), Ordering::Relaxed) == level.code() {
             return;
         }
         let seconds = offset.as_secs();

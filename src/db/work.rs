@@ -130,7 +130,7 @@ impl Db {
         let outcome = work.run(&mut tx).await;
         let end = match &outcome {
             Ok(_) => "COMMIT",
-            Err(error) if db_error(error).is_some_and(DbError::spoils_the_connection) => {
+            Err(error) if db_error(error).is_some_and(DbError::invalidates_connection) => {
                 return outcome;
             }
             Err(_) => "ROLLBACK",

@@ -79,11 +79,11 @@ pub use notice::{ExpiringPoints, PlanNotices};
 pub use plan::{Planned, plan};
 pub use retry::Retry;
 pub use settings::{DeliverySettings, ExpiryNotice, PagePath, SetDeliverySettings};
-pub use settings_book::SettingsBook;
+pub use settings_book::SettingsCache;
 
 /// What the use cases of this slice work with.
 #[derive(Debug, Clone)]
 pub struct Deliveries {
     pub courier: Arc<dyn Courier>,
-    pub settings: SettingsBook,
+    pub settings: SettingsCache,
 }

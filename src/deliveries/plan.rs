@@ -1,6 +1,6 @@
 //! Planning: from what happened to what is to be told.
 
-use super::{About, DeliveryId, DeliveryKind, SettingsBook, store};
+use super::{About, DeliveryId, DeliveryKind, SettingsCache, store};
 use crate::{
     db::{DbError, Tx},
     primitives::{Money, OrderId, RefundId, TenantId, Timestamp},
@@ -96,7 +96,7 @@ impl Planned {
 /// Plans what the tenants want told of `due`, due at once. What is planned already stays as it is.
 ///
 /// For tenants that want nothing told nothing is written, and the settings are looked at once a second at most.
-pub async fn plan(tx: &mut Tx, settings: &SettingsBook, due: &[Planned]) -> Result<(), DbError> {
+pub async fn plan(tx: &mut Tx, settings: &SettingsCache, due: &[Planned]) -> Result<(), DbError> {
     let mut rows = Vec::new();
     for planned in due {
         let settings = settings.current(planned.tenant()).await?;

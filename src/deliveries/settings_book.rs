@@ -2,14 +2,14 @@
 
 use super::{DeliverySettings, settings_store};
 use crate::{
-    db::{Book, Db, DbError, Standing},
+    db::{Db, DbError, PerTenant, PerTenantCache},
     primitives::TenantId,
 };
 
 /// The settings in force per tenant; those of a tenant that has set none want nothing.
-pub type SettingsBook = Book<DeliverySettings>;
+pub type SettingsCache = PerTenantCache<DeliverySettings>;
 
-impl Standing for DeliverySettings {
+impl PerTenant for DeliverySettings {
     async fn find(db: &Db, tenant: TenantId) -> Result<Self, DbError> {
         Ok(settings_store::find(db, tenant).await?.unwrap_or_default())
     }

@@ -1,6 +1,6 @@
 //! Facts: who does what, where, with how much, from where.
 //!
-//! Points, risk and limits judge the same deeds and so share what they know of them. Whoever starts a deed (an HTTP handler, a callback, a job) states its [`Facts`] once;
+//! Points, risk and limits judge the same activities and so share what they know of them. Whoever starts an activity (an HTTP handler, a callback, a job) states its [`Facts`] once;
 //!
 //! - [`limits`](crate::limits) count the [`Subject`] of a request, before anything is read;
 //! - [`points`](crate::points) read who, where and how much: what is earned, by which rule;
@@ -21,7 +21,7 @@ pub use subject::{Network, Subject};
 
 use crate::primitives::{CustomerId, MerchantId, Money, Points, TenantId, Timestamp};
 
-/// What is known of one deed before it is done. Stored as a part of [`risk::Decision`](crate::risk::Decision), which has to learn
+/// What is known of one activity before it is done. Stored as a part of [`risk::Decision`](crate::risk::Decision), which has to learn
 /// of another field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// A deed that risk decides on before it is done. The number and the word are for ever: stored decisions carry the one, rule files the other.
+/// An activity that risk decides on before it is done. The number and the word are for ever: stored decisions carry the one, rule files the other.
 #[derive(
     Debug,
     Clone,

@@ -704,7 +704,7 @@ impl From<ReviewError> for Problem {
                 "Somebody else has claimed the review",
                 "该审核已被他人领取",
             ),
-            ReviewError::NotYours => conflict(
+            ReviewError::NotClaimedByCaller => conflict(
                 "review_not_claimed",
                 "The review is not claimed by the caller",
                 "您没有领取该审核",
@@ -715,7 +715,7 @@ impl From<ReviewError> for Problem {
                 "Whoever asked for the points or approved first does not approve: another person is needed",
                 "该审核须由他人复核",
             ),
-            ReviewError::NoteNeeded | ReviewError::BadNote => Self::field(
+            ReviewError::NoteNeeded | ReviewError::InvalidNote => Self::field(
                 "note",
                 "one line of up to 200 characters; a rejection needs one",
             ),

@@ -19,7 +19,7 @@ use super::{client_address::client_address, extract, problem::Problem, router};
 use crate::{
     app::App,
     auth::Principal,
-    limits::{Limit, Per, Standing, Subject},
+    limits::{Limit, LimitDecision, Per, Subject},
 };
 
 /// What a limited answer carries.
@@ -42,14 +42,14 @@ pub(super) async fn keep(State(app): State<App>, mut request: Request, next: Nex
     let Some(subject) = subject(&app, limit, &mut request) else {
         return next.run(request).await;
     };
-    let Some(standing) = app.limits().measure(limit, &subject).await else {
+    let Some(decision) = app.limits().measure(limit, &subject).await else {
         return next.run(request).await;
     };
-    let mut response = match standing.retry_after_seconds() {
+    let mut response = match decision.retry_after_seconds() {
         None => next.run(request).await,
         Some(seconds) => too_often(seconds).into_response(),
     };
-    tell(&standing, response.headers_mut());
+    tell(&decision, response.headers_mut());
     response
 }
 
@@ -93,13 +93,13 @@ fn person(principal: &Principal) -> Subject {
     }
 }
 
-fn tell(standing: &Standing, headers: &mut HeaderMap) {
-    let quota = standing.quota();
+fn tell(decision: &LimitDecision, headers: &mut HeaderMap) {
+    let quota = decision.quota();
     let policy = format!("{};w={}", quota.count(), quota.period_seconds());
     let values = [
         HeaderValue::from(quota.count().get()),
-        HeaderValue::from(standing.remaining()),
-        HeaderValue::from(standing.reset_seconds()),
+        HeaderValue::from(decision.remaining()),
+        HeaderValue::from(decision.reset_seconds()),
         HeaderValue::try_from(policy).expect("digits and punctuation"),
     ];
     for (name, value) in HEADERS.iter().zip(values) {

@@ -6,21 +6,21 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use crate::idempotency::Answered;
+use crate::idempotency::OnceAnswer;
 
 /// An answer of [`idempotency::once`](crate::idempotency::once), byte for byte, with `Idempotency-Replayed: true` when it was given before.
 #[derive(Debug)]
-pub(super) struct Replayable(Answered);
+pub(super) struct Replayable(OnceAnswer);
 
-impl From<Answered> for Replayable {
-    fn from(answered: Answered) -> Self {
+impl From<OnceAnswer> for Replayable {
+    fn from(answered: OnceAnswer) -> Self {
         Self(answered)
     }
 }
 
 impl IntoResponse for Replayable {
     fn into_response(self) -> Response {
-        let Answered { answer, replayed } = self.0;
+        let OnceAnswer { answer, replayed } = self.0;
         let mut response = Response::new(Body::from(answer.body));
         *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
         let headers = response.headers_mut();

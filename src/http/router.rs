@@ -119,7 +119,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(admin::list_reviews::list_reviews))         // ""
         .routes(routes!(admin::get_review::get_review))             // {id}
         .routes(routes!(admin::claim_review::claim))                // {id}/claim
-        .routes(routes!(admin::claim_review::release))              // {id}/release
+        .routes(routes!(admin::claim_review::unclaim))            // {id}/unclaim
         .routes(routes!(admin::decide_review::approve))             // {id}/approve
         .routes(routes!(admin::decide_review::reject))              // {id}/reject
         .routes(routes!(admin::expiring_points::expiring_points))   // points/expiring

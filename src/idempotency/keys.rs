@@ -22,7 +22,7 @@ pub(crate) struct KeyRow {
 impl RowSet for Keys {
     type Key = [u8; 16];
     type Row = KeyRow;
-    const PLACE: u8 = 10;
+    const LOCK_ORDER: u8 = 10;
 
     fn load(keys: &[[u8; 16]], sql: &mut Sql) {
         sql.push("SELECT /* idempotency.load_keys */ id, tenant_id, request_hash, effect_id, created_at FROM idempotency_keys WHERE id IN (");
@@ -33,8 +33,8 @@ impl RowSet for Keys {
     }
 
     fn read(row: &MySqlRow) -> Result<([u8; 16], KeyRow), sqlx::Error> {
-        let bytes = |place: usize| -> Result<[u8; 16], sqlx::Error> {
-            row.try_get::<&[u8], _>(place)?
+        let bytes = |column: usize| -> Result<[u8; 16], sqlx::Error> {
+            row.try_get::<&[u8], _>(column)?
                 .try_into()
                 .map_err(|_| sqlx::Error::Decode("idempotency_keys".into()))
         };

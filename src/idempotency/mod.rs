@@ -26,5 +26,5 @@ pub use claim::Claim;
 pub(crate) use claim::first_half;
 pub use key::{IdempotencyKey, InvalidKey};
 pub(crate) use keys::{KeyRow, Keys};
-pub use once::{Answer, Answered, OnceError, once};
+pub use once::{OnceAnswer, OnceError, StoredAnswer, once};
 pub(crate) use store::is_known;

@@ -9,14 +9,14 @@ use crate::db::{Db, DbError, Tx, Work};
 
 /// What the caller is told: a status and a JSON body.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct StoredAnswer {
     pub status: u16,
     pub body: Vec<u8>,
     /// The id of what was made, to lead from the key to its effect.
     pub effect: Option<[u8; 16]>,
 }
 
-impl Answer {
+impl StoredAnswer {
     pub fn json(
         status: u16,
         effect: Option<[u8; 16]>,
@@ -32,8 +32,8 @@ impl Answer {
 
 /// An answer, and whether it was given before.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answered {
-    pub answer: Answer,
+pub struct OnceAnswer {
+    pub answer: StoredAnswer,
     pub replayed: bool,
 }
 
@@ -59,10 +59,10 @@ pub async fn once<W, R>(
     claim: Claim,
     work: W,
     render: R,
-) -> Result<Answered, OnceError<W::Error>>
+) -> Result<OnceAnswer, OnceError<W::Error>>
 where
     W: Work,
-    R: Fn(&W::Reply) -> Result<Answer, serde_json::Error> + Send + Sync + 'static,
+    R: Fn(&W::Reply) -> Result<StoredAnswer, serde_json::Error> + Send + Sync + 'static,
 {
     db.run(Once {
         claim,
@@ -89,13 +89,13 @@ impl<W, R> fmt::Debug for Once<W, R> {
 impl<W, R> Work for Once<W, R>
 where
     W: Work,
-    R: Fn(&W::Reply) -> Result<Answer, serde_json::Error> + Send + Sync + 'static,
+    R: Fn(&W::Reply) -> Result<StoredAnswer, serde_json::Error> + Send + Sync + 'static,
 {
     const NAME: &'static str = W::NAME;
-    type Reply = Answered;
+    type Reply = OnceAnswer;
     type Error = OnceError<W::Error>;
 
-    async fn run(&self, tx: &mut Tx) -> Result<Answered, Self::Error> {
+    async fn run(&self, tx: &mut Tx) -> Result<OnceAnswer, Self::Error> {
         if !store::insert_claim(tx, &self.claim).await? {
             let kept = store::find_answer(tx, self.claim.id).await?;
             let (request_hash, answer) = kept.ok_or(DbError::Inconsistent(
@@ -106,7 +106,7 @@ where
             }
             let answer =
                 answer.ok_or(DbError::Inconsistent("an idempotency key without answer"))?;
-            return Ok(Answered {
+            return Ok(OnceAnswer {
                 answer,
                 replayed: true,
             });
@@ -114,7 +114,7 @@ where
         let reply = self.work.run(tx).await.map_err(OnceError::Work)?;
         let answer = (self.render)(&reply).map_err(OnceError::Unwritable)?;
         store::keep_answer(tx, self.claim.id, &answer).await?;
-        Ok(Answered {
+        Ok(OnceAnswer {
             answer,
             replayed: false,
         })

@@ -1,6 +1,6 @@
 //! Every statement of this slice on `idempotency_keys`.
 
-use super::{Answer, Claim};
+use super::{Claim, StoredAnswer};
 use crate::db::{Db, DbError, Tx};
 
 /// Whether the key names an effect already. For what is better not begun twice; what decides is the
@@ -36,7 +36,11 @@ pub(super) async fn insert_claim(tx: &mut Tx, claim: &Claim) -> Result<bool, DbE
     }
 }
 
-pub(super) async fn keep_answer(tx: &mut Tx, id: [u8; 16], answer: &Answer) -> Result<(), DbError> {
+pub(super) async fn keep_answer(
+    tx: &mut Tx,
+    id: [u8; 16],
+    answer: &StoredAnswer,
+) -> Result<(), DbError> {
     let effect = answer.effect.as_ref().map(<[u8; 16]>::as_slice);
     let status = i16::try_from(answer.status)
         .map_err(|_| DbError::Inconsistent("an answer's status does not fit"))?;
@@ -59,7 +63,7 @@ type Row = (Vec<u8>, Option<Vec<u8>>, Option<i16>, Option<Vec<u8>>);
 pub(super) async fn find_answer(
     tx: &mut Tx,
     id: [u8; 16],
-) -> Result<Option<([u8; 16], Option<Answer>)>, DbError> {
+) -> Result<Option<([u8; 16], Option<StoredAnswer>)>, DbError> {
     let row: Option<Row> = sqlx::query_as(
         "/* idempotency.find_answer */ SELECT request_hash, effect_id, answer_status, answer \
          FROM idempotency_keys WHERE id = ?",
@@ -69,7 +73,7 @@ pub(super) async fn find_answer(
     .await?;
     row.map(|(hash, effect, status, body)| {
         let answer = match (status, body) {
-            (Some(status), Some(body)) => Some(Answer {
+            (Some(status), Some(body)) => Some(StoredAnswer {
                 status: u16::try_from(status)
                     .map_err(|_| DbError::Inconsistent("an answer's status"))?,
                 body,

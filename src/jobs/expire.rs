@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::pause;
 use crate::{
-    db::{Db, DbError, SubmitError, in_time},
-    deliveries::{DeliverySettings, ExpiringPoints, ExpiryNotice, PlanNotices, SettingsBook},
+    db::{Db, DbError, SubmitError, with_read_timeout},
+    deliveries::{DeliverySettings, ExpiringPoints, ExpiryNotice, PlanNotices, SettingsCache},
     points::expiry::{
         self, ClaimRun, Counts, ExpireLots, Expired, ExpiryRun, ForgetSpentLots, LotPlace, LotRow,
         PlanRuns, Progress, ReleaseRun, ReportRun,
@@ -38,7 +38,7 @@ const REST_MAX: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub struct Expiry {
     db: Db,
-    settings: SettingsBook,
+    settings: SettingsCache,
     /// Per cent of the time, 1 to 100.
     share: u32,
     /// This worker among all.
@@ -86,7 +86,7 @@ pub(super) async fn run(mut expiry: Expiry, stop: CancellationToken) {
 
 impl Expiry {
     /// `share`: per cent of the time in which a run works, 1 to 100.
-    pub fn new(db: Db, settings: SettingsBook, share: u32) -> Self {
+    pub fn new(db: Db, settings: SettingsCache, share: u32) -> Self {
         let (one, other) = (db.random().to_be_bytes(), db.random().to_be_bytes());
         let mut holder = [0; 16];
         holder[..8].copy_from_slice(&one);
@@ -159,7 +159,7 @@ impl Worker<'_> {
         let mut after = Some(LotPlace::START);
         while let Some(place) = after {
             let began = Instant::now();
-            let page = in_time(
+            let page = with_read_timeout(
                 "lots that are over",
                 expiry::next_lots(db, run.tenant, place, run.day, PAGE),
             )
@@ -243,7 +243,8 @@ impl Worker<'_> {
         let Some(until) = notice_until(&settings, run.day) else {
             return Ok(None);
         };
-        let before = in_time("lots that are over", expiry::noticed_until(db, run.tenant)).await?;
+        let before =
+            with_read_timeout("lots that are over", expiry::noticed_until(db, run.tenant)).await?;
         let given = before.map_or(run.day, |before| before.max(run.day));
         let mut after = Some(LotPlace {
             day: given,
@@ -251,7 +252,7 @@ impl Worker<'_> {
         });
         while let Some(place) = after {
             let began = Instant::now();
-            let page = in_time(
+            let page = with_read_timeout(
                 "lots that are over",
                 expiry::next_lots(db, run.tenant, place, until, PAGE),
             )

@@ -26,7 +26,7 @@ pub use relay::{ProjectCommits, drain};
 pub use reviews::reviews_round;
 pub use share::sharings_round;
 
-use crate::{app::App, db::Db, deliveries::SettingsBook};
+use crate::{app::App, db::Db, deliveries::SettingsCache};
 
 /// The jobs of this process.
 #[derive(Debug)]
@@ -134,7 +134,7 @@ async fn accounts(app: App, stop: CancellationToken) {
     }
 }
 
-async fn relay(db: Db, settings: SettingsBook, stop: CancellationToken) {
+async fn relay(db: Db, settings: SettingsCache, stop: CancellationToken) {
     let mut failing = false;
     while !stop.is_cancelled() {
         match relay::round(&db, &settings).await {

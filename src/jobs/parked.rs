@@ -6,8 +6,8 @@ use sqlx::FromRow;
 
 use super::relay::{GAP, PARKED_MAX, RELAY, lock_position, move_position, project_one};
 use crate::{
-    db::{Db, DbError, Tx, Work, in_time},
-    deliveries::SettingsBook,
+    db::{Db, DbError, Tx, Work, with_read_timeout},
+    deliveries::SettingsCache,
     outbox,
     payments::{self, ExceptionKind},
     primitives::{CommitterId, TenantId, Timestamp},
@@ -199,8 +199,8 @@ async fn read_commit(
 
 /// Tries again what is due again, each whatever became of the others; fails with the first error that
 /// was not of a commit.
-pub(super) async fn retry_due(db: &Db, settings: &SettingsBook) -> Result<(), DbError> {
-    let parked = in_time("what is parked", list_parked(db)).await?;
+pub(super) async fn retry_due(db: &Db, settings: &SettingsCache) -> Result<(), DbError> {
+    let parked = with_read_timeout("what is parked", list_parked(db)).await?;
     metrics::gauge!("relay_parked").set(f64::from(u32::try_from(parked.len()).unwrap_or(u32::MAX)));
     let now = db.now();
     let mut failure = None;
@@ -216,7 +216,7 @@ pub(super) async fn retry_due(db: &Db, settings: &SettingsBook) -> Result<(), Db
 /// Tries one again now. True when it is projected; false when it is not, or not parked any more, or another process is at it.
 pub async fn retry_parked(
     db: &Db,
-    settings: &SettingsBook,
+    settings: &SettingsCache,
     committer: CommitterId,
     seq: i64,
 ) -> Result<bool, DbError> {
@@ -258,7 +258,7 @@ pub async fn retry_parked(
 struct Unpark {
     committer: CommitterId,
     seq: i64,
-    settings: SettingsBook,
+    settings: SettingsCache,
 }
 
 impl Work for Unpark {

@@ -22,8 +22,8 @@ use sqlx::Executor as _;
 
 use super::{parked, point_days::PointDays};
 use crate::{
-    db::{Db, DbError, Sql, Tx, Work, in_time},
-    deliveries::{self, Planned, SettingsBook},
+    db::{Db, DbError, Sql, Tx, Work, with_read_timeout},
+    deliveries::{self, Planned, SettingsCache},
     outbox::{self, Event},
     primitives::{BusinessDay, CommitterId, MerchantId, OrderId, TenantId, Timestamp},
     sharing,
@@ -48,8 +48,8 @@ async fn behind(db: &Db) -> Result<Vec<(u32,)>, DbError> {
 }
 
 /// One look at every committer with news, and at what is parked and due again. True when there is more to read at once.
-pub(super) async fn round(db: &Db, settings: &SettingsBook) -> Result<bool, DbError> {
-    let behind = in_time("the relay's look", behind(db)).await?;
+pub(super) async fn round(db: &Db, settings: &SettingsCache) -> Result<bool, DbError> {
+    let behind = with_read_timeout("the relay's look", behind(db)).await?;
     metrics::gauge!("relay_committers_behind")
         .set(f64::from(u32::try_from(behind.len()).unwrap_or(u32::MAX)));
     let (mut more, mut failure) = (false, None);
@@ -69,7 +69,7 @@ pub(super) async fn round(db: &Db, settings: &SettingsBook) -> Result<bool, DbEr
 /// The next commits of one committer; what cannot be projected is parked. True when there may be more.
 async fn read_on(
     db: &Db,
-    settings: &SettingsBook,
+    settings: &SettingsCache,
     committer: CommitterId,
 ) -> Result<bool, DbError> {
     let read = |only| ProjectCommits {
@@ -83,7 +83,7 @@ async fn read_on(
         Err(error) => return Err(error),
     }
     // One of them cannot be projected: one by one, until it is met.
-    let first = in_time("the relay's position", parked::next_seq(db, committer)).await?;
+    let first = with_read_timeout("the relay's position", parked::next_seq(db, committer)).await?;
     for seq in first..first.saturating_add(i64::from(COMMITS_MAX)) {
         match db.run(read(Some(seq))).await {
             Ok(0) => break, // another process has read it, or there is none
@@ -100,7 +100,7 @@ async fn read_on(
 
 /// Reads everything that is committed. For tests and for the end of a demo.
 pub async fn drain(db: &Db) -> Result<(), DbError> {
-    let settings = SettingsBook::start(db.clone());
+    let settings = SettingsCache::start(db.clone());
     while !behind(db).await?.is_empty() {
         round(db, &settings).await?;
     }
@@ -112,7 +112,7 @@ pub async fn drain(db: &Db) -> Result<(), DbError> {
 pub struct ProjectCommits {
     pub committer: CommitterId,
     /// What each tenant wants told.
-    pub settings: SettingsBook,
+    pub settings: SettingsCache,
     /// Only this one, if it is the next.
     pub only: Option<i64>,
 }
@@ -234,7 +234,7 @@ pub(super) async fn move_position(
 /// Writes what one commit tells; its position is somebody else's affair.
 pub(super) async fn project_one(
     tx: &mut Tx,
-    settings: &SettingsBook,
+    settings: &SettingsCache,
     events: &[u8],
     at: Timestamp,
 ) -> Result<(), DbError> {
@@ -317,7 +317,7 @@ impl Projection {
             })
     }
 
-    async fn write(mut self, tx: &mut Tx, settings: &SettingsBook) -> Result<(), DbError> {
+    async fn write(mut self, tx: &mut Tx, settings: &SettingsCache) -> Result<(), DbError> {
         deliveries::plan(tx, settings, &self.due).await?;
         sharing::note_paid(tx, &self.paid).await?;
         self.history

@@ -23,7 +23,7 @@ pub async fn reviews_round(payments: &Payments) -> Result<bool, DbError> {
     let busy = !due.is_empty();
     stream::iter(due)
         .for_each_concurrent(AT_ONCE, async |review| {
-            match guarded("reviews", payments::lapse_review(payments, review)).await {
+            match guarded("reviews", payments::time_out_review(payments, review)).await {
                 // Somebody was faster; or it panicked, which is said.
                 Some(Ok(_) | Err(ReviewError::AlreadyDecided(_))) | None => {}
                 Some(Err(error)) => {

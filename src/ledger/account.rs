@@ -3,7 +3,7 @@
 use super::LedgerError;
 use crate::primitives::{BusinessDay, Points, TenantId};
 
-/// A checked account's row. Amounts are whole units of its asset.
+/// A constrained account's row. Amounts are whole units of its asset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Account {
     pub tenant: TenantId,
@@ -31,7 +31,7 @@ pub struct Balance {
     pub posted: Points,
     /// Of these, set aside.
     pub held: Points,
-    /// What can be spent. Posted less held, as far as the account's row alone can tell; no more than that, and less when points are over ([`Stock::free`](super::Stock::free)).
+    /// What can be spent. Posted less held, as far as the account's row alone can tell; no more than that, and less when points are over ([`PointHoldings::free`](super::PointHoldings::free)).
     pub available: Points,
     /// On their way in, not yet decided.
     pub pending: Points,
@@ -121,7 +121,7 @@ impl Account {
         }
     }
 
-    /// Posted credits less posted debits: what a checked account holds.
+    /// Posted credits less posted debits: what a constrained account holds.
     pub const fn posted(&self) -> i64 {
         self.credits_posted.saturating_sub(self.debits_posted)
     }

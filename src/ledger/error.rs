@@ -19,7 +19,7 @@ pub enum LedgerError {
     #[error("a transfer is of more than nothing")]
     NothingToMove,
     #[error("a transfer touches at most one account that may not go below zero")]
-    TwoCheckedAccounts,
+    TwoConstrainedAccounts,
     #[error("an account of a kind that this program does not know")]
     UnknownAccountKind,
     #[error("less is pending than is to be resolved")]

@@ -18,7 +18,7 @@
 //! free(t) = the least of live(d) - held(d), over d = t and over every day on which something was set aside
 //! ```
 //!
-//! points ([`Stock::free`]). It is the most that can leave so that every hold can still be posted: a hold may use the lots that were not over when it was set aside, so
+//! points ([`PointHoldings::free`]). It is the most that can leave so that every hold can still be posted: a hold may use the lots that were not over when it was set aside, so
 //! those of day d and later share what is in lots that end after d, and nothing else bounds them. A hold that can be covered by points that are over for everybody else
 //! therefore does not lock those that are not. This is the one meaning of *available*: what is spent, set aside, lent and repaid is decided by it, and it is what people and
 //! back ends are shown.
@@ -48,7 +48,7 @@
 //! - **posting** a hold of day s lowers `held(d)` and `live(d)` alike for d ≤ s. For a later d it takes from lots that end after d only when those that end after s and by d
 //!   are empty (1); then `live(d)` is what `live(s)` is, and that is enough for `held(s)`, hence for `held(d)`. For d ≥ today, all of (1) is empty by then, whichever lot is named.
 //!   Spending a part after voiding the whole is posting the part and voiding the rest;
-//! - **expiry** leaves of the lots that are over as many points as holds can use at once, the youngest first ([`Stock::over`]). What they cannot use together with these, no
+//! - **expiry** leaves of the lots that are over as many points as holds can use at once, the youngest first ([`PointHoldings::over`]). What they cannot use together with these, no
 //!   hold needs (every hold is covered by what is there, and the most that lots which are over can give is kept; so, exchanging one by one, they are covered by what is kept and by lots
 //!   that are not over). For the same reason expiry leaves free(t) as it was.
 //!
@@ -68,12 +68,12 @@ use crate::{
 
 /// What an account has: points by the first day on which they are gone, and what is set aside by the day on which it was.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Stock {
+pub struct PointHoldings {
     pub lots: BTreeMap<BusinessDay, i64>,
     pub holds: BTreeMap<BusinessDay, i64>,
 }
 
-impl Stock {
+impl PointHoldings {
     /// As it stands in this batch. Only after [`want_spending`](super::want_spending).
     pub fn of(set: &WorkingSet, account: AccountId) -> Self {
         Self {
@@ -135,7 +135,7 @@ impl Stock {
     }
 }
 
-/// Points that a customer can set aside or spend on `day`: [`Stock::free`]. Only after [`want_spending`](super::want_spending).
+/// Points that a customer can set aside or spend on `day`: [`PointHoldings::free`]. Only after [`want_spending`](super::want_spending).
 ///
 /// Fails only for rows that break the invariants.
 pub fn spendable(
@@ -143,31 +143,31 @@ pub fn spendable(
     account: AccountId,
     day: BusinessDay,
 ) -> Result<Points, LedgerError> {
-    let free = Stock::of(set, account).free(day)?.max(0);
+    let free = PointHoldings::of(set, account).free(day)?.max(0);
     Points::parse(free).map_err(|_| LedgerError::Overflow)
 }
 
 /// Refuses what is more than can be spent on `day`.
-pub(super) fn check_room(
+pub(super) fn check_free(
     set: &WorkingSet,
     account: AccountId,
     amount: i64,
     day: BusinessDay,
 ) -> Result<(), LedgerError> {
-    if amount > Stock::of(set, account).free(day)? {
+    if amount > PointHoldings::of(set, account).free(day)? {
         return Err(LedgerError::Insufficient);
     }
     Ok(())
 }
 
-/// Points of lots that are over on `today`, by lot, the earliest first, at most `lots_max` lots: [`Stock::over`]. Only after [`want_spending`](super::want_spending).
+/// Points of lots that are over on `today`, by lot, the earliest first, at most `lots_max` lots: [`PointHoldings::over`]. Only after [`want_spending`](super::want_spending).
 pub fn expirable(
     set: &WorkingSet,
     account: AccountId,
     today: BusinessDay,
     lots_max: usize,
 ) -> Result<Vec<(BusinessDay, Points)>, LedgerError> {
-    Stock::of(set, account)
+    PointHoldings::of(set, account)
         .over(today)?
         .into_iter()
         .take(lots_max)
@@ -271,7 +271,7 @@ fn change_run_out(
 
 /// How points leave.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Leaving {
+pub(super) struct LotWithdrawal {
     pub(super) amount: i64,
     /// The lot that the transfer names.
     pub(super) named: Option<BusinessDay>,
@@ -280,12 +280,12 @@ pub(super) struct Leaving {
     /// The day of the transfer.
     pub(super) today: BusinessDay,
     /// Out of the named lot alone.
-    pub(super) only: Option<Only>,
+    pub(super) only: Option<LotRestriction>,
 }
 
 /// Why points leave the named lot and no other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Only {
+pub(super) enum LotRestriction {
     /// It is over.
     Expiring,
     /// They have just been granted there.
@@ -330,7 +330,7 @@ pub(super) fn spend(
     set: &mut WorkingSet,
     tenant: TenantId,
     account: AccountId,
-    leaving: Leaving,
+    leaving: LotWithdrawal,
 ) -> Result<(), LedgerError> {
     if let Some(on) = leaving.named
         && on > leaving.since
@@ -345,7 +345,7 @@ pub(super) fn spend(
     let mut lots = set.get::<LotsOf>(account).cloned().unwrap_or_default();
     for (on, taken) in take(&mut lots, leaving)? {
         let less = taken.checked_neg().ok_or(LedgerError::Overflow)?;
-        let runs_out = leaving.only == Some(Only::Expiring);
+        let runs_out = leaving.only == Some(LotRestriction::Expiring);
         let expired = if runs_out { taken } else { 0 };
         change_lot(set, tenant, (account, on), (0, less, expired))?;
         // Whoever counts it as given back in the same batch finds it.
@@ -360,9 +360,9 @@ pub(super) fn spend(
 /// Takes from `lots`: how much of which, in order. Refused when those that may be touched hold less.
 pub(super) fn take(
     lots: &mut BTreeMap<BusinessDay, i64>,
-    leaving: Leaving,
+    leaving: LotWithdrawal,
 ) -> Result<Vec<(BusinessDay, i64)>, LedgerError> {
-    let Leaving {
+    let LotWithdrawal {
         named,
         since,
         today,
@@ -371,8 +371,8 @@ pub(super) fn take(
     } = leaving;
     let order: Vec<BusinessDay> = if let Some(only) = only {
         let fits = |on: &BusinessDay| match only {
-            Only::Expiring => *on <= today,
-            Only::Granted => *on > since,
+            LotRestriction::Expiring => *on <= today,
+            LotRestriction::Granted => *on > since,
         };
         named.into_iter().filter(fits).collect()
     } else {

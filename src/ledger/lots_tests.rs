@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use time::macros::date;
 
 use super::{
-    Stock,
-    lots::{Leaving, Only, take},
+    PointHoldings,
+    lots::{LotRestriction, LotWithdrawal, take},
 };
 use crate::primitives::BusinessDay;
 
@@ -19,8 +19,8 @@ fn lots(of: &[(u32, i64)]) -> BTreeMap<BusinessDay, i64> {
     of.iter().map(|(on, left)| (day(*on), *left)).collect()
 }
 
-fn at_once(amount: i64, named: Option<u32>, today: u32) -> Leaving {
-    Leaving {
+fn at_once(amount: i64, named: Option<u32>, today: u32) -> LotWithdrawal {
+    LotWithdrawal {
         amount,
         named: named.map(day),
         since: day(today),
@@ -29,14 +29,17 @@ fn at_once(amount: i64, named: Option<u32>, today: u32) -> Leaving {
     }
 }
 
-fn stock(lots_: &[(u32, i64)], holds: &[(u32, i64)]) -> Stock {
-    Stock {
+fn stock(lots_: &[(u32, i64)], holds: &[(u32, i64)]) -> PointHoldings {
+    PointHoldings {
         lots: lots(lots_),
         holds: lots(holds),
     }
 }
 
-fn taken(mut of: BTreeMap<BusinessDay, i64>, leaving: Leaving) -> Option<Vec<(BusinessDay, i64)>> {
+fn taken(
+    mut of: BTreeMap<BusinessDay, i64>,
+    leaving: LotWithdrawal,
+) -> Option<Vec<(BusinessDay, i64)>> {
     take(&mut of, leaving).ok()
 }
 
@@ -67,7 +70,7 @@ fn what_expires_first_is_spent_first_and_what_is_over_not_at_all() {
 
 #[test]
 fn what_was_set_aside_uses_first_what_is_over_for_everybody_else() {
-    let held = |amount, named| Leaving {
+    let held = |amount, named| LotWithdrawal {
         since: day(2),
         ..at_once(amount, named, 5)
     };
@@ -85,7 +88,7 @@ fn what_was_set_aside_uses_first_what_is_over_for_everybody_else() {
 fn an_old_hold_leaves_to_a_younger_one_what_was_lent_for_it() {
     let never = BusinessDay::NEVER;
     // 15 points are held on day 1, and 10 of them are over on day 6.
-    let mut of = Stock {
+    let mut of = PointHoldings {
         lots: BTreeMap::from([(day(5), 10), (never, 10)]),
         holds: lots(&[(1, 15)]),
     };
@@ -94,7 +97,7 @@ fn an_old_hold_leaves_to_a_younger_one_what_was_lent_for_it() {
     plus(&mut of.lots, never, 5);
     plus(&mut of.holds, day(6), 10);
     assert_eq!(of.free(day(6)), Ok(0));
-    let old = Leaving {
+    let old = LotWithdrawal {
         since: day(1),
         named: Some(never),
         ..at_once(15, None, 6)
@@ -123,8 +126,8 @@ fn a_hold_that_is_covered_by_what_is_over_does_not_lock_what_is_not() {
 
 #[test]
 fn points_expire_out_of_the_lot_that_is_named_and_no_other() {
-    let expiry = |amount, named| Leaving {
-        only: Some(Only::Expiring),
+    let expiry = |amount, named| LotWithdrawal {
+        only: Some(LotRestriction::Expiring),
         ..at_once(amount, Some(named), 5)
     };
     let of = || lots(&[(3, 5), (4, 5), (9, 5)]);
@@ -135,8 +138,8 @@ fn points_expire_out_of_the_lot_that_is_named_and_no_other() {
 
 #[test]
 fn what_was_granted_just_now_is_taken_from_its_lot_and_no_other() {
-    let granted = |amount, named| Leaving {
-        only: Some(Only::Granted),
+    let granted = |amount, named| LotWithdrawal {
+        only: Some(LotRestriction::Granted),
         ..at_once(amount, Some(named), 5)
     };
     let of = || lots(&[(3, 5), (8, 5), (9, 5)]);
@@ -220,7 +223,7 @@ fn plus(to: &mut BTreeMap<BusinessDay, i64>, on: BusinessDay, points: i64) {
 }
 
 /// Whether every hold can be posted today, in this order, after so many points were spent.
-fn all_can_be_posted(of: &Stock, spent: i64, today: u32, youngest_first: bool) -> bool {
+fn all_can_be_posted(of: &PointHoldings, spent: i64, today: u32, youngest_first: bool) -> bool {
     let mut lots = of.lots.clone();
     if spent > 0 && take(&mut lots, at_once(spent, None, today)).is_err() {
         return false;
@@ -230,7 +233,7 @@ fn all_can_be_posted(of: &Stock, spent: i64, today: u32, youngest_first: bool) -
         holds.reverse();
     }
     holds.into_iter().all(|(since, points)| {
-        let leaving = Leaving {
+        let leaving = LotWithdrawal {
             since: *since,
             ..at_once(*points, None, today)
         };
@@ -243,7 +246,7 @@ proptest! {
     /// use stays in a lot after the sweep, lots hold what was granted less what left, what is free is exactly what holds do not need, and who owes has nothing free.
     #[test]
     fn a_hold_can_always_be_posted_and_nothing_is_spent_from_a_lot_that_is_over(steps in steps()) {
-        let mut of = Stock::default();
+        let mut of = PointHoldings::default();
         // The day and the points.
         let mut holds: Vec<(BusinessDay, i64)> = Vec::new();
         let (mut today, mut balance, mut debt) = (0_u32, 0_i64, 0_i64);
@@ -279,9 +282,9 @@ proptest! {
                     let (since, points) = holds.remove(which);
                     plus(&mut of.holds, since, points.checked_neg().unwrap());
                     if posts {
-                        let named = named.and_then(|place| of.lots.keys().nth(place).copied());
+                        let named = named.and_then(|index| of.lots.keys().nth(index).copied());
                         let part = points.saturating_sub(less).max(1);
-                        let leaving = Leaving { named, since, ..at_once(part, None, today) };
+                        let leaving = LotWithdrawal { named, since, ..at_once(part, None, today) };
                         let parts = take(&mut of.lots, leaving);
                         prop_assert!(parts.is_ok(), "{of:?} {leaving:?}");
                         prop_assert!(parts.unwrap().iter().all(|(on, _)| *on > since));
@@ -292,13 +295,13 @@ proptest! {
                     }
                     let repaid = debt.min(of.free(now).unwrap());
                     let leaving = at_once(repaid, None, today);
-                    take(&mut of.lots, Leaving { named: Some(BusinessDay::NEVER), ..leaving }).unwrap();
+                    take(&mut of.lots, LotWithdrawal { named: Some(BusinessDay::NEVER), ..leaving }).unwrap();
                     balance = balance.checked_sub(repaid).unwrap();
                     debt = debt.checked_sub(repaid).unwrap();
                 }
                 Step::Expire => {
                     for (on, points) in of.over(now).unwrap() {
-                        let leaving = Leaving { only: Some(Only::Expiring), named: Some(on), ..at_once(points, None, today) };
+                        let leaving = LotWithdrawal { only: Some(LotRestriction::Expiring), named: Some(on), ..at_once(points, None, today) };
                         prop_assert_eq!(take(&mut of.lots, leaving).unwrap(), [(on, points)]);
                         balance = balance.checked_sub(points).unwrap();
                     }

@@ -16,9 +16,9 @@
 //!
 //! # Two kinds of account
 //!
-//! - **Checked** ([`AccountKind::is_checked`](crate::primitives::AccountKind::is_checked)): a customer's points, which may not go below zero. Loaded, decided on and written with a version check. The
+//! - **Checked** ([`AccountKind::is_constrained`](crate::primitives::AccountKind::is_constrained)): a customer's points, which may not go below zero. Loaded, decided on and written with a version check. The
 //!   version counts the account's transfers without gaps, and each transfer states the version and the posted balance after it. A transfer touches at most one
-//!   checked account; what would touch two goes through a clearing account in two transfers.
+//!   constrained account; what would touch two goes through a clearing account in two transfers.
 //! - **Unlimited**: channel, merchants, issued points: the hot ones. They are never loaded; a batch adds its sums to each in one commutative increment.
 //!
 //! # Pending
@@ -36,7 +36,7 @@
 //!
 //! Points that reach a customer go into the lot of the day on which they expire; points that leave are taken from a lot that the entry names, if any, and then
 //! from the lot that expires first, and never from a lot that is over. Lots change when points are posted, so the lots of an account always sum to its posted balance;
-//! what is set aside is still in them, and stays spendable until its hold ends. `lots.rs` states the order, what is *free* ([`Stock::free`], the one meaning of *available*) and why
+//! what is set aside is still in them, and stays spendable until its hold ends. `lots.rs` states the order, what is *free* ([`PointHoldings::free`], the one meaning of *available*) and why
 //! a hold can always be posted.
 //!
 //! # Debt
@@ -47,7 +47,7 @@
 //!
 //! # Order of locks
 //!
-//! Every batch writes its tables in this order and rows within a table by ascending key ([`RowSet::PLACE`](crate::db::RowSet::PLACE)):
+//! Every batch writes its tables in this order and rows within a table by ascending key ([`RowSet::LOCK_ORDER`](crate::db::RowSet::LOCK_ORDER)):
 //!
 //! | place | table | slice |
 //! |---|---|---|
@@ -87,18 +87,18 @@ mod store;
 mod transfer;
 
 pub use account::{Account, Balance};
-pub use debt::{repayment, repays_at_once};
+pub use debt::{repayment, repayment_out_of_grant};
 pub use error::LedgerError;
-pub use lots::{Stock, count_as_given_back, expirable, run_out, spendable, want_run_out};
+pub use lots::{PointHoldings, count_as_given_back, expirable, run_out, spendable, want_run_out};
 pub use post::{
     Draft, Resolution, is_posted, post, resolve, want_accounts, want_crediting, want_entry,
     want_resolution, want_spending,
 };
 pub(crate) use store::{ACCOUNT_COLUMNS, TRANSFER_COLUMNS, read_account, read_transfer};
 pub use store::{
-    Accounts, HeldDays, Holds, HotAccounts, Lots, LotsOf, Transfers, find_account, find_lot,
-    find_stock,
+    Accounts, HeldDays, Holds, Lots, LotsOf, Transfers, UnconstrainedAccounts, find_account,
+    find_holdings, find_lot,
 };
 #[cfg(test)]
 pub(crate) use store::{LotChange, RunOut, RunOuts};
-pub use transfer::{CheckedSide, Phase, Transfer};
+pub use transfer::{ConstrainedSide, Phase, Transfer};

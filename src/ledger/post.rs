@@ -1,11 +1,11 @@
 //! Writing a journal entry into a working set. Pure: the group committer loads before and records after.
 
 use super::{
-    Account, Accounts, CheckedSide, Holds, HotAccounts, LedgerError, LotsOf, Phase, Transfer,
-    Transfers,
+    Account, Accounts, ConstrainedSide, Holds, LedgerError, LotsOf, Phase, Transfer, Transfers,
+    UnconstrainedAccounts,
     account::Effect,
-    lots::{self, Leaving, Only},
-    store::HotSums,
+    lots::{self, LotRestriction, LotWithdrawal},
+    store::AccountIncrement,
 };
 use crate::{
     db::{Wanted, WorkingSet},
@@ -97,7 +97,7 @@ pub fn is_posted(set: &WorkingSet, entry: EntryId) -> bool {
     set.get::<Transfers>(TransferId { entry, leg: 0 }).is_some()
 }
 
-/// What [`post`] reads: the checked accounts, and the lots of those that give.
+/// What [`post`] reads: the constrained accounts, and the lots of those that give.
 pub fn want_accounts(want: &mut Wanted, drafts: &[Draft]) {
     for draft in drafts {
         want_legs(want, draft.debit, draft.credit);
@@ -105,11 +105,12 @@ pub fn want_accounts(want: &mut Wanted, drafts: &[Draft]) {
 }
 
 fn want_legs(want: &mut Wanted, debit: AccountId, credit: AccountId) {
-    let is_checked = |account: AccountId| account.kind().is_some_and(AccountKind::is_checked);
-    if is_checked(debit) {
+    let is_constrained =
+        |account: AccountId| account.kind().is_some_and(AccountKind::is_constrained);
+    if is_constrained(debit) {
         want_spending(want, debit);
     }
-    if is_checked(credit) {
+    if is_constrained(credit) {
         want.row::<Accounts>(credit);
     }
 }
@@ -200,7 +201,11 @@ pub fn want_resolution(want: &mut Wanted, set: &WorkingSet, entry: EntryId, legs
             .flatten()
         {
             want_legs(want, transfer.debit, transfer.credit);
-            if transfer.credit.kind().is_some_and(AccountKind::is_checked) {
+            if transfer
+                .credit
+                .kind()
+                .is_some_and(AccountKind::is_constrained)
+            {
                 want_crediting(want, set, transfer.credit);
             }
         }
@@ -284,11 +289,11 @@ fn put(
     if amount <= 0 {
         return Err(LedgerError::NothingToMove);
     }
-    let checked_side = match (kinds.0.is_checked(), kinds.1.is_checked()) {
-        (false, false) => CheckedSide::Neither,
-        (true, false) => CheckedSide::Debit,
-        (false, true) => CheckedSide::Credit,
-        (true, true) => return Err(LedgerError::TwoCheckedAccounts),
+    let constrained_side = match (kinds.0.is_constrained(), kinds.1.is_constrained()) {
+        (false, false) => ConstrainedSide::Neither,
+        (true, false) => ConstrainedSide::Debit,
+        (false, true) => ConstrainedSide::Credit,
+        (true, true) => return Err(LedgerError::TwoConstrainedAccounts),
     };
     let (on_debit, on_credit) = match phase {
         Phase::Posted => (Effect::PostDebit, Effect::PostCredit),
@@ -300,53 +305,53 @@ fn put(
     // Who has not loaded the lots can only repay, out of what was granted just now; otherwise there is nothing to take.
     let unread = kinds.1 == AccountKind::CustomerDebt && !set.has_loaded::<LotsOf>(debit);
     let covered = granted || hold.is_some() || unread;
-    if checked_side == CheckedSide::Debit && !covered && asks_for_room(kinds.1, phase) {
-        lots::check_room(set, debit, amount, days.1)?;
+    if constrained_side == ConstrainedSide::Debit && !covered && needs_free_points(kinds.1, phase) {
+        lots::check_free(set, debit, amount, days.1)?;
     }
-    if checked_side == CheckedSide::Debit {
+    if constrained_side == ConstrainedSide::Debit {
         match phase {
             Phase::Posted => {}
             Phase::Pending => lots::set_aside(set, tenant, debit, (days.1, amount))?,
             Phase::Post | Phase::Void => lots::let_go(set, debit, (days.0, amount))?,
         }
     }
-    let mut checked = None;
+    let mut constrained = None;
     for (account, kind, effect) in [(debit, kinds.0, on_debit), (credit, kinds.1, on_credit)] {
-        if kind.is_checked() {
+        if kind.is_constrained() {
             let before = set
                 .get::<Accounts>(account)
                 .copied()
                 .unwrap_or(Account::empty(tenant));
             let mut after = before.apply(effect, amount)?;
             after.debt = debt_after(&before, kinds, amount)?;
-            checked = Some((after.version, after.posted()));
+            constrained = Some((after.version, after.posted()));
             set.put::<Accounts>(account, after);
         } else {
             let before = set
-                .get::<HotAccounts>(account)
+                .get::<UnconstrainedAccounts>(account)
                 .copied()
-                .unwrap_or(HotSums::none(tenant));
-            set.put::<HotAccounts>(account, before.apply(effect, amount)?);
+                .unwrap_or(AccountIncrement::none(tenant));
+            set.put::<UnconstrainedAccounts>(account, before.apply(effect, amount)?);
         }
     }
-    let lot = match checked_side {
+    let lot = match constrained_side {
         // Whose day nobody stated last for ever.
-        CheckedSide::Credit => Some(lot.unwrap_or(BusinessDay::NEVER)),
-        CheckedSide::Debit => lot,
-        CheckedSide::Neither => None,
+        ConstrainedSide::Credit => Some(lot.unwrap_or(BusinessDay::NEVER)),
+        ConstrainedSide::Debit => lot,
+        ConstrainedSide::Neither => None,
     };
     if matches!(phase, Phase::Posted | Phase::Post) {
-        match checked_side {
-            CheckedSide::Credit => {
+        match constrained_side {
+            ConstrainedSide::Credit => {
                 lots::grant(set, tenant, credit, (lot, at.business_day()), amount)?;
             }
-            CheckedSide::Debit => {
+            ConstrainedSide::Debit => {
                 let only = if kinds.1 == AccountKind::PointsExpired {
-                    Some(Only::Expiring)
+                    Some(LotRestriction::Expiring)
                 } else {
-                    granted.then_some(Only::Granted)
+                    granted.then_some(LotRestriction::Granted)
                 };
-                let leaving = Leaving {
+                let leaving = LotWithdrawal {
                     amount,
                     named: lot,
                     since: days.0,
@@ -355,7 +360,7 @@ fn put(
                 };
                 lots::spend(set, tenant, debit, leaving)?;
             }
-            CheckedSide::Neither => {}
+            ConstrainedSide::Neither => {}
         }
     }
     set.put::<Transfers>(
@@ -367,9 +372,9 @@ fn put(
             debit,
             credit,
             amount,
-            checked_side,
-            account_version: checked.map(|(version, _)| version),
-            balance_after: checked.map(|(_, posted)| posted),
+            constrained_side,
+            account_version: constrained.map(|(version, _)| version),
+            balance_after: constrained.map(|(_, posted)| posted),
             at,
             lot,
         },
@@ -378,7 +383,7 @@ fn put(
 }
 
 /// Whether points that leave must be free. Not what was set aside, all or a part of it, which was covered then; and not what expires.
-fn asks_for_room(to: AccountKind, phase: Phase) -> bool {
+fn needs_free_points(to: AccountKind, phase: Phase) -> bool {
     let new = matches!(phase, Phase::Posted | Phase::Pending);
     new && to != AccountKind::PointsExpired
 }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use aws_lc_rs::digest::Context;
 use sqlx::{Row as _, mysql::MySqlRow};
 
-use super::{Account, CheckedSide, LedgerError, Phase, Stock, Transfer, account::Effect};
+use super::{
+    Account, ConstrainedSide, LedgerError, Phase, PointHoldings, Transfer, account::Effect,
+};
 use crate::{
     db::{Change, Db, DbError, Recorder, RowSet, Sql},
     primitives::{AccountId, BusinessDay, EntryId, Points, TenantId, Timestamp, TransferId},
@@ -15,12 +17,12 @@ use crate::{
 #[derive(Debug)]
 pub struct Transfers;
 
-pub(crate) const TRANSFER_COLUMNS: &str = "entry_id, leg, tenant_id, phase, debit_account, credit_account, amount, checked_side, account_version, balance_after, created_at, lot";
+pub(crate) const TRANSFER_COLUMNS: &str = "entry_id, leg, tenant_id, phase, debit_account, credit_account, amount, constrained_side, account_version, balance_after, created_at, lot";
 
 impl RowSet for Transfers {
     type Key = TransferId;
     type Row = Transfer;
-    const PLACE: u8 = 40;
+    const LOCK_ORDER: u8 = 40;
 
     fn load(keys: &[TransferId], sql: &mut Sql) {
         sql.push("SELECT /* ledger.load_transfers */ ")
@@ -44,7 +46,7 @@ impl RowSet for Transfers {
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
         out.rows(
             "INSERT /* ledger.insert_transfers */ INTO transfers (entry_id, leg, tenant_id, phase, debit_account, credit_account, \
-             amount, checked_side, account_version, balance_after, created_at, lot) VALUES ",
+             amount, constrained_side, account_version, balance_after, created_at, lot) VALUES ",
             changes.iter().map(|change| change.after),
             "",
             true,
@@ -52,7 +54,7 @@ impl RowSet for Transfers {
                 sql.push("(").bytes(t.id.entry.bytes()).push(",").int(t.id.leg);
                 sql.push(",").int(t.tenant.0).push(",").int(t.phase.code());
                 sql.push(",").bytes(t.debit.bytes()).push(",").bytes(t.credit.bytes());
-                sql.push(",").int(t.amount).push(",").int(t.checked_side.code()).push(",");
+                sql.push(",").int(t.amount).push(",").int(t.constrained_side.code()).push(",");
                 sql.option(t.account_version, |sql, version| { sql.int(version); }).push(",");
                 sql.option(t.balance_after, |sql, balance| { sql.int(balance); }).push(",");
                 sql.time(t.at).push(",");
@@ -70,7 +72,7 @@ impl RowSet for Transfers {
 
 /// Columns as in [`TRANSFER_COLUMNS`].
 pub(crate) fn read_transfer(row: &MySqlRow) -> Result<Transfer, sqlx::Error> {
-    let unreadable = |what: &'static str| sqlx::Error::Decode(what.into());
+    let undecodable = |what: &'static str| sqlx::Error::Decode(what.into());
     let phase: i8 = row.try_get(3)?;
     let side: i8 = row.try_get(7)?;
     let code = |value: i8| u8::try_from(value).ok();
@@ -82,13 +84,13 @@ pub(crate) fn read_transfer(row: &MySqlRow) -> Result<Transfer, sqlx::Error> {
         tenant: TenantId(row.try_get(2)?),
         phase: code(phase)
             .and_then(Phase::from_code)
-            .ok_or(unreadable("transfers.phase"))?,
+            .ok_or(undecodable("transfers.phase"))?,
         debit: row.try_get(4)?,
         credit: row.try_get(5)?,
         amount: row.try_get(6)?,
-        checked_side: code(side)
-            .and_then(CheckedSide::from_code)
-            .ok_or(unreadable("transfers.checked_side"))?,
+        constrained_side: code(side)
+            .and_then(ConstrainedSide::from_code)
+            .ok_or(undecodable("transfers.constrained_side"))?,
         account_version: row.try_get(8)?,
         balance_after: row.try_get(9)?,
         at: row.try_get::<Timestamp, _>(10)?,
@@ -107,7 +109,7 @@ const ACCOUNT_WIDTH: usize = 13;
 impl RowSet for Accounts {
     type Key = AccountId;
     type Row = Account;
-    const PLACE: u8 = 50;
+    const LOCK_ORDER: u8 = 50;
 
     fn load(keys: &[AccountId], sql: &mut Sql) {
         sql.push("SELECT /* ledger.load_accounts */ ")
@@ -233,9 +235,9 @@ fn update_account(change: &Change<'_, Accounts>) -> Sql {
 
 /// Columns as in [`ACCOUNT_COLUMNS`].
 pub(crate) fn read_account(row: &MySqlRow) -> Result<(AccountId, Account), sqlx::Error> {
-    let day = |place: usize| -> Result<Option<BusinessDay>, sqlx::Error> {
+    let day = |column: usize| -> Result<Option<BusinessDay>, sqlx::Error> {
         Ok(row
-            .try_get::<Option<time::Date>, _>(place)?
+            .try_get::<Option<time::Date>, _>(column)?
             .map(BusinessDay))
     };
     let before = Points::parse(row.try_get(12)?)
@@ -260,11 +262,11 @@ pub(crate) fn read_account(row: &MySqlRow) -> Result<(AccountId, Account), sqlx:
 
 /// `accounts` without a limit: only ever added to.
 #[derive(Debug)]
-pub struct HotAccounts;
+pub struct UnconstrainedAccounts;
 
-/// What a batch adds to an unlimited account.
+/// What a batch adds to an unconstrained account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HotSums {
+pub struct AccountIncrement {
     pub tenant: TenantId,
     debits_posted: i64,
     credits_posted: i64,
@@ -272,7 +274,7 @@ pub struct HotSums {
     credits_pending: i64,
 }
 
-impl HotSums {
+impl AccountIncrement {
     pub(super) const fn none(tenant: TenantId) -> Self {
         Self {
             tenant,
@@ -315,17 +317,17 @@ impl HotSums {
     }
 }
 
-impl RowSet for HotAccounts {
+impl RowSet for UnconstrainedAccounts {
     type Key = AccountId;
-    type Row = HotSums;
-    const PLACE: u8 = 90;
+    type Row = AccountIncrement;
+    const LOCK_ORDER: u8 = 90;
     const LOADS: bool = false;
 
     fn load(_keys: &[AccountId], sql: &mut Sql) {
         sql.push("DO 0");
     }
 
-    fn read(_row: &MySqlRow) -> Result<(AccountId, HotSums), sqlx::Error> {
+    fn read(_row: &MySqlRow) -> Result<(AccountId, AccountIncrement), sqlx::Error> {
         Err(sqlx::Error::RowNotFound)
     }
 
@@ -373,7 +375,7 @@ pub struct LotChange {
 impl RowSet for Lots {
     type Key = (AccountId, BusinessDay);
     type Row = LotChange;
-    const PLACE: u8 = 60;
+    const LOCK_ORDER: u8 = 60;
     const LOADS: bool = false;
 
     fn load(_keys: &[Self::Key], sql: &mut Sql) {
@@ -432,7 +434,7 @@ pub struct LotsOf;
 impl RowSet for LotsOf {
     type Key = AccountId;
     type Row = BTreeMap<BusinessDay, i64>;
-    const PLACE: u8 = 61;
+    const LOCK_ORDER: u8 = 61;
 
     fn load(keys: &[AccountId], sql: &mut Sql) {
         sql.push("SELECT /* ledger.load_lots */ account_id, expires_on, remaining FROM point_lots WHERE remaining > 0 AND account_id IN (");
@@ -470,7 +472,7 @@ pub struct HeldDays {
 impl RowSet for Holds {
     type Key = AccountId;
     type Row = HeldDays;
-    const PLACE: u8 = 62;
+    const LOCK_ORDER: u8 = 62;
 
     fn load(keys: &[AccountId], sql: &mut Sql) {
         sql.push("SELECT /* ledger.load_holds */ account_id, tenant_id, set_aside_on, held FROM point_holds WHERE account_id IN (");
@@ -549,7 +551,7 @@ pub(crate) struct RunOut {
 impl RowSet for RunOuts {
     type Key = (AccountId, BusinessDay);
     type Row = RunOut;
-    const PLACE: u8 = 63;
+    const LOCK_ORDER: u8 = 63;
 
     fn load(keys: &[Self::Key], sql: &mut Sql) {
         sql.push("SELECT /* ledger.load_run_outs */ account_id, expires_on, expired, given_back FROM point_lots WHERE (account_id, expires_on) IN (");
@@ -594,14 +596,14 @@ impl RowSet for RunOuts {
 }
 
 /// What an account has in lots and has set aside as it stands; for showing, not for deciding. None for an account that is not there.
-pub async fn find_stock(
+pub async fn find_holdings(
     db: &Db,
     tenant: TenantId,
     id: AccountId,
-) -> Result<Option<(Account, Stock)>, DbError> {
+) -> Result<Option<(Account, PointHoldings)>, DbError> {
     // In one statement, so that all of it is of one moment.
     let statement = format!(
-        "SELECT /* ledger.find_stock */ {ACCOUNT_COLUMNS}, \
+        "SELECT /* ledger.find_holdings */ {ACCOUNT_COLUMNS}, \
          (SELECT CAST(JSON_OBJECTAGG(CAST(l.expires_on AS CHAR), l.remaining) AS CHAR) FROM point_lots l WHERE l.account_id = a.id AND l.remaining > 0), \
          (SELECT CAST(JSON_OBJECTAGG(CAST(h.set_aside_on AS CHAR), h.held) AS CHAR) FROM point_holds h WHERE h.account_id = a.id) \
          FROM accounts a WHERE a.id = ? AND a.tenant_id = ?"
@@ -615,12 +617,12 @@ pub async fn find_stock(
         return Ok(None);
     };
     let (_, account) = read_account(&row)?;
-    let days = |place: usize| -> Result<BTreeMap<BusinessDay, i64>, DbError> {
-        let text: Option<String> = row.try_get(place)?;
-        let unreadable = DbError::Inconsistent("lots or holds that cannot be read");
-        by_day(text.as_deref()).ok_or(unreadable)
+    let days = |column: usize| -> Result<BTreeMap<BusinessDay, i64>, DbError> {
+        let text: Option<String> = row.try_get(column)?;
+        let undecodable = DbError::Inconsistent("lots or holds that cannot be read");
+        by_day(text.as_deref()).ok_or(undecodable)
     };
-    let stock = Stock {
+    let stock = PointHoldings {
         lots: days(ACCOUNT_WIDTH)?,
         holds: days(ACCOUNT_WIDTH + 1)?,
     };

@@ -50,13 +50,13 @@ impl Phase {
 
 /// Which side of a transfer may not go below zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CheckedSide {
+pub enum ConstrainedSide {
     Neither,
     Debit,
     Credit,
 }
 
-impl CheckedSide {
+impl ConstrainedSide {
     pub const fn code(self) -> u8 {
         match self {
             Self::Neither => 0,
@@ -85,8 +85,8 @@ pub struct Transfer {
     pub credit: AccountId,
     /// Fen or points, more than zero.
     pub amount: i64,
-    pub checked_side: CheckedSide,
-    /// Of the checked account, after this transfer: its version and its posted balance.
+    pub constrained_side: ConstrainedSide,
+    /// Of the constrained account, after this transfer: its version and its posted balance.
     pub account_version: Option<u32>,
     pub balance_after: Option<i64>,
     pub at: Timestamp,
@@ -96,18 +96,18 @@ pub struct Transfer {
 
 impl Transfer {
     /// The account whose version and balance the transfer states.
-    pub const fn checked_account(&self) -> Option<AccountId> {
-        match self.checked_side {
-            CheckedSide::Neither => None,
-            CheckedSide::Debit => Some(self.debit),
-            CheckedSide::Credit => Some(self.credit),
+    pub const fn constrained_account(&self) -> Option<AccountId> {
+        match self.constrained_side {
+            ConstrainedSide::Neither => None,
+            ConstrainedSide::Debit => Some(self.debit),
+            ConstrainedSide::Credit => Some(self.credit),
         }
     }
 
     /// Every column, in one fixed form: what a commit's seal covers.
     pub fn seal(&self, seal: &mut Context) {
         seal.update(self.id.entry.bytes());
-        seal.update(&[self.id.leg, self.phase.code(), self.checked_side.code()]);
+        seal.update(&[self.id.leg, self.phase.code(), self.constrained_side.code()]);
         seal.update(&self.tenant.0.to_be_bytes());
         seal.update(self.debit.bytes());
         seal.update(self.credit.bytes());

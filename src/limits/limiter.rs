@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Limit, Standing, Subject, guard::Guard, shared::Shared};
+use super::{Limit, LimitDecision, Subject, local::LocalLimiter, shared::SharedLimiter};
 use crate::{
     cache::Cache,
     config::{LimitSettings, Quota},
@@ -21,8 +21,8 @@ const SWEEP_EVERY: Duration = Duration::from_secs(30);
 pub struct Limits(Option<Arc<Inner>>);
 
 struct Inner {
-    rules: BTreeMap<Limit, (Quota, Guard)>,
-    shared: Shared,
+    rules: BTreeMap<Limit, (Quota, LocalLimiter)>,
+    shared: SharedLimiter,
 }
 
 impl Limits {
@@ -34,11 +34,11 @@ impl Limits {
         let rules = settings
             .quotas
             .iter()
-            .map(|(limit, quota)| (*limit, (*quota, Guard::new(*quota))))
+            .map(|(limit, quota)| (*limit, (*quota, LocalLimiter::new(*quota))))
             .collect();
-        let shared = Shared::new(cache.clone(), settings.redis_timeout);
+        let shared = SharedLimiter::new(cache.clone(), settings.redis_timeout);
         let inner = Arc::new(Inner { rules, shared });
-        cache.keep_telling();
+        cache.report_availability();
         tokio::spawn(keep_sweeping(Arc::downgrade(&inner)));
         Self(Some(inner))
     }
@@ -52,22 +52,22 @@ impl Limits {
 
     /// Counts one request and says whether it may go on; `None` without such a limit. Waits for Redis for
     /// [`LimitSettings::redis_timeout`] at most.
-    pub async fn measure(&self, limit: Limit, subject: &Subject) -> Option<Standing> {
+    pub async fn measure(&self, limit: Limit, subject: &Subject) -> Option<LimitDecision> {
         let inner = self.0.as_ref()?;
-        let (quota, guard) = inner.rules.get(&limit)?;
-        let here = guard.check(subject);
-        let (standing, outcome) = if here.allowed() {
+        let (quota, local) = inner.rules.get(&limit)?;
+        let here = local.check(subject);
+        let (decision, outcome) = if here.allowed() {
             match inner.shared.check(limit, *quota, subject).await {
                 Some(shared) if shared.allowed() => (shared, "allowed"),
                 Some(shared) => (shared, "refused"),
-                None => (here, "allowed_alone"),
+                None => (here, "allowed_locally"),
             }
         } else {
-            (here, "refused_here")
+            (here, "refused_locally")
         };
         metrics::counter!("limits_total", "limit" => limit.name(), "outcome" => outcome)
             .increment(1);
-        Some(standing)
+        Some(decision)
     }
 }
 
@@ -89,8 +89,8 @@ async fn keep_sweeping(limits: Weak<Inner>) {
         };
         // A pass over what may be many: not on a thread that answers requests.
         let sweeping = tokio::task::spawn_blocking(move || {
-            for (_, guard) in inner.rules.values() {
-                guard.sweep();
+            for (_, local) in inner.rules.values() {
+                local.sweep();
             }
         });
         if sweeping.await.is_err() {
@@ -120,8 +120,8 @@ mod tests {
         let began = std::time::Instant::now();
         let mut allowed = 0;
         for _ in 0..1_000 {
-            let standing = limits.measure(Limit::CreatePayment, &somebody).await;
-            allowed += u32::from(standing.unwrap().allowed());
+            let decision = limits.measure(Limit::CreatePayment, &somebody).await;
+            allowed += u32::from(decision.unwrap().allowed());
         }
         assert_eq!(allowed, 5);
         assert!(began.elapsed() < Duration::from_secs(1));

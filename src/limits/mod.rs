@@ -18,11 +18,11 @@
 //!
 //! # Two places
 //!
-//! `Guard`, in this process (`governor`): microseconds, and asked first. What it refuses is refused without asking anybody, so a flood costs
+//! `LocalLimiter`, in this process (`governor`): microseconds, and asked first. What it refuses is refused without asking anybody, so a flood costs
 //! Redis nothing. It knows a part of what Redis knows, so it refuses what Redis would refuse. (The one exception: what it let pass and Redis
 //! refused has used up a place here. Somebody who insists against two processes gets a little less than their due, until they wait.)
 //!
-//! `Shared`, one script on one key in Redis, one round trip: what all processes let pass together. One key, because in a cluster a script
+//! `SharedLimiter`, one script on one key in Redis, one round trip: what all processes let pass together. One key, because in a cluster a script
 //! runs where its key is; that is why a request has one subject.
 //!
 //! # What is exact
@@ -35,7 +35,7 @@
 //! |---|---|
 //! | slow | a request waits `ZHANGFANG_LIMITS__REDIS_TIMEOUT_MS` (20) at most, once; then this process decides alone until a ping is answered |
 //! | killed | those under way are decided here at once, the rest does not ask; the ping finds it when it is back |
-//! | back and empty | everybody's bucket is fresh there; the guards still remember what passed through them |
+//! | back and empty | everybody's bucket is fresh there; the local limiters still remember what passed through them |
 //! | behind after a failover | what was not replicated is forgotten: a subject gains at most its quota, once |
 //! | of another clock after it | a backlog is never taken for more than the whole quota, so nobody waits longer than one interval for it |
 //! | full or read-only | as if it were away, again and again, without the alarm: the cache's warning, once a minute, names the error |
@@ -43,16 +43,16 @@
 //! Time in Redis is Redis's own (`TIME` in the script), never ours; in the process it is the monotonic clock. Nothing compares the two.
 //!
 //! One alarm, risk's and ours together (`cache/alarm.rs`): an error line and `limits_redis_up` 0 when two pings in a row have failed, an info line and 1 when one succeeds again.
-//! `limits_total{limit,outcome}` counts `allowed` and `refused` (Redis said so), `refused_here` (the guard did) and `allowed_alone` (the guard
+//! `limits_total{limit,outcome}` counts `allowed` and `refused` (Redis said so), `refused_locally` (the local limiter did) and `allowed_locally` (the guard
 //! did, since Redis was away).
 
-mod guard;
+mod decision;
 mod limiter;
+mod local;
 mod shared;
-mod standing;
 
 pub use crate::config::{Limit, Per, Quota};
 pub use crate::facts::Subject;
+pub use decision::LimitDecision;
 pub use limiter::Limits;
 pub use shared::DECIDE;
-pub use standing::Standing;

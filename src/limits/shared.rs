@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Limit, Standing, Subject};
+use super::{Limit, LimitDecision, Subject};
 use crate::{
     cache::{Cache, CacheScript},
     config::Quota,
@@ -37,18 +37,18 @@ return {allowed, backlog}
 ";
 
 /// The limits of all processes.
-pub(super) struct Shared {
+pub(super) struct SharedLimiter {
     cache: Cache,
     script: CacheScript,
-    patience: Duration,
+    timeout: Duration,
 }
 
-impl Shared {
-    pub(super) fn new(cache: Cache, patience: Duration) -> Self {
+impl SharedLimiter {
+    pub(super) fn new(cache: Cache, timeout: Duration) -> Self {
         Self {
             cache,
             script: CacheScript::new(format!("{CLOCK}{DECIDE}")),
-            patience,
+            timeout,
         }
     }
 
@@ -58,13 +58,13 @@ impl Shared {
         limit: Limit,
         quota: Quota,
         subject: &Subject,
-    ) -> Option<Standing> {
+    ) -> Option<LimitDecision> {
         let key = format!("zf:limit:{}:{}", limit.name(), subject.key());
         let arguments = [quota.interval_us(), quota.capacity_us()];
         let (allowed, backlog_us): (u8, u64) = self
             .cache
-            .run(&self.script, &key, &arguments, self.patience)
+            .run(&self.script, &key, &arguments, self.timeout)
             .await?;
-        Some(Standing::new(quota, allowed == 1, backlog_us))
+        Some(LimitDecision::new(quota, allowed == 1, backlog_us))
     }
 }

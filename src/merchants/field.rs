@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::primitives::{InvalidText, Length, Text, survives_bill};
+use crate::primitives::{InvalidText, Length, Text, is_safe_in_bill};
 
 /// A field that is not what it should be. Both texts are the program's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -25,7 +25,7 @@ pub(super) fn text(
         InvalidText::Length => invalid(expected),
         InvalidText::Hidden(_) => invalid(Text::EXPECTED),
     })?;
-    if survives_bill(parsed.as_str()) {
+    if is_safe_in_bill(parsed.as_str()) {
         Ok(parsed.into_string())
     } else {
         Err(invalid("text without backticks"))

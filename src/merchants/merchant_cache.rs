@@ -1,4 +1,4 @@
-//! What risk wants to know of a merchant before a deed, kept in memory.
+//! What risk wants to know of a merchant before an activity, kept in memory.
 //!
 //! Whose code was scanned never changes; who is on a merchant's staff seldom does, and risk may learn of it a minute later. So asking risk costs a payment no query, but for the
 //! first at a counter. Nothing is paid on the strength of it: the order reads the code again.
@@ -9,7 +9,7 @@ use sqlx::Row as _;
 
 use super::CollectionCode;
 use crate::{
-    db::{Db, DbError, Remembered},
+    db::{Db, DbError, TtlCache},
     primitives::{CustomerId, MerchantId, Money, TenantId},
 };
 
@@ -30,8 +30,8 @@ pub struct CodeOwner {
 #[derive(Clone)]
 pub struct MerchantCache {
     db: Db,
-    codes: Arc<Remembered<String, CodeOwner>>,
-    staff: Arc<Remembered<MerchantId, Arc<HashSet<CustomerId>>>>,
+    codes: Arc<TtlCache<String, CodeOwner>>,
+    staff: Arc<TtlCache<MerchantId, Arc<HashSet<CustomerId>>>>,
 }
 
 impl fmt::Debug for MerchantCache {
@@ -44,8 +44,8 @@ impl MerchantCache {
     pub fn start(db: Db) -> Self {
         Self {
             db,
-            codes: Arc::new(Remembered::new(CODES_LAST)),
-            staff: Arc::new(Remembered::new(STAFF_LASTS)),
+            codes: Arc::new(TtlCache::new(CODES_LAST)),
+            staff: Arc::new(TtlCache::new(STAFF_LASTS)),
         }
     }
 

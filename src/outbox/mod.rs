@@ -183,7 +183,7 @@ pub struct Unreadable;
 /// Tells an event: it is committed with the change of the operation that tells it, or not at all.
 pub fn tell(cx: &mut Cx<'_>, event: &Event) {
     match postcard::to_allocvec(event) {
-        Ok(bytes) => cx.tell(&bytes),
+        Ok(bytes) => cx.emit(&bytes),
         Err(_) => {
             cx.inconsistent("an event cannot be encoded");
         }

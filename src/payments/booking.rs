@@ -58,7 +58,12 @@ pub(super) fn book_settlement(
             .expiring(lot),
         );
         let today = cx.now().business_day();
-        drafts.extend(ledger::repays_at_once(set, customer, (points, lot), today)?);
+        drafts.extend(ledger::repayment_out_of_grant(
+            set,
+            customer,
+            (points, lot),
+            today,
+        )?);
     }
     let entry = EntryId::of(order.id.id(), EntryKind::Settlement);
     ledger::post(set, order.tenant, entry, &drafts, cx.now())

@@ -5,7 +5,7 @@ use super::{
     PaymentError, Payments, PointsReview, PrepayRequest, RefundSums, RefusalKind, Ticket, Why,
     booking::put_order,
     close::is_open,
-    facts::rule_on_creation,
+    facts::evaluate_creation,
     heard::note_heard,
     settle::is_plain,
     store::{CodeKey, Codes, Orders},
@@ -15,7 +15,7 @@ use crate::{
     facts::Origin,
     idempotency::{KeyRow, Keys, first_half},
     primitives::{CustomerId, Lane, MerchantId, Money, OrderId, Secret, TenantId, Timestamp},
-    risk::{Action, Ruling, Stop},
+    risk::{Action, Evaluation, Stop},
 };
 
 pub(super) const AMOUNT_MIN: Money = Money::constant(1);
@@ -56,18 +56,18 @@ pub async fn create_payment(
     let channel = payments.channels.of(wish.tenant);
     let policy = payments.policies.current(wish.tenant).await?;
     let seconds = i64::from(policy.terms.order_minutes) * 60;
-    let ruling = rule_on_creation(payments, &wish).await?;
-    let operation = CreateOrder::new(&wish, seconds, ruling.clone());
+    let evaluation = evaluate_creation(payments, &wish).await?;
+    let operation = CreateOrder::new(&wish, seconds, evaluation.clone());
     let db = payments.db.clone();
     let deed = async move { db.submit(operation).await };
-    let see_through = ruling
+    let run_and_conclude = evaluation
         .clone()
         .unwrap_or_default()
-        .see_through(deed, is_made);
-    let (order, merchant_name, is_new) = match see_through.await? {
+        .run_and_conclude(deed, is_made);
+    let (order, merchant_name, is_new) = match run_and_conclude.await? {
         Created::Now(order, merchant_name) => {
-            if let Some(ruling) = &ruling {
-                payments.recent.note(&order, ruling);
+            if let Some(evaluation) = &evaluation {
+                payments.recent.note(&order, evaluation);
             }
             (*order, merchant_name, true)
         }
@@ -195,7 +195,7 @@ struct CreateOrder {
     /// How long it can be paid.
     seconds: i64,
     /// None when there was nothing to ask about.
-    ruling: Option<Ruling>,
+    evaluation: Option<Evaluation>,
 }
 
 #[derive(Debug)]
@@ -224,7 +224,7 @@ pub(super) fn key_of(wish: &CreatePayment) -> ([u8; 16], [u8; 16]) {
 }
 
 impl CreateOrder {
-    fn new(wish: &CreatePayment, seconds: i64, ruling: Option<Ruling>) -> Self {
+    fn new(wish: &CreatePayment, seconds: i64, evaluation: Option<Evaluation>) -> Self {
         let (key, request_hash) = key_of(wish);
         Self {
             tenant: wish.tenant,
@@ -234,7 +234,7 @@ impl CreateOrder {
             key,
             request_hash,
             seconds,
-            ruling,
+            evaluation,
         }
     }
 }
@@ -256,8 +256,8 @@ impl Operation for CreateOrder {
         {
             want.row::<Orders>(OrderId::new(used.effect));
         }
-        if let Some(ruling) = &self.ruling {
-            ruling.want_challenge(want);
+        if let Some(evaluation) = &self.evaluation {
+            evaluation.want_open_challenge(want);
         }
     }
 
@@ -296,8 +296,8 @@ impl Operation for CreateOrder {
             .ok_or(PaymentError::MerchantNotActive)?;
         let amount = amount_to_pay(code.amount, self.amount)?;
         // Nothing could be asked because the code was not there a moment ago.
-        let ruling = self.ruling.as_ref().ok_or(PaymentError::CodeUnknown)?;
-        if let Some(stop) = ruling.stop(set, cx, self.customer.lane()) {
+        let evaluation = self.evaluation.as_ref().ok_or(PaymentError::CodeUnknown)?;
+        if let Some(stop) = evaluation.stop(set, cx, self.customer.lane()) {
             return Ok(Created::Stopped(stop));
         }
         let order = Order {
@@ -311,7 +311,7 @@ impl Operation for CreateOrder {
             description: description(&merchant_name),
             amount,
             sharing: sharing(code.sharing),
-            review: review(ruling),
+            review: review(evaluation),
             expires_at: cx.now().plus_seconds(self.seconds),
             version: 1,
             state: OrderState::Created,
@@ -324,7 +324,7 @@ impl Operation for CreateOrder {
             at: cx.now(),
         };
         set.put::<Keys>(self.key, used);
-        ruling.note(set, cx, order.id.id());
+        evaluation.store(set, cx, order.id.id());
         put_order(set, cx, order.clone(), Why::Customer, None);
         Ok(Created::Now(Box::new(order), merchant_name))
     }
@@ -344,8 +344,8 @@ pub(super) fn sharing(wanted: bool) -> OrderSharing {
 }
 
 /// Whether the points of an order that is made must wait. A *verify* that gets here is one that nobody can answer.
-pub(super) fn review(ruling: &Ruling) -> PointsReview {
-    match ruling.action() {
+pub(super) fn review(evaluation: &Evaluation) -> PointsReview {
+    match evaluation.action() {
         Action::Allow => PointsReview::No,
         Action::Verify | Action::Review | Action::Block => PointsReview::Wanted,
     }

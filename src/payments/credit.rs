@@ -35,7 +35,7 @@ use crate::{
     outbox::{self, Event},
     points::{PointsMove, Rules, left_by_caps},
     primitives::{OrderId, Points, TenantId},
-    risk::{self, Action, NewReview, ReviewKind, ReviewTerms, Ruling, rules_that_want},
+    risk::{self, Action, Evaluation, NewReview, ReviewKind, ReviewPolicy, rules_wanting_review},
 };
 
 /// The word under which events and reviews name payments, beside those of back ends.
@@ -49,10 +49,10 @@ pub(super) enum Ruled {
     /// It was not asked: there was no such order, it was paid, or it earns nothing. Should there be points after all, they wait for the next time.
     Not,
     By {
-        ruling: Ruling,
+        evaluation: Evaluation,
         /// The rules that wanted a review when the order was made.
         wanted_by: String,
-        terms: ReviewTerms,
+        terms: ReviewPolicy,
     },
 }
 
@@ -73,10 +73,12 @@ impl Ruled {
             // Risk was switched off after it had wanted a review: that stands.
             Self::Off if wanted => Ok(Credit::Held),
             Self::Off => Ok(Credit::AtOnce),
-            Self::By { ruling, .. } if judged(ruling).is_some_and(|judged| judged < points) => {
+            Self::By { evaluation, .. }
+                if judged(evaluation).is_some_and(|judged| judged < points) =>
+            {
                 Err(Unsettled::NotRuled)
             }
-            Self::By { ruling, .. } => Ok(match ruling.action() {
+            Self::By { evaluation, .. } => Ok(match evaluation.action() {
                 Action::Block => Credit::Refused,
                 Action::Verify | Action::Review => Credit::Held,
                 Action::Allow if wanted => Credit::Held,
@@ -95,8 +97,8 @@ impl Ruled {
         points: Points,
     ) {
         match self {
-            Self::By { ruling, .. } if ruling.is_stop() || !points.is_zero() => {
-                _ = ruling.note(set, cx, order.id.id());
+            Self::By { evaluation, .. } if evaluation.stops_activity() || !points.is_zero() => {
+                _ = evaluation.store(set, cx, order.id.id());
             }
             Self::By { .. } | Self::Off | Self::Not => {}
         }
@@ -109,18 +111,22 @@ impl Ruled {
     /// Tells the counters whether points were credited.
     pub(super) async fn conclude(&self, credited: bool) {
         match self {
-            Self::By { ruling, .. } => ruling.conclude(credited && !ruling.is_stop()).await,
+            Self::By { evaluation, .. } => {
+                evaluation
+                    .conclude(credited && !evaluation.stops_activity())
+                    .await
+            }
             Self::Off | Self::Not => {}
         }
     }
 }
 
 /// How many points risk was asked about.
-fn judged(ruling: &Ruling) -> Option<Points> {
-    ruling.decision()?.facts.points
+fn judged(evaluation: &Evaluation) -> Option<Points> {
+    evaluation.decision()?.facts.points
 }
 
-/// Why there is no ruling.
+/// Why there is no evaluation.
 #[derive(Debug, thiserror::Error)]
 enum Unasked {
     #[error("the caps leave nothing")]
@@ -130,7 +136,7 @@ enum Unasked {
 }
 
 /// Asks risk about the points of a payment, once in this process however often it is told. Gives who paid, where only the notice knows.
-pub(super) async fn rule_on_credit(
+pub(super) async fn evaluate_credit(
     payments: &Payments,
     (tenant, order): (TenantId, Option<OrderId>),
     notice: &PaidNotice,
@@ -183,18 +189,18 @@ pub(super) async fn rule_on_credit(
             own_merchant,
             ..Facts::new(Stage::PointsCredit, tenant, payments.db.now())
         };
-        let event = risk::Event::of(order.bytes());
-        Ok(payments.risk.rule_on_event(facts, event).await)
+        let event = risk::ActivityKey::of(order.bytes());
+        Ok(payments.risk.evaluate_keyed(facts, event).await)
     };
-    let ruling = match known.ruling.get_or_try_init(asking).await {
-        Ok(ruling) => ruling.clone(),
+    let evaluation = match known.evaluation.get_or_try_init(asking).await {
+        Ok(evaluation) => evaluation.clone(),
         Err(Unasked::Nothing) => return Ok((Ruled::Not, payer)),
         Err(Unasked::Db(error)) => return Err(error),
     };
     let by_risk = Ruled::By {
-        ruling,
+        evaluation,
         wanted_by: known.wanted_by,
-        terms: payments.risk.review_terms(),
+        terms: payments.risk.review_policy(),
     };
     Ok((by_risk, payer))
 }
@@ -214,14 +220,14 @@ pub(super) fn hold_points(
     };
     let entry = book_held_points(set, cx, order, customer, payment)?;
     let (stage, wanted_by, terms) = match ruled {
-        Ruled::Off | Ruled::Not => (Stage::PaymentCreate, String::new(), ReviewTerms::default()),
+        Ruled::Off | Ruled::Not => (Stage::PaymentCreate, String::new(), ReviewPolicy::default()),
         Ruled::By {
-            ruling,
+            evaluation,
             wanted_by,
             terms,
-        } => match ruling.action() {
+        } => match evaluation.action() {
             Action::Verify | Action::Review => {
-                let wanted_by = ruling.decision().map(rules_that_want);
+                let wanted_by = evaluation.decision().map(rules_wanting_review);
                 (Stage::PointsCredit, wanted_by.unwrap_or_default(), *terms)
             }
             Action::Allow | Action::Block => (Stage::PaymentCreate, wanted_by.clone(), *terms),

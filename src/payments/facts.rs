@@ -1,8 +1,8 @@
-//! What risk is told of this slice's deeds, and what it says.
+//! What risk is told of this slice's activities, and what it says.
 //!
 //! Risk is asked before the operation is queued, since an operation does no I/O; so the facts are gathered before it, too: from memory, or with one indexed read. The
 //! operation checks everything again and is given `None` where there was nothing to ask about, because what the caller named does not exist or makes no sense, or because the key made
-//! something before: then it refuses, or finds what that was. It never makes anything without a ruling.
+//! something before: then it refuses, or finds what that was. It never makes anything without an evaluation.
 //!
 //! A repeat is therefore recognised before risk is asked. Two at once with one key, of which neither
 //! is known yet, are one event to the counters.
@@ -17,22 +17,22 @@ use crate::{
     facts::{Facts, Stage},
     idempotency,
     primitives::OrderId,
-    risk::{self, Event, Ruling},
+    risk::{self, ActivityKey, Evaluation},
 };
 
 /// The event of a key. Another request under the same key is another event: it is refused in the end,
 /// and must not pass for this one until then.
-fn event_of(key: [u8; 16], request_hash: [u8; 16]) -> Event {
-    Event::of(&[key, request_hash].concat())
+fn activity_key(key: [u8; 16], request_hash: [u8; 16]) -> ActivityKey {
+    ActivityKey::of(&[key, request_hash].concat())
 }
 
 /// On a customer's wish to pay. An answered challenge of theirs is taken into account.
-pub(super) async fn rule_on_creation(
+pub(super) async fn evaluate_creation(
     payments: &Payments,
     wish: &CreatePayment,
-) -> Result<Option<Ruling>, PaymentError> {
+) -> Result<Option<Evaluation>, PaymentError> {
     if payments.risk.is_off() {
-        return Ok(Some(Ruling::default()));
+        return Ok(Some(Evaluation::default()));
     }
     let (key, request_hash) = key_of(wish);
     if idempotency::is_known(&payments.db, key).await? {
@@ -58,19 +58,20 @@ pub(super) async fn rule_on_creation(
         own_merchant,
         ..Facts::new(Stage::PaymentCreate, wish.tenant, payments.db.now())
     };
-    let event = event_of(key, request_hash);
-    let ruling = risk::rule_on_answerable(&payments.risk, &payments.db, facts, event).await?;
-    Ok(Some(ruling))
+    let activity = activity_key(key, request_hash);
+    let evaluation =
+        risk::evaluate_challengeable(&payments.risk, &payments.db, facts, activity).await?;
+    Ok(Some(evaluation))
 }
 
-/// On a merchant's wish to collect. It is the merchant's deed: nobody knows yet who will pay. Where the till stands is not said, or all payments of a busy till would count as
+/// On a merchant's wish to collect. It is the merchant's activity: nobody knows yet who will pay. Where the till stands is not said, or all payments of a busy till would count as
 /// one address's.
-pub(super) async fn rule_on_showing(
+pub(super) async fn evaluate_collection(
     payments: &Payments,
     wish: &ShowPayment,
-) -> Result<Option<Ruling>, DbError> {
+) -> Result<Option<Evaluation>, DbError> {
     if payments.risk.is_off() {
-        return Ok(Some(Ruling::default()));
+        return Ok(Some(Evaluation::default()));
     }
     let claim = &wish.claim;
     if idempotency::is_known(&payments.db, claim.id).await? {
@@ -81,17 +82,17 @@ pub(super) async fn rule_on_showing(
         amount: Some(wish.amount),
         ..Facts::new(Stage::PaymentCreate, wish.tenant, payments.db.now())
     };
-    let event = event_of(claim.id, claim.request_hash);
-    Ok(Some(payments.risk.rule_on_event(facts, event).await))
+    let activity = activity_key(claim.id, claim.request_hash);
+    Ok(Some(payments.risk.evaluate_keyed(facts, activity).await))
 }
 
-/// On a wish to give money back: the deed of the merchant, about the customer of the order. Where the merchant's clerk sits says nothing of the customer and is left out.
-pub(super) async fn rule_on_refund(
+/// On a wish to give money back: the activity of the merchant, about the customer of the order. Where the merchant's clerk sits says nothing of the customer and is left out.
+pub(super) async fn evaluate_refund(
     payments: &Payments,
     wish: &RequestRefund,
-) -> Result<Option<Ruling>, DbError> {
+) -> Result<Option<Evaluation>, DbError> {
     if payments.risk.is_off() {
-        return Ok(Some(Ruling::default()));
+        return Ok(Some(Evaluation::default()));
     }
     let claim = &wish.claim;
     if idempotency::is_known(&payments.db, claim.id).await? {
@@ -114,8 +115,8 @@ pub(super) async fn rule_on_refund(
         own_merchant,
         ..Facts::new(Stage::Refund, order.tenant, payments.db.now())
     };
-    let event = event_of(claim.id, claim.request_hash);
-    Ok(Some(payments.risk.rule_on_event(facts, event).await))
+    let activity = activity_key(claim.id, claim.request_hash);
+    Ok(Some(payments.risk.evaluate_keyed(facts, activity).await))
 }
 
 async fn find_order(db: &Db, id: OrderId) -> Result<Option<Order>, DbError> {

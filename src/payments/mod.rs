@@ -39,7 +39,7 @@
 //! ## Points that risk holds
 //!
 //! Risk is asked before a settlement is submitted (`credit.rs`, with what `recent.rs` knows of the order). Whatever it says the money settles; the points are credited with it, or are
-//! pending in an entry of their own (`PointsHeld`) until a person or a time-out decides ([`decide_review`], [`lapse_review`]), or there are none. Held points count
+//! pending in an entry of their own (`PointsHeld`) until a person or a time-out decides ([`decide_review`], [`time_out_review`]), or there are none. Held points count
 //! against the cap of the day on which they were earned, whatever becomes of them; a debt is repaid when they are let in. A refund withholds its part of them, which is the
 //! review's again should it fail. `review.rs` has the tables.
 //!
@@ -99,7 +99,7 @@
 //! | review | made; the points will wait ([`PointsReview::Wanted`]) | the same | awaits a second person, whatever its amount |
 //! | block | not made | not made | not made |
 //!
-//! What is not made, stopped or refused, is not counted ([`Ruling::conclude`](crate::risk::Ruling::conclude)); killed between the two, risk has counted one too many until the
+//! What is not made, stopped or refused, is not counted ([`Evaluation::conclude`](crate::risk::Evaluation::conclude)); killed between the two, risk has counted one too many until the
 //! counter's window has passed, and nothing else has happened. The tenant's own refunds of late payments are not asked about.
 //!
 //! # Callbacks
@@ -189,7 +189,7 @@ pub use order::{
 pub(crate) use pace::LANDS_SECONDS;
 pub use pace::Pace;
 pub use policy::{
-    LatePayment, PointsShortfall, Policy, PolicyBook, PolicyError, PolicyTerms, SetPolicy,
+    LatePayment, PointsShortfall, Policy, PolicyCache, PolicyError, PolicyTerms, SetPolicy,
 };
 pub use recent::RecentOrders;
 pub use redirect_refund::{Redirect, Redirected, find_redirect, redirect_refund};
@@ -207,7 +207,7 @@ pub(crate) use request_refund::in_memory::ask as ask_in_memory;
 pub use request_refund::{
     DecideRefund, RefundBy, RefundRole, RequestRefund, decide_refund, request_refund,
 };
-pub use review::{DecideReview, ReviewWord, decide_review, lapse_review};
+pub use review::{DecideReview, ReviewWord, decide_review, time_out_review};
 pub use search::Search;
 pub(crate) use settle::is_plain;
 pub use settle::{SettlePayment, Settled, Unsettled};
@@ -234,15 +234,15 @@ pub use why::Why;
 pub(crate) use withdraw_refund::withdraw_in_memory;
 pub use withdraw_refund::{WithdrawRefund, withdraw_refund};
 
-use crate::{db::Db, merchants::MerchantCache, points::RuleBook, risk::Risk};
+use crate::{db::Db, merchants::MerchantCache, points::RulesCache, risk::Risk};
 
 /// What the use cases of this slice work with.
 #[derive(Debug, Clone)]
 pub struct Payments {
     pub db: Db,
     pub channels: Arc<dyn PaymentChannels>,
-    pub rules: RuleBook,
-    pub policies: PolicyBook,
+    pub rules: RulesCache,
+    pub policies: PolicyCache,
     pub risk: Risk,
     /// What risk wants to know of merchants.
     pub merchants: MerchantCache,

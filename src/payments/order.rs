@@ -674,10 +674,10 @@ impl Order {
     }
 
     /// The review of its points is decided, or a refund has ended it. The state stays.
-    pub fn reviewed(&self, let_in: bool) -> Result<Self, InvalidTransition> {
+    pub fn reviewed(&self, released: bool) -> Result<Self, InvalidTransition> {
         match self.review {
             PointsReview::Open => Ok(Self {
-                review: if let_in {
+                review: if released {
                     PointsReview::LetIn
                 } else {
                     PointsReview::LetGo
@@ -879,9 +879,9 @@ mod tests {
         }
         paid.review = PointsReview::Open;
         assert_eq!(paid.credited_points(), Points::ZERO);
-        let (let_in, let_go) = (paid.reviewed(true).unwrap(), paid.reviewed(false).unwrap());
-        assert_eq!((let_in.version, let_go.version), (2, 2));
-        assert_eq!(let_in.credited_points(), Points::constant(9));
+        let (released, let_go) = (paid.reviewed(true).unwrap(), paid.reviewed(false).unwrap());
+        assert_eq!((released.version, let_go.version), (2, 2));
+        assert_eq!(released.credited_points(), Points::constant(9));
         assert_eq!(let_go.credited_points(), Points::ZERO);
     }
 

@@ -4,7 +4,7 @@ use sqlx::FromRow;
 
 use crate::{
     audit::{self, Action, Actor},
-    db::{Book, Db, DbError, Standing, Tx, Work},
+    db::{Db, DbError, PerTenant, PerTenantCache, Tx, Work},
     primitives::{Money, TenantId},
 };
 
@@ -12,7 +12,7 @@ use crate::{
 pub(super) const ORDER_MINUTES_MAX: u32 = 1_440;
 
 /// The policy in force per tenant.
-pub type PolicyBook = Book<Policy>;
+pub type PolicyCache = PerTenantCache<Policy>;
 
 /// One version of a tenant's policy. A tenant that never set one has version 0, the defaults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -173,7 +173,7 @@ impl TryFrom<PolicyRow> for Policy {
     }
 }
 
-impl Standing for Policy {
+impl PerTenant for Policy {
     async fn find(db: &Db, tenant: TenantId) -> Result<Self, DbError> {
         let row: Option<PolicyRow> = sqlx::query_as(
             "/* payments.find_policy */ SELECT version, order_minutes, late_payment, points_shortfall, clerk_refund_max_fen, clerk_refund_day_max_fen, \

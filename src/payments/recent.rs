@@ -23,7 +23,7 @@ use crate::{
     db::{Db, DbError, Sql},
     facts::{Origin, Stage},
     primitives::{CustomerId, MerchantId, Money, OrderId, TenantId, Timestamp},
-    risk::{Action, Decision, Ruling, read_decision, rules_that_want},
+    risk::{Action, Decision, Evaluation, read_decision, rules_wanting_review},
 };
 
 /// Two generations of this many orders each are kept, or of this many seconds, whichever is over first: an order is known for one and a half to three hours.
@@ -50,7 +50,7 @@ pub(super) struct KnownOrder {
     /// It was paid when it was read. Never forgotten: nothing unpays an order.
     pub(super) paid: bool,
     /// What risk says of its points, once it was asked.
-    pub(super) ruling: Arc<OnceCell<Ruling>>,
+    pub(super) evaluation: Arc<OnceCell<Evaluation>>,
 }
 
 /// The orders made lately; cheap to clone.
@@ -78,7 +78,7 @@ impl Generations {
         self.now.get(&order).or_else(|| self.before.get(&order))
     }
 
-    /// What is known first stays: there is one ruling of an order.
+    /// What is known first stays: there is one evaluation of an order.
     fn keep(
         &mut self,
         order: OrderId,
@@ -132,8 +132,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl RecentOrders {
     /// An order was made, and risk said this of it ([`Stage::PaymentCreate`]). Without a decision nothing is kept: there is nothing in it that a settlement would
     /// be asked for, or it is read.
-    pub fn note(&self, order: &Order, ruling: &Ruling) {
-        let Some(decision) = ruling.decision() else {
+    pub fn note(&self, order: &Order, evaluation: &Evaluation) {
+        let Some(decision) = evaluation.decision() else {
             return;
         };
         let known = KnownOrder {
@@ -146,7 +146,7 @@ impl RecentOrders {
             own_merchant: decision.facts.own_merchant,
             wanted_by: wanted_by(decision),
             paid: false,
-            ruling: Arc::default(),
+            evaluation: Arc::default(),
         };
         lock(&self.known).keep(order.id, known, order.created_at(), ORDERS_MAX);
     }
@@ -222,7 +222,7 @@ impl RecentOrders {
 /// An order was made in spite of a *verify* if nobody was there to answer: then it is as good as a *review*.
 fn wanted_by(decision: &Decision) -> String {
     match decision.action {
-        Action::Verify | Action::Review => rules_that_want(decision),
+        Action::Verify | Action::Review => rules_wanting_review(decision),
         Action::Allow | Action::Block => String::new(),
     }
 }
@@ -270,7 +270,7 @@ async fn read_orders(db: &Db, ids: &[OrderId]) -> Result<HashMap<OrderId, KnownO
                 .map(|decision| decision.facts.origin)
                 .unwrap_or_default(),
             paid: paid != 0,
-            ruling: Arc::default(),
+            evaluation: Arc::default(),
         };
         found.insert(id, known);
     }
@@ -301,7 +301,7 @@ mod tests {
         facts::Facts,
         payments::{OrderSharing, OrderState, PayMethod, PointsReview, RefundSums},
         primitives::{Id, Lane},
-        risk::{Effect, Fired, Measured},
+        risk::{CounterValues, Effect, FiredRule},
     };
 
     fn order(millis: u64) -> Order {
@@ -325,22 +325,22 @@ mod tests {
         }
     }
 
-    fn ruling(own_merchant: bool) -> Ruling {
+    fn evaluation(own_merchant: bool) -> Evaluation {
         let at = Timestamp::from_micros(0);
-        let fired = |rule: &str, effect| Fired {
+        let fired = |rule: &str, effect| FiredRule {
             rule: rule.into(),
             action: Action::Review,
             effect,
             reason: String::new(),
         };
-        Ruling::new(Decision {
+        Evaluation::new(Decision {
             rule_set: 1,
             action: Action::Review,
             facts: Facts {
                 own_merchant,
                 ..Facts::new(Stage::PaymentCreate, TenantId(1), at)
             },
-            measured: Measured::default(),
+            measured: CounterValues::default(),
             fired: vec![fired("a", Effect::Live), fired("b", Effect::Shadow)],
             answered: None,
         })
@@ -354,10 +354,10 @@ mod tests {
     fn what_was_noted_first_stays_and_nothing_is_kept_without_a_decision() {
         let recent = RecentOrders::default();
         let order = order(1_000);
-        recent.note(&order, &Ruling::default());
+        recent.note(&order, &Evaluation::default());
         assert!(known(&recent, &order).is_none());
-        recent.note(&order, &ruling(true));
-        recent.note(&order, &ruling(false));
+        recent.note(&order, &evaluation(true));
+        recent.note(&order, &evaluation(false));
         let known = known(&recent, &order).unwrap();
         assert!(known.own_merchant);
         assert_eq!(known.wanted_by, "a", "a rule in shadow wants nothing");
@@ -366,7 +366,7 @@ mod tests {
     #[test]
     fn the_rules_that_nobody_could_answer_are_named_like_those_that_want_a_review() {
         let decided = |action| {
-            let mut decision = ruling(false).decision().unwrap().clone();
+            let mut decision = evaluation(false).decision().unwrap().clone();
             decision.action = action;
             wanted_by(&decision)
         };
@@ -381,10 +381,10 @@ mod tests {
         let at = |minutes: u64| order(minutes * 60_000);
         let first = at(0);
         for minutes in [0, 89, 91, 179] {
-            recent.note(&at(minutes), &ruling(false));
+            recent.note(&at(minutes), &evaluation(false));
             assert!(known(&recent, &first).is_some(), "{minutes}");
         }
-        recent.note(&at(182), &ruling(false));
+        recent.note(&at(182), &evaluation(false));
         assert!(known(&recent, &first).is_none());
         assert!(known(&recent, &at(91)).is_some());
     }
@@ -405,7 +405,7 @@ mod tests {
                 own_merchant: false,
                 wanted_by: String::new(),
                 paid: false,
-                ruling: Arc::default(),
+                evaluation: Arc::default(),
             };
             generations.keep(order.id, one, order.created_at(), 100);
             assert!(generations.now.len() <= 100 && generations.before.len() <= 100);

@@ -16,7 +16,7 @@ use super::{
     BookingError, Order, OrderSharing, Origin, Pace, Payments, PointsBack, PolicyTerms, Progress,
     Refund, RefundError, RefundState, Why,
     booking::{book_refund, put_order, put_refund, shortfall, would_have_run_out},
-    facts::rule_on_refund,
+    facts::evaluate_refund,
     refund::points_to_give_back,
     review::{want_review, withhold},
     store::{GivenBack, Orders, Refunds, StaffRefunds},
@@ -29,9 +29,9 @@ use crate::{
     payments::{Attempts, PointsReview},
     primitives::{
         AccountId, BusinessDay, Lane, Length, MerchantId, Money, OrderId, Points, RefundId,
-        StaffId, TenantId, Text, survives_bill,
+        StaffId, TenantId, Text, is_safe_in_bill,
     },
-    risk::{Action as RiskAction, Ruling, Stop},
+    risk::{Action as RiskAction, Evaluation, Stop},
 };
 
 /// WeChat refunds an order up to fifty times, within a year of the payment (§5).
@@ -117,17 +117,19 @@ pub async fn request_refund(
     }
     check_merchant(payments, wish.tenant, &wish.by).await?;
     let policy = payments.policies.current(wish.tenant).await?;
-    let ruling = rule_on_refund(payments, &wish).await?;
+    let evaluation = evaluate_refund(payments, &wish).await?;
     let operation = AskRefund {
         wish,
-        ruling: ruling.clone(),
+        evaluation: evaluation.clone(),
         terms: policy.terms,
         pace: payments.pace,
     };
     let db = payments.db.clone();
     let deed = async move { db.submit(operation).await };
-    let see_through = ruling.unwrap_or_default().see_through(deed, Result::is_ok);
-    let asked = see_through.await??;
+    let run_and_conclude = evaluation
+        .unwrap_or_default()
+        .run_and_conclude(deed, Result::is_ok);
+    let asked = run_and_conclude.await??;
     Ok(super::submit_if_new(payments, *asked.refund, asked.is_new).await)
 }
 
@@ -166,7 +168,7 @@ async fn check_merchant(
 
 /// Both are read by people, and one goes to WeChat and comes back in its bill.
 pub(super) fn fits(text: &str) -> bool {
-    Text::parse(text, Length::Bytes(0, REASON_BYTES_MAX)).is_ok() && survives_bill(text)
+    Text::parse(text, Length::Bytes(0, REASON_BYTES_MAX)).is_ok() && is_safe_in_bill(text)
 }
 
 #[derive(Debug, Clone)]
@@ -175,7 +177,7 @@ struct AskRefund {
     terms: PolicyTerms,
     pace: Pace,
     /// None when there was nothing to ask about.
-    ruling: Option<Ruling>,
+    evaluation: Option<Evaluation>,
 }
 
 /// The key is the caller's own; what it was used for may be another merchant's by now.
@@ -196,7 +198,7 @@ impl AskRefund {
     /// What somebody else must agree for, if anything. `asked` is what the order gives back with this refund, `given` what this person gave back alone today. Nobody is
     /// there who could answer a challenge of risk.
     fn waits(&self, amount: Money, asked: Money, given: Money) -> Option<&'static str> {
-        let ruled = self.ruling.as_ref().map(Ruling::action);
+        let ruled = self.evaluation.as_ref().map(Evaluation::action);
         let (role, terms) = (self.wish.by.role, &self.terms);
         if ruled != Some(RiskAction::Allow) {
             return Some("risk");
@@ -334,9 +336,9 @@ impl Operation for AskRefund {
         let (_, given) = self.given(set, today);
         let (amount, mut order, points, waits) = self.check(&order, given)?;
         // Nothing could be asked because the order was not there a moment ago.
-        let ruling = self.ruling.as_ref().ok_or(RefundError::OrderNotFound)?;
-        if ruling.action() == RiskAction::Block {
-            let stop = ruling.stop(set, cx, order.id.lane());
+        let evaluation = self.evaluation.as_ref().ok_or(RefundError::OrderNotFound)?;
+        if evaluation.action() == RiskAction::Block {
+            let stop = evaluation.stop(set, cx, order.id.lane());
             return stop.map(Err).ok_or(RefundError::NotFound);
         }
         let alone = waits.is_none();
@@ -381,7 +383,7 @@ impl Operation for AskRefund {
             at: cx.now(),
         };
         set.put::<Keys>(wish.claim.id, used);
-        ruling.note(set, cx, refund.id.id());
+        evaluation.store(set, cx, refund.id.id());
         let asked = Action::RefundRequested {
             order: order.no(),
             amount,
@@ -616,7 +618,7 @@ pub(crate) mod in_memory {
         db::{Operation, batch::memory::Memory},
         payments::Pace,
         primitives::Timestamp,
-        risk::Ruling,
+        risk::Evaluation,
     };
 
     /// Asks for a refund.
@@ -624,13 +626,13 @@ pub(crate) mod in_memory {
         memory: &mut Memory,
         now: Timestamp,
         wish: RequestRefund,
-        (ruling, terms): (Ruling, PolicyTerms),
+        (evaluation, terms): (Evaluation, PolicyTerms),
     ) -> Result<Refund, RefundError> {
         let operation = AskRefund {
             wish,
             terms,
             pace: Pace::default(),
-            ruling: Some(ruling),
+            evaluation: Some(evaluation),
         };
         Ok(*memory.decide(now, &operation)??.refund)
     }

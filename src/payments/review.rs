@@ -6,8 +6,8 @@
 //!
 //! | outcome | pending entry | debt | order's review |
 //! |---|---|---|---|
-//! | approved, lapsed and let in | posted; if refunds withhold a part, voided, and the rest posted by an entry of its own | repaid out of these points, an entry of its own | let in |
-//! | rejected, lapsed and let go | voided | stays | let go |
+//! | approved, timed out and released | posted; if refunds withhold a part, voided, and the rest posted by an entry of its own | repaid out of these points, an entry of its own | let in |
+//! | rejected, timed out and voided | voided | stays | let go |
 //! | moot: refunds took all of it | voided | stays | let go |
 //!
 //! # Refunds of points under review
@@ -49,7 +49,7 @@ use crate::{
         AccountId, AccountKind, BusinessDay, DeedId, EntryId, EntryKind, Lane, Length, OrderId,
         Points, ReviewId, TenantId, Text, TransferId,
     },
-    risk::{Approval, ReviewError, ReviewKind, ReviewRow, ReviewTerms, ReviewThen, Reviews},
+    risk::{Approval, ReviewError, ReviewKind, ReviewPolicy, ReviewRow, Reviews, TimeoutDecision},
 };
 
 /// A note has this many characters at most.
@@ -60,7 +60,7 @@ const NOTE_MAX: usize = 200;
 pub enum ReviewWord {
     /// Keep others away for half an hour.
     Claim,
-    Release,
+    Unclaim,
     /// With anything worth keeping.
     Approve(String),
     /// With why not.
@@ -92,7 +92,7 @@ pub async fn decide_review(
     } = decision;
     let word = match word {
         ReviewWord::Claim => Word::Claim,
-        ReviewWord::Release => Word::Release,
+        ReviewWord::Unclaim => Word::Unclaim,
         ReviewWord::Approve(note) => Word::Approve(checked(&note)?),
         ReviewWord::Reject(note) => Word::Reject(checked(&note)?.ok_or(ReviewError::NoteNeeded)?),
     };
@@ -102,20 +102,20 @@ pub async fn decide_review(
         word,
         by,
         claim,
-        terms: payments.risk.review_terms(),
+        policy: payments.risk.review_policy(),
     };
     submit(payments, operation).await
 }
 
 /// The time-out decides, as the terms say. For a job, on what it has claimed. One that was decided meanwhile stays as it is.
-pub async fn lapse_review(payments: &Payments, id: ReviewId) -> Result<ReviewRow, ReviewError> {
+pub async fn time_out_review(payments: &Payments, id: ReviewId) -> Result<ReviewRow, ReviewError> {
     let operation = TurnReview {
         tenant: None,
         id,
-        word: Word::Lapse,
+        word: Word::TimeOut,
         by: Actor::new("timeout"),
         claim: None,
-        terms: payments.risk.review_terms(),
+        policy: payments.risk.review_policy(),
     };
     submit(payments, operation).await
 }
@@ -131,17 +131,17 @@ async fn submit(payments: &Payments, operation: TurnReview) -> Result<ReviewRow,
 /// One line of text, or none.
 fn checked(note: &str) -> Result<Option<String>, ReviewError> {
     let note = Text::parse(note, Length::Characters(0, NOTE_MAX));
-    let note = note.map_err(|_| ReviewError::BadNote)?.into_string();
+    let note = note.map_err(|_| ReviewError::InvalidNote)?.into_string();
     Ok((!note.is_empty()).then_some(note))
 }
 
 #[derive(Debug, Clone)]
 enum Word {
     Claim,
-    Release,
+    Unclaim,
     Approve(Option<String>),
     Reject(String),
-    Lapse,
+    TimeOut,
 }
 
 /// One change of a review, with what it does to the points.
@@ -153,7 +153,7 @@ struct TurnReview {
     word: Word,
     by: Actor,
     claim: Option<Claim>,
-    terms: ReviewTerms,
+    policy: ReviewPolicy,
 }
 
 impl TurnReview {
@@ -167,14 +167,14 @@ impl TurnReview {
         let (by, now, points) = (&self.by, cx.now(), row.points);
         // Nobody knows how much of the money is gone: a time-out lets nothing in.
         let then = if unknown {
-            ReviewThen::Reject
+            TimeoutDecision::Reject
         } else {
-            self.terms.then
+            self.policy.on_timeout
         };
         Ok(match &self.word {
             Word::Claim => (row.claim(by, now)?, Action::ReviewClaimed),
-            Word::Release => (row.release(by, now)?, Action::ReviewReleased),
-            Word::Approve(note) => match row.approve(by, note.clone(), &self.terms, now)? {
+            Word::Unclaim => (row.unclaim(by, now)?, Action::ReviewUnclaimed),
+            Word::Approve(note) => match row.approve(by, note.clone(), &self.policy, now)? {
                 Approval::First(row) => {
                     let decided = false;
                     (row, Action::ReviewApproved { points, decided })
@@ -188,10 +188,10 @@ impl TurnReview {
                 let row = row.reject(by, note.clone(), now)?;
                 (row, Action::ReviewRejected { points })
             }
-            Word::Lapse => {
-                let row = row.lapse(then, by.clone(), now)?;
-                let let_in = row.state.let_in() == Some(true);
-                (row, Action::ReviewLapsed { points, let_in })
+            Word::TimeOut => {
+                let row = row.time_out(then, by.clone(), now)?;
+                let released = row.state.released() == Some(true);
+                (row, Action::ReviewTimedOut { points, released })
             }
         })
     }
@@ -200,11 +200,11 @@ impl TurnReview {
     fn is_somebody_else(&self, row: &ReviewRow, set: &WorkingSet) -> Result<(), ReviewError> {
         let asked_by = match row.kind {
             ReviewKind::Order => None,
-            ReviewKind::Deed => points::asked_by(set, DeedId::new(self.id.cause())),
+            ReviewKind::PointsTransaction => points::asked_by(set, DeedId::new(self.id.cause())),
         };
         match self.word {
             Word::Approve(_) if asked_by == Some(&self.by) => Err(ReviewError::SamePerson),
-            Word::Approve(_) | Word::Claim | Word::Release | Word::Reject(_) | Word::Lapse => {
+            Word::Approve(_) | Word::Claim | Word::Unclaim | Word::Reject(_) | Word::TimeOut => {
                 Ok(())
             }
         }
@@ -243,7 +243,7 @@ impl Operation for TurnReview {
                         points::want_budget(want, review.tenant, payment.rule_version);
                     }
                 }
-                ReviewKind::Deed => {
+                ReviewKind::PointsTransaction => {
                     points::want_decision(want, set, DeedId::new(self.id.cause()));
                 }
             }
@@ -277,20 +277,20 @@ impl Operation for TurnReview {
                 .get::<Orders>(OrderId::new(row.id.cause()))
                 .is_some_and(|order| order.refunds.unknown);
         let (turned, deed) = self.turn(&row, unknown, cx)?;
-        if let Some(let_in) = turned.state.let_in() {
+        if let Some(released) = turned.state.released() {
             match turned.kind {
                 ReviewKind::Order => {
-                    settle_points(set, cx, &turned, let_in)?;
+                    settle_points(set, cx, &turned, released)?;
                     let order = order_of(set, cx, &turned)?;
-                    let order = order.reviewed(let_in).map_err(|refused| {
+                    let order = order.reviewed(released).map_err(|refused| {
                         tracing::error!(order.no = %order.no(), reason = %refused, "a review is not its order's");
                         LedgerError::from(cx.inconsistent("an order is not under its open review"))
                     })?;
                     put_order(set, cx, order, Why::Reviewed, Some(&self.by));
                 }
-                ReviewKind::Deed => {
+                ReviewKind::PointsTransaction => {
                     let deed = DeedId::new(turned.id.cause());
-                    let decided = points::decide_in(set, cx, deed, let_in, &self.by);
+                    let decided = points::decide_in(set, cx, deed, released, &self.by);
                     decided.map_err(|error| of_deed(cx, error))?;
                 }
             }
@@ -318,7 +318,7 @@ fn settle_points(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
     review: &ReviewRow,
-    let_in: bool,
+    released: bool,
 ) -> Result<(), LedgerError> {
     let order = order_of(set, cx, review)?;
     let leg = TransferId {
@@ -332,19 +332,19 @@ fn settle_points(
         .ok_or_else(|| cx.inconsistent("a review of points that are not pending"))?;
     let held = Points::parse(pending.amount).map_err(|_| LedgerError::Overflow)?;
     let rest = held.saturating_sub(order.refunds.withheld);
-    let way = if let_in && rest == held {
+    let way = if released && rest == held {
         Resolution::Post
     } else {
         Resolution::Void
     };
-    let repay = if let_in {
+    let repay = if released {
         repayment(set, cx, &order, pending.lot, rest)?
     } else {
         None
     };
     ledger::resolve(set, review.entry, 1, way, None, cx.now())?;
     posted(cx, review.tenant, review.entry.resolution());
-    if let_in && rest < held && !rest.is_zero() {
+    if released && rest < held && !rest.is_zero() {
         let entry = EntryId::of(review.id.cause(), EntryKind::HeldPartLetIn);
         let part = Draft::posted(pending.debit, pending.credit, rest.get());
         let part = part.expiring(pending.lot.unwrap_or(BusinessDay::NEVER));
@@ -356,7 +356,7 @@ fn settle_points(
         ledger::post(set, review.tenant, entry, &[repay], cx.now())?;
         posted(cx, review.tenant, entry);
     }
-    if let_in {
+    if released {
         tell_points(cx, &order, PointsMove::Earned, rest);
     } else {
         tell_points(cx, &order, PointsMove::LetGo, rest);
@@ -377,7 +377,7 @@ fn repayment(
         return Ok(None);
     };
     let granted = (points, lot.unwrap_or(BusinessDay::NEVER));
-    ledger::repays_at_once(set, customer, granted, cx.now().business_day())
+    ledger::repayment_out_of_grant(set, customer, granted, cx.now().business_day())
 }
 
 /// A deed whose review is open is under review: that it cannot be decided is a broken book.
@@ -448,16 +448,17 @@ pub(super) fn refund_arrived(
     let row = set.get::<Reviews>(ReviewId::of(order.id.id())).cloned();
     let row = row.ok_or_else(|| cx.inconsistent("an order under a review that is not there"))?;
     if withheld < row.points {
-        let less = row.about_less(withheld);
+        let less = row.reduce_points(withheld);
         let less = less.map_err(|refused| review_is_over(cx, &row, &refused))?;
         set.put::<Reviews>(less.id, less);
         return Ok(order);
     }
-    let moot = row.moot(Actor::new("refund"), cx.now());
-    let moot = moot.map_err(|refused| review_is_over(cx, &row, &refused))?;
-    settle_points(set, cx, &moot, false)?;
-    metrics::counter!("risk_reviews_decided_total", "outcome" => moot.state.name()).increment(1);
-    set.put::<Reviews>(moot.id, moot);
+    let superseded = row.supersede(Actor::new("refund"), cx.now());
+    let superseded = superseded.map_err(|refused| review_is_over(cx, &row, &refused))?;
+    settle_points(set, cx, &superseded, false)?;
+    metrics::counter!("risk_reviews_decided_total", "outcome" => superseded.state.name())
+        .increment(1);
+    set.put::<Reviews>(superseded.id, superseded);
     Ok(Order {
         review: PointsReview::LetGo,
         ..order
@@ -528,38 +529,38 @@ pub(super) fn refund_failed(
 #[cfg(test)]
 pub(super) fn turning(
     id: ReviewId,
-    let_in: bool,
+    released: bool,
 ) -> impl Operation<Reply = ReviewRow, Refusal = ReviewError> {
-    let word = if let_in {
+    let word = if released {
         Word::Approve(None)
     } else {
         Word::Reject("no".to_owned())
     };
-    turn_review(id, word, ReviewTerms::default())
+    turn_review(id, word, ReviewPolicy::default())
 }
 
 /// The same of the time-out.
 #[cfg(test)]
-pub(super) fn lapsing(
+pub(super) fn timing_out(
     id: ReviewId,
-    then: ReviewThen,
+    then: TimeoutDecision,
 ) -> impl Operation<Reply = ReviewRow, Refusal = ReviewError> {
-    let terms = ReviewTerms {
-        then,
-        ..ReviewTerms::default()
+    let policy = ReviewPolicy {
+        on_timeout: then,
+        ..ReviewPolicy::default()
     };
-    turn_review(id, Word::Lapse, terms)
+    turn_review(id, Word::TimeOut, policy)
 }
 
 #[cfg(test)]
-fn turn_review(id: ReviewId, word: Word, terms: ReviewTerms) -> TurnReview {
+fn turn_review(id: ReviewId, word: Word, policy: ReviewPolicy) -> TurnReview {
     TurnReview {
         tenant: None,
         id,
         word,
         by: Actor::new("test"),
         claim: None,
-        terms,
+        policy,
     }
 }
 
@@ -573,7 +574,7 @@ mod tests {
         assert_eq!(checked("   ").unwrap(), None);
         assert!(checked(&"退".repeat(NOTE_MAX)).is_ok());
         for bad in ["a\nb", "a\u{7}b", &"退".repeat(NOTE_MAX + 1)] {
-            assert!(matches!(checked(bad), Err(ReviewError::BadNote)));
+            assert!(matches!(checked(bad), Err(ReviewError::InvalidNote)));
         }
     }
 }

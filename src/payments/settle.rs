@@ -7,7 +7,7 @@ use super::{
     Origin, PaidNotice, Payment, Payments, PointsBack, Policy, Progress, Refund, RefundError,
     RefundState, Why,
     booking::{book_refund, book_settlement, points_account, put_exception, put_order, put_refund},
-    credit::{Credit, Ruled, hold_points, rule_on_credit, tell_points},
+    credit::{Credit, Ruled, evaluate_credit, hold_points, tell_points},
     find::refunds_of,
     plausible::{Plausible, plausible},
     store::{AlarmRow, Alarms, CallbackRow, Callbacks, Orders},
@@ -125,7 +125,7 @@ pub(super) async fn settle(
         _ => SaidRefunded::No,
     };
     for _ in 0..RULINGS_MAX {
-        (operation.ruled, operation.payer) = rule_on_credit(
+        (operation.ruled, operation.payer) = evaluate_credit(
             payments,
             (tenant, operation.order),
             &operation.notice,

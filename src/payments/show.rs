@@ -6,7 +6,7 @@ use super::{
     Order, OrderState, PayMethod, PaymentError, Payments, RefundSums, Why,
     booking::put_order,
     create::{AMOUNT_MAX, AMOUNT_MIN, description, review, sharing, ticket_for},
-    facts::rule_on_showing,
+    facts::evaluate_collection,
     store::Orders,
 };
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     db::{Cx, DbError, Operation, Wanted, WorkingSet},
     idempotency::{Claim, KeyRow, Keys},
     primitives::{Lane, MerchantId, Money, OrderId, Secret, TenantId},
-    risk::{Action as RiskAction, Ruling, Stop},
+    risk::{Action as RiskAction, Evaluation, Stop},
 };
 
 /// A merchant's wish to collect an amount.
@@ -67,21 +67,24 @@ pub async fn show_payment(
     let merchant = merchant.ok_or(PaymentError::MerchantNotActive)?;
     let policy = payments.policies.current(wish.tenant).await?;
     let channel = payments.channels.of(wish.tenant);
-    let ruling = rule_on_showing(payments, &wish).await?;
+    let evaluation = evaluate_collection(payments, &wish).await?;
     let operation = CreateShown {
         merchant,
-        ruling: ruling.clone(),
+        evaluation: evaluation.clone(),
         seconds: i64::from(policy.terms.order_minutes) * 60,
         lane: payments.db.new_lane(),
         wish,
     };
-    let ruling = ruling.unwrap_or_default();
+    let evaluation = evaluation.unwrap_or_default();
     let db = payments.db.clone();
     let deed = async move { db.submit(operation).await };
-    let shown = ruling.clone().see_through(deed, Result::is_ok).await??;
+    let shown = evaluation
+        .clone()
+        .run_and_conclude(deed, Result::is_ok)
+        .await??;
     if shown.is_new {
         // What risk says of a repeat is not what was said of the order.
-        payments.recent.note(&shown.order, &ruling);
+        payments.recent.note(&shown.order, &evaluation);
     }
     let order = *shown.order;
     let (order, code_url) = ticket_for(payments, &*channel, (order, shown.is_new), None).await?;
@@ -96,7 +99,7 @@ struct CreateShown {
     /// The customer's lane is not known; any will do.
     lane: Lane,
     /// None when there was nothing to ask about: the key made an order before.
-    ruling: Option<Ruling>,
+    evaluation: Option<Evaluation>,
 }
 
 #[derive(Debug)]
@@ -143,9 +146,12 @@ impl Operation for CreateShown {
             }));
         }
         let sub_mchid = merchant.sub_mchid.clone();
-        let ruling = self.ruling.as_ref().ok_or(PaymentError::OrderNotFound)?;
-        if ruling.action() == RiskAction::Block
-            && let Some(stop) = ruling.stop(set, cx, self.lane)
+        let evaluation = self
+            .evaluation
+            .as_ref()
+            .ok_or(PaymentError::OrderNotFound)?;
+        if evaluation.action() == RiskAction::Block
+            && let Some(stop) = evaluation.stop(set, cx, self.lane)
         {
             return Ok(Err(stop));
         }
@@ -160,7 +166,7 @@ impl Operation for CreateShown {
             description: description(&merchant.name),
             amount: wish.amount,
             sharing: sharing(merchant.sharing != 0),
-            review: review(ruling),
+            review: review(evaluation),
             expires_at: cx.now().plus_seconds(self.seconds),
             version: 1,
             state: OrderState::Created,
@@ -173,7 +179,7 @@ impl Operation for CreateShown {
             at: cx.now(),
         };
         set.put::<Keys>(wish.claim.id, used);
-        ruling.note(set, cx, order.id.id());
+        evaluation.store(set, cx, order.id.id());
         let amount = wish.amount;
         let shown = Action::PaymentShown { amount };
         audit::note(set, cx, wish.tenant, &wish.by, shown, &order.no());

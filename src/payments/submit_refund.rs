@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     audit::Actor,
-    db::{DbError, DueList, Tx, Work},
+    db::{DbError, DueClaim, Tx, Work},
     primitives::{RefundId, Timestamp},
 };
 
@@ -274,14 +274,14 @@ fn later(problem: &str, why: &str, unsure: bool) -> RefundWord {
 const CLAIM: u32 = 16;
 const LEASE_SECONDS: i64 = 60;
 
-const DUE: DueList = DueList {
-    list: "/* payments.due_refunds */ SELECT id FROM refunds WHERE next_attempt_at <= ? AND state NOT IN (?, ?) ORDER BY next_attempt_at LIMIT ? FOR UPDATE SKIP LOCKED",
+const DUE: DueClaim = DueClaim {
+    select: "/* payments.due_refunds */ SELECT id FROM refunds WHERE next_attempt_at <= ? AND state NOT IN (?, ?) ORDER BY next_attempt_at LIMIT ? FOR UPDATE SKIP LOCKED",
     codes: &[
         RefundStateKind::Returning.code(),
         RefundStateKind::Withdrawn.code(),
     ],
-    set: "UPDATE /* payments.claim_refunds */ refunds SET next_attempt_at = ",
-    of: ", calling_until = next_attempt_at WHERE id IN (",
+    update: "UPDATE /* payments.claim_refunds */ refunds SET next_attempt_at = ",
+    where_id: ", calling_until = next_attempt_at WHERE id IN (",
 };
 
 /// Takes one refund, unless somebody else has it or nothing is left to do.

@@ -30,7 +30,7 @@ use super::{
     why::Why,
 };
 use crate::{
-    db::{Db, DbError, DueList, Tx, Work},
+    db::{Db, DbError, DueClaim, Tx, Work},
     merchants,
     primitives::{MerchantId, OrderId, TenantId, Timestamp},
 };
@@ -237,11 +237,11 @@ impl Work for Sweep {
     }
 }
 
-const DUE: DueList = DueList {
-    list: "/* payments.due_watches */ SELECT order_id, tenant_id, queries, refusals FROM order_watches WHERE due_at <= ? ORDER BY due_at LIMIT ? FOR UPDATE SKIP LOCKED",
+const DUE: DueClaim = DueClaim {
+    select: "/* payments.due_watches */ SELECT order_id, tenant_id, queries, refusals FROM order_watches WHERE due_at <= ? ORDER BY due_at LIMIT ? FOR UPDATE SKIP LOCKED",
     codes: &[],
-    set: "UPDATE /* payments.claim_watches */ order_watches SET due_at = ",
-    of: " WHERE order_id IN (",
+    update: "UPDATE /* payments.claim_watches */ order_watches SET due_at = ",
+    where_id: " WHERE order_id IN (",
 };
 
 /// Has the open orders of a merchant looked at now, and not when their turn comes: it was suspended, and each of them is closed.

@@ -15,7 +15,10 @@ use crate::{
     idempotency::{KeyRow, Keys},
     ledger,
     primitives::{AccountId, DeedId, EntryId, EntryKind, Lane, MerchantId, Points},
-    risk::{self, Action, Event, NewReview, ReviewKind, ReviewTerms, Ruling, rules_that_want},
+    risk::{
+        self, Action, ActivityKey, Evaluation, NewReview, ReviewKind, ReviewPolicy,
+        rules_wanting_review,
+    },
 };
 
 /// A deed, and whether it had been asked for before.
@@ -34,31 +37,31 @@ pub async fn ask(desk: &Desk, wish: DeedWish) -> Result<Asked, DeedError> {
     let now = desk.db.now();
     let rules = desk.rules.current(wish.tenant).await?;
     // Who repeats is answered by the deed, whatever has changed since: risk is not asked twice, nor is a day that has passed a mistake by now.
-    let (merchant, ruling) = if deed_store::is_known(&desk.db, &wish).await? {
-        (None, Ruling::default())
+    let (merchant, evaluation) = if deed_store::is_known(&desk.db, &wish).await? {
+        (None, Evaluation::default())
     } else {
         wish.check(now.business_day())?;
         let merchant = check_parties(desk, &wish).await?;
-        let ruling = match wish.facts(merchant, now) {
+        let evaluation = match wish.facts(merchant, now) {
             Some(facts) => {
-                let event = Event::of(&[wish.key(), wish.request_hash()].concat());
-                desk.risk.rule_on_event(facts, event).await
+                let event = ActivityKey::of(&[wish.key(), wish.request_hash()].concat());
+                desk.risk.evaluate_keyed(facts, event).await
             }
-            None => Ruling::default(),
+            None => Evaluation::default(),
         };
-        (merchant, ruling)
+        (merchant, evaluation)
     };
     let operation = AskDeed {
         wish,
         merchant,
         rules,
-        ruling: ruling.clone(),
-        terms: desk.risk.review_terms(),
+        evaluation: evaluation.clone(),
+        terms: desk.risk.review_policy(),
     };
     let db = desk.db.clone();
     let deed = async move { db.submit(operation).await };
     let is_done = |asked: &Asked| !asked.deed.is_blocked();
-    let asked = ruling.see_through(deed, is_done).await?;
+    let asked = evaluation.run_and_conclude(deed, is_done).await?;
     if asked.deed.is_blocked() {
         return Err(DeedError::Blocked);
     }
@@ -94,8 +97,8 @@ struct AskDeed {
     /// The merchant that it is about, which the order may have told.
     merchant: Option<MerchantId>,
     rules: Arc<Rules>,
-    ruling: Ruling,
-    terms: ReviewTerms,
+    evaluation: Evaluation,
+    terms: ReviewPolicy,
 }
 
 /// What becomes of a wish that can be had.
@@ -109,7 +112,7 @@ enum Verdict {
 impl AskDeed {
     /// A back end cannot answer a challenge in its customer's place: where risk would ask for one, a person decides.
     fn verdict(&self) -> Verdict {
-        match self.ruling.action() {
+        match self.evaluation.action() {
             Action::Allow => Verdict::Now,
             Action::Verify | Action::Review => Verdict::Later,
             Action::Block => Verdict::Never,
@@ -174,7 +177,7 @@ impl AskDeed {
         };
         NewReview {
             tenant: deed.tenant,
-            kind: ReviewKind::Deed,
+            kind: ReviewKind::PointsTransaction,
             cause: deed.id.id(),
             stage,
             entry: EntryId::of(deed.id.id(), kind),
@@ -184,9 +187,9 @@ impl AskDeed {
             amount: None,
             source: deed.source.to_string(),
             rules: self
-                .ruling
+                .evaluation
                 .decision()
-                .map(rules_that_want)
+                .map(rules_wanting_review)
                 .unwrap_or_default(),
         }
     }
@@ -258,7 +261,7 @@ impl Operation for AskDeed {
             return Err(OVER_AT_BIRTH);
         }
         self.book(set, cx, &deed)?;
-        self.ruling.note(set, cx, deed.id.id());
+        self.evaluation.store(set, cx, deed.id.id());
         if deed.state == DeedState::UnderReview {
             risk::open_review(set, self.review(&deed), &self.terms, cx.now());
         }
@@ -294,15 +297,15 @@ pub(super) fn note(set: &mut WorkingSet, cx: &Cx<'_>, deed: &Deed, by: &audit::A
 #[cfg(test)]
 pub(crate) fn asking(
     wish: DeedWish,
-    ruling: Ruling,
+    evaluation: Evaluation,
 ) -> impl Operation<Reply = Asked, Refusal = DeedError> {
     let rules = super::rules::one_rule(wish.tenant, 1, super::RuleTerms::default());
     AskDeed {
         wish,
         merchant: None,
         rules,
-        ruling,
-        terms: ReviewTerms::default(),
+        evaluation,
+        terms: ReviewPolicy::default(),
     }
 }
 
@@ -334,7 +337,7 @@ mod tests {
                 by: audit::Actor::new("crm"),
             };
             let at = day.start().plus_seconds(seconds);
-            Memory::new(1).decide(at, &asking(wish, Ruling::default()))
+            Memory::new(1).decide(at, &asking(wish, Evaluation::default()))
         };
         assert_eq!(ask(-1).unwrap().deed.state, DeedState::Done);
         for late in [0, 1] {

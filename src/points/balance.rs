@@ -5,7 +5,7 @@ use sqlx::FromRow;
 use super::classes::{Cause, KIND, caused_by, change_type, counted_as, is_no_debt, source_of};
 use crate::{
     db::{Db, DbError},
-    ledger::{self, Account, CheckedSide, Phase},
+    ledger::{self, Account, ConstrainedSide, Phase},
     primitives::{
         AccountId, BusinessDay, CustomerId, OrderId, OrderNo, PageLimit, Points, TenantId,
         Timestamp,
@@ -47,7 +47,7 @@ pub async fn list_records(
 ) -> Result<Vec<PointsRecord>, DbError> {
     let (kind, change_type, source) = (KIND, change_type(), source_of());
     let (credit, pending, void) = (
-        CheckedSide::Credit.code(),
+        ConstrainedSide::Credit.code(),
         Phase::Pending.code(),
         Phase::Void.code(),
     );
@@ -56,7 +56,7 @@ pub async fn list_records(
     let of_orders = caused_by(&[Cause::Order, Cause::OrderOrDeed]);
     let statement = format!(
         "SELECT /* points.list_records */ t.account_version AS version, \
-         CASE t.checked_side WHEN {credit} THEN t.amount ELSE -t.amount END AS points_change, \
+         CASE t.constrained_side WHEN {credit} THEN t.amount ELSE -t.amount END AS points_change, \
          t.balance_after AS points_balance, {change_type} AS change_type, {source} AS source, \
          CASE t.phase WHEN {pending} THEN 'pending' WHEN {void} THEN 'voided' ELSE 'posted' END AS state, \
          o.id AS order_id, m.name AS merchant_name, t.created_at \
@@ -66,7 +66,7 @@ pub async fn list_records(
          LEFT JOIN payment_orders o ON o.id = CASE WHEN d.id IS NOT NULL THEN d.order_id WHEN r.id IS NOT NULL THEN r.order_id \
          WHEN {kind} IN {of_orders} THEN CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') END \
          LEFT JOIN merchants m ON m.id = COALESCE(o.merchant_id, d.merchant_id) \
-         WHERE t.checked_account = ? AND t.tenant_id = ? AND t.account_version < ? \
+         WHERE t.constrained_account = ? AND t.tenant_id = ? AND t.account_version < ? \
          ORDER BY t.account_version DESC LIMIT ?"
     );
     Ok(sqlx::query_as(sqlx::AssertSqlSafe(statement))
@@ -128,20 +128,20 @@ fn happened() -> String {
     let (posted, post) = (Phase::Posted.code(), Phase::Post.code());
     let no_debt = is_no_debt();
     format!(
-        "t.checked_account = ? AND t.tenant_id = ? AND t.phase IN ({posted}, {post}) AND {no_debt}"
+        "t.constrained_account = ? AND t.tenant_id = ? AND t.phase IN ({posted}, {post}) AND {no_debt}"
     )
 }
 
 fn earned_and_spent() -> String {
-    let sum = |side: CheckedSide, name| {
+    let sum = |side: ConstrainedSide, name| {
         let side = side.code();
         format!(
-            "CAST(SUM(CASE WHEN t.checked_side = {side} THEN t.amount ELSE 0 END) AS SIGNED) AS {name}"
+            "CAST(SUM(CASE WHEN t.constrained_side = {side} THEN t.amount ELSE 0 END) AS SIGNED) AS {name}"
         )
     };
     let (earned, spent) = (
-        sum(CheckedSide::Credit, "earned"),
-        sum(CheckedSide::Debit, "spent"),
+        sum(ConstrainedSide::Credit, "earned"),
+        sum(ConstrainedSide::Debit, "spent"),
     );
     format!("{earned}, {spent}")
 }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     db::{Cx, WorkingSet},
-    ledger::{self, Account, Accounts, Draft, LedgerError, LotsOf, Resolution, Stock},
+    ledger::{self, Account, Accounts, Draft, LedgerError, LotsOf, PointHoldings, Resolution},
     outbox::{self, Event},
     primitives::{AccountId, AccountKind, BusinessDay, EntryId, EntryKind, Points, TransferId},
 };
@@ -41,7 +41,7 @@ pub(super) fn afford(set: &WorkingSet, cx: &mut Cx<'_>, deed: &Deed) -> Result<(
 /// Says what can be spent, which is less than was asked for. An account that does not agree with
 /// its lots and holds is a broken book, and tells nobody what it has.
 fn insufficient(set: &WorkingSet, cx: &mut Cx<'_>, deed: &Deed) -> DeedError {
-    let stock = Stock::of(set, AccountId::customer_points(deed.customer));
+    let stock = PointHoldings::of(set, AccountId::customer_points(deed.customer));
     let account = account(set, deed);
     if stock.posted() != Ok(account.posted()) || stock.held() != Ok(account.debits_pending) {
         cx.inconsistent("a customer's points are not those of their lots and holds");
@@ -84,7 +84,7 @@ fn issued(deed: &Deed) -> Draft {
 fn repayment(set: &WorkingSet, cx: &Cx<'_>, deed: &Deed) -> Result<Option<Draft>, LedgerError> {
     let lot = deed.expires_on.unwrap_or(BusinessDay::NEVER);
     let today = cx.now().business_day();
-    ledger::repays_at_once(set, deed.customer, (deed.points, lot), today)
+    ledger::repayment_out_of_grant(set, deed.customer, (deed.points, lot), today)
 }
 
 /// Points that were held are free again: they repay what their owner owes, by an entry of its own.
@@ -224,7 +224,7 @@ fn repaid_by_return(
     let theirs = AccountId::customer_points(deed.customer);
     let debt = AccountId::customer_debt(deed.customer);
     let today = cx.now().business_day();
-    let mut stock = Stock::of(set, theirs);
+    let mut stock = PointHoldings::of(set, theirs);
     for (on, points) in lots {
         let left = stock.lots.entry(*on).or_default();
         *left = left
@@ -299,7 +299,7 @@ fn refusal(set: &WorkingSet, cx: &mut Cx<'_>, deed: &Deed, error: LedgerError) -
         LedgerError::SameAccount
         | LedgerError::MixedAssets
         | LedgerError::NothingToMove
-        | LedgerError::TwoCheckedAccounts
+        | LedgerError::TwoConstrainedAccounts
         | LedgerError::UnknownAccountKind
         | LedgerError::BelowZero
         | LedgerError::NothingOwed

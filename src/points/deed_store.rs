@@ -7,7 +7,7 @@ use sqlx::{Row as _, mysql::MySqlRow};
 use super::{Deed, DeedKind, DeedState, DeedWish, Reference, Source};
 use crate::{
     audit::Actor,
-    db::{Change, Db, DbError, DueList, Recorder, RowSet, Sql, Tx},
+    db::{Change, Db, DbError, DueClaim, Recorder, RowSet, Sql, Tx},
     primitives::{
         BusinessDay, CustomerId, DeedId, MerchantId, PageLimit, Points, TenantId, Timestamp,
     },
@@ -58,7 +58,7 @@ pub(crate) fn read_deed(row: &MySqlRow) -> Result<Deed, sqlx::Error> {
 impl RowSet for Deeds {
     type Key = DeedId;
     type Row = Deed;
-    const PLACE: u8 = 28;
+    const LOCK_ORDER: u8 = 28;
 
     fn load(keys: &[DeedId], sql: &mut Sql) {
         sql.push("SELECT /* points.load_deeds */ ")
@@ -147,7 +147,7 @@ pub(super) struct FromLot {
 impl RowSet for DeedLots {
     type Key = DeedId;
     type Row = BTreeMap<BusinessDay, FromLot>;
-    const PLACE: u8 = 27;
+    const LOCK_ORDER: u8 = 27;
 
     fn load(keys: &[DeedId], sql: &mut Sql) {
         sql.push("SELECT /* points.load_deed_lots */ deed_id, expires_on, tenant_id, taken, returned FROM point_deed_lots WHERE deed_id IN (");
@@ -214,11 +214,11 @@ fn due(deed: &Deed) -> Option<Timestamp> {
     deed.hold_until.filter(|_| deed.state == DeedState::Held)
 }
 
-const DUE: DueList = DueList {
-    list: "/* points.due_holds */ SELECT id, tenant_id FROM point_deeds WHERE due_at <= ? ORDER BY due_at LIMIT ? FOR UPDATE SKIP LOCKED",
+const DUE: DueClaim = DueClaim {
+    select: "/* points.due_holds */ SELECT id, tenant_id FROM point_deeds WHERE due_at <= ? ORDER BY due_at LIMIT ? FOR UPDATE SKIP LOCKED",
     codes: &[],
-    set: "UPDATE /* points.claim_holds */ point_deeds SET due_at = ",
-    of: " WHERE id IN (",
+    update: "UPDATE /* points.claim_holds */ point_deeds SET due_at = ",
+    where_id: " WHERE id IN (",
 };
 
 /// Up to `limit` holds whose time is over, taken until `until`.

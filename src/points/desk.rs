@@ -1,6 +1,6 @@
 //! What the use cases of this slice work with.
 
-use super::{Deed, DeedFilter, RuleBook, deed_store};
+use super::{Deed, DeedFilter, RulesCache, deed_store};
 use crate::{
     db::{Db, DbError},
     primitives::{DeedId, PageLimit, TenantId},
@@ -11,7 +11,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Desk {
     pub db: Db,
-    pub rules: RuleBook,
+    pub rules: RulesCache,
     pub risk: Risk,
 }
 

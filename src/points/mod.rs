@@ -11,7 +11,7 @@
 //!   the table in [`Rules`]' module shows how. A payment earns by the rule of the order's merchant in force when the customer paid, by WeChat's clock, whenever we are told: by a
 //!   late callback, by a query, or after the order had been given up. Not earlier than the order, for WeChat tells whole seconds. How long points last is counted from
 //!   the day of the credit, so that nobody's points are over when they come.
-//! - **In memory**: [`RuleBook`] knows what is in force and what will be, and asks once a second for versions above the newest it knows.
+//! - **In memory**: [`RulesCache`] knows what is in force and what will be, and asks once a second for versions above the newest it knows.
 //! - **Two admins at once** queue at the tenant's row and get two versions; the later one is the one that holds.
 //! - **Why**: earning keeps its steps ([`Explanation`]), and [`dry_run()`] tells them of a payment that nobody made.
 //!
@@ -66,7 +66,7 @@
 //!
 //! - **Twice**: the reference is claimed in the commit of the deed ([`idempotency`](crate::idempotency)), under a hash of tenant, kind, source and reference, with a hash of the
 //!   request. The same request is answered with the deed as it stands by then; another one is refused.
-//! - **Never below zero**: what can be spent is what is free ([`Stock`](crate::ledger::Stock)): in lots that are not over, and needed by nothing that is set aside. Customers and back
+//! - **Never below zero**: what can be spent is what is free ([`PointHoldings`](crate::ledger::PointHoldings)): in lots that are not over, and needed by nothing that is set aside. Customers and back
 //!   ends are shown that number ([`Standing`]), and it decides. The account's version guards it.
 //! - **Debts**: whoever owes points has none free. What an award brings and what a hold lets go repays first (`ledger/debt.rs`), in the commit of the deed.
 //! - **Two at once**: the deed's version and the key of the resolving entry let one end win; the other is told the state.
@@ -89,7 +89,6 @@
 
 mod ask;
 mod balance;
-mod book;
 mod classes;
 mod day_statistics;
 mod decide_deed;
@@ -108,6 +107,7 @@ mod rounding;
 mod rule;
 mod rule_store;
 mod rules;
+mod rules_cache;
 mod set_rule;
 mod standing;
 mod store;
@@ -120,7 +120,6 @@ pub use ask::{Asked, ask};
 pub use balance::{
     PointsRecord, Statistics, StatisticsDay, StatisticsSource, list_records, statistics,
 };
-pub use book::RuleBook;
 pub use day_statistics::{DayFigures, DayQuery, Grouping, day_statistics};
 pub(crate) use decide_deed::asked_by;
 pub use decide_deed::{decide_in, want_decision};
@@ -146,6 +145,7 @@ pub use rule_store::{
 #[cfg(test)]
 pub(crate) use rules::one_rule;
 pub use rules::{Because, InForce, RuleStanding, RuleVersion, Rules};
+pub use rules_cache::RulesCache;
 pub use set_rule::{SetRule, SetRuleError, WithdrawRule};
 pub use standing::{ExpiringDay, ExpiringSoon, Standing, balance, list_expiring, standing};
 pub use store::{Budget, Budgets};

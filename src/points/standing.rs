@@ -4,14 +4,14 @@ use sqlx::FromRow;
 
 use crate::{
     db::{Db, DbError},
-    ledger::{self, Account, Balance, Stock},
+    ledger::{self, Account, Balance, PointHoldings},
     primitives::{AccountId, BusinessDay, CustomerId, PageLimit, Points, TenantId},
 };
 
 /// A customer's points as they can be used today.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
-    /// As booked, but `available` is what can be spent ([`Stock::free`]), which leaves out what is over: points are gone at the turn of their day, also while the night's job has
+    /// As booked, but `available` is what can be spent ([`PointHoldings::free`]), which leaves out what is over: points are gone at the turn of their day, also while the night's job has
     /// not taken them from the books. Deeds and refunds are decided by the same number.
     pub balance: Balance,
     pub expiring: ExpiringSoon,
@@ -36,8 +36,8 @@ pub async fn standing(
 ) -> Result<Standing, DbError> {
     let today = db.now().business_day();
     let until = today.plus_days(within_days);
-    let found = ledger::find_stock(db, tenant, AccountId::customer_points(customer)).await?;
-    let (account, stock) = found.unwrap_or((Account::empty(tenant), Stock::default()));
+    let found = ledger::find_holdings(db, tenant, AccountId::customer_points(customer)).await?;
+    let (account, stock) = found.unwrap_or((Account::empty(tenant), PointHoldings::default()));
     let broken = |_| DbError::Inconsistent("a customer's points do not add up");
     let balance = account.balance().map_err(broken)?;
     let points = |units: i64| Points::parse(units.max(0));

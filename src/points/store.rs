@@ -55,7 +55,7 @@ impl RowSet for Budgets {
     /// Tenant and version of the rule.
     type Key = (TenantId, u32);
     type Row = Budget;
-    const PLACE: u8 = 70;
+    const LOCK_ORDER: u8 = 70;
 
     fn load(keys: &[Self::Key], sql: &mut Sql) {
         sql.push("SELECT /* points.load_budgets */ tenant_id, rule_version, granted, version FROM point_budgets WHERE (tenant_id, rule_version) IN (");

@@ -203,7 +203,7 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     fn now(&self) -> Timestamp;
 
     /// Whether it is meant to show the time of the world, so that it can be held against another machine's.
-    fn is_the_worlds(&self) -> bool {
+    fn is_real_time(&self) -> bool {
         true
     }
 }
@@ -246,7 +246,7 @@ impl Clock for MockClock {
         Timestamp(self.0.load(Ordering::SeqCst))
     }
 
-    fn is_the_worlds(&self) -> bool {
+    fn is_real_time(&self) -> bool {
         false
     }
 }

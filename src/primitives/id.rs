@@ -404,7 +404,7 @@ impl AccountKind {
     }
 
     /// May not go below zero, and therefore is written with a version check.
-    pub const fn is_checked(self) -> bool {
+    pub const fn is_constrained(self) -> bool {
         matches!(self, Self::CustomerPoints)
     }
 

@@ -12,7 +12,7 @@ mod secret;
 mod source;
 mod text;
 
-pub use bill_text::survives_bill;
+pub use bill_text::is_safe_in_bill;
 pub use clock::{BusinessDay, Clock, MockClock, NotADay, SystemClock, Timestamp};
 pub use id::{
     AccountId, AccountKind, Asset, ChallengeId, CommitterId, CustomerId, DecisionId, DeedId,

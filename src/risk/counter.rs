@@ -23,7 +23,7 @@ pub enum Per {
 /// What can be counted as different, or be met for the first time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Thing {
+pub enum Attribute {
     Customer,
     Merchant,
     Address,
@@ -36,22 +36,22 @@ pub enum Thing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Measure {
-    /// How many deeds.
+    /// How many activities.
     Count,
     /// How much money they were about, in fen.
     SumFen,
     /// How many points they were about.
     SumPoints,
     /// How many different ones.
-    Distinct(Thing),
-    /// Whether this one was met before, in a deed that was not stopped: 1 or 0.
-    Seen(Thing),
+    Distinct(Attribute),
+    /// Whether this one was met before, in an activity that was not stopped: 1 or 0.
+    Seen(Attribute),
 }
 
-/// Which deeds of a stage are counted, where a stage has deeds of more than one kind: points are
+/// Which activities of a stage are counted, where a stage has activities of more than one kind: points are
 /// credited for payments, and awarded by back ends.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Deeds {
+pub enum ActivityKind {
     #[default]
     All,
     /// Points that payments earn.
@@ -62,27 +62,27 @@ pub enum Deeds {
 
 /// What a counter counts, by the word that rule files use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Of {
+pub struct ActivityFilter {
     pub stage: Stage,
-    pub deeds: Deeds,
+    pub kind: ActivityKind,
 }
 
 /// One number that rules ask for. Two rules that ask for the same number share a counter.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Counter {
     pub measure: Measure,
-    /// These deeds are counted, if they are done.
-    pub of: Of,
+    /// These activities are counted, if they are done.
+    pub of: ActivityFilter,
     /// So is what was only tried: stopped by rules, or not possible. Not of [`Measure::Seen`].
     pub attempts: bool,
     pub per: Per,
     /// Over the last so many seconds.
     pub within_seconds: u32,
-    /// Only deeds about at least and at most so much money.
+    /// Only activities about at least and at most so much money.
     pub between: Option<(Money, Money)>,
 }
 
-impl Of {
+impl ActivityFilter {
     /// Everything that can be counted.
     pub const ALL: [Self; 7] = [
         Self::all(Stage::Login),
@@ -95,36 +95,36 @@ impl Of {
     ];
     pub const PAYMENTS: Self = Self {
         stage: Stage::PointsCredit,
-        deeds: Deeds::Payments,
+        kind: ActivityKind::Payments,
     };
     pub const AWARDS: Self = Self {
         stage: Stage::PointsCredit,
-        deeds: Deeds::Awards,
+        kind: ActivityKind::Awards,
     };
 
-    /// Every deed of a stage.
+    /// Every activity of a stage.
     pub const fn all(stage: Stage) -> Self {
         Self {
             stage,
-            deeds: Deeds::All,
+            kind: ActivityKind::All,
         }
     }
 
     pub const fn name(self) -> &'static str {
-        match self.deeds {
-            Deeds::All => self.stage.name(),
-            Deeds::Payments => "points.credit.payment",
-            Deeds::Awards => "points.credit.award",
+        match self.kind {
+            ActivityKind::All => self.stage.name(),
+            ActivityKind::Payments => "points.credit.payment",
+            ActivityKind::Awards => "points.credit.award",
         }
     }
 
-    /// Whether the deed is one of these.
-    pub const fn has(self, facts: &Facts) -> bool {
+    /// Whether the activity is one of these.
+    pub const fn matches(self, facts: &Facts) -> bool {
         // A back end that gives points says its name.
-        let fits = match self.deeds {
-            Deeds::All => true,
-            Deeds::Payments => facts.source.is_none(),
-            Deeds::Awards => facts.source.is_some(),
+        let fits = match self.kind {
+            ActivityKind::All => true,
+            ActivityKind::Payments => facts.source.is_none(),
+            ActivityKind::Awards => facts.source.is_some(),
         };
         fits && self.stage.code() == facts.stage.code()
     }
@@ -132,16 +132,16 @@ impl Of {
 
 /// What to do with a counter at a stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ask<'a> {
+pub struct CounterUsage<'a> {
     pub counter: &'a Counter,
     /// What it is called where it is kept, apart from whose it is.
     pub name: &'a str,
-    /// This deed is of the stage that it counts.
-    pub feed: bool,
-    /// A rule of this stage wants to know it. What is fed and read at once includes this deed.
+    /// This activity is of the stage that it counts.
+    pub counts: bool,
+    /// A rule of this stage wants to know it. What is fed and read at once includes this activity.
     pub read: bool,
 }
 
 /// What the counters said, one for each that a stage reads, in the rule set's order; none where it could not be had. Counts, fen or points.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Measured(pub Vec<Option<i64>>);
+pub struct CounterValues(pub Vec<Option<i64>>);

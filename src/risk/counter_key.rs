@@ -1,7 +1,7 @@
 //! What counters are called in Redis, and what they are called to people.
 //!
 //! ```text
-//! zf:risk:{<subject>}:s<stage>   string:     all that a subject adds up at deeds of that stage, over all windows
+//! zf:risk:{<subject>}:s<stage>   string:     all that a subject adds up at activities of that stage, over all windows
 //! zf:risk:{<subject>}:<name>     sorted set: what it has met within the window
 //! ```
 //!
@@ -14,20 +14,20 @@ use std::{cell::OnceCell, net::IpAddr};
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-use super::{Counter, Deeds, Measure, Per, Thing};
+use super::{ActivityKind, Attribute, Counter, Measure, Per};
 use crate::{
     facts::{Facts, Stage, Subject},
     primitives::TenantId,
 };
 
-/// What the subjects and things of one deed are called: each is hashed once, however many counters there are.
-pub(super) struct Names<'f> {
+/// What the subjects and things of one activity are called: each is hashed once, however many counters there are.
+pub(super) struct KeyNames<'f> {
     pub(super) facts: &'f Facts,
     subjects: [OnceCell<Option<String>>; 5],
     members: [OnceCell<Option<String>>; 5],
 }
 
-impl<'f> Names<'f> {
+impl<'f> KeyNames<'f> {
     pub(super) fn of(facts: &'f Facts) -> Self {
         Self {
             facts,
@@ -36,7 +36,7 @@ impl<'f> Names<'f> {
         }
     }
 
-    /// Whose counter it is; none if the deed has nobody of that kind.
+    /// Whose counter it is; none if the activity has nobody of that kind.
     pub(super) fn subject(&self, per: Per) -> Option<&str> {
         let [customer, merchant, address, device, pair] = &self.subjects;
         let cell = match per {
@@ -49,17 +49,18 @@ impl<'f> Names<'f> {
         cell.get_or_init(|| subject(self.facts, per)).as_deref()
     }
 
-    /// What is met, as a member of a set; none if the deed has no such thing.
-    pub(super) fn member(&self, thing: Thing) -> Option<&str> {
+    /// What is met, as a member of a set; none if the activity has no such thing.
+    pub(super) fn member(&self, attribute: Attribute) -> Option<&str> {
         let [customer, merchant, address, network, device] = &self.members;
-        let cell = match thing {
-            Thing::Customer => customer,
-            Thing::Merchant => merchant,
-            Thing::Address => address,
-            Thing::Network => network,
-            Thing::Device => device,
+        let cell = match attribute {
+            Attribute::Customer => customer,
+            Attribute::Merchant => merchant,
+            Attribute::Address => address,
+            Attribute::Network => network,
+            Attribute::Device => device,
         };
-        cell.get_or_init(|| member(self.facts, thing)).as_deref()
+        cell.get_or_init(|| member(self.facts, attribute))
+            .as_deref()
     }
 }
 
@@ -74,18 +75,18 @@ fn subject(facts: &Facts, per: Per) -> Option<String> {
     Some(hashed(facts.tenant, &subject.key()))
 }
 
-fn member(facts: &Facts, thing: Thing) -> Option<String> {
-    let text = match thing {
-        Thing::Customer => Subject::Person(facts.customer?.id()).key(),
-        Thing::Merchant => Subject::Merchant(facts.merchant?).key(),
-        Thing::Address => Subject::address(facts.origin.address?).key(),
-        Thing::Network => network(facts.origin.address?),
-        Thing::Device => Subject::Device(facts.origin.device.clone()?).key(),
+fn member(facts: &Facts, attribute: Attribute) -> Option<String> {
+    let text = match attribute {
+        Attribute::Customer => Subject::Person(facts.customer?.id()).key(),
+        Attribute::Merchant => Subject::Merchant(facts.merchant?).key(),
+        Attribute::Address => Subject::address(facts.origin.address?).key(),
+        Attribute::Network => network(facts.origin.address?),
+        Attribute::Device => Subject::Device(facts.origin.device.clone()?).key(),
     };
     Some(hashed(facts.tenant, &text))
 }
 
-/// The key of all that a subject adds up at deeds of `stage`.
+/// The key of all that a subject adds up at activities of `stage`.
 pub(super) fn sums_key(subject: &str, stage: Stage) -> String {
     format!("zf:risk:{{{subject}}}:s{}", stage.code())
 }
@@ -96,22 +97,22 @@ pub(super) fn set_key(subject: &str, name: &str) -> String {
 }
 
 /// The counter's definition without its subject: `60:c2` is how often within 60 seconds, `60:c2T` how often it was tried, `60:c3P` how often a payment earned points. Made once
-/// for a rule set ([`Ask::name`](super::Ask::name)).
+/// for a rule set ([`CounterUsage::name`](super::CounterUsage::name)).
 pub(super) fn name(counter: &Counter) -> String {
     let window = counter.within_seconds;
-    let deeds = match counter.of.deeds {
-        Deeds::All => "",
-        Deeds::Payments => "P",
-        Deeds::Awards => "A",
+    let kind = match counter.of.kind {
+        ActivityKind::All => "",
+        ActivityKind::Payments => "P",
+        ActivityKind::Awards => "A",
     };
     let tried = if counter.attempts { "T" } else { "" };
-    let stage = format!("{}{deeds}{tried}", counter.of.stage.code());
+    let stage = format!("{}{kind}{tried}", counter.of.stage.code());
     let what = match counter.measure {
         Measure::Count => format!("{window}:c{stage}"),
         Measure::SumFen => format!("{window}:f{stage}"),
         Measure::SumPoints => format!("{window}:p{stage}"),
-        Measure::Distinct(thing) => format!("{window}:d{stage}{}", letter(thing)),
-        Measure::Seen(thing) => format!("{window}:s{stage}{}", letter(thing)),
+        Measure::Distinct(attribute) => format!("{window}:d{stage}{}", letter(attribute)),
+        Measure::Seen(attribute) => format!("{window}:s{stage}{}", letter(attribute)),
     };
     match counter.between {
         Some((least, most)) => format!("{what},{}-{}", least.get(), most.get()),
@@ -119,10 +120,10 @@ pub(super) fn name(counter: &Counter) -> String {
     }
 }
 
-/// Whether the deed is one of those that the counter counts.
-pub(super) fn fits(counter: &Counter, facts: &Facts) -> bool {
+/// Whether the activity is one of those that the counter counts.
+pub(super) fn is_counted_by(counter: &Counter, facts: &Facts) -> bool {
     match (counter.between, facts.amount) {
-        _ if !counter.of.has(facts) => false,
+        _ if !counter.of.matches(facts) => false,
         (None, _) => true,
         (Some((least, most)), Some(amount)) => (least..=most).contains(&amount),
         (Some(_), None) => false,
@@ -135,8 +136,8 @@ pub fn describe_counter(counter: &Counter) -> String {
         Measure::Count => "count".to_owned(),
         Measure::SumFen => "sum of fen".to_owned(),
         Measure::SumPoints => "sum of points".to_owned(),
-        Measure::Distinct(thing) => format!("different {}", plural(thing)),
-        Measure::Seen(thing) => format!("this {} was met", singular(thing)),
+        Measure::Distinct(attribute) => format!("different {}", plural(attribute)),
+        Measure::Seen(attribute) => format!("this {} was met", singular(attribute)),
     };
     let per = match counter.per {
         Per::Customer => "customer",
@@ -159,33 +160,33 @@ pub fn describe_counter(counter: &Counter) -> String {
     format!("{what} of {of}{between} per {per} in {within} s")
 }
 
-const fn letter(thing: Thing) -> char {
-    match thing {
-        Thing::Customer => 'c',
-        Thing::Merchant => 's',
-        Thing::Address => 'a',
-        Thing::Network => 'n',
-        Thing::Device => 'd',
+const fn letter(attribute: Attribute) -> char {
+    match attribute {
+        Attribute::Customer => 'c',
+        Attribute::Merchant => 's',
+        Attribute::Address => 'a',
+        Attribute::Network => 'n',
+        Attribute::Device => 'd',
     }
 }
 
-const fn singular(thing: Thing) -> &'static str {
-    match thing {
-        Thing::Customer => "customer",
-        Thing::Merchant => "merchant",
-        Thing::Address => "address",
-        Thing::Network => "network",
-        Thing::Device => "device",
+const fn singular(attribute: Attribute) -> &'static str {
+    match attribute {
+        Attribute::Customer => "customer",
+        Attribute::Merchant => "merchant",
+        Attribute::Address => "address",
+        Attribute::Network => "network",
+        Attribute::Device => "device",
     }
 }
 
-const fn plural(thing: Thing) -> &'static str {
-    match thing {
-        Thing::Customer => "customers",
-        Thing::Merchant => "merchants",
-        Thing::Address => "addresses",
-        Thing::Network => "networks",
-        Thing::Device => "devices",
+const fn plural(attribute: Attribute) -> &'static str {
+    match attribute {
+        Attribute::Customer => "customers",
+        Attribute::Merchant => "merchants",
+        Attribute::Address => "addresses",
+        Attribute::Network => "networks",
+        Attribute::Device => "devices",
     }
 }
 
@@ -208,7 +209,7 @@ mod tests {
     use crate::{
         facts::Device,
         primitives::{CustomerId, Id, MerchantId, Money, Timestamp},
-        risk::Of,
+        risk::ActivityFilter,
     };
 
     fn facts() -> Facts {
@@ -227,7 +228,7 @@ mod tests {
     fn counter(measure: Measure) -> Counter {
         Counter {
             measure,
-            of: Of::all(Stage::PaymentCreate),
+            of: ActivityFilter::all(Stage::PaymentCreate),
             attempts: false,
             per: Per::Customer,
             within_seconds: 60,
@@ -245,20 +246,20 @@ mod tests {
             Per::Device,
             Per::Pair,
         ];
-        let things = [
-            Thing::Customer,
-            Thing::Merchant,
-            Thing::Address,
-            Thing::Network,
-            Thing::Device,
+        let attributes = [
+            Attribute::Customer,
+            Attribute::Merchant,
+            Attribute::Address,
+            Attribute::Network,
+            Attribute::Device,
         ];
         let subjects: std::collections::BTreeSet<_> = pers
             .iter()
             .map(|per| subject(&facts, *per).unwrap())
             .collect();
-        let members: std::collections::BTreeSet<_> = things
+        let members: std::collections::BTreeSet<_> = attributes
             .iter()
-            .map(|thing| member(&facts, *thing).unwrap())
+            .map(|attribute| member(&facts, *attribute).unwrap())
             .collect();
         assert_eq!((subjects.len(), members.len()), (5, 5));
         for name in subjects.iter().chain(&members) {
@@ -273,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_deed_does_not_have_has_no_counter() {
+    fn what_an_activity_does_not_have_has_no_counter() {
         let bare = Facts::new(Stage::Login, TenantId(1), Timestamp::from_micros(0));
         for per in [
             Per::Customer,
@@ -284,8 +285,8 @@ mod tests {
         ] {
             assert_eq!(subject(&bare, per), None);
         }
-        for thing in [Thing::Customer, Thing::Network, Thing::Device] {
-            assert_eq!(member(&bare, thing), None);
+        for attribute in [Attribute::Customer, Attribute::Network, Attribute::Device] {
+            assert_eq!(member(&bare, attribute), None);
         }
     }
 
@@ -294,7 +295,7 @@ mod tests {
         let of = |text: &str| {
             let mut facts = facts();
             facts.origin.address = Some(text.parse().unwrap());
-            member(&facts, Thing::Network)
+            member(&facts, Attribute::Network)
         };
         assert_eq!(of("203.0.113.7"), of("203.0.113.250"));
         assert_eq!(of("203.0.113.7"), of("::ffff:203.0.113.9"));
@@ -316,16 +317,16 @@ mod tests {
         assert!(describe_counter(&counter).contains("between 900 and 999 fen"));
         assert_eq!(sums_key("ab", Stage::Refund), "zf:risk:{ab}:s5");
         counter.between = None;
-        counter.measure = Measure::Distinct(Thing::Network);
+        counter.measure = Measure::Distinct(Attribute::Network);
         assert_eq!(set_key("ab", &name(&counter)), "zf:risk:{ab}:60:d2n");
     }
 
     #[test]
-    fn names_tell_kinds_of_deeds_and_attempts_apart() {
+    fn names_tell_kinds_of_activities_and_attempts_apart() {
         let mut names = std::collections::BTreeSet::new();
-        for of in Of::ALL {
+        for of in ActivityFilter::ALL {
             for attempts in [false, true] {
-                for measure in [Measure::Count, Measure::Distinct(Thing::Address)] {
+                for measure in [Measure::Count, Measure::Distinct(Attribute::Address)] {
                     let counter = Counter {
                         of,
                         attempts,
@@ -342,14 +343,14 @@ mod tests {
     }
 
     #[test]
-    fn a_deed_of_another_amount_or_kind_or_of_none_does_not_count() {
+    fn an_activity_of_another_amount_or_kind_or_of_none_does_not_count() {
         let mut counter = counter(Measure::Count);
-        let fits = |counter: &Counter, amount: Option<i64>| {
+        let is_counted_by = |counter: &Counter, amount: Option<i64>| {
             let amount = amount.map(|fen| Money::parse(fen).unwrap());
             let facts = Facts { amount, ..facts() };
-            super::fits(counter, &facts)
+            super::is_counted_by(counter, &facts)
         };
-        assert!(fits(&counter, None) && fits(&counter, Some(1)));
+        assert!(is_counted_by(&counter, None) && is_counted_by(&counter, Some(1)));
         counter.between = Some((Money::parse(900).unwrap(), Money::parse(999).unwrap()));
         for (amount, expected) in [
             (Some(899), false),
@@ -358,10 +359,10 @@ mod tests {
             (Some(1_000), false),
             (None, false),
         ] {
-            assert_eq!(fits(&counter, amount), expected, "{amount:?}");
+            assert_eq!(is_counted_by(&counter, amount), expected, "{amount:?}");
         }
-        counter.of = Of::all(Stage::Refund);
-        assert!(!fits(&counter, Some(900)));
+        counter.of = ActivityFilter::all(Stage::Refund);
+        assert!(!is_counted_by(&counter, Some(900)));
     }
 
     #[test]
@@ -372,13 +373,13 @@ mod tests {
             ..facts()
         };
         for (of, by_payment, by_award) in [
-            (Of::all(Stage::PointsCredit), true, true),
-            (Of::PAYMENTS, true, false),
-            (Of::AWARDS, false, true),
-            (Of::all(Stage::Redeem), false, false),
+            (ActivityFilter::all(Stage::PointsCredit), true, true),
+            (ActivityFilter::PAYMENTS, true, false),
+            (ActivityFilter::AWARDS, false, true),
+            (ActivityFilter::all(Stage::Redeem), false, false),
         ] {
-            assert_eq!(of.has(&by(None)), by_payment, "{of:?}");
-            assert_eq!(of.has(&by(Some("crm"))), by_award, "{of:?}");
+            assert_eq!(of.matches(&by(None)), by_payment, "{of:?}");
+            assert_eq!(of.matches(&by(Some("crm"))), by_award, "{of:?}");
         }
     }
 }

@@ -3,33 +3,33 @@
 -- For each of KEYS, in their order, ARGV says what it is and what is asked of it. The answer is one string: all the numbers, eight bytes each, the highest first.
 --
 --   sums n, then n times: name, window, add   the sums over the last `window` seconds, with what is added now. Names are different for different windows.
---   deed event, n, then n times: name, window, add
---                                             the same for an event that may be told of more than once: what it adds is added once. It is held by everybody who told of it.
---   back event, n, then n times: name, window, add
---                                             whoever told of the event holds it no longer; when nobody does, what was added is taken away again. No number.
+--   add activity, n, then n times: name, window, add
+--                                             as `sums`, for an activity that may be reported more than once: what it adds is added once. Everybody who reported it holds it.
+--   revert activity, n, then n times: name, window, add
+--                                             whoever reported the activity holds it no longer; when nobody does, what was added is subtracted again. No number.
 --   set window, member, add                   how many different members were met within the window. This one is met now, unless 0 is added.
---   met window, member                        the same with 1, and two more numbers: when it was met before (0: not within the window), and now.
---   unmet window, member, at, before          a member that was met at this time was not: if nobody met it since, it was last met before. No number.
+--   add_member window, member                 as `set` with 1, and two more numbers: when it was met before (0: not within the window), and now.
+--   revert_member window, member, at, before  a member that was met at this time was not: if nobody met it since, it was last met before. No number.
 --   seen window, member                       whether it is such a member: 0 no, 1 yes, 2 yes, but last noted more than a twelfth of the window ago.
 --
 -- A window is cut into twelve buckets. The sums of a key are one string, packed: for each name {window, number of the newest bucket, what is in it, what is in the one
 -- before it, ..}, at most thirteen: the one being filled and the twelve before it. So a key is read once and written once, whatever is asked.
 --
--- Under the name '' are the latest events, in the order in which they came: 8 bytes that name it, 8 for its time, 1 for how many hold it. They are for deeds of which it is not
+-- Under the name '' are the latest activities, in the order in which they came: 8 bytes that name it, 8 for its time, 1 for how many hold it. They are for activities of which it is not
 -- known yet whether they are done, which takes seconds: what is older than ten minutes or than 64 others is forgotten, and what it added stays.
 
 local BUCKETS, MEMBERS = 12, 1000
-local EVENTS, RECORD, EVENTS_MAX, REMEMBERED = '', 17, 64, 600 * 1000000
+local ACTIVITIES, RECORD, ACTIVITIES_MAX, REMEMBERED = '', 17, 64, 600 * 1000000
 
-local answers, place = {}, 0
+local answers, position = {}, 0
 
-local function answer(number)
+local function reply(number)
     answers[#answers + 1] = number
 end
 
-local function word()
-    place = place + 1
-    return ARGV[place]
+local function next_argument()
+    position = position + 1
+    return ARGV[position]
 end
 
 local function whole(number)
@@ -88,9 +88,9 @@ local function take_away(sums, name, window, add, at)
     if not sum then
         return
     end
-    local place = sum[2] - bucket_at(window, at) + 3
-    if place >= 3 and sum[place] then
-        sum[place] = math.max(sum[place] - add, 0)
+    local position = sum[2] - bucket_at(window, at) + 3
+    if position >= 3 and sum[position] then
+        sum[position] = math.max(sum[position] - add, 0)
     end
     for bucket = 3, #sum do
         if sum[bucket] > 0 then
@@ -100,39 +100,39 @@ local function take_away(sums, name, window, add, at)
     sums[name] = nil
 end
 
--- Where an event is among the latest; none if it is not.
-local function find(events, event)
-    local place = 0
+-- Where an activity is among the latest; none if it is not.
+local function find(activities, activity)
+    local position = 0
     repeat
-        place = string.find(events, event, place + 1, true)
-    until not place or place % RECORD == 1
-    return place
+        position = string.find(activities, activity, position + 1, true)
+    until not position or position % RECORD == 1
+    return position
 end
 
-local function record_of(events, place)
-    local at, holders = struct.unpack('>i8B', string.sub(events, place + 8, place + RECORD - 1))
+local function record_of(activities, position)
+    local at, holders = struct.unpack('>i8B', string.sub(activities, position + 8, position + RECORD - 1))
     return at, holders
 end
 
-local function with_record(events, place, event, at, holders)
-    local record = holders > 0 and event .. struct.pack('>i8B', at, math.min(holders, 255)) or ''
-    return string.sub(events, 1, place - 1) .. record .. string.sub(events, place + RECORD)
+local function with_record(activities, position, activity, at, holders)
+    local record = holders > 0 and activity .. struct.pack('>i8B', at, math.min(holders, 255)) or ''
+    return string.sub(activities, 1, position - 1) .. record .. string.sub(activities, position + RECORD)
 end
 
-local function remember(events, event)
-    events = events .. event .. struct.pack('>i8B', now, 1)
-    local first = math.max(#events - EVENTS_MAX * RECORD, 0) + 1
-    while record_of(events, first) < now - REMEMBERED do
+local function remember(activities, activity)
+    activities = activities .. activity .. struct.pack('>i8B', now, 1)
+    local first = math.max(#activities - ACTIVITIES_MAX * RECORD, 0) + 1
+    while record_of(activities, first) < now - REMEMBERED do
         first = first + RECORD
     end
-    return string.sub(events, first)
+    return string.sub(activities, first)
 end
 
 -- What is over goes, also what no rule asks for any more, and the key with its last bucket.
 local function store(key, sums)
     local longest = 0
     for name, sum in pairs(sums) do
-        if name == EVENTS then
+        if name == ACTIVITIES then
             -- Of no use but beside sums.
         elseif not age(sum[1], sum[2]) then
             sums[name] = nil
@@ -148,15 +148,15 @@ local function store(key, sums)
     redis.call('SET', key, cmsgpack.pack(sums), 'PX', whole(lasts))
 end
 
-local asked = {}
+local requests = {}
 
-function asked.sums(key)
+function requests.sums(key)
     local packed = redis.call('GET', key)
     local sums = packed and cmsgpack.unpack(packed) or {}
     local added = false
-    for _ = 1, tonumber(word()) do
-        local name, window, add = word(), tonumber(word()), tonumber(word())
-        answer(count(sums, name, window, add))
+    for _ = 1, tonumber(next_argument()) do
+        local name, window, add = next_argument(), tonumber(next_argument()), tonumber(next_argument())
+        reply(count(sums, name, window, add))
         added = added or add > 0
     end
     if added then
@@ -164,75 +164,75 @@ function asked.sums(key)
     end
 end
 
-function asked.deed(key)
-    local packed, event = redis.call('GET', key), word()
+function requests.add(key)
+    local packed, activity = redis.call('GET', key), next_argument()
     local sums = packed and cmsgpack.unpack(packed) or {}
-    local events = sums[EVENTS] or ''
-    local place = find(events, event)
+    local activities = sums[ACTIVITIES] or ''
+    local position = find(activities, activity)
     local added = false
-    for _ = 1, tonumber(word()) do
-        local name, window, add = word(), tonumber(word()), tonumber(word())
+    for _ = 1, tonumber(next_argument()) do
+        local name, window, add = next_argument(), tonumber(next_argument()), tonumber(next_argument())
         -- What it adds is there.
-        add = place and 0 or add
-        answer(count(sums, name, window, add))
+        add = position and 0 or add
+        reply(count(sums, name, window, add))
         added = added or add > 0
     end
-    if place then
-        local at, holders = record_of(events, place)
-        sums[EVENTS] = with_record(events, place, event, at, holders + 1)
+    if position then
+        local at, holders = record_of(activities, position)
+        sums[ACTIVITIES] = with_record(activities, position, activity, at, holders + 1)
         store(key, sums)
     elseif added then
-        sums[EVENTS] = remember(events, event)
+        sums[ACTIVITIES] = remember(activities, activity)
         store(key, sums)
     end
 end
 
-function asked.back(key)
-    local packed, event = redis.call('GET', key), word()
+function requests.revert(key)
+    local packed, activity = redis.call('GET', key), next_argument()
     local sums = packed and cmsgpack.unpack(packed) or {}
-    local events = sums[EVENTS] or ''
-    local place = find(events, event)
+    local activities = sums[ACTIVITIES] or ''
+    local position = find(activities, activity)
     local at, holders = 0, 0
-    if place then
-        at, holders = record_of(events, place)
+    if position then
+        at, holders = record_of(activities, position)
     end
-    for _ = 1, tonumber(word()) do
-        local name, window, add = word(), tonumber(word()), tonumber(word())
+    for _ = 1, tonumber(next_argument()) do
+        local name, window, add = next_argument(), tonumber(next_argument()), tonumber(next_argument())
         if holders == 1 and add > 0 then
             take_away(sums, name, window, add, at)
         end
     end
-    if place then
-        sums[EVENTS] = with_record(events, place, event, at, holders - 1)
+    if position then
+        sums[ACTIVITIES] = with_record(activities, position, activity, at, holders - 1)
         store(key, sums)
     end
 end
 
-function asked.set(key)
-    local window, member, add = tonumber(word()), word(), tonumber(word())
+function requests.set(key)
+    local window, member, add = tonumber(next_argument()), next_argument(), tonumber(next_argument())
     redis.call('ZREMRANGEBYSCORE', key, '-inf', whole(now - window * 1000000))
     if add > 0 then
         redis.call('ZADD', key, whole(now), member)
         redis.call('ZREMRANGEBYRANK', key, 0, -(MEMBERS + 1))
         redis.call('PEXPIRE', key, whole(window * 1000))
     end
-    answer(redis.call('ZCARD', key))
+    reply(redis.call('ZCARD', key))
 end
 
-function asked.met(key)
-    local window, member = tonumber(word()), word()
+function requests.add_member(key)
+    local window, member = tonumber(next_argument()), next_argument()
     redis.call('ZREMRANGEBYSCORE', key, '-inf', whole(now - window * 1000000))
     local before = tonumber(redis.call('ZSCORE', key, member) or 0)
     redis.call('ZADD', key, whole(now), member)
     redis.call('ZREMRANGEBYRANK', key, 0, -(MEMBERS + 1))
     redis.call('PEXPIRE', key, whole(window * 1000))
-    answer(redis.call('ZCARD', key))
-    answer(before)
-    answer(now)
+    reply(redis.call('ZCARD', key))
+    reply(before)
+    reply(now)
 end
 
-function asked.unmet(key)
-    local window, member, at, before = tonumber(word()), word(), tonumber(word()), tonumber(word())
+function requests.revert_member(key)
+    local window, member, at, before = tonumber(next_argument()), next_argument(), tonumber(next_argument()), tonumber(next_argument())
     local last = tonumber(redis.call('ZSCORE', key, member) or nil)
     if last ~= at then
         return
@@ -244,19 +244,19 @@ function asked.unmet(key)
     end
 end
 
-function asked.seen(key)
-    local window, member = tonumber(word()) * 1000000, word()
+function requests.seen(key)
+    local window, member = tonumber(next_argument()) * 1000000, next_argument()
     local at = tonumber(redis.call('ZSCORE', key, member) or nil)
     if not at or at <= now - window then
-        answer(0)
+        reply(0)
     elseif at < now - window / BUCKETS then
-        answer(2)
+        reply(2)
     else
-        answer(1)
+        reply(1)
     end
 end
 
 for _, key in ipairs(KEYS) do
-    asked[word()](key)
+    requests[next_argument()](key)
 end
 return struct.pack('>' .. string.rep('i8', #answers), unpack(answers))

@@ -2,26 +2,26 @@
 //!
 //! # One step, one round trip
 //!
-//! Whatever a decision counts and reads is one call of one script (`counters.lua`), so that of eleven deeds at once each sees another number, from one to eleven. On a single server and
+//! Whatever a decision counts and reads is one call of one script (`counters.lua`), so that of eleven activities at once each sees another number, from one to eleven. On a single server and
 //! behind sentinels all keys of a decision go into one call. In a cluster the keys of different subjects live on different servers: there it is one call for each
 //! subject, all in flight at once. Time is Redis's own.
 //!
-//! All that a subject adds up at a stage is one string in Redis, read once and written once for a deed, however many rules ask; each set is a key of its own. The
+//! All that a subject adds up at a stage is one string in Redis, read once and written once for an activity, however many rules ask; each set is a key of its own. The
 //! answer is one string, too. `./dev bench --only risk_ask` tells what a decision costs here and there.
 //!
 //! # What is not done is not counted
 //!
-//! A deed is counted as it is asked about, for what it would be if it were done: that is the number
-//! that a rule wants to know, and counting later would let eleven deeds at once each be the first.
+//! An activity is counted as it is asked about, for what it would be if it were done: that is the number
+//! that a rule wants to know, and counting later would let eleven activities at once each be the first.
 //! When it turns out not to be done (a rule stops it, or the books refuse it) what it added is taken
-//! back ([`Counters::take_back`]) before whoever asked is answered. So a deed that is done, nearly all
+//! back ([`Counters::revert`]) before whoever asked is answered. So an activity that is done, nearly all
 //! of them, costs one round trip, and one that is not costs two. Counters of attempts keep what they
 //! counted.
 //!
-//! A deed has a name, its [`Event`]: the key under which it may be repeated. Two requests with one
+//! An activity has a name, its [`ActivityKey`]: the key under which it may be repeated. Two requests with one
 //! key at once, or one payment told to two processes, are one event: it adds once, whoever comes
 //! later sees the number that has it in it, and it is taken away when none of them did it. That
-//! bridges the seconds between asking and knowing; who repeats a deed that is done is recognised by
+//! bridges the seconds between asking and knowing; who repeats an activity that is done is recognised by
 //! the database before anybody asks.
 //!
 //! | what happens | what is counted |
@@ -32,7 +32,7 @@
 //! | two ask with one member of a set at once, and neither does it | it may stay met |
 //! | more than 64 others of the same subject, or ten minutes, come between | it cannot be taken back any more; a repeat adds again |
 //!
-//! So every error is to the stern side, and ends with the window. And while a deed is on its way,
+//! So every error is to the stern side, and ends with the window. And while an activity is on its way,
 //! those that are asked about beside it are judged with it, though it may be refused in the end.
 //!
 //! # What is exact
@@ -46,7 +46,7 @@
 //! A sum is exact as long as the subject has done nothing in that twelfth; so the first eleven in a minute are eleven, and somebody who
 //! goes on at the very edge of a limit may meet it up to five seconds early, never late.
 //!
-//! What was *seen* is noted by a second command, which nobody waits for, once the deed is done, and only if it is new (or was last noted more than a twelfth of the window ago, so
+//! What was *seen* is noted by a second command, which nobody waits for, once the activity is done, and only if it is new (or was last noted more than a twelfth of the window ago, so
 //! that what is met every day is never forgotten). What is lost there is met for the first time once more.
 //!
 //! # Without Redis
@@ -60,7 +60,7 @@
 //! | of another clock after it | set back by less than a window: nothing is missed, and windows are longer until then. By more: that counter begins anew |
 //! | a cluster with a server missing | the counters of all are missing, as soon as the ping has seen it; the others' in the moment before are there |
 //!
-//! A deed that has no such thing (no device, no customer yet) is not measured: 0, and not missing. A call whose answer is lost may have counted.
+//! An activity that has no such thing (no device, no customer yet) is not measured: 0, and not missing. A call whose answer is lost may have counted.
 //! Nothing here is needed to make a decision again: what was measured is stored with it.
 
 use std::time::Duration;
@@ -70,8 +70,8 @@ use futures_util::future::join_all;
 use redis::{RedisWrite, ToRedisArgs};
 
 use super::{
-    Ask, Measure, Measured, Per,
-    counter_key::{self, Names},
+    CounterUsage, CounterValues, Measure, Per,
+    counter_key::{self, KeyNames},
 };
 use crate::{
     cache::{Cache, CacheScript},
@@ -96,15 +96,15 @@ pub const DISTINCT_MAX: u32 = 1_000;
 pub(super) struct Counters {
     cache: Cache,
     script: CacheScript,
-    patience: Duration,
+    timeout: Duration,
 }
 
-/// What a deed is recognised by while it is not known whether it is done: told twice, it counts
+/// What an activity is recognised by while it is not known whether it is done: told twice, it counts
 /// once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Event([u8; 8]);
+pub struct ActivityKey([u8; 8]);
 
-impl Event {
+impl ActivityKey {
     /// What happens under this key, or to this one thing, however often it is asked for.
     pub fn of(key: &[u8]) -> Self {
         let mut short = [0; 8];
@@ -113,23 +113,23 @@ impl Event {
     }
 
     /// What nobody repeats.
-    pub fn once() -> Self {
+    pub fn unique() -> Self {
         Self(rand::random())
     }
 }
 
-/// What was counted of a deed, so that it can be taken back.
+/// What was counted of an activity, so that it can be taken back.
 #[derive(Debug)]
-pub(super) struct Counted {
-    event: Event,
+pub(super) struct CountReceipt {
+    activity: ActivityKey,
     answers: Vec<Option<Vec<u8>>>,
     /// What is to be noted if it is done.
-    pub(super) met: Vec<Met>,
+    pub(super) newly_seen: Vec<SeenMember>,
 }
 
-/// Something that a deed has met, to be noted as seen once the deed is done.
+/// Something that an activity has met, to be noted as seen once the activity is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Met {
+pub(super) struct SeenMember {
     per: Per,
     key: String,
     window_seconds: u32,
@@ -137,35 +137,36 @@ pub(super) struct Met {
 }
 
 impl Counters {
-    pub(super) fn new(cache: Cache, patience: Duration) -> Self {
+    pub(super) fn new(cache: Cache, timeout: Duration) -> Self {
         Self {
             cache,
             script: CacheScript::new(format!("{CLOCK}{COUNT}")),
-            patience,
+            timeout,
         }
     }
 
-    /// Counts the deed and says what the stage's rules ask, in their order; and what was counted.
+    /// Counts the activity and says what the stage's rules ask, in their order; and what was counted.
     pub(super) async fn measure(
         &self,
         facts: &Facts,
-        asks: &[Ask<'_>],
-        event: Event,
-    ) -> (Measured, Counted) {
-        let names = Names::of(facts);
-        let (calls, places) = Calls::plan(&names, asks, self.cache.is_cluster(), &event);
+        usages: &[CounterUsage<'_>],
+        activity: ActivityKey,
+    ) -> (CounterValues, CountReceipt) {
+        let names = KeyNames::of(facts);
+        let (calls, positions) =
+            ScriptCalls::plan(&names, usages, self.cache.is_cluster(), &activity);
         let answers = self.run(&calls).await;
-        let mut measured = Vec::with_capacity(asks.len());
+        let mut measured = Vec::with_capacity(usages.len());
         let mut new = Vec::new();
-        for (ask, place) in asks.iter().zip(places) {
-            let value = match place {
-                Some(place) => calls.number_at(place, &answers),
+        for (usage, position) in usages.iter().zip(positions) {
+            let value = match position {
+                Some(position) => calls.number_at(position, &answers),
                 None => Some(0),
             };
-            let value = match ask.counter.measure {
+            let value = match usage.counter.measure {
                 Measure::Seen(_) => {
-                    if ask.feed && matches!(value, Some(0 | 2)) {
-                        new.extend(Met::of(&names, *ask));
+                    if usage.counts && matches!(value, Some(0 | 2)) {
+                        new.extend(SeenMember::of(&names, *usage));
                     }
                     value.map(|seen| seen.min(1))
                 }
@@ -173,121 +174,132 @@ impl Counters {
                     value
                 }
             };
-            if ask.read {
+            if usage.read {
                 measured.push(value);
             }
         }
-        let counted = Counted {
-            event,
+        let counted = CountReceipt {
+            activity,
             answers,
-            met: new,
+            newly_seen: new,
         };
-        (Measured(measured), counted)
+        (CounterValues(measured), counted)
     }
 
-    /// Takes back what was counted of a deed that is not done. Waits for it, so that whoever is told
+    /// Takes back what was counted of an activity that is not done. Waits for it, so that whoever is told
     /// that nothing was done finds that nothing was counted; for as long as a decision waits, at most.
-    pub(super) async fn take_back(&self, facts: &Facts, asks: &[Ask<'_>], counted: &Counted) {
-        let names = Names::of(facts);
-        let calls = Calls::back(&names, asks, self.cache.is_cluster(), counted);
+    pub(super) async fn revert(
+        &self,
+        facts: &Facts,
+        usages: &[CounterUsage<'_>],
+        counted: &CountReceipt,
+    ) {
+        let names = KeyNames::of(facts);
+        let calls = ScriptCalls::revert(&names, usages, self.cache.is_cluster(), counted);
         self.run(&calls).await;
     }
 
     /// Notes what was met, for the decisions to come.
-    pub(super) async fn remember(&self, met: &[Met]) {
-        let mut calls = Calls::new(self.cache.is_cluster());
-        for one in met {
-            let words = [
-                Word::Number(one.window_seconds.into()),
-                Word::Text(&one.member),
-                Word::Number(1),
+    pub(super) async fn record_seen(&self, newly_seen: &[SeenMember]) {
+        let mut calls = ScriptCalls::new(self.cache.is_cluster());
+        for one in newly_seen {
+            let arguments = [
+                ScriptArgument::Number(one.window_seconds.into()),
+                ScriptArgument::Text(&one.member),
+                ScriptArgument::Number(1),
             ];
-            calls.add(one.per, Kind::Set, || one.key.clone(), None, &words);
+            calls.add(
+                one.per,
+                KeyOperation::Set,
+                || one.key.clone(),
+                None,
+                &arguments,
+            );
         }
         self.run(&calls).await;
     }
 
     /// The numbers of each call, if that server answered.
-    async fn run(&self, calls: &Calls<'_>) -> Vec<Option<Vec<u8>>> {
-        let (script, patience) = (&self.script, self.patience);
+    async fn run(&self, calls: &ScriptCalls<'_>) -> Vec<Option<Vec<u8>>> {
+        let (script, timeout) = (&self.script, self.timeout);
         let running = calls.calls.iter().map(|call| {
-            let (keys, words) = call.spell();
-            async move { self.cache.run_on(script, &keys, &words, patience).await }
+            let (keys, arguments) = call.encode();
+            async move { self.cache.run_on(script, &keys, &arguments, timeout).await }
         });
         join_all(running).await
     }
 }
 
-impl Met {
-    /// None when the deed has no such thing, or is not one of those that the counter counts.
-    fn of(names: &Names<'_>, ask: Ask<'_>) -> Option<Self> {
-        let counter = ask.counter;
-        let Measure::Seen(thing) = counter.measure else {
+impl SeenMember {
+    /// None when the activity has no such thing, or is not one of those that the counter counts.
+    fn of(names: &KeyNames<'_>, usage: CounterUsage<'_>) -> Option<Self> {
+        let counter = usage.counter;
+        let Measure::Seen(attribute) = counter.measure else {
             return None;
         };
-        if !counter_key::fits(counter, names.facts) {
+        if !counter_key::is_counted_by(counter, names.facts) {
             return None;
         }
         Some(Self {
             per: counter.per,
-            key: counter_key::set_key(names.subject(counter.per)?, ask.name),
+            key: counter_key::set_key(names.subject(counter.per)?, usage.name),
             window_seconds: counter.within_seconds,
-            member: names.member(thing)?.to_owned(),
+            member: names.member(attribute)?.to_owned(),
         })
     }
 }
 
-/// What one deed asks: of one server in one call, of a cluster in one for each subject.
-struct Calls<'a> {
-    calls: Vec<Call<'a>>,
+/// What one activity asks: of one server in one call, of a cluster in one for each subject.
+struct ScriptCalls<'a> {
+    calls: Vec<ScriptCall<'a>>,
     is_cluster: bool,
 }
 
 /// What can be asked of one server at once.
-struct Call<'a> {
+struct ScriptCall<'a> {
     /// Of the first that was asked; of all of them in a cluster.
     per: Per,
-    keys: Vec<Key<'a>>,
+    keys: Vec<ScriptKey<'a>>,
 }
 
-struct Key<'a> {
+struct ScriptKey<'a> {
     name: String,
     per: Per,
-    kind: Kind,
+    operation: KeyOperation,
     /// Of what is counted or taken back.
-    event: Option<&'a Event>,
-    words: Vec<Word<'a>>,
+    activity: Option<&'a ActivityKey>,
+    arguments: Vec<ScriptArgument<'a>>,
 }
 
 /// What a key holds, and what is wanted of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum KeyOperation {
     /// To be read.
-    Sums(Stage),
+    ReadSums(Stage),
     /// To be added to and read.
-    Deed(Stage),
+    AddToSums(Stage),
     /// To be taken back from.
-    Back(Stage),
+    RevertSums(Stage),
     /// To be read, or added to for good.
     Set,
     /// To be added to and read.
-    Met,
+    AddMember,
     /// To be taken back from.
-    Unmet,
+    RevertMember,
     Seen,
 }
 
 /// A word for the script.
 #[derive(Debug, Clone, Copy)]
-enum Word<'a> {
+enum ScriptArgument<'a> {
     Text(&'a str),
-    Event(&'a Event),
+    ActivityKey(&'a ActivityKey),
     Number(i64),
 }
 
 /// Where an answer is to be found.
 #[derive(Clone, Copy)]
-struct Place {
+struct ReplyPosition {
     call: usize,
     key: usize,
     number: usize,
@@ -296,7 +308,7 @@ struct Place {
 /// How many words a sum takes.
 const SUM_WORDS: usize = 3;
 
-impl<'a> Calls<'a> {
+impl<'a> ScriptCalls<'a> {
     const fn new(is_cluster: bool) -> Self {
         Self {
             calls: Vec::new(),
@@ -306,203 +318,253 @@ impl<'a> Calls<'a> {
 
     /// The calls, and for each ask its place in them.
     fn plan(
-        names: &'a Names<'_>,
-        asks: &[Ask<'a>],
+        names: &'a KeyNames<'_>,
+        usages: &[CounterUsage<'a>],
         is_cluster: bool,
-        event: &'a Event,
-    ) -> (Self, Vec<Option<Place>>) {
+        activity: &'a ActivityKey,
+    ) -> (Self, Vec<Option<ReplyPosition>>) {
         let mut calls = Self::new(is_cluster);
-        let places = asks.iter().map(|ask| calls.ask(names, *ask, event));
-        let places = places.collect();
-        (calls, places)
+        let positions = usages
+            .iter()
+            .map(|usage| calls.add_usage(names, *usage, activity));
+        let positions = positions.collect();
+        (calls, positions)
     }
 
-    /// None when the deed has nothing of the kind.
-    fn ask(&mut self, names: &'a Names<'_>, ask: Ask<'a>, event: &'a Event) -> Option<Place> {
-        let counter = ask.counter;
+    /// None when the activity has nothing of the kind.
+    fn add_usage(
+        &mut self,
+        names: &'a KeyNames<'_>,
+        usage: CounterUsage<'a>,
+        activity: &'a ActivityKey,
+    ) -> Option<ReplyPosition> {
+        let counter = usage.counter;
         let per = counter.per;
         let subject = names.subject(per)?;
-        let window = Word::Number(counter.within_seconds.into());
-        let counts = ask.feed && counter_key::fits(counter, names.facts);
-        let set = || counter_key::set_key(subject, ask.name);
-        let sum = |calls: &mut Self, much: i64| {
-            let much = Word::Number(if counts { much } else { 0 });
-            let words = [Word::Text(ask.name), window, much];
+        let window = ScriptArgument::Number(counter.within_seconds.into());
+        let counts = usage.counts && counter_key::is_counted_by(counter, names.facts);
+        let set = || counter_key::set_key(subject, usage.name);
+        let sum = |calls: &mut Self, increment: i64| {
+            let increment = ScriptArgument::Number(if counts { increment } else { 0 });
+            let arguments = [ScriptArgument::Text(usage.name), window, increment];
             let key = || counter_key::sums_key(subject, counter.of.stage);
-            if ask.feed {
-                let kind = Kind::Deed(counter.of.stage);
-                return calls.add(per, kind, key, Some(event), &words);
+            if usage.counts {
+                let operation = KeyOperation::AddToSums(counter.of.stage);
+                return calls.add(per, operation, key, Some(activity), &arguments);
             }
-            calls.add(per, Kind::Sums(counter.of.stage), key, None, &words)
+            calls.add(
+                per,
+                KeyOperation::ReadSums(counter.of.stage),
+                key,
+                None,
+                &arguments,
+            )
         };
         Some(match counter.measure {
             Measure::Count | Measure::SumFen | Measure::SumPoints => {
-                sum(self, much_of(counter.measure, names.facts))
+                sum(self, increment_of(counter.measure, names.facts))
             }
-            Measure::Distinct(thing) => match names.member(thing) {
+            Measure::Distinct(attribute) => match names.member(attribute) {
                 Some(member) if counts && !counter.attempts => {
-                    let words = [window, Word::Text(member)];
-                    self.add(per, Kind::Met, set, None, &words)
+                    let arguments = [window, ScriptArgument::Text(member)];
+                    self.add(per, KeyOperation::AddMember, set, None, &arguments)
                 }
                 Some(member) => {
-                    let words = [window, Word::Text(member), Word::Number(counts.into())];
-                    self.add(per, Kind::Set, set, None, &words)
+                    let arguments = [
+                        window,
+                        ScriptArgument::Text(member),
+                        ScriptArgument::Number(counts.into()),
+                    ];
+                    self.add(per, KeyOperation::Set, set, None, &arguments)
                 }
                 // There is nothing to add, and still something to know: how many were met before.
                 None => {
-                    let words = [window, Word::Text(""), Word::Number(0)];
-                    self.add(per, Kind::Set, set, None, &words)
+                    let arguments = [window, ScriptArgument::Text(""), ScriptArgument::Number(0)];
+                    self.add(per, KeyOperation::Set, set, None, &arguments)
                 }
             },
-            Measure::Seen(thing) => {
-                let words = [window, Word::Text(names.member(thing)?)];
-                self.add(per, Kind::Seen, set, None, &words)
+            Measure::Seen(attribute) => {
+                let arguments = [window, ScriptArgument::Text(names.member(attribute)?)];
+                self.add(per, KeyOperation::Seen, set, None, &arguments)
             }
         })
     }
 
     /// What takes back what [`Self::plan`] counted, which was answered so. Attempts stay.
-    fn back(names: &'a Names<'_>, asks: &[Ask<'a>], is_cluster: bool, told: &'a Counted) -> Self {
-        let (asked, places) = Self::plan(names, asks, is_cluster, &told.event);
-        let mut back = Self::new(is_cluster);
-        for (ask, place) in asks.iter().zip(places) {
-            let counter = ask.counter;
-            let counts = ask.feed && counter_key::fits(counter, names.facts);
+    fn revert(
+        names: &'a KeyNames<'_>,
+        usages: &[CounterUsage<'a>],
+        is_cluster: bool,
+        receipt: &'a CountReceipt,
+    ) -> Self {
+        let (asked, positions) = Self::plan(names, usages, is_cluster, &receipt.activity);
+        let mut reverted = Self::new(is_cluster);
+        for (usage, position) in usages.iter().zip(positions) {
+            let counter = usage.counter;
+            let counts = usage.counts && counter_key::is_counted_by(counter, names.facts);
             let subject = names.subject(counter.per).filter(|_| counts);
-            let (Some(subject), Some(place)) = (subject, place) else {
+            let (Some(subject), Some(position)) = (subject, position) else {
                 continue;
             };
-            let window = Word::Number(counter.within_seconds.into());
+            let window = ScriptArgument::Number(counter.within_seconds.into());
             match counter.measure {
                 Measure::Count | Measure::SumFen | Measure::SumPoints => {
                     // The event is let go all the same: the next try is another attempt.
-                    let much = if counter.attempts {
+                    let increment = if counter.attempts {
                         0
                     } else {
-                        much_of(counter.measure, names.facts)
+                        increment_of(counter.measure, names.facts)
                     };
-                    let words = [Word::Text(ask.name), window, Word::Number(much)];
+                    let arguments = [
+                        ScriptArgument::Text(usage.name),
+                        window,
+                        ScriptArgument::Number(increment),
+                    ];
                     let key = || counter_key::sums_key(subject, counter.of.stage);
-                    let kind = Kind::Back(counter.of.stage);
-                    back.add(counter.per, kind, key, Some(&told.event), &words);
+                    let operation = KeyOperation::RevertSums(counter.of.stage);
+                    reverted.add(
+                        counter.per,
+                        operation,
+                        key,
+                        Some(&receipt.activity),
+                        &arguments,
+                    );
                 }
-                Measure::Distinct(thing) if !counter.attempts => {
+                Measure::Distinct(attribute) if !counter.attempts => {
                     let said = |number| {
-                        let place = Place { number, ..place };
-                        asked.number_at(place, &told.answers).map(Word::Number)
+                        let position = ReplyPosition { number, ..position };
+                        asked
+                            .number_at(position, &receipt.answers)
+                            .map(ScriptArgument::Number)
                     };
                     // Without an answer nobody knows whether it was met before, and it stays.
                     let (Some(member), Some(before), Some(at)) =
-                        (names.member(thing), said(1), said(2))
+                        (names.member(attribute), said(1), said(2))
                     else {
                         continue;
                     };
-                    let words = [window, Word::Text(member), at, before];
-                    let key = || counter_key::set_key(subject, ask.name);
-                    back.add(counter.per, Kind::Unmet, key, None, &words);
+                    let arguments = [window, ScriptArgument::Text(member), at, before];
+                    let key = || counter_key::set_key(subject, usage.name);
+                    reverted.add(
+                        counter.per,
+                        KeyOperation::RevertMember,
+                        key,
+                        None,
+                        &arguments,
+                    );
                 }
                 Measure::Distinct(_) | Measure::Seen(_) => {}
             }
         }
-        back
+        reverted
     }
 
     /// Adds what is wanted to the key that holds it, and the key to the call that it belongs to.
     fn add(
         &mut self,
         per: Per,
-        kind: Kind,
+        operation: KeyOperation,
         name: impl FnOnce() -> String,
-        event: Option<&'a Event>,
-        words: &[Word<'a>],
-    ) -> Place {
+        activity: Option<&'a ActivityKey>,
+        arguments: &[ScriptArgument<'a>],
+    ) -> ReplyPosition {
         let is_cluster = self.is_cluster;
-        let reaches = |call: &Call<'_>| !is_cluster || call.per == per;
-        let new = || Call {
+        let reaches = |call: &ScriptCall<'_>| !is_cluster || call.per == per;
+        let new = || ScriptCall {
             per,
             keys: Vec::new(),
         };
-        let (call, Call { keys, .. }) = find_or_push(&mut self.calls, reaches, new);
+        let (call, ScriptCall { keys, .. }) = find_or_push(&mut self.calls, reaches, new);
         // Each set is a key of its own.
-        let is_sums = matches!(kind, Kind::Sums(_) | Kind::Deed(_) | Kind::Back(_));
-        let holds = |key: &Key<'_>| is_sums && key.kind == kind && key.per == per;
-        let new = || Key {
+        let is_sums = matches!(
+            operation,
+            KeyOperation::ReadSums(_) | KeyOperation::AddToSums(_) | KeyOperation::RevertSums(_)
+        );
+        let holds = |key: &ScriptKey<'_>| is_sums && key.operation == operation && key.per == per;
+        let new = || ScriptKey {
             name: name(),
             per,
-            kind,
-            event,
-            words: Vec::new(),
+            operation,
+            activity,
+            arguments: Vec::new(),
         };
-        let (key, Key { words: asked, .. }) = find_or_push(keys, holds, new);
+        let (
+            key,
+            ScriptKey {
+                arguments: asked, ..
+            },
+        ) = find_or_push(keys, holds, new);
         let number = asked.len() / SUM_WORDS; // none of a set's, whose key is new
-        asked.extend(words);
-        Place { call, key, number }
+        asked.extend(arguments);
+        ReplyPosition { call, key, number }
     }
 
     /// None if that server did not answer.
-    fn number_at(&self, place: Place, answers: &[Option<Vec<u8>>]) -> Option<i64> {
-        let before = self.calls.get(place.call)?.keys.get(..place.key)?;
-        let before: usize = before.iter().map(Key::numbers).sum();
-        let (numbers, _) = answers.get(place.call)?.as_ref()?.as_chunks();
-        let number = numbers.get(before + place.number)?;
+    fn number_at(&self, position: ReplyPosition, answers: &[Option<Vec<u8>>]) -> Option<i64> {
+        let before = self.calls.get(position.call)?.keys.get(..position.key)?;
+        let before: usize = before.iter().map(ScriptKey::numbers).sum();
+        let (numbers, _) = answers.get(position.call)?.as_ref()?.as_chunks();
+        let number = numbers.get(before + position.number)?;
         Some(i64::from_be_bytes(*number))
     }
 }
 
-impl Key<'_> {
+impl ScriptKey<'_> {
     const fn sums(&self) -> usize {
-        self.words.len() / SUM_WORDS
+        self.arguments.len() / SUM_WORDS
     }
 
     /// How many numbers are answered for it.
     const fn numbers(&self) -> usize {
-        match self.kind {
-            Kind::Sums(_) | Kind::Deed(_) => self.sums(),
-            Kind::Set | Kind::Seen => 1,
-            Kind::Met => 3,
-            Kind::Back(_) | Kind::Unmet => 0,
+        match self.operation {
+            KeyOperation::ReadSums(_) | KeyOperation::AddToSums(_) => self.sums(),
+            KeyOperation::Set | KeyOperation::Seen => 1,
+            KeyOperation::AddMember => 3,
+            KeyOperation::RevertSums(_) | KeyOperation::RevertMember => 0,
         }
     }
 }
 
-impl<'a> Call<'a> {
+impl<'a> ScriptCall<'a> {
     /// The keys and the words of the script.
-    fn spell(&self) -> (Vec<&str>, Vec<Word<'a>>) {
-        let mut spelt = Vec::new();
+    fn encode(&self) -> (Vec<&str>, Vec<ScriptArgument<'a>>) {
+        let mut encoded = Vec::new();
         for key in &self.keys {
-            let (what, is_sums) = match key.kind {
-                Kind::Sums(_) => ("sums", true),
-                Kind::Deed(_) => ("deed", true),
-                Kind::Back(_) => ("back", true),
-                Kind::Set => ("set", false),
-                Kind::Met => ("met", false),
-                Kind::Unmet => ("unmet", false),
-                Kind::Seen => ("seen", false),
+            let (what, is_sums) = match key.operation {
+                KeyOperation::ReadSums(_) => ("sums", true),
+                KeyOperation::AddToSums(_) => ("add", true),
+                KeyOperation::RevertSums(_) => ("revert", true),
+                KeyOperation::Set => ("set", false),
+                KeyOperation::AddMember => ("add_member", false),
+                KeyOperation::RevertMember => ("revert_member", false),
+                KeyOperation::Seen => ("seen", false),
             };
-            spelt.push(Word::Text(what));
-            spelt.extend(key.event.map(Word::Event));
+            encoded.push(ScriptArgument::Text(what));
+            encoded.extend(key.activity.map(ScriptArgument::ActivityKey));
             if is_sums {
-                spelt.push(Word::Number(i64::try_from(key.sums()).unwrap_or(0)));
+                encoded.push(ScriptArgument::Number(
+                    i64::try_from(key.sums()).unwrap_or(0),
+                ));
             }
-            spelt.extend(&key.words);
+            encoded.extend(&key.arguments);
         }
         let keys = self.keys.iter().map(|key| key.name.as_str()).collect();
-        (keys, spelt)
+        (keys, encoded)
     }
 }
 
-impl ToRedisArgs for Word<'_> {
+impl ToRedisArgs for ScriptArgument<'_> {
     fn write_redis_args<W: ?Sized + RedisWrite>(&self, out: &mut W) {
         match self {
             Self::Text(text) => text.write_redis_args(out),
-            Self::Event(Event(name)) => name.as_slice().write_redis_args(out),
+            Self::ActivityKey(ActivityKey(name)) => name.as_slice().write_redis_args(out),
             Self::Number(number) => number.write_redis_args(out),
         }
     }
 }
 
-/// How much a deed adds to a sum.
-fn much_of(measure: Measure, facts: &Facts) -> i64 {
+/// How much an activity adds to a sum.
+fn increment_of(measure: Measure, facts: &Facts) -> i64 {
     match measure {
         Measure::Count => 1,
         Measure::SumFen => facts.amount.map_or(0, Money::get),
@@ -517,9 +579,9 @@ fn find_or_push<T>(
     wanted: impl FnMut(&T) -> bool,
     make: impl FnOnce() -> T,
 ) -> (usize, &mut T) {
-    let place = all.iter().position(wanted).unwrap_or(all.len());
-    if place == all.len() {
+    let position = all.iter().position(wanted).unwrap_or(all.len());
+    if position == all.len() {
         all.push(make());
     }
-    (place, &mut all[place])
+    (position, &mut all[position])
 }

@@ -5,9 +5,9 @@ use std::{fmt, str::FromStr, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Measured,
-    pending::Pending,
-    store::{self, Decisions, Packed},
+    CounterValues,
+    pending_count::PendingCount,
+    store::{self, Decisions, PackedDecision},
 };
 use crate::{
     db::{Cx, DbError, SubmitError, Tx, WorkingSet},
@@ -15,7 +15,7 @@ use crate::{
     primitives::{ChallengeId, DecisionId, Id},
 };
 
-/// What becomes of a deed; the more severe, the greater. The number and the word are for ever.
+/// What becomes of an activity; the more severe, the greater. The number and the word are for ever.
 #[derive(
     Debug,
     Clone,
@@ -114,7 +114,7 @@ impl Effect {
 
 /// One rule that fired.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fired {
+pub struct FiredRule {
     /// The rule's `id` in the file.
     pub rule: String,
     pub action: Action,
@@ -131,17 +131,17 @@ pub struct Decision {
     pub action: Action,
     pub facts: Facts,
     /// What the counters said, in the order in which the rule set names them for this stage.
-    pub measured: Measured,
+    pub measured: CounterValues,
     /// Every rule that fired, in the order of the file.
-    pub fired: Vec<Fired>,
+    pub fired: Vec<FiredRule>,
     /// The answered challenge that this decision relied on.
     pub answered: Option<ChallengeId>,
 }
 
 impl Decision {
-    /// Whether the deed is not done because of it. A review is done, and so is an order that a merchant
+    /// Whether the activity is not done because of it. A review is done, and so is an order that a merchant
     /// shows and nobody can be challenged about.
-    pub const fn is_stop(&self) -> bool {
+    pub const fn stops_activity(&self) -> bool {
         let at_a_till =
             matches!(self.facts.stage, Stage::PaymentCreate) && self.facts.customer.is_none();
         match self.action {
@@ -152,19 +152,19 @@ impl Decision {
     }
 }
 
-/// What risk says, on its way to where it is stored: with the deed, in one commit. Cheap to clone.
+/// What risk says, on its way to where it is stored: with the activity, in one commit. Cheap to clone.
 ///
-/// The deed was counted as it was asked about. Whoever asked says what became of it
+/// The activity was counted as it was asked about. Whoever asked says what became of it
 /// ([`Self::conclude`]), so that what was not done is not counted.
 ///
 /// Without risk (tests, tools) there is nothing to store and everything is allowed.
 #[derive(Debug, Clone, Default)]
-pub struct Ruling {
+pub struct Evaluation {
     decision: Option<Arc<Decision>>,
-    counted: Option<Arc<Pending>>,
+    counted: Option<Arc<PendingCount>>,
 }
 
-impl Ruling {
+impl Evaluation {
     /// One that nothing was counted for.
     pub fn new(decision: Decision) -> Self {
         Self {
@@ -173,14 +173,14 @@ impl Ruling {
         }
     }
 
-    pub(super) fn counted(decision: Decision, counted: Arc<Pending>) -> Self {
+    pub(super) fn counted(decision: Decision, counted: Arc<PendingCount>) -> Self {
         Self {
             counted: Some(counted),
             ..Self::new(decision)
         }
     }
 
-    /// Another decision on the same deed.
+    /// Another decision on the same activity.
     pub(super) fn with(&self, decision: Decision) -> Self {
         Self {
             counted: self.counted.clone(),
@@ -198,27 +198,27 @@ impl Ruling {
         self.decision.as_deref()
     }
 
-    /// Whether the deed is not done because of it.
-    pub fn is_stop(&self) -> bool {
-        self.decision().is_some_and(Decision::is_stop)
+    /// Whether the activity is not done because of it.
+    pub fn stops_activity(&self) -> bool {
+        self.decision().is_some_and(Decision::stops_activity)
     }
 
-    /// The deed is done, and committed; or it is known that it will not be. What was counted of it
+    /// The activity is done, and committed; or it is known that it will not be. What was counted of it
     /// stays or is taken back, and what it has met is noted. The first word counts.
     ///
     /// Nobody says anything when the outcome is not known, and then it stays counted: the repeat is
-    /// the same [`Event`](super::Event).
+    /// the same [`ActivityKey`](super::ActivityKey).
     pub async fn conclude(&self, done: bool) {
         if let Some((counted, decision)) = self.counted.as_ref().zip(self.decision.as_ref()) {
             Arc::clone(counted).conclude(&decision.facts, done).await;
         }
     }
 
-    /// Sees a deed through: does it, and has [`Self::conclude`] told what became of it. In a task of
+    /// Sees an activity through: does it, and has [`Self::conclude`] told what became of it. In a task of
     /// its own, for whoever asked may hang up, and what is then refused must not stay counted.
-    pub(crate) async fn see_through<T, E>(
+    pub(crate) async fn run_and_conclude<T, E>(
         self,
-        deed: impl Future<Output = Result<T, SubmitError<E>>> + Send + 'static,
+        activity: impl Future<Output = Result<T, SubmitError<E>>> + Send + 'static,
         is_done: fn(&T) -> bool,
     ) -> Result<T, SubmitError<E>>
     where
@@ -226,11 +226,11 @@ impl Ruling {
         E: Send + 'static,
     {
         let seen = tokio::spawn(async move {
-            let outcome = deed.await;
+            let outcome = activity.await;
             let done = match &outcome {
-                Ok(reply) => Some(is_done(reply) && !self.is_stop()),
+                Ok(reply) => Some(is_done(reply) && !self.stops_activity()),
                 Err(SubmitError::Refused(_)) => Some(false),
-                Err(SubmitError::Db(error)) => error.says_undone().then_some(false),
+                Err(SubmitError::Db(error)) => error.is_certainly_undone().then_some(false),
             };
             if let Some(done) = done {
                 self.conclude(done).await;
@@ -244,11 +244,11 @@ impl Ruling {
 
     /// Stores the decision on what `cause` names, in the commit of the operation that calls this. Gives its id, if there is one.
     ///
-    /// A decision that cannot be stored fails the operation, and someone is paged: no deed without its decision.
-    pub fn note(&self, set: &mut WorkingSet, cx: &mut Cx<'_>, cause: Id) -> Option<DecisionId> {
+    /// A decision that cannot be stored fails the operation, and someone is paged: no activity without its decision.
+    pub fn store(&self, set: &mut WorkingSet, cx: &mut Cx<'_>, cause: Id) -> Option<DecisionId> {
         let decision = self.decision.as_ref()?;
-        let Ok(packed) = Packed::new(decision) else {
-            cx.inconsistent(store::UNPACKABLE);
+        let Ok(packed) = PackedDecision::new(decision) else {
+            cx.inconsistent(store::CANNOT_PACK);
             return None;
         };
         let id = DecisionId::of(cause, decision.facts.stage.code());
@@ -257,7 +257,7 @@ impl Ruling {
     }
 
     /// The same from an ordinary transaction: a login moves neither money nor points.
-    pub async fn note_in(&self, tx: &mut Tx, cause: Id) -> Result<Option<DecisionId>, DbError> {
+    pub async fn store_in(&self, tx: &mut Tx, cause: Id) -> Result<Option<DecisionId>, DbError> {
         let Some(decision) = self.decision.as_ref() else {
             return Ok(None);
         };

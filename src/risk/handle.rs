@@ -3,11 +3,11 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    Action, Decision, Effect, Event, Fired, InForce, Loaded, Measured, ReloadError, ReloadedBy,
-    ReviewTerms, Ruling, Settings, StartError,
+    Action, ActiveRules, ActivityKey, CounterValues, Decision, Effect, Evaluation, FiredRule,
+    Loaded, ReloadError, ReloadedBy, ReviewPolicy, Settings, StartError,
+    active_rules::{LiveRules, LoadError, RulesSource},
     counters::Counters,
-    live::{Live, LoadError, RulesFrom},
-    pending::Pending,
+    pending_count::PendingCount,
     rules_file::{RulesFile, keep_watching},
 };
 use crate::{cache::Cache, config::RiskSettings, db::Db, facts::Facts, primitives::ChallengeId};
@@ -16,14 +16,14 @@ type Decide = Arc<dyn Fn(&Facts) -> Action + Send + Sync>;
 
 /// Risk as the use cases see it; cheap to clone.
 #[derive(Clone, Default)]
-pub struct Risk(Judge);
+pub struct Risk(Engine);
 
 #[derive(Clone, Default)]
-enum Judge {
+enum Engine {
     #[default]
-    Nobody,
-    Told(Decide, ReviewTerms),
-    Rules(Arc<Live>),
+    Off,
+    Fixed(Decide, ReviewPolicy),
+    Rules(Arc<LiveRules>),
 }
 
 impl Risk {
@@ -34,15 +34,15 @@ impl Risk {
 
     /// For tests of what the slices make of a decision: without rules and counters, this decides. Who has answered a challenge is not asked for another.
     pub fn fixed(decide: Decide) -> Self {
-        Self(Judge::Told(decide, ReviewTerms::default()))
+        Self(Engine::Fixed(decide, ReviewPolicy::default()))
     }
 
     /// The same with these terms of reviews. Rules say theirs themselves.
     #[must_use]
-    pub fn reviewing(self, terms: ReviewTerms) -> Self {
+    pub fn with_review_policy(self, policy: ReviewPolicy) -> Self {
         match self.0 {
-            Judge::Told(decide, _) => Self(Judge::Told(decide, terms)),
-            judge @ (Judge::Nobody | Judge::Rules(_)) => Self(judge),
+            Engine::Fixed(decide, _) => Self(Engine::Fixed(decide, policy)),
+            engine @ (Engine::Off | Engine::Rules(_)) => Self(engine),
         }
     }
 
@@ -57,85 +57,91 @@ impl Risk {
         // Before the reading: what is written while it goes on is a change.
         let stamp = file.stamp().await;
         let counters = Counters::new(cache.clone(), settings.redis_timeout);
-        let live = Live::start(RulesFrom::File(file.clone()), counters, db)
+        let live = LiveRules::start(RulesSource::File(file.clone()), counters, db)
             .await
             .map_err(|source| StartError {
                 path: file.path.clone(),
                 source,
             })?;
         let live = Arc::new(live);
-        cache.keep_telling();
+        cache.report_availability();
         tokio::spawn(keep_watching(Arc::downgrade(&live), file, stamp));
-        Ok(Self(Judge::Rules(live)))
+        Ok(Self(Engine::Rules(live)))
     }
 
     /// With these rules and no file: for tests and tools. A decision waits for its counters for `patience` at most.
     pub async fn with_rules(
         text: &str,
-        patience: Duration,
+        timeout: Duration,
         db: Db,
         cache: &Cache,
     ) -> Result<Self, LoadError> {
-        let counters = Counters::new(cache.clone(), patience);
-        let live = Live::start(RulesFrom::Text(text.to_owned()), counters, db).await?;
-        Ok(Self(Judge::Rules(Arc::new(live))))
+        let counters = Counters::new(cache.clone(), timeout);
+        let live = LiveRules::start(RulesSource::Text(text.to_owned()), counters, db).await?;
+        Ok(Self(Engine::Rules(Arc::new(live))))
     }
 
     /// Nothing is asked and nothing stored, so facts need not be gathered.
     pub const fn is_off(&self) -> bool {
-        matches!(self.0, Judge::Nobody)
+        matches!(self.0, Engine::Off)
     }
 
-    /// Decides on a deed before it is done, and counts it as if it were. Waits for Redis for some milliseconds at most; without it each rule does what its `on_missing` says.
+    /// Decides on an activity before it is done, and counts it as if it were. Waits for Redis for some milliseconds at most; without it each rule does what its `on_missing` says.
     /// Never fails.
     ///
-    /// The ruling is stored by whoever does the deed, in the same commit ([`Ruling::note`]), and then told what became of it ([`Ruling::conclude`]).
-    pub async fn rule_on(&self, facts: Facts) -> Ruling {
-        self.rule_on_event(facts, Event::once()).await
+    /// The evaluation is stored by whoever does the activity, in the same commit ([`Evaluation::store`]), and then told what became of it ([`Evaluation::conclude`]).
+    pub async fn evaluate(&self, facts: Facts) -> Evaluation {
+        self.evaluate_keyed(facts, ActivityKey::unique()).await
     }
 
-    /// The same of a deed that may be asked about more than once before it is done: it counts once.
-    pub async fn rule_on_event(&self, facts: Facts, event: Event) -> Ruling {
+    /// The same of an activity that may be asked about more than once before it is done: it counts once.
+    pub async fn evaluate_keyed(&self, facts: Facts, activity: ActivityKey) -> Evaluation {
         match &self.0 {
-            Judge::Nobody => Ruling::default(),
-            Judge::Told(decide, _) => {
+            Engine::Off => Evaluation::default(),
+            Engine::Fixed(decide, _) => {
                 let action = decide(&facts);
-                as_told(facts, action, None)
+                fixed_evaluation(facts, action, None)
             }
-            Judge::Rules(live) => {
+            Engine::Rules(live) => {
                 let began = std::time::Instant::now();
                 let rules = live.in_force();
-                let asks = rules.set.asks(facts.stage);
-                let (measured, counted) = live.counters.measure(&facts, &asks, event).await;
-                let decision = rules.set.decide(rules.number, &facts, &measured, None);
+                let usages = rules.set.counter_usages(facts.stage);
+                let (measured, counted) = live.counters.measure(&facts, &usages, activity).await;
+                let decision = rules.set.evaluate(rules.number, &facts, &measured, None);
                 metrics::histogram!("risk_decide_seconds").record(began.elapsed());
-                rules.note(&decision);
-                drop(asks);
-                Ruling::counted(decision, Pending::new(live, rules, counted))
+                rules.count_firings(&decision);
+                drop(usages);
+                Evaluation::counted(decision, PendingCount::new(live, rules, counted))
             }
         }
     }
 
     /// Decides again on the same facts and what the counters said of them, now that the customer has answered this challenge. Nothing is measured or counted again: it
-    /// is one deed. What risk had nothing to say about stays so, and so does what was decided by rules that are long out of force.
+    /// is one activity. What risk had nothing to say about stays so, and so does what was decided by rules that are long out of force.
     #[must_use]
-    pub fn again_answered(&self, ruling: &Ruling, challenge: ChallengeId) -> Ruling {
-        let Some(first) = ruling.decision() else {
-            return ruling.clone();
+    pub fn reevaluate_answered(
+        &self,
+        evaluation: &Evaluation,
+        challenge: ChallengeId,
+    ) -> Evaluation {
+        let Some(first) = evaluation.decision() else {
+            return evaluation.clone();
         };
         match &self.0 {
-            Judge::Nobody => ruling.clone(),
-            Judge::Told(..) => as_told(first.facts.clone(), first.action, Some(challenge)),
-            Judge::Rules(live) => {
+            Engine::Off => evaluation.clone(),
+            Engine::Fixed(..) => {
+                fixed_evaluation(first.facts.clone(), first.action, Some(challenge))
+            }
+            Engine::Rules(live) => {
                 let Some(rules) = live.numbered(first.rule_set) else {
-                    return ruling.clone();
+                    return evaluation.clone();
                 };
                 let (facts, measured) = (&first.facts, &first.measured);
                 let decision = rules
                     .set
-                    .decide(first.rule_set, facts, measured, Some(challenge));
-                rules.note(&decision);
-                ruling.with(decision)
+                    .evaluate(first.rule_set, facts, measured, Some(challenge));
+                rules.count_firings(&decision);
+                evaluation.with(decision)
             }
         }
     }
@@ -147,31 +153,31 @@ impl Risk {
     }
 
     /// How reviews are decided.
-    pub fn review_terms(&self) -> ReviewTerms {
+    pub fn review_policy(&self) -> ReviewPolicy {
         match &self.0 {
-            Judge::Told(_, terms) => *terms,
-            Judge::Nobody | Judge::Rules(_) => (&self.settings().review).into(),
+            Engine::Fixed(_, policy) => *policy,
+            Engine::Off | Engine::Rules(_) => (&self.settings().review).into(),
         }
     }
 
     /// Seconds for which an answered challenge counts.
-    pub fn answer_lasts_seconds(&self) -> i64 {
-        i64::from(self.settings().verify_lasts_seconds)
+    pub fn answer_valid_seconds(&self) -> i64 {
+        i64::from(self.settings().verify_valid_seconds)
     }
 
     /// The rules in force, unless risk is off.
-    pub fn in_force(&self) -> Option<Arc<InForce>> {
+    pub fn in_force(&self) -> Option<Arc<ActiveRules>> {
         match &self.0 {
-            Judge::Nobody | Judge::Told(..) => None,
-            Judge::Rules(live) => Some(live.in_force()),
+            Engine::Off | Engine::Fixed(..) => None,
+            Engine::Rules(live) => Some(live.in_force()),
         }
     }
 
     /// Reads the file of rules now and puts it in force, if it is sound; with a line in the audit log. Only this process: the others find the changed file by themselves.
     pub async fn reload(&self, by: ReloadedBy) -> Result<Loaded, ReloadError> {
         match &self.0 {
-            Judge::Nobody | Judge::Told(..) => Err(ReloadError::Off),
-            Judge::Rules(live) => Ok(live.reload(Some(by)).await?),
+            Engine::Off | Engine::Fixed(..) => Err(ReloadError::Off),
+            Engine::Rules(live) => Ok(live.reload(Some(by)).await?),
         }
     }
 }
@@ -186,23 +192,23 @@ impl fmt::Debug for Risk {
 }
 
 /// What [`Risk::fixed`] decides.
-fn as_told(facts: Facts, told: Action, answered: Option<ChallengeId>) -> Ruling {
-    let is_answered = told == Action::Verify && answered.is_some();
-    let fired = (told != Action::Allow).then(|| Fired {
+fn fixed_evaluation(facts: Facts, fixed: Action, answered: Option<ChallengeId>) -> Evaluation {
+    let is_answered = fixed == Action::Verify && answered.is_some();
+    let fired = (fixed != Action::Allow).then(|| FiredRule {
         rule: "fixed".to_owned(),
-        action: told,
+        action: fixed,
         effect: if is_answered {
             Effect::Answered
         } else {
             Effect::Live
         },
-        reason: "told so".to_owned(),
+        reason: "fixed".to_owned(),
     });
-    Ruling::new(Decision {
+    Evaluation::new(Decision {
         rule_set: 0,
-        action: if is_answered { Action::Allow } else { told },
+        action: if is_answered { Action::Allow } else { fixed },
         facts,
-        measured: Measured::default(),
+        measured: CounterValues::default(),
         fired: fired.into_iter().collect(),
         answered,
     })

@@ -10,11 +10,11 @@
 //! ```
 //!
 //! - A claim keeps others from working on the same thing for half an hour; then it is anybody's again. What nobody claims can be decided at once.
-//! - Above [`ReviewTerms::second_person_above`] two different people must approve; one may reject, for that gives nothing away. Whoever claimed may be the first.
+//! - Above [`ReviewPolicy::second_person_above`] two different people must approve; one may reject, for that gives nothing away. Whoever claimed may be the first.
 //! - The time-out decides alone, whatever the amount: the rule file says which way.
 //! - Every change is guarded by the row's version; a decided review never changes again.
 
-use super::{Action, AfterReview, Decision, ReviewSettings, Settings};
+use super::{Action, Decision, ReviewSettings, Settings, TimeoutDecision};
 use crate::{
     audit::Actor,
     db::WorkingSet,
@@ -31,36 +31,26 @@ pub const CLAIM_SECONDS: i64 = 30 * 60;
 
 /// What the rule file says of reviews.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ReviewTerms {
+pub struct ReviewPolicy {
     /// After so many seconds the time-out decides.
     pub timeout_seconds: i64,
-    pub then: ReviewThen,
+    pub on_timeout: TimeoutDecision,
     /// More points than this take two people to let in.
     pub second_person_above: Points,
 }
 
-/// What the time-out decides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReviewThen {
-    Approve,
-    Reject,
-}
-
-impl Default for ReviewTerms {
+impl Default for ReviewPolicy {
     /// What a file of rules says that does not say it: three days, then no; two people above 10,000 points.
     fn default() -> Self {
         (&Settings::default().review).into()
     }
 }
 
-impl From<&ReviewSettings> for ReviewTerms {
+impl From<&ReviewSettings> for ReviewPolicy {
     fn from(settings: &ReviewSettings) -> Self {
         Self {
             timeout_seconds: i64::from(settings.timeout_seconds),
-            then: match settings.then {
-                AfterReview::Approve => ReviewThen::Approve,
-                AfterReview::Reject => ReviewThen::Reject,
-            },
+            on_timeout: settings.on_timeout,
             second_person_above: settings.second_person_above_points,
         }
     }
@@ -72,7 +62,7 @@ pub enum ReviewKind {
     /// What a payment earned.
     Order,
     /// What a back end gives, or a customer spends.
-    Deed,
+    PointsTransaction,
 }
 
 /// Where a review stands. What belongs to a state lives in it.
@@ -86,16 +76,16 @@ pub enum ReviewState {
     Approved,
     Rejected,
     /// The time-out decided.
-    Lapsed {
-        let_in: bool,
+    TimedOut {
+        released: bool,
     },
     /// Something else decided: a refund took the money back first.
-    Moot,
+    Superseded,
 }
 
 /// By whom a review was decided, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Decided {
+pub struct ReviewDecision {
     pub by: Actor,
     pub at: Timestamp,
 }
@@ -123,7 +113,7 @@ pub struct ReviewRow {
     pub state: ReviewState,
     /// Who approved first, where two must.
     pub first_approver: Option<Actor>,
-    pub decided: Option<Decided>,
+    pub decided: Option<ReviewDecision>,
     /// What the person said who decided, or approved first.
     pub note: Option<String>,
     /// When the time-out decides; a minute later while a job is at it. None once it is decided.
@@ -138,7 +128,7 @@ pub struct ReviewRow {
 pub struct NewReview {
     pub tenant: TenantId,
     pub kind: ReviewKind,
-    /// The order or the deed.
+    /// The order or the points transaction.
     pub cause: Id,
     pub stage: Stage,
     /// The pending entry, of one leg.
@@ -149,7 +139,7 @@ pub struct NewReview {
     pub amount: Option<Money>,
     /// At most 64 characters.
     pub source: String,
-    /// See [`rules_that_want`]; longer text is cut.
+    /// See [`rules_wanting_review`]; longer text is cut.
     pub rules: String,
 }
 
@@ -163,13 +153,13 @@ pub enum ReviewError {
     #[error("somebody else has claimed the review")]
     ClaimedByAnother,
     #[error("the review is not claimed by this person")]
-    NotYours,
+    NotClaimedByCaller,
     #[error("whoever approved first does not approve again")]
     SamePerson,
     #[error("a rejection says why")]
     NoteNeeded,
     #[error("the note is too long or not plain text")]
-    BadNote,
+    InvalidNote,
     /// Of the same caller, who is told which review the key is about.
     #[error("the key was used for another request")]
     KeyReused(ReviewId),
@@ -191,14 +181,14 @@ impl ReviewKind {
     pub const fn code(self) -> u8 {
         match self {
             Self::Order => 1,
-            Self::Deed => 2,
+            Self::PointsTransaction => 2,
         }
     }
 
     pub const fn from_code(code: u8) -> Option<Self> {
         match code {
             1 => Some(Self::Order),
-            2 => Some(Self::Deed),
+            2 => Some(Self::PointsTransaction),
             _ => None,
         }
     }
@@ -207,7 +197,7 @@ impl ReviewKind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Order => "order",
-            Self::Deed => "deed",
+            Self::PointsTransaction => "points_transaction",
         }
     }
 }
@@ -220,9 +210,9 @@ impl ReviewState {
             Self::Claimed { .. } => 2,
             Self::Approved => 3,
             Self::Rejected => 4,
-            Self::Lapsed { let_in: true } => 5,
-            Self::Lapsed { let_in: false } => 6,
-            Self::Moot => 7,
+            Self::TimedOut { released: true } => 5,
+            Self::TimedOut { released: false } => 6,
+            Self::Superseded => 7,
         }
     }
 
@@ -233,24 +223,24 @@ impl ReviewState {
             Self::Claimed { .. } => "claimed",
             Self::Approved => "approved",
             Self::Rejected => "rejected",
-            Self::Lapsed { .. } => "lapsed",
-            Self::Moot => "moot",
+            Self::TimedOut { .. } => "timed_out",
+            Self::Superseded => "superseded",
         }
     }
 
     /// Whether the points were credited; none while it is not decided.
-    pub const fn let_in(&self) -> Option<bool> {
+    pub const fn released(&self) -> Option<bool> {
         match self {
             Self::Open | Self::Claimed { .. } => None,
-            Self::Approved | Self::Lapsed { let_in: true } => Some(true),
-            Self::Rejected | Self::Lapsed { let_in: false } | Self::Moot => Some(false),
+            Self::Approved | Self::TimedOut { released: true } => Some(true),
+            Self::Rejected | Self::TimedOut { released: false } | Self::Superseded => Some(false),
         }
     }
 }
 
 impl ReviewRow {
     pub const fn is_decided(&self) -> bool {
-        self.state.let_in().is_some()
+        self.state.released().is_some()
     }
 
     /// Whose claim lasts.
@@ -261,12 +251,12 @@ impl ReviewRow {
             | ReviewState::Open
             | ReviewState::Approved
             | ReviewState::Rejected
-            | ReviewState::Lapsed { .. }
-            | ReviewState::Moot => None,
+            | ReviewState::TimedOut { .. }
+            | ReviewState::Superseded => None,
         }
     }
 
-    fn undecided(&self) -> Result<(), ReviewError> {
+    fn check_undecided(&self) -> Result<(), ReviewError> {
         if self.is_decided() {
             Err(ReviewError::AlreadyDecided(self.state.name()))
         } else {
@@ -274,15 +264,15 @@ impl ReviewRow {
         }
     }
 
-    fn not_anothers(&self, by: &Actor, now: Timestamp) -> Result<(), ReviewError> {
-        self.undecided()?;
+    fn check_claim(&self, by: &Actor, now: Timestamp) -> Result<(), ReviewError> {
+        self.check_undecided()?;
         match self.holder(now) {
             Some(holder) if holder != by => Err(ReviewError::ClaimedByAnother),
             Some(_) | None => Ok(()),
         }
     }
 
-    fn become_state(&self, state: ReviewState) -> Self {
+    fn with_state(&self, state: ReviewState) -> Self {
         Self {
             version: self.version.saturating_add(1),
             state,
@@ -292,32 +282,32 @@ impl ReviewRow {
 
     fn decide(&self, state: ReviewState, by: Actor, at: Timestamp) -> Self {
         Self {
-            decided: Some(Decided { by, at }),
+            decided: Some(ReviewDecision { by, at }),
             due_at: None,
-            ..self.become_state(state)
+            ..self.with_state(state)
         }
     }
 
     /// Keeps others away for half an hour. One's own claim begins anew.
     pub fn claim(&self, by: &Actor, now: Timestamp) -> Result<Self, ReviewError> {
-        self.not_anothers(by, now)?;
+        self.check_claim(by, now)?;
         let by = by.clone();
-        Ok(self.become_state(ReviewState::Claimed { by, at: now }))
+        Ok(self.with_state(ReviewState::Claimed { by, at: now }))
     }
 
     /// Gives one's own claim up.
-    pub fn release(&self, by: &Actor, now: Timestamp) -> Result<Self, ReviewError> {
-        self.not_anothers(by, now)?;
+    pub fn unclaim(&self, by: &Actor, now: Timestamp) -> Result<Self, ReviewError> {
+        self.check_claim(by, now)?;
         match &self.state {
             ReviewState::Claimed { by: holder, .. } if holder == by => {
-                Ok(self.become_state(ReviewState::Open))
+                Ok(self.with_state(ReviewState::Open))
             }
             ReviewState::Claimed { .. }
             | ReviewState::Open
             | ReviewState::Approved
             | ReviewState::Rejected
-            | ReviewState::Lapsed { .. }
-            | ReviewState::Moot => Err(ReviewError::NotYours),
+            | ReviewState::TimedOut { .. }
+            | ReviewState::Superseded => Err(ReviewError::NotClaimedByCaller),
         }
     }
 
@@ -326,20 +316,20 @@ impl ReviewRow {
         &self,
         by: &Actor,
         note: Option<String>,
-        terms: &ReviewTerms,
+        policy: &ReviewPolicy,
         now: Timestamp,
     ) -> Result<Approval, ReviewError> {
-        self.not_anothers(by, now)?;
+        self.check_claim(by, now)?;
         let noted = Self {
             note: note.or_else(|| self.note.clone()),
             ..self.clone()
         };
-        let two_must = self.points > terms.second_person_above;
+        let needs_two = self.points > policy.second_person_above;
         match &self.first_approver {
-            Some(first) if two_must && first == by => Err(ReviewError::SamePerson),
-            None if two_must => Ok(Approval::First(Self {
+            Some(first) if needs_two && first == by => Err(ReviewError::SamePerson),
+            None if needs_two => Ok(Approval::First(Self {
                 first_approver: Some(by.clone()),
-                ..noted.become_state(ReviewState::Open)
+                ..noted.with_state(ReviewState::Open)
             })),
             Some(_) | None => {
                 let decided = noted.decide(ReviewState::Approved, by.clone(), now);
@@ -350,7 +340,7 @@ impl ReviewRow {
 
     /// Lets the points go.
     pub fn reject(&self, by: &Actor, note: String, now: Timestamp) -> Result<Self, ReviewError> {
-        self.not_anothers(by, now)?;
+        self.check_claim(by, now)?;
         Ok(Self {
             note: Some(note),
             ..self.decide(ReviewState::Rejected, by.clone(), now)
@@ -358,30 +348,35 @@ impl ReviewRow {
     }
 
     /// The time-out decides, whoever has claimed it.
-    pub fn lapse(&self, then: ReviewThen, by: Actor, now: Timestamp) -> Result<Self, ReviewError> {
-        self.undecided()?;
-        let let_in = then == ReviewThen::Approve;
-        Ok(self.decide(ReviewState::Lapsed { let_in }, by, now))
+    pub fn time_out(
+        &self,
+        then: TimeoutDecision,
+        by: Actor,
+        now: Timestamp,
+    ) -> Result<Self, ReviewError> {
+        self.check_undecided()?;
+        let released = then == TimeoutDecision::Approve;
+        Ok(self.decide(ReviewState::TimedOut { released }, by, now))
     }
 
     /// Some of the points are gone without the review: it is about the others. Whoever has claimed it keeps it.
-    pub fn about_less(&self, gone: Points) -> Result<Self, ReviewError> {
-        self.undecided()?;
+    pub fn reduce_points(&self, gone: Points) -> Result<Self, ReviewError> {
+        self.check_undecided()?;
         Ok(Self {
             points: self.points.saturating_sub(gone),
-            ..self.become_state(self.state.clone())
+            ..self.with_state(self.state.clone())
         })
     }
 
     /// Something else decided: there is nothing left to review.
-    pub fn moot(&self, by: Actor, now: Timestamp) -> Result<Self, ReviewError> {
-        self.undecided()?;
-        Ok(self.decide(ReviewState::Moot, by, now))
+    pub fn supersede(&self, by: Actor, now: Timestamp) -> Result<Self, ReviewError> {
+        self.check_undecided()?;
+        Ok(self.decide(ReviewState::Superseded, by, now))
     }
 }
 
-/// Opens a review in the commit of the deed whose points are pending. Its time-out is counted from `now`.
-pub fn open_review(set: &mut WorkingSet, new: NewReview, terms: &ReviewTerms, now: Timestamp) {
+/// Opens a review in the commit of the activity whose points are pending. Its time-out is counted from `now`.
+pub fn open_review(set: &mut WorkingSet, new: NewReview, policy: &ReviewPolicy, now: Timestamp) {
     let cut = |text: String, length: usize| text.chars().take(length).collect();
     let row = ReviewRow {
         id: ReviewId::of(new.cause),
@@ -399,7 +394,7 @@ pub fn open_review(set: &mut WorkingSet, new: NewReview, terms: &ReviewTerms, no
         first_approver: None,
         decided: None,
         note: None,
-        due_at: Some(now.plus_seconds(terms.timeout_seconds)),
+        due_at: Some(now.plus_seconds(policy.timeout_seconds)),
         version: 1,
         created_at: now,
     };
@@ -408,7 +403,7 @@ pub fn open_review(set: &mut WorkingSet, new: NewReview, terms: &ReviewTerms, no
 }
 
 /// The rules that took part in a decision and want more than to allow, with commas.
-pub fn rules_that_want(decision: &Decision) -> String {
+pub fn rules_wanting_review(decision: &Decision) -> String {
     let live: Vec<&str> = decision
         .fired
         .iter()
@@ -468,7 +463,7 @@ mod tests {
             Err(ReviewError::ClaimedByAnother)
         ));
         assert!(matches!(
-            claimed.release(&who("b"), soon),
+            claimed.unclaim(&who("b"), soon),
             Err(ReviewError::ClaimedByAnother)
         ));
         assert!(claimed.claim(&who("a"), soon).is_ok());
@@ -476,22 +471,22 @@ mod tests {
         assert_eq!(taken.holder(at(CLAIM_SECONDS)), Some(&who("b")));
         assert_eq!(taken.version, 3);
         // Whoever lost it cannot give it up.
-        assert!(taken.release(&who("a"), at(CLAIM_SECONDS)).is_err());
-        let open = taken.release(&who("b"), at(CLAIM_SECONDS)).unwrap();
+        assert!(taken.unclaim(&who("a"), at(CLAIM_SECONDS)).is_err());
+        let open = taken.unclaim(&who("b"), at(CLAIM_SECONDS)).unwrap();
         assert_eq!(open.state, ReviewState::Open);
         assert!(matches!(
-            open.release(&who("b"), at(CLAIM_SECONDS)),
-            Err(ReviewError::NotYours)
+            open.unclaim(&who("b"), at(CLAIM_SECONDS)),
+            Err(ReviewError::NotClaimedByCaller)
         ));
     }
 
     #[test]
     fn more_points_than_the_limit_take_two_people_to_let_in_and_one_to_let_go() {
-        let terms = ReviewTerms {
+        let policy = ReviewPolicy {
             second_person_above: Points::constant(10),
-            ..ReviewTerms::default()
+            ..ReviewPolicy::default()
         };
-        let approve = |row: &ReviewRow, name| row.approve(&who(name), None, &terms, at(1));
+        let approve = |row: &ReviewRow, name| row.approve(&who(name), None, &policy, at(1));
         assert!(matches!(
             approve(&row(10), "a"),
             Ok(Approval::Decided(decided)) if decided.state == ReviewState::Approved
@@ -503,38 +498,48 @@ mod tests {
         assert!(matches!(approve(&first, "a"), Err(ReviewError::SamePerson)));
         assert!(matches!(approve(&first, "b"), Ok(Approval::Decided(_))));
         let rejected = first.reject(&who("a"), "x".into(), at(2)).unwrap();
-        assert_eq!(rejected.state.let_in(), Some(false));
+        assert_eq!(rejected.state.released(), Some(false));
     }
 
     #[test]
     fn what_is_decided_never_changes() {
-        let terms = ReviewTerms::default();
+        let policy = ReviewPolicy::default();
         let (a, now) = (who("a"), at(1));
-        let approved = match row(5).approve(&a, None, &terms, now).unwrap() {
+        let approved = match row(5).approve(&a, None, &policy, now).unwrap() {
             Approval::Decided(row) | Approval::First(row) => row,
         };
         for decided in [
             approved,
             row(5).reject(&a, "x".into(), now).unwrap(),
-            row(5).lapse(ReviewThen::Approve, who("t"), now).unwrap(),
-            row(5).lapse(ReviewThen::Reject, who("t"), now).unwrap(),
-            row(5).moot(who("t"), now).unwrap(),
+            row(5)
+                .time_out(TimeoutDecision::Approve, who("t"), now)
+                .unwrap(),
+            row(5)
+                .time_out(TimeoutDecision::Reject, who("t"), now)
+                .unwrap(),
+            row(5).supersede(who("t"), now).unwrap(),
         ] {
             assert!(decided.is_decided() && decided.due_at.is_none());
             assert!(decided.decided.is_some());
             assert!(decided.claim(&a, now).is_err());
-            assert!(decided.release(&a, now).is_err());
-            assert!(decided.approve(&a, None, &terms, now).is_err());
+            assert!(decided.unclaim(&a, now).is_err());
+            assert!(decided.approve(&a, None, &policy, now).is_err());
             assert!(decided.reject(&a, "x".into(), now).is_err());
-            assert!(decided.lapse(ReviewThen::Reject, a.clone(), now).is_err());
-            assert!(decided.moot(a.clone(), now).is_err());
+            assert!(
+                decided
+                    .time_out(TimeoutDecision::Reject, a.clone(), now)
+                    .is_err()
+            );
+            assert!(decided.supersede(a.clone(), now).is_err());
         }
     }
 
     #[test]
     fn the_time_out_decides_whoever_has_claimed() {
         let claimed = row(5).claim(&who("a"), at(0)).unwrap();
-        let lapsed = claimed.lapse(ReviewThen::Approve, who("t"), at(1)).unwrap();
-        assert_eq!(lapsed.state, ReviewState::Lapsed { let_in: true });
+        let timed_out = claimed
+            .time_out(TimeoutDecision::Approve, who("t"), at(1))
+            .unwrap();
+        assert_eq!(timed_out.state, ReviewState::TimedOut { released: true });
     }
 }

@@ -2,10 +2,10 @@
 
 use sqlx::{Row as _, mysql::MySqlRow};
 
-use super::review::{CLAIM_SECONDS, Decided, ReviewKind, ReviewRow, ReviewState};
+use super::review::{CLAIM_SECONDS, ReviewDecision, ReviewKind, ReviewRow, ReviewState};
 use crate::{
     audit::Actor,
-    db::{Change, Db, DbError, DueList, Recorder, RowSet, Sql, Tx, Work},
+    db::{Change, Db, DbError, DueClaim, Recorder, RowSet, Sql, Tx, Work},
     facts::Stage,
     primitives::{CustomerId, MerchantId, Money, PageLimit, Points, ReviewId, TenantId, Timestamp},
 };
@@ -20,11 +20,11 @@ pub(crate) const REVIEW_COLUMNS: &str = "v.id, v.tenant_id, v.kind, v.stage, v.e
 /// Columns as in [`REVIEW_COLUMNS`].
 pub(crate) fn read_review(row: &MySqlRow) -> Result<ReviewRow, sqlx::Error> {
     let broken = |what: &'static str| sqlx::Error::Decode(what.into());
-    let code = |place: usize| -> Result<u8, sqlx::Error> {
-        u8::try_from(row.try_get::<i8, _>(place)?).map_err(|_| broken("a negative code"))
+    let code = |column: usize| -> Result<u8, sqlx::Error> {
+        u8::try_from(row.try_get::<i8, _>(column)?).map_err(|_| broken("a negative code"))
     };
-    let actor = |place: usize| -> Result<Option<Actor>, sqlx::Error> {
-        Ok(row.try_get::<Option<String>, _>(place)?.map(Actor::new))
+    let actor = |column: usize| -> Result<Option<Actor>, sqlx::Error> {
+        Ok(row.try_get::<Option<String>, _>(column)?.map(Actor::new))
     };
     let state = match code(11)? {
         1 => ReviewState::Open,
@@ -34,13 +34,13 @@ pub(crate) fn read_review(row: &MySqlRow) -> Result<ReviewRow, sqlx::Error> {
         },
         3 => ReviewState::Approved,
         4 => ReviewState::Rejected,
-        5 => ReviewState::Lapsed { let_in: true },
-        6 => ReviewState::Lapsed { let_in: false },
-        7 => ReviewState::Moot,
+        5 => ReviewState::TimedOut { released: true },
+        6 => ReviewState::TimedOut { released: false },
+        7 => ReviewState::Superseded,
         _ => return Err(broken("risk_reviews.state")),
     };
     let decided = match (actor(15)?, row.try_get::<Option<Timestamp>, _>(16)?) {
-        (Some(by), Some(at)) => Some(Decided { by, at }),
+        (Some(by), Some(at)) => Some(ReviewDecision { by, at }),
         (Some(_) | None, _) => None,
     };
     let amount: Option<i64> = row.try_get(8)?;
@@ -72,7 +72,7 @@ pub(crate) fn read_review(row: &MySqlRow) -> Result<ReviewRow, sqlx::Error> {
 impl RowSet for Reviews {
     type Key = ReviewId;
     type Row = ReviewRow;
-    const PLACE: u8 = 29;
+    const LOCK_ORDER: u8 = 29;
 
     fn load(keys: &[ReviewId], sql: &mut Sql) {
         sql.push("SELECT /* risk.load_reviews */ ")
@@ -108,14 +108,14 @@ impl RowSet for Reviews {
                 sql.option(review.amount.map(Money::get), |sql, fen| { sql.int(fen); });
                 sql.push(",").text(&review.source).push(",").text(&review.rules);
                 sql.push(",").time(review.created_at);
-                may_change(sql, review, |sql, _| { sql.push(","); });
+                push_mutable_columns(sql, review, |sql, _| { sql.push(","); });
                 sql.push(",").option(review.due_at, |sql, at| { sql.time(at); }).push(")");
             },
         );
         for change in known {
             let review = change.after;
             let mut sql = Sql::new("UPDATE /* risk.update_review */ risk_reviews SET ");
-            may_change(&mut sql, review, |sql, name| {
+            push_mutable_columns(&mut sql, review, |sql, name| {
                 sql.push(name);
             });
             sql.push(", points = ").int(review.points.get());
@@ -132,7 +132,11 @@ impl RowSet for Reviews {
 }
 
 /// Every column that changes, with what `before` writes before each; it is given the words of an update.
-fn may_change(sql: &mut Sql, review: &ReviewRow, before: impl Fn(&mut Sql, &'static str)) {
+fn push_mutable_columns(
+    sql: &mut Sql,
+    review: &ReviewRow,
+    before: impl Fn(&mut Sql, &'static str),
+) {
     let text = |sql: &mut Sql, text: Option<&str>| {
         sql.option(text, |sql, text| {
             sql.text(text);
@@ -143,8 +147,8 @@ fn may_change(sql: &mut Sql, review: &ReviewRow, before: impl Fn(&mut Sql, &'sta
         ReviewState::Open
         | ReviewState::Approved
         | ReviewState::Rejected
-        | ReviewState::Lapsed { .. }
-        | ReviewState::Moot => None,
+        | ReviewState::TimedOut { .. }
+        | ReviewState::Superseded => None,
     };
     before(sql, "state = ");
     sql.int(review.state.code());
@@ -182,9 +186,16 @@ pub struct ReviewFilter {
 }
 
 /// The words by which lists of reviews are narrowed.
-pub const REVIEW_STATES: [&str; 6] = ["open", "claimed", "approved", "rejected", "lapsed", "moot"];
+pub const REVIEW_STATES: [&str; 6] = [
+    "open",
+    "claimed",
+    "approved",
+    "rejected",
+    "timed_out",
+    "superseded",
+];
 
-/// Up to `limit.probe()` reviews of a tenant, those of the newest orders and deeds first, older than `before`.
+/// Up to `limit.probe()` reviews of a tenant, those of the newest orders and points transactions first, older than `before`.
 pub async fn list_reviews(
     db: &Db,
     tenant: TenantId,
@@ -215,10 +226,10 @@ pub async fn list_reviews(
         Some("rejected") => {
             sql.push(" AND v.state = 4");
         }
-        Some("lapsed") => {
+        Some("timed_out") => {
             sql.push(" AND v.state IN (5, 6)");
         }
-        Some("moot") => {
+        Some("superseded") => {
             sql.push(" AND v.state = 7");
         }
         Some(_) | None => {}
@@ -266,11 +277,11 @@ pub async fn find_review(
 const CLAIM: u32 = 32;
 const LEASE_SECONDS: i64 = 60;
 
-const DUE: DueList = DueList {
-    list: "/* risk.due_reviews */ SELECT id FROM risk_reviews WHERE due_at <= ? ORDER BY due_at LIMIT ? FOR UPDATE SKIP LOCKED",
+const DUE: DueClaim = DueClaim {
+    select: "/* risk.due_reviews */ SELECT id FROM risk_reviews WHERE due_at <= ? ORDER BY due_at LIMIT ? FOR UPDATE SKIP LOCKED",
     codes: &[],
-    set: "UPDATE /* risk.claim_due_reviews */ risk_reviews SET due_at = ",
-    of: " WHERE id IN (",
+    update: "UPDATE /* risk.claim_due_reviews */ risk_reviews SET due_at = ",
+    where_id: " WHERE id IN (",
 };
 
 /// Reviews whose time is over, taken for a minute.

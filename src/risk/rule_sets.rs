@@ -7,7 +7,7 @@ use sqlx::{FromRow, MySqlConnection};
 
 use super::{RuleSet, rules_file::hash_of};
 use crate::{
-    audit::{self, Action as Deed, Actor},
+    audit::{self, Action as AuditAction, Actor},
     db::{Db, DbError, Tx, Work},
     primitives::{PageLimit, TenantId, Timestamp},
 };
@@ -42,8 +42,8 @@ impl Work for StoreRuleSet {
         let number = number.ok_or(DbError::Inconsistent("a rule set that was not stored"))?;
         note_in_force(tx, number).await?;
         if let Some(by) = &self.by {
-            let deed = Deed::RiskRulesReloaded { number };
-            audit::record(tx, by.tenant, &by.actor, deed, "risk_rules").await?;
+            let action = AuditAction::RiskRulesReloaded { number };
+            audit::record(tx, by.tenant, &by.actor, action, "risk_rules").await?;
         }
         Ok(number)
     }
@@ -75,7 +75,7 @@ async fn insert(tx: &mut Tx, hash: &[u8; 32], text: &str) -> Result<(), DbError>
 async fn note_in_force(tx: &mut Tx, number: u32) -> Result<(), DbError> {
     let now = tx.now();
     sqlx::query(
-        "/* risk.note_in_force */ INSERT INTO risk_rules_in_force (place, rule_set, since) VALUES (1, ?, ?) \
+        "/* risk.note_in_force */ INSERT INTO risk_rules_in_force (id, rule_set, since) VALUES (1, ?, ?) \
          ON DUPLICATE KEY UPDATE rule_set = VALUES(rule_set), since = VALUES(since)",
     )
     .bind(number)
@@ -89,7 +89,7 @@ async fn note_in_force(tx: &mut Tx, number: u32) -> Result<(), DbError> {
 pub(super) async fn find_last_in_force(db: &Db) -> Result<Option<(u32, RuleSet)>, DbError> {
     let mut conn = db.pool().acquire().await?;
     let number: Option<u32> = sqlx::query_scalar(
-        "/* risk.find_last_in_force */ SELECT rule_set FROM risk_rules_in_force WHERE place = 1",
+        "/* risk.find_last_in_force */ SELECT rule_set FROM risk_rules_in_force WHERE id = 1",
     )
     .fetch_optional(&mut *conn)
     .await?;

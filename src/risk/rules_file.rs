@@ -15,7 +15,7 @@ use std::{
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-use super::live::{Live, LoadError, complain};
+use super::active_rules::{LiveRules, LoadError, log_rejected};
 
 /// How often the file is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(400);
@@ -79,11 +79,11 @@ pub(super) fn hash_of(text: &str) -> [u8; 32] {
 }
 
 /// Takes every sound change of the file, until nobody asks for decisions any more. `taken` is what the rules in force were read from.
-pub(super) async fn keep_watching(live: Weak<Live>, file: RulesFile, taken: Option<Stamp>) {
+pub(super) async fn keep_watching(live: Weak<LiveRules>, file: RulesFile, taken: Option<Stamp>) {
     let mut taken = taken;
     let mut seen = taken;
     // The database was away or the file could not be read, and that was told.
-    let mut complained = false;
+    let mut logged = false;
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         let Some(live) = live.upgrade() else { return };
@@ -94,13 +94,13 @@ pub(super) async fn keep_watching(live: Weak<Live>, file: RulesFile, taken: Opti
         }
         match live.reload(None).await {
             Err(error @ (LoadError::Db(_) | LoadError::Unreadable(_))) => {
-                if !complained {
-                    complain(&error, live.in_force().number);
+                if !logged {
+                    log_rejected(&error, live.in_force().number);
                 }
-                complained = true;
+                logged = true;
                 continue;
             }
-            Ok(_) | Err(_) => complained = false,
+            Ok(_) | Err(_) => logged = false,
         }
         taken = now;
     }

@@ -2,7 +2,7 @@
 //!
 //! # Form
 //!
-//! A byte that says which form it is ([`FORM`]), then the decision in postcard. A decision that gains a field becomes another form, and [`unpack`] goes on reading the old one.
+//! A byte that says which form it is ([`FORMAT`]), then the decision in postcard. A decision that gains a field becomes another form, and [`unpack`] goes on reading the old one.
 //!
 //! What is packed fits into its column ([`PACKED_MAX`]) whatever a rule file says: at most 200 rules with ids of 40 bytes can fire and 64 counters speak, which leaves room for a
 //! few words of each reason. Where many rules fire with long reasons, all are cut to the same length. Whatever else were too long or could not be packed fails the operation that
@@ -12,34 +12,34 @@ use std::{fmt, sync::Arc};
 
 use sqlx::mysql::MySqlRow;
 
-use super::{Decision, Effect, Fired};
+use super::{Decision, Effect, FiredRule};
 use crate::{
     db::{Change, DbError, Recorder, RowSet, Sql, Tx},
     primitives::{DecisionId, Money, Points},
 };
 
 /// The form in which decisions are packed.
-const FORM: u8 = 1;
+const FORMAT: u8 = 1;
 /// Bytes of `risk_decisions.decision`.
 const PACKED_MAX: usize = 16_000;
 /// What is said of a decision that cannot be stored.
-pub(super) const UNPACKABLE: &str = "a risk decision that cannot be stored";
+pub(super) const CANNOT_PACK: &str = "a risk decision that cannot be stored";
 /// Stands where a reason was cut.
 const CUT: &str = "…";
 
 /// A decision, and the bytes that are stored of it. They hold personal data, which `Debug` does not show.
 #[derive(Clone)]
-pub(crate) struct Packed {
+pub(crate) struct PackedDecision {
     decision: Arc<Decision>,
     bytes: Arc<[u8]>,
 }
 
 /// A decision that has no stored form, or one too long: what no rule file can bring about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Unpackable;
+pub(crate) struct PackError;
 
-impl Packed {
-    pub(super) fn new(decision: &Arc<Decision>) -> Result<Self, Unpackable> {
+impl PackedDecision {
+    pub(super) fn new(decision: &Arc<Decision>) -> Result<Self, PackError> {
         Ok(Self {
             decision: Arc::clone(decision),
             bytes: pack(decision)?.into(),
@@ -47,13 +47,13 @@ impl Packed {
     }
 }
 
-impl fmt::Debug for Packed {
+impl fmt::Debug for PackedDecision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.decision.fmt(f)
     }
 }
 
-fn pack(decision: &Decision) -> Result<Vec<u8>, Unpackable> {
+fn pack(decision: &Decision) -> Result<Vec<u8>, PackError> {
     let whole = encode(decision)?;
     if whole.len() <= PACKED_MAX {
         return Ok(whole);
@@ -65,17 +65,17 @@ fn pack(decision: &Decision) -> Result<Vec<u8>, Unpackable> {
     cut.fired.iter_mut().for_each(|fired| shorten(fired, each));
     let cut = encode(&cut)?;
     if cut.len() > PACKED_MAX {
-        return Err(Unpackable);
+        return Err(PackError);
     }
     Ok(cut)
 }
 
-fn encode(decision: &Decision) -> Result<Vec<u8>, Unpackable> {
-    postcard::to_extend(decision, vec![FORM]).map_err(|_| Unpackable)
+fn encode(decision: &Decision) -> Result<Vec<u8>, PackError> {
+    postcard::to_extend(decision, vec![FORMAT]).map_err(|_| PackError)
 }
 
 /// Cuts the reason to `most` bytes, between two characters.
-fn shorten(fired: &mut Fired, most: usize) {
+fn shorten(fired: &mut FiredRule, most: usize) {
     if fired.reason.len() > most {
         let kept = fired
             .reason
@@ -88,26 +88,26 @@ fn shorten(fired: &mut Fired, most: usize) {
 /// What was packed. None for bytes that are not a decision in a form that this program knows.
 pub(super) fn unpack(bytes: &[u8]) -> Option<Decision> {
     match bytes.split_first()? {
-        (&FORM, packed) => postcard::from_bytes(packed).ok(),
+        (&FORMAT, packed) => postcard::from_bytes(packed).ok(),
         _ => None,
     }
 }
 
-/// `risk_decisions`, written with the deed they are about. Never read by an operation.
+/// `risk_decisions`, written with the activity they are about. Never read by an operation.
 #[derive(Debug)]
 pub(crate) struct Decisions;
 
 impl RowSet for Decisions {
     type Key = DecisionId;
-    type Row = Packed;
-    const PLACE: u8 = 22;
+    type Row = PackedDecision;
+    const LOCK_ORDER: u8 = 22;
     const LOADS: bool = false;
 
     fn load(_keys: &[DecisionId], sql: &mut Sql) {
         sql.push("DO 0");
     }
 
-    fn read(_row: &MySqlRow) -> Result<(DecisionId, Packed), sqlx::Error> {
+    fn read(_row: &MySqlRow) -> Result<(DecisionId, PackedDecision), sqlx::Error> {
         Err(sqlx::Error::RowNotFound)
     }
 
@@ -122,7 +122,7 @@ const INSERT: &str = "INSERT /* risk.insert_decisions */ INTO risk_decisions (id
     amount_fen, points, decision) VALUES ";
 
 #[rustfmt::skip]
-fn values(sql: &mut Sql, id: DecisionId, packed: &Packed) {
+fn values(sql: &mut Sql, id: DecisionId, packed: &PackedDecision) {
     let decision = &packed.decision;
     let facts = &decision.facts;
     let shadow = decision.fired.iter().filter(|fired| fired.effect == Effect::Shadow);
@@ -144,7 +144,7 @@ pub(super) async fn insert(
     id: DecisionId,
     decision: &Arc<Decision>,
 ) -> Result<(), DbError> {
-    let packed = Packed::new(decision).map_err(|_| DbError::Inconsistent(UNPACKABLE))?;
+    let packed = PackedDecision::new(decision).map_err(|_| DbError::Inconsistent(CANNOT_PACK))?;
     let mut sql = Sql::new(INSERT);
     values(&mut sql, id, &packed);
     sqlx::raw_sql(sql.into_statement())
@@ -159,10 +159,10 @@ mod tests {
     use crate::{
         facts::{Device, Facts, Origin, Stage},
         primitives::{ChallengeId, CustomerId, Id, Lane, MerchantId, TenantId, Timestamp},
-        risk::{Action, Measured},
+        risk::{Action, CounterValues},
     };
 
-    /// The longest that a rule file and a deed can bring about, with `rules` that fire.
+    /// The longest that a rule file and an activity can bring about, with `rules` that fire.
     fn decision(rules: usize, reason: &str) -> Decision {
         let id = Id::from_bytes([0xff; 16]);
         let far = Timestamp::from_micros(253_402_300_799_000_000);
@@ -182,9 +182,9 @@ mod tests {
                 source: Some("s".repeat(32)),
                 ..Facts::new(Stage::PointsCredit, TenantId(u32::MAX), far)
             },
-            measured: Measured(vec![Some(i64::MIN); 64]),
+            measured: CounterValues(vec![Some(i64::MIN); 64]),
             fired: vec![
-                Fired {
+                FiredRule {
                     rule: "r".repeat(40),
                     action: Action::Block,
                     effect: Effect::Answered,
@@ -240,8 +240,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_cut_is_refused_and_not_stored_by_halves() {
-        let monster = decision(1_000, "");
-        assert_eq!(pack(&monster), Err(Unpackable));
-        assert!(Packed::new(&Arc::new(monster)).is_err());
+        let oversized = decision(1_000, "");
+        assert_eq!(pack(&oversized), Err(PackError));
+        assert!(PackedDecision::new(&Arc::new(oversized)).is_err());
     }
 }

@@ -2,7 +2,7 @@
 
 use sqlx::Row as _;
 
-use super::{Decision, on_record::read_decisions};
+use super::{Decision, decisions_on::read_decisions};
 use crate::{
     db::{Db, DbError, Sql},
     primitives::{DecisionId, TenantId, Timestamp},

@@ -3,7 +3,7 @@
 use sqlx::FromRow;
 
 use crate::{
-    db::{Db, DbError, DueList, Sql, Tx, Work},
+    db::{Db, DbError, DueClaim, Sql, Tx, Work},
     payments::{OrderSharing, Pace, Payments},
     primitives::{OrderId, TenantId},
 };
@@ -50,11 +50,11 @@ pub async fn note_paid(tx: &mut Tx, orders: &[OrderId]) -> Result<(), DbError> {
     Ok(())
 }
 
-const DUE: DueList = DueList {
-    list: "/* sharing.dues */ SELECT order_id, tenant_id FROM sharing_dues WHERE due_at <= ? ORDER BY due_at LIMIT ? FOR UPDATE SKIP LOCKED",
+const DUE: DueClaim = DueClaim {
+    select: "/* sharing.dues */ SELECT order_id, tenant_id FROM sharing_dues WHERE due_at <= ? ORDER BY due_at LIMIT ? FOR UPDATE SKIP LOCKED",
     codes: &[],
-    set: "UPDATE /* sharing.claim_dues */ sharing_dues SET due_at = ",
-    of: " WHERE order_id IN (",
+    update: "UPDATE /* sharing.claim_dues */ sharing_dues SET due_at = ",
+    where_id: " WHERE order_id IN (",
 };
 
 /// Orders that are known to be paid since `pause_seconds` or longer, as the pace counts them, taken for a minute. WeChat wants a minute between payment and share (§8).

@@ -54,7 +54,7 @@ use crate::{
         AccountId, AccountKind, BusinessDay, Id, Lane, MerchantId, Money, OrderId, OrderNo, Points,
         ReceiverId, RefundId, Secret, SharingPartId, SharingReturnId, TenantId, Timestamp,
     },
-    risk::Ruling,
+    risk::Evaluation,
 };
 
 /// In an ordinary run.
@@ -473,7 +473,7 @@ impl History {
             },
             claim: self.claim(),
         };
-        let how = (Ruling::default(), PolicyTerms::default());
+        let how = (Evaluation::default(), PolicyTerms::default());
         let asked = ask_in_memory(&mut self.memory, self.now, wish, how);
         let state = asked.as_ref().map(|refund| refund.state);
         self.tell(format!("{amount} of {left} of {place} go back: {state:?}"));

@@ -13,7 +13,7 @@ use crate::{
     db::{Db, DbError, Tx, Work},
     payments::{Outcome, RefusalKind},
     primitives::{
-        Length, MerchantId, ReceiverId, Secret, TenantId, Text, Timestamp, survives_bill,
+        Length, MerchantId, ReceiverId, Secret, TenantId, Text, Timestamp, is_safe_in_bill,
     },
 };
 
@@ -133,7 +133,7 @@ impl RuleWish {
                 return field("ratio_ppm", "1 or more");
             }
             let text = Text::parse(description, Length::Bytes(1, DESCRIPTION_BYTES_MAX));
-            if text.is_err() || !survives_bill(description) {
+            if text.is_err() || !is_safe_in_bill(description) {
                 return field(
                     "description",
                     "1 to 80 bytes of text in one line, no backtick or control character",

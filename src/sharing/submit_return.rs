@@ -9,7 +9,7 @@ use super::{
     start_return::{Round, Turn, start_return},
 };
 use crate::{
-    db::{DbError, DueList, Tx, Work},
+    db::{DbError, DueClaim, Tx, Work},
     payments::{
         Outcome, Pace, Payments, RefundStateKind, Refusal, RefusalKind, find_order, find_refund,
         note_stuck_refund, pause_seconds,
@@ -198,14 +198,14 @@ pub(super) async fn ask_about_lost(
     Ok(settled)
 }
 
-const DUE: DueList = DueList {
-    list: "/* sharing.due_returns */ SELECT id FROM refunds WHERE next_attempt_at <= ? AND state IN (?, ?) ORDER BY next_attempt_at LIMIT ? FOR UPDATE SKIP LOCKED",
+const DUE: DueClaim = DueClaim {
+    select: "/* sharing.due_returns */ SELECT id FROM refunds WHERE next_attempt_at <= ? AND state IN (?, ?) ORDER BY next_attempt_at LIMIT ? FOR UPDATE SKIP LOCKED",
     codes: &[
         RefundStateKind::Returning.code(),
         RefundStateKind::Withdrawn.code(),
     ],
-    set: "UPDATE /* sharing.claim_returns */ refunds SET next_attempt_at = ",
-    of: " WHERE id IN (",
+    update: "UPDATE /* sharing.claim_returns */ refunds SET next_attempt_at = ",
+    where_id: " WHERE id IN (",
 };
 
 /// Refunds that wait for shares and are due, taken for a minute.

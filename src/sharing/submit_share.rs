@@ -10,7 +10,7 @@ use super::{
     store::Shares,
 };
 use crate::{
-    db::{Cx, DbError, DueList, Operation, SubmitError, Tx, Wanted, Work, WorkingSet},
+    db::{Cx, DbError, DueClaim, Operation, SubmitError, Tx, Wanted, Work, WorkingSet},
     payments::{
         ATTEMPTS_MAX, Outcome, Pace, Payments, Refusal, RefusalKind, find_order,
         note_stuck_sharing, resolve_stuck_sharing,
@@ -346,11 +346,11 @@ impl Operation for BeginShare {
     }
 }
 
-const DUE: DueList = DueList {
-    list: "/* sharing.due_sharings */ SELECT id, order_id FROM sharings WHERE next_attempt_at <= ? ORDER BY next_attempt_at LIMIT ? FOR UPDATE SKIP LOCKED",
+const DUE: DueClaim = DueClaim {
+    select: "/* sharing.due_sharings */ SELECT id, order_id FROM sharings WHERE next_attempt_at <= ? ORDER BY next_attempt_at LIMIT ? FOR UPDATE SKIP LOCKED",
     codes: &[],
-    set: "UPDATE /* sharing.claim_sharings */ sharings SET next_attempt_at = ",
-    of: " WHERE id IN (",
+    update: "UPDATE /* sharing.claim_sharings */ sharings SET next_attempt_at = ",
+    where_id: " WHERE id IN (",
 };
 
 /// Orders whose sharing is due, taken for a minute.

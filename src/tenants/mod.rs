@@ -1,11 +1,11 @@
 //! Tenants: who owns the data in a database; several share one. Outside they are known by their code, inside by a small number that stands on every row.
 
-mod book;
 mod create;
+mod id_cache;
 mod store;
 
-pub use book::TenantBook;
 pub use create::{CreateTenant, TenantError};
+pub use id_cache::TenantIdCache;
 pub use store::{Tenant, find_by_code, list};
 
 use crate::db::Db;

@@ -8,25 +8,25 @@ use super::{
     Invariant, Progress, Report,
     caps::DayCount,
     entries::Sums,
-    lots::{Forgotten, LotReplay},
+    lots::{DeletedLots, LotReplay},
     pages::{Accounts, ByAccount, Cursor, Holds, Lots},
     rules::Rules,
 };
 use crate::{
     db::DbError,
-    ledger::{Account, CheckedSide, Transfer},
+    ledger::{Account, ConstrainedSide, Transfer},
     points::expiry::{FORGET_DAYS, REFUND_DAYS},
     primitives::{AccountId, AccountKind, Asset, BusinessDay},
 };
 
 pub(super) async fn check(
     conn: &mut MySqlConnection,
-    unlimited: &HashMap<AccountId, Sums>,
+    unconstrained: &HashMap<AccountId, Sums>,
     rules: &mut Rules,
     report: &mut Report,
     progress: &mut dyn Progress,
 ) -> Result<(), DbError> {
-    let forgotten = forgotten(conn).await?;
+    let deleted_lots = deleted_lots(conn).await?;
     let mut accounts = Cursor::<Accounts>::default();
     let mut transfers = Cursor::<ByAccount>::default();
     let mut lots = Cursor::<Lots>::default();
@@ -51,14 +51,22 @@ pub(super) async fn check(
             .credits_pending
             .saturating_add(account.credits_pending);
         debts.take(id, kind, &account, report);
-        if kind.is_checked() {
+        if kind.is_constrained() {
             let mut played = replay(conn, id, &account, &mut transfers, rules, report).await?;
             holds_of(conn, id, &mut played, &mut holds, report).await?;
-            lots_of(conn, id, &account, (played, forgotten), &mut lots, report).await?;
+            lots_of(
+                conn,
+                id,
+                &account,
+                (played, deleted_lots),
+                &mut lots,
+                report,
+            )
+            .await?;
             progress.advance(transfers.news() + lots.news());
         } else {
-            let said = unlimited.get(&id).copied().unwrap_or_default();
-            met += usize::from(unlimited.contains_key(&id));
+            let said = unconstrained.get(&id).copied().unwrap_or_default();
+            met += usize::from(unconstrained.contains_key(&id));
             report.expect(
                 Invariant::SumsEqualTransfers,
                 said == sums(&account),
@@ -90,11 +98,11 @@ pub(super) async fn check(
     }
     report.expect(
         Invariant::SumsEqualTransfers,
-        met == unlimited.len(),
+        met == unconstrained.len(),
         || {
             format!(
-                "transfers touch {} unlimited accounts, of which {met} exist",
-                unlimited.len()
+                "transfers touch {} unconstrained accounts, of which {met} exist",
+                unconstrained.len()
             )
         },
     );
@@ -119,7 +127,7 @@ fn sums(account: &Account) -> Sums {
 }
 
 /// The last days whose spent lots may have lost their rows. Today is the day of the database's clock, or of the last commit should that be later.
-async fn forgotten(conn: &mut MySqlConnection) -> Result<Forgotten, DbError> {
+async fn deleted_lots(conn: &mut MySqlConnection) -> Result<DeletedLots, DbError> {
     let day: time::Date = sqlx::query_scalar(
         "/* verify.forgotten */ SELECT CAST(GREATEST(DATE(GREATEST(UTC_TIMESTAMP(6), COALESCE(MAX(c.committed_at), UTC_TIMESTAMP(6))) + INTERVAL 8 HOUR), \
            COALESCE((SELECT MAX(day) FROM point_expiry_runs), DATE('1970-01-01'))) - INTERVAL ? DAY AS DATE) \
@@ -129,13 +137,13 @@ async fn forgotten(conn: &mut MySqlConnection) -> Result<Forgotten, DbError> {
     .fetch_one(conn)
     .await?;
     let longer = time::Duration::days(i64::from(REFUND_DAYS.saturating_sub(FORGET_DAYS)));
-    Ok(Forgotten {
+    Ok(DeletedLots {
         spent: BusinessDay(day),
         credited: BusinessDay(day.saturating_sub(longer)),
     })
 }
 
-/// Plays a checked account's transfers in the order of their versions. Gives the lots that they make.
+/// Plays a constrained account's transfers in the order of their versions. Gives the lots that they make.
 async fn replay(
     conn: &mut MySqlConnection,
     id: AccountId,
@@ -148,7 +156,7 @@ async fn replay(
     let (mut lots, mut earned) = (LotReplay::default(), DayCount::default());
     while let Some(posting) = transfers.peek(conn).await? {
         let transfer = posting.transfer;
-        let Some(touched) = transfer.checked_account() else {
+        let Some(touched) = transfer.constrained_account() else {
             break;
         };
         if touched > id {
@@ -162,10 +170,10 @@ async fn replay(
             );
             continue;
         }
-        match transfer.checked_side {
-            CheckedSide::Debit => played.debit(transfer.phase, transfer.amount),
-            CheckedSide::Credit => played.credit(transfer.phase, transfer.amount),
-            CheckedSide::Neither => {}
+        match transfer.constrained_side {
+            ConstrainedSide::Debit => played.debit(transfer.phase, transfer.amount),
+            ConstrainedSide::Credit => played.credit(transfer.phase, transfer.amount),
+            ConstrainedSide::Neither => {}
         }
         version = version.saturating_add(1);
         settled(id, &lots, Some(&transfer), report);
@@ -265,7 +273,7 @@ async fn lots_of(
     conn: &mut MySqlConnection,
     id: AccountId,
     account: &Account,
-    (mut played, forgotten): (LotReplay, Forgotten),
+    (mut played, deleted_lots): (LotReplay, DeletedLots),
     lots: &mut Cursor<Lots>,
     report: &mut Report,
 ) -> Result<(), DbError> {
@@ -280,12 +288,12 @@ async fn lots_of(
         }
         left = left.saturating_add(row.remaining);
         sound &= (0..=row.granted).contains(&row.remaining);
-        let problem = played.compare(&row, forgotten).err();
+        let problem = played.compare(&row, deleted_lots).err();
         report.expect(Invariant::LotsSumToBalance, problem.is_none(), || {
             format!("{id}: {}", problem.unwrap_or_default())
         });
     }
-    for problem in played.without_row(forgotten) {
+    for problem in played.without_row(deleted_lots) {
         report.violated(Invariant::LotsSumToBalance, format!("{id}: {problem}"));
     }
     report.expect(

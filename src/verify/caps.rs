@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     db::DbError,
-    ledger::{Account, CheckedSide, Phase, Transfer},
+    ledger::{Account, ConstrainedSide, Phase, Transfer},
     payments::Order,
     points::Rule,
     primitives::{AccountId, BusinessDay, EntryKind, OrderId, Points, TenantId},
@@ -119,7 +119,7 @@ fn is_earned(transfer: &Transfer) -> bool {
         Phase::Pending => entry.kind() == Some(EntryKind::PointsHeld),
         Phase::Post | Phase::Void => false,
     };
-    by_payment && transfer.checked_side == CheckedSide::Credit
+    by_payment && transfer.constrained_side == ConstrainedSide::Credit
 }
 
 /// `before` is what was counted on that day before this credit, in points.
@@ -199,7 +199,7 @@ mod tests {
             debit: AccountId::of_tenant(TenantId(1), crate::primitives::AccountKind::PointsIssued),
             credit: points,
             amount,
-            checked_side: CheckedSide::Credit,
+            constrained_side: ConstrainedSide::Credit,
             account_version: Some(1),
             balance_after: Some(0),
             at: Timestamp::from_micros(NOON * 1_000_000).plus_seconds(seconds),

@@ -85,9 +85,9 @@ impl DecisionPass {
         if let Some(mut allowed) = is_allowed(entry, said) {
             let held = entry[0].id.entry.kind() == Some(EntryKind::PointsHeld);
             if held && !allowed && said(Stage::PointsCredit) != Some(Action::Block) {
-                allowed = is_in_doubt(conn, OrderId::new(cause)).await?;
+                allowed = is_held_as_unsure(conn, OrderId::new(cause)).await?;
             }
-            report.expect(Invariant::DecisionsStand, allowed, || {
+            report.expect(Invariant::DecisionsAreReproducible, allowed, || {
                 let said = Stage::ALL.map(|stage| (stage.name(), said(stage).map(Action::name)));
                 let said = said
                     .into_iter()
@@ -114,13 +114,13 @@ impl DecisionPass {
             progress.advance(self.decisions.news());
         }
         progress.advance(self.decisions.news());
-        report.looked_at(Invariant::DecisionsStand, 1);
+        report.looked_at(Invariant::DecisionsAreReproducible, 1);
         Ok(())
     }
 }
 
 /// Whether a person was told that what WeChat says of the payment leaves open what it earns. Then its points wait whatever risk says.
-async fn is_in_doubt(conn: &mut MySqlConnection, order: OrderId) -> Result<bool, DbError> {
+async fn is_held_as_unsure(conn: &mut MySqlConnection, order: OrderId) -> Result<bool, DbError> {
     let told: Option<i64> = sqlx::query_scalar(
         "/* verify.doubt */ SELECT 1 FROM payment_exceptions WHERE order_id = ? AND kind IN (?, ?) LIMIT 1",
     )
@@ -197,13 +197,15 @@ impl RuleSets {
         stored: &Stored,
         report: &mut Report,
     ) -> Result<(), DbError> {
-        let problem = match (&stored.decision, objection(stored)) {
+        let problem = match (&stored.decision, mismatch(stored)) {
             (Some(decision), None) => self.again(conn, decision).await?,
             (Some(_) | None, problem) => problem.map(str::to_owned),
         };
-        report.expect(Invariant::DecisionsStand, problem.is_none(), || {
-            format!("{}: {}", stored.id, problem.unwrap_or_default())
-        });
+        report.expect(
+            Invariant::DecisionsAreReproducible,
+            problem.is_none(),
+            || format!("{}: {}", stored.id, problem.unwrap_or_default()),
+        );
         Ok(())
     }
 
@@ -227,7 +229,7 @@ impl RuleSets {
             answered,
             ..
         } = decision;
-        let again = rules.decide(number, facts, measured, *answered);
+        let again = rules.evaluate(number, facts, measured, *answered);
         Ok((!is_same(decision, &again)).then(|| {
             format!(
                 "says {} for {:?}, and rule set {number} says {} for {:?}",
@@ -261,7 +263,7 @@ impl RuleSets {
     }
 }
 
-fn objection(stored: &Stored) -> Option<&'static str> {
+fn mismatch(stored: &Stored) -> Option<&'static str> {
     let Some(decision) = &stored.decision else {
         return Some("cannot be read");
     };
@@ -352,7 +354,7 @@ impl Paged for Decisions {
     }
 
     fn read(row: &MySqlRow) -> Result<Stored, sqlx::Error> {
-        let small = |place: usize| row.try_get::<i8, _>(place).map(i64::from);
+        let small = |column: usize| row.try_get::<i8, _>(column).map(i64::from);
         let packed: Vec<u8> = row.try_get(11)?;
         Ok(Stored {
             id: row.try_get(0)?,
@@ -377,22 +379,22 @@ impl Paged for Decisions {
 mod tests {
     use super::*;
     use crate::{
-        ledger::CheckedSide,
+        ledger::ConstrainedSide,
         primitives::{AccountId, EntryId, Id, Lane, TransferId},
     };
 
-    fn leg(kind: EntryKind, phase: Phase, place: u8, to: AccountKind) -> Transfer {
+    fn leg(kind: EntryKind, phase: Phase, column: u8, to: AccountKind) -> Transfer {
         Transfer {
             id: TransferId {
                 entry: EntryId::of(Id::mint(1, 1, Lane(1)), kind),
-                leg: place,
+                leg,
             },
             tenant: TenantId(1),
             phase,
             debit: AccountId::of_tenant(TenantId(1), AccountKind::PointsIssued),
             credit: AccountId::of_tenant(TenantId(1), to),
             amount: 1,
-            checked_side: CheckedSide::Neither,
+            constrained_side: ConstrainedSide::Neither,
             account_version: None,
             balance_after: None,
             at: Timestamp::from_micros(0),

@@ -31,7 +31,7 @@ use super::{
 };
 use crate::{
     db::DbError,
-    ledger::{CheckedSide, Phase, Transfer},
+    ledger::{ConstrainedSide, Phase, Transfer},
     points::{Deed, DeedKind, DeedState, PointsMove},
     primitives::{AccountId, AccountKind, DeedId, EntryId, EntryKind, Id, Points},
 };
@@ -354,12 +354,12 @@ async fn lots_of_deeds(conn: &mut MySqlConnection, report: &mut Report) -> Resul
         );
     }
     let returned = EntryKind::PointsReturned.code();
-    let (credit, of_return) = (CheckedSide::Credit.code(), DeedKind::Return.code());
+    let (credit, of_return) = (ConstrainedSide::Credit.code(), DeedKind::Return.code());
     let returns = format!(
         "/* verify.returns */ SELECT sums.deed_id, sums.lot, CAST(SUM(sums.points) AS SIGNED) FROM ( \
            SELECT deed_id, expires_on AS lot, returned AS points FROM point_deed_lots WHERE returned > 0 UNION ALL \
            SELECT r.returns_of, t.lot, -t.amount FROM point_deeds r \
-             JOIN transfers t ON t.entry_id = CONCAT(SUBSTR(r.id, 1, 15), x'{returned:02x}') AND t.checked_side = {credit} WHERE r.kind = {of_return}) sums \
+             JOIN transfers t ON t.entry_id = CONCAT(SUBSTR(r.id, 1, 15), x'{returned:02x}') AND t.constrained_side = {credit} WHERE r.kind = {of_return}) sums \
          GROUP BY sums.deed_id, sums.lot HAVING SUM(sums.points) <> 0 LIMIT 1000",
     );
     let odd: Vec<(DeedId, time::Date, i64)> = sqlx::query_as(sqlx::AssertSqlSafe(returns))

@@ -22,12 +22,12 @@ use super::{
 };
 use crate::{
     db::DbError,
-    ledger::{CheckedSide, Phase, Transfer},
+    ledger::{ConstrainedSide, Phase, Transfer},
     payments::{Late, Order, PointsReview},
     primitives::{AccountId, AccountKind, Points},
 };
 
-/// What the transfers say of an unlimited account.
+/// What the transfers say of an unconstrained account.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Sums {
     pub(super) debits_posted: i64,
@@ -67,7 +67,7 @@ fn add(posted: &mut i64, pending: &mut i64, phase: Phase, amount: i64) {
     *pending = pending.saturating_add(more_pending);
 }
 
-/// `moves` are the moves of points that were told. Gives what the transfers say of the unlimited accounts, which refunds arrived, and the rules by which points were
+/// `moves` are the moves of points that were told. Gives what the transfers say of the unconstrained accounts, which refunds arrived, and the rules by which points were
 /// earned.
 pub(super) async fn check(
     conn: &mut MySqlConnection,
@@ -94,12 +94,12 @@ pub(super) async fn check(
         pending.retain(|before| before[0].id.entry.cause() == id.cause());
         whole(&entry, &pending, report);
         for leg in &entry {
-            if leg.checked_side != CheckedSide::Debit {
+            if leg.constrained_side != ConstrainedSide::Debit {
                 sums.entry(leg.debit)
                     .or_default()
                     .debit(leg.phase, leg.amount);
             }
-            if leg.checked_side != CheckedSide::Credit {
+            if leg.constrained_side != ConstrainedSide::Credit {
                 sums.entry(leg.credit)
                     .or_default()
                     .credit(leg.phase, leg.amount);
@@ -184,9 +184,9 @@ async fn next_entry(
 fn whole(entry: &[Transfer], pending: &[Vec<Transfer>], report: &mut Report) {
     let id = entry[0].id.entry;
     let mut problem = None;
-    for (place, leg) in entry.iter().enumerate() {
+    for (index, leg) in entry.iter().enumerate() {
         let kinds = (leg.debit.kind(), leg.credit.kind());
-        if usize::from(leg.id.leg) != place {
+        if usize::from(leg.id.leg) != index {
             problem = Some("a leg is missing");
         } else if leg.debit == leg.credit {
             problem = Some("a transfer from an account to itself");
@@ -200,13 +200,13 @@ fn whole(entry: &[Transfer], pending: &[Vec<Transfer>], report: &mut Report) {
         if debit.asset() != credit.asset() {
             problem = Some("a transfer between two assets");
         }
-        let side = match (debit.is_checked(), credit.is_checked()) {
-            (false, false) => CheckedSide::Neither,
-            (true, _) => CheckedSide::Debit,
-            (false, true) => CheckedSide::Credit,
+        let side = match (debit.is_constrained(), credit.is_constrained()) {
+            (false, false) => ConstrainedSide::Neither,
+            (true, _) => ConstrainedSide::Debit,
+            (false, true) => ConstrainedSide::Credit,
         };
-        if side != leg.checked_side {
-            problem = Some("the checked side is not the one that is checked");
+        if side != leg.constrained_side {
+            problem = Some("the constrained side is not the one that is checked");
         }
         if id.is_resolution() != matches!(leg.phase, Phase::Post | Phase::Void) {
             problem = Some("a resolution under the id of something else, or the other way round");
@@ -307,7 +307,7 @@ async fn settled(
     let debt = order.customer.map(AccountId::customer_debt);
     let elsewhere = entry.iter().any(|leg| {
         let repays = leg.credit.kind() == Some(AccountKind::CustomerDebt);
-        (leg.checked_account().is_some() && leg.checked_account() != account)
+        (leg.constrained_account().is_some() && leg.constrained_account() != account)
             || (repays && (Some(leg.credit) != debt || leg.amount > points.get()))
     });
     report.expect(

@@ -420,8 +420,8 @@ fn push(sql: &mut Sql, text: &'static str, now: Option<Timestamp>) {
         return;
     };
     let mut rest = text;
-    while let Some(place) = rest.find(['@', '#']) {
-        let (before, from) = rest.split_at(place);
+    while let Some(index) = rest.find(['@', '#']) {
+        let (before, from) = rest.split_at(index);
         codes::push(sql, before);
         let instant = instants.iter().find(|(name, _)| from.starts_with(name));
         let id = IDS.iter().find(|(name, _)| from.starts_with(name));

@@ -23,7 +23,7 @@
 //!   the same of the days (2 tells that the account's own sum does);
 //! - who owes points has none free when an operation is done (6). The transfers of one operation are of one instant.
 //!
-//! Both are asked of [`Stock`], by which the service decides: what is free has one meaning. The lots and holds that it is asked about are the replay's own.
+//! Both are asked of [`PointHoldings`], by which the service decides: what is free has one meaning. The lots and holds that it is asked about are the replay's own.
 //!
 //! Every credit must name its lot: otherwise to take a name away would be to switch the check off.
 //!
@@ -36,7 +36,7 @@ use std::{
 
 use super::pages::{HoldRow, LotRow};
 use crate::{
-    ledger::{CheckedSide, Phase, Stock, Transfer},
+    ledger::{ConstrainedSide, Phase, PointHoldings, Transfer},
     primitives::{
         AccountId, AccountKind, BusinessDay, DeedId, EntryId, EntryKind, Id, Timestamp, TransferId,
     },
@@ -58,7 +58,7 @@ pub(crate) struct LotReplay {
     /// What the transfer before this one let go.
     let_go: Option<LetGo>,
     /// Nothing more can be said: there was a transfer that could not be played, which is named once.
-    blind: bool,
+    incomplete: bool,
 }
 
 /// A hold that was voided: a part of it may be spent by the very next transfer of the account.
@@ -74,13 +74,13 @@ struct LetGo {
 
 /// The last days whose spent lots may have lost their rows.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Forgotten {
+pub(super) struct DeletedLots {
     pub(super) spent: BusinessDay,
     /// Where something ran out: credited last on this day.
     pub(super) credited: BusinessDay,
 }
 
-impl Forgotten {
+impl DeletedLots {
     fn may_be(self, on: BusinessDay, lot: &Lot) -> bool {
         let asked_for = lot.expired > 0 && lot.granted_on.is_some_and(|day| day > self.credited);
         lot.left == 0 && on <= self.spent && !asked_for
@@ -108,25 +108,25 @@ impl LotReplay {
         self.last = Some((transfer.at, latest));
         self.owe(transfer);
         let since = self.hold(transfer);
-        if self.blind {
+        if self.incomplete {
             return Ok(());
         }
         let let_go = self.let_go.take();
-        let played = match transfer.checked_side {
-            CheckedSide::Neither => Ok(()),
-            CheckedSide::Credit => self
+        let played = match transfer.constrained_side {
+            ConstrainedSide::Neither => Ok(()),
+            ConstrainedSide::Credit => self
                 .credit(transfer)
                 .and_then(|()| self.give_back(transfer, returns_of)),
-            CheckedSide::Debit => self.debit(transfer, since, let_go),
+            ConstrainedSide::Debit => self.debit(transfer, since, let_go),
         };
         let played = played.and_then(|()| self.covered());
-        self.blind |= played.is_err();
+        self.incomplete |= played.is_err();
         played
     }
 
     /// Before the next transfer, or after the last: what is wrong with what the operation before has left.
     pub(crate) fn settled(&self, next: Option<&Transfer>) -> Result<(), String> {
-        let Some((at, day)) = self.last.filter(|_| !self.blind && self.debt > 0) else {
+        let Some((at, day)) = self.last.filter(|_| !self.incomplete && self.debt > 0) else {
             return Ok(());
         };
         if next.is_some_and(|next| next.at == at) {
@@ -143,8 +143,8 @@ impl LotReplay {
     }
 
     /// The lots and holds, for the rule by which the service decides.
-    pub(crate) fn stock(&self) -> Stock {
-        Stock {
+    pub(crate) fn stock(&self) -> PointHoldings {
+        PointHoldings {
             lots: self.lots.iter().map(|(on, lot)| (*on, lot.left)).collect(),
             holds: self.holds.clone(),
         }
@@ -163,7 +163,7 @@ impl LotReplay {
 
     /// Setting aside, and the end of it. Gives the day on which the points were set aside that the transfer resolves.
     fn hold(&mut self, transfer: &Transfer) -> Option<BusinessDay> {
-        if transfer.checked_side != CheckedSide::Debit {
+        if transfer.constrained_side != ConstrainedSide::Debit {
             return None;
         }
         match transfer.phase {
@@ -247,7 +247,7 @@ impl LotReplay {
 
     /// Points that a back end gives back go into the lots from which the deed took them.
     fn give_back(&mut self, transfer: &Transfer, of: Option<DeedId>) -> Result<(), String> {
-        if transfer.id.entry.kind() != Some(EntryKind::PointsReturned) || self.blind {
+        if transfer.id.entry.kind() != Some(EntryKind::PointsReturned) || self.incomplete {
             return Ok(());
         }
         let taken = of.and_then(|of| self.taken.get_mut(&of.id()));
@@ -360,7 +360,7 @@ impl LotReplay {
             transfer.id.entry.kind(),
             Some(EntryKind::PointsDeducted | EntryKind::PointsCaptured | EntryKind::PointsReserved)
         );
-        by_deed && !self.blind
+        by_deed && !self.incomplete
     }
 
     /// Takes what there is; gives what is missing.
@@ -369,16 +369,20 @@ impl LotReplay {
     }
 
     /// What is wrong with a row of `point_lots`.
-    pub(super) fn compare(&mut self, row: &LotRow, forgotten: Forgotten) -> Result<(), String> {
-        if self.blind {
+    pub(super) fn compare(
+        &mut self,
+        row: &LotRow,
+        deleted_lots: DeletedLots,
+    ) -> Result<(), String> {
+        if self.incomplete {
             return Ok(());
         }
         let lot = self.lots.remove(&row.expires_on).unwrap_or_default();
         // A row that was deleted and made again has forgotten what was granted before.
         let granted = row.granted == lot.granted
-            || (row.expires_on <= forgotten.spent && row.granted <= lot.granted);
+            || (row.expires_on <= deleted_lots.spent && row.granted <= lot.granted);
         let expired = row.expired == lot.expired
-            || (row.expires_on <= forgotten.spent && row.expired <= lot.expired);
+            || (row.expires_on <= deleted_lots.spent && row.expired <= lot.expired);
         if row.remaining == lot.left && granted && expired {
             return Ok(());
         }
@@ -395,15 +399,15 @@ impl LotReplay {
     }
 
     /// After all rows: the lots that should have one.
-    pub(super) fn without_row(&self, forgotten: Forgotten) -> impl Iterator<Item = String> {
-        let lots = if self.blind {
+    pub(super) fn without_row(&self, deleted_lots: DeletedLots) -> impl Iterator<Item = String> {
+        let lots = if self.incomplete {
             BTreeMap::new()
         } else {
             self.lots.clone()
         };
         let due = lots
             .into_iter()
-            .filter(move |(on, lot)| !forgotten.may_be(*on, lot));
+            .filter(move |(on, lot)| !deleted_lots.may_be(*on, lot));
         due.map(|(on, lot)| {
             format!(
                 "the lot of {on} has no row, and its transfers say {} of {} points are left",
@@ -468,7 +472,7 @@ mod tests {
     impl Book {
         fn next(
             &mut self,
-            side: CheckedSide,
+            side: ConstrainedSide,
             phase: Phase,
             entry: EntryId,
             amount: i64,
@@ -481,7 +485,7 @@ mod tests {
                 AccountKind::PointsIssued
             };
             let other = AccountId::of_tenant(TenantId(1), other);
-            let (debit, credit) = if side == CheckedSide::Debit {
+            let (debit, credit) = if side == ConstrainedSide::Debit {
                 (points, other)
             } else {
                 (other, points)
@@ -493,7 +497,7 @@ mod tests {
                 debit,
                 credit,
                 amount,
-                checked_side: side,
+                constrained_side: side,
                 account_version: Some(1),
                 balance_after: Some(0),
                 // Noon in Beijing.
@@ -509,7 +513,7 @@ mod tests {
 
         fn earn(&mut self, amount: i64, lot: Option<u32>) -> Result<(), String> {
             let entry = self.entry(EntryKind::Settlement);
-            let transfer = self.next(CheckedSide::Credit, Phase::Posted, entry, amount);
+            let transfer = self.next(ConstrainedSide::Credit, Phase::Posted, entry, amount);
             self.replay.play(
                 &Transfer {
                     lot: lot.map(day),
@@ -521,7 +525,7 @@ mod tests {
 
         fn take(&mut self, kind: EntryKind, amount: i64, lot: Option<u32>) -> Result<(), String> {
             let entry = self.entry(kind);
-            let transfer = self.next(CheckedSide::Debit, Phase::Posted, entry, amount);
+            let transfer = self.next(ConstrainedSide::Debit, Phase::Posted, entry, amount);
             self.replay.play(
                 &Transfer {
                     lot: lot.map(day),
@@ -533,7 +537,7 @@ mod tests {
 
         fn hold(&mut self, amount: i64) -> EntryId {
             let entry = self.entry(EntryKind::PointsReserved);
-            let transfer = self.next(CheckedSide::Debit, Phase::Pending, entry, amount);
+            let transfer = self.next(ConstrainedSide::Debit, Phase::Pending, entry, amount);
             self.replay.play(&transfer, None).unwrap();
             entry
         }
@@ -545,7 +549,7 @@ mod tests {
             amount: i64,
             lot: Option<u32>,
         ) -> Result<(), String> {
-            let transfer = self.next(CheckedSide::Debit, phase, hold.resolution(), amount);
+            let transfer = self.next(ConstrainedSide::Debit, phase, hold.resolution(), amount);
             self.replay.play(
                 &Transfer {
                     lot: lot.map(day),
@@ -559,7 +563,7 @@ mod tests {
         fn capture(&mut self, hold: EntryId, whole: i64, part: i64) -> Result<(), String> {
             self.resolve(hold, Phase::Void, whole, None).unwrap();
             let entry = EntryId::of(hold.cause(), EntryKind::PointsCaptured);
-            let transfer = self.next(CheckedSide::Debit, Phase::Posted, entry, part);
+            let transfer = self.next(ConstrainedSide::Debit, Phase::Posted, entry, part);
             self.replay.play(&transfer, None)
         }
 
@@ -677,7 +681,7 @@ mod tests {
         book.earn(5, Some(9)).unwrap();
         let hold = book.hold(5);
         let entry = book.entry(EntryKind::RefundAccepted);
-        let lend = book.next(CheckedSide::Credit, Phase::Posted, entry, 4);
+        let lend = book.next(ConstrainedSide::Credit, Phase::Posted, entry, 4);
         let customer = lend.credit.customer().unwrap();
         let debt = AccountId::customer_debt(customer);
         let borrowed = Transfer {
@@ -695,7 +699,7 @@ mod tests {
             "{problem}"
         );
         let entry = book.entry(EntryKind::DebtRepaid);
-        let repay = book.next(CheckedSide::Debit, Phase::Posted, entry, 4);
+        let repay = book.next(ConstrainedSide::Debit, Phase::Posted, entry, 4);
         let repay = Transfer {
             credit: debt,
             ..repay
@@ -733,7 +737,7 @@ mod tests {
         book.resolve(hold, Phase::Void, 4, None).unwrap();
         book.capture(other, 1, 1).unwrap();
         let late = EntryId::of(hold.cause(), EntryKind::PointsCaptured);
-        let transfer = book.next(CheckedSide::Debit, Phase::Posted, late, 3);
+        let transfer = book.next(ConstrainedSide::Debit, Phase::Posted, late, 3);
         book.replay.play(&transfer, None).unwrap();
         assert_eq!(book.left(), [5, 1]);
     }
@@ -751,7 +755,7 @@ mod tests {
         };
         let give = |book: &mut Book, amount, lot, of| {
             let entry = book.entry(EntryKind::PointsReturned);
-            let transfer = book.next(CheckedSide::Credit, Phase::Posted, entry, amount);
+            let transfer = book.next(ConstrainedSide::Credit, Phase::Posted, entry, amount);
             let lot = Some(day(lot));
             book.replay.play(&Transfer { lot, ..transfer }, of)
         };
@@ -773,7 +777,7 @@ mod tests {
         book.earn(5, Some(1)).unwrap();
         book.today = 1;
         let entry = book.entry(EntryKind::PointsExpired);
-        let transfer = book.next(CheckedSide::Debit, Phase::Posted, entry, 5);
+        let transfer = book.next(ConstrainedSide::Debit, Phase::Posted, entry, 5);
         let spent = AccountId::of_tenant(TenantId(1), AccountKind::PointsRedeemed);
         let disguised = Transfer {
             credit: spent,
@@ -788,7 +792,7 @@ mod tests {
         let mut book = Book::default();
         assert!(book.earn(5, None).is_err());
         book.take(EntryKind::PointsDeducted, 50, None).unwrap();
-        assert_eq!(book.replay.without_row(forgotten(0)).count(), 0);
+        assert_eq!(book.replay.without_row(deleted_lots(0)).count(), 0);
         let mut book = Book::default();
         book.earn(5, Some(4)).unwrap();
         assert!(book.earn(5, None).is_err());
@@ -810,8 +814,8 @@ mod tests {
     }
 
     /// Lots up to this day.
-    fn forgotten(spent: u32) -> Forgotten {
-        Forgotten {
+    fn deleted_lots(spent: u32) -> DeletedLots {
+        DeletedLots {
             spent: day(spent),
             credited: yesterday(),
         }
@@ -826,7 +830,7 @@ mod tests {
             book.earn(7, Some(9)).unwrap();
             book.replay
         };
-        let none = forgotten(0);
+        let none = deleted_lots(0);
         let (mut right, mut gone) = (play(), play());
         right.compare(&row(1, 5, 0), none).unwrap();
         right.compare(&row(9, 7, 7), none).unwrap();
@@ -836,17 +840,17 @@ mod tests {
         }
         assert_eq!(play().without_row(none).count(), 2);
         // The first lot may be gone, or be made again; what has points left may not.
-        assert_eq!(gone.without_row(forgotten(1)).count(), 1);
-        gone.compare(&row(1, 0, 0), forgotten(1)).unwrap();
-        assert_eq!(play().without_row(forgotten(9)).count(), 1);
+        assert_eq!(gone.without_row(deleted_lots(1)).count(), 1);
+        gone.compare(&row(1, 0, 0), deleted_lots(1)).unwrap();
+        assert_eq!(play().without_row(deleted_lots(9)).count(), 1);
         // What ran out is counted, and such a lot stays longer.
         let mut book = Book::default();
         book.earn(5, Some(1)).unwrap();
         book.today = 1;
         book.take(EntryKind::PointsExpired, 5, Some(1)).unwrap();
-        assert_eq!(book.replay.without_row(forgotten(1)).count(), 1);
+        assert_eq!(book.replay.without_row(deleted_lots(1)).count(), 1);
         book.replay
-            .compare(&row(1, 5, 0), forgotten(0))
+            .compare(&row(1, 5, 0), deleted_lots(0))
             .unwrap_err();
         let mut again = Book::default();
         again.earn(5, Some(1)).unwrap();
@@ -856,6 +860,6 @@ mod tests {
             expired: 5,
             ..row(1, 5, 0)
         };
-        again.replay.compare(&expired, forgotten(1)).unwrap();
+        again.replay.compare(&expired, deleted_lots(1)).unwrap();
     }
 }

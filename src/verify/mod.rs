@@ -1,7 +1,7 @@
 //! Verifying the books: the invariants, on the database alone.
 //!
 //! Everything is read in one consistent snapshot, so it can run beside a busy service, and streaming, in the order of the keys and page by page, so that a large ledger does not need large
-//! memory. What is kept in memory is one sum per *unlimited* account (merchants, customers who ever owed points, and a handful more) and per day and source of points, never per customer,
+//! memory. What is kept in memory is one sum per *unconstrained* account (merchants, customers who ever owed points, and a handful more) and per day and source of points, never per customer,
 //! order, refund, sharing, deed or transfer; beside them the versions of the points rules, and of the one account that is being replayed its lots and open holds.
 //!
 //! | pass | reads | checks |

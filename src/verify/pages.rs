@@ -7,7 +7,7 @@ use sqlx::{MySqlConnection, Row as _, mysql::MySqlRow};
 use crate::{
     db::{DbError, Sql},
     ledger::{
-        ACCOUNT_COLUMNS, Account, CheckedSide, Phase, TRANSFER_COLUMNS, Transfer, read_account,
+        ACCOUNT_COLUMNS, Account, ConstrainedSide, Phase, TRANSFER_COLUMNS, Transfer, read_account,
         read_transfer,
     },
     payments::{
@@ -151,10 +151,10 @@ impl Paged for ByEntry {
     }
 }
 
-/// `transfers` of checked accounts, by account and version, each with the order that it credits points for.
+/// `transfers` of constrained accounts, by account and version, each with the order that it credits points for.
 pub(super) struct ByAccount;
 
-/// A transfer seen from its checked account.
+/// A transfer seen from its constrained account.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Posting {
     pub(super) transfer: Transfer,
@@ -184,8 +184,8 @@ impl Paged for ByAccount {
         for column in TRANSFER_COLUMNS.split(", ") {
             sql.push("t.").push(column).push(", ");
         }
-        sql.push("o.amount_fen, o.rule_version, o.paid_at, d.returns_of FROM transfers t FORCE INDEX (transfers_checked_account) LEFT JOIN payment_orders o ON t.checked_side = ")
-            .int(CheckedSide::Credit.code())
+        sql.push("o.amount_fen, o.rule_version, o.paid_at, d.returns_of FROM transfers t FORCE INDEX (transfers_constrained_account) LEFT JOIN payment_orders o ON t.constrained_side = ")
+            .int(ConstrainedSide::Credit.code())
             .push(" AND t.phase IN (")
             .int(Phase::Posted.code())
             .push(", ")
@@ -198,18 +198,18 @@ impl Paged for ByAccount {
             .int(EntryKind::PointsReturned.code())
             .push(" AND d.id = CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') WHERE ");
         let last = last.map(|last| &last.transfer);
-        match last.and_then(|last| Some((last.checked_account()?, last.account_version?))) {
+        match last.and_then(|last| Some((last.constrained_account()?, last.account_version?))) {
             Some((account, version)) => {
-                sql.push("t.checked_account >= ").bytes(account.bytes());
-                sql.push(" AND (t.checked_account > ")
+                sql.push("t.constrained_account >= ").bytes(account.bytes());
+                sql.push(" AND (t.constrained_account > ")
                     .bytes(account.bytes());
                 sql.push(" OR t.account_version > ").int(version).push(")");
             }
             None => {
-                sql.push("t.checked_account IS NOT NULL");
+                sql.push("t.constrained_account IS NOT NULL");
             }
         }
-        sql.push(" ORDER BY t.checked_account, t.account_version");
+        sql.push(" ORDER BY t.constrained_account, t.account_version");
     }
 
     fn read(row: &MySqlRow) -> Result<Posting, sqlx::Error> {

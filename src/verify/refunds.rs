@@ -489,8 +489,8 @@ fn foreign_entries_due(refund: &Refund, order: &OrderOfRefund, stage: Stage) -> 
 /// What a refund had withheld from a review that has let in the other points, if it will not happen.
 fn withheld_let_in(refund: &Refund, order: &OrderOfRefund, stage: Stage) -> Option<Due> {
     let withheld = refund.points.withheld.get();
-    let let_in = order.review == Some(PointsReview::LetIn);
-    let customer = order.customer.filter(|_| let_in && withheld > 0)?;
+    let released = order.review == Some(PointsReview::LetIn);
+    let customer = order.customer.filter(|_| released && withheld > 0)?;
     let issued = AccountId::of_tenant(order.tenant, AccountKind::PointsIssued);
     let theirs = AccountId::customer_points(customer);
     (stage == Stage::Undone).then(|| Due {

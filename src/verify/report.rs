@@ -21,8 +21,8 @@ pub enum Invariant {
     HistoryIsAllowed,
     EventsMatchChanges,
     ChainIsUnbroken,
-    NothingAnsweredIsLost,
-    DecisionsStand,
+    AnswersAreDurable,
+    DecisionsAreReproducible,
     EverythingMovesOn,
     WhatWechatSaidIsKept,
 }
@@ -40,8 +40,8 @@ impl Invariant {
         Self::HistoryIsAllowed,
         Self::EventsMatchChanges,
         Self::ChainIsUnbroken,
-        Self::NothingAnsweredIsLost,
-        Self::DecisionsStand,
+        Self::AnswersAreDurable,
+        Self::DecisionsAreReproducible,
         Self::EverythingMovesOn,
         Self::WhatWechatSaidIsKept,
     ];
@@ -59,8 +59,8 @@ impl Invariant {
             Self::HistoryIsAllowed => 9,
             Self::EventsMatchChanges => 10,
             Self::ChainIsUnbroken => 11,
-            Self::NothingAnsweredIsLost => 12,
-            Self::DecisionsStand => 13,
+            Self::AnswersAreDurable => 12,
+            Self::DecisionsAreReproducible => 13,
             // 14 and 15 are kept for bills and what they settle.
             Self::EverythingMovesOn => 16,
             Self::WhatWechatSaidIsKept => 17,
@@ -76,7 +76,7 @@ impl Invariant {
                 "account sums equal their transfers, debts their accounts; versions gapless, balances chained"
             }
             Self::NeverBelowZero => {
-                "a checked account is never below zero, at any point of its history"
+                "a constrained account is never below zero, at any point of its history"
             }
             Self::DebitsEqualCredits => "debits equal credits over all accounts of an asset",
             Self::PaidOrdersAreSettledOnce => {
@@ -98,10 +98,10 @@ impl Invariant {
                 "every event has its change, every change its event; the relay skipped none"
             }
             Self::ChainIsUnbroken => "the chain of commits is unbroken and covers every transfer",
-            Self::NothingAnsweredIsLost => {
+            Self::AnswersAreDurable => {
                 "what a caller was told is there; every claimed key names its effect"
             }
-            Self::DecisionsStand => {
+            Self::DecisionsAreReproducible => {
                 "what is booked was allowed by what risk decided; decisions are what their columns say, and what their rules say when they are asked again"
             }
             Self::EverythingMovesOn => {

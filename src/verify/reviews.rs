@@ -6,8 +6,8 @@
 //! |---|---|---|---|---|
 //! | no, wanted | none | none | none | none |
 //! | open | pending, of exactly what was earned | none | none | open or claimed |
-//! | let in | the same | posted; if refunds withhold a part, voided, and the rest a `HeldPartLetIn` | perhaps, no more than came in | approved, or lapsed and let in |
-//! | let go | the same | voided | none | rejected, moot, or lapsed and let go |
+//! | let in | the same | posted; if refunds withhold a part, voided, and the rest a `HeldPartLetIn` | perhaps, no more than came in | approved, or timed out and released |
+//! | let go | the same | voided | none | rejected, moot, or timed out and voided |
 
 use sqlx::{MySqlConnection, Row as _, mysql::MySqlRow};
 
@@ -263,9 +263,9 @@ impl Current {
         let held = EntryId::of(order.id.id(), EntryKind::PointsHeld);
         let due = resolution.map(|phase| Leg { phase, ..pending });
         let rest = payment.points.get().saturating_sub(self.withheld).max(0);
-        let let_in = order.review == PointsReview::LetIn;
+        let released = order.review == PointsReview::LetIn;
         let part = EntryId::of(order.id.id(), EntryKind::HeldPartLetIn);
-        let due_part = (let_in && self.withheld > 0 && rest > 0).then_some(Leg {
+        let due_part = (released && self.withheld > 0 && rest > 0).then_some(Leg {
             phase: Phase::Posted,
             amount: rest,
             ..pending
@@ -298,7 +298,7 @@ impl Current {
         };
         let right = match repaid {
             [] => true,
-            [leg] => let_in && repays(leg),
+            [leg] => released && repays(leg),
             [_, ..] => false,
         };
         report.expect(Invariant::PointsFollowTheRule, right, || {
@@ -331,13 +331,13 @@ impl Current {
             );
             return;
         };
-        let let_in = match order.review {
+        let released = match order.review {
             PointsReview::No | PointsReview::Wanted | PointsReview::Open => None,
             PointsReview::LetIn => Some(true),
             PointsReview::LetGo => Some(false),
         };
         let agrees =
-            review.state.let_in() == let_in && review.is_decided() == review.due_at.is_none();
+            review.state.released() == released && review.is_decided() == review.due_at.is_none();
         report.expect(Invariant::HistoryIsAllowed, agrees, || {
             format!(
                 "{} is {} and {} is {:?}",

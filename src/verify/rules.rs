@@ -7,7 +7,7 @@ use sqlx::MySqlConnection;
 use super::{Invariant, Report, pages::RefundsOfOrder};
 use crate::{
     db::DbError,
-    ledger::{CheckedSide, Phase},
+    ledger::{ConstrainedSide, Phase},
     payments::{Order, PointsReview},
     points::{self, Rule},
     primitives::{AccountId, EntryKind, Points, TenantId, Timestamp},
@@ -120,7 +120,7 @@ impl Rules {
         // What the customer was credited by payments that may have counted on the day on which this one did, at once or held for a review, whatever rule was in force:
         // a payment counts on its day, or on a later one up to that of its settlement.
         let [credit, posted, pending] = [
-            CheckedSide::Credit.code(),
+            ConstrainedSide::Credit.code(),
             Phase::Posted.code(),
             Phase::Pending.code(),
         ];
@@ -128,7 +128,7 @@ impl Rules {
         let earned_that_day = format!(
             "/* verify.earned_that_day */ SELECT CAST(COALESCE(SUM(t.amount), 0) AS SIGNED) FROM transfers t \
              JOIN payment_orders o ON o.id = CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') \
-             WHERE t.checked_account = ? AND t.checked_side = {credit} AND (t.phase, t.entry_kind) IN (({posted}, {at_once}), ({pending}, {held})) \
+             WHERE t.constrained_account = ? AND t.constrained_side = {credit} AND (t.phase, t.entry_kind) IN (({posted}, {at_once}), ({pending}, {held})) \
              AND t.created_at >= ? AND (o.paid_at IS NULL OR o.paid_at < ?)",
         );
         let (day,): (i64,) = sqlx::query_as(sqlx::AssertSqlSafe(earned_that_day))

@@ -181,7 +181,7 @@ async fn keys(conn: &mut MySqlConnection, report: &mut Report) -> Result<(), DbE
     .fetch_one(&mut *conn)
     .await?;
     report.looked_at(
-        Invariant::NothingAnsweredIsLost,
+        Invariant::AnswersAreDurable,
         u64::try_from(claimed).unwrap_or(0),
     );
     let mut sql = Sql::new(
@@ -200,7 +200,7 @@ async fn keys(conn: &mut MySqlConnection, report: &mut Report) -> Result<(), DbE
             .and_then(|effect| effect.try_into().ok())
             .map(Id::from_bytes);
         report.violated(
-            Invariant::NothingAnsweredIsLost,
+            Invariant::AnswersAreDurable,
             format!(
                 "key {} was answered for with {effect:?}, which is gone",
                 hex::encode(key)
@@ -222,12 +222,12 @@ async fn callbacks(conn: &mut MySqlConnection, report: &mut Report) -> Result<()
     .fetch_one(conn)
     .await?;
     report.looked_at(
-        Invariant::NothingAnsweredIsLost,
+        Invariant::AnswersAreDurable,
         u64::try_from(settling).unwrap_or(0),
     );
     if settling > paid {
         report.violated(
-            Invariant::NothingAnsweredIsLost,
+            Invariant::AnswersAreDurable,
             format!("{settling} callbacks settled an order and {paid} orders are paid"),
         );
     }

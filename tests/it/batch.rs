@@ -118,7 +118,7 @@ async fn two_processes_on_the_same_accounts_lose_nothing_and_count_everything() 
         for customer in customers {
             let account = AccountId::customer_points(customer);
             let (credits, transfers): (i64, i64) = sqlx::query_as(
-                "SELECT a.credits_posted, (SELECT CAST(SUM(amount) AS SIGNED) FROM transfers t WHERE t.checked_account = a.id) FROM accounts a WHERE a.id = ?",
+                "SELECT a.credits_posted, (SELECT CAST(SUM(amount) AS SIGNED) FROM transfers t WHERE t.constrained_account = a.id) FROM accounts a WHERE a.id = ?",
             )
             .bind(account)
             .fetch_one(app.db().pool())

@@ -9,7 +9,7 @@ use zhangfang::{
 };
 
 use crate::{
-    harness::{Caller, Says, TestApp},
+    harness::{Caller, ChannelReply, TestApp},
     refund_core::Desk,
     reviews::Bench,
 };
@@ -149,8 +149,8 @@ async fn what_a_refund_takes_back_the_campaign_gives_again_and_the_day_does_not(
     let refund = desk.refund(order, Some(800), "r1").await;
     assert_eq!(earned(&desk, 500, "d").await, 0);
     desk.channel.knows([
-        Says::Is(RefundStatus::Success),
-        Says::Is(RefundStatus::Closed),
+        ChannelReply::Is(RefundStatus::Success),
+        ChannelReply::Is(RefundStatus::Closed),
     ]);
     desk.pursue(&refund).await;
     assert_eq!(desk.app.count(GRANTED).await, 22);
@@ -175,7 +175,8 @@ async fn what_a_refund_takes_back_the_campaign_gives_again_and_the_day_does_not(
             .get(),
         10
     );
-    desk.channel.answers([Says::Is(RefundStatus::Success)]);
+    desk.channel
+        .answers([ChannelReply::Is(RefundStatus::Success)]);
     desk.refund(order, None, "r3").await;
     assert_eq!(earned(&desk, 500, "g").await, 0);
     desk.app.finish().await;
@@ -197,7 +198,10 @@ async fn what_a_review_lets_go_the_campaign_gives_again() {
     assert_eq!(bench.app().count(GRANTED).await, 20, "it may fail");
     bench.reject(other, "lin").await.expect(200);
     assert_eq!(bench.app().count(GRANTED).await, 10);
-    bench.desk.channel.knows([Says::Is(RefundStatus::Success)]);
+    bench
+        .desk
+        .channel
+        .knows([ChannelReply::Is(RefundStatus::Success)]);
     bench.desk.pursue(&refund).await;
     assert_eq!(bench.app().count(GRANTED).await, 6);
     assert!(bench.app().verify().await.is_clean());

@@ -134,7 +134,7 @@ async fn whoever_says_nothing_keeps_nobody_out() {
 
 #[tokio::test]
 async fn what_is_slow_is_told_so_and_what_is_too_large_at_once() {
-    let app = TestApp::connected("", |bounds| {
+    let app = TestApp::with_connections("", |bounds| {
         bounds.head_timeout = Duration::from_secs(1);
         bounds.body_timeout = Duration::from_secs(1);
         bounds.idle_timeout = Duration::from_secs(1);
@@ -205,7 +205,7 @@ async fn what_is_no_request_is_a_problem_as_everything_is() {
 
 #[tokio::test]
 async fn callbacks_have_a_reserve_when_all_connections_are_in_use() {
-    let app = TestApp::connected("", |bounds| {
+    let app = TestApp::with_connections("", |bounds| {
         (bounds.max, bounds.reserved) = (2, 1);
         bounds.body_timeout = PATIENCE;
     })
@@ -233,7 +233,7 @@ async fn callbacks_have_a_reserve_when_all_connections_are_in_use() {
 
 #[tokio::test]
 async fn whoever_has_waited_longest_makes_room() {
-    let app = TestApp::connected("", |bounds| (bounds.max, bounds.reserved) = (2, 1)).await;
+    let app = TestApp::with_connections("", |bounds| (bounds.max, bounds.reserved) = (2, 1)).await;
     let address = app.address();
     let silent = [say(address, HALF).await, say(address, "").await];
     let me = request("GET", "/api/v1/customer/me", "");
@@ -249,7 +249,7 @@ async fn whoever_has_waited_longest_makes_room() {
 #[tokio::test]
 async fn one_address_is_bounded_and_a_proxy_is_not() {
     for (proxies, third) in [("", 503), ("127.0.0.1", 401)] {
-        let app = TestApp::connected(proxies, |bounds| {
+        let app = TestApp::with_connections(proxies, |bounds| {
             (bounds.per_address_max, bounds.reserved) = (2, 1);
             bounds.body_timeout = PATIENCE;
         })

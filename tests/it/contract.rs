@@ -7,7 +7,7 @@ use zhangfang::{
     primitives::{MerchantId, StaffId, SystemClock},
 };
 
-use crate::harness::{Answer, Caller, JWT_SECRET, TestApp};
+use crate::harness::{ApiAnswer, Caller, JWT_SECRET, TestApp};
 
 /// One operation, with everything that a request needs to get as far as its body.
 struct Operation {
@@ -207,7 +207,7 @@ impl People {
     }
 }
 
-async fn ask(caller: &Caller, operation: &Operation, query: &str, body: &str) -> Answer {
+async fn ask(caller: &Caller, operation: &Operation, query: &str, body: &str) -> ApiAnswer {
     let path = format!("{}{query}", operation.path);
     let kind = [("content-type", "application/json".to_owned())];
     caller
@@ -217,7 +217,7 @@ async fn ask(caller: &Caller, operation: &Operation, query: &str, body: &str) ->
 }
 
 #[track_caller]
-fn is_refused(answer: &Answer, status: u16, code: &str, about: &str) {
+fn is_refused(answer: &ApiAnswer, status: u16, code: &str, about: &str) {
     let body: Value = serde_json::from_slice(&answer.bytes).unwrap_or_default();
     assert_eq!(
         (answer.status, body["code"].as_str().unwrap_or("")),

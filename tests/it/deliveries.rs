@@ -13,7 +13,7 @@ use zhangfang::{
     deliveries::{
         self, ATTEMPTS_MAX, Attempt, ClaimDue, Courier, CustomerMessage, DeliveryFilter,
         DeliveryKind, DeliverySettings, DeliveryState, Handover, LEASE_SECONDS, Planned, Reception,
-        RecordAttempt, SetDeliverySettings, SettingsBook, ShippingReport,
+        RecordAttempt, SetDeliverySettings, SettingsCache, ShippingReport,
     },
     merchants::{
         self, CodeDrawing, CollectionCode, DrawingFailure, MiniProgramCodes, PictureKind,
@@ -206,7 +206,7 @@ struct Bench {
 }
 
 struct PlanNow {
-    settings: SettingsBook,
+    settings: SettingsCache,
     due: Vec<Planned>,
 }
 
@@ -259,7 +259,7 @@ impl Bench {
     }
 
     async fn plan(&self, due: &[Planned]) {
-        let settings = SettingsBook::start(self.db.clone());
+        let settings = SettingsCache::start(self.db.clone());
         let due = due.to_vec();
         self.db.run(PlanNow { settings, due }).await.unwrap();
     }

@@ -19,7 +19,7 @@ use zhangfang::{
 };
 
 use crate::{
-    harness::{Caller, Says, TestApp, eventually},
+    harness::{Caller, ChannelReply, TestApp, eventually},
     refund_core::Desk,
     verification::Copy,
 };
@@ -141,7 +141,7 @@ async fn a_refund_made_elsewhere_is_booked_shown_and_leaves_less_to_refund() {
     // Another, and the rest by us: all of the money and all of the points are gone, each once.
     let taken = elsewhere(&desk, order, ("TK-2", 333), success, "n4").await;
     assert_eq!(taken, Taken::Refund);
-    desk.channel.answers([Says::Is(success)]);
+    desk.channel.answers([ChannelReply::Is(success)]);
     let rest = desk.refund(order, None, "r2").await;
     assert_eq!(rest.amount, Money::constant(367));
     assert_eq!(desk.state(order).await, OrderStateKind::Refunded);
@@ -309,12 +309,14 @@ async fn a_refund_of_ours_that_does_not_fit_beside_theirs_is_given_up_and_the_re
     let order = desk.paid(1_000, "k").await;
     // WeChat says no, and does not have it: but nothing was heard of an attempt before.
     desk.channel.answers([
-        Says::Nothing,
-        Says::No(RefusalKind::Rejected),
-        Says::No(RefusalKind::Rejected),
+        ChannelReply::Nothing,
+        ChannelReply::No(RefusalKind::Rejected),
+        ChannelReply::No(RefusalKind::Rejected),
     ]);
-    desk.channel
-        .knows([Says::No(RefusalKind::Absent), Says::No(RefusalKind::Absent)]);
+    desk.channel.knows([
+        ChannelReply::No(RefusalKind::Absent),
+        ChannelReply::No(RefusalKind::Absent),
+    ]);
     let ours = desk.refund(order, Some(700), "r1").await;
     assert_eq!(ours.state.kind(), RefundStateKind::Accepted);
     let taken = elsewhere(&desk, order, ("TK", 600), RefundStatus::Success, "n").await;
@@ -360,7 +362,8 @@ async fn no_more_arrives_than_was_paid_whoever_says_so() {
     let before = desk.has(order).await;
     let told = desk.called_back(&ours, RefundStatus::Success, "m").await;
     assert_eq!(told, Taken::Rejected("refund_over_paid"));
-    desk.channel.knows([Says::Is(RefundStatus::Success)]);
+    desk.channel
+        .knows([ChannelReply::Is(RefundStatus::Success)]);
     assert_eq!(desk.pursue(&ours).await, RefundStateKind::Processing);
     assert_eq!(desk.order(order).await.refunds.done, Money::constant(600));
     assert_eq!(desk.has(order).await, before);
@@ -677,7 +680,7 @@ async fn what_wechat_said_and_nobody_kept_is_found_and_named() {
     let too_much = elsewhere(&desk, order, ("TK-2", 900), success, "n2").await;
     assert_eq!(too_much, Taken::Rejected("refund_over_paid"));
     desk.paid_late(500, "late").await;
-    desk.channel.answers([Says::Is(success)]);
+    desk.channel.answers([ChannelReply::Is(success)]);
     desk.refund(order, Some(100), "ours").await;
     let report = desk.app.verify().await;
     assert!(report.is_clean(), "{report}");
@@ -841,8 +844,9 @@ async fn a_refusal_of_ours_brings_to_light_what_others_refunded() {
     let paid_at = paid.state.payment().unwrap().paid_at;
     desk.channel
         .says_paid(&paid, &transaction(&paid), paid_at, true);
-    desk.channel.answers([Says::No(RefusalKind::Rejected)]);
-    desk.channel.knows([Says::No(RefusalKind::Absent)]);
+    desk.channel
+        .answers([ChannelReply::No(RefusalKind::Rejected)]);
+    desk.channel.knows([ChannelReply::No(RefusalKind::Absent)]);
     let refused = desk.refund(order, None, "r").await;
     assert_eq!(refused.state.kind(), RefundStateKind::Failed);
     let known = desk.order(order).await;

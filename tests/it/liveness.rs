@@ -6,7 +6,7 @@ use zhangfang::{
 };
 
 use crate::{
-    harness::{Says, TestApp},
+    harness::{ChannelReply, TestApp},
     refund_core::Desk,
     verification::Copy,
 };
@@ -96,7 +96,7 @@ const MONTH: &str = "UTC_TIMESTAMP(6) + INTERVAL 31 DAY";
 
 /// A payment, one that is not paid, refunds on their way, one that no bank takes.
 async fn books() -> Desk {
-    let desk = Desk::at(TestApp::at_rest().await).await;
+    let desk = Desk::at(TestApp::without_jobs().await).await;
     desk.paid(1_000, "paid").await;
     desk.app
         .create(&desk.customer, &desk.code, 1_000, "open")
@@ -104,10 +104,12 @@ async fn books() -> Desk {
     let order = desk.paid(1_000, "k1").await;
     desk.refund(order, Some(400), "r1").await;
     let abnormal = desk.refund(order, Some(300), "r2").await;
-    desk.channel.knows([Says::Is(RefundStatus::Abnormal)]);
+    desk.channel
+        .knows([ChannelReply::Is(RefundStatus::Abnormal)]);
     assert_eq!(desk.pursue(&abnormal).await, RefundStateKind::Abnormal);
     let done = desk.refund(order, Some(100), "r3").await;
-    desk.channel.knows([Says::Is(RefundStatus::Success)]);
+    desk.channel
+        .knows([ChannelReply::Is(RefundStatus::Success)]);
     assert_eq!(desk.pursue(&done).await, RefundStateKind::Succeeded);
     desk
 }

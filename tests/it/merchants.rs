@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, TestApp};
+use crate::harness::{ApiAnswer, TestApp};
 
 /// Registers a merchant of this name, and approves it with this number.
-async fn approved(app: &TestApp, who: &str, number: &str) -> (String, Answer) {
+async fn approved(app: &TestApp, who: &str, number: &str) -> (String, ApiAnswer) {
     let person = app.customer(who).await;
     let made = person
         .keyed("register")

@@ -11,7 +11,7 @@ use zhangfang::{
 };
 
 use crate::{
-    harness::{Says, TestApp, eventually},
+    harness::{ChannelReply, TestApp, eventually},
     refund_core::Desk,
     refunds::{ask, clerk, operator, policy, set_policy, text},
 };
@@ -314,7 +314,7 @@ fn is_forged(app: &TestApp, endpoint: Endpoint, number: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_order_says_why_wechat_was_not_understood_until_it_is() {
-    let app = TestApp::at_rest().await;
+    let app = TestApp::without_jobs().await;
     let merchant = app.merchant("茶里巷", "1900000193").await;
     let li = app.customer("li").await;
     let order_no = app.create(&li, &merchant.code, 1_299, "k").await;
@@ -373,7 +373,7 @@ async fn the_refund_says_why_wechat_was_not_understood_until_it_is() {
     let refund = desk.refund(order, Some(300), "r").await;
     let (admin, order_no) = (desk.app.admin(), OrderNo::from(order).to_string());
     let path = format!("/api/v1/admin/refunds/{}", refund.no());
-    desk.channel.knows([Says::Nothing]);
+    desk.channel.knows([ChannelReply::Nothing]);
     desk.pursue(&refund).await;
     let waits = admin.get(&path).await.expect(200);
     assert_eq!(waits["problem"], "no_answer");
@@ -381,12 +381,14 @@ async fn the_refund_says_why_wechat_was_not_understood_until_it_is() {
     let (told, _) = command(&desk.app, &["payment", "show", &order_no]);
     assert!(told.contains("no_answer: no answer"), "{told}");
     // A refusal has WeChat's code.
-    desk.channel.knows([Says::No(RefusalKind::Rejected)]);
+    desk.channel
+        .knows([ChannelReply::No(RefusalKind::Rejected)]);
     desk.pursue(&refund).await;
     let refused = admin.get(&path).await.expect(200);
     assert_eq!(refused["problem"], "query_refused");
     assert_eq!(refused["problem_detail"], "REJECTED");
-    desk.channel.knows([Says::Is(RefundStatus::Processing)]);
+    desk.channel
+        .knows([ChannelReply::Is(RefundStatus::Processing)]);
     desk.pursue(&refund).await;
     let understood = admin.get(&path).await.expect(200);
     assert!(understood["problem"].is_null(), "{understood}");

@@ -7,7 +7,7 @@ use zhangfang::{
     facts::{Facts, Stage},
     ledger::Draft,
     primitives::{AccountId, AccountKind, BusinessDay, CustomerId, EntryKind, Id, Lane},
-    risk::{Action, Decision, Measured, Ruling},
+    risk::{Action, CounterValues, Decision, Evaluation},
     verify::Invariant,
 };
 
@@ -266,7 +266,7 @@ async fn rows_of_lots_that_are_long_over_and_spent_may_be_gone_and_others_may_no
 #[derive(Debug)]
 struct Note {
     cause: Id,
-    ruling: Ruling,
+    evaluation: Evaluation,
 }
 
 impl Operation for Note {
@@ -281,7 +281,7 @@ impl Operation for Note {
     fn rows(&self, _want: &mut Wanted, _set: &WorkingSet) {}
 
     fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<(), Infallible> {
-        self.ruling.note(set, cx, self.cause);
+        self.evaluation.store(set, cx, self.cause);
         Ok(())
     }
 }
@@ -294,12 +294,12 @@ async fn note(house: &House, cause: Id, stage: Stage, action: Action, customer: 
             customer: Some(customer),
             ..Facts::new(stage, house.tenant, house.db.now())
         },
-        measured: Measured::default(),
+        measured: CounterValues::default(),
         fired: Vec::new(),
         answered: None,
     };
-    let ruling = Ruling::new(decision);
-    house.db.submit(Note { cause, ruling }).await.unwrap();
+    let evaluation = Evaluation::new(decision);
+    house.db.submit(Note { cause, evaluation }).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -346,7 +346,7 @@ async fn every_kind_of_damage_to_decisions_is_found_and_named() {
     ];
     let mut copy = Copy::of_books(&house.scratch).await;
     for (statement, says) in damage {
-        copy.finds(Invariant::DecisionsStand, &statement, says)
+        copy.finds(Invariant::DecisionsAreReproducible, &statement, says)
             .await;
     }
     copy.drop().await;

@@ -19,7 +19,7 @@ use zhangfang::{
 
 use crate::{
     batch::adjust,
-    harness::{Channel, Says, TestApp, eventually},
+    harness::{Channel, ChannelReply, TestApp, eventually},
 };
 
 /// What a customer has: posted, held and owed points.
@@ -40,7 +40,7 @@ pub(crate) const SUB_MCHID: &str = "1900000140";
 
 impl Desk {
     pub(crate) async fn open() -> Self {
-        Self::at(TestApp::at_rest().await).await
+        Self::at(TestApp::without_jobs().await).await
     }
 
     pub(crate) async fn at(app: TestApp) -> Self {
@@ -268,7 +268,8 @@ async fn refunds_asked_for_at_once_by_two_processes_never_exceed_what_was_paid()
     assert_eq!(desk.refund(order, None, "rest").await.id, again.id);
     made.push(again);
     for refund in &made {
-        desk.channel.knows([Says::Is(RefundStatus::Success)]);
+        desk.channel
+            .knows([ChannelReply::Is(RefundStatus::Success)]);
         assert_eq!(desk.pursue(refund).await, RefundStateKind::Succeeded);
     }
     assert_eq!(desk.state(order).await, OrderStateKind::Refunded);
@@ -285,9 +286,9 @@ async fn a_refund_without_an_answer_is_told_again_under_its_number_until_it_arri
     let desk = Desk::open().await;
     let order = desk.paid(1_000, "k").await;
     desk.channel.answers([
-        Says::Nothing,
-        Says::No(RefusalKind::NotEnough),
-        Says::Is(RefundStatus::Processing),
+        ChannelReply::Nothing,
+        ChannelReply::No(RefusalKind::NotEnough),
+        ChannelReply::Is(RefundStatus::Processing),
     ]);
     let refund = desk.refund(order, Some(600), "r").await;
     assert_eq!(refund.state.kind(), RefundStateKind::Accepted);
@@ -296,10 +297,10 @@ async fn a_refund_without_an_answer_is_told_again_under_its_number_until_it_arri
     assert_eq!(desk.pursue(&refund).await, RefundStateKind::Accepted);
     assert_eq!(desk.pursue(&refund).await, RefundStateKind::Processing);
     desk.channel.knows([
-        Says::Nothing,
-        Says::Is(RefundStatus::Abnormal),
-        Says::Is(RefundStatus::Processing),
-        Says::Is(RefundStatus::Success),
+        ChannelReply::Nothing,
+        ChannelReply::Is(RefundStatus::Abnormal),
+        ChannelReply::Is(RefundStatus::Processing),
+        ChannelReply::Is(RefundStatus::Success),
     ]);
     assert_eq!(desk.pursue(&refund).await, RefundStateKind::Processing);
     assert_eq!(desk.pursue(&refund).await, RefundStateKind::Abnormal);
@@ -318,7 +319,7 @@ async fn nobody_tells_wechat_of_a_refund_while_somebody_may_be_at_it() {
     let clock = Arc::new(MockClock::at(SystemClock.now()));
     let desk = Desk::at(TestApp::on_clock(Arc::clone(&clock), None).await).await;
     let order = desk.paid(1_000, "k").await;
-    desk.channel.answers([Says::Hangs]);
+    desk.channel.answers([ChannelReply::Hangs]);
     let (payments, wish) = (desk.payments.clone(), desk.wish(order, Some(600), "r"));
     let first = tokio::spawn(async move { payments::request_refund(&payments, wish).await });
     eventually("the first calls", || async {
@@ -367,12 +368,14 @@ async fn a_refund_that_wechat_refuses_and_does_not_know_gives_back_money_and_poi
     let desk = Desk::open().await;
     let order = desk.paid(1_000, "k").await;
     desk.channel.answers([
-        Says::Nothing,
-        Says::No(RefusalKind::Rejected),
-        Says::No(RefusalKind::Rejected),
+        ChannelReply::Nothing,
+        ChannelReply::No(RefusalKind::Rejected),
+        ChannelReply::No(RefusalKind::Rejected),
     ]);
-    desk.channel
-        .knows([Says::No(RefusalKind::Absent), Says::No(RefusalKind::Absent)]);
+    desk.channel.knows([
+        ChannelReply::No(RefusalKind::Absent),
+        ChannelReply::No(RefusalKind::Absent),
+    ]);
     let refund = desk.refund(order, None, "r").await;
     // The first attempt got no answer and may still arrive: that WeChat does not have it yet proves nothing.
     assert_eq!(desk.pursue(&refund).await, RefundStateKind::Accepted);
@@ -391,9 +394,12 @@ async fn a_refund_that_wechat_refuses_and_does_not_know_gives_back_money_and_poi
     assert_eq!(desk.order(order).await.refundable(), Money::constant(1_000));
     assert_eq!(desk.exceptions().await, ["refund_refused"]);
     // Refused, but an earlier attempt was taken: the query says so.
+    desk.channel.answers([
+        ChannelReply::Nothing,
+        ChannelReply::No(RefusalKind::Conflict),
+    ]);
     desk.channel
-        .answers([Says::Nothing, Says::No(RefusalKind::Conflict)]);
-    desk.channel.knows([Says::Is(RefundStatus::Success)]);
+        .knows([ChannelReply::Is(RefundStatus::Success)]);
     let refund = desk.refund(order, None, "r2").await;
     assert_eq!(desk.pursue(&refund).await, RefundStateKind::Succeeded);
     desk.app.finish().await;
@@ -406,11 +412,11 @@ async fn what_two_attempts_hear_at_one_moment_counts_once() {
     let desk = Desk::open().await;
     let order = desk.paid(1_000, "k").await;
     let (rejected, absent) = (
-        Says::No(RefusalKind::Rejected),
-        Says::No(RefusalKind::Absent),
+        ChannelReply::No(RefusalKind::Rejected),
+        ChannelReply::No(RefusalKind::Absent),
     );
     desk.channel
-        .answers([Says::Nothing, rejected, rejected, rejected]);
+        .answers([ChannelReply::Nothing, rejected, rejected, rejected]);
     desk.channel.knows([absent, absent, absent]);
     let refund = desk.refund(order, None, "r").await;
     assert!(refund.attempts.unsure);
@@ -443,8 +449,10 @@ async fn what_two_attempts_hear_at_one_moment_counts_once() {
 async fn a_refusal_that_another_attempt_has_overtaken_undoes_nothing() {
     let desk = Desk::open().await;
     let order = desk.paid(1_000, "k").await;
-    desk.channel
-        .answers([Says::Nothing, Says::No(RefusalKind::Rejected)]);
+    desk.channel.answers([
+        ChannelReply::Nothing,
+        ChannelReply::No(RefusalKind::Rejected),
+    ]);
     let refund = desk.refund(order, None, "r").await;
     desk.channel.shut();
     let (payments, id) = (desk.payments.clone(), refund.id);
@@ -455,10 +463,11 @@ async fn a_refusal_that_another_attempt_has_overtaken_undoes_nothing() {
     })
     .await;
     assert_eq!(desk.pursue(&refund).await, RefundStateKind::Processing);
-    desk.channel.knows([Says::No(RefusalKind::Absent)]);
+    desk.channel.knows([ChannelReply::No(RefusalKind::Absent)]);
     desk.channel.open();
     slow.await.unwrap().unwrap();
-    desk.channel.knows([Says::Is(RefundStatus::Success)]);
+    desk.channel
+        .knows([ChannelReply::Is(RefundStatus::Success)]);
     assert_eq!(desk.pursue(&refund).await, RefundStateKind::Succeeded);
     assert!(desk.exceptions().await.is_empty());
     desk.app.finish().await;
@@ -468,10 +477,10 @@ async fn a_refusal_that_another_attempt_has_overtaken_undoes_nothing() {
 async fn a_call_whose_process_died_may_arrive_whichever_call_it_was() {
     let desk = Desk::open().await;
     let order = desk.paid(1_000, "k").await;
-    let rejected = Says::No(RefusalKind::Rejected);
+    let rejected = ChannelReply::No(RefusalKind::Rejected);
     desk.channel
-        .answers([Says::No(RefusalKind::NotEnough), rejected, rejected]);
-    let absent = Says::No(RefusalKind::Absent);
+        .answers([ChannelReply::No(RefusalKind::NotEnough), rejected, rejected]);
+    let absent = ChannelReply::No(RefusalKind::Absent);
     desk.channel.knows([absent, absent]);
     let refund = desk.refund(order, None, "r").await;
     // The second call began, and its process came to no end.
@@ -488,7 +497,7 @@ async fn a_call_whose_process_died_may_arrive_whichever_call_it_was() {
 async fn who_comes_to_a_refund_after_his_claim_does_not_call() {
     let desk = Desk::open().await;
     let order = desk.paid(1_000, "k").await;
-    desk.channel.answers([Says::Nothing]);
+    desk.channel.answers([ChannelReply::Nothing]);
     let refund = desk.refund(order, None, "r").await;
     desk.is_due(&refund).await;
     let slow = payments::claim_refunds(&desk.payments).await.unwrap();
@@ -499,7 +508,8 @@ async fn who_comes_to_a_refund_after_his_claim_does_not_call() {
     assert_eq!(late.unwrap().state.kind(), RefundStateKind::Accepted);
     assert_eq!(desk.channel.refund_calls(), 1);
     // Nor while the call of another is on its way, however long that one had waited for its turn.
-    desk.channel.answers([Says::No(RefusalKind::Rejected)]);
+    desk.channel
+        .answers([ChannelReply::No(RefusalKind::Rejected)]);
     desk.channel.shut();
     let payments = desk.payments.clone();
     let calling = tokio::spawn(async move { payments::pursue_refund(&payments, next[0]).await });
@@ -516,7 +526,8 @@ async fn who_comes_to_a_refund_after_his_claim_does_not_call() {
             .is_empty()
     );
     assert_eq!(desk.channel.refund_calls(), 2);
-    desk.channel.knows([Says::Is(RefundStatus::Success)]);
+    desk.channel
+        .knows([ChannelReply::Is(RefundStatus::Success)]);
     desk.channel.open();
     let done = calling.await.unwrap().unwrap();
     assert_eq!(done.state.kind(), RefundStateKind::Succeeded);
@@ -541,7 +552,8 @@ async fn an_answer_of_before_does_not_undo_what_a_callback_has_said_since() {
         .called_back(&refund, RefundStatus::Abnormal, "n1")
         .await;
     assert_eq!(taken, Taken::Refund);
-    desk.channel.knows([Says::Is(RefundStatus::Processing)]);
+    desk.channel
+        .knows([ChannelReply::Is(RefundStatus::Processing)]);
     desk.channel.open();
     let asked = slow.await.unwrap().unwrap();
     assert_eq!(asked.state.kind(), RefundStateKind::Abnormal);
@@ -602,8 +614,9 @@ async fn wechat_may_repeat_itself_but_what_cannot_follow_is_for_a_person() {
     assert_eq!(desk.app.count(alarms).await, 2);
 
     // WeChat takes a refund that was believed to have failed: nobody may overlook that.
-    desk.channel.answers([Says::No(RefusalKind::Rejected)]);
-    desk.channel.knows([Says::No(RefusalKind::Absent)]);
+    desk.channel
+        .answers([ChannelReply::No(RefusalKind::Rejected)]);
+    desk.channel.knows([ChannelReply::No(RefusalKind::Absent)]);
     let failed = desk.refund(order, Some(400), "r3").await;
     assert_eq!(failed.state.kind(), RefundStateKind::Failed);
     let taken = desk
@@ -626,10 +639,10 @@ async fn an_answer_that_does_not_fit_is_told_once_and_asked_about_ever_more_rare
     let desk = Desk::open().await;
     let order = desk.paid(1_000, "k").await;
     desk.channel.answers([
-        Says::Wrong,
-        Says::Wrong,
-        Says::Wrong,
-        Says::Is(RefundStatus::Success),
+        ChannelReply::Wrong,
+        ChannelReply::Wrong,
+        ChannelReply::Wrong,
+        ChannelReply::Is(RefundStatus::Success),
     ]);
     let refund = desk.refund(order, None, "r").await;
     let mut due = Vec::new();
@@ -651,7 +664,8 @@ async fn points_that_were_spent_are_lent_and_the_next_payment_repays_them() {
     let desk = Desk::open().await;
     let order = desk.paid(1_000, "k1").await;
     desk.spend(order, 7).await;
-    desk.channel.answers([Says::Is(RefundStatus::Success)]);
+    desk.channel
+        .answers([ChannelReply::Is(RefundStatus::Success)]);
     let refund = desk.refund(order, None, "r1").await;
     assert_eq!((refund.points.due.get(), refund.points.lent.get()), (10, 7));
     assert_eq!(desk.has(order).await, (0, 0, 7));
@@ -665,7 +679,7 @@ async fn points_that_were_spent_are_lent_and_the_next_payment_repays_them() {
     assert_eq!(desk.has(last).await, (5, 5, 5));
     desk.paid(200, "k4").await;
     assert_eq!(desk.has(last).await, (5, 5, 3));
-    desk.channel.knows([Says::Is(RefundStatus::Closed)]);
+    desk.channel.knows([ChannelReply::Is(RefundStatus::Closed)]);
     assert_eq!(desk.pursue(&undone).await, RefundStateKind::Closed);
     assert_eq!(desk.has(last).await, (2, 0, 0));
     desk.app.finish().await;
@@ -683,7 +697,8 @@ async fn a_payment_that_settles_beside_a_refund_that_lends_is_credited() {
         let next = format!("b{round}");
         let pay = desk.paid(300, &next);
         let (refund, _) = tokio::join!(desk.refund(order, None, &key), pay);
-        desk.channel.knows([Says::Is(RefundStatus::Success)]);
+        desk.channel
+            .knows([ChannelReply::Is(RefundStatus::Success)]);
         desk.pursue(&refund).await;
     }
     let failed = "SELECT COUNT(*) FROM callback_events WHERE outcome = 5";
@@ -754,7 +769,8 @@ async fn a_late_payment_goes_back_at_once_or_counts_after_all() {
     assert_eq!(due.len(), 1);
     let again = payments::claim_refunds(desk.app.app.payments()).await;
     assert!(again.unwrap().is_empty(), "what is claimed is left alone");
-    desk.channel.answers([Says::Is(RefundStatus::Success)]);
+    desk.channel
+        .answers([ChannelReply::Is(RefundStatus::Success)]);
     let refund = payments::pursue_refund(&desk.payments, due[0]).await;
     let refund = refund.unwrap();
     assert!(refund.late);

@@ -11,7 +11,7 @@ use zhangfang::{
 
 use crate::{
     batch::adjust,
-    harness::{Answer, Caller, Merchant, TestApp, eventually},
+    harness::{ApiAnswer, Caller, Merchant, TestApp, eventually},
     verification::Copy,
 };
 
@@ -373,7 +373,7 @@ async fn what_is_anothers_does_not_exist_and_neither_does_what_nobody_made() {
     let refund_no = text(&refund, "refund_no");
 
     let nobody = "0".repeat(24);
-    let gone = async |answer: Answer, what: &str| {
+    let gone = async |answer: ApiAnswer, what: &str| {
         let code = if what == "order" {
             "order_not_found"
         } else {

@@ -1,4 +1,4 @@
-//! The rules that this repository ships, through HTTP: what the first lines of the file promise, from the deed to the person who decides.
+//! The rules that this repository ships, through HTTP: what the first lines of the file promise, from the activity to the person who decides.
 
 use serde_json::{Value, json};
 use wechat_pay_simulator::{Payment, openid_for};
@@ -9,7 +9,7 @@ use zhangfang::{
 };
 
 use crate::{
-    harness::{Answer, Caller, Merchant, Site, TestApp, eventually},
+    harness::{ApiAnswer, Caller, Merchant, Site, TestApp, eventually},
     refund_core::Desk,
 };
 
@@ -18,12 +18,12 @@ const SUB_MCHID: &str = "1900000140";
 const PAYMENTS: &str = "/api/v1/customer/payments";
 const REVIEWS: &str = "/api/v1/admin/risk/reviews";
 
-async fn ask(customer: &Caller, merchant: &Merchant, key: &str) -> Answer {
+async fn ask(customer: &Caller, merchant: &Merchant, key: &str) -> ApiAnswer {
     let body = json!({ "code": merchant.code, "amount_fen": 1_200 });
     customer.keyed(key).post(PAYMENTS, &body).await
 }
 
-fn number_of(answer: &Answer) -> String {
+fn number_of(answer: &ApiAnswer) -> String {
     answer.expect(201)["order_no"].as_str().unwrap().to_owned()
 }
 
@@ -36,7 +36,7 @@ fn path_of(number: &str) -> String {
 }
 
 /// What is told to whoever is stopped: a decision's number, and nothing by which to learn the rules.
-fn stopped(answer: &Answer, code: &str) -> Value {
+fn stopped(answer: &ApiAnswer, code: &str) -> Value {
     answer.refused(403, code);
     let told = answer.expect(403);
     for secret in ["many-payments", "unknown-network", "频繁", "网络"] {
@@ -195,7 +195,7 @@ async fn whoever_pays_in_their_own_merchant_has_points_when_a_person_agrees() {
     let auditor = app.role("zhou", OperatorRole::Auditor);
     let crm = app.role("merchant-crm", OperatorRole::Service);
     for stranger in [&owner, &merchant.owner, &auditor, &crm] {
-        for word in ["claim", "release", "approve", "reject"] {
+        for word in ["claim", "unclaim", "approve", "reject"] {
             let path = format!("{}/{word}", path_of(&no));
             let answer = stranger.keyed("mine").post(&path, &note).await;
             assert_eq!(answer.status, 403, "{word}");
@@ -217,7 +217,7 @@ async fn whoever_pays_in_their_own_merchant_has_points_when_a_person_agrees() {
     );
     assert_eq!(points(&owner).await, [10, 10, 7]);
     let rejecting = mei.post(&format!("{}/reject", path_of(&till)), &note).await;
-    assert_eq!(rejecting.expect(200)["let_in"], false);
+    assert_eq!(rejecting.expect(200)["released"], false);
     assert_eq!(points(&owner).await, [10, 10, 0]);
     assert!(
         items(&lin, &format!("{REVIEWS}?state=open"))
@@ -293,7 +293,7 @@ async fn whoever_comes_from_an_unknown_network_answers_first() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_counters_payments_go_on_and_points_wait_for_a_person() {
-    let app = TestApp::with_rules_alone(RULES).await;
+    let app = TestApp::with_rules_without_redis(RULES).await;
     let merchant = app.merchant("茶里巷", SUB_MCHID).await;
     let li = app.customer("li").await;
     let crm = app.role("merchant-crm", OperatorRole::Service);

@@ -25,7 +25,7 @@ struct Gate;
 impl RowSet for Gate {
     type Key = u32;
     type Row = ();
-    const PLACE: u8 = 45;
+    const LOCK_ORDER: u8 = 45;
 
     fn load(keys: &[u32], sql: &mut Sql) {
         for key in keys {

@@ -87,7 +87,7 @@ async fn a_suspended_merchants_open_orders_are_closed_and_only_the_tenant_gives_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_that_nobody_hurried_is_closed_when_its_watch_comes_round() {
-    let app = TestApp::at_rest().await;
+    let app = TestApp::without_jobs().await;
     let merchant = app.merchant("茶里巷", "1900000174").await;
     let li = app.customer("li").await;
     let order_no = app.create(&li, &merchant.code, 1_000, "k").await;

@@ -14,7 +14,7 @@ use zhangfang::{
 
 use crate::{
     batch::{adjust, someone},
-    harness::{Says, Scratch, TestApp},
+    harness::{ChannelReply, Scratch, TestApp},
     refund_core::Desk,
 };
 
@@ -53,13 +53,13 @@ async fn every_kind_of_damage_is_found_and_named() {
     let settlement = "ORD(SUBSTR(entry_id, 16, 1)) = 1";
     let damage: Vec<(Invariant, String)> = vec![
         (Invariant::EntriesAreWhole, format!("DELETE FROM transfers WHERE {settlement} AND leg = 0 LIMIT 1")),
-        (Invariant::EntriesAreWhole, format!("UPDATE transfers SET credit_account = CONCAT(REPEAT(x'00', 15), x'21'), checked_side = 0, account_version = NULL, balance_after = NULL WHERE {settlement} AND leg = 1 LIMIT 1")),
+        (Invariant::EntriesAreWhole, format!("UPDATE transfers SET credit_account = CONCAT(REPEAT(x'00', 15), x'21'), constrained_side = 0, account_version = NULL, balance_after = NULL WHERE {settlement} AND leg = 1 LIMIT 1")),
         (Invariant::SumsEqualTransfers, "UPDATE accounts SET credits_posted = credits_posted + 1 WHERE SUBSTR(id, 16, 1) = x'01' LIMIT 1".into()),
         (Invariant::SumsEqualTransfers, "UPDATE accounts SET debits_posted = debits_posted + 1 WHERE SUBSTR(id, 16, 1) = x'12'".into()),
         (Invariant::SumsEqualTransfers, format!("UPDATE transfers SET balance_after = balance_after + 1 WHERE {settlement} AND leg = 1 LIMIT 1")),
         (Invariant::SumsEqualTransfers, format!("UPDATE transfers SET account_version = account_version + 7 WHERE {settlement} AND leg = 1 LIMIT 1")),
-        (Invariant::NeverBelowZero, "UPDATE transfers SET amount = 400 WHERE checked_side = 1".into()),
-        (Invariant::EntriesAreWhole, "UPDATE transfers SET entry_id = CONCAT(SUBSTR(entry_id, 1, 15), x'82'), phase = 3 WHERE checked_side = 1".into()),
+        (Invariant::NeverBelowZero, "UPDATE transfers SET amount = 400 WHERE constrained_side = 1".into()),
+        (Invariant::EntriesAreWhole, "UPDATE transfers SET entry_id = CONCAT(SUBSTR(entry_id, 1, 15), x'82'), phase = 3 WHERE constrained_side = 1".into()),
         (Invariant::CapsHold, "INSERT INTO point_budgets (tenant_id, rule_version, granted, version) VALUES (1, 2, 5, 1)".into()),
         (Invariant::DebitsEqualCredits, "UPDATE accounts SET debits_posted = debits_posted + 5 WHERE SUBSTR(id, 16, 1) = x'21'".into()),
         (Invariant::PaidOrdersAreSettledOnce, "UPDATE payment_orders SET amount_fen = amount_fen + 1 WHERE state = 3 LIMIT 1".into()),
@@ -80,9 +80,9 @@ async fn every_kind_of_damage_is_found_and_named() {
         (Invariant::ChainIsUnbroken, format!("UPDATE transfers SET created_at = created_at + INTERVAL 1 SECOND WHERE {settlement} LIMIT 1")),
         (Invariant::ChainIsUnbroken, "DELETE FROM commits WHERE seq = 1 LIMIT 1".into()),
         (Invariant::ChainIsUnbroken, "UPDATE commits SET committed_at = committed_at + INTERVAL 1 SECOND WHERE seq = 1 LIMIT 1".into()),
-        (Invariant::ChainIsUnbroken, "INSERT INTO transfers (entry_id, leg, tenant_id, phase, debit_account, credit_account, amount, checked_side, created_at) SELECT CONCAT(SUBSTR(entry_id, 1, 14), CHAR(ORD(SUBSTR(entry_id, 15, 1)) ^ 85 USING binary), x'02'), 0, tenant_id, phase, debit_account, credit_account, amount, 0, created_at FROM transfers WHERE leg = 0 AND checked_side = 0 LIMIT 1".into()),
-        (Invariant::NothingAnsweredIsLost, "DELETE FROM payment_orders WHERE state = 2".into()),
-        (Invariant::NothingAnsweredIsLost, "INSERT INTO callback_events (id, tenant_id, outcome, received_at, body) VALUES (REPEAT(x'01', 16), 1, 1, NOW(6), ''), (REPEAT(x'02', 16), 1, 1, NOW(6), '')".into()),
+        (Invariant::ChainIsUnbroken, "INSERT INTO transfers (entry_id, leg, tenant_id, phase, debit_account, credit_account, amount, constrained_side, created_at) SELECT CONCAT(SUBSTR(entry_id, 1, 14), CHAR(ORD(SUBSTR(entry_id, 15, 1)) ^ 85 USING binary), x'02'), 0, tenant_id, phase, debit_account, credit_account, amount, 0, created_at FROM transfers WHERE leg = 0 AND constrained_side = 0 LIMIT 1".into()),
+        (Invariant::AnswersAreDurable, "DELETE FROM payment_orders WHERE state = 2".into()),
+        (Invariant::AnswersAreDurable, "INSERT INTO callback_events (id, tenant_id, outcome, received_at, body) VALUES (REPEAT(x'01', 16), 1, 1, NOW(6), ''), (REPEAT(x'02', 16), 1, 1, NOW(6), '')".into()),
     ];
     let mut copy = Copy::of(&app).await;
     for (invariant, statement) in damage {
@@ -100,7 +100,8 @@ async fn refund_books() -> Desk {
         .await;
     let small = desk.paid(1_000, "p1").await;
     let order = desk.paid(2_000, "p2").await;
-    desk.channel.answers([Says::Is(RefundStatus::Success)]);
+    desk.channel
+        .answers([ChannelReply::Is(RefundStatus::Success)]);
     desk.refund(order, Some(500), "succeeded").await;
     desk.refund(order, Some(300), "processing").await;
     let large = desk.paid(3_000, "p3").await;
@@ -110,26 +111,29 @@ async fn refund_books() -> Desk {
 
     let closed = desk.paid(400, "p4").await;
     desk.spend_all(closed).await;
-    desk.channel.answers([Says::Is(RefundStatus::Closed)]);
+    desk.channel
+        .answers([ChannelReply::Is(RefundStatus::Closed)]);
     desk.refund(closed, None, "closed").await;
     let owed = desk.paid(700, "p5").await;
     desk.spend_all(owed).await;
-    desk.channel.answers([Says::Is(RefundStatus::Success)]);
+    desk.channel
+        .answers([ChannelReply::Is(RefundStatus::Success)]);
     desk.refund(owed, None, "whole").await;
     desk.paid(300, "p6").await;
     desk.channel.answers([
-        Says::No(RefusalKind::Rejected),
-        Says::Nothing,
-        Says::Is(RefundStatus::Abnormal),
+        ChannelReply::No(RefusalKind::Rejected),
+        ChannelReply::Nothing,
+        ChannelReply::Is(RefundStatus::Abnormal),
     ]);
-    desk.channel.knows([Says::No(RefusalKind::Absent)]);
+    desk.channel.knows([ChannelReply::No(RefusalKind::Absent)]);
     desk.refund(small, Some(100), "failed").await;
     desk.refund(small, Some(200), "accepted").await;
     desk.refund(small, Some(100), "abnormal").await;
 
     let late = desk.paid_late(800, "p7").await;
     let refund = payments::refunds_of(desk.app.db(), late).await.unwrap();
-    desk.channel.answers([Says::Is(RefundStatus::Success)]);
+    desk.channel
+        .answers([ChannelReply::Is(RefundStatus::Success)]);
     desk.pursue(&refund[0]).await;
     desk.app
         .set_policy(|terms| terms.late_payment = LatePayment::Reopen)
@@ -141,8 +145,8 @@ async fn refund_books() -> Desk {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_of_damage_to_refunds_is_found_and_named() {
     use Invariant::{
-        EventsMatchChanges as Told, HistoryIsAllowed as History, LotsSumToBalance as Lots,
-        NothingAnsweredIsLost as Answered, PaidOrdersAreSettledOnce as Money_,
+        AnswersAreDurable as Answered, EventsMatchChanges as Told, HistoryIsAllowed as History,
+        LotsSumToBalance as Lots, PaidOrdersAreSettledOnce as Money_,
         PointsFollowTheRule as Points, SumsEqualTransfers as Sums,
     };
     let desk = refund_books().await;
@@ -203,7 +207,7 @@ async fn every_kind_of_damage_to_refunds_is_found_and_named() {
         (Money_, format!("UPDATE transfers SET tenant_id = 77 WHERE {accepted} AND leg = 0 LIMIT 1"), "is due"),
         (Money_, format!("UPDATE transfers SET amount = amount + 1 WHERE {outcome} AND leg = 0 LIMIT 1"), "is due"),
         (Money_, format!("UPDATE transfers SET amount = amount + 1 WHERE {outcome} AND leg = 0 LIMIT 1"), "in transit, and"),
-        (Money_, format!("INSERT INTO transfers (entry_id, leg, tenant_id, phase, debit_account, credit_account, amount, checked_side, created_at) SELECT CONCAT(SUBSTR(entry_id, 1, 14), CHAR(ORD(SUBSTR(entry_id, 15, 1)) ^ 85 USING binary), x'02'), 0, tenant_id, phase, debit_account, credit_account, amount, 0, created_at FROM transfers WHERE {accepted} AND leg = 0 LIMIT 1"), "in transit, and"),
+        (Money_, format!("INSERT INTO transfers (entry_id, leg, tenant_id, phase, debit_account, credit_account, amount, constrained_side, created_at) SELECT CONCAT(SUBSTR(entry_id, 1, 14), CHAR(ORD(SUBSTR(entry_id, 15, 1)) ^ 85 USING binary), x'02'), 0, tenant_id, phase, debit_account, credit_account, amount, 0, created_at FROM transfers WHERE {accepted} AND leg = 0 LIMIT 1"), "in transit, and"),
         (Points, "UPDATE refunds SET points_lent = points_lent - 1 WHERE points_lent > 0 LIMIT 1".into(), "moves the points"),
         (Points, "UPDATE refunds SET points_due = points_due + 1 WHERE state = 5".into(), "is due"),
         (Points, format!("DELETE FROM transfers WHERE {accepted} AND leg = 1 LIMIT 1"), "moves the points [] where"),

@@ -13,7 +13,7 @@ use zhangfang::{
 };
 
 use crate::{
-    harness::{Says, TestApp, eventually},
+    harness::{ChannelReply, TestApp, eventually},
     refund_core::Desk,
 };
 
@@ -23,8 +23,8 @@ struct Counter {
     clock: Arc<MockClock>,
 }
 
-const NOT_ENOUGH: Says = Says::No(RefusalKind::NotEnough);
-const ABSENT: Says = Says::No(RefusalKind::Absent);
+const NOT_ENOUGH: ChannelReply = ChannelReply::No(RefusalKind::NotEnough);
+const ABSENT: ChannelReply = ChannelReply::No(RefusalKind::Absent);
 
 impl Counter {
     async fn open() -> Self {
@@ -116,8 +116,11 @@ async fn a_refund_that_is_refused_again_and_again_is_told_of_once_and_can_be_wit
     assert_eq!(desk.channel.queries(), 0);
     counter.wait();
     // A query without an answer, or one that is refused, proves nothing.
-    desk.channel
-        .knows([Says::Nothing, Says::No(RefusalKind::Rejected), ABSENT]);
+    desk.channel.knows([
+        ChannelReply::Nothing,
+        ChannelReply::No(RefusalKind::Rejected),
+        ABSENT,
+    ]);
     let unknown = counter.withdraw("lin", &refund, "w1").await;
     assert!(matches!(unknown, Err(RefundError::ChannelUnknown)));
     let refused = counter.withdraw("lin", &refund, "w1").await;
@@ -156,7 +159,7 @@ async fn a_call_of_which_nothing_was_learnt_may_land_for_ten_minutes() {
     let counter = Counter::open().await;
     let desk = &counter.desk;
     let order = desk.paid(1_000, "k").await;
-    desk.channel.answers([Says::Nothing]);
+    desk.channel.answers([ChannelReply::Nothing]);
     let lost = desk.refund(order, Some(600), "r1").await;
     // A process that dies in the middle of a call counts no attempt.
     desk.channel.answers([NOT_ENOUGH]);
@@ -256,13 +259,13 @@ async fn what_wechat_has_is_not_withdrawn_and_is_noted() {
     counter
         .desk
         .channel
-        .knows([Says::Is(RefundStatus::Processing)]);
+        .knows([ChannelReply::Is(RefundStatus::Processing)]);
     let answer = counter.withdraw("lin", &refund, "w").await;
     assert_eq!(kind_of(&answer), RefundStateKind::Processing);
     counter
         .desk
         .channel
-        .knows([Says::Is(RefundStatus::Success)]);
+        .knows([ChannelReply::Is(RefundStatus::Success)]);
     assert_eq!(
         counter.desk.pursue(&refund).await,
         RefundStateKind::Succeeded

@@ -16,7 +16,7 @@ use crate::{
     config::{DatabaseOnly, Source},
     db::Db,
     primitives::{DecisionId, Money, TenantId, Timestamp},
-    risk::{self, Backtest, Backtested, RuleSet, stream_decisions},
+    risk::{self, Backtest, BacktestReport, RuleSet, stream_decisions},
     telemetry, tenants,
 };
 
@@ -85,18 +85,18 @@ impl BacktestRules {
         telemetry::start_logs(&settings.log)?;
         let rules = super::read_rules(&self.file).await?;
         let db = super::super::open_database(&settings.database).await?;
-        let told = self.judge(&db, &rules).await;
+        let report = self.evaluate(&db, &rules).await;
         db.close().await;
-        let told = told?;
+        let report = report?;
         print(&if self.json {
-            as_json(&told).to_string()
+            as_json(&report).to_string()
         } else {
-            as_text(&told)
+            as_text(&report)
         });
         Ok(())
     }
 
-    async fn judge(&self, db: &Db, rules: &RuleSet) -> anyhow::Result<Backtested> {
+    async fn evaluate(&self, db: &Db, rules: &RuleSet) -> anyhow::Result<BacktestReport> {
         let to = self.to.unwrap_or_else(|| db.now());
         if to <= self.from {
             bail!("--to is not after --from");
@@ -154,34 +154,32 @@ fn style() -> ProgressStyle {
         .unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
-fn as_text(told: &Backtested) -> String {
-    let mut text = format!("{} decisions judged", told.decisions);
+fn as_text(report: &BacktestReport) -> String {
+    let mut text = format!("{} decisions judged", report.decisions);
     let mut changed = table([
         "stage",
         "was",
         "would be",
-        "deeds",
+        "activities",
         "amount",
         "points",
         "for example",
     ]);
     let mut different = 0_u64;
-    for ((stage, was, new), outcome) in &told.outcomes {
+    for ((stage, was, new), change) in &report.changes {
         if was == new {
             continue;
         }
-        different = different.saturating_add(outcome.count);
-        let examples: Vec<String> = outcome.examples.iter().map(ToString::to_string).collect();
+        different = different.saturating_add(change.count);
+        let examples: Vec<String> = change.examples.iter().map(ToString::to_string).collect();
         changed.add_row([
             stage.to_string(),
             was.to_string(),
             new.to_string(),
-            outcome.count.to_string(),
-            Money::parse(outcome.amount_fen).map_or_else(
-                |_| outcome.amount_fen.to_string(),
-                |money| money.to_string(),
-            ),
-            outcome.points.to_string(),
+            change.count.to_string(),
+            Money::parse(change.amount_fen)
+                .map_or_else(|_| change.amount_fen.to_string(), |money| money.to_string()),
+            change.points.to_string(),
             examples.join("\n"),
         ]);
     }
@@ -192,15 +190,15 @@ fn as_text(told: &Backtested) -> String {
         write!(text, ", {different} of them differently\n{changed}")
     };
     let mut rules = table(["rule", "fired then", "would decide", "would fire aside"]);
-    for (rule, outcome) in &told.rules {
+    for (rule, outcome) in &report.rules {
         rules.add_row([
             rule.clone(),
             outcome.fired_then.to_string(),
             outcome.live.to_string(),
-            outcome.aside.to_string(),
+            outcome.without_effect.to_string(),
         ]);
     }
-    if !told.rules.is_empty() {
+    if !report.rules.is_empty() {
         let _ = write!(
             text,
             "\n\n{rules}\naside: in shadow, outside the roll-out, overruled, or after an answered challenge"
@@ -216,18 +214,18 @@ fn table<const N: usize>(header: [&str; N]) -> Table {
     table
 }
 
-fn as_json(told: &Backtested) -> Value {
-    let outcomes = told.outcomes.iter().map(|((stage, was, new), outcome)| {
+fn as_json(report: &BacktestReport) -> Value {
+    let outcomes = report.changes.iter().map(|((stage, was, new), change)| {
         json!({
-            "stage": stage, "was": was, "would_be": new, "count": outcome.count,
-            "amount_fen": outcome.amount_fen, "points": outcome.points, "examples": outcome.examples,
+            "stage": stage, "was": was, "would_be": new, "count": change.count,
+            "amount_fen": change.amount_fen, "points": change.points, "examples": change.examples,
         })
     });
-    let rules = told.rules.iter().map(|(rule, outcome)| {
-        json!({ "rule": rule, "fired_then": outcome.fired_then, "live": outcome.live, "aside": outcome.aside })
+    let rules = report.rules.iter().map(|(rule, outcome)| {
+        json!({ "rule": rule, "fired_then": outcome.fired_then, "live": outcome.live, "aside": outcome.without_effect })
     });
     json!({
-        "decisions": told.decisions,
+        "decisions": report.decisions,
         "outcomes": outcomes.collect::<Vec<_>>(),
         "rules": rules.collect::<Vec<_>>(),
     })

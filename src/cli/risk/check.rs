@@ -7,7 +7,7 @@ use comfy_table::{ContentArrangement, Table, presets::UTF8_BORDERS_ONLY};
 
 use crate::{
     facts::Stage,
-    risk::{AfterReview, RuleFileErrors, RuleSet, RuleSummary},
+    risk::{RuleFileErrors, RuleSet, RuleSummary, TimeoutDecision},
 };
 
 const ABOUT: &str = "\
@@ -46,13 +46,13 @@ impl Check {
         match RuleSet::parse(&text) {
             Ok(set) => {
                 crate::cli::print(&table(&set));
-                for doubt in set.doubts() {
-                    crate::cli::print(&format!("Is it meant? {doubt}."));
+                for warning in set.warnings() {
+                    crate::cli::print(&format!("Is it meant? {warning}."));
                 }
                 Ok(())
             }
             Err(errors) => {
-                crate::cli::print(&complaints(&shown.to_string(), &errors));
+                crate::cli::print(&format_mistakes(&shown.to_string(), &errors));
                 match errors.mistakes().len() {
                     1 => bail!("there is a mistake in {shown}"),
                     RuleFileErrors::MAX => bail!(
@@ -66,7 +66,7 @@ impl Check {
     }
 }
 
-pub(super) fn complaints(file: &str, errors: &RuleFileErrors) -> String {
+pub(super) fn format_mistakes(file: &str, errors: &RuleFileErrors) -> String {
     let lines: Vec<String> = errors
         .mistakes()
         .iter()
@@ -85,15 +85,15 @@ fn table(set: &RuleSet) -> String {
     }
     let settings = set.settings();
     let review = &settings.review;
-    let then = match review.then {
-        AfterReview::Approve => "approved",
-        AfterReview::Reject => "rejected",
+    let then = match review.on_timeout {
+        TimeoutDecision::Approve => "approved",
+        TimeoutDecision::Reject => "rejected",
     };
     let counters: Vec<String> = Stage::ALL
         .into_iter()
-        .map(|stage| (stage, set.asks(stage).len()))
-        .filter(|(_, asks)| *asks > 0)
-        .map(|(stage, asks)| format!("{stage} {asks}"))
+        .map(|stage| (stage, set.counter_usages(stage).len()))
+        .filter(|(_, usages)| *usages > 0)
+        .map(|(stage, usages)| format!("{stage} {usages}"))
         .collect();
     let counters = if counters.is_empty() {
         "none".to_owned()
@@ -101,10 +101,10 @@ fn table(set: &RuleSet) -> String {
         counters.join(", ")
     };
     format!(
-        "{table}\n{} rules. Counters at a deed: {counters}.\nAn answered challenge counts for {} s. A review that nobody decides is {then} after {} s; more than {} \
+        "{table}\n{} rules. Counters at an activity: {counters}.\nAn answered challenge counts for {} s. A review that nobody decides is {then} after {} s; more than {} \
          points take two people.",
         set.rules().len(),
-        settings.verify_lasts_seconds,
+        settings.verify_valid_seconds,
         review.timeout_seconds,
         review.second_person_above_points,
     )
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn every_mistake_is_a_line_that_editors_can_follow() {
         let errors = RuleSet::parse("rules:\n  - id: a-rule\n    nmae: x\n").unwrap_err();
-        let shown = complaints("new.yaml", &errors);
+        let shown = format_mistakes("new.yaml", &errors);
         assert!(shown.starts_with("new.yaml:2:5: rule a-rule: "), "{shown}");
         assert!(
             shown.contains("\nnew.yaml:3:5: rule a-rule: a rule has no field `nmae`"),

@@ -68,16 +68,16 @@ impl ExplainArguments {
         let settings = DatabaseOnly::load(source)?;
         telemetry::start_logs(&settings.log)?;
         let db = super::super::open_database(&settings.database).await?;
-        let told = find(&db, &self.of).await;
+        let report = find(&db, &self.of).await;
         db.close().await;
-        let told = told.context("the decisions cannot be read")?;
-        if told.is_empty() {
+        let report = report.context("the decisions cannot be read")?;
+        if report.is_empty() {
             bail!("nothing was decided on it; risk may have been off");
         }
         print(&if self.json {
-            told.iter().map(as_json).collect::<Value>().to_string()
+            report.iter().map(as_json).collect::<Value>().to_string()
         } else {
-            let texts: Vec<String> = told.iter().map(as_text).collect();
+            let texts: Vec<String> = report.iter().map(as_text).collect();
             texts.join("\n\n")
         });
         Ok(())
@@ -101,30 +101,32 @@ async fn find(db: &Db, of: &Explain) -> anyhow::Result<Vec<Told>> {
     let Some(cause) = of.cause() else {
         return Ok(Vec::new());
     };
-    let mut told = Vec::new();
+    let mut report = Vec::new();
     let mut conn = db.pool().acquire().await?;
     let decisions = risk::decisions_on(db, cause).await?;
     for (id, decision) in decisions.into_iter().filter(|(id, _)| of.concerns(*id)) {
         let rules = risk::find_rule_set(&mut conn, decision.rule_set).await?;
-        told.push(Told {
+        report.push(Told {
             id,
             decision,
             rules,
         });
     }
-    Ok(told)
+    Ok(report)
 }
 
 /// What a stage's counters are called, with what they said.
-fn counters(told: &Told) -> Vec<(String, Option<i64>)> {
-    let names = told.rules.iter().flat_map(|rules| {
-        let reads = rules.asks(told.decision.facts.stage).into_iter();
+fn counters(report: &Told) -> Vec<(String, Option<i64>)> {
+    let names = report.rules.iter().flat_map(|rules| {
+        let reads = rules
+            .counter_usages(report.decision.facts.stage)
+            .into_iter();
         reads
-            .filter(|ask| ask.read)
-            .map(|ask| risk::describe_counter(ask.counter))
+            .filter(|usage| usage.read)
+            .map(|usage| risk::describe_counter(usage.counter))
     });
     names
-        .zip(told.decision.measured.0.iter().copied())
+        .zip(report.decision.measured.0.iter().copied())
         .collect()
 }
 
@@ -148,24 +150,24 @@ fn facts(facts: &Facts) -> Vec<(&'static str, String)> {
     known
 }
 
-fn as_text(told: &Told) -> String {
+fn as_text(report: &Told) -> String {
     let Decision {
         rule_set,
         action,
         fired,
         answered,
         ..
-    } = &told.decision;
-    let stage = told.decision.facts.stage;
-    let mut text = format!("{stage}: {action} ({}, rule set {rule_set})", told.id);
+    } = &report.decision;
+    let stage = report.decision.facts.stage;
+    let mut text = format!("{stage}: {action} ({}, rule set {rule_set})", report.id);
     // Writing to a String cannot fail.
-    for (name, value) in facts(&told.decision.facts) {
+    for (name, value) in facts(&report.decision.facts) {
         let _ = write!(text, "\n  {name:<9} {value}");
     }
     if let Some(challenge) = answered {
         let _ = write!(text, "\n  answered  {challenge}");
     }
-    for (counter, said) in counters(told) {
+    for (counter, said) in counters(report) {
         let said = said.map_or_else(|| "could not be had".to_owned(), |said| said.to_string());
         let _ = write!(text, "\n  {counter}: {said}");
     }
@@ -190,18 +192,18 @@ fn as_text(told: &Told) -> String {
     text
 }
 
-fn as_json(told: &Told) -> Value {
-    let decision = &told.decision;
+fn as_json(report: &Told) -> Value {
+    let decision = &report.decision;
     let facts: serde_json::Map<String, Value> = facts(&decision.facts)
         .into_iter()
         .map(|(name, value)| (name.replace(' ', "_"), Value::from(value)))
         .collect();
-    let counters = counters(told).into_iter();
+    let counters = counters(report).into_iter();
     let counters: Vec<Value> = counters
         .map(|(counter, said)| json!({ "counter": counter, "said": said }))
         .collect();
     json!({
-        "id": told.id, "stage": decision.facts.stage, "action": decision.action, "rule_set": decision.rule_set,
+        "id": report.id, "stage": decision.facts.stage, "action": decision.action, "rule_set": decision.rule_set,
         "facts": facts, "counters": counters, "fired": decision.fired, "answered": decision.answered,
     })
 }

@@ -54,7 +54,7 @@ async fn read_rules(file: &Path) -> anyhow::Result<RuleSet> {
     RuleSet::parse(&text).map_err(|errors| {
         anyhow!(
             "the rules are wrong\n{}",
-            check::complaints(&shown, &errors)
+            check::format_mistakes(&shown, &errors)
         )
     })
 }

@@ -17,7 +17,9 @@ use super::{
     super::{DbError, DbOptions, Sql, dedicated, is_read_only},
     Cx, Fault, Operation, Recorder, SharedClock, SharedIds, SubmitError, Wanted, WorkingSet,
     lease::{Lease, seal},
-    operation::{Decided, Events, PANICKED, Queued, Ticket, commit_row, commit_there},
+    operation::{
+        DecideResult, ErasedOperation, Events, PANICKED, QueuedOperation, commit_row, commit_there,
+    },
 };
 use crate::primitives::Timestamp;
 
@@ -46,7 +48,7 @@ const BEGIN_SNAPSHOT_STATEMENTS: usize = 2;
 /// Ends a transaction that only read, in front of what needs one of its own.
 const END_SNAPSHOT: &str = "COMMIT;";
 
-type Ticketed = Box<dyn Queued>;
+type AnyQueuedOperation = Box<dyn ErasedOperation>;
 
 /// The committers of this process.
 #[derive(Debug)]
@@ -59,8 +61,8 @@ pub(crate) struct Committers {
 
 #[derive(Debug, Clone)]
 struct Queue {
-    urgent: mpsc::Sender<Ticketed>,
-    ordinary: mpsc::Sender<Ticketed>,
+    urgent: mpsc::Sender<AnyQueuedOperation>,
+    ordinary: mpsc::Sender<AnyQueuedOperation>,
 }
 
 impl Committers {
@@ -84,7 +86,7 @@ impl Committers {
             };
             queues.push(Queue { urgent, ordinary });
             healths.push(health);
-            tasks.push(tokio::spawn(committer.live()));
+            tasks.push(tokio::spawn(committer.run_until_stopped()));
         }
         Self {
             queues: Mutex::new(Some(queues)),
@@ -98,14 +100,14 @@ impl Committers {
         &self,
         operation: O,
     ) -> Result<O::Reply, SubmitError<O::Refusal>> {
-        let (ticket, answer) = Ticket::new(operation);
+        let (queued, answer) = QueuedOperation::new(operation);
         let queue = {
             let queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
-            let place = usize::from(ticket.lane().0).checked_rem(self.count);
+            let index = usize::from(queued.lane().0).checked_rem(self.count);
             let queue = queues
                 .as_ref()
-                .zip(place)
-                .and_then(|(queues, place)| queues.get(place));
+                .zip(index)
+                .and_then(|(queues, index)| queues.get(index));
             let Some(queue) = queue else {
                 return Err(DbError::Stopping.into());
             };
@@ -115,7 +117,7 @@ impl Committers {
                 queue.ordinary.clone()
             }
         };
-        match queue.try_send(Box::new(ticket)) {
+        match queue.try_send(Box::new(queued)) {
             Ok(()) => {}
             Err(mpsc::error::TrySendError::Full(_)) => {
                 metrics::counter!("commit_queue_refused_total", "operation" => O::NAME)
@@ -198,8 +200,8 @@ struct Committer {
     connect: MySqlConnectOptions,
     clock: SharedClock,
     ids: SharedIds,
-    urgent: mpsc::Receiver<Ticketed>,
-    ordinary: mpsc::Receiver<Ticketed>,
+    urgent: mpsc::Receiver<AnyQueuedOperation>,
+    ordinary: mpsc::Receiver<AnyQueuedOperation>,
     batch_max: usize,
     health: Arc<Health>,
     session: Option<Session>,
@@ -224,13 +226,13 @@ enum Progress {
 
 /// Operations that are run together, and how often they failed together.
 struct Group {
-    tickets: Vec<Ticketed>,
+    operations: Vec<AnyQueuedOperation>,
     failures: u32,
 }
 
 impl Committer {
     /// Works to the end, whatever panics. What it held then is told *unknown*, since nobody will answer it.
-    async fn live(mut self) {
+    async fn run_until_stopped(mut self) {
         while AssertUnwindSafe(self.work()).catch_unwind().await.is_err() {
             tracing::error!("a committer panicked, and begins anew");
             metrics::counter!("committer_panics_total").increment(1);
@@ -244,7 +246,7 @@ impl Committer {
     }
 
     async fn work(&mut self) {
-        self.tend().await;
+        self.ensure_session().await;
         let mut batch = Vec::new();
         loop {
             let patience = if self.session.is_some() {
@@ -258,40 +260,40 @@ impl Committer {
                 Ok(_) => self.commit(std::mem::take(&mut batch)).await,
                 Err(_) => {}
             }
-            self.tend().await;
+            self.ensure_session().await;
         }
     }
 
     /// Waits for work and takes all there is, the urgent first but never only the urgent. 0: there will be no more.
-    async fn take(&mut self, batch: &mut Vec<Ticketed>) -> usize {
+    async fn take(&mut self, batch: &mut Vec<AnyQueuedOperation>) -> usize {
         let (urgent, ordinary) = (&mut self.urgent, &mut self.ordinary);
         let first = tokio::select! {
             biased;
-            Some(ticket) = urgent.recv() => ticket,
-            Some(ticket) = ordinary.recv() => ticket,
+            Some(queued) = urgent.recv() => queued,
+            Some(queued) = ordinary.recv() => queued,
             else => return 0,
         };
         batch.push(first);
         let most_urgent = self.batch_max.saturating_sub(self.batch_max / 4).max(1);
         while batch.len() < most_urgent {
-            let Ok(ticket) = urgent.try_recv() else { break };
-            batch.push(ticket);
+            let Ok(queued) = urgent.try_recv() else { break };
+            batch.push(queued);
         }
         while batch.len() < self.batch_max {
-            let Ok(ticket) = ordinary.try_recv() else {
+            let Ok(queued) = ordinary.try_recv() else {
                 break;
             };
-            batch.push(ticket);
+            batch.push(queued);
         }
         while batch.len() < self.batch_max {
-            let Ok(ticket) = urgent.try_recv() else { break };
-            batch.push(ticket);
+            let Ok(queued) = urgent.try_recv() else { break };
+            batch.push(queued);
         }
         batch.len()
     }
 
     /// Connects if need be, ends what was only read, and renews the lease when it is due.
-    async fn tend(&mut self) {
+    async fn ensure_session(&mut self) {
         let now = self.clock.now();
         if let Some(session) = &mut self.session
             && (session.reads || session.lease.is_due(now))
@@ -384,19 +386,22 @@ impl Committer {
     }
 
     /// Runs the batch to its end: every caller is answered.
-    async fn commit(&mut self, batch: Vec<Ticketed>) {
+    async fn commit(&mut self, batch: Vec<AnyQueuedOperation>) {
         let end = Instant::now() + RETRIES_END;
         let mut work = vec![Group::new(batch)];
         while let Some(mut group) = work.pop() {
             let started = Instant::now();
-            let size = u32::try_from(group.tickets.len()).unwrap_or(u32::MAX);
-            match self.attempt(&mut group.tickets).await {
+            let size = u32::try_from(group.operations.len()).unwrap_or(u32::MAX);
+            match self.attempt(&mut group.operations).await {
                 Ok(progress) => {
                     if matches!(progress, Progress::Committed) {
                         metrics::histogram!("commit_batch_size").record(f64::from(size));
                         metrics::histogram!("commit_batch_seconds").record(started.elapsed());
                     }
-                    group.tickets.into_iter().for_each(Queued::answer);
+                    group
+                        .operations
+                        .into_iter()
+                        .for_each(ErasedOperation::answer);
                 }
                 // The connection is of no use, and what became of the batch is not known.
                 Err(Fault::Broken(error)) if !is_of_a_row(&error) => {
@@ -410,7 +415,7 @@ impl Committer {
                     if !self.recover(&fault).await {
                         group.fail_all(|| DbError::Unavailable(None));
                     } else if Instant::now() > end {
-                        group.give_up();
+                        group.fail_contended();
                     } else {
                         work.extend(group.after(fault));
                     }
@@ -421,7 +426,7 @@ impl Committer {
 
     /// After a batch that was not committed: roll back and learn where the sequence stands, over a new connection if this one is of no more use.
     async fn recover(&mut self, fault: &Fault) -> bool {
-        if matches!(fault, Fault::Conflict | Fault::Violated(_)) {
+        if matches!(fault, Fault::Conflict | Fault::ConstraintViolation(_)) {
             metrics::counter!("commit_conflicts_total").increment(1);
         }
         let is_usable = !matches!(fault, Fault::RefusedByGroup(_) | Fault::Panicked);
@@ -437,7 +442,7 @@ impl Committer {
         self.session.is_some()
     }
 
-    async fn attempt(&mut self, batch: &mut Vec<Ticketed>) -> Result<Progress, Fault> {
+    async fn attempt(&mut self, batch: &mut Vec<AnyQueuedOperation>) -> Result<Progress, Fault> {
         let Some(session) = &mut self.session else {
             return Err(Fault::Broken(DbError::Unavailable(None)));
         };
@@ -488,9 +493,9 @@ const fn is_of_a_row(error: &DbError) -> bool {
 }
 
 impl Group {
-    const fn new(tickets: Vec<Ticketed>) -> Self {
+    const fn new(operations: Vec<AnyQueuedOperation>) -> Self {
         Self {
-            tickets,
+            operations,
             failures: 0,
         }
     }
@@ -498,31 +503,34 @@ impl Group {
     /// What is run again after the group failed, nothing of it being committed. On a stack: the last is run first.
     fn after(mut self, fault: Fault) -> Vec<Self> {
         self.failures += 1;
-        if self.tickets.len() > 1 {
-            let may_have_been_a_race = matches!(fault, Fault::Conflict | Fault::Violated(_));
+        if self.operations.len() > 1 {
+            let may_have_been_a_race =
+                matches!(fault, Fault::Conflict | Fault::ConstraintViolation(_));
             if may_have_been_a_race && self.failures < 2 {
                 return vec![self];
             }
-            let rest = self.tickets.split_off(self.tickets.len() / 2);
-            return [rest, self.tickets]
-                .map(|tickets| Self {
-                    tickets,
+            let rest = self.operations.split_off(self.operations.len() / 2);
+            return [rest, self.operations]
+                .map(|operations| Self {
+                    operations,
                     failures: 1,
                 })
                 .into();
         }
-        let Some(ticket) = self.tickets.first_mut() else {
+        let Some(queued) = self.operations.first_mut() else {
             return Vec::new();
         };
-        let name = ticket.name();
+        let name = queued.name();
         let error = match fault {
-            Fault::Conflict if ticket.may_retry() => return vec![self],
+            Fault::Conflict if queued.count_attempt() => return vec![self],
             Fault::Conflict => {
-                self.give_up();
+                self.fail_contended();
                 return Vec::new();
             }
-            Fault::Violated(violated) if !ticket.ran_into(&violated) => return vec![self],
-            Fault::Violated(violated) => {
+            Fault::ConstraintViolation(violated) if !queued.violates_again(&violated) => {
+                return vec![self];
+            }
+            Fault::ConstraintViolation(violated) => {
                 metrics::counter!("commit_violations_total", "operation" => name).increment(1);
                 DbError::Violation(violated.constraint)
             }
@@ -531,17 +539,17 @@ impl Group {
             Fault::Broken(error) => error,
         };
         tracing::error!(reason = %chain(&error), operation = name, "an operation cannot be written");
-        if let Some(ticket) = self.tickets.pop() {
-            ticket.fail(error);
+        if let Some(queued) = self.operations.pop() {
+            queued.fail(error);
         }
         Vec::new()
     }
 
     /// Others keep changing the same rows.
-    fn give_up(self) {
-        for ticket in &self.tickets {
+    fn fail_contended(self) {
+        for queued in &self.operations {
             tracing::warn!(
-                operation = ticket.name(),
+                operation = queued.name(),
                 "an operation lost every race and was given up"
             );
         }
@@ -549,8 +557,8 @@ impl Group {
     }
 
     fn fail_all(self, error: impl Fn() -> DbError) {
-        for ticket in self.tickets {
-            ticket.fail(error());
+        for queued in self.operations {
+            queued.fail(error());
         }
     }
 }
@@ -560,7 +568,7 @@ async fn run(
     session: &mut Session,
     clock: &SharedClock,
     ids: &SharedIds,
-    batch: &mut Vec<Ticketed>,
+    batch: &mut Vec<AnyQueuedOperation>,
 ) -> Result<Progress, Fault> {
     let mut phase = Phases::start();
     let mut set = WorkingSet::default();
@@ -631,18 +639,18 @@ impl Phases {
 async fn load(
     session: &mut Session,
     set: &mut WorkingSet,
-    batch: &mut Vec<Ticketed>,
+    batch: &mut Vec<AnyQueuedOperation>,
 ) -> Result<(), Fault> {
     let mut in_snapshot = false;
     // One row may lead to the next; three steps are what the deepest use case takes, eight is a bound.
     for _ in 0..8 {
         let mut wanted = Wanted::default();
-        let mut place = 0;
-        while place < batch.len() {
-            if batch[place].rows(&mut wanted, set) {
-                place += 1;
+        let mut index = 0;
+        while index < batch.len() {
+            if batch[index].rows(&mut wanted, set) {
+                index += 1;
             } else {
-                fail_broken(batch.remove(place), PANICKED);
+                fail_broken(batch.remove(index), PANICKED);
             }
         }
         set.want(&mut wanted);
@@ -668,11 +676,11 @@ async fn load(
             match result? {
                 Either::Left(_) => statement += 1,
                 Either::Right(row) => {
-                    let place = statement
+                    let index = statement
                         .checked_sub(before)
                         .and_then(|select| order.get(select))
                         .ok_or(DbError::Inconsistent("a row of no statement that loads"))?;
-                    set.absorb(*place, &row)?;
+                    set.absorb(*index, &row)?;
                 }
             }
         }
@@ -683,26 +691,26 @@ async fn load(
     Err(DbError::Inconsistent("an operation never stopped wanting rows").into())
 }
 
-fn decide(batch: &mut Vec<Ticketed>, set: &mut WorkingSet, cx: &mut Cx<'_>) {
-    let mut place = 0;
-    while place < batch.len() {
-        match batch[place].decide(set, cx) {
-            Decided::Done | Decided::Refused => place += 1,
-            Decided::Broken(what) => fail_broken(batch.remove(place), what),
+fn decide(batch: &mut Vec<AnyQueuedOperation>, set: &mut WorkingSet, cx: &mut Cx<'_>) {
+    let mut index = 0;
+    while index < batch.len() {
+        match batch[index].decide(set, cx) {
+            DecideResult::Done | DecideResult::Refused => index += 1,
+            DecideResult::Broken(what) => fail_broken(batch.remove(index), what),
         }
     }
 }
 
-fn fail_broken(ticket: Ticketed, what: &'static str) {
+fn fail_broken(queued: AnyQueuedOperation, what: &'static str) {
     tracing::error!(
-        operation = ticket.name(),
+        operation = queued.name(),
         what,
         "an operation is broken, or found the books inconsistent"
     );
     if what == PANICKED {
-        metrics::counter!("operation_panics_total", "operation" => ticket.name()).increment(1);
+        metrics::counter!("operation_panics_total", "operation" => queued.name()).increment(1);
     }
-    ticket.fail(DbError::Inconsistent(what));
+    queued.fail(DbError::Inconsistent(what));
 }
 
 /// Sends everything in one round trip and checks that each statement did what it said it would: the
@@ -744,7 +752,7 @@ async fn record(
             Err(error) if moved => {
                 tracing::debug!(reason = %error, "batch lost a race: a version had moved");
                 let fault = Fault::from(error);
-                return Err(if matches!(fault, Fault::Violated(_)) {
+                return Err(if matches!(fault, Fault::ConstraintViolation(_)) {
                     Fault::Conflict
                 } else {
                     fault

@@ -51,7 +51,7 @@ impl Memory {
     }
 
     /// What would be decided after all that is committed; nothing changes. Not while a batch is being decided.
-    pub(crate) fn would<T, E>(
+    pub(crate) fn dry_run<T, E>(
         &self,
         now: Timestamp,
         rows: impl Fn(&mut Wanted, &WorkingSet),
@@ -115,7 +115,7 @@ fn run<T, E>(
     let decided = decide(batch, &mut cx);
     assert_eq!(cx.inconsistent, None);
     assert!(
-        !batch.take_unasked(),
+        !batch.take_undeclared(),
         "it read a row that it had not asked for"
     );
     if decided.is_ok() {

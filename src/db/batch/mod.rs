@@ -10,7 +10,7 @@
 //! 2. **decide**: each operation in turn, pure, on the working set in memory. A refusal undoes its own changes and leaves the rest; two
 //!    operations on one row see each other;
 //! 3. **record**: the commit's own row (the events that happened and a seal over the transfers), then one multi-row statement per table, version-checked
-//!    where the table says so, in one fixed order of tables ([`RowSet::PLACE`]) and keys, all in one round trip; at its end it is asked whether the commit's row is
+//!    where the table says so, in one fixed order of tables ([`RowSet::LOCK_ORDER`]) and keys, all in one round trip; at its end it is asked whether the commit's row is
 //!    still there;
 //! 4. **commit**, and only then answer each caller.
 //!
@@ -98,7 +98,7 @@ pub enum Fault {
     /// Lost a race: run again.
     Conflict,
     /// A row ran into a unique key or a `CHECK`: a race the first time, a mistake when it happens again on fresh rows.
-    Violated(super::error::Violated),
+    ConstraintViolation(super::error::ConstraintViolation),
     /// The replication group would not have the transaction and undid it, perhaps because it was too large.
     RefusedByGroup(sqlx::Error),
     /// The program panicked while the batch was made.
@@ -123,7 +123,7 @@ impl From<sqlx::Error> for Fault {
                 constraint = violated.constraint,
                 "batch ran into a constraint"
             );
-            Self::Violated(violated)
+            Self::ConstraintViolation(violated)
         } else if super::error::is_refused_by_group(&error) {
             Self::RefusedByGroup(error)
         } else {

@@ -8,7 +8,7 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
-    super::{DbError, Sql, error::Violated},
+    super::{DbError, Sql, error::ConstraintViolation},
     SharedIds, Wanted, WorkingSet,
 };
 use crate::primitives::{Id, Lane, Timestamp};
@@ -64,7 +64,7 @@ impl Cx<'_> {
     }
 
     /// Something happened that others want to know: it is committed with the change. `event` is the encoded event.
-    pub fn tell(&mut self, event: &[u8]) {
+    pub fn emit(&mut self, event: &[u8]) {
         self.events.push(event);
     }
 
@@ -98,40 +98,40 @@ impl Events {
 pub(super) const PANICKED: &str = "an operation panicked";
 
 /// What became of an operation in `decide`.
-pub(super) enum Decided {
+pub(super) enum DecideResult {
     Done,
     Refused,
     Broken(&'static str),
 }
 
 /// An operation with its caller, type erased for the queue.
-pub(super) trait Queued: Send {
+pub(super) trait ErasedOperation: Send {
     fn name(&self) -> &'static str;
     /// False when it panicked.
     fn rows(&self, want: &mut Wanted, set: &WorkingSet) -> bool;
-    /// A panic is [`Decided::Broken`]; like a refusal it leaves nothing behind.
-    fn decide(&mut self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Decided;
+    /// A panic is [`DecideResult::Broken`]; like a refusal it leaves nothing behind.
+    fn decide(&mut self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> DecideResult;
     /// Counts a race that it lost while it ran alone: whether it may try again.
-    fn may_retry(&mut self) -> bool;
+    fn count_attempt(&mut self) -> bool;
     /// Notes the constraint that it ran into while it ran alone: true when that is the one it ran into the last time, with the same value.
-    fn ran_into(&mut self, violated: &Violated) -> bool;
+    fn violates_again(&mut self, violated: &ConstraintViolation) -> bool;
     /// The transaction is committed: tells the caller what was decided.
     fn answer(self: Box<Self>);
     fn fail(self: Box<Self>, error: DbError);
 }
 
-type Outcome<O> = Result<<O as Operation>::Reply, SubmitError<<O as Operation>::Refusal>>;
+type OperationResult<O> = Result<<O as Operation>::Reply, SubmitError<<O as Operation>::Refusal>>;
 
-pub(super) struct Ticket<O: Operation> {
+pub(super) struct QueuedOperation<O: Operation> {
     operation: O,
     decided: Option<Result<O::Reply, O::Refusal>>,
     attempts: u32,
-    violated: Option<Violated>,
-    caller: oneshot::Sender<Outcome<O>>,
+    violated: Option<ConstraintViolation>,
+    caller: oneshot::Sender<OperationResult<O>>,
 }
 
-impl<O: Operation> Ticket<O> {
-    pub(super) fn new(operation: O) -> (Self, oneshot::Receiver<Outcome<O>>) {
+impl<O: Operation> QueuedOperation<O> {
+    pub(super) fn new(operation: O) -> (Self, oneshot::Receiver<OperationResult<O>>) {
         let (caller, answer) = oneshot::channel();
         (
             Self {
@@ -150,7 +150,7 @@ impl<O: Operation> Ticket<O> {
     }
 }
 
-impl<O: Operation> Queued for Ticket<O> {
+impl<O: Operation> ErasedOperation for QueuedOperation<O> {
     fn name(&self) -> &'static str {
         O::NAME
     }
@@ -160,19 +160,19 @@ impl<O: Operation> Queued for Ticket<O> {
         catch_unwind(AssertUnwindSafe(|| self.operation.rows(want, set))).is_ok()
     }
 
-    fn decide(&mut self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Decided {
+    fn decide(&mut self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> DecideResult {
         let events = cx.events.0.len();
         // Every change of the set is in its journal before the operation goes on, so that a panic between two of them can be undone too.
         let decided = catch_unwind(AssertUnwindSafe(|| self.operation.decide(set, cx)));
         let Ok(decided) = decided else {
             set.undo();
-            set.take_unasked();
+            set.take_undeclared();
             cx.events.0.truncate(events);
             cx.inconsistent = None;
-            return Decided::Broken(PANICKED);
+            return DecideResult::Broken(PANICKED);
         };
         let broken = cx.inconsistent.take().or_else(|| {
-            set.take_unasked()
+            set.take_undeclared()
                 .then_some("an operation read a row that it had not asked for")
         });
         if broken.is_some() || decided.is_err() {
@@ -182,24 +182,24 @@ impl<O: Operation> Queued for Ticket<O> {
             set.keep();
         }
         match (broken, decided) {
-            (Some(what), _) => Decided::Broken(what),
+            (Some(what), _) => DecideResult::Broken(what),
             (None, decided @ Err(_)) => {
                 self.decided = Some(decided);
-                Decided::Refused
+                DecideResult::Refused
             }
             (None, decided @ Ok(_)) => {
                 self.decided = Some(decided);
-                Decided::Done
+                DecideResult::Done
             }
         }
     }
 
-    fn may_retry(&mut self) -> bool {
+    fn count_attempt(&mut self) -> bool {
         self.attempts += 1;
         self.attempts < super::ATTEMPTS_MAX
     }
 
-    fn ran_into(&mut self, violated: &Violated) -> bool {
+    fn violates_again(&mut self, violated: &ConstraintViolation) -> bool {
         self.violated.replace(violated.clone()).as_ref() == Some(violated)
     }
 

@@ -19,7 +19,7 @@ pub trait RowSet: Sized + Send + Sync + 'static {
     type Row: Clone + Debug + Send + Sync;
 
     /// Where the table stands in the order in which every batch writes: the contended last.
-    const PLACE: u8;
+    const LOCK_ORDER: u8;
     /// False for rows that are only ever written: increments, and facts whose uniqueness their key decides.
     const LOADS: bool = true;
 
@@ -59,7 +59,7 @@ impl Wanted {
     pub fn row<R: RowSet>(&mut self, key: R::Key) {
         let table = self
             .tables
-            .entry((R::PLACE, TypeId::of::<R>()))
+            .entry((R::LOCK_ORDER, TypeId::of::<R>()))
             .or_insert_with(|| Box::new(WantedKeys::<R>(Vec::new())));
         if let Some(keys) = table.as_any_mut().downcast_mut::<WantedKeys<R>>() {
             keys.0.push(key);
@@ -221,7 +221,7 @@ impl<R: RowSet> AnyTable for Table<R> {
 #[derive(Debug, Default)]
 pub struct WorkingSet {
     tables: BTreeMap<(u8, TypeId), Box<dyn AnyTable>>,
-    unasked: Cell<bool>,
+    undeclared: Cell<bool>,
 }
 
 impl WorkingSet {
@@ -229,7 +229,7 @@ impl WorkingSet {
     pub fn get<R: RowSet>(&self, key: R::Key) -> Option<&R::Row> {
         let slot = self.table::<R>().and_then(|table| table.slots.get(&key));
         if slot.is_none() && R::LOADS {
-            self.unasked.set(true);
+            self.undeclared.set(true);
         }
         slot.and_then(|slot| slot.now.as_ref().or(slot.base.as_ref()))
     }
@@ -260,14 +260,14 @@ impl WorkingSet {
 
     fn table<R: RowSet>(&self) -> Option<&Table<R>> {
         self.tables
-            .get(&(R::PLACE, TypeId::of::<R>()))?
+            .get(&(R::LOCK_ORDER, TypeId::of::<R>()))?
             .as_any()
             .downcast_ref()
     }
 
     fn table_mut<R: RowSet>(&mut self) -> &mut Table<R> {
         self.tables
-            .entry((R::PLACE, TypeId::of::<R>()))
+            .entry((R::LOCK_ORDER, TypeId::of::<R>()))
             .or_insert_with(|| {
                 Box::new(Table::<R> {
                     slots: HashMap::new(),
@@ -291,21 +291,21 @@ impl WorkingSet {
     pub(super) fn load(&mut self) -> Option<(Sql, Vec<(u8, TypeId)>)> {
         let mut sql = Sql::default();
         let mut order = Vec::new();
-        for (place, table) in &mut self.tables {
+        for (key, table) in &mut self.tables {
             let mut statement = Sql::default();
             if table.load(&mut statement) {
                 if !order.is_empty() {
                     sql.push(";");
                 }
                 sql.append(&statement);
-                order.push(*place);
+                order.push(*key);
             }
         }
         (!order.is_empty()).then_some((sql, order))
     }
 
-    pub(super) fn absorb(&mut self, place: (u8, TypeId), row: &MySqlRow) -> Result<(), Fault> {
-        if let Some(table) = self.tables.get_mut(&place) {
+    pub(super) fn absorb(&mut self, key: (u8, TypeId), row: &MySqlRow) -> Result<(), Fault> {
+        if let Some(table) = self.tables.get_mut(&key) {
             table.absorb(row)?;
         }
         Ok(())
@@ -322,8 +322,8 @@ impl WorkingSet {
     }
 
     /// Whether a row was read that nobody had asked for; a mistake in the program.
-    pub(super) fn take_unasked(&self) -> bool {
-        self.unasked.take()
+    pub(super) fn take_undeclared(&self) -> bool {
+        self.undeclared.take()
     }
 
     pub(super) fn record(&self, out: &mut Recorder, seal: &mut Context) {

@@ -39,19 +39,19 @@ pub(in crate::http) async fn claim(
 /// It is anybody's again.
 #[utoipa::path(
     post,
-    path = "/api/v1/admin/risk/reviews/{id}/release",
+    path = "/api/v1/admin/risk/reviews/{id}/unclaim",
     operation_id = "admin_release_review",
     tag = "admin",
     security(("access_token" = [])),
     params(("id" = String, Path)),
     responses((status = 200, description = "Given back", body = ToldReview), Problems),
 )]
-pub(in crate::http) async fn release(
+pub(in crate::http) async fn unclaim(
     State(app): State<App>,
     auth: Auth<Operator>,
     Path(id): Path<ReviewId>,
 ) -> Result<Json<ToldReview>, Problem> {
-    say(&app, &auth, id, ReviewWord::Release).await
+    say(&app, &auth, id, ReviewWord::Unclaim).await
 }
 
 async fn say(

@@ -12,7 +12,7 @@ use crate::{
         problem::Problem,
         replay::Replayable,
     },
-    idempotency::{self, Answer},
+    idempotency::{self, StoredAnswer},
     merchants::{self, Decide, Decision, Merchant},
     payments::{self, ChannelMode},
     primitives::MerchantId,
@@ -150,8 +150,8 @@ async fn decide<T>(
     )
 }
 
-fn answer(merchant: &Merchant) -> Result<Answer, serde_json::Error> {
-    Answer::json(
+fn answer(merchant: &Merchant) -> Result<StoredAnswer, serde_json::Error> {
+    StoredAnswer::json(
         200,
         Some(*merchant.id.bytes()),
         &AdminMerchant::from(merchant),

@@ -20,7 +20,7 @@ use crate::{
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(in crate::http) struct ReviewParams {
-    /// Only reviews in this state: `open` (nobody's claim lasts), `claimed`, `approved`, `rejected`, `lapsed` or `moot`.
+    /// Only reviews in this state: `open` (nobody's claim lasts), `claimed`, `approved`, `rejected`, `timed_out` or `superseded`.
     #[param(example = "open")]
     state: Option<String>,
     /// Only those that this stage wanted, such as `points.credit`.
@@ -57,7 +57,7 @@ pub(in crate::http) async fn list_reviews(
 ) -> Result<Json<Page<ToldReview>>, Problem> {
     let operator = auth.may(Permission::ReadReviews)?;
     let state_named = |word: &str| REVIEW_STATES.into_iter().find(|state| *state == word);
-    let states = "open, claimed, approved, rejected, lapsed or moot";
+    let states = "open, claimed, approved, rejected, timed_out or superseded";
     let known = "login, payment.create, points.credit, redeem or refund";
     let filter = ReviewFilter {
         state: named("state", params.state.as_deref(), state_named, states)?,

@@ -11,7 +11,7 @@ use crate::{
         problem::Problem,
         replay::Replayable,
     },
-    idempotency::{self, Answer},
+    idempotency::{self, StoredAnswer},
     payments::{PaymentException, ResolveException, ToldException},
     primitives::ExceptionId,
 };
@@ -57,8 +57,8 @@ pub(in crate::http) async fn resolve_exception(
     )
 }
 
-fn answer(exception: &PaymentException) -> Result<Answer, serde_json::Error> {
-    Answer::json(
+fn answer(exception: &PaymentException) -> Result<StoredAnswer, serde_json::Error> {
+    StoredAnswer::json(
         200,
         Some(*exception.id.bytes()),
         &ToldException::from(exception),

@@ -15,7 +15,7 @@ use crate::{
         problem::Problem,
     },
     primitives::ChallengeId,
-    risk::{self, Action, Decision, Effect, Fired, Risk, RuleSet},
+    risk::{self, Action, Decision, Effect, FiredRule, Risk, RuleSet},
 };
 
 /// A decision with everything that went into it.
@@ -39,7 +39,7 @@ pub(in crate::http) struct DecisionDetail {
     /// What the counters said.
     measured: Vec<MeasuredCounter>,
     /// Every rule that fired, in the order of the file, and why.
-    fired: Vec<FiredRule>,
+    fired: Vec<FiredRuleItem>,
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -51,7 +51,7 @@ struct MeasuredCounter {
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
-struct FiredRule {
+struct FiredRuleItem {
     rule: String,
     action: Action,
     effect: Effect,
@@ -59,8 +59,8 @@ struct FiredRule {
     reason: String,
 }
 
-impl From<&Fired> for FiredRule {
-    fn from(fired: &Fired) -> Self {
+impl From<&FiredRule> for FiredRuleItem {
+    fn from(fired: &FiredRule) -> Self {
         Self {
             rule: fired.rule.clone(),
             action: fired.action,
@@ -79,11 +79,11 @@ fn masked_device(device: &Device) -> String {
 }
 
 fn measured(decision: &Decision, set: &RuleSet) -> Vec<MeasuredCounter> {
-    let asks = set.asks(decision.facts.stage);
-    let read = asks.iter().filter(|ask| ask.read);
+    let usages = set.counter_usages(decision.facts.stage);
+    let read = usages.iter().filter(|usage| usage.read);
     read.zip(&decision.measured.0)
-        .map(|(ask, value)| MeasuredCounter {
-            counter: risk::describe_counter(ask.counter),
+        .map(|(usage, value)| MeasuredCounter {
+            counter: risk::describe_counter(usage.counter),
             value: *value,
         })
         .collect()
@@ -138,7 +138,7 @@ pub(in crate::http) async fn get_decision(
         source: source.clone(),
         answered: decision.answered,
         measured: measured_then(app.db(), app.risk(), decision).await?,
-        fired: decision.fired.iter().map(FiredRule::from).collect(),
+        fired: decision.fired.iter().map(FiredRuleItem::from).collect(),
     }))
 }
 

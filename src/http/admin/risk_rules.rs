@@ -12,7 +12,7 @@ use crate::{
         problem::Problem,
     },
     primitives::Timestamp,
-    risk::{Firings, InForce, ReloadError, ReloadedBy, RuleSummary, Settings},
+    risk::{ActiveRules, Firings, ReloadError, ReloadedBy, RuleSummary, Settings},
 };
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -70,8 +70,8 @@ impl From<Firings> for RuleFirings {
     }
 }
 
-impl From<&InForce> for RiskRules {
-    fn from(in_force: &InForce) -> Self {
+impl From<&ActiveRules> for RiskRules {
+    fn from(in_force: &ActiveRules) -> Self {
         Self {
             rule_set: in_force.number,
             hash: hex::encode(in_force.set.hash()),

@@ -11,7 +11,7 @@ use crate::{
         openapi::Problems,
         problem::Problem,
     },
-    idempotency::{self, Answer},
+    idempotency::{self, StoredAnswer},
     merchants,
     primitives::{Id, MerchantId, ReceiverId, Timestamp},
     sharing::{self, AddReceiver, Receiver, ReceiverForm, ReceiverKind, SharingError},
@@ -136,7 +136,7 @@ pub(in crate::http) async fn add_receiver(
         by: auth.principal().actor(),
     };
     let made = idempotency::once(app.db(), claim, work, |id: &ReceiverId| {
-        Answer::json(201, Some(*id.bytes()), id)
+        StoredAnswer::json(201, Some(*id.bytes()), id)
     });
     // The key leads to the receiver; the answer is how it stands now, for WeChat may have to be told again.
     let effect = made

@@ -12,7 +12,7 @@ use crate::{
         problem::Problem,
         replay::Replayable,
     },
-    idempotency::{self, Answer},
+    idempotency::{self, StoredAnswer},
     merchants::{CodeForm, CollectionCodeRow, CreateCode},
 };
 
@@ -60,6 +60,6 @@ pub(in crate::http) async fn create_code(
     )
 }
 
-fn answer(row: &CollectionCodeRow) -> Result<Answer, serde_json::Error> {
-    Answer::json(201, None, &CollectionCodeItem::from(row))
+fn answer(row: &CollectionCodeRow) -> Result<StoredAnswer, serde_json::Error> {
+    StoredAnswer::json(201, None, &CollectionCodeItem::from(row))
 }

@@ -12,7 +12,7 @@ use crate::{
         problem::Problem,
         replay::Replayable,
     },
-    idempotency::{self, Answer},
+    idempotency::{self, StoredAnswer},
     merchants::{InvalidField, MerchantForm, Register, Registered},
     primitives::{Secret, StaffId},
 };
@@ -83,11 +83,11 @@ pub(in crate::http) async fn register(
     )
 }
 
-fn answer(registered: &Registered) -> Result<Answer, serde_json::Error> {
+fn answer(registered: &Registered) -> Result<StoredAnswer, serde_json::Error> {
     let Registered { merchant, owner } = registered;
     let body = RegistrationAnswer {
         merchant: merchant.into(),
         staff_id: owner.id,
     };
-    Answer::json(201, Some(*merchant.id.bytes()), &body)
+    StoredAnswer::json(201, Some(*merchant.id.bytes()), &body)
 }

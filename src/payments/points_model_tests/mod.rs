@@ -48,7 +48,7 @@ use super::{
     apply_refund::{ApplyRefund, RefundWord, of_callback},
     credit::Ruled,
     request_refund::in_memory,
-    review::{lapsing, turning},
+    review::{timing_out, turning},
     store::{Orders, Refunds},
     withdraw_refund::withdraw_in_memory,
 };
@@ -58,7 +58,8 @@ use crate::{
     facts::{Facts, Stage},
     idempotency::Claim,
     ledger::{
-        self, Account, Accounts, Holds, Lots, LotsOf, Phase, RunOut, RunOuts, Stock, Transfers,
+        self, Account, Accounts, Holds, Lots, LotsOf, Phase, PointHoldings, RunOut, RunOuts,
+        Transfers,
     },
     points::{
         self, Budgets, DeedError, DeedWish, End, Reference, ReturnWish, Source, Wanted as Want,
@@ -68,7 +69,7 @@ use crate::{
         AccountId, AccountKind, BusinessDay, CustomerId, DeedId, EntryKind, Id, Lane, MerchantId,
         Money, OrderId, OrderNo, Points, RefundId, RefundNo, ReviewId, TenantId, Timestamp,
     },
-    risk::{Action, Decision, Measured, ReviewTerms, ReviewThen, Ruling},
+    risk::{Action, CounterValues, Decision, Evaluation, ReviewPolicy, TimeoutDecision},
     verify::LotReplay,
 };
 
@@ -210,10 +211,10 @@ impl History {
         self.now.business_day()
     }
 
-    fn stock(&self) -> Stock {
+    fn stock(&self) -> PointHoldings {
         let id = self.account_id();
         let holds = self.memory.row::<Holds>(id);
-        Stock {
+        PointHoldings {
             lots: self.memory.row::<LotsOf>(id).unwrap_or_default(),
             holds: holds.map(|holds| holds.by_day).unwrap_or_default(),
         }
@@ -435,9 +436,9 @@ impl History {
         };
         let ruled = if reviewed && !wanted {
             Ruled::By {
-                ruling: to_review(Stage::PointsCredit, self.now),
+                evaluation: to_review(Stage::PointsCredit, self.now),
                 wanted_by: String::new(),
-                terms: ReviewTerms::default(),
+                terms: ReviewPolicy::default(),
             }
         } else {
             Ruled::Off
@@ -577,22 +578,24 @@ impl History {
     }
 
     /// What risk says: now and then that a person must decide.
-    fn ruling(&mut self, stage: Stage) -> Ruling {
+    fn evaluation(&mut self, stage: Stage) -> Evaluation {
         if self.rng.random_range(0..5) > 0 {
-            Ruling::default()
+            Evaluation::default()
         } else {
             to_review(stage, self.now)
         }
     }
 
     fn ask(&mut self, wanted: Want, amount: i64) {
-        let ruling = match wanted {
-            Want::Deduct => Ruling::default(),
-            Want::Award { .. } => self.ruling(Stage::PointsCredit),
-            Want::Redeem | Want::Hold { .. } => self.ruling(Stage::Redeem),
+        let evaluation = match wanted {
+            Want::Deduct => Evaluation::default(),
+            Want::Award { .. } => self.evaluation(Stage::PointsCredit),
+            Want::Redeem | Want::Hold { .. } => self.evaluation(Stage::Redeem),
         };
         let wish = self.wish(wanted, amount);
-        let asked = self.memory.decide(self.now, &points::asking(wish, ruling));
+        let asked = self
+            .memory
+            .decide(self.now, &points::asking(wish, evaluation));
         let told = asked.as_ref().map(|asked| asked.deed.state);
         self.tell(format!("{wanted:?} of {amount}: {told:?}"));
         let deed = match asked {
@@ -740,8 +743,8 @@ impl History {
             by: operator("one"),
             claim: self.key(),
         };
-        let ruling = self.ruling(Stage::Refund);
-        let how = (ruling, self.terms());
+        let evaluation = self.evaluation(Stage::Refund);
+        let how = (evaluation, self.terms());
         let asked = in_memory::ask(&mut self.memory, self.now, wish, how);
         self.tell(format!(
             "refund of {amount:?} of the {left} left of payment {place}: {}",
@@ -1136,12 +1139,12 @@ impl History {
     /// The points of a payment are let in or let go, by a person or by the time-out.
     fn end_review(&mut self, order: OrderId) {
         let review = ReviewId::of(order.id());
-        let (now, let_in) = (self.now, self.rng.random_range(0..3) > 0);
+        let (now, released) = (self.now, self.rng.random_range(0..3) > 0);
         let by_time = self.rng.random_range(0..3) == 0;
         let turned = if by_time {
-            self.memory.decide(now, &lapsing(review, then(let_in)))
+            self.memory.decide(now, &timing_out(review, then(released)))
         } else {
-            self.memory.decide(now, &turning(review, let_in))
+            self.memory.decide(now, &turning(review, released))
         };
         let state = turned.as_ref().map(|row| row.state.clone());
         self.tell(format!(
@@ -1149,8 +1152,8 @@ impl History {
         ));
         // While nobody knows what was refunded, time lets nothing in.
         let place = self.paid.iter().position(|paid| paid.id == order).unwrap();
-        let let_in = let_in && !(by_time && self.paid[place].unknown);
-        let expected = if let_in {
+        let released = released && !(by_time && self.paid[place].unknown);
+        let expected = if released {
             PointsReview::LetIn
         } else {
             PointsReview::LetGo
@@ -1258,7 +1261,7 @@ impl History {
                 *self.money.entry(transfer.debit).or_default() -= transfer.amount;
             }
         }
-        transfers.retain(|(_, transfer)| transfer.checked_account() == Some(id));
+        transfers.retain(|(_, transfer)| transfer.constrained_account() == Some(id));
         transfers.sort_by_key(|(_, transfer)| transfer.account_version);
         let debt = AccountId::customer_debt(self.customer);
         for (_, transfer) in &transfers {
@@ -1476,7 +1479,7 @@ impl History {
                 continue;
             }
             let wish = self.wish(Want::Deduct, amount);
-            let deduct = points::asking(wish, Ruling::default());
+            let deduct = points::asking(wish, Evaluation::default());
             let taken = self.would(&deduct);
             assert_eq!(taken.is_ok(), can, "{free} {taken:?} {:#?}", self.story);
         }
@@ -1500,8 +1503,8 @@ impl History {
         }
         for order in self.under_review() {
             let review = ReviewId::of(order.id());
-            for let_in in [true, false] {
-                let said = self.would(&turning(review, let_in));
+            for released in [true, false] {
+                let said = self.would(&turning(review, released));
                 assert!(said.is_ok(), "{said:?}: {:#?}", self.story);
             }
         }
@@ -1558,7 +1561,7 @@ impl History {
     }
 
     fn would<O: Operation>(&self, operation: &O) -> Result<O::Reply, O::Refusal> {
-        self.memory.would(
+        self.memory.dry_run(
             self.now,
             |want, set| operation.rows(want, set),
             |set, cx| operation.decide(set, cx),
@@ -1600,22 +1603,22 @@ fn operator(name: &str) -> RefundBy {
     }
 }
 
-fn to_review(stage: Stage, now: Timestamp) -> Ruling {
-    Ruling::new(Decision {
+fn to_review(stage: Stage, now: Timestamp) -> Evaluation {
+    Evaluation::new(Decision {
         rule_set: 0,
         action: Action::Review,
         facts: Facts::new(stage, TENANT, now),
-        measured: Measured::default(),
+        measured: CounterValues::default(),
         fired: Vec::new(),
         answered: None,
     })
 }
 
-const fn then(let_in: bool) -> ReviewThen {
-    if let_in {
-        ReviewThen::Approve
+const fn then(released: bool) -> TimeoutDecision {
+    if released {
+        TimeoutDecision::Approve
     } else {
-        ReviewThen::Reject
+        TimeoutDecision::Reject
     }
 }
 

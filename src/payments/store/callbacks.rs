@@ -29,7 +29,7 @@ pub(crate) struct CallbackRow {
 impl RowSet for Callbacks {
     type Key = Id;
     type Row = CallbackRow;
-    const PLACE: u8 = 20;
+    const LOCK_ORDER: u8 = 20;
 
     /// Only whether it is there: nobody decides on the body.
     fn load(keys: &[Id], sql: &mut Sql) {
@@ -149,7 +149,7 @@ fn short(text: &str) -> String {
 impl RowSet for Alarms {
     type Key = Id;
     type Row = AlarmRow;
-    const PLACE: u8 = 21;
+    const LOCK_ORDER: u8 = 21;
 
     fn load(keys: &[Id], sql: &mut Sql) {
         sql.push("SELECT /* payments.load_alarms */ event_id, tenant_id, reason, out_trade_no, wechat_transaction_id, amount_fen, created_at, out_refund_no FROM callback_alarms WHERE event_id IN (");

@@ -61,7 +61,7 @@ pub(crate) struct CodeRow {
 impl RowSet for Codes {
     type Key = CodeKey;
     type Row = CodeRow;
-    const PLACE: u8 = 31;
+    const LOCK_ORDER: u8 = 31;
 
     fn load(keys: &[CodeKey], sql: &mut Sql) {
         sql.push(

@@ -27,7 +27,7 @@ pub(crate) struct ExceptionRow {
 impl RowSet for Exceptions {
     type Key = ExceptionId;
     type Row = ExceptionRow;
-    const PLACE: u8 = 34;
+    const LOCK_ORDER: u8 = 34;
     const LOADS: bool = false;
 
     fn load(_keys: &[ExceptionId], sql: &mut Sql) {
@@ -66,7 +66,7 @@ impl RowSet for Exceptions {
 #[derive(Debug)]
 pub(crate) struct StuckOver;
 
-const _: () = assert!(Exceptions::PLACE < StuckOver::PLACE);
+const _: () = assert!(Exceptions::LOCK_ORDER < StuckOver::LOCK_ORDER);
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct StuckOverRow {
@@ -81,7 +81,7 @@ pub(crate) struct StuckOverRow {
 impl RowSet for StuckOver {
     type Key = RefundId;
     type Row = StuckOverRow;
-    const PLACE: u8 = 35;
+    const LOCK_ORDER: u8 = 35;
     const LOADS: bool = false;
 
     fn load(_keys: &[RefundId], sql: &mut Sql) {
@@ -118,12 +118,12 @@ impl RowSet for StuckOver {
 #[derive(Debug)]
 pub(crate) struct NumberKnown;
 
-const _: () = assert!(Exceptions::PLACE < NumberKnown::PLACE);
+const _: () = assert!(Exceptions::LOCK_ORDER < NumberKnown::LOCK_ORDER);
 
 impl RowSet for NumberKnown {
     type Key = OrderId;
     type Row = Timestamp;
-    const PLACE: u8 = 35;
+    const LOCK_ORDER: u8 = 35;
     const LOADS: bool = false;
 
     fn load(_keys: &[OrderId], sql: &mut Sql) {

@@ -89,7 +89,7 @@ pub(crate) fn read_order(row: &MySqlRow) -> Result<Order, sqlx::Error> {
 impl RowSet for Orders {
     type Key = OrderId;
     type Row = Order;
-    const PLACE: u8 = 30;
+    const LOCK_ORDER: u8 = 30;
 
     fn load(keys: &[OrderId], sql: &mut Sql) {
         sql.push("SELECT /* payments.load_orders */ ")

@@ -95,7 +95,7 @@ fn withdrawal(by: Option<String>, reason: Option<String>) -> Option<Withdrawal> 
 impl RowSet for Refunds {
     type Key = RefundId;
     type Row = Refund;
-    const PLACE: u8 = 32;
+    const LOCK_ORDER: u8 = 32;
 
     fn load(keys: &[RefundId], sql: &mut Sql) {
         sql.push("SELECT /* payments.load_refunds */ ")
@@ -274,7 +274,7 @@ pub(crate) struct StepRow {
 impl RowSet for RefundSteps {
     type Key = (RefundId, u32);
     type Row = StepRow;
-    const PLACE: u8 = 33;
+    const LOCK_ORDER: u8 = 33;
     const LOADS: bool = false;
 
     fn load(_keys: &[Self::Key], sql: &mut Sql) {
@@ -320,7 +320,7 @@ impl RowSet for ForeignRefunds {
     /// The first half of a hash over the tenant and the number.
     type Key = [u8; 16];
     type Row = ForeignRow;
-    const PLACE: u8 = 26;
+    const LOCK_ORDER: u8 = 26;
 
     fn load(keys: &[[u8; 16]], sql: &mut Sql) {
         sql.push("SELECT /* payments.load_foreign_refunds */ number_hash, tenant_id, refund_id, told_by, created_at FROM foreign_refunds WHERE number_hash IN (");

@@ -35,7 +35,7 @@ impl GivenBack {
 impl RowSet for StaffRefunds {
     type Key = StaffId;
     type Row = GivenBack;
-    const PLACE: u8 = 71;
+    const LOCK_ORDER: u8 = 71;
 
     fn load(keys: &[StaffId], sql: &mut Sql) {
         sql.push("SELECT /* payments.load_staff_refunds */ staff_id, tenant_id, day, alone_fen, CAST(version AS SIGNED) FROM staff_refunds WHERE staff_id IN (");

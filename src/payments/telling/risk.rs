@@ -6,7 +6,7 @@ use crate::{
     primitives::{
         CustomerId, DecisionId, DeedId, MerchantId, OrderId, OrderNo, ReviewId, Timestamp,
     },
-    risk::{Action, Decision, Effect, Fired, ReviewKind, ReviewRow, ReviewState},
+    risk::{Action, Decision, Effect, FiredRule, ReviewKind, ReviewRow, ReviewState},
 };
 
 /// A rule that fired.
@@ -46,11 +46,11 @@ pub struct ToldReview {
     /// `order` or `deed`.
     #[schema(example = "order")]
     pub kind: &'static str,
-    /// `open`, `claimed`, `approved`, `rejected`, `lapsed` (the time-out decided) or `moot` (a refund came first).
+    /// `open`, `claimed`, `approved`, `rejected`, `timed_out` (the time-out decided) or `superseded` (a refund came first).
     #[schema(example = "open")]
     pub state: &'static str,
     /// Whether the points were credited; `null` while it is not decided.
-    pub let_in: Option<bool>,
+    pub released: Option<bool>,
     /// The stage at which risk wanted it.
     #[schema(example = "points.credit")]
     pub stage: &'static str,
@@ -102,8 +102,8 @@ pub struct ToldReview {
     pub version: u32,
 }
 
-impl From<&Fired> for ToldFired {
-    fn from(fired: &Fired) -> Self {
+impl From<&FiredRule> for ToldFired {
+    fn from(fired: &FiredRule) -> Self {
         Self {
             rule: fired.rule.clone(),
             action: fired.action,
@@ -143,16 +143,16 @@ impl ToldReview {
             id: review.id,
             kind: review.kind.name(),
             state,
-            let_in: review.state.let_in(),
+            released: review.state.released(),
             stage: review.stage.name(),
             rules: review.rules.clone(),
             order_no: match review.kind {
                 ReviewKind::Order => Some(OrderNo::from(OrderId::new(review.id.cause()))),
-                ReviewKind::Deed => None,
+                ReviewKind::PointsTransaction => None,
             },
             deed_id: match review.kind {
                 ReviewKind::Order => None,
-                ReviewKind::Deed => Some(DeedId::new(review.id.cause())),
+                ReviewKind::PointsTransaction => Some(DeedId::new(review.id.cause())),
             },
             customer_id: review.customer,
             merchant_id: review.merchant,

@@ -23,7 +23,7 @@
 //! # What holds
 //!
 //! - That an account's lots are expired once is guarded by the account's version, which the operation rewrites: a second sweep finds nothing left in them.
-//! - What holds can use of the lots that are over stays in them until the holds end, so that these need nothing of the lots that are not ([`Stock::over`](crate::ledger::Stock::over));
+//! - What holds can use of the lots that are over stays in them until the holds end, so that these need nothing of the lots that are not ([`PointHoldings::over`](crate::ledger::PointHoldings::over));
 //!   the next night takes what was let go.
 //! - A tenant has one unfinished run, one nightly run a day, and over all tenants one run is worked on at a time: three unique keys.
 //!

@@ -30,7 +30,7 @@ pub struct AnswerChallenge {
 
 /// What became of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct ChallengeAnswer {
     pub challenge: Challenge,
     /// It was open until now, and this answer changed it.
     pub counted: bool,
@@ -39,10 +39,10 @@ pub struct Answer {
 impl Work for AnswerChallenge {
     const NAME: &'static str = "risk.answer_challenge";
     /// None: there is no such challenge. A wrong answer is a *reply*, so that it commits: the attempt must stay counted.
-    type Reply = Option<Answer>;
+    type Reply = Option<ChallengeAnswer>;
     type Error = DbError;
 
-    async fn run(&self, tx: &mut Tx) -> Result<Option<Answer>, DbError> {
+    async fn run(&self, tx: &mut Tx) -> Result<Option<ChallengeAnswer>, DbError> {
         let found = store::lock(tx, self.tenant, self.id).await?;
         let Some(before) = found.filter(|challenge| challenge.customer == self.customer) else {
             return Ok(None);
@@ -52,7 +52,7 @@ impl Work for AnswerChallenge {
         if challenge != before {
             store::update(tx, &challenge).await?;
         }
-        Ok(Some(Answer {
+        Ok(Some(ChallengeAnswer {
             challenge,
             counted: was_open,
         }))
@@ -61,7 +61,7 @@ impl Work for AnswerChallenge {
 
 /// Answers a challenge for the customer who is there in this transaction, as a login knows it. True when it is answered: now, or by another request not before
 /// `since`. False for one that is another's, of another stage, or over.
-pub(crate) async fn answer_in(
+pub(crate) async fn answer_challenge_in(
     tx: &mut Tx,
     facts: &Facts,
     customer: CustomerId,

@@ -1,12 +1,12 @@
-//! Challenges: what a customer answers before a deed goes on.
+//! Challenges: what a customer answers before an activity goes on.
 //!
-//! Risk says *verify* where it would rather know that the customer has the phone in hand. The deed is not done; the customer is given a challenge, proves to be
-//! there with a fresh `wx.login` code, and repeats the deed with the same key. Then the same rules are asked again about the same inputs and, being answered, want
-//! nothing more ([`Risk::again_answered`](super::Risk::again_answered)); nothing is counted twice.
+//! Risk says *verify* where it would rather know that the customer has the phone in hand. The activity is not done; the customer is given a challenge, proves to be
+//! there with a fresh `wx.login` code, and repeats the activity with the same key. Then the same rules are asked again about the same inputs and, being answered, want
+//! nothing more ([`Risk::reevaluate_answered`](super::Risk::reevaluate_answered)); nothing is counted twice.
 //!
 //! ```text
 //!            the customer's own code
-//!   open ─────────────────────────────▶ answered    counts for every deed of the customer at that stage, as long as the rules say
+//!   open ─────────────────────────────▶ answered    counts for every activity of the customer at that stage, as long as the rules say
 //!    │ │  5 codes of somebody else
 //!    │ └─────────────────────────────▶ failed
 //!    └─ its time is over ────────────▶ expired
@@ -25,15 +25,15 @@
 //! - Two answers at once queue at the row's lock: the first decides, the second finds it decided.
 //! - Who asks is told neither the rule nor its reason. The id is random and useless to others: only the person themselves can answer.
 //!
-//! Table owned: `risk_challenges`. It is written after `risk_decisions` and before everything else of a deed.
+//! Table owned: `risk_challenges`. It is written after `risk_decisions` and before everything else of an activity.
 
 mod answer;
-mod ask;
 mod state;
+mod stop;
 mod store;
 
-pub(crate) use answer::answer_in;
-pub use answer::{Answer, AnswerChallenge, find_challenge};
-pub use ask::Stop;
-pub(crate) use ask::{challenge_in, rule_on_answerable};
+pub(crate) use answer::answer_challenge_in;
+pub use answer::{AnswerChallenge, ChallengeAnswer, find_challenge};
 pub use state::{Challenge, ChallengeState};
+pub use stop::Stop;
+pub(crate) use stop::{evaluate_challengeable, open_challenge_in};

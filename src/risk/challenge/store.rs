@@ -25,7 +25,7 @@ fn open_for((customer, stage): (CustomerId, Stage)) -> [u8; 17] {
 impl RowSet for Challenges {
     type Key = (CustomerId, Stage);
     type Row = Challenge;
-    const PLACE: u8 = 23;
+    const LOCK_ORDER: u8 = 23;
 
     fn load(keys: &[(CustomerId, Stage)], sql: &mut Sql) {
         sql.push("SELECT /* risk.load_challenges */ ")
@@ -88,8 +88,8 @@ fn values(sql: &mut Sql, challenge: &Challenge) {
 
 fn read(row: &MySqlRow) -> Result<Challenge, sqlx::Error> {
     let broken = |what: &'static str| sqlx::Error::Decode(what.into());
-    let small = |place: usize| -> Result<u8, sqlx::Error> {
-        u8::try_from(row.try_get::<i8, _>(place)?).map_err(|_| broken("a number below zero"))
+    let small = |column: usize| -> Result<u8, sqlx::Error> {
+        u8::try_from(row.try_get::<i8, _>(column)?).map_err(|_| broken("a number below zero"))
     };
     Ok(Challenge {
         id: row.try_get(0)?,

@@ -3,15 +3,15 @@
 use super::{
     Reader,
     fields::{Fields, shown},
-    mistake::{Mistakes, Place},
+    mistake::{Mistakes, Position},
     node::Node,
     scalar::{WITHIN, is_name},
 };
 use crate::{
     facts::Stage,
     risk::{
-        Counter, Measure, Of, Per, Thing,
-        rules::{CounterNo, Counters, Window},
+        ActivityFilter, Attribute, Counter, Measure, Per,
+        rules::{CounterIndex, CounterTable, Window},
     },
 };
 
@@ -19,11 +19,11 @@ const MEASURES: [(&str, Measure); 8] = [
     ("count", Measure::Count),
     ("sum_fen", Measure::SumFen),
     ("sum_points", Measure::SumPoints),
-    ("distinct_customers", Measure::Distinct(Thing::Customer)),
-    ("distinct_merchants", Measure::Distinct(Thing::Merchant)),
-    ("distinct_addresses", Measure::Distinct(Thing::Address)),
-    ("distinct_networks", Measure::Distinct(Thing::Network)),
-    ("distinct_devices", Measure::Distinct(Thing::Device)),
+    ("distinct_customers", Measure::Distinct(Attribute::Customer)),
+    ("distinct_merchants", Measure::Distinct(Attribute::Merchant)),
+    ("distinct_addresses", Measure::Distinct(Attribute::Address)),
+    ("distinct_networks", Measure::Distinct(Attribute::Network)),
+    ("distinct_devices", Measure::Distinct(Attribute::Device)),
 ];
 
 const PERS: [(&str, Per); 5] = [
@@ -39,11 +39,11 @@ impl Reader<'_> {
         let Some(counters) = Fields::free(node, "counters", &mut self.mistakes) else {
             return;
         };
-        for (name, place, node) in counters.iter() {
+        for (name, position, node) in counters.iter() {
             if !is_name(name, false) {
                 let shown = shown(name);
                 self.mistakes.add(
-                    place,
+                    position,
                     format!("a counter's name is 1 to 40 of a-z, 0-9 and _, with a letter first, and not {shown}"),
                 );
                 continue;
@@ -52,22 +52,26 @@ impl Reader<'_> {
             let fields = Fields::of(node, "a counter", &known, &mut self.mistakes);
             let number = fields.and_then(|fields| {
                 let counter = self.velocity(&fields, None);
-                self.keep(fields.place, counter?)
+                self.register(fields.position, counter?)
             });
             match number {
                 Some(number) => self.counters.name(name.to_owned(), number),
-                None => self.spoilt_counters.push(name.to_owned()),
+                None => self.invalid_counters.push(name.to_owned()),
             }
         }
     }
 
     /// A counter of a condition or an expression, at the place where it is asked for.
-    pub(super) fn keep(&mut self, place: Place, counter: Counter) -> Option<CounterNo> {
+    pub(super) fn register(
+        &mut self,
+        position: Position,
+        counter: Counter,
+    ) -> Option<CounterIndex> {
         let number = self.counters.number(counter);
         if number.is_none() {
-            let most = Counters::MAX;
+            let most = CounterTable::MAX;
             self.mistakes.add(
-                place,
+                position,
                 format!("the file needs more than {most} different counters; use the same windows in more rules"),
             );
         }
@@ -101,7 +105,7 @@ impl Reader<'_> {
         };
         if is_one(counter.measure, counter.per) {
             mistakes.add(
-                fields.place,
+                fields.position,
                 "that is always 1: count something else than what it is counted per",
             );
             return None;
@@ -110,23 +114,27 @@ impl Reader<'_> {
     }
 }
 
-/// The deeds that are counted. Unless said all of the rule's own stage, if it has one only.
+/// The activities that are counted. Unless said all of the rule's own stage, if it has one only.
 pub(super) fn of(
     fields: &Fields<'_>,
     stages: Option<&[Stage]>,
     mistakes: &mut Mistakes,
-) -> Option<Of> {
+) -> Option<ActivityFilter> {
     if let Some(node) = fields.get("of") {
-        return node.word("of", &Of::ALL.map(|of| (of.name(), of)), mistakes);
+        return node.word(
+            "of",
+            &ActivityFilter::ALL.map(|of| (of.name(), of)),
+            mistakes,
+        );
     }
     match stages {
-        Some([stage]) => Some(Of::all(*stage)),
+        Some([stage]) => Some(ActivityFilter::all(*stage)),
         // The rule's stages were wrong, which was told.
         Some([]) => None,
         Some(_) | None => {
             mistakes.add(
-                fields.place,
-                "the field `of` must say the stage whose deeds are counted",
+                fields.position,
+                "the field `of` must say the stage whose activities are counted",
             );
             None
         }
@@ -144,15 +152,15 @@ pub(super) fn per(node: &Node, mistakes: &mut Mistakes) -> Option<Per> {
 
 /// Different customers of one customer.
 fn is_one(measure: Measure, per: Per) -> bool {
-    let Measure::Distinct(thing) = measure else {
+    let Measure::Distinct(attribute) = measure else {
         return false;
     };
     match per {
-        Per::Customer => thing == Thing::Customer,
-        Per::Merchant => thing == Thing::Merchant,
-        Per::Address => matches!(thing, Thing::Address | Thing::Network),
-        Per::Device => thing == Thing::Device,
-        Per::Pair => matches!(thing, Thing::Customer | Thing::Merchant),
+        Per::Customer => attribute == Attribute::Customer,
+        Per::Merchant => attribute == Attribute::Merchant,
+        Per::Address => matches!(attribute, Attribute::Address | Attribute::Network),
+        Per::Device => attribute == Attribute::Device,
+        Per::Pair => matches!(attribute, Attribute::Customer | Attribute::Merchant),
     }
 }
 

@@ -2,15 +2,15 @@
 
 use super::{
     hints,
-    mistake::{Mistakes, Place},
-    node::{Kind, Node},
+    mistake::{Mistakes, Position},
+    node::{Node, NodeKind},
 };
 
 /// The fields of one block. Made with the names that are known there, so that what is left over is told at once.
 #[derive(Debug)]
 pub(super) struct Fields<'n> {
-    pub(super) place: Place,
-    found: Vec<(&'n str, Place, &'n Node)>,
+    pub(super) position: Position,
+    found: Vec<(&'n str, Position, &'n Node)>,
     /// What the block is, for people: `a rule`.
     what: &'static str,
 }
@@ -24,10 +24,10 @@ impl<'n> Fields<'n> {
         mistakes: &mut Mistakes,
     ) -> Option<Self> {
         let fields = Self::free(node, what, mistakes)?;
-        for (name, place, _) in &fields.found {
+        for (name, position, _) in &fields.found {
             if !known.contains(name) {
                 if let Some(blank) = hints::bad_indent(name) {
-                    mistakes.add(*place, blank);
+                    mistakes.add(*position, blank);
                     continue;
                 }
                 let meant = hints::meant(name, known);
@@ -35,7 +35,7 @@ impl<'n> Fields<'n> {
                 let (known, meant) = (known.join(", "), meant.unwrap_or_default());
                 let name = shown(name);
                 mistakes.add(
-                    *place,
+                    *position,
                     format!("{what} has no field {name}{meant}; it has {known}"),
                 );
             }
@@ -49,20 +49,20 @@ impl<'n> Fields<'n> {
         what: &'static str,
         mistakes: &mut Mistakes,
     ) -> Option<Self> {
-        let Kind::Map(entries) = &node.kind else {
-            let noun = node.noun();
+        let NodeKind::Map(entries) = &node.kind else {
+            let noun = node.describe();
             mistakes.add(
-                node.place,
+                node.position,
                 format!("{what} is a block of fields (name: value, in lines below it that begin further right, or in {{ }}), and this is {noun}"),
             );
             return None;
         };
-        let mut found: Vec<(&str, Place, &Node)> = Vec::with_capacity(entries.len());
+        let mut found: Vec<(&str, Position, &Node)> = Vec::with_capacity(entries.len());
         for (key, value) in entries {
-            let Kind::Text(name) = &key.kind else {
-                let noun = key.noun();
+            let NodeKind::Text(name) = &key.kind else {
+                let noun = key.describe();
                 mistakes.add(
-                    key.place,
+                    key.position,
                     format!("the name of a field is text, and this is {noun}; numbers are written without commas"),
                 );
                 continue;
@@ -70,15 +70,15 @@ impl<'n> Fields<'n> {
             if let Some((_, first, _)) = found.iter().find(|(other, ..)| other == name) {
                 let (line, name) = (first.line, shown(name));
                 mistakes.add(
-                    key.place,
+                    key.position,
                     format!("{name} is here twice; the first is in line {line}"),
                 );
                 continue;
             }
-            found.push((name, key.place, value));
+            found.push((name, key.position, value));
         }
         Some(Self {
-            place: node.place,
+            position: node.position,
             found,
             what,
         })
@@ -89,9 +89,9 @@ impl<'n> Fields<'n> {
     }
 
     /// A field and the place of its name.
-    pub(super) fn entry(&self, name: &str) -> Option<(Place, &'n Node)> {
+    pub(super) fn entry(&self, name: &str) -> Option<(Position, &'n Node)> {
         let found = self.found.iter().find(|(other, ..)| *other == name);
-        found.map(|(_, place, node)| (*place, *node))
+        found.map(|(_, position, node)| (*position, *node))
     }
 
     /// A field that must be there.
@@ -99,12 +99,12 @@ impl<'n> Fields<'n> {
         let found = self.get(name);
         if found.is_none() {
             let what = self.what;
-            mistakes.add(self.place, format!("{what} needs the field {name}"));
+            mistakes.add(self.position, format!("{what} needs the field {name}"));
         }
         found
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&'n str, Place, &'n Node)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&'n str, Position, &'n Node)> {
         self.found.iter().copied()
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Parsers say which token they would rather have seen. Whoever writes rules wants to know about indentation, the keyboard, and quotes.
 
-use super::mistake::Place;
+use super::mistake::Position;
 
 /// Signs of a Chinese keyboard that look like those of the language, and what is meant.
 const SIGNS: [(char, &str); 17] = [
@@ -60,18 +60,18 @@ const SENTENCES: [(&str, &str); 7] = [
 ];
 
 /// A better sentence, and a better place, for what is not YAML.
-pub(super) fn not_yaml(text: &str, place: Place, said: &str) -> (Place, String) {
-    let line = usize::try_from(place.line).unwrap_or(1);
+pub(super) fn not_yaml(text: &str, position: Position, said: &str) -> (Position, String) {
+    let line = usize::try_from(position.line).unwrap_or(1);
     let lines = (1_u32..).zip(text.lines());
     let around: Vec<(u32, &str)> = lines.skip(line.saturating_sub(2)).take(3).collect();
     for (number, line) in &around {
         if let Some(what) = bad_indent(line) {
             let spaces = line.chars().take_while(|sign| *sign == ' ').count();
-            let place = Place {
+            let position = Position {
                 line: *number,
                 column: u32::try_from(spaces).unwrap_or(0).saturating_add(1),
             };
-            return (place, what);
+            return (position, what);
         }
     }
     let meant = SENTENCES
@@ -81,11 +81,11 @@ pub(super) fn not_yaml(text: &str, place: Place, said: &str) -> (Place, String) 
         || format!("this is not YAML: {said}"),
         |(_, meant)| (*meant).to_owned(),
     );
-    let near = around.iter().filter(|(number, _)| *number <= place.line);
+    let near = around.iter().filter(|(number, _)| *number <= position.line);
     if let Some(hint) = near.rev().find_map(|(_, line)| keyboard(line)) {
         what = format!("{what}; perhaps {hint}");
     }
-    (place, what)
+    (position, what)
 }
 
 /// The first sign of a Chinese keyboard outside comments and texts in quotes, and what to write instead.

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     facts::Device,
     primitives::{CustomerId, MerchantId},
-    risk::rules::{List, Members, Ranges, range},
+    risk::rules::{AddressRanges, List, Members, parse_range},
 };
 
 /// More lists are refused.
@@ -21,23 +21,23 @@ const LISTS_MAX: usize = 50;
 /// A longer list is refused; the file's length mostly refuses it before.
 const ITEMS_MAX: usize = 20_000;
 
-const KINDS: [&str; 4] = ["customers", "merchants", "addresses", "devices"];
+const LIST_KINDS: [&str; 4] = ["customers", "merchants", "addresses", "devices"];
 
 impl Reader<'_> {
     pub(super) fn lists(&mut self, node: &Node) {
         let Some(lists) = Fields::free(node, "lists", &mut self.mistakes) else {
             return;
         };
-        for (index, (name, place, node)) in lists.iter().enumerate() {
+        for (index, (name, position, node)) in lists.iter().enumerate() {
             if index == LISTS_MAX {
                 let most = format!("{LISTS_MAX} lists are the most");
-                self.mistakes.add(place, most);
+                self.mistakes.add(position, most);
                 return;
             }
             if !is_name(name, true) {
                 let name = shown(name);
                 self.mistakes.add(
-                    place,
+                    position,
                     format!("a list's name is 1 to 40 of a-z, 0-9, _ and -, with a letter first, and not {name}"),
                 );
                 continue;
@@ -55,20 +55,20 @@ impl Reader<'_> {
 }
 
 fn members(node: &Node, mistakes: &mut Mistakes) -> Option<Members> {
-    let fields = Fields::of(node, "a list", &KINDS, mistakes)?;
-    let mut kinds = KINDS
+    let fields = Fields::of(node, "a list", &LIST_KINDS, mistakes)?;
+    let mut kinds = LIST_KINDS
         .iter()
         .filter_map(|kind| Some((*kind, fields.get(kind)?)));
     let Some((kind, items)) = kinds.next() else {
         mistakes.add(
-            fields.place,
-            format!("a list needs one of {}", KINDS.join(", ")),
+            fields.position,
+            format!("a list needs one of {}", LIST_KINDS.join(", ")),
         );
         return None;
     };
     if let Some((second, node)) = kinds.next() {
         mistakes.add(
-            node.place,
+            node.position,
             format!("a list is of {kind} or of {second}, not both: make two"),
         );
         return None;
@@ -93,8 +93,8 @@ fn members(node: &Node, mistakes: &mut Mistakes) -> Option<Members> {
         "devices" => each(items, kind, mistakes, Device::parse)
             .map(set)
             .map(Members::Devices),
-        _ => each(items, kind, mistakes, range)
-            .map(|ranges| Ranges::new(&ranges))
+        _ => each(items, kind, mistakes, parse_range)
+            .map(|ranges| AddressRanges::new(&ranges))
             .map(Members::Addresses),
     }
 }
@@ -120,7 +120,10 @@ fn each<T, E: Display>(
             Err(wrong) => {
                 sound = false;
                 let text = shown(text);
-                mistakes.add(item.place, format!("{text} is not one of {kind}: {wrong}"));
+                mistakes.add(
+                    item.position,
+                    format!("{text} is not one of {kind}: {wrong}"),
+                );
             }
         }
     }

@@ -6,12 +6,12 @@ use serde::Serialize;
 
 /// A place in the file's text, as editors count it: both from 1, columns in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
-pub struct Place {
+pub struct Position {
     pub line: u32,
     pub column: u32,
 }
 
-impl Place {
+impl Position {
     pub(super) const START: Self = Self { line: 1, column: 1 };
 }
 
@@ -19,7 +19,7 @@ impl Place {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Mistake {
     #[serde(flatten)]
-    pub place: Place,
+    pub position: Position,
     /// The `id` of the rule that it is in, if it is in one that has an id.
     pub rule: Option<String>,
     /// What is wrong and what would be right: a sentence for whoever wrote the file.
@@ -29,7 +29,7 @@ pub struct Mistake {
 impl fmt::Display for Mistake {
     /// `12:5: rule many-payments: what`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: ", self.place.line, self.place.column)?;
+        write!(f, "{}:{}: ", self.position.line, self.position.column)?;
         if let Some(rule) = &self.rule {
             write!(f, "rule {rule}: ")?;
         }
@@ -78,10 +78,10 @@ impl Mistakes {
         self.rule = rule;
     }
 
-    pub(super) fn add(&mut self, place: Place, what: impl Into<String>) {
+    pub(super) fn add(&mut self, position: Position, what: impl Into<String>) {
         if self.found.len() < RuleFileErrors::MAX {
             self.found.push(Mistake {
-                place,
+                position,
                 rule: self.rule.clone(),
                 what: what.into(),
             });
@@ -93,7 +93,7 @@ impl Mistakes {
         match value {
             Some(value) if self.found.is_empty() => Ok(value),
             Some(_) | None => {
-                self.found.sort_by_key(|mistake| mistake.place);
+                self.found.sort_by_key(|mistake| mistake.position);
                 Err(RuleFileErrors(self.found))
             }
         }

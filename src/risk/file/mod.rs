@@ -8,14 +8,14 @@
 //! far back a counter remembers, how long an expression is. Reading is done on a thread with a large stack, and whatever might go wrong there is a mistake
 //! of the file.
 
+mod conditions;
 mod counter;
 mod fields;
 mod hints;
-mod kinds;
 mod list;
 mod mistake;
 mod node;
-mod place;
+mod position;
 mod rule;
 mod scalar;
 mod settings;
@@ -25,11 +25,11 @@ mod tests;
 use std::{collections::BTreeMap, sync::Arc, thread};
 
 pub(super) use hints::keyboard;
-pub use mistake::{Mistake, Place, RuleFileErrors};
+pub use mistake::{Mistake, Position, RuleFileErrors};
 pub(super) use node::BYTES_MAX;
 
 use self::{fields::Fields, mistake::Mistakes, node::Node, settings::Defaults};
-use super::rules::{Counters, List, RuleSet, Settings};
+use super::rules::{CounterTable, List, RuleSet, Settings};
 
 /// More rules are refused.
 const RULES_MAX: usize = 200;
@@ -41,11 +41,11 @@ const STACK_BYTES: usize = 64 * 1024 * 1024;
 struct Reader<'t> {
     text: &'t str,
     mistakes: Mistakes,
-    counters: Counters,
+    counters: CounterTable,
     /// A list that could not be read is none: it is there, so that the rules that name it are not wrong.
     lists: BTreeMap<String, Option<Arc<List>>>,
     /// Counters that were named and could not be read.
-    spoilt_counters: Vec<String>,
+    invalid_counters: Vec<String>,
     defaults: Defaults,
 }
 
@@ -53,7 +53,7 @@ struct Reader<'t> {
 pub(super) fn read(text: &str) -> Result<RuleSet, RuleFileErrors> {
     let cannot = || {
         RuleFileErrors::from(Mistake {
-            place: Place::START,
+            position: Position::START,
             rule: None,
             what: "the file cannot be read: the program failed on it".to_owned(),
         })
@@ -73,9 +73,9 @@ fn read_here(text: &str) -> Result<RuleSet, RuleFileErrors> {
     let mut reader = Reader {
         text,
         mistakes: Mistakes::default(),
-        counters: Counters::default(),
+        counters: CounterTable::default(),
         lists: BTreeMap::new(),
-        spoilt_counters: Vec::new(),
+        invalid_counters: Vec::new(),
         defaults: Defaults::default(),
     };
     let found = reader.file(&node);

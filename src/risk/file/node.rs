@@ -17,7 +17,7 @@ use serde_saphyr::{
 
 use super::{
     hints,
-    mistake::{Mistake, Place},
+    mistake::{Mistake, Position},
 };
 
 /// A file is at most so long, in bytes: some thousand rules' worth.
@@ -28,14 +28,14 @@ const DEPTH_MAX: usize = 8;
 
 #[derive(Debug)]
 pub(super) struct Node {
-    pub(super) place: Place,
+    pub(super) position: Position,
     /// Where in the text a scalar begins, in bytes.
     pub(super) start: Option<usize>,
-    pub(super) kind: Kind,
+    pub(super) kind: NodeKind,
 }
 
 #[derive(Debug)]
-pub(super) enum Kind {
+pub(super) enum NodeKind {
     Nothing,
     Bool(bool),
     Number(i64),
@@ -53,7 +53,7 @@ impl Node {
                 "the file has {} bytes; {BYTES_MAX} are the most",
                 text.len()
             );
-            return Err(mistake(Place::START, what));
+            return Err(mistake(Position::START, what));
         }
         let options = serde_saphyr::options! {
             budget: serde_saphyr::budget! {
@@ -72,30 +72,30 @@ impl Node {
             reject_unsupported_tags: true,
             with_snippet: false,
         };
-        serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, options)
+        serde_saphyr::from_str_with_options::<Spanned<RawNode>>(text, options)
             .map(Self::from)
             .map_err(|error| {
-                let place = error.location().map_or(Place::START, Place::of);
-                let (place, what) = explain(&error, text, place);
-                mistake(place, what)
+                let position = error.location().map_or(Position::START, Position::of);
+                let (position, what) = explain(&error, text, position);
+                mistake(position, what)
             })
     }
 
     /// What it is, for people.
-    pub(super) fn noun(&self) -> &'static str {
+    pub(super) fn describe(&self) -> &'static str {
         match &self.kind {
-            Kind::Nothing => "nothing",
-            Kind::Bool(_) => "true or false",
-            Kind::Number(_) => "a number",
-            Kind::OtherNumber => "a number with a fraction, or too large a one",
-            Kind::Text(_) => "text",
-            Kind::List(_) => "a list",
-            Kind::Map(_) => "a block of fields",
+            NodeKind::Nothing => "nothing",
+            NodeKind::Bool(_) => "true or false",
+            NodeKind::Number(_) => "a number",
+            NodeKind::OtherNumber => "a number with a fraction, or too large a one",
+            NodeKind::Text(_) => "text",
+            NodeKind::List(_) => "a list",
+            NodeKind::Map(_) => "a block of fields",
         }
     }
 }
 
-impl Place {
+impl Position {
     fn of(location: serde_saphyr::Location) -> Self {
         let count = |number: u64| u32::try_from(number).unwrap_or(u32::MAX).max(1);
         Self {
@@ -105,16 +105,16 @@ impl Place {
     }
 }
 
-fn mistake(place: Place, what: String) -> Mistake {
+fn mistake(position: Position, what: String) -> Mistake {
     Mistake {
-        place,
+        position,
         rule: None,
         what,
     }
 }
 
 /// The parser's sentence without its own mention of the place, or ours where we know what it means.
-fn explain(error: &Error, text: &str, place: Place) -> (Place, String) {
+fn explain(error: &Error, text: &str, position: Position) -> (Position, String) {
     let said = error.to_string();
     let ours = if said.contains("Anchors") || said.contains("Aliases") {
         "anchors (&) and aliases (*) are not used here: write text in quotes, and an expression as a block (`when: |`, and the expression in the next line)".to_owned()
@@ -125,13 +125,13 @@ fn explain(error: &Error, text: &str, place: Place) -> (Place, String) {
         "a second document begins here (---); a rule file is one".to_owned()
     } else {
         let said = said.split(" at line ").next().unwrap_or_default();
-        return hints::not_yaml(text, place, said);
+        return hints::not_yaml(text, position, said);
     };
-    (place, ours)
+    (position, ours)
 }
 
 /// What serde is given to fill.
-enum Raw {
+enum RawNode {
     Nothing,
     Bool(bool),
     Number(i64),
@@ -141,22 +141,22 @@ enum Raw {
     Map(Vec<(Spanned<Self>, Spanned<Self>)>),
 }
 
-impl From<Spanned<Raw>> for Node {
-    fn from(raw: Spanned<Raw>) -> Self {
+impl From<Spanned<RawNode>> for Node {
+    fn from(raw: Spanned<RawNode>) -> Self {
         let span = raw.referenced.span();
         Self {
-            place: Place::of(raw.referenced),
+            position: Position::of(raw.referenced),
             start: span
                 .byte_offset()
                 .and_then(|byte| usize::try_from(byte).ok()),
             kind: match raw.value {
-                Raw::Nothing => Kind::Nothing,
-                Raw::Bool(value) => Kind::Bool(value),
-                Raw::Number(number) => Kind::Number(number),
-                Raw::OtherNumber => Kind::OtherNumber,
-                Raw::Text(text) => Kind::Text(text),
-                Raw::List(items) => Kind::List(items.into_iter().map(Self::from).collect()),
-                Raw::Map(fields) => Kind::Map(
+                RawNode::Nothing => NodeKind::Nothing,
+                RawNode::Bool(value) => NodeKind::Bool(value),
+                RawNode::Number(number) => NodeKind::Number(number),
+                RawNode::OtherNumber => NodeKind::OtherNumber,
+                RawNode::Text(text) => NodeKind::Text(text),
+                RawNode::List(items) => NodeKind::List(items.into_iter().map(Self::from).collect()),
+                RawNode::Map(fields) => NodeKind::Map(
                     fields
                         .into_iter()
                         .map(|(key, value)| (Self::from(key), Self::from(value)))
@@ -167,70 +167,70 @@ impl From<Spanned<Raw>> for Node {
     }
 }
 
-impl<'de> Deserialize<'de> for Raw {
+impl<'de> Deserialize<'de> for RawNode {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(RawVisitor)
+        from.deserialize_any(RawNodeVisitor)
     }
 }
 
-struct RawVisitor;
+struct RawNodeVisitor;
 
-impl<'de> Visitor<'de> for RawVisitor {
-    type Value = Raw;
+impl<'de> Visitor<'de> for RawNodeVisitor {
+    type Value = RawNode;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("YAML")
     }
 
-    fn visit_unit<E>(self) -> Result<Raw, E> {
-        Ok(Raw::Nothing)
+    fn visit_unit<E>(self) -> Result<RawNode, E> {
+        Ok(RawNode::Nothing)
     }
 
-    fn visit_none<E>(self) -> Result<Raw, E> {
-        Ok(Raw::Nothing)
+    fn visit_none<E>(self) -> Result<RawNode, E> {
+        Ok(RawNode::Nothing)
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Raw, E> {
-        Ok(Raw::Bool(value))
+    fn visit_bool<E>(self, value: bool) -> Result<RawNode, E> {
+        Ok(RawNode::Bool(value))
     }
 
-    fn visit_i64<E>(self, number: i64) -> Result<Raw, E> {
-        Ok(Raw::Number(number))
+    fn visit_i64<E>(self, number: i64) -> Result<RawNode, E> {
+        Ok(RawNode::Number(number))
     }
 
-    fn visit_u64<E>(self, number: u64) -> Result<Raw, E> {
-        Ok(i64::try_from(number).map_or(Raw::OtherNumber, Raw::Number))
+    fn visit_u64<E>(self, number: u64) -> Result<RawNode, E> {
+        Ok(i64::try_from(number).map_or(RawNode::OtherNumber, RawNode::Number))
     }
 
-    fn visit_i128<E>(self, _: i128) -> Result<Raw, E> {
-        Ok(Raw::OtherNumber)
+    fn visit_i128<E>(self, _: i128) -> Result<RawNode, E> {
+        Ok(RawNode::OtherNumber)
     }
 
-    fn visit_u128<E>(self, _: u128) -> Result<Raw, E> {
-        Ok(Raw::OtherNumber)
+    fn visit_u128<E>(self, _: u128) -> Result<RawNode, E> {
+        Ok(RawNode::OtherNumber)
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Raw, E> {
-        Ok(Raw::OtherNumber)
+    fn visit_f64<E>(self, _: f64) -> Result<RawNode, E> {
+        Ok(RawNode::OtherNumber)
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Raw, E> {
-        Ok(Raw::Text(text.to_owned()))
+    fn visit_str<E>(self, text: &str) -> Result<RawNode, E> {
+        Ok(RawNode::Text(text.to_owned()))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Raw, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<RawNode, A::Error> {
         let mut list = Vec::new();
         while let Some(item) = items.next_element()? {
             list.push(item);
         }
-        Ok(Raw::List(list))
+        Ok(RawNode::List(list))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Raw, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<RawNode, A::Error> {
         let mut map = Vec::new();
         while let Some(field) = fields.next_entry()? {
             map.push(field);
         }
-        Ok(Raw::Map(map))
+        Ok(RawNode::Map(map))
     }
 }

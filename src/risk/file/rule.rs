@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::{RULES_MAX, Reader, fields::Fields, kinds::KINDS, mistake::Place, node::Node, place};
+use super::{
+    RULES_MAX, Reader, conditions::CONDITION_KINDS, fields::Fields, mistake::Position, node::Node,
+    position,
+};
 use crate::{
     facts::Stage,
     risk::{
         Action,
-        rules::{AtStage, Condition, CounterNo, Expression, Rule, actions_at},
+        rules::{Condition, CounterIndex, Expression, Rule, RuleStage, actions_at},
     },
 };
 
@@ -30,7 +33,7 @@ const FIELDS: [&str; 10] = [
 impl Reader<'_> {
     pub(super) fn rules(&mut self, node: &Node) -> Vec<Rule> {
         // A tenant may have no rules at all.
-        if let super::node::Kind::List(items) = &node.kind
+        if let super::node::NodeKind::List(items) = &node.kind
             && items.is_empty()
         {
             return Vec::new();
@@ -45,20 +48,20 @@ impl Reader<'_> {
         rules
     }
 
-    fn rule(&mut self, node: &Node, ids: &mut BTreeMap<String, Place>) -> Option<Rule> {
+    fn rule(&mut self, node: &Node, ids: &mut BTreeMap<String, Position>) -> Option<Rule> {
         // The id comes first, so that every other mistake can name it.
         let id = id(node, self);
-        let known: Vec<&str> = FIELDS.into_iter().chain(KINDS).collect();
+        let known: Vec<&str> = FIELDS.into_iter().chain(CONDITION_KINDS).collect();
         let fields = Fields::of(node, "a rule", &known, &mut self.mistakes)?;
         if fields.get("id").is_none() {
             fields.need("id", &mut self.mistakes);
         }
-        if let Some((id, place)) = &id
-            && let Some(first) = ids.insert(id.clone(), *place)
+        if let Some((id, position)) = &id
+            && let Some(first) = ids.insert(id.clone(), *position)
         {
             let line = first.line;
             self.mistakes.add(
-                *place,
+                *position,
                 format!("the id is taken: the rule in line {line} has it"),
             );
         }
@@ -74,9 +77,9 @@ impl Reader<'_> {
         let condition = self.kind(&fields, &stages);
         let when = fields.get("when").map(|node| self.when(node));
         if fields.get("when").is_none() && condition.is_none() {
-            let kinds = KINDS.join(", ");
+            let kinds = CONDITION_KINDS.join(", ");
             self.mistakes.add(
-                fields.place,
+                fields.position,
                 format!("a rule needs a condition: one of {kinds}, or when"),
             );
         }
@@ -113,7 +116,7 @@ impl Reader<'_> {
                 continue;
             };
             if stages.contains(&stage) {
-                mistakes.add(node.place, format!("the stage {stage} is here twice"));
+                mistakes.add(node.position, format!("the stage {stage} is here twice"));
             } else {
                 stages.push(stage);
             }
@@ -131,7 +134,7 @@ impl Reader<'_> {
                 let possible: Vec<&str> = possible.iter().map(|action| action.name()).collect();
                 let possible = possible.join(", ");
                 self.mistakes.add(
-                    node.place,
+                    node.position,
                     format!(
                         "{field}: {action} cannot be done at {stage}, where there are {possible}"
                     ),
@@ -148,38 +151,38 @@ impl Reader<'_> {
         stages: &[Stage],
     ) -> Option<(&'static str, Option<Condition>)> {
         let mut first: Option<(&str, Option<Condition>)> = None;
-        for kind in KINDS {
-            let Some((place, node)) = fields.entry(kind) else {
+        for kind in CONDITION_KINDS {
+            let Some((position, node)) = fields.entry(kind) else {
                 continue;
             };
             if let Some((other, _)) = &first {
                 let advice = in_when(kind);
                 self.mistakes.add(
-                    place,
+                    position,
                     format!("a rule has one condition, and this one has {other}; {advice}"),
                 );
                 continue;
             }
-            first = Some((kind, self.condition(kind, place, node, stages)));
+            first = Some((kind, self.condition(kind, position, node, stages)));
         }
         first
     }
 
     fn when<'n>(&mut self, node: &'n Node) -> Option<(Expression, &'n str)> {
         let text = node.raw_text("when, an expression,", &mut self.mistakes)?;
-        let (counters, spoilt) = (&self.counters, &self.spoilt_counters);
+        let (counters, invalid) = (&self.counters, &self.invalid_counters);
         let compiled = Expression::compile(text, |name| {
             // A counter that could not be read makes no rule set; that it is there is enough.
-            let spoilt = spoilt.iter().any(|other| other == name);
-            counters.named(name).or(spoilt.then_some(CounterNo(0)))
+            let invalid = invalid.iter().any(|other| other == name);
+            counters.named(name).or(invalid.then_some(CounterIndex(0)))
         });
         match compiled {
             Ok(expression) => Some((expression, text)),
-            Err(complaints) => {
-                for complaint in complaints {
-                    let at = complaint.byte;
-                    let place = place::of(self.text, node.start, node.place, text, at);
-                    self.mistakes.add(place, complaint.what);
+            Err(errors) => {
+                for error in errors {
+                    let at = error.byte;
+                    let position = position::of(self.text, node.start, node.position, text, at);
+                    self.mistakes.add(position, error.what);
                 }
                 None
             }
@@ -207,7 +210,7 @@ impl Reader<'_> {
     }
 
     /// What the rule does at each stage without the numbers it needs.
-    fn at_stages(&mut self, fields: &Fields<'_>, rule: &Rule, stages: &[Stage]) -> Vec<AtStage> {
+    fn at_stages(&mut self, fields: &Fields<'_>, rule: &Rule, stages: &[Stage]) -> Vec<RuleStage> {
         let said = fields.get("on_missing").and_then(|node| {
             let action = node.action("on_missing", &mut self.mistakes)?;
             self.suits("on_missing", node, action, stages);
@@ -217,15 +220,15 @@ impl Reader<'_> {
         // Whether a condition that could not be read needs any cannot be known.
         let unknown = rule.condition.is_none() && rule.when.is_none();
         if !needs {
-            if let Some((place, _)) = fields.entry("on_missing")
+            if let Some((position, _)) = fields.entry("on_missing")
                 && !unknown
             {
                 self.mistakes.add(
-                    place,
+                    position,
                     "on_missing means nothing here: the rule needs no counters",
                 );
             }
-            let plain = |stage: &Stage| AtStage {
+            let plain = |stage: &Stage| RuleStage {
                 stage: *stage,
                 on_missing: None,
             };
@@ -236,9 +239,9 @@ impl Reader<'_> {
             let on_missing = match said {
                 Some(said) => Some(said),
                 None if fields.get("on_missing").is_some() => None,
-                None => self.missing_by_default(fields.place, *stage),
+                None => self.missing_by_default(fields.position, *stage),
             };
-            at.push(AtStage {
+            at.push(RuleStage {
                 stage: *stage,
                 on_missing,
             });
@@ -246,7 +249,7 @@ impl Reader<'_> {
         at
     }
 
-    fn missing_by_default(&mut self, place: Place, stage: Stage) -> Option<Action> {
+    fn missing_by_default(&mut self, position: Position, stage: Stage) -> Option<Action> {
         let default = self.defaults.on_missing;
         if stage == Stage::PointsCredit {
             // Points are never given by accident: only a rule that says so itself lets them pass.
@@ -259,14 +262,14 @@ impl Reader<'_> {
             Some(default) if actions_at(stage).contains(&default) => Some(default),
             Some(default) => {
                 self.mistakes.add(
-                    place,
+                    position,
                     format!("the rule must say its on_missing: the file's default, {default}, cannot be done at {stage}"),
                 );
                 None
             }
             None => {
                 self.mistakes.add(
-                    place,
+                    position,
                     "the rule needs counters or has an expression and so must say its on_missing: what it does when they cannot be had",
                 );
                 None
@@ -291,13 +294,13 @@ fn in_when(kind: &str) -> &'static str {
 }
 
 /// The rule's id, told to the mistakes that follow.
-fn id(node: &Node, reader: &mut Reader<'_>) -> Option<(String, Place)> {
-    let super::node::Kind::Map(entries) = &node.kind else {
+fn id(node: &Node, reader: &mut Reader<'_>) -> Option<(String, Position)> {
+    let super::node::NodeKind::Map(entries) = &node.kind else {
         return None;
     };
-    let is_id = |key: &Node| matches!(&key.kind, super::node::Kind::Text(name) if name == "id");
+    let is_id = |key: &Node| matches!(&key.kind, super::node::NodeKind::Text(name) if name == "id");
     let (_, node) = entries.iter().find(|(key, _)| is_id(key))?;
     let id = node.name("id", &mut reader.mistakes)?;
     reader.mistakes.in_rule(Some(id.clone()));
-    Some((id, node.place))
+    Some((id, node.position))
 }

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use super::{
     fields::shown,
     mistake::Mistakes,
-    node::{Kind, Node},
+    node::{Node, NodeKind},
 };
 use crate::{primitives::Text, risk::rules::Window};
 
@@ -16,17 +16,20 @@ pub(super) const WITHIN: RangeInclusive<u32> = 10..=90 * 86_400;
 const TEXT_MAX: usize = 200;
 
 impl Node {
-    fn wanted(&self, what: &str, mistakes: &mut Mistakes) {
-        let noun = self.noun();
-        mistakes.add(self.place, format!("{what} is needed, and this is {noun}"));
+    fn add_expected(&self, what: &str, mistakes: &mut Mistakes) {
+        let noun = self.describe();
+        mistakes.add(
+            self.position,
+            format!("{what} is needed, and this is {noun}"),
+        );
     }
 
     /// Any text, also an empty one.
     pub(super) fn raw_text(&self, what: &str, mistakes: &mut Mistakes) -> Option<&str> {
-        if let Kind::Text(text) = &self.kind {
+        if let NodeKind::Text(text) = &self.kind {
             return Some(text);
         }
-        self.wanted(what, mistakes);
+        self.add_expected(what, mistakes);
         None
     }
 
@@ -36,7 +39,7 @@ impl Node {
         let length = text.chars().count();
         if !(1..=TEXT_MAX).contains(&length) || Text::hidden(text).is_some() {
             let most = format!("{what} is one line of 1 to {TEXT_MAX} characters");
-            mistakes.add(self.place, most);
+            mistakes.add(self.position, most);
             return None;
         }
         Some(text.to_owned())
@@ -50,17 +53,17 @@ impl Node {
         }
         let shown = shown(text);
         mistakes.add(
-            self.place,
+            self.position,
             format!("{what} is 1 to 40 of a-z, 0-9, _ and -, with a letter first, and not {shown}"),
         );
         None
     }
 
     pub(super) fn boolean(&self, what: &str, mistakes: &mut Mistakes) -> Option<bool> {
-        if let Kind::Bool(value) = self.kind {
+        if let NodeKind::Bool(value) = self.kind {
             return Some(value);
         }
-        self.wanted(&format!("{what}: true or false"), mistakes);
+        self.add_expected(&format!("{what}: true or false"), mistakes);
         None
     }
 
@@ -73,20 +76,20 @@ impl Node {
     ) -> Option<i64> {
         let (least, most) = (range.start(), range.end());
         match &self.kind {
-            Kind::Number(number) if range.contains(number) => return Some(*number),
-            Kind::Number(number) => mistakes.add(
-                self.place,
+            NodeKind::Number(number) if range.contains(number) => return Some(*number),
+            NodeKind::Number(number) => mistakes.add(
+                self.position,
                 format!("{what} is between {least} and {most}, and not {number}"),
             ),
-            Kind::Text(text) if text.parse::<i64>().is_ok() => {
-                mistakes.add(self.place, format!("{what} is a number: without quotes"));
+            NodeKind::Text(text) if text.parse::<i64>().is_ok() => {
+                mistakes.add(self.position, format!("{what} is a number: without quotes"));
             }
-            Kind::OtherNumber => mistakes.add(
-                self.place,
+            NodeKind::OtherNumber => mistakes.add(
+                self.position,
                 format!("{what} is a whole number between {least} and {most}; money is in fen: ¥30.50 is 3050"),
             ),
-            Kind::Nothing | Kind::Bool(_) | Kind::Text(_) | Kind::List(_) | Kind::Map(_) => self
-                .wanted(
+            NodeKind::Nothing | NodeKind::Bool(_) | NodeKind::Text(_) | NodeKind::List(_) | NodeKind::Map(_) => self
+                .add_expected(
                     &format!("{what}, a whole number between {least} and {most},"),
                     mistakes,
                 ),
@@ -105,15 +108,15 @@ impl Node {
             let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
             words.join(", ")
         };
-        let Kind::Text(text) = &self.kind else {
-            self.wanted(&format!("{what}, one of {},", known()), mistakes);
+        let NodeKind::Text(text) = &self.kind else {
+            self.add_expected(&format!("{what}, one of {},", known()), mistakes);
             return None;
         };
         let found = words.iter().find(|(word, _)| word == text);
         if found.is_none() {
             let shown = shown(text);
             mistakes.add(
-                self.place,
+                self.position,
                 format!("{what} is one of {}, and not {shown}", known()),
             );
         }
@@ -127,18 +130,18 @@ impl Node {
         most: usize,
         mistakes: &mut Mistakes,
     ) -> Option<&[Self]> {
-        let Kind::List(items) = &self.kind else {
-            self.wanted(&format!("{what}, a list such as [one, two],"), mistakes);
+        let NodeKind::List(items) = &self.kind else {
+            self.add_expected(&format!("{what}, a list such as [one, two],"), mistakes);
             return None;
         };
         if items.is_empty() {
-            mistakes.add(self.place, format!("{what}: the list is empty"));
+            mistakes.add(self.position, format!("{what}: the list is empty"));
             return None;
         }
         if items.len() > most {
             let there = items.len();
             mistakes.add(
-                self.place,
+                self.position,
                 format!("{what}: {there} are too many; {most} are the most"),
             );
             return None;
@@ -153,15 +156,15 @@ impl Node {
         range: &RangeInclusive<u32>,
         mistakes: &mut Mistakes,
     ) -> Option<Window> {
-        let Kind::Text(text) = &self.kind else {
-            let wanted = format!("{what}, a time with its unit such as 30s, 15m, 12h or 7d,");
-            self.wanted(&wanted, mistakes);
+        let NodeKind::Text(text) = &self.kind else {
+            let add_expected = format!("{what}, a time with its unit such as 30s, 15m, 12h or 7d,");
+            self.add_expected(&add_expected, mistakes);
             return None;
         };
         let Some(seconds) = seconds(text) else {
             let shown = shown(text);
             mistakes.add(
-                self.place,
+                self.position,
                 format!("{what} is a whole number and s, m, h or d, such as 15m, and not {shown}"),
             );
             return None;
@@ -172,7 +175,7 @@ impl Node {
             .filter(|seconds| range.contains(seconds));
         if found.is_none() {
             mistakes.add(
-                self.place,
+                self.position,
                 format!(
                     "{what} is between {least} and {most}, and not {}",
                     shown(text)
@@ -184,21 +187,23 @@ impl Node {
 
     /// A share such as `25%`, from 1 to 100.
     pub(super) fn percent(&self, what: &str, mistakes: &mut Mistakes) -> Option<u8> {
-        if let Kind::Text(text) = &self.kind
+        if let NodeKind::Text(text) = &self.kind
             && let Some(digits) = text.strip_suffix('%')
             && let Ok(percent @ 1..=100) = digits.parse::<u8>()
         {
             return Some(percent);
         }
         let shown = match &self.kind {
-            Kind::Text(text) => shown(text),
-            Kind::Number(number) => format!("{number} without %"),
-            Kind::Nothing | Kind::Bool(_) | Kind::OtherNumber | Kind::List(_) | Kind::Map(_) => {
-                self.noun().to_owned()
-            }
+            NodeKind::Text(text) => shown(text),
+            NodeKind::Number(number) => format!("{number} without %"),
+            NodeKind::Nothing
+            | NodeKind::Bool(_)
+            | NodeKind::OtherNumber
+            | NodeKind::List(_)
+            | NodeKind::Map(_) => self.describe().to_owned(),
         };
         mistakes.add(
-            self.place,
+            self.position,
             format!("{what} is a share from 1% to 100%, such as 25%, and not {shown}"),
         );
         None
@@ -206,7 +211,7 @@ impl Node {
 
     /// A time of day such as `22:30`, in minutes since midnight; `24:00` is the end of the day.
     pub(super) fn time_of_day(&self, what: &str, mistakes: &mut Mistakes) -> Option<u16> {
-        if let Kind::Text(text) = &self.kind
+        if let NodeKind::Text(text) = &self.kind
             && let Some((hours, minutes)) = text.split_once(':')
             && text.len() == 5
             && text
@@ -220,7 +225,7 @@ impl Node {
             }
         }
         mistakes.add(
-            self.place,
+            self.position,
             format!(
                 "{what} is a time of day between 00:00 and 24:00, such as 09:30 (two digits each)"
             ),

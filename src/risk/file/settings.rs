@@ -5,7 +5,7 @@ use crate::{
     primitives::Points,
     risk::{
         Action,
-        rules::{AfterReview, REVIEW_TIMEOUT_MAX, Settings},
+        rules::{REVIEW_TIMEOUT_MAX, Settings, TimeoutDecision},
     },
 };
 
@@ -28,13 +28,13 @@ impl Reader<'_> {
 pub(super) fn read(file: &Fields<'_>, mistakes: &mut Mistakes) -> Settings {
     let mut settings = Settings::default();
     if let Some(node) = file.get("verify")
-        && let Some(fields) = Fields::of(node, "verify", &["lasts"], mistakes)
-        && let Some(node) = fields.need("lasts", mistakes)
-        && let Some(lasts) = node.window("lasts", &(10..=86_400), mistakes)
+        && let Some(fields) = Fields::of(node, "verify", &["valid_for"], mistakes)
+        && let Some(node) = fields.need("valid_for", mistakes)
+        && let Some(valid_for) = node.window("valid_for", &(10..=86_400), mistakes)
     {
-        settings.verify_lasts_seconds = lasts.0;
+        settings.verify_valid_seconds = valid_for.0;
     }
-    let known = ["timeout", "then", "second_person_above_points"];
+    let known = ["timeout", "on_timeout", "second_person_above_points"];
     let Some(node) = file.get("review") else {
         return settings;
     };
@@ -48,13 +48,13 @@ pub(super) fn read(file: &Fields<'_>, mistakes: &mut Mistakes) -> Settings {
         review.timeout_seconds = timeout.0;
     }
     let ends = [
-        ("approve", AfterReview::Approve),
-        ("reject", AfterReview::Reject),
+        ("approve", TimeoutDecision::Approve),
+        ("reject", TimeoutDecision::Reject),
     ];
-    if let Some(node) = fields.get("then")
-        && let Some(then) = node.word("then", &ends, mistakes)
+    if let Some(node) = fields.get("on_timeout")
+        && let Some(decision) = node.word("on_timeout", &ends, mistakes)
     {
-        review.then = then;
+        review.on_timeout = decision;
     }
     if let Some(node) = fields.get("second_person_above_points")
         && let Some(points) = node.number("second_person_above_points", &(0..=i64::MAX), mistakes)

@@ -10,8 +10,8 @@ fn wrong(text: &str) -> Vec<(u32, u32, String)> {
     mistakes
         .map(|mistake| {
             (
-                mistake.place.line,
-                mistake.place.column,
+                mistake.position.line,
+                mistake.position.column,
                 mistake.what.clone(),
             )
         })
@@ -448,9 +448,9 @@ fn every_kind_refuses_what_it_cannot_be() {
             "no field `of`",
         ),
         (
-            "first_seen: {thing: customer}",
-            25,
-            "thing is one of network, address, device, merchant",
+            "first_seen: {attribute: customer}",
+            29,
+            "attribute is one of network, address, device, merchant",
         ),
         (
             "farming: {above: 1, within: 1d, share: half}",
@@ -525,31 +525,35 @@ fn lists_hold_what_they_say() {
 #[test]
 fn file_wide_settings_have_bounds() {
     assert_wrong(
-        "defaults: {on_missing: never}\nverify: {lasts: 2d}\nreview: {timeout: 1s, then: wait, second_person_above_points: -1}\nrules: []\n",
+        "defaults: {on_missing: never}\nverify: {valid_for: 2d}\nreview: {timeout: 1s, on_timeout: wait, second_person_above_points: -1}\nrules: []\n",
         &[
             (
                 1,
                 24,
                 "on_missing is one of allow, verify, review, block, and not `never`",
             ),
-            (2, 17, "lasts is between 10s and 1d"),
+            (2, 21, "valid_for is between 10s and 1d"),
             (3, 19, "timeout is between 10s and 30d"),
-            (3, 29, "then is one of approve, reject, and not `wait`"),
-            (3, 63, "second_person_above_points is between 0 and"),
+            (
+                3,
+                29,
+                "on_timeout is one of approve, reject, and not `wait`",
+            ),
+            (3, 69, "second_person_above_points is between 0 and"),
         ],
     );
-    let set = RuleSet::parse("verify: {lasts: 1h}\nreview: {timeout: 2h, then: approve, second_person_above_points: 5}\nrules: []\n").unwrap();
+    let set = RuleSet::parse("verify: {valid_for: 1h}\nreview: {timeout: 2h, on_timeout: approve, second_person_above_points: 5}\nrules: []\n").unwrap();
     let settings = set.settings();
     assert_eq!(
         (
-            settings.verify_lasts_seconds,
+            settings.verify_valid_seconds,
             settings.review.timeout_seconds
         ),
         (3_600, 7_200)
     );
     assert_eq!(
-        settings.review.then,
-        super::super::rules::AfterReview::Approve
+        settings.review.on_timeout,
+        super::super::rules::TimeoutDecision::Approve
     );
     assert_eq!(settings.review.second_person_above_points.get(), 5);
 }
@@ -705,7 +709,7 @@ fn the_examples_in_the_comments_are_rules() {
         .filter_map(|line| line.strip_prefix("#   "))
         .filter(|line| {
             let kind = line.split(':').next().unwrap_or_default();
-            kinds::KINDS.contains(&kind) && line.contains('}')
+            conditions::CONDITION_KINDS.contains(&kind) && line.contains('}')
         })
         .filter_map(|line| Some(&line[..=line.find('}')?]))
         .collect();

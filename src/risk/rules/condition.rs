@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::{
-    known::{CounterNo, Known, Reading},
+    context::{ActivityContext, CounterIndex, CounterReading},
     list::List,
 };
-use crate::{primitives::Money, risk::Thing};
+use crate::{primitives::Money, risk::Attribute};
 
-/// One kind of condition with its numbers. Where a deed lacks what a condition is about (no amount, no device), the condition does not hold.
+/// One kind of condition with its numbers. Where an activity lacks what a condition is about (no amount, no device), the condition does not hold.
 #[derive(Debug)]
 pub(crate) enum Condition {
     /// The customer, merchant, address or device is in the list, or is not (one that is not known is not).
@@ -18,7 +18,7 @@ pub(crate) enum Condition {
     },
     /// The counter says more than `above`.
     Velocity {
-        counter: CounterNo,
+        counter: CounterIndex,
         above: i64,
     },
     /// The amount, in fen.
@@ -27,20 +27,20 @@ pub(crate) enum Condition {
     TimeOfDay(TimeOfDay),
     /// Never met with this customer, who was met with another before: a new customer has not met any.
     FirstSeen {
-        thing: Thing,
-        seen: CounterNo,
-        different: CounterNo,
+        attribute: Attribute,
+        seen: CounterIndex,
+        different: CounterIndex,
     },
-    /// More than `factor` times what the customer's earlier deeds were about on average, if there are `at_least` so many.
+    /// More than `factor` times what the customer's earlier activities were about on average, if there are `at_least` so many.
     UnusualAmount {
-        count: CounterNo,
-        sum: CounterNo,
+        count: CounterIndex,
+        sum: CounterIndex,
         factor: i64,
         at_least: i64,
     },
-    /// The amount is in the band just under a limit, and so were more than `above` deeds.
+    /// The amount is in the band just under a limit, and so were more than `above` activities.
     Structuring {
-        counter: CounterNo,
+        counter: CounterIndex,
         band: (Money, Money),
         above: i64,
     },
@@ -48,13 +48,13 @@ pub(crate) enum Condition {
     OwnMerchant,
     /// The same customer at the same merchant, more than `above` times.
     SamePair {
-        counter: CounterNo,
+        counter: CounterIndex,
         above: i64,
     },
     /// More than `above` refunds, and at least so many percent of the payments.
     Farming {
-        refunds: CounterNo,
-        share: Option<(CounterNo, u8)>,
+        refunds: CounterIndex,
+        share: Option<(CounterIndex, u8)>,
         above: i64,
     },
 }
@@ -79,11 +79,11 @@ pub(crate) struct TimeOfDay {
 
 /// The numbers that made a condition hold. Made into words only for a rule that fires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Found {
+pub(crate) enum Evidence {
     /// The condition says it all.
     Plain,
     Number(i64),
-    /// Earlier deeds, and what they were about together.
+    /// Earlier activities, and what they were about together.
     Average {
         amount: i64,
         count: i64,
@@ -97,25 +97,25 @@ pub(crate) enum Found {
 
 /// Whether a condition holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum ConditionResult {
     No,
-    Yes(Found),
+    Yes(Evidence),
     /// It depends on a number that could not be had.
     Missing,
 }
 
-impl Outcome {
-    fn of(reading: Reading, test: impl FnOnce(i64) -> bool) -> Self {
+impl ConditionResult {
+    fn of(reading: CounterReading, test: impl FnOnce(i64) -> bool) -> Self {
         match reading {
-            Reading::Number(number) if test(number) => Self::Yes(Found::Number(number)),
-            Reading::Number(_) | Reading::Nobody => Self::No,
-            Reading::Missing => Self::Missing,
+            CounterReading::Number(number) if test(number) => Self::Yes(Evidence::Number(number)),
+            CounterReading::Number(_) | CounterReading::NoSubject => Self::No,
+            CounterReading::Missing => Self::Missing,
         }
     }
 
     fn plain(holds: bool) -> Self {
         if holds {
-            Self::Yes(Found::Plain)
+            Self::Yes(Evidence::Plain)
         } else {
             Self::No
         }
@@ -131,9 +131,9 @@ impl Threshold {
         }
     }
 
-    fn judge(self, number: Option<i64>) -> Outcome {
-        number.map_or(Outcome::No, |number| {
-            Outcome::of(Reading::Number(number), |number| self.holds(number))
+    fn evaluate(self, number: Option<i64>) -> ConditionResult {
+        number.map_or(ConditionResult::No, |number| {
+            ConditionResult::of(CounterReading::Number(number), |number| self.holds(number))
         })
     }
 }
@@ -151,7 +151,7 @@ impl TimeOfDay {
 
 impl Condition {
     /// The counters whose numbers it needs.
-    pub(super) fn counters(&self) -> [Option<CounterNo>; 2] {
+    pub(super) fn counters(&self) -> [Option<CounterIndex>; 2] {
         match self {
             Self::Listed { .. }
             | Self::Amount(_)
@@ -171,23 +171,25 @@ impl Condition {
         }
     }
 
-    pub(super) fn judge(&self, known: &Known<'_>) -> Outcome {
+    pub(super) fn evaluate(&self, known: &ActivityContext<'_>) -> ConditionResult {
         match self {
-            Self::Listed { list, inside } => Outcome::plain(list.contains(known.facts) == *inside),
-            Self::Velocity { counter, above } | Self::SamePair { counter, above } => {
-                Outcome::of(known.read(*counter), |number| number > *above)
+            Self::Listed { list, inside } => {
+                ConditionResult::plain(list.contains(known.facts) == *inside)
             }
-            Self::Amount(threshold) => threshold.judge(known.amount()),
-            Self::Points(threshold) => threshold.judge(known.points()),
+            Self::Velocity { counter, above } | Self::SamePair { counter, above } => {
+                ConditionResult::of(known.read(*counter), |number| number > *above)
+            }
+            Self::Amount(threshold) => threshold.evaluate(known.amount()),
+            Self::Points(threshold) => threshold.evaluate(known.points()),
             Self::TimeOfDay(time) => {
                 let (minute, weekday) = known.local_time();
-                Outcome::plain(time.holds(minute, weekday))
+                ConditionResult::plain(time.holds(minute, weekday))
             }
             Self::FirstSeen {
-                thing,
+                attribute,
                 seen,
                 different,
-            } => first_seen(known, *thing, *seen, *different),
+            } => first_seen(known, *attribute, *seen, *different),
             Self::UnusualAmount {
                 count,
                 sum,
@@ -201,11 +203,11 @@ impl Condition {
             } => {
                 let amount = known.facts.amount;
                 if amount.is_none_or(|amount| amount < *least || amount > *most) {
-                    return Outcome::No;
+                    return ConditionResult::No;
                 }
-                Outcome::of(known.read(*counter), |number| number > *above)
+                ConditionResult::of(known.read(*counter), |number| number > *above)
             }
-            Self::OwnMerchant => Outcome::plain(known.facts.own_merchant),
+            Self::OwnMerchant => ConditionResult::plain(known.facts.own_merchant),
             Self::Farming {
                 refunds,
                 share,
@@ -215,43 +217,52 @@ impl Condition {
     }
 }
 
-fn first_seen(known: &Known<'_>, thing: Thing, seen: CounterNo, different: CounterNo) -> Outcome {
-    if !known.has(thing) {
-        return Outcome::No;
+fn first_seen(
+    known: &ActivityContext<'_>,
+    attribute: Attribute,
+    seen: CounterIndex,
+    different: CounterIndex,
+) -> ConditionResult {
+    if !known.has(attribute) {
+        return ConditionResult::No;
     }
     match known.read(seen) {
-        Reading::Number(0) => {}
-        Reading::Number(_) | Reading::Nobody => return Outcome::No,
-        Reading::Missing => return Outcome::Missing,
+        CounterReading::Number(0) => {}
+        CounterReading::Number(_) | CounterReading::NoSubject => return ConditionResult::No,
+        CounterReading::Missing => return ConditionResult::Missing,
     }
-    // This one is among them if this deed is counted.
-    let own = i64::from(known.includes_this(different));
+    // This one is among them if this activity is counted.
+    let own = i64::from(known.includes_current(different));
     match known.read(different) {
-        Reading::Number(number) if number > own => {
-            Outcome::Yes(Found::Number(number.saturating_sub(own)))
+        CounterReading::Number(number) if number > own => {
+            ConditionResult::Yes(Evidence::Number(number.saturating_sub(own)))
         }
-        Reading::Number(_) | Reading::Nobody => Outcome::No,
-        Reading::Missing => Outcome::Missing,
+        CounterReading::Number(_) | CounterReading::NoSubject => ConditionResult::No,
+        CounterReading::Missing => ConditionResult::Missing,
     }
 }
 
 fn unusual(
-    known: &Known<'_>,
-    count: CounterNo,
-    sum: CounterNo,
+    known: &ActivityContext<'_>,
+    count: CounterIndex,
+    sum: CounterIndex,
     factor: i64,
     at_least: i64,
-) -> Outcome {
+) -> ConditionResult {
     let Some(amount) = known.amount() else {
-        return Outcome::No;
+        return ConditionResult::No;
     };
     let (count_all, sum_all) = match (known.read(count), known.read(sum)) {
-        (Reading::Number(count), Reading::Number(sum)) => (count, sum),
-        (Reading::Nobody, _) | (_, Reading::Nobody) => return Outcome::No,
-        (Reading::Missing, _) | (_, Reading::Missing) => return Outcome::Missing,
+        (CounterReading::Number(count), CounterReading::Number(sum)) => (count, sum),
+        (CounterReading::NoSubject, _) | (_, CounterReading::NoSubject) => {
+            return ConditionResult::No;
+        }
+        (CounterReading::Missing, _) | (_, CounterReading::Missing) => {
+            return ConditionResult::Missing;
+        }
     };
-    // The history is what came before this deed.
-    let own = known.includes_this(count);
+    // The history is what came before this activity.
+    let own = known.includes_current(count);
     let count = count_all.saturating_sub(i64::from(own));
     let sum = sum_all.saturating_sub(if own { amount } else { 0 }).max(0);
     let (left, right) = (
@@ -259,40 +270,40 @@ fn unusual(
         i128::from(factor) * i128::from(sum),
     );
     if count >= at_least && left > right {
-        Outcome::Yes(Found::Average { amount, count, sum })
+        ConditionResult::Yes(Evidence::Average { amount, count, sum })
     } else {
-        Outcome::No
+        ConditionResult::No
     }
 }
 
 fn farming(
-    known: &Known<'_>,
-    refunds: CounterNo,
-    share: Option<(CounterNo, u8)>,
+    known: &ActivityContext<'_>,
+    refunds: CounterIndex,
+    share: Option<(CounterIndex, u8)>,
     above: i64,
-) -> Outcome {
+) -> ConditionResult {
     let refunds = match known.read(refunds) {
-        Reading::Number(number) if number > above => number,
-        Reading::Number(_) | Reading::Nobody => return Outcome::No,
-        Reading::Missing => return Outcome::Missing,
+        CounterReading::Number(number) if number > above => number,
+        CounterReading::Number(_) | CounterReading::NoSubject => return ConditionResult::No,
+        CounterReading::Missing => return ConditionResult::Missing,
     };
     let Some((payments, percent)) = share else {
-        return Outcome::Yes(Found::Share {
+        return ConditionResult::Yes(Evidence::Share {
             refunds,
             payments: None,
         });
     };
     match known.read(payments) {
-        Reading::Number(payments)
+        CounterReading::Number(payments)
             if i128::from(refunds) * 100 >= i128::from(percent) * i128::from(payments) =>
         {
-            Outcome::Yes(Found::Share {
+            ConditionResult::Yes(Evidence::Share {
                 refunds,
                 payments: Some(payments),
             })
         }
-        Reading::Number(_) | Reading::Nobody => Outcome::No,
-        Reading::Missing => Outcome::Missing,
+        CounterReading::Number(_) | CounterReading::NoSubject => ConditionResult::No,
+        CounterReading::Missing => ConditionResult::Missing,
     }
 }
 

@@ -1,22 +1,22 @@
 //! Conditions and what they found, in words that a person of the tenant reads. Nothing here is personal: numbers, and names that the file gave.
 
 use super::{
-    condition::{Condition, Found, Threshold, TimeOfDay},
-    known::CounterNo,
+    condition::{Condition, Evidence, Threshold, TimeOfDay},
+    context::CounterIndex,
     list::Members,
-    rule_set::Counters,
+    rule_set::CounterTable,
     settings::Window,
 };
 use crate::{
     primitives::Money,
-    risk::{Counter, Measure, Per, Thing},
+    risk::{Attribute, Counter, Measure, Per},
 };
 
 const WEEKDAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
 /// The condition in one line: `more than 10 payment.create per customer within 1m`.
-pub(super) fn condition(condition: &Condition, counters: &Counters) -> String {
-    let spell = |number: &CounterNo| counters.get(*number).map(counter).unwrap_or_default();
+pub(super) fn condition(condition: &Condition, counters: &CounterTable) -> String {
+    let spell = |number: &CounterIndex| counters.get(*number).map(counter).unwrap_or_default();
     match condition {
         Condition::Listed { list, inside } => {
             let what = match &list.members {
@@ -35,11 +35,13 @@ pub(super) fn condition(condition: &Condition, counters: &Counters) -> String {
         Condition::Amount(threshold) => format!("amount {}", bound(*threshold, " fen")),
         Condition::Points(threshold) => format!("points {}", bound(*threshold, "")),
         Condition::TimeOfDay(time) => time_of_day(*time),
-        Condition::FirstSeen { thing, seen, .. } => {
+        Condition::FirstSeen {
+            attribute, seen, ..
+        } => {
             let (of, within) = source(*seen, counters);
             format!(
                 "a {} that the customer was not met with at {of} within {within}, with another before",
-                name(*thing)
+                name(*attribute)
             )
         }
         Condition::UnusualAmount {
@@ -71,40 +73,44 @@ pub(super) fn condition(condition: &Condition, counters: &Counters) -> String {
 }
 
 /// What made the condition hold: `12 payment.create per customer within 1m, more than 10`.
-pub(super) fn found(condition: &Condition, found: Found, counters: &Counters) -> String {
-    let spell = |number: &CounterNo| counters.get(*number).map(counter).unwrap_or_default();
+pub(super) fn found(condition: &Condition, found: Evidence, counters: &CounterTable) -> String {
+    let spell = |number: &CounterIndex| counters.get(*number).map(counter).unwrap_or_default();
     match (condition, found) {
         (
             Condition::Velocity { counter, above }
             | Condition::SamePair { counter, above }
             | Condition::Structuring { counter, above, .. },
-            Found::Number(number),
+            Evidence::Number(number),
         ) => {
             let unit = counters.get(*counter).map_or("", unit);
             format!("{number}{unit} {}, more than {above}", spell(counter))
         }
-        (Condition::Amount(threshold), Found::Number(number)) => {
+        (Condition::Amount(threshold), Evidence::Number(number)) => {
             format!("{number} fen, {}", bound(*threshold, ""))
         }
-        (Condition::Points(threshold), Found::Number(number)) => {
+        (Condition::Points(threshold), Evidence::Number(number)) => {
             format!("{number} points, {}", bound(*threshold, ""))
         }
-        (Condition::FirstSeen { thing, .. }, Found::Number(others)) => {
-            format!("a new {}, after {others} other", name(*thing))
+        (Condition::FirstSeen { attribute, .. }, Evidence::Number(others)) => {
+            format!("a new {}, after {others} other", name(*attribute))
         }
-        (Condition::UnusualAmount { factor, .. }, Found::Average { amount, count, sum }) => {
+        (Condition::UnusualAmount { factor, .. }, Evidence::Average { amount, count, sum }) => {
             format!(
                 "{amount} fen, more than {factor} times the average of {count} earlier about {sum} fen together"
             )
         }
-        (Condition::Farming { above, .. }, Found::Share { refunds, payments }) => {
+        (Condition::Farming { above, .. }, Evidence::Share { refunds, payments }) => {
             let payments =
                 payments.map_or_else(String::new, |payments| format!(", of {payments} payments"));
             format!("{refunds} refunds{payments}, more than {above}")
         }
-        (_, Found::Plain | Found::Number(_) | Found::Average { .. } | Found::Share { .. }) => {
-            self::condition(condition, counters)
-        }
+        (
+            _,
+            Evidence::Plain
+            | Evidence::Number(_)
+            | Evidence::Average { .. }
+            | Evidence::Share { .. },
+        ) => self::condition(condition, counters),
     }
 }
 
@@ -136,28 +142,28 @@ const fn unit(counter: &Counter) -> &'static str {
         Measure::Count => "",
         Measure::SumFen => " fen of",
         Measure::SumPoints => " points of",
-        Measure::Distinct(thing) => match thing {
-            Thing::Customer => " different customers of",
-            Thing::Merchant => " different merchants of",
-            Thing::Address => " different addresses of",
-            Thing::Network => " different networks of",
-            Thing::Device => " different devices of",
+        Measure::Distinct(attribute) => match attribute {
+            Attribute::Customer => " different customers of",
+            Attribute::Merchant => " different merchants of",
+            Attribute::Address => " different addresses of",
+            Attribute::Network => " different networks of",
+            Attribute::Device => " different devices of",
         },
         Measure::Seen(_) => " seen of",
     }
 }
 
-const fn name(thing: Thing) -> &'static str {
-    match thing {
-        Thing::Customer => "customer",
-        Thing::Merchant => "merchant",
-        Thing::Address => "address",
-        Thing::Network => "network",
-        Thing::Device => "device",
+const fn name(attribute: Attribute) -> &'static str {
+    match attribute {
+        Attribute::Customer => "customer",
+        Attribute::Merchant => "merchant",
+        Attribute::Address => "address",
+        Attribute::Network => "network",
+        Attribute::Device => "device",
     }
 }
 
-fn source(number: CounterNo, counters: &Counters) -> (&'static str, Window) {
+fn source(number: CounterIndex, counters: &CounterTable) -> (&'static str, Window) {
     counters.get(number).map_or(("", Window(0)), |counter| {
         (counter.of.name(), Window(counter.within_seconds))
     })

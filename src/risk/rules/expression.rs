@@ -19,8 +19,8 @@ use cel::{
 };
 
 use super::{
-    known::{CounterNo, Known, Reading},
-    typing::{self, Complaint},
+    context::{ActivityContext, CounterIndex, CounterReading},
+    typing::{self, ExpressionError},
 };
 use crate::risk::file::keyboard;
 
@@ -35,16 +35,16 @@ static ENVIRONMENT: LazyLock<Arc<Env>> =
 #[derive(Debug)]
 pub(crate) struct Expression {
     program: Program,
-    pub(crate) counters: Vec<CounterNo>,
+    pub(crate) counters: Vec<CounterIndex>,
 }
 
 impl Expression {
     /// Needs a large stack: see the module.
     pub(crate) fn compile(
         text: &str,
-        counter_named: impl Fn(&str) -> Option<CounterNo>,
-    ) -> Result<Self, Vec<Complaint>> {
-        let wrong = |byte, what: String| vec![Complaint { byte, what }];
+        counter_named: impl Fn(&str) -> Option<CounterIndex>,
+    ) -> Result<Self, Vec<ExpressionError>> {
+        let wrong = |byte, what: String| vec![ExpressionError { byte, what }];
         let length = text.chars().count();
         if length > CHARACTERS_MAX {
             return Err(wrong(
@@ -74,14 +74,14 @@ impl Expression {
     }
 }
 
-/// Runs expressions on one deed. The context is made when the first is reached.
+/// Runs expressions on one activity. The context is made when the first is reached.
 pub(super) struct Evaluator<'a> {
-    names: &'a Names<'a>,
+    names: &'a FactVariables<'a>,
     context: OnceCell<Context<'a, 'a>>,
 }
 
 impl<'a> Evaluator<'a> {
-    pub(super) fn new(names: &'a Names<'a>) -> Self {
+    pub(super) fn new(names: &'a FactVariables<'a>) -> Self {
         Self {
             names,
             context: OnceCell::new(),
@@ -104,9 +104,9 @@ impl<'a> Evaluator<'a> {
 
 /// What the names in expressions stand for.
 #[derive(Debug)]
-pub(super) struct Names<'a>(pub(super) Known<'a>);
+pub(super) struct FactVariables<'a>(pub(super) ActivityContext<'a>);
 
-impl VariableResolver for Names<'_> {
+impl VariableResolver for FactVariables<'_> {
     fn resolve<'b>(&'b self, name: &str) -> Option<CowVal<'b, 'b>> {
         let known = &self.0;
         let facts = known.facts;
@@ -132,10 +132,10 @@ impl VariableResolver for Names<'_> {
             _ => {
                 let number = known.set.counter_named(name.strip_prefix("counters.")?)?;
                 match known.read(number) {
-                    Reading::Number(number) => int(number),
-                    Reading::Nobody => int(0),
+                    CounterReading::Number(number) => int(number),
+                    CounterReading::NoSubject => int(0),
                     // The expression then has no value.
-                    Reading::Missing => None,
+                    CounterReading::Missing => None,
                 }
             }
         }

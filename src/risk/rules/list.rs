@@ -21,11 +21,11 @@ pub(crate) enum Members {
     Customers(HashSet<CustomerId>),
     Merchants(HashSet<MerchantId>),
     Devices(HashSet<Device>),
-    Addresses(Ranges),
+    Addresses(AddressRanges),
 }
 
 impl List {
-    /// Whether the deed's customer, merchant, device or address is in it. One that is not known is not.
+    /// Whether the activity's customer, merchant, device or address is in it. One that is not known is not.
     pub(crate) fn contains(&self, facts: &Facts) -> bool {
         match &self.members {
             Members::Customers(set) => facts.customer.is_some_and(|id| set.contains(&id)),
@@ -63,14 +63,14 @@ impl fmt::Debug for List {
 /// Ranges of addresses, first and last, sorted and apart from each other: those of each family by
 /// themselves, so that no IPv6 network, however wide, has an IPv4 address in it. An IPv4 address
 /// that is written as IPv6 (`::ffff:a.b.c.d`) is the IPv4 address, in a file and of a caller.
-pub(crate) struct Ranges {
+pub(crate) struct AddressRanges {
     v4: Vec<(u128, u128)>,
     v6: Vec<(u128, u128)>,
 }
 
 /// The first and the last address of a range, both of one family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Range {
+pub(crate) struct AddressRange {
     family: Family,
     first: u128,
     last: u128,
@@ -84,7 +84,7 @@ enum Family {
 
 /// Text that names no range of addresses.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum RangeError {
+pub(crate) enum AddressRangeError {
     #[error(
         "an address (203.0.113.7), a network (203.0.113.0/24) or two addresses with a - between them are needed"
     )]
@@ -99,11 +99,11 @@ pub(crate) enum RangeError {
     Mixed,
 }
 
-impl Ranges {
-    pub(crate) fn new(ranges: &[Range]) -> Self {
+impl AddressRanges {
+    pub(crate) fn new(ranges: &[AddressRange]) -> Self {
         let of = |family| {
             let those = ranges.iter().filter(|range| range.family == family);
-            apart(those.map(|range| (range.first, range.last)).collect())
+            merge_overlapping(those.map(|range| (range.first, range.last)).collect())
         };
         Self {
             v4: of(Family::V4),
@@ -128,46 +128,46 @@ impl Ranges {
 }
 
 /// The same ranges, sorted, and none touching another.
-fn apart(mut ranges: Vec<(u128, u128)>) -> Vec<(u128, u128)> {
+fn merge_overlapping(mut ranges: Vec<(u128, u128)>) -> Vec<(u128, u128)> {
     ranges.sort_unstable();
-    let mut apart: Vec<(u128, u128)> = Vec::with_capacity(ranges.len());
+    let mut merge_overlapping: Vec<(u128, u128)> = Vec::with_capacity(ranges.len());
     for (first, last) in ranges {
-        match apart.last_mut() {
+        match merge_overlapping.last_mut() {
             Some((_, end)) if first <= *end => *end = last.max(*end),
-            Some(_) | None => apart.push((first, last)),
+            Some(_) | None => merge_overlapping.push((first, last)),
         }
     }
-    apart
+    merge_overlapping
 }
 
 /// What `text` names.
-pub(crate) fn range(text: &str) -> Result<Range, RangeError> {
+pub(crate) fn parse_range(text: &str) -> Result<AddressRange, AddressRangeError> {
     let read = |text: &str| {
         text.trim()
             .parse::<IpAddr>()
-            .map_err(|_| RangeError::Unreadable)
+            .map_err(|_| AddressRangeError::Unreadable)
     };
     if let Some((address, bits)) = text.split_once('/') {
         let written = read(address)?;
         let digits = bits.bytes().all(|byte| byte.is_ascii_digit());
         let bits = bits.parse::<u8>().ok().filter(|_| digits);
-        return network(written, bits.ok_or(RangeError::Unreadable)?);
+        return network(written, bits.ok_or(AddressRangeError::Unreadable)?);
     }
     let (first, last) = match text.split_once('-') {
         Some((first, last)) => (read(first)?, read(last)?),
         None => (read(text)?, read(text)?),
     };
     if first.is_ipv4() != last.is_ipv4() {
-        return Err(RangeError::Unreadable);
+        return Err(AddressRangeError::Unreadable);
     }
     let ((family, first), (other, last)) = (number(first), number(last));
     if family != other {
-        return Err(RangeError::Mixed);
+        return Err(AddressRangeError::Mixed);
     }
     if last < first {
-        return Err(RangeError::Backwards);
+        return Err(AddressRangeError::Backwards);
     }
-    Ok(Range {
+    Ok(AddressRange {
         family,
         first,
         last,
@@ -175,14 +175,14 @@ pub(crate) fn range(text: &str) -> Result<Range, RangeError> {
 }
 
 /// The network of this address with so many leading bits, as they were written.
-fn network(written: IpAddr, bits: u8) -> Result<Range, RangeError> {
+fn network(written: IpAddr, bits: u8) -> Result<AddressRange, AddressRangeError> {
     let width: u8 = if written.is_ipv4() { 32 } else { 128 };
     if bits > width {
-        return Err(RangeError::Unreadable);
+        return Err(AddressRangeError::Unreadable);
     }
     let (family, at) = number(written);
     let (width, bits) = match (family, written) {
-        (Family::V4, IpAddr::V6(_)) => (32, bits.checked_sub(96).ok_or(RangeError::Mixed)?),
+        (Family::V4, IpAddr::V6(_)) => (32, bits.checked_sub(96).ok_or(AddressRangeError::Mixed)?),
         (Family::V4, IpAddr::V4(_)) | (Family::V6, _) => (width, bits),
     };
     let hosts = match width - bits {
@@ -191,9 +191,9 @@ fn network(written: IpAddr, bits: u8) -> Result<Range, RangeError> {
     };
     let first = at & !hosts;
     if first != at {
-        return Err(RangeError::NotTheStart(address(family, first), bits));
+        return Err(AddressRangeError::NotTheStart(address(family, first), bits));
     }
-    Ok(Range {
+    Ok(AddressRange {
         family,
         first,
         last: first | hosts,
@@ -231,7 +231,7 @@ mod tests {
             "192.0.2.7",
             "2001:db8::/32",
         ];
-        let ranges = Ranges::new(&texts.map(|text| range(text).unwrap()));
+        let ranges = AddressRanges::new(&texts.map(|text| parse_range(text).unwrap()));
         for (address, inside) in [
             ("203.0.112.255", false),
             ("203.0.113.0", true),
@@ -256,14 +256,14 @@ mod tests {
 
     #[test]
     fn everything_is_a_range_too() {
-        let every = Ranges::new(&[range("0.0.0.0/0").unwrap()]);
+        let every = AddressRanges::new(&[parse_range("0.0.0.0/0").unwrap()]);
         assert!(every.contains(at("255.255.255.255")) && !every.contains(at("2001:db8::1")));
-        let six = Ranges::new(&[range("::/0").unwrap()]);
+        let six = AddressRanges::new(&[parse_range("::/0").unwrap()]);
         assert!(six.contains(at("2001:db8::1")));
         for address in ["192.0.2.9", "::ffff:192.0.2.9"] {
             assert!(!six.contains(at(address)), "{address}");
         }
-        let across = Ranges::new(&[range(":: - ::ffff:ffff:ffff:ffff").unwrap()]);
+        let across = AddressRanges::new(&[parse_range(":: - ::ffff:ffff:ffff:ffff").unwrap()]);
         assert!(across.contains(at("::1")) && !across.contains(at("192.0.2.9")));
     }
 
@@ -274,18 +274,22 @@ mod tests {
             "::ffff:192.0.2.0 - ::ffff:192.0.2.255",
             "192.0.2.0/24",
         ] {
-            assert_eq!(range(text), range("192.0.2.0-192.0.2.255"), "{text}");
+            assert_eq!(
+                parse_range(text),
+                parse_range("192.0.2.0-192.0.2.255"),
+                "{text}"
+            );
         }
-        assert_eq!(range("::ffff:0:0/96"), range("0.0.0.0/0"));
-        assert_eq!(range("::ffff:192.0.2.7"), range("192.0.2.7"));
+        assert_eq!(parse_range("::ffff:0:0/96"), parse_range("0.0.0.0/0"));
+        assert_eq!(parse_range("::ffff:192.0.2.7"), parse_range("192.0.2.7"));
         for text in [
             "::ffff:0:0/95",
             "::ffff:192.0.2.0/24",
             "::1 - ::ffff:192.0.2.7",
         ] {
-            assert_eq!(range(text), Err(RangeError::Mixed), "{text}");
+            assert_eq!(parse_range(text), Err(AddressRangeError::Mixed), "{text}");
         }
-        let start = range("::ffff:192.0.2.7/120").unwrap_err();
+        let start = parse_range("::ffff:192.0.2.7/120").unwrap_err();
         assert_eq!(
             start.to_string(),
             "the network begins at 192.0.2.0: write 192.0.2.0/24"
@@ -308,10 +312,17 @@ mod tests {
             "203.0.113.256",
             "localhost",
         ] {
-            assert_eq!(range(bad), Err(RangeError::Unreadable), "{bad}");
+            assert_eq!(
+                parse_range(bad),
+                Err(AddressRangeError::Unreadable),
+                "{bad}"
+            );
         }
-        assert_eq!(range("203.0.113.9-203.0.113.1"), Err(RangeError::Backwards));
-        let wrong = range("203.0.113.7/24").unwrap_err();
+        assert_eq!(
+            parse_range("203.0.113.9-203.0.113.1"),
+            Err(AddressRangeError::Backwards)
+        );
+        let wrong = parse_range("203.0.113.7/24").unwrap_err();
         assert_eq!(
             wrong.to_string(),
             "the network begins at 203.0.113.0: write 203.0.113.0/24"

@@ -1,28 +1,28 @@
 //! The rules, made to be evaluated: pure, cheap, without I/O.
 
-mod assume;
+mod abstract_state;
 mod condition;
-mod decide;
+mod context;
 mod describe;
-mod doubts;
+mod evaluate;
 mod expression;
-mod known;
 mod list;
+mod narrow;
 mod rule;
 mod rule_set;
 mod settings;
 #[cfg(test)]
 mod tests;
 mod typing;
-mod world;
+mod warnings;
 
 pub(super) use condition::{Condition, Threshold, TimeOfDay};
+pub(super) use context::CounterIndex;
 pub(super) use expression::Expression;
-pub(super) use known::CounterNo;
-pub(super) use list::{List, Members, Ranges, range};
+pub(super) use list::{AddressRanges, List, Members, parse_range};
 pub(super) use rule::Rule;
-pub use rule::{AtStage, RuleSummary};
-pub(super) use rule_set::Counters;
+pub use rule::{RuleStage, RuleSummary};
+pub(super) use rule_set::CounterTable;
 pub use rule_set::RuleSet;
 pub(super) use settings::Window;
-pub use settings::{AfterReview, REVIEW_TIMEOUT_MAX, ReviewSettings, Settings, actions_at};
+pub use settings::{REVIEW_TIMEOUT_MAX, ReviewSettings, Settings, TimeoutDecision, actions_at};

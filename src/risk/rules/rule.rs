@@ -2,7 +2,7 @@
 
 use aws_lc_rs::digest;
 
-use super::{condition::Condition, expression::Expression, known::CounterNo};
+use super::{condition::Condition, context::CounterIndex, expression::Expression};
 use crate::{facts::Stage, primitives::CustomerId, risk::Action};
 
 /// A rule, made to be evaluated.
@@ -11,7 +11,7 @@ pub(crate) struct Rule {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) reason: Option<String>,
-    pub(crate) stages: Vec<AtStage>,
+    pub(crate) stages: Vec<RuleStage>,
     pub(crate) action: Action,
     /// 1 comes first.
     pub(crate) priority: u16,
@@ -27,7 +27,7 @@ pub(crate) struct Rule {
 
 /// A stage at which a rule is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
-pub struct AtStage {
+pub struct RuleStage {
     pub stage: Stage,
     /// What the rule does when the numbers it needs cannot be had; `allow` is nothing. None for a rule that needs none.
     pub on_missing: Option<Action>,
@@ -38,7 +38,7 @@ pub struct AtStage {
 pub struct RuleSummary {
     pub id: String,
     pub name: String,
-    pub stages: Vec<AtStage>,
+    pub stages: Vec<RuleStage>,
     pub action: Action,
     /// 1 comes first.
     pub priority: u16,
@@ -56,7 +56,7 @@ impl Rule {
     }
 
     /// The counters whose numbers it needs.
-    pub(crate) fn counters(&self) -> impl Iterator<Item = CounterNo> {
+    pub(crate) fn counters(&self) -> impl Iterator<Item = CounterIndex> {
         let condition = self.condition.as_ref().map(Condition::counters);
         let when = self
             .when

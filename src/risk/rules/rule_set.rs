@@ -5,14 +5,14 @@ use std::{collections::BTreeMap, fmt};
 use aws_lc_rs::digest;
 
 use super::{
+    context::CounterIndex,
     describe,
-    known::CounterNo,
     rule::{Rule, RuleSummary},
     settings::Settings,
 };
 use crate::{
     facts::Stage,
-    risk::{Ask, Counter, RuleFileErrors, counter_key, file},
+    risk::{Counter, CounterUsage, RuleFileErrors, counter_key, file},
 };
 
 /// The rules of one file, with everything they need to decide. Never changes; a new file is a new set.
@@ -23,9 +23,9 @@ pub struct RuleSet {
     hash: [u8; 32],
     settings: Settings,
     pub(super) rules: Vec<Rule>,
-    pub(super) counters: Counters,
+    pub(super) counters: CounterTable,
     /// In the order of [`Stage::ALL`].
-    plans: [Plan; 5],
+    plans: [StagePlan; 5],
 }
 
 impl fmt::Debug for RuleSet {
@@ -39,22 +39,22 @@ impl fmt::Debug for RuleSet {
 
 /// The counters of all rules, each once, in the order in which the file comes to them.
 #[derive(Debug, Default)]
-pub(crate) struct Counters {
+pub(crate) struct CounterTable {
     all: Vec<Counter>,
     /// What each is called where it is kept.
     names: Vec<String>,
-    named: BTreeMap<String, CounterNo>,
+    named: BTreeMap<String, CounterIndex>,
 }
 
 /// What to do at one stage.
 #[derive(Debug, Default)]
-pub(super) struct Plan {
+pub(super) struct StagePlan {
     /// Rules, in the order of the file.
     pub(super) rules: Vec<usize>,
     /// Counters to feed or read: which, feed, read.
-    asks: Vec<(CounterNo, bool, bool)>,
+    usages: Vec<(CounterIndex, bool, bool)>,
     /// For each counter of the set its place in what is measured, if it is read here.
-    places: Vec<Option<usize>>,
+    positions: Vec<Option<usize>>,
 }
 
 impl RuleSet {
@@ -70,11 +70,11 @@ impl RuleSet {
         text: &str,
         settings: Settings,
         rules: Vec<Rule>,
-        counters: Counters,
+        counters: CounterTable,
     ) -> Self {
         let mut hash = [0; 32];
         hash.copy_from_slice(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
-        let plans = Stage::ALL.map(|stage| Plan::new(stage, &rules, &counters));
+        let plans = Stage::ALL.map(|stage| StagePlan::new(stage, &rules, &counters));
         Self {
             text: text.to_owned(),
             hash,
@@ -104,31 +104,32 @@ impl RuleSet {
         self.rules.iter().map(|rule| self.summary(rule)).collect()
     }
 
-    /// The counters that a deed of this stage feeds or whose numbers its rules need, each once. What the rules of other stages need is fed, too.
+    /// The counters that an activity of this stage feeds or whose numbers its rules need, each once. What the rules of other stages need is fed, too.
     ///
-    /// [`Measured`](crate::risk::Measured) has the numbers of those that are `read`, in this order.
-    pub fn asks(&self, stage: Stage) -> Vec<Ask<'_>> {
-        let asks = self.plan(stage).asks.iter();
-        asks.filter_map(|(number, feed, read)| {
-            Some(Ask {
-                counter: self.counter(*number)?,
-                name: self.counters.names.get(number.0)?,
-                feed: *feed,
-                read: *read,
+    /// [`CounterValues`](crate::risk::CounterValues) has the numbers of those that are `read`, in this order.
+    pub fn counter_usages(&self, stage: Stage) -> Vec<CounterUsage<'_>> {
+        let usages = self.plan(stage).usages.iter();
+        usages
+            .filter_map(|(number, counts, read)| {
+                Some(CounterUsage {
+                    counter: self.counter(*number)?,
+                    name: self.counters.names.get(number.0)?,
+                    counts: *counts,
+                    read: *read,
+                })
             })
-        })
-        .collect()
+            .collect()
     }
 
-    pub(super) fn counter(&self, number: CounterNo) -> Option<&Counter> {
+    pub(super) fn counter(&self, number: CounterIndex) -> Option<&Counter> {
         self.counters.get(number)
     }
 
-    pub(super) fn counter_named(&self, name: &str) -> Option<CounterNo> {
+    pub(super) fn counter_named(&self, name: &str) -> Option<CounterIndex> {
         self.counters.named(name)
     }
 
-    pub(super) fn plan(&self, stage: Stage) -> &Plan {
+    pub(super) fn plan(&self, stage: Stage) -> &StagePlan {
         let [login, payment_create, points_credit, redeem, refund] = &self.plans;
         match stage {
             Stage::Login => login,
@@ -160,38 +161,38 @@ impl RuleSet {
     }
 }
 
-impl Counters {
-    /// More are refused: each is work for Redis at every deed that it counts.
+impl CounterTable {
+    /// More are refused: each is work for Redis at every activity that it counts.
     pub(crate) const MAX: usize = 64;
 
     /// The number of this counter, which is made if there is none like it. None if there are too many.
-    pub(crate) fn number(&mut self, counter: Counter) -> Option<CounterNo> {
+    pub(crate) fn number(&mut self, counter: Counter) -> Option<CounterIndex> {
         if let Some(found) = self.all.iter().position(|other| *other == counter) {
-            return Some(CounterNo(found));
+            return Some(CounterIndex(found));
         }
         if self.all.len() >= Self::MAX {
             return None;
         }
         self.names.push(counter_key::name(&counter));
         self.all.push(counter);
-        Some(CounterNo(self.all.len() - 1))
+        Some(CounterIndex(self.all.len() - 1))
     }
 
-    pub(crate) fn name(&mut self, name: String, number: CounterNo) {
+    pub(crate) fn name(&mut self, name: String, number: CounterIndex) {
         self.named.insert(name, number);
     }
 
-    pub(crate) fn named(&self, name: &str) -> Option<CounterNo> {
+    pub(crate) fn named(&self, name: &str) -> Option<CounterIndex> {
         self.named.get(name).copied()
     }
 
-    pub(crate) fn get(&self, number: CounterNo) -> Option<&Counter> {
+    pub(crate) fn get(&self, number: CounterIndex) -> Option<&Counter> {
         self.all.get(number.0)
     }
 }
 
-impl Plan {
-    fn new(stage: Stage, rules: &[Rule], counters: &Counters) -> Self {
+impl StagePlan {
+    fn new(stage: Stage, rules: &[Rule], counters: &CounterTable) -> Self {
         let here = rules
             .iter()
             .enumerate()
@@ -207,25 +208,25 @@ impl Plan {
         }
         let mut plan = Self {
             rules: here,
-            asks: Vec::new(),
-            places: vec![None; counters.all.len()],
+            usages: Vec::new(),
+            positions: vec![None; counters.all.len()],
         };
-        let mut place = 0;
+        let mut position = 0;
         for (index, counter) in counters.all.iter().enumerate() {
             // A counter that was named and that no rule asks for is not kept.
-            let feed = used[index] && counter.of.stage == stage;
-            if feed || read[index] {
-                plan.asks.push((CounterNo(index), feed, read[index]));
+            let counts = used[index] && counter.of.stage == stage;
+            if counts || read[index] {
+                plan.usages.push((CounterIndex(index), counts, read[index]));
             }
             if read[index] {
-                plan.places[index] = Some(place);
-                place += 1;
+                plan.positions[index] = Some(position);
+                position += 1;
             }
         }
         plan
     }
 
-    pub(super) fn place(&self, number: CounterNo) -> Option<usize> {
-        self.places.get(number.0).copied().flatten()
+    pub(super) fn position(&self, number: CounterIndex) -> Option<usize> {
+        self.positions.get(number.0).copied().flatten()
     }
 }

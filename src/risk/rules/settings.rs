@@ -10,7 +10,7 @@ use crate::{facts::Stage, primitives::Points, risk::Action};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Settings {
     /// How long an answered challenge counts, in seconds.
-    pub verify_lasts_seconds: u32,
+    pub verify_valid_seconds: u32,
     pub review: ReviewSettings,
 }
 
@@ -23,7 +23,7 @@ pub struct ReviewSettings {
     /// After so many seconds without a person's word the review ends by itself.
     pub timeout_seconds: u32,
     /// How it ends by itself.
-    pub then: AfterReview,
+    pub on_timeout: TimeoutDecision,
     /// Letting in more points than this takes two people.
     #[schema(value_type = i64, minimum = 0)]
     pub second_person_above_points: Points,
@@ -32,7 +32,7 @@ pub struct ReviewSettings {
 /// How a review ends when nobody decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum AfterReview {
+pub enum TimeoutDecision {
     /// The points are the customer's.
     Approve,
     /// The points are not given.
@@ -43,10 +43,10 @@ impl Default for Settings {
     /// What nobody looked at is not given: forgetting to look must not hand out points.
     fn default() -> Self {
         Self {
-            verify_lasts_seconds: 15 * 60,
+            verify_valid_seconds: 15 * 60,
             review: ReviewSettings {
                 timeout_seconds: 72 * 3_600,
-                then: AfterReview::Reject,
+                on_timeout: TimeoutDecision::Reject,
                 second_person_above_points: Points::constant(10_000),
             },
         }

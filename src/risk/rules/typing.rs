@@ -9,7 +9,7 @@ use cel::{
     common::ast::{Expr, LiteralValue, operators as op},
 };
 
-use super::known::CounterNo;
+use super::context::CounterIndex;
 
 /// What can be nested in what, so that evaluation needs little stack.
 const DEPTH_MAX: usize = 48;
@@ -48,7 +48,7 @@ pub(super) enum Item {
 }
 
 impl Type {
-    const fn noun(self) -> &'static str {
+    const fn describe(self) -> &'static str {
         match self {
             Self::Bool => "true or false",
             Self::Int => "a number",
@@ -61,7 +61,7 @@ impl Type {
 
 /// What is wrong with an expression, and at which byte of it.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Complaint {
+pub(crate) struct ExpressionError {
     pub(crate) byte: usize,
     pub(crate) what: String,
 }
@@ -70,46 +70,46 @@ pub(crate) struct Complaint {
 pub(super) fn check(
     program: &Program,
     text: &str,
-    counter_named: impl Fn(&str) -> Option<CounterNo>,
-) -> Result<Vec<CounterNo>, Vec<Complaint>> {
-    let mut check = Check {
+    counter_named: impl Fn(&str) -> Option<CounterIndex>,
+) -> Result<Vec<CounterIndex>, Vec<ExpressionError>> {
+    let mut checker = TypeChecker {
         program,
         text,
         counter_named,
         counters: Vec::new(),
-        complaints: Vec::new(),
+        errors: Vec::new(),
     };
     let root = program.expression();
-    match check.type_of(root, 0) {
+    match checker.type_of(root, 0) {
         Some(Type::Bool) | None => {}
         Some(other) => {
-            let noun = other.noun();
-            check.complain(
+            let noun = other.describe();
+            checker.report(
                 root,
                 format!("the whole must be true or false, and this is {noun}"),
             );
         }
     }
-    if check.complaints.is_empty() {
-        Ok(check.counters)
+    if checker.errors.is_empty() {
+        Ok(checker.counters)
     } else {
-        Err(check.complaints)
+        Err(checker.errors)
     }
 }
 
-struct Check<'a, F> {
+struct TypeChecker<'a, F> {
     program: &'a Program,
     text: &'a str,
     counter_named: F,
-    counters: Vec<CounterNo>,
-    complaints: Vec<Complaint>,
+    counters: Vec<CounterIndex>,
+    errors: Vec<ExpressionError>,
 }
 
-impl<F: Fn(&str) -> Option<CounterNo>> Check<'_, F> {
-    fn complain(&mut self, at: &IdedExpr, what: impl Into<String>) {
+impl<F: Fn(&str) -> Option<CounterIndex>> TypeChecker<'_, F> {
+    fn report(&mut self, at: &IdedExpr, what: impl Into<String>) {
         let byte = self.byte(at);
         let what = what.into();
-        self.complaints.push(Complaint { byte, what });
+        self.errors.push(ExpressionError { byte, what });
     }
 
     /// Where it is written; for a call, where its name is.
@@ -129,7 +129,7 @@ impl<F: Fn(&str) -> Option<CounterNo>> Check<'_, F> {
     /// None when something was wrong in it, which was told.
     fn type_of(&mut self, at: &IdedExpr, depth: usize) -> Option<Type> {
         if depth > DEPTH_MAX {
-            self.complain(at, TOO_DEEP);
+            self.report(at, TOO_DEEP);
             return None;
         }
         match &at.expr {
@@ -142,7 +142,7 @@ impl<F: Fn(&str) -> Option<CounterNo>> Check<'_, F> {
                     return self.counter(&select.operand, &select.field);
                 }
                 let field = &select.field;
-                self.complain(
+                self.report(
                     at,
                     format!("nothing has a part named {field} here; only counters.NAME has a dot"),
                 );
@@ -151,7 +151,7 @@ impl<F: Fn(&str) -> Option<CounterNo>> Check<'_, F> {
             Expr::List(list) => self.list(at, &list.elements, depth),
             Expr::Call(call) if !is_known(&call.func_name) => {
                 let name = &call.func_name;
-                self.complain(
+                self.report(
                     at,
                     format!(
                         "there is no {name} here; there are && || ! == != < <= > >= + - * / % in ?:, size(..), .startsWith(..), .endsWith(..) and .contains(..)"
@@ -170,7 +170,7 @@ impl<F: Fn(&str) -> Option<CounterNo>> Check<'_, F> {
                 self.call(at, &call.func_name, call.target.is_some(), &types)
             }
             Expr::Map(_) | Expr::Struct(_) | Expr::Comprehension(_) | Expr::Unspecified => {
-                self.complain(at, "an expression here has no {..}");
+                self.report(at, "an expression here has no {..}");
                 None
             }
         }
@@ -186,7 +186,7 @@ impl<F: Fn(&str) -> Option<CounterNo>> Check<'_, F> {
             LiteralValue::Bytes(_) => "text is written without b",
             LiteralValue::Null => "there is no null here; what is not known is 0 or \"\"",
         };
-        self.complain(at, wrong);
+        self.report(at, wrong);
         None
     }
 
@@ -200,14 +200,14 @@ impl<F: Fn(&str) -> Option<CounterNo>> Check<'_, F> {
                 let known = known.join(", ");
                 format!("there is no {name}; there are {known} and counters.NAME")
             };
-            self.complain(at, what);
+            self.report(at, what);
         }
         found.map(|(_, found)| *found)
     }
 
     fn counter(&mut self, at: &IdedExpr, name: &str) -> Option<Type> {
         let Some(number) = (self.counter_named)(name) else {
-            self.complain(
+            self.report(
                 at,
                 format!("the file names no counter {name} under counters:"),
             );
@@ -226,18 +226,18 @@ impl<F: Fn(&str) -> Option<CounterNo>> Check<'_, F> {
                 Type::Int => Item::Int,
                 Type::Text => Item::Text,
                 Type::Bool | Type::List(_) => {
-                    self.complain(element, "a list has numbers in it, or texts");
+                    self.report(element, "a list has numbers in it, or texts");
                     return None;
                 }
             });
         }
         let Some(first) = items.first().copied() else {
-            self.complain(at, "the list is empty");
+            self.report(at, "the list is empty");
             return None;
         };
         if let Some(odd) = items.iter().position(|item| *item != first) {
             let at = elements.get(odd).unwrap_or(at);
-            self.complain(at, "a list has numbers in it or texts, not both");
+            self.report(at, "a list has numbers in it or texts, not both");
             return None;
         }
         Some(Type::List(first))
@@ -294,9 +294,9 @@ impl<F: Fn(&str) -> Option<CounterNo>> Check<'_, F> {
             // Unknown ones were told before.
             _ => (name, "something else"),
         };
-        let found: Vec<&str> = types.iter().map(|found| found.noun()).collect();
+        let found: Vec<&str> = types.iter().map(|found| found.describe()).collect();
         let found = found.join(" and ");
-        self.complain(at, format!("{result} needs {wants}, and here is {found}"));
+        self.report(at, format!("{result} needs {wants}, and here is {found}"));
         None
     }
 }

@@ -43,7 +43,7 @@ pub(in crate::sharing) fn read_part(row: &MySqlRow) -> Result<(SharingId, Part),
 impl RowSet for PartsOf {
     type Key = SharingId;
     type Row = BTreeMap<SharingPartId, Part>;
-    const PLACE: u8 = 37;
+    const LOCK_ORDER: u8 = 37;
 
     fn load(keys: &[SharingId], sql: &mut Sql) {
         sql.push("SELECT /* sharing.load_parts */ ")

@@ -16,7 +16,7 @@ pub(in crate::sharing) struct RefundsOf;
 impl RowSet for RefundsOf {
     type Key = OrderId;
     type Row = BTreeSet<RefundId>;
-    const PLACE: u8 = 38;
+    const LOCK_ORDER: u8 = 38;
 
     fn load(keys: &[OrderId], sql: &mut Sql) {
         sql.push(

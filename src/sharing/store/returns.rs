@@ -44,7 +44,7 @@ pub(in crate::sharing) fn read_return(
 impl RowSet for ReturnsOf {
     type Key = SharingId;
     type Row = BTreeMap<SharingReturnId, PartReturn>;
-    const PLACE: u8 = 38;
+    const LOCK_ORDER: u8 = 38;
 
     fn load(keys: &[SharingId], sql: &mut Sql) {
         sql.push("SELECT /* sharing.load_returns */ ")

@@ -62,7 +62,7 @@ pub(in crate::sharing) fn read_share(row: &MySqlRow) -> Result<PaymentShare, sql
 impl RowSet for Shares {
     type Key = OrderId;
     type Row = PaymentShare;
-    const PLACE: u8 = 36;
+    const LOCK_ORDER: u8 = 36;
 
     fn load(keys: &[OrderId], sql: &mut Sql) {
         sql.push("SELECT /* sharing.load_shares */ ")

@@ -7,7 +7,7 @@ use serde_json::json;
 use zhangfang::{
     auth::OperatorRole,
     deliveries::{
-        self, ClaimDue, Courier, CustomerMessage, Deliveries, Reception, SettingsBook,
+        self, ClaimDue, Courier, CustomerMessage, Deliveries, Reception, SettingsCache,
         ShippingReport,
     },
     payments::Outcome,
@@ -58,7 +58,7 @@ async fn known(calendar: &Calendar, name: &str) -> CustomerId {
 async fn deliver(calendar: &Calendar, notes: &Arc<Notes>) -> Vec<String> {
     let tools = Deliveries {
         courier: notes.clone(),
-        settings: SettingsBook::start(calendar.db().clone()),
+        settings: SettingsCache::start(calendar.db().clone()),
     };
     loop {
         let claimed = calendar.db().run(ClaimDue { limit: 16 }).await.unwrap();

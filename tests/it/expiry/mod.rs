@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use zhangfang::{
     auth::{OperatorRole, Tokens},
     db::{Cx, Db, Operation, SubmitError, Wanted, WorkingSet},
-    deliveries::{Courier, SettingsBook},
+    deliveries::{Courier, SettingsCache},
     jobs::Expiry,
     ledger::{self, Draft, LedgerError, Resolution},
     outbox::{self, Event},
@@ -131,7 +131,7 @@ pub(super) fn someone(db: &Db) -> CustomerId {
 
 /// The worker of one process, who does not rest.
 pub(super) fn worker(db: &Db) -> Expiry {
-    Expiry::new(db.clone(), SettingsBook::start(db.clone()), 100)
+    Expiry::new(db.clone(), SettingsCache::start(db.clone()), 100)
 }
 
 /// True when a run was finished.

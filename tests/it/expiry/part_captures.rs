@@ -3,7 +3,7 @@
 use zhangfang::{
     audit::Actor,
     customers,
-    points::{self, Deed, DeedError, DeedWish, Desk, End, Reference, RuleBook, Source, Wanted},
+    points::{self, Deed, DeedError, DeedWish, Desk, End, Reference, RulesCache, Source, Wanted},
     primitives::{CustomerId, DeedId, Points, Secret},
     risk::Risk,
 };
@@ -29,7 +29,7 @@ impl Counter {
         let customers = customers::recognise(&db, calendar.app.tenant.id, &openid);
         let who = customers.await.unwrap();
         let desk = Desk {
-            rules: RuleBook::start(db.clone()),
+            rules: RulesCache::start(db.clone()),
             risk: Risk::off(),
             db,
         };

@@ -11,7 +11,7 @@ use zhangfang::{
 };
 
 use super::{Calendar, at, rounds};
-use crate::{foreign::elsewhere, harness::Says, refund_core::Desk};
+use crate::{foreign::elsewhere, harness::ChannelReply, refund_core::Desk};
 
 const DAY: i64 = 86_400;
 
@@ -54,7 +54,8 @@ async fn what_ran_out_is_not_claimed_again_before_the_sweep_nor_after_it_under_a
                 assert_eq!(desk.has(order).await, (0, 0, 0));
             }
             assert_eq!(refund(&desk, order, Some(400), "r1").await, (4, 4, 0));
-            desk.channel.answers([Says::Is(RefundStatus::Success)]);
+            desk.channel
+                .answers([ChannelReply::Is(RefundStatus::Success)]);
             assert_eq!(refund(&desk, order, None, "r2").await, (6, 6, 0));
             assert_eq!(desk.has(order).await, (0, 0, 0), "{policy:?} {swept}");
             assert!(desk.app.verify().await.is_clean());
@@ -114,7 +115,7 @@ async fn what_a_refund_counted_is_another_ones_to_count_when_it_fails() {
     let first = desk.refund(order, Some(500), "r1").await;
     assert_eq!((first.points.due.get(), first.points.ran_out.get()), (5, 5));
     assert_eq!(desk.has(order).await, (0, 0, 0));
-    desk.channel.knows([Says::Is(RefundStatus::Closed)]);
+    desk.channel.knows([ChannelReply::Is(RefundStatus::Closed)]);
     assert_eq!(desk.pursue(&first).await, RefundStateKind::Closed);
     assert!(desk.app.verify().await.is_clean());
     clock.advance_seconds(DAY);
@@ -136,7 +137,7 @@ async fn what_a_refund_counted_is_undone_by_a_clock_that_was_put_right_across_mi
     let first = desk.refund(order, Some(500), "r1").await;
     assert_eq!((first.points.due.get(), first.points.ran_out.get()), (5, 5));
     clock.advance_seconds(-30);
-    desk.channel.knows([Says::Is(RefundStatus::Closed)]);
+    desk.channel.knows([ChannelReply::Is(RefundStatus::Closed)]);
     assert_eq!(desk.pursue(&first).await, RefundStateKind::Closed);
     clock.advance_seconds(DAY);
     assert!(desk.app.verify().await.is_clean());
@@ -250,8 +251,8 @@ async fn points_that_a_refund_has_set_aside_in_time_are_taken_although_they_are_
         (4, 4)
     );
     desk.channel.knows([
-        Says::Is(RefundStatus::Success),
-        Says::Is(RefundStatus::Success),
+        ChannelReply::Is(RefundStatus::Success),
+        ChannelReply::Is(RefundStatus::Success),
     ]);
     assert_eq!(desk.pursue(&first).await, RefundStateKind::Succeeded);
     assert_eq!(desk.pursue(&second).await, RefundStateKind::Succeeded);

@@ -24,7 +24,7 @@ use zhangfang::{
 
 /// One answer.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Says {
+pub(crate) enum ChannelReply {
     Is(RefundStatus),
     /// The refund, but of another amount.
     Wrong,
@@ -38,8 +38,8 @@ pub(crate) enum Says {
 /// Unless told otherwise it takes every refund and keeps it processing; orders are not paid and can be closed.
 #[derive(Debug)]
 pub(crate) struct Channel {
-    answers: Mutex<VecDeque<Says>>,
-    queried: Mutex<VecDeque<Says>>,
+    answers: Mutex<VecDeque<ChannelReply>>,
+    queried: Mutex<VecDeque<ChannelReply>>,
     /// What it was asked to refund.
     calls: Mutex<HashMap<String, ChannelRefund>>,
     notice: Mutex<Option<Notice>>,
@@ -87,12 +87,12 @@ impl Default for Channel {
 
 impl Channel {
     /// The next calls for a refund are answered so.
-    pub(crate) fn answers(&self, says: impl IntoIterator<Item = Says>) {
+    pub(crate) fn answers(&self, says: impl IntoIterator<Item = ChannelReply>) {
         self.answers.lock().unwrap().extend(says);
     }
 
     /// The next queries of a refund are answered so.
-    pub(crate) fn knows(&self, says: impl IntoIterator<Item = Says>) {
+    pub(crate) fn knows(&self, says: impl IntoIterator<Item = ChannelReply>) {
         self.queried.lock().unwrap().extend(says);
     }
 
@@ -318,16 +318,16 @@ impl Channel {
     }
 }
 
-fn say(says: Says, known: Option<ChannelRefund>) -> Outcome<ChannelRefund> {
+fn say(says: ChannelReply, known: Option<ChannelRefund>) -> Outcome<ChannelRefund> {
     match (says, known) {
-        (Says::Is(status), Some(known)) => Outcome::Done(with(&known, status)),
-        (Says::Wrong, Some(known)) => Outcome::Done(ChannelRefund {
+        (ChannelReply::Is(status), Some(known)) => Outcome::Done(with(&known, status)),
+        (ChannelReply::Wrong, Some(known)) => Outcome::Done(ChannelRefund {
             amount: known.amount.checked_add(Money::constant(1)).unwrap(),
             ..known
         }),
-        (Says::Is(_) | Says::Wrong, None) => no(RefusalKind::Absent),
-        (Says::No(kind), _) => no(kind),
-        (Says::Nothing | Says::Hangs, _) => Outcome::Unknown("no answer".into()),
+        (ChannelReply::Is(_) | ChannelReply::Wrong, None) => no(RefusalKind::Absent),
+        (ChannelReply::No(kind), _) => no(kind),
+        (ChannelReply::Nothing | ChannelReply::Hangs, _) => Outcome::Unknown("no answer".into()),
     }
 }
 
@@ -424,8 +424,8 @@ impl PaymentChannel for Channel {
         let mut calls = self.calls.lock().unwrap();
         calls.insert(said.out_refund_no.clone(), said.clone());
         let says = self.answers.lock().unwrap().pop_front();
-        let says = says.unwrap_or(Says::Is(RefundStatus::Processing));
-        if matches!(says, Says::Hangs) {
+        let says = says.unwrap_or(ChannelReply::Is(RefundStatus::Processing));
+        if matches!(says, ChannelReply::Hangs) {
             return Box::pin(std::future::pending());
         }
         let outcome = say(says, Some(said));
@@ -441,7 +441,7 @@ impl PaymentChannel for Channel {
             *self.waiting.lock().unwrap() += 1;
             drop(self.gate.acquire().await.unwrap());
             let says = self.queried.lock().unwrap().pop_front();
-            let says = says.unwrap_or(Says::Is(RefundStatus::Processing));
+            let says = says.unwrap_or(ChannelReply::Is(RefundStatus::Processing));
             let known = self.calls.lock().unwrap().get(&no.to_string()).cloned();
             say(says, known)
         })

@@ -13,7 +13,7 @@ pub(crate) struct Caller {
 
 /// What came back.
 #[derive(Debug, Clone)]
-pub(crate) struct Answer {
+pub(crate) struct ApiAnswer {
     pub(crate) status: u16,
     pub(crate) headers: reqwest::header::HeaderMap,
     pub(crate) bytes: Vec<u8>,
@@ -47,19 +47,19 @@ impl Caller {
         }
     }
 
-    pub(crate) async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> ApiAnswer {
         self.send(self.http.get(self.url(path))).await
     }
 
-    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> ApiAnswer {
         self.send(self.http.post(self.url(path)).json(body)).await
     }
 
-    pub(crate) async fn put(&self, path: &str, body: &Value) -> Answer {
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> ApiAnswer {
         self.send(self.http.put(self.url(path)).json(body)).await
     }
 
-    pub(crate) async fn delete(&self, path: &str) -> Answer {
+    pub(crate) async fn delete(&self, path: &str) -> ApiAnswer {
         self.send(self.http.delete(self.url(path))).await
     }
 
@@ -69,7 +69,7 @@ impl Caller {
         path: &str,
         headers: &[(&str, String)],
         body: Vec<u8>,
-    ) -> Answer {
+    ) -> ApiAnswer {
         let mut request = self.http.post(self.url(path)).body(body);
         for (name, value) in headers {
             request = request.header(*name, value);
@@ -84,7 +84,7 @@ impl Caller {
         path: &str,
         headers: &[(&str, String)],
         body: Vec<u8>,
-    ) -> Answer {
+    ) -> ApiAnswer {
         let method = method.to_uppercase().parse().unwrap();
         let mut request = self.http.request(method, self.url(path)).body(body);
         for (name, value) in headers {
@@ -94,7 +94,7 @@ impl Caller {
     }
 
     /// A GET under any headers.
-    pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> ApiAnswer {
         let request = self.http.get(self.url(path));
         let add = |request: reqwest::RequestBuilder, (name, value): &(&str, &str)| {
             request.header(*name, *value)
@@ -106,25 +106,25 @@ impl Caller {
         format!("{}{path}", self.base)
     }
 
-    async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
+    async fn send(&self, request: reqwest::RequestBuilder) -> ApiAnswer {
         self.try_send(request).await.unwrap()
     }
 
     /// None when nobody answers: the service may have been killed.
-    pub(crate) async fn try_post(&self, path: &str, body: &Value) -> Option<Answer> {
+    pub(crate) async fn try_post(&self, path: &str, body: &Value) -> Option<ApiAnswer> {
         self.try_send(self.http.post(self.url(path)).json(body))
             .await
             .ok()
     }
 
-    pub(crate) async fn try_get(&self, path: &str) -> Option<Answer> {
+    pub(crate) async fn try_get(&self, path: &str) -> Option<ApiAnswer> {
         self.try_send(self.http.get(self.url(path))).await.ok()
     }
 
     async fn try_send(
         &self,
         mut request: reqwest::RequestBuilder,
-    ) -> Result<Answer, reqwest::Error> {
+    ) -> Result<ApiAnswer, reqwest::Error> {
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
@@ -137,7 +137,7 @@ impl Caller {
             request.url().path().to_owned(),
         );
         let answer = self.http.execute(request).await?;
-        let answer = Answer {
+        let answer = ApiAnswer {
             status: answer.status().as_u16(),
             headers: answer.headers().clone(),
             bytes: answer.bytes().await?.to_vec(),
@@ -154,7 +154,7 @@ impl Caller {
     }
 }
 
-impl Answer {
+impl ApiAnswer {
     /// The body, when the status is the expected one.
     pub(crate) fn expect(&self, status: u16) -> Value {
         assert_eq!(

@@ -7,7 +7,7 @@ mod http;
 mod process;
 mod redis;
 mod servers;
-mod silence;
+mod silent_proxy;
 
 use std::{
     net::SocketAddr,
@@ -30,15 +30,15 @@ use zhangfang::{
         WechatPublicKey, WechatSettings,
     },
     db::{Db, DbOptions},
-    deliveries::{Courier, Deliveries, SettingsBook},
+    deliveries::{Courier, Deliveries, SettingsCache},
     jobs::{self, Jobs},
     limits::Limits,
     merchants::MerchantCache,
     payments::{
-        OneChannel, Pace, PaymentChannel, Payments, PolicyBook, PolicyTerms, RecentOrders,
+        OneChannel, Pace, PaymentChannel, Payments, PolicyCache, PolicyTerms, RecentOrders,
         SetPolicy,
     },
-    points::{RuleBook, RuleTerms, SetRule},
+    points::{RuleTerms, RulesCache, SetRule},
     primitives::{Clock, MockClock, RandomIds, Secret, SystemClock, TenantId},
     risk::Risk,
     sharing::{Sharing, SharingChannels},
@@ -47,16 +47,16 @@ use zhangfang::{
     wechat::{MiniProgram, WechatAccounts},
 };
 
-pub(crate) use channel::{Channel, Says};
+pub(crate) use channel::{Channel, ChannelReply};
 pub(crate) use document::document;
 pub(crate) use galera::Galera;
-pub(crate) use http::{Answer, Caller};
+pub(crate) use http::{ApiAnswer, Caller};
 pub(crate) use process::{
     Server, Service, demo_tenant, environment, free_address, per_mille, ready,
 };
 pub(crate) use redis::{ask, cluster, folder, replicated, sentinels};
 pub(crate) use servers::{Scratch, dev, engine, redis_url};
-pub(crate) use silence::Silent;
+pub(crate) use silent_proxy::SilentProxy;
 
 pub(crate) const JWT_SECRET: &str = "a secret of the tests, of forty characters";
 
@@ -90,11 +90,11 @@ impl Deref for TestApp {
 
 /// What a test wants other than usual.
 #[derive(Default)]
-struct Unusual {
+struct TestOptions {
     courier: Option<Arc<dyn Courier>>,
     mode: WechatMode,
     sharing: Option<Arc<dyn SharingChannels>>,
-    rests: bool,
+    without_jobs: bool,
     /// Off unless a test asks: most tests make many payments of few customers.
     limits: Option<LimitSettings>,
     redis_url: Option<String>,
@@ -128,47 +128,47 @@ impl TestApp {
 
     /// With other settings of the database.
     pub(crate) async fn with(change: impl FnOnce(&mut DbOptions)) -> Self {
-        Self::build(change, Unusual::default()).await
+        Self::build(change, TestOptions::default()).await
     }
 
     /// With somebody else than WeChat who is told of payments.
     pub(crate) async fn with_courier(courier: Arc<dyn Courier>) -> Self {
-        let unusual = Unusual {
+        let test_options = TestOptions {
             courier: Some(courier),
-            ..Unusual::default()
+            ..TestOptions::default()
         };
-        Self::build(|_| {}, unusual).await
+        Self::build(|_| {}, test_options).await
     }
 
     /// A tenant that collects for itself: 直连.
     pub(crate) async fn direct() -> Self {
-        let unusual = Unusual {
+        let test_options = TestOptions {
             mode: WechatMode::Direct,
-            ..Unusual::default()
+            ..TestOptions::default()
         };
-        Self::build(|_| {}, unusual).await
+        Self::build(|_| {}, test_options).await
     }
 
     /// Without jobs, and with this channel for profit sharing.
-    pub(crate) async fn resting(
+    pub(crate) async fn with_sharing_without_jobs(
         sharing: Arc<dyn SharingChannels>,
         change: impl FnOnce(&mut DbOptions),
     ) -> Self {
-        let unusual = Unusual {
+        let test_options = TestOptions {
             sharing: Some(sharing),
-            rests: true,
-            ..Unusual::default()
+            without_jobs: true,
+            ..TestOptions::default()
         };
-        Self::build(change, unusual).await
+        Self::build(change, test_options).await
     }
 
     /// With rate limits, changed as the test likes, and shared through this Redis.
     pub(crate) async fn limited(redis_url: &str, change: impl FnOnce(&mut LimitSettings)) -> Self {
-        Self::build(|_| {}, Unusual::limited(redis_url, change)).await
+        Self::build(|_| {}, TestOptions::limited(redis_url, change)).await
     }
 
     /// A second service process on the same database, for people to go to.
-    pub(crate) async fn beside(
+    pub(crate) async fn second_process(
         &self,
         redis_url: &str,
         change: impl FnOnce(&mut LimitSettings),
@@ -178,45 +178,45 @@ impl TestApp {
             .await
             .unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
-        let unusual = Unusual::limited(redis_url, change);
-        let app = assemble(db, &self.simulator, &base, unusual).await;
+        let test_options = TestOptions::limited(redis_url, change);
+        let app = assemble(db, &self.simulator, &base, test_options).await;
         tokio::spawn(serve(listener, app));
         Site::new(&base, self.tenant.id)
     }
 
     /// With these rules of risk.
     pub(crate) async fn with_rules(rules: &str) -> Self {
-        let unusual = Unusual {
+        let test_options = TestOptions {
             rules: Some(rules.to_owned()),
-            ..Unusual::default()
+            ..TestOptions::default()
         };
-        Self::build(|_| {}, unusual).await
+        Self::build(|_| {}, test_options).await
     }
 
     /// With these rules of risk, while nobody is at the address of Redis.
-    pub(crate) async fn with_rules_alone(rules: &str) -> Self {
-        let unusual = Unusual {
+    pub(crate) async fn with_rules_without_redis(rules: &str) -> Self {
+        let test_options = TestOptions {
             rules: Some(rules.to_owned()),
             redis_url: Some("redis://127.0.0.1:1/".to_owned()),
-            ..Unusual::default()
+            ..TestOptions::default()
         };
-        Self::build(|_| {}, unusual).await
+        Self::build(|_| {}, test_options).await
     }
 
     /// With other bounds of its connections, and with these proxies in front.
-    pub(crate) async fn connected(
+    pub(crate) async fn with_connections(
         proxies: &str,
         change: impl FnOnce(&mut ConnectionSettings),
     ) -> Self {
-        let mut unusual = Unusual {
+        let mut test_options = TestOptions {
             limits: Some(LimitSettings {
                 trusted_proxies: proxies.parse().unwrap_or_default(),
                 ..LimitSettings::off()
             }),
-            ..Unusual::default()
+            ..TestOptions::default()
         };
-        change(&mut unusual.connections);
-        Self::build(|_| {}, unusual).await
+        change(&mut test_options.connections);
+        Self::build(|_| {}, test_options).await
     }
 
     /// Where it listens.
@@ -225,12 +225,12 @@ impl TestApp {
         base.parse().unwrap()
     }
 
-    async fn build(change: impl FnOnce(&mut DbOptions), unusual: Unusual) -> Self {
+    async fn build(change: impl FnOnce(&mut DbOptions), test_options: TestOptions) -> Self {
         let scratch = Scratch::make().await;
         let mut options = DbOptions::new(scratch.service.clone());
         options.connections_max = 10;
         change(&mut options);
-        let clock = unusual.clock.clone().unwrap_or(Arc::new(SystemClock));
+        let clock = test_options.clock.clone().unwrap_or(Arc::new(SystemClock));
         let db = db_on(options, clock).await;
         let tenant = zhangfang::tenants::create(&db, "demo", "演示平台")
             .await
@@ -249,10 +249,10 @@ impl TestApp {
         })
         .await
         .unwrap();
-        let rests = unusual.rests;
-        let app = assemble(db, &simulator, &base, unusual).await;
+        let without_jobs = test_options.without_jobs;
+        let app = assemble(db, &simulator, &base, test_options).await;
         tokio::spawn(serve(listener, app.clone()));
-        let jobs = (!rests).then(|| jobs::start(&app));
+        let jobs = (!without_jobs).then(|| jobs::start(&app));
         let site = Site::new(&base, tenant.id);
         Self {
             app,
@@ -266,61 +266,61 @@ impl TestApp {
 
     /// With jobs, on a clock that is the world's and goes wrong as the test says.
     pub(crate) async fn with_clock(clock: Arc<dyn Clock>) -> Self {
-        let unusual = Unusual {
+        let test_options = TestOptions {
             clock: Some(clock),
-            ..Unusual::default()
+            ..TestOptions::default()
         };
-        Self::build(|_| {}, unusual).await
+        Self::build(|_| {}, test_options).await
     }
 
     /// With risk that decides as the test says.
     pub(crate) async fn with_risk(risk: Risk) -> Self {
-        let unusual = Unusual {
+        let test_options = TestOptions {
             risk,
-            ..Unusual::default()
+            ..TestOptions::default()
         };
-        Self::build(|_| {}, unusual).await
+        Self::build(|_| {}, test_options).await
     }
 
     /// Without jobs: what is due happens when the test says so.
-    pub(crate) async fn at_rest() -> Self {
-        let unusual = Unusual {
-            rests: true,
-            ..Unusual::default()
+    pub(crate) async fn without_jobs() -> Self {
+        let test_options = TestOptions {
+            without_jobs: true,
+            ..TestOptions::default()
         };
-        Self::build(|_| {}, unusual).await
+        Self::build(|_| {}, test_options).await
     }
 
     /// Without jobs, and with this risk.
-    pub(crate) async fn judged(risk: Risk) -> Self {
-        let unusual = Unusual {
-            rests: true,
+    pub(crate) async fn with_risk_without_jobs(risk: Risk) -> Self {
+        let test_options = TestOptions {
+            without_jobs: true,
             risk,
-            ..Unusual::default()
+            ..TestOptions::default()
         };
-        Self::build(|_| {}, unusual).await
+        Self::build(|_| {}, test_options).await
     }
 
     /// Without jobs, on a clock that the test turns, and perhaps with somebody else than WeChat who is told.
     pub(crate) async fn on_clock(clock: Arc<MockClock>, courier: Option<Arc<dyn Courier>>) -> Self {
-        let unusual = Unusual {
-            rests: true,
+        let test_options = TestOptions {
+            without_jobs: true,
             courier,
             clock: Some(clock),
-            ..Unusual::default()
+            ..TestOptions::default()
         };
-        Self::build(|_| {}, unusual).await
+        Self::build(|_| {}, test_options).await
     }
 
     /// Without jobs, with this risk, on a clock that the test turns.
-    pub(crate) async fn judged_on(clock: Arc<MockClock>, risk: Risk) -> Self {
-        let unusual = Unusual {
-            rests: true,
+    pub(crate) async fn with_risk_on_clock(clock: Arc<MockClock>, risk: Risk) -> Self {
+        let test_options = TestOptions {
+            without_jobs: true,
             risk,
             clock: Some(clock),
-            ..Unusual::default()
+            ..TestOptions::default()
         };
-        Self::build(|_| {}, unusual).await
+        Self::build(|_| {}, test_options).await
     }
 
     /// The use cases of payments, through a channel that says what the test wants.
@@ -570,7 +570,7 @@ impl Site {
     }
 }
 
-impl Unusual {
+impl TestOptions {
     fn limited(redis_url: &str, change: impl FnOnce(&mut LimitSettings)) -> Self {
         let mut limits = LimitSettings::default();
         change(&mut limits);
@@ -603,42 +603,42 @@ pub(crate) async fn db_on(options: DbOptions, clock: Arc<dyn Clock>) -> Db {
     db
 }
 
-async fn assemble(db: Db, simulator: &Simulator, base: &str, unusual: Unusual) -> App {
-    let clock = unusual.clock.unwrap_or(Arc::new(SystemClock));
+async fn assemble(db: Db, simulator: &Simulator, base: &str, test_options: TestOptions) -> App {
+    let clock = test_options.clock.unwrap_or(Arc::new(SystemClock));
     let wechat = WechatSettings {
-        mode: unusual.mode,
+        mode: test_options.mode,
         ..wechat_settings(simulator, base)
     };
     let accounts = WechatAccounts::new(&wechat, Arc::clone(&clock), Arc::new(RandomIds)).unwrap();
-    let limit_settings = unusual.limits.unwrap_or_else(LimitSettings::off);
+    let limit_settings = test_options.limits.unwrap_or_else(LimitSettings::off);
     let cache = Cache::start(&RedisSettings {
-        url: Secret::new(unusual.redis_url.unwrap_or_else(redis_url)),
+        url: Secret::new(test_options.redis_url.unwrap_or_else(redis_url)),
     })
     .await
     .unwrap();
-    let risk = match &unusual.rules {
+    let risk = match &test_options.rules {
         // Patient with Redis, since the machine may be busy.
         Some(rules) => Risk::with_rules(rules, Duration::from_secs(1), db.clone(), &cache)
             .await
             .unwrap(),
-        None => unusual.risk,
+        None => test_options.risk,
     };
     let mini_program = MiniProgram::new(&wechat).unwrap();
     let mini_program = Arc::new(mini_program.sharing(cache.clone(), Arc::clone(&clock)));
     App::assemble(Parts {
         deliveries: Deliveries {
-            courier: unusual.courier.unwrap_or_else(|| mini_program.clone()),
-            settings: SettingsBook::start(db.clone()),
+            courier: test_options.courier.unwrap_or_else(|| mini_program.clone()),
+            settings: SettingsCache::start(db.clone()),
         },
         mini_program_codes: mini_program.clone(),
         sharing: Sharing {
             payments: Payments {
-                rules: RuleBook::start(db.clone()),
-                policies: PolicyBook::start(db.clone()),
+                rules: RulesCache::start(db.clone()),
+                policies: PolicyCache::start(db.clone()),
                 risk,
                 merchants: MerchantCache::start(db.clone()),
                 recent: RecentOrders::default(),
-                pace: if unusual.rests {
+                pace: if test_options.without_jobs {
                     Pace::default()
                 } else {
                     Pace::new(100).unwrap()
@@ -646,7 +646,7 @@ async fn assemble(db: Db, simulator: &Simulator, base: &str, unusual: Unusual) -
                 channels: Arc::new(accounts.clone()),
                 db,
             },
-            channels: unusual
+            channels: test_options
                 .sharing
                 .unwrap_or_else(|| Arc::new(accounts.clone())),
         },
@@ -663,7 +663,7 @@ async fn assemble(db: Db, simulator: &Simulator, base: &str, unusual: Unusual) -
             body_max_bytes: 65_536,
             request_timeout: Duration::from_secs(15),
             shutdown_timeout: Duration::from_secs(5),
-            connections: unusual.connections,
+            connections: test_options.connections,
         },
         expiry_share: 100,
         clock,

@@ -8,7 +8,7 @@ use zhangfang::{
     limits::{DECIDE, Limit, Quota},
 };
 
-use crate::harness::{Answer, Caller, TestApp, redis_url};
+use crate::harness::{ApiAnswer, Caller, TestApp, redis_url};
 
 /// Slow to come back, so that a test on a busy machine meets no refill; and patient with Redis, for the same reason.
 fn strict(settings: &mut LimitSettings, limit: Limit, count: u32) {
@@ -18,7 +18,7 @@ fn strict(settings: &mut LimitSettings, limit: Limit, count: u32) {
         .insert(limit, Quota::new(count, 6_000).unwrap());
 }
 
-async fn try_to_pay(customer: &Caller, code: &str, key: &str) -> Answer {
+async fn try_to_pay(customer: &Caller, code: &str, key: &str) -> ApiAnswer {
     let body = json!({ "code": code, "amount_fen": 100 });
     customer
         .keyed(key)
@@ -26,12 +26,12 @@ async fn try_to_pay(customer: &Caller, code: &str, key: &str) -> Answer {
         .await
 }
 
-fn header(answer: &Answer, name: &str) -> Option<String> {
+fn header(answer: &ApiAnswer, name: &str) -> Option<String> {
     let value = answer.headers.get(name)?;
     Some(value.to_str().unwrap().to_owned())
 }
 
-fn number(answer: &Answer, name: &str) -> u64 {
+fn number(answer: &ApiAnswer, name: &str) -> u64 {
     header(answer, name).unwrap().parse().unwrap()
 }
 
@@ -47,7 +47,7 @@ async fn five_payments_are_five_over_two_processes_and_the_sixth_is_told_when() 
     let app = TestApp::limited(&redis_url(), change).await;
     let merchant = app.merchant("茶里巷", "1900000201").await;
     let customer = app.customer("busy").await;
-    let elsewhere = app.beside(&redis_url(), change).await;
+    let elsewhere = app.second_process(&redis_url(), change).await;
     let token = customer.token().unwrap();
     let same_elsewhere = elsewhere.anyone().with_token(&token);
 

@@ -1,8 +1,8 @@
 //! Rate limits: through HTTP, on a Redis that fails, on a cluster and behind sentinels.
 
-mod away;
 mod http;
 mod topology;
+mod without_redis;
 
 use std::time::Duration;
 
@@ -34,8 +34,8 @@ fn somebody(number: u8) -> Subject {
 }
 
 async fn allowed(limits: &Limits, subject: &Subject) -> bool {
-    let standing = limits.measure(Limit::CreatePayment, subject).await;
-    standing.unwrap().allowed()
+    let decision = limits.measure(Limit::CreatePayment, subject).await;
+    decision.unwrap().allowed()
 }
 
 /// Two processes' worth of limits on one Redis let five through together.

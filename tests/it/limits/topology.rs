@@ -27,10 +27,10 @@ async fn a_cluster_keeps_the_limits_of_all_processes() {
 
     // Half a cluster is none: each process goes on by itself.
     servers.kill(2);
-    let presence = cache_one.presence();
+    let presence = cache_one.availability();
     eventually("the absence is seen", || async {
         allowed(&one, &somebody(100)).await;
-        let seen = !*presence.borrow() && !*cache_two.presence().borrow();
+        let seen = !*presence.borrow() && !*cache_two.availability().borrow();
         seen.then_some(())
     })
     .await;
@@ -43,7 +43,7 @@ async fn a_cluster_keeps_the_limits_of_all_processes() {
     servers.again(2);
     for cache in [&cache_one, &cache_two] {
         eventually("the cluster is whole again", || async {
-            (*cache.presence().borrow() && cache.is_up()).then_some(())
+            (*cache.availability().borrow() && cache.is_up()).then_some(())
         })
         .await;
     }

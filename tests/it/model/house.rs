@@ -23,11 +23,11 @@ use zhangfang::{
     outbox::{self, Event},
     payments::{
         self, CreatePayment, LatePayment, NoticeHeaders, OneChannel, Order, Pace, Payments,
-        PointsShortfall, PolicyBook, PolicyTerms, RecentOrders, Refund, RefundBy, RefundError,
+        PointsShortfall, PolicyCache, PolicyTerms, RecentOrders, Refund, RefundBy, RefundError,
         RefundRole, RefundStatus, RequestRefund, SetPolicy, Taken,
     },
     points::{
-        self, DeedError, DeedState, DeedWish, Desk, End, Reference, RuleBook, RuleTerms, SetRule,
+        self, DeedError, DeedState, DeedWish, Desk, End, Reference, RuleTerms, RulesCache, SetRule,
         Source, Validity, Wanted as Want, expiry::ExpireLots,
     },
     primitives::{
@@ -87,8 +87,8 @@ impl House {
             .id;
         let channel = Arc::new(Channel::default());
         let payments = Payments {
-            rules: RuleBook::start(db.clone()),
-            policies: PolicyBook::start(db.clone()),
+            rules: RulesCache::start(db.clone()),
+            policies: PolicyCache::start(db.clone()),
             risk: Risk::off(),
             merchants: MerchantCache::start(db.clone()),
             recent: RecentOrders::default(),

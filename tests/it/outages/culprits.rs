@@ -55,7 +55,7 @@ struct Unspeakable;
 impl RowSet for Unspeakable {
     type Key = u8;
     type Row = ();
-    const PLACE: u8 = 200;
+    const LOCK_ORDER: u8 = 200;
     const LOADS: bool = false;
 
     fn load(_keys: &[u8], _sql: &mut Sql) {}
@@ -95,7 +95,7 @@ impl Operation for Culprit {
             Wrong::Exists | Wrong::PanicsInRows | Wrong::PanicsInDecide => {}
         }
         set.put::<Accounts>(account, row);
-        cx.tell(b"this must not be told");
+        cx.emit(b"this must not be told");
         assert!(
             self.wrong != Wrong::PanicsInDecide,
             "a panic that belongs to the test"
@@ -188,7 +188,7 @@ impl Clock for Trap {
     }
 
     /// Nobody but the committer asks it.
-    fn is_the_worlds(&self) -> bool {
+    fn is_real_time(&self) -> bool {
         false
     }
 }

@@ -189,7 +189,7 @@ impl Work for Which {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_heard_of_another_server_is_not_used_again() {
-    let app = TestApp::at_rest().await;
+    let app = TestApp::without_jobs().await;
     let mut options = DbOptions::new(app.scratch.service.clone());
     // One connection for transactions.
     options.connections_max = 1;

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use sqlx::ConnectOptions as _;
 use zhangfang::{
-    deliveries::SettingsBook,
+    deliveries::SettingsCache,
     jobs::{self, ParkedCommit},
     primitives::{CommitterId, OrderNo},
 };
@@ -49,7 +49,7 @@ fn relay(app: &TestApp, arguments: &[&str]) -> (String, bool) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_that_cannot_be_projected_is_parked_and_the_relay_goes_on() {
-    let app = TestApp::at_rest().await;
+    let app = TestApp::without_jobs().await;
     let merchant = app.merchant("茶里巷", "1900000140").await;
     let customer = app.customer("li").await;
     jobs::drain(app.db()).await.unwrap();
@@ -112,7 +112,7 @@ async fn a_commit_that_cannot_be_projected_is_parked_and_the_relay_goes_on() {
 
     as_owner(&app, "DROP TRIGGER refuse".to_owned()).await;
     // The later first: its order does not matter.
-    let settings = SettingsBook::start(app.db().clone());
+    let settings = SettingsCache::start(app.db().clone());
     for commit in again.iter().rev() {
         let committer = CommitterId(commit.committer);
         let done = jobs::retry_parked(app.db(), &settings, committer, commit.seq).await;
@@ -143,7 +143,7 @@ async fn refuse(app: &TestApp, name: &str, order_no: &str, state: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_parked_commit_that_cannot_even_be_tried_holds_up_no_other() {
-    let app = TestApp::at_rest().await;
+    let app = TestApp::without_jobs().await;
     let merchant = app.merchant("茶里巷", "1900000143").await;
     let customer = app.customer("li").await;
     jobs::drain(app.db()).await.unwrap();

@@ -14,7 +14,7 @@ use zhangfang::{
 
 use crate::{
     batch::{adjust, someone},
-    harness::{Silent, TestApp, db_on, eventually, eventually_within},
+    harness::{SilentProxy, TestApp, db_on, eventually, eventually_within},
 };
 
 /// Longer than whatever has a bound.
@@ -48,7 +48,7 @@ async fn nobody_waits_for_a_database_that_says_nothing() {
     let proxy = Mutex::new(None);
     let app = TestApp::with(|options| {
         options.committers = 1;
-        *proxy.lock().unwrap() = Some(Silent::before(&mut options.connect));
+        *proxy.lock().unwrap() = Some(SilentProxy::before(&mut options.connect));
     })
     .await;
     let proxy = proxy.into_inner().unwrap().unwrap();
@@ -123,7 +123,7 @@ async fn a_renewal_that_gets_no_answer_is_given_up() {
     let app = TestApp::start().await;
     let mut options = DbOptions::new(app.scratch.service.clone());
     options.committers = 1;
-    let proxy = Silent::before(&mut options.connect);
+    let proxy = SilentProxy::before(&mut options.connect);
     let clock = Arc::new(MockClock::at(SystemClock.now()));
     let db = db_on(options, clock.clone()).await;
     let operation = adjust(&app, someone(&db), 1);
@@ -247,7 +247,7 @@ async fn a_connection_that_is_given_back_and_says_nothing_makes_room() {
     let app = TestApp::start().await;
     let mut options = DbOptions::new(app.scratch.service.clone());
     options.connections_max = 1;
-    let proxy = Silent::before(&mut options.connect);
+    let proxy = SilentProxy::before(&mut options.connect);
     let db = db_on(options, Arc::new(MockClock::at(SystemClock.now()))).await;
     let only = db.pool().acquire().await.unwrap();
     proxy.falls_silent();

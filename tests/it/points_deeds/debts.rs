@@ -62,7 +62,7 @@ impl Counter {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hold_that_is_released_repays_what_is_owed() {
-    let (counter, hold) = owing(TestApp::at_rest().await, "1900000175", "holds").await;
+    let (counter, hold) = owing(TestApp::without_jobs().await, "1900000175", "holds").await;
     counter.cannot_spend().await;
     counter.release(hold).await.expect(200);
     assert_eq!(counter.shown().await, [12, 0, 12, 0, 0]);
@@ -89,7 +89,7 @@ async fn a_hold_that_is_released_repays_what_is_owed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_part_of_a_hold_leaves_repays_what_is_owed() {
-    let (counter, hold) = owing(TestApp::at_rest().await, "1900000176", "holds").await;
+    let (counter, hold) = owing(TestApp::without_jobs().await, "1900000176", "holds").await;
     let one = json!({ "points": 1 });
     counter.capture(hold, &one).await.expect(200);
     assert_eq!(counter.shown().await, [11, 0, 12, -1, 1]);
@@ -99,7 +99,7 @@ async fn what_a_part_of_a_hold_leaves_repays_what_is_owed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hold_whose_time_is_over_repays_what_is_owed() {
-    let (counter, hold) = owing(TestApp::at_rest().await, "1900000177", "holds").await;
+    let (counter, hold) = owing(TestApp::without_jobs().await, "1900000177", "holds").await;
     counter.age(hold).await;
     assert!(jobs::holds_round(counter.app.db()).await.unwrap());
     assert_eq!(counter.shown().await, [12, 0, 12, 0, 0]);
@@ -113,7 +113,7 @@ async fn a_redemption_that_a_review_lets_go_repays_what_is_owed() {
         Some(_) if facts.points.is_some_and(|points| points.get() == 8) => Action::Review,
         Some(_) | None => Action::Allow,
     }));
-    let app = TestApp::judged(risk).await;
+    let app = TestApp::with_risk_without_jobs(risk).await;
     let (counter, deed) = owing(app, "1900000178", "redemptions").await;
     let payments = counter.app.app.payments();
     decide(payments, counter.app.tenant.id, deed, false)

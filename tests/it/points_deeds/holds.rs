@@ -77,7 +77,7 @@ async fn what_is_held_is_spent_whole_or_in_part_or_let_go() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hold_ends_when_its_time_is_over() {
-    let counter = Counter::at(TestApp::at_rest().await).await;
+    let counter = Counter::at(TestApp::without_jobs().await).await;
     counter.award(100, "a").await;
     let (over, lasting) = (
         counter.hold(30, "over").await,
@@ -112,7 +112,7 @@ async fn a_hold_ends_when_its_time_is_over() {
 /// Two processes look at the same time, and one that had taken a hold died: it falls due again.
 #[tokio::test(flavor = "multi_thread")]
 async fn holds_are_ended_by_whoever_looks_and_once() {
-    let counter = Counter::at(TestApp::at_rest().await).await;
+    let counter = Counter::at(TestApp::without_jobs().await).await;
     counter.award(1_000, "a").await;
     let mut holds = Vec::new();
     for place in 0..20 {

@@ -7,27 +7,27 @@ use zhangfang::{
     jobs,
     points::{self, DeedState},
     primitives::{Clock as _, DeedId, MockClock, SystemClock},
-    risk::{Action, ReviewTerms, ReviewThen, Risk},
+    risk::{Action, ReviewPolicy, Risk, TimeoutDecision},
 };
 
 use super::{Counter, today_plus};
 use crate::harness::TestApp;
 
 /// Without jobs. From 500 points on everything is reviewed, and when its time is over decided so.
-async fn counter(then: ReviewThen) -> Counter {
-    Counter::at(TestApp::judged(judging(then)).await).await
+async fn counter(then: TimeoutDecision) -> Counter {
+    Counter::at(TestApp::with_risk_without_jobs(judging(then)).await).await
 }
 
-fn judging(then: ReviewThen) -> Risk {
+fn judging(then: TimeoutDecision) -> Risk {
     let risk = Risk::fixed(Arc::new(|facts: &Facts| match facts.points {
         Some(points) if points.get() >= 500 => Action::Review,
         Some(_) | None => Action::Allow,
     }));
-    let terms = ReviewTerms {
-        then,
-        ..ReviewTerms::default()
+    let terms = ReviewPolicy {
+        on_timeout: then,
+        ..ReviewPolicy::default()
     };
-    risk.reviewing(terms)
+    risk.with_review_policy(terms)
 }
 
 impl Counter {
@@ -63,7 +63,7 @@ const LAPSED: &str = "SELECT COUNT(*) FROM risk_reviews v JOIN point_deeds d ON 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn deeds_that_nobody_decided_are_let_go_and_nothing_is_left_pending() {
-    let counter = counter(ReviewThen::Reject).await;
+    let counter = counter(TimeoutDecision::Reject).await;
     for place in 0..6 {
         counter.award(400, &format!("a{place}")).await;
     }
@@ -87,13 +87,13 @@ async fn deeds_that_nobody_decided_are_let_go_and_nothing_is_left_pending() {
     // It is over for good.
     assert_eq!(counter.rounds().await, [false, false]);
     let stages: Vec<String> = reviews_of(&counter, Stage::Redeem).await;
-    assert_eq!(stages, ["lapsed", "lapsed"]);
+    assert_eq!(stages, ["timed_out", "timed_out"]);
     counter.app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn deeds_that_nobody_decided_are_let_in_and_a_hold_begins_then_and_ends_in_its_time() {
-    let counter = counter(ReviewThen::Approve).await;
+    let counter = counter(TimeoutDecision::Approve).await;
     for place in 0..6 {
         counter.award(400, &format!("a{place}")).await;
     }
@@ -124,8 +124,8 @@ async fn deeds_that_nobody_decided_are_let_in_and_a_hold_begins_then_and_ends_in
 #[tokio::test(flavor = "multi_thread")]
 async fn an_award_whose_day_has_gone_by_when_it_is_let_in_is_over_and_repays_nothing() {
     let clock = Arc::new(MockClock::at(SystemClock.now()));
-    let risk = judging(ReviewThen::Approve);
-    let counter = Counter::at(TestApp::judged_on(clock.clone(), risk).await).await;
+    let risk = judging(TimeoutDecision::Approve);
+    let counter = Counter::at(TestApp::with_risk_on_clock(clock.clone(), risk).await).await;
     let mut body = counter.body(900, "soon");
     body["expires_on"] = today_plus(1).into();
     let path = "/api/v1/open/points/awards";

@@ -19,7 +19,7 @@ use zhangfang::{
 
 use crate::{
     expiry::{Deed, Move},
-    harness::{Answer, Caller, JWT_SECRET, Site, TestApp},
+    harness::{ApiAnswer, Caller, JWT_SECRET, Site, TestApp},
 };
 
 /// A back end of the tenant.
@@ -64,7 +64,7 @@ impl Counter {
     }
 
     /// `awards`, `deductions`, `redemptions` or `holds`.
-    async fn ask(&self, what: &str, points: i64, reference: &str) -> Answer {
+    async fn ask(&self, what: &str, points: i64, reference: &str) -> ApiAnswer {
         let path = format!("/api/v1/open/points/{what}");
         self.crm.post(&path, &self.body(points, reference)).await
     }
@@ -87,12 +87,12 @@ impl Counter {
         held["id"].as_str().unwrap().parse().unwrap()
     }
 
-    async fn capture(&self, deed: DeedId, body: &Value) -> Answer {
+    async fn capture(&self, deed: DeedId, body: &Value) -> ApiAnswer {
         let path = format!("/api/v1/open/points/holds/{deed}/capture");
         self.crm.post(&path, body).await
     }
 
-    async fn release(&self, deed: DeedId) -> Answer {
+    async fn release(&self, deed: DeedId) -> ApiAnswer {
         let path = format!("/api/v1/open/points/holds/{deed}/release");
         self.crm.post(&path, &json!({})).await
     }
@@ -135,7 +135,7 @@ fn today_plus(days: u32) -> String {
     today.plus_days(days).to_string()
 }
 
-fn expects(answer: &Answer, status: u16, code: &str, expected: &str) {
+fn expects(answer: &ApiAnswer, status: u16, code: &str, expected: &str) {
     answer.refused(status, code);
     assert_eq!(answer.expect(status)["field"]["expected"], expected);
 }

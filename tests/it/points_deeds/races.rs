@@ -22,7 +22,7 @@ use crate::harness::{
 
 /// The same back end at a second process.
 async fn beside(counter: &Counter) -> Caller {
-    let site = counter.app.beside(&redis_url(), |_| {}).await;
+    let site = counter.app.second_process(&redis_url(), |_| {}).await;
     back_end(&site, counter.app.tenant.id, "merchant-crm")
 }
 
@@ -72,7 +72,7 @@ async fn points_are_not_spent_twice_by_two_processes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_capture_release_and_time_out_exactly_one_wins() {
-    let counter = Counter::at(TestApp::at_rest().await).await;
+    let counter = Counter::at(TestApp::without_jobs().await).await;
     let other = beside(&counter).await;
     let db = counter.app.another_db().await;
     counter.award(1_000, "a").await;
@@ -139,7 +139,7 @@ struct Model {
 async fn random_histories_end_where_a_small_model_ends() {
     let seed: u64 = rand::random();
     let mut rng = StdRng::seed_from_u64(seed);
-    let counter = Counter::at(TestApp::at_rest().await).await;
+    let counter = Counter::at(TestApp::without_jobs().await).await;
     let mut model = Model::default();
     for step in 0..150 {
         let (points, reference) = (rng.random_range(1..60), format!("s{step}"));

@@ -286,7 +286,7 @@ async fn every_kind_of_entry_has_a_class_and_people_at_the_database_read_the_sam
             let mut entry = *cause.bytes();
             entry[15] = kind.code() | resolution;
             sqlx::query(
-                "INSERT INTO transfers (entry_id, leg, tenant_id, phase, debit_account, credit_account, amount, checked_side, account_version, balance_after, created_at) \
+                "INSERT INTO transfers (entry_id, leg, tenant_id, phase, debit_account, credit_account, amount, constrained_side, account_version, balance_after, created_at) \
                  VALUES (?, ?, ?, ?, REPEAT(x'11', 16), ?, 1, 2, ?, 1, NOW(6))",
             )
             .bind(entry.as_slice())

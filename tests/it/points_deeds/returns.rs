@@ -9,7 +9,7 @@ use zhangfang::{
 };
 
 use super::{Counter, back_end, expects, today_plus};
-use crate::{harness::Answer, verification::Copy};
+use crate::{harness::ApiAnswer, verification::Copy};
 
 const PATH: &str = "/api/v1/open/points/returns";
 
@@ -18,7 +18,7 @@ fn id(deed: &Value) -> DeedId {
 }
 
 impl Counter {
-    async fn give_back(&self, of: DeedId, points: i64, reference: &str) -> Answer {
+    async fn give_back(&self, of: DeedId, points: i64, reference: &str) -> ApiAnswer {
         self.crm.post(PATH, &body_of(of, points, reference)).await
     }
 

@@ -40,7 +40,7 @@ fn by_points(asked: &Arc<AtomicUsize>) -> Risk {
 
 async fn counter() -> (Counter, Arc<AtomicUsize>) {
     let asked = Arc::default();
-    let counter = Counter::at(TestApp::judged(by_points(&asked)).await).await;
+    let counter = Counter::at(TestApp::with_risk_without_jobs(by_points(&asked)).await).await;
     (counter, asked)
 }
 
@@ -86,7 +86,7 @@ async fn who_gave_points_by_hand_does_not_let_them_in() {
         Stage::PointsCredit => Action::Review,
         Stage::Login | Stage::PaymentCreate | Stage::Redeem | Stage::Refund => Action::Allow,
     }));
-    let counter = Counter::at(TestApp::judged(risk).await).await;
+    let counter = Counter::at(TestApp::with_risk_without_jobs(risk).await).await;
     let [lin, wang] = ["lin", "wang"].map(|name| counter.app.operator(name));
     let body = counter.body(50, "by-hand");
     let given = lin.post("/api/v1/open/points/awards", &body).await;

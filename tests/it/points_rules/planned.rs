@@ -6,7 +6,7 @@ use serde_json::json;
 use zhangfang::{
     db::{Db, DbOptions},
     payments::{PaidNotice, SettlePayment, Settled},
-    points::{RuleBook, RuleTerms, Rules, SetRule, Validity},
+    points::{RuleTerms, Rules, RulesCache, SetRule, Validity},
     primitives::{Clock as _, MerchantId, MockClock, Money, RandomIds, Timestamp},
 };
 
@@ -19,7 +19,7 @@ async fn another_process_knows_within_a_second_and_reads_only_what_is_new() {
     let merchant = app.merchant("茶里巷", "1900000503").await;
     let merchant_id: MerchantId = id_of(&merchant).await.parse().unwrap();
     let other = app.another_db().await;
-    let book = RuleBook::start(other.clone());
+    let book = RulesCache::start(other.clone());
     let tenant = app.tenant.id;
     let rule = |at| book.rule_for(tenant, Some(merchant_id), at);
     assert_eq!(rule(other.now()).await.unwrap().version, 1);
@@ -87,7 +87,7 @@ impl<'a> Ahead<'a> {
             db.is_ready().await.then_some(())
         })
         .await;
-        let rules = RuleBook::start(db.clone())
+        let rules = RulesCache::start(db.clone())
             .current(app.tenant.id)
             .await
             .unwrap();
@@ -127,7 +127,7 @@ impl<'a> Ahead<'a> {
 /// The rules are read once, before anything begins: that a planned change takes effect to the microsecond needs no look at the database.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_planned_change_takes_effect_at_its_instant() {
-    let app = TestApp::at_rest().await;
+    let app = TestApp::without_jobs().await;
     let (own, plain) = (
         app.merchant("茶里巷", "1900000504").await,
         app.merchant("面馆", "1900000505").await,

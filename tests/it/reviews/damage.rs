@@ -3,16 +3,16 @@
 use zhangfang::{
     payments::RefundStatus,
     primitives::Points,
-    risk::{Action, ReviewThen},
+    risk::{Action, TimeoutDecision},
     verify::Invariant,
 };
 
-use super::{Bench, approve, letting};
-use crate::{harness::Says, verification::Copy};
+use super::{Bench, approve, on_timeout};
+use crate::{harness::ChannelReply, verification::Copy};
 
 /// Books with reviews in every state, a debt that one of them repaid, a payment that was blocked and one that was allowed.
 async fn books() -> Bench {
-    let bench = Bench::with(letting(ReviewThen::Approve)).await;
+    let bench = Bench::with(on_timeout(TimeoutDecision::Approve)).await;
     bench
         .app()
         .set_rule(|terms| terms.daily_cap = Some(Points::constant(1_000)))
@@ -21,12 +21,13 @@ async fn books() -> Bench {
     bench.says(Action::Allow);
     let allowed = desk.paid(1_000, "allowed").await;
     desk.spend(allowed, 6).await;
-    desk.channel.answers([Says::Is(RefundStatus::Success); 4]);
+    desk.channel
+        .answers([ChannelReply::Is(RefundStatus::Success); 4]);
     desk.refund(allowed, None, "r1").await;
     bench.says(Action::Block);
     desk.paid(1_000, "blocked").await;
     bench.says(Action::Review);
-    let lapsed = desk.paid(1_100, "lapsed").await;
+    let lapsed = desk.paid(1_100, "timed_out").await;
     bench.time_is_over().await;
     let approved = desk.paid(1_200, "approved").await;
     let who = bench.app().operator("lin").keyed("approve");
@@ -34,7 +35,7 @@ async fn books() -> Bench {
     desk.refund(approved, Some(600), "r2").await;
     let rejected = desk.paid(1_300, "rejected").await;
     bench.reject(rejected, "lin").await.expect(200);
-    let moot = desk.paid(1_400, "moot").await;
+    let moot = desk.paid(1_400, "superseded").await;
     desk.refund(moot, None, "r3").await;
     let parted = desk.paid(1_700, "parted").await;
     desk.refund(parted, Some(700), "r4").await;
@@ -52,8 +53,8 @@ async fn books() -> Bench {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_of_damage_to_reviews_is_found_and_named() {
     use Invariant::{
-        CapsHold as Caps, EventsMatchChanges as Told, HistoryIsAllowed as States,
-        NothingAnsweredIsLost as Answered, PointsFollowTheRule as Points,
+        AnswersAreDurable as Answered, CapsHold as Caps, EventsMatchChanges as Told,
+        HistoryIsAllowed as States, PointsFollowTheRule as Points,
     };
     let bench = books().await;
     let clean = bench.app().verify().await;

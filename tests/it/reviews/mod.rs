@@ -17,11 +17,11 @@ use zhangfang::{
     payments::PointsReview,
     points::PointsMove,
     primitives::{OrderId, OrderNo, Points, ReviewId},
-    risk::{Action, ReviewTerms, ReviewThen, Risk},
+    risk::{Action, ReviewPolicy, Risk, TimeoutDecision},
 };
 
 use crate::{
-    harness::{Answer, Caller, TestApp},
+    harness::{ApiAnswer, Caller, TestApp},
     refund_core::Desk,
 };
 
@@ -37,10 +37,10 @@ pub(crate) struct Bench {
 impl Bench {
     /// Risk wants everything reviewed, until the test says something else.
     pub(crate) async fn open() -> Self {
-        Self::with(ReviewTerms::default()).await
+        Self::with(ReviewPolicy::default()).await
     }
 
-    pub(crate) async fn with(terms: ReviewTerms) -> Self {
+    pub(crate) async fn with(terms: ReviewPolicy) -> Self {
         let says = Arc::new(Mutex::new(Action::Review));
         let asked = Arc::new(Mutex::new(Vec::new()));
         let (word, heard) = (Arc::clone(&says), Arc::clone(&asked));
@@ -57,7 +57,8 @@ impl Bench {
             heard.lock().unwrap().push(facts.clone());
             *word.lock().unwrap()
         }));
-        let desk = Desk::at(TestApp::judged(risk.reviewing(terms)).await).await;
+        let desk =
+            Desk::at(TestApp::with_risk_without_jobs(risk.with_review_policy(terms)).await).await;
         Self {
             desk,
             says,
@@ -115,22 +116,22 @@ impl Bench {
     pub(crate) async fn state(&self, order: OrderId) -> (String, Option<bool>) {
         let review = self.review_of(order).await;
         let state = review["state"].as_str().unwrap().to_owned();
-        (state, review["let_in"].as_bool())
+        (state, review["released"].as_bool())
     }
 
-    pub(crate) async fn approve(&self, order: OrderId, who: &str) -> Answer {
+    pub(crate) async fn approve(&self, order: OrderId, who: &str) -> ApiAnswer {
         let who = self.app().operator(who).keyed(&format!("approve-{who}"));
         approve(&who, order).await
     }
 
-    pub(crate) async fn reject(&self, order: OrderId, who: &str) -> Answer {
+    pub(crate) async fn reject(&self, order: OrderId, who: &str) -> ApiAnswer {
         let path = format!("{}/reject", path_of(order));
         let who = self.app().operator(who).keyed(&format!("reject-{who}"));
         who.post(&path, &json!({ "note": "同一设备反复下单" }))
             .await
     }
 
-    pub(crate) async fn claim(&self, order: OrderId, who: &str) -> Answer {
+    pub(crate) async fn claim(&self, order: OrderId, who: &str) -> ApiAnswer {
         let path = format!("{}/claim", path_of(order));
         self.app().operator(who).post(&path, &json!({})).await
     }
@@ -189,21 +190,21 @@ pub(crate) fn path_of(order: OrderId) -> String {
     format!("/api/v1/admin/risk/reviews/{}", ReviewId::of(order.id()))
 }
 
-pub(crate) async fn approve(who: &Caller, order: OrderId) -> Answer {
+pub(crate) async fn approve(who: &Caller, order: OrderId) -> ApiAnswer {
     let path = format!("{}/approve", path_of(order));
     who.post(&path, &json!({ "note": "已核对小票" })).await
 }
 
-pub(crate) fn letting(then: ReviewThen) -> ReviewTerms {
-    ReviewTerms {
-        then,
-        ..ReviewTerms::default()
+pub(crate) fn on_timeout(then: TimeoutDecision) -> ReviewPolicy {
+    ReviewPolicy {
+        on_timeout: then,
+        ..ReviewPolicy::default()
     }
 }
 
-pub(crate) fn two_above(points: i64) -> ReviewTerms {
-    ReviewTerms {
+pub(crate) fn two_above(points: i64) -> ReviewPolicy {
+    ReviewPolicy {
         second_person_above: Points::parse(points).unwrap(),
-        ..ReviewTerms::default()
+        ..ReviewPolicy::default()
     }
 }

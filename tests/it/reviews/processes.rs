@@ -18,7 +18,7 @@ use zhangfang::{
 
 use super::{Bench, path_of};
 use crate::{
-    harness::{Says, TestApp},
+    harness::{ChannelReply, TestApp},
     refund_core::Desk,
 };
 
@@ -78,7 +78,10 @@ async fn a_refund_here_and_an_approval_there_never_fail_over_each_other() {
             Err(error) => panic!("{error:?}"),
         }
         assert_eq!(refund.points.due.get(), 10);
-        bench.desk.channel.knows([Says::Is(RefundStatus::Success)]);
+        bench
+            .desk
+            .channel
+            .knows([ChannelReply::Is(RefundStatus::Success)]);
         bench.desk.pursue(&refund).await;
     }
     assert_eq!(first + second, 40);
@@ -107,7 +110,7 @@ async fn a_refund_that_is_agreed_to_here_and_a_time_out_there_never_fail_over_ea
             bench.desk.decide(&refund, true, &key),
             a_little_later(
                 round,
-                payments::lapse_review(&other, ReviewId::of(order.id()))
+                payments::time_out_review(&other, ReviewId::of(order.id()))
             )
         );
         assert!(lapsed.is_ok(), "{lapsed:?}");
@@ -115,7 +118,10 @@ async fn a_refund_that_is_agreed_to_here_and_a_time_out_there_never_fail_over_ea
         let back = agreed.points;
         assert_eq!(back.due, back.withheld);
         assert_eq!(bench.desk.order(order).await.refunds.points, back.due);
-        bench.desk.channel.knows([Says::Is(RefundStatus::Success)]);
+        bench
+            .desk
+            .channel
+            .knows([ChannelReply::Is(RefundStatus::Success)]);
         bench.desk.pursue(&agreed).await;
     }
     assert_eq!(bench.points().await, (0, 0, 0));
@@ -146,7 +152,7 @@ async fn told(payments: &Payments, desk: &Desk, order: OrderId) {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_risk_says_of_a_repeat_is_not_taken_for_what_it_said_of_the_order() {
     let says = Arc::new(Mutex::new(Action::Review));
-    let desk = Desk::at(TestApp::judged(of_payments(&says)).await).await;
+    let desk = Desk::at(TestApp::with_risk_without_jobs(of_payments(&says)).await).await;
     let other = elsewhere(&desk).await;
     let no = desk
         .app
@@ -181,7 +187,7 @@ async fn what_risk_says_of_a_repeat_is_not_taken_for_what_it_said_of_the_order()
 #[tokio::test(flavor = "multi_thread")]
 async fn the_rule_that_nobody_could_answer_is_named_to_whoever_reviews() {
     let says = Arc::new(Mutex::new(Action::Verify));
-    let desk = Desk::at(TestApp::judged(of_payments(&says)).await).await;
+    let desk = Desk::at(TestApp::with_risk_without_jobs(of_payments(&says)).await).await;
     let owner = desk
         .app
         .login(
@@ -222,7 +228,7 @@ async fn the_rule_that_nobody_could_answer_is_named_to_whoever_reviews() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unreadable_decision_does_not_keep_payments_from_settling() {
     let says = Arc::new(Mutex::new(Action::Review));
-    let desk = Desk::at(TestApp::judged(of_payments(&says)).await).await;
+    let desk = Desk::at(TestApp::with_risk_without_jobs(of_payments(&says)).await).await;
     let no = desk
         .app
         .create(&desk.customer, &desk.code, 1_000, "k")

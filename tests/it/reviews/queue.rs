@@ -5,18 +5,18 @@ use zhangfang::{
     jobs,
     payments::{self, PointsReview},
     primitives::ReviewId,
-    risk::{Action, ReviewError, ReviewThen},
+    risk::{Action, ReviewError, TimeoutDecision},
 };
 
-use super::{Bench, approve, letting, path_of, two_above};
+use super::{Bench, approve, on_timeout, path_of, two_above};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn when_time_is_over_the_rule_file_decides() {
     for (then, points, says) in [
-        (ReviewThen::Approve, (10, 10, 0), PointsReview::LetIn),
-        (ReviewThen::Reject, (0, 0, 0), PointsReview::LetGo),
+        (TimeoutDecision::Approve, (10, 10, 0), PointsReview::LetIn),
+        (TimeoutDecision::Reject, (0, 0, 0), PointsReview::LetGo),
     ] {
-        let bench = Bench::with(letting(then)).await;
+        let bench = Bench::with(on_timeout(then)).await;
         let order = bench.desk.paid(1_000, "k").await;
         // Before its time nothing is due.
         let more = jobs::reviews_round(bench.app().app.payments()).await;
@@ -24,8 +24,11 @@ async fn when_time_is_over_the_rule_file_decides() {
         assert_eq!(bench.state(order).await, ("open".into(), None));
         bench.claim(order, "lin").await.expect(200);
         bench.time_is_over().await;
-        let let_in = says == PointsReview::LetIn;
-        assert_eq!(bench.state(order).await, ("lapsed".into(), Some(let_in)));
+        let released = says == PointsReview::LetIn;
+        assert_eq!(
+            bench.state(order).await,
+            ("timed_out".into(), Some(released))
+        );
         assert_eq!(bench.points().await, points);
         assert_eq!(bench.order_says(order).await, says);
         bench
@@ -40,7 +43,8 @@ async fn when_time_is_over_the_rule_file_decides() {
             .claim(order, "lin")
             .await
             .refused(409, "review_already_decided");
-        let lapsed = payments::lapse_review(bench.app().app.payments(), ReviewId::of(order.id()));
+        let lapsed =
+            payments::time_out_review(bench.app().app.payments(), ReviewId::of(order.id()));
         assert!(matches!(lapsed.await, Err(ReviewError::AlreadyDecided(_))));
         bench.time_is_over().await;
         assert_eq!(bench.points().await, points);
@@ -73,7 +77,7 @@ async fn of_two_who_claim_at_once_one_has_it_for_half_an_hour() {
         .reject(order, loser)
         .await
         .refused(409, "review_claimed");
-    let release = format!("{}/release", path_of(order));
+    let release = format!("{}/unclaim", path_of(order));
     let loser_says = bench.app().operator(loser).post(&release, &json!({})).await;
     loser_says.refused(409, "review_claimed");
     let review = bench.review_of(order).await;
@@ -111,7 +115,7 @@ async fn many_points_take_two_people() {
     bench.claim(order, "lin").await.expect(200);
     let first = bench.approve(order, "lin").await.expect(200);
     assert_eq!(
-        (&first["state"], &first["let_in"]),
+        (&first["state"], &first["released"]),
         (&json!("open"), &json!(null))
     );
     assert_eq!(first["first_approver"], "operator:lin");
@@ -188,8 +192,8 @@ async fn however_many_decide_at_once_it_is_decided_once() {
                 answer.refused(409, "review_already_decided");
             }
         }
-        let let_in = bench.state(order).await.1;
-        assert!(let_in.is_some());
+        let released = bench.state(order).await.1;
+        assert!(released.is_some());
         assert_eq!(bench.points().await.2, 0);
     }
     bench.finish().await;
@@ -201,7 +205,7 @@ async fn what_is_let_in_repays_a_debt_first() {
     bench.says(Action::Allow);
     let spent = bench.desk.paid(1_000, "k1").await;
     bench.desk.spend(spent, 7).await;
-    let says = crate::harness::Says::Is(payments::RefundStatus::Success);
+    let says = crate::harness::ChannelReply::Is(payments::RefundStatus::Success);
     bench.desk.channel.answers([says]);
     bench.desk.refund(spent, None, "r").await;
     assert_eq!(bench.desk.has(spent).await, (0, 0, 7));
@@ -257,7 +261,7 @@ async fn the_queue_is_read_by_page_and_filter_and_decided_by_those_who_may() {
     assert_eq!(list("&mine=true").await, [id(0)]);
     assert_eq!(list("&state=approved").await, [id(1)]);
     assert_eq!(list("&state=rejected").await, [id(2)]);
-    assert!(list("&state=moot").await.is_empty());
+    assert!(list("&state=superseded").await.is_empty());
     assert!(list("&stage=redeem").await.is_empty());
     let order = bench.desk.order(orders[0]).await;
     let (customer, merchant) = (order.customer.unwrap(), order.merchant);

@@ -8,7 +8,7 @@ use zhangfang::{
 };
 
 use super::Bench;
-use crate::harness::Says;
+use crate::harness::ChannelReply;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refund_of_everything_leaves_nothing_to_review_once_it_has_arrived() {
@@ -25,9 +25,12 @@ async fn a_refund_of_everything_leaves_nothing_to_review_once_it_has_arrived() {
     assert_eq!(bench.order_says(order).await, PointsReview::Open);
     assert_eq!(bench.points().await, (0, 0, 10));
     assert!(bench.desk.app.verify().await.is_clean());
-    bench.desk.channel.knows([Says::Is(RefundStatus::Success)]);
+    bench
+        .desk
+        .channel
+        .knows([ChannelReply::Is(RefundStatus::Success)]);
     assert_eq!(bench.desk.pursue(&refund).await, RefundStateKind::Succeeded);
-    assert_eq!(bench.state(order).await, ("moot".into(), Some(false)));
+    assert_eq!(bench.state(order).await, ("superseded".into(), Some(false)));
     assert_eq!(bench.order_says(order).await, PointsReview::LetGo);
     bench
         .approve(order, "lin")
@@ -49,7 +52,7 @@ async fn a_refund_of_a_fen_leaves_the_review_of_a_thousand_points_alone() {
     bench
         .desk
         .channel
-        .answers([Says::Is(RefundStatus::Success); 2]);
+        .answers([ChannelReply::Is(RefundStatus::Success); 2]);
     let cent = bench.desk.refund(order, Some(1), "r1").await;
     assert_eq!((cent.points.due.get(), cent.points.withheld.get()), (0, 0));
     assert_eq!(bench.order_says(order).await, PointsReview::Open);
@@ -71,7 +74,7 @@ async fn a_refund_of_a_fen_leaves_the_review_of_a_thousand_points_alone() {
     bench
         .desk
         .channel
-        .answers([Says::Is(RefundStatus::Success)]);
+        .answers([ChannelReply::Is(RefundStatus::Success)]);
     let rest = bench.desk.refund(order, None, "r3").await;
     assert_eq!(
         (rest.points.due.get(), rest.points.withheld.get()),
@@ -120,7 +123,10 @@ async fn a_refund_that_fails_gives_the_review_back_what_it_withheld() {
         }
         let report = bench.desk.app.verify().await;
         assert!(report.is_clean(), "{decide}: {report}");
-        bench.desk.channel.knows([Says::Is(RefundStatus::Closed)]);
+        bench
+            .desk
+            .channel
+            .knows([ChannelReply::Is(RefundStatus::Closed)]);
         assert_eq!(bench.desk.pursue(&refund).await, RefundStateKind::Closed);
         let pending = if decide == "nothing" { 10 } else { 0 };
         assert_eq!(bench.points().await, (kept, kept, pending), "{decide}");
@@ -142,7 +148,7 @@ async fn a_refund_that_fails_gives_the_review_back_what_it_withheld() {
         bench
             .desk
             .channel
-            .answers([Says::Is(RefundStatus::Success)]);
+            .answers([ChannelReply::Is(RefundStatus::Success)]);
         let rest = bench.desk.refund(order, None, "r2").await;
         let back = if decide == "reject" { 0 } else { 10 };
         assert_eq!(
@@ -176,8 +182,8 @@ async fn pieces_withhold_what_the_whole_would_and_each_ends_by_itself() {
                 (&other, &one)
             };
             bench.desk.channel.knows([
-                Says::Is(RefundStatus::Success),
-                Says::Is(RefundStatus::Closed),
+                ChannelReply::Is(RefundStatus::Success),
+                ChannelReply::Is(RefundStatus::Closed),
             ]);
             assert_eq!(bench.desk.pursue(arrives).await, RefundStateKind::Succeeded);
             assert!(bench.desk.app.verify().await.is_clean());
@@ -210,7 +216,10 @@ async fn a_refund_under_way_does_not_spare_the_second_person() {
     let refund = bench.desk.refund(order, Some(90_000), "r").await;
     let first = bench.approve(order, "lin").await.expect(200);
     assert_eq!(first["state"], "open");
-    bench.desk.channel.knows([Says::Is(RefundStatus::Success)]);
+    bench
+        .desk
+        .channel
+        .knows([ChannelReply::Is(RefundStatus::Success)]);
     assert_eq!(bench.desk.pursue(&refund).await, RefundStateKind::Succeeded);
     // Now it is about a hundred points.
     bench.approve(order, "wang").await.expect(200);
@@ -230,7 +239,7 @@ async fn points_that_were_let_in_are_taken_back_and_those_that_were_let_go_are_n
     bench
         .desk
         .channel
-        .answers([Says::Is(RefundStatus::Success); 2]);
+        .answers([ChannelReply::Is(RefundStatus::Success); 2]);
     let refund = bench.desk.refund(one, Some(600), "r1").await;
     assert_eq!(refund.points.due.get(), 6);
     assert_eq!(bench.points().await, (4, 4, 0));
@@ -286,7 +295,10 @@ async fn a_refund_that_awaits_approval_leaves_the_review_alone_until_it_sets_out
             _ => PointsReview::LetGo,
         };
         assert_eq!(bench.order_says(order).await, says);
-        bench.desk.channel.knows([Says::Is(RefundStatus::Success)]);
+        bench
+            .desk
+            .channel
+            .knows([ChannelReply::Is(RefundStatus::Success)]);
         assert_eq!(bench.desk.pursue(&agreed).await, RefundStateKind::Succeeded);
         let report = bench.desk.app.verify().await;
         assert!(report.is_clean(), "{decide}: {report}");
@@ -325,7 +337,7 @@ async fn a_refund_that_awaits_approval_leaves_the_review_alone_until_it_sets_out
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refund_that_risk_sends_to_a_second_person_takes_back_what_was_let_in_meanwhile() {
     for (place, action) in [Action::Review, Action::Verify].into_iter().enumerate() {
-        for (amount, let_in, points_back) in
+        for (amount, released, points_back) in
             [(None, true, 10), (Some(400), true, 4), (None, false, 10)]
         {
             let bench = Bench::open().await;
@@ -336,20 +348,23 @@ async fn a_refund_that_risk_sends_to_a_second_person_takes_back_what_was_let_in_
             assert_eq!(bench.order_says(order).await, PointsReview::Open);
             let report = bench.desk.app.verify().await;
             assert!(report.is_clean(), "{place}: {report}");
-            if let_in {
+            if released {
                 bench.approve(order, "lin").await.expect(200);
             }
             let agreed = bench.desk.decide(&refund, true, "d").await;
-            let withheld = if let_in { 0 } else { 10 };
+            let withheld = if released { 0 } else { 10 };
             let back = agreed.points;
             assert_eq!(
                 (back.due.get(), back.withheld.get()),
                 (points_back, withheld)
             );
-            bench.desk.channel.knows([Says::Is(RefundStatus::Success)]);
+            bench
+                .desk
+                .channel
+                .knows([ChannelReply::Is(RefundStatus::Success)]);
             let pursued = bench.desk.pursue(&agreed).await;
             assert_eq!(pursued, RefundStateKind::Succeeded);
-            let kept = if let_in { 10 - points_back } else { 0 };
+            let kept = if released { 10 - points_back } else { 0 };
             assert_eq!(bench.points().await, (kept, kept, 0));
             bench.finish().await;
         }
@@ -378,7 +393,10 @@ async fn an_approval_and_a_refund_at_once_agree_about_the_points() {
         assert_eq!(back.due.get(), 7);
         assert!(matches!(back.withheld.get(), 0 | 7), "{back:?}");
         assert_eq!(bench.order_says(order).await, PointsReview::LetIn);
-        bench.desk.channel.knows([Says::Is(RefundStatus::Success)]);
+        bench
+            .desk
+            .channel
+            .knows([ChannelReply::Is(RefundStatus::Success)]);
         bench.desk.pursue(&refund).await;
     }
     assert_eq!(bench.points().await, (36, 36, 0));

@@ -44,7 +44,7 @@ async fn the_money_settles_and_the_points_wait_until_they_are_let_in() {
     assert_eq!(
         (
             &approved["state"],
-            &approved["let_in"],
+            &approved["released"],
             &approved["decided_by"]
         ),
         (&json!("approved"), &json!(true), &json!("operator:lin"))

@@ -2,7 +2,7 @@
 
 use zhangfang::{
     primitives::{ChallengeId, Id},
-    risk::{Action, Effect, Measured},
+    risk::{Action, CounterValues, Effect},
 };
 
 use super::{FIRST_SEEN, action, at_most, cache, from, passed, payment, risk, somebody};
@@ -15,7 +15,7 @@ async fn redis() -> redis::aio::MultiplexedConnection {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn eleven_at_once_by_two_processes_are_counted_as_eleven() {
-    let app = TestApp::at_rest().await;
+    let app = TestApp::without_jobs().await;
     let rules = at_most(10, "1h");
     let (one, _) = risk(&rules, app.db(), &redis_url()).await;
     let (two, _) = risk(&rules, app.db(), &redis_url()).await;
@@ -27,13 +27,13 @@ async fn eleven_at_once_by_two_processes_are_counted_as_eleven() {
 
 #[tokio::test]
 async fn a_window_passes_and_what_it_held_leaves_nothing_behind() {
-    let app = TestApp::at_rest().await;
+    let app = TestApp::without_jobs().await;
     let (risk, _) = risk(&at_most(2, "10s"), app.db(), &redis_url()).await;
     let customer = somebody();
-    let first = risk.rule_on(payment(customer)).await;
+    let first = risk.evaluate(payment(customer)).await;
     assert_eq!(
         first.decision().unwrap().measured,
-        Measured(vec![Some(1)]),
+        CounterValues(vec![Some(1)]),
         "it counts itself"
     );
     action(&risk, payment(customer)).await;
@@ -70,11 +70,11 @@ async fn keys_of(
 
 #[tokio::test]
 async fn keys_expire_and_hold_no_personal_data() {
-    let app = TestApp::at_rest().await;
+    let app = TestApp::without_jobs().await;
     let (risk, _) = risk(FIRST_SEEN, app.db(), &redis_url()).await;
     let customer = somebody();
     let facts = || from(payment(customer), "203.0.113.77");
-    let first = risk.rule_on(facts()).await;
+    let first = risk.evaluate(facts()).await;
     assert_eq!(first.action(), Action::Allow);
     first.conclude(true).await;
     let mut connection = redis().await;
@@ -115,17 +115,17 @@ async fn keys_expire_and_hold_no_personal_data() {
 
 #[tokio::test]
 async fn what_was_seen_is_what_was_done() {
-    let app = TestApp::at_rest().await;
+    let app = TestApp::without_jobs().await;
     let (risk, cache) = risk(FIRST_SEEN, app.db(), &redis_url()).await;
     let customer = somebody();
     let home = || from(payment(customer), "203.0.113.7");
     let abroad = || from(payment(customer), "198.51.100.7");
-    let first = risk.rule_on(home()).await;
+    let first = risk.evaluate(home()).await;
     assert_eq!(first.action(), Action::Allow, "a new customer");
     first.conclude(true).await;
     // Stopped, so it stays unknown, however often one tries.
     for _ in 0..3 {
-        let stopped = risk.rule_on(abroad()).await;
+        let stopped = risk.evaluate(abroad()).await;
         assert_eq!(stopped.action(), Action::Verify);
         stopped.conclude(false).await;
     }
@@ -134,18 +134,18 @@ async fn what_was_seen_is_what_was_done() {
     // place as unknown as any.
     let newcomer = somebody();
     let at = |address: &str| from(payment(newcomer), address);
-    let refused = risk.rule_on(at("192.0.2.7")).await;
+    let refused = risk.evaluate(at("192.0.2.7")).await;
     assert_eq!(refused.action(), Action::Allow, "a new customer");
     refused.conclude(false).await;
-    let first = risk.rule_on(at("203.0.113.7")).await;
+    let first = risk.evaluate(at("203.0.113.7")).await;
     assert_eq!(first.action(), Action::Allow, "still a new customer");
     first.conclude(true).await;
     assert_eq!(action(&risk, at("192.0.2.7")).await, Action::Verify);
 
     // The answer to a challenge lets it through without counting it again, and makes it known.
-    let stopped = risk.rule_on(abroad()).await;
+    let stopped = risk.evaluate(abroad()).await;
     let challenge = ChallengeId::new(Id::from_bytes([9; 16]));
-    let answered = risk.again_answered(&stopped, challenge);
+    let answered = risk.reevaluate_answered(&stopped, challenge);
     assert_eq!(answered.action(), Action::Allow);
     answered.conclude(true).await;
     let (before, after) = (stopped.decision().unwrap(), answered.decision().unwrap());
@@ -165,41 +165,47 @@ async fn what_was_seen_is_what_was_done() {
 
 #[tokio::test]
 async fn answering_a_challenge_counts_nothing_twice() {
-    let app = TestApp::at_rest().await;
+    let app = TestApp::without_jobs().await;
     let verify = at_most(1, "1h").replace("action: block", "action: verify");
     let (risk, _) = risk(&verify, app.db(), &redis_url()).await;
     let customer = somebody();
     action(&risk, payment(customer)).await;
-    let second = risk.rule_on(payment(customer)).await;
+    let second = risk.evaluate(payment(customer)).await;
     assert_eq!(second.action(), Action::Verify);
     let challenge = ChallengeId::new(Id::from_bytes([9; 16]));
     for _ in 0..5 {
         assert_eq!(
-            risk.again_answered(&second, challenge).action(),
+            risk.reevaluate_answered(&second, challenge).action(),
             Action::Allow
         );
     }
-    let third = risk.rule_on(payment(customer)).await;
-    assert_eq!(third.decision().unwrap().measured, Measured(vec![Some(3)]));
+    let third = risk.evaluate(payment(customer)).await;
+    assert_eq!(
+        third.decision().unwrap().measured,
+        CounterValues(vec![Some(3)])
+    );
     app.finish().await;
 }
 
 #[tokio::test]
-async fn what_a_deed_does_not_have_is_not_measured_and_not_missing() {
-    let app = TestApp::at_rest().await;
+async fn what_an_activity_does_not_have_is_not_measured_and_not_missing() {
+    let app = TestApp::without_jobs().await;
     let rules = at_most(1, "1h").replace("per: customer", "per: device");
     let (risk, _) = risk(&rules, app.db(), &redis_url()).await;
     for _ in 0..3 {
-        let ruling = risk.rule_on(payment(somebody())).await;
-        assert_eq!(ruling.action(), Action::Allow);
-        assert_eq!(ruling.decision().unwrap().measured, Measured(vec![Some(0)]));
+        let evaluation = risk.evaluate(payment(somebody())).await;
+        assert_eq!(evaluation.action(), Action::Allow);
+        assert_eq!(
+            evaluation.decision().unwrap().measured,
+            CounterValues(vec![Some(0)])
+        );
     }
     app.finish().await;
 }
 
 #[tokio::test]
 async fn tenants_count_apart_and_rules_that_ask_for_the_same_count_once() {
-    let app = TestApp::at_rest().await;
+    let app = TestApp::without_jobs().await;
     let (one, _) = risk(&at_most(2, "1h"), app.db(), &redis_url()).await;
     // Another file with the same question: what was counted is known to it.
     let (other, _) = risk(&at_most(3, "1h"), app.db(), &redis_url()).await;
@@ -217,7 +223,7 @@ async fn tenants_count_apart_and_rules_that_ask_for_the_same_count_once() {
 
 #[tokio::test]
 async fn without_redis_rules_do_what_they_do_without_counters_and_nobody_waits() {
-    let app = TestApp::at_rest().await;
+    let app = TestApp::without_jobs().await;
     // A port that nobody listens on, taken and given back.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -226,9 +232,12 @@ async fn without_redis_rules_do_what_they_do_without_counters_and_nobody_waits()
     let (risk, _) = risk(&at_most(10, "1h"), app.db(), &url).await;
     let began = std::time::Instant::now();
     for _ in 0..500 {
-        let ruling = risk.rule_on(payment(somebody())).await;
-        assert_eq!(ruling.action(), Action::Review);
-        assert_eq!(ruling.decision().unwrap().measured, Measured(vec![None]));
+        let evaluation = risk.evaluate(payment(somebody())).await;
+        assert_eq!(evaluation.action(), Action::Review);
+        assert_eq!(
+            evaluation.decision().unwrap().measured,
+            CounterValues(vec![None])
+        );
     }
     let took = began.elapsed();
     assert!(took < std::time::Duration::from_secs(1), "{took:?}");

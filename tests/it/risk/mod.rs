@@ -1,14 +1,14 @@
 //! Risk: what is counted, where, and by whose rules.
 
-mod again;
-mod away;
+mod activities;
+mod backtest;
 mod counting;
-mod deeds;
+mod decisions;
 mod file;
-mod reading;
 mod replay;
 mod script;
 mod topology;
+mod without_redis;
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ rules:
     stages: [payment.create]
     action: verify
     priority: 1
-    first_seen: {thing: network, within: 30d}
+    first_seen: {attribute: network, within: 30d}
     on_missing: verify
     reason: a network that the customer was never in
 ";
@@ -85,7 +85,7 @@ fn from(facts: Facts, address: &str) -> Facts {
 }
 
 async fn action(risk: &Risk, facts: Facts) -> Action {
-    risk.rule_on(facts).await.action()
+    risk.evaluate(facts).await.action()
 }
 
 /// Two processes make fifteen payments of one customer together; how many pass.

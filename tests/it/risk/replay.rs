@@ -122,7 +122,7 @@ async fn a_decision_that_its_rules_would_not_make_again_is_found_and_named() {
     ];
     let mut copy = Copy::of(&app).await;
     for (statement, says) in damage {
-        copy.finds(Invariant::DecisionsStand, &statement, says)
+        copy.finds(Invariant::DecisionsAreReproducible, &statement, says)
             .await;
     }
     // How a reason is worded may change.

@@ -28,7 +28,7 @@ impl Counting {
         }
     }
 
-    async fn ask(&mut self, now_us: u64, what: &str, window: u64, name: &str, add: u64) -> i64 {
+    async fn usage(&mut self, now_us: u64, what: &str, window: u64, name: &str, add: u64) -> i64 {
         let mut call = self.script.key(format!("{}:{what}", self.key));
         match what {
             "sum" => call.arg("sums").arg(1).arg(name).arg(window).arg(add),
@@ -99,7 +99,7 @@ async fn a_sum_is_never_too_small_and_too_large_by_a_twelfth_of_the_window_at_mo
             if add > 0 {
                 happened.push((now, add));
             }
-            let told = counting.ask(now, "sum", window, "f2", add).await;
+            let told = counting.usage(now, "sum", window, "f2", add).await;
             let told = u64::try_from(told).unwrap();
             let since = |length: u64| -> u64 {
                 let after = |(at, _): &&(u64, u64)| now - *at < length;
@@ -127,29 +127,32 @@ async fn sums_of_all_windows_share_a_key_and_nothing_else() {
             (3_600, "3600:f2", 100),
             (60, "60:c2", 1),
         ] {
-            let told = counting.ask(BEGIN_US, "sum", window, name, add).await;
+            let told = counting.usage(BEGIN_US, "sum", window, name, add).await;
             assert_eq!(told, number * i64::try_from(add).unwrap(), "{name}");
         }
     }
-    let other = counting.ask(BEGIN_US, "sum", 3_600, "3600:c5", 0).await;
+    let other = counting.usage(BEGIN_US, "sum", 3_600, "3600:c5", 0).await;
     assert_eq!(other, 0);
     // The key stays for the longest of its windows, whichever was asked last; what is over by then goes.
     let rest = counting.rest("sum").await;
     assert!((3_600_000..=3_900_000).contains(&rest), "{rest}");
     let whole = counting.size().await;
     let later = BEGIN_US + 70_000_000;
-    let told = counting.ask(later, "sum", 3_600, "3600:c2", 1).await;
+    let told = counting.usage(later, "sum", 3_600, "3600:c2", 1).await;
     assert_eq!(told, 21);
     assert!(
         counting.size().await < whole,
         "nobody asks for the minute any more"
     );
-    assert_eq!(counting.ask(later, "sum", 3_600, "3600:f2", 0).await, 2_000);
+    assert_eq!(
+        counting.usage(later, "sum", 3_600, "3600:f2", 0).await,
+        2_000
+    );
     counting.end().await;
 }
 
 #[tokio::test]
-async fn all_that_one_deed_asks_is_answered_in_one_call() {
+async fn all_that_one_activity_asks_is_answered_in_one_call() {
     let mut counting = Counting::new().await;
     let mut call = counting.script.prepare_invoke();
     for what in ["sum", "set", "seen", "sum"] {
@@ -178,17 +181,20 @@ async fn a_clock_that_is_set_back_hides_nothing_and_one_set_back_far_does_not_co
     let hour_us = 3_600_000_000_u64;
     let mut counting = Counting::new().await;
     for number in 1..=5 {
-        assert_eq!(counting.ask(BEGIN_US, "sum", window, "c2", 1).await, number);
+        assert_eq!(
+            counting.usage(BEGIN_US, "sum", window, "c2", 1).await,
+            number
+        );
     }
     // A failover to a server that is three hours behind.
     let behind = BEGIN_US - 3 * hour_us;
-    assert_eq!(counting.ask(behind, "sum", window, "c2", 0).await, 5);
-    assert_eq!(counting.ask(behind, "sum", window, "c2", 1).await, 6);
-    assert_eq!(counting.ask(BEGIN_US, "sum", window, "c2", 1).await, 7);
+    assert_eq!(counting.usage(behind, "sum", window, "c2", 0).await, 5);
+    assert_eq!(counting.usage(behind, "sum", window, "c2", 1).await, 6);
+    assert_eq!(counting.usage(BEGIN_US, "sum", window, "c2", 1).await, 7);
     // And to one that is a week behind: what is in the future then cannot have happened.
     let far_behind = BEGIN_US - 7 * 24 * hour_us;
-    assert_eq!(counting.ask(far_behind, "sum", window, "c2", 1).await, 1);
-    assert_eq!(counting.ask(far_behind, "sum", window, "c2", 1).await, 2);
+    assert_eq!(counting.usage(far_behind, "sum", window, "c2", 1).await, 1);
+    assert_eq!(counting.usage(far_behind, "sum", window, "c2", 1).await, 2);
     counting.end().await;
 }
 
@@ -209,7 +215,7 @@ async fn different_ones_are_counted_exactly_and_up_to_a_bound() {
             if add > 0 {
                 met.insert(member.clone(), now);
             }
-            let told = counting.ask(now, "set", window, &member, add).await;
+            let told = counting.usage(now, "set", window, &member, add).await;
             let known = met.values().filter(|at| now - **at < window_us).count();
             assert_eq!(
                 told,
@@ -224,7 +230,7 @@ async fn different_ones_are_counted_exactly_and_up_to_a_bound() {
     for number in 0..=u64::from(DISTINCT_MAX) {
         let member = number.to_string();
         last = counting
-            .ask(BEGIN_US + number, "set", 3_600, &member, 1)
+            .usage(BEGIN_US + number, "set", 3_600, &member, 1)
             .await;
     }
     assert_eq!(last, i64::from(DISTINCT_MAX), "the oldest has made room");
@@ -246,7 +252,7 @@ async fn what_was_seen_is_known_for_the_window_and_wants_to_be_noted_again_in_ti
             .await
             .unwrap();
     };
-    assert_eq!(counting.ask(BEGIN_US, "seen", window, "a", 0).await, 0);
+    assert_eq!(counting.usage(BEGIN_US, "seen", window, "a", 0).await, 0);
     note(&mut counting, BEGIN_US).await;
     for (later_us, expected) in [
         (0, 1),
@@ -256,10 +262,10 @@ async fn what_was_seen_is_known_for_the_window_and_wants_to_be_noted_again_in_ti
         (12 * twelfth_us, 0),
     ] {
         let told = counting
-            .ask(BEGIN_US + later_us, "seen", window, "a", 0)
+            .usage(BEGIN_US + later_us, "seen", window, "a", 0)
             .await;
         assert_eq!(told, expected, "after {later_us}");
     }
-    assert_eq!(counting.ask(BEGIN_US, "seen", window, "b", 0).await, 0);
+    assert_eq!(counting.usage(BEGIN_US, "seen", window, "b", 0).await, 0);
     counting.end().await;
 }

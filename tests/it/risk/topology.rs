@@ -3,21 +3,21 @@
 use zhangfang::{cache::Cache, risk::Action};
 
 use super::{
-    FIRST_SEEN, action, at_most, deeds::counts_once_and_takes_back, from, passed, payment, risk,
-    somebody,
+    FIRST_SEEN, action, activities::counts_once_and_takes_back, at_most, from, passed, payment,
+    risk, somebody,
 };
-use crate::harness::{TestApp, ask, cluster, eventually, replicated, sentinels};
+use crate::harness::{TestApp, cluster, eventually, replicated, sentinels, usage};
 
 async fn up(caches: [&Cache; 2]) {
     for cache in caches {
         eventually("Redis is whole", || async {
-            (*cache.presence().borrow() && cache.is_up()).then_some(())
+            (*cache.availability().borrow() && cache.is_up()).then_some(())
         })
         .await;
     }
 }
 
-/// Rules on everything that a deed has, so that a decision needs several servers.
+/// Rules on everything that an activity has, so that a decision needs several servers.
 fn many_subjects() -> String {
     let customer = at_most(10, "1h");
     let address = at_most(1_000, "1h")
@@ -37,17 +37,17 @@ async fn in_a_cluster_a_decision_asks_several_servers_at_once() {
     let Some((mut servers, ports, url)) = cluster("risk-cluster").await else {
         return;
     };
-    let app = TestApp::at_rest().await;
+    let app = TestApp::without_jobs().await;
     let (one, cache_one) = risk(&many_subjects(), app.db(), &url).await;
     let (two, cache_two) = risk(&many_subjects(), app.db(), &url).await;
     for _ in 0..24 {
         assert_eq!(passed(&one, &two, somebody()).await, 10);
     }
-    // All three subjects of a deed are measured, wherever they live.
+    // All three subjects of an activity are measured, wherever they live.
     for last in 0..12 {
         let facts = from(payment(somebody()), &format!("203.0.113.{last}"));
-        let ruling = one.rule_on(facts).await;
-        let measured = &ruling.decision().unwrap().measured.0;
+        let evaluation = one.evaluate(facts).await;
+        let measured = &evaluation.decision().unwrap().measured.0;
         assert_eq!(measured.len(), 3);
         assert!(
             measured
@@ -56,7 +56,7 @@ async fn in_a_cluster_a_decision_asks_several_servers_at_once() {
         );
     }
     for port in &ports {
-        let size = ask(*port, &["DBSIZE".to_owned()]).await;
+        let size = usage(*port, &["DBSIZE".to_owned()]).await;
         assert_ne!(size.as_deref(), Some("0"), "nothing is kept on {port}");
     }
     // What is not done is taken back in a cluster too.
@@ -75,7 +75,7 @@ async fn in_a_cluster_a_decision_asks_several_servers_at_once() {
     servers.kill(2);
     eventually("the absence is felt", || async {
         let lost = action(&one, payment(somebody())).await == Action::Review;
-        (lost && !*cache_one.presence().borrow()).then_some(())
+        (lost && !*cache_one.availability().borrow()).then_some(())
     })
     .await;
     for _ in 0..20 {
@@ -94,7 +94,7 @@ async fn behind_sentinels_the_counters_follow_the_master() {
     let Some((mut servers, replica, url)) = sentinels("risk-sentinel").await else {
         return;
     };
-    let app = TestApp::at_rest().await;
+    let app = TestApp::without_jobs().await;
     let (one, cache_one) = risk(&many_subjects(), app.db(), &url).await;
     let (two, cache_two) = risk(&many_subjects(), app.db(), &url).await;
     let counted = somebody();
@@ -104,7 +104,7 @@ async fn behind_sentinels_the_counters_follow_the_master() {
     servers.kill(0);
     let replication: Vec<_> = ["INFO", "replication"].map(str::to_owned).into();
     eventually("the replica is master", || async {
-        let said = ask(replica, &replication).await?;
+        let said = usage(replica, &replication).await?;
         said.contains("role:master").then_some(())
     })
     .await;

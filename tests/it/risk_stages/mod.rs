@@ -20,7 +20,7 @@ use zhangfang::{
     risk::{Action, Risk},
 };
 
-use crate::harness::{Answer, Caller, Merchant, TestApp};
+use crate::harness::{ApiAnswer, Caller, Merchant, TestApp};
 
 /// What risk is told to say, and what it was asked.
 #[derive(Default)]
@@ -78,11 +78,11 @@ impl Desk {
         self.told.says(stage, action);
     }
 
-    async fn ask(&self, key: &str) -> Answer {
+    async fn ask(&self, key: &str) -> ApiAnswer {
         self.ask_as(&self.customer, key).await
     }
 
-    async fn ask_as(&self, customer: &Caller, key: &str) -> Answer {
+    async fn ask_as(&self, customer: &Caller, key: &str) -> ApiAnswer {
         let body = json!({ "code": self.merchant.code, "amount_fen": 1200 });
         customer.keyed(key).post(PAYMENTS, &body).await
     }
@@ -93,7 +93,7 @@ impl Desk {
         challenge_of(&self.ask(key).await)
     }
 
-    async fn answer(&self, who: &Caller, challenge: &str, code: &str) -> Answer {
+    async fn answer(&self, who: &Caller, challenge: &str, code: &str) -> ApiAnswer {
         let path = format!("/api/v1/customer/challenges/{challenge}/answer");
         who.post(&path, &json!({ "code": code })).await
     }
@@ -103,7 +103,7 @@ impl Desk {
         self.customer.get(&path).await.expect(200)
     }
 
-    async fn log_in(&self, name: &str, challenge: Option<&str>) -> Answer {
+    async fn log_in(&self, name: &str, challenge: Option<&str>) -> ApiAnswer {
         let mut body = json!({ "tenant": "demo", "code": format!("sim-{name}"), "as": "customer" });
         if let Some(challenge) = challenge {
             body["challenge"] = json!(challenge);
@@ -112,7 +112,7 @@ impl Desk {
         self.app.anyone().post(path, &body).await
     }
 
-    async fn refund(&self, order_no: &str, fen: i64, key: &str) -> Answer {
+    async fn refund(&self, order_no: &str, fen: i64, key: &str) -> ApiAnswer {
         let path = format!("/api/v1/merchant/payments/{order_no}/refunds");
         let body = json!({ "amount_fen": fen, "reason": "不想要了" });
         self.merchant.owner.keyed(key).post(&path, &body).await
@@ -146,7 +146,7 @@ impl Desk {
     }
 }
 
-fn blocked(answer: &Answer) -> DecisionId {
+fn blocked(answer: &ApiAnswer) -> DecisionId {
     answer.refused(403, "risk_blocked");
     says_nothing_of_the_rule(answer);
     let body = answer.expect(403);
@@ -154,7 +154,7 @@ fn blocked(answer: &Answer) -> DecisionId {
     body["decision"].as_str().unwrap().parse().unwrap()
 }
 
-fn challenge_of(answer: &Answer) -> String {
+fn challenge_of(answer: &ApiAnswer) -> String {
     answer.refused(403, "risk_verification_required");
     says_nothing_of_the_rule(answer);
     let body = answer.expect(403);
@@ -169,7 +169,7 @@ fn challenge_of(answer: &Answer) -> String {
 }
 
 /// Neither its name nor its reason, as [`Risk::fixed`] gives them.
-fn says_nothing_of_the_rule(answer: &Answer) {
+fn says_nothing_of_the_rule(answer: &ApiAnswer) {
     let text = String::from_utf8(answer.bytes.clone()).unwrap();
     assert!(
         !text.contains("fixed") && !text.contains("told so"),
@@ -177,7 +177,7 @@ fn says_nothing_of_the_rule(answer: &Answer) {
     );
 }
 
-fn order_of(answer: &Answer) -> OrderNo {
+fn order_of(answer: &ApiAnswer) -> OrderNo {
     answer.expect(201)["order_no"]
         .as_str()
         .unwrap()

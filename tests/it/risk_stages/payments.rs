@@ -30,7 +30,7 @@ async fn a_blocked_payment_is_not_made_and_its_decision_is_kept() {
             (decision_on(order), Action::Allow)
         ]
     );
-    // A repeat is no new deed, whatever risk says now.
+    // A repeat is no new activity, whatever risk says now.
     for action in [Action::Block, Action::Verify, Action::Review] {
         desk.says(Stage::PaymentCreate, action);
         assert_eq!(order_of(&desk.ask("k").await), order);
@@ -134,7 +134,7 @@ async fn a_payment_to_be_reviewed_is_made_and_so_is_one_that_nobody_can_verify()
     let decisions = desk.decisions(Stage::PaymentCreate).await;
     assert!(decisions.contains(&(decision_on(order), Action::Review)));
 
-    // An order that the merchant shows is the merchant's deed.
+    // An order that the merchant shows is the merchant's activity.
     let show = async |key: &str| {
         let body = json!({ "amount_fen": 700 });
         let path = "/api/v1/merchant/payments";
@@ -155,7 +155,7 @@ async fn a_payment_to_be_reviewed_is_made_and_so_is_one_that_nobody_can_verify()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_decision_and_the_deed_are_one_commit() {
+async fn the_decision_and_the_activity_are_one_commit() {
     let desk = Desk::open().await;
     // What cannot store its decision is not done.
     desk.app

@@ -305,9 +305,9 @@ impl SharingChannel for Channel {
 
 /// The rest of the channel, which says nothing: refunds stay where the sharing lets them go.
 #[derive(Debug)]
-pub(crate) struct Silent(OurAccount);
+pub(crate) struct SilentProxy(OurAccount);
 
-impl Silent {
+impl SilentProxy {
     pub(crate) fn new() -> Self {
         Self(OurAccount {
             mode: ChannelMode::Partner,
@@ -317,7 +317,7 @@ impl Silent {
     }
 }
 
-impl PaymentChannel for Silent {
+impl PaymentChannel for SilentProxy {
     fn account(&self) -> &OurAccount {
         &self.0
     }

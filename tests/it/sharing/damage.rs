@@ -105,7 +105,7 @@ async fn every_kind_of_damage_to_sharings_is_found_and_named() {
         (Booked, "UPDATE sharing_parts SET id = REPEAT(x'77', 16) WHERE state = 3 LIMIT 1".into(), "is of a sharing, part or return that does not exist"),
         (Booked, "UPDATE sharing_parts SET receiver_id = REPEAT(x'07', 16) LIMIT 1".into(), "no receiver of its merchant"),
         (Booked, "UPDATE sharing_receivers SET merchant_id = REPEAT(x'07', 16) LIMIT 1".into(), "no receiver of its merchant"),
-        (Booked, format!("INSERT INTO transfers (entry_id, leg, tenant_id, phase, debit_account, credit_account, amount, checked_side, created_at) SELECT CONCAT(SUBSTR(entry_id, 1, 14), CHAR(ORD(SUBSTR(entry_id, 15, 1)) ^ 85 USING binary), x'02'), 0, tenant_id, phase, debit_account, credit_account, amount, 0, created_at FROM transfers WHERE {sent} AND leg = 0 LIMIT 1"), "in transit, and"),
+        (Booked, format!("INSERT INTO transfers (entry_id, leg, tenant_id, phase, debit_account, credit_account, amount, constrained_side, created_at) SELECT CONCAT(SUBSTR(entry_id, 1, 14), CHAR(ORD(SUBSTR(entry_id, 15, 1)) ^ 85 USING binary), x'02'), 0, tenant_id, phase, debit_account, credit_account, amount, 0, created_at FROM transfers WHERE {sent} AND leg = 0 LIMIT 1"), "in transit, and"),
         // What came back.
         (Booked, format!("DELETE FROM transfers WHERE {returned}"), "is Some(Succeeded): booked is []"),
         (Booked, format!("UPDATE transfers SET amount = amount + 1 WHERE {returned}"), "is Some(Succeeded): booked is [Leg"),

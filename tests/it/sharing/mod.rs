@@ -25,7 +25,7 @@ use zhangfang::{
     },
 };
 
-use self::channel::{Channel, Silent, Trouble};
+use self::channel::{Channel, SilentProxy, Trouble};
 use crate::harness::{Caller, Merchant, TestApp};
 
 const PROVIDER: &str = "1900000100";
@@ -51,12 +51,12 @@ fn fen(units: i64) -> Money {
 impl Stage {
     async fn set() -> Self {
         let channel = Channel::default();
-        let app = TestApp::resting(Arc::new(channel.clone()), |_| {}).await;
+        let app = TestApp::with_sharing_without_jobs(Arc::new(channel.clone()), |_| {}).await;
         let merchant = app.merchant("茶里巷", "1900000109").await;
         let customer = app.customer("li").await;
         let sharing = Sharing {
             payments: Payments {
-                channels: Arc::new(OneChannel(Arc::new(Silent::new()))),
+                channels: Arc::new(OneChannel(Arc::new(SilentProxy::new()))),
                 ..app.app.payments().clone()
             },
             channels: Arc::new(channel.clone()),

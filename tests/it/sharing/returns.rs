@@ -11,7 +11,7 @@ use zhangfang::{
 };
 
 use super::{PROVIDER, Stage, Trouble, fen};
-use crate::harness::Says;
+use crate::harness::ChannelReply;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_asked_back_before_is_not_shared() {
@@ -231,7 +231,7 @@ async fn an_empty_receiver_is_asked_for_a_while_and_then_given_up() {
 /// Takes a refund back, of which WeChat was never told.
 async fn withdraw(stage: &Stage, refund: &Refund) -> Refund {
     let channel = Arc::new(crate::harness::Channel::default());
-    channel.knows([Says::No(RefusalKind::Absent)]);
+    channel.knows([ChannelReply::No(RefusalKind::Absent)]);
     let key = IdempotencyKey::parse("w").unwrap();
     let wish = payments::WithdrawRefund {
         tenant: stage.app.tenant.id,

@@ -1,4 +1,4 @@
-//! What becomes of a deed when several rules fire.
+//! What becomes of an activity when several rules fire.
 
 use super::*;
 use crate::{
@@ -26,7 +26,7 @@ fn effects(decision: &Decision) -> Vec<(&str, Effect)> {
 
 #[test]
 fn without_rules_everything_is_allowed() {
-    let decision = decide(&set_of_none(), &facts(Stage::PaymentCreate), |_| None);
+    let decision = evaluate(&set_of_none(), &facts(Stage::PaymentCreate), |_| None);
     assert_eq!(decision.action, Action::Allow);
     assert!(decision.fired.is_empty());
 }
@@ -43,7 +43,12 @@ fn the_most_severe_action_is_taken_and_all_reasons_are_told() {
         rule("c", "review", ", priority: 1"),
     ];
     let set = set(&rules);
-    let decision = set.decide(7, &facts(Stage::PaymentCreate), &Measured::default(), None);
+    let decision = set.evaluate(
+        7,
+        &facts(Stage::PaymentCreate),
+        &CounterValues::default(),
+        None,
+    );
     assert_eq!(decision.action, Action::Block);
     assert_eq!(decision.rule_set, 7);
     assert_eq!(fired(&decision), ["a", "b", "c"]);
@@ -55,7 +60,7 @@ fn the_most_severe_action_is_taken_and_all_reasons_are_told() {
     );
     // At other stages there are no rules.
     assert!(
-        decide(&set, &facts(Stage::Redeem), |_| None)
+        evaluate(&set, &facts(Stage::Redeem), |_| None)
             .fired
             .is_empty()
     );
@@ -70,7 +75,7 @@ fn a_rule_that_allows_overrules_what_comes_later() {
         rule("quiet", "block", ", priority: 9, shadow: true"),
         rule("too", "allow", ", priority: 7"),
     ];
-    let set_of = |rules: &[String]| decide(&set(rules), &facts(Stage::PaymentCreate), |_| None);
+    let set_of = |rules: &[String]| evaluate(&set(rules), &facts(Stage::PaymentCreate), |_| None);
     let decision = set_of(&rules);
     assert_eq!(decision.action, Action::Verify);
     assert_eq!(
@@ -95,7 +100,7 @@ fn an_answered_challenge_is_enough_for_rules_that_verify() {
     let challenge = ChallengeId::new(customer(9).id());
     let facts = facts(Stage::PaymentCreate);
     let asked = set(&[rule("ask", "verify", ""), rule("hold", "review", "")]);
-    let decision = asked.decide(1, &facts, &Measured::default(), Some(challenge));
+    let decision = asked.decide(1, &facts, &CounterValues::default(), Some(challenge));
     assert_eq!(decision.action, Action::Review);
     assert_eq!(
         effects(&decision),
@@ -104,7 +109,7 @@ fn an_answered_challenge_is_enough_for_rules_that_verify() {
     assert_eq!(decision.answered, Some(challenge));
     // A decision that did not need it does not name it.
     let held = set(&[rule("hold", "review", "")]);
-    let decision = held.decide(1, &facts, &Measured::default(), Some(challenge));
+    let decision = held.decide(1, &facts, &CounterValues::default(), Some(challenge));
     assert_eq!((decision.action, decision.answered), (Action::Review, None));
 }
 
@@ -117,7 +122,7 @@ fn without_numbers_a_rule_does_what_it_says_or_less_than_nothing_by_accident() {
     };
     let of = |head: &str, stage: Stage, said: &str| {
         let set = RuleSet::parse(&file(head, stage.name(), said)).unwrap();
-        decide(&set, &facts(stage), |_| None).action
+        evaluate(&set, &facts(stage), |_| None).action
     };
     let (pay, credit) = (Stage::PaymentCreate, Stage::PointsCredit);
     let default = |action: &str| format!("defaults: {{on_missing: {action}}}");
@@ -136,7 +141,7 @@ fn without_numbers_a_rule_does_what_it_says_or_less_than_nothing_by_accident() {
     assert_eq!(of("", credit, "    on_missing: allow"), Action::Allow);
     // Too few numbers are missing numbers.
     let set = RuleSet::parse(&file("", "payment.create", "    on_missing: review")).unwrap();
-    let decision = set.decide(1, &facts(pay), &Measured(vec![]), None);
+    let decision = set.evaluate(1, &facts(pay), &CounterValues(vec![]), None);
     assert_eq!(decision.action, Action::Review);
 }
 
@@ -147,8 +152,8 @@ fn a_rule_that_allows_allows_nothing_without_its_numbers() {
     )
     .unwrap();
     let facts = facts(Stage::PaymentCreate);
-    assert_eq!(decide(&set, &facts, |_| Some(2)).action, Action::Allow);
-    assert_eq!(decide(&set, &facts, |_| None).action, Action::Block);
+    assert_eq!(evaluate(&set, &facts, |_| Some(2)).action, Action::Allow);
+    assert_eq!(evaluate(&set, &facts, |_| None).action, Action::Block);
 }
 
 #[test]
@@ -163,8 +168,8 @@ fn a_roll_out_reaches_its_share_of_customers_and_always_the_same() {
     for number in 0..10_000 {
         let mut facts = facts(Stage::PaymentCreate);
         facts.customer = Some(customer(number * 7_919));
-        let decision = decide(&set, &facts, |_| None);
-        assert_eq!(decide(&set, &facts, |_| None), decision);
+        let decision = evaluate(&set, &facts, |_| None);
+        assert_eq!(evaluate(&set, &facts, |_| None), decision);
         let is_live: Vec<bool> = decision
             .fired
             .iter()
@@ -185,7 +190,7 @@ fn a_roll_out_reaches_its_share_of_customers_and_always_the_same() {
     );
     let mut nobody = facts(Stage::PaymentCreate);
     nobody.customer = None;
-    assert_eq!(decide(&set, &nobody, |_| None).action, Action::Allow);
+    assert_eq!(evaluate(&set, &nobody, |_| None).action, Action::Allow);
 }
 
 #[test]
@@ -195,7 +200,7 @@ fn reasons_hold_no_personal_data() {
         let mut facts = facts(stage);
         facts.own_merchant = true;
         facts.customer = Some(customer(0));
-        let shown = format!("{:?}", decide(&set, &facts, |_| Some(1_000_000)).fired);
+        let shown = format!("{:?}", evaluate(&set, &facts, |_| Some(1_000_000)).fired);
         for secret in ["203.0", "phone-1", &customer(0).to_string()] {
             assert!(!shown.contains(secret), "{shown}");
         }
@@ -204,7 +209,7 @@ fn reasons_hold_no_personal_data() {
 
 #[test]
 fn the_shipped_rules_do_what_they_say_and_leave_ordinary_customers_alone() {
-    use crate::risk::{Measure, Thing};
+    use crate::risk::{Attribute, Measure};
     let set = RuleSet::parse(include_str!("../../../../risk-rules.yaml")).unwrap();
     let rules = set.rules();
     assert_eq!(
@@ -224,7 +229,7 @@ fn the_shipped_rules_do_what_they_say_and_leave_ordinary_customers_alone() {
     for stage in Stage::ALL {
         let mut facts = facts(stage);
         facts.amount = Some(Money::constant(10_000));
-        let decision = decide(&set, &facts, ordinary);
+        let decision = evaluate(&set, &facts, ordinary);
         assert_eq!(
             decision.action,
             Action::Allow,
@@ -238,13 +243,13 @@ fn the_shipped_rules_do_what_they_say_and_leave_ordinary_customers_alone() {
             Some(match counter.measure {
                 Measure::Count if counter.within_seconds == 60 => count,
                 Measure::Seen(_) => seen,
-                Measure::Distinct(Thing::Network) => 2,
+                Measure::Distinct(Attribute::Network) => 2,
                 Measure::Count | Measure::SumFen | Measure::SumPoints | Measure::Distinct(_) => 1,
             })
         }
     };
-    assert_eq!(decide(&set, &facts, seeds(10, 1)).action, Action::Allow);
-    assert_eq!(decide(&set, &facts, seeds(11, 1)).action, Action::Block);
-    assert_eq!(decide(&set, &facts, seeds(10, 0)).action, Action::Verify);
-    assert_eq!(decide(&set, &facts, |_| None).action, Action::Allow);
+    assert_eq!(evaluate(&set, &facts, seeds(10, 1)).action, Action::Allow);
+    assert_eq!(evaluate(&set, &facts, seeds(11, 1)).action, Action::Block);
+    assert_eq!(evaluate(&set, &facts, seeds(10, 0)).action, Action::Verify);
+    assert_eq!(evaluate(&set, &facts, |_| None).action, Action::Allow);
 }

@@ -1,11 +1,11 @@
-//! What expressions say of a deed.
+//! What expressions say of an activity.
 
 use super::*;
 
 fn holds(expression: &str, facts: &Facts, count: Option<i64>) -> bool {
     let text = format!("when: |\n      {expression}\n    on_missing: block");
     let set = one_rule(facts.stage.name(), &text);
-    let decision = decide(&set, facts, |_| count);
+    let decision = evaluate(&set, facts, |_| count);
     // Block means that it could not be told.
     decision.action == crate::risk::Action::Review
 }
@@ -64,7 +64,7 @@ fn an_expression_that_fails_does_what_on_missing_says() {
     ] {
         let text = format!("when: {expression}\n    on_missing: block");
         let set = one_rule("payment.create", &text);
-        let decision = decide(&set, &facts, |_| None);
+        let decision = evaluate(&set, &facts, |_| None);
         assert_eq!(decision.action, crate::risk::Action::Block, "{expression}");
         assert_eq!(
             decision.fired[0].reason,
@@ -80,13 +80,13 @@ fn a_condition_and_an_expression_must_both_hold() {
     let rule = "velocity: {measure: count, per: customer, within: 1m, above: 1}\n    when: amount_fen > 500\n    on_missing: block";
     let set = one_rule("payment.create", rule);
     let mut facts = facts(Stage::PaymentCreate);
-    assert_eq!(fired(&decide(&set, &facts, |_| Some(2))), ["it"]);
-    assert!(decide(&set, &facts, |_| Some(1)).fired.is_empty());
-    assert_eq!(fired(&decide(&set, &facts, |_| None)), ["it"]);
+    assert_eq!(fired(&evaluate(&set, &facts, |_| Some(2))), ["it"]);
+    assert!(evaluate(&set, &facts, |_| Some(1)).fired.is_empty());
+    assert_eq!(fired(&evaluate(&set, &facts, |_| None)), ["it"]);
     facts.amount = Some(Money::constant(500));
-    assert!(decide(&set, &facts, |_| Some(2)).fired.is_empty());
+    assert!(evaluate(&set, &facts, |_| Some(2)).fired.is_empty());
     assert!(
-        decide(&set, &facts, |_| None).fired.is_empty(),
+        evaluate(&set, &facts, |_| None).fired.is_empty(),
         "whatever the number is, the expression says no"
     );
 }

@@ -1,14 +1,14 @@
 //! Rules from their text to what they decide.
 
 mod actions;
+mod conditions;
 mod expressions;
-mod kinds;
 mod random;
 
 use crate::{
     facts::{Device, Facts, Stage},
     primitives::{CustomerId, Id, Lane, MerchantId, Money, Points, TenantId, Timestamp},
-    risk::{Counter, Decision, Measured, RuleSet},
+    risk::{Counter, CounterValues, Decision, RuleSet},
 };
 
 /// A Monday, 10:30 in Beijing.
@@ -22,7 +22,7 @@ fn merchant() -> MerchantId {
     MerchantId::new(Id::mint(1_780_000_000_000, 1, Lane(0)))
 }
 
-/// A deed of which everything is known.
+/// An activity of which everything is known.
 fn facts(stage: Stage) -> Facts {
     let mut facts = Facts::new(stage, TenantId(1), Timestamp::parse_rfc3339(NOW).unwrap());
     facts.customer = Some(customer(1));
@@ -35,14 +35,14 @@ fn facts(stage: Stage) -> Facts {
 }
 
 /// What the counters say, each by itself.
-fn measured(set: &RuleSet, stage: Stage, says: impl Fn(&Counter) -> Option<i64>) -> Measured {
-    let asks = set.asks(stage);
-    let read = asks.iter().filter(|ask| ask.read);
-    Measured(read.map(|ask| says(ask.counter)).collect())
+fn measured(set: &RuleSet, stage: Stage, says: impl Fn(&Counter) -> Option<i64>) -> CounterValues {
+    let usages = set.counter_usages(stage);
+    let read = usages.iter().filter(|usage| usage.read);
+    CounterValues(read.map(|usage| says(usage.counter)).collect())
 }
 
-fn decide(set: &RuleSet, facts: &Facts, says: impl Fn(&Counter) -> Option<i64>) -> Decision {
-    set.decide(1, facts, &measured(set, facts.stage, says), None)
+fn evaluate(set: &RuleSet, facts: &Facts, says: impl Fn(&Counter) -> Option<i64>) -> Decision {
+    set.evaluate(1, facts, &measured(set, facts.stage, says), None)
 }
 
 /// The ids of the rules that fired.

@@ -1,4 +1,4 @@
-//! Random rules on random deeds.
+//! Random rules on random activities.
 
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
@@ -10,7 +10,7 @@ const CONDITIONS: [&str; 14] = [
     "amount_fen: {above: 500}",
     "points: {between: [2, 9]}",
     "time_of_day: {from: 22:00, to: 06:00}",
-    "first_seen: {thing: network, of: payment.create}, on_missing: block",
+    "first_seen: {attribute: network, of: payment.create}, on_missing: block",
     "unusual_amount: {factor: 3, at_least: 2, within: 1d}, on_missing: allow",
     "structuring: {limit_fen: 1000, margin: 30%, above: 1, within: 1d, of: refund}, on_missing: block",
     "collusion: {own_merchant: true}",
@@ -94,18 +94,18 @@ proptest! {
         let larger = file(&more);
         for (facts, numbers) in cases {
             // Every counter says the same in both sets, whatever its place.
-            let all: Vec<Counter> = larger.asks(facts.stage).into_iter().map(|ask| ask.counter.clone()).collect();
+            let all: Vec<Counter> = larger.counter_usages(facts.stage).into_iter().map(|usage| usage.counter.clone()).collect();
             let says = |counter: &Counter| {
-                let place = all.iter().position(|other| other == counter)?;
-                numbers.get(place).copied().flatten()
+                let position = all.iter().position(|other| other == counter)?;
+                numbers.get(position).copied().flatten()
             };
-            let before = decide(&set, &facts, says);
-            prop_assert_eq!(&decide(&set, &facts, says), &before);
-            let after = decide(&larger, &facts, says);
+            let before = evaluate(&set, &facts, says);
+            prop_assert_eq!(&evaluate(&set, &facts, says), &before);
+            let after = evaluate(&larger, &facts, says);
             prop_assert_eq!(before.action, after.action);
             prop_assert_eq!(before.fired.as_slice(), &after.fired[..before.fired.len()]);
             // Too many numbers or too few are no reason to fail.
-            let _ = set.decide(1, &facts, &Measured(numbers), None);
+            let _ = set.evaluate(1, &facts, &CounterValues(numbers), None);
         }
     }
 
@@ -189,8 +189,8 @@ fn any_expression() -> impl Strategy<Value = String> {
     })
 }
 
-/// A deed as there are: what the table in the comments of the rule file says of its stage.
-fn any_deed() -> impl Strategy<Value = (Facts, i64)> {
+/// An activity as there are: what the table in the comments of the rule file says of its stage.
+fn any_activity() -> impl Strategy<Value = (Facts, i64)> {
     (
         select(Stage::ALL.as_slice()),
         0..700_000_i64,
@@ -234,7 +234,7 @@ proptest! {
     fn a_rule_that_fires_is_not_said_to_be_one_that_never_does(
         expression in any_expression(),
         condition in option::of(select(CONDITIONS.as_slice())),
-        deeds in vec(any_deed(), 24),
+        activities in vec(any_activity(), 24),
     ) {
         let condition = condition.filter(|condition| !condition.contains("when") && !condition.contains("per: device"));
         let condition = condition.map(|condition| condition.split(", on_missing").next().unwrap());
@@ -244,7 +244,7 @@ proptest! {
         );
         let set = file(&[rule]);
         let doubts = set.doubts();
-        for (facts, said) in deeds {
+        for (facts, said) in activities {
             let ceiling = |counter: &Counter| match counter.measure {
                 crate::risk::Measure::Distinct(_) => 1_000,
                 crate::risk::Measure::Seen(_) => 1,
@@ -252,7 +252,7 @@ proptest! {
                 | crate::risk::Measure::SumFen
                 | crate::risk::Measure::SumPoints => i64::MAX,
             };
-            let decision = decide(&set, &facts, |counter| Some(said.min(ceiling(counter))));
+            let decision = evaluate(&set, &facts, |counter| Some(said.min(ceiling(counter))));
             if !decision.fired.is_empty() {
                 prop_assert!(doubts.is_empty(), "{:?} {:?}", doubts, facts.stage);
             }

@@ -5,17 +5,17 @@ use sqlx::{FromRow, mysql::MySqlRow};
 use super::{DbError, Sql, Tx};
 use crate::primitives::Timestamp;
 
-/// Things that fall due at an instant in a column. `list` selects those that are due at its first parameter, at most its last many, and passes over what others
-/// are taking (`FOR UPDATE SKIP LOCKED`); `codes` are its parameters between them, such as states; `set` is an `UPDATE` up to the new instant, and `of` goes on up to the list of ids.
+/// Things that fall due at an instant in a column. `select` finds those that are due at its first parameter, at most its last many, and passes over what others
+/// are taking (`FOR UPDATE SKIP LOCKED`); `codes` are its parameters between them, such as states; `update` is an `UPDATE` up to the new instant, and `where_id` goes on up to the list of ids.
 #[derive(Debug, Clone, Copy)]
-pub struct DueList {
-    pub list: &'static str,
+pub struct DueClaim {
+    pub select: &'static str,
     pub codes: &'static [u8],
-    pub set: &'static str,
-    pub of: &'static str,
+    pub update: &'static str,
+    pub where_id: &'static str,
 }
 
-impl DueList {
+impl DueClaim {
     /// Takes up to `limit` of what was due at `now` and leaves it to the caller until `until`. A process that dies meanwhile loses nothing: it falls due again.
     pub async fn claim<T, I>(
         self,
@@ -28,14 +28,14 @@ impl DueList {
         T: for<'r> FromRow<'r, MySqlRow> + Send + Unpin,
         I: Fn(&T) -> [u8; 16],
     {
-        let list = sqlx::query_as(self.list).bind(now);
+        let list = sqlx::query_as(self.select).bind(now);
         let list = self.codes.iter().fold(list, |list, code| list.bind(*code));
         let due: Vec<T> = list.bind(limit).fetch_all(tx.conn()).await?;
         if due.is_empty() {
             return Ok(due);
         }
-        let mut sql = Sql::new(self.set);
-        sql.time(until).push(self.of);
+        let mut sql = Sql::new(self.update);
+        sql.time(until).push(self.where_id);
         sql.list(&due, |sql, thing| {
             sql.bytes(&id(thing));
         })

@@ -1,37 +1,37 @@
-//! What is known of a deed while rules look at it: its facts, and what the counters said.
+//! What is known of an activity while rules look at it: its facts, and what the counters said.
 
-use super::rule_set::{Plan, RuleSet};
+use super::rule_set::{RuleSet, StagePlan};
 use crate::{
     facts::Facts,
     primitives::{Money, Points},
-    risk::{Counter, Measured, Per, Thing},
+    risk::{Attribute, Counter, CounterValues, Per},
 };
 
 /// Which counter of the rule set, counted from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct CounterNo(pub(crate) usize);
+pub(crate) struct CounterIndex(pub(crate) usize);
 
-/// What a counter says of this deed.
+/// What a counter says of this activity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reading {
+pub(super) enum CounterReading {
     Number(i64),
-    /// The deed has no such customer, merchant, address or device: there is nothing to count it by, and the rule does not apply.
-    Nobody,
+    /// The activity has no such customer, merchant, address or device: there is nothing to count it by, and the rule does not apply.
+    NoSubject,
     /// There is one, and it could not be had.
     Missing,
 }
 
 /// Everything that conditions and expressions ask.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Known<'a> {
+pub(super) struct ActivityContext<'a> {
     pub(super) set: &'a RuleSet,
     pub(super) facts: &'a Facts,
-    measured: &'a Measured,
-    plan: &'a Plan,
+    measured: &'a CounterValues,
+    plan: &'a StagePlan,
 }
 
-impl<'a> Known<'a> {
-    pub(super) fn new(set: &'a RuleSet, facts: &'a Facts, measured: &'a Measured) -> Self {
+impl<'a> ActivityContext<'a> {
+    pub(super) fn new(set: &'a RuleSet, facts: &'a Facts, measured: &'a CounterValues) -> Self {
         Self {
             set,
             facts,
@@ -40,26 +40,26 @@ impl<'a> Known<'a> {
         }
     }
 
-    pub(super) fn counter(&self, number: CounterNo) -> Option<&'a Counter> {
+    pub(super) fn counter(&self, number: CounterIndex) -> Option<&'a Counter> {
         self.set.counter(number)
     }
 
-    pub(super) fn read(&self, number: CounterNo) -> Reading {
+    pub(super) fn read(&self, number: CounterIndex) -> CounterReading {
         let Some(counter) = self.counter(number) else {
-            return Reading::Missing;
+            return CounterReading::Missing;
         };
         if !has_subject(counter.per, self.facts) {
-            return Reading::Nobody;
+            return CounterReading::NoSubject;
         }
-        let said = self.plan.place(number);
-        let said = said.and_then(|place| self.measured.0.get(place).copied().flatten());
-        said.map_or(Reading::Missing, Reading::Number)
+        let said = self.plan.position(number);
+        let said = said.and_then(|position| self.measured.0.get(position).copied().flatten());
+        said.map_or(CounterReading::Missing, CounterReading::Number)
     }
 
-    /// Whether the counter's number includes this very deed (if the counter is not only about some amounts).
-    pub(super) fn includes_this(&self, number: CounterNo) -> bool {
+    /// Whether the counter's number includes this very activity (if the counter is not only about some amounts).
+    pub(super) fn includes_current(&self, number: CounterIndex) -> bool {
         self.counter(number)
-            .is_some_and(|counter| counter.of.has(self.facts))
+            .is_some_and(|counter| counter.of.matches(self.facts))
     }
 
     /// In fen.
@@ -90,13 +90,13 @@ impl<'a> Known<'a> {
         i64::try_from(age / 86_400_000).unwrap_or(i64::MAX)
     }
 
-    pub(super) fn has(&self, thing: Thing) -> bool {
+    pub(super) fn has(&self, attribute: Attribute) -> bool {
         let facts = self.facts;
-        match thing {
-            Thing::Customer => facts.customer.is_some(),
-            Thing::Merchant => facts.merchant.is_some(),
-            Thing::Address | Thing::Network => facts.origin.address.is_some(),
-            Thing::Device => facts.origin.device.is_some(),
+        match attribute {
+            Attribute::Customer => facts.customer.is_some(),
+            Attribute::Merchant => facts.merchant.is_some(),
+            Attribute::Address | Attribute::Network => facts.origin.address.is_some(),
+            Attribute::Device => facts.origin.device.is_some(),
         }
     }
 }
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn days_and_hours_are_those_of_china() {
         let set = RuleSet::parse("rules: []").unwrap();
-        let measured = Measured::default();
+        let measured = CounterValues::default();
         for (at, minute, weekday) in [
             ("1970-01-01T00:00:00Z", 8 * 60, 4),
             ("2026-11-08T15:59:59Z", 23 * 60 + 59, 7),
@@ -131,7 +131,7 @@ mod tests {
         ] {
             let at = Timestamp::parse_rfc3339(at).unwrap();
             let facts = Facts::new(Stage::Login, TenantId(1), at);
-            let known = Known::new(&set, &facts, &measured);
+            let known = ActivityContext::new(&set, &facts, &measured);
             assert_eq!(known.local_time(), (minute, weekday), "{at}");
         }
     }
@@ -139,13 +139,19 @@ mod tests {
     #[test]
     fn a_customer_is_as_old_as_their_id() {
         let set = RuleSet::parse("rules: []").unwrap();
-        let measured = Measured::default();
+        let measured = CounterValues::default();
         let at = Timestamp::from_micros(100 * 86_400_000_000);
         let mut facts = Facts::new(Stage::Login, TenantId(1), at);
-        assert_eq!(Known::new(&set, &facts, &measured).customer_age_days(), 0);
+        assert_eq!(
+            ActivityContext::new(&set, &facts, &measured).customer_age_days(),
+            0
+        );
         for (day, age) in [(100, 0), (99, 1), (90, 10), (101, 0)] {
             facts.customer = Some(CustomerId::new(Id::mint(day * 86_400_000, 0, Lane(0))));
-            assert_eq!(Known::new(&set, &facts, &measured).customer_age_days(), age);
+            assert_eq!(
+                ActivityContext::new(&set, &facts, &measured).customer_age_days(),
+                age
+            );
         }
     }
 }

@@ -1,12 +1,12 @@
-//! Counting again, in memory: what a counter would have said of deeds that are stored, for rules that did not ask for it then.
+//! Counting again, in memory: what a counter would have said of activities that are stored, for rules that did not ask for it then.
 //!
-//! The windows are cut as in Redis, so that both say the same; only the clock is that of the deeds.
+//! The windows are cut as in Redis, so that both say the same; only the clock is that of the activities.
 
 use std::collections::{HashMap, VecDeque};
 
 use super::{
     Counter, Measure,
-    counter_key::{Names, fits},
+    counter_key::{KeyNames, is_counted_by},
 };
 use crate::primitives::{Money, Points, Timestamp};
 
@@ -17,13 +17,13 @@ const MEMBERS_MAX: usize = 1_000;
 
 /// One counter for everybody it was kept for.
 #[derive(Debug)]
-pub(super) struct Tally {
+pub(super) struct ReplayCounter {
     counter: Counter,
     sums: HashMap<String, VecDeque<(i64, i64)>>,
     sets: HashMap<String, HashMap<String, Timestamp>>,
 }
 
-impl Tally {
+impl ReplayCounter {
     pub(super) fn new(counter: Counter) -> Self {
         Self {
             counter,
@@ -40,38 +40,38 @@ impl Tally {
         i64::from(self.counter.within_seconds).saturating_mul(1_000_000)
     }
 
-    /// What it says of this deed, which it counts too if `feed` says so; not for good if it was
-    /// stopped. What the deed does not have is counted as none.
-    pub(super) fn take(&mut self, names: &Names<'_>, feed: bool, stopped: bool) -> i64 {
+    /// What it says of this activity, which it counts too if `feed` says so; not for good if it was
+    /// stopped. What the activity does not have is counted as none.
+    pub(super) fn take(&mut self, names: &KeyNames<'_>, counts: bool, stopped: bool) -> i64 {
         let facts = names.facts;
         let Some(subject) = names.subject(self.counter.per) else {
             return 0;
         };
         let subject = subject.to_owned();
-        let feed = feed && fits(&self.counter, facts);
+        let counts = counts && is_counted_by(&self.counter, facts);
         let stays = !stopped || self.counter.attempts;
         let much = match self.counter.measure {
             Measure::Count => 1,
             Measure::SumFen => facts.amount.map_or(0, Money::get),
             Measure::SumPoints => facts.points.map_or(0, Points::get),
-            Measure::Distinct(thing) => {
-                let thing = names.member(thing).filter(|_| feed);
-                return self.meet(subject, facts.at, thing.map(str::to_owned), stays);
+            Measure::Distinct(attribute) => {
+                let attribute = names.member(attribute).filter(|_| counts);
+                return self.add_member(subject, facts.at, attribute.map(str::to_owned), stays);
             }
-            Measure::Seen(thing) => {
-                let Some(thing) = names.member(thing) else {
+            Measure::Seen(attribute) => {
+                let Some(attribute) = names.member(attribute) else {
                     return 0;
                 };
                 let since = facts.at.micros().saturating_sub(self.window_micros());
-                let met = self.sets.get(&subject).and_then(|set| set.get(thing));
+                let met = self.sets.get(&subject).and_then(|set| set.get(attribute));
                 let seen = met.is_some_and(|at| at.micros() > since);
-                if feed && !stopped {
-                    self.meet(subject, facts.at, Some(thing.to_owned()), true);
+                if counts && !stopped {
+                    self.add_member(subject, facts.at, Some(attribute.to_owned()), true);
                 }
                 return i64::from(seen);
             }
         };
-        let much = if feed { much } else { 0 };
+        let much = if counts { much } else { 0 };
         let before = self.sum(subject, facts.at, if stays { much } else { 0 });
         before.saturating_add(if stays { 0 } else { much })
     }
@@ -98,20 +98,26 @@ impl Tally {
     }
 
     /// How many different ones were met, with this one, which stays or does not.
-    fn meet(&mut self, subject: String, at: Timestamp, thing: Option<String>, stays: bool) -> i64 {
+    fn add_member(
+        &mut self,
+        subject: String,
+        at: Timestamp,
+        attribute: Option<String>,
+        stays: bool,
+    ) -> i64 {
         let since = at.micros().saturating_sub(self.window_micros());
         let set = self.sets.entry(subject).or_default();
         set.retain(|_, met| met.micros() > since);
-        if let Some(thing) = thing {
+        if let Some(attribute) = attribute {
             if !stays {
-                let new = usize::from(!set.contains_key(&thing));
+                let new = usize::from(!set.contains_key(&attribute));
                 let count = set.len().saturating_add(new).min(MEMBERS_MAX);
                 return i64::try_from(count).unwrap_or(i64::MAX);
             }
-            set.insert(thing, at);
+            set.insert(attribute, at);
             if set.len() > MEMBERS_MAX {
                 let oldest = set.iter().min_by_key(|(_, met)| **met);
-                if let Some(oldest) = oldest.map(|(thing, _)| thing.clone()) {
+                if let Some(oldest) = oldest.map(|(attribute, _)| attribute.clone()) {
                     set.remove(&oldest);
                 }
             }
@@ -126,7 +132,7 @@ mod tests {
     use crate::{
         facts::{Device, Facts, Stage},
         primitives::{CustomerId, Id, TenantId},
-        risk::{Of, Per, Thing},
+        risk::{ActivityFilter, Attribute, Per},
     };
 
     fn facts(second: i64) -> Facts {
@@ -137,10 +143,10 @@ mod tests {
         facts
     }
 
-    fn tally(measure: Measure) -> Tally {
-        Tally::new(Counter {
+    fn replay(measure: Measure) -> ReplayCounter {
+        ReplayCounter::new(Counter {
             measure,
-            of: Of::all(Stage::PaymentCreate),
+            of: ActivityFilter::all(Stage::PaymentCreate),
             attempts: false,
             per: Per::Customer,
             within_seconds: 60,
@@ -150,22 +156,22 @@ mod tests {
 
     #[test]
     fn a_window_slides_by_its_twelfth() {
-        let mut count = tally(Measure::Count);
-        let mut sum = tally(Measure::SumFen);
+        let mut count = replay(Measure::Count);
+        let mut sum = replay(Measure::SumFen);
         for second in 0..10 {
             assert_eq!(
-                count.take(&Names::of(&facts(second)), true, false),
+                count.take(&KeyNames::of(&facts(second)), true, false),
                 second + 1
             );
         }
-        assert_eq!(sum.take(&Names::of(&facts(0)), true, false), 500);
-        assert_eq!(count.take(&Names::of(&facts(59)), false, false), 10);
+        assert_eq!(sum.take(&KeyNames::of(&facts(0)), true, false), 500);
+        assert_eq!(count.take(&KeyNames::of(&facts(59)), false, false), 10);
         // The oldest part has slid out, and no more than it.
-        assert_eq!(count.take(&Names::of(&facts(66)), false, false), 5);
-        assert_eq!(count.take(&Names::of(&facts(75)), false, false), 0);
+        assert_eq!(count.take(&KeyNames::of(&facts(66)), false, false), 5);
+        assert_eq!(count.take(&KeyNames::of(&facts(75)), false, false), 0);
         let mut nobody = facts(75);
         nobody.customer = None;
-        assert_eq!(count.take(&Names::of(&nobody), true, false), 0);
+        assert_eq!(count.take(&KeyNames::of(&nobody), true, false), 0);
     }
 
     #[test]
@@ -175,38 +181,41 @@ mod tests {
             facts.origin.device = Some(Device::parse(device).unwrap());
             facts
         };
-        let mut seen = tally(Measure::Seen(Thing::Device));
-        assert_eq!(seen.take(&Names::of(&with("a", 0)), true, true), 0);
-        assert_eq!(seen.take(&Names::of(&with("a", 1)), true, false), 0);
-        assert_eq!(seen.take(&Names::of(&with("a", 2)), true, false), 1);
-        assert_eq!(seen.take(&Names::of(&with("b", 3)), true, false), 0);
-        assert_eq!(seen.take(&Names::of(&with("a", 100)), false, false), 0);
-        let mut different = tally(Measure::Distinct(Thing::Device));
-        assert_eq!(different.take(&Names::of(&with("a", 0)), true, false), 1);
-        assert_eq!(different.take(&Names::of(&with("b", 1)), true, true), 2);
-        assert_eq!(different.take(&Names::of(&with("b", 62)), false, false), 0);
+        let mut seen = replay(Measure::Seen(Attribute::Device));
+        assert_eq!(seen.take(&KeyNames::of(&with("a", 0)), true, true), 0);
+        assert_eq!(seen.take(&KeyNames::of(&with("a", 1)), true, false), 0);
+        assert_eq!(seen.take(&KeyNames::of(&with("a", 2)), true, false), 1);
+        assert_eq!(seen.take(&KeyNames::of(&with("b", 3)), true, false), 0);
+        assert_eq!(seen.take(&KeyNames::of(&with("a", 100)), false, false), 0);
+        let mut different = replay(Measure::Distinct(Attribute::Device));
+        assert_eq!(different.take(&KeyNames::of(&with("a", 0)), true, false), 1);
+        assert_eq!(different.take(&KeyNames::of(&with("b", 1)), true, true), 2);
+        assert_eq!(
+            different.take(&KeyNames::of(&with("b", 62)), false, false),
+            0
+        );
     }
 
     #[test]
     fn what_was_stopped_is_told_with_itself_and_not_counted_unless_attempts_are() {
         for (attempts, expected) in [(false, [1, 2, 2, 2]), (true, [1, 2, 3, 4])] {
-            let mut count = tally(Measure::Count);
+            let mut count = replay(Measure::Count);
             count.counter.attempts = attempts;
             let said = [false, true, true, false].map(|stopped| {
                 let facts = facts(0);
-                count.take(&Names::of(&facts), true, stopped)
+                count.take(&KeyNames::of(&facts), true, stopped)
             });
             assert_eq!(said, expected);
         }
         // What was met before stays met, though it is met again in vain.
-        let mut different = tally(Measure::Distinct(Thing::Customer));
+        let mut different = replay(Measure::Distinct(Attribute::Customer));
         different.counter.per = Per::Merchant;
         let mut facts = facts(0);
         facts.merchant = Some(crate::primitives::MerchantId::new(Id::from_bytes([2; 16])));
         for stopped in [true, false, true, true] {
-            assert_eq!(different.take(&Names::of(&facts), true, stopped), 1);
+            assert_eq!(different.take(&KeyNames::of(&facts), true, stopped), 1);
         }
         facts.customer = None;
-        assert_eq!(different.take(&Names::of(&facts), true, false), 1);
+        assert_eq!(different.take(&KeyNames::of(&facts), true, false), 1);
     }
 }

@@ -1,4 +1,4 @@
-//! What is not done is not counted, a repeat is one deed, and what was counted then is counted again from what is stored.
+//! What is not done is not counted, a repeat is one activity, and what was counted then is counted again from what is stored.
 
 use std::sync::{Arc, OnceLock};
 
@@ -8,27 +8,35 @@ use zhangfang::{
     auth::{OperatorRole, Principal},
     facts::Stage,
     primitives::{Clock as _, Points, SystemClock, Timestamp},
-    risk::{Action, Backtest, Decision, Event, Measured, Risk, RuleSet, stream_decisions},
+    risk::{
+        Action, ActivityKey, Backtest, CounterValues, Decision, Risk, RuleSet, stream_decisions,
+    },
 };
 
 use super::{at_most, payment, risk, somebody};
-use crate::harness::{Answer, Caller, Merchant, TestApp, redis_url};
+use crate::harness::{ApiAnswer, Caller, Merchant, TestApp, redis_url};
 
 const PAYMENTS: &str = "/api/v1/customer/payments";
 
-async fn create(customer: &Caller, merchant: &Merchant, fen: i64, key: &str) -> Answer {
+async fn create(customer: &Caller, merchant: &Merchant, fen: i64, key: &str) -> ApiAnswer {
     let body = json!({ "code": merchant.code, "amount_fen": fen });
     customer.keyed(key).post(PAYMENTS, &body).await
 }
 
-async fn refund(merchant: &Merchant, order_no: &str, fen: i64, key: &str) -> Answer {
+async fn refund(merchant: &Merchant, order_no: &str, fen: i64, key: &str) -> ApiAnswer {
     let path = format!("/api/v1/merchant/payments/{order_no}/refunds");
     let body = json!({ "amount_fen": fen, "reason": "缺货" });
     merchant.owner.keyed(key).post(&path, &body).await
 }
 
 /// A back end, and what it asks for.
-async fn deed(app: &TestApp, customer: &Caller, what: &str, points: i64, name: &str) -> Answer {
+async fn activity(
+    app: &TestApp,
+    customer: &Caller,
+    what: &str,
+    points: i64,
+    name: &str,
+) -> ApiAnswer {
     let principal = Principal::Operator {
         tenant: app.tenant.id,
         name: "crm".to_owned(),
@@ -59,7 +67,7 @@ async fn decisions(app: &TestApp) -> Vec<(zhangfang::primitives::DecisionId, Dec
     all.unwrap()
 }
 
-async fn measured(app: &TestApp, stage: Stage) -> Vec<Measured> {
+async fn measured(app: &TestApp, stage: Stage) -> Vec<CounterValues> {
     let all = decisions(app).await.into_iter();
     all.filter(|(_, decision)| decision.facts.stage == stage)
         .map(|(_, decision)| decision.measured)
@@ -109,7 +117,7 @@ rules:
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_repeat_is_the_same_deed_one_after_the_other_or_all_at_once() {
+async fn a_repeat_is_the_same_activity_one_after_the_other_or_all_at_once() {
     let app = TestApp::with_rules(&at_most(10, "1h")).await;
     let merchant = app.merchant("茶里巷", "1900000140").await;
     let li = app.customer("li").await;
@@ -123,7 +131,7 @@ async fn a_repeat_is_the_same_deed_one_after_the_other_or_all_at_once() {
         .map(|answer| answer.expect(201)["order_no"].clone())
         .collect();
     assert!(orders.iter().all(|order| *order == orders[0]), "{orders:?}");
-    // The key with another request is nobody's deed.
+    // The key with another request is nobody's activity.
     create(&li, &merchant, 501, "one")
         .await
         .refused(422, "idempotency_key_reused");
@@ -139,9 +147,9 @@ async fn a_repeat_is_the_same_deed_one_after_the_other_or_all_at_once() {
             .refused(403, "risk_blocked");
     }
     let said = measured(&app, Stage::PaymentCreate).await;
-    let expected: Vec<Measured> = (1..=10)
+    let expected: Vec<CounterValues> = (1..=10)
         .chain([11, 11, 11])
-        .map(|number| Measured(vec![Some(number)]))
+        .map(|number| CounterValues(vec![Some(number)]))
         .collect();
     assert_eq!(said, expected);
     app.finish().await;
@@ -176,7 +184,7 @@ rules:
             .refused(403, "risk_blocked");
     }
     let said = measured(&app, Stage::Refund).await;
-    let numbers = [1, 4, 5].map(|number| Measured(vec![Some(number)]));
+    let numbers = [1, 4, 5].map(|number| CounterValues(vec![Some(number)]));
     assert_eq!(said, numbers);
     app.finish().await;
 }
@@ -192,7 +200,7 @@ rules:
   - {id: much, name: N, stages: [payment.create], action: review, velocity: {measure: sum_fen, per: customer, within: 1d, above: 4000}}
   - {id: merchants, name: N, stages: [payment.create], action: review, shadow: true, when: counters.merchants > 1}
   - {id: unusual, name: N, stages: [payment.create], action: review, shadow: true, unusual_amount: {factor: 2, at_least: 2, within: 1d}}
-  - {id: new-merchant, name: N, stages: [payment.create], action: review, shadow: true, first_seen: {thing: merchant}}
+  - {id: new-merchant, name: N, stages: [payment.create], action: review, shadow: true, first_seen: {attribute: merchant}}
   - {id: pair, name: N, stages: [points.credit], action: review, shadow: true, collusion: {above: 1, within: 1d}}
   - {id: under, name: N, stages: [payment.create], action: review, shadow: true, structuring: {limit_fen: 1000, margin: 20%, above: 1, within: 1d}}
   - {id: farming, name: N, stages: [points.credit], action: review, farming: {above: 1, within: 1d, share: 30%}}
@@ -231,11 +239,11 @@ async fn busy_day(app: &TestApp) {
             refund(merchant, order_no, 100, &key).await;
         }
         for number in 0..4 {
-            deed(app, &customer, "awards", 5, &format!("a-{name}-{number}")).await;
+            activity(app, &customer, "awards", 5, &format!("a-{name}-{number}")).await;
             let spend = if number == 0 { 1_000_000 } else { 2 };
             for _ in 0..2 {
                 let reference = format!("s-{name}-{number}");
-                deed(app, &customer, "redemptions", spend, &reference).await;
+                activity(app, &customer, "redemptions", spend, &reference).await;
             }
         }
         for number in 4..8 {
@@ -329,7 +337,7 @@ rules:
     let li = app.customer("li").await;
     let order_no = app.pay(&li, &merchant.code, 1_000, "k1").await;
     for number in 0..8 {
-        deed(&app, &li, "awards", 5, &format!("a{number}"))
+        activity(&app, &li, "awards", 5, &format!("a{number}"))
             .await
             .expect(201);
     }
@@ -426,37 +434,39 @@ async fn when_more_is_left_than_was_judged_it_is_judged_again() {
     app.finish().await;
 }
 
-/// One deed, told twice, is counted once and is there until nobody did it; also in a cluster.
+/// One activity, told twice, is counted once and is there until nobody did it; also in a cluster.
 pub(super) async fn counts_once_and_takes_back(risk: &Risk) {
     let customer = somebody();
-    let said = |ruling: &zhangfang::risk::Ruling| ruling.decision().unwrap().measured.0.clone();
-    let first = risk.rule_on(payment(customer)).await;
+    let said = |evaluation: &zhangfang::risk::Evaluation| {
+        evaluation.decision().unwrap().measured.0.clone()
+    };
+    let first = risk.evaluate(payment(customer)).await;
     let one = said(&first);
     first.conclude(true).await;
-    let event = Event::of(b"a key");
+    let activity = ActivityKey::of(b"a key");
     let (left, right) = tokio::join!(
-        risk.rule_on_event(payment(customer), event),
-        risk.rule_on_event(payment(customer), event),
+        risk.evaluate_keyed(payment(customer), activity),
+        risk.evaluate_keyed(payment(customer), activity),
     );
     assert_eq!(said(&left), said(&right), "one event");
     assert_ne!(said(&left), one);
     left.conclude(false).await;
     // It was said; to say otherwise changes nothing.
     left.conclude(false).await;
-    let other = risk.rule_on(payment(customer)).await;
+    let other = risk.evaluate(payment(customer)).await;
     assert_ne!(said(&other), said(&left), "the other one may still do it");
     other.conclude(false).await;
     right.conclude(false).await;
-    let again = risk.rule_on_event(payment(customer), event).await;
+    let again = risk.evaluate_keyed(payment(customer), activity).await;
     assert_eq!(said(&again), said(&left), "as if it were the first time");
     again.conclude(true).await;
-    let third = risk.rule_on(payment(customer)).await;
+    let third = risk.evaluate(payment(customer)).await;
     assert_eq!(third.decision().unwrap().measured.0[0], Some(3));
 }
 
 #[tokio::test]
-async fn one_deed_told_twice_counts_once_and_is_taken_back_when_nobody_did_it() {
-    let app = TestApp::at_rest().await;
+async fn one_activity_told_twice_counts_once_and_is_taken_back_when_nobody_did_it() {
+    let app = TestApp::without_jobs().await;
     let (risk, _) = risk(&at_most(10, "1h"), app.db(), &redis_url()).await;
     counts_once_and_takes_back(&risk).await;
     app.finish().await;
@@ -464,20 +474,24 @@ async fn one_deed_told_twice_counts_once_and_is_taken_back_when_nobody_did_it() 
 
 #[tokio::test]
 async fn what_was_met_in_vain_is_forgotten_and_what_was_met_before_is_not() {
-    let app = TestApp::at_rest().await;
+    let app = TestApp::without_jobs().await;
     let rules = at_most(10, "1h").replace("count", "distinct_networks");
     let (risk, _) = risk(&rules, app.db(), &redis_url()).await;
     let customer = somebody();
-    let ask = async |address: &str, done: bool| {
-        let ruling = risk.rule_on(super::from(payment(customer), address)).await;
-        ruling.conclude(done).await;
-        ruling.decision().unwrap().measured.0[0].unwrap()
+    let usage = async |address: &str, done: bool| {
+        let evaluation = risk.evaluate(super::from(payment(customer), address)).await;
+        evaluation.conclude(done).await;
+        evaluation.decision().unwrap().measured.0[0].unwrap()
     };
-    assert_eq!(ask("203.0.113.7", true).await, 1);
-    assert_eq!(ask("198.51.100.7", false).await, 2);
-    assert_eq!(ask("203.0.113.7", false).await, 1, "the other was not met");
-    assert_eq!(ask("198.51.100.7", true).await, 2, "this one still was");
-    assert_eq!(ask("192.0.2.7", false).await, 3);
-    assert_eq!(ask("192.0.2.8", true).await, 3);
+    assert_eq!(usage("203.0.113.7", true).await, 1);
+    assert_eq!(usage("198.51.100.7", false).await, 2);
+    assert_eq!(
+        usage("203.0.113.7", false).await,
+        1,
+        "the other was not met"
+    );
+    assert_eq!(usage("198.51.100.7", true).await, 2, "this one still was");
+    assert_eq!(usage("192.0.2.7", false).await, 3);
+    assert_eq!(usage("192.0.2.8", true).await, 3);
     app.finish().await;
 }

@@ -6,7 +6,7 @@ use super::{
     Reader,
     counter::{of, per, within},
     fields::{Fields, shown},
-    mistake::{Mistakes, Place},
+    mistake::{Mistakes, Position},
     node::Node,
     scalar::WITHIN,
 };
@@ -14,13 +14,13 @@ use crate::{
     facts::Stage,
     primitives::Money,
     risk::{
-        Counter, Measure, Of, Per, Thing,
-        rules::{Condition, CounterNo, Threshold, TimeOfDay},
+        ActivityFilter, Attribute, Counter, Measure, Per,
+        rules::{Condition, CounterIndex, Threshold, TimeOfDay},
     },
 };
 
 /// The names of the kinds, as they stand in a rule.
-pub(super) const KINDS: [&str; 10] = [
+pub(super) const CONDITION_KINDS: [&str; 10] = [
     "list",
     "velocity",
     "amount_fen",
@@ -50,27 +50,27 @@ const WEEKDAYS: [(&str, u8); 7] = [
 ];
 
 impl Reader<'_> {
-    /// The condition of a rule, whose kind is one of [`KINDS`].
+    /// The condition of a rule, whose kind is one of [`CONDITION_KINDS`].
     pub(super) fn condition(
         &mut self,
         kind: &str,
-        place: Place,
+        position: Position,
         node: &Node,
         stages: &[Stage],
     ) -> Option<Condition> {
         match kind {
             "list" => self.listed(node),
-            "velocity" => self.fast(place, node, stages),
+            "velocity" => self.velocity_condition(position, node, stages),
             "amount_fen" => {
                 threshold(node, "amount_fen", &mut self.mistakes).map(Condition::Amount)
             }
             "points" => threshold(node, "points", &mut self.mistakes).map(Condition::Points),
             "time_of_day" => time_of_day(node, &mut self.mistakes).map(Condition::TimeOfDay),
-            "first_seen" => self.first_seen(place, node, stages),
-            "unusual_amount" => self.unusual_amount(place, node),
-            "structuring" => self.structuring(place, node, stages),
-            "collusion" => self.collusion(place, node, stages),
-            _ => self.farming(place, node),
+            "first_seen" => self.first_seen(position, node, stages),
+            "unusual_amount" => self.unusual_amount(position, node),
+            "structuring" => self.structuring(position, node, stages),
+            "collusion" => self.collusion(position, node, stages),
+            _ => self.farming(position, node),
         }
     }
 
@@ -82,12 +82,12 @@ impl Reader<'_> {
             (None, Some(node)) => (false, node),
             (Some(_), Some(_)) => {
                 let what = "list is `in: NAME` or `not_in: NAME`, and not both: leave the exceptions out of the list itself";
-                mistakes.add(fields.place, what);
+                mistakes.add(fields.position, what);
                 return None;
             }
             (None, None) => {
                 let what = "list needs the name of a list, `in: NAME` or `not_in: NAME`";
-                mistakes.add(fields.place, what);
+                mistakes.add(fields.position, what);
                 return None;
             }
         };
@@ -100,45 +100,55 @@ impl Reader<'_> {
                 format!("there are {}", known.join(", "))
             };
             let name = shown(name);
-            mistakes.add(node.place, format!("there is no list {name}; {known}"));
+            mistakes.add(node.position, format!("there is no list {name}; {known}"));
             return None;
         };
         let list = Arc::clone(list.as_ref()?);
         Some(Condition::Listed { list, inside })
     }
 
-    fn fast(&mut self, place: Place, node: &Node, stages: &[Stage]) -> Option<Condition> {
+    fn velocity_condition(
+        &mut self,
+        position: Position,
+        node: &Node,
+        stages: &[Stage],
+    ) -> Option<Condition> {
         let known = ["measure", "of", "per", "within", "above", "attempts"];
         let fields = Fields::of(node, "velocity", &known, &mut self.mistakes)?;
         let counter = self.velocity(&fields, Some(stages));
         let above = fields.need("above", &mut self.mistakes);
         let above = above.and_then(|node| node.number("above", &AMOUNT, &mut self.mistakes));
         Some(Condition::Velocity {
-            counter: self.keep(place, counter?)?,
+            counter: self.register(position, counter?)?,
             above: above?,
         })
     }
 
-    fn first_seen(&mut self, place: Place, node: &Node, stages: &[Stage]) -> Option<Condition> {
+    fn first_seen(
+        &mut self,
+        position: Position,
+        node: &Node,
+        stages: &[Stage],
+    ) -> Option<Condition> {
         let mistakes = &mut self.mistakes;
-        let fields = Fields::of(node, "first_seen", &["thing", "of", "within"], mistakes)?;
-        let things = [
-            ("network", Thing::Network),
-            ("address", Thing::Address),
-            ("device", Thing::Device),
-            ("merchant", Thing::Merchant),
+        let fields = Fields::of(node, "first_seen", &["attribute", "of", "within"], mistakes)?;
+        let attributes = [
+            ("network", Attribute::Network),
+            ("address", Attribute::Address),
+            ("device", Attribute::Device),
+            ("merchant", Attribute::Merchant),
         ];
-        let thing = fields.need("thing", mistakes);
-        let thing = thing.and_then(|node| node.word("thing", &things, mistakes));
+        let attribute = fields.need("attribute", mistakes);
+        let attribute = attribute.and_then(|node| node.word("attribute", &attributes, mistakes));
         let of = of(&fields, Some(stages), mistakes);
         let within_seconds = match fields.get("within") {
             Some(node) => node.window("within", &WITHIN, mistakes)?.0,
             None => *WITHIN.end(),
         };
-        let (thing, of) = (thing?, of?);
+        let (attribute, of) = (attribute?, of?);
         let mut counter = |measure| {
-            self.keep(
-                place,
+            self.register(
+                position,
                 Counter {
                     measure,
                     of,
@@ -150,15 +160,15 @@ impl Reader<'_> {
             )
         };
         Some(Condition::FirstSeen {
-            thing,
-            seen: counter(Measure::Seen(thing))?,
-            different: counter(Measure::Distinct(thing))?,
+            attribute,
+            seen: counter(Measure::Seen(attribute))?,
+            different: counter(Measure::Distinct(attribute))?,
         })
     }
 
     /// The history is what was paid. Orders would be one that whoever is stopped makes up by trying
     /// again, and awards of back ends are about no money.
-    fn unusual_amount(&mut self, place: Place, node: &Node) -> Option<Condition> {
+    fn unusual_amount(&mut self, position: Position, node: &Node) -> Option<Condition> {
         let mistakes = &mut self.mistakes;
         let known = ["factor", "at_least", "within"];
         let fields = Fields::of(node, "unusual_amount", &known, mistakes)?;
@@ -168,11 +178,11 @@ impl Reader<'_> {
         let at_least = at_least.and_then(|node| node.number("at_least", &(1..=1_000), mistakes));
         let within = within(&fields, mistakes)?;
         let mut counter = |measure| {
-            self.keep(
-                place,
+            self.register(
+                position,
                 Counter {
                     measure,
-                    of: Of::PAYMENTS,
+                    of: ActivityFilter::PAYMENTS,
                     attempts: false,
                     per: Per::Customer,
                     within_seconds: within.0,
@@ -188,7 +198,12 @@ impl Reader<'_> {
         })
     }
 
-    fn structuring(&mut self, place: Place, node: &Node, stages: &[Stage]) -> Option<Condition> {
+    fn structuring(
+        &mut self,
+        position: Position,
+        node: &Node,
+        stages: &[Stage],
+    ) -> Option<Condition> {
         let mistakes = &mut self.mistakes;
         let known = ["limit_fen", "margin", "above", "of", "per", "within"];
         let fields = Fields::of(node, "structuring", &known, mistakes)?;
@@ -197,7 +212,11 @@ impl Reader<'_> {
         let margin = fields.need("margin", mistakes);
         let margin = margin.and_then(|node| node.percent("margin", mistakes));
         let above = above(&fields, mistakes);
-        let of = with_money(of(&fields, Some(stages), mistakes), fields.place, mistakes);
+        let of = with_money(
+            of(&fields, Some(stages), mistakes),
+            fields.position,
+            mistakes,
+        );
         let per = match fields.get("per") {
             Some(node) => per(node, mistakes),
             None => Some(Per::Customer),
@@ -205,7 +224,7 @@ impl Reader<'_> {
         let within = within(&fields, mistakes);
         let Some(band) = band(limit?, margin?) else {
             let what = "no amount lies in that margin under the limit: make it wider";
-            mistakes.add(fields.place, what);
+            mistakes.add(fields.position, what);
             return None;
         };
         let counter = Counter {
@@ -217,13 +236,18 @@ impl Reader<'_> {
             between: Some(band),
         };
         Some(Condition::Structuring {
-            counter: self.keep(place, counter)?,
+            counter: self.register(position, counter)?,
             band,
             above: above?,
         })
     }
 
-    fn collusion(&mut self, place: Place, node: &Node, stages: &[Stage]) -> Option<Condition> {
+    fn collusion(
+        &mut self,
+        position: Position,
+        node: &Node,
+        stages: &[Stage],
+    ) -> Option<Condition> {
         let mistakes = &mut self.mistakes;
         let known = ["own_merchant", "above", "of", "within"];
         let fields = Fields::of(node, "collusion", &known, mistakes)?;
@@ -232,7 +256,7 @@ impl Reader<'_> {
                 return Some(Condition::OwnMerchant);
             }
             mistakes.add(
-                fields.place,
+                fields.position,
                 "collusion is `own_merchant: true` alone, or above, of and within for the same pair",
             );
             return None;
@@ -249,12 +273,12 @@ impl Reader<'_> {
             between: None,
         };
         Some(Condition::SamePair {
-            counter: self.keep(place, counter)?,
+            counter: self.register(position, counter)?,
             above: above?,
         })
     }
 
-    fn farming(&mut self, place: Place, node: &Node) -> Option<Condition> {
+    fn farming(&mut self, position: Position, node: &Node) -> Option<Condition> {
         let mistakes = &mut self.mistakes;
         let fields = Fields::of(node, "farming", &["above", "within", "share"], mistakes)?;
         let above = above(&fields, mistakes);
@@ -265,8 +289,8 @@ impl Reader<'_> {
         };
         let within = within?;
         let mut counter = |of| {
-            self.keep(
-                place,
+            self.register(
+                position,
                 Counter {
                     measure: Measure::Count,
                     of,
@@ -277,10 +301,10 @@ impl Reader<'_> {
                 },
             )
         };
-        let refunds = counter(Of::all(Stage::Refund))?;
-        let share: Option<(CounterNo, u8)> = match percent {
+        let refunds = counter(ActivityFilter::all(Stage::Refund))?;
+        let share: Option<(CounterIndex, u8)> = match percent {
             // What was paid: orders that nobody pays would water it down, and so would awards.
-            Some(percent) => Some((counter(Of::PAYMENTS)?, percent)),
+            Some(percent) => Some((counter(ActivityFilter::PAYMENTS)?, percent)),
             None => None,
         };
         Some(Condition::Farming {
@@ -296,15 +320,19 @@ fn above(fields: &Fields<'_>, mistakes: &mut Mistakes) -> Option<i64> {
     node.number("above", &TIMES, mistakes)
 }
 
-/// The stages whose deeds are always about money.
-fn with_money(of: Option<Of>, place: Place, mistakes: &mut Mistakes) -> Option<Of> {
+/// The stages whose activities are always about money.
+fn with_money(
+    of: Option<ActivityFilter>,
+    position: Position,
+    mistakes: &mut Mistakes,
+) -> Option<ActivityFilter> {
     let of = of?;
     match of.stage {
         Stage::PaymentCreate | Stage::Refund => Some(of),
         Stage::Login | Stage::PointsCredit | Stage::Redeem => {
             let of = of.name();
             mistakes.add(
-                place,
+                position,
                 format!("amounts are counted `of` payment.create or refund, and not of {of}"),
             );
             None
@@ -342,12 +370,12 @@ fn threshold(node: &Node, what: &'static str, mistakes: &mut Mistakes) -> Option
             match numbers.as_slice() {
                 [least, most] if least <= most => Some(Threshold::Between(*least, *most)),
                 [_, _] => {
-                    mistakes.add(node.place, "between: the first number is the smaller");
+                    mistakes.add(node.position, "between: the first number is the smaller");
                     None
                 }
                 numbers => {
                     if numbers.len() == items.len() {
-                        mistakes.add(node.place, "between needs two numbers: [100, 200]");
+                        mistakes.add(node.position, "between needs two numbers: [100, 200]");
                     }
                     None
                 }
@@ -355,7 +383,7 @@ fn threshold(node: &Node, what: &'static str, mistakes: &mut Mistakes) -> Option
         }
         _ => {
             mistakes.add(
-                fields.place,
+                fields.position,
                 format!("{what} has one of above, below and between"),
             );
             None
@@ -380,7 +408,7 @@ fn time_of_day(node: &Node, mistakes: &mut Mistakes) -> Option<TimeOfDay> {
     let (from, to) = (from?, to?);
     if from == to || from == 24 * 60 {
         mistakes.add(
-            fields.place,
+            fields.position,
             "from and to differ; the whole day is from 00:00 to 24:00",
         );
         return None;

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 /// A proxy in front of a server's socket.
 #[derive(Debug, Clone)]
-pub(crate) struct Silent {
+pub(crate) struct SilentProxy {
     state: Arc<Mutex<State>>,
 }
 
@@ -29,7 +29,7 @@ struct State {
     unheard: Vec<u8>,
 }
 
-impl Silent {
+impl SilentProxy {
     /// Puts a proxy in front of the server: `options` lead through it from now on.
     pub(crate) fn before(options: &mut MySqlConnectOptions) -> Self {
         let socket = options.get_socket().unwrap().clone();

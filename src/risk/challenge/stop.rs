@@ -1,7 +1,7 @@
-//! Stopping a deed, and asking for an answer before it goes on.
+//! Stopping an activity, and asking for an answer before it goes on.
 
 use super::{
-    super::{Action, Event, Risk, Ruling},
+    super::{Action, ActivityKey, Evaluation, Risk},
     Challenge, ChallengeState,
     store::{self, Challenges},
 };
@@ -11,7 +11,7 @@ use crate::{
     primitives::{ChallengeId, CustomerId, DecisionId, Lane},
 };
 
-/// Why a deed was not done. It names what a person needs to go on or to ask for help, and neither the rule nor its reason.
+/// Why an activity was not done. It names what a person needs to go on or to ask for help, and neither the rule nor its reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Stop {
     #[error("risk does not allow it: {0}")]
@@ -24,30 +24,30 @@ pub enum Stop {
     },
 }
 
-/// Risk's word on a deed that the customer can be asked about: an answer of theirs that still counts is taken into account. It is looked for only where rules
+/// Risk's word on an activity that the customer can be asked about: an answer of theirs that still counts is taken into account. It is looked for only where rules
 /// would ask, and the rules are then asked again about the same inputs, so that nothing is counted twice.
-pub(crate) async fn rule_on_answerable(
+pub(crate) async fn evaluate_challengeable(
     risk: &Risk,
     db: &Db,
     facts: Facts,
-    event: Event,
-) -> Result<Ruling, DbError> {
+    activity: ActivityKey,
+) -> Result<Evaluation, DbError> {
     let (customer, stage) = (facts.customer, facts.stage);
-    let since = facts.at.plus_seconds(-risk.answer_lasts_seconds());
-    let ruling = risk.rule_on_event(facts, event).await;
-    let Some(customer) = customer.filter(|_| ruling.action() == Action::Verify) else {
-        return Ok(ruling);
+    let since = facts.at.plus_seconds(-risk.answer_valid_seconds());
+    let evaluation = risk.evaluate_keyed(facts, activity).await;
+    let Some(customer) = customer.filter(|_| evaluation.action() == Action::Verify) else {
+        return Ok(evaluation);
     };
     let answered = store::find_answered(db, customer, stage, since).await?;
     Ok(match answered {
-        Some(challenge) => risk.again_answered(&ruling, challenge),
-        None => ruling,
+        Some(challenge) => risk.reevaluate_answered(&evaluation, challenge),
+        None => evaluation,
     })
 }
 
-impl Ruling {
+impl Evaluation {
     /// The rows that [`Self::stop`] reads.
-    pub(crate) fn want_challenge(&self, want: &mut Wanted) {
+    pub(crate) fn want_open_challenge(&self, want: &mut Wanted) {
         if self.action() == Action::Verify
             && let Some(decision) = self.decision()
             && let Some(customer) = decision.facts.customer
@@ -56,7 +56,7 @@ impl Ruling {
         }
     }
 
-    /// What keeps the deed from being done, if anything does. The decision is stored in the commit of the operation that calls this, under an id of its own
+    /// What keeps the activity from being done, if anything does. The decision is stored in the commit of the operation that calls this, under an id of its own
     /// since nothing was made; so is the challenge, unless one is open. The operation *replies* with the stop: a refusal would undo both.
     ///
     /// Who cannot be asked because nobody knows them is blocked.
@@ -68,10 +68,10 @@ impl Ruling {
             Action::Verify | Action::Block => {}
         }
         let cause = cx.new_id(lane);
-        let noted = self.note(set, cx, cause)?;
+        let decision_id = self.store(set, cx, cause)?;
         let asked = facts.customer.filter(|_| decision.action == Action::Verify);
         let Some(customer) = asked else {
-            return Some(Stop::Blocked(noted));
+            return Some(Stop::Blocked(decision_id));
         };
         let key = (customer, facts.stage);
         let open = set
@@ -82,19 +82,19 @@ impl Ruling {
         } else {
             let id = ChallengeId::new(cx.new_id(lane));
             let who = (facts.tenant, customer);
-            let challenge = Challenge::new(id, who, facts.stage, noted, cx.now());
+            let challenge = Challenge::new(id, who, facts.stage, decision_id, cx.now());
             set.put::<Challenges>(key, challenge);
             id
         };
         Some(Stop::Unverified {
-            decision: noted,
+            decision: decision_id,
             challenge,
         })
     }
 }
 
-/// The same in an ordinary transaction: the customer's open challenge at the ruling's stage, made if there is none.
-pub(crate) async fn challenge_in(
+/// The same in an ordinary transaction: the customer's open challenge at the evaluation's stage, made if there is none.
+pub(crate) async fn open_challenge_in(
     tx: &mut Tx,
     facts: &Facts,
     customer: CustomerId,

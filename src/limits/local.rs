@@ -7,22 +7,22 @@ use governor::{
     state::keyed::DashMapStateStore,
 };
 
-use super::{Standing, Subject};
+use super::{LimitDecision, Subject};
 use crate::config::Quota;
 
 /// What passed through this process.
-pub(super) struct Guard<C: Clock = DefaultClock> {
+pub(super) struct LocalLimiter<C: Clock = DefaultClock> {
     quota: Quota,
     limiter: RateLimiter<Subject, DashMapStateStore<Subject>, C, StateInformationMiddleware>,
 }
 
-impl Guard {
+impl LocalLimiter {
     pub(super) fn new(quota: Quota) -> Self {
         Self::with_clock(quota, DefaultClock::default())
     }
 }
 
-impl<C: Clock> Guard<C> {
+impl<C: Clock> LocalLimiter<C> {
     fn with_clock(quota: Quota, clock: C) -> Self {
         let rate = governor::Quota::with_period(quota.interval())
             .expect("an interval is a microsecond at least")
@@ -32,13 +32,15 @@ impl<C: Clock> Guard<C> {
     }
 
     /// Decides, and remembers what it let pass.
-    pub(super) fn check(&self, subject: &Subject) -> Standing {
+    pub(super) fn check(&self, subject: &Subject) -> LimitDecision {
         match self.limiter.check_key(subject) {
-            Ok(state) => Standing::with_remaining(self.quota, state.remaining_burst_capacity()),
+            Ok(state) => {
+                LimitDecision::with_remaining(self.quota, state.remaining_burst_capacity())
+            }
             Err(not_until) => {
                 let wait = not_until.wait_time_from(self.limiter.clock().now());
                 let wait_us = u64::try_from(wait.as_micros()).unwrap_or(u64::MAX);
-                Standing::refused_for(self.quota, wait_us)
+                LimitDecision::refused_for(self.quota, wait_us)
             }
         }
     }
@@ -87,33 +89,33 @@ mod tests {
     #[test]
     fn five_at_once_and_then_one_every_twelve_seconds() {
         let clock = FakeRelativeClock::default();
-        let guard = Guard::with_clock(Quota::new(5, 60).unwrap(), clock.clone());
+        let local = LocalLimiter::with_clock(Quota::new(5, 60).unwrap(), clock.clone());
         let left: Vec<_> = (0..5)
-            .map(|_| guard.check(&somebody(1)).remaining())
+            .map(|_| local.check(&somebody(1)).remaining())
             .collect();
         assert_eq!(left, [4, 3, 2, 1, 0]);
-        let sixth = guard.check(&somebody(1));
+        let sixth = local.check(&somebody(1));
         assert!(!sixth.allowed());
         assert_eq!(sixth.retry_after_seconds(), Some(12));
-        assert!(guard.check(&somebody(2)).allowed(), "somebody else");
+        assert!(local.check(&somebody(2)).allowed(), "somebody else");
         clock.advance(Duration::from_secs(12));
-        assert!(guard.check(&somebody(1)).allowed());
-        assert!(!guard.check(&somebody(1)).allowed());
+        assert!(local.check(&somebody(1)).allowed());
+        assert!(!local.check(&somebody(1)).allowed());
     }
 
     #[test]
     fn those_who_stay_away_are_forgotten() {
         let clock = FakeRelativeClock::default();
-        let guard = Guard::with_clock(Quota::new(5, 60).unwrap(), clock.clone());
+        let local = LocalLimiter::with_clock(Quota::new(5, 60).unwrap(), clock.clone());
         for last in 0..100 {
-            guard.check(&somebody(last));
+            local.check(&somebody(last));
         }
-        guard.sweep();
-        assert_eq!(guard.limiter.len(), 100);
+        local.sweep();
+        assert_eq!(local.limiter.len(), 100);
         clock.advance(Duration::from_mins(2));
-        guard.check(&somebody(200));
-        guard.sweep();
-        assert_eq!(guard.limiter.len(), 1);
+        local.check(&somebody(200));
+        local.sweep();
+        assert_eq!(local.limiter.len(), 1);
     }
 
     proptest! {
@@ -125,17 +127,17 @@ mod tests {
         ) {
             let quota = Quota::new(count, seconds).unwrap();
             let clock = FakeRelativeClock::default();
-            let guard = Guard::with_clock(quota, clock.clone());
+            let local = LocalLimiter::with_clock(quota, clock.clone());
             let mut bucket = Bucket { quota, level_us: 0 };
             for (wait_us, asked) in steps {
                 clock.advance(Duration::from_micros(wait_us));
                 bucket.wait(wait_us);
                 for _ in 0..asked {
-                    let standing = guard.check(&somebody(1));
-                    prop_assert_eq!(standing.allowed(), bucket.ask());
-                    let model = Standing::new(quota, standing.allowed(), bucket.level_us);
-                    prop_assert_eq!(standing.remaining(), model.remaining());
-                    prop_assert_eq!(standing.retry_after_seconds(), model.retry_after_seconds());
+                    let decision = local.check(&somebody(1));
+                    prop_assert_eq!(decision.allowed(), bucket.ask());
+                    let model = LimitDecision::new(quota, decision.allowed(), bucket.level_us);
+                    prop_assert_eq!(decision.remaining(), model.remaining());
+                    prop_assert_eq!(decision.retry_after_seconds(), model.retry_after_seconds());
                 }
             }
         }

@@ -6,16 +6,16 @@ use zhangfang::{
     db::{Cx, DbError, Operation, Wanted, WorkingSet},
     facts::{Facts, Stage},
     primitives::{Id, Lane, MerchantId, Points},
-    risk::Ruling,
+    risk::Evaluation,
 };
 
 use super::{at_most, from, payment, somebody};
 use crate::harness::TestApp;
 
-/// Stores a ruling on something, as whoever does the deed does.
+/// Stores an evaluation on something, as whoever does the activity does.
 #[derive(Debug)]
 struct Store {
-    ruling: Ruling,
+    evaluation: Evaluation,
     cause: Id,
 }
 
@@ -31,16 +31,16 @@ impl Operation for Store {
     fn rows(&self, _want: &mut Wanted, _set: &WorkingSet) {}
 
     fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<String, DbError> {
-        let id = self.ruling.note(set, cx, self.cause);
+        let id = self.evaluation.store(set, cx, self.cause);
         Ok(id.unwrap().to_string())
     }
 }
 
 /// Decides and stores; the decision's id.
 pub(super) async fn decided(app: &TestApp, facts: Facts) -> String {
-    let ruling = app.app.risk().rule_on(facts).await;
+    let evaluation = app.app.risk().evaluate(facts).await;
     let cause = app.db().new_id(app.db().new_lane());
-    app.db().submit(Store { ruling, cause }).await.unwrap()
+    app.db().submit(Store { evaluation, cause }).await.unwrap()
 }
 
 async fn list(app: &TestApp, query: &str) -> Vec<Value> {
@@ -163,7 +163,7 @@ async fn the_rules_in_force_say_how_often_they_fired_and_keep_their_text() {
     for _ in 0..4 {
         let mut facts = payment(customer);
         facts.tenant = app.tenant.id;
-        app.app.risk().rule_on(facts).await;
+        app.app.risk().evaluate(facts).await;
     }
     let shown = app
         .admin()
@@ -191,7 +191,7 @@ async fn the_rules_in_force_say_how_often_they_fired_and_keep_their_text() {
         app.admin().get(&path).await.refused(404, "not_found");
     }
 
-    // Without a file there is nothing new to read; the deed is on record all the same.
+    // Without a file there is nothing new to read; the activity is on record all the same.
     let reload = "/api/v1/admin/risk/rules/reload";
     let body = serde_json::json!({});
     let loaded = app.operator("lin").post(reload, &body).await.expect(200);
@@ -240,7 +240,7 @@ async fn an_auditor_reads_and_does_not_reload_and_a_customer_sees_nothing() {
 
 #[tokio::test]
 async fn where_risk_is_off_there_are_no_rules() {
-    let app = TestApp::at_rest().await;
+    let app = TestApp::without_jobs().await;
     let body = serde_json::json!({});
     let admin = app.admin();
     let shown = admin.get("/api/v1/admin/risk/rules").await;

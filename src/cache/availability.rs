@@ -3,10 +3,10 @@
 use tokio::sync::watch;
 
 /// Until the cache is gone. Says at once how things are; being there from the start is not worth a line.
-pub(super) async fn keep_telling(mut presence: watch::Receiver<bool>) {
+pub(super) async fn report_availability(mut availability: watch::Receiver<bool>) {
     let mut was_up = true;
     loop {
-        let up = *presence.borrow_and_update();
+        let up = *availability.borrow_and_update();
         metrics::gauge!("limits_redis_up").set(if up { 1.0 } else { 0.0 });
         match (was_up, up) {
             (true, false) => {
@@ -22,7 +22,7 @@ pub(super) async fn keep_telling(mut presence: watch::Receiver<bool>) {
             (true, true) | (false, false) => {}
         }
         was_up = up;
-        if presence.changed().await.is_err() {
+        if availability.changed().await.is_err() {
             return;
         }
     }

@@ -6,14 +6,14 @@ const SECOND_US: u64 = 1_000_000;
 
 /// A decision, and where the subject stands after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Standing {
+pub struct LimitDecision {
     quota: Quota,
     allowed: bool,
     /// Microseconds in which all that was used comes back; never more than the quota's capacity.
     backlog_us: u64,
 }
 
-impl Standing {
+impl LimitDecision {
     /// After a decision that left this backlog, in microseconds.
     pub(super) fn new(quota: Quota, allowed: bool, backlog_us: u64) -> Self {
         let backlog_us = backlog_us.min(quota.capacity_us());
@@ -79,22 +79,22 @@ mod tests {
 
     #[test]
     fn headers_of_five_a_minute() {
-        let first = Standing::with_remaining(five_a_minute(), 4);
+        let first = LimitDecision::with_remaining(five_a_minute(), 4);
         assert_eq!((first.remaining(), first.reset_seconds()), (4, 12));
         assert_eq!(first.retry_after_seconds(), None);
-        let last = Standing::new(five_a_minute(), true, 60_000_000);
+        let last = LimitDecision::new(five_a_minute(), true, 60_000_000);
         assert_eq!((last.remaining(), last.reset_seconds()), (0, 60));
-        let sixth = Standing::new(five_a_minute(), false, 59_000_001);
+        let sixth = LimitDecision::new(five_a_minute(), false, 59_000_001);
         assert_eq!((sixth.remaining(), sixth.reset_seconds()), (0, 60));
         assert_eq!(sixth.retry_after_seconds(), Some(12));
-        let nearly = Standing::refused_for(five_a_minute(), 1);
+        let nearly = LimitDecision::refused_for(five_a_minute(), 1);
         assert_eq!(nearly.retry_after_seconds(), Some(1));
         assert_eq!(nearly.remaining(), 0);
     }
 
     #[test]
     fn a_backlog_from_elsewhere_is_never_more_than_the_whole() {
-        let strange = Standing::new(five_a_minute(), false, u64::MAX);
+        let strange = LimitDecision::new(five_a_minute(), false, u64::MAX);
         assert_eq!((strange.remaining(), strange.reset_seconds()), (0, 60));
         assert_eq!(strange.retry_after_seconds(), Some(12));
     }
@@ -107,12 +107,12 @@ mod tests {
             backlog in any::<u64>(),
         ) {
             let quota = Quota::new(count, seconds).unwrap();
-            let standing = Standing::new(quota, true, backlog);
-            let left = u64::from(standing.remaining()) * quota.interval_us();
+            let decision = LimitDecision::new(quota, true, backlog);
+            let left = u64::from(decision.remaining()) * quota.interval_us();
             let used = backlog.min(quota.capacity_us());
             prop_assert!(left + used <= quota.capacity_us());
             prop_assert!(left + used + quota.interval_us() > quota.capacity_us());
-            prop_assert!(standing.remaining() <= count);
+            prop_assert!(decision.remaining() <= count);
         }
 
         #[test]
@@ -123,7 +123,7 @@ mod tests {
         ) {
             let quota = Quota::new(count, seconds).unwrap();
             let wait = wait.min(quota.interval_us());
-            let refused = Standing::refused_for(quota, wait);
+            let refused = LimitDecision::refused_for(quota, wait);
             let told = u64::from(refused.retry_after_seconds().unwrap()) * SECOND_US;
             prop_assert!(told >= wait);
             prop_assert!(told < wait + SECOND_US);

@@ -19,7 +19,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::Mutex;
 
 use super::{
-    Decision, Effect, Place, RuleFileErrors, RuleSet,
+    Decision, Effect, Position, RuleFileErrors, RuleSet,
     counters::Counters,
     rule_sets::{ReloadedBy, StoreRuleSet, find_last_in_force},
     rules_file::{RulesFile, hash_of},
@@ -31,18 +31,18 @@ use crate::{
 
 /// A rule set in force.
 #[derive(Debug)]
-pub struct InForce {
+pub struct ActiveRules {
     /// Its number in `risk_rule_sets`.
     pub number: u32,
     pub set: RuleSet,
     /// When this process put it in force.
     pub since: Timestamp,
-    tallies: HashMap<String, Arc<Tally>>,
+    firing_counters: HashMap<String, Arc<FiringCounters>>,
 }
 
 /// How often a rule fired in this process.
 #[derive(Debug, Default)]
-struct Tally {
+struct FiringCounters {
     live: AtomicU64,
     shadow: AtomicU64,
     overruled: AtomicU64,
@@ -97,36 +97,36 @@ pub struct StartError {
 
 /// Where rules come from.
 #[derive(Debug)]
-pub(super) enum RulesFrom {
+pub(super) enum RulesSource {
     File(RulesFile),
     Text(String),
 }
 
 /// Rules in force, with counters.
 #[derive(Debug)]
-pub(super) struct Live {
+pub(super) struct LiveRules {
     db: Db,
     pub(super) counters: Counters,
-    from: RulesFrom,
-    in_force: ArcSwap<InForce>,
+    from: RulesSource,
+    in_force: ArcSwap<ActiveRules>,
     /// What was in force before: a decision may be made again a moment later, by the rules by which it was made.
-    before: ArcSwapOption<InForce>,
+    before: ArcSwapOption<ActiveRules>,
     loading: Mutex<()>,
 }
 
-impl Live {
+impl LiveRules {
     pub(super) async fn start(
-        from: RulesFrom,
+        from: RulesSource,
         counters: Counters,
         db: Db,
     ) -> Result<Self, LoadError> {
-        let set = match from.take().await {
+        let set = match from.load().await {
             Ok(set) => set,
-            Err(error) => from.last(&db, error).await?,
+            Err(error) => from.load_last(&db, error).await?,
         };
         let number = store(&db, &set, None).await?;
-        let first = InForce::new(number, set, db.now(), None);
-        first.tell();
+        let first = ActiveRules::new(number, set, db.now(), None);
+        first.set_gauge();
         Ok(Self {
             db,
             counters,
@@ -137,12 +137,12 @@ impl Live {
         })
     }
 
-    pub(super) fn in_force(&self) -> Arc<InForce> {
+    pub(super) fn in_force(&self) -> Arc<ActiveRules> {
         self.in_force.load_full()
     }
 
     /// What is in force or was in force before it, if that is its number.
-    pub(super) fn numbered(&self, number: u32) -> Option<Arc<InForce>> {
+    pub(super) fn numbered(&self, number: u32) -> Option<Arc<ActiveRules>> {
         let now = self.in_force();
         if now.number == number {
             return Some(now);
@@ -154,21 +154,21 @@ impl Live {
     pub(super) async fn reload(&self, by: Option<ReloadedBy>) -> Result<Loaded, LoadError> {
         let _one_at_a_time = self.loading.lock().await;
         let by_hand = by.is_some();
-        let outcome = self.take(by).await;
+        let outcome = self.load_changed(by).await;
         let number = self.in_force.load().number;
         match &outcome {
             Ok(Loaded { changed: true, .. }) => {
                 tracing::info!(rule_set = number, "risk rules number {number} are in force");
             }
-            Err(error @ LoadError::Mistakes(_)) => complain(error, number),
-            Err(error @ LoadError::Unreadable(_)) if by_hand => complain(error, number),
+            Err(error @ LoadError::Mistakes(_)) => log_rejected(error, number),
+            Err(error @ LoadError::Unreadable(_)) if by_hand => log_rejected(error, number),
             // What may pass is told once by whoever tries again.
             Ok(_) | Err(_) => {}
         }
         outcome
     }
 
-    async fn take(&self, by: Option<ReloadedBy>) -> Result<Loaded, LoadError> {
+    async fn load_changed(&self, by: Option<ReloadedBy>) -> Result<Loaded, LoadError> {
         let text = self.from.read().await?;
         let now = self.in_force();
         if hash_of(&text) == now.set.hash() {
@@ -182,8 +182,8 @@ impl Live {
         }
         let set = parse(text).await?;
         let number = store(&self.db, &set, by).await?;
-        let next = InForce::new(number, set, self.db.now(), Some(&now));
-        next.tell();
+        let next = ActiveRules::new(number, set, self.db.now(), Some(&now));
+        next.set_gauge();
         self.before.store(Some(now));
         self.in_force.store(Arc::new(next));
         Ok(Loaded {
@@ -193,19 +193,19 @@ impl Live {
     }
 }
 
-impl RulesFrom {
-    async fn take(&self) -> Result<RuleSet, LoadError> {
+impl RulesSource {
+    async fn load(&self) -> Result<RuleSet, LoadError> {
         parse(self.read().await?).await
     }
 
     /// What was in force last, when the file is not sound at the start: money must not wait for somebody to find a comma. The error, if nothing ever was.
-    async fn last(&self, db: &Db, error: LoadError) -> Result<RuleSet, LoadError> {
+    async fn load_last(&self, db: &Db, error: LoadError) -> Result<RuleSet, LoadError> {
         if matches!(self, Self::Text(_)) {
             return Err(error);
         }
         match find_last_in_force(db).await {
             Ok(Some((number, set))) => {
-                complain(&error, number);
+                log_rejected(&error, number);
                 Ok(set)
             }
             Ok(None) | Err(DbError::Inconsistent(_)) => Err(error),
@@ -221,47 +221,47 @@ impl RulesFrom {
     }
 }
 
-impl InForce {
+impl ActiveRules {
     fn new(number: u32, set: RuleSet, since: Timestamp, before: Option<&Self>) -> Self {
-        let tally = |id: &String| {
-            let known = before.and_then(|before| before.tallies.get(id));
+        let counters = |id: &String| {
+            let known = before.and_then(|before| before.firing_counters.get(id));
             known.map_or_else(Arc::default, Arc::clone)
         };
         let ids = set.rules().into_iter().map(|rule| rule.id);
-        let tallies = ids
+        let firing_counters = ids
             .map(|id| {
-                let tally = tally(&id);
-                (id, tally)
+                let counters = counters(&id);
+                (id, counters)
             })
             .collect();
         Self {
             number,
             set,
             since,
-            tallies,
+            firing_counters,
         }
     }
 
-    fn tell(&self) {
+    fn set_gauge(&self) {
         metrics::gauge!("risk_rule_set").set(f64::from(self.number));
     }
 
     /// How often the rule with this `id` fired.
     pub fn firings(&self, rule: &str) -> Firings {
-        let tally = self.tallies.get(rule);
-        let read = |count: fn(&Tally) -> &AtomicU64| {
-            tally.map_or(0, |tally| count(tally).load(Ordering::Relaxed))
+        let counters = self.firing_counters.get(rule);
+        let read = |count: fn(&FiringCounters) -> &AtomicU64| {
+            counters.map_or(0, |counters| count(counters).load(Ordering::Relaxed))
         };
         Firings {
-            live: read(|tally| &tally.live),
-            shadow: read(|tally| &tally.shadow),
-            overruled: read(|tally| &tally.overruled),
-            answered: read(|tally| &tally.answered),
+            live: read(|counters| &counters.live),
+            shadow: read(|counters| &counters.shadow),
+            overruled: read(|counters| &counters.overruled),
+            answered: read(|counters| &counters.answered),
         }
     }
 
     /// Counts what a decision says, here and in the metrics.
-    pub(super) fn note(&self, decision: &Decision) {
+    pub(super) fn count_firings(&self, decision: &Decision) {
         let (stage, action) = (decision.facts.stage.name(), decision.action.name());
         metrics::counter!("risk_decisions_total", "stage" => stage, "action" => action)
             .increment(1);
@@ -269,14 +269,14 @@ impl InForce {
             metrics::counter!("risk_decisions_without_counters_total").increment(1);
         }
         for fired in &decision.fired {
-            let Some(tally) = self.tallies.get(&fired.rule) else {
+            let Some(counters) = self.firing_counters.get(&fired.rule) else {
                 continue;
             };
             let (count, effect) = match fired.effect {
-                Effect::Live => (&tally.live, "live"),
-                Effect::Shadow => (&tally.shadow, "shadow"),
-                Effect::Overruled => (&tally.overruled, "overruled"),
-                Effect::Answered => (&tally.answered, "answered"),
+                Effect::Live => (&counters.live, "live"),
+                Effect::Shadow => (&counters.shadow, "shadow"),
+                Effect::Overruled => (&counters.overruled, "overruled"),
+                Effect::Answered => (&counters.answered, "answered"),
             };
             count.fetch_add(1, Ordering::Relaxed);
             metrics::counter!("risk_rules_total", "rule" => fired.rule.clone(), "effect" => effect)
@@ -300,7 +300,7 @@ async fn store(db: &Db, set: &RuleSet, by: Option<ReloadedBy>) -> Result<u32, Db
 }
 
 /// Says, where people look, that a file was not taken and which rules stay in force.
-pub(super) fn complain(error: &LoadError, number: u32) {
+pub(super) fn log_rejected(error: &LoadError, number: u32) {
     match error {
         LoadError::Db(_) => {
             tracing::warn!(rule_set = number, error = %Chain(error), "changed risk rules cannot be stored yet; number {number} stays in force");
@@ -311,10 +311,10 @@ pub(super) fn complain(error: &LoadError, number: u32) {
         }
         LoadError::Mistakes(errors) => {
             metrics::counter!("risk_rules_rejected_total").increment(1);
-            let places = places(errors);
+            let positions = positions(errors);
             tracing::error!(
                 rule_set = number,
-                places,
+                positions,
                 "the risk rules have mistakes (zhangfang risk check tells them); number {number} stays in force"
             );
         }
@@ -322,12 +322,12 @@ pub(super) fn complain(error: &LoadError, number: u32) {
 }
 
 /// Lines and columns alone: a mistake quotes the file, which may name people. `zhangfang risk check` says what is wrong there.
-fn places(errors: &RuleFileErrors) -> String {
-    let places = errors.mistakes().iter().map(|mistake| {
-        let Place { line, column } = mistake.place;
+fn positions(errors: &RuleFileErrors) -> String {
+    let positions = errors.mistakes().iter().map(|mistake| {
+        let Position { line, column } = mistake.position;
         format!("{line}:{column}")
     });
-    places.collect::<Vec<_>>().join(", ")
+    positions.collect::<Vec<_>>().join(", ")
 }
 
 /// An error with what caused it, in one line.

@@ -1,18 +1,24 @@
 //! Where in the file a character of a text is, so that a mistake inside an expression is shown where it was written.
 
-use super::mistake::Place;
+use super::mistake::Position;
 
 /// The place of byte `at` of `value`, which was written in `text` from byte `start`, at `place`.
 ///
 /// What is written differs from the value by quotes, escapes, and how lines are broken and indented. None of that adds a letter, so the value's letters are
 /// found one after the other in what is written. Where they are not (`"\u0061"`), the place is where the text begins.
-pub(super) fn of(text: &str, start: Option<usize>, place: Place, value: &str, at: usize) -> Place {
+pub(super) fn of(
+    text: &str,
+    start: Option<usize>,
+    position: Position,
+    value: &str,
+    at: usize,
+) -> Position {
     let Some(written) = start.and_then(|start| text.get(start..)) else {
-        return place;
+        return position;
     };
     let mut written = written.chars();
-    let mut here = place;
-    let mut step = |wanted: char| -> Option<Place> {
+    let mut here = position;
+    let mut step = |add_expected: char| -> Option<Position> {
         for letter in written.by_ref() {
             let found = here;
             if letter == '\n' {
@@ -21,19 +27,19 @@ pub(super) fn of(text: &str, start: Option<usize>, place: Place, value: &str, at
             } else {
                 here.column = here.column.saturating_add(1);
             }
-            if letter == wanted {
+            if letter == add_expected {
                 return Some(found);
             }
         }
         None
     };
-    let mut last = place;
+    let mut last = position;
     for (byte, letter) in value.char_indices() {
         if letter.is_whitespace() {
             continue;
         }
         let Some(found) = step(letter) else {
-            return place;
+            return position;
         };
         if byte >= at {
             return found;
@@ -41,7 +47,7 @@ pub(super) fn of(text: &str, start: Option<usize>, place: Place, value: &str, at
         last = found;
     }
     // Behind the last letter.
-    Place {
+    Position {
         column: last.column.saturating_add(1),
         ..last
     }
@@ -63,7 +69,7 @@ mod tests {
                 .map(char::len_utf8)
                 .sum::<usize>();
         let at = value.find(needle).unwrap_or(value.len());
-        let found = of(text, Some(start), Place { line, column }, value, at);
+        let found = of(text, Some(start), Position { line, column }, value, at);
         (found.line, found.column)
     }
 

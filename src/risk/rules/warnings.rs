@@ -5,22 +5,22 @@ use std::{cell::Cell, collections::BTreeSet};
 use cel::IdedExpr;
 
 use super::{
-    assume::{Assume, LOOKS_MAX, conjuncts, narrowed, numbers, written},
+    abstract_state::{AbstractState, ActivityShape, Interval, Variable},
     condition::Condition,
     describe,
     list::Members,
+    narrow::{Narrower, STEPS_MAX, conjuncts, narrowed, numbers, source_text},
     rule::Rule,
-    rule_set::{Counters, RuleSet},
-    world::{Kind, Number, Range, World},
+    rule_set::{CounterTable, RuleSet},
 };
 use crate::{
     facts::Stage,
-    risk::{Action, Per, Thing},
+    risk::{Action, Attribute, Per},
 };
 
 impl RuleSet {
     /// Sentences for whoever wrote the file, in its order.
-    pub fn doubts(&self) -> Vec<String> {
+    pub fn warnings(&self) -> Vec<String> {
         let each = self.rules.iter().flat_map(|rule| {
             let fires = never_fires(rule, &self.counters);
             let overrules = self.overrules_less(rule);
@@ -55,11 +55,11 @@ fn rollout_in_shadow(rule: &Rule) -> Option<String> {
 /// its condition and every part of its expression hold. If not, as few parts as show it.
 ///
 /// What a rule does without its numbers is another matter.
-fn never_fires(rule: &Rule, counters: &Counters) -> Option<String> {
-    let looks = Cell::new(LOOKS_MAX);
-    let reach = Reach::new(rule, counters, &looks);
-    let all: Vec<usize> = (0..reach.parts.len()).collect();
-    if reach.can_hold(&all) {
+fn never_fires(rule: &Rule, counters: &CounterTable) -> Option<String> {
+    let steps = Cell::new(STEPS_MAX);
+    let reachability = Reachability::new(rule, counters, &steps);
+    let all: Vec<usize> = (0..reachability.parts.len()).collect();
+    if reachability.can_hold(&all) {
         return None;
     }
     let one = all.iter().map(|part| vec![*part]);
@@ -67,12 +67,12 @@ fn never_fires(rule: &Rule, counters: &Counters) -> Option<String> {
         let later = all.iter().filter(move |two| *two > one);
         later.map(move |two| vec![*one, *two])
     });
-    let smallest = one.chain(two).find(|parts| !reach.can_hold(parts));
+    let smallest = one.chain(two).find(|parts| !reachability.can_hold(parts));
     let smallest = smallest.unwrap_or(all);
     let id = &rule.id;
     Some(format!(
         "rule {id} never fires: {}",
-        reach.objection(rule, &smallest)
+        reachability.explanation(rule, &smallest)
     ))
 }
 
@@ -83,16 +83,16 @@ enum Part<'a> {
     Expression(&'a IdedExpr),
 }
 
-struct Reach<'a> {
+struct Reachability<'a> {
     stages: Vec<Stage>,
     parts: Vec<Part<'a>>,
-    assume: Assume<'a>,
+    narrower: Narrower<'a>,
     asked: BTreeSet<usize>,
-    times: Vec<(Range, Range)>,
+    times: Vec<(Interval, Interval)>,
 }
 
-impl<'a> Reach<'a> {
-    fn new(rule: &'a Rule, counters: &'a Counters, looks: &'a Cell<u32>) -> Self {
+impl<'a> Reachability<'a> {
+    fn new(rule: &'a Rule, counters: &'a CounterTable, steps: &'a Cell<u32>) -> Self {
         let condition = rule.condition.as_ref();
         let when = rule.when.iter().flat_map(|when| conjuncts(when.root()));
         let parts: Vec<Part<'a>> = condition
@@ -107,14 +107,14 @@ impl<'a> Reach<'a> {
             }
         }
         let by_the_hour = matches!(condition, Some(Condition::TimeOfDay(_)))
-            || named.contains(&Number::Hour)
-            || named.contains(&Number::Weekday);
-        let (days, hours) = (Range::new(1, 7), Range::new(0, 23));
+            || named.contains(&Variable::Hour)
+            || named.contains(&Variable::Weekday);
+        let (days, hours) = (Interval::new(1, 7), Interval::new(0, 23));
         let times = if by_the_hour {
             // Each hour of the week by itself, so that times of day and names of hours agree.
             let each = (days.least..=days.most)
                 .flat_map(|day| (hours.least..=hours.most).map(move |hour| (day, hour)));
-            each.map(|(day, hour)| (Range::only(day), Range::only(hour)))
+            each.map(|(day, hour)| (Interval::only(day), Interval::only(hour)))
                 .collect()
         } else {
             vec![(days, hours)]
@@ -122,39 +122,46 @@ impl<'a> Reach<'a> {
         Self {
             stages: rule.stages.iter().map(|at| at.stage).collect(),
             parts,
-            assume: Assume { counters, looks },
+            narrower: Narrower { counters, steps },
             asked: rule.counters().map(|counter| counter.0).collect(),
             times,
         }
     }
 
-    fn kinds(&self) -> impl Iterator<Item = Kind> {
-        self.stages.iter().flat_map(|stage| Kind::all(*stage))
+    fn shapes(&self) -> impl Iterator<Item = ActivityShape> {
+        self.stages
+            .iter()
+            .flat_map(|stage| ActivityShape::all(*stage))
     }
 
-    fn worlds(&self) -> impl Iterator<Item = (Kind, World)> {
-        self.kinds().flat_map(move |kind| {
+    fn states(&self) -> impl Iterator<Item = (ActivityShape, AbstractState)> {
+        self.shapes().flat_map(move |shape| {
             let times = self.times.iter();
-            times.map(move |time| (kind, kind.world(self.assume.counters, &self.asked, *time)))
+            times.map(move |time| {
+                (
+                    shape,
+                    shape.state(self.narrower.counters, &self.asked, *time),
+                )
+            })
         })
     }
 
     fn can_hold(&self, parts: &[usize]) -> bool {
-        self.worlds().any(|(kind, world)| {
-            let worlds = narrowed(vec![world], parts, |world, part| {
+        self.states().any(|(shape, state)| {
+            let states = narrowed(vec![state], parts, |state, part| {
                 match self.parts.get(*part) {
                     Some(Part::Condition(condition)) => {
-                        self.assume.condition(world, kind, condition)
+                        self.narrower.condition(state, shape, condition)
                     }
-                    Some(Part::Expression(at)) => self.assume.expression(world, at, true),
-                    None => vec![world],
+                    Some(Part::Expression(at)) => self.narrower.expression(state, at, true),
+                    None => vec![state],
                 }
             });
-            !worlds.is_empty()
+            !states.is_empty()
         })
     }
 
-    fn objection(&self, rule: &Rule, parts: &[usize]) -> String {
+    fn explanation(&self, rule: &Rule, parts: &[usize]) -> String {
         let names: Vec<&str> = self.stages.iter().map(|stage| stage.name()).collect();
         let stages = names.join(", ");
         let shown: Vec<Part<'a>> = parts
@@ -162,9 +169,9 @@ impl<'a> Reach<'a> {
             .filter_map(|part| self.parts.get(*part).copied())
             .collect();
         if let [Part::Condition(condition)] = shown.as_slice()
-            && let Some(what) = needs_what(rule, condition, self.assume.counters)
+            && let Some(what) = needs_what(rule, condition, self.narrower.counters)
         {
-            return format!("no deed at {stages} has {what}");
+            return format!("no activity at {stages} has {what}");
         }
         let words: Vec<String> = shown.iter().map(|part| self.words(*part)).collect();
         let words = words.join(" and ");
@@ -183,58 +190,61 @@ impl<'a> Reach<'a> {
     fn words(&self, part: Part<'a>) -> String {
         match part {
             Part::Condition(condition) => {
-                format!("`{}`", describe::condition(condition, self.assume.counters))
+                format!(
+                    "`{}`",
+                    describe::condition(condition, self.narrower.counters)
+                )
             }
-            Part::Expression(at) => format!("`{}`", written(at)),
+            Part::Expression(at) => format!("`{}`", source_text(at)),
         }
     }
 
     /// What the numbers of these parts are to begin with, where that is worth saying.
     fn known(&self, parts: &[Part<'a>]) -> Vec<String> {
-        let counters = self.assume.counters;
+        let counters = self.narrower.counters;
         let mut asked = BTreeSet::new();
         for part in parts {
             match part {
                 Part::Condition(Condition::Amount(_) | Condition::Structuring { .. }) => {
-                    asked.insert(Number::Amount);
+                    asked.insert(Variable::Amount);
                 }
                 Part::Condition(Condition::Points(_)) => {
-                    asked.insert(Number::Points);
+                    asked.insert(Variable::Points);
                 }
                 Part::Condition(condition) => {
                     let numbers = condition.counters().into_iter().flatten();
-                    asked.extend(numbers.map(|number| Number::Counter(number.0)));
+                    asked.extend(numbers.map(|number| Variable::Counter(number.0)));
                 }
                 Part::Expression(at) => numbers(at, counters, &mut asked),
             }
         }
-        let told = asked.into_iter().filter_map(|number| {
-            let ranges = self.worlds().map(|(_, world)| world.number(number));
-            let range = ranges.reduce(Range::or)?;
+        let sentences = asked.into_iter().filter_map(|number| {
+            let ranges = self.states().map(|(_, state)| state.number(number));
+            let range = ranges.reduce(Interval::or)?;
             let name = match number {
-                Number::Amount => "amount_fen".to_owned(),
-                Number::Points => "points".to_owned(),
-                Number::Hour => "hour".to_owned(),
-                Number::Weekday => "weekday".to_owned(),
-                Number::Age => "customer_age_days".to_owned(),
-                Number::Counter(counter) => {
-                    let counter = counters.get(super::known::CounterNo(counter))?;
+                Variable::Amount => "amount_fen".to_owned(),
+                Variable::Points => "points".to_owned(),
+                Variable::Hour => "hour".to_owned(),
+                Variable::Weekday => "weekday".to_owned(),
+                Variable::Age => "customer_age_days".to_owned(),
+                Variable::Counter(counter) => {
+                    let counter = counters.get(super::context::CounterIndex(counter))?;
                     format!("the {}", crate::risk::describe_counter(counter))
                 }
             };
-            let Range { least, most } = range;
+            let Interval { least, most } = range;
             if least == most {
                 return Some(format!("{name} is {least}"));
             }
             // As many as there may be is not worth saying.
-            (most < Range::ALL.most).then(|| format!("{name} is {least} to {most}"))
+            (most < Interval::ALL.most).then(|| format!("{name} is {least} to {most}"))
         });
-        told.collect()
+        sentences.collect()
     }
 }
 
-/// What a condition is about that no deed of the rule's stages has.
-fn needs_what(rule: &Rule, condition: &Condition, counters: &Counters) -> Option<&'static str> {
+/// What a condition is about that no activity of the rule's stages has.
+fn needs_what(rule: &Rule, condition: &Condition, counters: &CounterTable) -> Option<&'static str> {
     let needs = |has: fn(Stage) -> bool, what: &'static str| {
         let nowhere = !rule.stages.iter().any(|at| has(at.stage));
         nowhere.then_some(what)
@@ -251,10 +261,10 @@ fn needs_what(rule: &Rule, condition: &Condition, counters: &Counters) -> Option
                 needs(has_origin, "an address or device")
             }
         },
-        Condition::FirstSeen { thing, .. } => match thing {
-            Thing::Customer => None,
-            Thing::Merchant => needs(has_merchant, "a merchant"),
-            Thing::Address | Thing::Network | Thing::Device => {
+        Condition::FirstSeen { attribute, .. } => match attribute {
+            Attribute::Customer => None,
+            Attribute::Merchant => needs(has_merchant, "a merchant"),
+            Attribute::Address | Attribute::Network | Attribute::Device => {
                 needs(has_origin, "an address or device")
             }
         },
@@ -302,7 +312,7 @@ const fn has_origin(stage: Stage) -> bool {
 mod tests {
     use super::*;
 
-    fn doubts(rules: &[&str]) -> Vec<String> {
+    fn warnings(rules: &[&str]) -> Vec<String> {
         let rules: Vec<String> = (0..)
             .zip(rules)
             .map(|(number, rule)| format!("  - {{id: r{number}, name: N, {rule}}}\n"))
@@ -311,7 +321,7 @@ mod tests {
             "defaults: {{on_missing: allow}}\nrules:\n{}",
             rules.concat()
         );
-        RuleSet::parse(&text).unwrap().doubts()
+        RuleSet::parse(&text).unwrap().warnings()
     }
 
     #[test]
@@ -319,25 +329,25 @@ mod tests {
         for (rule, expected) in [
             (
                 "stages: [login, redeem], action: block, amount_fen: {above: 1}",
-                "rule r0 never fires: no deed at login, redeem has an amount",
+                "rule r0 never fires: no activity at login, redeem has an amount",
             ),
             (
                 "stages: [payment.create], action: block, points: {above: 1}",
-                "rule r0 never fires: no deed at payment.create has points",
+                "rule r0 never fires: no activity at payment.create has points",
             ),
             (
-                "stages: [refund], action: review, first_seen: {thing: device}",
-                "rule r0 never fires: no deed at refund has an address or device",
+                "stages: [refund], action: review, first_seen: {attribute: device}",
+                "rule r0 never fires: no activity at refund has an address or device",
             ),
             (
                 "stages: [login], action: block, velocity: {measure: count, per: merchant, within: 1m, above: 1}",
-                "rule r0 never fires: no deed at login has a merchant",
+                "rule r0 never fires: no activity at login has a merchant",
             ),
         ] {
-            assert_eq!(doubts(&[rule]), [expected]);
+            assert_eq!(warnings(&[rule]), [expected]);
         }
         let fine = "stages: [login, payment.create], action: block, amount_fen: {above: 1}";
-        assert_eq!(doubts(&[fine]), Vec::<String>::new());
+        assert_eq!(warnings(&[fine]), Vec::<String>::new());
     }
 
     #[test]
@@ -348,13 +358,13 @@ mod tests {
             .collect();
         let choices = choices.join(" && ");
         let rule = |when: &str| format!("stages: [redeem], action: review, when: \"{when}\"");
-        assert_eq!(doubts(&[&rule(&choices)]), Vec::<String>::new());
-        let never = doubts(&[&rule(&format!("{choices} && points < 0"))]);
-        let [told] = never.as_slice() else {
+        assert_eq!(warnings(&[&rule(&choices)]), Vec::<String>::new());
+        let never = warnings(&[&rule(&format!("{choices} && points < 0"))]);
+        let [sentences] = never.as_slice() else {
             panic!("{never:?}")
         };
         let expected = "rule r0 never fires: `points < 0` never holds at redeem";
-        assert!(told.starts_with(expected), "{told}");
+        assert!(sentences.starts_with(expected), "{sentences}");
         // Choices within choices: each level for each world of the one around it.
         let around = |inner: String, level: u32| {
             let choices: Vec<String> = (1..=6)
@@ -364,7 +374,7 @@ mod tests {
             format!("{choices}(points<{level}||({inner}))")
         };
         let nested = (1..=6).fold("points>9".to_owned(), around);
-        assert_eq!(doubts(&[&rule(&nested)]), Vec::<String>::new());
+        assert_eq!(warnings(&[&rule(&nested)]), Vec::<String>::new());
     }
 
     #[test]
@@ -377,10 +387,10 @@ mod tests {
             let text = format!(
                 "defaults: {{on_missing: allow}}\n{counters}rules:\n  - id: r0\n    name: N\n    stages: [{stage}]\n    action: {action}\n    {condition}\n"
             );
-            let doubts = RuleSet::parse(&text)
+            let warnings = RuleSet::parse(&text)
                 .unwrap_or_else(|e| panic!("{text}{e}"))
-                .doubts();
-            doubts.join("; ")
+                .warnings();
+            warnings.join("; ")
         };
         for (stage, condition, expected) in [
             // Unknown at that stage.
@@ -554,11 +564,11 @@ mod tests {
             ),
             ("redeem", "when: points / 0 > 1", "never holds"),
         ] {
-            let said = at(stage, condition);
+            let assumed = at(stage, condition);
             assert!(
-                said.starts_with("rule r0 never fires: ") && said.ends_with(expected)
-                    || said.contains(expected),
-                "{stage} {condition}: {said}"
+                assumed.starts_with("rule r0 never fires: ") && assumed.ends_with(expected)
+                    || assumed.contains(expected),
+                "{stage} {condition}: {assumed}"
             );
         }
         for (stage, condition) in [
@@ -590,12 +600,12 @@ mod tests {
     #[test]
     fn the_shipped_rules_can_all_fire() {
         let set = RuleSet::parse(include_str!("../../../risk-rules.yaml")).unwrap();
-        assert_eq!(set.doubts(), Vec::<String>::new());
+        assert_eq!(set.warnings(), Vec::<String>::new());
     }
 
     #[test]
     fn equal_priorities_and_a_rollout_in_the_shadow_are_told() {
-        let found = doubts(&[
+        let found = warnings(&[
             "stages: [redeem], action: allow, points: {below: 9}",
             "stages: [redeem, refund], action: block, points: {above: 1}, shadow: true, rollout: 5%",
             "stages: [redeem], action: block, priority: 101, points: {above: 1}",

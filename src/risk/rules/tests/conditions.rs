@@ -1,12 +1,12 @@
 //! Every kind of condition fires at its edge, and not one below.
 
 use super::*;
-use crate::risk::{Deeds, Measure, Of, Per, Thing};
+use crate::risk::{ActivityFilter, ActivityKind, Attribute, Measure, Per};
 
 /// Whether the rule with this condition fires.
 fn fires(condition: &str, facts: &Facts, says: impl Fn(&Counter) -> Option<i64>) -> bool {
     let set = one_rule(facts.stage.name(), condition);
-    !decide(&set, facts, says).fired.is_empty()
+    !evaluate(&set, facts, says).fired.is_empty()
 }
 
 fn payment(fen: i64) -> Facts {
@@ -26,23 +26,23 @@ fn a_velocity_fires_above_its_number() {
         );
     }
     let set = one_rule("payment.create", rule);
-    let decision = decide(&set, &payment(1), |_| Some(12));
+    let decision = evaluate(&set, &payment(1), |_| Some(12));
     assert_eq!(
         decision.fired[0].reason,
         "It (12 payment.create per customer within 1m, more than 10)"
     );
-    let asks = set.asks(Stage::PaymentCreate);
+    let usages = set.counter_usages(Stage::PaymentCreate);
     assert_eq!(
-        asks.len(),
+        usages.len(),
         1,
         "named counters that nobody asks for are not kept"
     );
-    assert!(asks[0].feed && asks[0].read);
+    assert!(usages[0].counts && usages[0].read);
     assert_eq!(
-        *asks[0].counter,
+        *usages[0].counter,
         Counter {
             measure: Measure::Count,
-            of: Of::all(Stage::PaymentCreate),
+            of: ActivityFilter::all(Stage::PaymentCreate),
             attempts: false,
             per: Per::Customer,
             within_seconds: 60,
@@ -57,20 +57,23 @@ fn every_measure_can_be_counted() {
         ("count", Measure::Count),
         ("sum_fen", Measure::SumFen),
         ("sum_points", Measure::SumPoints),
-        ("distinct_customers", Measure::Distinct(Thing::Customer)),
-        ("distinct_addresses", Measure::Distinct(Thing::Address)),
-        ("distinct_networks", Measure::Distinct(Thing::Network)),
-        ("distinct_devices", Measure::Distinct(Thing::Device)),
+        ("distinct_customers", Measure::Distinct(Attribute::Customer)),
+        ("distinct_addresses", Measure::Distinct(Attribute::Address)),
+        ("distinct_networks", Measure::Distinct(Attribute::Network)),
+        ("distinct_devices", Measure::Distinct(Attribute::Device)),
     ] {
         let rule = format!("velocity: {{measure: {word}, per: merchant, within: 1h, above: 5}}");
         let set = one_rule("payment.create", &rule);
-        assert_eq!(set.asks(Stage::PaymentCreate)[0].counter.measure, measure);
+        assert_eq!(
+            set.counter_usages(Stage::PaymentCreate)[0].counter.measure,
+            measure
+        );
         assert!(fires(&rule, &payment(1), |_| Some(6)) && !fires(&rule, &payment(1), |_| Some(5)));
     }
 }
 
 #[test]
-fn what_a_deed_lacks_is_not_counted_by() {
+fn what_an_activity_lacks_is_not_counted_by() {
     let rule =
         "velocity: {measure: count, per: device, within: 1m, above: 0}\n    on_missing: block";
     let mut facts = payment(1);
@@ -130,8 +133,8 @@ fn a_time_of_day_has_edges() {
 fn a_new_network_counts_only_beside_an_old_one() {
     let says = |seen: i64, different: i64| {
         move |counter: &Counter| match counter.measure {
-            Measure::Seen(Thing::Network) => Some(seen),
-            Measure::Distinct(Thing::Network) => Some(different),
+            Measure::Seen(Attribute::Network) => Some(seen),
+            Measure::Distinct(Attribute::Network) => Some(different),
             Measure::Count
             | Measure::SumFen
             | Measure::SumPoints
@@ -139,7 +142,7 @@ fn a_new_network_counts_only_beside_an_old_one() {
             | Measure::Seen(_) => None,
         }
     };
-    let rule = "first_seen: {thing: network}";
+    let rule = "first_seen: {attribute: network}";
     let facts = payment(1);
     assert!(!fires(rule, &facts, says(0, 1)), "a new customer");
     assert!(fires(rule, &facts, says(0, 2)));
@@ -150,8 +153,8 @@ fn a_new_network_counts_only_beside_an_old_one() {
     let mut nobody = facts;
     nobody.customer = None;
     assert!(!fires(rule, &nobody, says(0, 2)));
-    // At another stage this deed is not among what is counted.
-    let rule = "first_seen: {thing: network, of: payment.create, within: 30d}";
+    // At another stage this activity is not among what is counted.
+    let rule = "first_seen: {attribute: network, of: payment.create, within: 30d}";
     let refund = super::facts(Stage::Refund);
     assert!(!fires(rule, &refund, says(0, 0)));
     assert!(fires(rule, &refund, says(0, 1)));
@@ -193,17 +196,17 @@ fn an_unusual_amount_is_more_than_the_factor_times_the_average() {
     )));
     // An attempt is no part of the history, however often it is made.
     let set = one_rule("payment.create", rule);
-    let asks = set.asks(Stage::PaymentCreate);
-    assert!(asks.len() == 2 && asks.iter().all(|ask| ask.read && !ask.feed));
-    let asks = set.asks(Stage::PointsCredit);
-    assert!(asks.len() == 2 && asks.iter().all(|ask| ask.feed));
+    let usages = set.counter_usages(Stage::PaymentCreate);
+    assert!(usages.len() == 2 && usages.iter().all(|usage| usage.read && !usage.counts));
+    let usages = set.counter_usages(Stage::PointsCredit);
+    assert!(usages.len() == 2 && usages.iter().all(|usage| usage.counts));
 }
 
 #[test]
 fn structuring_is_many_amounts_just_under_a_limit() {
     let rule = "structuring: {limit_fen: 100001, margin: 10%, above: 3, within: 1d}";
     let set = one_rule("payment.create", rule);
-    let counter = set.asks(Stage::PaymentCreate)[0].counter.clone();
+    let counter = set.counter_usages(Stage::PaymentCreate)[0].counter.clone();
     // 90% of 100001 is 90000.9.
     let band = (Money::constant(90_001), Money::constant(100_000));
     assert_eq!(counter.between, Some(band));
@@ -228,7 +231,10 @@ fn collusion_is_one_pair_again_and_again_or_a_merchant_with_itself() {
     assert!(!fires(rule, &payment(1), |_| Some(20)));
     assert!(fires(rule, &payment(1), |_| Some(21)));
     let set = one_rule("payment.create", rule);
-    assert_eq!(set.asks(Stage::PaymentCreate)[0].counter.per, Per::Pair);
+    assert_eq!(
+        set.counter_usages(Stage::PaymentCreate)[0].counter.per,
+        Per::Pair
+    );
     let mut nowhere = payment(1);
     nowhere.merchant = None;
     assert!(!fires(rule, &nowhere, |_| Some(21)));
@@ -266,21 +272,24 @@ fn farming_is_refunds_beside_payments() {
         "farming: {above: 3, within: 7d, share: 50%}",
     );
     // What a rule of another stage needs is fed where it happens, and not read there.
-    let refund = set.asks(Stage::Refund);
-    assert!(refund.len() == 1 && refund[0].feed && !refund[0].read);
-    let credit = set.asks(Stage::PointsCredit);
+    let refund = set.counter_usages(Stage::Refund);
+    assert!(refund.len() == 1 && refund[0].counts && !refund[0].read);
+    let credit = set.counter_usages(Stage::PointsCredit);
     let fed: Vec<Stage> = credit
         .iter()
-        .filter(|ask| ask.feed)
-        .map(|ask| ask.counter.of.stage)
+        .filter(|usage| usage.counts)
+        .map(|usage| usage.counter.of.stage)
         .collect();
-    assert!(credit.len() == 2 && credit.iter().all(|ask| ask.read));
+    assert!(credit.len() == 2 && credit.iter().all(|usage| usage.read));
     assert_eq!(fed, [Stage::PointsCredit]);
     // An order that nobody pays is no payment, and what a back end gives is none.
-    assert!(credit.iter().all(
-        |ask| ask.counter.of.stage == Stage::Refund || ask.counter.of.deeds == Deeds::Payments
-    ));
-    assert!(set.asks(Stage::PaymentCreate).is_empty());
+    assert!(
+        credit
+            .iter()
+            .all(|usage| usage.counter.of.stage == Stage::Refund
+                || usage.counter.of.activities == ActivityKind::Payments)
+    );
+    assert!(set.counter_usages(Stage::PaymentCreate).is_empty());
 }
 
 #[test]

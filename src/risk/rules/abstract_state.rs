@@ -1,22 +1,22 @@
-//! What can be known of a deed before any rule looks at it: for `risk check`, which asks whether a
+//! What can be known of an activity before any rule looks at it: for `risk check`, which asks whether a
 //! rule can ever fire.
 //!
-//! A [`Kind`] is one way in which a deed of a stage can be: who is known, what it is about. Nothing
+//! A [`ActivityShape`] is one way in which an activity of a stage can be: who is known, what it is about. Nothing
 //! of a kind is left open, so that it can be said for each counter whether there is anybody to count
-//! for. A [`World`] is what numbers, texts and flags may still be: an interval for each number, a set
-//! or the outside of a set for each text. Conditions make worlds smaller (`assume.rs`), and a rule
+//! for. A [`AbstractState`] is what numbers, texts and flags may still be: an interval for each number, a set
+//! or the outside of a set for each text. Conditions make worlds smaller (`narrow.rs`), and a rule
 //! that leaves none of any kind can never fire.
 //!
 //! A world may say too much, since it does not know how numbers depend on each other (an hour has no
-//! more deeds than a day), never too little: of a rule that can fire nobody is told that it cannot.
+//! more activities than a day), never too little: of a rule that can fire nobody is told that it cannot.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{known::CounterNo, rule_set::Counters};
+use super::{context::CounterIndex, rule_set::CounterTable};
 use crate::{
     facts::{Device, Stage},
     primitives::{CustomerId, MerchantId},
-    risk::{Counter, DISTINCT_MAX, Measure, Of, Per, Thing},
+    risk::{ActivityFilter, Attribute, Counter, DISTINCT_MAX, Measure, Per},
 };
 
 /// The most that a payment is about, in fen, and a refund with it.
@@ -24,16 +24,16 @@ const AMOUNT_MAX: i128 = 5_000_000;
 /// The most that a payment earns: ten thousand points a yuan.
 const EARNED_MAX: i128 = 500_000_000;
 /// The most that a back end gives or spends at once.
-const DEED_MAX: i128 = 1_000_000_000;
+const POINTS_TRANSACTION_MAX: i128 = 1_000_000_000;
 
 /// Whole numbers from one to another, both included. None are in it when the first is the greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Range {
+pub(super) struct Interval {
     pub(super) least: i128,
     pub(super) most: i128,
 }
 
-impl Range {
+impl Interval {
     /// What an expression can calculate with; anything beyond is an error, and no value.
     pub(super) const ALL: Self = Self {
         least: -9_223_372_036_854_775_808,
@@ -97,7 +97,7 @@ impl Range {
 
 /// A number that conditions and expressions ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Number {
+pub(super) enum Variable {
     Amount,
     Points,
     Hour,
@@ -108,12 +108,12 @@ pub(super) enum Number {
 
 /// What a text may be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Text {
+pub(super) enum TextSet {
     OneOf(BTreeSet<String>),
     AnyBut(BTreeSet<String>),
 }
 
-impl Text {
+impl TextSet {
     fn only(text: &str) -> Self {
         Self::OneOf(BTreeSet::from([text.to_owned()]))
     }
@@ -150,22 +150,22 @@ impl Text {
 
 /// What numbers, texts and flags may be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct World {
-    pub(super) numbers: BTreeMap<Number, Range>,
-    pub(super) texts: BTreeMap<&'static str, Text>,
+pub(super) struct AbstractState {
+    pub(super) numbers: BTreeMap<Variable, Interval>,
+    pub(super) texts: BTreeMap<&'static str, TextSet>,
     /// Whether it may be false, and whether it may be true.
     pub(super) flags: BTreeMap<&'static str, [bool; 2]>,
     /// What else was assumed, as it is written, and whether it was to hold.
-    pub(super) said: BTreeMap<String, bool>,
+    pub(super) assumed: BTreeMap<String, bool>,
 }
 
-impl World {
-    pub(super) fn number(&self, number: Number) -> Range {
-        self.numbers.get(&number).copied().unwrap_or(Range::ALL)
+impl AbstractState {
+    pub(super) fn number(&self, number: Variable) -> Interval {
+        self.numbers.get(&number).copied().unwrap_or(Interval::ALL)
     }
 
     /// None when nothing is left.
-    pub(super) fn with(mut self, number: Number, range: Range) -> Option<Self> {
+    pub(super) fn with(mut self, number: Variable, range: Interval) -> Option<Self> {
         let left = self.number(number).and(range);
         self.numbers.insert(number, left);
         (!left.is_empty()).then_some(self)
@@ -178,10 +178,10 @@ impl World {
         texts: impl IntoIterator<Item = String>,
     ) -> Option<Self> {
         let known = self.texts.get(name)?;
-        let may_be = |text: &String| known.has(text) && is_sound(name, text);
+        let may_be = |text: &String| known.has(text) && can_name(name, text);
         let left: BTreeSet<String> = texts.into_iter().filter(may_be).collect();
         let some = !left.is_empty();
-        self.texts.insert(name, Text::OneOf(left));
+        self.texts.insert(name, TextSet::OneOf(left));
         some.then_some(self)
     }
 
@@ -192,8 +192,8 @@ impl World {
         texts: &BTreeSet<String>,
     ) -> Option<Self> {
         let left = match self.texts.get(name)? {
-            Text::OneOf(known) => Text::OneOf(known - texts),
-            Text::AnyBut(known) => Text::AnyBut(known | texts),
+            TextSet::OneOf(known) => TextSet::OneOf(known - texts),
+            TextSet::AnyBut(known) => TextSet::AnyBut(known | texts),
         };
         let some = left.each().is_none_or(|left| !left.is_empty());
         self.texts.insert(name, left);
@@ -223,14 +223,14 @@ impl World {
                 *may |= other;
             }
         }
-        self.said
-            .retain(|what, is| other.said.get(what) == Some(is));
+        self.assumed
+            .retain(|what, is| other.assumed.get(what) == Some(is));
         self
     }
 }
 
 /// Whether there is any such customer, merchant or device as this text names.
-fn is_sound(name: &str, text: &str) -> bool {
+fn can_name(name: &str, text: &str) -> bool {
     let named = match name {
         "customer" => text.parse::<CustomerId>().is_ok(),
         "merchant" => text.parse::<MerchantId>().is_ok(),
@@ -240,18 +240,18 @@ fn is_sound(name: &str, text: &str) -> bool {
     named || text.is_empty()
 }
 
-/// One way in which a deed of a stage can be.
+/// One way in which an activity of a stage can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "each thing is known or is not, in any combination"
 )]
-pub(super) struct Kind {
+pub(super) struct ActivityShape {
     pub(super) stage: Stage,
     pub(super) customer: bool,
     pub(super) merchant: bool,
-    pub(super) amount: Option<Range>,
-    pub(super) points: Option<Range>,
+    pub(super) amount: Option<Interval>,
+    pub(super) points: Option<Interval>,
     pub(super) address: bool,
     pub(super) device: bool,
     pub(super) source: bool,
@@ -259,8 +259,8 @@ pub(super) struct Kind {
 
 const EITHER: [bool; 2] = [false, true];
 
-impl Kind {
-    /// Every kind of deed at a stage: what the table in the comments of `risk-rules.yaml` says.
+impl ActivityShape {
+    /// Every kind of activity at a stage: what the table in the comments of `risk-rules.yaml` says.
     pub(super) fn all(stage: Stage) -> Vec<Self> {
         let nothing = Self {
             stage,
@@ -272,23 +272,23 @@ impl Kind {
             device: false,
             source: false,
         };
-        let from_anywhere = |kind: Self| {
+        let from_anywhere = |shape: Self| {
             let each = EITHER.into_iter().flat_map(move |address| {
                 EITHER.map(|device| Self {
                     address,
                     device,
-                    ..kind
+                    ..shape
                 })
             });
             each.collect::<Vec<_>>()
         };
         let paid = Self {
             merchant: true,
-            amount: Some(Range::new(1, AMOUNT_MAX)),
+            amount: Some(Interval::new(1, AMOUNT_MAX)),
             ..nothing
         };
         let by_back_end = Self {
-            points: Some(Range::new(1, DEED_MAX)),
+            points: Some(Interval::new(1, POINTS_TRANSACTION_MAX)),
             source: true,
             ..nothing
         };
@@ -311,79 +311,85 @@ impl Kind {
                     customer: false,
                     ..paid
                 };
-                let mut kinds = from_anywhere(paid);
-                kinds.push(at_a_till);
-                kinds
+                let mut shapes = from_anywhere(paid);
+                shapes.push(at_a_till);
+                shapes
             }
             Stage::PointsCredit => {
-                let mut kinds = from_anywhere(Self {
-                    points: Some(Range::new(1, EARNED_MAX)),
+                let mut shapes = from_anywhere(Self {
+                    points: Some(Interval::new(1, EARNED_MAX)),
                     ..paid
                 });
-                kinds.extend(perhaps_at_a_merchant);
-                kinds
+                shapes.extend(perhaps_at_a_merchant);
+                shapes
             }
             Stage::Redeem => perhaps_at_a_merchant.to_vec(),
             Stage::Refund => EITHER
                 .map(|customer| Self {
                     customer,
                     // What is asked about may be nothing, which is refused afterwards.
-                    amount: Some(Range::new(0, AMOUNT_MAX)),
+                    amount: Some(Interval::new(0, AMOUNT_MAX)),
                     ..paid
                 })
                 .to_vec(),
         }
     }
 
-    /// What is known of its deeds, by the counters of these numbers, at these hours and days.
-    pub(super) fn world(
+    /// What is known of its activities, by the counters of these numbers, at these hours and days.
+    pub(super) fn state(
         self,
-        counters: &Counters,
+        counters: &CounterTable,
         asked: &BTreeSet<usize>,
-        (weekday, hour): (Range, Range),
-    ) -> World {
-        let or_none = |range: Option<Range>| range.unwrap_or(Range::only(0));
+        (weekday, hour): (Interval, Interval),
+    ) -> AbstractState {
+        let or_none = |range: Option<Interval>| range.unwrap_or(Interval::only(0));
         let mut numbers = BTreeMap::from([
-            (Number::Amount, or_none(self.amount)),
-            (Number::Points, or_none(self.points)),
-            (Number::Weekday, weekday),
-            (Number::Hour, hour),
+            (Variable::Amount, or_none(self.amount)),
+            (Variable::Points, or_none(self.points)),
+            (Variable::Weekday, weekday),
+            (Variable::Hour, hour),
             (
-                Number::Age,
-                Range::new(0, if self.customer { 36_500 } else { 0 }),
+                Variable::Age,
+                Interval::new(0, if self.customer { 36_500 } else { 0 }),
             ),
         ]);
         for number in asked {
-            if let Some(counter) = counters.get(CounterNo(*number)) {
-                numbers.insert(Number::Counter(*number), self.says(counter));
+            if let Some(counter) = counters.get(CounterIndex(*number)) {
+                numbers.insert(Variable::Counter(*number), self.says(counter));
             }
         }
-        let text = |known: bool| if known { Text::known() } else { Text::only("") };
+        let text = |known: bool| {
+            if known {
+                TextSet::known()
+            } else {
+                TextSet::only("")
+            }
+        };
         let own_merchant = self.customer && self.merchant && !self.source;
-        World {
+        AbstractState {
             numbers,
             texts: BTreeMap::from([
                 ("customer", text(self.customer)),
                 ("merchant", text(self.merchant)),
                 ("device", text(self.device)),
                 ("source", text(self.source)),
-                ("stage", Text::only(self.stage.name())),
+                ("stage", TextSet::only(self.stage.name())),
             ]),
             flags: BTreeMap::from([
                 ("has_customer", [!self.customer, self.customer]),
                 ("own_merchant", [true, own_merchant]),
             ]),
-            said: BTreeMap::new(),
+            assumed: BTreeMap::new(),
         }
     }
 
-    /// Whether the counter counts deeds of this kind.
-    fn is_of(self, of: Of) -> bool {
+    /// Whether the counter counts activities of this kind.
+    fn is_of(self, of: ActivityFilter) -> bool {
         let award = self.source && self.stage == Stage::PointsCredit;
-        let fits = match of.deeds {
-            crate::risk::Deeds::All => true,
-            crate::risk::Deeds::Payments => !award,
-            crate::risk::Deeds::Awards => award,
+        let fits = match of.kind {
+            crate::risk::ActivityKind::All => true,
+            crate::risk::ActivityKind::Payments => !award,
+            crate::risk::ActivityKind::Awards => award,
         };
         fits && of.stage == self.stage
     }
@@ -398,21 +404,21 @@ impl Kind {
         }
     }
 
-    pub(super) const fn has(self, thing: Thing) -> bool {
-        match thing {
-            Thing::Customer => self.customer,
-            Thing::Merchant => self.merchant,
-            Thing::Address | Thing::Network => self.address,
-            Thing::Device => self.device,
+    pub(super) const fn has(self, attribute: Attribute) -> bool {
+        match attribute {
+            Attribute::Customer => self.customer,
+            Attribute::Merchant => self.merchant,
+            Attribute::Address | Attribute::Network => self.address,
+            Attribute::Device => self.device,
         }
     }
 
-    /// What a deed of this kind adds to a counter of it.
-    fn adds(self, counter: &Counter) -> Option<Range> {
+    /// What an activity of this kind adds to a counter of it.
+    fn adds(self, counter: &Counter) -> Option<Interval> {
         let fits = match (counter.between, self.amount) {
             (None, _) => true,
             (Some((least, most)), Some(amount)) => {
-                let band = Range::new(least.get().into(), most.get().into());
+                let band = Interval::new(least.get().into(), most.get().into());
                 !band.and(amount).is_empty()
             }
             (Some(_), None) => false,
@@ -421,24 +427,24 @@ impl Kind {
             return None;
         }
         match counter.measure {
-            Measure::Count => Some(Range::only(1)),
+            Measure::Count => Some(Interval::only(1)),
             Measure::SumFen => self.amount,
             Measure::SumPoints => self.points,
-            Measure::Distinct(thing) | Measure::Seen(thing) => {
-                self.has(thing).then_some(Range::only(1))
+            Measure::Distinct(attribute) | Measure::Seen(attribute) => {
+                self.has(attribute).then_some(Interval::only(1))
             }
         }
     }
 
-    /// What a counter may say of a deed of this kind; 0 where there is nobody to count for.
-    fn says(self, counter: &Counter) -> Range {
-        let mut kinds = Self::all(counter.of.stage).into_iter();
-        let ever = kinds.find_map(|kind| kind.adds(counter));
+    /// What a counter may say of an activity of this kind; 0 where there is nobody to count for.
+    fn says(self, counter: &Counter) -> Interval {
+        let mut shapes = Self::all(counter.of.stage).into_iter();
+        let ever = shapes.find_map(|shape| shape.adds(counter));
         if !self.has_subject(counter.per) || ever.is_none() {
-            return Range::only(0);
+            return Interval::only(0);
         }
         let most = match counter.measure {
-            Measure::Count | Measure::SumFen | Measure::SumPoints => Range::ALL.most,
+            Measure::Count | Measure::SumFen | Measure::SumPoints => Interval::ALL.most,
             Measure::Distinct(_) => DISTINCT_MAX.into(),
             Measure::Seen(_) => 1,
         };
@@ -447,11 +453,11 @@ impl Kind {
         let own = self
             .adds(counter)
             .filter(|_| !is_seen && counter.between.is_none());
-        Range::new(own.map_or(0, |own| own.least.max(0)), most)
+        Interval::new(own.map_or(0, |own| own.least.max(0)), most)
     }
 
-    /// Whether a counter's number includes a deed of this kind.
-    pub(super) fn includes_this(self, counter: &Counter) -> bool {
+    /// Whether a counter's number includes an activity of this kind.
+    pub(super) fn includes_current(self, counter: &Counter) -> bool {
         self.is_of(counter.of)
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use super::{Rule, Rules, rule_store};
 use crate::{
-    db::{Db, DbError, Fresh},
+    db::{Db, DbError, RefreshingCache},
     primitives::{MerchantId, TenantId, Timestamp},
 };
 
@@ -20,22 +20,22 @@ const REMEMBERED_SECONDS: i64 = 60;
 /// Versions are numbered without gaps, in the order of their commits (a lock sees to that), and never change. So one question a second, "anything above
 /// the newest I know?", is enough, and its answer is nearly always empty: however many merchants have rules of their own, they are read once.
 #[derive(Clone)]
-pub struct RuleBook {
+pub struct RulesCache {
     db: Db,
-    known: Arc<Fresh<TenantId, Arc<Rules>>>,
-    /// What to add to, also after [`RuleBook::forget`].
+    known: Arc<RefreshingCache<TenantId, Arc<Rules>>>,
+    /// What to add to, also after [`RulesCache::forget`].
     last: Arc<Kept>,
     /// Everything that ever was, of tenants of whom it was wanted.
     whole: Arc<Kept>,
 }
 
-impl fmt::Debug for RuleBook {
+impl fmt::Debug for RulesCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RuleBook").finish_non_exhaustive()
+        f.debug_struct("RulesCache").finish_non_exhaustive()
     }
 }
 
-impl RuleBook {
+impl RulesCache {
     pub fn start(db: Db) -> Self {
         Self {
             db,

@@ -13,23 +13,23 @@ use super::DbError;
 /// Past this many it forgets everything: what is asked for again is read again.
 const ENTRIES_MAX: usize = 50_000;
 
-/// Values by key, each believed for the same while. What does not exist is not remembered, since it may exist in a moment. Unlike [`Fresh`](super::Fresh), what is too
+/// Values by key, each believed for the same while. What does not exist is not remembered, since it may exist in a moment. Unlike [`RefreshingCache`](super::RefreshingCache), what is too
 /// old is never used and misses do not wait for each other: for many keys, where no caller depends on the last change.
-pub struct Remembered<K, V> {
-    lasts: Duration,
+pub struct TtlCache<K, V> {
+    ttl: Duration,
     known: RwLock<HashMap<K, (Instant, V)>>,
 }
 
-impl<K, V> fmt::Debug for Remembered<K, V> {
+impl<K, V> fmt::Debug for TtlCache<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Remembered").finish_non_exhaustive()
+        f.debug_struct("TtlCache").finish_non_exhaustive()
     }
 }
 
-impl<K: Eq + Hash, V: Clone> Remembered<K, V> {
-    pub fn new(lasts: Duration) -> Self {
+impl<K: Eq + Hash, V: Clone> TtlCache<K, V> {
+    pub fn new(ttl: Duration) -> Self {
         Self {
-            lasts,
+            ttl,
             known: RwLock::default(),
         }
     }
@@ -57,7 +57,7 @@ impl<K: Eq + Hash, V: Clone> Remembered<K, V> {
     fn known(&self, key: &K) -> Option<V> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let (at, value) = known.get(key)?;
-        (at.elapsed() < self.lasts).then(|| value.clone())
+        (at.elapsed() < self.ttl).then(|| value.clone())
     }
 }
 
@@ -69,27 +69,21 @@ mod tests {
 
     #[tokio::test]
     async fn a_value_is_read_once_and_an_absence_each_time() {
-        let remembered = Remembered::new(Duration::from_mins(1));
-        assert_eq!(remembered.get("a", ready(Ok(None))).await.unwrap(), None);
-        assert_eq!(
-            remembered.get("a", ready(Ok(Some(1)))).await.unwrap(),
-            Some(1)
-        );
-        assert_eq!(
-            remembered.get("a", ready(Ok(Some(2)))).await.unwrap(),
-            Some(1)
-        );
-        let short = Remembered::new(Duration::ZERO);
+        let cache = TtlCache::new(Duration::from_mins(1));
+        assert_eq!(cache.get("a", ready(Ok(None))).await.unwrap(), None);
+        assert_eq!(cache.get("a", ready(Ok(Some(1)))).await.unwrap(), Some(1));
+        assert_eq!(cache.get("a", ready(Ok(Some(2)))).await.unwrap(), Some(1));
+        let short = TtlCache::new(Duration::ZERO);
         short.get("a", ready(Ok(Some(1)))).await.unwrap();
         assert_eq!(short.get("a", ready(Ok(Some(2)))).await.unwrap(), Some(2));
     }
 
     #[tokio::test]
     async fn it_does_not_grow_without_end() {
-        let remembered = Remembered::new(Duration::from_mins(1));
+        let cache = TtlCache::new(Duration::from_mins(1));
         for key in 0..=ENTRIES_MAX {
-            remembered.get(key, ready(Ok(Some(())))).await.unwrap();
+            cache.get(key, ready(Ok(Some(())))).await.unwrap();
         }
-        assert_eq!(remembered.known.read().unwrap().len(), 1);
+        assert_eq!(cache.known.read().unwrap().len(), 1);
     }
 }

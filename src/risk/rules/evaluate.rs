@@ -1,33 +1,33 @@
 //! What the rules decide: pure, so that a stored decision can be made again.
 
 use super::{
-    condition::{Found, Outcome},
+    condition::{ConditionResult, Evidence},
+    context::ActivityContext,
     describe,
-    expression::{Evaluator, Names},
-    known::Known,
+    expression::{Evaluator, FactVariables},
     rule::Rule,
     rule_set::RuleSet,
 };
 use crate::{
     facts::Facts,
     primitives::ChallengeId,
-    risk::{Action, Decision, Effect, Fired, Measured},
+    risk::{Action, CounterValues, Decision, Effect, FiredRule},
 };
 
 impl RuleSet {
-    /// Decides on a deed. `measured` has what the counters said, in the order of [`Self::asks`]; a number that is not there is missing, and the rules that
+    /// Decides on an activity. `measured` has what the counters said, in the order of [`Self::counter_usages`]; a number that is not there is missing, and the rules that
     /// need it do what their `on_missing` says. `answered` is a challenge that the customer answered in time: rules that verify are content with it.
     ///
     /// Every rule of the stage is looked at. A rule that allows overrules those of later priority; of what is left the most severe action is taken.
-    pub fn decide(
+    pub fn evaluate(
         &self,
         rule_set: u32,
         facts: &Facts,
-        measured: &Measured,
+        measured: &CounterValues,
         answered: Option<ChallengeId>,
     ) -> Decision {
-        let known = Known::new(self, facts, measured);
-        let names = Names(known);
+        let known = ActivityContext::new(self, facts, measured);
+        let names = FactVariables(known);
         let evaluator = Evaluator::new(&names);
         let mut priorities = Vec::new();
         let mut fired = Vec::new();
@@ -39,10 +39,10 @@ impl RuleSet {
             .iter()
             .filter_map(|index| self.rules.get(*index))
         {
-            let (action, found) = match judge(rule, &known, &evaluator) {
-                Outcome::No => continue,
-                Outcome::Yes(found) => (rule.action, Some(found)),
-                Outcome::Missing => match rule.on_missing(facts.stage) {
+            let (action, found) = match evaluate_rule(rule, &known, &evaluator) {
+                ConditionResult::No => continue,
+                ConditionResult::Yes(found) => (rule.action, Some(found)),
+                ConditionResult::Missing => match rule.on_missing(facts.stage) {
                     // Nothing is known against it, and nothing that would excuse it from the other rules.
                     Action::Allow => continue,
                     other @ (Action::Verify | Action::Review | Action::Block) => (other, None),
@@ -54,14 +54,14 @@ impl RuleSet {
                     Some(allowed_from.map_or(rule.priority, |first| first.min(rule.priority)));
             }
             priorities.push(rule.priority);
-            fired.push(Fired {
+            fired.push(FiredRule {
                 rule: rule.id.clone(),
                 action,
                 effect: if live { Effect::Live } else { Effect::Shadow },
                 reason: self.reason(rule, found),
             });
         }
-        let mut relied = None;
+        let mut relied_on = None;
         for (fired, priority) in fired.iter_mut().zip(priorities) {
             if fired.effect != Effect::Live {
                 continue;
@@ -70,7 +70,7 @@ impl RuleSet {
                 fired.effect = Effect::Overruled;
             } else if fired.action == Action::Verify && answered.is_some() {
                 fired.effect = Effect::Answered;
-                relied = answered;
+                relied_on = answered;
             }
         }
         let live = fired.iter().filter(|fired| fired.effect == Effect::Live);
@@ -81,12 +81,12 @@ impl RuleSet {
             facts: facts.clone(),
             measured: measured.clone(),
             fired,
-            answered: relied,
+            answered: relied_on,
         }
     }
 
     /// The rule's words, and the numbers that made it fire.
-    fn reason(&self, rule: &Rule, found: Option<Found>) -> String {
+    fn reason(&self, rule: &Rule, found: Option<Evidence>) -> String {
         let words = rule.reason.as_ref().unwrap_or(&rule.name);
         let Some(found) = found else {
             return format!("{words} (the numbers it needs could not be had)");
@@ -103,20 +103,24 @@ impl RuleSet {
 }
 
 /// The condition and the expression, both of which must hold: what one of them denies needs no numbers for the other.
-fn judge(rule: &Rule, known: &Known<'_>, evaluator: &Evaluator<'_>) -> Outcome {
+fn evaluate_rule(
+    rule: &Rule,
+    known: &ActivityContext<'_>,
+    evaluator: &Evaluator<'_>,
+) -> ConditionResult {
     let condition = rule.condition.as_ref();
-    let condition = condition.map_or(Outcome::Yes(Found::Plain), |condition| {
-        condition.judge(known)
+    let condition = condition.map_or(ConditionResult::Yes(Evidence::Plain), |condition| {
+        condition.evaluate(known)
     });
     let Some(when) = &rule.when else {
         return condition;
     };
-    if condition == Outcome::No {
-        return Outcome::No;
+    if condition == ConditionResult::No {
+        return ConditionResult::No;
     }
     match evaluator.holds(when) {
         Some(true) => condition,
-        Some(false) => Outcome::No,
-        None => Outcome::Missing,
+        Some(false) => ConditionResult::No,
+        None => ConditionResult::Missing,
     }
 }

@@ -11,15 +11,15 @@ use std::{
 use super::DbError;
 
 /// How long a value is believed without looking again.
-const FRESH: Duration = Duration::from_secs(1);
+const MAX_AGE: Duration = Duration::from_secs(1);
 
 /// The last known value per key, at most a second old. A change is therefore in force everywhere within a second.
-pub struct Fresh<K, V> {
+pub struct RefreshingCache<K, V> {
     known: RwLock<HashMap<K, (Instant, Arc<V>)>>,
     refreshing: tokio::sync::Mutex<()>,
 }
 
-impl<K, V> Default for Fresh<K, V> {
+impl<K, V> Default for RefreshingCache<K, V> {
     fn default() -> Self {
         Self {
             known: RwLock::default(),
@@ -28,13 +28,13 @@ impl<K, V> Default for Fresh<K, V> {
     }
 }
 
-impl<K, V> fmt::Debug for Fresh<K, V> {
+impl<K, V> fmt::Debug for RefreshingCache<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Fresh").finish_non_exhaustive()
+        f.debug_struct("RefreshingCache").finish_non_exhaustive()
     }
 }
 
-impl<K: Eq + Hash, V> Fresh<K, V> {
+impl<K: Eq + Hash, V> RefreshingCache<K, V> {
     /// The value, which `load` reads when it is not fresh. While one caller reads, the others use what is known; when reading fails, what is known stays
     /// in force.
     pub async fn get(
@@ -44,7 +44,7 @@ impl<K: Eq + Hash, V> Fresh<K, V> {
     ) -> Result<Arc<V>, DbError> {
         let known = self.known(&key);
         if let Some((at, value)) = &known
-            && at.elapsed() < FRESH
+            && at.elapsed() < MAX_AGE
         {
             return Ok(Arc::clone(value));
         }
@@ -54,7 +54,7 @@ impl<K: Eq + Hash, V> Fresh<K, V> {
             (None, Err(_)) => self.refreshing.lock().await,
         };
         // While it is read the others go on with what is known: not for ever.
-        match (super::in_time("settings", load).await, known) {
+        match (super::with_read_timeout("settings", load).await, known) {
             (Ok(value), _) => {
                 let value = Arc::new(value);
                 let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
@@ -93,23 +93,23 @@ mod tests {
 
     #[tokio::test]
     async fn a_value_is_read_once_until_it_is_forgotten() {
-        let fresh = Fresh::default();
-        assert_eq!(*fresh.get("a", load(1)).await.unwrap(), 1);
-        assert_eq!(*fresh.get("a", load(2)).await.unwrap(), 1);
-        assert_eq!(*fresh.get("b", load(3)).await.unwrap(), 3);
-        fresh.forget(&"a");
-        assert_eq!(*fresh.get("a", load(2)).await.unwrap(), 2);
+        let cache = RefreshingCache::default();
+        assert_eq!(*cache.get("a", load(1)).await.unwrap(), 1);
+        assert_eq!(*cache.get("a", load(2)).await.unwrap(), 1);
+        assert_eq!(*cache.get("b", load(3)).await.unwrap(), 3);
+        cache.forget(&"a");
+        assert_eq!(*cache.get("a", load(2)).await.unwrap(), 2);
     }
 
     #[tokio::test]
     async fn what_is_known_outlives_a_database_that_is_away() {
-        let fresh = Fresh::default();
+        let cache = RefreshingCache::default();
         let away = || async { Err(DbError::Timeout("read")) };
-        assert!(fresh.get("a", away()).await.is_err());
-        assert_eq!(*fresh.get("a", load(1)).await.unwrap(), 1);
-        let old = Instant::now().checked_sub(FRESH * 2).unwrap();
-        fresh.known.write().unwrap().get_mut("a").unwrap().0 = old;
-        assert_eq!(*fresh.get("a", away()).await.unwrap(), 1);
-        assert_eq!(*fresh.get("a", load(2)).await.unwrap(), 2);
+        assert!(cache.get("a", away()).await.is_err());
+        assert_eq!(*cache.get("a", load(1)).await.unwrap(), 1);
+        let old = Instant::now().checked_sub(MAX_AGE * 2).unwrap();
+        cache.known.write().unwrap().get_mut("a").unwrap().0 = old;
+        assert_eq!(*cache.get("a", away()).await.unwrap(), 1);
+        assert_eq!(*cache.get("a", load(2)).await.unwrap(), 2);
     }
 }

@@ -2,22 +2,22 @@
 
 use std::{fmt, future::Future, sync::Arc};
 
-use super::{Db, DbError, Fresh};
+use super::{Db, DbError, RefreshingCache};
 use crate::primitives::TenantId;
 
 /// Something that each tenant has one of, which people change now and then and every request asks for.
-pub trait Standing: Sized + Send + Sync + 'static {
+pub trait PerTenant: Sized + Send + Sync + 'static {
     /// What is in force now.
     fn find(db: &Db, tenant: TenantId) -> impl Future<Output = Result<Self, DbError>> + Send;
 }
 
 /// What is in force per tenant, at most a second old. A change is therefore in force everywhere within a second.
-pub struct Book<T> {
+pub struct PerTenantCache<T> {
     db: Db,
-    known: Arc<Fresh<TenantId, T>>,
+    known: Arc<RefreshingCache<TenantId, T>>,
 }
 
-impl<T> Clone for Book<T> {
+impl<T> Clone for PerTenantCache<T> {
     fn clone(&self) -> Self {
         Self {
             db: self.db.clone(),
@@ -26,13 +26,13 @@ impl<T> Clone for Book<T> {
     }
 }
 
-impl<T> fmt::Debug for Book<T> {
+impl<T> fmt::Debug for PerTenantCache<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Book").finish_non_exhaustive()
+        f.debug_struct("PerTenantCache").finish_non_exhaustive()
     }
 }
 
-impl<T: Standing> Book<T> {
+impl<T: PerTenant> PerTenantCache<T> {
     pub fn start(db: Db) -> Self {
         Self {
             db,

@@ -20,7 +20,7 @@ const NAME_MAX: usize = 64;
 
 /// Tenants by their codes and numbers, as texts. Holds no more than there are, and some that there are not.
 #[derive(Debug, Default)]
-pub struct TenantBook {
+pub struct TenantIdCache {
     known: Mutex<Known>,
 }
 
@@ -32,13 +32,13 @@ struct Known {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Memory {
+enum CachedAnswer {
     None,
     Of(TenantId),
     OfNobody,
 }
 
-impl TenantBook {
+impl TenantIdCache {
     /// The tenant of this code or this number, if there is one.
     pub async fn find(&self, db: &Db, text: &str) -> Result<Option<TenantId>, DbError> {
         if text.is_empty() || text.len() > NAME_MAX {
@@ -46,9 +46,9 @@ impl TenantBook {
         }
         let now = db.now();
         match self.remembered(text, now) {
-            Memory::Of(tenant) => return Ok(Some(tenant)),
-            Memory::OfNobody => return Ok(None),
-            Memory::None => {}
+            CachedAnswer::Of(tenant) => return Ok(Some(tenant)),
+            CachedAnswer::OfNobody => return Ok(None),
+            CachedAnswer::None => {}
         }
         // Written as we write it: there is one text for each number.
         let number = text.parse().ok().map(TenantId);
@@ -60,14 +60,14 @@ impl TenantBook {
         Ok(found)
     }
 
-    fn remembered(&self, text: &str, now: Timestamp) -> Memory {
+    fn remembered(&self, text: &str, now: Timestamp) -> CachedAnswer {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(tenant) = known.tenants.get(text) {
-            return Memory::Of(*tenant);
+            return CachedAnswer::Of(*tenant);
         }
         match known.absent.get(text) {
-            Some(until) if now < *until => Memory::OfNobody,
-            Some(_) | None => Memory::None,
+            Some(until) if now < *until => CachedAnswer::OfNobody,
+            Some(_) | None => CachedAnswer::None,
         }
     }
 
@@ -92,18 +92,21 @@ mod tests {
 
     #[test]
     fn who_is_there_stays_and_who_is_not_is_asked_about_again() {
-        let book = TenantBook::default();
+        let book = TenantIdCache::default();
         let at = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000);
-        assert_eq!(book.remembered("a", at(0)), Memory::None);
+        assert_eq!(book.remembered("a", at(0)), CachedAnswer::None);
         book.remember("a", None, at(0));
-        assert_eq!(book.remembered("a", at(9)), Memory::OfNobody);
-        assert_eq!(book.remembered("a", at(10)), Memory::None);
+        assert_eq!(book.remembered("a", at(9)), CachedAnswer::OfNobody);
+        assert_eq!(book.remembered("a", at(10)), CachedAnswer::None);
         book.remember("a", Some(TenantId(1)), at(10));
-        assert_eq!(book.remembered("a", at(9_999)), Memory::Of(TenantId(1)));
+        assert_eq!(
+            book.remembered("a", at(9_999)),
+            CachedAnswer::Of(TenantId(1))
+        );
         for place in 0..ABSENT_MAX * 3 {
             book.remember(&format!("x{place}"), None, at(0));
         }
         assert!(book.known.lock().unwrap().absent.len() <= ABSENT_MAX);
-        assert_eq!(book.remembered("a", at(0)), Memory::Of(TenantId(1)));
+        assert_eq!(book.remembered("a", at(0)), CachedAnswer::Of(TenantId(1)));
     }
 }

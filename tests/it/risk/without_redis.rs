@@ -23,7 +23,7 @@ async fn redis_killed_under_load_costs_no_decision_time_and_rules_count_again_by
         said.trim().lines().last().unwrap().to_owned()
     };
     let url = tokio::task::block_in_place(start);
-    let app = TestApp::at_rest().await;
+    let app = TestApp::without_jobs().await;
     let cache = cache(&url).await;
     // As it is set when nothing is set.
     let patience = Duration::from_millis(20);
@@ -39,7 +39,7 @@ async fn redis_killed_under_load_costs_no_decision_time_and_rules_count_again_by
                 let mut seen = Vec::new();
                 while !done.load(Ordering::Relaxed) {
                     let began = Instant::now();
-                    let action = risk.rule_on(payment(somebody())).await.action();
+                    let action = risk.evaluate(payment(somebody())).await.action();
                     seen.push((action, began.elapsed()));
                     // Without Redis a decision waits for nothing, and eight of these would leave nobody else a processor.
                     tokio::task::yield_now().await;
@@ -49,23 +49,23 @@ async fn redis_killed_under_load_costs_no_decision_time_and_rules_count_again_by
         })
         .collect();
     eventually("it counts", || async {
-        let action = risk.rule_on(payment(somebody())).await.action();
+        let action = risk.evaluate(payment(somebody())).await.action();
         (action == Action::Allow).then_some(())
     })
     .await;
     tokio::task::block_in_place(|| dev(&["server", "kill", &redis.dir]));
-    let presence = cache.presence();
+    let presence = cache.availability();
     eventually("the absence is told", || async {
         (!*presence.borrow()).then_some(())
     })
     .await;
     for _ in 0..100 {
-        let action = risk.rule_on(payment(somebody())).await.action();
+        let action = risk.evaluate(payment(somebody())).await.action();
         assert_eq!(action, Action::Review, "what on_missing says");
     }
     tokio::task::block_in_place(start);
     eventually("it counts again", || async {
-        let action = risk.rule_on(payment(somebody())).await.action();
+        let action = risk.evaluate(payment(somebody())).await.action();
         (action == Action::Allow).then_some(())
     })
     .await;
@@ -94,7 +94,7 @@ async fn redis_killed_under_load_costs_no_decision_time_and_rules_count_again_by
         let (one, customer) = (&risk, somebody());
         let mut allowed = 0;
         for _ in 0..11 {
-            allowed += u32::from(one.rule_on(payment(customer)).await.action() == Action::Allow);
+            allowed += u32::from(one.evaluate(payment(customer)).await.action() == Action::Allow);
         }
         (allowed == 10).then_some(())
     })

@@ -1,8 +1,8 @@
-//! Saying once that Redis is gone, and once that it is back: one alarm for all that shares numbers through it.
+//! Logs once that Redis is unreachable and once that it is back, for everything that shares numbers through it.
 
 use tokio::sync::watch;
 
-/// Until the cache is gone. Says at once how things are; being there from the start is not worth a line.
+/// Runs until the cache is dropped. Sets the gauge at once; that Redis is there from the start is not logged.
 pub(super) async fn report_availability(mut availability: watch::Receiver<bool>) {
     let mut was_up = true;
     loop {

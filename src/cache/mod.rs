@@ -60,18 +60,18 @@ pub struct Cache(Arc<Inner>);
 struct Inner {
     redis: Link,
     up: AtomicBool,
-    /// What the pings say, without the moments in between.
+    /// The result of the pings, without single failures.
     availability: watch::Sender<bool>,
     pings_failed: AtomicU32,
-    /// Somebody would like to know whether Redis is there.
+    /// Wakes the task that pings.
     ask: Notify,
     warning: ThrottledWarning,
-    /// Somebody wants absences to be told.
+    /// Outages are being logged.
     reporting: AtomicBool,
 }
 
 const RESPONSE_TIMEOUT: Duration = Duration::from_millis(50);
-/// The connection itself gives up after this. As long as anybody's patience may be, since each command has its own.
+/// The connection itself times out after this: the longest that a command may wait, since each has its own bound.
 const LINK_TIMEOUT: Duration = Duration::from_secs(1);
 const PING_EVERY: Duration = Duration::from_secs(1);
 /// Between a failure and the ping that looks into it, so that a server that fails at everything but pings is not asked without end.
@@ -100,7 +100,7 @@ impl Cache {
         self.0.up.load(Ordering::Relaxed)
     }
 
-    /// Whether Redis is there, as a person would say it: a lost answer that the next ping makes good is no absence.
+    /// Whether Redis is reachable; one lost answer that is followed by a successful ping does not count.
     pub fn availability(&self) -> watch::Receiver<bool> {
         self.0.availability.subscribe()
     }
@@ -120,7 +120,7 @@ impl Cache {
             .await
     }
 
-    /// The same on several keys, with arguments of any kind. In a cluster ([`Self::is_cluster`]) the keys must share a hash tag.
+    /// Runs a script on several keys, with arguments of any kind. In a cluster ([`Self::is_cluster`]) the keys must share a hash tag.
     pub async fn run_on<T: FromRedisValue>(
         &self,
         script: &CacheScript,
@@ -140,7 +140,7 @@ impl Cache {
         self.0.redis.is_cluster()
     }
 
-    /// From now on says once when Redis is gone and once when it is back, however often and by whomever this is called. Needs a runtime.
+    /// From now on logs when Redis becomes unreachable and when it is back; further calls change nothing. Needs a runtime.
     pub fn report_availability(&self) {
         if !self.0.reporting.swap(true, Ordering::Relaxed) {
             tokio::spawn(availability::report_availability(self.availability()));

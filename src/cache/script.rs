@@ -1,4 +1,4 @@
-//! A decision that Redis makes by itself, in one round trip.
+//! Lua scripts, run by Redis in one round trip.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ impl CacheScript {
         Self { text, hash }
     }
 
-    /// By its hash, and whole where that server has not seen it, which makes it known there.
+    /// Runs the script by its hash; where that server does not know it, sends the text, which also stores it there.
     pub(super) async fn run<T: FromRedisValue>(
         &self,
         mut connection: Connection,

@@ -1,4 +1,4 @@
-//! Complaining at most once a minute.
+//! A warning that is logged at most once a minute.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -7,12 +7,12 @@ use std::{
 
 const PAUSE: Duration = Duration::from_mins(1);
 
-/// When it was last said.
+/// Remembers when the warning was last logged.
 #[derive(Debug, Default)]
 pub(super) struct ThrottledWarning(Mutex<Option<Instant>>);
 
 impl ThrottledWarning {
-    /// Says it, unless it was said within the last minute.
+    /// Calls `say`, unless it was called within the last minute.
     pub(super) fn log(&self, say: impl FnOnce()) {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if last.is_none_or(|at| at.elapsed() >= PAUSE) {
@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_complaint_is_not_repeated_within_a_minute() {
+    fn a_warning_is_not_repeated_within_a_minute() {
         let warning = ThrottledWarning::default();
         let mut said = 0;
         warning.log(|| said += 1);

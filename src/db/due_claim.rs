@@ -1,12 +1,12 @@
-//! Taking what is due, for a while: how jobs share their work.
+//! Claiming rows that are due: how jobs of several processes share their work.
 
 use sqlx::{FromRow, mysql::MySqlRow};
 
 use super::{DbError, Sql, Tx};
 use crate::primitives::Timestamp;
 
-/// Things that fall due at an instant in a column. `select` finds those that are due at its first parameter, at most its last many, and passes over what others
-/// are taking (`FOR UPDATE SKIP LOCKED`); `codes` are its parameters between them, such as states; `update` is an `UPDATE` up to the new instant, and `where_id` goes on up to the list of ids.
+/// The statements that claim rows with a due time. `select` finds those that are due at its first parameter, at most its last many, and skips rows that others
+/// are claiming (`FOR UPDATE SKIP LOCKED`); `codes` are its parameters between them, such as states; `update` is an `UPDATE` up to the new due time, and `where_id` continues it up to the list of ids.
 #[derive(Debug, Clone, Copy)]
 pub struct DueClaim {
     pub select: &'static str,
@@ -16,7 +16,7 @@ pub struct DueClaim {
 }
 
 impl DueClaim {
-    /// Takes up to `limit` of what was due at `now` and leaves it to the caller until `until`. A process that dies meanwhile loses nothing: it falls due again.
+    /// Claims up to `limit` rows that are due at `now`, for the caller alone until `until`. If the process dies meanwhile, they fall due again.
     pub async fn claim<T, I>(
         self,
         tx: &mut Tx,

@@ -1,17 +1,17 @@
-//! What a tenant has set, kept in memory.
+//! A cache for what each tenant has one of.
 
 use std::{fmt, future::Future, sync::Arc};
 
 use super::{Db, DbError, RefreshingCache};
 use crate::primitives::TenantId;
 
-/// Something that each tenant has one of, which people change now and then and every request asks for.
+/// Something that each tenant has one of: seldom changed, and read with every request.
 pub trait PerTenant: Sized + Send + Sync + 'static {
-    /// What is in force now.
+    /// Reads what is in force now.
     fn find(db: &Db, tenant: TenantId) -> impl Future<Output = Result<Self, DbError>> + Send;
 }
 
-/// What is in force per tenant, at most a second old. A change is therefore in force everywhere within a second.
+/// A cache of what is in force for each tenant, at most a second old. A change is therefore in force everywhere within a second.
 pub struct PerTenantCache<T> {
     db: Db,
     known: Arc<RefreshingCache<TenantId, T>>,
@@ -40,12 +40,12 @@ impl<T: PerTenant> PerTenantCache<T> {
         }
     }
 
-    /// What is in force. An unreachable database leaves the last known in force.
+    /// Returns what is in force. While the database is unreachable, the last known value stays in force.
     pub async fn current(&self, tenant: TenantId) -> Result<Arc<T>, DbError> {
         self.known.get(tenant, T::find(&self.db, tenant)).await
     }
 
-    /// Looks again at the next question: after a change made here.
+    /// Drops the value, so that the next call reads it: after a change made by this process.
     pub fn forget(&self, tenant: TenantId) {
         self.known.forget(&tenant);
     }

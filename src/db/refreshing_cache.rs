@@ -1,4 +1,4 @@
-//! Settings that are read at every turn and changed once a month, kept in memory for a second.
+//! A cache for settings that are read with every request and seldom changed.
 
 use std::{
     collections::HashMap,
@@ -10,10 +10,10 @@ use std::{
 
 use super::DbError;
 
-/// How long a value is believed without looking again.
+/// A value that is older is read again.
 const MAX_AGE: Duration = Duration::from_secs(1);
 
-/// The last known value per key, at most a second old. A change is therefore in force everywhere within a second.
+/// A cache of one value per key, at most a second old. A change is therefore in force everywhere within a second.
 pub struct RefreshingCache<K, V> {
     known: RwLock<HashMap<K, (Instant, Arc<V>)>>,
     refreshing: tokio::sync::Mutex<()>,
@@ -35,8 +35,8 @@ impl<K, V> fmt::Debug for RefreshingCache<K, V> {
 }
 
 impl<K: Eq + Hash, V> RefreshingCache<K, V> {
-    /// The value, which `load` reads when it is not fresh. While one caller reads, the others use what is known; when reading fails, what is known stays
-    /// in force.
+    /// Returns the value, read by `load` when the cached one is too old. While one caller reads, others get the cached value, as they do when reading
+    /// fails.
     pub async fn get(
         &self,
         key: K,
@@ -53,7 +53,7 @@ impl<K: Eq + Hash, V> RefreshingCache<K, V> {
             (Some((_, value)), Err(_)) => return Ok(Arc::clone(value)),
             (None, Err(_)) => self.refreshing.lock().await,
         };
-        // While it is read the others go on with what is known: not for ever.
+        // Others get the cached value meanwhile, so the read is bounded.
         match (super::with_read_timeout("settings", load).await, known) {
             (Ok(value), _) => {
                 let value = Arc::new(value);
@@ -66,7 +66,7 @@ impl<K: Eq + Hash, V> RefreshingCache<K, V> {
         }
     }
 
-    /// Looks again at the next question: after a change made here.
+    /// Drops the value, so that the next call reads it: after a change made by this process.
     pub fn forget(&self, key: &K) {
         self.known
             .write()

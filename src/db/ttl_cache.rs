@@ -1,4 +1,4 @@
-//! What hardly ever changes, remembered for a while.
+//! A cache with a time to live.
 
 use std::{
     collections::HashMap,
@@ -10,11 +10,11 @@ use std::{
 
 use super::DbError;
 
-/// Past this many it forgets everything: what is asked for again is read again.
+/// With this many entries the cache is emptied.
 const ENTRIES_MAX: usize = 50_000;
 
-/// Values by key, each believed for the same while. What does not exist is not remembered, since it may exist in a moment. Unlike [`RefreshingCache`](super::RefreshingCache), what is too
-/// old is never used and misses do not wait for each other: for many keys, where no caller depends on the last change.
+/// A cache of values by key, each valid for the same time. Absences are not cached, since the value may exist in a moment. Unlike [`RefreshingCache`](super::RefreshingCache), a value that is too
+/// old is never used and misses do not wait for each other: for many keys, where no caller depends on the latest change.
 pub struct TtlCache<K, V> {
     ttl: Duration,
     known: RwLock<HashMap<K, (Instant, V)>>,
@@ -34,7 +34,7 @@ impl<K: Eq + Hash, V: Clone> TtlCache<K, V> {
         }
     }
 
-    /// The value, which `load` reads when it is not known or too old.
+    /// Returns the value, read by `load` when it is not cached or too old.
     pub async fn get(
         &self,
         key: K,

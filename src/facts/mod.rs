@@ -1,13 +1,13 @@
-//! Facts: who does what, where, with how much, from where.
+//! Facts: what is known of an activity (who, what, where, how much, from where) before it is done.
 //!
-//! Points, risk and limits judge the same activities and so share what they know of them. Whoever starts an activity (an HTTP handler, a callback, a job) states its [`Facts`] once;
+//! Points, risk and limits decide on the same activities and share these types. Whoever starts an activity (an HTTP handler, a callback, a job) states its [`Facts`] once:
 //!
 //! - [`limits`](crate::limits) count the [`Subject`] of a request, before anything is read;
 //! - [`points`](crate::points) read who, where and how much: what is earned, by which rule;
-//! - [`risk`](crate::risk) reads all of it, counts the same [`Subject`]s over sliding windows, and stores the facts with its decision, so that the decision can be made
-//!   again later, by the same rules or by others.
+//! - [`risk`](crate::risk) reads all of it, counts the same [`Subject`]s over sliding windows, and stores the facts with its decision, so that the decision can be
+//!   evaluated again later, by the same rules or by others.
 //!
-//! Facts are values. They hold personal data (an address, a device): they are stored with decisions and go nowhere else, and `Debug` does not print those parts.
+//! Facts are values. They hold personal data (an address, a device): they are stored with decisions and nowhere else, and `Debug` does not print those parts.
 
 mod origin;
 mod stage;
@@ -44,7 +44,7 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Nothing but what, for whom and when; the rest is filled in by whoever knows it.
+    /// Facts with stage, tenant and time only; the caller fills in what else it knows.
     pub fn new(stage: Stage, tenant: TenantId, at: Timestamp) -> Self {
         Self {
             stage,

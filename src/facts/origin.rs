@@ -1,4 +1,4 @@
-//! From where.
+//! Where a request came from.
 
 use std::{fmt, net::IpAddr};
 
@@ -66,7 +66,7 @@ impl fmt::Debug for Origin {
     }
 }
 
-/// As much of an address as tells networks apart and not subscribers.
+/// Returns the part of an address that identifies the network and not the subscriber.
 pub fn masked(address: IpAddr) -> String {
     match address.to_canonical() {
         IpAddr::V4(address) => {

@@ -1,10 +1,10 @@
-//! Where in a customer's doings risk is asked.
+//! The kinds of activities that risk decides on.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// An activity that risk decides on before it is done. The number and the word are for ever: stored decisions carry the one, rule files the other.
+/// A kind of activity that risk decides on before it is done. Code and name never change: stored decisions carry the code, rule files the name.
 #[derive(
     Debug,
     Clone,
@@ -22,13 +22,13 @@ pub enum Stage {
     /// Someone logs in.
     #[serde(rename = "login")]
     Login,
-    /// A customer wishes to pay.
+    /// A customer is about to pay.
     #[serde(rename = "payment.create")]
     PaymentCreate,
     /// Points are about to be credited: for a payment, or by a back end.
     #[serde(rename = "points.credit")]
     PointsCredit,
-    /// Points are about to be spent or set aside.
+    /// Points are about to be spent or held.
     #[serde(rename = "redeem")]
     Redeem,
     /// Money is about to go back.

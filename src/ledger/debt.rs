@@ -1,19 +1,19 @@
 //! Debts: what of them is repaid, and when.
 //!
-//! Who must give back more points than are free is lent the rest (Dr customer debt / Cr customer points), and gives back everything. **A debt is repaid out of whatever is free,
-//! by the operation that makes it free, in its own commit** (Dr customer points / Cr customer debt). So one thing holds after every operation, and `verify` checks it:
+//! A clawback of more points than are free has a shortfall, which becomes a debt (Dr customer debt / Cr customer points). **A debt is repaid out of points that become free,
+//! by the operation that makes them free, in its own commit** (Dr customer points / Cr customer debt). So after every operation this invariant holds, which `verify` checks:
 //!
-//! > Who owes points has none free ([`PointHoldings::free`]).
+//! > A customer with a debt has no free points ([`PointHoldings::free`]).
 //!
-//! Nobody who owes can therefore spend, and nothing has to be subtracted from what is free to learn what can be spent.
+//! So a customer with a debt cannot spend, and what can be spent is what is free.
 //!
 //! Free points come about in two ways, and in no other (`lots.rs`):
 //!
 //! | what makes points free | repaid out of | by |
 //! |---|---|---|
-//! | a payment, an award, a review that lets them in | what was granted, in the lot in which it was: all of it is free, and nothing else. Of a lot that is over as it comes: what is free then, since an older hold can do with these points ([`repayment_out_of_grant`]) | the same entry; after a review an entry of its own |
-//! | a hold that is released, timed out, captured in part, or let go by a review | what is free then ([`repayment`]): what was held, as far as its lots are not over and other holds do not need it | an entry of its own |
-//! | a refund that is closed or fails | the same, of all that was set aside for it | the entry of the outcome |
+//! | a payment, an award, a review that releases them | what was granted, in the lot in which it was: all of it is free, and nothing else. Of a lot that is over as it comes: what is free then, since an older hold can do with these points ([`repayment_out_of_grant`]) | the same entry; after a review an entry of its own |
+//! | a hold that is released, timed out, captured in part, or voided by a review | what is free then ([`repayment`]): what was held, as far as its lots are not over and other holds do not need it | an entry of its own |
+//! | a refund that is closed or fails | the same, of all that was held for it | the entry of the outcome |
 //!
 //! Points that are posted out of a hold, points that expire and days that pass make nothing free. Points of a review that is open are not there yet.
 
@@ -23,7 +23,7 @@ use crate::{
     primitives::{AccountId, BusinessDay, CustomerId, Points},
 };
 
-/// What the customer owes, as it stands in this batch.
+/// Returns the customer's debt, as it stands in this batch.
 fn debt(set: &WorkingSet, customer: CustomerId) -> Points {
     let account = set.get::<Accounts>(AccountId::customer_points(customer));
     account.map_or(Points::ZERO, |account| account.debt)

@@ -16,10 +16,10 @@
 //!
 //! # Two kinds of account
 //!
-//! - **Checked** ([`AccountKind::is_constrained`](crate::primitives::AccountKind::is_constrained)): a customer's points, which may not go below zero. Loaded, decided on and written with a version check. The
+//! - **Constrained** ([`AccountKind::is_constrained`](crate::primitives::AccountKind::is_constrained)): a customer's points, which may not go below zero. Loaded, decided on and written with a version check. The
 //!   version counts the account's transfers without gaps, and each transfer states the version and the posted balance after it. A transfer touches at most one
 //!   constrained account; what would touch two goes through a clearing account in two transfers.
-//! - **Unlimited**: channel, merchants, issued points: the hot ones. They are never loaded; a batch adds its sums to each in one commutative increment.
+//! - **Unconstrained**: channel, merchants, issued points: the hot ones. They are never loaded; a batch adds its sums to each in one commutative increment.
 //!
 //! # Pending
 //!
@@ -41,15 +41,15 @@
 //!
 //! # Debt
 //!
-//! A customer's account does not go below zero. Who must give back more points than are free is lent the rest (Dr customer debt / Cr customer points) in the same
-//! entry and gives back everything. Whatever makes points free repays first what their owner owes (Dr customer points / Cr customer debt), in the same commit: who owes has nothing
-//! free. `debt.rs` says when that is. The account's row keeps the debt beside the sums, so that nobody has to load a second account for it.
+//! A customer's account does not go below zero. A clawback of more points than are free has a shortfall, which is booked in the same entry (Dr customer debt / Cr
+//! customer points). Points that become free repay the debt first (Dr customer points / Cr customer debt), in the same commit: a customer with a debt has no free
+//! points. `debt.rs` says when that is. The account's row keeps the debt beside the sums, so that nobody has to load a second account for it.
 //!
-//! # Order of locks
+//! # Lock order
 //!
 //! Every batch writes its tables in this order and rows within a table by ascending key ([`RowSet::LOCK_ORDER`](crate::db::RowSet::LOCK_ORDER)):
 //!
-//! | place | table | slice |
+//! | order | table | slice |
 //! |---|---|---|
 //! | 10 | `idempotency_keys` | payments, points |
 //! | 20 | `callback_events`, 21 `callback_alarms` | payments |
@@ -62,11 +62,11 @@
 //! | 36 | `sharings`, 37 `sharing_parts`, 38 `sharing_returns` (and, read only, which refunds an order has) | sharing |
 //! | 39 | `audit_logs` | audit |
 //! | 40 | `transfers` | ledger |
-//! | 50 | `accounts`, checked | ledger |
+//! | 50 | `accounts`, constrained | ledger |
 //! | 60 | `point_lots` (61: the same, read only; 63: what of them ran out and counts as given back), 62 `point_holds` | ledger |
 //! | 70 | `point_budgets` | points |
 //! | 71 | `staff_refunds` | payments |
-//! | 90 | `accounts`, unlimited: last, because every batch touches them | ledger |
+//! | 90 | `accounts`, unconstrained: last, because every batch touches them | ledger |
 //! | | `commits`: the committer's own row, which nobody else wants | db |
 //!
 //! # Invariants

@@ -27,7 +27,7 @@ pub struct Draft {
     pub lot: Option<BusinessDay>,
     /// Points that leave: the same operation has just granted them in the lot that is named. See [`Draft::out_of_grant`].
     pub granted: bool,
-    /// Points that are spent: what set them aside. See [`Draft::out_of`].
+    /// Points that are spent out of a hold: the pending transfer. See [`Draft::out_of`].
     pub hold: Option<TransferId>,
 }
 
@@ -50,8 +50,8 @@ impl Draft {
         self
     }
 
-    /// Spends a part of what this pending transfer had set aside, after the same operation has voided it: the points are judged by the day on which they were set
-    /// aside, and are covered whatever else is held. One transfer for each that is voided.
+    /// Spends a part of what this pending transfer held, after the same operation has voided it: lots count as expired by the day on which the points were held,
+    /// and the points are covered whatever else is held. One transfer for each that is voided.
     #[must_use]
     pub const fn out_of(mut self, hold: TransferId) -> Self {
         self.hold = Some(hold);
@@ -166,7 +166,7 @@ pub fn post(
     Ok(())
 }
 
-/// When the points were set aside that the draft spends a part of. Refused unless they were voided just now and were as many of the same account.
+/// Returns when the points were held of which the draft spends a part. Refused unless the hold was voided just now, is of the same account and large enough.
 fn held_since(set: &WorkingSet, draft: &Draft, hold: TransferId) -> Result<Timestamp, LedgerError> {
     let void = TransferId {
         entry: hold.entry.resolution(),
@@ -261,7 +261,7 @@ pub fn resolve(
     Ok(())
 }
 
-/// `since` is when the amount was set aside; for what was not, the same as `at`.
+/// `since` is when the amount was held; without a hold it is `at`.
 fn put(
     set: &mut WorkingSet,
     tenant: TenantId,

@@ -1,10 +1,10 @@
-//! What a subject has left.
+//! The answer to one request.
 
 use crate::config::Quota;
 
 const SECOND_US: u64 = 1_000_000;
 
-/// A decision, and where the subject stands after it.
+/// Whether a request is allowed, and what the subject has left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LimitDecision {
     quota: Quota,

@@ -1,4 +1,4 @@
-//! All limits, in this process and beyond it.
+//! All limits, local and shared.
 
 use std::{
     collections::BTreeMap,
@@ -13,10 +13,10 @@ use crate::{
     config::{LimitSettings, Quota},
 };
 
-/// How often those are forgotten whose quota is whole again.
+/// How often subjects are dropped whose quota is full again.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 
-/// Who may ask how often; cheap to clone.
+/// All limits; cheap to clone.
 #[derive(Clone)]
 pub struct Limits(Option<Arc<Inner>>);
 
@@ -80,7 +80,7 @@ impl fmt::Debug for Limits {
     }
 }
 
-/// Until the last handle is gone.
+/// Runs until the last handle is dropped.
 async fn keep_sweeping(limits: Weak<Inner>) {
     loop {
         tokio::time::sleep(SWEEP_EVERY).await;
@@ -94,7 +94,7 @@ async fn keep_sweeping(limits: Weak<Inner>) {
             }
         });
         if sweeping.await.is_err() {
-            tracing::error!("the limits' memory is not swept any more");
+            tracing::error!("the subjects of local limits are not swept any more");
             return;
         }
     }

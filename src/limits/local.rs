@@ -1,4 +1,4 @@
-//! One limit as this process knows it.
+//! One limit, as this process counts it.
 
 use governor::{
     RateLimiter,
@@ -10,7 +10,7 @@ use governor::{
 use super::{LimitDecision, Subject};
 use crate::config::Quota;
 
-/// What passed through this process.
+/// Counts what passed through this process.
 pub(super) struct LocalLimiter<C: Clock = DefaultClock> {
     quota: Quota,
     limiter: RateLimiter<Subject, DashMapStateStore<Subject>, C, StateInformationMiddleware>,
@@ -31,7 +31,7 @@ impl<C: Clock> LocalLimiter<C> {
         Self { quota, limiter }
     }
 
-    /// Decides, and remembers what it let pass.
+    /// Decides, and counts the request if it is allowed.
     pub(super) fn check(&self, subject: &Subject) -> LimitDecision {
         match self.limiter.check_key(subject) {
             Ok(state) => {
@@ -45,7 +45,7 @@ impl<C: Clock> LocalLimiter<C> {
         }
     }
 
-    /// Forgets those whose quota is whole again.
+    /// Drops subjects whose quota is full again.
     pub(super) fn sweep(&self) {
         self.limiter.retain_recent();
         self.limiter.shrink_to_fit();

@@ -18,9 +18,9 @@
 //!
 //! # Two places
 //!
-//! `LocalLimiter`, in this process (`governor`): microseconds, and asked first. What it refuses is refused without asking anybody, so a flood costs
-//! Redis nothing. It knows a part of what Redis knows, so it refuses what Redis would refuse. (The one exception: what it let pass and Redis
-//! refused has used up a place here. Somebody who insists against two processes gets a little less than their due, until they wait.)
+//! `LocalLimiter`, in this process (`governor`): microseconds, and asked first. What it refuses does not reach Redis, so a flood costs
+//! Redis nothing. It counts a part of what Redis counts, so Redis would refuse it too. (One exception: a request that it allowed and Redis
+//! refused is counted here. A subject that insists against two processes gets a little less than its quota until it waits.)
 //!
 //! `SharedLimiter`, one script on one key in Redis, one round trip: what all processes let pass together. One key, because in a cluster a script
 //! runs where its key is; that is why a request has one subject.
@@ -42,7 +42,7 @@
 //!
 //! Time in Redis is Redis's own (`TIME` in the script), never ours; in the process it is the monotonic clock. Nothing compares the two.
 //!
-//! One alarm, risk's and ours together (`cache/alarm.rs`): an error line and `limits_redis_up` 0 when two pings in a row have failed, an info line and 1 when one succeeds again.
+//! One alarm, risk's and ours together (`cache/availability.rs`): an error line and `limits_redis_up` 0 when two pings in a row have failed, an info line and 1 when one succeeds again.
 //! `limits_total{limit,outcome}` counts `allowed` and `refused` (Redis said so), `refused_locally` (the local limiter did) and `allowed_locally` (the guard
 //! did, since Redis was away).
 

@@ -1,4 +1,4 @@
-//! One limit as all processes know it: the script in Redis.
+//! One limit, as all processes count it together: a script in Redis.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ end
 return {allowed, backlog}
 ";
 
-/// The limits of all processes.
+/// Counts what passed through all processes.
 pub(super) struct SharedLimiter {
     cache: Cache,
     script: CacheScript,
@@ -52,7 +52,7 @@ impl SharedLimiter {
         }
     }
 
-    /// Decides for everybody; `None` when Redis does not say in time.
+    /// Decides for all processes; `None` when Redis does not reply in time.
     pub(super) async fn check(
         &self,
         limit: Limit,

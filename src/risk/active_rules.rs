@@ -1,8 +1,8 @@
-//! The rules in force, and how others take their place.
+//! The rules in force, and how they are replaced.
 //!
 //! A rule set is first parsed, then stored, then swapped in: at every instant there is one whole set in force, and a decision never names a number that is not in `risk_rule_sets`.
-//! Anything that goes wrong before the swap leaves the old set in force, also over a restart: a process that meets an unsound file at its start takes the set that was in force
-//! last, and only where there never was one it does not start. Killed half-way, a set is stored that nobody uses, which costs nothing. Loading
+//! A failure before the swap leaves the old set in force, also over a restart: a process that finds a file with mistakes at its start takes the set that was in force
+//! last, and fails to start only where there never was one. A process that dies half-way leaves a stored set that nobody uses. Loading
 //! is one at a time in a process (a lock); processes do not wait for each other.
 
 use std::{
@@ -58,7 +58,7 @@ pub struct Firings {
     pub answered: u64,
 }
 
-/// What became of a reload.
+/// The result of a reload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Loaded {
     /// The number in force.
@@ -67,7 +67,7 @@ pub struct Loaded {
     pub changed: bool,
 }
 
-/// Why rules were not taken.
+/// Why rules were not loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     #[error("the file of risk rules cannot be read")]
@@ -109,7 +109,7 @@ pub(super) struct LiveRules {
     pub(super) counters: Counters,
     from: RulesSource,
     in_force: ArcSwap<ActiveRules>,
-    /// What was in force before: a decision may be made again a moment later, by the rules by which it was made.
+    /// The previous set, to evaluate again what was decided by it a moment ago.
     before: ArcSwapOption<ActiveRules>,
     loading: Mutex<()>,
 }
@@ -162,7 +162,7 @@ impl LiveRules {
             }
             Err(error @ LoadError::Mistakes(_)) => log_rejected(error, number),
             Err(error @ LoadError::Unreadable(_)) if by_hand => log_rejected(error, number),
-            // What may pass is told once by whoever tries again.
+            // What may pass is logged once by whoever tries again.
             Ok(_) | Err(_) => {}
         }
         outcome
@@ -198,7 +198,7 @@ impl RulesSource {
         parse(self.read().await?).await
     }
 
-    /// What was in force last, when the file is not sound at the start: money must not wait for somebody to find a comma. The error, if nothing ever was.
+    /// Returns the set that was in force last, when the file has mistakes at the start, so that payments do not wait for a repair. Returns the error if there was none.
     async fn load_last(&self, db: &Db, error: LoadError) -> Result<RuleSet, LoadError> {
         if matches!(self, Self::Text(_)) {
             return Err(error);
@@ -260,7 +260,7 @@ impl ActiveRules {
         }
     }
 
-    /// Counts what a decision says, here and in the metrics.
+    /// Counts a decision and its fired rules, here and in the metrics.
     pub(super) fn count_firings(&self, decision: &Decision) {
         let (stage, action) = (decision.facts.stage.name(), decision.action.name());
         metrics::counter!("risk_decisions_total", "stage" => stage, "action" => action)
@@ -299,7 +299,7 @@ async fn store(db: &Db, set: &RuleSet, by: Option<ReloadedBy>) -> Result<u32, Db
     db.run(StoreRuleSet { text, by }).await
 }
 
-/// Says, where people look, that a file was not taken and which rules stay in force.
+/// Logs that a file was not loaded and which rules stay in force.
 pub(super) fn log_rejected(error: &LoadError, number: u32) {
     match error {
         LoadError::Db(_) => {

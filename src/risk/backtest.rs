@@ -1,4 +1,4 @@
-//! What other rules would have decided, over decisions that are stored.
+//! Backtests: what other rules would have decided about activities whose decisions are stored.
 //!
 //! A stored decision has the facts and what the counters said then. Numbers that the new rules ask for and the old ones did not are counted again from the stored
 //! decisions themselves: of every activity that was done, and of every one that rules stopped; so a backtest begins to read one window before the time that it judges. What the rules did
@@ -24,17 +24,17 @@ use crate::{
 /// How many examples of one change are kept.
 const EXAMPLES_MAX: usize = 3;
 
-/// New rules on their way through old decisions, which are given in the order of their time.
+/// Evaluates old decisions, given in the order of their time, by new rules.
 #[derive(Debug)]
 pub struct Backtest<'a> {
     rules: &'a RuleSet,
-    /// Nothing is believed that the counters said.
+    /// Every value is counted again, also stored ones.
     recount: bool,
     replayed: Vec<ReplayCounter>,
     report: BacktestReport,
 }
 
-/// What would have been.
+/// The result of a backtest.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BacktestReport {
     /// Decisions judged.
@@ -45,7 +45,7 @@ pub struct BacktestReport {
     pub rules: BTreeMap<String, RuleComparison>,
 }
 
-/// Decisions that went the same way.
+/// Decisions of one stage whose action was, and would be, the same pair.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ActionChange {
     pub count: u64,
@@ -62,7 +62,7 @@ pub struct RuleComparison {
     pub fired_then: u64,
     /// Taking part in the decision.
     pub live: u64,
-    /// In shadow, overruled, or answered by a challenge.
+    /// Without effect: in shadow, overruled, or answered by a challenge.
     pub without_effect: u64,
 }
 
@@ -87,7 +87,7 @@ impl<'a> Backtest<'a> {
         }
     }
 
-    /// The same, with every number counted again, also those that the counters said then.
+    /// Counts every value again, also those that were stored.
     #[must_use]
     pub fn recounting(self) -> Self {
         Self {

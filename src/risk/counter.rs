@@ -1,4 +1,4 @@
-//! What rules count: the words that the rule file, the engine and the counters in Redis share.
+//! The definition of counters, shared by the rule file, the rules and the counters in Redis.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +20,7 @@ pub enum Per {
     Pair,
 }
 
-/// What can be counted as different, or be met for the first time.
+/// What can be counted as different, or be seen for the first time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Attribute {
@@ -44,7 +44,7 @@ pub enum Measure {
     SumPoints,
     /// How many different ones.
     Distinct(Attribute),
-    /// Whether this one was met before, in an activity that was not stopped: 1 or 0.
+    /// Whether this one was seen before, in an activity that was not stopped: 1 or 0.
     Seen(Attribute),
 }
 
@@ -60,20 +60,20 @@ pub enum ActivityKind {
     Awards,
 }
 
-/// What a counter counts, by the word that rule files use.
+/// Which activities a counter counts, by the word of the rule file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ActivityFilter {
     pub stage: Stage,
     pub kind: ActivityKind,
 }
 
-/// One number that rules ask for. Two rules that ask for the same number share a counter.
+/// A number that rules use. Rules that use the same number share a counter.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Counter {
     pub measure: Measure,
-    /// These activities are counted, if they are done.
+    /// Which activities are counted, if they are done.
     pub of: ActivityFilter,
-    /// So is what was only tried: stopped by rules, or not possible. Not of [`Measure::Seen`].
+    /// Also those that were not done: stopped by rules, or refused. Not with [`Measure::Seen`].
     pub attempts: bool,
     pub per: Per,
     /// Over the last so many seconds.
@@ -83,7 +83,7 @@ pub struct Counter {
 }
 
 impl ActivityFilter {
-    /// Everything that can be counted.
+    /// All filters.
     pub const ALL: [Self; 7] = [
         Self::all(Stage::Login),
         Self::all(Stage::PaymentCreate),
@@ -118,7 +118,7 @@ impl ActivityFilter {
         }
     }
 
-    /// Whether the activity is one of these.
+    /// Whether the activity passes the filter.
     pub const fn matches(self, facts: &Facts) -> bool {
         // A back end that gives points says its name.
         let fits = match self.kind {
@@ -130,18 +130,18 @@ impl ActivityFilter {
     }
 }
 
-/// What to do with a counter at a stage.
+/// What an activity of a stage does with a counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CounterUsage<'a> {
     pub counter: &'a Counter,
-    /// What it is called where it is kept, apart from whose it is.
+    /// Its name in Redis, without the subject.
     pub name: &'a str,
-    /// This activity is of the stage that it counts.
+    /// The counter counts activities of this stage.
     pub counts: bool,
-    /// A rule of this stage wants to know it. What is fed and read at once includes this activity.
+    /// A rule of this stage uses its value. A value that is counted and read at once includes this activity.
     pub read: bool,
 }
 
-/// What the counters said, one for each that a stage reads, in the rule set's order; none where it could not be had. Counts, fen or points.
+/// The values of the counters that a stage reads, in the rule set's order; none where one is missing. Counts, fen or points.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CounterValues(pub Vec<Option<i64>>);

@@ -1,39 +1,38 @@
-//! What happened lately, counted in Redis by all processes together.
+//! The counters of all processes, in Redis.
 //!
 //! # One step, one round trip
 //!
-//! Whatever a decision counts and reads is one call of one script (`counters.lua`), so that of eleven activities at once each sees another number, from one to eleven. On a single server and
+//! A decision counts and reads in one call of one script (`counters.lua`), so that of eleven concurrent activities each sees another number, from one to eleven. On a single server and
 //! behind sentinels all keys of a decision go into one call. In a cluster the keys of different subjects live on different servers: there it is one call for each
 //! subject, all in flight at once. Time is Redis's own.
 //!
-//! All that a subject adds up at a stage is one string in Redis, read once and written once for an activity, however many rules ask; each set is a key of its own. The
-//! answer is one string, too. `./dev bench --only risk_ask` tells what a decision costs here and there.
+//! All sums of a subject at a stage are one string in Redis, read once and written once for an activity, however many rules use them; each set is a key of its own. The
+//! reply is one string, too. `./dev bench --only risk_ask` measures the cost of a decision.
 //!
-//! # What is not done is not counted
+//! # Activities that are not done are not counted
 //!
-//! An activity is counted as it is asked about, for what it would be if it were done: that is the number
-//! that a rule wants to know, and counting later would let eleven activities at once each be the first.
-//! When it turns out not to be done (a rule stops it, or the books refuse it) what it added is taken
-//! back ([`Counters::revert`]) before whoever asked is answered. So an activity that is done, nearly all
-//! of them, costs one round trip, and one that is not costs two. Counters of attempts keep what they
-//! counted.
+//! An activity is counted when it is evaluated, as if it were done: a rule needs that number, and
+//! counting later would let eleven concurrent activities each be the first. When it turns out not to be
+//! done (a rule stops it, or the operation is refused), its counts are reverted
+//! ([`Counters::revert`]) before the caller is answered. So an activity that is done, as nearly all
+//! are, costs one round trip, and one that is not costs two. Counters with `attempts` are not reverted.
 //!
-//! An activity has a name, its [`ActivityKey`]: the key under which it may be repeated. Two requests with one
-//! key at once, or one payment told to two processes, are one event: it adds once, whoever comes
-//! later sees the number that has it in it, and it is taken away when none of them did it. That
-//! bridges the seconds between asking and knowing; who repeats an activity that is done is recognised by
-//! the database before anybody asks.
+//! An activity has an [`ActivityKey`], derived from the key under which it may be repeated. Two
+//! concurrent requests with one key, or one payment reported to two processes, are one activity: it adds
+//! once, later evaluations see the number that includes it, and it is reverted when none of them did it.
+//! That covers the seconds until the outcome is known; a repeat of an activity that is done is found in
+//! the database before risk is asked.
 //!
 //! | what happens | what is counted |
 //! |---|---|
-//! | killed between asking and the commit, or between a refusal and taking back | too much, by this one, until the window has passed |
-//! | the outcome is not known (the database went away) | it stays; the repeat is the same event |
-//! | taken back while the counters are away, or the answer to counting was lost | too much, as above |
-//! | two ask with one member of a set at once, and neither does it | it may stay met |
-//! | more than 64 others of the same subject, or ten minutes, come between | it cannot be taken back any more; a repeat adds again |
+//! | a process dies between evaluation and commit, or between refusal and revert | one too many, until the window has passed |
+//! | the outcome is not known (the database went away) | it stays; the repeat has the same key |
+//! | reverted while Redis is unreachable, or the reply to counting was lost | one too many, as above |
+//! | two concurrent evaluations with one member of a set, and neither activity is done | the member may stay |
+//! | more than 64 others of the same subject, or ten minutes, come between | it cannot be reverted any more; a repeat adds again |
 //!
-//! So every error is to the stern side, and ends with the window. And while an activity is on its way,
-//! those that are asked about beside it are judged with it, though it may be refused in the end.
+//! So every error counts too much, never too little, and ends with the window. While the outcome of an
+//! activity is open, concurrent evaluations include it, though it may be refused in the end.
 //!
 //! # What is exact
 //!
@@ -41,27 +40,27 @@
 //! |---|---|---|
 //! | count, sums | the window in twelve buckets, each a twelfth of it | never less than what happened within the window; at most what happened within the twelfth before it comes on top |
 //! | distinct | a sorted set by time | none, up to [`DISTINCT_MAX`]: of more, the latest are known |
-//! | seen | a sorted set by time | forgets all but the latest [`DISTINCT_MAX`] |
+//! | seen | a sorted set by time | keeps the latest [`DISTINCT_MAX`] |
 //!
-//! A sum is exact as long as the subject has done nothing in that twelfth; so the first eleven in a minute are eleven, and somebody who
-//! goes on at the very edge of a limit may meet it up to five seconds early, never late.
+//! A sum is exact if the subject has done nothing in that twelfth: the first eleven in a minute are eleven. A subject that
+//! stays at the edge of a limit may reach it up to five seconds early (of a minute), never late.
 //!
-//! What was *seen* is noted by a second command, which nobody waits for, once the activity is done, and only if it is new (or was last noted more than a twelfth of the window ago, so
-//! that what is met every day is never forgotten). What is lost there is met for the first time once more.
+//! A *seen* member is recorded by a second command, which is not waited for, once the activity is done, and only if it is new or was last recorded more than a twelfth of the
+//! window ago. A member that is lost counts as new once more.
 //!
 //! # Without Redis
 //!
 //! | Redis is | what happens |
 //! |---|---|
 //! | slow | one decision waits `ZHANGFANG_RISK__REDIS_TIMEOUT_MS` (20) at most, then its counters are missing, and those of all others until a ping is answered |
-//! | away | every counter is missing at once; rules do what their `on_missing` says |
-//! | back and empty | counting begins anew; what was seen is forgotten, and met for the first time once more |
+//! | unreachable | every counter is missing at once; rules take their `on_missing` action |
+//! | back and empty | counting begins anew; every member counts as new once more |
 //! | behind after a failover | what was not replicated is forgotten |
 //! | of another clock after it | set back by less than a window: nothing is missed, and windows are longer until then. By more: that counter begins anew |
 //! | a cluster with a server missing | the counters of all are missing, as soon as the ping has seen it; the others' in the moment before are there |
 //!
-//! An activity that has no such thing (no device, no customer yet) is not measured: 0, and not missing. A call whose answer is lost may have counted.
-//! Nothing here is needed to make a decision again: what was measured is stored with it.
+//! An activity without the counter's subject or member (no device, no customer yet) has the value 0, which is not missing. A call whose reply is lost may have counted.
+//! The values are stored with the decision, so that it can be evaluated again without Redis.
 
 use std::time::Duration;
 
@@ -88,7 +87,7 @@ local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 /// The script, once `now` is known. Without its clock, so that a test can give it any.
 pub const COUNT: &str = include_str!("counters.lua");
 
-/// How many different things are told apart; a rule that asks for more different ones than this never fires.
+/// How many different members a set keeps; a rule that needs more different ones never fires.
 pub const DISTINCT_MAX: u32 = 1_000;
 
 /// The counters of all processes.
@@ -99,35 +98,34 @@ pub(super) struct Counters {
     timeout: Duration,
 }
 
-/// What an activity is recognised by while it is not known whether it is done: told twice, it counts
-/// once.
+/// Identifies an activity until its outcome is known: evaluated twice, it is counted once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ActivityKey([u8; 8]);
 
 impl ActivityKey {
-    /// What happens under this key, or to this one thing, however often it is asked for.
+    /// The key of everything that is requested under these bytes.
     pub fn of(key: &[u8]) -> Self {
         let mut short = [0; 8];
         short.copy_from_slice(&digest(&SHA256, key).as_ref()[..8]);
         Self(short)
     }
 
-    /// What nobody repeats.
+    /// The key of an activity that is never repeated.
     pub fn unique() -> Self {
         Self(rand::random())
     }
 }
 
-/// What was counted of an activity, so that it can be taken back.
+/// What was counted of an activity, so that it can be reverted.
 #[derive(Debug)]
 pub(super) struct CountReceipt {
     activity: ActivityKey,
     answers: Vec<Option<Vec<u8>>>,
-    /// What is to be noted if it is done.
+    /// What to record as seen if it is done.
     pub(super) newly_seen: Vec<SeenMember>,
 }
 
-/// Something that an activity has met, to be noted as seen once the activity is done.
+/// A member that an activity has seen, to be recorded once the activity is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SeenMember {
     per: Per,
@@ -145,7 +143,7 @@ impl Counters {
         }
     }
 
-    /// Counts the activity and says what the stage's rules ask, in their order; and what was counted.
+    /// Counts the activity. Returns the values of the stage's counters in their order, and what was counted.
     pub(super) async fn measure(
         &self,
         facts: &Facts,
@@ -186,8 +184,8 @@ impl Counters {
         (CounterValues(measured), counted)
     }
 
-    /// Takes back what was counted of an activity that is not done. Waits for it, so that whoever is told
-    /// that nothing was done finds that nothing was counted; for as long as a decision waits, at most.
+    /// Reverts the counts of an activity that is not done. Waits for Redis, so that a caller who is told that
+    /// nothing was done finds that nothing was counted; as long as a decision waits, at most.
     pub(super) async fn revert(
         &self,
         facts: &Facts,
@@ -199,7 +197,7 @@ impl Counters {
         self.run(&calls).await;
     }
 
-    /// Notes what was met, for the decisions to come.
+    /// Records what was seen, for later decisions.
     pub(super) async fn record_seen(&self, newly_seen: &[SeenMember]) {
         let mut calls = ScriptCalls::new(self.cache.is_cluster());
         for one in newly_seen {
@@ -219,7 +217,7 @@ impl Counters {
         self.run(&calls).await;
     }
 
-    /// The numbers of each call, if that server answered.
+    /// Returns the reply to each call, if that server answered.
     async fn run(&self, calls: &ScriptCalls<'_>) -> Vec<Option<Vec<u8>>> {
         let (script, timeout) = (&self.script, self.timeout);
         let running = calls.calls.iter().map(|call| {
@@ -249,15 +247,15 @@ impl SeenMember {
     }
 }
 
-/// What one activity asks: of one server in one call, of a cluster in one for each subject.
+/// The calls for one activity: one call for a single server, in a cluster one for each subject.
 struct ScriptCalls<'a> {
     calls: Vec<ScriptCall<'a>>,
     is_cluster: bool,
 }
 
-/// What can be asked of one server at once.
+/// One call to one server.
 struct ScriptCall<'a> {
-    /// Of the first that was asked; of all of them in a cluster.
+    /// The subject of the first key; in a cluster of all keys.
     per: Per,
     keys: Vec<ScriptKey<'a>>,
 }
@@ -266,30 +264,30 @@ struct ScriptKey<'a> {
     name: String,
     per: Per,
     operation: KeyOperation,
-    /// Of what is counted or taken back.
+    /// Of the activity that is counted or reverted.
     activity: Option<&'a ActivityKey>,
     arguments: Vec<ScriptArgument<'a>>,
 }
 
-/// What a key holds, and what is wanted of it.
+/// What is done with a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum KeyOperation {
-    /// To be read.
+    /// Reads sums.
     ReadSums(Stage),
-    /// To be added to and read.
+    /// Adds to sums and reads them.
     AddToSums(Stage),
-    /// To be taken back from.
+    /// Reverts what was added to sums.
     RevertSums(Stage),
-    /// To be read, or added to for good.
+    /// Reads the size of a set, and adds a member that is never reverted.
     Set,
-    /// To be added to and read.
+    /// Adds a member to a set and reads its size.
     AddMember,
-    /// To be taken back from.
+    /// Reverts the adding of a member.
     RevertMember,
     Seen,
 }
 
-/// A word for the script.
+/// An argument of the script.
 #[derive(Debug, Clone, Copy)]
 enum ScriptArgument<'a> {
     Text(&'a str),
@@ -297,7 +295,7 @@ enum ScriptArgument<'a> {
     Number(i64),
 }
 
-/// Where an answer is to be found.
+/// Where a number is in the replies.
 #[derive(Clone, Copy)]
 struct ReplyPosition {
     call: usize,
@@ -305,7 +303,7 @@ struct ReplyPosition {
     number: usize,
 }
 
-/// How many words a sum takes.
+/// How many arguments a sum takes.
 const SUM_WORDS: usize = 3;
 
 impl<'a> ScriptCalls<'a> {
@@ -316,7 +314,7 @@ impl<'a> ScriptCalls<'a> {
         }
     }
 
-    /// The calls, and for each ask its place in them.
+    /// Returns the calls, and for each counter the position of its number in the replies.
     fn plan(
         names: &'a KeyNames<'_>,
         usages: &[CounterUsage<'a>],
@@ -331,7 +329,7 @@ impl<'a> ScriptCalls<'a> {
         (calls, positions)
     }
 
-    /// None when the activity has nothing of the kind.
+    /// Returns none when the activity has no such subject or member.
     fn add_usage(
         &mut self,
         names: &'a KeyNames<'_>,
@@ -377,7 +375,7 @@ impl<'a> ScriptCalls<'a> {
                     ];
                     self.add(per, KeyOperation::Set, set, None, &arguments)
                 }
-                // There is nothing to add, and still something to know: how many were met before.
+                // There is no member to add; the size of the set is read.
                 None => {
                     let arguments = [window, ScriptArgument::Text(""), ScriptArgument::Number(0)];
                     self.add(per, KeyOperation::Set, set, None, &arguments)
@@ -390,7 +388,7 @@ impl<'a> ScriptCalls<'a> {
         })
     }
 
-    /// What takes back what [`Self::plan`] counted, which was answered so. Attempts stay.
+    /// Returns the calls that revert what [`Self::plan`] counted, given its replies. Attempts stay.
     fn revert(
         names: &'a KeyNames<'_>,
         usages: &[CounterUsage<'a>],
@@ -409,7 +407,7 @@ impl<'a> ScriptCalls<'a> {
             let window = ScriptArgument::Number(counter.within_seconds.into());
             match counter.measure {
                 Measure::Count | Measure::SumFen | Measure::SumPoints => {
-                    // The event is let go all the same: the next try is another attempt.
+                    // The activity's key is released all the same: the next try is another attempt.
                     let increment = if counter.attempts {
                         0
                     } else {
@@ -437,7 +435,7 @@ impl<'a> ScriptCalls<'a> {
                             .number_at(position, &receipt.answers)
                             .map(ScriptArgument::Number)
                     };
-                    // Without an answer nobody knows whether it was met before, and it stays.
+                    // Without a reply it is unknown whether the member was there before, and it stays.
                     let (Some(member), Some(before), Some(at)) =
                         (names.member(attribute), said(1), said(2))
                     else {
@@ -459,7 +457,7 @@ impl<'a> ScriptCalls<'a> {
         reverted
     }
 
-    /// Adds what is wanted to the key that holds it, and the key to the call that it belongs to.
+    /// Adds arguments to their key, and the key to the call that it belongs to.
     fn add(
         &mut self,
         per: Per,
@@ -499,7 +497,7 @@ impl<'a> ScriptCalls<'a> {
         ReplyPosition { call, key, number }
     }
 
-    /// None if that server did not answer.
+    /// Returns none if that server did not answer.
     fn number_at(&self, position: ReplyPosition, answers: &[Option<Vec<u8>>]) -> Option<i64> {
         let before = self.calls.get(position.call)?.keys.get(..position.key)?;
         let before: usize = before.iter().map(ScriptKey::numbers).sum();
@@ -514,7 +512,7 @@ impl ScriptKey<'_> {
         self.arguments.len() / SUM_WORDS
     }
 
-    /// How many numbers are answered for it.
+    /// How many numbers the reply has for it.
     const fn numbers(&self) -> usize {
         match self.operation {
             KeyOperation::ReadSums(_) | KeyOperation::AddToSums(_) => self.sums(),
@@ -526,7 +524,7 @@ impl ScriptKey<'_> {
 }
 
 impl<'a> ScriptCall<'a> {
-    /// The keys and the words of the script.
+    /// Returns the keys and arguments of the script.
     fn encode(&self) -> (Vec<&str>, Vec<ScriptArgument<'a>>) {
         let mut encoded = Vec::new();
         for key in &self.keys {
@@ -563,7 +561,7 @@ impl ToRedisArgs for ScriptArgument<'_> {
     }
 }
 
-/// How much an activity adds to a sum.
+/// Returns how much an activity adds to a sum.
 fn increment_of(measure: Measure, facts: &Facts) -> i64 {
     match measure {
         Measure::Count => 1,
@@ -573,7 +571,7 @@ fn increment_of(measure: Measure, facts: &Facts) -> i64 {
     }
 }
 
-/// The first that is wanted, made if there is none, and its place.
+/// Returns the first that is wanted, made if there is none, and its position.
 fn find_or_push<T>(
     all: &mut Vec<T>,
     wanted: impl FnMut(&T) -> bool,

@@ -1,4 +1,4 @@
-//! What was decided, and why.
+//! Decisions, and evaluations until their decision is stored.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -15,7 +15,7 @@ use crate::{
     primitives::{ChallengeId, DecisionId, Id},
 };
 
-/// What becomes of an activity; the more severe, the greater. The number and the word are for ever.
+/// What is done with an activity, ordered by severity. Code and name never change.
 #[derive(
     Debug,
     Clone,
@@ -34,7 +34,7 @@ pub enum Action {
     Allow,
     /// The customer answers a challenge and asks again.
     Verify,
-    /// It is done, and what it gives is held until a person or a time-out decides.
+    /// It is done, and its points are pending until a person or the time-out decides.
     Review,
     /// It is not done.
     Block,
@@ -86,17 +86,17 @@ impl FromStr for Action {
     }
 }
 
-/// What a rule that fired did.
+/// What influence a rule that fired had on the decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
     /// It took part in the decision.
     Live,
-    /// It only counts what it would have done, or the customer is outside its roll-out.
+    /// None: it is in shadow, or the customer is outside its roll-out.
     Shadow,
-    /// A rule that allows came first.
+    /// None: a rule of earlier priority allowed.
     Overruled,
-    /// The customer had answered a challenge, so it asked for nothing more.
+    /// None: the customer had answered a challenge.
     Answered,
 }
 
@@ -123,14 +123,14 @@ pub struct FiredRule {
     pub reason: String,
 }
 
-/// A decision with everything that went into it. What is stored of it begins with the number of its form (`store.rs`): another field, here or in what it is made of, is another form.
+/// An action with all its inputs. The stored bytes begin with a format number (`store.rs`): a change of this struct, or of what it is made of, needs a new one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decision {
     /// The number of the rule set in `risk_rule_sets`.
     pub rule_set: u32,
     pub action: Action,
     pub facts: Facts,
-    /// What the counters said, in the order in which the rule set names them for this stage.
+    /// The counters' values, in the order of the rule set's counters for this stage.
     pub measured: CounterValues,
     /// Every rule that fired, in the order of the file.
     pub fired: Vec<FiredRule>,
@@ -139,8 +139,8 @@ pub struct Decision {
 }
 
 impl Decision {
-    /// Whether the activity is not done because of it. A review is done, and so is an order that a merchant
-    /// shows and nobody can be challenged about.
+    /// Whether the decision stops the activity. A review does not, nor does a challenge where nobody can answer
+    /// it: an order of a merchant, of which the customer is not known.
     pub const fn stops_activity(&self) -> bool {
         let at_a_till =
             matches!(self.facts.stage, Stage::PaymentCreate) && self.facts.customer.is_none();
@@ -152,12 +152,13 @@ impl Decision {
     }
 }
 
-/// What risk says, on its way to where it is stored: with the activity, in one commit. Cheap to clone.
+/// The result of an evaluation: a decision, to be stored in the commit of the activity, and what was counted
+/// for it. Cheap to clone.
 ///
-/// The activity was counted as it was asked about. Whoever asked says what became of it
-/// ([`Self::conclude`]), so that what was not done is not counted.
+/// The caller reports whether the activity was done ([`Self::conclude`]), so that the counts of one that was
+/// not are reverted.
 ///
-/// Without risk (tests, tools) there is nothing to store and everything is allowed.
+/// When risk is off there is no decision, and everything is allowed.
 #[derive(Debug, Clone, Default)]
 pub struct Evaluation {
     decision: Option<Arc<Decision>>,
@@ -165,7 +166,7 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
-    /// One that nothing was counted for.
+    /// An evaluation for which nothing was counted.
     pub fn new(decision: Decision) -> Self {
         Self {
             decision: Some(Arc::new(decision)),
@@ -180,7 +181,7 @@ impl Evaluation {
         }
     }
 
-    /// Another decision on the same activity.
+    /// This evaluation with another decision on the same activity.
     pub(super) fn with(&self, decision: Decision) -> Self {
         Self {
             counted: self.counted.clone(),
@@ -198,24 +199,24 @@ impl Evaluation {
         self.decision.as_deref()
     }
 
-    /// Whether the activity is not done because of it.
+    /// Whether the decision stops the activity.
     pub fn stops_activity(&self) -> bool {
         self.decision().is_some_and(Decision::stops_activity)
     }
 
-    /// The activity is done, and committed; or it is known that it will not be. What was counted of it
-    /// stays or is taken back, and what it has met is noted. The first word counts.
+    /// Reports that the activity is committed, or that it certainly will not be. Its counts stay, and what it
+    /// has seen is recorded; or they are reverted. Only the first call counts.
     ///
-    /// Nobody says anything when the outcome is not known, and then it stays counted: the repeat is
-    /// the same [`ActivityKey`](super::ActivityKey).
+    /// Not called when the outcome is unknown. Then the counts stay, and a repeat has the same
+    /// [`ActivityKey`](super::ActivityKey).
     pub async fn conclude(&self, done: bool) {
         if let Some((counted, decision)) = self.counted.as_ref().zip(self.decision.as_ref()) {
             Arc::clone(counted).conclude(&decision.facts, done).await;
         }
     }
 
-    /// Sees an activity through: does it, and has [`Self::conclude`] told what became of it. In a task of
-    /// its own, for whoever asked may hang up, and what is then refused must not stay counted.
+    /// Runs the activity and calls [`Self::conclude`] with its outcome. In a task of its own, since the caller
+    /// may hang up, and an activity that is then refused must not stay counted.
     pub(crate) async fn run_and_conclude<T, E>(
         self,
         activity: impl Future<Output = Result<T, SubmitError<E>>> + Send + 'static,
@@ -237,14 +238,14 @@ impl Evaluation {
             }
             outcome
         });
-        // It panicked, or the process is stopping: nobody knows how far it came.
+        // It panicked, or the process is stopping: the outcome is unknown.
         seen.await
             .unwrap_or(Err(SubmitError::Db(DbError::Unavailable(None))))
     }
 
-    /// Stores the decision on what `cause` names, in the commit of the operation that calls this. Gives its id, if there is one.
+    /// Stores the decision about `cause` in the commit of the calling operation. Returns its id, if there is a decision.
     ///
-    /// A decision that cannot be stored fails the operation, and someone is paged: no activity without its decision.
+    /// A decision that cannot be stored fails the operation and pages someone.
     pub fn store(&self, set: &mut WorkingSet, cx: &mut Cx<'_>, cause: Id) -> Option<DecisionId> {
         let decision = self.decision.as_ref()?;
         let Ok(packed) = PackedDecision::new(decision) else {
@@ -256,7 +257,7 @@ impl Evaluation {
         Some(id)
     }
 
-    /// The same from an ordinary transaction: a login moves neither money nor points.
+    /// Stores the decision about `cause` in an ordinary transaction: for a login.
     pub async fn store_in(&self, tx: &mut Tx, cause: Id) -> Result<Option<DecisionId>, DbError> {
         let Some(decision) = self.decision.as_ref() else {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! What the slices ask.
+//! The handle on risk that use cases hold.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use crate::{cache::Cache, config::RiskSettings, db::Db, facts::Facts, primitives
 
 type Decide = Arc<dyn Fn(&Facts) -> Action + Send + Sync>;
 
-/// Risk as the use cases see it; cheap to clone.
+/// Evaluates activities; cheap to clone.
 #[derive(Clone, Default)]
 pub struct Risk(Engine);
 
@@ -27,17 +27,17 @@ enum Engine {
 }
 
 impl Risk {
-    /// Without rules: everything is allowed and nothing is stored.
+    /// Risk that is off: everything is allowed and nothing is stored.
     pub fn off() -> Self {
         Self::default()
     }
 
-    /// For tests of what the slices make of a decision: without rules and counters, this decides. Who has answered a challenge is not asked for another.
+    /// For tests: without rules and counters, `decide` gives the action. An answered challenge counts.
     pub fn fixed(decide: Decide) -> Self {
         Self(Engine::Fixed(decide, ReviewPolicy::default()))
     }
 
-    /// The same with these terms of reviews. Rules say theirs themselves.
+    /// Sets the review policy of [`Self::fixed`]; rules bring their own.
     #[must_use]
     pub fn with_review_policy(self, policy: ReviewPolicy) -> Self {
         match self.0 {
@@ -81,20 +81,20 @@ impl Risk {
         Ok(Self(Engine::Rules(Arc::new(live))))
     }
 
-    /// Nothing is asked and nothing stored, so facts need not be gathered.
+    /// Whether nothing is evaluated and stored, so that facts need not be gathered.
     pub const fn is_off(&self) -> bool {
         matches!(self.0, Engine::Off)
     }
 
-    /// Decides on an activity before it is done, and counts it as if it were. Waits for Redis for some milliseconds at most; without it each rule does what its `on_missing` says.
-    /// Never fails.
+    /// Decides on an activity before it is done, and counts it as if it were done. Waits for Redis for a few milliseconds at most; without Redis each rule takes its
+    /// `on_missing` action. Never fails.
     ///
-    /// The evaluation is stored by whoever does the activity, in the same commit ([`Evaluation::store`]), and then told what became of it ([`Evaluation::conclude`]).
+    /// The caller stores the decision in the commit of the activity ([`Evaluation::store`]) and reports the outcome ([`Evaluation::conclude`]).
     pub async fn evaluate(&self, facts: Facts) -> Evaluation {
         self.evaluate_keyed(facts, ActivityKey::unique()).await
     }
 
-    /// The same of an activity that may be asked about more than once before it is done: it counts once.
+    /// As [`Self::evaluate`], for an activity that may be evaluated more than once before it is done: it is counted once for each key.
     pub async fn evaluate_keyed(&self, facts: Facts, activity: ActivityKey) -> Evaluation {
         match &self.0 {
             Engine::Off => Evaluation::default(),
@@ -116,8 +116,8 @@ impl Risk {
         }
     }
 
-    /// Decides again on the same facts and what the counters said of them, now that the customer has answered this challenge. Nothing is measured or counted again: it
-    /// is one activity. What risk had nothing to say about stays so, and so does what was decided by rules that are long out of force.
+    /// Evaluates again with the same facts and counter values, now that the customer has answered this challenge. Nothing is counted again. Without a decision, or
+    /// when its rule set is no longer in memory, the evaluation is returned as it is.
     #[must_use]
     pub fn reevaluate_answered(
         &self,
@@ -146,13 +146,13 @@ impl Risk {
         }
     }
 
-    /// What the file says of challenges and reviews; the usual without one.
+    /// The file's settings for challenges and reviews, or the defaults.
     pub fn settings(&self) -> Settings {
         self.in_force()
             .map_or_else(Settings::default, |rules| rules.set.settings().clone())
     }
 
-    /// How reviews are decided.
+    /// The policy for reviews.
     pub fn review_policy(&self) -> ReviewPolicy {
         match &self.0 {
             Engine::Fixed(_, policy) => *policy,
@@ -173,7 +173,7 @@ impl Risk {
         }
     }
 
-    /// Reads the file of rules now and puts it in force, if it is sound; with a line in the audit log. Only this process: the others find the changed file by themselves.
+    /// Reads the rule file now and puts it in force if it has no mistakes, with a line in the audit log. In this process only: others notice the changed file by themselves.
     pub async fn reload(&self, by: ReloadedBy) -> Result<Loaded, ReloadError> {
         match &self.0 {
             Engine::Off | Engine::Fixed(..) => Err(ReloadError::Off),
@@ -191,7 +191,7 @@ impl fmt::Debug for Risk {
     }
 }
 
-/// What [`Risk::fixed`] decides.
+/// The evaluation of [`Risk::fixed`].
 fn fixed_evaluation(facts: Facts, fixed: Action, answered: Option<ChallengeId>) -> Evaluation {
     let is_answered = fixed == Action::Verify && answered.is_some();
     let fired = (fixed != Action::Allow).then(|| FiredRule {

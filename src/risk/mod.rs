@@ -1,28 +1,28 @@
-//! Risk: rules that people steer. Facts in, a decision with its reasons out.
+//! Risk: evaluates rules that operators write. Takes facts, returns a decision with its reasons.
 //!
 //! # Words
 //!
 //! | | |
 //! |---|---|
-//! | [`Stage`](crate::facts::Stage) | the kind of activity that is decided on, before it is done |
+//! | activity | what a customer or a back end is about to do, and risk decides on before it is done |
+//! | [`Stage`](crate::facts::Stage) | the kind of activity |
 //! | [`Facts`](crate::facts::Facts) | what is known of the activity; stated by whoever starts it |
-//! | [`Counter`] | a number about earlier activities (how many, how much, how many different), over a window that slides along |
-//! | [`CounterValues`] | what the counters said, once, for one activity |
-//! | rule | a condition, and the [`Action`] that is called for when it holds: it *fires* |
-//! | [`RuleSet`] | the rules of one file; it never changes, a changed file is another set |
-//! | [`Decision`] | what was decided, with everything that went into it and all rules that fired |
-//! | [`Evaluation`] | a decision on its way to where it is stored |
-//! | shadow | a rule in the shadow is looked at and recorded and decides nothing |
+//! | [`Counter`] | a number about earlier activities (how many, how much, how many different) over a sliding window |
+//! | [`CounterValues`] | the counters' values for one activity |
+//! | rule | a condition, and the [`Action`] to take when it holds: then the rule *fires* |
+//! | [`RuleSet`] | the rules of one file, immutable; a changed file is another set |
+//! | [`Decision`] | the action, with all its inputs and all rules that fired |
+//! | [`Evaluation`] | the result of [`Risk::evaluate`]: the decision, until it is stored, and what was counted for it |
+//! | shadow | a rule in shadow is evaluated and recorded, and has no influence on the decision |
 //!
 //! # The file
 //!
-//! `risk-rules.yaml`. Risk officers read and change it; its comments are the language's manual and are tested. Reading it (`file/`) tells every mistake at once
-//! with its line and column, also of those inside expressions, and makes a set only of a file without any. `zhangfang risk check` does it before anybody is
-//! affected.
+//! `risk-rules.yaml`. Risk officers read and change it; its comments are the manual of the language and are tested. The reader (`file/`) reports all mistakes at once, with line
+//! and column, also those inside expressions, and returns a set only for a file without mistakes. `zhangfang risk check` does this without a service.
 //!
-//! Expressions are CEL (a public language that always ends and errs instead of guessing), reduced to what rules need and checked at load: known names, types,
-//! whole numbers, no loops, bounded length and depth. A crate's parser reads a text that may be hostile, so it is given a thread with a large stack, and a panic in
-//! it is one more mistake of the file.
+//! Expressions are CEL, a public language without unbounded loops, reduced to what rules need and checked at load: known names, types, whole numbers, no loops,
+//! bounded length and depth. The parser is a crate's and its input may be hostile, so it runs on a thread with a large stack, and a panic in it is reported as a
+//! mistake of the file.
 //!
 //! # Stages and actions
 //!
@@ -34,56 +34,55 @@
 //! | `redeem` | x | | x | x |
 //! | `refund` | x | | x | x |
 //!
-//! *verify*: a challenge that the customer answers; after that the activity goes on, and for some minutes (`verify.valid_for`) rules that verify are content. *review*: the
-//! activity is done and its points wait until a person or a time-out (`review`) decides. The other pairs are mistakes of the file.
+//! *verify*: a challenge that the customer answers; after that the activity goes on, and for some minutes (`verify.valid_for`) rules that verify do not ask again. *review*: the
+//! activity is done and its points wait until a person or a time-out (`review`) decides. A file with another pair is refused.
 //!
 //! # How a decision is made
 //!
-//! [`RuleSet::evaluate`] is pure: the same set, facts, numbers and answered challenge give the same decision, on any machine and in any year. That is what makes
-//! stored decisions worth storing: they can be made again to prove them, or by other rules to see what those would change.
+//! [`RuleSet::evaluate`] is pure: the same set, facts, numbers and answered challenge give the same decision, on any machine and in any year. So a
+//! stored decision can be evaluated again, by its own rules to verify it or by other rules to see what those would change.
 //!
-//! 1. Every rule of the stage is looked at, in the order of the file. Its condition and its expression must both hold. A condition about something that the
+//! 1. Every rule of the stage is evaluated, in the order of the file. Its condition and its expression must both hold. A condition about something that the
 //!    activity does not have (no device, no amount) does not hold. Numbers include the activity itself, as if it were done.
 //! 2. A rule that fires is *live*, or in the *shadow*: because it says so, or because the customer is outside its roll-out. Who is inside is a hash of customer
-//!    and rule: for ever the same, other customers for every rule, and a larger share keeps those of a smaller one. Activities of nobody are outside.
-//! 3. A live rule that allows overrules all rules of later priority, and no other: 1 is first, equal priorities do not touch each other.
-//! 4. With an answered challenge, live rules that verify ask for nothing.
-//! 5. Of what is left live, the most severe action is taken; without any, the activity is allowed. All that fired is told, with its effect and its reason, in
-//!    which there are numbers and the file's own words, and nothing about a person.
+//!    and rule: stable, different for each rule, and a larger share contains a smaller one. Activities without a customer are outside.
+//! 3. A live rule that allows overrules all rules of later priority, and no other: 1 is first, rules of equal priority do not overrule each other.
+//! 4. With an answered challenge, live rules that verify have no effect.
+//! 5. Of the rules that are still live, the most severe action is taken; without any, the activity is allowed. All rules that fired are recorded with their effect
+//!    and reason, which holds numbers and the file's own words and no personal data.
 //!
-//! Invariants: the action is the most severe among the [`Effect::Live`]; adding a rule in the shadow changes no action; the numbers stand in the order of
+//! Invariants: the action is the most severe among the [`Effect::Live`]; adding a rule in the shadow changes no action; the values stand in the order of
 //! [`RuleSet::counter_usages`].
 //!
-//! # When numbers cannot be had
+//! # When counters are missing
 //!
-//! Counters live where they may be lost. A rule that needs one that is not there does what its `on_missing` says; `allow` is to do nothing, also for a rule that
-//! allows: what is not known excuses nobody. A file says it per rule or for all, or is refused. At `points.credit` what is said for all counts only if it is
-//! *review* or *block*, and is *review* otherwise: points are not given by accident. If an expression has no value (a division by zero, an overflow), that is
-//! a number that cannot be had.
+//! Counters are in Redis and may be missing. A rule that needs a missing one takes its `on_missing` action; `allow` means that the rule does not fire, also for a rule
+//! that allows. A file must state it per rule or as a default. At `points.credit` a default other than *review* or *block* counts as *review*, so that points are
+//! not credited by accident. An expression without a value (a division by zero, an overflow) counts as a missing counter.
 //!
-//! # What counts
+//! # What is counted
 //!
-//! Activities that are done. A request is one activity however often it is repeated: its key is looked for
-//! before risk is asked, and two of one key at once are one [`ActivityKey`]. An activity is counted as it is asked
-//! about, which is the only way in which of eleven at once one is the eleventh; once it is known that
-//! it was not done, because a rule stopped it or because the books refused it, that is taken back
-//! ([`Evaluation::conclude`]; `counters.rs` says what becomes of it when somebody dies in between). So what is
-//! counted is what is stored, decision by decision, and a [`Backtest`] that counts again finds the
-//! same numbers. Counters that say `attempts` also count what was only tried. A counter of points
-//! that are credited says whether it means those of payments, of back ends or both ([`ActivityFilter`]).
+//! Activities that are done. A repeated request is the same activity: its idempotency key is looked up
+//! before risk is asked, and two concurrent requests with one key have the same [`ActivityKey`]. An
+//! activity is counted when it is evaluated, so that of eleven at once each sees another number; when
+//! it turns out not to be done, because a rule stopped it or the operation was refused, the count is
+//! reverted ([`Evaluation::conclude`]; `counters.rs` says what happens when a process dies in between).
+//! So the counters agree with the stored decisions, and a [`Backtest`] that counts again finds the same
+//! numbers. Counters with `attempts` also count activities that were not done. A counter of credited
+//! points says whether it counts those of payments, of back ends or both ([`ActivityFilter`]).
 //!
-//! # What it costs
+//! # Cost
 //!
-//! A set is made once and then only read: lists are hash sets or sorted ranges, equal counters of different rules are one, what a stage asks is known beforehand.
-//! A rule that does not fire allocates nothing. The context of expressions is made at most once for a decision, when the first of them is reached.
+//! A set is compiled once: lists are hash sets or sorted ranges, equal counters of different rules are one, and the counters of each stage are known beforehand.
+//! A rule that does not fire allocates nothing. The context of expressions is made at most once for a decision, when the first expression is reached.
 //!
 //! # What is stored
 //!
-//! `risk_decisions`, by the operation that does the activity and in its commit: no activity without its decision, no decision on an activity that was not done, whatever is
-//! killed in between. Its id is derived from the activity and the stage, so there is one. The row has the set's number, the facts, the numbers and all that
-//! fired; the set's text is stored once. Facts hold personal data and go nowhere else: `Debug` shows neither them nor what a set's lists name.
-//! What a rule wants reviewed waits in `risk_reviews` ([`ReviewRow`]) for a person or a time-out. The points are a pending entry meanwhile; what the decision does to
-//! them is for those who stand above (`payments::review`).
+//! `risk_decisions`, by the operation that does the activity and in its commit, so that there is never one without the other. Its id is derived from the activity and the stage,
+//! so there is one. The row has the set's number, the facts, the counter values and all rules that
+//! fired; the set's text is stored once. Facts hold personal data and go nowhere else: `Debug` shows neither them nor the members of lists.
+//! A review is a row of `risk_reviews` ([`ReviewRow`]) until a person or the time-out decides. The points are a pending entry meanwhile; `payments::review` posts or
+//! voids it.
 //!
 //! Tables owned: `risk_decisions`, `risk_reviews`, `risk_rule_sets`, `risk_rules_in_force`, `risk_challenges`.
 

@@ -1,4 +1,4 @@
-//! What was counted of an activity of which it is not known yet whether it is done.
+//! Counts of an activity of which it is not known yet whether it is done.
 
 use std::{
     fmt,
@@ -17,7 +17,7 @@ use crate::facts::Facts;
 /// Held by an evaluation and its copies, until one of them is told what became of the activity.
 pub(super) struct PendingCount {
     live: Arc<LiveRules>,
-    /// By which it was counted.
+    /// The rules by which it was counted.
     rules: Arc<ActiveRules>,
     receipt: CountReceipt,
     concluded: AtomicBool,
@@ -37,8 +37,8 @@ impl PendingCount {
         })
     }
 
-    /// See [`Evaluation::conclude`](super::Evaluation::conclude). Nobody waits for what was met to be noted:
-    /// what is lost is met for the first time once more.
+    /// See [`Evaluation::conclude`](super::Evaluation::conclude). Recording what was seen is not waited for:
+    /// what is lost counts as new once more.
     pub(super) async fn conclude(self: Arc<Self>, facts: &Facts, done: bool) {
         if self.concluded.swap(true, Ordering::Relaxed) {
             return;

@@ -1,4 +1,4 @@
-//! Counting again, in memory: what a counter would have said of activities that are stored, for rules that did not ask for it then.
+//! Counters in memory, for backtests: the value that a counter would have had, from stored activities.
 //!
 //! The windows are cut as in Redis, so that both say the same; only the clock is that of the activities.
 
@@ -15,7 +15,7 @@ const BUCKETS: i64 = 12;
 /// How many different things are remembered of one subject.
 const MEMBERS_MAX: usize = 1_000;
 
-/// One counter for everybody it was kept for.
+/// One counter with its values of all subjects.
 #[derive(Debug)]
 pub(super) struct ReplayCounter {
     counter: Counter,

@@ -1,17 +1,17 @@
-//! A person's look at points that risk holds back: the row and its transitions. Pure.
+//! Reviews: points that are pending until a person or the time-out decides. The row and its transitions; pure.
 //!
 //! ```text
 //!           claim                    approve (the second, above a limit)
 //!  open ───────────▶ claimed ──────────────────────────────────────────▶ approved
-//!    ▲   release,       │  reject                                ┌──────▶ rejected
+//!    ▲   unclaim,       │  reject                                ┌──────▶ rejected
 //!    └── 30 minutes, ◀──┴────────────────────────────────────────┤
-//!        the first of two approvals                              ├──────▶ lapsed   (time-out: let in or let go)
-//!                                                                └──────▶ moot     (a refund came first)
+//!        the first of two approvals                              ├──────▶ timed out   (released or voided, by the policy)
+//!                                                                └──────▶ superseded  (a refund took the points)
 //! ```
 //!
-//! - A claim keeps others from working on the same thing for half an hour; then it is anybody's again. What nobody claims can be decided at once.
-//! - Above [`ReviewPolicy::second_person_above`] two different people must approve; one may reject, for that gives nothing away. Whoever claimed may be the first.
-//! - The time-out decides alone, whatever the amount: the rule file says which way.
+//! - A claim keeps others from working on a review for half an hour; then it counts as open again. A review can be decided without a claim.
+//! - Above [`ReviewPolicy::second_person_above`] two different people must approve; one may reject, since that gives nothing away. Who claimed it may be the first.
+//! - The time-out decides whatever the amount: the rule file says which way.
 //! - Every change is guarded by the row's version; a decided review never changes again.
 
 use super::{Action, Decision, ReviewSettings, Settings, TimeoutDecision};
@@ -26,21 +26,21 @@ use crate::{
     risk::{Effect, review_store::Reviews},
 };
 
-/// How long a claim keeps others away.
+/// How long a claim lasts.
 pub const CLAIM_SECONDS: i64 = 30 * 60;
 
-/// What the rule file says of reviews.
+/// The terms of the rule file for reviews.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReviewPolicy {
-    /// After so many seconds the time-out decides.
+    /// Seconds after which the time-out decides.
     pub timeout_seconds: i64,
     pub on_timeout: TimeoutDecision,
-    /// More points than this take two people to let in.
+    /// More points than this need the approval of two people.
     pub second_person_above: Points,
 }
 
 impl Default for ReviewPolicy {
-    /// What a file of rules says that does not say it: three days, then no; two people above 10,000 points.
+    /// The defaults of a rule file: rejected after three days; two people above 10,000 points.
     fn default() -> Self {
         (&Settings::default().review).into()
     }
@@ -56,7 +56,7 @@ impl From<&ReviewSettings> for ReviewPolicy {
     }
 }
 
-/// What is reviewed. The number and the word are for ever.
+/// What is reviewed. Number and name are stored: they never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReviewKind {
     /// What a payment earned.
@@ -65,7 +65,7 @@ pub enum ReviewKind {
     PointsTransaction,
 }
 
-/// Where a review stands. What belongs to a state lives in it.
+/// The state of a review, with the data that belongs to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReviewState {
     Open,
@@ -79,7 +79,7 @@ pub enum ReviewState {
     TimedOut {
         released: bool,
     },
-    /// Something else decided: a refund took the money back first.
+    /// A refund took the points before anybody decided.
     Superseded,
 }
 
@@ -102,21 +102,21 @@ pub struct ReviewRow {
     pub entry: EntryId,
     pub customer: CustomerId,
     pub merchant: Option<MerchantId>,
-    /// How many points it may come to let in.
+    /// The points that it is about.
     pub points: Points,
     /// The money that they are about.
     pub amount: Option<Money>,
     /// `payment`, or what a back end calls itself.
     pub source: String,
-    /// The ids of the rules that want it, with commas.
+    /// The ids of the rules that want it, separated by commas.
     pub rules: String,
     pub state: ReviewState,
     /// Who approved first, where two must.
     pub first_approver: Option<Actor>,
     pub decided: Option<ReviewDecision>,
-    /// What the person said who decided, or approved first.
+    /// The note of whoever decided, or approved first.
     pub note: Option<String>,
-    /// When the time-out decides; a minute later while a job is at it. None once it is decided.
+    /// When the time-out decides; while a job has claimed it, a minute later. None once it is decided.
     pub due_at: Option<Timestamp>,
     /// Counts the changes: 1 when it was opened.
     pub version: u32,
@@ -143,7 +143,7 @@ pub struct NewReview {
     pub rules: String,
 }
 
-/// What a person may not do.
+/// Why a change of a review is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ReviewError {
     #[error("no such review")]
@@ -160,7 +160,7 @@ pub enum ReviewError {
     NoteNeeded,
     #[error("the note is too long or not plain text")]
     InvalidNote,
-    /// Of the same caller, who is told which review the key is about.
+    /// By the same caller, who is told which review the key belongs to.
     #[error("the key was used for another request")]
     KeyReused(ReviewId),
     #[error("the ledger refused the decision")]
@@ -169,7 +169,7 @@ pub enum ReviewError {
     Db(#[from] crate::db::DbError),
 }
 
-/// What an approval came to.
+/// The result of an approval.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Approval {
     /// The first of two: another person is needed.
@@ -243,7 +243,7 @@ impl ReviewRow {
         self.state.released().is_some()
     }
 
-    /// Whose claim lasts.
+    /// Who holds the claim at `now`.
     pub fn holder(&self, now: Timestamp) -> Option<&Actor> {
         match &self.state {
             ReviewState::Claimed { by, at } if at.plus_seconds(CLAIM_SECONDS) > now => Some(by),
@@ -288,14 +288,14 @@ impl ReviewRow {
         }
     }
 
-    /// Keeps others away for half an hour. One's own claim begins anew.
+    /// Claims it for half an hour, or renews one's own claim.
     pub fn claim(&self, by: &Actor, now: Timestamp) -> Result<Self, ReviewError> {
         self.check_claim(by, now)?;
         let by = by.clone();
         Ok(self.with_state(ReviewState::Claimed { by, at: now }))
     }
 
-    /// Gives one's own claim up.
+    /// Gives up one's own claim.
     pub fn unclaim(&self, by: &Actor, now: Timestamp) -> Result<Self, ReviewError> {
         self.check_claim(by, now)?;
         match &self.state {
@@ -311,7 +311,7 @@ impl ReviewRow {
         }
     }
 
-    /// Lets the points in, or, where two must, says the first word.
+    /// Approves it, or records the first of two approvals.
     pub fn approve(
         &self,
         by: &Actor,
@@ -338,7 +338,7 @@ impl ReviewRow {
         }
     }
 
-    /// Lets the points go.
+    /// Rejects it: the points are voided.
     pub fn reject(&self, by: &Actor, note: String, now: Timestamp) -> Result<Self, ReviewError> {
         self.check_claim(by, now)?;
         Ok(Self {
@@ -347,7 +347,7 @@ impl ReviewRow {
         })
     }
 
-    /// The time-out decides, whoever has claimed it.
+    /// Decides it by the time-out, also while it is claimed.
     pub fn time_out(
         &self,
         then: TimeoutDecision,
@@ -359,7 +359,7 @@ impl ReviewRow {
         Ok(self.decide(ReviewState::TimedOut { released }, by, now))
     }
 
-    /// Some of the points are gone without the review: it is about the others. Whoever has claimed it keeps it.
+    /// Takes `gone` out of the points that are reviewed; a claim stays.
     pub fn reduce_points(&self, gone: Points) -> Result<Self, ReviewError> {
         self.check_undecided()?;
         Ok(Self {
@@ -368,7 +368,7 @@ impl ReviewRow {
         })
     }
 
-    /// Something else decided: there is nothing left to review.
+    /// Ends it because nothing is left to review.
     pub fn supersede(&self, by: Actor, now: Timestamp) -> Result<Self, ReviewError> {
         self.check_undecided()?;
         Ok(self.decide(ReviewState::Superseded, by, now))
@@ -402,7 +402,7 @@ pub fn open_review(set: &mut WorkingSet, new: NewReview, policy: &ReviewPolicy, 
     set.put::<Reviews>(row.id, row);
 }
 
-/// The rules that took part in a decision and want more than to allow, with commas.
+/// Returns the ids of the live rules that do not allow, separated by commas.
 pub fn rules_wanting_review(decision: &Decision) -> String {
     let live: Vec<&str> = decision
         .fired

@@ -1,8 +1,8 @@
-//! The file of rules, and noticing that it has changed.
+//! The rule file, and how a change of it is noticed.
 //!
 //! Twice a second the file is looked at (which one it is, its size and times), and read only when that has changed and is the same as half a second ago: a file
 //! that is being written is left alone until it rests, since half of it might be a sound file with half of the rules. So a change is in force within about a second.
-//! What was read and refused is not read again until the file changes, so a mistake is told once. One that cannot be read is tried again.
+//! A refused file is not read again until it changes, so its mistakes are logged once. One that cannot be read is tried again.
 
 use std::{
     fs, io,
@@ -78,7 +78,7 @@ pub(super) fn hash_of(text: &str) -> [u8; 32] {
     hash
 }
 
-/// Takes every sound change of the file, until nobody asks for decisions any more. `taken` is what the rules in force were read from.
+/// Loads every change of the file, until the last handle on the rules is dropped. `taken` is the file from which the rules in force were read.
 pub(super) async fn keep_watching(live: Weak<LiveRules>, file: RulesFile, taken: Option<Stamp>) {
     let mut taken = taken;
     let mut seen = taken;

@@ -1,15 +1,15 @@
-//! Challenges: what a customer answers before an activity goes on.
+//! Challenges: a customer proves to be present before an activity goes on.
 //!
-//! Risk says *verify* where it would rather know that the customer has the phone in hand. The activity is not done; the customer is given a challenge, proves to be
-//! there with a fresh `wx.login` code, and repeats the activity with the same key. Then the same rules are asked again about the same inputs and, being answered, want
-//! nothing more ([`Risk::reevaluate_answered`](super::Risk::reevaluate_answered)); nothing is counted twice.
+//! A *verify* decision asks for proof that the customer has the phone in hand. The activity is not done; the customer gets a challenge, answers it
+//! with a fresh `wx.login` code, and repeats the activity with the same key. Then the same rules are evaluated again on the same inputs, and rules that verify have
+//! no effect ([`Risk::reevaluate_answered`](super::Risk::reevaluate_answered)); nothing is counted twice.
 //!
 //! ```text
 //!            the customer's own code
 //!   open ─────────────────────────────▶ answered    counts for every activity of the customer at that stage, as long as the rules say
 //!    │ │  5 codes of somebody else
 //!    │ └─────────────────────────────▶ failed
-//!    └─ its time is over ────────────▶ expired
+//!    └─ 15 minutes have passed ──────▶ expired
 //! ```
 //!
 //! | state \ event | own code | somebody else's code | asked for again |
@@ -20,10 +20,10 @@
 //! | expired, failed | refused | refused | a new one |
 //!
 //! - A customer has one open challenge at a stage, however many requests ask at once and by whichever process: the key `risk_challenges_open` decides.
-//! - The challenge and the decision that asked for it are one commit, and the answer is another. Killed in between, the challenge is open; killed after the answer, it
+//! - The challenge and the decision that asked for it are one commit, and the answer is another. A crash in between leaves the challenge open; after the answer, it
 //!   counts. Neither changes money or points.
-//! - Two answers at once queue at the row's lock: the first decides, the second finds it decided.
-//! - Who asks is told neither the rule nor its reason. The id is random and useless to others: only the person themselves can answer.
+//! - Two concurrent answers queue at the row's lock: the first decides, the second finds it decided.
+//! - The customer is told neither the rule nor its reason. The id is random and useless to others: only the customer can answer.
 //!
 //! Table owned: `risk_challenges`. It is written after `risk_decisions` and before everything else of an activity.
 

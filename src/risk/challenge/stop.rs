@@ -1,4 +1,4 @@
-//! Stopping an activity, and asking for an answer before it goes on.
+//! Stopping an activity, or asking for an answered challenge before it goes on.
 
 use super::{
     super::{Action, ActivityKey, Evaluation, Risk},
@@ -11,7 +11,7 @@ use crate::{
     primitives::{ChallengeId, CustomerId, DecisionId, Lane},
 };
 
-/// Why an activity was not done. It names what a person needs to go on or to ask for help, and neither the rule nor its reason.
+/// Why risk stopped an activity: what the customer needs to go on or to ask for help, but neither the rule nor its reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Stop {
     #[error("risk does not allow it: {0}")]
@@ -24,8 +24,8 @@ pub enum Stop {
     },
 }
 
-/// Risk's word on an activity that the customer can be asked about: an answer of theirs that still counts is taken into account. It is looked for only where rules
-/// would ask, and the rules are then asked again about the same inputs, so that nothing is counted twice.
+/// Evaluates an activity whose customer can answer a challenge. If the decision is *verify*, looks for an answered challenge that is still valid, and evaluates again
+/// with it; nothing is counted twice.
 pub(crate) async fn evaluate_challengeable(
     risk: &Risk,
     db: &Db,
@@ -56,10 +56,10 @@ impl Evaluation {
         }
     }
 
-    /// What keeps the activity from being done, if anything does. The decision is stored in the commit of the operation that calls this, under an id of its own
+    /// Returns why the activity is stopped, if it is. The decision is stored in the commit of the operation that calls this, under an id of its own
     /// since nothing was made; so is the challenge, unless one is open. The operation *replies* with the stop: a refusal would undo both.
     ///
-    /// Who cannot be asked because nobody knows them is blocked.
+    /// Without a known customer nobody can answer: then it is blocked.
     pub(crate) fn stop(&self, set: &mut WorkingSet, cx: &mut Cx<'_>, lane: Lane) -> Option<Stop> {
         let decision = self.decision()?;
         let facts = &decision.facts;
@@ -93,7 +93,7 @@ impl Evaluation {
     }
 }
 
-/// The same in an ordinary transaction: the customer's open challenge at the evaluation's stage, made if there is none.
+/// Returns the customer's open challenge at this stage, made if there is none, in an ordinary transaction.
 pub(crate) async fn open_challenge_in(
     tx: &mut Tx,
     facts: &Facts,

@@ -536,7 +536,7 @@ fn file_wide_settings_have_bounds() {
             (3, 19, "timeout is between 10s and 30d"),
             (
                 3,
-                29,
+                35,
                 "on_timeout is one of approve, reject, and not `wait`",
             ),
             (3, 69, "second_person_above_points is between 0 and"),

@@ -1,14 +1,13 @@
-//! What can be known of an activity before any rule looks at it: for `risk check`, which asks whether a
-//! rule can ever fire.
+//! The possible values of an activity's facts and counters: for `risk check`, which asks whether a rule can
+//! ever fire.
 //!
-//! A [`ActivityShape`] is one way in which an activity of a stage can be: who is known, what it is about. Nothing
-//! of a kind is left open, so that it can be said for each counter whether there is anybody to count
-//! for. A [`AbstractState`] is what numbers, texts and flags may still be: an interval for each number, a set
-//! or the outside of a set for each text. Conditions make worlds smaller (`narrow.rs`), and a rule
-//! that leaves none of any kind can never fire.
+//! An [`ActivityShape`] says which facts an activity of a stage has: who is known, what it is about. So it is
+//! known for each counter whether it has a subject. An [`AbstractState`] says which values numbers, texts and
+//! flags may have: an interval for each number, a set or the complement of a set for each text. Conditions
+//! narrow states (`narrow.rs`), and a rule that leaves no state of any shape can never fire.
 //!
-//! A world may say too much, since it does not know how numbers depend on each other (an hour has no
-//! more activities than a day), never too little: of a rule that can fire nobody is told that it cannot.
+//! A state may contain too much, since it does not know how numbers depend on each other (an hour has no
+//! more activities than a day), never too little: there is no warning about a rule that can fire.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +22,7 @@ use crate::{
 const AMOUNT_MAX: i128 = 5_000_000;
 /// The most that a payment earns: ten thousand points a yuan.
 const EARNED_MAX: i128 = 500_000_000;
-/// The most that a back end gives or spends at once.
+/// The most points of one points transaction.
 const POINTS_TRANSACTION_MAX: i128 = 1_000_000_000;
 
 /// Whole numbers from one to another, both included. None are in it when the first is the greater.
@@ -240,7 +239,7 @@ fn can_name(name: &str, text: &str) -> bool {
     named || text.is_empty()
 }
 
-/// One way in which an activity of a stage can be.
+/// Which facts an activity of a stage has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(
     clippy::struct_excessive_bools,

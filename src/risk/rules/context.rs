@@ -1,4 +1,4 @@
-//! What is known of an activity while rules look at it: its facts, and what the counters said.
+//! The inputs of rules: an activity's facts and its counter values.
 
 use super::rule_set::{RuleSet, StagePlan};
 use crate::{
@@ -11,17 +11,17 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CounterIndex(pub(crate) usize);
 
-/// What a counter says of this activity.
+/// The value of a counter for this activity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CounterReading {
     Number(i64),
     /// The activity has no such customer, merchant, address or device: there is nothing to count it by, and the rule does not apply.
     NoSubject,
-    /// There is one, and it could not be had.
+    /// There is one, and its value is missing.
     Missing,
 }
 
-/// Everything that conditions and expressions ask.
+/// Everything that conditions and expressions read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ActivityContext<'a> {
     pub(super) set: &'a RuleSet,

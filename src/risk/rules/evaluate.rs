@@ -1,4 +1,4 @@
-//! What the rules decide: pure, so that a stored decision can be made again.
+//! Evaluating a rule set. Pure, so that a stored decision can be made again.
 
 use super::{
     condition::{ConditionResult, Evidence},
@@ -15,10 +15,10 @@ use crate::{
 };
 
 impl RuleSet {
-    /// Decides on an activity. `measured` has what the counters said, in the order of [`Self::counter_usages`]; a number that is not there is missing, and the rules that
-    /// need it do what their `on_missing` says. `answered` is a challenge that the customer answered in time: rules that verify are content with it.
+    /// Decides on an activity. `measured` has the counters' values, in the order of [`Self::counter_usages`]; a rule that needs a missing one takes its `on_missing`
+    /// action. `answered` is a challenge that the customer answered in time: rules that verify have no effect then.
     ///
-    /// Every rule of the stage is looked at. A rule that allows overrules those of later priority; of what is left the most severe action is taken.
+    /// Every rule of the stage is evaluated. A rule that allows overrules those of later priority; of what is left the most severe action is taken.
     pub fn evaluate(
         &self,
         rule_set: u32,
@@ -102,7 +102,7 @@ impl RuleSet {
     }
 }
 
-/// The condition and the expression, both of which must hold: what one of them denies needs no numbers for the other.
+/// Evaluates condition and expression, both of which must hold. If one does not, missing counters of the other do not matter.
 fn evaluate_rule(
     rule: &Rule,
     known: &ActivityContext<'_>,

@@ -1,9 +1,9 @@
-//! What is left of a [`AbstractState`] when a condition or an expression is to hold.
+//! Narrows an [`AbstractState`] by a condition or an expression that is to hold.
 //!
 //! Numbers are narrowed by intervals: a comparison of sums of known numbers narrows each of them by
-//! what the others may be. `&&` narrows one after the other; of `||` each side is a world of its own,
-//! up to [`STATES_MAX`], and then the least that covers them all. Choices within choices would still
-//! multiply, so of one rule no more than [`STEPS_MAX`] looks are taken; then worlds stay as they are.
+//! what the others may be. `&&` narrows one after the other; of `||` each side is a state of its own,
+//! up to [`STATES_MAX`], and then the smallest state that covers them all. Nested choices would still
+//! multiply, so one rule takes at most [`STEPS_MAX`] steps; after that states are not narrowed any more.
 
 use cel::{
     IdedExpr,

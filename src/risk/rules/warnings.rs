@@ -1,4 +1,4 @@
-//! What can be read and is hardly meant: said by `zhangfang risk check`, and no mistake.
+//! Warnings of `zhangfang risk check`: what is valid and probably not meant.
 
 use std::{cell::Cell, collections::BTreeSet};
 
@@ -19,7 +19,7 @@ use crate::{
 };
 
 impl RuleSet {
-    /// Sentences for whoever wrote the file, in its order.
+    /// Returns the warnings as sentences, in the order of the file.
     pub fn warnings(&self) -> Vec<String> {
         let each = self.rules.iter().flat_map(|rule| {
             let fires = never_fires(rule, &self.counters);

@@ -11,15 +11,15 @@
 -- rights: select, insert, update, delete
 CREATE TABLE point_lots (
   account_id BINARY(16) NOT NULL,
-  expires_on DATE NOT NULL COMMENT 'first day on which they are gone (UTC+8); 9999-12-31: never',
+  expired_from DATE NOT NULL COMMENT 'first day on which they are gone (UTC+8); 9999-12-31: never',
   tenant_id INT UNSIGNED NOT NULL,
   granted BIGINT NOT NULL COMMENT 'points that ever came into it',
   remaining BIGINT NOT NULL COMMENT 'points that are left',
   expired BIGINT NOT NULL COMMENT 'points that ran out of it',
   given_back BIGINT NOT NULL DEFAULT 0 COMMENT 'of these: counted as given back by refunds',
   granted_on DATE NOT NULL COMMENT 'the last day on which points came into it (UTC+8)',
-  PRIMARY KEY (account_id, expires_on),
-  KEY point_lots_expiry (tenant_id, expires_on, account_id),
+  PRIMARY KEY (account_id, expired_from),
+  KEY point_lots_expiry (tenant_id, expired_from, account_id),
   CONSTRAINT point_lots_remaining CHECK (remaining >= 0 AND remaining <= granted),
   CONSTRAINT point_lots_given_back CHECK (given_back >= 0 AND given_back <= expired)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin

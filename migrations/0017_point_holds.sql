@@ -9,9 +9,9 @@
 -- rights: select, insert, update, delete
 CREATE TABLE point_holds (
   account_id BINARY(16) NOT NULL,
-  set_aside_on DATE NOT NULL COMMENT 'day of the pending transfers (UTC+8)',
+  held_on DATE NOT NULL COMMENT 'day of the pending transfers (UTC+8)',
   tenant_id INT UNSIGNED NOT NULL,
   held BIGINT NOT NULL COMMENT 'points',
-  PRIMARY KEY (account_id, set_aside_on),
+  PRIMARY KEY (account_id, held_on),
   CONSTRAINT point_holds_held CHECK (held > 0)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin

@@ -11,6 +11,6 @@ CREATE TABLE point_days (
   rule_version INT UNSIGNED NOT NULL COMMENT '0: no rule said how many',
   what TINYINT NOT NULL COMMENT '1 earned, 2 awarded, 3 taken back, 4 deducted, 5 redeemed, 6 expired, 7 held, 8 let go, 9 returned',
   points BIGINT NOT NULL,
-  deeds BIGINT NOT NULL COMMENT 'how often',
+  times BIGINT NOT NULL COMMENT 'how often',
   PRIMARY KEY (tenant_id, day, source, rule_version, what)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin

@@ -2,7 +2,7 @@
 -- version guards the row.
 -- due_at is when the time-out decides instead; moving it is how a job claims the row, and does not
 -- change the version. NULL once it is decided.
--- Key: the id of the order or of the row in point_deeds, with 1 as its last byte: one review of
+-- Key: the id of the order or of the row in points_transactions, with 1 as its last byte: one review of
 -- each.
 --
 -- owner: risk

@@ -19,7 +19,7 @@ CREATE TABLE deliveries (
   state VARCHAR(16) NOT NULL COMMENT 'pending, delivered, dropped, parked',
   amount_fen BIGINT NULL COMMENT 'paid or refunded',
   points BIGINT NULL COMMENT 'left when the notice was planned',
-  expires_on DATE NULL COMMENT 'first day on which they are gone (UTC+8)',
+  expired_from DATE NULL COMMENT 'first day on which they are gone (UTC+8)',
   happened_at DATETIME(6) NOT NULL COMMENT 'paid or refunded, by the channel; or when points will expire',
   attempts INT UNSIGNED NOT NULL COMMENT 'begun, since it was planned or retried by hand',
   next_attempt_at DATETIME(6) NULL COMMENT 'while one is under way: when it counts as lost',
@@ -34,5 +34,5 @@ CREATE TABLE deliveries (
   CONSTRAINT deliveries_pending CHECK ((state = 'pending') = (next_attempt_at IS NOT NULL)),
   CONSTRAINT deliveries_refund CHECK ((kind = 'refund_message') = (refund_id IS NOT NULL)),
   CONSTRAINT deliveries_order CHECK ((kind = 'expiry_message') = (order_id IS NULL) AND (order_id IS NULL) = (amount_fen IS NULL)),
-  CONSTRAINT deliveries_expiry CHECK ((order_id IS NULL) = (customer_id IS NOT NULL AND expires_on IS NOT NULL AND points IS NOT NULL))
+  CONSTRAINT deliveries_expiry CHECK ((order_id IS NULL) = (customer_id IS NOT NULL AND expired_from IS NOT NULL AND points IS NOT NULL))
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin

@@ -12,7 +12,7 @@ SELECT t.entry_id AS id,
        CASE t.constrained_side WHEN 2 THEN t.amount ELSE -t.amount END AS points_change,
        t.balance_after AS points_balance,
        t.account_version AS version,
-       CASE WHEN SUBSTR(t.debit_account, 16, 1) = x'24' THEN 'lend'
+       CASE WHEN SUBSTR(t.debit_account, 16, 1) = x'24' THEN 'shortfall'
          WHEN SUBSTR(t.credit_account, 16, 1) = x'24' THEN 'repay'
          ELSE CASE t.entry_kind
            WHEN 1 THEN 'earn'
@@ -24,15 +24,15 @@ SELECT t.entry_id AS id,
            WHEN 7 THEN 'other'
            WHEN 8 THEN 'other'
            WHEN 30 THEN 'other'
-           WHEN 9 THEN CASE t.phase WHEN 0 THEN 'let_in' WHEN 1 THEN 'held' WHEN 3 THEN 'let_go' ELSE 'let_in' END
-           WHEN 10 THEN CASE t.phase WHEN 0 THEN 'award' WHEN 1 THEN 'held' WHEN 3 THEN 'let_go' ELSE 'let_in' END
+           WHEN 9 THEN CASE t.phase WHEN 0 THEN 'credited' WHEN 1 THEN 'held' WHEN 3 THEN 'voided' ELSE 'credited' END
+           WHEN 10 THEN CASE t.phase WHEN 0 THEN 'award' WHEN 1 THEN 'held' WHEN 3 THEN 'voided' ELSE 'credited' END
            WHEN 11 THEN 'deduct'
            WHEN 12 THEN CASE t.phase WHEN 0 THEN 'redeem' WHEN 1 THEN 'hold' WHEN 3 THEN 'release' ELSE 'redeem' END
            WHEN 13 THEN 'redeem'
            WHEN 14 THEN 'expire'
            WHEN 15 THEN 'repay'
-           WHEN 16 THEN 'let_in'
-           WHEN 17 THEN 'let_in'
+           WHEN 16 THEN 'credited'
+           WHEN 17 THEN 'credited'
            WHEN 18 THEN 'return'
            WHEN 20 THEN 'refund'
            ELSE 'other' END END AS change_type,

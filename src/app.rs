@@ -11,7 +11,7 @@ use crate::{
     limits::Limits,
     merchants::{MerchantCache, MiniProgramCodes},
     payments::{Pace, PaymentChannels, Payments, PolicyCache, RecentOrders},
-    points::{Desk, RulesCache},
+    points::{PointsService, RulesCache},
     primitives::{Clock, IdSource, RandomIds, SystemClock, TenantId, Timestamp},
     risk::{self, Risk},
     sharing::Sharing,
@@ -204,9 +204,9 @@ impl App {
     }
 
     /// What back ends do with points is asked here.
-    pub fn points_desk(&self) -> Desk {
+    pub fn points_service(&self) -> PointsService {
         let payments = self.payments();
-        Desk {
+        PointsService {
             db: payments.db.clone(),
             rules: payments.rules.clone(),
             risk: payments.risk.clone(),

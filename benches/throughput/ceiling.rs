@@ -93,7 +93,7 @@ fn statements(orders: &[&Order], number: usize) -> String {
     list(&mut sql, orders, |sql, place, order| {
         write!(sql, "[\"{}\",\"42{number:013}{place:013}\"]", order.id.id()).unwrap()
     });
-    sql.push_str("]', '$[*]' COLUMNS (id CHAR(32) PATH '$[0]', txn VARCHAR(32) PATH '$[1]')) j STRAIGHT_JOIN payment_orders o ON o.id = UNHEX(j.id) AND o.version = 2 SET o.version = 3, o.state = 3, o.wechat_transaction_id = j.txn, o.paid_at = NOW(6), o.points = 12, o.rule_version = 1, o.points_expire_on = '2027-11-23'");
+    sql.push_str("]', '$[*]' COLUMNS (id CHAR(32) PATH '$[0]', txn VARCHAR(32) PATH '$[1]')) j STRAIGHT_JOIN payment_orders o ON o.id = UNHEX(j.id) AND o.version = 2 SET o.version = 3, o.state = 3, o.wechat_transaction_id = j.txn, o.paid_at = NOW(6), o.points = 12, o.rule_version = 1, o.points_expired_from = '2027-11-23'");
     sql.push_str(";INSERT INTO transfers (entry_id, leg, tenant_id, phase, debit_account, credit_account, amount, constrained_side, account_version, balance_after, created_at) VALUES ");
     list(&mut sql, orders, |sql, _, order| {
         let entry = EntryId::of(order.id.id(), EntryKind::Settlement).id();
@@ -120,7 +120,7 @@ fn statements(orders: &[&Order], number: usize) -> String {
         " ON DUPLICATE KEY UPDATE credits_posted = credits_posted + 12, version = version + 1",
     );
     sql.push_str(
-        ";INSERT INTO point_lots (account_id, expires_on, tenant_id, granted, remaining, expired, granted_on) VALUES ",
+        ";INSERT INTO point_lots (account_id, expired_from, tenant_id, granted, remaining, expired, granted_on) VALUES ",
     );
     list(&mut sql, orders, |sql, _, order| {
         write!(

@@ -155,7 +155,7 @@ pub enum Action {
         released: bool,
     },
     /// Points given, taken, spent or set aside by a back end; said again at each change of state.
-    PointsDeed {
+    PointsTransaction {
         customer: CustomerId,
         kind: &'static str,
         state: &'static str,
@@ -204,7 +204,7 @@ impl Action {
             Self::ReviewApproved { .. } => "risk_review.approved",
             Self::ReviewRejected { .. } => "risk_review.rejected",
             Self::ReviewTimedOut { .. } => "risk_review.timed_out",
-            Self::PointsDeed { .. } => "points.deed",
+            Self::PointsTransaction { .. } => "points.transaction",
             Self::PointsExpiryAsked { .. } => "points_expiry.asked",
         }
     }
@@ -287,7 +287,7 @@ impl Action {
             | Self::SharingRetried
             | Self::ReviewClaimed
             | Self::ReviewUnclaimed => json!({}),
-            Self::PointsDeed {
+            Self::PointsTransaction {
                 customer,
                 kind,
                 state,

@@ -260,7 +260,7 @@ mod tests {
             wechat_transaction_id: "4200001234".to_owned(),
             points: Points::parse(12).unwrap(),
             rule_version: 1,
-            points_expire_on: BusinessDay::NEVER,
+            points_expired_from: BusinessDay::NEVER,
             settled_by: None,
             late: Late::No,
         }

@@ -15,7 +15,7 @@ use crate::{
 const ROWS_MAX: usize = 500;
 
 const COLUMNS: &str = "id, tenant_id, kind, order_id, refund_id, amount_fen, happened_at, state, attempts, \
-     next_attempt_at, last_error, created_at, updated_at, customer_id, expires_on, points";
+     next_attempt_at, last_error, created_at, updated_at, customer_id, expired_from, points";
 
 impl FromRow<'_, MySqlRow> for Delivery {
     fn from_row(row: &MySqlRow) -> Result<Self, sqlx::Error> {
@@ -54,7 +54,7 @@ fn about(row: &MySqlRow) -> Result<About, sqlx::Error> {
     }
     Ok(About::Expiry {
         customer: row.try_get("customer_id")?,
-        on: BusinessDay(row.try_get("expires_on")?),
+        on: BusinessDay(row.try_get("expired_from")?),
         points: Points::parse(row.try_get("points")?)
             .map_err(|_| strange("a delivery's points"))?,
     })
@@ -65,7 +65,7 @@ pub(super) async fn insert_new(tx: &mut Tx, rows: &[NewDelivery]) -> Result<(), 
     let now = tx.now();
     for rows in rows.chunks(ROWS_MAX) {
         let mut sql = Sql::new(
-            "INSERT /* deliveries.insert_new */ INTO deliveries (id, tenant_id, kind, order_id, refund_id, amount_fen, customer_id, expires_on, points, \
+            "INSERT /* deliveries.insert_new */ INTO deliveries (id, tenant_id, kind, order_id, refund_id, amount_fen, customer_id, expired_from, points, \
              happened_at, state, attempts, next_attempt_at, created_at, updated_at) VALUES ",
         );
         sql.list(rows, |sql, row| {

@@ -13,7 +13,7 @@ use crate::{
     idempotency::{InvalidKey, OnceError},
     merchants::{DrawingFailure, InvalidField, InvalidTransition, MerchantError},
     payments::{ExceptionError, PaymentError, PolicyError, RefundError, ReplayError},
-    points::{DeedError, RuleError, SetRuleError},
+    points::{PointsError, RuleError, SetRuleError},
     risk::{LoadError, ReloadError, ReviewError, Stop},
     sharing::SharingError,
 };
@@ -760,91 +760,91 @@ impl From<SetRuleError> for Problem {
     }
 }
 
-impl From<DeedError> for Problem {
-    fn from(error: DeedError) -> Self {
+impl From<PointsError> for Problem {
+    fn from(error: PointsError) -> Self {
         let conflict = |code, title, detail, field: Self| Self {
             field: field.field,
             ..Self::new(StatusCode::CONFLICT, code, title, detail)
         };
         match error {
-            DeedError::Field { field, expected } => Self::field(field, expected),
-            DeedError::CustomerUnknown => Self::new(
+            PointsError::Field { field, expected } => Self::field(field, expected),
+            PointsError::CustomerUnknown => Self::new(
                 StatusCode::NOT_FOUND,
                 "customer_not_found",
                 "The customer does not exist",
                 "顾客不存在",
             ),
-            DeedError::CustomerBlocked => CustomerError::Blocked.into(),
-            DeedError::MerchantUnknown => Self {
-                code: "merchant_not_of_deed",
+            PointsError::CustomerBlocked => CustomerError::Blocked.into(),
+            PointsError::MerchantUnknown => Self {
+                code: "merchant_not_of_points_transaction",
                 detail: "商户不存在或与订单不符",
                 ..Self::field(
                     "merchant_id",
                     "a merchant of the tenant; the order's, if one is named",
                 )
             },
-            DeedError::OrderNotTheirs => Self {
+            PointsError::OrderNotTheirs => Self {
                 code: "order_not_of_customer",
                 detail: "订单不存在或不属于该顾客",
                 ..Self::field("order_no", "an order of this customer")
             },
-            DeedError::ReferenceReused(deed) => Self {
+            PointsError::ReferenceReused(points_transaction) => Self {
                 code: "reference_reused",
                 detail: "该业务单号已被用于其他请求",
                 ..Self::field("reference", "one that was not used for another request")
             }
             .with(Extension {
-                deed: Some(deed),
+                points_transaction: Some(points_transaction),
                 ..Extension::default()
             }),
-            DeedError::Insufficient { available } => conflict(
+            PointsError::Insufficient { available } => conflict(
                 "points_insufficient",
                 "The customer has fewer points that can be spent",
                 "可用积分不足",
                 Self::field("points", format!("at most {}", available.get())),
             ),
-            DeedError::Blocked => Self::new(
+            PointsError::Blocked => Self::new(
                 StatusCode::FORBIDDEN,
                 "risk_blocked",
-                "Risk stopped it; the deed is kept as refused",
+                "Risk stopped it; the points transaction is kept as refused",
                 "该操作存在风险，已被拦截",
             ),
-            DeedError::NotFound => Self::new(
+            PointsError::NotFound => Self::new(
                 StatusCode::NOT_FOUND,
-                "deed_not_found",
-                "The deed does not exist, or is another back end's",
+                "points_transaction_not_found",
+                "The points transaction does not exist, or is another back end's",
                 "积分操作记录不存在",
             ),
-            DeedError::State(state) => conflict(
-                "deed_state_conflict",
-                "The deed's state does not allow it",
+            PointsError::State(state) => conflict(
+                "points_transaction_state_conflict",
+                "The points transaction's state does not allow it",
                 "积分操作当前状态不允许此操作",
                 Self::field("state", format!("held; it is {}", state.name())),
             ),
-            DeedError::CaptureTooMuch { held } => Self {
+            PointsError::CaptureTooMuch { held } => Self {
                 detail: "核销积分超出冻结积分",
                 ..Self::field("points", format!("1 to {}", held.get()))
             },
-            DeedError::NotReturnable => Self {
-                code: "deed_not_returnable",
+            PointsError::NotReturnable => Self {
+                code: "points_transaction_not_returnable",
                 detail: "该积分操作不能退回",
-                ..Self::field("deed_id", "a deduction or a redemption")
+                ..Self::field("points_transaction_id", "a deduction or a redemption")
             },
-            DeedError::NotDone(state) => conflict(
-                "deed_state_conflict",
-                "The deed's state does not allow it",
+            PointsError::NotDone(state) => conflict(
+                "points_transaction_state_conflict",
+                "The points transaction's state does not allow it",
                 "积分操作当前状态不允许此操作",
                 Self::field("state", format!("done; it is {}", state.name())),
             ),
-            DeedError::ReturnTooMuch { left } => conflict(
+            PointsError::ReturnTooMuch { left } => conflict(
                 "return_exceeds_taken",
-                "More points than the deed took and are not returned yet",
+                "More points than the points transaction took and are not returned yet",
                 "退回积分超出可退数量",
                 Self::field("points", format!("at most {}", left.get())),
             ),
             // Sums that do not fit: nobody has so many points.
-            DeedError::Ledger(error) => broken(&error),
-            DeedError::Db(error) => error.into(),
+            PointsError::Ledger(error) => broken(&error),
+            PointsError::Db(error) => error.into(),
         }
     }
 }

@@ -8,7 +8,9 @@ use axum::{
 use serde::Serialize;
 
 use crate::{
-    primitives::{ChallengeId, DecisionId, DeedId, Money, OrderNo, RefundNo, ReviewId},
+    primitives::{
+        ChallengeId, DecisionId, Money, OrderNo, PointsTransactionId, RefundNo, ReviewId,
+    },
     risk::Mistake,
 };
 
@@ -45,7 +47,7 @@ pub(super) struct Extension {
     pub(super) order: Option<OrderNo>,
     /// What a key or reference belongs to, beside an order.
     pub(super) refund: Option<RefundNo>,
-    pub(super) deed: Option<DeedId>,
+    pub(super) points_transaction: Option<PointsTransactionId>,
     pub(super) review: Option<ReviewId>,
     /// How much of the order can still be refunded.
     pub(super) refundable: Option<Money>,
@@ -98,10 +100,10 @@ pub(super) struct ProblemBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "06D8R5MKTS7J0T4V3C9Q2W00")]
     refund_no: Option<RefundNo>,
-    /// With `reference_reused`: the deed that the reference names.
+    /// With `reference_reused`: the points transaction that the reference names.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, example = "pd_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
-    deed_id: Option<DeedId>,
+    #[schema(value_type = Option<String>, example = "pt_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
+    points_transaction_id: Option<PointsTransactionId>,
     /// With `idempotency_key_reused`: the review that the key was used for.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "rv_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
@@ -273,7 +275,7 @@ impl Problem {
             challenge,
             order,
             refund,
-            deed,
+            points_transaction,
             review,
             refundable,
         } = self.extension.map(|boxed| *boxed).unwrap_or_default();
@@ -289,7 +291,7 @@ impl Problem {
             challenge,
             order_no: order,
             refund_no: refund,
-            deed_id: deed,
+            points_transaction_id: points_transaction,
             review_id: review,
             refundable_fen: refundable,
             trace_id: trace_id.to_owned(),

@@ -31,7 +31,7 @@ const IDS: [(&str, &str); 7] = [
 ];
 
 /// Properties that are called `id` have an example that begins with one of these.
-const PREFIXES: [&str; 10] = ["cu", "me", "st", "rc", "ex", "pd", "rd", "ch", "rv", "xr"];
+const PREFIXES: [&str; 10] = ["cu", "me", "st", "rc", "ex", "pt", "rd", "ch", "rv", "xr"];
 
 /// What `id` in a path is the id of.
 const PATHS: [(&str, &str); 7] = [
@@ -41,7 +41,7 @@ const PATHS: [(&str, &str); 7] = [
     ("/api/v1/admin/risk/decisions/{id}", "rd"),
     ("/api/v1/admin/sharing-receivers/{id}", "rc"),
     ("/api/v1/customer/challenges/{id}", "ch"),
-    ("/api/v1/open/points/", "pd"),
+    ("/api/v1/open/points/", "pt"),
 ];
 
 /// Names of properties and parameters that are one of a few words.

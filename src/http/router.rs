@@ -143,8 +143,8 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(open::end_hold::capture))                   // holds/{id}/capture
         .routes(routes!(open::end_hold::release))                   // holds/{id}/release
         .routes(routes!(open::customer_balance::customer_balance))  // customers/{customer_id}/balance
-        .routes(routes!(open::list_deeds::list_deeds))              // deeds
-        .routes(routes!(open::get_deed::get_deed))                  // deeds/{id}
+        .routes(routes!(open::list_points_transactions::list_points_transactions))              // transactions
+        .routes(routes!(open::get_points_transaction::get_points_transaction))                  // transactions/{id}
         // no token
         .routes(routes!(callbacks::wechat_payments::wechat_payments)) // /api/v1/wechat/notify/{tenant}/payments
         .routes(routes!(callbacks::wechat_refunds::wechat_refunds)) // /api/v1/wechat/notify/{tenant}/refunds

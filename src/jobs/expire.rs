@@ -343,7 +343,7 @@ fn expiring(lot: &LotRow) -> Option<ExpiringPoints> {
         .filter(|points| !points.is_zero())?;
     Some(ExpiringPoints {
         customer: lot.account.customer()?,
-        on: lot.expires_on,
+        on: lot.expired_from,
         points,
     })
 }

@@ -18,15 +18,15 @@ pub(super) async fn run(db: Db, stop: CancellationToken) {
 
 /// True when there may be more to do at once. What cannot be ended now falls due again.
 pub async fn holds_round(db: &Db) -> Result<bool, DbError> {
-    let over = points::claim_over(db).await?;
+    let over = points::claim_expired_holds(db).await?;
     let busy = !over.is_empty();
     stream::iter(over)
-        .for_each_concurrent(AT_ONCE, async |(deed, tenant)| {
-            match guarded("holds", points::time_out(db, tenant, deed)).await {
+        .for_each_concurrent(AT_ONCE, async |(points_transaction, tenant)| {
+            match guarded("holds", points::time_out(db, tenant, points_transaction)).await {
                 Some(Ok(true)) => metrics::counter!("point_holds_expired_total").increment(1),
                 Some(Ok(false)) | None => {}
                 Some(Err(error)) => {
-                    tracing::warn!(deed.id = %deed, reason = %error, "a hold was not ended");
+                    tracing::warn!(points_transaction.id = %points_transaction, reason = %error, "a hold was not ended");
                 }
             }
         })

@@ -18,7 +18,7 @@ pub(super) struct PointDays(BTreeMap<Key, Sums>);
 #[derive(Debug, Default)]
 struct Sums {
     points: i64,
-    deeds: i64,
+    times: i64,
 }
 
 impl PointDays {
@@ -44,7 +44,7 @@ impl PointDays {
         );
         let sums = self.0.entry(key).or_default();
         sums.points = sums.points.saturating_add(points.get());
-        sums.deeds += 1;
+        sums.times += 1;
     }
 
     pub(super) async fn write(&self, tx: &mut Tx) -> Result<(), DbError> {
@@ -52,7 +52,7 @@ impl PointDays {
             return Ok(());
         }
         let mut sql = Sql::new(
-            "INSERT /* relay.point_days */ INTO point_days (tenant_id, day, source, rule_version, what, points, deeds) VALUES ",
+            "INSERT /* relay.point_days */ INTO point_days (tenant_id, day, source, rule_version, what, points, times) VALUES ",
         );
         sql.list(
             &self.0,
@@ -64,12 +64,12 @@ impl PointDays {
                     .int(*version)
                     .push(",")
                     .int(*what);
-                sql.push(",").int(sums.points).push(",").int(sums.deeds);
+                sql.push(",").int(sums.points).push(",").int(sums.times);
                 sql.push(")");
             },
         );
         sql.push(
-            " ON DUPLICATE KEY UPDATE points = points + VALUES(points), deeds = deeds + VALUES(deeds)",
+            " ON DUPLICATE KEY UPDATE points = points + VALUES(points), times = times + VALUES(times)",
         );
         sqlx::raw_sql(sql.into_statement())
             .execute(tx.conn())

@@ -1,6 +1,6 @@
 //! Lots: which points leave first, which may leave at all, and what is free.
 //!
-//! A lot is *over* on a day (UTC+8) when its `expires_on` is that day or an earlier one. Three rules follow, and `verify` may replay them from the transfers alone:
+//! A lot is *over* on a day (UTC+8) when its `expired_from` is that day or an earlier one. Three rules follow, and `verify` may replay them from the transfers alone:
 //!
 //! - **What is spent at once** ([`Phase::Posted`](super::Phase::Posted)) is taken on the day of its transfer, from lots that are not over on that day.
 //! - **What was set aside** ([`Phase::Pending`](super::Phase::Pending)) stays spendable until its hold ends: when it is posted, a lot counts as over by the day of the
@@ -27,13 +27,13 @@
 //!
 //! With *since* the day by which lots are judged (the transfer's own, or the pending one's) and *today* the transfer's own:
 //!
-//! 1. lots with since < `expires_on` ≤ today, the earliest first: only what was set aside can still use them. (Empty for what is spent at once.)
-//! 2. the lot that the transfer names (`transfers.lot`), if since < `expires_on`;
-//! 3. the other lots with since < `expires_on`, the earliest first.
+//! 1. lots with since < `expired_from` ≤ today, the earliest first: only what was set aside can still use them. (Empty for what is spent at once.)
+//! 2. the lot that the transfer names (`transfers.lot`), if since < `expired_from`;
+//! 3. the other lots with since < `expired_from`, the earliest first.
 //!
 //! # What ran out
 //!
-//! A lot's row counts what expired of it, and how much of that refunds have counted as given back ([`run_out`], [`count_as_given_back`]): a refund does not claim
+//! A lot's row counts what expired of it, and how much of that refunds have counted as given back ([`expired_in_lot`], [`count_as_given_back`]): a refund does not claim
 //! points a second time that ran out before, and no two refunds count the same ones.
 //!
 //! # Why a hold can always be posted
@@ -59,7 +59,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Holds, LedgerError, Lots, LotsOf,
-    store::{HeldDays, LotChange, RunOut, RunOuts},
+    store::{HeldDays, LotChange, LotExpiries, LotExpiry},
 };
 use crate::{
     db::{Wanted, WorkingSet},
@@ -116,7 +116,7 @@ impl PointHoldings {
     }
 
     /// What may expire on `today`, by lot, the earliest first: of the lots that are over all but what holds can use, which stays in the youngest of them.
-    pub fn over(&self, today: BusinessDay) -> Result<Vec<(BusinessDay, i64)>, LedgerError> {
+    pub fn expirable(&self, today: BusinessDay) -> Result<Vec<(BusinessDay, i64)>, LedgerError> {
         let mut going = Vec::new();
         // What of the lots that were looked at, and of older ones, holds can use yet.
         let mut usable = i64::MAX;
@@ -168,7 +168,7 @@ pub fn expirable(
     lots_max: usize,
 ) -> Result<Vec<(BusinessDay, Points)>, LedgerError> {
     PointHoldings::of(set, account)
-        .over(today)?
+        .expirable(today)?
         .into_iter()
         .take(lots_max)
         .map(|(on, left)| Ok((on, Points::parse(left).map_err(|_| LedgerError::BelowZero)?)))
@@ -176,7 +176,7 @@ pub fn expirable(
 }
 
 /// Points are set aside on `day`. Only after [`want_spending`](super::want_spending).
-pub(super) fn set_aside(
+pub(super) fn hold(
     set: &mut WorkingSet,
     tenant: TenantId,
     account: AccountId,
@@ -193,7 +193,7 @@ pub(super) fn set_aside(
 }
 
 /// What was set aside on `day` is not any more. Only after [`want_spending`](super::want_spending).
-pub(super) fn let_go(
+pub(super) fn release_hold(
     set: &mut WorkingSet,
     account: AccountId,
     (day, amount): (BusinessDay, i64),
@@ -214,20 +214,20 @@ pub(super) fn let_go(
     Ok(())
 }
 
-/// What [`run_out`] and [`count_as_given_back`] read.
-pub fn want_run_out(want: &mut Wanted, account: AccountId, lot: BusinessDay) {
-    want.row::<RunOuts>((account, lot));
+/// What [`expired_in_lot`] and [`count_as_given_back`] read.
+pub fn want_lot_expiry(want: &mut Wanted, account: AccountId, lot: BusinessDay) {
+    want.row::<LotExpiries>((account, lot));
 }
 
-/// Points that ran out of a lot unspent and were not counted as given back yet. Only after [`want_run_out`].
+/// Points that ran out of a lot unspent and were not counted as given back yet. Only after [`want_lot_expiry`].
 ///
 /// Fails only for rows that break the invariants.
-pub fn run_out(
+pub fn expired_in_lot(
     set: &WorkingSet,
     account: AccountId,
     lot: BusinessDay,
 ) -> Result<Points, LedgerError> {
-    let row = set.get::<RunOuts>((account, lot));
+    let row = set.get::<LotExpiries>((account, lot));
     let left = row.map_or(0, |row| row.expired.saturating_sub(row.given_back));
     Points::parse(left).map_err(|_| LedgerError::BelowZero)
 }
@@ -244,28 +244,28 @@ pub fn count_as_given_back(
     } else {
         points.get()
     };
-    change_run_out(set, (account, lot), 0, counted)
+    change_lot_expiry(set, (account, lot), 0, counted)
 }
 
-fn change_run_out(
+fn change_lot_expiry(
     set: &mut WorkingSet,
     key: (AccountId, BusinessDay),
     expired: i64,
     given_back: i64,
 ) -> Result<(), LedgerError> {
-    let before = set.get::<RunOuts>(key).copied().unwrap_or(RunOut {
+    let before = set.get::<LotExpiries>(key).copied().unwrap_or(LotExpiry {
         expired: 0,
         given_back: 0,
     });
     let plus = |one: i64, other: i64| one.checked_add(other).ok_or(LedgerError::Overflow);
-    let after = RunOut {
+    let after = LotExpiry {
         expired: plus(before.expired, expired)?,
         given_back: plus(before.given_back, given_back)?,
     };
     if after.given_back < 0 || after.given_back > after.expired {
         return Err(LedgerError::LotsShort);
     }
-    set.put::<RunOuts>(key, after);
+    set.put::<LotExpiries>(key, after);
     Ok(())
 }
 
@@ -349,8 +349,8 @@ pub(super) fn spend(
         let expired = if runs_out { taken } else { 0 };
         change_lot(set, tenant, (account, on), (0, less, expired))?;
         // Whoever counts it as given back in the same batch finds it.
-        if expired > 0 && set.has_loaded::<RunOuts>((account, on)) {
-            change_run_out(set, (account, on), expired, 0)?;
+        if expired > 0 && set.has_loaded::<LotExpiries>((account, on)) {
+            change_lot_expiry(set, (account, on), expired, 0)?;
         }
     }
     set.put::<LotsOf>(account, lots);

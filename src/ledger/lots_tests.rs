@@ -69,7 +69,7 @@ fn what_expires_first_is_spent_first_and_what_is_over_not_at_all() {
 }
 
 #[test]
-fn what_was_set_aside_uses_first_what_is_over_for_everybody_else() {
+fn a_hold_uses_first_what_has_expired_for_everybody_else() {
     let held = |amount, named| LotWithdrawal {
         since: day(2),
         ..at_once(amount, named, 5)
@@ -85,7 +85,7 @@ fn what_was_set_aside_uses_first_what_is_over_for_everybody_else() {
 
 /// A hold that took the named lot first would take what was lent for a younger one, and leave points that only itself could have used.
 #[test]
-fn an_old_hold_leaves_to_a_younger_one_what_was_lent_for_it() {
+fn an_old_hold_leaves_to_a_younger_one_the_shortfall_credited_for_it() {
     let never = BusinessDay::NEVER;
     // 15 points are held on day 1, and 10 of them are over on day 6.
     let mut of = PointHoldings {
@@ -152,7 +152,7 @@ fn what_was_granted_just_now_is_taken_from_its_lot_and_no_other() {
 fn as_many_points_stay_in_lots_that_are_over_as_holds_can_use() {
     let over = |holds: &[(u32, i64)]| {
         stock(&[(3, 5), (4, 5), (9, 5)], holds)
-            .over(day(4))
+            .expirable(day(4))
             .unwrap()
     };
     assert_eq!(over(&[]), [(day(3), 5), (day(4), 5)]);
@@ -178,9 +178,9 @@ enum Step {
         points: i64,
     },
     /// Of which what is missing may be lent.
-    SetAside {
+    Hold {
         points: i64,
-        lends: bool,
+        may_fall_short: bool,
     },
     End {
         which: usize,
@@ -197,7 +197,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         (0_u32..4, 1_i64..10).prop_map(|(lasts, points)| Step::Grant { lasts, points }),
         (1_i64..10).prop_map(|points| Step::Spend { points }),
-        (1_i64..20, any::<bool>()).prop_map(|(points, lends)| Step::SetAside { points, lends }),
+        (1_i64..20, any::<bool>()).prop_map(|(points, may_fall_short)| Step::Hold {
+            points,
+            may_fall_short
+        }),
         (
             0_usize..4,
             any::<bool>(),
@@ -245,7 +248,7 @@ proptest! {
     /// Whatever happens in whichever order: a hold or a part of it can be posted when its time comes, nothing leaves a lot that is over by its day, nothing that no hold can
     /// use stays in a lot after the sweep, lots hold what was granted less what left, what is free is exactly what holds do not need, and who owes has nothing free.
     #[test]
-    fn a_hold_can_always_be_posted_and_nothing_is_spent_from_a_lot_that_is_over(steps in steps()) {
+    fn a_hold_can_always_be_posted_and_nothing_is_spent_from_an_expired_lot(steps in steps()) {
         let mut of = PointHoldings::default();
         // The day and the points.
         let mut holds: Vec<(BusinessDay, i64)> = Vec::new();
@@ -267,9 +270,9 @@ proptest! {
                     prop_assert!(parts.iter().all(|(on, _)| *on > now));
                     balance = balance.checked_sub(points).unwrap();
                 }
-                Step::SetAside { points, lends } => {
+                Step::Hold { points, may_fall_short } => {
                     let missing = points.checked_sub(free).unwrap().max(0);
-                    if missing == 0 || lends {
+                    if missing == 0 || may_fall_short {
                         plus(&mut of.lots, BusinessDay::NEVER, missing);
                         balance = balance.checked_add(missing).unwrap();
                         debt = debt.checked_add(missing).unwrap();
@@ -300,13 +303,13 @@ proptest! {
                     debt = debt.checked_sub(repaid).unwrap();
                 }
                 Step::Expire => {
-                    for (on, points) in of.over(now).unwrap() {
+                    for (on, points) in of.expirable(now).unwrap() {
                         let leaving = LotWithdrawal { only: Some(LotRestriction::Expiring), named: Some(on), ..at_once(points, None, today) };
                         prop_assert_eq!(take(&mut of.lots, leaving).unwrap(), [(on, points)]);
                         balance = balance.checked_sub(points).unwrap();
                     }
                     prop_assert_eq!(of.free(now).unwrap(), free);
-                    prop_assert!(of.over(now).unwrap().is_empty());
+                    prop_assert!(of.expirable(now).unwrap().is_empty());
                     let left: i64 = of.lots.range(..=now).map(|(_, left)| left).sum();
                     prop_assert!(left <= of.held().unwrap());
                 }

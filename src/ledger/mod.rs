@@ -55,7 +55,7 @@
 //! | 20 | `callback_events`, 21 `callback_alarms` | payments |
 //! | 22 | `risk_decisions`, 23 `risk_challenges` | risk |
 //! | 26 | `foreign_refunds` | payments |
-//! | 27 | `point_deed_lots`, 28 `point_deeds` | points |
+//! | 27 | `points_transaction_lots`, 28 `points_transactions` | points |
 //! | 29 | `risk_reviews` | risk |
 //! | 30 | `payment_orders` (31: collection codes, read only) | payments |
 //! | 32 | `refunds`, 33 `refund_history`, 34 `payment_exceptions`, 35 the same, of what got on | payments |
@@ -89,7 +89,9 @@ mod transfer;
 pub use account::{Account, Balance};
 pub use debt::{repayment, repayment_out_of_grant};
 pub use error::LedgerError;
-pub use lots::{PointHoldings, count_as_given_back, expirable, run_out, spendable, want_run_out};
+pub use lots::{
+    PointHoldings, count_as_given_back, expirable, expired_in_lot, spendable, want_lot_expiry,
+};
 pub use post::{
     Draft, Resolution, is_posted, post, resolve, want_accounts, want_crediting, want_entry,
     want_resolution, want_spending,
@@ -100,5 +102,5 @@ pub use store::{
     find_holdings, find_lot,
 };
 #[cfg(test)]
-pub(crate) use store::{LotChange, RunOut, RunOuts};
+pub(crate) use store::{LotChange, LotExpiries, LotExpiry};
 pub use transfer::{ConstrainedSide, Phase, Transfer};

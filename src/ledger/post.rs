@@ -311,8 +311,8 @@ fn put(
     if constrained_side == ConstrainedSide::Debit {
         match phase {
             Phase::Posted => {}
-            Phase::Pending => lots::set_aside(set, tenant, debit, (days.1, amount))?,
-            Phase::Post | Phase::Void => lots::let_go(set, debit, (days.0, amount))?,
+            Phase::Pending => lots::hold(set, tenant, debit, (days.1, amount))?,
+            Phase::Post | Phase::Void => lots::release_hold(set, debit, (days.0, amount))?,
         }
     }
     let mut constrained = None;

@@ -392,7 +392,7 @@ impl RowSet for Lots {
             .iter()
             .partition(|change| change.after.remaining < 0);
         out.rows(
-            "INSERT /* ledger.grant_lots */ INTO point_lots (account_id, expires_on, tenant_id, granted, remaining, expired, granted_on) VALUES ",
+            "INSERT /* ledger.grant_lots */ INTO point_lots (account_id, expired_from, tenant_id, granted, remaining, expired, granted_on) VALUES ",
             more,
             " ON DUPLICATE KEY UPDATE granted = granted + VALUES(granted), remaining = remaining + VALUES(remaining), expired = expired + VALUES(expired), \
              granted_on = COALESCE(VALUES(granted_on), granted_on)",
@@ -408,8 +408,8 @@ impl RowSet for Lots {
         out.rows(
             "UPDATE /* ledger.spend_lots */ JSON_TABLE('[",
             less,
-            "]', '$[*]' COLUMNS (account CHAR(32) PATH '$[0]', expires_on DATE PATH '$[1]', granted BIGINT PATH '$[2]', spent BIGINT PATH '$[3]', expired BIGINT PATH '$[4]', granted_on DATE PATH '$[5]')) j \
-             STRAIGHT_JOIN point_lots l ON l.account_id = UNHEX(j.account) AND l.expires_on = j.expires_on \
+            "]', '$[*]' COLUMNS (account CHAR(32) PATH '$[0]', expired_from DATE PATH '$[1]', granted BIGINT PATH '$[2]', spent BIGINT PATH '$[3]', expired BIGINT PATH '$[4]', granted_on DATE PATH '$[5]')) j \
+             STRAIGHT_JOIN point_lots l ON l.account_id = UNHEX(j.account) AND l.expired_from = j.expired_from \
              SET l.granted = l.granted + j.granted, l.remaining = l.remaining - j.spent, l.expired = l.expired + j.expired, \
              l.granted_on = COALESCE(j.granted_on, l.granted_on)",
             true,
@@ -437,7 +437,7 @@ impl RowSet for LotsOf {
     const LOCK_ORDER: u8 = 61;
 
     fn load(keys: &[AccountId], sql: &mut Sql) {
-        sql.push("SELECT /* ledger.load_lots */ account_id, expires_on, remaining FROM point_lots WHERE remaining > 0 AND account_id IN (");
+        sql.push("SELECT /* ledger.load_lots */ account_id, expired_from, remaining FROM point_lots WHERE remaining > 0 AND account_id IN (");
         sql.list(keys, |sql, key| {
             sql.bytes(key.bytes());
         });
@@ -475,7 +475,7 @@ impl RowSet for Holds {
     const LOCK_ORDER: u8 = 62;
 
     fn load(keys: &[AccountId], sql: &mut Sql) {
-        sql.push("SELECT /* ledger.load_holds */ account_id, tenant_id, set_aside_on, held FROM point_holds WHERE account_id IN (");
+        sql.push("SELECT /* ledger.load_holds */ account_id, tenant_id, held_on, held FROM point_holds WHERE account_id IN (");
         sql.list(keys, |sql, key| {
             sql.bytes(key.bytes());
         });
@@ -508,7 +508,7 @@ impl RowSet for Holds {
             other.map(|(day, held)| (change.key, change.after.tenant, *day, *held))
         });
         out.rows(
-            "INSERT /* ledger.hold_points */ INTO point_holds (account_id, set_aside_on, tenant_id, held) VALUES ",
+            "INSERT /* ledger.hold_points */ INTO point_holds (account_id, held_on, tenant_id, held) VALUES ",
             held,
             " ON DUPLICATE KEY UPDATE held = VALUES(held)",
             false,
@@ -529,9 +529,7 @@ impl RowSet for Holds {
         for (account, day) in ended {
             let mut sql =
                 Sql::new("DELETE /* ledger.end_holds */ FROM point_holds WHERE account_id = ");
-            sql.bytes(account.bytes())
-                .push(" AND set_aside_on = ")
-                .day(day);
+            sql.bytes(account.bytes()).push(" AND held_on = ").day(day);
             out.statement(&sql, Some(1));
         }
     }
@@ -540,21 +538,21 @@ impl RowSet for Holds {
 /// What ran out of a lot, and how much of it was counted as given back. Written where the latter changes, and only if it is still what was loaded; what ran out changes
 /// with [`Lots`], and never becomes less.
 #[derive(Debug)]
-pub(crate) struct RunOuts;
+pub(crate) struct LotExpiries;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct RunOut {
+pub(crate) struct LotExpiry {
     pub(crate) expired: i64,
     pub(crate) given_back: i64,
 }
 
-impl RowSet for RunOuts {
+impl RowSet for LotExpiries {
     type Key = (AccountId, BusinessDay);
-    type Row = RunOut;
+    type Row = LotExpiry;
     const LOCK_ORDER: u8 = 63;
 
     fn load(keys: &[Self::Key], sql: &mut Sql) {
-        sql.push("SELECT /* ledger.load_run_outs */ account_id, expires_on, expired, given_back FROM point_lots WHERE (account_id, expires_on) IN (");
+        sql.push("SELECT /* ledger.load_lot_expiries */ account_id, expired_from, expired, given_back FROM point_lots WHERE (account_id, expired_from) IN (");
         sql.list(keys, |sql, (account, on)| {
             sql.push("(")
                 .bytes(account.bytes())
@@ -567,11 +565,11 @@ impl RowSet for RunOuts {
 
     fn read(row: &MySqlRow) -> Result<(Self::Key, Self::Row), sqlx::Error> {
         let key = (row.try_get(0)?, BusinessDay(row.try_get(1)?));
-        let run_out = RunOut {
+        let lot_expiry = LotExpiry {
             expired: row.try_get(2)?,
             given_back: row.try_get(3)?,
         };
-        Ok((key, run_out))
+        Ok((key, lot_expiry))
     }
 
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
@@ -586,7 +584,7 @@ impl RowSet for RunOuts {
             sql.int(change.after.given_back)
                 .push(" WHERE account_id = ")
                 .bytes(account.bytes());
-            sql.push(" AND expires_on = ")
+            sql.push(" AND expired_from = ")
                 .day(on)
                 .push(" AND given_back = ")
                 .int(before);
@@ -604,8 +602,8 @@ pub async fn find_holdings(
     // In one statement, so that all of it is of one moment.
     let statement = format!(
         "SELECT /* ledger.find_holdings */ {ACCOUNT_COLUMNS}, \
-         (SELECT CAST(JSON_OBJECTAGG(CAST(l.expires_on AS CHAR), l.remaining) AS CHAR) FROM point_lots l WHERE l.account_id = a.id AND l.remaining > 0), \
-         (SELECT CAST(JSON_OBJECTAGG(CAST(h.set_aside_on AS CHAR), h.held) AS CHAR) FROM point_holds h WHERE h.account_id = a.id) \
+         (SELECT CAST(JSON_OBJECTAGG(CAST(l.expired_from AS CHAR), l.remaining) AS CHAR) FROM point_lots l WHERE l.account_id = a.id AND l.remaining > 0), \
+         (SELECT CAST(JSON_OBJECTAGG(CAST(h.held_on AS CHAR), h.held) AS CHAR) FROM point_holds h WHERE h.account_id = a.id) \
          FROM accounts a WHERE a.id = ? AND a.tenant_id = ?"
     );
     let row = sqlx::query(sqlx::AssertSqlSafe(statement))
@@ -662,13 +660,13 @@ pub async fn find_lot(
     db: &Db,
     tenant: TenantId,
     account: AccountId,
-    expires_on: BusinessDay,
+    expired_from: BusinessDay,
 ) -> Result<Points, DbError> {
     let left: Option<(i64,)> = sqlx::query_as(
-        "/* ledger.find_lot */ SELECT remaining FROM point_lots WHERE account_id = ? AND expires_on = ? AND tenant_id = ?",
+        "/* ledger.find_lot */ SELECT remaining FROM point_lots WHERE account_id = ? AND expired_from = ? AND tenant_id = ?",
     )
     .bind(account)
-    .bind(expires_on.0)
+    .bind(expired_from.0)
     .bind(tenant)
     .fetch_optional(db.pool())
     .await?;

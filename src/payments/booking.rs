@@ -9,7 +9,7 @@ use crate::{
     db::{Cx, WorkingSet},
     ledger::{self, Account, Accounts, Draft, LedgerError, Resolution},
     outbox::{self, Event},
-    points::{self, PointsMove, expiry::expire_over},
+    points::{self, PointsMove, expiry::expire_lots},
     primitives::{
         AccountId, AccountKind, BusinessDay, CustomerId, EntryId, EntryKind, ExceptionId, Lane,
         Points, TenantId,
@@ -78,7 +78,7 @@ pub(super) fn book_held_points(
     payment: &Payment,
 ) -> Result<EntryId, LedgerError> {
     let entry = EntryId::of(order.id.id(), EntryKind::PointsHeld);
-    let lot = payment.points_expire_on;
+    let lot = payment.points_expired_from;
     let draft = Draft::posted(
         of_tenant(order.tenant, AccountKind::PointsIssued),
         AccountId::customer_points(customer),
@@ -106,17 +106,17 @@ pub(super) fn book_refund(
         of_tenant(order.tenant, AccountKind::RefundsInTransit),
         refund.amount.get(),
     )];
-    refund.points.ran_out = count_run_out(set, cx, order, refund)?;
+    refund.points.expired = count_expired(set, cx, order, refund)?;
     let taken = refund.points.taken();
-    let lent = shortfall(set, cx.now().business_day(), order, taken, policy)?;
-    refund.points.lent = lent;
+    let shortfall = shortfall(set, cx.now().business_day(), order, taken, policy)?;
+    refund.points.shortfall = shortfall;
     if let Some(customer) = order.customer
-        && !lent.is_zero()
+        && !shortfall.is_zero()
     {
         drafts.push(Draft::posted(
             AccountId::customer_debt(customer),
             AccountId::customer_points(customer),
-            lent.get(),
+            shortfall.get(),
         ));
     }
     post(set, cx, refund, EntryKind::RefundAccepted, &drafts)?;
@@ -141,17 +141,17 @@ pub(super) fn book_refund(
 
 /// The lot into which a payment's points went.
 fn lot_of(order: &Order) -> Option<(AccountId, BusinessDay)> {
-    let lot = order.state.payment()?.points_expire_on;
+    let lot = order.state.payment()?.points_expired_from;
     Some((AccountId::customer_points(order.customer?), lot))
 }
 
 /// The same, if its day has come: what is left in it can no longer be spent.
-fn lot_that_is_over(order: &Order, today: BusinessDay) -> Option<(AccountId, BusinessDay)> {
+fn expired_lot(order: &Order, today: BusinessDay) -> Option<(AccountId, BusinessDay)> {
     lot_of(order).filter(|(_, lot)| *lot <= today)
 }
 
 /// What the next sweep would take of a lot.
-fn about_to_run_out(
+fn about_to_expire(
     set: &WorkingSet,
     (account, lot): (AccountId, BusinessDay),
     today: BusinessDay,
@@ -162,17 +162,17 @@ fn about_to_run_out(
 }
 
 /// Of `due` points, those that ran out of the payment's lot unspent, or are about to: if the refund set out now they would count as given back.
-pub(super) fn would_have_run_out(
+pub(super) fn would_have_expired(
     set: &WorkingSet,
     today: BusinessDay,
     order: &Order,
     due: Points,
 ) -> Result<Points, LedgerError> {
-    let Some(lot) = lot_that_is_over(order, today) else {
+    let Some(lot) = expired_lot(order, today) else {
         return Ok(Points::ZERO);
     };
-    let gone = ledger::run_out(set, lot.0, lot.1)?;
-    let going = about_to_run_out(set, lot, today)?;
+    let gone = ledger::expired_in_lot(set, lot.0, lot.1)?;
+    let going = about_to_expire(set, lot, today)?;
     let both = gone.checked_add(going).map_err(|_| LedgerError::Overflow)?;
     Ok(both.min(due))
 }
@@ -180,7 +180,7 @@ pub(super) fn would_have_run_out(
 /// Counts what ran out of the payment's lot as given back, up to what the refund is due; each point once, whichever of the payments that filled the lot is refunded. If the
 /// night's sweep has not come by yet it is done for this customer here and now, so that the refund comes to the same before and after it. Points that stay in the lot because
 /// some are held have not run out.
-fn count_run_out(
+fn count_expired(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
     order: &Order,
@@ -188,14 +188,14 @@ fn count_run_out(
 ) -> Result<Points, LedgerError> {
     let today = cx.now().business_day();
     let due = refund.points.due.saturating_sub(refund.points.withheld);
-    let Some((account, lot)) = lot_that_is_over(order, today).filter(|_| !due.is_zero()) else {
+    let Some((account, lot)) = expired_lot(order, today).filter(|_| !due.is_zero()) else {
         return Ok(Points::ZERO);
     };
     // An entry takes so many lots at a time, the earliest first.
-    while !about_to_run_out(set, (account, lot), today)?.is_zero() {
-        expire_over(set, cx, (order.tenant, account), today)?;
+    while !about_to_expire(set, (account, lot), today)?.is_zero() {
+        expire_lots(set, cx, (order.tenant, account), today)?;
     }
-    let counted = ledger::run_out(set, account, lot)?.min(due);
+    let counted = ledger::expired_in_lot(set, account, lot)?.min(due);
     if !counted.is_zero() {
         ledger::count_as_given_back(set, (account, lot), counted, false)?;
     }
@@ -240,7 +240,7 @@ pub(super) fn book_refund_arrived(
     let lot = order
         .state
         .payment()
-        .map(|payment| payment.points_expire_on);
+        .map(|payment| payment.points_expired_from);
     resolve(set, cx, refund, Resolution::Post, lot)?;
     let taken = refund.points.taken();
     tell_points(cx, order, PointsMove::TakenBack, taken);
@@ -269,23 +269,23 @@ pub(super) fn book_refunded_elsewhere(
         of_tenant(order.tenant, AccountKind::ChannelReceivable),
         refund.amount.get(),
     )];
-    refund.points.ran_out = count_run_out(set, cx, order, refund)?;
+    refund.points.expired = count_expired(set, cx, order, refund)?;
     let taken = refund.points.taken();
     if let Some(customer) = order.customer
         && !taken.is_zero()
     {
         let account = AccountId::customer_points(customer);
         let spendable = ledger::spendable(set, account, cx.now().business_day())?;
-        let lent = taken.saturating_sub(spendable);
-        refund.points.lent = lent;
-        if !lent.is_zero() {
+        let shortfall = taken.saturating_sub(spendable);
+        refund.points.shortfall = shortfall;
+        if !shortfall.is_zero() {
             let debt = AccountId::customer_debt(customer);
-            drafts.push(Draft::posted(debt, account, lent.get()));
+            drafts.push(Draft::posted(debt, account, shortfall.get()));
         }
         let lot = order
             .state
             .payment()
-            .map(|payment| payment.points_expire_on);
+            .map(|payment| payment.points_expired_from);
         // What was lent is free by now, so that this can leave, and nothing stays free of somebody who owes.
         let issued = of_tenant(order.tenant, AccountKind::PointsIssued);
         drafts.push(Draft::posted(account, issued, taken.get()).from_lot(lot));
@@ -306,8 +306,8 @@ pub(super) fn book_refund_undone(
 ) -> Result<(), LedgerError> {
     resolve(set, cx, refund, Resolution::Void, None)?;
     // Whatever day it is: a clock that was put right may be at the day before.
-    if let Some(lot) = lot_of(order).filter(|_| !refund.points.ran_out.is_zero()) {
-        ledger::count_as_given_back(set, lot, refund.points.ran_out, true)?;
+    if let Some(lot) = lot_of(order).filter(|_| !refund.points.expired.is_zero()) {
+        ledger::count_as_given_back(set, lot, refund.points.expired, true)?;
     }
     let mut drafts = vec![Draft::posted(
         of_tenant(order.tenant, AccountKind::RefundsInTransit),
@@ -319,8 +319,8 @@ pub(super) fn book_refund_undone(
         let repay = ledger::repayment(set, customer, cx.now().business_day())?;
         drafts.extend(repay.map(|repay| {
             // What was lent went into the lot that lasts for ever.
-            let lent = repay.amount <= refund.points.lent.get();
-            repay.from_lot(lent.then_some(BusinessDay::NEVER))
+            let shortfall = repay.amount <= refund.points.shortfall.get();
+            repay.from_lot(shortfall.then_some(BusinessDay::NEVER))
         }));
     }
     post(set, cx, refund, EntryKind::RefundOutcome, &drafts)

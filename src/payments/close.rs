@@ -205,8 +205,8 @@ impl Operation for GiveUp {
         match outcome {
             Ok(Applied::Now(closed)) => {
                 if let Some(actor) = &self.actor {
-                    let (tenant, deed) = (closed.tenant, Action::PaymentClosed);
-                    audit::note(set, cx, tenant, actor, deed, &closed.no());
+                    let (tenant, action) = (closed.tenant, Action::PaymentClosed);
+                    audit::note(set, cx, tenant, actor, action, &closed.no());
                 }
                 put_order(set, cx, closed.clone(), self.why, self.actor.as_ref());
                 Ok(closed)

@@ -59,11 +59,11 @@ pub async fn create_payment(
     let evaluation = evaluate_creation(payments, &wish).await?;
     let operation = CreateOrder::new(&wish, seconds, evaluation.clone());
     let db = payments.db.clone();
-    let deed = async move { db.submit(operation).await };
+    let done = async move { db.submit(operation).await };
     let run_and_conclude = evaluation
         .clone()
         .unwrap_or_default()
-        .run_and_conclude(deed, is_made);
+        .run_and_conclude(action, is_made);
     let (order, merchant_name, is_new) = match run_and_conclude.await? {
         Created::Now(order, merchant_name) => {
             if let Some(evaluation) = &evaluation {

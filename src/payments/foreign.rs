@@ -215,7 +215,7 @@ fn points_gone(order: &Order, amount: Money) -> Points {
     let Some(payment) = order.state.payment() else {
         return Points::ZERO;
     };
-    if order.review == PointsReview::LetGo {
+    if order.review == PointsReview::Voided {
         return Points::ZERO;
     }
     let sums = order.refunds;
@@ -231,10 +231,10 @@ impl ApplyRefund {
             return;
         };
         if self.stated {
-            let deed = Action::ForeignRefundStated {
+            let action = Action::ForeignRefundStated {
                 out_refund_no: said.out_refund_no.clone(),
             };
-            audit::note(set, cx, self.tenant, &self.by, deed, &said.out_trade_no);
+            audit::note(set, cx, self.tenant, &self.by, action, &said.out_trade_no);
         }
     }
 

@@ -61,9 +61,9 @@ pub enum PointsReview {
     /// They are pending.
     Open,
     /// Decided: credited.
-    LetIn,
+    Credited,
     /// Decided, or a refund came first: gone.
-    LetGo,
+    Voided,
 }
 
 /// The refunds of an order, counted on the order's row, whose version guards them.
@@ -121,7 +121,7 @@ pub struct Payment {
     pub points: Points,
     pub rule_version: u32,
     /// The first day on which these points are gone: a refund takes them back from this lot first.
-    pub points_expire_on: BusinessDay,
+    pub points_expired_from: BusinessDay,
     /// The callback that told; none when a query did.
     pub settled_by: Option<Id>,
     pub late: Late,
@@ -219,8 +219,8 @@ impl PointsReview {
             Self::No => 0,
             Self::Wanted => 1,
             Self::Open => 2,
-            Self::LetIn => 3,
-            Self::LetGo => 4,
+            Self::Credited => 3,
+            Self::Voided => 4,
         }
     }
 
@@ -229,8 +229,8 @@ impl PointsReview {
             0 => Some(Self::No),
             1 => Some(Self::Wanted),
             2 => Some(Self::Open),
-            3 => Some(Self::LetIn),
-            4 => Some(Self::LetGo),
+            3 => Some(Self::Credited),
+            4 => Some(Self::Voided),
             _ => None,
         }
     }
@@ -241,8 +241,8 @@ impl PointsReview {
             Self::No => "no",
             Self::Wanted => "wanted",
             Self::Open => "open",
-            Self::LetIn => "let_in",
-            Self::LetGo => "let_go",
+            Self::Credited => "credited",
+            Self::Voided => "voided",
         }
     }
 }
@@ -678,15 +678,16 @@ impl Order {
         match self.review {
             PointsReview::Open => Ok(Self {
                 review: if released {
-                    PointsReview::LetIn
+                    PointsReview::Credited
                 } else {
-                    PointsReview::LetGo
+                    PointsReview::Voided
                 },
                 ..self.become_state(self.state.clone())
             }),
-            PointsReview::No | PointsReview::Wanted | PointsReview::LetIn | PointsReview::LetGo => {
-                Err(self.state.refuse(OrderEvent::Review))
-            }
+            PointsReview::No
+            | PointsReview::Wanted
+            | PointsReview::Credited
+            | PointsReview::Voided => Err(self.state.refuse(OrderEvent::Review)),
         }
     }
 
@@ -700,10 +701,10 @@ impl Order {
     pub fn credited_points(&self) -> Points {
         let earned = self.state.payment().map(|payment| payment.points);
         match self.review {
-            PointsReview::No | PointsReview::Wanted | PointsReview::LetIn => earned
+            PointsReview::No | PointsReview::Wanted | PointsReview::Credited => earned
                 .unwrap_or(Points::ZERO)
                 .saturating_sub(self.refunds.withheld),
-            PointsReview::Open | PointsReview::LetGo => Points::ZERO,
+            PointsReview::Open | PointsReview::Voided => Points::ZERO,
         }
     }
 
@@ -776,7 +777,7 @@ mod tests {
             wechat_transaction_id: transaction.into(),
             points: Points::ZERO,
             rule_version: 1,
-            points_expire_on: BusinessDay::NEVER,
+            points_expired_from: BusinessDay::NEVER,
             settled_by: None,
             late: Late::No,
         }
@@ -863,7 +864,7 @@ mod tests {
     }
 
     #[test]
-    fn a_review_is_decided_once_and_only_what_was_let_in_is_credited() {
+    fn a_review_is_decided_once_and_only_what_it_released_is_credited() {
         let mut paid = order(OrderState::Paid(Payment {
             points: Points::constant(9),
             ..payment("T1")
@@ -871,18 +872,18 @@ mod tests {
         for review in [
             PointsReview::No,
             PointsReview::Wanted,
-            PointsReview::LetIn,
-            PointsReview::LetGo,
+            PointsReview::Credited,
+            PointsReview::Voided,
         ] {
             paid.review = review;
             assert!(paid.reviewed(true).is_err() && paid.reviewed(false).is_err());
         }
         paid.review = PointsReview::Open;
         assert_eq!(paid.credited_points(), Points::ZERO);
-        let (released, let_go) = (paid.reviewed(true).unwrap(), paid.reviewed(false).unwrap());
-        assert_eq!((released.version, let_go.version), (2, 2));
+        let (released, voided) = (paid.reviewed(true).unwrap(), paid.reviewed(false).unwrap());
+        assert_eq!((released.version, voided.version), (2, 2));
         assert_eq!(released.credited_points(), Points::constant(9));
-        assert_eq!(let_go.credited_points(), Points::ZERO);
+        assert_eq!(voided.credited_points(), Points::ZERO);
     }
 
     #[test]

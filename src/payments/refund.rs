@@ -124,9 +124,9 @@ impl Origin {
 pub struct PointsBack {
     pub due: Points,
     /// Of those taken: lent to the customer, who has spent them.
-    pub lent: Points,
+    pub shortfall: Points,
     /// Ran out of the payment's lot unspent, before the refund set out: they count as given back.
-    pub ran_out: Points,
+    pub expired: Points,
     /// Under review when the refund set out: never credited, and not for the review to let in unless the refund fails.
     pub withheld: Points,
 }
@@ -134,15 +134,15 @@ pub struct PointsBack {
 impl PointsBack {
     pub const NONE: Self = Self {
         due: Points::ZERO,
-        lent: Points::ZERO,
-        ran_out: Points::ZERO,
+        shortfall: Points::ZERO,
+        expired: Points::ZERO,
         withheld: Points::ZERO,
     };
 
     /// What is set aside, and taken from the customer when the money arrives.
     #[must_use]
     pub fn taken(&self) -> Points {
-        let elsewhere = self.due.saturating_sub(self.ran_out);
+        let elsewhere = self.due.saturating_sub(self.expired);
         elsewhere.saturating_sub(self.withheld)
     }
 }

@@ -15,7 +15,7 @@
 use super::{
     BookingError, Order, OrderSharing, Origin, Pace, Payments, PointsBack, PolicyTerms, Progress,
     Refund, RefundError, RefundState, Why,
-    booking::{book_refund, put_order, put_refund, shortfall, would_have_run_out},
+    booking::{book_refund, put_order, put_refund, shortfall, would_have_expired},
     facts::evaluate_refund,
     refund::points_to_give_back,
     review::{want_review, withhold},
@@ -125,10 +125,10 @@ pub async fn request_refund(
         pace: payments.pace,
     };
     let db = payments.db.clone();
-    let deed = async move { db.submit(operation).await };
+    let done = async move { db.submit(operation).await };
     let run_and_conclude = evaluation
         .unwrap_or_default()
-        .run_and_conclude(deed, Result::is_ok);
+        .run_and_conclude(action, Result::is_ok);
     let asked = run_and_conclude.await??;
     Ok(super::submit_if_new(payments, *asked.refund, asked.is_new).await)
 }
@@ -276,8 +276,11 @@ impl AskRefund {
         // Whether they are there, under review, or gone, is looked at when the refund sets out.
         let waits = self.waits(amount, asked, given);
         let due = match order.review {
-            PointsReview::LetGo => Points::ZERO,
-            PointsReview::Open | PointsReview::No | PointsReview::Wanted | PointsReview::LetIn => {
+            PointsReview::Voided => Points::ZERO,
+            PointsReview::Open
+            | PointsReview::No
+            | PointsReview::Wanted
+            | PointsReview::Credited => {
                 points_to_give_back(payment.points, order.amount, asked, order.refunds.points)
             }
         };
@@ -372,7 +375,7 @@ impl Operation for AskRefund {
             set_out(set, cx, &order, &mut refund, (&self.terms, self.pace))?;
             self.count(set, today, amount)?;
         } else if !order.is_under_review() {
-            let gone = would_have_run_out(set, today, &order, points.due)?;
+            let gone = would_have_expired(set, today, &order, points.due)?;
             let taken = points.due.saturating_sub(gone);
             shortfall(set, today, &order, taken, self.terms.points_shortfall)?;
         }
@@ -406,9 +409,9 @@ pub(super) fn want_order_and_points(want: &mut Wanted, set: &WorkingSet, order: 
         if let Some(customer) = order.customer {
             let account = AccountId::customer_points(customer);
             ledger::want_spending(want, account);
-            let lot = order.state.payment().map(|paid| paid.points_expire_on);
+            let lot = order.state.payment().map(|paid| paid.points_expired_from);
             if let Some(lot) = lot.filter(|lot| *lot != BusinessDay::NEVER) {
-                ledger::want_run_out(want, account, lot);
+                ledger::want_lot_expiry(want, account, lot);
             }
         }
     }
@@ -447,11 +450,11 @@ fn as_reviewed(
     actor: &Actor,
 ) -> Result<Order, RefundError> {
     let mut next = match order.review {
-        PointsReview::No | PointsReview::Wanted | PointsReview::LetIn => return Ok(order),
-        PointsReview::Open | PointsReview::LetGo if refund.points.due.is_zero() => {
+        PointsReview::No | PointsReview::Wanted | PointsReview::Credited => return Ok(order),
+        PointsReview::Open | PointsReview::Voided if refund.points.due.is_zero() => {
             return Ok(order);
         }
-        PointsReview::Open | PointsReview::LetGo => Order {
+        PointsReview::Open | PointsReview::Voided => Order {
             version: order.version.saturating_add(1),
             ..order
         },
@@ -599,12 +602,12 @@ impl Operation for Decide {
             (true, false) => "rejected",
         };
         let amount = decided.amount;
-        let deed = if decision.agree {
+        let action = if decision.agree {
             Action::RefundApproved { amount }
         } else {
             Action::RefundRejected { amount }
         };
-        audit::note(set, cx, decision.tenant, &by.actor, deed, &decided.no());
+        audit::note(set, cx, decision.tenant, &by.actor, action, &decided.no());
         put_refund(set, cx, decided.clone(), &by.actor, why);
         Ok(Asked::new(decided, true))
     }

@@ -28,7 +28,7 @@
 //!   must agree to all of them. The customer's pending points are the pending entry: all of it until the decision.
 //! - **A refund that somebody else made** (`foreign.rs`) withholds its part from the first word on, as if what of ours cannot arrive beside it were gone already. So for a
 //!   while more may be withheld than was earned; then the review lets in nothing, and whichever of the refunds fails gives back what is above what the others withhold.
-//! - **Told** as points let go ([`PointsMove::LetGo`]), and returned to the total cap of the rule, when it is certain that they are gone.
+//! - **Told** as points let go ([`PointsMove::Voided`]), and returned to the total cap of the rule, when it is certain that they are gone.
 //! - **Killed half-way**: each step is one commit, and what is under way is in the rows of the refund and the review: the refund's job and the review's time-out go on from
 //!   there, in either order, and come to the same sum.
 
@@ -44,10 +44,10 @@ use crate::{
     idempotency::{Claim, KeyRow, Keys},
     ledger::{self, Draft, LedgerError, Phase, Resolution, Transfers},
     outbox::{self, Event},
-    points::{self, DeedError, PointsMove},
+    points::{self, PointsError, PointsMove},
     primitives::{
-        AccountId, AccountKind, BusinessDay, DeedId, EntryId, EntryKind, Lane, Length, OrderId,
-        Points, ReviewId, TenantId, Text, TransferId,
+        AccountId, AccountKind, BusinessDay, EntryId, EntryKind, Lane, Length, OrderId, Points,
+        PointsTransactionId, ReviewId, TenantId, Text, TransferId,
     },
     risk::{Approval, ReviewError, ReviewKind, ReviewPolicy, ReviewRow, Reviews, TimeoutDecision},
 };
@@ -200,7 +200,9 @@ impl TurnReview {
     fn is_somebody_else(&self, row: &ReviewRow, set: &WorkingSet) -> Result<(), ReviewError> {
         let asked_by = match row.kind {
             ReviewKind::Order => None,
-            ReviewKind::PointsTransaction => points::asked_by(set, DeedId::new(self.id.cause())),
+            ReviewKind::PointsTransaction => {
+                points::requested_by(set, PointsTransactionId::new(self.id.cause()))
+            }
         };
         match self.word {
             Word::Approve(_) if asked_by == Some(&self.by) => Err(ReviewError::SamePerson),
@@ -244,7 +246,7 @@ impl Operation for TurnReview {
                     }
                 }
                 ReviewKind::PointsTransaction => {
-                    points::want_decision(want, set, DeedId::new(self.id.cause()));
+                    points::want_review(want, set, PointsTransactionId::new(self.id.cause()));
                 }
             }
         }
@@ -276,7 +278,7 @@ impl Operation for TurnReview {
             && set
                 .get::<Orders>(OrderId::new(row.id.cause()))
                 .is_some_and(|order| order.refunds.unknown);
-        let (turned, deed) = self.turn(&row, unknown, cx)?;
+        let (turned, action) = self.turn(&row, unknown, cx)?;
         if let Some(released) = turned.state.released() {
             match turned.kind {
                 ReviewKind::Order => {
@@ -289,15 +291,16 @@ impl Operation for TurnReview {
                     put_order(set, cx, order, Why::Reviewed, Some(&self.by));
                 }
                 ReviewKind::PointsTransaction => {
-                    let deed = DeedId::new(turned.id.cause());
-                    let decided = points::decide_in(set, cx, deed, released, &self.by);
+                    let points_transaction = PointsTransactionId::new(turned.id.cause());
+                    let decided =
+                        points::decide_review(set, cx, points_transaction, released, &self.by);
                     decided.map_err(|error| of_deed(cx, error))?;
                 }
             }
             metrics::counter!("risk_reviews_decided_total", "outcome" => turned.state.name())
                 .increment(1);
         }
-        audit::note(set, cx, turned.tenant, &self.by, deed, &turned.id);
+        audit::note(set, cx, turned.tenant, &self.by, action, &turned.id);
         set.put::<Reviews>(turned.id, turned.clone());
         Ok(turned)
     }
@@ -345,7 +348,7 @@ fn settle_points(
     ledger::resolve(set, review.entry, 1, way, None, cx.now())?;
     posted(cx, review.tenant, review.entry.resolution());
     if released && rest < held && !rest.is_zero() {
-        let entry = EntryId::of(review.id.cause(), EntryKind::HeldPartLetIn);
+        let entry = EntryId::of(review.id.cause(), EntryKind::HeldPartCredited);
         let part = Draft::posted(pending.debit, pending.credit, rest.get());
         let part = part.expiring(pending.lot.unwrap_or(BusinessDay::NEVER));
         ledger::post(set, review.tenant, entry, &[part], cx.now())?;
@@ -359,7 +362,7 @@ fn settle_points(
     if released {
         tell_points(cx, &order, PointsMove::Earned, rest);
     } else {
-        tell_points(cx, &order, PointsMove::LetGo, rest);
+        tell_points(cx, &order, PointsMove::Voided, rest);
         return_points(set, &order, rest);
     }
     Ok(())
@@ -380,27 +383,30 @@ fn repayment(
     ledger::repayment_out_of_grant(set, customer, granted, cx.now().business_day())
 }
 
-/// A deed whose review is open is under review: that it cannot be decided is a broken book.
-fn of_deed(cx: &mut Cx<'_>, error: DeedError) -> ReviewError {
+/// A points transaction whose review is open is under review: that it cannot be decided is a broken book.
+fn of_deed(cx: &mut Cx<'_>, error: PointsError) -> ReviewError {
     match error {
-        DeedError::Ledger(error) => error.into(),
-        DeedError::Db(error) => error.into(),
-        DeedError::State(_)
-        | DeedError::NotFound
-        | DeedError::Field { .. }
-        | DeedError::CustomerUnknown
-        | DeedError::CustomerBlocked
-        | DeedError::MerchantUnknown
-        | DeedError::OrderNotTheirs
-        | DeedError::ReferenceReused(_)
-        | DeedError::Insufficient { .. }
-        | DeedError::Blocked
-        | DeedError::CaptureTooMuch { .. }
-        | DeedError::NotReturnable
-        | DeedError::NotDone(_)
-        | DeedError::ReturnTooMuch { .. } => {
-            tracing::error!(reason = %error, "a deed does not take the end of its review");
-            LedgerError::from(cx.inconsistent("a deed that is not under its open review")).into()
+        PointsError::Ledger(error) => error.into(),
+        PointsError::Db(error) => error.into(),
+        PointsError::State(_)
+        | PointsError::NotFound
+        | PointsError::Field { .. }
+        | PointsError::CustomerUnknown
+        | PointsError::CustomerBlocked
+        | PointsError::MerchantUnknown
+        | PointsError::OrderNotTheirs
+        | PointsError::ReferenceReused(_)
+        | PointsError::Insufficient { .. }
+        | PointsError::Blocked
+        | PointsError::CaptureTooMuch { .. }
+        | PointsError::NotReturnable
+        | PointsError::NotDone(_)
+        | PointsError::ReturnTooMuch { .. } => {
+            tracing::error!(reason = %error, "a points transaction does not take the end of its review");
+            LedgerError::from(
+                cx.inconsistent("a points transaction that is not under its open review"),
+            )
+            .into()
         }
     }
 }
@@ -440,7 +446,7 @@ pub(super) fn refund_arrived(
     if withheld.is_zero() {
         return Ok(order);
     }
-    tell_points(cx, &order, PointsMove::LetGo, withheld);
+    tell_points(cx, &order, PointsMove::Voided, withheld);
     return_points(set, &order, withheld);
     if !order.is_under_review() {
         return Ok(order);
@@ -460,7 +466,7 @@ pub(super) fn refund_arrived(
         .increment(1);
     set.put::<Reviews>(superseded.id, superseded);
     Ok(Order {
-        review: PointsReview::LetGo,
+        review: PointsReview::Voided,
         ..order
     })
 }
@@ -502,8 +508,8 @@ pub(super) fn refund_failed(
     }
     match order.review {
         PointsReview::Open => {}
-        PointsReview::LetIn => {
-            let lot = order.state.payment().map(|paid| paid.points_expire_on);
+        PointsReview::Credited => {
+            let lot = order.state.payment().map(|paid| paid.points_expired_from);
             let customer = order
                 .customer
                 .ok_or_else(|| cx.inconsistent("points of an order without a customer"))?;
@@ -512,13 +518,13 @@ pub(super) fn refund_failed(
             let credit = Draft::posted(issued, account, withheld.get());
             let mut drafts = vec![credit.expiring(lot.unwrap_or(BusinessDay::NEVER))];
             drafts.extend(repayment(set, cx, order, lot, withheld)?);
-            let entry = EntryId::of(refund.id.id(), EntryKind::WithheldLetIn);
+            let entry = EntryId::of(refund.id.id(), EntryKind::WithheldCredited);
             ledger::post(set, order.tenant, entry, &drafts, cx.now())?;
             posted(cx, order.tenant, entry);
             tell_points(cx, order, PointsMove::Earned, withheld);
         }
-        PointsReview::LetGo | PointsReview::No | PointsReview::Wanted => {
-            tell_points(cx, order, PointsMove::LetGo, withheld);
+        PointsReview::Voided | PointsReview::No | PointsReview::Wanted => {
+            tell_points(cx, order, PointsMove::Voided, withheld);
             return_points(set, order, withheld);
         }
     }

@@ -371,7 +371,7 @@ impl SettlePayment {
             points,
             rule_version: rule.version,
             // Counted from the credit, not from the payment: nobody's points are over when they come.
-            points_expire_on: rule.terms.expires_on(cx.now().business_day()),
+            points_expired_from: rule.terms.expired_from(cx.now().business_day()),
             settled_by: self.callback.as_ref().map(|(id, _)| *id),
             late,
         }
@@ -451,7 +451,7 @@ impl SettlePayment {
         let held = !points.is_zero()
             && (self.ruled.credit(&paid, points)? == Credit::Held || doubt.is_some());
         let at_once = if held { Points::ZERO } else { payment.points };
-        let lot = payment.points_expire_on;
+        let lot = payment.points_expired_from;
         book_settlement(set, cx, &paid, at_once, lot)?;
         if held {
             paid.review = hold_points(set, cx, &paid, &payment, (&self.ruled, doubt))?;

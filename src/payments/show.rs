@@ -77,10 +77,10 @@ pub async fn show_payment(
     };
     let evaluation = evaluation.unwrap_or_default();
     let db = payments.db.clone();
-    let deed = async move { db.submit(operation).await };
+    let done = async move { db.submit(operation).await };
     let shown = evaluation
         .clone()
-        .run_and_conclude(deed, Result::is_ok)
+        .run_and_conclude(action, Result::is_ok)
         .await??;
     if shown.is_new {
         // What risk says of a repeat is not what was said of the order.

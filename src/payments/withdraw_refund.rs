@@ -166,8 +166,8 @@ impl Withdraw {
             reason: wish.reason.clone(),
         });
         let amount = asked.amount;
-        let deed = Action::RefundWithdrawalAsked { amount };
-        audit::note(set, cx, wish.tenant, &wish.by, deed, &asked.no());
+        let action = Action::RefundWithdrawalAsked { amount };
+        audit::note(set, cx, wish.tenant, &wish.by, action, &asked.no());
         put_refund(set, cx, asked.clone(), &wish.by, &wish.reason);
         self.use_key(set, cx);
         Ok(Withdrawn::Done(Box::new(asked)))
@@ -230,12 +230,12 @@ impl Operation for Withdraw {
             &wish.by,
         )?;
         let amount = withdrawn.amount;
-        let deed = Action::RefundWithdrawn {
+        let action = Action::RefundWithdrawn {
             amount,
             reason: wish.reason.clone(),
             asked_by: refund.progress.withdrawal.map(|first| first.by),
         };
-        audit::note(set, cx, wish.tenant, &wish.by, deed, &withdrawn.no());
+        audit::note(set, cx, wish.tenant, &wish.by, action, &withdrawn.no());
         self.use_key(set, cx);
         Ok(Withdrawn::Done(Box::new(withdrawn)))
     }

@@ -2,7 +2,7 @@
 
 use sqlx::FromRow;
 
-use super::classes::{Cause, KIND, caused_by, change_type, counted_as, is_no_debt, source_of};
+use super::change_types::{Cause, KIND, caused_by, change_type, counted_as, is_no_debt, source_of};
 use crate::{
     db::{Db, DbError},
     ledger::{self, Account, ConstrainedSide, Phase},
@@ -19,8 +19,8 @@ pub struct PointsRecord {
     pub version: u32,
     pub points_change: i64,
     pub points_balance: i64,
-    /// `earn`, `adjust`, `refund` (given back), `lend` (lent for it), `repay` (of what was lent), `award`, `deduct`, `redeem`, `hold` (set aside), `release` (let go
-    /// again), `return` (of what was deducted or redeemed), `expire`, `held` (until a review is decided), `let_in` and `let_go` (it is), `other`.
+    /// `earn`, `adjust`, `refund` (given back), `shortfall` (lent for it), `repay` (of what was lent), `award`, `deduct`, `redeem`, `hold` (set aside), `release` (let go
+    /// again), `return` (of what was deducted or redeemed), `expire`, `held` (until a review is decided), `credited` and `voided` (it is), `other`.
     pub change_type: String,
     /// Where they came from or went to: `payment`, `refund`, `expiry`, `adjustment`, or what a back end calls itself.
     pub source: String,
@@ -52,8 +52,8 @@ pub async fn list_records(
         Phase::Void.code(),
     );
     let of_refunds = caused_by(&[Cause::Refund]);
-    let of_deeds = caused_by(&[Cause::Deed, Cause::OrderOrDeed]);
-    let of_orders = caused_by(&[Cause::Order, Cause::OrderOrDeed]);
+    let of_transactions = caused_by(&[Cause::Transaction, Cause::OrderOrTransaction]);
+    let of_orders = caused_by(&[Cause::Order, Cause::OrderOrTransaction]);
     let statement = format!(
         "SELECT /* points.list_records */ t.account_version AS version, \
          CASE t.constrained_side WHEN {credit} THEN t.amount ELSE -t.amount END AS points_change, \
@@ -62,10 +62,10 @@ pub async fn list_records(
          o.id AS order_id, m.name AS merchant_name, t.created_at \
          FROM transfers t \
          LEFT JOIN refunds r ON {kind} IN {of_refunds} AND r.id = CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') \
-         LEFT JOIN point_deeds d ON {kind} IN {of_deeds} AND d.id = CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') \
-         LEFT JOIN payment_orders o ON o.id = CASE WHEN d.id IS NOT NULL THEN d.order_id WHEN r.id IS NOT NULL THEN r.order_id \
+         LEFT JOIN points_transactions p ON {kind} IN {of_transactions} AND p.id = CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') \
+         LEFT JOIN payment_orders o ON o.id = CASE WHEN p.id IS NOT NULL THEN p.order_id WHEN r.id IS NOT NULL THEN r.order_id \
          WHEN {kind} IN {of_orders} THEN CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') END \
-         LEFT JOIN merchants m ON m.id = COALESCE(o.merchant_id, d.merchant_id) \
+         LEFT JOIN merchants m ON m.id = COALESCE(o.merchant_id, p.merchant_id) \
          WHERE t.constrained_account = ? AND t.tenant_id = ? AND t.account_version < ? \
          ORDER BY t.account_version DESC LIMIT ?"
     );
@@ -172,11 +172,11 @@ pub async fn statistics(
         .fetch_all(db.pool())
         .await?;
     let (kind, source) = (KIND, source_of());
-    let of_deeds = caused_by(&[Cause::Deed, Cause::OrderOrDeed]);
+    let of_transactions = caused_by(&[Cause::Transaction, Cause::OrderOrTransaction]);
     let sources = format!(
         "SELECT /* points.source_statistics */ {source} AS source, {earned_and_spent} \
          FROM transfers t \
-         LEFT JOIN point_deeds d ON {kind} IN {of_deeds} AND d.id = CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') \
+         LEFT JOIN points_transactions p ON {kind} IN {of_transactions} AND p.id = CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') \
          WHERE {happened} GROUP BY 1 ORDER BY 1"
     );
     let sources = sqlx::query_as(sqlx::AssertSqlSafe(sources))

@@ -36,7 +36,7 @@ pub struct DayFigures {
     pub what: PointsMove,
     pub points: i64,
     /// How often.
-    pub deeds: i64,
+    pub times: i64,
 }
 
 /// The figures of a tenant, in the order of day, source, rule and what happened.
@@ -52,7 +52,7 @@ pub async fn day_statistics(
         .push(if source { "source" } else { "NULL" })
         .push(", ")
         .push(if rule { "rule_version" } else { "NULL" })
-        .push(", what, CAST(SUM(points) AS SIGNED), CAST(SUM(deeds) AS SIGNED) FROM point_days WHERE tenant_id = ")
+        .push(", what, CAST(SUM(points) AS SIGNED), CAST(SUM(times) AS SIGNED) FROM point_days WHERE tenant_id = ")
         .int(tenant.0)
         .push(" AND day >= ")
         .day(query.from)
@@ -71,7 +71,7 @@ pub async fn day_statistics(
             rule_version: optional(rule, || row.try_get(2))?,
             what: what.ok_or(DbError::Inconsistent("an unknown move of points"))?,
             points: row.try_get(4)?,
-            deeds: row.try_get(5)?,
+            times: row.try_get(5)?,
         })
     });
     figures.collect()

@@ -40,7 +40,7 @@ pub struct WouldEarn {
     pub day: BusinessDay,
     pub explanation: Explanation,
     /// The first day on which the points are gone.
-    pub expires_on: BusinessDay,
+    pub expired_from: BusinessDay,
 }
 
 impl Tried {
@@ -54,23 +54,23 @@ impl Tried {
 
 /// Answers from the rules as they are known, what the customer has earned so far, and what the version has handed out so far. A payment that is settled
 /// before the one in question may change both.
-pub async fn dry_run(db: &Db, rules: &Rules, wish: &DryRun) -> Result<WouldEarn, DbError> {
-    let tried = match wish.terms {
+pub async fn dry_run(db: &Db, rules: &Rules, payment: &DryRun) -> Result<WouldEarn, DbError> {
+    let tried = match payment.terms {
         Some(terms) => Tried::Terms(terms),
-        None => Tried::InForce(rules.in_force(wish.merchant, wish.at)),
+        None => Tried::InForce(rules.in_force(payment.merchant, payment.at)),
     };
-    let account = match wish.customer {
+    let account = match payment.customer {
         Some(customer) => {
             let id = AccountId::customer_points(customer);
-            ledger::find_account(db, wish.tenant, id).await?
+            ledger::find_account(db, payment.tenant, id).await?
         }
         None => None,
     };
-    let account = account.unwrap_or(Account::empty(wish.tenant));
-    let (day, earned_today) = account.earned_by(wish.at.business_day());
+    let account = account.unwrap_or(Account::empty(payment.tenant));
+    let (day, earned_today) = account.earned_by(payment.at.business_day());
     let granted = match tried {
         Tried::InForce(now) if now.rule.terms.total_cap.is_some() => {
-            rule_store::find_granted(db, wish.tenant, now.rule.version).await?
+            rule_store::find_granted(db, payment.tenant, now.rule.version).await?
         }
         Tried::InForce(_) | Tried::Terms(_) => Points::ZERO,
     };
@@ -78,8 +78,8 @@ pub async fn dry_run(db: &Db, rules: &Rules, wish: &DryRun) -> Result<WouldEarn,
     Ok(WouldEarn {
         tried,
         day,
-        explanation: terms.explain(wish.amount, earned_today, granted),
-        expires_on: terms.expires_on(wish.at.business_day()),
+        explanation: terms.explain(payment.amount, earned_today, granted),
+        expired_from: terms.expired_from(payment.at.business_day()),
     })
 }
 

@@ -1,16 +1,16 @@
 //! What was set aside is spent, let go, or its time is over: one of these, once.
 
 use super::{
-    Deed, DeedError, DeedState, Desk, Source, Turn,
-    ask::note,
-    deed_entries as entries,
-    deed_store::{self, Deeds},
+    Applied, PointsError, PointsService, PointsTransaction, PointsTransactionState, Source,
+    execute::note,
+    transaction_entries as entries,
+    transaction_store::{self, PointsTransactions},
 };
 use crate::{
     audit::Actor,
     db::{Cx, Db, DbError, Operation, SubmitError, Tx, Wanted, Work, WorkingSet},
     ledger,
-    primitives::{DeedId, Lane, Points, TenantId},
+    primitives::{Lane, Points, PointsTransactionId, TenantId},
 };
 
 /// Holds that one look takes at most.
@@ -28,14 +28,14 @@ pub enum End {
     Release,
 }
 
-/// Ends a hold of this back end; another's does not exist for it. The same end twice is one. Gives the deed as it stands then.
+/// Ends a hold of this back end; another's does not exist for it. The same end twice is one. Gives the points transaction as it stands then.
 pub async fn end_hold(
-    desk: &Desk,
+    service: &PointsService,
     (tenant, source): (TenantId, Source),
-    deed: DeedId,
+    transaction: PointsTransactionId,
     end: End,
     by: Actor,
-) -> Result<Deed, DeedError> {
+) -> Result<PointsTransaction, PointsError> {
     let ending = match end {
         End::Capture { points } => Ending::Capture(points),
         End::Release => Ending::Release,
@@ -43,46 +43,50 @@ pub async fn end_hold(
     let operation = EndHold {
         tenant,
         source: Some(source),
-        deed,
+        transaction,
         ending,
         by,
     };
-    Ok(desk.db.submit(operation).await?)
+    Ok(service.db.submit(operation).await?)
 }
 
 /// Takes holds whose time is over, so that no other process ends them at the same time; nothing is lost if this one dies.
-pub async fn claim_over(db: &Db) -> Result<Vec<(DeedId, TenantId)>, DbError> {
-    db.run(ClaimOver).await
+pub async fn claim_expired_holds(db: &Db) -> Result<Vec<(PointsTransactionId, TenantId)>, DbError> {
+    db.run(ClaimExpiredHolds).await
 }
 
 #[derive(Debug)]
-struct ClaimOver;
+struct ClaimExpiredHolds;
 
-impl Work for ClaimOver {
+impl Work for ClaimExpiredHolds {
     const NAME: &'static str = "points.claim_holds";
-    type Reply = Vec<(DeedId, TenantId)>;
+    type Reply = Vec<(PointsTransactionId, TenantId)>;
     type Error = DbError;
 
     async fn run(&self, tx: &mut Tx) -> Result<Self::Reply, DbError> {
         let until = tx.now().plus_seconds(LEASE_SECONDS);
-        deed_store::claim_due(tx, until, CLAIM).await
+        transaction_store::claim_due(tx, until, CLAIM).await
     }
 }
 
 /// Ends a hold whose time is over. False when somebody else has ended it, one way or another.
-pub async fn time_out(db: &Db, tenant: TenantId, deed: DeedId) -> Result<bool, DbError> {
+pub async fn time_out(
+    db: &Db,
+    tenant: TenantId,
+    transaction: PointsTransactionId,
+) -> Result<bool, DbError> {
     let operation = EndHold {
         tenant,
         source: None,
-        deed,
+        transaction,
         ending: Ending::TimeOut,
         by: Actor::new("job:holds"),
     };
     match db.submit(operation).await {
         Ok(_) => Ok(true),
-        Err(SubmitError::Refused(DeedError::State(_) | DeedError::NotFound)) => Ok(false),
+        Err(SubmitError::Refused(PointsError::State(_) | PointsError::NotFound)) => Ok(false),
         Err(SubmitError::Refused(refusal)) => {
-            tracing::error!(deed.id = %deed, reason = %refusal, "a hold cannot be ended");
+            tracing::error!(points_transaction.id = %transaction, reason = %refusal, "a hold cannot be ended");
             Err(DbError::Inconsistent("a hold cannot be ended"))
         }
         Err(SubmitError::Db(error)) => Err(error),
@@ -101,57 +105,65 @@ struct EndHold {
     tenant: TenantId,
     /// Whose it must be; none for whoever.
     source: Option<Source>,
-    deed: DeedId,
+    transaction: PointsTransactionId,
     ending: Ending,
     by: Actor,
 }
 
 impl Operation for EndHold {
-    type Reply = Deed;
-    type Refusal = DeedError;
+    type Reply = PointsTransaction;
+    type Refusal = PointsError;
     const NAME: &'static str = "points.end_hold";
 
     fn lane(&self) -> Lane {
-        self.deed.lane()
+        self.transaction.lane()
     }
 
     fn rows(&self, want: &mut Wanted, set: &WorkingSet) {
-        want_deed(want, set, self.deed);
+        want_transaction(want, set, self.transaction);
     }
 
-    fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<Deed, DeedError> {
-        let theirs = |deed: &&Deed| {
+    fn decide(
+        &self,
+        set: &mut WorkingSet,
+        cx: &mut Cx<'_>,
+    ) -> Result<PointsTransaction, PointsError> {
+        let theirs = |transaction: &&PointsTransaction| {
             let whose = self.source.as_ref();
-            deed.tenant == self.tenant && whose.is_none_or(|source| *source == deed.source)
+            transaction.tenant == self.tenant
+                && whose.is_none_or(|source| *source == transaction.source)
         };
-        let deed = set.get::<Deeds>(self.deed).filter(theirs).cloned();
-        let deed = deed.ok_or(DeedError::NotFound)?;
+        let transaction = set
+            .get::<PointsTransactions>(self.transaction)
+            .filter(theirs)
+            .cloned();
+        let transaction = transaction.ok_or(PointsError::NotFound)?;
         let turn = match self.ending {
-            Ending::Capture(points) => deed.capture(points, cx.now())?,
-            Ending::Release => deed.release(cx.now())?,
-            Ending::TimeOut => deed.time_out(cx.now())?,
+            Ending::Capture(points) => transaction.capture(points, cx.now())?,
+            Ending::Release => transaction.release(cx.now())?,
+            Ending::TimeOut => transaction.time_out(cx.now())?,
         };
-        let Turn::Now(ended) = turn else {
-            return Ok(deed);
+        let Applied::Now(ended) = turn else {
+            return Ok(transaction);
         };
-        if ended.state == DeedState::Done {
+        if ended.state == PointsTransactionState::Done {
             entries::capture(set, cx, &ended)?;
         } else {
-            entries::drop_pending(set, cx, &ended)?;
+            entries::void_pending(set, cx, &ended)?;
         }
         note(set, cx, &ended, &self.by);
-        set.put::<Deeds>(ended.id, (*ended).clone());
+        set.put::<PointsTransactions>(ended.id, (*ended).clone());
         Ok(*ended)
     }
 }
 
-/// A deed, and once it is known what is pending for it.
-pub(super) fn want_deed(want: &mut Wanted, set: &WorkingSet, id: DeedId) {
-    want.row::<Deeds>(id);
-    if set.has_loaded::<Deeds>(id)
-        && let Some(deed) = set.get::<Deeds>(id)
+/// A points transaction, and once it is known what is pending for it.
+pub(super) fn want_transaction(want: &mut Wanted, set: &WorkingSet, id: PointsTransactionId) {
+    want.row::<PointsTransactions>(id);
+    if set.has_loaded::<PointsTransactions>(id)
+        && let Some(transaction) = set.get::<PointsTransactions>(id)
     {
-        ledger::want_resolution(want, set, deed.pending_entry(), 1);
+        ledger::want_resolution(want, set, transaction.pending_entry(), 1);
     }
 }
 
@@ -159,13 +171,13 @@ pub(super) fn want_deed(want: &mut Wanted, set: &WorkingSet, id: DeedId) {
 #[cfg(test)]
 pub(crate) fn ending(
     tenant: TenantId,
-    deed: DeedId,
+    transaction: PointsTransactionId,
     end: Option<&End>,
-) -> impl Operation<Reply = Deed, Refusal = DeedError> {
+) -> impl Operation<Reply = PointsTransaction, Refusal = PointsError> {
     EndHold {
         tenant,
         source: None,
-        deed,
+        transaction,
         ending: match end {
             Some(End::Capture { points }) => Ending::Capture(*points),
             Some(End::Release) => Ending::Release,

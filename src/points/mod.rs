@@ -29,11 +29,11 @@
 //!
 //! What a cap cuts off is not earned; the order states what was.
 //!
-//! # Deeds
+//! # Points transactions
 //!
-//! A **deed** is what a back end does to a customer's points: it **awards**, **deducts**, or **redeems** them, at once or after having set them aside (a *hold*); and it
+//! A **points transaction** is what a back end does to a customer's points: it **awards**, **deducts**, or **redeems** them, at once or after having set them aside (a *hold*); and it
 //! **returns** what it had deducted or redeemed, all or a part (`return_points.rs`). Its
-//! **source** is the name in the back end's token, its **reference** the back end's own name for it, unique for each source and kind, for ever: *one deed, one entry*.
+//! **source** is the name in the back end's token, its **reference** the back end's own name for it, unique for each source and kind, for ever: *one points transaction, one entry*.
 //!
 //! ```text
 //!                    ┌──────────▶ done ◀── capture ──┐
@@ -55,27 +55,27 @@
 //! | `under_review` | no | no | no | done; a hold is held | refused |
 //! | refused | no | no | no | no | no |
 //!
-//! | deed | POINTS |
+//! | points transaction | POINTS |
 //! |---|---|
-//! | award | Dr points issued / Cr customer points, in the lot of `expires_on`; what of it repays a debt, Dr customer points / Cr customer debt |
+//! | award | Dr points issued / Cr customer points, in the lot of `expired_from`; what of it repays a debt, Dr customer points / Cr customer debt |
 //! | award under review | the first pending; posted when it is let in, and a debt repaid by an entry of its own; voided when it is let go |
 //! | deduct, redeem at once | Dr customer points / Cr points redeemed |
 //! | return | Dr points redeemed / Cr customer points, a leg for each lot from which they came; what of it repays a debt, Dr customer points / Cr customer debt |
 //! | hold, redemption under review | the same pending; posted when captured whole; of a part voided, and the part posted by an entry of its own in the same commit; voided otherwise |
 //! | what a hold lets go (all of it, or what is left of a part) | as much of it as is free and owed: Dr customer points / Cr customer debt, by an entry of its own in the same commit |
 //!
-//! - **Twice**: the reference is claimed in the commit of the deed ([`idempotency`](crate::idempotency)), under a hash of tenant, kind, source and reference, with a hash of the
-//!   request. The same request is answered with the deed as it stands by then; another one is refused.
+//! - **Twice**: the reference is claimed in the commit of the points transaction ([`idempotency`](crate::idempotency)), under a hash of tenant, kind, source and reference, with a hash of the
+//!   request. The same request is answered with the points transaction as it stands by then; another one is refused.
 //! - **Never below zero**: what can be spent is what is free ([`PointHoldings`](crate::ledger::PointHoldings)): in lots that are not over, and needed by nothing that is set aside. Customers and back
 //!   ends are shown that number ([`Standing`]), and it decides. The account's version guards it.
-//! - **Debts**: whoever owes points has none free. What an award brings and what a hold lets go repays first (`ledger/debt.rs`), in the commit of the deed.
-//! - **Two at once**: the deed's version and the key of the resolving entry let one end win; the other is told the state.
+//! - **Debts**: whoever owes points has none free. What an award brings and what a hold lets go repays first (`ledger/debt.rs`), in the commit of the points transaction.
+//! - **Two at once**: the points transaction's version and the key of the resolving entry let one end win; the other is told the state.
 //! - **Refusals** are decided on rows of one moment ([`batch`](crate::db::batch)). An account that
-//!   does not agree with its lots, or a deed with its entry, is therefore a broken book, and pages
+//!   does not agree with its lots, or a points transaction with its entry, is therefore a broken book, and pages
 //!   somebody.
 //! - **Time-out**: a job claims what is due by moving `due_at`, and ends it by the same operation as everybody; killed in between, it falls due again. What is over can no
 //!   longer be captured, also while no job has looked.
-//! - **Risk**: an award is asked about at `points.credit`, a redemption at `redeem`; what is deducted is not. The decision is stored in the commit of the deed. Where risk
+//! - **Risk**: an award is asked about at `points.credit`, a redemption at `redeem`; what is deducted is not. The decision is stored in the commit of the points transaction. Where risk
 //!   would challenge the customer a person decides, since nobody is there to answer.
 //! - **Caps** bound what payments earn: awards neither count towards them nor stop at them.
 //!
@@ -83,60 +83,60 @@
 //!
 //! Events tell how points moved ([`PointsMove`]); the relay adds them up by day, source and rule ([`day_statistics()`]).
 //!
-//! Tables owned: `points_rules` (inserted and read, never changed), `point_budgets`, `point_deeds`, `point_deed_lots`; `point_days` is projected.
+//! Tables owned: `points_rules` (inserted and read, never changed), `point_budgets`, `points_transactions`, `points_transaction_lots`; `point_days` is projected.
 
 #![warn(clippy::arithmetic_side_effects)]
 
-mod ask;
 mod balance;
-mod classes;
+mod change_types;
+mod command;
+mod customer_points;
 mod day_statistics;
-mod decide_deed;
-mod deed;
-mod deed_entries;
-mod deed_error;
-mod deed_store;
-mod desk;
 mod dry_run;
 mod end_hold;
+mod error;
+mod execute;
 pub mod expiry;
 mod explain;
 mod movement;
 mod return_points;
+mod review;
 mod rounding;
 mod rule;
 mod rule_store;
 mod rules;
 mod rules_cache;
+mod service;
 mod set_rule;
-mod standing;
 mod store;
+mod transaction;
+mod transaction_entries;
+mod transaction_store;
 mod validity;
-mod wish;
 
-#[cfg(test)]
-pub(crate) use ask::asking;
-pub use ask::{Asked, ask};
 pub use balance::{
     PointsRecord, Statistics, StatisticsDay, StatisticsSource, list_records, statistics,
 };
+pub use command::{HOLD_MINUTES, Instruction, InvalidWord, PointsCommand, Reference, Source};
+pub use customer_points::{
+    CustomerPoints, ExpiringDay, ExpiringSoon, balance, customer_points, list_expiring,
+};
 pub use day_statistics::{DayFigures, DayQuery, Grouping, day_statistics};
-pub(crate) use decide_deed::asked_by;
-pub use decide_deed::{decide_in, want_decision};
-pub use deed::{Deed, DeedKind, DeedState, Turn, Unfit};
-pub use deed_error::DeedError;
-pub use deed_store::DeedFilter;
-pub(crate) use deed_store::{DEED_COLUMNS, read_deed};
-pub use desk::{Desk, find_deed, list_deeds};
 pub use dry_run::{DryRun, Tried, WouldEarn, dry_run, left_by_caps};
 #[cfg(test)]
 pub(crate) use end_hold::ending;
-pub use end_hold::{End, claim_over, end_hold, time_out};
+pub use end_hold::{End, claim_expired_holds, end_hold, time_out};
+pub use error::PointsError;
+#[cfg(test)]
+pub(crate) use execute::executing;
+pub use execute::{Executed, execute};
 pub use explain::{CapStep, Capping, Earning, Explanation};
 pub use movement::PointsMove;
 #[cfg(test)]
 pub(crate) use return_points::returning;
-pub use return_points::{ReturnWish, give_back};
+pub use return_points::{ReturnCommand, return_points};
+pub(crate) use review::requested_by;
+pub use review::{decide_review, want_review};
 pub use rounding::Rounding;
 pub use rule::{NEVER, Rule, RuleError, RuleTerms};
 pub use rule_store::{
@@ -146,9 +146,13 @@ pub use rule_store::{
 pub(crate) use rules::one_rule;
 pub use rules::{Because, InForce, RuleStanding, RuleVersion, Rules};
 pub use rules_cache::RulesCache;
+pub use service::{PointsService, find_points_transaction, list_points_transactions};
 pub use set_rule::{SetRule, SetRuleError, WithdrawRule};
-pub use standing::{ExpiringDay, ExpiringSoon, Standing, balance, list_expiring, standing};
 pub use store::{Budget, Budgets};
 pub(crate) use store::{return_to_budget, want_budget};
+pub use transaction::{
+    Applied, PointsTransaction, PointsTransactionKind, PointsTransactionState, TransitionError,
+};
+pub use transaction_store::PointsTransactionFilter;
+pub(crate) use transaction_store::{POINTS_TRANSACTION_COLUMNS, read_points_transaction};
 pub use validity::Validity;
-pub use wish::{DeedWish, HOLD_MINUTES, InvalidWord, Reference, Source, Wanted};

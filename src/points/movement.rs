@@ -18,7 +18,7 @@ pub enum PointsMove {
     /// Held for a review; they may still become earned or awarded.
     Held,
     /// Held, and gone by the decision.
-    LetGo,
+    Voided,
     /// Given back by the back end that had spent or taken them.
     Returned,
 }
@@ -32,7 +32,7 @@ impl PointsMove {
         Self::Redeemed,
         Self::Expired,
         Self::Held,
-        Self::LetGo,
+        Self::Voided,
         Self::Returned,
     ];
 
@@ -45,7 +45,7 @@ impl PointsMove {
             Self::Redeemed => 5,
             Self::Expired => 6,
             Self::Held => 7,
-            Self::LetGo => 8,
+            Self::Voided => 8,
             Self::Returned => 9,
         }
     }
@@ -63,7 +63,7 @@ impl PointsMove {
             Self::Redeemed => "redeemed",
             Self::Expired => "expired",
             Self::Held => "held",
-            Self::LetGo => "let_go",
+            Self::Voided => "voided",
             Self::Returned => "returned",
         }
     }

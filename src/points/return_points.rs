@@ -1,39 +1,40 @@
 //! Giving back what a deduction or a redemption took: a back end asks, once per reference, for all of it or a part.
 //!
-//! A **return** is a deed of its own, of kind [`DeedKind::Return`], that names the deed whose points it gives back ([`Deed::returns_of`]) and is done at once. Nobody else's
-//! deed can be returned, and never more than it took and has not given back.
+//! A **return** is a points transaction of its own, of kind [`PointsTransactionKind::Return`], that names the points transaction whose points it gives back ([`Points transaction::returns_of`]) and is done at once. Nobody else's
+//! points transaction can be returned, and never more than it took and has not given back.
 //!
-//! - **Into the lots from which they came**, which are kept with each deed (`point_deed_lots`). Of a part, the lots that expire last get theirs back first: after it the
+//! - **Into the lots from which they came**, which are kept with each points transaction (`points_transaction_lots`). Of a part, the lots that expire last get theirs back first: after it the
 //!   customer has what they would have if less had been spent in the first place.
 //! - **What would be over by now** goes back into its own day all the same. It cannot be spent, and the next sweep takes it, as it would have if it had never been spent:
 //!   a return gives back points, not time.
 //! - **A debt** that arose meanwhile is repaid first, out of the lots whose day has not come.
-//! - **Two at once** meet at the version of the deed that they return: one of them finds less left. **Twice** is the same return, by its reference.
+//! - **Two at once** meet at the version of the points transaction that they return: one of them finds less left. **Twice** is the same return, by its reference.
 //! - Risk is not asked, and customers who are blocked get back what is theirs. Caps are for payments.
 //!
 //! One commit, by the operation alone: killed before it nothing was written and the caller repeats; after it the reference finds it.
 
 use super::{
-    Asked, Deed, DeedError, DeedKind, DeedState, Desk, Reference, Source, Unfit,
-    ask::note,
-    deed_entries as entries,
-    deed_store::{DeedLots, Deeds},
-    wish::{check_words, key_of},
+    Executed, PointsError, PointsService, PointsTransaction, PointsTransactionKind,
+    PointsTransactionState, Reference, Source, TransitionError,
+    command::{check_amount_and_reason, key_of},
+    execute::note,
+    transaction_entries as entries,
+    transaction_store::{PointsTransactions, TransactionLots},
 };
 use crate::{
     audit::Actor,
     db::{Cx, Operation, Wanted, WorkingSet},
     idempotency::{KeyRow, Keys, first_half},
     ledger::{self, LedgerError},
-    primitives::{AccountId, BusinessDay, DeedId, Lane, Points, TenantId},
+    primitives::{AccountId, BusinessDay, Lane, Points, PointsTransactionId, TenantId},
 };
 
 /// Points to be given back.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReturnWish {
+pub struct ReturnCommand {
     pub tenant: TenantId,
     /// What took them.
-    pub of: DeedId,
+    pub of: PointsTransactionId,
     pub points: Points,
     pub source: Source,
     pub reference: Reference,
@@ -41,22 +42,25 @@ pub struct ReturnWish {
     pub by: Actor,
 }
 
-/// Gives points back. The same reference with the same request is the same return, for ever; with another request it is [`DeedError::ReferenceReused`].
-pub async fn give_back(desk: &Desk, wish: ReturnWish) -> Result<Asked, DeedError> {
-    check_words(wish.points, &wish.reason)?;
-    Ok(desk.db.submit(GiveBack { wish }).await?)
+/// Gives points back. The same reference with the same request is the same return, for ever; with another request it is [`PointsError::ReferenceReused`].
+pub async fn return_points(
+    service: &PointsService,
+    command: ReturnCommand,
+) -> Result<Executed, PointsError> {
+    check_amount_and_reason(command.points, &command.reason)?;
+    Ok(service.db.submit(ReturnPoints { command }).await?)
 }
 
 #[derive(Debug, Clone)]
-struct GiveBack {
-    wish: ReturnWish,
+struct ReturnPoints {
+    command: ReturnCommand,
 }
 
-impl ReturnWish {
+impl ReturnCommand {
     fn key(&self) -> [u8; 16] {
         key_of(
             self.tenant,
-            DeedKind::Return,
+            PointsTransactionKind::Return,
             (&self.source, &self.reference),
         )
     }
@@ -70,13 +74,13 @@ impl ReturnWish {
         ])
     }
 
-    fn new_deed(&self, cx: &Cx<'_>, of: &Deed) -> Deed {
-        Deed {
-            id: DeedId::new(cx.new_id(of.customer.lane())),
+    fn new_transaction(&self, cx: &Cx<'_>, of: &PointsTransaction) -> PointsTransaction {
+        PointsTransaction {
+            id: PointsTransactionId::new(cx.new_id(of.customer.lane())),
             tenant: of.tenant,
             customer: of.customer,
-            kind: DeedKind::Return,
-            state: DeedState::Done,
+            kind: PointsTransactionKind::Return,
+            state: PointsTransactionState::Done,
             points: self.points,
             captured: Points::ZERO,
             returned: Points::ZERO,
@@ -87,7 +91,7 @@ impl ReturnWish {
             reason: self.reason.clone(),
             order: of.order,
             merchant: of.merchant,
-            expires_on: None,
+            expired_from: None,
             hold_until: None,
             created_by: self.by.clone(),
             version: 1,
@@ -97,78 +101,97 @@ impl ReturnWish {
     }
 }
 
-impl Operation for GiveBack {
-    type Reply = Asked;
-    type Refusal = DeedError;
+impl Operation for ReturnPoints {
+    type Reply = Executed;
+    type Refusal = PointsError;
     const NAME: &'static str = "points.return";
 
     fn lane(&self) -> Lane {
-        self.wish.of.lane()
+        self.command.of.lane()
     }
 
     fn rows(&self, want: &mut Wanted, set: &WorkingSet) {
-        let key = self.wish.key();
+        let key = self.command.key();
         want.row::<Keys>(key);
         if set.has_loaded::<Keys>(key)
             && let Some(used) = set.get::<Keys>(key)
         {
-            want.row::<Deeds>(DeedId::new(used.effect));
+            want.row::<PointsTransactions>(PointsTransactionId::new(used.effect));
         }
-        want.row::<Deeds>(self.wish.of);
-        if set.has_loaded::<Deeds>(self.wish.of)
-            && let Some(of) = set.get::<Deeds>(self.wish.of)
+        want.row::<PointsTransactions>(self.command.of);
+        if set.has_loaded::<PointsTransactions>(self.command.of)
+            && let Some(of) = set.get::<PointsTransactions>(self.command.of)
         {
-            want.row::<DeedLots>(of.id);
+            want.row::<TransactionLots>(of.id);
             ledger::want_spending(want, AccountId::customer_points(of.customer));
         }
     }
 
-    fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<Asked, DeedError> {
-        let wish = &self.wish;
-        let key = wish.key();
+    fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<Executed, PointsError> {
+        let command = &self.command;
+        let key = command.key();
         if let Some(used) = set.get::<Keys>(key).copied() {
-            if used.request_hash != wish.request_hash() {
-                return Err(DeedError::ReferenceReused(DeedId::new(used.effect)));
+            if used.request_hash != command.request_hash() {
+                return Err(PointsError::ReferenceReused(PointsTransactionId::new(
+                    used.effect,
+                )));
             }
-            let deed = set.get::<Deeds>(DeedId::new(used.effect)).cloned();
-            let deed = deed.ok_or(DeedError::NotFound)?;
-            return Ok(Asked { deed, before: true });
+            let transaction = set
+                .get::<PointsTransactions>(PointsTransactionId::new(used.effect))
+                .cloned();
+            let transaction = transaction.ok_or(PointsError::NotFound)?;
+            return Ok(Executed {
+                transaction,
+                repeated: true,
+            });
         }
-        let theirs = |deed: &&Deed| deed.tenant == wish.tenant && deed.source == wish.source;
-        let of = set.get::<Deeds>(wish.of).filter(theirs).cloned();
-        let of = of.ok_or(DeedError::NotFound)?;
-        let less = of.give_back(wish.points).map_err(|unfit| match unfit {
-            Unfit::State(state) => DeedError::NotDone(state),
-            Unfit::Amount(_) | Unfit::Kind(_) | Unfit::Left(_) => unfit.into(),
-        })?;
-        let lots = take_from_deed(set, cx, &of, wish.points)?;
-        let deed = wish.new_deed(cx, &of);
-        entries::give_back(set, cx, &deed, &lots)?;
+        let theirs = |transaction: &&PointsTransaction| {
+            transaction.tenant == command.tenant && transaction.source == command.source
+        };
+        let of = set
+            .get::<PointsTransactions>(command.of)
+            .filter(theirs)
+            .cloned();
+        let of = of.ok_or(PointsError::NotFound)?;
+        let less = of
+            .return_points(command.points)
+            .map_err(|unfit| match unfit {
+                TransitionError::State(state) => PointsError::NotDone(state),
+                TransitionError::Amount(_)
+                | TransitionError::Kind(_)
+                | TransitionError::Left(_) => unfit.into(),
+            })?;
+        let lots = take_from_transaction(set, cx, &of, command.points)?;
+        let transaction = command.new_transaction(cx, &of);
+        entries::return_points(set, cx, &transaction, &lots)?;
         let used = KeyRow {
-            tenant: deed.tenant,
-            request_hash: wish.request_hash(),
-            effect: deed.id.id(),
+            tenant: transaction.tenant,
+            request_hash: command.request_hash(),
+            effect: transaction.id.id(),
             at: cx.now(),
         };
         set.put::<Keys>(key, used);
-        note(set, cx, &deed, &deed.created_by);
-        set.put::<Deeds>(less.id, less);
-        set.put::<Deeds>(deed.id, deed.clone());
-        Ok(Asked {
-            deed,
-            before: false,
+        note(set, cx, &transaction, &transaction.created_by);
+        set.put::<PointsTransactions>(less.id, less);
+        set.put::<PointsTransactions>(transaction.id, transaction.clone());
+        Ok(Executed {
+            transaction,
+            repeated: false,
         })
     }
 }
 
-/// So many points of what the deed took of lots, the last to expire first; noted as returned.
-fn take_from_deed(
+/// So many points of what the points transaction took of lots, the last to expire first; noted as returned.
+fn take_from_transaction(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
-    of: &Deed,
+    of: &PointsTransaction,
     points: Points,
-) -> Result<Vec<(BusinessDay, Points)>, DeedError> {
-    let mut lots = set.get::<DeedLots>(of.id).cloned().unwrap_or_default();
+) -> Result<Vec<(BusinessDay, Points)>, PointsError> {
+    let mut lots = set
+        .get::<TransactionLots>(of.id)
+        .cloned()
+        .unwrap_or_default();
     let (mut due, mut parts) = (points.get(), Vec::new());
     for (on, lot) in lots.iter_mut().rev() {
         let part = lot.taken.saturating_sub(lot.returned).min(due);
@@ -179,15 +202,18 @@ fn take_from_deed(
         }
     }
     if due > 0 {
-        let inconsistent = cx.inconsistent("a deed has less left in its lots than it says");
+        let inconsistent =
+            cx.inconsistent("a points transaction has less left in its lots than it says");
         return Err(LedgerError::from(inconsistent).into());
     }
-    set.put::<DeedLots>(of.id, lots);
+    set.put::<TransactionLots>(of.id, lots);
     Ok(parts)
 }
 
 /// The operation by itself, for tests that need no database.
 #[cfg(test)]
-pub(crate) fn returning(wish: ReturnWish) -> impl Operation<Reply = Asked, Refusal = DeedError> {
-    GiveBack { wish }
+pub(crate) fn returning(
+    command: ReturnCommand,
+) -> impl Operation<Reply = Executed, Refusal = PointsError> {
+    ReturnPoints { command }
 }

@@ -110,8 +110,8 @@ impl RuleTerms {
     }
 
     /// The first day on which points credited on `day` are gone.
-    pub fn expires_on(&self, day: BusinessDay) -> BusinessDay {
-        self.validity.expires_on(day)
+    pub fn expired_from(&self, day: BusinessDay) -> BusinessDay {
+        self.validity.expired_from(day)
     }
 
     /// What of `earned` the caps leave, when the customer had `earned_today` and the version had handed out `granted`.
@@ -228,13 +228,13 @@ mod tests {
             validity: Validity::Days { count: 1 },
             ..RuleTerms::default()
         };
-        assert_eq!(terms.expires_on(day).to_string(), "2026-11-23");
+        assert_eq!(terms.expired_from(day).to_string(), "2026-11-23");
         assert_eq!(
             RuleTerms {
                 validity: Validity::Never,
                 ..terms
             }
-            .expires_on(day),
+            .expired_from(day),
             NEVER
         );
     }

@@ -375,14 +375,15 @@ mod tests {
     #[test]
     fn what_is_planned_and_what_was_replaced_are_told_apart() {
         let rules = Rules::new(table()).unwrap();
-        let standing = |version: usize, at| rules.stands(&table()[version - 1], hour(at)).name();
-        assert_eq!(standing(2, 12), "in_force");
-        assert_eq!(standing(2, 16), "replaced");
-        assert_eq!(standing(3, 12), "scheduled");
-        assert_eq!(standing(3, 18), "in_force");
-        assert_eq!(standing(4, 16), "in_force");
+        let customer_points =
+            |version: usize, at| rules.stands(&table()[version - 1], hour(at)).name();
+        assert_eq!(customer_points(2, 12), "in_force");
+        assert_eq!(customer_points(2, 16), "replaced");
+        assert_eq!(customer_points(3, 12), "scheduled");
+        assert_eq!(customer_points(3, 18), "in_force");
+        assert_eq!(customer_points(4, 16), "in_force");
         assert_eq!(
-            (standing(5, 12), standing(6, 12)),
+            (customer_points(5, 12), customer_points(6, 12)),
             ("replaced", "scheduled")
         );
         let planned = |merchant, at| {
@@ -416,10 +417,10 @@ mod tests {
 
     prop_compose! {
         fn any_versions()(
-            wishes in prop::collection::vec((prop::option::of(1_u8..4), prop::option::of(0_i64..9), 0_i64..12), 0..40)
+            plans in prop::collection::vec((prop::option::of(1_u8..4), prop::option::of(0_i64..9), 0_i64..12), 0..40)
         ) -> Vec<RuleVersion> {
             let mut versions = vec![version(1, None, Some(1), 0)];
-            for (number, (merchant, points, begins)) in (2..).zip(wishes) {
+            for (number, (merchant, points, begins)) in (2..).zip(plans) {
                 let points = if merchant.is_some() { points } else { points.or(Some(7)) };
                 versions.push(version(number, merchant, points, begins));
             }

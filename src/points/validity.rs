@@ -104,7 +104,7 @@ impl Validity {
     }
 
     /// The first day on which points credited on `day` are gone.
-    pub fn expires_on(self, day: BusinessDay) -> BusinessDay {
+    pub fn expired_from(self, day: BusinessDay) -> BusinessDay {
         match self {
             Self::Days { count } => day.plus_days(count.saturating_add(1)),
             Self::EndOfMonth { count } => {
@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     fn gone(validity: Validity, day: Date) -> String {
-        validity.expires_on(BusinessDay(day)).to_string()
+        validity.expired_from(BusinessDay(day)).to_string()
     }
 
     #[test]
@@ -234,9 +234,9 @@ mod tests {
         fn the_last_day_is_where_it_belongs(validity in any_validity(), julian in 2_451_545_i32..2_600_000) {
             let date = Date::from_julian_day(julian).unwrap();
             let next = date.next_day().unwrap();
-            let gone = validity.expires_on(BusinessDay(date));
+            let gone = validity.expired_from(BusinessDay(date));
             prop_assert!(gone.0 > date);
-            prop_assert!(validity.expires_on(BusinessDay(next)) >= gone);
+            prop_assert!(validity.expired_from(BusinessDay(next)) >= gone);
             match validity {
                 Validity::Days { count } => {
                     prop_assert_eq!((gone.0 - date).whole_days(), i64::from(count) + 1);

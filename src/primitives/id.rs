@@ -262,7 +262,7 @@ typed_id!(
 );
 typed_id!(
     /// Points given, taken or set aside by a back end: see [`crate::points`]. With the customer's lane.
-    DeedId, "pd"
+    PointsTransactionId, "pt"
 );
 typed_id!(
     /// One sweep of lots that are over: see [`crate::points::expiry`].
@@ -277,7 +277,7 @@ typed_id!(
     ChallengeId, "ch"
 );
 typed_id!(
-    /// A person's look at what risk wants reviewed. Derived from the order or the deed ([`ReviewId::of`]).
+    /// A person's look at what risk wants reviewed. Derived from the order or the points transaction ([`ReviewId::of`]).
     ReviewId, "rv"
 );
 typed_id!(
@@ -493,23 +493,23 @@ pub enum EntryKind {
     SharingLanded,
     /// What a payment earns, held until its review is decided. Cause: the order. Pending.
     PointsHeld,
-    /// Points given by a back end: at once, or pending while they are under review. Cause: the deed.
+    /// Points given by a back end: at once, or pending while they are under review. Cause: the points transaction.
     PointsAwarded,
-    /// Points taken by a back end. Cause: the deed.
+    /// Points taken by a back end. Cause: the points transaction.
     PointsDeducted,
-    /// Points set aside to be spent. Cause: the deed. Pending.
+    /// Points set aside to be spent. Cause: the points transaction. Pending.
     PointsReserved,
-    /// Points were spent at once; or a part of what was set aside was, and the rest let go. Cause: the deed.
+    /// Points were spent at once; or a part of what was set aside was, and the rest let go. Cause: the points transaction.
     PointsCaptured,
     /// Points whose time was over. Cause: the expiry of one account, named when it happens: that it happens once is guarded by the account's version.
     PointsExpired,
-    /// Points that a review let in, or that were held and are free again, repaid what their owner owed. Cause: the order or the deed.
+    /// Points that a review let in, or that were held and are free again, repaid what their owner owed. Cause: the order or the points transaction.
     DebtRepaid,
     /// Of the points that were held, those that the review let in: the others go back with refunds. Cause: the order.
-    HeldPartLetIn,
+    HeldPartCredited,
     /// Points that were kept from a review for a refund, which failed after the review had let in the others. Cause: the refund.
-    WithheldLetIn,
-    /// Points that a back end had spent or taken were given back, into the lots from which they came. Cause: the return, a deed.
+    WithheldCredited,
+    /// Points that a back end had spent or taken were given back, into the lots from which they came. Cause: the return, a points transaction.
     PointsReturned,
     /// Money that somebody else gave back to the customer at the channel, and the points that go with it. Cause: the refund.
     RefundedElsewhere,
@@ -533,8 +533,8 @@ impl EntryKind {
         Self::PointsCaptured,
         Self::PointsExpired,
         Self::DebtRepaid,
-        Self::HeldPartLetIn,
-        Self::WithheldLetIn,
+        Self::HeldPartCredited,
+        Self::WithheldCredited,
         Self::PointsReturned,
         Self::RefundedElsewhere,
     ];
@@ -558,8 +558,8 @@ impl EntryKind {
             Self::PointsCaptured => 13,
             Self::PointsExpired => 14,
             Self::DebtRepaid => 15,
-            Self::HeldPartLetIn => 16,
-            Self::WithheldLetIn => 17,
+            Self::HeldPartCredited => 16,
+            Self::WithheldCredited => 17,
             Self::PointsReturned => 18,
             Self::RefundedElsewhere => 20,
         }
@@ -583,8 +583,8 @@ impl EntryKind {
             Self::PointsCaptured => "points_captured",
             Self::PointsExpired => "points_expired",
             Self::DebtRepaid => "debt_repaid",
-            Self::HeldPartLetIn => "held_part_let_in",
-            Self::WithheldLetIn => "withheld_let_in",
+            Self::HeldPartCredited => "held_part_credited",
+            Self::WithheldCredited => "withheld_credited",
             Self::PointsReturned => "points_returned",
             Self::RefundedElsewhere => "refunded_elsewhere",
         }
@@ -645,7 +645,7 @@ impl ReviewId {
         Self(cause.with_kind(1))
     }
 
-    /// The order or the deed.
+    /// The order or the points transaction.
     pub const fn cause(self) -> Id {
         self.0.with_kind(0)
     }

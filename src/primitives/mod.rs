@@ -15,10 +15,10 @@ mod text;
 pub use bill_text::is_safe_in_bill;
 pub use clock::{BusinessDay, Clock, MockClock, NotADay, SystemClock, Timestamp};
 pub use id::{
-    AccountId, AccountKind, Asset, ChallengeId, CommitterId, CustomerId, DecisionId, DeedId,
-    EntryId, EntryKind, ExceptionId, ExpiryRunId, Id, Lane, MerchantId, OrderId, OrderNo,
-    ParseIdError, ReceiverId, RefundId, RefundNo, ReviewId, SharingId, SharingNo, SharingPartId,
-    SharingReturnId, SharingReturnNo, StaffId, TenantId, TransferId,
+    AccountId, AccountKind, Asset, ChallengeId, CommitterId, CustomerId, DecisionId, EntryId,
+    EntryKind, ExceptionId, ExpiryRunId, Id, Lane, MerchantId, OrderId, OrderNo, ParseIdError,
+    PointsTransactionId, ReceiverId, RefundId, RefundNo, ReviewId, SharingId, SharingNo,
+    SharingPartId, SharingReturnId, SharingReturnNo, StaffId, TenantId, TransferId,
 };
 pub use money::{AmountError, Money, Points};
 pub use page::{Cursor, Page, PageLimit};

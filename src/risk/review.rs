@@ -481,7 +481,7 @@ mod tests {
     }
 
     #[test]
-    fn more_points_than_the_limit_take_two_people_to_let_in_and_one_to_let_go() {
+    fn more_points_than_the_limit_take_two_people_to_release_and_one_to_void() {
         let policy = ReviewPolicy {
             second_person_above: Points::constant(10),
             ..ReviewPolicy::default()

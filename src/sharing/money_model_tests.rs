@@ -285,7 +285,7 @@ impl History {
                 wechat_transaction_id: "42".into(),
                 points: Points::ZERO,
                 rule_version: 1,
-                points_expire_on: BusinessDay::NEVER,
+                points_expired_from: BusinessDay::NEVER,
                 settled_by: None,
                 late: Late::No,
             }),

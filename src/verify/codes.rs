@@ -7,7 +7,7 @@ use crate::{
     audit::Actor,
     db::Sql,
     payments::{CallbackOutcome, OrderSharing, OrderStateKind, PointsReview, RefundStateKind},
-    points::{DeedKind, DeedState},
+    points::{PointsTransactionKind, PointsTransactionState},
     primitives::Timestamp,
     risk::{ReviewKind, ReviewState},
     sharing::{PartState, ReturnState, ShareStateKind},
@@ -57,15 +57,20 @@ fn code(name: &str) -> Option<u8> {
         "share" => find(&ShareStateKind::ALL.map(|kind| (kind.name(), kind.code()))),
         "part" => find(&PartState::ALL.map(|state| (state.name(), state.code()))),
         "return" => find(&ReturnState::ALL.map(|state| (state.name(), state.code()))),
-        "deed" => find(&DeedState::ALL.map(|state| (state.name(), state.code()))),
-        "deed_kind" => find(&DeedKind::ALL.map(|kind| (kind.name(), kind.code()))),
+        "points transaction" => {
+            find(&PointsTransactionState::ALL.map(|state| (state.name(), state.code())))
+        }
+        "deed_kind" => find(&PointsTransactionKind::ALL.map(|kind| (kind.name(), kind.code()))),
         "review" => find(&[
             (ReviewState::Open.name(), ReviewState::Open.code()),
             (claimed.name(), claimed.code()),
         ]),
         "review_of" => find(&[
             (ReviewKind::Order.name(), ReviewKind::Order.code()),
-            (ReviewKind::Deed.name(), ReviewKind::Deed.code()),
+            (
+                ReviewKind::PointsTransaction.name(),
+                ReviewKind::PointsTransaction.code(),
+            ),
         ]),
         "callback" => find(&CallbackOutcome::ALL.map(|outcome| (outcome.name(), outcome.code()))),
         _ => None,

@@ -180,8 +180,8 @@ fn is_allowed(entry: &[Transfer], said: impl Fn(Stage) -> Option<Action>) -> Opt
         | EntryKind::SharingLanded
         | EntryKind::PointsExpired
         | EntryKind::DebtRepaid
-        | EntryKind::HeldPartLetIn
-        | EntryKind::WithheldLetIn
+        | EntryKind::HeldPartCredited
+        | EntryKind::WithheldCredited
         | EntryKind::PointsReturned => return None,
     })
 }

@@ -1,5 +1,5 @@
 //! Journal entries and the orders that they settle: invariants 1, 5 and 6. Refunds and sharings are read beside them: see `refunds`, `refunded`,
-//! `sharing` and `shared`; and so are deeds: see `deeds`.
+//! `sharing` and `shared`; and so are points transactions: see `points transactions`.
 
 use std::collections::HashMap;
 
@@ -10,9 +10,9 @@ use super::{
     arrivals::Arrivals,
     commits::is_settlement,
     decisions::DecisionPass,
-    deeds::DeedPass,
     pages::{ByEntry, Cursor, Orders},
     point_days::Moves,
+    points_transactions::PointsTransactionPass,
     refunded::RefundedPass,
     refunds::{RefundPass, is_of_refund},
     reviews::ReviewPass,
@@ -83,7 +83,7 @@ pub(super) async fn check(
     let mut sharing = SharingPass::default();
     let mut reviews = ReviewPass::default();
     let mut decisions = DecisionPass::default();
-    let mut deeds = DeedPass::default();
+    let mut points_transactions = PointsTransactionPass::default();
     let mut sums: HashMap<AccountId, Sums> = HashMap::new();
     let mut rules = Rules::default();
     // The pending entries of one cause: its resolution has the same cause and comes later.
@@ -140,7 +140,7 @@ pub(super) async fn check(
         sharing.take(conn, &entry, report).await?;
         reviews.gather(conn, &entry, report).await?;
         decisions.take(conn, &entry, report).await?;
-        deeds.take(conn, &entry, report).await?;
+        points_transactions.take(conn, &entry, report).await?;
         if entry[0].phase == Phase::Pending {
             pending.push(entry);
         }
@@ -157,7 +157,9 @@ pub(super) async fn check(
     shared.finish(conn, report, progress).await?;
     sharing.finish(conn, &sums, report, progress).await?;
     decisions.finish(conn, report, progress).await?;
-    deeds.finish(conn, moves, report, progress).await?;
+    points_transactions
+        .finish(conn, moves, report, progress)
+        .await?;
     let arrived = refunds.finish(conn, &sums, report, progress).await?;
     Ok((sums, arrived, rules))
 }
@@ -302,7 +304,7 @@ async fn settled(
     // What waits for a review, or waited, has an entry of its own: see `reviews`.
     let at_once = match order.review {
         PointsReview::No | PointsReview::Wanted => points.get(),
-        PointsReview::Open | PointsReview::LetIn | PointsReview::LetGo => 0,
+        PointsReview::Open | PointsReview::Credited | PointsReview::Voided => 0,
     };
     let debt = order.customer.map(AccountId::customer_debt);
     let elsewhere = entry.iter().any(|leg| {

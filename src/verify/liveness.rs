@@ -45,7 +45,7 @@ use super::{Invariant, Report, codes};
 use crate::{
     db::{DbError, Sql},
     primitives::{
-        DeedId, ExceptionId, ExpiryRunId, Id, OrderId, RefundId, ReviewId, SharingId,
+        ExceptionId, ExpiryRunId, Id, OrderId, PointsTransactionId, RefundId, ReviewId, SharingId,
         SharingPartId, SharingReturnId, Timestamp,
     },
     risk::REVIEW_TIMEOUT_MAX,
@@ -67,7 +67,7 @@ pub(super) enum Of {
     Part,
     Return,
     Review,
-    Deed,
+    PointsTransaction,
     Delivery,
     Run,
     Exception,
@@ -83,7 +83,7 @@ impl Of {
             Self::Part => SharingPartId::new(id).to_string(),
             Self::Return => SharingReturnId::new(id).to_string(),
             Self::Review => ReviewId::new(id).to_string(),
-            Self::Deed => DeedId::new(id).to_string(),
+            Self::PointsTransaction => PointsTransactionId::new(id).to_string(),
             Self::Delivery => format!("delivery {}", hex::encode(id.bytes())),
             Self::Run => ExpiryRunId::new(id).to_string(),
             Self::Exception => ExceptionId::new(id).to_string(),
@@ -168,8 +168,8 @@ const ALWAYS: [Rule; 23] = [
         says: "has points under a review that nobody decides",
     },
     Rule {
-        of: Of::Deed,
-        stuck: "d.id FROM point_deeds d WHERE d.state = $deed.under_review AND NOT EXISTS (SELECT 1 FROM risk_reviews v WHERE v.id = CONCAT(SUBSTR(d.id, 1, 15), x'01') AND v.kind = $review_of.deed AND v.state IN ($review.open, $review.claimed))",
+        of: Of::PointsTransaction,
+        stuck: "d.id FROM points_transactions d WHERE d.state = $points transaction.under_review AND NOT EXISTS (SELECT 1 FROM risk_reviews v WHERE v.id = CONCAT(SUBSTR(d.id, 1, 15), x'01') AND v.kind = $review_of.points transaction AND v.state IN ($review.open, $review.claimed))",
         says: "is under a review that nobody decides",
     },
     Rule {
@@ -179,8 +179,8 @@ const ALWAYS: [Rule; 23] = [
     },
     Rule {
         of: Of::Review,
-        stuck: "v.id FROM risk_reviews v LEFT JOIN point_deeds d ON d.id = CONCAT(SUBSTR(v.id, 1, 15), x'00') WHERE v.kind = $review_of.deed AND v.state IN ($review.open, $review.claimed) AND COALESCE(d.state, 0) <> $deed.under_review",
-        says: "is open, and no deed waits for it",
+        stuck: "v.id FROM risk_reviews v LEFT JOIN points_transactions d ON d.id = CONCAT(SUBSTR(v.id, 1, 15), x'00') WHERE v.kind = $review_of.points transaction AND v.state IN ($review.open, $review.claimed) AND COALESCE(d.state, 0) <> $points transaction.under_review",
+        says: "is open, and no points transaction waits for it",
     },
     Rule {
         of: Of::Review,
@@ -188,8 +188,8 @@ const ALWAYS: [Rule; 23] = [
         says: "is open without an end, or decided and due",
     },
     Rule {
-        of: Of::Deed,
-        stuck: "d.id FROM point_deeds d WHERE (d.state = $deed.held) <> (d.due_at IS NOT NULL) OR (d.state = $deed.held AND d.hold_until IS NULL)",
+        of: Of::PointsTransaction,
+        stuck: "d.id FROM points_transactions d WHERE (d.state = $points transaction.held) <> (d.due_at IS NOT NULL) OR (d.state = $points transaction.held AND d.hold_until IS NULL)",
         says: "holds points without an end, or ends a hold that is over",
     },
     Rule {
@@ -269,9 +269,9 @@ const RUNNING: [Rule; 19] = [
         says: "is to be shared later than anybody would have said",
     },
     Rule {
-        of: Of::Deed,
+        of: Of::PointsTransaction,
         // Whoever tries to end it moves `due_at`, and never this.
-        stuck: "d.id FROM point_deeds d WHERE d.state = $deed.held AND d.hold_until < @late",
+        stuck: "d.id FROM points_transactions d WHERE d.state = $points transaction.held AND d.hold_until < @late",
         says: "holds points for more than an hour after its end",
     },
     Rule {
@@ -354,7 +354,7 @@ pub(super) async fn check(
         "/* verify.under_way */ SELECT CAST((SELECT COUNT(*) FROM refunds WHERE state IN ($refund.awaiting_approval, $refund.returning, $refund.accepted, $refund.processing, $refund.abnormal)) \
          + (SELECT COUNT(*) FROM sharings WHERE state <> $share.done) \
          + (SELECT COUNT(*) FROM payment_orders WHERE state IN ($order.created, $order.prepaid) OR sharing = $order_sharing.wanted OR review = $order_review.open) \
-         + (SELECT COUNT(*) FROM point_deeds WHERE state IN ($deed.held, $deed.under_review)) \
+         + (SELECT COUNT(*) FROM points_transactions WHERE state IN ($points transaction.held, $points transaction.under_review)) \
          + (SELECT COUNT(*) FROM risk_reviews WHERE state IN ($review.open, $review.claimed)) + (SELECT COUNT(*) FROM deliveries WHERE state IN ('pending', 'parked')) \
          + (SELECT COUNT(*) FROM point_expiry_runs x WHERE x.open = 1) \
          + (SELECT COUNT(*) FROM payment_exceptions) + (SELECT COUNT(*) FROM committers) AS SIGNED)",

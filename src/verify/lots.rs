@@ -10,10 +10,10 @@
 //! | any other posted debit | takes from the lot that it names, if it names one, then from the others in the order in which they expire; never from one that is over |
 //! | debit posting a pending one | the same, but lots are over by the day on which the points were set aside: a hold protects what it holds. First of all it takes from those that have been over since, which only holds may still use |
 //! | `PointsCaptured`, posted right after its `PointsReserved` was voided, and no more than that | the same: it spends a part of the hold |
-//! | `PointsReturned` | grants to the lot that it names, of which the deed that it returns took as many |
+//! | `PointsReturned` | grants to the lot that it names, of which the points transaction that it returns took as many |
 //! | pending, or voiding a pending one | nothing: what is set aside is still in its lots |
 //!
-//! A lot is *over* on its day (`expires_on`, UTC+8) and ever after. [`crate::ledger`] spends in this order; what it could not have taken so is a violation, and so is a row
+//! A lot is *over* on its day (`expired_from`, UTC+8) and ever after. [`crate::ledger`] spends in this order; what it could not have taken so is a violation, and so is a row
 //! of `point_lots` that says something else than the replay. Of a lot that was over more than [`FORGET_DAYS`](crate::points::expiry::FORGET_DAYS) days ago and has nothing left, the row may be gone: it could change
 //! nothing any more. One of which something ran out stays longer, since refunds ask for it.
 //!
@@ -27,7 +27,7 @@
 //!
 //! Every credit must name its lot: otherwise to take a name away would be to switch the check off.
 //!
-//! In memory is one account: its lots, its holds that are not resolved, what it owes, and of which lots back ends' deeds took its points.
+//! In memory is one account: its lots, its holds that are not resolved, what it owes, and of which lots back ends' points transactions took its points.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -38,7 +38,8 @@ use super::pages::{HoldRow, LotRow};
 use crate::{
     ledger::{ConstrainedSide, Phase, PointHoldings, Transfer},
     primitives::{
-        AccountId, AccountKind, BusinessDay, DeedId, EntryId, EntryKind, Id, Timestamp, TransferId,
+        AccountId, AccountKind, BusinessDay, EntryId, EntryKind, Id, PointsTransactionId,
+        Timestamp, TransferId,
     },
 };
 
@@ -46,7 +47,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct LotReplay {
     lots: BTreeMap<BusinessDay, Lot>,
-    /// Of which lots deeds took points, and that was not given back yet, in points.
+    /// Of which lots points transactions took points, and that was not given back yet, in points.
     taken: HashMap<Id, BTreeMap<BusinessDay, i64>>,
     /// Transfers that set points aside and are not resolved, each with its day and points.
     held: HashMap<TransferId, (BusinessDay, i64)>,
@@ -56,14 +57,14 @@ pub(crate) struct LotReplay {
     /// Of the transfer before: its instant, and the latest day so far.
     last: Option<(Timestamp, BusinessDay)>,
     /// What the transfer before this one let go.
-    let_go: Option<LetGo>,
+    voided: Option<VoidedHold>,
     /// Nothing more can be said: there was a transfer that could not be played, which is named once.
     incomplete: bool,
 }
 
 /// A hold that was voided: a part of it may be spent by the very next transfer of the account.
 #[derive(Debug, Clone, Copy)]
-struct LetGo {
+struct VoidedHold {
     void: TransferId,
     amount: i64,
     /// When it was voided.
@@ -97,11 +98,11 @@ struct Lot {
 }
 
 impl LotReplay {
-    /// Plays the account's next transfer; `returns_of` is the deed whose points it gives back, if it does. Gives what is wrong with it.
+    /// Plays the account's next transfer; `returns_of` is the points transaction whose points it gives back, if it does. Gives what is wrong with it.
     pub(crate) fn play(
         &mut self,
         transfer: &Transfer,
-        returns_of: Option<DeedId>,
+        returns_of: Option<PointsTransactionId>,
     ) -> Result<(), String> {
         let today = transfer.at.business_day();
         let latest = self.last.map_or(today, |(_, day)| day.max(today));
@@ -111,13 +112,13 @@ impl LotReplay {
         if self.incomplete {
             return Ok(());
         }
-        let let_go = self.let_go.take();
+        let voided = self.voided.take();
         let played = match transfer.constrained_side {
             ConstrainedSide::Neither => Ok(()),
             ConstrainedSide::Credit => self
                 .credit(transfer)
                 .and_then(|()| self.give_back(transfer, returns_of)),
-            ConstrainedSide::Debit => self.debit(transfer, since, let_go),
+            ConstrainedSide::Debit => self.debit(transfer, since, voided),
         };
         let played = played.and_then(|()| self.covered());
         self.incomplete |= played.is_err();
@@ -213,13 +214,13 @@ impl LotReplay {
 
     /// What is wrong with a row of `point_holds`.
     pub(super) fn compare_hold(&mut self, row: &HoldRow) -> Result<(), String> {
-        let held = self.holds.remove(&row.set_aside_on).unwrap_or(0);
+        let held = self.holds.remove(&row.held_on).unwrap_or(0);
         if held == row.held {
             return Ok(());
         }
         Err(format!(
             "{} points are noted as held since {}, and its transfers say {held}",
-            row.held, row.set_aside_on
+            row.held, row.held_on
         ))
     }
 
@@ -245,8 +246,12 @@ impl LotReplay {
         Ok(())
     }
 
-    /// Points that a back end gives back go into the lots from which the deed took them.
-    fn give_back(&mut self, transfer: &Transfer, of: Option<DeedId>) -> Result<(), String> {
+    /// Points that a back end gives back go into the lots from which the points transaction took them.
+    fn give_back(
+        &mut self,
+        transfer: &Transfer,
+        of: Option<PointsTransactionId>,
+    ) -> Result<(), String> {
         if transfer.id.entry.kind() != Some(EntryKind::PointsReturned) || self.incomplete {
             return Ok(());
         }
@@ -271,13 +276,13 @@ impl LotReplay {
         &mut self,
         transfer: &Transfer,
         since: Option<BusinessDay>,
-        let_go: Option<LetGo>,
+        voided: Option<VoidedHold>,
     ) -> Result<(), String> {
         let today = transfer.at.business_day();
         match transfer.phase {
             Phase::Pending => Ok(()),
             Phase::Void => {
-                self.let_go = since.map(|since| LetGo {
+                self.voided = since.map(|since| VoidedHold {
                     void: transfer.id,
                     amount: transfer.amount,
                     at: transfer.at,
@@ -287,8 +292,8 @@ impl LotReplay {
             }
             Phase::Posted if is_expiry(transfer)? => self.expire(transfer, today),
             Phase::Posted => {
-                let part = let_go.filter(|let_go| let_go.is_spent_by(transfer));
-                self.spend(transfer, part.map_or(today, |let_go| let_go.since))
+                let part = voided.filter(|voided| voided.is_spent_by(transfer));
+                self.spend(transfer, part.map_or(today, |voided| voided.since))
             }
             // What was never pending is a broken entry (invariant 1); here it counts as of its own day.
             Phase::Post => self.spend(transfer, since.unwrap_or(today)),
@@ -342,8 +347,8 @@ impl LotReplay {
         for (on, lot) in before.into_iter().flatten() {
             let left = self.lots.get(&on).map_or(0, |lot| lot.left);
             if lot.left > left {
-                let of_deed = self.taken.entry(transfer.id.entry.cause()).or_default();
-                of_deed.insert(on, lot.left - left);
+                let of_transaction = self.taken.entry(transfer.id.entry.cause()).or_default();
+                of_transaction.insert(on, lot.left - left);
             }
         }
         if due > 0 {
@@ -354,13 +359,13 @@ impl LotReplay {
         Ok(())
     }
 
-    /// Whether it is to be kept of which lots the transfer takes: a deed may be given back.
+    /// Whether it is to be kept of which lots the transfer takes: a points transaction may be given back.
     fn note_of(&self, transfer: &Transfer) -> bool {
-        let by_deed = matches!(
+        let by_back_end = matches!(
             transfer.id.entry.kind(),
             Some(EntryKind::PointsDeducted | EntryKind::PointsCaptured | EntryKind::PointsReserved)
         );
-        by_deed && !self.incomplete
+        by_back_end && !self.incomplete
     }
 
     /// Takes what there is; gives what is missing.
@@ -377,18 +382,18 @@ impl LotReplay {
         if self.incomplete {
             return Ok(());
         }
-        let lot = self.lots.remove(&row.expires_on).unwrap_or_default();
+        let lot = self.lots.remove(&row.expired_from).unwrap_or_default();
         // A row that was deleted and made again has forgotten what was granted before.
         let granted = row.granted == lot.granted
-            || (row.expires_on <= deleted_lots.spent && row.granted <= lot.granted);
+            || (row.expired_from <= deleted_lots.spent && row.granted <= lot.granted);
         let expired = row.expired == lot.expired
-            || (row.expires_on <= deleted_lots.spent && row.expired <= lot.expired);
+            || (row.expired_from <= deleted_lots.spent && row.expired <= lot.expired);
         if row.remaining == lot.left && granted && expired {
             return Ok(());
         }
         Err(format!(
             "the lot of {} has {} of {} points left and {} run out, and its transfers say {} of {} and {}",
-            row.expires_on,
+            row.expired_from,
             row.remaining,
             row.granted,
             row.expired,
@@ -428,8 +433,8 @@ fn is_expiry(transfer: &Transfer) -> Result<bool, String> {
     }
 }
 
-impl LetGo {
-    /// Whether the transfer spends a part of it: the same deed, in the same commit.
+impl VoidedHold {
+    /// Whether the transfer spends a part of it: the same points transaction, in the same commit.
     fn is_spent_by(&self, transfer: &Transfer) -> bool {
         let cause = transfer.id.entry.cause();
         let reserved = EntryId::of(cause, EntryKind::PointsReserved);
@@ -559,7 +564,7 @@ mod tests {
             )
         }
 
-        /// Voids a hold and spends a part of it, as a deed does.
+        /// Voids a hold and spends a part of it, as a points transaction does.
         fn capture(&mut self, hold: EntryId, whole: i64, part: i64) -> Result<(), String> {
             self.resolve(hold, Phase::Void, whole, None).unwrap();
             let entry = EntryId::of(hold.cause(), EntryKind::PointsCaptured);
@@ -681,13 +686,13 @@ mod tests {
         book.earn(5, Some(9)).unwrap();
         let hold = book.hold(5);
         let entry = book.entry(EntryKind::RefundAccepted);
-        let lend = book.next(ConstrainedSide::Credit, Phase::Posted, entry, 4);
-        let customer = lend.credit.customer().unwrap();
+        let shortfall = book.next(ConstrainedSide::Credit, Phase::Posted, entry, 4);
+        let customer = shortfall.credit.customer().unwrap();
         let debt = AccountId::customer_debt(customer);
         let borrowed = Transfer {
             debit: debt,
             lot: Some(BusinessDay::NEVER),
-            ..lend
+            ..shortfall
         };
         book.replay.play(&borrowed, None).unwrap();
         let back = book.hold(4);
@@ -727,7 +732,7 @@ mod tests {
         // More than was held is not a part of it, and is judged by today.
         let (mut book, hold) = grant();
         assert!(book.capture(hold, 4, 6).is_err());
-        // Another deed, and the same deed after something else: what was let go is free, or over.
+        // Another points transaction, and the same points transaction after something else: what was let go is free, or over.
         let (mut book, hold) = grant();
         book.resolve(hold, Phase::Void, 4, None).unwrap();
         book.take(EntryKind::PointsCaptured, 3, None).unwrap();
@@ -750,8 +755,8 @@ mod tests {
             book.earn(5, Some(9)).unwrap();
             book.earn(5, Some(20)).unwrap();
             book.take(EntryKind::PointsCaptured, 7, None).unwrap();
-            let deed = DeedId::new(Id::mint(book.made, 0, Lane(1)));
-            (book, deed)
+            let points_transaction = PointsTransactionId::new(Id::mint(book.made, 0, Lane(1)));
+            (book, points_transaction)
         };
         let give = |book: &mut Book, amount, lot, of| {
             let entry = book.entry(EntryKind::PointsReturned);
@@ -759,15 +764,15 @@ mod tests {
             let lot = Some(day(lot));
             book.replay.play(&Transfer { lot, ..transfer }, of)
         };
-        let (mut book, deed) = spent();
-        give(&mut book, 2, 9, Some(deed)).unwrap();
-        give(&mut book, 4, 1, Some(deed)).unwrap();
-        give(&mut book, 1, 1, Some(deed)).unwrap();
+        let (mut book, points_transaction) = spent();
+        give(&mut book, 2, 9, Some(points_transaction)).unwrap();
+        give(&mut book, 4, 1, Some(points_transaction)).unwrap();
+        give(&mut book, 1, 1, Some(points_transaction)).unwrap();
         assert_eq!(book.left(), [5, 5, 5]);
-        give(&mut book, 1, 1, Some(deed)).unwrap_err();
+        give(&mut book, 1, 1, Some(points_transaction)).unwrap_err();
         for (amount, lot, known) in [(3, 9, true), (1, 20, true), (1, 1, false)] {
-            let (mut book, deed) = spent();
-            give(&mut book, amount, lot, known.then_some(deed)).unwrap_err();
+            let (mut book, points_transaction) = spent();
+            give(&mut book, amount, lot, known.then_some(points_transaction)).unwrap_err();
         }
     }
 
@@ -801,7 +806,7 @@ mod tests {
     fn row(lot: u32, granted: i64, remaining: i64) -> LotRow {
         LotRow {
             account: AccountId::of_tenant(TenantId(1), AccountKind::CustomerPoints),
-            expires_on: day(lot),
+            expired_from: day(lot),
             granted,
             remaining,
             expired: 0,

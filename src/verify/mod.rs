@@ -2,7 +2,7 @@
 //!
 //! Everything is read in one consistent snapshot, so it can run beside a busy service, and streaming, in the order of the keys and page by page, so that a large ledger does not need large
 //! memory. What is kept in memory is one sum per *unconstrained* account (merchants, customers who ever owed points, and a handful more) and per day and source of points, never per customer,
-//! order, refund, sharing, deed or transfer; beside them the versions of the points rules, and of the one account that is being replayed its lots and open holds.
+//! order, refund, sharing, points transaction or transfer; beside them the versions of the points rules, and of the one account that is being replayed its lots and open holds.
 //!
 //! | pass | reads | checks |
 //! |---|---|---|
@@ -15,7 +15,7 @@
 //! | `shared` | sharings, beside these orders | 5, 9 |
 //! | `sharing` | sharings, their parts and returns, beside these transfers | 5, 9 |
 //! | `accounts`, `lots`, `caps` | accounts, the transfers of checked ones with the orders that earned them, their lots and their holds, merged by account; budgets | 2, 3, 4, 6, 7, 8 |
-//! | `deeds` | what back ends did with points, beside these transfers; the events that they told | 6, 9, 10 |
+//! | `points transactions` | what back ends did with points, beside these transfers; the events that they told | 6, 9, 10 |
 //! | `states` | history and orders, merged by key; idempotency keys | 9, 12 |
 //! | `staff_refunds` | what people of merchants gave back alone in a day, added up by the database, beside what is counted | 8 |
 //! | `days` | totals of merchants, orders and refunds, added up by the database | 10 |
@@ -34,12 +34,12 @@ mod codes;
 mod commits;
 mod days;
 mod decisions;
-mod deeds;
 mod entries;
 mod liveness;
 mod lots;
 mod pages;
 mod point_days;
+mod points_transactions;
 mod refunded;
 mod refunds;
 mod report;
@@ -102,7 +102,7 @@ async fn check(
         "/* verify.count */ SELECT (SELECT COUNT(*) FROM commits) + 2 * (SELECT COUNT(*) FROM transfers) + 2 * (SELECT COUNT(*) FROM payment_orders) \
          + (SELECT COUNT(*) FROM accounts) + (SELECT COUNT(*) FROM payment_order_history) + (SELECT COUNT(*) FROM refunds) \
          + 2 * (SELECT COUNT(*) FROM sharings) + 2 * (SELECT COUNT(*) FROM sharing_parts) + 2 * (SELECT COUNT(*) FROM sharing_returns) \
-         + (SELECT COUNT(*) FROM refund_history) + (SELECT COUNT(*) FROM point_deeds) + (SELECT COUNT(*) FROM risk_reviews) + (SELECT COUNT(*) FROM risk_decisions) + (SELECT COUNT(*) FROM point_lots)",
+         + (SELECT COUNT(*) FROM refund_history) + (SELECT COUNT(*) FROM points_transactions) + (SELECT COUNT(*) FROM risk_reviews) + (SELECT COUNT(*) FROM risk_decisions) + (SELECT COUNT(*) FROM point_lots)",
     )
     .fetch_one(&mut conn)
     .await?;

@@ -14,10 +14,10 @@ use crate::{
         ORDER_COLUMNS, Order, PointsReview, REFUND_COLUMNS, REFUND_WIDTH, Refund, RefundStateKind,
         read_order, read_refund,
     },
-    points::{DEED_COLUMNS, Deed, read_deed},
+    points::{POINTS_TRANSACTION_COLUMNS, PointsTransaction, read_points_transaction},
     primitives::{
-        AccountId, BusinessDay, CustomerId, DeedId, EntryKind, MerchantId, Money, OrderId,
-        RefundId, TenantId, Timestamp,
+        AccountId, BusinessDay, CustomerId, EntryKind, MerchantId, Money, OrderId,
+        PointsTransactionId, RefundId, TenantId, Timestamp,
     },
 };
 
@@ -160,8 +160,8 @@ pub(super) struct Posting {
     pub(super) transfer: Transfer,
     /// Of points that a payment earns, at once or held for a review.
     pub(super) earned: Option<EarnedBy>,
-    /// Of points that a return gives back: the deed that took them.
-    pub(super) returns_of: Option<DeedId>,
+    /// Of points that a return gives back: the points transaction that took them.
+    pub(super) returns_of: Option<PointsTransactionId>,
 }
 
 /// What an order says of the points that it earned.
@@ -184,7 +184,7 @@ impl Paged for ByAccount {
         for column in TRANSFER_COLUMNS.split(", ") {
             sql.push("t.").push(column).push(", ");
         }
-        sql.push("o.amount_fen, o.rule_version, o.paid_at, d.returns_of FROM transfers t FORCE INDEX (transfers_constrained_account) LEFT JOIN payment_orders o ON t.constrained_side = ")
+        sql.push("o.amount_fen, o.rule_version, o.paid_at, p.returns_of FROM transfers t FORCE INDEX (transfers_constrained_account) LEFT JOIN payment_orders o ON t.constrained_side = ")
             .int(ConstrainedSide::Credit.code())
             .push(" AND t.phase IN (")
             .int(Phase::Posted.code())
@@ -194,9 +194,9 @@ impl Paged for ByAccount {
             .int(EntryKind::Settlement.code())
             .push(", ")
             .int(EntryKind::PointsHeld.code())
-            .push(") AND o.id = CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') LEFT JOIN point_deeds d ON t.entry_kind = ")
+            .push(") AND o.id = CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') LEFT JOIN points_transactions p ON t.entry_kind = ")
             .int(EntryKind::PointsReturned.code())
-            .push(" AND d.id = CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') WHERE ");
+            .push(" AND p.id = CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') WHERE ");
         let last = last.map(|last| &last.transfer);
         match last.and_then(|last| Some((last.constrained_account()?, last.account_version?))) {
             Some((account, version)) => {
@@ -250,24 +250,24 @@ impl Paged for Orders {
     }
 }
 
-/// `point_deeds` by id.
-pub(super) struct Deeds;
+/// `points_transactions` by id.
+pub(super) struct PointsTransactions;
 
-impl Paged for Deeds {
-    type Item = Deed;
+impl Paged for PointsTransactions {
+    type Item = PointsTransaction;
 
-    fn after(last: Option<&Deed>, sql: &mut Sql) {
-        sql.push("SELECT /* verify.deeds */ ")
-            .push(DEED_COLUMNS)
-            .push(" FROM point_deeds d");
+    fn after(last: Option<&PointsTransaction>, sql: &mut Sql) {
+        sql.push("SELECT /* verify.points_transactions */ ")
+            .push(POINTS_TRANSACTION_COLUMNS)
+            .push(" FROM points_transactions p");
         if let Some(last) = last {
-            sql.push(" WHERE d.id > ").bytes(last.id.bytes());
+            sql.push(" WHERE p.id > ").bytes(last.id.bytes());
         }
-        sql.push(" ORDER BY d.id");
+        sql.push(" ORDER BY p.id");
     }
 
-    fn read(row: &MySqlRow) -> Result<Deed, sqlx::Error> {
-        read_deed(row)
+    fn read(row: &MySqlRow) -> Result<PointsTransaction, sqlx::Error> {
+        read_points_transaction(row)
     }
 }
 
@@ -345,7 +345,7 @@ pub(super) struct OrderOfRefund {
     pub(super) customer: Option<CustomerId>,
     /// None for a number that means nothing.
     pub(super) review: Option<PointsReview>,
-    pub(super) points_expire_on: Option<BusinessDay>,
+    pub(super) points_expired_from: Option<BusinessDay>,
 }
 
 impl Paged for Refunds {
@@ -354,7 +354,7 @@ impl Paged for Refunds {
     fn after(last: Option<&RefundItem>, sql: &mut Sql) {
         sql.push("SELECT /* verify.refunds */ ")
             .push(REFUND_COLUMNS)
-            .push(", o.tenant_id, o.merchant_id, o.customer_id, o.review, o.points_expire_on FROM refunds r LEFT JOIN payment_orders o ON o.id = r.order_id");
+            .push(", o.tenant_id, o.merchant_id, o.customer_id, o.review, o.points_expired_from FROM refunds r LEFT JOIN payment_orders o ON o.id = r.order_id");
         if let Some(last) = last {
             sql.push(" WHERE r.id > ").bytes(last.refund.id.bytes());
         }
@@ -376,7 +376,7 @@ impl Paged for Refunds {
                 review: review
                     .and_then(|code| u8::try_from(code).ok())
                     .and_then(PointsReview::from_code),
-                points_expire_on: lot.map(BusinessDay),
+                points_expired_from: lot.map(BusinessDay),
             });
         Ok(RefundItem {
             refund: read_refund(row)?,
@@ -476,9 +476,9 @@ impl Paged for RefundsByOrder {
         states(sql, |kind| kind == RefundStateKind::Succeeded);
         sql.push("), points_withheld, 0)) AS SIGNED), CAST(SUM(IF(state IN (");
         states(sql, |kind| kind.is_booked() && kind.is_on_the_table());
-        sql.push("), points_due - points_ran_out - points_withheld, 0)) AS SIGNED), CAST(SUM(IF(state IN (");
+        sql.push("), points_due - points_expired - points_withheld, 0)) AS SIGNED), CAST(SUM(IF(state IN (");
         states(sql, |kind| kind == RefundStateKind::Succeeded);
-        sql.push("), points_due - points_ran_out, 0)) AS SIGNED), CAST(SUM(IF(origin <> 0 AND state IN (");
+        sql.push("), points_due - points_expired, 0)) AS SIGNED), CAST(SUM(IF(origin <> 0 AND state IN (");
         states(sql, RefundStateKind::is_on_the_table);
         sql.push("), amount_fen, 0)) AS SIGNED) FROM refunds FORCE INDEX (refunds_order)");
         if let Some(last) = last {
@@ -514,7 +514,7 @@ pub(super) struct Lots;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LotRow {
     pub(super) account: AccountId,
-    pub(super) expires_on: BusinessDay,
+    pub(super) expired_from: BusinessDay,
     pub(super) granted: i64,
     pub(super) remaining: i64,
     pub(super) expired: i64,
@@ -525,21 +525,23 @@ impl Paged for Lots {
 
     fn after(last: Option<&LotRow>, sql: &mut Sql) {
         sql.push(
-            "SELECT /* verify.lots */ account_id, expires_on, granted, remaining, expired FROM point_lots",
+            "SELECT /* verify.lots */ account_id, expired_from, granted, remaining, expired FROM point_lots",
         );
         if let Some(last) = last {
             sql.push(" WHERE account_id >= ")
                 .bytes(last.account.bytes());
             sql.push(" AND (account_id > ").bytes(last.account.bytes());
-            sql.push(" OR expires_on > ").day(last.expires_on).push(")");
+            sql.push(" OR expired_from > ")
+                .day(last.expired_from)
+                .push(")");
         }
-        sql.push(" ORDER BY account_id, expires_on");
+        sql.push(" ORDER BY account_id, expired_from");
     }
 
     fn read(row: &MySqlRow) -> Result<LotRow, sqlx::Error> {
         Ok(LotRow {
             account: row.try_get(0)?,
-            expires_on: BusinessDay(row.try_get(1)?),
+            expired_from: BusinessDay(row.try_get(1)?),
             granted: row.try_get(2)?,
             remaining: row.try_get(3)?,
             expired: row.try_get(4)?,
@@ -554,7 +556,7 @@ pub(super) struct Holds;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct HoldRow {
     pub(super) account: AccountId,
-    pub(super) set_aside_on: BusinessDay,
+    pub(super) held_on: BusinessDay,
     pub(super) held: i64,
 }
 
@@ -562,22 +564,20 @@ impl Paged for Holds {
     type Item = HoldRow;
 
     fn after(last: Option<&HoldRow>, sql: &mut Sql) {
-        sql.push("SELECT /* verify.holds */ account_id, set_aside_on, held FROM point_holds");
+        sql.push("SELECT /* verify.holds */ account_id, held_on, held FROM point_holds");
         if let Some(last) = last {
             sql.push(" WHERE account_id >= ")
                 .bytes(last.account.bytes());
             sql.push(" AND (account_id > ").bytes(last.account.bytes());
-            sql.push(" OR set_aside_on > ")
-                .day(last.set_aside_on)
-                .push(")");
+            sql.push(" OR held_on > ").day(last.held_on).push(")");
         }
-        sql.push(" ORDER BY account_id, set_aside_on");
+        sql.push(" ORDER BY account_id, held_on");
     }
 
     fn read(row: &MySqlRow) -> Result<HoldRow, sqlx::Error> {
         Ok(HoldRow {
             account: row.try_get(0)?,
-            set_aside_on: BusinessDay(row.try_get(1)?),
+            held_on: BusinessDay(row.try_get(1)?),
             held: row.try_get(2)?,
         })
     }

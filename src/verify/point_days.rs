@@ -21,7 +21,7 @@ type Key = (TenantId, BusinessDay, String, u32, u8);
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Sums {
     points: i64,
-    deeds: i64,
+    times: i64,
 }
 
 /// Moves of points, added up.
@@ -51,7 +51,7 @@ impl Moves {
         }
     }
 
-    /// What a back end's deed must have told.
+    /// What a back end's points transaction must have told.
     pub(super) fn expect(
         &mut self,
         (tenant, source): (TenantId, &Source),
@@ -64,19 +64,24 @@ impl Moves {
         self.add(key, points.get(), 1);
     }
 
-    fn add(&mut self, key: Key, points: i64, deeds: i64) {
+    fn add(&mut self, key: Key, points: i64, times: i64) {
         let sums = self.0.entry(key).or_default();
         sums.points = sums.points.saturating_add(points);
-        sums.deeds = sums.deeds.saturating_add(deeds);
+        sums.times = sums.times.saturating_add(times);
     }
 
     /// What back ends did, of all that was told: payments and expiry have sources that no back end can have.
-    pub(super) fn compare_deeds(&self, deeds: &Self, report: &mut Report) {
+    pub(super) fn compare_transactions(&self, transactions: &Self, report: &mut Report) {
         let of_back_ends = self
             .0
             .iter()
             .filter(|((_, _, source, ..), _)| Source::parse(source).is_ok());
-        compare("the deeds", of_back_ends, &deeds.0, report);
+        compare(
+            "the points transactions",
+            of_back_ends,
+            &transactions.0,
+            report,
+        );
     }
 }
 
@@ -112,7 +117,7 @@ pub(super) async fn check(
     report: &mut Report,
 ) -> Result<(), DbError> {
     let rows = sqlx::query(
-        "/* verify.point_days */ SELECT tenant_id, day, source, rule_version, what, points, deeds FROM point_days",
+        "/* verify.point_days */ SELECT tenant_id, day, source, rule_version, what, points, times FROM point_days",
     )
     .fetch_all(conn)
     .await?;

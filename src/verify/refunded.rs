@@ -171,8 +171,8 @@ fn points(order: &Order, report: &mut Report, sums: &RefundsOfOrder) {
     });
     let (asked, amount) = (order.refunds.asked.get(), order.amount.get());
     let fits = in_proportion(earned, amount, asked, back, (sums.ever, sums.elsewhere > 0));
-    let let_go = order.review == PointsReview::LetGo;
-    report.expect(Invariant::PointsFollowTheRule, fits || let_go, || {
+    let voided = order.review == PointsReview::Voided;
+    report.expect(Invariant::PointsFollowTheRule, fits || voided, || {
         format!(
             "{}: {back} of {earned} points go back for {asked} of {amount} fen",
             order.id
@@ -182,7 +182,7 @@ fn points(order: &Order, report: &mut Report, sums: &RefundsOfOrder) {
     let open = order.review == PointsReview::Open;
     report.expect(
         Invariant::PointsFollowTheRule,
-        !(let_go || open) || sums.taken == 0,
+        !(voided || open) || sums.taken == 0,
         || {
             format!(
                 "{}: {} points are taken, and they are {}",
@@ -223,8 +223,8 @@ fn points(order: &Order, report: &mut Report, sums: &RefundsOfOrder) {
 async fn given_back(conn: &mut MySqlConnection, report: &mut Report) -> Result<(), DbError> {
     let mut sql = Sql::new(
         "SELECT /* verify.given_back */ HEX(sums.customer_id), CAST(sums.lot AS CHAR), CAST(SUM(sums.said) AS SIGNED), CAST(SUM(sums.counted) AS SIGNED) FROM ( \
-           SELECT o.customer_id, o.points_expire_on AS lot, r.points_ran_out AS said, 0 AS counted, 0 AS there FROM refunds r JOIN payment_orders o ON o.id = r.order_id \
-           WHERE r.points_ran_out > 0 AND r.state IN (",
+           SELECT o.customer_id, o.points_expired_from AS lot, r.points_expired AS said, 0 AS counted, 0 AS there FROM refunds r JOIN payment_orders o ON o.id = r.order_id \
+           WHERE r.points_expired > 0 AND r.state IN (",
     );
     let on_the_table = RefundStateKind::ALL.into_iter();
     let on_the_table = on_the_table.filter(|kind| kind.is_on_the_table());
@@ -233,7 +233,7 @@ async fn given_back(conn: &mut MySqlConnection, report: &mut Report) -> Result<(
     });
     sql.push(
         ") UNION ALL \
-           SELECT CONCAT(SUBSTR(l.account_id, 1, 15), x'00'), l.expires_on, 0, l.given_back, 1 FROM point_lots l WHERE l.expired > 0) sums \
+           SELECT CONCAT(SUBSTR(l.account_id, 1, 15), x'00'), l.expired_from, 0, l.given_back, 1 FROM point_lots l WHERE l.expired > 0) sums \
          GROUP BY sums.customer_id, sums.lot HAVING SUM(sums.said) <> SUM(sums.counted) AND MAX(sums.there) = 1 LIMIT 1000",
     );
     let odd = sqlx::raw_sql(sql.into_statement()).fetch_all(conn).await?;

@@ -11,10 +11,10 @@
 //! | closed, failed, withdrawn | the same | voided | in transit → merchant, and what of the points repays a debt: no more than were set aside |
 //!
 //! Points of those due that ran out before, or were under review and are withheld from it, are in none of these. A refund that failed after the review had let in the other
-//! points has a `WithheldLetIn` besides, which credits what it had withheld.
+//! points has a `WithheldCredited` besides, which credits what it had withheld.
 //!
 //! A refund that was not made here (its `origin` is not 0) has one entry once it succeeded, `RefundedElsewhere` (merchant → channel, what was lent, what was taken back),
-//! and none before, nor when it is closed (but for the `WithheldLetIn`); its number is invariant 17 (`said.rs`).
+//! and none before, nor when it is closed (but for the `WithheldCredited`); its number is invariant 17 (`said.rs`).
 //!
 //! Money is invariant 5, points are 6. That money in transit is the sum of the refunds on their way counts as 5 too: accounts and transfers may agree with each
 //! other (2) while a refund is in another state than the books think.
@@ -43,7 +43,7 @@ pub(super) fn is_of_refund(entry: EntryId) -> bool {
             EntryKind::RefundAccepted
             | EntryKind::RefundClawback
             | EntryKind::RefundOutcome
-            | EntryKind::WithheldLetIn
+            | EntryKind::WithheldCredited
             | EntryKind::RefundedElsewhere,
         ) => true,
         Some(
@@ -60,7 +60,7 @@ pub(super) fn is_of_refund(entry: EntryId) -> bool {
             | EntryKind::PointsCaptured
             | EntryKind::PointsExpired
             | EntryKind::DebtRepaid
-            | EntryKind::HeldPartLetIn
+            | EntryKind::HeldPartCredited
             | EntryKind::PointsReturned,
         )
         | None => false,
@@ -334,7 +334,7 @@ fn journal(refund: &Refund, order: &OrderOfRefund, entries: &[Vec<Transfer>], re
         format!("{} is of another merchant than its order", refund.id)
     });
     // What is withheld was under review; what ran out went into a lot whose day has come.
-    let ran_out = refund.points.ran_out;
+    let expired = refund.points.expired;
     let set_out = entries
         .iter()
         .find(|entry| {
@@ -345,18 +345,18 @@ fn journal(refund: &Refund, order: &OrderOfRefund, entries: &[Vec<Transfer>], re
         })
         .map(|entry| entry[0].at.business_day());
     let over = order
-        .points_expire_on
+        .points_expired_from
         .zip(set_out)
         .is_some_and(|(lot, day)| lot <= day);
     let held = match order.review {
-        Some(PointsReview::Open | PointsReview::LetIn | PointsReview::LetGo) => true,
+        Some(PointsReview::Open | PointsReview::Credited | PointsReview::Voided) => true,
         Some(PointsReview::No | PointsReview::Wanted) | None => false,
     };
-    let right = (ran_out.is_zero() || over) && (refund.points.withheld.is_zero() || held);
+    let right = (expired.is_zero() || over) && (refund.points.withheld.is_zero() || held);
     report.expect(Invariant::PointsFollowTheRule, right, || {
         format!(
-            "{} counts {ran_out} points as run out of the lot of {:?} and withholds {} of a review that is {:?}",
-            refund.id, order.points_expire_on, refund.points.withheld, order.review
+            "{} counts {expired} points as run out of the lot of {:?} and withholds {} of a review that is {:?}",
+            refund.id, order.points_expired_from, refund.points.withheld, order.review
         )
     });
     let due = entries_due(refund, order);
@@ -386,7 +386,7 @@ fn journal(refund: &Refund, order: &OrderOfRefund, entries: &[Vec<Transfer>], re
 fn invariant_of(entry: EntryId) -> Invariant {
     if matches!(
         entry.kind(),
-        Some(EntryKind::RefundClawback | EntryKind::WithheldLetIn)
+        Some(EntryKind::RefundClawback | EntryKind::WithheldCredited)
     ) {
         Invariant::PointsFollowTheRule
     } else {
@@ -403,7 +403,7 @@ fn entries_due(refund: &Refund, order: &OrderOfRefund) -> Vec<Due> {
     let of_tenant = |kind| AccountId::of_tenant(order.tenant, kind);
     let merchant = AccountId::merchant_payable(order.merchant);
     let transit = in_transit_of(order.tenant);
-    let (back, lent) = (refund.points.taken().get(), refund.points.lent.get());
+    let (back, shortfall) = (refund.points.taken().get(), refund.points.shortfall.get());
     if refund.is_foreign() {
         return foreign_entries_due(refund, order, stage);
     }
@@ -411,9 +411,13 @@ fn entries_due(refund: &Refund, order: &OrderOfRefund) -> Vec<Due> {
     let mut due = Vec::new();
     if let Some(customer) = order.customer {
         let theirs = AccountId::customer_points(customer);
-        due.extend(withheld_let_in(refund, order, stage));
-        if lent > 0 {
-            accepted.push(posted(AccountId::customer_debt(customer), theirs, lent));
+        due.extend(withheld_credited(refund, order, stage));
+        if shortfall > 0 {
+            accepted.push(posted(
+                AccountId::customer_debt(customer),
+                theirs,
+                shortfall,
+            ));
         }
         if back > 0 {
             let clawback = Leg {
@@ -463,17 +467,23 @@ fn entries_due(refund: &Refund, order: &OrderOfRefund) -> Vec<Due> {
 /// Of what others made nothing is in the books before it has arrived; then all of it is one entry.
 fn foreign_entries_due(refund: &Refund, order: &OrderOfRefund, stage: Stage) -> Vec<Due> {
     if stage != Stage::Arrived {
-        return withheld_let_in(refund, order, stage).into_iter().collect();
+        return withheld_credited(refund, order, stage)
+            .into_iter()
+            .collect();
     }
     let of_tenant = |kind| AccountId::of_tenant(order.tenant, kind);
     let merchant = AccountId::merchant_payable(order.merchant);
     let channel = of_tenant(AccountKind::ChannelReceivable);
-    let (back, lent) = (refund.points.taken().get(), refund.points.lent.get());
+    let (back, shortfall) = (refund.points.taken().get(), refund.points.shortfall.get());
     let mut legs = vec![posted(merchant, channel, refund.amount.get())];
     if let Some(customer) = order.customer {
         let theirs = AccountId::customer_points(customer);
-        if lent > 0 {
-            legs.push(posted(AccountId::customer_debt(customer), theirs, lent));
+        if shortfall > 0 {
+            legs.push(posted(
+                AccountId::customer_debt(customer),
+                theirs,
+                shortfall,
+            ));
         }
         if back > 0 {
             legs.push(posted(theirs, of_tenant(AccountKind::PointsIssued), back));
@@ -487,14 +497,14 @@ fn foreign_entries_due(refund: &Refund, order: &OrderOfRefund, stage: Stage) -> 
 }
 
 /// What a refund had withheld from a review that has let in the other points, if it will not happen.
-fn withheld_let_in(refund: &Refund, order: &OrderOfRefund, stage: Stage) -> Option<Due> {
+fn withheld_credited(refund: &Refund, order: &OrderOfRefund, stage: Stage) -> Option<Due> {
     let withheld = refund.points.withheld.get();
-    let released = order.review == Some(PointsReview::LetIn);
+    let released = order.review == Some(PointsReview::Credited);
     let customer = order.customer.filter(|_| released && withheld > 0)?;
     let issued = AccountId::of_tenant(order.tenant, AccountKind::PointsIssued);
     let theirs = AccountId::customer_points(customer);
     (stage == Stage::Undone).then(|| Due {
-        entry: EntryId::of(refund.id.id(), EntryKind::WithheldLetIn),
+        entry: EntryId::of(refund.id.id(), EntryKind::WithheldCredited),
         legs: vec![posted(issued, theirs, withheld)],
         repays_max: withheld,
     })

@@ -83,7 +83,7 @@ impl Invariant {
                 "a paid order has one settlement of its amount; an unpaid one has none; refunded amounts never exceed paid; shares are booked as they stand"
             }
             Self::PointsFollowTheRule => {
-                "points credited are what the rule in force said, once; refunds take back their part; deeds are booked for their points; who owes points has none free"
+                "points credited are what the rule in force said, once; refunds take back their part; points transactions are booked for their points; who owes points has none free"
             }
             Self::LotsSumToBalance => {
                 "lots are what the transfers make them and sum to the balance; nothing is spent from one that is over; every hold is covered by lots"
@@ -92,7 +92,7 @@ impl Invariant {
                 "daily and total caps hold, exactly; counts of days and budgets are what was credited; what staff gave back alone in a day is counted"
             }
             Self::HistoryIsAllowed => {
-                "every state in history follows from the one before; sharings, their parts and orders agree, and so do deeds and their entries"
+                "every state in history follows from the one before; sharings, their parts and orders agree, and so do points transactions and their entries"
             }
             Self::EventsMatchChanges => {
                 "every event has its change, every change its event; the relay skipped none"

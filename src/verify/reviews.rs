@@ -6,7 +6,7 @@
 //! |---|---|---|---|---|
 //! | no, wanted | none | none | none | none |
 //! | open | pending, of exactly what was earned | none | none | open or claimed |
-//! | let in | the same | posted; if refunds withhold a part, voided, and the rest a `HeldPartLetIn` | perhaps, no more than came in | approved, or timed out and released |
+//! | let in | the same | posted; if refunds withhold a part, voided, and the rest a `HeldPartCredited` | perhaps, no more than came in | approved, or timed out and released |
 //! | let go | the same | voided | none | rejected, moot, or timed out and voided |
 
 use sqlx::{MySqlConnection, Row as _, mysql::MySqlRow};
@@ -21,7 +21,7 @@ use crate::{
     facts::Stage,
     ledger::{Phase, Transfer},
     payments::{Order, Payment, PointsReview},
-    primitives::{AccountId, AccountKind, DecisionId, DeedId, EntryId, EntryKind, Id},
+    primitives::{AccountId, AccountKind, DecisionId, EntryId, EntryKind, Id, PointsTransactionId},
     risk::{Action, REVIEW_COLUMNS, ReviewKind, ReviewRow, read_review},
 };
 
@@ -70,7 +70,7 @@ impl ReviewPass {
             && id.cause() <= order.id.id()
         {
             self.decisions.next(conn).await?;
-            // Of others (deeds) something else is to be said.
+            // Of others (points transactions) something else is to be said.
             if id.cause() == order.id.id() {
                 action = Some(said);
             }
@@ -111,7 +111,7 @@ impl ReviewPass {
         let is_debt = id.kind() == Some(EntryKind::DebtRepaid);
         let is_held = matches!(
             id.kind(),
-            Some(EntryKind::PointsHeld | EntryKind::HeldPartLetIn)
+            Some(EntryKind::PointsHeld | EntryKind::HeldPartCredited)
         );
         if !is_debt && !is_held {
             return Ok(());
@@ -122,7 +122,7 @@ impl ReviewPass {
             current.entries.push(entry.to_vec());
             return Ok(());
         }
-        if !(is_debt && is_of_deed(conn, id.cause()).await?) {
+        if !(is_debt && is_of_points_transaction(conn, id.cause()).await?) {
             report.violated(
                 Invariant::PointsFollowTheRule,
                 format!("{id} is of an order that is not settled, or of none"),
@@ -160,12 +160,12 @@ fn without_order(review: &ReviewRow, report: &mut Report) {
     );
 }
 
-/// A debt is repaid when a review lets points in; what is not an order's is a deed's, which looks at the entry itself.
-async fn is_of_deed(conn: &mut MySqlConnection, cause: Id) -> Result<bool, DbError> {
+/// A debt is repaid when a review lets points in; what is not an order's is a points transaction's, which looks at the entry itself.
+async fn is_of_points_transaction(conn: &mut MySqlConnection, cause: Id) -> Result<bool, DbError> {
     let found: Option<i64> = sqlx::query_scalar(
-        "/* verify.debt_of_deed */ SELECT CAST(1 AS SIGNED) FROM point_deeds WHERE id = ?",
+        "/* verify.debt_of_points_transaction */ SELECT CAST(1 AS SIGNED) FROM points_transactions WHERE id = ?",
     )
-    .bind(DeedId::new(cause))
+    .bind(PointsTransactionId::new(cause))
     .fetch_optional(conn)
     .await?;
     Ok(found.is_some())
@@ -179,8 +179,8 @@ impl Current {
                 return;
             }
             PointsReview::Open => None,
-            PointsReview::LetIn if self.withheld == 0 => Some(Phase::Post),
-            PointsReview::LetIn | PointsReview::LetGo => Some(Phase::Void),
+            PointsReview::Credited if self.withheld == 0 => Some(Phase::Post),
+            PointsReview::Credited | PointsReview::Voided => Some(Phase::Void),
         };
         let order = &self.order;
         let Some(payment) = order
@@ -263,8 +263,8 @@ impl Current {
         let held = EntryId::of(order.id.id(), EntryKind::PointsHeld);
         let due = resolution.map(|phase| Leg { phase, ..pending });
         let rest = payment.points.get().saturating_sub(self.withheld).max(0);
-        let released = order.review == PointsReview::LetIn;
-        let part = EntryId::of(order.id.id(), EntryKind::HeldPartLetIn);
+        let released = order.review == PointsReview::Credited;
+        let part = EntryId::of(order.id.id(), EntryKind::HeldPartCredited);
         let due_part = (released && self.withheld > 0 && rest > 0).then_some(Leg {
             phase: Phase::Posted,
             amount: rest,
@@ -277,9 +277,9 @@ impl Current {
         ] {
             let found = self.find(entry);
             let legs: Vec<Leg> = found.iter().map(Leg::of).collect();
-            let lots = found
-                .iter()
-                .all(|leg| leg.lot == Some(payment.points_expire_on) && leg.tenant == order.tenant);
+            let lots = found.iter().all(|leg| {
+                leg.lot == Some(payment.points_expired_from) && leg.tenant == order.tenant
+            });
             let right = legs.iter().copied().eq(due) && lots;
             report.expect(Invariant::PointsFollowTheRule, right, || {
                 format!(
@@ -333,8 +333,8 @@ impl Current {
         };
         let released = match order.review {
             PointsReview::No | PointsReview::Wanted | PointsReview::Open => None,
-            PointsReview::LetIn => Some(true),
-            PointsReview::LetGo => Some(false),
+            PointsReview::Credited => Some(true),
+            PointsReview::Voided => Some(false),
         };
         let agrees =
             review.state.released() == released && review.is_decided() == review.due_at.is_none();

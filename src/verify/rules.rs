@@ -78,13 +78,14 @@ impl Rules {
         };
         let returned = match order.review {
             // What refunds withhold is decided when they end. Beside what others made it may be more than was earned.
-            PointsReview::LetGo => {
+            PointsReview::Voided => {
                 let rest = payment.points.get().saturating_sub(refunds.withheld);
                 rest.max(0).saturating_add(refunds.withheld_done)
             }
-            PointsReview::No | PointsReview::Wanted | PointsReview::Open | PointsReview::LetIn => {
-                refunds.returned
-            }
+            PointsReview::No
+            | PointsReview::Wanted
+            | PointsReview::Open
+            | PointsReview::Credited => refunds.returned,
         };
         if let Some(granted) = self.granted.get_mut(&(order.tenant, payment.rule_version)) {
             *granted = granted.saturating_sub(returned);

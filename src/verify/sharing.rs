@@ -110,8 +110,8 @@ impl SharingPass {
                 | EntryKind::PointsCaptured
                 | EntryKind::PointsExpired
                 | EntryKind::DebtRepaid
-                | EntryKind::HeldPartLetIn
-                | EntryKind::WithheldLetIn
+                | EntryKind::HeldPartCredited
+                | EntryKind::WithheldCredited
                 | EntryKind::PointsReturned,
             )
             | None => return Ok(()),

@@ -171,7 +171,12 @@ const fn late_step(why: Why) -> Option<Late> {
 
 /// What a caller's key may have made, each table with `id` and `tenant_id`. A slice whose things answer to a key adds its table here: without it, its keys are
 /// called lost, so it cannot be forgotten.
-const EFFECTS: [&str; 4] = ["payment_orders", "refunds", "risk_reviews", "point_deeds"];
+const EFFECTS: [&str; 4] = [
+    "payment_orders",
+    "refunds",
+    "risk_reviews",
+    "points_transactions",
+];
 
 /// A key whose answer is made again from its effect names one that exists, of its tenant. The effect may outlive the key, never the other way round.
 async fn keys(conn: &mut MySqlConnection, report: &mut Report) -> Result<(), DbError> {

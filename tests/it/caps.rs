@@ -183,7 +183,7 @@ async fn what_a_refund_takes_back_the_campaign_gives_again_and_the_day_does_not(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_review_lets_go_the_campaign_gives_again() {
+async fn what_a_review_voids_the_campaign_gives_again() {
     let bench = Bench::open().await;
     bench
         .app()

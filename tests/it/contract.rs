@@ -42,7 +42,7 @@ fn filled(path: &str) -> String {
         "/api/v1/admin/risk/reviews/" => "rv_",
         "/api/v1/admin/exceptions/" => "ex_",
         "/api/v1/admin/sharing-receivers/" => "rc_",
-        "/api/v1/open/points/holds/" | "/api/v1/open/points/deeds/" => "pd_",
+        "/api/v1/open/points/holds/" | "/api/v1/open/points/transactions/" => "pt_",
         "/api/v1/customer/challenges/" => "ch_",
         _ => "",
     };

@@ -47,7 +47,7 @@ impl Operation for Resolve {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn points_that_are_set_aside_are_not_available_until_they_are_released() {
+async fn points_that_are_held_are_not_available_until_they_are_released() {
     let app = TestApp::start().await;
     let customer = someone(app.db());
     let balance = || async {

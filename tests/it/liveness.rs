@@ -11,11 +11,11 @@ use crate::{
     verification::Copy,
 };
 
-/// A deed of the first order's customer, in this state: with a time until which it holds, and one at which somebody ends that.
-fn deed(kind: u8, state: u8, (hold, due): (&str, &str)) -> String {
+/// A points transaction of the first order's customer, in this state: with a time until which it holds, and one at which somebody ends that.
+fn points_transaction(kind: u8, state: u8, (hold, due): (&str, &str)) -> String {
     let lot = if kind == 1 { "'2030-01-01'" } else { "NULL" };
     format!(
-        "INSERT INTO point_deeds (id, tenant_id, customer_id, kind, state, points, captured, source, reference, reason, expires_on, hold_until, due_at, created_by, version, created_at, updated_at) \
+        "INSERT INTO points_transactions (id, tenant_id, customer_id, kind, state, points, captured, source, reference, reason, expired_from, hold_until, due_at, created_by, version, created_at, updated_at) \
          SELECT CONCAT(REPEAT(x'11', 15), x'00'), tenant_id, customer_id, {kind}, {state}, 5, 0, 'crm', 'planted', 'x', {lot}, {hold}, {due}, 'crm', 1, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6) \
          FROM payment_orders WHERE customer_id IS NOT NULL LIMIT 1; "
     )
@@ -149,13 +149,13 @@ async fn whatever_is_stuck_is_found_and_named() {
         (format!("{}; UPDATE payment_orders SET paid_at = UTC_TIMESTAMP(6) - INTERVAL 3 DAY WHERE sharing = 1", to_share(SOON)), "is to be shared for days, and nobody was told"),
         // Points.
         ("UPDATE payment_orders SET review = 2 WHERE state = 3 LIMIT 1".into(), "has points under a review that nobody decides"),
-        (deed(1, 5, ("NULL", "NULL")), "is under a review that nobody decides"),
+        (points_transaction(1, 5, ("NULL", "NULL")), "is under a review that nobody decides"),
         (review(1, SOON), "is open, and no order waits for it"),
-        (review(2, SOON), "is open, and no deed waits for it"),
+        (review(2, SOON), "is open, and no points transaction waits for it"),
         (review(1, "NULL"), "is open without an end"),
-        (format!("{}{}", deed(1, 5, ("NULL", "NULL")), review(2, PAST)), "is open for more than an hour after its end"),
-        (deed(3, 1, (SOON, "NULL")), "holds points without an end"),
-        (deed(3, 1, (PAST, PAST)), "holds points for more than an hour after its end"),
+        (format!("{}{}", points_transaction(1, 5, ("NULL", "NULL")), review(2, PAST)), "is open for more than an hour after its end"),
+        (points_transaction(3, 1, (SOON, "NULL")), "holds points without an end"),
+        (points_transaction(3, 1, (PAST, PAST)), "holds points for more than an hour after its end"),
         // What is told to others, and to people.
         (delivery("pending", "NULL"), "is pending and nobody delivers it"),
         (delivery("pending", PAST), "is due for more than an hour, and nobody came"),
@@ -172,7 +172,7 @@ async fn whatever_is_stuck_is_found_and_named() {
     // The database itself would not let these in.
     for (table, check) in [
         ("refunds", "refunds_next"),
-        ("point_deeds", "point_deeds_due"),
+        ("points_transactions", "points_transactions_due"),
         ("deliveries", "deliveries_pending"),
     ] {
         copy.without(table, check).await;
@@ -206,7 +206,11 @@ async fn what_is_taken_again_and_again_and_fails_each_time_is_found_and_named() 
     let aged = |days: u8| {
         format!("UPDATE risk_reviews SET created_at = UTC_TIMESTAMP(6) - INTERVAL {days} DAY")
     };
-    let reviewed = format!("{}{}", deed(1, 5, ("NULL", "NULL")), review(2, SOON));
+    let reviewed = format!(
+        "{}{}",
+        points_transaction(1, 5, ("NULL", "NULL")),
+        review(2, SOON)
+    );
     let tried = |attempts: u8| {
         format!(
             "{}; UPDATE deliveries SET attempts = {attempts}",
@@ -217,7 +221,7 @@ async fn what_is_taken_again_and_again_and_fails_each_time_is_found_and_named() 
     let noted = "what becomes of it is not noted";
     let swept = "does not come to an end";
     let damage: Vec<(String, &str)> = vec![
-        (deed(3, 1, (PAST, SOON)), held),
+        (points_transaction(3, 1, (PAST, SOON)), held),
         (format!("{reviewed}{}", aged(31)), lapsed),
         (tried(21), noted),
         (sweep(LONG_AGO), swept),
@@ -271,7 +275,7 @@ async fn what_is_taken_again_and_again_and_fails_each_time_is_found_and_named() 
     ];
     // What waits because somebody was told, or not too long yet.
     let right: Vec<(String, &str)> = vec![
-        (deed(3, 1, (SOON, SOON)), held),
+        (points_transaction(3, 1, (SOON, SOON)), held),
         (format!("{reviewed}{}", aged(29)), lapsed),
         (tried(10), noted),
         (sweep(PAST), swept),

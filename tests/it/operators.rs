@@ -259,9 +259,9 @@ async fn a_payments_whole_history_is_one_answer() {
         json!({ "phase": "posted", "debit": "channel_receivable", "credit": "merchant_payable", "amount": 1299, "asset": "cny_fen" })
     );
     assert_eq!(settled[1]["points_after"], 12);
-    let set_aside = &entry("refund_clawback")["transfers"][0];
+    let held = &entry("refund_clawback")["transfers"][0];
     assert_eq!(
-        (&set_aside["phase"], &set_aside["amount"]),
+        (&held["phase"], &held["amount"]),
         (&json!("pending"), &json!(12))
     );
     assert_eq!(entry("refund_accepted")["refund_no"], refund["refund_no"]);

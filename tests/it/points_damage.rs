@@ -106,12 +106,12 @@ async fn every_kind_of_damage_to_lots_and_caps_is_found_and_named() {
         (Lots, "UPDATE transfers SET created_at = created_at + INTERVAL 9 DAY WHERE phase = 1".into(), "points less in lots that are not over"),
         (Lots, "UPDATE transfers SET lot = lot + INTERVAL 1 DAY WHERE phase = 2; UPDATE transfers SET phase = 0, entry_id = CONCAT(SUBSTR(entry_id, 1, 15), x'0d') WHERE phase = 2".into(), "the lot of"),
         // What lots say.
-        (Lots, "UPDATE point_lots l JOIN (SELECT account_id, MAX(expires_on) AS last FROM point_lots WHERE remaining > 0 GROUP BY account_id HAVING COUNT(*) > 2) li ON li.account_id = l.account_id \
-          SET l.remaining = l.remaining + IF(l.expires_on = li.last, -2, 1) WHERE l.remaining IN (10, 30) OR l.expires_on = li.last".into(), "the lot of"),
+        (Lots, "UPDATE point_lots l JOIN (SELECT account_id, MAX(expired_from) AS last FROM point_lots WHERE remaining > 0 GROUP BY account_id HAVING COUNT(*) > 2) li ON li.account_id = l.account_id \
+          SET l.remaining = l.remaining + IF(l.expired_from = li.last, -2, 1) WHERE l.remaining IN (10, 30) OR l.expired_from = li.last".into(), "the lot of"),
         (Lots, "UPDATE point_lots SET granted = granted + 1 WHERE remaining > 0 LIMIT 1".into(), "the lot of"),
         (Lots, "DELETE FROM point_lots WHERE remaining = 0 LIMIT 1".into(), "has no row"),
         (Lots, "DELETE FROM point_lots WHERE remaining > 0 LIMIT 1".into(), "has no row"),
-        (Lots, "INSERT INTO point_lots (account_id, expires_on, tenant_id, granted, remaining, expired, granted_on) SELECT account_id, '2031-01-01', tenant_id, 5, 0, 0, granted_on FROM point_lots LIMIT 1".into(), "its transfers say 0 of 0"),
+        (Lots, "INSERT INTO point_lots (account_id, expired_from, tenant_id, granted, remaining, expired, granted_on) SELECT account_id, '2031-01-01', tenant_id, 5, 0, 0, granted_on FROM point_lots LIMIT 1".into(), "its transfers say 0 of 0"),
         (Lots, "UPDATE point_lots SET expired = expired - 1 WHERE expired > 0 LIMIT 1".into(), "run out, and its transfers say"),
         (Invariant::PointsFollowTheRule, "UPDATE point_lots SET given_back = 1 WHERE expired > 0 LIMIT 1".into(), "as given back of what ran out"),
         // Caps of days.
@@ -224,10 +224,10 @@ async fn every_kind_of_damage_to_holds_and_debts_is_found_and_named() {
         (Lots, format!("UPDATE transfers SET amount = amount - 1 WHERE {earned} AND leg = 1"), uncovered),
         // What is noted of them.
         (Lots, "UPDATE point_holds SET held = held + 1 LIMIT 1".into(), "points are noted as held since"),
-        (Lots, "UPDATE point_holds SET set_aside_on = set_aside_on + INTERVAL 1 DAY LIMIT 1".into(), "points are noted as held since"),
+        (Lots, "UPDATE point_holds SET held_on = held_on + INTERVAL 1 DAY LIMIT 1".into(), "points are noted as held since"),
         (Lots, "DELETE FROM point_holds LIMIT 1".into(), "and none are noted"),
-        (Lots, "INSERT INTO point_holds (account_id, set_aside_on, tenant_id, held) VALUES (CONCAT(REPEAT(x'07', 15), x'01'), '2030-01-01', 1, 5)".into(), "no account that has lots"),
-        (Lots, "INSERT INTO point_holds (account_id, set_aside_on, tenant_id, held) SELECT account_id, set_aside_on - INTERVAL 1 DAY, tenant_id, 5 FROM point_holds LIMIT 1".into(), "5 points are noted as held since"),
+        (Lots, "INSERT INTO point_holds (account_id, held_on, tenant_id, held) VALUES (CONCAT(REPEAT(x'07', 15), x'01'), '2030-01-01', 1, 5)".into(), "no account that has lots"),
+        (Lots, "INSERT INTO point_holds (account_id, held_on, tenant_id, held) SELECT account_id, held_on - INTERVAL 1 DAY, tenant_id, 5 FROM point_holds LIMIT 1".into(), "5 points are noted as held since"),
         // Free beside a debt.
         (Points, format!("DELETE FROM transfers WHERE {repaid}"), "owes 10 points after"),
         (Points, format!("UPDATE transfers SET amount = amount - 1 WHERE {repaid}"), "owes 1 points after"),
@@ -257,7 +257,7 @@ async fn rows_of_lots_that_are_long_over_and_spent_may_be_gone_and_others_may_no
     let gone = report("DELETE FROM point_lots WHERE remaining = 0").await;
     assert!(gone.is_clean(), "{gone}");
     // Made again, it knows only of what was granted since.
-    let again = report("INSERT INTO point_lots (account_id, expires_on, tenant_id, granted, remaining, expired, granted_on) SELECT account_id, MIN(expires_on) - INTERVAL 1 DAY, tenant_id, 0, 0, 0, MIN(granted_on) FROM point_lots GROUP BY account_id, tenant_id").await;
+    let again = report("INSERT INTO point_lots (account_id, expired_from, tenant_id, granted, remaining, expired, granted_on) SELECT account_id, MIN(expired_from) - INTERVAL 1 DAY, tenant_id, 0, 0, 0, MIN(granted_on) FROM point_lots GROUP BY account_id, tenant_id").await;
     assert!(again.is_clean(), "{again}");
     house.finish().await;
 }

@@ -660,14 +660,17 @@ async fn an_answer_that_does_not_fit_is_told_once_and_asked_about_ever_more_rare
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn points_that_were_spent_are_lent_and_the_next_payment_repays_them() {
+async fn points_that_were_spent_become_a_debt_that_the_next_payment_repays() {
     let desk = Desk::open().await;
     let order = desk.paid(1_000, "k1").await;
     desk.spend(order, 7).await;
     desk.channel
         .answers([ChannelReply::Is(RefundStatus::Success)]);
     let refund = desk.refund(order, None, "r1").await;
-    assert_eq!((refund.points.due.get(), refund.points.lent.get()), (10, 7));
+    assert_eq!(
+        (refund.points.due.get(), refund.points.shortfall.get()),
+        (10, 7)
+    );
     assert_eq!(desk.has(order).await, (0, 0, 7));
     let next = desk.paid(500, "k2").await;
     assert_eq!(desk.has(next).await, (0, 0, 2));
@@ -687,7 +690,7 @@ async fn points_that_were_spent_are_lent_and_the_next_payment_repays_them() {
 
 /// The batch that lends may be the batch in which the next payment settles; whether it is, is luck, so `ledger.rs` has that case alone.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_payment_that_settles_beside_a_refund_that_lends_is_credited() {
+async fn a_payment_that_settles_beside_a_refund_with_a_shortfall_is_credited() {
     let desk = Desk::open().await;
     for round in 0..8 {
         let order = desk.paid(1_000, &format!("a{round}")).await;
@@ -725,7 +728,10 @@ async fn by_policy_a_shortfall_of_points_is_owed_or_the_refund_is_refused() {
         .set_policy(|terms| terms.points_shortfall = PointsShortfall::Negative)
         .await;
     let refund = desk.refund(order, None, "r3").await;
-    assert_eq!((refund.points.due.get(), refund.points.lent.get()), (4, 4));
+    assert_eq!(
+        (refund.points.due.get(), refund.points.shortfall.get()),
+        (4, 4)
+    );
     assert_eq!(desk.has(order).await, (10, 10, 4));
     desk.app.finish().await;
 }

@@ -307,9 +307,11 @@ async fn points_that_were_spent_are_owed_shown_below_zero_or_stop_the_refund() {
             .get("/api/v1/customer/points/records")
             .await
             .expect(200);
-        let lent = records["items"].as_array().unwrap().iter();
-        let lent = lent.clone().find(|record| record["change_type"] == "lend");
-        assert_eq!(lent.unwrap()["order_no"], order_no.as_str(), "{records}");
+        let booked = records["items"].as_array().unwrap().iter();
+        let booked = booked
+            .clone()
+            .find(|record| record["change_type"] == "shortfall");
+        assert_eq!(booked.unwrap()["order_no"], order_no.as_str(), "{records}");
 
         // The next points repay it.
         app.pay(

@@ -186,7 +186,7 @@ async fn a_call_of_which_nothing_was_learnt_may_land_for_ten_minutes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn points_that_were_lent_for_a_withdrawn_refund_are_repaid() {
+async fn the_shortfall_of_a_withdrawn_refund_is_repaid() {
     let counter = Counter::open().await;
     let desk = &counter.desk;
     let order = desk.paid(1_000, "k").await;

@@ -417,7 +417,7 @@ impl<'a> Stage<'a> {
             .plus_days(1)
             .to_string();
         let reference = |what: &str| format!("{}-{what}", self.scene.run);
-        let award = json!({ "customer_id": id, "points": 100, "reference": reference("award"), "reason": "生日礼", "expires_on": tomorrow });
+        let award = json!({ "customer_id": id, "points": 100, "reference": reference("award"), "reason": "生日礼", "expired_from": tomorrow });
         self.send(
             back_end,
             &["open", "points", "awards"],

@@ -56,7 +56,7 @@ struct ExpiringItem {
     points: i64,
     /// The first day on which they are gone (UTC+8).
     #[schema(value_type = String, format = Date, example = "2026-11-23")]
-    expires_on: String,
+    expired_from: String,
 }
 
 impl From<Delivery> for DeliveryItem {
@@ -77,7 +77,7 @@ impl From<Delivery> for DeliveryItem {
                 } => Some(ExpiringItem {
                     customer_id: customer,
                     points: points.get(),
-                    expires_on: on.to_string(),
+                    expired_from: on.to_string(),
                 }),
             },
             attempts: delivery.attempts,

@@ -52,7 +52,7 @@ pub(in crate::http) struct DryRunAnswer {
     /// The first day (UTC+8) on which they are gone; absent: never.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "2027-11-22")]
-    expires_on: Option<String>,
+    expired_from: Option<String>,
     #[schema(value_type = String, format = DateTime)]
     at: Timestamp,
     /// On which the daily cap counts it.
@@ -110,7 +110,7 @@ struct DryRunCap {
 }
 
 impl DryRunRequest {
-    fn wish(self, tenant: TenantId, now: Timestamp) -> Result<DryRun, Problem> {
+    fn payment(self, tenant: TenantId, now: Timestamp) -> Result<DryRun, Problem> {
         let at = self.at.unwrap_or(now);
         if at < now || at > now.plus_seconds(AHEAD_SECONDS_MAX) {
             return Err(Problem::field("at", "now or up to 366 days ahead"));
@@ -151,10 +151,10 @@ impl From<CapStep> for DryRunCap {
 impl DryRunAnswer {
     fn of(told: &WouldEarn, at: Timestamp) -> Self {
         let (earning, capping) = (&told.explanation.earning, &told.explanation.capping);
-        let expires_on = Some(told.expires_on).filter(|day| *day != NEVER);
+        let expired_from = Some(told.expired_from).filter(|day| *day != NEVER);
         Self {
             points: told.explanation.points().get(),
-            expires_on: expires_on.map(|day| day.to_string()),
+            expired_from: expired_from.map(|day| day.to_string()),
             at,
             business_day: told.day.to_string(),
             rule: DryRunRule::from(&told.tried),
@@ -209,7 +209,7 @@ fn why(told: &WouldEarn) -> Vec<String> {
             "The version may hand out {cap} points and has handed out {used}: {room} are left."
         ));
     }
-    why.push(match told.expires_on {
+    why.push(match told.expired_from {
         _ if capping.points.is_zero() => "Nothing is credited.".to_owned(),
         NEVER => format!("{} points are credited, for ever.", capping.points),
         day => format!(
@@ -277,15 +277,15 @@ pub(in crate::http) async fn dry_run(
 ) -> Result<Json<DryRunAnswer>, Problem> {
     let operator = auth.caller();
     let (db, tenant) = (app.db(), operator.tenant);
-    let wish = request.wish(tenant, db.now())?;
-    if let Some(merchant) = wish.merchant {
+    let payment = request.payment(tenant, db.now())?;
+    if let Some(merchant) = payment.merchant {
         merchants::get_merchant(db, tenant, merchant).await?;
     }
-    if let Some(customer) = wish.customer {
+    if let Some(customer) = payment.customer {
         let known = customers::find_customer(db, tenant, customer).await?;
         known.ok_or(CustomerError::NotFound)?;
     }
     let rules = app.rules().current(tenant).await?;
-    let told = points::dry_run(db, &rules, &wish).await?;
-    Ok(Json(DryRunAnswer::of(&told, wish.at)))
+    let told = points::dry_run(db, &rules, &payment).await?;
+    Ok(Json(DryRunAnswer::of(&told, payment.at)))
 }

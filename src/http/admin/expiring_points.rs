@@ -41,7 +41,7 @@ pub(in crate::http) struct ExpiringPoints {
 pub(in crate::http) struct ExpiringDayItem {
     /// The first day on which they are gone (UTC+8).
     #[schema(value_type = String, format = Date, example = "2026-11-23")]
-    expires_on: String,
+    expired_from: String,
     /// Unless they are spent before. On a day that has come: what is still held.
     #[schema(example = 52100)]
     points: i64,
@@ -52,7 +52,7 @@ pub(in crate::http) struct ExpiringDayItem {
 impl From<ExpiringDay> for ExpiringDayItem {
     fn from(day: ExpiringDay) -> Self {
         Self {
-            expires_on: day.expires_on.to_string(),
+            expired_from: day.expired_from.to_string(),
             points: day.points,
             customers: day.customers,
         }

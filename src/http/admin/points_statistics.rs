@@ -82,14 +82,14 @@ struct PointsFigure {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = 3)]
     rule_version: Option<u32>,
-    /// `earned`, `awarded`, `taken_back`, `deducted`, `redeemed`, `returned`, `expired`, `held` (for a review) or `let_go` (by it).
+    /// `earned`, `awarded`, `taken_back`, `deducted`, `redeemed`, `returned`, `expired`, `held` (for a review) or `voided` (by it).
     #[schema(example = "awarded")]
     what: &'static str,
     #[schema(example = 4200)]
     points: i64,
     /// How often.
     #[schema(example = 17)]
-    deeds: i64,
+    times: i64,
 }
 
 impl From<DayFigures> for PointsFigure {
@@ -100,7 +100,7 @@ impl From<DayFigures> for PointsFigure {
             rule_version: figures.rule_version,
             what: figures.what.name(),
             points: figures.points,
-            deeds: figures.deeds,
+            times: figures.times,
         }
     }
 }

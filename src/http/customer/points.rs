@@ -14,7 +14,7 @@ use crate::{
         problem::Problem,
     },
     payments::PointsShortfall,
-    points::{self, Standing},
+    points::{self, CustomerPoints},
 };
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -39,15 +39,15 @@ pub(in crate::http) struct PointsBalance {
 }
 
 impl PointsBalance {
-    fn new(standing: &Standing, shortfall: PointsShortfall) -> Self {
-        let shown = ShownBalance::new(&standing.balance, shortfall);
+    fn new(customer_points: &CustomerPoints, shortfall: PointsShortfall) -> Self {
+        let shown = ShownBalance::new(&customer_points.balance, shortfall);
         Self {
             posted: shown.posted,
             held: shown.held,
             available: shown.available,
             pending: shown.pending,
             debt: shown.debt,
-            expiring: standing.expiring.into(),
+            expiring: customer_points.expiring.into(),
         }
     }
 }
@@ -69,8 +69,9 @@ pub(in crate::http) async fn points(
 ) -> Result<Json<PointsBalance>, Problem> {
     let customer = auth.may(Permission::ReadOwn)?;
     let days = within.days()?;
-    let standing = points::standing(app.db(), customer.tenant, customer.id, days).await?;
+    let customer_points =
+        points::customer_points(app.db(), customer.tenant, customer.id, days).await?;
     let policy = app.payments().policies.current(customer.tenant).await?;
     let shortfall = policy.terms.points_shortfall;
-    Ok(Json(PointsBalance::new(&standing, shortfall)))
+    Ok(Json(PointsBalance::new(&customer_points, shortfall)))
 }

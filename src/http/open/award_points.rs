@@ -3,7 +3,7 @@
 use axum::{Json as Answer, extract::State, http::StatusCode};
 use serde::Deserialize;
 
-use super::deed::{BackEnd, DeedItem, DeedRequest, ask};
+use super::points_transaction::{BackEnd, PointsCommandRequest, PointsTransactionView, execute};
 use crate::{
     app::App,
     http::{
@@ -11,7 +11,7 @@ use crate::{
         openapi::Problems,
         problem::Problem,
     },
-    points::Wanted,
+    points::Instruction,
     primitives::{BusinessDay, CustomerId, MerchantId, OrderNo},
 };
 
@@ -28,10 +28,10 @@ pub(in crate::http) struct AwardRequest {
     /// 1 to 200 characters in one line.
     #[schema(example = "生日礼", min_length = 1, max_length = 200)]
     reason: String,
-    /// The first day (at UTC+8) on which they are gone, later than today (422 `field_invalid`, `expires_on`); the validity of the tenant's points rule unless said.
+    /// The first day (at UTC+8) on which they are gone, later than today (422 `field_invalid`, `expired_from`); the validity of the tenant's points rule unless said.
     #[serde(default)]
     #[schema(format = Date, example = "2027-11-22")]
-    expires_on: Option<String>,
+    expired_from: Option<String>,
     /// An order of this customer that it is about.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
@@ -46,7 +46,7 @@ pub(in crate::http) struct AwardRequest {
 ///
 /// They repay what the customer owes first. The caps of the points rule are for what payments earn and do not apply. Risk may stop it (403 `risk_blocked`) or have a
 /// person decide (`under_review`: the points are pending until then).
-/// The same reference with the same body is the same deed, for ever (200); with another body 422 `reference_reused`. An `Idempotency-Key` is not needed.
+/// The same reference with the same body is the same points transaction, for ever (200); with another body 422 `reference_reused`. An `Idempotency-Key` is not needed.
 #[utoipa::path(
     post,
     path = "/api/v1/open/points/awards",
@@ -55,8 +55,8 @@ pub(in crate::http) struct AwardRequest {
     security(("access_token" = [])),
     request_body = AwardRequest,
     responses(
-        (status = 201, description = "Given, or `under_review`", body = DeedItem),
-        (status = 200, description = "Asked for before: as it stands by now", body = DeedItem),
+        (status = 201, description = "Given, or `under_review`", body = PointsTransactionView),
+        (status = 200, description = "Asked for before: as it stands by now", body = PointsTransactionView),
         Problems,
     ),
 )]
@@ -64,13 +64,13 @@ pub(in crate::http) async fn award_points(
     State(app): State<App>,
     auth: Auth<Operator, needs::AwardPoints>,
     Json(request): Json<AwardRequest>,
-) -> Result<(StatusCode, Answer<DeedItem>), Problem> {
+) -> Result<(StatusCode, Answer<PointsTransactionView>), Problem> {
     let caller = BackEnd::of(&auth)?;
     let day = |text: &str| {
-        BusinessDay::parse(text).ok_or_else(|| Problem::field("expires_on", "a day: 2027-11-22"))
+        BusinessDay::parse(text).ok_or_else(|| Problem::field("expired_from", "a day: 2027-11-22"))
     };
-    let expires_on = request.expires_on.as_deref().map(day).transpose()?;
-    let request = DeedRequest {
+    let expired_from = request.expired_from.as_deref().map(day).transpose()?;
+    let request = PointsCommandRequest {
         customer_id: request.customer_id,
         points: request.points,
         reference: request.reference,
@@ -78,5 +78,9 @@ pub(in crate::http) async fn award_points(
         order_no: request.order_no,
         merchant_id: request.merchant_id,
     };
-    ask(&app, request.wish(caller, Wanted::Award { expires_on })?).await
+    execute(
+        &app,
+        request.command(caller, Instruction::Award { expired_from })?,
+    )
+    .await
 }

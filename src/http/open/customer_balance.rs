@@ -14,7 +14,7 @@ use crate::{
         points_balance::ShownBalance,
         problem::Problem,
     },
-    points::{self, DeedError},
+    points::{self, PointsError},
 };
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -59,16 +59,17 @@ pub(in crate::http) async fn customer_balance(
     let tenant = auth.may(Permission::ReadPoints)?.tenant;
     let customer = parse(&customer_id)?;
     let known = customers::find_customer(app.db(), tenant, customer).await?;
-    known.ok_or(DeedError::CustomerUnknown)?;
-    let standing = points::standing(app.db(), tenant, customer, within.days()?).await?;
+    known.ok_or(PointsError::CustomerUnknown)?;
+    let customer_points =
+        points::customer_points(app.db(), tenant, customer, within.days()?).await?;
     let policy = app.payments().policies.current(tenant).await?;
-    let shown = ShownBalance::new(&standing.balance, policy.terms.points_shortfall);
+    let shown = ShownBalance::new(&customer_points.balance, policy.terms.points_shortfall);
     Ok(Json(CustomerBalance {
         posted: shown.posted,
         pending: shown.pending,
         held: shown.held,
         available: shown.available,
         debt: shown.debt,
-        expiring: standing.expiring.into(),
+        expiring: customer_points.expiring.into(),
     }))
 }

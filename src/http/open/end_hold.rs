@@ -3,7 +3,7 @@
 use axum::{Json as Answer, extract::State};
 use serde::Deserialize;
 
-use super::deed::{BackEnd, DeedItem};
+use super::points_transaction::{BackEnd, PointsTransactionView};
 use crate::{
     app::App,
     http::{
@@ -26,23 +26,23 @@ pub(in crate::http) struct CaptureRequest {
 
 /// Spend what is set aside
 ///
-/// Once: to repeat it with the same points gives the same answer. When it was released, is over, or waits for a review, 409 `deed_state_conflict` says which.
+/// Once: to repeat it with the same points gives the same answer. When it was released, is over, or waits for a review, 409 `points_transaction_state_conflict` says which.
 #[utoipa::path(
     post,
     path = "/api/v1/open/points/holds/{id}/capture",
     operation_id = "open_capture_hold",
     tag = "open",
     security(("access_token" = [])),
-    params(("id" = String, Path, description = "The deed's id")),
+    params(("id" = String, Path, description = "The points transaction's id")),
     request_body = CaptureRequest,
-    responses((status = 200, description = "Spent, now or before", body = DeedItem), Problems),
+    responses((status = 200, description = "Spent, now or before", body = PointsTransactionView), Problems),
 )]
 pub(in crate::http) async fn capture(
     State(app): State<App>,
     auth: Auth<Operator, needs::HoldPoints>,
     Path(id): Path<String>,
     Json(request): Json<CaptureRequest>,
-) -> Result<Answer<DeedItem>, Problem> {
+) -> Result<Answer<PointsTransactionView>, Problem> {
     let points = request.points.map(Points::parse).transpose();
     let points = points.map_err(|_| Problem::field("points", "1 or more"))?;
     end(&app, &auth, &id, End::Capture { points }).await
@@ -50,21 +50,21 @@ pub(in crate::http) async fn capture(
 
 /// Let go what is set aside
 ///
-/// To repeat it gives the same answer. When it was captured, is over, or waits for a review, 409 `deed_state_conflict` says which.
+/// To repeat it gives the same answer. When it was captured, is over, or waits for a review, 409 `points_transaction_state_conflict` says which.
 #[utoipa::path(
     post,
     path = "/api/v1/open/points/holds/{id}/release",
     operation_id = "open_release_hold",
     tag = "open",
     security(("access_token" = [])),
-    params(("id" = String, Path, description = "The deed's id")),
-    responses((status = 200, description = "Let go, now or before", body = DeedItem), Problems),
+    params(("id" = String, Path, description = "The points transaction's id")),
+    responses((status = 200, description = "Let go, now or before", body = PointsTransactionView), Problems),
 )]
 pub(in crate::http) async fn release(
     State(app): State<App>,
     auth: Auth<Operator, needs::HoldPoints>,
     Path(id): Path<String>,
-) -> Result<Answer<DeedItem>, Problem> {
+) -> Result<Answer<PointsTransactionView>, Problem> {
     end(&app, &auth, &id, End::Release).await
 }
 
@@ -73,9 +73,9 @@ async fn end(
     auth: &Auth<Operator, needs::HoldPoints>,
     id: &str,
     end: End,
-) -> Result<Answer<DeedItem>, Problem> {
+) -> Result<Answer<PointsTransactionView>, Problem> {
     let caller = BackEnd::of(auth)?;
-    let (deed, whose) = (parse(id)?, (caller.tenant, caller.source));
-    let ended = points::end_hold(&app.points_desk(), whose, deed, end, caller.by).await?;
-    Ok(Answer(DeedItem::from(ended)))
+    let (transaction, whose) = (parse(id)?, (caller.tenant, caller.source));
+    let ended = points::end_hold(&app.points_service(), whose, transaction, end, caller.by).await?;
+    Ok(Answer(PointsTransactionView::from(ended)))
 }

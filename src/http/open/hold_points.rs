@@ -3,7 +3,7 @@
 use axum::{Json as Answer, extract::State, http::StatusCode};
 use serde::Deserialize;
 
-use super::deed::{BackEnd, DeedItem, DeedRequest, ask};
+use super::points_transaction::{BackEnd, PointsCommandRequest, PointsTransactionView, execute};
 use crate::{
     app::App,
     http::{
@@ -11,7 +11,7 @@ use crate::{
         openapi::Problems,
         problem::Problem,
     },
-    points::{HOLD_MINUTES, Wanted},
+    points::{HOLD_MINUTES, Instruction},
     primitives::{CustomerId, MerchantId, OrderNo},
 };
 
@@ -46,7 +46,7 @@ pub(in crate::http) struct HoldRequest {
 ///
 /// Nobody else can spend them, and they do not expire, until they are captured, released, or their time is over. With too few 409 `points_insufficient` says how many
 /// are available. Risk may stop it (403 `risk_blocked`) or have a person decide first (`under_review`; the minutes count from the decision).
-/// The same reference with the same body is the same deed, for ever (200); with another body 422 `reference_reused`. An `Idempotency-Key` is not needed.
+/// The same reference with the same body is the same points transaction, for ever (200); with another body 422 `reference_reused`. An `Idempotency-Key` is not needed.
 #[utoipa::path(
     post,
     path = "/api/v1/open/points/holds",
@@ -55,8 +55,8 @@ pub(in crate::http) struct HoldRequest {
     security(("access_token" = [])),
     request_body = HoldRequest,
     responses(
-        (status = 201, description = "Set aside, or `under_review`", body = DeedItem),
-        (status = 200, description = "Asked for before: as it stands by now", body = DeedItem),
+        (status = 201, description = "Set aside, or `under_review`", body = PointsTransactionView),
+        (status = 200, description = "Asked for before: as it stands by now", body = PointsTransactionView),
         Problems,
     ),
 )]
@@ -64,10 +64,10 @@ pub(in crate::http) async fn hold_points(
     State(app): State<App>,
     auth: Auth<Operator, needs::HoldPoints>,
     Json(request): Json<HoldRequest>,
-) -> Result<(StatusCode, Answer<DeedItem>), Problem> {
+) -> Result<(StatusCode, Answer<PointsTransactionView>), Problem> {
     let caller = BackEnd::of(&auth)?;
     let minutes = request.minutes.unwrap_or(HOLD_MINUTES);
-    let request = DeedRequest {
+    let request = PointsCommandRequest {
         customer_id: request.customer_id,
         points: request.points,
         reference: request.reference,
@@ -75,5 +75,9 @@ pub(in crate::http) async fn hold_points(
         order_no: request.order_no,
         merchant_id: request.merchant_id,
     };
-    ask(&app, request.wish(caller, Wanted::Hold { minutes })?).await
+    execute(
+        &app,
+        request.command(caller, Instruction::Hold { minutes })?,
+    )
+    .await
 }

@@ -2,7 +2,7 @@
 
 use axum::{Json as Answer, extract::State, http::StatusCode};
 
-use super::deed::{BackEnd, DeedItem, DeedRequest, ask};
+use super::points_transaction::{BackEnd, PointsCommandRequest, PointsTransactionView, execute};
 use crate::{
     app::App,
     http::{
@@ -10,32 +10,32 @@ use crate::{
         openapi::Problems,
         problem::Problem,
     },
-    points::Wanted,
+    points::Instruction,
 };
 
 /// Spend a customer's points at once
 ///
 /// The points that expire first are spent first. With too few 409 `points_insufficient` says how many are available, and nothing is kept. Risk may stop it (403
 /// `risk_blocked`) or have a person decide (`under_review`: the points are set aside until then).
-/// The same reference with the same body is the same deed, for ever (200); with another body 422 `reference_reused`. An `Idempotency-Key` is not needed.
+/// The same reference with the same body is the same points transaction, for ever (200); with another body 422 `reference_reused`. An `Idempotency-Key` is not needed.
 #[utoipa::path(
     post,
     path = "/api/v1/open/points/redemptions",
     operation_id = "open_redeem_points",
     tag = "open",
     security(("access_token" = [])),
-    request_body = DeedRequest,
+    request_body = PointsCommandRequest,
     responses(
-        (status = 201, description = "Spent, or `under_review`", body = DeedItem),
-        (status = 200, description = "Asked for before: as it stands by now", body = DeedItem),
+        (status = 201, description = "Spent, or `under_review`", body = PointsTransactionView),
+        (status = 200, description = "Asked for before: as it stands by now", body = PointsTransactionView),
         Problems,
     ),
 )]
 pub(in crate::http) async fn redeem_points(
     State(app): State<App>,
     auth: Auth<Operator, needs::HoldPoints>,
-    Json(request): Json<DeedRequest>,
-) -> Result<(StatusCode, Answer<DeedItem>), Problem> {
+    Json(request): Json<PointsCommandRequest>,
+) -> Result<(StatusCode, Answer<PointsTransactionView>), Problem> {
     let caller = BackEnd::of(&auth)?;
-    ask(&app, request.wish(caller, Wanted::Redeem)?).await
+    execute(&app, request.command(caller, Instruction::Redeem)?).await
 }

@@ -3,7 +3,7 @@
 use axum::{Json as Answer, extract::State, http::StatusCode};
 use serde::Deserialize;
 
-use super::deed::{BackEnd, DeedItem, answer};
+use super::points_transaction::{BackEnd, PointsTransactionView, answer};
 use crate::{
     app::App,
     http::{
@@ -11,16 +11,16 @@ use crate::{
         openapi::Problems,
         problem::Problem,
     },
-    points::{self, Reference, ReturnWish},
-    primitives::{DeedId, Points},
+    points::{self, Reference, ReturnCommand},
+    primitives::{Points, PointsTransactionId},
 };
 
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct ReturnRequest {
     /// The deduction or redemption whose points go back; one of your own.
-    #[schema(value_type = String, example = "pd_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
-    deed_id: DeedId,
+    #[schema(value_type = String, example = "pt_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
+    points_transaction_id: PointsTransactionId,
     /// At most what it took and was not returned yet.
     #[schema(example = 20, minimum = 1, maximum = 1_000_000_000)]
     points: i64,
@@ -45,8 +45,8 @@ pub(in crate::http) struct ReturnRequest {
     security(("access_token" = [])),
     request_body = ReturnRequest,
     responses(
-        (status = 201, description = "Given back", body = DeedItem),
-        (status = 200, description = "Given back before", body = DeedItem),
+        (status = 201, description = "Given back", body = PointsTransactionView),
+        (status = 200, description = "Given back before", body = PointsTransactionView),
         Problems,
     ),
 )]
@@ -54,20 +54,22 @@ pub(in crate::http) async fn return_points(
     State(app): State<App>,
     auth: Auth<Operator, needs::DeductPoints>,
     Json(request): Json<ReturnRequest>,
-) -> Result<(StatusCode, Answer<DeedItem>), Problem> {
+) -> Result<(StatusCode, Answer<PointsTransactionView>), Problem> {
     let caller = BackEnd::of(&auth)?;
     let points =
         Points::parse(request.points).map_err(|_| Problem::field("points", "1 to 1000000000"))?;
     let reference = Reference::parse(&request.reference)
         .map_err(|invalid| Problem::field("reference", invalid.0))?;
-    let wish = ReturnWish {
+    let command = ReturnCommand {
         tenant: caller.tenant,
-        of: request.deed_id,
+        of: request.points_transaction_id,
         points,
         source: caller.source,
         reference,
         reason: request.reason.trim().to_owned(),
         by: caller.by,
     };
-    Ok(answer(points::give_back(&app.points_desk(), wish).await?))
+    Ok(answer(
+        points::return_points(&app.points_service(), command).await?,
+    ))
 }

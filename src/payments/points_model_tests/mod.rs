@@ -58,16 +58,17 @@ use crate::{
     facts::{Facts, Stage},
     idempotency::Claim,
     ledger::{
-        self, Account, Accounts, Holds, Lots, LotsOf, Phase, PointHoldings, RunOut, RunOuts,
+        self, Account, Accounts, Holds, LotExpiries, LotExpiry, Lots, LotsOf, Phase, PointHoldings,
         Transfers,
     },
     points::{
-        self, Budgets, DeedError, DeedWish, End, Reference, ReturnWish, Source, Wanted as Want,
-        expiry::ExpireLots, one_rule,
+        self, Budgets, End, Instruction, PointsCommand, PointsError, Reference, ReturnCommand,
+        Source, expiry::ExpireLots, one_rule,
     },
     primitives::{
-        AccountId, AccountKind, BusinessDay, CustomerId, DeedId, EntryKind, Id, Lane, MerchantId,
-        Money, OrderId, OrderNo, Points, RefundId, RefundNo, ReviewId, TenantId, Timestamp,
+        AccountId, AccountKind, BusinessDay, CustomerId, EntryKind, Id, Lane, MerchantId, Money,
+        OrderId, OrderNo, Points, PointsTransactionId, RefundId, RefundNo, ReviewId, TenantId,
+        Timestamp,
     },
     risk::{Action, CounterValues, Decision, Evaluation, ReviewPolicy, TimeoutDecision},
     verify::LotReplay,
@@ -108,12 +109,12 @@ impl Theirs {
 /// Something that back ends or risk have not ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Open {
-    Hold(DeedId, i64),
-    /// A deed under review, with its points.
+    Hold(PointsTransactionId, i64),
+    /// A points transaction under review, with its points.
     Review(ReviewId, What, i64),
 }
 
-/// A deed that is reviewed.
+/// A points transaction that is reviewed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum What {
     Award,
@@ -123,12 +124,12 @@ enum What {
 
 /// What back ends did, in points.
 #[derive(Debug, Default)]
-struct Deeds {
+struct PointsTransactions {
     given: i64,
     /// Awards that a person must let in.
     given_later: i64,
     spent: i64,
-    set_aside: i64,
+    held: i64,
     returned: i64,
 }
 
@@ -141,11 +142,11 @@ struct History {
     policy: PointsShortfall,
     paid: Vec<Paid>,
     open: Vec<Open>,
-    deeds: Deeds,
-    /// Deeds that took points, and what is left to return of them.
-    spent: Vec<(DeedId, i64)>,
+    points_transactions: PointsTransactions,
+    /// Points transactions that took points, and what is left to return of them.
+    spent: Vec<(PointsTransactionId, i64)>,
     /// What returns give back.
-    returns: HashMap<Id, DeedId>,
+    returns: HashMap<Id, PointsTransactionId>,
     /// By the latest day on which a payment earned.
     earned: (BusinessDay, i64),
     expired: i64,
@@ -185,7 +186,7 @@ impl History {
             policy,
             paid: Vec::new(),
             open: Vec::new(),
-            deeds: Deeds::default(),
+            points_transactions: PointsTransactions::default(),
             spent: Vec::new(),
             returns: HashMap::new(),
             earned: (now.business_day(), 0),
@@ -264,12 +265,12 @@ impl History {
             .paid
             .iter()
             .filter_map(|paid| self.memory.row::<Orders>(paid.id));
-        let lots = orders.filter_map(|order| Some(order.state.payment()?.points_expire_on));
+        let lots = orders.filter_map(|order| Some(order.state.payment()?.points_expired_from));
         let lots: Vec<_> = lots.filter(|lot| *lot != BusinessDay::NEVER).collect();
         let rows = |want: &mut Wanted, _: &WorkingSet| {
             ledger::want_spending(want, account);
             for lot in &lots {
-                ledger::want_run_out(want, account, *lot);
+                ledger::want_lot_expiry(want, account, *lot);
             }
         };
         let loaded = self.memory.run(self.now, rows, |_, _| Ok::<_, ()>(()));
@@ -371,9 +372,9 @@ impl History {
             let refunds = paid.refunds.iter().map(|id| self.refund(*id));
             let refunds: Vec<_> = refunds.collect();
             let arrived = refunds.iter().filter(|refund| is_arrived(refund));
-            let back = |refund: &Refund| refund.points.due.get() - refund.points.ran_out.get();
+            let back = |refund: &Refund| refund.points.due.get() - refund.points.expired.get();
             let back = paid.earned - arrived.map(back).sum::<i64>();
-            if order.review != PointsReview::LetGo {
+            if order.review != PointsReview::Voided {
                 return back;
             }
             // What a refund withholds it gives back when it ends, whatever became of the review.
@@ -394,8 +395,8 @@ impl History {
             1 => Some(LatePayment::Reopen),
             _ => None,
         };
-        let (reviewed, wanted) = (self.rng.random_range(0..5) == 0, self.rng.random());
-        let order = self.new_order(amount, late.is_some(), reviewed && wanted);
+        let (reviewed, instruction) = (self.rng.random_range(0..5) == 0, self.rng.random());
+        let order = self.new_order(amount, late.is_some(), reviewed && instruction);
         let id = order.id;
         let put = self.memory.run(
             self.now,
@@ -434,7 +435,7 @@ impl History {
         } else {
             self.earns(amount, rule)
         };
-        let ruled = if reviewed && !wanted {
+        let ruled = if reviewed && !instruction {
             Ruled::By {
                 evaluation: to_review(Stage::PointsCredit, self.now),
                 wanted_by: String::new(),
@@ -466,7 +467,7 @@ impl History {
         let held = earns > 0 && (reviewed || elsewhere);
         assert_eq!(order.is_under_review(), held, "{:#?}", self.story);
         if let Some(lot) = gone_on(rule, self.today()) {
-            let said = order.state.payment().unwrap().points_expire_on;
+            let said = order.state.payment().unwrap().points_expired_from;
             assert_eq!(said, lot, "{:#?}", self.story);
         }
         if refunded_late {
@@ -525,7 +526,7 @@ impl History {
         (all > 0).then(|| self.rng.random_range(first..all))
     }
 
-    fn new_order(&self, amount: i64, late: bool, wanted: bool) -> Order {
+    fn new_order(&self, amount: i64, late: bool, instruction: bool) -> Order {
         Order {
             id: OrderId::new(self.id()),
             tenant: TENANT,
@@ -537,7 +538,7 @@ impl History {
             description: "茶里巷".into(),
             amount: fen(amount),
             sharing: OrderSharing::No,
-            review: if wanted {
+            review: if instruction {
                 PointsReview::Wanted
             } else {
                 PointsReview::No
@@ -557,11 +558,11 @@ impl History {
 
     // -- what back ends do
 
-    fn wish(&mut self, wanted: Want, amount: i64) -> DeedWish {
-        DeedWish {
+    fn wish(&mut self, instruction: Instruction, amount: i64) -> PointsCommand {
+        PointsCommand {
             tenant: TENANT,
             customer: self.customer,
-            wanted,
+            instruction,
             points: points(amount),
             source: source(),
             reference: self.reference(),
@@ -586,70 +587,70 @@ impl History {
         }
     }
 
-    fn ask(&mut self, wanted: Want, amount: i64) {
-        let evaluation = match wanted {
-            Want::Deduct => Evaluation::default(),
-            Want::Award { .. } => self.evaluation(Stage::PointsCredit),
-            Want::Redeem | Want::Hold { .. } => self.evaluation(Stage::Redeem),
+    fn ask(&mut self, instruction: Instruction, amount: i64) {
+        let evaluation = match instruction {
+            Instruction::Deduct => Evaluation::default(),
+            Instruction::Award { .. } => self.evaluation(Stage::PointsCredit),
+            Instruction::Redeem | Instruction::Hold { .. } => self.evaluation(Stage::Redeem),
         };
-        let wish = self.wish(wanted, amount);
+        let wish = self.wish(instruction, amount);
         let asked = self
             .memory
-            .decide(self.now, &points::asking(wish, evaluation));
-        let told = asked.as_ref().map(|asked| asked.deed.state);
-        self.tell(format!("{wanted:?} of {amount}: {told:?}"));
-        let deed = match asked {
-            Ok(asked) => asked.deed,
-            Err(DeedError::Insufficient { available }) => {
+            .decide(self.now, &points::executing(wish, evaluation));
+        let told = asked.as_ref().map(|asked| asked.transaction.state);
+        self.tell(format!("{instruction:?} of {amount}: {told:?}"));
+        let points_transaction = match asked {
+            Ok(asked) => asked.transaction,
+            Err(PointsError::Insufficient { available }) => {
                 assert!(available.get() < amount, "{:#?}", self.story);
                 return;
             }
             Err(error) => panic!("{error:?}: {:#?}", self.story),
         };
-        let what = match wanted {
-            Want::Award { .. } => What::Award,
-            Want::Deduct | Want::Redeem => What::Redeem,
-            Want::Hold { .. } => What::Hold,
+        let what = match instruction {
+            Instruction::Award { .. } => What::Award,
+            Instruction::Deduct | Instruction::Redeem => What::Redeem,
+            Instruction::Hold { .. } => What::Hold,
         };
-        match (deed.state, what) {
-            (points::DeedState::UnderReview, _) => {
+        match (points_transaction.state, what) {
+            (points::PointsTransactionState::UnderReview, _) => {
                 match what {
-                    What::Award => self.deeds.given_later += amount,
-                    What::Redeem | What::Hold => self.deeds.set_aside += amount,
+                    What::Award => self.points_transactions.given_later += amount,
+                    What::Redeem | What::Hold => self.points_transactions.held += amount,
                 }
-                let review = ReviewId::of(deed.id.id());
+                let review = ReviewId::of(points_transaction.id.id());
                 self.open.push(Open::Review(review, what, amount));
             }
-            (points::DeedState::Held, _) => {
-                self.deeds.set_aside += amount;
-                self.open.push(Open::Hold(deed.id, amount));
+            (points::PointsTransactionState::Held, _) => {
+                self.points_transactions.held += amount;
+                self.open.push(Open::Hold(points_transaction.id, amount));
             }
-            (_, What::Award) => self.deeds.given += amount,
-            (_, What::Redeem | What::Hold) => self.take(deed.id, amount),
+            (_, What::Award) => self.points_transactions.given += amount,
+            (_, What::Redeem | What::Hold) => self.take(points_transaction.id, amount),
         }
     }
 
     /// Points were spent.
-    fn take(&mut self, deed: DeedId, amount: i64) {
-        self.deeds.spent += amount;
-        self.spent.push((deed, amount));
+    fn take(&mut self, points_transaction: PointsTransactionId, amount: i64) {
+        self.points_transactions.spent += amount;
+        self.spent.push((points_transaction, amount));
     }
 
     fn award(&mut self) {
         let lot = self.lot().max(self.today().plus_days(1));
         let amount = self.rng.random_range(1..10);
-        let expires_on = Some(lot);
-        self.ask(Want::Award { expires_on }, amount);
+        let expired_from = Some(lot);
+        self.ask(Instruction::Award { expired_from }, amount);
     }
 
     fn spend(&mut self) {
         let amount = self.some();
-        let wanted = if self.rng.random() {
-            Want::Deduct
+        let instruction = if self.rng.random() {
+            Instruction::Deduct
         } else {
-            Want::Redeem
+            Instruction::Redeem
         };
-        self.ask(wanted, amount);
+        self.ask(instruction, amount);
     }
 
     fn hold(&mut self) {
@@ -659,7 +660,7 @@ impl History {
         } else {
             points::HOLD_MINUTES * 1_000
         };
-        self.ask(Want::Hold { minutes }, amount);
+        self.ask(Instruction::Hold { minutes }, amount);
     }
 
     /// A back end gives back some of what it took, or wants to give back more.
@@ -674,7 +675,7 @@ impl History {
             1 => left.max(1),
             _ => self.rng.random_range(1..=left.max(1)),
         };
-        let wish = ReturnWish {
+        let wish = ReturnCommand {
             tenant: TENANT,
             of,
             points: points(amount),
@@ -684,18 +685,18 @@ impl History {
             by: Actor::new("crm"),
         };
         let said = self.memory.decide(self.now, &points::returning(wish));
-        let told = said.as_ref().map(|asked| asked.deed.points);
+        let told = said.as_ref().map(|asked| asked.transaction.points);
         self.tell(format!(
             "{amount} of the {left} left of {of} come back: {told:?}"
         ));
         match said {
             Ok(asked) => {
                 assert!(amount <= left, "{:#?}", self.story);
-                self.returns.insert(asked.deed.id.id(), of);
-                self.deeds.returned += amount;
+                self.returns.insert(asked.transaction.id.id(), of);
+                self.points_transactions.returned += amount;
                 self.spent[place].1 -= amount;
             }
-            Err(DeedError::ReturnTooMuch { left: said }) => {
+            Err(PointsError::ReturnTooMuch { left: said }) => {
                 assert!(amount > left && said.get() == left, "{:#?}", self.story);
             }
             Err(error) => panic!("{error:?}: {:#?}", self.story),
@@ -1117,7 +1118,7 @@ impl History {
 
     // -- ends
 
-    /// Something that waits ends one way or another: a hold, or the review of a deed or an order.
+    /// Something that waits ends one way or another: a hold, or the review of a points transaction or an order.
     fn end(&mut self) {
         let reviewed = self.under_review();
         let all = self.open.len() + reviewed.len();
@@ -1154,9 +1155,9 @@ impl History {
         let place = self.paid.iter().position(|paid| paid.id == order).unwrap();
         let released = released && !(by_time && self.paid[place].unknown);
         let expected = if released {
-            PointsReview::LetIn
+            PointsReview::Credited
         } else {
-            PointsReview::LetGo
+            PointsReview::Voided
         };
         assert_eq!(self.order(place).review, expected, "{:#?}", self.story);
     }
@@ -1166,8 +1167,8 @@ impl History {
         let ends = ends_of(open);
         let how = ends[self.rng.random_range(0..ends.len())];
         let said = match open {
-            Open::Hold(deed, held) => {
-                let operation = points::ending(TENANT, deed, end(how, held).as_ref());
+            Open::Hold(points_transaction, held) => {
+                let operation = points::ending(TENANT, points_transaction, end(how, held).as_ref());
                 hold_ended(self.memory.decide(self.now, &operation))
             }
             Open::Review(review, _, _) => {
@@ -1188,27 +1189,29 @@ impl History {
 
     fn ended(&mut self, place: usize, how: How) {
         match (self.open.swap_remove(place), how) {
-            (Open::Hold(deed, held), How::Done | How::Part) => {
-                self.deeds.set_aside -= held;
+            (Open::Hold(points_transaction, held), How::Done | How::Part) => {
+                self.points_transactions.held -= held;
                 let part = if how == How::Part { half(held) } else { held };
-                self.take(deed, part);
+                self.take(points_transaction, part);
             }
-            (Open::Hold(_, held), How::LetGo | How::TimeOut) => self.deeds.set_aside -= held,
+            (Open::Hold(_, held), How::Release | How::TimeOut) => {
+                self.points_transactions.held -= held
+            }
             (Open::Review(review, What::Hold, held), How::Done) => {
                 // A hold that a review let in goes on as a hold.
                 self.open
-                    .push(Open::Hold(DeedId::new(review.cause()), held));
+                    .push(Open::Hold(PointsTransactionId::new(review.cause()), held));
             }
             (Open::Review(review, What::Redeem, points), How::Done) => {
-                self.deeds.set_aside -= points;
-                self.take(DeedId::new(review.cause()), points);
+                self.points_transactions.held -= points;
+                self.take(PointsTransactionId::new(review.cause()), points);
             }
             (Open::Review(_, What::Redeem | What::Hold, points), _) => {
-                self.deeds.set_aside -= points;
+                self.points_transactions.held -= points;
             }
             (Open::Review(_, What::Award, points), how) => {
-                self.deeds.given_later -= points;
-                self.deeds.given += if how == How::Done { points } else { 0 };
+                self.points_transactions.given_later -= points;
+                self.points_transactions.given += if how == How::Done { points } else { 0 };
             }
         }
     }
@@ -1246,14 +1249,14 @@ impl History {
             row.retain(|_, left| *left != 0);
             assert_eq!((account, &row), (id, &lots), "{:#?}", self.story);
         }
-        let run_outs = self.run_outs(&changes);
+        let lot_expiries = self.lot_expiries(&changes);
         let mut transfers = self.memory.changes::<Transfers>();
         self.transfers += transfers.len();
         self.memory.commit();
         self.memory.overwrite::<LotsOf>(id, lots);
-        for (key, row) in run_outs {
+        for (key, row) in lot_expiries {
             assert!(row.given_back <= row.expired, "{:#?}", self.story);
-            self.memory.overwrite::<RunOuts>(key, row);
+            self.memory.overwrite::<LotExpiries>(key, row);
         }
         for (_, transfer) in &transfers {
             if matches!(transfer.phase, Phase::Posted | Phase::Post) {
@@ -1278,20 +1281,20 @@ impl History {
     }
 
     /// What ran out of lots by now: the batch says by how much it changes, and what was given back.
-    fn run_outs(
+    fn lot_expiries(
         &self,
         changes: &[((AccountId, BusinessDay), ledger::LotChange)],
-    ) -> BTreeMap<(AccountId, BusinessDay), RunOut> {
-        let written = self.memory.changes::<RunOuts>();
+    ) -> BTreeMap<(AccountId, BusinessDay), LotExpiry> {
+        let written = self.memory.changes::<LotExpiries>();
         let given_back: HashMap<_, _> = written.into_iter().collect();
         let keys = changes.iter().map(|(key, _)| *key);
         let keys = keys.chain(given_back.keys().copied());
-        let none = RunOut {
+        let none = LotExpiry {
             expired: 0,
             given_back: 0,
         };
         let row = |key: (AccountId, BusinessDay)| {
-            let mut row = self.memory.row::<RunOuts>(key).unwrap_or(none);
+            let mut row = self.memory.row::<LotExpiries>(key).unwrap_or(none);
             let change = changes.iter().find(|(changed, _)| *changed == key);
             row.expired += change.map_or(0, |(_, change)| change.expired);
             if let Some(written) = given_back.get(&key) {
@@ -1331,24 +1334,24 @@ impl History {
         self.look_at_points(&account);
         self.look_at_money(on_their_way);
         self.look_at_rules();
-        self.look_at_run_outs();
+        self.look_at_lot_expiries();
     }
 
     /// What lots count as given back of what ran out is what refunds on the table say.
-    fn look_at_run_outs(&self) {
+    fn look_at_lot_expiries(&self) {
         let mut said: BTreeMap<BusinessDay, i64> = BTreeMap::new();
         for place in 0..self.paid.len() {
             let order = self.order(place);
             let lot = order
                 .state
                 .payment()
-                .map(|payment| payment.points_expire_on);
-            let ran_out = self.on_the_table(place).into_iter();
-            let ran_out = ran_out.map(|row| row.points.ran_out.get()).sum::<i64>();
-            *said.entry(lot.unwrap_or(BusinessDay::NEVER)).or_default() += ran_out;
+                .map(|payment| payment.points_expired_from);
+            let expired = self.on_the_table(place).into_iter();
+            let expired = expired.map(|row| row.points.expired.get()).sum::<i64>();
+            *said.entry(lot.unwrap_or(BusinessDay::NEVER)).or_default() += expired;
         }
         for (lot, said) in said {
-            let row = self.memory.row::<RunOuts>((self.account_id(), lot));
+            let row = self.memory.row::<LotExpiries>((self.account_id(), lot));
             let counted = row.map_or(0, |row| row.given_back);
             assert_eq!(counted, said, "{lot}: {:#?}", self.story);
         }
@@ -1391,18 +1394,18 @@ impl History {
         } else {
             off <= ever * paid.amount
         };
-        let let_go = order.review == PointsReview::LetGo;
-        assert!(fits || let_go, "{back} for {asked}: {}", about());
+        let voided = order.review == PointsReview::Voided;
+        assert!(fits || voided, "{back} for {asked}: {}", about());
         // What was never credited is not taken back.
-        let is_credited = !let_go && !order.is_under_review();
+        let is_credited = !voided && !order.is_under_review();
         for row in &rows {
             let parts = row.points;
             let live = row.state.kind().is_booked() && row.state.kind().is_on_the_table();
-            let taken = parts.taken().get() + parts.ran_out.get();
+            let taken = parts.taken().get() + parts.expired.get();
             assert!(is_credited || !live || taken == 0, "{row:?}: {}", about());
-            let made_up = parts.taken().get() + parts.ran_out.get() + parts.withheld.get();
+            let made_up = parts.taken().get() + parts.expired.get() + parts.withheld.get();
             assert_eq!(made_up, parts.due.get(), "{row:?}: {}", about());
-            assert!(parts.lent <= parts.taken(), "{row:?}: {}", about());
+            assert!(parts.shortfall <= parts.taken(), "{row:?}: {}", about());
         }
         for theirs in &paid.theirs {
             look_at_theirs(theirs, &rows, &about);
@@ -1413,15 +1416,15 @@ impl History {
 
     /// The account is what payments were credited and what refunds and back ends did, and no more.
     fn look_at_points(&self, account: &Account) {
-        let (mut credited, mut pending, mut taken, mut set_aside) = (0, 0, 0, 0);
+        let (mut credited, mut pending, mut taken, mut held) = (0, 0, 0, 0);
         for (place, paid) in self.paid.iter().enumerate() {
             let order = self.order(place);
             let table = self.on_the_table(place);
             let withheld: i64 = table.iter().map(|row| row.points.withheld.get()).sum();
             match order.review {
                 PointsReview::Open => pending += paid.earned,
-                PointsReview::LetGo => {}
-                PointsReview::No | PointsReview::Wanted | PointsReview::LetIn => {
+                PointsReview::Voided => {}
+                PointsReview::No | PointsReview::Wanted | PointsReview::Credited => {
                     credited += (paid.earned - withheld).max(0);
                 }
             }
@@ -1430,17 +1433,23 @@ impl History {
                 if is_arrived(&row) {
                     taken += points;
                 } else if !row.is_foreign() && is_booked_and_open(&row) {
-                    set_aside += points;
+                    held += points;
                 }
             }
         }
-        let deeds = &self.deeds;
-        let has = credited - taken + deeds.given - deeds.spent + deeds.returned - self.expired;
+        let points_transactions = &self.points_transactions;
+        let has = credited - taken + points_transactions.given - points_transactions.spent
+            + points_transactions.returned
+            - self.expired;
         let said = account.posted() - account.debt.get();
-        assert_eq!(said, has, "{credited} {taken} {deeds:?} {:#?}", self.story);
-        let held = set_aside + deeds.set_aside;
+        assert_eq!(
+            said, has,
+            "{credited} {taken} {points_transactions:?} {:#?}",
+            self.story
+        );
+        let held = held + points_transactions.held;
         assert_eq!(account.debits_pending, held, "{:#?}", self.story);
-        let coming = pending + deeds.given_later;
+        let coming = pending + points_transactions.given_later;
         assert_eq!(account.credits_pending, coming, "{:#?}", self.story);
     }
 
@@ -1478,16 +1487,17 @@ impl History {
             if amount == 0 {
                 continue;
             }
-            let wish = self.wish(Want::Deduct, amount);
-            let deduct = points::asking(wish, Evaluation::default());
+            let wish = self.wish(Instruction::Deduct, amount);
+            let deduct = points::executing(wish, Evaluation::default());
             let taken = self.would(&deduct);
             assert_eq!(taken.is_ok(), can, "{free} {taken:?} {:#?}", self.story);
         }
         for open in self.open.clone() {
             for how in ends_of(open) {
                 let said = match open {
-                    Open::Hold(deed, held) => {
-                        let operation = points::ending(TENANT, deed, end(*how, held).as_ref());
+                    Open::Hold(points_transaction, held) => {
+                        let operation =
+                            points::ending(TENANT, points_transaction, end(*how, held).as_ref());
                         hold_ended(self.would(&operation))
                     }
                     Open::Review(review, _, _) => {
@@ -1680,7 +1690,7 @@ fn moved(said: &RefundMoved) -> String {
 enum How {
     Done,
     Part,
-    LetGo,
+    Release,
     TimeOut,
 }
 
@@ -1693,8 +1703,8 @@ enum Ended {
 
 const fn ends_of(open: Open) -> &'static [How] {
     match open {
-        Open::Review(..) => &[How::Done, How::LetGo],
-        Open::Hold(..) => &[How::Done, How::Part, How::LetGo, How::TimeOut],
+        Open::Review(..) => &[How::Done, How::Release],
+        Open::Hold(..) => &[How::Done, How::Part, How::Release, How::TimeOut],
     }
 }
 
@@ -1708,16 +1718,16 @@ fn end(how: How, held: i64) -> Option<End> {
         How::Part => Some(End::Capture {
             points: Some(points(half(held))),
         }),
-        How::LetGo => Some(End::Release),
+        How::Release => Some(End::Release),
         How::TimeOut => None,
     }
 }
 
-fn hold_ended(ended: Result<points::Deed, DeedError>) -> Result<Ended, String> {
+fn hold_ended(ended: Result<points::PointsTransaction, PointsError>) -> Result<Ended, String> {
     match ended {
         Ok(_) => Ok(Ended::Now),
         // Its time is over, or is not: the job ends it, or does not yet.
-        Err(DeedError::State(_)) => Ok(Ended::NotYet),
+        Err(PointsError::State(_)) => Ok(Ended::NotYet),
         Err(error) => Err(format!("{error:?}")),
     }
 }

@@ -18,7 +18,7 @@ pub(crate) struct Orders;
 
 pub(crate) const ORDER_COLUMNS: &str = "o.id, o.tenant_id, o.customer_id, o.merchant_id, o.code, o.sub_mchid, o.amount_fen, o.expires_at, o.state, o.version, \
      o.prepay_id, o.wechat_transaction_id, o.paid_at, o.closed_at, o.points, o.rule_version, o.method, o.description, o.sharing, o.prepaid_at, o.settled_by, o.late, \
-     o.refund_asked_fen, o.refund_done_fen, o.refund_points, o.refund_count, o.points_expire_on, o.review, o.refund_withheld, o.refund_unknown";
+     o.refund_asked_fen, o.refund_done_fen, o.refund_points, o.refund_count, o.points_expired_from, o.review, o.refund_withheld, o.refund_unknown";
 
 /// How many columns that is: what is selected after them begins here.
 pub(crate) const ORDER_WIDTH: usize = 30;
@@ -38,7 +38,7 @@ pub(crate) fn read_order(row: &MySqlRow) -> Result<Order, sqlx::Error> {
             paid_at: row.try_get(12)?,
             points: points(row.try_get(14)?)?,
             rule_version: row.try_get(15)?,
-            points_expire_on: BusinessDay(row.try_get(26)?),
+            points_expired_from: BusinessDay(row.try_get(26)?),
             settled_by: optional_id(row, 20)?,
             late: Late::from_code(code(21)?).ok_or(broken("payment_orders.late"))?,
         })
@@ -155,7 +155,7 @@ fn update_orders(changes: &[&Change<'_, Orders>], out: &mut Recorder) {
          STRAIGHT_JOIN payment_orders o ON o.id = UNHEX(j.id) AND o.version = j.expected \
          SET o.version = j.version, o.state = j.state, o.prepay_id = COALESCE(j.prepay, o.prepay_id), o.prepaid_at = COALESCE(j.prepaid_at, o.prepaid_at), \
          o.wechat_transaction_id = j.txn, o.paid_at = j.paid_at, o.closed_at = j.closed_at, o.points = j.points, o.rule_version = j.rule, \
-         o.settled_by = UNHEX(j.settled_by), o.points_expire_on = j.expire_on",
+         o.settled_by = UNHEX(j.settled_by), o.points_expired_from = j.expire_on",
         true,
         |sql, change| {
             let order = change.after;
@@ -185,7 +185,7 @@ fn update_orders(changes: &[&Change<'_, Orders>], out: &mut Recorder) {
                 Some(id) => sql.push(",\"").hex(id.bytes()).push("\""),
                 None => sql.push(",null"),
             };
-            match columns.points_expire_on {
+            match columns.points_expired_from {
                 Some(day) => sql.push(",\"").bare_day(day).push("\"]"),
                 None => sql.push(",null]"),
             };
@@ -235,8 +235,8 @@ fn update_order(change: &Change<'_, Orders>) -> Sql {
         .option(columns.settled_by, |sql, id| {
             sql.bytes(id.bytes());
         });
-    sql.push(", points_expire_on = ")
-        .option(columns.points_expire_on, |sql, day| {
+    sql.push(", points_expired_from = ")
+        .option(columns.points_expired_from, |sql, day| {
             sql.day(day);
         });
     sql.push(", late = ").int(columns.late.code());
@@ -294,7 +294,7 @@ struct Columns<'a> {
     points: Option<Points>,
     rule_version: Option<u32>,
     settled_by: Option<Id>,
-    points_expire_on: Option<BusinessDay>,
+    points_expired_from: Option<BusinessDay>,
     late: Late,
 }
 
@@ -319,7 +319,7 @@ impl<'a> Columns<'a> {
             points: payment.map(|payment| payment.points),
             rule_version: payment.map(|payment| payment.rule_version),
             settled_by: payment.and_then(|payment| payment.settled_by),
-            points_expire_on: payment.map(|payment| payment.points_expire_on),
+            points_expired_from: payment.map(|payment| payment.points_expired_from),
             late: payment.map_or(Late::No, |payment| payment.late),
         }
     }

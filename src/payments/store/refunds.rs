@@ -17,8 +17,8 @@ use crate::{
 pub(crate) struct Refunds;
 
 pub(crate) const REFUND_COLUMNS: &str = "r.id, r.tenant_id, r.order_id, r.merchant_id, r.amount_fen, r.state, r.version, r.reason, r.requested_by, r.approved_by, \
-     r.points_due, r.points_lent, r.late, r.wechat_refund_id, r.received_account, r.finished_at, r.attempts, r.unsure, r.problem, r.next_attempt_at, \
-     r.points_ran_out, r.points_withheld, r.calls, r.called_at, r.since, r.stuck, r.withdraw_by, r.withdraw_why, r.origin, r.foreign_no, r.problem_detail";
+     r.points_due, r.clawback_shortfall, r.late, r.wechat_refund_id, r.received_account, r.finished_at, r.attempts, r.unsure, r.problem, r.next_attempt_at, \
+     r.points_expired, r.points_withheld, r.calls, r.called_at, r.since, r.stuck, r.withdraw_by, r.withdraw_why, r.origin, r.foreign_no, r.problem_detail";
 /// How many columns that are.
 pub(crate) const REFUND_WIDTH: usize = 31;
 
@@ -58,8 +58,8 @@ pub(crate) fn read_refund(row: &MySqlRow) -> Result<Refund, sqlx::Error> {
         approved_by: row.try_get::<Option<String>, _>(9)?.map(Actor::new),
         points: PointsBack {
             due: points(row.try_get(10)?)?,
-            lent: points(row.try_get(11)?)?,
-            ran_out: points(row.try_get(20)?)?,
+            shortfall: points(row.try_get(11)?)?,
+            expired: points(row.try_get(20)?)?,
             withheld: points(row.try_get(21)?)?,
         },
         late: row.try_get::<i8, _>(12)? != 0,
@@ -117,7 +117,7 @@ impl RowSet for Refunds {
             changes.iter().partition(|change| change.before.is_none());
         out.rows(
             "INSERT /* payments.insert_refunds */ INTO refunds (id, tenant_id, order_id, merchant_id, amount_fen, state, version, reason, requested_by, approved_by, \
-             points_due, points_lent, points_ran_out, points_withheld, late, origin, foreign_no, wechat_refund_id, received_account, finished_at, attempts, unsure, problem, \
+             points_due, clawback_shortfall, points_expired, points_withheld, late, origin, foreign_no, wechat_refund_id, received_account, finished_at, attempts, unsure, problem, \
              problem_detail, since, stuck, withdraw_by, withdraw_why, next_attempt_at, calling_until) VALUES ",
             new,
             "",
@@ -131,7 +131,7 @@ impl RowSet for Refunds {
                 sql.push(",").text(refund.requested_by.as_str()).push(",");
                 sql.option(refund.approved_by.as_ref(), |sql, actor| { sql.text(actor.as_str()); });
                 let back = refund.points;
-                for points in [back.due, back.lent, back.ran_out, back.withheld] {
+                for points in [back.due, back.shortfall, back.expired, back.withheld] {
                     sql.push(",").int(points.get());
                 }
                 sql.push(",").int(u8::from(refund.late)).push(",").int(refund.origin.code()).push(",");
@@ -152,9 +152,10 @@ impl RowSet for Refunds {
                     sql.text(actor.as_str());
                 });
             sql.push(", points_due = ").int(refund.points.due.get());
-            sql.push(", points_lent = ").int(refund.points.lent.get());
-            sql.push(", points_ran_out = ")
-                .int(refund.points.ran_out.get());
+            sql.push(", clawback_shortfall = ")
+                .int(refund.points.shortfall.get());
+            sql.push(", points_expired = ")
+                .int(refund.points.expired.get());
             sql.push(", points_withheld = ")
                 .int(refund.points.withheld.get());
             // Whoever is at it stays so while only somebody's wish is noted: claims are made outside of

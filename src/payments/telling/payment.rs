@@ -51,7 +51,7 @@ pub struct ToldPayment {
     /// What it earned; `null` until it is paid. Credited unless `review` says otherwise.
     #[schema(example = 12)]
     pub points: Option<i64>,
-    /// Of the points: `no`, `wanted` when it is paid, `open` (they are pending), `let_in` or `let_go`.
+    /// Of the points: `no`, `wanted` when it is paid, `open` (they are pending), `credited` or `voided`.
     #[schema(example = "no")]
     pub review: &'static str,
     /// The points rule that credited them.

@@ -35,10 +35,10 @@ pub struct ToldRefund {
     pub points_back: i64,
     /// Of these, lent to the customer because they were spent.
     #[schema(example = 0)]
-    pub points_lent: i64,
+    pub clawback_shortfall: i64,
     /// Of these, run out unspent before the refund: they count as given back.
     #[schema(example = 0)]
-    pub points_ran_out: i64,
+    pub points_expired: i64,
     /// Of these, under review when the refund set out: they were never credited.
     #[schema(example = 0)]
     pub points_withheld: i64,
@@ -92,8 +92,8 @@ impl From<&Refund> for ToldRefund {
             requested_by: refund.requested_by.to_string(),
             decided_by: refund.approved_by.as_ref().map(ToString::to_string),
             points_back: refund.points.due.get(),
-            points_lent: refund.points.lent.get(),
-            points_ran_out: refund.points.ran_out.get(),
+            clawback_shortfall: refund.points.shortfall.get(),
+            points_expired: refund.points.expired.get(),
             points_withheld: refund.points.withheld.get(),
             late: refund.late,
             origin: refund.origin.name(),

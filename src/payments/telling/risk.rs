@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use crate::{
     primitives::{
-        CustomerId, DecisionId, DeedId, MerchantId, OrderId, OrderNo, ReviewId, Timestamp,
+        CustomerId, DecisionId, MerchantId, OrderId, OrderNo, PointsTransactionId, ReviewId,
+        Timestamp,
     },
     risk::{Action, Decision, Effect, FiredRule, ReviewKind, ReviewRow, ReviewState},
 };
@@ -43,7 +44,7 @@ pub struct ToldDecision {
 pub struct ToldReview {
     #[schema(value_type = String, example = "rv_019a8b3e5c5f7a0e8b6f1d2c3e4f2a01")]
     pub id: ReviewId,
-    /// `order` or `deed`.
+    /// `order` or `points_transaction`.
     #[schema(example = "order")]
     pub kind: &'static str,
     /// `open`, `claimed`, `approved`, `rejected`, `timed_out` (the time-out decided) or `superseded` (a refund came first).
@@ -62,7 +63,7 @@ pub struct ToldReview {
     pub order_no: Option<OrderNo>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
-    pub deed_id: Option<DeedId>,
+    pub points_transaction_id: Option<PointsTransactionId>,
     #[schema(value_type = String)]
     pub customer_id: CustomerId,
     #[schema(value_type = Option<String>)]
@@ -150,9 +151,9 @@ impl ToldReview {
                 ReviewKind::Order => Some(OrderNo::from(OrderId::new(review.id.cause()))),
                 ReviewKind::PointsTransaction => None,
             },
-            deed_id: match review.kind {
+            points_transaction_id: match review.kind {
                 ReviewKind::Order => None,
-                ReviewKind::PointsTransaction => Some(DeedId::new(review.id.cause())),
+                ReviewKind::PointsTransaction => Some(PointsTransactionId::new(review.id.cause())),
             },
             customer_id: review.customer,
             merchant_id: review.merchant,

@@ -15,7 +15,7 @@ pub const FORECAST_DAYS_MAX: u16 = 92;
 pub struct ExpiringDay {
     /// The first day on which they are gone (UTC+8).
     #[sqlx(try_from = "time::Date")]
-    pub expires_on: BusinessDay,
+    pub expired_from: BusinessDay,
     pub points: i64,
     pub customers: i64,
 }
@@ -28,9 +28,9 @@ pub async fn expiring_by_day(
     to: BusinessDay,
 ) -> Result<Vec<ExpiringDay>, DbError> {
     Ok(sqlx::query_as(
-        "/* points.expiring_by_day */ SELECT expires_on, CAST(SUM(remaining) AS SIGNED) AS points, \
+        "/* points.expiring_by_day */ SELECT expired_from, CAST(SUM(remaining) AS SIGNED) AS points, \
          CAST(SUM(remaining > 0) AS SIGNED) AS customers FROM point_lots \
-         WHERE tenant_id = ? AND expires_on >= ? AND expires_on <= ? GROUP BY expires_on HAVING customers > 0 ORDER BY expires_on",
+         WHERE tenant_id = ? AND expired_from >= ? AND expired_from <= ? GROUP BY expired_from HAVING customers > 0 ORDER BY expired_from",
     )
     .bind(tenant)
     .bind(from.0)

@@ -2,7 +2,7 @@
 //!
 //! # Words
 //!
-//! A **lot** is *over* on a day (UTC+8) when its `expires_on` is that day or an earlier one. From the first second of that day nothing can be spent from it
+//! A **lot** is *over* on a day (UTC+8) when its `expired_from` is that day or an earlier one. From the first second of that day nothing can be spent from it
 //! (`ledger/lots.rs`); **expiring** it ([`ExpireLots`]) is what takes the points off the account: Dr customer points / Cr points expired, one leg per lot. A **run**
 //! ([`ExpiryRun`]) is one sweep of a tenant's lots that are over. `jobs/expire.rs` works on runs.
 //!
@@ -42,7 +42,7 @@ mod store;
 
 pub use claim::{ClaimRun, Counts, Progress, ReleaseRun, ReportRun};
 pub use forecast::{ExpiringDay, FORECAST_DAYS_MAX, expiring_by_day};
-pub(crate) use operation::expire_over;
+pub(crate) use operation::expire_lots;
 pub use operation::{ExpireLots, Expired};
 pub use run::{AskRun, ExpiryRun, PlanRuns, RunState, list_runs};
 pub use store::{ForgetSpentLots, LotPage, LotPlace, LotRow, next_lots, noticed_until};

@@ -46,12 +46,12 @@ impl Operation for ExpireLots {
     fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<Expired, LedgerError> {
         // Whoever asks may be ahead of the batch's clock; the ledger goes by that.
         let today = self.today.min(cx.now().business_day());
-        expire_over(set, cx, (self.tenant, self.account), today)
+        expire_lots(set, cx, (self.tenant, self.account), today)
     }
 }
 
 /// The same inside another operation, which has asked for the account and its lots: whoever goes by what ran out finds what a sweep would have left.
-pub(crate) fn expire_over(
+pub(crate) fn expire_lots(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
     (tenant, account): (TenantId, AccountId),

@@ -30,7 +30,7 @@ pub struct ExpiryRun {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunState {
     /// Nobody has begun.
-    Asked,
+    Executed,
     UnderWay,
     Finished,
 }
@@ -39,7 +39,7 @@ impl RunState {
     /// The word in the API.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Asked => "asked",
+            Self::Executed => "asked",
             Self::UnderWay => "under_way",
             Self::Finished => "finished",
         }

@@ -20,7 +20,7 @@ impl FromRow<'_, MySqlRow> for ExpiryRun {
         let state = match (started_at, finished_at) {
             (_, Some(_)) => RunState::Finished,
             (Some(_), None) => RunState::UnderWay,
-            (None, None) => RunState::Asked,
+            (None, None) => RunState::Executed,
         };
         Ok(Self {
             id: row.try_get("id")?,
@@ -255,7 +255,7 @@ impl LotPlace {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LotRow {
     pub account: AccountId,
-    pub expires_on: BusinessDay,
+    pub expired_from: BusinessDay,
     pub remaining: i64,
 }
 
@@ -279,8 +279,8 @@ pub async fn next_lots(
     let mut lots = Vec::new();
     if let Some(account) = after.account {
         lots = sqlx::query(
-            "/* points.lots_of_day */ SELECT account_id, expires_on, remaining FROM point_lots FORCE INDEX (point_lots_expiry) \
-             WHERE tenant_id = ? AND expires_on = ? AND account_id > ? ORDER BY account_id LIMIT ?",
+            "/* points.lots_of_day */ SELECT account_id, expired_from, remaining FROM point_lots FORCE INDEX (point_lots_expiry) \
+             WHERE tenant_id = ? AND expired_from = ? AND account_id > ? ORDER BY account_id LIMIT ?",
         )
         .bind(tenant)
         .bind(after.day.0)
@@ -291,8 +291,8 @@ pub async fn next_lots(
     }
     if lots.is_empty() {
         lots = sqlx::query(
-            "/* points.lots_of_days */ SELECT account_id, expires_on, remaining FROM point_lots FORCE INDEX (point_lots_expiry) \
-             WHERE tenant_id = ? AND expires_on > ? AND expires_on <= ? ORDER BY expires_on, account_id LIMIT ?",
+            "/* points.lots_of_days */ SELECT account_id, expired_from, remaining FROM point_lots FORCE INDEX (point_lots_expiry) \
+             WHERE tenant_id = ? AND expired_from > ? AND expired_from <= ? ORDER BY expired_from, account_id LIMIT ?",
         )
         .bind(tenant)
         .bind(after.day.0)
@@ -306,13 +306,13 @@ pub async fn next_lots(
         .map(|row| {
             Ok(LotRow {
                 account: row.try_get(0)?,
-                expires_on: BusinessDay(row.try_get(1)?),
+                expired_from: BusinessDay(row.try_get(1)?),
                 remaining: row.try_get(2)?,
             })
         })
         .collect::<Result<_, sqlx::Error>>()?;
     let next = lots.last().map(|last| LotPlace {
-        day: last.expires_on,
+        day: last.expired_from,
         account: Some(last.account),
     });
     Ok(LotPage { lots, next })
@@ -338,9 +338,9 @@ impl Work for ForgetSpentLots {
             self.today.0.saturating_sub(age)
         };
         let done = sqlx::query(
-            "/* points.forget_lots */ DELETE FROM point_lots WHERE tenant_id = ? AND expires_on < ? AND remaining = 0 \
+            "/* points.forget_lots */ DELETE FROM point_lots WHERE tenant_id = ? AND expired_from < ? AND remaining = 0 \
              AND (expired = 0 OR granted_on < ?) \
-             ORDER BY expires_on, account_id LIMIT ?",
+             ORDER BY expired_from, account_id LIMIT ?",
         )
         .bind(self.tenant)
         .bind(since(FORGET_DAYS))

@@ -29,20 +29,20 @@ use crate::harness::{Caller, JWT_SECRET, TestApp};
 
 /// What is done to a customer's points.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Deed {
+pub(crate) enum Change {
     /// With the first day on which they are gone.
     Grant(BusinessDay),
     Spend,
-    SetAside,
+    Hold,
 }
 
-/// One deed, as an entry of its own.
+/// One points transaction, as an entry of its own.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Move {
     pub(crate) tenant: TenantId,
     pub(crate) customer: CustomerId,
     pub(crate) entry: EntryId,
-    pub(crate) deed: Deed,
+    pub(crate) change: Change,
     pub(crate) points: i64,
 }
 
@@ -52,10 +52,10 @@ impl Move {
         let of_tenant = |kind| AccountId::of_tenant(self.tenant, kind);
         let redeemed = of_tenant(AccountKind::PointsRedeemed);
         let issued = of_tenant(AccountKind::PointsIssued);
-        match self.deed {
-            Deed::Grant(on) => Draft::posted(issued, theirs, self.points).expiring(on),
-            Deed::Spend => Draft::posted(theirs, redeemed, self.points),
-            Deed::SetAside => Draft::posted(theirs, redeemed, self.points).pending(),
+        match self.change {
+            Change::Grant(on) => Draft::posted(issued, theirs, self.points).expiring(on),
+            Change::Spend => Draft::posted(theirs, redeemed, self.points),
+            Change::Hold => Draft::posted(theirs, redeemed, self.points).pending(),
         }
     }
 }
@@ -163,10 +163,10 @@ impl Calendar {
         self.app.db()
     }
 
-    pub(super) async fn deed(
+    pub(super) async fn change(
         &self,
         customer: CustomerId,
-        deed: Deed,
+        change: Change,
         points: i64,
     ) -> Result<EntryId, SubmitError<LedgerError>> {
         let entry = EntryId::of(self.db().new_id(customer.lane()), EntryKind::Adjustment);
@@ -175,19 +175,19 @@ impl Calendar {
             tenant,
             customer,
             entry,
-            deed,
+            change,
             points,
         };
         self.db().submit(one).await
     }
 
     pub(super) async fn grant(&self, customer: CustomerId, points: i64, until: BusinessDay) {
-        let granted = self.deed(customer, Deed::Grant(until), points).await;
+        let granted = self.change(customer, Change::Grant(until), points).await;
         granted.unwrap();
     }
 
     pub(super) async fn spend(&self, customer: CustomerId, points: i64) -> bool {
-        match self.deed(customer, Deed::Spend, points).await {
+        match self.change(customer, Change::Spend, points).await {
             Ok(_) => true,
             Err(SubmitError::Refused(LedgerError::Insufficient)) => false,
             Err(error) => panic!("{error:?}"),
@@ -211,7 +211,7 @@ impl Calendar {
     /// Lots of a customer that hold something.
     pub(super) async fn lots(&self, customer: CustomerId) -> Vec<(String, i64)> {
         let lots: Vec<(time::Date, i64)> = sqlx::query_as(
-            "SELECT expires_on, remaining FROM point_lots WHERE account_id = ? AND remaining > 0 ORDER BY 1",
+            "SELECT expired_from, remaining FROM point_lots WHERE account_id = ? AND remaining > 0 ORDER BY 1",
         )
         .bind(AccountId::customer_points(customer))
         .fetch_all(self.db().pool())

@@ -3,8 +3,11 @@
 use zhangfang::{
     audit::Actor,
     customers,
-    points::{self, Deed, DeedError, DeedWish, Desk, End, Reference, RulesCache, Source, Wanted},
-    primitives::{CustomerId, DeedId, Points, Secret},
+    points::{
+        self, End, Instruction, PointsCommand, PointsError, PointsService, PointsTransaction,
+        Reference, RulesCache, Source,
+    },
+    primitives::{CustomerId, Points, PointsTransactionId, Secret},
     risk::Risk,
 };
 
@@ -13,7 +16,7 @@ use super::{Calendar, at, day, rounds};
 /// A back end and a customer.
 pub(super) struct Counter {
     pub(super) calendar: Calendar,
-    pub(super) desk: Desk,
+    pub(super) service: PointsService,
     pub(super) who: CustomerId,
 }
 
@@ -28,28 +31,28 @@ impl Counter {
         let openid = Secret::new("o-holder".to_owned());
         let customers = customers::recognise(&db, calendar.app.tenant.id, &openid);
         let who = customers.await.unwrap();
-        let desk = Desk {
+        let service = PointsService {
             rules: RulesCache::start(db.clone()),
             risk: Risk::off(),
             db,
         };
         Self {
             calendar,
-            desk,
+            service,
             who,
         }
     }
 
     pub(super) async fn ask(
         &self,
-        wanted: Wanted,
+        instruction: Instruction,
         points: i64,
         reference: &str,
-    ) -> Result<Deed, DeedError> {
-        let wish = DeedWish {
+    ) -> Result<PointsTransaction, PointsError> {
+        let command = PointsCommand {
             tenant: self.calendar.app.tenant.id,
             customer: self.who,
-            wanted,
+            instruction,
             points: Points::parse(points).unwrap(),
             source: source(),
             reference: Reference::parse(reference).unwrap(),
@@ -58,27 +61,31 @@ impl Counter {
             merchant: None,
             by: Actor::new("test"),
         };
-        Ok(points::ask(&self.desk, wish).await?.deed)
+        Ok(points::execute(&self.service, command).await?.transaction)
     }
 
     pub(super) async fn award(&self, points: i64, until: &str) {
-        let expires_on = Some(day(until));
-        let award = Wanted::Award { expires_on };
+        let expired_from = Some(day(until));
+        let award = Instruction::Award { expired_from };
         self.ask(award, points, until).await.unwrap();
     }
 
     /// For ten days.
-    pub(super) async fn hold(&self, points: i64) -> DeedId {
-        let hold = Wanted::Hold { minutes: 14_400 };
+    pub(super) async fn hold(&self, points: i64) -> PointsTransactionId {
+        let hold = Instruction::Hold { minutes: 14_400 };
         self.ask(hold, points, "h").await.unwrap().id
     }
 
-    pub(super) async fn capture(&self, hold: DeedId, points: i64) -> Result<Deed, DeedError> {
+    pub(super) async fn capture(
+        &self,
+        hold: PointsTransactionId,
+        points: i64,
+    ) -> Result<PointsTransaction, PointsError> {
         let whose = (self.calendar.app.tenant.id, source());
         let end = End::Capture {
             points: Some(Points::parse(points).unwrap()),
         };
-        points::end_hold(&self.desk, whose, hold, end, Actor::new("test")).await
+        points::end_hold(&self.service, whose, hold, end, Actor::new("test")).await
     }
 
     pub(super) async fn has(&self) -> (i64, i64) {
@@ -93,7 +100,7 @@ impl Counter {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_part_of_a_hold_is_spent_from_lots_that_are_over_by_now_and_the_rest_is_swept() {
+async fn a_part_of_a_hold_is_spent_from_lots_that_have_expired_and_the_rest_is_swept() {
     let counter = Counter::open().await;
     counter.award(6, "2026-11-23").await;
     let hold = counter.hold(6).await;
@@ -107,12 +114,12 @@ async fn a_part_of_a_hold_is_spent_from_lots_that_are_over_by_now_and_the_rest_i
     assert_eq!(counter.capture(hold, 4).await.unwrap(), captured);
     assert!(matches!(
         counter.capture(hold, 2).await,
-        Err(DeedError::State(_))
+        Err(PointsError::State(_))
     ));
     // What is left is over for everybody.
-    let more = counter.ask(Wanted::Redeem, 1, "r").await;
+    let more = counter.ask(Instruction::Redeem, 1, "r").await;
     assert!(
-        matches!(more, Err(DeedError::Insufficient { available }) if available.is_zero()),
+        matches!(more, Err(PointsError::Insufficient { available }) if available.is_zero()),
         "{more:?}"
     );
     counter.night("2026-11-24").await;
@@ -138,8 +145,8 @@ async fn what_only_the_hold_may_use_goes_first_and_younger_holds_keep_theirs() {
     let left = lots(&[("2026-11-23", 3), ("2026-11-30", 5)]);
     assert_eq!(counter.calendar.lots(counter.who).await, left);
     // All that is not over can be spent, and no more.
-    assert!(counter.ask(Wanted::Deduct, 6, "d6").await.is_err());
-    counter.ask(Wanted::Deduct, 5, "d5").await.unwrap();
+    assert!(counter.ask(Instruction::Deduct, 6, "d6").await.is_err());
+    counter.ask(Instruction::Deduct, 5, "d5").await.unwrap();
     counter.night("2026-11-24").await;
     assert_eq!(counter.has().await, (0, 0));
     counter.calendar.app.finish().await;

@@ -37,11 +37,11 @@ async fn over(policy: PointsShortfall) -> (Desk, Arc<MockClock>, OrderId) {
 /// Points that the refund is due, of which ran out, of which are lent.
 async fn refund(desk: &Desk, order: OrderId, fen: Option<i64>, key: &str) -> (i64, i64, i64) {
     let back = desk.refund(order, fen, key).await.points;
-    (back.due.get(), back.ran_out.get(), back.lent.get())
+    (back.due.get(), back.expired.get(), back.shortfall.get())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_ran_out_is_not_claimed_again_before_the_sweep_nor_after_it_under_any_policy() {
+async fn what_expired_is_not_claimed_again_before_the_sweep_nor_after_it_under_any_policy() {
     for policy in [
         PointsShortfall::Debt,
         PointsShortfall::Negative,
@@ -70,7 +70,7 @@ async fn what_ran_out_is_not_claimed_again_before_the_sweep_nor_after_it_under_a
 
 /// Whoever makes the refund.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_ran_out_is_not_owed_when_others_refund() {
+async fn what_expired_is_not_owed_when_others_refund() {
     for swept in [false, true] {
         let (desk, clock, order) = over(PointsShortfall::Debt).await;
         if swept {
@@ -91,7 +91,7 @@ async fn what_ran_out_is_not_owed_when_others_refund() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_spent_is_claimed_and_what_ran_out_of_the_same_lot_is_counted_once() {
+async fn what_was_spent_is_claimed_and_what_expired_of_the_same_lot_is_counted_once() {
     for swept in [false, true] {
         let (desk, clock) = desk(PointsShortfall::Debt).await;
         // Two payments fill one lot; twelve of its twenty points are spent.
@@ -113,7 +113,7 @@ async fn what_was_spent_is_claimed_and_what_ran_out_of_the_same_lot_is_counted_o
 async fn what_a_refund_counted_is_another_ones_to_count_when_it_fails() {
     let (desk, clock, order) = over(PointsShortfall::Debt).await;
     let first = desk.refund(order, Some(500), "r1").await;
-    assert_eq!((first.points.due.get(), first.points.ran_out.get()), (5, 5));
+    assert_eq!((first.points.due.get(), first.points.expired.get()), (5, 5));
     assert_eq!(desk.has(order).await, (0, 0, 0));
     desk.channel.knows([ChannelReply::Is(RefundStatus::Closed)]);
     assert_eq!(desk.pursue(&first).await, RefundStateKind::Closed);
@@ -132,10 +132,10 @@ async fn what_a_refund_counted_is_undone_by_a_clock_that_was_put_right_across_mi
     let (desk, clock) = desk(PointsShortfall::Debt).await;
     let order = desk.paid(1_000, "k").await;
     let paid = desk.order(order).await;
-    let over = paid.state.payment().unwrap().points_expire_on.unwrap();
+    let over = paid.state.payment().unwrap().points_expired_from.unwrap();
     clock.set(at(&format!("{over}T00:00:10")));
     let first = desk.refund(order, Some(500), "r1").await;
-    assert_eq!((first.points.due.get(), first.points.ran_out.get()), (5, 5));
+    assert_eq!((first.points.due.get(), first.points.expired.get()), (5, 5));
     clock.advance_seconds(-30);
     desk.channel.knows([ChannelReply::Is(RefundStatus::Closed)]);
     assert_eq!(desk.pursue(&first).await, RefundStateKind::Closed);
@@ -186,11 +186,11 @@ async fn what_runs_out_while_a_refund_awaits_a_second_person_counts_when_it_sets
     let order = desk.paid(1_000, "k").await;
     let asked = desk.refund(order, None, "r").await;
     assert_eq!(asked.state.kind(), RefundStateKind::AwaitingApproval);
-    assert_eq!(asked.points.ran_out.get(), 0);
+    assert_eq!(asked.points.expired.get(), 0);
     clock.advance_seconds(2 * DAY);
     let agreed = desk.decide(&asked, true, "d").await;
     assert_eq!(
-        (agreed.points.due.get(), agreed.points.ran_out.get()),
+        (agreed.points.due.get(), agreed.points.expired.get()),
         (10, 10)
     );
     assert_eq!(desk.has(order).await, (0, 0, 0));
@@ -224,30 +224,33 @@ async fn two_who_count_at_once_do_not_count_the_same_points() {
             tokio::spawn(async move { request_refund(&payments, wish).await.unwrap() })
         })
         .collect();
-    let mut ran_out = 0;
+    let mut expired = 0;
     for asker in askers {
-        ran_out += asker.await.unwrap().points.ran_out.get();
+        expired += asker.await.unwrap().points.expired.get();
     }
-    assert_eq!(ran_out, 12, "thirty less eighteen that were spent");
+    assert_eq!(expired, 12, "thirty less eighteen that were spent");
     assert_eq!(desk.has(orders[0]).await, (18, 18, 18));
     other.db.close().await;
     desk.app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn points_that_a_refund_has_set_aside_in_time_are_taken_although_they_are_over_when_it_arrives()
+async fn points_that_a_refund_has_held_in_time_are_taken_although_they_have_expired_when_it_arrives()
  {
     let (desk, clock) = desk(PointsShortfall::Debt).await;
     let order = desk.paid(1_000, "k").await;
     let first = desk.refund(order, Some(600), "r").await;
-    assert_eq!((first.points.due.get(), first.points.lent.get()), (6, 0));
+    assert_eq!(
+        (first.points.due.get(), first.points.shortfall.get()),
+        (6, 0)
+    );
     clock.advance_seconds(3 * DAY);
     assert_eq!(rounds(desk.app.db()).await, 1);
     assert_eq!(desk.has(order).await, (6, 6, 0));
     // Another one takes nothing: the other four have run out, and what the first one holds has not.
     let second = desk.refund(order, None, "r2").await;
     assert_eq!(
-        (second.points.due.get(), second.points.ran_out.get()),
+        (second.points.due.get(), second.points.expired.get()),
         (4, 4)
     );
     desk.channel.knows([

@@ -2,8 +2,8 @@
 
 use zhangfang::{
     audit::Actor,
-    points::{self, Deed, Reference, ReturnWish, Wanted},
-    primitives::{DeedId, Points},
+    points::{self, Instruction, PointsTransaction, Reference, ReturnCommand},
+    primitives::{Points, PointsTransactionId},
 };
 
 use super::{
@@ -12,15 +12,20 @@ use super::{
 };
 
 impl Counter {
-    async fn redeem(&self, points: i64, reference: &str) -> DeedId {
-        self.ask(Wanted::Redeem, points, reference)
+    async fn redeem(&self, points: i64, reference: &str) -> PointsTransactionId {
+        self.ask(Instruction::Redeem, points, reference)
             .await
             .unwrap()
             .id
     }
 
-    async fn give_back(&self, of: DeedId, points: i64, reference: &str) -> Deed {
-        let wish = ReturnWish {
+    async fn give_back(
+        &self,
+        of: PointsTransactionId,
+        points: i64,
+        reference: &str,
+    ) -> PointsTransaction {
+        let command = ReturnCommand {
             tenant: self.calendar.app.tenant.id,
             of,
             points: Points::parse(points).unwrap(),
@@ -29,7 +34,10 @@ impl Counter {
             reason: "取消".to_owned(),
             by: Actor::new("test"),
         };
-        points::give_back(&self.desk, wish).await.unwrap().deed
+        points::return_points(&self.service, command)
+            .await
+            .unwrap()
+            .transaction
     }
 
     async fn available(&self) -> i64 {
@@ -40,7 +48,7 @@ impl Counter {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_would_be_over_by_now_goes_back_into_its_day_and_is_gone_with_the_next_night() {
+async fn what_would_have_expired_goes_back_into_its_lot_and_expires_with_the_next_run() {
     let counter = Counter::open().await;
     counter.award(6, "2026-11-23").await;
     counter.award(6, "2026-11-30").await;

@@ -23,8 +23,8 @@ async fn an_operator_starts_a_run_and_sees_what_it_did_and_what_will_expire() {
     let expiring = "/api/v1/admin/points/expiring?from=2026-11-22&to=2026-12-22";
     let days = admin.get(expiring).await.expect(200);
     let expected = json!({ "days": [
-        { "expires_on": "2026-11-22", "points": 15, "customers": 2 },
-        { "expires_on": "2026-11-30", "points": 5, "customers": 1 },
+        { "expired_from": "2026-11-22", "points": 15, "customers": 2 },
+        { "expired_from": "2026-11-30", "points": 5, "customers": 1 },
     ] });
     assert_eq!(days, expected);
 

@@ -12,7 +12,7 @@ use zhangfang::{
     verify,
 };
 
-use super::{Deed, EXPIRED, Move, someone};
+use super::{Change, EXPIRED, Move, someone};
 use crate::harness::{
     Scratch, Service, Site, db_of, db_on, demo_tenant, environment, eventually, free_address, ready,
 };
@@ -36,7 +36,7 @@ async fn killed_in_the_middle_of_a_sweep_another_process_ends_it_and_nothing_exp
                 tenant: tenant.id,
                 customer: *customer,
                 entry,
-                deed: Deed::Grant(first.plus_days(days)),
+                change: Change::Grant(first.plus_days(days)),
                 points,
             })
         })

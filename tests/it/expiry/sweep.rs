@@ -2,7 +2,7 @@
 
 use zhangfang::{ledger::Resolution, primitives::BusinessDay};
 
-use super::{Calendar, Deed, at, day, round, rounds, someone, worker};
+use super::{Calendar, Change, at, day, round, rounds, someone, worker};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_expires_first_is_spent_first_and_is_gone_at_the_turn_of_its_day() {
@@ -26,7 +26,7 @@ async fn what_expires_first_is_spent_first_and_is_gone_at_the_turn_of_its_day() 
     // The first moment of the day: nothing has been swept, and nothing of it is spent.
     calendar.clock.set(at("2026-11-23T00:00:00"));
     assert!(!calendar.spend(customer, 21).await);
-    assert!(calendar.deed(customer, Deed::SetAside, 21).await.is_err());
+    assert!(calendar.change(customer, Change::Hold, 21).await.is_err());
     assert!(calendar.spend(customer, 12).await);
     let left = [("2026-11-23", 2), ("9999-12-31", 8)];
     assert_eq!(calendar.lots(customer).await, lots(&left));
@@ -55,7 +55,7 @@ async fn what_is_held_outlives_its_day_until_the_hold_ends() {
     for _ in 0..2 {
         let customer = someone(calendar.db());
         calendar.grant(customer, 10, day("2026-11-22")).await;
-        let hold = calendar.deed(customer, Deed::SetAside, 6).await.unwrap();
+        let hold = calendar.change(customer, Change::Hold, 6).await.unwrap();
         calendar.grant(customer, 5, day("2026-11-30")).await;
         holds.push((customer, hold));
     }

@@ -38,7 +38,7 @@ pub(crate) struct Purse {
     /// By the number of the hold, those of back ends: the second from which on nothing can be spent of it.
     pub(super) until: BTreeMap<usize, i64>,
     /// What ran out of lots unspent, less what refunds counted as given back.
-    pub(super) run_out: BTreeMap<BusinessDay, i64>,
+    pub(super) expired_of_lot: BTreeMap<BusinessDay, i64>,
     /// The last day on which a payment earned anything, and how much it was on that day.
     pub(super) earned: Option<(BusinessDay, i64)>,
 }
@@ -60,8 +60,8 @@ struct Refund {
     fen: i64,
     due: i64,
     /// Of these, run out before.
-    ran_out: i64,
-    lent: i64,
+    expired: i64,
+    shortfall: i64,
     hold: usize,
     open: bool,
 }
@@ -78,7 +78,7 @@ pub(super) struct Model {
     payments: Vec<Payment>,
     refunds: Vec<Refund>,
     holds: usize,
-    /// What deeds took of which lots and was not given back, in the order in which they took it.
+    /// What points transactions took of which lots and was not given back, in the order in which they took it.
     pub(super) spent: Vec<(usize, BTreeMap<BusinessDay, i64>)>,
     /// What happened how often, of what should happen in a test that is worth its name.
     pub(super) seen: BTreeMap<&'static str, usize>,
@@ -285,11 +285,15 @@ impl Model {
             .get(&lot)
             .copied()
             .unwrap_or(0);
-        let gone = self.purses[who].run_out.get(&lot).copied().unwrap_or(0);
-        let ran_out = due.min(gone + going);
-        let taken = due - ran_out;
-        let lent = (taken - self.purses[who].spendable(self.today)).max(0);
-        if self.terms.refuse && lent > 0 {
+        let gone = self.purses[who]
+            .expired_of_lot
+            .get(&lot)
+            .copied()
+            .unwrap_or(0);
+        let expired = due.min(gone + going);
+        let taken = due - expired;
+        let shortfall = (taken - self.purses[who].spendable(self.today)).max(0);
+        if self.terms.refuse && shortfall > 0 {
             self.see("a refund of spent points is refused", true);
             return Err(No::Short);
         }
@@ -300,13 +304,13 @@ impl Model {
         }
         let payment = &mut self.payments[number];
         let purse = &mut self.purses[who];
-        if ran_out > 0 {
-            *purse.run_out.entry(lot).or_default() -= ran_out;
+        if expired > 0 {
+            *purse.expired_of_lot.entry(lot).or_default() -= expired;
         }
         payment.asked += fen;
         payment.back += due;
-        purse.put(BusinessDay::NEVER, lent);
-        purse.debt += lent;
+        purse.put(BusinessDay::NEVER, shortfall);
+        purse.debt += shortfall;
         self.holds += 1;
         if taken > 0 {
             purse.holds.insert(self.holds, (taken, self.today));
@@ -315,13 +319,13 @@ impl Model {
             payment: number,
             fen,
             due,
-            ran_out,
-            lent,
+            expired,
+            shortfall,
             hold: self.holds,
             open: true,
         });
-        self.see("points are lent", lent > 0);
-        self.see("what ran out counts as given back", ran_out > 0);
+        self.see("points are lent", shortfall > 0);
+        self.see("what ran out counts as given back", expired > 0);
         Ok(())
     }
 
@@ -335,7 +339,7 @@ impl Model {
             purse.take(points, Some(payment.lot), since, self.today);
         }
         // The campaign may give them again; the day may not.
-        let taken = refund.due - refund.ran_out;
+        let taken = refund.due - refund.expired;
         if self.terms.total_cap.is_some() && taken > 0 {
             self.granted -= taken;
             self.see("a total cap gets something back", true);
@@ -350,17 +354,17 @@ impl Model {
         self.payments[refund.payment].asked -= refund.fen;
         self.payments[refund.payment].back -= refund.due;
         let purse = &mut self.purses[payment.who];
-        if refund.ran_out > 0 {
-            *purse.run_out.entry(payment.lot).or_default() += refund.ran_out;
+        if refund.expired > 0 {
+            *purse.expired_of_lot.entry(payment.lot).or_default() += refund.expired;
         }
         if purse.holds.remove(&refund.hold).is_none() {
             return;
         }
         let owed = purse.debt;
         let due = owed.min(purse.spendable(self.today));
-        let named = (due <= refund.lent).then_some(BusinessDay::NEVER);
+        let named = (due <= refund.shortfall).then_some(BusinessDay::NEVER);
         let repaid = purse.repay(named, self.today);
-        let stays = refund.lent > 0 && repaid < refund.lent.min(owed);
+        let stays = refund.shortfall > 0 && repaid < refund.shortfall.min(owed);
         self.see("what was lent is taken back", repaid > 0);
         self.see("what was lent is needed elsewhere", stays);
     }
@@ -390,7 +394,7 @@ impl Model {
         Ok(())
     }
 
-    /// So many points of what a deed took go back: the lots that expire last first, and what they owe is repaid out of those whose day has not come.
+    /// So many points of what a points transaction took go back: the lots that expire last first, and what they owe is repaid out of those whose day has not come.
     pub(super) fn give_back(&mut self, number: usize, points: i64) -> Result<(), No> {
         let (who, taken) = &mut self.spent[number];
         let purse = &mut self.purses[*who];
@@ -487,7 +491,7 @@ impl Model {
         let going = purse.over(self.today);
         for (lot, part) in &going {
             *purse.lots.get_mut(lot).unwrap() -= part;
-            *purse.run_out.entry(*lot).or_default() += part;
+            *purse.expired_of_lot.entry(*lot).or_default() += part;
         }
         purse.lots.retain(|_, left| *left > 0);
         let due = going.values().sum();

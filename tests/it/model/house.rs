@@ -27,12 +27,12 @@ use zhangfang::{
         RefundRole, RefundStatus, RequestRefund, SetPolicy, Taken,
     },
     points::{
-        self, DeedError, DeedState, DeedWish, Desk, End, Reference, RuleTerms, RulesCache, SetRule,
-        Source, Validity, Wanted as Want, expiry::ExpireLots,
+        self, End, Instruction, PointsCommand, PointsError, PointsService, PointsTransactionState,
+        Reference, RuleTerms, RulesCache, SetRule, Source, Validity, expiry::ExpireLots,
     },
     primitives::{
-        AccountId, BusinessDay, Clock as _, CustomerId, DeedId, EntryId, EntryKind, Id, Lane,
-        MockClock, Money, Points, Secret, SeededIds, TenantId, Timestamp,
+        AccountId, BusinessDay, Clock as _, CustomerId, EntryId, EntryKind, Id, Lane, MockClock,
+        Money, Points, PointsTransactionId, Secret, SeededIds, TenantId, Timestamp,
     },
     risk::Risk,
     verify,
@@ -50,10 +50,10 @@ pub(crate) struct House {
     pub(crate) clock: Arc<MockClock>,
     pub(crate) tenant: TenantId,
     payments: Payments,
-    desk: Desk,
+    service: PointsService,
     channel: Arc<Channel>,
     code: String,
-    /// Deeds that a back end has asked for: their references.
+    /// Points transactions that a back end has asked for: their references.
     asked: AtomicU64,
 }
 
@@ -97,7 +97,7 @@ impl House {
             db: db.clone(),
         };
         let code = open_merchant(&db, tenant).await;
-        let desk = Desk {
+        let service = PointsService {
             db: db.clone(),
             rules: payments.rules.clone(),
             risk: Risk::off(),
@@ -108,7 +108,7 @@ impl House {
             clock,
             tenant,
             payments,
-            desk,
+            service,
             channel,
             code,
             asked: AtomicU64::new(0),
@@ -304,13 +304,18 @@ impl House {
         self.channel.refund_notice(refund, status, paid, &notice)
     }
 
-    /// A back end asks for a deed under a new reference, and once more.
-    async fn ask(&self, who: CustomerId, wanted: Want, points: i64) -> Result<DeedId, No> {
+    /// A back end asks for a points transaction under a new reference, and once more.
+    async fn ask(
+        &self,
+        who: CustomerId,
+        instruction: Instruction,
+        points: i64,
+    ) -> Result<PointsTransactionId, No> {
         let number = self.asked.fetch_add(1, Ordering::Relaxed);
-        let wish = DeedWish {
+        let wish = PointsCommand {
             tenant: self.tenant,
             customer: who,
-            wanted,
+            instruction,
             points: Points::parse(points).unwrap(),
             source: crm(),
             reference: Reference::parse(&format!("d-{number}")).unwrap(),
@@ -319,35 +324,45 @@ impl House {
             merchant: None,
             by: Actor::new("crm"),
         };
-        let deed = match points::ask(&self.desk, wish.clone()).await {
-            Ok(asked) => asked.deed.id,
-            Err(DeedError::Insufficient { .. }) => return Err(No::Short),
+        let points_transaction = match points::execute(&self.service, wish.clone()).await {
+            Ok(asked) => asked.transaction.id,
+            Err(PointsError::Insufficient { .. }) => return Err(No::Short),
             Err(error) => panic!("{error:?}"),
         };
-        let again = points::ask(&self.desk, wish).await.unwrap();
-        assert!(again.before && again.deed.id == deed);
-        Ok(deed)
+        let again = points::execute(&self.service, wish).await.unwrap();
+        assert!(again.repeated && again.transaction.id == points_transaction);
+        Ok(points_transaction)
     }
 
     /// Gives points that are gone on that day.
     pub(crate) async fn award(&self, to: CustomerId, points: i64, lot: BusinessDay) {
-        let expires_on = Some(lot);
-        let award = self.ask(to, Want::Award { expires_on }, points).await;
+        let expired_from = Some(lot);
+        let award = self
+            .ask(to, Instruction::Award { expired_from }, points)
+            .await;
         award.unwrap();
     }
 
-    pub(crate) async fn deduct(&self, from: CustomerId, points: i64) -> Result<DeedId, No> {
-        self.ask(from, Want::Deduct, points).await
+    pub(crate) async fn deduct(
+        &self,
+        from: CustomerId,
+        points: i64,
+    ) -> Result<PointsTransactionId, No> {
+        self.ask(from, Instruction::Deduct, points).await
     }
 
-    pub(crate) async fn redeem(&self, from: CustomerId, points: i64) -> Result<DeedId, No> {
-        self.ask(from, Want::Redeem, points).await
+    pub(crate) async fn redeem(
+        &self,
+        from: CustomerId,
+        points: i64,
+    ) -> Result<PointsTransactionId, No> {
+        self.ask(from, Instruction::Redeem, points).await
     }
 
-    /// Gives back so many points of what a deed took, and once more under the same reference.
-    pub(crate) async fn give_back(&self, of: DeedId, points: i64) -> Result<(), No> {
+    /// Gives back so many points of what a points transaction took, and once more under the same reference.
+    pub(crate) async fn give_back(&self, of: PointsTransactionId, points: i64) -> Result<(), No> {
         let number = self.asked.fetch_add(1, Ordering::Relaxed);
-        let wish = points::ReturnWish {
+        let wish = points::ReturnCommand {
             tenant: self.tenant,
             of,
             points: Points::parse(points).unwrap(),
@@ -356,12 +371,17 @@ impl House {
             reason: "测试".into(),
             by: Actor::new("crm"),
         };
-        match points::give_back(&self.desk, wish.clone()).await {
+        match points::return_points(&self.service, wish.clone()).await {
             Ok(_) => {}
-            Err(DeedError::ReturnTooMuch { .. }) => return Err(No::TooMuch),
+            Err(PointsError::ReturnTooMuch { .. }) => return Err(No::TooMuch),
             Err(error) => panic!("{error:?}"),
         }
-        assert!(points::give_back(&self.desk, wish).await.unwrap().before);
+        assert!(
+            points::return_points(&self.service, wish)
+                .await
+                .unwrap()
+                .repeated
+        );
         Ok(())
     }
 
@@ -371,34 +391,37 @@ impl House {
         from: CustomerId,
         points: i64,
         minutes: u32,
-    ) -> Result<DeedId, No> {
-        self.ask(from, Want::Hold { minutes }, points).await
+    ) -> Result<PointsTransactionId, No> {
+        self.ask(from, Instruction::Hold { minutes }, points).await
     }
 
     /// Spends so many points of a hold, and lets go the rest.
-    pub(crate) async fn capture(&self, hold: DeedId, points: i64) -> Result<(), No> {
+    pub(crate) async fn capture(&self, hold: PointsTransactionId, points: i64) -> Result<(), No> {
         let points = Points::parse(points).unwrap();
         let end = End::Capture {
             points: Some(points),
         };
-        match points::end_hold(&self.desk, self.crm(), hold, end, Actor::new("crm")).await {
-            Ok(deed) => {
-                assert_eq!((deed.state, deed.captured), (DeedState::Done, points));
+        match points::end_hold(&self.service, self.crm(), hold, end, Actor::new("crm")).await {
+            Ok(points_transaction) => {
+                assert_eq!(
+                    (points_transaction.state, points_transaction.captured),
+                    (PointsTransactionState::Done, points)
+                );
                 Ok(())
             }
-            Err(DeedError::State(DeedState::Expired)) => Err(No::Over),
+            Err(PointsError::State(PointsTransactionState::Expired)) => Err(No::Over),
             Err(error) => panic!("{error:?}"),
         }
     }
 
-    pub(crate) async fn release(&self, hold: DeedId) {
+    pub(crate) async fn release(&self, hold: PointsTransactionId) {
         let by = Actor::new("crm");
-        let ended = points::end_hold(&self.desk, self.crm(), hold, End::Release, by).await;
-        assert_eq!(ended.unwrap().state, DeedState::Released);
+        let ended = points::end_hold(&self.service, self.crm(), hold, End::Release, by).await;
+        assert_eq!(ended.unwrap().state, PointsTransactionState::Released);
     }
 
     /// What the job does with a hold whose time is over. False if it is not.
-    pub(crate) async fn time_out(&self, hold: DeedId) -> bool {
+    pub(crate) async fn time_out(&self, hold: PointsTransactionId) -> bool {
         let ended = points::time_out(&self.db, self.tenant, hold).await;
         ended.unwrap()
     }
@@ -447,7 +470,7 @@ impl House {
         .await
         .unwrap();
         let lots: Vec<(time::Date, i64)> = sqlx::query_as(
-            "SELECT expires_on, remaining FROM point_lots WHERE account_id = ? AND remaining > 0",
+            "SELECT expired_from, remaining FROM point_lots WHERE account_id = ? AND remaining > 0",
         )
         .bind(account)
         .fetch_all(self.db.pool())

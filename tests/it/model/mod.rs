@@ -18,7 +18,7 @@ use bytes::Bytes;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use zhangfang::{
     payments::{Refund, Taken},
-    primitives::{BusinessDay, Clock as _, CustomerId, DeedId},
+    primitives::{BusinessDay, Clock as _, CustomerId, PointsTransactionId},
 };
 
 use book::{Model, Terms};
@@ -40,9 +40,9 @@ struct Play<'a> {
     refunds: Vec<(usize, Refund)>,
     /// What WeChat said of refunds, to be said again.
     outcomes: Vec<(usize, Bytes)>,
-    holds: BTreeMap<usize, DeedId>,
-    /// Deeds that took points, as the model numbers them.
-    spent: Vec<DeedId>,
+    holds: BTreeMap<usize, PointsTransactionId>,
+    /// Points transactions that took points, as the model numbers them.
+    spent: Vec<PointsTransactionId>,
     /// What was done, for whoever must find out what went wrong.
     story: Vec<String>,
 }
@@ -178,7 +178,7 @@ impl<'a> Play<'a> {
         self.sleep(86_400);
         self.pay(0, 500).await;
         self.compare().await;
-        self.refunds_of_what_ran_out().await;
+        self.refunds_of_what_expired().await;
         self.holds_that_outlive().await;
         self.debts_beside_holds().await;
         self.a_loan_that_another_refund_needs().await;
@@ -234,7 +234,7 @@ impl<'a> Play<'a> {
     }
 
     /// Points run out unspent, and the payment is refunded in two parts: before the night's sweep and after it, and one of them fails.
-    async fn refunds_of_what_ran_out(&mut self) {
+    async fn refunds_of_what_expired(&mut self) {
         let place = self.paid.len();
         self.pay(2, 1_000).await;
         if let Some(days) = self.model.terms.days {
@@ -364,8 +364,8 @@ impl<'a> Play<'a> {
         let done = self.house.hold(customer, points, minutes).await;
         let said = self.model.hold(who, points, minutes.into());
         assert_eq!(done.is_ok(), said.is_ok(), "{:#?}", self.story);
-        if let (Ok(deed), Ok(number)) = (done, said) {
-            self.holds.insert(number, deed);
+        if let (Ok(points_transaction), Ok(number)) = (done, said) {
+            self.holds.insert(number, points_transaction);
         }
     }
 
@@ -402,7 +402,7 @@ impl<'a> Play<'a> {
         }
     }
 
-    /// Of some deed that took points, some of them, and often all or one more.
+    /// Of some points transaction that took points, some of them, and often all or one more.
     async fn give_some_back(&mut self, rng: &mut StdRng) {
         if self.spent.is_empty() {
             return;
@@ -418,7 +418,9 @@ impl<'a> Play<'a> {
     }
 
     async fn give_back(&mut self, number: usize, points: i64) {
-        self.tell(format!("{points} of what deed {number} took go back"));
+        self.tell(format!(
+            "{points} of what points transaction {number} took go back"
+        ));
         let done = self.house.give_back(self.spent[number], points).await;
         let said = self.model.give_back(number, points);
         assert_eq!(done, said, "{:#?}", self.story);

@@ -1,11 +1,11 @@
 //! Points rules: for the tenant and for a merchant, now and later, known in every process, and told before anybody pays.
 
+mod dry_run;
 mod history;
 mod hostile;
+mod late_settlements;
 mod merchants;
 mod planned;
-mod told;
-mod told_late;
 mod verified;
 
 use zhangfang::primitives::Points;

@@ -13,8 +13,12 @@ use super::{Bench, approve, on_timeout, path_of, two_above};
 #[tokio::test(flavor = "multi_thread")]
 async fn when_time_is_over_the_rule_file_decides() {
     for (then, points, says) in [
-        (TimeoutDecision::Approve, (10, 10, 0), PointsReview::LetIn),
-        (TimeoutDecision::Reject, (0, 0, 0), PointsReview::LetGo),
+        (
+            TimeoutDecision::Approve,
+            (10, 10, 0),
+            PointsReview::Credited,
+        ),
+        (TimeoutDecision::Reject, (0, 0, 0), PointsReview::Voided),
     ] {
         let bench = Bench::with(on_timeout(then)).await;
         let order = bench.desk.paid(1_000, "k").await;
@@ -24,7 +28,7 @@ async fn when_time_is_over_the_rule_file_decides() {
         assert_eq!(bench.state(order).await, ("open".into(), None));
         bench.claim(order, "lin").await.expect(200);
         bench.time_is_over().await;
-        let released = says == PointsReview::LetIn;
+        let released = says == PointsReview::Credited;
         assert_eq!(
             bench.state(order).await,
             ("timed_out".into(), Some(released))
@@ -143,7 +147,7 @@ async fn many_points_take_two_people() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_who_approve_a_large_one_at_once_both_count_and_it_is_let_in_once() {
+async fn two_who_approve_a_large_one_at_once_both_count_and_it_is_credited_once() {
     let bench = Bench::with(two_above(9)).await;
     for round in 0..4 {
         let order = bench.desk.paid(1_000, &format!("k{round}")).await;
@@ -200,7 +204,7 @@ async fn however_many_decide_at_once_it_is_decided_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_let_in_repays_a_debt_first() {
+async fn what_is_credited_after_a_review_repays_a_debt_first() {
     let bench = Bench::open().await;
     bench.says(Action::Allow);
     let spent = bench.desk.paid(1_000, "k1").await;

@@ -18,7 +18,7 @@ async fn a_refund_of_everything_leaves_nothing_to_review_once_it_has_arrived() {
     let refund = bench.desk.refund(order, None, "r").await;
     let back = refund.points;
     assert_eq!(
-        (back.due.get(), back.withheld.get(), back.lent.get()),
+        (back.due.get(), back.withheld.get(), back.shortfall.get()),
         (10, 10, 0)
     );
     // It may still fail: then there is something to decide.
@@ -31,7 +31,7 @@ async fn a_refund_of_everything_leaves_nothing_to_review_once_it_has_arrived() {
         .knows([ChannelReply::Is(RefundStatus::Success)]);
     assert_eq!(bench.desk.pursue(&refund).await, RefundStateKind::Succeeded);
     assert_eq!(bench.state(order).await, ("superseded".into(), Some(false)));
-    assert_eq!(bench.order_says(order).await, PointsReview::LetGo);
+    assert_eq!(bench.order_says(order).await, PointsReview::Voided);
     bench
         .approve(order, "lin")
         .await
@@ -40,7 +40,7 @@ async fn a_refund_of_everything_leaves_nothing_to_review_once_it_has_arrived() {
     assert_eq!(bench.points().await, (0, 0, 0));
     assert_eq!(
         bench.moves().await,
-        [(PointsMove::Held, 10), (PointsMove::LetGo, 10)]
+        [(PointsMove::Held, 10), (PointsMove::Voided, 10)]
     );
     bench.finish().await;
 }
@@ -85,7 +85,7 @@ async fn a_refund_of_a_fen_leaves_the_review_of_a_thousand_points_alone() {
         bench.moves().await,
         [
             (PointsMove::Held, 1_000),
-            (PointsMove::LetGo, 200),
+            (PointsMove::Voided, 200),
             (PointsMove::Earned, 800),
             (PointsMove::TakenBack, 800)
         ]
@@ -106,7 +106,7 @@ async fn a_refund_that_fails_gives_the_review_back_what_it_withheld() {
         (
             "reject",
             0,
-            vec![(PointsMove::LetGo, 6), (PointsMove::LetGo, 4)],
+            vec![(PointsMove::Voided, 6), (PointsMove::Voided, 4)],
         ),
     ] {
         let bench = Bench::open().await;
@@ -228,7 +228,7 @@ async fn a_refund_under_way_does_not_spare_the_second_person() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn points_that_were_let_in_are_taken_back_and_those_that_were_let_go_are_not() {
+async fn points_that_were_credited_are_taken_back_and_those_that_were_voided_are_not() {
     let bench = Bench::open().await;
     let (one, other) = (
         bench.desk.paid(1_000, "k1").await,
@@ -291,8 +291,8 @@ async fn a_refund_that_awaits_approval_leaves_the_review_alone_until_it_sets_out
         );
         let says = match decide {
             "nothing" => PointsReview::Open,
-            "approve" => PointsReview::LetIn,
-            _ => PointsReview::LetGo,
+            "approve" => PointsReview::Credited,
+            _ => PointsReview::Voided,
         };
         assert_eq!(bench.order_says(order).await, says);
         bench
@@ -335,7 +335,7 @@ async fn a_refund_that_awaits_approval_leaves_the_review_alone_until_it_sets_out
 
 /// Small enough to be given back alone, were it not for risk.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refund_that_risk_sends_to_a_second_person_takes_back_what_was_let_in_meanwhile() {
+async fn a_refund_that_risk_sends_to_a_second_person_takes_back_what_was_credited_meanwhile() {
     for (place, action) in [Action::Review, Action::Verify].into_iter().enumerate() {
         for (amount, released, points_back) in
             [(None, true, 10), (Some(400), true, 4), (None, false, 10)]
@@ -392,7 +392,7 @@ async fn an_approval_and_a_refund_at_once_agree_about_the_points() {
         let back = refund.points;
         assert_eq!(back.due.get(), 7);
         assert!(matches!(back.withheld.get(), 0 | 7), "{back:?}");
-        assert_eq!(bench.order_says(order).await, PointsReview::LetIn);
+        assert_eq!(bench.order_says(order).await, PointsReview::Credited);
         bench
             .desk
             .channel

@@ -17,7 +17,7 @@ use super::{
 use crate::harness::eventually;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_money_settles_and_the_points_wait_until_they_are_let_in() {
+async fn the_money_settles_and_the_points_wait_until_the_review_is_released() {
     let bench = Bench::open().await;
     let order = bench.desk.paid(1_000, "k").await;
     let seen = bench.seen(order).await;
@@ -51,20 +51,20 @@ async fn the_money_settles_and_the_points_wait_until_they_are_let_in() {
     );
     assert_eq!(bench.points().await, (10, 10, 0));
     assert_eq!(bench.seen(order).await["points_state"], "credited");
-    assert_eq!(bench.order_says(order).await, PointsReview::LetIn);
+    assert_eq!(bench.order_says(order).await, PointsReview::Credited);
     assert_eq!(
         bench.moves().await,
         [(PointsMove::Held, 10), (PointsMove::Earned, 10)]
     );
     // Into the lot that was stated when they were earned.
-    let lots = "SELECT COUNT(*) FROM point_lots l JOIN payment_orders o ON l.expires_on = o.points_expire_on WHERE l.remaining = 10";
+    let lots = "SELECT COUNT(*) FROM point_lots l JOIN payment_orders o ON l.expired_from = o.points_expired_from WHERE l.remaining = 10";
     assert_eq!(bench.app().count(lots).await, 1);
 
     // Told in one answer, with who and why.
     bench.app().verify().await;
     let path = format!("/api/v1/admin/payments/{}/history", OrderNo::from(order));
     let story = bench.app().admin().get(&path).await.expect(200);
-    assert_eq!(story["payment"]["review"], "let_in");
+    assert_eq!(story["payment"]["review"], "credited");
     assert_eq!(story["review"]["note"], "已核对小票");
     let decisions = story["decisions"].as_array().unwrap();
     assert!(
@@ -102,10 +102,10 @@ async fn what_is_rejected_is_never_credited() {
         (&seen["points_state"], &seen["points_earned"]),
         (&json!("none"), &json!(0))
     );
-    assert_eq!(bench.order_says(order).await, PointsReview::LetGo);
+    assert_eq!(bench.order_says(order).await, PointsReview::Voided);
     assert_eq!(
         bench.moves().await,
-        [(PointsMove::Held, 10), (PointsMove::LetGo, 10)]
+        [(PointsMove::Held, 10), (PointsMove::Voided, 10)]
     );
     let records = bench
         .desk

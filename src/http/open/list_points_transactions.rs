@@ -1,9 +1,9 @@
-//! `GET /api/v1/open/points/deeds`
+//! `GET /api/v1/open/points/transactions`
 
 use axum::{Json, extract::State};
 use serde::Deserialize;
 
-use super::deed::DeedItem;
+use super::points_transaction::PointsTransactionView;
 use crate::{
     app::App,
     auth::Permission,
@@ -12,17 +12,20 @@ use crate::{
         openapi::Problems,
         problem::Problem,
     },
-    points::{self, DeedFilter, DeedKind, DeedState, Reference, Source},
+    points::{
+        self, PointsTransactionFilter, PointsTransactionKind, PointsTransactionState, Reference,
+        Source,
+    },
     primitives::{CustomerId, Page},
 };
 
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(in crate::http) struct DeedParams {
-    /// Only deeds with this customer's points.
+pub(in crate::http) struct PointsTransactionParams {
+    /// Only points transactions with this customer's points.
     #[param(value_type = Option<String>)]
     customer_id: Option<CustomerId>,
-    /// Only deeds of this back end.
+    /// Only points transactions of this back end.
     #[param(example = "merchant-crm")]
     source: Option<String>,
     /// `award`, `deduct` or `redeem`.
@@ -31,27 +34,27 @@ pub(in crate::http) struct DeedParams {
     /// `held`, `done`, `released`, `expired`, `under_review` or `refused`.
     #[param(example = "held")]
     state: Option<String>,
-    /// The deed with this reference, given `source` and `kind`; without these there may be several.
+    /// The points transaction with this reference, given `source` and `kind`; without these there may be several.
     reference: Option<String>,
 }
 
-impl DeedParams {
-    fn filter(&self) -> Result<DeedFilter, Problem> {
+impl PointsTransactionParams {
+    fn filter(&self) -> Result<PointsTransactionFilter, Problem> {
         let source = self.source.as_deref().map(Source::parse).transpose();
         let reference = self.reference.as_deref().map(Reference::parse).transpose();
-        Ok(DeedFilter {
+        Ok(PointsTransactionFilter {
             customer: self.customer_id,
             source: source.map_err(|invalid| Problem::field("source", invalid.0))?,
             kind: named(
                 "kind",
                 self.kind.as_deref(),
-                DeedKind::from_name,
+                PointsTransactionKind::from_name,
                 "award, deduct or redeem",
             )?,
             state: named(
                 "state",
                 self.state.as_deref(),
-                DeedState::from_name,
+                PointsTransactionState::from_name,
                 "held, done, released, expired, under_review or refused",
             )?,
             reference: reference.map_err(|invalid| Problem::field("reference", invalid.0))?,
@@ -59,25 +62,29 @@ impl DeedParams {
     }
 }
 
-/// Deeds, newest first
+/// Points transactions, newest first
 #[utoipa::path(
     get,
-    path = "/api/v1/open/points/deeds",
-    operation_id = "open_list_deeds",
+    path = "/api/v1/open/points/transactions",
+    operation_id = "open_list_points_transactions",
     tag = "open",
     security(("access_token" = [])),
-    params(DeedParams, PageParams),
-    responses((status = 200, description = "A page", body = Page<DeedItem>), Problems),
+    params(PointsTransactionParams, PageParams),
+    responses((status = 200, description = "A page", body = Page<PointsTransactionView>), Problems),
 )]
-pub(in crate::http) async fn list_deeds(
+pub(in crate::http) async fn list_points_transactions(
     State(app): State<App>,
     auth: Auth<Operator>,
-    Query(params): Query<DeedParams>,
+    Query(params): Query<PointsTransactionParams>,
     page: PageQuery,
-) -> Result<Json<Page<DeedItem>>, Problem> {
+) -> Result<Json<Page<PointsTransactionView>>, Problem> {
     let operator = auth.may(Permission::ReadPoints)?;
     let (filter, before) = (params.filter()?, page.before()?);
-    let deeds = points::list_deeds(app.db(), operator.tenant, &filter, before, page.limit).await?;
-    let page = Page::cut(deeds, page.limit, |deed| deed.id.to_string());
-    Ok(Json(page.map(DeedItem::from)))
+    let transactions =
+        points::list_points_transactions(app.db(), operator.tenant, &filter, before, page.limit)
+            .await?;
+    let page = Page::cut(transactions, page.limit, |transaction| {
+        transaction.id.to_string()
+    });
+    Ok(Json(page.map(PointsTransactionView::from)))
 }

@@ -17,8 +17,8 @@ pub(super) const KIND: &str = "t.entry_kind";
 pub(super) enum Cause {
     Order,
     Refund,
-    Deed,
-    OrderOrDeed,
+    Transaction,
+    OrderOrTransaction,
     /// Nothing that a customer would know: an account's expiry, an adjustment, something that moves
     /// no points.
     Other,
@@ -26,18 +26,18 @@ pub(super) enum Cause {
 
 pub(super) const fn cause(kind: EntryKind) -> Cause {
     match kind {
-        EntryKind::Settlement | EntryKind::PointsHeld | EntryKind::HeldPartLetIn => Cause::Order,
+        EntryKind::Settlement | EntryKind::PointsHeld | EntryKind::HeldPartCredited => Cause::Order,
         EntryKind::RefundAccepted
         | EntryKind::RefundClawback
         | EntryKind::RefundOutcome
-        | EntryKind::WithheldLetIn
+        | EntryKind::WithheldCredited
         | EntryKind::RefundedElsewhere => Cause::Refund,
         EntryKind::PointsAwarded
         | EntryKind::PointsDeducted
         | EntryKind::PointsReserved
         | EntryKind::PointsCaptured
-        | EntryKind::PointsReturned => Cause::Deed,
-        EntryKind::DebtRepaid => Cause::OrderOrDeed,
+        | EntryKind::PointsReturned => Cause::Transaction,
+        EntryKind::DebtRepaid => Cause::OrderOrTransaction,
         EntryKind::Adjustment
         | EntryKind::PointsExpired
         | EntryKind::SharingSent
@@ -57,14 +57,14 @@ const fn records(kind: EntryKind) -> [&'static str; 4] {
         | EntryKind::RefundClawback
         | EntryKind::RefundOutcome
         | EntryKind::RefundedElsewhere => ["refund"; 4],
-        EntryKind::PointsHeld => ["let_in", "held", "let_in", "let_go"],
-        EntryKind::PointsAwarded => ["award", "held", "let_in", "let_go"],
+        EntryKind::PointsHeld => ["credited", "held", "credited", "voided"],
+        EntryKind::PointsAwarded => ["award", "held", "credited", "voided"],
         EntryKind::PointsDeducted => ["deduct"; 4],
         EntryKind::PointsReserved => ["redeem", "hold", "redeem", "release"],
         EntryKind::PointsCaptured => ["redeem"; 4],
         EntryKind::PointsExpired => ["expire"; 4],
         EntryKind::DebtRepaid => ["repay"; 4],
-        EntryKind::HeldPartLetIn | EntryKind::WithheldLetIn => ["let_in"; 4],
+        EntryKind::HeldPartCredited | EntryKind::WithheldCredited => ["credited"; 4],
         EntryKind::PointsReturned => ["return"; 4],
         // These move no points.
         EntryKind::SharingSent
@@ -80,8 +80,8 @@ const fn source(kind: EntryKind) -> &'static str {
         EntryKind::Settlement
         | EntryKind::PointsHeld
         | EntryKind::DebtRepaid
-        | EntryKind::HeldPartLetIn
-        | EntryKind::WithheldLetIn => "payment",
+        | EntryKind::HeldPartCredited
+        | EntryKind::WithheldCredited => "payment",
         EntryKind::RefundAccepted
         | EntryKind::RefundClawback
         | EntryKind::RefundOutcome
@@ -106,8 +106,8 @@ const fn event(kind: EntryKind) -> &'static str {
     match kind {
         EntryKind::Settlement
         | EntryKind::PointsHeld
-        | EntryKind::HeldPartLetIn
-        | EntryKind::WithheldLetIn => "earned",
+        | EntryKind::HeldPartCredited
+        | EntryKind::WithheldCredited => "earned",
         EntryKind::RefundAccepted
         | EntryKind::RefundClawback
         | EntryKind::RefundOutcome
@@ -162,7 +162,7 @@ pub(super) fn change_type() -> String {
         "other",
     );
     let [lent, repaid] = on_debt();
-    format!("CASE WHEN {lent} THEN 'lend' WHEN {repaid} THEN 'repay' ELSE {of_kind} END")
+    format!("CASE WHEN {lent} THEN 'shortfall' WHEN {repaid} THEN 'repay' ELSE {of_kind} END")
 }
 
 /// Whether a transfer goes from the debt to the points, or from the points to the debt.
@@ -177,10 +177,10 @@ pub(super) fn is_no_debt() -> String {
     format!("NOT ({lent} OR {repaid})")
 }
 
-/// Where the points of a transfer come from or go to; `d` is the deed, if there is one.
+/// Where the points of a transfer come from or go to; `d` is the points transaction, if there is one.
 pub(super) fn source_of() -> String {
     let of_kind = by_kind(|kind| format!("'{}'", source(kind)), "adjustment");
-    format!("COALESCE(d.source, {of_kind})")
+    format!("COALESCE(p.source, {of_kind})")
 }
 
 /// What statistics count a transfer as.

@@ -7,7 +7,7 @@ use super::{Counter, expects, over, today_plus};
 use crate::harness::{TestApp, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_held_is_spent_whole_or_in_part_or_let_go() {
+async fn what_is_held_is_spent_whole_or_in_part_or_released() {
     let counter = Counter::open().await;
     counter.award(100, "a").await;
     let whole = counter.hold(30, "whole").await;
@@ -49,12 +49,27 @@ async fn what_is_held_is_spent_whole_or_in_part_or_let_go() {
     assert_eq!(counter.release(back).await.expect(200), gone);
     for other in [json!({}), json!({ "points": 6 })] {
         let refused = counter.capture(part, &other).await;
-        expects(&refused, 409, "deed_state_conflict", "held; it is done");
+        expects(
+            &refused,
+            409,
+            "points_transaction_state_conflict",
+            "held; it is done",
+        );
     }
     let refused = counter.release(whole).await;
-    expects(&refused, 409, "deed_state_conflict", "held; it is done");
+    expects(
+        &refused,
+        409,
+        "points_transaction_state_conflict",
+        "held; it is done",
+    );
     let refused = counter.capture(back, &json!({})).await;
-    expects(&refused, 409, "deed_state_conflict", "held; it is released");
+    expects(
+        &refused,
+        409,
+        "points_transaction_state_conflict",
+        "held; it is released",
+    );
     // What was asked for first is still answered, with what became of it.
     let again = counter.ask("holds", 10, "back").await.expect(200);
     assert_eq!(again["state"], "released");
@@ -67,16 +82,16 @@ async fn what_is_held_is_spent_whole_or_in_part_or_let_go() {
     counter
         .capture(award, &json!({}))
         .await
-        .refused(409, "deed_state_conflict");
+        .refused(409, "points_transaction_state_conflict");
     counter
         .release(award)
         .await
-        .refused(409, "deed_state_conflict");
+        .refused(409, "points_transaction_state_conflict");
     counter.app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hold_ends_when_its_time_is_over() {
+async fn a_hold_expires_when_its_time_has_passed() {
     let counter = Counter::at(TestApp::without_jobs().await).await;
     counter.award(100, "a").await;
     let (over, lasting) = (
@@ -88,7 +103,12 @@ async fn a_hold_ends_when_its_time_is_over() {
     counter.age(over).await;
     // Nobody has looked yet, and still nothing can be spent.
     let refused = counter.capture(over, &json!({})).await;
-    expects(&refused, 409, "deed_state_conflict", "held; it is expired");
+    expects(
+        &refused,
+        409,
+        "points_transaction_state_conflict",
+        "held; it is expired",
+    );
 
     let db = counter.app.db();
     assert!(jobs::holds_round(db).await.unwrap());
@@ -98,7 +118,12 @@ async fn a_hold_ends_when_its_time_is_over() {
         counter.capture(over, &json!({})).await,
         counter.release(over).await,
     ] {
-        expects(&refused, 409, "deed_state_conflict", "held; it is expired");
+        expects(
+            &refused,
+            409,
+            "points_transaction_state_conflict",
+            "held; it is expired",
+        );
     }
     // A job that comes too late, or for what is not over, does nothing.
     let tenant = counter.app.tenant.id;
@@ -121,7 +146,7 @@ async fn holds_are_ended_by_whoever_looks_and_once() {
     for hold in &holds {
         counter.age(*hold).await;
     }
-    let taken = points::claim_over(counter.app.db()).await.unwrap();
+    let taken = points::claim_expired_holds(counter.app.db()).await.unwrap();
     assert_eq!(taken.len(), 20);
     let other = counter.app.another_db().await;
     assert!(!jobs::holds_round(&other).await.unwrap(), "they are taken");
@@ -136,7 +161,7 @@ async fn holds_are_ended_by_whoever_looks_and_once() {
     assert_eq!(counter.balance().await, [1_000, 0, 0, 1_000, 0]);
     let ended = counter
         .app
-        .count("SELECT COUNT(*) FROM point_deeds WHERE state = 4")
+        .count("SELECT COUNT(*) FROM points_transactions WHERE state = 4")
         .await;
     assert_eq!(ended, 20);
     other.close().await;

@@ -12,9 +12,9 @@ use crate::{
     },
 };
 
-use super::{DeedError, DeedKind};
+use super::{PointsError, PointsTransactionKind};
 
-/// Points of one deed at most.
+/// Points of one points transaction at most.
 const POINTS_MAX: Points = Points::constant(1_000_000_000);
 const REASON_MAX: usize = 200;
 /// How long a hold lasts unless said, and at most: thirty days.
@@ -28,7 +28,7 @@ pub struct Source(String);
 /// Where points come from and go to when it is not a back end.
 const OURSELVES: [&str; 4] = ["payment", "refund", "expiry", "adjustment"];
 
-/// A back end's own name for a deed: 1 to 64 visible ASCII characters.
+/// A back end's own name for a points transaction: 1 to 64 visible ASCII characters.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Reference(String);
 
@@ -83,9 +83,9 @@ impl fmt::Display for Reference {
 
 /// What is to be done with the points.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted {
+pub enum Instruction {
     /// Give them, until the day on which they are gone; the validity of the tenant's rule decides unless said.
-    Award { expires_on: Option<BusinessDay> },
+    Award { expired_from: Option<BusinessDay> },
     /// Take them.
     Deduct,
     /// Spend them at once.
@@ -95,17 +95,17 @@ pub enum Wanted {
 }
 
 /// An award of points that nobody could ever spend: its day is the first on which they are gone.
-pub(super) const OVER_AT_BIRTH: DeedError = DeedError::Field {
-    field: "expires_on",
+pub(super) const EXPIRED_AT_CREATION: PointsError = PointsError::Field {
+    field: "expired_from",
     expected: "later than today (UTC+8): on this day the points are gone",
 };
 
-/// A deed to be done.
+/// A points transaction to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeedWish {
+pub struct PointsCommand {
     pub tenant: TenantId,
     pub customer: CustomerId,
-    pub wanted: Wanted,
+    pub instruction: Instruction,
     pub points: Points,
     pub source: Source,
     pub reference: Reference,
@@ -117,42 +117,45 @@ pub struct DeedWish {
     pub by: Actor,
 }
 
-impl DeedWish {
-    pub const fn kind(&self) -> DeedKind {
-        match self.wanted {
-            Wanted::Award { .. } => DeedKind::Award,
-            Wanted::Deduct => DeedKind::Deduct,
-            Wanted::Redeem | Wanted::Hold { .. } => DeedKind::Redeem,
+impl PointsCommand {
+    pub const fn kind(&self) -> PointsTransactionKind {
+        match self.instruction {
+            Instruction::Award { .. } => PointsTransactionKind::Award,
+            Instruction::Deduct => PointsTransactionKind::Deduct,
+            Instruction::Redeem | Instruction::Hold { .. } => PointsTransactionKind::Redeem,
         }
     }
 
     /// Everything that needs nothing but the wish itself and the day.
-    pub(super) fn check(&self, today: BusinessDay) -> Result<(), DeedError> {
-        check_words(self.points, &self.reason)?;
-        let wrong = |field, expected| Err(DeedError::Field { field, expected });
-        match self.wanted {
-            Wanted::Award {
-                expires_on: Some(day),
-            } if day <= today => Err(OVER_AT_BIRTH),
-            Wanted::Hold { minutes } if !(1..=HOLD_MINUTES_MAX).contains(&minutes) => {
+    pub(super) fn check(&self, today: BusinessDay) -> Result<(), PointsError> {
+        check_amount_and_reason(self.points, &self.reason)?;
+        let wrong = |field, expected| Err(PointsError::Field { field, expected });
+        match self.instruction {
+            Instruction::Award {
+                expired_from: Some(day),
+            } if day <= today => Err(EXPIRED_AT_CREATION),
+            Instruction::Hold { minutes } if !(1..=HOLD_MINUTES_MAX).contains(&minutes) => {
                 wrong("minutes", "1 to 43200")
             }
-            Wanted::Award { .. } | Wanted::Deduct | Wanted::Redeem | Wanted::Hold { .. } => Ok(()),
+            Instruction::Award { .. }
+            | Instruction::Deduct
+            | Instruction::Redeem
+            | Instruction::Hold { .. } => Ok(()),
         }
     }
 
-    /// Names the deed for ever: the key under which it is claimed.
+    /// Names the points transaction for ever: the key under which it is claimed.
     pub(super) fn key(&self) -> [u8; 16] {
         key_of(self.tenant, self.kind(), (&self.source, &self.reference))
     }
 
     /// What distinguishes one request from another under the same reference.
     pub(super) fn request_hash(&self) -> [u8; 16] {
-        let (word, day, minutes) = match self.wanted {
-            Wanted::Award { expires_on } => ("award", expires_on, 0),
-            Wanted::Deduct => ("deduct", None, 0),
-            Wanted::Redeem => ("redeem", None, 0),
-            Wanted::Hold { minutes } => ("hold", None, minutes),
+        let (word, day, minutes) = match self.instruction {
+            Instruction::Award { expired_from } => ("award", expired_from, 0),
+            Instruction::Deduct => ("deduct", None, 0),
+            Instruction::Redeem => ("redeem", None, 0),
+            Instruction::Hold { minutes } => ("hold", None, minutes),
         };
         let day = day.map(|day| day.to_string()).unwrap_or_default();
         first_half(&[
@@ -170,9 +173,9 @@ impl DeedWish {
     /// What risk is to know; none for what is taken away by whoever may.
     pub(super) fn facts(&self, merchant: Option<MerchantId>, at: Timestamp) -> Option<Facts> {
         let stage = match self.kind() {
-            DeedKind::Award => Stage::PointsCredit,
-            DeedKind::Redeem => Stage::Redeem,
-            DeedKind::Deduct | DeedKind::Return => return None,
+            PointsTransactionKind::Award => Stage::PointsCredit,
+            PointsTransactionKind::Redeem => Stage::Redeem,
+            PointsTransactionKind::Deduct | PointsTransactionKind::Return => return None,
         };
         Some(Facts {
             customer: Some(self.customer),
@@ -184,10 +187,10 @@ impl DeedWish {
     }
 }
 
-/// What names a deed of this kind for ever.
+/// What names a points transaction of this kind for ever.
 pub(super) fn key_of(
     tenant: TenantId,
-    kind: DeedKind,
+    kind: PointsTransactionKind,
     (source, reference): (&Source, &Reference),
 ) -> [u8; 16] {
     first_half(&[
@@ -200,8 +203,8 @@ pub(super) fn key_of(
 }
 
 /// What holds for whatever is wished.
-pub(super) fn check_words(points: Points, reason: &str) -> Result<(), DeedError> {
-    let wrong = |field, expected| Err(DeedError::Field { field, expected });
+pub(super) fn check_amount_and_reason(points: Points, reason: &str) -> Result<(), PointsError> {
+    let wrong = |field, expected| Err(PointsError::Field { field, expected });
     if points.is_zero() || points > POINTS_MAX {
         return wrong("points", "1 to 1000000000");
     }
@@ -219,11 +222,11 @@ mod tests {
     use super::*;
     use crate::primitives::{Id, Lane};
 
-    fn wish() -> DeedWish {
-        DeedWish {
+    fn command() -> PointsCommand {
+        PointsCommand {
             tenant: TenantId(1),
             customer: CustomerId::new(Id::mint(1, 2, Lane(3))),
-            wanted: Wanted::Hold { minutes: 30 },
+            instruction: Instruction::Hold { minutes: 30 },
             points: Points::constant(10),
             source: Source::parse("merchant-crm").unwrap(),
             reference: Reference::parse("r-1").unwrap(),
@@ -259,37 +262,45 @@ mod tests {
     }
 
     #[test]
-    fn a_wish_is_checked_field_by_field() {
+    fn a_command_is_checked_field_by_field() {
         let today = BusinessDay(date!(2026 - 11 - 21));
-        let field = |change: fn(&mut DeedWish)| {
-            let mut wish = wish();
-            change(&mut wish);
-            match wish.check(today) {
+        let field = |change: fn(&mut PointsCommand)| {
+            let mut command = command();
+            change(&mut command);
+            match command.check(today) {
                 Ok(()) => "",
-                Err(DeedError::Field { field, .. }) => field,
+                Err(PointsError::Field { field, .. }) => field,
                 Err(_) => "?",
             }
         };
         assert_eq!(field(|_| ()), "");
-        assert_eq!(field(|wish| wish.points = Points::ZERO), "points");
+        assert_eq!(field(|command| command.points = Points::ZERO), "points");
         assert_eq!(
-            field(|wish| wish.points = Points::constant(1_000_000_001)),
+            field(|command| command.points = Points::constant(1_000_000_001)),
             "points"
         );
-        assert_eq!(field(|wish| wish.reason = String::new()), "reason");
-        assert_eq!(field(|wish| wish.reason = "a\nb".to_owned()), "reason");
-        assert_eq!(field(|wish| wish.reason = "账".repeat(201)), "reason");
-        assert_eq!(field(|wish| wish.reason = "账".repeat(200)), "");
+        assert_eq!(field(|command| command.reason = String::new()), "reason");
+        assert_eq!(
+            field(|command| command.reason = "a\nb".to_owned()),
+            "reason"
+        );
+        assert_eq!(field(|command| command.reason = "账".repeat(201)), "reason");
+        assert_eq!(field(|command| command.reason = "账".repeat(200)), "");
         for minutes in [0, 43_201] {
-            let mut wish = wish();
-            wish.wanted = Wanted::Hold { minutes };
-            assert!(wish.check(today).is_err());
+            let mut command = command();
+            command.instruction = Instruction::Hold { minutes };
+            assert!(command.check(today).is_err());
         }
         let award = |day| {
-            let wanted = Wanted::Award {
-                expires_on: Some(BusinessDay(day)),
+            let instruction = Instruction::Award {
+                expired_from: Some(BusinessDay(day)),
             };
-            DeedWish { wanted, ..wish() }.check(today).is_ok()
+            PointsCommand {
+                instruction,
+                ..command()
+            }
+            .check(today)
+            .is_ok()
         };
         assert!(award(date!(2026 - 11 - 22)) && !award(date!(2026 - 11 - 21)));
     }
@@ -297,33 +308,43 @@ mod tests {
     /// A field that the hash forgets would let another request pass for the same one.
     #[test]
     fn every_field_makes_another_request_and_none_another_key() {
-        type Change = fn(&mut DeedWish);
+        type Change = fn(&mut PointsCommand);
         let id = Id::mint(9, 9, Lane(9));
         let changes: [Change; 6] = [
-            |wish| wish.customer = CustomerId::new(Id::mint(2, 2, Lane(3))),
-            |wish| wish.points = Points::constant(11),
-            |wish| wish.reason.push('x'),
-            |wish| wish.wanted = Wanted::Hold { minutes: 31 },
-            |wish| wish.wanted = Wanted::Redeem,
-            |wish| wish.order = Some(OrderId::new(Id::mint(2, 2, Lane(3)))),
+            |command| command.customer = CustomerId::new(Id::mint(2, 2, Lane(3))),
+            |command| command.points = Points::constant(11),
+            |command| command.reason.push('x'),
+            |command| command.instruction = Instruction::Hold { minutes: 31 },
+            |command| command.instruction = Instruction::Redeem,
+            |command| command.order = Some(OrderId::new(Id::mint(2, 2, Lane(3)))),
         ];
         for (place, change) in changes.into_iter().enumerate() {
-            let mut other = wish();
+            let mut other = command();
             change(&mut other);
-            assert_eq!(other.key(), wish().key(), "{place}");
-            assert_ne!(other.request_hash(), wish().request_hash(), "{place}");
+            assert_eq!(other.key(), command().key(), "{place}");
+            assert_ne!(other.request_hash(), command().request_hash(), "{place}");
         }
-        let at_merchant = DeedWish {
+        let at_merchant = PointsCommand {
             merchant: Some(MerchantId::new(id)),
-            ..wish()
+            ..command()
         };
-        let of_order = DeedWish {
+        let of_order = PointsCommand {
             order: Some(OrderId::new(id)),
-            ..wish()
+            ..command()
         };
         assert_ne!(at_merchant.request_hash(), of_order.request_hash());
-        for wanted in [Wanted::Award { expires_on: None }, Wanted::Deduct] {
-            assert_ne!(DeedWish { wanted, ..wish() }.key(), wish().key());
+        for instruction in [
+            Instruction::Award { expired_from: None },
+            Instruction::Deduct,
+        ] {
+            assert_ne!(
+                PointsCommand {
+                    instruction,
+                    ..command()
+                }
+                .key(),
+                command().key()
+            );
         }
     }
 }

@@ -10,9 +10,9 @@ use crate::{
 
 /// A customer's points as they can be used today.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Standing {
+pub struct CustomerPoints {
     /// As booked, but `available` is what can be spent ([`PointHoldings::free`]), which leaves out what is over: points are gone at the turn of their day, also while the night's job has
-    /// not taken them from the books. Deeds and refunds are decided by the same number.
+    /// not taken them from the books. Points transactions and refunds are decided by the same number.
     pub balance: Balance,
     pub expiring: ExpiringSoon,
 }
@@ -28,12 +28,12 @@ pub struct ExpiringSoon {
 }
 
 /// A customer's points today (UTC+8), and what of them is gone `within_days` from now. One who never had any has nothing.
-pub async fn standing(
+pub async fn customer_points(
     db: &Db,
     tenant: TenantId,
     customer: CustomerId,
     within_days: u32,
-) -> Result<Standing, DbError> {
+) -> Result<CustomerPoints, DbError> {
     let today = db.now().business_day();
     let until = today.plus_days(within_days);
     let found = ledger::find_holdings(db, tenant, AccountId::customer_points(customer)).await?;
@@ -48,7 +48,7 @@ pub async fn standing(
     };
     let in_lots = soon().fold(0_i64, |sum, (_, left)| sum.saturating_add(*left));
     let overflow = |_| DbError::Inconsistent("more points than there can be");
-    Ok(Standing {
+    Ok(CustomerPoints {
         balance: Balance {
             available: points(free).map_err(overflow)?,
             ..balance
@@ -63,7 +63,7 @@ pub async fn standing(
 
 /// The same without looking ahead.
 pub async fn balance(db: &Db, tenant: TenantId, customer: CustomerId) -> Result<Balance, DbError> {
-    Ok(standing(db, tenant, customer, 0).await?.balance)
+    Ok(customer_points(db, tenant, customer, 0).await?.balance)
 }
 
 /// Points of a customer that are gone on one day.
@@ -87,8 +87,8 @@ pub async fn list_expiring(
     let today = db.now().business_day();
     let after = after.map_or(today, |day| day.max(today));
     Ok(sqlx::query_as(
-        "/* points.list_expiring */ SELECT expires_on AS day, remaining AS points FROM point_lots \
-         WHERE account_id = ? AND tenant_id = ? AND expires_on > ? AND expires_on < ? AND remaining > 0 ORDER BY expires_on LIMIT ?",
+        "/* points.list_expiring */ SELECT expired_from AS day, remaining AS points FROM point_lots \
+         WHERE account_id = ? AND tenant_id = ? AND expired_from > ? AND expired_from < ? AND remaining > 0 ORDER BY expired_from LIMIT ?",
     )
     .bind(AccountId::customer_points(customer))
     .bind(tenant)

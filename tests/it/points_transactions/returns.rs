@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use zhangfang::{
     audit::Actor,
-    points::{self, DeedError, Desk, Reference, ReturnWish, Source},
-    primitives::{DeedId, Points},
+    points::{self, PointsError, PointsService, Reference, ReturnCommand, Source},
+    primitives::{Points, PointsTransactionId},
     verify::Invariant,
 };
 
@@ -13,16 +13,16 @@ use crate::{harness::ApiAnswer, verification::Copy};
 
 const PATH: &str = "/api/v1/open/points/returns";
 
-fn id(deed: &Value) -> DeedId {
-    deed["id"].as_str().unwrap().parse().unwrap()
+fn id(transaction: &Value) -> PointsTransactionId {
+    transaction["id"].as_str().unwrap().parse().unwrap()
 }
 
 impl Counter {
-    async fn give_back(&self, of: DeedId, points: i64, reference: &str) -> ApiAnswer {
+    async fn give_back(&self, of: PointsTransactionId, points: i64, reference: &str) -> ApiAnswer {
         self.crm.post(PATH, &body_of(of, points, reference)).await
     }
 
-    async fn redeem(&self, points: i64, reference: &str) -> DeedId {
+    async fn redeem(&self, points: i64, reference: &str) -> PointsTransactionId {
         id(&self.ask("redemptions", points, reference).await.expect(201))
     }
 
@@ -40,8 +40,8 @@ impl Counter {
     }
 }
 
-fn body_of(of: DeedId, points: i64, reference: &str) -> Value {
-    json!({ "deed_id": of, "points": points, "reference": reference, "reason": "取消兑换" })
+fn body_of(of: PointsTransactionId, points: i64, reference: &str) -> Value {
+    json!({ "points_transaction_id": of, "points": points, "reference": reference, "reason": "取消兑换" })
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,24 +59,24 @@ async fn what_was_redeemed_goes_back_to_the_days_from_which_it_came() {
         (&first["kind"], &first["state"], &first["points"]),
         (&json!("return"), &json!("done"), &json!(7))
     );
-    assert_eq!(first["returns_deed_id"], json!(spent));
+    assert_eq!(first["returns_points_transaction_id"], json!(spent));
     assert_eq!(counter.days().await, [(soon.clone(), 2), (late, 10)]);
     // The same again is the same; another request under its reference is not.
     let again = counter.give_back(spent, 7, "b1").await.expect(200);
     assert_eq!(again, first);
     let reused = counter.give_back(spent, 8, "b1").await;
     reused.refused(422, "reference_reused");
-    assert_eq!(reused.expect(422)["deed_id"], first["id"]);
+    assert_eq!(reused.expect(422)["points_transaction_id"], first["id"]);
     let more = counter.give_back(spent, 9, "b2").await;
     expects(&more, 409, "return_exceeds_taken", "at most 8");
     counter.give_back(spent, 8, "b2").await.expect(201);
     assert_eq!(counter.days().await, all);
     let more = counter.give_back(spent, 1, "b3").await;
     expects(&more, 409, "return_exceeds_taken", "at most 0");
-    let path = format!("/api/v1/open/points/deeds/{spent}");
-    let deed = counter.crm.get(&path).await.expect(200);
+    let path = format!("/api/v1/open/points/transactions/{spent}");
+    let transaction = counter.crm.get(&path).await.expect(200);
     assert_eq!(
-        (&deed["captured"], &deed["returned"]),
+        (&transaction["captured"], &transaction["returned"]),
         (&json!(15), &json!(15))
     );
     assert_eq!(counter.balance().await, [20, 0, 0, 20, 0]);
@@ -90,7 +90,7 @@ async fn what_was_redeemed_goes_back_to_the_days_from_which_it_came() {
     );
     let found = counter
         .crm
-        .get("/api/v1/open/points/deeds?kind=return")
+        .get("/api/v1/open/points/transactions?kind=return")
         .await;
     assert_eq!(found.expect(200)["items"].as_array().unwrap().len(), 2);
     counter.app.finish().await;
@@ -105,7 +105,12 @@ async fn deductions_and_captured_holds_are_returned_and_nothing_else_is() {
     assert_eq!(counter.balance().await, [50, 0, 0, 50, 0]);
     let hold = counter.hold(20, "h").await;
     let early = counter.give_back(hold, 1, "b2").await;
-    expects(&early, 409, "deed_state_conflict", "done; it is held");
+    expects(
+        &early,
+        409,
+        "points_transaction_state_conflict",
+        "done; it is held",
+    );
     counter
         .capture(hold, &json!({ "points": 12 }))
         .await
@@ -121,12 +126,17 @@ async fn deductions_and_captured_holds_are_returned_and_nothing_else_is() {
         .expect(200);
     for of in [award, id(&back)] {
         let refused = counter.give_back(of, 1, "b3").await;
-        refused.refused(422, "deed_not_returnable");
+        refused.refused(422, "points_transaction_not_returnable");
     }
     let released = counter.hold(5, "h2").await;
     counter.release(released).await.expect(200);
     let refused = counter.give_back(released, 5, "b3").await;
-    expects(&refused, 409, "deed_state_conflict", "done; it is released");
+    expects(
+        &refused,
+        409,
+        "points_transaction_state_conflict",
+        "done; it is released",
+    );
     for (points, field) in [(0, "points"), (-1, "points"), (1_000_000_001, "points")] {
         let refused = counter.give_back(deducted, points, "b4").await;
         refused.refused(422, "field_invalid");
@@ -142,7 +152,9 @@ async fn nobody_returns_what_another_back_end_or_another_tenant_took() {
     let spent = counter.redeem(20, "r").await;
     let body = body_of(spent, 20, "b");
     let game = back_end(&counter.app, counter.app.tenant.id, "game");
-    game.post(PATH, &body).await.refused(404, "deed_not_found");
+    game.post(PATH, &body)
+        .await
+        .refused(404, "points_transaction_not_found");
     let elsewhere = zhangfang::tenants::create(counter.app.db(), "other", "别处")
         .await
         .unwrap();
@@ -150,7 +162,7 @@ async fn nobody_returns_what_another_back_end_or_another_tenant_took() {
     stranger
         .post(PATH, &body)
         .await
-        .refused(404, "deed_not_found");
+        .refused(404, "points_transaction_not_found");
     // Who is blocked gets back what is theirs.
     counter
         .app
@@ -196,18 +208,18 @@ async fn two_who_return_at_once_never_return_more_than_was_taken() {
     let other = counter.app.another_db().await;
     let asking: Vec<_> = (0..14)
         .map(|place| {
-            let here = counter.app.app.points_desk();
-            let desk = if place % 2 == 0 {
+            let here = counter.app.app.points_service();
+            let service = if place % 2 == 0 {
                 here
             } else {
-                Desk {
+                PointsService {
                     db: other.clone(),
                     ..here
                 }
             };
             // Every second one of a process repeats the one before it.
             let reference = format!("b{}", place / 4 * 2 + place % 2);
-            let wish = ReturnWish {
+            let command = ReturnCommand {
                 tenant: counter.app.tenant.id,
                 of: spent,
                 points: Points::parse(5).unwrap(),
@@ -216,14 +228,14 @@ async fn two_who_return_at_once_never_return_more_than_was_taken() {
                 reason: "取消".to_owned(),
                 by: Actor::new("test"),
             };
-            tokio::spawn(async move { points::give_back(&desk, wish).await })
+            tokio::spawn(async move { points::return_points(&service, command).await })
         })
         .collect();
     let (mut made, mut left) = (0, 0);
     for asked in asking {
         match asked.await.unwrap() {
-            Ok(asked) => made += i64::from(!asked.before),
-            Err(DeedError::ReturnTooMuch { .. }) => left += 1,
+            Ok(asked) => made += i64::from(!asked.repeated),
+            Err(PointsError::ReturnTooMuch { .. }) => left += 1,
             Err(error) => panic!("{error:?}"),
         }
     }
@@ -253,20 +265,20 @@ async fn every_kind_of_damage_to_returns_is_found_and_named() {
     assert!(report.is_clean(), "{report}");
     let back = "ORD(SUBSTR(entry_id, 16, 1)) = 18";
     let damage: Vec<(Invariant, String, &str)> = vec![
-        (Points, "UPDATE point_deed_lots SET returned = returned - 1 WHERE returned > 0 LIMIT 1".into(), "do not add up"),
-        (Points, "UPDATE point_deed_lots SET taken = taken + 1 LIMIT 1".into(), "do not add up"),
-        (Points, "DELETE FROM point_deed_lots LIMIT 1".into(), "do not add up"),
-        (Points, "UPDATE point_deeds SET returned = returned + 1 WHERE returned > 0".into(), "do not add up"),
-        (Points, "UPDATE point_deed_lots SET returned = returned + IF(expires_on > CURRENT_DATE + INTERVAL 12 DAY, -1, 1)".into(), "were returned than its returns booked"),
-        (Points, "UPDATE point_deeds SET points = points + 1 WHERE kind = 4 LIMIT 1".into(), "are booked of which"),
+        (Points, "UPDATE points_transaction_lots SET returned = returned - 1 WHERE returned > 0 LIMIT 1".into(), "do not add up"),
+        (Points, "UPDATE points_transaction_lots SET taken = taken + 1 LIMIT 1".into(), "do not add up"),
+        (Points, "DELETE FROM points_transaction_lots LIMIT 1".into(), "do not add up"),
+        (Points, "UPDATE points_transactions SET returned = returned + 1 WHERE returned > 0".into(), "do not add up"),
+        (Points, "UPDATE points_transaction_lots SET returned = returned + IF(expired_from > CURRENT_DATE + INTERVAL 12 DAY, -1, 1)".into(), "were returned than its returns booked"),
+        (Points, "UPDATE points_transactions SET points = points + 1 WHERE kind = 4 LIMIT 1".into(), "are booked of which"),
         (Points, format!("UPDATE transfers SET amount = amount + 1 WHERE {back} LIMIT 1"), "are booked of which"),
         (States, format!("UPDATE transfers SET phase = 1 WHERE {back} LIMIT 1"), "(return) is done"),
-        (States, "UPDATE point_deeds SET version = version + 1 WHERE kind = 3".into(), "booked is"),
-        (States, "UPDATE point_deeds SET returns = 1 WHERE kind = 3".into(), "booked is"),
-        (States, "DELETE FROM point_deeds WHERE kind = 4 LIMIT 1".into(), "is of a deed that does not exist"),
-        (Told, "UPDATE point_deeds SET source = 'other' WHERE kind = 4 LIMIT 1".into(), "the deeds say"),
+        (States, "UPDATE points_transactions SET version = version + 1 WHERE kind = 3".into(), "booked is"),
+        (States, "UPDATE points_transactions SET returns = 1 WHERE kind = 3".into(), "booked is"),
+        (States, "DELETE FROM points_transactions WHERE kind = 4 LIMIT 1".into(), "is of a points transaction that does not exist"),
+        (Told, "UPDATE points_transactions SET source = 'other' WHERE kind = 4 LIMIT 1".into(), "the points transactions say"),
         (Lots, format!("UPDATE transfers SET lot = lot + INTERVAL 1 DAY WHERE {back} LIMIT 1"), "did not take so many"),
-        (Lots, "UPDATE point_deeds SET returns_of = REPEAT(x'07', 16) WHERE kind = 4 LIMIT 1".into(), "did not take so many"),
+        (Lots, "UPDATE points_transactions SET returns_of = REPEAT(x'07', 16) WHERE kind = 4 LIMIT 1".into(), "did not take so many"),
     ];
     let mut copy = Copy::of(&counter.app).await;
     for (invariant, statement, says) in damage {

@@ -3,22 +3,23 @@
 mod damage;
 mod debts;
 mod holds;
-mod lapses;
 mod races;
 mod reads;
 mod returns;
 mod reviews;
+mod timeouts;
 
 use serde_json::{Value, json};
 use zhangfang::{
     auth::{OperatorRole, Principal, Tokens},
     primitives::{
-        Clock as _, CustomerId, DeedId, EntryId, EntryKind, Points, SystemClock, TenantId,
+        Clock as _, CustomerId, EntryId, EntryKind, Points, PointsTransactionId, SystemClock,
+        TenantId,
     },
 };
 
 use crate::{
-    expiry::{Deed, Move},
+    expiry::{Change, Move},
     harness::{ApiAnswer, Caller, JWT_SECRET, Site, TestApp},
 };
 
@@ -76,24 +77,24 @@ impl Counter {
     /// Gone on this day.
     async fn award_until(&self, points: i64, reference: &str, day: &str) -> Value {
         let mut body = self.body(points, reference);
-        body["expires_on"] = json!(day);
+        body["expired_from"] = json!(day);
         let given = self.crm.post("/api/v1/open/points/awards", &body).await;
         given.expect(201)
     }
 
-    async fn hold(&self, points: i64, reference: &str) -> DeedId {
+    async fn hold(&self, points: i64, reference: &str) -> PointsTransactionId {
         let held = self.ask("holds", points, reference).await.expect(201);
         assert_eq!(held["state"], "held");
         held["id"].as_str().unwrap().parse().unwrap()
     }
 
-    async fn capture(&self, deed: DeedId, body: &Value) -> ApiAnswer {
-        let path = format!("/api/v1/open/points/holds/{deed}/capture");
+    async fn capture(&self, transaction: PointsTransactionId, body: &Value) -> ApiAnswer {
+        let path = format!("/api/v1/open/points/holds/{transaction}/capture");
         self.crm.post(&path, body).await
     }
 
-    async fn release(&self, deed: DeedId) -> ApiAnswer {
-        let path = format!("/api/v1/open/points/holds/{deed}/release");
+    async fn release(&self, transaction: PointsTransactionId) -> ApiAnswer {
+        let path = format!("/api/v1/open/points/holds/{transaction}/release");
         self.crm.post(&path, &json!({})).await
     }
 
@@ -106,11 +107,11 @@ impl Counter {
     }
 
     /// The hold was made so long ago that its time is over.
-    async fn age(&self, deed: DeedId) {
+    async fn age(&self, transaction: PointsTransactionId) {
         sqlx::query(
-            "UPDATE point_deeds SET hold_until = created_at, due_at = created_at WHERE id = ?",
+            "UPDATE points_transactions SET hold_until = created_at, due_at = created_at WHERE id = ?",
         )
-        .bind(deed)
+        .bind(transaction)
         .execute(&mut self.app.sql().await)
         .await
         .unwrap();
@@ -124,7 +125,7 @@ async fn over(counter: &Counter, points: i64) {
         tenant: counter.app.tenant.id,
         customer: counter.id,
         entry: EntryId::of(db.new_id(counter.id.lane()), EntryKind::Adjustment),
-        deed: Deed::Grant(db.now().business_day()),
+        change: Change::Grant(db.now().business_day()),
         points,
     };
     db.submit(grant).await.unwrap();
@@ -159,13 +160,13 @@ async fn an_award_is_given_once_per_reference_for_ever() {
         )
     );
     // The tenant's rule: a year, the day of the credit not counted.
-    assert_eq!(first["expires_on"], today_plus(366));
+    assert_eq!(first["expired_from"], today_plus(366));
     let again = counter.ask("awards", 100, "gift-1").await.expect(200);
     assert_eq!(again, first);
     let reused = counter.ask("awards", 101, "gift-1").await;
     let expected = "one that was not used for another request";
     expects(&reused, 422, "reference_reused", expected);
-    assert_eq!(reused.expect(422)["deed_id"], first["id"]);
+    assert_eq!(reused.expect(422)["points_transaction_id"], first["id"]);
     assert_eq!(counter.balance().await, [100, 0, 0, 100, 0]);
 
     // Another kind and another back end have references of their own.
@@ -199,8 +200,14 @@ async fn what_is_not_there_cannot_be_taken_and_the_reference_stays_free() {
     }
     counter.ask("redemptions", 10, "r").await.expect(201);
     assert_eq!(counter.balance().await, [5, 0, 5, 0, 0]);
-    let deeds = counter.app.count("SELECT COUNT(*) FROM point_deeds").await;
-    assert_eq!(deeds, 3, "what was refused for want of points is not kept");
+    let transactions = counter
+        .app
+        .count("SELECT COUNT(*) FROM points_transactions")
+        .await;
+    assert_eq!(
+        transactions, 3,
+        "what was refused for want of points is not kept"
+    );
     counter.app.finish().await;
 }
 
@@ -259,7 +266,7 @@ async fn an_award_repays_what_the_customer_owes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deed_is_about_the_customers_own_order() {
+async fn a_points_transaction_is_about_the_customers_own_order() {
     let counter = Counter::open().await;
     let (merchant, other_merchant) = (
         counter.app.merchant("茶里巷", "1900000172").await,
@@ -293,7 +300,7 @@ async fn a_deed_is_about_the_customers_own_order() {
         .crm
         .post(path, &about("merchant_id", json!(nowhere)))
         .await;
-    wrong.refused(422, "merchant_not_of_deed");
+    wrong.refused(422, "merchant_not_of_points_transaction");
     let profile = other_merchant
         .owner
         .get("/api/v1/merchant/profile")
@@ -303,7 +310,7 @@ async fn a_deed_is_about_the_customers_own_order() {
     body["merchant_id"] = profile["id"].clone();
     assert!(body["merchant_id"].is_string(), "{profile}");
     let wrong = counter.crm.post(path, &body).await;
-    wrong.refused(422, "merchant_not_of_deed");
+    wrong.refused(422, "merchant_not_of_points_transaction");
     let nobody = format!("cu_{}", "0".repeat(32));
     let wrong = counter
         .crm
@@ -335,7 +342,7 @@ async fn only_back_ends_may_and_only_what_is_theirs() {
     let app = &counter.app;
     let merchant = app.merchant("茶里巷", "1900000174").await;
     counter.award(50, "a").await;
-    let deed = counter.hold(10, "h").await;
+    let transaction = counter.hold(10, "h").await;
     let (body, nothing) = (counter.body(1, "x"), json!({}));
     let writes = [
         ("awards".to_owned(), &body),
@@ -343,12 +350,12 @@ async fn only_back_ends_may_and_only_what_is_theirs() {
         ("redemptions".to_owned(), &body),
         ("holds".to_owned(), &body),
         ("returns".to_owned(), &body),
-        (format!("holds/{deed}/capture"), &nothing),
-        (format!("holds/{deed}/release"), &nothing),
+        (format!("holds/{transaction}/capture"), &nothing),
+        (format!("holds/{transaction}/release"), &nothing),
     ];
     let reads = [
-        "deeds".to_owned(),
-        format!("deeds/{deed}"),
+        "transactions".to_owned(),
+        format!("transactions/{transaction}"),
         format!("customers/{}/balance", counter.id),
     ];
     for caller in [&counter.li, &merchant.owner] {
@@ -395,10 +402,10 @@ async fn only_back_ends_may_and_only_what_is_theirs() {
     // Another back end's hold does not exist; another tenant's customer neither.
     let game = back_end(app, app.tenant.id, "game");
     for path in ["capture", "release"] {
-        let path = format!("/api/v1/open/points/holds/{deed}/{path}");
+        let path = format!("/api/v1/open/points/holds/{transaction}/{path}");
         game.post(&path, &nothing)
             .await
-            .refused(404, "deed_not_found");
+            .refused(404, "points_transaction_not_found");
     }
     let elsewhere = zhangfang::tenants::create(app.db(), "other", "别处")
         .await
@@ -450,14 +457,24 @@ async fn nonsense_is_refused_by_name_and_changes_nothing() {
         ("awards", "reason", json!(" "), "field_invalid"),
         ("awards", "reason", json!("a\nb"), "field_invalid"),
         ("awards", "reason", json!("账".repeat(201)), "field_invalid"),
-        ("awards", "expires_on", json!("2020-01-01"), "field_invalid"),
         (
             "awards",
-            "expires_on",
+            "expired_from",
+            json!("2020-01-01"),
+            "field_invalid",
+        ),
+        (
+            "awards",
+            "expired_from",
             json!(today_plus(0)),
             "field_invalid",
         ),
-        ("awards", "expires_on", json!("2026-02-30"), "field_invalid"),
+        (
+            "awards",
+            "expired_from",
+            json!("2026-02-30"),
+            "field_invalid",
+        ),
         ("awards", "customer_id", json!("me_00"), "json_unexpected"),
         ("awards", "source", json!("bank"), "json_unexpected"),
         ("awards", "minutes", json!(5), "json_unexpected"),
@@ -466,7 +483,7 @@ async fn nonsense_is_refused_by_name_and_changes_nothing() {
         ("holds", "minutes", json!(-1), "json_unexpected"),
         (
             "deductions",
-            "expires_on",
+            "expired_from",
             json!("2030-01-01"),
             "json_unexpected",
         ),
@@ -495,15 +512,19 @@ async fn nonsense_is_refused_by_name_and_changes_nothing() {
         bytes.refused(400, "json_invalid");
     }
     for path in [
-        "deeds?state=gone",
-        "deeds?kind=gift",
-        "deeds?source=A",
-        "deeds?reference=%20",
+        "transactions?state=gone",
+        "transactions?kind=gift",
+        "transactions?source=A",
+        "transactions?reference=%20",
     ] {
         let path = format!("/api/v1/open/points/{path}");
         counter.crm.get(&path).await.refused(422, "field_invalid");
     }
-    for path in ["deeds?cursor=x", "deeds?limit=0", "deeds?customer_id=x"] {
+    for path in [
+        "transactions?cursor=x",
+        "transactions?limit=0",
+        "transactions?customer_id=x",
+    ] {
         let path = format!("/api/v1/open/points/{path}");
         assert_eq!(counter.crm.get(&path).await.status, 400, "{path}");
     }
@@ -514,13 +535,13 @@ async fn nonsense_is_refused_by_name_and_changes_nothing() {
     }
     // Text that means something to the database is only text, also as a name for ever.
     let mut body = counter.body(1, "'/**/OR/**/1=1;--\\");
-    body["reason"] = json!("'; DROP TABLE point_deeds; -- \\");
+    body["reason"] = json!("'; DROP TABLE points_transactions; -- \\");
     let path = "/api/v1/open/points/awards";
     let first = counter.crm.post(path, &body).await.expect(201);
     assert_eq!(counter.crm.post(path, &body).await.expect(200), first);
     let found = counter
         .crm
-        .get("/api/v1/open/points/deeds?kind=award&source=merchant-crm&reference=%27%2F%2A%2A%2FOR%2F%2A%2A%2F1%3D1%3B--%5C")
+        .get("/api/v1/open/points/transactions?kind=award&source=merchant-crm&reference=%27%2F%2A%2A%2FOR%2F%2A%2A%2F1%3D1%3B--%5C")
         .await
         .expect(200);
     assert_eq!(found["items"], json!([first]));

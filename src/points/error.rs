@@ -1,15 +1,15 @@
 //! Why a back end does not get its will.
 
-use super::{DeedState, Unfit};
+use super::{PointsTransactionState, TransitionError};
 use crate::{
     db::{DbError, SubmitError},
     ledger::LedgerError,
-    primitives::{DeedId, Points},
+    primitives::{Points, PointsTransactionId},
 };
 
-/// A deed that is not done.
+/// A points transaction that is not done.
 #[derive(Debug, thiserror::Error)]
-pub enum DeedError {
+pub enum PointsError {
     #[error("{field} is {expected}")]
     Field {
         field: &'static str,
@@ -23,45 +23,45 @@ pub enum DeedError {
     MerchantUnknown,
     #[error("the order does not exist, or is another customer's")]
     OrderNotTheirs,
-    /// The reference was used for another request, by the same back end: for this deed.
+    /// The reference was used for another request, by the same back end: for this points transaction.
     #[error("the reference was used for another request, {0}")]
-    ReferenceReused(DeedId),
+    ReferenceReused(PointsTransactionId),
     #[error("only {available} are available")]
     Insufficient { available: Points },
-    /// Risk says no. The deed is kept, refused, with the decision.
+    /// Risk says no. The points transaction is kept, refused, with the decision.
     #[error("risk stopped it")]
     Blocked,
-    #[error("the deed does not exist")]
+    #[error("the points transaction does not exist")]
     NotFound,
-    #[error("the deed is {}", .0.name())]
-    State(DeedState),
+    #[error("the points transaction is {}", .0.name())]
+    State(PointsTransactionState),
     #[error("between one and {held} can be captured")]
     CaptureTooMuch { held: Points },
     /// What a return names took nothing from the customer, or has not yet.
-    #[error("points of such a deed are not returned")]
+    #[error("points of such a points transaction are not returned")]
     NotReturnable,
-    #[error("the deed to be returned is {}", .0.name())]
-    NotDone(DeedState),
+    #[error("the points transaction to be returned is {}", .0.name())]
+    NotDone(PointsTransactionState),
     #[error("only {left} are left to be returned")]
     ReturnTooMuch { left: Points },
-    #[error("the ledger refused the deed")]
+    #[error("the ledger refused the points transaction")]
     Ledger(#[from] LedgerError),
     #[error("database failure")]
     Db(#[from] DbError),
 }
 
-impl From<Unfit> for DeedError {
-    fn from(unfit: Unfit) -> Self {
+impl From<TransitionError> for PointsError {
+    fn from(unfit: TransitionError) -> Self {
         match unfit {
-            Unfit::State(state) => Self::State(state),
-            Unfit::Amount(held) => Self::CaptureTooMuch { held },
-            Unfit::Kind(_) => Self::NotReturnable,
-            Unfit::Left(left) => Self::ReturnTooMuch { left },
+            TransitionError::State(state) => Self::State(state),
+            TransitionError::Amount(held) => Self::CaptureTooMuch { held },
+            TransitionError::Kind(_) => Self::NotReturnable,
+            TransitionError::Left(left) => Self::ReturnTooMuch { left },
         }
     }
 }
 
-impl From<SubmitError<Self>> for DeedError {
+impl From<SubmitError<Self>> for PointsError {
     fn from(error: SubmitError<Self>) -> Self {
         match error {
             SubmitError::Refused(refusal) => refusal,

@@ -81,7 +81,7 @@ async fn pages(caller: &Caller, path: &str, limit: u32) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn deeds_are_found_by_whatever_is_known_of_them() {
+async fn points_transactions_are_found_by_whatever_is_known_of_them() {
     let counter = Counter::open().await;
     let game = back_end(&counter.app, counter.app.tenant.id, "game");
     for place in 0..5 {
@@ -94,7 +94,7 @@ async fn deeds_are_found_by_whatever_is_known_of_them() {
         .await;
     theirs.expect(201);
     let count = |query: &str| {
-        let path = format!("/api/v1/open/points/deeds{query}");
+        let path = format!("/api/v1/open/points/transactions{query}");
         let game = &game;
         async move { pages(game, &path, 2).await.len() }
     };
@@ -116,15 +116,19 @@ async fn deeds_are_found_by_whatever_is_known_of_them() {
     assert_eq!(count(&format!("?customer_id={nobody}")).await, 0);
     let one = counter
         .crm
-        .get(&format!("/api/v1/open/points/deeds/{hold}"))
+        .get(&format!("/api/v1/open/points/transactions/{hold}"))
         .await
         .expect(200);
     assert_eq!(
         (&one["reference"], &one["state"]),
         (&json!("a1"), &json!("held"))
     );
-    let none = format!("/api/v1/open/points/deeds/pd_{}", "0".repeat(32));
-    counter.crm.get(&none).await.refused(404, "deed_not_found");
+    let none = format!("/api/v1/open/points/transactions/pt_{}", "0".repeat(32));
+    counter
+        .crm
+        .get(&none)
+        .await
+        .refused(404, "points_transaction_not_found");
     counter.app.finish().await;
 }
 
@@ -233,7 +237,7 @@ async fn records_and_statistics_say_where_points_came_from_and_went_to() {
                     name,
                     (
                         item["points"].as_i64().unwrap(),
-                        item["deeds"].as_i64().unwrap(),
+                        item["times"].as_i64().unwrap(),
                     ),
                 )
             })
@@ -265,7 +269,7 @@ async fn records_and_statistics_say_where_points_came_from_and_went_to() {
     admin.get(&long).await.refused(422, "field_invalid");
     counter.li.get(&path("")).await.refused(403, "forbidden");
     let logs = admin.get("/api/v1/admin/audit-logs").await.expect(200);
-    assert_eq!(logs["items"][0]["action"], "points.deed");
+    assert_eq!(logs["items"][0]["action"], "points.transaction");
     assert_eq!(logs["items"][0]["actor"], "operator:game");
     counter.app.finish().await;
 }

@@ -1,12 +1,12 @@
-//! Time decides: deeds under review that nobody looked at, and holds that were under review.
+//! Time decides: points transactions under review that nobody looked at, and holds that were under review.
 
 use std::sync::Arc;
 
 use zhangfang::{
     facts::{Facts, Stage},
     jobs,
-    points::{self, DeedState},
-    primitives::{Clock as _, DeedId, MockClock, SystemClock},
+    points::{self, PointsTransactionState},
+    primitives::{Clock as _, MockClock, PointsTransactionId, SystemClock},
     risk::{Action, ReviewPolicy, Risk, TimeoutDecision},
 };
 
@@ -31,10 +31,10 @@ fn judging(then: TimeoutDecision) -> Risk {
 }
 
 impl Counter {
-    async fn under_review(&self, what: &str, points: i64) -> DeedId {
-        let deed = self.ask(what, points, what).await.expect(201);
-        assert_eq!(deed["state"], "under_review");
-        deed["id"].as_str().unwrap().parse().unwrap()
+    async fn under_review(&self, what: &str, points: i64) -> PointsTransactionId {
+        let transaction = self.ask(what, points, what).await.expect(201);
+        assert_eq!(transaction["state"], "under_review");
+        transaction["id"].as_str().unwrap().parse().unwrap()
     }
 
     /// Both jobs look once. Whether either found anything to do.
@@ -52,17 +52,18 @@ impl Counter {
             .await;
     }
 
-    async fn state(&self, deed: DeedId) -> DeedState {
-        let deed = points::find_deed(self.app.db(), self.app.tenant.id, deed).await;
-        deed.unwrap().unwrap().state
+    async fn state(&self, transaction: PointsTransactionId) -> PointsTransactionState {
+        let transaction =
+            points::find_points_transaction(self.app.db(), self.app.tenant.id, transaction).await;
+        transaction.unwrap().unwrap().state
     }
 }
 
-const LAPSED: &str = "SELECT COUNT(*) FROM risk_reviews v JOIN point_deeds d ON d.id = CONCAT(SUBSTR(v.id, 1, 15), x'00') \
+const LAPSED: &str = "SELECT COUNT(*) FROM risk_reviews v JOIN points_transactions d ON d.id = CONCAT(SUBSTR(v.id, 1, 15), x'00') \
                       WHERE v.decided_by = 'timeout' AND v.due_at IS NULL AND (v.state = 5 AND d.state IN (1, 2) OR v.state = 6 AND d.state = 6)";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn deeds_that_nobody_decided_are_let_go_and_nothing_is_left_pending() {
+async fn reviews_that_time_out_refuse_and_nothing_is_left_pending() {
     let counter = counter(TimeoutDecision::Reject).await;
     for place in 0..6 {
         counter.award(400, &format!("a{place}")).await;
@@ -73,14 +74,19 @@ async fn deeds_that_nobody_decided_are_let_go_and_nothing_is_left_pending() {
     let hold = counter.under_review("holds", 700).await;
     counter
         .app
-        .execute("UPDATE point_deeds SET hold_until = created_at WHERE hold_until IS NOT NULL")
+        .execute(
+            "UPDATE points_transactions SET hold_until = created_at WHERE hold_until IS NOT NULL",
+        )
         .await;
     assert_eq!(counter.balance().await, [2_400, 500, 1_300, 1_100, 0]);
     assert_eq!(counter.rounds().await, [false, false], "nothing is due");
     counter.time_of_reviews_is_over().await;
     assert_eq!(counter.rounds().await, [true, false]);
-    for deed in [award, redemption, hold] {
-        assert_eq!(counter.state(deed).await, DeedState::Refused);
+    for transaction in [award, redemption, hold] {
+        assert_eq!(
+            counter.state(transaction).await,
+            PointsTransactionState::Refused
+        );
     }
     assert_eq!(counter.balance().await, [2_400, 0, 0, 2_400, 0]);
     assert_eq!(counter.app.count(LAPSED).await, 3);
@@ -92,7 +98,7 @@ async fn deeds_that_nobody_decided_are_let_go_and_nothing_is_left_pending() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn deeds_that_nobody_decided_are_let_in_and_a_hold_begins_then_and_ends_in_its_time() {
+async fn reviews_that_time_out_release_and_a_hold_begins_then_and_ends_in_its_time() {
     let counter = counter(TimeoutDecision::Approve).await;
     for place in 0..6 {
         counter.award(400, &format!("a{place}")).await;
@@ -105,9 +111,12 @@ async fn deeds_that_nobody_decided_are_let_in_and_a_hold_begins_then_and_ends_in
         .execute("UPDATE risk_reviews SET due_at = created_at WHERE due_at IS NOT NULL")
         .await;
     assert_eq!(counter.rounds().await, [true, false]);
-    assert_eq!(counter.state(award).await, DeedState::Done);
-    assert_eq!(counter.state(redemption).await, DeedState::Done);
-    assert_eq!(counter.state(hold).await, DeedState::Held);
+    assert_eq!(counter.state(award).await, PointsTransactionState::Done);
+    assert_eq!(
+        counter.state(redemption).await,
+        PointsTransactionState::Done
+    );
+    assert_eq!(counter.state(hold).await, PointsTransactionState::Held);
     // 2,400 and the award, less the 600 that are spent; 700 set aside.
     assert_eq!(counter.balance().await[..3], [2_300, 0, 700]);
     assert_eq!(counter.app.count(LAPSED).await, 3);
@@ -115,19 +124,19 @@ async fn deeds_that_nobody_decided_are_let_in_and_a_hold_begins_then_and_ends_in
 
     counter.age(hold).await;
     assert_eq!(counter.rounds().await, [false, true]);
-    assert_eq!(counter.state(hold).await, DeedState::Expired);
+    assert_eq!(counter.state(hold).await, PointsTransactionState::Expired);
     assert_eq!(counter.balance().await[..3], [2_300, 0, 0]);
     assert_eq!(counter.rounds().await, [false, false]);
     counter.app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_award_whose_day_has_gone_by_when_it_is_let_in_is_over_and_repays_nothing() {
+async fn an_award_that_has_expired_when_its_review_is_released_repays_nothing() {
     let clock = Arc::new(MockClock::at(SystemClock.now()));
     let risk = judging(TimeoutDecision::Approve);
     let counter = Counter::at(TestApp::with_risk_on_clock(clock.clone(), risk).await).await;
     let mut body = counter.body(900, "soon");
-    body["expires_on"] = today_plus(1).into();
+    body["expired_from"] = today_plus(1).into();
     let path = "/api/v1/open/points/awards";
     counter.crm.post(path, &body).await.expect(201);
     clock.advance_seconds(2 * 86_400);

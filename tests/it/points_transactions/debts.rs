@@ -8,7 +8,7 @@ use zhangfang::{
     facts::Facts,
     jobs,
     payments::PointsShortfall,
-    primitives::DeedId,
+    primitives::PointsTransactionId,
     risk::{Action, Risk},
 };
 
@@ -16,7 +16,7 @@ use super::{Counter, expects, reviews::decide};
 use crate::harness::{TestApp, per_mille};
 
 /// Twelve points of which eight are held, and a refund of all of them on its way: eight are lent, and owed.
-async fn owing(app: TestApp, sub_mchid: &str, what: &str) -> (Counter, DeedId) {
+async fn owing(app: TestApp, sub_mchid: &str, what: &str) -> (Counter, PointsTransactionId) {
     let counter = Counter::at(app).await;
     counter
         .app
@@ -108,15 +108,15 @@ async fn a_hold_whose_time_is_over_repays_what_is_owed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redemption_that_a_review_lets_go_repays_what_is_owed() {
+async fn a_redemption_that_a_review_refuses_repays_what_is_owed() {
     let risk = Risk::fixed(Arc::new(|facts: &Facts| match &facts.source {
         Some(_) if facts.points.is_some_and(|points| points.get() == 8) => Action::Review,
         Some(_) | None => Action::Allow,
     }));
     let app = TestApp::with_risk_without_jobs(risk).await;
-    let (counter, deed) = owing(app, "1900000178", "redemptions").await;
+    let (counter, transaction) = owing(app, "1900000178", "redemptions").await;
     let payments = counter.app.app.payments();
-    decide(payments, counter.app.tenant.id, deed, false)
+    decide(payments, counter.app.tenant.id, transaction, false)
         .await
         .unwrap();
     assert_eq!(counter.shown().await, [12, 0, 12, 0, 0]);

@@ -1,4 +1,4 @@
-//! A deed as back ends see it, and what they all say when they ask for one.
+//! A points transaction as back ends see it, and what they all say when they ask for one.
 
 use axum::{Json, http::StatusCode};
 use serde::{Deserialize, Serialize};
@@ -11,15 +11,17 @@ use crate::{
         extract::{Auth, Foreseen, Operator},
         problem::Problem,
     },
-    points::{self, Asked, Deed, DeedWish, Reference, Source, Wanted},
-    primitives::{CustomerId, DeedId, MerchantId, OrderNo, Points, TenantId, Timestamp},
+    points::{self, Executed, Instruction, PointsCommand, PointsTransaction, Reference, Source},
+    primitives::{
+        CustomerId, MerchantId, OrderNo, Points, PointsTransactionId, TenantId, Timestamp,
+    },
 };
 
 #[derive(Serialize, utoipa::ToSchema)]
-#[schema(as = PointsDeed)]
-pub(in crate::http) struct DeedItem {
-    #[schema(value_type = String, example = "pd_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
-    id: DeedId,
+#[schema(as = PointsTransaction)]
+pub(in crate::http) struct PointsTransactionView {
+    #[schema(value_type = String, example = "pt_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
+    id: PointsTransactionId,
     #[schema(value_type = String, example = "cu_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
     customer_id: CustomerId,
     /// `award`, `deduct`, `redeem` or `return`.
@@ -38,14 +40,14 @@ pub(in crate::http) struct DeedItem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = 20)]
     returned: Option<i64>,
-    /// Of a return: the deed whose points it gives back.
+    /// Of a return: the points transaction whose points it gives back.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, example = "pd_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
-    returns_deed_id: Option<DeedId>,
+    #[schema(value_type = Option<String>, example = "pt_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
+    returns_points_transaction_id: Option<PointsTransactionId>,
     /// Which back end.
     #[schema(example = "merchant-crm")]
     source: String,
-    /// Its own name for the deed.
+    /// Its own name for the points transaction.
     #[schema(example = "gift-2026-11-21-0001")]
     reference: String,
     #[schema(example = "生日礼")]
@@ -59,7 +61,7 @@ pub(in crate::http) struct DeedItem {
     /// Of an award: the first day (at UTC+8) on which its points are gone; `9999-12-31` is never.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = Date, example = "2027-11-22")]
-    expires_on: Option<String>,
+    expired_from: Option<String>,
     /// Of a redemption that is set aside first: until when.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -70,26 +72,26 @@ pub(in crate::http) struct DeedItem {
     updated_at: Timestamp,
 }
 
-impl From<Deed> for DeedItem {
-    fn from(deed: Deed) -> Self {
+impl From<PointsTransaction> for PointsTransactionView {
+    fn from(transaction: PointsTransaction) -> Self {
         Self {
-            id: deed.id,
-            customer_id: deed.customer,
-            kind: deed.kind.name(),
-            state: deed.state.name(),
-            points: deed.points.get(),
-            captured: (!deed.captured.is_zero()).then_some(deed.captured.get()),
-            returned: (!deed.returned.is_zero()).then_some(deed.returned.get()),
-            returns_deed_id: deed.returns_of,
-            source: deed.source.to_string(),
-            reference: deed.reference.to_string(),
-            reason: deed.reason,
-            order_no: deed.order.map(OrderNo::from),
-            merchant_id: deed.merchant,
-            expires_on: deed.expires_on.map(|day| day.to_string()),
-            hold_until: deed.hold_until,
-            created_at: deed.created_at,
-            updated_at: deed.updated_at,
+            id: transaction.id,
+            customer_id: transaction.customer,
+            kind: transaction.kind.name(),
+            state: transaction.state.name(),
+            points: transaction.points.get(),
+            captured: (!transaction.captured.is_zero()).then_some(transaction.captured.get()),
+            returned: (!transaction.returned.is_zero()).then_some(transaction.returned.get()),
+            returns_points_transaction_id: transaction.returns_of,
+            source: transaction.source.to_string(),
+            reference: transaction.reference.to_string(),
+            reason: transaction.reason,
+            order_no: transaction.order.map(OrderNo::from),
+            merchant_id: transaction.merchant,
+            expired_from: transaction.expired_from.map(|day| day.to_string()),
+            hold_until: transaction.hold_until,
+            created_at: transaction.created_at,
+            updated_at: transaction.updated_at,
         }
     }
 }
@@ -128,7 +130,7 @@ impl BackEnd {
 /// To take points, or to spend them at once.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct DeedRequest {
+pub(in crate::http) struct PointsCommandRequest {
     #[schema(value_type = String, example = "cu_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
     pub(super) customer_id: CustomerId,
     #[schema(example = 100, minimum = 1, maximum = 1_000_000_000)]
@@ -149,16 +151,20 @@ pub(in crate::http) struct DeedRequest {
     pub(super) merchant_id: Option<MerchantId>,
 }
 
-impl DeedRequest {
-    pub(super) fn wish(self, caller: BackEnd, wanted: Wanted) -> Result<DeedWish, Problem> {
+impl PointsCommandRequest {
+    pub(super) fn command(
+        self,
+        caller: BackEnd,
+        instruction: Instruction,
+    ) -> Result<PointsCommand, Problem> {
         let points =
             Points::parse(self.points).map_err(|_| Problem::field("points", "1 to 1000000000"))?;
         let reference = Reference::parse(&self.reference)
             .map_err(|invalid| Problem::field("reference", invalid.0))?;
-        Ok(DeedWish {
+        Ok(PointsCommand {
             tenant: caller.tenant,
             customer: self.customer_id,
-            wanted,
+            instruction,
             points,
             source: caller.source,
             reference,
@@ -171,19 +177,26 @@ impl DeedRequest {
 }
 
 /// Asks, and answers 201 the first time and 200 after that.
-pub(super) async fn ask(
+pub(super) async fn execute(
     app: &App,
-    wish: DeedWish,
-) -> Result<(StatusCode, Json<DeedItem>), Problem> {
-    Ok(answer(points::ask(&app.points_desk(), wish).await?))
+    command: PointsCommand,
+) -> Result<(StatusCode, Json<PointsTransactionView>), Problem> {
+    Ok(answer(
+        points::execute(&app.points_service(), command).await?,
+    ))
 }
 
 /// 201 the first time and 200 after that.
-pub(super) fn answer(Asked { deed, before }: Asked) -> (StatusCode, Json<DeedItem>) {
-    let status = if before {
+pub(super) fn answer(
+    Executed {
+        transaction,
+        repeated,
+    }: Executed,
+) -> (StatusCode, Json<PointsTransactionView>) {
+    let status = if repeated {
         StatusCode::OK
     } else {
         StatusCode::CREATED
     };
-    (status, Json(DeedItem::from(deed)))
+    (status, Json(PointsTransactionView::from(transaction)))
 }

@@ -89,7 +89,7 @@ async fn a_dry_run_says_what_is_then_credited() {
             "{told}\n{order}"
         );
         let expires: Option<time::Date> =
-            sqlx::query_scalar("SELECT points_expire_on FROM payment_orders WHERE id = ?")
+            sqlx::query_scalar("SELECT points_expired_from FROM payment_orders WHERE id = ?")
                 .bind(
                     order_no
                         .parse::<zhangfang::primitives::OrderNo>()
@@ -100,7 +100,7 @@ async fn a_dry_run_says_what_is_then_credited() {
                 .await
                 .unwrap();
         let expires = expires.unwrap().to_string();
-        let expected = told["expires_on"].as_str().unwrap_or("9999-12-31");
+        let expected = told["expired_from"].as_str().unwrap_or("9999-12-31");
         assert_eq!(expires, expected, "{told}");
         cut += i64::from(told["earning"]["points"] != told["points"]);
     }
@@ -180,7 +180,7 @@ async fn a_dry_run_tells_why_and_changes_nothing() {
         .await
         .expect(200);
     assert_eq!(
-        (&told["points"], &told["rule"]["of"], &told["expires_on"]),
+        (&told["points"], &told["rule"]["of"], &told["expired_from"]),
         (&json!(7), &json!("tried"), &Value::Null)
     );
     assert_eq!(told["earning"]["points"], 21);

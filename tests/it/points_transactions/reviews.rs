@@ -1,4 +1,4 @@
-//! What risk makes of deeds: stopped, or pending until a person decides.
+//! What risk makes of points transactions: stopped, or pending until a person decides.
 
 use std::sync::{
     Arc,
@@ -10,8 +10,8 @@ use zhangfang::{
     audit::Actor,
     facts::{Facts, Stage},
     payments::{self, DecideReview, Payments, ReviewWord},
-    points::{self, Deed, DeedState},
-    primitives::{DeedId, ReviewId, TenantId},
+    points::{self, PointsTransaction, PointsTransactionState},
+    primitives::{PointsTransactionId, ReviewId, TenantId},
     risk::{Action, ReviewError, ReviewRow, Risk},
 };
 
@@ -44,16 +44,16 @@ async fn counter() -> (Counter, Arc<AtomicUsize>) {
     (counter, asked)
 }
 
-/// A person's word on the review of a deed.
+/// A person's word on the review of a points transaction.
 pub(super) async fn decide(
     payments: &Payments,
     tenant: TenantId,
-    deed: DeedId,
+    transaction: PointsTransactionId,
     approve: bool,
 ) -> Result<ReviewRow, ReviewError> {
     let decision = DecideReview {
         tenant,
-        id: ReviewId::of(deed.id()),
+        id: ReviewId::of(transaction.id()),
         word: if approve {
             ReviewWord::Approve(String::new())
         } else {
@@ -66,17 +66,28 @@ pub(super) async fn decide(
 }
 
 impl Counter {
-    async fn decide(&self, deed: DeedId, approve: bool) -> Result<Deed, ReviewError> {
-        decide(self.app.app.payments(), self.app.tenant.id, deed, approve).await?;
-        let deed = points::find_deed(self.app.db(), self.app.tenant.id, deed).await;
-        Ok(deed.unwrap().unwrap())
+    async fn decide(
+        &self,
+        transaction: PointsTransactionId,
+        approve: bool,
+    ) -> Result<PointsTransaction, ReviewError> {
+        decide(
+            self.app.app.payments(),
+            self.app.tenant.id,
+            transaction,
+            approve,
+        )
+        .await?;
+        let transaction =
+            points::find_points_transaction(self.app.db(), self.app.tenant.id, transaction).await;
+        Ok(transaction.unwrap().unwrap())
     }
 
     /// Asks for what risk wants reviewed.
-    async fn reviewed(&self, what: &str, points: i64, reference: &str) -> DeedId {
-        let deed = self.ask(what, points, reference).await.expect(201);
-        assert_eq!(deed["state"], "under_review");
-        deed["id"].as_str().unwrap().parse().unwrap()
+    async fn reviewed(&self, what: &str, points: i64, reference: &str) -> PointsTransactionId {
+        let transaction = self.ask(what, points, reference).await.expect(201);
+        assert_eq!(transaction["state"], "under_review");
+        transaction["id"].as_str().unwrap().parse().unwrap()
     }
 }
 
@@ -90,9 +101,9 @@ async fn who_gave_points_by_hand_does_not_let_them_in() {
     let [lin, wang] = ["lin", "wang"].map(|name| counter.app.operator(name));
     let body = counter.body(50, "by-hand");
     let given = lin.post("/api/v1/open/points/awards", &body).await;
-    let deed = given.expect(201)["id"].as_str().unwrap().to_owned();
-    let deed: DeedId = deed.parse().unwrap();
-    let review = ReviewId::of(deed.id());
+    let transaction = given.expect(201)["id"].as_str().unwrap().to_owned();
+    let transaction: PointsTransactionId = transaction.parse().unwrap();
+    let review = ReviewId::of(transaction.id());
     let approve = format!("/api/v1/admin/risk/reviews/{review}/approve");
     for key in ["one", "two"] {
         let word = lin.keyed(key).post(&approve, &json!({})).await;
@@ -129,7 +140,7 @@ async fn what_risk_stops_is_kept_refused_and_stays_so() {
         "whoever repeats is not judged again"
     );
     assert_eq!(counter.balance().await, [100, 0, 0, 100, 0]);
-    let decisions = "SELECT COUNT(*) FROM risk_decisions r JOIN point_deeds d ON d.id = CONCAT(SUBSTR(r.id, 1, 15), x'00') \
+    let decisions = "SELECT COUNT(*) FROM risk_decisions r JOIN points_transactions d ON d.id = CONCAT(SUBSTR(r.id, 1, 15), x'00') \
                      WHERE r.action = 3 AND d.state = 6 AND r.points = 666";
     assert_eq!(counter.app.count(decisions).await, 2);
     assert_eq!(
@@ -144,7 +155,7 @@ async fn what_risk_stops_is_kept_refused_and_stays_so() {
     assert_eq!(asked.load(Ordering::SeqCst), 3);
     let list = counter
         .crm
-        .get("/api/v1/open/points/deeds?state=refused")
+        .get("/api/v1/open/points/transactions?state=refused")
         .await
         .expect(200);
     assert_eq!(list["items"].as_array().unwrap().len(), 2);
@@ -152,7 +163,7 @@ async fn what_risk_stops_is_kept_refused_and_stays_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_award_under_review_is_pending_until_it_is_let_in_or_go() {
+async fn an_award_under_review_is_pending_until_it_is_credited_or_voided() {
     let (counter, _) = counter().await;
     let (good, bad) = (
         counter.reviewed("awards", 500, "good").await,
@@ -166,22 +177,22 @@ async fn an_award_under_review_is_pending_until_it_is_let_in_or_go() {
     counter
         .release(good)
         .await
-        .refused(409, "deed_state_conflict");
+        .refused(409, "points_transaction_state_conflict");
     counter
         .capture(good, &json!({}))
         .await
-        .refused(409, "deed_state_conflict");
+        .refused(409, "points_transaction_state_conflict");
 
     assert_eq!(
         counter.decide(good, true).await.unwrap().state,
-        DeedState::Done
+        PointsTransactionState::Done
     );
     assert_eq!(
         counter.decide(bad, false).await.unwrap().state,
-        DeedState::Refused
+        PointsTransactionState::Refused
     );
-    for (deed, approve) in [(good, true), (good, false), (bad, true), (bad, false)] {
-        let again = counter.decide(deed, approve).await;
+    for (transaction, approve) in [(good, true), (good, false), (bad, true), (bad, false)] {
+        let again = counter.decide(transaction, approve).await;
         assert!(
             matches!(again, Err(ReviewError::AlreadyDecided(_))),
             "{again:?}"
@@ -201,12 +212,12 @@ async fn an_award_under_review_is_pending_until_it_is_let_in_or_go() {
         .iter()
         .map(|record| record["change_type"].as_str().unwrap().to_owned())
         .collect();
-    assert_eq!(words, ["let_go", "let_in", "held", "held"]);
+    assert_eq!(words, ["voided", "credited", "held", "held"]);
     counter.app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn points_that_are_let_in_repay_a_debt() {
+async fn points_credited_after_a_review_repay_a_debt() {
     let (counter, _) = counter().await;
     // Owed as a refund would have it: lent, and taken back.
     let merchant = counter.app.merchant("茶里巷", "1900000175").await;
@@ -232,7 +243,7 @@ async fn points_that_are_let_in_repay_a_debt() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redemption_under_review_is_set_aside() {
+async fn a_redemption_under_review_is_held() {
     let (counter, _) = counter().await;
     for place in 0..8 {
         counter.award(399, &format!("a{place}")).await;
@@ -247,15 +258,15 @@ async fn a_redemption_under_review_is_set_aside() {
     counter
         .capture(held, &json!({}))
         .await
-        .refused(409, "deed_state_conflict");
+        .refused(409, "points_transaction_state_conflict");
     assert_eq!(
         counter.decide(spent, true).await.unwrap().state,
-        DeedState::Done
+        PointsTransactionState::Done
     );
     counter.decide(stopped, false).await.unwrap();
     counter.decide(dropped, false).await.unwrap();
     let held = counter.decide(held, true).await.unwrap();
-    assert_eq!(held.state, DeedState::Held);
+    assert_eq!(held.state, PointsTransactionState::Held);
     assert_eq!(counter.balance().await, [2_692, 0, 700, 1_992, 0]);
     counter
         .capture(held.id, &json!({ "points": 300 }))
@@ -270,15 +281,15 @@ async fn two_people_who_decide_at_once_decide_once() {
     let (counter, _) = counter().await;
     let other = counter.app.another_db().await;
     for place in 0..12 {
-        let deed = counter.reviewed("awards", 500, &format!("a{place}")).await;
+        let transaction = counter.reviewed("awards", 500, &format!("a{place}")).await;
         let tenant = counter.app.tenant.id;
         let elsewhere = Payments {
             db: other.clone(),
             ..counter.app.app.payments().clone()
         };
         let (one, another) = tokio::join!(
-            decide(counter.app.app.payments(), tenant, deed, true),
-            decide(&elsewhere, tenant, deed, false)
+            decide(counter.app.app.payments(), tenant, transaction, true),
+            decide(&elsewhere, tenant, transaction, false)
         );
         let (one, another) = (one.is_ok(), another.is_ok());
         assert!(one ^ another, "exactly one of them");

@@ -1,4 +1,4 @@
-//! Two at once, twice, killed half-way, and whatever else happens in between: each deed is done once, and the books know what a small model knows.
+//! Two at once, twice, killed half-way, and whatever else happens in between: each points transaction is done once, and the books know what a small model knows.
 
 use std::{
     collections::HashMap,
@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use serde_json::{Value, json};
 use wechat_pay_simulator::{Simulator, SimulatorSettings};
-use zhangfang::{db::DbOptions, jobs, points, primitives::DeedId, verify};
+use zhangfang::{db::DbOptions, jobs, points, primitives::PointsTransactionId, verify};
 
 use super::{Counter, back_end, id_of};
 use crate::harness::{
@@ -27,7 +27,7 @@ async fn beside(counter: &Counter) -> Caller {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_same_reference_at_two_processes_at_once_is_one_deed() {
+async fn the_same_reference_at_two_processes_at_once_is_one_points_transaction() {
     let counter = Counter::open().await;
     let other = beside(&counter).await;
     for round in 0..5 {
@@ -111,7 +111,7 @@ async fn of_capture_release_and_time_out_exactly_one_wins() {
             .iter()
             .filter(|answer| answer.status != 200)
         {
-            lost.refused(409, "deed_state_conflict");
+            lost.refused(409, "points_transaction_state_conflict");
         }
         let may_win: &[&str] = if is_over {
             &["released", "expired"]
@@ -132,7 +132,7 @@ async fn of_capture_release_and_time_out_exactly_one_wins() {
 struct Model {
     posted: i64,
     held: i64,
-    holds: Vec<(DeedId, i64)>,
+    holds: Vec<(PointsTransactionId, i64)>,
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -151,24 +151,24 @@ async fn random_histories_end_where_a_small_model_ends() {
                 continue;
             }
             let place = rng.random_range(0..model.holds.len());
-            let (deed, held) = model.holds.swap_remove(place);
+            let (transaction, held) = model.holds.swap_remove(place);
             model.held -= held;
             match rng.random_range(0..4) {
                 0 => {
-                    counter.capture(deed, &json!({})).await.expect(200);
+                    counter.capture(transaction, &json!({})).await.expect(200);
                     model.posted -= held;
                 }
                 1 => {
                     let part = rng.random_range(1..=held);
                     counter
-                        .capture(deed, &json!({ "points": part }))
+                        .capture(transaction, &json!({ "points": part }))
                         .await
                         .expect(200);
                     model.posted -= part;
                 }
-                2 => _ = counter.release(deed).await.expect(200),
+                2 => _ = counter.release(transaction).await.expect(200),
                 _ => {
-                    counter.age(deed).await;
+                    counter.age(transaction).await;
                     jobs::holds_round(counter.app.db()).await.unwrap();
                 }
             }
@@ -184,10 +184,10 @@ async fn random_histories_end_where_a_small_model_ends() {
                 match what {
                     "awards" => model.posted += points,
                     "holds" => {
-                        let deed = answer.expect(201);
-                        let deed = deed["id"].as_str().unwrap().parse().unwrap();
+                        let transaction = answer.expect(201);
+                        let transaction = transaction["id"].as_str().unwrap().parse().unwrap();
                         model.held += points;
-                        model.holds.push((deed, points));
+                        model.holds.push((transaction, points));
                     }
                     _ => model.posted -= points,
                 }
@@ -205,7 +205,7 @@ async fn random_histories_end_where_a_small_model_ends() {
     counter.app.finish().await;
 }
 
-const DEEDS: usize = 240;
+const TRANSACTIONS: usize = 240;
 
 /// Asks until somebody answers; whoever gets no answer asks again with the same reference.
 async fn insist(caller: &Caller, path: &str, body: &Value) -> Value {
@@ -222,12 +222,15 @@ async fn insist(caller: &Caller, path: &str, body: &Value) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_half_way_every_deed_is_done_once() {
+async fn killed_half_way_every_points_transaction_is_done_once() {
     let scratch = Scratch::make().await;
     let tenant = demo_tenant(&scratch).await;
     let address = free_address();
     let base = format!("http://{address}");
-    let keys_dir = std::env::temp_dir().join(format!("zf-deeds-{:08x}", rand::random::<u32>()));
+    let keys_dir = std::env::temp_dir().join(format!(
+        "zf-points transactions-{:08x}",
+        rand::random::<u32>()
+    ));
     let simulator = Simulator::start(SimulatorSettings {
         dir: Some(keys_dir.clone()),
         notify_base: Some(base.parse().unwrap()),
@@ -250,7 +253,7 @@ async fn killed_half_way_every_deed_is_done_once() {
         .map(|worker| {
             let (crm, customers, done) = (crm.clone(), customers.clone(), Arc::clone(&done));
             tokio::spawn(async move {
-                for place in (worker..DEEDS).step_by(8) {
+                for place in (worker..TRANSACTIONS).step_by(8) {
                     let customer = customers[place % customers.len()];
                     let body = |points: i64| {
                         json!({ "customer_id": customer, "points": points, "reference": format!("r{place}"), "reason": "测试" })
@@ -265,7 +268,7 @@ async fn killed_half_way_every_deed_is_done_once() {
             })
         })
         .collect();
-    for kill_at in [DEEDS / 4, DEEDS / 2, DEEDS * 3 / 4] {
+    for kill_at in [TRANSACTIONS / 4, TRANSACTIONS / 2, TRANSACTIONS * 3 / 4] {
         eventually("the day goes on", || async {
             (done.load(Ordering::SeqCst) >= kill_at).then_some(())
         })
@@ -277,8 +280,8 @@ async fn killed_half_way_every_deed_is_done_once() {
     for worker in working {
         worker.await.unwrap();
     }
-    // Each deed once: 10 given, 5 spent, 2 taken.
-    let per_customer = i64::try_from(DEEDS / customers.len()).unwrap() * 3;
+    // Each points transaction once: 10 given, 5 spent, 2 taken.
+    let per_customer = i64::try_from(TRANSACTIONS / customers.len()).unwrap() * 3;
     for customer in &customers {
         let path = format!("/api/v1/open/points/customers/{customer}/balance");
         let balance = crm.get(&path).await.expect(200);

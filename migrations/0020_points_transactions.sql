@@ -9,7 +9,7 @@
 --
 -- owner: points
 -- rights: select, insert, update
-CREATE TABLE point_deeds (
+CREATE TABLE points_transactions (
   id BINARY(16) NOT NULL,
   tenant_id INT UNSIGNED NOT NULL,
   customer_id BINARY(16) NOT NULL,
@@ -26,22 +26,22 @@ CREATE TABLE point_deeds (
   source VARCHAR(32) NOT NULL COMMENT 'which back end',
   reference VARCHAR(64) NOT NULL COMMENT 'its own name for this, for ever',
   reason VARCHAR(200) NOT NULL,
-  expires_on DATE NULL COMMENT 'of an award: the first day on which its points are gone (UTC+8)',
+  expired_from DATE NULL COMMENT 'of an award: the first day on which its points are gone (UTC+8)',
   hold_until DATETIME(6) NULL COMMENT 'of a redemption that is held first',
   due_at DATETIME(6) NULL,
   created_by VARCHAR(64) NOT NULL,
   created_at DATETIME(6) NOT NULL,
   updated_at DATETIME(6) NOT NULL,
   PRIMARY KEY (id),
-  UNIQUE KEY point_deeds_reference (tenant_id, source, kind, reference),
-  KEY point_deeds_tenant (tenant_id, id),
-  KEY point_deeds_customer (customer_id, id),
-  KEY point_deeds_due (due_at),
-  CONSTRAINT point_deeds_points CHECK (points > 0 AND captured >= 0 AND captured <= points),
-  CONSTRAINT point_deeds_captured CHECK ((kind = 3 AND state = 2) = (captured > 0)),
-  CONSTRAINT point_deeds_lot CHECK ((kind = 1) = (expires_on IS NOT NULL)),
-  CONSTRAINT point_deeds_due CHECK ((state = 1) = (due_at IS NOT NULL)),
-  CONSTRAINT point_deeds_hold CHECK (state NOT IN (1, 3, 4) OR (kind = 3 AND hold_until IS NOT NULL)),
-  CONSTRAINT point_deeds_returns CHECK ((kind = 4) = (returns_of IS NOT NULL)),
-  CONSTRAINT point_deeds_returned CHECK (returned >= 0 AND returned <= IF(kind = 2, points, captured) AND (returned > 0) = (returns > 0))
+  UNIQUE KEY points_transactions_reference (tenant_id, source, kind, reference),
+  KEY points_transactions_tenant (tenant_id, id),
+  KEY points_transactions_customer (customer_id, id),
+  KEY points_transactions_due (due_at),
+  CONSTRAINT points_transactions_points CHECK (points > 0 AND captured >= 0 AND captured <= points),
+  CONSTRAINT points_transactions_captured CHECK ((kind = 3 AND state = 2) = (captured > 0)),
+  CONSTRAINT points_transactions_lot CHECK ((kind = 1) = (expired_from IS NOT NULL)),
+  CONSTRAINT points_transactions_due CHECK ((state = 1) = (due_at IS NOT NULL)),
+  CONSTRAINT points_transactions_hold CHECK (state NOT IN (1, 3, 4) OR (kind = 3 AND hold_until IS NOT NULL)),
+  CONSTRAINT points_transactions_returns CHECK ((kind = 4) = (returns_of IS NOT NULL)),
+  CONSTRAINT points_transactions_returned CHECK (returned >= 0 AND returned <= IF(kind = 2, points, captured) AND (returned > 0) = (returns > 0))
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin

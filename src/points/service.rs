@@ -1,0 +1,36 @@
+//! What the use cases of this slice work with.
+
+use super::{PointsTransaction, PointsTransactionFilter, RulesCache, transaction_store};
+use crate::{
+    db::{Db, DbError},
+    primitives::{PageLimit, PointsTransactionId, TenantId},
+    risk::Risk,
+};
+
+/// The counter at which back ends ask. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct PointsService {
+    pub db: Db,
+    pub rules: RulesCache,
+    pub risk: Risk,
+}
+
+/// One points transaction of a tenant.
+pub async fn find_points_transaction(
+    db: &Db,
+    tenant: TenantId,
+    id: PointsTransactionId,
+) -> Result<Option<PointsTransaction>, DbError> {
+    transaction_store::find(db, tenant, id).await
+}
+
+/// Up to `limit.probe()` points transactions, newest first, older than `before`.
+pub async fn list_points_transactions(
+    db: &Db,
+    tenant: TenantId,
+    filter: &PointsTransactionFilter,
+    before: Option<PointsTransactionId>,
+    limit: PageLimit,
+) -> Result<Vec<PointsTransaction>, DbError> {
+    transaction_store::list(db, tenant, filter, before, limit).await
+}

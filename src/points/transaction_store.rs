@@ -1,0 +1,365 @@
+//! `points_transactions`: how to load and write many at once, and every other statement on it.
+
+use std::collections::BTreeMap;
+
+use sqlx::{Row as _, mysql::MySqlRow};
+
+use super::{
+    PointsCommand, PointsTransaction, PointsTransactionKind, PointsTransactionState, Reference,
+    Source,
+};
+use crate::{
+    audit::Actor,
+    db::{Change, Db, DbError, DueClaim, Recorder, RowSet, Sql, Tx},
+    primitives::{
+        BusinessDay, CustomerId, MerchantId, PageLimit, Points, PointsTransactionId, TenantId,
+        Timestamp,
+    },
+};
+
+/// `points_transactions`: loaded, inserted, and changed only if the version is still the one that was loaded.
+#[derive(Debug)]
+pub(crate) struct PointsTransactions;
+
+pub(crate) const POINTS_TRANSACTION_COLUMNS: &str = "p.id, p.tenant_id, p.customer_id, p.kind, p.state, p.points, p.captured, p.source, p.reference, p.reason, p.order_id, p.merchant_id, \
+     p.expired_from, p.hold_until, p.created_by, p.version, p.created_at, p.updated_at, p.returned, p.returns, p.returns_of";
+
+/// Columns as in [`POINTS_TRANSACTION_COLUMNS`].
+pub(crate) fn read_points_transaction(row: &MySqlRow) -> Result<PointsTransaction, sqlx::Error> {
+    let broken = |what: &'static str| sqlx::Error::Decode(what.into());
+    let code = |place: usize| -> Result<u8, sqlx::Error> {
+        u8::try_from(row.try_get::<i8, _>(place)?)
+            .map_err(|_| broken("a code of points_transactions"))
+    };
+    let points = |place: usize| -> Result<Points, sqlx::Error> {
+        Points::parse(row.try_get(place)?).map_err(|_| broken("points of points_transactions"))
+    };
+    Ok(PointsTransaction {
+        id: row.try_get(0)?,
+        tenant: TenantId(row.try_get(1)?),
+        customer: row.try_get(2)?,
+        kind: PointsTransactionKind::from_code(code(3)?)
+            .ok_or(broken("points_transactions.kind"))?,
+        state: PointsTransactionState::from_code(code(4)?)
+            .ok_or(broken("points_transactions.state"))?,
+        points: points(5)?,
+        captured: points(6)?,
+        returned: points(18)?,
+        returns: row.try_get(19)?,
+        returns_of: row.try_get(20)?,
+        source: Source::parse(row.try_get(7)?).map_err(|_| broken("points_transactions.source"))?,
+        reference: Reference::parse(row.try_get(8)?)
+            .map_err(|_| broken("points_transactions.reference"))?,
+        reason: row.try_get(9)?,
+        order: row.try_get(10)?,
+        merchant: row.try_get(11)?,
+        expired_from: row.try_get::<Option<time::Date>, _>(12)?.map(BusinessDay),
+        hold_until: row.try_get(13)?,
+        created_by: Actor::new(row.try_get::<String, _>(14)?),
+        version: row.try_get(15)?,
+        created_at: row.try_get(16)?,
+        updated_at: row.try_get(17)?,
+    })
+}
+
+impl RowSet for PointsTransactions {
+    type Key = PointsTransactionId;
+    type Row = PointsTransaction;
+    const LOCK_ORDER: u8 = 28;
+
+    fn load(keys: &[PointsTransactionId], sql: &mut Sql) {
+        sql.push("SELECT /* points.load_transactions */ ")
+            .push(POINTS_TRANSACTION_COLUMNS)
+            .push(" FROM points_transactions p WHERE p.id IN (");
+        sql.list(keys, |sql, key| {
+            sql.bytes(key.bytes());
+        });
+        sql.push(")");
+    }
+
+    fn read(row: &MySqlRow) -> Result<(PointsTransactionId, PointsTransaction), sqlx::Error> {
+        let transaction = read_points_transaction(row)?;
+        Ok((transaction.id, transaction))
+    }
+
+    fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
+        let (new, known): (Vec<_>, Vec<_>) =
+            changes.iter().partition(|change| change.before.is_none());
+        out.rows(
+            "INSERT /* points.insert_transactions */ INTO points_transactions (id, tenant_id, customer_id, kind, state, points, captured, source, reference, reason, order_id, \
+             merchant_id, expired_from, hold_until, due_at, returns_of, created_by, version, created_at, updated_at) VALUES ",
+            new,
+            "",
+            true,
+            |sql, change| {
+                let transaction = change.after;
+                sql.push("(").bytes(transaction.id.bytes()).push(",").int(transaction.tenant.0);
+                sql.push(",").bytes(transaction.customer.bytes()).push(",").int(transaction.kind.code());
+                sql.push(",").int(transaction.state.code()).push(",").int(transaction.points.get());
+                sql.push(",").int(transaction.captured.get()).push(",").text(transaction.source.as_str());
+                sql.push(",").text(transaction.reference.as_str()).push(",").text(&transaction.reason).push(",");
+                sql.option(transaction.order, |sql, id| { sql.bytes(id.bytes()); }).push(",");
+                sql.option(transaction.merchant, |sql, id| { sql.bytes(id.bytes()); }).push(",");
+                sql.option(transaction.expired_from, |sql, day| { sql.day(day); }).push(",");
+                sql.option(transaction.hold_until, |sql, at| { sql.time(at); }).push(",");
+                sql.option(due(transaction), |sql, at| { sql.time(at); }).push(",");
+                sql.option(transaction.returns_of, |sql, id| { sql.bytes(id.bytes()); }).push(",");
+                sql.text(transaction.created_by.as_str()).push(",").int(transaction.version).push(",");
+                sql.time(transaction.created_at).push(",").time(transaction.updated_at).push(")");
+            },
+        );
+        for change in known {
+            let transaction = change.after;
+            let mut sql =
+                Sql::new("UPDATE /* points.update_transaction */ points_transactions SET state = ");
+            sql.int(transaction.state.code())
+                .push(", captured = ")
+                .int(transaction.captured.get());
+            sql.push(", returned = ")
+                .int(transaction.returned.get())
+                .push(", returns = ")
+                .int(transaction.returns);
+            sql.push(", hold_until = ")
+                .option(transaction.hold_until, |sql, at| {
+                    sql.time(at);
+                });
+            sql.push(", due_at = ").option(due(transaction), |sql, at| {
+                sql.time(at);
+            });
+            sql.push(", version = ")
+                .int(transaction.version)
+                .push(", updated_at = ");
+            sql.time(transaction.updated_at)
+                .push(" WHERE id = ")
+                .bytes(transaction.id.bytes());
+            sql.push(" AND version = ")
+                .int(change.before.map_or(0, |before| before.version));
+            out.statement(&sql, Some(1));
+        }
+    }
+}
+
+/// `points_transaction_lots`: of which lots a points transaction took points, and what of that was given back. Written as a whole when the points are taken; what was given back since is changed
+/// only if it is still what was loaded.
+#[derive(Debug)]
+pub(super) struct TransactionLots;
+
+/// What a points transaction took of a lot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FromLot {
+    pub(super) tenant: TenantId,
+    pub(super) taken: i64,
+    pub(super) returned: i64,
+}
+
+impl RowSet for TransactionLots {
+    type Key = PointsTransactionId;
+    type Row = BTreeMap<BusinessDay, FromLot>;
+    const LOCK_ORDER: u8 = 27;
+
+    fn load(keys: &[PointsTransactionId], sql: &mut Sql) {
+        sql.push("SELECT /* points.load_transaction_lots */ points_transaction_id, expired_from, tenant_id, taken, returned FROM points_transaction_lots WHERE points_transaction_id IN (");
+        sql.list(keys, |sql, key| {
+            sql.bytes(key.bytes());
+        });
+        sql.push(")");
+    }
+
+    fn read(row: &MySqlRow) -> Result<(PointsTransactionId, Self::Row), sqlx::Error> {
+        let lot = FromLot {
+            tenant: TenantId(row.try_get(2)?),
+            taken: row.try_get(3)?,
+            returned: row.try_get(4)?,
+        };
+        let day = BusinessDay(row.try_get(1)?);
+        Ok((row.try_get(0)?, BTreeMap::from([(day, lot)])))
+    }
+
+    fn merge(known: &mut Option<Self::Row>, row: Self::Row) {
+        known.get_or_insert_default().extend(row);
+    }
+
+    fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
+        let (mut new, mut known) = (Vec::new(), Vec::new());
+        for change in changes {
+            for (day, lot) in change.after {
+                let before = change.before.and_then(|before| before.get(day));
+                match before {
+                    None => new.push((change.key, *day, *lot)),
+                    Some(before) if before != lot => known.push((change.key, *day, *before, *lot)),
+                    Some(_) => {}
+                }
+            }
+        }
+        out.rows(
+            "INSERT /* points.insert_transaction_lots */ INTO points_transaction_lots (points_transaction_id, expired_from, tenant_id, taken, returned) VALUES ",
+            &new,
+            "",
+            true,
+            |sql, (transaction, day, lot)| {
+                sql.push("(").bytes(transaction.bytes()).push(",").day(*day);
+                sql.push(",").int(lot.tenant.0).push(",").int(lot.taken);
+                sql.push(",").int(lot.returned).push(")");
+            },
+        );
+        for (transaction, day, before, lot) in known {
+            let mut sql = Sql::new(
+                "UPDATE /* points.return_to_lot */ points_transaction_lots SET returned = ",
+            );
+            sql.int(lot.returned)
+                .push(" WHERE points_transaction_id = ")
+                .bytes(transaction.bytes());
+            sql.push(" AND expired_from = ")
+                .day(day)
+                .push(" AND returned = ")
+                .int(before.returned);
+            out.statement(&sql, Some(1));
+        }
+    }
+}
+
+/// When somebody must look at it: the end of its hold.
+fn due(transaction: &PointsTransaction) -> Option<Timestamp> {
+    transaction
+        .hold_until
+        .filter(|_| transaction.state == PointsTransactionState::Held)
+}
+
+const DUE: DueClaim = DueClaim {
+    select: "/* points.due_holds */ SELECT id, tenant_id FROM points_transactions WHERE due_at <= ? ORDER BY due_at LIMIT ? FOR UPDATE SKIP LOCKED",
+    codes: &[],
+    update: "UPDATE /* points.claim_holds */ points_transactions SET due_at = ",
+    where_id: " WHERE id IN (",
+};
+
+/// Up to `limit` holds whose time is over, taken until `until`.
+pub(super) async fn claim_due(
+    tx: &mut Tx,
+    until: Timestamp,
+    limit: u32,
+) -> Result<Vec<(PointsTransactionId, TenantId)>, DbError> {
+    let now = tx.now();
+    DUE.claim(
+        tx,
+        (now, until),
+        limit,
+        |(id, _): &(PointsTransactionId, TenantId)| *id.bytes(),
+    )
+    .await
+}
+
+/// What a points transaction names and this slice does not own: read once, since none of it changes later (but whether a customer is blocked, which need not be sure to the instant).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Parties {
+    /// The customer's status; none for one that does not exist.
+    pub(super) customer: Option<String>,
+    pub(super) merchant_exists: bool,
+    /// The order's customer and merchant.
+    pub(super) order: Option<(Option<CustomerId>, MerchantId)>,
+}
+
+pub(super) async fn find_parties(db: &Db, command: &PointsCommand) -> Result<Parties, DbError> {
+    let row = sqlx::query(
+        "/* points.find_parties */ SELECT c.status, m.id, o.customer_id, o.merchant_id FROM (SELECT 1) one \
+         LEFT JOIN customers c ON c.id = ? AND c.tenant_id = ? LEFT JOIN merchants m ON m.id = ? AND m.tenant_id = ? \
+         LEFT JOIN payment_orders o ON o.id = ? AND o.tenant_id = ?",
+    )
+    .bind(command.customer)
+    .bind(command.tenant)
+    .bind(command.merchant)
+    .bind(command.tenant)
+    .bind(command.order)
+    .bind(command.tenant)
+    .fetch_one(db.pool())
+    .await?;
+    let merchant: Option<MerchantId> = row.try_get(1)?;
+    let merchant_of_order: Option<MerchantId> = row.try_get(3)?;
+    let customer_of_order: Option<CustomerId> = row.try_get(2)?;
+    Ok(Parties {
+        customer: row.try_get(0)?,
+        merchant_exists: merchant.is_some(),
+        order: merchant_of_order.map(|merchant| (customer_of_order, merchant)),
+    })
+}
+
+/// Whether the reference was used.
+pub(super) async fn is_known(db: &Db, command: &PointsCommand) -> Result<bool, DbError> {
+    let known: Option<i64> = sqlx::query_scalar(
+        "/* points.is_known */ SELECT 1 FROM points_transactions WHERE tenant_id = ? AND source = ? AND kind = ? AND reference = ?",
+    )
+    .bind(command.tenant)
+    .bind(command.source.as_str())
+    .bind(command.kind().code())
+    .bind(command.reference.as_str())
+    .fetch_optional(db.pool())
+    .await?;
+    Ok(known.is_some())
+}
+
+pub(super) async fn find(
+    db: &Db,
+    tenant: TenantId,
+    id: PointsTransactionId,
+) -> Result<Option<PointsTransaction>, DbError> {
+    let statement = format!(
+        "SELECT /* points.find_points_transaction */ {POINTS_TRANSACTION_COLUMNS} FROM points_transactions p WHERE p.id = ? AND p.tenant_id = ?"
+    );
+    let row = sqlx::query(sqlx::AssertSqlSafe(statement))
+        .bind(id)
+        .bind(tenant)
+        .fetch_optional(db.pool())
+        .await?;
+    Ok(row.as_ref().map(read_points_transaction).transpose()?)
+}
+
+/// Which points transactions are wanted. All that is given must fit.
+#[derive(Debug, Clone, Default)]
+pub struct PointsTransactionFilter {
+    pub customer: Option<CustomerId>,
+    pub source: Option<Source>,
+    pub kind: Option<PointsTransactionKind>,
+    pub state: Option<PointsTransactionState>,
+    pub reference: Option<Reference>,
+}
+
+/// Up to `limit.probe()` points transactions, newest first, older than `before`.
+pub(super) async fn list(
+    db: &Db,
+    tenant: TenantId,
+    filter: &PointsTransactionFilter,
+    before: Option<PointsTransactionId>,
+    limit: PageLimit,
+) -> Result<Vec<PointsTransaction>, DbError> {
+    let mut sql = Sql::new("SELECT /* points.list_points_transactions */ ");
+    sql.push(POINTS_TRANSACTION_COLUMNS)
+        .push(" FROM points_transactions p WHERE p.tenant_id = ")
+        .int(tenant.0);
+    if let Some(customer) = filter.customer {
+        sql.push(" AND p.customer_id = ").bytes(customer.bytes());
+    }
+    if let Some(source) = &filter.source {
+        sql.push(" AND p.source = ").text(source.as_str());
+    }
+    if let Some(kind) = filter.kind {
+        sql.push(" AND p.kind = ").int(kind.code());
+    } else if filter.reference.is_some() {
+        // All of them, so that the unique key leads to the reference.
+        sql.push(" AND p.kind IN (1, 2, 3, 4)");
+    }
+    if let Some(state) = filter.state {
+        sql.push(" AND p.state = ").int(state.code());
+    }
+    if let Some(reference) = &filter.reference {
+        sql.push(" AND p.reference = ").text(reference.as_str());
+    }
+    if let Some(before) = before {
+        sql.push(" AND p.id < ").bytes(before.bytes());
+    }
+    sql.push(" ORDER BY p.id DESC LIMIT ").int(limit.probe());
+    let rows = sqlx::raw_sql(sql.into_statement())
+        .fetch_all(db.pool())
+        .await?;
+    rows.iter()
+        .map(|row| Ok(read_points_transaction(row)?))
+        .collect()
+}

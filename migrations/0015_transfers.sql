@@ -21,7 +21,7 @@ CREATE TABLE transfers (
   constrained_side TINYINT NOT NULL COMMENT '0 neither, 1 debit, 2 credit account may not go below zero',
   account_version INT UNSIGNED NULL COMMENT 'of that account, after this transfer',
   balance_after BIGINT NULL COMMENT 'posted, of that account',
-  lot DATE NULL COMMENT 'first day on which the points are gone (UTC+8)',
+  lot DATE NULL COMMENT 'first day on which the points can no longer be used (UTC+8)',
   created_at DATETIME(6) NOT NULL,
   constrained_account BINARY(16) GENERATED ALWAYS AS (CASE constrained_side WHEN 1 THEN debit_account WHEN 2 THEN credit_account ELSE NULL END) VIRTUAL,
   entry_kind TINYINT UNSIGNED GENERATED ALWAYS AS (ORD(SUBSTR(entry_id, 16, 1)) & 127) VIRTUAL COMMENT 'of the entry, the same for the one that resolves it',

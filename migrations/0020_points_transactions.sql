@@ -26,7 +26,7 @@ CREATE TABLE points_transactions (
   source VARCHAR(32) NOT NULL COMMENT 'which back end',
   reference VARCHAR(64) NOT NULL COMMENT 'its own name for this, for ever',
   reason VARCHAR(200) NOT NULL,
-  expired_from DATE NULL COMMENT 'of an award: the first day on which its points are gone (UTC+8)',
+  expired_from DATE NULL COMMENT 'of an award: the first day on which its points can no longer be used (UTC+8)',
   hold_until DATETIME(6) NULL COMMENT 'of a redemption that is held first',
   due_at DATETIME(6) NULL,
   created_by VARCHAR(64) NOT NULL,

@@ -7,7 +7,7 @@
 -- rights: select, insert, update
 CREATE TABLE points_transaction_lots (
   points_transaction_id BINARY(16) NOT NULL,
-  expired_from DATE NOT NULL COMMENT 'the lot: first day on which its points are gone (UTC+8)',
+  expired_from DATE NOT NULL COMMENT 'the lot: first day on which its points can no longer be used (UTC+8)',
   tenant_id INT UNSIGNED NOT NULL,
   taken BIGINT NOT NULL COMMENT 'points',
   returned BIGINT NOT NULL COMMENT 'points',

@@ -9,7 +9,7 @@ CREATE TABLE point_days (
   day DATE NOT NULL,
   source VARCHAR(32) NOT NULL COMMENT 'payment, expiry, or what a back end calls itself',
   rule_version INT UNSIGNED NOT NULL COMMENT '0: no rule said how many',
-  what TINYINT NOT NULL COMMENT '1 earned, 2 awarded, 3 taken back, 4 deducted, 5 redeemed, 6 expired, 7 held, 8 let go, 9 returned',
+  what TINYINT NOT NULL COMMENT '1 earned, 2 awarded, 3 taken back, 4 deducted, 5 redeemed, 6 expired, 7 held, 8 voided, 9 returned, 9 returned',
   points BIGINT NOT NULL,
   times BIGINT NOT NULL COMMENT 'how often',
   PRIMARY KEY (tenant_id, day, source, rule_version, what)

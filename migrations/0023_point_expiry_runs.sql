@@ -1,4 +1,4 @@
--- One sweep of a tenant's lots that are over: every night, or when somebody asks. A run that is not
+-- One sweep of a tenant's lots that have expired: every night, or when somebody asks. A run that is not
 -- finished is worked on by whoever holds its lease; there is one lease, so one process sweeps at a
 -- time. Where a run stands is not written down: lots that were swept hold nothing and are passed
 -- over.

@@ -9,7 +9,7 @@
 -- nobody else tells or asks meanwhile. since tells which refund waits too long in its state.
 -- withdraw_by and withdraw_why: one person asked for the withdrawal of a large refund, and a second
 -- has not agreed yet.
--- Not all points that go back are taken from the customer: what ran out unspent of the payment's
+-- Not all points that go back are taken from the customer: what expired unspent of the payment's
 -- lot counts as given back, and what was under review when the refund began was never credited.
 -- Somebody else may refund at WeChat what was paid here, and WeChat may have made a refund of ours
 -- that the books had closed. Such a refund has a row like any other, with the number that WeChat
@@ -32,8 +32,8 @@ CREATE TABLE refunds (
   version INT UNSIGNED NOT NULL,
   amount_fen BIGINT NOT NULL,
   points_due BIGINT NOT NULL COMMENT 'points to be given back',
-  clawback_shortfall BIGINT NOT NULL COMMENT 'of these, lent to the customer because they were spent',
-  points_expired BIGINT NOT NULL COMMENT 'of those due: ran out unspent before, and count as given back',
+  clawback_shortfall BIGINT NOT NULL COMMENT 'of these, missing because the customer had spent them: now owed',
+  points_expired BIGINT NOT NULL COMMENT 'of those due: expired unspent before, and count as given back',
   points_withheld BIGINT NOT NULL COMMENT 'of those due: under review when the refund began, and never credited',
   reason VARCHAR(80) NOT NULL,
   requested_by VARCHAR(80) NOT NULL,

@@ -19,7 +19,7 @@ CREATE TABLE deliveries (
   state VARCHAR(16) NOT NULL COMMENT 'pending, delivered, dropped, parked',
   amount_fen BIGINT NULL COMMENT 'paid or refunded',
   points BIGINT NULL COMMENT 'left when the notice was planned',
-  expired_from DATE NULL COMMENT 'first day on which they are gone (UTC+8)',
+  expired_from DATE NULL COMMENT 'first day on which they can no longer be used (UTC+8)',
   happened_at DATETIME(6) NOT NULL COMMENT 'paid or refunded, by the channel; or when points will expire',
   attempts INT UNSIGNED NOT NULL COMMENT 'begun, since it was planned or retried by hand',
   next_attempt_at DATETIME(6) NULL COMMENT 'while one is under way: when it counts as lost',

@@ -1,5 +1,5 @@
 -- For people who look into the database: the customer's side of the points ledger, in the words in
--- which customers read it. `points/classes.rs` makes the service's own statements; a test compares
+-- which customers read it. `points/change_types.rs` makes the service's own statements; a test compares
 -- the two.
 --
 -- owner: points

@@ -62,7 +62,7 @@ fails is sent again with the same key. So kill the service (or its database) whi
 again, and watch the day go on.
 
 Then a few people of their own show what risk and points do: one pays too often, one from another
-network, an owner at their own merchant, one with a coupon; a back end gives points, sets them aside and
+network, an owner at their own merchant, one with a coupon; a back end awards points, holds them and
 spends them, and what is over is over. Somebody refunds elsewhere, and a refund that WeChat does
 not take is withdrawn.
 

@@ -154,7 +154,7 @@ pub enum Action {
         points: Points,
         released: bool,
     },
-    /// Points given, taken, spent or set aside by a back end; said again at each change of state.
+    /// Points awarded, deducted, redeemed, held or returned by a back end; a line for each change of state.
     PointsTransaction {
         customer: CustomerId,
         kind: &'static str,

@@ -60,7 +60,7 @@ pub enum Permission {
     AwardPoints,
     /// Take points from customers.
     DeductPoints,
-    /// Set customers' points aside, and spend or let go what was set aside.
+    /// Hold customers' points, and capture or release holds.
     HoldPoints,
     /// Balances, records and statistics of points of every customer.
     ReadPoints,

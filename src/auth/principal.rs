@@ -43,7 +43,7 @@ pub enum StaffRole {
 pub enum OperatorRole {
     Admin,
     Auditor,
-    /// A back end that gives, takes and sets aside points.
+    /// A back end that awards, deducts, redeems and holds points.
     Service,
 }
 

@@ -49,7 +49,7 @@ enum Role {
     Admin,
     /// See everything, change nothing.
     Auditor,
-    /// A back end that gives, takes and sets aside points.
+    /// A back end that awards, deducts, redeems and holds points.
     Service,
 }
 

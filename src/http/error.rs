@@ -806,7 +806,7 @@ impl From<PointsError> for Problem {
             PointsError::Blocked => Self::new(
                 StatusCode::FORBIDDEN,
                 "risk_blocked",
-                "Risk stopped it; the points transaction is kept as refused",
+                "Risk blocked it; the points transaction is stored as refused",
                 "该操作存在风险，已被拦截",
             ),
             PointsError::NotFound => Self::new(
@@ -838,7 +838,7 @@ impl From<PointsError> for Problem {
             ),
             PointsError::ReturnTooMuch { left } => conflict(
                 "return_exceeds_taken",
-                "More points than the points transaction took and are not returned yet",
+                "More points than it took and are not returned yet",
                 "退回积分超出可退数量",
                 Self::field("points", format!("at most {}", left.get())),
             ),

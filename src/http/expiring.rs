@@ -1,8 +1,8 @@
-//! Points that will be gone soon, as customers and back ends are told of them.
+//! Points that will expire soon, as customers and back ends are shown them.
 
 use serde::{Deserialize, Serialize};
 
-use super::problem::Problem;
+use super::{last_usable::last_usable_on, problem::Problem};
 use crate::points::ExpiringSoon;
 
 /// Days looked ahead unless asked, and at most.
@@ -13,7 +13,7 @@ const WITHIN_DAYS_MAX: u32 = 366;
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ExpiringWithin {
-    /// Days to look ahead for points that will be gone, 30 unless said.
+    /// Days to look ahead for points that will expire, 30 unless said.
     #[param(minimum = 1, maximum = 366)]
     expiring_within_days: Option<u32>,
 }
@@ -31,13 +31,13 @@ impl ExpiringWithin {
 pub(super) struct ExpiringPoints {
     #[schema(example = 30)]
     within_days: u32,
-    /// Gone within these days, unless they are used before.
+    /// Expire within these days, unless they are used before.
     #[schema(example = 80)]
     points: i64,
-    /// The first day (at UTC+8) on which some of them are gone.
+    /// The last day (at UTC+8) on which all of them can be used.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(format = Date, example = "2026-12-01")]
-    next_on: Option<String>,
+    #[schema(format = Date, example = "2026-11-30")]
+    last_usable_on: Option<String>,
 }
 
 impl From<ExpiringSoon> for ExpiringPoints {
@@ -45,7 +45,7 @@ impl From<ExpiringSoon> for ExpiringPoints {
         Self {
             within_days: soon.within_days,
             points: soon.points.get(),
-            next_on: soon.next_on.map(|day| day.to_string()),
+            last_usable_on: soon.next_on.map(|day| last_usable_on(day).to_string()),
         }
     }
 }

@@ -27,6 +27,7 @@ mod expiring;
 mod extract;
 mod incoming;
 mod json;
+mod last_usable;
 mod limit;
 mod merchant;
 mod middleware;

@@ -153,14 +153,14 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// Expires every lot that is over, account by account as the walk meets them.
+    /// Expires every expired lot, account by account as the walk meets them.
     async fn sweep(&self) -> Result<(), Left> {
         let (db, run) = (&self.expiry.db, self.run);
         let mut after = Some(LotPlace::START);
         while let Some(place) = after {
             let began = Instant::now();
             let page = with_read_timeout(
-                "lots that are over",
+                "lots that have expired",
                 expiry::next_lots(db, run.tenant, place, run.day, PAGE),
             )
             .await?;
@@ -243,8 +243,11 @@ impl Worker<'_> {
         let Some(until) = notice_until(&settings, run.day) else {
             return Ok(None);
         };
-        let before =
-            with_read_timeout("lots that are over", expiry::noticed_until(db, run.tenant)).await?;
+        let before = with_read_timeout(
+            "lots that have expired",
+            expiry::noticed_until(db, run.tenant),
+        )
+        .await?;
         let given = before.map_or(run.day, |before| before.max(run.day));
         let mut after = Some(LotPlace {
             day: given,
@@ -253,7 +256,7 @@ impl Worker<'_> {
         while let Some(place) = after {
             let began = Instant::now();
             let page = with_read_timeout(
-                "lots that are over",
+                "lots that have expired",
                 expiry::next_lots(db, run.tenant, place, until, PAGE),
             )
             .await?;

@@ -1,4 +1,4 @@
-//! Holds of points whose time is over: lets the points go.
+//! Releases holds of points that have timed out.
 
 use futures_util::{StreamExt as _, stream};
 use tokio_util::sync::CancellationToken;
@@ -18,9 +18,9 @@ pub(super) async fn run(db: Db, stop: CancellationToken) {
 
 /// True when there may be more to do at once. What cannot be ended now falls due again.
 pub async fn holds_round(db: &Db) -> Result<bool, DbError> {
-    let over = points::claim_expired_holds(db).await?;
-    let busy = !over.is_empty();
-    stream::iter(over)
+    let due = points::claim_expired_holds(db).await?;
+    let busy = !due.is_empty();
+    stream::iter(due)
         .for_each_concurrent(AT_ONCE, async |(points_transaction, tenant)| {
             match guarded("holds", points::time_out(db, tenant, points_transaction)).await {
                 Some(Ok(true)) => metrics::counter!("point_holds_expired_total").increment(1),

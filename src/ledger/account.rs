@@ -29,9 +29,9 @@ pub struct Account {
 pub struct Balance {
     /// All posted points.
     pub posted: Points,
-    /// Of these, set aside.
+    /// Of these, held.
     pub held: Points,
-    /// What can be spent. Posted less held, as far as the account's row alone can tell; no more than that, and less when points are over ([`PointHoldings::free`](super::PointHoldings::free)).
+    /// What can be spent. Posted less held, as far as the account's row alone can tell; no more than that, and less when points have expired ([`PointHoldings::free`](super::PointHoldings::free)).
     pub available: Points,
     /// On their way in, not yet decided.
     pub pending: Points,

@@ -11,8 +11,8 @@
 //!
 //! | what makes points free | repaid out of | by |
 //! |---|---|---|
-//! | a payment, an award, a review that releases them | what was granted, in the lot in which it was: all of it is free, and nothing else. Of a lot that is over as it comes: what is free then, since an older hold can do with these points ([`repayment_out_of_grant`]) | the same entry; after a review an entry of its own |
-//! | a hold that is released, timed out, captured in part, or voided by a review | what is free then ([`repayment`]): what was held, as far as its lots are not over and other holds do not need it | an entry of its own |
+//! | a payment, an award, a review that releases them | what was granted, in the lot in which it was: all of it is free, and nothing else. Of a lot that has expired when they come: what is free then, since an older hold can do with these points ([`repayment_out_of_grant`]) | the same entry; after a review an entry of its own |
+//! | a hold that is released, timed out, captured in part, or voided by a review | what is free then ([`repayment`]): what was held, as far as its lots have not expired and other holds do not need it | an entry of its own |
 //! | a refund that is closed or fails | the same, of all that was held for it | the entry of the outcome |
 //!
 //! Points that are posted out of a hold, points that expire and days that pass make nothing free. Points of a review that is open are not there yet.
@@ -50,7 +50,7 @@ pub fn repayment_out_of_grant(
         let repay = Draft::posted(from, to, repaid.get()).out_of_grant(lot);
         return Ok((!repaid.is_zero()).then_some(repay));
     }
-    // Over as they come: but an older hold may use them, and leave others free.
+    // Expired when they come: but an older hold may use them, and leave others free.
     let mut stock = PointHoldings::of(set, from);
     let left = stock.lots.entry(lot).or_default();
     *left = left

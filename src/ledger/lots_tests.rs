@@ -50,13 +50,13 @@ fn what_expires_first_is_spent_first_and_what_is_over_not_at_all() {
         taken(of(), at_once(7, None, 2)),
         Some(vec![(day(3), 5), (day(4), 2)])
     );
-    // On the day on which a lot is over, none of it is left to spend.
+    // On the day on which a lot is expired, none of it is left to spend.
     assert_eq!(
         taken(of(), at_once(7, None, 3)),
         Some(vec![(day(4), 5), (day(9), 2)])
     );
     assert_eq!(taken(of(), at_once(11, None, 3)), None);
-    // The named lot first, if it is not over.
+    // The named lot first, if it has not expired.
     assert_eq!(
         taken(of(), at_once(7, Some(9), 3)),
         Some(vec![(day(9), 5), (day(4), 2)])
@@ -79,21 +79,21 @@ fn a_hold_uses_first_what_has_expired_for_everybody_else() {
         taken(of(), held(12, Some(9))),
         Some(vec![(day(3), 5), (day(4), 5), (day(9), 2)])
     );
-    // What was over already when it was set aside is over for it too.
+    // What had expired already when it was held has expired for it too.
     assert_eq!(taken(of(), held(16, None)), None);
 }
 
-/// A hold that took the named lot first would take what was lent for a younger one, and leave points that only itself could have used.
+/// A hold that took the named lot first would take a younger one's shortfall, and leave points that only itself could have used.
 #[test]
 fn an_old_hold_leaves_to_a_younger_one_the_shortfall_credited_for_it() {
     let never = BusinessDay::NEVER;
-    // 15 points are held on day 1, and 10 of them are over on day 6.
+    // 15 points are held on day 1, and 10 of them have expired on day 6.
     let mut of = PointHoldings {
         lots: BTreeMap::from([(day(5), 10), (never, 10)]),
         holds: lots(&[(1, 15)]),
     };
     assert_eq!(of.free(day(6)), Ok(5));
-    // A refund of 10 is lent 5.
+    // A refund of 10 falls short by 5.
     plus(&mut of.lots, never, 5);
     plus(&mut of.holds, day(6), 10);
     assert_eq!(of.free(day(6)), Ok(0));
@@ -119,7 +119,7 @@ fn a_hold_that_is_covered_by_what_is_over_does_not_lock_what_is_not() {
     assert_eq!(of.free(day(2)), Ok(1));
     let of = stock(&[(2, 10), (99, 10)], &[(1, 4), (2, 7)]);
     assert_eq!(of.free(day(2)), Ok(3));
-    // One that the clock of another process has set aside tomorrow counts, whatever day it is here.
+    // One that the clock of another process has held tomorrow counts, whatever day it is here.
     let of = stock(&[(3, 10)], &[(2, 10)]);
     assert_eq!(of.free(day(1)), Ok(0));
 }
@@ -133,7 +133,7 @@ fn points_expire_out_of_the_lot_that_is_named_and_no_other() {
     let of = || lots(&[(3, 5), (4, 5), (9, 5)]);
     assert_eq!(taken(of(), expiry(5, 4)), Some(vec![(day(4), 5)]));
     assert_eq!(taken(of(), expiry(6, 4)), None);
-    assert_eq!(taken(of(), expiry(1, 9)), None, "it is not over");
+    assert_eq!(taken(of(), expiry(1, 9)), None, "it has not expired");
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn what_was_granted_just_now_is_taken_from_its_lot_and_no_other() {
     let of = || lots(&[(3, 5), (8, 5), (9, 5)]);
     assert_eq!(taken(of(), granted(5, 9)), Some(vec![(day(9), 5)]));
     assert_eq!(taken(of(), granted(6, 9)), None);
-    assert_eq!(taken(of(), granted(1, 3)), None, "it is over");
+    assert_eq!(taken(of(), granted(1, 3)), None, "it has expired");
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn as_many_points_stay_in_lots_that_are_over_as_holds_can_use() {
     assert_eq!(over(&[(1, 3)]), [(day(3), 5), (day(4), 2)]);
     assert_eq!(over(&[(1, 4), (2, 3)]), [(day(3), 3)]);
     assert_eq!(over(&[(1, 12)]), []);
-    // Set aside when the first was over already, or both were.
+    // Held when the first had expired already, or both had.
     assert_eq!(over(&[(3, 12)]), [(day(3), 5)]);
     assert_eq!(over(&[(2, 1), (3, 3)]), [(day(3), 5), (day(4), 1)]);
     assert_eq!(over(&[(2, 1), (3, 9)]), [(day(3), 4)]);
@@ -177,7 +177,7 @@ enum Step {
     Spend {
         points: i64,
     },
-    /// Of which what is missing may be lent.
+    /// Which may fall short.
     Hold {
         points: i64,
         may_fall_short: bool,
@@ -185,7 +185,7 @@ enum Step {
     End {
         which: usize,
         posts: bool,
-        /// Points that are not spent but let go, as long as one is left.
+        /// Points that are not spent but released, as long as one is left.
         less: i64,
         named: Option<usize>,
     },
@@ -245,7 +245,7 @@ fn all_can_be_posted(of: &PointHoldings, spent: i64, today: u32, youngest_first:
 }
 
 proptest! {
-    /// Whatever happens in whichever order: a hold or a part of it can be posted when its time comes, nothing leaves a lot that is over by its day, nothing that no hold can
+    /// Whatever happens in whichever order: a hold or a part of it can be posted when its time comes, nothing leaves a lot that has expired by its day, nothing that no hold can
     /// use stays in a lot after the sweep, lots hold what was granted less what left, what is free is exactly what holds do not need, and who owes has nothing free.
     #[test]
     fn a_hold_can_always_be_posted_and_nothing_is_spent_from_an_expired_lot(steps in steps()) {

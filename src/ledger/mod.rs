@@ -35,8 +35,8 @@
 //! # Lots
 //!
 //! Points that reach a customer go into the lot of the day on which they expire; points that leave are taken from a lot that the entry names, if any, and then
-//! from the lot that expires first, and never from a lot that is over. Lots change when points are posted, so the lots of an account always sum to its posted balance;
-//! what is set aside is still in them, and stays spendable until its hold ends. `lots.rs` states the order, what is *free* ([`PointHoldings::free`], the one meaning of *available*) and why
+//! from the lot that expires first, and never from an expired lot. Lots change when points are posted, so the lots of an account always sum to its posted balance;
+//! what is held is still in them, and stays spendable until its hold ends. `lots.rs` states the order, what is *free* ([`PointHoldings::free`], the one meaning of *available*) and why
 //! a hold can always be posted.
 //!
 //! # Debt
@@ -63,7 +63,7 @@
 //! | 39 | `audit_logs` | audit |
 //! | 40 | `transfers` | ledger |
 //! | 50 | `accounts`, constrained | ledger |
-//! | 60 | `point_lots` (61: the same, read only; 63: what of them ran out and counts as given back), 62 `point_holds` | ledger |
+//! | 60 | `point_lots` (61: the same, read only; 63: what of them expired and counts as given back), 62 `point_holds` | ledger |
 //! | 70 | `point_budgets` | points |
 //! | 71 | `staff_refunds` | payments |
 //! | 90 | `accounts`, unconstrained: last, because every batch touches them | ledger |

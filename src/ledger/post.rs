@@ -22,8 +22,8 @@ pub struct Draft {
     /// Fen or points, more than zero.
     pub amount: i64,
     pub pending: bool,
-    /// Points that reach a customer: the first day on which they are gone, [`BusinessDay::NEVER`] unless stated. Points that leave one: the lot that is taken from
-    /// before the others, if it is not over.
+    /// Points that reach a customer: the first day on which they can no longer be used, [`BusinessDay::NEVER`] unless stated. Points that leave one: the lot that is taken from
+    /// before the others, if it has not expired.
     pub lot: Option<BusinessDay>,
     /// Points that leave: the same operation has just granted them in the lot that is named. See [`Draft::out_of_grant`].
     pub granted: bool,
@@ -382,13 +382,13 @@ fn put(
     Ok(())
 }
 
-/// Whether points that leave must be free. Not what was set aside, all or a part of it, which was covered then; and not what expires.
+/// Whether points that leave must be free. Not what was held, all or a part of it, which was covered then; and not what expires.
 fn needs_free_points(to: AccountKind, phase: Phase) -> bool {
     let new = matches!(phase, Phase::Posted | Phase::Pending);
     new && to != AccountKind::PointsExpired
 }
 
-/// A customer's debt after a transfer between the points and the debt account: lending adds to it, repaying takes from it.
+/// A customer's debt after a transfer between the points and the debt account: a shortfall adds to it, a repayment takes from it.
 fn debt_after(
     account: &Account,
     (debit, credit): (AccountKind, AccountKind),

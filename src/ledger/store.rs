@@ -366,7 +366,7 @@ pub struct LotChange {
     pub granted: i64,
     /// Granted less spent: may be less than none.
     pub remaining: i64,
-    /// Of what was spent: what ran out.
+    /// Of what was spent: what expired.
     pub expired: i64,
     /// The last day on which points came in; none if none did.
     pub granted_on: Option<BusinessDay>,
@@ -456,12 +456,12 @@ impl RowSet for LotsOf {
     fn record(_changes: &[Change<'_, Self>], _out: &mut Recorder) {}
 }
 
-/// `point_holds`: what an account has set aside, by the day on which it was. Guarded by the version of the account, as its lots are, and loaded after it; written as it
+/// `point_holds`: what an account holds, by the day since which it does. Guarded by the version of the account, as its lots are, and loaded after it; written as it
 /// shall be, and what is nothing is no row.
 #[derive(Debug)]
 pub struct Holds;
 
-/// What is set aside of one account.
+/// The holds of one account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldDays {
     pub tenant: TenantId,
@@ -535,7 +535,7 @@ impl RowSet for Holds {
     }
 }
 
-/// What ran out of a lot, and how much of it was counted as given back. Written where the latter changes, and only if it is still what was loaded; what ran out changes
+/// What expired of a lot, and how much of it was counted as given back. Written where the latter changes, and only if it is still what was loaded; what expired changes
 /// with [`Lots`], and never becomes less.
 #[derive(Debug)]
 pub(crate) struct LotExpiries;
@@ -593,7 +593,7 @@ impl RowSet for LotExpiries {
     }
 }
 
-/// What an account has in lots and has set aside as it stands; for showing, not for deciding. None for an account that is not there.
+/// What an account has in lots and in holds as it stands; for showing, not for deciding. None for an account that is not there.
 pub async fn find_holdings(
     db: &Db,
     tenant: TenantId,

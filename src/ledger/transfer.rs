@@ -9,7 +9,7 @@ use crate::primitives::{AccountId, BusinessDay, TenantId, Timestamp, TransferId}
 pub enum Phase {
     /// Done at once.
     Posted,
-    /// Set aside, to be resolved.
+    /// Held, to be resolved.
     Pending,
     /// Resolves a pending one: done.
     Post,
@@ -90,7 +90,7 @@ pub struct Transfer {
     pub account_version: Option<u32>,
     pub balance_after: Option<i64>,
     pub at: Timestamp,
-    /// Points that reach a customer: the first day on which they are gone. Points that leave one: the lot that is taken from before the others, if one is named.
+    /// Points that reach a customer: the first day on which they can no longer be used. Points that leave one: the lot that is taken from before the others, if one is named.
     pub lot: Option<BusinessDay>,
 }
 

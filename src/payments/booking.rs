@@ -91,8 +91,8 @@ pub(super) fn book_held_points(
     Ok(entry)
 }
 
-/// A refund sets out: Dr merchant payable / Cr refunds in transit; the points to be taken back are set aside (pending Dr customer points / Cr points issued).
-/// What the customer has spent is lent first (Dr customer debt / Cr customer points), or the refund is refused, as the policy says. What ran out unspent is not taken: it
+/// A refund sets out: Dr merchant payable / Cr refunds in transit; the points to be taken back are held (pending Dr customer points / Cr points issued).
+/// What the customer has spent is a shortfall, booked first (Dr customer debt / Cr customer points), or the refund is refused, as the policy says. What expired unspent is not taken: it
 /// counts as given back.
 pub(super) fn book_refund(
     set: &mut WorkingSet,
@@ -156,12 +156,12 @@ fn about_to_expire(
     (account, lot): (AccountId, BusinessDay),
     today: BusinessDay,
 ) -> Result<Points, LedgerError> {
-    let over = ledger::expirable(set, account, today, usize::MAX)?;
-    let of_lot = over.into_iter().find(|(on, _)| *on == lot);
+    let expirable = ledger::expirable(set, account, today, usize::MAX)?;
+    let of_lot = expirable.into_iter().find(|(on, _)| *on == lot);
     Ok(of_lot.map_or(Points::ZERO, |(_, points)| points))
 }
 
-/// Of `due` points, those that ran out of the payment's lot unspent, or are about to: if the refund set out now they would count as given back.
+/// Of `due` points, those that expired unspent in the payment's lot, or are about to: if the refund set out now they would count as given back.
 pub(super) fn would_have_expired(
     set: &WorkingSet,
     today: BusinessDay,
@@ -171,15 +171,17 @@ pub(super) fn would_have_expired(
     let Some(lot) = expired_lot(order, today) else {
         return Ok(Points::ZERO);
     };
-    let gone = ledger::expired_in_lot(set, lot.0, lot.1)?;
+    let expired = ledger::expired_in_lot(set, lot.0, lot.1)?;
     let going = about_to_expire(set, lot, today)?;
-    let both = gone.checked_add(going).map_err(|_| LedgerError::Overflow)?;
+    let both = expired
+        .checked_add(going)
+        .map_err(|_| LedgerError::Overflow)?;
     Ok(both.min(due))
 }
 
-/// Counts what ran out of the payment's lot as given back, up to what the refund is due; each point once, whichever of the payments that filled the lot is refunded. If the
+/// Counts what expired in the payment's lot as given back, up to what the refund is due; each point once, whichever of the payments that filled the lot is refunded. If the
 /// night's sweep has not come by yet it is done for this customer here and now, so that the refund comes to the same before and after it. Points that stay in the lot because
-/// some are held have not run out.
+/// some are held have not expired.
 fn count_expired(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
@@ -202,7 +204,7 @@ fn count_expired(
     Ok(counted)
 }
 
-/// Points that are missing on `today` when `due` are to be taken back: the customer has spent them. What is over and not yet swept cannot be taken, nor can what is held.
+/// Points that are missing on `today` when `due` are to be taken back: the customer has spent them. What has expired and is not yet swept cannot be taken, nor can what is held.
 pub(super) fn shortfall(
     set: &WorkingSet,
     today: BusinessDay,
@@ -256,8 +258,8 @@ pub(super) fn return_points(set: &mut WorkingSet, order: &Order, points: Points)
 }
 
 /// Somebody else's refund arrived: Dr merchant payable / Cr channel receivable, and the points that go with it are taken back, from the lot of the payment first.
-/// What the customer has spent is owed, whatever the policy: it has happened (Dr customer debt / Cr customer points). What ran out unspent counts as given back, and what
-/// is withheld from a review was never credited. Notes what was lent and what ran out.
+/// What the customer has spent is owed, whatever the policy: it has happened (Dr customer debt / Cr customer points). What expired unspent counts as given back, and what
+/// is withheld from a review was never credited. Notes the shortfall and what expired.
 pub(super) fn book_refunded_elsewhere(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
@@ -286,7 +288,7 @@ pub(super) fn book_refunded_elsewhere(
             .state
             .payment()
             .map(|payment| payment.points_expired_from);
-        // What was lent is free by now, so that this can leave, and nothing stays free of somebody who owes.
+        // The shortfall was credited and is free by now, so that this can leave, and nothing stays free of somebody who owes.
         let issued = of_tenant(order.tenant, AccountKind::PointsIssued);
         drafts.push(Draft::posted(account, issued, taken.get()).from_lot(lot));
     }
@@ -296,7 +298,7 @@ pub(super) fn book_refunded_elsewhere(
     Ok(())
 }
 
-/// A refund will not happen: Dr refunds in transit / Cr merchant payable, the points are let go, and repay what is owed. What ran out is not given back any more, and
+/// A refund will not happen: Dr refunds in transit / Cr merchant payable, the points are released, and repay what is owed. What expired is not given back any more, and
 /// may be counted by another refund.
 pub(super) fn book_refund_undone(
     set: &mut WorkingSet,
@@ -314,13 +316,13 @@ pub(super) fn book_refund_undone(
         AccountId::merchant_payable(order.merchant),
         refund.amount.get(),
     )];
-    // All that was set aside may repay whatever is owed, as far as it is free: what was lent for this one may be what other holds need by now.
+    // All that was held may repay whatever is owed, as far as it is free: this one's shortfall may be what other holds need by now.
     if let Some(customer) = order.customer.filter(|_| !refund.points.taken().is_zero()) {
         let repay = ledger::repayment(set, customer, cx.now().business_day())?;
         drafts.extend(repay.map(|repay| {
-            // What was lent went into the lot that lasts for ever.
-            let shortfall = repay.amount <= refund.points.shortfall.get();
-            repay.from_lot(shortfall.then_some(BusinessDay::NEVER))
+            // The shortfall went into the lot that lasts for ever.
+            let covered = repay.amount <= refund.points.shortfall.get();
+            repay.from_lot(covered.then_some(BusinessDay::NEVER))
         }));
     }
     post(set, cx, refund, EntryKind::RefundOutcome, &drafts)

@@ -13,7 +13,7 @@
 //! | WeChat says | row | order | books |
 //! |---|---|---|---|
 //! | processing, abnormal | that | counts it as asked for | nothing |
-//! | success | succeeded | counts it as arrived | one entry, `RefundedElsewhere`: Dr merchant payable / Cr channel receivable; what is missing lent; Dr customer points / Cr points issued. What ran out unspent counts as given back |
+//! | success | succeeded | counts it as arrived | one entry, `RefundedElsewhere`: Dr merchant payable / Cr channel receivable; the shortfall; Dr customer points / Cr points issued. What expired unspent counts as given back |
 //! | closed | closed | counts it no more | nothing |
 //!
 //! Which row a number has stands in `foreign_refunds`, whose key is a hash of tenant and number: told twice, at once, in two processes, by a notice and by a query, it is one.

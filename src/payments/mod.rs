@@ -40,7 +40,7 @@
 //!
 //! Risk is asked before a settlement is submitted (`credit.rs`, with what `recent.rs` knows of the order). Whatever it says the money settles; the points are credited with it, or are
 //! pending in an entry of their own (`PointsHeld`) until a person or a time-out decides ([`decide_review`], [`time_out_review`]), or there are none. Held points count
-//! against the cap of the day on which they were earned, whatever becomes of them; a debt is repaid when they are let in. A refund withholds its part of them, which is the
+//! against the cap of the day on which they were earned, whatever becomes of them; a debt is repaid when they are credited. A refund withholds its part of them, which is the
 //! review's again should it fail. `review.rs` has the tables.
 //!
 //! ## No callback, and the end of an order's time
@@ -66,14 +66,14 @@
 //!
 //! | event | CNY | points |
 //! |---|---|---|
-//! | accepted | Dr merchant payable / Cr refunds in transit | what ran out unspent is expired, if no sweep has done it; what is to be taken is set aside; of that, what was spent is lent (Dr customer debt / Cr customer points) |
+//! | accepted | Dr merchant payable / Cr refunds in transit | what has expired unspent is taken, if no sweep has done it; what is to be taken is held; of that, what was spent is a shortfall (Dr customer debt / Cr customer points) |
 //! | succeeded | Dr refunds in transit / Cr channel receivable | Dr customer points / Cr points issued, from the lot of the payment first, then first expiring first |
-//! | closed, failed, withdrawn | Dr refunds in transit / Cr merchant payable | let go; what is owed is repaid out of them |
+//! | closed, failed, withdrawn | Dr refunds in transit / Cr merchant payable | released; what is owed is repaid out of them |
 //!
 //! - **How many points**: in proportion to the amount, on the sum of all refunds of the order and rounded down, so pieces give back what the whole does. What is taken is
 //!   returned to the total cap of the rule, and not to the cap of a day.
-//! - **Points that ran out** of the payment's lot unspent count as given back, each point once and up to what the refund is due ([`PointsBack`]): nobody owes what they never
-//!   had the use of. The lot counts what ran out of it and what refunds have claimed of that, so that payments which filled one lot share it; a refund that fails
+//! - **Points that expired** in the payment's lot unspent count as given back, each point once and up to what the refund is due ([`PointsBack`]): nobody owes what they never
+//!   had the use of. The lot counts what expired in it and what refunds have claimed of that, so that payments which filled one lot share it; a refund that fails
 //!   gives its claim up. A refund that comes before the night's sweep does the sweep for this customer, and so comes to the same.
 //! - **Spent points**: by policy the customer owes them (the next points that come in repay it), shown beside the balance (*debt*) or in it (*negative*), or the refund is refused. The books
 //!   themselves never go below zero.

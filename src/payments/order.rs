@@ -696,8 +696,8 @@ impl Order {
         self.review == PointsReview::Open
     }
 
-    /// Of the points that the payment earned, those that were credited: none while they are under review, none if they were let go, and not what goes back with refunds
-    /// that set out before they were let in.
+    /// Of the points that the payment earned, those that were credited: none while they are under review, none if they were voided, and not what goes back with refunds
+    /// that set out before they were credited.
     pub fn credited_points(&self) -> Points {
         let earned = self.state.payment().map(|payment| payment.points);
         match self.review {

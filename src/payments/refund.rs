@@ -119,15 +119,15 @@ impl Origin {
     }
 }
 
-/// `due` is the part of the points earned that the money is; it is made up of what ran out, what is withheld, and what is taken.
+/// `due` is the part of the points earned that the money is; it is made up of what expired, what is withheld, and what is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PointsBack {
     pub due: Points,
-    /// Of those taken: lent to the customer, who has spent them.
+    /// Of those taken: missing, because the customer had spent them. They are owed.
     pub shortfall: Points,
-    /// Ran out of the payment's lot unspent, before the refund set out: they count as given back.
+    /// Expired unspent in the payment's lot, before the refund set out: they count as given back.
     pub expired: Points,
-    /// Under review when the refund set out: never credited, and not for the review to let in unless the refund fails.
+    /// Under review when the refund set out: never credited, and not for the review to credit unless the refund fails.
     pub withheld: Points,
 }
 
@@ -139,7 +139,7 @@ impl PointsBack {
         withheld: Points::ZERO,
     };
 
-    /// What is set aside, and taken from the customer when the money arrives.
+    /// What is held, and taken from the customer when the money arrives.
     #[must_use]
     pub fn taken(&self) -> Points {
         let elsewhere = self.due.saturating_sub(self.expired);

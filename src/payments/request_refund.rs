@@ -375,8 +375,8 @@ impl Operation for AskRefund {
             set_out(set, cx, &order, &mut refund, (&self.terms, self.pace))?;
             self.count(set, today, amount)?;
         } else if !order.is_under_review() {
-            let gone = would_have_expired(set, today, &order, points.due)?;
-            let taken = points.due.saturating_sub(gone);
+            let expired = would_have_expired(set, today, &order, points.due)?;
+            let taken = points.due.saturating_sub(expired);
             shortfall(set, today, &order, taken, self.terms.points_shortfall)?;
         }
         let used = KeyRow {
@@ -440,7 +440,7 @@ pub(super) fn set_out(
     Ok(())
 }
 
-/// An order whose refund sets out after it had waited for a second person: of points under review its part is withheld, and none are asked back that were let go meanwhile.
+/// An order whose refund sets out after it had waited for a second person: of points under review its part is withheld, and none are asked back that were voided meanwhile.
 /// Writes the order's row if that changes it.
 fn as_reviewed(
     set: &mut WorkingSet,

@@ -6,29 +6,29 @@
 //!
 //! | outcome | pending entry | debt | order's review |
 //! |---|---|---|---|
-//! | approved, timed out and released | posted; if refunds withhold a part, voided, and the rest posted by an entry of its own | repaid out of these points, an entry of its own | let in |
+//! | approved, timed out and released | posted; if refunds withhold a part, voided, and the rest posted by an entry of its own | repaid out of these points, an entry of its own | credited |
 //! | rejected, timed out and voided | voided | stays | let go |
-//! | moot: refunds took all of it | voided | stays | let go |
+//! | superseded: refunds took all of it | voided | stays | voided |
 //!
 //! # Refunds of points under review
 //!
 //! A refund does not wait for the review, nor does it end it: it **withholds** its part of the points, in the proportion of the money, from the moment at which it sets out
 //! (`refunds.points_withheld`, summed up on the order as [`RefundSums::withheld`](super::RefundSums::withheld)). Nothing is booked for that, since nothing was credited: the
-//! pending entry stays whole until the review is decided, and lets in what is not withheld then. What becomes of a withheld part, the refund says when it ends:
+//! pending entry stays whole until the review is decided, and credits what is not withheld then. What becomes of a withheld part, the refund says when it ends:
 //!
-//! | the refund \ the review | open | let in | let go |
+//! | the refund \ the review | open | credited | voided |
 //! |---|---|---|---|
 //! | arrives | gone: the review is about less; when nothing is left it is moot | gone | gone |
 //! | fails, or is closed | the review's again, as if nothing had been | credited, by an entry of its own, and repays a debt | gone, with the others |
 //!
 //! - **A second refund** withholds its own part. Parts are of the sum of all refunds asked for, so pieces withhold what the whole would, and a refund too small for a point
-//!   withholds none. After the review is let in refunds take points back as ever; after it is let go there are none to take.
+//!   withholds none. After the points are credited refunds take points back as ever; after they are voided there are none to take.
 //! - **A refund that awaits a second person** withholds nothing: it does when it sets out, from what the review has come to by then.
-//! - **What people see**: the review's `points` are those that it may come to let in, those of refunds under way included, for these may still fail; above a limit two people
+//! - **What people see**: the review's `points` are those that it may come to release, those of refunds under way included, for these may still fail; above a limit two people
 //!   must agree to all of them. The customer's pending points are the pending entry: all of it until the decision.
 //! - **A refund that somebody else made** (`foreign.rs`) withholds its part from the first word on, as if what of ours cannot arrive beside it were gone already. So for a
-//!   while more may be withheld than was earned; then the review lets in nothing, and whichever of the refunds fails gives back what is above what the others withhold.
-//! - **Told** as points let go ([`PointsMove::Voided`]), and returned to the total cap of the rule, when it is certain that they are gone.
+//!   while more may be withheld than was earned; then the review credits nothing, and whichever of the refunds fails gives back what is above what the others withhold.
+//! - **Reported** as points voided ([`PointsMove::Voided`]), and returned to the total cap of the rule, when it is certain that they are gone.
 //! - **Killed half-way**: each step is one commit, and what is under way is in the rows of the refund and the review: the refund's job and the review's time-out go on from
 //!   there, in either order, and come to the same sum.
 
@@ -165,7 +165,7 @@ impl TurnReview {
         cx: &Cx<'_>,
     ) -> Result<(ReviewRow, Action), ReviewError> {
         let (by, now, points) = (&self.by, cx.now(), row.points);
-        // Nobody knows how much of the money is gone: a time-out lets nothing in.
+        // Nobody knows how much of the money is gone: a time-out credits nothing.
         let then = if unknown {
             TimeoutDecision::Reject
         } else {
@@ -196,7 +196,7 @@ impl TurnReview {
         })
     }
 
-    /// Who gave points by hand does not let them in.
+    /// Who awarded points by hand does not approve their review.
     fn is_somebody_else(&self, row: &ReviewRow, set: &WorkingSet) -> Result<(), ReviewError> {
         let asked_by = match row.kind {
             ReviewKind::Order => None,
@@ -294,7 +294,7 @@ impl Operation for TurnReview {
                     let points_transaction = PointsTransactionId::new(turned.id.cause());
                     let decided =
                         points::decide_review(set, cx, points_transaction, released, &self.by);
-                    decided.map_err(|error| of_deed(cx, error))?;
+                    decided.map_err(|error| of_points_transaction(cx, error))?;
                 }
             }
             metrics::counter!("risk_reviews_decided_total", "outcome" => turned.state.name())
@@ -315,7 +315,7 @@ fn order_of(set: &WorkingSet, cx: &mut Cx<'_>, review: &ReviewRow) -> Result<Ord
     })
 }
 
-/// Posts or voids the points of an order that are pending, repays a debt out of what came in, and tells of it. What refunds withhold is not decided on. What is let in after
+/// Posts or voids the points of an order that are pending, repays a debt out of what came in, and tells of it. What refunds withhold is not decided on. What is credited after
 /// its day is over as it comes, and the next expiry takes it, unless an older hold can use it.
 fn settle_points(
     set: &mut WorkingSet,
@@ -384,7 +384,7 @@ fn repayment(
 }
 
 /// A points transaction whose review is open is under review: that it cannot be decided is a broken book.
-fn of_deed(cx: &mut Cx<'_>, error: PointsError) -> ReviewError {
+fn of_points_transaction(cx: &mut Cx<'_>, error: PointsError) -> ReviewError {
     match error {
         PointsError::Ledger(error) => error.into(),
         PointsError::Db(error) => error.into(),
@@ -492,7 +492,7 @@ pub(super) fn refund_failed(
         refund.points = PointsBack::NONE;
         return Ok(());
     }
-    // Beside a refund that somebody else made more may have been withheld than was earned: what of it is left to the others is not let in here.
+    // Beside a refund that somebody else made more may have been withheld than was earned: what of it is left to the others is not credited here.
     let earned = order.state.payment().map(|paid| paid.points);
     let earned = earned.unwrap_or(Points::ZERO);
     let after = order.refunds.withheld;

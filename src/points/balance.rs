@@ -19,8 +19,8 @@ pub struct PointsRecord {
     pub version: u32,
     pub points_change: i64,
     pub points_balance: i64,
-    /// `earn`, `adjust`, `refund` (given back), `shortfall` (lent for it), `repay` (of what was lent), `award`, `deduct`, `redeem`, `hold` (set aside), `release` (let go
-    /// again), `return` (of what was deducted or redeemed), `expire`, `held` (until a review is decided), `credited` and `voided` (it is), `other`.
+    /// `earn`, `adjust`, `refund` (given back), `shortfall` (missing for it, now owed), `repay` (of what is owed), `award`, `deduct`, `redeem`, `hold`, `release` (of a
+    /// hold), `return` (of what was deducted or redeemed), `expire`, `held` (until a review is decided), `credited` and `voided` (it is), `other`.
     pub change_type: String,
     /// Where they came from or went to: `payment`, `refund`, `expiry`, `adjustment`, or what a back end calls itself.
     pub source: String,
@@ -78,12 +78,12 @@ pub async fn list_records(
         .await?)
 }
 
-/// What a customer earned and spent, told by what happened: by events, not by the legs that book them. What a refund lends because points were spent, and what repays that later, are
+/// What a customer earned and spent, by what happened, not by the legs that book it. The shortfall of a refund whose points were spent, and what repays it later, are
 /// neither earned nor spent: they are how the books carry a debt. So earned less spent is what is posted less what is owed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statistics {
     pub earned_total: Points,
-    /// Whatever left: spent, taken, taken back by refunds, over.
+    /// Whatever left: spent, deducted, taken back by refunds, expired.
     pub spent_total: Points,
     /// The last thirty days on which anything happened, newest first.
     pub days: Vec<StatisticsDay>,
@@ -159,7 +159,7 @@ pub async fn statistics(
         let found = ledger::find_account(db, tenant, id).await?;
         Ok::<_, DbError>(found.unwrap_or(Account::empty(tenant)))
     };
-    // The debt first: should something be lent or repaid in between, it is counted once too often, and never taken off before it is there.
+    // The debt first: should a shortfall be booked or repaid in between, it is counted once too often, and never taken off before it is there.
     let (debt, account) = (account(debt).await?, account(id).await?);
     let (happened, earned_and_spent) = (happened(), earned_and_spent());
     let days = format!(

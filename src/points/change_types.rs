@@ -47,8 +47,8 @@ pub(super) const fn cause(kind: EntryKind) -> Cause {
     }
 }
 
-/// The class of a record: of a transfer that is posted at once, pending, posted after that, and
-/// voided. What goes between the points and the debt is told as that, whatever the kind.
+/// The change type of a record: of a transfer that is posted at once, pending, posted after that, and
+/// voided. Transfers between points and debt have types of their own, whatever the kind.
 const fn records(kind: EntryKind) -> [&'static str; 4] {
     match kind {
         EntryKind::Settlement => ["earn"; 4],
@@ -146,7 +146,7 @@ fn by_kind(value: impl Fn(EntryKind) -> String, otherwise: &str) -> String {
     sql
 }
 
-/// The class of a record.
+/// Returns SQL for the change type of a record.
 pub(super) fn change_type() -> String {
     let of_kind = by_kind(
         |kind| {
@@ -161,8 +161,8 @@ pub(super) fn change_type() -> String {
         },
         "other",
     );
-    let [lent, repaid] = on_debt();
-    format!("CASE WHEN {lent} THEN 'shortfall' WHEN {repaid} THEN 'repay' ELSE {of_kind} END")
+    let [shortfall, repaid] = on_debt();
+    format!("CASE WHEN {shortfall} THEN 'shortfall' WHEN {repaid} THEN 'repay' ELSE {of_kind} END")
 }
 
 /// Whether a transfer goes from the debt to the points, or from the points to the debt.
@@ -173,11 +173,11 @@ fn on_debt() -> [String; 2] {
 
 /// Whether a transfer is something that happened: not one between the points and the debt.
 pub(super) fn is_no_debt() -> String {
-    let [lent, repaid] = on_debt();
-    format!("NOT ({lent} OR {repaid})")
+    let [shortfall, repaid] = on_debt();
+    format!("NOT ({shortfall} OR {repaid})")
 }
 
-/// Where the points of a transfer come from or go to; `d` is the points transaction, if there is one.
+/// Where the points of a transfer come from or go to; `p` is the points transaction, if there is one.
 pub(super) fn source_of() -> String {
     let of_kind = by_kind(|kind| format!("'{}'", source(kind)), "adjustment");
     format!("COALESCE(p.source, {of_kind})")

@@ -1,4 +1,4 @@
-//! What a back end asks for. Pure.
+//! What a back end asks for: a command. Pure.
 
 use std::fmt;
 
@@ -14,14 +14,14 @@ use crate::{
 
 use super::{PointsError, PointsTransactionKind};
 
-/// Points of one points transaction at most.
+/// Points of one command at most.
 const POINTS_MAX: Points = Points::constant(1_000_000_000);
 const REASON_MAX: usize = 200;
 /// How long a hold lasts unless said, and at most: thirty days.
 pub const HOLD_MINUTES: u32 = 30;
 const HOLD_MINUTES_MAX: u32 = 43_200;
 
-/// What a back end calls itself: the name in its token, 1 to 32 of `a-z 0-9 . _ -`. Words of which statistics make use themselves are not to be had.
+/// What a back end calls itself: the name in its token, 1 to 32 of `a-z 0-9 . _ -`. Not one of the names that statistics use themselves.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Source(String);
 
@@ -84,23 +84,24 @@ impl fmt::Display for Reference {
 /// What is to be done with the points.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Instruction {
-    /// Give them, until the day on which they are gone; the validity of the tenant's rule decides unless said.
+    /// Give them, with the first day on which they can no longer be used; the validity of the tenant's rule decides unless said.
     Award { expired_from: Option<BusinessDay> },
     /// Take them.
     Deduct,
     /// Spend them at once.
     Redeem,
-    /// Set them aside for so many minutes.
+    /// Hold them for so many minutes.
     Hold { minutes: u32 },
 }
 
-/// An award of points that nobody could ever spend: its day is the first on which they are gone.
+/// An award of points that nobody could ever spend: they would have expired when they are credited.
+/// The field is named as the API names it.
 pub(super) const EXPIRED_AT_CREATION: PointsError = PointsError::Field {
-    field: "expired_from",
-    expected: "later than today (UTC+8): on this day the points are gone",
+    field: "last_usable_on",
+    expected: "today (UTC+8) or later",
 };
 
-/// A points transaction to be done.
+/// What a back end asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PointsCommand {
     pub tenant: TenantId,
@@ -126,7 +127,7 @@ impl PointsCommand {
         }
     }
 
-    /// Everything that needs nothing but the wish itself and the day.
+    /// Refuses what is wrong with the command itself on this day.
     pub(super) fn check(&self, today: BusinessDay) -> Result<(), PointsError> {
         check_amount_and_reason(self.points, &self.reason)?;
         let wrong = |field, expected| Err(PointsError::Field { field, expected });
@@ -144,12 +145,12 @@ impl PointsCommand {
         }
     }
 
-    /// Names the points transaction for ever: the key under which it is claimed.
+    /// Returns the key under which the reference is claimed.
     pub(super) fn key(&self) -> [u8; 16] {
         key_of(self.tenant, self.kind(), (&self.source, &self.reference))
     }
 
-    /// What distinguishes one request from another under the same reference.
+    /// Returns a hash of all that distinguishes one request from another under the same reference.
     pub(super) fn request_hash(&self) -> [u8; 16] {
         let (word, day, minutes) = match self.instruction {
             Instruction::Award { expired_from } => ("award", expired_from, 0),
@@ -170,7 +171,7 @@ impl PointsCommand {
         ])
     }
 
-    /// What risk is to know; none for what is taken away by whoever may.
+    /// Returns what risk is to know; none for a deduction, which risk is not asked about.
     pub(super) fn facts(&self, merchant: Option<MerchantId>, at: Timestamp) -> Option<Facts> {
         let stage = match self.kind() {
             PointsTransactionKind::Award => Stage::PointsCredit,
@@ -187,7 +188,7 @@ impl PointsCommand {
     }
 }
 
-/// What names a points transaction of this kind for ever.
+/// Returns the key of a reference: one for each tenant, kind, source and reference.
 pub(super) fn key_of(
     tenant: TenantId,
     kind: PointsTransactionKind,
@@ -202,7 +203,7 @@ pub(super) fn key_of(
     ])
 }
 
-/// What holds for whatever is wished.
+/// Refuses points and reasons that no command may have.
 pub(super) fn check_amount_and_reason(points: Points, reason: &str) -> Result<(), PointsError> {
     let wrong = |field, expected| Err(PointsError::Field { field, expected });
     if points.is_zero() || points > POINTS_MAX {

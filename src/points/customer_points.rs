@@ -1,4 +1,4 @@
-//! What a customer has, and when it is gone. Reads that decide nothing.
+//! What a customer has, and when it expires. Reads that decide nothing.
 
 use sqlx::FromRow;
 
@@ -11,23 +11,23 @@ use crate::{
 /// A customer's points as they can be used today.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CustomerPoints {
-    /// As booked, but `available` is what can be spent ([`PointHoldings::free`]), which leaves out what is over: points are gone at the turn of their day, also while the night's job has
+    /// As booked, but `available` is what can be spent ([`PointHoldings::free`]), which leaves out what has expired: points expire at the end of their last usable day, also while the night's job has
     /// not taken them from the books. Points transactions and refunds are decided by the same number.
     pub balance: Balance,
     pub expiring: ExpiringSoon,
 }
 
-/// Points that will be gone soon, those that are set aside included.
+/// Points that will expire soon, those that are held included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExpiringSoon {
     /// How many days were looked ahead.
     pub within_days: u32,
     pub points: Points,
-    /// The first day on which some of them are gone.
+    /// The first day on which some of them have expired.
     pub next_on: Option<BusinessDay>,
 }
 
-/// A customer's points today (UTC+8), and what of them is gone `within_days` from now. One who never had any has nothing.
+/// A customer's points today (UTC+8), and what of them has expired `within_days` from now. One who never had any has nothing.
 pub async fn customer_points(
     db: &Db,
     tenant: TenantId,
@@ -61,22 +61,22 @@ pub async fn customer_points(
     })
 }
 
-/// The same without looking ahead.
+/// Returns the balance alone.
 pub async fn balance(db: &Db, tenant: TenantId, customer: CustomerId) -> Result<Balance, DbError> {
     Ok(customer_points(db, tenant, customer, 0).await?.balance)
 }
 
-/// Points of a customer that are gone on one day.
+/// Points of a customer that expire on one day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
 pub struct ExpiringDay {
-    /// The first day on which they are gone, at UTC+8.
+    /// The first day on which they can no longer be used, at UTC+8.
     #[sqlx(try_from = "time::Date")]
     pub day: BusinessDay,
     /// More than none.
     pub points: i64,
 }
 
-/// Up to `limit.probe()` days on which points will be gone, soonest first, after `after`. What lasts for ever has no day.
+/// Up to `limit.probe()` days on which points expire, soonest first, after `after`. What lasts for ever has no day.
 pub async fn list_expiring(
     db: &Db,
     tenant: TenantId,

@@ -39,7 +39,7 @@ pub struct WouldEarn {
     /// On which the daily cap counts it.
     pub day: BusinessDay,
     pub explanation: Explanation,
-    /// The first day on which the points are gone.
+    /// The first day on which the points can no longer be used.
     pub expired_from: BusinessDay,
 }
 

@@ -1,4 +1,4 @@
-//! What was set aside is spent, let go, or its time is over: one of these, once.
+//! A hold is captured, released or times out: one of these, once.
 
 use super::{
     Applied, PointsError, PointsService, PointsTransaction, PointsTransactionState, Source,
@@ -21,7 +21,7 @@ const LEASE_SECONDS: i64 = 30;
 /// How a hold ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
-    /// Spends so many points, or all; the rest is let go.
+    /// Spends so many points, or all; the rest is released.
     Capture {
         points: Option<Points>,
     },
@@ -50,7 +50,7 @@ pub async fn end_hold(
     Ok(service.db.submit(operation).await?)
 }
 
-/// Takes holds whose time is over, so that no other process ends them at the same time; nothing is lost if this one dies.
+/// Claims holds that have timed out, so that no other process ends them at the same time; nothing is lost if this one dies.
 pub async fn claim_expired_holds(db: &Db) -> Result<Vec<(PointsTransactionId, TenantId)>, DbError> {
     db.run(ClaimExpiredHolds).await
 }
@@ -69,7 +69,7 @@ impl Work for ClaimExpiredHolds {
     }
 }
 
-/// Ends a hold whose time is over. False when somebody else has ended it, one way or another.
+/// Ends a hold that has timed out. False when somebody else has ended it, one way or another.
 pub async fn time_out(
     db: &Db,
     tenant: TenantId,
@@ -167,7 +167,7 @@ pub(super) fn want_transaction(want: &mut Wanted, set: &WorkingSet, id: PointsTr
     }
 }
 
-/// The operation by itself, for tests that need no database. Without an end: its time is over.
+/// The operation by itself, for tests that need no database. Without an end: it times out.
 #[cfg(test)]
 pub(crate) fn ending(
     tenant: TenantId,

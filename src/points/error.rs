@@ -1,4 +1,4 @@
-//! Why a back end does not get its will.
+//! Errors of points commands, and of the use cases that read points transactions.
 
 use super::{PointsTransactionState, TransitionError};
 use crate::{
@@ -7,7 +7,7 @@ use crate::{
     primitives::{Points, PointsTransactionId},
 };
 
-/// A points transaction that is not done.
+/// Why a command is refused, or a points transaction not found.
 #[derive(Debug, thiserror::Error)]
 pub enum PointsError {
     #[error("{field} is {expected}")]
@@ -23,12 +23,12 @@ pub enum PointsError {
     MerchantUnknown,
     #[error("the order does not exist, or is another customer's")]
     OrderNotTheirs,
-    /// The reference was used for another request, by the same back end: for this points transaction.
+    /// The reference was used for another request, by the same back end: for this one.
     #[error("the reference was used for another request, {0}")]
     ReferenceReused(PointsTransactionId),
     #[error("only {available} are available")]
     Insufficient { available: Points },
-    /// Risk says no. The points transaction is kept, refused, with the decision.
+    /// Risk blocks it. The points transaction is stored as refused, with the decision.
     #[error("risk stopped it")]
     Blocked,
     #[error("the points transaction does not exist")]
@@ -38,7 +38,7 @@ pub enum PointsError {
     #[error("between one and {held} can be captured")]
     CaptureTooMuch { held: Points },
     /// What a return names took nothing from the customer, or has not yet.
-    #[error("points of such a points transaction are not returned")]
+    #[error("points are returned of deductions and redemptions only")]
     NotReturnable,
     #[error("the points transaction to be returned is {}", .0.name())]
     NotDone(PointsTransactionState),

@@ -1,4 +1,4 @@
-//! Giving, taking, spending and setting aside points: a back end asks, once per reference.
+//! Executes points commands: awards, deductions, redemptions and holds, once per reference.
 
 use std::sync::Arc;
 
@@ -22,17 +22,17 @@ use crate::{
     },
 };
 
-/// A points transaction, and whether it had been asked for before.
+/// A points transaction, and whether its command is a repeat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Executed {
     pub transaction: PointsTransaction,
     pub repeated: bool,
 }
 
-/// Does what a back end asks for. The same reference with the same request is the same points transaction, for ever, and is answered with it as it stands by now; with another request
-/// it is [`PointsError::ReferenceReused`].
+/// Executes a command. A repeat (the same reference with the same request) is answered with the points transaction as it stands by now; the same reference with another request
+/// is refused with [`PointsError::ReferenceReused`].
 ///
-/// Whatever risk says is stored with the points transaction: one that it stops is kept as refused ([`PointsError::Blocked`], again at each repetition). What cannot be for want of points
+/// Risk's decision is stored with the points transaction: one that it blocks is stored as refused ([`PointsError::Blocked`], again at each repeat). What is refused for want of points
 /// leaves no trace, and its reference may be used again. Caps are for what payments earn: they neither bound awards nor count them.
 pub async fn execute(
     service: &PointsService,
@@ -40,7 +40,7 @@ pub async fn execute(
 ) -> Result<Executed, PointsError> {
     let now = service.db.now();
     let rules = service.rules.current(command.tenant).await?;
-    // Who repeats is answered by the points transaction, whatever has changed since: risk is not asked twice, nor is a day that has passed a mistake by now.
+    // A repeat is answered with the points transaction, whatever has changed since: risk is not asked twice, and a day that has passed is no mistake by now.
     let (merchant, evaluation) = if transaction_store::is_known(&service.db, &command).await? {
         (None, Evaluation::default())
     } else {
@@ -110,7 +110,7 @@ struct ExecuteCommand {
     terms: ReviewPolicy,
 }
 
-/// What becomes of a wish that can be had.
+/// What becomes of a command that is valid and affordable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     Now,
@@ -310,7 +310,7 @@ impl Operation for ExecuteCommand {
     }
 }
 
-/// The line in the audit log: what the points transaction is by now.
+/// Writes a line of the audit log with the points transaction's state.
 pub(super) fn note(
     set: &mut WorkingSet,
     cx: &Cx<'_>,
@@ -383,7 +383,7 @@ mod tests {
                 matches!(
                     refused,
                     PointsError::Field {
-                        field: "expired_from",
+                        field: "last_usable_on",
                         ..
                     }
                 ),

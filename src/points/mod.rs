@@ -10,10 +10,10 @@
 //! - **From when**: a version begins now or at an instant up to 366 days ahead. Of those that have begun the one with the latest (`effective_from`, version) is in force;
 //!   the table in [`Rules`]' module shows how. A payment earns by the rule of the order's merchant in force when the customer paid, by WeChat's clock, whenever we are told: by a
 //!   late callback, by a query, or after the order had been given up. Not earlier than the order, for WeChat tells whole seconds. How long points last is counted from
-//!   the day of the credit, so that nobody's points are over when they come.
+//!   the day of the credit, so that points never arrive expired.
 //! - **In memory**: [`RulesCache`] knows what is in force and what will be, and asks once a second for versions above the newest it knows.
 //! - **Two admins at once** queue at the tenant's row and get two versions; the later one is the one that holds.
-//! - **Why**: earning keeps its steps ([`Explanation`]), and [`dry_run()`] tells them of a payment that nobody made.
+//! - **Why**: earning keeps its steps ([`Explanation`]), and [`dry_run()`] returns them for a payment that nobody made.
 //!
 //! # Caps
 //!
@@ -23,7 +23,7 @@
 //!   cap can be had twice; the day before a gap is remembered, so that a clock that is far ahead takes
 //!   no day from anybody ([`crate::ledger::Account::earned_by`]). Points by every rule count, and the
 //!   cap is the one of the rule that credits.
-//! - **total**: points that one version of the rule has handed out and not got back. What a refund takes back, and what a review lets go, can be handed out again; what ran out was
+//! - **total**: points that one version of the rule has handed out and not got back. What a refund takes back, and what a review voids, can be handed out again; what expired was
 //!   handed out. A day's cap gets nothing back: the day is over, or who pays and refunds in turns would never meet it. Counted in `point_budgets`, one row, version-checked; two committers that credit at
 //!   once may lose a race there and run again, so a total cap costs throughput while it is set, and nothing while it is not.
 //!
@@ -31,59 +31,74 @@
 //!
 //! # Points transactions
 //!
-//! A **points transaction** is what a back end does to a customer's points: it **awards**, **deducts**, or **redeems** them, at once or after having set them aside (a *hold*); and it
-//! **returns** what it had deducted or redeemed, all or a part (`return_points.rs`). Its
-//! **source** is the name in the back end's token, its **reference** the back end's own name for it, unique for each source and kind, for ever: *one points transaction, one entry*.
+//! A **points transaction** ([`PointsTransaction`]) is what a back end does with a customer's points:
+//! it **awards**, **deducts** or **redeems** them, at once or after a **hold**, and it **returns**
+//! what it had deducted or redeemed, all or a part (`return_points.rs`). It asks for it by a
+//! **command** ([`PointsCommand`], [`ReturnCommand`]), which the [`PointsService`] takes. Its
+//! **source** is the name in the back end's token, its **reference** the back end's own name for it,
+//! unique for each source and kind, for ever: *one points transaction, one entry*.
 //!
 //! ```text
 //!                    ┌──────────▶ done ◀── capture ──┐
 //!            at once │                               │
-//!  (asked) ──────────┼── to be set aside ─────────▶ held ── release ──▶ released
-//!     │              │                               ▲ └─ time is over ─▶ expired
-//!     │ risk stops   │ risk wants a person           │
-//!     ▼              ▼            let in: done, or ──┘
+//!  (command) ────────┼── as a hold ───────────────▶ held ── release ──▶ released
+//!     │              │                               ▲ └─ time passes ─▶ expired
+//!     │ risk blocks  │ risk wants a review           │
+//!     ▼              ▼          approve: done, or ───┘
 //!   refused ◀──── under_review
-//!          let go
+//!          reject
 //! ```
 //!
-//! | state \ event | capture | release | time is over | let in | let go |
+//! | state \ event | capture | release | time passes | approve | reject |
 //! |---|---|---|---|---|---|
 //! | held | done | released | expired | no | no |
-//! | done | before, if of the same points | no | no | no | no |
-//! | released | no | before | no | no | no |
-//! | expired | no | no | before | no | no |
+//! | done | already so, if of the same points | no | no | no | no |
+//! | released | no | already so | no | no | no |
+//! | expired | no | no | already so | no | no |
 //! | `under_review` | no | no | no | done; a hold is held | refused |
 //! | refused | no | no | no | no | no |
+//!
+//! *Approve* and *reject* are how the review ends, by a person or by its time-out.
 //!
 //! | points transaction | POINTS |
 //! |---|---|
 //! | award | Dr points issued / Cr customer points, in the lot of `expired_from`; what of it repays a debt, Dr customer points / Cr customer debt |
-//! | award under review | the first pending; posted when it is let in, and a debt repaid by an entry of its own; voided when it is let go |
+//! | award under review | the first pending; posted when it is approved, and a debt repaid by an entry of its own; voided when it is rejected |
 //! | deduct, redeem at once | Dr customer points / Cr points redeemed |
 //! | return | Dr points redeemed / Cr customer points, a leg for each lot from which they came; what of it repays a debt, Dr customer points / Cr customer debt |
-//! | hold, redemption under review | the same pending; posted when captured whole; of a part voided, and the part posted by an entry of its own in the same commit; voided otherwise |
-//! | what a hold lets go (all of it, or what is left of a part) | as much of it as is free and owed: Dr customer points / Cr customer debt, by an entry of its own in the same commit |
+//! | hold, redemption under review | Dr customer points / Cr points redeemed, pending; posted when captured whole; of a part voided, and the part posted by an entry of its own in the same commit; voided otherwise |
+//! | what the end of a hold makes free (all of it, or what is left of a part) | as much of it as is owed: Dr customer points / Cr customer debt, by an entry of its own in the same commit |
 //!
-//! - **Twice**: the reference is claimed in the commit of the points transaction ([`idempotency`](crate::idempotency)), under a hash of tenant, kind, source and reference, with a hash of the
-//!   request. The same request is answered with the points transaction as it stands by then; another one is refused.
-//! - **Never below zero**: what can be spent is what is free ([`PointHoldings`](crate::ledger::PointHoldings)): in lots that are not over, and needed by nothing that is set aside. Customers and back
-//!   ends are shown that number ([`Standing`]), and it decides. The account's version guards it.
-//! - **Debts**: whoever owes points has none free. What an award brings and what a hold lets go repays first (`ledger/debt.rs`), in the commit of the points transaction.
-//! - **Two at once**: the points transaction's version and the key of the resolving entry let one end win; the other is told the state.
+//! - **Repeats**: the reference is claimed in the commit of the points transaction
+//!   ([`idempotency`](crate::idempotency)), under a hash of tenant, kind, source and reference, with a
+//!   hash of the request. The same request is answered with the points transaction as it stands by
+//!   then; another one is refused.
+//! - **Never below zero**: what can be spent is what is free ([`PointHoldings`](crate::ledger::PointHoldings)): in lots
+//!   that have not expired, and needed by no hold. Customers and back ends are shown that number
+//!   ([`CustomerPoints`]), and it decides. The account's version guards it.
+//! - **Debts**: a customer who owes points has none free. What an award brings and what the end of a
+//!   hold makes free repays first (`ledger/debt.rs`), in the commit of the points transaction.
+//! - **Two ends of a hold at once**: its version and the key of the resolving entry let one end win;
+//!   the other is told the state.
 //! - **Refusals** are decided on rows of one moment ([`batch`](crate::db::batch)). An account that
-//!   does not agree with its lots, or a points transaction with its entry, is therefore a broken book, and pages
-//!   somebody.
-//! - **Time-out**: a job claims what is due by moving `due_at`, and ends it by the same operation as everybody; killed in between, it falls due again. What is over can no
+//!   does not agree with its lots, or a points transaction with its entry, is therefore a broken
+//!   invariant, and pages somebody.
+//! - **Time-out of holds**: a job claims what is due by moving `due_at`, and ends it by the same
+//!   operation as everybody; killed in between, it falls due again. A hold whose time has passed can no
 //!   longer be captured, also while no job has looked.
-//! - **Risk**: an award is asked about at `points.credit`, a redemption at `redeem`; what is deducted is not. The decision is stored in the commit of the points transaction. Where risk
-//!   would challenge the customer a person decides, since nobody is there to answer.
+//! - **Risk**: an award is asked about at `points.credit`, a redemption at `redeem`; a deduction is not.
+//!   The decision is stored in the commit of the points transaction. Where risk would challenge the
+//!   customer a person decides, since nobody is there to answer.
 //! - **Caps** bound what payments earn: awards neither count towards them nor stop at them.
 //!
-//! Whether customer, order and merchant exist is read before the operation, from tables of slices that stand below this one: none of it changes later.
+//! Whether customer, order and merchant exist is read before the operation, from tables of slices that
+//! stand below this one: none of it changes later.
 //!
-//! Events tell how points moved ([`PointsMove`]); the relay adds them up by day, source and rule ([`day_statistics()`]).
+//! Events say how points moved ([`PointsMove`]); the relay adds them up by day, source and rule
+//! ([`day_statistics()`]).
 //!
-//! Tables owned: `points_rules` (inserted and read, never changed), `point_budgets`, `points_transactions`, `points_transaction_lots`; `point_days` is projected.
+//! Tables owned: `points_rules` (inserted and read, never changed), `point_budgets`,
+//! `points_transactions`, `points_transaction_lots`; `point_days` is projected.
 
 #![warn(clippy::arithmetic_side_effects)]
 

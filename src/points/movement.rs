@@ -13,11 +13,11 @@ pub enum PointsMove {
     Deducted,
     /// Spent.
     Redeemed,
-    /// Their time was over.
+    /// They expired.
     Expired,
     /// Held for a review; they may still become earned or awarded.
     Held,
-    /// Held, and gone by the decision.
+    /// Held, and voided by the review.
     Voided,
     /// Given back by the back end that had spent or taken them.
     Returned,

@@ -1,4 +1,4 @@
-//! The end of a points transaction's review: let in or let go.
+//! The end of a points transaction's review: approved or rejected.
 //!
 //! Whoever keeps the queue of reviews calls [`want_review`] and [`decide_review`] inside its own operation, so that its row, the points transaction and the entries are one commit.
 
@@ -13,12 +13,12 @@ use crate::{
     primitives::PointsTransactionId,
 };
 
-/// What [`decide_review`] reads. Ask again after each load.
+/// Names the rows that [`decide_review`] reads. To be called again after each load.
 pub fn want_review(want: &mut Wanted, set: &WorkingSet, transaction: PointsTransactionId) {
     want_transaction(want, set, transaction);
 }
 
-/// Who asked for a points transaction whose decision is wanted ([`want_review`]).
+/// Returns who requested a points transaction under review (after [`want_review`]).
 pub(crate) fn requested_by(set: &WorkingSet, transaction: PointsTransactionId) -> Option<&Actor> {
     set.get::<PointsTransactions>(transaction)
         .map(|transaction| &transaction.created_by)
@@ -26,7 +26,7 @@ pub(crate) fn requested_by(set: &WorkingSet, transaction: PointsTransactionId) -
 
 /// Ends the review of a points transaction, inside `decide` of whoever keeps the queue.
 ///
-/// | | let in | let go |
+/// | | approved | rejected |
 /// |---|---|---|
 /// | award | posted, repays a debt | voided |
 /// | redemption at once | posted: spent | voided |

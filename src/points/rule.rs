@@ -109,7 +109,7 @@ impl RuleTerms {
         }
     }
 
-    /// The first day on which points credited on `day` are gone.
+    /// The first day on which points credited on `day` can no longer be used.
     pub fn expired_from(&self, day: BusinessDay) -> BusinessDay {
         self.validity.expired_from(day)
     }

@@ -375,17 +375,13 @@ mod tests {
     #[test]
     fn what_is_planned_and_what_was_replaced_are_told_apart() {
         let rules = Rules::new(table()).unwrap();
-        let customer_points =
-            |version: usize, at| rules.stands(&table()[version - 1], hour(at)).name();
-        assert_eq!(customer_points(2, 12), "in_force");
-        assert_eq!(customer_points(2, 16), "replaced");
-        assert_eq!(customer_points(3, 12), "scheduled");
-        assert_eq!(customer_points(3, 18), "in_force");
-        assert_eq!(customer_points(4, 16), "in_force");
-        assert_eq!(
-            (customer_points(5, 12), customer_points(6, 12)),
-            ("replaced", "scheduled")
-        );
+        let status = |version: usize, at| rules.stands(&table()[version - 1], hour(at)).name();
+        assert_eq!(status(2, 12), "in_force");
+        assert_eq!(status(2, 16), "replaced");
+        assert_eq!(status(3, 12), "scheduled");
+        assert_eq!(status(3, 18), "in_force");
+        assert_eq!(status(4, 16), "in_force");
+        assert_eq!((status(5, 12), status(6, 12)), ("replaced", "scheduled"));
         let planned = |merchant, at| {
             let later = rules.scheduled(merchant, hour(at));
             later.map(|version| version.version).collect::<Vec<_>>()

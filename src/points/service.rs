@@ -1,4 +1,4 @@
-//! What the use cases of this slice work with.
+//! The points service: what the use cases of this slice work with.
 
 use super::{PointsTransaction, PointsTransactionFilter, RulesCache, transaction_store};
 use crate::{
@@ -7,7 +7,7 @@ use crate::{
     risk::Risk,
 };
 
-/// The counter at which back ends ask. Cheap to clone.
+/// Takes the points commands of back ends. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct PointsService {
     pub db: Db,
@@ -15,7 +15,7 @@ pub struct PointsService {
     pub risk: Risk,
 }
 
-/// One points transaction of a tenant.
+/// Returns a points transaction of the tenant.
 pub async fn find_points_transaction(
     db: &Db,
     tenant: TenantId,
@@ -24,7 +24,7 @@ pub async fn find_points_transaction(
     transaction_store::find(db, tenant, id).await
 }
 
-/// Up to `limit.probe()` points transactions, newest first, older than `before`.
+/// Returns up to `limit.probe()` points transactions, newest first, older than `before`.
 pub async fn list_points_transactions(
     db: &Db,
     tenant: TenantId,

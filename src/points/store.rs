@@ -30,7 +30,7 @@ pub(crate) fn want_budget(want: &mut Wanted, tenant: TenantId, rule_version: u32
     want.row::<Budgets>((tenant, rule_version));
 }
 
-/// Points that a version had handed out are there to be handed out again: a refund has taken them back, or a review has let them go. Nothing for a version without a total
+/// Points that a version had handed out are there to be handed out again: a refund has taken them back, or a review has voided them. Nothing for a version without a total
 /// cap, which has no budget.
 pub(crate) fn return_to_budget(
     set: &mut WorkingSet,

@@ -1,4 +1,4 @@
-//! What a back end does to a customer's points, and how it goes on. Pure.
+//! A points transaction and its transitions. Pure.
 
 use crate::{
     audit::Actor,
@@ -10,7 +10,7 @@ use crate::{
 
 use super::{Reference, Source};
 
-/// Points given, taken or spent by a back end, under its own reference. See the module's text.
+/// What a back end did with a customer's points, under its own reference. See the module's text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PointsTransaction {
     pub id: PointsTransactionId,
@@ -32,9 +32,9 @@ pub struct PointsTransaction {
     pub reason: String,
     pub order: Option<OrderId>,
     pub merchant: Option<MerchantId>,
-    /// Of an award: the first day on which its points are gone.
+    /// Of an award: the first day on which its points can no longer be used.
     pub expired_from: Option<BusinessDay>,
-    /// Of a redemption that is set aside first: until when.
+    /// Of a hold: until when.
     pub hold_until: Option<Timestamp>,
     pub created_by: Actor,
     pub version: u32,
@@ -42,26 +42,26 @@ pub struct PointsTransaction {
     pub updated_at: Timestamp,
 }
 
-/// What a back end wants with points. The number and the word are for ever.
+/// What a points transaction does. Code and name never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PointsTransactionKind {
     Award,
     Deduct,
-    /// To be spent, at once or after having been set aside.
+    /// To be spent, at once or after a hold.
     Redeem,
     /// To be given back, of what a deduction or a redemption took.
     Return,
 }
 
-/// Where a points transaction stands.
+/// The state of a points transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PointsTransactionState {
-    /// Set aside, until it is captured, released or its time is over.
+    /// Held, until it is captured, released or timed out.
     Held,
     Done,
-    /// Let go by the back end.
+    /// Released by the back end.
     Released,
-    /// Let go because its time was over.
+    /// Its time had passed.
     Expired,
     /// Risk wants a person to decide; the points are pending.
     UnderReview,
@@ -140,14 +140,14 @@ impl PointsTransactionState {
     }
 }
 
-/// What became of an event: "already so" is no mistake, which makes repeating safe.
+/// The effect of an event: "already so" is no error, which makes repeating safe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Applied {
     Now(Box<PointsTransaction>),
     Before,
 }
 
-/// Why a points transaction does not take an event.
+/// Why a points transaction does not accept an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TransitionError {
     #[error("the points transaction is {}", .0.name())]
@@ -161,7 +161,7 @@ pub enum TransitionError {
 }
 
 impl PointsTransaction {
-    /// The entry that sets points aside, for as long as it is not decided whose they are.
+    /// The pending entry of a hold, or of what is under review.
     pub const fn pending_entry(&self) -> EntryId {
         let kind = match self.kind {
             PointsTransactionKind::Award => EntryKind::PointsAwarded,
@@ -177,7 +177,7 @@ impl PointsTransaction {
         self.state == PointsTransactionState::Refused && self.version == 1
     }
 
-    /// Spends what is held, or `points` of it; the rest is let go. Once its time is over nothing can be spent, also while nobody has ended the hold yet.
+    /// Spends what is held, or `points` of it; the rest is released. Once its time has passed nothing can be spent, also while nobody has ended the hold yet.
     pub fn capture(
         &self,
         points: Option<Points>,
@@ -209,7 +209,7 @@ impl PointsTransaction {
         }
     }
 
-    /// The back end lets go what is held.
+    /// Releases a hold.
     pub fn release(&self, at: Timestamp) -> Result<Applied, TransitionError> {
         match self.state {
             PointsTransactionState::Held => Ok(Applied::Now(Box::new(
@@ -223,7 +223,7 @@ impl PointsTransaction {
         }
     }
 
-    /// The time of a hold is over.
+    /// Ends a hold that has timed out.
     pub fn time_out(&self, at: Timestamp) -> Result<Applied, TransitionError> {
         match self.state {
             PointsTransactionState::Held if self.hold_has_ended(at) => Ok(Applied::Now(Box::new(
@@ -238,7 +238,7 @@ impl PointsTransaction {
         }
     }
 
-    /// The review lets it happen: an award is given, a redemption spent. A hold begins to be one, for as long as was asked.
+    /// Approves it: an award is credited, a redemption spent, a hold begins and lasts as long as was asked.
     pub fn approve(&self, at: Timestamp) -> Result<Self, TransitionError> {
         if self.state != PointsTransactionState::UnderReview {
             return Err(TransitionError::State(self.state));
@@ -264,7 +264,7 @@ impl PointsTransaction {
         })
     }
 
-    /// The review does not.
+    /// Rejects it.
     pub fn reject(&self, at: Timestamp) -> Result<Self, TransitionError> {
         if self.state != PointsTransactionState::UnderReview {
             return Err(TransitionError::State(self.state));
@@ -272,7 +272,7 @@ impl PointsTransaction {
         Ok(self.moved_to(PointsTransactionState::Refused, at))
     }
 
-    /// Gives back `points` of what it spent or took, as one more part. It stands as it stood.
+    /// Counts `points` of what it took as returned, as one more part. Its state stays.
     pub fn return_points(&self, points: Points) -> Result<Self, TransitionError> {
         let taken = match self.kind {
             PointsTransactionKind::Deduct => self.points,

@@ -1,4 +1,4 @@
-//! What points transactions write into the books, and what they tell. Called inside `decide`; pure.
+//! The entries and events of points transactions. Called inside `decide`; pure.
 
 use std::collections::BTreeMap;
 
@@ -67,7 +67,7 @@ pub(super) fn award(
     Ok(())
 }
 
-/// The same, pending: nobody has decided yet, so it repays nothing.
+/// Books an award under review: pending, and it repays nothing yet.
 pub(super) fn award_pending(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
@@ -112,7 +112,7 @@ fn repay(
     }
 }
 
-/// A review lets an award in: the pending entry is posted, and repays a debt by an entry of its own.
+/// A review has approved an award: the pending entry is posted, and repays a debt by an entry of its own.
 pub(super) fn award_after_review(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
@@ -149,7 +149,7 @@ pub(super) fn deduct(
     Ok(())
 }
 
-/// Points are spent that were not set aside by an entry that is still pending.
+/// Points are spent that no pending entry holds (any more).
 pub(super) fn redeem(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
@@ -176,7 +176,7 @@ fn spent(
     Ok(())
 }
 
-/// Points are set aside.
+/// Dr customer points / Cr points redeemed, pending.
 pub(super) fn reserve(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
@@ -186,8 +186,8 @@ pub(super) fn reserve(
     post(set, cx, transaction, EntryKind::PointsReserved, &[draft])
 }
 
-/// What was set aside is spent: all of it by posting the entry, a part by an entry of its own after the whole was let go, in one commit. That entry too
-/// may use what the hold protected; what is left over is free, and repays a debt.
+/// What was held is spent: all of it by posting the entry, a part by an entry of its own after the whole was voided, in one commit. That entry too
+/// may use what the hold protected; what is left is free, and repays a debt.
 pub(super) fn capture(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
@@ -241,7 +241,7 @@ fn note_lots(
 }
 
 /// Points go back into the lots from which they came, one leg each: Dr points redeemed / Cr customer points. What is free then repays a debt: Dr customer points / Cr customer debt,
-/// out of these lots as far as their day has not come, and out of whatever an older hold leaves free that can do with the others.
+/// out of these lots as far as they have not expired, and out of whatever an older hold leaves free that can do with the others.
 pub(super) fn return_points(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
@@ -291,7 +291,7 @@ fn repaid_by_return(
     Ok(drafts)
 }
 
-/// What was pending will not be: what was set aside is free, and repays a debt.
+/// Voids the pending entry: what was held is free, and repays a debt.
 pub(super) fn void_pending(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
@@ -299,7 +299,7 @@ pub(super) fn void_pending(
 ) -> Result<(), PointsError> {
     resolve(set, cx, transaction, Resolution::Void)?;
     match transaction.kind {
-        // Awarded points that are let go never were there.
+        // Awarded points that are voided never were the customer's.
         PointsTransactionKind::Award => Ok(()),
         PointsTransactionKind::Deduct
         | PointsTransactionKind::Redeem

@@ -232,7 +232,7 @@ const DUE: DueClaim = DueClaim {
     where_id: " WHERE id IN (",
 };
 
-/// Up to `limit` holds whose time is over, taken until `until`.
+/// Up to `limit` holds that have timed out, claimed until `until`.
 pub(super) async fn claim_due(
     tx: &mut Tx,
     until: Timestamp,
@@ -248,7 +248,7 @@ pub(super) async fn claim_due(
     .await
 }
 
-/// What a points transaction names and this slice does not own: read once, since none of it changes later (but whether a customer is blocked, which need not be sure to the instant).
+/// What a command names and this slice does not own: read once, since none of it changes later (but whether a customer is blocked, which need not be sure to the instant).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Parties {
     /// The customer's status; none for one that does not exist.
@@ -312,7 +312,7 @@ pub(super) async fn find(
     Ok(row.as_ref().map(read_points_transaction).transpose()?)
 }
 
-/// Which points transactions are wanted. All that is given must fit.
+/// Which points transactions to list. All that is given must fit.
 #[derive(Debug, Clone, Default)]
 pub struct PointsTransactionFilter {
     pub customer: Option<CustomerId>,
@@ -322,7 +322,7 @@ pub struct PointsTransactionFilter {
     pub reference: Option<Reference>,
 }
 
-/// Up to `limit.probe()` points transactions, newest first, older than `before`.
+/// Returns up to `limit.probe()` points transactions, newest first, older than `before`.
 pub(super) async fn list(
     db: &Db,
     tenant: TenantId,

@@ -1,6 +1,6 @@
 //! How long points last. Days are those of the books (UTC+8), whatever the zone of the machine.
 //!
-//! | | points of 2026-11-21 can be used until the end of | and are gone on |
+//! | | points of 2026-11-21 can be used until the end of | and have expired from |
 //! |---|---|---|
 //! | `days` 365 | 2027-11-21 | 2027-11-22 |
 //! | `end_of_month` 0 | 2026-11-30 | 2026-12-01 |
@@ -103,7 +103,7 @@ impl Validity {
         }
     }
 
-    /// The first day on which points credited on `day` are gone.
+    /// The first day on which points credited on `day` can no longer be used.
     pub fn expired_from(self, day: BusinessDay) -> BusinessDay {
         match self {
             Self::Days { count } => day.plus_days(count.saturating_add(1)),
@@ -144,7 +144,7 @@ mod tests {
 
     use super::*;
 
-    fn gone(validity: Validity, day: Date) -> String {
+    fn expired(validity: Validity, day: Date) -> String {
         validity.expired_from(BusinessDay(day)).to_string()
     }
 
@@ -174,7 +174,7 @@ mod tests {
             (year(0), date!(9999 - 06 - 01), "9999-12-31"),
             (month(0), date!(9999 - 12 - 01), "9999-12-31"),
         ] {
-            assert_eq!(gone(validity, day), expected, "{validity:?} of {day}");
+            assert_eq!(expired(validity, day), expected, "{validity:?} of {day}");
         }
     }
 
@@ -229,29 +229,29 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the day: gone later than it, on a first of the month or year where that is promised, and never earlier for a later credit.
+        /// Whatever the day: expired later than it, on a first of the month or year where that is promised, and never earlier for a later credit.
         #[test]
         fn the_last_day_is_where_it_belongs(validity in any_validity(), julian in 2_451_545_i32..2_600_000) {
             let date = Date::from_julian_day(julian).unwrap();
             let next = date.next_day().unwrap();
-            let gone = validity.expired_from(BusinessDay(date));
-            prop_assert!(gone.0 > date);
-            prop_assert!(validity.expired_from(BusinessDay(next)) >= gone);
+            let expired = validity.expired_from(BusinessDay(date));
+            prop_assert!(expired.0 > date);
+            prop_assert!(validity.expired_from(BusinessDay(next)) >= expired);
             match validity {
                 Validity::Days { count } => {
-                    prop_assert_eq!((gone.0 - date).whole_days(), i64::from(count) + 1);
+                    prop_assert_eq!((expired.0 - date).whole_days(), i64::from(count) + 1);
                 }
                 Validity::EndOfMonth { count } => {
-                    prop_assert_eq!(gone.0.day(), 1);
-                    let last = gone.0.previous_day().unwrap();
+                    prop_assert_eq!(expired.0.day(), 1);
+                    let last = expired.0.previous_day().unwrap();
                     let months = |date: Date| date.year() * 12 + i32::from(u8::from(date.month()));
                     prop_assert_eq!(months(last) - months(date), i32::try_from(count).unwrap());
                 }
                 Validity::EndOfYear { count } => {
-                    let last = gone.0.previous_day().unwrap();
-                    prop_assert_eq!((gone.0.ordinal(), last.year()), (1, date.year() + i32::try_from(count).unwrap()));
+                    let last = expired.0.previous_day().unwrap();
+                    prop_assert_eq!((expired.0.ordinal(), last.year()), (1, date.year() + i32::try_from(count).unwrap()));
                 }
-                Validity::Never => prop_assert_eq!(gone, NEVER),
+                Validity::Never => prop_assert_eq!(expired, NEVER),
             }
         }
     }

@@ -261,11 +261,11 @@ typed_id!(
     ExceptionId, "ex"
 );
 typed_id!(
-    /// Points given, taken or set aside by a back end: see [`crate::points`]. With the customer's lane.
+    /// What a back end did with points: see [`crate::points`]. With the customer's lane.
     PointsTransactionId, "pt"
 );
 typed_id!(
-    /// One sweep of lots that are over: see [`crate::points::expiry`].
+    /// One sweep of lots that have expired: see [`crate::points::expiry`].
     ExpiryRunId, "xr"
 );
 typed_id!(
@@ -349,7 +349,7 @@ pub enum AccountKind {
     PointsIssued,
     /// Points that were spent.
     PointsRedeemed,
-    /// Points that ran out.
+    /// Points that expired.
     PointsExpired,
     /// Points that a customer owes: taken back by a refund after they had been spent.
     CustomerDebt,
@@ -479,7 +479,7 @@ pub enum EntryKind {
     Adjustment,
     /// The merchant's money set out on its way back to the customer. Cause: the refund.
     RefundAccepted,
-    /// Points of a refunded payment set aside, then taken back or let go. Cause: the refund. Pending.
+    /// Points of a refunded payment held, then taken back or released. Cause: the refund. Pending.
     RefundClawback,
     /// The refunded money arrived, or came back to the merchant: one or the other, once. Cause: the refund.
     RefundOutcome,
@@ -497,17 +497,17 @@ pub enum EntryKind {
     PointsAwarded,
     /// Points taken by a back end. Cause: the points transaction.
     PointsDeducted,
-    /// Points set aside to be spent. Cause: the points transaction. Pending.
+    /// Points held to be spent. Cause: the points transaction. Pending.
     PointsReserved,
-    /// Points were spent at once; or a part of what was set aside was, and the rest let go. Cause: the points transaction.
+    /// Points were spent at once; or a part of a hold was, and the rest released. Cause: the points transaction.
     PointsCaptured,
-    /// Points whose time was over. Cause: the expiry of one account, named when it happens: that it happens once is guarded by the account's version.
+    /// Points that expired. Cause: the expiry of one account, named when it happens: that it happens once is guarded by the account's version.
     PointsExpired,
-    /// Points that a review let in, or that were held and are free again, repaid what their owner owed. Cause: the order or the points transaction.
+    /// Points that a review credited, or that were held and are free again, repaid what their owner owed. Cause: the order or the points transaction.
     DebtRepaid,
-    /// Of the points that were held, those that the review let in: the others go back with refunds. Cause: the order.
+    /// Of the points that were held, those that the review credited: the others go back with refunds. Cause: the order.
     HeldPartCredited,
-    /// Points that were kept from a review for a refund, which failed after the review had let in the others. Cause: the refund.
+    /// Points that were kept from a review for a refund, which failed after the review had credited the others. Cause: the refund.
     WithheldCredited,
     /// Points that a back end had spent or taken were given back, into the lots from which they came. Cause: the return, a points transaction.
     PointsReturned,

@@ -208,7 +208,7 @@ async fn replay(
             posted.saturating_sub(played.debits_pending) >= 0,
             || {
                 format!(
-                    "{id} is at {posted} with {} set aside after {:?}",
+                    "{id} is at {posted} with {} held after {:?}",
                     played.debits_pending, transfer.id
                 )
             },
@@ -268,7 +268,7 @@ async fn holds_of(
     Ok(())
 }
 
-/// What is left in the lots of an account is what is posted on it, for whatever is set aside is still in them; and each lot is what the transfers make it.
+/// What is left in the lots of an account is what is posted on it, for whatever is held is still in them; and each lot is what the transfers make it.
 async fn lots_of(
     conn: &mut MySqlConnection,
     id: AccountId,

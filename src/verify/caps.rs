@@ -6,7 +6,7 @@
 //!   is decided. After each credit the day's sum is within the cap of the version that the order names, and a credit that is less than the payment earned leaves no room
 //!   under the cap: the cap is exact at its edge. Because the order of versions is the order in which committers won the account, this holds for payments at once too.
 //! - **The count itself.** `accounts.earned_on` and `earned_points` are the latest day counted and its sum, and the columns beside them what was counted before a gap: what settlement reads is what happened.
-//! - **Total.** What a version with a total cap handed out and did not get back (from refunds that arrived, or from a review that let it go), summed over the orders that name it, is what its budget says, and within the cap; a budget belongs to a version that has a cap.
+//! - **Total.** What a version with a total cap handed out and did not get back (from refunds that arrived, or from a review that voided it), summed over the orders that name it, is what its budget says, and within the cap; a budget belongs to a version that has a cap.
 //!
 //! That a payment which earned nothing at all met a cap is part of invariant 6 ([`super::rules`]). Points that back ends give count against no cap.
 
@@ -111,7 +111,7 @@ impl DayCount {
     }
 }
 
-/// Points that a payment credits: at once, or pending until a review lets them in.
+/// Points that a payment credits: at once, or pending until a review credits them.
 fn is_earned(transfer: &Transfer) -> bool {
     let entry = transfer.id.entry;
     let by_payment = match transfer.phase {

@@ -57,10 +57,12 @@ fn code(name: &str) -> Option<u8> {
         "share" => find(&ShareStateKind::ALL.map(|kind| (kind.name(), kind.code()))),
         "part" => find(&PartState::ALL.map(|state| (state.name(), state.code()))),
         "return" => find(&ReturnState::ALL.map(|state| (state.name(), state.code()))),
-        "points transaction" => {
+        "points_transaction" => {
             find(&PointsTransactionState::ALL.map(|state| (state.name(), state.code())))
         }
-        "deed_kind" => find(&PointsTransactionKind::ALL.map(|kind| (kind.name(), kind.code()))),
+        "points_transaction_kind" => {
+            find(&PointsTransactionKind::ALL.map(|kind| (kind.name(), kind.code())))
+        }
         "review" => find(&[
             (ReviewState::Open.name(), ReviewState::Open.code()),
             (claimed.name(), claimed.code()),

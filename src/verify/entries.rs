@@ -1,5 +1,5 @@
 //! Journal entries and the orders that they settle: invariants 1, 5 and 6. Refunds and sharings are read beside them: see `refunds`, `refunded`,
-//! `sharing` and `shared`; and so are points transactions: see `points transactions`.
+//! `sharing` and `shared`; and so are points transactions: see `points_transactions`.
 
 use std::collections::HashMap;
 

@@ -169,7 +169,7 @@ const ALWAYS: [Rule; 23] = [
     },
     Rule {
         of: Of::PointsTransaction,
-        stuck: "d.id FROM points_transactions d WHERE d.state = $points transaction.under_review AND NOT EXISTS (SELECT 1 FROM risk_reviews v WHERE v.id = CONCAT(SUBSTR(d.id, 1, 15), x'01') AND v.kind = $review_of.points transaction AND v.state IN ($review.open, $review.claimed))",
+        stuck: "d.id FROM points_transactions d WHERE d.state = $points_transaction.under_review AND NOT EXISTS (SELECT 1 FROM risk_reviews v WHERE v.id = CONCAT(SUBSTR(d.id, 1, 15), x'01') AND v.kind = $review_of.points_transaction AND v.state IN ($review.open, $review.claimed))",
         says: "is under a review that nobody decides",
     },
     Rule {
@@ -179,7 +179,7 @@ const ALWAYS: [Rule; 23] = [
     },
     Rule {
         of: Of::Review,
-        stuck: "v.id FROM risk_reviews v LEFT JOIN points_transactions d ON d.id = CONCAT(SUBSTR(v.id, 1, 15), x'00') WHERE v.kind = $review_of.points transaction AND v.state IN ($review.open, $review.claimed) AND COALESCE(d.state, 0) <> $points transaction.under_review",
+        stuck: "v.id FROM risk_reviews v LEFT JOIN points_transactions d ON d.id = CONCAT(SUBSTR(v.id, 1, 15), x'00') WHERE v.kind = $review_of.points_transaction AND v.state IN ($review.open, $review.claimed) AND COALESCE(d.state, 0) <> $points_transaction.under_review",
         says: "is open, and no points transaction waits for it",
     },
     Rule {
@@ -189,8 +189,8 @@ const ALWAYS: [Rule; 23] = [
     },
     Rule {
         of: Of::PointsTransaction,
-        stuck: "d.id FROM points_transactions d WHERE (d.state = $points transaction.held) <> (d.due_at IS NOT NULL) OR (d.state = $points transaction.held AND d.hold_until IS NULL)",
-        says: "holds points without an end, or ends a hold that is over",
+        stuck: "d.id FROM points_transactions d WHERE (d.state = $points_transaction.held) <> (d.due_at IS NOT NULL) OR (d.state = $points_transaction.held AND d.hold_until IS NULL)",
+        says: "holds points without an end, or ends a hold that has ended",
     },
     Rule {
         of: Of::Delivery,
@@ -271,7 +271,7 @@ const RUNNING: [Rule; 19] = [
     Rule {
         of: Of::PointsTransaction,
         // Whoever tries to end it moves `due_at`, and never this.
-        stuck: "d.id FROM points_transactions d WHERE d.state = $points transaction.held AND d.hold_until < @late",
+        stuck: "d.id FROM points_transactions d WHERE d.state = $points_transaction.held AND d.hold_until < @late",
         says: "holds points for more than an hour after its end",
     },
     Rule {
@@ -292,7 +292,7 @@ const RUNNING: [Rule; 19] = [
     Rule {
         of: Of::Run,
         stuck: "x.id FROM point_expiry_runs x WHERE x.open = 1 AND x.asked_at < @days",
-        says: "sweeps points that are over for days, and does not come to an end",
+        says: "sweeps expired points for days, and does not come to an end",
     },
     Rule {
         of: Of::Order,
@@ -354,7 +354,7 @@ pub(super) async fn check(
         "/* verify.under_way */ SELECT CAST((SELECT COUNT(*) FROM refunds WHERE state IN ($refund.awaiting_approval, $refund.returning, $refund.accepted, $refund.processing, $refund.abnormal)) \
          + (SELECT COUNT(*) FROM sharings WHERE state <> $share.done) \
          + (SELECT COUNT(*) FROM payment_orders WHERE state IN ($order.created, $order.prepaid) OR sharing = $order_sharing.wanted OR review = $order_review.open) \
-         + (SELECT COUNT(*) FROM points_transactions WHERE state IN ($points transaction.held, $points transaction.under_review)) \
+         + (SELECT COUNT(*) FROM points_transactions WHERE state IN ($points_transaction.held, $points_transaction.under_review)) \
          + (SELECT COUNT(*) FROM risk_reviews WHERE state IN ($review.open, $review.claimed)) + (SELECT COUNT(*) FROM deliveries WHERE state IN ('pending', 'parked')) \
          + (SELECT COUNT(*) FROM point_expiry_runs x WHERE x.open = 1) \
          + (SELECT COUNT(*) FROM payment_exceptions) + (SELECT COUNT(*) FROM committers) AS SIGNED)",

@@ -6,20 +6,20 @@
 //! | transfer | does to the lots |
 //! |---|---|
 //! | credit, posted or posting a pending one | grants to the lot that it names |
-//! | debit to the points expired | takes from the lot that it names and no other; that lot is over |
-//! | any other posted debit | takes from the lot that it names, if it names one, then from the others in the order in which they expire; never from one that is over |
-//! | debit posting a pending one | the same, but lots are over by the day on which the points were set aside: a hold protects what it holds. First of all it takes from those that have been over since, which only holds may still use |
+//! | debit to the points expired | takes from the lot that it names and no other; that lot has expired |
+//! | any other posted debit | takes from the lot that it names, if it names one, then from the others in the order in which they expire; never from an expired one |
+//! | debit posting a pending one | the same, but lots count as expired by the day on which the points were held: a hold protects what it holds. First of all it takes from those that have expired since, which only holds may still use |
 //! | `PointsCaptured`, posted right after its `PointsReserved` was voided, and no more than that | the same: it spends a part of the hold |
 //! | `PointsReturned` | grants to the lot that it names, of which the points transaction that it returns took as many |
-//! | pending, or voiding a pending one | nothing: what is set aside is still in its lots |
+//! | pending, or voiding a pending one | nothing: what is held is still in its lots |
 //!
-//! A lot is *over* on its day (`expired_from`, UTC+8) and ever after. [`crate::ledger`] spends in this order; what it could not have taken so is a violation, and so is a row
-//! of `point_lots` that says something else than the replay. Of a lot that was over more than [`FORGET_DAYS`](crate::points::expiry::FORGET_DAYS) days ago and has nothing left, the row may be gone: it could change
-//! nothing any more. One of which something ran out stays longer, since refunds ask for it.
+//! A lot is *expired* on the day `expired_from` (UTC+8) and ever after. [`crate::ledger`] spends in this order; what it could not have taken so is a violation, and so is a row
+//! of `point_lots` that says something else than the replay. Of a lot that expired more than [`FORGET_DAYS`](crate::points::expiry::FORGET_DAYS) days ago and has nothing left, the row may be gone: it could change
+//! nothing any more. One in which something expired stays longer, since refunds ask for it.
 //!
 //! Two more things follow from the transfers, at every point of the history:
 //!
-//! - every hold can be posted: for each day on which something was set aside and is held yet, what was set aside on it or later is in lots that are not over on it (7). `point_holds` says
+//! - every hold can be posted: for each day on which something was held and still is, what was held on it or later is in lots that have not expired on it (7). `point_holds` says
 //!   the same of the days (2 tells that the account's own sum does);
 //! - who owes points has none free when an operation is done (6). The transfers of one operation are of one instant.
 //!
@@ -49,14 +49,14 @@ pub(crate) struct LotReplay {
     lots: BTreeMap<BusinessDay, Lot>,
     /// Of which lots points transactions took points, and that was not given back yet, in points.
     taken: HashMap<Id, BTreeMap<BusinessDay, i64>>,
-    /// Transfers that set points aside and are not resolved, each with its day and points.
+    /// Pending transfers out of the account that are not resolved, each with its day and points.
     held: HashMap<TransferId, (BusinessDay, i64)>,
-    /// What they set aside, by day.
+    /// What they hold, by day.
     holds: BTreeMap<BusinessDay, i64>,
     debt: i64,
     /// Of the transfer before: its instant, and the latest day so far.
     last: Option<(Timestamp, BusinessDay)>,
-    /// What the transfer before this one let go.
+    /// What the transfer before this one released.
     voided: Option<VoidedHold>,
     /// Nothing more can be said: there was a transfer that could not be played, which is named once.
     incomplete: bool,
@@ -69,7 +69,7 @@ struct VoidedHold {
     amount: i64,
     /// When it was voided.
     at: Timestamp,
-    /// The day on which the points were set aside.
+    /// The day on which the points were held.
     since: BusinessDay,
 }
 
@@ -77,7 +77,7 @@ struct VoidedHold {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct DeletedLots {
     pub(super) spent: BusinessDay,
-    /// Where something ran out: credited last on this day.
+    /// Where something expired: credited last on this day.
     pub(super) credited: BusinessDay,
 }
 
@@ -151,7 +151,7 @@ impl LotReplay {
         }
     }
 
-    /// Lending and repaying.
+    /// Shortfalls and repayments.
     fn owe(&mut self, transfer: &Transfer) {
         let debt = |account: AccountId| account.kind() == Some(AccountKind::CustomerDebt);
         if transfer.phase != Phase::Posted {
@@ -162,7 +162,7 @@ impl LotReplay {
         }
     }
 
-    /// Setting aside, and the end of it. Gives the day on which the points were set aside that the transfer resolves.
+    /// Holds and their ends. Gives the day on which the points were held that the transfer resolves.
     fn hold(&mut self, transfer: &Transfer) -> Option<BusinessDay> {
         if transfer.constrained_side != ConstrainedSide::Debit {
             return None;
@@ -204,7 +204,7 @@ impl LotReplay {
                 short => {
                     let missing = short.map_or(i64::MAX, i64::saturating_abs);
                     return Err(format!(
-                        "leaves {missing} points less in lots that are not over on {day} than are held since then"
+                        "leaves {missing} points less in lots that have not expired on {day} than are held since then"
                     ));
                 }
             }
@@ -271,7 +271,7 @@ impl LotReplay {
         }
     }
 
-    /// `since`: when the points were set aside that it resolves.
+    /// `since`: when the points were held that it resolves.
     fn debit(
         &mut self,
         transfer: &Transfer,
@@ -306,7 +306,7 @@ impl LotReplay {
         };
         if on > today {
             return Err(format!(
-                "expires the lot of {on} on {today}, when it is not over"
+                "expires the lot of {on} on {today}, when it has not expired"
             ));
         }
         let left = self.take(on, transfer.amount);
@@ -322,7 +322,7 @@ impl LotReplay {
         Ok(())
     }
 
-    /// In the order in which [`crate::ledger`] takes: lots that have been over since the points were set aside, then the lot that was named, then the others, by day.
+    /// In the order in which [`crate::ledger`] takes: lots that have expired since the points were held, then the lot that was named, then the others, by day.
     fn spend(&mut self, transfer: &Transfer, since: BusinessDay) -> Result<(), String> {
         let today = transfer.at.business_day();
         let amount = transfer.amount;
@@ -353,7 +353,7 @@ impl LotReplay {
         }
         if due > 0 {
             return Err(format!(
-                "takes {amount} points, {due} more than the lots that are not over on {since} have"
+                "takes {amount} points, {due} more than the lots that have not expired on {since} have"
             ));
         }
         Ok(())
@@ -392,7 +392,7 @@ impl LotReplay {
             return Ok(());
         }
         Err(format!(
-            "the lot of {} has {} of {} points left and {} run out, and its transfers say {} of {} and {}",
+            "the lot of {} has {} of {} points left and {} expired, and its transfers say {} of {} and {}",
             row.expired_from,
             row.remaining,
             row.granted,
@@ -422,7 +422,7 @@ impl LotReplay {
     }
 }
 
-/// Whether points leave because their time is over. Entry and account must say the same.
+/// Whether points leave because they expired. Entry and account must say the same.
 fn is_expiry(transfer: &Transfer) -> Result<bool, String> {
     let to = transfer.credit.kind() == Some(AccountKind::PointsExpired);
     let by = transfer.id.entry.kind() == Some(EntryKind::PointsExpired);
@@ -602,7 +602,7 @@ mod tests {
         book.earn(5, Some(9)).unwrap();
         book.today = 1;
         book.take(EntryKind::RefundClawback, 5, Some(1)).unwrap();
-        assert_eq!(book.left(), [5, 0], "a lot that is over is passed by");
+        assert_eq!(book.left(), [5, 0], "an expired lot is passed by");
         let mut late = Book::default();
         late.earn(5, Some(1)).unwrap();
         late.today = 1;
@@ -663,7 +663,7 @@ mod tests {
             book.today = 1;
             (book, old)
         };
-        // The old hold uses what is over, so that a young one and whoever spends may have the rest.
+        // The old hold uses what has expired, so that a young one and whoever spends may have the rest.
         let (mut book, _) = grant();
         book.hold(2);
         book.take(EntryKind::PointsDeducted, 3, None).unwrap();
@@ -672,7 +672,7 @@ mod tests {
         let (mut book, old) = grant();
         book.resolve(old, Phase::Post, 5, Some(9)).unwrap();
         assert_eq!(book.left(), [0, 5]);
-        // What is over and held may not expire.
+        // What has expired and is held may not be swept.
         let (mut book, _) = grant();
         assert!(book.take(EntryKind::PointsExpired, 1, Some(1)).is_ok());
         let (mut book, _) = grant();
@@ -732,7 +732,7 @@ mod tests {
         // More than was held is not a part of it, and is judged by today.
         let (mut book, hold) = grant();
         assert!(book.capture(hold, 4, 6).is_err());
-        // Another points transaction, and the same points transaction after something else: what was let go is free, or over.
+        // Another points transaction, and the same points transaction after something else: what was released is free, or has expired.
         let (mut book, hold) = grant();
         book.resolve(hold, Phase::Void, 4, None).unwrap();
         book.take(EntryKind::PointsCaptured, 3, None).unwrap();
@@ -848,7 +848,7 @@ mod tests {
         assert_eq!(gone.without_row(deleted_lots(1)).count(), 1);
         gone.compare(&row(1, 0, 0), deleted_lots(1)).unwrap();
         assert_eq!(play().without_row(deleted_lots(9)).count(), 1);
-        // What ran out is counted, and such a lot stays longer.
+        // What expired is counted, and such a lot stays longer.
         let mut book = Book::default();
         book.earn(5, Some(1)).unwrap();
         book.today = 1;

@@ -15,7 +15,7 @@
 //! | `shared` | sharings, beside these orders | 5, 9 |
 //! | `sharing` | sharings, their parts and returns, beside these transfers | 5, 9 |
 //! | `accounts`, `lots`, `caps` | accounts, the transfers of checked ones with the orders that earned them, their lots and their holds, merged by account; budgets | 2, 3, 4, 6, 7, 8 |
-//! | `points transactions` | what back ends did with points, beside these transfers; the events that they told | 6, 9, 10 |
+//! | `points_transactions` | what back ends did with points, beside these transfers; the events that they told | 6, 9, 10 |
 //! | `states` | history and orders, merged by key; idempotency keys | 9, 12 |
 //! | `staff_refunds` | what people of merchants gave back alone in a day, added up by the database, beside what is counted | 8 |
 //! | `days` | totals of merchants, orders and refunds, added up by the database | 10 |

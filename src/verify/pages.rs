@@ -444,7 +444,7 @@ pub(super) struct RefundsOfOrder {
     pub(super) withheld_done: i64,
     /// Taken or to be taken from the customer by those that set out and are on the table.
     pub(super) taken: i64,
-    /// What those that arrived took from the customer or from the review: not what ran out.
+    /// What those that arrived took from the customer or from the review: not what expired.
     pub(super) returned: i64,
     /// Of what is on the table, what others made.
     pub(super) elsewhere: i64,
@@ -552,7 +552,7 @@ impl Paged for Lots {
 /// `point_holds` by account and day.
 pub(super) struct Holds;
 
-/// What one account has set aside on one day, in points.
+/// What one account holds since one day, in points.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct HoldRow {
     pub(super) account: AccountId,

@@ -17,7 +17,7 @@
 //! | | refused by risk | none |
 //! | return | done | `PointsReturned`, a leg for each lot, which may repay a debt; and the lots of the points transaction that it returns say so |
 //!
-//! What was held and is free again may repay a debt, by a `DebtRepaid` of no more than that: beside a part that is spent, a release, a time-out and a review that lets go.
+//! What was held and is free again may repay a debt, by a `DebtRepaid` of no more than that: beside a part that is spent, a release, a time-out and a review that refuses.
 //!
 //! That the right entries are there, in the right phases, is invariant 9; that they are of the right points, customer and day is 6.
 
@@ -105,7 +105,7 @@ impl PointsTransactionPass {
             }
             self.compare(&transaction, &[], report);
         }
-        // What repays a debt may be of an order, whose points a review let in.
+        // What repays a debt may be of an order, whose points a review credited.
         let of_transaction = legs
             .iter()
             .find(|leg| leg.id.entry.kind() != Some(EntryKind::DebtRepaid));
@@ -165,7 +165,7 @@ impl PointsTransactionPass {
         let right = due == booked && lots && tenants;
         report.expect(Invariant::PointsFollowTheRule, right, || {
             format!(
-                "{} of {} for {}, gone on {:?}: booked is {booked:?} where {due:?} is due",
+                "{} of {} for {}, expired from {:?}: booked is {booked:?} where {due:?} is due",
                 transaction.id, transaction.points, transaction.customer, transaction.expired_from
             )
         });
@@ -376,8 +376,8 @@ async fn lots_of_points_transactions(
     let odd: Vec<(PointsTransactionId,)> = sqlx::query_as(codes::statement(
         "/* verify.transaction_lots */ SELECT p.id FROM points_transactions p LEFT JOIN \
            (SELECT points_transaction_id, SUM(taken) AS taken, SUM(returned) AS returned FROM points_transaction_lots GROUP BY points_transaction_id) l ON l.points_transaction_id = p.id \
-         WHERE (p.kind IN ($deed_kind.deduct, $deed_kind.redeem) OR l.points_transaction_id IS NOT NULL) AND (COALESCE(l.returned, 0) <> p.returned \
-           OR COALESCE(l.taken, 0) <> CASE WHEN p.kind = $deed_kind.deduct AND p.state = $points transaction.done THEN p.points WHEN p.kind = $deed_kind.redeem THEN p.captured ELSE 0 END) LIMIT 1000",
+         WHERE (p.kind IN ($points_transaction_kind.deduct, $points_transaction_kind.redeem) OR l.points_transaction_id IS NOT NULL) AND (COALESCE(l.returned, 0) <> p.returned \
+           OR COALESCE(l.taken, 0) <> CASE WHEN p.kind = $points_transaction_kind.deduct AND p.state = $points_transaction.done THEN p.points WHEN p.kind = $points_transaction_kind.redeem THEN p.captured ELSE 0 END) LIMIT 1000",
     ))
     .fetch_all(&mut *conn)
     .await?;

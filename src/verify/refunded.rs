@@ -218,7 +218,7 @@ fn points(order: &Order, report: &mut Report, sums: &RefundsOfOrder) {
     );
 }
 
-/// What lots say that refunds counted as given back, of what ran out, is what those on the table say: each point once. The database adds up. A row that was
+/// What lots say that refunds counted as given back, of what expired, is what those on the table say: each point once. The database adds up. A row that was
 /// forgotten, after no refund of what filled the lot was possible any more, says nothing.
 async fn given_back(conn: &mut MySqlConnection, report: &mut Report) -> Result<(), DbError> {
     let mut sql = Sql::new(
@@ -244,7 +244,7 @@ async fn given_back(conn: &mut MySqlConnection, report: &mut Report) -> Result<(
         report.violated(
             Invariant::PointsFollowTheRule,
             format!(
-                "the lot of {lot} of customer {} counts {counted} points as given back of what ran out, and refunds say {said}",
+                "the lot of {lot} of customer {} counts {counted} points as given back of what expired, and refunds say {said}",
                 customer.to_lowercase()
             ),
         );

@@ -6,14 +6,14 @@
 //! | refund | `RefundAccepted` | `RefundClawback`, if points are due | `RefundOutcome` |
 //! |---|---|---|---|
 //! | awaiting approval, rejected | none | none | none |
-//! | returning, accepted, processing, abnormal | merchant → in transit, and what was lent | pending | none |
+//! | returning, accepted, processing, abnormal | merchant → in transit, and the shortfall | pending | none |
 //! | succeeded | the same | posted | in transit → channel |
-//! | closed, failed, withdrawn | the same | voided | in transit → merchant, and what of the points repays a debt: no more than were set aside |
+//! | closed, failed, withdrawn | the same | voided | in transit → merchant, and what of the points repays a debt: no more than were held |
 //!
-//! Points of those due that ran out before, or were under review and are withheld from it, are in none of these. A refund that failed after the review had let in the other
+//! Points of those due that expired before, or were under review and are withheld from it, are in none of these. A refund that failed after the review had credited the other
 //! points has a `WithheldCredited` besides, which credits what it had withheld.
 //!
-//! A refund that was not made here (its `origin` is not 0) has one entry once it succeeded, `RefundedElsewhere` (merchant → channel, what was lent, what was taken back),
+//! A refund that was not made here (its `origin` is not 0) has one entry once it succeeded, `RefundedElsewhere` (merchant → channel, the shortfall, what was taken back),
 //! and none before, nor when it is closed (but for the `WithheldCredited`); its number is invariant 17 (`said.rs`).
 //!
 //! Money is invariant 5, points are 6. That money in transit is the sum of the refunds on their way counts as 5 too: accounts and transfers may agree with each
@@ -333,7 +333,7 @@ fn journal(refund: &Refund, order: &OrderOfRefund, entries: &[Vec<Transfer>], re
     report.expect(Invariant::PaidOrdersAreSettledOnce, same_merchant, || {
         format!("{} is of another merchant than its order", refund.id)
     });
-    // What is withheld was under review; what ran out went into a lot whose day has come.
+    // What is withheld was under review; what expired went into a lot that has expired.
     let expired = refund.points.expired;
     let set_out = entries
         .iter()
@@ -355,7 +355,7 @@ fn journal(refund: &Refund, order: &OrderOfRefund, entries: &[Vec<Transfer>], re
     let right = (expired.is_zero() || over) && (refund.points.withheld.is_zero() || held);
     report.expect(Invariant::PointsFollowTheRule, right, || {
         format!(
-            "{} counts {expired} points as run out of the lot of {:?} and withholds {} of a review that is {:?}",
+            "{} counts {expired} points as expired in the lot of {:?} and withholds {} of a review that is {:?}",
             refund.id, order.points_expired_from, refund.points.withheld, order.review
         )
     });
@@ -496,7 +496,7 @@ fn foreign_entries_due(refund: &Refund, order: &OrderOfRefund, stage: Stage) -> 
     }]
 }
 
-/// What a refund had withheld from a review that has let in the other points, if it will not happen.
+/// What a refund had withheld from a review that has credited the other points, if it will not happen.
 fn withheld_credited(refund: &Refund, order: &OrderOfRefund, stage: Stage) -> Option<Due> {
     let withheld = refund.points.withheld.get();
     let released = order.review == Some(PointsReview::Credited);

@@ -86,7 +86,7 @@ impl Invariant {
                 "points credited are what the rule in force said, once; refunds take back their part; points transactions are booked for their points; who owes points has none free"
             }
             Self::LotsSumToBalance => {
-                "lots are what the transfers make them and sum to the balance; nothing is spent from one that is over; every hold is covered by lots"
+                "lots are what the transfers make them and sum to the balance; nothing is spent from an expired one; every hold is covered by lots"
             }
             Self::CapsHold => {
                 "daily and total caps hold, exactly; counts of days and budgets are what was credited; what staff gave back alone in a day is counted"

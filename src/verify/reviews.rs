@@ -6,8 +6,8 @@
 //! |---|---|---|---|---|
 //! | no, wanted | none | none | none | none |
 //! | open | pending, of exactly what was earned | none | none | open or claimed |
-//! | let in | the same | posted; if refunds withhold a part, voided, and the rest a `HeldPartCredited` | perhaps, no more than came in | approved, or timed out and released |
-//! | let go | the same | voided | none | rejected, moot, or timed out and voided |
+//! | credited | the same | posted; if refunds withhold a part, voided, and the rest a `HeldPartCredited` | perhaps, no more than came in | approved, or timed out and released |
+//! | voided | the same | voided | none | rejected, moot, or timed out and voided |
 
 use sqlx::{MySqlConnection, Row as _, mysql::MySqlRow};
 
@@ -160,7 +160,7 @@ fn without_order(review: &ReviewRow, report: &mut Report) {
     );
 }
 
-/// A debt is repaid when a review lets points in; what is not an order's is a points transaction's, which looks at the entry itself.
+/// A debt is repaid when a review credits points; what is not an order's is a points transaction's, which looks at the entry itself.
 async fn is_of_points_transaction(conn: &mut MySqlConnection, cause: Id) -> Result<bool, DbError> {
     let found: Option<i64> = sqlx::query_scalar(
         "/* verify.debt_of_points_transaction */ SELECT CAST(1 AS SIGNED) FROM points_transactions WHERE id = ?",

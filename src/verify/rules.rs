@@ -71,7 +71,7 @@ impl Rules {
         *granted = granted.saturating_add(points.get());
     }
 
-    /// What refunds took back of an order's points, and what a review let go: it was not handed out.
+    /// What refunds took back of an order's points, and what a review voided: it was not handed out.
     pub(super) fn take_back(&mut self, order: &Order, refunds: &RefundsOfOrder) {
         let Some(payment) = order.state.payment() else {
             return;

@@ -330,7 +330,7 @@ async fn a_refund_of_ours_that_does_not_fit_beside_theirs_is_given_up_and_the_re
     assert_eq!(desk.pursue(&ours).await, RefundStateKind::Failed);
     let left = desk.order(order).await;
     assert_eq!(left.refundable(), Money::constant(400));
-    // While ours held its points, what theirs took was lent: of what is there now the customer owes some.
+    // While ours held its points, what theirs took was a shortfall: of what is there now the customer owes some.
     let (posted, held, owed) = desk.has(order).await;
     assert_eq!((posted - owed, held), (4, 0));
 
@@ -539,7 +539,7 @@ async fn of_points_under_review_theirs_withholds_its_part_beside_ours() {
     let desk = Desk::open().await;
     let (arrived, closed) = (RefundStatus::Success, RefundStatus::Closed);
 
-    // Theirs arrives, the review lets the rest in, ours is closed: what is left is the customer's.
+    // Theirs arrives, the review credits the rest, ours is closed: what is left is the customer's.
     let (order, ours) = withheld_twice(&desk, "a").await;
     elsewhere(&desk, order, ("TKa", 600), arrived, "n1").await;
     assert_eq!(desk.order(order).await.review, PointsReview::Open);
@@ -552,7 +552,7 @@ async fn of_points_under_review_theirs_withholds_its_part_beside_ours() {
     let report = desk.app.verify().await;
     assert!(report.is_clean(), "{report}");
 
-    // Let in before either is heard of again: theirs is closed, ours arrives.
+    // Credited before either is heard of again: theirs is closed, ours arrives.
     let (order, ours) = withheld_twice(&desk, "b").await;
     review(&desk, order, ReviewWord::Approve(String::new()), "b").await;
     elsewhere(&desk, order, ("TKb", 600), closed, "n3").await;
@@ -562,7 +562,7 @@ async fn of_points_under_review_theirs_withholds_its_part_beside_ours() {
     desk.called_back(&ours, arrived, "n4").await;
     assert_eq!(desk.has(order).await, (4 + 3, 0, 0));
 
-    // Let go, and both are closed.
+    // Voided, and both are closed.
     let (order, ours) = withheld_twice(&desk, "c").await;
     let word = ReviewWord::Reject("no".to_owned());
     review(&desk, order, word, "c").await;

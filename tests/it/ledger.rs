@@ -1,4 +1,4 @@
-//! Pending transfers: set aside, then posted or voided, once.
+//! Pending transfers: held, then posted or voided, once.
 
 use zhangfang::{
     db::{Cx, Operation, SubmitError, Wanted, WorkingSet},
@@ -152,7 +152,7 @@ async fn what_is_not_pending_cannot_be_resolved() {
     app.finish().await;
 }
 
-/// Lends points, grants others and has these repay the loan, without having read a lot.
+/// Books a shortfall, grants points and has these repay the debt, without having read a lot.
 #[derive(Debug)]
 struct RepayAtOnce {
     tenant: TenantId,
@@ -190,7 +190,7 @@ impl Operation for RepayAtOnce {
     }
 }
 
-/// A refund may lend in the batch in which a payment settles that had loaded an account without debt.
+/// A refund may book a shortfall in the batch in which a payment settles that had loaded an account without debt.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_debt_that_turns_up_in_the_batch_is_repaid_out_of_what_is_granted_there() {
     let app = TestApp::start().await;

@@ -94,16 +94,16 @@ async fn every_kind_of_damage_to_lots_and_caps_is_found_and_named() {
     // What is broken, how, and what is said of it.
     let damage: Vec<(Invariant, String, &str)> = vec![
         // What transfers say of lots.
-        (Lots, format!("UPDATE transfers SET lot = lot + INTERVAL 1 DAY WHERE {expiry} LIMIT 1"), "when it is not over"),
+        (Lots, format!("UPDATE transfers SET lot = lot + INTERVAL 1 DAY WHERE {expiry} LIMIT 1"), "when it has not expired"),
         (Lots, format!("UPDATE transfers SET lot = lot - INTERVAL 1 DAY WHERE {expiry} LIMIT 1"), "points of the lot of"),
         (Lots, format!("UPDATE transfers SET lot = NULL WHERE {expiry} LIMIT 1"), "names no lot"),
         (Lots, format!("UPDATE transfers SET amount = amount + 1 WHERE {expiry} LIMIT 1"), "which has 1 less"),
-        (Lots, format!("UPDATE transfers SET created_at = created_at - INTERVAL 1 DAY WHERE {expiry} LIMIT 1"), "when it is not over"),
+        (Lots, format!("UPDATE transfers SET created_at = created_at - INTERVAL 1 DAY WHERE {expiry} LIMIT 1"), "when it has not expired"),
         (Lots, format!("UPDATE transfers SET credit_account = CONCAT(SUBSTR(credit_account, 1, 15), x'22') WHERE {expiry} LIMIT 1"), "but not by both"),
         (Lots, format!("UPDATE transfers SET lot = lot + INTERVAL 1 DAY WHERE {settlement} ORDER BY entry_id DESC LIMIT 1"), "the lot of"),
         (Lots, format!("UPDATE transfers SET lot = NULL WHERE {awarded}"), "grants points to no lot"),
-        (Lots, format!("UPDATE transfers SET created_at = created_at + INTERVAL 60 DAY WHERE {deducted}"), "more than the lots that are not over"),
-        (Lots, "UPDATE transfers SET created_at = created_at + INTERVAL 9 DAY WHERE phase = 1".into(), "points less in lots that are not over"),
+        (Lots, format!("UPDATE transfers SET created_at = created_at + INTERVAL 60 DAY WHERE {deducted}"), "more than the lots that have not expired"),
+        (Lots, "UPDATE transfers SET created_at = created_at + INTERVAL 9 DAY WHERE phase = 1".into(), "points less in lots that have not expired"),
         (Lots, "UPDATE transfers SET lot = lot + INTERVAL 1 DAY WHERE phase = 2; UPDATE transfers SET phase = 0, entry_id = CONCAT(SUBSTR(entry_id, 1, 15), x'0d') WHERE phase = 2".into(), "the lot of"),
         // What lots say.
         (Lots, "UPDATE point_lots l JOIN (SELECT account_id, MAX(expired_from) AS last FROM point_lots WHERE remaining > 0 GROUP BY account_id HAVING COUNT(*) > 2) li ON li.account_id = l.account_id \
@@ -113,7 +113,7 @@ async fn every_kind_of_damage_to_lots_and_caps_is_found_and_named() {
         (Lots, "DELETE FROM point_lots WHERE remaining > 0 LIMIT 1".into(), "has no row"),
         (Lots, "INSERT INTO point_lots (account_id, expired_from, tenant_id, granted, remaining, expired, granted_on) SELECT account_id, '2031-01-01', tenant_id, 5, 0, 0, granted_on FROM point_lots LIMIT 1".into(), "its transfers say 0 of 0"),
         (Lots, "UPDATE point_lots SET expired = expired - 1 WHERE expired > 0 LIMIT 1".into(), "run out, and its transfers say"),
-        (Invariant::PointsFollowTheRule, "UPDATE point_lots SET given_back = 1 WHERE expired > 0 LIMIT 1".into(), "as given back of what ran out"),
+        (Invariant::PointsFollowTheRule, "UPDATE point_lots SET given_back = 1 WHERE expired > 0 LIMIT 1".into(), "as given back of what expired"),
         // Caps of days.
         (Caps, "UPDATE points_rules SET daily_cap = 24 WHERE version = 2".into(), "5 points make 25 on that day, of 24 allowed"),
         (Caps, "UPDATE points_rules SET daily_cap = 26 WHERE version = 2".into(), "though only 25 of 26 were given"),
@@ -154,11 +154,11 @@ async fn a_part_of_a_hold_outlives_its_lot_only_as_what_it_is() {
     let clean = house.verify().await;
     assert!(clean.is_clean(), "{clean}");
     let captured = "ORD(SUBSTR(entry_id, 16, 1)) = 13";
-    let too_late = "more than the lots that are not over";
+    let too_late = "more than the lots that have not expired";
     let damage: Vec<(String, &str)> = vec![
         (
             "UPDATE transfers SET created_at = created_at + INTERVAL 1 DAY WHERE phase = 1".into(),
-            "points less in lots that are not over",
+            "points less in lots that have not expired",
         ),
         (
             format!("UPDATE transfers SET amount = 7 WHERE {captured}"),
@@ -210,12 +210,12 @@ async fn every_kind_of_damage_to_holds_and_debts_is_found_and_named() {
     house.ask_refund(&paid, 1_000, "s").await.unwrap();
     house.release(lasting).await;
     let (_, posted, held) = house.purse(wang).await;
-    assert_eq!((posted, held), (18, 10), "ten of them repaid what was lent");
+    assert_eq!((posted, held), (18, 10), "ten of them repaid the shortfall");
     let clean = house.verify().await;
     assert!(clean.is_clean(), "{clean}");
     let kind = |kind: u8| format!("ORD(SUBSTR(entry_id, 16, 1)) = {kind}");
     let (earned, reserved, clawback, repaid) = (kind(1), kind(12), kind(4), kind(15));
-    let uncovered = "points less in lots that are not over on";
+    let uncovered = "points less in lots that have not expired on";
     let damage: Vec<(Invariant, String, &str)> = vec![
         // Holds that could not be posted any more.
         (Lots, format!("UPDATE transfers SET lot = DATE(created_at + INTERVAL 8 HOUR) WHERE {earned} AND leg = 1"), uncovered),

@@ -676,7 +676,7 @@ async fn points_that_were_spent_become_a_debt_that_the_next_payment_repays() {
     assert_eq!(desk.has(next).await, (0, 0, 2));
     let last = desk.paid(500, "k3").await;
     assert_eq!(desk.has(last).await, (3, 0, 0));
-    // What is lent for a refund that does not happen is taken back, unless it was repaid meanwhile.
+    // The shortfall of a refund that does not happen is taken back, unless it was repaid meanwhile.
     desk.spend(last, 3).await;
     let undone = desk.refund(last, None, "r2").await;
     assert_eq!(desk.has(last).await, (5, 5, 5));
@@ -688,7 +688,7 @@ async fn points_that_were_spent_become_a_debt_that_the_next_payment_repays() {
     desk.app.finish().await;
 }
 
-/// The batch that lends may be the batch in which the next payment settles; whether it is, is luck, so `ledger.rs` has that case alone.
+/// The batch that books a shortfall may be the batch in which the next payment settles; whether it is, is luck, so `ledger.rs` has that case alone.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payment_that_settles_beside_a_refund_with_a_shortfall_is_credited() {
     let desk = Desk::open().await;

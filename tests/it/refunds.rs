@@ -335,7 +335,7 @@ async fn points_that_were_spent_are_owed_shown_below_zero_or_stop_the_refund() {
             words.any(|record| record["change_type"] == "repay"),
             "{records}"
         );
-        // Neither the loan nor its repayment is something that was earned or spent.
+        // Neither the shortfall nor its repayment is something that was earned or spent.
         let refunds = format!("/api/v1/customer/payments/{order_no}/refunds");
         eventually("the refund arrives", || async {
             let refunds = someone.get(&refunds).await.expect(200);

@@ -334,7 +334,7 @@ async fn without_counters_payments_go_on_and_points_wait_for_a_person() {
     let approve = format!("{}/approve", path_of(&orders[1]));
     let lin = app.operator("lin").keyed("a");
     lin.post(&approve, &json!({})).await.expect(200);
-    // What the refund withholds from its review is let go when the money has arrived.
+    // What the refund withholds from its review is voided when the money has arrived.
     eventually("the refund arrives", || async {
         (points(&li).await == [10, 10, 15]).then_some(())
     })

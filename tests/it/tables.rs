@@ -72,7 +72,7 @@ const ACROSS: [(&str, Does, &str, &str); 11] = [
         "points",
         Does::Write,
         "point_lots",
-        "the nightly expiry deletes lots that were spent and have been over for long",
+        "the nightly expiry deletes lots that were spent and expired long",
     ),
     (
         "sharing",

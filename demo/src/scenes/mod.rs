@@ -69,7 +69,7 @@ pub(super) async fn play(scene: Scene<'_>) -> (Vec<SceneTold>, Vec<Check>) {
         ("a refund that was made elsewhere", stage.elsewhere().await),
         ("a refund that is withdrawn", stage.withdrawn().await),
         (
-            "points that are given, set aside, spent and over",
+            "points that are awarded, held, spent and expired",
             stage.points().await,
         ),
     ];
@@ -400,7 +400,7 @@ impl<'a> Stage<'a> {
     }
 
     async fn points(&self) -> Result<SceneTold, Gave> {
-        let mut told = SceneTold::new("points that are given, set aside, spent and over");
+        let mut told = SceneTold::new("points that are awarded, held, spent and expired");
         let customer = self.somebody("collector");
         let me: Value = self
             .scene
@@ -412,12 +412,11 @@ impl<'a> Stage<'a> {
             .or(me["customer_id"].as_str())
             .unwrap_or_default();
         let back_end = &self.scene.operators.service;
-        let tomorrow = zhangfang::primitives::Clock::now(&zhangfang::primitives::SystemClock)
+        let today = zhangfang::primitives::Clock::now(&zhangfang::primitives::SystemClock)
             .business_day()
-            .plus_days(1)
             .to_string();
         let reference = |what: &str| format!("{}-{what}", self.scene.run);
-        let award = json!({ "customer_id": id, "points": 100, "reference": reference("award"), "reason": "生日礼", "expired_from": tomorrow });
+        let award = json!({ "customer_id": id, "points": 100, "reference": reference("award"), "reason": "生日礼", "last_usable_on": today });
         self.send(
             back_end,
             &["open", "points", "awards"],
@@ -464,7 +463,7 @@ impl<'a> Stage<'a> {
         let capture = ["open", "points", "holds", hold_id, "capture"];
         self.send(back_end, &capture, (None, None), json!({ "points": 20 }))
             .await?;
-        told.line("30 are set aside for a cart, 20 of them spent, the rest let go");
+        told.line("30 are held for a cart, 20 of them captured, the rest released");
         let admin = &self.scene.operators.admin;
         self.send(
             admin,
@@ -489,7 +488,7 @@ impl<'a> Stage<'a> {
         let left = self.balance(customer).await?;
         told.line(format!("an operator starts the nightly expiry early: what is good until midnight stays, {} points are left", left["posted"]));
         told.must(
-            "points are given once, spent in part, and not over before their day comes",
+            "points are awarded once, spent in part, and expire not before their day",
             once && done && is_aside && ran && left["posted"] == json!(120),
             left.to_string(),
         );

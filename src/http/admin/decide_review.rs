@@ -31,7 +31,7 @@ pub(in crate::http) struct RejectReviewRequest {
     note: String,
 }
 
-/// Let the points in
+/// Release the points
 ///
 /// They are credited, and repay first what the customer owes. Above a limit it takes two people: after the first the review is open still, with `first_approver`.
 #[utoipa::path(
@@ -54,7 +54,7 @@ pub(in crate::http) async fn approve(
     decide(&app, &auth, id, &request, word).await
 }
 
-/// Let the points go
+/// Void the points
 ///
 /// The customer is not credited. The money stays as it is.
 #[utoipa::path(

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::{
     deliveries::{About, Delivery, DeliveryKind, DeliveryState},
+    http::last_usable::last_usable_on,
     primitives::{CustomerId, Money, OrderNo, RefundNo, Timestamp},
 };
 
@@ -54,9 +55,9 @@ struct ExpiringItem {
     #[schema(value_type = String)]
     customer_id: CustomerId,
     points: i64,
-    /// The first day on which they are gone (UTC+8).
-    #[schema(value_type = String, format = Date, example = "2026-11-23")]
-    expired_from: String,
+    /// The last day on which they can be used (UTC+8).
+    #[schema(value_type = String, format = Date, example = "2026-11-22")]
+    last_usable_on: String,
 }
 
 impl From<Delivery> for DeliveryItem {
@@ -77,7 +78,7 @@ impl From<Delivery> for DeliveryItem {
                 } => Some(ExpiringItem {
                     customer_id: customer,
                     points: points.get(),
-                    expired_from: on.to_string(),
+                    last_usable_on: last_usable_on(on).to_string(),
                 }),
             },
             attempts: delivery.attempts,

@@ -8,6 +8,7 @@ use crate::{
     customers::{self, CustomerError},
     http::{
         extract::{self, Auth, Operator, needs},
+        last_usable::last_usable_on,
         openapi::Problems,
         points_rule::{PointsRuleRequest, PointsTerms, of, withdrawn_by},
         problem::Problem,
@@ -49,10 +50,10 @@ pub(in crate::http) struct DryRunAnswer {
     /// What would be credited.
     #[schema(example = 19)]
     points: i64,
-    /// The first day (UTC+8) on which they are gone; absent: never.
+    /// The last day (UTC+8) on which they can be used; absent: for ever.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = "2027-11-22")]
-    expired_from: Option<String>,
+    #[schema(example = "2027-11-21")]
+    last_usable_on: Option<String>,
     #[schema(value_type = String, format = DateTime)]
     at: Timestamp,
     /// On which the daily cap counts it.
@@ -152,9 +153,10 @@ impl DryRunAnswer {
     fn of(told: &WouldEarn, at: Timestamp) -> Self {
         let (earning, capping) = (&told.explanation.earning, &told.explanation.capping);
         let expired_from = Some(told.expired_from).filter(|day| *day != NEVER);
+        let last_day = expired_from.map(last_usable_on);
         Self {
             points: told.explanation.points().get(),
-            expired_from: expired_from.map(|day| day.to_string()),
+            last_usable_on: last_day.map(|day| day.to_string()),
             at,
             business_day: told.day.to_string(),
             rule: DryRunRule::from(&told.tried),
@@ -213,8 +215,9 @@ fn why(told: &WouldEarn) -> Vec<String> {
         _ if capping.points.is_zero() => "Nothing is credited.".to_owned(),
         NEVER => format!("{} points are credited, for ever.", capping.points),
         day => format!(
-            "{} points are credited; they are gone on {day}.",
-            capping.points
+            "{} points are credited, to be used until {}.",
+            capping.points,
+            last_usable_on(day)
         ),
     });
     why

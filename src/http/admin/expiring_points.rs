@@ -8,6 +8,7 @@ use crate::{
     auth::Permission,
     http::{
         extract::{Auth, Operator, Query},
+        last_usable::{expired_from, last_usable_on},
         openapi::Problems,
         problem::Problem,
     },
@@ -21,7 +22,7 @@ const DAYS: u32 = 30;
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(in crate::http) struct ExpiringQuery {
-    /// The first day (UTC+8), today unless said.
+    /// The first last usable day (UTC+8), today unless said.
     #[param(value_type = Option<String>, format = Date, example = "2026-11-21")]
     from: Option<String>,
     /// The last day (UTC+8), thirty days after the first unless said; at most 92 days after it.
@@ -33,16 +34,16 @@ pub(in crate::http) struct ExpiringQuery {
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = ExpiringPointsByDay)]
 pub(in crate::http) struct ExpiringPoints {
-    /// Days on which points expire, the earliest first.
+    /// Days after which points expire, the earliest first.
     days: Vec<ExpiringDayItem>,
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
 pub(in crate::http) struct ExpiringDayItem {
-    /// The first day on which they are gone (UTC+8).
-    #[schema(value_type = String, format = Date, example = "2026-11-23")]
-    expired_from: String,
-    /// Unless they are spent before. On a day that has come: what is still held.
+    /// The last day on which they can be used (UTC+8).
+    #[schema(value_type = String, format = Date, example = "2026-11-22")]
+    last_usable_on: String,
+    /// Unless they are spent before. Of a day that has passed: what is still held.
     #[schema(example = 52100)]
     points: i64,
     #[schema(example = 310)]
@@ -52,7 +53,7 @@ pub(in crate::http) struct ExpiringDayItem {
 impl From<ExpiringDay> for ExpiringDayItem {
     fn from(day: ExpiringDay) -> Self {
         Self {
-            expired_from: day.expired_from.to_string(),
+            last_usable_on: last_usable_on(day.expired_from).to_string(),
             points: day.points,
             customers: day.customers,
         }
@@ -78,6 +79,7 @@ pub(in crate::http) async fn expiring_points(
 ) -> Result<Json<ExpiringPoints>, Problem> {
     let operator = auth.may(Permission::ReadPoints)?;
     let (from, to) = days(&query, app.now().business_day())?;
+    let (from, to) = (expired_from(from), expired_from(to));
     let found = expiry::expiring_by_day(app.db(), operator.tenant, from, to).await?;
     let days = found.into_iter().map(ExpiringDayItem::from).collect();
     Ok(Json(ExpiringPoints { days }))

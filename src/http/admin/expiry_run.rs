@@ -1,4 +1,4 @@
-//! A sweep of points whose time is over, as operators see it.
+//! A sweep of expired points, as operators see it.
 
 use serde::Serialize;
 

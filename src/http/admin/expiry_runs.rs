@@ -15,7 +15,7 @@ use crate::{
     primitives::Page,
 };
 
-/// The sweeps of points whose time is over
+/// The sweeps of expired points
 ///
 /// One of every night and those that somebody asked for, the newest first, with what they have done so far.
 #[utoipa::path(

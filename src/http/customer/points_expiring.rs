@@ -8,6 +8,7 @@ use crate::{
     auth::Permission,
     http::{
         extract::{Auth, Customer, PageParams, PageQuery},
+        last_usable::last_usable_on,
         openapi::Problems,
         problem::Problem,
     },
@@ -17,9 +18,9 @@ use crate::{
 
 #[derive(Serialize, utoipa::ToSchema)]
 pub(in crate::http) struct ExpiringDayItem {
-    /// The first day (at UTC+8) on which they are gone.
-    #[schema(format = Date, example = "2026-12-01")]
-    day: String,
+    /// The last day (at UTC+8) on which they can be used.
+    #[schema(format = Date, example = "2026-11-30")]
+    last_usable_on: String,
     #[schema(example = 80)]
     points: i64,
 }
@@ -27,15 +28,15 @@ pub(in crate::http) struct ExpiringDayItem {
 impl From<ExpiringDay> for ExpiringDayItem {
     fn from(expiring: ExpiringDay) -> Self {
         Self {
-            day: expiring.day.to_string(),
+            last_usable_on: last_usable_on(expiring.day).to_string(),
             points: expiring.points,
         }
     }
 }
 
-/// Which of one's points are gone when, soonest first
+/// Which of the customer's points expire when, soonest first
 ///
-/// Points that last for ever are not in it.
+/// Points that last for ever are not among them.
 #[utoipa::path(
     get,
     path = "/api/v1/customer/points/expiring",

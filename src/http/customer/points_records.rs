@@ -23,8 +23,8 @@ pub(in crate::http) struct PointsRecordItem {
     /// All posted points after it.
     #[schema(example = 132)]
     points_balance: i64,
-    /// `earn`, `adjust`, `refund` (given back with a refund), `shortfall` (lent for that, because they were spent), `repay` (of what was lent), `award` (a present),
-    /// `deduct`, `redeem` (spent), `hold` (set aside), `release` (let go again), `return` (of what was deducted or redeemed), `expire`, `held` (until they are checked), `credited`, `voided` or `other`.
+    /// `earn`, `adjust`, `refund` (given back with a refund), `shortfall` (missing for that, because they were spent; now owed), `repay` (of what is owed), `award` (a present),
+    /// `deduct`, `redeem` (spent), `hold`, `release` (of a hold), `return` (of what was deducted or redeemed), `expire`, `held` (until they are checked), `credited`, `voided` or `other`.
     #[schema(example = "earn")]
     change_type: String,
     /// Where they came from or went to: `payment`, `refund`, `expiry`, `adjustment`, or what a back end calls itself.

@@ -16,10 +16,10 @@ use crate::{
 
 #[derive(Serialize, utoipa::ToSchema)]
 pub(in crate::http) struct PointsStatistics {
-    /// Whatever came: earned, awarded. Not what a refund lent because points were spent: that is a debt.
+    /// Whatever came: earned, awarded. Not the shortfall of a refund whose points were spent: that is a debt.
     #[schema(example = 480)]
     earned_total: i64,
-    /// Whatever left: spent, taken, taken back by refunds, over. Not what repaid a debt.
+    /// Whatever left: spent, deducted, taken back by refunds, expired. Not what repaid a debt.
     #[schema(example = 360)]
     spent_total: i64,
     /// The last thirty days on which anything happened, newest first.

@@ -8,11 +8,12 @@ use crate::{
     app::App,
     http::{
         extract::{Auth, Json, Operator, needs},
+        last_usable,
         openapi::Problems,
         problem::Problem,
     },
     points::Instruction,
-    primitives::{BusinessDay, CustomerId, MerchantId, OrderNo},
+    primitives::{CustomerId, MerchantId, OrderNo},
 };
 
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -28,10 +29,11 @@ pub(in crate::http) struct AwardRequest {
     /// 1 to 200 characters in one line.
     #[schema(example = "生日礼", min_length = 1, max_length = 200)]
     reason: String,
-    /// The first day (at UTC+8) on which they are gone, later than today (422 `field_invalid`, `expired_from`); the validity of the tenant's points rule unless said.
+    /// The last day (at UTC+8) on which they can be used, today or later (422 `field_invalid`,
+    /// `last_usable_on`); `9999-12-31` is for ever. The validity of the tenant's points rule unless said.
     #[serde(default)]
-    #[schema(format = Date, example = "2027-11-22")]
-    expired_from: Option<String>,
+    #[schema(format = Date, example = "2027-11-21")]
+    last_usable_on: Option<String>,
     /// An order of this customer that it is about.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
@@ -42,11 +44,11 @@ pub(in crate::http) struct AwardRequest {
     merchant_id: Option<MerchantId>,
 }
 
-/// Give points to a customer
+/// Award points
 ///
 /// They repay what the customer owes first. The caps of the points rule are for what payments earn and do not apply. Risk may stop it (403 `risk_blocked`) or have a
 /// person decide (`under_review`: the points are pending until then).
-/// The same reference with the same body is the same points transaction, for ever (200); with another body 422 `reference_reused`. An `Idempotency-Key` is not needed.
+/// A repeat with the same reference and body returns the same points transaction (200), for ever; with another body 422 `reference_reused`. No `Idempotency-Key` is needed.
 #[utoipa::path(
     post,
     path = "/api/v1/open/points/awards",
@@ -56,7 +58,7 @@ pub(in crate::http) struct AwardRequest {
     request_body = AwardRequest,
     responses(
         (status = 201, description = "Given, or `under_review`", body = PointsTransactionView),
-        (status = 200, description = "Asked for before: as it stands by now", body = PointsTransactionView),
+        (status = 200, description = "A repeat: as it stands by now", body = PointsTransactionView),
         Problems,
     ),
 )]
@@ -66,10 +68,9 @@ pub(in crate::http) async fn award_points(
     Json(request): Json<AwardRequest>,
 ) -> Result<(StatusCode, Answer<PointsTransactionView>), Problem> {
     let caller = BackEnd::of(&auth)?;
-    let day = |text: &str| {
-        BusinessDay::parse(text).ok_or_else(|| Problem::field("expired_from", "a day: 2027-11-22"))
-    };
-    let expired_from = request.expired_from.as_deref().map(day).transpose()?;
+    let last = request.last_usable_on.as_deref();
+    let last = last.map(last_usable::parse).transpose()?;
+    let expired_from = last.map(last_usable::expired_from);
     let request = PointsCommandRequest {
         customer_id: request.customer_id,
         points: request.points,

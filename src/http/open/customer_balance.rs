@@ -25,10 +25,10 @@ pub(in crate::http) struct CustomerBalance {
     /// On their way in, not yet decided.
     #[schema(example = 0)]
     pending: i64,
-    /// Of the posted ones, set aside.
+    /// Of the posted ones, held.
     #[schema(example = 20)]
     held: i64,
-    /// What can be spent, when it is above zero: neither needed for what is set aside nor over. Points are over at the turn of their day, also while they are still posted. Less the
+    /// What can be spent, when it is above zero: needed by no hold and not expired. Points expire at the end of their last usable day, also while they are still posted. Less the
     /// debt, and then below zero, where the tenant's policy is `negative`.
     #[schema(example = 100)]
     available: i64,

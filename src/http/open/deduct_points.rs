@@ -13,10 +13,10 @@ use crate::{
     points::Instruction,
 };
 
-/// Take points from a customer
+/// Deduct points
 ///
 /// Never below zero: with too few 409 `points_insufficient` says how many are available, and nothing is kept, so that the reference may be used again.
-/// The same reference with the same body is the same points transaction, for ever (200); with another body 422 `reference_reused`. An `Idempotency-Key` is not needed.
+/// A repeat with the same reference and body returns the same points transaction (200), for ever; with another body 422 `reference_reused`. No `Idempotency-Key` is needed.
 #[utoipa::path(
     post,
     path = "/api/v1/open/points/deductions",
@@ -26,7 +26,7 @@ use crate::{
     request_body = PointsCommandRequest,
     responses(
         (status = 201, description = "Taken", body = PointsTransactionView),
-        (status = 200, description = "Asked for before: as it stands by now", body = PointsTransactionView),
+        (status = 200, description = "A repeat: as it stands by now", body = PointsTransactionView),
         Problems,
     ),
 )]

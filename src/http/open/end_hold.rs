@@ -18,15 +18,15 @@ use crate::{
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct CaptureRequest {
-    /// At most what is held; all of it unless said. What is not captured is let go.
+    /// At most what is held; all of it unless said. What is not captured is released.
     #[serde(default)]
     #[schema(example = 80, minimum = 1)]
     points: Option<i64>,
 }
 
-/// Spend what is set aside
+/// Capture a hold
 ///
-/// Once: to repeat it with the same points gives the same answer. When it was released, is over, or waits for a review, 409 `points_transaction_state_conflict` says which.
+/// Once: to repeat it with the same points gives the same answer. When it was released, has timed out, or waits for a review, 409 `points_transaction_state_conflict` says which.
 #[utoipa::path(
     post,
     path = "/api/v1/open/points/holds/{id}/capture",
@@ -35,7 +35,7 @@ pub(in crate::http) struct CaptureRequest {
     security(("access_token" = [])),
     params(("id" = String, Path, description = "The points transaction's id")),
     request_body = CaptureRequest,
-    responses((status = 200, description = "Spent, now or before", body = PointsTransactionView), Problems),
+    responses((status = 200, description = "Captured, now or before", body = PointsTransactionView), Problems),
 )]
 pub(in crate::http) async fn capture(
     State(app): State<App>,
@@ -48,9 +48,9 @@ pub(in crate::http) async fn capture(
     end(&app, &auth, &id, End::Capture { points }).await
 }
 
-/// Let go what is set aside
+/// Release a hold
 ///
-/// To repeat it gives the same answer. When it was captured, is over, or waits for a review, 409 `points_transaction_state_conflict` says which.
+/// To repeat it gives the same answer. When it was captured, has timed out, or waits for a review, 409 `points_transaction_state_conflict` says which.
 #[utoipa::path(
     post,
     path = "/api/v1/open/points/holds/{id}/release",
@@ -58,7 +58,7 @@ pub(in crate::http) async fn capture(
     tag = "open",
     security(("access_token" = [])),
     params(("id" = String, Path, description = "The points transaction's id")),
-    responses((status = 200, description = "Let go, now or before", body = PointsTransactionView), Problems),
+    responses((status = 200, description = "Released, now or before", body = PointsTransactionView), Problems),
 )]
 pub(in crate::http) async fn release(
     State(app): State<App>,

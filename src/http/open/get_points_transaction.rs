@@ -14,7 +14,7 @@ use crate::{
     points::{self, PointsError},
 };
 
-/// One points transaction
+/// A points transaction
 #[utoipa::path(
     get,
     path = "/api/v1/open/points/transactions/{id}",

@@ -28,7 +28,7 @@ pub(in crate::http) struct HoldRequest {
     /// 1 to 200 characters in one line.
     #[schema(example = "购物车抵扣", min_length = 1, max_length = 200)]
     reason: String,
-    /// How long they are set aside unless captured or released before; 30 unless said.
+    /// How long they are held unless captured or released before; 30 unless said.
     #[serde(default)]
     #[schema(example = 30, minimum = 1, maximum = 43_200)]
     minutes: Option<u32>,
@@ -42,11 +42,11 @@ pub(in crate::http) struct HoldRequest {
     merchant_id: Option<MerchantId>,
 }
 
-/// Set a customer's points aside
+/// Hold points
 ///
-/// Nobody else can spend them, and they do not expire, until they are captured, released, or their time is over. With too few 409 `points_insufficient` says how many
+/// Nobody else can spend them, and they do not expire, until they are captured, released, or have timed out. With too few 409 `points_insufficient` says how many
 /// are available. Risk may stop it (403 `risk_blocked`) or have a person decide first (`under_review`; the minutes count from the decision).
-/// The same reference with the same body is the same points transaction, for ever (200); with another body 422 `reference_reused`. An `Idempotency-Key` is not needed.
+/// A repeat with the same reference and body returns the same points transaction (200), for ever; with another body 422 `reference_reused`. No `Idempotency-Key` is needed.
 #[utoipa::path(
     post,
     path = "/api/v1/open/points/holds",
@@ -55,8 +55,8 @@ pub(in crate::http) struct HoldRequest {
     security(("access_token" = [])),
     request_body = HoldRequest,
     responses(
-        (status = 201, description = "Set aside, or `under_review`", body = PointsTransactionView),
-        (status = 200, description = "Asked for before: as it stands by now", body = PointsTransactionView),
+        (status = 201, description = "Held, or `under_review`", body = PointsTransactionView),
+        (status = 200, description = "A repeat: as it stands by now", body = PointsTransactionView),
         Problems,
     ),
 )]

@@ -1,4 +1,4 @@
-//! A points transaction as back ends see it, and what they all say when they ask for one.
+//! A points transaction as back ends see it, and what all their commands have in common.
 
 use axum::{Json, http::StatusCode};
 use serde::{Deserialize, Serialize};
@@ -9,6 +9,7 @@ use crate::{
     auth::Principal,
     http::{
         extract::{Auth, Foreseen, Operator},
+        last_usable::last_usable_on,
         problem::Problem,
     },
     points::{self, Executed, Instruction, PointsCommand, PointsTransaction, Reference, Source},
@@ -58,11 +59,11 @@ pub(in crate::http) struct PointsTransactionView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     merchant_id: Option<MerchantId>,
-    /// Of an award: the first day (at UTC+8) on which its points are gone; `9999-12-31` is never.
+    /// Of an award: the last day (at UTC+8) on which its points can be used; `9999-12-31` is for ever.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(format = Date, example = "2027-11-22")]
-    expired_from: Option<String>,
-    /// Of a redemption that is set aside first: until when.
+    #[schema(format = Date, example = "2027-11-21")]
+    last_usable_on: Option<String>,
+    /// Of a hold: until when.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     hold_until: Option<Timestamp>,
@@ -88,7 +89,9 @@ impl From<PointsTransaction> for PointsTransactionView {
             reason: transaction.reason,
             order_no: transaction.order.map(OrderNo::from),
             merchant_id: transaction.merchant,
-            expired_from: transaction.expired_from.map(|day| day.to_string()),
+            last_usable_on: transaction
+                .expired_from
+                .map(|day| last_usable_on(day).to_string()),
             hold_until: transaction.hold_until,
             created_at: transaction.created_at,
             updated_at: transaction.updated_at,
@@ -96,7 +99,7 @@ impl From<PointsTransaction> for PointsTransactionView {
     }
 }
 
-/// Who asks, as far as points are concerned.
+/// The back end that calls.
 pub(super) struct BackEnd {
     pub(super) tenant: TenantId,
     pub(super) source: Source,
@@ -127,7 +130,7 @@ impl BackEnd {
     }
 }
 
-/// To take points, or to spend them at once.
+/// A deduction, or a redemption at once.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct PointsCommandRequest {
@@ -176,7 +179,7 @@ impl PointsCommandRequest {
     }
 }
 
-/// Asks, and answers 201 the first time and 200 after that.
+/// Executes the command; answers 201 the first time and 200 after that.
 pub(super) async fn execute(
     app: &App,
     command: PointsCommand,
@@ -186,7 +189,7 @@ pub(super) async fn execute(
     ))
 }
 
-/// 201 the first time and 200 after that.
+/// Answers 201 the first time and 200 after that.
 pub(super) fn answer(
     Executed {
         transaction,

@@ -13,11 +13,11 @@ use crate::{
     points::Instruction,
 };
 
-/// Spend a customer's points at once
+/// Redeem points
 ///
 /// The points that expire first are spent first. With too few 409 `points_insufficient` says how many are available, and nothing is kept. Risk may stop it (403
-/// `risk_blocked`) or have a person decide (`under_review`: the points are set aside until then).
-/// The same reference with the same body is the same points transaction, for ever (200); with another body 422 `reference_reused`. An `Idempotency-Key` is not needed.
+/// `risk_blocked`) or have a person decide (`under_review`: the points are held until then).
+/// A repeat with the same reference and body returns the same points transaction (200), for ever; with another body 422 `reference_reused`. No `Idempotency-Key` is needed.
 #[utoipa::path(
     post,
     path = "/api/v1/open/points/redemptions",
@@ -27,7 +27,7 @@ use crate::{
     request_body = PointsCommandRequest,
     responses(
         (status = 201, description = "Spent, or `under_review`", body = PointsTransactionView),
-        (status = 200, description = "Asked for before: as it stands by now", body = PointsTransactionView),
+        (status = 200, description = "A repeat: as it stands by now", body = PointsTransactionView),
         Problems,
     ),
 )]

@@ -32,11 +32,11 @@ pub(in crate::http) struct ReturnRequest {
     reason: String,
 }
 
-/// Give back what was deducted or redeemed
+/// Return points
 ///
 /// All of it or a part, in as many parts as you like; 409 `return_exceeds_taken` says how many are left. The points go back into the days from which they came, of a part
-/// those that expire last first. Points whose day has come meanwhile are gone with the next night, as they would have been. What the customer owes is repaid first.
-/// The same reference with the same body is the same return, for ever (200); with another body 422 `reference_reused`. An `Idempotency-Key` is not needed.
+/// those that expire last first. Points that have expired meanwhile are taken by the next nightly run, as they would have been. What the customer owes is repaid first.
+/// A repeat with the same reference and body returns the same return (200), for ever; with another body 422 `reference_reused`. No `Idempotency-Key` is needed.
 #[utoipa::path(
     post,
     path = "/api/v1/open/points/returns",

@@ -7,12 +7,12 @@
 //!
 //! After every commit of one to three of them (the last two every now and then, and at the end):
 //!
-//! - the account is what its lots and holds add up to, and its debt what was lent and not repaid;
+//! - the account is what its lots and holds add up to, and its debt the shortfalls that were not repaid;
 //! - it is what its payments were credited, as the model counts with rule, caps, reviews and
-//!   refunds, and what back ends gave, took and returned, less what ran out;
+//!   refunds, and what back ends gave, took and returned, less what expired;
 //! - the replay that `verify-ledger` makes of the transfers finds nothing wrong, and arrives at the
 //!   same lots and holds;
-//! - every hold can be posted: for each day, what was set aside on it or later is in lots that are
+//! - every hold can be posted: for each day, what was held on it or later is in lots that are
 //!   not over on it;
 //! - who owes points has none free;
 //! - every refund of WeChat's that was told is one row and says what WeChat said, and no other row
@@ -21,10 +21,10 @@
 //! - points go back in proportion to the money;
 //! - the money's accounts are what was paid, what arrived and what is on its way;
 //! - what rules handed out in all is what was earned and did not come back;
-//! - what ran out of a lot counts as given back once, by the refunds that say so;
+//! - what expired of a lot counts as given back once, by the refunds that say so;
 //! - what is free is what can be deducted, to the point;
 //! - whatever is open can end either way: each refund can arrive and be closed, be agreed to or
-//!   not, each hold be captured, in part too, and let go, each review be decided.
+//!   not, each hold be captured, in part too, and released, each review be decided.
 //!
 //! `ZHANGFANG_MODEL_HISTORIES=100000` plays more histories than an ordinary run does, from
 //! `ZHANGFANG_MODEL_FROM=…` on, and `ZHANGFANG_MODEL_SEED=…` one alone.
@@ -126,7 +126,7 @@ enum What {
 #[derive(Debug, Default)]
 struct PointsTransactions {
     given: i64,
-    /// Awards that a person must let in.
+    /// Awards that a person must approve.
     given_later: i64,
     spent: i64,
     held: i64,
@@ -1137,7 +1137,7 @@ impl History {
         orders.filter(open).collect()
     }
 
-    /// The points of a payment are let in or let go, by a person or by the time-out.
+    /// The points of a payment are credited or voided, by a person or by the time-out.
     fn end_review(&mut self, order: OrderId) {
         let review = ReviewId::of(order.id());
         let (now, released) = (self.now, self.rng.random_range(0..3) > 0);
@@ -1151,7 +1151,7 @@ impl History {
         self.tell(format!(
             "the review of {order}, by time {by_time}: {state:?}"
         ));
-        // While nobody knows what was refunded, time lets nothing in.
+        // While nobody knows what was refunded, a time-out credits nothing.
         let place = self.paid.iter().position(|paid| paid.id == order).unwrap();
         let released = released && !(by_time && self.paid[place].unknown);
         let expected = if released {
@@ -1195,10 +1195,10 @@ impl History {
                 self.take(points_transaction, part);
             }
             (Open::Hold(_, held), How::Release | How::TimeOut) => {
-                self.points_transactions.held -= held
+                self.points_transactions.held -= held;
             }
             (Open::Review(review, What::Hold, held), How::Done) => {
-                // A hold that a review let in goes on as a hold.
+                // A hold that a review approved goes on as a hold.
                 self.open
                     .push(Open::Hold(PointsTransactionId::new(review.cause()), held));
             }
@@ -1280,7 +1280,7 @@ impl History {
         }
     }
 
-    /// What ran out of lots by now: the batch says by how much it changes, and what was given back.
+    /// What expired of lots by now: the batch says by how much it changes, and what was given back.
     fn lot_expiries(
         &self,
         changes: &[((AccountId, BusinessDay), ledger::LotChange)],
@@ -1337,7 +1337,7 @@ impl History {
         self.look_at_lot_expiries();
     }
 
-    /// What lots count as given back of what ran out is what refunds on the table say.
+    /// What lots count as given back of what expired is what refunds on the table say.
     fn look_at_lot_expiries(&self) {
         let mut said: BTreeMap<BusinessDay, i64> = BTreeMap::new();
         for place in 0..self.paid.len() {

@@ -33,10 +33,10 @@ pub struct ToldRefund {
     /// Points that go back with it: those of the next three kinds, and those that the customer had and gives back.
     #[schema(example = 12)]
     pub points_back: i64,
-    /// Of these, lent to the customer because they were spent.
+    /// Of these, missing because the customer had spent them: now owed.
     #[schema(example = 0)]
     pub clawback_shortfall: i64,
-    /// Of these, run out unspent before the refund: they count as given back.
+    /// Of these, expired unspent before the refund: they count as given back.
     #[schema(example = 0)]
     pub points_expired: i64,
     /// Of these, under review when the refund set out: they were never credited.

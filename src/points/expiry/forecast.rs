@@ -13,7 +13,7 @@ pub const FORECAST_DAYS_MAX: u16 = 92;
 /// Points that expire on a day, unless they are spent before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
 pub struct ExpiringDay {
-    /// The first day on which they are gone (UTC+8).
+    /// The first day on which they can no longer be used (UTC+8).
     #[sqlx(try_from = "time::Date")]
     pub expired_from: BusinessDay,
     pub points: i64,

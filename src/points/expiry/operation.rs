@@ -1,4 +1,4 @@
-//! Takes points whose time is over off an account.
+//! Takes expired points off an account.
 
 use crate::{
     db::{Cx, Operation, Wanted, WorkingSet},
@@ -11,9 +11,9 @@ use crate::{
 /// Lots that one entry expires at most: an entry has at most 256 legs.
 const LEGS_MAX: usize = 200;
 
-/// Expires the lots of a customer's account that are over on `today` (UTC+8), the earliest first, and leaves in them what holds can use.
+/// Expires the lots of a customer's account that have expired on `today` (UTC+8), the earliest first, and leaves in them what holds can use.
 ///
-/// Again it does nothing: what is gone is gone.
+/// A second time it does nothing: what has expired is no longer there.
 #[derive(Debug, Clone, Copy)]
 pub struct ExpireLots {
     pub tenant: TenantId,
@@ -26,7 +26,7 @@ pub struct ExpireLots {
 pub struct Expired {
     pub lots: u32,
     pub points: Points,
-    /// Other lots may be over too: ask again.
+    /// Other lots may have expired too: ask again.
     pub more: bool,
 }
 
@@ -50,29 +50,29 @@ impl Operation for ExpireLots {
     }
 }
 
-/// The same inside another operation, which has asked for the account and its lots: whoever goes by what ran out finds what a sweep would have left.
+/// Expires lots inside another operation, which has loaded the account and its lots, so that it finds what a sweep would have left.
 pub(crate) fn expire_lots(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
     (tenant, account): (TenantId, AccountId),
     today: BusinessDay,
 ) -> Result<Expired, LedgerError> {
-    let over = ledger::expirable(set, account, today, LEGS_MAX)?;
-    let points = Points::try_sum(over.iter().map(|(_, points)| *points))
+    let expirable = ledger::expirable(set, account, today, LEGS_MAX)?;
+    let points = Points::try_sum(expirable.iter().map(|(_, points)| *points))
         .map_err(|_| LedgerError::Overflow)?;
     let expired = Expired {
-        lots: u32::try_from(over.len()).map_err(|_| LedgerError::Overflow)?,
+        lots: u32::try_from(expirable.len()).map_err(|_| LedgerError::Overflow)?,
         points,
-        more: over.len() == LEGS_MAX,
+        more: expirable.len() == LEGS_MAX,
     };
-    if over.is_empty() {
+    if expirable.is_empty() {
         return Ok(expired);
     }
-    let gone = AccountId::of_tenant(tenant, AccountKind::PointsExpired);
+    let expired_points = AccountId::of_tenant(tenant, AccountKind::PointsExpired);
     let leg = |(on, points): &(BusinessDay, Points)| {
-        Draft::posted(account, gone, points.get()).from_lot(Some(*on))
+        Draft::posted(account, expired_points, points.get()).from_lot(Some(*on))
     };
-    let drafts: Vec<Draft> = over.iter().map(leg).collect();
+    let drafts: Vec<Draft> = expirable.iter().map(leg).collect();
     let entry = EntryId::of(cx.new_id(account.lane()), EntryKind::PointsExpired);
     ledger::post(set, tenant, entry, &drafts, cx.now())?;
     outbox::tell(cx, &Event::EntryPosted { entry, tenant });

@@ -12,7 +12,7 @@ use crate::{
 pub struct ExpiryRun {
     pub id: ExpiryRunId,
     pub tenant: TenantId,
-    /// Lots are swept that are over on this day (UTC+8).
+    /// Lots are swept that have expired on this day (UTC+8).
     pub day: BusinessDay,
     pub state: RunState,
     /// `schedule`, or who asked.

@@ -318,7 +318,7 @@ pub async fn next_lots(
     Ok(LotPage { lots, next })
 }
 
-/// Deletes up to `limit` of a tenant's lots that are spent and have been over for [`FORGET_DAYS`] on `today`, and of which no refund will ask what ran out. Replies with how
+/// Deletes up to `limit` of a tenant's lots that are spent and expired [`FORGET_DAYS`] on `today`, and of which no refund will ask what expired. Replies with how
 /// many.
 #[derive(Debug)]
 pub struct ForgetSpentLots {

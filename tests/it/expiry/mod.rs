@@ -1,4 +1,4 @@
-//! Points whose time is over: what can still be spent, what the nightly sweep takes, who is told, and whatever comes in between.
+//! Expired points: what can still be spent, what the nightly sweep takes, who is told, and whatever comes in between.
 
 mod messages;
 mod part_captures;
@@ -30,13 +30,13 @@ use crate::harness::{Caller, JWT_SECRET, TestApp};
 /// What is done to a customer's points.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Change {
-    /// With the first day on which they are gone.
+    /// With the first day on which they can no longer be used.
     Grant(BusinessDay),
     Spend,
     Hold,
 }
 
-/// One points transaction, as an entry of its own.
+/// One change of points, as an entry of its own.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Move {
     pub(crate) tenant: TenantId,

@@ -1,4 +1,4 @@
-//! A part of a hold is spent after the lots that it holds are over.
+//! A part of a hold is spent after the lots that it holds have expired.
 
 use zhangfang::{
     audit::Actor,
@@ -116,7 +116,7 @@ async fn a_part_of_a_hold_is_spent_from_lots_that_have_expired_and_the_rest_is_s
         counter.capture(hold, 2).await,
         Err(PointsError::State(_))
     ));
-    // What is left is over for everybody.
+    // What is left has expired for everybody.
     let more = counter.ask(Instruction::Redeem, 1, "r").await;
     assert!(
         matches!(more, Err(PointsError::Insufficient { available }) if available.is_zero()),
@@ -144,7 +144,7 @@ async fn what_only_the_hold_may_use_goes_first_and_younger_holds_keep_theirs() {
     };
     let left = lots(&[("2026-11-23", 3), ("2026-11-30", 5)]);
     assert_eq!(counter.calendar.lots(counter.who).await, left);
-    // All that is not over can be spent, and no more.
+    // All that has not expired can be spent, and no more.
     assert!(counter.ask(Instruction::Deduct, 6, "d6").await.is_err());
     counter.ask(Instruction::Deduct, 5, "d5").await.unwrap();
     counter.night("2026-11-24").await;

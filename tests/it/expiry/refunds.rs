@@ -1,4 +1,4 @@
-//! Refunds of payments whose points are over: what ran out unspent counts as given back, each point once, before the nightly sweep and after it.
+//! Refunds of payments whose points have expired: what expired unspent counts as given back, each point once, before the nightly sweep and after it.
 
 use std::sync::Arc;
 
@@ -25,8 +25,8 @@ async fn desk(policy: PointsShortfall) -> (Desk, Arc<MockClock>) {
     (Desk::at(app).await, clock)
 }
 
-/// A payment of ten points that are over by now.
-async fn over(policy: PointsShortfall) -> (Desk, Arc<MockClock>, OrderId) {
+/// A payment of ten points that have expired by now.
+async fn with_expired(policy: PointsShortfall) -> (Desk, Arc<MockClock>, OrderId) {
     let (desk, clock) = desk(policy).await;
     let order = desk.paid(1_000, "k").await;
     assert_eq!(desk.has(order).await, (10, 0, 0));
@@ -34,7 +34,7 @@ async fn over(policy: PointsShortfall) -> (Desk, Arc<MockClock>, OrderId) {
     (desk, clock, order)
 }
 
-/// Points that the refund is due, of which ran out, of which are lent.
+/// Points that the refund is due, of these expired, of these missing.
 async fn refund(desk: &Desk, order: OrderId, fen: Option<i64>, key: &str) -> (i64, i64, i64) {
     let back = desk.refund(order, fen, key).await.points;
     (back.due.get(), back.expired.get(), back.shortfall.get())
@@ -48,7 +48,7 @@ async fn what_expired_is_not_claimed_again_before_the_sweep_nor_after_it_under_a
         PointsShortfall::Refuse,
     ] {
         for swept in [false, true] {
-            let (desk, clock, order) = over(policy).await;
+            let (desk, clock, order) = with_expired(policy).await;
             if swept {
                 assert_eq!(rounds(desk.app.db()).await, 1);
                 assert_eq!(desk.has(order).await, (0, 0, 0));
@@ -72,7 +72,7 @@ async fn what_expired_is_not_claimed_again_before_the_sweep_nor_after_it_under_a
 #[tokio::test(flavor = "multi_thread")]
 async fn what_expired_is_not_owed_when_others_refund() {
     for swept in [false, true] {
-        let (desk, clock, order) = over(PointsShortfall::Debt).await;
+        let (desk, clock, order) = with_expired(PointsShortfall::Debt).await;
         if swept {
             assert_eq!(rounds(desk.app.db()).await, 1);
         }
@@ -111,7 +111,7 @@ async fn what_was_spent_is_claimed_and_what_expired_of_the_same_lot_is_counted_o
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_refund_counted_is_another_ones_to_count_when_it_fails() {
-    let (desk, clock, order) = over(PointsShortfall::Debt).await;
+    let (desk, clock, order) = with_expired(PointsShortfall::Debt).await;
     let first = desk.refund(order, Some(500), "r1").await;
     assert_eq!((first.points.due.get(), first.points.expired.get()), (5, 5));
     assert_eq!(desk.has(order).await, (0, 0, 0));
@@ -132,8 +132,8 @@ async fn what_a_refund_counted_is_undone_by_a_clock_that_was_put_right_across_mi
     let (desk, clock) = desk(PointsShortfall::Debt).await;
     let order = desk.paid(1_000, "k").await;
     let paid = desk.order(order).await;
-    let over = paid.state.payment().unwrap().points_expired_from.unwrap();
-    clock.set(at(&format!("{over}T00:00:10")));
+    let expired_from = paid.state.payment().unwrap().points_expired_from.unwrap();
+    clock.set(at(&format!("{expired_from}T00:00:10")));
     let first = desk.refund(order, Some(500), "r1").await;
     assert_eq!((first.points.due.get(), first.points.expired.get()), (5, 5));
     clock.advance_seconds(-30);
@@ -160,7 +160,7 @@ async fn spent_points_are_refused_by_the_policy_whatever_else_is_over_and_not_sw
         clock.advance_seconds(1);
         desk.app.set_rule(lasts(1)).await;
         desk.paid(1_000, "short").await;
-        // Of another lot ten points are over; of this one four are spent.
+        // Of another lot ten points have expired; of this one four are spent.
         clock.advance_seconds(2 * DAY);
         if swept {
             assert_eq!(rounds(desk.app.db()).await, 1);
@@ -176,7 +176,7 @@ async fn spent_points_are_refused_by_the_policy_whatever_else_is_over_and_not_sw
     }
 }
 
-/// The lot was good when the refund was asked for, and is over when somebody agrees.
+/// The lot was good when the refund was asked for, and has expired when somebody agrees.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_runs_out_while_a_refund_awaits_a_second_person_counts_when_it_sets_out() {
     let (desk, clock) = desk(PointsShortfall::Debt).await;
@@ -197,7 +197,7 @@ async fn what_runs_out_while_a_refund_awaits_a_second_person_counts_when_it_sets
     desk.app.finish().await;
 }
 
-/// Two processes refund payments that filled one lot: what ran out of it is counted once.
+/// Two processes refund payments that filled one lot: what expired of it is counted once.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_who_count_at_once_do_not_count_the_same_points() {
     let (desk, clock) = desk(PointsShortfall::Debt).await;
@@ -247,7 +247,7 @@ async fn points_that_a_refund_has_held_in_time_are_taken_although_they_have_expi
     clock.advance_seconds(3 * DAY);
     assert_eq!(rounds(desk.app.db()).await, 1);
     assert_eq!(desk.has(order).await, (6, 6, 0));
-    // Another one takes nothing: the other four have run out, and what the first one holds has not.
+    // Another one takes nothing: the other four have expired, and what the first one holds has not.
     let second = desk.refund(order, None, "r2").await;
     assert_eq!(
         (second.points.due.get(), second.points.expired.get()),

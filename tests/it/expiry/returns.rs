@@ -1,4 +1,4 @@
-//! A back end gives back points whose day has come meanwhile.
+//! A back end returns points that have expired meanwhile.
 
 use zhangfang::{
     audit::Actor,

@@ -20,11 +20,11 @@ async fn an_operator_starts_a_run_and_sees_what_it_did_and_what_will_expire() {
     calendar.grant(other, 5, day("2026-11-30")).await;
     calendar.clock.set(at("2026-11-22T00:05:00"));
     let admin = calendar.operator(OperatorRole::Admin);
-    let expiring = "/api/v1/admin/points/expiring?from=2026-11-22&to=2026-12-22";
+    let expiring = "/api/v1/admin/points/expiring?from=2026-11-21&to=2026-12-21";
     let days = admin.get(expiring).await.expect(200);
     let expected = json!({ "days": [
-        { "expired_from": "2026-11-22", "points": 15, "customers": 2 },
-        { "expired_from": "2026-11-30", "points": 5, "customers": 1 },
+        { "last_usable_on": "2026-11-21", "points": 15, "customers": 2 },
+        { "last_usable_on": "2026-11-29", "points": 5, "customers": 1 },
     ] });
     assert_eq!(days, expected);
 

@@ -23,7 +23,7 @@ const CUSTOMERS: i64 = 600;
 async fn killed_in_the_middle_of_a_sweep_another_process_ends_it_and_nothing_expires_twice() {
     let scratch = Scratch::make().await;
     let tenant = demo_tenant(&scratch).await;
-    // Points of three days ago, of which two lots are over by now.
+    // Points of three days ago, of which two lots have expired by now.
     let now = SystemClock.now();
     let before = Arc::new(MockClock::at(now.plus_seconds(-3 * 86_400)));
     let db = db_on(DbOptions::new(scratch.service.clone()), before).await;

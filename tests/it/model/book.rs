@@ -33,11 +33,11 @@ pub(crate) struct Purse {
     /// First day on which they are gone, and how many.
     pub(crate) lots: BTreeMap<BusinessDay, i64>,
     pub(super) debt: i64,
-    /// By the number of the hold: points, and the day on which they were set aside.
+    /// By the number of the hold: points, and the day on which they were held.
     pub(super) holds: BTreeMap<usize, (i64, BusinessDay)>,
     /// By the number of the hold, those of back ends: the second from which on nothing can be spent of it.
     pub(super) until: BTreeMap<usize, i64>,
-    /// What ran out of lots unspent, less what refunds counted as given back.
+    /// What expired of lots unspent, less what refunds counted as given back.
     pub(super) expired_of_lot: BTreeMap<BusinessDay, i64>,
     /// The last day on which a payment earned anything, and how much it was on that day.
     pub(super) earned: Option<(BusinessDay, i64)>,
@@ -210,7 +210,7 @@ impl Model {
         *self.seen.entry(what).or_default() += usize::from(happened);
     }
 
-    /// What this customer can spend or set aside today.
+    /// What this customer can spend or hold today.
     pub(super) fn spendable(&self, who: usize) -> i64 {
         self.purses[who].spendable(self.today)
     }
@@ -271,7 +271,7 @@ impl Model {
         points
     }
 
-    /// A refund is asked for and taken by WeChat; what the customer must give back is set aside.
+    /// A refund is asked for and taken by WeChat; what the customer must give back is held.
     pub(super) fn ask_refund(&mut self, number: usize, fen: i64) -> Result<(), No> {
         let payment = &mut self.payments[number];
         if payment.asked + fen > payment.fen {
@@ -324,8 +324,8 @@ impl Model {
             hold: self.holds,
             open: true,
         });
-        self.see("points are lent", shortfall > 0);
-        self.see("what ran out counts as given back", expired > 0);
+        self.see("a clawback falls short", shortfall > 0);
+        self.see("what expired counts as given back", expired > 0);
         Ok(())
     }
 
@@ -346,7 +346,7 @@ impl Model {
         }
     }
 
-    /// It will not happen: the points are let go, and what is owed is repaid out of them, as far as they are free.
+    /// It will not happen: the hold is released, and what is owed is repaid out of them, as far as they are free.
     pub(super) fn undo(&mut self, number: usize) {
         let Some((refund, payment)) = self.end(number) else {
             return;
@@ -365,8 +365,8 @@ impl Model {
         let named = (due <= refund.shortfall).then_some(BusinessDay::NEVER);
         let repaid = purse.repay(named, self.today);
         let stays = refund.shortfall > 0 && repaid < refund.shortfall.min(owed);
-        self.see("what was lent is taken back", repaid > 0);
-        self.see("what was lent is needed elsewhere", stays);
+        self.see("a shortfall is taken back", repaid > 0);
+        self.see("a shortfall is needed elsewhere", stays);
     }
 
     fn end(&mut self, number: usize) -> Option<(Refund, Payment)> {
@@ -394,7 +394,7 @@ impl Model {
         Ok(())
     }
 
-    /// So many points of what a points transaction took go back: the lots that expire last first, and what they owe is repaid out of those whose day has not come.
+    /// So many points of what a points transaction took go back: the lots that expire last first, and what they owe is repaid out of those that have not expired.
     pub(super) fn give_back(&mut self, number: usize, points: i64) -> Result<(), No> {
         let (who, taken) = &mut self.spent[number];
         let purse = &mut self.purses[*who];
@@ -441,7 +441,7 @@ impl Model {
         Ok(self.holds)
     }
 
-    /// All but `less` of what is held is spent, the rest let go.
+    /// All but `less` of what is held is spent, the rest released.
     pub(super) fn capture(&mut self, who: usize, hold: usize, less: i64) -> Result<(), No> {
         if self.is_over(who, hold) {
             self.see("a hold's time is over", true);
@@ -455,7 +455,7 @@ impl Model {
         let repaid = purse.repay(None, self.today);
         self.see("a hold outlives its lots", outlived);
         self.see("a part outlives its lots", outlived && less > 0);
-        self.see("a hold that is let go repays", repaid > 0);
+        self.see("a hold that is released repays", repaid > 0);
         Ok(())
     }
 
@@ -481,7 +481,7 @@ impl Model {
         let purse = &mut self.purses[who];
         purse.holds.remove(&hold).unwrap();
         let repaid = purse.repay(None, self.today);
-        self.see("a hold that is let go repays", repaid > 0);
+        self.see("a hold that is released repays", repaid > 0);
     }
 
     /// What is over goes, but for what holds can use of it. Gives how many went.

@@ -385,7 +385,7 @@ impl House {
         Ok(())
     }
 
-    /// Sets points aside for so many minutes.
+    /// Holds points for so many minutes.
     pub(crate) async fn hold(
         &self,
         from: CustomerId,
@@ -395,7 +395,7 @@ impl House {
         self.ask(from, Instruction::Hold { minutes }, points).await
     }
 
-    /// Spends so many points of a hold, and lets go the rest.
+    /// Spends so many points of a hold, and releases the rest.
     pub(crate) async fn capture(&self, hold: PointsTransactionId, points: i64) -> Result<(), No> {
         let points = Points::parse(points).unwrap();
         let end = End::Capture {

@@ -164,7 +164,7 @@ impl<'a> Play<'a> {
         self.tell(format!("payment {place} again"));
     }
 
-    /// What seldom comes about by chance: points that are spent, refunded, lent, taken back, lent again and repaid; or the refund is refused.
+    /// What seldom comes about by chance: points that are spent, refunded, missing, taken back, missing again and repaid; or the refund is refused.
     async fn prelude(&mut self) {
         self.pay(0, 1_000).await;
         self.deduct(0, self.model.spendable(0)).await;
@@ -184,7 +184,7 @@ impl<'a> Play<'a> {
         self.a_loan_that_another_refund_needs().await;
     }
 
-    /// A debt while the rest is held: what the hold lets go repays it.
+    /// A debt while the rest is held: what the hold makes free repays it.
     async fn debts_beside_holds(&mut self) {
         for less in [None, Some(1)] {
             self.pay(2, 1_000).await;
@@ -208,8 +208,8 @@ impl<'a> Play<'a> {
         }
     }
 
-    /// A refund's loan is repaid by a payment that is refunded too, which leaves to the first refund only points that end tonight. Tomorrow a third refund is lent points, and the first
-    /// does not happen after all: there is nothing that could repay, and the third still finds what it was lent.
+    /// A refund's shortfall is repaid by a payment that is refunded too, which leaves to the first refund only points that end tonight. Tomorrow a third refund has a shortfall, and the first
+    /// does not happen after all: there is nothing that could repay, and the third still finds what was credited for it.
     async fn a_loan_that_another_refund_needs(&mut self) {
         let first = self.paid.len();
         self.pay(2, 1_000).await;
@@ -359,7 +359,7 @@ impl<'a> Play<'a> {
     }
 
     async fn hold(&mut self, who: usize, points: i64, minutes: u32) {
-        self.tell(format!("{who} sets {points} aside for {minutes} minutes"));
+        self.tell(format!("{who} holds {points} for {minutes} minutes"));
         let customer = self.customers[who];
         let done = self.house.hold(customer, points, minutes).await;
         let said = self.model.hold(who, points, minutes.into());
@@ -402,7 +402,7 @@ impl<'a> Play<'a> {
         }
     }
 
-    /// Of some points transaction that took points, some of them, and often all or one more.
+    /// Returns some points of a points transaction that took some; often all, or one more than that.
     async fn give_some_back(&mut self, rng: &mut StdRng) {
         if self.spent.is_empty() {
             return;
@@ -642,7 +642,7 @@ async fn messages_in_any_order_that_causality_allows_end_in_the_same_balances() 
             before(0, 15, 0, false, (28, 0, 0)),
             with_redemption.as_slice(),
         ),
-        // The points of the payment are spent: they are lent, and repaid by whatever comes in.
+        // The points of the payment are spent: they are a shortfall, and repaid by whatever comes in.
         (before(10, 0, 0, true, (0, 0, 2)), without.as_slice()),
         (before(10, 0, 0, false, (8, 0, 0)), without.as_slice()),
         // Points that are over cover nothing, whether they are there or gone.

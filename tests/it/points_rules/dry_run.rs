@@ -1,6 +1,7 @@
 //! Dry runs: told before anybody pays.
 
 use serde_json::{Value, json};
+use zhangfang::primitives::BusinessDay;
 
 use super::{DRY_RUN, RULE, id_of, id_of_customer, rule_of};
 use crate::harness::TestApp;
@@ -100,7 +101,8 @@ async fn a_dry_run_says_what_is_then_credited() {
                 .await
                 .unwrap();
         let expires = expires.unwrap().to_string();
-        let expected = told["expired_from"].as_str().unwrap_or("9999-12-31");
+        let last = told["last_usable_on"].as_str().unwrap_or("9999-12-31");
+        let expected = BusinessDay::parse(last).unwrap().plus_days(1).to_string();
         assert_eq!(expires, expected, "{told}");
         cut += i64::from(told["earning"]["points"] != told["points"]);
     }
@@ -180,7 +182,11 @@ async fn a_dry_run_tells_why_and_changes_nothing() {
         .await
         .expect(200);
     assert_eq!(
-        (&told["points"], &told["rule"]["of"], &told["expired_from"]),
+        (
+            &told["points"],
+            &told["rule"]["of"],
+            &told["last_usable_on"]
+        ),
         (&json!(7), &json!("tried"), &Value::Null)
     );
     assert_eq!(told["earning"]["points"], 21);

@@ -133,11 +133,11 @@ async fn every_kind_of_damage_to_points_transactions_is_found_and_named() {
         (Booked, "UPDATE points_transactions SET points = points + 1 WHERE kind = 1 AND state = 2 LIMIT 1".into(), "of 401 for"),
         (Booked, "UPDATE points_transactions SET captured = 6 WHERE captured = 5".into(), "of 60 for"),
         (Booked, "UPDATE points_transactions SET customer_id = REPEAT(x'07', 16) WHERE kind = 2".into(), "of 30 for"),
-        (Booked, "UPDATE points_transactions SET expired_from = '2031-01-01' WHERE kind = 1 AND state = 2 LIMIT 1".into(), "gone on Some("),
+        (Booked, "UPDATE points_transactions SET expired_from = '2031-01-01' WHERE kind = 1 AND state = 2 LIMIT 1".into(), "expired from Some("),
         (Booked, format!("UPDATE transfers SET amount = amount + 1 WHERE {deduct}"), "of 30 for"),
         (Booked, format!("UPDATE transfers SET debit_account = {nobody} WHERE {deduct}"), "of 30 for"),
         (Booked, format!("UPDATE transfers SET tenant_id = 77 WHERE {deduct}"), "of 30 for"),
-        (Booked, format!("UPDATE transfers SET lot = '2031-01-01' WHERE {award} AND phase = 0 LIMIT 1"), "gone on Some("),
+        (Booked, format!("UPDATE transfers SET lot = '2031-01-01' WHERE {award} AND phase = 0 LIMIT 1"), "expired from Some("),
         // What was told, and what became of it.
         (Told, "UPDATE point_days SET points = points + 1 WHERE what = 4".into(), "points deducted of tenant 1"),
         (Told, "UPDATE point_days SET times = times + 1 WHERE what = 5".into(), "and the days say"),

@@ -1,9 +1,9 @@
-//! Holds: captured, released, or over; one of these, once.
+//! Holds: captured, released or timed out; one of these, once.
 
 use serde_json::json;
 use zhangfang::{jobs, points};
 
-use super::{Counter, expects, over, today_plus};
+use super::{Counter, expects, grant_expired, today_plus};
 use crate::harness::{TestApp, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -125,7 +125,7 @@ async fn a_hold_expires_when_its_time_has_passed() {
             "held; it is expired",
         );
     }
-    // A job that comes too late, or for what is not over, does nothing.
+    // A job that comes too late, or for what has not timed out, does nothing.
     let tenant = counter.app.tenant.id;
     assert!(points::time_out(db, tenant, over).await.unwrap());
     assert!(!points::time_out(db, tenant, captured).await.unwrap());
@@ -174,7 +174,7 @@ async fn the_service_ends_holds_by_itself() {
     counter.award(10, "a").await;
     let hold = counter.hold(10, "h").await;
     counter.age(hold).await;
-    eventually("the hold is over", || async {
+    eventually("the hold has timed out", || async {
         (counter.balance().await == [10, 0, 0, 10, 0]).then_some(())
     })
     .await;
@@ -184,7 +184,7 @@ async fn the_service_ends_holds_by_itself() {
 #[tokio::test(flavor = "multi_thread")]
 async fn points_are_gone_at_the_turn_of_their_day_and_the_soonest_are_spent_first() {
     let counter = Counter::open().await;
-    over(&counter, 40).await;
+    grant_expired(&counter, 40).await;
     counter.award_until(30, "late", &today_plus(20)).await;
     counter.award_until(20, "soon", &today_plus(5)).await;
     assert_eq!(counter.balance().await, [90, 0, 0, 50, 0]);

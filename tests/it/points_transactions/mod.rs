@@ -1,4 +1,4 @@
-//! Back ends give, take, spend and set aside points, each under its own references.
+//! Back ends award, deduct, redeem and hold points, each under its own references.
 
 mod damage;
 mod debts;
@@ -74,10 +74,10 @@ impl Counter {
         self.ask("awards", points, reference).await.expect(201)
     }
 
-    /// Gone on this day.
+    /// To be used until this day.
     async fn award_until(&self, points: i64, reference: &str, day: &str) -> Value {
         let mut body = self.body(points, reference);
-        body["expired_from"] = json!(day);
+        body["last_usable_on"] = json!(day);
         let given = self.crm.post("/api/v1/open/points/awards", &body).await;
         given.expect(201)
     }
@@ -106,7 +106,7 @@ impl Counter {
             .map(|name| balance[name].as_i64().unwrap())
     }
 
-    /// The hold was made so long ago that its time is over.
+    /// The hold was made so long ago that it has timed out.
     async fn age(&self, transaction: PointsTransactionId) {
         sqlx::query(
             "UPDATE points_transactions SET hold_until = created_at, due_at = created_at WHERE id = ?",
@@ -118,8 +118,8 @@ impl Counter {
     }
 }
 
-/// The customer has points that are over, and that no sweep has taken yet.
-async fn over(counter: &Counter, points: i64) {
+/// The customer has expired points that no sweep has taken yet.
+async fn grant_expired(counter: &Counter, points: i64) {
     let db = counter.app.db();
     let grant = Move {
         tenant: counter.app.tenant.id,
@@ -129,6 +129,11 @@ async fn over(counter: &Counter, points: i64) {
         points,
     };
     db.submit(grant).await.unwrap();
+}
+
+fn yesterday() -> String {
+    let today = SystemClock.now().business_day();
+    today.0.previous_day().unwrap().to_string()
 }
 
 fn today_plus(days: u32) -> String {
@@ -160,7 +165,7 @@ async fn an_award_is_given_once_per_reference_for_ever() {
         )
     );
     // The tenant's rule: a year, the day of the credit not counted.
-    assert_eq!(first["expired_from"], today_plus(366));
+    assert_eq!(first["last_usable_on"], today_plus(365));
     let again = counter.ask("awards", 100, "gift-1").await.expect(200);
     assert_eq!(again, first);
     let reused = counter.ask("awards", 101, "gift-1").await;
@@ -459,19 +464,19 @@ async fn nonsense_is_refused_by_name_and_changes_nothing() {
         ("awards", "reason", json!("账".repeat(201)), "field_invalid"),
         (
             "awards",
-            "expired_from",
+            "last_usable_on",
             json!("2020-01-01"),
             "field_invalid",
         ),
         (
             "awards",
-            "expired_from",
-            json!(today_plus(0)),
+            "last_usable_on",
+            json!(yesterday()),
             "field_invalid",
         ),
         (
             "awards",
-            "expired_from",
+            "last_usable_on",
             json!("2026-02-30"),
             "field_invalid",
         ),
@@ -483,7 +488,7 @@ async fn nonsense_is_refused_by_name_and_changes_nothing() {
         ("holds", "minutes", json!(-1), "json_unexpected"),
         (
             "deductions",
-            "expired_from",
+            "last_usable_on",
             json!("2030-01-01"),
             "json_unexpected",
         ),

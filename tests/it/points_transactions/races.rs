@@ -1,4 +1,4 @@
-//! Two at once, twice, killed half-way, and whatever else happens in between: each points transaction is done once, and the books know what a small model knows.
+//! Concurrent and repeated commands, processes killed half-way: each points transaction is done once, and the books agree with a small model.
 
 use std::{
     collections::HashMap,
@@ -83,7 +83,7 @@ async fn of_capture_release_and_time_out_exactly_one_wins() {
         let path = |what| format!("/api/v1/open/points/holds/{hold}/{what}");
         let (capture, release) = (path("capture"), path("release"));
         let (nothing, four) = (json!({}), json!({ "points": 4 }));
-        // Half of them are over: these can be released or time out, and no longer be captured.
+        // Half of them have timed out: these can be released or time out, and no longer be captured.
         let is_over = round % 2 == 1;
         if is_over {
             counter.age(hold).await;
@@ -228,7 +228,7 @@ async fn killed_half_way_every_points_transaction_is_done_once() {
     let address = free_address();
     let base = format!("http://{address}");
     let keys_dir = std::env::temp_dir().join(format!(
-        "zf-points transactions-{:08x}",
+        "zf-points-transactions-{:08x}",
         rand::random::<u32>()
     ));
     let simulator = Simulator::start(SimulatorSettings {

@@ -9,16 +9,16 @@ use zhangfang::{
     primitives::{AccountId, EntryKind, Id, Lane},
 };
 
-use super::{Counter, back_end, over, today_plus};
+use super::{Counter, back_end, grant_expired, today_plus};
 use crate::harness::Caller;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_expires_when_is_told_to_the_customer_and_the_back_end() {
     let counter = Counter::open().await;
-    over(&counter, 5).await;
-    counter.award_until(30, "a", &today_plus(30)).await;
-    counter.award_until(10, "b", &today_plus(7)).await;
-    counter.award_until(40, "c", &today_plus(31)).await;
+    grant_expired(&counter, 5).await;
+    counter.award_until(30, "a", &today_plus(29)).await;
+    counter.award_until(10, "b", &today_plus(6)).await;
+    counter.award_until(40, "c", &today_plus(30)).await;
     counter.award_until(2, "never", "9999-12-31").await;
     let points = "/api/v1/customer/points";
     let balance = format!("/api/v1/open/points/customers/{}/balance", counter.id);
@@ -34,7 +34,7 @@ async fn what_expires_when_is_told_to_the_customer_and_the_back_end() {
         };
         assert_eq!(
             expiring(30).await,
-            json!({ "within_days": 30, "points": 40, "next_on": today_plus(7) })
+            json!({ "within_days": 30, "points": 40, "last_usable_on": today_plus(6) })
         );
         assert_eq!(expiring(6).await, json!({ "within_days": 6, "points": 0 }));
         assert_eq!(expiring(366).await["points"], 80);
@@ -53,8 +53,8 @@ async fn what_expires_when_is_told_to_the_customer_and_the_back_end() {
 
     let path = "/api/v1/customer/points/expiring";
     let whole = counter.li.get(path).await.expect(200);
-    let due = [(7, 10), (30, 30), (31, 40)]
-        .map(|(days, points)| json!({ "day": today_plus(days), "points": points }));
+    let due = [(6, 10), (29, 30), (30, 40)]
+        .map(|(days, points)| json!({ "last_usable_on": today_plus(days), "points": points }));
     assert_eq!(whole["items"], json!(due));
     assert_eq!(pages(&counter.li, path, 1).await, due);
     counter

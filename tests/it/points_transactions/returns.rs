@@ -33,7 +33,7 @@ impl Counter {
         let items = page["items"].as_array().unwrap().iter();
         items
             .map(|item| {
-                let day = item["day"].as_str().unwrap().to_owned();
+                let day = item["last_usable_on"].as_str().unwrap().to_owned();
                 (day, item["points"].as_i64().unwrap())
             })
             .collect()

@@ -219,7 +219,7 @@ async fn an_award_under_review_is_pending_until_it_is_credited_or_voided() {
 #[tokio::test(flavor = "multi_thread")]
 async fn points_credited_after_a_review_repay_a_debt() {
     let (counter, _) = counter().await;
-    // Owed as a refund would have it: lent, and taken back.
+    // Owed as a refund would have it: a shortfall, and taken back.
     let merchant = counter.app.merchant("茶里巷", "1900000175").await;
     let order_no = counter
         .app

@@ -13,7 +13,7 @@ use zhangfang::{
 use super::{Counter, today_plus};
 use crate::harness::TestApp;
 
-/// Without jobs. From 500 points on everything is reviewed, and when its time is over decided so.
+/// Without jobs. From 500 points on everything is reviewed, and after its time-out decided so.
 async fn counter(then: TimeoutDecision) -> Counter {
     Counter::at(TestApp::with_risk_without_jobs(judging(then)).await).await
 }
@@ -70,7 +70,7 @@ async fn reviews_that_time_out_refuse_and_nothing_is_left_pending() {
     }
     let award = counter.under_review("awards", 500).await;
     let redemption = counter.under_review("redemptions", 600).await;
-    // The hold's own time is over first: it does not run while nobody has said that it is one.
+    // The hold's own time passes first: it does not run while nobody has said that it is one.
     let hold = counter.under_review("holds", 700).await;
     counter
         .app
@@ -90,7 +90,7 @@ async fn reviews_that_time_out_refuse_and_nothing_is_left_pending() {
     }
     assert_eq!(counter.balance().await, [2_400, 0, 0, 2_400, 0]);
     assert_eq!(counter.app.count(LAPSED).await, 3);
-    // It is over for good.
+    // It stays timed out.
     assert_eq!(counter.rounds().await, [false, false]);
     let stages: Vec<String> = reviews_of(&counter, Stage::Redeem).await;
     assert_eq!(stages, ["timed_out", "timed_out"]);
@@ -117,7 +117,7 @@ async fn reviews_that_time_out_release_and_a_hold_begins_then_and_ends_in_its_ti
         PointsTransactionState::Done
     );
     assert_eq!(counter.state(hold).await, PointsTransactionState::Held);
-    // 2,400 and the award, less the 600 that are spent; 700 set aside.
+    // 2,400 and the award, less the 600 that are spent; 700 held.
     assert_eq!(counter.balance().await[..3], [2_300, 0, 700]);
     assert_eq!(counter.app.count(LAPSED).await, 3);
     assert_eq!(counter.rounds().await, [false, false], "the hold has begun");
@@ -136,7 +136,7 @@ async fn an_award_that_has_expired_when_its_review_is_released_repays_nothing() 
     let risk = judging(TimeoutDecision::Approve);
     let counter = Counter::at(TestApp::with_risk_on_clock(clock.clone(), risk).await).await;
     let mut body = counter.body(900, "soon");
-    body["expired_from"] = today_plus(1).into();
+    body["last_usable_on"] = today_plus(0).into();
     let path = "/api/v1/open/points/awards";
     counter.crm.post(path, &body).await.expect(201);
     clock.advance_seconds(2 * 86_400);

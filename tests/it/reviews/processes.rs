@@ -114,7 +114,7 @@ async fn a_refund_that_is_agreed_to_here_and_a_time_out_there_never_fail_over_ea
             )
         );
         assert!(lapsed.is_ok(), "{lapsed:?}");
-        // Let go before it set out, or withheld: credited in neither case.
+        // Voided before it set out, or withheld: credited in neither case.
         let back = agreed.points;
         assert_eq!(back.due, back.withheld);
         assert_eq!(bench.desk.order(order).await.refunds.points, back.due);

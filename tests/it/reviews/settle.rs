@@ -159,7 +159,7 @@ async fn what_is_held_counts_against_the_caps_of_its_day() {
     assert_eq!(bench.seen(third).await["points_earned"], 0);
     bench.approve(second, "lin").await.expect(200);
     assert_eq!(bench.points().await, (5, 5, 0));
-    // What was let go can be handed out again, though not on this day.
+    // What was voided can be handed out again, though not on this day.
     assert_eq!(
         bench.app().count("SELECT granted FROM point_budgets").await,
         5

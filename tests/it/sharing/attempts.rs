@@ -129,7 +129,7 @@ async fn what_was_called_refused_and_was_shared_is_booked_told_and_stops_refunds
     stage.channel.trouble([Trouble::Late, REFUSED]);
     let order = called_refused(&stage).await;
     let numbers = stage.asked();
-    // It lands after all. Before the rest is let go WeChat is asked once more.
+    // It lands after all. Before the rest is released WeChat is asked once more.
     stage.channel.land();
     stage.round().await;
     assert_eq!(stage.books().await, SHARED);

@@ -8,7 +8,7 @@ CREATE TABLE foreign_refunds (
   number_hash BINARY(16) NOT NULL COMMENT 'of the tenant and out_refund_no',
   tenant_id INT UNSIGNED NOT NULL,
   refund_id BINARY(16) NOT NULL,
-  told_by BINARY(16) NULL COMMENT 'the callback; none: a query',
+  reported_by BINARY(16) NULL COMMENT 'the callback; none: a query',
   created_at DATETIME(6) NOT NULL,
   PRIMARY KEY (number_hash),
   UNIQUE KEY foreign_refunds_refund (refund_id)

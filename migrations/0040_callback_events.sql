@@ -8,9 +8,9 @@
 CREATE TABLE callback_events (
   id BINARY(16) NOT NULL,
   tenant_id INT UNSIGNED NOT NULL,
-  outcome TINYINT NOT NULL COMMENT '1 settled, 2 a refund moved, 3 rejected (see callback_alarms), 4 not ours to handle, 5 failed here, 6 not believed, 7 changed nothing',
+  outcome TINYINT NOT NULL COMMENT '1 settled, 2 a refund moved, 3 rejected (see callback_alarms), 4 not ours to handle, 5 failed here, 6 unverified, 7 changed nothing',
   reason VARCHAR(40) NULL,
-  headers VARBINARY(2048) NULL COMMENT 'JSON; only of what was not believed: whether it is, is decided again when it is played again',
+  headers VARBINARY(2048) NULL COMMENT 'JSON; only of unverified callbacks: whether it is, is decided again when it is played again',
   body MEDIUMBLOB NOT NULL,
   received_at DATETIME(6) NOT NULL,
   PRIMARY KEY (id)

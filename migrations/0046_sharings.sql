@@ -25,7 +25,7 @@ CREATE TABLE sharings (
   refund_id BINARY(16) NULL COMMENT 'the refund for which shares are coming back now',
   attempts INT UNSIGNED NOT NULL,
   calls INT UNSIGNED NOT NULL COMMENT 'calls that were begun',
-  may_land_until DATETIME(6) NULL COMMENT 'until when one of unknown outcome may still be taken',
+  may_arrive_until DATETIME(6) NULL COMMENT 'until when one of unknown outcome may still be taken',
   unsure TINYINT NOT NULL COMMENT 'an attempt ended without an answer: WeChat may have it',
   problem VARCHAR(80) NULL COMMENT 'why it is not further',
   stopped TINYINT NOT NULL COMMENT '1: WeChat says it shared what we called refused; no refund of the order goes on until a person has looked',

@@ -16,7 +16,7 @@ CREATE TABLE sharing_returns (
   fail_reason VARCHAR(80) NULL,
   attempts INT UNSIGNED NOT NULL,
   calls INT UNSIGNED NOT NULL COMMENT 'calls that were begun',
-  may_land_until DATETIME(6) NULL COMMENT 'until when one of unknown outcome may still be taken',
+  may_arrive_until DATETIME(6) NULL COMMENT 'until when one of unknown outcome may still be taken',
   PRIMARY KEY (id),
   UNIQUE KEY sharing_returns_once (refund_id, part_id),
   KEY sharing_returns_sharing (sharing_id),

@@ -10,7 +10,7 @@ use crate::{
     deliveries::{Deliveries, SettingsCache},
     limits::Limits,
     merchants::{MerchantCache, MiniProgramCodes},
-    payments::{Pace, PaymentChannels, Payments, PolicyCache, RecentOrders},
+    payments::{PaymentChannels, Payments, PolicyCache, RecentOrders, TimeScale},
     points::{PointsService, RulesCache},
     primitives::{Clock, IdSource, RandomIds, SystemClock, TenantId, Timestamp},
     risk::{self, Risk},
@@ -52,7 +52,7 @@ pub struct Parts {
     pub sessions: SessionLifetime,
     pub cache: Cache,
     pub limits: Limits,
-    /// Which proxies are believed, and in which header.
+    /// Which proxies are trusted, and in which header.
     pub limit_settings: LimitSettings,
     pub http: HttpSettings,
     /// Per cent of the time in which the expiry of points works, 1 to 100.
@@ -90,7 +90,7 @@ impl App {
         accounts.refresh().await;
         Ok(Self::assemble(Parts {
             deliveries: Deliveries {
-                courier: mini_program.clone(),
+                notifier: mini_program.clone(),
                 settings: SettingsCache::start(db.clone()),
             },
             mini_program_codes: mini_program.clone(),
@@ -102,7 +102,7 @@ impl App {
                     risk,
                     merchants: MerchantCache::start(db.clone()),
                     recent: RecentOrders::default(),
-                    pace: Pace::new(settings.jobs.pace).unwrap_or_default(),
+                    time_scale: TimeScale::new(settings.jobs.time_scale).unwrap_or_default(),
                     db,
                 },
                 channels: Arc::new(accounts.clone()),

@@ -22,10 +22,10 @@ use zhangfang::{
     facts::Origin,
     merchants::MerchantCache,
     payments::{
-        self, AbnormalRefund, Bill, BillKind, ChannelMode, ChannelOrder, ChannelRefund,
-        CreatePayment, Notice, NoticeError, NoticeHeaders, OneChannel, Order, OurAccount, Outcome,
-        Pace, PayParameters, PaymentChannel, Payments, PolicyCache, PrepayRequest, RecentOrders,
-        RefundCall,
+        self, AbnormalRefund, Bill, BillKind, ChannelMode, ChannelOrder, ChannelOutcome,
+        ChannelRefund, CreatePayment, Notice, NoticeError, NoticeHeaders, OneChannel, Order,
+        OurAccount, PayParameters, PaymentChannel, Payments, PolicyCache, PrepayRequest,
+        RecentOrders, RefundCall, TimeScale,
     },
     points::RulesCache,
     primitives::{
@@ -96,16 +96,16 @@ impl Scratch {
     }
 }
 
-/// A channel that gives tickets at once: orders are made ready before anything is measured.
+/// A channel that gives prepay ids at once: orders are made ready before anything is measured.
 #[derive(Debug)]
-struct Tickets;
+struct PrepayChannel;
 
 /// What the benchmark does not need of a channel.
-fn not_here<T: Send + 'static>() -> BoxFuture<'static, Outcome<T>> {
-    Box::pin(async { Outcome::Unknown("not here".into()) })
+fn not_here<T: Send + 'static>() -> BoxFuture<'static, ChannelOutcome<T>> {
+    Box::pin(async { ChannelOutcome::Unknown("not here".into()) })
 }
 
-impl PaymentChannel for Tickets {
+impl PaymentChannel for PrepayChannel {
     fn account(&self) -> &OurAccount {
         static NOBODY: OurAccount = OurAccount {
             mode: ChannelMode::Partner,
@@ -115,11 +115,11 @@ impl PaymentChannel for Tickets {
         &NOBODY
     }
 
-    fn prepay(&self, request: PrepayRequest) -> BoxFuture<'_, Outcome<String>> {
-        Box::pin(async move { Outcome::Done(format!("wx{}", request.order_no)) })
+    fn prepay(&self, request: PrepayRequest) -> BoxFuture<'_, ChannelOutcome<String>> {
+        Box::pin(async move { ChannelOutcome::Done(format!("wx{}", request.order_no)) })
     }
 
-    fn prepay_native(&self, _request: PrepayRequest) -> BoxFuture<'_, Outcome<String>> {
+    fn prepay_native(&self, _request: PrepayRequest) -> BoxFuture<'_, ChannelOutcome<String>> {
         not_here()
     }
 
@@ -137,7 +137,7 @@ impl PaymentChannel for Tickets {
         &'a self,
         _no: OrderNo,
         _sub_mchid: &'a str,
-    ) -> BoxFuture<'a, Outcome<ChannelOrder>> {
+    ) -> BoxFuture<'a, ChannelOutcome<ChannelOrder>> {
         not_here()
     }
 
@@ -145,15 +145,15 @@ impl PaymentChannel for Tickets {
         &'a self,
         _wechat_transaction_id: &'a str,
         _sub_mchid: &'a str,
-    ) -> BoxFuture<'a, Outcome<ChannelOrder>> {
+    ) -> BoxFuture<'a, ChannelOutcome<ChannelOrder>> {
         not_here()
     }
 
-    fn close<'a>(&'a self, _no: OrderNo, _sub_mchid: &'a str) -> BoxFuture<'a, Outcome<()>> {
+    fn close<'a>(&'a self, _no: OrderNo, _sub_mchid: &'a str) -> BoxFuture<'a, ChannelOutcome<()>> {
         not_here()
     }
 
-    fn refund(&self, _call: RefundCall) -> BoxFuture<'_, Outcome<ChannelRefund>> {
+    fn refund(&self, _call: RefundCall) -> BoxFuture<'_, ChannelOutcome<ChannelRefund>> {
         not_here()
     }
 
@@ -161,15 +161,22 @@ impl PaymentChannel for Tickets {
         &'a self,
         _no: RefundNo,
         _sub_mchid: &'a str,
-    ) -> BoxFuture<'a, Outcome<ChannelRefund>> {
+    ) -> BoxFuture<'a, ChannelOutcome<ChannelRefund>> {
         not_here()
     }
 
-    fn redirect_refund(&self, _call: AbnormalRefund) -> BoxFuture<'_, Outcome<ChannelRefund>> {
+    fn redirect_refund(
+        &self,
+        _call: AbnormalRefund,
+    ) -> BoxFuture<'_, ChannelOutcome<ChannelRefund>> {
         not_here()
     }
 
-    fn bill(&self, _kind: BillKind, _day: BusinessDay) -> BoxFuture<'_, Outcome<Option<Bill>>> {
+    fn bill(
+        &self,
+        _kind: BillKind,
+        _day: BusinessDay,
+    ) -> BoxFuture<'_, ChannelOutcome<Option<Bill>>> {
         not_here()
     }
 
@@ -231,7 +238,7 @@ pub(crate) async fn populate(db: &Db) -> (TenantId, Vec<String>, Vec<CustomerId>
     (tenant, codes, customers)
 }
 
-/// Orders with tickets, of all ten merchants; of the first merchant from `one_merchant_from` on.
+/// Orders with prepay ids, of all ten merchants; of the first merchant from `one_merchant_from` on.
 pub(crate) async fn orders(
     db: &Db,
     tenant: TenantId,
@@ -242,13 +249,13 @@ pub(crate) async fn orders(
 ) -> Vec<Order> {
     let payments = Payments {
         db: db.clone(),
-        channels: Arc::new(OneChannel(Arc::new(Tickets))),
+        channels: Arc::new(OneChannel(Arc::new(PrepayChannel))),
         rules: RulesCache::start(db.clone()),
         policies: PolicyCache::start(db.clone()),
         risk: Risk::off(),
         merchants: MerchantCache::start(db.clone()),
         recent: RecentOrders::default(),
-        pace: Pace::default(),
+        time_scale: TimeScale::default(),
     };
     let next = Arc::new(AtomicUsize::new(0));
     let makers: Vec<_> = (0..256)

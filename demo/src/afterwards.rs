@@ -6,12 +6,12 @@ use futures_util::{StreamExt as _, stream};
 
 use super::{
     day,
-    patience::Gave,
+    patience::ApiError,
     payment::{End, Learnt, Scene, Visit, look, paid},
-    plan::Deed,
+    plan::Behaviour,
 };
 
-/// The service first asks by itself when an order is twenty seconds old, divided by its pace.
+/// The service first asks by itself when an order is twenty seconds old, divided by its time scale.
 const LEFT_MAX: Duration = Duration::from_mins(2);
 /// A minute to pay, and what the job needs after it.
 const FORGOTTEN_MAX: Duration = Duration::from_secs(100);
@@ -23,15 +23,15 @@ pub(super) async fn wait(scene: Scene<'_>, visits: &mut [Visit], at_once: usize)
     let bar = day::bar("the service looks", waiting.len());
     stream::iter(waiting)
         .for_each_concurrent(at_once, async |visit| {
-            if let Err(gave) = settle(scene, visit).await {
-                visit.end = match visit.deed {
-                    Deed::Leave => End::PaidUnseen(gave.to_string()),
-                    Deed::Pay
-                    | Deed::WalkAway
-                    | Deed::Forget
-                    | Deed::GiveUp
-                    | Deed::PayLate
-                    | Deed::Scan => End::Failed(gave.to_string()),
+            if let Err(error) = settle(scene, visit).await {
+                visit.end = match visit.behaviour {
+                    Behaviour::Leave => End::PaidUnseen(error.to_string()),
+                    Behaviour::Pay
+                    | Behaviour::WalkAway
+                    | Behaviour::Forget
+                    | Behaviour::CloseOrder
+                    | Behaviour::PayLate
+                    | Behaviour::Scan => End::Failed(error.to_string()),
                 };
             }
             bar.inc(1);
@@ -41,19 +41,23 @@ pub(super) async fn wait(scene: Scene<'_>, visits: &mut [Visit], at_once: usize)
 }
 
 fn waits(visit: &Visit) -> bool {
-    match visit.deed {
-        Deed::Leave => matches!(visit.end, End::PaidUnseen(_)),
-        Deed::Forget => visit.end == End::Abandoned,
-        Deed::Pay | Deed::WalkAway | Deed::GiveUp | Deed::PayLate | Deed::Scan => false,
+    match visit.behaviour {
+        Behaviour::Leave => matches!(visit.end, End::PaidUnseen(_)),
+        Behaviour::Forget => visit.end == End::Abandoned,
+        Behaviour::Pay
+        | Behaviour::WalkAway
+        | Behaviour::CloseOrder
+        | Behaviour::PayLate
+        | Behaviour::Scan => false,
     }
 }
 
-async fn settle(scene: Scene<'_>, visit: &mut Visit) -> Result<(), Gave> {
+async fn settle(scene: Scene<'_>, visit: &mut Visit) -> Result<(), ApiError> {
     let Some(order_no) = visit.order_no.as_deref() else {
-        return Err(Gave::Strange("made, and without a number".to_owned()));
+        return Err(ApiError::Strange("made, and without a number".to_owned()));
     };
     let customer = &scene.customers[visit.customer];
-    let most = if visit.deed == Deed::Leave {
+    let most = if visit.behaviour == Behaviour::Leave {
         LEFT_MAX
     } else {
         FORGOTTEN_MAX
@@ -62,9 +66,9 @@ async fn settle(scene: Scene<'_>, visit: &mut Visit) -> Result<(), Gave> {
     loop {
         let order = look(scene, customer, order_no).await?;
         let Some(order) = order else {
-            return Err(Gave::Strange("the order is gone".to_owned()));
+            return Err(ApiError::Strange("the order is gone".to_owned()));
         };
-        if visit.deed == Deed::Leave {
+        if visit.behaviour == Behaviour::Leave {
             if let Some(end) = paid(&order, Learnt::AskedItself) {
                 visit.end = end;
                 return Ok(());
@@ -74,7 +78,7 @@ async fn settle(scene: Scene<'_>, visit: &mut Visit) -> Result<(), Gave> {
             return Ok(());
         }
         if begun.elapsed() > most || scene.ending.is_cancelled() {
-            return Err(Gave::Up(format!("still {}", order.state)));
+            return Err(ApiError::Up(format!("still {}", order.state)));
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     }

@@ -99,7 +99,7 @@ impl Refund {
         ["succeeded", "rejected", "closed", "failed", "withdrawn"].contains(&self.state.as_str())
     }
 
-    /// Whether WeChat once gave no answer that could be believed, so that nobody knew if it has the refund.
+    /// Whether WeChat once gave no answer that could be verified, so that nobody knew if it has the refund.
     pub(super) fn was_in_doubt(&self) -> bool {
         let unanswered = |step: &RefundStep| step.why.as_deref() == Some("no_answer");
         self.history.iter().any(unanswered)

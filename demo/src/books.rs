@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 use super::{
     answer::{Payment, PointsRule, Statistics, Totals},
     day,
-    desk::{self, DeskTold},
-    patience::Gave,
+    desk::{self, DeskReport},
+    patience::ApiError,
     payment::{Scene, Visit},
     service::{Person, Service},
     tenant::Merchant,
@@ -58,7 +58,7 @@ pub(super) struct Closing {
     pub(super) rule: PointsRule,
     /// WeChat's newest refunds.
     pub(super) wechat_refunds: Vec<WechatRefund>,
-    pub(super) desk: DeskTold,
+    pub(super) desk: DeskReport,
 }
 
 /// Reads the books before anything happens.
@@ -66,13 +66,13 @@ pub(super) async fn open(
     scene: Scene<'_>,
     today: BusinessDay,
     at_once: usize,
-) -> Result<Opening, Gave> {
+) -> Result<Opening, ApiError> {
     let bar = day::bar("opening the books", scene.customers.len());
     let before = async |customer: &Person| {
         let newest = scene.service.payments(customer, "1", None).await?.items;
         bar.inc(1);
         scene.go_on()?;
-        Ok::<_, Gave>(Before {
+        Ok::<_, ApiError>(Before {
             statistics: scene.service.statistics(customer).await?,
             newest_order: newest.into_iter().next().map(|order| order.order_no),
         })
@@ -95,12 +95,12 @@ pub(super) async fn close(
     opening: &Opening,
     visits: &[Visit],
     at_once: usize,
-) -> Result<Closing, Gave> {
+) -> Result<Closing, ApiError> {
     let bar = day::bar("reading the books", scene.customers.len());
     let after = async |(customer, before): (&Person, &Before)| {
         let orders = new_orders(scene.service, customer, before).await?;
         bar.inc(1);
-        Ok::<_, Gave>((
+        Ok::<_, ApiError>((
             scene.service.statistics(customer).await?.earned_total,
             orders,
         ))
@@ -125,7 +125,7 @@ async fn new_orders(
     service: &Service,
     customer: &Person,
     before: &Before,
-) -> Result<Vec<Payment>, Gave> {
+) -> Result<Vec<Payment>, ApiError> {
     let (mut orders, mut cursor) = (Vec::new(), None);
     loop {
         let page = service.payments(customer, "100", cursor.as_deref()).await?;
@@ -147,7 +147,7 @@ async fn totals(
     service: &Service,
     merchants: &[Merchant],
     today: BusinessDay,
-) -> Result<Vec<Totals>, Gave> {
+) -> Result<Vec<Totals>, ApiError> {
     let yesterday = BusinessDay(today.0.previous_day().unwrap_or(today.0));
     let mut totals = Vec::with_capacity(merchants.len());
     for merchant in merchants {
@@ -191,7 +191,7 @@ pub(super) async fn wait_for_callbacks(
     before: WechatStats,
     fates: &[&Fate],
     ending: &CancellationToken,
-) -> Result<(), Gave> {
+) -> Result<(), ApiError> {
     let spinner = day::spinner("waiting for WeChat");
     let begun = Instant::now();
     let (mut seen, mut news_at) = (before, begun);
@@ -230,7 +230,7 @@ pub(super) async fn wait_for_relay(
     scene: Scene<'_>,
     opening: &Opening,
     expected: &[Totals],
-) -> Result<(), Gave> {
+) -> Result<(), ApiError> {
     let spinner = day::spinner("waiting for the relay");
     let begun = Instant::now();
     while !scene.ending.is_cancelled() && begun.elapsed() < RELAY_MAX {

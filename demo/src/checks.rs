@@ -7,9 +7,9 @@ use serde::Serialize;
 use super::{
     answer::Payment,
     books::Closing,
-    desk::DeskTold,
+    desk::DeskReport,
     payment::{End, Visit},
-    plan::Deed,
+    plan::Behaviour,
     summary::{Found, Summary},
 };
 
@@ -51,7 +51,7 @@ pub(super) fn checks(summary: &Summary, found: &Found<'_>) -> Vec<Check> {
         .count();
     let left_open = visits
         .iter()
-        .filter(|visit| visit.deed == Deed::Forget && visit.end != End::Expired)
+        .filter(|visit| visit.behaviour == Behaviour::Forget && visit.end != End::Expired)
         .count();
     let mut checks = vec![
         Check::all(
@@ -104,18 +104,18 @@ pub(super) fn checks(summary: &Summary, found: &Found<'_>) -> Vec<Check> {
         ),
     ));
     checks.push(Check::new(
-        "WeChat gave up on no callback",
-        wechat.callbacks_given_up == 0,
-        format!("{} given up", wechat.callbacks_given_up),
+        "WeChat abandoned no callback",
+        wechat.callbacks_abandoned == 0,
+        format!("{} abandoned", wechat.callbacks_abandoned),
     ));
     checks
 }
 
 /// What operators can see of the day is there, and playing callbacks again did no harm.
-fn at_the_desk(visits: &[Visit], desk: &DeskTold) -> Vec<Check> {
+fn at_the_desk(visits: &[Visit], desk: &DeskReport) -> Vec<Check> {
     let late = visits.iter().filter(|visit| visit.end == End::PaidLate);
     let mut checks = vec![Check::all(
-        "each payment of what had been given up is on the list of exceptions",
+        "each payment of what had been closed is on the list of exceptions",
         desk.late_payments,
         late.count(),
     )];
@@ -128,9 +128,9 @@ fn at_the_desk(visits: &[Visit], desk: &DeskTold) -> Vec<Check> {
     ));
     let replays = [
         (
-            "a callback that was not believed is not believed when played again",
-            &desk.unbelieved,
-            "callback_not_believed",
+            "an unverified callback is still unverified when played again",
+            &desk.unverified,
+            "callback_unverified",
         ),
         (
             "a callback that was taken changes nothing when played again",
@@ -181,7 +181,7 @@ fn orders_agree(visits: &[Visit], closing: &Closing) -> Check {
                 }
                 End::PaidUnseen(_) => order.is_paid() && order.amount_fen == visit.amount_fen,
                 End::PaidLate => order.is_paid() && order.points_earned == Some(0),
-                End::Abandoned | End::Expired | End::GivenUp => !order.is_paid(),
+                End::Abandoned | End::Expired | End::ClosedByCustomer => !order.is_paid(),
                 // Nothing was made.
                 End::Stopped => false,
                 End::Failed(_) => true,

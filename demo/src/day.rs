@@ -10,9 +10,9 @@ use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use super::{
     measure::Latencies,
-    patience::Gave,
+    patience::ApiError,
     payment::{Scene, Visit, visit},
-    plan::Wish,
+    plan::Intent,
 };
 
 /// What happened, and how long it took.
@@ -55,7 +55,7 @@ pub(super) fn spinner(phase: &'static str) -> ProgressBar {
 }
 
 /// Logs every customer in.
-pub(super) async fn log_in(scene: Scene<'_>, at_once: usize) -> Result<Latencies, Gave> {
+pub(super) async fn log_in(scene: Scene<'_>, at_once: usize) -> Result<Latencies, ApiError> {
     let bar = bar("logging in", scene.customers.len());
     let mut latencies = Latencies::default();
     let mut logins = stream::iter(scene.customers)
@@ -71,14 +71,14 @@ pub(super) async fn log_in(scene: Scene<'_>, at_once: usize) -> Result<Latencies
 }
 
 /// Lets everybody pay. Told to end, it takes no new wish and finishes those that it has begun.
-pub(super) async fn pay(scene: Scene<'_>, wishes: Vec<Wish>, at_once: usize) -> Day {
-    let count = wishes.len();
+pub(super) async fn pay(scene: Scene<'_>, intents: Vec<Intent>, at_once: usize) -> Day {
+    let count = intents.len();
     let bar = bar("paying", count);
     let begun = Instant::now();
-    let mut visits = Vec::with_capacity(wishes.len());
-    let going_on = stream::iter(wishes)
+    let mut visits = Vec::with_capacity(intents.len());
+    let going_on = stream::iter(intents)
         .take_until(scene.ending.cancelled())
-        .map(|wish| visit(scene, wish))
+        .map(|intent| visit(scene, intent))
         .buffer_unordered(at_once);
     let mut going_on = std::pin::pin!(going_on);
     while let Some(visit) = going_on.next().await {

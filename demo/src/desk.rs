@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     answer::{Exception, PaymentPolicy},
-    patience::Gave,
+    patience::ApiError,
     payment::{End, Scene, Visit},
 };
 
@@ -25,9 +25,9 @@ pub(super) struct Policies {
 
 /// What the desk found after the day.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub(super) struct DeskTold {
-    /// A callback that had not been believed was played again: what the service did. None when there was none.
-    pub(super) unbelieved: Option<String>,
+pub(super) struct DeskReport {
+    /// An unverified callback was played again: what the service did. None when there was none.
+    pub(super) unverified: Option<String>,
     /// The same for one that had settled a payment.
     pub(super) settled: Option<String>,
     /// Of the day's late payments, those that are on the list of exceptions, dealt with by the policy.
@@ -40,7 +40,7 @@ pub(super) struct DeskTold {
 
 impl Policies {
     /// Remembers the policy in force. One that a killed demo has left is nobody's wish.
-    pub(super) async fn remember(scene: Scene<'_>) -> Result<Self, Gave> {
+    pub(super) async fn remember(scene: Scene<'_>) -> Result<Self, ApiError> {
         let standing = scene.service.policy(&scene.operators.admin).await?;
         let left_by_us = [1, 30].map(|minutes| of_the_day(minutes, standing.version));
         let before = if left_by_us.contains(&standing) {
@@ -52,13 +52,13 @@ impl Policies {
     }
 
     /// With so many minutes to pay.
-    pub(super) async fn put(scene: Scene<'_>, order_minutes: u32) -> Result<(), Gave> {
+    pub(super) async fn put(scene: Scene<'_>, order_minutes: u32) -> Result<(), ApiError> {
         let admin = &scene.operators.admin;
         let policy = of_the_day(order_minutes, 0);
         scene.service.set_policy(admin, &policy).await.map(|_| ())
     }
 
-    pub(super) async fn put_back(&self, scene: Scene<'_>) -> Result<(), Gave> {
+    pub(super) async fn put_back(&self, scene: Scene<'_>) -> Result<(), ApiError> {
         let admin = &scene.operators.admin;
         scene
             .service
@@ -93,11 +93,14 @@ fn the_defaults() -> PaymentPolicy {
 }
 
 /// Plays two callbacks again, and goes through the exceptions of the day.
-pub(super) async fn look_through(scene: Scene<'_>, visits: &[Visit]) -> Result<DeskTold, Gave> {
-    let mut told = DeskTold {
-        unbelieved: replay(scene, "not_believed").await?,
+pub(super) async fn look_through(
+    scene: Scene<'_>,
+    visits: &[Visit],
+) -> Result<DeskReport, ApiError> {
+    let mut told = DeskReport {
+        unverified: replay(scene, "unverified").await?,
         settled: replay(scene, "settled").await?,
-        ..DeskTold::default()
+        ..DeskReport::default()
     };
     let (mut late, mut abnormal) = (HashSet::new(), HashSet::new());
     for visit in visits {
@@ -142,7 +145,7 @@ pub(super) async fn look_through(scene: Scene<'_>, visits: &[Visit]) -> Result<D
 }
 
 /// Says what was done about it, unless somebody has.
-async fn resolve(scene: Scene<'_>, exception: &Exception) -> Result<bool, Gave> {
+async fn resolve(scene: Scene<'_>, exception: &Exception) -> Result<bool, ApiError> {
     if exception.resolution.is_some() {
         return Ok(false);
     }
@@ -157,21 +160,21 @@ async fn resolve(scene: Scene<'_>, exception: &Exception) -> Result<bool, Gave> 
         .await;
     match said {
         Ok(()) => Ok(true),
-        Err(gave) if gave.is("exception_already_resolved") => Ok(false),
-        Err(gave) => Err(gave),
+        Err(error) if error.is("exception_already_resolved") => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
 /// Plays the newest callback of which this became once more. A refusal is an answer too.
-async fn replay(scene: Scene<'_>, outcome: &str) -> Result<Option<String>, Gave> {
+async fn replay(scene: Scene<'_>, outcome: &str) -> Result<Option<String>, ApiError> {
     let admin = &scene.operators.admin;
     let Some(callback) = scene.service.newest_callback(admin, outcome).await? else {
         return Ok(None);
     };
     match scene.service.replay(admin, &callback.id).await {
         Ok(replayed) => Ok(Some(replayed.outcome)),
-        Err(Gave::Refused { code, .. }) => Ok(Some(code)),
-        Err(gave) => Err(gave),
+        Err(ApiError::Refused { code, .. }) => Ok(Some(code)),
+        Err(error) => Err(error),
     }
 }
 

@@ -13,7 +13,7 @@
 //! | [`scenes`] | afterwards: what risk stops, asks and holds, and what becomes of points |
 //! | [`run`] | all of it in its order |
 //!
-//! It knows nothing of the service's inside but the settings: what it sees, a mini-program could see. That is why it may be believed when it says that every
+//! It knows nothing of the service's inside but the settings: what it sees, a mini-program could see. That is why it can be trusted when it says that every
 //! fen arrived. The one exception is the tenant, for which there is no HTTP, and the verification at the end, which reads the database.
 //!
 //! Of the library `zhangfang` it uses the settings, tokens (an operator signs one at the command
@@ -53,7 +53,7 @@ const ABOUT: &str = "\
 Let a day happen at a running instance, and prove that nothing was lost.
 
 Customers log in, scan codes and pay; now and then one sends the same request twice at once, tries
-a wrong amount, walks away, gives up, or pays what was given up. Some scan what a merchant's screen
+a wrong amount, walks away, closes the order, or pays one that was closed. Some scan what a merchant's screen
 shows. One payment in twenty goes back, whole or in half, by the merchant or by an operator; large ones
 wait for a second operator, who does not always agree. Meanwhile the simulated WeChat loses, repeats,
 delays, reorders and forges callbacks, leaves prepays and refunds in doubt, and sends refunds to
@@ -67,7 +67,7 @@ spends them, and what is over is over. Somebody refunds elsewhere, and a refund 
 not take is withdrawn.
 
 At the end it puts its own account of the day beside the service's and WeChat's: every order, every
-refund, each merchant's money, each customer's points; asks WeChat's side whether a forgery was believed;
+refund, each merchant's money, each customer's points; asks WeChat's side whether a forgery was accepted;
 plays two callbacks again; and runs verify-ledger. Everything must agree, else it exits with 1.
 Ctrl-C ends it early and prints what there is.
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     answer::{Exception, KeptCallback, PageOf, PaymentPolicy, PointsRule, Refund, Replayed},
-    patience::Gave,
+    patience::ApiError,
     service::{Person, Service},
 };
 
@@ -21,7 +21,7 @@ impl Service {
         key: &str,
         order_no: &str,
         (amount_fen, reason): (i64, &str),
-    ) -> Result<Refund, Gave> {
+    ) -> Result<Refund, ApiError> {
         let path = [desk, "payments", order_no, "refunds"];
         let request = self.request(Method::POST, &path);
         let request = request.header("idempotency-key", key);
@@ -36,7 +36,7 @@ impl Service {
         key: &str,
         refund_no: &str,
         agreed: bool,
-    ) -> Result<Refund, Gave> {
+    ) -> Result<Refund, ApiError> {
         let (word, body) = if agreed {
             ("approve", json!({ "note": "已核对" }))
         } else {
@@ -48,7 +48,11 @@ impl Service {
     }
 
     /// With its history.
-    pub(super) async fn refund(&self, operator: &Person, refund_no: &str) -> Result<Refund, Gave> {
+    pub(super) async fn refund(
+        &self,
+        operator: &Person,
+        refund_no: &str,
+    ) -> Result<Refund, ApiError> {
         self.get(operator, &["admin", "refunds", refund_no], &[])
             .await
     }
@@ -58,7 +62,7 @@ impl Service {
         &self,
         operator: &Person,
         refund_no: &str,
-    ) -> Result<(), Gave> {
+    ) -> Result<(), ApiError> {
         let request = self.request(Method::POST, &["admin", "refunds", refund_no, "redirect"]);
         self.ask(operator, request.json(&json!({})))
             .await
@@ -67,7 +71,7 @@ impl Service {
 
     // --- operators
 
-    pub(super) async fn policy(&self, admin: &Person) -> Result<PaymentPolicy, Gave> {
+    pub(super) async fn policy(&self, admin: &Person) -> Result<PaymentPolicy, ApiError> {
         self.get(admin, &["admin", "payment-policy"], &[]).await
     }
 
@@ -75,7 +79,7 @@ impl Service {
         &self,
         admin: &Person,
         policy: &PaymentPolicy,
-    ) -> Result<PaymentPolicy, Gave> {
+    ) -> Result<PaymentPolicy, ApiError> {
         let request = self.request(Method::PUT, &["admin", "payment-policy"]);
         let set = self.ask(admin, request.json(policy)).await?.read();
         in_force_everywhere().await;
@@ -87,13 +91,17 @@ impl Service {
         &self,
         admin: &Person,
         outcome: &str,
-    ) -> Result<Option<KeptCallback>, Gave> {
+    ) -> Result<Option<KeptCallback>, ApiError> {
         let query = [("outcome", outcome), ("limit", "1")];
         let page: PageOf<KeptCallback> = self.get(admin, &["admin", "callbacks"], &query).await?;
         Ok(page.items.into_iter().next())
     }
 
-    pub(super) async fn replay(&self, admin: &Person, callback: &str) -> Result<Replayed, Gave> {
+    pub(super) async fn replay(
+        &self,
+        admin: &Person,
+        callback: &str,
+    ) -> Result<Replayed, ApiError> {
         let request = self.request(Method::POST, &["admin", "callbacks", callback, "replay"]);
         self.ask(admin, request).await?.read()
     }
@@ -103,7 +111,7 @@ impl Service {
         &self,
         admin: &Person,
         cursor: Option<&str>,
-    ) -> Result<PageOf<Exception>, Gave> {
+    ) -> Result<PageOf<Exception>, ApiError> {
         let mut query = vec![("limit", "100")];
         query.extend(cursor.map(|cursor| ("cursor", cursor)));
         self.get(admin, &["admin", "exceptions"], &query).await
@@ -114,7 +122,7 @@ impl Service {
         admin: &Person,
         (key, id): (&str, &str),
         resolution: &str,
-    ) -> Result<(), Gave> {
+    ) -> Result<(), ApiError> {
         let request = self.request(Method::POST, &["admin", "exceptions", id, "resolve"]);
         let request = request.header("idempotency-key", key);
         let request = request.json(&json!({ "resolution": resolution }));
@@ -126,7 +134,7 @@ impl Service {
         &self,
         operator: &Person,
         run: &str,
-    ) -> Result<usize, Gave> {
+    ) -> Result<usize, ApiError> {
         let query = [("state", "open"), ("limit", "100")];
         let mut approved = 0;
         loop {
@@ -147,8 +155,8 @@ impl Service {
                 match said {
                     Ok(_) => approved += 1,
                     // A refund or the time-out was faster.
-                    Err(gave) if gave.is("review_already_decided") => {}
-                    Err(gave) => return Err(gave),
+                    Err(error) if error.is("review_already_decided") => {}
+                    Err(error) => return Err(error),
                 }
             }
         }
@@ -160,18 +168,22 @@ impl Service {
         key: &str,
         merchant: &str,
         sub_mchid: &str,
-    ) -> Result<(), Gave> {
+    ) -> Result<(), ApiError> {
         let request = self.request(Method::POST, &["admin", "merchants", merchant, "approve"]);
         let request = request.header("idempotency-key", key);
         let request = request.json(&json!({ "sub_mchid": sub_mchid }));
         self.ask(admin, request).await.map(|_| ())
     }
 
-    pub(super) async fn rule(&self, admin: &Person) -> Result<PointsRule, Gave> {
+    pub(super) async fn rule(&self, admin: &Person) -> Result<PointsRule, ApiError> {
         self.get(admin, &["admin", "points-rule"], &[]).await
     }
 
-    pub(super) async fn set_rule(&self, admin: &Person, terms: &Value) -> Result<PointsRule, Gave> {
+    pub(super) async fn set_rule(
+        &self,
+        admin: &Person,
+        terms: &Value,
+    ) -> Result<PointsRule, ApiError> {
         let request = self
             .request(Method::PUT, &["admin", "points-rule"])
             .json(terms);

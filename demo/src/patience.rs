@@ -18,7 +18,7 @@ use reqwest::{Client, RequestBuilder};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio_util::sync::CancellationToken;
 
-/// How long one intention is pursued before it is given up: longer than a restart takes.
+/// How long one intention is retried before it fails: longer than a restart takes.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// The same once somebody wants the demo to end.
 const PATIENCE_AT_THE_END: Duration = Duration::from_secs(3);
@@ -27,7 +27,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// Why there is no answer that can be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Gave {
+pub(super) enum ApiError {
     /// The other side's no, which will not change.
     #[error("answered {status} {code}")]
     Refused {
@@ -36,7 +36,7 @@ pub(super) enum Gave {
         /// What must be answered first, if that is why.
         challenge: Option<String>,
     },
-    #[error("given up: {0}")]
+    #[error("retries are exhausted: {0}")]
     Up(String),
     /// Nobody is there.
     #[error("{0}")]
@@ -45,7 +45,7 @@ pub(super) enum Gave {
     Strange(String),
 }
 
-impl Gave {
+impl ApiError {
     /// Whether it is this refusal.
     pub(super) fn is(&self, wanted: &str) -> bool {
         matches!(self, Self::Refused { code, .. } if code == wanted)
@@ -68,8 +68,8 @@ pub(super) struct Heard {
 }
 
 impl Heard {
-    pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T, Gave> {
-        serde_json::from_slice(&self.body).map_err(|error| Gave::Strange(error.to_string()))
+    pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        serde_json::from_slice(&self.body).map_err(|error| ApiError::Strange(error.to_string()))
     }
 }
 
@@ -122,7 +122,7 @@ struct Problem {
 /// One attempt's end.
 enum Attempt {
     Answered(Heard),
-    Refused(Gave),
+    Refused(ApiError),
     /// Why, and how long the other side asks to be left alone.
     Passing(String, Option<Duration>),
 }
@@ -144,16 +144,18 @@ impl Line {
     }
 
     /// Sends until there is an answer that settles the matter.
-    pub(super) async fn ask(&self, request: RequestBuilder) -> Result<Heard, Gave> {
+    pub(super) async fn ask(&self, request: RequestBuilder) -> Result<Heard, ApiError> {
         let (mut failing_since, mut pause) = (None, PAUSE_MIN);
         loop {
             let Some(attempt) = request.try_clone() else {
-                return Err(Gave::Strange("a body that cannot be sent twice".to_owned()));
+                return Err(ApiError::Strange(
+                    "a body that cannot be sent twice".to_owned(),
+                ));
             };
             let sent_at = Instant::now();
             let (reason, asked_for) = match self.send(attempt, sent_at).await {
                 Attempt::Answered(heard) => return Ok(heard),
-                Attempt::Refused(gave) => return Err(gave),
+                Attempt::Refused(error) => return Err(error),
                 Attempt::Passing(reason, asked_for) => (reason, asked_for),
             };
             let patience = if self.ending.is_cancelled() {
@@ -162,7 +164,7 @@ impl Line {
                 PATIENCE
             };
             if failing_since.get_or_insert(sent_at).elapsed() > patience {
-                return Err(Gave::Up(reason));
+                return Err(ApiError::Up(reason));
             }
             tokio::time::sleep(asked_for.unwrap_or(pause).min(PAUSE_MAX)).await;
             pause = pause.saturating_mul(2);
@@ -170,11 +172,11 @@ impl Line {
     }
 
     /// Sends once, at the beginning: a wrong address must not be waited for.
-    pub(super) async fn greet(&self, request: RequestBuilder) -> Result<(), Gave> {
+    pub(super) async fn greet(&self, request: RequestBuilder) -> Result<(), ApiError> {
         match request.send().await {
             Ok(answer) if answer.status().is_success() => Ok(()),
-            Ok(answer) => Err(Gave::Strange(format!("answered {}", answer.status()))),
-            Err(error) => Err(Gave::Away(causes(error))),
+            Ok(answer) => Err(ApiError::Strange(format!("answered {}", answer.status()))),
+            Err(error) => Err(ApiError::Away(causes(error))),
         }
     }
 
@@ -206,7 +208,7 @@ impl Line {
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => &self.counts.busy,
             StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => &self.counts.outcome_unknown,
             status => {
-                return Attempt::Refused(Gave::Refused {
+                return Attempt::Refused(ApiError::Refused {
                     status: status.as_u16(),
                     code: problem.code,
                     challenge: problem.challenge,
@@ -291,13 +293,13 @@ mod tests {
 
     #[test]
     fn a_refusal_is_known_by_its_code() {
-        let gave = Gave::Refused {
+        let error = ApiError::Refused {
             status: 422,
             code: "amount_not_allowed".to_owned(),
             challenge: None,
         };
-        assert!(gave.is("amount_not_allowed"));
-        assert!(!gave.is_unauthorized());
-        assert!(!Gave::Up(String::new()).is("amount_not_allowed"));
+        assert!(error.is("amount_not_allowed"));
+        assert!(!error.is_unauthorized());
+        assert!(!ApiError::Up(String::new()).is("amount_not_allowed"));
     }
 }

@@ -6,8 +6,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     answer::Payment,
-    patience::{Gave, Heard},
-    plan::{Deed, Wish, customer_name},
+    patience::{ApiError, Heard},
+    plan::{Behaviour, Intent, customer_name},
     refund::{self, RefundSeen},
     service::{Person, Service},
     tenant::{Operators, Tenant},
@@ -43,9 +43,9 @@ pub(super) struct Scene<'a> {
 
 impl Scene<'_> {
     /// For what happens before anything is paid: ended there, there is nothing to tell.
-    pub(super) fn go_on(&self) -> Result<(), Gave> {
+    pub(super) fn go_on(&self) -> Result<(), ApiError> {
         if self.ending.is_cancelled() {
-            return Err(Gave::Up("ended before the first payment".to_owned()));
+            return Err(ApiError::Up("ended before the first payment".to_owned()));
         }
         Ok(())
     }
@@ -69,14 +69,14 @@ pub(super) enum End {
     Paid { points: i64, learnt: Learnt },
     /// Paid at WeChat, and the service has not said so in time.
     PaidUnseen(String),
-    /// Paid after it had been given up, and the service says so.
+    /// Paid after it had been closed, and the service says so.
     PaidLate,
     /// Made and left unpaid, as wished.
     Abandoned,
     /// The same, and its time is over.
     Expired,
     /// Given up by the customer.
-    GivenUp,
+    ClosedByCustomer,
     /// Not begun: risk stopped it.
     Stopped,
     /// Not as wished, for this reason.
@@ -90,7 +90,7 @@ pub(super) struct Visit {
     pub(super) customer: usize,
     pub(super) merchant: usize,
     pub(super) amount_fen: i64,
-    pub(super) deed: Deed,
+    pub(super) behaviour: Behaviour,
     pub(super) order_no: Option<String>,
     pub(super) end: End,
     /// The request was sent twice at once: whether both gave one order.
@@ -106,13 +106,13 @@ pub(super) struct Visit {
 }
 
 impl Visit {
-    pub(super) fn new(wish: &Wish) -> Self {
+    pub(super) fn new(intent: &Intent) -> Self {
         Self {
-            number: wish.number,
-            customer: wish.customer,
-            merchant: wish.counter.merchant,
-            amount_fen: wish.amount_fen,
-            deed: wish.deed,
+            number: intent.number,
+            customer: intent.customer,
+            merchant: intent.counter.merchant,
+            amount_fen: intent.amount_fen,
+            behaviour: intent.behaviour,
             order_no: None,
             end: End::Abandoned,
             twice: None,
@@ -128,7 +128,11 @@ impl Visit {
     pub(super) fn is_paid_for(&self) -> bool {
         match self.end {
             End::Paid { .. } | End::PaidUnseen(_) | End::PaidLate => true,
-            End::Abandoned | End::Expired | End::GivenUp | End::Stopped | End::Failed(_) => false,
+            End::Abandoned
+            | End::Expired
+            | End::ClosedByCustomer
+            | End::Stopped
+            | End::Failed(_) => false,
         }
     }
 
@@ -139,7 +143,7 @@ impl Visit {
             End::PaidLate
             | End::Abandoned
             | End::Expired
-            | End::GivenUp
+            | End::ClosedByCustomer
             | End::Stopped
             | End::Failed(_) => false,
         }
@@ -157,7 +161,7 @@ impl Visit {
             }
             End::Abandoned => Some("prepaid"),
             End::Expired => Some("expired"),
-            End::GivenUp => Some("closed"),
+            End::ClosedByCustomer => Some("closed"),
             End::Stopped | End::Failed(_) => None,
         }
     }
@@ -170,31 +174,31 @@ impl Visit {
 }
 
 /// Does what the wish says. What goes wrong is in the visit's end.
-pub(super) async fn visit(scene: Scene<'_>, wish: Wish) -> Visit {
-    let mut visit = Visit::new(&wish);
-    if let Err(gave) = act(scene, &wish, &mut visit).await {
-        let reason = gave.to_string();
+pub(super) async fn visit(scene: Scene<'_>, intent: Intent) -> Visit {
+    let mut visit = Visit::new(&intent);
+    if let Err(error) = act(scene, &intent, &mut visit).await {
+        let reason = error.to_string();
         visit.end = if visit.is_paid_for() {
             End::PaidUnseen(reason)
         } else {
             End::Failed(reason)
         };
     }
-    if let (Some(wish), End::Paid { .. }) = (wish.refund, &visit.end) {
-        visit.refund = Some(refund::ask(scene, wish, &visit).await);
+    if let (Some(intent), End::Paid { .. }) = (intent.refund, &visit.end) {
+        visit.refund = Some(refund::ask(scene, intent, &visit).await);
     }
     visit
 }
 
-async fn act(scene: Scene<'_>, wish: &Wish, visit: &mut Visit) -> Result<(), Gave> {
-    if wish.deed == Deed::Scan {
-        return scan(scene, wish, visit).await;
+async fn act(scene: Scene<'_>, intent: &Intent, visit: &mut Visit) -> Result<(), ApiError> {
+    if intent.behaviour == Behaviour::Scan {
+        return scan(scene, intent, visit).await;
     }
-    if wish.wrong_first {
-        visit.wrong_refused = wrong_amount_is_refused(scene, wish).await?;
+    if intent.wrong_first {
+        visit.wrong_refused = wrong_amount_is_refused(scene, intent).await?;
     }
-    let (order, heard) = match create(scene, wish, visit).await {
-        Err(gave) if gave.is(STOPPED) => {
+    let (order, heard) = match create(scene, intent, visit).await {
+        Err(error) if error.is(STOPPED) => {
             visit.end = End::Stopped;
             return Ok(());
         }
@@ -202,30 +206,30 @@ async fn act(scene: Scene<'_>, wish: &Wish, visit: &mut Visit) -> Result<(), Gav
     };
     visit.order_no = Some(order.order_no.clone());
     visit.create = Some(heard.took);
-    if order.amount_fen != wish.amount_fen {
-        return Err(Gave::Strange(format!(
+    if order.amount_fen != intent.amount_fen {
+        return Err(ApiError::Strange(format!(
             "order {} is of another amount",
             order.order_no
         )));
     }
     let Some(prepay_id) = order.prepay_id() else {
-        return Err(Gave::Strange(format!(
+        return Err(ApiError::Strange(format!(
             "order {} cannot be paid",
             order.order_no
         )));
     };
-    match wish.deed {
-        Deed::WalkAway | Deed::Forget => Ok(()),
-        Deed::GiveUp => give_up(scene, wish, visit, &order.order_no).await,
-        Deed::PayLate => pay_late(scene, wish, visit, (&order.order_no, prepay_id)).await,
-        Deed::Leave if scene.troubled => {
+    match intent.behaviour {
+        Behaviour::WalkAway | Behaviour::Forget => Ok(()),
+        Behaviour::CloseOrder => close_order(scene, intent, visit, &order.order_no).await,
+        Behaviour::PayLate => pay_late(scene, intent, visit, (&order.order_no, prepay_id)).await,
+        Behaviour::Leave if scene.troubled => {
             visit.fate = scene.wechat.pay_with(prepay_id, &[Fault::Lost]).await?;
             visit.end = End::PaidUnseen("the customer has left".to_owned());
             Ok(())
         }
-        Deed::Pay | Deed::Leave | Deed::Scan => {
+        Behaviour::Pay | Behaviour::Leave | Behaviour::Scan => {
             visit.fate = scene.wechat.pay(prepay_id).await?;
-            arrive(scene, wish, visit, &order.order_no).await
+            arrive(scene, intent, visit, &order.order_no).await
         }
     }
 }
@@ -233,113 +237,116 @@ async fn act(scene: Scene<'_>, wish: &Wish, visit: &mut Visit) -> Result<(), Gav
 /// From the button to the moment at which the service says that it is paid.
 async fn arrive(
     scene: Scene<'_>,
-    wish: &Wish,
+    intent: &Intent,
     visit: &mut Visit,
     order_no: &str,
-) -> Result<(), Gave> {
+) -> Result<(), ApiError> {
     visit.end = End::PaidUnseen("asking for it".to_owned());
     let paid_at = Instant::now();
-    visit.end = follow(scene, wish, order_no, paid_at).await?;
+    visit.end = follow(scene, intent, order_no, paid_at).await?;
     visit.visible = matches!(visit.end, End::Paid { .. }).then(|| paid_at.elapsed());
     Ok(())
 }
 
 /// The merchant's screen shows a picture, and the customer scans it. Nobody knows who pays before it is paid.
-async fn scan(scene: Scene<'_>, wish: &Wish, visit: &mut Visit) -> Result<(), Gave> {
-    let key = format!("{}-{}-shown", scene.run, wish.number);
-    let owner = &scene.tenant.merchants[wish.counter.merchant].owner;
+async fn scan(scene: Scene<'_>, intent: &Intent, visit: &mut Visit) -> Result<(), ApiError> {
+    let key = format!("{}-{}-shown", scene.run, intent.number);
+    let owner = &scene.tenant.merchants[intent.counter.merchant].owner;
     let (shown, heard) = scene
         .service
-        .show_payment(owner, &key, wish.amount_fen)
+        .collect_payment(owner, &key, intent.amount_fen)
         .await?;
     visit.order_no = Some(shown.order_no.clone());
     visit.create = Some(heard.took);
-    if shown.amount_fen != wish.amount_fen {
-        return Err(Gave::Strange(format!(
+    if shown.amount_fen != intent.amount_fen {
+        return Err(ApiError::Strange(format!(
             "order {} is of another amount",
             shown.order_no
         )));
     }
-    let name = customer_name(wish.customer);
+    let name = customer_name(intent.customer);
     visit.fate = scene.wechat.scan(&shown.code_url, &name).await?;
-    arrive(scene, wish, visit, &shown.order_no).await
+    arrive(scene, intent, visit, &shown.order_no).await
 }
 
-async fn give_up(
+async fn close_order(
     scene: Scene<'_>,
-    wish: &Wish,
+    intent: &Intent,
     visit: &mut Visit,
     order_no: &str,
-) -> Result<(), Gave> {
-    let customer = &scene.customers[wish.customer];
+) -> Result<(), ApiError> {
+    let customer = &scene.customers[intent.customer];
     let order = scene.service.close(customer, order_no).await?;
     if order.state != "closed" {
-        return Err(Gave::Strange(format!("given up, and {}", order.state)));
+        return Err(ApiError::Strange(format!("closed, and {}", order.state)));
     }
-    visit.end = End::GivenUp;
+    visit.end = End::ClosedByCustomer;
     Ok(())
 }
 
 /// Pays what WeChat should have closed. By the demo's policy the money comes back at once.
 async fn pay_late(
     scene: Scene<'_>,
-    wish: &Wish,
+    intent: &Intent,
     visit: &mut Visit,
     (order_no, prepay_id): (&str, &str),
-) -> Result<(), Gave> {
+) -> Result<(), ApiError> {
     if scene.troubled {
         scene.wechat.mishear_closing(order_no).await?;
     }
-    give_up(scene, wish, visit, order_no).await?;
+    close_order(scene, intent, visit, order_no).await?;
     if !scene.troubled {
         return Ok(());
     }
-    // Not lost: nobody asks about an order that was given up, so nobody would ever know.
+    // Not lost: nobody asks about an order that was closed, so nobody would ever know.
     visit.fate = scene.wechat.pay_with(prepay_id, &[]).await?;
-    arrive(scene, wish, visit, order_no).await?;
+    arrive(scene, intent, visit, order_no).await?;
     if let End::Paid { .. } = visit.end {
         visit.end = End::PaidLate;
         visit.visible = None;
-        let customer = &scene.customers[wish.customer];
+        let customer = &scene.customers[intent.customer];
         visit.refund = Some(refund::of_late_payment(scene, customer, order_no).await);
     }
     Ok(())
 }
 
 /// Tries to pay one fen more than the fixed code says. None when risk stopped the customer before anybody looked at the amount.
-async fn wrong_amount_is_refused(scene: Scene<'_>, wish: &Wish) -> Result<Option<bool>, Gave> {
-    let key = format!("{}-{}-wrong", scene.run, wish.number);
-    let (customer, wrong) = (&scene.customers[wish.customer], wish.amount_fen + 1);
+async fn wrong_amount_is_refused(
+    scene: Scene<'_>,
+    intent: &Intent,
+) -> Result<Option<bool>, ApiError> {
+    let key = format!("{}-{}-wrong", scene.run, intent.number);
+    let (customer, wrong) = (&scene.customers[intent.customer], intent.amount_fen + 1);
     let answer = scene
         .service
-        .create_payment(customer, &key, &wish.counter.code, wrong)
+        .create_payment(customer, &key, &intent.counter.code, wrong)
         .await;
     match answer {
         Ok(_) => Ok(Some(false)),
-        Err(gave) if gave.is("amount_not_allowed") => Ok(Some(true)),
-        Err(gave) if gave.is(STOPPED) => Ok(None),
-        Err(gave) => Err(gave),
+        Err(error) if error.is("amount_not_allowed") => Ok(Some(true)),
+        Err(error) if error.is(STOPPED) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
 async fn create(
     scene: Scene<'_>,
-    wish: &Wish,
+    intent: &Intent,
     visit: &mut Visit,
-) -> Result<(Payment, Heard), Gave> {
-    let key = format!("{}-{}", scene.run, wish.number);
-    let (customer, code) = (&scene.customers[wish.customer], &wish.counter.code);
+) -> Result<(Payment, Heard), ApiError> {
+    let key = format!("{}-{}", scene.run, intent.number);
+    let (customer, code) = (&scene.customers[intent.customer], &intent.counter.code);
     let send = || {
         scene
             .service
-            .create_payment(customer, &key, code, wish.amount_fen)
+            .create_payment(customer, &key, code, intent.amount_fen)
     };
-    if !wish.twice {
+    if !intent.twice {
         return send().await;
     }
     let (one, other) = match tokio::join!(send(), send()) {
         // The second was one too many, if it was looked at before the first had made the order.
-        (Ok(made), Err(gave)) | (Err(gave), Ok(made)) if gave.is(STOPPED) => return Ok(made),
+        (Ok(made), Err(error)) | (Err(error), Ok(made)) if error.is(STOPPED) => return Ok(made),
         (one, other) => (one?, other?),
     };
     visit.twice = Some(one.0.order_no == other.0.order_no);
@@ -349,11 +356,11 @@ async fn create(
 /// Looks at the order until it is paid, and has the service ask WeChat when the callback is late.
 async fn follow(
     scene: Scene<'_>,
-    wish: &Wish,
+    intent: &Intent,
     order_no: &str,
     paid_at: Instant,
-) -> Result<End, Gave> {
-    let customer = &scene.customers[wish.customer];
+) -> Result<End, ApiError> {
+    let customer = &scene.customers[intent.customer];
     let (mut look_again, mut ask_at) = (LOOK_AGAIN_MIN, ASK_AFTER);
     let mut learnt = Learnt::Told;
     loop {
@@ -366,8 +373,8 @@ async fn follow(
         let waited = paid_at.elapsed();
         if waited > ask_at {
             ask_at = waited.saturating_mul(2);
-            if wish.deed == Deed::Scan {
-                let owner = &scene.tenant.merchants[wish.counter.merchant].owner;
+            if intent.behaviour == Behaviour::Scan {
+                let owner = &scene.tenant.merchants[intent.counter.merchant].owner;
                 scene.service.confirm_at_counter(owner, order_no).await?;
             } else {
                 scene.service.confirm(customer, order_no).await?;
@@ -391,11 +398,11 @@ pub(super) async fn look(
     scene: Scene<'_>,
     customer: &Person,
     order_no: &str,
-) -> Result<Option<Payment>, Gave> {
+) -> Result<Option<Payment>, ApiError> {
     match scene.service.payment(customer, order_no).await {
         Ok(order) => Ok(Some(order)),
-        Err(gave) if gave.is_not_found() => Ok(None),
-        Err(gave) => Err(gave),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

@@ -14,7 +14,7 @@ pub(super) struct Counter {
 
 /// What one customer is going to do at one counter.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Wish {
+pub(super) struct Intent {
     pub(super) number: usize,
     pub(super) customer: usize,
     pub(super) counter: Counter,
@@ -23,21 +23,21 @@ pub(super) struct Wish {
     pub(super) twice: bool,
     /// The customer first tries to pay something else than the fixed code asks for.
     pub(super) wrong_first: bool,
-    pub(super) deed: Deed,
+    pub(super) behaviour: Behaviour,
     /// Money goes back afterwards.
-    pub(super) refund: Option<RefundWish>,
+    pub(super) refund: Option<RefundIntent>,
 }
 
 /// What the customer does once there is something to pay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Deed {
+pub(super) enum Behaviour {
     Pay,
     /// Looks at the pay sheet and walks away; the order can still be paid when the day ends.
     WalkAway,
     /// The same first thing in the morning, with a minute to pay: the order expires while the day goes on.
     Forget,
     /// Taps on cancel.
-    GiveUp,
+    CloseOrder,
     /// Taps on cancel, WeChat does not hear of it, and pays all the same.
     PayLate,
     /// Scans what the merchant's screen shows.
@@ -48,7 +48,7 @@ pub(super) enum Deed {
 
 /// Who gives back how much, and what the second person says if one is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct RefundWish {
+pub(super) struct RefundIntent {
     pub(super) asker: Asker,
     /// All of it; half of it otherwise.
     pub(super) whole: bool,
@@ -62,7 +62,7 @@ pub(super) enum Asker {
     Operator,
 }
 
-impl RefundWish {
+impl RefundIntent {
     /// Of a payment of `paid_fen`.
     pub(super) const fn amount_fen(self, paid_fen: i64) -> i64 {
         if self.whole || paid_fen < 2 {
@@ -87,13 +87,13 @@ pub(super) struct Size {
 }
 
 /// The day's wishes in the order in which they come up.
-pub(super) fn plan(size: Size, counters: &[Counter]) -> Vec<Wish> {
+pub(super) fn plan(size: Size, counters: &[Counter]) -> Vec<Intent> {
     let mut rng = StdRng::seed_from_u64(size.seed);
     // One customer in fifty is a regular, and there is one at least. They run into the daily cap.
     let regulars = size.customers.div_ceil(50);
-    let mut wishes = Vec::with_capacity(size.payments);
+    let mut intents = Vec::with_capacity(size.payments);
     if counters.is_empty() || size.customers == 0 {
-        return wishes;
+        return intents;
     }
     for number in 0..size.payments {
         let among = if rng.random_ratio(1, 8) {
@@ -104,47 +104,51 @@ pub(super) fn plan(size: Size, counters: &[Counter]) -> Vec<Wish> {
         let customer = rng.random_range(0..among);
         let counter = counters[rng.random_range(0..counters.len())].clone();
         let typed = typed_amount(&mut rng);
-        wishes.push(Wish {
+        intents.push(Intent {
             number,
             customer,
             amount_fen: counter.amount_fen.unwrap_or(typed),
             twice: rng.random_ratio(1, 20),
             wrong_first: rng.random_ratio(1, 20) && counter.amount_fen.is_some(),
-            deed: Deed::Pay,
+            behaviour: Behaviour::Pay,
             refund: None,
             counter,
         });
     }
     // Drawn by themselves, so that who pays what where stays as it is when there is more to do afterwards.
     let mut rng = StdRng::seed_from_u64(size.seed.wrapping_add(1));
-    for wish in &mut wishes {
-        wish.deed = deed(&mut rng);
+    for intent in &mut intents {
+        intent.behaviour = behaviour(&mut rng);
         let refund = refund(&mut rng);
-        wish.refund = match wish.deed {
-            Deed::Pay | Deed::Scan => refund,
-            Deed::WalkAway | Deed::Forget | Deed::GiveUp | Deed::PayLate | Deed::Leave => None,
+        intent.refund = match intent.behaviour {
+            Behaviour::Pay | Behaviour::Scan => refund,
+            Behaviour::WalkAway
+            | Behaviour::Forget
+            | Behaviour::CloseOrder
+            | Behaviour::PayLate
+            | Behaviour::Leave => None,
         };
     }
-    wishes
+    intents
 }
 
 /// Of a thousand customers, ..
-fn deed(rng: &mut StdRng) -> Deed {
+fn behaviour(rng: &mut StdRng) -> Behaviour {
     match rng.random_range(0..1_000) {
-        0..10 => Deed::WalkAway,
-        10..20 => Deed::Forget,
-        20..40 => Deed::GiveUp,
-        40..45 => Deed::PayLate,
-        45..75 => Deed::Scan,
-        75..85 => Deed::Leave,
-        _ => Deed::Pay,
+        0..10 => Behaviour::WalkAway,
+        10..20 => Behaviour::Forget,
+        20..40 => Behaviour::CloseOrder,
+        40..45 => Behaviour::PayLate,
+        45..75 => Behaviour::Scan,
+        75..85 => Behaviour::Leave,
+        _ => Behaviour::Pay,
     }
 }
 
 /// One payment in twenty goes back, mostly because the merchant says so.
-fn refund(rng: &mut StdRng) -> Option<RefundWish> {
+fn refund(rng: &mut StdRng) -> Option<RefundIntent> {
     let is_wanted = rng.random_ratio(1, 20);
-    let wish = RefundWish {
+    let intent = RefundIntent {
         asker: if rng.random_ratio(2, 3) {
             Asker::Merchant
         } else {
@@ -153,7 +157,7 @@ fn refund(rng: &mut StdRng) -> Option<RefundWish> {
         whole: rng.random_ratio(1, 2),
         agreed: rng.random_ratio(4, 5),
     };
-    is_wanted.then_some(wish)
+    is_wanted.then_some(intent)
 }
 
 /// Mostly a few yuan, now and then some hundred; rarely round.
@@ -205,46 +209,58 @@ mod tests {
             &counters(),
         );
         assert_eq!(day.len(), 2_000);
-        assert!(day.iter().all(|wish| wish.customer < 100));
-        let count = |of: fn(&Wish) -> bool| day.iter().filter(|wish| of(wish)).count();
-        assert!((60..140).contains(&count(|wish| wish.twice)));
-        assert!((25..60).contains(&count(|wish| wish.deed == Deed::GiveUp)));
-        assert!((40..80).contains(&count(|wish| wish.deed == Deed::Scan)));
-        for deed in [Deed::WalkAway, Deed::Forget, Deed::PayLate, Deed::Leave] {
-            let many = day.iter().filter(|wish| wish.deed == deed).count();
-            assert!((2..40).contains(&many), "{deed:?}: {many}");
+        assert!(day.iter().all(|intent| intent.customer < 100));
+        let count = |of: fn(&Intent) -> bool| day.iter().filter(|intent| of(intent)).count();
+        assert!((60..140).contains(&count(|intent| intent.twice)));
+        assert!((25..60).contains(&count(|intent| intent.behaviour == Behaviour::CloseOrder)));
+        assert!((40..80).contains(&count(|intent| intent.behaviour == Behaviour::Scan)));
+        for behaviour in [
+            Behaviour::WalkAway,
+            Behaviour::Forget,
+            Behaviour::PayLate,
+            Behaviour::Leave,
+        ] {
+            let many = day
+                .iter()
+                .filter(|intent| intent.behaviour == behaviour)
+                .count();
+            assert!((2..40).contains(&many), "{behaviour:?}: {many}");
         }
-        assert!((60..140).contains(&count(|wish| wish.refund.is_some())));
-        let refunds = |of: fn(RefundWish) -> bool| {
+        assert!((60..140).contains(&count(|intent| intent.refund.is_some())));
+        let refunds = |of: fn(RefundIntent) -> bool| {
             day.iter()
-                .filter_map(|wish| wish.refund)
-                .filter(|wish| of(*wish))
+                .filter_map(|intent| intent.refund)
+                .filter(|intent| of(*intent))
                 .count()
         };
-        assert!(refunds(|wish| wish.asker == Asker::Operator) > 10);
-        assert!(refunds(|wish| wish.whole) > 10 && refunds(|wish| !wish.whole) > 10);
-        assert!(refunds(|wish| !wish.agreed) > 5);
-        assert!(count(|wish| wish.refund.is_some() && wish.deed == Deed::GiveUp) == 0);
-        assert!((20..80).contains(&count(|wish| wish.wrong_first)));
-        assert!(count(|wish| wish.wrong_first && wish.counter.amount_fen.is_none()) == 0);
-        let fixed = |wish: &Wish| {
-            wish.counter
+        assert!(refunds(|intent| intent.asker == Asker::Operator) > 10);
+        assert!(refunds(|intent| intent.whole) > 10 && refunds(|intent| !intent.whole) > 10);
+        assert!(refunds(|intent| !intent.agreed) > 5);
+        assert!(
+            count(|intent| intent.refund.is_some() && intent.behaviour == Behaviour::CloseOrder)
+                == 0
+        );
+        assert!((20..80).contains(&count(|intent| intent.wrong_first)));
+        assert!(count(|intent| intent.wrong_first && intent.counter.amount_fen.is_none()) == 0);
+        let fixed = |intent: &Intent| {
+            intent
+                .counter
                 .amount_fen
-                .is_none_or(|fen| fen == wish.amount_fen)
+                .is_none_or(|fen| fen == intent.amount_fen)
         };
         assert!(day.iter().all(fixed));
     }
 
     #[test]
     fn half_of_a_payment_is_never_nothing() {
-        let half = RefundWish {
+        let half = RefundIntent {
             asker: Asker::Merchant,
             whole: false,
             agreed: true,
         };
         assert_eq!([1, 2, 999].map(|fen| half.amount_fen(fen)), [1, 1, 499]);
         assert_eq!(
-            RefundWish {
+            RefundIntent {
                 whole: true,
                 ..half
             }

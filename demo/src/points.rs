@@ -15,10 +15,10 @@ use zhangfang::{
 };
 
 #[derive(Debug, Default, Serialize)]
-pub(super) struct PointsTold {
-    pub(super) rules: Vec<RuleTold>,
+pub(super) struct PointsReport {
+    pub(super) rules: Vec<RuleReport>,
     /// The customer who paid most often, one in the middle, and the one who paid least often.
-    pub(super) samples: Vec<CustomerTold>,
+    pub(super) samples: Vec<CustomerReport>,
     /// Why nothing could be expected, if so.
     pub(super) not_compared: Option<&'static str>,
     #[serde(skip)]
@@ -27,7 +27,7 @@ pub(super) struct PointsTold {
 
 /// One version of the rule and what was given under it.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct RuleTold {
+pub(super) struct RuleReport {
     pub(super) rule: PointsRule,
     pub(super) payments: usize,
     pub(super) paid_fen: i64,
@@ -41,7 +41,7 @@ pub(super) struct RuleTold {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct CustomerTold {
+pub(super) struct CustomerReport {
     /// As the phone page knows them.
     pub(super) name: String,
     pub(super) payments: usize,
@@ -67,12 +67,12 @@ impl PointsRule {
     }
 }
 
-pub(super) fn told(found: &Found<'_>) -> PointsTold {
+pub(super) fn told(found: &Found<'_>) -> PointsReport {
     let (Some(closing), rule) = (found.closing, &found.tenant.rule) else {
-        return PointsTold::default();
+        return PointsReport::default();
     };
     let terms = rule.terms();
-    let customers: Vec<CustomerTold> = (0..found.opening.customers.len())
+    let customers: Vec<CustomerReport> = (0..found.opening.customers.len())
         .map(|place| customer(found, place, closing.customers[place].0, terms.as_ref()))
         .collect();
     let not_compared = if closing.rule.version != rule.version {
@@ -86,7 +86,7 @@ pub(super) fn told(found: &Found<'_>) -> PointsTold {
     } else {
         None
     };
-    let told = RuleTold {
+    let told = RuleReport {
         rule: rule.clone(),
         payments: customers.iter().map(|customer| customer.payments).sum(),
         paid_fen: customers.iter().map(|customer| customer.paid_fen).sum(),
@@ -119,7 +119,7 @@ pub(super) fn told(found: &Found<'_>) -> PointsTold {
             detail,
         ));
     }
-    PointsTold {
+    PointsReport {
         rules: vec![told],
         samples: samples(customers),
         not_compared,
@@ -140,7 +140,7 @@ fn customer(
     place: usize,
     earned_ever: i64,
     terms: Option<&RuleTerms>,
-) -> CustomerTold {
+) -> CustomerReport {
     let statistics = &found.opening.customers[place].statistics;
     let theirs = found
         .day
@@ -153,7 +153,7 @@ fn customer(
         .collect();
     let earned_today = Points::parse(statistics.earned_on(found.opening.today));
     let (uncapped, expected) = expect(terms, &amounts, earned_today.unwrap_or(Points::ZERO));
-    CustomerTold {
+    CustomerReport {
         name: customer_name(place),
         payments: amounts.len(),
         paid_fen: amounts.iter().map(|amount| amount.get()).sum(),
@@ -174,7 +174,7 @@ fn expect(terms: Option<&RuleTerms>, amounts: &[Money], earned_today: Points) ->
 }
 
 /// Three of those who paid at all.
-fn samples(mut customers: Vec<CustomerTold>) -> Vec<CustomerTold> {
+fn samples(mut customers: Vec<CustomerReport>) -> Vec<CustomerReport> {
     customers.retain(|customer| customer.payments > 0);
     customers.sort_by_key(|customer| std::cmp::Reverse(customer.payments));
     let places = match customers.len() {
@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn the_samples_are_the_busiest_one_in_the_middle_and_the_quietest() {
-        let customer = |payments: usize| CustomerTold {
+        let customer = |payments: usize| CustomerReport {
             name: payments.to_string(),
             payments,
             paid_fen: 0,

@@ -7,9 +7,9 @@ use futures_util::{StreamExt as _, stream};
 use super::{
     answer::Refund,
     day,
-    patience::Gave,
+    patience::ApiError,
     payment::{Scene, Visit},
-    plan::{Asker, RefundWish},
+    plan::{Asker, RefundIntent},
     service::Person,
 };
 
@@ -30,7 +30,7 @@ pub(super) struct RefundSeen {
     pub(super) agreed: Option<bool>,
     /// The customer's bank did not take it, and an operator sent it elsewhere.
     pub(super) redirected: bool,
-    /// WeChat's answer was not to be had or not to be believed, at least once.
+    /// WeChat's answer was not to be had or not verified, at least once.
     pub(super) in_doubt: bool,
     pub(super) state: String,
     pub(super) points_back: i64,
@@ -79,28 +79,28 @@ impl RefundSeen {
 }
 
 /// Asks for it, and has the second person decide if it waits for one.
-pub(super) async fn ask(scene: Scene<'_>, wish: RefundWish, visit: &Visit) -> RefundSeen {
-    let amount_fen = wish.amount_fen(visit.amount_fen);
+pub(super) async fn ask(scene: Scene<'_>, intent: RefundIntent, visit: &Visit) -> RefundSeen {
+    let amount_fen = intent.amount_fen(visit.amount_fen);
     let mut seen = RefundSeen {
-        whole: wish.whole,
-        ..RefundSeen::wished(Some(wish.asker), amount_fen)
+        whole: intent.whole,
+        ..RefundSeen::wished(Some(intent.asker), amount_fen)
     };
-    if let Err(gave) = ask_and_decide(scene, wish, visit, &mut seen).await {
-        seen.failure = Some(gave.to_string());
+    if let Err(error) = ask_and_decide(scene, intent, visit, &mut seen).await {
+        seen.failure = Some(error.to_string());
     }
     seen
 }
 
 async fn ask_and_decide(
     scene: Scene<'_>,
-    wish: RefundWish,
+    intent: RefundIntent,
     visit: &Visit,
     seen: &mut RefundSeen,
-) -> Result<(), Gave> {
+) -> Result<(), ApiError> {
     let Some(order_no) = visit.order_no.as_deref() else {
-        return Err(Gave::Strange("paid, and without a number".to_owned()));
+        return Err(ApiError::Strange("paid, and without a number".to_owned()));
     };
-    let (desk, reason) = match wish.asker {
+    let (desk, reason) = match intent.asker {
         Asker::Merchant => {
             let owner = &scene.tenant.merchants[visit.merchant].owner;
             (("merchant", owner), "商品缺货")
@@ -119,15 +119,15 @@ async fn ask_and_decide(
         let second = &scene.operators.second;
         let answer = scene
             .service
-            .decide_refund(second, &key, &refund.number, wish.agreed)
+            .decide_refund(second, &key, &refund.number, intent.agreed)
             .await?;
-        seen.agreed = Some(wish.agreed);
+        seen.agreed = Some(intent.agreed);
         seen.note(&answer);
     }
     Ok(())
 }
 
-/// The one that the policy makes when an order is paid after it was given up.
+/// The one that the policy makes when an order is paid after it was closed.
 pub(super) async fn of_late_payment(
     scene: Scene<'_>,
     customer: &Person,
@@ -139,7 +139,7 @@ pub(super) async fn of_late_payment(
             Some(refund) => seen.note(refund),
             None => seen.failure = Some("nothing goes back".to_owned()),
         },
-        Err(gave) => seen.failure = Some(gave.to_string()),
+        Err(error) => seen.failure = Some(error.to_string()),
     }
     seen
 }
@@ -151,8 +151,8 @@ pub(super) async fn follow_all(scene: Scene<'_>, visits: &mut [Visit], at_once: 
     let bar = day::bar("money goes back", open.len());
     stream::iter(open)
         .for_each_concurrent(at_once, async |seen| {
-            if let Err(gave) = follow(scene, seen).await {
-                seen.failure = Some(gave.to_string());
+            if let Err(error) = follow(scene, seen).await {
+                seen.failure = Some(error.to_string());
             }
             bar.inc(1);
         })
@@ -160,9 +160,9 @@ pub(super) async fn follow_all(scene: Scene<'_>, visits: &mut [Visit], at_once: 
     bar.finish_and_clear();
 }
 
-async fn follow(scene: Scene<'_>, seen: &mut RefundSeen) -> Result<(), Gave> {
+async fn follow(scene: Scene<'_>, seen: &mut RefundSeen) -> Result<(), ApiError> {
     let Some(refund_no) = seen.refund_no.clone() else {
-        return Err(Gave::Strange("a refund without a number".to_owned()));
+        return Err(ApiError::Strange("a refund without a number".to_owned()));
     };
     let (service, operator) = (scene.service, &scene.operators.admin);
     let begun = Instant::now();
@@ -178,13 +178,13 @@ async fn follow(scene: Scene<'_>, seen: &mut RefundSeen) -> Result<(), Gave> {
                 match service.redirect_refund(operator, &refund_no).await {
                     Ok(()) => seen.redirected = true,
                     // It has moved on meanwhile.
-                    Err(gave) if gave.is("refund_not_abnormal") => {}
-                    Err(gave) => return Err(gave),
+                    Err(error) if error.is("refund_not_abnormal") => {}
+                    Err(error) => return Err(error),
                 }
             }
         }
         if begun.elapsed() > FOLLOW_MAX || scene.ending.is_cancelled() {
-            return Err(Gave::Up(format!("a refund is still {}", refund.state)));
+            return Err(ApiError::Up(format!("a refund is still {}", refund.state)));
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     }

@@ -16,8 +16,8 @@ use super::{
 
 /// What is told of the money that went back.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct ReturnsTold {
-    pub(super) kinds: Vec<KindTold>,
+pub(super) struct ReturnsReport {
+    pub(super) kinds: Vec<KindReport>,
     /// How they ended, and how often.
     pub(super) states: BTreeMap<String, usize>,
     pub(super) points_back: i64,
@@ -29,7 +29,7 @@ pub(super) struct ReturnsTold {
 
 /// Refunds of one kind; one refund may be of several.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct KindTold {
+pub(super) struct KindReport {
     pub(super) what: &'static str,
     pub(super) refunds: usize,
     pub(super) asked_fen: i64,
@@ -50,27 +50,27 @@ const KINDS: [(&str, IsOfKind); 9] = [
     ("  refused by a second person", |seen| {
         seen.agreed == Some(false)
     }),
-    ("  without an answer to believe, at first", |seen| {
+    ("  without a verified answer, at first", |seen| {
         seen.in_doubt
     }),
     ("  abnormal, and sent elsewhere", |seen| seen.redirected),
 ];
 
-pub(super) fn told(found: &Found<'_>) -> ReturnsTold {
+pub(super) fn told(found: &Found<'_>) -> ReturnsReport {
     let refunds: Vec<&RefundSeen> = seen(&found.day.visits).collect();
     let kind = |(what, is_of): (&'static str, IsOfKind)| {
         let of_kind = || refunds.iter().filter(|seen| is_of(seen));
         let arrived = of_kind().filter(|seen| seen.has_arrived());
-        KindTold {
+        KindReport {
             what,
             refunds: of_kind().count(),
             asked_fen: of_kind().map(|seen| seen.amount_fen).sum(),
             arrived_fen: arrived.map(|seen| seen.amount_fen).sum(),
         }
     };
-    let mut told = ReturnsTold {
+    let mut told = ReturnsReport {
         kinds: KINDS.into_iter().map(kind).collect(),
-        ..ReturnsTold::default()
+        ..ReturnsReport::default()
     };
     for seen in &refunds {
         match &seen.failure {
@@ -153,10 +153,10 @@ fn differences<'a>(visits: &'a [Visit], listed: &[WechatRefund]) -> (Vec<&'a str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Counter, Deed, Wish};
+    use crate::plan::{Behaviour, Counter, Intent};
 
     fn visit(order_no: &str, refund: Option<(&str, &str, i64)>) -> Visit {
-        let wish = Wish {
+        let intent = Intent {
             number: 0,
             customer: 0,
             counter: Counter {
@@ -167,7 +167,7 @@ mod tests {
             amount_fen: 100,
             twice: false,
             wrong_first: false,
-            deed: Deed::Pay,
+            behaviour: Behaviour::Pay,
             refund: None,
         };
         let seen = |(number, state, fen): (&str, &str, i64)| {
@@ -178,7 +178,7 @@ mod tests {
         Visit {
             order_no: Some(order_no.to_owned()),
             refund: refund.map(seen),
-            ..Visit::new(&wish)
+            ..Visit::new(&intent)
         }
     }
 

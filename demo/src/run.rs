@@ -13,9 +13,9 @@ use super::{
     checks::Check,
     day::{self, Day},
     desk::Policies,
-    patience::Gave,
+    patience::ApiError,
     payment::Scene,
-    plan::{Deed, Size, Wish, customer_name, plan},
+    plan::{Behaviour, Intent, Size, customer_name, plan},
     refund, scenes,
     service::{self, LoginAs, Person, Service},
     summary::{Found, Summary, moved_by_merchant},
@@ -173,7 +173,7 @@ impl Demo {
     }
 
     /// Switches the faults on for the day, and back to what they were; the same with the policy.
-    async fn misbehave(&self, scene: Scene<'_>, wishes: Vec<Wish>) -> anyhow::Result<Day> {
+    async fn misbehave(&self, scene: Scene<'_>, intents: Vec<Intent>) -> anyhow::Result<Day> {
         let of_simulator = "the simulator's switches";
         let switches = scene.wechat.own_faults().await.context(of_simulator)?;
         let policies = Policies::remember(scene).await.context(OF_POLICY)?;
@@ -182,7 +182,7 @@ impl Demo {
             .switch_on(self.faults)
             .await
             .context(of_simulator)?;
-        let day = self.pay(scene, wishes).await;
+        let day = self.pay(scene, intents).await;
         scene
             .wechat
             .put_faults(&switches)
@@ -193,11 +193,11 @@ impl Demo {
     }
 
     /// Everybody pays; then the refunds and the service's own jobs get the time that they need.
-    async fn pay(&self, scene: Scene<'_>, wishes: Vec<Wish>) -> anyhow::Result<Day> {
+    async fn pay(&self, scene: Scene<'_>, intents: Vec<Intent>) -> anyhow::Result<Day> {
         // First of all, so that the minute of those who forget passes while the others pay. An order keeps the time that it was made with.
-        let (forgotten, others) = wishes
+        let (forgotten, others) = intents
             .into_iter()
-            .partition::<Vec<_>, _>(|wish| wish.deed == Deed::Forget);
+            .partition::<Vec<_>, _>(|intent| intent.behaviour == Behaviour::Forget);
         Policies::put(scene, 1).await.context(OF_POLICY)?;
         let morning = day::pay(scene, forgotten, self.concurrency).await;
         Policies::put(scene, 30).await.context(OF_POLICY)?;
@@ -210,7 +210,7 @@ impl Demo {
         match scene.service.approve_reviews(admin, scene.run).await {
             Ok(0) => {}
             Ok(approved) => tracing::info!(approved, "points of the day waited for a review"),
-            Err(gave) => tracing::warn!(reason = %gave, "the reviews could not be gone through"),
+            Err(error) => tracing::warn!(reason = %error, "the reviews could not be gone through"),
         }
         day.complete &= morning.complete && !scene.ending.is_cancelled();
         Ok(day)
@@ -227,8 +227,8 @@ impl Demo {
         let most = Duration::from_secs(if day.complete { 300 } else { 10 });
         match tokio::time::timeout(most, closing).await {
             Ok(Ok(closing)) => Some(closing),
-            Ok(Err(gave)) => {
-                tracing::warn!(reason = %gave, "the books cannot be read at the end");
+            Ok(Err(error)) => {
+                tracing::warn!(reason = %error, "the books cannot be read at the end");
                 None
             }
             Err(_) => {
@@ -291,7 +291,7 @@ fn end_after(limit: Duration, ending: CancellationToken) {
     });
 }
 
-async fn wait(scene: Scene<'_>, opening: &Opening, day: &Day) -> Result<(), Gave> {
+async fn wait(scene: Scene<'_>, opening: &Opening, day: &Day) -> Result<(), ApiError> {
     let fates = day.visits.iter().filter_map(|visit| visit.fate.as_ref());
     let fates: Vec<_> = fates.collect();
     let (wechat, before) = (scene.wechat, opening.wechat);

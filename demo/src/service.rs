@@ -13,7 +13,7 @@ use super::{
     answer::{
         CollectionCode, PageOf, Payment, Refund, RefundsOf, Session, Shown, Statistics, Totals,
     },
-    patience::{Gave, Heard, Line, Repeated},
+    patience::{ApiError, Heard, Line, Repeated},
 };
 use zhangfang::{
     auth::{Principal, Tokens},
@@ -100,7 +100,7 @@ impl Service {
     }
 
     /// Whether somebody is there at all, asked once.
-    pub(super) async fn greet(&self) -> Result<(), Gave> {
+    pub(super) async fn greet(&self) -> Result<(), ApiError> {
         let url = with_path(&self.base, &["healthz"]);
         self.line.greet(self.line.http.get(url)).await
     }
@@ -108,9 +108,9 @@ impl Service {
     // --- customers
 
     /// Logs the person in. The session's token is kept with the person.
-    pub(super) async fn log_in(&self, person: &Person) -> Result<(Session, Heard), Gave> {
+    pub(super) async fn log_in(&self, person: &Person) -> Result<(Session, Heard), ApiError> {
         let WayIn::Wechat(code, audience) = &person.way_in else {
-            return Err(Gave::Strange("an operator does not log in".to_owned()));
+            return Err(ApiError::Strange("an operator does not log in".to_owned()));
         };
         let body = json!({ "tenant": TENANT, "code": code, "as": audience });
         let request = self.request(Method::POST, &["auth", "wechat", "login"]);
@@ -121,7 +121,7 @@ impl Service {
     }
 
     /// A token for whoever has none that is good.
-    async fn let_in(&self, person: &Person) -> Result<(), Gave> {
+    async fn let_in(&self, person: &Person) -> Result<(), ApiError> {
         match &person.way_in {
             WayIn::Wechat(..) => self.log_in(person).await.map(|_| ()),
             WayIn::Signed(signer) => {
@@ -139,7 +139,7 @@ impl Service {
         key: &str,
         code: &str,
         amount_fen: i64,
-    ) -> Result<(Payment, Heard), Gave> {
+    ) -> Result<(Payment, Heard), ApiError> {
         let body = json!({ "code": code, "amount_fen": amount_fen });
         let request = self.request(Method::POST, &["customer", "payments"]);
         let request = request.header("idempotency-key", key).json(&body);
@@ -147,13 +147,21 @@ impl Service {
         Ok((heard.read()?, heard))
     }
 
-    pub(super) async fn payment(&self, customer: &Person, order_no: &str) -> Result<Payment, Gave> {
+    pub(super) async fn payment(
+        &self,
+        customer: &Person,
+        order_no: &str,
+    ) -> Result<Payment, ApiError> {
         self.get(customer, &["customer", "payments", order_no], &[])
             .await
     }
 
     /// Has the service ask WeChat.
-    pub(super) async fn confirm(&self, customer: &Person, order_no: &str) -> Result<Payment, Gave> {
+    pub(super) async fn confirm(
+        &self,
+        customer: &Person,
+        order_no: &str,
+    ) -> Result<Payment, ApiError> {
         let path = ["customer", "payments", order_no, "confirm"];
         self.ask(customer, self.request(Method::POST, &path))
             .await?
@@ -161,7 +169,11 @@ impl Service {
     }
 
     /// Gives the order up. It is paid all the same if WeChat says so.
-    pub(super) async fn close(&self, customer: &Person, order_no: &str) -> Result<Payment, Gave> {
+    pub(super) async fn close(
+        &self,
+        customer: &Person,
+        order_no: &str,
+    ) -> Result<Payment, ApiError> {
         let path = ["customer", "payments", order_no, "close"];
         self.ask(customer, self.request(Method::POST, &path))
             .await?
@@ -173,7 +185,7 @@ impl Service {
         &self,
         customer: &Person,
         order_no: &str,
-    ) -> Result<Vec<Refund>, Gave> {
+    ) -> Result<Vec<Refund>, ApiError> {
         let path = ["customer", "payments", order_no, "refunds"];
         let refunds: RefundsOf = self.get(customer, &path, &[]).await?;
         Ok(refunds.items)
@@ -185,13 +197,13 @@ impl Service {
         customer: &Person,
         limit: &str,
         cursor: Option<&str>,
-    ) -> Result<PageOf<Payment>, Gave> {
+    ) -> Result<PageOf<Payment>, ApiError> {
         let mut query = vec![("limit", limit)];
         query.extend(cursor.map(|cursor| ("cursor", cursor)));
         self.get(customer, &["customer", "payments"], &query).await
     }
 
-    pub(super) async fn statistics(&self, customer: &Person) -> Result<Statistics, Gave> {
+    pub(super) async fn statistics(&self, customer: &Person) -> Result<Statistics, ApiError> {
         self.get(customer, &["customer", "points", "statistics"], &[])
             .await
     }
@@ -203,13 +215,13 @@ impl Service {
         customer: &Person,
         key: &str,
         form: &Value,
-    ) -> Result<(), Gave> {
+    ) -> Result<(), ApiError> {
         let request = self.request(Method::POST, &["merchant", "registrations"]);
         let request = request.header("idempotency-key", key).json(form);
         self.ask(customer, request).await.map(|_| ())
     }
 
-    pub(super) async fn codes(&self, staff: &Person) -> Result<Vec<CollectionCode>, Gave> {
+    pub(super) async fn codes(&self, staff: &Person) -> Result<Vec<CollectionCode>, ApiError> {
         let query = [("limit", "100")];
         let page: PageOf<CollectionCode> = self.get(staff, &["merchant", "codes"], &query).await?;
         Ok(page.items)
@@ -221,7 +233,7 @@ impl Service {
         key: &str,
         label: &str,
         amount_fen: Option<i64>,
-    ) -> Result<CollectionCode, Gave> {
+    ) -> Result<CollectionCode, ApiError> {
         let mut body = json!({ "label": label });
         if let Some(amount_fen) = amount_fen {
             body["amount_fen"] = json!(amount_fen);
@@ -236,7 +248,7 @@ impl Service {
         staff: &Person,
         from: BusinessDay,
         to: BusinessDay,
-    ) -> Result<Totals, Gave> {
+    ) -> Result<Totals, ApiError> {
         let (from, to) = (from.to_string(), to.to_string());
         let query = [("from", from.as_str()), ("to", to.as_str())];
         self.get(staff, &["merchant", "totals"], &query).await
@@ -247,7 +259,7 @@ impl Service {
         &self,
         staff: &Person,
         order_no: &str,
-    ) -> Result<(), Gave> {
+    ) -> Result<(), ApiError> {
         let path = ["merchant", "payments", order_no, "confirm"];
         self.ask(staff, self.request(Method::POST, &path))
             .await
@@ -255,12 +267,12 @@ impl Service {
     }
 
     /// Has the merchant's screen show something to scan.
-    pub(super) async fn show_payment(
+    pub(super) async fn collect_payment(
         &self,
         staff: &Person,
         key: &str,
         amount_fen: i64,
-    ) -> Result<(Shown, Heard), Gave> {
+    ) -> Result<(Shown, Heard), ApiError> {
         let request = self.request(Method::POST, &["merchant", "payments"]);
         let request = request.header("idempotency-key", key);
         let request = request.json(&json!({ "amount_fen": amount_fen }));
@@ -269,7 +281,7 @@ impl Service {
     }
 
     /// What the process measures, in Prometheus's text format.
-    pub(super) async fn metrics(&self) -> Result<String, Gave> {
+    pub(super) async fn metrics(&self) -> Result<String, ApiError> {
         let url = with_path(&self.base, &["metrics"]);
         let heard = self.line.ask(self.line.http.get(url)).await?;
         Ok(String::from_utf8_lossy(&heard.body).into_owned())
@@ -287,7 +299,7 @@ impl Service {
         person: &Person,
         path: &[&str],
         query: &[(&str, &str)],
-    ) -> Result<T, Gave> {
+    ) -> Result<T, ApiError> {
         let path: Vec<&str> = ["api", "v1"].iter().chain(path).copied().collect();
         let mut url = with_path(&self.base, &path);
         if !query.is_empty() {
@@ -301,13 +313,13 @@ impl Service {
         &self,
         person: &Person,
         request: RequestBuilder,
-    ) -> Result<Heard, Gave> {
+    ) -> Result<Heard, ApiError> {
         let again = request.try_clone();
         let token = person.token();
         match self.line.ask(request.bearer_auth(token.expose())).await {
-            Err(gave) if gave.is_unauthorized() => {
+            Err(error) if error.is_unauthorized() => {
                 let Some(request) = again else {
-                    return Err(gave);
+                    return Err(error);
                 };
                 self.let_in(person).await?;
                 self.line

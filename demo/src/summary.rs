@@ -13,14 +13,14 @@ use super::{
     books::{Closing, Opening, grown},
     checks::{self, Check},
     day::Day,
-    desk::DeskTold,
+    desk::DeskReport,
     measure::{Latencies, Percentiles, per_second},
     patience::Repeated,
     payment::{End, Learnt, Visit},
-    plan::Deed,
-    points::{self, PointsTold},
-    returns::{self, ReturnsTold},
-    scenes::SceneTold,
+    plan::Behaviour,
+    points::{self, PointsReport},
+    returns::{self, ReturnsReport},
+    scenes::SceneReport,
     tenant::Tenant,
     wechat::WechatStats,
 };
@@ -31,15 +31,15 @@ pub(super) struct Summary {
     pub(super) seed: u64,
     /// False when it was ended before the last payment: then little can be compared.
     pub(super) complete: bool,
-    pub(super) orders: OrdersTold,
-    pub(super) callbacks: CallbacksTold,
-    pub(super) merchants: Vec<MerchantTold>,
-    pub(super) points: PointsTold,
-    pub(super) returns: ReturnsTold,
+    pub(super) orders: OrdersReport,
+    pub(super) callbacks: CallbacksReport,
+    pub(super) merchants: Vec<MerchantReport>,
+    pub(super) points: PointsReport,
+    pub(super) returns: ReturnsReport,
     /// What the operators found; none when the books could not be read.
-    pub(super) desk: Option<DeskTold>,
+    pub(super) desk: Option<DeskReport>,
     /// What risk and points did afterwards.
-    pub(super) scenes: Vec<SceneTold>,
+    pub(super) scenes: Vec<SceneReport>,
     pub(super) repeated: Repeated,
     pub(super) speed: Speed,
     pub(super) checks: Vec<Check>,
@@ -48,7 +48,7 @@ pub(super) struct Summary {
 }
 
 #[derive(Debug, Default, Serialize)]
-pub(super) struct OrdersTold {
+pub(super) struct OrdersReport {
     pub(super) wished: usize,
     pub(super) done: usize,
     pub(super) paid: usize,
@@ -58,11 +58,11 @@ pub(super) struct OrdersTold {
     pub(super) found_by_service: usize,
     /// Of these, shown by a merchant and scanned.
     pub(super) scanned: usize,
-    /// Of these, after they had been given up.
+    /// Of these, after they had been closed.
     pub(super) paid_late: usize,
     pub(super) abandoned: usize,
     pub(super) expired: usize,
-    pub(super) given_up: usize,
+    pub(super) closed_by_customer: usize,
     /// By risk, before there was an order.
     pub(super) stopped: usize,
     pub(super) failed: usize,
@@ -75,7 +75,7 @@ pub(super) struct OrdersTold {
 }
 
 #[derive(Debug, Default, Serialize)]
-pub(super) struct CallbacksTold {
+pub(super) struct CallbacksReport {
     /// The service's `callbacks_total` by outcome.
     pub(super) service: BTreeMap<String, u64>,
     /// The process was away meanwhile, so these are all its counts since it was started.
@@ -84,7 +84,7 @@ pub(super) struct CallbacksTold {
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct MerchantTold {
+pub(super) struct MerchantReport {
     pub(super) name: String,
     pub(super) merchant_id: String,
     /// What the demo paid there, and what it had sent back.
@@ -148,7 +148,7 @@ impl Summary {
     }
 }
 
-impl MerchantTold {
+impl MerchantReport {
     /// Money and number; the points are compared customer by customer.
     pub(super) fn agrees(&self) -> bool {
         self.seen
@@ -175,12 +175,12 @@ pub(super) fn moved_by_merchant(day: &Day, merchants: usize) -> Vec<Totals> {
     totals
 }
 
-fn merchants(found: &Found<'_>, moved: &[Totals]) -> Vec<MerchantTold> {
+fn merchants(found: &Found<'_>, moved: &[Totals]) -> Vec<MerchantReport> {
     let seen = |place: usize| {
         let now = found.closing?.totals.get(place)?;
         Some(now.since(*found.opening.totals.get(place)?))
     };
-    let merchant = |(place, merchant): (usize, &super::tenant::Merchant)| MerchantTold {
+    let merchant = |(place, merchant): (usize, &super::tenant::Merchant)| MerchantReport {
         name: merchant.name.clone(),
         merchant_id: merchant.id.clone(),
         moved: moved[place],
@@ -195,24 +195,24 @@ fn merchants(found: &Found<'_>, moved: &[Totals]) -> Vec<MerchantTold> {
         .collect()
 }
 
-fn callbacks(found: &Found<'_>) -> CallbacksTold {
+fn callbacks(found: &Found<'_>) -> CallbacksReport {
     let Some(closing) = found.closing else {
-        return CallbacksTold::default();
+        return CallbacksReport::default();
     };
     let stayed = found.repeated.interruptions == 0;
     let grown = grown(&found.opening.callbacks, &closing.callbacks).filter(|_| stayed);
-    CallbacksTold {
+    CallbacksReport {
         since_start: grown.is_none(),
         service: grown.unwrap_or_else(|| closing.callbacks.clone()),
         wechat: closing.wechat.since(found.opening.wechat),
     }
 }
 
-fn orders(found: &Found<'_>) -> OrdersTold {
-    let mut told = OrdersTold {
+fn orders(found: &Found<'_>) -> OrdersReport {
+    let mut told = OrdersReport {
         wished: found.wished,
         done: found.day.visits.len(),
-        ..OrdersTold::default()
+        ..OrdersReport::default()
     };
     for visit in &found.day.visits {
         if let Some(state) = visit.left_as() {
@@ -221,7 +221,7 @@ fn orders(found: &Found<'_>) -> OrdersTold {
         match &visit.end {
             End::Paid { learnt, .. } => {
                 told.paid += 1;
-                told.scanned += usize::from(visit.deed == Deed::Scan);
+                told.scanned += usize::from(visit.behaviour == Behaviour::Scan);
                 match learnt {
                     Learnt::Told => {}
                     Learnt::AppAsked => told.paid_by_question += 1,
@@ -241,7 +241,7 @@ fn orders(found: &Found<'_>) -> OrdersTold {
             }
             End::Abandoned => told.abandoned += 1,
             End::Expired => told.expired += 1,
-            End::GivenUp => told.given_up += 1,
+            End::ClosedByCustomer => told.closed_by_customer += 1,
             End::Stopped => told.stopped += 1,
             End::Failed(reason) => {
                 told.failed += 1;

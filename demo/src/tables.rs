@@ -10,9 +10,9 @@ use comfy_table::{CellAlignment, Table, presets::UTF8_BORDERS_ONLY};
 
 use super::{
     measure::Percentiles,
-    points::RuleTold,
-    scenes::SceneTold,
-    summary::{OrdersTold, Summary},
+    points::RuleReport,
+    scenes::SceneReport,
+    summary::{OrdersReport, Summary},
     tenant::Offer,
 };
 use zhangfang::{cli::verify_ledger, primitives::Money};
@@ -65,7 +65,7 @@ pub(super) fn summary(summary: &Summary) -> String {
     parts.join("\n\n")
 }
 
-fn scene(told: &SceneTold) -> String {
+fn scene(told: &SceneReport) -> String {
     let mut text = told.title.to_owned();
     for line in &told.lines {
         let _ = write!(text, "\n  · {line}");
@@ -73,7 +73,7 @@ fn scene(told: &SceneTold) -> String {
     text
 }
 
-fn orders(orders: &OrdersTold) -> String {
+fn orders(orders: &OrdersReport) -> String {
     let mut table = table(["orders", "the demo left", "the books have"], 1);
     let states: BTreeSet<&String> = orders.left.keys().chain(orders.states.keys()).collect();
     for state in states {
@@ -82,7 +82,7 @@ fn orders(orders: &OrdersTold) -> String {
     }
     let mut text = format!(
         "{table}\n{} of {} wishes; {} orders were paid because the app asked before a callback came, {} because the service asked by itself; \
-         {} were shown by a merchant and scanned, {} paid after they had been given up; {} were stopped by risk",
+         {} were shown by a merchant and scanned, {} paid after they had been closed; {} were stopped by risk",
         orders.done,
         orders.wished,
         orders.paid_by_question,
@@ -239,7 +239,7 @@ fn points(summary: &Summary) -> String {
 }
 
 /// `rule 2: 1 a yuan, 2000 a day`
-fn rule(told: &RuleTold) -> String {
+fn rule(told: &RuleReport) -> String {
     let mut text = format!("rule {}: {} a yuan", told.rule.version, told.rule.ratio);
     if let Some(cap) = told.rule.daily_cap {
         let _ = write!(text, ", {cap} a day");

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{
     answer::{PointsRule, StaffOf},
-    patience::Gave,
+    patience::ApiError,
     plan::Counter,
     service::{LoginAs, Person, Service, TENANT},
     wechat::{PhoneMerchant, Wechat},
@@ -157,7 +157,7 @@ pub(super) async fn prepare(
 
 /// One point per yuan, at most 2,000 a day, good for a year: put in force instead of the rule that a new tenant begins with. Later changes are somebody's
 /// wish and stay.
-async fn rule(service: &Service, admin: &Person) -> Result<PointsRule, Gave> {
+async fn rule(service: &Service, admin: &Person) -> Result<PointsRule, ApiError> {
     let rule = service.rule(admin).await?;
     if rule.version > 1 {
         return Ok(rule);
@@ -197,7 +197,7 @@ impl MerchantPlan {
         service: &Service,
         admin: &Person,
         run: &str,
-    ) -> Result<Option<Merchant>, Gave> {
+    ) -> Result<Option<Merchant>, ApiError> {
         let login_code = format!("sim-merchant-owner-{}", self.number);
         let owner = Person::new(login_code.clone(), LoginAs::Merchant);
         let mut staff = staff_of(service, &owner).await?;
@@ -205,13 +205,15 @@ impl MerchantPlan {
             let person = Person::new(login_code, LoginAs::Customer);
             let key = format!("{run}-register-{}", self.number);
             match service.register(&person, &key, &self.form()).await {
-                Err(gave) if gave.is("merchant_already_registered") => {}
+                Err(error) if error.is("merchant_already_registered") => {}
                 registered => registered?,
             }
             staff = staff_of(service, &owner).await?;
         }
         let Some(mut staff) = staff else {
-            return Err(Gave::Strange("registered, and not on the staff".to_owned()));
+            return Err(ApiError::Strange(
+                "registered, and not on the staff".to_owned(),
+            ));
         };
         if staff.state == "pending" {
             let key = format!("{run}-approve-{}", self.number);
@@ -244,7 +246,7 @@ impl MerchantPlan {
         service: &Service,
         owner: &Person,
         run: &str,
-    ) -> Result<impl Iterator<Item = (String, Option<i64>)> + use<>, Gave> {
+    ) -> Result<impl Iterator<Item = (String, Option<i64>)> + use<>, ApiError> {
         let there = service.codes(owner).await?;
         let wanted = [(OPEN_LABEL, None), (self.specialty, Some(self.price_fen))];
         let mut codes = Vec::new();
@@ -268,11 +270,11 @@ impl MerchantPlan {
 }
 
 /// Where the person works, if anywhere.
-async fn staff_of(service: &Service, owner: &Person) -> Result<Option<StaffOf>, Gave> {
+async fn staff_of(service: &Service, owner: &Person) -> Result<Option<StaffOf>, ApiError> {
     match service.log_in(owner).await {
         Ok((session, _)) => Ok(session.staff),
-        Err(gave) if gave.is("not_merchant_staff") => Ok(None),
-        Err(gave) => Err(gave),
+        Err(error) if error.is("not_merchant_staff") => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -288,7 +290,7 @@ impl Tenant {
     }
 
     /// Puts the codes on the phone page as buttons.
-    pub(super) async fn show_on_phone(&self, wechat: &Wechat) -> Result<(), Gave> {
+    pub(super) async fn show_on_phone(&self, wechat: &Wechat) -> Result<(), ApiError> {
         let button = |offer: Offer| PhoneMerchant {
             name: match offer.amount_fen.and_then(|fen| Money::parse(fen).ok()) {
                 Some(price) => format!("{} {price}", offer.merchant),

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::{
-    patience::{Gave, Line},
+    patience::{ApiError, Line},
     service::with_path,
 };
 use wechat_pay_simulator::{
@@ -24,7 +24,7 @@ pub(super) enum FaultLevel {
     None,
     /// What every day brings: duplicates, delays, losses, a slow prepay, a refund that no bank takes.
     Some,
-    /// Also forgeries, soundly signed lies, and prepays and refunds whose outcome is unknown.
+    /// Also forgeries, authentic callbacks with wrong content, and prepays and refunds whose outcome is unknown.
     All,
 }
 
@@ -116,7 +116,7 @@ pub(super) struct WechatStats {
     pub(super) callbacks_acknowledged: u64,
     pub(super) callbacks_refused: u64,
     pub(super) callbacks_unanswered: u64,
-    pub(super) callbacks_given_up: u64,
+    pub(super) callbacks_abandoned: u64,
     pub(super) callbacks_lost: u64,
     pub(super) attacks_sent: u64,
     pub(super) forgeries_sent: u64,
@@ -139,7 +139,7 @@ impl WechatStats {
             ),
             callbacks_refused: less(self.callbacks_refused, before.callbacks_refused),
             callbacks_unanswered: less(self.callbacks_unanswered, before.callbacks_unanswered),
-            callbacks_given_up: less(self.callbacks_given_up, before.callbacks_given_up),
+            callbacks_abandoned: less(self.callbacks_abandoned, before.callbacks_abandoned),
             callbacks_lost: less(self.callbacks_lost, before.callbacks_lost),
             attacks_sent: less(self.attacks_sent, before.attacks_sent),
             forgeries_sent: less(self.forgeries_sent, before.forgeries_sent),
@@ -225,7 +225,7 @@ impl Wechat {
     }
 
     /// The customer presses the button on WeChat's pay sheet. Pressing it again tells that the order is paid, but no longer its fate.
-    pub(super) async fn pay(&self, prepay_id: &str) -> Result<Option<Fate>, Gave> {
+    pub(super) async fn pay(&self, prepay_id: &str) -> Result<Option<Fate>, ApiError> {
         let request = self.line.http.post(with_path(&self.base, &["sim", "pay"]));
         self.press(request.json(&json!({ "prepay_id": prepay_id })))
             .await
@@ -236,7 +236,7 @@ impl Wechat {
         &self,
         prepay_id: &str,
         faults: &[Fault],
-    ) -> Result<Option<Fate>, Gave> {
+    ) -> Result<Option<Fate>, ApiError> {
         let request = self.line.http.post(with_path(&self.base, &["sim", "pay"]));
         self.press(request.json(&json!({ "prepay_id": prepay_id, "faults": faults })))
             .await
@@ -247,7 +247,7 @@ impl Wechat {
         &self,
         prepay_id: &str,
         coupon_fen: i64,
-    ) -> Result<Option<Fate>, Gave> {
+    ) -> Result<Option<Fate>, ApiError> {
         let request = self.line.http.post(with_path(&self.base, &["sim", "pay"]));
         let coupon = json!({ "amount_fen": coupon_fen });
         self.press(request.json(&json!({ "prepay_id": prepay_id, "faults": [], "coupon": coupon })))
@@ -260,7 +260,7 @@ impl Wechat {
         order_no: &str,
         number: &str,
         fen: i64,
-    ) -> Result<(), Gave> {
+    ) -> Result<(), ApiError> {
         let path = ["sim", "elsewhere", "refunds"];
         let request = self.line.http.post(with_path(&self.base, &path));
         let refund = json!({
@@ -270,14 +270,18 @@ impl Wechat {
     }
 
     /// What this merchant has at WeChat, in fen.
-    pub(super) async fn balance(&self, merchant: &str) -> Result<i64, Gave> {
+    pub(super) async fn balance(&self, merchant: &str) -> Result<i64, ApiError> {
         let path = ["sim", "balances"];
         let request = self.line.http.get(with_path(&self.base, &path));
         let balances: BTreeMap<String, i64> = self.line.ask(request).await?.read()?;
         Ok(balances.get(merchant).copied().unwrap_or_default())
     }
 
-    pub(super) async fn set_balance(&self, merchant: &str, balance_fen: i64) -> Result<(), Gave> {
+    pub(super) async fn set_balance(
+        &self,
+        merchant: &str,
+        balance_fen: i64,
+    ) -> Result<(), ApiError> {
         let path = ["sim", "balances", merchant];
         let request = self.line.http.put(with_path(&self.base, &path));
         let balance = json!({ "balance_fen": balance_fen });
@@ -285,23 +289,23 @@ impl Wechat {
     }
 
     /// The customer of this name scans what the merchant shows, and pays.
-    pub(super) async fn scan(&self, code_url: &str, name: &str) -> Result<Option<Fate>, Gave> {
+    pub(super) async fn scan(&self, code_url: &str, name: &str) -> Result<Option<Fate>, ApiError> {
         let request = self.line.http.post(with_path(&self.base, &["sim", "scan"]));
         let openid = openid_for(name);
         self.press(request.json(&json!({ "code_url": code_url, "openid": openid })))
             .await
     }
 
-    async fn press(&self, request: RequestBuilder) -> Result<Option<Fate>, Gave> {
+    async fn press(&self, request: RequestBuilder) -> Result<Option<Fate>, ApiError> {
         match self.line.ask(request).await {
             Ok(heard) => heard.read().map(Some),
-            Err(gave) if gave.is("ORDERPAID") => Ok(None),
-            Err(gave) => Err(gave),
+            Err(error) if error.is("ORDERPAID") => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
     /// The next time that this order is to be closed, WeChat says that it does not know it, and leaves it open.
-    pub(super) async fn mishear_closing(&self, order_no: &str) -> Result<(), Gave> {
+    pub(super) async fn mishear_closing(&self, order_no: &str) -> Result<(), ApiError> {
         let request = self
             .line
             .http
@@ -313,7 +317,7 @@ impl Wechat {
     }
 
     /// The newest ones.
-    pub(super) async fn refunds(&self) -> Result<Vec<WechatRefund>, Gave> {
+    pub(super) async fn refunds(&self) -> Result<Vec<WechatRefund>, ApiError> {
         let request = self
             .line
             .http
@@ -322,18 +326,18 @@ impl Wechat {
     }
 
     /// Whether there is a simulator at all, asked once.
-    pub(super) async fn greet(&self) -> Result<(), Gave> {
+    pub(super) async fn greet(&self) -> Result<(), ApiError> {
         let request = self.line.http.get(with_path(&self.base, &["sim", "stats"]));
         self.line.greet(request).await
     }
 
-    pub(super) async fn stats(&self) -> Result<WechatStats, Gave> {
+    pub(super) async fn stats(&self) -> Result<WechatStats, ApiError> {
         let request = self.line.http.get(with_path(&self.base, &["sim", "stats"]));
         self.line.ask(request).await?.read()
     }
 
     /// The switches to put back later: as they stand, unless an earlier demo has left them so.
-    pub(super) async fn own_faults(&self) -> Result<Faults, Gave> {
+    pub(super) async fn own_faults(&self) -> Result<Faults, ApiError> {
         let request = self
             .line
             .http
@@ -346,7 +350,7 @@ impl Wechat {
         })
     }
 
-    pub(super) async fn put_faults(&self, switches: &Faults) -> Result<(), Gave> {
+    pub(super) async fn put_faults(&self, switches: &Faults) -> Result<(), ApiError> {
         let request = self
             .line
             .http
@@ -354,12 +358,12 @@ impl Wechat {
         self.line.ask(request.json(switches)).await.map(|_| ())
     }
 
-    pub(super) async fn switch_on(&self, level: FaultLevel) -> Result<(), Gave> {
+    pub(super) async fn switch_on(&self, level: FaultLevel) -> Result<(), ApiError> {
         self.put_faults(&level.switches()).await
     }
 
     /// The merchants that the phone page offers as buttons.
-    pub(super) async fn offer(&self, merchants: &[PhoneMerchant]) -> Result<(), Gave> {
+    pub(super) async fn offer(&self, merchants: &[PhoneMerchant]) -> Result<(), ApiError> {
         let request = self
             .line
             .http

@@ -227,7 +227,7 @@ start_service() {
     export DATABASE_URL DATABASE_MIGRATION_URL=${DATABASE_MIGRATION_URL:-$DATABASE_URL} REDIS_URL
     export ZHANGFANG_HTTP__LISTEN=$listen ZHANGFANG_HTTP__PUBLIC_URL=${ZHANGFANG_HTTP__PUBLIC_URL:-http://127.0.0.1:$port}
     export ZHANGFANG_AUTH__JWT_SECRET_FILE=${ZHANGFANG_AUTH__JWT_SECRET_FILE:-$run_dir/jwt.secret} ZHANGFANG_LOG__FORMAT=$1
-    export ZHANGFANG_JOBS__PACE=${ZHANGFANG_JOBS__PACE:-$time_times}
+    export ZHANGFANG_JOBS__TIME_SCALE=${ZHANGFANG_JOBS__TIME_SCALE:-$time_times}
     # ./dev demo is a day of hundreds of customers in a minute, all from one address: nobody is slowed down, unless one asks for it.
     export ZHANGFANG_LIMITS__ENABLED=${ZHANGFANG_LIMITS__ENABLED:-false}
     # Every caller is on this machine, so one may say which address to play: with X-Forwarded-For, as a proxy would.
@@ -237,7 +237,7 @@ start_service() {
     export ZHANGFANG_RISK__REDIS_TIMEOUT_MS=${ZHANGFANG_RISK__REDIS_TIMEOUT_MS:-200}
     export ZHANGFANG_RISK__RULES=${ZHANGFANG_RISK__RULES:-$root/risk-rules.yaml}
     local names='DATABASE_URL DATABASE_MIGRATION_URL REDIS_URL ZHANGFANG_HTTP__LISTEN ZHANGFANG_HTTP__PUBLIC_URL ZHANGFANG_AUTH__JWT_SECRET_FILE ZHANGFANG_LOG__FORMAT'
-    names+=' ZHANGFANG_JOBS__PACE ZHANGFANG_LIMITS__ENABLED ZHANGFANG_LIMITS__TRUSTED_PROXIES ZHANGFANG_RISK__RULES ZHANGFANG_RISK__REDIS_TIMEOUT_MS'
+    names+=' ZHANGFANG_JOBS__TIME_SCALE ZHANGFANG_LIMITS__ENABLED ZHANGFANG_LIMITS__TRUSTED_PROXIES ZHANGFANG_RISK__RULES ZHANGFANG_RISK__REDIS_TIMEOUT_MS'
 
     say "migrating the database …"
     attend "$programs/zhangfang" migrate || fail "the migration failed" "what it said is above"
@@ -246,7 +246,7 @@ start_service() {
     : >"$run_dir/simulator.log"
     launch "$run_dir/simulator.pid" "$run_dir/simulator.log" "$programs/wechat-pay-simulator" --listen "127.0.0.1:$simulator_port" \
         --dir "$run_dir/wechat" --service "http://127.0.0.1:$port" --notify-base "http://127.0.0.1:$port" \
-        --resend-compression "$ZHANGFANG_JOBS__PACE" --bills-at-once --log "${ZHANGFANG_LOG__FILTER:-info}" --log-format "$1"
+        --resend-compression "$ZHANGFANG_JOBS__TIME_SCALE" --bills-at-once --log "${ZHANGFANG_LOG__FILTER:-info}" --log-format "$1"
     disown "$launched"
     await_http simulator "$simulator_port" /healthz
     read_settings "$run_dir/wechat/wechat.env"

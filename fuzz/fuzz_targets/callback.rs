@@ -1,4 +1,4 @@
-//! What a stranger may send to the address where WeChat calls us: never believed, never a panic. The bytes are the five headers, each ended by a zero, and the body.
+//! What a stranger may send to the address where WeChat calls us: never accepted, never a panic. The bytes are the five headers, each ended by a zero, and the body.
 //! The body is also read as what it might be inside the encryption, where only WeChat could have put it: never a panic either.
 #![no_main]
 
@@ -43,7 +43,7 @@ fuzz_target!(|bytes: &[u8]| {
         ..headers
     };
     assert!(CHANNEL.read_notice(timely, body, now).is_err());
-    // What was stored is not verified again; it is believed only as far as its encryption goes.
+    // What was stored is not verified again; it is trusted only as far as its encryption goes.
     assert!(CHANNEL.reread_notice(body).is_err());
     for (event_type, original_type) in [
         ("TRANSACTION.SUCCESS", "transaction"),

@@ -67,7 +67,7 @@ impl Arrivals {
     }
 }
 
-/// A place on hold, given up also when the delivery is cut short.
+/// A place on hold, released also when the delivery is cut short.
 #[derive(Debug)]
 pub(super) struct Held<'a> {
     hall: &'a watch::Sender<Hall>,

@@ -152,7 +152,7 @@ impl Shared {
         )?;
         if let Some(url) = notify_url {
             let (faults, kind) = self.faults().draw(self.seed, &told.out_order_no);
-            self.courier.dispatch(Errand {
+            self.sender.dispatch(Errand {
                 notify_url: url.into(),
                 news: News::Share(told.clone()),
                 faults,

@@ -28,7 +28,7 @@ use super::orders::{OrderName, Orders};
 use super::payment::{Paid, Payment};
 use super::phone::Phone;
 use super::refunds::Refunds;
-use super::resend::Courier;
+use super::resend::CallbackSender;
 use super::server::{Shared, lock, router};
 use super::sharing::{Book, ForcedReceiver};
 use super::stats::{Counters, Stats};
@@ -127,7 +127,7 @@ impl Simulator {
             settings.clock.clone(),
             Arc::clone(&ids),
         ));
-        let courier = Arc::new(Courier::new(
+        let sender = Arc::new(CallbackSender::new(
             Arc::clone(&factory),
             Arc::clone(&stats),
             settings.resend_compression,
@@ -147,7 +147,7 @@ impl Simulator {
             mini_program: MiniProgram::default(),
             ids,
             factory,
-            courier,
+            sender,
             stats,
             used_codes: UsedCodes::default(),
             phone: Phone::new(settings.service_url)?,
@@ -232,7 +232,7 @@ impl Simulator {
 
     /// Resolves when no callback is waiting to be sent or sent again.
     pub async fn idle(&self) {
-        self.shared.courier.idle().await;
+        self.shared.sender.idle().await;
     }
 
     /// What happened so far.
@@ -289,7 +289,7 @@ impl Simulator {
     /// Stops serving and sending. Callbacks that were waiting are dropped.
     pub async fn stop(mut self) {
         self.shared.stop.cancel();
-        self.shared.courier.stopped().await;
+        self.shared.sender.stopped().await;
         // A client that never hangs up is not waited for.
         if tokio::time::timeout(Duration::from_secs(2), &mut self.server)
             .await

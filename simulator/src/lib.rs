@@ -112,7 +112,7 @@ mod server;
 mod sharing;
 mod signature;
 mod stats;
-mod ticket;
+mod token;
 mod trade_bill;
 mod transaction;
 mod troubles;

@@ -45,7 +45,7 @@ Examples:
 For the Zhangfang service, which can be driven from the phone page:
   wechat-pay-simulator --dir .dev/wechat --service http://127.0.0.1:8080 \\
       --notify-base http://127.0.0.1:8080 --resend-compression 10
-When the simulator's time runs faster, let the service's jobs keep up: ZHANGFANG_JOBS__PACE=10.
+When the simulator's time runs faster, let the service's jobs keep up: ZHANGFANG_JOBS__TIME_SCALE=10.
 
 Exit codes: 0 ended by a signal, 1 failed, 2 wrong arguments.";
 

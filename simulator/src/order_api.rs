@@ -44,7 +44,7 @@ fn prepay(
     let now = shared.clock.now();
     let prepay = Prepay::parse(mode, trade_type, call.body, &shared.keys, now)?;
     let issued = lock(&shared.orders).prepay(prepay, shared.ids.count(), now);
-    let ticket = issued.map_err(|reentry| match reentry {
+    let token = issued.map_err(|reentry| match reentry {
         Reentry::OtherParameters if shared.draws(|faults| faults.number_says_used) => {
             Refusal::new(StatusCode::FORBIDDEN, "OUT_TRADE_NO_USED", "商户订单号重复")
         }
@@ -62,8 +62,8 @@ fn prepay(
     })?;
     shared.stats.prepays.add();
     Ok(Answer::ok(&match trade_type {
-        TradeType::Jsapi => json!({"prepay_id": ticket}),
-        TradeType::Native => json!({"code_url": ticket}),
+        TradeType::Jsapi => json!({"prepay_id": token}),
+        TradeType::Native => json!({"code_url": token}),
     }))
 }
 

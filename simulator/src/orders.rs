@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use super::coupon::Coupon;
 use super::error::PayError;
 use super::prepay::Prepay;
-use super::ticket::{code_url, place_of_code_url, place_of_prepay_id, prepay_id};
+use super::token::{code_url, place_of_code_url, place_of_prepay_id, prepay_id};
 use super::transaction::{Notice, Party, TradeType};
 
 /// An order, without what is the same in thousands of them (those texts are shared).
@@ -55,7 +55,7 @@ pub(super) enum OrderState {
 
 impl Order {
     /// What the user pays with: a prepay id, or a code in which the order's other codes end.
-    fn ticket(&mut self, place: u64, unique: u64, now: OffsetDateTime) -> String {
+    fn token(&mut self, place: u64, unique: u64, now: OffsetDateTime) -> String {
         match self.trade_type {
             TradeType::Jsapi => prepay_id(place, unique, now),
             TradeType::Native => {
@@ -136,7 +136,7 @@ pub(super) enum NotClosed {
 #[derive(Debug)]
 pub(super) struct Orders {
     kept: VecDeque<Order>,
-    /// The place of the oldest kept one. Places never repeat, not even after a restart: a ticket
+    /// The place of the oldest kept one. Places never repeat, not even after a restart: a token
     /// from before it must not pay somebody else's order.
     first: u64,
     places: HashMap<Arc<str>, u64>,
@@ -176,7 +176,7 @@ impl Orders {
                 {
                     Err(Reentry::OtherParameters)
                 }
-                OrderState::NotPaid => Ok(order.ticket(place, unique, now)),
+                OrderState::NotPaid => Ok(order.token(place, unique, now)),
             };
         }
         if self.kept.len() >= self.kept_max {
@@ -202,10 +202,10 @@ impl Orders {
             expires_at: prepay.expires_at,
             fingerprint: prepay.fingerprint,
         };
-        let ticket = order.ticket(place, unique, now);
+        let token = order.token(place, unique, now);
         self.kept.push_back(order);
         self.places.insert(out_trade_no, place);
-        Ok(ticket)
+        Ok(token)
     }
 
     /// The user pays, perhaps some of it with a coupon: the order becomes `SUCCESS`, once.
@@ -412,7 +412,7 @@ mod tests {
         assert_eq!(orders.len(), 1);
         let other = orders.prepay(prepay("ORDER-1", 2), 3, NOW);
         assert_eq!(other, Err(Reentry::OtherParameters));
-        // Both ids are tickets for the one order, and it is paid once.
+        // Both ids are tokens for the one order, and it is paid once.
         let pay = |orders: &mut Orders, id: &str| {
             orders
                 .pay(OrderName::PrepayId(id), (Some("oA"), None), "42", NOW)
@@ -491,9 +491,9 @@ mod tests {
             pay(&mut orders, &second, None, NOW),
             Err(PayError::NobodyScanned)
         );
-        let ticket = second.replace("weixin://wxpay/bizpayurl?pr=", "wx");
-        let by_ticket = orders.pay(OrderName::PrepayId(&ticket), (Some("oB"), None), "42", NOW);
-        assert_eq!(by_ticket.map(|_| ()), Err(PayError::UnknownOrder));
+        let token = second.replace("weixin://wxpay/bizpayurl?pr=", "wx");
+        let by_token = orders.pay(OrderName::PrepayId(&token), (Some("oB"), None), "42", NOW);
+        assert_eq!(by_token.map(|_| ()), Err(PayError::UnknownOrder));
         assert_eq!(
             pay(&mut orders, &second, Some("oB"), NOW).as_deref(),
             Ok("oB")

@@ -94,7 +94,7 @@ impl Shared {
             .faults
             .map_or(drawn, |forced| forced.into_iter().collect());
         let out_trade_no = notice.out_trade_no.clone();
-        self.courier.dispatch(Errand {
+        self.sender.dispatch(Errand {
             notify_url,
             news: News::Payment(notice),
             faults: faults.clone(),

@@ -304,7 +304,7 @@ pub(super) async fn order(State(shared): State<Arc<Shared>>, Form(form): Form<Or
 }
 
 /// What WeChat's client does with the parameters: the signature must be the merchant's over the
-/// mini-program's own app id, and the ticket must be one that WeChat gave out.
+/// mini-program's own app id, and the token must be one that WeChat gave out.
 fn request_payment<'a>(shared: &Shared, created: &'a Created) -> Result<&'a str, Trouble> {
     let pay = &created.wechat_pay;
     let message = format!(

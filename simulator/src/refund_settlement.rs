@@ -2,7 +2,7 @@
 //!
 //! A refund is processed for a while (divided by the compression), then ends as its fate will have
 //! it. Fates are drawn from the seed and the refund's number; a [`RefundPlan`] overrules the draw.
-//! The callback goes to the refund's own `notify_url` by the same courier as those of payments, with
+//! The callback goes to the refund's own `notify_url` by the same sender as those of payments, with
 //! the same faults. Without a `notify_url` WeChat would use the one set on the merchant platform;
 //! here none is set.
 
@@ -114,7 +114,7 @@ impl Shared {
         };
         let delay = Duration::from_millis(delay_ms.into()) / self.compression.max(1);
         let (shared, number) = (Arc::clone(self), refund.out_refund_no.clone());
-        self.courier.spawn(async move {
+        self.sender.spawn(async move {
             tokio::select! {
                 () = tokio::time::sleep(delay) => {
                     // Ended by hand in the last moment: then there is nothing to do.
@@ -173,7 +173,7 @@ impl Shared {
             return;
         };
         let (faults, kind) = self.refund_callback_fate(&refund.out_refund_no);
-        self.courier.dispatch(Errand {
+        self.sender.dispatch(Errand {
             notify_url: url.into(),
             news: News::Refund(refund.clone()),
             faults,

@@ -53,7 +53,7 @@ enum Heard {
 
 /// Sends callbacks.
 #[derive(Debug)]
-pub(super) struct Courier {
+pub(super) struct CallbackSender {
     factory: Arc<CallbackFactory>,
     http: reqwest::Client,
     stats: Arc<Counters>,
@@ -65,7 +65,7 @@ pub(super) struct Courier {
     stop: CancellationToken,
 }
 
-impl Courier {
+impl CallbackSender {
     pub(super) fn new(
         factory: Arc<CallbackFactory>,
         stats: Arc<Counters>,
@@ -90,13 +90,13 @@ impl Courier {
         })
     }
 
-    /// Runs something that ends in a callback, or in none; until then the courier is not idle.
+    /// Runs something that ends in a callback, or in none; until then the sender is not idle.
     pub(super) fn spawn(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
         self.waiting.send_modify(|waiting| *waiting += 1);
-        let courier = Arc::clone(self);
+        let sender = Arc::clone(self);
         self.tasks.spawn(async move {
-            let _done = Done(&courier.waiting);
-            courier.stop.run_until_cancelled(task).await;
+            let _done = Done(&sender.waiting);
+            sender.stop.run_until_cancelled(task).await;
         });
     }
 
@@ -107,8 +107,8 @@ impl Courier {
             return;
         }
         let number = self.arrivals.enter();
-        let courier = Arc::clone(self);
-        self.spawn(async move { courier.tell(number, &errand).await });
+        let sender = Arc::clone(self);
+        self.spawn(async move { sender.tell(number, &errand).await });
     }
 
     /// Resolves when nothing is waiting to be sent.
@@ -141,7 +141,7 @@ impl Courier {
             news = news.without_attach();
         }
         let line = Line {
-            courier: self,
+            sender: self,
             errand,
             news,
             associated: !has(Fault::NoAssociatedData),
@@ -183,7 +183,7 @@ impl Courier {
                 break;
             }
             let Some(gap) = schedule.next() else {
-                self.stats.callbacks_given_up.add();
+                self.stats.callbacks_abandoned.add();
                 return;
             };
             self.pause(gap).await;
@@ -201,7 +201,7 @@ impl Courier {
 
 /// One errand's way to its receiver.
 struct Line<'a> {
-    courier: &'a Courier,
+    sender: &'a CallbackSender,
     errand: &'a Errand,
     news: News,
     associated: bool,
@@ -209,14 +209,14 @@ struct Line<'a> {
 
 impl Line<'_> {
     fn envelope(&self) -> Envelope {
-        self.courier
+        self.sender
             .factory
             .envelope(self.errand.kind, self.associated)
     }
 
     async fn send_genuine(&self, envelope: &Envelope) -> bool {
         let heard = self.send(envelope, Alteration::Genuine).await;
-        let stats = &self.courier.stats;
+        let stats = &self.sender.stats;
         match heard {
             Heard::Acknowledged => stats.callbacks_acknowledged.add(),
             Heard::Refused => stats.callbacks_refused.add(),
@@ -227,11 +227,11 @@ impl Line<'_> {
 
     async fn send(&self, envelope: &Envelope, alteration: Alteration) -> Heard {
         // Never closed, so there is always a permit in the end.
-        let _permit = self.courier.lines.acquire().await;
-        let callback = self.courier.factory.build(envelope, &self.news, alteration);
-        self.courier.stats.callbacks_sent.add();
+        let _permit = self.sender.lines.acquire().await;
+        let callback = self.sender.factory.build(envelope, &self.news, alteration);
+        self.sender.stats.callbacks_sent.add();
         let answer = self
-            .courier
+            .sender
             .http
             .post(&*self.errand.notify_url)
             .headers(callback.headers)

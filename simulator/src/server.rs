@@ -25,7 +25,7 @@ use super::orders::Orders;
 use super::phone::{self, Phone};
 use super::refund_settlement::RefundPlan;
 use super::refunds::Refunds;
-use super::resend::Courier;
+use super::resend::CallbackSender;
 use super::sharing::Book;
 use super::stats::Counters;
 use super::troubles::Troubles;
@@ -51,7 +51,7 @@ pub(super) struct Shared {
     pub(super) limits: Mutex<Limits>,
     pub(super) started: Instant,
     pub(super) mini_program: MiniProgram,
-    pub(super) courier: Arc<Courier>,
+    pub(super) sender: Arc<CallbackSender>,
     pub(super) stats: Arc<Counters>,
     pub(super) used_codes: UsedCodes,
     pub(super) phone: Phone,

@@ -77,7 +77,7 @@ stats! {
     /// Genuine callbacks that were not answered within five seconds, or not at all.
     callbacks_unanswered,
     /// Payments and refunds whose callback was refused or unanswered to the end of the schedule.
-    callbacks_given_up,
+    callbacks_abandoned,
     /// Payments and refunds whose callback was never sent, by [`Fault::Lost`](super::Fault::Lost).
     callbacks_lost,
     /// Callbacks of another amount or merchant that were sent.

@@ -37,7 +37,7 @@ impl fmt::Display for Actor {
 
 /// What was done, with the facts that the subject alone does not tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
+pub enum AuditAction {
     MerchantRegistered {
         owner: StaffId,
     },
@@ -66,7 +66,7 @@ pub enum Action {
         version: u32,
         effective_from: Timestamp,
     },
-    PaymentShown {
+    PaymentCollectionStarted {
         amount: Money,
     },
     PaymentClosed,
@@ -74,7 +74,7 @@ pub enum Action {
         order: OrderNo,
         amount: Money,
         /// What it waits for a second person for, if it does.
-        waits: Option<&'static str>,
+        approval_reason: Option<&'static str>,
     },
     RefundApproved {
         amount: Money,
@@ -83,7 +83,7 @@ pub enum Action {
         amount: Money,
     },
     /// A person wants an abnormal refund to go elsewhere, and a second one must want the same.
-    RefundRedirectAsked {
+    RefundRedirectRequested {
         to: String,
     },
     /// WeChat is about to be asked.
@@ -91,11 +91,11 @@ pub enum Action {
         to: String,
     },
     /// A person said under which number a refund of this order was made elsewhere.
-    ForeignRefundStated {
+    ForeignRefundReported {
         out_refund_no: String,
     },
     /// The first of two people wants it withdrawn.
-    RefundWithdrawalAsked {
+    RefundWithdrawalRequested {
         amount: Money,
     },
     RefundWithdrawn {
@@ -167,7 +167,7 @@ pub enum Action {
     },
 }
 
-impl Action {
+impl AuditAction {
     /// The name in the table and in the API; never changed, since old lines carry it.
     pub const fn name(&self) -> &'static str {
         match self {
@@ -179,15 +179,15 @@ impl Action {
             Self::CollectionCodeDisabled { .. } => "collection_code.disabled",
             Self::PointsRuleSet { .. } => "points_rule.set",
             Self::PointsRuleWithdrawn { .. } => "points_rule.withdrawn",
-            Self::PaymentShown { .. } => "payment.shown",
+            Self::PaymentCollectionStarted { .. } => "payment.collection_started",
             Self::PaymentClosed => "payment.closed",
             Self::RefundRequested { .. } => "refund.requested",
             Self::RefundApproved { .. } => "refund.approved",
             Self::RefundRejected { .. } => "refund.rejected",
-            Self::RefundRedirectAsked { .. } => "refund.redirect_asked",
+            Self::RefundRedirectRequested { .. } => "refund.redirect_requested",
             Self::RefundRedirected { .. } => "refund.redirected",
-            Self::ForeignRefundStated { .. } => "refund.foreign_stated",
-            Self::RefundWithdrawalAsked { .. } => "refund.withdrawal_asked",
+            Self::ForeignRefundReported { .. } => "refund.foreign_reported",
+            Self::RefundWithdrawalRequested { .. } => "refund.withdrawal_requested",
             Self::RefundWithdrawn { .. } => "refund.withdrawn",
             Self::PaymentPolicySet { .. } => "payment_policy.set",
             Self::ExceptionResolved { .. } => "exception.resolved",
@@ -237,12 +237,14 @@ impl Action {
             Self::RefundRequested {
                 order,
                 amount,
-                waits,
-            } => json!({ "order_no": order, "amount_fen": amount, "waits": waits }),
-            Self::PaymentShown { amount }
+                approval_reason,
+            } => {
+                json!({ "order_no": order, "amount_fen": amount, "approval_reason": approval_reason })
+            }
+            Self::PaymentCollectionStarted { amount }
             | Self::RefundApproved { amount }
             | Self::RefundRejected { amount }
-            | Self::RefundWithdrawalAsked { amount } => json!({ "amount_fen": amount }),
+            | Self::RefundWithdrawalRequested { amount } => json!({ "amount_fen": amount }),
             Self::RefundWithdrawn {
                 amount,
                 reason,
@@ -251,8 +253,10 @@ impl Action {
                 let asked_by = asked_by.as_ref().map(Actor::as_str);
                 json!({ "amount_fen": amount, "reason": reason, "asked_by": asked_by })
             }
-            Self::RefundRedirectAsked { to } | Self::RefundRedirected { to } => json!({ "to": to }),
-            Self::ForeignRefundStated { out_refund_no } => {
+            Self::RefundRedirectRequested { to } | Self::RefundRedirected { to } => {
+                json!({ "to": to })
+            }
+            Self::ForeignRefundReported { out_refund_no } => {
                 json!({ "out_refund_no": out_refund_no })
             }
             Self::ExceptionResolved { resolution } => json!({ "resolution": resolution }),
@@ -318,7 +322,7 @@ mod tests {
     #[test]
     fn a_detail_says_amounts_in_fen() {
         let merchant = MerchantId::new(crate::primitives::Id::from_bytes([7; 16]));
-        let action = Action::CollectionCodeCreated {
+        let action = AuditAction::CollectionCodeCreated {
             merchant,
             label: "一号柜台".to_owned(),
             amount: Some(Money::parse(1200).unwrap()),

@@ -2,7 +2,7 @@
 
 use sqlx::mysql::MySqlRow;
 
-use super::{Action, Actor};
+use super::{Actor, AuditAction};
 use crate::{
     db::{Change, Cx, Recorder, RowSet, Sql, WorkingSet},
     primitives::{Id, Lane, TenantId, Timestamp},
@@ -14,7 +14,7 @@ pub fn note(
     cx: &Cx<'_>,
     tenant: TenantId,
     actor: &Actor,
-    action: Action,
+    action: AuditAction,
     subject: &impl ToString,
 ) {
     let line = Line {
@@ -35,7 +35,7 @@ pub struct Lines;
 pub struct Line {
     tenant: TenantId,
     actor: Actor,
-    action: Action,
+    action: AuditAction,
     subject: String,
     at: Timestamp,
 }

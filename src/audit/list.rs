@@ -44,7 +44,7 @@ impl FromStr for AuditLogId {
 pub struct AuditLog {
     pub id: AuditLogId,
     pub actor: Actor,
-    /// See [`Action::name`](super::Action::name).
+    /// See [`AuditAction::name`](super::AuditAction::name).
     pub action: String,
     pub subject: String,
     pub detail: serde_json::Value,

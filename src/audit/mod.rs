@@ -12,7 +12,7 @@ mod list;
 mod record;
 mod store;
 
-pub use action::{Action, Actor};
+pub use action::{Actor, AuditAction};
 pub use lines::{Lines, note};
 pub use list::{AuditLog, AuditLogId, list_logs};
 pub use record::record;

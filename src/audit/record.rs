@@ -1,6 +1,6 @@
 //! Writes a line.
 
-use super::{Action, Actor, AuditLogId, store};
+use super::{Actor, AuditAction, AuditLogId, store};
 use crate::{
     db::{DbError, Tx},
     primitives::TenantId,
@@ -11,7 +11,7 @@ pub async fn record(
     tx: &mut Tx,
     tenant: TenantId,
     actor: &Actor,
-    action: Action,
+    action: AuditAction,
     subject: impl ToString + Send,
 ) -> Result<(), DbError> {
     let id = AuditLogId::new(tx.new_id(tx.new_lane()));

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use sqlx::types::Json;
 
-use super::{Action, Actor, AuditLog, AuditLogId};
+use super::{Actor, AuditAction, AuditLog, AuditLogId};
 use crate::{
     db::{Db, DbError, Tx},
     primitives::{Id, PageLimit, TenantId, Timestamp},
@@ -14,7 +14,7 @@ pub(super) async fn insert_log(
     id: AuditLogId,
     tenant: TenantId,
     actor: &Actor,
-    action: &Action,
+    action: &AuditAction,
     subject: &str,
 ) -> Result<(), DbError> {
     let now = tx.now();

@@ -18,7 +18,7 @@ pub enum Permission {
     /// Create and disable the merchant's collection codes.
     WriteCodes,
     /// Collect at the counter, and ask WeChat about the merchant's payments.
-    ShowPayment,
+    CollectPayment,
     /// Give up the merchant's unpaid payments.
     ClosePayment,
     /// Ask for refunds of the merchant's payments; how large, the tenant's policy says.
@@ -84,7 +84,7 @@ impl Permission {
         Self::ReadOwnMerchant,
         Self::ReadMerchantPayments,
         Self::WriteCodes,
-        Self::ShowPayment,
+        Self::CollectPayment,
         Self::ClosePayment,
         Self::RequestRefund,
         Self::DecideRefund,
@@ -129,7 +129,7 @@ impl Permission {
                 Self::ReadOwnMerchant,
                 Self::ReadMerchantPayments,
                 Self::WriteCodes,
-                Self::ShowPayment,
+                Self::CollectPayment,
                 Self::ClosePayment,
                 Self::RequestRefund,
                 Self::DecideRefund,
@@ -138,7 +138,7 @@ impl Permission {
             StaffRole::Clerk => &[
                 Self::ReadOwnMerchant,
                 Self::ReadMerchantPayments,
-                Self::ShowPayment,
+                Self::CollectPayment,
                 Self::ClosePayment,
                 Self::RequestRefund,
             ],
@@ -210,7 +210,7 @@ impl Permission {
             Self::ReadOwnMerchant => "own_merchant:read",
             Self::ReadMerchantPayments => "merchant_payments:read",
             Self::WriteCodes => "codes:write",
-            Self::ShowPayment => "merchant_payments:show",
+            Self::CollectPayment => "merchant_payments:show",
             Self::ClosePayment => "merchant_payments:close",
             Self::RequestRefund => "merchant_refunds:request",
             Self::DecideRefund => "merchant_refunds:decide",

@@ -8,7 +8,7 @@ use crate::{
     primitives::{CustomerId, MerchantId, StaffId, TenantId},
 };
 
-/// A caller whose token was believed.
+/// A caller whose token was verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Principal {
     Customer {

@@ -13,7 +13,7 @@ use crate::{
     app::db_options,
     config::{Settings, Source},
     db::Db,
-    payments::{Bill, BillContent, BillKind, BillLines, Outcome, RefusalKind, TradeState},
+    payments::{Bill, BillContent, BillKind, BillLines, ChannelOutcome, RefusalKind, TradeState},
     primitives::{BusinessDay, RandomIds, SystemClock},
     telemetry, tenants,
     wechat::WechatAccounts,
@@ -80,23 +80,25 @@ impl FetchBill {
         };
         let channel = crate::payments::PaymentChannels::of(&accounts, tenant);
         let bill = match channel.bill(kind, self.day).await {
-            Outcome::Done(Some(bill)) => bill,
-            Outcome::Done(None) => {
+            ChannelOutcome::Done(Some(bill)) => bill,
+            ChannelOutcome::Done(None) => {
                 print(&format!(
                     "nothing happened on {}: WeChat has no bill",
                     self.day
                 ));
                 return Ok(());
             }
-            Outcome::Refused(no) if no.kind == RefusalKind::RateLimited => {
+            ChannelOutcome::Refused(no) if no.kind == RefusalKind::RateLimited => {
                 bail!(
                     "the bill of {} is not ready yet ({}): try again after 10:00 Beijing time",
                     self.day,
                     no.code
                 )
             }
-            Outcome::Refused(no) => bail!("WeChat refuses the bill: {} {}", no.code, no.message),
-            Outcome::Unknown(reason) => bail!("the bill was not fetched: {reason}"),
+            ChannelOutcome::Refused(no) => {
+                bail!("WeChat refuses the bill: {} {}", no.code, no.message)
+            }
+            ChannelOutcome::Unknown(reason) => bail!("the bill was not fetched: {reason}"),
         };
         // Before anything that can go wrong with it.
         let doubtful = match &bill.content {

@@ -11,7 +11,7 @@ use crate::{
     audit::Actor,
     config::{DatabaseOnly, Settings, Source},
     db::Db,
-    payments::{self, CallbackOutcome, ReplayError, StoredCallback, Taken},
+    payments::{self, CallbackOutcome, HandledCallback, ReplayError, StoredCallback},
     primitives::{Id, PageLimit, TenantId},
     telemetry, tenants,
 };
@@ -23,12 +23,12 @@ Every callback is kept with what became of it:
 
   settled        a payment was settled by it        refund        a refund moved
   duplicate      it changed nothing                 ignored       not of a kind that is handled
-  rejected       soundly signed and wrong: see the alarms
+  rejected       authentic but mismatched: see the alarms
   failed         it could not be taken, through no fault of its own
-  not_believed   its signature did not hold; kept with its headers
+  unverified     its signature did not hold; kept with its headers
 
 Playing one again does what it says, as if it came now. It can do no harm: one that was taken
-changes nothing. It is for what failed, once the cause is gone, and for what was not believed
+changes nothing. It is for what failed, once the cause is gone, and for what was unverified
 because a key was missing: that is verified anew, with the keys of today and the time at which it
 came. Each is written into the audit log.";
 
@@ -91,7 +91,7 @@ struct Replay {
     /// Those to play, as `list` shows them.
     #[arg(required_unless_present = "all", conflicts_with = "all")]
     ids: Vec<Id>,
-    /// Play every one of which this became: `failed` or `not_believed`; with --all.
+    /// Play every one of which this became: `failed` or `unverified`; with --all.
     #[arg(long, value_parser = replayable, requires = "all")]
     outcome: Option<CallbackOutcome>,
     /// All with --outcome, oldest first.
@@ -116,10 +116,10 @@ fn replayable(text: &str) -> Result<CallbackOutcome, String> {
         .filter(|outcome| {
             matches!(
                 outcome,
-                CallbackOutcome::Failed | CallbackOutcome::NotBelieved
+                CallbackOutcome::Failed | CallbackOutcome::Unverified
             )
         })
-        .ok_or_else(|| "failed or not_believed".to_owned())
+        .ok_or_else(|| "failed or unverified".to_owned())
 }
 
 impl Callbacks {
@@ -221,7 +221,7 @@ impl Replay {
             super::print(&line(id, &done, self.json));
             match done {
                 Ok(_) => played = played.saturating_add(1),
-                Err(ReplayError::NotFound | ReplayError::NotBelieved(_)) => {
+                Err(ReplayError::NotFound | ReplayError::Unverified(_)) => {
                     unplayed = unplayed.saturating_add(1);
                 }
                 Err(ReplayError::Db(error)) => {
@@ -249,12 +249,12 @@ async fn every(db: &Db, tenant: TenantId, outcome: CallbackOutcome) -> anyhow::R
 }
 
 /// What playing one did.
-fn line(id: Id, done: &Result<Taken, ReplayError>, json: bool) -> String {
+fn line(id: Id, done: &Result<HandledCallback, ReplayError>, json: bool) -> String {
     let (outcome, reason) = match done {
-        Ok(Taken::Rejected(reason)) => ("rejected", Some(*reason)),
+        Ok(HandledCallback::Rejected(reason)) => ("rejected", Some(*reason)),
         Ok(taken) => (taken.name(), None),
         Err(ReplayError::NotFound) => ("not_found", None),
-        Err(ReplayError::NotBelieved(error)) => ("not_believed", Some(error.reason())),
+        Err(ReplayError::Unverified(error)) => ("unverified", Some(error.reason())),
         Err(ReplayError::Db(_)) => ("unknown", Some("database")),
     };
     if json {
@@ -316,16 +316,17 @@ mod tests {
     fn each_outcome_has_its_line() {
         let id = Id::mint(1_795_000_000_000, 7, Lane(0));
         let of = |done| line(id, &done, false);
-        assert_eq!(of(Ok(Taken::Settled)), format!("{id} settled"));
+        assert_eq!(of(Ok(HandledCallback::Settled)), format!("{id} settled"));
         assert_eq!(
-            of(Ok(Taken::Rejected("wrong_amount"))),
+            of(Ok(HandledCallback::Rejected("wrong_amount"))),
             format!("{id} rejected: wrong_amount")
         );
         assert_eq!(
-            of(Err(ReplayError::NotBelieved(NoticeError::UnknownKey))),
-            format!("{id} not_believed: unknown_key")
+            of(Err(ReplayError::Unverified(NoticeError::UnknownKey))),
+            format!("{id} unverified: unknown_key")
         );
-        let json: Value = serde_json::from_str(&line(id, &Ok(Taken::Refund), true)).unwrap();
+        let json: Value =
+            serde_json::from_str(&line(id, &Ok(HandledCallback::Refund), true)).unwrap();
         assert_eq!(json["outcome"], "refund");
         assert_eq!(json["reason"], Value::Null);
     }

@@ -10,7 +10,7 @@ use super::verify_ledger::fit;
 use crate::{
     config::{DatabaseOnly, Source},
     db::Db,
-    payments::{self, ToldStory},
+    payments::{self, PaymentHistoryView},
     primitives::{Money, OrderNo},
     sharing, telemetry,
 };
@@ -55,28 +55,28 @@ impl Payment {
         telemetry::start_logs(&settings.log)?;
         let Command::Show { order_no, json } = self.command;
         let db = super::open_database(&settings.database).await?;
-        let story = tell(&db, order_no).await;
+        let history = load_history(&db, order_no).await;
         db.close().await;
-        let Some(story) = story.context("the payment cannot be read")? else {
+        let Some(history) = history.context("the payment cannot be read")? else {
             bail!("there is no payment {order_no}");
         };
         super::print(&if json {
-            serde_json::to_string(&story).context("the history cannot be written as JSON")?
+            serde_json::to_string(&history).context("the history cannot be written as JSON")?
         } else {
-            as_text(&story)
+            as_text(&history)
         });
         Ok(())
     }
 }
 
-async fn tell(db: &Db, order_no: OrderNo) -> anyhow::Result<Option<ToldStory>> {
+async fn load_history(db: &Db, order_no: OrderNo) -> anyhow::Result<Option<PaymentHistoryView>> {
     let Some(tenant) = payments::tenant_of_order(db, order_no.id()).await? else {
         return Ok(None);
     };
     let order = order_no.id();
     let shared = sharing::sharing_causes(db, tenant, order).await?;
-    let story = payments::order_story(db, tenant, order, &shared).await?;
-    Ok(story.as_ref().map(ToldStory::from))
+    let history = payments::order_history(db, tenant, order, &shared).await?;
+    Ok(history.as_ref().map(PaymentHistoryView::from))
 }
 
 /// Amounts are never negative in the database; what is would be shown as it stands.
@@ -84,21 +84,21 @@ fn yuan(fen: i64) -> String {
     Money::parse(fen).map_or_else(|_| fen.to_string(), |money| money.to_string())
 }
 
-fn as_text(story: &ToldStory) -> String {
-    let mut text = head(story);
-    section(&mut text, "what happened", &timeline(story));
-    if !story.refunds.is_empty() {
-        section(&mut text, "refunds", &refunds(story));
+fn as_text(history: &PaymentHistoryView) -> String {
+    let mut text = head(history);
+    section(&mut text, "what happened", &timeline(history));
+    if !history.refunds.is_empty() {
+        section(&mut text, "refunds", &refunds(history));
     }
-    if !story.entries.is_empty() {
-        section(&mut text, "what was booked", &entries(story));
+    if !history.entries.is_empty() {
+        section(&mut text, "what was booked", &entries(history));
     }
     // Writing to a String cannot fail.
-    for alarm in &story.alarms {
+    for alarm in &history.alarms {
         let (at, reason, id) = (alarm.at, &alarm.reason, &alarm.callback_id);
         let _ = write!(text, "\n\nalarm: callback {id} at {at} is wrong: {reason}");
     }
-    for exception in &story.exceptions {
+    for exception in &history.exceptions {
         let outcome = match (&exception.resolution, &exception.resolved_by) {
             (Some(resolution), Some(by)) => format!("resolved by {by}: {resolution}"),
             (Some(_) | None, _) => "open".to_owned(),
@@ -106,7 +106,7 @@ fn as_text(story: &ToldStory) -> String {
         let (id, kind, detail) = (exception.id, &exception.kind, &exception.detail);
         let _ = write!(text, "\n\n{kind} ({id}): {detail}; {outcome}");
     }
-    if let Some(next) = &story.next_query {
+    if let Some(next) = &history.next_query {
         let (at, queries) = (next.at, next.queries);
         let _ = write!(
             text,
@@ -119,8 +119,8 @@ fn as_text(story: &ToldStory) -> String {
     text
 }
 
-fn head(story: &ToldStory) -> String {
-    let payment = &story.payment;
+fn head(history: &PaymentHistoryView) -> String {
+    let payment = &history.payment;
     let mut text = format!(
         "payment {} of {} to {} ({}): {}",
         payment.order_no,
@@ -153,9 +153,9 @@ fn new_table<const N: usize>(header: [&str; N]) -> Table {
     table
 }
 
-fn timeline(story: &ToldStory) -> Table {
+fn timeline(history: &PaymentHistoryView) -> Table {
     let mut table = new_table(["when", "what", "became", "why", "who"]);
-    for step in &story.timeline {
+    for step in &history.timeline {
         let what = step
             .refund_no
             .map_or_else(|| step.what.to_owned(), |no| format!("refund {no}"));
@@ -171,7 +171,7 @@ fn timeline(story: &ToldStory) -> Table {
     table
 }
 
-fn refunds(story: &ToldStory) -> Table {
+fn refunds(history: &PaymentHistoryView) -> Table {
     let mut table = new_table([
         "refund",
         "amount",
@@ -180,7 +180,7 @@ fn refunds(story: &ToldStory) -> Table {
         "reason",
         "problem",
     ]);
-    for refund in &story.refunds {
+    for refund in &history.refunds {
         table.add_row([
             refund.refund_no.to_string(),
             yuan(refund.amount_fen),
@@ -197,9 +197,9 @@ fn refunds(story: &ToldStory) -> Table {
     table
 }
 
-fn entries(story: &ToldStory) -> Table {
+fn entries(history: &PaymentHistoryView) -> Table {
     let mut table = new_table(["when", "entry", "phase", "debit", "credit", "amount"]);
-    for entry in &story.entries {
+    for entry in &history.entries {
         for transfer in &entry.transfers {
             table.add_row([
                 entry.at.to_string(),

@@ -84,7 +84,7 @@ impl Relay {
 async fn list(db: &Db, json: bool) -> anyhow::Result<()> {
     let parked = jobs::list_parked(db).await?;
     if json {
-        let all: Vec<_> = parked.iter().map(told).collect();
+        let all: Vec<_> = parked.iter().map(as_json).collect();
         super::print(&serde_json::to_string_pretty(&all)?);
         return Ok(());
     }
@@ -110,7 +110,7 @@ async fn list(db: &Db, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn told(commit: &ParkedCommit) -> serde_json::Value {
+fn as_json(commit: &ParkedCommit) -> serde_json::Value {
     json!({
         "commit": format!("{}/{}", commit.committer, commit.seq),
         "parked_at": commit.parked_at,

@@ -1,4 +1,4 @@
-//! WeChat: where it is, who we are there, and whose signature we believe.
+//! WeChat: where it is, who we are there, and whose signature we accept.
 
 use std::path::PathBuf;
 
@@ -151,7 +151,7 @@ impl SettingsGroup for WechatSettings {
             from.mistake(
                 "public_key_file",
                 format_args!(
-                    "or {certificate} is required: without one no answer of WeChat can be believed"
+                    "or {certificate} is required: without one no answer of WeChat can be verified"
                 ),
             );
         }

@@ -1,6 +1,6 @@
 //! Taking what is due, and writing down what came of it. Between the two lies the call, with no transaction open.
 
-use super::{ATTEMPTS_MAX, Attempt, Delivery, DeliveryState, Fate, LEASE_SECONDS, store};
+use super::{ATTEMPTS_MAX, Attempt, AttemptResult, Delivery, DeliveryState, LEASE_SECONDS, store};
 use crate::db::{DbError, Tx, Work};
 
 /// Claims up to `limit` deliveries that are due. Other processes skip them until the lease ends.
@@ -17,15 +17,15 @@ impl Work for ClaimDue {
 
     async fn run(&self, tx: &mut Tx) -> Result<Vec<Delivery>, DbError> {
         let now = tx.now();
-        let lost = Attempt::Again("the last attempt was cut off".to_owned());
+        let lost = Attempt::Retry("the last attempt was cut off".to_owned());
         let mut claimed = Vec::new();
         for delivery in store::lock_due(tx, self.limit).await? {
             if delivery.attempts < ATTEMPTS_MAX {
                 claimed.push(delivery);
             } else {
                 // Whoever made the last attempt did not live to tell.
-                let fate = Fate::after(&lost, delivery.attempts, now);
-                store::record(tx, &delivery, &fate).await?;
+                let result = AttemptResult::after(&lost, delivery.attempts, now);
+                store::record(tx, &delivery, &result).await?;
             }
         }
         store::claim(tx, &claimed, now.plus_seconds(LEASE_SECONDS)).await?;
@@ -51,8 +51,8 @@ impl Work for RecordAttempt {
     type Error = DbError;
 
     async fn run(&self, tx: &mut Tx) -> Result<Option<DeliveryState>, DbError> {
-        let fate = Fate::after(&self.attempt, self.delivery.attempts, tx.now());
-        let recorded = store::record(tx, &self.delivery, &fate).await?;
-        Ok(recorded.then_some(fate.state))
+        let result = AttemptResult::after(&self.attempt, self.delivery.attempts, tx.now());
+        let recorded = store::record(tx, &self.delivery, &result).await?;
+        Ok(recorded.then_some(result.state))
     }
 }

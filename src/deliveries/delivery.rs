@@ -4,9 +4,9 @@ use std::{fmt, str::FromStr};
 
 use aws_lc_rs::digest;
 
-use super::Reception;
+use super::MessageOutcome;
 use crate::{
-    payments::{Outcome, RefusalKind},
+    payments::{ChannelOutcome, RefusalKind},
     primitives::{
         BusinessDay, CustomerId, Id, Money, OrderId, ParseIdError, Points, RefundId, TenantId,
         Timestamp,
@@ -167,7 +167,7 @@ impl FromStr for DeliveryId {
 
 /// What is told of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum About {
+pub enum DeliverySubject {
     /// A payment; with its refund if that is what is told.
     Order {
         order: OrderId,
@@ -185,7 +185,7 @@ pub enum About {
     },
 }
 
-impl About {
+impl DeliverySubject {
     pub const fn order(&self) -> Option<OrderId> {
         match self {
             Self::Order { order, .. } => Some(*order),
@@ -215,7 +215,7 @@ pub struct Delivery {
     pub id: DeliveryId,
     pub tenant: TenantId,
     pub kind: DeliveryKind,
-    pub about: About,
+    pub about: DeliverySubject,
     /// Paid or refunded, by the channel; or when the points will expire.
     pub happened_at: Timestamp,
     pub state: DeliveryState,
@@ -232,22 +232,22 @@ pub struct Delivery {
 /// What came of an attempt. The texts are for operators.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Attempt {
-    Told,
+    Delivered,
     NotWanted(String),
     /// Not now, or nobody knows.
-    Again(String),
+    Retry(String),
     /// The next attempt would end the same.
-    Hopeless(String),
+    Failed(String),
 }
 
 impl Attempt {
     /// A stable word for metrics.
     pub const fn name(&self) -> &'static str {
         match self {
-            Self::Told => "told",
+            Self::Delivered => "delivered",
             Self::NotWanted(_) => "not_wanted",
-            Self::Again(_) => "again",
-            Self::Hopeless(_) => "hopeless",
+            Self::Retry(_) => "retry",
+            Self::Failed(_) => "failed",
         }
     }
 
@@ -262,56 +262,56 @@ impl Attempt {
             }
         };
         match self {
-            Self::Told => Self::Told,
+            Self::Delivered => Self::Delivered,
             Self::NotWanted(text) => Self::NotWanted(clean(text)),
-            Self::Again(text) => Self::Again(clean(text)),
-            Self::Hopeless(text) => Self::Hopeless(clean(text)),
+            Self::Retry(text) => Self::Retry(clean(text)),
+            Self::Failed(text) => Self::Failed(clean(text)),
         }
     }
 }
 
-impl From<Outcome<()>> for Attempt {
-    fn from(outcome: Outcome<()>) -> Self {
+impl From<ChannelOutcome<()>> for Attempt {
+    fn from(outcome: ChannelOutcome<()>) -> Self {
         match outcome {
-            Outcome::Done(()) => Self::Told,
-            Outcome::Refused(no) => {
+            ChannelOutcome::Done(()) => Self::Delivered,
+            ChannelOutcome::Refused(no) => {
                 let said = format!("{} {}", no.code, no.message);
                 match no.kind {
-                    RefusalKind::RateLimited | RefusalKind::Absent => Self::Again(said),
+                    RefusalKind::RateLimited | RefusalKind::Absent => Self::Retry(said),
                     RefusalKind::AlreadyPaid
                     | RefusalKind::Closed
                     | RefusalKind::NotEnough
                     | RefusalKind::Conflict
-                    | RefusalKind::Rejected => Self::Hopeless(said),
+                    | RefusalKind::Rejected => Self::Failed(said),
                 }
             }
-            Outcome::Unknown(reason) => Self::Again(reason),
+            ChannelOutcome::Unknown(reason) => Self::Retry(reason),
         }
     }
 }
 
-impl From<Outcome<Reception>> for Attempt {
-    fn from(outcome: Outcome<Reception>) -> Self {
+impl From<ChannelOutcome<MessageOutcome>> for Attempt {
+    fn from(outcome: ChannelOutcome<MessageOutcome>) -> Self {
         match outcome {
-            Outcome::Done(Reception::NotSubscribed) => {
+            ChannelOutcome::Done(MessageOutcome::NotSubscribed) => {
                 Self::NotWanted("the customer has not subscribed".to_owned())
             }
-            Outcome::Done(Reception::Taken) => Outcome::Done(()).into(),
-            Outcome::Refused(no) => Outcome::<()>::Refused(no).into(),
-            Outcome::Unknown(reason) => Outcome::<()>::Unknown(reason).into(),
+            ChannelOutcome::Done(MessageOutcome::Taken) => ChannelOutcome::Done(()).into(),
+            ChannelOutcome::Refused(no) => ChannelOutcome::<()>::Refused(no).into(),
+            ChannelOutcome::Unknown(reason) => ChannelOutcome::<()>::Unknown(reason).into(),
         }
     }
 }
 
 /// What a pending delivery becomes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fate {
+pub struct AttemptResult {
     pub state: DeliveryState,
     pub next_attempt_at: Option<Timestamp>,
     pub last_error: Option<String>,
 }
 
-impl Fate {
+impl AttemptResult {
     fn ended(state: DeliveryState, last_error: Option<&str>) -> Self {
         Self {
             state,
@@ -323,10 +323,10 @@ impl Fate {
     /// After attempt number `attempts`, counted from 1, which ended at `now`.
     pub fn after(attempt: &Attempt, attempts: u32, now: Timestamp) -> Self {
         match attempt {
-            Attempt::Told => Self::ended(DeliveryState::Delivered, None),
+            Attempt::Delivered => Self::ended(DeliveryState::Delivered, None),
             Attempt::NotWanted(reason) => Self::ended(DeliveryState::Dropped, Some(reason)),
-            Attempt::Hopeless(reason) => Self::ended(DeliveryState::Parked, Some(reason)),
-            Attempt::Again(reason) => match pause(attempts) {
+            Attempt::Failed(reason) => Self::ended(DeliveryState::Parked, Some(reason)),
+            Attempt::Retry(reason) => match pause(attempts) {
                 Some(seconds) => Self {
                     state: DeliveryState::Pending,
                     next_attempt_at: Some(now.plus_seconds(seconds)),
@@ -383,16 +383,16 @@ mod tests {
 
     #[test]
     fn pauses_grow_and_the_last_attempt_parks() {
-        let again = Attempt::Again("HTTP 502".to_owned());
+        let again = Attempt::Retry("HTTP 502".to_owned());
         let mut before = 0;
         for attempts in 1..ATTEMPTS_MAX {
-            let fate = Fate::after(&again, attempts, at(0));
-            assert_eq!(fate.state, DeliveryState::Pending, "{attempts}");
-            let pause = fate.next_attempt_at.unwrap().seconds();
+            let result = AttemptResult::after(&again, attempts, at(0));
+            assert_eq!(result.state, DeliveryState::Pending, "{attempts}");
+            let pause = result.next_attempt_at.unwrap().seconds();
             assert!(pause > before, "{attempts}");
             before = pause;
         }
-        let last = Fate::after(&again, ATTEMPTS_MAX, at(0));
+        let last = AttemptResult::after(&again, ATTEMPTS_MAX, at(0));
         assert_eq!(last.state, DeliveryState::Parked);
         assert_eq!(last.next_attempt_at, None);
         assert_eq!(last.last_error.as_deref(), Some("HTTP 502"));
@@ -401,25 +401,28 @@ mod tests {
     #[test]
     fn an_outcome_is_told_dropped_repeated_or_parked() {
         let refused = |kind| {
-            Outcome::<()>::Refused(Refusal {
+            ChannelOutcome::<()>::Refused(Refusal {
                 kind,
                 code: "47003".to_owned(),
                 message: "data.thing1 invalid".to_owned(),
             })
         };
-        let fate = |attempt: Attempt| Fate::after(&attempt, 1, at(0)).state.name();
-        assert_eq!(fate(Outcome::Done(()).into()), "delivered");
-        assert_eq!(fate(Outcome::Done(Reception::Taken).into()), "delivered");
+        let result = |attempt: Attempt| AttemptResult::after(&attempt, 1, at(0)).state.name();
+        assert_eq!(result(ChannelOutcome::Done(()).into()), "delivered");
         assert_eq!(
-            fate(Outcome::Done(Reception::NotSubscribed).into()),
+            result(ChannelOutcome::Done(MessageOutcome::Taken).into()),
+            "delivered"
+        );
+        assert_eq!(
+            result(ChannelOutcome::Done(MessageOutcome::NotSubscribed).into()),
             "dropped"
         );
-        assert_eq!(fate(refused(RefusalKind::RateLimited).into()), "pending");
-        assert_eq!(fate(refused(RefusalKind::Absent).into()), "pending");
-        assert_eq!(fate(refused(RefusalKind::Rejected).into()), "parked");
-        let unknown = Outcome::<Reception>::Unknown("time-out".to_owned());
-        assert_eq!(fate(unknown.into()), "pending");
-        let parked = Fate::after(&refused(RefusalKind::Rejected).into(), 1, at(0));
+        assert_eq!(result(refused(RefusalKind::RateLimited).into()), "pending");
+        assert_eq!(result(refused(RefusalKind::Absent).into()), "pending");
+        assert_eq!(result(refused(RefusalKind::Rejected).into()), "parked");
+        let unknown = ChannelOutcome::<MessageOutcome>::Unknown("time-out".to_owned());
+        assert_eq!(result(unknown.into()), "pending");
+        let parked = AttemptResult::after(&refused(RefusalKind::Rejected).into(), 1, at(0));
         assert_eq!(
             parked.last_error.as_deref(),
             Some("47003 data.thing1 invalid")
@@ -428,9 +431,9 @@ mod tests {
 
     #[test]
     fn an_error_is_short_and_without_the_openid() {
-        let attempt = Attempt::Hopeless(format!("40003 invalid openid oABC {}", "茶".repeat(300)));
-        let fate = Fate::after(&attempt.without("oABC"), 1, at(0));
-        let error = fate.last_error.unwrap();
+        let attempt = Attempt::Failed(format!("40003 invalid openid oABC {}", "茶".repeat(300)));
+        let result = AttemptResult::after(&attempt.without("oABC"), 1, at(0));
+        let error = result.last_error.unwrap();
         assert!(!error.contains("oABC") && error.contains("***"));
         assert_eq!(error.chars().count(), ERROR_MAX);
     }

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use super::{
-    About, Attempt, CustomerMessage, Deliveries, Delivery, DeliveryKind, DeliverySettings,
-    DeliveryState, MessageTemplate, RecordAttempt, ShippingReport, message::Facts,
+    Attempt, CustomerMessage, Deliveries, Delivery, DeliveryKind, DeliverySettings, DeliveryState,
+    DeliverySubject, MessageTemplate, RecordAttempt, ShippingReport, message::Facts,
 };
 use crate::{
     customers,
     db::{Db, DbError},
     ledger,
-    payments::{self, Late, OrderStateKind, OrderView},
+    payments::{self, Late, OrderStateKind, OrderWithMerchant},
     primitives::{AccountId, BusinessDay, OrderNo, Points, Secret, Timestamp},
 };
 
@@ -32,7 +32,7 @@ pub async fn deliver(db: &Db, deliveries: &Deliveries, delivery: Delivery) -> Re
     let attempt = match tokio::time::timeout(ATTEMPT_MAX, attempt(db, deliveries, &delivery)).await
     {
         Ok(attempt) => attempt?,
-        Err(_) => Attempt::Again(format!("no answer within {ATTEMPT_MAX:?}")),
+        Err(_) => Attempt::Retry(format!("no answer within {ATTEMPT_MAX:?}")),
     };
     metrics::counter!("delivery_attempts_total", "kind" => kind, "outcome" => attempt.name())
         .increment(1);
@@ -57,14 +57,14 @@ async fn attempt(
 ) -> Result<Attempt, DbError> {
     let settings = deliveries.settings.current(delivery.tenant).await?;
     let (subject, customer) = match delivery.about {
-        About::Order { order, .. } => {
+        DeliverySubject::Order { order, .. } => {
             let Some(view) = payments::find_order(db, delivery.tenant, order).await? else {
-                return Ok(Attempt::Hopeless("the order does not exist".to_owned()));
+                return Ok(Attempt::Failed("the order does not exist".to_owned()));
             };
             let customer = view.order.customer;
             (Subject::Order(Box::new(view)), customer)
         }
-        About::Expiry { customer, on, .. } => {
+        DeliverySubject::Expiry { customer, on, .. } => {
             let account = AccountId::customer_points(customer);
             let left = ledger::find_lot(db, delivery.tenant, account, on).await?;
             (Subject::Lot { on, left }, Some(customer))
@@ -75,7 +75,7 @@ async fn attempt(
         None => None,
     };
     let Some(customer) = customer else {
-        return Ok(Attempt::Hopeless("the customer does not exist".to_owned()));
+        return Ok(Attempt::Failed("the customer does not exist".to_owned()));
     };
     let said = match &subject {
         Subject::Order(view) => dispatch(delivery, &settings, view, &customer.openid),
@@ -84,8 +84,8 @@ async fn attempt(
         }
     };
     let attempt = match said {
-        Ok(Dispatch::Shipping(report)) => deliveries.courier.report_shipping(report).await.into(),
-        Ok(Dispatch::Message(message)) => deliveries.courier.send_message(message).await.into(),
+        Ok(Dispatch::Shipping(report)) => deliveries.notifier.report_shipping(report).await.into(),
+        Ok(Dispatch::Message(message)) => deliveries.notifier.send_message(message).await.into(),
         Err(attempt) => attempt,
     };
     Ok(attempt.without(customer.openid.expose()))
@@ -93,7 +93,7 @@ async fn attempt(
 
 /// What is to be told of, as it stands.
 enum Subject {
-    Order(Box<OrderView>),
+    Order(Box<OrderWithMerchant>),
     Lot { on: BusinessDay, left: Points },
 }
 
@@ -134,11 +134,11 @@ fn notice(
 fn dispatch(
     delivery: &Delivery,
     settings: &DeliverySettings,
-    view: &OrderView,
+    view: &OrderWithMerchant,
     openid: &Secret<String>,
 ) -> Result<Dispatch, Attempt> {
     let payment = view.order.state.payment();
-    let payment = payment.ok_or_else(|| Attempt::Hopeless("the order is not paid".to_owned()))?;
+    let payment = payment.ok_or_else(|| Attempt::Failed("the order is not paid".to_owned()))?;
     // Of points that are not credited (yet) nothing is promised.
     let points = view.order.credited_points();
     let transaction = &payment.wechat_transaction_id;
@@ -153,7 +153,7 @@ fn dispatch(
         DeliveryKind::ShippingInfo if view.order.state.kind() == OrderStateKind::Refunded => Err(
             Attempt::NotWanted("refunded before it was reported".to_owned()),
         ),
-        // It was paid after it had been given up: nothing was handed over, and the money is on its way back.
+        // It was paid after it had been closed: nothing was handed over, and the money is on its way back.
         DeliveryKind::ShippingInfo if payment.late == Late::Refunded => Err(Attempt::NotWanted(
             "paid too late, and goes back as a whole".to_owned(),
         )),
@@ -167,7 +167,7 @@ fn dispatch(
         })),
         DeliveryKind::PaymentMessage => message(&settings.payment_message),
         DeliveryKind::RefundMessage => message(&settings.refund_message),
-        DeliveryKind::ExpiryMessage => Err(Attempt::Hopeless("it is of no order".to_owned())),
+        DeliveryKind::ExpiryMessage => Err(Attempt::Failed("it is of no order".to_owned())),
     }
 }
 
@@ -175,7 +175,7 @@ fn compose(
     delivery: &Delivery,
     settings: &DeliverySettings,
     template: &MessageTemplate,
-    view: &OrderView,
+    view: &OrderWithMerchant,
     openid: &Secret<String>,
     points: Points,
 ) -> CustomerMessage {
@@ -216,7 +216,7 @@ mod tests {
             id: DeliveryId::of(id(), kind),
             tenant: TenantId(1),
             kind,
-            about: About::Order {
+            about: DeliverySubject::Order {
                 order: OrderId::new(id()),
                 refund: None,
                 amount: Money::parse(1_280).unwrap(),
@@ -231,8 +231,8 @@ mod tests {
         }
     }
 
-    fn view(state: OrderState) -> OrderView {
-        OrderView {
+    fn view(state: OrderState) -> OrderWithMerchant {
+        OrderWithMerchant {
             order: Order {
                 id: OrderId::new(id()),
                 tenant: TenantId(1),

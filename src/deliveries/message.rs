@@ -123,7 +123,7 @@ impl MessageKind {
     }
 
     /// What is told instead of `fact`, where that is not told. A refund earns nothing; what it takes back is told by the points' own records.
-    fn withholds(self, fact: Fact) -> Option<&'static str> {
+    fn excludes(self, fact: Fact) -> Option<&'static str> {
         match self {
             Self::Payment => None,
             Self::Refund => (fact == Fact::Points).then_some("nothing: a refund earns no points"),
@@ -169,7 +169,7 @@ impl MessageTemplate {
         let mut sorted: Vec<(Fact, String)> = Vec::new();
         for (fact, field) in fields {
             let name = format!("fields.{}", fact.name());
-            if let Some(instead) = kind.withholds(fact) {
+            if let Some(instead) = kind.excludes(fact) {
                 return Err(invalid(&name, instead));
             }
             let (kinds, expected) = fact.fits();

@@ -19,7 +19,7 @@
 //!             ▼ │
 //!  (planned) ─▶ pending ──told──────────────────▶ delivered
 //!               ▲  │ └────nobody wants it───────▶ dropped ──┐
-//!               │  └──────refused, or given up──▶ parked ───┤
+//!               │  └─────refused, or exhausted──▶ parked ───┤
 //!               └───────────────── retry, by hand ──────────┘
 //! ```
 //!
@@ -49,41 +49,41 @@
 //! Tables owned: `deliveries`, `delivery_settings`, in this order.
 
 mod claim;
-mod courier;
 mod delivery;
 mod dispatch;
 mod error;
 mod list;
 mod message;
 mod notice;
+mod notifier;
 mod plan;
 mod retry;
 mod settings;
-mod settings_book;
+mod settings_cache;
 mod settings_store;
 mod store;
 
 use std::sync::Arc;
 
 pub use claim::{ClaimDue, RecordAttempt};
-pub use courier::{Courier, CustomerMessage, Handover, Reception, ShippingReport};
 pub use delivery::{
-    ATTEMPTS_MAX, About, Attempt, Delivery, DeliveryId, DeliveryKind, DeliveryState, Fate,
-    LEASE_SECONDS,
+    ATTEMPTS_MAX, Attempt, AttemptResult, Delivery, DeliveryId, DeliveryKind, DeliveryState,
+    DeliverySubject, LEASE_SECONDS,
 };
 pub use dispatch::deliver;
 pub use error::{DeliveryError, InvalidSetting};
 pub use list::{DeliveryFilter, list_deliveries};
 pub use message::{Fact, MessageKind, MessageTemplate};
 pub use notice::{ExpiringPoints, PlanNotices};
-pub use plan::{Planned, plan};
+pub use notifier::{CustomerMessage, Handover, MessageOutcome, Notifier, ShippingReport};
+pub use plan::{DeliveryCause, plan};
 pub use retry::Retry;
 pub use settings::{DeliverySettings, ExpiryNotice, PagePath, SetDeliverySettings};
-pub use settings_book::SettingsCache;
+pub use settings_cache::SettingsCache;
 
 /// What the use cases of this slice work with.
 #[derive(Debug, Clone)]
 pub struct Deliveries {
-    pub courier: Arc<dyn Courier>,
+    pub notifier: Arc<dyn Notifier>,
     pub settings: SettingsCache,
 }

@@ -1,6 +1,6 @@
 //! Planning notices of points that will expire.
 
-use super::{About, DeliveryId, DeliveryKind, plan::NewDelivery, store};
+use super::{DeliveryId, DeliveryKind, DeliverySubject, plan::NewDelivery, store};
 use crate::{
     db::{DbError, Tx, Work},
     primitives::{BusinessDay, CustomerId, Points, TenantId, Timestamp},
@@ -47,7 +47,7 @@ impl Work for PlanNotices {
                 id,
                 kind: DeliveryKind::ExpiryMessage,
                 tenant: self.tenant,
-                about: About::Expiry {
+                about: DeliverySubject::Expiry {
                     customer,
                     on,
                     points,

@@ -1,6 +1,6 @@
 //! Planning: from what happened to what is to be told.
 
-use super::{About, DeliveryId, DeliveryKind, SettingsCache, store};
+use super::{DeliveryId, DeliveryKind, DeliverySubject, SettingsCache, store};
 use crate::{
     db::{DbError, Tx},
     primitives::{Money, OrderId, RefundId, TenantId, Timestamp},
@@ -8,7 +8,7 @@ use crate::{
 
 /// Something that happened, of which others may have to be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Planned {
+pub enum DeliveryCause {
     /// A payment was settled.
     Payment {
         tenant: TenantId,
@@ -32,13 +32,13 @@ pub(super) struct NewDelivery {
     pub(super) id: DeliveryId,
     pub(super) kind: DeliveryKind,
     pub(super) tenant: TenantId,
-    pub(super) about: About,
+    pub(super) about: DeliverySubject,
     pub(super) happened_at: Timestamp,
     /// Not before this; none: at once.
     pub(super) due_at: Option<Timestamp>,
 }
 
-impl Planned {
+impl DeliveryCause {
     const fn tenant(&self) -> TenantId {
         match self {
             Self::Payment { tenant, .. } | Self::Refund { tenant, .. } => *tenant,
@@ -63,7 +63,7 @@ impl Planned {
                 id: DeliveryId::of(order.id(), kind),
                 kind,
                 tenant,
-                about: About::Order {
+                about: DeliverySubject::Order {
                     order,
                     refund: None,
                     amount,
@@ -81,7 +81,7 @@ impl Planned {
                 id: DeliveryId::of(refund.id(), kind),
                 kind,
                 tenant,
-                about: About::Order {
+                about: DeliverySubject::Order {
                     order,
                     refund: Some(refund),
                     amount,
@@ -96,7 +96,11 @@ impl Planned {
 /// Plans what the tenants want told of `due`, due at once. What is planned already stays as it is.
 ///
 /// For tenants that want nothing told nothing is written, and the settings are looked at once a second at most.
-pub async fn plan(tx: &mut Tx, settings: &SettingsCache, due: &[Planned]) -> Result<(), DbError> {
+pub async fn plan(
+    tx: &mut Tx,
+    settings: &SettingsCache,
+    due: &[DeliveryCause],
+) -> Result<(), DbError> {
     let mut rows = Vec::new();
     for planned in due {
         let settings = settings.current(planned.tenant()).await?;
@@ -121,13 +125,13 @@ mod tests {
         let amount = Money::parse(5).unwrap();
         let at = Timestamp::from_micros(9);
         let tenant = TenantId(1);
-        let payment = Planned::Payment {
+        let payment = DeliveryCause::Payment {
             tenant,
             order,
             amount,
             paid_at: at,
         };
-        let back = Planned::Refund {
+        let back = DeliveryCause::Refund {
             tenant,
             order,
             refund,

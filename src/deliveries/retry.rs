@@ -2,7 +2,7 @@
 
 use super::{Delivery, DeliveryError, DeliveryId, DeliveryState, store};
 use crate::{
-    audit::{self, Action, Actor},
+    audit::{self, Actor, AuditAction},
     db::{Tx, Work},
     primitives::TenantId,
 };
@@ -27,8 +27,8 @@ impl Work for Retry {
             DeliveryState::Pending => Ok(delivery),
             DeliveryState::Delivered => Err(DeliveryError::Delivered),
             DeliveryState::Dropped | DeliveryState::Parked => {
-                store::revive(tx, &delivery).await?;
-                let retried = Action::DeliveryRetried {
+                store::reset(tx, &delivery).await?;
+                let retried = AuditAction::DeliveryRetried {
                     kind: delivery.kind.name(),
                     order: delivery.about.order(),
                 };

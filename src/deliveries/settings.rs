@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{DeliveryKind, Handover, InvalidSetting, MessageTemplate, settings_store};
 use crate::{
-    audit::{self, Action, Actor},
+    audit::{self, Actor, AuditAction},
     db::{DbError, Tx, Work},
     merchants::ProgramVersion,
     primitives::TenantId,
@@ -138,7 +138,7 @@ impl Work for SetDeliverySettings {
         let template = |template: &Option<MessageTemplate>| {
             template.as_ref().map(|template| template.id().to_owned())
         };
-        let set = Action::DeliverySettingsSet {
+        let set = AuditAction::DeliverySettingsSet {
             shipping: self.settings.shipping.map_or("off", Handover::name),
             payment_template: template(&self.settings.payment_message),
             refund_template: template(&self.settings.refund_message),

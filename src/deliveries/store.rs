@@ -3,8 +3,8 @@
 use sqlx::{Executor as _, FromRow, MySql, QueryBuilder, Row as _, mysql::MySqlRow};
 
 use super::{
-    About, Delivery, DeliveryFilter, DeliveryId, DeliveryKind, DeliveryState, Fate,
-    plan::NewDelivery,
+    AttemptResult, Delivery, DeliveryFilter, DeliveryId, DeliveryKind, DeliveryState,
+    DeliverySubject, plan::NewDelivery,
 };
 use crate::{
     db::{Db, DbError, Sql, Tx},
@@ -42,17 +42,17 @@ impl FromRow<'_, MySqlRow> for Delivery {
     }
 }
 
-fn about(row: &MySqlRow) -> Result<About, sqlx::Error> {
+fn about(row: &MySqlRow) -> Result<DeliverySubject, sqlx::Error> {
     let strange = |what: &'static str| sqlx::Error::Decode(what.into());
     if let Some(order) = row.try_get("order_id")? {
-        return Ok(About::Order {
+        return Ok(DeliverySubject::Order {
             order,
             refund: row.try_get("refund_id")?,
             amount: Money::parse(row.try_get("amount_fen")?)
                 .map_err(|_| strange("a delivery's amount"))?,
         });
     }
-    Ok(About::Expiry {
+    Ok(DeliverySubject::Expiry {
         customer: row.try_get("customer_id")?,
         on: BusinessDay(row.try_get("expired_from")?),
         points: Points::parse(row.try_get("points")?)
@@ -91,9 +91,9 @@ pub(super) async fn insert_new(tx: &mut Tx, rows: &[NewDelivery]) -> Result<(), 
 }
 
 /// Six columns: those of an order, then those of points.
-fn push_about(sql: &mut Sql, about: &About) {
+fn push_about(sql: &mut Sql, about: &DeliverySubject) {
     match about {
-        About::Order {
+        DeliverySubject::Order {
             order,
             refund,
             amount,
@@ -104,7 +104,7 @@ fn push_about(sql: &mut Sql, about: &About) {
             });
             sql.push(",").int(amount.get()).push(",NULL,NULL,NULL");
         }
-        About::Expiry {
+        DeliverySubject::Expiry {
             customer,
             on,
             points,
@@ -156,16 +156,20 @@ pub(super) async fn claim(
 
 /// Writes what became of the attempt that `delivery` was claimed for. False when it is no longer the newest attempt; except that what was told
 /// is told, whoever is trying again.
-pub(super) async fn record(tx: &mut Tx, delivery: &Delivery, fate: &Fate) -> Result<bool, DbError> {
+pub(super) async fn record(
+    tx: &mut Tx,
+    delivery: &Delivery,
+    result: &AttemptResult,
+) -> Result<bool, DbError> {
     let now = tx.now();
-    let told = fate.state == DeliveryState::Delivered;
+    let told = result.state == DeliveryState::Delivered;
     let done = sqlx::query(
         "/* deliveries.record */ UPDATE deliveries SET state = ?, next_attempt_at = ?, last_error = ?, updated_at = ? \
          WHERE id = ? AND tenant_id = ? AND state = 'pending' AND (attempts = ? OR ?)",
     )
-    .bind(fate.state.name())
-    .bind(fate.next_attempt_at)
-    .bind(fate.last_error.as_deref())
+    .bind(result.state.name())
+    .bind(result.next_attempt_at)
+    .bind(result.last_error.as_deref())
     .bind(now)
     .bind(delivery.id.bytes().as_slice())
     .bind(delivery.tenant)
@@ -192,7 +196,7 @@ pub(super) async fn lock(
 }
 
 /// Pending again, due at once. It is locked. The last error stays until there is another.
-pub(super) async fn revive(tx: &mut Tx, delivery: &Delivery) -> Result<(), DbError> {
+pub(super) async fn reset(tx: &mut Tx, delivery: &Delivery) -> Result<(), DbError> {
     let now = tx.now();
     let done = sqlx::query(
         "/* deliveries.revive */ UPDATE deliveries SET state = 'pending', attempts = 0, next_attempt_at = ?, updated_at = ? \

@@ -1,6 +1,6 @@
 //! Where a request comes from.
 //!
-//! What a header says about it is believed only when a trusted proxy brings the request, and then only as far as trusted proxies wrote it: of a
+//! What a header says about it is used only when a trusted proxy brings the request, and then only as far as trusted proxies wrote it: of a
 //! chain (`X-Forwarded-For: client, proxy, proxy`, also over several lines) the last address that is not a trusted proxy's own. Anybody can
 //! write the front of the chain, so it is never read past that. Where it stops making sense, the last one that did is the caller.
 
@@ -101,13 +101,13 @@ mod tests {
     }
 
     #[test]
-    fn a_stranger_is_not_believed() {
+    fn headers_of_an_untrusted_peer_are_ignored() {
         assert_eq!(seen("203.0.113.9", &[b"198.51.100.1"]), "203.0.113.9");
         assert_eq!(seen("203.0.113.9", &[]), "203.0.113.9");
     }
 
     #[test]
-    fn a_trusted_proxy_is_believed_as_far_as_trust_goes() {
+    fn a_trusted_proxy_is_used_as_far_as_trust_goes() {
         for (lines, client) in [
             (&[b"198.51.100.1".as_slice()][..], "198.51.100.1"),
             // The first was written by the client.

@@ -439,18 +439,18 @@ impl From<PaymentError> for Problem {
                 "订单已关闭，请重新下单",
             )
             .about(order),
-            PaymentError::BeingPaid(order) => Self::new(
+            PaymentError::PaymentInProgress(order) => Self::new(
                 StatusCode::CONFLICT,
-                "order_being_paid",
+                "order_payment_in_progress",
                 "The customer is paying at this moment: look again in a few seconds",
                 "顾客正在支付，请稍后再试",
             )
             .about(order),
-            PaymentError::AnswerWrong(reason) => {
+            PaymentError::AnswerMismatch(reason) => {
                 tracing::error!(reason, "WeChat's answer does not fit the order");
                 Self::new(
                     StatusCode::BAD_GATEWAY,
-                    "wechat_answer_wrong",
+                    "wechat_answer_mismatch",
                     "WeChat's answer does not fit the order: nothing was changed",
                     "微信支付返回的信息与订单不符",
                 )
@@ -598,8 +598,8 @@ impl From<RefundError> for Problem {
                     "该退款无法撤回",
                 )
             },
-            RefundError::BeingTold => conflict(
-                "refund_being_told",
+            RefundError::CallInProgress => conflict(
+                "refund_call_in_progress",
                 "WeChat was told of the refund a moment ago and may still take it: try again in a minute, or in ten if it did not answer",
                 "退款请求正在处理，请稍后再试",
             ),
@@ -616,7 +616,7 @@ impl From<RefundError> for Problem {
                     "微信支付未受理该请求",
                 )
             }
-            RefundError::AnswerWrong(reason) => PaymentError::AnswerWrong(reason).into(),
+            RefundError::AnswerMismatch(reason) => PaymentError::AnswerMismatch(reason).into(),
             RefundError::ChannelUnknown => PaymentError::ChannelUnknown(String::new()).into(),
             RefundError::Stopped(stop) => stop.into(),
             RefundError::Booking(error) => broken(&error),
@@ -667,15 +667,15 @@ impl From<ReplayError> for Problem {
                 "The callback does not exist",
                 "回调记录不存在",
             ),
-            ReplayError::NotBelieved(error) => {
+            ReplayError::Unverified(error) => {
                 tracing::info!(
                     reason = error.reason(),
-                    "a callback that is played again is not believed"
+                    "a callback that is played again is unverified"
                 );
                 Self::new(
                     StatusCode::CONFLICT,
-                    "callback_not_believed",
-                    "With the keys of today the callback is not believed: nothing was done",
+                    "callback_unverified",
+                    "With the keys of today the callback is unverified: nothing was done",
                     "该回调未通过验证，未作处理",
                 )
             }
@@ -983,11 +983,11 @@ mod tests {
     #[test]
     fn an_answer_that_we_reject_is_not_called_a_refusal_of_wechats() {
         for problem in [
-            Problem::from(PaymentError::AnswerWrong("wrong_amount")),
-            RefundError::AnswerWrong("wrong_amount").into(),
+            Problem::from(PaymentError::AnswerMismatch("wrong_amount")),
+            RefundError::AnswerMismatch("wrong_amount").into(),
         ] {
             assert_eq!(problem.status, StatusCode::BAD_GATEWAY);
-            assert_eq!(problem.code, "wechat_answer_wrong");
+            assert_eq!(problem.code, "wechat_answer_mismatch");
         }
     }
 

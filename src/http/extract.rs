@@ -22,10 +22,10 @@ use crate::{
 
 // --- who calls
 
-/// A caller of one audience whose token was believed. It can be used only by naming what for: in its type, which is asked before anything else of the request is read,
+/// A caller of one audience whose token was verified. It can be used only by naming what for: in its type, which is asked before anything else of the request is read,
 /// bodies above all; or, where there is nothing to read, by [`Auth::may`].
 #[derive(Debug)]
-pub(super) struct Auth<A, P = Unasked> {
+pub(super) struct Auth<A, P = CheckedLater> {
     caller: A,
     principal: Principal,
     needs: PhantomData<P>,
@@ -37,19 +37,19 @@ pub(super) trait Needs {
 }
 
 /// A permission that is asked for at once.
-pub(super) trait Foreseen: Needs {}
+pub(super) trait CheckedFirst: Needs {}
 
 /// The permission is asked for later: [`Auth::may`].
 #[derive(Debug)]
-pub(super) struct Unasked;
+pub(super) struct CheckedLater;
 
-impl Needs for Unasked {
+impl Needs for CheckedLater {
     const PERMISSION: Option<Permission> = None;
 }
 
 /// Permissions as types, for those who read a body.
 pub(super) mod needs {
-    use super::{Foreseen, Needs, Permission};
+    use super::{CheckedFirst, Needs, Permission};
 
     macro_rules! permissions {
         ($($name:ident),* $(,)?) => {$(
@@ -60,7 +60,7 @@ pub(super) mod needs {
                 const PERMISSION: Option<Permission> = Some(Permission::$name);
             }
 
-            impl Foreseen for $name {}
+            impl CheckedFirst for $name {}
         )*};
     }
 
@@ -78,7 +78,7 @@ pub(super) mod needs {
         RegisterMerchant,
         RequestRefund,
         ResolveExceptions,
-        ShowPayment,
+        CollectPayment,
         WriteCodes,
         WriteDeliveries,
         WritePaymentPolicy,
@@ -165,7 +165,7 @@ impl<A: Copy> Auth<A> {
     }
 }
 
-impl<A: Copy, P: Foreseen> Auth<A, P> {
+impl<A: Copy, P: CheckedFirst> Auth<A, P> {
     /// The caller, whose role has the permission.
     pub(super) const fn caller(&self) -> A {
         self.caller
@@ -210,7 +210,7 @@ impl<A: Audience, P: Needs> FromRequestParts<App> for Auth<A, P> {
     }
 }
 
-/// Whoever the token names, if it is believed.
+/// Whoever the token names, if it is verified.
 pub(super) fn verified(headers: &HeaderMap, app: &App) -> Result<Principal, Problem> {
     Ok(app.tokens().verify(bearer(headers)?, app.db().now())?)
 }
@@ -476,14 +476,14 @@ mod tests {
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
     #[expect(dead_code, reason = "only parsed")]
-    struct Wish {
+    struct Sample {
         code: String,
     }
 
     #[test]
     fn json_is_strict() {
         let code = |is_json, body: &str| {
-            parse_json::<Wish>(is_json, body.as_bytes())
+            parse_json::<Sample>(is_json, body.as_bytes())
                 .map(|_| ())
                 .map_err(|problem| problem.code)
         };

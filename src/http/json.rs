@@ -417,7 +417,7 @@ mod tests {
 
     #[derive(Debug, Deserialize, PartialEq)]
     #[serde(deny_unknown_fields)]
-    struct Wish {
+    struct Sample {
         code: String,
         #[serde(default)]
         amount_fen: Option<i64>,
@@ -448,8 +448,8 @@ mod tests {
         Days { count: u32 },
     }
 
-    fn place(text: &str) -> Result<Wish, String> {
-        match read::<Wish>(text.as_bytes()) {
+    fn place(text: &str) -> Result<Sample, String> {
+        match read::<Sample>(text.as_bytes()) {
             Ok((wish, _)) => Ok(wish),
             Err(Refusal::Shape { at, .. }) => Err(at),
             Err(Refusal::Syntax(_)) => Err("syntax".to_owned()),
@@ -461,7 +461,7 @@ mod tests {
         let wish = place(
             r#"{"amount_fen":5,"code":"a","parts":[{"share":1}],"kind":"half","tagged":{"count":3,"kind":"days"}}"#,
         );
-        let expected = Wish {
+        let expected = Sample {
             code: "a".to_owned(),
             amount_fen: Some(5),
             parts: vec![Part { share: 1 }],
@@ -526,7 +526,7 @@ mod tests {
 
     #[test]
     fn bodies_are_the_same_whatever_their_spaces_and_their_order() {
-        let canonical = |text: &str| read::<Wish>(text.as_bytes()).unwrap().1.canonical();
+        let canonical = |text: &str| read::<Sample>(text.as_bytes()).unwrap().1.canonical();
         let one = canonical(r#"{"code":"a\n","amount_fen":5,"parts":[{"share":1}]}"#);
         let two =
             canonical("{ \"parts\": [{\"share\":1}],\n \"amount_fen\":5, \"code\":\"a\\u000a\"}");

@@ -1,7 +1,7 @@
 //! Not too often: the limits, around the routes that have one.
 //!
 //! It runs before the handler, so that whoever asks too often costs no query. Limits by person and merchant need to know who calls: the token
-//! is verified here and what it says is left for [`Auth`](super::extract::Auth), so it is verified once. A request whose token is not believed
+//! is verified here and what it says is left for [`Auth`](super::extract::Auth), so it is verified once. A request whose token is not valid
 //! is not counted: the handler refuses it at the cost of one HMAC, which is what counting would cost.
 //!
 //! The headers are those of draft-ietf-httpapi-ratelimit-headers-06 (the later drafts have fields that clients do not know yet): `RateLimit-Limit`, `-Remaining` and
@@ -49,7 +49,7 @@ pub(super) async fn keep(State(app): State<App>, mut request: Request, next: Nex
         None => next.run(request).await,
         Some(seconds) => too_often(seconds).into_response(),
     };
-    tell(&decision, response.headers_mut());
+    write_headers(&decision, response.headers_mut());
     response
 }
 
@@ -63,12 +63,12 @@ const fn too_often(seconds: u32) -> Problem {
     .retry_after(seconds)
 }
 
-/// For whom the request counts; none when the token is not believed.
+/// For whom the request counts; none when the token is not valid.
 fn subject(app: &App, limit: Limit, request: &mut Request) -> Option<Subject> {
     match limit.per() {
         Per::Address => client_address(app.limit_settings(), request).map(Subject::address),
-        Per::Person => believed(app, request).map(person),
-        Per::Merchant => believed(app, request).map(|principal| match principal {
+        Per::Person => verified_principal(app, request).map(person),
+        Per::Merchant => verified_principal(app, request).map(|principal| match principal {
             Principal::Staff { merchant, .. } => Subject::Merchant(*merchant),
             Principal::Customer { .. } | Principal::Operator { .. } => person(principal),
         }),
@@ -76,7 +76,7 @@ fn subject(app: &App, limit: Limit, request: &mut Request) -> Option<Subject> {
 }
 
 /// Who calls, also for the handler.
-fn believed<'a>(app: &App, request: &'a mut Request) -> Option<&'a Principal> {
+fn verified_principal<'a>(app: &App, request: &'a mut Request) -> Option<&'a Principal> {
     let principal = extract::verified(request.headers(), app).ok()?;
     tracing::Span::current().record("caller", principal.actor().as_str());
     Some(request.extensions_mut().get_or_insert(principal))
@@ -93,7 +93,7 @@ fn person(principal: &Principal) -> Subject {
     }
 }
 
-fn tell(decision: &LimitDecision, headers: &mut HeaderMap) {
+fn write_headers(decision: &LimitDecision, headers: &mut HeaderMap) {
     let quota = decision.quota();
     let policy = format!("{};w={}", quota.count(), quota.period_seconds());
     let values = [

@@ -54,7 +54,7 @@ async fn trace(State(app): State<App>, request: Request, next: Next) -> Response
         caller = tracing::field::Empty,
     );
     let started = std::time::Instant::now();
-    let again = Again::of(&request);
+    let again = RetryAdvice::of(&request);
     let response = next.run(request).instrument(span.clone()).await;
     let response = finish(response, &trace_id, again);
     let (status, elapsed) = (response.status().as_u16(), started.elapsed());
@@ -87,7 +87,7 @@ async fn trace(State(app): State<App>, request: Request, next: Next) -> Response
 
 /// How a request is repeated whose outcome is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Again {
+enum RetryAdvice {
     /// It changes nothing.
     Read,
     /// With the same `Idempotency-Key`.
@@ -96,7 +96,7 @@ enum Again {
     AsItIs,
 }
 
-impl Again {
+impl RetryAdvice {
     fn of(request: &Request) -> Self {
         if matches!(*request.method(), Method::GET | Method::HEAD) {
             Self::Read
@@ -124,7 +124,7 @@ impl Again {
 }
 
 /// A problem gets its body here, and so does an error that the framework made without one.
-fn finish(mut response: Response, trace_id: &str, again: Again) -> Response {
+fn finish(mut response: Response, trace_id: &str, again: RetryAdvice) -> Response {
     let status = response.status();
     let is_error = status.is_client_error() || status.is_server_error();
     let is_bare = response
@@ -230,7 +230,7 @@ mod tests {
     #[tokio::test]
     async fn an_error_of_the_framework_becomes_a_problem_and_keeps_its_allow_header() {
         let bare = (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET")]).into_response();
-        let response = finish(bare, "trace-1234", Again::Read);
+        let response = finish(bare, "trace-1234", RetryAdvice::Read);
         assert_eq!(response.headers()[header::ALLOW], "GET");
         assert_eq!(response.headers()["x-request-id"], "trace-1234");
         assert_eq!(
@@ -267,7 +267,7 @@ mod tests {
             let response = tower::ServiceExt::oneshot(router.clone(), request)
                 .await
                 .unwrap();
-            let response = finish(response, "trace-1234", Again::Read);
+            let response = finish(response, "trace-1234", RetryAdvice::Read);
             assert_eq!(response.status(), status);
             let body = axum::body::to_bytes(response.into_body(), 10_000)
                 .await
@@ -284,23 +284,23 @@ mod tests {
             if keyed {
                 request = request.header("Idempotency-Key", "k");
             }
-            Again::of(&request.body(axum::body::Body::empty()).unwrap())
+            RetryAdvice::of(&request.body(axum::body::Body::empty()).unwrap())
         };
         for keyed in [false, true] {
-            assert_eq!(again(Method::GET, keyed), Again::Read);
-            assert_eq!(again(Method::HEAD, keyed), Again::Read);
+            assert_eq!(again(Method::GET, keyed), RetryAdvice::Read);
+            assert_eq!(again(Method::HEAD, keyed), RetryAdvice::Read);
         }
         for method in [Method::POST, Method::PUT, Method::DELETE] {
-            assert_eq!(again(method.clone(), true), Again::Keyed);
-            assert_eq!(again(method, false), Again::AsItIs);
+            assert_eq!(again(method.clone(), true), RetryAdvice::Keyed);
+            assert_eq!(again(method, false), RetryAdvice::AsItIs);
         }
     }
 
     #[test]
     fn the_same_key_is_spoken_of_where_there_is_one() {
         let timeout = Problem::of_status(StatusCode::GATEWAY_TIMEOUT);
-        assert!(Again::Keyed.title(&timeout).contains("key"));
-        for again in [Again::Read, Again::AsItIs] {
+        assert!(RetryAdvice::Keyed.title(&timeout).contains("key"));
+        for again in [RetryAdvice::Read, RetryAdvice::AsItIs] {
             assert!(!again.title(&timeout).contains("key"));
             assert_eq!(again.title(&Problem::not_found()), "Not found");
         }
@@ -312,7 +312,7 @@ mod tests {
             StatusCode::UNAUTHORIZED,
             axum::Json(serde_json::json!({ "code": "FAIL" })),
         );
-        let response = finish(fail.into_response(), "trace-1234", Again::Read);
+        let response = finish(fail.into_response(), "trace-1234", RetryAdvice::Read);
         let body = axum::body::to_bytes(response.into_body(), 10_000)
             .await
             .unwrap();

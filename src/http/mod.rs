@@ -41,7 +41,7 @@ mod problem;
 mod problems;
 mod public;
 mod refine;
-mod refund_wish;
+mod refund_request;
 mod replay;
 mod router;
 mod search;

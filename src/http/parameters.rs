@@ -40,7 +40,7 @@ impl Parameters {
     }
 
     /// The first parameter that the operation does not know, and those that it does.
-    fn stranger(
+    fn unknown_parameter(
         &self,
         method: &Method,
         path: &str,
@@ -75,7 +75,8 @@ pub(super) async fn keep(
 ) -> Response {
     if let Some(query) = request.uri().query()
         && let Some(route) = request.extensions().get::<MatchedPath>()
-        && let Some((name, known)) = known.stranger(request.method(), route.as_str(), query)
+        && let Some((name, known)) =
+            known.unknown_parameter(request.method(), route.as_str(), query)
     {
         let known: Vec<_> = known.iter().map(String::as_str).collect();
         let expected = if known.is_empty() {
@@ -101,24 +102,30 @@ mod tests {
     #[test]
     fn what_an_operation_knows_is_what_the_document_says() {
         let known = Parameters::of(&crate::http::document());
-        let stranger = |path: &str, query: &str| {
+        let unknown_parameter = |path: &str, query: &str| {
             known
-                .stranger(&Method::GET, path, query)
+                .unknown_parameter(&Method::GET, path, query)
                 .map(|(name, _)| name)
         };
         let payments = "/api/v1/merchant/payments";
-        assert_eq!(stranger(payments, "state=paid&limit=5&cursor="), None);
         assert_eq!(
-            stranger(payments, "limit=5&stat=paid"),
+            unknown_parameter(payments, "state=paid&limit=5&cursor="),
+            None
+        );
+        assert_eq!(
+            unknown_parameter(payments, "limit=5&stat=paid"),
             Some("stat".to_owned())
         );
-        assert_eq!(stranger(payments, "Limit=5"), Some("Limit".to_owned()));
         assert_eq!(
-            stranger("/api/v1/customer/points", "a"),
+            unknown_parameter(payments, "Limit=5"),
+            Some("Limit".to_owned())
+        );
+        assert_eq!(
+            unknown_parameter("/api/v1/customer/points", "a"),
             Some("a".to_owned())
         );
         assert_eq!(
-            known.stranger(
+            known.unknown_parameter(
                 &Method::POST,
                 "/api/v1/wechat/notify/{tenant}/payments",
                 "a=1"

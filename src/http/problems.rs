@@ -16,7 +16,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("amount_out_of_range", "The amount is outside of what one payment may be; field.expected says the range.", "金额超出单笔允许的范围，见 field.expected。"),
     ("amount_required", "The code leaves the amount open, so amount_fen is required.", "该收款码未固定金额，必须传 amount_fen。"),
     ("body_too_large", "The body is larger than the service takes. It was not read, and nothing was done.", "请求体超过上限，未被读取，未作任何处理。"),
-    ("callback_not_believed", "The stored callback does not verify with the keys of today: nothing was done.", "以当前密钥无法验证该回调，未作处理。"),
+    ("callback_unverified", "The stored callback does not verify with the keys of today: nothing was done.", "以当前密钥无法验证该回调，未作处理。"),
     ("callback_not_found", "There is no callback with this id.", "没有该编号的回调记录。"),
     ("challenge_expired", "The challenge's time is over. Repeat the request that led to it to get another.", "验证已超时。请重新发起原请求以获取新的验证。"),
     ("challenge_failed", "Too many wrong answers. Repeat the request that led to it to get another.", "验证失败次数过多。请重新发起原请求以获取新的验证。"),
@@ -65,8 +65,8 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("not_found", "There is nothing here, or nothing that the caller may see.", "内容不存在，或无权查看。"),
     ("not_merchant_staff", "The person is not on the staff of any merchant of this tenant.", "该用户不是本平台任何商户的成员。"),
     ("order_already_paid", "The order is paid. order_no says which; do not let anybody pay again.", "订单已支付，单号见 order_no，请勿重复付款。"),
-    ("order_being_paid", "The customer is paying at this moment. Look again in a few seconds.", "顾客正在支付，请几秒后再查询。"),
-    ("order_closed", "The order was given up. Make a new one with a new key.", "订单已关闭，请使用新的请求标识重新下单。"),
+    ("order_payment_in_progress", "The customer is paying at this moment. Look again in a few seconds.", "顾客正在支付，请几秒后再查询。"),
+    ("order_closed", "The order was closed. Make a new one with a new key.", "订单已关闭，请使用新的请求标识重新下单。"),
     ("order_expired", "The order's time to be paid is over. Make a new one with a new key.", "订单已过期，请使用新的请求标识重新下单。"),
     ("order_not_found", "There is no such order, or it is not the caller's.", "订单不存在，或不属于调用方。"),
     ("order_not_of_customer", "There is no such order of this customer.", "该顾客没有此订单。"),
@@ -83,7 +83,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("refresh_token_reused", "The refresh token was used before, so perhaps somebody has stolen it. All that this login led to is revoked: log in again.", "刷新令牌已被使用过，可能已泄露；该次登录产生的令牌均已失效，请重新登录。"),
     ("refund_above_limit", "With this refund the order would give back more than this person decides alone; somebody else has to.", "加上本次退款，该订单的退款总额超出该人员的审批权限，须由他人审批。"),
     ("refund_already_decided", "The refund waits for nobody's decision, or no longer.", "该退款不在等待审批，或已审批。"),
-    ("refund_being_told", "WeChat was told of the refund a moment ago and may still take it. Try again in a minute, or in ten if it did not answer.", "刚刚向微信提交过该退款，微信仍可能受理。请一分钟后再试；若微信未应答，请十分钟后再试。"),
+    ("refund_call_in_progress", "WeChat was told of the refund a moment ago and may still take it. Try again in a minute, or in ten if it did not answer.", "刚刚向微信提交过该退款，微信仍可能受理。请一分钟后再试；若微信未应答，请十分钟后再试。"),
     ("refund_exceeds_refundable", "More than is left of the order; refundable_fen says how much is left.", "超出订单可退金额，剩余可退金额见 refundable_fen。"),
     ("refund_needs_second_person", "Whoever asked for a refund does not decide on it.", "申请人不能审批自己的退款。"),
     ("refund_not_abnormal", "Only an abnormal refund can be sent elsewhere.", "只有异常退款才能改变去向。"),
@@ -125,7 +125,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("too_many_connections", "All connections are in use, or all of one address. Nothing was done: repeat it after Retry-After.", "连接数已满（总数或单一来源），未作任何处理。请按 Retry-After 重试。"),
     ("unavailable", "The database did not answer, so the outcome is unknown. Repeat the same request: with the same key (or number, or reference) nothing happens twice.", "数据库未应答，结果未知。请原样重试：同一请求标识（或单号）不会重复处理。"),
     ("uri_too_long", "The address of the request is too long.", "请求地址过长。"),
-    ("wechat_answer_wrong", "WeChat's answer does not fit the order or the refund. Nothing was booked; operators look at it.", "微信支付返回的信息与订单或退款不符，未入账，由平台人员处理。"),
+    ("wechat_answer_mismatch", "WeChat's answer does not fit the order or the refund. Nothing was booked; operators look at it.", "微信支付返回的信息与订单或退款不符，未入账，由平台人员处理。"),
 ];
 
 /// Every code, for the document.

@@ -60,7 +60,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(merchant::code_picture::svg))               // codes/{code}/picture.svg
         .routes(routes!(merchant::code_picture::png))               // codes/{code}/picture.png
         .routes(routes!(merchant::code_wxacode::wxacode))           // codes/{code}/wxacode.png
-        .routes(routes!(merchant::list_payments::list_payments, merchant::show_payment::show_payment)) // payments
+        .routes(routes!(merchant::list_payments::list_payments, merchant::collect_payment::collect_payment)) // payments
         .routes(routes!(merchant::get_payment::get_payment))        // payments/{order_no}
         .routes(routes!(merchant::payment_code::svg))               // payments/{order_no}/code.svg
         .routes(routes!(merchant::payment_code::png))               // payments/{order_no}/code.png

@@ -45,7 +45,7 @@ pub(super) struct RefundSearchParams {
     wechat_refund_id: Option<String>,
     /// Only what WeChat knows under this number of whoever asked for the refund (`out_refund_no`,
     /// 商户退款单号): ours, or that of another system or the merchant platform. One of ours that was
-    /// given up here and made by WeChat all the same has two rows.
+    /// ended here and made by WeChat all the same has two rows.
     #[param(
         example = "06D8R5MKTS7J0T4V3C9Q2W00",
         pattern = "^[0-9A-Za-z_|*@-]{1,64}$"

@@ -48,7 +48,7 @@ pub struct Expiry {
 }
 
 /// Why a run was left unfinished.
-enum Left {
+enum Unfinished {
     /// The process stops: somebody else may take the run at once.
     Stopping,
     /// Somebody else has it.
@@ -56,7 +56,7 @@ enum Left {
     Failed(DbError),
 }
 
-impl From<DbError> for Left {
+impl From<DbError> for Unfinished {
     fn from(error: DbError) -> Self {
         Self::Failed(error)
     }
@@ -116,15 +116,15 @@ impl Expiry {
         };
         match worked.work().await {
             Ok(()) => Ok(true),
-            Err(Left::Lost) => {
+            Err(Unfinished::Lost) => {
                 tracing::warn!(run.id = %run.id, "the expiry run {} was taken over", run.id);
                 Ok(false)
             }
-            Err(Left::Stopping) => {
+            Err(Unfinished::Stopping) => {
                 self.release(run.id).await?;
                 Ok(false)
             }
-            Err(Left::Failed(error)) => Err(error),
+            Err(Unfinished::Failed(error)) => Err(error),
         }
     }
 
@@ -142,7 +142,7 @@ struct Worker<'a> {
 }
 
 impl Worker<'_> {
-    async fn work(&self) -> Result<(), Left> {
+    async fn work(&self) -> Result<(), Unfinished> {
         self.sweep().await?;
         let noticed_until = self.give_notice().await?;
         self.forget().await?;
@@ -154,7 +154,7 @@ impl Worker<'_> {
     }
 
     /// Expires every expired lot, account by account as the walk meets them.
-    async fn sweep(&self) -> Result<(), Left> {
+    async fn sweep(&self) -> Result<(), Unfinished> {
         let (db, run) = (&self.expiry.db, self.run);
         let mut after = Some(LotPlace::START);
         while let Some(place) = after {
@@ -180,7 +180,7 @@ impl Worker<'_> {
         Ok(())
     }
 
-    async fn expire(&self, accounts: &[AccountId]) -> Result<Counts, Left> {
+    async fn expire(&self, accounts: &[AccountId]) -> Result<Counts, Unfinished> {
         let mut done = Counts::NONE;
         let mut emptied = BTreeSet::new();
         let mut todo: Vec<AccountId> = accounts.to_vec();
@@ -237,7 +237,7 @@ impl Worker<'_> {
     }
 
     /// Plans a notice of whatever has come within the tenant's days since the last run that gave any. Replies with the day up to which notice is given.
-    async fn give_notice(&self) -> Result<Option<BusinessDay>, Left> {
+    async fn give_notice(&self) -> Result<Option<BusinessDay>, Unfinished> {
         let (db, run) = (&self.expiry.db, self.run);
         let settings = self.expiry.settings.current(run.tenant).await?;
         let Some(until) = notice_until(&settings, run.day) else {
@@ -277,7 +277,7 @@ impl Worker<'_> {
         Ok(Some(until.max(given)))
     }
 
-    async fn forget(&self) -> Result<(), Left> {
+    async fn forget(&self) -> Result<(), Unfinished> {
         loop {
             let began = Instant::now();
             let forget = ForgetSpentLots {
@@ -294,7 +294,7 @@ impl Worker<'_> {
         }
     }
 
-    async fn report(&self, done: Counts, progress: Progress) -> Result<(), Left> {
+    async fn report(&self, done: Counts, progress: Progress) -> Result<(), Unfinished> {
         let report = ReportRun {
             run: self.run.id,
             holder: self.expiry.holder,
@@ -304,22 +304,22 @@ impl Worker<'_> {
         if self.expiry.db.run(report).await? {
             Ok(())
         } else {
-            Err(Left::Lost)
+            Err(Unfinished::Lost)
         }
     }
 
     /// Rests for as much longer than it worked as the share asks.
-    async fn rest(&self, began: Instant) -> Result<(), Left> {
+    async fn rest(&self, began: Instant) -> Result<(), Unfinished> {
         self.stop_or(rest_after(began.elapsed(), self.expiry.share))
             .await
     }
 
-    async fn stop_or(&self, rest: Duration) -> Result<(), Left> {
+    async fn stop_or(&self, rest: Duration) -> Result<(), Unfinished> {
         if !rest.is_zero() {
             pause(self.stop, rest).await;
         }
         if self.stop.is_cancelled() {
-            return Err(Left::Stopping);
+            return Err(Unfinished::Stopping);
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     guarded,
-    pursue::{AT_ONCE, repeat},
+    reconcile::{AT_ONCE, run_rounds},
 };
 use crate::{
     db::{Db, DbError},
@@ -13,7 +13,7 @@ use crate::{
 };
 
 pub(super) async fn run(db: Db, stop: CancellationToken) {
-    repeat("holds", &stop, || holds_round(&db)).await;
+    run_rounds("holds", &stop, || holds_round(&db)).await;
 }
 
 /// True when there may be more to do at once. What cannot be ended now falls due again.

@@ -8,7 +8,7 @@ mod expire;
 mod holds;
 mod parked;
 mod point_days;
-mod pursue;
+mod reconcile;
 mod relay;
 mod reviews;
 mod share;
@@ -21,7 +21,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use expire::Expiry;
 pub use holds::holds_round;
 pub use parked::{ParkedCommit, list_parked, retry_parked};
-pub use pursue::{orders_round, refunds_round};
+pub use reconcile::{orders_round, refunds_round};
 pub use relay::{ProjectCommits, drain};
 pub use reviews::reviews_round;
 pub use share::sharings_round;
@@ -39,7 +39,7 @@ pub struct Jobs {
 /// payments more than it gives their history.
 const RELAY_PAUSE: Duration = Duration::from_millis(200);
 
-/// A round of a job that lasts longer waits for a database that does not answer: it is given up, as if the process had been killed.
+/// A round of a job that lasts longer waits for a database that does not answer: it is dropped, as if the process had been killed.
 const ROUND_MAX: Duration = Duration::from_mins(3);
 
 /// How long a job rests that panicked.
@@ -67,11 +67,11 @@ pub fn start(app: &App) -> Jobs {
     });
     jobs.begin("orders", {
         let payments = payments.clone();
-        move |stop| pursue::orders(payments.clone(), stop)
+        move |stop| reconcile::orders(payments.clone(), stop)
     });
     jobs.begin("refunds", {
         let payments = payments.clone();
-        move |stop| pursue::refunds(payments.clone(), stop)
+        move |stop| reconcile::refunds(payments.clone(), stop)
     });
     jobs.begin("reviews", move |stop| {
         reviews::reviews(payments.clone(), stop)

@@ -23,7 +23,7 @@ use sqlx::Executor as _;
 use super::{parked, point_days::PointDays};
 use crate::{
     db::{Db, DbError, Sql, Tx, Work, with_read_timeout},
-    deliveries::{self, Planned, SettingsCache},
+    deliveries::{self, DeliveryCause, SettingsCache},
     outbox::{self, Event},
     primitives::{BusinessDay, CommitterId, MerchantId, OrderId, TenantId, Timestamp},
     sharing,
@@ -54,7 +54,7 @@ pub(super) async fn round(db: &Db, settings: &SettingsCache) -> Result<bool, DbE
         .set(f64::from(u32::try_from(behind.len()).unwrap_or(u32::MAX)));
     let (mut more, mut failure) = (false, None);
     for (committer,) in behind {
-        match read_on(db, settings, CommitterId(committer)).await {
+        match project_next(db, settings, CommitterId(committer)).await {
             Ok(read_more) => more |= read_more,
             // One that cannot be read does not hold up the others.
             Err(error) => failure = Some(error),
@@ -67,7 +67,7 @@ pub(super) async fn round(db: &Db, settings: &SettingsCache) -> Result<bool, DbE
 }
 
 /// The next commits of one committer; what cannot be projected is parked. True when there may be more.
-async fn read_on(
+async fn project_next(
     db: &Db,
     settings: &SettingsCache,
     committer: CommitterId,
@@ -122,7 +122,7 @@ struct Projection {
     history: Vec<HistoryLine>,
     days: BTreeMap<(MerchantId, BusinessDay), DaySums>,
     point_days: PointDays,
-    due: Vec<Planned>,
+    due: Vec<DeliveryCause>,
     /// Orders that were paid: some are to be shared.
     paid: Vec<OrderId>,
 }
@@ -272,7 +272,7 @@ impl Projection {
             day.orders += 1;
             day.paid = day.paid.saturating_add(settled.amount.get());
             day.points = day.points.saturating_add(settled.points.get());
-            self.due.push(Planned::Payment {
+            self.due.push(DeliveryCause::Payment {
                 tenant: settled.tenant,
                 order: settled.order,
                 amount: settled.amount,
@@ -289,7 +289,7 @@ impl Projection {
             at,
         } = event
         {
-            self.due.push(Planned::Refund {
+            self.due.push(DeliveryCause::Refund {
                 tenant: *tenant,
                 order: *order,
                 refund: *refund,

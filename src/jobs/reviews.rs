@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     guarded,
-    pursue::{AT_ONCE, repeat},
+    reconcile::{AT_ONCE, run_rounds},
 };
 use crate::{
     db::DbError,
@@ -14,7 +14,7 @@ use crate::{
 };
 
 pub(super) async fn reviews(payments: Payments, stop: CancellationToken) {
-    repeat("reviews", &stop, || reviews_round(&payments)).await;
+    run_rounds("reviews", &stop, || reviews_round(&payments)).await;
 }
 
 /// True when there is more to do at once.

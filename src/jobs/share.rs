@@ -5,12 +5,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     guarded,
-    pursue::{AT_ONCE, repeat},
+    reconcile::{AT_ONCE, run_rounds},
 };
 use crate::{
     db::DbError,
     sharing::{
-        Sharing, claim_dues, claim_returns, claim_sharings, pursue_return, pursue_sharing,
+        Sharing, claim_dues, claim_returns, claim_sharings, reconcile_return, reconcile_sharing,
         start_sharing,
     },
 };
@@ -19,13 +19,13 @@ use crate::{
 const PAUSE_SECONDS: i64 = 70;
 
 pub(super) async fn sharings(sharing: Sharing, stop: CancellationToken) {
-    repeat("sharings", &stop, || {
+    run_rounds("sharings", &stop, || {
         sharings_round(&sharing, PAUSE_SECONDS)
     })
     .await;
 }
 
-/// True when there is more to do at once. `pause_seconds` is how long an order must be known to be paid before it is shared, as the pace counts.
+/// True when there is more to do at once. `pause_seconds` is how long an order must be known to be paid before it is shared, as the time scale counts.
 pub async fn sharings_round(sharing: &Sharing, pause_seconds: i64) -> Result<bool, DbError> {
     let payments = &sharing.payments;
     let started = claim_dues(payments, pause_seconds).await?;
@@ -42,9 +42,9 @@ pub async fn sharings_round(sharing: &Sharing, pause_seconds: i64) -> Result<boo
     busy |= !due.is_empty();
     stream::iter(due)
         .for_each_concurrent(AT_ONCE, async |order| {
-            let done = guarded("sharings", pursue_sharing(sharing, order)).await;
+            let done = guarded("sharings", reconcile_sharing(sharing, order)).await;
             if let Some(Err(error)) = done {
-                tracing::warn!(order.id = %order, reason = %error, "a sharing was not pursued");
+                tracing::warn!(order.id = %order, reason = %error, "a sharing was not reconciled");
             }
         })
         .await;
@@ -52,7 +52,7 @@ pub async fn sharings_round(sharing: &Sharing, pause_seconds: i64) -> Result<boo
     busy |= !returns.is_empty();
     stream::iter(returns)
         .for_each_concurrent(AT_ONCE, async |refund| {
-            let done = guarded("sharings", pursue_return(sharing, refund)).await;
+            let done = guarded("sharings", reconcile_return(sharing, refund)).await;
             if let Some(Err(error)) = done {
                 tracing::warn!(refund.id = %refund, reason = %error, "shares were not brought back");
             }

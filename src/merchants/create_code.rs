@@ -4,7 +4,7 @@ use super::{
     CodeState, CollectionCode, CollectionCodeRow, InvalidField, MerchantError, field, store,
 };
 use crate::{
-    audit::{self, Action},
+    audit::{self, AuditAction},
     auth::Principal,
     db::{DbError, Tx, Work},
     primitives::{MerchantId, Money, TenantId},
@@ -59,7 +59,7 @@ impl Work for CreateCode {
             return Err(MerchantError::NotApproved);
         }
         let row = self.insert(tx).await?;
-        let action = Action::CollectionCodeCreated {
+        let action = AuditAction::CollectionCodeCreated {
             merchant: self.merchant,
             label: row.label.clone(),
             amount: row.amount,

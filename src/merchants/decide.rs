@@ -2,7 +2,7 @@
 
 use super::{Applied, InvalidField, Merchant, MerchantError, SubMchid, field, store};
 use crate::{
-    audit::{self, Action, Actor},
+    audit::{self, Actor, AuditAction},
     db::{Tx, Work},
     primitives::{MerchantId, TenantId},
 };
@@ -52,13 +52,13 @@ impl Decision {
         })
     }
 
-    fn action(&self) -> Action {
+    fn action(&self) -> AuditAction {
         match self.clone() {
-            Self::Approve { sub_mchid, .. } => Action::MerchantApproved {
+            Self::Approve { sub_mchid, .. } => AuditAction::MerchantApproved {
                 sub_mchid: sub_mchid.to_string(),
             },
-            Self::Reject { reason } => Action::MerchantRejected { reason },
-            Self::Suspend { reason } => Action::MerchantSuspended { reason },
+            Self::Reject { reason } => AuditAction::MerchantRejected { reason },
+            Self::Suspend { reason } => AuditAction::MerchantSuspended { reason },
         }
     }
 }

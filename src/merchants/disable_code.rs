@@ -2,7 +2,7 @@
 
 use super::{CodeState, CollectionCode, CollectionCodeRow, MerchantError, resolve_code, store};
 use crate::{
-    audit::{self, Action},
+    audit::{self, AuditAction},
     auth::Principal,
     cache::Cache,
     db::{Db, Tx, Work},
@@ -45,7 +45,7 @@ impl Work for DisableCode {
                     disabled_at: tx.now(),
                 };
                 store::disable_code(tx, row.code).await?;
-                let action = Action::CollectionCodeDisabled {
+                let action = AuditAction::CollectionCodeDisabled {
                     merchant: self.merchant,
                 };
                 audit::record(tx, self.tenant, &self.by.actor(), action, row.code).await?;

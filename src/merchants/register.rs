@@ -2,7 +2,7 @@
 
 use super::{InvalidField, Merchant, MerchantError, MerchantState, Staff, field, store};
 use crate::{
-    audit::{self, Action},
+    audit::{self, AuditAction},
     auth::{Principal, StaffRole},
     customers,
     db::{DbError, Tx, Work},
@@ -77,7 +77,7 @@ impl Work for Register {
             id: self.customer,
         }
         .actor();
-        let action = Action::MerchantRegistered { owner: owner.id };
+        let action = AuditAction::MerchantRegistered { owner: owner.id };
         audit::record(tx, self.tenant, &actor, action, merchant.id).await?;
         Ok(Registered { merchant, owner })
     }

@@ -9,7 +9,7 @@
 //! | no such number | elsewhere | elsewhere | elsewhere | elsewhere |
 //!
 //! *Known* and *older* change nothing: notices overtake each other, and so do a notice and the answer to a query; a callback is kept and answered with 204. *Elsewhere* and
-//! *after all* are refunds that WeChat made and we did not: see `foreign.rs`. A *contradiction* is for a person; it moves nothing, and nothing more can be refunded of
+//! *after all* are refunds that WeChat made and we did not: see `foreign_refund.rs`. A *contradiction* is for a person; it moves nothing, and nothing more can be refunded of
 //! that amount. A success that would make more arrive than was paid is rejected like a wrong amount.
 //!
 //! # What proves that WeChat does not have a refund
@@ -17,25 +17,25 @@
 //! A refusal proves that this attempt did nothing, and an *absent* afterwards that no attempt has arrived **yet**. So both together prove something only when no other
 //! attempt can still arrive: none may be on its way (whoever calls has claimed the refund for longer than a call can live, see `submit_refund.rs`; and nothing may
 //! have been learnt since, which the version tells), and none may have ended without an answer. If one did, the first *absent* is noted (`absent_once`) and the same is tried
-//! again [`LANDS_SECONDS`] later; only the second is believed. A call that began and was never counted as an attempt is such a one, too.
+//! again [`ARRIVAL_WINDOW_SECONDS`] later; only the second counts. A call that began and was never counted as an attempt is such a one, too.
 
 use super::{
-    BookingError, CallbackOutcome, ChannelRefund, ExceptionKind, Order, Origin, Pace, Payments,
-    Refund, RefundNotice, RefundState, RefundStateKind, RefundStatus, Why,
+    BookingError, CallbackOutcome, ChannelRefund, ExceptionKind, Order, Payments, Refund,
+    RefundNotice, RefundOrigin, RefundState, RefundStateKind, RefundStatus, TimeScale, Why,
     booking::{
         book_refund_arrived, book_refund_undone, book_refunded_elsewhere, put_exception, put_order,
         put_refund,
     },
-    foreign::{is_after_all, key_of, order_of},
-    heard::in_words,
-    pace::LANDS_SECONDS,
+    foreign_refund::{is_after_all, key_of, order_of},
     plausible::{Plausible, plausible},
+    query_problem::short_reason,
     refund::pause_seconds,
     request_refund::want_order_and_points,
     review::{refund_arrived, refund_failed},
     settle::is_plain,
     store::{AlarmRow, Alarms, CallbackRow, Callbacks, ForeignRefunds, Orders, Refunds},
-    stuck::tell_if_stuck,
+    stuck::raise_if_stuck,
+    time_scale::ARRIVAL_WINDOW_SECONDS,
 };
 use crate::{
     audit::Actor,
@@ -49,7 +49,7 @@ pub(super) const ABSENT_ONCE: &str = "absent_once";
 
 /// What is known after a call, a query or a callback.
 #[derive(Debug, Clone)]
-pub(super) enum RefundWord {
+pub(super) enum RefundUpdate {
     /// WeChat's word, proven.
     Channel(ChannelRefund),
     /// WeChat refuses it and does not have it; said of the refund at version `seen`. `unsure` when somebody may have called before and noted nothing.
@@ -69,7 +69,7 @@ pub(super) enum RefundWord {
 
 /// What became of the word.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RefundMoved {
+pub enum RefundUpdateOutcome {
     /// Noted, now.
     Now(Box<Refund>),
     /// It was known before.
@@ -88,7 +88,7 @@ const NUMBER_KEY: &str = "refunds_wechat";
 pub(super) struct ApplyRefund {
     pub(super) tenant: TenantId,
     pub(super) refund: Option<RefundId>,
-    pub(super) word: RefundWord,
+    pub(super) update: RefundUpdate,
     /// For an answer: the version of the refund that was asked about. What is said on the way is of
     /// that moment; a callback comes when it comes.
     pub(super) seen: Option<u32>,
@@ -100,19 +100,19 @@ pub(super) struct ApplyRefund {
     pub(super) stated: bool,
     /// Our merchant number, to which a callback must be addressed.
     pub(super) our_mchid: String,
-    pub(super) pace: Pace,
+    pub(super) time_scale: TimeScale,
 }
 
 /// Submits the word; what the books refuse is a broken book, and pages somebody.
 pub(super) async fn apply(
     payments: &Payments,
     operation: ApplyRefund,
-) -> Result<RefundMoved, DbError> {
+) -> Result<RefundUpdateOutcome, DbError> {
     let mut rejected = operation.clone();
     match payments.db.submit(operation).await {
         // WeChat gives us the number of another refund: as strange as no number at all.
         Err(SubmitError::Db(error)) if error.unique_key().as_deref() == Some(NUMBER_KEY) => {
-            if let RefundWord::Channel(said) = &mut rejected.word {
+            if let RefundUpdate::Channel(said) = &mut rejected.update {
                 said.wechat_refund_id.clear();
             }
             payments.db.submit(rejected).await
@@ -134,19 +134,19 @@ pub(super) fn of_callback(
     notice: RefundNotice,
     callback: (Id, bytes::Bytes),
     our_mchid: String,
-    pace: Pace,
+    time_scale: TimeScale,
 ) -> ApplyRefund {
     let number = notice.refund.out_refund_no.parse::<RefundNo>();
     ApplyRefund {
         tenant,
         refund: number.ok().map(RefundNo::id),
-        word: RefundWord::Channel(notice.refund.clone()),
+        update: RefundUpdate::Channel(notice.refund.clone()),
         seen: None,
         by: Actor::new("wechat"),
         callback: Some((callback.0, callback.1, notice)),
         stated: false,
         our_mchid,
-        pace,
+        time_scale,
     }
 }
 
@@ -154,25 +154,25 @@ impl ApplyRefund {
     /// A word that came as an answer, and not by a callback.
     pub(super) fn answer(
         (tenant, refund): (TenantId, Option<RefundId>),
-        word: RefundWord,
+        update: RefundUpdate,
         by: Actor,
-        pace: Pace,
+        time_scale: TimeScale,
     ) -> Self {
         Self {
             tenant,
             refund,
-            word,
+            update,
             seen: None,
             by,
             callback: None,
             stated: false,
             our_mchid: String::new(),
-            pace,
+            time_scale,
         }
     }
 
     /// What a callback says that cannot be of this order, whoever made the refund.
-    pub(super) fn objection_of_notice(&self, order: &Order) -> Option<&'static str> {
+    pub(super) fn notice_mismatch(&self, order: &Order) -> Option<&'static str> {
         let (_, _, notice) = self.callback.as_ref()?;
         if notice.sp_mchid != self.our_mchid {
             return Some("wrong_account");
@@ -184,7 +184,7 @@ impl ApplyRefund {
     }
 
     /// Everything that the refund and its order can tell of WeChat's word.
-    pub(super) fn objection(
+    pub(super) fn mismatch(
         &self,
         refund: Option<&Refund>,
         order: Option<&Order>,
@@ -196,7 +196,7 @@ impl ApplyRefund {
         if !refund.state.kind().is_booked() {
             return Some("refund_not_sent");
         }
-        if let Some(reason) = self.objection_of_notice(order) {
+        if let Some(reason) = self.notice_mismatch(order) {
             return Some(reason);
         }
         if let Some((_, _, notice)) = &self.callback {
@@ -208,7 +208,7 @@ impl ApplyRefund {
                 return Some("wrong_transaction");
             }
         }
-        let RefundWord::Channel(said) = &self.word else {
+        let RefundUpdate::Channel(said) = &self.update else {
             return None;
         };
         if said.out_refund_no != refund.out_refund_no() {
@@ -282,7 +282,7 @@ impl ApplyRefund {
                 set,
                 cx,
                 self.tenant,
-                ExceptionKind::WrongAnswer,
+                ExceptionKind::AnswerMismatch,
                 (order, refund),
                 reason.to_owned(),
                 None,
@@ -325,10 +325,10 @@ impl ApplyRefund {
         cx: &mut Cx<'_>,
         order: &Order,
         refund: &Refund,
-    ) -> Result<RefundMoved, BookingError> {
-        match &self.word {
-            RefundWord::Channel(said) => self.hear(set, cx, order, refund, said),
-            RefundWord::Refused {
+    ) -> Result<RefundUpdateOutcome, BookingError> {
+        match &self.update {
+            RefundUpdate::Channel(said) => self.apply_channel_status(set, cx, order, refund, said),
+            RefundUpdate::Refused {
                 code,
                 message,
                 seen,
@@ -336,14 +336,14 @@ impl ApplyRefund {
             } => {
                 // Something was learnt since: another attempt with the same number, which WeChat may have taken. This one proves nothing any more.
                 if refund.version != *seen || refund.state != RefundState::Accepted {
-                    return Ok(RefundMoved::Before);
+                    return Ok(RefundUpdateOutcome::Before);
                 }
                 if (refund.attempts.unsure || *unsure)
                     && refund.attempts.problem.as_deref() != Some(ABSENT_ONCE)
                 {
                     return self.absent_once(set, cx, refund);
                 }
-                let message = in_words(message);
+                let message = short_reason(message);
                 let detail = format!("{}: {code} {message}", refund.no());
                 put_exception(
                     set,
@@ -359,13 +359,13 @@ impl ApplyRefund {
                 failed.attempts.detail = Some(message);
                 self.undone(set, cx, order, &failed, RefundState::Failed)
             }
-            RefundWord::Later {
+            RefundUpdate::Later {
                 problem,
                 detail,
                 unsure,
             } => {
                 if refund.state.kind().is_final() {
-                    return Ok(RefundMoved::Before);
+                    return Ok(RefundUpdateOutcome::Before);
                 }
                 let same = refund.attempts.problem.as_deref() == Some(problem);
                 let mut next = refund.clone();
@@ -374,16 +374,16 @@ impl ApplyRefund {
                     next.attempts.count = 0;
                 }
                 next.attempts.problem = Some(problem.chars().take(80).collect());
-                next.attempts.detail = Some(in_words(detail));
+                next.attempts.detail = Some(short_reason(detail));
                 next.attempts.unsure |= *unsure;
                 self.schedule(&mut next, cx.now());
-                let told = tell_if_stuck(set, cx, self.pace, order, &mut next);
+                let told = raise_if_stuck(set, cx, self.time_scale, order, &mut next);
                 if same && !unsure && !told {
                     return Ok(put_quietly(set, next));
                 }
                 let next = next.turn(next.state)?;
                 put_refund(set, cx, next.clone(), &self.by, problem);
-                Ok(RefundMoved::Now(Box::new(next)))
+                Ok(RefundUpdateOutcome::Now(Box::new(next)))
             }
         }
     }
@@ -394,24 +394,24 @@ impl ApplyRefund {
         set: &mut WorkingSet,
         cx: &Cx<'_>,
         refund: &Refund,
-    ) -> Result<RefundMoved, BookingError> {
+    ) -> Result<RefundUpdateOutcome, BookingError> {
         let mut next = refund.turn(refund.state)?;
         next.attempts.problem = Some(ABSENT_ONCE.to_owned());
         next.attempts.detail = None;
         next.attempts.count = next.attempts.count.saturating_add(1);
-        next.attempts.next_at = Some(self.pace.after(cx.now(), LANDS_SECONDS));
+        next.attempts.next_at = Some(self.time_scale.after(cx.now(), ARRIVAL_WINDOW_SECONDS));
         put_refund(set, cx, next.clone(), &self.by, ABSENT_ONCE);
-        Ok(RefundMoved::Now(Box::new(next)))
+        Ok(RefundUpdateOutcome::Now(Box::new(next)))
     }
 
-    pub(super) fn hear(
+    pub(super) fn apply_channel_status(
         &self,
         set: &mut WorkingSet,
         cx: &mut Cx<'_>,
         order: &Order,
         refund: &Refund,
         said: &ChannelRefund,
-    ) -> Result<RefundMoved, BookingError> {
+    ) -> Result<RefundUpdateOutcome, BookingError> {
         let kind = refund.state.kind();
         let same = match said.status {
             RefundStatus::Success => kind == RefundStateKind::Succeeded,
@@ -436,19 +436,19 @@ impl ApplyRefund {
             RefundStateKind::Processing | RefundStateKind::Abnormal
         );
         // A person has sent it to another account since, or a callback was faster.
-        let is_overtaken = self.seen.is_some_and(|seen| seen != refund.version);
-        if is_overtaken
+        let is_superseded = self.seen.is_some_and(|seen| seen != refund.version);
+        if is_superseded
             && waits
             && matches!(
                 said.status,
                 RefundStatus::Abnormal | RefundStatus::Processing
             )
         {
-            return Ok(RefundMoved::Before);
+            return Ok(RefundUpdateOutcome::Before);
         }
         if same && (kind.is_final() || self.callback.is_some()) {
             self.store_callback(set, cx, CallbackOutcome::Duplicate, None);
-            return Ok(RefundMoved::Before);
+            return Ok(RefundUpdateOutcome::Before);
         }
         if kind.is_final() || kind == RefundStateKind::Returning {
             let detail = format!(
@@ -480,16 +480,16 @@ impl ApplyRefund {
                 CallbackOutcome::Rejected,
                 Some("refund_contradiction"),
             );
-            return Ok(RefundMoved::Rejected("refund_contradiction"));
+            return Ok(RefundUpdateOutcome::Rejected("refund_contradiction"));
         }
         let over = order.refunds.done.checked_add(refund.amount);
         if said.status == RefundStatus::Success && over.is_ok_and(|over| over > order.amount) {
             self.reject(set, cx, "refund_over_paid", (Some(order), Some(refund)));
-            return Ok(RefundMoved::Rejected("refund_over_paid"));
+            return Ok(RefundUpdateOutcome::Rejected("refund_over_paid"));
         }
         let mut told = refund.clone();
         // One row has a number of WeChat's: the one under whose number it was made first.
-        if !matches!(refund.origin, Origin::AfterAll { .. }) {
+        if !matches!(refund.origin, RefundOrigin::AfterAll { .. }) {
             told.wechat_refund_id = Some(said.wechat_refund_id.clone());
         }
         if let Some(account) = &said.received_account {
@@ -513,12 +513,12 @@ impl ApplyRefund {
                     state == refund.state && told.wechat_refund_id == refund.wechat_refund_id;
                 if same && refund.attempts.problem.is_none() {
                     self.schedule(&mut told, cx.now());
-                    if !tell_if_stuck(set, cx, self.pace, order, &mut told) {
+                    if !raise_if_stuck(set, cx, self.time_scale, order, &mut told) {
                         return Ok(put_quietly(set, told));
                     }
                     let told = told.turn(state)?;
                     put_refund(set, cx, told.clone(), &self.by, "stuck");
-                    return Ok(RefundMoved::Now(Box::new(told)));
+                    return Ok(RefundUpdateOutcome::Now(Box::new(told)));
                 }
                 let mut next = told.turn(state)?;
                 if !waits || state != refund.state {
@@ -538,7 +538,7 @@ impl ApplyRefund {
                     );
                 }
                 put_refund(set, cx, next.clone(), &self.by, state.kind().name());
-                Ok(RefundMoved::Now(Box::new(next)))
+                Ok(RefundUpdateOutcome::Now(Box::new(next)))
             }
         }
     }
@@ -550,7 +550,7 @@ impl ApplyRefund {
         order: &Order,
         refund: &Refund,
         said: &ChannelRefund,
-    ) -> Result<RefundMoved, BookingError> {
+    ) -> Result<RefundUpdateOutcome, BookingError> {
         let now = cx.now();
         let paid_at = order.state.payment().map_or(now, |payment| payment.paid_at);
         let Plausible { at, odd } = plausible(said.succeeded_at.unwrap_or(now), paid_at, now);
@@ -558,7 +558,7 @@ impl ApplyRefund {
         done.attempts.next_at = None;
         if let Some(odd) = odd {
             let about = (Some(order), Some(refund));
-            let kind = ExceptionKind::WrongTime;
+            let kind = ExceptionKind::ImplausibleTime;
             let detail = format!("WeChat dates the arrival of {} {odd}", refund.no());
             put_exception(set, cx, self.tenant, kind, about, detail, None);
         }
@@ -567,7 +567,7 @@ impl ApplyRefund {
         } else {
             book_refund_arrived(set, cx, order, &done)?;
         }
-        let order = order.settle_refund(done.amount)?;
+        let order = order.complete_refund(done.amount)?;
         let order = refund_arrived(set, cx, order, &done)?;
         put_order(set, cx, order, Why::RefundArrived, None);
         let event = crate::outbox::Event::RefundSettled {
@@ -581,7 +581,7 @@ impl ApplyRefund {
         };
         crate::outbox::tell(cx, &event);
         put_refund(set, cx, done.clone(), &self.by, "arrived");
-        Ok(RefundMoved::Now(Box::new(done)))
+        Ok(RefundUpdateOutcome::Now(Box::new(done)))
     }
 
     fn undone(
@@ -591,9 +591,9 @@ impl ApplyRefund {
         order: &Order,
         refund: &Refund,
         state: RefundState,
-    ) -> Result<RefundMoved, BookingError> {
+    ) -> Result<RefundUpdateOutcome, BookingError> {
         let undone = undo(set, cx, order, refund, state, &self.by)?;
-        Ok(RefundMoved::Now(Box::new(undone)))
+        Ok(RefundUpdateOutcome::Now(Box::new(undone)))
     }
 
     /// Counts the attempt and says when the next is due. An abnormal refund waits for a person; it is looked at hourly, since that person may act at WeChat.
@@ -604,11 +604,11 @@ impl ApplyRefund {
         } else {
             pause_seconds(refund.attempts.count)
         };
-        refund.attempts.next_at = Some(self.pace.after(now, pause));
+        refund.attempts.next_at = Some(self.time_scale.after(now, pause));
     }
 }
 
-/// A refund that set out, or that others made, will not happen: what was booked for it is undone, in this state.
+/// A refund that was initiated, or that others made, will not happen: what was booked for it is undone, in this state.
 pub(super) fn undo(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
@@ -625,7 +625,7 @@ pub(super) fn undo(
     if !undone.is_foreign() {
         book_refund_undone(set, cx, order, &undone)?;
     }
-    let order = order.drop_refund(undone.amount, undone.points)?;
+    let order = order.cancel_refund(undone.amount, undone.points)?;
     refund_failed(set, cx, &order, &mut undone)?;
     put_order(set, cx, order, Why::RefundDropped, None);
     let why = undone.attempts.problem.clone();
@@ -636,21 +636,21 @@ pub(super) fn undo(
 }
 
 /// Notes an answer of WeChat's that was not asked for by a call.
-pub(super) async fn hear_answer(
+pub(super) async fn apply_answer(
     payments: &Payments,
     refund: &Refund,
     said: ChannelRefund,
-) -> Result<RefundMoved, DbError> {
+) -> Result<RefundUpdateOutcome, DbError> {
     let about = (refund.tenant, Some(refund.id));
-    let (word, by) = (RefundWord::Channel(said), Actor::new("wechat"));
-    let operation = ApplyRefund::answer(about, word, by, payments.pace);
+    let (update, by) = (RefundUpdate::Channel(said), Actor::new("wechat"));
+    let operation = ApplyRefund::answer(about, update, by, payments.time_scale);
     apply(payments, operation).await
 }
 
 /// Notes only when it is looked at again: nothing happened that its history should tell, and whoever decides meanwhile need not mind.
-fn put_quietly(set: &mut WorkingSet, refund: Refund) -> RefundMoved {
+fn put_quietly(set: &mut WorkingSet, refund: Refund) -> RefundUpdateOutcome {
     set.put::<Refunds>(refund.id, refund.clone());
-    RefundMoved::Now(Box::new(refund))
+    RefundUpdateOutcome::Now(Box::new(refund))
 }
 
 /// Everything that is written when a refund ends, whichever way.
@@ -690,7 +690,7 @@ fn want_budget_of(want: &mut Wanted, set: &WorkingSet, order: OrderId) {
 }
 
 impl Operation for ApplyRefund {
-    type Reply = RefundMoved;
+    type Reply = RefundUpdateOutcome;
     type Refusal = BookingError;
     const NAME: &'static str = "payments.apply_refund";
     const URGENT: bool = true;
@@ -711,10 +711,10 @@ impl Operation for ApplyRefund {
             }
         }
         let own = self.own(set);
-        if let RefundWord::Channel(said) = &self.word
+        if let RefundUpdate::Channel(said) = &self.update
             && own.is_none_or(|own| is_after_all(own, said))
         {
-            // Not made here, or given up here.
+            // Not made here, or ended here.
             if let Some(order) = own.map(|own| own.order).or(order_of(said)) {
                 want_order_and_points(want, set, order);
                 want_budget_of(want, set, order);
@@ -729,61 +729,65 @@ impl Operation for ApplyRefund {
         }
     }
 
-    fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<RefundMoved, BookingError> {
-        self.note_statement(set, cx);
+    fn decide(
+        &self,
+        set: &mut WorkingSet,
+        cx: &mut Cx<'_>,
+    ) -> Result<RefundUpdateOutcome, BookingError> {
+        self.audit_statement(set, cx);
         // One that was rejected is judged again: it may be played again after what was missing is there. Its alarm is raised once.
         if let Some((id, _, _)) = &self.callback
             && let Some(CallbackOutcome::Refund | CallbackOutcome::Duplicate) =
                 set.get::<Callbacks>(*id).map(|row| row.outcome)
         {
-            return Ok(RefundMoved::Before);
+            return Ok(RefundUpdateOutcome::Before);
         }
         let own = self.own(set).cloned();
-        let of = match (&own, &self.word) {
+        let of = match (&own, &self.update) {
             (Some(own), _) => Some(own.order),
-            (None, RefundWord::Channel(said)) => order_of(said),
-            (None, RefundWord::Refused { .. } | RefundWord::Later { .. }) => None,
+            (None, RefundUpdate::Channel(said)) => order_of(said),
+            (None, RefundUpdate::Refused { .. } | RefundUpdate::Later { .. }) => None,
         };
         let order = of.and_then(|order| set.get::<Orders>(order));
         let order = order.filter(|order| order.tenant == self.tenant).cloned();
         let (Some(own), Some(order)) = (&own, &order) else {
-            return self.decide_elsewhere(set, cx, order.as_ref());
+            return self.decide_foreign(set, cx, order.as_ref());
         };
-        if let Some(reason) = self.objection(Some(own), Some(order)) {
+        if let Some(reason) = self.mismatch(Some(own), Some(order)) {
             self.reject(set, cx, reason, (Some(order), Some(own)));
-            return Ok(RefundMoved::Rejected(reason));
+            return Ok(RefundUpdateOutcome::Rejected(reason));
         }
-        match &self.word {
-            RefundWord::Channel(said) if is_after_all(own, said) => {
-                self.hear_elsewhere(set, cx, order, Some(own), said)
+        match &self.update {
+            RefundUpdate::Channel(said) if is_after_all(own, said) => {
+                self.apply_foreign_status(set, cx, order, Some(own), said)
             }
-            RefundWord::Channel(_) | RefundWord::Refused { .. } | RefundWord::Later { .. } => {
-                self.apply(set, cx, order, own)
-            }
+            RefundUpdate::Channel(_)
+            | RefundUpdate::Refused { .. }
+            | RefundUpdate::Later { .. } => self.apply(set, cx, order, own),
         }
     }
 }
 
 impl ApplyRefund {
     /// There is no refund here of this number: is it somebody else's, of an order of ours?
-    fn decide_elsewhere(
+    fn decide_foreign(
         &self,
         set: &mut WorkingSet,
         cx: &mut Cx<'_>,
         order: Option<&Order>,
-    ) -> Result<RefundMoved, BookingError> {
-        let (RefundWord::Channel(said), Some(order)) = (&self.word, order) else {
+    ) -> Result<RefundUpdateOutcome, BookingError> {
+        let (RefundUpdate::Channel(said), Some(order)) = (&self.update, order) else {
             self.reject(set, cx, "unknown_refund", (order, None));
-            return Ok(RefundMoved::Rejected("unknown_refund"));
+            return Ok(RefundUpdateOutcome::Rejected("unknown_refund"));
         };
-        if let Some(reason) = self.objection_elsewhere(order, said) {
+        if let Some(reason) = self.foreign_mismatch(order, said) {
             self.reject(set, cx, reason, (Some(order), None));
-            return Ok(RefundMoved::Rejected(reason));
+            return Ok(RefundUpdateOutcome::Rejected(reason));
         }
         if !order.state.kind().is_paid() {
-            return Ok(RefundMoved::Unpaid(order.id));
+            return Ok(RefundUpdateOutcome::Unpaid(order.id));
         }
-        self.hear_elsewhere(set, cx, order, None, said)
+        self.apply_foreign_status(set, cx, order, None, said)
     }
 }
 
@@ -794,10 +798,10 @@ pub(crate) fn hearing(
     tenant: TenantId,
     refund: Option<RefundId>,
     said: Result<ChannelRefund, u32>,
-) -> impl Operation<Reply = RefundMoved, Refusal = BookingError> {
-    let word = match said {
-        Ok(said) => RefundWord::Channel(said),
-        Err(seen) => RefundWord::Refused {
+) -> impl Operation<Reply = RefundUpdateOutcome, Refusal = BookingError> {
+    let update = match said {
+        Ok(said) => RefundUpdate::Channel(said),
+        Err(seen) => RefundUpdate::Refused {
             code: "INVALID_REQUEST".to_owned(),
             message: String::new(),
             seen,
@@ -805,5 +809,5 @@ pub(crate) fn hearing(
         },
     };
     let by = Actor::new("wechat");
-    ApplyRefund::answer((tenant, refund), word, by, Pace::default())
+    ApplyRefund::answer((tenant, refund), update, by, TimeScale::default())
 }

@@ -91,7 +91,7 @@ pub(super) fn book_held_points(
     Ok(entry)
 }
 
-/// A refund sets out: Dr merchant payable / Cr refunds in transit; the points to be taken back are held (pending Dr customer points / Cr points issued).
+/// A refund is initiated: Dr merchant payable / Cr refunds in transit; the points to be taken back are held (pending Dr customer points / Cr points issued).
 /// What the customer has spent is a shortfall, booked first (Dr customer debt / Cr customer points), or the refund is refused, as the policy says. What expired unspent is not taken: it
 /// counts as given back.
 pub(super) fn book_refund(
@@ -161,7 +161,7 @@ fn about_to_expire(
     Ok(of_lot.map_or(Points::ZERO, |(_, points)| points))
 }
 
-/// Of `due` points, those that expired unspent in the payment's lot, or are about to: if the refund set out now they would count as given back.
+/// Of `due` points, those that expired unspent in the payment's lot, or are about to: if the refund was initiated now they would count as given back.
 pub(super) fn would_have_expired(
     set: &WorkingSet,
     today: BusinessDay,
@@ -420,13 +420,13 @@ fn get_on(set: &mut WorkingSet, cx: &Cx<'_>, refund: &mut Refund) {
     }
     if refund.progress.stuck && (moved || relieved) {
         refund.progress.stuck = false;
-        let over = store::StuckOverRow {
+        let over = store::StuckResolvedRow {
             order: refund.order,
             resolution: kind.name(),
             but: None,
             at: cx.now(),
         };
-        set.put::<store::StuckOver>(refund.id, over);
+        set.put::<store::StuckResolved>(refund.id, over);
     }
 }
 
@@ -460,11 +460,11 @@ pub(crate) fn put_exception(
     };
     let id = ExceptionId::new(cx.new_id(lane));
     if let (ExceptionKind::RefundStuck, Some(refund)) = (kind, row.refund)
-        && let Some(over) = set.written::<store::StuckOver>(refund).copied()
+        && let Some(over) = set.written::<store::StuckResolved>(refund).copied()
     {
         // It got on earlier in this batch, which ends what was told before and not this.
         let but = Some(id);
-        set.put::<store::StuckOver>(refund, store::StuckOverRow { but, ..over });
+        set.put::<store::StuckResolved>(refund, store::StuckResolvedRow { but, ..over });
     }
     set.put::<store::Exceptions>(id, row);
 }

@@ -1,6 +1,6 @@
-//! WeChat's callback: believe it, store it, do what it says, and only then say so.
+//! WeChat's callback: verify it, store it, do what it says, and only then say so.
 //!
-//! What is done and the callback as received are one commit; so is a rejection with its reason. What is not believed is kept too, a bounded number a minute
+//! What is done and the callback as received are one commit; so is a rejection with its reason. What is unverified is kept too, a bounded number a minute
 //! for each tenant and reason, with the headers, so that a key that was missing can be supplied and the callback played again; of what comes without a
 //! signature nothing is kept.
 //!
@@ -19,10 +19,10 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::{
-    CallbackOutcome, Notice, NoticeBody, NoticeError, NoticeHeaders, Payments, RefundMoved,
+    CallbackOutcome, Notice, NoticeBody, NoticeError, NoticeHeaders, Payments, RefundUpdateOutcome,
     Settled,
     apply_refund::{apply, of_callback},
-    foreign::settle_first,
+    foreign_refund::settle_payment_first,
     settle::settle,
     store::{AlarmRow, Alarms, CallbackRow, Callbacks},
 };
@@ -33,7 +33,7 @@ use crate::{
 
 /// What was done with a callback. Everything here is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Taken {
+pub enum HandledCallback {
     Settled,
     /// A refund moved.
     Refund,
@@ -45,7 +45,7 @@ pub enum Taken {
     Rejected(&'static str),
 }
 
-impl Taken {
+impl HandledCallback {
     /// The stable word in metrics and in the API.
     pub const fn name(self) -> &'static str {
         match self {
@@ -60,73 +60,73 @@ impl Taken {
 
 /// Why a callback was not taken. WeChat will send it again.
 #[derive(Debug, thiserror::Error)]
-pub enum NoticeFailure {
-    #[error("the callback is not believed")]
-    NotBelieved(#[from] NoticeError),
+pub enum CallbackError {
+    #[error("the callback is unverified")]
+    Unverified(#[from] NoticeError),
     #[error("database failure")]
     Db(#[from] DbError),
 }
 
 /// Takes a callback as it came over the wire.
-pub async fn take_notice(
+pub async fn handle_callback(
     payments: &Payments,
     tenant: TenantId,
     headers: NoticeHeaders<'_>,
     body: Bytes,
-) -> Result<Taken, NoticeFailure> {
-    let taken = take(payments, tenant, headers, &body).await;
+) -> Result<HandledCallback, CallbackError> {
+    let taken = verify_and_handle(payments, tenant, headers, &body).await;
     let outcome = match &taken {
-        Ok(Taken::Rejected(reason)) => {
+        Ok(HandledCallback::Rejected(reason)) => {
             tracing::error!(
                 reason,
                 tenant.id = tenant.0,
-                "a soundly signed callback is wrong: {reason}"
+                "an authentic callback does not match: {reason}"
             );
             "rejected"
         }
         Ok(taken) => taken.name(),
-        Err(NoticeFailure::NotBelieved(NoticeError::Probe)) => "probe",
-        Err(NoticeFailure::NotBelieved(error)) if error.is_signed() => {
+        Err(CallbackError::Unverified(NoticeError::Probe)) => "probe",
+        Err(CallbackError::Unverified(error)) if error.is_signed() => {
             tracing::error!(
                 reason = error.reason(),
                 tenant.id = tenant.0,
                 "a callback that WeChat signed is not understood: {error}"
             );
-            keep_unreadable(payments, tenant, body, *error).await;
+            store_unreadable(payments, tenant, body, *error).await;
             "unreadable"
         }
-        Err(NoticeFailure::NotBelieved(error)) => {
-            keep_unbelieved(payments, tenant, headers, body, *error).await;
+        Err(CallbackError::Unverified(error)) => {
+            store_unverified(payments, tenant, headers, body, *error).await;
             error.reason()
         }
-        Err(NoticeFailure::Db(_)) => "unavailable",
+        Err(CallbackError::Db(_)) => "unavailable",
     };
     metrics::counter!("callbacks_total", "outcome" => outcome).increment(1);
     taken
 }
 
-async fn take(
+async fn verify_and_handle(
     payments: &Payments,
     tenant: TenantId,
     headers: NoticeHeaders<'_>,
     body: &Bytes,
-) -> Result<Taken, NoticeFailure> {
+) -> Result<HandledCallback, CallbackError> {
     let channel = payments.channels.of(tenant);
     let notice = channel.read_notice(headers, body, payments.db.now())?;
     let event = event_id(tenant, &notice.id, notice.created_at);
-    let taken = handle(payments, tenant, notice, event, body.clone()).await;
+    let taken = handle_notice(payments, tenant, notice, event, body.clone()).await;
     if let Err(error) = &taken
-        && let Some(what) = lasting(error)
+        && let Some(what) = permanent_reason(error)
     {
         // It will fail again however often WeChat sends it: keep it for whoever repairs what is broken.
         let alarm = AlarmRow::of_unreadable(tenant, short(what), payments.db.now());
-        keep_failed(payments, alarm, tenant, event, body.clone(), what).await?;
+        store_failed(payments, alarm, tenant, event, body.clone(), what).await?;
     }
     Ok(taken?)
 }
 
 /// Why this will fail again however often it is tried; none for what passes.
-const fn lasting(error: &DbError) -> Option<&'static str> {
+const fn permanent_reason(error: &DbError) -> Option<&'static str> {
     match error {
         DbError::Inconsistent(what) => Some(what),
         DbError::Violation(_) | DbError::Sql(_) | DbError::Migrate(_) => Some("database_refuses"),
@@ -141,7 +141,7 @@ const fn lasting(error: &DbError) -> Option<&'static str> {
 }
 
 /// Kept as failed, with an alarm: once, however often it comes.
-async fn keep_failed(
+async fn store_failed(
     payments: &Payments,
     alarm: AlarmRow,
     tenant: TenantId,
@@ -157,7 +157,7 @@ async fn keep_failed(
 }
 
 /// Truly WeChat's, and not understood. That it could not be kept either is no other answer: WeChat sends it again.
-async fn keep_unreadable(payments: &Payments, tenant: TenantId, body: Bytes, error: NoticeError) {
+async fn store_unreadable(payments: &Payments, tenant: TenantId, body: Bytes, error: NoticeError) {
     let named = payments.channels.of(tenant).name_of_notice(&body);
     let event = match named {
         Some((id, created_at)) => event_id(tenant, &id, created_at),
@@ -165,46 +165,52 @@ async fn keep_unreadable(payments: &Payments, tenant: TenantId, body: Bytes, err
     };
     let reason = error.reason();
     let alarm = AlarmRow::of_unreadable(tenant, reason, payments.db.now());
-    if let Err(error) = keep_failed(payments, alarm, tenant, event, body, reason).await {
+    if let Err(error) = store_failed(payments, alarm, tenant, event, body, reason).await {
         tracing::error!(reason = %error, "a callback that is not understood was not kept");
     }
 }
 
 /// Does what a notice says. Also for one that is played again.
-pub(super) async fn handle(
+pub(super) async fn handle_notice(
     payments: &Payments,
     tenant: TenantId,
     notice: Notice,
     event: Id,
     body: Bytes,
-) -> Result<Taken, DbError> {
+) -> Result<HandledCallback, DbError> {
     match notice.body {
         NoticeBody::Paid(paid) => Ok(
             match settle(payments, tenant, (paid, false), Some((event, body))).await? {
-                Settled::Now { .. } => Taken::Settled,
-                Settled::Before | Settled::WhoPaid => Taken::Duplicate,
-                Settled::Rejected(reason) => Taken::Rejected(reason),
+                SettleOutcome::Now { .. } => HandledCallback::Settled,
+                SettleOutcome::Before | SettleOutcome::PayerNeeded => HandledCallback::Duplicate,
+                SettleOutcome::Rejected(reason) => HandledCallback::Rejected(reason),
             },
         ),
         NoticeBody::Refund(refund) => {
             let us = payments.channels.of(tenant).account().mchid.clone();
             let at = payments.db.now();
             let alarm = AlarmRow::of_refund(tenant, UNPAID, &refund, at);
-            let operation = of_callback(tenant, refund, (event, body.clone()), us, payments.pace);
+            let operation = of_callback(
+                tenant,
+                refund,
+                (event, body.clone()),
+                us,
+                payments.time_scale,
+            );
             let mut moved = apply(payments, operation.clone()).await?;
             // Somebody else's refund was told before our payment was.
-            if let RefundMoved::Unpaid(order) = moved
-                && settle_first(payments, tenant, order).await
+            if let RefundUpdateOutcome::Unpaid(order) = moved
+                && settle_payment_first(payments, tenant, order).await
             {
                 moved = apply(payments, operation).await?;
             }
             match moved {
-                RefundMoved::Now(_) => Ok(Taken::Refund),
-                RefundMoved::Before => Ok(Taken::Duplicate),
-                RefundMoved::Rejected(reason) => Ok(Taken::Rejected(reason)),
+                RefundUpdateOutcome::Now(_) => Ok(HandledCallback::Refund),
+                RefundUpdateOutcome::Before => Ok(HandledCallback::Duplicate),
+                RefundUpdateOutcome::Rejected(reason) => Ok(HandledCallback::Rejected(reason)),
                 // It comes again; until then the payment is asked about, or told. If never, somebody sees it here.
-                RefundMoved::Unpaid(_) => {
-                    keep_failed(payments, alarm, tenant, event, body, UNPAID).await?;
+                RefundUpdateOutcome::Unpaid(_) => {
+                    store_failed(payments, alarm, tenant, event, body, UNPAID).await?;
                     Err(DbError::Unavailable(None))
                 }
             }
@@ -215,7 +221,7 @@ pub(super) async fn handle(
                 StoreCallback::new(tenant, event, body, CallbackOutcome::Ignored, None),
             )
             .await?;
-            Ok(Taken::Ignored)
+            Ok(HandledCallback::Ignored)
         }
     }
 }
@@ -244,10 +250,10 @@ fn id_of(at: Timestamp, named: &[u8]) -> Id {
 
 /// Strangers can fill neither the table nor the log nor the time of the committers: of each reason this many a minute are kept for each tenant, of this size at
 /// most.
-const UNBELIEVED_PER_MINUTE: u32 = 60;
-const UNBELIEVED_BYTES_MAX: usize = 16 * 1024;
+const UNVERIFIED_PER_MINUTE: u32 = 60;
+const UNVERIFIED_BYTES_MAX: usize = 16 * 1024;
 
-async fn keep_unbelieved(
+async fn store_unverified(
     payments: &Payments,
     tenant: TenantId,
     headers: NoticeHeaders<'_>,
@@ -256,17 +262,17 @@ async fn keep_unbelieved(
 ) {
     let now = payments.db.now();
     // Without the signature's headers nothing can ever be proven by it.
-    let is_evidence = error != NoticeError::MissingHeader && body.len() <= UNBELIEVED_BYTES_MAX;
-    let in_budget = may_keep(tenant, error, now);
+    let is_evidence = error != NoticeError::MissingHeader && body.len() <= UNVERIFIED_BYTES_MAX;
+    let in_budget = within_budget(tenant, error, now);
     if in_budget {
         tracing::warn!(
             reason = error.reason(),
             tenant.id = tenant.0,
-            "a callback is not believed: {error}"
+            "a callback is unverified: {error}"
         );
     }
     if !is_evidence || !in_budget {
-        metrics::counter!("callbacks_not_kept_total").increment(1);
+        metrics::counter!("callbacks_discarded_total").increment(1);
         return;
     }
     let short = |text: Option<&str>| text.map(|text| text.chars().take(400).collect::<String>());
@@ -281,21 +287,21 @@ async fn keep_unbelieved(
             tenant,
             id_of(now, &body),
             body,
-            CallbackOutcome::NotBelieved,
+            CallbackOutcome::Unverified,
             Some(error.reason()),
         )
     };
     if let Err(error) = submit(payments, operation).await {
-        tracing::debug!(reason = %error, "a callback that is not believed was not kept");
+        tracing::debug!(reason = %error, "an unverified callback was not kept");
     }
 }
 
 /// Whether one more of this reason is kept for this tenant in this minute. Tenants are looked up before, so there are no more of these counts than reasons and
 /// tenants: noise of one kind takes no room from evidence of another.
-fn may_keep(tenant: TenantId, error: NoticeError, now: Timestamp) -> bool {
-    static KEPT: Mutex<Option<(i64, HashMap<Budget, u32>)>> = Mutex::new(None);
+fn within_budget(tenant: TenantId, error: NoticeError, now: Timestamp) -> bool {
+    static STORED: Mutex<Option<(i64, HashMap<Budget, u32>)>> = Mutex::new(None);
     let minute = now.seconds() / 60;
-    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut kept = STORED.lock().unwrap_or_else(PoisonError::into_inner);
     let (of, counts) = kept.get_or_insert_default();
     if *of != minute {
         *of = minute;
@@ -303,10 +309,10 @@ fn may_keep(tenant: TenantId, error: NoticeError, now: Timestamp) -> bool {
     }
     let count = counts.entry((tenant, error.reason())).or_default();
     *count = count.saturating_add(1);
-    *count <= UNBELIEVED_PER_MINUTE
+    *count <= UNVERIFIED_PER_MINUTE
 }
 
-/// Of whom, and why it is not believed.
+/// Of whom, and why it is unverified.
 type Budget = (TenantId, &'static str);
 
 async fn submit(payments: &Payments, operation: StoreCallback) -> Result<(), DbError> {
@@ -398,19 +404,23 @@ mod tests {
     #[test]
     fn noise_of_one_kind_takes_no_room_from_evidence_of_another() {
         let at = Timestamp::from_micros(1_000_000_000);
-        let keeps = |tenant, error, at| (0..200).filter(|_| may_keep(tenant, error, at)).count();
+        let keeps = |tenant, error, at| {
+            (0..200)
+                .filter(|_| within_budget(tenant, error, at))
+                .count()
+        };
         // Nobody else counts for these.
         let (tenant, other) = (TenantId(u32::MAX), TenantId(u32::MAX - 1));
         assert_eq!(keeps(tenant, NoticeError::BadSignature, at), 60);
         assert_eq!(keeps(tenant, NoticeError::UnknownKey, at), 60);
         assert_eq!(keeps(other, NoticeError::BadSignature, at), 60);
-        assert!(!may_keep(tenant, NoticeError::BadSignature, at));
+        assert!(!within_budget(tenant, NoticeError::BadSignature, at));
     }
 
     #[test]
     fn what_passes_is_not_kept_as_failed() {
-        assert_eq!(lasting(&DbError::Inconsistent("x")), Some("x"));
-        assert_eq!(lasting(&DbError::Unavailable(None)), None);
-        assert_eq!(lasting(&DbError::Contention(3)), None);
+        assert_eq!(permanent_reason(&DbError::Inconsistent("x")), Some("x"));
+        assert_eq!(permanent_reason(&DbError::Unavailable(None)), None);
+        assert_eq!(permanent_reason(&DbError::Contention(3)), None);
     }
 }

@@ -1,4 +1,4 @@
-//! Giving an order up: never before WeChat was asked, because somebody may be paying it at this moment.
+//! Closing an order: never before WeChat was asked, because somebody may be paying it at this moment.
 //!
 //! ```text
 //! query ── paid ──────────────▶ settle
@@ -13,17 +13,18 @@
 //! WeChat closes it. At WeChat it cannot be paid any more, since its time was told there with the order; was it paid before, the money comes to light as a late payment.
 
 use super::{
-    Applied, ChannelOrder, ExceptionKind, Order, OrderState, Outcome, PaidNotice, PaymentError,
-    Payments, RefusalKind, Settled, Why, booking::put_order, exception::exceptions_of,
-    heard::note_answer, list, settle::settle, store::Orders,
+    Applied, ChannelOrder, ChannelOutcome, ExceptionKind, Order, OrderState, PaidNotice,
+    PaymentError, Payments, RefusalKind, SettleOutcome, Why, booking::put_order,
+    exception::exceptions_of, list, query_problem::note_order_answer, settle::settle,
+    store::Orders,
 };
 use crate::{
-    audit::{self, Action, Actor},
+    audit::{self, Actor, AuditAction},
     db::{Cx, Operation, Wanted, WorkingSet},
     primitives::{Lane, OrderId, TenantId},
 };
 
-/// Who gives it up.
+/// Who closes it.
 #[derive(Debug, Clone)]
 pub enum CloseBy {
     Customer,
@@ -35,7 +36,7 @@ pub enum CloseBy {
     Suspension,
 }
 
-/// Gives an order up, or finds it paid. Either way the order as it stands then is the answer.
+/// Closes an order, or finds it paid. Either way the order as it stands then is the answer.
 pub async fn close_payment(
     payments: &Payments,
     tenant: TenantId,
@@ -43,7 +44,7 @@ pub async fn close_payment(
     by: CloseBy,
 ) -> Result<Order, PaymentError> {
     let closed = close(payments, tenant, order, by).await;
-    note_answer(payments, (tenant, order), &closed).await;
+    note_order_answer(payments, (tenant, order), &closed).await;
     closed
 }
 
@@ -58,43 +59,45 @@ pub(super) async fn close(
     if !is_open(&known) {
         return Ok(known);
     }
-    let found = match ask(payments, &known).await {
+    let found = match query_order(payments, &known).await {
         Err(PaymentError::ChannelRefused(code)) => {
             if let CloseBy::Operator(actor) = by
-                && may_close_unheard(payments, &known).await?
+                && may_close_unconfirmed(payments, &known).await?
             {
                 tracing::warn!(order.no = %known.no(), code, "an order is closed of which WeChat says nothing");
-                return give_up(payments, &known, Why::Operator, Some(actor)).await;
+                return close_locally(payments, &known, Why::Operator, Some(actor)).await;
             }
             return Err(PaymentError::ChannelRefused(code));
         }
         found => found?,
     };
     match found {
-        Found::Settled => return get_order(payments, tenant, order).await,
-        Found::Closed => return give_up(payments, &known, Why::ClosedAtWechat, None).await,
-        Found::Open => {}
+        OrderQuery::Settled => return get_order(payments, tenant, order).await,
+        OrderQuery::Closed => {
+            return close_locally(payments, &known, Why::ClosedAtWechat, None).await;
+        }
+        OrderQuery::Open => {}
     }
     let channel = payments.channels.of(tenant);
     match channel.close(known.no(), &known.sub_mchid).await {
-        Outcome::Done(()) => {}
-        Outcome::Refused(refusal) => match refusal.kind {
+        ChannelOutcome::Done(()) => {}
+        ChannelOutcome::Refused(refusal) => match refusal.kind {
             // WeChat never heard of it, or has closed it: it cannot be paid there.
             RefusalKind::Closed | RefusalKind::Absent => {}
             RefusalKind::AlreadyPaid => {
-                return match ask(payments, &known).await? {
-                    Found::Settled => get_order(payments, tenant, order).await,
-                    Found::Closed | Found::Open => Err(PaymentError::ChannelUnknown(
+                return match query_order(payments, &known).await? {
+                    OrderQuery::Settled => get_order(payments, tenant, order).await,
+                    OrderQuery::Closed | OrderQuery::Open => Err(PaymentError::ChannelUnknown(
                         "it calls the order paid, and not paid when it is asked".to_owned(),
                     )),
                 };
             }
-            RefusalKind::RateLimited => return Err(PaymentError::BeingPaid(known.no())),
+            RefusalKind::RateLimited => return Err(PaymentError::PaymentInProgress(known.no())),
             RefusalKind::NotEnough | RefusalKind::Conflict | RefusalKind::Rejected => {
                 return Err(PaymentError::ChannelRefused(refusal.code));
             }
         },
-        Outcome::Unknown(reason) => return Err(PaymentError::ChannelUnknown(reason)),
+        ChannelOutcome::Unknown(reason) => return Err(PaymentError::ChannelUnknown(reason)),
     }
     let (why, actor) = match by {
         CloseBy::Customer => (Why::Customer, None),
@@ -103,11 +106,11 @@ pub(super) async fn close(
         CloseBy::Time => (Why::Expiry, None),
         CloseBy::Suspension => (Why::MerchantSuspended, None),
     };
-    give_up(payments, &known, why, actor).await
+    close_locally(payments, &known, why, actor).await
 }
 
 /// Whether an operator's word does, where WeChat refuses its own.
-async fn may_close_unheard(payments: &Payments, order: &Order) -> Result<bool, PaymentError> {
+async fn may_close_unconfirmed(payments: &Payments, order: &Order) -> Result<bool, PaymentError> {
     if order.expires_at > payments.db.now() {
         return Ok(false);
     }
@@ -118,7 +121,7 @@ async fn may_close_unheard(payments: &Payments, order: &Order) -> Result<bool, P
 
 /// What a query found, after it was acted upon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum OrderQuery {
     Settled,
     /// At WeChat, not here.
     Closed,
@@ -126,20 +129,27 @@ pub(super) enum Found {
 }
 
 /// Asks WeChat, and settles what it says through the same operation as a callback would.
-pub(super) async fn ask(payments: &Payments, order: &Order) -> Result<Found, PaymentError> {
+pub(super) async fn query_order(
+    payments: &Payments,
+    order: &Order,
+) -> Result<OrderQuery, PaymentError> {
     let channel = payments.channels.of(order.tenant);
     let told: (PaidNotice, bool) = match channel.query(order.no(), &order.sub_mchid).await {
-        Outcome::Done(ChannelOrder::Paid { notice, refunded }) => (notice, refunded),
-        Outcome::Done(ChannelOrder::NotPaid(_) | ChannelOrder::Absent) => return Ok(Found::Open),
-        Outcome::Done(ChannelOrder::Closed) => return Ok(Found::Closed),
-        Outcome::Refused(refusal) => return Err(PaymentError::ChannelRefused(refusal.code)),
-        Outcome::Unknown(reason) => return Err(PaymentError::ChannelUnknown(reason)),
+        ChannelOutcome::Done(ChannelOrder::Paid { notice, refunded }) => (notice, refunded),
+        ChannelOutcome::Done(ChannelOrder::NotPaid(_) | ChannelOrder::Absent) => {
+            return Ok(OrderQuery::Open);
+        }
+        ChannelOutcome::Done(ChannelOrder::Closed) => return Ok(OrderQuery::Closed),
+        ChannelOutcome::Refused(refusal) => return Err(PaymentError::ChannelRefused(refusal.code)),
+        ChannelOutcome::Unknown(reason) => return Err(PaymentError::ChannelUnknown(reason)),
     };
     match settle(payments, order.tenant, told, None).await? {
-        Settled::Now { .. } | Settled::Before | Settled::WhoPaid => Ok(Found::Settled),
-        Settled::Rejected(reason) => {
+        SettleOutcome::Now { .. } | SettleOutcome::Before | SettleOutcome::PayerNeeded => {
+            Ok(OrderQuery::Settled)
+        }
+        SettleOutcome::Rejected(reason) => {
             tracing::error!(order.no = %order.no(), reason, "WeChat's answer to a query is wrong: {reason}");
-            Err(PaymentError::AnswerWrong(reason))
+            Err(PaymentError::AnswerMismatch(reason))
         }
     }
 }
@@ -158,13 +168,13 @@ pub(super) async fn get_order(
 }
 
 /// Closed here, whatever for. An order that was paid in the meantime stays paid.
-pub(super) async fn give_up(
+pub(super) async fn close_locally(
     payments: &Payments,
     order: &Order,
     why: Why,
     actor: Option<Actor>,
 ) -> Result<Order, PaymentError> {
-    let operation = GiveUp {
+    let operation = CloseOrder {
         order: order.id,
         why,
         actor,
@@ -173,13 +183,13 @@ pub(super) async fn give_up(
 }
 
 #[derive(Debug)]
-struct GiveUp {
+struct CloseOrder {
     order: OrderId,
     why: Why,
     actor: Option<Actor>,
 }
 
-impl Operation for GiveUp {
+impl Operation for CloseOrder {
     type Reply = Order;
     type Refusal = PaymentError;
     const NAME: &'static str = "payments.close";
@@ -205,7 +215,7 @@ impl Operation for GiveUp {
         match outcome {
             Ok(Applied::Now(closed)) => {
                 if let Some(actor) = &self.actor {
-                    let (tenant, action) = (closed.tenant, Action::PaymentClosed);
+                    let (tenant, action) = (closed.tenant, AuditAction::PaymentClosed);
                     audit::note(set, cx, tenant, actor, action, &closed.no());
                 }
                 put_order(set, cx, closed.clone(), self.why, self.actor.as_ref());

@@ -2,8 +2,8 @@
 
 use super::{
     Order, PaymentError, Payments, Why,
-    close::{Found, ask, get_order, give_up, is_open},
-    heard::note_answer,
+    close::{OrderQuery, close_locally, get_order, is_open, query_order},
+    query_problem::note_order_answer,
 };
 use crate::primitives::{OrderId, TenantId};
 
@@ -21,7 +21,7 @@ pub async fn confirm(
 }
 
 /// The same for an operator, who may ask about a paid order, too: others may have refunded it.
-pub async fn confirm_again(
+pub async fn confirm_for_operator(
     payments: &Payments,
     tenant: TenantId,
     order: OrderId,
@@ -32,14 +32,14 @@ pub async fn confirm_again(
 
 async fn ask_about(payments: &Payments, known: Order) -> Result<Order, PaymentError> {
     let (tenant, order) = (known.tenant, known.id);
-    let found = match ask(payments, &known).await {
-        Ok(Found::Settled) => get_order(payments, tenant, order).await,
-        Ok(Found::Closed) if is_open(&known) => {
-            give_up(payments, &known, Why::ClosedAtWechat, None).await
+    let found = match query_order(payments, &known).await {
+        Ok(OrderQuery::Settled) => get_order(payments, tenant, order).await,
+        Ok(OrderQuery::Closed) if is_open(&known) => {
+            close_locally(payments, &known, Why::ClosedAtWechat, None).await
         }
-        Ok(Found::Closed | Found::Open) => Ok(known),
+        Ok(OrderQuery::Closed | OrderQuery::Open) => Ok(known),
         Err(error) => Err(error),
     };
-    note_answer(payments, (tenant, order), &found).await;
+    note_order_answer(payments, (tenant, order), &found).await;
     found
 }

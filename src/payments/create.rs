@@ -1,12 +1,13 @@
-//! Creating a payment: the order, then WeChat's ticket for it.
+//! Creating a payment: the order, then WeChat's prepay id for it.
 
 use super::{
-    Applied, Order, OrderSharing, OrderState, Outcome, PayMethod, PayParameters, PaymentChannel,
-    PaymentError, Payments, PointsReview, PrepayRequest, RefundSums, RefusalKind, Ticket, Why,
+    Applied, ChannelOutcome, Order, OrderSharing, OrderState, PayMethod, PayParameters,
+    PaymentChannel, PaymentError, Payments, PointsReview, PrepayId, PrepayRequest, RefundSums,
+    RefusalKind, Why,
     booking::put_order,
     close::is_open,
-    facts::evaluate_creation,
-    heard::note_heard,
+    query_problem::note_query_result,
+    risk_checks::evaluate_creation,
     settle::is_plain,
     store::{CodeKey, Codes, Orders},
 };
@@ -45,38 +46,39 @@ pub struct CreatedPayment {
     pub pay: PayParameters,
 }
 
-/// Makes the order payable. The same request with the same key gives the same order; the ticket's signature is made anew each time.
+/// Makes the order payable. The same request with the same key gives the same order; the prepay id's signature is made anew each time.
 ///
 /// Fails with [`PaymentError::Stopped`] when risk does not allow it, or wants the customer to answer a challenge first; then the key is not used up.
 pub async fn create_payment(
     payments: &Payments,
-    wish: CreatePayment,
+    request: CreatePayment,
 ) -> Result<CreatedPayment, PaymentError> {
-    let openid = wish.payer_openid.clone();
-    let channel = payments.channels.of(wish.tenant);
-    let policy = payments.policies.current(wish.tenant).await?;
+    let openid = request.payer_openid.clone();
+    let channel = payments.channels.of(request.tenant);
+    let policy = payments.policies.current(request.tenant).await?;
     let seconds = i64::from(policy.terms.order_minutes) * 60;
-    let evaluation = evaluate_creation(payments, &wish).await?;
-    let operation = CreateOrder::new(&wish, seconds, evaluation.clone());
+    let evaluation = evaluate_creation(payments, &request).await?;
+    let operation = CreateOrder::new(&request, seconds, evaluation.clone());
     let db = payments.db.clone();
     let done = async move { db.submit(operation).await };
     let run_and_conclude = evaluation
         .clone()
         .unwrap_or_default()
-        .run_and_conclude(action, is_made);
+        .run_and_conclude(action, is_created);
     let (order, merchant_name, is_new) = match run_and_conclude.await? {
-        Created::Now(order, merchant_name) => {
+        CreateOutcome::Now(order, merchant_name) => {
             if let Some(evaluation) = &evaluation {
                 payments.recent.note(&order, evaluation);
             }
             (*order, merchant_name, true)
         }
         // What risk says of a repeat is not what was said of the order.
-        Created::Before(order, merchant_name) => (*order, merchant_name, false),
-        Created::Stopped(stop) => return Err(stop.into()),
+        CreateOutcome::Before(order, merchant_name) => (*order, merchant_name, false),
+        CreateOutcome::Stopped(stop) => return Err(stop.into()),
     };
-    let (order, ticket) = ticket_for(payments, &*channel, (order, is_new), Some(openid)).await?;
-    let pay = channel.pay_parameters(ticket.expose(), payments.db.now());
+    let (order, prepay_id) =
+        prepay_id_for(payments, &*channel, (order, is_new), Some(openid)).await?;
+    let pay = channel.pay_parameters(prepay_id.expose(), payments.db.now());
     Ok(CreatedPayment {
         order,
         merchant_name,
@@ -84,16 +86,16 @@ pub async fn create_payment(
     })
 }
 
-const fn is_made(created: &Created) -> bool {
+const fn is_created(created: &CreateOutcome) -> bool {
     match created {
-        Created::Now(..) | Created::Before(..) => true,
-        Created::Stopped(_) => false,
+        CreateOutcome::Now(..) | CreateOutcome::Before(..) => true,
+        CreateOutcome::Stopped(_) => false,
     }
 }
 
-/// The ticket of an order that can be paid: the one that is known while it lasts, else a fresh one for the same number. Of an order that is not new somebody may
+/// The prepay id of an order that can be paid: the one that is known while it lasts, else a fresh one for the same number. Of an order that is not new somebody may
 /// have noted why there was none.
-pub(super) async fn ticket_for(
+pub(super) async fn prepay_id_for(
     payments: &Payments,
     channel: &dyn PaymentChannel,
     (order, is_new): (Order, bool),
@@ -104,8 +106,8 @@ pub(super) async fn ticket_for(
         OrderState::Created | OrderState::Prepaid(_) if order.expires_at <= now => {
             return Err(PaymentError::OrderExpired(order.no()));
         }
-        OrderState::Prepaid(ticket) if ticket.lasts(now) => {
-            let id = ticket.id.clone();
+        OrderState::Prepaid(prepay_id) if prepay_id.lasts(now) => {
+            let id = prepay_id.id.clone();
             return Ok((order, id));
         }
         OrderState::Created | OrderState::Prepaid(_) => {}
@@ -115,24 +117,24 @@ pub(super) async fn ticket_for(
         OrderState::Expired { .. } => return Err(PaymentError::OrderExpired(order.no())),
         OrderState::Closed { .. } => return Err(PaymentError::OrderClosed(order.no())),
     }
-    let ticket = ask_for_ticket(channel, &order, payer_openid, now).await;
-    if ticket.is_err() || !is_new {
-        note_heard(payments, (order.tenant, order.id), &ticket).await;
+    let prepay_id = request_prepay_id(channel, &order, payer_openid, now).await;
+    if prepay_id.is_err() || !is_new {
+        note_query_result(payments, (order.tenant, order.id), &prepay_id).await;
     }
-    let ticket = ticket?;
+    let prepay_id = prepay_id?;
     let record = RecordPrepay {
         order: order.id,
-        ticket: ticket.clone(),
+        prepay_id: prepay_id.clone(),
     };
-    Ok((payments.db.submit(record).await?, ticket.id))
+    Ok((payments.db.submit(record).await?, prepay_id.id))
 }
 
-async fn ask_for_ticket(
+async fn request_prepay_id(
     channel: &dyn PaymentChannel,
     order: &Order,
     payer_openid: Option<Secret<String>>,
     now: Timestamp,
-) -> Result<Ticket, PaymentError> {
+) -> Result<PrepayId, PaymentError> {
     let request = PrepayRequest {
         order_no: order.no(),
         sub_mchid: order.sub_mchid.clone(),
@@ -143,22 +145,22 @@ async fn ask_for_ticket(
         notify_path: format!("/api/v1/wechat/notify/{}/payments", order.tenant),
         profit_sharing: order.sharing != OrderSharing::No,
     };
-    let (outcome, is_ticket): (_, fn(&str) -> bool) = match order.method {
+    let (outcome, is_prepay_id): (_, fn(&str) -> bool) = match order.method {
         PayMethod::MiniProgram => (channel.prepay(request).await, |text| is_plain(text, 64)),
         PayMethod::Native => (channel.prepay_native(request).await, is_code_url),
     };
     match outcome {
-        Outcome::Done(text) if is_ticket(&text) => Ok(Ticket {
+        ChannelOutcome::Done(text) if is_prepay_id(&text) => Ok(PrepayId {
             id: Secret::new(text),
             at: now,
         }),
-        Outcome::Done(_) => {
-            tracing::error!(order.no = %order.no(), "WeChat's ticket is not of the form that we know");
+        ChannelOutcome::Done(_) => {
+            tracing::error!(order.no = %order.no(), "WeChat's prepay id is not of the form that we know");
             Err(PaymentError::ChannelUnknown(
-                "its ticket is not of the form that we know".to_owned(),
+                "its prepay id is not of the form that we know".to_owned(),
             ))
         }
-        Outcome::Refused(refusal) => {
+        ChannelOutcome::Refused(refusal) => {
             tracing::warn!(order.no = %order.no(), code = refusal.code, message = refusal.message, "WeChat refuses a prepay");
             Err(match refusal.kind {
                 RefusalKind::AlreadyPaid => PaymentError::AlreadyPaid(order.no()),
@@ -170,7 +172,7 @@ async fn ask_for_ticket(
                 | RefusalKind::Conflict => PaymentError::ChannelRefused(refusal.code),
             })
         }
-        Outcome::Unknown(reason) => {
+        ChannelOutcome::Unknown(reason) => {
             tracing::warn!(order.no = %order.no(), reason, "outcome of a prepay is unknown");
             Err(PaymentError::ChannelUnknown(reason))
         }
@@ -199,7 +201,7 @@ struct CreateOrder {
 }
 
 #[derive(Debug)]
-enum Created {
+enum CreateOutcome {
     /// With the merchant's name.
     Now(Box<Order>, String),
     /// With this key an order was made before.
@@ -209,28 +211,28 @@ enum Created {
 }
 
 /// The key under which the wish is remembered, and what distinguishes it from another under that key.
-pub(super) fn key_of(wish: &CreatePayment) -> ([u8; 16], [u8; 16]) {
+pub(super) fn key_of(request: &CreatePayment) -> ([u8; 16], [u8; 16]) {
     let scope = [
-        &wish.tenant.0.to_be_bytes(),
-        wish.customer.bytes().as_slice(),
+        &request.tenant.0.to_be_bytes(),
+        request.customer.bytes().as_slice(),
         b"payments.create",
-        wish.key.as_bytes(),
+        request.key.as_bytes(),
     ];
-    let amount_said = wish.amount.map_or(-1, Money::get).to_be_bytes();
+    let amount_said = request.amount.map_or(-1, Money::get).to_be_bytes();
     (
         first_half(&scope),
-        first_half(&[wish.code.as_bytes(), &amount_said]),
+        first_half(&[request.code.as_bytes(), &amount_said]),
     )
 }
 
 impl CreateOrder {
-    fn new(wish: &CreatePayment, seconds: i64, evaluation: Option<Evaluation>) -> Self {
-        let (key, request_hash) = key_of(wish);
+    fn new(request: &CreatePayment, seconds: i64, evaluation: Option<Evaluation>) -> Self {
+        let (key, request_hash) = key_of(request);
         Self {
-            tenant: wish.tenant,
-            customer: wish.customer,
-            code: CodeKey::of(&wish.code),
-            amount: wish.amount,
+            tenant: request.tenant,
+            customer: request.customer,
+            code: CodeKey::of(&request.code),
+            amount: request.amount,
             key,
             request_hash,
             seconds,
@@ -240,7 +242,7 @@ impl CreateOrder {
 }
 
 impl Operation for CreateOrder {
-    type Reply = Created;
+    type Reply = CreateOutcome;
     type Refusal = PaymentError;
     const NAME: &'static str = "payments.create";
 
@@ -261,7 +263,7 @@ impl Operation for CreateOrder {
         }
     }
 
-    fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<Created, PaymentError> {
+    fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<CreateOutcome, PaymentError> {
         let code = set
             .get::<Codes>(self.code)
             .filter(|code| code.tenant == self.tenant)
@@ -279,12 +281,12 @@ impl Operation for CreateOrder {
                 .get::<Orders>(OrderId::new(used.effect))
                 .cloned()
                 .ok_or(PaymentError::OrderNotFound)?;
-            // A merchant that was suspended since: its open orders are being closed, and get no ticket meanwhile.
+            // A merchant that was suspended since: its open orders are being closed, and get no prepay id meanwhile.
             let collects = code.is_none_or(|code| code.sub_mchid.is_some());
             if is_open(&order) && !collects {
                 return Err(PaymentError::MerchantNotActive);
             }
-            return Ok(Created::Before(Box::new(order), merchant_name));
+            return Ok(CreateOutcome::Before(Box::new(order), merchant_name));
         }
         let code = code.ok_or(PaymentError::CodeUnknown)?;
         if !code.active {
@@ -298,7 +300,7 @@ impl Operation for CreateOrder {
         // Nothing could be asked because the code was not there a moment ago.
         let evaluation = self.evaluation.as_ref().ok_or(PaymentError::CodeUnknown)?;
         if let Some(stop) = evaluation.stop(set, cx, self.customer.lane()) {
-            return Ok(Created::Stopped(stop));
+            return Ok(CreateOutcome::Stopped(stop));
         }
         let order = Order {
             id: OrderId::new(cx.new_id(self.customer.lane())),
@@ -326,7 +328,7 @@ impl Operation for CreateOrder {
         set.put::<Keys>(self.key, used);
         evaluation.store(set, cx, order.id.id());
         put_order(set, cx, order.clone(), Why::Customer, None);
-        Ok(Created::Now(Box::new(order), merchant_name))
+        Ok(CreateOutcome::Now(Box::new(order), merchant_name))
     }
 }
 
@@ -369,11 +371,11 @@ pub(super) fn amount_to_pay(
     }
 }
 
-/// Notes the ticket on the order. An order that was paid in the meantime stays paid.
+/// Notes the prepay id on the order. An order that was paid in the meantime stays paid.
 #[derive(Debug)]
 struct RecordPrepay {
     order: OrderId,
-    ticket: Ticket,
+    prepay_id: PrepayId,
 }
 
 impl Operation for RecordPrepay {
@@ -394,13 +396,13 @@ impl Operation for RecordPrepay {
             .get::<Orders>(self.order)
             .cloned()
             .ok_or(PaymentError::OrderNotFound)?;
-        match order.prepay(self.ticket.clone()) {
+        match order.prepay(self.prepay_id.clone()) {
             Ok(Applied::Now(order)) => {
-                put_order(set, cx, order.clone(), Why::Ticket, None);
+                put_order(set, cx, order.clone(), Why::Prepay, None);
                 Ok(order)
             }
             Ok(Applied::Before) => Ok(order),
-            // It was paid, or given up, while WeChat made the ticket.
+            // It was paid, or given up, while WeChat made the prepay id.
             Err(refused) if refused.from.is_paid() => Ok(order),
             Err(_) => Err(PaymentError::OrderClosed(order.no())),
         }

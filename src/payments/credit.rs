@@ -1,6 +1,6 @@
 //! Whether the points of a payment are credited at once, held for a review, or not at all.
 //!
-//! Risk is asked at [`Stage::PointsCredit`] before the settlement is submitted, with the facts that the order's [recent](super::recent) record has. If they cannot be had the
+//! Risk is asked at [`Stage::PointsCredit`] before the settlement is submitted, with the facts that the order's [recent](super::recent_orders) record has. If they cannot be had the
 //! settlement fails as it does when the database is away, and the channel tells again: points are never credited because nobody could be asked.
 //!
 //! | risk says | money | points | order's review |
@@ -16,7 +16,7 @@
 //! caps for certain. Others may have used them up by then: less is credited than was judged, or
 //! nothing, and then no decision is kept and nothing counted. Or more is left than was thought (midnight
 //! came, a refund gave something back to a campaign): no points are credited that were not judged, so the settlement is
-//! refused as [`Unsettled::NotRuled`], and risk is asked again about what is left now.
+//! refused as [`SettleError::NotEvaluated`], and risk is asked again about what is left now.
 //!
 //! A payment is one event to risk's counters, whichever process is told of it and however often: the
 //! order. What is taken back, because WeChat's word was rejected or nothing was left to credit, is asked
@@ -25,8 +25,8 @@
 use super::{
     Order, PaidNotice, Payment, Payments, PointsReview,
     booking::book_held_points,
-    recent::{KnownOrder, is_own_merchant},
-    settle::{Payer, Unsettled, who_paid},
+    recent_orders::{OrderFacts, is_own_merchant},
+    settle::{Payer, SettleError, who_paid},
 };
 use crate::{
     db::{Cx, DbError, WorkingSet},
@@ -43,15 +43,15 @@ pub(super) const SOURCE: &str = "payment";
 
 /// What risk said of the points of a payment. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(super) enum Ruled {
+pub(super) enum CreditRisk {
     /// There is no risk.
     Off,
     /// It was not asked: there was no such order, it was paid, or it earns nothing. Should there be points after all, they wait for the next time.
     Not,
-    By {
+    Evaluated {
         evaluation: Evaluation,
         /// The rules that wanted a review when the order was made.
-        wanted_by: String,
+        review_rules: String,
         terms: ReviewPolicy,
     },
 }
@@ -64,21 +64,21 @@ pub(super) enum Credit {
     Refused,
 }
 
-impl Ruled {
+impl CreditRisk {
     /// Fails when risk is on and was not asked, or was asked about fewer points.
-    pub(super) fn credit(&self, order: &Order, points: Points) -> Result<Credit, Unsettled> {
+    pub(super) fn credit(&self, order: &Order, points: Points) -> Result<Credit, SettleError> {
         let wanted = order.review == PointsReview::Wanted;
         match self {
-            Self::Not => Err(Unsettled::NotRuled),
+            Self::Not => Err(SettleError::NotEvaluated),
             // Risk was switched off after it had wanted a review: that stands.
             Self::Off if wanted => Ok(Credit::Held),
             Self::Off => Ok(Credit::AtOnce),
-            Self::By { evaluation, .. }
+            Self::Evaluated { evaluation, .. }
                 if judged(evaluation).is_some_and(|judged| judged < points) =>
             {
-                Err(Unsettled::NotRuled)
+                Err(SettleError::NotEvaluated)
             }
-            Self::By { evaluation, .. } => Ok(match evaluation.action() {
+            Self::Evaluated { evaluation, .. } => Ok(match evaluation.action() {
                 Action::Block => Credit::Refused,
                 Action::Verify | Action::Review => Credit::Held,
                 Action::Allow if wanted => Credit::Held,
@@ -97,21 +97,23 @@ impl Ruled {
         points: Points,
     ) {
         match self {
-            Self::By { evaluation, .. } if evaluation.stops_activity() || !points.is_zero() => {
+            Self::Evaluated { evaluation, .. }
+                if evaluation.stops_activity() || !points.is_zero() =>
+            {
                 _ = evaluation.store(set, cx, order.id.id());
             }
-            Self::By { .. } | Self::Off | Self::Not => {}
+            Self::Evaluated { .. } | Self::Off | Self::Not => {}
         }
     }
 
     pub(super) const fn was_asked(&self) -> bool {
-        matches!(self, Self::By { .. })
+        matches!(self, Self::Evaluated { .. })
     }
 
     /// Tells the counters whether points were credited.
     pub(super) async fn conclude(&self, credited: bool) {
         match self {
-            Self::By { evaluation, .. } => {
+            Self::Evaluated { evaluation, .. } => {
                 evaluation
                     .conclude(credited && !evaluation.stops_activity())
                     .await
@@ -122,13 +124,13 @@ impl Ruled {
 }
 
 /// How many points risk was asked about.
-fn judged(evaluation: &Evaluation) -> Option<Points> {
+fn evaluated_points(evaluation: &Evaluation) -> Option<Points> {
     evaluation.decision()?.facts.points
 }
 
 /// Why there is no evaluation.
 #[derive(Debug, thiserror::Error)]
-enum Unasked {
+enum NotAsked {
     #[error("the caps leave nothing")]
     Nothing,
     #[error(transparent)]
@@ -141,15 +143,15 @@ pub(super) async fn evaluate_credit(
     (tenant, order): (TenantId, Option<OrderId>),
     notice: &PaidNotice,
     rules: &Rules,
-) -> Result<(Ruled, Option<Payer>), DbError> {
+) -> Result<(CreditRisk, Option<Payer>), DbError> {
     if payments.risk.is_off() {
-        return Ok((Ruled::Off, None));
+        return Ok((CreditRisk::Off, None));
     }
-    let not = (Ruled::Not, None);
+    let not = (CreditRisk::Not, None);
     let Some(order) = order else { return Ok(not) };
     let known = payments.recent.get(&payments.db, order).await?;
     // What does not fit will be rejected, and is nothing to ask about.
-    let fits = |known: &KnownOrder| {
+    let fits = |known: &OrderFacts| {
         known.tenant == tenant
             && !known.paid
             && known.amount == notice.amount
@@ -172,13 +174,13 @@ pub(super) async fn evaluate_credit(
                 (customer, Some(Payer::Known(customer)), own_merchant)
             }
             // Nobody to credit.
-            Payer::Unknown => return Ok((Ruled::Not, Some(Payer::Unknown))),
+            Payer::Unknown => return Ok((CreditRisk::Not, Some(Payer::Unknown))),
         },
     };
     let asking = async || {
         let points = left_by_caps(&payments.db, &rule, customer, earned, at).await?;
         if points.is_zero() {
-            return Err(Unasked::Nothing);
+            return Err(NotAsked::Nothing);
         }
         let facts = Facts {
             customer: Some(customer),
@@ -194,50 +196,56 @@ pub(super) async fn evaluate_credit(
     };
     let evaluation = match known.evaluation.get_or_try_init(asking).await {
         Ok(evaluation) => evaluation.clone(),
-        Err(Unasked::Nothing) => return Ok((Ruled::Not, payer)),
-        Err(Unasked::Db(error)) => return Err(error),
+        Err(NotAsked::Nothing) => return Ok((CreditRisk::Not, payer)),
+        Err(NotAsked::Db(error)) => return Err(error),
     };
-    let by_risk = Ruled::By {
+    let by_risk = CreditRisk::Evaluated {
         evaluation,
-        wanted_by: known.wanted_by,
+        review_rules: known.review_rules,
         terms: payments.risk.review_policy(),
     };
     Ok((by_risk, payer))
 }
 
-/// Books the points of a paid order as pending, opens their review and tells of both. Gives what the order says of it from now on. `doubt` says why they wait although
+/// Books the points of a paid order as pending, opens their review and tells of both. Gives what the order says of it from now on. `hold_reason` says why they wait although
 /// risk did not want it.
 pub(super) fn hold_points(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
     order: &Order,
     payment: &Payment,
-    (ruled, doubt): (&Ruled, Option<&'static str>),
-) -> Result<PointsReview, Unsettled> {
+    (credit_risk, hold_reason): (&CreditRisk, Option<&'static str>),
+) -> Result<PointsReview, SettleError> {
     let Some(customer) = order.customer else {
         let inconsistent = cx.inconsistent("points of an order without a customer");
         return Err(LedgerError::from(inconsistent).into());
     };
     let entry = book_held_points(set, cx, order, customer, payment)?;
-    let (stage, wanted_by, terms) = match ruled {
-        Ruled::Off | Ruled::Not => (Stage::PaymentCreate, String::new(), ReviewPolicy::default()),
-        Ruled::By {
+    let (stage, review_rules, terms) = match credit_risk {
+        CreditRisk::Off | CreditRisk::Not => {
+            (Stage::PaymentCreate, String::new(), ReviewPolicy::default())
+        }
+        CreditRisk::Evaluated {
             evaluation,
-            wanted_by,
+            review_rules,
             terms,
         } => match evaluation.action() {
             Action::Verify | Action::Review => {
-                let wanted_by = evaluation.decision().map(rules_wanting_review);
-                (Stage::PointsCredit, wanted_by.unwrap_or_default(), *terms)
+                let review_rules = evaluation.decision().map(rules_wanting_review);
+                (
+                    Stage::PointsCredit,
+                    review_rules.unwrap_or_default(),
+                    *terms,
+                )
             }
-            Action::Allow | Action::Block => (Stage::PaymentCreate, wanted_by.clone(), *terms),
+            Action::Allow | Action::Block => (Stage::PaymentCreate, review_rules.clone(), *terms),
         },
     };
     // Whoever looks at the review reads why, beside the rules that wanted one.
-    let wanted_by = match doubt {
-        None => wanted_by,
-        Some(doubt) if wanted_by.is_empty() => doubt.to_owned(),
-        Some(doubt) => format!("{doubt},{wanted_by}"),
+    let review_rules = match hold_reason {
+        None => review_rules,
+        Some(hold_reason) if review_rules.is_empty() => hold_reason.to_owned(),
+        Some(hold_reason) => format!("{hold_reason},{review_rules}"),
     };
     let review = NewReview {
         tenant: order.tenant,
@@ -250,7 +258,7 @@ pub(super) fn hold_points(
         points: payment.points,
         amount: Some(order.amount),
         source: SOURCE.to_owned(),
-        rules: wanted_by,
+        rules: review_rules,
     };
     risk::open_review(set, review, &terms, cx.now());
     tell_points(cx, order, PointsMove::Held, payment.points);

@@ -37,11 +37,11 @@ pub enum PaymentError {
     ChannelRefused(String),
     /// Somebody is entering the password at this moment.
     #[error("order {0} is being paid")]
-    BeingPaid(OrderNo),
+    PaymentInProgress(OrderNo),
     /// WeChat's answer does not fit the order. The word is stable.
     #[error("WeChat's answer is wrong: {0}")]
-    AnswerWrong(&'static str),
-    /// Nobody knows what WeChat did, and why not: no answer, or one that cannot be believed or
+    AnswerMismatch(&'static str),
+    /// Nobody knows what WeChat did, and why not: no answer, or one that cannot be verified or
     /// read. Repeat with the same key.
     #[error("WeChat is not understood: {0}")]
     ChannelUnknown(String),

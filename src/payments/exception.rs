@@ -3,7 +3,7 @@
 use sqlx::{FromRow, Row as _, mysql::MySqlRow};
 
 use crate::{
-    audit::{self, Action, Actor},
+    audit::{self, Actor, AuditAction},
     db::{Db, DbError, Tx, Work},
     primitives::{
         ExceptionId, Lane, Length, OrderId, PageLimit, RefundId, TenantId, Text, Timestamp,
@@ -13,12 +13,12 @@ use crate::{
 /// The kinds, each with a stable name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExceptionKind {
-    /// An order was paid after it had been given up.
+    /// An order was paid after it had been closed.
     LatePayment,
     /// A second WeChat transaction pays an order that is paid.
     PaidTwice,
     /// WeChat's answer to a query does not fit the order.
-    WrongAnswer,
+    AnswerMismatch,
     /// WeChat made a refund that was not asked for here.
     ForeignRefund,
     /// WeChat says of a refund what cannot follow from what it said before.
@@ -37,17 +37,17 @@ pub enum ExceptionKind {
     RefundStuck,
     /// WeChat does not say what became of an order.
     OrderStuck,
-    /// A payment that is to be shared is not, and not given up either.
+    /// A payment that is to be shared is not, and nothing has ended that either.
     SharingStuck,
     /// WeChat dates something long before its order, or in the future.
-    WrongTime,
+    ImplausibleTime,
 }
 
 impl ExceptionKind {
     pub const ALL: [Self; 14] = [
         Self::LatePayment,
         Self::PaidTwice,
-        Self::WrongAnswer,
+        Self::AnswerMismatch,
         Self::ForeignRefund,
         Self::RefundContradiction,
         Self::RefundRefused,
@@ -58,14 +58,14 @@ impl ExceptionKind {
         Self::RefundStuck,
         Self::OrderStuck,
         Self::SharingStuck,
-        Self::WrongTime,
+        Self::ImplausibleTime,
     ];
 
     pub const fn name(self) -> &'static str {
         match self {
             Self::LatePayment => "late_payment",
             Self::PaidTwice => "paid_twice",
-            Self::WrongAnswer => "wrong_answer",
+            Self::AnswerMismatch => "answer_mismatch",
             Self::ForeignRefund => "foreign_refund",
             Self::RefundContradiction => "refund_contradiction",
             Self::RefundRefused => "refund_refused",
@@ -76,7 +76,7 @@ impl ExceptionKind {
             Self::RefundStuck => "refund_stuck",
             Self::OrderStuck => "order_stuck",
             Self::SharingStuck => "sharing_stuck",
-            Self::WrongTime => "wrong_time",
+            Self::ImplausibleTime => "implausible_time",
         }
     }
 
@@ -294,7 +294,7 @@ impl Work for ResolveException {
         if changed.rows_affected() == 0 {
             return Err(ExceptionError::AlreadyResolved);
         }
-        let action = Action::ExceptionResolved {
+        let action = AuditAction::ExceptionResolved {
             resolution: resolution.into_string(),
         };
         audit::record(tx, self.tenant, &self.by, action, self.id).await?;

@@ -2,7 +2,7 @@
 
 use super::{
     Refund, RefundStateKind, Search,
-    foreign::key_of,
+    foreign_refund::key_of,
     store::{REFUND_COLUMNS, read_refund},
 };
 use crate::{

@@ -16,14 +16,14 @@ use crate::{
 
 /// An order with the name of its merchant.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OrderView {
+pub struct OrderWithMerchant {
     pub order: Order,
     pub merchant_name: String,
 }
 
 /// Whose orders.
 #[derive(Debug, Clone, Copy)]
-pub enum By {
+pub enum OrderScope {
     Customer(CustomerId),
     Merchant(MerchantId),
     /// What one customer paid to one merchant.
@@ -32,8 +32,8 @@ pub enum By {
     Tenant,
 }
 
-fn read_view(row: &MySqlRow) -> Result<OrderView, sqlx::Error> {
-    Ok(OrderView {
+fn read_view(row: &MySqlRow) -> Result<OrderWithMerchant, sqlx::Error> {
+    Ok(OrderWithMerchant {
         order: read_order(row)?,
         merchant_name: row.try_get(ORDER_WIDTH)?,
     })
@@ -44,7 +44,7 @@ pub async fn find_order(
     db: &Db,
     tenant: TenantId,
     id: OrderId,
-) -> Result<Option<OrderView>, DbError> {
+) -> Result<Option<OrderWithMerchant>, DbError> {
     let statement = format!(
         "SELECT /* payments.find_order */ {ORDER_COLUMNS}, m.name FROM payment_orders o JOIN merchants m ON m.id = o.merchant_id \
          WHERE o.id = ? AND o.tenant_id = ?"
@@ -71,17 +71,17 @@ pub async fn tenant_of_order(db: &Db, id: OrderId) -> Result<Option<TenantId>, D
 pub async fn list_orders(
     db: &Db,
     tenant: TenantId,
-    by: By,
+    by: OrderScope,
     state: Option<OrderStateKind>,
     search: &Search,
     before: Option<OrderId>,
     limit: PageLimit,
-) -> Result<Vec<OrderView>, DbError> {
+) -> Result<Vec<OrderWithMerchant>, DbError> {
     let (customer, merchant) = match by {
-        By::Customer(customer) => (Some(customer), None),
-        By::Merchant(merchant) => (None, Some(merchant)),
-        By::CustomerAt(customer, merchant) => (Some(customer), Some(merchant)),
-        By::Tenant => (None, None),
+        OrderScope::Customer(customer) => (Some(customer), None),
+        OrderScope::Merchant(merchant) => (None, Some(merchant)),
+        OrderScope::CustomerAt(customer, merchant) => (Some(customer), Some(merchant)),
+        OrderScope::Tenant => (None, None),
     };
     let (from, end) = search.range(before.map(|id| id.id()));
     let mut sql = Sql::new("SELECT /* payments.list_orders */ ");
@@ -200,7 +200,7 @@ pub async fn merchant_totals(
         .collect()
 }
 
-/// A callback that was soundly signed and still wrong.
+/// A callback that was authentic but mismatched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alarm {
     pub event: Id,

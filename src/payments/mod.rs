@@ -14,31 +14,31 @@
 //! | state \ event | prepay | pay | pay late | close | expire |
 //! |---|---|---|---|---|---|
 //! | created | prepaid | paid | refused | closed | expired |
-//! | prepaid | prepaid (a fresh ticket) | paid | refused | closed | expired |
+//! | prepaid | prepaid (a fresh prepay id) | paid | refused | closed | expired |
 //! | paid, `partly_refunded`, refunded | refused | before, by the same WeChat transaction; else refused | refused | refused | refused |
 //! | closed, expired | refused | refused | paid | before | before |
 //!
-//! Every change of the row is told with who and why ([`Why`]), and [`order_story`] shows all of it in one answer.
+//! Every change of the row is told with who and why ([`Why`]), and [`order_history`] shows all of it in one answer.
 //!
 //! ## Creating
 //!
-//! The order and the caller's idempotency key are one commit. WeChat is asked for a ticket after it, and the ticket is noted. Killed in between, the order stays
-//! *created*; the caller repeats with the same key, finds the order and gets a ticket for it, since WeChat gives a fresh ticket for the same number and the same
-//! parameters (which is why the order keeps its description). The same happens when a ticket is older than its two hours. Two callers with one key at once get the same
-//! order; there is nothing in flight that a 409 would have to protect. An order can also be shown by the merchant as a picture ([`show_payment`], Native); its
+//! The order and the caller's idempotency key are one commit. WeChat is asked for a prepay id after it, and the prepay id is noted. Killed in between, the order stays
+//! *created*; the caller repeats with the same key, finds the order and gets a prepay id for it, since WeChat gives a fresh prepay id for the same number and the same
+//! parameters (which is why the order keeps its description). The same happens when a prepay id is older than its two hours. Two callers with one key at once get the same
+//! order; there is nothing in flight that a 409 would have to protect. An order can also be shown by the merchant as a picture ([`collect_payment`], Native); its
 //! customer is known only when it is paid.
 //!
 //! ## Settling
 //!
 //! [`SettlePayment`] is the heart: order paid + CNY transfer + points transfer + lot + callback as received + the commit's events, in one transaction, exactly once. What guards it is
 //! the order's version, and behind that the key of the journal entry, which is derived from the order. A second callback finds the order paid by the same WeChat
-//! transaction and changes nothing. A notice that is soundly signed and still wrong (amount, merchant, unknown order, another transaction) is stored with an alarm and never credited.
+//! transaction and changes nothing. A notice that is authentic but mismatched (amount, merchant, unknown order, another transaction) is stored with an alarm and never credited.
 //! A time that cannot be (before the order, in the future) is not taken over: the money settles under the nearest that can, an exception says so, and the points wait for a
 //! person (`plausible.rs`). So they do when WeChat says with the payment that something of it was refunded.
 //!
 //! ## Points that risk holds
 //!
-//! Risk is asked before a settlement is submitted (`credit.rs`, with what `recent.rs` knows of the order). Whatever it says the money settles; the points are credited with it, or are
+//! Risk is asked before a settlement is submitted (`credit.rs`, with what `recent_orders.rs` knows of the order). Whatever it says the money settles; the points are credited with it, or are
 //! pending in an entry of their own (`PointsHeld`) until a person or a time-out decides ([`decide_review`], [`time_out_review`]), or there are none. Held points count
 //! against the cap of the day on which they were earned, whatever becomes of them; a debt is repaid when they are credited. A refund withholds its part of them, which is the
 //! review's again should it fail. `review.rs` has the tables.
@@ -46,10 +46,10 @@
 //! ## No callback, and the end of an order's time
 //!
 //! What got no callback is asked about on a growing interval and closed when its time is over: query, close, and query again if WeChat says that it is paid
-//! (`watch.rs`, `close.rs`). An order is never given up here before WeChat has given it up. Should WeChat take money for it all the same, that is an exception
+//! (`watch.rs`, `close.rs`). An order is never closed here before it is closed at WeChat. Should WeChat take money for it all the same, that is an exception
 //! which people see, and by the tenant's [`Policy`] the order counts after all or the money goes back at once; either way it is in the books.
 //!
-//! The open orders of a merchant that was suspended are closed in the same way, by whoever looks at their watches next; [`hurry_open_orders`] makes that now. One that is
+//! The open orders of a merchant that was suspended are closed in the same way, by whoever looks at their watches next; [`expedite_open_orders`] makes that now. One that is
 //! paid before WeChat has closed it is settled like any other: the money is there. Such a merchant's people send no refunds on their way; an operator does.
 //!
 //! # Refunds
@@ -84,7 +84,7 @@
 //!   only that this attempt did nothing, so the query decides before a refund is called failed.
 //! - **Nobody waits for ever**: what does not get on is told to people once, with a name (`stuck.rs`), and tried again at growing intervals until they end it.
 //! - What guards the sum is the order's row: it counts what was asked, so two refunds at once meet at its version.
-//! - **Made elsewhere**: what somebody else refunded at WeChat is booked as it is, whoever asked for it: see `foreign.rs`. What WeChat may say when, and what proves that it
+//! - **Made elsewhere**: what somebody else refunded at WeChat is booked as it is, whoever asked for it: see `foreign_refund.rs`. What WeChat may say when, and what proves that it
 //!   does not have a refund, is in `apply_refund.rs`.
 //!
 //! # Risk
@@ -105,7 +105,7 @@
 //! # Callbacks
 //!
 //! One handler for all; what a callback is, its content says. It is stored in the commit that does what it says; rejected ones with their reason and an alarm;
-//! so are those that WeChat signed and we do not understand, which are answered so that they come again; those that are not believed too, a bounded number a minute.
+//! so are those that WeChat signed and we do not understand, which are answered so that they come again; unverified ones too, a bounded number a minute.
 //! Any of them can be played again ([`replay_callback`]).
 //!
 //! Tables owned: `payment_orders`, `payment_order_history` and `merchant_days` (projected), `order_watches`, `scan_positions`, `refunds`, `refund_history`, `refund_redirects`, `foreign_refunds`,
@@ -118,57 +118,58 @@ mod booking_error;
 mod callback;
 mod channel;
 mod close;
+mod collect;
 mod confirm;
 mod create;
 mod credit;
 mod error;
 mod exception;
-mod facts;
 mod find;
-mod foreign;
-mod heard;
+mod foreign_refund;
 mod list;
 mod order;
-mod pace;
+mod order_history;
 mod plausible;
 #[cfg(test)]
 mod points_model_tests;
 mod policy;
-mod recent;
+mod query_problem;
+mod recent_orders;
 mod redirect_refund;
 mod refund;
 mod refund_error;
 mod replay;
 mod request_refund;
 mod review;
+mod risk_checks;
 mod search;
 mod settle;
-mod show;
 mod store;
-mod story;
 mod stuck;
 mod submit_refund;
-mod telling;
+mod time_scale;
+mod views;
 mod watch;
 mod why;
 mod withdraw_refund;
 
 use std::sync::Arc;
 
-pub use apply_refund::RefundMoved;
+pub use apply_refund::RefundUpdateOutcome;
 #[cfg(test)]
 pub(crate) use apply_refund::hearing;
 pub use booking_error::BookingError;
-pub use callback::{NoticeFailure, Taken, take_notice};
+pub use callback::{CallbackError, HandledCallback, handle_callback};
 pub use channel::{
     AbnormalRefund, BankCard, Bill, BillContent, BillDisagreement, BillKind, BillLines,
-    BillSummary, ChannelMode, ChannelOrder, ChannelRefund, FundLine, Notice, NoticeBody,
-    NoticeError, NoticeHeaders, OneChannel, OurAccount, Outcome, PaidNotice, PayParameters,
+    BillSummary, ChannelMode, ChannelOrder, ChannelOutcome, ChannelRefund, FundLine, Notice,
+    NoticeBody, NoticeError, NoticeHeaders, OneChannel, OurAccount, PaidNotice, PayParameters,
     PaymentChannel, PaymentChannels, PrepayRequest, RefundCall, RefundLine, RefundNotice,
     RefundStatus, Refusal, RefusalKind, TradeLine, TradeState, UnreadableBill,
 };
 pub use close::{CloseBy, close_payment};
-pub use confirm::{confirm, confirm_again};
+pub use collect::{CollectPayment, NativePayment, collect_payment};
+pub use confirm::{confirm, confirm_for_operator};
 pub use create::{CreatePayment, CreatedPayment, create_payment};
 pub use error::PaymentError;
 pub use exception::{
@@ -176,27 +177,26 @@ pub use exception::{
     raise_exception, settle_exception,
 };
 pub use find::{RefundStep, find_refund, list_refunds, refund_history, refunds_of};
-pub use foreign::{NoteForeignRefund, note_foreign_refund};
-pub(crate) use foreign::{is_out_refund_no, look_for_others};
+pub use foreign_refund::{NoteForeignRefund, note_foreign_refund};
+pub(crate) use foreign_refund::{is_out_refund_no, look_for_others};
 pub use list::{
-    Alarm, By, DayTotals, HistoryRow, OrderView, find_order, history, list_alarms, list_orders,
-    merchant_totals, tenant_of_order,
+    Alarm, DayTotals, HistoryRow, OrderScope, OrderWithMerchant, find_order, history, list_alarms,
+    list_orders, merchant_totals, tenant_of_order,
 };
 pub use order::{
     Applied, InvalidTransition, Late, Order, OrderEvent, OrderSharing, OrderState, OrderStateKind,
-    PayMethod, Payment, PointsReview, RefundSums, Ticket,
+    PayMethod, Payment, PointsReview, PrepayId, RefundSums,
 };
-pub(crate) use pace::LANDS_SECONDS;
-pub use pace::Pace;
+pub use order_history::{OrderHistory, order_history};
 pub use policy::{
     LatePayment, PointsShortfall, Policy, PolicyCache, PolicyError, PolicyTerms, SetPolicy,
 };
-pub use recent::RecentOrders;
-pub use redirect_refund::{Redirect, Redirected, find_redirect, redirect_refund};
+pub use recent_orders::RecentOrders;
+pub use redirect_refund::{Redirect, RedirectOutcome, find_redirect, redirect_refund};
 pub(crate) use refund::pause_seconds;
 pub use refund::{
-    Attempts, InvalidRefundTransition, Origin, PointsBack, Progress, Refund, RefundState,
-    RefundStateKind, Withdrawal,
+    Attempts, InvalidRefundTransition, PointsBack, Progress, Refund, RefundOrigin, RefundState,
+    RefundStateKind, WithdrawalRequest,
 };
 pub use refund_error::RefundError;
 pub use replay::{
@@ -207,27 +207,27 @@ pub(crate) use request_refund::in_memory::ask as ask_in_memory;
 pub use request_refund::{
     DecideRefund, RefundBy, RefundRole, RequestRefund, decide_refund, request_refund,
 };
-pub use review::{DecideReview, ReviewWord, decide_review, time_out_review};
+pub use review::{DecideReview, ReviewCommand, decide_review, time_out_review};
 pub use search::Search;
 pub(crate) use settle::is_plain;
-pub use settle::{SettlePayment, Settled, Unsettled};
-pub use show::{ShowPayment, ShownPayment, show_payment};
+pub use settle::{SettleError, SettleOutcome, SettlePayment};
 pub(crate) use store::{
     ORDER_COLUMNS, Orders, REFUND_COLUMNS, REFUND_WIDTH, Refunds, read_order, read_refund,
 };
-pub use story::{OrderStory, order_story};
 pub(crate) use stuck::{
     ATTEMPTS_MAX, note_short_sharing, note_stuck_refund, note_stuck_sharing, resolve_stuck_sharing,
 };
 use submit_refund::submit_if_new;
-pub use submit_refund::{ClaimedRefund, claim_refunds, pursue_refund, retry_refund};
-pub use telling::{
-    RedirectView, ToldAlarm, ToldDecision, ToldEntry, ToldException, ToldFired, ToldPayment,
-    ToldQuery, ToldRefund, ToldRefundWithHistory, ToldReview, ToldStep, ToldStory, ToldTransfer,
-    timeline,
+pub use submit_refund::{ClaimedRefund, claim_refunds, reconcile_refund, retry_refund};
+pub(crate) use time_scale::ARRIVAL_WINDOW_SECONDS;
+pub use time_scale::TimeScale;
+pub use views::{
+    AlarmView, DecisionView, EntryView, ExceptionView, FiredRuleView, NextQueryView,
+    PaymentHistoryView, PaymentView, RedirectView, RefundHistoryView, RefundView, ReviewView,
+    TimelineStep, TransferView, timeline,
 };
 pub use watch::{
-    NextQuery, Watch, claim_watches, hurry_open_orders, pursue_order, watch_open_orders,
+    NextQuery, Watch, claim_watches, expedite_open_orders, reconcile_order, watch_open_orders,
 };
 pub use why::Why;
 #[cfg(test)]
@@ -248,5 +248,5 @@ pub struct Payments {
     pub merchants: MerchantCache,
     /// What risk must know of orders that are about to be settled.
     pub recent: RecentOrders,
-    pub pace: Pace,
+    pub time_scale: TimeScale,
 }

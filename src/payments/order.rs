@@ -19,7 +19,7 @@ pub struct Order {
     pub method: PayMethod,
     /// The merchant's number at WeChat when the order was made; in direct mode the tenant's own.
     pub sub_mchid: String,
-    /// What stands in the customer's bill. WeChat wants it to be the same whenever it is asked for a ticket.
+    /// What stands in the customer's bill. WeChat wants it to be the same whenever it is asked for a prepay id.
     pub description: String,
     pub amount: Money,
     pub sharing: OrderSharing,
@@ -48,7 +48,7 @@ pub enum OrderSharing {
     /// WeChat keeps the money frozen until it is shared.
     Wanted,
     /// WeChat was asked, or will be at any moment.
-    Under,
+    InProgress,
     Done,
 }
 
@@ -70,7 +70,7 @@ pub enum PointsReview {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RefundSums {
     /// By every refund that is not off the table: awaiting approval, on its way, arrived; made here or elsewhere. For a while it may be more than was paid: see
-    /// [`Order::refund_elsewhere`].
+    /// [`Order::add_foreign_refund`].
     pub asked: Money,
     /// Arrived.
     pub done: Money,
@@ -88,23 +88,23 @@ pub struct RefundSums {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OrderState {
     Created,
-    Prepaid(Ticket),
+    Prepaid(PrepayId),
     Paid(Payment),
     PartlyRefunded(Payment),
     Refunded(Payment),
-    /// Given up by a person, or at WeChat.
+    /// Closed by a person, or at WeChat.
     Closed {
         closed_at: Timestamp,
     },
-    /// Given up because its time was over.
+    /// Closed because its time was over.
     Expired {
         closed_at: Timestamp,
     },
 }
 
-/// WeChat's ticket to pay.
+/// WeChat's prepay id to pay.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ticket {
+pub struct PrepayId {
     /// `prepay_id`, or for Native the address in the picture.
     pub id: Secret<String>,
     /// It lasts two hours.
@@ -127,7 +127,7 @@ pub struct Payment {
     pub late: Late,
 }
 
-/// Whether the payment came after the order had been given up, and what the tenant's policy did.
+/// Whether the payment came after the order had been closed, and what the tenant's policy did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Late {
     No,
@@ -157,10 +157,10 @@ pub enum OrderEvent {
     PayLate,
     Close,
     Expire,
-    AskRefund,
-    SettleRefund,
-    DropRefund,
-    RefundElsewhere,
+    RequestRefund,
+    CompleteRefund,
+    CancelRefund,
+    ForeignRefund,
     Review,
 }
 
@@ -179,13 +179,13 @@ pub struct InvalidTransition {
     pub event: OrderEvent,
 }
 
-/// WeChat's ticket lasts two hours (§3); one that has five minutes left is renewed.
-const TICKET_SECONDS: i64 = 115 * 60;
+/// WeChat's prepay id lasts two hours (§3); one that has five minutes left is renewed.
+const PREPAY_ID_SECONDS: i64 = 115 * 60;
 
-impl Ticket {
+impl PrepayId {
     /// Whether somebody may still be sent to WeChat with it.
     pub fn lasts(&self, now: Timestamp) -> bool {
-        self.at.plus_seconds(TICKET_SECONDS) > now
+        self.at.plus_seconds(PREPAY_ID_SECONDS) > now
     }
 }
 
@@ -252,7 +252,7 @@ impl OrderSharing {
         match self {
             Self::No => 0,
             Self::Wanted => 1,
-            Self::Under => 2,
+            Self::InProgress => 2,
             Self::Done => 3,
         }
     }
@@ -261,7 +261,7 @@ impl OrderSharing {
         match code {
             0 => Some(Self::No),
             1 => Some(Self::Wanted),
-            2 => Some(Self::Under),
+            2 => Some(Self::InProgress),
             3 => Some(Self::Done),
             _ => None,
         }
@@ -271,7 +271,7 @@ impl OrderSharing {
         match self {
             Self::No => "no",
             Self::Wanted => "wanted",
-            Self::Under => "under",
+            Self::InProgress => "in_progress",
             Self::Done => "done",
         }
     }
@@ -402,7 +402,7 @@ impl OrderState {
         }
     }
 
-    /// When it was given up, if it was.
+    /// When it was closed, if it was.
     pub const fn closed_at(&self) -> Option<Timestamp> {
         match self {
             Self::Closed { closed_at } | Self::Expired { closed_at } => Some(*closed_at),
@@ -467,13 +467,13 @@ impl Order {
         }
     }
 
-    /// Notes WeChat's ticket. The ticket that is noted already changes nothing.
-    pub fn prepay(&self, ticket: Ticket) -> Result<Applied<Self>, InvalidTransition> {
+    /// Notes WeChat's prepay id. The prepay id that is noted already changes nothing.
+    pub fn prepay(&self, prepay_id: PrepayId) -> Result<Applied<Self>, InvalidTransition> {
         match &self.state {
-            OrderState::Prepaid(known) if known.id == ticket.id => Ok(Applied::Before),
-            OrderState::Created | OrderState::Prepaid(_) => {
-                Ok(Applied::Now(self.become_state(OrderState::Prepaid(ticket))))
-            }
+            OrderState::Prepaid(known) if known.id == prepay_id.id => Ok(Applied::Before),
+            OrderState::Created | OrderState::Prepaid(_) => Ok(Applied::Now(
+                self.become_state(OrderState::Prepaid(prepay_id)),
+            )),
             OrderState::Paid(_)
             | OrderState::PartlyRefunded(_)
             | OrderState::Refunded(_)
@@ -483,7 +483,7 @@ impl Order {
     }
 
     /// Accepts WeChat's word that the order is paid. The same word again changes nothing; another transaction for a paid order is refused, and so is any for one
-    /// that was given up: see [`Order::pay_late`].
+    /// that was closed: see [`Order::pay_late`].
     pub fn pay(&self, payment: Payment) -> Result<Applied<Self>, InvalidTransition> {
         match &self.state {
             OrderState::Created | OrderState::Prepaid(_) => {
@@ -504,7 +504,7 @@ impl Order {
         }
     }
 
-    /// Accepts a payment of an order that was given up: WeChat has the money, so the books must.
+    /// Accepts a payment of an order that was closed: WeChat has the money, so the books must.
     pub fn pay_late(&self, payment: Payment) -> Result<Self, InvalidTransition> {
         match &self.state {
             OrderState::Closed { .. } | OrderState::Expired { .. } => {
@@ -518,17 +518,17 @@ impl Order {
         }
     }
 
-    /// Gives the order up, because somebody wants it, or WeChat did.
+    /// Closes the order, because somebody wants it, or WeChat did.
     pub fn close(&self, at: Timestamp) -> Result<Applied<Self>, InvalidTransition> {
-        self.give_up(OrderState::Closed { closed_at: at }, OrderEvent::Close)
+        self.end(OrderState::Closed { closed_at: at }, OrderEvent::Close)
     }
 
-    /// Gives the order up, because its time is over.
+    /// Closes the order, because its time is over.
     pub fn expire(&self, at: Timestamp) -> Result<Applied<Self>, InvalidTransition> {
-        self.give_up(OrderState::Expired { closed_at: at }, OrderEvent::Expire)
+        self.end(OrderState::Expired { closed_at: at }, OrderEvent::Expire)
     }
 
-    fn give_up(
+    fn end(
         &self,
         state: OrderState,
         event: OrderEvent,
@@ -545,8 +545,8 @@ impl Order {
     }
 
     /// Puts a refund on the table. The amount must be refundable.
-    pub fn ask_refund(&self, amount: Money, points: Points) -> Result<Self, InvalidTransition> {
-        let refused = self.state.refuse(OrderEvent::AskRefund);
+    pub fn request_refund(&self, amount: Money, points: Points) -> Result<Self, InvalidTransition> {
+        let refused = self.state.refuse(OrderEvent::RequestRefund);
         if amount > self.refundable() || amount == Money::ZERO {
             return Err(refused);
         }
@@ -572,12 +572,12 @@ impl Order {
 
     /// Puts on the table what somebody else has started to refund. It has happened, so it is no question whether it may: only what cannot be, because more would have
     /// arrived than was paid, is refused. A refund of ours that does not fit beside it any more stays on the table until the channel has refused it.
-    pub fn refund_elsewhere(
+    pub fn add_foreign_refund(
         &self,
         amount: Money,
         points: Points,
     ) -> Result<Self, InvalidTransition> {
-        let refused = self.state.refuse(OrderEvent::RefundElsewhere);
+        let refused = self.state.refuse(OrderEvent::ForeignRefund);
         let fits = |sum: Money, most: Money| sum.checked_add(amount).is_ok_and(|sum| sum <= most);
         let twice = self.amount.checked_add(self.amount).map_err(|_| refused)?;
         if !self.state.kind().is_paid()
@@ -604,9 +604,12 @@ impl Order {
     /// The channel says that something of it was refunded, nothing here explains it, and how much it was
     /// is not said. Refunds that were asked for here explain it, unless it is known of all
     /// (`unexplained`) that the channel never took them.
-    pub fn refunded_unknown(&self, unexplained: bool) -> Result<Applied<Self>, InvalidTransition> {
+    pub fn mark_unknown_refund(
+        &self,
+        unexplained: bool,
+    ) -> Result<Applied<Self>, InvalidTransition> {
         if !self.state.kind().is_paid() {
-            return Err(self.state.refuse(OrderEvent::RefundElsewhere));
+            return Err(self.state.refuse(OrderEvent::ForeignRefund));
         }
         let explained = if unexplained {
             !self.refunds.asked.is_zero()
@@ -622,8 +625,8 @@ impl Order {
     }
 
     /// A refund that was on the table has arrived.
-    pub fn settle_refund(&self, amount: Money) -> Result<Self, InvalidTransition> {
-        let refused = self.state.refuse(OrderEvent::SettleRefund);
+    pub fn complete_refund(&self, amount: Money) -> Result<Self, InvalidTransition> {
+        let refused = self.state.refuse(OrderEvent::CompleteRefund);
         let payment = match &self.state {
             OrderState::Paid(payment) | OrderState::PartlyRefunded(payment) => payment.clone(),
             OrderState::Created
@@ -651,8 +654,12 @@ impl Order {
     }
 
     /// A refund is off the table: rejected, or it will not happen.
-    pub fn drop_refund(&self, amount: Money, back: PointsBack) -> Result<Self, InvalidTransition> {
-        let refused = self.state.refuse(OrderEvent::DropRefund);
+    pub fn cancel_refund(
+        &self,
+        amount: Money,
+        back: PointsBack,
+    ) -> Result<Self, InvalidTransition> {
+        let refused = self.state.refuse(OrderEvent::CancelRefund);
         let asked = self
             .refunds
             .asked
@@ -697,7 +704,7 @@ impl Order {
     }
 
     /// Of the points that the payment earned, those that were credited: none while they are under review, none if they were voided, and not what goes back with refunds
-    /// that set out before they were credited.
+    /// that were initiated before they were credited.
     pub fn credited_points(&self) -> Points {
         let earned = self.state.payment().map(|payment| payment.points);
         match self.review {
@@ -783,8 +790,8 @@ mod tests {
         }
     }
 
-    fn ticket(text: &str) -> Ticket {
-        Ticket {
+    fn prepay_id(text: &str) -> PrepayId {
+        PrepayId {
             id: Secret::new(text.to_owned()),
             at: Timestamp::from_micros(1),
         }
@@ -794,7 +801,7 @@ mod tests {
         let closed_at = Timestamp::from_micros(1);
         [
             OrderState::Created,
-            OrderState::Prepaid(ticket("a")),
+            OrderState::Prepaid(prepay_id("a")),
             OrderState::Paid(payment("T1")),
             OrderState::PartlyRefunded(payment("T1")),
             OrderState::Refunded(payment("T1")),
@@ -812,7 +819,7 @@ mod tests {
         for state in all_states() {
             let order = order(state);
             let outcomes = [
-                order.prepay(ticket("b")),
+                order.prepay(prepay_id("b")),
                 order.pay(payment("T1")),
                 order.pay(payment("T2")),
                 now(order.pay_late(payment("T1"))),
@@ -853,10 +860,10 @@ mod tests {
             let left = order.refundable();
             assert!(
                 order
-                    .ask_refund(left.checked_add(fen(1)).unwrap(), Points::ZERO)
+                    .request_refund(left.checked_add(fen(1)).unwrap(), Points::ZERO)
                     .is_err()
             );
-            assert!(order.ask_refund(Money::ZERO, Points::ZERO).is_err());
+            assert!(order.request_refund(Money::ZERO, Points::ZERO).is_err());
             let kind = order.state.kind();
             let takes = matches!(kind, OrderStateKind::Paid | OrderStateKind::PartlyRefunded);
             assert_eq!(left > Money::ZERO, takes, "{kind:?}");
@@ -889,48 +896,51 @@ mod tests {
     #[test]
     fn what_others_refund_counts_although_a_refund_of_ours_does_not_fit_beside_it() {
         let paid = order(OrderState::Paid(payment("T1")));
-        let Ok(Applied::Now(unknown)) = paid.refunded_unknown(false) else {
+        let Ok(Applied::Now(unknown)) = paid.mark_unknown_refund(false) else {
             panic!("nothing explains it")
         };
         assert_eq!(unknown.refundable(), Money::ZERO);
-        assert!(unknown.ask_refund(fen(1), Points::ZERO).is_err());
-        assert_eq!(unknown.refunded_unknown(false), Ok(Applied::Before));
-        let known = unknown.refund_elsewhere(fen(30), Points::ZERO).unwrap();
+        assert!(unknown.request_refund(fen(1), Points::ZERO).is_err());
+        assert_eq!(unknown.mark_unknown_refund(false), Ok(Applied::Before));
+        let known = unknown.add_foreign_refund(fen(30), Points::ZERO).unwrap();
         assert_eq!(known.refundable(), fen(70));
         // Ours is on its way, and theirs has happened.
-        let ours = known.ask_refund(fen(70), Points::ZERO).unwrap();
-        assert_eq!(ours.refunded_unknown(false), Ok(Applied::Before));
-        assert_eq!(ours.refunded_unknown(true), Ok(Applied::Before));
-        let both = ours.refund_elsewhere(fen(60), Points::ZERO).unwrap();
+        let ours = known.request_refund(fen(70), Points::ZERO).unwrap();
+        assert_eq!(ours.mark_unknown_refund(false), Ok(Applied::Before));
+        assert_eq!(ours.mark_unknown_refund(true), Ok(Applied::Before));
+        let both = ours.add_foreign_refund(fen(60), Points::ZERO).unwrap();
         assert_eq!(both.refundable(), Money::ZERO);
-        let theirs = both.settle_refund(fen(60)).unwrap();
-        let theirs = theirs.settle_refund(fen(30)).unwrap();
-        assert!(theirs.settle_refund(fen(70)).is_err(), "more than was paid");
-        assert!(theirs.refund_elsewhere(fen(11), Points::ZERO).is_err());
-        let dropped = theirs.drop_refund(fen(70), PointsBack::NONE).unwrap();
+        let theirs = both.complete_refund(fen(60)).unwrap();
+        let theirs = theirs.complete_refund(fen(30)).unwrap();
+        assert!(
+            theirs.complete_refund(fen(70)).is_err(),
+            "more than was paid"
+        );
+        assert!(theirs.add_foreign_refund(fen(11), Points::ZERO).is_err());
+        let dropped = theirs.cancel_refund(fen(70), PointsBack::NONE).unwrap();
         assert_eq!(dropped.refundable(), fen(10));
         let unpaid = order(OrderState::Created);
-        assert!(unpaid.refund_elsewhere(fen(1), Points::ZERO).is_err());
-        assert!(unpaid.refunded_unknown(false).is_err());
+        assert!(unpaid.add_foreign_refund(fen(1), Points::ZERO).is_err());
+        assert!(unpaid.mark_unknown_refund(false).is_err());
     }
 
     #[test]
     fn a_refund_is_asked_for_and_arrives_or_is_dropped() {
         let paid = order(OrderState::Paid(payment("T1")));
-        let asked = paid.ask_refund(fen(60), Points::ZERO).unwrap();
+        let asked = paid.request_refund(fen(60), Points::ZERO).unwrap();
         assert_eq!(
             (asked.state.kind(), asked.refundable()),
             (OrderStateKind::Paid, fen(40))
         );
-        assert!(asked.ask_refund(fen(41), Points::ZERO).is_err());
-        let partly = asked.settle_refund(fen(60)).unwrap();
+        assert!(asked.request_refund(fen(41), Points::ZERO).is_err());
+        let partly = asked.complete_refund(fen(60)).unwrap();
         assert_eq!(partly.state.kind(), OrderStateKind::PartlyRefunded);
         assert!(
-            partly.settle_refund(fen(1)).is_err(),
+            partly.complete_refund(fen(1)).is_err(),
             "nothing is on the table"
         );
-        let again = partly.ask_refund(fen(40), Points::ZERO).unwrap();
-        let dropped = again.drop_refund(fen(40), PointsBack::NONE).unwrap();
+        let again = partly.request_refund(fen(40), Points::ZERO).unwrap();
+        let dropped = again.cancel_refund(fen(40), PointsBack::NONE).unwrap();
         assert_eq!(
             dropped.refunds,
             RefundSums {
@@ -938,11 +948,11 @@ mod tests {
                 ..partly.refunds
             }
         );
-        assert!(dropped.drop_refund(fen(1), PointsBack::NONE).is_err());
-        let whole = again.settle_refund(fen(40)).unwrap();
+        assert!(dropped.cancel_refund(fen(1), PointsBack::NONE).is_err());
+        let whole = again.complete_refund(fen(40)).unwrap();
         assert_eq!(whole.state.kind(), OrderStateKind::Refunded);
-        assert!(whole.refund_elsewhere(fen(1), Points::ZERO).is_err());
-        assert_eq!(whole.refunded_unknown(false), Ok(Applied::Before));
+        assert!(whole.add_foreign_refund(fen(1), Points::ZERO).is_err());
+        assert_eq!(whole.mark_unknown_refund(false), Ok(Applied::Before));
         assert_eq!(whole.refundable(), Money::ZERO);
     }
 }

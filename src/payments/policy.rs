@@ -3,7 +3,7 @@
 use sqlx::FromRow;
 
 use crate::{
-    audit::{self, Action, Actor},
+    audit::{self, Actor, AuditAction},
     db::{Db, DbError, PerTenant, PerTenantCache, Tx, Work},
     primitives::{Money, TenantId},
 };
@@ -53,12 +53,12 @@ impl Default for PolicyTerms {
     }
 }
 
-/// What to do with a payment of an order that was given up.
+/// What to do with a payment of an order that was closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LatePayment {
     /// The order is paid, earns nothing, and the money goes back at once.
     Refund,
-    /// The order is paid as if it had never been given up.
+    /// The order is paid as if it had never been closed.
     Reopen,
 }
 
@@ -208,7 +208,7 @@ impl Work for SetPolicy {
             terms: self.terms,
         };
         insert(tx, self, policy.version).await?;
-        let action = Action::PaymentPolicySet {
+        let action = AuditAction::PaymentPolicySet {
             version: policy.version,
         };
         audit::record(tx, self.tenant, &self.by, action, "payment_policy").await?;

@@ -18,14 +18,14 @@
 use sqlx::FromRow;
 
 use super::{
-    AbnormalRefund, BankCard, ChannelRefund, Outcome, Payments, Refund, RefundError, RefundMoved,
-    RefundState,
-    apply_refund::{ApplyRefund, RefundWord, apply},
+    AbnormalRefund, BankCard, ChannelOutcome, ChannelRefund, Payments, Refund, RefundError,
+    RefundState, RefundUpdateOutcome,
+    apply_refund::{ApplyRefund, RefundUpdate, apply},
     find::find_refund,
     list,
 };
 use crate::{
-    audit::{self, Action, Actor},
+    audit::{self, Actor, AuditAction},
     db::{Db, DbError, Tx, Work},
     primitives::{RefundId, TenantId, Timestamp},
 };
@@ -35,7 +35,7 @@ const WAIT_SECONDS: i64 = 86_400;
 
 /// What became of the wish to send a refund elsewhere.
 #[derive(Debug, Clone)]
-pub enum Redirected {
+pub enum RedirectOutcome {
     /// WeChat took it on.
     Sent(Refund),
     /// A second person must say the same.
@@ -110,14 +110,14 @@ pub async fn find_redirect(db: &Db, refund: RefundId) -> Result<Option<Redirect>
 ///
 /// Fails with [`RefundError::NotAbnormal`] unless the customer's bank did not take the money, with
 /// [`RefundError::ChannelRefused`] and [`RefundError::ChannelUnknown`] as WeChat answers, with
-/// [`RefundError::AnswerWrong`] when its answer does not fit the refund.
+/// [`RefundError::AnswerMismatch`] when its answer does not fit the refund.
 pub async fn redirect_refund(
     payments: &Payments,
     tenant: TenantId,
     id: RefundId,
     card: Option<BankCard>,
     by: Actor,
-) -> Result<Redirected, RefundError> {
+) -> Result<RedirectOutcome, RefundError> {
     let refund = find_refund(&payments.db, id).await?;
     let refund = refund
         .filter(|refund| refund.tenant == tenant)
@@ -134,15 +134,15 @@ pub async fn redirect_refund(
     let order = order.ok_or(RefundError::OrderNotFound)?.order;
     let sub_mchid = order.sub_mchid.clone();
     let policy = payments.policies.current(tenant).await?;
-    let wish = Wish {
+    let request = AuthorizeRedirect {
         destination: Destination::of(card.as_ref()),
         // As when refunds are asked for: what the order gives back is judged, and not its pieces.
         takes_two: order.refunds.asked > policy.terms.refund_review_above,
         by: by.clone(),
         refund: refund.clone(),
     };
-    if !payments.db.run(wish).await? {
-        return Ok(Redirected::AwaitsSecond(refund));
+    if !payments.db.run(request).await? {
+        return Ok(RedirectOutcome::AwaitsSecond(refund));
     }
     let call = AbnormalRefund {
         refund_no: refund.no(),
@@ -151,33 +151,33 @@ pub async fn redirect_refund(
         card,
     };
     let said: ChannelRefund = match payments.channels.of(tenant).redirect_refund(call).await {
-        Outcome::Done(said) => said,
-        Outcome::Refused(refusal) => return Err(RefundError::ChannelRefused(refusal.code)),
-        Outcome::Unknown(_) => return Err(RefundError::ChannelUnknown),
+        ChannelOutcome::Done(said) => said,
+        ChannelOutcome::Refused(refusal) => return Err(RefundError::ChannelRefused(refusal.code)),
+        ChannelOutcome::Unknown(_) => return Err(RefundError::ChannelUnknown),
     };
-    let word = RefundWord::Channel(said);
-    let operation = ApplyRefund::answer((tenant, Some(id)), word, by, payments.pace);
+    let update = RefundUpdate::Channel(said);
+    let operation = ApplyRefund::answer((tenant, Some(id)), update, by, payments.time_scale);
     match apply(payments, operation).await? {
-        RefundMoved::Now(moved) => Ok(Redirected::Sent(*moved)),
+        RefundUpdateOutcome::Now(moved) => Ok(RedirectOutcome::Sent(*moved)),
         // A callback was faster.
-        RefundMoved::Before | RefundMoved::Unpaid(_) => {
+        RefundUpdateOutcome::Before | RefundUpdateOutcome::Unpaid(_) => {
             let moved = find_refund(&payments.db, id).await?;
-            Ok(Redirected::Sent(moved.unwrap_or(refund)))
+            Ok(RedirectOutcome::Sent(moved.unwrap_or(refund)))
         }
-        RefundMoved::Rejected(reason) => Err(RefundError::AnswerWrong(reason)),
+        RefundUpdateOutcome::Rejected(reason) => Err(RefundError::AnswerMismatch(reason)),
     }
 }
 
 /// Notes who wants what. True when WeChat may be asked now.
 #[derive(Debug)]
-struct Wish {
+struct AuthorizeRedirect {
     refund: Refund,
     destination: Destination,
     takes_two: bool,
     by: Actor,
 }
 
-impl Work for Wish {
+impl Work for AuthorizeRedirect {
     const NAME: &'static str = "payments.redirect_refund";
     type Reply = bool;
     type Error = DbError;
@@ -210,7 +210,7 @@ impl Work for Wish {
                 return Ok(false);
             }
         }
-        let sent = Action::RefundRedirected {
+        let sent = AuditAction::RefundRedirected {
             to: self.destination.to_string(),
         };
         audit::record(tx, self.refund.tenant, &self.by, sent, self.refund.no()).await?;
@@ -218,7 +218,7 @@ impl Work for Wish {
     }
 }
 
-impl Wish {
+impl AuthorizeRedirect {
     async fn ask(&self, tx: &mut Tx) -> Result<(), DbError> {
         let now = tx.now();
         let (bank, tail) = self.destination.card.clone().unzip();
@@ -235,7 +235,7 @@ impl Wish {
         .bind(now)
         .execute(tx.conn())
         .await?;
-        let asked = Action::RefundRedirectAsked {
+        let asked = AuditAction::RefundRedirectRequested {
             to: self.destination.to_string(),
         };
         audit::record(tx, self.refund.tenant, &self.by, asked, self.refund.no()).await

@@ -20,9 +20,9 @@ pub struct Refund {
     pub approved_by: Option<Actor>,
     /// Points that go back with it.
     pub points: PointsBack,
-    /// Made by the tenant: the order was paid after it had been given up.
+    /// Made by the tenant: the order was paid after it had been closed.
     pub late: bool,
-    pub origin: Origin,
+    pub origin: RefundOrigin,
     /// Counts the changes of the row: 1 when made.
     pub version: u32,
     pub state: RefundState,
@@ -45,7 +45,7 @@ pub struct Progress {
     /// An exception tells that it does not get on.
     pub stuck: bool,
     /// Somebody wants it withdrawn, and a second person must agree.
-    pub withdrawal: Option<Withdrawal>,
+    pub withdrawal: Option<WithdrawalRequest>,
 }
 
 impl Progress {
@@ -63,23 +63,23 @@ impl Progress {
 
 /// The wish of the first of two people.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Withdrawal {
+pub struct WithdrawalRequest {
     pub by: Actor,
     pub reason: String,
 }
 
-/// Who made it: see `foreign.rs`.
+/// Who made it: see `foreign_refund.rs`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
+pub enum RefundOrigin {
     /// Asked for here.
     Here,
     /// By somebody else at the channel, under a number that is not ours.
     Elsewhere { out_refund_no: String },
-    /// Asked for here under this number, given up here, and made by the channel after all.
+    /// Asked for here under this number, ended here, and made by the channel after all.
     AfterAll { out_refund_no: String },
 }
 
-impl Origin {
+impl RefundOrigin {
     /// The number in the table.
     pub const fn code(&self) -> u8 {
         match self {
@@ -125,9 +125,9 @@ pub struct PointsBack {
     pub due: Points,
     /// Of those taken: missing, because the customer had spent them. They are owed.
     pub shortfall: Points,
-    /// Expired unspent in the payment's lot, before the refund set out: they count as given back.
+    /// Expired unspent in the payment's lot, before the refund was initiated: they count as given back.
     pub expired: Points,
-    /// Under review when the refund set out: never credited, and not for the review to credit unless the refund fails.
+    /// Under review when the refund was initiated: never credited, and not for the review to credit unless the refund fails.
     pub withheld: Points,
 }
 
@@ -179,7 +179,7 @@ pub enum RefundState {
     Succeeded { at: Timestamp },
     /// The customer's bank does not take it: an operator says where it shall go.
     Abnormal,
-    /// WeChat gave it up: the money is the merchant's again.
+    /// WeChat closed it: the money is the merchant's again.
     Closed,
     /// WeChat refused it: the money is the merchant's again.
     Failed,
@@ -218,7 +218,7 @@ impl RefundStateKind {
 
     /// The number in the table.
     /// Whether WeChat never took it, and was not asked, or said so for good.
-    pub const fn is_untold(self) -> bool {
+    pub const fn never_reached_channel(self) -> bool {
         match self {
             Self::AwaitingApproval
             | Self::Rejected
@@ -286,7 +286,7 @@ impl RefundStateKind {
     }
 
     /// Whether it takes something from what can still be refunded.
-    pub const fn is_on_the_table(self) -> bool {
+    pub const fn counts_against_order(self) -> bool {
         match self {
             Self::Rejected | Self::Closed | Self::Failed | Self::Withdrawn => false,
             Self::AwaitingApproval
@@ -375,9 +375,9 @@ impl Refund {
         foreign.map_or_else(|| self.no().to_string(), str::to_owned)
     }
 
-    /// Whether nobody here asked for it, or it had been given up here: then nothing of it is in the books before it has arrived.
+    /// Whether nobody here asked for it, or it had ended here: then nothing of it is in the books before it has arrived.
     pub const fn is_foreign(&self) -> bool {
-        !matches!(self.origin, Origin::Here)
+        !matches!(self.origin, RefundOrigin::Here)
     }
 
     /// To the millisecond: it stands in the id.

@@ -46,7 +46,7 @@ pub enum RefundError {
     #[error("the refund is {}: it cannot be withdrawn", .0.name())]
     NotWithdrawable(RefundStateKind),
     #[error("WeChat is being told of the refund, or was a moment ago")]
-    BeingTold,
+    CallInProgress,
     /// Of the same caller, who is told which refund the key is about, if it may be seen.
     #[error("the key was used for another request")]
     KeyReused(Option<RefundNo>),
@@ -55,7 +55,7 @@ pub enum RefundError {
     ChannelRefused(String),
     /// WeChat's answer does not fit the refund or its order. The word is stable.
     #[error("WeChat's answer is wrong: {0}")]
-    AnswerWrong(&'static str),
+    AnswerMismatch(&'static str),
     #[error("WeChat does not answer")]
     ChannelUnknown,
     #[error("the books refuse the refund")]

@@ -4,9 +4,9 @@ use bytes::Bytes;
 use serde::Deserialize;
 use sqlx::{Row as _, mysql::MySqlRow};
 
-use super::{NoticeError, NoticeHeaders, Payments, Taken, callback};
+use super::{HandledCallback, NoticeError, NoticeHeaders, Payments, callback};
 use crate::{
-    audit::{self, Action, Actor},
+    audit::{self, Actor, AuditAction},
     db::{Db, DbError, Tx, Work},
     primitives::{Id, PageLimit, TenantId, Timestamp},
 };
@@ -20,7 +20,7 @@ pub enum CallbackOutcome {
     Ignored,
     /// It could not be taken, through no fault of its own.
     Failed,
-    NotBelieved,
+    Unverified,
     /// It changed nothing.
     Duplicate,
 }
@@ -32,7 +32,7 @@ impl CallbackOutcome {
         Self::Rejected,
         Self::Ignored,
         Self::Failed,
-        Self::NotBelieved,
+        Self::Unverified,
         Self::Duplicate,
     ];
 
@@ -44,7 +44,7 @@ impl CallbackOutcome {
             Self::Rejected => 3,
             Self::Ignored => 4,
             Self::Failed => 5,
-            Self::NotBelieved => 6,
+            Self::Unverified => 6,
             Self::Duplicate => 7,
         }
     }
@@ -61,7 +61,7 @@ impl CallbackOutcome {
             Self::Rejected => "rejected",
             Self::Ignored => "ignored",
             Self::Failed => "failed",
-            Self::NotBelieved => "not_believed",
+            Self::Unverified => "unverified",
             Self::Duplicate => "duplicate",
         }
     }
@@ -154,39 +154,40 @@ pub async fn find_callback(
 pub enum ReplayError {
     #[error("callback not found")]
     NotFound,
-    #[error("the callback is not believed: {0}")]
-    NotBelieved(#[source] NoticeError),
+    #[error("the callback is unverified: {0}")]
+    Unverified(#[source] NoticeError),
     #[error("database failure")]
     Db(#[from] DbError),
 }
 
-/// Plays a stored callback again, as if it came now. One that was believed when it came is not verified again; one that was not is, with the keys of today and
+/// Plays a stored callback again, as if it came now. One that was verified when it came is not verified again; one that was not is, with the keys of today and
 /// the time of its arrival. Playing one that was taken changes nothing.
 pub async fn replay_callback(
     payments: &Payments,
     tenant: TenantId,
     id: Id,
     by: Actor,
-) -> Result<Taken, ReplayError> {
+) -> Result<HandledCallback, ReplayError> {
     let stored = find_callback(&payments.db, tenant, id).await?;
     let stored = stored.ok_or(ReplayError::NotFound)?;
     let channel = payments.channels.of(tenant);
-    let (notice, event) = if stored.outcome == CallbackOutcome::NotBelieved {
-        let kept: Kept = stored
+    let (notice, event) = if stored.outcome == CallbackOutcome::Unverified {
+        let kept: StoredHeaders = stored
             .headers
             .as_deref()
             .and_then(|headers| serde_json::from_slice(headers).ok())
             .unwrap_or_default();
         let notice = channel
             .read_notice(kept.headers(), &stored.body, stored.received_at)
-            .map_err(ReplayError::NotBelieved)?;
+            .map_err(ReplayError::Unverified)?;
         let event = callback::event_id(tenant, &notice.id, notice.created_at);
         (notice, event)
     } else {
         let notice = channel.reread_notice(&stored.body);
-        (notice.map_err(ReplayError::NotBelieved)?, stored.id)
+        (notice.map_err(ReplayError::Unverified)?, stored.id)
     };
-    let taken = callback::handle(payments, tenant, notice, event, Bytes::from(stored.body)).await?;
+    let taken =
+        callback::handle_notice(payments, tenant, notice, event, Bytes::from(stored.body)).await?;
     metrics::counter!("callbacks_replayed_total", "outcome" => taken.name()).increment(1);
     let note = NoteReplay {
         tenant,
@@ -199,7 +200,7 @@ pub async fn replay_callback(
 }
 
 #[derive(Debug, Default, Deserialize)]
-struct Kept {
+struct StoredHeaders {
     timestamp: Option<String>,
     nonce: Option<String>,
     signature: Option<String>,
@@ -207,7 +208,7 @@ struct Kept {
     signature_type: Option<String>,
 }
 
-impl Kept {
+impl StoredHeaders {
     fn headers(&self) -> NoticeHeaders<'_> {
         NoticeHeaders {
             timestamp: self.timestamp.as_deref(),
@@ -223,7 +224,7 @@ impl Kept {
 struct NoteReplay {
     tenant: TenantId,
     id: Id,
-    taken: Taken,
+    taken: HandledCallback,
     by: Actor,
 }
 
@@ -234,17 +235,20 @@ impl Work for NoteReplay {
 
     async fn run(&self, tx: &mut Tx) -> Result<(), DbError> {
         let outcome = match self.taken {
-            Taken::Rejected(reason) => reason,
-            Taken::Settled | Taken::Refund | Taken::Duplicate | Taken::Ignored => self.taken.name(),
+            HandledCallback::Rejected(reason) => reason,
+            HandledCallback::Settled
+            | HandledCallback::Refund
+            | HandledCallback::Duplicate
+            | HandledCallback::Ignored => self.taken.name(),
         };
-        // What was not believed then, and is now, stands under WeChat's own id from here on.
+        // What was unverified then, and is now, stands under WeChat's own id from here on.
         sqlx::query("/* payments.note_replay */ UPDATE callback_events SET outcome = ? WHERE id = ? AND outcome = ?")
             .bind(CallbackOutcome::Duplicate.code())
             .bind(self.id.bytes().as_slice())
-            .bind(CallbackOutcome::NotBelieved.code())
+            .bind(CallbackOutcome::Unverified.code())
             .execute(tx.conn())
             .await?;
-        let action = Action::CallbackReplayed {
+        let action = AuditAction::CallbackReplayed {
             outcome: outcome.to_owned(),
         };
         audit::record(tx, self.tenant, &self.by, action, self.id).await

@@ -13,16 +13,16 @@
 //! later stays counted. Whoever is asked for a second word, the audit log says what for.
 
 use super::{
-    BookingError, Order, OrderSharing, Origin, Pace, Payments, PointsBack, PolicyTerms, Progress,
-    Refund, RefundError, RefundState, Why,
+    BookingError, Order, OrderSharing, Payments, PointsBack, PolicyTerms, Progress, Refund,
+    RefundError, RefundOrigin, RefundState, TimeScale, Why,
     booking::{book_refund, put_order, put_refund, shortfall, would_have_expired},
-    facts::evaluate_refund,
     refund::points_to_give_back,
     review::{want_review, withhold},
-    store::{GivenBack, Orders, Refunds, StaffRefunds},
+    risk_checks::evaluate_refund,
+    store::{Orders, Refunds, StaffRefundDay, StaffRefunds},
 };
 use crate::{
-    audit::{self, Action, Actor},
+    audit::{self, Actor, AuditAction},
     db::{Cx, Operation, Wanted, WorkingSet},
     idempotency::{Claim, KeyRow, Keys},
     ledger, merchants,
@@ -65,7 +65,7 @@ impl RefundRole {
     }
 
     /// What an order gives back at most by this person's word alone.
-    fn alone_max(self, terms: &PolicyTerms) -> Money {
+    fn own_limit(self, terms: &PolicyTerms) -> Money {
         match self {
             Self::Clerk(_) => terms.clerk_refund_max.min(terms.refund_review_above),
             Self::Owner(_) | Self::Operator => terms.refund_review_above,
@@ -73,7 +73,7 @@ impl RefundRole {
     }
 
     /// What an order gives back at most when this person agrees to somebody else's refund.
-    fn agree_max(self, terms: &PolicyTerms) -> Money {
+    fn approval_limit(self, terms: &PolicyTerms) -> Money {
         match self {
             Self::Clerk(_) => Money::ZERO,
             Self::Owner(_) => terms.refund_review_above,
@@ -110,19 +110,19 @@ pub struct RequestRefund {
 /// Fails with [`RefundError::Stopped`] when risk does not allow it; what risk wants looked at awaits a second person, whatever its amount.
 pub async fn request_refund(
     payments: &Payments,
-    wish: RequestRefund,
+    request: RequestRefund,
 ) -> Result<Refund, RefundError> {
-    if wish.reason.trim().is_empty() || !fits(&wish.reason) {
+    if request.reason.trim().is_empty() || !is_one_short_line(&request.reason) {
         return Err(RefundError::BadReason);
     }
-    check_merchant(payments, wish.tenant, &wish.by).await?;
-    let policy = payments.policies.current(wish.tenant).await?;
-    let evaluation = evaluate_refund(payments, &wish).await?;
-    let operation = AskRefund {
-        wish,
+    check_merchant(payments, request.tenant, &request.by).await?;
+    let policy = payments.policies.current(request.tenant).await?;
+    let evaluation = evaluate_refund(payments, &request).await?;
+    let operation = CreateRefund {
+        request,
         evaluation: evaluation.clone(),
         terms: policy.terms,
-        pace: payments.pace,
+        time_scale: payments.time_scale,
     };
     let db = payments.db.clone();
     let done = async move { db.submit(operation).await };
@@ -135,12 +135,12 @@ pub async fn request_refund(
 
 /// A refund, and whether it is what this request has made of it. False when the key did it before.
 #[derive(Debug)]
-struct Asked {
+struct RequestedRefund {
     refund: Box<Refund>,
     is_new: bool,
 }
 
-impl Asked {
+impl RequestedRefund {
     fn new(refund: Refund, is_new: bool) -> Self {
         Self {
             refund: Box::new(refund),
@@ -167,15 +167,15 @@ async fn check_merchant(
 }
 
 /// Both are read by people, and one goes to WeChat and comes back in its bill.
-pub(super) fn fits(text: &str) -> bool {
+pub(super) fn is_one_short_line(text: &str) -> bool {
     Text::parse(text, Length::Bytes(0, REASON_BYTES_MAX)).is_ok() && is_safe_in_bill(text)
 }
 
 #[derive(Debug, Clone)]
-struct AskRefund {
-    wish: RequestRefund,
+struct CreateRefund {
+    request: RequestRefund,
     terms: PolicyTerms,
-    pace: Pace,
+    time_scale: TimeScale,
     /// None when there was nothing to ask about.
     evaluation: Option<Evaluation>,
 }
@@ -194,48 +194,53 @@ impl RequestRefund {
     }
 }
 
-impl AskRefund {
-    /// What somebody else must agree for, if anything. `asked` is what the order gives back with this refund, `given` what this person gave back alone today. Nobody is
+impl CreateRefund {
+    /// What somebody else must agree for, if anything. `asked` is what the order gives back with this refund, `refunded_alone` what this person gave back alone today. Nobody is
     /// there who could answer a challenge of risk.
-    fn waits(&self, amount: Money, asked: Money, given: Money) -> Option<&'static str> {
+    fn approval_reason(
+        &self,
+        amount: Money,
+        asked: Money,
+        refunded_alone: Money,
+    ) -> Option<&'static str> {
         let ruled = self.evaluation.as_ref().map(Evaluation::action);
-        let (role, terms) = (self.wish.by.role, &self.terms);
+        let (role, terms) = (self.request.by.role, &self.terms);
         if ruled != Some(RiskAction::Allow) {
             return Some("risk");
         }
-        if asked > role.alone_max(terms) {
+        if asked > role.own_limit(terms) {
             return Some("order_limit");
         }
-        let day = given.checked_add(amount);
+        let day = refunded_alone.checked_add(amount);
         let fits = day.is_ok_and(|day| day <= terms.clerk_refund_day_max);
         (matches!(role, RefundRole::Clerk(_)) && !fits).then_some("day_limit")
     }
 
     /// What this person gave back alone on the day that counts.
-    fn given(&self, set: &WorkingSet, today: BusinessDay) -> (BusinessDay, Money) {
-        let staff = self.wish.by.staff();
-        GivenBack::on(
+    fn refunded_alone(&self, set: &WorkingSet, today: BusinessDay) -> (BusinessDay, Money) {
+        let staff = self.request.by.staff();
+        StaffRefundDay::on(
             staff.and_then(|staff| set.get::<StaffRefunds>(staff)),
             today,
         )
     }
 
     /// Counts a refund that this person makes alone.
-    fn count(
+    fn count_alone(
         &self,
         set: &mut WorkingSet,
         today: BusinessDay,
         amount: Money,
     ) -> Result<(), RefundError> {
-        let Some(staff) = self.wish.by.staff() else {
+        let Some(staff) = self.request.by.staff() else {
             return Ok(());
         };
-        let (day, given) = self.given(set, today);
+        let (day, refunded_alone) = self.refunded_alone(set, today);
         let version = set.get::<StaffRefunds>(staff).map_or(0, |row| row.version);
-        let counted = GivenBack {
-            tenant: self.wish.tenant,
+        let counted = StaffRefundDay {
+            tenant: self.request.tenant,
             day,
-            alone: given
+            alone: refunded_alone
                 .checked_add(amount)
                 .map_err(|_| RefundError::AboveYourLimit)?,
             version: version.saturating_add(1),
@@ -248,11 +253,11 @@ impl AskRefund {
     fn check(
         &self,
         order: &Order,
-        given: Money,
+        refunded_alone: Money,
     ) -> Result<(Money, Order, PointsBack, Option<&'static str>), RefundError> {
-        let wish = &self.wish;
+        let request = &self.request;
         let left = order.refundable();
-        let amount = wish.amount.unwrap_or(left);
+        let amount = request.amount.unwrap_or(left);
         let Some(payment) = order.state.payment() else {
             return Err(RefundError::NotPaid);
         };
@@ -273,8 +278,8 @@ impl AskRefund {
             .asked
             .checked_add(amount)
             .map_err(|_| RefundError::ExceedsRefundable { left })?;
-        // Whether they are there, under review, or gone, is looked at when the refund sets out.
-        let waits = self.waits(amount, asked, given);
+        // Whether they are there, under review, or gone, is looked at when the refund is initiated.
+        let approval_reason = self.approval_reason(amount, asked, refunded_alone);
         let due = match order.review {
             PointsReview::Voided => Points::ZERO,
             PointsReview::Open
@@ -284,50 +289,55 @@ impl AskRefund {
                 points_to_give_back(payment.points, order.amount, asked, order.refunds.points)
             }
         };
-        let next = order.ask_refund(amount, due).map_err(BookingError::from)?;
+        let next = order
+            .request_refund(amount, due)
+            .map_err(BookingError::from)?;
         let points = PointsBack {
             due,
             ..PointsBack::NONE
         };
-        Ok((amount, next, points, waits))
+        Ok((amount, next, points, approval_reason))
     }
 }
 
-impl Operation for AskRefund {
+impl Operation for CreateRefund {
     /// A stop is a reply and no refusal: the decision must be stored.
-    type Reply = Result<Asked, Stop>;
+    type Reply = Result<RequestedRefund, Stop>;
     type Refusal = RefundError;
     const NAME: &'static str = "payments.request_refund";
 
     fn lane(&self) -> Lane {
-        self.wish.order.lane()
+        self.request.order.lane()
     }
 
     fn rows(&self, want: &mut Wanted, set: &WorkingSet) {
-        want.row::<Keys>(self.wish.claim.id);
-        if set.has_loaded::<Keys>(self.wish.claim.id)
-            && let Some(used) = set.get::<Keys>(self.wish.claim.id)
+        want.row::<Keys>(self.request.claim.id);
+        if set.has_loaded::<Keys>(self.request.claim.id)
+            && let Some(used) = set.get::<Keys>(self.request.claim.id)
         {
             want.row::<Refunds>(RefundId::new(used.effect));
         }
-        if let Some(staff) = self.wish.by.staff() {
+        if let Some(staff) = self.request.by.staff() {
             want.row::<StaffRefunds>(staff);
         }
-        want_order_and_points(want, set, self.wish.order);
+        want_order_and_points(want, set, self.request.order);
     }
 
     fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<Self::Reply, RefundError> {
-        let wish = &self.wish;
-        if let Some(used) = set.get::<Keys>(wish.claim.id).copied() {
-            if used.request_hash != wish.claim.request_hash {
-                return Err(key_reused(set, used, wish.by.role));
+        let request = &self.request;
+        if let Some(used) = set.get::<Keys>(request.claim.id).copied() {
+            if used.request_hash != request.claim.request_hash {
+                return Err(key_reused(set, used, request.by.role));
             }
             let refund = set.get::<Refunds>(RefundId::new(used.effect)).cloned();
-            return Ok(Ok(Asked::new(refund.ok_or(RefundError::NotFound)?, false)));
+            return Ok(Ok(RequestedRefund::new(
+                refund.ok_or(RefundError::NotFound)?,
+                false,
+            )));
         }
         let order = set
-            .get::<Orders>(wish.order)
-            .filter(|order| wish.concerns(order))
+            .get::<Orders>(request.order)
+            .filter(|order| request.concerns(order))
             .cloned()
             .ok_or(RefundError::OrderNotFound)?;
         if let Some(payment) = order.state.payment()
@@ -336,27 +346,27 @@ impl Operation for AskRefund {
             return Err(RefundError::TooOld);
         }
         let today = cx.now().business_day();
-        let (_, given) = self.given(set, today);
-        let (amount, mut order, points, waits) = self.check(&order, given)?;
+        let (_, refunded_alone) = self.refunded_alone(set, today);
+        let (amount, mut order, points, approval_reason) = self.check(&order, refunded_alone)?;
         // Nothing could be asked because the order was not there a moment ago.
         let evaluation = self.evaluation.as_ref().ok_or(RefundError::OrderNotFound)?;
         if evaluation.action() == RiskAction::Block {
             let stop = evaluation.stop(set, cx, order.id.lane());
             return stop.map(Err).ok_or(RefundError::NotFound);
         }
-        let alone = waits.is_none();
+        let alone = approval_reason.is_none();
         let mut refund = Refund {
             id: RefundId::new(cx.new_id(order.id.lane())),
             tenant: order.tenant,
             order: order.id,
             merchant: order.merchant,
             amount,
-            reason: wish.reason.clone(),
-            requested_by: wish.by.actor.clone(),
+            reason: request.reason.clone(),
+            requested_by: request.by.actor.clone(),
             approved_by: None,
             points,
             late: false,
-            origin: Origin::Here,
+            origin: RefundOrigin::Here,
             version: 1,
             state: RefundState::AwaitingApproval,
             wechat_refund_id: None,
@@ -372,30 +382,37 @@ impl Operation for AskRefund {
         };
         if alone {
             withhold(&mut order, &mut refund)?;
-            set_out(set, cx, &order, &mut refund, (&self.terms, self.pace))?;
-            self.count(set, today, amount)?;
+            initiate(set, cx, &order, &mut refund, (&self.terms, self.time_scale))?;
+            self.count_alone(set, today, amount)?;
         } else if !order.is_under_review() {
             let expired = would_have_expired(set, today, &order, points.due)?;
             let taken = points.due.saturating_sub(expired);
             shortfall(set, today, &order, taken, self.terms.points_shortfall)?;
         }
         let used = KeyRow {
-            tenant: wish.tenant,
-            request_hash: wish.claim.request_hash,
+            tenant: request.tenant,
+            request_hash: request.claim.request_hash,
             effect: refund.id.id(),
             at: cx.now(),
         };
-        set.put::<Keys>(wish.claim.id, used);
+        set.put::<Keys>(request.claim.id, used);
         evaluation.store(set, cx, refund.id.id());
-        let asked = Action::RefundRequested {
+        let asked = AuditAction::RefundRequested {
             order: order.no(),
             amount,
-            waits,
+            approval_reason,
         };
-        audit::note(set, cx, wish.tenant, &wish.by.actor, asked, &refund.no());
-        put_order(set, cx, order, Why::RefundAsked, Some(&wish.by.actor));
-        put_refund(set, cx, refund.clone(), &wish.by.actor, &wish.reason);
-        Ok(Ok(Asked::new(refund, true)))
+        audit::note(
+            set,
+            cx,
+            request.tenant,
+            &request.by.actor,
+            asked,
+            &refund.no(),
+        );
+        put_order(set, cx, order, Why::RefundAsked, Some(&request.by.actor));
+        put_refund(set, cx, refund.clone(), &request.by.actor, &request.reason);
+        Ok(Ok(RequestedRefund::new(refund, true)))
     }
 }
 
@@ -418,29 +435,29 @@ pub(super) fn want_order_and_points(want: &mut Wanted, set: &WorkingSet, order: 
 }
 
 /// Books the refund and lets it go on its way: to WeChat, or first to the receivers of shares.
-pub(super) fn set_out(
+pub(super) fn initiate(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
     order: &Order,
     refund: &mut Refund,
-    (terms, pace): (&PolicyTerms, Pace),
+    (terms, time_scale): (&PolicyTerms, TimeScale),
 ) -> Result<(), RefundError> {
     book_refund(set, cx, order, refund, terms.points_shortfall)?;
     match order.sharing {
-        OrderSharing::Under | OrderSharing::Done => {
+        OrderSharing::InProgress | OrderSharing::Done => {
             refund.state = RefundState::Returning;
             refund.attempts.next_at = Some(cx.now());
         }
         OrderSharing::No | OrderSharing::Wanted => {
             refund.state = RefundState::Accepted;
             // A job takes over should this process die before it has called; not while it may still be calling, with its retries.
-            refund.attempts.next_at = Some(pace.after(cx.now(), FIRST_CALL_SECONDS));
+            refund.attempts.next_at = Some(time_scale.after(cx.now(), FIRST_CALL_SECONDS));
         }
     }
     Ok(())
 }
 
-/// An order whose refund sets out after it had waited for a second person: of points under review its part is withheld, and none are asked back that were voided meanwhile.
+/// An order whose refund is initiated after it had waited for a second person: of points under review its part is withheld, and none are asked back that were voided meanwhile.
 /// Writes the order's row if that changes it.
 fn as_reviewed(
     set: &mut WorkingSet,
@@ -486,31 +503,31 @@ pub async fn decide_refund(
     payments: &Payments,
     decision: DecideRefund,
 ) -> Result<Refund, RefundError> {
-    if !fits(&decision.note) {
+    if !is_one_short_line(&decision.note) {
         return Err(RefundError::BadReason);
     }
     if decision.agree {
         check_merchant(payments, decision.tenant, &decision.by).await?;
     }
     let policy = payments.policies.current(decision.tenant).await?;
-    let operation = Decide {
+    let operation = DecideRefundOperation {
         decision,
         terms: policy.terms,
-        pace: payments.pace,
+        time_scale: payments.time_scale,
     };
     let asked = payments.db.submit(operation).await?;
     Ok(super::submit_if_new(payments, *asked.refund, asked.is_new).await)
 }
 
 #[derive(Debug, Clone)]
-struct Decide {
+struct DecideRefundOperation {
     decision: DecideRefund,
     terms: PolicyTerms,
-    pace: Pace,
+    time_scale: TimeScale,
 }
 
-impl Operation for Decide {
-    type Reply = Asked;
+impl Operation for DecideRefundOperation {
+    type Reply = RequestedRefund;
     type Refusal = RefundError;
     const NAME: &'static str = "payments.decide_refund";
 
@@ -533,11 +550,15 @@ impl Operation for Decide {
         }
     }
 
-    fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<Asked, RefundError> {
+    fn decide(
+        &self,
+        set: &mut WorkingSet,
+        cx: &mut Cx<'_>,
+    ) -> Result<RequestedRefund, RefundError> {
         let Self {
             decision,
             terms,
-            pace,
+            time_scale,
         } = self;
         let by = &decision.by;
         let refund = set
@@ -549,7 +570,7 @@ impl Operation for Decide {
             if used.request_hash != decision.claim.request_hash {
                 return Err(key_reused(set, used, by.role));
             }
-            return Ok(Asked::new(refund, false));
+            return Ok(RequestedRefund::new(refund, false));
         }
         let order = set
             .get::<Orders>(refund.order)
@@ -563,7 +584,7 @@ impl Operation for Decide {
             return Err(RefundError::SamePerson);
         }
         // The order's sum has this refund in it, and what else was asked for.
-        if decision.agree && order.refunds.asked > by.role.agree_max(terms) {
+        if decision.agree && order.refunds.asked > by.role.approval_limit(terms) {
             return Err(RefundError::AboveYourLimit);
         }
         let mut decided = Refund {
@@ -579,11 +600,11 @@ impl Operation for Decide {
                 return Err(RefundError::ExceedsRefundable { left });
             }
             let order = as_reviewed(set, cx, order, &mut decided, &by.actor)?;
-            set_out(set, cx, &order, &mut decided, (terms, *pace))?;
+            initiate(set, cx, &order, &mut decided, (terms, *time_scale))?;
         } else {
             decided.state = RefundState::Rejected;
             let mut order = order
-                .drop_refund(decided.amount, decided.points)
+                .cancel_refund(decided.amount, decided.points)
                 .map_err(BookingError::from)?;
             // WeChat never heard of it: it is not one of the fifty.
             order.refunds.count = order.refunds.count.saturating_sub(1);
@@ -603,23 +624,26 @@ impl Operation for Decide {
         };
         let amount = decided.amount;
         let action = if decision.agree {
-            Action::RefundApproved { amount }
+            AuditAction::RefundApproved { amount }
         } else {
-            Action::RefundRejected { amount }
+            AuditAction::RefundRejected { amount }
         };
         audit::note(set, cx, decision.tenant, &by.actor, action, &decided.no());
         put_refund(set, cx, decided.clone(), &by.actor, why);
-        Ok(Asked::new(decided, true))
+        Ok(RequestedRefund::new(decided, true))
     }
 }
 
 /// The operations by themselves, for tests that need no database.
 #[cfg(test)]
 pub(crate) mod in_memory {
-    use super::{AskRefund, Decide, DecideRefund, PolicyTerms, Refund, RefundError, RequestRefund};
+    use super::{
+        CreateRefund, DecideRefund, DecideRefundOperation, PolicyTerms, Refund, RefundError,
+        RequestRefund,
+    };
     use crate::{
         db::{Operation, batch::memory::Memory},
-        payments::Pace,
+        payments::TimeScale,
         primitives::Timestamp,
         risk::Evaluation,
     };
@@ -628,13 +652,13 @@ pub(crate) mod in_memory {
     pub(crate) fn ask(
         memory: &mut Memory,
         now: Timestamp,
-        wish: RequestRefund,
+        request: RequestRefund,
         (evaluation, terms): (Evaluation, PolicyTerms),
     ) -> Result<Refund, RefundError> {
-        let operation = AskRefund {
-            wish,
+        let operation = CreateRefund {
+            request,
             terms,
-            pace: Pace::default(),
+            time_scale: TimeScale::default(),
             evaluation: Some(evaluation),
         };
         Ok(*memory.decide(now, &operation)??.refund)
@@ -667,11 +691,11 @@ pub(crate) mod in_memory {
         Ok(*decided?.refund)
     }
 
-    fn deciding(decision: DecideRefund, terms: PolicyTerms) -> Decide {
-        Decide {
+    fn deciding(decision: DecideRefund, terms: PolicyTerms) -> DecideRefundOperation {
+        DecideRefundOperation {
             decision,
             terms,
-            pace: Pace::default(),
+            time_scale: TimeScale::default(),
         }
     }
 }

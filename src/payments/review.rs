@@ -12,7 +12,7 @@
 //!
 //! # Refunds of points under review
 //!
-//! A refund does not wait for the review, nor does it end it: it **withholds** its part of the points, in the proportion of the money, from the moment at which it sets out
+//! A refund does not wait for the review, nor does it end it: it **withholds** its part of the points, in the proportion of the money, from the moment at which it is initiated
 //! (`refunds.points_withheld`, summed up on the order as [`RefundSums::withheld`](super::RefundSums::withheld)). Nothing is booked for that, since nothing was credited: the
 //! pending entry stays whole until the review is decided, and credits what is not withheld then. What becomes of a withheld part, the refund says when it ends:
 //!
@@ -23,10 +23,10 @@
 //!
 //! - **A second refund** withholds its own part. Parts are of the sum of all refunds asked for, so pieces withhold what the whole would, and a refund too small for a point
 //!   withholds none. After the points are credited refunds take points back as ever; after they are voided there are none to take.
-//! - **A refund that awaits a second person** withholds nothing: it does when it sets out, from what the review has come to by then.
+//! - **A refund that awaits a second person** withholds nothing: it does when it is initiated, from what the review has come to by then.
 //! - **What people see**: the review's `points` are those that it may come to release, those of refunds under way included, for these may still fail; above a limit two people
 //!   must agree to all of them. The customer's pending points are the pending entry: all of it until the decision.
-//! - **A refund that somebody else made** (`foreign.rs`) withholds its part from the first word on, as if what of ours cannot arrive beside it were gone already. So for a
+//! - **A refund that somebody else made** (`foreign_refund.rs`) withholds its part from the first word on, as if what of ours cannot arrive beside it were gone already. So for a
 //!   while more may be withheld than was earned; then the review credits nothing, and whichever of the refunds fails gives back what is above what the others withhold.
 //! - **Reported** as points voided ([`PointsMove::Voided`]), and returned to the total cap of the rule, when it is certain that they are gone.
 //! - **Killed half-way**: each step is one commit, and what is under way is in the rows of the refund and the review: the refund's job and the review's time-out go on from
@@ -39,7 +39,7 @@ use super::{
     store::Orders,
 };
 use crate::{
-    audit::{self, Action, Actor},
+    audit::{self, Actor, AuditAction},
     db::{Cx, Operation, SubmitError, Wanted, WorkingSet},
     idempotency::{Claim, KeyRow, Keys},
     ledger::{self, Draft, LedgerError, Phase, Resolution, Transfers},
@@ -57,7 +57,7 @@ const NOTE_MAX: usize = 200;
 
 /// What a person does with a review.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ReviewWord {
+pub enum ReviewCommand {
     /// Keep others away for half an hour.
     Claim,
     Unclaim,
@@ -72,7 +72,7 @@ pub enum ReviewWord {
 pub struct DecideReview {
     pub tenant: TenantId,
     pub id: ReviewId,
-    pub word: ReviewWord,
+    pub command: ReviewCommand,
     pub by: Actor,
     /// For approvals and rejections: the same key is the same word.
     pub claim: Option<Claim>,
@@ -86,20 +86,22 @@ pub async fn decide_review(
     let DecideReview {
         tenant,
         id,
-        word,
+        command,
         by,
         claim,
     } = decision;
-    let word = match word {
-        ReviewWord::Claim => Word::Claim,
-        ReviewWord::Unclaim => Word::Unclaim,
-        ReviewWord::Approve(note) => Word::Approve(checked(&note)?),
-        ReviewWord::Reject(note) => Word::Reject(checked(&note)?.ok_or(ReviewError::NoteNeeded)?),
+    let command = match command {
+        ReviewCommand::Claim => ReviewStep::Claim,
+        ReviewCommand::Unclaim => ReviewStep::Unclaim,
+        ReviewCommand::Approve(note) => ReviewStep::Approve(checked(&note)?),
+        ReviewCommand::Reject(note) => {
+            ReviewStep::Reject(checked(&note)?.ok_or(ReviewError::NoteNeeded)?)
+        }
     };
     let operation = TurnReview {
         tenant: Some(tenant),
         id,
-        word,
+        command,
         by,
         claim,
         policy: payments.risk.review_policy(),
@@ -112,7 +114,7 @@ pub async fn time_out_review(payments: &Payments, id: ReviewId) -> Result<Review
     let operation = TurnReview {
         tenant: None,
         id,
-        word: Word::TimeOut,
+        command: ReviewStep::TimeOut,
         by: Actor::new("timeout"),
         claim: None,
         policy: payments.risk.review_policy(),
@@ -136,7 +138,7 @@ fn checked(note: &str) -> Result<Option<String>, ReviewError> {
 }
 
 #[derive(Debug, Clone)]
-enum Word {
+enum ReviewStep {
     Claim,
     Unclaim,
     Approve(Option<String>),
@@ -150,7 +152,7 @@ struct TurnReview {
     /// None for the job, which serves all.
     tenant: Option<TenantId>,
     id: ReviewId,
-    word: Word,
+    command: ReviewStep,
     by: Actor,
     claim: Option<Claim>,
     policy: ReviewPolicy,
@@ -163,7 +165,7 @@ impl TurnReview {
         row: &ReviewRow,
         unknown: bool,
         cx: &Cx<'_>,
-    ) -> Result<(ReviewRow, Action), ReviewError> {
+    ) -> Result<(ReviewRow, AuditAction), ReviewError> {
         let (by, now, points) = (&self.by, cx.now(), row.points);
         // Nobody knows how much of the money is gone: a time-out credits nothing.
         let then = if unknown {
@@ -171,27 +173,27 @@ impl TurnReview {
         } else {
             self.policy.on_timeout
         };
-        Ok(match &self.word {
-            Word::Claim => (row.claim(by, now)?, Action::ReviewClaimed),
-            Word::Unclaim => (row.unclaim(by, now)?, Action::ReviewUnclaimed),
-            Word::Approve(note) => match row.approve(by, note.clone(), &self.policy, now)? {
+        Ok(match &self.command {
+            ReviewStep::Claim => (row.claim(by, now)?, AuditAction::ReviewClaimed),
+            ReviewStep::Unclaim => (row.unclaim(by, now)?, AuditAction::ReviewUnclaimed),
+            ReviewStep::Approve(note) => match row.approve(by, note.clone(), &self.policy, now)? {
                 Approval::First(row) => {
                     let decided = false;
-                    (row, Action::ReviewApproved { points, decided })
+                    (row, AuditAction::ReviewApproved { points, decided })
                 }
                 Approval::Decided(row) => {
                     let decided = true;
-                    (row, Action::ReviewApproved { points, decided })
+                    (row, AuditAction::ReviewApproved { points, decided })
                 }
             },
-            Word::Reject(note) => {
+            ReviewStep::Reject(note) => {
                 let row = row.reject(by, note.clone(), now)?;
-                (row, Action::ReviewRejected { points })
+                (row, AuditAction::ReviewRejected { points })
             }
-            Word::TimeOut => {
+            ReviewStep::TimeOut => {
                 let row = row.time_out(then, by.clone(), now)?;
                 let released = row.state.released() == Some(true);
-                (row, Action::ReviewTimedOut { points, released })
+                (row, AuditAction::ReviewTimedOut { points, released })
             }
         })
     }
@@ -204,11 +206,13 @@ impl TurnReview {
                 points::requested_by(set, PointsTransactionId::new(self.id.cause()))
             }
         };
-        match self.word {
-            Word::Approve(_) if asked_by == Some(&self.by) => Err(ReviewError::SamePerson),
-            Word::Approve(_) | Word::Claim | Word::Unclaim | Word::Reject(_) | Word::TimeOut => {
-                Ok(())
-            }
+        match self.command {
+            ReviewStep::Approve(_) if asked_by == Some(&self.by) => Err(ReviewError::SamePerson),
+            ReviewStep::Approve(_)
+            | ReviewStep::Claim
+            | ReviewStep::Unclaim
+            | ReviewStep::Reject(_)
+            | ReviewStep::TimeOut => Ok(()),
         }
     }
 }
@@ -424,7 +428,7 @@ pub(super) fn want_review(want: &mut Wanted, set: &WorkingSet, order: &Order) {
     }
 }
 
-/// A refund sets out: of points under review its part is withheld. The order's row is the caller's to write.
+/// A refund is initiated: of points under review its part is withheld. The order's row is the caller's to write.
 pub(super) fn withhold(order: &mut Order, refund: &mut Refund) -> Result<(), LedgerError> {
     if !order.is_under_review() {
         return Ok(());
@@ -537,12 +541,12 @@ pub(super) fn turning(
     id: ReviewId,
     released: bool,
 ) -> impl Operation<Reply = ReviewRow, Refusal = ReviewError> {
-    let word = if released {
-        Word::Approve(None)
+    let command = if released {
+        ReviewStep::Approve(None)
     } else {
-        Word::Reject("no".to_owned())
+        ReviewStep::Reject("no".to_owned())
     };
-    turn_review(id, word, ReviewPolicy::default())
+    turn_review(id, command, ReviewPolicy::default())
 }
 
 /// The same of the time-out.
@@ -555,15 +559,15 @@ pub(super) fn timing_out(
         on_timeout: then,
         ..ReviewPolicy::default()
     };
-    turn_review(id, Word::TimeOut, policy)
+    turn_review(id, ReviewStep::TimeOut, policy)
 }
 
 #[cfg(test)]
-fn turn_review(id: ReviewId, word: Word, policy: ReviewPolicy) -> TurnReview {
+fn turn_review(id: ReviewId, command: ReviewStep, policy: ReviewPolicy) -> TurnReview {
     TurnReview {
         tenant: None,
         id,
-        word,
+        command,
         by: Actor::new("test"),
         claim: None,
         policy,

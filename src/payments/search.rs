@@ -1,6 +1,6 @@
 //! What lists of payments and refunds are narrowed by besides whose they are and how they stand.
 
-use super::foreign::key_of;
+use super::foreign_refund::key_of;
 use crate::{
     db::Sql,
     primitives::{Id, Money, RefundNo, TenantId, Timestamp},

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::{
     Applied, BookingError, CallbackOutcome, ExceptionKind, Late, LatePayment, Order, OrderState,
-    Origin, PaidNotice, Payment, Payments, PointsBack, Policy, Progress, Refund, RefundError,
+    PaidNotice, Payment, Payments, PointsBack, Policy, Progress, Refund, RefundError, RefundOrigin,
     RefundState, Why,
     booking::{book_refund, book_settlement, points_account, put_exception, put_order, put_refund},
-    credit::{Credit, Ruled, evaluate_credit, hold_points, tell_points},
+    credit::{Credit, CreditRisk, evaluate_credit, hold_points, tell_points},
     find::refunds_of,
     plausible::{Plausible, plausible},
     store::{AlarmRow, Alarms, CallbackRow, Callbacks, Orders},
@@ -27,7 +27,7 @@ use crate::{
 
 /// What the channel says of refunds with the payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum SaidRefunded {
+enum ReportedRefund {
     No,
     /// That there is one, perhaps ours.
     Something,
@@ -45,29 +45,29 @@ pub struct SettlePayment {
     ours: bool,
     rules: Arc<Rules>,
     policy: Arc<Policy>,
-    /// The channel says with the payment that something of it was refunded, and not how much: see `foreign.rs`.
-    refunded: SaidRefunded,
+    /// The channel says with the payment that something of it was refunded, and not how much: see `foreign_refund.rs`.
+    refunded: ReportedRefund,
     /// The callback as received; none for a query.
     callback: Option<(Id, bytes::Bytes)>,
     /// Who paid an order that had no customer.
     payer: Option<Payer>,
     /// What risk says of the points.
-    ruled: Ruled,
+    credit_risk: CreditRisk,
     /// Another order here was paid by the same transaction: found when this one was to be written.
     transaction_is_taken: bool,
 }
 
 /// Why a payment is not settled now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Unsettled {
+pub enum SettleError {
     #[error(transparent)]
     Booking(#[from] BookingError),
     /// Risk is on and was not asked, or was asked about fewer points than are to be credited: the order was not found then, or its caps left less. It will be the next time.
     #[error("risk was not asked")]
-    NotRuled,
+    NotEvaluated,
 }
 
-impl From<LedgerError> for Unsettled {
+impl From<LedgerError> for SettleError {
     fn from(error: LedgerError) -> Self {
         Self::Booking(error.into())
     }
@@ -83,15 +83,15 @@ pub(super) enum Payer {
 
 /// What became of the channel's word.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Settled {
+pub enum SettleOutcome {
     /// Money and points are in the books, now; the points perhaps pending.
     Now { points: Points },
     /// They were before.
     Before,
-    /// Soundly signed and still wrong: stored with an alarm, nothing credited. The word is stable.
+    /// Authentic but mismatched: stored with an alarm, nothing credited. The word is stable.
     Rejected(&'static str),
     /// The order has no customer yet: look up who paid and ask again. Nothing was changed.
-    WhoPaid,
+    PayerNeeded,
 }
 
 /// Settles what the channel says, by callback or by query, under the merchant's rule and the policy in force.
@@ -100,7 +100,7 @@ pub(super) async fn settle(
     tenant: TenantId,
     (notice, refunded): (PaidNotice, bool),
     callback: Option<(Id, bytes::Bytes)>,
-) -> Result<Settled, DbError> {
+) -> Result<SettleOutcome, DbError> {
     let order = notice.out_trade_no.parse::<OrderNo>().ok();
     let rules = match order {
         // Whatever can still be found out of the order: it is not earlier than this. (A time that cannot be comes to the order's, or to now, either way.)
@@ -116,35 +116,38 @@ pub(super) async fn settle(
     operation.refunded = match operation.order {
         Some(order) if refunded => {
             let ours = refunds_of(&payments.db, order).await?;
-            if ours.iter().all(|refund| refund.state.kind().is_untold()) {
-                SaidRefunded::Unexplained
+            if ours
+                .iter()
+                .all(|refund| refund.state.kind().never_reached_channel())
+            {
+                ReportedRefund::Unexplained
             } else {
-                SaidRefunded::Something
+                ReportedRefund::Something
             }
         }
-        _ => SaidRefunded::No,
+        _ => ReportedRefund::No,
     };
-    for _ in 0..RULINGS_MAX {
-        (operation.ruled, operation.payer) = evaluate_credit(
+    for _ in 0..EVALUATIONS_MAX {
+        (operation.credit_risk, operation.payer) = evaluate_credit(
             payments,
             (tenant, operation.order),
             &operation.notice,
             &operation.rules,
         )
         .await?;
-        let said = operation.ruled.clone();
-        let settled = ruled_on(payments, tenant, operation.clone()).await?;
+        let said = operation.credit_risk.clone();
+        let settled = submit_evaluated(payments, tenant, operation.clone()).await?;
         let credited = match &settled {
-            Some(Settled::Now { points }) => Some(!points.is_zero()),
+            Some(SettleOutcome::Now { points }) => Some(!points.is_zero()),
             // Whoever did that has told what became of it. And of an unknown payer nothing was asked.
-            Some(Settled::Before | Settled::WhoPaid) => None,
-            Some(Settled::Rejected(_)) | None => Some(false),
+            Some(SettleOutcome::Before | SettleOutcome::PayerNeeded) => None,
+            Some(SettleOutcome::Rejected(_)) | None => Some(false),
         };
         if credited == Some(false)
             && said.was_asked()
             && let Some(order) = operation.order
         {
-            payments.recent.forget(order);
+            payments.recent.evict(order);
         }
         if let Some(credited) = credited {
             said.conclude(credited).await;
@@ -158,18 +161,18 @@ pub(super) async fn settle(
 
 /// How often risk is asked about a payment whose caps move meanwhile, before WeChat is asked to tell
 /// it again.
-const RULINGS_MAX: usize = 3;
+const EVALUATIONS_MAX: usize = 3;
 
 /// Submits with what risk said. None when it was not asked about what is to be credited.
-async fn ruled_on(
+async fn submit_evaluated(
     payments: &Payments,
     tenant: TenantId,
     operation: SettlePayment,
-) -> Result<Option<Settled>, DbError> {
+) -> Result<Option<SettleOutcome>, DbError> {
     // Only an order that the merchant showed lacks a customer: its operation is needed a second time.
     let again = operation.clone();
     match submit(payments, operation).await? {
-        Some(Settled::WhoPaid) => {
+        Some(SettleOutcome::PayerNeeded) => {
             let payer = Some(who_paid(payments, tenant, &again.notice).await?);
             submit(payments, SettlePayment { payer, ..again }).await
         }
@@ -193,7 +196,10 @@ pub(super) async fn who_paid(
 const TRANSACTION_KEY: &str = "payment_orders_transaction";
 
 /// None when risk was not asked about what is to be credited.
-async fn submit(payments: &Payments, operation: SettlePayment) -> Result<Option<Settled>, DbError> {
+async fn submit(
+    payments: &Payments,
+    operation: SettlePayment,
+) -> Result<Option<SettleOutcome>, DbError> {
     let mut rejected = operation.clone();
     let outcome = match payments.db.submit(operation).await {
         // One payment for two orders: whichever comes second is wrong, and stays so.
@@ -205,9 +211,9 @@ async fn submit(payments: &Payments, operation: SettlePayment) -> Result<Option<
     };
     match outcome {
         Ok(settled) => Ok(Some(settled)),
-        Err(SubmitError::Refused(Unsettled::NotRuled)) => Ok(None),
+        Err(SubmitError::Refused(SettleError::NotEvaluated)) => Ok(None),
         Err(SubmitError::Db(error)) => Err(error),
-        Err(SubmitError::Refused(Unsettled::Booking(refusal))) => {
+        Err(SubmitError::Refused(SettleError::Booking(refusal))) => {
             tracing::error!(reason = %refusal, "the books refused a settlement");
             Err(DbError::Inconsistent("the books refused a settlement"))
         }
@@ -231,31 +237,31 @@ impl SettlePayment {
             ours,
             rules,
             policy,
-            refunded: SaidRefunded::No,
+            refunded: ReportedRefund::No,
             callback,
             payer: None,
-            ruled: Ruled::Off,
+            credit_risk: CreditRisk::Off,
             transaction_is_taken: false,
         }
     }
 
     /// With what risk says, and whether the channel says that something was refunded.
     #[cfg(test)]
-    pub(super) fn with(self, ruled: Ruled, refunded: bool) -> Self {
+    pub(super) fn with(self, credit_risk: CreditRisk, refunded: bool) -> Self {
         let refunded = if refunded {
-            SaidRefunded::Something
+            ReportedRefund::Something
         } else {
-            SaidRefunded::No
+            ReportedRefund::No
         };
         Self {
             refunded,
-            ruled,
+            credit_risk,
             ..self
         }
     }
 
     /// Everything of WeChat's list of checks (§12.7) that the order can tell.
-    fn objection(&self, order: Option<&Order>) -> Option<&'static str> {
+    fn mismatch(&self, order: Option<&Order>) -> Option<&'static str> {
         let Some(order) = order.filter(|order| order.tenant == self.tenant) else {
             return Some("unknown_order");
         };
@@ -322,7 +328,12 @@ impl SettlePayment {
 
     /// What the payment earns, after risk and caps; counts it on the account and the budget. What is held for a review counts like what is credited: it was earned on
     /// this day, and whatever the review comes to, the caps of the day stay as they are.
-    fn earn(&self, set: &mut WorkingSet, cx: &Cx<'_>, order: &Order) -> Result<Points, Unsettled> {
+    fn earn(
+        &self,
+        set: &mut WorkingSet,
+        cx: &Cx<'_>,
+        order: &Order,
+    ) -> Result<Points, SettleError> {
         let Some(customer) = order.customer else {
             return Ok(Points::ZERO);
         };
@@ -346,7 +357,7 @@ impl SettlePayment {
         if credited.is_zero() {
             return Ok(credited);
         }
-        match self.ruled.credit(order, credited)? {
+        match self.credit_risk.credit(order, credited)? {
             Credit::Refused => return Ok(Points::ZERO),
             Credit::AtOnce | Credit::Held => {}
         }
@@ -383,9 +394,9 @@ impl SettlePayment {
     }
 
     /// Why the points wait for a person whatever risk says: how much is gone of the money is not known, or not when it was paid.
-    fn doubt(&self, order: &Order, now: Timestamp) -> Option<&'static str> {
-        if self.refunded == SaidRefunded::No {
-            self.paid_at(order, now).odd.map(|_| "wrong_time")
+    fn hold_reason(&self, order: &Order, now: Timestamp) -> Option<&'static str> {
+        if self.refunded == ReportedRefund::No {
+            self.paid_at(order, now).odd.map(|_| "implausible_time")
         } else {
             Some("refunded_elsewhere")
         }
@@ -396,10 +407,10 @@ impl SettlePayment {
         let about = (Some(order), None);
         if let Some(odd) = self.paid_at(order, cx.now()).odd {
             let detail = format!("WeChat dates the payment {odd}");
-            let kind = ExceptionKind::WrongTime;
+            let kind = ExceptionKind::ImplausibleTime;
             put_exception(set, cx, self.tenant, kind, about, detail, None);
         }
-        if self.refunded != SaidRefunded::No {
+        if self.refunded != ReportedRefund::No {
             let detail = "WeChat says that something of it was refunded, and not how much".into();
             let kind = ExceptionKind::ForeignRefund;
             put_exception(set, cx, self.tenant, kind, about, detail, None);
@@ -408,9 +419,9 @@ impl SettlePayment {
 
     /// The order is paid here already, and the channel says that something was refunded. Unless a refund of ours explains it, or it is known, it is noted.
     fn note_refunded(&self, set: &mut WorkingSet, cx: &mut Cx<'_>, order: &Order) {
-        if self.refunded != SaidRefunded::No
+        if self.refunded != ReportedRefund::No
             && let Ok(Applied::Now(unknown)) =
-                order.refunded_unknown(self.refunded == SaidRefunded::Unexplained)
+                order.mark_unknown_refund(self.refunded == ReportedRefund::Unexplained)
         {
             self.raise(set, cx, &unknown);
             put_order(set, cx, unknown, Why::RefundedElsewhere, None);
@@ -422,15 +433,15 @@ impl SettlePayment {
         set: &mut WorkingSet,
         cx: &mut Cx<'_>,
         order: &Order,
-    ) -> Result<Settled, Unsettled> {
+    ) -> Result<SettleOutcome, SettleError> {
         let points = self.earn(set, cx, order)?;
         let paid = order.pay(self.payment(cx, order, points, Late::No));
         let paid = match paid.map_err(BookingError::from)? {
             Applied::Now(paid) => paid,
-            Applied::Before => return Ok(Settled::Before),
+            Applied::Before => return Ok(SettleOutcome::Before),
         };
         self.book(set, cx, paid, self.why())?;
-        Ok(Settled::Now { points })
+        Ok(SettleOutcome::Now { points })
     }
 
     /// Writes a paid order, its entries, its events, risk's decision and the callback. Gives the order as it was written.
@@ -440,25 +451,25 @@ impl SettlePayment {
         cx: &mut Cx<'_>,
         mut paid: Order,
         why: Why,
-    ) -> Result<Order, Unsettled> {
+    ) -> Result<Order, SettleError> {
         let Some(payment) = paid.state.payment().cloned() else {
             let inconsistent = cx.inconsistent("an order is paid without a payment");
             return Err(BookingError::from(inconsistent).into());
         };
         let points = payment.points;
-        paid.refunds.unknown = self.refunded != SaidRefunded::No;
-        let doubt = self.doubt(&paid, cx.now());
+        paid.refunds.unknown = self.refunded != ReportedRefund::No;
+        let hold_reason = self.hold_reason(&paid, cx.now());
         let held = !points.is_zero()
-            && (self.ruled.credit(&paid, points)? == Credit::Held || doubt.is_some());
+            && (self.credit_risk.credit(&paid, points)? == Credit::Held || hold_reason.is_some());
         let at_once = if held { Points::ZERO } else { payment.points };
         let lot = payment.points_expired_from;
         book_settlement(set, cx, &paid, at_once, lot)?;
         if held {
-            paid.review = hold_points(set, cx, &paid, &payment, (&self.ruled, doubt))?;
+            paid.review = hold_points(set, cx, &paid, &payment, (&self.credit_risk, hold_reason))?;
         } else {
             tell_points(cx, &paid, PointsMove::Earned, payment.points);
         }
-        self.ruled.note(set, cx, &paid, points);
+        self.credit_risk.note(set, cx, &paid, points);
         self.raise(set, cx, &paid);
         let event = Event::PaymentSettled {
             order: paid.id,
@@ -476,16 +487,16 @@ impl SettlePayment {
         Ok(paid)
     }
 
-    /// The order had been given up, and WeChat has the money: by policy it counts after all, or it goes back at once.
+    /// The order had been closed, and WeChat has the money: by policy it counts after all, or it goes back at once.
     fn settle_late(
         &self,
         set: &mut WorkingSet,
         cx: &mut Cx<'_>,
         order: &Order,
-    ) -> Result<Settled, Unsettled> {
+    ) -> Result<SettleOutcome, SettleError> {
         let (late, why, resolution) = match self.policy.terms.late_payment {
             // Somebody was faster, and how much is left to give back is not known: a person gives back the rest.
-            LatePayment::Refund if self.refunded != SaidRefunded::No => {
+            LatePayment::Refund if self.refunded != ReportedRefund::No => {
                 (Late::Reopened, Why::LateReopened, None)
             }
             LatePayment::Refund => (Late::Refunded, Why::LateRefunded, Some("refunded")),
@@ -503,11 +514,11 @@ impl SettlePayment {
         if late == Late::Reopened {
             let about = (Some(&paid), None);
             put_exception(set, cx, self.tenant, kind, about, detail, resolution);
-            return Ok(Settled::Now { points });
+            return Ok(SettleOutcome::Now { points });
         }
         let by_policy = Actor::new("tenant");
         let asked = paid
-            .ask_refund(paid.amount, Points::ZERO)
+            .request_refund(paid.amount, Points::ZERO)
             .map_err(BookingError::from)?;
         let mut refund = Refund {
             id: RefundId::new(cx.new_id(paid.id.lane())),
@@ -520,7 +531,7 @@ impl SettlePayment {
             approved_by: None,
             points: PointsBack::NONE,
             late: true,
-            origin: Origin::Here,
+            origin: RefundOrigin::Here,
             version: 1,
             state: RefundState::Accepted,
             wechat_refund_id: None,
@@ -552,9 +563,9 @@ impl SettlePayment {
             cx,
             refund,
             &by_policy,
-            "paid after the order was given up",
+            "paid after the order was closed",
         );
-        Ok(Settled::Now { points })
+        Ok(SettleOutcome::Now { points })
     }
 
     fn store_callback(
@@ -600,7 +611,7 @@ impl SettlePayment {
                 format!("a second payment {transaction}"),
             ),
             "transaction_of_another_order" => (
-                ExceptionKind::WrongAnswer,
+                ExceptionKind::AnswerMismatch,
                 format!("WeChat's payment {transaction} paid another order"),
             ),
             _ => return,
@@ -616,8 +627,8 @@ pub(crate) fn is_plain(text: &str, length_max: usize) -> bool {
 }
 
 impl Operation for SettlePayment {
-    type Reply = Settled;
-    type Refusal = Unsettled;
+    type Reply = SettleOutcome;
+    type Refusal = SettleError;
     const NAME: &'static str = "payments.settle";
     const URGENT: bool = true;
 
@@ -654,28 +665,28 @@ impl Operation for SettlePayment {
                 .order
                 .is_none_or(|order| set.has_loaded::<Orders>(order))
             && self
-                .objection(self.order.and_then(|order| set.get::<Orders>(order)))
+                .mismatch(self.order.and_then(|order| set.get::<Orders>(order)))
                 .is_some()
         {
             want.row::<Alarms>(*id);
         }
     }
 
-    fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<Settled, Unsettled> {
+    fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<SettleOutcome, SettleError> {
         let order = self.order.and_then(|id| set.get::<Orders>(id)).cloned();
-        if let Some(reason) = self.objection(order.as_ref()) {
+        if let Some(reason) = self.mismatch(order.as_ref()) {
             self.reject(set, cx, order.as_ref(), reason);
-            return Ok(Settled::Rejected(reason));
+            return Ok(SettleOutcome::Rejected(reason));
         }
         let Some(order) = order else {
-            return Ok(Settled::Rejected("unknown_order"));
+            return Ok(SettleOutcome::Rejected("unknown_order"));
         };
         if order.state.payment().is_some() {
             self.note_refunded(set, cx, &order);
-            return Ok(Settled::Before);
+            return Ok(SettleOutcome::Before);
         }
         if order.customer.is_none() && self.payer.is_none() {
-            return Ok(Settled::WhoPaid);
+            return Ok(SettleOutcome::PayerNeeded);
         }
         let order = self.with_payer(order);
         match &order.state {
@@ -684,7 +695,7 @@ impl Operation for SettlePayment {
                 self.settle_late(set, cx, &order)
             }
             OrderState::Paid(_) | OrderState::PartlyRefunded(_) | OrderState::Refunded(_) => {
-                Ok(Settled::Before)
+                Ok(SettleOutcome::Before)
             }
         }
     }

@@ -8,14 +8,14 @@
 //! | order (`watch.rs`) | after [`super::watch::REFUSALS_MAX`] refused queries in a row, or a day after its time | `order_stuck` | when WeChat speaks of it again, or its watch is taken away |
 //! | sharing, or a paid order that is to be shared | after [`ATTEMPTS_MAX`] attempts of which nothing came, or a day | `sharing_stuck` | when it is done |
 //!
-//! Nothing is given up by this: it is tried again for ever, at intervals that grow to an hour. A person ends it: a refund is withdrawn (`withdraw_refund.rs`), an order that
+//! This ends nothing: it is tried again for ever, at intervals that grow to an hour. A person ends it: a refund is withdrawn (`withdraw_refund.rs`), an order that
 //! WeChat will not speak of is closed (`close.rs`), a sharing is seen to at WeChat.
 //!
 //! That a refund has been told of is a column, guarded by its version, because it may end by a callback; for orders and sharings, which only jobs move on, the list of
 //! exceptions says it. Killed between moving on and ending the telling, an exception of a sharing stays open, and a person resolves it.
 
 use super::{
-    ExceptionKind, Order, Pace, Payments, Refund, RefundStateKind,
+    ExceptionKind, Order, Payments, Refund, RefundStateKind, TimeScale,
     booking::{put_exception, put_refund},
     exception::{exceptions_of, resolve_of_order},
     list,
@@ -35,7 +35,7 @@ const PROCESSING_SECONDS: i64 = 7 * 86_400;
 pub(crate) const ATTEMPTS_MAX: u32 = 8;
 
 /// Whether a refund has not got on for so long that a person should know.
-pub(super) fn is_stuck(refund: &Refund, now: Timestamp, pace: Pace) -> bool {
+pub(super) fn is_stuck(refund: &Refund, now: Timestamp, time_scale: TimeScale) -> bool {
     let wait = match refund.state.kind() {
         RefundStateKind::Returning | RefundStateKind::Accepted => WAIT_SECONDS,
         RefundStateKind::Processing => PROCESSING_SECONDS,
@@ -48,20 +48,20 @@ pub(super) fn is_stuck(refund: &Refund, now: Timestamp, pace: Pace) -> bool {
         | RefundStateKind::Withdrawn => return false,
     };
     let troubled = refund.attempts.problem.is_some() && refund.attempts.count >= ATTEMPTS_MAX;
-    troubled || pace.after(refund.progress.since, wait) <= now
+    troubled || time_scale.after(refund.progress.since, wait) <= now
 }
 
 /// Notes that a refund does not get on, if so and if nobody was told: raises the exception, and marks
 /// `refund`. True if it did: then the caller writes it with a new version, so that whoever ends the
 /// refund meanwhile reads again and ends the telling too.
-pub(super) fn tell_if_stuck(
+pub(super) fn raise_if_stuck(
     set: &mut WorkingSet,
     cx: &Cx<'_>,
-    pace: Pace,
+    time_scale: TimeScale,
     order: &Order,
     refund: &mut Refund,
 ) -> bool {
-    if refund.progress.stuck || !is_stuck(refund, cx.now(), pace) {
+    if refund.progress.stuck || !is_stuck(refund, cx.now(), time_scale) {
         return false;
     }
     refund.progress.stuck = true;
@@ -82,14 +82,14 @@ pub(super) fn tell_if_stuck(
     true
 }
 
-/// The same for a refund that waits for shares, which `sharing` pursues.
+/// The same for a refund that waits for shares, which `sharing` reconciles.
 pub(crate) async fn note_stuck_refund(payments: &Payments, refund: &Refund) -> Result<(), DbError> {
-    if refund.progress.stuck || !is_stuck(refund, payments.db.now(), payments.pace) {
+    if refund.progress.stuck || !is_stuck(refund, payments.db.now(), payments.time_scale) {
         return Ok(());
     }
     let note = NoteStuck {
         refund: refund.id,
-        pace: payments.pace,
+        time_scale: payments.time_scale,
     };
     match payments.db.submit(note).await {
         Ok(()) => Ok(()),
@@ -101,7 +101,7 @@ pub(crate) async fn note_stuck_refund(payments: &Payments, refund: &Refund) -> R
 #[derive(Debug)]
 struct NoteStuck {
     refund: RefundId,
-    pace: Pace,
+    time_scale: TimeScale,
 }
 
 impl Operation for NoteStuck {
@@ -129,7 +129,7 @@ impl Operation for NoteStuck {
             .and_then(|refund| set.get::<Orders>(refund.order))
             .cloned();
         if let (Some(mut refund), Some(order)) = (refund, order)
-            && tell_if_stuck(set, cx, self.pace, &order, &mut refund)
+            && raise_if_stuck(set, cx, self.time_scale, &order, &mut refund)
             && let Ok(told) = refund.turn(refund.state)
         {
             put_refund(set, cx, told, &Actor::new("service"), "stuck");
@@ -149,7 +149,7 @@ pub(crate) async fn note_stuck_sharing(
         return Ok(());
     };
     let kind = ExceptionKind::SharingStuck;
-    tell_of_order(payments, &view.order, kind, detail).await
+    raise_for_order(payments, &view.order, kind, detail).await
 }
 
 /// The channel lets less of an order be shared than is due; a person should know why.
@@ -158,7 +158,7 @@ pub(crate) async fn note_short_sharing(
     order: &Order,
     detail: String,
 ) -> Result<(), DbError> {
-    tell_of_order(payments, order, ExceptionKind::SharingFailed, detail).await
+    raise_for_order(payments, order, ExceptionKind::SharingFailed, detail).await
 }
 
 /// It got on.
@@ -170,7 +170,7 @@ pub(crate) async fn resolve_stuck_sharing(
 }
 
 /// Tells of an order, unless there is an open exception of that kind.
-pub(super) async fn tell_of_order(
+pub(super) async fn raise_for_order(
     payments: &Payments,
     order: &Order,
     kind: ExceptionKind,
@@ -226,7 +226,7 @@ mod tests {
     use super::*;
     use crate::{
         audit::Actor,
-        payments::{Attempts, Origin, PointsBack, Progress, RefundState},
+        payments::{Attempts, PointsBack, Progress, RefundOrigin, RefundState},
         primitives::{Id, MerchantId, Money},
     };
 
@@ -245,7 +245,7 @@ mod tests {
             approved_by: None,
             points: PointsBack::NONE,
             late: false,
-            origin: Origin::Here,
+            origin: RefundOrigin::Here,
             version: 1,
             state,
             wechat_refund_id: None,
@@ -265,7 +265,7 @@ mod tests {
     fn what_waits_too_long_or_is_refused_too_often_is_stuck() {
         let after = |refund: &Refund, seconds: i64| {
             let now = Timestamp::from_micros(START).plus_seconds(seconds);
-            is_stuck(refund, now, Pace::default())
+            is_stuck(refund, now, TimeScale::default())
         };
         let accepted = refund(RefundState::Accepted, 1, None);
         assert!(!after(&accepted, 3_599));

@@ -1,7 +1,7 @@
 //! Telling WeChat of a refund, and asking what became of it. The number is the same for every attempt, for ever.
 //!
 //! One at a time: what one attempt learns proves nothing while another may still arrive (see
-//! `apply_refund.rs`). Whoever lets a refund set out, the job that takes it over, and a person who
+//! `apply_refund.rs`). Whoever initiates a refund, the job that takes it over, and a person who
 //! wants it done now each claim it until an instant (`refunds.calling_until`) that nobody else has.
 //! Just before the call the claim is made good for [`LEASE_SECONDS`] more, far longer than the call
 //! and the query behind it can live ([`begin_call`]); whose claim is not the one in the row by then,
@@ -9,11 +9,11 @@
 //! the refund as it stands.
 
 use super::{
-    Outcome, Pace, PaymentChannel, Payments, Refund, RefundCall, RefundError, RefundMoved,
-    RefundState, RefundStateKind, Refusal, RefusalKind,
-    apply_refund::{ABSENT_ONCE, ApplyRefund, RefundWord, apply},
+    ChannelOutcome, PaymentChannel, Payments, Refund, RefundCall, RefundError, RefundState,
+    RefundStateKind, RefundUpdateOutcome, Refusal, RefusalKind, TimeScale,
+    apply_refund::{ABSENT_ONCE, ApplyRefund, RefundUpdate, apply},
     find::find_refund,
-    foreign::look_for_others,
+    foreign_refund::look_for_others,
     list,
     store::calling_until,
 };
@@ -28,14 +28,16 @@ use crate::{
 ///
 /// `until` is the claim under which it is done.
 async fn submit_refund(payments: &Payments, refund: Refund, until: Timestamp) -> Refund {
-    let word = match refund.state {
+    let update = match refund.state {
         RefundState::Accepted => {
             if !begin_call(payments, refund.id, until).await {
                 return refund;
             }
-            tell(payments, &refund).await
+            send_refund(payments, &refund).await
         }
-        RefundState::Processing | RefundState::Abnormal => ask(payments, &refund).await,
+        RefundState::Processing | RefundState::Abnormal => {
+            query_refund_status(payments, &refund).await
+        }
         RefundState::AwaitingApproval
         | RefundState::Rejected
         | RefundState::Returning
@@ -44,10 +46,10 @@ async fn submit_refund(payments: &Payments, refund: Refund, until: Timestamp) ->
         | RefundState::Failed
         | RefundState::Withdrawn => return refund,
     };
-    let Some(word) = word else { return refund };
-    let operation = heard_of(payments, &refund, word);
+    let Some(update) = update else { return refund };
+    let operation = operation_for(payments, &refund, update);
     match apply(payments, operation).await {
-        Ok(RefundMoved::Now(moved)) => {
+        Ok(RefundUpdateOutcome::Now(moved)) => {
             if moved.state == RefundState::Failed {
                 let looked = look_for_others(payments, moved.tenant, moved.order).await;
                 if let Err(error) = looked {
@@ -57,12 +59,12 @@ async fn submit_refund(payments: &Payments, refund: Refund, until: Timestamp) ->
             *moved
         }
         // A callback was faster.
-        Ok(RefundMoved::Before) => match find_refund(&payments.db, refund.id).await {
+        Ok(RefundUpdateOutcome::Before) => match find_refund(&payments.db, refund.id).await {
             Ok(Some(moved)) => moved,
             Ok(None) | Err(_) => refund,
         },
-        Ok(RefundMoved::Unpaid(_)) => refund,
-        Ok(RefundMoved::Rejected(reason)) => {
+        Ok(RefundUpdateOutcome::Unpaid(_)) => refund,
+        Ok(RefundUpdateOutcome::Rejected(reason)) => {
             tracing::error!(refund.no = %refund.no(), reason, "WeChat's answer about a refund is wrong: {reason}");
             refund
         }
@@ -76,7 +78,7 @@ async fn submit_refund(payments: &Payments, refund: Refund, until: Timestamp) ->
     }
 }
 
-/// The same for a refund that has just set out. One that was asked for again with the same key is left to its time: somebody may be telling WeChat of it at this
+/// The same for a refund that was just initiated. One that was asked for again with the same key is left to its time: somebody may be telling WeChat of it at this
 /// moment, and WeChat takes few calls from somebody whose refunds fail (§5).
 pub(super) async fn submit_if_new(payments: &Payments, refund: Refund, is_new: bool) -> Refund {
     match calling_until(&refund) {
@@ -86,23 +88,23 @@ pub(super) async fn submit_if_new(payments: &Payments, refund: Refund, is_new: b
 }
 
 /// What was heard of a refund as it stood when WeChat was asked.
-fn heard_of(payments: &Payments, refund: &Refund, word: RefundWord) -> ApplyRefund {
+fn operation_for(payments: &Payments, refund: &Refund, update: RefundUpdate) -> ApplyRefund {
     let about = (refund.tenant, Some(refund.id));
     ApplyRefund {
         seen: Some(refund.version),
-        ..ApplyRefund::answer(about, word, Actor::new("wechat"), payments.pace)
+        ..ApplyRefund::answer(about, update, Actor::new("wechat"), payments.time_scale)
     }
 }
 
 /// The books do not take what WeChat says. That is an attempt with a problem like others, so that
 /// people are told when it lasts.
 async fn note_refusal(payments: &Payments, refund: &Refund) {
-    let word = RefundWord::Later {
+    let update = RefundUpdate::Later {
         problem: "books_refuse".to_owned(),
         detail: "the ledger refuses what WeChat says".to_owned(),
         unsure: true,
     };
-    let operation = heard_of(payments, refund, word);
+    let operation = operation_for(payments, refund, update);
     if let Err(error) = apply(payments, operation).await {
         tracing::warn!(refund.no = %refund.no(), reason = %error, "that the books refuse it was not noted");
     }
@@ -117,7 +119,7 @@ pub struct ClaimedRefund {
 }
 
 /// A refund that is due, by a job that has claimed it.
-pub async fn pursue_refund(
+pub async fn reconcile_refund(
     payments: &Payments,
     claimed: ClaimedRefund,
 ) -> Result<Refund, RefundError> {
@@ -130,9 +132,9 @@ pub async fn pursue_refund(
 /// while an attempt may still arrive of which nothing was learnt, the refund is given back as it
 /// stands.
 pub async fn retry_refund(payments: &Payments, id: RefundId) -> Result<Refund, RefundError> {
-    let pace = payments.pace;
-    if let Some(claimed) = payments.db.run(ClaimOne { id, pace }).await? {
-        return pursue_refund(payments, claimed).await;
+    let time_scale = payments.time_scale;
+    if let Some(claimed) = payments.db.run(ClaimRefund { id, time_scale }).await? {
+        return reconcile_refund(payments, claimed).await;
     }
     let refund = find_refund(&payments.db, id).await?;
     refund.ok_or(RefundError::NotFound)
@@ -145,7 +147,7 @@ async fn begin_call(payments: &Payments, refund: RefundId, until: Timestamp) -> 
     let call = BeginCall {
         refund,
         until,
-        pace: payments.pace,
+        time_scale: payments.time_scale,
     };
     match payments.db.run(call).await {
         Ok(begun) => begun,
@@ -160,7 +162,7 @@ async fn begin_call(payments: &Payments, refund: RefundId, until: Timestamp) -> 
 struct BeginCall {
     refund: RefundId,
     until: Timestamp,
-    pace: Pace,
+    time_scale: TimeScale,
 }
 
 impl Work for BeginCall {
@@ -170,7 +172,7 @@ impl Work for BeginCall {
 
     async fn run(&self, tx: &mut Tx) -> Result<bool, DbError> {
         let now = tx.now();
-        let longer = self.pace.after(now, LEASE_SECONDS).max(self.until);
+        let longer = self.time_scale.after(now, LEASE_SECONDS).max(self.until);
         let begun = sqlx::query(
             "/* payments.begin_call */ UPDATE refunds \
              SET calls = calls + 1, called_at = ?, calling_until = ?, next_attempt_at = ? \
@@ -189,7 +191,7 @@ impl Work for BeginCall {
 }
 
 /// Asks for the refund under its number.
-async fn tell(payments: &Payments, refund: &Refund) -> Option<RefundWord> {
+async fn send_refund(payments: &Payments, refund: &Refund) -> Option<RefundUpdate> {
     let order = match list::find_order(&payments.db, refund.tenant, refund.order).await {
         Ok(Some(view)) => view.order,
         Ok(None) | Err(_) => return None,
@@ -205,31 +207,33 @@ async fn tell(payments: &Payments, refund: &Refund) -> Option<RefundWord> {
         notify_path: format!("/api/v1/wechat/notify/{}/refunds", refund.tenant),
     };
     Some(match channel.refund(call).await {
-        Outcome::Done(said) => RefundWord::Channel(said),
-        Outcome::Unknown(reason) => later("no_answer", &reason, true),
-        Outcome::Refused(refusal) => match refusal.kind {
+        ChannelOutcome::Done(said) => RefundUpdate::Channel(said),
+        ChannelOutcome::Unknown(reason) => later("no_answer", &reason, true),
+        ChannelOutcome::Refused(refusal) => match refusal.kind {
             RefusalKind::RateLimited => later("rate_limited", &refusal.code, true),
             RefusalKind::NotEnough => later("not_enough", &refusal.code, false),
             RefusalKind::AlreadyPaid
             | RefusalKind::Closed
             | RefusalKind::Absent
             | RefusalKind::Conflict
-            | RefusalKind::Rejected => doubt(&*channel, refund, &order.sub_mchid, refusal).await,
+            | RefusalKind::Rejected => {
+                confirm_by_query(&*channel, refund, &order.sub_mchid, refusal).await
+            }
         },
     })
 }
 
 /// A refusal proves only that this attempt did nothing; an earlier one may have. The query decides.
-async fn doubt(
+async fn confirm_by_query(
     channel: &dyn PaymentChannel,
     refund: &Refund,
     sub_mchid: &str,
     refusal: Refusal,
-) -> RefundWord {
+) -> RefundUpdate {
     tracing::warn!(refund.no = %refund.no(), code = refusal.code, message = refusal.message, "WeChat refuses a refund");
     match channel.query_refund(refund.no(), sub_mchid).await {
-        Outcome::Done(said) => RefundWord::Channel(said),
-        Outcome::Refused(no) if no.kind == RefusalKind::Absent => RefundWord::Refused {
+        ChannelOutcome::Done(said) => RefundUpdate::Channel(said),
+        ChannelOutcome::Refused(no) if no.kind == RefusalKind::Absent => RefundUpdate::Refused {
             code: refusal.code,
             message: refusal.message,
             seen: refund.version,
@@ -237,13 +241,13 @@ async fn doubt(
             // could note what it had learnt.
             unsure: refund.progress.calls > refund.attempts.count,
         },
-        Outcome::Refused(no) => later("refused_and_unclear", &no.code, true),
-        Outcome::Unknown(reason) => later("refused_and_unclear", &reason, true),
+        ChannelOutcome::Refused(no) => later("refused_and_unclear", &no.code, true),
+        ChannelOutcome::Unknown(reason) => later("refused_and_unclear", &reason, true),
     }
 }
 
 /// Asks what became of it.
-async fn ask(payments: &Payments, refund: &Refund) -> Option<RefundWord> {
+async fn query_refund_status(payments: &Payments, refund: &Refund) -> Option<RefundUpdate> {
     let order = match list::find_order(&payments.db, refund.tenant, refund.order).await {
         Ok(Some(view)) => view.order,
         Ok(None) | Err(_) => return None,
@@ -254,15 +258,15 @@ async fn ask(payments: &Payments, refund: &Refund) -> Option<RefundWord> {
         None => channel.query_refund(refund.no(), &order.sub_mchid).await,
     };
     Some(match said {
-        Outcome::Done(said) => RefundWord::Channel(said),
-        Outcome::Refused(refusal) => later("query_refused", &refusal.code, false),
-        Outcome::Unknown(reason) => later("no_answer", &reason, false),
+        ChannelOutcome::Done(said) => RefundUpdate::Channel(said),
+        ChannelOutcome::Refused(refusal) => later("query_refused", &refusal.code, false),
+        ChannelOutcome::Unknown(reason) => later("no_answer", &reason, false),
     })
 }
 
-fn later(problem: &str, why: &str, unsure: bool) -> RefundWord {
+fn later(problem: &str, why: &str, unsure: bool) -> RefundUpdate {
     tracing::info!(problem, why, "a refund is not further");
-    RefundWord::Later {
+    RefundUpdate::Later {
         problem: problem.to_owned(),
         detail: why.to_owned(),
         unsure,
@@ -286,19 +290,19 @@ const DUE: DueClaim = DueClaim {
 
 /// Takes one refund, unless somebody else has it or nothing is left to do.
 #[derive(Debug)]
-struct ClaimOne {
+struct ClaimRefund {
     id: RefundId,
-    pace: Pace,
+    time_scale: TimeScale,
 }
 
-impl Work for ClaimOne {
+impl Work for ClaimRefund {
     const NAME: &'static str = "payments.claim_refund";
     type Reply = Option<ClaimedRefund>;
     type Error = DbError;
 
     async fn run(&self, tx: &mut Tx) -> Result<Self::Reply, DbError> {
         let now = tx.now();
-        let until = self.pace.after(now, LEASE_SECONDS);
+        let until = self.time_scale.after(now, LEASE_SECONDS);
         let claimed = sqlx::query(
             "/* payments.claim_refund */ UPDATE refunds SET next_attempt_at = ?, calling_until = ? \
              WHERE id = ? AND next_attempt_at IS NOT NULL AND state NOT IN (?, ?) \
@@ -321,13 +325,13 @@ impl Work for ClaimOne {
 
 /// Refunds that are due, taken for a minute. Those that wait for shares are claimed by `sharing`.
 pub async fn claim_refunds(payments: &Payments) -> Result<Vec<ClaimedRefund>, DbError> {
-    let pace = payments.pace;
-    payments.db.run(ClaimRefunds { pace }).await
+    let time_scale = payments.time_scale;
+    payments.db.run(ClaimRefunds { time_scale }).await
 }
 
 #[derive(Debug)]
 struct ClaimRefunds {
-    pace: Pace,
+    time_scale: TimeScale,
 }
 
 impl Work for ClaimRefunds {
@@ -337,7 +341,7 @@ impl Work for ClaimRefunds {
 
     async fn run(&self, tx: &mut Tx) -> Result<Self::Reply, DbError> {
         let now = tx.now();
-        let until = self.pace.after(now, LEASE_SECONDS);
+        let until = self.time_scale.after(now, LEASE_SECONDS);
         let due: Vec<(RefundId,)> = DUE
             .claim(tx, (now, until), CLAIM, |(refund,): &(RefundId,)| {
                 *refund.bytes()

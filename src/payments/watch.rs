@@ -10,23 +10,23 @@
 //!
 //! # When WeChat does not say
 //!
-//! An order is never given up before WeChat has given it up, because it may be paid. So one of which nothing is learnt stays watched, at intervals that grow to an hour
+//! An order is never closed here before it is closed at WeChat, because it may be paid. So one of which nothing is learnt stays watched, at intervals that grow to an hour
 //! ([`REFUSED_PAUSES`]), whatever it is that WeChat answers: no permission (403 `NO_AUTH`), an account that was closed, a merchant that is not bound any more. After
 //! [`REFUSALS_MAX`] refusals in a row, or a day after its time, people are told (`order_stuck`), once. A person who has seen at WeChat that it is not paid may close it: for
 //! an order whose time is over and of which people were told, an operator's word does instead of WeChat's (`close.rs`). Should it be paid after all, that is a late payment
 //! like any other.
 //!
-//! Why nothing was learnt is kept with the watch until WeChat is understood again (`heard.rs`).
+//! Why nothing was learnt is kept with the watch until WeChat is understood again (`query_problem.rs`).
 
 use sqlx::FromRow;
 
 use super::{
-    CloseBy, ExceptionKind, OrderStateKind, Pace, PaymentError, Payments,
-    close::{Found, ask, close, get_order, give_up, is_open},
+    CloseBy, ExceptionKind, OrderStateKind, PaymentError, Payments, TimeScale,
+    close::{OrderQuery, close, close_locally, get_order, is_open, query_order},
     exception::resolve,
-    heard::problem,
     policy::ORDER_MINUTES_MAX,
-    stuck::tell_of_order,
+    query_problem::problem,
+    stuck::raise_for_order,
     why::Why,
 };
 use crate::{
@@ -42,7 +42,7 @@ const OLD_SECONDS: i64 = 600;
 /// Orders that one transaction looks through.
 const SCAN: u32 = 5_000;
 /// Orders that the third scan looks at in one transaction; one in each round of the job.
-const SWEPT_AT_ONCE: u32 = 500;
+const SWEEP_PAGE: u32 = 500;
 /// Further ahead than clocks differ: such an order's time comes to the other scans only when it comes to all.
 const AHEAD_SECONDS: i64 = 120;
 /// Watches that one process takes at a time.
@@ -74,22 +74,22 @@ pub struct Watch {
 
 /// Looks through the orders that have come of age. True when there are more.
 pub async fn watch_open_orders(payments: &Payments) -> Result<bool, DbError> {
-    let (db, pace) = (&payments.db, payments.pace);
+    let (db, time_scale) = (&payments.db, payments.time_scale);
     let young = db
         .run(Scan {
             name: "young",
             age: YOUNG_SECONDS,
-            pace,
+            time_scale,
         })
         .await?;
     let old = db
         .run(Scan {
             name: "old",
             age: OLD_SECONDS,
-            pace: Pace::default(),
+            time_scale: TimeScale::default(),
         })
         .await?;
-    db.run(Sweep { pace }).await?;
+    db.run(Sweep { time_scale }).await?;
     Ok(young || old)
 }
 
@@ -97,7 +97,7 @@ pub async fn watch_open_orders(payments: &Payments) -> Result<bool, DbError> {
 struct Scan {
     name: &'static str,
     age: i64,
-    pace: Pace,
+    time_scale: TimeScale,
 }
 
 impl Work for Scan {
@@ -110,7 +110,7 @@ impl Work for Scan {
             return Ok(false);
         };
         // The largest id of that instant.
-        let until = id_at(self.pace.after(tx.now(), -self.age), 0xff);
+        let until = id_at(self.time_scale.after(tx.now(), -self.age), 0xff);
         if from.as_slice() >= until.as_slice() {
             return Ok(false);
         }
@@ -183,7 +183,7 @@ fn id_at(at: Timestamp, rest: u8) -> [u8; 16] {
 /// The third scan: a stretch of all orders, from where it stopped.
 #[derive(Debug)]
 struct Sweep {
-    pace: Pace,
+    time_scale: TimeScale,
 }
 
 impl Work for Sweep {
@@ -201,12 +201,12 @@ impl Work for Sweep {
             "/* payments.sweep_boundary */ SELECT id FROM payment_orders WHERE id > ? ORDER BY id LIMIT 1 OFFSET ?",
         )
         .bind(from.as_slice())
-        .bind(SWEPT_AT_ONCE)
+        .bind(SWEEP_PAGE)
         .fetch_optional(tx.conn())
         .await?;
         let until = boundary.clone().unwrap_or_else(|| vec![0xff; 16]);
         // What lies between is young: the other scans come to it.
-        let old = id_at(self.pace.after(now, -OLD_SECONDS), 0xff);
+        let old = id_at(self.time_scale.after(now, -OLD_SECONDS), 0xff);
         let ahead = id_at(now.plus_seconds(AHEAD_SECONDS), 0);
         let added = sqlx::query(
             "/* payments.sweep_open */ INSERT IGNORE INTO order_watches (order_id, tenant_id, due_at, queries) \
@@ -247,22 +247,25 @@ const DUE: DueClaim = DueClaim {
 /// Has the open orders of a merchant looked at now, and not when their turn comes: it was suspended, and each of them is closed.
 ///
 /// Only a spur. Whoever dies before it leaves them to their watches, which come round within ten minutes.
-pub async fn hurry_open_orders(
+pub async fn expedite_open_orders(
     payments: &Payments,
     tenant: TenantId,
     merchant: MerchantId,
 ) -> Result<(), DbError> {
-    payments.db.run(Hurry { tenant, merchant }).await
+    payments
+        .db
+        .run(ExpediteOpenOrders { tenant, merchant })
+        .await
 }
 
 #[derive(Debug)]
-struct Hurry {
+struct ExpediteOpenOrders {
     tenant: TenantId,
     merchant: MerchantId,
 }
 
-impl Work for Hurry {
-    const NAME: &'static str = "payments.hurry_open_orders";
+impl Work for ExpediteOpenOrders {
+    const NAME: &'static str = "payments.expedite_open_orders";
     type Reply = ();
     type Error = DbError;
 
@@ -274,7 +277,7 @@ impl Work for Hurry {
         let mut oldest = [0_u8; 16];
         oldest[..6].copy_from_slice(&millis.to_be_bytes()[2..]);
         sqlx::query(
-            "/* payments.hurry_open_orders */ INSERT INTO order_watches (order_id, tenant_id, due_at, queries) \
+            "/* payments.expedite_open_orders */ INSERT INTO order_watches (order_id, tenant_id, due_at, queries) \
              SELECT id, tenant_id, ?, 0 FROM payment_orders WHERE merchant_id = ? AND tenant_id = ? AND id > ? AND state IN (?, ?) \
              ON DUPLICATE KEY UPDATE due_at = LEAST(order_watches.due_at, VALUES(due_at))",
         )
@@ -292,13 +295,13 @@ impl Work for Hurry {
 
 /// Takes the watches that are due, for a minute.
 pub async fn claim_watches(payments: &Payments) -> Result<Vec<Watch>, DbError> {
-    let pace = payments.pace;
-    payments.db.run(Claim { pace }).await
+    let time_scale = payments.time_scale;
+    payments.db.run(Claim { time_scale }).await
 }
 
 #[derive(Debug)]
 struct Claim {
-    pace: Pace,
+    time_scale: TimeScale,
 }
 
 impl Work for Claim {
@@ -308,7 +311,7 @@ impl Work for Claim {
 
     async fn run(&self, tx: &mut Tx) -> Result<Vec<Watch>, DbError> {
         let now = tx.now();
-        let until = self.pace.after(now, LEASE_SECONDS);
+        let until = self.time_scale.after(now, LEASE_SECONDS);
         DUE.claim(tx, (now, until), CLAIM, |watch: &Watch| {
             *watch.order_id.bytes()
         })
@@ -317,29 +320,29 @@ impl Work for Claim {
 }
 
 /// Asks WeChat about a claimed order, settles or closes it, and says when to ask next.
-pub async fn pursue_order(payments: &Payments, watch: Watch) -> Result<(), DbError> {
-    let found = pursue(payments, watch).await;
+pub async fn reconcile_order(payments: &Payments, watch: Watch) -> Result<(), DbError> {
+    let found = reconcile(payments, watch).await;
     let problem = found.as_ref().err().and_then(problem);
     let (next, refusals) = match found {
         Ok(next) => (next, 0),
-        Err(PaymentError::AnswerWrong(reason)) => {
+        Err(PaymentError::AnswerMismatch(reason)) => {
             raise(payments, watch, reason).await?;
             // It stays open until somebody has looked: it might be paid.
-            let next = payments.pace.after(payments.db.now(), WRONG_SECONDS);
+            let next = payments.time_scale.after(payments.db.now(), WRONG_SECONDS);
             (Some(next), watch.refusals)
         }
         Err(error) => {
             tracing::info!(order.id = %watch.order_id, reason = %error, "an order cannot be asked about now");
             let refusals = watch.refusals.saturating_add(1);
-            tell_if_stuck(payments, watch, refusals, &error).await?;
+            raise_if_stuck(payments, watch, refusals, &error).await?;
             let pause = pause_after(&error, refusals);
             (
-                Some(payments.pace.after(payments.db.now(), pause)),
+                Some(payments.time_scale.after(payments.db.now(), pause)),
                 refusals,
             )
         }
     };
-    let it = Move {
+    let it = MoveWatch {
         watch,
         next,
         refusals,
@@ -362,7 +365,7 @@ fn pause_after(error: &PaymentError, refusals: u32) -> i64 {
 }
 
 /// Tells people of an order of which nothing is learnt.
-async fn tell_if_stuck(
+async fn raise_if_stuck(
     payments: &Payments,
     watch: Watch,
     refusals: u32,
@@ -371,16 +374,16 @@ async fn tell_if_stuck(
     let refused = matches!(error, PaymentError::ChannelRefused(_)) && refusals >= REFUSALS_MAX;
     let order = get_order(payments, watch.tenant_id, watch.order_id).await;
     let Ok(order) = order else { return Ok(()) };
-    let overdue = payments.pace.after(order.expires_at, OVERDUE_SECONDS) <= payments.db.now();
+    let overdue = payments.time_scale.after(order.expires_at, OVERDUE_SECONDS) <= payments.db.now();
     if !(refused || overdue) || !is_open(&order) {
         return Ok(());
     }
     let detail = format!("nothing is learnt of it, {refusals} times in a row: {error}");
-    tell_of_order(payments, &order, ExceptionKind::OrderStuck, detail).await
+    raise_for_order(payments, &order, ExceptionKind::OrderStuck, detail).await
 }
 
 /// When to ask again; none when nothing is left to ask.
-async fn pursue(payments: &Payments, watch: Watch) -> Result<Option<Timestamp>, PaymentError> {
+async fn reconcile(payments: &Payments, watch: Watch) -> Result<Option<Timestamp>, PaymentError> {
     let order = get_order(payments, watch.tenant_id, watch.order_id).await?;
     if !is_open(&order) {
         return Ok(None);
@@ -395,23 +398,25 @@ async fn pursue(payments: &Payments, watch: Watch) -> Result<Option<Timestamp>, 
         close(payments, watch.tenant_id, watch.order_id, by).await?;
         return Ok(None);
     }
-    match ask(payments, &order).await? {
-        Found::Settled => Ok(None),
-        Found::Closed => {
-            give_up(payments, &order, Why::ClosedAtWechat, None).await?;
+    match query_order(payments, &order).await? {
+        OrderQuery::Settled => Ok(None),
+        OrderQuery::Closed => {
+            close_locally(payments, &order, Why::ClosedAtWechat, None).await?;
             Ok(None)
         }
-        Found::Open => {
+        OrderQuery::Open => {
             let place = usize::try_from(watch.queries).unwrap_or(usize::MAX);
             let pause = PAUSES[place.min(PAUSES.len() - 1)];
-            Ok(Some(payments.pace.after(now, pause).min(order.expires_at)))
+            Ok(Some(
+                payments.time_scale.after(now, pause).min(order.expires_at),
+            ))
         }
     }
 }
 
 /// Moves the watch ahead, or takes it away. Without refusals the order got on.
 #[derive(Debug)]
-struct Move {
+struct MoveWatch {
     watch: Watch,
     next: Option<Timestamp>,
     refusals: u32,
@@ -419,7 +424,7 @@ struct Move {
     problem: Option<String>,
 }
 
-impl Work for Move {
+impl Work for MoveWatch {
     const NAME: &'static str = "payments.move_watch";
     type Reply = ();
     type Error = DbError;
@@ -450,8 +455,8 @@ impl Work for Move {
 async fn raise(payments: &Payments, watch: Watch, reason: &'static str) -> Result<(), DbError> {
     let order = get_order(payments, watch.tenant_id, watch.order_id).await;
     let Ok(order) = order else { return Ok(()) };
-    let kind = ExceptionKind::WrongAnswer;
-    tell_of_order(payments, &order, kind, reason.to_owned()).await
+    let kind = ExceptionKind::AnswerMismatch;
+    raise_for_order(payments, &order, kind, reason.to_owned()).await
 }
 
 /// When an order that is watched is asked about next, and how that went so far.

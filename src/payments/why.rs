@@ -3,12 +3,12 @@
 /// Told with the change and kept in the order's history, beside the person if it was one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
-    /// The customer scanned and wished to pay; or gave up.
+    /// The customer scanned and asked to pay; or closed the order.
     Customer,
     /// The merchant did it.
     Merchant,
-    /// WeChat gave a ticket.
-    Ticket,
+    /// WeChat gave a prepay id.
+    Prepay,
     /// WeChat told.
     Callback,
     /// WeChat was asked.
@@ -21,9 +21,9 @@ pub enum Why {
     Operator,
     /// A refund arrived.
     RefundArrived,
-    /// It was paid after it had been given up; the money goes back.
+    /// It was paid after it had been closed; the money goes back.
     LateRefunded,
-    /// It was paid after it had been given up, and counts.
+    /// It was paid after it had been closed, and counts.
     LateReopened,
     /// A refund was asked for.
     RefundAsked,
@@ -43,7 +43,7 @@ impl Why {
     pub const ALL: [Self; 17] = [
         Self::Customer,
         Self::Merchant,
-        Self::Ticket,
+        Self::Prepay,
         Self::Callback,
         Self::Query,
         Self::Expiry,
@@ -65,7 +65,7 @@ impl Why {
         match self {
             Self::Customer => 1,
             Self::Merchant => 2,
-            Self::Ticket => 3,
+            Self::Prepay => 3,
             Self::Callback => 4,
             Self::Query => 5,
             Self::Expiry => 6,
@@ -92,7 +92,7 @@ impl Why {
         match self {
             Self::Customer => "customer",
             Self::Merchant => "merchant",
-            Self::Ticket => "ticket",
+            Self::Prepay => "prepay",
             Self::Callback => "callback",
             Self::Query => "query",
             Self::Expiry => "expiry",

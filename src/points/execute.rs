@@ -317,7 +317,7 @@ pub(super) fn note(
     transaction: &PointsTransaction,
     by: &audit::Actor,
 ) {
-    let action = audit::Action::PointsTransaction {
+    let action = audit::AuditAction::PointsTransaction {
         customer: transaction.customer,
         kind: transaction.kind.name(),
         state: transaction.state.name(),

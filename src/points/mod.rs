@@ -9,7 +9,7 @@
 //! - **Whose**: a version is the tenant's, or one merchant's, whose payments it alone decides on. An override can be withdrawn: by a version that says "as the tenant".
 //! - **From when**: a version begins now or at an instant up to 366 days ahead. Of those that have begun the one with the latest (`effective_from`, version) is in force;
 //!   the table in [`Rules`]' module shows how. A payment earns by the rule of the order's merchant in force when the customer paid, by WeChat's clock, whenever we are told: by a
-//!   late callback, by a query, or after the order had been given up. Not earlier than the order, for WeChat tells whole seconds. How long points last is counted from
+//!   late callback, by a query, or after the order had been closed. Not earlier than the order, for WeChat tells whole seconds. How long points last is counted from
 //!   the day of the credit, so that points never arrive expired.
 //! - **In memory**: [`RulesCache`] knows what is in force and what will be, and asks once a second for versions above the newest it knows.
 //! - **Two admins at once** queue at the tenant's row and get two versions; the later one is the one that holds.

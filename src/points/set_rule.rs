@@ -2,7 +2,7 @@
 
 use super::{Rule, RuleError, RuleTerms, RuleVersion, rule_store};
 use crate::{
-    audit::{self, Action, Actor},
+    audit::{self, Actor, AuditAction},
     db::{DbError, Tx, Work},
     primitives::{MerchantId, TenantId, Timestamp},
 };
@@ -70,7 +70,7 @@ impl Work for SetRule {
             created_at: rule.created_at,
         };
         rule_store::insert_version(tx, &version, &self.by).await?;
-        let set = Action::PointsRuleSet {
+        let set = AuditAction::PointsRuleSet {
             version: rule.version,
             effective_from: rule.effective_from,
         };
@@ -103,7 +103,7 @@ impl Work for WithdrawRule {
             return Err(SetRuleError::NotOverridden);
         }
         rule_store::insert_version(tx, &version, &self.by).await?;
-        let withdrawn = Action::PointsRuleWithdrawn {
+        let withdrawn = AuditAction::PointsRuleWithdrawn {
             version: version.version,
             effective_from: version.effective_from,
         };

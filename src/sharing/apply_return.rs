@@ -2,7 +2,7 @@
 
 use super::{
     ChannelReturn, PartReturn, PaymentShare, ReturnResult, ReturnState, Sharing,
-    booking::{book_returned, let_go, note},
+    booking::{book_returned, note, resume_refund},
     calls::Attempt,
     store::{PartsOf, ReturnsOf, Shares},
 };
@@ -15,7 +15,7 @@ use crate::{
 
 /// What is known after a call or a query.
 #[derive(Debug, Clone)]
-pub(super) enum ReturnWord {
+pub(super) enum ReturnUpdate {
     /// The channel's word, proven.
     Channel(ChannelReturn),
     /// The channel will not take it, and does not have it at this moment.
@@ -30,7 +30,7 @@ pub(super) struct ApplyReturn {
     pub(super) order: OrderId,
     pub(super) refund: RefundId,
     pub(super) back: SharingReturnId,
-    pub(super) word: ReturnWord,
+    pub(super) update: ReturnUpdate,
 }
 
 /// Submits the word; what the ledger refuses is broken books, and pages somebody. True when the refund has gone on.
@@ -47,10 +47,14 @@ pub(super) async fn apply(sharing: &Sharing, operation: ApplyReturn) -> Result<b
 
 impl ApplyReturn {
     /// The return after the word, and a wrong answer's reason.
-    fn hear(&self, back: &PartReturn, now: Timestamp) -> (PartReturn, Option<&'static str>) {
+    fn apply_channel_status(
+        &self,
+        back: &PartReturn,
+        now: Timestamp,
+    ) -> (PartReturn, Option<&'static str>) {
         let mut next = back.clone();
-        match &self.word {
-            ReturnWord::Channel(said) => {
+        match &self.update {
+            ReturnUpdate::Channel(said) => {
                 let wrong = if said.amount != back.amount {
                     Some("wrong_return_amount")
                 } else if !is_plain(&said.wechat_return_id, 64) {
@@ -62,7 +66,7 @@ impl ApplyReturn {
                 if wrong.is_some() {
                     return (next, wrong);
                 }
-                next.calls.may_land_until = None;
+                next.calls.may_arrive_until = None;
                 next.wechat_return_id = Some(said.wechat_return_id.clone());
                 next.state = match said.result {
                     ReturnResult::Processing => ReturnState::Processing,
@@ -75,18 +79,18 @@ impl ApplyReturn {
                 }
             }
             // Something was learnt or begun since, or an earlier attempt may still be taken.
-            ReturnWord::Refused { attempt, .. }
+            ReturnUpdate::Refused { attempt, .. }
                 if back.state != ReturnState::Asked || !back.calls.proves(*attempt, now) =>
             {
                 next.calls.end(*attempt);
                 next.attempts = back.attempts.saturating_add(1);
             }
-            ReturnWord::Refused { code, .. } => {
-                next.calls.may_land_until = None;
+            ReturnUpdate::Refused { code, .. } => {
+                next.calls.may_arrive_until = None;
                 next.state = ReturnState::Failed;
                 next.fail_reason = Some(code.clone());
             }
-            ReturnWord::Later { ended } => {
+            ReturnUpdate::Later { ended } => {
                 if let Some(attempt) = ended {
                     next.calls.end(*attempt);
                 }
@@ -99,7 +103,7 @@ impl ApplyReturn {
 
 impl ApplyReturn {
     /// The word about a return that is final. What came back and we called lost is booked as it is, and somebody is told: until then no refund of the order goes on.
-    fn hear_late(
+    fn apply_late_status(
         &self,
         set: &mut WorkingSet,
         cx: &mut Cx<'_>,
@@ -107,7 +111,7 @@ impl ApplyReturn {
         share: &PaymentShare,
         mut back: PartReturn,
     ) -> Result<(), LedgerError> {
-        let ReturnWord::Channel(said) = &self.word else {
+        let ReturnUpdate::Channel(said) = &self.update else {
             return Ok(());
         };
         if back.state != ReturnState::Failed || said.result == ReturnResult::Failed {
@@ -211,16 +215,16 @@ impl Operation for ApplyReturn {
         };
         if back.state.is_final() {
             let back = back.clone();
-            self.hear_late(set, cx, (&order, &refund), &share, back)?;
+            self.apply_late_status(set, cx, (&order, &refund), &share, back)?;
             return Ok(share.returning != Some(self.refund));
         }
-        let (after, wrong) = self.hear(back, cx.now());
+        let (after, wrong) = self.apply_channel_status(back, cx.now());
         if let Some(reason) = wrong
             && back.attempts == 0
         {
             let detail = format!("return {}: {reason}", back.no());
             let about = (&order, Some(&refund));
-            note(set, cx, ExceptionKind::WrongAnswer, about, detail);
+            note(set, cx, ExceptionKind::AnswerMismatch, about, detail);
         }
         let mut next = share.next();
         book(set, cx, &next, &after)?;
@@ -248,7 +252,7 @@ impl Operation for ApplyReturn {
             } else {
                 "the shares are back"
             };
-            let_go(set, cx, &refund, why);
+            resume_refund(set, cx, &refund, why);
         }
         set.put::<ReturnsOf>(share.id, returns);
         set.put::<Shares>(self.order, next);

@@ -12,15 +12,15 @@ use crate::{
     db::{Cx, DbError, Operation, SubmitError, Wanted, WorkingSet},
     ledger::LedgerError,
     payments::{
-        ExceptionKind, Order, OrderSharing, Orders, Pace, RefusalKind, Why, booking::put_order,
-        is_plain, pause_seconds,
+        ExceptionKind, Order, OrderSharing, Orders, RefusalKind, TimeScale, Why,
+        booking::put_order, is_plain, pause_seconds,
     },
     primitives::{Lane, Money, OrderId, SharingId, SharingPartId},
 };
 
 /// What is known after a call or a query.
 #[derive(Debug, Clone)]
-pub(super) enum ShareWord {
+pub(super) enum ShareUpdate {
     /// The channel's word, proven.
     Channel(ChannelShare),
     /// The channel will not take it, and does not have it at this moment.
@@ -45,8 +45,8 @@ pub(super) struct ApplyShare {
     pub(super) order: OrderId,
     /// The share, or the release.
     pub(super) number: SharingId,
-    pub(super) word: ShareWord,
-    pub(super) pace: Pace,
+    pub(super) update: ShareUpdate,
+    pub(super) time_scale: TimeScale,
 }
 
 /// Submits the word; what the ledger refuses is broken books, and pages somebody. None: there is no such sharing.
@@ -68,18 +68,18 @@ type Parts = BTreeMap<SharingPartId, Part>;
 
 impl ApplyShare {
     /// Whether something was learnt or begun since this attempt was: that it was refused proves nothing any more.
-    fn is_overtaken(&self, share: &PaymentShare) -> bool {
-        match &self.word {
-            ShareWord::Refused { attempt, .. } => {
+    fn is_superseded(&self, share: &PaymentShare) -> bool {
+        match &self.update {
+            ShareUpdate::Refused { attempt, .. } => {
                 share.state != ShareState::Asked
                     || attempt.is_none_or(|attempt| !share.calls.is_last(attempt))
             }
-            ShareWord::Channel(_) | ShareWord::Later { .. } => false,
+            ShareUpdate::Channel(_) | ShareUpdate::Later { .. } => false,
         }
     }
 
     /// The word about the share itself.
-    fn hear_share(
+    fn apply_share_status(
         &self,
         set: &mut WorkingSet,
         cx: &mut Cx<'_>,
@@ -88,30 +88,42 @@ impl ApplyShare {
     ) -> Result<PaymentShare, LedgerError> {
         let mut parts = set.get::<PartsOf>(share.id).cloned().unwrap_or_default();
         let mut next = share.next();
-        match &self.word {
-            ShareWord::Channel(said) => {
-                if let Some(reason) = objection(said, &parts) {
+        match &self.update {
+            ShareUpdate::Channel(said) => {
+                if let Some(reason) = mismatch(said, &parts) {
                     // Said once, however often the channel repeats itself.
                     if share.attempts.problem.as_deref() != Some(reason) {
                         let detail = format!("sharing {}: {reason}", share.no());
-                        note(set, cx, ExceptionKind::WrongAnswer, (order, None), detail);
+                        note(
+                            set,
+                            cx,
+                            ExceptionKind::AnswerMismatch,
+                            (order, None),
+                            detail,
+                        );
                     }
-                    schedule(&mut next, cx, self.pace, reason);
+                    schedule(&mut next, cx, self.time_scale, reason);
                 } else {
-                    take(set, cx, (order, self.pace), (&mut next, &mut parts), said)?;
+                    take(
+                        set,
+                        cx,
+                        (order, self.time_scale),
+                        (&mut next, &mut parts),
+                        said,
+                    )?;
                 }
             }
-            ShareWord::Refused {
+            ShareUpdate::Refused {
                 attempt: Some(attempt),
                 ..
             } if !next.calls.proves(*attempt, cx.now()) => {
                 // An earlier attempt may still be taken.
                 next.calls.end(*attempt);
-                schedule(&mut next, cx, self.pace, "refused_and_unclear");
-                next.attempts.next_at = next.attempts.next_at.max(next.calls.may_land_until);
+                schedule(&mut next, cx, self.time_scale, "refused_and_unclear");
+                next.attempts.next_at = next.attempts.next_at.max(next.calls.may_arrive_until);
             }
-            ShareWord::Refused { code, .. } => {
-                next.calls.may_land_until = None;
+            ShareUpdate::Refused { code, .. } => {
+                next.calls.may_arrive_until = None;
                 let pending = parts
                     .values_mut()
                     .filter(|part| part.state == PartState::Pending);
@@ -131,7 +143,7 @@ impl ApplyShare {
                 next.attempts.problem = Some(code.clone());
                 next.attempts.next_at = Some(cx.now());
             }
-            ShareWord::Later {
+            ShareUpdate::Later {
                 problem,
                 unsure,
                 ended,
@@ -140,7 +152,7 @@ impl ApplyShare {
                     next.calls.end(*attempt);
                 }
                 next.attempts.unsure |= *unsure;
-                schedule(&mut next, cx, self.pace, problem);
+                schedule(&mut next, cx, self.time_scale, problem);
             }
         }
         set.put::<PartsOf>(share.id, parts);
@@ -148,7 +160,7 @@ impl ApplyShare {
     }
 
     /// The word about the release of what is frozen.
-    fn hear_release(
+    fn apply_release_status(
         &self,
         set: &mut WorkingSet,
         cx: &mut Cx<'_>,
@@ -156,19 +168,19 @@ impl ApplyShare {
         share: &PaymentShare,
     ) -> PaymentShare {
         let mut next = share.next();
-        match &self.word {
-            ShareWord::Channel(said) if said.finished => {
+        match &self.update {
+            ShareUpdate::Channel(said) if said.finished => {
                 next.wechat_order_id =
-                    sound(&said.wechat_order_id).then(|| said.wechat_order_id.clone());
+                    is_valid_id(&said.wechat_order_id).then(|| said.wechat_order_id.clone());
                 finish(set, cx, order, &mut next, Some(self.number));
             }
-            ShareWord::Channel(_) => schedule(&mut next, cx, self.pace, "processing"),
+            ShareUpdate::Channel(_) => schedule(&mut next, cx, self.time_scale, "processing"),
             // Nothing is frozen any more: all of it was refunded, or the thirty days are over.
-            ShareWord::Refused {
+            ShareUpdate::Refused {
                 kind: RefusalKind::NotEnough,
                 ..
             } => finish(set, cx, order, &mut next, Some(self.number)),
-            ShareWord::Refused { code, .. } => {
+            ShareUpdate::Refused { code, .. } => {
                 // After thirty days WeChat lets go by itself; a person looks why not now.
                 let detail = format!(
                     "sharing {}: WeChat does not release the rest: {code}",
@@ -178,11 +190,11 @@ impl ApplyShare {
                 finish(set, cx, order, &mut next, Some(self.number));
                 next.attempts.problem = Some(code.clone());
             }
-            ShareWord::Later {
+            ShareUpdate::Later {
                 problem, unsure, ..
             } => {
                 next.attempts.unsure |= *unsure;
-                schedule(&mut next, cx, self.pace, problem);
+                schedule(&mut next, cx, self.time_scale, problem);
             }
         }
         next
@@ -191,7 +203,7 @@ impl ApplyShare {
     /// The word about the share after it was settled: of an attempt that landed late, or of a query. What the channel shared and we called failed is booked as it is, and
     /// somebody is told: until then no refund of the order goes on. A release that waited for this word is not needed once nothing is open: what the channel has it has let go of.
     /// None: it says what is known, and nothing waits for it.
-    fn hear_late(
+    fn apply_late_status(
         &self,
         set: &mut WorkingSet,
         cx: &mut Cx<'_>,
@@ -199,20 +211,20 @@ impl ApplyShare {
         share: &PaymentShare,
     ) -> Result<Option<PaymentShare>, LedgerError> {
         let mut next = share.next();
-        let said = match &self.word {
-            ShareWord::Channel(said) => said,
+        let said = match &self.update {
+            ShareUpdate::Channel(said) => said,
             // Before a release the share is asked about; without an answer the release waits.
-            ShareWord::Later { problem, .. } if next.attempts.next_at.is_some() => {
-                schedule(&mut next, cx, self.pace, problem);
+            ShareUpdate::Later { problem, .. } if next.attempts.next_at.is_some() => {
+                schedule(&mut next, cx, self.time_scale, problem);
                 return Ok(Some(next));
             }
-            ShareWord::Later { .. } | ShareWord::Refused { .. } => return Ok(None),
+            ShareUpdate::Later { .. } | ShareUpdate::Refused { .. } => return Ok(None),
         };
         let mut parts = set.get::<PartsOf>(share.id).cloned().unwrap_or_default();
         let (mut landed, mut open) = (Money::ZERO, false);
         for part in parts.values_mut() {
-            let told = said.parts.iter().find(|told| is_of(told, part));
-            match (part.state, told.map(|told| told.result)) {
+            let stated = said.parts.iter().find(|stated| is_of(stated, part));
+            match (part.state, stated.map(|stated| stated.result)) {
                 (PartState::Failed, Some(PartResult::Success)) => {
                     part.state = PartState::Succeeded;
                     part.late = true;
@@ -254,7 +266,7 @@ impl ApplyShare {
         next.stopped = true;
         if let ShareState::Releasing { release } = share.state {
             if open {
-                schedule(&mut next, cx, self.pace, "sharing_contradiction");
+                schedule(&mut next, cx, self.time_scale, "sharing_contradiction");
             } else {
                 // The share let go of the rest.
                 finish(set, cx, order, &mut next, Some(release));
@@ -269,7 +281,7 @@ impl ApplyShare {
 fn take(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
-    (order, pace): (&Order, Pace),
+    (order, time_scale): (&Order, TimeScale),
     (next, parts): (&mut PaymentShare, &mut Parts),
     said: &ChannelShare,
 ) -> Result<(), LedgerError> {
@@ -277,14 +289,14 @@ fn take(
         next.attempts.count = 0;
     }
     next.state = ShareState::Processing;
-    next.calls.may_land_until = None;
+    next.calls.may_arrive_until = None;
     next.attempts.unsure = false;
     next.wechat_order_id = Some(said.wechat_order_id.clone());
     for part in parts.values_mut() {
-        let Some(told) = said.parts.iter().find(|told| is_of(told, part)) else {
+        let Some(stated) = said.parts.iter().find(|stated| is_of(stated, part)) else {
             continue;
         };
-        let state = match told.result {
+        let state = match stated.result {
             PartResult::Pending => PartState::Pending,
             PartResult::Success => PartState::Succeeded,
             PartResult::Closed => PartState::Failed,
@@ -294,7 +306,7 @@ fn take(
         }
         part.state = state;
         if state == PartState::Failed {
-            let reason = told.fail_reason.as_deref().unwrap_or("CLOSED");
+            let reason = stated.fail_reason.as_deref().unwrap_or("CLOSED");
             part.fail_reason = Some(reason.to_owned());
             let detail = format!(
                 "sharing {}: a part of {} failed: {reason}",
@@ -308,14 +320,14 @@ fn take(
     if parts.values().all(|part| part.state != PartState::Pending) {
         finish(set, cx, order, next, None);
     } else {
-        schedule(next, cx, pace, "processing");
+        schedule(next, cx, time_scale, "processing");
     }
     Ok(())
 }
 
 /// Everything that our own parts can tell of the channel's word. What is released appears there as a part of the merchant's own and is not ours to judge.
-fn objection(said: &ChannelShare, parts: &Parts) -> Option<&'static str> {
-    if !sound(&said.wechat_order_id) {
+fn mismatch(said: &ChannelShare, parts: &Parts) -> Option<&'static str> {
+    if !is_valid_id(&said.wechat_order_id) {
         return Some("strange_order_id");
     }
     // It has it, and says nothing of what becomes of it yet.
@@ -323,13 +335,13 @@ fn objection(said: &ChannelShare, parts: &Parts) -> Option<&'static str> {
         return None;
     }
     for part in parts.values() {
-        let Some(told) = said.parts.iter().find(|told| is_of(told, part)) else {
+        let Some(stated) = said.parts.iter().find(|stated| is_of(stated, part)) else {
             return Some("part_missing");
         };
         let contradicts = match part.state {
             PartState::Pending => false,
-            PartState::Succeeded => told.result == PartResult::Closed,
-            PartState::Failed => told.result == PartResult::Success,
+            PartState::Succeeded => stated.result == PartResult::Closed,
+            PartState::Failed => stated.result == PartResult::Success,
         };
         if contradicts {
             return Some("part_contradiction");
@@ -338,13 +350,13 @@ fn objection(said: &ChannelShare, parts: &Parts) -> Option<&'static str> {
     None
 }
 
-fn sound(wechat_order_id: &str) -> bool {
+fn is_valid_id(wechat_order_id: &str) -> bool {
     is_plain(wechat_order_id, 64)
 }
 
 /// A receiver has at most one part of a sharing.
-fn is_of(told: &ChannelPart, part: &Part) -> bool {
-    told.account == part.account && told.amount == part.amount
+fn is_of(stated: &ChannelPart, part: &Part) -> bool {
+    stated.account == part.account && stated.amount == part.amount
 }
 
 fn finish(
@@ -362,11 +374,11 @@ fn finish(
 }
 
 /// Counts the attempt and says when the next is due.
-fn schedule(next: &mut PaymentShare, cx: &Cx<'_>, pace: Pace, problem: &str) {
+fn schedule(next: &mut PaymentShare, cx: &Cx<'_>, time_scale: TimeScale, problem: &str) {
     next.attempts.count = next.attempts.count.saturating_add(1);
     next.attempts.problem = Some(problem.to_owned());
     let pause = pause_seconds(next.attempts.count);
-    next.attempts.next_at = Some(pace.after(cx.now(), pause));
+    next.attempts.next_at = Some(time_scale.after(cx.now(), pause));
 }
 
 impl Operation for ApplyShare {
@@ -402,16 +414,16 @@ impl Operation for ApplyShare {
         };
         let next = match share.state {
             ShareState::Asked | ShareState::Processing if self.number == share.id => {
-                if self.is_overtaken(&share) {
+                if self.is_superseded(&share) {
                     return Ok(Some(share));
                 }
-                self.hear_share(set, cx, &order, &share)?
+                self.apply_share_status(set, cx, &order, &share)?
             }
             ShareState::Releasing { release } if self.number == release => {
-                self.hear_release(set, cx, &order, &share)
+                self.apply_release_status(set, cx, &order, &share)
             }
             ShareState::Releasing { .. } | ShareState::Done { .. } if self.number == share.id => {
-                match self.hear_late(set, cx, &order, &share)? {
+                match self.apply_late_status(set, cx, &order, &share)? {
                     Some(next) => next,
                     None => return Ok(Some(share)),
                 }

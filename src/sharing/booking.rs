@@ -17,7 +17,7 @@ fn in_transit(tenant: TenantId) -> AccountId {
     AccountId::of_tenant(tenant, AccountKind::SharingInTransit)
 }
 
-/// Parts set out: each Dr merchant payable / Cr sharing in transit.
+/// Parts are sent: each Dr merchant payable / Cr sharing in transit.
 pub(super) fn book_sent<'a>(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
@@ -142,7 +142,7 @@ pub(super) fn note(
 
 /// The refund whose shares are back, or need not come back, goes on to the channel; one that was withdrawn meanwhile is looked at no more. None when it is not waiting
 /// for shares any more.
-pub(super) fn let_go(
+pub(super) fn resume_refund(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
     refund: &Refund,

@@ -3,10 +3,10 @@
 //! A refusal, and a query that finds nothing, are of one moment. Another call with the same number may be under way: of a process that is slow, that was stopped in the
 //! middle, or that died after it had sent. So a call is written down before it is made ([`Calls::begin`]), and counts as under way until its outcome is known or it cannot be
 //! taken any more. After
-//! [`LANDS_SECONDS`] nothing lands. Only then, or when every earlier call is known to have done nothing, is the last one's refusal believed.
+//! [`ARRIVAL_WINDOW_SECONDS`] nothing lands. Only then, or when every earlier call is known to have done nothing, is the last one's refusal final.
 
 use crate::{
-    payments::{LANDS_SECONDS, Pace},
+    payments::{ARRIVAL_WINDOW_SECONDS, TimeScale},
     primitives::Timestamp,
 };
 
@@ -19,7 +19,7 @@ pub struct Calls {
     /// How many were begun.
     pub begun: u32,
     /// Until when one of unknown outcome may still be taken.
-    pub may_land_until: Option<Timestamp>,
+    pub may_arrive_until: Option<Timestamp>,
 }
 
 /// A call that is about to be made, or was.
@@ -33,11 +33,11 @@ pub(super) struct Attempt {
 
 impl Calls {
     /// Writes down that a call is made now.
-    pub(super) fn begin(&mut self, now: Timestamp, pace: Pace) -> Attempt {
-        let earlier = self.may_land_until;
+    pub(super) fn begin(&mut self, now: Timestamp, time_scale: TimeScale) -> Attempt {
+        let earlier = self.may_arrive_until;
         self.begun = self.begun.saturating_add(1);
-        let lands = pace.after(now, LANDS_SECONDS);
-        self.may_land_until = Some(lands.max(now.plus_seconds(CALL_SECONDS)));
+        let lands = time_scale.after(now, ARRIVAL_WINDOW_SECONDS);
+        self.may_arrive_until = Some(lands.max(now.plus_seconds(CALL_SECONDS)));
         Attempt {
             count: self.begun,
             earlier,
@@ -47,8 +47,8 @@ impl Calls {
     /// The call did nothing, which is certain. Of those before it nothing is learnt; unless the channel was
     /// heard meanwhile, and none of them may be taken any more.
     pub(super) fn end(&mut self, attempt: Attempt) {
-        if self.begun == attempt.count && self.may_land_until.is_some() {
-            self.may_land_until = attempt.earlier;
+        if self.begun == attempt.count && self.may_arrive_until.is_some() {
+            self.may_arrive_until = attempt.earlier;
         }
     }
 
@@ -71,11 +71,11 @@ mod tests {
 
     #[test]
     fn a_refusal_proves_nothing_while_another_call_may_land() {
-        let pace = Pace::default();
+        let time_scale = TimeScale::default();
         let mut calls = Calls::default();
-        let first = calls.begin(NOW, pace);
+        let first = calls.begin(NOW, time_scale);
         assert!(calls.proves(first, NOW));
-        let second = calls.begin(NOW.plus_seconds(60), pace);
+        let second = calls.begin(NOW.plus_seconds(60), time_scale);
         // Somebody else has begun: whatever the first hears is not the last word.
         assert!(!calls.proves(first, NOW.plus_seconds(60)));
         assert!(!calls.proves(second, NOW.plus_seconds(599)));
@@ -84,33 +84,33 @@ mod tests {
 
     #[test]
     fn a_call_that_did_nothing_leaves_what_was_before_it() {
-        let pace = Pace::default();
+        let time_scale = TimeScale::default();
         let mut calls = Calls::default();
-        let unknown = calls.begin(NOW, pace);
-        let refused = calls.begin(NOW.plus_seconds(60), pace);
+        let unknown = calls.begin(NOW, time_scale);
+        let refused = calls.begin(NOW.plus_seconds(60), time_scale);
         calls.end(refused);
-        assert_eq!(calls.may_land_until, Some(NOW.plus_seconds(600)));
-        let third = calls.begin(NOW.plus_seconds(90), pace);
+        assert_eq!(calls.may_arrive_until, Some(NOW.plus_seconds(600)));
+        let third = calls.begin(NOW.plus_seconds(90), time_scale);
         assert!(!calls.proves(third, NOW.plus_seconds(91)));
         // The one before is known to have done nothing, but is not the last any more.
         calls.end(unknown);
-        assert_eq!(calls.may_land_until, Some(NOW.plus_seconds(690)));
+        assert_eq!(calls.may_arrive_until, Some(NOW.plus_seconds(690)));
         let mut calls = Calls::default();
-        let alone = calls.begin(NOW, pace);
+        let alone = calls.begin(NOW, time_scale);
         calls.end(alone);
-        assert_eq!(calls.may_land_until, None);
+        assert_eq!(calls.may_arrive_until, None);
         // The channel was heard while the last one was under way.
-        calls.begin(NOW, pace);
-        let last = calls.begin(NOW.plus_seconds(60), pace);
-        calls.may_land_until = None;
+        calls.begin(NOW, time_scale);
+        let last = calls.begin(NOW.plus_seconds(60), time_scale);
+        calls.may_arrive_until = None;
         calls.end(last);
-        assert_eq!(calls.may_land_until, None);
+        assert_eq!(calls.may_arrive_until, None);
     }
 
     #[test]
     fn however_fast_time_runs_a_call_takes_its_time() {
         let mut calls = Calls::default();
-        calls.begin(NOW, Pace::new(100).unwrap());
-        assert_eq!(calls.may_land_until, Some(NOW.plus_seconds(24)));
+        calls.begin(NOW, TimeScale::new(100).unwrap());
+        assert_eq!(calls.may_arrive_until, Some(NOW.plus_seconds(24)));
     }
 }

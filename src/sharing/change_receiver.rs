@@ -5,13 +5,13 @@ use super::{
     receiver::{get_receiver, lock_merchant, mask_name, sub_mchid_of},
 };
 use crate::{
-    audit::{self, Action, Actor},
+    audit::{self, Actor, AuditAction},
     db::{DbError, Tx, Work},
-    payments::{Outcome, RefusalKind},
+    payments::{ChannelOutcome, RefusalKind},
     primitives::{MerchantId, ReceiverId, TenantId},
 };
 
-/// Writes a receiver down, or finds it. WeChat is told after the commit: [`tell_receiver`].
+/// Writes a receiver down, or finds it. WeChat is told after the commit: [`register_receiver`].
 #[derive(Debug)]
 pub struct AddReceiver {
     pub tenant: TenantId,
@@ -59,7 +59,7 @@ impl Work for AddReceiver {
         .fetch_one(tx.conn())
         .await
         .map_err(DbError::from)?;
-        let action = Action::SharingReceiverAdded {
+        let action = AuditAction::SharingReceiverAdded {
             merchant: self.merchant,
             kind: form.kind.name(),
         };
@@ -69,7 +69,7 @@ impl Work for AddReceiver {
 }
 
 /// Tells WeChat of a receiver that is pending. Telling twice is telling once, so a request that is repeated with the same form is safe.
-pub async fn tell_receiver(
+pub async fn register_receiver(
     sharing: &Sharing,
     tenant: TenantId,
     id: ReceiverId,
@@ -88,15 +88,15 @@ pub async fn tell_receiver(
         relation: form.relation,
     };
     let (state, problem) = match sharing.channels.of(tenant).add_receiver(call).await {
-        Outcome::Done(()) => (ReceiverState::Active, None),
-        Outcome::Refused(refusal) if refusal.kind == RefusalKind::RateLimited => {
+        ChannelOutcome::Done(()) => (ReceiverState::Active, None),
+        ChannelOutcome::Refused(refusal) if refusal.kind == RefusalKind::RateLimited => {
             return Err(SharingError::ChannelUnknown);
         }
-        Outcome::Refused(refusal) => {
+        ChannelOutcome::Refused(refusal) => {
             tracing::warn!(receiver.id = %id, code = refusal.code, message = refusal.message, "WeChat refuses a receiver");
             (ReceiverState::Refused, Some(refusal.code))
         }
-        Outcome::Unknown(_) => return Err(SharingError::ChannelUnknown),
+        ChannelOutcome::Unknown(_) => return Err(SharingError::ChannelUnknown),
     };
     // That WeChat has it is true whatever an attempt beside this one was told.
     let from: &[ReceiverState] = match state {
@@ -140,12 +140,12 @@ pub async fn remove_receiver(
         relation: receiver.relation.clone(),
     };
     match sharing.channels.of(tenant).delete_receiver(call).await {
-        Outcome::Done(()) => Ok(receiver),
-        Outcome::Refused(refusal) if refusal.kind == RefusalKind::Absent => Ok(receiver),
-        Outcome::Refused(refusal) if refusal.kind == RefusalKind::RateLimited => {
+        ChannelOutcome::Done(()) => Ok(receiver),
+        ChannelOutcome::Refused(refusal) if refusal.kind == RefusalKind::Absent => Ok(receiver),
+        ChannelOutcome::Refused(refusal) if refusal.kind == RefusalKind::RateLimited => {
             Err(SharingError::ChannelUnknown)
         }
-        Outcome::Refused(refusal) if !was_taken => {
+        ChannelOutcome::Refused(refusal) if !was_taken => {
             // So that a repetition knows.
             let noted = Move {
                 id,
@@ -156,11 +156,11 @@ pub async fn remove_receiver(
             db.run(noted).await?;
             get_receiver(db, tenant, id).await
         }
-        Outcome::Refused(refusal) => {
+        ChannelOutcome::Refused(refusal) => {
             tracing::warn!(receiver.id = %id, code = refusal.code, message = refusal.message, "WeChat does not remove a receiver");
             Err(SharingError::ChannelRefused(refusal.code))
         }
-        Outcome::Unknown(_) => Err(SharingError::ChannelUnknown),
+        ChannelOutcome::Unknown(_) => Err(SharingError::ChannelUnknown),
     }
 }
 
@@ -217,7 +217,7 @@ impl Work for Remove {
             .await
             .map_err(DbError::from)?;
         if changed.rows_affected() == 1 {
-            let action = Action::SharingReceiverRemoved { merchant };
+            let action = AuditAction::SharingReceiverRemoved { merchant };
             audit::record(tx, self.tenant, &self.by, action, self.id).await?;
         }
         Ok(before)

@@ -5,7 +5,7 @@ use std::{fmt::Debug, sync::Arc};
 use futures_util::future::BoxFuture;
 
 use crate::{
-    payments::Outcome,
+    payments::ChannelOutcome,
     primitives::{Money, Secret, SharingNo, SharingReturnNo, TenantId, Timestamp},
 };
 
@@ -116,15 +116,15 @@ pub trait SharingChannels: Debug + Send + Sync + 'static {
 
 /// The channel's profit sharing.
 pub trait SharingChannel: Debug + Send + Sync + 'static {
-    fn add_receiver(&self, call: ReceiverCall) -> BoxFuture<'_, Outcome<()>>;
+    fn add_receiver(&self, call: ReceiverCall) -> BoxFuture<'_, ChannelOutcome<()>>;
 
-    fn delete_receiver(&self, call: ReceiverCall) -> BoxFuture<'_, Outcome<()>>;
+    fn delete_receiver(&self, call: ReceiverCall) -> BoxFuture<'_, ChannelOutcome<()>>;
 
     /// The most that a merchant may share of a payment, in ten-thousandths (2000 = 20 %).
-    fn ratio_max<'a>(&'a self, sub_mchid: &'a str) -> BoxFuture<'a, Outcome<u32>>;
+    fn ratio_max<'a>(&'a self, sub_mchid: &'a str) -> BoxFuture<'a, ChannelOutcome<u32>>;
 
     /// Asks for a share; with no parts, for the release of what is frozen.
-    fn share(&self, call: ShareCall) -> BoxFuture<'_, Outcome<ChannelShare>>;
+    fn share(&self, call: ShareCall) -> BoxFuture<'_, ChannelOutcome<ChannelShare>>;
 
     /// What became of a share.
     fn query_share<'a>(
@@ -132,18 +132,20 @@ pub trait SharingChannel: Debug + Send + Sync + 'static {
         sharing_no: SharingNo,
         wechat_transaction_id: &'a str,
         sub_mchid: &'a str,
-    ) -> BoxFuture<'a, Outcome<ChannelShare>>;
+    ) -> BoxFuture<'a, ChannelOutcome<ChannelShare>>;
 
     /// What of a payment can still be shared.
-    fn left_to_share<'a>(&'a self, wechat_transaction_id: &'a str)
-    -> BoxFuture<'a, Outcome<Money>>;
+    fn left_to_share<'a>(
+        &'a self,
+        wechat_transaction_id: &'a str,
+    ) -> BoxFuture<'a, ChannelOutcome<Money>>;
 
-    fn return_share(&self, call: ReturnCall) -> BoxFuture<'_, Outcome<ChannelReturn>>;
+    fn return_share(&self, call: ReturnCall) -> BoxFuture<'_, ChannelOutcome<ChannelReturn>>;
 
     fn query_return<'a>(
         &'a self,
         return_no: SharingReturnNo,
         sharing_no: SharingNo,
         sub_mchid: &'a str,
-    ) -> BoxFuture<'a, Outcome<ChannelReturn>>;
+    ) -> BoxFuture<'a, ChannelOutcome<ChannelReturn>>;
 }

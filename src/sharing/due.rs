@@ -4,7 +4,7 @@ use sqlx::FromRow;
 
 use crate::{
     db::{Db, DbError, DueClaim, Sql, Tx, Work},
-    payments::{OrderSharing, Pace, Payments},
+    payments::{OrderSharing, Payments, TimeScale},
     primitives::{OrderId, TenantId},
 };
 
@@ -57,14 +57,14 @@ const DUE: DueClaim = DueClaim {
     where_id: " WHERE order_id IN (",
 };
 
-/// Orders that are known to be paid since `pause_seconds` or longer, as the pace counts them, taken for a minute. WeChat wants a minute between payment and share (§8).
+/// Orders that are known to be paid since `pause_seconds` or longer, as the time scale counts them, taken for a minute. WeChat wants a minute between payment and share (§8).
 pub async fn claim_dues(payments: &Payments, pause_seconds: i64) -> Result<Vec<Due>, DbError> {
-    let pace = payments.pace;
+    let time_scale = payments.time_scale;
     payments
         .db
         .run(Claim {
             pause_seconds,
-            pace,
+            time_scale,
         })
         .await
 }
@@ -72,7 +72,7 @@ pub async fn claim_dues(payments: &Payments, pause_seconds: i64) -> Result<Vec<D
 #[derive(Debug)]
 struct Claim {
     pause_seconds: i64,
-    pace: Pace,
+    time_scale: TimeScale,
 }
 
 impl Work for Claim {
@@ -82,9 +82,9 @@ impl Work for Claim {
 
     async fn run(&self, tx: &mut Tx) -> Result<Vec<Due>, DbError> {
         let paid_before = self
-            .pace
+            .time_scale
             .after(tx.now(), self.pause_seconds.saturating_neg());
-        let until = self.pace.after(paid_before, LEASE_SECONDS);
+        let until = self.time_scale.after(paid_before, LEASE_SECONDS);
         DUE.claim(tx, (paid_before, until), CLAIM, |due: &Due| {
             *due.order.bytes()
         })
@@ -122,11 +122,11 @@ pub(super) async fn postpone_due(
     order: OrderId,
     seconds: i64,
 ) -> Result<(), DbError> {
-    let pace = payments.pace;
+    let time_scale = payments.time_scale;
     let postpone = Postpone {
         order,
         seconds,
-        pace,
+        time_scale,
     };
     payments.db.run(postpone).await
 }
@@ -135,7 +135,7 @@ pub(super) async fn postpone_due(
 struct Postpone {
     order: OrderId,
     seconds: i64,
-    pace: Pace,
+    time_scale: TimeScale,
 }
 
 impl Work for Postpone {
@@ -144,7 +144,7 @@ impl Work for Postpone {
     type Error = DbError;
 
     async fn run(&self, tx: &mut Tx) -> Result<(), DbError> {
-        let next = self.pace.after(tx.now(), self.seconds);
+        let next = self.time_scale.after(tx.now(), self.seconds);
         sqlx::query(
             "/* sharing.postpone_due */ UPDATE sharing_dues SET due_at = ? WHERE order_id = ?",
         )

@@ -6,11 +6,11 @@ use super::{
     Part, PartReturn, PaymentShare, ShareStateKind, Sharing, SharingError,
     share::causes,
     store::{PART_COLUMNS, RETURN_COLUMNS, SHARE_COLUMNS, read_part, read_return, read_share},
-    submit_return::ask_about_lost,
-    submit_share::ask_about_failed,
+    submit_return::query_lost_returns,
+    submit_share::query_failed_parts,
 };
 use crate::{
-    audit::{self, Action, Actor},
+    audit::{self, Actor, AuditAction},
     db::{Db, DbError, Tx, Work},
     payments::RefundStateKind,
     primitives::{Id, OrderId, PageLimit, SharingId, TenantId},
@@ -44,7 +44,7 @@ pub async fn find_sharing(
     }))
 }
 
-/// Causes of the entries that the sharing of an order has in the books, for [`crate::payments::order_story`].
+/// Causes of the entries that the sharing of an order has in the books, for [`crate::payments::order_history`].
 pub async fn sharing_causes(db: &Db, tenant: TenantId, order: OrderId) -> Result<Vec<Id>, DbError> {
     let view = find_sharing(db, tenant, order).await?;
     Ok(view.map_or_else(Vec::new, |view| {
@@ -144,8 +144,8 @@ async fn settle(sharing: &Sharing, tenant: TenantId, order: OrderId) -> Result<b
     if !view.share.stopped {
         return Ok(true);
     }
-    let told = ask_about_failed(sharing, &view.share, &view.parts).await?;
-    ask_about_lost(sharing, &view.share, &view.returns)
+    let told = query_failed_parts(sharing, &view.share, &view.parts).await?;
+    query_lost_returns(sharing, &view.share, &view.returns)
         .await
         .map(|settled| settled && told)
 }
@@ -196,7 +196,7 @@ impl Work for Retry {
         if share.rows_affected() + refunds.rows_affected() == 0 {
             return Err(SharingError::NothingToRetry);
         }
-        audit::record(tx, self.tenant, &self.by, Action::SharingRetried, id).await?;
+        audit::record(tx, self.tenant, &self.by, AuditAction::SharingRetried, id).await?;
         Ok(())
     }
 }

@@ -25,7 +25,7 @@
 //!
 //! *Asked* is repeated with the same number until WeChat confirms that it has it; *processing* is queried. A refusal proves only that this attempt did nothing, and a query
 //! that finds nothing only that nothing has landed yet. So every call is written down before it is made (`calls`), and what was refused is undone in the books when no other
-//! call is under way whose outcome nobody knows: every earlier one is known to have done nothing, or is too old for WeChat to take. That too little is left to share is believed after [`SHARE_ATTEMPTS_MAX`]
+//! call is under way whose outcome nobody knows: every earlier one is known to have done nothing, or is too old for WeChat to take. That too little is left to share is final after [`SHARE_ATTEMPTS_MAX`]
 //! attempts only; of a release it means that nothing is frozen any more, as after a full refund, and the sharing is done.
 //!
 //! # Amounts
@@ -42,7 +42,7 @@
 //! The refund goes on. The customer's right to the money does not depend on the receiver, so the merchant bears the part, in the books as at WeChat, and an exception
 //! `sharing_failed` stays open until a person has seen to it. This is so when WeChat says that the return failed, when it refuses it for certain, when the receiver's
 //! account has held too little for [`RETURN_ATTEMPTS_MAX`] attempts, and for parts of persons, which WeChat cannot take back (each refund notes that). The next refund of the
-//! order tries again for a merchant's part, since what failed does not count as returned. Without a proven outcome the refund waits: no return is ever given up in doubt.
+//! order tries again for a merchant's part, since what failed does not count as returned. Without a proven outcome the refund waits: no return is ever called failed while its outcome is unknown.
 //!
 //! # When WeChat did what we called refused
 //!
@@ -110,7 +110,7 @@ mod submit_share;
 use std::sync::Arc;
 
 pub use calls::Calls;
-pub use change_receiver::{AddReceiver, remove_receiver, tell_receiver};
+pub use change_receiver::{AddReceiver, register_receiver, remove_receiver};
 pub use channel::{
     ChannelPart, ChannelReturn, ChannelShare, PartResult, ReceiverCall, ReceiverKind, ReturnCall,
     ReturnResult, ShareCall, SharePart, SharingChannel, SharingChannels,
@@ -119,13 +119,13 @@ pub use due::{Due, claim_dues, note_paid};
 pub use error::SharingError;
 pub use find::{SharingView, find_sharing, list_sharings, retry_sharing, sharing_causes};
 pub use receiver::{Receiver, ReceiverForm, ReceiverState, list_receivers};
-pub use rule::{RULE_PARTS_MAX, RulePart, RuleWish, SharingRule, find_rule, set_rule};
+pub use rule::{NewSharingRule, RULE_PARTS_MAX, RulePart, SharingRule, find_rule, set_rule};
 pub use share::{
     Part, PartReturn, PartState, PaymentShare, ReturnState, ShareState, ShareStateKind,
 };
 pub use start::start_sharing;
-pub use submit_return::{RETURN_ATTEMPTS_MAX, claim_returns, pursue_return};
-pub use submit_share::{SHARE_ATTEMPTS_MAX, claim_sharings, pursue_sharing};
+pub use submit_return::{RETURN_ATTEMPTS_MAX, claim_returns, reconcile_return};
+pub use submit_share::{SHARE_ATTEMPTS_MAX, claim_sharings, reconcile_sharing};
 
 use crate::payments::Payments;
 

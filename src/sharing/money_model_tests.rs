@@ -31,11 +31,11 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use super::{
     ChannelPart, ChannelReturn, ChannelShare, Part, PartResult, PartReturn, PartState,
     PaymentShare, ReceiverKind, ReturnResult, ReturnState, RulePart, ShareState, SharingRule,
-    apply_return::{ApplyReturn, ReturnWord},
-    apply_share::{ApplyShare, ShareWord},
+    apply_return::{ApplyReturn, ReturnUpdate},
+    apply_share::{ApplyShare, ShareUpdate},
     calls::Attempt,
     start::start_in_memory,
-    start_return::{Round, Turn, turn_in_memory},
+    start_return::{ReturnCallDue, ReturnRound, turn_in_memory},
     store::{PartsOf, RefundsOf, ReturnsOf, Shares},
     submit_share::begin_in_memory,
 };
@@ -45,10 +45,10 @@ use crate::{
     idempotency::Claim,
     ledger::{Phase, Transfers},
     payments::{
-        Attempts, ChannelRefund, Late, Order, OrderSharing, OrderState, Orders, Pace, PayMethod,
-        Payment, PointsReview, Policy, PolicyTerms, Refund, RefundBy, RefundError, RefundMoved,
-        RefundRole, RefundState, RefundStatus, RefundSums, Refunds, RefusalKind, RequestRefund,
-        WithdrawRefund, ask_in_memory, hearing, withdraw_in_memory,
+        Attempts, ChannelRefund, Late, Order, OrderSharing, OrderState, Orders, PayMethod, Payment,
+        PointsReview, Policy, PolicyTerms, Refund, RefundBy, RefundError, RefundRole, RefundState,
+        RefundStatus, RefundSums, RefundUpdateOutcome, Refunds, RefusalKind, RequestRefund,
+        TimeScale, WithdrawRefund, ask_in_memory, hearing, withdraw_in_memory,
     },
     primitives::{
         AccountId, AccountKind, BusinessDay, Id, Lane, MerchantId, Money, OrderId, OrderNo, Points,
@@ -65,7 +65,7 @@ const ROUNDS_MAX: usize = 40;
 const TENANT: TenantId = TenantId(1);
 const LANE: Lane = Lane(1);
 /// After so long WeChat takes a call no more.
-const LANDS_SECONDS: i64 = 600;
+const ARRIVAL_WINDOW_SECONDS: i64 = 600;
 const MILLION: i64 = 1_000_000;
 
 /// What WeChat has of a payment.
@@ -126,7 +126,7 @@ struct History {
     /// Credits less debits.
     money: BTreeMap<AccountId, i64>,
     asked: u32,
-    story: Vec<String>,
+    trace: Vec<String>,
 }
 
 fn fen(units: i64) -> Money {
@@ -188,7 +188,7 @@ impl History {
             created_at: now,
         };
         Self {
-            story: vec![format!("seed {seed}, {rule:?}")],
+            trace: vec![format!("seed {seed}, {rule:?}")],
             rng,
             memory,
             now,
@@ -202,7 +202,7 @@ impl History {
     }
 
     fn tell(&mut self, what: String) {
-        self.story.push(what);
+        self.trace.push(what);
     }
 
     fn row<R: RowSet>(&self, key: R::Key) -> Option<R::Row> {
@@ -250,11 +250,11 @@ impl History {
         let place = self.rng.random_range(0..self.houses.len());
         match self.rng.random_range(0..100) {
             0..15 => self.start(place),
-            15..35 => self.pursue_share(place),
-            35..50 => self.ask_refund(place),
-            50..70 => self.pursue_refund(place),
+            15..35 => self.reconcile_share(place),
+            35..50 => self.request_refund(place),
+            50..70 => self.reconcile_refund(place),
             70..76 => self.withdraw(place),
-            76..80 => self.refund_elsewhere(place),
+            76..80 => self.add_foreign_refund(place),
             _ => self.move_at_wechat(place),
         }
     }
@@ -315,7 +315,7 @@ impl History {
             return;
         }
         let asked = self.rows(place).into_iter();
-        let asked = asked.filter(|row| row.state.kind().is_on_the_table());
+        let asked = asked.filter(|row| row.state.kind().counts_against_order());
         self.houses[place].before = asked.map(|row| row.amount.get()).sum();
         let house = &self.houses[place];
         let (order, mut left) = (house.order, house.amount - house.refunded());
@@ -334,7 +334,7 @@ impl History {
     }
 
     /// What a job does for a sharing.
-    fn pursue_share(&mut self, place: usize) {
+    fn reconcile_share(&mut self, place: usize) {
         let Some(share) = self.share(place) else {
             return;
         };
@@ -350,16 +350,16 @@ impl History {
                 if self.houses[place].shared {
                     return self.ask_share(place, &share);
                 }
-                let word = if self.chance(3) {
+                let update = if self.chance(3) {
                     later("no_answer", true)
                 } else {
-                    ShareWord::Channel(ChannelShare {
+                    ShareUpdate::Channel(ChannelShare {
                         wechat_order_id: "3008".into(),
                         finished: true,
                         parts: Vec::new(),
                     })
                 };
-                self.hear_share(place, release, word);
+                self.apply_share_status(place, release, update);
             }
             ShareState::Done { .. } => {}
         }
@@ -373,24 +373,24 @@ impl History {
         }
         if self.chance(5) {
             // It did not arrive yet.
-            self.houses[place].on_its_way = Some(self.now.plus_seconds(LANDS_SECONDS));
-            return self.hear_share(place, share.id, later("no_answer", true));
+            self.houses[place].on_its_way = Some(self.now.plus_seconds(ARRIVAL_WINDOW_SECONDS));
+            return self.apply_share_status(place, share.id, later("no_answer", true));
         }
         let parts = self.parts(&share);
         let sum: i64 = parts.values().map(|part| part.amount.get()).sum();
         let house = &self.houses[place];
         let fits = sum <= house.amount - house.refunded();
         if !fits || self.chance(5) {
-            let word = ShareWord::Refused {
+            let update = ShareUpdate::Refused {
                 kind: RefusalKind::Rejected,
                 code: "INVALID_REQUEST".into(),
                 attempt: Some(attempt),
             };
-            return self.hear_share(place, share.id, word);
+            return self.apply_share_status(place, share.id, update);
         }
         self.land_share(place);
         if self.chance(5) {
-            return self.hear_share(place, share.id, later("no_answer", true));
+            return self.apply_share_status(place, share.id, later("no_answer", true));
         }
         self.ask_share(place, &share);
     }
@@ -412,7 +412,7 @@ impl History {
 
     fn ask_share(&mut self, place: usize, share: &PaymentShare) {
         if self.chance(5) {
-            return self.hear_share(place, share.id, later("no_answer", false));
+            return self.apply_share_status(place, share.id, later("no_answer", false));
         }
         let parts = &mut self.houses[place].parts;
         let finished = parts.iter().all(|part| part.result != PartResult::Pending);
@@ -431,28 +431,33 @@ impl History {
             parts: said.collect(),
             finished,
         };
-        self.hear_share(place, share.id, ShareWord::Channel(said));
+        self.apply_share_status(place, share.id, ShareUpdate::Channel(said));
     }
 
-    fn hear_share(&mut self, place: usize, number: crate::primitives::SharingId, word: ShareWord) {
+    fn apply_share_status(
+        &mut self,
+        place: usize,
+        number: crate::primitives::SharingId,
+        update: ShareUpdate,
+    ) {
         let operation = ApplyShare {
             order: self.houses[place].order,
             number,
-            word,
-            pace: Pace::default(),
+            update,
+            time_scale: TimeScale::default(),
         };
         let said = self.memory.decide(self.now, &operation);
         let state = said
             .as_ref()
             .map(|share| share.as_ref().map(|share| share.state));
-        self.tell(format!("{place}: {:?}: {state:?}", operation.word));
-        assert!(state.is_ok(), "{:#?}", self.story);
+        self.tell(format!("{place}: {:?}: {state:?}", operation.update));
+        assert!(state.is_ok(), "{:#?}", self.trace);
         self.commit();
     }
 
     // -- refunds
 
-    fn ask_refund(&mut self, place: usize) {
+    fn request_refund(&mut self, place: usize) {
         let order = self.row::<Orders>(self.houses[place].order).unwrap();
         let left = order.refundable().get();
         if left == 0 {
@@ -462,7 +467,7 @@ impl History {
             0 => left,
             _ => self.rng.random_range(1..=left),
         };
-        let wish = RequestRefund {
+        let request = RequestRefund {
             tenant: TENANT,
             order: order.id,
             amount: Some(fen(amount)),
@@ -474,36 +479,36 @@ impl History {
             claim: self.claim(),
         };
         let how = (Evaluation::default(), PolicyTerms::default());
-        let asked = ask_in_memory(&mut self.memory, self.now, wish, how);
+        let asked = ask_in_memory(&mut self.memory, self.now, request, how);
         let state = asked.as_ref().map(|refund| refund.state);
         self.tell(format!("{amount} of {left} of {place} go back: {state:?}"));
         match asked {
             Ok(refund) => {
                 let shared = self.share(place).is_some();
                 let waits = refund.state == RefundState::Returning;
-                assert_eq!(waits, shared, "{:#?}", self.story);
+                assert_eq!(waits, shared, "{:#?}", self.trace);
                 self.houses[place].rows.push(refund.id);
             }
             Err(RefundError::TooMany) => {}
-            Err(error) => panic!("{error:?}: {:#?}", self.story),
+            Err(error) => panic!("{error:?}: {:#?}", self.trace),
         }
         self.commit();
     }
 
     /// What a job does for a refund of ours.
-    fn pursue_refund(&mut self, place: usize) {
+    fn reconcile_refund(&mut self, place: usize) {
         let rows = self.rows(place).into_iter();
         let due: Vec<_> = rows.filter(is_due).collect();
         if due.is_empty() {
             return;
         }
         let which = self.rng.random_range(0..due.len());
-        self.pursue(place, &due[which]);
+        self.reconcile(place, &due[which]);
     }
 
-    fn pursue(&mut self, place: usize, refund: &Refund) {
+    fn reconcile(&mut self, place: usize, refund: &Refund) {
         match refund.state {
-            RefundState::Returning | RefundState::Withdrawn => self.pursue_return(place, refund),
+            RefundState::Returning | RefundState::Withdrawn => self.reconcile_return(place, refund),
             RefundState::AwaitingApproval
             | RefundState::Rejected
             | RefundState::Accepted
@@ -521,13 +526,13 @@ impl History {
         let known = known.position(|theirs| theirs.number == number);
         let room = self.houses[place].amount - self.houses[place].refunded();
         if let Some(known) = known {
-            return self.hear_refund(place, known);
+            return self.apply_refund_status(place, known);
         }
         if refund.amount.get() > room || self.chance(5) {
             let refused = hearing(TENANT, Some(refund.id), Err(refund.version));
             let said = self.memory.decide(self.now, &refused);
             self.tell(format!("{} is refused: {said:?}", refund.id));
-            assert!(said.is_ok(), "{:#?}", self.story);
+            assert!(said.is_ok(), "{:#?}", self.trace);
             return self.commit();
         }
         self.houses[place].refunds.push(TheirRefund {
@@ -539,11 +544,11 @@ impl History {
         });
         if !self.chance(4) {
             let last = self.houses[place].refunds.len() - 1;
-            self.hear_refund(place, last);
+            self.apply_refund_status(place, last);
         }
     }
 
-    fn hear_refund(&mut self, place: usize, index: usize) {
+    fn apply_refund_status(&mut self, place: usize, index: usize) {
         let house = &self.houses[place];
         let theirs = &house.refunds[index];
         let said = ChannelRefund {
@@ -562,23 +567,23 @@ impl History {
             .decide(self.now, &hearing(TENANT, row, Ok(said)));
         self.tell(format!("{place}: refund {index} is {status:?}: {said:?}"));
         match said {
-            Ok(RefundMoved::Now(refund)) => {
+            Ok(RefundUpdateOutcome::Now(refund)) => {
                 let house = &mut self.houses[place];
                 house.refunds[index].row = Some(refund.id);
                 if !house.rows.contains(&refund.id) {
                     house.rows.push(refund.id);
                 }
             }
-            Ok(RefundMoved::Before) => {}
+            Ok(RefundUpdateOutcome::Before) => {}
             // Closed refunds of which we were not told leave no room in the sum.
-            Ok(RefundMoved::Rejected("refund_over_paid")) if row.is_none() => return,
-            _ => panic!("{said:?}: {:#?}", self.story),
+            Ok(RefundUpdateOutcome::Rejected("refund_over_paid")) if row.is_none() => return,
+            _ => panic!("{said:?}: {:#?}", self.trace),
         }
         self.houses[place].refunds[index].told = Some(status);
         self.commit();
     }
 
-    fn refund_elsewhere(&mut self, place: usize) {
+    fn add_foreign_refund(&mut self, place: usize) {
         let room = self.houses[place].amount - self.houses[place].refunded();
         if room == 0 {
             return;
@@ -609,7 +614,7 @@ impl History {
         let Some(refund) = rows.find(open) else {
             return;
         };
-        let wish = WithdrawRefund {
+        let request = WithdrawRefund {
             tenant: TENANT,
             refund: refund.id,
             reason: "不退了".into(),
@@ -617,13 +622,13 @@ impl History {
             claim: self.claim(),
         };
         let about = (PolicyTerms::default(), refund.progress.calls);
-        let said = withdraw_in_memory(&mut self.memory, self.now, wish, about);
+        let said = withdraw_in_memory(&mut self.memory, self.now, request, about);
         self.tell(format!("{} is withdrawn: {said:?}", refund.id));
         let state = said.map(|refund| refund.state);
         assert!(
             matches!(state, Ok(RefundState::Withdrawn)),
             "{state:?}: {:#?}",
-            self.story
+            self.trace
         );
         self.commit();
     }
@@ -636,7 +641,7 @@ impl History {
         let gone_on = self.rows(place).into_iter().filter(|row| {
             let kind = row.state.kind();
             let counts = row.state != RefundState::Returning || row.id == refund.id;
-            kind.is_on_the_table() && kind.is_booked() && counts
+            kind.counts_against_order() && kind.is_booked() && counts
         });
         let refunded: i64 = gone_on.map(|row| row.amount.get()).sum();
         let house = &self.houses[place];
@@ -651,7 +656,7 @@ impl History {
             .collect()
     }
 
-    fn pursue_return(&mut self, place: usize, refund: &Refund) {
+    fn reconcile_return(&mut self, place: usize, refund: &Refund) {
         let about = (refund.id, refund.order);
         let share = self.share(place).unwrap();
         let begins = share.returning.is_none()
@@ -668,15 +673,15 @@ impl History {
             for (part, due) in &due {
                 let (before, after) = (&before[part], &after[part]);
                 let most = (*due).max(before.returned.get());
-                assert_eq!(after.returned.get(), most, "{part}: {:#?}", self.story);
+                assert_eq!(after.returned.get(), most, "{part}: {:#?}", self.trace);
             }
             self.houses[place].due.insert(refund.id, due);
         }
         match round {
-            Round::Waits => {}
-            Round::Over => self.look_at_gone_on(place, refund.id),
-            Round::Under(_, turns) => {
-                for Turn { back, attempt } in turns {
+            ReturnRound::Waiting => {}
+            ReturnRound::Finished => self.look_at_gone_on(place, refund.id),
+            ReturnRound::InProgress(_, turns) => {
+                for ReturnCallDue { back, attempt } in turns {
                     self.call_return(place, &back, attempt);
                 }
                 let share = self.share(place).unwrap();
@@ -700,50 +705,50 @@ impl History {
             });
             let lost: i64 = lost.map(|back| back.amount.get()).sum();
             let returned = parts[part].returned.get();
-            assert!(returned + lost >= *due, "{part} {due}: {:#?}", self.story);
+            assert!(returned + lost >= *due, "{part} {due}: {:#?}", self.trace);
         }
     }
 
     fn call_return(&mut self, place: usize, back: &PartReturn, attempt: Option<Attempt>) {
         if self.houses[place].returns.contains_key(&back.id) {
-            let word = if self.chance(5) {
-                ReturnWord::Later { ended: None }
+            let update = if self.chance(5) {
+                ReturnUpdate::Later { ended: None }
             } else {
                 self.said_of_return(place, back.id)
             };
-            return self.hear_return(place, back, word);
+            return self.apply_return_status(place, back, update);
         }
         let Some(attempt) = attempt else {
             return;
         };
         if self.chance(5) {
-            let until = self.now.plus_seconds(LANDS_SECONDS);
+            let until = self.now.plus_seconds(ARRIVAL_WINDOW_SECONDS);
             self.houses[place]
                 .returns_on_their_way
                 .insert(back.id, until);
-            return self.hear_return(place, back, ReturnWord::Later { ended: None });
+            return self.apply_return_status(place, back, ReturnUpdate::Later { ended: None });
         }
         let account = self.account_of(place, back);
         if back.amount.get() > self.houses[place].has(&account) || self.chance(5) {
-            let word = if self.chance(2) {
-                ReturnWord::Later {
+            let update = if self.chance(2) {
+                ReturnUpdate::Later {
                     ended: Some(attempt),
                 }
             } else {
-                ReturnWord::Refused {
+                ReturnUpdate::Refused {
                     code: "INVALID_REQUEST".into(),
                     attempt,
                 }
             };
-            return self.hear_return(place, back, word);
+            return self.apply_return_status(place, back, update);
         }
         self.land_return(place, back);
-        let word = if self.chance(5) {
-            ReturnWord::Later { ended: None }
+        let update = if self.chance(5) {
+            ReturnUpdate::Later { ended: None }
         } else {
             self.said_of_return(place, back.id)
         };
-        self.hear_return(place, back, word);
+        self.apply_return_status(place, back, update);
     }
 
     fn account_of(&self, place: usize, back: &PartReturn) -> String {
@@ -770,10 +775,10 @@ impl History {
         self.tell(format!("WeChat has return {}: {result:?}", back.id));
     }
 
-    fn said_of_return(&mut self, place: usize, id: SharingReturnId) -> ReturnWord {
+    fn said_of_return(&mut self, place: usize, id: SharingReturnId) -> ReturnUpdate {
         let back = self.houses[place].returns.get_mut(&id).unwrap();
         back.told = true;
-        ReturnWord::Channel(ChannelReturn {
+        ReturnUpdate::Channel(ChannelReturn {
             wechat_return_id: "3009".into(),
             result: back.result,
             fail_reason: None,
@@ -781,19 +786,19 @@ impl History {
         })
     }
 
-    fn hear_return(&mut self, place: usize, back: &PartReturn, word: ReturnWord) {
+    fn apply_return_status(&mut self, place: usize, back: &PartReturn, update: ReturnUpdate) {
         let operation = ApplyReturn {
             order: self.houses[place].order,
             refund: back.refund,
             back: back.id,
-            word,
+            update,
         };
         let said = self.memory.decide(self.now, &operation);
         self.tell(format!(
             "{place}: {} {:?}: {said:?}",
-            back.id, operation.word
+            back.id, operation.update
         ));
-        assert!(said.is_ok(), "{:#?}", self.story);
+        assert!(said.is_ok(), "{:#?}", self.trace);
         self.commit();
     }
 
@@ -810,7 +815,7 @@ impl History {
                 let mut told = self.houses[place].refunds.iter();
                 let told = told.position(|refund| refund.told != Some(refund.status));
                 if let Some(index) = told {
-                    self.hear_refund(place, index);
+                    self.apply_refund_status(place, index);
                 }
             }
         }
@@ -917,30 +922,30 @@ impl History {
             of(AccountKind::SharingInTransit),
             in_transit,
             "{:#?}",
-            self.story
+            self.trace
         );
         assert_eq!(
             of(AccountKind::RefundsInTransit),
             on_their_way,
             "{:#?}",
-            self.story
+            self.trace
         );
         assert_eq!(
             of(AccountKind::ChannelReceivable),
             arrived,
             "{:#?}",
-            self.story
+            self.trace
         );
         let mut given = 0;
         for (receiver, got) in receivers {
             let said = has(AccountId::receiver_payable(receiver));
-            assert!(said == got && got >= 0, "{said} {got} {:#?}", self.story);
+            assert!(said == got && got >= 0, "{said} {got} {:#?}", self.trace);
             given += got;
         }
         // What was paid is not booked here: what it keeps of it.
         let keeps = -(arrived + on_their_way + in_transit + given);
         let merchant = has(AccountId::merchant_payable(self.merchant));
-        assert_eq!(merchant, keeps, "{:#?}", self.story);
+        assert_eq!(merchant, keeps, "{:#?}", self.trace);
     }
 
     /// A sharing beside its order, its parts and returns, and what WeChat told of them. Gives what
@@ -953,12 +958,12 @@ impl History {
     ) -> i64 {
         let house = &self.houses[place];
         let order = self.row::<Orders>(house.order).unwrap();
-        let about = || format!("{order:?} {share:?} {house:?} {:#?}", self.story);
+        let about = || format!("{order:?} {share:?} {house:?} {:#?}", self.trace);
         let done = matches!(share.state, ShareState::Done { .. });
         let expected = if done {
             OrderSharing::Done
         } else {
-            OrderSharing::Under
+            OrderSharing::InProgress
         };
         assert_eq!(order.sharing, expected, "{}", about());
         let base = (house.amount - house.before).max(0);
@@ -1016,7 +1021,7 @@ impl History {
             Some(PartResult::Success) => PartState::Succeeded,
             Some(PartResult::Closed) => PartState::Failed,
         };
-        assert_eq!(part.state, expected, "{part:?} {house:?} {:#?}", self.story);
+        assert_eq!(part.state, expected, "{part:?} {house:?} {:#?}", self.trace);
     }
 
     // -- the end
@@ -1030,7 +1035,7 @@ impl History {
             self.now = self.now.plus_seconds(700);
             for place in 0..self.houses.len() {
                 self.start(place);
-                self.pursue_share(place);
+                self.reconcile_share(place);
                 for _ in 0..self.houses[place].refunds.len() {
                     self.move_refund(place);
                 }
@@ -1045,10 +1050,10 @@ impl History {
                     if !is_due(&refund) {
                         continue;
                     }
-                    self.pursue(place, &refund);
+                    self.reconcile(place, &refund);
                 }
                 for index in 0..self.houses[place].refunds.len() {
-                    self.hear_refund(place, index);
+                    self.apply_refund_status(place, index);
                 }
             }
         }
@@ -1059,7 +1064,7 @@ impl History {
 
     fn look_at_end(&self, place: usize) {
         let (house, share) = (&self.houses[place], self.share(place).unwrap());
-        let about = || format!("{share:?} {house:?} {:#?}", self.story);
+        let about = || format!("{share:?} {house:?} {:#?}", self.trace);
         let done = matches!(share.state, ShareState::Done { .. });
         assert!(done && !share.stopped, "{}", about());
         assert_eq!(share.returning, None, "{}", about());
@@ -1090,8 +1095,8 @@ impl History {
     }
 }
 
-fn later(problem: &'static str, unsure: bool) -> ShareWord {
-    ShareWord::Later {
+fn later(problem: &'static str, unsure: bool) -> ShareUpdate {
+    ShareUpdate::Later {
         problem,
         unsure,
         ended: None,

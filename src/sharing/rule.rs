@@ -9,9 +9,9 @@ use super::{
     receiver::{lock_merchant, mask_account, sub_mchid_of},
 };
 use crate::{
-    audit::{self, Action, Actor},
+    audit::{self, Actor, AuditAction},
     db::{Db, DbError, Tx, Work},
-    payments::{Outcome, RefusalKind},
+    payments::{ChannelOutcome, RefusalKind},
     primitives::{
         Length, MerchantId, ReceiverId, Secret, TenantId, Text, Timestamp, is_safe_in_bill,
     },
@@ -106,7 +106,7 @@ pub async fn find_rule(
 
 /// What the rule shall be.
 #[derive(Debug, Clone)]
-pub struct RuleWish {
+pub struct NewSharingRule {
     pub tenant: TenantId,
     pub merchant: MerchantId,
     pub active: bool,
@@ -115,7 +115,7 @@ pub struct RuleWish {
     pub by: Actor,
 }
 
-impl RuleWish {
+impl NewSharingRule {
     fn check(&self, ratio_max_ppm: u32) -> Result<(), SharingError> {
         let field = |field, expected| Err(SharingError::Field { field, expected });
         if self.parts.len() > RULE_PARTS_MAX {
@@ -154,31 +154,34 @@ impl RuleWish {
 /// Puts a rule in force, as the next version. From then on the merchant's orders are made with their money frozen, or, when it is not active, no more.
 ///
 /// WeChat is asked how much the merchant may share; when it will not say, 30 % holds. Every receiver must be active.
-pub async fn set_rule(sharing: &Sharing, wish: RuleWish) -> Result<SharingRule, SharingError> {
+pub async fn set_rule(
+    sharing: &Sharing,
+    rule: NewSharingRule,
+) -> Result<SharingRule, SharingError> {
     let db = &sharing.payments.db;
-    let ratio_max_ppm = if wish.active {
-        let sub_mchid = sub_mchid_of(db, wish.tenant, wish.merchant).await?;
-        match sharing.channels.of(wish.tenant).ratio_max(&sub_mchid).await {
-            Outcome::Done(ratio) => ratio.saturating_mul(PPM_PER_TEN_THOUSANDTH),
-            Outcome::Refused(refusal) if refusal.kind == RefusalKind::RateLimited => {
+    let ratio_max_ppm = if rule.active {
+        let sub_mchid = sub_mchid_of(db, rule.tenant, rule.merchant).await?;
+        match sharing.channels.of(rule.tenant).ratio_max(&sub_mchid).await {
+            ChannelOutcome::Done(ratio) => ratio.saturating_mul(PPM_PER_TEN_THOUSANDTH),
+            ChannelOutcome::Refused(refusal) if refusal.kind == RefusalKind::RateLimited => {
                 return Err(SharingError::ChannelUnknown);
             }
-            Outcome::Refused(refusal) => {
+            ChannelOutcome::Refused(refusal) => {
                 tracing::info!(
                     code = refusal.code,
                     "WeChat does not say how much a merchant may share"
                 );
                 RATIO_MAX_PPM
             }
-            Outcome::Unknown(_) => return Err(SharingError::ChannelUnknown),
+            ChannelOutcome::Unknown(_) => return Err(SharingError::ChannelUnknown),
         }
     } else {
         RATIO_MAX_PPM
     };
-    wish.check(ratio_max_ppm)?;
-    let (tenant, merchant) = (wish.tenant, wish.merchant);
-    db.run(SetRule {
-        wish,
+    rule.check(ratio_max_ppm)?;
+    let (tenant, merchant) = (rule.tenant, rule.merchant);
+    db.run(SetSharingRule {
+        rule,
         ratio_max_ppm,
     })
     .await?;
@@ -187,48 +190,48 @@ pub async fn set_rule(sharing: &Sharing, wish: RuleWish) -> Result<SharingRule, 
 }
 
 #[derive(Debug)]
-struct SetRule {
-    wish: RuleWish,
+struct SetSharingRule {
+    rule: NewSharingRule,
     ratio_max_ppm: u32,
 }
 
-impl Work for SetRule {
+impl Work for SetSharingRule {
     const NAME: &'static str = "sharing.set_rule";
     type Reply = ();
     type Error = SharingError;
 
     async fn run(&self, tx: &mut Tx) -> Result<(), SharingError> {
-        let wish = &self.wish;
-        lock_merchant(tx, wish.tenant, wish.merchant).await?;
-        for (receiver, _, _) in &wish.parts {
+        let rule = &self.rule;
+        lock_merchant(tx, rule.tenant, rule.merchant).await?;
+        for (receiver, _, _) in &rule.parts {
             let state: Option<(String,)> = sqlx::query_as(
                 "/* sharing.receiver_state */ SELECT state FROM sharing_receivers WHERE id = ? AND merchant_id = ?",
             )
             .bind(receiver)
-            .bind(wish.merchant)
+            .bind(rule.merchant)
             .fetch_optional(tx.conn())
             .await
             .map_err(DbError::from)?;
             let (state,) = state.ok_or(SharingError::ReceiverNotFound)?;
-            if wish.active && state != super::ReceiverState::Active.name() {
+            if rule.active && state != super::ReceiverState::Active.name() {
                 return Err(SharingError::ReceiverNotActive);
             }
         }
         let version = self.insert(tx).await?;
-        let action = Action::SharingRuleSet {
+        let action = AuditAction::SharingRuleSet {
             version,
-            active: wish.active,
+            active: rule.active,
         };
-        audit::record(tx, wish.tenant, &wish.by, action, wish.merchant).await?;
+        audit::record(tx, rule.tenant, &rule.by, action, rule.merchant).await?;
         Ok(())
     }
 }
 
-impl SetRule {
+impl SetSharingRule {
     async fn insert(&self, tx: &mut Tx) -> Result<u32, DbError> {
-        let wish = &self.wish;
+        let rule = &self.rule;
         let newest: Option<u32> = sqlx::query_scalar("/* sharing.newest_rule */ SELECT version FROM sharing_rules WHERE merchant_id = ? ORDER BY version DESC LIMIT 1")
-            .bind(wish.merchant)
+            .bind(rule.merchant)
             .fetch_optional(tx.conn())
             .await?;
         let version = newest.unwrap_or(0).saturating_add(1);
@@ -236,20 +239,20 @@ impl SetRule {
         sqlx::query(
             "/* sharing.insert_rule */ INSERT INTO sharing_rules (merchant_id, version, tenant_id, active, ratio_max_ppm, created_at, created_by) VALUES (?, ?, ?, ?, ?, ?, ?)",
         )
-        .bind(wish.merchant)
+        .bind(rule.merchant)
         .bind(version)
-        .bind(wish.tenant)
-        .bind(wish.active)
+        .bind(rule.tenant)
+        .bind(rule.active)
         .bind(self.ratio_max_ppm)
         .bind(now)
-        .bind(wish.by.as_str())
+        .bind(rule.by.as_str())
         .execute(tx.conn())
         .await?;
-        for (place, (receiver, ratio_ppm, description)) in (0_u8..).zip(&wish.parts) {
+        for (place, (receiver, ratio_ppm, description)) in (0_u8..).zip(&rule.parts) {
             sqlx::query(
                 "/* sharing.insert_rule_part */ INSERT INTO sharing_rule_parts (merchant_id, version, place, receiver_id, ratio_ppm, description) VALUES (?, ?, ?, ?, ?, ?)",
             )
-            .bind(wish.merchant)
+            .bind(rule.merchant)
             .bind(version)
             .bind(place)
             .bind(receiver)
@@ -259,8 +262,8 @@ impl SetRule {
             .await?;
         }
         sqlx::query("/* sharing.mark_merchant */ UPDATE merchants SET sharing = ? WHERE id = ?")
-            .bind(wish.active)
-            .bind(wish.merchant)
+            .bind(rule.active)
+            .bind(rule.merchant)
             .execute(tx.conn())
             .await?;
         Ok(version)
@@ -272,13 +275,13 @@ mod tests {
     use super::*;
     use crate::primitives::Id;
 
-    fn wish(active: bool, ratios: &[u32]) -> RuleWish {
+    fn rule(active: bool, ratios: &[u32]) -> NewSharingRule {
         let id = |place: usize| {
             let mut bytes = [0; 16];
             bytes[0] = u8::try_from(place).unwrap();
             ReceiverId::new(Id::from_bytes(bytes))
         };
-        RuleWish {
+        NewSharingRule {
             tenant: TenantId(1),
             merchant: MerchantId::new(Id::from_bytes([7; 16])),
             active,
@@ -293,26 +296,26 @@ mod tests {
 
     #[test]
     fn a_rule_shares_no_more_than_wechat_allows() {
-        assert!(wish(true, &[100_000, 200_000]).check(300_000).is_ok());
-        let refused = wish(true, &[100_000, 200_001]).check(300_000);
+        assert!(rule(true, &[100_000, 200_000]).check(300_000).is_ok());
+        let refused = rule(true, &[100_000, 200_001]).check(300_000);
         assert!(matches!(
             refused,
             Err(SharingError::TooMuch {
                 ratio_max_ppm: 300_000
             })
         ));
-        assert!(wish(true, &[u32::MAX, u32::MAX]).check(u32::MAX).is_err());
+        assert!(rule(true, &[u32::MAX, u32::MAX]).check(u32::MAX).is_err());
     }
 
     #[test]
     fn a_rule_names_each_receiver_once_and_at_least_one() {
-        assert!(wish(true, &[]).check(300_000).is_err());
-        assert!(wish(false, &[]).check(300_000).is_ok());
-        assert!(wish(true, &[0]).check(300_000).is_err());
-        let mut twice = wish(true, &[1, 2]);
+        assert!(rule(true, &[]).check(300_000).is_err());
+        assert!(rule(false, &[]).check(300_000).is_ok());
+        assert!(rule(true, &[0]).check(300_000).is_err());
+        let mut twice = rule(true, &[1, 2]);
         twice.parts[1].0 = twice.parts[0].0;
         assert!(twice.check(300_000).is_err());
-        assert!(wish(true, &[1; 50]).check(300_000).is_ok());
-        assert!(wish(true, &[1; 51]).check(300_000).is_err());
+        assert!(rule(true, &[1; 50]).check(300_000).is_ok());
+        assert!(rule(true, &[1; 51]).check(300_000).is_err());
     }
 }

@@ -11,13 +11,13 @@ use super::{
     find_rule,
     rule::RulePart,
     store::{PartsOf, Shares},
-    submit_share::pursue_begun,
+    submit_share::reconcile_begun,
 };
 use crate::{
     db::{Cx, DbError, Operation, SubmitError, Wanted, WorkingSet},
     ledger::LedgerError,
     payments::{
-        Attempts, Order, OrderSharing, Orders, Outcome, Pace, Policy, RefusalKind, Why,
+        Attempts, ChannelOutcome, Order, OrderSharing, Orders, Policy, RefusalKind, TimeScale, Why,
         booking::put_order, find_order, look_for_others, note_short_sharing, note_stuck_sharing,
     },
     primitives::{Lane, Money, OrderId, SharingId, SharingPartId, TenantId},
@@ -48,16 +48,16 @@ pub async fn start_sharing(sharing: &Sharing, due: Due) -> Result<(), DbError> {
     }
     let channel = sharing.channels.of(due.tenant);
     let left = match channel.left_to_share(&payment.wechat_transaction_id).await {
-        Outcome::Done(left) => left,
-        Outcome::Refused(refusal) if refusal.kind == RefusalKind::RateLimited => {
+        ChannelOutcome::Done(left) => left,
+        ChannelOutcome::Refused(refusal) if refusal.kind == RefusalKind::RateLimited => {
             return later(sharing, due, &order, &refusal.code).await;
         }
         // It has no such payment to share, or will not say: the share itself brings that to light.
-        Outcome::Refused(refusal) => {
+        ChannelOutcome::Refused(refusal) => {
             tracing::warn!(order.no = %order.no(), code = refusal.code, "WeChat does not say what can be shared");
             order.amount
         }
-        Outcome::Unknown(reason) => {
+        ChannelOutcome::Unknown(reason) => {
             return later(sharing, due, &order, &reason).await;
         }
     };
@@ -67,7 +67,7 @@ pub async fn start_sharing(sharing: &Sharing, due: Due) -> Result<(), DbError> {
         rule: find_rule(&payments.db, due.tenant, order.merchant).await?,
         policy: payments.policies.current(due.tenant).await?,
         left,
-        pace: payments.pace,
+        time_scale: payments.time_scale,
     };
     let wanted = operation.wanted(&order);
     if left < wanted {
@@ -84,7 +84,7 @@ pub async fn start_sharing(sharing: &Sharing, due: Due) -> Result<(), DbError> {
     }
     match payments.db.submit(operation).await {
         Ok(Started::Now(attempt)) => {
-            pursue_begun(sharing, due.order, attempt).await?;
+            reconcile_begun(sharing, due.order, attempt).await?;
         }
         Ok(Started::Before | Started::NotWanted) => {}
         Err(SubmitError::Db(error)) => return Err(error),
@@ -132,7 +132,7 @@ struct StartSharing {
     policy: Arc<Policy>,
     /// What the channel lets be shared.
     left: Money,
-    pace: Pace,
+    time_scale: TimeScale,
 }
 
 impl StartSharing {
@@ -198,7 +198,7 @@ impl StartSharing {
             ShareState::Asked
         };
         let mut calls = Calls::default();
-        let attempt = (state == ShareState::Asked).then(|| calls.begin(cx.now(), self.pace));
+        let attempt = (state == ShareState::Asked).then(|| calls.begin(cx.now(), self.time_scale));
         let active = self.rule.as_ref().filter(|rule| rule.active);
         let share = PaymentShare {
             id: SharingId::new(cx.new_id(lane)),
@@ -217,7 +217,7 @@ impl StartSharing {
                 unsure: false,
                 problem: None,
                 detail: None,
-                next_at: Some(self.pace.after(cx.now(), TAKE_OVER_SECONDS)),
+                next_at: Some(self.time_scale.after(cx.now(), TAKE_OVER_SECONDS)),
             },
             calls,
             stopped: false,
@@ -230,7 +230,7 @@ impl StartSharing {
         put_order(
             set,
             cx,
-            order.share(OrderSharing::Under),
+            order.share(OrderSharing::InProgress),
             Why::Sharing,
             None,
         );
@@ -282,7 +282,7 @@ pub(super) fn start_in_memory(
         rule,
         policy,
         left,
-        pace: Pace::default(),
+        time_scale: TimeScale::default(),
     };
     match memory.decide(now, &operation) {
         Ok(Started::Now(attempt)) => attempt,

@@ -5,42 +5,45 @@ use std::collections::BTreeMap;
 use super::{
     Calls, Part, PartReturn, PartState, PaymentShare, ReceiverKind, ReturnState, Sharing,
     amounts::to_return,
-    booking::{let_go, note},
+    booking::{note, resume_refund},
     calls::Attempt,
     store::{PartsOf, RefundsOf, ReturnsOf, Shares},
 };
 use crate::{
     db::{Cx, DbError, Operation, SubmitError, Wanted, WorkingSet},
     ledger::LedgerError,
-    payments::{ExceptionKind, Order, Orders, Pace, Refund, RefundState, Refunds},
+    payments::{ExceptionKind, Order, Orders, Refund, RefundState, Refunds, TimeScale},
     primitives::{Lane, Money, OrderId, RefundId, SharingReturnId},
 };
 
 /// What a refund's turn led to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Round {
+pub(super) enum ReturnRound {
     /// It is not its turn: the sharing is not final, or another refund's shares are coming back.
-    Waits,
+    Waiting,
     /// These are to come back, of this order's sharing; of those that are still asked for a call is written down.
-    Under(Box<PaymentShare>, Vec<Turn>),
+    InProgress(Box<PaymentShare>, Vec<ReturnCallDue>),
     /// Nothing need come back, or all has: the refund went on, now or before.
-    Over,
+    Finished,
 }
 
 /// A return that is to be told or asked about.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Turn {
+pub(super) struct ReturnCallDue {
     pub(super) back: PartReturn,
     /// The call that is written down; none where one need only ask.
     pub(super) attempt: Option<Attempt>,
 }
 
 /// Gives a refund its turn, or finds that it has it.
-pub(super) async fn start_return(sharing: &Sharing, refund: &Refund) -> Result<Round, DbError> {
+pub(super) async fn start_return(
+    sharing: &Sharing,
+    refund: &Refund,
+) -> Result<ReturnRound, DbError> {
     let operation = StartReturn {
         refund: refund.id,
         order: refund.order,
-        pace: sharing.payments.pace,
+        time_scale: sharing.payments.time_scale,
     };
     let submitted = sharing.payments.db.submit(operation).await;
     submitted.map_err(|error| match error {
@@ -56,7 +59,7 @@ pub(super) async fn start_return(sharing: &Sharing, refund: &Refund) -> Result<R
 struct StartReturn {
     refund: RefundId,
     order: OrderId,
-    pace: Pace,
+    time_scale: TimeScale,
 }
 
 impl StartReturn {
@@ -73,7 +76,7 @@ impl StartReturn {
             .filter(|refund| {
                 let kind = refund.state.kind();
                 let gone_on = refund.state != RefundState::Returning || refund.id == self.refund;
-                kind.is_on_the_table() && kind.is_booked() && gone_on
+                kind.counts_against_order() && kind.is_booked() && gone_on
             })
             .map(|refund| refund.amount);
         let refunded = Money::try_sum(amounts).map_err(|_| LedgerError::Overflow)?;
@@ -87,7 +90,7 @@ impl StartReturn {
         order: &Order,
         share: &PaymentShare,
         refund: &Refund,
-    ) -> Result<Round, LedgerError> {
+    ) -> Result<ReturnRound, LedgerError> {
         let covered = self.covered(set, share)?;
         let mut parts = set.get::<PartsOf>(share.id).cloned().unwrap_or_default();
         let mut round = Vec::new();
@@ -104,7 +107,7 @@ impl StartReturn {
                         .checked_add(due)
                         .map_err(|_| LedgerError::Overflow)?;
                     let mut calls = Calls::default();
-                    let attempt = Some(calls.begin(cx.now(), self.pace));
+                    let attempt = Some(calls.begin(cx.now(), self.time_scale));
                     let back = PartReturn {
                         id: SharingReturnId::new(cx.new_id(order.id.lane())),
                         part: part.id,
@@ -116,7 +119,7 @@ impl StartReturn {
                         attempts: 0,
                         calls,
                     };
-                    round.push(Turn { back, attempt });
+                    round.push(ReturnCallDue { back, attempt });
                 }
                 ReceiverKind::Person => {
                     // Of which earlier refunds have noted theirs.
@@ -142,8 +145,8 @@ impl StartReturn {
         if round.is_empty() {
             // The version is written even so: what was counted is guarded by it.
             set.put::<Shares>(order.id, share.next());
-            let_go(set, cx, refund, "no shares to come back");
-            return Ok(Round::Over);
+            resume_refund(set, cx, refund, "no shares to come back");
+            return Ok(ReturnRound::Finished);
         }
         let next = PaymentShare {
             returning: Some(refund.id),
@@ -157,20 +160,20 @@ impl StartReturn {
         set.put::<Shares>(order.id, next.clone());
         // Unchanged: its version guards against a withdrawal at this moment.
         set.put::<Refunds>(refund.id, refund.clone());
-        Ok(Round::Under(Box::new(next), round))
+        Ok(ReturnRound::InProgress(Box::new(next), round))
     }
 
     /// Goes on with a round: of every return that is still asked for another call is written down.
-    fn go_on(&self, set: &mut WorkingSet, cx: &Cx<'_>, share: &PaymentShare) -> Round {
+    fn go_on(&self, set: &mut WorkingSet, cx: &Cx<'_>, share: &PaymentShare) -> ReturnRound {
         let mut returns = set.get::<ReturnsOf>(share.id).cloned().unwrap_or_default();
         let open = returns
             .values_mut()
             .filter(|back| back.refund == self.refund && !back.state.is_final());
-        let round: Vec<Turn> = open
+        let round: Vec<ReturnCallDue> = open
             .map(|back| {
                 let asked = back.state == ReturnState::Asked;
-                let attempt = asked.then(|| back.calls.begin(cx.now(), self.pace));
-                Turn {
+                let attempt = asked.then(|| back.calls.begin(cx.now(), self.time_scale));
+                ReturnCallDue {
                     back: back.clone(),
                     attempt,
                 }
@@ -182,7 +185,7 @@ impl StartReturn {
             set.put::<ReturnsOf>(share.id, returns);
             set.put::<Shares>(self.order, share.clone());
         }
-        Round::Under(Box::new(share), round)
+        ReturnRound::InProgress(Box::new(share), round)
     }
 }
 
@@ -195,7 +198,7 @@ fn due_of(part: &Part, share: &PaymentShare, covered: Money) -> Money {
 }
 
 impl Operation for StartReturn {
-    type Reply = Round;
+    type Reply = ReturnRound;
     type Refusal = LedgerError;
     const NAME: &'static str = "sharing.start_return";
 
@@ -223,31 +226,31 @@ impl Operation for StartReturn {
         }
     }
 
-    fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<Round, LedgerError> {
+    fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<ReturnRound, LedgerError> {
         let refund = set.get::<Refunds>(self.refund).cloned();
         let order = set.get::<Orders>(self.order).cloned();
         let (Some(refund), Some(order)) = (refund, order) else {
-            return Ok(Round::Over);
+            return Ok(ReturnRound::Finished);
         };
         let withdrawn = refund.state == RefundState::Withdrawn;
         if !(refund.state == RefundState::Returning || withdrawn) || refund.order != self.order {
-            return Ok(Round::Over);
+            return Ok(ReturnRound::Finished);
         }
         let Some(share) = set.get::<Shares>(self.order).cloned() else {
-            let_go(set, cx, &refund, "nothing was shared");
-            return Ok(Round::Over);
+            resume_refund(set, cx, &refund, "nothing was shared");
+            return Ok(ReturnRound::Finished);
         };
         // What was on its way back when it was withdrawn goes on coming; nothing else does.
         if withdrawn && share.returning != Some(self.refund) {
-            let_go(set, cx, &refund, "withdrawn");
-            return Ok(Round::Over);
+            resume_refund(set, cx, &refund, "withdrawn");
+            return Ok(ReturnRound::Finished);
         }
         // A person looks first at what contradicts the books.
         if !share.state.has_parts_final() || share.stopped {
-            return Ok(Round::Waits);
+            return Ok(ReturnRound::Waiting);
         }
         match share.returning {
-            Some(other) if other != self.refund => Ok(Round::Waits),
+            Some(other) if other != self.refund => Ok(ReturnRound::Waiting),
             Some(_) => Ok(self.go_on(set, cx, &share)),
             None => self.start(set, cx, &order, &share, &refund),
         }
@@ -260,11 +263,11 @@ pub(super) fn turn_in_memory(
     memory: &mut crate::db::batch::memory::Memory,
     now: crate::primitives::Timestamp,
     (refund, order): (RefundId, OrderId),
-) -> Round {
+) -> ReturnRound {
     let operation = StartReturn {
         refund,
         order,
-        pace: Pace::default(),
+        time_scale: TimeScale::default(),
     };
     memory.decide(now, &operation).expect("amounts that fit")
 }

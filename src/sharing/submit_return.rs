@@ -3,21 +3,21 @@
 use super::{
     ChannelReturn, PartReturn, PaymentShare, ReturnCall, ReturnResult, ReturnState, Sharing,
     SharingChannel,
-    apply_return::{ApplyReturn, ReturnWord, apply},
+    apply_return::{ApplyReturn, ReturnUpdate, apply},
     calls::Attempt,
     find::parts_of,
-    start_return::{Round, Turn, start_return},
+    start_return::{ReturnCallDue, ReturnRound, start_return},
 };
 use crate::{
     db::{DbError, DueClaim, Tx, Work},
     payments::{
-        Outcome, Pace, Payments, RefundStateKind, Refusal, RefusalKind, find_order, find_refund,
-        note_stuck_refund, pause_seconds,
+        ChannelOutcome, Payments, RefundStateKind, Refusal, RefusalKind, TimeScale, find_order,
+        find_refund, note_stuck_refund, pause_seconds,
     },
     primitives::RefundId,
 };
 
-/// Attempts, about three quarters of an hour, after which a receiver whose account holds too little is given up.
+/// Attempts, about three quarters of an hour, after which a return from a receiver whose account holds too little has failed.
 pub const RETURN_ATTEMPTS_MAX: u32 = 8;
 /// Stands in the receiver's bill.
 const DESCRIPTION: &str = "用户退款，分账回退";
@@ -28,18 +28,18 @@ const CLAIM: u32 = 32;
 const LEASE_SECONDS: i64 = 60;
 
 /// Does what is due for a refund that waits for shares. Whatever fails is tried again by a job.
-pub async fn pursue_return(sharing: &Sharing, id: RefundId) -> Result<(), DbError> {
+pub async fn reconcile_return(sharing: &Sharing, id: RefundId) -> Result<(), DbError> {
     let db = &sharing.payments.db;
     let Some(refund) = find_refund(db, id).await? else {
         return Ok(());
     };
     let (share, round) = match start_return(sharing, &refund).await? {
-        Round::Over => return Ok(()),
-        Round::Waits => {
+        ReturnRound::Finished => return Ok(()),
+        ReturnRound::Waiting => {
             note_stuck_refund(&sharing.payments, &refund).await?;
             return postpone(&sharing.payments, id, WAIT_SECONDS).await;
         }
-        Round::Under(share, round) => (share, round),
+        ReturnRound::InProgress(share, round) => (share, round),
     };
     let view = find_order(db, refund.tenant, refund.order).await?;
     let Some(order) = view.map(|view| view.order) else {
@@ -49,7 +49,7 @@ pub async fn pursue_return(sharing: &Sharing, id: RefundId) -> Result<(), DbErro
     let parts = parts_of(db, share.id).await?;
     let mut over = false;
     let mut attempts = 0;
-    for Turn { back, attempt } in round {
+    for ReturnCallDue { back, attempt } in round {
         let Some(part) = parts.iter().find(|part| part.id == back.part) else {
             return Err(DbError::Inconsistent(
                 "a return of a part that is not there",
@@ -57,13 +57,13 @@ pub async fn pursue_return(sharing: &Sharing, id: RefundId) -> Result<(), DbErro
         };
         let from = part.account.expose();
         let sub_mchid = &order.sub_mchid;
-        let word = pursue(&*channel, &share, (&back, attempt), sub_mchid, from).await;
+        let update = reconcile(&*channel, &share, (&back, attempt), sub_mchid, from).await;
         attempts = attempts.max(back.attempts.saturating_add(1));
         let operation = ApplyReturn {
             order: refund.order,
             refund: id,
             back: back.id,
-            word,
+            update,
         };
         over |= apply(sharing, operation).await?;
     }
@@ -74,13 +74,13 @@ pub async fn pursue_return(sharing: &Sharing, id: RefundId) -> Result<(), DbErro
     postpone(&sharing.payments, id, pause_seconds(attempts)).await
 }
 
-async fn pursue(
+async fn reconcile(
     channel: &dyn SharingChannel,
     share: &PaymentShare,
     (back, attempt): (&PartReturn, Option<Attempt>),
     sub_mchid: &str,
     from: &str,
-) -> ReturnWord {
+) -> ReturnUpdate {
     match (back.state, attempt) {
         (ReturnState::Asked, Some(attempt)) => {
             let call = ReturnCall {
@@ -91,30 +91,30 @@ async fn pursue(
                 amount: back.amount,
                 description: DESCRIPTION.to_owned(),
             };
-            tell(channel, call, (back.attempts, attempt)).await
+            send(channel, call, (back.attempts, attempt)).await
         }
         (ReturnState::Processing, _) => {
-            heard(channel.query_return(back.no(), share.no(), sub_mchid).await)
+            update_from(channel.query_return(back.no(), share.no(), sub_mchid).await)
         }
         (ReturnState::Asked, None) | (ReturnState::Succeeded | ReturnState::Failed, _) => {
-            ReturnWord::Later { ended: None }
+            ReturnUpdate::Later { ended: None }
         }
     }
 }
 
-async fn tell(
+async fn send(
     channel: &dyn SharingChannel,
     call: ReturnCall,
     (attempts, attempt): (u32, Attempt),
-) -> ReturnWord {
+) -> ReturnUpdate {
     match channel.return_share(call.clone()).await {
-        Outcome::Done(said) => ReturnWord::Channel(said),
-        Outcome::Unknown(reason) => later("no_answer", &reason),
-        Outcome::Refused(refusal) => match refusal.kind {
+        ChannelOutcome::Done(said) => ReturnUpdate::Channel(said),
+        ChannelOutcome::Unknown(reason) => later("no_answer", &reason),
+        ChannelOutcome::Refused(refusal) => match refusal.kind {
             RefusalKind::RateLimited => later("rate_limited", &refusal.code),
             RefusalKind::NotEnough if attempts.saturating_add(1) < RETURN_ATTEMPTS_MAX => {
                 tracing::info!(code = refusal.code, "a receiver's account holds too little");
-                ReturnWord::Later {
+                ReturnUpdate::Later {
                     ended: Some(attempt),
                 }
             }
@@ -123,46 +123,46 @@ async fn tell(
             | RefusalKind::Closed
             | RefusalKind::Absent
             | RefusalKind::Conflict
-            | RefusalKind::Rejected => doubt(channel, &call, refusal, attempt).await,
+            | RefusalKind::Rejected => confirm_by_query(channel, &call, refusal, attempt).await,
         },
     }
 }
 
 /// A refusal proves only that this attempt did nothing; an earlier one may have. The query tells what has landed by now, and [`super::calls`] what still may.
-async fn doubt(
+async fn confirm_by_query(
     channel: &dyn SharingChannel,
     call: &ReturnCall,
     refusal: Refusal,
     attempt: Attempt,
-) -> ReturnWord {
+) -> ReturnUpdate {
     tracing::warn!(return.no = %call.return_no, code = refusal.code, message = refusal.message, "WeChat refuses a return");
     let asked = channel.query_return(call.return_no, call.sharing_no, &call.sub_mchid);
     match asked.await {
-        Outcome::Done(said) => ReturnWord::Channel(said),
-        Outcome::Refused(no) if no.kind == RefusalKind::Absent => ReturnWord::Refused {
+        ChannelOutcome::Done(said) => ReturnUpdate::Channel(said),
+        ChannelOutcome::Refused(no) if no.kind == RefusalKind::Absent => ReturnUpdate::Refused {
             code: refusal.code,
             attempt,
         },
-        Outcome::Refused(no) => later("refused_and_unclear", &no.code),
-        Outcome::Unknown(reason) => later("refused_and_unclear", &reason),
+        ChannelOutcome::Refused(no) => later("refused_and_unclear", &no.code),
+        ChannelOutcome::Unknown(reason) => later("refused_and_unclear", &reason),
     }
 }
 
-fn heard(outcome: Outcome<ChannelReturn>) -> ReturnWord {
+fn update_from(outcome: ChannelOutcome<ChannelReturn>) -> ReturnUpdate {
     match outcome {
-        Outcome::Done(said) => ReturnWord::Channel(said),
-        Outcome::Refused(refusal) => later("query_refused", &refusal.code),
-        Outcome::Unknown(reason) => later("no_answer", &reason),
+        ChannelOutcome::Done(said) => ReturnUpdate::Channel(said),
+        ChannelOutcome::Refused(refusal) => later("query_refused", &refusal.code),
+        ChannelOutcome::Unknown(reason) => later("no_answer", &reason),
     }
 }
 
-fn later(problem: &'static str, why: &str) -> ReturnWord {
+fn later(problem: &'static str, why: &str) -> ReturnUpdate {
     tracing::info!(problem, why, "a return is not further");
-    ReturnWord::Later { ended: None }
+    ReturnUpdate::Later { ended: None }
 }
 
 /// Asks again about returns that are called failed. False: WeChat is still at one of them, or does not say.
-pub(super) async fn ask_about_lost(
+pub(super) async fn query_lost_returns(
     sharing: &Sharing,
     share: &PaymentShare,
     returns: &[PartReturn],
@@ -179,9 +179,9 @@ pub(super) async fn ask_about_lost(
         }
         let asked = channel.query_return(back.no(), share.no(), &order.sub_mchid);
         let said = match asked.await {
-            Outcome::Done(said) => said,
-            Outcome::Refused(no) if no.kind == RefusalKind::Absent => continue,
-            Outcome::Refused(_) | Outcome::Unknown(_) => {
+            ChannelOutcome::Done(said) => said,
+            ChannelOutcome::Refused(no) if no.kind == RefusalKind::Absent => continue,
+            ChannelOutcome::Refused(_) | ChannelOutcome::Unknown(_) => {
                 settled = false;
                 continue;
             }
@@ -191,7 +191,7 @@ pub(super) async fn ask_about_lost(
             order: share.order,
             refund: back.refund,
             back: back.id,
-            word: ReturnWord::Channel(said),
+            update: ReturnUpdate::Channel(said),
         };
         apply(sharing, operation).await?;
     }
@@ -210,13 +210,13 @@ const DUE: DueClaim = DueClaim {
 
 /// Refunds that wait for shares and are due, taken for a minute.
 pub async fn claim_returns(payments: &Payments) -> Result<Vec<RefundId>, DbError> {
-    let pace = payments.pace;
-    payments.db.run(ClaimReturns { pace }).await
+    let time_scale = payments.time_scale;
+    payments.db.run(ClaimReturns { time_scale }).await
 }
 
 #[derive(Debug)]
 struct ClaimReturns {
-    pace: Pace,
+    time_scale: TimeScale,
 }
 
 impl Work for ClaimReturns {
@@ -229,7 +229,7 @@ impl Work for ClaimReturns {
         let due: Vec<(RefundId,)> = DUE
             .claim(
                 tx,
-                (now, self.pace.after(now, LEASE_SECONDS)),
+                (now, self.time_scale.after(now, LEASE_SECONDS)),
                 CLAIM,
                 |(refund,): &(RefundId,)| *refund.bytes(),
             )
@@ -240,11 +240,11 @@ impl Work for ClaimReturns {
 
 /// Looks at a refund that still waits again in so many seconds.
 async fn postpone(payments: &Payments, refund: RefundId, seconds: i64) -> Result<(), DbError> {
-    let pace = payments.pace;
+    let time_scale = payments.time_scale;
     let postpone = Postpone {
         refund,
         seconds,
-        pace,
+        time_scale,
     };
     payments.db.run(postpone).await
 }
@@ -253,7 +253,7 @@ async fn postpone(payments: &Payments, refund: RefundId, seconds: i64) -> Result
 struct Postpone {
     refund: RefundId,
     seconds: i64,
-    pace: Pace,
+    time_scale: TimeScale,
 }
 
 impl Work for Postpone {
@@ -262,7 +262,7 @@ impl Work for Postpone {
     type Error = DbError;
 
     async fn run(&self, tx: &mut Tx) -> Result<(), DbError> {
-        let next = self.pace.after(tx.now(), self.seconds);
+        let next = self.time_scale.after(tx.now(), self.seconds);
         sqlx::query("/* sharing.postpone */ UPDATE refunds SET next_attempt_at = ? WHERE id = ? AND state IN (?, ?) AND next_attempt_at IS NOT NULL")
             .bind(next)
             .bind(self.refund)

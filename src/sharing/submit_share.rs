@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use super::{
     Part, PartState, PaymentShare, ShareCall, SharePart, ShareState, Sharing, SharingChannel,
-    apply_share::{ApplyShare, ShareWord, apply},
+    apply_share::{ApplyShare, ShareUpdate, apply},
     calls::Attempt,
     find::find_by_order,
     store::Shares,
@@ -12,13 +12,13 @@ use super::{
 use crate::{
     db::{Cx, DbError, DueClaim, Operation, SubmitError, Tx, Wanted, Work, WorkingSet},
     payments::{
-        ATTEMPTS_MAX, Outcome, Pace, Payments, Refusal, RefusalKind, find_order,
+        ATTEMPTS_MAX, ChannelOutcome, Payments, Refusal, RefusalKind, TimeScale, find_order,
         note_stuck_sharing, resolve_stuck_sharing,
     },
     primitives::{Lane, OrderId, SharingId},
 };
 
-/// Attempts, about three quarters of an hour, after which a share is given up of which WeChat says that too little is left. What is left grows no more, and refunds wait.
+/// Attempts, about three quarters of an hour, after which a share of which WeChat says that too little is left has failed. What is left grows no more, and refunds wait.
 pub const SHARE_ATTEMPTS_MAX: u32 = 8;
 /// The same, about a day, for one that WeChat says it is at work on.
 const PROCESSING_ATTEMPTS_MAX: u32 = 32;
@@ -31,15 +31,15 @@ const LEASE_SECONDS: i64 = 60;
 /// Does what is due for the sharing of an order: tells the channel, or asks. What is learnt is noted. Whatever fails is tried again by a job.
 ///
 /// Gives the sharing as it stands then; none when the order has none.
-pub async fn pursue_sharing(
+pub async fn reconcile_sharing(
     sharing: &Sharing,
     order: OrderId,
 ) -> Result<Option<PaymentShare>, DbError> {
-    pursue_begun(sharing, order, None).await
+    reconcile_begun(sharing, order, None).await
 }
 
 /// The same, where a first call is written down already.
-pub(super) async fn pursue_begun(
+pub(super) async fn reconcile_begun(
     sharing: &Sharing,
     order: OrderId,
     begun: Option<Attempt>,
@@ -59,7 +59,7 @@ pub(super) async fn pursue_begun(
         description: RELEASE.to_owned(),
     };
     let channel = sharing.channels.of(share.tenant);
-    let (number, word) = match share.state {
+    let (number, update) = match share.state {
         ShareState::Asked => {
             let attempt = match begun {
                 Some(attempt) => Some(attempt),
@@ -71,32 +71,32 @@ pub(super) async fn pursue_begun(
             };
             let parts = parts.iter().map(to_share).collect();
             let call = call(share.id, parts);
-            let told = tell(&*channel, call, (share.attempts.count, attempt)).await;
+            let told = send(&*channel, call, (share.attempts.count, attempt)).await;
             (share.id, told)
         }
-        ShareState::Processing => (share.id, ask(&*channel, &share, &payment).await),
+        ShareState::Processing => (share.id, query(&*channel, &share, &payment).await),
         ShareState::Releasing { release } => {
             // What was refused for certain is asked about once more before the rest is let go.
             let known = if parts.is_empty() {
                 None
             } else {
-                let asked = ask_late(&*channel, &share, &payment).await;
-                asked.map(|word| (share.id, word))
+                let asked = query_late(&*channel, &share, &payment).await;
+                asked.map(|update| (share.id, update))
             };
             if let Some(known) = known {
                 known
             } else {
                 let call = call(release, Vec::new());
-                (release, let_go(&*channel, call).await)
+                (release, release_frozen(&*channel, call).await)
             }
         }
         ShareState::Done { .. } => return Ok(Some(share)),
     };
-    note(sharing, &share, number, word).await
+    note(sharing, &share, number, update).await
 }
 
 /// Asks again about a share of which parts are called failed. False: WeChat is still at one of them, or does not say.
-pub(super) async fn ask_about_failed(
+pub(super) async fn query_failed_parts(
     sharing: &Sharing,
     share: &PaymentShare,
     parts: &[Part],
@@ -107,14 +107,14 @@ pub(super) async fn ask_about_failed(
         return Ok(true);
     };
     let channel = sharing.channels.of(share.tenant);
-    match ask_late(&*channel, share, &payment).await {
+    match query_late(&*channel, share, &payment).await {
         None => Ok(true),
-        Some(ShareWord::Channel(said)) => {
+        Some(ShareUpdate::Channel(said)) => {
             let settled = said.finished;
-            note(sharing, share, share.id, ShareWord::Channel(said)).await?;
+            note(sharing, share, share.id, ShareUpdate::Channel(said)).await?;
             Ok(settled)
         }
-        Some(ShareWord::Refused { .. } | ShareWord::Later { .. }) => Ok(false),
+        Some(ShareUpdate::Refused { .. } | ShareUpdate::Later { .. }) => Ok(false),
     }
 }
 
@@ -122,17 +122,17 @@ async fn note(
     sharing: &Sharing,
     share: &PaymentShare,
     number: SharingId,
-    word: ShareWord,
+    update: ShareUpdate,
 ) -> Result<Option<PaymentShare>, DbError> {
     let operation = ApplyShare {
         order: share.order,
         number,
-        word,
-        pace: sharing.payments.pace,
+        update,
+        time_scale: sharing.payments.time_scale,
     };
     let after = apply(sharing, operation).await?;
     if let Some(after) = &after {
-        tell_if_stuck(sharing, after).await?;
+        raise_if_stuck(sharing, after).await?;
     }
     Ok(after)
 }
@@ -141,7 +141,7 @@ async fn note(
 ///
 /// Whether they were told cannot be seen from the attempts: their count begins anew when WeChat takes the share or refuses it, and before a sharing there is none, though
 /// that it does not begin is told too. So whatever is done ends the telling, if there is one: an index finds it by the order.
-async fn tell_if_stuck(sharing: &Sharing, share: &PaymentShare) -> Result<(), DbError> {
+async fn raise_if_stuck(sharing: &Sharing, share: &PaymentShare) -> Result<(), DbError> {
     let payments = &sharing.payments;
     let problem = share.attempts.problem.as_deref().unwrap_or_default();
     // That WeChat is still at it is no trouble for a day.
@@ -189,19 +189,19 @@ fn to_share(part: &Part) -> SharePart {
     }
 }
 
-async fn tell(
+async fn send(
     channel: &dyn SharingChannel,
     call: ShareCall,
     (attempts, attempt): (u32, Attempt),
-) -> ShareWord {
+) -> ShareUpdate {
     match channel.share(call.clone()).await {
-        Outcome::Done(said) => ShareWord::Channel(said),
-        Outcome::Unknown(reason) => later("no_answer", &reason, true),
-        Outcome::Refused(refusal) => match refusal.kind {
+        ChannelOutcome::Done(said) => ShareUpdate::Channel(said),
+        ChannelOutcome::Unknown(reason) => later("no_answer", &reason, true),
+        ChannelOutcome::Refused(refusal) => match refusal.kind {
             RefusalKind::RateLimited => later("rate_limited", &refusal.code, true),
             RefusalKind::NotEnough if attempts.saturating_add(1) < SHARE_ATTEMPTS_MAX => {
                 tracing::info!(code = refusal.code, "too little is left to share");
-                ShareWord::Later {
+                ShareUpdate::Later {
                     problem: "not_enough",
                     unsure: false,
                     ended: Some(attempt),
@@ -212,30 +212,32 @@ async fn tell(
             | RefusalKind::Closed
             | RefusalKind::Absent
             | RefusalKind::Conflict
-            | RefusalKind::Rejected => doubt(channel, &call, refusal, Some(attempt)).await,
+            | RefusalKind::Rejected => {
+                confirm_by_query(channel, &call, refusal, Some(attempt)).await
+            }
         },
     }
 }
 
 /// Releases what is frozen. Another release under way does no harm: both let go of the same money.
-async fn let_go(channel: &dyn SharingChannel, call: ShareCall) -> ShareWord {
+async fn release_frozen(channel: &dyn SharingChannel, call: ShareCall) -> ShareUpdate {
     match channel.share(call.clone()).await {
-        Outcome::Done(said) => ShareWord::Channel(said),
-        Outcome::Unknown(reason) => later("no_answer", &reason, true),
-        Outcome::Refused(refusal) if refusal.kind == RefusalKind::RateLimited => {
+        ChannelOutcome::Done(said) => ShareUpdate::Channel(said),
+        ChannelOutcome::Unknown(reason) => later("no_answer", &reason, true),
+        ChannelOutcome::Refused(refusal) if refusal.kind == RefusalKind::RateLimited => {
             later("rate_limited", &refusal.code, false)
         }
-        Outcome::Refused(refusal) => doubt(channel, &call, refusal, None).await,
+        ChannelOutcome::Refused(refusal) => confirm_by_query(channel, &call, refusal, None).await,
     }
 }
 
 /// A refusal proves only that this attempt did nothing; an earlier one may have. The query tells what has landed by now, and [`super::calls`] what still may.
-async fn doubt(
+async fn confirm_by_query(
     channel: &dyn SharingChannel,
     call: &ShareCall,
     refusal: Refusal,
     attempt: Option<Attempt>,
-) -> ShareWord {
+) -> ShareUpdate {
     tracing::warn!(sharing.no = %call.sharing_no, code = refusal.code, message = refusal.message, "WeChat refuses a share");
     let asked = channel.query_share(
         call.sharing_no,
@@ -243,53 +245,53 @@ async fn doubt(
         &call.sub_mchid,
     );
     match asked.await {
-        Outcome::Done(said) => ShareWord::Channel(said),
-        Outcome::Refused(no) if no.kind == RefusalKind::Absent => ShareWord::Refused {
+        ChannelOutcome::Done(said) => ShareUpdate::Channel(said),
+        ChannelOutcome::Refused(no) if no.kind == RefusalKind::Absent => ShareUpdate::Refused {
             kind: refusal.kind,
             code: refusal.code,
             attempt,
         },
-        Outcome::Refused(no) => later("refused_and_unclear", &no.code, true),
-        Outcome::Unknown(reason) => later("refused_and_unclear", &reason, true),
+        ChannelOutcome::Refused(no) => later("refused_and_unclear", &no.code, true),
+        ChannelOutcome::Unknown(reason) => later("refused_and_unclear", &reason, true),
     }
 }
 
 /// What became of a share that the channel has.
-async fn ask(channel: &dyn SharingChannel, share: &PaymentShare, payment: &Paid) -> ShareWord {
+async fn query(channel: &dyn SharingChannel, share: &PaymentShare, payment: &Paid) -> ShareUpdate {
     let asked = channel.query_share(
         share.no(),
         &payment.wechat_transaction_id,
         &payment.sub_mchid,
     );
     match asked.await {
-        Outcome::Done(said) => ShareWord::Channel(said),
-        Outcome::Refused(refusal) => later("query_refused", &refusal.code, false),
-        Outcome::Unknown(reason) => later("no_answer", &reason, false),
+        ChannelOutcome::Done(said) => ShareUpdate::Channel(said),
+        ChannelOutcome::Refused(refusal) => later("query_refused", &refusal.code, false),
+        ChannelOutcome::Unknown(reason) => later("no_answer", &reason, false),
     }
 }
 
-/// The same of a share that the channel has not, as we believe. None: it has not.
-async fn ask_late(
+/// The same of a share that the channel has not, by our books. None: it has not.
+async fn query_late(
     channel: &dyn SharingChannel,
     share: &PaymentShare,
     payment: &Paid,
-) -> Option<ShareWord> {
+) -> Option<ShareUpdate> {
     let asked = channel.query_share(
         share.no(),
         &payment.wechat_transaction_id,
         &payment.sub_mchid,
     );
     match asked.await {
-        Outcome::Done(said) => Some(ShareWord::Channel(said)),
-        Outcome::Refused(no) if no.kind == RefusalKind::Absent => None,
-        Outcome::Refused(no) => Some(later("query_refused", &no.code, false)),
-        Outcome::Unknown(reason) => Some(later("no_answer", &reason, false)),
+        ChannelOutcome::Done(said) => Some(ShareUpdate::Channel(said)),
+        ChannelOutcome::Refused(no) if no.kind == RefusalKind::Absent => None,
+        ChannelOutcome::Refused(no) => Some(later("query_refused", &no.code, false)),
+        ChannelOutcome::Unknown(reason) => Some(later("no_answer", &reason, false)),
     }
 }
 
-fn later(problem: &'static str, why: &str, unsure: bool) -> ShareWord {
+fn later(problem: &'static str, why: &str, unsure: bool) -> ShareUpdate {
     tracing::info!(problem, why, "a sharing is not further");
-    ShareWord::Later {
+    ShareUpdate::Later {
         problem,
         unsure,
         ended: None,
@@ -301,7 +303,7 @@ async fn begin(sharing: &Sharing, share: &PaymentShare) -> Result<Option<Attempt
     let operation = BeginShare {
         order: share.order,
         known: share.calls.begun,
-        pace: sharing.payments.pace,
+        time_scale: sharing.payments.time_scale,
     };
     let submitted = sharing.payments.db.submit(operation).await;
     submitted.map_err(|error| match error {
@@ -315,7 +317,7 @@ struct BeginShare {
     order: OrderId,
     /// Calls that were begun when this one was decided on.
     known: u32,
-    pace: Pace,
+    time_scale: TimeScale,
 }
 
 impl Operation for BeginShare {
@@ -339,8 +341,8 @@ impl Operation for BeginShare {
             return Ok(None);
         };
         let mut next = share.next();
-        let attempt = next.calls.begin(cx.now(), self.pace);
-        next.attempts.next_at = Some(self.pace.after(cx.now(), LEASE_SECONDS));
+        let attempt = next.calls.begin(cx.now(), self.time_scale);
+        next.attempts.next_at = Some(self.time_scale.after(cx.now(), LEASE_SECONDS));
         set.put::<Shares>(self.order, next);
         Ok(Some(attempt))
     }
@@ -355,13 +357,13 @@ const DUE: DueClaim = DueClaim {
 
 /// Orders whose sharing is due, taken for a minute.
 pub async fn claim_sharings(payments: &Payments) -> Result<Vec<OrderId>, DbError> {
-    let pace = payments.pace;
-    payments.db.run(ClaimSharings { pace }).await
+    let time_scale = payments.time_scale;
+    payments.db.run(ClaimSharings { time_scale }).await
 }
 
 #[derive(Debug)]
 struct ClaimSharings {
-    pace: Pace,
+    time_scale: TimeScale,
 }
 
 impl Work for ClaimSharings {
@@ -374,7 +376,7 @@ impl Work for ClaimSharings {
         let due: Vec<(SharingId, OrderId)> = DUE
             .claim(
                 tx,
-                (now, self.pace.after(now, LEASE_SECONDS)),
+                (now, self.time_scale.after(now, LEASE_SECONDS)),
                 CLAIM,
                 |(sharing, _): &(SharingId, OrderId)| *sharing.bytes(),
             )
@@ -393,7 +395,7 @@ pub(super) fn begin_in_memory(
     let operation = BeginShare {
         order,
         known,
-        pace: Pace::default(),
+        time_scale: TimeScale::default(),
     };
     let Ok(attempt) = memory.decide(now, &operation);
     attempt

@@ -1,4 +1,4 @@
-//! Which tenants there are, remembered: callbacks come from strangers too, and whom they are for is looked up before anything about them is believed.
+//! Which tenants there are, remembered: callbacks come from strangers too, and whom they are for is looked up before anything about them is verified.
 
 use std::{
     collections::HashMap,
@@ -11,7 +11,7 @@ use crate::{
     primitives::{TenantId, Timestamp},
 };
 
-/// That there is no such tenant is believed for so long. A tenant that is there stays.
+/// That there is no such tenant is kept for so long. A tenant that is there stays.
 const ABSENT_SECONDS: i64 = 10;
 /// Names that strangers made up and are remembered at one time.
 const ABSENT_MAX: usize = 1_000;

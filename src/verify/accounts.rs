@@ -35,7 +35,7 @@ pub(super) async fn check(
     let mut totals: HashMap<Asset, Sums> = HashMap::new();
     let mut met = 0_usize;
     while let Some((id, account)) = accounts.next(conn).await? {
-        progress.advance(accounts.news());
+        progress.advance(accounts.rows_since_last());
         let Some(kind) = id.kind() else {
             report.violated(
                 Invariant::SumsEqualTransfers,
@@ -63,7 +63,7 @@ pub(super) async fn check(
                 report,
             )
             .await?;
-            progress.advance(transfers.news() + lots.news());
+            progress.advance(transfers.rows_since_last() + lots.rows_since_last());
         } else {
             let said = unconstrained.get(&id).copied().unwrap_or_default();
             met += usize::from(unconstrained.contains_key(&id));

@@ -44,7 +44,7 @@ pub(super) async fn check_events<'a>(
     events: impl Iterator<Item = &'a Event>,
     report: &mut Report,
 ) -> Result<Arrivals, DbError> {
-    let mut told: Vec<(RefundId, Row)> = Vec::new();
+    let mut reported: Vec<(RefundId, Row)> = Vec::new();
     for event in events {
         if let Event::RefundSettled {
             refund,
@@ -57,11 +57,11 @@ pub(super) async fn check_events<'a>(
         } = event
         {
             let row = (*order, *merchant, amount.get(), points.get(), Some(*at));
-            told.push((*refund, row));
+            reported.push((*refund, row));
         }
     }
     let mut arrivals = Arrivals::default();
-    for chunk in told.chunks(2_000) {
+    for chunk in reported.chunks(2_000) {
         let rows = rows(conn, chunk).await?;
         for (refund, said) in chunk {
             arrivals.add(*refund);
@@ -76,12 +76,12 @@ pub(super) async fn check_events<'a>(
 
 async fn rows(
     conn: &mut MySqlConnection,
-    told: &[(RefundId, Row)],
+    reported: &[(RefundId, Row)],
 ) -> Result<HashMap<RefundId, Row>, DbError> {
     let mut sql = Sql::new(
         "SELECT /* verify.arrived */ id, order_id, merchant_id, amount_fen, points_due, finished_at FROM refunds WHERE id IN (",
     );
-    sql.list(told, |sql, (refund, _)| {
+    sql.list(reported, |sql, (refund, _)| {
         sql.bytes(refund.bytes());
     });
     sql.push(")");
@@ -103,12 +103,12 @@ async fn rows(
 /// Every refund that arrived was told, once. The two numbers tell; only when they differ is the odd one looked for.
 pub(super) async fn compare(
     conn: &mut MySqlConnection,
-    told: Arrivals,
+    reported: Arrivals,
     arrived: Arrivals,
     report: &mut Report,
 ) -> Result<(), DbError> {
     report.looked_at(Invariant::EventsMatchChanges, arrived.count);
-    if told == arrived {
+    if reported == arrived {
         return Ok(());
     }
     let commits: Vec<(Vec<u8>,)> =
@@ -145,7 +145,7 @@ pub(super) async fn compare(
         Invariant::EventsMatchChanges,
         format!(
             "{} refunds arrived and {} were told",
-            arrived.count, told.count
+            arrived.count, reported.count
         ),
     );
     Ok(())

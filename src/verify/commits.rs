@@ -25,7 +25,7 @@ struct Commit {
 
 /// What the commits of one committer, or of all, come to.
 #[derive(Debug, Clone, Copy, Default)]
-struct Told {
+struct CommitTotals {
     /// Transfers sealed.
     covered: u64,
     /// Changes of orders.
@@ -45,12 +45,12 @@ pub(super) async fn check(
     )
     .fetch_all(&mut *conn)
     .await?;
-    let mut all = Told::default();
+    let mut all = CommitTotals::default();
     for (committer,) in committers {
-        let told = walk(conn, CommitterId(committer), moves, report, progress).await?;
-        all.covered += told.covered;
-        all.moves += told.moves;
-        all.arrivals.join(told.arrivals);
+        let reported = walk(conn, CommitterId(committer), moves, report, progress).await?;
+        all.covered += reported.covered;
+        all.moves += reported.moves;
+        all.arrivals.join(reported.arrivals);
     }
     coverage(conn, all.covered, report).await?;
     promised_events(conn, all.moves, report).await?;
@@ -64,7 +64,7 @@ async fn walk(
     moves: &mut Moves,
     report: &mut Report,
     progress: &mut dyn Progress,
-) -> Result<Told, DbError> {
+) -> Result<CommitTotals, DbError> {
     let relayed: Option<i64> =
         sqlx::query_scalar("/* verify.relay_position */ SELECT seq FROM relay_positions WHERE relay = 'orders' AND committer = ?")
             .bind(committer)
@@ -72,28 +72,31 @@ async fn walk(
             .await?;
     let relayed = relayed.and_then(|seq| u64::try_from(seq).ok()).unwrap_or(0);
     let (mut previous, mut last) = ([0_u8; 32], 0_u64);
-    let mut sum = Told::default();
+    let mut sum = CommitTotals::default();
     loop {
         let page = read_page(conn, committer, last).await?;
         if page.is_empty() {
             break;
         }
         progress.advance(u64::try_from(page.len()).unwrap_or(0));
-        let mut told = Vec::new();
+        let mut reported = Vec::new();
         for commit in &page {
             let Ok(events) = outbox::unpack(&commit.events) else {
                 report.violated(
                     Invariant::ChainIsUnbroken,
                     format!("commit {}/{}: unreadable events", committer.0, commit.seq),
                 );
-                told.push(Vec::new());
+                reported.push(Vec::new());
                 continue;
             };
-            told.push(events);
+            reported.push(events);
         }
-        told.iter().flatten().for_each(|event| moves.hear(event));
-        let transfers = load_transfers(conn, &told).await?;
-        for (commit, events) in page.iter().zip(&told) {
+        reported
+            .iter()
+            .flatten()
+            .for_each(|event| moves.add_event(event));
+        let transfers = load_transfers(conn, &reported).await?;
+        for (commit, events) in page.iter().zip(&reported) {
             report.expect(Invariant::ChainIsUnbroken, commit.seq == last + 1, || {
                 format!(
                     "committer {}: commit {} follows {last}",
@@ -114,13 +117,13 @@ async fn walk(
             }
             let intact = sealing.finish().as_ref() == commit.seal.as_slice();
             if !intact {
-                name_the_broken(committer, commit, events, &transfers, report);
+                name_broken_rows(committer, commit, events, &transfers, report);
             }
             previous = commit.seal.as_slice().try_into().unwrap_or([0; 32]);
             last = commit.seq;
         }
-        sum.moves += check_events(conn, &page, &told, relayed, &transfers, report).await?;
-        let arrivals = arrivals::check_events(conn, told.iter().flatten(), report).await?;
+        sum.moves += check_events(conn, &page, &reported, relayed, &transfers, report).await?;
+        let arrivals = arrivals::check_events(conn, reported.iter().flatten(), report).await?;
         sum.arrivals.join(arrivals);
     }
     report.expect(Invariant::EventsMatchChanges, relayed <= last, || {
@@ -158,9 +161,9 @@ async fn read_page(
 
 async fn load_transfers(
     conn: &mut MySqlConnection,
-    told: &[Vec<Event>],
+    reported: &[Vec<Event>],
 ) -> Result<HashMap<EntryId, Vec<Transfer>>, DbError> {
-    let entries: Vec<EntryId> = told.iter().flatten().filter_map(Event::entry).collect();
+    let entries: Vec<EntryId> = reported.iter().flatten().filter_map(Event::entry).collect();
     let mut found: HashMap<EntryId, Vec<Transfer>> = HashMap::new();
     for entries in entries.chunks(2_000) {
         let mut sql = Sql::new("SELECT /* verify.sealed */ ");
@@ -182,7 +185,7 @@ async fn load_transfers(
 }
 
 /// The seal covers a batch; what the events say of amounts narrows it down to the row.
-fn name_the_broken(
+fn name_broken_rows(
     committer: CommitterId,
     commit: &Commit,
     events: &[Event],
@@ -228,13 +231,13 @@ fn says(event: &Event, legs: &[Transfer], transfers: &HashMap<EntryId, Vec<Trans
 async fn check_events(
     conn: &mut MySqlConnection,
     page: &[Commit],
-    told: &[Vec<Event>],
+    reported: &[Vec<Event>],
     relayed: u64,
     transfers: &HashMap<EntryId, Vec<Transfer>>,
     report: &mut Report,
 ) -> Result<u64, DbError> {
     let mut moved: Vec<(OrderId, u32, u8, bool)> = Vec::new();
-    for (commit, events) in page.iter().zip(told) {
+    for (commit, events) in page.iter().zip(reported) {
         let projected = commit.seq <= relayed;
         for event in events {
             if let Some(step) = event.step() {

@@ -7,7 +7,7 @@ use crate::{db::DbError, primitives::MerchantId};
 
 /// By how much a day is off: what orders and refunds say, less what the totals say.
 #[derive(Debug, FromRow)]
-struct Off {
+struct Difference {
     merchant_id: MerchantId,
     day: time::Date,
     orders: i64,
@@ -28,7 +28,7 @@ pub(super) async fn check(conn: &mut MySqlConnection, report: &mut Report) -> Re
         Invariant::EventsMatchChanges,
         u64::try_from(days).unwrap_or(0),
     );
-    let off: Vec<Off> = sqlx::query_as(codes::statement(
+    let off: Vec<Difference> = sqlx::query_as(codes::statement(
         "/* verify.days */ SELECT merchant_id, day, CAST(SUM(orders) AS SIGNED) AS orders, CAST(SUM(paid_fen) AS SIGNED) AS paid_fen, \
          CAST(SUM(points) AS SIGNED) AS points, CAST(SUM(refunds) AS SIGNED) AS refunds, CAST(SUM(refunded_fen) AS SIGNED) AS refunded_fen, \
          CAST(SUM(points_back) AS SIGNED) AS points_back FROM ( \

@@ -111,9 +111,9 @@ impl DecisionPass {
     ) -> Result<(), DbError> {
         while let Some(stored) = self.decisions.next(conn).await? {
             self.rule_sets.by_itself(conn, &stored, report).await?;
-            progress.advance(self.decisions.news());
+            progress.advance(self.decisions.rows_since_last());
         }
-        progress.advance(self.decisions.news());
+        progress.advance(self.decisions.rows_since_last());
         report.looked_at(Invariant::DecisionsAreReproducible, 1);
         Ok(())
     }
@@ -122,11 +122,11 @@ impl DecisionPass {
 /// Whether a person was told that what WeChat says of the payment leaves open what it earns. Then its points wait whatever risk says.
 async fn is_held_as_unsure(conn: &mut MySqlConnection, order: OrderId) -> Result<bool, DbError> {
     let told: Option<i64> = sqlx::query_scalar(
-        "/* verify.doubt */ SELECT 1 FROM payment_exceptions WHERE order_id = ? AND kind IN (?, ?) LIMIT 1",
+        "/* verify.unsure_payment */ SELECT 1 FROM payment_exceptions WHERE order_id = ? AND kind IN (?, ?) LIMIT 1",
     )
     .bind(order)
     .bind(ExceptionKind::ForeignRefund.name())
-    .bind(ExceptionKind::WrongTime.name())
+    .bind(ExceptionKind::ImplausibleTime.name())
     .fetch_optional(conn)
     .await?;
     Ok(told.is_some())

@@ -10,14 +10,14 @@ use super::{
     arrivals::Arrivals,
     commits::is_settlement,
     decisions::DecisionPass,
+    order_refunds::RefundedPass,
+    order_sharings::SharedPass,
     pages::{ByEntry, Cursor, Orders},
     point_days::Moves,
     points_transactions::PointsTransactionPass,
-    refunded::RefundedPass,
     refunds::{RefundPass, is_of_refund},
     reviews::ReviewPass,
     rules::Rules,
-    shared::SharedPass,
     sharing::SharingPass,
 };
 use crate::{
@@ -89,7 +89,7 @@ pub(super) async fn check(
     // The pending entries of one cause: its resolution has the same cause and comes later.
     let mut pending: Vec<Vec<Transfer>> = Vec::new();
     while let Some(entry) = next_entry(conn, &mut transfers).await? {
-        progress.advance(transfers.news());
+        progress.advance(transfers.rows_since_last());
         let id = entry[0].id.entry;
         pending.retain(|before| before[0].id.entry.cause() == id.cause());
         whole(&entry, &pending, report);
@@ -133,7 +133,7 @@ pub(super) async fn check(
                 ),
             }
         }
-        progress.advance(orders.news());
+        progress.advance(orders.rows_since_last());
         if is_of_refund(id) {
             refunds.take(conn, &entry, report).await?;
         }
@@ -150,7 +150,7 @@ pub(super) async fn check(
         reviews.take(conn, &order, report).await?;
         reviews.refunded(&refunded.take(conn, &order, report).await?);
         shared.take(conn, &order, report).await?;
-        progress.advance(orders.news());
+        progress.advance(orders.rows_since_last());
     }
     refunded.finish(conn, report).await?;
     reviews.finish(conn, report, progress).await?;

@@ -17,7 +17,7 @@
 //! | a sweep of points | two days | it takes minutes, and one tenant's waits for another's |
 //! | attempts at one delivery | twenty | the tenth is the last, unless it cannot be noted |
 //!
-//! What people were told (exceptions) and what was given up after many attempts (deliveries that are parked) is where they see it: in lists by state. Here it must say why.
+//! What people were told (exceptions) and what is no longer tried after many attempts (deliveries that are parked) is where they see it: in lists by state. Here it must say why.
 //!
 //! # A job that fails each time
 //!
@@ -60,7 +60,7 @@ const RELAY: i64 = 600;
 
 /// Whose id a rule answers with.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Of {
+pub(super) enum Subject {
     Order,
     Refund,
     Sharing,
@@ -74,7 +74,7 @@ pub(super) enum Of {
     Callback,
 }
 
-impl Of {
+impl Subject {
     fn name(self, id: Id) -> String {
         match self {
             Self::Order => OrderId::new(id).to_string(),
@@ -94,251 +94,251 @@ impl Of {
 
 /// Ids of what is stuck, and what to say of it.
 pub(super) struct Rule {
-    pub(super) of: Of,
+    pub(super) of: Subject,
     /// After `SELECT id`. `$refund.accepted` becomes the number of that state ([`codes`]).
-    pub(super) stuck: &'static str,
-    pub(super) says: &'static str,
+    pub(super) select: &'static str,
+    pub(super) violation: &'static str,
 }
 
 /// What holds at every instant.
 const ALWAYS: [Rule; 23] = [
     Rule {
-        of: Of::Refund,
-        stuck: "r.id FROM refunds r WHERE r.state IN ($refund.returning, $refund.accepted, $refund.processing, $refund.abnormal) AND r.next_attempt_at IS NULL",
-        says: "is under way, and nobody looks at it again",
+        of: Subject::Refund,
+        select: "r.id FROM refunds r WHERE r.state IN ($refund.returning, $refund.accepted, $refund.processing, $refund.abnormal) AND r.next_attempt_at IS NULL",
+        violation: "is under way, and nobody looks at it again",
     },
     Rule {
-        of: Of::Refund,
-        stuck: "r.id FROM refunds r WHERE r.state IN ($refund.awaiting_approval, $refund.rejected, $refund.succeeded, $refund.closed, $refund.failed) AND r.next_attempt_at IS NOT NULL",
-        says: "is over or waits for a person, and is looked at again",
+        of: Subject::Refund,
+        select: "r.id FROM refunds r WHERE r.state IN ($refund.awaiting_approval, $refund.rejected, $refund.succeeded, $refund.closed, $refund.failed) AND r.next_attempt_at IS NOT NULL",
+        violation: "is over or waits for a person, and is looked at again",
     },
     Rule {
-        of: Of::Refund,
-        stuck: "r.id FROM refunds r JOIN sharings s ON s.refund_id = r.id WHERE r.state = $refund.withdrawn AND r.next_attempt_at IS NULL",
-        says: "was withdrawn, and nobody asks for the shares that are coming back for it",
+        of: Subject::Refund,
+        select: "r.id FROM refunds r JOIN sharings s ON s.refund_id = r.id WHERE r.state = $refund.withdrawn AND r.next_attempt_at IS NULL",
+        violation: "was withdrawn, and nobody asks for the shares that are coming back for it",
     },
     Rule {
-        of: Of::Refund,
-        stuck: "r.id FROM refunds r WHERE r.state = $refund.abnormal AND NOT EXISTS (SELECT 1 FROM payment_exceptions e WHERE e.order_id = r.order_id AND e.refund_id = r.id AND e.kind = 'refund_abnormal')",
-        says: "waits for a person to say where it shall go, and nobody was told",
+        of: Subject::Refund,
+        select: "r.id FROM refunds r WHERE r.state = $refund.abnormal AND NOT EXISTS (SELECT 1 FROM payment_exceptions e WHERE e.order_id = r.order_id AND e.refund_id = r.id AND e.kind = 'refund_abnormal')",
+        violation: "waits for a person to say where it shall go, and nobody was told",
     },
     Rule {
-        of: Of::Refund,
-        stuck: "r.id FROM refunds r WHERE r.stuck = 1 AND NOT EXISTS (SELECT 1 FROM payment_exceptions e WHERE e.order_id = r.order_id AND e.refund_id = r.id AND e.kind = 'refund_stuck')",
-        says: "counts as told of, and nobody was told",
+        of: Subject::Refund,
+        select: "r.id FROM refunds r WHERE r.stuck = 1 AND NOT EXISTS (SELECT 1 FROM payment_exceptions e WHERE e.order_id = r.order_id AND e.refund_id = r.id AND e.kind = 'refund_stuck')",
+        violation: "counts as told of, and nobody was told",
     },
     Rule {
-        of: Of::Refund,
-        stuck: "r.id FROM refunds r JOIN payment_exceptions e ON e.order_id = r.order_id AND e.refund_id = r.id WHERE e.kind = 'refund_stuck' AND e.resolved_at IS NULL AND r.stuck = 0",
-        says: "got on, and people are told that it does not",
+        of: Subject::Refund,
+        select: "r.id FROM refunds r JOIN payment_exceptions e ON e.order_id = r.order_id AND e.refund_id = r.id WHERE e.kind = 'refund_stuck' AND e.resolved_at IS NULL AND r.stuck = 0",
+        violation: "got on, and people are told that it does not",
     },
     Rule {
-        of: Of::Order,
-        stuck: "o.id FROM payment_orders o WHERE o.refund_unknown = 1 AND NOT EXISTS (SELECT 1 FROM payment_exceptions e WHERE e.order_id = o.id AND e.kind = 'foreign_refund')",
-        says: "waits for a person to say what was refunded elsewhere, and nobody was told",
+        of: Subject::Order,
+        select: "o.id FROM payment_orders o WHERE o.refund_unknown = 1 AND NOT EXISTS (SELECT 1 FROM payment_exceptions e WHERE e.order_id = o.id AND e.kind = 'foreign_refund')",
+        violation: "waits for a person to say what was refunded elsewhere, and nobody was told",
     },
     Rule {
-        of: Of::Sharing,
-        stuck: "s.id FROM sharings s WHERE s.state <> $share.done AND s.next_attempt_at IS NULL",
-        says: "is under way, and nobody looks at it again",
+        of: Subject::Sharing,
+        select: "s.id FROM sharings s WHERE s.state <> $share.done AND s.next_attempt_at IS NULL",
+        violation: "is under way, and nobody looks at it again",
     },
     Rule {
-        of: Of::Sharing,
-        stuck: "s.id FROM sharings s WHERE s.state = $share.done AND s.next_attempt_at IS NOT NULL",
-        says: "is done, and is looked at again",
+        of: Subject::Sharing,
+        select: "s.id FROM sharings s WHERE s.state = $share.done AND s.next_attempt_at IS NOT NULL",
+        violation: "is done, and is looked at again",
     },
     Rule {
-        of: Of::Part,
-        stuck: "p.id FROM sharing_parts p LEFT JOIN sharings s ON s.id = p.sharing_id WHERE p.state = $part.pending AND COALESCE(s.state IN ($share.asked, $share.processing) AND s.next_attempt_at IS NOT NULL, 0) = 0",
-        says: "is pending, and nobody asks what became of its sharing",
+        of: Subject::Part,
+        select: "p.id FROM sharing_parts p LEFT JOIN sharings s ON s.id = p.sharing_id WHERE p.state = $part.pending AND COALESCE(s.state IN ($share.asked, $share.processing) AND s.next_attempt_at IS NOT NULL, 0) = 0",
+        violation: "is pending, and nobody asks what became of its sharing",
     },
     Rule {
-        of: Of::Return,
-        stuck: "b.id FROM sharing_returns b LEFT JOIN refunds r ON r.id = b.refund_id WHERE b.state IN ($return.asked, $return.processing) AND COALESCE(r.state IN ($refund.returning, $refund.withdrawn) AND r.next_attempt_at IS NOT NULL, 0) = 0",
-        says: "is under way, and nobody asks what became of it",
+        of: Subject::Return,
+        select: "b.id FROM sharing_returns b LEFT JOIN refunds r ON r.id = b.refund_id WHERE b.state IN ($return.asked, $return.processing) AND COALESCE(r.state IN ($refund.returning, $refund.withdrawn) AND r.next_attempt_at IS NOT NULL, 0) = 0",
+        violation: "is under way, and nobody asks what became of it",
     },
     Rule {
-        of: Of::Order,
-        stuck: "o.id FROM payment_orders o WHERE o.state IN ($order.created, $order.prepaid) AND o.id <= (SELECT p.position FROM scan_positions p WHERE p.scan = 'old') AND NOT EXISTS (SELECT 1 FROM order_watches w WHERE w.order_id = o.id)",
-        says: "is open, both scans have passed it by, and nobody watches it",
+        of: Subject::Order,
+        select: "o.id FROM payment_orders o WHERE o.state IN ($order.created, $order.prepaid) AND o.id <= (SELECT p.position FROM scan_positions p WHERE p.scan = 'old') AND NOT EXISTS (SELECT 1 FROM order_watches w WHERE w.order_id = o.id)",
+        violation: "is open, both scans have passed it by, and nobody watches it",
     },
     Rule {
-        of: Of::Order,
-        stuck: "o.id FROM payment_orders o WHERE o.review = $order_review.open AND NOT EXISTS (SELECT 1 FROM risk_reviews v WHERE v.id = CONCAT(SUBSTR(o.id, 1, 15), x'01') AND v.kind = $review_of.order AND v.state IN ($review.open, $review.claimed))",
-        says: "has points under a review that nobody decides",
+        of: Subject::Order,
+        select: "o.id FROM payment_orders o WHERE o.review = $order_review.open AND NOT EXISTS (SELECT 1 FROM risk_reviews v WHERE v.id = CONCAT(SUBSTR(o.id, 1, 15), x'01') AND v.kind = $review_of.order AND v.state IN ($review.open, $review.claimed))",
+        violation: "has points under a review that nobody decides",
     },
     Rule {
-        of: Of::PointsTransaction,
-        stuck: "d.id FROM points_transactions d WHERE d.state = $points_transaction.under_review AND NOT EXISTS (SELECT 1 FROM risk_reviews v WHERE v.id = CONCAT(SUBSTR(d.id, 1, 15), x'01') AND v.kind = $review_of.points_transaction AND v.state IN ($review.open, $review.claimed))",
-        says: "is under a review that nobody decides",
+        of: Subject::PointsTransaction,
+        select: "d.id FROM points_transactions d WHERE d.state = $points_transaction.under_review AND NOT EXISTS (SELECT 1 FROM risk_reviews v WHERE v.id = CONCAT(SUBSTR(d.id, 1, 15), x'01') AND v.kind = $review_of.points_transaction AND v.state IN ($review.open, $review.claimed))",
+        violation: "is under a review that nobody decides",
     },
     Rule {
-        of: Of::Review,
-        stuck: "v.id FROM risk_reviews v LEFT JOIN payment_orders o ON o.id = CONCAT(SUBSTR(v.id, 1, 15), x'00') WHERE v.kind = $review_of.order AND v.state IN ($review.open, $review.claimed) AND COALESCE(o.review, 0) <> $order_review.open",
-        says: "is open, and no order waits for it",
+        of: Subject::Review,
+        select: "v.id FROM risk_reviews v LEFT JOIN payment_orders o ON o.id = CONCAT(SUBSTR(v.id, 1, 15), x'00') WHERE v.kind = $review_of.order AND v.state IN ($review.open, $review.claimed) AND COALESCE(o.review, 0) <> $order_review.open",
+        violation: "is open, and no order waits for it",
     },
     Rule {
-        of: Of::Review,
-        stuck: "v.id FROM risk_reviews v LEFT JOIN points_transactions d ON d.id = CONCAT(SUBSTR(v.id, 1, 15), x'00') WHERE v.kind = $review_of.points_transaction AND v.state IN ($review.open, $review.claimed) AND COALESCE(d.state, 0) <> $points_transaction.under_review",
-        says: "is open, and no points transaction waits for it",
+        of: Subject::Review,
+        select: "v.id FROM risk_reviews v LEFT JOIN points_transactions d ON d.id = CONCAT(SUBSTR(v.id, 1, 15), x'00') WHERE v.kind = $review_of.points_transaction AND v.state IN ($review.open, $review.claimed) AND COALESCE(d.state, 0) <> $points_transaction.under_review",
+        violation: "is open, and no points transaction waits for it",
     },
     Rule {
-        of: Of::Review,
-        stuck: "v.id FROM risk_reviews v WHERE (v.state IN ($review.open, $review.claimed)) <> (v.due_at IS NOT NULL)",
-        says: "is open without an end, or decided and due",
+        of: Subject::Review,
+        select: "v.id FROM risk_reviews v WHERE (v.state IN ($review.open, $review.claimed)) <> (v.due_at IS NOT NULL)",
+        violation: "is open without an end, or decided and due",
     },
     Rule {
-        of: Of::PointsTransaction,
-        stuck: "d.id FROM points_transactions d WHERE (d.state = $points_transaction.held) <> (d.due_at IS NOT NULL) OR (d.state = $points_transaction.held AND d.hold_until IS NULL)",
-        says: "holds points without an end, or ends a hold that has ended",
+        of: Subject::PointsTransaction,
+        select: "d.id FROM points_transactions d WHERE (d.state = $points_transaction.held) <> (d.due_at IS NOT NULL) OR (d.state = $points_transaction.held AND d.hold_until IS NULL)",
+        violation: "holds points without an end, or ends a hold that has ended",
     },
     Rule {
-        of: Of::Delivery,
-        stuck: "d.id FROM deliveries d WHERE (d.state = 'pending') <> (d.next_attempt_at IS NOT NULL)",
-        says: "is pending and nobody delivers it, or is over and somebody does",
+        of: Subject::Delivery,
+        select: "d.id FROM deliveries d WHERE (d.state = 'pending') <> (d.next_attempt_at IS NOT NULL)",
+        violation: "is pending and nobody delivers it, or is over and somebody does",
     },
     Rule {
-        of: Of::Delivery,
-        stuck: "d.id FROM deliveries d WHERE d.state = 'parked' AND COALESCE(d.last_error, '') = ''",
-        says: "is parked, and nobody sees why",
+        of: Subject::Delivery,
+        select: "d.id FROM deliveries d WHERE d.state = 'parked' AND COALESCE(d.last_error, '') = ''",
+        violation: "is parked, and nobody sees why",
     },
     Rule {
-        of: Of::Exception,
-        stuck: "e.id FROM payment_exceptions e WHERE (e.resolved_at IS NULL) <> (e.resolution IS NULL) OR e.detail = ''",
-        says: "does not say what happened, or what was done about it",
+        of: Subject::Exception,
+        select: "e.id FROM payment_exceptions e WHERE (e.resolved_at IS NULL) <> (e.resolution IS NULL) OR e.detail = ''",
+        violation: "does not say what happened, or what was done about it",
     },
     Rule {
-        of: Of::Exception,
-        stuck: "e.id FROM payment_exceptions e WHERE e.refund_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM refunds r WHERE r.id = e.refund_id)",
-        says: "is about a refund that does not exist",
+        of: Subject::Exception,
+        select: "e.id FROM payment_exceptions e WHERE e.refund_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM refunds r WHERE r.id = e.refund_id)",
+        violation: "is about a refund that does not exist",
     },
     Rule {
-        of: Of::Exception,
-        stuck: "e.id FROM payment_exceptions e WHERE e.order_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM payment_orders o WHERE o.id = e.order_id)",
-        says: "is about an order that does not exist",
+        of: Subject::Exception,
+        select: "e.id FROM payment_exceptions e WHERE e.order_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM payment_orders o WHERE o.id = e.order_id)",
+        violation: "is about an order that does not exist",
     },
 ];
 
 /// What is not true before the relay has read everything.
 const PROJECTED: [Rule; 1] = [Rule {
-    of: Of::Order,
-    stuck: "o.id FROM payment_orders o WHERE o.sharing = $order_sharing.wanted AND o.paid_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM sharing_dues d WHERE d.order_id = o.id)",
-    says: "is paid and to be shared, and nobody shares it",
+    of: Subject::Order,
+    select: "o.id FROM payment_orders o WHERE o.sharing = $order_sharing.wanted AND o.paid_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM sharing_dues d WHERE d.order_id = o.id)",
+    violation: "is paid and to be shared, and nobody shares it",
 }];
 
 /// What holds while the service runs. `@late`, `@ahead` and so on become instants, `#hour` and so on the ids of instants.
 const RUNNING: [Rule; 19] = [
     Rule {
-        of: Of::Refund,
-        stuck: "r.id FROM refunds r WHERE r.next_attempt_at < @late",
-        says: "is due for more than an hour, and nobody came",
+        of: Subject::Refund,
+        select: "r.id FROM refunds r WHERE r.next_attempt_at < @late",
+        violation: "is due for more than an hour, and nobody came",
     },
     Rule {
-        of: Of::Refund,
-        stuck: "r.id FROM refunds r WHERE r.next_attempt_at > @ahead",
-        says: "is due later than anybody would have said",
+        of: Subject::Refund,
+        select: "r.id FROM refunds r WHERE r.next_attempt_at > @ahead",
+        violation: "is due later than anybody would have said",
     },
     Rule {
-        of: Of::Sharing,
-        stuck: "s.id FROM sharings s WHERE s.next_attempt_at < @late",
-        says: "is due for more than an hour, and nobody came",
+        of: Subject::Sharing,
+        select: "s.id FROM sharings s WHERE s.next_attempt_at < @late",
+        violation: "is due for more than an hour, and nobody came",
     },
     Rule {
-        of: Of::Sharing,
-        stuck: "s.id FROM sharings s WHERE s.next_attempt_at > @ahead",
-        says: "is due later than anybody would have said",
+        of: Subject::Sharing,
+        select: "s.id FROM sharings s WHERE s.next_attempt_at > @ahead",
+        violation: "is due later than anybody would have said",
     },
     Rule {
-        of: Of::Order,
-        stuck: "w.order_id FROM order_watches w WHERE w.due_at < @late",
-        says: "is to be asked about for more than an hour, and nobody did",
+        of: Subject::Order,
+        select: "w.order_id FROM order_watches w WHERE w.due_at < @late",
+        violation: "is to be asked about for more than an hour, and nobody did",
     },
     Rule {
-        of: Of::Order,
-        stuck: "w.order_id FROM order_watches w WHERE w.due_at > @ahead",
-        says: "is to be asked about later than anybody would have said",
+        of: Subject::Order,
+        select: "w.order_id FROM order_watches w WHERE w.due_at > @ahead",
+        violation: "is to be asked about later than anybody would have said",
     },
     Rule {
-        of: Of::Order,
-        stuck: "d.order_id FROM sharing_dues d WHERE d.due_at < @late",
-        says: "is to be shared for more than an hour, and nobody did",
+        of: Subject::Order,
+        select: "d.order_id FROM sharing_dues d WHERE d.due_at < @late",
+        violation: "is to be shared for more than an hour, and nobody did",
     },
     Rule {
-        of: Of::Order,
-        stuck: "d.order_id FROM sharing_dues d WHERE d.due_at > @ahead",
-        says: "is to be shared later than anybody would have said",
+        of: Subject::Order,
+        select: "d.order_id FROM sharing_dues d WHERE d.due_at > @ahead",
+        violation: "is to be shared later than anybody would have said",
     },
     Rule {
-        of: Of::PointsTransaction,
+        of: Subject::PointsTransaction,
         // Whoever tries to end it moves `due_at`, and never this.
-        stuck: "d.id FROM points_transactions d WHERE d.state = $points_transaction.held AND d.hold_until < @late",
-        says: "holds points for more than an hour after its end",
+        select: "d.id FROM points_transactions d WHERE d.state = $points_transaction.held AND d.hold_until < @late",
+        violation: "holds points for more than an hour after its end",
     },
     Rule {
-        of: Of::Review,
-        stuck: "v.id FROM risk_reviews v WHERE v.state IN ($review.open, $review.claimed) AND (v.due_at < @late OR v.created_at < @review)",
-        says: "is open for more than an hour after its end",
+        of: Subject::Review,
+        select: "v.id FROM risk_reviews v WHERE v.state IN ($review.open, $review.claimed) AND (v.due_at < @late OR v.created_at < @review)",
+        violation: "is open for more than an hour after its end",
     },
     Rule {
-        of: Of::Delivery,
-        stuck: "d.id FROM deliveries d WHERE d.next_attempt_at < @late",
-        says: "is due for more than an hour, and nobody came",
+        of: Subject::Delivery,
+        select: "d.id FROM deliveries d WHERE d.next_attempt_at < @late",
+        violation: "is due for more than an hour, and nobody came",
     },
     Rule {
-        of: Of::Delivery,
-        stuck: "d.id FROM deliveries d WHERE d.state = 'pending' AND d.attempts > 20",
-        says: "is tried more often than it may be: what becomes of it is not noted",
+        of: Subject::Delivery,
+        select: "d.id FROM deliveries d WHERE d.state = 'pending' AND d.attempts > 20",
+        violation: "is tried more often than it may be: what becomes of it is not noted",
     },
     Rule {
-        of: Of::Run,
-        stuck: "x.id FROM point_expiry_runs x WHERE x.open = 1 AND x.asked_at < @days",
-        says: "sweeps expired points for days, and does not come to an end",
+        of: Subject::Run,
+        select: "x.id FROM point_expiry_runs x WHERE x.open = 1 AND x.asked_at < @days",
+        violation: "sweeps expired points for days, and does not come to an end",
     },
     Rule {
-        of: Of::Order,
-        stuck: "o.id FROM payment_orders o WHERE o.state IN ($order.created, $order.prepaid) AND o.id < #hour AND NOT EXISTS (SELECT 1 FROM order_watches w WHERE w.order_id = o.id)",
-        says: "is open for more than an hour, and nobody watches it",
+        of: Subject::Order,
+        select: "o.id FROM payment_orders o WHERE o.state IN ($order.created, $order.prepaid) AND o.id < #hour AND NOT EXISTS (SELECT 1 FROM order_watches w WHERE w.order_id = o.id)",
+        violation: "is open for more than an hour, and nobody watches it",
     },
     Rule {
-        of: Of::Order,
+        of: Subject::Order,
         // Told again at the next query, within an hour, while it stays so.
-        stuck: "o.id FROM payment_orders o WHERE o.state IN ($order.created, $order.prepaid) AND o.expires_at < @days \
+        select: "o.id FROM payment_orders o WHERE o.state IN ($order.created, $order.prepaid) AND o.expires_at < @days \
                 AND NOT EXISTS (SELECT 1 FROM payment_exceptions e WHERE e.order_id = o.id AND e.refund_id IS NULL \
-                AND e.kind IN ('order_stuck', 'wrong_answer') AND (e.resolved_at IS NULL OR e.resolved_at > @hours))",
-        says: "is open for days after its time, and nobody was told",
+                AND e.kind IN ('order_stuck', 'answer_mismatch') AND (e.resolved_at IS NULL OR e.resolved_at > @hours))",
+        violation: "is open for days after its time, and nobody was told",
     },
     Rule {
-        of: Of::Refund,
+        of: Subject::Refund,
         // Told once in a state, which `stuck` says, whether or not somebody has resolved it; or that WeChat's answers are wrong, once in a state too.
-        stuck: "r.id FROM refunds r WHERE ((r.state IN ($refund.returning, $refund.accepted) AND r.since < @hours) OR (r.state = $refund.processing AND r.since < @weeks)) AND r.stuck = 0 \
+        select: "r.id FROM refunds r WHERE ((r.state IN ($refund.returning, $refund.accepted) AND r.since < @hours) OR (r.state = $refund.processing AND r.since < @weeks)) AND r.stuck = 0 \
                 AND NOT EXISTS (SELECT 1 FROM payment_exceptions e WHERE e.order_id = r.order_id AND e.refund_id = r.id \
-                AND e.kind = 'wrong_answer' AND e.created_at >= r.since)",
-        says: "does not get on for too long, and nobody was told",
+                AND e.kind = 'answer_mismatch' AND e.created_at >= r.since)",
+        violation: "does not get on for too long, and nobody was told",
     },
     Rule {
-        of: Of::Refund,
-        stuck: "r.id FROM refunds r WHERE r.state = $refund.withdrawn AND r.next_attempt_at IS NOT NULL AND r.since < @weeks",
-        says: "was withdrawn weeks ago, and shares are still on their way back for it",
+        of: Subject::Refund,
+        select: "r.id FROM refunds r WHERE r.state = $refund.withdrawn AND r.next_attempt_at IS NOT NULL AND r.since < @weeks",
+        violation: "was withdrawn weeks ago, and shares are still on their way back for it",
     },
     Rule {
-        of: Of::Sharing,
+        of: Subject::Sharing,
         // Told again after a day at most, while it stays so.
-        stuck: "s.id FROM sharings s WHERE s.state <> $share.done AND s.id < #days \
+        select: "s.id FROM sharings s WHERE s.state <> $share.done AND s.id < #days \
                 AND NOT EXISTS (SELECT 1 FROM payment_exceptions e WHERE e.order_id = s.order_id \
                 AND e.kind = 'sharing_stuck' AND (e.resolved_at IS NULL OR e.resolved_at > @days))",
-        says: "does not get on for days, and nobody was told",
+        violation: "does not get on for days, and nobody was told",
     },
     Rule {
-        of: Of::Order,
+        of: Subject::Order,
         // Told again within an hour, while it stays so. That it waits for somebody to say what was refunded elsewhere is told by itself.
-        stuck: "d.order_id FROM sharing_dues d JOIN payment_orders o ON o.id = d.order_id WHERE o.paid_at < @days AND o.refund_unknown = 0 \
+        select: "d.order_id FROM sharing_dues d JOIN payment_orders o ON o.id = d.order_id WHERE o.paid_at < @days AND o.refund_unknown = 0 \
                 AND NOT EXISTS (SELECT 1 FROM payment_exceptions e WHERE e.order_id = o.id \
                 AND e.kind = 'sharing_stuck' AND (e.resolved_at IS NULL OR e.resolved_at > @hours))",
-        says: "is to be shared for days, and nobody was told",
+        violation: "is to be shared for days, and nobody was told",
     },
 ];
 
-const MOVES: Invariant = Invariant::EverythingMovesOn;
+const MOVES: Invariant = Invariant::NothingIsStuck;
 
 /// At most so many ids of one rule are named.
 const NAMED: i64 = 20;
@@ -362,7 +362,7 @@ pub(super) async fn check(
     .fetch_one(&mut *conn)
     .await?;
     report.looked_at(
-        Invariant::EverythingMovesOn,
+        Invariant::NothingIsStuck,
         u64::try_from(under_way).unwrap_or(0),
     );
     for rule in &ALWAYS {
@@ -393,13 +393,13 @@ pub(super) async fn ask(
     (invariant, report): (Invariant, &mut Report),
 ) -> Result<(), DbError> {
     let mut sql = Sql::new("SELECT /* verify.liveness */ ");
-    push(&mut sql, rule.stuck, now);
+    push(&mut sql, rule.select, now);
     sql.push(" LIMIT ").int(NAMED);
     for row in sqlx::raw_sql(sql.into_statement()).fetch_all(conn).await? {
         let id: Vec<u8> = row.try_get(0)?;
         let id = id.try_into().map(Id::from_bytes);
         let name = id.map_or_else(|_| "something".to_owned(), |id| rule.of.name(id));
-        report.violated(invariant, format!("{name} {}", rule.says));
+        report.violated(invariant, format!("{name} {}", rule.violation));
     }
     Ok(())
 }
@@ -461,7 +461,7 @@ async fn relay(
     .await?;
     for (committer, seq, at) in behind {
         report.violated(
-            Invariant::EverythingMovesOn,
+            Invariant::NothingIsStuck,
             format!("commit {seq} of committer {committer}, of {at}, is not projected: the relay stands still"),
         );
     }
@@ -477,15 +477,15 @@ mod tests {
         let now = Timestamp::from_micros(1_795_000_000_000_000);
         for rule in &RUNNING {
             let mut sql = Sql::new("");
-            push(&mut sql, rule.stuck, Some(now));
+            push(&mut sql, rule.select, Some(now));
             let text = format!("{sql:?}");
             assert!(!text.contains('@') && !text.contains('#'), "{text}");
         }
         for rule in ALWAYS.iter().chain(&PROJECTED) {
-            assert!(!rule.stuck.contains(['@', '#']), "{}", rule.stuck);
+            assert!(!rule.select.contains(['@', '#']), "{}", rule.select);
         }
         for rule in ALWAYS.iter().chain(&PROJECTED).chain(&RUNNING) {
-            assert!(codes::knows(rule.stuck), "{}", rule.stuck);
+            assert!(codes::knows(rule.select), "{}", rule.select);
         }
     }
 }

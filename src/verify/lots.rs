@@ -1,6 +1,6 @@
 //! The lots of one account, its holds and what it owes, played again from its transfers: invariants 6 and 7.
 //!
-//! Every transfer says in `transfers.lot` which lot it is about, so the lots need not be believed: what is granted and left in each follows from the account's
+//! Every transfer says in `transfers.lot` which lot it is about, so the lots need not be trusted: what is granted and left in each follows from the account's
 //! transfers in the order of their versions.
 //!
 //! | transfer | does to the lots |

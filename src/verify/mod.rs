@@ -21,7 +21,7 @@
 //! | `days` | totals of merchants, orders and refunds, added up by the database | 10 |
 //! | `point_days` | days of points, against the events | 10 |
 //! | `liveness` | what is not final, by the state in which it is; how far the relay is | 16 |
-//! | `said` | callbacks and alarms; what was made elsewhere, late or twice, beside the exceptions; calls under way | 17 |
+//! | `channel_reports` | callbacks and alarms; what was made elsewhere, late or twice, beside the exceptions; calls under way | 17 |
 //!
 //! [`verify`] takes it that the service is at work, so that nothing may wait longer than its jobs would let it, by the database's clock; [`verify_at_rest`] does not.
 //!
@@ -30,6 +30,7 @@
 mod accounts;
 mod arrivals;
 mod caps;
+mod channel_reports;
 mod codes;
 mod commits;
 mod days;
@@ -37,16 +38,15 @@ mod decisions;
 mod entries;
 mod liveness;
 mod lots;
+mod order_refunds;
+mod order_sharings;
 mod pages;
 mod point_days;
 mod points_transactions;
-mod refunded;
 mod refunds;
 mod report;
 mod reviews;
 mod rules;
-mod said;
-mod shared;
 mod sharing;
 mod sharing_pages;
 mod staff_refunds;
@@ -109,16 +109,16 @@ async fn check(
     progress.expect(u64::try_from(rows).unwrap_or(0));
     let mut report = Report::default();
     let mut moves = point_days::Moves::default();
-    let told = commits::check(&mut conn, &mut moves, &mut report, progress).await?;
+    let reported = commits::check(&mut conn, &mut moves, &mut report, progress).await?;
     let (sums, arrived, mut rules) =
         entries::check(&mut conn, &moves, &mut report, progress).await?;
-    arrivals::compare(&mut conn, told, arrived, &mut report).await?;
+    arrivals::compare(&mut conn, reported, arrived, &mut report).await?;
     accounts::check(&mut conn, &sums, &mut rules, &mut report, progress).await?;
     caps::check_budgets(&mut conn, &mut rules, &mut report).await?;
     staff_refunds::check(&mut conn, &mut report).await?;
     let relayed = states::check(&mut conn, &mut report, progress).await?;
     liveness::check(&mut conn, running, relayed, &mut report).await?;
-    said::check(&mut conn, &mut report).await?;
+    channel_reports::check(&mut conn, &mut report).await?;
     // While the relay is behind, the totals are too. One that stands still is a violation of 16.
     if relayed {
         days::check(&mut conn, &mut report).await?;

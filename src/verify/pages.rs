@@ -84,7 +84,7 @@ where
 pub(super) struct Cursor<P: Paged> {
     pages: Pages<P>,
     last: Option<P::Item>,
-    told: u64,
+    counted: u64,
 }
 
 impl<P: Paged> Default for Cursor<P> {
@@ -92,7 +92,7 @@ impl<P: Paged> Default for Cursor<P> {
         Self {
             pages: Pages::default(),
             last: None,
-            told: 0,
+            counted: 0,
         }
     }
 }
@@ -121,10 +121,10 @@ where
     }
 
     /// Rows read since this was asked last.
-    pub(super) fn news(&mut self) -> u64 {
-        let news = self.pages.read - self.told;
-        self.told = self.pages.read;
-        news
+    pub(super) fn rows_since_last(&mut self) -> u64 {
+        let rows_since_last = self.pages.read - self.counted;
+        self.counted = self.pages.read;
+        rows_since_last
     }
 }
 
@@ -437,12 +437,12 @@ pub(super) struct RefundsOfOrder {
     pub(super) late: i64,
     /// Waiting for shares to come back.
     pub(super) waiting: i64,
-    /// Points withheld from a review, by those on the table, and by those that ever set out.
+    /// Points withheld from a review, by those on the table, and by those that were ever initiated.
     pub(super) withheld: i64,
     pub(super) withheld_ever: i64,
     /// The same by those that arrived.
     pub(super) withheld_done: i64,
-    /// Taken or to be taken from the customer by those that set out and are on the table.
+    /// Taken or to be taken from the customer by those that were initiated and are on the table.
     pub(super) taken: i64,
     /// What those that arrived took from the customer or from the review: not what expired.
     pub(super) returned: i64,
@@ -463,23 +463,23 @@ impl Paged for RefundsByOrder {
         sql.push("SELECT /* verify.refunds_by_order */ order_id, CAST(SUM(IF(state IN (");
         states(sql, |kind| kind == RefundStateKind::Rejected);
         sql.push("), 0, 1)) AS SIGNED), CAST(SUM(IF(state IN (");
-        states(sql, RefundStateKind::is_on_the_table);
+        states(sql, RefundStateKind::counts_against_order);
         sql.push("), amount_fen, 0)) AS SIGNED), CAST(SUM(IF(state IN (");
         states(sql, |kind| kind == RefundStateKind::Succeeded);
         sql.push("), amount_fen, 0)) AS SIGNED), CAST(SUM(IF(state IN (");
-        states(sql, RefundStateKind::is_on_the_table);
+        states(sql, RefundStateKind::counts_against_order);
         sql.push("), points_due, 0)) AS SIGNED), CAST(SUM(late <> 0) AS SIGNED), CAST(COUNT(*) AS SIGNED), CAST(SUM(IF(state IN (");
         states(sql, |kind| kind == RefundStateKind::Returning);
         sql.push("), 1, 0)) AS SIGNED), CAST(SUM(IF(state IN (");
-        states(sql, RefundStateKind::is_on_the_table);
+        states(sql, RefundStateKind::counts_against_order);
         sql.push("), points_withheld, 0)) AS SIGNED), CAST(SUM(points_withheld) AS SIGNED), CAST(SUM(IF(state IN (");
         states(sql, |kind| kind == RefundStateKind::Succeeded);
         sql.push("), points_withheld, 0)) AS SIGNED), CAST(SUM(IF(state IN (");
-        states(sql, |kind| kind.is_booked() && kind.is_on_the_table());
+        states(sql, |kind| kind.is_booked() && kind.counts_against_order());
         sql.push("), points_due - points_expired - points_withheld, 0)) AS SIGNED), CAST(SUM(IF(state IN (");
         states(sql, |kind| kind == RefundStateKind::Succeeded);
         sql.push("), points_due - points_expired, 0)) AS SIGNED), CAST(SUM(IF(origin <> 0 AND state IN (");
-        states(sql, RefundStateKind::is_on_the_table);
+        states(sql, RefundStateKind::counts_against_order);
         sql.push("), amount_fen, 0)) AS SIGNED) FROM refunds FORCE INDEX (refunds_order)");
         if let Some(last) = last {
             sql.push(" WHERE order_id > ").bytes(last.order.bytes());

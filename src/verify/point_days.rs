@@ -29,7 +29,7 @@ struct Sums {
 pub(super) struct Moves(BTreeMap<Key, Sums>);
 
 impl Moves {
-    pub(super) fn hear(&mut self, event: &Event) {
+    pub(super) fn add_event(&mut self, event: &Event) {
         if let Event::PointsMoved {
             tenant,
             what,
@@ -87,12 +87,12 @@ impl Moves {
 
 fn compare<'a>(
     who: &str,
-    told: impl Iterator<Item = (&'a Key, &'a Sums)>,
+    reported: impl Iterator<Item = (&'a Key, &'a Sums)>,
     said: &BTreeMap<Key, Sums>,
     report: &mut Report,
 ) {
     let mut met = 0_usize;
-    for (key, sums) in told {
+    for (key, sums) in reported {
         let here = said.get(key).copied().unwrap_or_default();
         met += usize::from(said.contains_key(key));
         report.expect(Invariant::EventsMatchChanges, here == *sums, || {
@@ -113,7 +113,7 @@ fn name((tenant, day, source, version, what): &Key) -> String {
 /// The days against the events. Only when the relay has read everything.
 pub(super) async fn check(
     conn: &mut MySqlConnection,
-    told: &Moves,
+    reported: &Moves,
     report: &mut Report,
 ) -> Result<(), DbError> {
     let rows = sqlx::query(
@@ -132,6 +132,6 @@ pub(super) async fn check(
         );
         projected.add(key, row.try_get(5)?, row.try_get(6)?);
     }
-    compare("the days", told.0.iter(), &projected.0, report);
+    compare("the days", reported.0.iter(), &projected.0, report);
     Ok(())
 }

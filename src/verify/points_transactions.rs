@@ -77,7 +77,7 @@ impl PointsTransactionPass {
         while let Some(transaction) = self.transactions.next(conn).await? {
             self.compare(&transaction, &[], report);
         }
-        progress.advance(self.transactions.news());
+        progress.advance(self.transactions.rows_since_last());
         told.compare_transactions(&self.moves, report);
         lots_of_points_transactions(conn, report).await
     }

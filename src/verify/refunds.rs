@@ -14,7 +14,7 @@
 //! points has a `WithheldCredited` besides, which credits what it had withheld.
 //!
 //! A refund that was not made here (its `origin` is not 0) has one entry once it succeeded, `RefundedElsewhere` (merchant → channel, the shortfall, what was taken back),
-//! and none before, nor when it is closed (but for the `WithheldCredited`); its number is invariant 17 (`said.rs`).
+//! and none before, nor when it is closed (but for the `WithheldCredited`); its number is invariant 17 (`channel_reports.rs`).
 //!
 //! Money is invariant 5, points are 6. That money in transit is the sum of the refunds on their way counts as 5 too: accounts and transfers may agree with each
 //! other (2) while a refund is in another state than the books think.
@@ -113,7 +113,7 @@ impl RefundPass {
                 format!("history of {}, which does not exist", step.refund),
             );
         }
-        progress.advance(self.refunds.news() + self.steps.news());
+        progress.advance(self.refunds.rows_since_last() + self.steps.rows_since_last());
         in_transit(
             AccountKind::RefundsInTransit,
             &self.on_the_way,
@@ -335,7 +335,7 @@ fn journal(refund: &Refund, order: &OrderOfRefund, entries: &[Vec<Transfer>], re
     });
     // What is withheld was under review; what expired went into a lot that has expired.
     let expired = refund.points.expired;
-    let set_out = entries
+    let initiated = entries
         .iter()
         .find(|entry| {
             matches!(
@@ -346,7 +346,7 @@ fn journal(refund: &Refund, order: &OrderOfRefund, entries: &[Vec<Transfer>], re
         .map(|entry| entry[0].at.business_day());
     let over = order
         .points_expired_from
-        .zip(set_out)
+        .zip(initiated)
         .is_some_and(|(lot, day)| lot <= day);
     let held = match order.review {
         Some(PointsReview::Open | PointsReview::Credited | PointsReview::Voided) => true,

@@ -23,8 +23,8 @@ pub enum Invariant {
     ChainIsUnbroken,
     AnswersAreDurable,
     DecisionsAreReproducible,
-    EverythingMovesOn,
-    WhatWechatSaidIsKept,
+    NothingIsStuck,
+    ChannelReportsAreRecorded,
 }
 
 impl Invariant {
@@ -42,8 +42,8 @@ impl Invariant {
         Self::ChainIsUnbroken,
         Self::AnswersAreDurable,
         Self::DecisionsAreReproducible,
-        Self::EverythingMovesOn,
-        Self::WhatWechatSaidIsKept,
+        Self::NothingIsStuck,
+        Self::ChannelReportsAreRecorded,
     ];
 
     pub const fn number(self) -> u8 {
@@ -62,8 +62,8 @@ impl Invariant {
             Self::AnswersAreDurable => 12,
             Self::DecisionsAreReproducible => 13,
             // 14 and 15 are kept for bills and what they settle.
-            Self::EverythingMovesOn => 16,
-            Self::WhatWechatSaidIsKept => 17,
+            Self::NothingIsStuck => 16,
+            Self::ChannelReportsAreRecorded => 17,
         }
     }
 
@@ -104,10 +104,10 @@ impl Invariant {
             Self::DecisionsAreReproducible => {
                 "what is booked was allowed by what risk decided; decisions are what their columns say, and what their rules say when they are asked again"
             }
-            Self::EverythingMovesOn => {
+            Self::NothingIsStuck => {
                 "everything that is not final has somebody who moves it on, or people were told; the relay advances"
             }
-            Self::WhatWechatSaidIsKept => {
+            Self::ChannelReportsAreRecorded => {
                 "what WeChat has said is in the books or in front of a person, whoever caused it; no call that may still be taken is forgotten"
             }
         }

@@ -142,7 +142,7 @@ impl ReviewPass {
         while let Some(review) = self.reviews.next(conn).await? {
             without_order(&review, report);
         }
-        progress.advance(self.reviews.news());
+        progress.advance(self.reviews.rows_since_last());
         Ok(())
     }
 

@@ -146,8 +146,12 @@ impl SharingPass {
             sums,
             report,
         );
-        progress.advance(self.shares.news() + self.parts_of.news() + self.returns_of.news());
-        progress.advance(self.parts.news() + self.returns.news());
+        progress.advance(
+            self.shares.rows_since_last()
+                + self.parts_of.rows_since_last()
+                + self.returns_of.rows_since_last(),
+        );
+        progress.advance(self.parts.rows_since_last() + self.returns.rows_since_last());
         Ok(())
     }
 
@@ -342,7 +346,7 @@ trait Booked {
     fn cause(&self) -> Id;
     /// The entry that is due, and whose; none when what it belongs to is missing, which is said.
     fn due(&self, report: &mut Report) -> Option<(TenantId, Vec<Leg>)>;
-    fn told(&self) -> String;
+    fn describe(&self) -> String;
     /// In fen, as long as it is under way.
     fn pending(&self) -> Option<(TenantId, i64)>;
 }
@@ -383,7 +387,7 @@ impl Booked for PartItem {
         Some((owner.tenant, leg.into_iter().collect()))
     }
 
-    fn told(&self) -> String {
+    fn describe(&self) -> String {
         format!("{} is {:?}", self.id, self.state)
     }
 
@@ -411,7 +415,7 @@ impl Booked for LatePart {
         Some((owner.tenant, arrived.then_some(leg).into_iter().collect()))
     }
 
-    fn told(&self) -> String {
+    fn describe(&self) -> String {
         format!("{} is {:?}, late", self.0.id, self.0.state)
     }
 
@@ -445,7 +449,7 @@ impl Booked for ReturnItem {
         Some((owner.tenant, arrived.then_some(leg).into_iter().collect()))
     }
 
-    fn told(&self) -> String {
+    fn describe(&self) -> String {
         format!("{} is {:?}", self.id, self.state)
     }
 
@@ -479,7 +483,7 @@ where
         }
         let booked = entry.filter(|_| met).unwrap_or_default();
         if let Some((tenant, due)) = item.due(report) {
-            compare(&item.told(), tenant, &due, booked, report);
+            compare(&item.describe(), tenant, &due, booked, report);
         }
     }
     Ok((met, pending))

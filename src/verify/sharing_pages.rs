@@ -45,7 +45,7 @@ fn select_shares(sql: &mut Sql) {
          (SELECT CAST(COALESCE(SUM(r.amount_fen), 0) AS SIGNED) FROM refunds r WHERE r.order_id = s.order_id AND r.origin = 0 AND r.state IN (",
     );
     let past = RefundStateKind::ALL.into_iter().filter(|kind| {
-        kind.is_on_the_table() && kind.is_booked() && *kind != RefundStateKind::Returning
+        kind.counts_against_order() && kind.is_booked() && *kind != RefundStateKind::Returning
     });
     sql.list(past, |sql, kind| {
         sql.int(kind.code());

@@ -1,6 +1,6 @@
 //! What people of merchants gave back alone, against the refunds: part of invariant 8.
 //!
-//! A row tells the last day on which somebody did. What was asked for then and set out at once is
+//! A row tells the last day on which somebody did. What was asked for then and initiated at once is
 //! counted whatever came of it, so the refunds of that day come to no more than what the row says,
 //! and nobody gave anything back alone on a later day, or without a row. (To no more, and not to
 //! exactly as much: after a clock was set back an earlier day is counted with the later one.)
@@ -12,7 +12,7 @@ use super::{Invariant, Report, codes};
 use crate::db::DbError;
 
 #[derive(Debug, FromRow)]
-struct Off {
+struct Difference {
     who: String,
     day: time::Date,
     fen: i64,
@@ -22,7 +22,7 @@ struct Off {
 
 /// The database adds, per person and day, and answers with what is not covered.
 pub(super) async fn check(conn: &mut MySqlConnection, report: &mut Report) -> Result<(), DbError> {
-    let off: Vec<Off> = sqlx::query_as(codes::statement(
+    let off: Vec<Difference> = sqlx::query_as(codes::statement(
         "/* verify.staff_refunds */ SELECT alone.who, alone.day, alone.fen, counted.day AS counted_on, counted.alone_fen AS counted_fen FROM ( \
            SELECT requested_by AS who, CAST(SUM(amount_fen) AS SIGNED) AS fen, \
              DATE(TIMESTAMP('1970-01-01 08:00:00') + INTERVAL (CONV(HEX(SUBSTR(id, 1, 6)), 16, 10) DIV 1000) SECOND) AS day \

@@ -41,7 +41,7 @@ async fn history(
     let mut items = Cursor::<History>::default();
     let mut orders = Cursor::<Orders>::default();
     while let Some(order) = orders.next(conn).await? {
-        progress.advance(orders.news());
+        progress.advance(orders.rows_since_last());
         let mut at: Option<(u32, OrderStateKind)> = None;
         let mut late = Late::No;
         while let Some(item) = items.peek(conn).await?
@@ -81,16 +81,16 @@ async fn history(
                 });
             }
             let why = known_why(&order, &item, report);
-            let was_given_up = at.is_some_and(|(_, before)| {
+            let was_closed = at.is_some_and(|(_, before)| {
                 matches!(before, OrderStateKind::Closed | OrderStateKind::Expired)
             });
             if let Some(step) = why.and_then(late_step) {
                 late = step;
             }
-            // Nothing else brings an order back that was given up.
+            // Nothing else brings an order back that was closed.
             if complete && why.is_some() {
                 let is_late = why.and_then(late_step).is_some();
-                report.expect(Invariant::HistoryIsAllowed, is_late == was_given_up, || {
+                report.expect(Invariant::HistoryIsAllowed, is_late == was_closed, || {
                     format!(
                         "{}: version {} is {} for {why:?}",
                         order.id,
@@ -101,7 +101,7 @@ async fn history(
             }
             at = Some((item.version, state));
         }
-        progress.advance(items.news());
+        progress.advance(items.rows_since_last());
         if complete {
             let said = order
                 .state
@@ -153,7 +153,7 @@ const fn late_step(why: Why) -> Option<Late> {
         Why::LateReopened => Some(Late::Reopened),
         Why::Customer
         | Why::Merchant
-        | Why::Ticket
+        | Why::Prepay
         | Why::Callback
         | Why::Query
         | Why::Expiry

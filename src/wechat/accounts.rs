@@ -30,12 +30,12 @@ struct Inner {
     ids: Arc<dyn IdSource>,
     shared: Arc<WechatChannel>,
     own: ArcSwap<HashMap<TenantId, Arc<WechatChannel>>>,
-    known: Mutex<Known>,
+    known: Mutex<AccountFiles>,
 }
 
 /// What the map is made of.
 #[derive(Debug, Default)]
-struct Known {
+struct AccountFiles {
     codes: HashMap<TenantId, String>,
     accounts: BTreeMap<String, Arc<WechatChannel>>,
     /// What was complained about last, by file.
@@ -54,7 +54,7 @@ impl WechatAccounts {
             WechatChannel::new(settings, Arc::clone(&clock), Arc::clone(&ids)).map(Arc::new)
         };
         let shared = open(settings)?;
-        let mut known = Known::default();
+        let mut known = AccountFiles::default();
         for (code, file) in settings.tenant_files().map_err(WechatError::TenantsDir)? {
             let own = settings.tenant(&file).map_err(WechatError::Settings)?;
             let account = open(&own).map_err(|error| of_tenant(&file, error))?;
@@ -162,7 +162,7 @@ impl WechatAccounts {
             .map_err(|error| of_tenant(file, error))
     }
 
-    fn publish(&self, known: &Known) {
+    fn publish(&self, known: &AccountFiles) {
         let account = |(tenant, code): (&TenantId, &String)| {
             Some((*tenant, Arc::clone(known.accounts.get(code)?)))
         };
@@ -170,12 +170,12 @@ impl WechatAccounts {
         self.0.own.store(Arc::new(own));
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, AccountFiles> {
         self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Known {
+impl AccountFiles {
     /// Once for as long as it is the same.
     fn complain(&mut self, file: &Path, error: &WechatError) {
         let sentence = match std::error::Error::source(error) {

@@ -3,12 +3,12 @@
 //! | HTTP | code | means | trouble, if unknown |
 //! |---|---|---|---|
 //! | 200, 204 signed | | done | |
-//! | 200, 204 otherwise | | unknown: forged, or WeChat's probe | unbelievable |
+//! | 200, 204 otherwise | | unknown: forged, or WeChat's probe | unverified |
 //! | 202 | | taken, not done: repeat | pending |
 //! | 4xx | `ORDERPAID`, `ORDER_CLOSED`, `NOT_ENOUGH`, .. | refused | |
-//! | 404 | `ORDER_NOT_EXIST`, `RESOURCE_NOT_EXISTS` | refused as absent when signed, unknown otherwise | unbelievable |
+//! | 404 | `ORDER_NOT_EXIST`, `RESOURCE_NOT_EXISTS` | refused as absent when signed, unknown otherwise | unverified |
 //! | 429 | | refused as too frequent; of a refund nobody knows | |
-//! | 4xx without a reason in JSON | | unknown: some proxy's | unbelievable |
+//! | 4xx without a reason in JSON | | unknown: some proxy's | unverified |
 //! | 500 | `OPENID_MISMATCH` signed | refused: our mistake in spite of the status | |
 //! | any | `SYSTEM_ERROR`, `BANK_ERROR` | unknown | server |
 //! | other 5xx | | unknown | server |
@@ -16,15 +16,15 @@
 use reqwest::StatusCode;
 use serde::{Deserialize, Deserializer};
 
-use super::lenient::perhaps;
-use crate::payments::{NoticeError, Outcome, Refusal, RefusalKind};
+use super::lenient::lenient;
+use crate::payments::{ChannelOutcome, NoticeError, Refusal, RefusalKind};
 
 /// A call that came back, or did not.
 #[derive(Debug)]
-pub(super) enum Answer {
+pub(super) enum CallAnswer {
     /// Done, and proven to be WeChat's word. The body is empty after 204.
     Done(Vec<u8>),
-    /// A no. Most may come unsigned, from a proxy: they cannot make us believe that something happened. Those from which something
+    /// A no. Most may come unsigned, from a proxy: they cannot make us assume that something happened. Those from which something
     /// follows (there is no such order, there is no bill) are signed, or they are unknown.
     Refused(Refusal),
     Unknown(Unknown),
@@ -33,13 +33,13 @@ pub(super) enum Answer {
 /// Nobody knows, and why.
 #[derive(Debug)]
 pub(super) struct Unknown {
-    pub(super) trouble: Trouble,
+    pub(super) failure: Failure,
     pub(super) reason: String,
 }
 
 /// What kept us from knowing. It decides whether, when and where the call is repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Trouble {
+pub(super) enum Failure {
     /// Nothing was sent: no connection.
     Unreachable,
     /// Sent, and no whole answer came: reset, time-out.
@@ -49,7 +49,7 @@ pub(super) enum Trouble {
     /// 202, or a proxy's 429: WeChat is still at it, or too busy.
     Pending,
     /// An answer whose signature is missing or wrong.
-    Unbelievable,
+    Unverified,
     /// WeChat signs some answers wrongly on purpose.
     Probe,
     /// An answer that says nothing that we understand.
@@ -59,31 +59,34 @@ pub(super) enum Trouble {
 }
 
 impl Unknown {
-    pub(super) fn new(trouble: Trouble, reason: impl Into<String>) -> Self {
+    pub(super) fn new(failure: Failure, reason: impl Into<String>) -> Self {
         let reason = reason.into();
-        Self { trouble, reason }
+        Self { failure, reason }
     }
 }
 
 /// A proven answer that is not what was asked for.
-pub(super) fn unclear<T>(reason: impl Into<String>) -> Outcome<T> {
-    Outcome::Unknown(reason.into())
+pub(super) fn unclear<T>(reason: impl Into<String>) -> ChannelOutcome<T> {
+    ChannelOutcome::Unknown(reason.into())
 }
 
-impl Answer {
+impl CallAnswer {
     /// The outcome of a call whose answer is read by `read`; a no is passed on. That an answer is
     /// WeChat's and says nothing that we understand is logged here, what else may be wrong where it came.
-    pub(super) fn outcome<T>(self, read: impl FnOnce(&[u8]) -> Outcome<T>) -> Outcome<T> {
+    pub(super) fn outcome<T>(
+        self,
+        read: impl FnOnce(&[u8]) -> ChannelOutcome<T>,
+    ) -> ChannelOutcome<T> {
         match self {
             Self::Done(body) => {
                 let outcome = read(&body);
-                if let Outcome::Unknown(reason) = &outcome {
+                if let ChannelOutcome::Unknown(reason) = &outcome {
                     tracing::warn!(reason, "an answer of WeChat's is not understood: {reason}");
                 }
                 outcome
             }
-            Self::Refused(refusal) => Outcome::Refused(refusal),
-            Self::Unknown(unknown) => Outcome::Unknown(unknown.reason),
+            Self::Refused(refusal) => ChannelOutcome::Refused(refusal),
+            Self::Unknown(unknown) => ChannelOutcome::Unknown(unknown.reason),
         }
     }
 }
@@ -98,57 +101,54 @@ struct ErrorBody {
 
 /// A code decides; that there is no message, or one of another form, does not.
 fn text<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
-    Ok(perhaps(from)?.unwrap_or_default())
+    Ok(lenient(from)?.unwrap_or_default())
 }
 
 /// What became of the signature of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Proof {
+pub(super) enum SignatureCheck {
     /// WeChat's.
     Signed,
     /// None of the headers is there.
     Unsigned,
-    /// There, and not to be believed.
+    /// There, and it does not hold.
     Wrong(NoticeError),
 }
 
 /// Judges an answer. What is not certainly done and not certainly refused is unknown.
-pub(super) fn judge(status: StatusCode, proof: Proof, body: Vec<u8>) -> Answer {
-    if let Proof::Wrong(error) = proof {
-        let trouble = if error == NoticeError::Probe {
-            Trouble::Probe
+pub(super) fn judge(status: StatusCode, signature: SignatureCheck, body: Vec<u8>) -> CallAnswer {
+    if let SignatureCheck::Wrong(error) = signature {
+        let failure = if error == NoticeError::Probe {
+            Failure::Probe
         } else {
-            Trouble::Unbelievable
+            Failure::Unverified
         };
         let reason = error.reason();
-        return unknown(
-            trouble,
-            format!("HTTP {status}, not to be believed: {reason}"),
-        );
+        return unknown(failure, format!("HTTP {status}, not verified: {reason}"));
     }
-    let proven = proof == Proof::Signed;
+    let proven = signature == SignatureCheck::Signed;
     match status.as_u16() {
-        200 | 204 if proven => Answer::Done(body),
+        200 | 204 if proven => CallAnswer::Done(body),
         200 | 204 => unknown(
-            Trouble::Unbelievable,
+            Failure::Unverified,
             format!("HTTP {status} without a signature"),
         ),
-        202 => unknown(Trouble::Pending, format!("HTTP {status}")),
-        408 => unknown(Trouble::Broken, format!("HTTP {status}")),
+        202 => unknown(Failure::Pending, format!("HTTP {status}")),
+        408 => unknown(Failure::Broken, format!("HTTP {status}")),
         400..=499 => match serde_json::from_slice(&body) {
             Ok(ErrorBody { code, message }) if !code.is_empty() => {
                 refused(status, proven, code, message)
             }
             Ok(_) | Err(_) => {
                 // Too many calls are too many, whoever counts them.
-                let trouble = match status {
-                    StatusCode::TOO_MANY_REQUESTS => Trouble::Pending,
-                    _ => Trouble::Unbelievable,
+                let failure = match status {
+                    StatusCode::TOO_MANY_REQUESTS => Failure::Pending,
+                    _ => Failure::Unverified,
                 };
-                unknown(trouble, format!("HTTP {status} without a reason in JSON"))
+                unknown(failure, format!("HTTP {status} without a reason in JSON"))
             }
         },
-        // WeChat's fault, except that some pages list two of ours here. Only WeChat itself is believed on that.
+        // WeChat's fault, except that some pages list two of ours here. Only a signed answer counts for that.
         server @ 500..=599 => {
             let error: ErrorBody = serde_json::from_slice(&body).unwrap_or_default();
             let ours = ["OPENIDMISMATCH", "INVALIDTRANSACTIONID"].contains(&&*normal(&error.code));
@@ -156,32 +156,32 @@ pub(super) fn judge(status: StatusCode, proof: Proof, body: Vec<u8>) -> Answer {
                 refused(status, proven, error.code, error.message)
             } else {
                 let reason = format!("HTTP {status} {}", error.code);
-                unknown(Trouble::Server(server), reason.trim_end())
+                unknown(Failure::Server(server), reason.trim_end())
             }
         }
-        _ => unknown(Trouble::Unclear, format!("HTTP {status}")),
+        _ => unknown(Failure::Unclear, format!("HTTP {status}")),
     }
 }
 
-fn unknown(trouble: Trouble, reason: impl Into<String>) -> Answer {
-    Answer::Unknown(Unknown::new(trouble, reason))
+fn unknown(failure: Failure, reason: impl Into<String>) -> CallAnswer {
+    CallAnswer::Unknown(Unknown::new(failure, reason))
 }
 
-fn refused(status: StatusCode, proven: bool, code: String, message: String) -> Answer {
+fn refused(status: StatusCode, proven: bool, code: String, message: String) -> CallAnswer {
     let Some(kind) = refusal_kind(status, &code, &message) else {
         return unknown(
-            Trouble::Server(status.as_u16()),
+            Failure::Server(status.as_u16()),
             format!("HTTP {status} {code}"),
         );
     };
     let something_follows = kind == RefusalKind::Absent || is_no_bill(&code);
     if something_follows && !proven {
         return unknown(
-            Trouble::Unbelievable,
+            Failure::Unverified,
             format!("HTTP {status} {code} without a signature"),
         );
     }
-    Answer::Refused(Refusal {
+    CallAnswer::Refused(Refusal {
         kind,
         code,
         message,
@@ -232,39 +232,42 @@ pub(super) fn normal(code: &str) -> String {
 mod tests {
     use super::*;
 
-    const WRONG: Proof = Proof::Wrong(NoticeError::BadSignature);
+    const WRONG: SignatureCheck = SignatureCheck::Wrong(NoticeError::BadSignature);
 
-    fn outcome(status: u16, proof: Proof, body: &str) -> String {
+    fn outcome(status: u16, signature: SignatureCheck, body: &str) -> String {
         match judge(
             StatusCode::from_u16(status).unwrap(),
-            proof,
+            signature,
             body.as_bytes().to_vec(),
         ) {
-            Answer::Done(_) => "done".to_owned(),
-            Answer::Refused(refusal) => format!("{:?}", refusal.kind),
-            Answer::Unknown(unknown) => format!("{:?}", unknown.trouble),
+            CallAnswer::Done(_) => "done".to_owned(),
+            CallAnswer::Refused(refusal) => format!("{:?}", refusal.kind),
+            CallAnswer::Unknown(unknown) => format!("{:?}", unknown.failure),
         }
     }
 
     #[test]
     fn only_a_signed_200_or_204_is_done() {
-        assert_eq!(outcome(200, Proof::Signed, "{}"), "done");
-        assert_eq!(outcome(204, Proof::Signed, ""), "done");
+        assert_eq!(outcome(200, SignatureCheck::Signed, "{}"), "done");
+        assert_eq!(outcome(204, SignatureCheck::Signed, ""), "done");
         for (status, body) in [(200, "{}"), (204, "")] {
-            assert_eq!(outcome(status, Proof::Unsigned, body), "Unbelievable");
-            assert_eq!(outcome(status, WRONG, body), "Unbelievable");
-            let probe = Proof::Wrong(NoticeError::Probe);
+            assert_eq!(
+                outcome(status, SignatureCheck::Unsigned, body),
+                "Unverified"
+            );
+            assert_eq!(outcome(status, WRONG, body), "Unverified");
+            let probe = SignatureCheck::Wrong(NoticeError::Probe);
             assert_eq!(outcome(status, probe, body), "Probe");
         }
         for status in [201, 206, 301, 302, 304] {
-            assert_eq!(outcome(status, Proof::Signed, "{}"), "Unclear");
+            assert_eq!(outcome(status, SignatureCheck::Signed, "{}"), "Unclear");
         }
-        assert_eq!(outcome(202, Proof::Signed, "{}"), "Pending");
+        assert_eq!(outcome(202, SignatureCheck::Signed, "{}"), "Pending");
     }
 
     fn refused(status: u16, code: &str) -> String {
         let body = format!(r#"{{"code":"{code}","message":"m"}}"#);
-        outcome(status, Proof::Signed, &body)
+        outcome(status, SignatureCheck::Signed, &body)
     }
 
     #[test]
@@ -291,30 +294,30 @@ mod tests {
         ] {
             assert_eq!(refused(status, code), kind, "{status} {code}");
         }
-        for trouble in [
+        for failure in [
             "SYSTEM_ERROR",
             "SYSTEMERROR",
             "BANK_ERROR",
             "BANKERROR",
             "USERPAYING",
         ] {
-            assert_eq!(refused(400, trouble), "Server(400)");
-            assert_eq!(refused(500, trouble), "Server(500)");
+            assert_eq!(refused(400, failure), "Server(400)");
+            assert_eq!(refused(500, failure), "Server(500)");
         }
     }
 
     #[test]
     fn a_code_is_enough() {
         let body = r#"{"code":"PARAM_ERROR","message":null}"#;
-        assert_eq!(outcome(400, Proof::Signed, body), "Rejected");
+        assert_eq!(outcome(400, SignatureCheck::Signed, body), "Rejected");
         let body = r#"{"code":270924358,"message":"m"}"#;
-        assert_eq!(outcome(400, Proof::Signed, body), "Unbelievable");
+        assert_eq!(outcome(400, SignatureCheck::Signed, body), "Unverified");
     }
 
     #[test]
     fn a_number_with_other_parameters_is_a_conflict() {
         let body = r#"{"code":"INVALID_REQUEST","message":"订单参数与首次请求时不一致"}"#;
-        assert_eq!(outcome(400, Proof::Signed, body), "Conflict");
+        assert_eq!(outcome(400, SignatureCheck::Signed, body), "Conflict");
         assert_eq!(refused(400, "INVALID_REQUEST"), "Rejected");
     }
 
@@ -322,7 +325,7 @@ mod tests {
     fn what_something_follows_from_must_be_signed() {
         for code in ["ORDER_NOT_EXIST", "NO_STATEMENT_EXIST"] {
             let body = format!(r#"{{"code":"{code}"}}"#);
-            assert_eq!(outcome(404, Proof::Unsigned, &body), "Unbelievable");
+            assert_eq!(outcome(404, SignatureCheck::Unsigned, &body), "Unverified");
         }
         assert_eq!(refused(400, "NO_STATEMENT_EXIST"), "Rejected");
         assert!(is_no_bill("NO_STATEMENT_EXIST") && !is_no_bill("STATEMENT_CREATING"));
@@ -330,10 +333,10 @@ mod tests {
 
     #[test]
     fn a_proxy_that_does_not_speak_json_tells_nothing() {
-        let unsigned = |status, body| outcome(status, Proof::Unsigned, body);
-        assert_eq!(unsigned(403, "<html>Forbidden</html>"), "Unbelievable");
-        assert_eq!(unsigned(404, ""), "Unbelievable");
-        assert_eq!(unsigned(404, "{}"), "Unbelievable");
+        let unsigned = |status, body| outcome(status, SignatureCheck::Unsigned, body);
+        assert_eq!(unsigned(403, "<html>Forbidden</html>"), "Unverified");
+        assert_eq!(unsigned(404, ""), "Unverified");
+        assert_eq!(unsigned(404, "{}"), "Unverified");
         assert_eq!(unsigned(408, r#"{"code":"X"}"#), "Broken");
         assert_eq!(unsigned(429, "<html>"), "Pending");
         assert_eq!(unsigned(429, r#"{"code":"TOO_MANY"}"#), "RateLimited");
@@ -344,6 +347,6 @@ mod tests {
         );
         assert_eq!(unsigned(401, r#"{"code":"SIGN_ERROR"}"#), "Rejected");
         let body = r#"{"code":"PARAM_ERROR"}"#;
-        assert_eq!(outcome(400, WRONG, body), "Unbelievable");
+        assert_eq!(outcome(400, WRONG, body), "Unverified");
     }
 }

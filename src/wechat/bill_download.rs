@@ -14,14 +14,14 @@ use url::Url;
 
 use super::{
     WechatChannel,
-    answer::{Answer, is_no_bill, unclear},
+    answer::{CallAnswer, is_no_bill, unclear},
     bill::parse_bill,
     breaker::Class,
-    repeat::Repeat,
+    retry::RetryPolicy,
     transport::{Call, Target},
 };
 use crate::{
-    payments::{Bill, BillKind, Outcome, UnreadableBill},
+    payments::{Bill, BillKind, ChannelOutcome, UnreadableBill},
     primitives::BusinessDay,
 };
 
@@ -36,45 +36,49 @@ impl WechatChannel {
         &self,
         kind: BillKind,
         day: BusinessDay,
-    ) -> Outcome<Option<Bill>> {
+    ) -> ChannelOutcome<Option<Bill>> {
         let mut applications = 1;
         loop {
-            let place = match self.apply_for_bill(kind, day).await {
-                Outcome::Done(Some(place)) => place,
-                Outcome::Done(None) => return Outcome::Done(None),
-                Outcome::Refused(no) => return Outcome::Refused(no),
-                Outcome::Unknown(reason) => return Outcome::Unknown(reason),
+            let location = match self.apply_for_bill(kind, day).await {
+                ChannelOutcome::Done(Some(location)) => location,
+                ChannelOutcome::Done(None) => return ChannelOutcome::Done(None),
+                ChannelOutcome::Refused(no) => return ChannelOutcome::Refused(no),
+                ChannelOutcome::Unknown(reason) => return ChannelOutcome::Unknown(reason),
             };
             let call = Call {
                 name: "bill_download",
                 class: Class::Bill,
-                repeat: Repeat::Read,
+                retry: RetryPolicy::Read,
                 method: Method::GET,
-                target: Target::File(place.url),
+                target: Target::File(location.url),
                 body: None,
             };
             let sent = match self.transport.call(call).await {
-                Answer::Done(sent) => sent,
-                Answer::Refused(_) if applications < APPLICATIONS_MAX => {
+                CallAnswer::Done(sent) => sent,
+                CallAnswer::Refused(_) if applications < APPLICATIONS_MAX => {
                     applications = applications.saturating_add(1);
                     continue;
                 }
                 // That a file is not to be had is no answer about the day.
-                Answer::Refused(no) => return unclear(format!("the download: {}", no.code)),
-                Answer::Unknown(unknown) => return Outcome::Unknown(unknown.reason),
+                CallAnswer::Refused(no) => return unclear(format!("the download: {}", no.code)),
+                CallAnswer::Unknown(unknown) => return ChannelOutcome::Unknown(unknown.reason),
             };
             // A large file keeps a core busy for a second.
             let opened =
-                tokio::task::spawn_blocking(move || open(kind, day, sent, place.sha1)).await;
+                tokio::task::spawn_blocking(move || open(kind, day, sent, location.sha1)).await;
             return match opened {
-                Ok(Ok(bill)) => Outcome::Done(Some(bill)),
-                Ok(Err(reason)) => Outcome::Unknown(reason),
+                Ok(Ok(bill)) => ChannelOutcome::Done(Some(bill)),
+                Ok(Err(reason)) => ChannelOutcome::Unknown(reason),
                 Err(_) => unclear("reading the bill was interrupted"),
             };
         }
     }
 
-    async fn apply_for_bill(&self, kind: BillKind, day: BusinessDay) -> Outcome<Option<Place>> {
+    async fn apply_for_bill(
+        &self,
+        kind: BillKind,
+        day: BusinessDay,
+    ) -> ChannelOutcome<Option<DownloadLocation>> {
         let day = day.to_string();
         let (path, which) = match kind {
             BillKind::Trade => ("tradebill", ("bill_type", "ALL")),
@@ -86,17 +90,17 @@ impl WechatChannel {
         );
         let call = Call::get("bill_apply", Class::Bill, &path, &query);
         match self.transport.call(call).await {
-            Answer::Refused(no) if is_no_bill(&no.code) => Outcome::Done(None),
-            answer @ (Answer::Done(_) | Answer::Refused(_) | Answer::Unknown(_)) => {
-                answer.outcome(|body| match self.place(body) {
-                    Ok(place) => Outcome::Done(Some(place)),
+            CallAnswer::Refused(no) if is_no_bill(&no.code) => ChannelOutcome::Done(None),
+            answer @ (CallAnswer::Done(_) | CallAnswer::Refused(_) | CallAnswer::Unknown(_)) => {
+                answer.outcome(|body| match self.location(body) {
+                    Ok(location) => ChannelOutcome::Done(Some(location)),
                     Err(reason) => unclear(reason),
                 })
             }
         }
     }
 
-    fn place(&self, body: &[u8]) -> Result<Place, &'static str> {
+    fn location(&self, body: &[u8]) -> Result<DownloadLocation, &'static str> {
         let said: Application =
             serde_json::from_slice(body).map_err(|_| "the answer names no file")?;
         let sha1 = said.hash_value.to_ascii_lowercase();
@@ -108,7 +112,7 @@ impl WechatChannel {
         }
         let url = Url::parse(&said.download_url).map_err(|_| "the file's address is none")?;
         if self.transport.is_ours(&url) {
-            Ok(Place { url, sha1 })
+            Ok(DownloadLocation { url, sha1 })
         } else {
             Err("the file is at somebody else's: not asked for")
         }
@@ -124,7 +128,7 @@ struct Application {
 }
 
 /// Where a file is and what it hashes to, in lower case. The address carries a token and is not printed.
-struct Place {
+struct DownloadLocation {
     url: Url,
     sha1: String,
 }

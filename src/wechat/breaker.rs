@@ -1,7 +1,7 @@
 //! Circuit breakers: whoever has not answered for a while is left alone for a moment.
 //!
 //! A WeChat that is down answers nothing quickly, and callers who wait for it hold their own callers up. After [`FAILURES_MAX`]
-//! attempts in a row that failed (no connection, time-out, 5xx, an answer that cannot be believed), the circuit opens: for
+//! attempts in a row that failed (no connection, time-out, 5xx, an answer that cannot be verified), the circuit opens: for
 //! [`OPEN_FOR`] nothing is sent, and calls have an unknown outcome at once, which is what they would have had later. Then one attempt goes
 //! through to see; its success closes the circuit, its failure opens it again.
 //!
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_that_is_given_up_does_not_keep_the_circuit_open() {
+    fn a_probe_that_is_dropped_does_not_keep_the_circuit_open() {
         let (breakers, now) = (Breakers::new("19"), Instant::now());
         fail(&breakers, FAILURES_MAX, now);
         drop(

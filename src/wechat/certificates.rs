@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use super::{
     WechatChannel,
-    answer::{Answer, Proof},
+    answer::{CallAnswer, SignatureCheck},
     breaker::Class,
     keys::{ContentKeys, WechatKey},
     sdk::{self, PlatformCertificate},
@@ -77,7 +77,7 @@ impl WechatChannel {
     /// Fetches platform certificates if that is wanted and due. Failures are logged; the keys in force stay.
     pub(super) async fn refresh_certificates(&self) {
         let now = self.transport.now();
-        if !self.fetching.is_due(now, self.keys.met_stranger()) {
+        if !self.fetching.is_due(now, self.keys.saw_unknown_serial()) {
             return;
         }
         match self.fetch_certificates(now).await {
@@ -103,33 +103,33 @@ impl WechatChannel {
             &["v3", "certificates"],
             &[("algorithm_type", "RSA")],
         );
-        let answer =
-            self.transport
-                .call_proving(&keys, call, &|_, headers, body| match self
-                    .transport
-                    .prove(headers, body)
-                {
-                    Proof::Signed => Proof::Signed,
-                    other @ (Proof::Unsigned | Proof::Wrong(_)) => {
-                        let inside = certificates_in(&keys.content, body).unwrap_or_default();
-                        let own = headers.serial.and_then(|serial| {
-                            let signer = |one: &&PlatformCertificate| {
-                                one.valid && one.serial.eq_ignore_ascii_case(serial)
-                            };
-                            WechatKey::of(inside.iter().find(signer)?)
-                        });
-                        match signature::verify_with(|_| own.as_ref(), headers, body, now) {
-                            Ok(()) => Proof::Signed,
-                            Err(_) => other,
-                        }
+        let answer = self
+            .transport
+            .call_verified_by(&keys, call, &|_, headers, body| match self
+                .transport
+                .verify_answer(headers, body)
+            {
+                SignatureCheck::Signed => SignatureCheck::Signed,
+                other @ (SignatureCheck::Unsigned | SignatureCheck::Wrong(_)) => {
+                    let inside = certificates_in(&keys.content, body).unwrap_or_default();
+                    let own = headers.serial.and_then(|serial| {
+                        let signer = |one: &&PlatformCertificate| {
+                            one.valid && one.serial.eq_ignore_ascii_case(serial)
+                        };
+                        WechatKey::of(inside.iter().find(signer)?)
+                    });
+                    match signature::verify_with(|_| own.as_ref(), headers, body, now) {
+                        Ok(()) => SignatureCheck::Signed,
+                        Err(_) => other,
                     }
-                })
-                .await;
+                }
+            })
+            .await;
         match answer {
-            Answer::Done(body) => certificates_in(&keys.content, &body)
+            CallAnswer::Done(body) => certificates_in(&keys.content, &body)
                 .ok_or_else(|| "the answer holds none that can be read".to_owned()),
-            Answer::Refused(no) => Err(format!("{} {}", no.code, no.message)),
-            Answer::Unknown(unknown) => Err(unknown.reason),
+            CallAnswer::Refused(no) => Err(format!("{} {}", no.code, no.message)),
+            CallAnswer::Unknown(unknown) => Err(unknown.reason),
         }
     }
 }

@@ -10,8 +10,8 @@ use super::{
 use crate::{
     config::{WechatMode, WechatSettings},
     payments::{
-        AbnormalRefund, Bill, BillKind, ChannelMode, ChannelOrder, ChannelRefund, Notice,
-        NoticeError, NoticeHeaders, OurAccount, Outcome, PayParameters, PaymentChannel,
+        AbnormalRefund, Bill, BillKind, ChannelMode, ChannelOrder, ChannelOutcome, ChannelRefund,
+        Notice, NoticeError, NoticeHeaders, OurAccount, PayParameters, PaymentChannel,
         PrepayRequest, RefundCall,
     },
     primitives::{BusinessDay, Clock, IdSource, OrderNo, RefundNo, Timestamp},
@@ -75,11 +75,11 @@ impl PaymentChannel for WechatChannel {
         &self.us
     }
 
-    fn prepay(&self, request: PrepayRequest) -> BoxFuture<'_, Outcome<String>> {
+    fn prepay(&self, request: PrepayRequest) -> BoxFuture<'_, ChannelOutcome<String>> {
         Box::pin(self.prepay_jsapi(request))
     }
 
-    fn prepay_native(&self, request: PrepayRequest) -> BoxFuture<'_, Outcome<String>> {
+    fn prepay_native(&self, request: PrepayRequest) -> BoxFuture<'_, ChannelOutcome<String>> {
         Box::pin(self.prepay_code(request))
     }
 
@@ -103,7 +103,7 @@ impl PaymentChannel for WechatChannel {
         &'a self,
         order_no: OrderNo,
         sub_mchid: &'a str,
-    ) -> BoxFuture<'a, Outcome<ChannelOrder>> {
+    ) -> BoxFuture<'a, ChannelOutcome<ChannelOrder>> {
         Box::pin(self.find_by_number(order_no, sub_mchid))
     }
 
@@ -111,15 +111,19 @@ impl PaymentChannel for WechatChannel {
         &'a self,
         wechat_transaction_id: &'a str,
         sub_mchid: &'a str,
-    ) -> BoxFuture<'a, Outcome<ChannelOrder>> {
+    ) -> BoxFuture<'a, ChannelOutcome<ChannelOrder>> {
         Box::pin(self.find_by_transaction(wechat_transaction_id, sub_mchid))
     }
 
-    fn close<'a>(&'a self, order_no: OrderNo, sub_mchid: &'a str) -> BoxFuture<'a, Outcome<()>> {
+    fn close<'a>(
+        &'a self,
+        order_no: OrderNo,
+        sub_mchid: &'a str,
+    ) -> BoxFuture<'a, ChannelOutcome<()>> {
         Box::pin(self.close_order(order_no, sub_mchid))
     }
 
-    fn refund(&self, call: RefundCall) -> BoxFuture<'_, Outcome<ChannelRefund>> {
+    fn refund(&self, call: RefundCall) -> BoxFuture<'_, ChannelOutcome<ChannelRefund>> {
         Box::pin(self.ask_refund(call))
     }
 
@@ -127,7 +131,7 @@ impl PaymentChannel for WechatChannel {
         &'a self,
         refund_no: RefundNo,
         sub_mchid: &'a str,
-    ) -> BoxFuture<'a, Outcome<ChannelRefund>> {
+    ) -> BoxFuture<'a, ChannelOutcome<ChannelRefund>> {
         Box::pin(async move { self.find_refund(&refund_no.to_string(), sub_mchid).await })
     }
 
@@ -135,15 +139,22 @@ impl PaymentChannel for WechatChannel {
         &'a self,
         out_refund_no: &'a str,
         sub_mchid: &'a str,
-    ) -> BoxFuture<'a, Outcome<ChannelRefund>> {
+    ) -> BoxFuture<'a, ChannelOutcome<ChannelRefund>> {
         Box::pin(self.find_refund(out_refund_no, sub_mchid))
     }
 
-    fn redirect_refund(&self, call: AbnormalRefund) -> BoxFuture<'_, Outcome<ChannelRefund>> {
+    fn redirect_refund(
+        &self,
+        call: AbnormalRefund,
+    ) -> BoxFuture<'_, ChannelOutcome<ChannelRefund>> {
         Box::pin(self.ask_abnormal_refund(call))
     }
 
-    fn bill(&self, kind: BillKind, day: BusinessDay) -> BoxFuture<'_, Outcome<Option<Bill>>> {
+    fn bill(
+        &self,
+        kind: BillKind,
+        day: BusinessDay,
+    ) -> BoxFuture<'_, ChannelOutcome<Option<Bill>>> {
         Box::pin(self.fetch_bill(kind, day))
     }
 
@@ -164,7 +175,8 @@ impl PaymentChannel for WechatChannel {
         );
         if matches!(read, Err(NoticeError::UnknownKey)) {
             // Fetched in the background, at most once a minute; WeChat sends the callback again.
-            self.keys.note_stranger(headers.serial.unwrap_or_default());
+            self.keys
+                .note_unknown_serial(headers.serial.unwrap_or_default());
         }
         read
     }

@@ -1,7 +1,7 @@
 //! Where WeChat Pay is: a host, and one in another city that stands in for it (§0).
 //!
 //! The host is not part of any signature, so standing in is sending again. The stand-in is asked after the first host could not be
-//! connected to or said 502 or 503, and for [`REMEMBERED`] after that, so that not every call tries the dead one first.
+//! connected to or said 502 or 503, and for [`AVOIDED_FOR`] after that, so that not every call tries the dead one first.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -11,10 +11,10 @@ use std::{
 use tokio::time::Instant;
 use url::{Origin, Url};
 
-use super::answer::Trouble;
+use super::answer::Failure;
 
 /// How long the first host is left out after it failed.
-const REMEMBERED: Duration = Duration::from_mins(1);
+const AVOIDED_FOR: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Host {
@@ -83,20 +83,20 @@ impl Hosts {
     }
 
     /// Learns from a failure.
-    pub(super) fn note(&self, host: Host, trouble: Trouble, now: Instant) {
-        let down = match trouble {
-            Trouble::Unreachable | Trouble::Server(502 | 503) => true,
-            Trouble::Broken
-            | Trouble::Server(_)
-            | Trouble::Pending
-            | Trouble::Unbelievable
-            | Trouble::Probe
-            | Trouble::Unclear
-            | Trouble::NotAsked => false,
+    pub(super) fn note(&self, host: Host, failure: Failure, now: Instant) {
+        let down = match failure {
+            Failure::Unreachable | Failure::Server(502 | 503) => true,
+            Failure::Broken
+            | Failure::Server(_)
+            | Failure::Pending
+            | Failure::Unverified
+            | Failure::Probe
+            | Failure::Unclear
+            | Failure::NotAsked => false,
         };
         if down && self.backup.is_some() {
             let until = match host {
-                Host::Main => now.checked_add(REMEMBERED),
+                Host::Main => now.checked_add(AVOIDED_FOR),
                 // Both: begin with the first again.
                 Host::Backup => None,
             };
@@ -126,21 +126,21 @@ mod tests {
         let now = Instant::now();
         let first = |at| hosts.choose(at).0;
         assert_eq!(first(now), Host::Main);
-        for trouble in [Trouble::Broken, Trouble::Server(500), Trouble::Probe] {
-            hosts.note(Host::Main, trouble, now);
-            assert_eq!(first(now), Host::Main, "{trouble:?}");
+        for failure in [Failure::Broken, Failure::Server(500), Failure::Probe] {
+            hosts.note(Host::Main, failure, now);
+            assert_eq!(first(now), Host::Main, "{failure:?}");
         }
-        hosts.note(Host::Main, Trouble::Server(502), now);
+        hosts.note(Host::Main, Failure::Server(502), now);
         assert_eq!(first(now), Host::Backup);
-        assert_eq!(first(now + REMEMBERED), Host::Main);
-        hosts.note(Host::Backup, Trouble::Unreachable, now);
+        assert_eq!(first(now + AVOIDED_FOR), Host::Main);
+        hosts.note(Host::Backup, Failure::Unreachable, now);
         assert_eq!(first(now), Host::Main);
     }
 
     #[test]
     fn without_a_stand_in_there_is_one_host() {
         let hosts = hosts(None);
-        hosts.note(Host::Main, Trouble::Unreachable, Instant::now());
+        hosts.note(Host::Main, Failure::Unreachable, Instant::now());
         assert_eq!(hosts.choose(Instant::now()), (Host::Main, None));
     }
 

@@ -16,33 +16,33 @@ use crate::config::WechatSettings;
 #[derive(Debug)]
 pub(super) struct KeyRing {
     current: ArcSwap<Keys>,
-    origin: Mutex<Origin>,
+    source: Mutex<KeySource>,
     /// Somebody signed with a certificate that we do not know.
-    stranger: AtomicBool,
+    unknown_serial: AtomicBool,
 }
 
 /// What the keys in force were made of.
 #[derive(Debug)]
-struct Origin {
+struct KeySource {
     settings: WechatSettings,
     fetched: Vec<PlatformCertificate>,
     /// Settings that gave no keys: not tried again until they change.
     refused: Option<WechatSettings>,
     /// What was complained about last.
-    complaint: Option<String>,
+    last_complaint: Option<String>,
 }
 
 impl KeyRing {
     pub(super) fn new(settings: &WechatSettings) -> Result<Self, WechatError> {
         Ok(Self {
             current: ArcSwap::from_pointee(Keys::parse(settings, &[])?),
-            origin: Mutex::new(Origin {
+            source: Mutex::new(KeySource {
                 settings: settings.clone(),
                 fetched: Vec::new(),
                 refused: None,
-                complaint: None,
+                last_complaint: None,
             }),
-            stranger: AtomicBool::new(false),
+            unknown_serial: AtomicBool::new(false),
         })
     }
 
@@ -58,23 +58,23 @@ impl KeyRing {
 
     /// The settings that the keys in force are from.
     pub(super) fn settings(&self) -> WechatSettings {
-        self.origin().settings.clone()
+        self.source().settings.clone()
     }
 
     /// Puts the keys of `settings` in force if they differ from those that are.
     pub(super) fn adopt(&self, settings: WechatSettings) -> Result<(), WechatError> {
-        let mut origin = self.origin();
-        if origin.settings == settings {
-            origin.complaint = None;
+        let mut source = self.source();
+        if source.settings == settings {
+            source.last_complaint = None;
             return Ok(());
         }
-        if origin.refused.as_ref() == Some(&settings) {
+        if source.refused.as_ref() == Some(&settings) {
             return Ok(());
         }
-        match Keys::parse(&settings, &origin.fetched) {
+        match Keys::parse(&settings, &source.fetched) {
             Ok(keys) => self.current.store(Arc::new(keys)),
             Err(error) => {
-                origin.refused = Some(settings);
+                source.refused = Some(settings);
                 return Err(error);
             }
         }
@@ -83,8 +83,8 @@ impl KeyRing {
             "the keys of merchant {} were replaced",
             settings.sp_mchid
         );
-        origin.settings = settings;
-        (origin.refused, origin.complaint) = (None, None);
+        source.settings = settings;
+        (source.refused, source.last_complaint) = (None, None);
         Ok(())
     }
 
@@ -93,11 +93,11 @@ impl KeyRing {
         &self,
         fetched: Vec<PlatformCertificate>,
     ) -> Result<(), WechatError> {
-        let mut origin = self.origin();
-        if origin.fetched != fetched {
-            let keys = Keys::parse(&origin.settings, &fetched)?;
+        let mut source = self.source();
+        if source.fetched != fetched {
+            let keys = Keys::parse(&source.settings, &fetched)?;
             self.current.store(Arc::new(keys));
-            origin.fetched = fetched;
+            source.fetched = fetched;
         }
         Ok(())
     }
@@ -105,29 +105,29 @@ impl KeyRing {
     /// Says what is wrong with new keys, once for as long as it is the same.
     pub(super) fn complain(&self, error: &WechatError) {
         let sentence = error.to_string();
-        let mut origin = self.origin();
-        if origin.complaint.as_ref() != Some(&sentence) {
+        let mut source = self.source();
+        if source.last_complaint.as_ref() != Some(&sentence) {
             tracing::error!(
-                wechat.mchid = origin.settings.sp_mchid,
+                wechat.mchid = source.settings.sp_mchid,
                 "new keys were not taken, the old ones stay in force: {sentence}"
             );
-            origin.complaint = Some(sentence);
+            source.last_complaint = Some(sentence);
         }
     }
 
     /// Notes that `serial` is none of ours. Only what may be a certificate's counts; what comes of it is bounded by whoever fetches.
-    pub(super) fn note_stranger(&self, serial: &str) {
+    pub(super) fn note_unknown_serial(&self, serial: &str) {
         if serial.len() == 40 && serial.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            self.stranger.store(true, Ordering::Relaxed);
+            self.unknown_serial.store(true, Ordering::Relaxed);
         }
     }
 
     /// Whether a stranger was met since this was asked last.
-    pub(super) fn met_stranger(&self) -> bool {
-        self.stranger.swap(false, Ordering::Relaxed)
+    pub(super) fn saw_unknown_serial(&self) -> bool {
+        self.unknown_serial.swap(false, Ordering::Relaxed)
     }
 
-    fn origin(&self) -> MutexGuard<'_, Origin> {
-        self.origin.lock().unwrap_or_else(PoisonError::into_inner)
+    fn source(&self) -> MutexGuard<'_, KeySource> {
+        self.source.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
 /// The member, if it is there and of the form that we know. Never fails on well-formed JSON.
-pub(super) fn perhaps<'de, D: Deserializer<'de>, T: DeserializeOwned>(
+pub(super) fn lenient<'de, D: Deserializer<'de>, T: DeserializeOwned>(
     from: D,
 ) -> Result<Option<T>, D::Error> {
     let raw = <&RawValue>::deserialize(from)?;
@@ -21,7 +21,7 @@ mod tests {
 
     #[derive(Deserialize)]
     struct Some {
-        #[serde(default, deserialize_with = "perhaps")]
+        #[serde(default, deserialize_with = "lenient")]
         number: Option<i64>,
     }
 

@@ -1,6 +1,6 @@
 //! WeChat, behind the ports that the business asks for: [`WechatChannel`] is `payments::PaymentChannel` and `sharing::SharingChannel`,
 //! [`WechatAccounts`] has one per merchant account and is `PaymentChannels` and `SharingChannels`, [`MiniProgram`] is `auth::WechatLogin`,
-//! `deliveries::Courier` and `merchants::MiniProgramCodes`.
+//! `deliveries::Notifier` and `merchants::MiniProgramCodes`.
 //!
 //! # The protocol
 //!
@@ -16,7 +16,7 @@
 //! platform certificate 平台证书 (40 hex digits). While WeChat moves a merchant from the second to the first, both occur in any order,
 //! so both are held at once; our own `Wechatpay-Serial` on every request asks for the one that we prefer. Certificates can be fetched
 //! (`certificates`). Now and then WeChat signs wrongly on purpose (`WECHATPAY/SIGNTEST/`): such a callback is refused and comes again, such
-//! an answer is not believed.
+//! an answer is not accepted.
 //!
 //! **Secrets inside** have two more keys. Callbacks and certificates are encrypted by WeChat under the `APIv3` key that we have agreed on
 //! (AES-256-GCM, §12.3); the one before is held while callbacks under it may still come. Names and card numbers are encrypted by us
@@ -54,7 +54,7 @@
 //!
 //! # Outcomes and repeats
 //!
-//! `answer` turns a status, a signature and a body into done, refused or unknown; `repeat` says what is asked again and when; `hosts`
+//! `answer` turns a status, a signature and a body into done, refused or unknown; `retry` says what is asked again and when; `hosts`
 //! turns to WeChat's other city; `breaker` leaves alone who does not answer. A call lasts twelve seconds at most (a bill's file two minutes),
 //! an attempt five. After that the outcome is unknown, and the caller asks again, with the same number, when it thinks fit.
 //!
@@ -68,7 +68,7 @@
 //! Three rules hold everywhere here:
 //!
 //! - **Verify, then parse.** The signature covers the raw bytes. Nothing is read out of a body that has not been verified,
-//!   except the reason of a refusal (4xx), which proxies send unsigned and which cannot make us believe that something happened. Two answers
+//!   except the reason of a refusal (4xx), which proxies send unsigned and which cannot make us assume that something happened. Two answers
 //!   prove themselves otherwise: a bill's file by the hash that a signed answer stated, the first certificates by the key that is in them.
 //! - **Three outcomes.** What is not proven to be done and not refused is unknown: a time-out, a reset, 202, 5xx, an unsigned or undecodable
 //!   200, a wrong signature, a signed answer about another order than was asked about.
@@ -94,7 +94,7 @@ mod notice;
 mod orders;
 mod refund;
 mod refunds;
-mod repeat;
+mod retry;
 mod sdk;
 mod sharing;
 mod signature;

@@ -5,24 +5,24 @@ use time::{format_description::BorrowedFormatItem, macros::format_description, m
 
 use super::{
     WechatChannel,
-    answer::{Answer, unclear},
+    answer::{CallAnswer, unclear},
     breaker::Class,
-    repeat::Repeat,
+    retry::RetryPolicy,
     transaction::Transaction,
     transport::Call,
 };
 use crate::{
     payments::{
-        ChannelMode, ChannelOrder, OurAccount, Outcome, PrepayRequest, Refusal, RefusalKind,
+        ChannelMode, ChannelOrder, ChannelOutcome, OurAccount, PrepayRequest, Refusal, RefusalKind,
     },
     primitives::{OrderNo, Secret, Timestamp},
 };
 
 impl WechatChannel {
-    pub(super) async fn prepay_jsapi(&self, request: PrepayRequest) -> Outcome<String> {
+    pub(super) async fn prepay_jsapi(&self, request: PrepayRequest) -> ChannelOutcome<String> {
         let Some(payer) = &request.payer_openid else {
             // WeChat would say the same.
-            return Outcome::Refused(Refusal {
+            return ChannelOutcome::Refused(Refusal {
                 kind: RefusalKind::Rejected,
                 code: "PARAM_ERROR".to_owned(),
                 message: "not sent: the payer is not known".to_owned(),
@@ -30,28 +30,32 @@ impl WechatChannel {
         };
         let body = self.prepay_body(&request, Some(payer));
         let path = self.transactions("jsapi");
-        let call = Call::post("prepay", Class::Pay, Repeat::SameNumber, &path, &body);
+        let call = Call::post("prepay", Class::Pay, RetryPolicy::SameNumber, &path, &body);
         let answer = self.transport.call(call).await;
         answer.outcome(|body| match serde_json::from_slice(body) {
-            Ok(Ticket { prepay_id }) if !prepay_id.is_empty() => Outcome::Done(prepay_id),
+            Ok(PrepayAnswer { prepay_id }) if !prepay_id.is_empty() => {
+                ChannelOutcome::Done(prepay_id)
+            }
             Ok(_) | Err(_) => unclear("the answer has no prepay_id"),
         })
     }
 
     /// Native (§7): whoever scans the code pays.
-    pub(super) async fn prepay_code(&self, request: PrepayRequest) -> Outcome<String> {
+    pub(super) async fn prepay_code(&self, request: PrepayRequest) -> ChannelOutcome<String> {
         let body = self.prepay_body(&request, None);
         let path = self.transactions("native");
         let call = Call::post(
             "prepay_native",
             Class::Pay,
-            Repeat::SameNumber,
+            RetryPolicy::SameNumber,
             &path,
             &body,
         );
         let answer = self.transport.call(call).await;
         answer.outcome(|body| match serde_json::from_slice(body) {
-            Ok(Code { code_url }) if code_url.starts_with("weixin://") => Outcome::Done(code_url),
+            Ok(Code { code_url }) if code_url.starts_with("weixin://") => {
+                ChannelOutcome::Done(code_url)
+            }
             Ok(_) | Err(_) => unclear("the answer has no code_url"),
         })
     }
@@ -60,7 +64,7 @@ impl WechatChannel {
         &self,
         order_no: OrderNo,
         sub_mchid: &str,
-    ) -> Outcome<ChannelOrder> {
+    ) -> ChannelOutcome<ChannelOrder> {
         let number = order_no.to_string();
         let (mut path, query) = (self.transactions("out-trade-no"), self.whose(sub_mchid));
         path.push(&number);
@@ -74,7 +78,7 @@ impl WechatChannel {
         &self,
         wechat_transaction_id: &str,
         sub_mchid: &str,
-    ) -> Outcome<ChannelOrder> {
+    ) -> ChannelOutcome<ChannelOrder> {
         let (mut path, query) = (self.transactions("id"), self.whose(sub_mchid));
         path.push(wechat_transaction_id);
         let call = Call::get("query_by_transaction", Class::Query, &path, &query);
@@ -84,7 +88,11 @@ impl WechatChannel {
     }
 
     /// §4: answered with 204; may be repeated.
-    pub(super) async fn close_order(&self, order_no: OrderNo, sub_mchid: &str) -> Outcome<()> {
+    pub(super) async fn close_order(
+        &self,
+        order_no: OrderNo,
+        sub_mchid: &str,
+    ) -> ChannelOutcome<()> {
         let number = order_no.to_string();
         let mut path = self.transactions("out-trade-no");
         path.extend([number.as_str(), "close"]);
@@ -100,9 +108,9 @@ impl WechatChannel {
                 mchid: Some(&self.us.mchid),
             },
         };
-        let call = Call::post("close", Class::Pay, Repeat::SameNumber, &path, &body);
+        let call = Call::post("close", Class::Pay, RetryPolicy::SameNumber, &path, &body);
         let answer = self.transport.call(call).await;
-        answer.outcome(|_| Outcome::Done(()))
+        answer.outcome(|_| ChannelOutcome::Done(()))
     }
 
     /// Where orders are in our mode, and on from there.
@@ -156,15 +164,15 @@ impl WechatChannel {
     /// What a query found, if the answer is about what was asked.
     fn found(
         &self,
-        answer: Answer,
+        answer: CallAnswer,
         sub_mchid: &str,
         asked: impl FnOnce(&Transaction<'_>) -> bool,
-    ) -> Outcome<ChannelOrder> {
+    ) -> ChannelOutcome<ChannelOrder> {
         match answer {
-            Answer::Refused(no) if no.kind == RefusalKind::Absent => {
-                Outcome::Done(ChannelOrder::Absent)
+            CallAnswer::Refused(no) if no.kind == RefusalKind::Absent => {
+                ChannelOutcome::Done(ChannelOrder::Absent)
             }
-            answer @ (Answer::Done(_) | Answer::Refused(_) | Answer::Unknown(_)) => {
+            answer @ (CallAnswer::Done(_) | CallAnswer::Refused(_) | CallAnswer::Unknown(_)) => {
                 answer.outcome(|body| found(body, &self.us, sub_mchid, asked))
             }
         }
@@ -177,7 +185,7 @@ fn found(
     us: &OurAccount,
     sub_mchid: &str,
     asked: impl FnOnce(&Transaction<'_>) -> bool,
-) -> Outcome<ChannelOrder> {
+) -> ChannelOutcome<ChannelOrder> {
     let Ok(order) = serde_json::from_slice::<Transaction<'_>>(body) else {
         return unclear("the answer is not an order");
     };
@@ -190,17 +198,17 @@ fn found(
         state @ ("SUCCESS" | "REFUND") => {
             let refunded = state == "REFUND";
             match order.paid() {
-                Some(notice) => Outcome::Done(ChannelOrder::Paid { notice, refunded }),
+                Some(notice) => ChannelOutcome::Done(ChannelOrder::Paid { notice, refunded }),
                 None => unclear("the answer says paid and not what"),
             }
         }
-        "CLOSED" => Outcome::Done(ChannelOrder::Closed),
-        state => Outcome::Done(ChannelOrder::NotPaid(state.to_owned())),
+        "CLOSED" => ChannelOutcome::Done(ChannelOrder::Closed),
+        state => ChannelOutcome::Done(ChannelOrder::NotPaid(state.to_owned())),
     }
 }
 
 #[derive(Deserialize)]
-struct Ticket {
+struct PrepayAnswer {
     prepay_id: String,
 }
 
@@ -292,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_about_another_order_is_not_believed() {
+    fn an_answer_about_another_order_is_not_accepted() {
         let body =
             r#"{"out_trade_no":"A","sp_mchid":"19","sub_mchid":"20","trade_state":"NOTPAY"}"#;
         let ask = |body: &str, number: &str, sub_mchid: &str, mode| {
@@ -303,16 +311,25 @@ mod tests {
         };
         let partner =
             |body: &str, number, sub_mchid| ask(body, number, sub_mchid, ChannelMode::Partner);
-        assert!(matches!(partner(body, "B", "20"), Outcome::Unknown(_)));
-        assert!(matches!(partner(body, "A", "21"), Outcome::Unknown(_)));
+        assert!(matches!(
+            partner(body, "B", "20"),
+            ChannelOutcome::Unknown(_)
+        ));
+        assert!(matches!(
+            partner(body, "A", "21"),
+            ChannelOutcome::Unknown(_)
+        ));
         let theirs = body.replace(r#""19""#, r#""18""#);
-        assert!(matches!(partner(&theirs, "A", "20"), Outcome::Unknown(_)));
-        let Outcome::Done(order) = partner(body, "A", "20") else {
+        assert!(matches!(
+            partner(&theirs, "A", "20"),
+            ChannelOutcome::Unknown(_)
+        ));
+        let ChannelOutcome::Done(order) = partner(body, "A", "20") else {
             panic!("it is the one")
         };
         assert_eq!(order, ChannelOrder::NotPaid("NOTPAY".to_owned()));
         let closed = body.replace("NOTPAY", "CLOSED");
-        let Outcome::Done(order) = partner(&closed, "A", "20") else {
+        let ChannelOutcome::Done(order) = partner(&closed, "A", "20") else {
             panic!("it is the one")
         };
         assert_eq!(order, ChannelOrder::Closed);
@@ -331,24 +348,30 @@ mod tests {
                 let text = body
                     .replace("NOTPAY", state)
                     .replacen('{', &format!("{{{odd}"), 1);
-                let Outcome::Done(order) = partner(&text, "A", "20") else {
+                let ChannelOutcome::Done(order) = partner(&text, "A", "20") else {
                     panic!("{text}")
                 };
                 assert_eq!(order, is);
             }
             let paid = body.replace("NOTPAY", "SUCCESS");
             let paid = paid.replacen('{', &format!("{{{odd}"), 1);
-            assert!(matches!(partner(&paid, "A", "20"), Outcome::Unknown(_)));
+            assert!(matches!(
+                partner(&paid, "A", "20"),
+                ChannelOutcome::Unknown(_)
+            ));
         }
         for state in ["SUCCESS", "REFUND", ""] {
             let bare = body.replace("NOTPAY", state);
-            assert!(matches!(partner(&bare, "A", "20"), Outcome::Unknown(_)));
+            assert!(matches!(
+                partner(&bare, "A", "20"),
+                ChannelOutcome::Unknown(_)
+            ));
         }
 
         let direct = r#"{"out_trade_no":"A","mchid":"19","trade_state":"NOTPAY"}"#;
         let ask = |body, sub_mchid| ask(body, "A", sub_mchid, ChannelMode::Direct);
-        assert!(matches!(ask(direct, "19"), Outcome::Done(_)));
-        assert!(matches!(ask(direct, "20"), Outcome::Unknown(_)));
-        assert!(matches!(ask(body, "20"), Outcome::Unknown(_)));
+        assert!(matches!(ask(direct, "19"), ChannelOutcome::Done(_)));
+        assert!(matches!(ask(direct, "20"), ChannelOutcome::Unknown(_)));
+        assert!(matches!(ask(body, "20"), ChannelOutcome::Unknown(_)));
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::lenient::perhaps;
+use super::lenient::lenient;
 use crate::{
     payments::{ChannelMode, ChannelRefund, OurAccount, RefundNotice, RefundStatus},
     primitives::{Money, Timestamp},
@@ -16,7 +16,7 @@ pub(super) struct Refund {
     sub_mchid: Option<String>,
     mchid: Option<String>,
     out_trade_no: String,
-    #[serde(default, deserialize_with = "perhaps")]
+    #[serde(default, deserialize_with = "lenient")]
     transaction_id: Option<String>,
     out_refund_no: String,
     refund_id: String,
@@ -24,9 +24,9 @@ pub(super) struct Refund {
     #[serde(alias = "refund_status")]
     status: String,
     /// Means something once the money has arrived; before that it has been missing, null and empty.
-    #[serde(default, deserialize_with = "perhaps")]
+    #[serde(default, deserialize_with = "lenient")]
     success_time: Option<Timestamp>,
-    #[serde(default, deserialize_with = "perhaps")]
+    #[serde(default, deserialize_with = "lenient")]
     user_received_account: Option<String>,
     amount: Amount,
 }

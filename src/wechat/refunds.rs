@@ -7,13 +7,15 @@ use serde::Serialize;
 
 use super::{
     WechatChannel,
-    answer::{Answer, unclear},
+    answer::{CallAnswer, unclear},
     breaker::Class,
     refund::Refund,
-    repeat::Repeat,
+    retry::RetryPolicy,
     transport::Call,
 };
-use crate::payments::{AbnormalRefund, ChannelRefund, Outcome, RefundCall, Refusal, RefusalKind};
+use crate::payments::{
+    AbnormalRefund, ChannelOutcome, ChannelRefund, RefundCall, Refusal, RefusalKind,
+};
 
 /// What of a reason is sent, bytes.
 const REASON_MAX_BYTES: usize = 80;
@@ -21,7 +23,7 @@ const REASON_MAX_BYTES: usize = 80;
 const REFUNDS: [&str; 4] = ["v3", "refund", "domestic", "refunds"];
 
 impl WechatChannel {
-    pub(super) async fn ask_refund(&self, call: RefundCall) -> Outcome<ChannelRefund> {
+    pub(super) async fn ask_refund(&self, call: RefundCall) -> ChannelOutcome<ChannelRefund> {
         let (refund_no, order_no) = (call.refund_no.to_string(), call.order_no.to_string());
         let reason = &call.reason[..call.reason.floor_char_boundary(REASON_MAX_BYTES)];
         let body = Asked {
@@ -39,7 +41,7 @@ impl WechatChannel {
         let asked = Call::post(
             "refund",
             Class::Refund,
-            Repeat::SameNumberSparingly,
+            RetryPolicy::SameNumberSparingly,
             &REFUNDS,
             &body,
         );
@@ -53,7 +55,7 @@ impl WechatChannel {
         &self,
         refund_no: &str,
         sub_mchid: &str,
-    ) -> Outcome<ChannelRefund> {
+    ) -> ChannelOutcome<ChannelRefund> {
         let mut path = REFUNDS.to_vec();
         path.push(refund_no);
         let query: Vec<_> = self
@@ -69,7 +71,10 @@ impl WechatChannel {
     }
 
     /// 异常退款. The card's number and its holder's name leave encrypted, with the serial of the key that they are encrypted to.
-    pub(super) async fn ask_abnormal_refund(&self, call: AbnormalRefund) -> Outcome<ChannelRefund> {
+    pub(super) async fn ask_abnormal_refund(
+        &self,
+        call: AbnormalRefund,
+    ) -> ChannelOutcome<ChannelRefund> {
         let keys = self.keys.take();
         let card = match &call.card {
             None => None,
@@ -79,7 +84,7 @@ impl WechatChannel {
                 };
                 let (number, holder) = (key.encrypt(&card.number), key.encrypt(&card.holder));
                 let (Some(number), Some(holder)) = (number, holder) else {
-                    return Outcome::Refused(too_long());
+                    return ChannelOutcome::Refused(too_long());
                 };
                 Some((card.bank_type.as_str(), number, holder))
             }
@@ -106,7 +111,7 @@ impl WechatChannel {
         let asked = Call::post(
             "redirect_refund",
             Class::Refund,
-            Repeat::Never,
+            RetryPolicy::Never,
             &path,
             &body,
         );
@@ -119,10 +124,10 @@ impl WechatChannel {
     /// The refund of a proven answer, if it is the one that was asked about.
     fn refund_of(
         &self,
-        answer: Answer,
+        answer: CallAnswer,
         sub_mchid: &str,
         asked: impl FnOnce(&ChannelRefund) -> bool,
-    ) -> Outcome<ChannelRefund> {
+    ) -> ChannelOutcome<ChannelRefund> {
         answer.outcome(|body| {
             let Ok(refund) = serde_json::from_slice::<Refund>(body) else {
                 return unclear("the answer is not a refund");
@@ -131,7 +136,7 @@ impl WechatChannel {
                 return unclear("the answer is about another merchant's refund");
             }
             match refund.read() {
-                Some(refund) if asked(&refund) => Outcome::Done(refund),
+                Some(refund) if asked(&refund) => ChannelOutcome::Done(refund),
                 Some(_) => unclear("the answer is about another refund"),
                 None => unclear("the answer has not all that a refund has"),
             }

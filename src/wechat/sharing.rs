@@ -7,11 +7,11 @@ use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    WechatChannel, answer::unclear, breaker::Class, lenient::perhaps, refunds::too_long,
-    repeat::Repeat, transport::Call,
+    WechatChannel, answer::unclear, breaker::Class, lenient::lenient, refunds::too_long,
+    retry::RetryPolicy, transport::Call,
 };
 use crate::{
-    payments::{ChannelMode, Outcome},
+    payments::{ChannelMode, ChannelOutcome},
     primitives::{Money, Secret, SharingNo, SharingReturnNo, Timestamp},
     sharing::{
         ChannelPart, ChannelReturn, ChannelShare, PartResult, ReceiverCall, ReceiverKind,
@@ -26,19 +26,19 @@ const DESCRIPTION_MAX_BYTES: usize = 80;
 const RATIO_BY_DEFAULT: u32 = 3_000;
 
 impl SharingChannel for WechatChannel {
-    fn add_receiver(&self, call: ReceiverCall) -> BoxFuture<'_, Outcome<()>> {
+    fn add_receiver(&self, call: ReceiverCall) -> BoxFuture<'_, ChannelOutcome<()>> {
         Box::pin(self.receiver("add", call))
     }
 
-    fn delete_receiver(&self, call: ReceiverCall) -> BoxFuture<'_, Outcome<()>> {
+    fn delete_receiver(&self, call: ReceiverCall) -> BoxFuture<'_, ChannelOutcome<()>> {
         Box::pin(self.receiver("delete", call))
     }
 
-    fn ratio_max<'a>(&'a self, sub_mchid: &'a str) -> BoxFuture<'a, Outcome<u32>> {
+    fn ratio_max<'a>(&'a self, sub_mchid: &'a str) -> BoxFuture<'a, ChannelOutcome<u32>> {
         Box::pin(self.ask_ratio(sub_mchid))
     }
 
-    fn share(&self, call: ShareCall) -> BoxFuture<'_, Outcome<ChannelShare>> {
+    fn share(&self, call: ShareCall) -> BoxFuture<'_, ChannelOutcome<ChannelShare>> {
         Box::pin(self.ask_share(call))
     }
 
@@ -47,18 +47,18 @@ impl SharingChannel for WechatChannel {
         sharing_no: SharingNo,
         wechat_transaction_id: &'a str,
         sub_mchid: &'a str,
-    ) -> BoxFuture<'a, Outcome<ChannelShare>> {
+    ) -> BoxFuture<'a, ChannelOutcome<ChannelShare>> {
         Box::pin(self.find_share(sharing_no, wechat_transaction_id, sub_mchid))
     }
 
     fn left_to_share<'a>(
         &'a self,
         wechat_transaction_id: &'a str,
-    ) -> BoxFuture<'a, Outcome<Money>> {
+    ) -> BoxFuture<'a, ChannelOutcome<Money>> {
         Box::pin(self.ask_left(wechat_transaction_id))
     }
 
-    fn return_share(&self, call: ReturnCall) -> BoxFuture<'_, Outcome<ChannelReturn>> {
+    fn return_share(&self, call: ReturnCall) -> BoxFuture<'_, ChannelOutcome<ChannelReturn>> {
         Box::pin(self.ask_return(call))
     }
 
@@ -67,13 +67,13 @@ impl SharingChannel for WechatChannel {
         return_no: SharingReturnNo,
         sharing_no: SharingNo,
         sub_mchid: &'a str,
-    ) -> BoxFuture<'a, Outcome<ChannelReturn>> {
+    ) -> BoxFuture<'a, ChannelOutcome<ChannelReturn>> {
         Box::pin(self.find_return(return_no, sharing_no, sub_mchid))
     }
 }
 
 impl WechatChannel {
-    async fn receiver(&self, what: &'static str, call: ReceiverCall) -> Outcome<()> {
+    async fn receiver(&self, what: &'static str, call: ReceiverCall) -> ChannelOutcome<()> {
         let adds = what == "add";
         let keys = self.keys.take();
         let name = match call.name.as_ref().filter(|_| adds) {
@@ -83,7 +83,7 @@ impl WechatChannel {
                     return unclear("not sent: no key of WeChat's is known yet");
                 };
                 let Some(name) = key.encrypt(name) else {
-                    return Outcome::Refused(too_long());
+                    return ChannelOutcome::Refused(too_long());
                 };
                 Some(name)
             }
@@ -102,28 +102,28 @@ impl WechatChannel {
         } else {
             "sharing_delete_receiver"
         };
-        let asked = Call::post(metric, Class::Sharing, Repeat::Never, &path, &body);
+        let asked = Call::post(metric, Class::Sharing, RetryPolicy::Never, &path, &body);
         let answer = self.transport.call_with(&keys, asked).await;
-        answer.outcome(|_| Outcome::Done(()))
+        answer.outcome(|_| ChannelOutcome::Done(()))
     }
 
-    async fn ask_ratio(&self, sub_mchid: &str) -> Outcome<u32> {
+    async fn ask_ratio(&self, sub_mchid: &str) -> ChannelOutcome<u32> {
         if self.us.mode == ChannelMode::Direct {
-            return Outcome::Done(RATIO_BY_DEFAULT);
+            return ChannelOutcome::Done(RATIO_BY_DEFAULT);
         }
         let path = ["v3", "profitsharing", "merchant-configs", sub_mchid];
         let call = Call::get("sharing_ratio", Class::Sharing, &path, &[]);
         let answer = self.transport.call(call).await;
         answer.outcome(|body| match serde_json::from_slice::<Ratio>(body) {
             Ok(said) if said.sub_mchid == sub_mchid && said.max_ratio <= 10_000 => {
-                Outcome::Done(said.max_ratio)
+                ChannelOutcome::Done(said.max_ratio)
             }
             Ok(_) => unclear("the answer is about another merchant, or no ratio"),
             Err(_) => unclear("the answer has no ratio"),
         })
     }
 
-    async fn ask_share(&self, call: ShareCall) -> Outcome<ChannelShare> {
+    async fn ask_share(&self, call: ShareCall) -> ChannelOutcome<ChannelShare> {
         let number = call.sharing_no.to_string();
         let description = cut(&call.description);
         let receivers = call.parts.iter().map(|part| Part {
@@ -154,7 +154,7 @@ impl WechatChannel {
             name,
             Class::Sharing,
             // Each attempt is written down before it is made: what may have got through is not followed by another that nobody knows of.
-            Repeat::Never,
+            RetryPolicy::Never,
             &path,
             &body,
         );
@@ -169,7 +169,7 @@ impl WechatChannel {
         sharing_no: SharingNo,
         wechat_transaction_id: &str,
         sub_mchid: &str,
-    ) -> Outcome<ChannelShare> {
+    ) -> ChannelOutcome<ChannelShare> {
         let number = sharing_no.to_string();
         let path = ["v3", "profitsharing", "orders", number.as_str()];
         let mut query = vec![("transaction_id", wechat_transaction_id)];
@@ -182,7 +182,7 @@ impl WechatChannel {
         answer.outcome(|body| Self::share_of(body, &number, wechat_transaction_id, sub_mchid))
     }
 
-    async fn ask_left(&self, wechat_transaction_id: &str) -> Outcome<Money> {
+    async fn ask_left(&self, wechat_transaction_id: &str) -> ChannelOutcome<Money> {
         let path = [
             "v3",
             "profitsharing",
@@ -194,14 +194,14 @@ impl WechatChannel {
         let answer = self.transport.call(call).await;
         answer.outcome(|body| match serde_json::from_slice::<Left>(body) {
             Ok(left) if left.transaction_id == wechat_transaction_id => {
-                Outcome::Done(left.unsplit_amount)
+                ChannelOutcome::Done(left.unsplit_amount)
             }
             Ok(_) => unclear("the answer is about another payment"),
             Err(_) => unclear("the answer has no amount"),
         })
     }
 
-    async fn ask_return(&self, call: ReturnCall) -> Outcome<ChannelReturn> {
+    async fn ask_return(&self, call: ReturnCall) -> ChannelOutcome<ChannelReturn> {
         let (number, shared) = (call.return_no.to_string(), call.sharing_no.to_string());
         let body = Return {
             sub_mchid: self.sub_mchid(&call.sub_mchid),
@@ -214,7 +214,7 @@ impl WechatChannel {
         let asked = Call::post(
             "sharing_return",
             Class::Sharing,
-            Repeat::Never,
+            RetryPolicy::Never,
             &["v3", "profitsharing", "return-orders"],
             &body,
         );
@@ -227,7 +227,7 @@ impl WechatChannel {
         return_no: SharingReturnNo,
         sharing_no: SharingNo,
         sub_mchid: &str,
-    ) -> Outcome<ChannelReturn> {
+    ) -> ChannelOutcome<ChannelReturn> {
         let (number, shared) = (return_no.to_string(), sharing_no.to_string());
         let path = ["v3", "profitsharing", "return-orders", number.as_str()];
         let mut query = vec![("out_order_no", shared.as_str())];
@@ -245,7 +245,7 @@ impl WechatChannel {
         number: &str,
         transaction: &str,
         sub_mchid: &str,
-    ) -> Outcome<ChannelShare> {
+    ) -> ChannelOutcome<ChannelShare> {
         let Ok(said) = serde_json::from_slice::<Shared>(body) else {
             return unclear("the answer is not a share");
         };
@@ -271,7 +271,7 @@ impl WechatChannel {
             // WeChat has it and is at it: what becomes of the parts it will say.
             None => Vec::new(),
         };
-        Outcome::Done(ChannelShare {
+        ChannelOutcome::Done(ChannelShare {
             wechat_order_id: said.order_id,
             finished,
             parts,
@@ -283,7 +283,7 @@ impl WechatChannel {
         number: &str,
         shared: &str,
         sub_mchid: &str,
-    ) -> Outcome<ChannelReturn> {
+    ) -> ChannelOutcome<ChannelReturn> {
         let Ok(said) = serde_json::from_slice::<Returned>(body) else {
             return unclear("the answer is not a return");
         };
@@ -299,7 +299,7 @@ impl WechatChannel {
             "FAILED" => ReturnResult::Failed,
             result => return unclear(format!("the return has the result {result}")),
         };
-        Outcome::Done(ChannelReturn {
+        ChannelOutcome::Done(ChannelReturn {
             wechat_return_id: said.return_id,
             result,
             fail_reason: reason_if(result == ReturnResult::Failed, said.fail_reason),
@@ -402,21 +402,21 @@ struct Shared {
     order_id: String,
     state: String,
     /// What became of each means something once the share is finished. A release has none.
-    #[serde(default, deserialize_with = "perhaps")]
+    #[serde(default, deserialize_with = "lenient")]
     receivers: Option<Vec<SharedPart>>,
 }
 
 #[derive(Deserialize)]
 struct SharedPart {
-    #[serde(default, deserialize_with = "perhaps")]
+    #[serde(default, deserialize_with = "lenient")]
     account: Option<Secret<String>>,
-    #[serde(default, deserialize_with = "perhaps")]
+    #[serde(default, deserialize_with = "lenient")]
     amount: Option<Money>,
-    #[serde(default, deserialize_with = "perhaps")]
+    #[serde(default, deserialize_with = "lenient")]
     result: Option<String>,
-    #[serde(default, deserialize_with = "perhaps")]
+    #[serde(default, deserialize_with = "lenient")]
     fail_reason: Option<String>,
-    #[serde(default, deserialize_with = "perhaps")]
+    #[serde(default, deserialize_with = "lenient")]
     finish_time: Option<Timestamp>,
 }
 
@@ -455,7 +455,7 @@ struct Returned {
     out_return_no: String,
     return_id: String,
     result: String,
-    #[serde(default, deserialize_with = "perhaps")]
+    #[serde(default, deserialize_with = "lenient")]
     fail_reason: Option<String>,
     amount: Money,
 }

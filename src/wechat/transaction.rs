@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, de::IgnoredAny};
 
-use super::lenient::perhaps;
+use super::lenient::lenient;
 use crate::{
     payments::{ChannelMode, OurAccount, PaidNotice},
     primitives::{Money, Secret, Timestamp},
@@ -17,21 +17,21 @@ use crate::{
 pub(super) struct Transaction<'a> {
     #[serde(borrow, default)]
     trade_state: Option<Cow<'a, str>>,
-    #[serde(default, deserialize_with = "perhaps")]
+    #[serde(default, deserialize_with = "lenient")]
     sp_appid: Option<String>,
     sp_mchid: Option<String>,
     sub_mchid: Option<String>,
-    #[serde(default, deserialize_with = "perhaps")]
+    #[serde(default, deserialize_with = "lenient")]
     appid: Option<String>,
     mchid: Option<String>,
     out_trade_no: Option<String>,
-    #[serde(default, deserialize_with = "perhaps")]
+    #[serde(default, deserialize_with = "lenient")]
     transaction_id: Option<String>,
-    #[serde(default, deserialize_with = "perhaps")]
+    #[serde(default, deserialize_with = "lenient")]
     success_time: Option<Timestamp>,
-    #[serde(default, deserialize_with = "perhaps")]
+    #[serde(default, deserialize_with = "lenient")]
     payer: Option<Payer>,
-    #[serde(default, deserialize_with = "perhaps")]
+    #[serde(default, deserialize_with = "lenient")]
     amount: Option<Amount>,
     combine_mchid: Option<IgnoredAny>,
 }
@@ -39,7 +39,7 @@ pub(super) struct Transaction<'a> {
 #[derive(Debug, Deserialize)]
 struct Amount {
     total: i64,
-    #[serde(default, deserialize_with = "perhaps")]
+    #[serde(default, deserialize_with = "lenient")]
     payer_total: Option<i64>,
     currency: Option<String>,
 }
@@ -47,9 +47,9 @@ struct Amount {
 /// Under our mini-program in either mode. What a merchant's own mini-program calls the payer (`sub_openid`) is of no use to us.
 #[derive(Debug, Deserialize)]
 struct Payer {
-    #[serde(default, deserialize_with = "perhaps")]
+    #[serde(default, deserialize_with = "lenient")]
     sp_openid: Option<Secret<String>>,
-    #[serde(default, deserialize_with = "perhaps")]
+    #[serde(default, deserialize_with = "lenient")]
     openid: Option<Secret<String>>,
 }
 

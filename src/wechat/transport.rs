@@ -1,6 +1,6 @@
 //! Signed calls to WeChat Pay and proven answers.
 //!
-//! A call is one intention; it is signed, sent and judged once per attempt ([`Repeat`] says how often), at one of two [`Hosts`], past
+//! A call is one intention; it is signed, sent and judged once per attempt ([`RetryPolicy`] says how often), at one of two [`Hosts`], past
 //! a [`Breakers`] circuit. `Request-ID` is what WeChat's support asks for first: it is in the span of the call and in its log line.
 
 use std::{sync::Arc, time::Duration};
@@ -14,14 +14,14 @@ use tracing::{Instrument as _, Span};
 use url::{Position, Url};
 
 use super::{
-    answer::{Answer, Proof, Trouble, Unknown, judge},
+    answer::{CallAnswer, Failure, SignatureCheck, Unknown, judge},
     breaker::{Breakers, Class},
     error::WechatError,
     hosts::{Host, Hosts},
     http,
     key_ring::KeyRing,
     keys::Keys,
-    repeat::{Attempts, Repeat, Step},
+    retry::{Attempts, RetryPolicy, Step},
     signature,
 };
 use crate::{
@@ -36,7 +36,7 @@ pub(super) struct Call<'a> {
     /// Its name in logs and metrics.
     pub(super) name: &'static str,
     pub(super) class: Class,
-    pub(super) repeat: Repeat,
+    pub(super) retry: RetryPolicy,
     pub(super) method: Method,
     pub(super) target: Target<'a>,
     /// JSON. Signed and sent byte for byte, the same in every attempt.
@@ -62,7 +62,7 @@ impl<'a> Call<'a> {
         Self {
             name,
             class,
-            repeat: Repeat::Read,
+            retry: RetryPolicy::Read,
             method: Method::GET,
             target: Target::Path(path, query),
             body: None,
@@ -72,7 +72,7 @@ impl<'a> Call<'a> {
     pub(super) fn post(
         name: &'static str,
         class: Class,
-        repeat: Repeat,
+        retry: RetryPolicy,
         path: &'a [&'a str],
         body: &impl serde::Serialize,
     ) -> Self {
@@ -80,7 +80,7 @@ impl<'a> Call<'a> {
         Self {
             name,
             class,
-            repeat,
+            retry,
             method: Method::POST,
             target: Target::Path(path, &[]),
             body: Some(body),
@@ -112,8 +112,8 @@ const OF_FILES: Limits = Limits {
 };
 
 /// Decides whether an answer is WeChat's.
-pub(super) type Prove<'a> =
-    &'a (dyn Fn(StatusCode, NoticeHeaders<'_>, &[u8]) -> Proof + Send + Sync);
+pub(super) type VerifyAnswer<'a> =
+    &'a (dyn Fn(StatusCode, NoticeHeaders<'_>, &[u8]) -> SignatureCheck + Send + Sync);
 
 #[derive(Debug)]
 pub(super) struct Transport {
@@ -159,31 +159,31 @@ impl Transport {
     }
 
     /// Calls WeChat with the keys in force.
-    pub(super) async fn call(&self, call: Call<'_>) -> Answer {
+    pub(super) async fn call(&self, call: Call<'_>) -> CallAnswer {
         self.call_with(&self.keys.take(), call).await
     }
 
     /// Calls WeChat with keys that something in the body was encrypted under.
-    pub(super) async fn call_with(&self, keys: &Keys, call: Call<'_>) -> Answer {
+    pub(super) async fn call_with(&self, keys: &Keys, call: Call<'_>) -> CallAnswer {
         let is_file = matches!(call.target, Target::File(_));
-        let prove = |status: StatusCode, headers: NoticeHeaders<'_>, body: &[u8]| {
+        let verify_answer = |status: StatusCode, headers: NoticeHeaders<'_>, body: &[u8]| {
             if is_file && status == StatusCode::OK {
                 // Its hash is compared by who asked for it.
-                Proof::Signed
+                SignatureCheck::Signed
             } else {
-                self.prove(headers, body)
+                self.verify_answer(headers, body)
             }
         };
-        self.call_proving(keys, call, &prove).await
+        self.call_verified_by(keys, call, &verify_answer).await
     }
 
-    /// Calls WeChat; `prove` says which answers are believed.
-    pub(super) async fn call_proving(
+    /// Calls WeChat; `verify_answer` says which answers are authentic.
+    pub(super) async fn call_verified_by(
         &self,
         keys: &Keys,
         call: Call<'_>,
-        prove: Prove<'_>,
-    ) -> Answer {
+        verify_answer: VerifyAnswer<'_>,
+    ) -> CallAnswer {
         let span = tracing::info_span!(
             "wechat.call",
             wechat.call = call.name,
@@ -193,11 +193,11 @@ impl Transport {
         let name = call.name;
         async {
             let began = Instant::now();
-            let (answer, request_id) = self.repeatedly(keys, call, prove).await;
+            let (answer, request_id) = self.repeatedly(keys, call, verify_answer).await;
             let outcome = match &answer {
-                Answer::Done(_) => "done",
-                Answer::Refused(_) => "refused",
-                Answer::Unknown(_) => "unknown",
+                CallAnswer::Done(_) => "done",
+                CallAnswer::Refused(_) => "refused",
+                CallAnswer::Unknown(_) => "unknown",
             };
             metrics::histogram!("wechat_request_seconds", "call" => name, "outcome" => outcome)
                 .record(began.elapsed().as_secs_f64());
@@ -212,21 +212,21 @@ impl Transport {
         &self,
         keys: &Keys,
         call: Call<'_>,
-        prove: Prove<'_>,
-    ) -> (Answer, Option<String>) {
+        verify_answer: VerifyAnswer<'_>,
+    ) -> (CallAnswer, Option<String>) {
         let limits = match call.target {
             Target::Path(..) => OF_ANSWERS,
             Target::File(_) => OF_FILES,
         };
         let began = Instant::now();
         let left = || limits.deadline.saturating_sub(began.elapsed());
-        let (mut attempts, mut request_id) = (Attempts::new(call.repeat), None);
+        let (mut attempts, mut request_id) = (Attempts::new(call.retry), None);
         loop {
             let limits = Limits {
                 attempt: limits.attempt.min(left()),
                 ..limits
             };
-            let (answer, id) = self.attempt(keys, &call, prove, limits).await;
+            let (answer, id) = self.attempt(keys, &call, verify_answer, limits).await;
             request_id = id.or(request_id);
             match attempts.step(answer, left(), self.ids.random()) {
                 Step::Over(answer) => return (answer, request_id),
@@ -235,14 +235,14 @@ impl Transport {
         }
     }
 
-    /// One attempt at the host that is believed to be there, if its circuit lets it pass; at the other otherwise.
+    /// One attempt at the host that is assumed to be up, if its circuit lets it pass; at the other otherwise.
     async fn attempt(
         &self,
         keys: &Keys,
         call: &Call<'_>,
-        prove: Prove<'_>,
+        verify_answer: VerifyAnswer<'_>,
         limits: Limits,
-    ) -> (Answer, Option<String>) {
+    ) -> (CallAnswer, Option<String>) {
         let now = Instant::now();
         let (first, second) = match &call.target {
             Target::Path(..) => self.hosts.choose(now),
@@ -255,26 +255,26 @@ impl Transport {
         let Some((host, permit)) = admit(first).or_else(|| admit(second?)) else {
             return (not_asked("WeChat has not answered lately"), None);
         };
-        let (answer, request_id) = self.ask(keys, call, prove, limits, host).await;
+        let (answer, request_id) = self.ask(keys, call, verify_answer, limits, host).await;
         Span::current().record("wechat.host", host.name());
         if let Some(id) = &request_id {
             Span::current().record("wechat.request_id", id);
         }
         match &answer {
-            Answer::Unknown(Unknown { trouble, reason }) => {
+            CallAnswer::Unknown(Unknown { failure, reason }) => {
                 tracing::debug!("attempt at the {} host: {reason}", host.name());
-                self.hosts.note(host, *trouble, Instant::now());
-                match trouble {
-                    Trouble::Unreachable
-                    | Trouble::Broken
-                    | Trouble::Server(_)
-                    | Trouble::Unbelievable
-                    | Trouble::Unclear => permit.failed(Instant::now()),
+                self.hosts.note(host, *failure, Instant::now());
+                match failure {
+                    Failure::Unreachable
+                    | Failure::Broken
+                    | Failure::Server(_)
+                    | Failure::Unverified
+                    | Failure::Unclear => permit.failed(Instant::now()),
                     // WeChat is there.
-                    Trouble::Pending | Trouble::Probe | Trouble::NotAsked => permit.succeeded(),
+                    Failure::Pending | Failure::Probe | Failure::NotAsked => permit.succeeded(),
                 }
             }
-            Answer::Done(_) | Answer::Refused(_) => permit.succeeded(),
+            CallAnswer::Done(_) | CallAnswer::Refused(_) => permit.succeeded(),
         }
         (answer, request_id)
     }
@@ -283,10 +283,10 @@ impl Transport {
         &self,
         keys: &Keys,
         call: &Call<'_>,
-        prove: Prove<'_>,
+        verify_answer: VerifyAnswer<'_>,
         limits: Limits,
         host: Host,
-    ) -> (Answer, Option<String>) {
+    ) -> (CallAnswer, Option<String>) {
         let url = match &call.target {
             Target::Path(path, query) => address(self.hosts.base(host), path, query),
             Target::File(url) => url.clone(),
@@ -320,48 +320,49 @@ impl Transport {
         let response = match request.send().await {
             Ok(response) => response,
             Err(error) => {
-                let trouble = if error.is_connect() {
-                    Trouble::Unreachable
+                let failure = if error.is_connect() {
+                    Failure::Unreachable
                 } else {
-                    Trouble::Broken
+                    Failure::Broken
                 };
-                let unknown = Unknown::new(trouble, http::reason(error));
-                return (Answer::Unknown(unknown), None);
+                let unknown = Unknown::new(failure, http::reason(error));
+                return (CallAnswer::Unknown(unknown), None);
             }
         };
         let (status, headers) = (response.status(), response.headers().clone());
         let request_id = text(&headers, "request-id").map(str::to_owned);
         let answer = match http::body_up_to(response, limits.answer_max_bytes).await {
-            Ok(body) => judge(status, prove(status, signed(&headers), &body), body),
+            Ok(body) => judge(status, verify_answer(status, signed(&headers), &body), body),
             Err(reason) => {
                 let reason = format!("HTTP {status}, then {reason}");
-                Answer::Unknown(Unknown::new(Trouble::Broken, reason))
+                CallAnswer::Unknown(Unknown::new(Failure::Broken, reason))
             }
         };
         (answer, request_id)
     }
 
     /// By the keys in force when the answer came: they may have been exchanged since it was asked for.
-    pub(super) fn prove(&self, given: NoticeHeaders<'_>, body: &[u8]) -> Proof {
+    pub(super) fn verify_answer(&self, given: NoticeHeaders<'_>, body: &[u8]) -> SignatureCheck {
         match signature::verify(&self.keys.load().wechat, given, body, self.clock.now()) {
-            Ok(()) => Proof::Signed,
+            Ok(()) => SignatureCheck::Signed,
             Err(NoticeError::MissingHeader)
                 if given.signature.is_none() && given.serial.is_none() =>
             {
-                Proof::Unsigned
+                SignatureCheck::Unsigned
             }
             Err(error) => {
                 if error == NoticeError::UnknownKey {
-                    self.keys.note_stranger(given.serial.unwrap_or_default());
+                    self.keys
+                        .note_unknown_serial(given.serial.unwrap_or_default());
                 }
-                Proof::Wrong(error)
+                SignatureCheck::Wrong(error)
             }
         }
     }
 }
 
-fn not_asked(reason: &str) -> Answer {
-    Answer::Unknown(Unknown::new(Trouble::NotAsked, reason))
+fn not_asked(reason: &str) -> CallAnswer {
+    CallAnswer::Unknown(Unknown::new(Failure::NotAsked, reason))
 }
 
 /// An address under `base`.
@@ -390,22 +391,22 @@ fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name)?.to_str().ok()
 }
 
-fn log(call: &'static str, answer: &Answer, request_id: &str) {
+fn log(call: &'static str, answer: &CallAnswer, request_id: &str) {
     match answer {
-        Answer::Done(_) => {
+        CallAnswer::Done(_) => {
             tracing::debug!(
                 wechat.call = call,
                 wechat.request_id = request_id,
                 "{call} done"
             );
         }
-        Answer::Refused(no) if no.code == "SIGN_ERROR" => tracing::error!(
+        CallAnswer::Refused(no) if no.code == "SIGN_ERROR" => tracing::error!(
             wechat.call = call,
             wechat.request_id = request_id,
             "WeChat does not accept our signature: key, serial number or clock ({})",
             no.message
         ),
-        Answer::Refused(no) => tracing::info!(
+        CallAnswer::Refused(no) => tracing::info!(
             wechat.call = call,
             wechat.request_id = request_id,
             wechat.code = no.code,
@@ -414,12 +415,12 @@ fn log(call: &'static str, answer: &Answer, request_id: &str) {
             no.message
         ),
         // WeChat looks whether anybody looks; nothing is wrong.
-        Answer::Unknown(unknown) if unknown.trouble == Trouble::Probe => tracing::debug!(
+        CallAnswer::Unknown(unknown) if unknown.failure == Failure::Probe => tracing::debug!(
             wechat.call = call,
             wechat.request_id = request_id,
             "{call} was answered with a signature probe"
         ),
-        Answer::Unknown(unknown) => tracing::warn!(
+        CallAnswer::Unknown(unknown) => tracing::warn!(
             wechat.call = call,
             wechat.request_id = request_id,
             "{call} has an unknown outcome: {}",

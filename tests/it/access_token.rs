@@ -11,8 +11,8 @@ use serde_json::json;
 use zhangfang::{
     cache::Cache,
     config::{RedisSettings, WechatSettings},
-    deliveries::{Courier as _, Handover, ShippingReport},
-    payments::Outcome,
+    deliveries::{Handover, Notifier as _, ShippingReport},
+    payments::ChannelOutcome,
     primitives::{Secret, SystemClock, Timestamp},
     wechat::MiniProgram,
 };
@@ -63,7 +63,7 @@ async fn all_call(processes: &[MiniProgram]) {
         .iter()
         .flat_map(|program| [(); 5].map(|()| program.report_shipping(report())));
     for outcome in futures_util::future::join_all(calls).await {
-        assert!(matches!(outcome, Outcome::Done(())), "{outcome:?}");
+        assert!(matches!(outcome, ChannelOutcome::Done(())), "{outcome:?}");
     }
 }
 

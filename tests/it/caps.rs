@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use wechat_pay_simulator::Payment;
 use zhangfang::{
-    payments::{PaidNotice, RefundStatus, SettlePayment, Settled},
+    payments::{PaidNotice, RefundStatus, SettleOutcome, SettlePayment},
     primitives::{Money, Points},
 };
 
@@ -92,8 +92,10 @@ async fn a_total_cap_holds_across_customers_and_processes() {
     let mut credited = Vec::new();
     for settled in futures_util::future::join_all(settling).await {
         match settled.unwrap().unwrap() {
-            Settled::Now { points } => credited.push(points.get()),
-            odd @ (Settled::Before | Settled::Rejected(_) | Settled::WhoPaid) => panic!("{odd:?}"),
+            SettleOutcome::Now { points } => credited.push(points.get()),
+            odd @ (SettleOutcome::Before
+            | SettleOutcome::Rejected(_)
+            | SettleOutcome::PayerNeeded) => panic!("{odd:?}"),
         }
     }
     assert_eq!(credited.iter().sum::<i64>(), 100, "{credited:?}");
@@ -152,10 +154,10 @@ async fn what_a_refund_takes_back_the_campaign_gives_again_and_the_day_does_not(
         ChannelReply::Is(RefundStatus::Success),
         ChannelReply::Is(RefundStatus::Closed),
     ]);
-    desk.pursue(&refund).await;
+    desk.reconcile(&refund).await;
     assert_eq!(desk.app.count(GRANTED).await, 22);
     let closed = desk.refund(order, Some(800), "r2").await;
-    desk.pursue(&closed).await;
+    desk.reconcile(&closed).await;
     assert_eq!(desk.app.count(GRANTED).await, 22, "that one failed");
     assert_eq!(earned(&desk, 2_000, "e").await, 8);
     assert_eq!(desk.app.count(GRANTED).await, 30);
@@ -202,7 +204,7 @@ async fn what_a_review_voids_the_campaign_gives_again() {
         .desk
         .channel
         .knows([ChannelReply::Is(RefundStatus::Success)]);
-    bench.desk.pursue(&refund).await;
+    bench.desk.reconcile(&refund).await;
     assert_eq!(bench.app().count(GRANTED).await, 6);
     assert!(bench.app().verify().await.is_clean());
     bench.time_is_over().await;

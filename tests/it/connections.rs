@@ -33,7 +33,7 @@ async fn say_from(client: [u8; 4], address: SocketAddr, text: &str) -> TcpStream
 }
 
 /// All that comes until the other side hangs up: status, headers, body.
-async fn hear(mut stream: TcpStream) -> (u16, String, Value) {
+async fn read_answer(mut stream: TcpStream) -> (u16, String, Value) {
     let mut bytes = Vec::new();
     // It may hang up while we still talk.
     let _ = timeout(PATIENCE, stream.read_to_end(&mut bytes))
@@ -48,7 +48,7 @@ async fn hear(mut stream: TcpStream) -> (u16, String, Value) {
 
 /// A problem of ours with this code, after which the connection ends.
 async fn refused(stream: TcpStream, status: u16, code: &str) {
-    let (got, head, body) = hear(stream).await;
+    let (got, head, body) = read_answer(stream).await;
     assert_eq!((got, &body["code"]), (status, &code.into()), "{head}");
     assert!(
         head.contains("content-type: application/problem+json"),
@@ -84,7 +84,9 @@ async fn busy(client: [u8; 4], address: SocketAddr) -> TcpStream {
 }
 
 async fn status_from(client: [u8; 4], address: SocketAddr, request: &str) -> u16 {
-    hear(say_from(client, address, request).await).await.0
+    read_answer(say_from(client, address, request).await)
+        .await
+        .0
 }
 
 const LOCAL: [u8; 4] = [127, 0, 0, 1];
@@ -164,7 +166,7 @@ async fn what_is_slow_is_told_so_and_what_is_too_large_at_once() {
     }
     // A connection rests, and is closed without a word.
     let rests = say(address, "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await;
-    let (status, head, _) = hear(rests).await;
+    let (status, head, _) = read_answer(rests).await;
     assert_eq!(status, 200);
     assert!(!head.contains("connection: close"), "{head}");
     app.finish().await;

@@ -11,15 +11,15 @@ use zhangfang::{
     audit::Actor,
     db::{Db, DbError, DbOptions, Tx, Work},
     deliveries::{
-        self, ATTEMPTS_MAX, Attempt, ClaimDue, Courier, CustomerMessage, DeliveryFilter,
-        DeliveryKind, DeliverySettings, DeliveryState, Handover, LEASE_SECONDS, Planned, Reception,
-        RecordAttempt, SetDeliverySettings, SettingsCache, ShippingReport,
+        self, ATTEMPTS_MAX, Attempt, ClaimDue, CustomerMessage, DeliveryCause, DeliveryFilter,
+        DeliveryKind, DeliverySettings, DeliveryState, Handover, LEASE_SECONDS, MessageOutcome,
+        Notifier, RecordAttempt, SetDeliverySettings, SettingsCache, ShippingReport,
     },
     merchants::{
         self, CodeDrawing, CollectionCode, DrawingFailure, MiniProgramCodes, PictureKind,
         ProgramVersion,
     },
-    payments::{Outcome, Refusal, RefusalKind},
+    payments::{ChannelOutcome, Refusal, RefusalKind},
     primitives::{MockClock, Money, OrderId, PageLimit, RefundId, SeededIds, TenantId, Timestamp},
 };
 
@@ -30,19 +30,22 @@ use crate::harness::{Scratch, TestApp, eventually};
 struct Notes {
     reports: Mutex<Vec<ShippingReport>>,
     messages: Mutex<Vec<CustomerMessage>>,
-    script: Mutex<VecDeque<Outcome<Reception>>>,
+    script: Mutex<VecDeque<ChannelOutcome<MessageOutcome>>>,
 }
 
-impl Courier for Notes {
-    fn report_shipping(&self, report: ShippingReport) -> BoxFuture<'_, Outcome<()>> {
+impl Notifier for Notes {
+    fn report_shipping(&self, report: ShippingReport) -> BoxFuture<'_, ChannelOutcome<()>> {
         self.reports.lock().unwrap().push(report);
-        Box::pin(async { Outcome::Done(()) })
+        Box::pin(async { ChannelOutcome::Done(()) })
     }
 
-    fn send_message(&self, message: CustomerMessage) -> BoxFuture<'_, Outcome<Reception>> {
+    fn send_message(
+        &self,
+        message: CustomerMessage,
+    ) -> BoxFuture<'_, ChannelOutcome<MessageOutcome>> {
         self.messages.lock().unwrap().push(message);
         let answer = self.script.lock().unwrap().pop_front();
-        Box::pin(async { answer.unwrap_or(Outcome::Done(Reception::Taken)) })
+        Box::pin(async { answer.unwrap_or(ChannelOutcome::Done(MessageOutcome::Taken)) })
     }
 }
 
@@ -66,7 +69,7 @@ async fn listed(app: &TestApp, query: &str) -> Vec<Value> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payment_is_reported_and_told_once() {
     let notes = Arc::new(Notes::default());
-    let app = TestApp::with_courier(notes.clone()).await;
+    let app = TestApp::with_notifier(notes.clone()).await;
     let settings = "/api/v1/admin/delivery-settings";
     let set = app.admin().put(settings, &everything()).await.expect(200);
     assert_eq!(app.admin().get(settings).await.expect(200), set);
@@ -121,7 +124,7 @@ async fn a_payment_is_reported_and_told_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tenant_that_wants_nothing_told_has_nothing_planned() {
     let notes = Arc::new(Notes::default());
-    let app = TestApp::with_courier(notes.clone()).await;
+    let app = TestApp::with_notifier(notes.clone()).await;
     let merchant = app.merchant("茶里", "1900000109").await;
     let customer = app.customer("quiet").await;
     app.pay(&customer, &merchant.code, 500, "quiet-1").await;
@@ -140,11 +143,11 @@ async fn a_refused_message_is_parked_until_an_operator_has_it_tried_again() {
         message: "argument invalid! data.thing1.value invalid".to_owned(),
     };
     let script = [
-        Outcome::Refused(no),
-        Outcome::Done(Reception::NotSubscribed),
+        ChannelOutcome::Refused(no),
+        ChannelOutcome::Done(MessageOutcome::NotSubscribed),
     ];
     *notes.script.lock().unwrap() = VecDeque::from(script);
-    let app = TestApp::with_courier(notes.clone()).await;
+    let app = TestApp::with_notifier(notes.clone()).await;
     let mut settings = everything();
     settings["shipping"] = "off".into();
     let path = "/api/v1/admin/delivery-settings";
@@ -207,7 +210,7 @@ struct Bench {
 
 struct PlanNow {
     settings: SettingsCache,
-    due: Vec<Planned>,
+    due: Vec<DeliveryCause>,
 }
 
 impl Work for PlanNow {
@@ -249,8 +252,8 @@ impl Bench {
         }
     }
 
-    fn payment(&self) -> Planned {
-        Planned::Payment {
+    fn payment(&self) -> DeliveryCause {
+        DeliveryCause::Payment {
             tenant: self.tenant,
             order: OrderId::new(self.db.new_id(self.db.new_lane())),
             amount: Money::parse(100).unwrap(),
@@ -258,7 +261,7 @@ impl Bench {
         }
     }
 
-    async fn plan(&self, due: &[Planned]) {
+    async fn plan(&self, due: &[DeliveryCause]) {
         let settings = SettingsCache::start(self.db.clone());
         let due = due.to_vec();
         self.db.run(PlanNow { settings, due }).await.unwrap();
@@ -297,17 +300,17 @@ async fn what_is_planned_twice_is_one_delivery_and_what_is_off_is_none() {
     let payment = bench.payment();
     bench.plan(&[payment, bench.payment(), payment]).await;
     bench.plan(&[payment]).await;
-    let refund = Planned::Refund {
+    let refund = DeliveryCause::Refund {
         tenant: bench.tenant,
         order: OrderId::new(bench.db.new_id(bench.db.new_lane())),
         refund: RefundId::new(bench.db.new_id(bench.db.new_lane())),
         amount: Money::parse(50).unwrap(),
         refunded_at: bench.db.now(),
     };
-    let Planned::Payment { order, .. } = payment else {
+    let DeliveryCause::Payment { order, .. } = payment else {
         panic!("a payment")
     };
-    let stranger = Planned::Payment {
+    let stranger = DeliveryCause::Payment {
         tenant: TenantId(8),
         order,
         amount: Money::parse(1).unwrap(),
@@ -323,7 +326,7 @@ async fn what_is_planned_twice_is_one_delivery_and_what_is_off_is_none() {
     // What is delivered is not planned again either.
     let claimed = bench.claim(10).await;
     for delivery in &claimed {
-        let state = bench.record(delivery, Attempt::Told).await;
+        let state = bench.record(delivery, Attempt::Delivered).await;
         assert_eq!(state, Some(DeliveryState::Delivered));
     }
     bench.plan(&[payment]).await;
@@ -342,10 +345,10 @@ async fn a_claimed_delivery_is_nobody_elses_until_its_lease_ends() {
     assert_eq!((first.len(), rest.len()), (1, 2));
     assert!(bench.claim(10).await.is_empty());
     assert_eq!(
-        bench.record(&rest[0], Attempt::Told).await,
+        bench.record(&rest[0], Attempt::Delivered).await,
         Some(DeliveryState::Delivered)
     );
-    let again = Attempt::Again("HTTP 502".to_owned());
+    let again = Attempt::Retry("HTTP 502".to_owned());
     assert_eq!(
         bench.record(&rest[1], again.clone()).await,
         Some(DeliveryState::Pending)
@@ -365,10 +368,10 @@ async fn a_claimed_delivery_is_nobody_elses_until_its_lease_ends() {
     // The first holder wakes up: a failure is no longer its to tell, but what was told is told.
     assert_eq!(bench.record(&first[0], again).await, None);
     assert_eq!(
-        bench.record(&first[0], Attempt::Told).await,
+        bench.record(&first[0], Attempt::Delivered).await,
         Some(DeliveryState::Delivered)
     );
-    let late = Attempt::Hopeless("40003".to_owned());
+    let late = Attempt::Failed("40003".to_owned());
     assert_eq!(bench.record(&taken_over[0], late).await, None);
     bench.end().await;
 }

@@ -93,7 +93,7 @@ fn every_text_of_a_known_kind_says_which_texts_it_takes() {
     // A step of a history is in the state of whatever it is about.
     let steps = [
         "HistoryItem",
-        "HistoryStep",
+        "TimelineStep",
         "MerchantRefundStep",
         "RefundStep",
     ];

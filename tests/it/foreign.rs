@@ -8,9 +8,9 @@ use wechat_pay_simulator::RefundElsewhere;
 use zhangfang::{
     audit::Actor,
     payments::{
-        self, CloseBy, DecideReview, NoteForeignRefund, NoticeFailure, NoticeHeaders, Order,
-        OrderStateKind, Payments, PointsReview, PointsShortfall, Refund, RefundError,
-        RefundStateKind, RefundStatus, RefusalKind, ReviewWord, Taken,
+        self, CallbackError, CloseBy, DecideReview, HandledCallback, NoteForeignRefund,
+        NoticeHeaders, Order, OrderStateKind, Payments, PointsReview, PointsShortfall, Refund,
+        RefundError, RefundStateKind, RefundStatus, RefusalKind, ReviewCommand,
     },
     primitives::{
         Clock as _, MockClock, Money, OrderId, OrderNo, ReviewId, SystemClock, Timestamp,
@@ -32,11 +32,15 @@ const HEADERS: NoticeHeaders<'static> = NoticeHeaders {
     signature_type: None,
 };
 
-async fn take(payments: &Payments, desk: &Desk, body: Bytes) -> Result<Taken, NoticeFailure> {
-    payments::take_notice(payments, desk.app.tenant.id, HEADERS, body).await
+async fn take(
+    payments: &Payments,
+    desk: &Desk,
+    body: Bytes,
+) -> Result<HandledCallback, CallbackError> {
+    payments::handle_callback(payments, desk.app.tenant.id, HEADERS, body).await
 }
 
-async fn told(desk: &Desk, body: Bytes) -> Taken {
+async fn told(desk: &Desk, body: Bytes) -> HandledCallback {
     take(&desk.payments, desk, body).await.unwrap()
 }
 
@@ -56,7 +60,7 @@ pub(crate) async fn elsewhere(
     (number, fen): (&str, i64),
     status: RefundStatus,
     notice: &str,
-) -> Taken {
+) -> HandledCallback {
     let order = desk.order(order).await;
     desk.channel.refunds_elsewhere(&order, number, fen, status);
     let body = desk
@@ -78,7 +82,7 @@ async fn state(desk: &Desk, order: OrderId, number: &str, by: &str) -> Result<Re
 /// Who stated which number of which order, as the audit log says, by name.
 async fn statements(desk: &Desk) -> Vec<(String, String, String)> {
     let statement = "SELECT actor, subject, CAST(JSON_UNQUOTE(JSON_EXTRACT(detail, '$.out_refund_no')) AS CHAR) FROM audit_logs \
-                     WHERE action = 'refund.foreign_stated' ORDER BY actor, id";
+                     WHERE action = 'refund.foreign_reported' ORDER BY actor, id";
     sqlx::query_as(statement)
         .fetch_all(desk.app.db().pool())
         .await
@@ -91,43 +95,47 @@ async fn a_refund_made_elsewhere_is_booked_shown_and_leaves_less_to_refund() {
     let order = desk.paid(1_000, "k").await;
     let success = RefundStatus::Success;
     let taken = elsewhere(&desk, order, ("TK-1", 300), success, "n1").await;
-    assert_eq!(taken, Taken::Refund);
+    assert_eq!(taken, HandledCallback::Refund);
     for notice in ["n1", "n2"] {
         let again = elsewhere(&desk, order, ("TK-1", 300), success, notice).await;
-        assert_eq!(again, Taken::Duplicate);
+        assert_eq!(again, HandledCallback::Duplicate);
     }
     assert_eq!(desk.state(order).await, OrderStateKind::PartlyRefunded);
     assert_eq!(desk.order(order).await.refundable(), Money::constant(700));
     assert_eq!(desk.has(order).await, (7, 0, 0));
-    let too_much = payments::request_refund(&desk.payments, desk.wish(order, Some(701), "r")).await;
+    let too_much =
+        payments::request_refund(&desk.payments, desk.request(order, Some(701), "r")).await;
     assert!(matches!(too_much, Err(RefundError::ExceedsRefundable { left }) if left.get() == 700));
 
     // What WeChat said before its end may come after it.
     let stale = elsewhere(&desk, order, ("TK-1", 300), RefundStatus::Abnormal, "n3").await;
-    assert_eq!(stale, Taken::Duplicate);
+    assert_eq!(stale, HandledCallback::Duplicate);
 
     desk.app.verify().await;
     let no = OrderNo::from(order);
     let admin = desk.app.admin();
-    let story = admin
+    let history = admin
         .get(&format!("/api/v1/admin/payments/{no}/history"))
         .await
         .expect(200);
-    assert_eq!(story["payment"]["refunded_fen"], 300, "{story}");
-    assert_eq!(story["refunds"][0]["origin"], "elsewhere");
-    assert_eq!(story["refunds"][0]["out_refund_no"], "TK-1");
-    let exceptions = story["exceptions"].as_array().unwrap();
-    assert_eq!(exceptions.len(), 1, "{story}");
+    assert_eq!(history["payment"]["refunded_fen"], 300, "{history}");
+    assert_eq!(history["refunds"][0]["origin"], "elsewhere");
+    assert_eq!(history["refunds"][0]["out_refund_no"], "TK-1");
+    let exceptions = history["exceptions"].as_array().unwrap();
+    assert_eq!(exceptions.len(), 1, "{history}");
     assert_eq!(exceptions[0]["kind"], "foreign_refund");
     assert_eq!(exceptions[0]["order_no"], no.to_string());
-    assert_eq!(exceptions[0]["refund_no"], story["refunds"][0]["refund_no"]);
-    let mut entries = story["entries"].as_array().unwrap().iter();
+    assert_eq!(
+        exceptions[0]["refund_no"],
+        history["refunds"][0]["refund_no"]
+    );
+    let mut entries = history["entries"].as_array().unwrap().iter();
     let entry = entries.find(|entry| entry["kind"] == "refunded_elsewhere");
     let legs = &entry.unwrap()["transfers"];
     assert_eq!(legs[0]["debit"], "merchant_payable", "{legs}");
     assert_eq!(legs[0]["credit"], "channel_receivable");
     assert_eq!(legs[1]["amount"], 3);
-    let mut steps = story["timeline"].as_array().unwrap().iter();
+    let mut steps = history["timeline"].as_array().unwrap().iter();
     assert!(steps.any(|step| step["why"] == "refunded_elsewhere"));
     let seen = desk
         .customer
@@ -140,7 +148,7 @@ async fn a_refund_made_elsewhere_is_booked_shown_and_leaves_less_to_refund() {
 
     // Another, and the rest by us: all of the money and all of the points are gone, each once.
     let taken = elsewhere(&desk, order, ("TK-2", 333), success, "n4").await;
-    assert_eq!(taken, Taken::Refund);
+    assert_eq!(taken, HandledCallback::Refund);
     desk.channel.answers([ChannelReply::Is(success)]);
     let rest = desk.refund(order, None, "r2").await;
     assert_eq!(rest.amount, Money::constant(367));
@@ -148,7 +156,7 @@ async fn a_refund_made_elsewhere_is_booked_shown_and_leaves_less_to_refund() {
     assert_eq!(desk.has(order).await, (0, 0, 0));
     // More than was paid cannot have come back.
     let taken = elsewhere(&desk, order, ("TK-3", 1), success, "n5").await;
-    assert_eq!(taken, Taken::Rejected("refund_over_paid"));
+    assert_eq!(taken, HandledCallback::Rejected("refund_over_paid"));
     desk.app.finish().await;
 }
 
@@ -161,7 +169,7 @@ async fn points_that_were_spent_are_owed_whatever_the_policy_says_of_refusing() 
     let order = desk.paid(1_000, "k").await;
     desk.spend(order, 8).await;
     let taken = elsewhere(&desk, order, ("TK", 500), RefundStatus::Success, "n").await;
-    assert_eq!(taken, Taken::Refund);
+    assert_eq!(taken, HandledCallback::Refund);
     assert_eq!(desk.has(order).await, (0, 0, 3));
     desk.app.finish().await;
 }
@@ -181,20 +189,23 @@ async fn what_does_not_fit_the_order_moves_nothing_and_names_it() {
         .foreign_notice(&known, "A", "T-of-nobody", "n1");
     assert_eq!(
         told(&desk, strange).await,
-        Taken::Rejected("wrong_transaction")
+        HandledCallback::Rejected("wrong_transaction")
     );
     said("B", 1_001);
     let much = desk
         .channel
         .foreign_notice(&known, "B", &transaction(&known), "n2");
-    assert_eq!(told(&desk, much).await, Taken::Rejected("wrong_amount"));
+    assert_eq!(
+        told(&desk, much).await,
+        HandledCallback::Rejected("wrong_amount")
+    );
     assert_eq!(desk.order(order).await.refundable(), Money::constant(1_000));
     let named = "SELECT COUNT(*) FROM payment_exceptions WHERE kind = 'foreign_refund' AND order_id IS NOT NULL";
     assert_eq!(desk.app.count(named).await, 2);
     // By whoever states it too it is not said that WeChat refused anything.
     let wrong = state(&desk, order, "B", "lin").await;
     assert!(
-        matches!(wrong, Err(RefundError::AnswerWrong("wrong_amount"))),
+        matches!(wrong, Err(RefundError::AnswerMismatch("wrong_amount"))),
         "{wrong:?}"
     );
     assert_eq!(desk.order(order).await.refundable(), Money::constant(1_000));
@@ -216,7 +227,8 @@ async fn a_query_that_says_refund_settles_and_blocks_until_somebody_knows_how_mu
     assert!(paid.refunds.unknown);
     assert_eq!(paid.review, PointsReview::Open);
     assert_eq!(paid.refundable(), Money::ZERO);
-    let blocked = payments::request_refund(&desk.payments, desk.wish(order.id, Some(1), "r")).await;
+    let blocked =
+        payments::request_refund(&desk.payments, desk.request(order.id, Some(1), "r")).await;
     assert!(
         matches!(blocked, Err(RefundError::RefundedElsewhere)),
         "{blocked:?}"
@@ -249,7 +261,7 @@ async fn a_query_that_says_refund_settles_and_blocks_until_somebody_knows_how_mu
     desk.app.finish().await;
 }
 
-/// It was paid after it had been given up, and somebody else was faster to give it back: how much
+/// It was paid after it had been closed, and somebody else was faster to give it back: how much
 /// is
 /// left to give back is not known then, and a person does.
 #[tokio::test(flavor = "multi_thread")]
@@ -264,7 +276,7 @@ async fn a_late_payment_that_others_refund_does_not_go_back_a_second_time() {
         .refunds_elsewhere(&order, "TK", 400, RefundStatus::Success);
     desk.channel.says_paid(&order, "4200", at, true);
     let notice = desk.channel.foreign_notice(&order, "TK", "4200", "n");
-    assert_eq!(told(&desk, notice).await, Taken::Refund);
+    assert_eq!(told(&desk, notice).await, HandledCallback::Refund);
     let paid = desk.order(order.id).await;
     assert_eq!(paid.state.kind(), OrderStateKind::PartlyRefunded);
     assert_eq!(paid.refunds.asked, Money::constant(400));
@@ -285,23 +297,23 @@ async fn their_notice_before_ours_asks_about_the_order_first() {
     let notice = desk.channel.foreign_notice(&order, "TK", "4200", "n1");
     // WeChat does not say that it is paid: it is kept, somebody is told, and it comes again.
     let early = take(&desk.payments, &desk, notice.clone()).await;
-    assert!(matches!(early, Err(NoticeFailure::Db(_))), "{early:?}");
+    assert!(matches!(early, Err(CallbackError::Db(_))), "{early:?}");
     let kept = "SELECT COUNT(*) FROM callback_events e JOIN callback_alarms a ON a.event_id = e.id WHERE e.outcome = 5 AND a.reason = 'refund_of_unpaid'";
     assert_eq!(desk.app.count(kept).await, 1);
     let at = desk.app.app.now();
     desk.channel.says_paid(&order, "4200", at, true);
-    assert_eq!(told(&desk, notice).await, Taken::Refund);
+    assert_eq!(told(&desk, notice).await, HandledCallback::Refund);
     let whole = desk.order(order.id).await;
     assert_eq!(whole.state.kind(), OrderStateKind::Refunded);
     assert!(!whole.refunds.unknown);
     assert_eq!(desk.has(order.id).await, (0, 0, 0));
     let late = desk.channel.paid_notice(&order, "4200", at, "n2");
-    assert_eq!(told(&desk, late).await, Taken::Duplicate);
+    assert_eq!(told(&desk, late).await, HandledCallback::Duplicate);
     desk.app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refund_of_ours_that_does_not_fit_beside_theirs_is_given_up_and_the_rest_is_right() {
+async fn a_refund_of_ours_that_does_not_fit_beside_a_foreign_one_fails_and_the_rest_is_right() {
     let desk = Desk::open().await;
     desk.app
         .set_policy(|terms| terms.refund_review_above = Money::constant(700))
@@ -320,14 +332,14 @@ async fn a_refund_of_ours_that_does_not_fit_beside_theirs_is_given_up_and_the_re
     let ours = desk.refund(order, Some(700), "r1").await;
     assert_eq!(ours.state.kind(), RefundStateKind::Accepted);
     let taken = elsewhere(&desk, order, ("TK", 600), RefundStatus::Success, "n").await;
-    assert_eq!(taken, Taken::Refund);
+    assert_eq!(taken, HandledCallback::Refund);
     let both = desk.order(order).await;
     assert_eq!(both.refundable(), Money::ZERO);
     assert_eq!(both.refunds.asked, Money::constant(1_300));
     let report = desk.app.verify().await;
     assert!(report.is_clean(), "{report}");
-    desk.pursue(&ours).await;
-    assert_eq!(desk.pursue(&ours).await, RefundStateKind::Failed);
+    desk.reconcile(&ours).await;
+    assert_eq!(desk.reconcile(&ours).await, RefundStateKind::Failed);
     let left = desk.order(order).await;
     assert_eq!(left.refundable(), Money::constant(400));
     // While ours held its points, what theirs took was a shortfall: of what is there now the customer owes some.
@@ -339,7 +351,7 @@ async fn a_refund_of_ours_that_does_not_fit_beside_theirs_is_given_up_and_the_re
     let waits = desk.refund(order, Some(800), "r2").await;
     assert_eq!(waits.state.kind(), RefundStateKind::AwaitingApproval);
     let taken = elsewhere(&desk, order, ("TK2", 600), RefundStatus::Success, "m").await;
-    assert_eq!(taken, Taken::Refund);
+    assert_eq!(taken, HandledCallback::Refund);
     let agreed = desk.try_decide(&waits, true, "d1").await;
     assert!(
         matches!(agreed, Err(RefundError::ExceedsRefundable { left }) if left.get() == 400),
@@ -358,23 +370,23 @@ async fn no_more_arrives_than_was_paid_whoever_says_so() {
     let order = desk.paid(1_000, "k").await;
     let ours = desk.refund(order, Some(700), "r").await;
     let taken = elsewhere(&desk, order, ("TK", 600), RefundStatus::Success, "n").await;
-    assert_eq!(taken, Taken::Refund);
+    assert_eq!(taken, HandledCallback::Refund);
     let before = desk.has(order).await;
     let told = desk.called_back(&ours, RefundStatus::Success, "m").await;
-    assert_eq!(told, Taken::Rejected("refund_over_paid"));
+    assert_eq!(told, HandledCallback::Rejected("refund_over_paid"));
     desk.channel
         .knows([ChannelReply::Is(RefundStatus::Success)]);
-    assert_eq!(desk.pursue(&ours).await, RefundStateKind::Processing);
+    assert_eq!(desk.reconcile(&ours).await, RefundStateKind::Processing);
     assert_eq!(desk.order(order).await.refunds.done, Money::constant(600));
     assert_eq!(desk.has(order).await, before);
     assert_eq!(
         desk.exceptions().await,
-        ["foreign_refund", "refund_contradiction", "wrong_answer"]
+        ["foreign_refund", "refund_contradiction", "answer_mismatch"]
     );
     let alarms = "SELECT COUNT(*) FROM callback_alarms WHERE reason = 'refund_over_paid'";
     assert_eq!(desk.app.count(alarms).await, 1);
     let closed = desk.called_back(&ours, RefundStatus::Closed, "o").await;
-    assert_eq!(closed, Taken::Refund);
+    assert_eq!(closed, HandledCallback::Refund);
     assert_eq!(desk.order(order).await.refundable(), Money::constant(400));
     desk.app.finish().await;
 }
@@ -384,9 +396,9 @@ async fn theirs_may_be_abnormal_before_it_arrives_or_is_closed() {
     let desk = Desk::open().await;
     let order = desk.paid(1_000, "k").await;
     let taken = elsewhere(&desk, order, ("A", 200), RefundStatus::Abnormal, "n1").await;
-    assert_eq!(taken, Taken::Refund);
+    assert_eq!(taken, HandledCallback::Refund);
     let taken = elsewhere(&desk, order, ("B", 300), RefundStatus::Abnormal, "n2").await;
-    assert_eq!(taken, Taken::Refund);
+    assert_eq!(taken, HandledCallback::Refund);
     // It is on its way at WeChat: counted, and not in the books.
     assert_eq!(desk.order(order).await.refundable(), Money::constant(500));
     assert_eq!(desk.has(order).await, (10, 0, 0));
@@ -402,14 +414,17 @@ async fn theirs_may_be_abnormal_before_it_arrives_or_is_closed() {
             .iter()
             .all(|refund| refund.attempts.next_at.is_some())
     );
-    assert_eq!(desk.pursue(&refunds[0]).await, RefundStateKind::Succeeded);
+    assert_eq!(
+        desk.reconcile(&refunds[0]).await,
+        RefundStateKind::Succeeded
+    );
     let taken = elsewhere(&desk, order, ("B", 300), RefundStatus::Closed, "n3").await;
-    assert_eq!(taken, Taken::Refund);
+    assert_eq!(taken, HandledCallback::Refund);
     assert_eq!(desk.order(order).await.refundable(), Money::constant(800));
     assert_eq!(desk.has(order).await, (8, 0, 0));
     // Closed before anything was heard of it.
     let taken = elsewhere(&desk, order, ("C", 300), RefundStatus::Closed, "n4").await;
-    assert_eq!(taken, Taken::Refund);
+    assert_eq!(taken, HandledCallback::Refund);
     assert_eq!(desk.order(order).await.refundable(), Money::constant(800));
     desk.app.finish().await;
 }
@@ -438,14 +453,14 @@ async fn told_at_once_in_two_processes_it_is_one_refund() {
             .foreign_notice(&known, "TK", &transaction(&known), &notice);
         let tenant = desk.app.tenant.id;
         tellers.push(tokio::spawn(async move {
-            payments::take_notice(&payments, tenant, HEADERS, body)
+            payments::handle_callback(&payments, tenant, HEADERS, body)
                 .await
                 .unwrap()
         }));
     }
     let mut booked = 0;
     for teller in tellers {
-        booked += u32::from(teller.await.unwrap() == Taken::Refund);
+        booked += u32::from(teller.await.unwrap() == HandledCallback::Refund);
     }
     assert_eq!(booked, 1);
     assert_eq!(desk.has(order).await, (6, 0, 0));
@@ -465,7 +480,7 @@ async fn times_that_cannot_be_are_an_alarm_and_stop_nobody() {
         let body = desk
             .channel
             .paid_notice(&order, &format!("42{key}"), at, key);
-        assert_eq!(told(&desk, body).await, Taken::Settled);
+        assert_eq!(told(&desk, body).await, HandledCallback::Settled);
         let paid = desk.order(order.id).await;
         let paid_at = paid.state.payment().unwrap().paid_at;
         let off = paid_at.seconds() - desk.app.app.now().seconds();
@@ -483,8 +498,8 @@ async fn times_that_cannot_be_are_an_alarm_and_stop_nobody() {
         .channel
         .refund_notice(&refund, RefundStatus::Success, (paid.0, &paid.1), "n");
     desk.channel.dated(&body, never);
-    assert_eq!(told(&desk, body).await, Taken::Refund);
-    let kinds = "SELECT COUNT(*) FROM payment_exceptions WHERE kind = 'wrong_time'";
+    assert_eq!(told(&desk, body).await, HandledCallback::Refund);
+    let kinds = "SELECT COUNT(*) FROM payment_exceptions WHERE kind = 'implausible_time'";
     assert_eq!(desk.app.count(kinds).await, 3);
     // The relay goes on.
     desk.app.verify().await;
@@ -500,7 +515,7 @@ async fn withheld_twice(desk: &Desk, key: &str) -> (OrderId, Refund) {
     let body = desk
         .channel
         .paid_notice(&order, &format!("42{key}"), long_ago, key);
-    assert_eq!(told(desk, body).await, Taken::Settled);
+    assert_eq!(told(desk, body).await, HandledCallback::Settled);
     let ours = desk.refund(order.id, Some(700), &format!("r{key}")).await;
     assert_eq!(ours.state.kind(), RefundStateKind::Processing);
     let theirs = (&*format!("TK{key}"), 600);
@@ -512,7 +527,7 @@ async fn withheld_twice(desk: &Desk, key: &str) -> (OrderId, Refund) {
         &format!("p{key}"),
     )
     .await;
-    assert_eq!(taken, Taken::Refund);
+    assert_eq!(taken, HandledCallback::Refund);
     let both = desk.order(order.id).await;
     assert_eq!(both.review, PointsReview::Open);
     assert_eq!(both.refunds.withheld.get(), 13);
@@ -521,11 +536,11 @@ async fn withheld_twice(desk: &Desk, key: &str) -> (OrderId, Refund) {
     (order.id, ours)
 }
 
-async fn review(desk: &Desk, order: OrderId, word: ReviewWord, key: &str) {
+async fn review(desk: &Desk, order: OrderId, command: ReviewCommand, key: &str) {
     let decision = DecideReview {
         tenant: desk.app.tenant.id,
         id: ReviewId::of(order.id()),
-        word,
+        command,
         by: Actor::new("lin"),
         claim: Some(desk.claim("lin", "/reviews", key, "decided")),
     };
@@ -543,7 +558,7 @@ async fn of_points_under_review_theirs_withholds_its_part_beside_ours() {
     let (order, ours) = withheld_twice(&desk, "a").await;
     elsewhere(&desk, order, ("TKa", 600), arrived, "n1").await;
     assert_eq!(desk.order(order).await.review, PointsReview::Open);
-    review(&desk, order, ReviewWord::Approve(String::new()), "a").await;
+    review(&desk, order, ReviewCommand::Approve(String::new()), "a").await;
     assert_eq!(desk.has(order).await, (0, 0, 0));
     let report = desk.app.verify().await;
     assert!(report.is_clean(), "{report}");
@@ -554,7 +569,7 @@ async fn of_points_under_review_theirs_withholds_its_part_beside_ours() {
 
     // Credited before either is heard of again: theirs is closed, ours arrives.
     let (order, ours) = withheld_twice(&desk, "b").await;
-    review(&desk, order, ReviewWord::Approve(String::new()), "b").await;
+    review(&desk, order, ReviewCommand::Approve(String::new()), "b").await;
     elsewhere(&desk, order, ("TKb", 600), closed, "n3").await;
     assert_eq!(desk.has(order).await, (4 + 3, 0, 0));
     let report = desk.app.verify().await;
@@ -564,8 +579,8 @@ async fn of_points_under_review_theirs_withholds_its_part_beside_ours() {
 
     // Voided, and both are closed.
     let (order, ours) = withheld_twice(&desk, "c").await;
-    let word = ReviewWord::Reject("no".to_owned());
-    review(&desk, order, word, "c").await;
+    let command = ReviewCommand::Reject("no".to_owned());
+    review(&desk, order, command, "c").await;
     elsewhere(&desk, order, ("TKc", 600), closed, "n5").await;
     let report = desk.app.verify().await;
     assert!(report.is_clean(), "{report}");
@@ -582,7 +597,7 @@ async fn what_wechat_signed_and_nobody_understands_is_kept_apart_and_comes_again
     let body = Bytes::from_static(b"{\"what\":null}");
     for _ in 0..70 {
         let taken = take(&desk.payments, &desk, body.clone()).await;
-        let Err(NoticeFailure::NotBelieved(error)) = taken else {
+        let Err(CallbackError::Unverified(error)) = taken else {
             panic!("{taken:?}")
         };
         assert!(error.is_signed());
@@ -619,7 +634,7 @@ async fn what_the_database_does_not_take_is_kept_as_failed_with_an_alarm() {
             .channel
             .paid_notice_by(&order, transaction, at, &openid);
         let taken = take(&desk.payments, &desk, body).await;
-        assert!(matches!(taken, Err(NoticeFailure::Db(_))), "{taken:?}");
+        assert!(matches!(taken, Err(CallbackError::Db(_))), "{taken:?}");
     }
     let kept = "SELECT COUNT(*) FROM callback_events e JOIN callback_alarms a ON a.event_id = e.id WHERE e.outcome = 5";
     assert_eq!(desk.app.count(kept).await, 2);
@@ -645,7 +660,7 @@ async fn damage_to_refunds_made_elsewhere_is_found_and_named() {
         (
             "UPDATE foreign_refunds SET tenant_id = tenant_id + 1",
             "UPDATE foreign_refunds SET tenant_id = tenant_id - 1",
-            Invariant::WhatWechatSaidIsKept,
+            Invariant::ChannelReportsAreRecorded,
         ),
         (
             "UPDATE payment_orders SET refund_unknown = 1",
@@ -672,13 +687,13 @@ async fn damage_to_refunds_made_elsewhere_is_found_and_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_wechat_said_and_nobody_kept_is_found_and_named() {
+async fn unrecorded_channel_reports_are_found_and_named() {
     let desk = Desk::open().await;
     let order = desk.paid(1_000, "k").await;
     let success = RefundStatus::Success;
     elsewhere(&desk, order, ("TK-1", 300), success, "n1").await;
     let too_much = elsewhere(&desk, order, ("TK-2", 900), success, "n2").await;
-    assert_eq!(too_much, Taken::Rejected("refund_over_paid"));
+    assert_eq!(too_much, HandledCallback::Rejected("refund_over_paid"));
     desk.paid_late(500, "late").await;
     desk.channel.answers([ChannelReply::Is(success)]);
     desk.refund(order, Some(100), "ours").await;
@@ -704,7 +719,7 @@ async fn what_wechat_said_and_nobody_kept_is_found_and_named() {
         ),
         (
             "DELETE FROM payment_exceptions WHERE kind = 'late_payment'",
-            "was paid after it had been given up, and nobody was told",
+            "was paid after it had been closed, and nobody was told",
         ),
         (
             "DELETE FROM callback_alarms",
@@ -723,7 +738,7 @@ async fn what_wechat_said_and_nobody_kept_is_found_and_named() {
             "is over, and somebody may be telling WeChat of it",
         ),
     ] {
-        copy.finds(Invariant::WhatWechatSaidIsKept, statement, says)
+        copy.finds(Invariant::ChannelReportsAreRecorded, statement, says)
             .await;
     }
     copy.drop().await;
@@ -765,7 +780,7 @@ async fn a_tenant_that_is_not_there_is_not_asked_for_again_and_again() {
     zhangfang::tenants::create(app.db(), "later", "后来的平台")
         .await
         .unwrap();
-    // What was heard a moment ago is believed for ten seconds.
+    // What was heard a moment ago is kept for ten seconds.
     clock.advance_seconds(9);
     assert_eq!(post().await, 404);
     clock.advance_seconds(1);
@@ -858,7 +873,7 @@ async fn a_refusal_of_ours_brings_to_light_what_others_refunded() {
     );
     let success = RefundStatus::Success;
     let taken = elsewhere(&desk, order, ("TK-1", 300), success, "n1").await;
-    assert_eq!(taken, Taken::Refund);
+    assert_eq!(taken, HandledCallback::Refund);
     assert_eq!(desk.order(order).await.refundable(), Money::constant(700));
     let open = "SELECT CAST(GROUP_CONCAT(CONCAT(kind, ' ', refund_id IS NULL)) AS CHAR) \
                 FROM payment_exceptions WHERE resolved_at IS NULL AND kind = 'foreign_refund'";

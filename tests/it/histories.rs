@@ -31,7 +31,7 @@ use crate::harness::{
 const ORDERS: usize = 240;
 const WORKERS: usize = 12;
 /// How much faster than WeChat the simulator and our jobs are.
-const PACE: u32 = 300;
+const TIME_SCALE: u32 = 300;
 
 /// Every call of WeChat goes wrong now and then, each in its own way.
 fn faults() -> Faults {
@@ -109,7 +109,7 @@ async fn insist(caller: &Caller, path: &str, body: &Value) -> (u16, Value) {
         let busy = answer.status >= 500 || answer.status == 429;
         let value: Value = serde_json::from_slice(&answer.bytes).unwrap_or_default();
         // Somebody is entering the password: by the way that WeChat says so, worth another try.
-        let paying = value["code"] == "order_being_paid";
+        let paying = value["code"] == "order_payment_in_progress";
         (!busy && !paying).then_some((answer.status, value))
     })
     .await
@@ -281,7 +281,7 @@ async fn hundreds_of_histories_end_in_clean_books_that_agree_with_wechat() {
     let simulator = Simulator::start(SimulatorSettings {
         dir: Some(keys_dir.clone()),
         notify_base: Some(base.parse().unwrap()),
-        resend_compression: PACE,
+        resend_compression: TIME_SCALE,
         faults: Faults::default(),
         seed,
         ..SimulatorSettings::default()
@@ -289,7 +289,10 @@ async fn hundreds_of_histories_end_in_clean_books_that_agree_with_wechat() {
     .await
     .unwrap();
     let mut environment = environment(&scratch, &keys_dir.join("wechat.env"), &address.to_string());
-    environment.push(("ZHANGFANG_JOBS__PACE".to_owned(), PACE.to_string()));
+    environment.push((
+        "ZHANGFANG_JOBS__TIME_SCALE".to_owned(),
+        TIME_SCALE.to_string(),
+    ));
     let mut service = Service::start(&environment);
     let site = Site::new(&base, tenant.id);
     ready(&site).await;

@@ -1,4 +1,4 @@
-//! An order's life beyond "paid": no callback, the end of its time, tickets that grow old, a merchant that shows a code, a tenant that collects for itself.
+//! An order's life beyond "paid": no callback, the end of its time, prepay ids that grow old, a merchant that shows a code, a tenant that collects for itself.
 
 use serde_json::json;
 use wechat_pay_simulator::{CallFault, Endpoint, Fault, Payment, openid_for};
@@ -64,7 +64,7 @@ async fn an_order_whose_time_is_over_is_closed_at_wechat_and_here() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_ticket_that_grew_old_is_renewed_under_the_same_number() {
+async fn an_expired_prepay_id_is_renewed_under_the_same_number() {
     let app = TestApp::start().await;
     let merchant = app.merchant("茶里巷", "1900000162").await;
     let li = app.customer("li").await;
@@ -81,7 +81,7 @@ async fn a_ticket_that_grew_old_is_renewed_under_the_same_number() {
         )
     };
     let first = create().await;
-    assert_eq!(create().await, first, "one ticket while it lasts");
+    assert_eq!(create().await, first, "one prepay id while it lasts");
     app.execute("UPDATE payment_orders SET prepaid_at = NOW(6) - INTERVAL 3 HOUR")
         .await;
     // The merchant has a new name; what WeChat compares is the order's own.
@@ -89,7 +89,7 @@ async fn a_ticket_that_grew_old_is_renewed_under_the_same_number() {
         .await;
     let again = create().await;
     assert_eq!(again.0, first.0, "the same order");
-    assert_ne!(again.1, first.1, "a fresh ticket");
+    assert_ne!(again.1, first.1, "a fresh prepay id");
     let order_no = first.0.as_str().unwrap();
     app.simulator.pay(order_no, Payment::clean()).await.unwrap();
     app.settled(&li, order_no).await;
@@ -100,17 +100,17 @@ async fn a_ticket_that_grew_old_is_renewed_under_the_same_number() {
 async fn whoever_scans_the_merchants_picture_pays_and_gets_the_points() {
     let app = TestApp::start().await;
     let merchant = app.merchant("茶里巷", "1900000163").await;
-    let wish = json!({ "amount_fen": 1500 });
+    let request = json!({ "amount_fen": 1500 });
     let shown = merchant
         .owner
         .keyed("show")
-        .post("/api/v1/merchant/payments", &wish)
+        .post("/api/v1/merchant/payments", &request)
         .await
         .expect(201);
     let again = merchant
         .owner
         .keyed("show")
-        .post("/api/v1/merchant/payments", &wish)
+        .post("/api/v1/merchant/payments", &request)
         .await
         .expect(201);
     assert_eq!(again["order_no"], shown["order_no"]);
@@ -128,7 +128,7 @@ async fn whoever_scans_the_merchants_picture_pays_and_gets_the_points() {
     let again = merchant
         .owner
         .keyed("show")
-        .post("/api/v1/merchant/payments", &wish)
+        .post("/api/v1/merchant/payments", &request)
         .await
         .expect(201);
     assert_eq!(again["order_no"], shown["order_no"]);

@@ -106,11 +106,11 @@ async fn books() -> Desk {
     let abnormal = desk.refund(order, Some(300), "r2").await;
     desk.channel
         .knows([ChannelReply::Is(RefundStatus::Abnormal)]);
-    assert_eq!(desk.pursue(&abnormal).await, RefundStateKind::Abnormal);
+    assert_eq!(desk.reconcile(&abnormal).await, RefundStateKind::Abnormal);
     let done = desk.refund(order, Some(100), "r3").await;
     desk.channel
         .knows([ChannelReply::Is(RefundStatus::Success)]);
-    assert_eq!(desk.pursue(&done).await, RefundStateKind::Succeeded);
+    assert_eq!(desk.reconcile(&done).await, RefundStateKind::Succeeded);
     desk
 }
 
@@ -178,7 +178,7 @@ async fn whatever_is_stuck_is_found_and_named() {
         copy.without(table, check).await;
     }
     for (statement, says) in damage {
-        copy.finds(Invariant::EverythingMovesOn, &statement, says)
+        copy.finds(Invariant::NothingIsStuck, &statement, says)
             .await;
     }
     copy.drop().await;
@@ -220,7 +220,8 @@ async fn what_is_taken_again_and_again_and_fails_each_time_is_found_and_named() 
     let lapsed = "is open for more than an hour after its end";
     let noted = "what becomes of it is not noted";
     let swept = "does not come to an end";
-    let damage: Vec<(String, &str)> = vec![
+    let damage: Vec<(String, &str)> =
+        vec![
         (points_transaction(3, 1, (PAST, SOON)), held),
         (format!("{reviewed}{}", aged(31)), lapsed),
         (tried(21), noted),
@@ -243,7 +244,7 @@ async fn what_is_taken_again_and_again_and_fails_each_time_is_found_and_named() 
             refund,
         ),
         (
-            format!("{waits}; {}", told_of_refund("wrong_answer", 4, LONG_AGO)),
+            format!("{waits}; {}", told_of_refund("answer_mismatch", 4, LONG_AGO)),
             refund,
         ),
         (
@@ -284,7 +285,7 @@ async fn what_is_taken_again_and_again_and_fails_each_time_is_found_and_named() 
             open,
         ),
         (
-            format!("{expired}; {}", told("wrong_answer", OPEN, "NULL")),
+            format!("{expired}; {}", told("answer_mismatch", OPEN, "NULL")),
             open,
         ),
         (
@@ -295,7 +296,7 @@ async fn what_is_taken_again_and_again_and_fails_each_time_is_found_and_named() 
             open,
         ),
         (
-            format!("{waits}; {}", told_of_refund("wrong_answer", 4, PAST)),
+            format!("{waits}; {}", told_of_refund("answer_mismatch", 4, PAST)),
             refund,
         ),
         (
@@ -326,7 +327,7 @@ async fn what_is_taken_again_and_again_and_fails_each_time_is_found_and_named() 
     // The database itself would not let these in.
     copy.without("refunds", "refunds_next").await;
     for (statement, says) in damage {
-        copy.finds(Invariant::EverythingMovesOn, &statement, says)
+        copy.finds(Invariant::NothingIsStuck, &statement, says)
             .await;
     }
     for (statement, says) in right {
@@ -369,7 +370,7 @@ async fn a_relay_that_is_only_behind_is_no_violation() {
     let report = verify::verify(&desk.app.scratch.owner, &mut ())
         .await
         .unwrap();
-    assert!(report.holds(Invariant::EverythingMovesOn), "{report}");
+    assert!(report.holds(Invariant::NothingIsStuck), "{report}");
     desk.app
         .execute("UPDATE relay_positions SET seq = seq + 1")
         .await;

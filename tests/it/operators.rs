@@ -163,7 +163,7 @@ async fn an_exception_is_open_until_somebody_says_what_was_done() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_callback_that_was_not_believed_is_kept_shown_and_not_believed_again() {
+async fn an_unverified_callback_is_kept_shown_and_unverified_again() {
     let app = TestApp::start().await;
     let notify = format!("/api/v1/wechat/notify/{}/refunds", app.tenant.id);
     let headers = [
@@ -184,8 +184,8 @@ async fn a_callback_that_was_not_believed_is_kept_shown_and_not_believed_again()
         let path = format!("/api/v1/admin/callbacks?outcome={outcome}");
         admin.get(&path).await.expect(200)["items"].clone()
     };
-    let kept = list("not_believed").await;
-    assert_eq!(kept[0]["outcome"], "not_believed", "{kept}");
+    let kept = list("unverified").await;
+    assert_eq!(kept[0]["outcome"], "unverified", "{kept}");
     assert_eq!(kept[0]["reason"], "bad_signature");
     assert_eq!(list("settled").await, json!([]));
     let wrong = admin.get("/api/v1/admin/callbacks?outcome=lost").await;
@@ -195,7 +195,7 @@ async fn a_callback_that_was_not_believed_is_kept_shown_and_not_believed_again()
     let shown = admin.get(&path).await.expect(200);
     assert_eq!(shown["body"], r#"{"id":"of a stranger"}"#);
     let replayed = admin.post(&format!("{path}/replay"), &json!({})).await;
-    replayed.refused(409, "callback_not_believed");
+    replayed.refused(409, "callback_unverified");
     let unknown = format!("/api/v1/admin/callbacks/{}", "0".repeat(32));
     admin.get(&unknown).await.refused(404, "callback_not_found");
     let unknown = admin.post(&format!("{unknown}/replay"), &json!({})).await;
@@ -209,7 +209,7 @@ async fn a_callback_that_was_not_believed_is_kept_shown_and_not_believed_again()
     let id = text(&kept[0], "id");
     let (shown, _) = command(&app, &["callbacks", "show", "--tenant", "demo", &id]);
     assert!(
-        shown.contains("not_believed") && shown.contains("of a stranger"),
+        shown.contains("unverified") && shown.contains("of a stranger"),
         "{shown}"
     );
     let (_, done) = command(&app, &["callbacks", "show", "--tenant", "nobody", &id]);
@@ -228,14 +228,14 @@ async fn a_payments_whole_history_is_one_answer() {
     zhangfang::jobs::drain(app.db()).await.unwrap();
 
     let path = format!("/api/v1/admin/payments/{order_no}/history");
-    let story = lin.get(&path).await.expect(200);
-    let steps = story["timeline"].as_array().unwrap();
+    let history = lin.get(&path).await.expect(200);
+    let steps = history["timeline"].as_array().unwrap();
     let find = |what: &str, state: &str| {
         let found = |step: &&Value| step["what"] == what && step["state"] == state;
         steps
             .iter()
             .find(found)
-            .unwrap_or_else(|| panic!("{what} {state}: {story}"))
+            .unwrap_or_else(|| panic!("{what} {state}: {history}"))
     };
     assert_eq!(find("payment", "created")["who"], "customer");
     assert_eq!(find("payment", "paid")["who"], "wechat");
@@ -248,10 +248,10 @@ async fn a_payments_whole_history_is_one_answer() {
         .collect();
     assert!(times.is_sorted(), "{times:?}");
 
-    let entries = story["entries"].as_array().unwrap();
+    let entries = history["entries"].as_array().unwrap();
     let entry = |kind: &str| {
         let found = entries.iter().find(|entry| entry["kind"] == kind);
-        found.unwrap_or_else(|| panic!("{kind}: {story}"))
+        found.unwrap_or_else(|| panic!("{kind}: {history}"))
     };
     let settled = &entry("settlement")["transfers"];
     assert_eq!(
@@ -274,7 +274,7 @@ async fn a_payments_whole_history_is_one_answer() {
 
     // Filters find it, and nothing else.
     let me = text(&li.get("/api/v1/customer/me").await.expect(200), "id");
-    let merchant_id = text(&story["payment"], "merchant_id");
+    let merchant_id = text(&history["payment"], "merchant_id");
     for (query, found) in [
         (format!("customer_id={me}"), 1),
         (format!("merchant_id={merchant_id}"), 1),
@@ -318,11 +318,11 @@ async fn the_order_says_why_wechat_was_not_understood_until_it_is() {
     let merchant = app.merchant("茶里巷", "1900000193").await;
     let li = app.customer("li").await;
     let order_no = app.create(&li, &merchant.code, 1_299, "k").await;
-    let (admin, forged) = (app.admin(), "not to be believed: bad_signature");
+    let (admin, forged) = (app.admin(), "not verified: bad_signature");
     let history = format!("/api/v1/admin/payments/{order_no}/history");
     let problem = async || {
-        let story = admin.get(&history).await.expect(200);
-        story["next_query"]["problem"].as_str().map(str::to_owned)
+        let history = admin.get(&history).await.expect(200);
+        history["next_query"]["problem"].as_str().map(str::to_owned)
     };
     assert_eq!(problem().await, None);
 
@@ -338,7 +338,7 @@ async fn the_order_says_why_wechat_was_not_understood_until_it_is() {
     assert!(told.contains(forged), "{told}");
     // That is for the tenant.
     let own = li.get(&path).await.expect(200);
-    assert!(!own.to_string().contains("believed"), "{own}");
+    assert!(!own.to_string().contains("verified"), "{own}");
     eventually("WeChat is understood", || async {
         let answer = li.post(&confirm, &json!({})).await;
         (answer.status == 200).then_some(())
@@ -346,7 +346,7 @@ async fn the_order_says_why_wechat_was_not_understood_until_it_is() {
     .await;
     assert_eq!(problem().await, None);
 
-    // Asked for another ticket: the one that is known has died.
+    // Asked for another prepay id: the one that is known has died.
     app.execute("UPDATE payment_orders SET prepaid_at = NOW(6) - INTERVAL 3 HOUR")
         .await;
     is_forged(&app, Endpoint::Prepay, &order_no);
@@ -358,7 +358,7 @@ async fn the_order_says_why_wechat_was_not_understood_until_it_is() {
     again().await.refused(502, "channel_unknown");
     let said = problem().await.unwrap();
     assert!(said.contains(forged), "{said}");
-    eventually("there is a ticket", || async {
+    eventually("there is a prepay id", || async {
         (again().await.status == 201).then_some(())
     })
     .await;
@@ -374,7 +374,7 @@ async fn the_refund_says_why_wechat_was_not_understood_until_it_is() {
     let (admin, order_no) = (desk.app.admin(), OrderNo::from(order).to_string());
     let path = format!("/api/v1/admin/refunds/{}", refund.no());
     desk.channel.knows([ChannelReply::Nothing]);
-    desk.pursue(&refund).await;
+    desk.reconcile(&refund).await;
     let waits = admin.get(&path).await.expect(200);
     assert_eq!(waits["problem"], "no_answer");
     assert_eq!(waits["problem_detail"], "no answer", "{waits}");
@@ -383,13 +383,13 @@ async fn the_refund_says_why_wechat_was_not_understood_until_it_is() {
     // A refusal has WeChat's code.
     desk.channel
         .knows([ChannelReply::No(RefusalKind::Rejected)]);
-    desk.pursue(&refund).await;
+    desk.reconcile(&refund).await;
     let refused = admin.get(&path).await.expect(200);
     assert_eq!(refused["problem"], "query_refused");
     assert_eq!(refused["problem_detail"], "REJECTED");
     desk.channel
         .knows([ChannelReply::Is(RefundStatus::Processing)]);
-    desk.pursue(&refund).await;
+    desk.reconcile(&refund).await;
     let understood = admin.get(&path).await.expect(200);
     assert!(understood["problem"].is_null(), "{understood}");
     assert!(understood.get("problem_detail").is_none(), "{understood}");

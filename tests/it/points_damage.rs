@@ -27,7 +27,7 @@ const PLAIN: Terms = Terms {
 
 async fn earns(house: &House, who: CustomerId, fen: i64, key: &str) -> i64 {
     let paid = house.pay(who, fen, key).await;
-    house.hear(&paid.notice).await;
+    house.deliver_callback(&paid.notice).await;
     house.earned(&paid).await
 }
 
@@ -200,11 +200,11 @@ async fn every_kind_of_damage_to_holds_and_debts_is_found_and_named() {
     let (li, wang) = (house.customer("li").await, house.customer("wang").await);
     // One with a hold and a refund on its way, and one whose hold repaid a debt when it was released.
     let paid = house.pay(li, 1_000, "a").await;
-    house.hear(&paid.notice).await;
+    house.deliver_callback(&paid.notice).await;
     house.hold(li, 4, 43_200).await.unwrap();
     house.ask_refund(&paid, 600, "r").await.unwrap();
     let paid = house.pay(wang, 1_000, "b").await;
-    house.hear(&paid.notice).await;
+    house.deliver_callback(&paid.notice).await;
     house.award(wang, 8, BusinessDay::NEVER).await;
     let lasting = house.hold(wang, 18, 43_200).await.unwrap();
     house.ask_refund(&paid, 1_000, "s").await.unwrap();
@@ -307,7 +307,7 @@ async fn every_kind_of_damage_to_decisions_is_found_and_named() {
     let house = House::open(9).await;
     let li = house.customer("li").await;
     let paid = house.pay(li, 1_000, "a").await;
-    house.hear(&paid.notice).await;
+    house.deliver_callback(&paid.notice).await;
     let order = paid.order.id.id();
     note(&house, order, Stage::PaymentCreate, Action::Allow, li).await;
     note(&house, order, Stage::PointsCredit, Action::Allow, li).await;

@@ -8,10 +8,10 @@ use zhangfang::{
     audit::Actor,
     idempotency::{Claim, IdempotencyKey},
     payments::{
-        self, AbnormalRefund, BankCard, Bill, BillKind, ChannelOrder, ChannelRefund, Notice,
-        NoticeError, NoticeHeaders, OneChannel, OurAccount, Outcome, PayParameters, PaymentChannel,
-        Payments, PrepayRequest, Redirected, Refund, RefundBy, RefundCall, RefundError, RefundRole,
-        RefundState, RefundStatus, RequestRefund,
+        self, AbnormalRefund, BankCard, Bill, BillKind, ChannelOrder, ChannelOutcome,
+        ChannelRefund, Notice, NoticeError, NoticeHeaders, OneChannel, OurAccount, PayParameters,
+        PaymentChannel, Payments, PrepayRequest, RedirectOutcome, Refund, RefundBy, RefundCall,
+        RefundError, RefundRole, RefundState, RefundStatus, RequestRefund,
     },
     primitives::{BusinessDay, Money, OrderNo, RefundNo, Secret, Timestamp},
 };
@@ -34,9 +34,9 @@ struct Saying {
 }
 
 impl Saying {
-    fn answer(&self, refund_no: RefundNo, status: RefundStatus) -> Outcome<ChannelRefund> {
+    fn answer(&self, refund_no: RefundNo, status: RefundStatus) -> ChannelOutcome<ChannelRefund> {
         let money = |fen| Money::parse(fen).unwrap();
-        Outcome::Done(ChannelRefund {
+        ChannelOutcome::Done(ChannelRefund {
             out_refund_no: refund_no.to_string(),
             out_trade_no: self.order.to_string(),
             wechat_refund_id: "50300000000000000000000000001".to_owned(),
@@ -61,11 +61,11 @@ impl PaymentChannel for Saying {
         self.rest.account()
     }
 
-    fn prepay(&self, request: PrepayRequest) -> BoxFuture<'_, Outcome<String>> {
+    fn prepay(&self, request: PrepayRequest) -> BoxFuture<'_, ChannelOutcome<String>> {
         self.rest.prepay(request)
     }
 
-    fn prepay_native(&self, request: PrepayRequest) -> BoxFuture<'_, Outcome<String>> {
+    fn prepay_native(&self, request: PrepayRequest) -> BoxFuture<'_, ChannelOutcome<String>> {
         self.rest.prepay_native(request)
     }
 
@@ -77,7 +77,7 @@ impl PaymentChannel for Saying {
         &'a self,
         order_no: OrderNo,
         sub_mchid: &'a str,
-    ) -> BoxFuture<'a, Outcome<ChannelOrder>> {
+    ) -> BoxFuture<'a, ChannelOutcome<ChannelOrder>> {
         self.rest.query(order_no, sub_mchid)
     }
 
@@ -85,16 +85,20 @@ impl PaymentChannel for Saying {
         &'a self,
         wechat_transaction_id: &'a str,
         sub_mchid: &'a str,
-    ) -> BoxFuture<'a, Outcome<ChannelOrder>> {
+    ) -> BoxFuture<'a, ChannelOutcome<ChannelOrder>> {
         self.rest
             .query_by_transaction(wechat_transaction_id, sub_mchid)
     }
 
-    fn close<'a>(&'a self, order_no: OrderNo, sub_mchid: &'a str) -> BoxFuture<'a, Outcome<()>> {
+    fn close<'a>(
+        &'a self,
+        order_no: OrderNo,
+        sub_mchid: &'a str,
+    ) -> BoxFuture<'a, ChannelOutcome<()>> {
         self.rest.close(order_no, sub_mchid)
     }
 
-    fn refund(&self, call: RefundCall) -> BoxFuture<'_, Outcome<ChannelRefund>> {
+    fn refund(&self, call: RefundCall) -> BoxFuture<'_, ChannelOutcome<ChannelRefund>> {
         Box::pin(async move { self.answer(call.refund_no, self.status) })
     }
 
@@ -102,11 +106,14 @@ impl PaymentChannel for Saying {
         &'a self,
         refund_no: RefundNo,
         _sub_mchid: &'a str,
-    ) -> BoxFuture<'a, Outcome<ChannelRefund>> {
+    ) -> BoxFuture<'a, ChannelOutcome<ChannelRefund>> {
         Box::pin(async move { self.answer(refund_no, self.status) })
     }
 
-    fn redirect_refund(&self, call: AbnormalRefund) -> BoxFuture<'_, Outcome<ChannelRefund>> {
+    fn redirect_refund(
+        &self,
+        call: AbnormalRefund,
+    ) -> BoxFuture<'_, ChannelOutcome<ChannelRefund>> {
         Box::pin(async move {
             if let Some(faster) = &self.overtaken_by {
                 let refund = call.refund_no.id();
@@ -115,12 +122,16 @@ impl PaymentChannel for Saying {
             if self.answers_redirects {
                 self.answer(call.refund_no, RefundStatus::Processing)
             } else {
-                Outcome::Unknown("nobody answers".to_owned())
+                ChannelOutcome::Unknown("nobody answers".to_owned())
             }
         })
     }
 
-    fn bill(&self, kind: BillKind, day: BusinessDay) -> BoxFuture<'_, Outcome<Option<Bill>>> {
+    fn bill(
+        &self,
+        kind: BillKind,
+        day: BusinessDay,
+    ) -> BoxFuture<'_, ChannelOutcome<Option<Bill>>> {
         self.rest.bill(kind, day)
     }
 
@@ -166,7 +177,7 @@ async fn refund(
     let order: OrderNo = order_no.parse().unwrap();
     let payments = through(app, order, refunded_fen, status, true);
     let key = IdempotencyKey::parse("r").unwrap();
-    let wish = RequestRefund {
+    let request = RequestRefund {
         tenant: app.tenant.id,
         order: order.id(),
         amount: None,
@@ -177,7 +188,7 @@ async fn refund(
         },
         claim: Claim::new(app.tenant.id, "operator:lin", "test", &key, &[]),
     };
-    let refund = payments::request_refund(&payments, wish).await.unwrap();
+    let refund = payments::request_refund(&payments, request).await.unwrap();
     (payments, refund)
 }
 
@@ -201,7 +212,7 @@ async fn an_answer_that_stays_wrong_is_told_once_and_books_nothing() {
     let open = app.admin().get("/api/v1/admin/exceptions?open=true").await;
     let open = open.expect(200);
     assert_eq!(open["items"].as_array().unwrap().len(), 1, "{open}");
-    assert_eq!(open["items"][0]["kind"], "wrong_answer");
+    assert_eq!(open["items"][0]["kind"], "answer_mismatch");
     assert_eq!(open["items"][0]["refund_no"], asked.no().to_string());
     app.finish().await;
 }
@@ -219,18 +230,21 @@ async fn an_abnormal_refund_is_sent_elsewhere_once_and_it_stands_there_by_whom()
     let wei = || Actor::new("operator:wei");
     let sent = payments::redirect_refund(&payments, tenant, asked.id, None, wei()).await;
     assert!(
-        matches!(&sent, Ok(Redirected::Sent(sent)) if sent.state == RefundState::Processing),
+        matches!(&sent, Ok(RedirectOutcome::Sent(sent)) if sent.state == RefundState::Processing),
         "{sent:?}"
     );
     let again = payments::redirect_refund(&payments, tenant, asked.id, None, wei()).await;
     assert!(matches!(again, Err(RefundError::NotAbnormal)), "{again:?}");
 
     let path = format!("/api/v1/admin/payments/{order_no}/history");
-    let story = app.admin().get(&path).await.expect(200);
-    let mut steps = story["timeline"].as_array().unwrap().iter();
+    let history = app.admin().get(&path).await.expect(200);
+    let mut steps = history["timeline"].as_array().unwrap().iter();
     let told = steps.any(|step| step["state"] == "processing" && step["who"] == "operator:wei");
-    assert!(told, "{story}");
-    assert_eq!(story["exceptions"][0]["kind"], "refund_abnormal", "{story}");
+    assert!(told, "{history}");
+    assert_eq!(
+        history["exceptions"][0]["kind"], "refund_abnormal",
+        "{history}"
+    );
     let seen = merchant
         .owner
         .get("/api/v1/merchant/refunds?state=processing")
@@ -254,7 +268,7 @@ async fn a_wrong_answer_to_a_refund_that_is_sent_elsewhere_is_not_called_a_refus
     let wei = Actor::new("operator:wei");
     let answer = payments::redirect_refund(&wrong, app.tenant.id, asked.id, None, wei).await;
     assert!(
-        matches!(answer, Err(RefundError::AnswerWrong("wrong_amount"))),
+        matches!(answer, Err(RefundError::AnswerMismatch("wrong_amount"))),
         "{answer:?}"
     );
     app.finish().await;
@@ -280,7 +294,7 @@ async fn a_refund_that_arrives_before_its_new_way_is_answered_is_told_as_it_stan
     let payments = overtaken.into_payments(&app);
     let wei = Actor::new("operator:wei");
     let sent = payments::redirect_refund(&payments, app.tenant.id, asked.id, None, wei).await;
-    let Ok(Redirected::Sent(told)) = sent else {
+    let Ok(RedirectOutcome::Sent(told)) = sent else {
         panic!("{sent:?}")
     };
     assert!(
@@ -325,21 +339,21 @@ async fn above_the_limit_two_people_say_where_an_abnormal_refund_goes() {
         })
     };
     let tenant = app.tenant.id;
-    let wish = |who: &'static str, card| {
+    let request = |who: &'static str, card| {
         payments::redirect_refund(&payments, tenant, asked.id, card, Actor::new(who))
     };
-    let waits = |answer: Result<Redirected, RefundError>| {
+    let waits = |answer: Result<RedirectOutcome, RefundError>| {
         assert!(
-            matches!(&answer, Ok(Redirected::AwaitsSecond(refund)) if refund.state == RefundState::Abnormal),
+            matches!(&answer, Ok(RedirectOutcome::AwaitsSecond(refund)) if refund.state == RefundState::Abnormal),
             "{answer:?}"
         );
     };
     // Nobody is two people, and a second person who wants something else is a first one.
-    waits(wish("operator:wei", card("6222020200112233")).await);
-    waits(wish("operator:wei", card("6222020200112233")).await);
-    waits(wish("operator:lin", card("6222020200119999")).await);
-    waits(wish("operator:lin", None).await);
-    waits(wish("operator:wei", card("6222020200112233")).await);
+    waits(request("operator:wei", card("6222020200112233")).await);
+    waits(request("operator:wei", card("6222020200112233")).await);
+    waits(request("operator:lin", card("6222020200119999")).await);
+    waits(request("operator:lin", None).await);
+    waits(request("operator:wei", card("6222020200112233")).await);
     let path = format!("/api/v1/admin/refunds/{}", asked.no());
     let shown = app.admin().get(&path).await.expect(200);
     assert_eq!(shown["redirect"]["to"], "ICBC_DEBIT …2233", "{shown}");
@@ -358,15 +372,15 @@ async fn above_the_limit_two_people_say_where_an_abnormal_refund_goes() {
     let lost =
         payments::redirect_refund(&silent, tenant, asked.id, card("6222020200112233"), lin).await;
     assert!(matches!(lost, Err(RefundError::ChannelUnknown)), "{lost:?}");
-    let sent = wish("operator:wei", card("6222020200112233")).await;
+    let sent = request("operator:wei", card("6222020200112233")).await;
     assert!(
-        matches!(&sent, Ok(Redirected::Sent(refund)) if refund.state == RefundState::Processing),
+        matches!(&sent, Ok(RedirectOutcome::Sent(refund)) if refund.state == RefundState::Processing),
         "{sent:?}"
     );
     let line =
         |who: &str, action: &str, to: &str| (who.to_owned(), action.to_owned(), to.to_owned());
     let (wei, lin) = ("operator:wei", "operator:lin");
-    let (wanted, went) = ("refund.redirect_asked", "refund.redirected");
+    let (wanted, went) = ("refund.redirect_requested", "refund.redirected");
     assert_eq!(
         redirect_lines(&app).await,
         [

@@ -9,9 +9,9 @@ use zhangfang::{
     audit::Actor,
     idempotency::{Claim, IdempotencyKey},
     payments::{
-        self, CloseBy, DecideRefund, LatePayment, NoticeHeaders, Order, OrderStateKind, Payments,
-        PointsShortfall, Refund, RefundBy, RefundError, RefundRole, RefundStateKind, RefundStatus,
-        RefusalKind, RequestRefund, Taken,
+        self, CloseBy, DecideRefund, HandledCallback, LatePayment, NoticeHeaders, Order,
+        OrderStateKind, Payments, PointsShortfall, Refund, RefundBy, RefundError, RefundRole,
+        RefundStateKind, RefundStatus, RefusalKind, RequestRefund,
     },
     points,
     primitives::{Clock as _, MockClock, Money, OrderId, OrderNo, SystemClock},
@@ -76,7 +76,7 @@ impl Desk {
         no.parse::<OrderNo>().unwrap().id()
     }
 
-    /// A payment of an order that had been given up.
+    /// A payment of an order that had been closed.
     pub(crate) async fn paid_late(&self, amount_fen: i64, key: &str) -> OrderId {
         let no = self
             .app
@@ -92,7 +92,7 @@ impl Desk {
         order
     }
 
-    pub(crate) fn wish(&self, order: OrderId, fen: Option<i64>, key: &str) -> RequestRefund {
+    pub(crate) fn request(&self, order: OrderId, fen: Option<i64>, key: &str) -> RequestRefund {
         self.wish_of("ops", order, fen, key)
     }
 
@@ -113,7 +113,7 @@ impl Desk {
     }
 
     pub(crate) async fn refund(&self, order: OrderId, fen: Option<i64>, key: &str) -> Refund {
-        payments::request_refund(&self.payments, self.wish(order, fen, key))
+        payments::request_refund(&self.payments, self.request(order, fen, key))
             .await
             .unwrap()
     }
@@ -140,7 +140,7 @@ impl Desk {
     }
 
     /// A job looks at the refund.
-    pub(crate) async fn pursue(&self, refund: &Refund) -> RefundStateKind {
+    pub(crate) async fn reconcile(&self, refund: &Refund) -> RefundStateKind {
         self.is_due(refund).await;
         let refund = payments::retry_refund(&self.payments, refund.id).await;
         refund.unwrap().state.kind()
@@ -161,7 +161,7 @@ impl Desk {
         refund: &Refund,
         status: RefundStatus,
         notice: &str,
-    ) -> Taken {
+    ) -> HandledCallback {
         let order = self.order(refund.order).await;
         let transaction = &order.state.payment().unwrap().wechat_transaction_id;
         self.channel
@@ -173,7 +173,7 @@ impl Desk {
             serial: None,
             signature_type: None,
         };
-        payments::take_notice(
+        payments::handle_callback(
             &self.payments,
             self.app.tenant.id,
             headers,
@@ -246,11 +246,11 @@ async fn refunds_asked_for_at_once_by_two_processes_never_exceed_what_was_paid()
             } else {
                 &other
             };
-            let (payments, wish) = (
+            let (payments, request) = (
                 payments.clone(),
-                desk.wish(order, Some(150), &format!("r{place}")),
+                desk.request(order, Some(150), &format!("r{place}")),
             );
-            tokio::spawn(async move { payments::request_refund(&payments, wish).await })
+            tokio::spawn(async move { payments::request_refund(&payments, request).await })
         })
         .collect();
     let mut made = Vec::new();
@@ -270,7 +270,7 @@ async fn refunds_asked_for_at_once_by_two_processes_never_exceed_what_was_paid()
     for refund in &made {
         desk.channel
             .knows([ChannelReply::Is(RefundStatus::Success)]);
-        assert_eq!(desk.pursue(refund).await, RefundStateKind::Succeeded);
+        assert_eq!(desk.reconcile(refund).await, RefundStateKind::Succeeded);
     }
     assert_eq!(desk.state(order).await, OrderStateKind::Refunded);
     assert_eq!(desk.has(order).await, (0, 0, 0));
@@ -294,18 +294,18 @@ async fn a_refund_without_an_answer_is_told_again_under_its_number_until_it_arri
     assert_eq!(refund.state.kind(), RefundStateKind::Accepted);
     assert!(refund.attempts.unsure);
     assert_eq!(desk.has(order).await, (10, 6, 0));
-    assert_eq!(desk.pursue(&refund).await, RefundStateKind::Accepted);
-    assert_eq!(desk.pursue(&refund).await, RefundStateKind::Processing);
+    assert_eq!(desk.reconcile(&refund).await, RefundStateKind::Accepted);
+    assert_eq!(desk.reconcile(&refund).await, RefundStateKind::Processing);
     desk.channel.knows([
         ChannelReply::Nothing,
         ChannelReply::Is(RefundStatus::Abnormal),
         ChannelReply::Is(RefundStatus::Processing),
         ChannelReply::Is(RefundStatus::Success),
     ]);
-    assert_eq!(desk.pursue(&refund).await, RefundStateKind::Processing);
-    assert_eq!(desk.pursue(&refund).await, RefundStateKind::Abnormal);
-    assert_eq!(desk.pursue(&refund).await, RefundStateKind::Processing);
-    assert_eq!(desk.pursue(&refund).await, RefundStateKind::Succeeded);
+    assert_eq!(desk.reconcile(&refund).await, RefundStateKind::Processing);
+    assert_eq!(desk.reconcile(&refund).await, RefundStateKind::Abnormal);
+    assert_eq!(desk.reconcile(&refund).await, RefundStateKind::Processing);
+    assert_eq!(desk.reconcile(&refund).await, RefundStateKind::Succeeded);
     assert_eq!(desk.state(order).await, OrderStateKind::PartlyRefunded);
     assert_eq!(desk.has(order).await, (4, 0, 0));
     assert_eq!(desk.exceptions().await, ["refund_abnormal"]);
@@ -320,8 +320,8 @@ async fn nobody_tells_wechat_of_a_refund_while_somebody_may_be_at_it() {
     let desk = Desk::at(TestApp::on_clock(Arc::clone(&clock), None).await).await;
     let order = desk.paid(1_000, "k").await;
     desk.channel.answers([ChannelReply::Hangs]);
-    let (payments, wish) = (desk.payments.clone(), desk.wish(order, Some(600), "r"));
-    let first = tokio::spawn(async move { payments::request_refund(&payments, wish).await });
+    let (payments, request) = (desk.payments.clone(), desk.request(order, Some(600), "r"));
+    let first = tokio::spawn(async move { payments::request_refund(&payments, request).await });
     eventually("the first calls", || async {
         (desk.channel.refund_calls() == 1).then_some(())
     })
@@ -378,7 +378,7 @@ async fn a_refund_that_wechat_refuses_and_does_not_know_gives_back_money_and_poi
     ]);
     let refund = desk.refund(order, None, "r").await;
     // The first attempt got no answer and may still arrive: that WeChat does not have it yet proves nothing.
-    assert_eq!(desk.pursue(&refund).await, RefundStateKind::Accepted);
+    assert_eq!(desk.reconcile(&refund).await, RefundStateKind::Accepted);
     let known = payments::find_refund(desk.app.db(), refund.id).await;
     let attempts = known.unwrap().unwrap().attempts;
     assert_eq!(attempts.problem.as_deref(), Some("absent_once"));
@@ -389,7 +389,7 @@ async fn a_refund_that_wechat_refuses_and_does_not_know_gives_back_money_and_poi
     assert_eq!(asked.unwrap().state.kind(), RefundStateKind::Accepted);
     assert_eq!(desk.channel.refund_calls(), 2);
     assert_eq!(desk.order(order).await.refundable(), Money::ZERO);
-    assert_eq!(desk.pursue(&refund).await, RefundStateKind::Failed);
+    assert_eq!(desk.reconcile(&refund).await, RefundStateKind::Failed);
     assert_eq!(desk.has(order).await, (10, 0, 0));
     assert_eq!(desk.order(order).await.refundable(), Money::constant(1_000));
     assert_eq!(desk.exceptions().await, ["refund_refused"]);
@@ -401,7 +401,7 @@ async fn a_refund_that_wechat_refuses_and_does_not_know_gives_back_money_and_poi
     desk.channel
         .knows([ChannelReply::Is(RefundStatus::Success)]);
     let refund = desk.refund(order, None, "r2").await;
-    assert_eq!(desk.pursue(&refund).await, RefundStateKind::Succeeded);
+    assert_eq!(desk.reconcile(&refund).await, RefundStateKind::Succeeded);
     desk.app.finish().await;
 }
 
@@ -441,12 +441,12 @@ async fn what_two_attempts_hear_at_one_moment_counts_once() {
     let known = payments::find_refund(desk.app.db(), refund.id).await;
     let attempts = known.unwrap().unwrap().attempts;
     assert_eq!(attempts.problem.as_deref(), Some("absent_once"));
-    assert_eq!(desk.pursue(&refund).await, RefundStateKind::Failed);
+    assert_eq!(desk.reconcile(&refund).await, RefundStateKind::Failed);
     desk.app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refusal_that_another_attempt_has_overtaken_undoes_nothing() {
+async fn a_refusal_that_another_attempt_has_superseded_undoes_nothing() {
     let desk = Desk::open().await;
     let order = desk.paid(1_000, "k").await;
     desk.channel.answers([
@@ -462,13 +462,13 @@ async fn a_refusal_that_another_attempt_has_overtaken_undoes_nothing() {
         (desk.channel.queries() == 1).then_some(())
     })
     .await;
-    assert_eq!(desk.pursue(&refund).await, RefundStateKind::Processing);
+    assert_eq!(desk.reconcile(&refund).await, RefundStateKind::Processing);
     desk.channel.knows([ChannelReply::No(RefusalKind::Absent)]);
     desk.channel.open();
     slow.await.unwrap().unwrap();
     desk.channel
         .knows([ChannelReply::Is(RefundStatus::Success)]);
-    assert_eq!(desk.pursue(&refund).await, RefundStateKind::Succeeded);
+    assert_eq!(desk.reconcile(&refund).await, RefundStateKind::Succeeded);
     assert!(desk.exceptions().await.is_empty());
     desk.app.finish().await;
 }
@@ -487,9 +487,9 @@ async fn a_call_whose_process_died_may_arrive_whichever_call_it_was() {
     desk.app
         .execute("UPDATE refunds SET calls = calls + 1")
         .await;
-    assert_eq!(desk.pursue(&refund).await, RefundStateKind::Accepted);
+    assert_eq!(desk.reconcile(&refund).await, RefundStateKind::Accepted);
     assert_eq!(desk.order(order).await.refundable(), Money::ZERO);
-    assert_eq!(desk.pursue(&refund).await, RefundStateKind::Failed);
+    assert_eq!(desk.reconcile(&refund).await, RefundStateKind::Failed);
     desk.app.finish().await;
 }
 
@@ -504,7 +504,7 @@ async fn who_comes_to_a_refund_after_his_claim_does_not_call() {
     desk.is_due(&refund).await;
     let next = payments::claim_refunds(&desk.payments).await.unwrap();
     assert_ne!(slow, next);
-    let late = payments::pursue_refund(&desk.payments, slow[0]).await;
+    let late = payments::reconcile_refund(&desk.payments, slow[0]).await;
     assert_eq!(late.unwrap().state.kind(), RefundStateKind::Accepted);
     assert_eq!(desk.channel.refund_calls(), 1);
     // Nor while the call of another is on its way, however long that one had waited for its turn.
@@ -512,7 +512,7 @@ async fn who_comes_to_a_refund_after_his_claim_does_not_call() {
         .answers([ChannelReply::No(RefusalKind::Rejected)]);
     desk.channel.shut();
     let payments = desk.payments.clone();
-    let calling = tokio::spawn(async move { payments::pursue_refund(&payments, next[0]).await });
+    let calling = tokio::spawn(async move { payments::reconcile_refund(&payments, next[0]).await });
     eventually("the call is on its way", || async {
         (desk.channel.queries() == 1).then_some(())
     })
@@ -551,7 +551,7 @@ async fn an_answer_of_before_does_not_undo_what_a_callback_has_said_since() {
     let taken = desk
         .called_back(&refund, RefundStatus::Abnormal, "n1")
         .await;
-    assert_eq!(taken, Taken::Refund);
+    assert_eq!(taken, HandledCallback::Refund);
     desk.channel
         .knows([ChannelReply::Is(RefundStatus::Processing)]);
     desk.channel.open();
@@ -569,41 +569,41 @@ async fn wechat_may_repeat_itself_but_what_cannot_follow_is_for_a_person() {
     let success = RefundStatus::Success;
     assert_eq!(
         desk.called_back(&refund, success, "n1").await,
-        Taken::Refund
+        HandledCallback::Refund
     );
     let posted = desk.has(order).await;
     assert_eq!(posted, (6, 0, 0));
     for notice in ["n1", "n2"] {
         let taken = desk.called_back(&refund, success, notice).await;
-        assert_eq!(taken, Taken::Duplicate);
+        assert_eq!(taken, HandledCallback::Duplicate);
     }
     let late = desk.called_back(&refund, RefundStatus::Processing, "n3");
-    assert_eq!(late.await, Taken::Duplicate);
+    assert_eq!(late.await, HandledCallback::Duplicate);
 
     // What was said on the way may come after the end: it is kept, and nothing else.
     let stale = desk.called_back(&refund, RefundStatus::Abnormal, "n3a");
-    assert_eq!(stale.await, Taken::Duplicate);
+    assert_eq!(stale.await, HandledCallback::Duplicate);
     assert!(desk.exceptions().await.is_empty());
 
     let closed = desk.refund(order, Some(200), "r2").await;
     let taken = desk.called_back(&closed, RefundStatus::Closed, "n4").await;
-    assert_eq!(taken, Taken::Refund);
+    assert_eq!(taken, HandledCallback::Refund);
     for (status, notice) in [
         (RefundStatus::Abnormal, "n4a"),
         (RefundStatus::Processing, "n4b"),
     ] {
         let stale = desk.called_back(&closed, status, notice);
-        assert_eq!(stale.await, Taken::Duplicate);
+        assert_eq!(stale.await, HandledCallback::Duplicate);
     }
-    let contradiction = Taken::Rejected("refund_contradiction");
+    let contradiction = HandledCallback::Rejected("refund_contradiction");
     // It was paid after all: from now on that much less is left to refund, and the points are gone with it.
     let taken = desk.called_back(&closed, success, "n5").await;
-    assert_eq!(taken, Taken::Refund);
+    assert_eq!(taken, HandledCallback::Refund);
     assert_eq!(desk.order(order).await.refundable(), Money::constant(400));
     let posted = desk.has(order).await;
     assert_eq!(posted, (4, 0, 0));
     let again = desk.called_back(&closed, success, "n5a").await;
-    assert_eq!(again, Taken::Duplicate);
+    assert_eq!(again, HandledCallback::Duplicate);
     for _ in 0..2 {
         let taken = desk.called_back(&refund, RefundStatus::Closed, "n6").await;
         assert_eq!(taken, contradiction);
@@ -613,7 +613,7 @@ async fn wechat_may_repeat_itself_but_what_cannot_follow_is_for_a_person() {
     let alarms = "SELECT COUNT(*) FROM callback_alarms WHERE reason = 'refund_contradiction'";
     assert_eq!(desk.app.count(alarms).await, 2);
 
-    // WeChat takes a refund that was believed to have failed: nobody may overlook that.
+    // WeChat takes a refund that was called failed here: nobody may overlook that.
     desk.channel
         .answers([ChannelReply::No(RefusalKind::Rejected)]);
     desk.channel.knows([ChannelReply::No(RefusalKind::Absent)]);
@@ -622,13 +622,13 @@ async fn wechat_may_repeat_itself_but_what_cannot_follow_is_for_a_person() {
     let taken = desk
         .called_back(&failed, RefundStatus::Processing, "n7")
         .await;
-    assert_eq!(taken, Taken::Refund);
+    assert_eq!(taken, HandledCallback::Refund);
     assert_eq!(desk.order(order).await.refundable(), Money::ZERO);
     assert_eq!(desk.has(order).await, posted, "it has not arrived");
     let taken = desk.called_back(&failed, RefundStatus::Closed, "n8").await;
-    assert_eq!(taken, Taken::Duplicate, "that is what it is here");
+    assert_eq!(taken, HandledCallback::Duplicate, "that is what it is here");
     let taken = desk.called_back(&failed, success, "n9").await;
-    assert_eq!(taken, Taken::Refund);
+    assert_eq!(taken, HandledCallback::Refund);
     assert_eq!(desk.state(order).await, OrderStateKind::Refunded);
     assert_eq!(desk.has(order).await, (0, 0, 0));
     desk.app.finish().await;
@@ -651,10 +651,10 @@ async fn an_answer_that_does_not_fit_is_told_once_and_asked_about_ever_more_rare
         let known = known.unwrap().unwrap();
         assert_eq!(known.attempts.problem.as_deref(), Some("wrong_amount"));
         due.push(known.attempts.next_at.unwrap().seconds() - desk.app.app.now().seconds());
-        desk.pursue(&refund).await;
+        desk.reconcile(&refund).await;
     }
     assert!(due[0] < due[1] && due[1] < due[2], "{due:?}");
-    assert_eq!(desk.exceptions().await, ["wrong_answer"]);
+    assert_eq!(desk.exceptions().await, ["answer_mismatch"]);
     assert_eq!(desk.state(order).await, OrderStateKind::Refunded);
     desk.app.finish().await;
 }
@@ -683,7 +683,7 @@ async fn points_that_were_spent_become_a_debt_that_the_next_payment_repays() {
     desk.paid(200, "k4").await;
     assert_eq!(desk.has(last).await, (5, 5, 3));
     desk.channel.knows([ChannelReply::Is(RefundStatus::Closed)]);
-    assert_eq!(desk.pursue(&undone).await, RefundStateKind::Closed);
+    assert_eq!(desk.reconcile(&undone).await, RefundStateKind::Closed);
     assert_eq!(desk.has(last).await, (2, 0, 0));
     desk.app.finish().await;
 }
@@ -702,7 +702,7 @@ async fn a_payment_that_settles_beside_a_refund_with_a_shortfall_is_credited() {
         let (refund, _) = tokio::join!(desk.refund(order, None, &key), pay);
         desk.channel
             .knows([ChannelReply::Is(RefundStatus::Success)]);
-        desk.pursue(&refund).await;
+        desk.reconcile(&refund).await;
     }
     let failed = "SELECT COUNT(*) FROM callback_events WHERE outcome = 5";
     assert_eq!(desk.app.count(failed).await, 0);
@@ -717,7 +717,7 @@ async fn by_policy_a_shortfall_of_points_is_owed_or_the_refund_is_refused() {
         .await;
     let order = desk.paid(1_000, "k").await;
     desk.spend(order, 4).await;
-    let refused = payments::request_refund(&desk.payments, desk.wish(order, None, "r1")).await;
+    let refused = payments::request_refund(&desk.payments, desk.request(order, None, "r1")).await;
     assert!(
         matches!(refused, Err(RefundError::PointsSpent { .. })),
         "{refused:?}"
@@ -777,7 +777,7 @@ async fn a_late_payment_goes_back_at_once_or_counts_after_all() {
     assert!(again.unwrap().is_empty(), "what is claimed is left alone");
     desk.channel
         .answers([ChannelReply::Is(RefundStatus::Success)]);
-    let refund = payments::pursue_refund(&desk.payments, due[0]).await;
+    let refund = payments::reconcile_refund(&desk.payments, due[0]).await;
     let refund = refund.unwrap();
     assert!(refund.late);
     assert_eq!(refund.state.kind(), RefundStateKind::Succeeded);

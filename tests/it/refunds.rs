@@ -462,7 +462,10 @@ async fn waits_of(app: &TestApp) -> Vec<(i64, Option<String>)> {
         .map(|(detail,)| {
             let detail: Value = serde_json::from_str(&detail).unwrap();
             let amount = detail["amount_fen"].as_i64().unwrap();
-            (amount, detail["waits"].as_str().map(str::to_owned))
+            (
+                amount,
+                detail["approval_reason"].as_str().map(str::to_owned),
+            )
         })
         .collect()
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use wechat_pay_simulator::{Payment, openid_for};
 use zhangfang::{
     auth::OperatorRole,
-    payments::{self, CloseBy, NoticeHeaders, Taken},
+    payments::{self, CloseBy, HandledCallback, NoticeHeaders},
     primitives::{Clock as _, DecisionId, OrderId, OrderNo, ReviewId, SystemClock, TenantId},
 };
 
@@ -244,7 +244,7 @@ async fn whoever_comes_from_an_unknown_network_answers_first() {
         "risk_verification_required",
     );
     let challenge = told["challenge"].as_str().unwrap().to_owned();
-    // What the caller writes about where they are is not believed.
+    // What the caller writes about where they are is not trusted.
     let headers = [
         ("idempotency-key", "k".to_owned()),
         ("content-type", "application/json".to_owned()),
@@ -357,7 +357,7 @@ async fn what_cannot_be_settled_is_not_credited_whatever_risk_says() {
     let app = &desk.app;
     let no = app.create(&desk.customer, &desk.code, 1_000, "k").await;
     let order = desk.order(order_of(&no)).await;
-    let hear = async |tenant: TenantId, body| {
+    let deliver_callback = async |tenant: TenantId, body| {
         let headers = NoticeHeaders {
             timestamp: None,
             nonce: None,
@@ -365,7 +365,7 @@ async fn what_cannot_be_settled_is_not_credited_whatever_risk_says() {
             serial: None,
             signature_type: None,
         };
-        payments::take_notice(&desk.payments, tenant, headers, body)
+        payments::handle_callback(&desk.payments, tenant, headers, body)
             .await
             .unwrap()
     };
@@ -380,32 +380,34 @@ async fn what_cannot_be_settled_is_not_credited_whatever_risk_says() {
     };
     // To another tenant; and of an order that nobody made.
     assert_eq!(
-        hear(elsewhere, notice(&order, "t1")).await,
-        Taken::Rejected("unknown_order")
+        deliver_callback(elsewhere, notice(&order, "t1")).await,
+        HandledCallback::Rejected("unknown_order")
     );
     let unknown = payments::Order {
         id: OrderId::new(app.db().new_id(order.id.lane())),
         ..order.clone()
     };
     assert_eq!(
-        hear(here, notice(&unknown, "t2")).await,
-        Taken::Rejected("unknown_order")
+        deliver_callback(here, notice(&unknown, "t2")).await,
+        HandledCallback::Rejected("unknown_order")
     );
     let credits = "SELECT COUNT(*) FROM risk_decisions WHERE stage = 3";
     assert_eq!(app.count(credits).await, 0);
     assert_eq!(points(&desk.customer).await, [0, 0, 0]);
     // Of many at once one settles; a second payment of the same order is an alarm.
-    let heard = (0..8).map(|_| hear(here, notice(&order, "t3")));
+    let heard = (0..8).map(|_| deliver_callback(here, notice(&order, "t3")));
     let heard = futures_util::future::join_all(heard).await;
-    let settled = heard.iter().filter(|taken| **taken == Taken::Settled);
+    let settled = heard
+        .iter()
+        .filter(|taken| **taken == HandledCallback::Settled);
     assert_eq!(settled.count(), 1, "{heard:?}");
     assert_eq!(
-        hear(here, notice(&order, "t4")).await,
-        Taken::Rejected("paid_twice")
+        deliver_callback(here, notice(&order, "t4")).await,
+        HandledCallback::Rejected("paid_twice")
     );
     assert_eq!(app.count(credits).await, 1);
     assert_eq!(points(&desk.customer).await, [10, 10, 0]);
-    // One that had been given up goes back, and earns nothing.
+    // One that had been closed goes back, and earns nothing.
     let no = app.create(&desk.customer, &desk.code, 1_000, "late").await;
     let closed = payments::close_payment(&desk.payments, here, order_of(&no), CloseBy::Customer);
     closed.await.unwrap();

@@ -99,12 +99,12 @@ async fn payments_and_refunds_are_found_by_number_time_and_amount() {
         }
     }
 
-    let wish = json!({ "amount_fen": 500, "reason": "缺货" });
+    let request = json!({ "amount_fen": 500, "reason": "缺货" });
     let path = format!("{own}/{}/refunds", orders[1]);
     let made = merchant
         .owner
         .keyed("r")
-        .post(&path, &wish)
+        .post(&path, &request)
         .await
         .expect(201);
     let refund = text(&made["refund_no"]);
@@ -116,12 +116,12 @@ async fn payments_and_refunds_are_found_by_number_time_and_amount() {
     .await;
     let number = text(&told["wechat_refund_id"]);
     // Another one, of which none of it is true.
-    let wish = json!({ "amount_fen": 600, "reason": "缺货" });
+    let request = json!({ "amount_fen": 600, "reason": "缺货" });
     let path = format!("{own}/{}/refunds", orders[2]);
     let later = merchant
         .owner
         .keyed("r2")
-        .post(&path, &wish)
+        .post(&path, &request)
         .await
         .expect(201);
     let path = format!("{refunds}/{}", text(&later["refund_no"]));

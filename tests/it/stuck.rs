@@ -46,7 +46,7 @@ impl Desk {
         no.parse::<OrderNo>().unwrap().id()
     }
 
-    /// An order of a clock that WeChat does not believe: it is made all the same.
+    /// An order of a clock that WeChat does not accept: it is made all the same.
     async fn order_off(&self, key: &str) -> OrderId {
         let orders = || async {
             let ids: Vec<OrderId> = sqlx::query_scalar("SELECT id FROM payment_orders")
@@ -87,8 +87,10 @@ impl Desk {
     /// Why nothing was learnt of an order that is watched.
     async fn problem(&self, order: OrderId) -> Option<String> {
         let (db, tenant) = (self.app.db(), self.app.tenant.id);
-        let story = payments::order_story(db, tenant, order, &[]).await.unwrap();
-        story.unwrap().next_query.unwrap().problem
+        let history = payments::order_history(db, tenant, order, &[])
+            .await
+            .unwrap();
+        history.unwrap().next_query.unwrap().problem
     }
 
     async fn close(&self, order: OrderId) -> Result<OrderStateKind, PaymentError> {
@@ -182,7 +184,7 @@ async fn an_operators_word_does_only_for_what_is_over_and_was_told_of() {
 
 /// Its time is over, and WeChat has only just begun to say nothing of it: it may be paid.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_order_that_is_over_is_closed_unheard_only_once_people_were_told() {
+async fn an_expired_order_is_closed_unconfirmed_only_once_people_were_told() {
     let desk = Desk::open().await;
     let order = desk.order("k").await;
     desk.channel.refuses_orders(Some(RefusalKind::Rejected));

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use wechat_pay_simulator::{Fault, Payment};
-use zhangfang::payments::{claim_watches, pursue_order};
+use zhangfang::payments::{claim_watches, reconcile_order};
 
 use crate::{
     harness::{Merchant, TestApp, eventually},
@@ -27,8 +27,8 @@ async fn suspend(app: &TestApp, merchant: &Merchant) {
 async fn why_it_ended(app: &TestApp, order_no: &str) -> Value {
     zhangfang::jobs::drain(app.db()).await.unwrap();
     let path = format!("/api/v1/admin/payments/{order_no}/history");
-    let story = app.admin().get(&path).await.expect(200);
-    story["timeline"].as_array().unwrap().last().unwrap()["why"].clone()
+    let history = app.admin().get(&path).await.expect(200);
+    history["timeline"].as_array().unwrap().last().unwrap()["why"].clone()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -86,7 +86,7 @@ async fn a_suspended_merchants_open_orders_are_closed_and_only_the_tenant_gives_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_order_that_nobody_hurried_is_closed_when_its_watch_comes_round() {
+async fn an_order_that_was_not_expedited_is_closed_when_its_watch_is_due() {
     let app = TestApp::without_jobs().await;
     let merchant = app.merchant("茶里巷", "1900000174").await;
     let li = app.customer("li").await;
@@ -99,7 +99,7 @@ async fn an_order_that_nobody_hurried_is_closed_when_its_watch_comes_round() {
     app.execute("DELETE FROM order_watches").await;
     app.execute("INSERT INTO order_watches (order_id, tenant_id, due_at, queries) SELECT id, tenant_id, NOW(6) - INTERVAL 1 DAY, 0 FROM payment_orders WHERE state IN (1, 2)")
         .await;
-    // Nobody gets a ticket for it meanwhile.
+    // Nobody gets a prepay id for it meanwhile.
     let body = json!({ "code": merchant.code, "amount_fen": 1_000 });
     li.keyed("k")
         .post("/api/v1/customer/payments", &body)
@@ -107,7 +107,7 @@ async fn an_order_that_nobody_hurried_is_closed_when_its_watch_comes_round() {
         .refused(409, "merchant_not_active");
     let payments = app.app.payments();
     for watch in claim_watches(payments).await.unwrap() {
-        pursue_order(payments, watch).await.unwrap();
+        reconcile_order(payments, watch).await.unwrap();
     }
     assert_eq!(why_it_ended(&app, &order_no).await, "merchant_suspended");
     app.finish().await;

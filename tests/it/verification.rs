@@ -134,7 +134,7 @@ async fn refund_books() -> Desk {
     let refund = payments::refunds_of(desk.app.db(), late).await.unwrap();
     desk.channel
         .answers([ChannelReply::Is(RefundStatus::Success)]);
-    desk.pursue(&refund[0]).await;
+    desk.reconcile(&refund[0]).await;
     desk.app
         .set_policy(|terms| terms.late_payment = LatePayment::Reopen)
         .await;

@@ -10,7 +10,7 @@ use wechat_pay_simulator::{
 use zhangfang::{
     config::{WechatFiles, WechatMode, WechatPublicKey, WechatSettings},
     payments::{
-        BillKind, BillLines, ChannelOrder, NoticeBody, NoticeError, NoticeHeaders, Outcome,
+        BillKind, BillLines, ChannelOrder, ChannelOutcome, NoticeBody, NoticeError, NoticeHeaders,
         PaymentChannel as _, PrepayRequest, RefusalKind,
     },
     primitives::{
@@ -63,7 +63,7 @@ fn read(channel: &WechatChannel, callback: &SignedCallback) -> Result<NoticeBody
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn certificates_are_learnt_from_wechat_and_then_a_payment_is_believed() {
+async fn certificates_are_fetched_from_wechat_and_then_a_payment_is_verified() {
     let simulator = Simulator::start(SimulatorSettings {
         faults: Faults {
             callback_key: CallbackKey::Certificate,
@@ -84,13 +84,13 @@ async fn certificates_are_learnt_from_wechat_and_then_a_payment_is_believed() {
     let channel = accounts.account(TenantId(1));
     let absent = || channel.query(order_no, sub_mchid);
 
-    // Nothing can be believed yet.
+    // Nothing can be verified yet.
     let before = absent().await;
-    assert!(matches!(before, Outcome::Unknown(_)), "{before:?}");
+    assert!(matches!(before, ChannelOutcome::Unknown(_)), "{before:?}");
     accounts.refresh().await;
     let after = absent().await;
     assert!(
-        matches!(after, Outcome::Done(ChannelOrder::Absent)),
+        matches!(after, ChannelOutcome::Done(ChannelOrder::Absent)),
         "{after:?}"
     );
 
@@ -106,11 +106,11 @@ async fn certificates_are_learnt_from_wechat_and_then_a_payment_is_believed() {
             profit_sharing: false,
         })
         .await;
-    assert!(matches!(ticket, Outcome::Done(_)), "{ticket:?}");
+    assert!(matches!(ticket, ChannelOutcome::Done(_)), "{ticket:?}");
     let number = order_no.to_string();
     simulator.pay(&number, Payment::silent()).await.unwrap();
     let paid = channel.query(order_no, sub_mchid).await;
-    let Outcome::Done(ChannelOrder::Paid { notice, refunded }) = paid else {
+    let ChannelOutcome::Done(ChannelOrder::Paid { notice, refunded }) = paid else {
         panic!("{paid:?}")
     };
     assert_eq!((notice.amount.get(), refunded), (1280, false));
@@ -118,7 +118,7 @@ async fn certificates_are_learnt_from_wechat_and_then_a_payment_is_believed() {
         .query_by_transaction(&notice.wechat_transaction_id, sub_mchid)
         .await;
     assert!(
-        matches!(by_id, Outcome::Done(ChannelOrder::Paid { .. })),
+        matches!(by_id, ChannelOutcome::Done(ChannelOrder::Paid { .. })),
         "{by_id:?}"
     );
     let callback = simulator.callback_for(&number).unwrap();
@@ -186,11 +186,11 @@ async fn a_merchant_without_certificates_and_odd_answers_are_lived_with() {
     let channel = accounts.account(TenantId(1));
     let order_no = number(7);
     let ticket = channel.prepay(request(order_no, "茶")).await;
-    assert!(matches!(ticket, Outcome::Done(_)), "{ticket:?}");
+    assert!(matches!(ticket, ChannelOutcome::Done(_)), "{ticket:?}");
     // An order that nobody has paid has an amount all the same.
     let open = channel.query(order_no, SUB_MCHID).await;
     assert!(
-        matches!(open, Outcome::Done(ChannelOrder::NotPaid(_))),
+        matches!(open, ChannelOutcome::Done(ChannelOrder::NotPaid(_))),
         "{open:?}"
     );
     // Another amount under the same number, in either of WeChat's words: refused, for good.
@@ -206,7 +206,7 @@ async fn a_merchant_without_certificates_and_odd_answers_are_lived_with() {
         };
         let refused = channel.prepay(dearer).await;
         assert!(
-            matches!(&refused, Outcome::Refused(no) if matches!(no.kind, RefusalKind::Rejected | RefusalKind::Conflict)),
+            matches!(&refused, ChannelOutcome::Refused(no) if matches!(no.kind, RefusalKind::Rejected | RefusalKind::Conflict)),
             "{refused:?}"
         );
     }
@@ -214,7 +214,7 @@ async fn a_merchant_without_certificates_and_odd_answers_are_lived_with() {
     simulator.set_paying(&order_no.to_string(), true).unwrap();
     let busy = channel.close(order_no, SUB_MCHID).await;
     assert!(
-        matches!(&busy, Outcome::Refused(no) if no.kind == RefusalKind::RateLimited),
+        matches!(&busy, ChannelOutcome::Refused(no) if no.kind == RefusalKind::RateLimited),
         "{busy:?}"
     );
     simulator.set_faults(Faults {
@@ -222,10 +222,10 @@ async fn a_merchant_without_certificates_and_odd_answers_are_lived_with() {
         ..Faults::default()
     });
     let busy = channel.close(order_no, SUB_MCHID).await;
-    assert!(matches!(busy, Outcome::Unknown(_)), "{busy:?}");
+    assert!(matches!(busy, ChannelOutcome::Unknown(_)), "{busy:?}");
     let open = channel.query(order_no, SUB_MCHID).await;
     assert!(
-        matches!(open, Outcome::Done(ChannelOrder::NotPaid(_))),
+        matches!(open, ChannelOutcome::Done(ChannelOrder::NotPaid(_))),
         "{open:?}"
     );
     simulator.stop().await;
@@ -250,13 +250,13 @@ async fn a_bill_with_strange_names_coupons_and_other_peoples_refunds_is_read_to_
     for (place, (name, coupon)) in names.iter().zip(coupons).enumerate() {
         let order_no = number(u64::try_from(place).unwrap());
         let ticket = channel.prepay(request(order_no, name)).await;
-        assert!(matches!(ticket, Outcome::Done(_)), "{ticket:?}");
+        assert!(matches!(ticket, ChannelOutcome::Done(_)), "{ticket:?}");
         let mut how = Payment::silent();
         how.coupon = coupon;
         simulator.pay(&order_no.to_string(), how).await.unwrap();
         let paid = channel.query(order_no, SUB_MCHID).await;
         assert!(
-            matches!(&paid, Outcome::Done(ChannelOrder::Paid { notice, .. }) if notice.amount.get() == 1280),
+            matches!(&paid, ChannelOutcome::Done(ChannelOrder::Paid { notice, .. }) if notice.amount.get() == 1280),
             "{paid:?}"
         );
         let refund = simulator.refund_elsewhere(RefundElsewhere {
@@ -268,7 +268,7 @@ async fn a_bill_with_strange_names_coupons_and_other_peoples_refunds_is_read_to_
     }
     let day = SystemClock.now().business_day();
     let bill = channel.bill(BillKind::Trade, day).await;
-    let Outcome::Done(Some(bill)) = bill else {
+    let ChannelOutcome::Done(Some(bill)) = bill else {
         panic!("{bill:?}")
     };
     let content = bill.content.unwrap();

@@ -43,7 +43,7 @@ impl Counter {
         refund
     }
 
-    fn wish(&self, who: &str, refund: &Refund, key: &str) -> WithdrawRefund {
+    fn request(&self, who: &str, refund: &Refund, key: &str) -> WithdrawRefund {
         WithdrawRefund {
             tenant: self.desk.app.tenant.id,
             refund: refund.id,
@@ -56,7 +56,7 @@ impl Counter {
     }
 
     async fn withdraw(&self, who: &str, refund: &Refund, key: &str) -> Result<Refund, RefundError> {
-        payments::withdraw_refund(&self.desk.payments, self.wish(who, refund, key)).await
+        payments::withdraw_refund(&self.desk.payments, self.request(who, refund, key)).await
     }
 
     /// As long as a call can live, and more.
@@ -104,7 +104,7 @@ async fn a_refund_that_is_refused_again_and_again_is_told_of_once_and_can_be_wit
         );
         desk.channel.answers([NOT_ENOUGH]);
         counter.clock.advance_seconds(30);
-        assert_eq!(desk.pursue(&refund).await, RefundStateKind::Accepted);
+        assert_eq!(desk.reconcile(&refund).await, RefundStateKind::Accepted);
     }
     assert_eq!(
         counter.exceptions().await,
@@ -112,7 +112,10 @@ async fn a_refund_that_is_refused_again_and_again_is_told_of_once_and_can_be_wit
     );
     // The last attempt was a moment ago: WeChat may still take it.
     let early = counter.withdraw("lin", &refund, "w0").await;
-    assert!(matches!(early, Err(RefundError::BeingTold)), "{early:?}");
+    assert!(
+        matches!(early, Err(RefundError::CallInProgress)),
+        "{early:?}"
+    );
     assert_eq!(desk.channel.queries(), 0);
     counter.wait();
     // A query without an answer, or one that is refused, proves nothing.
@@ -141,7 +144,7 @@ async fn a_refund_that_is_refused_again_and_again_is_told_of_once_and_can_be_wit
     let other = counter.withdraw("wang", &refund, "w2").await;
     assert_eq!(kind_of(&other), RefundStateKind::Withdrawn);
     let calls = desk.channel.refund_calls();
-    assert_eq!(desk.pursue(&refund).await, RefundStateKind::Withdrawn);
+    assert_eq!(desk.reconcile(&refund).await, RefundStateKind::Withdrawn);
     counter.clock.advance_seconds(7_200);
     assert!(
         payments::claim_refunds(&desk.payments)
@@ -155,7 +158,7 @@ async fn a_refund_that_is_refused_again_and_again_is_told_of_once_and_can_be_wit
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_of_which_nothing_was_learnt_may_land_for_ten_minutes() {
+async fn an_unanswered_call_may_arrive_for_ten_minutes() {
     let counter = Counter::open().await;
     let desk = &counter.desk;
     let order = desk.paid(1_000, "k").await;
@@ -171,7 +174,10 @@ async fn a_call_of_which_nothing_was_learnt_may_land_for_ten_minutes() {
         let early = counter
             .withdraw("lin", refund, &format!("early-{}", refund.no()))
             .await;
-        assert!(matches!(early, Err(RefundError::BeingTold)), "{early:?}");
+        assert!(
+            matches!(early, Err(RefundError::CallInProgress)),
+            "{early:?}"
+        );
     }
     assert_eq!(desk.channel.queries(), 0);
     counter.clock.advance_seconds(540);
@@ -217,8 +223,8 @@ async fn a_large_refund_is_withdrawn_by_two() {
     counter.wait();
     let asked = counter.withdraw("lin", &refund, "w1").await.unwrap();
     assert_eq!(asked.state.kind(), RefundStateKind::Accepted);
-    let wish = asked.progress.withdrawal.clone().unwrap();
-    assert_eq!(wish.by.as_str(), "lin");
+    let request = asked.progress.withdrawal.clone().unwrap();
+    assert_eq!(request.by.as_str(), "lin");
     assert_eq!(desk.channel.queries(), 0, "nobody was asked yet");
     // The same word again, and the same person by another key: still one person.
     let again = counter.withdraw("lin", &refund, "w1").await.unwrap();
@@ -227,7 +233,7 @@ async fn a_large_refund_is_withdrawn_by_two() {
     assert!(matches!(same, Err(RefundError::SamePerson)), "{same:?}");
     // It is tried on meanwhile, which changes nothing about the wish.
     desk.channel.answers([NOT_ENOUGH]);
-    assert_eq!(desk.pursue(&refund).await, RefundStateKind::Accepted);
+    assert_eq!(desk.reconcile(&refund).await, RefundStateKind::Accepted);
     counter.wait();
     desk.channel.knows([ABSENT]);
     let done = counter.withdraw("wang", &refund, "w3").await.unwrap();
@@ -235,7 +241,7 @@ async fn a_large_refund_is_withdrawn_by_two() {
     assert_eq!(done.progress.withdrawal, None);
     assert_eq!(
         counter.audited().await,
-        ["refund.withdrawal_asked", "refund.withdrawn"]
+        ["refund.withdrawal_requested", "refund.withdrawn"]
     );
     // One that WeChat takes after all has nobody who wants it withdrawn.
     let order = desk.paid(1_000, "k2").await;
@@ -243,7 +249,7 @@ async fn a_large_refund_is_withdrawn_by_two() {
     desk.channel.answers([NOT_ENOUGH]);
     let refund = desk.decide(&refund, true, "d2").await;
     counter.withdraw("lin", &refund, "w4").await.unwrap();
-    assert_eq!(desk.pursue(&refund).await, RefundStateKind::Processing);
+    assert_eq!(desk.reconcile(&refund).await, RefundStateKind::Processing);
     let now = payments::find_refund(desk.app.db(), refund.id).await;
     assert_eq!(now.unwrap().unwrap().progress.withdrawal, None);
     let late = counter.withdraw("wang", &refund, "w5").await;
@@ -267,7 +273,7 @@ async fn what_wechat_has_is_not_withdrawn_and_is_noted() {
         .channel
         .knows([ChannelReply::Is(RefundStatus::Success)]);
     assert_eq!(
-        counter.desk.pursue(&refund).await,
+        counter.desk.reconcile(&refund).await,
         RefundStateKind::Succeeded
     );
     assert!(counter.audited().await.is_empty());
@@ -282,8 +288,8 @@ async fn begun(
     key: &str,
 ) -> tokio::task::JoinHandle<Result<Refund, RefundError>> {
     let before = counter.desk.channel.queries();
-    let (payments, wish) = (payments.clone(), counter.wish("lin", refund, key));
-    let task = tokio::spawn(async move { payments::withdraw_refund(&payments, wish).await });
+    let (payments, request) = (payments.clone(), counter.request("lin", refund, key));
+    let task = tokio::spawn(async move { payments::withdraw_refund(&payments, request).await });
     eventually("the query waits", || async {
         (counter.desk.channel.queries() > before).then_some(())
     })
@@ -301,12 +307,15 @@ async fn an_attempt_that_begins_after_the_query_stops_a_withdrawal() {
     let task = begun(&counter, &desk.payments, &refund, "w").await;
     // Refused again; but nobody knew that when it was sent.
     desk.channel.answers([NOT_ENOUGH]);
-    assert_eq!(desk.pursue(&refund).await, RefundStateKind::Accepted);
+    assert_eq!(desk.reconcile(&refund).await, RefundStateKind::Accepted);
     desk.channel.knows([ABSENT]);
     desk.channel.open();
     let answer = task.await.unwrap();
-    assert!(matches!(answer, Err(RefundError::BeingTold)), "{answer:?}");
-    assert_eq!(desk.pursue(&refund).await, RefundStateKind::Processing);
+    assert!(
+        matches!(answer, Err(RefundError::CallInProgress)),
+        "{answer:?}"
+    );
+    assert_eq!(desk.reconcile(&refund).await, RefundStateKind::Processing);
     counter.desk.app.finish().await;
 }
 
@@ -445,13 +454,16 @@ async fn operators_withdraw_over_http_and_see_who_wants_it() {
         .keyed("w1")
         .post(&path("withdraw"), &why)
         .await;
-    assert_eq!(noted.expect(200)["withdrawal_asked_by"], "operator:lin");
+    assert_eq!(noted.expect(200)["withdrawal_requested_by"], "operator:lin");
     let list = app
         .admin()
         .get("/api/v1/admin/refunds?state=accepted")
         .await;
     let listed = &list.expect(200)["items"][0];
-    assert_eq!(listed["withdrawal_asked_by"], "operator:lin", "{listed}");
+    assert_eq!(
+        listed["withdrawal_requested_by"], "operator:lin",
+        "{listed}"
+    );
     assert_eq!(listed["problem"], "not_enough");
     let same = app
         .operator("lin")
@@ -467,7 +479,7 @@ async fn operators_withdraw_over_http_and_see_who_wants_it() {
             .post(&path("withdraw"), &why)
             .await;
         if answer.status == 409 {
-            assert_eq!(answer.expect(409)["code"], "refund_being_told");
+            assert_eq!(answer.expect(409)["code"], "refund_call_in_progress");
             return None;
         }
         Some(answer.expect(200))

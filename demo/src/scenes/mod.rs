@@ -12,14 +12,14 @@ use serde_json::{Value, json};
 
 use super::{
     checks::Check,
-    patience::Gave,
+    patience::ApiError,
     payment::Scene,
     service::{LoginAs, Person},
 };
 
 /// One scene, told.
 #[derive(Debug, Serialize)]
-pub(super) struct SceneTold {
+pub(super) struct SceneReport {
     pub(super) title: &'static str,
     /// What happened, a line each.
     pub(super) lines: Vec<String>,
@@ -34,7 +34,7 @@ const ABROAD: &str = "198.51.100.23";
 const HASTY: usize = 11;
 const FEN: i64 = 1_280;
 
-impl SceneTold {
+impl SceneReport {
     fn new(title: &'static str) -> Self {
         Self {
             title,
@@ -53,12 +53,12 @@ impl SceneTold {
 }
 
 /// Plays every scene. What goes wrong in one is its check that fails.
-pub(super) async fn play(scene: Scene<'_>) -> (Vec<SceneTold>, Vec<Check>) {
+pub(super) async fn play(scene: Scene<'_>) -> (Vec<SceneReport>, Vec<Check>) {
     let stage = match Stage::set(scene).await {
         Ok(stage) => stage,
-        Err(gave) => {
+        Err(error) => {
             let what = "what risk and points do can be shown";
-            return (Vec::new(), vec![Check::new(what, false, gave.to_string())]);
+            return (Vec::new(), vec![Check::new(what, false, error.to_string())]);
         }
     };
     let played = [
@@ -75,12 +75,12 @@ pub(super) async fn play(scene: Scene<'_>) -> (Vec<SceneTold>, Vec<Check>) {
     ];
     let mut checks = Vec::new();
     let told = played.into_iter().map(|(title, played)| {
-        let mut told = played.unwrap_or_else(|gave| {
-            let mut told = SceneTold::new(title);
+        let mut told = played.unwrap_or_else(|error| {
+            let mut told = SceneReport::new(title);
             told.must(
                 "every scene of risk and points was played",
                 false,
-                format!("{title}: {gave}"),
+                format!("{title}: {error}"),
             );
             told
         });
@@ -101,8 +101,8 @@ struct Stage<'a> {
 }
 
 impl<'a> Stage<'a> {
-    async fn set(scene: Scene<'a>) -> Result<Self, Gave> {
-        let rules: Result<Value, Gave> = scene
+    async fn set(scene: Scene<'a>) -> Result<Self, ApiError> {
+        let rules: Result<Value, ApiError> = scene
             .service
             .get(&scene.operators.admin, &["admin", "risk", "rules"], &[])
             .await;
@@ -117,7 +117,7 @@ impl<'a> Stage<'a> {
             .iter()
             .find(|counter| counter.amount_fen.is_none());
         let counter =
-            open.ok_or_else(|| Gave::Strange("no code with an open amount".to_owned()))?;
+            open.ok_or_else(|| ApiError::Strange("no code with an open amount".to_owned()))?;
         Ok(Self {
             scene,
             rules: rules.collect(),
@@ -142,7 +142,7 @@ impl<'a> Stage<'a> {
         path: &[&str],
         (key, from): (Option<&str>, Option<&str>),
         body: Value,
-    ) -> Result<Value, Gave> {
+    ) -> Result<Value, ApiError> {
         let service = self.scene.service;
         let mut request = service.request(Method::POST, path).json(&body);
         if let Some(key) = key {
@@ -160,7 +160,7 @@ impl<'a> Stage<'a> {
         customer: &Person,
         key: &str,
         from: Option<&str>,
-    ) -> Result<Value, Gave> {
+    ) -> Result<Value, ApiError> {
         let key = format!("{}-{key}", self.scene.run);
         let body = json!({ "code": self.code, "amount_fen": FEN });
         self.send(
@@ -172,7 +172,7 @@ impl<'a> Stage<'a> {
         .await
     }
 
-    async fn close(&self, customer: &Person, order: &Value) -> Result<(), Gave> {
+    async fn close(&self, customer: &Person, order: &Value) -> Result<(), ApiError> {
         let number = order["order_no"].as_str().unwrap_or_default();
         self.scene.service.close(customer, number).await.map(|_| ())
     }
@@ -181,8 +181,8 @@ impl<'a> Stage<'a> {
         self.rules.iter().any(|known| known == rule)
     }
 
-    async fn hasty(&self) -> Result<SceneTold, Gave> {
-        let mut told = SceneTold::new("too many payments in a minute");
+    async fn hasty(&self) -> Result<SceneReport, ApiError> {
+        let mut told = SceneReport::new("too many payments in a minute");
         if !self.has(rule::HASTY) {
             told.line(format!(
                 "left out: the service has no live rule {}",
@@ -198,8 +198,8 @@ impl<'a> Stage<'a> {
                 .await
             {
                 Ok(order) => made.push(order),
-                Err(gave) if gave.is("risk_blocked") => stopped = Some(number),
-                Err(gave) => return Err(gave),
+                Err(error) if error.is("risk_blocked") => stopped = Some(number),
+                Err(error) => return Err(error),
             }
         }
         for order in &made {
@@ -223,8 +223,8 @@ impl<'a> Stage<'a> {
         Ok(told)
     }
 
-    async fn abroad(&self) -> Result<SceneTold, Gave> {
-        let mut told = SceneTold::new("from another network");
+    async fn abroad(&self) -> Result<SceneReport, ApiError> {
+        let mut told = SceneReport::new("from another network");
         if !self.has(rule::NETWORK) {
             told.line(format!(
                 "left out: the service has no live rule {}",
@@ -237,12 +237,12 @@ impl<'a> Stage<'a> {
         self.close(&customer, &first).await?;
         told.line(format!("a customer pays from {AT_HOME}, as ever"));
         let asked = match self.create(&customer, "abroad", Some(ABROAD)).await {
-            Err(Gave::Refused {
+            Err(ApiError::Refused {
                 code,
                 challenge: Some(challenge),
                 ..
             }) if code == "risk_verification_required" => challenge,
-            Err(gave) => return Err(gave),
+            Err(error) => return Err(error),
             Ok(_) => {
                 told.line(format!(
                     "and from {ABROAD}: nobody asks. Does the service trust 127.0.0.1 as a proxy?"
@@ -263,7 +263,7 @@ impl<'a> Stage<'a> {
         let refused = self.send(&customer, &answer, (None, None), wrong).await;
         told.line(match &refused {
             Ok(_) => "somebody else's wx.login answers it".to_owned(),
-            Err(gave) => format!("somebody else's wx.login does not: {gave}"),
+            Err(error) => format!("somebody else's wx.login does not: {error}"),
         });
         let right = json!({ "code": self.login_code("traveller") });
         self.send(&customer, &answer, (None, None), right).await?;
@@ -279,7 +279,7 @@ impl<'a> Stage<'a> {
     }
 
     /// Pays, and waits until the service knows.
-    async fn pay(&self, customer: &Person, key: &str) -> Result<String, Gave> {
+    async fn pay(&self, customer: &Person, key: &str) -> Result<String, ApiError> {
         self.pay_partly(customer, key, None).await
     }
 
@@ -289,7 +289,7 @@ impl<'a> Stage<'a> {
         customer: &Person,
         key: &str,
         coupon_fen: Option<i64>,
-    ) -> Result<String, Gave> {
+    ) -> Result<String, ApiError> {
         let order = self.create(customer, key, None).await?;
         let number = order["order_no"].as_str().unwrap_or_default().to_owned();
         let package = order["wechat_pay"]["package"].as_str().unwrap_or_default();
@@ -310,18 +310,18 @@ impl<'a> Stage<'a> {
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        Err(Gave::Up(format!("{number} was not settled")))
+        Err(ApiError::Up(format!("{number} was not settled")))
     }
 
-    async fn balance(&self, customer: &Person) -> Result<Value, Gave> {
+    async fn balance(&self, customer: &Person) -> Result<Value, ApiError> {
         self.scene
             .service
             .get(customer, &["customer", "points"], &[])
             .await
     }
 
-    async fn own_merchant(&self) -> Result<SceneTold, Gave> {
-        let mut told = SceneTold::new("a merchant that pays itself");
+    async fn own_merchant(&self) -> Result<SceneReport, ApiError> {
+        let mut told = SceneReport::new("a merchant that pays itself");
         if !self.has(rule::OWN_MERCHANT) {
             told.line(format!(
                 "left out: the service has no live rule {}",
@@ -337,7 +337,7 @@ impl<'a> Stage<'a> {
             .find(|counter| counter.code == self.code);
         let merchant = counter.map_or(0, |counter| counter.merchant);
         let Some(owner) = self.scene.tenant.merchants[merchant].owner.as_customer() else {
-            return Err(Gave::Strange(
+            return Err(ApiError::Strange(
                 "a merchant without an owner who logs in".to_owned(),
             ));
         };
@@ -382,7 +382,7 @@ impl<'a> Stage<'a> {
         Ok(told)
     }
 
-    async fn review_of(&self, order_no: &str) -> Result<String, Gave> {
+    async fn review_of(&self, order_no: &str) -> Result<String, ApiError> {
         let query = [("state", "open"), ("limit", "100")];
         let admin = &self.scene.operators.admin;
         let page: Value = self
@@ -396,11 +396,11 @@ impl<'a> Stage<'a> {
             .find(|review| review["order_no"] == json!(order_no));
         let id = of_order.and_then(|review| review["id"].as_str());
         id.map(str::to_owned)
-            .ok_or_else(|| Gave::Strange(format!("{order_no} is not in the queue of reviews")))
+            .ok_or_else(|| ApiError::Strange(format!("{order_no} is not in the queue of reviews")))
     }
 
-    async fn points(&self) -> Result<SceneTold, Gave> {
-        let mut told = SceneTold::new("points that are awarded, held, spent and expired");
+    async fn points(&self) -> Result<SceneReport, ApiError> {
+        let mut told = SceneReport::new("points that are awarded, held, spent and expired");
         let customer = self.somebody("collector");
         let me: Value = self
             .scene
@@ -447,11 +447,11 @@ impl<'a> Stage<'a> {
     /// What goes first is spent first, and the nightly expiry takes nothing before its day.
     async fn spend(
         &self,
-        mut told: SceneTold,
+        mut told: SceneReport,
         customer: &Person,
         id: &str,
         (once, done): (bool, bool),
-    ) -> Result<SceneTold, Gave> {
+    ) -> Result<SceneReport, ApiError> {
         let back_end = &self.scene.operators.service;
         let reference = format!("{}-hold", self.scene.run);
         let hold = json!({ "customer_id": id, "points": 30, "reference": reference, "reason": "购物车抵扣" });

@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{FEN, SceneTold, Stage};
-use crate::{answer::Refund, patience::Gave};
+use super::{FEN, SceneReport, Stage};
+use crate::{answer::Refund, patience::ApiError};
 
 /// A refund can be withdrawn when the last call is old enough, and the service calls at growing intervals.
 const WITHDRAW_MAX: Duration = Duration::from_mins(3);
 
 impl Stage<'_> {
     /// The order is what counts, whoever pays it.
-    pub(super) async fn coupon(&self) -> Result<SceneTold, Gave> {
+    pub(super) async fn coupon(&self) -> Result<SceneReport, ApiError> {
         const COUPON_FEN: i64 = 300;
-        let mut told = SceneTold::new("a coupon");
+        let mut told = SceneReport::new("a coupon");
         let (plain, thrifty) = (self.somebody("plain"), self.somebody("thrifty"));
         self.pay(&plain, "plain").await?;
         self.pay_partly(&thrifty, "coupon", Some(COUPON_FEN))
@@ -37,9 +37,9 @@ impl Stage<'_> {
     }
 
     /// Somebody gives money back on WeChat's merchant platform, and nobody tells the service.
-    pub(super) async fn elsewhere(&self) -> Result<SceneTold, Gave> {
+    pub(super) async fn elsewhere(&self) -> Result<SceneReport, ApiError> {
         const BACK_FEN: i64 = 480;
-        let mut told = SceneTold::new("a refund that was made elsewhere");
+        let mut told = SceneReport::new("a refund that was made elsewhere");
         let customer = self.somebody("elsewhere");
         let order_no = self.pay(&customer, "elsewhere").await?;
         let number = format!("{}-elsewhere", self.scene.run);
@@ -83,8 +83,8 @@ impl Stage<'_> {
     }
 
     /// The merchant has no money at WeChat, and in the end an operator takes the refund back.
-    pub(super) async fn withdrawn(&self) -> Result<SceneTold, Gave> {
-        let mut told = SceneTold::new("a refund that is withdrawn");
+    pub(super) async fn withdrawn(&self) -> Result<SceneReport, ApiError> {
+        let mut told = SceneReport::new("a refund that is withdrawn");
         let customer = self.somebody("withdrawn");
         let order_no = self.pay(&customer, "withdrawn").await?;
         let merchant = self.number_at_wechat().await?;
@@ -111,9 +111,9 @@ impl Stage<'_> {
 
     async fn refuse_and_withdraw(
         &self,
-        told: &mut SceneTold,
+        told: &mut SceneReport,
         order_no: &str,
-    ) -> Result<Refund, Gave> {
+    ) -> Result<Refund, ApiError> {
         let (service, admin) = (self.scene.service, &self.scene.operators.admin);
         let key = format!("{}-withdrawn", self.scene.run);
         let asked = (FEN, "顾客退货");
@@ -134,17 +134,19 @@ impl Stage<'_> {
                 .await;
             match answer {
                 // Told a moment ago, or being told.
-                Err(gave) if gave.is("refund_being_told") && begun.elapsed() < WITHDRAW_MAX => {
+                Err(error)
+                    if error.is("refund_call_in_progress") && begun.elapsed() < WITHDRAW_MAX =>
+                {
                     tokio::time::sleep(Duration::from_millis(500)).await;
                 }
-                Err(gave) => return Err(gave),
+                Err(error) => return Err(error),
                 Ok(_) => return service.refund(admin, &refund.number).await,
             }
         }
     }
 
     /// Of the merchant whose code is scanned here.
-    async fn number_at_wechat(&self) -> Result<String, Gave> {
+    async fn number_at_wechat(&self) -> Result<String, ApiError> {
         let admin = &self.scene.operators.admin;
         let query = [("state", "approved"), ("limit", "100")];
         let path = ["admin", "merchants"];
@@ -155,6 +157,6 @@ impl Stage<'_> {
             .find(|merchant| merchant["id"] == self.merchant_id);
         let number =
             merchant.and_then(|merchant| merchant["sub_mchid"].as_str().map(str::to_owned));
-        number.ok_or_else(|| Gave::Strange("a merchant without a number at WeChat".to_owned()))
+        number.ok_or_else(|| ApiError::Strange("a merchant without a number at WeChat".to_owned()))
     }
 }

@@ -8,7 +8,7 @@ use crate::{payments::StoredCallback, primitives::Timestamp};
 pub(in crate::http) struct CallbackItem {
     #[schema(example = "019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
     id: String,
-    /// `settled`, `refund`, `rejected`, `ignored`, `failed`, `not_believed` or `duplicate`.
+    /// `settled`, `refund`, `rejected`, `ignored`, `failed`, `unverified` or `duplicate`.
     #[schema(example = "settled")]
     outcome: &'static str,
     /// Why it was not taken: a stable word.

@@ -46,7 +46,7 @@ impl From<Alarm> for CallbackAlarm {
     }
 }
 
-/// Callbacks that were soundly signed and still wrong, newest first
+/// Callbacks that were authentic but mismatched, newest first
 ///
 /// Nothing was credited for them: someone must look.
 #[utoipa::path(

@@ -10,7 +10,7 @@ use crate::{
         openapi::Problems,
         problem::Problem,
     },
-    payments::{self, DecideReview, ReviewWord, ToldReview},
+    payments::{self, DecideReview, ReviewCommand, ReviewView},
     primitives::ReviewId,
 };
 
@@ -24,14 +24,14 @@ use crate::{
     tag = "admin",
     security(("access_token" = [])),
     params(("id" = String, Path)),
-    responses((status = 200, description = "Claimed", body = ToldReview), Problems),
+    responses((status = 200, description = "Claimed", body = ReviewView), Problems),
 )]
 pub(in crate::http) async fn claim(
     State(app): State<App>,
     auth: Auth<Operator>,
     Path(id): Path<ReviewId>,
-) -> Result<Json<ToldReview>, Problem> {
-    say(&app, &auth, id, ReviewWord::Claim).await
+) -> Result<Json<ReviewView>, Problem> {
+    say(&app, &auth, id, ReviewCommand::Claim).await
 }
 
 /// Give a claimed review back
@@ -44,30 +44,30 @@ pub(in crate::http) async fn claim(
     tag = "admin",
     security(("access_token" = [])),
     params(("id" = String, Path)),
-    responses((status = 200, description = "Given back", body = ToldReview), Problems),
+    responses((status = 200, description = "Given back", body = ReviewView), Problems),
 )]
 pub(in crate::http) async fn unclaim(
     State(app): State<App>,
     auth: Auth<Operator>,
     Path(id): Path<ReviewId>,
-) -> Result<Json<ToldReview>, Problem> {
-    say(&app, &auth, id, ReviewWord::Unclaim).await
+) -> Result<Json<ReviewView>, Problem> {
+    say(&app, &auth, id, ReviewCommand::Unclaim).await
 }
 
 async fn say(
     app: &App,
     auth: &Auth<Operator>,
     id: ReviewId,
-    word: ReviewWord,
-) -> Result<Json<ToldReview>, Problem> {
+    command: ReviewCommand,
+) -> Result<Json<ReviewView>, Problem> {
     let operator = auth.may(Permission::DecideReviews)?;
     let decision = DecideReview {
         tenant: operator.tenant,
         id,
-        word,
+        command,
         by: auth.principal().actor(),
         claim: None,
     };
     let review = payments::decide_review(app.payments(), decision).await?;
-    Ok(Json(ToldReview::at(&review, app.db().now())))
+    Ok(Json(ReviewView::at(&review, app.db().now())))
 }

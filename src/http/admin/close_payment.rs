@@ -11,11 +11,11 @@ use crate::{
         openapi::Problems,
         problem::Problem,
     },
-    payments::{self, CloseBy, OrderView, ToldPayment},
+    payments::{self, CloseBy, OrderWithMerchant, PaymentView},
     primitives::OrderNo,
 };
 
-/// Give up an unpaid payment
+/// Close an unpaid payment
 ///
 /// WeChat is asked first: a payment that was made after all is settled and stays, and `state` says so. Makes nothing and needs no key: doing it again changes nothing.
 ///
@@ -28,17 +28,20 @@ use crate::{
     tag = "admin",
     security(("access_token" = [])),
     params(("order_no" = String, Path)),
-    responses((status = 200, description = "The payment as it stands now", body = ToldPayment), Problems),
+    responses((status = 200, description = "The payment as it stands now", body = PaymentView), Problems),
 )]
 pub(in crate::http) async fn close_payment(
     State(app): State<App>,
     auth: Auth<Operator>,
     Path(order_no): Path<OrderNo>,
-) -> Result<Json<ToldPayment>, Problem> {
+) -> Result<Json<PaymentView>, Problem> {
     let operator = auth.may(Permission::ClosePayments)?;
     let known = get_order(&app, operator, order_no).await?;
     let by = CloseBy::Operator(auth.principal().actor());
     let (tenant, id) = (operator.tenant, known.order.id);
     let order = payments::close_payment(app.payments(), tenant, id, by).await?;
-    Ok(Json(ToldPayment::from(&OrderView { order, ..known })))
+    Ok(Json(PaymentView::from(&OrderWithMerchant {
+        order,
+        ..known
+    })))
 }

@@ -11,7 +11,7 @@ use crate::{
         openapi::Problems,
         problem::Problem,
     },
-    payments::{self, OrderView, ToldPayment},
+    payments::{self, OrderWithMerchant, PaymentView},
     primitives::OrderNo,
 };
 
@@ -26,15 +26,19 @@ use crate::{
     tag = "admin",
     security(("access_token" = [])),
     params(("order_no" = String, Path)),
-    responses((status = 200, description = "The payment as WeChat knows it", body = ToldPayment), Problems),
+    responses((status = 200, description = "The payment as WeChat knows it", body = PaymentView), Problems),
 )]
 pub(in crate::http) async fn confirm_payment(
     State(app): State<App>,
     auth: Auth<Operator>,
     Path(order_no): Path<OrderNo>,
-) -> Result<Json<ToldPayment>, Problem> {
+) -> Result<Json<PaymentView>, Problem> {
     let operator = auth.may(Permission::ClosePayments)?;
     let known = get_order(&app, operator, order_no).await?;
-    let order = payments::confirm_again(app.payments(), operator.tenant, known.order.id).await?;
-    Ok(Json(ToldPayment::from(&OrderView { order, ..known })))
+    let order =
+        payments::confirm_for_operator(app.payments(), operator.tenant, known.order.id).await?;
+    Ok(Json(PaymentView::from(&OrderWithMerchant {
+        order,
+        ..known
+    })))
 }

@@ -124,7 +124,7 @@ pub(in crate::http) async fn suspend(
     let answer = decide(&app, &auth, id, &request, decision).await?;
     merchants::forget_codes(app.db(), app.cache(), id).await?;
     let tenant = auth.caller().tenant;
-    payments::hurry_open_orders(app.payments(), tenant, id).await?;
+    payments::expedite_open_orders(app.payments(), tenant, id).await?;
     Ok(answer)
 }
 

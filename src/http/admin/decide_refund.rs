@@ -9,9 +9,9 @@ use crate::{
         extract::{Auth, Keyed, Operator, Path, needs},
         openapi::Problems,
         problem::Problem,
-        refund_wish::{ApproveRefundRequest, RejectRefundRequest},
+        refund_request::{ApproveRefundRequest, RejectRefundRequest},
     },
-    payments::{self, DecideRefund, ToldRefund},
+    payments::{self, DecideRefund, RefundView},
     primitives::RefundNo,
 };
 
@@ -26,14 +26,14 @@ use crate::{
     security(("access_token" = [])),
     params(("refund_no" = String, Path), ("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters")),
     request_body = ApproveRefundRequest,
-    responses((status = 200, description = "Agreed to, now or before with this key", body = ToldRefund), Problems),
+    responses((status = 200, description = "Agreed to, now or before with this key", body = RefundView), Problems),
 )]
 pub(in crate::http) async fn approve(
     State(app): State<App>,
     auth: Auth<Operator, needs::DecideRefunds>,
     Path(refund_no): Path<RefundNo>,
     request: Keyed<ApproveRefundRequest>,
-) -> Result<Json<ToldRefund>, Problem> {
+) -> Result<Json<RefundView>, Problem> {
     decide(
         &app,
         &auth,
@@ -55,14 +55,14 @@ pub(in crate::http) async fn approve(
     security(("access_token" = [])),
     params(("refund_no" = String, Path), ("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters")),
     request_body = RejectRefundRequest,
-    responses((status = 200, description = "Rejected, now or before with this key", body = ToldRefund), Problems),
+    responses((status = 200, description = "Rejected, now or before with this key", body = RefundView), Problems),
 )]
 pub(in crate::http) async fn reject(
     State(app): State<App>,
     auth: Auth<Operator, needs::DecideRefunds>,
     Path(refund_no): Path<RefundNo>,
     request: Keyed<RejectRefundRequest>,
-) -> Result<Json<ToldRefund>, Problem> {
+) -> Result<Json<RefundView>, Problem> {
     decide(
         &app,
         &auth,
@@ -79,7 +79,7 @@ async fn decide<T>(
     refund_no: RefundNo,
     request: &Keyed<T>,
     (agree, note): (bool, String),
-) -> Result<Json<ToldRefund>, Problem> {
+) -> Result<Json<RefundView>, Problem> {
     let operator = auth.caller();
     let decision = DecideRefund {
         tenant: operator.tenant,
@@ -90,5 +90,5 @@ async fn decide<T>(
         claim: request.claim(auth.principal()),
     };
     let refund = payments::decide_refund(app.payments(), decision).await?;
-    Ok(Json(ToldRefund::from(&refund)))
+    Ok(Json(RefundView::from(&refund)))
 }

@@ -10,7 +10,7 @@ use crate::{
         openapi::Problems,
         problem::Problem,
     },
-    payments::{self, DecideReview, ReviewWord, ToldReview},
+    payments::{self, DecideReview, ReviewCommand, ReviewView},
     primitives::ReviewId,
 };
 
@@ -42,16 +42,16 @@ pub(in crate::http) struct RejectReviewRequest {
     security(("access_token" = [])),
     params(("id" = String, Path), ("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters")),
     request_body = ApproveReviewRequest,
-    responses((status = 200, description = "Approved, now or before with this key", body = ToldReview), Problems),
+    responses((status = 200, description = "Approved, now or before with this key", body = ReviewView), Problems),
 )]
 pub(in crate::http) async fn approve(
     State(app): State<App>,
     auth: Auth<Operator, needs::DecideReviews>,
     Path(id): Path<ReviewId>,
     request: Keyed<ApproveReviewRequest>,
-) -> Result<Json<ToldReview>, Problem> {
-    let word = ReviewWord::Approve(request.body.note.clone());
-    decide(&app, &auth, id, &request, word).await
+) -> Result<Json<ReviewView>, Problem> {
+    let command = ReviewCommand::Approve(request.body.note.clone());
+    decide(&app, &auth, id, &request, command).await
 }
 
 /// Void the points
@@ -65,16 +65,16 @@ pub(in crate::http) async fn approve(
     security(("access_token" = [])),
     params(("id" = String, Path), ("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters")),
     request_body = RejectReviewRequest,
-    responses((status = 200, description = "Rejected, now or before with this key", body = ToldReview), Problems),
+    responses((status = 200, description = "Rejected, now or before with this key", body = ReviewView), Problems),
 )]
 pub(in crate::http) async fn reject(
     State(app): State<App>,
     auth: Auth<Operator, needs::DecideReviews>,
     Path(id): Path<ReviewId>,
     request: Keyed<RejectReviewRequest>,
-) -> Result<Json<ToldReview>, Problem> {
-    let word = ReviewWord::Reject(request.body.note.clone());
-    decide(&app, &auth, id, &request, word).await
+) -> Result<Json<ReviewView>, Problem> {
+    let command = ReviewCommand::Reject(request.body.note.clone());
+    decide(&app, &auth, id, &request, command).await
 }
 
 async fn decide<T>(
@@ -82,16 +82,16 @@ async fn decide<T>(
     auth: &Auth<Operator, needs::DecideReviews>,
     id: ReviewId,
     request: &Keyed<T>,
-    word: ReviewWord,
-) -> Result<Json<ToldReview>, Problem> {
+    command: ReviewCommand,
+) -> Result<Json<ReviewView>, Problem> {
     let operator = auth.caller();
     let decision = DecideReview {
         tenant: operator.tenant,
         id,
-        word,
+        command,
         by: auth.principal().actor(),
         claim: Some(request.claim(auth.principal())),
     };
     let review = payments::decide_review(app.payments(), decision).await?;
-    Ok(Json(ToldReview::at(&review, app.db().now())))
+    Ok(Json(ReviewView::at(&review, app.db().now())))
 }

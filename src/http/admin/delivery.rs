@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::{
-    deliveries::{About, Delivery, DeliveryKind, DeliveryState},
+    deliveries::{Delivery, DeliveryKind, DeliveryState, DeliverySubject},
     http::last_usable::last_usable_on,
     primitives::{CustomerId, Money, OrderNo, RefundNo, Timestamp},
 };
@@ -70,8 +70,8 @@ impl From<Delivery> for DeliveryItem {
             refund_no: delivery.about.refund().map(Into::into),
             amount_fen: delivery.about.amount().map(Money::get),
             expiring: match delivery.about {
-                About::Order { .. } => None,
-                About::Expiry {
+                DeliverySubject::Order { .. } => None,
+                DeliverySubject::Expiry {
                     customer,
                     on,
                     points,

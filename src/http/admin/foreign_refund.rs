@@ -11,7 +11,7 @@ use crate::{
         openapi::Problems,
         problem::Problem,
     },
-    payments::{self, NoteForeignRefund, ToldRefund},
+    payments::{self, NoteForeignRefund, RefundView},
     primitives::OrderNo,
 };
 
@@ -32,7 +32,7 @@ pub(in crate::http) struct ForeignRefundRequest {
 ///
 /// Somebody refunded this payment on WeChat's merchant platform or in another system, and no notice came. WeChat is asked under that number; what it answers is booked,
 /// amount and all. Stated again it changes nothing, and needs no key. 404 `refund_not_found`: WeChat knows no such refund of this payment.
-/// 502 `wechat_answer_wrong`: what it answers does not fit the payment, and is not booked.
+/// 502 `wechat_answer_mismatch`: what it answers does not fit the payment, and is not booked.
 #[utoipa::path(
     post,
     path = "/api/v1/admin/payments/{order_no}/foreign-refunds",
@@ -41,14 +41,14 @@ pub(in crate::http) struct ForeignRefundRequest {
     security(("access_token" = [])),
     params(("order_no" = String, Path)),
     request_body = ForeignRefundRequest,
-    responses((status = 200, description = "The refund as WeChat knows it", body = ToldRefund), Problems),
+    responses((status = 200, description = "The refund as WeChat knows it", body = RefundView), Problems),
 )]
 pub(in crate::http) async fn note_foreign_refund(
     State(app): State<App>,
     auth: Auth<Operator, needs::RefundPayments>,
     Path(order_no): Path<OrderNo>,
     extract::Json(request): extract::Json<ForeignRefundRequest>,
-) -> Result<Json<ToldRefund>, Problem> {
+) -> Result<Json<RefundView>, Problem> {
     let operator = auth.caller();
     let known = get_order(&app, operator, order_no).await?;
     let statement = NoteForeignRefund {
@@ -58,5 +58,5 @@ pub(in crate::http) async fn note_foreign_refund(
         by: auth.principal().actor(),
     };
     let refund = payments::note_foreign_refund(app.payments(), statement).await?;
-    Ok(Json(ToldRefund::from(&refund)))
+    Ok(Json(RefundView::from(&refund)))
 }

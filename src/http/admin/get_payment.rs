@@ -11,7 +11,7 @@ use crate::{
         openapi::Problems,
         problem::Problem,
     },
-    payments::ToldPayment,
+    payments::PaymentView,
     primitives::OrderNo,
 };
 
@@ -23,14 +23,14 @@ use crate::{
     tag = "admin",
     security(("access_token" = [])),
     params(("order_no" = String, Path)),
-    responses((status = 200, description = "The payment", body = ToldPayment), Problems),
+    responses((status = 200, description = "The payment", body = PaymentView), Problems),
 )]
 pub(in crate::http) async fn get_payment(
     State(app): State<App>,
     auth: Auth<Operator>,
     Path(order_no): Path<OrderNo>,
-) -> Result<Json<ToldPayment>, Problem> {
+) -> Result<Json<PaymentView>, Problem> {
     let operator = auth.may(Permission::ReadPayments)?;
     let view = get_order(&app, operator, order_no).await?;
-    Ok(Json(ToldPayment::from(&view)))
+    Ok(Json(PaymentView::from(&view)))
 }

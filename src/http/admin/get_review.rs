@@ -10,7 +10,7 @@ use crate::{
         openapi::Problems,
         problem::Problem,
     },
-    payments::ToldReview,
+    payments::ReviewView,
     primitives::ReviewId,
     risk::{self, ReviewError},
 };
@@ -23,15 +23,15 @@ use crate::{
     tag = "admin",
     security(("access_token" = [])),
     params(("id" = String, Path)),
-    responses((status = 200, description = "The review", body = ToldReview), Problems),
+    responses((status = 200, description = "The review", body = ReviewView), Problems),
 )]
 pub(in crate::http) async fn get_review(
     State(app): State<App>,
     auth: Auth<Operator>,
     Path(id): Path<ReviewId>,
-) -> Result<Json<ToldReview>, Problem> {
+) -> Result<Json<ReviewView>, Problem> {
     let operator = auth.may(Permission::ReadReviews)?;
     let review = risk::find_review(app.db(), operator.tenant, id).await?;
     let review = review.ok_or(ReviewError::NotFound)?;
-    Ok(Json(ToldReview::at(&review, app.db().now())))
+    Ok(Json(ReviewView::at(&review, app.db().now())))
 }

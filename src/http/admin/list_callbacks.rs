@@ -19,7 +19,7 @@ use crate::{
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(in crate::http) struct CallbackFilter {
-    /// Only callbacks of which this became: `settled`, `refund`, `rejected`, `ignored`, `failed`, `not_believed` or `duplicate`.
+    /// Only callbacks of which this became: `settled`, `refund`, `rejected`, `ignored`, `failed`, `unverified` or `duplicate`.
     #[param(example = "failed")]
     outcome: Option<String>,
 }
@@ -45,7 +45,7 @@ pub(in crate::http) async fn list_callbacks(
         "outcome",
         filter.outcome.as_deref(),
         CallbackOutcome::from_name,
-        "settled, refund, rejected, ignored, failed, not_believed or duplicate",
+        "settled, refund, rejected, ignored, failed, unverified or duplicate",
     )?;
     let before = page.before()?;
     let found =

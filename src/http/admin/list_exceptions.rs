@@ -11,7 +11,7 @@ use crate::{
         openapi::Problems,
         problem::Problem,
     },
-    payments::{self, ToldException},
+    payments::{self, ExceptionView},
     primitives::Page,
 };
 
@@ -33,18 +33,18 @@ pub(in crate::http) struct ExceptionFilter {
     tag = "admin",
     security(("access_token" = [])),
     params(ExceptionFilter, PageParams),
-    responses((status = 200, description = "A page", body = Page<ToldException>), Problems),
+    responses((status = 200, description = "A page", body = Page<ExceptionView>), Problems),
 )]
 pub(in crate::http) async fn list_exceptions(
     State(app): State<App>,
     auth: Auth<Operator>,
     Query(filter): Query<ExceptionFilter>,
     page: PageQuery,
-) -> Result<Json<Page<ToldException>>, Problem> {
+) -> Result<Json<Page<ExceptionView>>, Problem> {
     let operator = auth.may(Permission::ReadExceptions)?;
     let (tenant, before) = (operator.tenant, page.before()?);
     let found =
         payments::list_exceptions(app.db(), tenant, filter.open, before, page.limit).await?;
     let page = Page::cut(found, page.limit, |exception| exception.id.to_string());
-    Ok(Json(page.map(|exception| ToldException::from(&exception))))
+    Ok(Json(page.map(|exception| ExceptionView::from(&exception))))
 }

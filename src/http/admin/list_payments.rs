@@ -12,7 +12,7 @@ use crate::{
         problem::Problem,
         search::SearchParams,
     },
-    payments::{self, By, OrderStateKind, ToldPayment},
+    payments::{self, OrderScope, OrderStateKind, PaymentView},
     primitives::{CustomerId, MerchantId, OrderNo, Page},
 };
 
@@ -31,12 +31,12 @@ pub(in crate::http) struct AdminPaymentFilter {
 }
 
 impl AdminPaymentFilter {
-    const fn by(&self) -> By {
+    const fn by(&self) -> OrderScope {
         match (self.customer_id, self.merchant_id) {
-            (Some(customer), Some(merchant)) => By::CustomerAt(customer, merchant),
-            (Some(customer), None) => By::Customer(customer),
-            (None, Some(merchant)) => By::Merchant(merchant),
-            (None, None) => By::Tenant,
+            (Some(customer), Some(merchant)) => OrderScope::CustomerAt(customer, merchant),
+            (Some(customer), None) => OrderScope::Customer(customer),
+            (None, Some(merchant)) => OrderScope::Merchant(merchant),
+            (None, None) => OrderScope::Tenant,
         }
     }
 }
@@ -49,7 +49,7 @@ impl AdminPaymentFilter {
     tag = "admin",
     security(("access_token" = [])),
     params(AdminPaymentFilter, SearchParams, PageParams),
-    responses((status = 200, description = "A page", body = Page<ToldPayment>), Problems),
+    responses((status = 200, description = "A page", body = Page<PaymentView>), Problems),
 )]
 pub(in crate::http) async fn list_payments(
     State(app): State<App>,
@@ -57,7 +57,7 @@ pub(in crate::http) async fn list_payments(
     Query(filter): Query<AdminPaymentFilter>,
     Query(search): Query<SearchParams>,
     page: PageQuery,
-) -> Result<Json<Page<ToldPayment>>, Problem> {
+) -> Result<Json<Page<PaymentView>>, Problem> {
     let operator = auth.may(Permission::ReadPayments)?;
     let state = named(
         "state",
@@ -71,5 +71,5 @@ pub(in crate::http) async fn list_payments(
     let views =
         payments::list_orders(app.db(), tenant, by, state, &search, before, page.limit).await?;
     let page = Page::cut(views, page.limit, |view| view.order.no().to_string());
-    Ok(Json(page.map(|view| ToldPayment::from(&view))))
+    Ok(Json(page.map(|view| PaymentView::from(&view))))
 }

@@ -10,10 +10,10 @@ use crate::{
         extract::{Auth, Operator, PageParams, PageQuery, Query, named},
         openapi::Problems,
         problem::Problem,
-        refund_wish::STATES,
+        refund_request::STATES,
         search::{RefundSearchParams, SearchParams},
     },
-    payments::{self, RefundStateKind, ToldRefund},
+    payments::{self, RefundStateKind, RefundView},
     primitives::{MerchantId, Page, RefundNo},
 };
 
@@ -37,7 +37,7 @@ pub(in crate::http) struct AdminRefundFilter {
     tag = "admin",
     security(("access_token" = [])),
     params(AdminRefundFilter, SearchParams, RefundSearchParams, PageParams),
-    responses((status = 200, description = "A page", body = Page<ToldRefund>), Problems),
+    responses((status = 200, description = "A page", body = Page<RefundView>), Problems),
 )]
 pub(in crate::http) async fn list_refunds(
     State(app): State<App>,
@@ -46,7 +46,7 @@ pub(in crate::http) async fn list_refunds(
     Query(search): Query<SearchParams>,
     Query(refund): Query<RefundSearchParams>,
     page: PageQuery,
-) -> Result<Json<Page<ToldRefund>>, Problem> {
+) -> Result<Json<Page<RefundView>>, Problem> {
     let operator = auth.may(Permission::ReadPayments)?;
     let word = filter.state.as_deref();
     let state = named("state", word, RefundStateKind::from_name, STATES)?;
@@ -64,5 +64,5 @@ pub(in crate::http) async fn list_refunds(
     )
     .await?;
     let page = Page::cut(refunds, page.limit, |refund| refund.no().to_string());
-    Ok(Json(page.map(|refund| ToldRefund::from(&refund))))
+    Ok(Json(page.map(|refund| RefundView::from(&refund))))
 }

@@ -12,7 +12,7 @@ use crate::{
         openapi::Problems,
         problem::Problem,
     },
-    payments::ToldReview,
+    payments::ReviewView,
     primitives::{CustomerId, MerchantId, Page},
     risk::{self, REVIEW_STATES, ReviewFilter},
 };
@@ -47,14 +47,14 @@ pub(in crate::http) struct ReviewParams {
     tag = "admin",
     security(("access_token" = [])),
     params(ReviewParams, PageParams),
-    responses((status = 200, description = "A page", body = Page<ToldReview>), Problems),
+    responses((status = 200, description = "A page", body = Page<ReviewView>), Problems),
 )]
 pub(in crate::http) async fn list_reviews(
     State(app): State<App>,
     auth: Auth<Operator>,
     Query(params): Query<ReviewParams>,
     page: PageQuery,
-) -> Result<Json<Page<ToldReview>>, Problem> {
+) -> Result<Json<Page<ReviewView>>, Problem> {
     let operator = auth.may(Permission::ReadReviews)?;
     let state_named = |word: &str| REVIEW_STATES.into_iter().find(|state| *state == word);
     let states = "open, claimed, approved, rejected, timed_out or superseded";
@@ -75,5 +75,5 @@ pub(in crate::http) async fn list_reviews(
     let found = risk::list_reviews(db, operator.tenant, &filter, before, page.limit).await?;
     let page = Page::cut(found, page.limit, |review| review.id.to_string());
     let now = app.db().now();
-    Ok(Json(page.map(|review| ToldReview::at(&review, now))))
+    Ok(Json(page.map(|review| ReviewView::at(&review, now))))
 }

@@ -1,9 +1,9 @@
-//! Payments as operators see them: [`ToldPayment`](crate::payments::ToldPayment), and whose they are.
+//! Payments as operators see them: [`PaymentView`](crate::payments::PaymentView), and whose they are.
 
 use crate::{
     app::App,
     http::{extract::Operator, problem::Problem},
-    payments::{self, OrderView, PaymentError},
+    payments::{self, OrderWithMerchant, PaymentError},
     primitives::OrderNo,
 };
 
@@ -12,7 +12,7 @@ pub(super) async fn get_order(
     app: &App,
     operator: Operator,
     order_no: OrderNo,
-) -> Result<OrderView, Problem> {
+) -> Result<OrderWithMerchant, Problem> {
     let view = payments::find_order(app.db(), operator.tenant, order_no.id()).await?;
     Ok(view.ok_or(PaymentError::OrderNotFound)?)
 }

@@ -10,7 +10,7 @@ use crate::{
         openapi::Problems,
         problem::Problem,
     },
-    payments::{self, PaymentError, ToldStory},
+    payments::{self, PaymentError, PaymentHistoryView},
     primitives::OrderNo,
     sharing,
 };
@@ -25,17 +25,17 @@ use crate::{
     tag = "admin",
     security(("access_token" = [])),
     params(("order_no" = String, Path)),
-    responses((status = 200, description = "The history", body = ToldStory), Problems),
+    responses((status = 200, description = "The history", body = PaymentHistoryView), Problems),
 )]
 pub(in crate::http) async fn payment_history(
     State(app): State<App>,
     auth: Auth<Operator>,
     Path(order_no): Path<OrderNo>,
-) -> Result<Json<ToldStory>, Problem> {
+) -> Result<Json<PaymentHistoryView>, Problem> {
     let operator = auth.may(Permission::ReadPayments)?;
     let (db, tenant, order) = (app.db(), operator.tenant, order_no.id());
     let shared = sharing::sharing_causes(db, tenant, order).await?;
-    let story = payments::order_story(db, tenant, order, &shared).await?;
-    let story = story.ok_or(PaymentError::OrderNotFound)?;
-    Ok(Json(ToldStory::from(&story)))
+    let history = payments::order_history(db, tenant, order, &shared).await?;
+    let history = history.ok_or(PaymentError::OrderNotFound)?;
+    Ok(Json(PaymentHistoryView::from(&history)))
 }

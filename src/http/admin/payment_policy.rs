@@ -22,7 +22,7 @@ pub(in crate::http) struct PaymentPolicyRequest {
     /// How long an order can be paid.
     #[schema(minimum = 1, maximum = 1_440, example = 30)]
     order_minutes: u32,
-    /// A payment of an order that was given up: `refund` sends the money back at once, `reopen` takes it as if nothing had been.
+    /// A payment of an order that was closed: `refund` sends the money back at once, `reopen` takes it as if nothing had been.
     #[schema(example = "refund")]
     late_payment: String,
     /// A refund that takes back points that were spent: `debt` shows what is owed apart, `negative` shows a balance below zero, `refuse` refuses the refund.

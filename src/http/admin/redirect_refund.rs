@@ -11,7 +11,7 @@ use crate::{
         openapi::Problems,
         problem::Problem,
     },
-    payments::{self, BankCard, Redirected, ToldRefund},
+    payments::{self, BankCard, RedirectOutcome, RefundView},
     primitives::{Length, RefundNo, Secret, Text},
 };
 
@@ -74,8 +74,8 @@ impl CardRequest {
     params(("refund_no" = String, Path)),
     request_body = RedirectRequest,
     responses(
-        (status = 200, description = "On its way", body = ToldRefund),
-        (status = 202, description = "A second person must say the same", body = ToldRefund),
+        (status = 200, description = "On its way", body = RefundView),
+        (status = 202, description = "A second person must say the same", body = RefundView),
         Problems,
     ),
 )]
@@ -84,17 +84,17 @@ pub(in crate::http) async fn redirect_refund(
     auth: Auth<Operator, needs::RefundPayments>,
     Path(refund_no): Path<RefundNo>,
     extract::Json(request): extract::Json<RedirectRequest>,
-) -> Result<(StatusCode, Json<ToldRefund>), Problem> {
+) -> Result<(StatusCode, Json<RefundView>), Problem> {
     let operator = auth.caller();
     let card = request.card.map(CardRequest::card).transpose()?;
     let refund = get_refund(&app, operator, refund_no).await?;
     let (tenant, by) = (operator.tenant, auth.principal().actor());
     let redirected = payments::redirect_refund(app.payments(), tenant, refund.id, card, by).await?;
     let (status, refund) = match redirected {
-        Redirected::Sent(refund) => (StatusCode::OK, refund),
-        Redirected::AwaitsSecond(refund) => (StatusCode::ACCEPTED, refund),
+        RedirectOutcome::Sent(refund) => (StatusCode::OK, refund),
+        RedirectOutcome::AwaitsSecond(refund) => (StatusCode::ACCEPTED, refund),
     };
-    Ok((status, Json(ToldRefund::from(&refund))))
+    Ok((status, Json(RefundView::from(&refund))))
 }
 
 #[cfg(test)]

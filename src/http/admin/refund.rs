@@ -1,4 +1,4 @@
-//! Refunds as operators see them: [`ToldRefund`](crate::payments::ToldRefund), and whose they are.
+//! Refunds as operators see them: [`RefundView`](crate::payments::RefundView), and whose they are.
 
 use crate::{
     app::App,

@@ -11,7 +11,7 @@ use crate::{
         openapi::Problems,
         problem::Problem,
     },
-    payments::{self, Taken},
+    payments::{self, HandledCallback},
 };
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -25,13 +25,16 @@ pub(in crate::http) struct ReplayAnswer {
     reason: Option<&'static str>,
 }
 
-impl From<Taken> for ReplayAnswer {
-    fn from(taken: Taken) -> Self {
+impl From<HandledCallback> for ReplayAnswer {
+    fn from(taken: HandledCallback) -> Self {
         Self {
             outcome: taken.name(),
             reason: match taken {
-                Taken::Rejected(reason) => Some(reason),
-                Taken::Settled | Taken::Refund | Taken::Duplicate | Taken::Ignored => None,
+                HandledCallback::Rejected(reason) => Some(reason),
+                HandledCallback::Settled
+                | HandledCallback::Refund
+                | HandledCallback::Duplicate
+                | HandledCallback::Ignored => None,
             },
         }
     }
@@ -39,7 +42,7 @@ impl From<Taken> for ReplayAnswer {
 
 /// Play a callback again
 ///
-/// As if it came now. One that was not believed is verified anew, with the keys of today and the time of its arrival. Needs no key: one that was taken changes nothing.
+/// As if it came now. One that was unverified is verified anew, with the keys of today and the time of its arrival. Needs no key: one that was taken changes nothing.
 #[utoipa::path(
     post,
     path = "/api/v1/admin/callbacks/{id}/replay",

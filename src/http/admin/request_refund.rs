@@ -9,9 +9,9 @@ use crate::{
         extract::{Auth, Keyed, Operator, Path, needs},
         openapi::Problems,
         problem::Problem,
-        refund_wish::RefundRequest,
+        refund_request::RefundRequest,
     },
-    payments::{self, RequestRefund, ToldRefund},
+    payments::{self, RefundView, RequestRefund},
     primitives::OrderNo,
 };
 
@@ -27,16 +27,16 @@ use crate::{
     security(("access_token" = [])),
     params(("order_no" = String, Path), ("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters")),
     request_body = RefundRequest,
-    responses((status = 201, description = "Asked for, or asked for before with this key", body = ToldRefund), Problems),
+    responses((status = 201, description = "Asked for, or asked for before with this key", body = RefundView), Problems),
 )]
 pub(in crate::http) async fn request_refund(
     State(app): State<App>,
     auth: Auth<Operator, needs::RefundPayments>,
     Path(order_no): Path<OrderNo>,
     request: Keyed<RefundRequest>,
-) -> Result<(StatusCode, Json<ToldRefund>), Problem> {
+) -> Result<(StatusCode, Json<RefundView>), Problem> {
     let operator = auth.caller();
-    let wish = RequestRefund {
+    let request = RequestRefund {
         tenant: operator.tenant,
         order: order_no.id(),
         amount: request.body.amount()?,
@@ -44,6 +44,6 @@ pub(in crate::http) async fn request_refund(
         by: in_name_of(auth.principal()),
         claim: request.claim(auth.principal()),
     };
-    let refund = payments::request_refund(app.payments(), wish).await?;
-    Ok((StatusCode::CREATED, Json(ToldRefund::from(&refund))))
+    let refund = payments::request_refund(app.payments(), request).await?;
+    Ok((StatusCode::CREATED, Json(RefundView::from(&refund))))
 }

@@ -12,7 +12,7 @@ use crate::{
         replay::Replayable,
     },
     idempotency::{self, StoredAnswer},
-    payments::{PaymentException, ResolveException, ToldException},
+    payments::{ExceptionView, PaymentException, ResolveException},
     primitives::ExceptionId,
 };
 
@@ -35,7 +35,7 @@ pub(in crate::http) struct ResolveRequest {
     security(("access_token" = [])),
     params(("id" = String, Path), ("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters")),
     request_body = ResolveRequest,
-    responses((status = 200, description = "Resolved", body = ToldException), Problems),
+    responses((status = 200, description = "Resolved", body = ExceptionView), Problems),
 )]
 pub(in crate::http) async fn resolve_exception(
     State(app): State<App>,
@@ -61,6 +61,6 @@ fn answer(exception: &PaymentException) -> Result<StoredAnswer, serde_json::Erro
     StoredAnswer::json(
         200,
         Some(*exception.id.bytes()),
-        &ToldException::from(exception),
+        &ExceptionView::from(exception),
     )
 }

@@ -11,7 +11,7 @@ use crate::{
         openapi::Problems,
         problem::Problem,
     },
-    payments::{self, ToldRefund},
+    payments::{self, RefundView},
     primitives::RefundNo,
 };
 
@@ -28,15 +28,15 @@ use crate::{
     tag = "admin",
     security(("access_token" = [])),
     params(("refund_no" = String, Path)),
-    responses((status = 200, description = "The refund as it stands now", body = ToldRefund), Problems),
+    responses((status = 200, description = "The refund as it stands now", body = RefundView), Problems),
 )]
 pub(in crate::http) async fn retry_refund(
     State(app): State<App>,
     auth: Auth<Operator>,
     Path(refund_no): Path<RefundNo>,
-) -> Result<Json<ToldRefund>, Problem> {
+) -> Result<Json<RefundView>, Problem> {
     let operator = auth.may(Permission::RefundPayments)?;
     let refund = get_refund(&app, operator, refund_no).await?;
     let refund = payments::retry_refund(app.payments(), refund.id).await?;
-    Ok(Json(ToldRefund::from(&refund)))
+    Ok(Json(RefundView::from(&refund)))
 }

@@ -145,7 +145,7 @@ pub(in crate::http) async fn add_receiver(
         .effect
         .ok_or(SharingError::ReceiverNotFound)?;
     let id = ReceiverId::new(Id::from_bytes(effect));
-    let receiver = sharing::tell_receiver(app.sharing(), operator.tenant, id, form).await?;
+    let receiver = sharing::register_receiver(app.sharing(), operator.tenant, id, form).await?;
     Ok((StatusCode::CREATED, Json(SharingReceiver::from(&receiver))))
 }
 

@@ -14,7 +14,7 @@ use crate::{
     },
     merchants,
     primitives::{MerchantId, ReceiverId},
-    sharing::{self, RuleWish},
+    sharing::{self, NewSharingRule},
 };
 
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -82,7 +82,7 @@ pub(in crate::http) async fn set_sharing_rule(
 ) -> Result<Json<SharingRuleAnswer>, Problem> {
     let operator = auth.caller();
     let parts = request.parts.into_iter();
-    let wish = RuleWish {
+    let request = NewSharingRule {
         tenant: operator.tenant,
         merchant: id,
         active: request.active,
@@ -91,6 +91,6 @@ pub(in crate::http) async fn set_sharing_rule(
             .collect(),
         by: auth.principal().actor(),
     };
-    let rule = sharing::set_rule(app.sharing(), wish).await?;
+    let rule = sharing::set_rule(app.sharing(), request).await?;
     Ok(Json(Some(rule).into()))
 }

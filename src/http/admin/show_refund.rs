@@ -11,7 +11,7 @@ use crate::{
         openapi::Problems,
         problem::Problem,
     },
-    payments::{self, ToldRefundWithHistory},
+    payments::{self, RefundHistoryView},
     primitives::RefundNo,
 };
 
@@ -23,18 +23,16 @@ use crate::{
     tag = "admin",
     security(("access_token" = [])),
     params(("refund_no" = String, Path)),
-    responses((status = 200, description = "The refund", body = ToldRefundWithHistory), Problems),
+    responses((status = 200, description = "The refund", body = RefundHistoryView), Problems),
 )]
 pub(in crate::http) async fn show_refund(
     State(app): State<App>,
     auth: Auth<Operator>,
     Path(refund_no): Path<RefundNo>,
-) -> Result<Json<ToldRefundWithHistory>, Problem> {
+) -> Result<Json<RefundHistoryView>, Problem> {
     let operator = auth.may(Permission::ReadPayments)?;
     let refund = get_refund(&app, operator, refund_no).await?;
     let history = payments::refund_history(app.db(), refund.id).await?;
     let redirect = payments::find_redirect(app.db(), refund.id).await?;
-    Ok(Json(ToldRefundWithHistory::new(
-        &refund, &history, redirect,
-    )))
+    Ok(Json(RefundHistoryView::new(&refund, &history, redirect)))
 }

@@ -8,9 +8,9 @@ use crate::{
         extract::{Auth, Keyed, Operator, Path, needs},
         openapi::Problems,
         problem::Problem,
-        refund_wish::WithdrawRefundRequest,
+        refund_request::WithdrawRefundRequest,
     },
-    payments::{self, ToldRefund, WithdrawRefund},
+    payments::{self, RefundView, WithdrawRefund},
     primitives::RefundNo,
 };
 
@@ -18,8 +18,8 @@ use crate::{
 ///
 /// For one that WeChat refuses again and again (`problem` says why), or that waits for a share that does not come back. WeChat is asked first: only what it has
 /// nothing of can be withdrawn, and only when no call of ours may still be on its way, which is a minute after the last, and ten where WeChat did not answer
-/// (`refund_being_told`). Then the money is the
-/// merchant's again, as if WeChat had refused it for good. Above the policy's `refund_review_above_fen` the first operator's word is noted (`withdrawal_asked_by`) and the
+/// (`refund_call_in_progress`). Then the money is the
+/// merchant's again, as if WeChat had refused it for good. Above the policy's `refund_review_above_fen` the first operator's word is noted (`withdrawal_requested_by`) and the
 /// refund goes on being tried; a second operator's withdraws it.
 #[utoipa::path(
     post,
@@ -29,22 +29,22 @@ use crate::{
     security(("access_token" = [])),
     params(("refund_no" = String, Path), ("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters")),
     request_body = WithdrawRefundRequest,
-    responses((status = 200, description = "Withdrawn, or noted that this operator wants it; now or before with this key", body = ToldRefund), Problems),
+    responses((status = 200, description = "Withdrawn, or noted that this operator wants it; now or before with this key", body = RefundView), Problems),
 )]
 pub(in crate::http) async fn withdraw_refund(
     State(app): State<App>,
     auth: Auth<Operator, needs::RefundPayments>,
     Path(refund_no): Path<RefundNo>,
     request: Keyed<WithdrawRefundRequest>,
-) -> Result<Json<ToldRefund>, Problem> {
+) -> Result<Json<RefundView>, Problem> {
     let operator = auth.caller();
-    let wish = WithdrawRefund {
+    let request = WithdrawRefund {
         tenant: operator.tenant,
         refund: refund_no.id(),
         reason: request.body.reason()?,
         by: auth.principal().actor(),
         claim: request.claim(auth.principal()),
     };
-    let refund = payments::withdraw_refund(app.payments(), wish).await?;
-    Ok(Json(ToldRefund::from(&refund)))
+    let refund = payments::withdraw_refund(app.payments(), request).await?;
+    Ok(Json(RefundView::from(&refund)))
 }

@@ -13,7 +13,7 @@ use crate::{
     app::App,
     db::DbError,
     http::{error::Chain, extract::Path},
-    payments::{self, NoticeFailure, NoticeHeaders, Taken},
+    payments::{self, CallbackError, HandledCallback, NoticeHeaders},
 };
 
 /// WeChat reads the status; the body is for whoever looks at its log.
@@ -42,8 +42,8 @@ pub(super) struct CallbackAnswer {
     request_body(content = String, content_type = "application/json", description = "The notification, byte for byte as signed"),
     responses(
         (status = 204, description = "Settled, now or before, or not ours to handle"),
-        (status = 400, description = "Soundly signed and wrong: stored with an alarm, nothing credited", body = CallbackAnswer),
-        (status = 401, description = "Not believed", body = CallbackAnswer),
+        (status = 400, description = "Authentic but mismatched: stored with an alarm, nothing credited", body = CallbackAnswer),
+        (status = 401, description = "The signature does not hold", body = CallbackAnswer),
         (status = 404, description = "No such tenant", body = CallbackAnswer),
         (status = 500, description = "Not stored, or signed by WeChat and not understood (kept with an alarm): send again", body = CallbackAnswer),
         (status = 503, description = "Too busy: send again", body = CallbackAnswer),
@@ -63,7 +63,7 @@ pub(super) async fn take(app: &App, tenant: &str, headers: &HeaderMap, body: Byt
     // Our notify addresses carry the tenant's number; a code serves people.
     let taken = match app.tenants().find(app.db(), tenant).await {
         Ok(Some(tenant)) => {
-            payments::take_notice(app.payments(), tenant, signature(headers), body).await
+            payments::handle_callback(app.payments(), tenant, signature(headers), body).await
         }
         // Nothing of it is kept: there is nobody who could look at it.
         Ok(None) => return fail(StatusCode::NOT_FOUND, "no such tenant"),
@@ -83,18 +83,21 @@ fn signature(headers: &HeaderMap) -> NoticeHeaders<'_> {
     }
 }
 
-fn answer(taken: Result<Taken, NoticeFailure>) -> Response {
+fn answer(taken: Result<HandledCallback, CallbackError>) -> Response {
     match taken {
-        Ok(Taken::Settled | Taken::Refund | Taken::Duplicate | Taken::Ignored) => {
-            StatusCode::NO_CONTENT.into_response()
-        }
-        Ok(Taken::Rejected(reason)) => fail(StatusCode::BAD_REQUEST, reason),
+        Ok(
+            HandledCallback::Settled
+            | HandledCallback::Refund
+            | HandledCallback::Duplicate
+            | HandledCallback::Ignored,
+        ) => StatusCode::NO_CONTENT.into_response(),
+        Ok(HandledCallback::Rejected(reason)) => fail(StatusCode::BAD_REQUEST, reason),
         // Truly WeChat's: it comes again, and may be understood by then.
-        Err(NoticeFailure::NotBelieved(error)) if error.is_signed() => {
+        Err(CallbackError::Unverified(error)) if error.is_signed() => {
             fail(StatusCode::INTERNAL_SERVER_ERROR, error.reason())
         }
-        Err(NoticeFailure::NotBelieved(error)) => fail(StatusCode::UNAUTHORIZED, error.reason()),
-        Err(NoticeFailure::Db(error)) => {
+        Err(CallbackError::Unverified(error)) => fail(StatusCode::UNAUTHORIZED, error.reason()),
+        Err(CallbackError::Db(error)) => {
             tracing::warn!(error = %Chain(&error), "a callback was not stored; WeChat will send it again");
             match error {
                 DbError::Overloaded
@@ -132,9 +135,9 @@ mod tests {
     #[test]
     fn wechat_is_told_by_status_whether_to_send_again() {
         let status = |taken| answer(taken).status().as_u16();
-        assert_eq!(status(Ok(Taken::Settled)), 204);
-        assert_eq!(status(Ok(Taken::Duplicate)), 204);
-        assert_eq!(status(Ok(Taken::Rejected("wrong_amount"))), 400);
+        assert_eq!(status(Ok(HandledCallback::Settled)), 204);
+        assert_eq!(status(Ok(HandledCallback::Duplicate)), 204);
+        assert_eq!(status(Ok(HandledCallback::Rejected("wrong_amount"))), 400);
         assert_eq!(status(Err(NoticeError::BadSignature.into())), 401);
         assert_eq!(status(Err(NoticeError::Probe.into())), 401);
         assert_eq!(status(Err(NoticeError::BadContent.into())), 500);

@@ -23,8 +23,8 @@ use crate::{app::App, http::extract::Path};
     request_body(content = String, content_type = "application/json", description = "The notification, byte for byte as signed"),
     responses(
         (status = 204, description = "Noted, now or before, or not ours to handle"),
-        (status = 400, description = "Soundly signed and wrong: stored with an alarm, nothing booked", body = CallbackAnswer),
-        (status = 401, description = "Not believed", body = CallbackAnswer),
+        (status = 400, description = "Authentic but mismatched: stored with an alarm, nothing booked", body = CallbackAnswer),
+        (status = 401, description = "The signature does not hold", body = CallbackAnswer),
         (status = 404, description = "No such tenant", body = CallbackAnswer),
         (status = 500, description = "Not stored, or signed by WeChat and not understood (kept with an alarm): send again", body = CallbackAnswer),
         (status = 503, description = "Too busy: send again", body = CallbackAnswer),

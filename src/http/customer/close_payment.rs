@@ -11,11 +11,11 @@ use crate::{
         openapi::Problems,
         problem::Problem,
     },
-    payments::{self, CloseBy, OrderView},
+    payments::{self, CloseBy, OrderWithMerchant},
     primitives::OrderNo,
 };
 
-/// Give up a payment
+/// Close a payment
 ///
 /// WeChat is asked first: a payment that was made after all is settled and stays, and `state` says so. Makes nothing and needs no key: doing it again changes nothing.
 #[utoipa::path(
@@ -36,5 +36,5 @@ pub(in crate::http) async fn close_payment(
     let known = own_order(&app, customer, order_no).await?;
     let (tenant, id) = (customer.tenant, known.order.id);
     let order = payments::close_payment(app.payments(), tenant, id, CloseBy::Customer).await?;
-    Ok(Json(OrderView { order, ..known }.into()))
+    Ok(Json(OrderWithMerchant { order, ..known }.into()))
 }

@@ -11,7 +11,7 @@ use crate::{
         openapi::Problems,
         problem::Problem,
     },
-    payments::{self, OrderView},
+    payments::{self, OrderWithMerchant},
     primitives::OrderNo,
 };
 
@@ -35,5 +35,5 @@ pub(in crate::http) async fn confirm_payment(
     let customer = auth.may(Permission::Pay)?;
     let known = own_order(&app, customer, order_no).await?;
     let order = payments::confirm(app.payments(), customer.tenant, known.order.id).await?;
-    Ok(Json(OrderView { order, ..known }.into()))
+    Ok(Json(OrderWithMerchant { order, ..known }.into()))
 }

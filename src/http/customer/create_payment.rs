@@ -32,7 +32,7 @@ pub(in crate::http) struct CreatePaymentRequest {
 }
 
 impl CreatePaymentRequest {
-    fn wish(
+    fn request(
         self,
         payer: Customer,
         key: IdempotencyKey,
@@ -81,7 +81,7 @@ pub(in crate::http) async fn create_payment(
 ) -> Result<(StatusCode, Json<CustomerPayment>), Problem> {
     let customer = auth.caller();
     let payer = customers::get_active(app.db(), customer.tenant, customer.id).await?;
-    let wish = request.body.wish(payer, request.key, origin)?;
-    let created = payments::create_payment(app.payments(), wish).await?;
+    let request = request.body.request(payer, request.key, origin)?;
+    let created = payments::create_payment(app.payments(), request).await?;
     Ok((StatusCode::CREATED, Json(created.into())))
 }

@@ -11,7 +11,7 @@ use crate::{
         openapi::Problems,
         problem::Problem,
     },
-    payments::{self, By, Search},
+    payments::{self, OrderScope, Search},
     primitives::{OrderNo, Page},
 };
 
@@ -32,7 +32,7 @@ pub(in crate::http) async fn list_payments(
 ) -> Result<Json<Page<CustomerPayment>>, Problem> {
     let customer = auth.may(Permission::ReadOwn)?;
     let before = page.before()?.map(OrderNo::id);
-    let by = By::Customer(customer.id);
+    let by = OrderScope::Customer(customer.id);
     let views = payments::list_orders(
         app.db(),
         customer.tenant,

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::{
     app::App,
     http::{extract::Customer, problem::Problem},
-    payments::{self, CreatedPayment, Order, OrderView, PayParameters, PaymentError},
+    payments::{self, CreatedPayment, Order, OrderWithMerchant, PayParameters, PaymentError},
     primitives::{OrderNo, Timestamp},
 };
 
@@ -97,8 +97,8 @@ impl PointsState {
     }
 }
 
-impl From<OrderView> for CustomerPayment {
-    fn from(view: OrderView) -> Self {
+impl From<OrderWithMerchant> for CustomerPayment {
+    fn from(view: OrderWithMerchant) -> Self {
         Self::new(&view.order, view.merchant_name)
     }
 }
@@ -118,7 +118,7 @@ pub(super) async fn own_order(
     app: &App,
     customer: Customer,
     order_no: OrderNo,
-) -> Result<OrderView, Problem> {
+) -> Result<OrderWithMerchant, Problem> {
     let view = payments::find_order(app.db(), customer.tenant, order_no.id()).await?;
     let own = view.filter(|view| view.order.customer == Some(customer.id));
     Ok(own.ok_or(PaymentError::OrderNotFound)?)

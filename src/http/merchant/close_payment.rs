@@ -11,11 +11,11 @@ use crate::{
         openapi::Problems,
         problem::Problem,
     },
-    payments::{self, CloseBy, OrderView},
+    payments::{self, CloseBy, OrderWithMerchant},
     primitives::OrderNo,
 };
 
-/// Give up an unpaid payment
+/// Close an unpaid payment
 ///
 /// WeChat is asked first: a payment that was made after all is settled and stays, and `state` says so. Makes nothing and needs no key: doing it again changes nothing.
 #[utoipa::path(
@@ -37,5 +37,5 @@ pub(in crate::http) async fn close_payment(
     let by = CloseBy::Merchant(auth.principal().actor());
     let (tenant, id) = (staff.tenant, known.order.id);
     let order = payments::close_payment(app.payments(), tenant, id, by).await?;
-    Ok(Json(OrderView { order, ..known }.into()))
+    Ok(Json(OrderWithMerchant { order, ..known }.into()))
 }

@@ -11,7 +11,7 @@ use crate::{
         openapi::Problems,
         problem::Problem,
     },
-    payments::{self, OrderView},
+    payments::{self, OrderWithMerchant},
     primitives::OrderNo,
 };
 
@@ -32,8 +32,8 @@ pub(in crate::http) async fn confirm_payment(
     auth: Auth<Staff>,
     Path(order_no): Path<OrderNo>,
 ) -> Result<Json<MerchantPayment>, Problem> {
-    let staff = auth.may(Permission::ShowPayment)?;
+    let staff = auth.may(Permission::CollectPayment)?;
     let known = own_order(&app, staff, order_no).await?;
     let order = payments::confirm(app.payments(), staff.tenant, known.order.id).await?;
-    Ok(Json(OrderView { order, ..known }.into()))
+    Ok(Json(OrderWithMerchant { order, ..known }.into()))
 }

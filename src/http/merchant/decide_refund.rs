@@ -9,7 +9,7 @@ use crate::{
         extract::{Auth, Keyed, Path, Staff, needs},
         openapi::Problems,
         problem::Problem,
-        refund_wish::{ApproveRefundRequest, RejectRefundRequest},
+        refund_request::{ApproveRefundRequest, RejectRefundRequest},
     },
     payments::{self, DecideRefund},
     primitives::RefundNo,

@@ -13,7 +13,7 @@ use crate::{
         problem::Problem,
         search::SearchParams,
     },
-    payments::{self, By, OrderStateKind},
+    payments::{self, OrderScope, OrderStateKind},
     primitives::{OrderNo, Page},
 };
 
@@ -55,7 +55,7 @@ pub(in crate::http) async fn list_payments(
 ) -> Result<Json<Page<MerchantPayment>>, Problem> {
     let staff = auth.may(Permission::ReadMerchantPayments)?;
     let (state, before) = (filter.state()?, page.before()?.map(OrderNo::id));
-    let by = By::Merchant(staff.merchant);
+    let by = OrderScope::Merchant(staff.merchant);
     let (tenant, search) = (staff.tenant, search.search(app.now())?);
     let views =
         payments::list_orders(app.db(), tenant, by, state, &search, before, page.limit).await?;

@@ -11,7 +11,7 @@ use crate::{
         extract::{Auth, PageParams, PageQuery, Query, Staff, named},
         openapi::Problems,
         problem::Problem,
-        refund_wish::STATES,
+        refund_request::STATES,
         search::{RefundSearchParams, SearchParams},
     },
     payments::{self, RefundStateKind},

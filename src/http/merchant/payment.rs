@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::{
     app::App,
     http::{extract::Staff, problem::Problem},
-    payments::{self, OrderView, PaymentError},
+    payments::{self, OrderWithMerchant, PaymentError},
     primitives::{OrderNo, Timestamp},
 };
 
@@ -51,8 +51,8 @@ pub(in crate::http) struct MerchantPayment {
     expires_at: Timestamp,
 }
 
-impl From<OrderView> for MerchantPayment {
-    fn from(OrderView { order, .. }: OrderView) -> Self {
+impl From<OrderWithMerchant> for MerchantPayment {
+    fn from(OrderWithMerchant { order, .. }: OrderWithMerchant) -> Self {
         let payment = order.state.payment();
         Self {
             order_no: order.no(),
@@ -78,7 +78,7 @@ pub(super) async fn own_order(
     app: &App,
     staff: Staff,
     order_no: OrderNo,
-) -> Result<OrderView, Problem> {
+) -> Result<OrderWithMerchant, Problem> {
     let view = payments::find_order(app.db(), staff.tenant, order_no.id()).await?;
     let own = view.filter(|view| view.order.merchant == staff.merchant);
     Ok(own.ok_or(PaymentError::OrderNotFound)?)

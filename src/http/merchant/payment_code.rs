@@ -37,7 +37,7 @@ pub(in crate::http) async fn svg(
     auth: Auth<Staff>,
     Path(order_no): Path<OrderNo>,
 ) -> Result<([(HeaderName, &'static str); 2], String), Problem> {
-    let picture = picture(&app, auth.may(Permission::ShowPayment)?, order_no).await?;
+    let picture = picture(&app, auth.may(Permission::CollectPayment)?, order_no).await?;
     Ok((of_kind("image/svg+xml"), picture.svg()))
 }
 
@@ -58,7 +58,7 @@ pub(in crate::http) async fn png(
     auth: Auth<Staff>,
     Path(order_no): Path<OrderNo>,
 ) -> Result<([(HeaderName, &'static str); 2], Vec<u8>), Problem> {
-    let picture = picture(&app, auth.may(Permission::ShowPayment)?, order_no).await?;
+    let picture = picture(&app, auth.may(Permission::CollectPayment)?, order_no).await?;
     let bytes = picture.png().map_err(MerchantError::from)?;
     Ok((of_kind("image/png"), bytes))
 }
@@ -79,8 +79,8 @@ async fn picture(app: &App, staff: Staff, order_no: OrderNo) -> Result<Picture, 
             return Err(PaymentError::OrderExpired(order_no).into());
         }
         // WeChat keeps the address for two hours, and an order may last longer: a dead one would only be scanned in vain.
-        (OrderState::Prepaid(ticket), PayMethod::Native) if ticket.lasts(app.now()) => {
-            ticket.id.expose()
+        (OrderState::Prepaid(prepay_id), PayMethod::Native) if prepay_id.lasts(app.now()) => {
+            prepay_id.id.expose()
         }
         (OrderState::Created | OrderState::Prepaid(_), PayMethod::Native) => return Err(no_code()),
         (OrderState::Created | OrderState::Prepaid(_), PayMethod::MiniProgram) => {

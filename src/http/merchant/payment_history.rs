@@ -15,7 +15,7 @@ use crate::{
         openapi::Problems,
         problem::Problem,
     },
-    payments::{self, PaymentError, ToldStep},
+    payments::{self, PaymentError, TimelineStep},
     primitives::OrderNo,
     sharing,
 };
@@ -24,7 +24,7 @@ use crate::{
 pub(in crate::http) struct MerchantPaymentHistory {
     payment: MerchantPayment,
     /// The payment's steps and its refunds', in the order of time. The payment's may be a moment behind `payment`.
-    timeline: Vec<ToldStep>,
+    timeline: Vec<TimelineStep>,
     /// Oldest first.
     refunds: Vec<MerchantRefund>,
 }
@@ -48,16 +48,16 @@ pub(in crate::http) async fn payment_history(
     let own = own_order(&app, staff, order_no).await?;
     let (db, tenant, order) = (app.db(), staff.tenant, own.order.id);
     let shared = sharing::sharing_causes(db, tenant, order).await?;
-    let story = payments::order_story(db, tenant, order, &shared).await?;
-    let story = story.ok_or(PaymentError::OrderNotFound)?;
-    let mut timeline = payments::timeline(&story);
+    let history = payments::order_history(db, tenant, order, &shared).await?;
+    let history = history.ok_or(PaymentError::OrderNotFound)?;
+    let mut timeline = payments::timeline(&history);
     for step in &mut timeline {
         step.who = for_merchants(&step.who);
     }
-    let refunds = story.refunds.iter().map(|(refund, _)| refund.into());
+    let refunds = history.refunds.iter().map(|(refund, _)| refund.into());
     Ok(Json(MerchantPaymentHistory {
         refunds: refunds.collect(),
         timeline,
-        payment: story.view.into(),
+        payment: history.view.into(),
     }))
 }

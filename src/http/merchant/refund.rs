@@ -33,7 +33,7 @@ pub(in crate::http) struct MerchantRefund {
     /// Points that go back with it, those that ran out unspent or were never credited included.
     #[schema(example = 12)]
     points_back: i64,
-    /// `here`, `elsewhere` (made at WeChat by somebody else, on the merchant platform for example), or `after_all` (given up here, and made by WeChat all the same).
+    /// `here`, `elsewhere` (made at WeChat by somebody else, on the merchant platform for example), or `after_all` (ended here, and made by WeChat all the same).
     #[schema(example = "here")]
     origin: &'static str,
     /// The number under which WeChat knows it, when that is not `refund_no`.

@@ -9,7 +9,7 @@ use crate::{
         extract::{Auth, Keyed, Path, Staff, needs},
         openapi::Problems,
         problem::Problem,
-        refund_wish::RefundRequest,
+        refund_request::RefundRequest,
     },
     payments::{self, RequestRefund},
     primitives::OrderNo,
@@ -38,7 +38,7 @@ pub(in crate::http) async fn request_refund(
     request: Keyed<RefundRequest>,
 ) -> Result<(StatusCode, Json<MerchantRefund>), Problem> {
     let staff = auth.caller();
-    let wish = RequestRefund {
+    let request = RequestRefund {
         tenant: staff.tenant,
         order: order_no.id(),
         amount: request.body.amount()?,
@@ -46,6 +46,6 @@ pub(in crate::http) async fn request_refund(
         by: in_name_of(staff, auth.principal()),
         claim: request.claim(auth.principal()),
     };
-    let refund = payments::request_refund(app.payments(), wish).await?;
+    let refund = payments::request_refund(app.payments(), request).await?;
     Ok((StatusCode::CREATED, Json(MerchantRefund::from(&refund))))
 }

@@ -8,7 +8,7 @@ use crate::{
     audit::Actor,
     auth::Principal,
     http::{
-        extract::{Auth, Foreseen, Operator},
+        extract::{Auth, CheckedFirst, Operator},
         last_usable::last_usable_on,
         problem::Problem,
     },
@@ -108,7 +108,7 @@ pub(super) struct BackEnd {
 
 impl BackEnd {
     /// The caller. Its name is the source of what it does.
-    pub(super) fn of<P: Foreseen>(auth: &Auth<Operator, P>) -> Result<Self, Problem> {
+    pub(super) fn of<P: CheckedFirst>(auth: &Auth<Operator, P>) -> Result<Self, Problem> {
         let operator = auth.caller();
         let name = match auth.principal() {
             Principal::Operator { name, .. } => name.as_str(),

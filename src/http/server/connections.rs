@@ -220,7 +220,7 @@ impl All {
         let theirs = self.by_network.entry(slot.network).or_default();
         *theirs = theirs.saturating_add(1);
         self.slots.insert(slot.id, slot);
-        self.tell();
+        self.update_gauge();
     }
 
     fn remove(&mut self, id: u64) {
@@ -233,10 +233,10 @@ impl All {
                 self.by_network.remove(&slot.network);
             }
         }
-        self.tell();
+        self.update_gauge();
     }
 
-    fn tell(&self) {
+    fn update_gauge(&self) {
         let count = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
         metrics::gauge!("http_connections").set(f64::from(count));
     }

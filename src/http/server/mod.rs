@@ -66,7 +66,7 @@ const REST: (Duration, Duration) = (Duration::from_millis(50), Duration::from_se
 
 /// Answers until `stopping`, and then what was taken: ends when the last connection did.
 pub async fn serve(listener: TcpListener, app: App, stopping: CancellationToken) {
-    let edge = Arc::new(Edge {
+    let edge = Arc::new(ServerState {
         connections: Connections::new(app.http(), &app.limit_settings().trusted_proxies),
         refusals: Refusals::default(),
         router: router(app.clone()),
@@ -112,14 +112,14 @@ fn is_callers(error: &io::Error) -> bool {
 }
 
 /// What all connections share.
-struct Edge {
+struct ServerState {
     app: App,
     router: Router,
     connections: Arc<Connections>,
     refusals: Refusals,
 }
 
-impl Edge {
+impl ServerState {
     /// The next connection, once there is room for it.
     async fn next(&self, listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
         self.connections.room().await;
@@ -167,7 +167,7 @@ impl Edge {
                 request.extensions_mut().insert(Reserve);
             }
             let (router, served) = (self.router.clone(), Served::begin(slot));
-            let answer: Answer = Box::pin(async move {
+            let answer: ServedResponse = Box::pin(async move {
                 let Ok(response) = router.oneshot(request).await;
                 Ok(response.map(|body| served.with(body)))
             });
@@ -256,7 +256,8 @@ impl Edge {
     }
 }
 
-type Answer = Pin<Box<dyn Future<Output = Result<Response<ServedBody>, Infallible>> + Send>>;
+type ServedResponse =
+    Pin<Box<dyn Future<Output = Result<Response<ServedBody>, Infallible>> + Send>>;
 
 /// How a connection ends.
 enum End {

@@ -18,12 +18,12 @@ use crate::primitives::{BusinessDay, Money, OrderNo, RefundNo, Secret, TenantId,
 
 /// What became of a call that changes something elsewhere. Three outcomes, which no caller can confuse.
 #[derive(Debug)]
-pub enum Outcome<T> {
+pub enum ChannelOutcome<T> {
     /// It happened, and the answer is proven to be the channel's.
     Done(T),
     /// It did not happen and will not: the channel said no.
     Refused(Refusal),
-    /// Nobody knows: a time-out, a broken connection, an answer that cannot be believed. Ask, or repeat with the same number.
+    /// Nobody knows: a time-out, a broken connection, an answer that cannot be verified. Ask, or repeat with the same number.
     Unknown(String),
 }
 
@@ -56,7 +56,7 @@ pub enum RefusalKind {
     Rejected,
 }
 
-/// A ticket to pay one order.
+/// A prepay id to pay one order.
 #[derive(Debug, Clone)]
 pub struct PrepayRequest {
     pub order_no: OrderNo,
@@ -152,7 +152,7 @@ pub struct NoticeHeaders<'a> {
     pub signature_type: Option<&'a str>,
 }
 
-/// Why a callback is not believed. Each has a stable name for metrics ([`NoticeError::reason`]).
+/// Why a callback is unverified. Each has a stable name for metrics ([`NoticeError::reason`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoticeError {
     #[error("a signature header is missing")]
@@ -246,13 +246,13 @@ impl PaymentChannels for OneChannel {
 pub trait PaymentChannel: Debug + Send + Sync + 'static {
     fn account(&self) -> &OurAccount;
 
-    /// Makes the order payable inside the mini-program. The same request again gives a fresh ticket.
-    fn prepay(&self, request: PrepayRequest) -> BoxFuture<'_, Outcome<String>>;
+    /// Makes the order payable inside the mini-program. The same request again gives a fresh prepay id.
+    fn prepay(&self, request: PrepayRequest) -> BoxFuture<'_, ChannelOutcome<String>>;
 
     /// Makes the order payable by whoever scans the answer, a `weixin://` address (Native). The same request again gives a new one and kills the old.
-    fn prepay_native(&self, request: PrepayRequest) -> BoxFuture<'_, Outcome<String>>;
+    fn prepay_native(&self, request: PrepayRequest) -> BoxFuture<'_, ChannelOutcome<String>>;
 
-    /// What the mini-program needs to show the payment sheet for a ticket.
+    /// What the mini-program needs to show the payment sheet for a prepay id.
     fn pay_parameters(&self, prepay_id: &str, now: Timestamp) -> PayParameters;
 
     /// Asks what became of an order.
@@ -260,42 +260,50 @@ pub trait PaymentChannel: Debug + Send + Sync + 'static {
         &'a self,
         order_no: OrderNo,
         sub_mchid: &'a str,
-    ) -> BoxFuture<'a, Outcome<ChannelOrder>>;
+    ) -> BoxFuture<'a, ChannelOutcome<ChannelOrder>>;
 
     /// The same by the channel's number; only paid orders have one.
     fn query_by_transaction<'a>(
         &'a self,
         wechat_transaction_id: &'a str,
         sub_mchid: &'a str,
-    ) -> BoxFuture<'a, Outcome<ChannelOrder>>;
+    ) -> BoxFuture<'a, ChannelOutcome<ChannelOrder>>;
 
     /// Makes the order unpayable. Refused with [`RefusalKind::AlreadyPaid`] when it is paid.
-    fn close<'a>(&'a self, order_no: OrderNo, sub_mchid: &'a str) -> BoxFuture<'a, Outcome<()>>;
+    fn close<'a>(
+        &'a self,
+        order_no: OrderNo,
+        sub_mchid: &'a str,
+    ) -> BoxFuture<'a, ChannelOutcome<()>>;
 
     /// Asks for a refund. Done means taken, not refunded: see [`ChannelRefund::status`].
-    fn refund(&self, call: RefundCall) -> BoxFuture<'_, Outcome<ChannelRefund>>;
+    fn refund(&self, call: RefundCall) -> BoxFuture<'_, ChannelOutcome<ChannelRefund>>;
 
     /// What became of a refund; refused with [`RefusalKind::Absent`] when the channel knows none with this number.
     fn query_refund<'a>(
         &'a self,
         refund_no: RefundNo,
         sub_mchid: &'a str,
-    ) -> BoxFuture<'a, Outcome<ChannelRefund>>;
+    ) -> BoxFuture<'a, ChannelOutcome<ChannelRefund>>;
 
     /// The same of a refund that was made elsewhere, under somebody else's number.
     fn query_refund_of<'a>(
         &'a self,
         _out_refund_no: &'a str,
         _sub_mchid: &'a str,
-    ) -> BoxFuture<'a, Outcome<ChannelRefund>> {
-        Box::pin(async { Outcome::Unknown("the channel cannot be asked by this number".into()) })
+    ) -> BoxFuture<'a, ChannelOutcome<ChannelRefund>> {
+        Box::pin(async {
+            ChannelOutcome::Unknown("the channel cannot be asked by this number".into())
+        })
     }
 
     /// Sends an abnormal refund to another account.
-    fn redirect_refund(&self, call: AbnormalRefund) -> BoxFuture<'_, Outcome<ChannelRefund>>;
+    fn redirect_refund(&self, call: AbnormalRefund)
+    -> BoxFuture<'_, ChannelOutcome<ChannelRefund>>;
 
     /// A day's bill, checked against its hash. `Done(None)`: there was nothing that day. Not ready yet is a refusal of kind [`RefusalKind::RateLimited`].
-    fn bill(&self, kind: BillKind, day: BusinessDay) -> BoxFuture<'_, Outcome<Option<Bill>>>;
+    fn bill(&self, kind: BillKind, day: BusinessDay)
+    -> BoxFuture<'_, ChannelOutcome<Option<Bill>>>;
 
     /// Verifies, decrypts and reads a callback. `body` is what came over the wire, byte for byte. The signature is judged before anything else: an error with
     /// [`NoticeError::is_signed`] is about what the channel truly said.

@@ -41,12 +41,12 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use self::paid::{Paid, RULES, gone_on, terms};
 use super::{
-    ChannelRefund, DecideRefund, LatePayment, Order, OrderSharing, OrderState, Origin, Pace,
-    PaidNotice, PayMethod, PointsReview, PointsShortfall, Policy, PolicyTerms, Refund, RefundBy,
-    RefundError, RefundMoved, RefundNotice, RefundRole, RefundState, RefundStateKind, RefundStatus,
-    RefundSums, RequestRefund, SettlePayment, Settled, WithdrawRefund,
-    apply_refund::{ApplyRefund, RefundWord, of_callback},
-    credit::Ruled,
+    ChannelRefund, DecideRefund, LatePayment, Order, OrderSharing, OrderState, PaidNotice,
+    PayMethod, PointsReview, PointsShortfall, Policy, PolicyTerms, Refund, RefundBy, RefundError,
+    RefundNotice, RefundOrigin, RefundRole, RefundState, RefundStateKind, RefundStatus, RefundSums,
+    RefundUpdateOutcome, RequestRefund, SettleOutcome, SettlePayment, TimeScale, WithdrawRefund,
+    apply_refund::{ApplyRefund, RefundUpdate, of_callback},
+    credit::CreditRisk,
     request_refund::in_memory,
     review::{timing_out, turning},
     store::{Orders, Refunds},
@@ -101,7 +101,7 @@ struct Theirs {
 }
 
 impl Theirs {
-    fn is_on_the_table(&self) -> bool {
+    fn counts_against_order(&self) -> bool {
         self.status != RefundStatus::Closed
     }
 }
@@ -156,7 +156,7 @@ struct History {
     /// Credits less debits of the money's accounts.
     money: BTreeMap<AccountId, i64>,
     transfers: usize,
-    story: Vec<String>,
+    trace: Vec<String>,
 }
 
 fn points(units: i64) -> Points {
@@ -196,12 +196,12 @@ impl History {
             owed: 0,
             money: BTreeMap::new(),
             transfers: 0,
-            story: vec![format!("seed {seed}, {policy:?}")],
+            trace: vec![format!("seed {seed}, {policy:?}")],
         }
     }
 
     fn tell(&mut self, what: String) {
-        self.story.push(what);
+        self.trace.push(what);
     }
 
     fn account_id(&self) -> AccountId {
@@ -284,12 +284,12 @@ impl History {
             19..28 => self.spend(),
             28..35 => self.hold(),
             35..40 => self.give_back(),
-            40..53 => self.ask_refund(),
+            40..53 => self.request_refund(),
             53..75 => self.move_refund(),
-            75..79 => self.refund_elsewhere(),
+            75..79 => self.add_foreign_refund(),
             79..92 => self.end(),
             92..96 => self.expire(),
-            96..98 => self.hear_payment_again(),
+            96..98 => self.settle_again(),
             _ => {}
         }
     }
@@ -424,9 +424,14 @@ impl History {
         if elsewhere {
             self.make_elsewhere(place);
             if self.rng.random() {
-                let word = self.word(place, 0, RefundStatus::Processing, true);
-                let said = self.memory.decide(self.now, &word);
-                assert_eq!(said, Ok(RefundMoved::Unpaid(id)), "{:#?}", self.story);
+                let update = self.update(place, 0, RefundStatus::Processing, true);
+                let said = self.memory.decide(self.now, &update);
+                assert_eq!(
+                    said,
+                    Ok(RefundUpdateOutcome::Unpaid(id)),
+                    "{:#?}",
+                    self.trace
+                );
             }
         }
         let refunded_late = late == Some(LatePayment::Refund) && !elsewhere;
@@ -435,14 +440,14 @@ impl History {
         } else {
             self.earns(amount, rule)
         };
-        let ruled = if reviewed && !instruction {
-            Ruled::By {
+        let credit_risk = if reviewed && !instruction {
+            CreditRisk::Evaluated {
                 evaluation: to_review(Stage::PointsCredit, self.now),
-                wanted_by: String::new(),
+                review_rules: String::new(),
                 terms: ReviewPolicy::default(),
             }
         } else {
-            Ruled::Off
+            CreditRisk::Off
         };
         let settling = self.settling(
             id,
@@ -451,28 +456,28 @@ impl History {
         );
         let settled = self
             .memory
-            .decide(self.now, &settling.with(ruled, elsewhere));
+            .decide(self.now, &settling.with(credit_risk, elsewhere));
         self.tell(format!(
             "payment {place} of {amount} by rule {rule}, late {late:?}, reviewed {reviewed}, \
              refunded elsewhere {elsewhere}: {settled:?}"
         ));
-        let now = Settled::Now {
+        let now = SettleOutcome::Now {
             points: points(earns),
         };
-        assert_eq!(settled, Ok(now), "{:#?}", self.story);
+        assert_eq!(settled, Ok(now), "{:#?}", self.trace);
         self.paid[place].earned = earns;
         self.paid[place].unknown = elsewhere;
         self.count_earned(earns);
         let order = self.order(place);
         let held = earns > 0 && (reviewed || elsewhere);
-        assert_eq!(order.is_under_review(), held, "{:#?}", self.story);
+        assert_eq!(order.is_under_review(), held, "{:#?}", self.trace);
         if let Some(lot) = gone_on(rule, self.today()) {
             let said = order.state.payment().unwrap().points_expired_from;
-            assert_eq!(said, lot, "{:#?}", self.story);
+            assert_eq!(said, lot, "{:#?}", self.trace);
         }
         if refunded_late {
             self.find_refunds(place);
-            assert_eq!(self.paid[place].refunds.len(), 1, "{:#?}", self.story);
+            assert_eq!(self.paid[place].refunds.len(), 1, "{:#?}", self.trace);
         }
     }
 
@@ -495,23 +500,23 @@ impl History {
     }
 
     /// WeChat says once more that the order is paid, and whether something was refunded.
-    fn hear_payment_again(&mut self) {
+    fn settle_again(&mut self) {
         let Some(place) = self.some_payment() else {
             return;
         };
         let paid = &self.paid[place];
-        let refunded = paid.theirs.iter().any(Theirs::is_on_the_table);
+        let refunded = paid.theirs.iter().any(Theirs::counts_against_order);
         let of = (paid.amount, &*paid.transaction, paid.rule);
         let settling = self.settling(paid.id, of, LatePayment::Refund);
         let rejected = |id: &RefundId| self.refund(*id).state == RefundState::Rejected;
         let unknown = refunded && paid.refunds.iter().all(rejected);
         let said = self
             .memory
-            .decide(self.now, &settling.with(Ruled::Off, refunded));
+            .decide(self.now, &settling.with(CreditRisk::Off, refunded));
         self.tell(format!(
             "payment {place} again, refunded {refunded}: {said:?}"
         ));
-        assert_eq!(said, Ok(Settled::Before), "{:#?}", self.story);
+        assert_eq!(said, Ok(SettleOutcome::Before), "{:#?}", self.trace);
         self.paid[place].unknown |= unknown;
     }
 
@@ -558,7 +563,7 @@ impl History {
 
     // -- what back ends do
 
-    fn wish(&mut self, instruction: Instruction, amount: i64) -> PointsCommand {
+    fn command(&mut self, instruction: Instruction, amount: i64) -> PointsCommand {
         PointsCommand {
             tenant: TENANT,
             customer: self.customer,
@@ -593,19 +598,19 @@ impl History {
             Instruction::Award { .. } => self.evaluation(Stage::PointsCredit),
             Instruction::Redeem | Instruction::Hold { .. } => self.evaluation(Stage::Redeem),
         };
-        let wish = self.wish(instruction, amount);
+        let command = self.command(instruction, amount);
         let asked = self
             .memory
-            .decide(self.now, &points::executing(wish, evaluation));
+            .decide(self.now, &points::executing(command, evaluation));
         let told = asked.as_ref().map(|asked| asked.transaction.state);
         self.tell(format!("{instruction:?} of {amount}: {told:?}"));
         let points_transaction = match asked {
             Ok(asked) => asked.transaction,
             Err(PointsError::Insufficient { available }) => {
-                assert!(available.get() < amount, "{:#?}", self.story);
+                assert!(available.get() < amount, "{:#?}", self.trace);
                 return;
             }
-            Err(error) => panic!("{error:?}: {:#?}", self.story),
+            Err(error) => panic!("{error:?}: {:#?}", self.trace),
         };
         let what = match instruction {
             Instruction::Award { .. } => What::Award,
@@ -675,7 +680,7 @@ impl History {
             1 => left.max(1),
             _ => self.rng.random_range(1..=left.max(1)),
         };
-        let wish = ReturnCommand {
+        let command = ReturnCommand {
             tenant: TENANT,
             of,
             points: points(amount),
@@ -684,22 +689,22 @@ impl History {
             reason: "测试".into(),
             by: Actor::new("crm"),
         };
-        let said = self.memory.decide(self.now, &points::returning(wish));
+        let said = self.memory.decide(self.now, &points::returning(command));
         let told = said.as_ref().map(|asked| asked.transaction.points);
         self.tell(format!(
             "{amount} of the {left} left of {of} come back: {told:?}"
         ));
         match said {
             Ok(asked) => {
-                assert!(amount <= left, "{:#?}", self.story);
+                assert!(amount <= left, "{:#?}", self.trace);
                 self.returns.insert(asked.transaction.id.id(), of);
                 self.points_transactions.returned += amount;
                 self.spent[place].1 -= amount;
             }
             Err(PointsError::ReturnTooMuch { left: said }) => {
-                assert!(amount > left && said.get() == left, "{:#?}", self.story);
+                assert!(amount > left && said.get() == left, "{:#?}", self.trace);
             }
-            Err(error) => panic!("{error:?}: {:#?}", self.story),
+            Err(error) => panic!("{error:?}: {:#?}", self.trace),
         }
     }
 
@@ -709,7 +714,7 @@ impl History {
     fn on_the_table(&self, place: usize) -> Vec<Refund> {
         let refunds = self.paid[place].refunds.iter().map(|id| self.refund(*id));
         refunds
-            .filter(|refund| refund.state.kind().is_on_the_table())
+            .filter(|refund| refund.state.kind().counts_against_order())
             .collect()
     }
 
@@ -725,7 +730,7 @@ impl History {
     }
 
     /// Somebody of ours asks for a refund: of a part, of all that is left, or of more.
-    fn ask_refund(&mut self) {
+    fn request_refund(&mut self) {
         let Some(place) = self.some_payment() else {
             return;
         };
@@ -736,7 +741,7 @@ impl History {
             3 => Some(left.max(1)),
             _ => Some(self.rng.random_range(1..=left.max(1))),
         };
-        let wish = RequestRefund {
+        let command = RequestRefund {
             tenant: TENANT,
             order: self.paid[place].id,
             amount: amount.map(fen),
@@ -746,7 +751,7 @@ impl History {
         };
         let evaluation = self.evaluation(Stage::Refund);
         let how = (evaluation, self.terms());
-        let asked = in_memory::ask(&mut self.memory, self.now, wish, how);
+        let asked = in_memory::ask(&mut self.memory, self.now, command, how);
         self.tell(format!(
             "refund of {amount:?} of the {left} left of payment {place}: {}",
             told(&asked)
@@ -754,18 +759,18 @@ impl History {
         match asked {
             Ok(refund) => {
                 let amount = amount.unwrap_or(left);
-                assert_eq!(refund.amount.get(), amount, "{:#?}", self.story);
-                assert!(amount <= left, "{:#?}", self.story);
+                assert_eq!(refund.amount.get(), amount, "{:#?}", self.trace);
+                assert!(amount <= left, "{:#?}", self.trace);
                 self.paid[place].refunds.push(refund.id);
             }
             Err(RefundError::PointsSpent { .. }) if self.policy == PointsShortfall::Refuse => {}
             Err(RefundError::ExceedsRefundable { .. }) => {
-                assert!(amount.unwrap_or(1) > left, "{:#?}", self.story);
+                assert!(amount.unwrap_or(1) > left, "{:#?}", self.trace);
             }
             Err(RefundError::RefundedElsewhere) => {
-                assert!(self.paid[place].unknown, "{:#?}", self.story);
+                assert!(self.paid[place].unknown, "{:#?}", self.trace);
             }
-            Err(error) => panic!("{error:?}: {:#?}", self.story),
+            Err(error) => panic!("{error:?}: {:#?}", self.trace),
         }
     }
 
@@ -841,15 +846,15 @@ impl History {
                 } else {
                     RefundState::Rejected
                 };
-                assert_eq!(decided.state, expected, "{:#?}", self.story);
-                assert!(!agree || fits, "{:#?}", self.story);
+                assert_eq!(decided.state, expected, "{:#?}", self.trace);
+                assert!(!agree || fits, "{:#?}", self.trace);
             }
             Err(RefundError::ExceedsRefundable { .. }) => {
-                assert!(agree && !fits, "{:#?}", self.story);
+                assert!(agree && !fits, "{:#?}", self.trace);
             }
             Err(RefundError::PointsSpent { .. })
                 if agree && self.policy == PointsShortfall::Refuse => {}
-            Err(error) => panic!("{error:?}: {:#?}", self.story),
+            Err(error) => panic!("{error:?}: {:#?}", self.trace),
         }
     }
 
@@ -859,11 +864,11 @@ impl History {
         if let Some(index) = self.paid[place].place_of(&number) {
             // A call without an answer had arrived.
             let status = self.paid[place].theirs[index].status;
-            return self.hear(place, index, status);
+            return self.apply_status(place, index, status);
         }
         let fits = refund.amount.get() <= self.paid[place].room();
-        let word = match self.rng.random_range(0..9) {
-            0 => RefundWord::Refused {
+        let update = match self.rng.random_range(0..9) {
+            0 => RefundUpdate::Refused {
                 code: "INVALID_REQUEST".into(),
                 message: String::new(),
                 seen: refund.version,
@@ -878,25 +883,33 @@ impl History {
             _ if fits => {
                 self.take_refund(place, number, refund.amount.get(), Some(refund.id));
                 let index = self.paid[place].theirs.len() - 1;
-                return self.hear(place, index, RefundStatus::Processing);
+                return self.apply_status(place, index, RefundStatus::Processing);
             }
             _ => later("not_enough", false),
         };
-        let said = self.apply(Some(refund.id), word.clone());
-        self.tell(format!("{} is told: {word:?}: {}", refund.id, moved(&said)));
-        assert!(matches!(said, RefundMoved::Now(_)), "{:#?}", self.story);
+        let said = self.apply(Some(refund.id), update.clone());
+        self.tell(format!(
+            "{} is told: {update:?}: {}",
+            refund.id,
+            moved(&said)
+        ));
+        assert!(
+            matches!(said, RefundUpdateOutcome::Now(_)),
+            "{:#?}",
+            self.trace
+        );
     }
 
-    fn apply(&mut self, refund: Option<RefundId>, word: RefundWord) -> RefundMoved {
-        let operation = applying(refund, word);
+    fn apply(&mut self, refund: Option<RefundId>, update: RefundUpdate) -> RefundUpdateOutcome {
+        let operation = applying(refund, update);
         let said = self.memory.decide(self.now, &operation);
-        said.unwrap_or_else(|error| panic!("{error}: {:#?}", self.story))
+        said.unwrap_or_else(|error| panic!("{error}: {:#?}", self.trace))
     }
 
     /// People take it back; WeChat has nothing of it.
     fn withdraw(&mut self, refund: &Refund) {
         let who = if self.rng.random() { "three" } else { "four" };
-        let wish = WithdrawRefund {
+        let command = WithdrawRefund {
             tenant: TENANT,
             refund: refund.id,
             reason: "不退了".into(),
@@ -904,17 +917,17 @@ impl History {
             claim: self.key(),
         };
         let about = (self.terms(), refund.progress.calls);
-        let said = withdraw_in_memory(&mut self.memory, self.now, wish, about);
+        let said = withdraw_in_memory(&mut self.memory, self.now, command, about);
         self.tell(format!("{who} withdraws {}: {}", refund.id, told(&said)));
         let first = refund.progress.withdrawal.as_ref();
         match said {
             Ok(now) if now.state == RefundState::Withdrawn => {
                 let alone = refund.amount.get() <= REVIEW_ABOVE;
-                assert!(alone || first.is_some(), "{:#?}", self.story);
+                assert!(alone || first.is_some(), "{:#?}", self.trace);
             }
-            Ok(now) => assert_eq!(now.state, RefundState::Accepted, "{:#?}", self.story),
-            Err(RefundError::SamePerson) => assert!(first.is_some(), "{:#?}", self.story),
-            Err(error) => panic!("{error:?}: {:#?}", self.story),
+            Ok(now) => assert_eq!(now.state, RefundState::Accepted, "{:#?}", self.trace),
+            Err(RefundError::SamePerson) => assert!(first.is_some(), "{:#?}", self.trace),
+            Err(error) => panic!("{error:?}: {:#?}", self.trace),
         }
     }
 
@@ -930,7 +943,7 @@ impl History {
         });
     }
 
-    /// WeChat makes a refund of ours that we had given up.
+    /// WeChat makes a refund of ours that had ended here.
     fn make_after_all(&mut self, place: usize, refund: &Refund) {
         let number = refund.no().to_string();
         let known = self.paid[place].place_of(&number);
@@ -943,7 +956,7 @@ impl History {
     }
 
     /// Somebody else refunds at WeChat.
-    fn refund_elsewhere(&mut self) {
+    fn add_foreign_refund(&mut self) {
         if let Some(place) = self.some_payment() {
             self.make_elsewhere(place);
         }
@@ -981,8 +994,8 @@ impl History {
                 if ours.is_some() && told == Some(RefundStatus::Closed) && amount <= room =>
             {
                 // Ours alone: of another's we should not know what to make of it.
-                let given_up = ours.is_some_and(|id| self.closed_here(id));
-                if given_up {
+                let ended_here = ours.is_some_and(|id| self.closed_here(id));
+                if ended_here {
                     RefundStatus::Success
                 } else {
                     RefundStatus::Closed
@@ -999,8 +1012,8 @@ impl History {
             0 => self.tell(format!(
                 "payment {place}, {index} is {next:?}: not told yet"
             )),
-            1 if overtaken => self.hear_old(place, index),
-            _ => self.hear(place, index, next),
+            1 if overtaken => self.apply_old_status(place, index),
+            _ => self.apply_status(place, index, next),
         }
     }
 
@@ -1024,7 +1037,13 @@ impl History {
     }
 
     /// What WeChat says, in a notice or as an answer.
-    fn word(&self, place: usize, index: usize, status: RefundStatus, notice: bool) -> ApplyRefund {
+    fn update(
+        &self,
+        place: usize,
+        index: usize,
+        status: RefundStatus,
+        notice: bool,
+    ) -> ApplyRefund {
         let said = self.said(place, index, status);
         if notice {
             let notice = RefundNotice {
@@ -1034,13 +1053,19 @@ impl History {
                 refund: said,
             };
             let callback = (self.id(), Bytes::new());
-            return of_callback(TENANT, notice, callback, SP_MCHID.into(), Pace::default());
+            return of_callback(
+                TENANT,
+                notice,
+                callback,
+                SP_MCHID.into(),
+                TimeScale::default(),
+            );
         }
         // A job asks about a row.
         let row = self.row_of(place, index);
         let number = said.out_refund_no.parse::<RefundNo>().ok();
         let refund = row.map(|row| row.id).or(number.map(RefundNo::id));
-        applying(refund, RefundWord::Channel(said))
+        applying(refund, RefundUpdate::Channel(said))
     }
 
     /// The row that stands for a refund of WeChat's: the newest under its number.
@@ -1055,43 +1080,45 @@ impl History {
     /// Of a refund made after all the row here hears only by the job's query that it is closed.
     fn by_notice(&mut self, place: usize, index: usize, status: RefundStatus) -> bool {
         let after_all = self.row_of(place, index).is_some_and(|row| {
-            matches!(row.origin, Origin::AfterAll { .. }) && status == RefundStatus::Closed
+            matches!(row.origin, RefundOrigin::AfterAll { .. }) && status == RefundStatus::Closed
         });
         !after_all && self.rng.random()
     }
 
     /// We are told how a refund stands by now.
-    fn hear(&mut self, place: usize, index: usize, status: RefundStatus) {
+    fn apply_status(&mut self, place: usize, index: usize, status: RefundStatus) {
         let by_notice = self.by_notice(place, index, status);
-        let word = self.word(place, index, status, by_notice);
-        let said = self.memory.decide(self.now, &word);
-        let said = said.unwrap_or_else(|error| panic!("{error}: {:#?}", self.story));
+        let update = self.update(place, index, status, by_notice);
+        let said = self.memory.decide(self.now, &update);
+        let said = said.unwrap_or_else(|error| panic!("{error}: {:#?}", self.trace));
         self.tell(format!(
             "payment {place}, {index} is {status:?}, by notice {by_notice}: {}",
             moved(&said)
         ));
         match said {
-            RefundMoved::Now(refund) => {
+            RefundUpdateOutcome::Now(refund) => {
                 let paid = &mut self.paid[place];
                 if !paid.refunds.contains(&refund.id) {
-                    assert!(refund.is_foreign(), "{:#?}", self.story);
+                    assert!(refund.is_foreign(), "{:#?}", self.trace);
                     paid.refunds.push(refund.id);
                     paid.unknown = false;
                 }
             }
-            RefundMoved::Before => {}
+            RefundUpdateOutcome::Before => {}
             // Closed refunds of which we were not told may leave no room in the sum: it comes again.
-            RefundMoved::Rejected("refund_over_paid") if self.knows_too_much(place, index) => {
+            RefundUpdateOutcome::Rejected("refund_over_paid")
+                if self.knows_too_much(place, index) =>
+            {
                 return;
             }
-            RefundMoved::Rejected(_) | RefundMoved::Unpaid(_) => {
-                panic!("{said:?}: {:#?}", self.story)
+            RefundUpdateOutcome::Rejected(_) | RefundUpdateOutcome::Unpaid(_) => {
+                panic!("{said:?}: {:#?}", self.trace)
             }
         }
         self.paid[place].theirs[index].told = Some(status);
     }
 
-    /// Whether refunds that WeChat has given up, and of which we were not told, are on the table.
+    /// Whether refunds that WeChat has closed, and of which we were not told, are on the table.
     fn knows_too_much(&self, place: usize, index: usize) -> bool {
         let paid = &self.paid[place];
         let rows = self.on_the_table(place);
@@ -1100,8 +1127,8 @@ impl History {
     }
 
     /// What was said earlier comes late: nothing happens.
-    fn hear_old(&mut self, place: usize, index: usize) {
-        let word = self.word(place, index, RefundStatus::Processing, true);
+    fn apply_old_status(&mut self, place: usize, index: usize) {
+        let update = self.update(place, index, RefundStatus::Processing, true);
         // Of one that failed here it would be news.
         if self.row_of(place, index).is_none_or(|row| {
             matches!(
@@ -1111,9 +1138,9 @@ impl History {
         }) {
             return;
         }
-        let said = self.memory.decide(self.now, &word);
+        let said = self.memory.decide(self.now, &update);
         self.tell(format!("payment {place}, {index} was processing: {said:?}"));
-        assert_eq!(said, Ok(RefundMoved::Before), "{:#?}", self.story);
+        assert_eq!(said, Ok(RefundUpdateOutcome::Before), "{:#?}", self.trace);
     }
 
     // -- ends
@@ -1159,7 +1186,7 @@ impl History {
         } else {
             PointsReview::Voided
         };
-        assert_eq!(self.order(place).review, expected, "{:#?}", self.story);
+        assert_eq!(self.order(place).review, expected, "{:#?}", self.trace);
     }
 
     fn end_open(&mut self, place: usize) {
@@ -1183,7 +1210,7 @@ impl History {
         match said {
             Ok(Ended::Now) => self.ended(place, how),
             Ok(Ended::NotYet) => {}
-            Err(error) => panic!("{error}: {:#?}", self.story),
+            Err(error) => panic!("{error}: {:#?}", self.trace),
         }
     }
 
@@ -1223,7 +1250,7 @@ impl History {
             today: self.today(),
         };
         let expired = self.memory.decide(self.now, &expire);
-        let expired = expired.unwrap_or_else(|error| panic!("{error}: {:#?}", self.story));
+        let expired = expired.unwrap_or_else(|error| panic!("{error}: {:#?}", self.trace));
         self.tell(format!("{} points expire", expired.points));
     }
 
@@ -1241,13 +1268,13 @@ impl History {
             assert!(
                 *left >= 0,
                 "the lot of {on} is below zero: {:#?}",
-                self.story
+                self.trace
             );
         }
         lots.retain(|_, left| *left != 0);
         for (account, mut row) in self.memory.changes::<LotsOf>() {
             row.retain(|_, left| *left != 0);
-            assert_eq!((account, &row), (id, &lots), "{:#?}", self.story);
+            assert_eq!((account, &row), (id, &lots), "{:#?}", self.trace);
         }
         let lot_expiries = self.lot_expiries(&changes);
         let mut transfers = self.memory.changes::<Transfers>();
@@ -1255,7 +1282,7 @@ impl History {
         self.memory.commit();
         self.memory.overwrite::<LotsOf>(id, lots);
         for (key, row) in lot_expiries {
-            assert!(row.given_back <= row.expired, "{:#?}", self.story);
+            assert!(row.given_back <= row.expired, "{:#?}", self.trace);
             self.memory.overwrite::<LotExpiries>(key, row);
         }
         for (_, transfer) in &transfers {
@@ -1269,10 +1296,10 @@ impl History {
         let debt = AccountId::customer_debt(self.customer);
         for (_, transfer) in &transfers {
             let settled = self.replay.settled(Some(transfer));
-            assert_eq!(settled, Ok(()), "{transfer:?}: {:#?}", self.story);
+            assert_eq!(settled, Ok(()), "{transfer:?}: {:#?}", self.trace);
             let of = self.returns.get(&transfer.id.entry.cause()).copied();
             let played = self.replay.play(transfer, of);
-            assert_eq!(played, Ok(()), "{transfer:?}: {:#?}", self.story);
+            assert_eq!(played, Ok(()), "{transfer:?}: {:#?}", self.trace);
             self.owed += i64::from(transfer.debit == debt) * transfer.amount;
             self.owed -= i64::from(transfer.credit == debt) * transfer.amount;
             let expires = transfer.id.entry.kind() == Some(EntryKind::PointsExpired);
@@ -1311,22 +1338,22 @@ impl History {
         let free = stock.free(today).unwrap();
         let sums = (account.posted(), account.debits_pending, account.debt.get());
         let said = (stock.posted().unwrap(), stock.held().unwrap(), self.owed);
-        assert_eq!(sums, said, "{:#?}", self.story);
+        assert_eq!(sums, said, "{:#?}", self.trace);
         for day in stock.holds.keys() {
             let spare = stock.spare(*day).unwrap();
-            assert!(spare >= 0, "{day}: {spare} {stock:?} {:#?}", self.story);
+            assert!(spare >= 0, "{day}: {spare} {stock:?} {:#?}", self.trace);
         }
-        assert!(free >= 0, "{free} {stock:?} {:#?}", self.story);
+        assert!(free >= 0, "{free} {stock:?} {:#?}", self.trace);
         assert!(
             account.debt.is_zero() || free == 0,
             "{} owed, {free} free: {stock:?} {:#?}",
             account.debt,
-            self.story
+            self.trace
         );
-        assert_eq!(self.replay.settled(None), Ok(()), "{:#?}", self.story);
+        assert_eq!(self.replay.settled(None), Ok(()), "{:#?}", self.trace);
         let mut replayed = self.replay.stock();
         replayed.lots.retain(|_, left| *left != 0);
-        assert_eq!(replayed, stock, "{:#?}", self.story);
+        assert_eq!(replayed, stock, "{:#?}", self.trace);
         let mut on_their_way = 0;
         for place in 0..self.paid.len() {
             on_their_way += self.look_at_payment(place);
@@ -1353,7 +1380,7 @@ impl History {
         for (lot, said) in said {
             let row = self.memory.row::<LotExpiries>((self.account_id(), lot));
             let counted = row.map_or(0, |row| row.given_back);
-            assert_eq!(counted, said, "{lot}: {:#?}", self.story);
+            assert_eq!(counted, said, "{lot}: {:#?}", self.trace);
         }
     }
 
@@ -1361,8 +1388,11 @@ impl History {
     fn look_at_payment(&self, place: usize) -> i64 {
         let (paid, order) = (&self.paid[place], self.order(place));
         let rows: Vec<_> = paid.refunds.iter().map(|id| self.refund(*id)).collect();
-        let about = || format!("{order:?} {rows:?} {paid:?} {:#?}", self.story);
-        let table = || rows.iter().filter(|row| row.state.kind().is_on_the_table());
+        let about = || format!("{order:?} {rows:?} {paid:?} {:#?}", self.trace);
+        let table = || {
+            rows.iter()
+                .filter(|row| row.state.kind().counts_against_order())
+        };
         let sum = |of: &dyn Fn(&Refund) -> i64| table().map(of).sum::<i64>();
         let (asked, back) = (
             sum(&|row| row.amount.get()),
@@ -1400,7 +1430,7 @@ impl History {
         let is_credited = !voided && !order.is_under_review();
         for row in &rows {
             let parts = row.points;
-            let live = row.state.kind().is_booked() && row.state.kind().is_on_the_table();
+            let live = row.state.kind().is_booked() && row.state.kind().counts_against_order();
             let taken = parts.taken().get() + parts.expired.get();
             assert!(is_credited || !live || taken == 0, "{row:?}: {}", about());
             let made_up = parts.taken().get() + parts.expired.get() + parts.withheld.get();
@@ -1445,12 +1475,12 @@ impl History {
         assert_eq!(
             said, has,
             "{credited} {taken} {points_transactions:?} {:#?}",
-            self.story
+            self.trace
         );
         let held = held + points_transactions.held;
-        assert_eq!(account.debits_pending, held, "{:#?}", self.story);
+        assert_eq!(account.debits_pending, held, "{:#?}", self.trace);
         let coming = pending + points_transactions.given_later;
-        assert_eq!(account.credits_pending, coming, "{:#?}", self.story);
+        assert_eq!(account.credits_pending, coming, "{:#?}", self.trace);
     }
 
     fn look_at_money(&self, on_their_way: i64) {
@@ -1462,7 +1492,7 @@ impl History {
         let merchant = AccountId::merchant_payable(self.merchant);
         let said = (has(channel), has(transit), has(merchant));
         let expected = (arrived - paid, on_their_way, paid - arrived - on_their_way);
-        assert_eq!(said, expected, "{:#?}", self.story);
+        assert_eq!(said, expected, "{:#?}", self.trace);
     }
 
     /// What versions of the rule with a total cap have handed out.
@@ -1472,9 +1502,9 @@ impl History {
             let row = self.memory.row::<Budgets>((TENANT, rule));
             let granted = row.map_or(0, |row| row.granted.get());
             let expected = cap.map_or(0, |_| self.handed_out(rule).max(0));
-            assert_eq!(granted, expected, "rule {rule}: {:#?}", self.story);
+            assert_eq!(granted, expected, "rule {rule}: {:#?}", self.trace);
             let cap = cap.map_or(i64::MAX, Points::get);
-            assert!(granted <= cap, "rule {rule}: {:#?}", self.story);
+            assert!(granted <= cap, "rule {rule}: {:#?}", self.trace);
         }
     }
 
@@ -1487,10 +1517,10 @@ impl History {
             if amount == 0 {
                 continue;
             }
-            let wish = self.wish(Instruction::Deduct, amount);
-            let deduct = points::executing(wish, Evaluation::default());
+            let command = self.command(Instruction::Deduct, amount);
+            let deduct = points::executing(command, Evaluation::default());
             let taken = self.would(&deduct);
-            assert_eq!(taken.is_ok(), can, "{free} {taken:?} {:#?}", self.story);
+            assert_eq!(taken.is_ok(), can, "{free} {taken:?} {:#?}", self.trace);
         }
         for open in self.open.clone() {
             for how in ends_of(open) {
@@ -1507,7 +1537,7 @@ impl History {
                     }
                 };
                 if let Err(error) = said {
-                    panic!("{open:?} cannot end {how:?}: {error}: {:#?}", self.story);
+                    panic!("{open:?} cannot end {how:?}: {error}: {:#?}", self.trace);
                 }
             }
         }
@@ -1515,7 +1545,7 @@ impl History {
             let review = ReviewId::of(order.id());
             for released in [true, false] {
                 let said = self.would(&turning(review, released));
-                assert!(said.is_ok(), "{said:?}: {:#?}", self.story);
+                assert!(said.is_ok(), "{said:?}: {:#?}", self.trace);
             }
         }
         for place in 0..self.paid.len() {
@@ -1550,15 +1580,15 @@ impl History {
                 succeeded_at: None,
                 received_account: None,
             };
-            let word = applying(Some(refund.id), RefundWord::Channel(said));
-            let would = self.would(&word);
+            let update = applying(Some(refund.id), RefundUpdate::Channel(said));
+            let would = self.would(&update);
             let refused = too_much && status == RefundStatus::Success;
             let fits = match &would {
-                Ok(RefundMoved::Now(now)) => !refused && now.state.kind().is_final(),
-                Ok(RefundMoved::Rejected("refund_over_paid")) => refused,
+                Ok(RefundUpdateOutcome::Now(now)) => !refused && now.state.kind().is_final(),
+                Ok(RefundUpdateOutcome::Rejected("refund_over_paid")) => refused,
                 _ => false,
             };
-            assert!(fits, "{refund:?} {status:?}: {would:?} {:#?}", self.story);
+            assert!(fits, "{refund:?} {status:?}: {would:?} {:#?}", self.trace);
         }
     }
 
@@ -1585,7 +1615,7 @@ fn look_at_theirs(theirs: &Theirs, rows: &[Refund], about: &dyn Fn() -> String) 
         .iter()
         .filter(|row| row.out_refund_no() == theirs.number);
     let live: Vec<_> = of
-        .filter(|row| row.state.kind().is_on_the_table())
+        .filter(|row| row.state.kind().counts_against_order())
         .map(|row| (row.state.kind(), row.amount.get()))
         .collect();
     let expected = match theirs.told {
@@ -1632,20 +1662,20 @@ const fn then(released: bool) -> TimeoutDecision {
     }
 }
 
-fn later(problem: &str, unsure: bool) -> RefundWord {
-    RefundWord::Later {
+fn later(problem: &str, unsure: bool) -> RefundUpdate {
+    RefundUpdate::Later {
         problem: problem.to_owned(),
         detail: String::new(),
         unsure,
     }
 }
 
-fn applying(refund: Option<RefundId>, word: RefundWord) -> ApplyRefund {
+fn applying(refund: Option<RefundId>, update: RefundUpdate) -> ApplyRefund {
     ApplyRefund::answer(
         (TENANT, refund),
-        word,
+        update,
         Actor::new("wechat"),
-        Pace::default(),
+        TimeScale::default(),
     )
 }
 
@@ -1676,10 +1706,14 @@ fn told(said: &Result<Refund, RefundError>) -> String {
     }
 }
 
-fn moved(said: &RefundMoved) -> String {
+fn moved(said: &RefundUpdateOutcome) -> String {
     match said {
-        RefundMoved::Now(refund) => format!("{} {:?} {:?}", refund.id, refund.state, refund.points),
-        RefundMoved::Before | RefundMoved::Unpaid(_) | RefundMoved::Rejected(_) => {
+        RefundUpdateOutcome::Now(refund) => {
+            format!("{} {:?} {:?}", refund.id, refund.state, refund.points)
+        }
+        RefundUpdateOutcome::Before
+        | RefundUpdateOutcome::Unpaid(_)
+        | RefundUpdateOutcome::Rejected(_) => {
             format!("{said:?}")
         }
     }

@@ -26,7 +26,10 @@ pub(super) struct Paid {
 impl Paid {
     /// What WeChat would still refund. It never takes more than was paid.
     pub(super) fn room(&self) -> i64 {
-        let gone = self.theirs.iter().filter(|theirs| theirs.is_on_the_table());
+        let gone = self
+            .theirs
+            .iter()
+            .filter(|theirs| theirs.counts_against_order());
         self.amount - gone.map(|theirs| theirs.amount).sum::<i64>()
     }
 

@@ -1,4 +1,4 @@
-//! Callbacks as received, and the alarms of what was soundly signed and still wrong.
+//! Callbacks as received, and the alarms of what was authentic but mismatched.
 
 use bytes::Bytes;
 use sqlx::{Row as _, mysql::MySqlRow};
@@ -22,7 +22,7 @@ pub(crate) struct CallbackRow {
     pub(crate) body: Bytes,
     /// Why it was not taken, in a stable word.
     pub(crate) reason: Option<&'static str>,
-    /// JSON of the signature's headers, kept of what was not believed.
+    /// JSON of the signature's headers, kept of unverified callbacks.
     pub(crate) headers: Option<Vec<u8>>,
 }
 
@@ -61,7 +61,7 @@ impl RowSet for Callbacks {
         out.rows(
             "INSERT /* payments.insert_callbacks */ INTO callback_events (id, tenant_id, outcome, received_at, body, reason, headers) VALUES ",
             changes,
-            // One that failed, or was not believed, comes again.
+            // One that failed, or was unverified, comes again.
             " ON DUPLICATE KEY UPDATE outcome = VALUES(outcome), reason = VALUES(reason)",
             false,
             |sql, change| {
@@ -76,7 +76,7 @@ impl RowSet for Callbacks {
     }
 }
 
-/// `callback_alarms`: what was soundly signed and still wrong.
+/// `callback_alarms`: what was authentic but mismatched.
 #[derive(Debug)]
 pub(crate) struct Alarms;
 

@@ -64,12 +64,12 @@ impl RowSet for Exceptions {
 ///
 /// Written after what the batch tells: the telling that it ends may be of the same batch.
 #[derive(Debug)]
-pub(crate) struct StuckOver;
+pub(crate) struct StuckResolved;
 
-const _: () = assert!(Exceptions::LOCK_ORDER < StuckOver::LOCK_ORDER);
+const _: () = assert!(Exceptions::LOCK_ORDER < StuckResolved::LOCK_ORDER);
 
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct StuckOverRow {
+pub(crate) struct StuckResolvedRow {
     pub(crate) order: OrderId,
     /// What became of the refund.
     pub(crate) resolution: &'static str,
@@ -78,9 +78,9 @@ pub(crate) struct StuckOverRow {
     pub(crate) at: Timestamp,
 }
 
-impl RowSet for StuckOver {
+impl RowSet for StuckResolved {
     type Key = RefundId;
-    type Row = StuckOverRow;
+    type Row = StuckResolvedRow;
     const LOCK_ORDER: u8 = 35;
     const LOADS: bool = false;
 
@@ -88,7 +88,7 @@ impl RowSet for StuckOver {
         sql.push("DO 0");
     }
 
-    fn read(_row: &MySqlRow) -> Result<(RefundId, StuckOverRow), sqlx::Error> {
+    fn read(_row: &MySqlRow) -> Result<(RefundId, StuckResolvedRow), sqlx::Error> {
         Err(sqlx::Error::RowNotFound)
     }
 
@@ -96,8 +96,9 @@ impl RowSet for StuckOver {
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
         for change in changes {
             let over = change.after;
-            let mut sql =
-                Sql::new("UPDATE /* payments.stuck_over */ payment_exceptions SET resolution = ");
+            let mut sql = Sql::new(
+                "UPDATE /* payments.stuck_resolved */ payment_exceptions SET resolution = ",
+            );
             sql.text(over.resolution)
                 .push(", resolved_by = 'progress', resolved_at = ")
                 .time(over.at);
@@ -116,11 +117,11 @@ impl RowSet for StuckOver {
 
 /// That something was refunded elsewhere, and not how much, was told of an order; now a number is known.
 #[derive(Debug)]
-pub(crate) struct NumberKnown;
+pub(crate) struct ForeignNumberKnown;
 
-const _: () = assert!(Exceptions::LOCK_ORDER < NumberKnown::LOCK_ORDER);
+const _: () = assert!(Exceptions::LOCK_ORDER < ForeignNumberKnown::LOCK_ORDER);
 
-impl RowSet for NumberKnown {
+impl RowSet for ForeignNumberKnown {
     type Key = OrderId;
     type Row = Timestamp;
     const LOCK_ORDER: u8 = 35;
@@ -138,7 +139,7 @@ impl RowSet for NumberKnown {
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
         for change in changes {
             let mut sql = Sql::new(
-                "UPDATE /* payments.number_known */ payment_exceptions SET resolution = 'the refund is known', \
+                "UPDATE /* payments.foreign_number_known */ payment_exceptions SET resolution = 'the refund is known', \
                  resolved_by = 'progress', resolved_at = ",
             );
             sql.time(*change.after);
@@ -160,19 +161,19 @@ mod tests {
     fn what_is_told_after_it_got_on_stays_open() {
         let id = Id::mint(1_795_000_000_000, 7, Lane(1));
         let written = |but| {
-            let over = StuckOverRow {
+            let over = StuckResolvedRow {
                 order: OrderId::new(id),
                 resolution: "processing",
                 but,
                 at: Timestamp::from_micros(1_795_000_000_000_000),
             };
-            let change: Change<'_, StuckOver> = Change {
+            let change: Change<'_, StuckResolved> = Change {
                 key: RefundId::new(id),
                 before: None,
                 after: &over,
             };
             let mut out = Recorder::default();
-            StuckOver::record(&[change], &mut out);
+            StuckResolved::record(&[change], &mut out);
             format!("{out:?}")
         };
         assert!(!written(None).contains("AND id <> "));

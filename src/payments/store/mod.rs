@@ -11,13 +11,15 @@ use sqlx::{Row as _, mysql::MySqlRow};
 
 pub(crate) use callbacks::{AlarmRow, Alarms, CallbackRow, Callbacks};
 pub(crate) use codes::{CodeKey, Codes};
-pub(crate) use exceptions::{ExceptionRow, Exceptions, NumberKnown, StuckOver, StuckOverRow};
+pub(crate) use exceptions::{
+    ExceptionRow, Exceptions, ForeignNumberKnown, StuckResolved, StuckResolvedRow,
+};
 pub(crate) use orders::{ORDER_COLUMNS, ORDER_WIDTH, Orders, read_order};
 pub(crate) use refunds::{
     ForeignRefunds, ForeignRow, REFUND_COLUMNS, REFUND_WIDTH, RefundSteps, Refunds, StepRow,
     calling_until, read_refund,
 };
-pub(crate) use staff_refunds::{GivenBack, StaffRefunds};
+pub(crate) use staff_refunds::{StaffRefundDay, StaffRefunds};
 
 use crate::primitives::Id;
 

@@ -7,7 +7,7 @@ use crate::{
     db::{Change, Recorder, RowSet, Sql},
     payments::{
         Late, Order, OrderSharing, OrderState, OrderStateKind, PayMethod, Payment, PointsReview,
-        RefundSums, Ticket,
+        PrepayId, RefundSums,
     },
     primitives::{BusinessDay, Id, Money, OrderId, Points, Secret, TenantId, Timestamp},
 };
@@ -45,7 +45,7 @@ pub(crate) fn read_order(row: &MySqlRow) -> Result<Order, sqlx::Error> {
     };
     let state = match kind {
         OrderStateKind::Created => OrderState::Created,
-        OrderStateKind::Prepaid => OrderState::Prepaid(Ticket {
+        OrderStateKind::Prepaid => OrderState::Prepaid(PrepayId {
             id: Secret::new(row.try_get(10)?),
             at: row.try_get(19)?,
         }),
@@ -126,7 +126,7 @@ impl RowSet for Orders {
     }
 }
 
-/// A ticket, a payment in time, or the end of the time: what happens to nearly every order.
+/// A prepay id, a payment in time, or the end of the time: what happens to nearly every order.
 fn is_common(before: Option<&Order>, after: &Order) -> bool {
     let late = after
         .state
@@ -137,13 +137,13 @@ fn is_common(before: Option<&Order>, after: &Order) -> bool {
             && before.sharing == after.sharing
             && before.review == after.review
             && before.customer == after.customer
-            // A Native ticket is an address, which is not plain text.
+            // A Native prepay id is an address, which is not plain text.
             && after.method == PayMethod::MiniProgram
             && !late
     })
 }
 
-/// Set-wise. What is null in the JSON is null in the row, except the ticket, which stays.
+/// Set-wise. What is null in the JSON is null in the row, except the prepay id, which stays.
 fn update_orders(changes: &[&Change<'_, Orders>], out: &mut Recorder) {
     out.rows(
         "UPDATE /* payments.update_orders */ JSON_TABLE('[",
@@ -300,8 +300,8 @@ struct Columns<'a> {
 
 impl<'a> Columns<'a> {
     fn of(state: &'a OrderState) -> Self {
-        let ticket = match state {
-            OrderState::Prepaid(ticket) => Some(ticket),
+        let prepay_id = match state {
+            OrderState::Prepaid(prepay_id) => Some(prepay_id),
             OrderState::Created
             | OrderState::Paid(_)
             | OrderState::PartlyRefunded(_)
@@ -311,8 +311,8 @@ impl<'a> Columns<'a> {
         };
         let payment = state.payment();
         Self {
-            prepay: ticket.map(|ticket| ticket.id.expose().as_str()),
-            prepaid_at: ticket.map(|ticket| ticket.at),
+            prepay: prepay_id.map(|prepay_id| prepay_id.id.expose().as_str()),
+            prepaid_at: prepay_id.map(|prepay_id| prepay_id.at),
             transaction: payment.map(|payment| payment.wechat_transaction_id.as_str()),
             paid_at: payment.map(|payment| payment.paid_at),
             closed_at: state.closed_at(),

@@ -7,7 +7,8 @@ use crate::{
     audit::Actor,
     db::{Change, Recorder, RowSet, Sql},
     payments::{
-        Attempts, Origin, PointsBack, Progress, Refund, RefundState, RefundStateKind, Withdrawal,
+        Attempts, PointsBack, Progress, Refund, RefundOrigin, RefundState, RefundStateKind,
+        WithdrawalRequest,
     },
     primitives::{Id, Money, Points, RefundId, TenantId, Timestamp},
 };
@@ -65,7 +66,7 @@ pub(crate) fn read_refund(row: &MySqlRow) -> Result<Refund, sqlx::Error> {
         late: row.try_get::<i8, _>(12)? != 0,
         origin: u8::try_from(row.try_get::<i8, _>(28)?)
             .ok()
-            .and_then(|code| Origin::from_columns(code, row.try_get(29).ok()?))
+            .and_then(|code| RefundOrigin::from_columns(code, row.try_get(29).ok()?))
             .ok_or(broken("refunds.origin"))?,
         wechat_refund_id: row.try_get(13)?,
         received_account: row.try_get(14)?,
@@ -86,10 +87,10 @@ pub(crate) fn read_refund(row: &MySqlRow) -> Result<Refund, sqlx::Error> {
     })
 }
 
-fn withdrawal(by: Option<String>, reason: Option<String>) -> Option<Withdrawal> {
+fn withdrawal(by: Option<String>, reason: Option<String>) -> Option<WithdrawalRequest> {
     let (by, reason) = by.zip(reason)?;
     let by = Actor::new(by);
-    Some(Withdrawal { by, reason })
+    Some(WithdrawalRequest { by, reason })
 }
 
 impl RowSet for Refunds {
@@ -190,10 +191,10 @@ impl RowSet for Refunds {
     }
 }
 
-/// Whoever lets a refund set out tells WeChat of it, and has until a job would take over. Once something was learnt, nobody is at it.
+/// Whoever initiates a refund tells WeChat of it, and has until a job would take over. Once something was learnt, nobody is at it.
 pub(crate) fn calling_until(refund: &Refund) -> Option<Timestamp> {
-    let set_out = refund.state == RefundState::Accepted && refund.attempts.count == 0;
-    refund.attempts.next_at.filter(|_| set_out)
+    let initiated = refund.state == RefundState::Accepted && refund.attempts.count == 0;
+    refund.attempts.next_at.filter(|_| initiated)
 }
 
 /// The columns of an update that [`may_change`] writes, after the first.
@@ -253,10 +254,10 @@ fn may_change(sql: &mut Sql, refund: &Refund, between: impl Fn(&mut Sql, usize))
     between(sql, 7);
     sql.int(u8::from(progress.stuck));
     between(sql, 8);
-    let wish = progress.withdrawal.as_ref();
-    text(sql, wish.map(|wish| wish.by.as_str()));
+    let request = progress.withdrawal.as_ref();
+    text(sql, request.map(|request| request.by.as_str()));
     between(sql, 9);
-    text(sql, wish.map(|wish| wish.reason.as_str()));
+    text(sql, request.map(|request| request.reason.as_str()));
 }
 
 /// `refund_history`: only ever written.
@@ -307,13 +308,13 @@ impl RowSet for RefundSteps {
 #[derive(Debug)]
 pub(crate) struct ForeignRefunds;
 
-/// `told_by` and `at` are evidence: nothing is decided by them.
+/// `reported_by` and `at` are evidence: nothing is decided by them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ForeignRow {
     pub(crate) tenant: TenantId,
     pub(crate) refund: RefundId,
     /// The callback that told of it first; none: a query.
-    pub(crate) told_by: Option<Id>,
+    pub(crate) reported_by: Option<Id>,
     pub(crate) at: Timestamp,
 }
 
@@ -324,7 +325,7 @@ impl RowSet for ForeignRefunds {
     const LOCK_ORDER: u8 = 26;
 
     fn load(keys: &[[u8; 16]], sql: &mut Sql) {
-        sql.push("SELECT /* payments.load_foreign_refunds */ number_hash, tenant_id, refund_id, told_by, created_at FROM foreign_refunds WHERE number_hash IN (");
+        sql.push("SELECT /* payments.load_foreign_refunds */ number_hash, tenant_id, refund_id, reported_by, created_at FROM foreign_refunds WHERE number_hash IN (");
         sql.list(keys, |sql, key| {
             sql.bytes(key);
         });
@@ -335,7 +336,7 @@ impl RowSet for ForeignRefunds {
         let foreign = ForeignRow {
             tenant: TenantId(row.try_get(1)?),
             refund: row.try_get(2)?,
-            told_by: optional_id(row, 3)?,
+            reported_by: optional_id(row, 3)?,
             at: row.try_get(4)?,
         };
         Ok((*read_id(row, 0)?.bytes(), foreign))
@@ -343,7 +344,7 @@ impl RowSet for ForeignRefunds {
 
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
         out.rows(
-            "INSERT /* payments.insert_foreign_refunds */ INTO foreign_refunds (number_hash, tenant_id, refund_id, told_by, created_at) VALUES ",
+            "INSERT /* payments.insert_foreign_refunds */ INTO foreign_refunds (number_hash, tenant_id, refund_id, reported_by, created_at) VALUES ",
             changes,
             "",
             true,
@@ -351,7 +352,7 @@ impl RowSet for ForeignRefunds {
                 let row = change.after;
                 sql.push("(").bytes(&change.key).push(",").int(row.tenant.0);
                 sql.push(",").bytes(row.refund.bytes()).push(",");
-                sql.option(row.told_by, |sql, id| { sql.bytes(id.bytes()); });
+                sql.option(row.reported_by, |sql, id| { sql.bytes(id.bytes()); });
                 sql.push(",").time(row.at).push(")");
             },
         );

@@ -14,14 +14,14 @@ pub(crate) struct StaffRefunds;
 
 /// What somebody gave back without anybody else's word, on the last day on which they did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct GivenBack {
+pub(crate) struct StaffRefundDay {
     pub(crate) tenant: TenantId,
     pub(crate) day: BusinessDay,
     pub(crate) alone: Money,
     pub(crate) version: i64,
 }
 
-impl GivenBack {
+impl StaffRefundDay {
     /// The day that counts, and what was given back on it. A clock that was set back does not begin
     /// an earlier day anew.
     pub(crate) fn on(known: Option<&Self>, today: BusinessDay) -> (BusinessDay, Money) {
@@ -34,7 +34,7 @@ impl GivenBack {
 
 impl RowSet for StaffRefunds {
     type Key = StaffId;
-    type Row = GivenBack;
+    type Row = StaffRefundDay;
     const LOCK_ORDER: u8 = 71;
 
     fn load(keys: &[StaffId], sql: &mut Sql) {
@@ -45,10 +45,10 @@ impl RowSet for StaffRefunds {
         sql.push(")");
     }
 
-    fn read(row: &MySqlRow) -> Result<(StaffId, GivenBack), sqlx::Error> {
+    fn read(row: &MySqlRow) -> Result<(StaffId, StaffRefundDay), sqlx::Error> {
         let alone = Money::parse(row.try_get(3)?)
             .map_err(|_| sqlx::Error::Decode("staff_refunds.alone_fen".into()))?;
-        let given = GivenBack {
+        let given = StaffRefundDay {
             tenant: TenantId(row.try_get(1)?),
             day: BusinessDay(row.try_get(2)?),
             alone,

@@ -2,7 +2,7 @@
 
 use super::{NIGHTLY_SECONDS, store};
 use crate::{
-    audit::{self, Action, Actor},
+    audit::{self, Actor, AuditAction},
     db::{Db, DbError, Tx, Work},
     primitives::{BusinessDay, ExpiryRunId, PageLimit, Points, TenantId, Timestamp},
 };
@@ -88,7 +88,7 @@ impl Work for AskRun {
         let id = ExpiryRunId::new(tx.new_id(tx.new_lane()));
         let made = store::insert_run(tx, id, (self.tenant, today), false, self.by.as_str()).await?;
         if made {
-            let asked = Action::PointsExpiryAsked { day: today };
+            let asked = AuditAction::PointsExpiryAsked { day: today };
             audit::record(tx, self.tenant, &self.by, asked, id).await?;
         }
         let open = store::open_run(tx, self.tenant).await?;

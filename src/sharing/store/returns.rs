@@ -15,7 +15,7 @@ use crate::{
 #[derive(Debug)]
 pub(in crate::sharing) struct ReturnsOf;
 
-pub(in crate::sharing) const RETURN_COLUMNS: &str = "b.id, b.sharing_id, b.part_id, b.refund_id, b.amount_fen, b.state, b.wechat_return_id, b.fail_reason, b.attempts, b.calls, b.may_land_until";
+pub(in crate::sharing) const RETURN_COLUMNS: &str = "b.id, b.sharing_id, b.part_id, b.refund_id, b.amount_fen, b.state, b.wechat_return_id, b.fail_reason, b.attempts, b.calls, b.may_arrive_until";
 
 /// Columns as in [`RETURN_COLUMNS`].
 pub(in crate::sharing) fn read_return(
@@ -35,7 +35,7 @@ pub(in crate::sharing) fn read_return(
         attempts: row.try_get(8)?,
         calls: Calls {
             begun: row.try_get(9)?,
-            may_land_until: row.try_get(10)?,
+            may_arrive_until: row.try_get(10)?,
         },
     };
     Ok((row.try_get(1)?, back))
@@ -69,7 +69,7 @@ impl RowSet for ReturnsOf {
         for change in changes {
             let known = |id| change.before.and_then(|before| before.get(id));
             out.rows(
-                "INSERT /* sharing.insert_returns */ INTO sharing_returns (id, sharing_id, part_id, refund_id, amount_fen, state, wechat_return_id, fail_reason, attempts, calls, may_land_until) VALUES ",
+                "INSERT /* sharing.insert_returns */ INTO sharing_returns (id, sharing_id, part_id, refund_id, amount_fen, state, wechat_return_id, fail_reason, attempts, calls, may_arrive_until) VALUES ",
                 change.after.values().filter(|back| known(&back.id).is_none()),
                 "",
                 true,
@@ -81,7 +81,7 @@ impl RowSet for ReturnsOf {
                     sql.push(",");
                     sql.option(back.fail_reason.as_deref(), |sql, text| { sql.text(&short(text)); });
                     sql.push(",").int(back.attempts).push(",").int(back.calls.begun).push(",");
-                    sql.option(back.calls.may_land_until, |sql, at| { sql.time(at); });
+                    sql.option(back.calls.may_arrive_until, |sql, at| { sql.time(at); });
                     sql.push(")");
                 },
             );
@@ -109,8 +109,8 @@ fn update(back: &PartReturn) -> Sql {
         .int(back.attempts)
         .push(", calls = ")
         .int(back.calls.begun)
-        .push(", may_land_until = ")
-        .option(back.calls.may_land_until, |sql, at| {
+        .push(", may_arrive_until = ")
+        .option(back.calls.may_arrive_until, |sql, at| {
             sql.time(at);
         })
         .push(" WHERE id = ")

@@ -15,7 +15,7 @@ use crate::{
 pub(in crate::sharing) struct Shares;
 
 pub(in crate::sharing) const SHARE_COLUMNS: &str = "s.id, s.tenant_id, s.order_id, s.merchant_id, s.rule_version, s.base_fen, s.asked_before_fen, s.state, s.version, \
-     s.release_id, s.wechat_order_id, s.refund_id, s.attempts, s.unsure, s.problem, s.next_attempt_at, s.calls, s.may_land_until, s.stopped";
+     s.release_id, s.wechat_order_id, s.refund_id, s.attempts, s.unsure, s.problem, s.next_attempt_at, s.calls, s.may_arrive_until, s.stopped";
 
 /// Columns as in [`SHARE_COLUMNS`].
 pub(in crate::sharing) fn read_share(row: &MySqlRow) -> Result<PaymentShare, sqlx::Error> {
@@ -53,7 +53,7 @@ pub(in crate::sharing) fn read_share(row: &MySqlRow) -> Result<PaymentShare, sql
         },
         calls: Calls {
             begun: row.try_get(16)?,
-            may_land_until: row.try_get(17)?,
+            may_arrive_until: row.try_get(17)?,
         },
         stopped: row.try_get::<i8, _>(18)? != 0,
     })
@@ -93,7 +93,7 @@ impl RowSet for Shares {
 fn insert(share: &PaymentShare) -> Sql {
     let mut sql = Sql::new(
         "INSERT /* sharing.insert_share */ INTO sharings (id, tenant_id, order_id, merchant_id, rule_version, base_fen, asked_before_fen, state, version, \
-         release_id, wechat_order_id, refund_id, attempts, unsure, problem, next_attempt_at, calls, may_land_until, stopped) VALUES (",
+         release_id, wechat_order_id, refund_id, attempts, unsure, problem, next_attempt_at, calls, may_arrive_until, stopped) VALUES (",
     );
     sql.bytes(share.id.bytes())
         .push(",")
@@ -131,7 +131,7 @@ fn update(share: &PaymentShare, expected: u32) -> Sql {
         ", problem = ",
         ", next_attempt_at = ",
         ", calls = ",
-        ", may_land_until = ",
+        ", may_arrive_until = ",
         ", stopped = ",
     ];
     let mut sql = Sql::new("UPDATE /* sharing.update_share */ sharings SET state = ");
@@ -177,7 +177,7 @@ fn may_change(sql: &mut Sql, share: &PaymentShare, between: impl Fn(&mut Sql, us
     between(sql, 6);
     sql.int(share.calls.begun);
     between(sql, 7);
-    sql.option(share.calls.may_land_until, |sql, at| {
+    sql.option(share.calls.may_arrive_until, |sql, at| {
         sql.time(at);
     });
     between(sql, 8);

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::MiniProgram;
 use crate::{
     merchants::{CodeDrawing, DrawingFailure, PictureKind, ProgramVersion},
-    payments::{Outcome, RefusalKind},
+    payments::{ChannelOutcome, RefusalKind},
 };
 
 /// Pixels a side, of at most 1280: enough for a counter's card.
@@ -41,15 +41,15 @@ impl MiniProgram {
         };
         let path = ["wxa", "getwxacodeunlimit"];
         match self.post("code_picture", &path, &request).await {
-            Outcome::Done(picture) if PictureKind::of(&picture).is_some() => Ok(picture),
-            Outcome::Done(_) => Err(DrawingFailure::Unavailable(
+            ChannelOutcome::Done(picture) if PictureKind::of(&picture).is_some() => Ok(picture),
+            ChannelOutcome::Done(_) => Err(DrawingFailure::Unavailable(
                 "the answer is not a picture".to_owned(),
             )),
-            Outcome::Refused(no) if no.kind == RefusalKind::RateLimited => {
+            ChannelOutcome::Refused(no) if no.kind == RefusalKind::RateLimited => {
                 Err(DrawingFailure::Unavailable(no.code))
             }
-            Outcome::Refused(no) => Err(DrawingFailure::Refused { code: no.code }),
-            Outcome::Unknown(reason) => Err(DrawingFailure::Unavailable(reason)),
+            ChannelOutcome::Refused(no) => Err(DrawingFailure::Refused { code: no.code }),
+            ChannelOutcome::Unknown(reason) => Err(DrawingFailure::Unavailable(reason)),
         }
     }
 }

@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use super::{MiniProgram, call::nothing_more};
 use crate::{
-    deliveries::{CustomerMessage, Reception},
+    deliveries::{CustomerMessage, MessageOutcome},
     merchants::ProgramVersion,
-    payments::{Outcome, RefusalKind},
+    payments::{ChannelOutcome, RefusalKind},
 };
 
 /// The customer has not agreed, or has used up the agreement: one consent is one message.
@@ -33,7 +33,10 @@ struct Value<'a> {
 }
 
 impl MiniProgram {
-    pub(super) async fn subscribe_message(&self, message: &CustomerMessage) -> Outcome<Reception> {
+    pub(super) async fn subscribe_message(
+        &self,
+        message: &CustomerMessage,
+    ) -> ChannelOutcome<MessageOutcome> {
         let request = Request {
             touser: message.openid.expose(),
             template_id: &message.template_id,
@@ -52,17 +55,17 @@ impl MiniProgram {
         };
         let path = ["cgi-bin", "message", "subscribe", "send"];
         match nothing_more(self.post("subscribe_message", &path, &request).await) {
-            Outcome::Done(()) => Outcome::Done(Reception::Taken),
-            Outcome::Refused(no) if no.code == NOT_SUBSCRIBED => {
-                Outcome::Done(Reception::NotSubscribed)
+            ChannelOutcome::Done(()) => ChannelOutcome::Done(MessageOutcome::Taken),
+            ChannelOutcome::Refused(no) if no.code == NOT_SUBSCRIBED => {
+                ChannelOutcome::Done(MessageOutcome::NotSubscribed)
             }
-            Outcome::Refused(mut no) => {
+            ChannelOutcome::Refused(mut no) => {
                 if no.code == ONE_AT_A_TIME {
                     no.kind = RefusalKind::RateLimited;
                 }
-                Outcome::Refused(no)
+                ChannelOutcome::Refused(no)
             }
-            Outcome::Unknown(reason) => Outcome::Unknown(reason),
+            ChannelOutcome::Unknown(reason) => ChannelOutcome::Unknown(reason),
         }
     }
 }

@@ -35,9 +35,9 @@ use super::{error::WechatError, http};
 use crate::{
     cache::Cache,
     config::WechatSettings,
-    deliveries::{Courier, CustomerMessage, Reception, ShippingReport},
+    deliveries::{CustomerMessage, MessageOutcome, Notifier, ShippingReport},
     merchants::{CodeDrawing, DrawingFailure, MiniProgramCodes},
-    payments::Outcome,
+    payments::ChannelOutcome,
     primitives::{Clock, Secret, SystemClock},
 };
 use token::AccessTokens;
@@ -84,12 +84,15 @@ impl MiniProgram {
     }
 }
 
-impl Courier for MiniProgram {
-    fn report_shipping(&self, report: ShippingReport) -> BoxFuture<'_, Outcome<()>> {
+impl Notifier for MiniProgram {
+    fn report_shipping(&self, report: ShippingReport) -> BoxFuture<'_, ChannelOutcome<()>> {
         Box::pin(async move { self.upload_shipping(&report).await })
     }
 
-    fn send_message(&self, message: CustomerMessage) -> BoxFuture<'_, Outcome<Reception>> {
+    fn send_message(
+        &self,
+        message: CustomerMessage,
+    ) -> BoxFuture<'_, ChannelOutcome<MessageOutcome>> {
         Box::pin(async move { self.subscribe_message(&message).await })
     }
 }

@@ -6,7 +6,7 @@ use time::macros::{format_description, offset};
 use super::{MiniProgram, call::nothing_more};
 use crate::{
     deliveries::{Handover, ShippingReport},
-    payments::{Outcome, RefusalKind},
+    payments::{ChannelOutcome, RefusalKind},
     primitives::Timestamp,
 };
 
@@ -22,7 +22,7 @@ const ABSENT: &str = "10060001";
 /// Reported already, reported twice already, reported with nothing new: an earlier call got there and its answer was lost.
 const REPORTED: [&str; 3] = ["10060002", "10060003", "10060023"];
 /// WeChat's own trouble.
-const SYSTEM_TROUBLE: &str = "10060012";
+const SYSTEM_ERROR: &str = "10060012";
 
 #[derive(Serialize)]
 struct Request<'a> {
@@ -51,7 +51,7 @@ struct Payer<'a> {
 }
 
 impl MiniProgram {
-    pub(super) async fn upload_shipping(&self, report: &ShippingReport) -> Outcome<()> {
+    pub(super) async fn upload_shipping(&self, report: &ShippingReport) -> ChannelOutcome<()> {
         let request = Request {
             order_key: OrderKey {
                 order_number_type: BY_TRANSACTION,
@@ -72,17 +72,19 @@ impl MiniProgram {
         };
         let path = ["wxa", "sec", "order", "upload_shipping_info"];
         match nothing_more(self.post("shipping", &path, &request).await) {
-            Outcome::Refused(no) if REPORTED.contains(&no.code.as_str()) => Outcome::Done(()),
-            Outcome::Refused(no) if no.code == SYSTEM_TROUBLE => {
-                Outcome::Unknown(format!("{} {}", no.code, no.message))
+            ChannelOutcome::Refused(no) if REPORTED.contains(&no.code.as_str()) => {
+                ChannelOutcome::Done(())
             }
-            Outcome::Refused(mut no) => {
+            ChannelOutcome::Refused(no) if no.code == SYSTEM_ERROR => {
+                ChannelOutcome::Unknown(format!("{} {}", no.code, no.message))
+            }
+            ChannelOutcome::Refused(mut no) => {
                 if no.code == ABSENT {
                     no.kind = RefusalKind::Absent;
                 }
-                Outcome::Refused(no)
+                ChannelOutcome::Refused(no)
             }
-            outcome @ (Outcome::Done(()) | Outcome::Unknown(_)) => outcome,
+            outcome @ (ChannelOutcome::Done(()) | ChannelOutcome::Unknown(_)) => outcome,
         }
     }
 }

@@ -11,11 +11,11 @@ use tokio::{
 
 use super::{super::fixture::settings, MiniProgram};
 use crate::{
-    deliveries::{Courier as _, CustomerMessage, Handover, Reception, ShippingReport},
+    deliveries::{CustomerMessage, Handover, MessageOutcome, Notifier as _, ShippingReport},
     merchants::{
         CodeDrawing, CollectionCode, DrawingFailure, MiniProgramCodes as _, ProgramVersion,
     },
-    payments::{Outcome, RefusalKind},
+    payments::{ChannelOutcome, RefusalKind},
     primitives::{MockClock, Secret, Timestamp},
 };
 
@@ -142,7 +142,7 @@ fn drawing(program: ProgramVersion, page: Option<&str>) -> CodeDrawing {
 async fn a_shipping_report_says_what_wechat_asks_for() {
     let script = Script::of([TOKEN, OK]).await;
     let outcome = script.program().report_shipping(report()).await;
-    assert!(matches!(outcome, Outcome::Done(())), "{outcome:?}");
+    assert!(matches!(outcome, ChannelOutcome::Done(())), "{outcome:?}");
     let asked = script.ended().await;
     assert!(asked[0].line.starts_with("POST /cgi-bin/stable_token HTTP"));
     let expected = json!({
@@ -175,14 +175,14 @@ async fn a_report_that_was_made_before_is_done_and_an_early_one_comes_later() {
     let program = script.program();
     for _ in 0..3 {
         let outcome = program.report_shipping(report()).await;
-        assert!(matches!(outcome, Outcome::Done(())), "{outcome:?}");
+        assert!(matches!(outcome, ChannelOutcome::Done(())), "{outcome:?}");
     }
     let mut kinds = Vec::new();
     for _ in 0..3 {
         kinds.push(match program.report_shipping(report()).await {
-            Outcome::Done(()) => None,
-            Outcome::Refused(no) => Some(Some(no.kind)),
-            Outcome::Unknown(_) => Some(None),
+            ChannelOutcome::Done(()) => None,
+            ChannelOutcome::Refused(no) => Some(Some(no.kind)),
+            ChannelOutcome::Unknown(_) => Some(None),
         });
     }
     let expected = [
@@ -206,12 +206,12 @@ async fn a_message_has_its_values_and_a_customer_who_has_not_agreed_is_no_error(
     let program = script.program();
     let outcome = program.send_message(message()).await;
     assert!(
-        matches!(outcome, Outcome::Done(Reception::Taken)),
+        matches!(outcome, ChannelOutcome::Done(MessageOutcome::Taken)),
         "{outcome:?}"
     );
     let outcome = program.send_message(message()).await;
     assert!(
-        matches!(outcome, Outcome::Done(Reception::NotSubscribed)),
+        matches!(outcome, ChannelOutcome::Done(MessageOutcome::NotSubscribed)),
         "{outcome:?}"
     );
     let asked = script.ended().await;
@@ -234,19 +234,19 @@ async fn a_message_of_the_wrong_form_is_refused_and_load_is_not_a_refusal() {
     let busy = r#"{"errcode":45009,"errmsg":"reach max api daily quota limit"}"#;
     let script = Script::of([TOKEN, wrong, busy, "<html>"]).await;
     let program = script.program();
-    let Outcome::Refused(no) = program.send_message(message()).await else {
+    let ChannelOutcome::Refused(no) = program.send_message(message()).await else {
         panic!("47003 is a refusal")
     };
     assert_eq!(
         (no.kind, no.code.as_str()),
         (RefusalKind::Rejected, "47003")
     );
-    let Outcome::Refused(no) = program.send_message(message()).await else {
+    let ChannelOutcome::Refused(no) = program.send_message(message()).await else {
         panic!("45009 is a refusal")
     };
     assert_eq!(no.kind, RefusalKind::RateLimited);
     let outcome = program.send_message(message()).await;
-    assert!(matches!(outcome, Outcome::Unknown(_)), "{outcome:?}");
+    assert!(matches!(outcome, ChannelOutcome::Unknown(_)), "{outcome:?}");
     script.ended().await;
 }
 
@@ -258,7 +258,7 @@ async fn a_token_that_is_refused_is_renewed_once_and_the_call_repeated_once() {
         let program = script.program();
         for _ in 0..2 {
             let outcome = program.report_shipping(report()).await;
-            assert!(matches!(outcome, Outcome::Done(())), "{outcome:?}");
+            assert!(matches!(outcome, ChannelOutcome::Done(())), "{outcome:?}");
         }
         let asked = script.ended().await;
         let renewal = asked[2].json();
@@ -271,7 +271,7 @@ async fn a_token_that_is_refused_is_renewed_once_and_the_call_repeated_once() {
     let refused = r#"{"errcode":40001,"errmsg":"access_token"}"#;
     let script = Script::of([TOKEN, refused, SECOND, refused]).await;
     let outcome = script.program().report_shipping(report()).await;
-    let Outcome::Unknown(reason) = outcome else {
+    let ChannelOutcome::Unknown(reason) = outcome else {
         panic!("{outcome:?}")
     };
     assert!(!reason.contains("TOKEN"), "{reason}");
@@ -286,7 +286,7 @@ async fn many_callers_at_once_ask_for_one_token() {
     let program = script.program();
     let reports = (0..8).map(|_| program.report_shipping(report()));
     for outcome in futures_util::future::join_all(reports).await {
-        assert!(matches!(outcome, Outcome::Done(())), "{outcome:?}");
+        assert!(matches!(outcome, ChannelOutcome::Done(())), "{outcome:?}");
     }
     let asked = script.ended().await;
     let tokens = asked
@@ -303,15 +303,15 @@ async fn a_token_is_renewed_in_time_and_the_old_one_bridges_a_failure() {
     let mut program = script.program();
     program.tokens = super::AccessTokens::alone(clock.clone());
     let outcome = program.report_shipping(report()).await;
-    assert!(matches!(outcome, Outcome::Done(())), "{outcome:?}");
+    assert!(matches!(outcome, ChannelOutcome::Done(())), "{outcome:?}");
     // In its last five minutes another is asked for; WeChat has trouble, and the old one still works.
     clock.advance_seconds(6_950);
     let outcome = program.report_shipping(report()).await;
-    assert!(matches!(outcome, Outcome::Done(())), "{outcome:?}");
+    assert!(matches!(outcome, ChannelOutcome::Done(())), "{outcome:?}");
     // After its end nothing is sent.
     clock.advance_seconds(300);
     let outcome = program.report_shipping(report()).await;
-    assert!(matches!(outcome, Outcome::Unknown(_)), "{outcome:?}");
+    assert!(matches!(outcome, ChannelOutcome::Unknown(_)), "{outcome:?}");
     let asked = script.ended().await;
     assert!(asked[3].line.contains("access_token=FIRST-TOKEN"));
     assert!(asked[4].line.contains("stable_token"));
@@ -322,7 +322,7 @@ async fn without_a_token_nothing_is_sent_and_nothing_is_told() {
     let refused = r#"{"errcode":40125,"errmsg":"invalid appsecret"}"#;
     let script = Script::of([refused]).await;
     let outcome = script.program().send_message(message()).await;
-    let Outcome::Unknown(reason) = outcome else {
+    let ChannelOutcome::Unknown(reason) = outcome else {
         panic!("{outcome:?}")
     };
     assert!(
@@ -333,7 +333,7 @@ async fn without_a_token_nothing_is_sent_and_nothing_is_told() {
 
     // Nobody is there: the reason has neither the secret nor an address with a token in it.
     let program = MiniProgram::new(&settings("http://127.0.0.1:9")).unwrap();
-    let Outcome::Unknown(reason) = program.send_message(message()).await else {
+    let ChannelOutcome::Unknown(reason) = program.send_message(message()).await else {
         panic!("nobody is there")
     };
     assert!(
@@ -349,7 +349,7 @@ async fn a_lost_call_does_not_tell_its_token() {
     program.access_token(None).await.unwrap();
     // The server is gone after the token.
     script.ended().await;
-    let Outcome::Unknown(reason) = program.report_shipping(report()).await else {
+    let ChannelOutcome::Unknown(reason) = program.report_shipping(report()).await else {
         panic!("nobody is there")
     };
     assert!(

@@ -17,10 +17,10 @@ use crate::{
 
 /// WeChat renews a token in its last five minutes, in which the old one and the new one both work.
 const RENEWED_BEFORE_END_SECONDS: i64 = 300;
-/// WeChat's clock and ours differ: a token that was given a moment ago is believed this long, so that the last moments before the renewal
+/// WeChat's clock and ours differ: a token that was given a moment ago counts as valid this long, so that the last moments before the renewal
 /// are not spent asking at every call.
-const BELIEVED_AT_LEAST_SECONDS: i64 = 10;
-/// What WeChat gives at most; an answer that says more is not believed.
+const VALID_AT_LEAST_SECONDS: i64 = 10;
+/// What WeChat gives at most; an answer that says more is rejected.
 const LIFE_MAX_SECONDS: i64 = 7_200;
 /// WeChat asks for room for 512 characters; what is far longer is no token.
 const LENGTH_MAX: usize = 2_048;
@@ -59,7 +59,7 @@ impl AccessToken {
     fn given(text: String, expires_in: i64, now: Timestamp) -> Self {
         let life = expires_in.clamp(1, LIFE_MAX_SECONDS);
         let renew = (life - RENEWED_BEFORE_END_SECONDS)
-            .max(BELIEVED_AT_LEAST_SECONDS)
+            .max(VALID_AT_LEAST_SECONDS)
             .min(life);
         Self {
             text,

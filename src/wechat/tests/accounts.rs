@@ -315,7 +315,7 @@ async fn the_first_certificates_prove_themselves() {
 }
 
 #[tokio::test]
-async fn certificates_that_do_not_prove_themselves_are_not_believed() {
+async fn certificates_that_do_not_verify_themselves_are_not_accepted() {
     let forged = |change: fn(&mut Signed)| {
         let mut signed = by_itself();
         change(&mut signed);

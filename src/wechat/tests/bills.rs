@@ -6,7 +6,7 @@ use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 
 use super::{FakeWechat, Says, target};
 use crate::{
-    payments::{Bill, BillKind, BillLines, Outcome, PaymentChannel as _, RefusalKind},
+    payments::{Bill, BillKind, BillLines, ChannelOutcome, PaymentChannel as _, RefusalKind},
     primitives::BusinessDay,
     wechat::fixture::{channel, channel_of, settings},
 };
@@ -36,15 +36,15 @@ fn day() -> BusinessDay {
 async fn fetch(
     kind: BillKind,
     answers: impl FnOnce(&str) -> Vec<Says>,
-) -> (Outcome<Option<Bill>>, Vec<String>) {
+) -> (ChannelOutcome<Option<Bill>>, Vec<String>) {
     let server = FakeWechat::new(Vec::new()).await;
     server.say(answers(&server.address));
     let outcome = channel(&server.address).bill(kind, day()).await;
     (outcome, server.asked())
 }
 
-fn is_unknown(outcome: &Outcome<Option<Bill>>, because: &str) -> bool {
-    matches!(outcome, Outcome::Unknown(reason) if reason.contains(because))
+fn is_unknown(outcome: &ChannelOutcome<Option<Bill>>, because: &str) -> bool {
+    matches!(outcome, ChannelOutcome::Unknown(reason) if reason.contains(because))
 }
 
 #[tokio::test]
@@ -56,7 +56,7 @@ async fn a_bill_is_downloaded_unsigned_and_checked_by_its_hash() {
             vec![application(&url, &hash), Says::unsigned(200, &file)]
         })
         .await;
-        let Outcome::Done(Some(bill)) = outcome else {
+        let ChannelOutcome::Done(Some(bill)) = outcome else {
             panic!("{outcome:?}")
         };
         assert_eq!(
@@ -103,7 +103,7 @@ async fn a_file_that_is_not_the_announced_one_is_not_read() {
     let outcome = with(b"x", "").await;
     assert!(is_unknown(&outcome, "no SHA-1"), "{outcome:?}");
     // What is announced and is no bill is kept for whoever can make sense of it.
-    let Outcome::Done(Some(bill)) = with(b"x", &sha1("x")).await else {
+    let ChannelOutcome::Done(Some(bill)) = with(b"x", &sha1("x")).await else {
         panic!("the file is thrown away")
     };
     assert_eq!(bill.file, b"x");
@@ -124,25 +124,28 @@ async fn our_signature_goes_to_our_hosts_only() {
     let mut settings = settings(&server.address);
     settings.backup_url = Some(foreign.address.parse().unwrap());
     let outcome = channel_of(&settings).bill(BillKind::FundFlow, day()).await;
-    assert!(matches!(outcome, Outcome::Done(Some(_))), "{outcome:?}");
+    assert!(
+        matches!(outcome, ChannelOutcome::Done(Some(_))),
+        "{outcome:?}"
+    );
 }
 
 #[tokio::test]
 async fn an_empty_day_and_one_that_is_not_ready_are_told_apart() {
     let none = Says::signed(400, r#"{"code":"NO_STATEMENT_EXIST"}"#);
     let (outcome, asked) = fetch(BillKind::Trade, |_| vec![none.clone()]).await;
-    assert!(matches!(outcome, Outcome::Done(None)), "{outcome:?}");
+    assert!(matches!(outcome, ChannelOutcome::Done(None)), "{outcome:?}");
     assert_eq!(
         target(&asked[0]),
         "GET /v3/bill/tradebill?bill_date=2026-11-20&bill_type=ALL&tar_type=GZIP"
     );
     let unsigned = none.by(super::Signs::Nobody);
     let (outcome, _) = fetch(BillKind::Trade, |_| vec![unsigned]).await;
-    assert!(matches!(outcome, Outcome::Unknown(_)), "{outcome:?}");
+    assert!(matches!(outcome, ChannelOutcome::Unknown(_)), "{outcome:?}");
 
     let creating = Says::signed(400, r#"{"code":"STATEMENT_CREATING"}"#);
     let (outcome, asked) = fetch(BillKind::Trade, |_| vec![creating]).await;
-    let Outcome::Refused(no) = outcome else {
+    let ChannelOutcome::Refused(no) = outcome else {
         panic!("{outcome:?}")
     };
     assert_eq!((no.kind, asked.len()), (RefusalKind::RateLimited, 1));
@@ -156,6 +159,9 @@ async fn an_address_that_has_died_is_asked_for_again() {
         vec![apply(), dead, apply(), Says::unsigned(200, FILE.as_bytes())]
     })
     .await;
-    assert!(matches!(outcome, Outcome::Done(Some(_))), "{outcome:?}");
+    assert!(
+        matches!(outcome, ChannelOutcome::Done(Some(_))),
+        "{outcome:?}"
+    );
     assert_eq!(asked.len(), 4);
 }

@@ -3,7 +3,7 @@
 use super::{FakeWechat, NOWHERE, Says, Signs, direct_settings, header, sent, target};
 use crate::{
     auth::{LoginFailure, WechatLogin as _},
-    payments::{ChannelOrder, Outcome, PaymentChannel as _, PrepayRequest, RefusalKind},
+    payments::{ChannelOrder, ChannelOutcome, PaymentChannel as _, PrepayRequest, RefusalKind},
     primitives::{Id, Lane, Money, OrderId, OrderNo, Secret},
     wechat::{
         MiniProgram,
@@ -34,7 +34,7 @@ pub(super) fn prepay_request() -> PrepayRequest {
     }
 }
 
-async fn prepay(says: Says) -> (Outcome<String>, String) {
+async fn prepay(says: Says) -> (ChannelOutcome<String>, String) {
     let server = FakeWechat::new(vec![says]).await;
     let outcome = channel(&server.address).prepay(prepay_request()).await;
     (outcome, server.asked().swap_remove(0))
@@ -43,10 +43,10 @@ async fn prepay(says: Says) -> (Outcome<String>, String) {
 #[tokio::test]
 async fn a_prepay_is_signed_and_says_no_more_than_it_must() {
     let (outcome, asked) = prepay(Says::signed(200, r#"{"prepay_id":"wx26"}"#)).await;
-    let Outcome::Done(ticket) = outcome else {
+    let ChannelOutcome::Done(prepay_id) = outcome else {
         panic!("{outcome:?}")
     };
-    assert_eq!(ticket, "wx26");
+    assert_eq!(prepay_id, "wx26");
 
     let body = sent(&asked);
     assert_eq!(
@@ -86,7 +86,7 @@ async fn a_direct_merchant_prepays_in_its_own_name() {
         ..prepay_request()
     };
     let outcome = channel.prepay(request).await;
-    assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
+    assert!(matches!(outcome, ChannelOutcome::Done(_)), "{outcome:?}");
     let asked = server.asked_once();
     assert_eq!(target(&asked), "POST /v3/pay/transactions/jsapi");
     assert_eq!(
@@ -99,7 +99,7 @@ async fn a_direct_merchant_prepays_in_its_own_name() {
 }
 
 #[tokio::test]
-async fn a_code_to_scan_needs_no_payer_and_a_ticket_does() {
+async fn a_code_to_scan_needs_no_payer_and_a_prepay_id_does() {
     let says = Says::signed(200, r#"{"code_url":"weixin://wxpay/bizpayurl?pr=x"}"#);
     let server = FakeWechat::new(vec![says]).await;
     let request = || PrepayRequest {
@@ -107,11 +107,11 @@ async fn a_code_to_scan_needs_no_payer_and_a_ticket_does() {
         ..prepay_request()
     };
     let channel = channel(&server.address);
-    let Outcome::Refused(no) = channel.prepay(request()).await else {
+    let ChannelOutcome::Refused(no) = channel.prepay(request()).await else {
         panic!("there is nobody to pay")
     };
     assert_eq!(no.kind, RefusalKind::Rejected);
-    let Outcome::Done(code) = channel.prepay_native(request()).await else {
+    let ChannelOutcome::Done(code) = channel.prepay_native(request()).await else {
         panic!("whoever scans it pays")
     };
     assert_eq!(code, "weixin://wxpay/bizpayurl?pr=x");
@@ -120,11 +120,11 @@ async fn a_code_to_scan_needs_no_payer_and_a_ticket_does() {
     assert!(!sent(&asked).contains("payer"), "{asked}");
     server.say(vec![Says::signed(200, r#"{"code_url":"https://evil"}"#)]);
     let outcome = channel.prepay_native(request()).await;
-    assert!(matches!(outcome, Outcome::Unknown(_)), "{outcome:?}");
+    assert!(matches!(outcome, ChannelOutcome::Unknown(_)), "{outcome:?}");
 }
 
 #[tokio::test]
-async fn an_answer_that_cannot_be_believed_leaves_the_outcome_unknown() {
+async fn an_unverified_answer_leaves_the_outcome_unknown() {
     let ok = r#"{"prepay_id":"wx26"}"#;
     let no = r#"{"code":"PARAM_ERROR","message":"m"}"#;
     let trouble = r#"{"code":"SYSTEM_ERROR","message":"m"}"#;
@@ -145,7 +145,7 @@ async fn an_answer_that_cannot_be_believed_leaves_the_outcome_unknown() {
     ] {
         let server = FakeWechat::new(vec![Says::signed(status, body).by(signs)]).await;
         let outcome = channel(&server.address).prepay(prepay_request()).await;
-        let Outcome::Unknown(reason) = outcome else {
+        let ChannelOutcome::Unknown(reason) = outcome else {
             panic!("{status} {body}: {outcome:?}")
         };
         let asked = server.asked();
@@ -154,7 +154,7 @@ async fn an_answer_that_cannot_be_believed_leaves_the_outcome_unknown() {
     }
     // Nobody there.
     let outcome = channel(NOWHERE).prepay(prepay_request()).await;
-    assert!(matches!(outcome, Outcome::Unknown(_)), "{outcome:?}");
+    assert!(matches!(outcome, ChannelOutcome::Unknown(_)), "{outcome:?}");
 }
 
 #[tokio::test]
@@ -179,7 +179,7 @@ async fn a_refusal_is_one() {
         ),
     ] {
         let (outcome, _) = prepay(Says::signed(status, body)).await;
-        let Outcome::Refused(refusal) = outcome else {
+        let ChannelOutcome::Refused(refusal) = outcome else {
             panic!("{status} {body} is a refusal: {outcome:?}")
         };
         assert_eq!(refusal.kind, kind);
@@ -187,7 +187,7 @@ async fn a_refusal_is_one() {
     }
 }
 
-async fn query(says: Says) -> (Outcome<ChannelOrder>, String) {
+async fn query(says: Says) -> (ChannelOutcome<ChannelOrder>, String) {
     let server = FakeWechat::new(vec![says]).await;
     let outcome = channel(&server.address)
         .query(order_no(), "1900000109")
@@ -200,7 +200,7 @@ async fn a_query_finds_the_order_or_its_absence() {
     let absent = Says::signed(404, r#"{"code":"ORDER_NOT_EXIST","message":"m"}"#);
     let (outcome, asked) = query(absent.clone()).await;
     assert!(
-        matches!(outcome, Outcome::Done(ChannelOrder::Absent)),
+        matches!(outcome, ChannelOutcome::Done(ChannelOrder::Absent)),
         "{outcome:?}"
     );
     assert_eq!(
@@ -211,19 +211,19 @@ async fn a_query_finds_the_order_or_its_absence() {
         )
     );
     let (outcome, _) = query(absent.by(Signs::Nobody)).await;
-    assert!(matches!(outcome, Outcome::Unknown(_)), "{outcome:?}");
+    assert!(matches!(outcome, ChannelOutcome::Unknown(_)), "{outcome:?}");
 
     for (state, was_refunded) in [("SUCCESS", false), ("REFUND", true)] {
         let body = of_ours(PLAIN).replace(r#""SUCCESS""#, &format!(r#""{state}""#));
         let (outcome, _) = query(Says::signed(200, &body)).await;
-        let Outcome::Done(ChannelOrder::Paid { notice, refunded }) = outcome else {
+        let ChannelOutcome::Done(ChannelOrder::Paid { notice, refunded }) = outcome else {
             panic!("{outcome:?}")
         };
         assert_eq!((notice.amount.get(), refunded), (1280, was_refunded));
     }
     // A signed answer to somebody else's question.
     let (outcome, _) = query(Says::signed(200, PLAIN)).await;
-    assert!(matches!(outcome, Outcome::Unknown(_)), "{outcome:?}");
+    assert!(matches!(outcome, ChannelOutcome::Unknown(_)), "{outcome:?}");
 }
 
 #[tokio::test]
@@ -232,7 +232,7 @@ async fn a_query_by_wechats_number_must_be_about_it() {
     let channel = channel_of(&direct_settings(&server.address));
     let ask = |id: &'static str| channel.query_by_transaction(id, "1900000001");
     let outcome = ask("4200001234202611211234567890").await;
-    let Outcome::Done(ChannelOrder::Paid { notice, .. }) = outcome else {
+    let ChannelOutcome::Done(ChannelOrder::Paid { notice, .. }) = outcome else {
         panic!("{outcome:?}")
     };
     assert_eq!(notice.sub_mchid, "1900000001");
@@ -241,7 +241,7 @@ async fn a_query_by_wechats_number_must_be_about_it() {
         "GET /v3/pay/transactions/id/4200001234202611211234567890?mchid=1900000001"
     );
     let outcome = ask("4200001234202611211234567891").await;
-    assert!(matches!(outcome, Outcome::Unknown(_)), "{outcome:?}");
+    assert!(matches!(outcome, ChannelOutcome::Unknown(_)), "{outcome:?}");
 }
 
 #[tokio::test]
@@ -249,7 +249,7 @@ async fn an_order_is_closed_by_a_signed_204() {
     let server = FakeWechat::new(vec![Says::signed(204, "")]).await;
     let partner = channel(&server.address);
     let outcome = partner.close(order_no(), "1900000109").await;
-    assert!(matches!(outcome, Outcome::Done(())), "{outcome:?}");
+    assert!(matches!(outcome, ChannelOutcome::Done(())), "{outcome:?}");
     let asked = server.asked_once();
     let path = format!("out-trade-no/{}/close", order_no());
     assert_eq!(
@@ -262,16 +262,16 @@ async fn an_order_is_closed_by_a_signed_204() {
     );
     let direct = channel_of(&direct_settings(&server.address));
     let outcome = direct.close(order_no(), "1900000001").await;
-    assert!(matches!(outcome, Outcome::Done(())), "{outcome:?}");
+    assert!(matches!(outcome, ChannelOutcome::Done(())), "{outcome:?}");
     let asked = server.asked().pop().unwrap();
     assert_eq!(target(&asked), format!("POST /v3/pay/transactions/{path}"));
     assert_eq!(sent(&asked), r#"{"mchid":"1900000001"}"#);
 
     server.say(vec![Says::unsigned(204, b"")]);
     let outcome = partner.close(order_no(), "1900000109").await;
-    assert!(matches!(outcome, Outcome::Unknown(_)), "{outcome:?}");
+    assert!(matches!(outcome, ChannelOutcome::Unknown(_)), "{outcome:?}");
     server.say(vec![Says::signed(400, r#"{"code":"ORDERPAID"}"#)]);
-    let Outcome::Refused(no) = partner.close(order_no(), "1900000109").await else {
+    let ChannelOutcome::Refused(no) = partner.close(order_no(), "1900000109").await else {
         panic!("it is paid")
     };
     assert_eq!(no.kind, RefusalKind::AlreadyPaid);

@@ -122,7 +122,7 @@ impl FakeWechat {
 }
 
 async fn serve(mut stream: TcpStream, asked: &Mutex<Vec<String>>, answers: &Mutex<Vec<Says>>) {
-    let Some(request) = hear(&mut stream).await else {
+    let Some(request) = read_request(&mut stream).await else {
         return;
     };
     asked.lock().unwrap().push(request);
@@ -170,7 +170,7 @@ async fn serve(mut stream: TcpStream, asked: &Mutex<Vec<String>>, answers: &Mute
 }
 
 /// One whole request.
-async fn hear(stream: &mut TcpStream) -> Option<String> {
+async fn read_request(stream: &mut TcpStream) -> Option<String> {
     let mut bytes = Vec::new();
     loop {
         let mut piece = [0; 4096];

@@ -3,7 +3,7 @@
 use super::{FakeWechat, Says, Signs, calls::order_no, direct_settings, header, sent, target};
 use crate::{
     payments::{
-        AbnormalRefund, BankCard, ChannelRefund, Outcome, PaymentChannel as _, RefundCall,
+        AbnormalRefund, BankCard, ChannelOutcome, ChannelRefund, PaymentChannel as _, RefundCall,
         RefundStatus, RefusalKind,
     },
     primitives::{Id, Lane, Money, RefundId, RefundNo, Secret},
@@ -34,7 +34,7 @@ fn answer(status: &str) -> String {
     )
 }
 
-async fn ask(says: Says) -> (Outcome<ChannelRefund>, Vec<String>) {
+async fn ask(says: Says) -> (ChannelOutcome<ChannelRefund>, Vec<String>) {
     let server = FakeWechat::new(vec![says]).await;
     let outcome = channel(&server.address).refund(call("退")).await;
     (outcome, server.asked())
@@ -59,7 +59,7 @@ async fn a_refund_is_taken_under_its_number() {
             (channel(&server.address), r#""sub_mchid":"1900000109","#)
         };
         let outcome = channel.refund(call(reason)).await;
-        let Outcome::Done(refund) = outcome else {
+        let ChannelOutcome::Done(refund) = outcome else {
             panic!("{outcome:?}")
         };
         assert_eq!(refund.status, RefundStatus::Processing);
@@ -106,7 +106,7 @@ async fn what_a_no_to_a_refund_means() {
         ),
     ] {
         let (outcome, asked) = ask(Says::signed(status, body)).await;
-        let Outcome::Refused(no) = outcome else {
+        let ChannelOutcome::Refused(no) = outcome else {
             panic!("{outcome:?}")
         };
         assert_eq!((no.kind, asked.len()), (kind, times), "{body}");
@@ -125,13 +125,13 @@ async fn an_answer_that_is_not_about_it_settles_nothing() {
     ] {
         let (outcome, asked) = ask(Says::signed(200, &body)).await;
         assert!(
-            matches!(outcome, Outcome::Unknown(_)),
+            matches!(outcome, ChannelOutcome::Unknown(_)),
             "{body}: {outcome:?}"
         );
         assert_eq!(asked.len(), 1, "not asked for again: {body}");
     }
     let (outcome, _) = ask(Says::signed(200, &right)).await;
-    assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
+    assert!(matches!(outcome, ChannelOutcome::Done(_)), "{outcome:?}");
 }
 
 #[tokio::test]
@@ -139,7 +139,7 @@ async fn a_refund_is_looked_up() {
     let server = FakeWechat::new(vec![Says::signed(200, &answer("ABNORMAL"))]).await;
     let partner = channel(&server.address);
     let outcome = partner.query_refund(refund_no(), "1900000109").await;
-    let Outcome::Done(refund) = outcome else {
+    let ChannelOutcome::Done(refund) = outcome else {
         panic!("{outcome:?}")
     };
     assert_eq!(refund.status, RefundStatus::Abnormal);
@@ -150,18 +150,18 @@ async fn a_refund_is_looked_up() {
     );
     let direct = channel_of(&direct_settings(&server.address));
     let outcome = direct.query_refund(refund_no(), "1900000001").await;
-    assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
+    assert!(matches!(outcome, ChannelOutcome::Done(_)), "{outcome:?}");
     assert_eq!(target(&server.asked()[1]), path);
 
     let absent = Says::signed(404, r#"{"code":"RESOURCE_NOT_EXISTS"}"#);
     server.say(vec![absent.clone()]);
-    let Outcome::Refused(no) = partner.query_refund(refund_no(), "1900000109").await else {
+    let ChannelOutcome::Refused(no) = partner.query_refund(refund_no(), "1900000109").await else {
         panic!("there is none")
     };
     assert_eq!(no.kind, RefusalKind::Absent);
     server.say(vec![absent.by(Signs::Nobody)]);
     let outcome = partner.query_refund(refund_no(), "1900000109").await;
-    assert!(matches!(outcome, Outcome::Unknown(_)), "{outcome:?}");
+    assert!(matches!(outcome, ChannelOutcome::Unknown(_)), "{outcome:?}");
 }
 
 #[tokio::test]
@@ -180,7 +180,7 @@ async fn a_card_leaves_encrypted() {
         holder: Secret::new("张三".to_owned()),
     };
     let outcome = channel.redirect_refund(abnormal(Some(card))).await;
-    assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
+    assert!(matches!(outcome, ChannelOutcome::Done(_)), "{outcome:?}");
     let asked = server.asked_once();
     assert_eq!(
         target(&asked),
@@ -198,7 +198,7 @@ async fn a_card_leaves_encrypted() {
     assert_eq!(decrypt(wechat(), text("real_name")), "张三");
 
     let outcome = channel.redirect_refund(abnormal(None)).await;
-    assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
+    assert!(matches!(outcome, ChannelOutcome::Done(_)), "{outcome:?}");
     assert_eq!(
         sent(&server.asked()[1]),
         format!(

@@ -2,7 +2,7 @@
 
 use super::{FakeWechat, Says, direct_settings, header, sent, target};
 use crate::{
-    payments::{Outcome, RefusalKind},
+    payments::{ChannelOutcome, RefusalKind},
     primitives::{Id, Lane, Money, Secret, SharingId, SharingNo, SharingReturnId, SharingReturnNo},
     sharing::{
         PartResult, ReceiverCall, ReceiverKind, ReturnCall, ReturnResult, ShareCall, SharePart,
@@ -63,7 +63,7 @@ async fn a_share_is_sent_and_each_part_has_its_result() {
         part(ReceiverKind::Person, "oB", 5),
     ];
     let outcome = channel(&server.address).share(share(parts)).await;
-    let Outcome::Done(done) = outcome else {
+    let ChannelOutcome::Done(done) = outcome else {
         panic!("{outcome:?}")
     };
     assert!(done.finished);
@@ -95,7 +95,7 @@ async fn a_share_is_sent_and_each_part_has_its_result() {
 async fn with_no_parts_the_rest_is_released() {
     let server = FakeWechat::new(vec![answer("PROCESSING", "[]")]).await;
     let outcome = channel(&server.address).share(share(Vec::new())).await;
-    assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
+    assert!(matches!(outcome, ChannelOutcome::Done(_)), "{outcome:?}");
     let asked = server.asked_once();
     assert_eq!(target(&asked), "POST /v3/profitsharing/orders/unfreeze");
     assert_eq!(
@@ -113,7 +113,7 @@ async fn a_share_is_looked_up_and_must_be_the_one() {
     let channel = channel(&server.address);
     let ask = || channel.query_share(number(), "4200", SUB_MCHID);
     let outcome = ask().await;
-    assert!(matches!(&outcome, Outcome::Done(share) if !share.finished));
+    assert!(matches!(&outcome, ChannelOutcome::Done(share) if !share.finished));
     assert_eq!(
         target(&server.asked_once()),
         format!(
@@ -133,7 +133,7 @@ async fn a_share_is_looked_up_and_must_be_the_one() {
         server.say(vec![Says::signed(200, &body)]);
         let outcome = ask().await;
         assert!(
-            matches!(outcome, Outcome::Unknown(_)),
+            matches!(outcome, ChannelOutcome::Unknown(_)),
             "{body}: {outcome:?}"
         );
     }
@@ -151,13 +151,13 @@ async fn what_the_state_of_a_share_makes_meaningless_may_be_of_any_form() {
     let nothing = r#"{"account":null,"amount":"1","result":null}"#;
     for receivers in ["null", r#""""#, "{}", "[]", &format!("[{nothing}]")] {
         let outcome = ask(answer("PROCESSING", receivers)).await;
-        let Outcome::Done(share) = outcome else {
+        let ChannelOutcome::Done(share) = outcome else {
             panic!("{receivers}: {outcome:?}")
         };
         assert!(!share.finished && share.parts.is_empty(), "{receivers}");
     }
     let outcome = ask(answer("PROCESSING", &format!("[{part}]"))).await;
-    let Outcome::Done(share) = outcome else {
+    let ChannelOutcome::Done(share) = outcome else {
         panic!("{outcome:?}")
     };
     assert_eq!(share.parts[0].result, PartResult::Pending);
@@ -169,7 +169,7 @@ async fn what_the_state_of_a_share_makes_meaningless_may_be_of_any_form() {
     ] {
         let part = format!(r#"[{{"account":"a","amount":1,"result":"SUCCESS",{odd}}}]"#);
         let outcome = ask(answer("FINISHED", &part)).await;
-        let Outcome::Done(share) = outcome else {
+        let ChannelOutcome::Done(share) = outcome else {
             panic!("{odd}: {outcome:?}")
         };
         let told = &share.parts[0];
@@ -187,7 +187,7 @@ async fn what_the_state_of_a_share_makes_meaningless_may_be_of_any_form() {
     ] {
         let outcome = ask(answer(state, &receivers)).await;
         assert!(
-            matches!(outcome, Outcome::Unknown(_)),
+            matches!(outcome, ChannelOutcome::Unknown(_)),
             "{state} {receivers}: {outcome:?}"
         );
     }
@@ -205,7 +205,7 @@ async fn a_receivers_name_leaves_encrypted() {
     };
     let channel = channel(&server.address);
     let outcome = channel.add_receiver(call()).await;
-    assert!(matches!(outcome, Outcome::Done(())), "{outcome:?}");
+    assert!(matches!(outcome, ChannelOutcome::Done(())), "{outcome:?}");
     let asked = server.asked_once();
     assert_eq!(target(&asked), "POST /v3/profitsharing/receivers/add");
     assert_eq!(header(&asked, "wechatpay-serial"), KEY_ID);
@@ -217,7 +217,7 @@ async fn a_receivers_name_leaves_encrypted() {
     assert_eq!(body["relation_type"], "SERVICE_PROVIDER");
 
     let outcome = channel.delete_receiver(call()).await;
-    assert!(matches!(outcome, Outcome::Done(())), "{outcome:?}");
+    assert!(matches!(outcome, ChannelOutcome::Done(())), "{outcome:?}");
     let asked = server.asked().pop().unwrap();
     assert_eq!(target(&asked), "POST /v3/profitsharing/receivers/delete");
     assert_eq!(
@@ -237,12 +237,12 @@ async fn ratio_and_rest_are_asked_for() {
     let partner = channel(&server.address);
     assert!(matches!(
         partner.ratio_max(SUB_MCHID).await,
-        Outcome::Done(2000)
+        ChannelOutcome::Done(2000)
     ));
     let left = partner.left_to_share("4200").await;
-    assert!(matches!(left, Outcome::Done(left) if left == fen(1000)));
+    assert!(matches!(left, ChannelOutcome::Done(left) if left == fen(1000)));
     let other = partner.left_to_share("4201").await;
-    assert!(matches!(other, Outcome::Unknown(_)));
+    assert!(matches!(other, ChannelOutcome::Unknown(_)));
     let asked = server.asked();
     assert_eq!(
         target(&asked[0]),
@@ -256,7 +256,7 @@ async fn ratio_and_rest_are_asked_for() {
     let direct = channel_of(&direct_settings(super::NOWHERE));
     assert!(matches!(
         direct.ratio_max("1900000001").await,
-        Outcome::Done(3000)
+        ChannelOutcome::Done(3000)
     ));
 }
 
@@ -278,7 +278,7 @@ async fn a_part_is_taken_back() {
         description: "d".to_owned(),
     };
     let outcome = channel.return_share(call.clone()).await;
-    let Outcome::Done(returned) = outcome else {
+    let ChannelOutcome::Done(returned) = outcome else {
         panic!("{outcome:?}")
     };
     assert_eq!(returned.result, ReturnResult::Failed);
@@ -286,7 +286,7 @@ async fn a_part_is_taken_back() {
     let outcome = channel
         .query_return(return_number(), number(), SUB_MCHID)
         .await;
-    assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
+    assert!(matches!(outcome, ChannelOutcome::Done(_)), "{outcome:?}");
     assert_eq!(
         target(&server.asked()[1]),
         format!(
@@ -305,14 +305,14 @@ async fn a_part_is_taken_back() {
         let outcome = channel
             .query_return(return_number(), number(), SUB_MCHID)
             .await;
-        let Outcome::Done(returned) = outcome else {
+        let ChannelOutcome::Done(returned) = outcome else {
             panic!("{odd}: {outcome:?}")
         };
         assert_eq!(returned.result, ReturnResult::Processing);
         assert_eq!(returned.fail_reason, None);
     }
     server.say(vec![Says::signed(403, r#"{"code":"NOT_ENOUGH"}"#)]);
-    let Outcome::Refused(no) = channel.return_share(call).await else {
+    let ChannelOutcome::Refused(no) = channel.return_share(call).await else {
         panic!("too little")
     };
     assert_eq!(no.kind, RefusalKind::NotEnough);

@@ -6,20 +6,20 @@ use super::{
     sent, target,
 };
 use crate::{
-    payments::{ChannelOrder, Outcome, PaymentChannel as _},
+    payments::{ChannelOrder, ChannelOutcome, PaymentChannel as _},
     wechat::fixture::{channel, channel_of, settings},
 };
 
-fn ticket() -> Says {
+fn prepay_id() -> Says {
     Says::signed(200, r#"{"prepay_id":"wx26"}"#)
 }
 
 #[tokio::test]
 async fn a_prepay_is_repeated_byte_for_byte_with_a_new_signature() {
-    let trouble = Says::signed(500, r#"{"code":"SYSTEM_ERROR"}"#);
-    let server = FakeWechat::new(vec![trouble, ticket()]).await;
+    let failure = Says::signed(500, r#"{"code":"SYSTEM_ERROR"}"#);
+    let server = FakeWechat::new(vec![failure, prepay_id()]).await;
     let outcome = channel(&server.address).prepay(prepay_request()).await;
-    assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
+    assert!(matches!(outcome, ChannelOutcome::Done(_)), "{outcome:?}");
     let asked = server.asked();
     assert_eq!(asked.len(), 2);
     assert_eq!(sent(&asked[0]), sent(&asked[1]));
@@ -35,7 +35,7 @@ async fn a_query_is_repeated_after_a_probe() {
         .query(order_no(), "1900000109")
         .await;
     assert!(
-        matches!(outcome, Outcome::Done(ChannelOrder::Absent)),
+        matches!(outcome, ChannelOutcome::Done(ChannelOrder::Absent)),
         "{outcome:?}"
     );
     assert_eq!(server.asked().len(), 2);
@@ -43,19 +43,19 @@ async fn a_query_is_repeated_after_a_probe() {
 
 #[tokio::test]
 async fn the_stand_in_is_asked_when_the_first_host_is_down_and_remembered() {
-    let backup = FakeWechat::new(vec![ticket()]).await;
+    let backup = FakeWechat::new(vec![prepay_id()]).await;
     let mut from = settings(NOWHERE);
     from.backup_url = Some(backup.address.parse().unwrap());
     let outcome = channel_of(&from).prepay(prepay_request()).await;
-    assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
+    assert!(matches!(outcome, ChannelOutcome::Done(_)), "{outcome:?}");
     assert_eq!(backup.asked().len(), 1);
 
-    let main = FakeWechat::new(vec![Says::unsigned(502, b"<html>"), ticket()]).await;
+    let main = FakeWechat::new(vec![Says::unsigned(502, b"<html>"), prepay_id()]).await;
     from.pay_url = main.address.parse().unwrap();
     let channel = channel_of(&from);
     for _ in 0..2 {
         let outcome = channel.prepay(prepay_request()).await;
-        assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
+        assert!(matches!(outcome, ChannelOutcome::Done(_)), "{outcome:?}");
     }
     assert_eq!((main.asked().len(), backup.asked().len()), (1, 3));
     assert_eq!(
@@ -66,14 +66,16 @@ async fn the_stand_in_is_asked_when_the_first_host_is_down_and_remembered() {
 
 #[tokio::test]
 async fn who_does_not_answer_is_left_alone_for_a_moment_but_only_in_that() {
-    let trouble = Says::signed(500, r#"{"code":"SYSTEM_ERROR"}"#);
-    let server = FakeWechat::new(vec![trouble]).await;
+    let failure = Says::signed(500, r#"{"code":"SYSTEM_ERROR"}"#);
+    let server = FakeWechat::new(vec![failure]).await;
     let channel = channel(&server.address);
     let mut last = String::new();
     for _ in 0..5 {
         match channel.prepay(prepay_request()).await {
-            Outcome::Unknown(reason) => last = reason,
-            outcome @ (Outcome::Done(_) | Outcome::Refused(_)) => panic!("{outcome:?}"),
+            ChannelOutcome::Unknown(reason) => last = reason,
+            outcome @ (ChannelOutcome::Done(_) | ChannelOutcome::Refused(_)) => {
+                panic!("{outcome:?}")
+            }
         }
     }
     assert_eq!(
@@ -94,7 +96,7 @@ async fn who_does_not_answer_is_left_alone_for_a_moment_but_only_in_that() {
     server.say(vec![Says::signed(404, r#"{"code":"ORDER_NOT_EXIST"}"#)]);
     let outcome = channel.query(order_no(), "1900000109").await;
     assert!(
-        matches!(outcome, Outcome::Done(ChannelOrder::Absent)),
+        matches!(outcome, ChannelOutcome::Done(ChannelOrder::Absent)),
         "{outcome:?}"
     );
 }

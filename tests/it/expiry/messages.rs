@@ -7,10 +7,10 @@ use serde_json::json;
 use zhangfang::{
     auth::OperatorRole,
     deliveries::{
-        self, ClaimDue, Courier, CustomerMessage, Deliveries, Reception, SettingsCache,
+        self, ClaimDue, CustomerMessage, Deliveries, MessageOutcome, Notifier, SettingsCache,
         ShippingReport,
     },
-    payments::Outcome,
+    payments::ChannelOutcome,
     primitives::{BusinessDay, CustomerId},
 };
 
@@ -20,14 +20,17 @@ use super::{Calendar, at, day, rounds};
 #[derive(Debug, Default)]
 struct Notes(Mutex<Vec<CustomerMessage>>);
 
-impl Courier for Notes {
-    fn report_shipping(&self, _report: ShippingReport) -> BoxFuture<'_, Outcome<()>> {
-        Box::pin(async { Outcome::Unknown("not here".to_owned()) })
+impl Notifier for Notes {
+    fn report_shipping(&self, _report: ShippingReport) -> BoxFuture<'_, ChannelOutcome<()>> {
+        Box::pin(async { ChannelOutcome::Unknown("not here".to_owned()) })
     }
 
-    fn send_message(&self, message: CustomerMessage) -> BoxFuture<'_, Outcome<Reception>> {
+    fn send_message(
+        &self,
+        message: CustomerMessage,
+    ) -> BoxFuture<'_, ChannelOutcome<MessageOutcome>> {
         self.0.lock().unwrap().push(message);
-        Box::pin(async { Outcome::Done(Reception::Taken) })
+        Box::pin(async { ChannelOutcome::Done(MessageOutcome::Taken) })
     }
 }
 
@@ -57,7 +60,7 @@ async fn known(calendar: &Calendar, name: &str) -> CustomerId {
 /// Everything that is due is told.
 async fn deliver(calendar: &Calendar, notes: &Arc<Notes>) -> Vec<String> {
     let tools = Deliveries {
-        courier: notes.clone(),
+        notifier: notes.clone(),
         settings: SettingsCache::start(calendar.db().clone()),
     };
     loop {
@@ -76,7 +79,8 @@ async fn deliver(calendar: &Calendar, notes: &Arc<Notes>) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_customer_is_told_once_of_each_day_some_days_before_it() {
     let notes = Arc::new(Notes::default());
-    let calendar = Calendar::telling(at("2026-11-20T12:00:00"), Some(notes.clone())).await;
+    let calendar =
+        Calendar::with_notifications(at("2026-11-20T12:00:00"), Some(notes.clone())).await;
     let (li, wang, zhao) = (
         known(&calendar, "li").await,
         known(&calendar, "wang").await,

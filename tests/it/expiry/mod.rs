@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use zhangfang::{
     auth::{OperatorRole, Tokens},
     db::{Cx, Db, Operation, SubmitError, Wanted, WorkingSet},
-    deliveries::{Courier, SettingsCache},
+    deliveries::{Notifier, SettingsCache},
     jobs::Expiry,
     ledger::{self, Draft, LedgerError, Resolution},
     outbox::{self, Event},
@@ -150,12 +150,15 @@ pub(super) async fn rounds(db: &Db) -> u32 {
 
 impl Calendar {
     pub(super) async fn open(now: Timestamp) -> Self {
-        Self::telling(now, None).await
+        Self::with_notifications(now, None).await
     }
 
-    pub(super) async fn telling(now: Timestamp, courier: Option<Arc<dyn Courier>>) -> Self {
+    pub(super) async fn with_notifications(
+        now: Timestamp,
+        notifier: Option<Arc<dyn Notifier>>,
+    ) -> Self {
         let clock = Arc::new(MockClock::at(now));
-        let app = TestApp::on_clock(clock.clone(), courier).await;
+        let app = TestApp::on_clock(clock.clone(), notifier).await;
         Self { app, clock }
     }
 

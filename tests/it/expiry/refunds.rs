@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use zhangfang::{
     payments::{
-        PointsShortfall, RefundError, RefundStateKind, RefundStatus, Taken, request_refund,
+        HandledCallback, PointsShortfall, RefundError, RefundStateKind, RefundStatus,
+        request_refund,
     },
     points::{RuleTerms, Validity},
     primitives::{Clock as _, MockClock, Money, OrderId, SystemClock},
@@ -78,7 +79,7 @@ async fn what_expired_is_not_owed_when_others_refund() {
         }
         let success = RefundStatus::Success;
         let told = elsewhere(&desk, order, ("TK-1", 400), success, "n1").await;
-        assert_eq!(told, Taken::Refund);
+        assert_eq!(told, HandledCallback::Refund);
         assert_eq!(desk.has(order).await, (0, 0, 0), "{swept}");
         // Each point once: ours counts the rest.
         assert_eq!(refund(&desk, order, None, "r").await, (6, 6, 0));
@@ -116,7 +117,7 @@ async fn what_a_refund_counted_is_another_ones_to_count_when_it_fails() {
     assert_eq!((first.points.due.get(), first.points.expired.get()), (5, 5));
     assert_eq!(desk.has(order).await, (0, 0, 0));
     desk.channel.knows([ChannelReply::Is(RefundStatus::Closed)]);
-    assert_eq!(desk.pursue(&first).await, RefundStateKind::Closed);
+    assert_eq!(desk.reconcile(&first).await, RefundStateKind::Closed);
     assert!(desk.app.verify().await.is_clean());
     clock.advance_seconds(DAY);
     rounds(desk.app.db()).await;
@@ -138,7 +139,7 @@ async fn what_a_refund_counted_is_undone_by_a_clock_that_was_put_right_across_mi
     assert_eq!((first.points.due.get(), first.points.expired.get()), (5, 5));
     clock.advance_seconds(-30);
     desk.channel.knows([ChannelReply::Is(RefundStatus::Closed)]);
-    assert_eq!(desk.pursue(&first).await, RefundStateKind::Closed);
+    assert_eq!(desk.reconcile(&first).await, RefundStateKind::Closed);
     clock.advance_seconds(DAY);
     assert!(desk.app.verify().await.is_clean());
     assert_eq!(refund(&desk, order, None, "r2").await, (10, 10, 0));
@@ -165,7 +166,7 @@ async fn spent_points_are_refused_by_the_policy_whatever_else_is_over_and_not_sw
         if swept {
             assert_eq!(rounds(desk.app.db()).await, 1);
         }
-        let refused = request_refund(&desk.payments, desk.wish(order, None, "r")).await;
+        let refused = request_refund(&desk.payments, desk.request(order, None, "r")).await;
         assert!(
             matches!(refused, Err(RefundError::PointsSpent { due, available })
                 if (due.get(), available.get()) == (10, 6)),
@@ -217,11 +218,11 @@ async fn two_who_count_at_once_do_not_count_the_same_points() {
             } else {
                 &other
             };
-            let (payments, wish) = (
+            let (payments, request) = (
                 payments.clone(),
-                desk.wish(*order, None, &format!("r{place}")),
+                desk.request(*order, None, &format!("r{place}")),
             );
-            tokio::spawn(async move { request_refund(&payments, wish).await.unwrap() })
+            tokio::spawn(async move { request_refund(&payments, request).await.unwrap() })
         })
         .collect();
     let mut expired = 0;
@@ -257,8 +258,8 @@ async fn points_that_a_refund_has_held_in_time_are_taken_although_they_have_expi
         ChannelReply::Is(RefundStatus::Success),
         ChannelReply::Is(RefundStatus::Success),
     ]);
-    assert_eq!(desk.pursue(&first).await, RefundStateKind::Succeeded);
-    assert_eq!(desk.pursue(&second).await, RefundStateKind::Succeeded);
+    assert_eq!(desk.reconcile(&first).await, RefundStateKind::Succeeded);
+    assert_eq!(desk.reconcile(&second).await, RefundStateKind::Succeeded);
     assert_eq!(desk.has(order).await, (0, 0, 0));
     desk.app.finish().await;
 }

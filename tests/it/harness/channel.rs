@@ -12,8 +12,8 @@ use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
 use zhangfang::{
     payments::{
-        AbnormalRefund, Bill, BillKind, ChannelMode, ChannelOrder, ChannelRefund, Notice,
-        NoticeBody, NoticeError, NoticeHeaders, Order, OurAccount, Outcome, PaidNotice,
+        AbnormalRefund, Bill, BillKind, ChannelMode, ChannelOrder, ChannelOutcome, ChannelRefund,
+        Notice, NoticeBody, NoticeError, NoticeHeaders, Order, OurAccount, PaidNotice,
         PayParameters, PaymentChannel, PrepayRequest, Refund, RefundCall, RefundNotice,
         RefundStatus, Refusal, RefusalKind,
     },
@@ -318,16 +318,18 @@ impl Channel {
     }
 }
 
-fn say(says: ChannelReply, known: Option<ChannelRefund>) -> Outcome<ChannelRefund> {
+fn say(says: ChannelReply, known: Option<ChannelRefund>) -> ChannelOutcome<ChannelRefund> {
     match (says, known) {
-        (ChannelReply::Is(status), Some(known)) => Outcome::Done(with(&known, status)),
-        (ChannelReply::Wrong, Some(known)) => Outcome::Done(ChannelRefund {
+        (ChannelReply::Is(status), Some(known)) => ChannelOutcome::Done(with(&known, status)),
+        (ChannelReply::Wrong, Some(known)) => ChannelOutcome::Done(ChannelRefund {
             amount: known.amount.checked_add(Money::constant(1)).unwrap(),
             ..known
         }),
         (ChannelReply::Is(_) | ChannelReply::Wrong, None) => no(RefusalKind::Absent),
         (ChannelReply::No(kind), _) => no(kind),
-        (ChannelReply::Nothing | ChannelReply::Hangs, _) => Outcome::Unknown("no answer".into()),
+        (ChannelReply::Nothing | ChannelReply::Hangs, _) => {
+            ChannelOutcome::Unknown("no answer".into())
+        }
     }
 }
 
@@ -341,16 +343,16 @@ fn with(known: &ChannelRefund, status: RefundStatus) -> ChannelRefund {
     }
 }
 
-fn no<T>(kind: RefusalKind) -> Outcome<T> {
-    Outcome::Refused(Refusal {
+fn no<T>(kind: RefusalKind) -> ChannelOutcome<T> {
+    ChannelOutcome::Refused(Refusal {
         kind,
         code: format!("{kind:?}").to_uppercase(),
         message: "says the script".into(),
     })
 }
 
-fn not_here<T: Send + 'static>() -> BoxFuture<'static, Outcome<T>> {
-    Box::pin(async { Outcome::Unknown("not here".into()) })
+fn not_here<T: Send + 'static>() -> BoxFuture<'static, ChannelOutcome<T>> {
+    Box::pin(async { ChannelOutcome::Unknown("not here".into()) })
 }
 
 impl PaymentChannel for Channel {
@@ -358,11 +360,11 @@ impl PaymentChannel for Channel {
         &self.account
     }
 
-    fn prepay(&self, request: PrepayRequest) -> BoxFuture<'_, Outcome<String>> {
-        Box::pin(async move { Outcome::Done(format!("wx{}", request.order_no)) })
+    fn prepay(&self, request: PrepayRequest) -> BoxFuture<'_, ChannelOutcome<String>> {
+        Box::pin(async move { ChannelOutcome::Done(format!("wx{}", request.order_no)) })
     }
 
-    fn prepay_native(&self, _request: PrepayRequest) -> BoxFuture<'_, Outcome<String>> {
+    fn prepay_native(&self, _request: PrepayRequest) -> BoxFuture<'_, ChannelOutcome<String>> {
         not_here()
     }
 
@@ -380,36 +382,36 @@ impl PaymentChannel for Channel {
         &'a self,
         no: OrderNo,
         _sub_mchid: &'a str,
-    ) -> BoxFuture<'a, Outcome<ChannelOrder>> {
+    ) -> BoxFuture<'a, ChannelOutcome<ChannelOrder>> {
         *self.order_queries.lock().unwrap() += 1;
         let refused = *self.refused.lock().unwrap();
         let said = self.orders.lock().unwrap().get(&no.to_string()).cloned();
         let said = said.unwrap_or_else(|| ChannelOrder::NotPaid("NOTPAY".into()));
-        Box::pin(async move { refused.map_or_else(|| Outcome::Done(said), self::no) })
+        Box::pin(async move { refused.map_or_else(|| ChannelOutcome::Done(said), self::no) })
     }
 
     fn query_refund_of<'a>(
         &'a self,
         number: &'a str,
         _sub_mchid: &'a str,
-    ) -> BoxFuture<'a, Outcome<ChannelRefund>> {
+    ) -> BoxFuture<'a, ChannelOutcome<ChannelRefund>> {
         let known = self.foreign.lock().unwrap().get(number).cloned();
-        Box::pin(async { known.map_or_else(|| no(RefusalKind::Absent), Outcome::Done) })
+        Box::pin(async { known.map_or_else(|| no(RefusalKind::Absent), ChannelOutcome::Done) })
     }
 
     fn query_by_transaction<'a>(
         &'a self,
         _wechat_transaction_id: &'a str,
         _sub_mchid: &'a str,
-    ) -> BoxFuture<'a, Outcome<ChannelOrder>> {
+    ) -> BoxFuture<'a, ChannelOutcome<ChannelOrder>> {
         not_here()
     }
 
-    fn close<'a>(&'a self, _no: OrderNo, _sub_mchid: &'a str) -> BoxFuture<'a, Outcome<()>> {
-        Box::pin(async { Outcome::Done(()) })
+    fn close<'a>(&'a self, _no: OrderNo, _sub_mchid: &'a str) -> BoxFuture<'a, ChannelOutcome<()>> {
+        Box::pin(async { ChannelOutcome::Done(()) })
     }
 
-    fn refund(&self, call: RefundCall) -> BoxFuture<'_, Outcome<ChannelRefund>> {
+    fn refund(&self, call: RefundCall) -> BoxFuture<'_, ChannelOutcome<ChannelRefund>> {
         let said = ChannelRefund {
             out_refund_no: call.refund_no.to_string(),
             out_trade_no: call.order_no.to_string(),
@@ -436,7 +438,7 @@ impl PaymentChannel for Channel {
         &'a self,
         no: RefundNo,
         _sub_mchid: &'a str,
-    ) -> BoxFuture<'a, Outcome<ChannelRefund>> {
+    ) -> BoxFuture<'a, ChannelOutcome<ChannelRefund>> {
         Box::pin(async move {
             *self.waiting.lock().unwrap() += 1;
             drop(self.gate.acquire().await.unwrap());
@@ -447,11 +449,18 @@ impl PaymentChannel for Channel {
         })
     }
 
-    fn redirect_refund(&self, _call: AbnormalRefund) -> BoxFuture<'_, Outcome<ChannelRefund>> {
+    fn redirect_refund(
+        &self,
+        _call: AbnormalRefund,
+    ) -> BoxFuture<'_, ChannelOutcome<ChannelRefund>> {
         not_here()
     }
 
-    fn bill(&self, _kind: BillKind, _day: BusinessDay) -> BoxFuture<'_, Outcome<Option<Bill>>> {
+    fn bill(
+        &self,
+        _kind: BillKind,
+        _day: BusinessDay,
+    ) -> BoxFuture<'_, ChannelOutcome<Option<Bill>>> {
         not_here()
     }
 

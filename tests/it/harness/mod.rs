@@ -30,13 +30,13 @@ use zhangfang::{
         WechatPublicKey, WechatSettings,
     },
     db::{Db, DbOptions},
-    deliveries::{Courier, Deliveries, SettingsCache},
+    deliveries::{Deliveries, Notifier, SettingsCache},
     jobs::{self, Jobs},
     limits::Limits,
     merchants::MerchantCache,
     payments::{
-        OneChannel, Pace, PaymentChannel, Payments, PolicyCache, PolicyTerms, RecentOrders,
-        SetPolicy,
+        OneChannel, PaymentChannel, Payments, PolicyCache, PolicyTerms, RecentOrders, SetPolicy,
+        TimeScale,
     },
     points::{RuleTerms, RulesCache, SetRule},
     primitives::{Clock, MockClock, RandomIds, Secret, SystemClock, TenantId},
@@ -91,7 +91,7 @@ impl Deref for TestApp {
 /// What a test wants other than usual.
 #[derive(Default)]
 struct TestOptions {
-    courier: Option<Arc<dyn Courier>>,
+    notifier: Option<Arc<dyn Notifier>>,
     mode: WechatMode,
     sharing: Option<Arc<dyn SharingChannels>>,
     without_jobs: bool,
@@ -132,9 +132,9 @@ impl TestApp {
     }
 
     /// With somebody else than WeChat who is told of payments.
-    pub(crate) async fn with_courier(courier: Arc<dyn Courier>) -> Self {
+    pub(crate) async fn with_notifier(notifier: Arc<dyn Notifier>) -> Self {
         let test_options = TestOptions {
-            courier: Some(courier),
+            notifier: Some(notifier),
             ..TestOptions::default()
         };
         Self::build(|_| {}, test_options).await
@@ -302,10 +302,13 @@ impl TestApp {
     }
 
     /// Without jobs, on a clock that the test turns, and perhaps with somebody else than WeChat who is told.
-    pub(crate) async fn on_clock(clock: Arc<MockClock>, courier: Option<Arc<dyn Courier>>) -> Self {
+    pub(crate) async fn on_clock(
+        clock: Arc<MockClock>,
+        notifier: Option<Arc<dyn Notifier>>,
+    ) -> Self {
         let test_options = TestOptions {
             without_jobs: true,
-            courier,
+            notifier,
             clock: Some(clock),
             ..TestOptions::default()
         };
@@ -328,7 +331,7 @@ impl TestApp {
         let channel: Arc<dyn PaymentChannel> = Arc::<Channel>::clone(channel);
         Payments {
             channels: Arc::new(OneChannel(channel)),
-            pace: Pace::default(),
+            time_scale: TimeScale::default(),
             ..self.app.payments().clone()
         }
     }
@@ -422,7 +425,7 @@ impl TestApp {
         assert_eq!(
             self.simulator.stats().forgeries_acknowledged,
             0,
-            "a forged callback was believed"
+            "a forged callback was accepted"
         );
         let report = self.verify().await;
         assert!(report.is_clean(), "the books are not clean:\n{report}");
@@ -627,7 +630,9 @@ async fn assemble(db: Db, simulator: &Simulator, base: &str, test_options: TestO
     let mini_program = Arc::new(mini_program.sharing(cache.clone(), Arc::clone(&clock)));
     App::assemble(Parts {
         deliveries: Deliveries {
-            courier: test_options.courier.unwrap_or_else(|| mini_program.clone()),
+            notifier: test_options
+                .notifier
+                .unwrap_or_else(|| mini_program.clone()),
             settings: SettingsCache::start(db.clone()),
         },
         mini_program_codes: mini_program.clone(),
@@ -638,10 +643,10 @@ async fn assemble(db: Db, simulator: &Simulator, base: &str, test_options: TestO
                 risk,
                 merchants: MerchantCache::start(db.clone()),
                 recent: RecentOrders::default(),
-                pace: if test_options.without_jobs {
-                    Pace::default()
+                time_scale: if test_options.without_jobs {
+                    TimeScale::default()
                 } else {
-                    Pace::new(100).unwrap()
+                    TimeScale::new(100).unwrap()
                 },
                 channels: Arc::new(accounts.clone()),
                 db,
@@ -698,7 +703,7 @@ pub(crate) fn wechat_settings(simulator: &Simulator, base: &str) -> WechatSettin
     }
 }
 
-/// Asks until there is an answer; gives up after twenty seconds, naming what was waited for.
+/// Asks until there is an answer; fails after twenty seconds, naming what was waited for.
 pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
     what: &str,
     ask: impl FnMut() -> F,

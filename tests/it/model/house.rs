@@ -22,9 +22,9 @@ use zhangfang::{
     merchants::{CodeForm, CreateCode, Decide, Decision, MerchantCache, MerchantForm, Register},
     outbox::{self, Event},
     payments::{
-        self, CreatePayment, LatePayment, NoticeHeaders, OneChannel, Order, Pace, Payments,
-        PointsShortfall, PolicyCache, PolicyTerms, RecentOrders, Refund, RefundBy, RefundError,
-        RefundRole, RefundStatus, RequestRefund, SetPolicy, Taken,
+        self, CreatePayment, HandledCallback, LatePayment, NoticeHeaders, OneChannel, Order,
+        Payments, PointsShortfall, PolicyCache, PolicyTerms, RecentOrders, Refund, RefundBy,
+        RefundError, RefundRole, RefundStatus, RequestRefund, SetPolicy, TimeScale,
     },
     points::{
         self, End, Instruction, PointsCommand, PointsError, PointsService, PointsTransactionState,
@@ -92,7 +92,7 @@ impl House {
             risk: Risk::off(),
             merchants: MerchantCache::start(db.clone()),
             recent: RecentOrders::default(),
-            pace: Pace::default(),
+            time_scale: TimeScale::default(),
             channels: Arc::new(OneChannel(Arc::<Channel>::clone(&channel))),
             db: db.clone(),
         };
@@ -167,7 +167,7 @@ impl House {
 
     /// A customer pays; the callback is on its way.
     pub(crate) async fn pay(&self, customer: CustomerId, fen: i64, key: &str) -> Paid {
-        let wish = CreatePayment {
+        let request = CreatePayment {
             tenant: self.tenant,
             customer,
             payer_openid: Secret::new("o-payer".into()),
@@ -176,7 +176,7 @@ impl House {
             amount: Some(Money::parse(fen).unwrap()),
             key: key.to_owned(),
         };
-        let order = payments::create_payment(&self.payments, wish)
+        let order = payments::create_payment(&self.payments, request)
             .await
             .unwrap()
             .order;
@@ -210,7 +210,7 @@ impl House {
         assert!(order.unwrap().state.payment().is_none());
     }
 
-    /// A payment of an order that was given up counts after all.
+    /// A payment of an order that was closed counts after all.
     pub(crate) async fn reopen_late_payments(&self) {
         let policy = SetPolicy {
             tenant: self.tenant,
@@ -249,7 +249,7 @@ impl House {
         self.notice_of(&paid.order, &paid.transaction, "2")
     }
 
-    pub(crate) async fn hear(&self, notice: &Bytes) -> Taken {
+    pub(crate) async fn deliver_callback(&self, notice: &Bytes) -> HandledCallback {
         let headers = NoticeHeaders {
             timestamp: None,
             nonce: None,
@@ -257,7 +257,7 @@ impl House {
             serial: None,
             signature_type: None,
         };
-        payments::take_notice(&self.payments, self.tenant, headers, notice.clone())
+        payments::handle_callback(&self.payments, self.tenant, headers, notice.clone())
             .await
             .unwrap()
     }
@@ -273,7 +273,7 @@ impl House {
     pub(crate) async fn ask_refund(&self, paid: &Paid, fen: i64, key: &str) -> Result<Refund, No> {
         let input = format!("{} {fen}", paid.order.id);
         let key = IdempotencyKey::parse(key).unwrap();
-        let wish = RequestRefund {
+        let request = RequestRefund {
             tenant: self.tenant,
             order: paid.order.id,
             amount: Some(Money::parse(fen).unwrap()),
@@ -284,7 +284,7 @@ impl House {
             },
             claim: Claim::new(self.tenant, "ops", "/refunds", &key, &[input.as_bytes()]),
         };
-        match payments::request_refund(&self.payments, wish).await {
+        match payments::request_refund(&self.payments, request).await {
             Ok(refund) => Ok(refund),
             Err(RefundError::ExceedsRefundable { .. }) => Err(No::TooMuch),
             Err(RefundError::PointsSpent { .. }) => Err(No::Short),
@@ -312,7 +312,7 @@ impl House {
         points: i64,
     ) -> Result<PointsTransactionId, No> {
         let number = self.asked.fetch_add(1, Ordering::Relaxed);
-        let wish = PointsCommand {
+        let request = PointsCommand {
             tenant: self.tenant,
             customer: who,
             instruction,
@@ -324,12 +324,12 @@ impl House {
             merchant: None,
             by: Actor::new("crm"),
         };
-        let points_transaction = match points::execute(&self.service, wish.clone()).await {
+        let points_transaction = match points::execute(&self.service, request.clone()).await {
             Ok(asked) => asked.transaction.id,
             Err(PointsError::Insufficient { .. }) => return Err(No::Short),
             Err(error) => panic!("{error:?}"),
         };
-        let again = points::execute(&self.service, wish).await.unwrap();
+        let again = points::execute(&self.service, request).await.unwrap();
         assert!(again.repeated && again.transaction.id == points_transaction);
         Ok(points_transaction)
     }
@@ -362,7 +362,7 @@ impl House {
     /// Gives back so many points of what a points transaction took, and once more under the same reference.
     pub(crate) async fn give_back(&self, of: PointsTransactionId, points: i64) -> Result<(), No> {
         let number = self.asked.fetch_add(1, Ordering::Relaxed);
-        let wish = points::ReturnCommand {
+        let request = points::ReturnCommand {
             tenant: self.tenant,
             of,
             points: Points::parse(points).unwrap(),
@@ -371,13 +371,13 @@ impl House {
             reason: "测试".into(),
             by: Actor::new("crm"),
         };
-        match points::return_points(&self.service, wish.clone()).await {
+        match points::return_points(&self.service, request.clone()).await {
             Ok(_) => {}
             Err(PointsError::ReturnTooMuch { .. }) => return Err(No::TooMuch),
             Err(error) => panic!("{error:?}"),
         }
         assert!(
-            points::return_points(&self.service, wish)
+            points::return_points(&self.service, request)
                 .await
                 .unwrap()
                 .repeated

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use zhangfang::{
-    payments::{Refund, Taken},
+    payments::{HandledCallback, Refund},
     primitives::{BusinessDay, Clock as _, CustomerId, PointsTransactionId},
 };
 
@@ -44,7 +44,7 @@ struct Play<'a> {
     /// Points transactions that took points, as the model numbers them.
     spent: Vec<PointsTransactionId>,
     /// What was done, for whoever must find out what went wrong.
-    story: Vec<String>,
+    trace: Vec<String>,
 }
 
 fn terms(place: usize, rng: &mut StdRng) -> Terms {
@@ -83,12 +83,12 @@ impl<'a> Play<'a> {
             outcomes: Vec::new(),
             holds: BTreeMap::new(),
             spent: Vec::new(),
-            story: vec![format!("{terms:?}")],
+            trace: vec![format!("{terms:?}")],
         }
     }
 
     fn tell(&mut self, what: String) {
-        self.story.push(what);
+        self.trace.push(what);
     }
 
     async fn step(&mut self, rng: &mut StdRng) {
@@ -96,7 +96,7 @@ impl<'a> Play<'a> {
         let who = rng.random_range(0..CUSTOMERS);
         match rng.random_range(0..100) {
             0..26 => self.pay(who, rng.random_range(1..4_000)).await,
-            26..31 => self.hear_again(rng).await,
+            26..31 => self.deliver_callback_again(rng).await,
             31..44 => self.ask_some_refund(rng).await,
             44..55 => self.end_some_refund(rng).await,
             55..63 => {
@@ -138,17 +138,23 @@ impl<'a> Play<'a> {
         self.tell(format!("{who} pays {fen}"));
         let key = format!("pay-{}", self.paid.len());
         let paid = self.house.pay(self.customers[who], fen, &key).await;
-        assert_eq!(self.house.hear(&paid.notice).await, Taken::Settled);
+        assert_eq!(
+            self.house.deliver_callback(&paid.notice).await,
+            HandledCallback::Settled
+        );
         let points = self.model.pay(who, fen);
-        assert_eq!(self.house.earned(&paid).await, points, "{:#?}", self.story);
+        assert_eq!(self.house.earned(&paid).await, points, "{:#?}", self.trace);
         self.paid.push(paid);
     }
 
     /// The same callback again, or another that says the same; of a payment or of a refund. Nothing happens.
-    async fn hear_again(&mut self, rng: &mut StdRng) {
+    async fn deliver_callback_again(&mut self, rng: &mut StdRng) {
         if !self.outcomes.is_empty() && rng.random_range(0..2) == 0 {
             let (refund, notice) = &self.outcomes[rng.random_range(0..self.outcomes.len())];
-            assert_eq!(self.house.hear(notice).await, Taken::Duplicate);
+            assert_eq!(
+                self.house.deliver_callback(notice).await,
+                HandledCallback::Duplicate
+            );
             return self.tell(format!("the outcome of refund {refund} again"));
         }
         if self.paid.is_empty() {
@@ -160,7 +166,10 @@ impl<'a> Play<'a> {
         } else {
             self.house.said_again(&self.paid[place])
         };
-        assert_eq!(self.house.hear(&again).await, Taken::Duplicate);
+        assert_eq!(
+            self.house.deliver_callback(&again).await,
+            HandledCallback::Duplicate
+        );
         self.tell(format!("payment {place} again"));
     }
 
@@ -301,11 +310,11 @@ impl<'a> Play<'a> {
             "refund {} of payment {place}: {fen}",
             self.refunds.len()
         ));
-        let key = format!("refund-{}-{}", self.customers[0], self.story.len());
+        let key = format!("refund-{}-{}", self.customers[0], self.trace.len());
         let asked = self.house.ask_refund(&self.paid[place], fen, &key).await;
         let said = self.model.ask_refund(place, fen);
         let agreed = asked.as_ref().map(|_| ()).map_err(|no| *no) == said;
-        assert!(agreed, "{asked:?} {said:?} {:#?}", self.story);
+        assert!(agreed, "{asked:?} {said:?} {:#?}", self.trace);
         if let Ok(refund) = asked {
             // The same wish with the same key is the same refund.
             let again = self.house.ask_refund(&self.paid[place], fen, &key).await;
@@ -327,7 +336,10 @@ impl<'a> Play<'a> {
         self.tell(format!("refund {number} arrives: {arrived}"));
         let (payment, refund) = &self.refunds[number];
         let notice = self.house.outcome(&self.paid[*payment], refund, arrived, 1);
-        assert_eq!(self.house.hear(&notice).await, Taken::Refund);
+        assert_eq!(
+            self.house.deliver_callback(&notice).await,
+            HandledCallback::Refund
+        );
         if arrived {
             self.model.arrive(number);
         } else {
@@ -346,7 +358,7 @@ impl<'a> Play<'a> {
         self.tell(format!("{who} spends {points}"));
         let done = self.house.deduct(self.customers[who], points).await;
         let said = self.model.deduct(who, points);
-        assert_eq!(done.map(drop), said, "{:#?}", self.story);
+        assert_eq!(done.map(drop), said, "{:#?}", self.trace);
         self.spent.extend(done);
     }
 
@@ -354,7 +366,7 @@ impl<'a> Play<'a> {
         self.tell(format!("{who} redeems {points}"));
         let done = self.house.redeem(self.customers[who], points).await;
         let said = self.model.deduct(who, points);
-        assert_eq!(done.map(drop), said, "{:#?}", self.story);
+        assert_eq!(done.map(drop), said, "{:#?}", self.trace);
         self.spent.extend(done);
     }
 
@@ -363,7 +375,7 @@ impl<'a> Play<'a> {
         let customer = self.customers[who];
         let done = self.house.hold(customer, points, minutes).await;
         let said = self.model.hold(who, points, minutes.into());
-        assert_eq!(done.is_ok(), said.is_ok(), "{:#?}", self.story);
+        assert_eq!(done.is_ok(), said.is_ok(), "{:#?}", self.trace);
         if let (Ok(points_transaction), Ok(number)) = (done, said) {
             self.holds.insert(number, points_transaction);
         }
@@ -396,7 +408,7 @@ impl<'a> Play<'a> {
         let points = self.model.held_by(who, number) - less;
         let done = self.house.capture(self.holds[&number], points).await;
         let said = self.model.capture(who, number, less);
-        assert_eq!(done, said, "{:#?}", self.story);
+        assert_eq!(done, said, "{:#?}", self.trace);
         if done.is_ok() {
             self.spent.push(self.holds[&number]);
         }
@@ -423,21 +435,21 @@ impl<'a> Play<'a> {
         ));
         let done = self.house.give_back(self.spent[number], points).await;
         let said = self.model.give_back(number, points);
-        assert_eq!(done, said, "{:#?}", self.story);
+        assert_eq!(done, said, "{:#?}", self.trace);
     }
 
     async fn time_out(&mut self, who: usize, number: usize) {
         self.tell(format!("{who}: hold {number} is timed out"));
         let done = self.house.time_out(self.holds[&number]).await;
         let said = self.model.time_out(who, number);
-        assert_eq!(done, said, "{:#?}", self.story);
+        assert_eq!(done, said, "{:#?}", self.trace);
     }
 
     async fn sweep(&mut self, who: usize) {
         self.tell(format!("{who}'s points expire"));
         let gone = self.house.sweep(self.customers[who]).await;
         let said = self.model.expire(who);
-        assert_eq!(gone, said, "{:#?}", self.story);
+        assert_eq!(gone, said, "{:#?}", self.trace);
     }
 
     fn sleep(&mut self, seconds: i64) {
@@ -462,12 +474,12 @@ impl<'a> Play<'a> {
             assert!(
                 agree,
                 "{found:?} with {posted} posted and {held} held, where the model says {said:?}: {:#?}",
-                self.story
+                self.trace
             );
         }
         if self.model.terms.total_cap.is_some() {
             let granted = self.house.granted().await;
-            assert_eq!(granted, self.model.granted, "{:#?}", self.story);
+            assert_eq!(granted, self.model.granted, "{:#?}", self.trace);
         }
     }
 }
@@ -560,7 +572,10 @@ struct Before {
 async fn end_of(house: &House, name: &str, before: Before, order: &[Arrival]) -> (i64, i64, i64) {
     let customer = house.customer(name).await;
     let refunded = house.pay(customer, 1_000, "refunded").await;
-    assert_eq!(house.hear(&refunded.notice).await, Taken::Settled);
+    assert_eq!(
+        house.deliver_callback(&refunded.notice).await,
+        HandledCallback::Settled
+    );
     if before.spent > 0 {
         _ = house.deduct(customer, before.spent).await.unwrap();
     }
@@ -572,8 +587,8 @@ async fn end_of(house: &House, name: &str, before: Before, order: &[Arrival]) ->
     let mut refund = None;
     for arrival in order {
         match arrival {
-            Arrival::Paid | Arrival::PaidTwin => drop(house.hear(&paid.notice).await),
-            Arrival::PaidAgain => drop(house.hear(&house.said_again(&paid)).await),
+            Arrival::Paid | Arrival::PaidTwin => drop(house.deliver_callback(&paid.notice).await),
+            Arrival::PaidAgain => drop(house.deliver_callback(&house.said_again(&paid)).await),
             Arrival::RefundAsked => {
                 let asked = house.ask_refund(&refunded, 1_000, name).await;
                 refund = Some(asked.unwrap());
@@ -582,7 +597,7 @@ async fn end_of(house: &House, name: &str, before: Before, order: &[Arrival]) ->
                 let number = u8::from(*arrival == Arrival::Outcome);
                 let refund = refund.as_ref().unwrap();
                 let said = house.outcome(&refunded, refund, before.arrived, number);
-                house.hear(&said).await;
+                house.deliver_callback(&said).await;
             }
             Arrival::Redeemed => drop(house.redeem(customer, 5).await.unwrap()),
             Arrival::Swept => _ = house.sweep(customer).await,

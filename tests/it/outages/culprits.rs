@@ -17,7 +17,7 @@ use zhangfang::{
         WorkingSet,
     },
     ledger::{Account, Accounts},
-    payments::{self, NoticeHeaders, Payments, RefundStatus, Taken},
+    payments::{self, HandledCallback, NoticeHeaders, Payments, RefundStatus},
     primitives::{AccountId, Clock, CustomerId, Lane, OrderNo, SystemClock, TenantId, Timestamp},
 };
 
@@ -257,16 +257,19 @@ async fn a_second_order_of_a_known_transaction_is_an_alarm_and_not_a_lost_race()
         .paid_notice(&second, transaction, SystemClock.now(), "twice");
     for _ in 0..2 {
         let body: Bytes = notice.clone();
-        let taken = payments::take_notice(&desk.payments, tenant, HEADERS, body).await;
+        let taken = payments::handle_callback(&desk.payments, tenant, HEADERS, body).await;
         assert!(
-            matches!(taken, Ok(Taken::Rejected("transaction_of_another_order"))),
+            matches!(
+                taken,
+                Ok(HandledCallback::Rejected("transaction_of_another_order"))
+            ),
             "{taken:?}"
         );
     }
     let alarms =
         "SELECT COUNT(*) FROM callback_alarms WHERE reason = 'transaction_of_another_order'";
     assert_eq!(desk.app.count(alarms).await, 1);
-    let exceptions = "SELECT COUNT(*) FROM payment_exceptions WHERE kind = 'wrong_answer'";
+    let exceptions = "SELECT COUNT(*) FROM payment_exceptions WHERE kind = 'answer_mismatch'";
     assert_eq!(desk.app.count(exceptions).await, 1);
     assert_eq!(
         desk.order(second.id).await.state.kind().name(),
@@ -283,7 +286,7 @@ async fn a_refund_with_the_number_of_another_is_an_alarm_and_not_a_lost_race() {
     let first = desk.refund(order, Some(100), "first").await;
     let second = desk.refund(order, Some(100), "second").await;
     let taken = desk.called_back(&first, RefundStatus::Success, "1").await;
-    assert_eq!(taken, Taken::Refund);
+    assert_eq!(taken, HandledCallback::Refund);
     // What was noted of the second refund when it was asked for is forgotten, and WeChat says the first one's number.
     desk.app
         .execute("UPDATE refunds SET wechat_refund_id = NULL WHERE state <> 6")
@@ -302,9 +305,10 @@ async fn a_refund_with_the_number_of_another_is_an_alarm_and_not_a_lost_race() {
         (SUB_MCHID, transaction),
         "2",
     );
-    let taken = payments::take_notice(&desk.payments, desk.app.tenant.id, HEADERS, notice).await;
+    let taken =
+        payments::handle_callback(&desk.payments, desk.app.tenant.id, HEADERS, notice).await;
     assert!(
-        matches!(taken, Ok(Taken::Rejected("strange_refund_id"))),
+        matches!(taken, Ok(HandledCallback::Rejected("strange_refund_id"))),
         "{taken:?}"
     );
     desk.app.finish().await;
@@ -331,12 +335,12 @@ async fn two_processes_that_are_told_of_one_refund_find_nothing_wrong() {
             &format!("n{number}"),
         );
         let (here, there) = tokio::join!(
-            payments::take_notice(&desk.payments, tenant, HEADERS, notice.clone()),
-            payments::take_notice(&beside, tenant, HEADERS, notice.clone())
+            payments::handle_callback(&desk.payments, tenant, HEADERS, notice.clone()),
+            payments::handle_callback(&beside, tenant, HEADERS, notice.clone())
         );
         let mut taken = [here.unwrap(), there.unwrap()];
         taken.sort_by_key(|taken| taken.name());
-        assert_eq!(taken, [Taken::Duplicate, Taken::Refund]);
+        assert_eq!(taken, [HandledCallback::Duplicate, HandledCallback::Refund]);
     }
     beside.db.close().await;
     desk.app.finish().await;

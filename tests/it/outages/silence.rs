@@ -119,7 +119,7 @@ async fn nobody_waits_for_a_database_that_says_nothing() {
 
 /// Nobody asks for anything, and the lease is to be renewed.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_renewal_that_gets_no_answer_is_given_up() {
+async fn a_renewal_that_gets_no_answer_is_dropped() {
     let app = TestApp::start().await;
     let mut options = DbOptions::new(app.scratch.service.clone());
     options.committers = 1;
@@ -203,7 +203,7 @@ async fn who_waits_for_an_answer_is_not_ready_whoever_else_is_answered() {
 
 /// The connection is there, and no identity is to be had over it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_that_does_not_come_about_is_given_up() {
+async fn a_session_that_does_not_come_about_is_dropped() {
     let app = TestApp::with(|options| options.committers = 1).await;
     let db = app.db();
     db.submit(adjust(&app, someone(db), 1)).await.unwrap();

@@ -1,7 +1,7 @@
-//! Payments of which we are told long after they were made: by a late callback, by a query, or after the order was given up. The rule is the one of the payment.
+//! Payments of which we are told long after they were made: by a late callback, by a query, or after the order was closed. The rule is the one of the payment.
 
 use zhangfang::{
-    payments::Taken,
+    payments::HandledCallback,
     points::{RuleTerms, Validity},
     primitives::Timestamp,
 };
@@ -26,7 +26,10 @@ fn per_yuan(ratio: i64) -> RuleTerms {
 async fn told(house: &House, paid: &Paid, paid_at: &str, now: &str) -> i64 {
     house.clock.set(at(now));
     let notice = house.paid_at(paid, at(paid_at));
-    assert_eq!(house.hear(&notice).await, Taken::Settled);
+    assert_eq!(
+        house.deliver_callback(&notice).await,
+        HandledCallback::Settled
+    );
     house.earned(paid).await
 }
 

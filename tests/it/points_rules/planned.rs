@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use serde_json::json;
 use zhangfang::{
     db::{Db, DbOptions},
-    payments::{PaidNotice, SettlePayment, Settled},
+    payments::{PaidNotice, SettleOutcome, SettlePayment},
     points::{RuleTerms, Rules, RulesCache, SetRule, Validity},
     primitives::{Clock as _, MerchantId, MockClock, Money, RandomIds, Timestamp},
 };
@@ -118,8 +118,10 @@ impl<'a> Ahead<'a> {
         let with = (Arc::clone(&self.rules), policy);
         let settle = SettlePayment::new(self.app.tenant.id, notice, true, with, None);
         match self.db.submit(settle).await.unwrap() {
-            Settled::Now { points } => points.get(),
-            odd @ (Settled::Before | Settled::Rejected(_) | Settled::WhoPaid) => panic!("{odd:?}"),
+            SettleOutcome::Now { points } => points.get(),
+            odd @ (SettleOutcome::Before
+            | SettleOutcome::Rejected(_)
+            | SettleOutcome::PayerNeeded) => panic!("{odd:?}"),
         }
     }
 }

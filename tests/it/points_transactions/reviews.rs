@@ -9,7 +9,7 @@ use serde_json::json;
 use zhangfang::{
     audit::Actor,
     facts::{Facts, Stage},
-    payments::{self, DecideReview, Payments, ReviewWord},
+    payments::{self, DecideReview, Payments, ReviewCommand},
     points::{self, PointsTransaction, PointsTransactionState},
     primitives::{PointsTransactionId, ReviewId, TenantId},
     risk::{Action, ReviewError, ReviewRow, Risk},
@@ -54,10 +54,10 @@ pub(super) async fn decide(
     let decision = DecideReview {
         tenant,
         id: ReviewId::of(transaction.id()),
-        word: if approve {
-            ReviewWord::Approve(String::new())
+        command: if approve {
+            ReviewCommand::Approve(String::new())
         } else {
-            ReviewWord::Reject("no".into())
+            ReviewCommand::Reject("no".into())
         },
         by: Actor::new("operator:lin"),
         claim: None,

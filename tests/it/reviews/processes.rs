@@ -9,8 +9,8 @@ use zhangfang::{
     facts::{Facts, Stage},
     merchants::MerchantCache,
     payments::{
-        self, CreatePayment, DecideReview, NoticeHeaders, Payments, RecentOrders, RefundStatus,
-        ReviewWord, Taken,
+        self, CreatePayment, DecideReview, HandledCallback, NoticeHeaders, Payments, RecentOrders,
+        RefundStatus, ReviewCommand,
     },
     primitives::{Clock as _, Money, OrderId, OrderNo, ReviewId, Secret, SystemClock},
     risk::{Action, Risk},
@@ -45,7 +45,7 @@ fn approval(bench: &Bench, order: OrderId) -> DecideReview {
     DecideReview {
         tenant: bench.app().tenant.id,
         id: ReviewId::of(order.id()),
-        word: ReviewWord::Approve(String::new()),
+        command: ReviewCommand::Approve(String::new()),
         by: Actor::new("operator:lin"),
         claim: None,
     }
@@ -67,8 +67,8 @@ async fn a_refund_here_and_an_approval_there_never_fail_over_each_other() {
     let (mut first, mut second) = (0, 0);
     for round in 0..40_usize {
         let order = bench.desk.paid(1_000, &format!("k{round}")).await;
-        let wish = bench.desk.wish(order, None, &format!("r{round}"));
-        let asking = payments::request_refund(&bench.desk.payments, wish);
+        let request = bench.desk.request(order, None, &format!("r{round}"));
+        let asking = payments::request_refund(&bench.desk.payments, request);
         let deciding = payments::decide_review(&other, approval(&bench, order));
         let (refund, approved) = tokio::join!(asking, a_little_later(round, deciding));
         let refund = refund.unwrap();
@@ -82,7 +82,7 @@ async fn a_refund_here_and_an_approval_there_never_fail_over_each_other() {
             .desk
             .channel
             .knows([ChannelReply::Is(RefundStatus::Success)]);
-        bench.desk.pursue(&refund).await;
+        bench.desk.reconcile(&refund).await;
     }
     assert_eq!(first + second, 40);
     assert_eq!(bench.points().await, (0, 0, 0));
@@ -114,7 +114,7 @@ async fn a_refund_that_is_agreed_to_here_and_a_time_out_there_never_fail_over_ea
             )
         );
         assert!(lapsed.is_ok(), "{lapsed:?}");
-        // Voided before it set out, or withheld: credited in neither case.
+        // Voided before it was initiated, or withheld: credited in neither case.
         let back = agreed.points;
         assert_eq!(back.due, back.withheld);
         assert_eq!(bench.desk.order(order).await.refunds.points, back.due);
@@ -122,7 +122,7 @@ async fn a_refund_that_is_agreed_to_here_and_a_time_out_there_never_fail_over_ea
             .desk
             .channel
             .knows([ChannelReply::Is(RefundStatus::Success)]);
-        bench.desk.pursue(&agreed).await;
+        bench.desk.reconcile(&agreed).await;
     }
     assert_eq!(bench.points().await, (0, 0, 0));
     other.db.close().await;
@@ -145,8 +145,8 @@ async fn told(payments: &Payments, desk: &Desk, order: OrderId) {
     let notice = desk
         .channel
         .paid_notice(&found, &number, SystemClock.now(), &number);
-    let taken = payments::take_notice(payments, desk.app.tenant.id, HEADERS, notice).await;
-    assert!(matches!(taken, Ok(Taken::Settled)), "{taken:?}");
+    let taken = payments::handle_callback(payments, desk.app.tenant.id, HEADERS, notice).await;
+    assert!(matches!(taken, Ok(HandledCallback::Settled)), "{taken:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -162,7 +162,7 @@ async fn what_risk_says_of_a_repeat_is_not_taken_for_what_it_said_of_the_order()
     let customer = desk.order(order).await.customer.unwrap();
     // The same wish comes again, to another process and when risk has nothing against it.
     *says.lock().unwrap() = Action::Allow;
-    let wish = CreatePayment {
+    let request = CreatePayment {
         tenant: desk.app.tenant.id,
         customer,
         payer_openid: Secret::new(openid_for("li")),
@@ -171,7 +171,7 @@ async fn what_risk_says_of_a_repeat_is_not_taken_for_what_it_said_of_the_order()
         key: "k".into(),
         origin: zhangfang::facts::Origin::default(),
     };
-    let again = payments::create_payment(&other, wish).await.unwrap();
+    let again = payments::create_payment(&other, request).await.unwrap();
     assert_eq!(again.order.id, order);
     told(&other, &desk, order).await;
     let review = desk.app.admin().get(&path_of(order)).await.expect(200);
@@ -211,8 +211,8 @@ async fn the_rule_that_nobody_could_answer_is_named_to_whoever_reviews() {
             channels: Arc::clone(&desk.payments.channels),
             ..payments.clone()
         };
-        let taken = payments::take_notice(&payments, desk.app.tenant.id, HEADERS, notice).await;
-        assert!(matches!(taken, Ok(Taken::Settled)), "{taken:?}");
+        let taken = payments::handle_callback(&payments, desk.app.tenant.id, HEADERS, notice).await;
+        assert!(matches!(taken, Ok(HandledCallback::Settled)), "{taken:?}");
         let review = desk.app.admin().get(&path_of(order)).await.expect(200);
         assert_eq!(
             (&review["stage"], &review["rules"]),

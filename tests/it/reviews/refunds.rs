@@ -29,7 +29,10 @@ async fn a_refund_of_everything_leaves_nothing_to_review_once_it_has_arrived() {
         .desk
         .channel
         .knows([ChannelReply::Is(RefundStatus::Success)]);
-    assert_eq!(bench.desk.pursue(&refund).await, RefundStateKind::Succeeded);
+    assert_eq!(
+        bench.desk.reconcile(&refund).await,
+        RefundStateKind::Succeeded
+    );
     assert_eq!(bench.state(order).await, ("superseded".into(), Some(false)));
     assert_eq!(bench.order_says(order).await, PointsReview::Voided);
     bench
@@ -127,7 +130,7 @@ async fn a_refund_that_fails_gives_the_review_back_what_it_withheld() {
             .desk
             .channel
             .knows([ChannelReply::Is(RefundStatus::Closed)]);
-        assert_eq!(bench.desk.pursue(&refund).await, RefundStateKind::Closed);
+        assert_eq!(bench.desk.reconcile(&refund).await, RefundStateKind::Closed);
         let pending = if decide == "nothing" { 10 } else { 0 };
         assert_eq!(bench.points().await, (kept, kept, pending), "{decide}");
         let mut moves = vec![(PointsMove::Held, 10)];
@@ -185,9 +188,12 @@ async fn pieces_withhold_what_the_whole_would_and_each_ends_by_itself() {
                 ChannelReply::Is(RefundStatus::Success),
                 ChannelReply::Is(RefundStatus::Closed),
             ]);
-            assert_eq!(bench.desk.pursue(arrives).await, RefundStateKind::Succeeded);
+            assert_eq!(
+                bench.desk.reconcile(arrives).await,
+                RefundStateKind::Succeeded
+            );
             assert!(bench.desk.app.verify().await.is_clean());
-            assert_eq!(bench.desk.pursue(fails).await, RefundStateKind::Closed);
+            assert_eq!(bench.desk.reconcile(fails).await, RefundStateKind::Closed);
             let left = match approves {
                 None => (0, 0, 10),
                 Some(true) => (5, 5, 0),
@@ -220,7 +226,10 @@ async fn a_refund_under_way_does_not_spare_the_second_person() {
         .desk
         .channel
         .knows([ChannelReply::Is(RefundStatus::Success)]);
-    assert_eq!(bench.desk.pursue(&refund).await, RefundStateKind::Succeeded);
+    assert_eq!(
+        bench.desk.reconcile(&refund).await,
+        RefundStateKind::Succeeded
+    );
     // Now it is about a hundred points.
     bench.approve(order, "wang").await.expect(200);
     assert_eq!(bench.points().await, (100, 100, 0));
@@ -251,7 +260,7 @@ async fn points_that_were_credited_are_taken_back_and_those_that_were_voided_are
     bench.finish().await;
 }
 
-/// A refund that awaits a second person does nothing; whatever the review came to meanwhile is what counts when it sets out.
+/// A refund that awaits a second person does nothing; whatever the review came to meanwhile is what counts when it is initiated.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refund_that_awaits_approval_leaves_the_review_alone_until_it_sets_out() {
     let bench = Bench::open().await;
@@ -299,7 +308,10 @@ async fn a_refund_that_awaits_approval_leaves_the_review_alone_until_it_sets_out
             .desk
             .channel
             .knows([ChannelReply::Is(RefundStatus::Success)]);
-        assert_eq!(bench.desk.pursue(&agreed).await, RefundStateKind::Succeeded);
+        assert_eq!(
+            bench.desk.reconcile(&agreed).await,
+            RefundStateKind::Succeeded
+        );
         let report = bench.desk.app.verify().await;
         assert!(report.is_clean(), "{decide}: {report}");
     }
@@ -362,8 +374,8 @@ async fn a_refund_that_risk_sends_to_a_second_person_takes_back_what_was_credite
                 .desk
                 .channel
                 .knows([ChannelReply::Is(RefundStatus::Success)]);
-            let pursued = bench.desk.pursue(&agreed).await;
-            assert_eq!(pursued, RefundStateKind::Succeeded);
+            let reconciled = bench.desk.reconcile(&agreed).await;
+            assert_eq!(reconciled, RefundStateKind::Succeeded);
             let kept = if released { 10 - points_back } else { 0 };
             assert_eq!(bench.points().await, (kept, kept, 0));
             bench.finish().await;
@@ -397,7 +409,7 @@ async fn an_approval_and_a_refund_at_once_agree_about_the_points() {
             .desk
             .channel
             .knows([ChannelReply::Is(RefundStatus::Success)]);
-        bench.desk.pursue(&refund).await;
+        bench.desk.reconcile(&refund).await;
     }
     assert_eq!(bench.points().await, (36, 36, 0));
     bench.finish().await;

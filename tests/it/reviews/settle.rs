@@ -4,7 +4,7 @@ use serde_json::json;
 use wechat_pay_simulator::{Fault, Payment};
 use zhangfang::{
     db::DbError,
-    payments::{self, NoticeFailure, PointsReview, Taken},
+    payments::{self, CallbackError, HandledCallback, PointsReview},
     points::PointsMove,
     primitives::{Clock as _, Id, Lane, Money, OrderId, OrderNo, Points, SystemClock},
     risk::Action,
@@ -63,15 +63,15 @@ async fn the_money_settles_and_the_points_wait_until_the_review_is_released() {
     // Told in one answer, with who and why.
     bench.app().verify().await;
     let path = format!("/api/v1/admin/payments/{}/history", OrderNo::from(order));
-    let story = bench.app().admin().get(&path).await.expect(200);
-    assert_eq!(story["payment"]["review"], "credited");
-    assert_eq!(story["review"]["note"], "已核对小票");
-    let decisions = story["decisions"].as_array().unwrap();
+    let history = bench.app().admin().get(&path).await.expect(200);
+    assert_eq!(history["payment"]["review"], "credited");
+    assert_eq!(history["review"]["note"], "已核对小票");
+    let decisions = history["decisions"].as_array().unwrap();
     assert!(
         decisions.iter().any(|one| one["action"] == "review"),
-        "{story}"
+        "{history}"
     );
-    let last = story["timeline"].as_array().unwrap().last().unwrap();
+    let last = history["timeline"].as_array().unwrap().last().unwrap();
     assert_eq!(
         (&last["why"], &last["who"]),
         (&json!("reviewed"), &json!("operator:lin"))
@@ -313,9 +313,9 @@ async fn without_facts_a_payment_is_not_settled_and_later_it_is() {
     let at = SystemClock.now();
     let notice = desk.channel.paid_notice(&order, "t1", at, "n1");
     let tenant = bench.app().tenant.id;
-    let refused = payments::take_notice(&other, tenant, HEADERS, notice.clone()).await;
+    let refused = payments::handle_callback(&other, tenant, HEADERS, notice.clone()).await;
     assert!(
-        matches!(refused, Err(NoticeFailure::Db(DbError::Unavailable(_)))),
+        matches!(refused, Err(CallbackError::Db(DbError::Unavailable(_)))),
         "{refused:?}"
     );
     assert_eq!(bench.app().count("SELECT COUNT(*) FROM transfers").await, 0);
@@ -324,8 +324,11 @@ async fn without_facts_a_payment_is_not_settled_and_later_it_is() {
         .app()
         .execute("RENAME TABLE elsewhere TO risk_decisions")
         .await;
-    let settled = payments::take_notice(&other, tenant, HEADERS, notice).await;
-    assert!(matches!(settled, Ok(Taken::Settled)), "{settled:?}");
+    let settled = payments::handle_callback(&other, tenant, HEADERS, notice).await;
+    assert!(
+        matches!(settled, Ok(HandledCallback::Settled)),
+        "{settled:?}"
+    );
     assert_eq!(bench.seen(order.id).await["points_state"], "pending");
     other.db.close().await;
     bench.finish().await;

@@ -159,7 +159,7 @@ async fn many_requests_of_two_processes_are_given_one_challenge() {
             } else {
                 &other
             };
-            let wish = CreatePayment {
+            let request = CreatePayment {
                 tenant: desk.app.tenant.id,
                 customer,
                 payer_openid: Secret::new(openid_for("li")),
@@ -168,7 +168,7 @@ async fn many_requests_of_two_processes_are_given_one_challenge() {
                 key: format!("{round}-{place}"),
                 origin: Origin::default(),
             };
-            payments::create_payment(payments, wish)
+            payments::create_payment(payments, request)
         });
         let mut given = Vec::new();
         for answer in futures_util::future::join_all(asking).await {

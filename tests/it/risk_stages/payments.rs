@@ -195,7 +195,7 @@ async fn the_decision_and_the_activity_are_one_commit() {
 async fn callers_who_vanish_in_the_middle_leave_orders_with_their_decisions_and_nothing_else() {
     let desk = Desk::open().await;
     let customer = desk.customer_id("li").await;
-    let wish = |key: usize| CreatePayment {
+    let request = |key: usize| CreatePayment {
         tenant: desk.app.tenant.id,
         customer,
         payer_openid: Secret::new(openid_for("li")),
@@ -207,8 +207,9 @@ async fn callers_who_vanish_in_the_middle_leave_orders_with_their_decisions_and_
     // Cut off after a different number of steps each: before risk is asked, after its word, while the commit runs.
     for key in 0..24 {
         let payments = desk.app.app.payments().clone();
-        let wish = wish(key);
-        let asking = tokio::spawn(async move { payments::create_payment(&payments, wish).await });
+        let request = request(key);
+        let asking =
+            tokio::spawn(async move { payments::create_payment(&payments, request).await });
         for _ in 0..key * 3 {
             tokio::task::yield_now().await;
         }
@@ -217,7 +218,7 @@ async fn callers_who_vanish_in_the_middle_leave_orders_with_their_decisions_and_
     }
     // Each asks again, with the same key.
     for key in 0..24 {
-        payments::create_payment(desk.app.app.payments(), wish(key))
+        payments::create_payment(desk.app.app.payments(), request(key))
             .await
             .unwrap();
     }

@@ -77,7 +77,7 @@ async fn the_tenants_own_refund_of_a_late_payment_is_not_asked_about() {
         .app
         .create(&desk.customer, &desk.merchant.code, 900, "k")
         .await;
-    // Given up here, and not at WeChat: there it can still be paid.
+    // Closed here, and not at WeChat: there it can still be paid.
     let order = no.parse::<OrderNo>().unwrap().id();
     let here = desk.app.through(&Arc::new(Channel::default()));
     payments::close_payment(&here, desk.app.tenant.id, order, CloseBy::Customer)

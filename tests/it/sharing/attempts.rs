@@ -1,4 +1,4 @@
-//! Several attempts of one share or return at once: late, killed, twice. What WeChat did is in the books in the end, whatever was believed before.
+//! Several attempts of one share or return at once: late, killed, twice. What WeChat did is in the books in the end, whatever was assumed before.
 
 use zhangfang::{
     audit::Actor,
@@ -6,7 +6,8 @@ use zhangfang::{
     payments::{OrderSharing, RefundStateKind, RefusalKind},
     sharing::{
         PartResult, ReceiverForm, ReceiverKind, ReceiverState, ReturnState, ShareStateKind,
-        SharingError, pursue_return, pursue_sharing, remove_receiver, retry_sharing, tell_receiver,
+        SharingError, reconcile_return, reconcile_sharing, register_receiver, remove_receiver,
+        retry_sharing,
     },
     verify::Invariant,
 };
@@ -19,7 +20,7 @@ const SHARED: (i64, i64, i64, i64) = (10_000 - 994 - 497, 994, 497, 0);
 const UNDER_WAY: (i64, i64, i64, i64) = (10_000 - 994 - 497, 0, 0, 994 + 497);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refusal_is_not_believed_while_an_earlier_call_may_land() {
+async fn a_refusal_is_not_final_while_an_earlier_call_may_arrive() {
     let stage = Stage::set().await;
     stage.channel.trouble([Trouble::Late, REFUSED, REFUSED]);
     let order = stage.pay("k1").await;
@@ -39,7 +40,7 @@ async fn a_refusal_is_not_believed_while_an_earlier_call_may_land() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refusal_is_believed_when_nothing_can_land_any_more() {
+async fn a_refusal_is_final_when_no_call_can_arrive_any_more() {
     let stage = Stage::set().await;
     stage.channel.trouble([Trouble::CallLost, REFUSED, REFUSED]);
     let order = stage.pay("k1").await;
@@ -51,9 +52,9 @@ async fn a_refusal_is_believed_when_nothing_can_land_any_more() {
         waits.attempts.problem.as_deref(),
         Some("refused_and_unclear")
     );
-    // Not before it can be believed.
-    assert_eq!(waits.attempts.next_at, waits.calls.may_land_until);
-    stage.nothing_lands_any_more().await;
+    // Not before it is final.
+    assert_eq!(waits.attempts.next_at, waits.calls.may_arrive_until);
+    stage.nothing_arrives_any_more().await;
     stage.round().await;
     assert_eq!(stage.books().await, (10_000, 0, 0, 0));
     assert_eq!(stage.exceptions().await, ["sharing_failed"]);
@@ -74,7 +75,7 @@ async fn the_first_take_over_comes_later_than_a_call_can_take() {
     })
     .await;
     // Two deadlines of twelve seconds: the call, and the query after a refusal.
-    let later = "SELECT COUNT(*) FROM sharings WHERE next_attempt_at > DATE_ADD(UTC_TIMESTAMP(6), INTERVAL 24 SECOND) AND may_land_until > DATE_ADD(UTC_TIMESTAMP(6), INTERVAL 300 SECOND)";
+    let later = "SELECT COUNT(*) FROM sharings WHERE next_attempt_at > DATE_ADD(UTC_TIMESTAMP(6), INTERVAL 24 SECOND) AND may_arrive_until > DATE_ADD(UTC_TIMESTAMP(6), INTERVAL 300 SECOND)";
     assert_eq!(stage.app.count(later).await, 1);
     job.abort();
     let _ = job.await;
@@ -97,7 +98,7 @@ async fn a_share_refused_to_one_process_while_anothers_call_is_under_way_is_shar
         (stage.asked().len() == 1).then_some(())
     })
     .await;
-    pursue_sharing(&quick, order).await.unwrap();
+    reconcile_sharing(&quick, order).await.unwrap();
     assert_eq!(stage.asked().len(), 2);
     assert_eq!(stage.books().await, UNDER_WAY);
     stage.channel.let_go();
@@ -109,11 +110,11 @@ async fn a_share_refused_to_one_process_while_anothers_call_is_under_way_is_shar
     stage.app.finish().await;
 }
 
-/// A share that is called refused while its first call is held: what is believed here cannot be.
+/// A share that is called refused while its first call is held: what is recorded here cannot be.
 async fn called_refused(stage: &Stage) -> zhangfang::primitives::OrderId {
     let order = stage.pay("k1").await;
     stage.round().await;
-    stage.nothing_lands_any_more().await;
+    stage.nothing_arrives_any_more().await;
     stage.round().await;
     assert_eq!(stage.books().await, (10_000, 0, 0, 0));
     assert_eq!(
@@ -274,8 +275,8 @@ async fn a_late_answer_about_what_was_called_refused_is_not_dropped() {
         (stage.asked().len() == 1).then_some(())
     })
     .await;
-    stage.nothing_lands_any_more().await;
-    pursue_sharing(&quick, order).await.unwrap();
+    stage.nothing_arrives_any_more().await;
+    reconcile_sharing(&quick, order).await.unwrap();
     assert_eq!(stage.books().await, (10_000, 0, 0, 0));
     stage.channel.let_go();
     job.await.unwrap().unwrap();
@@ -291,7 +292,7 @@ async fn a_late_answer_about_what_was_called_refused_is_not_dropped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_return_is_not_called_lost_while_an_earlier_call_may_land() {
+async fn a_return_is_not_failed_while_an_earlier_call_may_arrive() {
     let stage = Stage::set().await;
     stage
         .rule(true, &[(stage.provider, 100_000)])
@@ -329,13 +330,13 @@ async fn what_was_called_lost_and_came_back_is_booked_told_and_stops_refunds() {
     stage.channel.trouble([Trouble::Held, REFUSED]);
     let (slow, quick) = (stage.sharing.clone(), stage.second().await);
     let id = refund.id;
-    let job = tokio::spawn(async move { pursue_return(&slow, id).await });
+    let job = tokio::spawn(async move { reconcile_return(&slow, id).await });
     eventually("the first calls", || async {
         (stage.channel.state().returns_asked == 1).then_some(())
     })
     .await;
-    stage.nothing_lands_any_more().await;
-    pursue_return(&quick, id).await.unwrap();
+    stage.nothing_arrives_any_more().await;
+    reconcile_return(&quick, id).await.unwrap();
     assert_eq!(stage.refund_state(&refund).await, RefundStateKind::Accepted);
     assert_eq!(stage.books().await, (10_000 - 994 - 5_000, 994, 0, 0));
     stage.channel.let_go();
@@ -396,7 +397,7 @@ async fn a_receiver_that_wechat_never_took_can_be_removed() {
     )
     .unwrap();
     let again = stage.receiver(never).await;
-    let told = tell_receiver(&stage.sharing, tenant, again, form).await;
+    let told = register_receiver(&stage.sharing, tenant, again, form).await;
     assert_eq!(told.unwrap().state, ReceiverState::Active);
     stage.app.finish().await;
 }

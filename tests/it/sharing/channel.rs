@@ -9,8 +9,8 @@ use futures_util::future::{BoxFuture, FutureExt as _, pending, ready};
 use tokio::sync::Notify;
 use zhangfang::{
     payments::{
-        AbnormalRefund, Bill, BillKind, ChannelMode, ChannelOrder, ChannelRefund, Notice,
-        NoticeError, NoticeHeaders, OurAccount, Outcome, PayParameters, PaymentChannel,
+        AbnormalRefund, Bill, BillKind, ChannelMode, ChannelOrder, ChannelOutcome, ChannelRefund,
+        Notice, NoticeError, NoticeHeaders, OurAccount, PayParameters, PaymentChannel,
         PrepayRequest, RefundCall, Refusal, RefusalKind,
     },
     primitives::{
@@ -93,16 +93,16 @@ impl State {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Channel(Arc<Mutex<State>>);
 
-fn refused<T>(kind: RefusalKind) -> Outcome<T> {
-    Outcome::Refused(Refusal {
+fn refused<T>(kind: RefusalKind) -> ChannelOutcome<T> {
+    ChannelOutcome::Refused(Refusal {
         kind,
         code: "SCRIPTED".to_owned(),
         message: "as the test wished".to_owned(),
     })
 }
 
-fn unknown<T>() -> Outcome<T> {
-    Outcome::Unknown("as the test wished".to_owned())
+fn unknown<T>() -> ChannelOutcome<T> {
+    ChannelOutcome::Unknown("as the test wished".to_owned())
 }
 
 impl Channel {
@@ -131,11 +131,11 @@ impl Channel {
         self.state().gate.notify_one();
     }
 
-    fn about_receiver(&self) -> Outcome<()> {
+    fn about_receiver(&self) -> ChannelOutcome<()> {
         if self.state().receivers_refused {
             refused(RefusalKind::Rejected)
         } else {
-            Outcome::Done(())
+            ChannelOutcome::Done(())
         }
     }
 
@@ -188,20 +188,20 @@ impl SharingChannels for Channel {
 }
 
 impl SharingChannel for Channel {
-    fn add_receiver(&self, _call: ReceiverCall) -> BoxFuture<'_, Outcome<()>> {
+    fn add_receiver(&self, _call: ReceiverCall) -> BoxFuture<'_, ChannelOutcome<()>> {
         ready(self.about_receiver()).boxed()
     }
 
-    fn delete_receiver(&self, _call: ReceiverCall) -> BoxFuture<'_, Outcome<()>> {
+    fn delete_receiver(&self, _call: ReceiverCall) -> BoxFuture<'_, ChannelOutcome<()>> {
         ready(self.about_receiver()).boxed()
     }
 
-    fn ratio_max<'a>(&'a self, _sub_mchid: &'a str) -> BoxFuture<'a, Outcome<u32>> {
+    fn ratio_max<'a>(&'a self, _sub_mchid: &'a str) -> BoxFuture<'a, ChannelOutcome<u32>> {
         let ratio = self.state().ratio_max;
-        ready(ratio.map_or_else(|| refused(RefusalKind::Rejected), Outcome::Done)).boxed()
+        ready(ratio.map_or_else(|| refused(RefusalKind::Rejected), ChannelOutcome::Done)).boxed()
     }
 
-    fn share(&self, call: ShareCall) -> BoxFuture<'_, Outcome<ChannelShare>> {
+    fn share(&self, call: ShareCall) -> BoxFuture<'_, ChannelOutcome<ChannelShare>> {
         let trouble = {
             let mut state = self.state();
             state.asked.push(call.sharing_no.to_string());
@@ -219,13 +219,13 @@ impl SharingChannel for Channel {
         };
         let mut answer = self.answer(&call);
         match trouble {
-            None => ready(Outcome::Done(answer)).boxed(),
+            None => ready(ChannelOutcome::Done(answer)).boxed(),
             Some(Trouble::AnswerLost | Trouble::CallLost | Trouble::Late) => {
                 ready(unknown()).boxed()
             }
             Some(Trouble::Held) => async move {
                 self.held(LateCall::Share(call.clone())).await;
-                Outcome::Done(self.answer(&call))
+                ChannelOutcome::Done(self.answer(&call))
             }
             .boxed(),
             Some(Trouble::Refused(kind)) => ready(refused(kind)).boxed(),
@@ -234,7 +234,7 @@ impl SharingChannel for Channel {
                 for part in &mut answer.parts {
                     part.amount = Money::parse(part.amount.get() + 1).unwrap();
                 }
-                ready(Outcome::Done(answer)).boxed()
+                ready(ChannelOutcome::Done(answer)).boxed()
             }
         }
     }
@@ -244,22 +244,22 @@ impl SharingChannel for Channel {
         sharing_no: SharingNo,
         _wechat_transaction_id: &'a str,
         _sub_mchid: &'a str,
-    ) -> BoxFuture<'a, Outcome<ChannelShare>> {
+    ) -> BoxFuture<'a, ChannelOutcome<ChannelShare>> {
         let known = self.state().shares.get(&sharing_no.to_string()).cloned();
         let answer = known.map(|call| self.answer(&call));
-        ready(answer.map_or_else(|| refused(RefusalKind::Absent), Outcome::Done)).boxed()
+        ready(answer.map_or_else(|| refused(RefusalKind::Absent), ChannelOutcome::Done)).boxed()
     }
 
     fn left_to_share<'a>(
         &'a self,
         _wechat_transaction_id: &'a str,
-    ) -> BoxFuture<'a, Outcome<Money>> {
+    ) -> BoxFuture<'a, ChannelOutcome<Money>> {
         let left = self.state().left;
         let left = left.unwrap_or(Money::constant(i64::MAX));
-        ready(Outcome::Done(left)).boxed()
+        ready(ChannelOutcome::Done(left)).boxed()
     }
 
-    fn return_share(&self, call: ReturnCall) -> BoxFuture<'_, Outcome<ChannelReturn>> {
+    fn return_share(&self, call: ReturnCall) -> BoxFuture<'_, ChannelOutcome<ChannelReturn>> {
         let trouble = {
             let mut state = self.state();
             let trouble = state.troubles.pop_front();
@@ -272,13 +272,13 @@ impl SharingChannel for Channel {
             trouble
         };
         match trouble {
-            None => ready(Outcome::Done(self.answer_return(&call))).boxed(),
+            None => ready(ChannelOutcome::Done(self.answer_return(&call))).boxed(),
             Some(Trouble::AnswerLost | Trouble::CallLost | Trouble::Late) => {
                 ready(unknown()).boxed()
             }
             Some(Trouble::Held) => async move {
                 self.held(LateCall::Return(call.clone())).await;
-                Outcome::Done(self.answer_return(&call))
+                ChannelOutcome::Done(self.answer_return(&call))
             }
             .boxed(),
             Some(Trouble::Refused(kind)) => ready(refused(kind)).boxed(),
@@ -286,7 +286,7 @@ impl SharingChannel for Channel {
             Some(Trouble::WrongAmount) => {
                 let mut answer = self.answer_return(&call);
                 answer.amount = Money::parse(answer.amount.get() + 1).unwrap();
-                ready(Outcome::Done(answer)).boxed()
+                ready(ChannelOutcome::Done(answer)).boxed()
             }
         }
     }
@@ -296,10 +296,10 @@ impl SharingChannel for Channel {
         return_no: SharingReturnNo,
         _sharing_no: SharingNo,
         _sub_mchid: &'a str,
-    ) -> BoxFuture<'a, Outcome<ChannelReturn>> {
+    ) -> BoxFuture<'a, ChannelOutcome<ChannelReturn>> {
         let known = self.state().returns.get(&return_no.to_string()).cloned();
         let answer = known.map(|call| self.answer_return(&call));
-        ready(answer.map_or_else(|| refused(RefusalKind::Absent), Outcome::Done)).boxed()
+        ready(answer.map_or_else(|| refused(RefusalKind::Absent), ChannelOutcome::Done)).boxed()
     }
 }
 
@@ -322,11 +322,11 @@ impl PaymentChannel for SilentProxy {
         &self.0
     }
 
-    fn prepay(&self, _request: PrepayRequest) -> BoxFuture<'_, Outcome<String>> {
+    fn prepay(&self, _request: PrepayRequest) -> BoxFuture<'_, ChannelOutcome<String>> {
         ready(unknown()).boxed()
     }
 
-    fn prepay_native(&self, _request: PrepayRequest) -> BoxFuture<'_, Outcome<String>> {
+    fn prepay_native(&self, _request: PrepayRequest) -> BoxFuture<'_, ChannelOutcome<String>> {
         ready(unknown()).boxed()
     }
 
@@ -338,7 +338,7 @@ impl PaymentChannel for SilentProxy {
         &'a self,
         _order_no: OrderNo,
         _sub_mchid: &'a str,
-    ) -> BoxFuture<'a, Outcome<ChannelOrder>> {
+    ) -> BoxFuture<'a, ChannelOutcome<ChannelOrder>> {
         ready(unknown()).boxed()
     }
 
@@ -346,15 +346,19 @@ impl PaymentChannel for SilentProxy {
         &'a self,
         _wechat_transaction_id: &'a str,
         _sub_mchid: &'a str,
-    ) -> BoxFuture<'a, Outcome<ChannelOrder>> {
+    ) -> BoxFuture<'a, ChannelOutcome<ChannelOrder>> {
         ready(unknown()).boxed()
     }
 
-    fn close<'a>(&'a self, _order_no: OrderNo, _sub_mchid: &'a str) -> BoxFuture<'a, Outcome<()>> {
+    fn close<'a>(
+        &'a self,
+        _order_no: OrderNo,
+        _sub_mchid: &'a str,
+    ) -> BoxFuture<'a, ChannelOutcome<()>> {
         ready(unknown()).boxed()
     }
 
-    fn refund(&self, _call: RefundCall) -> BoxFuture<'_, Outcome<ChannelRefund>> {
+    fn refund(&self, _call: RefundCall) -> BoxFuture<'_, ChannelOutcome<ChannelRefund>> {
         ready(unknown()).boxed()
     }
 
@@ -362,15 +366,22 @@ impl PaymentChannel for SilentProxy {
         &'a self,
         _refund_no: RefundNo,
         _sub_mchid: &'a str,
-    ) -> BoxFuture<'a, Outcome<ChannelRefund>> {
+    ) -> BoxFuture<'a, ChannelOutcome<ChannelRefund>> {
         ready(unknown()).boxed()
     }
 
-    fn redirect_refund(&self, _call: AbnormalRefund) -> BoxFuture<'_, Outcome<ChannelRefund>> {
+    fn redirect_refund(
+        &self,
+        _call: AbnormalRefund,
+    ) -> BoxFuture<'_, ChannelOutcome<ChannelRefund>> {
         ready(unknown()).boxed()
     }
 
-    fn bill(&self, _kind: BillKind, _day: BusinessDay) -> BoxFuture<'_, Outcome<Option<Bill>>> {
+    fn bill(
+        &self,
+        _kind: BillKind,
+        _day: BusinessDay,
+    ) -> BoxFuture<'_, ChannelOutcome<Option<Bill>>> {
         ready(unknown()).boxed()
     }
 

@@ -54,8 +54,8 @@ async fn sharing_books() -> Stage {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_of_damage_to_sharings_is_found_and_named() {
     use Invariant::{
-        HistoryIsAllowed as States, PaidOrdersAreSettledOnce as Booked,
-        WhatWechatSaidIsKept as Said,
+        ChannelReportsAreRecorded as Said, HistoryIsAllowed as States,
+        PaidOrdersAreSettledOnce as Booked,
     };
     let stage = Box::pin(sharing_books()).await;
     let clean = stage.app.verify().await;
@@ -149,8 +149,8 @@ async fn every_kind_of_damage_to_sharings_is_found_and_named() {
         // What WeChat said, and calls that it may still take.
         (Said, "UPDATE sharing_parts SET late = 1 WHERE state = 2 LIMIT 1".into(), "arrived after it had been called failed, and nobody was told"),
         (Said, "UPDATE sharings SET stopped = 1 WHERE state = 4 LIMIT 1".into(), "is stopped by what WeChat said, and nobody was told"),
-        (Said, "UPDATE sharings SET may_land_until = UTC_TIMESTAMP(6) WHERE state = 2".into(), "was answered, and a call of which nothing is known may still be taken"),
-        (Said, "UPDATE sharing_returns SET may_land_until = UTC_TIMESTAMP(6) WHERE state = 3".into(), "was answered, and a call of which nothing is known may still be taken"),
+        (Said, "UPDATE sharings SET may_arrive_until = UTC_TIMESTAMP(6) WHERE state = 2".into(), "was answered, and a call of which nothing is known may still be taken"),
+        (Said, "UPDATE sharing_returns SET may_arrive_until = UTC_TIMESTAMP(6) WHERE state = 3".into(), "was answered, and a call of which nothing is known may still be taken"),
         // Rounds.
         (States, "UPDATE sharings SET refund_id = NULL WHERE refund_id IS NOT NULL".into(), "has a round for None"),
         (States, "UPDATE sharings SET refund_id = REPEAT(x'07', 16) WHERE state = 4 AND refund_id IS NULL LIMIT 1".into(), "has a round for Some"),
@@ -171,7 +171,7 @@ async fn every_kind_of_damage_to_sharings_is_found_and_named() {
 /// Not final, and nobody would ever look.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sharing_that_is_stuck_is_found_and_named() {
-    use Invariant::EverythingMovesOn as Moves;
+    use Invariant::NothingIsStuck as Moves;
     let stage = Box::pin(sharing_books()).await;
     let clean = stage.app.verify().await;
     assert!(clean.is_clean(), "{clean}");

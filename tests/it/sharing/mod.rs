@@ -20,8 +20,8 @@ use zhangfang::{
     },
     primitives::{AccountId, AccountKind, MerchantId, Money, OrderId, OrderNo, ReceiverId},
     sharing::{
-        AddReceiver, ReceiverForm, ReceiverKind, RuleWish, Sharing, SharingError, SharingView,
-        find_sharing, set_rule, tell_receiver,
+        AddReceiver, NewSharingRule, ReceiverForm, ReceiverKind, Sharing, SharingError,
+        SharingView, find_sharing, register_receiver, set_rule,
     },
 };
 
@@ -95,7 +95,7 @@ impl Stage {
             by: Actor::new("test"),
         };
         let id = self.app.db().run(add).await.unwrap();
-        tell_receiver(&self.sharing, self.app.tenant.id, id, form)
+        register_receiver(&self.sharing, self.app.tenant.id, id, form)
             .await
             .unwrap();
         id
@@ -106,14 +106,14 @@ impl Stage {
             .iter()
             .map(|(receiver, ratio)| (*receiver, *ratio, "平台服务费".to_owned()))
             .collect();
-        let wish = RuleWish {
+        let request = NewSharingRule {
             tenant: self.app.tenant.id,
             merchant: self.merchant_id,
             active,
             parts,
             by: Actor::new("test"),
         };
-        set_rule(&self.sharing, wish).await.map(|_| ())
+        set_rule(&self.sharing, request).await.map(|_| ())
     }
 
     /// A payment of ¥100, in the books and noted for sharing.
@@ -150,12 +150,12 @@ impl Stage {
         }
     }
 
-    /// So much time passes that no call which was begun can land any more, as we believe.
-    async fn nothing_lands_any_more(&self) {
+    /// So much time passes that no call which was begun can arrive any more.
+    async fn nothing_arrives_any_more(&self) {
         let mut conn = self.app.sql().await;
         for table in ["sharings", "sharing_returns"] {
             let statement = format!(
-                "UPDATE {table} SET may_land_until = '2020-01-01' WHERE may_land_until IS NOT NULL"
+                "UPDATE {table} SET may_arrive_until = '2020-01-01' WHERE may_arrive_until IS NOT NULL"
             );
             sqlx::query(sqlx::AssertSqlSafe(statement))
                 .execute(&mut conn)
@@ -177,7 +177,7 @@ impl Stage {
 
     async fn refund(&self, order: OrderId, amount: i64, key: &str) -> Refund {
         let key = IdempotencyKey::parse(key).unwrap();
-        let wish = RequestRefund {
+        let request = RequestRefund {
             tenant: self.app.tenant.id,
             order,
             amount: Some(fen(amount)),
@@ -188,7 +188,7 @@ impl Stage {
             },
             claim: Claim::new(self.app.tenant.id, "test", "refund", &key, &[]),
         };
-        payments::request_refund(&self.sharing.payments, wish)
+        payments::request_refund(&self.sharing.payments, request)
             .await
             .unwrap()
     }

@@ -202,7 +202,7 @@ async fn a_share_that_does_not_come_back_is_borne_by_the_merchant_and_tried_agai
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_empty_receiver_is_asked_for_a_while_and_then_given_up() {
+async fn an_empty_receiver_is_asked_for_a_while_and_then_fails() {
     let stage = Stage::set().await;
     stage
         .rule(true, &[(stage.provider, 100_000)])
@@ -233,14 +233,14 @@ async fn withdraw(stage: &Stage, refund: &Refund) -> Refund {
     let channel = Arc::new(crate::harness::Channel::default());
     channel.knows([ChannelReply::No(RefusalKind::Absent)]);
     let key = IdempotencyKey::parse("w").unwrap();
-    let wish = payments::WithdrawRefund {
+    let request = payments::WithdrawRefund {
         tenant: stage.app.tenant.id,
         refund: refund.id,
         reason: "分账未完成，线下退款".to_owned(),
         by: Actor::new("operator:lin"),
         claim: Claim::new(stage.app.tenant.id, "lin", "withdraw", &key, &[]),
     };
-    payments::withdraw_refund(&stage.app.through(&channel), wish)
+    payments::withdraw_refund(&stage.app.through(&channel), request)
         .await
         .unwrap()
 }

@@ -57,7 +57,7 @@ async fn a_part_that_fails_is_the_merchants_again_and_somebody_is_told() {
     let order = stage.pay("k1").await;
     stage.round().await;
     assert_eq!(stage.books().await, (10_000 - 994, 0, 0, 994));
-    assert_eq!(stage.sharing_of(order).await, OrderSharing::Under);
+    assert_eq!(stage.sharing_of(order).await, OrderSharing::InProgress);
     stage.round().await;
     assert_eq!(stage.exceptions().await, ["sharing_failed"]);
     stage.channel.result(PROVIDER, PartResult::Success);
@@ -139,7 +139,7 @@ async fn a_share_that_is_refused_for_certain_is_undone_and_released_under_anothe
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_share_of_which_too_little_is_left_is_given_up_after_enough_attempts() {
+async fn a_share_of_which_too_little_is_left_fails_after_enough_attempts() {
     let stage = Stage::set().await;
     let short = Trouble::Refused(RefusalKind::NotEnough);
     let attempts = usize::try_from(SHARE_ATTEMPTS_MAX).unwrap();
@@ -171,7 +171,7 @@ async fn a_release_of_which_nothing_is_left_is_done() {
     let order = stage.pay("k1").await;
     stage.refund(order, 10_000, "r1").await;
     stage.round().await;
-    assert_eq!(stage.sharing_of(order).await, OrderSharing::Under);
+    assert_eq!(stage.sharing_of(order).await, OrderSharing::InProgress);
     stage.round().await;
     assert_eq!(stage.sharing_of(order).await, OrderSharing::Done);
     assert!(stage.exceptions().await.is_empty());
@@ -189,7 +189,7 @@ async fn an_answer_about_other_amounts_books_nothing_and_is_noted_once() {
     stage.round().await;
     stage.round().await;
     assert_eq!(stage.books().await, (10_000 - 1491, 0, 0, 1491));
-    assert_eq!(stage.exceptions().await, ["wrong_answer"]);
+    assert_eq!(stage.exceptions().await, ["answer_mismatch"]);
     stage.round().await;
     assert_eq!(stage.sharing_of(order).await, OrderSharing::Done);
     stage.app.finish().await;
@@ -208,7 +208,7 @@ async fn a_job_that_is_killed_before_the_call_is_followed_by_another() {
     .await;
     job.abort();
     assert!(job.await.unwrap_err().is_cancelled());
-    assert_eq!(stage.sharing_of(order).await, OrderSharing::Under);
+    assert_eq!(stage.sharing_of(order).await, OrderSharing::InProgress);
     stage.round().await;
     assert_eq!(stage.sharing_of(order).await, OrderSharing::Done);
     let asked = stage.asked();
@@ -258,8 +258,8 @@ async fn two_jobs_at_once_share_each_payment_once() {
     for (place, order) in orders.iter().enumerate() {
         let refund = stage.refund(*order, 10_000, &format!("r{place}")).await;
         let (one, two) = tokio::join!(
-            zhangfang::sharing::pursue_return(&stage.sharing, refund.id),
-            zhangfang::sharing::pursue_return(&second, refund.id),
+            zhangfang::sharing::reconcile_return(&stage.sharing, refund.id),
+            zhangfang::sharing::reconcile_return(&second, refund.id),
         );
         one.unwrap();
         two.unwrap();

@@ -8,7 +8,7 @@ use wechat_pay_simulator::{
     ShareFailure, ShareResult,
 };
 use zhangfang::{
-    payments::Outcome,
+    payments::ChannelOutcome,
     primitives::{AccountId, AccountKind, MerchantId, OrderNo, ReceiverId, SharingNo},
     sharing::{ChannelShare, PartResult},
 };
@@ -112,8 +112,8 @@ impl Street {
     /// What was booked for a payment, kind by kind in the order of time.
     async fn booked(&self, order_no: &str) -> Vec<(String, i64)> {
         let path = format!("/api/v1/admin/payments/{order_no}/history");
-        let story = self.app.admin().get(&path).await.expect(200);
-        let entries = story["entries"].as_array().unwrap().iter();
+        let history = self.app.admin().get(&path).await.expect(200);
+        let entries = history["entries"].as_array().unwrap().iter();
         let money = entries.filter_map(|entry| {
             let transfers = entry["transfers"].as_array().unwrap();
             let first = transfers
@@ -128,8 +128,8 @@ impl Street {
     async fn told(&self, order_no: &str) -> Vec<String> {
         let path = format!("/api/v1/merchant/payments/{order_no}/history");
         eventually("the history knows of the end", || async {
-            let story = self.merchant.owner.get(&path).await.expect(200);
-            let steps = story["timeline"].as_array().unwrap().iter();
+            let history = self.merchant.owner.get(&path).await.expect(200);
+            let steps = history["timeline"].as_array().unwrap().iter();
             let sharing = steps.filter(|step| step["what"] == "sharing");
             let states: Vec<_> = sharing.map(|step| text(step, "state")).collect();
             (states.len() >= 2).then_some(states)
@@ -168,8 +168,10 @@ impl Street {
         let channel = self.app.app.sharing().channels.of(self.app.tenant.id);
         let said = channel.query_share(number, &transaction, "1900000150");
         match said.await {
-            Outcome::Done(said) => said,
-            other @ (Outcome::Refused(_) | Outcome::Unknown(_)) => panic!("{other:?}"),
+            ChannelOutcome::Done(said) => said,
+            other @ (ChannelOutcome::Refused(_) | ChannelOutcome::Unknown(_)) => {
+                panic!("{other:?}")
+            }
         }
     }
 
@@ -230,7 +232,7 @@ async fn a_payment_is_shared_by_itself_and_a_refund_brings_back_its_part_first()
     ]
     .map(|(kind, fen)| (kind.to_owned(), fen));
     assert_eq!(kinds, expected);
-    assert_eq!(street.told(&order_no).await, ["under", "done"]);
+    assert_eq!(street.told(&order_no).await, ["in_progress", "done"]);
 
     // The rest, and the answer to the return is lost.
     let odds = CallFaults {

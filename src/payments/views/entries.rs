@@ -4,14 +4,14 @@ use serde::Serialize;
 
 use crate::{
     ledger::Transfer,
-    payments::OrderStory,
+    payments::OrderHistory,
     primitives::{AccountId, AccountKind, RefundId, RefundNo, Timestamp},
 };
 
 /// The transfers with one cause.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 #[schema(as = JournalEntry)]
-pub struct ToldEntry {
+pub struct EntryView {
     #[schema(example = "je_019a8b3e5c5f7a0e8b6f1d2c3e4f2a01")]
     pub entry_id: String,
     /// Why it exists: `settlement`, `refund_accepted`, `refund_clawback`, `refund_outcome`, `sharing_sent`, ..
@@ -23,13 +23,13 @@ pub struct ToldEntry {
     pub refund_no: Option<RefundNo>,
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
-    pub transfers: Vec<ToldTransfer>,
+    pub transfers: Vec<TransferView>,
 }
 
 /// An amount of one asset from one account to another.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 #[schema(as = JournalTransfer)]
-pub struct ToldTransfer {
+pub struct TransferView {
     /// `posted`, `pending`, `post` (a pending one, done) or `void` (a pending one, undone).
     #[schema(example = "posted")]
     pub phase: &'static str,
@@ -49,7 +49,7 @@ pub struct ToldTransfer {
     pub points_after: Option<i64>,
 }
 
-impl From<&Transfer> for ToldTransfer {
+impl From<&Transfer> for TransferView {
     fn from(transfer: &Transfer) -> Self {
         let name = |account: AccountId| account.kind().map_or("unknown", AccountKind::name);
         Self {
@@ -67,20 +67,23 @@ impl From<&Transfer> for ToldTransfer {
 }
 
 /// The transfers by entry, in the order in which they were written.
-pub(super) fn entries(story: &OrderStory) -> Vec<ToldEntry> {
-    story
+pub(super) fn entries(history: &OrderHistory) -> Vec<EntryView> {
+    history
         .transfers
         .chunk_by(|one, next| one.id.entry == next.id.entry)
         .filter_map(|legs| legs.first().map(|first| (first, legs)))
         .map(|(first, legs)| {
             let cause = RefundId::new(first.id.entry.cause());
-            let refund = story.refunds.iter().find(|(refund, _)| refund.id == cause);
-            ToldEntry {
+            let refund = history
+                .refunds
+                .iter()
+                .find(|(refund, _)| refund.id == cause);
+            EntryView {
                 entry_id: first.id.entry.to_string(),
                 kind: first.id.entry.kind().map_or("unknown", |kind| kind.name()),
                 refund_no: refund.map(|(refund, _)| refund.no()),
                 at: first.at,
-                transfers: legs.iter().map(ToldTransfer::from).collect(),
+                transfers: legs.iter().map(TransferView::from).collect(),
             }
         })
         .collect()

@@ -1,8 +1,8 @@
 //! Why nothing was learnt when WeChat was last asked about an open order, in words and kept with
 //! its watch: whoever looks at the order need not look for it in a log.
 //!
-//! Whoever asked notes it: the job that pursues orders in the row that it moves anyway
-//! (`watch.rs`); a person who wants a ticket, an answer or the order's end here. It is the last
+//! Whoever asked notes it: the job that reconciles orders in the row that it moves anyway
+//! (`watch.rs`); a person who wants a prepay id, an answer or the order's end here. It is the last
 //! word, and goes away as soon as WeChat is understood, whatever it says then. Of WeChat's words
 //! only its codes are kept and of an answer only what it lacks, so nothing personal is.
 //!
@@ -23,10 +23,10 @@ pub(super) fn problem(error: &PaymentError) -> Option<String> {
     match error {
         PaymentError::ChannelRefused(_)
         | PaymentError::ChannelUnknown(_)
-        | PaymentError::AnswerWrong(_)
+        | PaymentError::AnswerMismatch(_)
         // Not WeChat's fault, and a person wonders all the same why nothing moves.
-        | PaymentError::Db(_) => Some(in_words(&error.to_string())),
-        PaymentError::BeingPaid(_)
+        | PaymentError::Db(_) => Some(short_reason(&error.to_string())),
+        PaymentError::PaymentInProgress(_)
         | PaymentError::OrderClosed(_)
         | PaymentError::OrderExpired(_)
         | PaymentError::AlreadyPaid(_)
@@ -44,7 +44,7 @@ pub(super) fn problem(error: &PaymentError) -> Option<String> {
 }
 
 /// As much of a reason as is kept: it may quote a code, and who wrote that is not always proven.
-pub(super) fn in_words(reason: &str) -> String {
+pub(super) fn short_reason(reason: &str) -> String {
     let shown = reason.chars().take(CHARS_MAX).collect::<String>();
     match Text::hidden(&shown) {
         None => shown,
@@ -53,7 +53,7 @@ pub(super) fn in_words(reason: &str) -> String {
 }
 
 /// Notes what came of asking about an order that was open.
-pub(super) async fn note_heard<T>(
+pub(super) async fn note_query_result<T>(
     payments: &Payments,
     (tenant, order): (TenantId, OrderId),
     outcome: &Result<T, PaymentError>,
@@ -61,8 +61,8 @@ pub(super) async fn note_heard<T>(
     let said = outcome.as_ref().err().map(problem);
     let noted = match said {
         Some(Some(problem)) => {
-            let due_at = payments.pace.after(payments.db.now(), YOUNG_SECONDS);
-            let note = Note {
+            let due_at = payments.time_scale.after(payments.db.now(), YOUNG_SECONDS);
+            let note = RecordQueryProblem {
                 order,
                 tenant,
                 due_at,
@@ -70,7 +70,7 @@ pub(super) async fn note_heard<T>(
             };
             payments.db.run(note).await
         }
-        Some(None) | None => payments.db.run(Forget { order }).await,
+        Some(None) | None => payments.db.run(ClearQueryProblem { order }).await,
     };
     if let Err(error) = noted {
         tracing::info!(order.id = %order, reason = %error, "why WeChat was not understood is not noted");
@@ -79,7 +79,7 @@ pub(super) async fn note_heard<T>(
 
 /// The same of an answer that leaves the order as it is said to stand: one that is not open any
 /// more is asked about no more.
-pub(super) async fn note_answer(
+pub(super) async fn note_order_answer(
     payments: &Payments,
     about: (TenantId, OrderId),
     outcome: &Result<Order, PaymentError>,
@@ -87,26 +87,26 @@ pub(super) async fn note_answer(
     if outcome.as_ref().is_ok_and(|order| !is_open(order)) {
         return;
     }
-    note_heard(payments, about, outcome).await;
+    note_query_result(payments, about, outcome).await;
 }
 
 /// An order that nobody watches yet is watched from now on, as it would be a moment later.
 #[derive(Debug)]
-struct Note {
+struct RecordQueryProblem {
     order: OrderId,
     tenant: TenantId,
     due_at: Timestamp,
     problem: String,
 }
 
-impl Work for Note {
-    const NAME: &'static str = "payments.note_heard";
+impl Work for RecordQueryProblem {
+    const NAME: &'static str = "payments.note_query_result";
     type Reply = ();
     type Error = DbError;
 
     async fn run(&self, tx: &mut Tx) -> Result<(), DbError> {
         sqlx::query(
-            "/* payments.note_heard */ INSERT INTO order_watches (order_id, tenant_id, due_at, queries, problem) \
+            "/* payments.note_query_result */ INSERT INTO order_watches (order_id, tenant_id, due_at, queries, problem) \
              SELECT id, tenant_id, ?, 0, ? FROM payment_orders WHERE id = ? AND tenant_id = ? AND state IN (?, ?) \
              ON DUPLICATE KEY UPDATE problem = VALUES(problem)",
         )
@@ -123,18 +123,18 @@ impl Work for Note {
 }
 
 #[derive(Debug)]
-struct Forget {
+struct ClearQueryProblem {
     order: OrderId,
 }
 
-impl Work for Forget {
-    const NAME: &'static str = "payments.forget_heard";
+impl Work for ClearQueryProblem {
+    const NAME: &'static str = "payments.clear_query_problem";
     type Reply = ();
     type Error = DbError;
 
     async fn run(&self, tx: &mut Tx) -> Result<(), DbError> {
         sqlx::query(
-            "/* payments.forget_heard */ UPDATE order_watches SET problem = NULL WHERE order_id = ? AND problem IS NOT NULL",
+            "/* payments.clear_query_problem */ UPDATE order_watches SET problem = NULL WHERE order_id = ? AND problem IS NOT NULL",
         )
         .bind(self.order)
         .execute(tx.conn())

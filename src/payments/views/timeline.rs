@@ -3,14 +3,14 @@
 use serde::Serialize;
 
 use crate::{
-    payments::{OrderStory, Refund, RefundStep, Why},
+    payments::{OrderHistory, Refund, RefundStep, Why},
     primitives::{RefundNo, Timestamp},
 };
 
 /// Something that happened to an order or to one of its refunds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-#[schema(as = HistoryStep)]
-pub struct ToldStep {
+#[schema(as = TimelineStep)]
+pub struct TimelineStep {
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
     /// `payment`, `refund`, or `sharing` of the payment.
@@ -21,7 +21,7 @@ pub struct ToldStep {
     #[schema(value_type = Option<String>)]
     pub refund_no: Option<RefundNo>,
     /// What it was from then on: a state, such as `paid`, of the payment or of the refund; of a
-    /// sharing `under`, then `done`.
+    /// sharing `in_progress`, then `done`.
     #[schema(example = "paid")]
     pub state: &'static str,
     /// For a payment a stable word (`callback`, `expiry`, `refund_asked`, ..); for a refund what was said of it.
@@ -32,7 +32,7 @@ pub struct ToldStep {
     pub who: String,
 }
 
-impl ToldStep {
+impl TimelineStep {
     pub(super) fn of_refund(refund: &Refund, step: &RefundStep) -> Self {
         Self {
             at: step.at,
@@ -51,7 +51,7 @@ impl Why {
         match self {
             Self::Customer => "customer",
             Self::Merchant => "merchant",
-            Self::Ticket
+            Self::Prepay
             | Self::Callback
             | Self::Query
             | Self::ClosedAtWechat
@@ -71,10 +71,10 @@ impl Why {
 }
 
 /// What happened to the order and to its refunds, in the order of time. Of two things at one instant the order's stands first.
-pub fn timeline(story: &OrderStory) -> Vec<ToldStep> {
+pub fn timeline(history: &OrderHistory) -> Vec<TimelineStep> {
     // The order's state stays as it is when its payment is shared: the first such step is the beginning, the next the end.
     let mut begun = false;
-    let of_order = story.steps.iter().map(|step| ToldStep {
+    let of_order = history.steps.iter().map(|step| TimelineStep {
         at: step.at,
         what: if step.why == Why::Sharing {
             "sharing"
@@ -93,35 +93,37 @@ pub fn timeline(story: &OrderStory) -> Vec<ToldStep> {
             .clone()
             .unwrap_or_else(|| step.why.who().to_owned()),
     });
-    let mut stories = vec![of_order.collect::<Vec<_>>()];
-    for (refund, history) in &story.refunds {
-        let steps = history.iter().map(|step| ToldStep::of_refund(refund, step));
-        stories.push(steps.collect());
+    let mut timelines = vec![of_order.collect::<Vec<_>>()];
+    for (refund, history) in &history.refunds {
+        let steps = history
+            .iter()
+            .map(|step| TimelineStep::of_refund(refund, step));
+        timelines.push(steps.collect());
     }
-    merge(stories)
+    merge(timelines)
 }
 
 fn sharing_word(begun: &mut bool) -> &'static str {
     if std::mem::replace(begun, true) {
         "done"
     } else {
-        "under"
+        "in_progress"
     }
 }
 
 /// Merged and not sorted: two processes' clocks may differ, and what happened to one thing stays in its order whatever they said.
-fn merge(stories: Vec<Vec<ToldStep>>) -> Vec<ToldStep> {
-    let mut heads: Vec<_> = stories
+fn merge(timelines: Vec<Vec<TimelineStep>>) -> Vec<TimelineStep> {
+    let mut heads: Vec<_> = timelines
         .into_iter()
-        .map(|story| story.into_iter().peekable())
+        .map(|history| history.into_iter().peekable())
         .collect();
     let mut merged = Vec::new();
     loop {
         let next = heads
             .iter_mut()
-            .filter_map(|story| story.peek().map(|step| step.at).map(|at| (at, story)))
+            .filter_map(|history| history.peek().map(|step| step.at).map(|at| (at, history)))
             .min_by_key(|(at, _)| *at);
-        match next.and_then(|(_, story)| story.next()) {
+        match next.and_then(|(_, history)| history.next()) {
             Some(step) => merged.push(step),
             None => return merged,
         }
@@ -132,8 +134,8 @@ fn merge(stories: Vec<Vec<ToldStep>>) -> Vec<ToldStep> {
 mod tests {
     use super::*;
 
-    fn step(what: &'static str, seconds: i64, state: &'static str) -> ToldStep {
-        ToldStep {
+    fn step(what: &'static str, seconds: i64, state: &'static str) -> TimelineStep {
+        TimelineStep {
             at: Timestamp::from_micros(seconds * 1_000_000),
             what,
             refund_no: None,
@@ -144,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_stand_in_the_order_of_time_and_no_story_is_turned_round() {
+    fn steps_are_in_order_of_time_and_no_history_is_reordered() {
         // The second process's clock is behind: `paid` must not stand before `created`.
         let order = vec![step("payment", 10, "created"), step("payment", 9, "paid")];
         let refund = vec![

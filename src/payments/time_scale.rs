@@ -4,25 +4,25 @@ use crate::primitives::Timestamp;
 
 /// After so long WeChat takes a call no more, whatever held it up on its way: it takes no request that
 /// was signed more than five minutes ago by its clock, which may be five minutes behind ours.
-pub(crate) const LANDS_SECONDS: i64 = 600;
+pub(crate) const ARRIVAL_WINDOW_SECONDS: i64 = 600;
 
 /// Divides every wait of the jobs. 1 is right for WeChat; beside a simulator whose time runs faster, more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pace(u32);
+pub struct TimeScale(u32);
 
-impl Default for Pace {
+impl Default for TimeScale {
     fn default() -> Self {
         Self(1)
     }
 }
 
-impl Pace {
+impl TimeScale {
     /// None for zero.
     pub const fn new(times: u32) -> Option<Self> {
         if times == 0 { None } else { Some(Self(times)) }
     }
 
-    /// `seconds` after `now`, as this pace counts them; before it when they are negative.
+    /// `seconds` after `now`, as this time scale counts them; before it when they are negative.
     pub fn after(self, now: Timestamp, seconds: i64) -> Timestamp {
         let micros = seconds.saturating_mul(1_000_000) / i64::from(self.0.max(1));
         Timestamp::from_micros(now.micros().saturating_add(micros))
@@ -36,9 +36,15 @@ mod tests {
     #[test]
     fn time_runs_as_fast_as_it_is_told_to() {
         let now = Timestamp::from_micros(10_000_000);
-        assert_eq!(Pace::default().after(now, 5).micros(), 15_000_000);
-        assert_eq!(Pace::new(100).unwrap().after(now, 5).micros(), 10_050_000);
-        assert_eq!(Pace::new(10).unwrap().after(now, -20).micros(), 8_000_000);
-        assert_eq!(Pace::new(0), None);
+        assert_eq!(TimeScale::default().after(now, 5).micros(), 15_000_000);
+        assert_eq!(
+            TimeScale::new(100).unwrap().after(now, 5).micros(),
+            10_050_000
+        );
+        assert_eq!(
+            TimeScale::new(10).unwrap().after(now, -20).micros(),
+            8_000_000
+        );
+        assert_eq!(TimeScale::new(0), None);
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::ToldStep;
+use super::TimelineStep;
 use crate::{
     payments::{Redirect, Refund, RefundState, RefundStep},
     primitives::{MerchantId, OrderNo, RefundNo, Timestamp},
@@ -11,7 +11,7 @@ use crate::{
 /// A refund with everything that its row knows.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 #[schema(as = AdminRefund)]
-pub struct ToldRefund {
+pub struct RefundView {
     /// Towards WeChat it is `out_refund_no`, unless one is stated.
     #[schema(value_type = String, example = "06D8R5MKTS7J0T4V3C9Q2W00")]
     pub refund_no: RefundNo,
@@ -39,12 +39,12 @@ pub struct ToldRefund {
     /// Of these, expired unspent before the refund: they count as given back.
     #[schema(example = 0)]
     pub points_expired: i64,
-    /// Of these, under review when the refund set out: they were never credited.
+    /// Of these, under review when the refund was initiated: they were never credited.
     #[schema(example = 0)]
     pub points_withheld: i64,
-    /// Made by the tenant, because the order was paid after it had been given up.
+    /// Made by the tenant, because the order was paid after it had been closed.
     pub late: bool,
-    /// `here`, `elsewhere` (somebody else made it at WeChat), or `after_all` (asked for here, given up here, and made by WeChat all the same).
+    /// `here`, `elsewhere` (somebody else made it at WeChat), or `after_all` (asked for here, ended here, and made by WeChat all the same).
     #[schema(example = "here")]
     pub origin: &'static str,
     /// The number under which WeChat knows it, when that is not `refund_no`.
@@ -69,7 +69,7 @@ pub struct ToldRefund {
     #[schema(value_type = Option<String>, format = DateTime)]
     pub next_attempt_at: Option<Timestamp>,
     /// Who wants it withdrawn, while a second person must agree.
-    pub withdrawal_asked_by: Option<String>,
+    pub withdrawal_requested_by: Option<String>,
     /// Why.
     pub withdrawal_reason: Option<String>,
     #[schema(value_type = String, format = DateTime)]
@@ -79,7 +79,7 @@ pub struct ToldRefund {
     pub succeeded_at: Option<Timestamp>,
 }
 
-impl From<&Refund> for ToldRefund {
+impl From<&Refund> for RefundView {
     fn from(refund: &Refund) -> Self {
         let withdrawal = refund.progress.withdrawal.as_ref();
         Self {
@@ -105,8 +105,8 @@ impl From<&Refund> for ToldRefund {
             problem: refund.attempts.problem.clone(),
             problem_detail: problem_detail(refund),
             next_attempt_at: refund.attempts.next_at,
-            withdrawal_asked_by: withdrawal.map(|wish| wish.by.to_string()),
-            withdrawal_reason: withdrawal.map(|wish| wish.reason.clone()),
+            withdrawal_requested_by: withdrawal.map(|request| request.by.to_string()),
+            withdrawal_reason: withdrawal.map(|request| request.reason.clone()),
             created_at: refund.created_at(),
             succeeded_at: refund.succeeded_at(),
         }
@@ -142,17 +142,19 @@ impl Refund {
 /// A refund and every state that it was in.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 #[schema(as = AdminRefundWithHistory)]
-pub struct ToldRefundWithHistory {
+pub struct RefundHistoryView {
     #[serde(flatten)]
-    pub refund: ToldRefund,
-    pub history: Vec<ToldStep>,
+    pub refund: RefundView,
+    pub history: Vec<TimelineStep>,
     /// Where it is to go instead of the customer's account, if that takes two people.
     pub redirect: Option<RedirectView>,
 }
 
-impl ToldRefundWithHistory {
+impl RefundHistoryView {
     pub fn new(refund: &Refund, history: &[RefundStep], redirect: Option<Redirect>) -> Self {
-        let history = history.iter().map(|step| ToldStep::of_refund(refund, step));
+        let history = history
+            .iter()
+            .map(|step| TimelineStep::of_refund(refund, step));
         Self {
             refund: refund.into(),
             history: history.collect(),

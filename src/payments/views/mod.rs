@@ -8,19 +8,19 @@ mod timeline;
 
 use serde::Serialize;
 
-pub use entries::{ToldEntry, ToldTransfer};
-pub use payment::ToldPayment;
-pub use refund::{RedirectView, ToldRefund, ToldRefundWithHistory};
-pub use risk::{ToldDecision, ToldFired, ToldReview};
-pub use timeline::{ToldStep, timeline};
+pub use entries::{EntryView, TransferView};
+pub use payment::PaymentView;
+pub use refund::{RedirectView, RefundHistoryView, RefundView};
+pub use risk::{DecisionView, FiredRuleView, ReviewView};
+pub use timeline::{TimelineStep, timeline};
 
-use super::{OrderStory, PaymentException};
+use super::{OrderHistory, PaymentException};
 use crate::primitives::{ExceptionId, OrderNo, RefundNo, Timestamp};
 
-/// A callback that was soundly signed and wrong.
+/// A callback that was authentic but mismatched.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 #[schema(as = PaymentAlarm)]
-pub struct ToldAlarm {
+pub struct AlarmView {
     /// The stored callback.
     pub callback_id: String,
     /// What is wrong: a stable word.
@@ -38,12 +38,12 @@ pub struct ToldAlarm {
 /// Something that a person should look at, or that policy took care of.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 #[schema(as = PaymentException)]
-pub struct ToldException {
+pub struct ExceptionView {
     #[schema(value_type = String, example = "ex_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
     pub id: ExceptionId,
-    /// `late_payment`, `paid_twice`, `wrong_answer`, `foreign_refund`, `refund_contradiction`, `refund_refused`, `refund_abnormal`, `sharing_failed`,
+    /// `late_payment`, `paid_twice`, `answer_mismatch`, `foreign_refund`, `refund_contradiction`, `refund_refused`, `refund_abnormal`, `sharing_failed`,
     /// `sharing_contradiction`, `not_projected`, `refund_stuck`, `order_stuck`, `sharing_stuck` or
-    /// `wrong_time`.
+    /// `implausible_time`.
     #[schema(example = "paid_twice")]
     pub kind: String,
     #[schema(value_type = Option<String>)]
@@ -64,7 +64,7 @@ pub struct ToldException {
     pub created_at: Timestamp,
 }
 
-impl From<&PaymentException> for ToldException {
+impl From<&PaymentException> for ExceptionView {
     fn from(exception: &PaymentException) -> Self {
         Self {
             id: exception.id,
@@ -83,12 +83,12 @@ impl From<&PaymentException> for ToldException {
 /// When WeChat is asked about an unpaid order.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 #[schema(as = NextQuery)]
-pub struct ToldQuery {
+pub struct NextQueryView {
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
     /// How often it was asked already.
     pub queries: u32,
-    /// Why nothing was learnt when it was last asked: no answer, one that cannot be believed or
+    /// Why nothing was learnt when it was last asked: no answer, one that cannot be verified or
     /// read, or a refusal. Absent when WeChat was understood.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "WeChat is not understood: HTTP 502 Bad Gateway")]
@@ -98,29 +98,29 @@ pub struct ToldQuery {
 /// An order's whole history in one answer.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 #[schema(as = PaymentHistory)]
-pub struct ToldStory {
-    pub payment: ToldPayment,
+pub struct PaymentHistoryView {
+    pub payment: PaymentView,
     /// The payment's steps and its refunds', in the order of time. The payment's may be a moment behind `payment`.
-    pub timeline: Vec<ToldStep>,
+    pub timeline: Vec<TimelineStep>,
     /// Oldest first.
-    pub refunds: Vec<ToldRefund>,
+    pub refunds: Vec<RefundView>,
     /// What was booked.
-    pub entries: Vec<ToldEntry>,
-    pub alarms: Vec<ToldAlarm>,
-    pub exceptions: Vec<ToldException>,
+    pub entries: Vec<EntryView>,
+    pub alarms: Vec<AlarmView>,
+    pub exceptions: Vec<ExceptionView>,
     /// What risk decided, in the order of the stages.
-    pub decisions: Vec<ToldDecision>,
+    pub decisions: Vec<DecisionView>,
     /// Of the points, if there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub review: Option<ToldReview>,
+    pub review: Option<ReviewView>,
     /// Absent when nothing is left to ask.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub next_query: Option<ToldQuery>,
+    pub next_query: Option<NextQueryView>,
 }
 
-impl From<&OrderStory> for ToldStory {
-    fn from(story: &OrderStory) -> Self {
-        let alarms = story.alarms.iter().map(|alarm| ToldAlarm {
+impl From<&OrderHistory> for PaymentHistoryView {
+    fn from(history: &OrderHistory) -> Self {
+        let alarms = history.alarms.iter().map(|alarm| AlarmView {
             callback_id: alarm.event.to_string(),
             reason: alarm.reason.clone(),
             out_refund_no: alarm.out_refund_no.clone(),
@@ -129,22 +129,22 @@ impl From<&OrderStory> for ToldStory {
             at: alarm.created_at,
         });
         Self {
-            payment: (&story.view).into(),
-            timeline: timeline(story),
-            refunds: story
+            payment: (&history.view).into(),
+            timeline: timeline(history),
+            refunds: history
                 .refunds
                 .iter()
                 .map(|(refund, _)| refund.into())
                 .collect(),
-            entries: entries::entries(story),
+            entries: entries::entries(history),
             alarms: alarms.collect(),
-            exceptions: story.exceptions.iter().map(ToldException::from).collect(),
-            decisions: story.decisions.iter().map(ToldDecision::from).collect(),
-            review: story
+            exceptions: history.exceptions.iter().map(ExceptionView::from).collect(),
+            decisions: history.decisions.iter().map(DecisionView::from).collect(),
+            review: history
                 .review
                 .as_ref()
-                .map(|review| ToldReview::at(review, story.at)),
-            next_query: story.next_query.as_ref().map(|next| ToldQuery {
+                .map(|review| ReviewView::at(review, history.at)),
+            next_query: history.next_query.as_ref().map(|next| NextQueryView {
                 at: next.at,
                 queries: next.queries,
                 problem: next.problem.clone(),

@@ -9,7 +9,8 @@ use super::{ROUND_MAX, guarded, pause};
 use crate::{
     db::DbError,
     payments::{
-        Payments, claim_refunds, claim_watches, pursue_order, pursue_refund, watch_open_orders,
+        Payments, claim_refunds, claim_watches, reconcile_order, reconcile_refund,
+        watch_open_orders,
     },
 };
 
@@ -20,16 +21,16 @@ const REST: Duration = Duration::from_secs(1);
 
 /// Looks for orders that nobody has paid, asks about them and closes them at the end of their time.
 pub(super) async fn orders(payments: Payments, stop: CancellationToken) {
-    repeat("orders", &stop, || orders_round(&payments)).await;
+    run_rounds("orders", &stop, || orders_round(&payments)).await;
 }
 
 /// Tells WeChat of refunds and asks what became of them.
 pub(super) async fn refunds(payments: Payments, stop: CancellationToken) {
-    repeat("refunds", &stop, || refunds_round(&payments)).await;
+    run_rounds("refunds", &stop, || refunds_round(&payments)).await;
 }
 
 /// Runs rounds until it is told to stop; rests when a round found nothing more to do.
-pub(super) async fn repeat<F>(
+pub(super) async fn run_rounds<F>(
     name: &'static str,
     stop: &CancellationToken,
     mut round: impl FnMut() -> F,
@@ -69,9 +70,9 @@ pub async fn orders_round(payments: &Payments) -> Result<bool, DbError> {
     let due = claim_watches(payments).await?;
     stream::iter(due)
         .for_each_concurrent(AT_ONCE, async |watch| {
-            let pursued = guarded("orders", pursue_order(payments, watch)).await;
-            if let Some(Err(error)) = pursued {
-                tracing::warn!(order.id = %watch.order_id, reason = %error, "an order was not pursued");
+            let reconciled = guarded("orders", reconcile_order(payments, watch)).await;
+            if let Some(Err(error)) = reconciled {
+                tracing::warn!(order.id = %watch.order_id, reason = %error, "an order was not reconciled");
             }
         })
         .await;
@@ -84,9 +85,9 @@ pub async fn refunds_round(payments: &Payments) -> Result<bool, DbError> {
     let busy = !due.is_empty();
     stream::iter(due)
         .for_each_concurrent(AT_ONCE, async |claimed| {
-            let pursued = guarded("refunds", pursue_refund(payments, claimed)).await;
-            if let Some(Err(error)) = pursued {
-                tracing::warn!(refund.id = %claimed.id, reason = %error, "a refund was not pursued");
+            let reconciled = guarded("refunds", reconcile_refund(payments, claimed)).await;
+            if let Some(Err(error)) = reconciled {
+                tracing::warn!(refund.id = %claimed.id, reason = %error, "a refund was not reconciled");
             }
         })
         .await;

@@ -5,12 +5,12 @@
 use super::{
     Order, OrderState, PayMethod, PaymentError, Payments, RefundSums, Why,
     booking::put_order,
-    create::{AMOUNT_MAX, AMOUNT_MIN, description, review, sharing, ticket_for},
-    facts::evaluate_collection,
+    create::{AMOUNT_MAX, AMOUNT_MIN, description, prepay_id_for, review, sharing},
+    risk_checks::evaluate_collection,
     store::Orders,
 };
 use crate::{
-    audit::{self, Action, Actor},
+    audit::{self, Actor, AuditAction},
     db::{Cx, DbError, Operation, Wanted, WorkingSet},
     idempotency::{Claim, KeyRow, Keys},
     primitives::{Lane, MerchantId, Money, OrderId, Secret, TenantId},
@@ -19,7 +19,7 @@ use crate::{
 
 /// A merchant's wish to collect an amount.
 #[derive(Debug, Clone)]
-pub struct ShowPayment {
+pub struct CollectPayment {
     pub tenant: TenantId,
     pub merchant: MerchantId,
     pub amount: Money,
@@ -29,7 +29,7 @@ pub struct ShowPayment {
 
 /// The order and the address in the picture.
 #[derive(Debug, Clone)]
-pub struct ShownPayment {
+pub struct NativePayment {
     pub order: Order,
     /// `weixin://wxpay/bizpayurl?pr=..`, for two hours.
     pub code_url: Secret<String>,
@@ -45,11 +45,11 @@ struct Merchant {
 }
 
 /// Makes an order that any WeChat can pay. The same request with the same key gives the same order and its address.
-pub async fn show_payment(
+pub async fn collect_payment(
     payments: &Payments,
-    wish: ShowPayment,
-) -> Result<ShownPayment, PaymentError> {
-    if !(AMOUNT_MIN..=AMOUNT_MAX).contains(&wish.amount) {
+    request: CollectPayment,
+) -> Result<NativePayment, PaymentError> {
+    if !(AMOUNT_MIN..=AMOUNT_MAX).contains(&request.amount) {
         return Err(PaymentError::AmountOutOfRange {
             min: AMOUNT_MIN,
             max: AMOUNT_MAX,
@@ -58,22 +58,22 @@ pub async fn show_payment(
     let merchant: Option<Merchant> = sqlx::query_as(
         "/* payments.find_merchant */ SELECT name, sub_mchid, state, sharing FROM merchants WHERE id = ? AND tenant_id = ?",
     )
-    .bind(wish.merchant)
-    .bind(wish.tenant)
+    .bind(request.merchant)
+    .bind(request.tenant)
     .fetch_optional(payments.db.pool())
     .await
     .map_err(DbError::from)?;
     let merchant = merchant.filter(|merchant| merchant.state == "approved");
     let merchant = merchant.ok_or(PaymentError::MerchantNotActive)?;
-    let policy = payments.policies.current(wish.tenant).await?;
-    let channel = payments.channels.of(wish.tenant);
-    let evaluation = evaluate_collection(payments, &wish).await?;
-    let operation = CreateShown {
+    let policy = payments.policies.current(request.tenant).await?;
+    let channel = payments.channels.of(request.tenant);
+    let evaluation = evaluate_collection(payments, &request).await?;
+    let operation = CreateNativeOrder {
         merchant,
         evaluation: evaluation.clone(),
         seconds: i64::from(policy.terms.order_minutes) * 60,
         lane: payments.db.new_lane(),
-        wish,
+        request,
     };
     let evaluation = evaluation.unwrap_or_default();
     let db = payments.db.clone();
@@ -87,13 +87,13 @@ pub async fn show_payment(
         payments.recent.note(&shown.order, &evaluation);
     }
     let order = *shown.order;
-    let (order, code_url) = ticket_for(payments, &*channel, (order, shown.is_new), None).await?;
-    Ok(ShownPayment { order, code_url })
+    let (order, code_url) = prepay_id_for(payments, &*channel, (order, shown.is_new), None).await?;
+    Ok(NativePayment { order, code_url })
 }
 
 #[derive(Debug)]
-struct CreateShown {
-    wish: ShowPayment,
+struct CreateNativeOrder {
+    request: CollectPayment,
     merchant: Merchant,
     seconds: i64,
     /// The customer's lane is not known; any will do.
@@ -103,44 +103,46 @@ struct CreateShown {
 }
 
 #[derive(Debug)]
-struct Shown {
+struct NativeOrder {
     order: Box<Order>,
     /// False when it was made before, with this key.
     is_new: bool,
 }
 
-impl Operation for CreateShown {
+impl Operation for CreateNativeOrder {
     /// A stop is a reply and no refusal: the decision must be stored.
-    type Reply = Result<Shown, Stop>;
+    type Reply = Result<NativeOrder, Stop>;
     type Refusal = PaymentError;
-    const NAME: &'static str = "payments.show";
+    const NAME: &'static str = "payments.collect";
 
     /// The key decides between two at once, whichever committer they go to; the same one spares them the race.
     fn lane(&self) -> Lane {
-        Lane(self.wish.claim.id[0])
+        Lane(self.request.claim.id[0])
     }
 
     fn rows(&self, want: &mut Wanted, set: &WorkingSet) {
-        want.row::<Keys>(self.wish.claim.id);
-        if set.has_loaded::<Keys>(self.wish.claim.id)
-            && let Some(used) = set.get::<Keys>(self.wish.claim.id)
+        want.row::<Keys>(self.request.claim.id);
+        if set.has_loaded::<Keys>(self.request.claim.id)
+            && let Some(used) = set.get::<Keys>(self.request.claim.id)
         {
             want.row::<Orders>(OrderId::new(used.effect));
         }
     }
 
     fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<Self::Reply, PaymentError> {
-        let Self { wish, merchant, .. } = self;
-        if let Some(used) = set.get::<Keys>(wish.claim.id).copied() {
-            if used.request_hash != wish.claim.request_hash {
+        let Self {
+            request, merchant, ..
+        } = self;
+        if let Some(used) = set.get::<Keys>(request.claim.id).copied() {
+            if used.request_hash != request.claim.request_hash {
                 let made = set.get::<Orders>(OrderId::new(used.effect));
                 // Whoever showed it may be at another merchant by now.
-                let made = made.filter(|order| order.merchant == wish.merchant);
+                let made = made.filter(|order| order.merchant == request.merchant);
                 return Err(PaymentError::KeyReused(made.map(Order::no)));
             }
             let order = set.get::<Orders>(OrderId::new(used.effect)).cloned();
             let order = order.ok_or(PaymentError::OrderNotFound)?;
-            return Ok(Ok(Shown {
+            return Ok(Ok(NativeOrder {
                 order: Box::new(order),
                 is_new: false,
             }));
@@ -157,14 +159,14 @@ impl Operation for CreateShown {
         }
         let order = Order {
             id: OrderId::new(cx.new_id(self.lane)),
-            tenant: wish.tenant,
+            tenant: request.tenant,
             customer: None,
-            merchant: wish.merchant,
+            merchant: request.merchant,
             code: None,
             method: PayMethod::Native,
             sub_mchid: sub_mchid.ok_or(PaymentError::MerchantNotActive)?,
             description: description(&merchant.name),
-            amount: wish.amount,
+            amount: request.amount,
             sharing: sharing(merchant.sharing != 0),
             review: review(evaluation),
             expires_at: cx.now().plus_seconds(self.seconds),
@@ -173,18 +175,18 @@ impl Operation for CreateShown {
             refunds: RefundSums::NONE,
         };
         let used = KeyRow {
-            tenant: wish.tenant,
-            request_hash: wish.claim.request_hash,
+            tenant: request.tenant,
+            request_hash: request.claim.request_hash,
             effect: order.id.id(),
             at: cx.now(),
         };
-        set.put::<Keys>(wish.claim.id, used);
+        set.put::<Keys>(request.claim.id, used);
         evaluation.store(set, cx, order.id.id());
-        let amount = wish.amount;
-        let shown = Action::PaymentShown { amount };
-        audit::note(set, cx, wish.tenant, &wish.by, shown, &order.no());
-        put_order(set, cx, order.clone(), Why::Merchant, Some(&wish.by));
-        Ok(Ok(Shown {
+        let amount = request.amount;
+        let shown = AuditAction::PaymentCollectionStarted { amount };
+        audit::note(set, cx, request.tenant, &request.by, shown, &order.no());
+        put_order(set, cx, order.clone(), Why::Merchant, Some(&request.by));
+        Ok(Ok(NativeOrder {
             order: Box::new(order),
             is_new: true,
         }))

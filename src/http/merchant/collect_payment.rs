@@ -10,19 +10,19 @@ use crate::{
         openapi::Problems,
         problem::Problem,
     },
-    payments::{self, ShowPayment, ShownPayment},
+    payments::{self, CollectPayment, NativePayment},
     primitives::{Money, OrderNo, Timestamp},
 };
 
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct ShowPaymentRequest {
+pub(in crate::http) struct CollectPaymentRequest {
     #[schema(example = 1200, minimum = 1, maximum = 5_000_000)]
     amount_fen: i64,
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
-pub(in crate::http) struct ShownPaymentAnswer {
+pub(in crate::http) struct NativePaymentView {
     #[schema(value_type = String, example = "06D8R5MKTS7J0T4V3C9Q2W00")]
     order_no: OrderNo,
     #[schema(example = 1200)]
@@ -35,8 +35,8 @@ pub(in crate::http) struct ShownPaymentAnswer {
     expires_at: Timestamp,
 }
 
-impl From<ShownPayment> for ShownPaymentAnswer {
-    fn from(shown: ShownPayment) -> Self {
+impl From<NativePayment> for NativePaymentView {
+    fn from(shown: NativePayment) -> Self {
         Self {
             order_no: shown.order.no(),
             amount_fen: shown.order.amount.get(),
@@ -53,27 +53,27 @@ impl From<ShownPayment> for ShownPaymentAnswer {
 #[utoipa::path(
     post,
     path = "/api/v1/merchant/payments",
-    operation_id = "merchant_show_payment",
+    operation_id = "merchant_collect_payment",
     tag = "merchant",
     security(("access_token" = [])),
     params(("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters")),
-    request_body = ShowPaymentRequest,
-    responses((status = 201, description = "Made, or made before with this key", body = ShownPaymentAnswer), Problems),
+    request_body = CollectPaymentRequest,
+    responses((status = 201, description = "Made, or made before with this key", body = NativePaymentView), Problems),
 )]
-pub(in crate::http) async fn show_payment(
+pub(in crate::http) async fn collect_payment(
     State(app): State<App>,
-    auth: Auth<Staff, needs::ShowPayment>,
-    request: Keyed<ShowPaymentRequest>,
-) -> Result<(StatusCode, Json<ShownPaymentAnswer>), Problem> {
+    auth: Auth<Staff, needs::CollectPayment>,
+    request: Keyed<CollectPaymentRequest>,
+) -> Result<(StatusCode, Json<NativePaymentView>), Problem> {
     let staff = auth.caller();
     let amount = Money::parse(request.body.amount_fen);
-    let wish = ShowPayment {
+    let request = CollectPayment {
         tenant: staff.tenant,
         merchant: staff.merchant,
         amount: amount.map_err(|_| Problem::field("amount_fen", "1 to 5000000"))?,
         by: auth.principal().actor(),
         claim: request.claim(auth.principal()),
     };
-    let shown = payments::show_payment(app.payments(), wish).await?;
+    let shown = payments::collect_payment(app.payments(), request).await?;
     Ok((StatusCode::CREATED, Json(shown.into())))
 }

@@ -1,7 +1,7 @@
 //! An order's whole history in one answer: what happened to it and its refunds, who did it and why, what WeChat said, and what was booked.
 
 use super::{
-    Alarm, HistoryRow, OrderView, PaymentException, Refund, RefundStep,
+    Alarm, HistoryRow, OrderWithMerchant, PaymentException, Refund, RefundStep,
     exception::exceptions_of,
     find::{refund_history, refunds_of},
     list,
@@ -16,14 +16,14 @@ use crate::{
 
 /// Everything that is known of an order.
 #[derive(Debug, Clone)]
-pub struct OrderStory {
-    pub view: OrderView,
+pub struct OrderHistory {
+    pub view: OrderWithMerchant,
     /// As far as they are projected: a moment behind.
     pub steps: Vec<HistoryRow>,
     pub refunds: Vec<(Refund, Vec<RefundStep>)>,
     /// Every transfer of every journal entry that the order, its refunds and its sharings caused, in the order of their keys.
     pub transfers: Vec<Transfer>,
-    /// Callbacks that were soundly signed and wrong.
+    /// Callbacks that were authentic but mismatched.
     pub alarms: Vec<Alarm>,
     pub exceptions: Vec<PaymentException>,
     /// What risk decided on it, in the order of the stages.
@@ -37,12 +37,12 @@ pub struct OrderStory {
 }
 
 /// The story of one order of a tenant. Who may read it is for the caller to check. `sharings` are told by whoever knows them.
-pub async fn order_story(
+pub async fn order_history(
     db: &Db,
     tenant: TenantId,
     id: OrderId,
     sharings: &[Id],
-) -> Result<Option<OrderStory>, DbError> {
+) -> Result<Option<OrderHistory>, DbError> {
     let Some(view) = list::find_order(db, tenant, id).await? else {
         return Ok(None);
     };
@@ -55,7 +55,7 @@ pub async fn order_story(
     let mut causes = vec![id.id()];
     causes.extend(refunds.iter().map(|(refund, _)| refund.id.id()));
     causes.extend(sharings);
-    Ok(Some(OrderStory {
+    Ok(Some(OrderHistory {
         transfers: transfers_of(db, &causes).await?,
         alarms: list::alarms_of(db, tenant, view.order.no()).await?,
         exceptions: exceptions_of(db, id).await?,

@@ -8,7 +8,7 @@
 //! is known yet, are one event to the counters.
 
 use super::{
-    CreatePayment, Order, PaymentError, Payments, RequestRefund, ShowPayment,
+    CollectPayment, CreatePayment, Order, PaymentError, Payments, RequestRefund,
     create::{amount_to_pay, key_of},
     store::{ORDER_COLUMNS, read_order},
 };
@@ -29,34 +29,34 @@ fn activity_key(key: [u8; 16], request_hash: [u8; 16]) -> ActivityKey {
 /// On a customer's wish to pay. An answered challenge of theirs is taken into account.
 pub(super) async fn evaluate_creation(
     payments: &Payments,
-    wish: &CreatePayment,
+    request: &CreatePayment,
 ) -> Result<Option<Evaluation>, PaymentError> {
     if payments.risk.is_off() {
         return Ok(Some(Evaluation::default()));
     }
-    let (key, request_hash) = key_of(wish);
+    let (key, request_hash) = key_of(request);
     if idempotency::is_known(&payments.db, key).await? {
         return Ok(None);
     }
-    let code = payments.merchants.owner_of(&wish.code).await?;
-    let Some(code) = code.filter(|code| code.tenant == wish.tenant) else {
+    let code = payments.merchants.owner_of(&request.code).await?;
+    let Some(code) = code.filter(|code| code.tenant == request.tenant) else {
         return Ok(None);
     };
     // An amount that nobody could pay must not reach the sums of the merchant.
-    let Ok(amount) = amount_to_pay(code.amount, wish.amount) else {
+    let Ok(amount) = amount_to_pay(code.amount, request.amount) else {
         return Ok(None);
     };
     let own_merchant = payments
         .merchants
-        .employs(code.merchant, wish.customer)
+        .employs(code.merchant, request.customer)
         .await?;
     let facts = Facts {
-        customer: Some(wish.customer),
+        customer: Some(request.customer),
         merchant: Some(code.merchant),
         amount: Some(amount),
-        origin: wish.origin.clone(),
+        origin: request.origin.clone(),
         own_merchant,
-        ..Facts::new(Stage::PaymentCreate, wish.tenant, payments.db.now())
+        ..Facts::new(Stage::PaymentCreate, request.tenant, payments.db.now())
     };
     let activity = activity_key(key, request_hash);
     let evaluation =
@@ -68,19 +68,19 @@ pub(super) async fn evaluate_creation(
 /// one address's.
 pub(super) async fn evaluate_collection(
     payments: &Payments,
-    wish: &ShowPayment,
+    request: &CollectPayment,
 ) -> Result<Option<Evaluation>, DbError> {
     if payments.risk.is_off() {
         return Ok(Some(Evaluation::default()));
     }
-    let claim = &wish.claim;
+    let claim = &request.claim;
     if idempotency::is_known(&payments.db, claim.id).await? {
         return Ok(None);
     }
     let facts = Facts {
-        merchant: Some(wish.merchant),
-        amount: Some(wish.amount),
-        ..Facts::new(Stage::PaymentCreate, wish.tenant, payments.db.now())
+        merchant: Some(request.merchant),
+        amount: Some(request.amount),
+        ..Facts::new(Stage::PaymentCreate, request.tenant, payments.db.now())
     };
     let activity = activity_key(claim.id, claim.request_hash);
     Ok(Some(payments.risk.evaluate_keyed(facts, activity).await))
@@ -89,17 +89,17 @@ pub(super) async fn evaluate_collection(
 /// On a wish to give money back: the activity of the merchant, about the customer of the order. Where the merchant's clerk sits says nothing of the customer and is left out.
 pub(super) async fn evaluate_refund(
     payments: &Payments,
-    wish: &RequestRefund,
+    request: &RequestRefund,
 ) -> Result<Option<Evaluation>, DbError> {
     if payments.risk.is_off() {
         return Ok(Some(Evaluation::default()));
     }
-    let claim = &wish.claim;
+    let claim = &request.claim;
     if idempotency::is_known(&payments.db, claim.id).await? {
         return Ok(None);
     }
-    let order = find_order(&payments.db, wish.order).await?;
-    let order = order.filter(|order| wish.concerns(order));
+    let order = find_order(&payments.db, request.order).await?;
+    let order = order.filter(|order| request.concerns(order));
     let Some(order) = order else {
         return Ok(None);
     };
@@ -107,7 +107,7 @@ pub(super) async fn evaluate_refund(
         Some(customer) => payments.merchants.employs(order.merchant, customer).await?,
         None => false,
     };
-    let amount = wish.amount.unwrap_or_else(|| order.refundable());
+    let amount = request.amount.unwrap_or_else(|| order.refundable());
     let facts = Facts {
         customer: order.customer,
         merchant: Some(order.merchant),

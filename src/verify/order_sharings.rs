@@ -46,7 +46,7 @@ impl SharedPass {
                     ShareStateKind::Asked | ShareStateKind::Processing | ShareStateKind::Releasing,
                 )
                 | None,
-            ) => order.sharing == OrderSharing::Under,
+            ) => order.sharing == OrderSharing::InProgress,
         };
         report.expect(Invariant::HistoryIsAllowed, due, || {
             let state = share.map(|share| share.state);
@@ -71,7 +71,7 @@ impl SharedPass {
         while let Some(next) = self.shares.next(conn).await? {
             without_order(&next, report);
         }
-        progress.advance(self.shares.news());
+        progress.advance(self.shares.rows_since_last());
         Ok(())
     }
 }

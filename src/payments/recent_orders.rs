@@ -35,7 +35,7 @@ const READ_MAX: usize = 500;
 
 /// What is known of an order without its state.
 #[derive(Debug, Clone)]
-pub(super) struct KnownOrder {
+pub(super) struct OrderFacts {
     pub(super) tenant: TenantId,
     /// None for an order that the merchant shows, until it is paid.
     pub(super) customer: Option<CustomerId>,
@@ -46,7 +46,7 @@ pub(super) struct KnownOrder {
     pub(super) origin: Origin,
     pub(super) own_merchant: bool,
     /// The rules that wanted the points reviewed when the order was made.
-    pub(super) wanted_by: String,
+    pub(super) review_rules: String,
     /// It was paid when it was read. Never forgotten: nothing unpays an order.
     pub(super) paid: bool,
     /// What risk says of its points, once it was asked.
@@ -57,7 +57,7 @@ pub(super) struct KnownOrder {
 #[derive(Clone, Default)]
 pub struct RecentOrders {
     known: Arc<Mutex<Generations>>,
-    missed: Arc<Mutex<Missed>>,
+    read_queue: Arc<Mutex<ReadQueue>>,
 }
 
 impl fmt::Debug for RecentOrders {
@@ -68,13 +68,13 @@ impl fmt::Debug for RecentOrders {
 
 #[derive(Default)]
 struct Generations {
-    now: HashMap<OrderId, KnownOrder>,
-    before: HashMap<OrderId, KnownOrder>,
+    now: HashMap<OrderId, OrderFacts>,
+    before: HashMap<OrderId, OrderFacts>,
     since: Option<Timestamp>,
 }
 
 impl Generations {
-    fn get(&self, order: OrderId) -> Option<&KnownOrder> {
+    fn get(&self, order: OrderId) -> Option<&OrderFacts> {
         self.now.get(&order).or_else(|| self.before.get(&order))
     }
 
@@ -82,10 +82,10 @@ impl Generations {
     fn keep(
         &mut self,
         order: OrderId,
-        known: KnownOrder,
+        known: OrderFacts,
         at: Timestamp,
         orders_max: usize,
-    ) -> KnownOrder {
+    ) -> OrderFacts {
         if let Some(first) = self.get(order) {
             return first.clone();
         }
@@ -99,28 +99,28 @@ impl Generations {
     }
 }
 
-type Answer = Result<Option<KnownOrder>, DbError>;
+type OrderFactsResult = Result<Option<OrderFacts>, DbError>;
 
 /// Who waits for an order to be read.
 #[derive(Default)]
-struct Missed {
-    waiting: Vec<(OrderId, oneshot::Sender<Answer>)>,
+struct ReadQueue {
+    waiting: Vec<(OrderId, oneshot::Sender<OrderFactsResult>)>,
     /// Somebody reads, and will read those who wait after it.
     reading: bool,
 }
 
 /// Somebody reads. Should that end before its time (the process is stopping), those who wait are told that the outcome is unknown, and the next one reads.
-struct Reading {
-    missed: Arc<Mutex<Missed>>,
+struct ReadGuard {
+    read_queue: Arc<Mutex<ReadQueue>>,
     ended: bool,
 }
 
-impl Drop for Reading {
+impl Drop for ReadGuard {
     fn drop(&mut self) {
         if !self.ended {
-            let mut missed = lock(&self.missed);
-            missed.reading = false;
-            missed.waiting.clear();
+            let mut read_queue = lock(&self.read_queue);
+            read_queue.reading = false;
+            read_queue.waiting.clear();
         }
     }
 }
@@ -136,7 +136,7 @@ impl RecentOrders {
         let Some(decision) = evaluation.decision() else {
             return;
         };
-        let known = KnownOrder {
+        let known = OrderFacts {
             tenant: order.tenant,
             customer: order.customer,
             merchant: order.merchant,
@@ -144,31 +144,31 @@ impl RecentOrders {
             amount: order.amount,
             origin: decision.facts.origin.clone(),
             own_merchant: decision.facts.own_merchant,
-            wanted_by: wanted_by(decision),
+            review_rules: review_rules(decision),
             paid: false,
             evaluation: Arc::default(),
         };
         lock(&self.known).keep(order.id, known, order.created_at(), ORDERS_MAX);
     }
 
-    /// What risk said of an order's points is not believed any more: it will be read, and asked about,
+    /// What risk said of an order's points no longer holds: it will be read, and asked about,
     /// anew.
-    pub(super) fn forget(&self, order: OrderId) {
+    pub(super) fn evict(&self, order: OrderId) {
         let mut known = lock(&self.known);
         known.now.remove(&order);
         known.before.remove(&order);
     }
 
     /// What is known of an order; none if there is no such order. Concurrent questions that nobody here can answer are one statement.
-    pub(super) async fn get(&self, db: &Db, order: OrderId) -> Answer {
+    pub(super) async fn get(&self, db: &Db, order: OrderId) -> OrderFactsResult {
         if let Some(known) = lock(&self.known).get(order) {
             return Ok(Some(known.clone()));
         }
         let (asker, answer) = oneshot::channel();
         let first = {
-            let mut missed = lock(&self.missed);
-            missed.waiting.push((order, asker));
-            !std::mem::replace(&mut missed.reading, true)
+            let mut read_queue = lock(&self.read_queue);
+            read_queue.waiting.push((order, asker));
+            !std::mem::replace(&mut read_queue.reading, true)
         };
         if first {
             // In a task of its own: whoever asked may hang up while others wait.
@@ -179,21 +179,21 @@ impl RecentOrders {
 
     /// Reads as long as somebody waits. As the group commit does: what queued while the last statement ran is the next.
     async fn read(self, db: Db) {
-        let mut reading = Reading {
-            missed: Arc::clone(&self.missed),
+        let mut reading = ReadGuard {
+            read_queue: Arc::clone(&self.read_queue),
             ended: false,
         };
         loop {
             let askers = {
-                let mut missed = lock(&self.missed);
-                let count = missed.waiting.len().min(READ_MAX);
+                let mut read_queue = lock(&self.read_queue);
+                let count = read_queue.waiting.len().min(READ_MAX);
                 if count == 0 {
                     // Under the lock: whoever comes next reads.
-                    missed.reading = false;
+                    read_queue.reading = false;
                     reading.ended = true;
                     return;
                 }
-                missed.waiting.drain(..count).collect::<Vec<_>>()
+                read_queue.waiting.drain(..count).collect::<Vec<_>>()
             };
             let ids: Vec<OrderId> = askers.iter().map(|(order, _)| *order).collect();
             metrics::histogram!("recent_orders_read")
@@ -220,14 +220,14 @@ impl RecentOrders {
 }
 
 /// An order was made in spite of a *verify* if nobody was there to answer: then it is as good as a *review*.
-fn wanted_by(decision: &Decision) -> String {
+fn review_rules(decision: &Decision) -> String {
     match decision.action {
         Action::Verify | Action::Review => rules_wanting_review(decision),
         Action::Allow | Action::Block => String::new(),
     }
 }
 
-async fn read_orders(db: &Db, ids: &[OrderId]) -> Result<HashMap<OrderId, KnownOrder>, DbError> {
+async fn read_orders(db: &Db, ids: &[OrderId]) -> Result<HashMap<OrderId, OrderFacts>, DbError> {
     let mut sql = Sql::new(
         "SELECT /* payments.known_orders */ o.id, o.tenant_id, o.customer_id, o.merchant_id, o.amount_fen, o.paid_at IS NOT NULL, d.decision, \
          EXISTS (SELECT 1 FROM customers c JOIN merchant_staff s ON s.tenant_id = c.tenant_id AND s.openid = c.openid AND s.status = 'active' \
@@ -258,14 +258,14 @@ async fn read_orders(db: &Db, ids: &[OrderId]) -> Result<HashMap<OrderId, KnownO
             .map_err(|_| DbError::Inconsistent("an amount below zero"))?;
         let own_merchant: i64 = row.try_get(7)?;
         let paid: i64 = row.try_get(5)?;
-        let known = KnownOrder {
+        let known = OrderFacts {
             tenant: TenantId(row.try_get(1)?),
             customer: row.try_get(2)?,
             merchant: row.try_get(3)?,
             sub_mchid: row.try_get(8)?,
             amount,
             own_merchant: own_merchant != 0,
-            wanted_by: decision.as_ref().map(wanted_by).unwrap_or_default(),
+            review_rules: decision.as_ref().map(review_rules).unwrap_or_default(),
             origin: decision
                 .map(|decision| decision.facts.origin)
                 .unwrap_or_default(),
@@ -346,7 +346,7 @@ mod tests {
         })
     }
 
-    fn known(recent: &RecentOrders, order: &Order) -> Option<KnownOrder> {
+    fn known(recent: &RecentOrders, order: &Order) -> Option<OrderFacts> {
         lock(&recent.known).get(order.id).cloned()
     }
 
@@ -360,7 +360,7 @@ mod tests {
         recent.note(&order, &evaluation(false));
         let known = known(&recent, &order).unwrap();
         assert!(known.own_merchant);
-        assert_eq!(known.wanted_by, "a", "a rule in shadow wants nothing");
+        assert_eq!(known.review_rules, "a", "a rule in shadow wants nothing");
     }
 
     #[test]
@@ -368,7 +368,7 @@ mod tests {
         let decided = |action| {
             let mut decision = evaluation(false).decision().unwrap().clone();
             decision.action = action;
-            wanted_by(&decision)
+            review_rules(&decision)
         };
         assert_eq!(decided(Action::Verify), "a");
         assert_eq!(decided(Action::Review), "a");
@@ -395,7 +395,7 @@ mod tests {
         for millis in 0..250 {
             let mut generations = lock(&recent.known);
             let order = order(millis);
-            let one = KnownOrder {
+            let one = OrderFacts {
                 tenant: order.tenant,
                 customer: None,
                 merchant: order.merchant,
@@ -403,7 +403,7 @@ mod tests {
                 amount: order.amount,
                 origin: Origin::default(),
                 own_merchant: false,
-                wanted_by: String::new(),
+                review_rules: String::new(),
                 paid: false,
                 evaluation: Arc::default(),
             };

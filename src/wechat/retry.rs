@@ -7,12 +7,12 @@
 
 use std::time::Duration;
 
-use super::answer::{Answer, Trouble, Unknown, normal};
+use super::answer::{CallAnswer, Failure, Unknown, normal};
 use crate::payments::RefusalKind;
 
 /// What a repeat would do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Repeat {
+pub(super) enum RetryPolicy {
     /// Nothing: it only reads.
     Read,
     /// The same, under the same number.
@@ -32,7 +32,7 @@ const FIRST_WAIT: Duration = Duration::from_millis(100);
 /// The same after too many calls.
 const FIRST_WAIT_WHEN_LIMITED: Duration = Duration::from_millis(500);
 
-impl Repeat {
+impl RetryPolicy {
     const fn attempts_max(self) -> u32 {
         match self {
             Self::Read | Self::SameNumber => 3,
@@ -41,20 +41,20 @@ impl Repeat {
     }
 
     /// Whether to ask again after `answer`.
-    fn again(self, answer: &Answer) -> bool {
+    fn again(self, answer: &CallAnswer) -> bool {
         match answer {
-            Answer::Done(_) => false,
-            Answer::Refused(no) => {
+            CallAnswer::Done(_) => false,
+            CallAnswer::Refused(no) => {
                 // A bill is not made in seconds.
                 no.kind == RefusalKind::RateLimited
                     && normal(&no.code) != "STATEMENTCREATING"
                     && self != Self::Never
             }
-            Answer::Unknown(unknown) => match unknown.trouble {
-                Trouble::Unreachable => true,
-                Trouble::Broken | Trouble::Server(_) | Trouble::Pending => self != Self::Never,
-                Trouble::Unbelievable | Trouble::Probe | Trouble::Unclear => self == Self::Read,
-                Trouble::NotAsked => false,
+            CallAnswer::Unknown(unknown) => match unknown.failure {
+                Failure::Unreachable => true,
+                Failure::Broken | Failure::Server(_) | Failure::Pending => self != Self::Never,
+                Failure::Unverified | Failure::Probe | Failure::Unclear => self == Self::Read,
+                Failure::NotAsked => false,
             },
         }
     }
@@ -63,43 +63,43 @@ impl Repeat {
 /// The attempts at one call.
 #[derive(Debug)]
 pub(super) struct Attempts {
-    repeat: Repeat,
+    retry: RetryPolicy,
     round: u32,
     /// From an attempt that may have got through.
-    doubt: Option<Unknown>,
+    uncertain: Option<Unknown>,
 }
 
 /// What follows from an attempt.
 #[derive(Debug)]
 pub(super) enum Step {
-    Over(Answer),
+    Over(CallAnswer),
     /// Ask again after this.
     Again(Duration),
 }
 
 impl Attempts {
-    pub(super) const fn new(repeat: Repeat) -> Self {
+    pub(super) const fn new(retry: RetryPolicy) -> Self {
         Self {
-            repeat,
+            retry,
             round: 1,
-            doubt: None,
+            uncertain: None,
         }
     }
 
     /// Takes the answer of an attempt. `left` is the time until the deadline, `random` spreads the waits.
-    pub(super) fn step(&mut self, answer: Answer, left: Duration, random: u64) -> Step {
+    pub(super) fn step(&mut self, answer: CallAnswer, left: Duration, random: u64) -> Step {
         let pause = pause(self.round, &answer, random);
-        if self.round >= self.repeat.attempts_max()
-            || !self.repeat.again(&answer)
+        if self.round >= self.retry.attempts_max()
+            || !self.retry.again(&answer)
             || left < pause.saturating_add(WORTH_TRYING)
         {
-            return Step::Over(settle(self.repeat, answer, self.doubt.take()));
+            return Step::Over(settle(self.retry, answer, self.uncertain.take()));
         }
         self.round = self.round.saturating_add(1);
-        if let Answer::Unknown(unknown) = answer
-            && unknown.trouble != Trouble::Unreachable
+        if let CallAnswer::Unknown(unknown) = answer
+            && unknown.failure != Failure::Unreachable
         {
-            self.doubt = Some(unknown);
+            self.uncertain = Some(unknown);
         }
         Step::Again(pause)
     }
@@ -107,22 +107,22 @@ impl Attempts {
 
 /// The last answer, in the light of those before it: "too many calls" says nothing of an earlier attempt that may have got through. Of a refund
 /// no refusal does: what is refused now the earlier attempt may be about to do.
-fn settle(repeat: Repeat, answer: Answer, doubt: Option<Unknown>) -> Answer {
-    match (answer, doubt) {
-        (Answer::Refused(no), Some(doubt))
-            if no.kind == RefusalKind::RateLimited || repeat == Repeat::SameNumberSparingly =>
+fn settle(retry: RetryPolicy, answer: CallAnswer, uncertain: Option<Unknown>) -> CallAnswer {
+    match (answer, uncertain) {
+        (CallAnswer::Refused(no), Some(uncertain))
+            if no.kind == RefusalKind::RateLimited || retry == RetryPolicy::SameNumberSparingly =>
         {
-            Answer::Unknown(doubt)
+            CallAnswer::Unknown(uncertain)
         }
         (answer, _) => answer,
     }
 }
 
 /// Four times as long each round; between half of that and the whole.
-fn pause(round: u32, answer: &Answer, random: u64) -> Duration {
+fn pause(round: u32, answer: &CallAnswer, random: u64) -> Duration {
     let first = match answer {
-        Answer::Refused(_) => FIRST_WAIT_WHEN_LIMITED,
-        Answer::Done(_) | Answer::Unknown(_) => FIRST_WAIT,
+        CallAnswer::Refused(_) => FIRST_WAIT_WHEN_LIMITED,
+        CallAnswer::Done(_) | CallAnswer::Unknown(_) => FIRST_WAIT,
     };
     let whole = first.saturating_mul(4_u32.saturating_pow(round.saturating_sub(1)));
     let half = whole / 2;
@@ -135,12 +135,12 @@ mod tests {
     use super::*;
     use crate::payments::Refusal;
 
-    fn unknown(trouble: Trouble) -> Answer {
-        Answer::Unknown(Unknown::new(trouble, format!("{trouble:?}")))
+    fn unknown(failure: Failure) -> CallAnswer {
+        CallAnswer::Unknown(Unknown::new(failure, format!("{failure:?}")))
     }
 
-    fn refused(kind: RefusalKind, code: &str) -> Answer {
-        Answer::Refused(Refusal {
+    fn refused(kind: RefusalKind, code: &str) -> CallAnswer {
+        CallAnswer::Refused(Refusal {
             kind,
             code: code.to_owned(),
             message: String::new(),
@@ -148,8 +148,8 @@ mod tests {
     }
 
     /// The last answer and how often was asked.
-    fn run(repeat: Repeat, answers: Vec<Answer>, left: Duration) -> (Answer, usize) {
-        let mut attempts = Attempts::new(repeat);
+    fn run(retry: RetryPolicy, answers: Vec<CallAnswer>, left: Duration) -> (CallAnswer, usize) {
+        let mut attempts = Attempts::new(retry);
         for (asked, answer) in answers.into_iter().enumerate() {
             if let Step::Over(last) = attempts.step(answer, left, 7) {
                 return (last, asked + 1);
@@ -162,26 +162,26 @@ mod tests {
 
     #[test]
     fn reads_are_repeated_and_writes_when_the_transport_failed() {
-        use Repeat::{Never, Read, SameNumber, SameNumberSparingly};
-        for (trouble, read, same, rare, never) in [
-            (Trouble::Unreachable, 3, 3, 2, 2),
-            (Trouble::Broken, 3, 3, 2, 1),
-            (Trouble::Server(500), 3, 3, 2, 1),
-            (Trouble::Pending, 3, 3, 2, 1),
-            (Trouble::Unbelievable, 3, 1, 1, 1),
-            (Trouble::Probe, 3, 1, 1, 1),
-            (Trouble::Unclear, 3, 1, 1, 1),
-            (Trouble::NotAsked, 1, 1, 1, 1),
+        use RetryPolicy::{Never, Read, SameNumber, SameNumberSparingly};
+        for (failure, read, same, rare, never) in [
+            (Failure::Unreachable, 3, 3, 2, 2),
+            (Failure::Broken, 3, 3, 2, 1),
+            (Failure::Server(500), 3, 3, 2, 1),
+            (Failure::Pending, 3, 3, 2, 1),
+            (Failure::Unverified, 3, 1, 1, 1),
+            (Failure::Probe, 3, 1, 1, 1),
+            (Failure::Unclear, 3, 1, 1, 1),
+            (Failure::NotAsked, 1, 1, 1, 1),
         ] {
-            for (repeat, times) in [
+            for (retry, times) in [
                 (Read, read),
                 (SameNumber, same),
                 (SameNumberSparingly, rare),
                 (Never, never),
             ] {
-                let answers = (0..times).map(|_| unknown(trouble)).collect();
-                let (_, asked) = run(repeat, answers, LONG);
-                assert_eq!(asked, times, "{repeat:?} {trouble:?}");
+                let answers = (0..times).map(|_| unknown(failure)).collect();
+                let (_, asked) = run(retry, answers, LONG);
+                assert_eq!(asked, times, "{retry:?} {failure:?}");
             }
         }
     }
@@ -195,64 +195,64 @@ mod tests {
             (RefusalKind::RateLimited, "FREQUENCY_LIMITED", 3),
         ] {
             let answers = (0..times).map(|_| refused(kind, code)).collect();
-            let (_, asked) = run(Repeat::SameNumber, answers, LONG);
+            let (_, asked) = run(RetryPolicy::SameNumber, answers, LONG);
             assert_eq!(asked, times, "{code}");
         }
     }
 
     #[test]
-    fn too_many_calls_do_not_settle_an_earlier_doubt() {
+    fn too_many_calls_do_not_settle_an_earlier_unknown_outcome() {
         let limited = || refused(RefusalKind::RateLimited, "FREQUENCY_LIMITED");
-        let answers = vec![unknown(Trouble::Broken), limited(), limited()];
-        let (last, _) = run(Repeat::SameNumber, answers, LONG);
-        let Answer::Unknown(unknown_still) = last else {
+        let answers = vec![unknown(Failure::Broken), limited(), limited()];
+        let (last, _) = run(RetryPolicy::SameNumber, answers, LONG);
+        let CallAnswer::Unknown(unknown_still) = last else {
             panic!("{last:?}")
         };
         assert_eq!(unknown_still.reason, "Broken");
         // Nothing was sent the first time.
-        let answers = vec![unknown(Trouble::Unreachable), limited(), limited()];
-        let (last, _) = run(Repeat::SameNumber, answers, LONG);
-        assert!(matches!(last, Answer::Refused(_)), "{last:?}");
+        let answers = vec![unknown(Failure::Unreachable), limited(), limited()];
+        let (last, _) = run(RetryPolicy::SameNumber, answers, LONG);
+        assert!(matches!(last, CallAnswer::Refused(_)), "{last:?}");
         // A no about the number itself does.
         let closed = refused(RefusalKind::Closed, "ORDER_CLOSED");
         let (last, _) = run(
-            Repeat::SameNumber,
-            vec![unknown(Trouble::Broken), closed],
+            RetryPolicy::SameNumber,
+            vec![unknown(Failure::Broken), closed],
             LONG,
         );
-        assert!(matches!(last, Answer::Refused(_)), "{last:?}");
+        assert!(matches!(last, CallAnswer::Refused(_)), "{last:?}");
     }
 
     #[test]
-    fn no_refusal_of_a_refund_settles_an_earlier_doubt() {
+    fn no_refusal_of_a_refund_settles_an_earlier_unknown_outcome() {
         let no = || refused(RefusalKind::Rejected, "PARAM_ERROR");
         let run = |first| {
             run(
-                Repeat::SameNumberSparingly,
+                RetryPolicy::SameNumberSparingly,
                 vec![unknown(first), no()],
                 LONG,
             )
             .0
         };
-        assert!(matches!(run(Trouble::Broken), Answer::Unknown(_)));
+        assert!(matches!(run(Failure::Broken), CallAnswer::Unknown(_)));
         // Nothing was sent the first time.
-        assert!(matches!(run(Trouble::Unreachable), Answer::Refused(_)));
+        assert!(matches!(run(Failure::Unreachable), CallAnswer::Refused(_)));
     }
 
     #[test]
     fn it_ends_when_the_time_is_up() {
         let (last, asked) = run(
-            Repeat::Read,
-            vec![unknown(Trouble::Broken)],
+            RetryPolicy::Read,
+            vec![unknown(Failure::Broken)],
             Duration::from_millis(1_050),
         );
-        assert!(matches!(last, Answer::Unknown(_)), "{last:?}");
+        assert!(matches!(last, CallAnswer::Unknown(_)), "{last:?}");
         assert_eq!(asked, 1);
     }
 
     #[test]
     fn waits_grow_and_are_spread() {
-        let broken = unknown(Trouble::Broken);
+        let broken = unknown(Failure::Broken);
         let ms = |round, random| pause(round, &broken, random).as_millis();
         assert_eq!((ms(1, 0), ms(1, 49), ms(1, 50)), (50, 99, 50));
         assert_eq!((ms(2, 0), ms(2, 199)), (200, 399));

@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 
 use crate::{
     merchants::ProgramVersion,
-    payments::Outcome,
+    payments::ChannelOutcome,
     primitives::{Secret, Timestamp},
 };
 
@@ -46,17 +46,20 @@ pub struct CustomerMessage {
 
 /// What became of a message that was sent properly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reception {
+pub enum MessageOutcome {
     Taken,
     /// The customer has not agreed to it, or no longer does. Not an error.
     NotSubscribed,
 }
 
 /// Carries deliveries to WeChat.
-pub trait Courier: Debug + Send + Sync + 'static {
+pub trait Notifier: Debug + Send + Sync + 'static {
     /// A report that was made before is done. A payment that WeChat does not know yet is refused with
     /// [`RefusalKind::Absent`](crate::payments::RefusalKind::Absent): later.
-    fn report_shipping(&self, report: ShippingReport) -> BoxFuture<'_, Outcome<()>>;
+    fn report_shipping(&self, report: ShippingReport) -> BoxFuture<'_, ChannelOutcome<()>>;
 
-    fn send_message(&self, message: CustomerMessage) -> BoxFuture<'_, Outcome<Reception>>;
+    fn send_message(
+        &self,
+        message: CustomerMessage,
+    ) -> BoxFuture<'_, ChannelOutcome<MessageOutcome>>;
 }

@@ -11,39 +11,39 @@ use super::error::PayError;
 const LIFE: Duration = Duration::hours(2);
 const CODE_URL: &str = "weixin://wxpay/bizpayurl?pr=";
 
-/// 36 characters: `wx` and the ticket.
+/// 36 characters: `wx` and the token.
 pub(super) fn prepay_id(place: u64, unique: u64, now: OffsetDateTime) -> String {
-    format!("wx{}", ticket(place, unique, now))
+    format!("wx{}", token(place, unique, now))
 }
 
 /// What the merchant draws as a QR code.
 pub(super) fn code_url(place: u64, unique: u64, now: OffsetDateTime) -> String {
-    format!("{CODE_URL}{}", ticket(place, unique, now))
+    format!("{CODE_URL}{}", token(place, unique, now))
 }
 
 /// The place of the order behind a prepay id that is not too old.
 pub(super) fn place_of_prepay_id(id: &str, now: OffsetDateTime) -> Result<u64, PayError> {
-    let ticket = id.strip_prefix("wx").ok_or(PayError::UnknownOrder)?;
-    place(ticket, now)?.ok_or(PayError::PrepayExpired)
+    let token = id.strip_prefix("wx").ok_or(PayError::UnknownOrder)?;
+    place(token, now)?.ok_or(PayError::PrepayExpired)
 }
 
 /// The same for a code.
 pub(super) fn place_of_code_url(code: &str, now: OffsetDateTime) -> Result<u64, PayError> {
-    let ticket = code.strip_prefix(CODE_URL).ok_or(PayError::UnknownOrder)?;
-    place(ticket, now)?.ok_or(PayError::CodeExpired)
+    let token = code.strip_prefix(CODE_URL).ok_or(PayError::UnknownOrder)?;
+    place(token, now)?.ok_or(PayError::CodeExpired)
 }
 
 /// The second, 13 hex digits of the place and 7 that make it unlike the last.
-fn ticket(place: u64, unique: u64, now: OffsetDateTime) -> String {
+fn token(place: u64, unique: u64, now: OffsetDateTime) -> String {
     format!("{}{:013x}{:07x}", compact(now), place, unique & 0xfff_ffff)
 }
 
-/// `None` if the ticket is too old.
-fn place(ticket: &str, now: OffsetDateTime) -> Result<Option<u64>, PayError> {
-    if ticket.len() != 34 || !ticket.bytes().all(|b| b.is_ascii_hexdigit()) {
+/// `None` if the token is too old.
+fn place(token: &str, now: OffsetDateTime) -> Result<Option<u64>, PayError> {
+    if token.len() != 34 || !token.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(PayError::UnknownOrder);
     }
-    let (issued, rest) = ticket.split_at(14);
+    let (issued, rest) = token.split_at(14);
     let place = u64::from_str_radix(&rest[..13], 16).map_err(|_| PayError::UnknownOrder)?;
     let earliest = compact(now.saturating_sub(LIFE));
     Ok((issued >= earliest.as_str()).then_some(place))
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_ticket_leads_to_its_place_for_two_hours() {
+    fn a_token_leads_to_its_place_for_two_hours() {
         let now = datetime!(2026-11-21 12:00:00 UTC);
         let (id, code) = (prepay_id(77, 1, now), code_url(78, 2, now));
         assert_eq!(id.len(), 36);

@@ -3,14 +3,14 @@
 use serde::Serialize;
 
 use crate::{
-    payments::{Late, OrderView},
+    payments::{Late, OrderWithMerchant},
     primitives::{CustomerId, MerchantId, OrderNo, Timestamp},
 };
 
 /// A payment with everything that its row knows.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 #[schema(as = AdminPayment)]
-pub struct ToldPayment {
+pub struct PaymentView {
     #[schema(value_type = String, example = "06D8R5MKTS7J0T4V3C9Q2W00")]
     pub order_no: OrderNo,
     /// `created`, `prepaid`, `paid`, `partly_refunded`, `refunded`, `closed` or `expired`.
@@ -45,7 +45,7 @@ pub struct ToldPayment {
     /// WeChat's number of the merchant when the order was made.
     #[schema(example = "1900000109")]
     pub sub_mchid: String,
-    /// Whether others get something of it: `no`, `wanted`, `under` or `done`.
+    /// Whether others get something of it: `no`, `wanted`, `in_progress` or `done`.
     #[schema(example = "no")]
     pub sharing: &'static str,
     /// What it earned; `null` until it is paid. Credited unless `review` says otherwise.
@@ -59,7 +59,7 @@ pub struct ToldPayment {
     pub wechat_transaction_id: Option<String>,
     /// The callback that told of the payment; `null` when WeChat was asked.
     pub settled_by: Option<String>,
-    /// When it was paid after it had been given up, what the policy did: `refunded` or `reopened`.
+    /// When it was paid after it had been closed, what the policy did: `refunded` or `reopened`.
     pub late: Option<&'static str>,
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
@@ -76,8 +76,8 @@ pub struct ToldPayment {
     pub version: u32,
 }
 
-impl From<&OrderView> for ToldPayment {
-    fn from(view: &OrderView) -> Self {
+impl From<&OrderWithMerchant> for PaymentView {
+    fn from(view: &OrderWithMerchant) -> Self {
         let order = &view.order;
         let payment = order.state.payment();
         Self {

@@ -13,7 +13,7 @@ use crate::{
 /// A rule that fired.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 #[schema(as = RiskRuleFired)]
-pub struct ToldFired {
+pub struct FiredRuleView {
     #[schema(example = "payments-in-a-minute")]
     pub rule: String,
     pub action: Action,
@@ -24,7 +24,7 @@ pub struct ToldFired {
 /// What risk decided at one stage. Where it came from is not told here.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 #[schema(as = RiskDecision)]
-pub struct ToldDecision {
+pub struct DecisionView {
     #[schema(value_type = String, example = "rd_019a8b3e5c5f7a0e8b6f1d2c3e4f2a03")]
     pub id: DecisionId,
     #[schema(example = "points.credit")]
@@ -35,13 +35,13 @@ pub struct ToldDecision {
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
     /// Every rule that fired, in the order of the file.
-    pub fired: Vec<ToldFired>,
+    pub fired: Vec<FiredRuleView>,
 }
 
 /// A person's look at points that risk holds back.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 #[schema(as = RiskReview)]
-pub struct ToldReview {
+pub struct ReviewView {
     #[schema(value_type = String, example = "rv_019a8b3e5c5f7a0e8b6f1d2c3e4f2a01")]
     pub id: ReviewId,
     /// `order` or `points_transaction`.
@@ -103,7 +103,7 @@ pub struct ToldReview {
     pub version: u32,
 }
 
-impl From<&FiredRule> for ToldFired {
+impl From<&FiredRule> for FiredRuleView {
     fn from(fired: &FiredRule) -> Self {
         Self {
             rule: fired.rule.clone(),
@@ -114,7 +114,7 @@ impl From<&FiredRule> for ToldFired {
     }
 }
 
-impl From<&(DecisionId, Decision)> for ToldDecision {
+impl From<&(DecisionId, Decision)> for DecisionView {
     fn from((id, decision): &(DecisionId, Decision)) -> Self {
         Self {
             id: *id,
@@ -122,12 +122,12 @@ impl From<&(DecisionId, Decision)> for ToldDecision {
             action: decision.action,
             rule_set: decision.rule_set,
             at: decision.facts.at,
-            fired: decision.fired.iter().map(ToldFired::from).collect(),
+            fired: decision.fired.iter().map(FiredRuleView::from).collect(),
         }
     }
 }
 
-impl ToldReview {
+impl ReviewView {
     /// As it stands at `now`: a claim that is over is none.
     pub fn at(review: &ReviewRow, now: Timestamp) -> Self {
         let claim = match (&review.state, review.holder(now)) {

@@ -1,4 +1,4 @@
-//! Refunds that were not made here: on WeChat's merchant platform, by another system of the same merchant; or by WeChat itself after we had given a refund of ours up.
+//! Refunds that were not made here: on WeChat's merchant platform, by another system of the same merchant; or by WeChat itself after a refund of ours had ended here.
 //!
 //! WeChat is asked by more than us. What it did is true whoever asked for it, so it is booked and not judged: the money has left the merchant's account, and points of which the money
 //! is gone are taken back as by a refund of ours (in proportion, on the sum of the order's refunds; what was spent is owed, whatever the policy says of
@@ -8,7 +8,7 @@
 //! # Such a refund is a row like any other
 //!
 //! It begins as *processing* (WeChat has it) and moves as a refund of ours does from there, by notices, and by the job that asks about it under its number, which
-//! knows no difference but two: the number towards WeChat is not derived from the row ([`Origin`]), and the books learn of it once, when it has arrived.
+//! knows no difference but two: the number towards WeChat is not derived from the row ([`RefundOrigin`]), and the books learn of it once, when it has arrived.
 //!
 //! | WeChat says | row | order | books |
 //! |---|---|---|---|
@@ -30,7 +30,7 @@
 //!   order ([`look_for_others`]): a refund of ours that WeChat refuses, and less to share than the
 //!   books have. The amount is never typed in by anybody: WeChat is asked under that number, and its signed answer is booked.
 //! - **By a contradiction**: WeChat has, or has made, a refund of ours that is *failed*, *withdrawn* or *closed* here. That row stays what it is, since its money and points went
-//!   back and may have been used; what WeChat did is a new row ([`Origin::AfterAll`]) under the same number, and from that moment on less is left to refund.
+//!   back and may have been used; what WeChat did is a new row ([`RefundOrigin::AfterAll`]) under the same number, and from that moment on less is left to refund.
 //!
 //! # Beside shares
 //!
@@ -48,20 +48,20 @@
 //! the audit log, and is repeated.
 
 use super::{
-    BookingError, CallbackOutcome, ChannelRefund, ExceptionKind, Order, Origin, Outcome, Payments,
-    PointsBack, Progress, Refund, RefundError, RefundState, RefundStateKind, RefundStatus,
-    RefusalKind, Why,
-    apply_refund::{ApplyRefund, RefundMoved, RefundWord, apply},
+    BookingError, CallbackOutcome, ChannelOutcome, ChannelRefund, ExceptionKind, Order, Payments,
+    PointsBack, Progress, Refund, RefundError, RefundOrigin, RefundState, RefundStateKind,
+    RefundStatus, RefusalKind, Why,
+    apply_refund::{ApplyRefund, RefundUpdate, RefundUpdateOutcome, apply},
     booking::{put_exception, put_order, put_refund},
-    close::{Found, ask, get_order},
+    close::{OrderQuery, get_order, query_order},
     find::find_by_number,
     refund::points_to_give_back,
     review::withhold,
     settle::is_plain,
-    store::{AlarmRow, Alarms, ForeignRefunds, ForeignRow, NumberKnown, Refunds},
+    store::{AlarmRow, Alarms, ForeignNumberKnown, ForeignRefunds, ForeignRow, Refunds},
 };
 use crate::{
-    audit::{self, Action, Actor},
+    audit::{self, Actor, AuditAction},
     db::{Cx, DbError, WorkingSet},
     idempotency::first_half,
     payments::{Attempts, OrderSharing, PointsReview},
@@ -105,29 +105,29 @@ pub async fn note_foreign_refund(
         .query_refund_of(&out_refund_no, &known.sub_mchid)
         .await;
     let said = match said {
-        Outcome::Done(said) if said.out_trade_no == known.no().to_string() => said,
+        ChannelOutcome::Done(said) if said.out_trade_no == known.no().to_string() => said,
         // Of another order of the merchant: for whoever looks at this one there is none.
-        Outcome::Done(_) => return Err(RefundError::NotFound),
-        Outcome::Refused(refusal) if refusal.kind == RefusalKind::Absent => {
+        ChannelOutcome::Done(_) => return Err(RefundError::NotFound),
+        ChannelOutcome::Refused(refusal) if refusal.kind == RefusalKind::Absent => {
             return Err(RefundError::NotFound);
         }
-        Outcome::Refused(refusal) => return Err(RefundError::ChannelRefused(refusal.code)),
-        Outcome::Unknown(_) => return Err(RefundError::ChannelUnknown),
+        ChannelOutcome::Refused(refusal) => return Err(RefundError::ChannelRefused(refusal.code)),
+        ChannelOutcome::Unknown(_) => return Err(RefundError::ChannelUnknown),
     };
     let own = out_refund_no.parse::<RefundNo>().ok().map(RefundNo::id);
-    let word = RefundWord::Channel(said);
+    let update = RefundUpdate::Channel(said);
     let operation = ApplyRefund {
         stated: true,
-        ..ApplyRefund::answer((tenant, own), word, by, payments.pace)
+        ..ApplyRefund::answer((tenant, own), update, by, payments.time_scale)
     };
     match apply(payments, operation).await? {
-        RefundMoved::Now(refund) => Ok(*refund),
-        RefundMoved::Before => {
+        RefundUpdateOutcome::Now(refund) => Ok(*refund),
+        RefundUpdateOutcome::Before => {
             let found = find_by_number(&payments.db, tenant, &out_refund_no).await?;
             found.ok_or(RefundError::NotFound)
         }
-        RefundMoved::Unpaid(_) => Err(RefundError::NotPaid),
-        RefundMoved::Rejected(reason) => Err(RefundError::AnswerWrong(reason)),
+        RefundUpdateOutcome::Unpaid(_) => Err(RefundError::NotPaid),
+        RefundUpdateOutcome::Rejected(reason) => Err(RefundError::AnswerMismatch(reason)),
     }
 }
 
@@ -146,7 +146,7 @@ pub(crate) async fn look_for_others(
     if !view.order.refunds.asked.is_zero() || !view.order.state.kind().is_paid() {
         return Ok(view.order.refunds.unknown);
     }
-    if let Err(error) = ask(payments, &view.order).await {
+    if let Err(error) = query_order(payments, &view.order).await {
         tracing::warn!(order.no = %view.order.no(), reason = %error, "an order of which others may have refunded something cannot be asked about now");
     }
     let now = super::list::find_order(&payments.db, tenant, order).await?;
@@ -154,14 +154,18 @@ pub(crate) async fn look_for_others(
 }
 
 /// Their refund's notice came before our payment's: what WeChat says of the order, booked. True when the order is paid now.
-pub(super) async fn settle_first(payments: &Payments, tenant: TenantId, order: OrderId) -> bool {
+pub(super) async fn settle_payment_first(
+    payments: &Payments,
+    tenant: TenantId,
+    order: OrderId,
+) -> bool {
     let asked = async {
         let known = get_order(payments, tenant, order).await?;
-        ask(payments, &known).await
+        query_order(payments, &known).await
     };
     match asked.await {
-        Ok(Found::Settled) => true,
-        Ok(found @ (Found::Closed | Found::Open)) => {
+        Ok(OrderQuery::Settled) => true,
+        Ok(found @ (OrderQuery::Closed | OrderQuery::Open)) => {
             tracing::error!(order.no = %OrderNo::from(order), ?found, "WeChat tells of a refund of an order that it does not call paid");
             false
         }
@@ -226,12 +230,12 @@ fn points_gone(order: &Order, amount: Money) -> Points {
 impl ApplyRefund {
     /// Who stated which number stands in the audit log, also when it was known, or WeChat's answer
     /// is wrong.
-    pub(super) fn note_statement(&self, set: &mut WorkingSet, cx: &Cx<'_>) {
-        let RefundWord::Channel(said) = &self.word else {
+    pub(super) fn audit_statement(&self, set: &mut WorkingSet, cx: &Cx<'_>) {
+        let RefundUpdate::Channel(said) = &self.update else {
             return;
         };
         if self.stated {
-            let action = Action::ForeignRefundStated {
+            let action = AuditAction::ForeignRefundReported {
                 out_refund_no: said.out_refund_no.clone(),
             };
             audit::note(set, cx, self.tenant, &self.by, action, &said.out_trade_no);
@@ -239,12 +243,12 @@ impl ApplyRefund {
     }
 
     /// Everything that the order can tell of a refund that is not ours.
-    pub(super) fn objection_elsewhere(
+    pub(super) fn foreign_mismatch(
         &self,
         order: &Order,
         said: &ChannelRefund,
     ) -> Option<&'static str> {
-        if let Some(reason) = self.objection_of_notice(order) {
+        if let Some(reason) = self.notice_mismatch(order) {
             return Some(reason);
         }
         if let Some((_, _, notice)) = &self.callback {
@@ -265,52 +269,52 @@ impl ApplyRefund {
         None
     }
 
-    /// Hears of a refund that was not made here, or was given up here (`own`), for the first time or again. The order is paid.
-    pub(super) fn hear_elsewhere(
+    /// Hears of a refund that was not made here, or had ended here (`own`), for the first time or again. The order is paid.
+    pub(super) fn apply_foreign_status(
         &self,
         set: &mut WorkingSet,
         cx: &mut Cx<'_>,
         order: &Order,
         own: Option<&Refund>,
         said: &ChannelRefund,
-    ) -> Result<RefundMoved, BookingError> {
+    ) -> Result<RefundUpdateOutcome, BookingError> {
         let key = key_of(self.tenant, &said.out_refund_no);
         if let Some(row) = set.get::<ForeignRefunds>(key).copied() {
             let known = set.get::<Refunds>(row.refund).cloned();
             let known =
                 known.ok_or_else(|| cx.inconsistent("a number of a refund that is not there"))?;
-            if let Some(reason) = self.objection(Some(&known), Some(order)) {
+            if let Some(reason) = self.mismatch(Some(&known), Some(order)) {
                 self.reject(set, cx, reason, (Some(order), Some(&known)));
-                return Ok(RefundMoved::Rejected(reason));
+                return Ok(RefundUpdateOutcome::Rejected(reason));
             }
-            return self.hear(set, cx, order, &known, said);
+            return self.apply_channel_status(set, cx, order, &known, said);
         }
         let due = points_gone(order, said.amount);
-        let Ok(mut counted) = order.refund_elsewhere(said.amount, due) else {
+        let Ok(mut counted) = order.add_foreign_refund(said.amount, due) else {
             // Nothing has moved by it, and nothing will.
             if said.status == RefundStatus::Closed {
                 self.store_callback(set, cx, CallbackOutcome::Duplicate, None);
-                return Ok(RefundMoved::Before);
+                return Ok(RefundUpdateOutcome::Before);
             }
             self.reject(set, cx, "refund_over_paid", (Some(order), None));
-            return Ok(RefundMoved::Rejected("refund_over_paid"));
+            return Ok(RefundUpdateOutcome::Rejected("refund_over_paid"));
         };
         let mut refund = row_of(cx, &counted, own, said, due);
         withhold(&mut counted, &mut refund)?;
         let row = ForeignRow {
             tenant: self.tenant,
             refund: refund.id,
-            told_by: self.callback.as_ref().map(|(id, _, _)| *id),
+            reported_by: self.callback.as_ref().map(|(id, _, _)| *id),
             at: cx.now(),
         };
         set.put::<ForeignRefunds>(key, row);
         put_order(set, cx, counted.clone(), Why::RefundedElsewhere, None);
         if order.refunds.unknown {
-            set.put::<NumberKnown>(order.id, cx.now());
+            set.put::<ForeignNumberKnown>(order.id, cx.now());
         }
         put_refund(set, cx, refund.clone(), &self.by, "made elsewhere");
         self.raise(set, cx, (&counted, &refund), own, said);
-        self.hear(set, cx, &counted, &refund, said)
+        self.apply_channel_status(set, cx, &counted, &refund, said)
     }
 
     /// A person should know. Once: what follows moves the row.
@@ -344,7 +348,7 @@ impl ApplyRefund {
             ),
         };
         let shared = match order.sharing {
-            OrderSharing::Under | OrderSharing::Done => {
+            OrderSharing::InProgress | OrderSharing::Done => {
                 "; what was shared of the payment does not come back by itself"
             }
             OrderSharing::No | OrderSharing::Wanted => "",
@@ -373,9 +377,9 @@ fn row_of(
     // WeChat's number is perhaps known from when it was ours, and one row has it.
     let wechat_refund_id = own.is_none().then(|| said.wechat_refund_id.clone());
     let origin = if own.is_some() {
-        Origin::AfterAll { out_refund_no }
+        RefundOrigin::AfterAll { out_refund_no }
     } else {
-        Origin::Elsewhere { out_refund_no }
+        RefundOrigin::Elsewhere { out_refund_no }
     };
     Refund {
         id: RefundId::new(cx.new_id(order.id.lane())),

@@ -56,7 +56,7 @@ impl RefundedPass {
         }
         money(order, &sums, report);
         points(order, report, &sums);
-        let shared = matches!(order.sharing, OrderSharing::Under | OrderSharing::Done);
+        let shared = matches!(order.sharing, OrderSharing::InProgress | OrderSharing::Done);
         report.expect(
             Invariant::HistoryIsAllowed,
             shared || sums.waiting == 0,
@@ -178,7 +178,7 @@ fn points(order: &Order, report: &mut Report, sums: &RefundsOfOrder) {
             order.id
         )
     });
-    // What was never credited is not taken back. A refund that awaits approval may say otherwise until it sets out.
+    // What was never credited is not taken back. A refund that awaits approval may say otherwise until it is initiated.
     let open = order.review == PointsReview::Open;
     report.expect(
         Invariant::PointsFollowTheRule,
@@ -227,7 +227,7 @@ async fn given_back(conn: &mut MySqlConnection, report: &mut Report) -> Result<(
            WHERE r.points_expired > 0 AND r.state IN (",
     );
     let on_the_table = RefundStateKind::ALL.into_iter();
-    let on_the_table = on_the_table.filter(|kind| kind.is_on_the_table());
+    let on_the_table = on_the_table.filter(|kind| kind.counts_against_order());
     sql.list(on_the_table, |sql, kind| {
         sql.int(kind.code());
     });

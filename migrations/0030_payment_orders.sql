@@ -28,7 +28,7 @@ CREATE TABLE payment_orders (
   wechat_transaction_id VARCHAR(32) NULL,
   paid_at DATETIME(6) NULL COMMENT 'by the channel',
   settled_by BINARY(16) NULL COMMENT 'the callback; none: a query',
-  late TINYINT NOT NULL DEFAULT 0 COMMENT 'paid after it was given up: 1 refunded, earns nothing; 2 reopened',
+  late TINYINT NOT NULL DEFAULT 0 COMMENT 'paid after it was closed: 1 refunded, earns nothing; 2 reopened',
   closed_at DATETIME(6) NULL,
   points BIGINT NULL COMMENT 'credited for this order',
   rule_version INT UNSIGNED NULL COMMENT 'by which version of the rule',

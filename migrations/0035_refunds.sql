@@ -26,7 +26,7 @@ CREATE TABLE refunds (
   merchant_id BINARY(16) NOT NULL,
   origin TINYINT NOT NULL COMMENT '0 asked for here, 1 made elsewhere, 2 asked for here, ended here, and made by WeChat after all',
   foreign_no VARCHAR(64) NULL COMMENT 'out_refund_no of what was not asked for under the number of this row',
-  late TINYINT NOT NULL COMMENT '1: made because the order was paid after it had been given up',
+  late TINYINT NOT NULL COMMENT '1: made because the order was paid after it had been closed',
   state TINYINT NOT NULL COMMENT '1 awaiting approval, 2 rejected, 3 returning shares, 4 accepted, 5 processing, 6 succeeded, 7 abnormal, 8 closed, 9 failed, 10 withdrawn',
   since DATETIME(6) NOT NULL COMMENT 'when it came into its state',
   version INT UNSIGNED NOT NULL,

@@ -75,7 +75,7 @@ pub(super) enum End {
     Abandoned,
     /// The same, and its time is over.
     Expired,
-    /// Given up by the customer.
+    /// Closed by the customer.
     ClosedByCustomer,
     /// Not begun: risk stopped it.
     Stopped,

@@ -185,7 +185,7 @@ impl Simulator {
         &self.credentials
     }
 
-    /// The user pays: the order becomes `SUCCESS`, and its callback sets out as the faults will.
+    /// The user pays: the order becomes `SUCCESS`, and its callback is sent as the faults will.
     /// Returns without waiting for the callback; see [`Simulator::idle`].
     #[expect(
         clippy::unused_async,

@@ -30,7 +30,7 @@ impl Simulator {
         self.shared.plan_refund(out_refund_no, plan);
     }
 
-    /// Ends a refund now; its callback sets out. An abnormal one is decided so, as somebody would on
+    /// Ends a refund now; its callback is sent. An abnormal one is decided so, as somebody would on
     /// the merchant platform.
     ///
     /// Fails if there is no such refund, and if it has ended.

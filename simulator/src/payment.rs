@@ -70,7 +70,7 @@ pub struct Paid {
 }
 
 impl Shared {
-    /// The order becomes `SUCCESS` and its callback sets out.
+    /// The order becomes `SUCCESS` and its callback is sent.
     pub(super) fn pay(&self, name: OrderName<'_>, how: Payment) -> Result<Paid, PayError> {
         let now = self.clock.now();
         let transaction_id = self.ids.transaction_id(now);

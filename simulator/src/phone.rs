@@ -360,7 +360,7 @@ pub(super) async fn sheet(
     Ok(shown(page("微信支付", &body)))
 }
 
-/// `POST /phone/pay/{prepay_id}`: the money moves and the callback sets out.
+/// `POST /phone/pay/{prepay_id}`: the money moves and the callback is sent.
 pub(super) async fn pay(State(shared): State<Arc<Shared>>, Path(prepay_id): Path<String>) -> Shown {
     let visit = shared.phone.visit(&prepay_id)?;
     let openid = super::login::openid_for(&visit.customer);

@@ -139,7 +139,7 @@ impl Shared {
         }
     }
 
-    /// Ends a refund now: the money moves and the callback sets out. `by_hand` ends abnormal ones
+    /// Ends a refund now: the money moves and the callback is sent. `by_hand` ends abnormal ones
     /// too.
     pub(super) fn end_refund(
         &self,

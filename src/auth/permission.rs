@@ -19,7 +19,7 @@ pub enum Permission {
     WriteCodes,
     /// Collect at the counter, and ask WeChat about the merchant's payments.
     CollectPayment,
-    /// Give up the merchant's unpaid payments.
+    /// Close the merchant's unpaid payments.
     ClosePayment,
     /// Ask for refunds of the merchant's payments; how large, the tenant's policy says.
     RequestRefund,

@@ -149,7 +149,7 @@ fn named(invariant: Invariant, finding: &Finding) -> String {
     text
 }
 
-/// The same for programs.
+/// The report as JSON.
 pub fn as_json(report: &Report) -> Value {
     let invariants: Vec<Value> = report
         .findings()

@@ -46,7 +46,7 @@ pub struct RecordAttempt {
 
 impl Work for RecordAttempt {
     const NAME: &'static str = "deliveries.record_attempt";
-    /// What became of it; none when somebody else has taken it over since, whose word counts then.
+    /// What became of it; none when somebody else has taken it over since, whose result counts then.
     type Reply = Option<DeliveryState>;
     type Error = DbError;
 

@@ -241,7 +241,7 @@ pub enum Attempt {
 }
 
 impl Attempt {
-    /// A stable word for metrics.
+    /// A stable code for metrics.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Delivered => "delivered",
@@ -251,7 +251,7 @@ impl Attempt {
         }
     }
 
-    /// The same with `secret` cut out of its text, should WeChat have quoted it.
+    /// Returns the attempt with `secret` cut out of its text, should WeChat have quoted it.
     #[must_use]
     pub fn without(self, secret: &str) -> Self {
         let clean = |text: String| {

@@ -1,4 +1,4 @@
-//! Deliveries: what is told to others after a payment or a refund.
+//! Deliveries: what others are told after a payment or a refund.
 //!
 //! | kind | told to | when |
 //! |---|---|---|
@@ -32,7 +32,7 @@
 //! *Dropped* is how many messages end and nobody need look: the customer has not subscribed (a consent is good for one message), or the tenant has switched the
 //! kind off. *Parked* is for a person: the settings are wrong, or WeChat did not answer in [`ATTEMPTS_MAX`] attempts over some hours.
 //!
-//! # Killed half-way
+//! # Crash safety
 //!
 //! To claim is to count an attempt and to move the time at which the delivery is due by a lease ([`LEASE_SECONDS`]), in a transaction of its own; then WeChat is called
 //! with no transaction open; then the outcome is recorded. Killed in between, the delivery falls due again when the lease ends, and is delivered *at least once*:

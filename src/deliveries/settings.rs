@@ -80,7 +80,7 @@ impl DeliverySettings {
 impl Handover {
     pub const ALL: [Self; 2] = [Self::SelfPickup, Self::Virtual];
 
-    /// The word in the API and in the table.
+    /// The name in the API and in the table.
     pub const fn name(self) -> &'static str {
         match self {
             Self::SelfPickup => "self_pickup",

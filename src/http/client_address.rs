@@ -26,7 +26,7 @@ pub(super) fn client_address(settings: &LimitSettings, request: &Request) -> Opt
     Some(behind(settings, peer.ip(), request.headers()))
 }
 
-/// The same for an extractor.
+/// The caller's address, for an extractor.
 pub(super) fn address_of(settings: &LimitSettings, parts: &Parts) -> Option<IpAddr> {
     let ConnectInfo(peer) = parts.extensions.get::<ConnectInfo<SocketAddr>>()?;
     Some(behind(settings, peer.ip(), &parts.headers))

@@ -69,7 +69,7 @@ fn without_place(said: &str) -> &str {
 }
 
 impl Tree {
-    /// The same text for the same value.
+    /// A canonical text: equal for equal values.
     pub(super) fn canonical(&self) -> String {
         let mut text = String::new();
         self.write(&mut text);

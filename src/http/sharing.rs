@@ -140,7 +140,7 @@ struct SharingPartAnswer {
     /// `pending`, `succeeded` or `failed`.
     #[schema(example = "succeeded")]
     state: &'static str,
-    /// WeChat's word.
+    /// WeChat's code.
     fail_reason: Option<String>,
 }
 

@@ -50,7 +50,7 @@ pub(super) const ABSENT_ONCE: &str = "absent_once";
 /// What is known after a call, a query or a callback.
 #[derive(Debug, Clone)]
 pub(super) enum RefundUpdate {
-    /// WeChat's word, proven.
+    /// WeChat's status, verified.
     Channel(ChannelRefund),
     /// WeChat refuses it and does not have it; said of the refund at version `seen`. `unsure` when somebody may have called before and noted nothing.
     Refused {
@@ -59,7 +59,7 @@ pub(super) enum RefundUpdate {
         seen: u32,
         unsure: bool,
     },
-    /// Not now, and what lies behind the word for it. `unsure` when WeChat may have it.
+    /// Not now: a code, and its details. `unsure` when WeChat may have it.
     Later {
         problem: String,
         detail: String,
@@ -67,7 +67,7 @@ pub(super) enum RefundUpdate {
     },
 }
 
-/// What became of the word.
+/// What became of an update.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RefundUpdateOutcome {
     /// Noted, now.
@@ -76,14 +76,14 @@ pub enum RefundUpdateOutcome {
     Before,
     /// It is of an order that is not paid here: nothing was changed. Ask about the order, and say it again.
     Unpaid(OrderId),
-    /// It is wrong: nothing was booked. The word is stable.
+    /// It is wrong: nothing was booked. The code is stable.
     Rejected(&'static str),
 }
 
 /// The unique key on WeChat's number of a refund.
 const NUMBER_KEY: &str = "refunds_wechat";
 
-/// Notes what is known of a refund.
+/// Records what is known of a refund.
 #[derive(Debug, Clone)]
 pub(super) struct ApplyRefund {
     pub(super) tenant: TenantId,
@@ -92,7 +92,7 @@ pub(super) struct ApplyRefund {
     /// For an answer: the version of the refund that was asked about. What is said on the way is of
     /// that moment; a callback comes when it comes.
     pub(super) seen: Option<u32>,
-    /// Who said it: `wechat`, or the person on whose word WeChat was told something.
+    /// Who stated it: `wechat`, or the person on whose request WeChat was called.
     pub(super) by: Actor,
     /// The callback as received, with what it said.
     pub(super) callback: Option<(Id, bytes::Bytes, RefundNotice)>,
@@ -151,7 +151,7 @@ pub(super) fn of_callback(
 }
 
 impl ApplyRefund {
-    /// A word that came as an answer, and not by a callback.
+    /// An update that came as an answer, and not by a callback.
     pub(super) fn answer(
         (tenant, refund): (TenantId, Option<RefundId>),
         update: RefundUpdate,
@@ -183,7 +183,7 @@ impl ApplyRefund {
         None
     }
 
-    /// Everything that the refund and its order can tell of WeChat's word.
+    /// Everything that the refund and its order can tell of WeChat's status.
     pub(super) fn mismatch(
         &self,
         refund: Option<&Refund>,

@@ -145,7 +145,7 @@ fn lot_of(order: &Order) -> Option<(AccountId, BusinessDay)> {
     Some((AccountId::customer_points(order.customer?), lot))
 }
 
-/// The same, if its day has come: what is left in it can no longer be spent.
+/// That lot, if it has expired: what is left in it can no longer be spent.
 fn expired_lot(order: &Order, today: BusinessDay) -> Option<(AccountId, BusinessDay)> {
     lot_of(order).filter(|(_, lot)| *lot <= today)
 }
@@ -399,7 +399,7 @@ pub(crate) fn put_refund(
     set.put::<store::Refunds>(refund.id, refund);
 }
 
-/// Notes since when a refund is in its state. One that left the state in which it did not get on, or what kept it there, gets on: nobody need look at it any more, nor
+/// Notes since when a refund is in its state. One that left the state in which it was stuck, or what kept it there, is no longer stuck: nobody need look at it any more, nor
 /// agree to its withdrawal.
 fn get_on(set: &mut WorkingSet, cx: &Cx<'_>, refund: &mut Refund) {
     let kind = refund.state.kind();
@@ -462,7 +462,7 @@ pub(crate) fn put_exception(
     if let (ExceptionKind::RefundStuck, Some(refund)) = (kind, row.refund)
         && let Some(over) = set.written::<store::StuckResolved>(refund).copied()
     {
-        // It got on earlier in this batch, which ends what was told before and not this.
+        // It made progress earlier in this batch, which resolves the exception before it and not this one.
         let but = Some(id);
         set.put::<store::StuckResolved>(refund, store::StuckResolvedRow { but, ..over });
     }

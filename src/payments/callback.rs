@@ -39,14 +39,14 @@ pub enum HandledCallback {
     Refund,
     /// It had been taken before: nothing changed.
     Duplicate,
-    /// Sound, but of a kind that is not handled: stored.
+    /// Verified, but of a kind that is not handled: stored.
     Ignored,
-    /// Sound and wrong: stored with an alarm. The reason's word is stable.
+    /// Authentic but mismatched: stored with an alarm. The reason is a stable code.
     Rejected(&'static str),
 }
 
 impl HandledCallback {
-    /// The stable word in metrics and in the API.
+    /// The stable code in metrics and in the API.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Settled => "settled",

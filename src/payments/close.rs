@@ -48,7 +48,7 @@ pub async fn close_payment(
     closed
 }
 
-/// The same for the job, which notes itself what it heard.
+/// Closes an order for the job, which records the result of the query itself.
 pub(super) async fn close(
     payments: &Payments,
     tenant: TenantId,
@@ -109,7 +109,7 @@ pub(super) async fn close(
     close_locally(payments, &known, why, actor).await
 }
 
-/// Whether an operator's word does, where WeChat refuses its own.
+/// Whether an operator may close the order although WeChat refuses to state its status.
 async fn may_close_unconfirmed(payments: &Payments, order: &Order) -> Result<bool, PaymentError> {
     if order.expires_at > payments.db.now() {
         return Ok(false);

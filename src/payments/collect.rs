@@ -17,7 +17,7 @@ use crate::{
     risk::{Action as RiskAction, Evaluation, Stop},
 };
 
-/// A merchant's wish to collect an amount.
+/// A merchant's request to collect an amount.
 #[derive(Debug, Clone)]
 pub struct CollectPayment {
     pub tenant: TenantId,

@@ -20,7 +20,7 @@ pub async fn confirm(
     ask_about(payments, known).await
 }
 
-/// The same for an operator, who may ask about a paid order, too: others may have refunded it.
+/// Confirms an order for an operator, who may ask about a paid order, too: others may have refunded it.
 pub async fn confirm_for_operator(
     payments: &Payments,
     tenant: TenantId,

@@ -23,7 +23,7 @@ pub(super) const AMOUNT_MIN: Money = Money::constant(1);
 /// The largest payment: ¥50,000.00.
 pub(super) const AMOUNT_MAX: Money = Money::constant(5_000_000);
 
-/// A customer's wish to pay what a collection code asks for.
+/// A customer's request to pay what a collection code asks for.
 #[derive(Debug, Clone)]
 pub struct CreatePayment {
     pub tenant: TenantId,
@@ -210,7 +210,7 @@ enum CreateOutcome {
     Stopped(Stop),
 }
 
-/// The key under which the wish is remembered, and what distinguishes it from another under that key.
+/// The key under which the request is stored, and what distinguishes it from another under that key.
 pub(super) fn key_of(request: &CreatePayment) -> ([u8; 16], [u8; 16]) {
     let scope = [
         &request.tenant.0.to_be_bytes(),

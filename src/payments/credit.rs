@@ -19,7 +19,7 @@
 //! refused as [`SettleError::NotEvaluated`], and risk is asked again about what is left now.
 //!
 //! A payment is one event to risk's counters, whichever process is told of it and however often: the
-//! order. What is taken back, because WeChat's word was rejected or nothing was left to credit, is asked
+//! order. What is taken back, because WeChat's notice was rejected or nothing was left to credit, is asked
 //! about anew the next time.
 
 use super::{
@@ -38,7 +38,7 @@ use crate::{
     risk::{self, Action, Evaluation, NewReview, ReviewKind, ReviewPolicy, rules_wanting_review},
 };
 
-/// The word under which events and reviews name payments, beside those of back ends.
+/// The source under which events and reviews name payments, beside those of back ends.
 pub(super) const SOURCE: &str = "payment";
 
 /// What risk said of the points of a payment. Cheap to clone.
@@ -137,7 +137,7 @@ enum NotAsked {
     Db(#[from] DbError),
 }
 
-/// Asks risk about the points of a payment, once in this process however often it is told. Gives who paid, where only the notice knows.
+/// Asks risk about the points of a payment, once in this process however often it is told. Returns who paid, where only the notice knows.
 pub(super) async fn evaluate_credit(
     payments: &Payments,
     (tenant, order): (TenantId, Option<OrderId>),
@@ -207,7 +207,7 @@ pub(super) async fn evaluate_credit(
     Ok((by_risk, payer))
 }
 
-/// Books the points of a paid order as pending, opens their review and tells of both. Gives what the order says of it from now on. `hold_reason` says why they wait although
+/// Books the points of a paid order as pending, opens their review and tells of both. Returns what the order says of it from now on. `hold_reason` says why they wait although
 /// risk did not want it.
 pub(super) fn hold_points(
     set: &mut WorkingSet,

@@ -38,7 +38,7 @@ pub enum PaymentError {
     /// Somebody is entering the password at this moment.
     #[error("order {0} is being paid")]
     PaymentInProgress(OrderNo),
-    /// WeChat's answer does not fit the order. The word is stable.
+    /// WeChat's answer does not fit the order. The code is stable.
     #[error("WeChat's answer is wrong: {0}")]
     AnswerMismatch(&'static str),
     /// Nobody knows what WeChat did, and why not: no answer, or one that cannot be verified or

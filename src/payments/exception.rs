@@ -33,7 +33,7 @@ pub enum ExceptionKind {
     SharingContradiction,
     /// What happened is in the books, and not in histories, totals and messages: it could not be projected.
     NotProjected,
-    /// A refund does not get on: WeChat does not take it, or does not say what became of it.
+    /// A refund is stuck: WeChat does not take it, or does not say what became of it.
     RefundStuck,
     /// WeChat does not say what became of an order.
     OrderStuck,
@@ -85,7 +85,7 @@ impl ExceptionKind {
     }
 }
 
-/// One of them.
+/// An exception.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PaymentException {
     pub id: ExceptionId,
@@ -140,7 +140,7 @@ pub async fn list_exceptions(
         .await?)
 }
 
-/// Puts down something that nobody asked about and no operation met.
+/// Raises an exception outside of any operation.
 pub async fn raise_exception(
     tx: &mut Tx,
     tenant: TenantId,
@@ -160,7 +160,7 @@ pub async fn raise_exception(
     Ok(())
 }
 
-/// What was put down has come right by itself.
+/// Resolves an exception whose cause has gone by itself.
 pub async fn settle_exception(
     tx: &mut Tx,
     tenant: TenantId,
@@ -195,7 +195,7 @@ pub(super) async fn exceptions_of(
         .await?)
 }
 
-/// Resolves what was told of an order that got on. What a person resolved before stays as it is.
+/// Resolves the exceptions of an order that makes progress again. What a person resolved before stays as it is.
 pub(super) async fn resolve_of_order(
     db: &Db,
     order: OrderId,

@@ -40,7 +40,7 @@
 //!
 //! # Beside refunds of ours
 //!
-//! Ours may be on its way for more than is left beside theirs. Both stay on the table, so for a while more may be asked back than was paid (never twice as much;
+//! Ours may be on its way for more than is left beside theirs. Both count against the order, so for a while more may be asked back than was paid (never twice as much;
 //! nothing is left to ask for meanwhile), until WeChat refuses ours and it is off. Nobody can agree any more to one that awaits approval and does not fit. Theirs
 //! takes the points that the sum of all makes due, ours counted with them until it is off. Of an order under review it withholds its part, as ours do (`review.rs`).
 //!

@@ -82,7 +82,7 @@
 //! - **Fees**: WeChat gives its fee back with the refund, in proportion; what it is, the bill says. [`Policy::fee`] is the expectation until then.
 //! - **The same number for ever**: after the commit WeChat is told; without an answer it is told again, by this process or by a job after it died. A refusal proves
 //!   only that this attempt did nothing, so the query decides before a refund is called failed.
-//! - **Nobody waits for ever**: what does not get on is told to people once, with a name (`stuck.rs`), and tried again at growing intervals until they end it.
+//! - **Nobody waits for ever**: what is stuck is reported to people once, by an exception (`stuck.rs`), and tried again at growing intervals until they end it.
 //! - What guards the sum is the order's row: it counts what was asked, so two refunds at once meet at its version.
 //! - **Made elsewhere**: what somebody else refunded at WeChat is booked as it is, whoever asked for it: see `foreign_refund.rs`. What WeChat may say when, and what proves that it
 //!   does not have a refund, is in `apply_refund.rs`.

@@ -69,7 +69,7 @@ pub enum PointsReview {
 /// The refunds of an order, counted on the order's row, whose version guards them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RefundSums {
-    /// By every refund that is not off the table: awaiting approval, on its way, arrived; made here or elsewhere. For a while it may be more than was paid: see
+    /// By every refund that counts against the order: awaiting approval, on its way, arrived; made here or elsewhere. For a while it may be more than was paid: see
     /// [`Order::add_foreign_refund`].
     pub asked: Money,
     /// Arrived.
@@ -235,7 +235,7 @@ impl PointsReview {
         }
     }
 
-    /// The word in the API.
+    /// The name in the API.
     pub const fn name(self) -> &'static str {
         match self {
             Self::No => "no",
@@ -335,7 +335,7 @@ impl OrderStateKind {
         Self::ALL.into_iter().find(|kind| kind.code() == code)
     }
 
-    /// The word in the API.
+    /// The name in the API.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Created => "created",
@@ -482,7 +482,7 @@ impl Order {
         }
     }
 
-    /// Accepts WeChat's word that the order is paid. The same word again changes nothing; another transaction for a paid order is refused, and so is any for one
+    /// Accepts that WeChat states the order to be paid. Stated again it changes nothing; another transaction for a paid order is refused, and so is any for one
     /// that was closed: see [`Order::pay_late`].
     pub fn pay(&self, payment: Payment) -> Result<Applied<Self>, InvalidTransition> {
         match &self.state {
@@ -544,7 +544,7 @@ impl Order {
         }
     }
 
-    /// Puts a refund on the table. The amount must be refundable.
+    /// Requests a refund: counts its amount and points against the order. The amount must be refundable.
     pub fn request_refund(&self, amount: Money, points: Points) -> Result<Self, InvalidTransition> {
         let refused = self.state.refuse(OrderEvent::RequestRefund);
         if amount > self.refundable() || amount == Money::ZERO {
@@ -570,8 +570,8 @@ impl Order {
         })
     }
 
-    /// Puts on the table what somebody else has started to refund. It has happened, so it is no question whether it may: only what cannot be, because more would have
-    /// arrived than was paid, is refused. A refund of ours that does not fit beside it any more stays on the table until the channel has refused it.
+    /// Counts a foreign refund against the order. It has happened, so it is no question whether it may: only what cannot be, because more would have
+    /// arrived than was paid, is refused. A refund of ours that does not fit beside it any more counts against the order until the channel has refused it.
     pub fn add_foreign_refund(
         &self,
         amount: Money,
@@ -624,7 +624,7 @@ impl Order {
         Ok(Applied::Now(unknown))
     }
 
-    /// A refund that was on the table has arrived.
+    /// A refund that counted against the order has arrived.
     pub fn complete_refund(&self, amount: Money) -> Result<Self, InvalidTransition> {
         let refused = self.state.refuse(OrderEvent::CompleteRefund);
         let payment = match &self.state {
@@ -653,7 +653,7 @@ impl Order {
         })
     }
 
-    /// A refund is off the table: rejected, or it will not happen.
+    /// A refund counts no more: it was rejected, or it will not happen.
     pub fn cancel_refund(
         &self,
         amount: Money,
@@ -698,7 +698,7 @@ impl Order {
         }
     }
 
-    /// The points wait for somebody's word.
+    /// Whether a review of the points is open.
     pub fn is_under_review(&self) -> bool {
         self.review == PointsReview::Open
     }

@@ -36,7 +36,7 @@ pub struct OrderHistory {
     pub next_query: Option<NextQuery>,
 }
 
-/// The story of one order of a tenant. Who may read it is for the caller to check. `sharings` are told by whoever knows them.
+/// Returns the history of one order of a tenant. Who may read it is for the caller to check. `sharings` are told by whoever knows them.
 pub async fn order_history(
     db: &Db,
     tenant: TenantId,

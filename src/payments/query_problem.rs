@@ -77,7 +77,7 @@ pub(super) async fn note_query_result<T>(
     }
 }
 
-/// The same of an answer that leaves the order as it is said to stand: one that is not open any
+/// Records the result of a query whose answer leaves the order as it stands: one that is not open any
 /// more is asked about no more.
 pub(super) async fn note_order_answer(
     payments: &Payments,

@@ -30,10 +30,10 @@ use crate::{
     primitives::{RefundId, TenantId, Timestamp},
 };
 
-/// How long the first person's word waits for a second one.
+/// How long the first person's request waits for a second one.
 const WAIT_SECONDS: i64 = 86_400;
 
-/// What became of the wish to send a refund elsewhere.
+/// What became of the request to send a refund elsewhere.
 #[derive(Debug, Clone)]
 pub enum RedirectOutcome {
     /// WeChat took it on.

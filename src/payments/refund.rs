@@ -34,7 +34,7 @@ pub struct Refund {
     pub progress: Progress,
 }
 
-/// What tells whether a refund still gets on, and who wants it withdrawn.
+/// Whether a refund makes progress, and who wants it withdrawn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
     /// Times that WeChat was about to be told, and the last of them: written before each call and never by an operation.
@@ -42,7 +42,7 @@ pub struct Progress {
     pub called_at: Option<Timestamp>,
     /// When it came into its state.
     pub since: Timestamp,
-    /// An exception tells that it does not get on.
+    /// An exception says that it is stuck.
     pub stuck: bool,
     /// Somebody wants it withdrawn, and a second person must agree.
     pub withdrawal: Option<WithdrawalRequest>,
@@ -61,7 +61,7 @@ impl Progress {
     }
 }
 
-/// The wish of the first of two people.
+/// The request of the first of two people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WithdrawalRequest {
     pub by: Actor,
@@ -109,7 +109,7 @@ impl RefundOrigin {
         }
     }
 
-    /// The word in the API.
+    /// The name in the API.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Here => "here",
@@ -153,9 +153,9 @@ pub struct Attempts {
     pub count: u32,
     /// One ended without an answer, so WeChat may have the refund.
     pub unsure: bool,
-    /// Why it is not further, in a word.
+    /// Why it makes no progress, as a code.
     pub problem: Option<String>,
-    /// What lies behind the word, where something does: WeChat's code, or what of its answer was not
+    /// Details of the problem, if there are any: WeChat's code, or what of its answer was not
     /// understood. Says nothing without a problem.
     pub detail: Option<String>,
     /// When it is looked at again; none: never, or not before somebody decides.
@@ -250,7 +250,7 @@ impl RefundStateKind {
         Self::ALL.into_iter().find(|kind| kind.code() == code)
     }
 
-    /// The word in the API.
+    /// The name in the API.
     pub const fn name(self) -> &'static str {
         match self {
             Self::AwaitingApproval => "awaiting_approval",

@@ -53,7 +53,7 @@ pub enum RefundError {
     /// WeChat said no; its code is for logs.
     #[error("WeChat refuses: {0}")]
     ChannelRefused(String),
-    /// WeChat's answer does not fit the refund or its order. The word is stable.
+    /// WeChat's answer does not fit the refund or its order. The code is stable.
     #[error("WeChat's answer is wrong: {0}")]
     AnswerMismatch(&'static str),
     #[error("WeChat does not answer")]

@@ -53,7 +53,7 @@ impl CallbackOutcome {
         Self::ALL.into_iter().find(|outcome| outcome.code() == code)
     }
 
-    /// The word in the API.
+    /// The name in the API.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Settled => "settled",
@@ -77,7 +77,7 @@ pub struct StoredCallback {
     pub id: Id,
     pub tenant: TenantId,
     pub outcome: CallbackOutcome,
-    /// Why it was not taken, in a stable word.
+    /// Why it was not taken, as a stable code.
     pub reason: Option<String>,
     pub received_at: Timestamp,
     /// As received. The part that says something is encrypted.

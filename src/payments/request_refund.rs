@@ -5,12 +5,12 @@
 //! Limits are about what an order gives back, not about one request: a limit that is asked about each
 //! piece is none. So what is judged is the sum of the order's refunds after this one, whoever asked
 //! for the others, those that wait for a second person included; the order's version guards it. A
-//! second person's word goes as far: their limit is asked about the same sum.
+//! second person's approval goes as far: their limit is asked about the same sum.
 //!
 //! A clerk has a limit for the day as well, over all orders: [`StaffRefunds`] counts what each person
 //! of a merchant gave back alone, and its version guards it, since two refunds of one clerk may be
 //! decided by two committers at once. What somebody else agreed to is not the clerk's; what failed
-//! later stays counted. Whoever is asked for a second word, the audit log says what for.
+//! later stays counted. Whoever is asked to approve, the audit log says what for.
 
 use super::{
     BookingError, Order, OrderSharing, Payments, PointsBack, PolicyTerms, Progress, Refund,
@@ -42,7 +42,7 @@ const REASON_BYTES_MAX: usize = 80;
 /// How long whoever made a refund may take to tell WeChat, before a job thinks that nobody will.
 const FIRST_CALL_SECONDS: i64 = 60;
 
-/// Who asks, or decides: their name and how far their word goes.
+/// Who asks, or decides: their name and their limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefundBy {
     pub actor: Actor,
@@ -64,7 +64,7 @@ impl RefundRole {
         }
     }
 
-    /// What an order gives back at most by this person's word alone.
+    /// What an order gives back at most by this person alone.
     fn own_limit(self, terms: &PolicyTerms) -> Money {
         match self {
             Self::Clerk(_) => terms.clerk_refund_max.min(terms.refund_review_above),
@@ -92,7 +92,7 @@ impl RefundBy {
     }
 }
 
-/// A wish to give money back.
+/// A request to give money back.
 #[derive(Debug, Clone)]
 pub struct RequestRefund {
     pub tenant: TenantId,
@@ -486,7 +486,7 @@ fn as_reviewed(
     Ok(next)
 }
 
-/// The second person's word.
+/// The second person's decision.
 #[derive(Debug, Clone)]
 pub struct DecideRefund {
     pub tenant: TenantId,
@@ -579,7 +579,7 @@ impl Operation for DecideRefundOperation {
         if refund.state != RefundState::AwaitingApproval {
             return Err(RefundError::AlreadyDecided(refund.state.kind()));
         }
-        // Whoever asked may think better of it; to agree takes somebody else, whose word goes that far.
+        // Whoever asked may think better of it; to agree takes somebody else, whose limit allows it.
         if decision.agree && refund.requested_by == by.actor {
             return Err(RefundError::SamePerson);
         }

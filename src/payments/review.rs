@@ -1,4 +1,4 @@
-//! Deciding on points that wait for a review: a person's word, the time-out's, or refunds that came first.
+//! Deciding on points that wait for a review: a person, the time-out, or refunds that came first.
 //!
 //! What a review is and who may decide it, [`risk`](crate::risk) says; what the decision does to the points is done here, above everything that can be reviewed. A decision is
 //! one commit: the review's row, the entry that posts or voids the pending one, the order, the audit line and the events. It is guarded by the versions of the
@@ -26,10 +26,10 @@
 //! - **A refund that awaits a second person** withholds nothing: it does when it is initiated, from what the review has come to by then.
 //! - **What people see**: the review's `points` are those that it may come to release, those of refunds under way included, for these may still fail; above a limit two people
 //!   must agree to all of them. The customer's pending points are the pending entry: all of it until the decision.
-//! - **A refund that somebody else made** (`foreign_refund.rs`) withholds its part from the first word on, as if what of ours cannot arrive beside it were gone already. So for a
+//! - **A refund that somebody else made** (`foreign_refund.rs`) withholds its part from the first statement on, as if what of ours cannot arrive beside it were gone already. So for a
 //!   while more may be withheld than was earned; then the review credits nothing, and whichever of the refunds fails gives back what is above what the others withhold.
 //! - **Reported** as points voided ([`PointsMove::Voided`]), and returned to the total cap of the rule, when it is certain that they are gone.
-//! - **Killed half-way**: each step is one commit, and what is under way is in the rows of the refund and the review: the refund's job and the review's time-out go on from
+//! - **Crash safety**: each step is one commit, and what is under way is in the rows of the refund and the review: the refund's job and the review's time-out go on from
 //!   there, in either order, and come to the same sum.
 
 use super::{
@@ -67,14 +67,14 @@ pub enum ReviewCommand {
     Reject(String),
 }
 
-/// A person's word on a review.
+/// A person's command on a review.
 #[derive(Debug, Clone)]
 pub struct DecideReview {
     pub tenant: TenantId,
     pub id: ReviewId,
     pub command: ReviewCommand,
     pub by: Actor,
-    /// For approvals and rejections: the same key is the same word.
+    /// For approvals and rejections: the same key is the same command.
     pub claim: Option<Claim>,
 }
 
@@ -159,7 +159,7 @@ struct TurnReview {
 }
 
 impl TurnReview {
-    /// The review after this word, and what people read of it.
+    /// The review after this command, and what people read of it.
     fn turn(
         &self,
         row: &ReviewRow,
@@ -439,7 +439,7 @@ pub(super) fn withhold(order: &mut Order, refund: &mut Refund) -> Result<(), Led
     Ok(())
 }
 
-/// A refund has arrived: what it withholds is gone, and the review is about less, or about nothing. Gives the order as it stands then, for the caller to write.
+/// A refund has arrived: what it withholds is gone, and the review is about less, or about nothing. Returns the order as it stands then, for the caller to write.
 pub(super) fn refund_arrived(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,

@@ -26,7 +26,7 @@ fn activity_key(key: [u8; 16], request_hash: [u8; 16]) -> ActivityKey {
     ActivityKey::of(&[key, request_hash].concat())
 }
 
-/// On a customer's wish to pay. An answered challenge of theirs is taken into account.
+/// On a customer's request to pay. An answered challenge of theirs is taken into account.
 pub(super) async fn evaluate_creation(
     payments: &Payments,
     request: &CreatePayment,
@@ -64,7 +64,7 @@ pub(super) async fn evaluate_creation(
     Ok(Some(evaluation))
 }
 
-/// On a merchant's wish to collect. It is the merchant's activity: nobody knows yet who will pay. Where the till stands is not said, or all payments of a busy till would count as
+/// On a merchant's request to collect. It is the merchant's activity: nobody knows yet who will pay. Where the till stands is not said, or all payments of a busy till would count as
 /// one address's.
 pub(super) async fn evaluate_collection(
     payments: &Payments,
@@ -86,7 +86,7 @@ pub(super) async fn evaluate_collection(
     Ok(Some(payments.risk.evaluate_keyed(facts, activity).await))
 }
 
-/// On a wish to give money back: the activity of the merchant, about the customer of the order. Where the merchant's clerk sits says nothing of the customer and is left out.
+/// On a request to give money back: the activity of the merchant, about the customer of the order. Where the merchant's clerk sits says nothing of the customer and is left out.
 pub(super) async fn evaluate_refund(
     payments: &Payments,
     request: &RequestRefund,

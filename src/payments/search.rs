@@ -43,7 +43,7 @@ impl Search {
         }
     }
 
-    /// The same of a refund `r`.
+    /// `AND` and what else must hold of a refund `r`.
     pub(super) fn of_refunds(&self, tenant: TenantId, sql: &mut Sql) {
         if let Some(number) = &self.out_refund_no {
             // Two keys: the row that a number of somebody else's has, and the row whose number it is.

@@ -81,14 +81,14 @@ pub(super) enum Payer {
     Unknown,
 }
 
-/// What became of the channel's word.
+/// What became of a payment that the channel states.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SettleOutcome {
     /// Money and points are in the books, now; the points perhaps pending.
     Now { points: Points },
     /// They were before.
     Before,
-    /// Authentic but mismatched: stored with an alarm, nothing credited. The word is stable.
+    /// Authentic but mismatched: stored with an alarm, nothing credited. The code is stable.
     Rejected(&'static str),
     /// The order has no customer yet: look up who paid and ask again. Nothing was changed.
     PayerNeeded,
@@ -444,7 +444,7 @@ impl SettlePayment {
         Ok(SettleOutcome::Now { points })
     }
 
-    /// Writes a paid order, its entries, its events, risk's decision and the callback. Gives the order as it was written.
+    /// Writes a paid order, its entries, its events, risk's decision and the callback. Returns the order as it was written.
     fn book(
         &self,
         set: &mut WorkingSet,

@@ -1,6 +1,6 @@
-//! What does not get on is told to people, once, and the telling ends when it gets on.
+//! What makes no progress is reported to people once, by an exception, which is resolved when it makes progress again.
 //!
-//! | what | when it is told | kind | ends |
+//! | what | when it is reported | kind | resolved |
 //! |---|---|---|---|
 //! | refund, *accepted* or *returning* | after [`WAIT_SECONDS`] in that state, or [`ATTEMPTS_MAX`] attempts with a problem | `refund_stuck` | in the commit in which it leaves the state or loses the problem |
 //! | refund, *processing* | after [`PROCESSING_SECONDS`], or as many attempts with a problem | `refund_stuck` | the same |
@@ -12,7 +12,7 @@
 //! WeChat will not speak of is closed (`close.rs`), a sharing is seen to at WeChat.
 //!
 //! That a refund has been told of is a column, guarded by its version, because it may end by a callback; for orders and sharings, which only jobs move on, the list of
-//! exceptions says it. Killed between moving on and ending the telling, an exception of a sharing stays open, and a person resolves it.
+//! exceptions says it. Killed between moving on and resolving it, an exception of a sharing stays open, and a person resolves it.
 
 use super::{
     ExceptionKind, Order, Payments, Refund, RefundStateKind, TimeScale,
@@ -34,7 +34,7 @@ const PROCESSING_SECONDS: i64 = 7 * 86_400;
 /// Attempts with a problem after which it is no passing one: about three quarters of an hour.
 pub(crate) const ATTEMPTS_MAX: u32 = 8;
 
-/// Whether a refund has not got on for so long that a person should know.
+/// Whether a refund has made no progress for so long that a person should know.
 pub(super) fn is_stuck(refund: &Refund, now: Timestamp, time_scale: TimeScale) -> bool {
     let wait = match refund.state.kind() {
         RefundStateKind::Returning | RefundStateKind::Accepted => WAIT_SECONDS,
@@ -51,9 +51,9 @@ pub(super) fn is_stuck(refund: &Refund, now: Timestamp, time_scale: TimeScale) -
     troubled || time_scale.after(refund.progress.since, wait) <= now
 }
 
-/// Notes that a refund does not get on, if so and if nobody was told: raises the exception, and marks
+/// Records that a refund is stuck, if it is and if nobody was told: raises the exception, and marks
 /// `refund`. True if it did: then the caller writes it with a new version, so that whoever ends the
-/// refund meanwhile reads again and ends the telling too.
+/// refund meanwhile reads again and resolves the exception too.
 pub(super) fn raise_if_stuck(
     set: &mut WorkingSet,
     cx: &Cx<'_>,
@@ -82,7 +82,7 @@ pub(super) fn raise_if_stuck(
     true
 }
 
-/// The same for a refund that waits for shares, which `sharing` reconciles.
+/// Records that a refund is stuck that waits for shares, which `sharing` reconciles.
 pub(crate) async fn note_stuck_refund(payments: &Payments, refund: &Refund) -> Result<(), DbError> {
     if refund.progress.stuck || !is_stuck(refund, payments.db.now(), payments.time_scale) {
         return Ok(());
@@ -138,7 +138,7 @@ impl Operation for NoteStuck {
     }
 }
 
-/// The sharing of an order does not get on; told once until somebody has resolved it, or it got on.
+/// Raises an exception for a sharing that is stuck, unless one is open.
 pub(crate) async fn note_stuck_sharing(
     payments: &Payments,
     tenant: TenantId,
@@ -161,7 +161,7 @@ pub(crate) async fn note_short_sharing(
     raise_for_order(payments, order, ExceptionKind::SharingFailed, detail).await
 }
 
-/// It got on.
+/// Resolves the exception of a sharing that makes progress again.
 pub(crate) async fn resolve_stuck_sharing(
     payments: &Payments,
     order: OrderId,

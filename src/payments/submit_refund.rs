@@ -78,7 +78,7 @@ async fn submit_refund(payments: &Payments, refund: Refund, until: Timestamp) ->
     }
 }
 
-/// The same for a refund that was just initiated. One that was asked for again with the same key is left to its time: somebody may be telling WeChat of it at this
+/// Submits a refund that was just initiated. One that was asked for again with the same key is left to its time: somebody may be telling WeChat of it at this
 /// moment, and WeChat takes few calls from somebody whose refunds fail (§5).
 pub(super) async fn submit_if_new(payments: &Payments, refund: Refund, is_new: bool) -> Refund {
     match calling_until(&refund) {
@@ -87,7 +87,7 @@ pub(super) async fn submit_if_new(payments: &Payments, refund: Refund, is_new: b
     }
 }
 
-/// What was heard of a refund as it stood when WeChat was asked.
+/// The operation that applies an update to the refund as it stood when WeChat was asked.
 fn operation_for(payments: &Payments, refund: &Refund, update: RefundUpdate) -> ApplyRefund {
     let about = (refund.tenant, Some(refund.id));
     ApplyRefund {

@@ -13,7 +13,7 @@
 //! An order is never closed here before it is closed at WeChat, because it may be paid. So one of which nothing is learnt stays watched, at intervals that grow to an hour
 //! ([`REFUSED_PAUSES`]), whatever it is that WeChat answers: no permission (403 `NO_AUTH`), an account that was closed, a merchant that is not bound any more. After
 //! [`REFUSALS_MAX`] refusals in a row, or a day after its time, people are told (`order_stuck`), once. A person who has seen at WeChat that it is not paid may close it: for
-//! an order whose time is over and of which people were told, an operator's word does instead of WeChat's (`close.rs`). Should it be paid after all, that is a late payment
+//! an order whose time is over and of which people were told, an operator may close it without WeChat's answer (`close.rs`). Should it be paid after all, that is a late payment
 //! like any other.
 //!
 //! Why nothing was learnt is kept with the watch until WeChat is understood again (`query_problem.rs`).
@@ -53,7 +53,7 @@ const LEASE_SECONDS: i64 = 60;
 const WRONG_SECONDS: i64 = 3_600;
 /// Seconds until an order is asked about again of which nothing was learnt, as often as that happened in a row.
 const REFUSED_PAUSES: [i64; 7] = [30, 60, 120, 300, 600, 1_800, 3_600];
-/// The same while WeChat does not answer at all, which ends for all orders at once: no longer than this.
+/// The longest pause while WeChat does not answer at all, which ends for all orders at once.
 const SILENT_MAX_SECONDS: i64 = 600;
 /// Refusals in a row that are no passing trouble: a quarter of an hour.
 pub(super) const REFUSALS_MAX: u32 = 6;
@@ -414,7 +414,7 @@ async fn reconcile(payments: &Payments, watch: Watch) -> Result<Option<Timestamp
     }
 }
 
-/// Moves the watch ahead, or takes it away. Without refusals the order got on.
+/// Moves the watch ahead, or takes it away. Without refusals the query was answered.
 #[derive(Debug)]
 struct MoveWatch {
     watch: Watch,

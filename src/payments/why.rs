@@ -87,7 +87,7 @@ impl Why {
         Self::ALL.into_iter().find(|why| why.code() == code)
     }
 
-    /// The word in the API.
+    /// The name in the API.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Customer => "customer",

@@ -43,7 +43,7 @@ use crate::{
 /// How long a call to WeChat may live, with its repetitions (12 s), and two clocks that differ.
 const CALL_SECONDS: i64 = 60;
 
-/// A person's wish that a refund be withdrawn.
+/// A person's request to withdraw a refund.
 #[derive(Debug, Clone)]
 pub struct WithdrawRefund {
     pub tenant: TenantId,

@@ -477,13 +477,13 @@ pub enum EntryKind {
     Settlement,
     /// Points given or taken by two people with a reason. Cause: the adjustment.
     Adjustment,
-    /// The merchant's money set out on its way back to the customer. Cause: the refund.
+    /// The merchant's money is on its way back to the customer. Cause: the refund.
     RefundAccepted,
     /// Points of a refunded payment held, then taken back or released. Cause: the refund. Pending.
     RefundClawback,
     /// The refunded money arrived, or came back to the merchant: one or the other, once. Cause: the refund.
     RefundOutcome,
-    /// Shares of a payment set out to their receivers. Cause: the sharing.
+    /// Shares of a payment are sent to their receivers. Cause: the sharing.
     SharingSent,
     /// A share arrived, or came back to the merchant: one or the other, once. Cause: the part.
     SharingOutcome,

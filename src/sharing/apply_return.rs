@@ -16,7 +16,7 @@ use crate::{
 /// What is known after a call or a query.
 #[derive(Debug, Clone)]
 pub(super) enum ReturnUpdate {
-    /// The channel's word, proven.
+    /// The channel's status, verified.
     Channel(ChannelReturn),
     /// The channel will not take it, and does not have it at this moment.
     Refused { code: String, attempt: Attempt },
@@ -33,7 +33,7 @@ pub(super) struct ApplyReturn {
     pub(super) update: ReturnUpdate,
 }
 
-/// Submits the word; what the ledger refuses is broken books, and pages somebody. True when the refund has gone on.
+/// Submits the update. What the ledger refuses means inconsistent books and is logged as an error. True when the refund has gone on.
 pub(super) async fn apply(sharing: &Sharing, operation: ApplyReturn) -> Result<bool, DbError> {
     let submitted = sharing.payments.db.submit(operation).await;
     submitted.map_err(|error| match error {
@@ -46,7 +46,7 @@ pub(super) async fn apply(sharing: &Sharing, operation: ApplyReturn) -> Result<b
 }
 
 impl ApplyReturn {
-    /// The return after the word, and a wrong answer's reason.
+    /// Returns the return after the update, and why the answer does not match, if it does not.
     fn apply_channel_status(
         &self,
         back: &PartReturn,
@@ -102,7 +102,7 @@ impl ApplyReturn {
 }
 
 impl ApplyReturn {
-    /// The word about a return that is final. What came back and we called lost is booked as it is, and somebody is told: until then no refund of the order goes on.
+    /// Applies a status of a return that is final already. What came back and we called lost is booked as it is, and somebody is told: until then no refund of the order goes on.
     fn apply_late_status(
         &self,
         set: &mut WorkingSet,

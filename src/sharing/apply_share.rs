@@ -21,7 +21,7 @@ use crate::{
 /// What is known after a call or a query.
 #[derive(Debug, Clone)]
 pub(super) enum ShareUpdate {
-    /// The channel's word, proven.
+    /// The channel's status, verified.
     Channel(ChannelShare),
     /// The channel will not take it, and does not have it at this moment.
     ///
@@ -49,7 +49,7 @@ pub(super) struct ApplyShare {
     pub(super) time_scale: TimeScale,
 }
 
-/// Submits the word; what the ledger refuses is broken books, and pages somebody. None: there is no such sharing.
+/// Submits the update. What the ledger refuses means inconsistent books and is logged as an error. None: there is no such sharing.
 pub(super) async fn apply(
     sharing: &Sharing,
     operation: ApplyShare,
@@ -78,7 +78,7 @@ impl ApplyShare {
         }
     }
 
-    /// The word about the share itself.
+    /// Applies the channel's status of the share itself.
     fn apply_share_status(
         &self,
         set: &mut WorkingSet,
@@ -159,7 +159,7 @@ impl ApplyShare {
         Ok(next)
     }
 
-    /// The word about the release of what is frozen.
+    /// Applies the channel's status of the release of frozen money.
     fn apply_release_status(
         &self,
         set: &mut WorkingSet,
@@ -200,8 +200,8 @@ impl ApplyShare {
         next
     }
 
-    /// The word about the share after it was settled: of an attempt that landed late, or of a query. What the channel shared and we called failed is booked as it is, and
-    /// somebody is told: until then no refund of the order goes on. A release that waited for this word is not needed once nothing is open: what the channel has it has let go of.
+    /// Applies a status of the share that comes after its end: of an attempt that arrived late, or of a query. What the channel shared and we called failed is booked as it is, and
+    /// somebody is told: until then no refund of the order goes on. A release that waited for this status is not needed once nothing is open: what the channel has it has let go of.
     /// None: it says what is known, and nothing waits for it.
     fn apply_late_status(
         &self,
@@ -325,7 +325,7 @@ fn take(
     Ok(())
 }
 
-/// Everything that our own parts can tell of the channel's word. What is released appears there as a part of the merchant's own and is not ours to judge.
+/// Everything that our own parts can tell of the channel's status. What is released appears there as a part of the merchant's own and is not ours to judge.
 fn mismatch(said: &ChannelShare, parts: &Parts) -> Option<&'static str> {
     if !is_valid_id(&said.wechat_order_id) {
         return Some("strange_order_id");

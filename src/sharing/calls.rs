@@ -44,8 +44,8 @@ impl Calls {
         }
     }
 
-    /// The call did nothing, which is certain. Of those before it nothing is learnt; unless the channel was
-    /// heard meanwhile, and none of them may be taken any more.
+    /// The call did nothing, which is certain. Of those before it nothing is learnt; unless the channel
+    /// answered meanwhile, and none of them may be taken any more.
     pub(super) fn end(&mut self, attempt: Attempt) {
         if self.begun == attempt.count && self.may_arrive_until.is_some() {
             self.may_arrive_until = attempt.earlier;
@@ -76,7 +76,7 @@ mod tests {
         let first = calls.begin(NOW, time_scale);
         assert!(calls.proves(first, NOW));
         let second = calls.begin(NOW.plus_seconds(60), time_scale);
-        // Somebody else has begun: whatever the first hears is not the last word.
+        // Somebody else has begun: the first call's answer is not final.
         assert!(!calls.proves(first, NOW.plus_seconds(60)));
         assert!(!calls.proves(second, NOW.plus_seconds(599)));
         assert!(calls.proves(second, NOW.plus_seconds(600)));
@@ -99,7 +99,7 @@ mod tests {
         let alone = calls.begin(NOW, time_scale);
         calls.end(alone);
         assert_eq!(calls.may_arrive_until, None);
-        // The channel was heard while the last one was under way.
+        // The channel answered while the last one was under way.
         calls.begin(NOW, time_scale);
         let last = calls.begin(NOW.plus_seconds(60), time_scale);
         calls.may_arrive_until = None;

@@ -28,7 +28,7 @@ pub struct ReceiverCall {
     pub account: Secret<String>,
     /// Full name, sent encrypted: required for merchants, optional for people.
     pub name: Option<Secret<String>>,
-    /// The channel's word for the relation, such as `SERVICE_PROVIDER`, `STORE_OWNER`, `PARTNER`.
+    /// The channel's value for the relation, such as `SERVICE_PROVIDER`, `STORE_OWNER`, `PARTNER`.
     pub relation: String,
 }
 
@@ -68,7 +68,7 @@ pub struct ChannelPart {
     pub account: Secret<String>,
     pub amount: Money,
     pub result: PartResult,
-    /// The channel's word, such as `ACCOUNT_ABNORMAL`, when closed.
+    /// The channel's code, such as `ACCOUNT_ABNORMAL`, when closed.
     pub fail_reason: Option<String>,
     pub finished_at: Option<Timestamp>,
 }

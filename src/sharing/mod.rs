@@ -30,7 +30,7 @@
 //!
 //! # Amounts
 //!
-//! The base is the payment less every refund that is on the table. A part is its millionths of the base less the fee that WeChat is expected to keep of it, rounded down, and
+//! The base is the payment less every refund that counts against the order. A part is its millionths of the base less the fee that WeChat is expected to keep of it, rounded down, and
 //! all parts together are at most what WeChat says can still be shared. The rule is the one in force when the sharing starts, not when the order was made. (Pure: `amounts`.)
 //!
 //! Refunds that were asked for before the sharing take nothing from it: they come out of what was never shared. After that, when refunds reach *n* of the base,
@@ -75,7 +75,7 @@
 //! How paid orders get here: the relay reads every payment's event anyway and puts the orders that are to be shared into `sharing_dues`. A scan over orders by
 //! age, as for those that nobody pays, would miss an order that is paid late; an index on the orders would cost every order something. Settling a payment costs nothing either way.
 //!
-//! # Killed half-way
+//! # Crash safety
 //!
 //! - before `StartSharing` is committed: the due row's lease runs out, another job takes it;
 //! - between the commit and the call, or the call and noting its answer: `next_attempt_at` is due, a job repeats the call with the same number;

@@ -2,7 +2,7 @@
 //! by others before and after them, returns, withdrawals. What is run is what the service runs (its
 //! operations, from the channel's word to the rows), on rows in memory. What a job does between two
 //! operations, a call and what it makes of the answer, is played beside a WeChat that never shares
-//! or refunds more than was paid, and may answer late or not at all: a call that nobody heard of may
+//! or refunds more than was paid, and may answer late or not at all: a call of unknown outcome may
 //! land within ten minutes.
 //!
 //! After every commit:
@@ -78,10 +78,10 @@ struct House {
     /// Of each part: what it is, by its account.
     parts: Vec<TheirPart>,
     shared: bool,
-    /// Until when a call for the share that nobody heard of may land.
+    /// Until when a call for the share whose outcome is unknown may arrive.
     on_its_way: Option<Timestamp>,
     returns: BTreeMap<SharingReturnId, TheirReturn>,
-    /// The same of returns.
+    /// The bound for returns.
     returns_on_their_way: BTreeMap<SharingReturnId, Timestamp>,
     refunds: Vec<TheirRefund>,
     rows: Vec<RefundId>,
@@ -804,7 +804,7 @@ impl History {
 
     // -- WeChat
 
-    /// Something moves at WeChat, or a call of which nobody heard arrives there.
+    /// Something moves at WeChat, or a call of unknown outcome arrives there.
     fn move_at_wechat(&mut self, place: usize) {
         match self.rng.random_range(0..6) {
             0 => self.move_part(place),

@@ -16,7 +16,7 @@ use crate::{
     primitives::{Length, MerchantId, ReceiverId, Secret, TenantId, Text, Timestamp},
 };
 
-/// WeChat's words for what a receiver is to the merchant (`relation_type`).
+/// WeChat's values for what a receiver is to the merchant (`relation_type`).
 const RELATIONS: [&str; 11] = [
     "SERVICE_PROVIDER",
     "STORE",
@@ -76,7 +76,7 @@ impl ReceiverState {
 impl ReceiverKind {
     pub const ALL: [Self; 2] = [Self::Merchant, Self::Person];
 
-    /// The word in the table and in the API.
+    /// The name in the table and in the API.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Merchant => "merchant",

@@ -75,7 +75,7 @@ impl ShareStateKind {
         Self::ALL.into_iter().find(|kind| kind.code() == code)
     }
 
-    /// The word in the API.
+    /// The name in the API.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Asked => "asked",
@@ -152,7 +152,7 @@ pub struct Part {
     /// Shown to the receiver.
     pub description: String,
     pub state: PartState,
-    /// The channel's word.
+    /// The channel's code.
     pub fail_reason: Option<String>,
     /// Asked back, and not failed to come back.
     pub returned: Money,

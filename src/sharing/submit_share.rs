@@ -20,7 +20,7 @@ use crate::{
 
 /// Attempts, about three quarters of an hour, after which a share of which WeChat says that too little is left has failed. What is left grows no more, and refunds wait.
 pub const SHARE_ATTEMPTS_MAX: u32 = 8;
-/// The same, about a day, for one that WeChat says it is at work on.
+/// Attempts, about a day, for a share that WeChat says it is processing.
 const PROCESSING_ATTEMPTS_MAX: u32 = 32;
 /// Stands in the channel's bill beside a release.
 const RELEASE: &str = "解冻剩余资金";
@@ -30,7 +30,7 @@ const LEASE_SECONDS: i64 = 60;
 
 /// Does what is due for the sharing of an order: tells the channel, or asks. What is learnt is noted. Whatever fails is tried again by a job.
 ///
-/// Gives the sharing as it stands then; none when the order has none.
+/// Returns the sharing as it stands then; none when the order has none.
 pub async fn reconcile_sharing(
     sharing: &Sharing,
     order: OrderId,
@@ -38,7 +38,7 @@ pub async fn reconcile_sharing(
     reconcile_begun(sharing, order, None).await
 }
 
-/// The same, where a first call is written down already.
+/// Reconciles a sharing whose first call is written down already.
 pub(super) async fn reconcile_begun(
     sharing: &Sharing,
     order: OrderId,
@@ -140,7 +140,7 @@ async fn note(
 /// People are told of a sharing of which nothing comes, once until they have seen to it; and no longer when it is done.
 ///
 /// Whether they were told cannot be seen from the attempts: their count begins anew when WeChat takes the share or refuses it, and before a sharing there is none, though
-/// that it does not begin is told too. So whatever is done ends the telling, if there is one: an index finds it by the order.
+/// that it does not begin is told too. So whatever is done resolves the exception, if there is one: an index finds it by the order.
 async fn raise_if_stuck(sharing: &Sharing, share: &PaymentShare) -> Result<(), DbError> {
     let payments = &sharing.payments;
     let problem = share.attempts.problem.as_deref().unwrap_or_default();
@@ -270,7 +270,7 @@ async fn query(channel: &dyn SharingChannel, share: &PaymentShare, payment: &Pai
     }
 }
 
-/// The same of a share that the channel has not, by our books. None: it has not.
+/// Queries a share that the channel does not have by our books. None: it does not have it.
 async fn query_late(
     channel: &dyn SharingChannel,
     share: &PaymentShare,

@@ -143,7 +143,7 @@ async fn deleted_lots(conn: &mut MySqlConnection) -> Result<DeletedLots, DbError
     })
 }
 
-/// Plays a constrained account's transfers in the order of their versions. Gives the lots that they make.
+/// Plays a constrained account's transfers in the order of their versions. Returns the lots that they make.
 async fn replay(
     conn: &mut MySqlConnection,
     id: AccountId,

@@ -38,7 +38,7 @@ impl Arrivals {
 /// A refund as its row has it: order, merchant, fen, points, when it arrived if it did.
 type Row = (OrderId, MerchantId, i64, i64, Option<Timestamp>);
 
-/// Every refund that these events say arrived did, with that amount and those points. Gives which they are.
+/// Every refund that these events say arrived did, with that amount and those points. Returns which they are.
 pub(super) async fn check_events<'a>(
     conn: &mut MySqlConnection,
     events: impl Iterator<Item = &'a Event>,

@@ -71,7 +71,7 @@ impl DayCount {
         Ok(())
     }
 
-    /// Gives what was counted before on the same day.
+    /// Returns what was counted before on the same day.
     fn count(&mut self, transfer: &Transfer, earned: Option<EarnedBy>) -> i64 {
         let paid_at = earned.and_then(|earned| earned.paid_at);
         let order = OrderId::new(transfer.id.entry.cause());

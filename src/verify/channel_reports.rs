@@ -30,7 +30,7 @@ const RULES: [Rule; 11] = [
         of: Subject::Refund,
         select: "r.id FROM refunds r LEFT JOIN foreign_refunds f ON f.refund_id = r.id AND f.tenant_id = r.tenant_id \
                 WHERE r.origin <> 0 AND f.refund_id IS NULL",
-        violation: "was made elsewhere, and its number is not known as its own: told again, it would be another",
+        violation: "was made elsewhere, and its number is not known as its own: reported again, it would be another",
     },
     Rule {
         of: Subject::Refund,
@@ -62,12 +62,12 @@ const RULES: [Rule; 11] = [
     Rule {
         of: Subject::Callback,
         select: "a.event_id FROM callback_alarms a WHERE NOT EXISTS (SELECT 1 FROM callback_events c WHERE c.id = a.event_id)",
-        violation: "has an alarm, and was not kept",
+        violation: "has an alarm, and was not stored",
     },
     Rule {
         of: Subject::Refund,
         select: "r.id FROM refunds r WHERE r.state IN ($refund.rejected, $refund.succeeded, $refund.closed, $refund.failed, $refund.withdrawn) AND r.calling_until IS NOT NULL",
-        violation: "is over, and somebody may be telling WeChat of it",
+        violation: "has ended, and a call to WeChat may be under way",
     },
     Rule {
         of: Subject::Sharing,

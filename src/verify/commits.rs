@@ -33,7 +33,7 @@ struct CommitTotals {
     arrivals: Arrivals,
 }
 
-/// Gives the refunds that are told to have arrived, and adds up how points are told to have moved.
+/// Returns the refunds that the events report as arrived, and adds up the moves of points that they report.
 pub(super) async fn check(
     conn: &mut MySqlConnection,
     moves: &mut Moves,

@@ -67,7 +67,7 @@ fn add(posted: &mut i64, pending: &mut i64, phase: Phase, amount: i64) {
     *pending = pending.saturating_add(more_pending);
 }
 
-/// `moves` are the moves of points that were told. Gives what the transfers say of the unconstrained accounts, which refunds arrived, and the rules by which points were
+/// `moves` are the moves of points that were told. Returns what the transfers say of the unconstrained accounts, which refunds arrived, and the rules by which points were
 /// earned.
 pub(super) async fn check(
     conn: &mut MySqlConnection,

@@ -12,7 +12,7 @@
 //! | due later than anybody would say | [`AHEAD`], two hours | the longest pause is an hour; more was said by a clock that is ahead |
 //! | committed and not projected | [`RELAY`], ten minutes | the relay looks five times a second |
 //! | open, and not watched | an hour | the second scan comes after ten minutes |
-//! | not getting on, and nobody was told | twice what `payments/stuck.rs` allows | |
+//! | stuck, and nobody was told | twice what `payments/stuck.rs` allows | |
 //! | held or open after its end | an hour | the job comes again each half minute, or minute |
 //! | a sweep of points | two days | it takes minutes, and one tenant's waits for another's |
 //! | attempts at one delivery | twenty | the tenth is the last, unless it cannot be noted |
@@ -36,7 +36,7 @@
 //! A hold that cannot be ended and a review that cannot lapse are told to nobody but the log: it means that the ledger refuses what it accepted, so books that other rules
 //! here find broken, and there is no order whose exceptions a person would look at. That this check finds them has to be enough.
 //!
-//! Where a rule asks whether people were told it says of what: another exception of the same order says nothing. And where a telling is repeated until the thing gets on,
+//! Where a rule asks whether people were told it says of what: another exception of the same order says nothing. And where an exception is raised again until the thing makes progress,
 //! one that somebody resolved long ago is none.
 
 use sqlx::{MySqlConnection, Row as _};
@@ -125,12 +125,12 @@ const ALWAYS: [Rule; 23] = [
     Rule {
         of: Subject::Refund,
         select: "r.id FROM refunds r WHERE r.stuck = 1 AND NOT EXISTS (SELECT 1 FROM payment_exceptions e WHERE e.order_id = r.order_id AND e.refund_id = r.id AND e.kind = 'refund_stuck')",
-        violation: "counts as told of, and nobody was told",
+        violation: "counts as reported, and nobody was told",
     },
     Rule {
         of: Subject::Refund,
         select: "r.id FROM refunds r JOIN payment_exceptions e ON e.order_id = r.order_id AND e.refund_id = r.id WHERE e.kind = 'refund_stuck' AND e.resolved_at IS NULL AND r.stuck = 0",
-        violation: "got on, and people are told that it does not",
+        violation: "makes progress, and an open exception says that it is stuck",
     },
     Rule {
         of: Subject::Order,
@@ -313,7 +313,7 @@ const RUNNING: [Rule; 19] = [
         select: "r.id FROM refunds r WHERE ((r.state IN ($refund.returning, $refund.accepted) AND r.since < @hours) OR (r.state = $refund.processing AND r.since < @weeks)) AND r.stuck = 0 \
                 AND NOT EXISTS (SELECT 1 FROM payment_exceptions e WHERE e.order_id = r.order_id AND e.refund_id = r.id \
                 AND e.kind = 'answer_mismatch' AND e.created_at >= r.since)",
-        violation: "does not get on for too long, and nobody was told",
+        violation: "is stuck for too long, and nobody was told",
     },
     Rule {
         of: Subject::Refund,
@@ -326,7 +326,7 @@ const RUNNING: [Rule; 19] = [
         select: "s.id FROM sharings s WHERE s.state <> $share.done AND s.id < #days \
                 AND NOT EXISTS (SELECT 1 FROM payment_exceptions e WHERE e.order_id = s.order_id \
                 AND e.kind = 'sharing_stuck' AND (e.resolved_at IS NULL OR e.resolved_at > @days))",
-        violation: "does not get on for days, and nobody was told",
+        violation: "is stuck for days, and nobody was told",
     },
     Rule {
         of: Subject::Order,

@@ -98,7 +98,7 @@ struct Lot {
 }
 
 impl LotReplay {
-    /// Plays the account's next transfer; `returns_of` is the points transaction whose points it gives back, if it does. Gives what is wrong with it.
+    /// Plays the account's next transfer; `returns_of` is the points transaction whose points it gives back, if it does. Returns what is wrong with it.
     pub(crate) fn play(
         &mut self,
         transfer: &Transfer,
@@ -162,7 +162,7 @@ impl LotReplay {
         }
     }
 
-    /// Holds and their ends. Gives the day on which the points were held that the transfer resolves.
+    /// Holds and their ends. Returns the day on which the points were held that the transfer resolves.
     fn hold(&mut self, transfer: &Transfer) -> Option<BusinessDay> {
         if transfer.constrained_side != ConstrainedSide::Debit {
             return None;
@@ -368,7 +368,7 @@ impl LotReplay {
         by_back_end && !self.incomplete
     }
 
-    /// Takes what there is; gives what is missing.
+    /// Takes what there is; returns what is missing.
     fn take(&mut self, on: BusinessDay, due: i64) -> i64 {
         self.lots.get_mut(&on).map_or(due, |lot| lot.take(due))
     }

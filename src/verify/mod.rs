@@ -80,7 +80,7 @@ pub async fn verify(
     check(connect, true, progress).await
 }
 
-/// The same of books that nobody is at work on: by whose clock they were written, and how long ago, does not matter.
+/// Checks books at rest: by whose clock they were written, and how long ago, does not matter.
 pub async fn verify_at_rest(
     connect: &MySqlConnectOptions,
     progress: &mut dyn Progress,

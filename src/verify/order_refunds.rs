@@ -21,7 +21,7 @@ pub(super) struct RefundedPass {
 }
 
 impl RefundedPass {
-    /// Takes the next order, in the order of their ids. Gives what its refunds come to.
+    /// Takes the next order, in the order of their ids. Returns what its refunds come to.
     pub(super) async fn take(
         &mut self,
         conn: &mut MySqlConnection,
@@ -104,7 +104,7 @@ fn money(order: &Order, sums: &RefundsOfOrder, report: &mut Report) {
             order.id
         )
     });
-    // What others made has happened, and a refund of ours beside which it does not fit is on the table until WeChat has refused it.
+    // What others made has happened, and a refund of ours beside which it does not fit counts against the order until WeChat has refused it.
     let ours = sums.asked.saturating_sub(sums.elsewhere);
     let amount = order.amount.get();
     let within = ours <= amount
@@ -218,7 +218,7 @@ fn points(order: &Order, report: &mut Report, sums: &RefundsOfOrder) {
     );
 }
 
-/// What lots say that refunds counted as given back, of what expired, is what those on the table say: each point once. The database adds up. A row that was
+/// What lots say that refunds counted as given back, of what expired, is what those that count against their orders say: each point once. The database adds up. A row that was
 /// forgotten, after no refund of what filled the lot was possible any more, says nothing.
 async fn given_back(conn: &mut MySqlConnection, report: &mut Report) -> Result<(), DbError> {
     let mut sql = Sql::new(

@@ -431,22 +431,22 @@ pub(super) struct RefundsOfOrder {
     /// On the table.
     pub(super) asked: i64,
     pub(super) done: i64,
-    /// Due by those on the table.
+    /// Due by those that count against the order.
     pub(super) points: i64,
     /// Made by the tenant, because the payment was late.
     pub(super) late: i64,
     /// Waiting for shares to come back.
     pub(super) waiting: i64,
-    /// Points withheld from a review, by those on the table, and by those that were ever initiated.
+    /// Points withheld from a review, by those that count against the order, and by those that were ever initiated.
     pub(super) withheld: i64,
     pub(super) withheld_ever: i64,
-    /// The same by those that arrived.
+    /// Withheld by those that arrived.
     pub(super) withheld_done: i64,
-    /// Taken or to be taken from the customer by those that were initiated and are on the table.
+    /// Taken or to be taken from the customer by those that were initiated and count against the order.
     pub(super) taken: i64,
     /// What those that arrived took from the customer or from the review: not what expired.
     pub(super) returned: i64,
-    /// Of what is on the table, what others made.
+    /// Of what counts against the order, what others made.
     pub(super) elsewhere: i64,
 }
 

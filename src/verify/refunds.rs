@@ -95,7 +95,7 @@ impl RefundPass {
         Ok(())
     }
 
-    /// After the last entry: the refunds that have none, and what all of them come to. Gives the refunds that arrived.
+    /// After the last entry: the refunds that have none, and what all of them come to. Returns the refunds that arrived.
     pub(super) async fn finish(
         mut self,
         conn: &mut MySqlConnection,

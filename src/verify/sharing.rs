@@ -458,7 +458,7 @@ impl Booked for ReturnItem {
     }
 }
 
-/// Takes what comes up to an entry's cause, or all that is left. Gives whether the cause was met, and what of these is under way, in fen.
+/// Takes what comes up to an entry's cause, or all that is left. Returns whether the cause was met, and what of these is under way, in fen.
 async fn merge<P: Paged>(
     conn: &mut MySqlConnection,
     items: &mut Cursor<P>,

@@ -28,7 +28,7 @@ pub(super) struct ShareItem {
     pub(super) releases: bool,
     /// The refund for which shares are coming back.
     pub(super) returning: Option<RefundId>,
-    /// The order's refunds that are booked, on the table and past waiting for shares. Not those that
+    /// The order's refunds that are booked, count against it and are past waiting for shares. Not those that
     /// others made: nobody asks shares back for them.
     pub(super) refunded: i64,
 }

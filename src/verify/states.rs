@@ -12,7 +12,7 @@ use crate::{
     primitives::Id,
 };
 
-/// Gives whether the relay has read everything.
+/// Returns whether the relay has read everything.
 pub(super) async fn check(
     conn: &mut MySqlConnection,
     report: &mut Report,

@@ -190,7 +190,7 @@ impl AccountFiles {
 }
 
 impl WechatChannel {
-    /// Takes what the key files hold now, if it has changed and is sound.
+    /// Takes what the key files hold now, if it has changed and is valid.
     pub(super) fn reread_keys(&self) {
         let taken = self
             .keys

@@ -22,7 +22,7 @@ use crate::payments::{ChannelOutcome, NoticeError, Refusal, RefusalKind};
 /// A call that came back, or did not.
 #[derive(Debug)]
 pub(super) enum CallAnswer {
-    /// Done, and proven to be WeChat's word. The body is empty after 204.
+    /// Done, and verified to be WeChat's answer. The body is empty after 204.
     Done(Vec<u8>),
     /// A no. Most may come unsigned, from a proxy: they cannot make us assume that something happened. Those from which something
     /// follows (there is no such order, there is no bill) are signed, or they are unknown.

@@ -124,7 +124,7 @@ pub(super) fn channel(pay_url: &str) -> WechatChannel {
 
 pub(super) const PLAIN: &str = r#"{"sp_appid":"wx0123456789abcdef","sp_mchid":"1900000001","sub_mchid":"1900000109","out_trade_no":"0123456789ABCDEFGHJKMNPQ","transaction_id":"4200001234202611211234567890","trade_type":"JSAPI","trade_state":"SUCCESS","trade_state_desc":"支付成功","bank_type":"OTHERS","success_time":"2026-11-21T11:59:58+08:00","payer":{"sp_openid":"oA"},"amount":{"total":1280,"payer_total":1200,"currency":"CNY","payer_currency":"CNY"}}"#;
 
-/// The same to a merchant for itself.
+/// A payment in direct mode.
 pub(super) const DIRECT: &str = r#"{"appid":"wx0123456789abcdef","mchid":"1900000001","out_trade_no":"0123456789ABCDEFGHJKMNPQ","transaction_id":"4200001234202611211234567890","trade_type":"JSAPI","trade_state":"SUCCESS","trade_state_desc":"支付成功","bank_type":"OTHERS","success_time":"2026-11-21T11:59:58+08:00","payer":{"openid":"oB"},"amount":{"total":1280,"payer_total":1200,"currency":"CNY","payer_currency":"CNY"}}"#;
 
 /// The end of a refund of it.

@@ -29,7 +29,7 @@ pub(super) async fn body(response: Response) -> Result<Vec<u8>, String> {
     body_up_to(response, ANSWER_MAX_BYTES).await
 }
 
-/// The same with another bound, for files.
+/// Reads a body up to a bound, for files.
 pub(super) async fn body_up_to(
     mut response: Response,
     max_bytes: usize,

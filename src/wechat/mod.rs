@@ -70,7 +70,7 @@
 //! - **Verify, then parse.** The signature covers the raw bytes. Nothing is read out of a body that has not been verified,
 //!   except the reason of a refusal (4xx), which proxies send unsigned and which cannot make us assume that something happened. Two answers
 //!   prove themselves otherwise: a bill's file by the hash that a signed answer stated, the first certificates by the key that is in them.
-//! - **Three outcomes.** What is not proven to be done and not refused is unknown: a time-out, a reset, 202, 5xx, an unsigned or undecodable
+//! - **Three outcomes.** What is not verified as done and not refused is unknown: a time-out, a reset, 202, 5xx, an unsigned or undecodable
 //!   200, a wrong signature, a signed answer about another order than was asked about.
 //! - **Nothing secret is printed.** Keys have no useful `Debug`, and URLs that carry a secret (the login's, a bill's) are never logged.
 //!

@@ -13,7 +13,7 @@
 //! | `TRANSACTION.SUCCESS` | `profitsharing` | | shared money: for its receiver |
 //! | `REFUND.SUCCESS`, `.ABNORMAL`, `.CLOSED` | `refund` | as above | the end of a refund |
 //!
-//! What is sound and not for an account of our mode is [`NoticeBody::Other`]: WeChat must not send it again and again.
+//! What is verified and not for an account of our mode is [`NoticeBody::Other`]: WeChat must not send it again and again.
 
 use std::borrow::Cow;
 

@@ -128,7 +128,7 @@ impl WechatChannel {
         }
     }
 
-    /// The same for the same request, byte for byte: WeChat compares when a number comes again (§3.2).
+    /// Byte for byte equal for equal requests: WeChat compares when a number comes again (§3.2).
     fn prepay_body<'a>(
         &'a self,
         request: &'a PrepayRequest,

@@ -92,7 +92,7 @@ impl Refund {
         })
     }
 
-    /// The same as a callback says it, with whose it is.
+    /// The refund of a callback, with whose it is.
     pub(super) fn notice(mut self) -> Option<RefundNotice> {
         let (sp_mchid, sub_mchid) = match (self.sp_mchid.take(), self.mchid.take()) {
             (Some(sp_mchid), _) => (sp_mchid, self.sub_mchid.take()?),

@@ -15,9 +15,9 @@ use crate::payments::RefusalKind;
 pub(super) enum RetryPolicy {
     /// Nothing: it only reads.
     Read,
-    /// The same, under the same number.
+    /// The same thing, under the same number.
     SameNumber,
-    /// The same, but WeChat counts failing calls of this kind (refunds: 6 a second, §5).
+    /// As `SameNumber`, but WeChat counts failing calls of this kind (refunds: 6 a second, §5).
     SameNumberSparingly,
     /// Perhaps something else: only what was never sent is sent again.
     Never,
@@ -29,7 +29,7 @@ const WORTH_TRYING: Duration = Duration::from_secs(1);
 /// Before the second attempt.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 
-/// The same after too many calls.
+/// The wait after too many calls.
 const FIRST_WAIT_WHEN_LIMITED: Duration = Duration::from_millis(500);
 
 impl RetryPolicy {

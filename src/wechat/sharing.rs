@@ -318,7 +318,7 @@ fn reason_if(failed: bool, reason: Option<String>) -> Option<String> {
     reason.filter(|reason| failed && !reason.is_empty())
 }
 
-/// WeChat's word.
+/// WeChat's code.
 const fn word(kind: ReceiverKind) -> &'static str {
     match kind {
         ReceiverKind::Merchant => "MERCHANT_ID",

@@ -48,7 +48,7 @@ pub(super) fn verify(
     verify_with(|serial| keys.find(serial), headers, body, now)
 }
 
-/// The same with keys from anywhere; `find` gives the one of a serial.
+/// Verifies with keys from anywhere; `find` gives the one of a serial.
 pub(super) fn verify_with<'h, 'k>(
     find: impl FnOnce(&str) -> Option<&'k WechatKey>,
     headers: NoticeHeaders<'h>,

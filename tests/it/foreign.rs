@@ -731,11 +731,11 @@ async fn unrecorded_channel_reports_are_found_and_named() {
         ),
         (
             "DELETE FROM callback_events WHERE outcome = 3",
-            "has an alarm, and was not kept",
+            "has an alarm, and was not stored",
         ),
         (
             "UPDATE refunds SET calling_until = UTC_TIMESTAMP(6) WHERE amount_fen = 100",
-            "is over, and somebody may be telling WeChat of it",
+            "has ended, and a call to WeChat may be under way",
         ),
     ] {
         copy.finds(Invariant::ChannelReportsAreRecorded, statement, says)

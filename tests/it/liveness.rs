@@ -130,12 +130,12 @@ async fn whatever_is_stuck_is_found_and_named() {
         ("UPDATE refunds SET next_attempt_at = NULL WHERE state = 7".into(), "is under way, and nobody looks at it again"),
         (format!("UPDATE refunds SET next_attempt_at = {SOON} WHERE state = 6"), "is over or waits for a person, and is looked at again"),
         ("DELETE FROM payment_exceptions".into(), "nobody was told"),
-        ("UPDATE refunds SET stuck = 1 WHERE state = 5".into(), "counts as told of, and nobody was told"),
-        ("INSERT INTO payment_exceptions (id, tenant_id, kind, order_id, refund_id, detail, created_at) SELECT REPEAT(x'11', 16), tenant_id, 'refund_stuck', order_id, id, 'x', UTC_TIMESTAMP(6) FROM refunds WHERE state = 6".into(), "got on, and people are told that it does not"),
+        ("UPDATE refunds SET stuck = 1 WHERE state = 5".into(), "counts as reported, and nobody was told"),
+        ("INSERT INTO payment_exceptions (id, tenant_id, kind, order_id, refund_id, detail, created_at) SELECT REPEAT(x'11', 16), tenant_id, 'refund_stuck', order_id, id, 'x', UTC_TIMESTAMP(6) FROM refunds WHERE state = 6".into(), "makes progress, and an open exception says that it is stuck"),
         (format!("UPDATE refunds SET next_attempt_at = {PAST} WHERE state = 5"), "is due for more than an hour, and nobody came"),
         (format!("UPDATE refunds SET next_attempt_at = {MONTH} WHERE state = 5"), "is due later than anybody would have said"),
-        ("UPDATE refunds SET since = UTC_TIMESTAMP(6) - INTERVAL 15 DAY WHERE state = 5".into(), "does not get on for too long, and nobody was told"),
-        ("UPDATE refunds SET state = 4, since = UTC_TIMESTAMP(6) - INTERVAL 3 HOUR WHERE state = 5".into(), "does not get on for too long, and nobody was told"),
+        ("UPDATE refunds SET since = UTC_TIMESTAMP(6) - INTERVAL 15 DAY WHERE state = 5".into(), "is stuck for too long, and nobody was told"),
+        ("UPDATE refunds SET state = 4, since = UTC_TIMESTAMP(6) - INTERVAL 3 HOUR WHERE state = 5".into(), "is stuck for too long, and nobody was told"),
         // Orders.
         ("REPLACE INTO scan_positions (scan, position) VALUES ('old', REPEAT(x'ff', 16))".into(), "both scans have passed it by"),
         ("UPDATE payment_orders SET id = CONCAT(x'019000000000', SUBSTR(id, 7)) WHERE state IN (1, 2)".into(), "is open for more than an hour, and nobody watches it"),
@@ -195,8 +195,8 @@ async fn what_is_taken_again_and_again_and_fails_each_time_is_found_and_named() 
         "UPDATE refunds SET state = 4, since = UTC_TIMESTAMP(6) - INTERVAL 3 HOUR WHERE state = 5";
     let withdrawn =
         "UPDATE refunds SET state = 10, since = UTC_TIMESTAMP(6) - INTERVAL 15 DAY WHERE state = 5";
-    let refund = "does not get on for too long, and nobody was told";
-    let sharing = "does not get on for days, and nobody was told";
+    let refund = "is stuck for too long, and nobody was told";
+    let sharing = "is stuck for days, and nobody was told";
     let due = format!(
         "{}; UPDATE payment_orders SET paid_at = {LONG_AGO} WHERE sharing = 1",
         to_share(SOON)

@@ -11,7 +11,7 @@ pub(in crate::http) struct CallbackItem {
     /// `settled`, `refund`, `rejected`, `ignored`, `failed`, `unverified` or `duplicate`.
     #[schema(example = "settled")]
     outcome: &'static str,
-    /// Why it was not taken: a stable word.
+    /// Why it was not taken: a stable code.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "bad_signature")]
     reason: Option<String>,

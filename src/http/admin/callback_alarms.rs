@@ -19,7 +19,7 @@ use crate::{
 pub(in crate::http) struct CallbackAlarm {
     /// The stored callback.
     event_id: String,
-    /// What is wrong: a stable word.
+    /// What is wrong: a stable code.
     #[schema(example = "wrong_amount")]
     reason: String,
     out_trade_no: String,

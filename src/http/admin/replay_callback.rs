@@ -19,7 +19,7 @@ pub(in crate::http) struct ReplayAnswer {
     /// `settled`, `refund`, `duplicate` (it had been taken: nothing changed), `ignored` or `rejected`.
     #[schema(example = "settled")]
     outcome: &'static str,
-    /// What is wrong with it: a stable word.
+    /// What is wrong with it: a stable code.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "wrong_amount")]
     reason: Option<&'static str>,

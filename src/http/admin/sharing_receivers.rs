@@ -31,7 +31,7 @@ pub(in crate::http) struct AddReceiverRequest {
     #[schema(example = "账房科技有限公司", max_length = 64)]
     #[serde(default)]
     name: Option<String>,
-    /// WeChat's word for what the receiver is to the merchant.
+    /// WeChat's value for what the receiver is to the merchant.
     #[schema(example = "SERVICE_PROVIDER")]
     relation: String,
 }

@@ -39,7 +39,7 @@ pub(in crate::http) struct MerchantRefund {
     /// The number under which WeChat knows it, when that is not `refund_no`.
     #[serde(skip_serializing_if = "Option::is_none")]
     out_refund_no: Option<String>,
-    /// Why it is not further, in a word: `not_enough` asks for money on the merchant's account at WeChat.
+    /// Why it makes no progress, as a code: `not_enough` asks for money on the merchant's account at WeChat.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
     /// Where the money went, in WeChat's words.

@@ -102,7 +102,7 @@ pub enum ChannelOrder {
     Absent,
 }
 
-/// The channel's word that an order is paid, after its signature was verified: from a callback or a query.
+/// The channel's statement that an order is paid, after its signature was verified: from a callback or a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PaidNotice {
     /// As text: it may be anything until it is looked up.
@@ -122,7 +122,7 @@ pub struct PaidNotice {
     pub paid_at: Timestamp,
 }
 
-/// A callback whose signature, time and encryption are sound.
+/// A callback whose signature, time and encryption are valid.
 #[derive(Debug, Clone)]
 pub struct Notice {
     /// WeChat's id of the notification.
@@ -135,7 +135,7 @@ pub struct Notice {
 pub enum NoticeBody {
     Paid(PaidNotice),
     Refund(RefundNotice),
-    /// Sound, but of a kind that is not ours to handle: event type and original type.
+    /// Verified, but of a kind that is not ours to handle: event type and original type.
     Other {
         event_type: String,
         original_type: String,
@@ -262,7 +262,7 @@ pub trait PaymentChannel: Debug + Send + Sync + 'static {
         sub_mchid: &'a str,
     ) -> BoxFuture<'a, ChannelOutcome<ChannelOrder>>;
 
-    /// The same by the channel's number; only paid orders have one.
+    /// Queries an order by the channel's number; only paid orders have one.
     fn query_by_transaction<'a>(
         &'a self,
         wechat_transaction_id: &'a str,
@@ -286,7 +286,7 @@ pub trait PaymentChannel: Debug + Send + Sync + 'static {
         sub_mchid: &'a str,
     ) -> BoxFuture<'a, ChannelOutcome<ChannelRefund>>;
 
-    /// The same of a refund that was made elsewhere, under somebody else's number.
+    /// Queries a refund that was made elsewhere, under somebody else's number.
     fn query_refund_of<'a>(
         &'a self,
         _out_refund_no: &'a str,

@@ -44,7 +44,7 @@ pub struct ChannelRefund {
     pub received_account: Option<String>,
 }
 
-/// The channel's word about a refund, from a callback whose signature was verified.
+/// The channel's statement about a refund, from a callback whose signature was verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefundNotice {
     pub sp_mchid: String,

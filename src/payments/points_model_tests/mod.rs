@@ -16,7 +16,7 @@
 //!   not over on it;
 //! - who owes points has none free;
 //! - every refund of WeChat's that was told is one row and says what WeChat said, and no other row
-//!   is on the table but ours that WeChat does not have; orders count just these;
+//!   counts against the order but ours that WeChat does not have; orders count just these;
 //! - what can still be refunded is never below zero, nor more than WeChat would take;
 //! - points go back in proportion to the money;
 //! - the money's accounts are what was paid, what arrived and what is on its way;
@@ -710,7 +710,7 @@ impl History {
 
     // -- refunds
 
-    /// What the order's refunds that are on the table come to, by their rows.
+    /// What the order's refunds that count against the order come to, by their rows.
     fn on_the_table(&self, place: usize) -> Vec<Refund> {
         let refunds = self.paid[place].refunds.iter().map(|id| self.refund(*id));
         refunds
@@ -808,7 +808,7 @@ impl History {
         }
     }
 
-    /// The second person's word.
+    /// The second person's decision.
     fn decide_refund(&mut self, refund: &Refund) {
         let agree = self.rng.random_range(0..4) > 0;
         let decision = self.decision(refund.id, agree);
@@ -1118,7 +1118,7 @@ impl History {
         self.paid[place].theirs[index].told = Some(status);
     }
 
-    /// Whether refunds that WeChat has closed, and of which we were not told, are on the table.
+    /// Whether refunds that WeChat has closed, and of which we were not told, count against the order.
     fn knows_too_much(&self, place: usize, index: usize) -> bool {
         let paid = &self.paid[place];
         let rows = self.on_the_table(place);
@@ -1364,7 +1364,7 @@ impl History {
         self.look_at_lot_expiries();
     }
 
-    /// What lots count as given back of what expired is what refunds on the table say.
+    /// What lots count as given back of what expired is what refunds that count against their orders say.
     fn look_at_lot_expiries(&self) {
         let mut said: BTreeMap<BusinessDay, i64> = BTreeMap::new();
         for place in 0..self.paid.len() {
@@ -1555,7 +1555,7 @@ impl History {
         }
     }
 
-    /// A refund on the table can end either way.
+    /// A refund that counts against the order can end either way.
     fn try_refund(&mut self, place: usize, refund: &Refund) {
         if refund.state == RefundState::AwaitingApproval {
             for agree in [true, false] {

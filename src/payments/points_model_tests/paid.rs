@@ -33,7 +33,7 @@ impl Paid {
         self.amount - gone.map(|theirs| theirs.amount).sum::<i64>()
     }
 
-    /// The same, as far as we were told.
+    /// As far as we were told.
     pub(super) fn room_told(&self) -> i64 {
         let told = self.theirs.iter().filter(|theirs| {
             let said = theirs.told.filter(|said| *said != RefundStatus::Closed);

@@ -20,7 +20,7 @@ pub(crate) struct CallbackRow {
     pub(crate) outcome: CallbackOutcome,
     pub(crate) received_at: Timestamp,
     pub(crate) body: Bytes,
-    /// Why it was not taken, in a stable word.
+    /// Why it was not taken, as a stable code.
     pub(crate) reason: Option<&'static str>,
     /// JSON of the signature's headers, kept of unverified callbacks.
     pub(crate) headers: Option<Vec<u8>>,

@@ -60,9 +60,9 @@ impl RowSet for Exceptions {
     }
 }
 
-/// The open exception that a refund does not get on, by the refund's id: over, since it got on.
+/// The open exception that a refund is stuck, by the refund's id: resolved, since it is not any more.
 ///
-/// Written after what the batch tells: the telling that it ends may be of the same batch.
+/// Written after the exceptions of the batch: the one that it resolves may be of the same batch.
 #[derive(Debug)]
 pub(crate) struct StuckResolved;
 
@@ -73,7 +73,7 @@ pub(crate) struct StuckResolvedRow {
     pub(crate) order: OrderId,
     /// What became of the refund.
     pub(crate) resolution: &'static str,
-    /// What was told of it later in the batch, when it did not get on again: that is not over.
+    /// The exception that was raised later in the batch, when it was stuck again: that stays open.
     pub(crate) but: Option<ExceptionId>,
     pub(crate) at: Timestamp,
 }

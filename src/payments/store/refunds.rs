@@ -159,7 +159,7 @@ impl RowSet for Refunds {
                 .int(refund.points.expired.get());
             sql.push(", points_withheld = ")
                 .int(refund.points.withheld.get());
-            // Whoever is at it stays so while only somebody's wish is noted: claims are made outside of
+            // Whoever is at it stays so while only somebody's request is noted: claims are made outside of
             // operations.
             let untouched = change.before.is_some_and(|before| {
                 before.state == refund.state && before.attempts == refund.attempts

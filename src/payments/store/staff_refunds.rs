@@ -12,7 +12,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct StaffRefunds;
 
-/// What somebody gave back without anybody else's word, on the last day on which they did.
+/// What somebody gave back without anybody else's approval, on the last day on which they did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct StaffRefundDay {
     pub(crate) tenant: TenantId,

@@ -1,4 +1,4 @@
-//! An order's story in the words in which operators read it, over HTTP and on the terminal alike.
+//! An order's history as operators read it, over HTTP and on the terminal alike.
 
 mod entries;
 mod payment;
@@ -23,7 +23,7 @@ use crate::primitives::{ExceptionId, OrderNo, RefundNo, Timestamp};
 pub struct AlarmView {
     /// The stored callback.
     pub callback_id: String,
-    /// What is wrong: a stable word.
+    /// What is wrong: a stable code.
     #[schema(example = "wrong_amount")]
     pub reason: String,
     #[serde(skip_serializing_if = "String::is_empty")]

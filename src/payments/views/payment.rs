@@ -18,7 +18,7 @@ pub struct PaymentView {
     pub state: &'static str,
     #[schema(example = 1200)]
     pub amount_fen: i64,
-    /// By every refund that is not off the table: awaiting approval, on its way, arrived.
+    /// By every refund that counts against the order: awaiting approval, on its way, arrived.
     #[schema(example = 0)]
     pub refund_asked_fen: i64,
     /// What of it has come back to the customer.

@@ -58,10 +58,10 @@ pub struct RefundView {
     pub attempts: u32,
     /// A call ended without an answer: WeChat may have the refund.
     pub unsure: bool,
-    /// Why it is not further, in a word.
+    /// Why it makes no progress, as a code.
     #[schema(example = "not_enough")]
     pub problem: Option<String>,
-    /// What lies behind the word, where something does: WeChat's code, or what of its answer was
+    /// Details of the problem, if there are any: WeChat's code, or what of its answer was
     /// not understood.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "HTTP 502 Bad Gateway")]

@@ -24,7 +24,7 @@ pub struct TimelineStep {
     /// sharing `in_progress`, then `done`.
     #[schema(example = "paid")]
     pub state: &'static str,
-    /// For a payment a stable word (`callback`, `expiry`, `refund_asked`, ..); for a refund what was said of it.
+    /// For a payment a stable code (`callback`, `expiry`, `refund_asked`, ..); for a refund what was said of it.
     #[schema(example = "callback")]
     pub why: String,
     /// A person (`operator:lin`, `st_..`), or `customer`, `merchant`, `wechat`, `tenant`.

@@ -47,7 +47,7 @@ pub(in crate::sharing) fn read_share(row: &MySqlRow) -> Result<PaymentShare, sql
             count: row.try_get(12)?,
             unsure: row.try_get::<i8, _>(13)? != 0,
             problem: row.try_get(14)?,
-            // Of a sharing only the word is kept.
+            // Of a sharing only the code is stored.
             detail: None,
             next_at: row.try_get(15)?,
         },

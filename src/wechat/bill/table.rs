@@ -72,7 +72,7 @@ impl<'a> Table<'a> {
         called.iter().find_map(at)
     }
 
-    /// The same, where there must be one.
+    /// The column that has one of these names; an error when there is none.
     pub(super) fn need(&self, called: &[&'static str]) -> Result<usize, BillError> {
         let column = called.first().copied().unwrap_or_default();
         self.find(called)

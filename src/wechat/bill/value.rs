@@ -60,7 +60,7 @@ pub(super) fn fen(text: &str) -> Option<i64> {
     }
 }
 
-/// The same where nothing negative can be.
+/// As [`fen`], where nothing negative can be.
 pub(super) fn fen_not_negative(text: &str) -> Option<i64> {
     fen(text).filter(|fen| *fen >= 0)
 }

@@ -18,7 +18,7 @@ struct ErrorBody {
     errmsg: String,
 }
 
-/// What was heard.
+/// What came back.
 #[derive(Debug, PartialEq, Eq)]
 enum RawAnswer {
     /// `errcode` 0 or none; or a body that is not JSON, which some calls want.

@@ -1,4 +1,4 @@
-//! Callbacks whose signature is sound: what is in them.
+//! Verified callbacks: what is in them.
 
 use super::{NOWHERE, direct_settings, read_signed};
 use crate::{

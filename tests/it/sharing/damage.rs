@@ -230,7 +230,7 @@ async fn a_sharing_that_is_stuck_is_found_and_named() {
         ),
         (
             "DELETE FROM payment_exceptions; UPDATE sharings SET id = CONCAT(x'019000000000', SUBSTR(id, 7)) WHERE state = 2",
-            "does not get on for days, and nobody was told",
+            "is stuck for days, and nobody was told",
         ),
     ];
     let mut copy = Copy::of(&stage.app).await;

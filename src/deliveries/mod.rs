@@ -1,13 +1,13 @@
-//! Deliveries: what others are told after a payment or a refund.
+//! Deliveries: the reports to WeChat and the messages to customers that follow a payment, a refund or a coming expiry.
 //!
-//! | kind | told to | when |
+//! | kind | recipient | when |
 //! |---|---|---|
 //! | `shipping_info` | WeChat: how the goods reached the customer (发货信息管理), or the merchant's money stays frozen | a payment is settled |
 //! | `payment_message` | the customer, by a subscribe message | a payment is settled |
 //! | `refund_message` | the customer, by a subscribe message | refunded money has arrived |
 //! | `expiry_message` | the customer, by a subscribe message | points will expire in so many days |
 //!
-//! What of it a tenant wants is said by its [`DeliverySettings`]; at first nothing.
+//! A tenant's [`DeliverySettings`] switch each kind on; by default all are off.
 //!
 //! # The life of a delivery
 //!
@@ -29,15 +29,15 @@
 //! | delivered | – | – | – | – | refused |
 //! | dropped, parked | – | – | – | – | pending, with all attempts again |
 //!
-//! *Dropped* is how many messages end and nobody need look: the customer has not subscribed (a consent is good for one message), or the tenant has switched the
-//! kind off. *Parked* is for a person: the settings are wrong, or WeChat did not answer in [`ATTEMPTS_MAX`] attempts over some hours.
+//! *Dropped* is a normal end of a message that needs nobody's attention: the customer has not subscribed (a consent is good for one message), or the tenant has switched the
+//! kind off. *Parked* needs a person: the settings are wrong, or WeChat did not answer in [`ATTEMPTS_MAX`] attempts over some hours.
 //!
 //! # Crash safety
 //!
 //! To claim is to count an attempt and to move the time at which the delivery is due by a lease ([`LEASE_SECONDS`]), in a transaction of its own; then WeChat is called
 //! with no transaction open; then the outcome is recorded. Killed in between, the delivery falls due again when the lease ends, and is delivered *at least once*:
 //! WeChat answers a second shipping report with "reported already", which counts as told, and a second message with "not subscribed", since the first used the consent up.
-//! One that kills its process each time runs out of attempts like any other.
+//! A delivery that makes its process crash each time runs out of attempts like any other.
 //!
 //! # Invariants
 //!

@@ -1,7 +1,7 @@
-//! Jobs: what is done without being asked.
+//! Background jobs.
 //!
-//! A job reads the database to learn what is due and takes no input, so a timer, a restart and a second process are one case. So is a job that panics: it is begun again. What it
-//! works on piece by piece it works on under a guard, so that a piece that panics does not take its neighbours along.
+//! A job takes no input: it reads from the database what is due, so it may run from a timer, after a restart or in two processes at once. A job that panics is started again. A job
+//! that works on many items catches the panic of one, so that the others are still processed.
 
 mod deliver;
 mod expire;

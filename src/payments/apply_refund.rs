@@ -1,23 +1,31 @@
-//! What WeChat says of a refund, by answer, query or callback: noted once, booked once.
+//! Applies what WeChat states of a refund, by answer, query or callback. Each statement is booked
+//! once.
 //!
-//! | we have it as \ WeChat says | processing | abnormal | success | closed |
+//! | status here \ WeChat states | processing | abnormal | success | closed |
 //! |---|---|---|---|---|
 //! | accepted, processing, abnormal | processing | abnormal | succeeded | closed |
 //! | succeeded | older | older | known | **contradiction** |
 //! | closed | older | older | **after all** | known |
 //! | failed, withdrawn | **after all** | **after all** | **after all** | known |
-//! | no such number | elsewhere | elsewhere | elsewhere | elsewhere |
+//! | no such number | foreign | foreign | foreign | foreign |
 //!
-//! *Known* and *older* change nothing: notices overtake each other, and so do a notice and the answer to a query; a callback is kept and answered with 204. *Elsewhere* and
-//! *after all* are refunds that WeChat made and we did not: see `foreign_refund.rs`. A *contradiction* is for a person; it moves nothing, and nothing more can be refunded of
-//! that amount. A success that would make more arrive than was paid is rejected like a wrong amount.
+//! *Known* and *older* change nothing: notices overtake each other and the answers to queries; such
+//! a callback is stored and answered with 204. *Foreign* and *after all* are refunds that WeChat
+//! made and this service did not: see `foreign_refund.rs`. A *contradiction* is for a person; it
+//! moves nothing, and that amount cannot be refunded again. A success by which more would arrive
+//! than was paid is rejected like a wrong amount.
 //!
 //! # What proves that WeChat does not have a refund
 //!
-//! A refusal proves that this attempt did nothing, and an *absent* afterwards that no attempt has arrived **yet**. So both together prove something only when no other
-//! attempt can still arrive: none may be on its way (whoever calls has claimed the refund for longer than a call can live, see `submit_refund.rs`; and nothing may
-//! have been learnt since, which the version tells), and none may have ended without an answer. If one did, the first *absent* is noted (`absent_once`) and the same is tried
-//! again [`ARRIVAL_WINDOW_SECONDS`] later; only the second counts. A call that began and was never counted as an attempt is such a one, too.
+//! A refusal proves that this attempt did nothing; *absent* in answer to a query after it proves
+//! that no attempt has arrived **yet**. Both together prove that WeChat never will have the refund
+//! only if no other attempt can still arrive:
+//!
+//! - no other attempt is under way: whoever calls has claimed the refund for longer than a call can
+//!   take (`submit_refund.rs`), and nothing was applied since, which the version shows;
+//! - no earlier attempt ended without an answer. If one did, the first *absent* is recorded
+//!   (`absent_once`), and the same is tried again [`ARRIVAL_WINDOW_SECONDS`] later; only the second
+//!   counts. A call that began and was never counted as an attempt ended without an answer, too.
 
 use super::{
     BookingError, CallbackOutcome, ChannelRefund, ExceptionKind, Order, Payments, Refund,
@@ -794,7 +802,7 @@ impl ApplyRefund {
 /// The operation by itself, for tests that need no database: what WeChat says of a refund, or that it
 /// refuses the one of this version and has nothing of it.
 #[cfg(test)]
-pub(crate) fn hearing(
+pub(crate) fn refund_update_operation(
     tenant: TenantId,
     refund: Option<RefundId>,
     said: Result<ChannelRefund, u32>,

@@ -1,13 +1,17 @@
-//! WeChat's callback: verify it, store it, do what it says, and only then say so.
+//! WeChat's callbacks: verify, store, do what the content says, and only then acknowledge.
 //!
-//! What is done and the callback as received are one commit; so is a rejection with its reason. What is unverified is kept too, a bounded number a minute
-//! for each tenant and reason, with the headers, so that a key that was missing can be supplied and the callback played again; of what comes without a
-//! signature nothing is kept.
+//! What is done and the callback as received are one commit; so is a rejection with its reason. An
+//! unverified callback is stored too, with its signature's headers, so that it can be replayed once
+//! a key that was missing is there: a bounded number a minute for each tenant and reason. A
+//! callback without a signature is not stored.
 //!
-//! What fails here for good is kept as failed with an alarm, and answered so that WeChat sends it again (for a day; after that it can still be played again from
-//! here). There are two kinds. The signature holds and we do not understand what it covers: a member is missing, a key of ours is not the one that WeChat encrypts to.
-//! That is no stranger's noise, for something has happened, and strangers' noise takes no room from it. Or we understand it and the books or the database will
-//! not take it.
+//! A callback that fails for good is stored as *failed* with an alarm, and answered so that WeChat
+//! sends it again (for a day; after that it can still be replayed). There are two kinds:
+//!
+//! - It is verified and cannot be read: a member is missing, or it is encrypted with a key that we
+//!   do not have. Something has happened at WeChat, so these do not count against the bound for
+//!   unverified callbacks.
+//! - It is read, and the ledger or the database refuses what it says.
 
 use std::{
     collections::HashMap,

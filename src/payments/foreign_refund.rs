@@ -1,51 +1,71 @@
-//! Refunds that were not made here: on WeChat's merchant platform, by another system of the same merchant; or by WeChat itself after a refund of ours had ended here.
+//! Foreign refunds: refunds of our orders that were not made by this service. Somebody made them on
+//! WeChat's merchant platform or in another system of the same WeChat merchant account; or WeChat
+//! made a refund of ours after it had ended here.
 //!
-//! WeChat is asked by more than us. What it did is true whoever asked for it, so it is booked and not judged: the money has left the merchant's account, and points of which the money
-//! is gone are taken back as by a refund of ours (in proportion, on the sum of the order's refunds; what was spent is owed, whatever the policy says of
-//! refusing, for nothing can be refused any more). The order counts it, so less is left to refund; the merchant's totals, lists and timelines show it; an exception
-//! names order and refund, for a person should know why two systems refund one payment.
+//! What WeChat has done has happened, so it is booked and not refused. The money has left the
+//! merchant, and the points that go with it are taken back as by a refund of ours: in proportion,
+//! on the sum of the order's refunds; what the customer has spent is owed, whatever the policy says
+//! of refusing. The order counts the refund, so less is left to refund; totals, lists and timelines
+//! show it; an exception names order and refund, since a person should know why two systems refund
+//! one payment.
 //!
-//! # Such a refund is a row like any other
+//! # One row in `refunds`
 //!
-//! It begins as *processing* (WeChat has it) and moves as a refund of ours does from there, by notices, and by the job that asks about it under its number, which
-//! knows no difference but two: the number towards WeChat is not derived from the row ([`RefundOrigin`]), and the books learn of it once, when it has arrived.
+//! It begins as *processing* (WeChat has it) and moves from there as a refund of ours does, by
+//! notices and by the job that queries it under its number. There are two differences: its number
+//! at WeChat is not derived from its row ([`RefundOrigin`]), and it is booked once, when it has
+//! arrived.
 //!
-//! | WeChat says | row | order | books |
+//! | WeChat states | row | order | books |
 //! |---|---|---|---|
-//! | processing, abnormal | that | counts it as asked for | nothing |
-//! | success | succeeded | counts it as arrived | one entry, `RefundedElsewhere`: Dr merchant payable / Cr channel receivable; the shortfall; Dr customer points / Cr points issued. What expired unspent counts as given back |
+//! | processing, abnormal | that | counts it as requested | nothing |
+//! | success | succeeded | counts it as arrived | one entry, `RefundedElsewhere`: Dr merchant payable / Cr channel receivable; the clawback shortfall; Dr customer points / Cr points issued. Points that expired unspent count as given back |
 //! | closed | closed | counts it no more | nothing |
 //!
-//! Which row a number has stands in `foreign_refunds`, whose key is a hash of tenant and number: told twice, at once, in two processes, by a notice and by a query, it is one.
+//! `foreign_refunds` maps a number to its row; its key is a hash of tenant and number. So a refund
+//! that is reported twice, at the same time, to two processes, by a notice and by a query, is one
+//! row.
 //!
-//! # How it is learnt
+//! # How it becomes known
 //!
-//! - **By a notice** with a number that is not ours, about an order of ours. It must fit the order (merchant, tenant, WeChat's transaction, total) and be possible (no
-//!   more arrived than was paid), or it is rejected with an alarm and an exception as any other. *Before our payment's notice*: the order is asked about first
-//!   and settled by that answer; if WeChat does not say that it is paid, the notice is answered so that it comes again.
-//! - **By a query of the order** that says REFUND although no refund of ours explains it. WeChat does not say how much, nor under which number, and can be asked by number only.
-//!   The payment is settled, for it was made; the order is marked (`refund_unknown`), so that nothing more is refunded or shared; its points wait for a review, and a time-out
-//!   lets them go; an exception says so. What makes it known: a notice of that refund, or a person who looks the number up (on the merchant platform, in the bill)
-//!   and states it ([`note_foreign_refund`]). What may mean that there is one makes us ask about the
-//!   order ([`look_for_others`]): a refund of ours that WeChat refuses, and less to share than the
-//!   books have. The amount is never typed in by anybody: WeChat is asked under that number, and its signed answer is booked.
-//! - **By a contradiction**: WeChat has, or has made, a refund of ours that is *failed*, *withdrawn* or *closed* here. That row stays what it is, since its money and points went
-//!   back and may have been used; what WeChat did is a new row ([`RefundOrigin::AfterAll`]) under the same number, and from that moment on less is left to refund.
+//! - **By a notice** with a number that is not ours, about an order of ours. It must match the
+//!   order (WeChat merchant accounts, transaction, total) and be possible (no more arrives than was
+//!   paid); otherwise it is rejected with an alarm and an exception like any other. If it comes
+//!   *before the notice of the payment*, the order is queried first and settled by the answer; if
+//!   WeChat does not state that it is paid, the notice is answered so that WeChat sends it again.
+//! - **By a query of the order** that states REFUND although no refund of ours explains it. WeChat
+//!   states neither the amount nor the number, and a refund can be queried by number only. The
+//!   payment is settled, since it was made; the order is marked (`refund_unknown`), so that nothing
+//!   more is refunded or shared; its points wait for a review, which a time-out voids; an exception
+//!   says so. The number becomes known by a notice of that refund, or by a person who looks it up
+//!   (on the merchant platform, in the bill) and states it ([`note_foreign_refund`]). The order is
+//!   queried when something hints at a foreign refund ([`look_for_others`]): WeChat refuses a
+//!   refund of ours, or lets less be shared than the books have. Nobody types in an amount: WeChat
+//!   is queried under the number, and its verified answer is booked.
+//! - **By a contradiction**: WeChat has, or has made, a refund of ours that is *failed*,
+//!   *withdrawn* or *closed* here. That row stays as it is, since its money and points went back
+//!   and may have been used. What WeChat did is a new row ([`RefundOrigin::AfterAll`]) under the
+//!   same number, and from then on less is left to refund.
 //!
-//! # Beside shares
+//! # Profit sharing
 //!
-//! Nothing comes back from receivers for it by itself: who made it elsewhere may have asked them there.
-//! The exception says that something was shared. The next refund of ours asks back what the sum of all
-//! refunds, theirs too, makes due.
+//! No share comes back for a foreign refund by itself: whoever made it may have returned shares,
+//! too. The exception says that the payment was shared. The next refund of ours takes back what the
+//! sum of all refunds, foreign ones included, makes due.
 //!
-//! # Beside refunds of ours
+//! # Refunds of ours at the same time
 //!
-//! Ours may be on its way for more than is left beside theirs. Both count against the order, so for a while more may be asked back than was paid (never twice as much;
-//! nothing is left to ask for meanwhile), until WeChat refuses ours and it is off. Nobody can agree any more to one that awaits approval and does not fit. Theirs
-//! takes the points that the sum of all makes due, ours counted with them until it is off. Of an order under review it withholds its part, as ours do (`review.rs`).
+//! A refund of ours may be under way for more than is left beside a foreign one. Both count against
+//! the order, so for a while more may be requested than was paid (never twice as much; nothing is
+//! left to request meanwhile), until WeChat refuses ours and it counts no more. A refund that
+//! awaits approval and no longer fits cannot be approved. The foreign one takes the points that the
+//! sum of all makes due, ours included until it counts no more. Of an order under review it
+//! withholds its part, as ours do (`review.rs`).
 //!
-//! Killed anywhere: a notice is one commit; a statement is a query and one commit, with its line in
-//! the audit log, and is repeated.
+//! # Crash safety
+//!
+//! A notice is one commit. A statement of a number is a query and one commit, with its line in the
+//! audit log, and is repeated by the person.
 
 use super::{
     BookingError, CallbackOutcome, ChannelOutcome, ChannelRefund, ExceptionKind, Order, Payments,

@@ -1,4 +1,4 @@
-//! Payments: from the order to the money and the points, and back.
+//! Payments and refunds: orders, their settlement in money and points, and what is given back.
 //!
 //! # Orders
 //!
@@ -18,23 +18,23 @@
 //! | paid, `partly_refunded`, refunded | refused | before, by the same WeChat transaction; else refused | refused | refused | refused |
 //! | closed, expired | refused | refused | paid | before | before |
 //!
-//! Every change of the row is told with who and why ([`Why`]), and [`order_history`] shows all of it in one answer.
+//! Every change of the row is recorded with its actor and reason ([`Why`]); [`order_history`] returns all of them in one answer.
 //!
 //! ## Creating
 //!
 //! The order and the caller's idempotency key are one commit. WeChat is asked for a prepay id after it, and the prepay id is noted. Killed in between, the order stays
 //! *created*; the caller repeats with the same key, finds the order and gets a prepay id for it, since WeChat gives a fresh prepay id for the same number and the same
 //! parameters (which is why the order keeps its description). The same happens when a prepay id is older than its two hours. Two callers with one key at once get the same
-//! order; there is nothing in flight that a 409 would have to protect. An order can also be shown by the merchant as a picture ([`collect_payment`], Native); its
+//! order, so no 409 is needed. An order can also be shown by the merchant as a picture ([`collect_payment`], Native); its
 //! customer is known only when it is paid.
 //!
 //! ## Settling
 //!
-//! [`SettlePayment`] is the heart: order paid + CNY transfer + points transfer + lot + callback as received + the commit's events, in one transaction, exactly once. What guards it is
-//! the order's version, and behind that the key of the journal entry, which is derived from the order. A second callback finds the order paid by the same WeChat
+//! [`SettlePayment`] does all of it in one transaction, exactly once: the order becomes paid, CNY and points are transferred, the lot, the callback as received and the events are stored.
+//! The order's version guards it, and so does the key of the journal entry, which is derived from the order. A second callback finds the order paid by the same WeChat
 //! transaction and changes nothing. A notice that is authentic but mismatched (amount, merchant, unknown order, another transaction) is stored with an alarm and never credited.
-//! A time that cannot be (before the order, in the future) is not taken over: the money settles under the nearest that can, an exception says so, and the points wait for a
-//! person (`plausible.rs`). So they do when WeChat says with the payment that something of it was refunded.
+//! An implausible payment time (before the order, or in the future) is not used: the money settles under the nearest plausible time, an exception is raised, and the points wait for
+//! a review by a person (`plausible.rs`). The points also wait when WeChat reports with the payment that some of it was refunded.
 //!
 //! ## Points that risk holds
 //!
@@ -45,7 +45,7 @@
 //!
 //! ## No callback, and the end of an order's time
 //!
-//! What got no callback is asked about on a growing interval and closed when its time is over: query, close, and query again if WeChat says that it is paid
+//! An order without a callback is queried at growing intervals and closed when it expires: query, close, and query again if WeChat says that it is paid
 //! (`watch.rs`, `close.rs`). An order is never closed here before it is closed at WeChat. Should WeChat take money for it all the same, that is an exception
 //! which people see, and by the tenant's [`Policy`] the order counts after all or the money goes back at once; either way it is in the books.
 //!
@@ -80,17 +80,17 @@
 //! - **Four eyes**: above a limit a refund awaits a second person; the amount is reserved, nothing is booked. Limits are about what the order gives back in all, and for clerks
 //!   about what they give back alone in a day (`request_refund.rs`).
 //! - **Fees**: WeChat gives its fee back with the refund, in proportion; what it is, the bill says. [`Policy::fee`] is the expectation until then.
-//! - **The same number for ever**: after the commit WeChat is told; without an answer it is told again, by this process or by a job after it died. A refusal proves
-//!   only that this attempt did nothing, so the query decides before a refund is called failed.
-//! - **Nobody waits for ever**: what is stuck is reported to people once, by an exception (`stuck.rs`), and tried again at growing intervals until they end it.
-//! - What guards the sum is the order's row: it counts what was asked, so two refunds at once meet at its version.
-//! - **Made elsewhere**: what somebody else refunded at WeChat is booked as it is, whoever asked for it: see `foreign_refund.rs`. What WeChat may say when, and what proves that it
-//!   does not have a refund, is in `apply_refund.rs`.
+//! - **One refund number**: the refund is sent to WeChat after the commit. Without an answer it is sent again with its number, by this process or, if that died, by a job. A refusal
+//!   proves only that this attempt did nothing, so a query decides before a refund is marked failed.
+//! - **Stuck refunds** are reported once, by an exception (`stuck.rs`), and retried at growing intervals until a person ends them.
+//! - **The sum of the refunds** is kept in the order's row, whose version makes two concurrent refunds conflict.
+//! - **Foreign refunds**: what was refunded at WeChat without this program is booked as it is (`foreign_refund.rs`). Which statuses WeChat may report in which state, and what proves
+//!   that it does not have a refund, is in `apply_refund.rs`.
 //!
 //! # Risk
 //!
 //! Risk is asked before an order is made (`payment.create`) and before a refund is (`refund`), and its decision is stored in the commit of what it is about, or by
-//! itself when nothing was made: once for each. A key that was used before gives what it gave then, whatever risk would say now: a repeat is not a new deed.
+//! itself when nothing was made: once for each. A repeated idempotency key returns the first result without asking risk again.
 //!
 //! | | a customer pays | a merchant shows an order | a refund |
 //! |---|---|---|---|
@@ -104,9 +104,9 @@
 //!
 //! # Callbacks
 //!
-//! One handler for all; what a callback is, its content says. It is stored in the commit that does what it says; rejected ones with their reason and an alarm;
-//! so are those that WeChat signed and we do not understand, which are answered so that they come again; unverified ones too, a bounded number a minute.
-//! Any of them can be played again ([`replay_callback`]).
+//! One handler serves all callbacks; the content says which kind it is. A callback is stored in the commit that applies it. Rejected ones are stored with their reason and an alarm.
+//! So are those with a valid signature that cannot be parsed, which are answered so that WeChat sends them again, and unverified ones, up to a limit a minute.
+//! Any stored callback can be replayed ([`replay_callback`]).
 //!
 //! Tables owned: `payment_orders`, `payment_order_history` and `merchant_days` (projected), `order_watches`, `scan_positions`, `refunds`, `refund_history`, `refund_redirects`, `foreign_refunds`,
 //! `staff_refunds`, `payment_policies`,
@@ -157,7 +157,7 @@ use std::sync::Arc;
 
 pub use apply_refund::RefundUpdateOutcome;
 #[cfg(test)]
-pub(crate) use apply_refund::hearing;
+pub(crate) use apply_refund::refund_update_operation;
 pub use booking_error::BookingError;
 pub use callback::{CallbackError, HandledCallback, handle_callback};
 pub use channel::{

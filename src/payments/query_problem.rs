@@ -1,12 +1,12 @@
-//! Why nothing was learnt when WeChat was last asked about an open order, in words and kept with
-//! its watch: whoever looks at the order need not look for it in a log.
+//! Why WeChat's last answer about an open order could not be used, kept with the order's watch, so
+//! that an operator sees it beside the order.
 //!
-//! Whoever asked notes it: the job that reconciles orders in the row that it moves anyway
-//! (`watch.rs`); a person who wants a prepay id, an answer or the order's end here. It is the last
-//! word, and goes away as soon as WeChat is understood, whatever it says then. Of WeChat's words
-//! only its codes are kept and of an answer only what it lacks, so nothing personal is.
+//! Whoever queried writes it: the job that reconciles orders, in the row that it moves anyway
+//! (`watch.rs`); a request for a prepay id, a confirmation or a close, here. It is about the latest
+//! query only and is cleared by the first answer that can be used. Of WeChat's answer only codes
+//! and the names of missing members are kept, so it holds no personal data.
 //!
-//! It decides nothing. A note that cannot be written is lost, and the next one says the same.
+//! Nothing is decided by it. If it cannot be written it is lost, and the next query writes it.
 
 use super::{Order, OrderStateKind, PaymentError, Payments, close::is_open, watch::YOUNG_SECONDS};
 use crate::{

@@ -1,13 +1,16 @@
-//! What risk must know of an order before its payment is settled.
+//! The facts of orders that risk needs before a payment is settled, in memory.
 //!
-//! A settlement learns its order when its batch loads it, and risk is asked before: by then the decision must be there, for a batch asks nobody. So the facts of
-//! orders made lately are kept in this process ([`RecentOrders::note`]), and those that were made elsewhere, or long ago, are read: all that are missed
-//! at one time in one statement, for a query per callback would cost the hot path a third.
+//! Risk is evaluated before the settlement is queued, because an operation does no I/O; the order
+//! is loaded only by the batch. So the facts of orders that were made lately are kept in this
+//! process ([`RecentOrders::note`]). The facts of other orders are read from the database: all that
+//! are missing at one time in one statement, since a query for each callback would cost the hot
+//! path a third of its throughput.
 //!
-//! Beside the facts stands what risk said of them. A payment that is told twice, or again after the database was away, is judged once: it would
-//! otherwise count twice in every counter.
+//! Beside the facts stands the evaluation of the order's points. A payment that is told twice, or
+//! again after the database was unavailable, is evaluated once; otherwise it would count twice in
+//! every counter.
 //!
-//! Nothing here is the truth: what is lost is read again, and what the settlement decides on it loads itself.
+//! This is a cache: what is evicted is read again, and the settlement decides on what it loads.
 
 use std::{
     collections::HashMap,

@@ -1,11 +1,13 @@
-//! What risk is told of this slice's activities, and what it says.
+//! The facts that payments give to risk, and the evaluation.
 //!
-//! Risk is asked before the operation is queued, since an operation does no I/O; so the facts are gathered before it, too: from memory, or with one indexed read. The
-//! operation checks everything again and is given `None` where there was nothing to ask about, because what the caller named does not exist or makes no sense, or because the key made
-//! something before: then it refuses, or finds what that was. It never makes anything without an evaluation.
+//! Risk is evaluated before the operation is queued, since an operation does no I/O; so the facts
+//! are gathered before it, too: from memory, or with one indexed read. The operation checks
+//! everything again. It is given `None` where nothing was evaluated: what the caller named does not
+//! exist or is invalid, or the idempotency key was used before. Then it refuses, or returns what
+//! the key made. It never makes anything without an evaluation.
 //!
-//! A repeat is therefore recognised before risk is asked. Two at once with one key, of which neither
-//! is known yet, are one event to the counters.
+//! A repeated request is therefore recognised before the evaluation. Two requests with one new key
+//! at the same time are one event to the counters.
 
 use super::{
     CollectPayment, CreatePayment, Order, PaymentError, Payments, RequestRefund,

@@ -1,18 +1,22 @@
-//! What makes no progress is reported to people once, by an exception, which is resolved when it makes progress again.
+//! Refunds, orders and sharings that make no progress: an exception is raised once, and resolved
+//! when they make progress again.
 //!
-//! | what | when it is reported | kind | resolved |
+//! | what | when it is raised | kind | resolved |
 //! |---|---|---|---|
 //! | refund, *accepted* or *returning* | after [`WAIT_SECONDS`] in that state, or [`ATTEMPTS_MAX`] attempts with a problem | `refund_stuck` | in the commit in which it leaves the state or loses the problem |
-//! | refund, *processing* | after [`PROCESSING_SECONDS`], or as many attempts with a problem | `refund_stuck` | the same |
+//! | refund, *processing* | after [`PROCESSING_SECONDS`], or as many attempts with a problem | `refund_stuck` | likewise |
 //! | refund, *abnormal* | at once, as `refund_abnormal` | | by a person |
-//! | order (`watch.rs`) | after [`super::watch::REFUSALS_MAX`] refused queries in a row, or a day after its time | `order_stuck` | when WeChat speaks of it again, or its watch is taken away |
-//! | sharing, or a paid order that is to be shared | after [`ATTEMPTS_MAX`] attempts of which nothing came, or a day | `sharing_stuck` | when it is done |
+//! | order (`watch.rs`) | after [`super::watch::REFUSALS_MAX`] refused queries in a row, or a day after its time | `order_stuck` | when WeChat answers a query of it again, or its watch ends |
+//! | sharing, or a paid order that is to be shared | after [`ATTEMPTS_MAX`] attempts without a result, or a day | `sharing_stuck` | when it is done |
 //!
-//! This ends nothing: it is tried again for ever, at intervals that grow to an hour. A person ends it: a refund is withdrawn (`withdraw_refund.rs`), an order that
-//! WeChat will not speak of is closed (`close.rs`), a sharing is seen to at WeChat.
+//! Nothing ends by this: the jobs go on trying, at intervals that grow to an hour. A person ends
+//! it: a refund is withdrawn (`withdraw_refund.rs`), an order whose query WeChat refuses is closed
+//! (`close.rs`), a sharing is completed at WeChat.
 //!
-//! That a refund has been told of is a column, guarded by its version, because it may end by a callback; for orders and sharings, which only jobs move on, the list of
-//! exceptions says it. Killed between moving on and resolving it, an exception of a sharing stays open, and a person resolves it.
+//! For refunds, which a callback may end at any time, a column says that the exception was raised;
+//! the refund's version guards it. For orders and sharings, which only jobs move on, the list of
+//! exceptions says it. If a process is killed between the progress and the resolution, the
+//! exception of a sharing stays open, and a person resolves it.
 
 use super::{
     ExceptionKind, Order, Payments, Refund, RefundStateKind, TimeScale,

@@ -1,12 +1,12 @@
-//! Telling WeChat of a refund, and asking what became of it. The number is the same for every attempt, for ever.
+//! Sending a refund to WeChat, and querying its status. The number is the same for every attempt.
 //!
-//! One at a time: what one attempt learns proves nothing while another may still arrive (see
-//! `apply_refund.rs`). Whoever initiates a refund, the job that takes it over, and a person who
-//! wants it done now each claim it until an instant (`refunds.calling_until`) that nobody else has.
-//! Just before the call the claim is made good for [`LEASE_SECONDS`] more, far longer than the call
-//! and the query behind it can live ([`begin_call`]); whose claim is not the one in the row by then,
-//! because it was too slow and somebody took over, does not call. A repeated request is answered with
-//! the refund as it stands.
+//! Only one attempt runs at a time, since what one attempt learns proves nothing while another may
+//! still arrive (see `apply_refund.rs`). Whoever initiates a refund, the job that takes it over,
+//! and an operator who retries it each claim it until an instant (`refunds.calling_until`) that no
+//! other claim has. Just before the call the claim is extended by [`LEASE_SECONDS`], far longer
+//! than the call and the query after it can take ([`begin_call`]). If the row has another claim by
+//! then, because this process was too slow and somebody took over, no call is made. A repeated
+//! request is answered with the refund as it stands.
 
 use super::{
     ChannelOutcome, PaymentChannel, Payments, Refund, RefundCall, RefundError, RefundState,

@@ -1,22 +1,29 @@
-//! Orders that got no callback: asked about on a growing interval, and closed when their time is over (§12.8).
+//! Orders without a callback: queried on a growing interval, and closed when their time is over
+//! (§12.8).
 //!
-//! Nearly every order is paid within seconds, so nothing is written for it here. Each order is looked at twice by a scan in time order, once when it is
-//! [`YOUNG_SECONDS`] old and once, as a net for rows that became visible late, when it is [`OLD_SECONDS`] old; what is still open then gets a row in
-//! `order_watches`, and the row's `due_at` says when WeChat is asked next. Where a scan stands is a row too, locked by whoever scans, so two processes share the
-//! work; a claimed watch is moved a minute ahead, so one that was dropped by a dying process comes back.
+//! Nearly every order is paid within seconds, so nothing is written here for those. Two scans in
+//! time order look at each order once, when it is [`YOUNG_SECONDS`] old and, for rows that became
+//! visible late, when it is [`OLD_SECONDS`] old. An order that is open then gets a row in
+//! `order_watches`, whose `due_at` says when WeChat is queried next. The position of a scan is a
+//! row, locked by whoever scans, so several processes share the work. To claim a watch moves it a
+//! minute ahead, so a watch whose process died falls due again.
 //!
-//! Ids carry the time of the process that made them, so an order of a process whose clock stepped back lies behind both scans. A third walks through all orders, some hundred
-//! at a time and from the beginning again, and finds whatever is open and not watched: slowly (a hundred million orders in some three days), and for ever.
+//! Ids carry the time of the process that made them, so an order of a process whose clock stepped
+//! back lies behind both scans. A third scan walks through all orders, some hundred at a time, and
+//! begins again at the end; it finds whatever is open and not watched (a hundred million orders in
+//! about three days).
 //!
-//! # When WeChat does not say
+//! # When WeChat does not state the order's status
 //!
-//! An order is never closed here before it is closed at WeChat, because it may be paid. So one of which nothing is learnt stays watched, at intervals that grow to an hour
-//! ([`REFUSED_PAUSES`]), whatever it is that WeChat answers: no permission (403 `NO_AUTH`), an account that was closed, a merchant that is not bound any more. After
-//! [`REFUSALS_MAX`] refusals in a row, or a day after its time, people are told (`order_stuck`), once. A person who has seen at WeChat that it is not paid may close it: for
-//! an order whose time is over and of which people were told, an operator may close it without WeChat's answer (`close.rs`). Should it be paid after all, that is a late payment
-//! like any other.
+//! An order is closed here only after it is closed at WeChat, because it may be paid. So an order
+//! whose queries fail stays watched, at intervals that grow to an hour ([`REFUSED_PAUSES`]),
+//! whatever WeChat answers: no permission (403 `NO_AUTH`), an account that was closed, a
+//! `sub_mchid` that is not bound any more. After [`REFUSALS_MAX`] refusals in a row, or a day after
+//! the order's time, an exception is raised once (`order_stuck`). An operator who has seen at
+//! WeChat that the order is not paid may then close it without WeChat's answer (`close.rs`). If it
+//! is paid nevertheless, that is a late payment like any other.
 //!
-//! Why nothing was learnt is kept with the watch until WeChat is understood again (`query_problem.rs`).
+//! Why the last query failed is kept with the watch until one succeeds (`query_problem.rs`).
 
 use sqlx::FromRow;
 

@@ -42,14 +42,14 @@
 //! The refund goes on. The customer's right to the money does not depend on the receiver, so the merchant bears the part, in the books as at WeChat, and an exception
 //! `sharing_failed` stays open until a person has seen to it. This is so when WeChat says that the return failed, when it refuses it for certain, when the receiver's
 //! account has held too little for [`RETURN_ATTEMPTS_MAX`] attempts, and for parts of persons, which WeChat cannot take back (each refund notes that). The next refund of the
-//! order tries again for a merchant's part, since what failed does not count as returned. Without a proven outcome the refund waits: no return is ever called failed while its outcome is unknown.
+//! order tries again for a merchant's part, since what failed does not count as returned. Without a proven outcome the refund waits: no return is marked failed while its outcome is unknown.
 //!
-//! # When WeChat did what we called refused
+//! # When WeChat did what was recorded as refused
 //!
-//! It should not be possible, and it is listened to all the same: a late answer of an attempt, the query that comes before a release, the query of an operator who retries. A part that
-//! arrived after it had been called failed is booked to its receiver by an entry more; a return that came back after it had been called lost is booked as a return. An exception
+//! It should not be possible, but it is handled: by a late answer of an attempt, by the query before a release, and by the query of an operator who retries. A part that
+//! arrived after it had been marked failed is booked to its receiver by one more entry; a return that arrived after it had been marked failed is booked as a return. An exception
 //! `sharing_contradiction` says so, and the sharing is **stopped**: no refund of its order goes on until an operator has retried it, which asks WeChat about everything
-//! that is called failed once more.
+//! that is marked failed once more.
 //!
 //! # Books
 //!
@@ -57,7 +57,7 @@
 //! |---|---|---|
 //! | sent | sharing | per part: Dr merchant payable / Cr sharing in transit |
 //! | outcome | part | succeeded: Dr sharing in transit / Cr receiver payable; failed: Dr sharing in transit / Cr merchant payable |
-//! | landed | part that was called failed | Dr merchant payable / Cr receiver payable |
+//! | landed | part that was marked failed | Dr merchant payable / Cr receiver payable |
 //! | returned | return | Dr receiver payable / Cr merchant payable |
 //!
 //! # Invariants

@@ -48,7 +48,7 @@ use crate::{
         Attempts, ChannelRefund, Late, Order, OrderSharing, OrderState, Orders, PayMethod, Payment,
         PointsReview, Policy, PolicyTerms, Refund, RefundBy, RefundError, RefundRole, RefundState,
         RefundStatus, RefundSums, RefundUpdateOutcome, Refunds, RefusalKind, RequestRefund,
-        TimeScale, WithdrawRefund, ask_in_memory, hearing, withdraw_in_memory,
+        TimeScale, WithdrawRefund, ask_in_memory, refund_update_operation, withdraw_in_memory,
     },
     primitives::{
         AccountId, AccountKind, BusinessDay, Id, Lane, MerchantId, Money, OrderId, OrderNo, Points,
@@ -529,7 +529,7 @@ impl History {
             return self.apply_refund_status(place, known);
         }
         if refund.amount.get() > room || self.chance(5) {
-            let refused = hearing(TENANT, Some(refund.id), Err(refund.version));
+            let refused = refund_update_operation(TENANT, Some(refund.id), Err(refund.version));
             let said = self.memory.decide(self.now, &refused);
             self.tell(format!("{} is refused: {said:?}", refund.id));
             assert!(said.is_ok(), "{:#?}", self.trace);
@@ -564,7 +564,7 @@ impl History {
         let (row, status) = (theirs.row, theirs.status);
         let said = self
             .memory
-            .decide(self.now, &hearing(TENANT, row, Ok(said)));
+            .decide(self.now, &refund_update_operation(TENANT, row, Ok(said)));
         self.tell(format!("{place}: refund {index} is {status:?}: {said:?}"));
         match said {
             Ok(RefundUpdateOutcome::Now(refund)) => {

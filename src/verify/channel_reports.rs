@@ -1,15 +1,14 @@
-//! What WeChat has said is in the books or in front of a person: invariant 17.
+//! What WeChat has reported is in the books or in front of a person: invariant 17.
 //!
-//! WeChat is asked by more than us, and tells in an order of its own. What it says and nobody here
-//! asked for (a refund made elsewhere, a payment of an order that was closed, a share that was
-//! called refused) is booked as it is, and somebody is told once; what cannot be is rejected with
-//! an alarm; and a call of ours that may still be taken is not forgotten, for what is learnt
-//! meanwhile proves nothing. The other invariants hold in books in which all that was dropped. Each
-//! rule below is a question to the database whose answers are violations; all of them hold at every
-//! instant.
+//! Others act at WeChat too, and its reports come in any order. What was not requested here (a
+//! foreign refund, a payment of a closed order, a share that had been called failed) is booked as
+//! it is, and an exception is raised once. What cannot be booked is rejected with an alarm. A call
+//! of ours that may still arrive is not forgotten, since an answer in the meantime proves nothing.
+//! The other invariants would hold even if all of this were lost. Each rule below is a query whose
+//! rows are violations; all of them hold at every instant.
 //!
-//! That somebody was told is a row, open or resolved: exceptions for what is about an order of
-//! ours, alarms for callbacks. The words themselves are not read again.
+//! That somebody was told is a row, open or resolved: an exception for what is about an order of
+//! ours, an alarm for a callback. Their texts are not checked.
 
 use sqlx::MySqlConnection;
 

@@ -588,6 +588,24 @@ impl SettlePayment {
         }
     }
 
+    /// Keeps a callback that changed nothing, unless it is the one that settled the payment or is
+    /// kept as a duplicate already. One that failed before, or was rejected, is a duplicate now.
+    fn keep_duplicate(&self, set: &mut WorkingSet, cx: &Cx<'_>, payment: &Payment) {
+        let Some((id, _)) = &self.callback else {
+            return;
+        };
+        if payment.settled_by == Some(*id) {
+            return;
+        }
+        // Where the payment was settled in this batch, nobody has looked for the callback; then it
+        // is new, or was never taken.
+        let known = set.has_loaded::<Callbacks>(*id);
+        let known = known.then(|| set.get::<Callbacks>(*id)).flatten();
+        if known.is_none_or(|row| row.outcome != CallbackOutcome::Duplicate) {
+            self.store_callback(set, cx, CallbackOutcome::Duplicate, None);
+        }
+    }
+
     fn reject(
         &self,
         set: &mut WorkingSet,
@@ -659,6 +677,17 @@ impl Operation for SettlePayment {
                 }
             }
         }
+        // What is told of a payment that is settled already is kept once. Rare, too.
+        if let Some((id, _)) = &self.callback
+            && let Some(order) = self.order
+            && set.has_loaded::<Orders>(order)
+            && let Some(payment) = set
+                .get::<Orders>(order)
+                .and_then(|order| order.state.payment())
+            && payment.settled_by != Some(*id)
+        {
+            want.row::<Callbacks>(*id);
+        }
         // An alarm is raised once however often WeChat repeats itself. Rare, but known only after the order is.
         if let Some((id, _)) = &self.callback
             && self
@@ -681,8 +710,9 @@ impl Operation for SettlePayment {
         let Some(order) = order else {
             return Ok(SettleOutcome::Rejected("unknown_order"));
         };
-        if order.state.payment().is_some() {
+        if let Some(payment) = order.state.payment() {
             self.note_refunded(set, cx, &order);
+            self.keep_duplicate(set, cx, payment);
             return Ok(SettleOutcome::Before);
         }
         if order.customer.is_none() && self.payer.is_none() {

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use serde_json::{Value, json};
-use wechat_pay_simulator::{CallFault, Endpoint};
+use wechat_pay_simulator::{CallFault, Endpoint, Payment, SignedCallback};
 use zhangfang::{
     auth::OperatorRole,
     payments::{RefundStatus, RefusalKind},
@@ -159,6 +159,79 @@ async fn an_exception_is_open_until_somebody_says_what_was_done() {
     let another = format!("/api/v1/admin/exceptions/ex_03{}/resolve", "0".repeat(30));
     let another = admin.keyed("e3").post(&another, &said).await;
     another.refused(404, "exception_not_found");
+    app.finish().await;
+}
+
+/// Each of WeChat's notifications stands there once, by what became of it, however often it comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_callback_about_what_is_paid_already_is_kept_as_a_duplicate() {
+    let app = TestApp::start().await;
+    let merchant = app.merchant("茶里巷", "1900000167").await;
+    let li = app.customer("li").await;
+    let path = format!("/api/v1/wechat/notify/{}/payments", app.tenant.id);
+    let tell = async |callback: &SignedCallback| {
+        let headers = callback.headers.iter();
+        let headers: Vec<(&str, String)> = headers
+            .map(|(name, value)| (name.as_str(), value.to_str().unwrap().to_owned()))
+            .collect();
+        let body = callback.body.to_vec();
+        let told = app.anyone().raw(&path, &headers, body).await;
+        assert_eq!(told.status, 204);
+    };
+    let admin = app.admin();
+    let kept = async |outcome: &str| {
+        let path = format!("/api/v1/admin/callbacks?outcome={outcome}");
+        let kept = admin.get(&path).await.expect(200);
+        kept["items"].as_array().unwrap().len()
+    };
+    // Found paid when WeChat was asked: what WeChat tells then changes nothing.
+    let asked = app.create(&li, &merchant.code, 1_000, "asked").await;
+    app.simulator.pay(&asked, Payment::silent()).await.unwrap();
+    li.post(
+        &format!("/api/v1/customer/payments/{asked}/confirm"),
+        &json!({}),
+    )
+    .await
+    .expect(200);
+    app.settled(&li, &asked).await;
+    assert_eq!((kept("settled").await, kept("duplicate").await), (0, 0));
+    let late = app.simulator.callback_for(&asked).unwrap();
+    for _ in 0..2 {
+        tell(&late).await;
+        assert_eq!((kept("settled").await, kept("duplicate").await), (0, 1));
+    }
+    // Settled by a callback: the same again is that one, another is a duplicate.
+    let told = app.create(&li, &merchant.code, 2_000, "told").await;
+    app.simulator.pay(&told, Payment::silent()).await.unwrap();
+    let first = app.simulator.callback_for(&told).unwrap();
+    for _ in 0..2 {
+        tell(&first).await;
+        assert_eq!((kept("settled").await, kept("duplicate").await), (1, 1));
+    }
+    let second = app.simulator.callback_for(&told).unwrap();
+    for _ in 0..2 {
+        tell(&second).await;
+        assert_eq!((kept("settled").await, kept("duplicate").await), (1, 2));
+    }
+    let shown = admin.get("/api/v1/admin/callbacks?outcome=duplicate").await;
+    let mut bodies = Vec::new();
+    for item in shown.expect(200)["items"].as_array().unwrap() {
+        let path = format!("/api/v1/admin/callbacks/{}", text(item, "id"));
+        bodies.push(text(&admin.get(&path).await.expect(200), "body").into_bytes());
+    }
+    for callback in [&late, &second] {
+        assert!(bodies.contains(&callback.body.to_vec()));
+    }
+    // Told at once, and twice of each: one settles, the others are duplicates or that one again.
+    let at_once = app.create(&li, &merchant.code, 3_000, "at-once").await;
+    app.simulator
+        .pay(&at_once, Payment::silent())
+        .await
+        .unwrap();
+    let callbacks = [(); 3].map(|()| app.simulator.callback_for(&at_once).unwrap());
+    let telling = callbacks.iter().chain(&callbacks).map(tell);
+    futures_util::future::join_all(telling).await;
+    assert_eq!((kept("settled").await, kept("duplicate").await), (2, 4));
     app.finish().await;
 }
 

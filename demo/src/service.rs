@@ -121,7 +121,7 @@ impl Service {
     }
 
     /// A token for whoever has none that is good.
-    async fn let_in(&self, person: &Person) -> Result<(), ApiError> {
+    async fn ensure_token(&self, person: &Person) -> Result<(), ApiError> {
         match &person.way_in {
             WayIn::Wechat(..) => self.log_in(person).await.map(|_| ()),
             WayIn::Signed(signer) => {
@@ -321,7 +321,7 @@ impl Service {
                 let Some(request) = again else {
                     return Err(error);
                 };
-                self.let_in(person).await?;
+                self.ensure_token(person).await?;
                 self.line
                     .ask(request.bearer_auth(person.token().expose()))
                     .await

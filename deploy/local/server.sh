@@ -159,7 +159,7 @@ start_database() {
     accounts_sql >"$dir/accounts.sql"
     socket=$(socket_of "$dir")
     database_url root '' "$dir" >"$dir/url"
-    # We know that no server of this folder lives. MySQL would ask whether *some* process has the pid in the old lock file, and give up if one has.
+    # We know that no server of this folder lives. MySQL would ask whether *some* process has the pid in the old lock file, and not start if one has.
     rm -f "$socket" "$socket.lock" "$dir/data/server.pid"
     [[ ! -e $dir/log ]] || mv "$dir/log" "$dir/log.before"
     cd "$dir/data"

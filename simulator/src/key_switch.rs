@@ -39,7 +39,7 @@ pub struct KeyShares {
 }
 
 #[derive(Debug)]
-struct Standing {
+struct SwitchState {
     shares: KeyShares,
     rotated: bool,
     next_apiv3: Option<Arc<Apiv3Cipher>>,
@@ -49,11 +49,11 @@ struct Standing {
 /// The state of the switch in one simulator. The second certificate itself is kept with the keys,
 /// which simulators may share.
 #[derive(Debug)]
-pub(super) struct KeySwitch(Mutex<Standing>);
+pub(super) struct KeySwitch(Mutex<SwitchState>);
 
 impl KeySwitch {
     pub(super) fn new(seed: u64) -> Self {
-        Self(Mutex::new(Standing {
+        Self(Mutex::new(SwitchState {
             shares: KeyShares::default(),
             rotated: false,
             next_apiv3: None,
@@ -103,7 +103,7 @@ impl KeySwitch {
             KeyKind::PublicKey | KeyKind::NextCertificate => kind,
             KeyKind::Certificate => {
                 let mut state = lock(&self.0);
-                let Standing {
+                let SwitchState {
                     shares,
                     rotated,
                     rng,
@@ -121,7 +121,7 @@ impl KeySwitch {
     /// The new `APIv3` key, if there is one and it is its turn; `None` is the one of the key set.
     pub(super) fn next_cipher(&self) -> Option<Arc<Apiv3Cipher>> {
         let mut state = lock(&self.0);
-        let Standing {
+        let SwitchState {
             shares,
             next_apiv3,
             rng,

@@ -9,7 +9,7 @@ pub enum DbError {
     #[error("the queue is full")]
     Overloaded,
     /// Others kept changing the same rows; nothing was done. Try again.
-    #[error("gave up after {0} conflicts with other writers")]
+    #[error("stopped retrying after {0} conflicts with other writers")]
     Contention(u32),
     /// Not reachable, or lost in the middle: **the outcome is unknown**, the id decides. Repeat with the same key.
     #[error("the database is unavailable")]

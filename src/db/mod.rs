@@ -222,7 +222,7 @@ async fn prepare_session(conn: &mut MySqlConnection) -> Result<(), sqlx::Error> 
 const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Asked before a connection is lent again: does it answer, and can it be written to?
+/// Asked before a connection is handed out again: does it answer, and can it be written to?
 async fn check_before_acquire(conn: &mut MySqlConnection) -> Result<bool, sqlx::Error> {
     match tokio::time::timeout(CHECK_TIMEOUT, is_read_only(conn)).await {
         Ok(Ok(read_only)) => Ok(!read_only),

@@ -173,7 +173,7 @@ impl<A: Copy, P: CheckedFirst> Auth<A, P> {
 }
 
 impl<A, P> Auth<A, P> {
-    /// Whose deed it is.
+    /// Who does it.
     pub(super) const fn principal(&self) -> &Principal {
         &self.principal
     }

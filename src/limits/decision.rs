@@ -116,7 +116,7 @@ mod tests {
         }
 
         #[test]
-        fn whoever_waits_as_long_as_told_is_let_in(
+        fn whoever_waits_as_long_as_told_is_allowed(
             count in 1_u32..1_000,
             seconds in 1_u32..10_000,
             wait in 1_u64..100_000_000,

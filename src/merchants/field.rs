@@ -32,7 +32,7 @@ pub(super) fn text(
     }
 }
 
-/// 7 to 20 digits; spaces, `-` and a leading `+` are let go.
+/// 7 to 20 digits; spaces, `-` and a leading `+` are dropped.
 pub(super) fn phone(field: &'static str, value: &str) -> Result<String, InvalidField> {
     const EXPECTED: &str = "a phone number of 7 to 20 digits";
     let invalid = InvalidField {

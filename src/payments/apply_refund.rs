@@ -104,7 +104,7 @@ pub(super) struct ApplyRefund {
     pub(super) by: Actor,
     /// The callback as received, with what it said.
     pub(super) callback: Option<(Id, bytes::Bytes, RefundNotice)>,
-    /// Whether a person stated its number: a deed of theirs, whatever becomes of it.
+    /// Whether a person stated its number: an action of theirs, whatever becomes of it.
     pub(super) stated: bool,
     /// Our merchant number, to which a callback must be addressed.
     pub(super) our_mchid: String,

@@ -402,7 +402,7 @@ impl Operation for RecordPrepay {
                 Ok(order)
             }
             Ok(Applied::Before) => Ok(order),
-            // It was paid, or given up, while WeChat made the prepay id.
+            // It was paid, or closed, while WeChat made the prepay id.
             Err(refused) if refused.from.is_paid() => Ok(order),
             Err(_) => Err(PaymentError::OrderClosed(order.no())),
         }

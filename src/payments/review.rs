@@ -18,7 +18,7 @@
 //!
 //! | the refund \ the review | open | credited | voided |
 //! |---|---|---|---|
-//! | arrives | gone: the review is about less; when nothing is left it is moot | gone | gone |
+//! | arrives | gone: the review is about less; when nothing is left it is superseded | gone | gone |
 //! | fails, or is closed | the review's again, as if nothing had been | credited, by an entry of its own, and repays a debt | gone, with the others |
 //!
 //! - **A second refund** withholds its own part. Parts are of the sum of all refunds asked for, so pieces withhold what the whole would, and a refund too small for a point

@@ -295,7 +295,7 @@ impl ReviewRow {
         Ok(self.with_state(ReviewState::Claimed { by, at: now }))
     }
 
-    /// Gives up one's own claim.
+    /// Gives back one's own claim.
     pub fn unclaim(&self, by: &Actor, now: Timestamp) -> Result<Self, ReviewError> {
         self.check_claim(by, now)?;
         match &self.state {

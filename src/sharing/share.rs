@@ -43,9 +43,9 @@ pub enum ShareState {
     Asked,
     /// WeChat has it.
     Processing,
-    /// Nothing was to be shared, or nothing could be: what is frozen is let go, under this number.
+    /// Nothing was to be shared, or nothing could be: what is frozen is released, under this number.
     Releasing { release: SharingId },
-    /// Every part is final, and what was not shared is let go. With the number of the release, if there was one.
+    /// Every part is final, and what was not shared is released. With the number of the release, if there was one.
     Done { release: Option<SharingId> },
 }
 

@@ -76,7 +76,7 @@ pub(super) async fn reconcile_begun(
         }
         ShareState::Processing => (share.id, query(&*channel, &share, &payment).await),
         ShareState::Releasing { release } => {
-            // What was refused for certain is asked about once more before the rest is let go.
+            // What was refused for certain is asked about once more before the rest is released.
             let known = if parts.is_empty() {
                 None
             } else {

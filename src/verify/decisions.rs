@@ -2,13 +2,13 @@
 //!
 //! # A decision by itself
 //!
-//! It can be read; its id is that of a deed with its stage; the columns that people search by are what the decision itself says; and what it says can be made again: its inputs through
+//! It can be read; its id is that of an activity with its stage; the columns that people search by are what the decision itself says; and what it says can be made again: its inputs through
 //! the rule set that it names give its action and the rules that fired ([`RuleSets::again`]). A rule set that is gone, changed or unreadable is a violation of each decision that names
 //! it. What was decided without rules (number 0: by a test) cannot be made again.
 //!
-//! # A decision and its deed
+//! # A decision and its activity
 //!
-//! Entries and decisions have the deed's id with another last byte, so they come in one order and are merged as they are read: what is kept in memory is the decisions on one deed, one
+//! Entries and decisions have the activity's id with another last byte, so they come in one order and are merged as they are read: what is kept in memory is the decisions on one activity, one
 //! for each stage.
 //!
 //! | entry | stage | what was decided |
@@ -53,8 +53,8 @@ const RULE_SETS_MAX: usize = 32;
 #[derive(Default)]
 pub(super) struct DecisionPass {
     decisions: Cursor<Decisions>,
-    /// On the deed whose entries are coming.
-    of_deed: Vec<Stored>,
+    /// On the activity whose entries are coming.
+    of_activity: Vec<Stored>,
     rule_sets: RuleSets,
 }
 
@@ -67,19 +67,19 @@ impl DecisionPass {
         report: &mut Report,
     ) -> Result<(), DbError> {
         let cause = entry[0].id.entry.cause();
-        self.of_deed.retain(|stored| stored.id.cause() == cause);
+        self.of_activity.retain(|stored| stored.id.cause() == cause);
         while let Some(stored) = self.decisions.peek(conn).await?
             && stored.id.cause() <= cause
         {
             self.decisions.next(conn).await?;
             self.rule_sets.by_itself(conn, &stored, report).await?;
             if stored.id.cause() == cause {
-                self.of_deed.push(stored);
+                self.of_activity.push(stored);
             }
         }
         let said = |stage: Stage| {
             let of_stage = |stored: &&Stored| stored.id == DecisionId::of(cause, stage.code());
-            let stored = self.of_deed.iter().find(of_stage)?;
+            let stored = self.of_activity.iter().find(of_stage)?;
             stored.decision.as_ref().map(|decision| decision.action)
         };
         if let Some(mut allowed) = is_allowed(entry, said) {

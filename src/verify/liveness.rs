@@ -33,7 +33,7 @@
 //! | delivery | its attempts, which each claim counts |
 //! | run of the expiry | when it was asked for |
 //!
-//! A hold that cannot be ended and a review that cannot lapse are told to nobody but the log: it means that the ledger refuses what it accepted, so books that other rules
+//! A hold that cannot be ended and a review that cannot time out are told to nobody but the log: it means that the ledger refuses what it accepted, so books that other rules
 //! here find broken, and there is no order whose exceptions a person would look at. That this check finds them has to be enough.
 //!
 //! Where a rule asks whether people were told it says of what: another exception of the same order says nothing. And where an exception is raised again until the thing makes progress,

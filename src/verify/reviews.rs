@@ -7,7 +7,7 @@
 //! | no, wanted | none | none | none | none |
 //! | open | pending, of exactly what was earned | none | none | open or claimed |
 //! | credited | the same | posted; if refunds withhold a part, voided, and the rest a `HeldPartCredited` | perhaps, no more than came in | approved, or timed out and released |
-//! | voided | the same | voided | none | rejected, moot, or timed out and voided |
+//! | voided | the same | voided | none | rejected, superseded, or timed out and voided |
 
 use sqlx::{MySqlConnection, Row as _, mysql::MySqlRow};
 

@@ -24,7 +24,7 @@ pub(super) struct ShareItem {
     pub(super) asked_before: i64,
     /// None when the number means nothing.
     pub(super) state: Option<ShareStateKind>,
-    /// What is not shared is let go under a number of its own.
+    /// What is not shared is released under a number of its own.
     pub(super) releases: bool,
     /// The refund for which shares are coming back.
     pub(super) returning: Option<RefundId>,

@@ -318,7 +318,7 @@ async fn an_operation_that_reads_what_it_did_not_ask_for_fails_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_identity_that_was_taken_over_is_given_up_and_nothing_is_written_twice() {
+async fn an_identity_that_was_taken_over_is_dropped_and_nothing_is_written_twice() {
     let app = TestApp::with(|options| options.committers = 1).await;
     let customer = someone(app.db());
     app.db().submit(adjust(&app, customer, 1)).await.unwrap();

@@ -217,13 +217,13 @@ async fn what_is_taken_again_and_again_and_fails_each_time_is_found_and_named() 
             delivery("pending", SOON)
         )
     };
-    let lapsed = "is open for more than an hour after its end";
+    let timed_out = "is open for more than an hour after its end";
     let noted = "what becomes of it is not noted";
     let swept = "does not come to an end";
     let damage: Vec<(String, &str)> =
         vec![
         (points_transaction(3, 1, (PAST, SOON)), held),
-        (format!("{reviewed}{}", aged(31)), lapsed),
+        (format!("{reviewed}{}", aged(31)), timed_out),
         (tried(21), noted),
         (sweep(LONG_AGO), swept),
         (
@@ -277,7 +277,7 @@ async fn what_is_taken_again_and_again_and_fails_each_time_is_found_and_named() 
     // What waits because somebody was told, or not too long yet.
     let right: Vec<(String, &str)> = vec![
         (points_transaction(3, 1, (SOON, SOON)), held),
-        (format!("{reviewed}{}", aged(29)), lapsed),
+        (format!("{reviewed}{}", aged(29)), timed_out),
         (tried(10), noted),
         (sweep(PAST), swept),
         (

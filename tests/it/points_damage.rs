@@ -262,7 +262,7 @@ async fn rows_of_lots_that_are_long_over_and_spent_may_be_gone_and_others_may_no
     house.finish().await;
 }
 
-/// Stores what risk decided on a deed, as whoever does the deed would.
+/// Stores what risk decided on an activity, as whoever does it would.
 #[derive(Debug)]
 struct Note {
     cause: Id,

@@ -81,7 +81,7 @@ async fn what_no_statement_needs_is_not_granted() {
     scratch.drop().await;
 }
 
-/// What follows the name of a statement, `/* slice.deed */`, of which the beginning has been read.
+/// What follows the name of a statement, `/* slice.verb */`, of which the beginning has been read.
 fn after_name(text: &str) -> Option<&str> {
     let (name, after) = text.split_once("*/")?;
     let plain = |letter: u8| letter.is_ascii_lowercase() || b" ._".contains(&letter);

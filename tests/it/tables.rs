@@ -99,7 +99,7 @@ fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Without comments of Rust, names of statements (`/* slice.deed */`) and the breaks of long texts.
+/// Without comments of Rust, names of statements (`/* slice.verb */`) and the breaks of long texts.
 fn statements(source: &str) -> String {
     let lines = source
         .lines()

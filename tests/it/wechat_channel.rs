@@ -94,7 +94,7 @@ async fn certificates_are_fetched_from_wechat_and_then_a_payment_is_verified() {
         "{after:?}"
     );
 
-    let ticket = channel
+    let prepay_id = channel
         .prepay(PrepayRequest {
             order_no,
             sub_mchid: sub_mchid.to_owned(),
@@ -106,7 +106,10 @@ async fn certificates_are_fetched_from_wechat_and_then_a_payment_is_verified() {
             profit_sharing: false,
         })
         .await;
-    assert!(matches!(ticket, ChannelOutcome::Done(_)), "{ticket:?}");
+    assert!(
+        matches!(prepay_id, ChannelOutcome::Done(_)),
+        "{prepay_id:?}"
+    );
     let number = order_no.to_string();
     simulator.pay(&number, Payment::silent()).await.unwrap();
     let paid = channel.query(order_no, sub_mchid).await;
@@ -185,8 +188,11 @@ async fn a_merchant_without_certificates_and_odd_answers_are_lived_with() {
     accounts.refresh().await;
     let channel = accounts.account(TenantId(1));
     let order_no = number(7);
-    let ticket = channel.prepay(request(order_no, "茶")).await;
-    assert!(matches!(ticket, ChannelOutcome::Done(_)), "{ticket:?}");
+    let prepay_id = channel.prepay(request(order_no, "茶")).await;
+    assert!(
+        matches!(prepay_id, ChannelOutcome::Done(_)),
+        "{prepay_id:?}"
+    );
     // An order that nobody has paid has an amount all the same.
     let open = channel.query(order_no, SUB_MCHID).await;
     assert!(
@@ -249,8 +255,11 @@ async fn a_bill_with_strange_names_coupons_and_other_peoples_refunds_is_read_to_
     ];
     for (place, (name, coupon)) in names.iter().zip(coupons).enumerate() {
         let order_no = number(u64::try_from(place).unwrap());
-        let ticket = channel.prepay(request(order_no, name)).await;
-        assert!(matches!(ticket, ChannelOutcome::Done(_)), "{ticket:?}");
+        let prepay_id = channel.prepay(request(order_no, name)).await;
+        assert!(
+            matches!(prepay_id, ChannelOutcome::Done(_)),
+            "{prepay_id:?}"
+        );
         let mut how = Payment::silent();
         how.coupon = coupon;
         simulator.pay(&order_no.to_string(), how).await.unwrap();

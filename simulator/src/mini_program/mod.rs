@@ -23,7 +23,7 @@ use serde_json::json;
 
 use super::server::{Shared, lock};
 use access_token::Tokens;
-use shipping::ShippingBook;
+use shipping::ShippingReports;
 use subscribe::{Consents, Messages};
 
 pub use shipping::Shipping;
@@ -35,7 +35,7 @@ pub(super) struct MiniProgram {
     tokens: Mutex<Tokens>,
     consents: Mutex<Consents>,
     messages: Mutex<Messages>,
-    shipping: Mutex<ShippingBook>,
+    shipping: Mutex<ShippingReports>,
     /// The pages of the released version; `None` has them all.
     pages: Mutex<Option<BTreeSet<String>>>,
     minutes: Mutex<Minutes>,

@@ -25,7 +25,7 @@ const ITEM_MAX: usize = 120;
 const KEPT_MAX: usize = 100_000;
 
 /// What was told, by `transaction_id`.
-pub(super) type ShippingBook = BTreeMap<String, Shipping>;
+pub(super) type ShippingReports = BTreeMap<String, Shipping>;
 
 /// What a merchant last told of the delivery of one payment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -187,7 +187,7 @@ fn told(asked: &Asked, order: &Order, transaction_id: &str, at: OffsetDateTime) 
 }
 
 /// The second time corrects the first and must be newer; a third time is too often.
-fn record(book: &mut ShippingBook, mut told: Shipping) -> Result<(), Errcode> {
+fn record(book: &mut ShippingReports, mut told: Shipping) -> Result<(), Errcode> {
     if let Some(before) = book.get(&told.transaction_id) {
         if before.uploads >= 2 {
             return Err(Errcode::new(10_060_003, "支付单已使用重新发货机会"));
@@ -270,7 +270,7 @@ mod tests {
             uploads: 1,
         };
         let later = |n| at + time::Duration::seconds(n);
-        let mut book = ShippingBook::new();
+        let mut book = ShippingReports::new();
         record(&mut book, told(at)).unwrap();
         assert_eq!(record(&mut book, told(at)).unwrap_err().0, 10_060_023);
         record(&mut book, told(later(1))).unwrap();

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::primitives::Timestamp;
 
-/// How long one batch may take before its connection is given up.
+/// How long one batch may take before its connection is dropped.
 const BATCH_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long operations that were taken together are run again, together or apart. Who is left then is told that there are too many writers.
 const RETRIES_END: Duration = Duration::from_secs(30);
@@ -550,7 +550,7 @@ impl Group {
         for queued in &self.operations {
             tracing::warn!(
                 operation = queued.name(),
-                "an operation lost every race and was given up"
+                "an operation lost every race and was refused"
             );
         }
         self.fail_all(|| DbError::Contention(super::ATTEMPTS_MAX));

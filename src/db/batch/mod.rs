@@ -68,7 +68,7 @@
 //! - this process: nothing was answered that was not committed; what was committed and not answered is found by its id when the caller repeats it;
 //! - the database: everybody in the batch is told [`DbError::Unavailable`](super::DbError::Unavailable), which means *unknown*. The next batch connects anew and reads where the
 //!   sequence stands; without work it is tried every quarter of a second. A server that is read-only is not one to work with;
-//! - the network, silently: whatever a committer waits for has a bound (`committer.rs`), past which the connection is given up. A committer that has waited for some seconds is not ready;
+//! - the network, silently: whatever a committer waits for has a bound (`committer.rs`), past which the connection is dropped. A committer that has waited for some seconds is not ready;
 //! - an operation, by a panic: it alone is told that something is broken, and its changes are undone, as for a refusal. A panic while a batch is written is traced to its operation by halves. Should the
 //!   committer itself panic, its batch is told *unknown*, and it begins anew.
 
@@ -89,7 +89,7 @@ pub use rows::{Change, RowSet, Wanted, WorkingSet};
 
 pub use lease::seal;
 
-/// How often one operation is run before it is given up as contended.
+/// How often one operation is run before it is refused as contended.
 pub const ATTEMPTS_MAX: u32 = 8;
 
 /// Why a batch, or an operation in it, did not get through.

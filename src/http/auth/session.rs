@@ -1,4 +1,4 @@
-//! What somebody gets who is let in.
+//! What somebody gets who logs in.
 
 use serde::Serialize;
 

@@ -89,8 +89,8 @@ async fn killed_in_the_middle_of_a_sweep_another_process_ends_it_and_nothing_exp
         ready(site).await;
     }
     let mut owner = scratch.owner.clone().connect().await.unwrap();
-    let lapse = "UPDATE point_expiry_runs SET leased_until = '2000-01-01' WHERE lease = 1";
-    sqlx::raw_sql(lapse).execute(&mut owner).await.unwrap();
+    let end_lease = "UPDATE point_expiry_runs SET leased_until = '2000-01-01' WHERE lease = 1";
+    sqlx::raw_sql(end_lease).execute(&mut owner).await.unwrap();
     eventually("every run is finished", || async {
         let (open,): (i64,) =
             sqlx::query_as("SELECT COUNT(*) FROM point_expiry_runs WHERE open = 1")

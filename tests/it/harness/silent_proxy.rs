@@ -23,7 +23,7 @@ struct State {
     /// Cancelled: what was connected under it hears and says nothing any more, for ever.
     line: CancellationToken,
     silent: bool,
-    /// Cancelled: whoever was held in silence is let go, so that the server learns of it.
+    /// Cancelled: whoever was held in silence is released, so that the server learns of it.
     over: CancellationToken,
     /// What was said into the silence, over all connections.
     unheard: Vec<u8>,

@@ -161,7 +161,7 @@ async fn held(app: &TestApp, table: &'static str) -> sqlx::MySqlConnection {
     root
 }
 
-async fn let_go(mut root: sqlx::MySqlConnection) {
+async fn unlock(mut root: sqlx::MySqlConnection) {
     sqlx::raw_sql("UNLOCK TABLES")
         .execute(&mut root)
         .await
@@ -193,7 +193,7 @@ async fn who_waits_for_an_answer_is_not_ready_whoever_else_is_answered() {
         matches!(told, Err(SubmitError::Db(DbError::Unavailable(_)))),
         "{told:?}"
     );
-    let_go(root).await;
+    unlock(root).await;
     eventually("it commits again", || async {
         db.submit(operation.clone()).await.ok()
     })
@@ -232,7 +232,7 @@ async fn a_session_that_does_not_come_about_is_dropped() {
         );
     }
     assert!(!db.is_ready().await);
-    let_go(root).await;
+    unlock(root).await;
     eventually("it commits again", || async {
         db.submit(operation.clone()).await.ok()
     })

@@ -27,7 +27,7 @@ async fn books() -> Bench {
     bench.says(Action::Block);
     desk.paid(1_000, "blocked").await;
     bench.says(Action::Review);
-    let lapsed = desk.paid(1_100, "timed_out").await;
+    let timed_out = desk.paid(1_100, "timed_out").await;
     bench.time_is_over().await;
     let approved = desk.paid(1_200, "approved").await;
     let who = bench.app().operator("lin").keyed("approve");
@@ -35,8 +35,8 @@ async fn books() -> Bench {
     desk.refund(approved, Some(600), "r2").await;
     let rejected = desk.paid(1_300, "rejected").await;
     bench.reject(rejected, "lin").await.expect(200);
-    let moot = desk.paid(1_400, "superseded").await;
-    desk.refund(moot, None, "r3").await;
+    let superseded = desk.paid(1_400, "superseded").await;
+    desk.refund(superseded, None, "r3").await;
     let parted = desk.paid(1_700, "parted").await;
     desk.refund(parted, Some(700), "r4").await;
     let who = bench.app().operator("lin").keyed("approve-parted");
@@ -46,7 +46,7 @@ async fn books() -> Bench {
     desk.paid(1_600, "open").await;
     bench.says(Action::Allow);
     desk.paid(2_000, "allowed-2").await;
-    assert!(bench.state(lapsed).await.1.unwrap());
+    assert!(bench.state(timed_out).await.1.unwrap());
     bench
 }
 

@@ -106,14 +106,14 @@ async fn a_refund_that_is_agreed_to_here_and_a_time_out_there_never_fail_over_ea
             .refund(order, Some(600), &format!("r{round}"))
             .await;
         let key = format!("d{round}");
-        let (agreed, lapsed) = tokio::join!(
+        let (agreed, timed_out) = tokio::join!(
             bench.desk.decide(&refund, true, &key),
             a_little_later(
                 round,
                 payments::time_out_review(&other, ReviewId::of(order.id()))
             )
         );
-        assert!(lapsed.is_ok(), "{lapsed:?}");
+        assert!(timed_out.is_ok(), "{timed_out:?}");
         // Voided before it was initiated, or withheld: credited in neither case.
         let back = agreed.points;
         assert_eq!(back.due, back.withheld);

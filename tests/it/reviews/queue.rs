@@ -47,9 +47,12 @@ async fn when_time_is_over_the_rule_file_decides() {
             .claim(order, "lin")
             .await
             .refused(409, "review_already_decided");
-        let lapsed =
+        let timed_out =
             payments::time_out_review(bench.app().app.payments(), ReviewId::of(order.id()));
-        assert!(matches!(lapsed.await, Err(ReviewError::AlreadyDecided(_))));
+        assert!(matches!(
+            timed_out.await,
+            Err(ReviewError::AlreadyDecided(_))
+        ));
         bench.time_is_over().await;
         assert_eq!(bench.points().await, points);
         bench.finish().await;

@@ -1,4 +1,4 @@
-//! Who is let in.
+//! Who may log in.
 
 use zhangfang::{facts::Stage, risk::Action};
 

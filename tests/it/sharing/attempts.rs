@@ -101,7 +101,7 @@ async fn a_share_refused_to_one_process_while_anothers_call_is_under_way_is_shar
     reconcile_sharing(&quick, order).await.unwrap();
     assert_eq!(stage.asked().len(), 2);
     assert_eq!(stage.books().await, UNDER_WAY);
-    stage.channel.let_go();
+    stage.channel.unblock();
     job.await.unwrap().unwrap();
     assert_eq!(stage.books().await, SHARED);
     assert_eq!(stage.sharing_of(order).await, OrderSharing::Done);
@@ -278,7 +278,7 @@ async fn a_late_answer_about_what_was_called_refused_is_not_dropped() {
     stage.nothing_arrives_any_more().await;
     reconcile_sharing(&quick, order).await.unwrap();
     assert_eq!(stage.books().await, (10_000, 0, 0, 0));
-    stage.channel.let_go();
+    stage.channel.unblock();
     job.await.unwrap().unwrap();
     assert_eq!(stage.books().await, SHARED);
     assert!(stage.view(order).await.share.stopped);
@@ -339,7 +339,7 @@ async fn what_was_called_lost_and_came_back_is_booked_told_and_stops_refunds() {
     reconcile_return(&quick, id).await.unwrap();
     assert_eq!(stage.refund_state(&refund).await, RefundStateKind::Accepted);
     assert_eq!(stage.books().await, (10_000 - 994 - 5_000, 994, 0, 0));
-    stage.channel.let_go();
+    stage.channel.unblock();
     job.await.unwrap().unwrap();
     assert_eq!(stage.books().await, (10_000 - 994 - 5_000 + 497, 497, 0, 0));
     assert_eq!(

@@ -127,7 +127,7 @@ impl Channel {
     }
 
     /// One call that is held goes on.
-    pub(crate) fn let_go(&self) {
+    pub(crate) fn unblock(&self) {
         self.state().gate.notify_one();
     }
 

@@ -54,3 +54,4 @@ mod tables;
 mod verification;
 mod wechat_channel;
 mod withdraw;
+mod words;

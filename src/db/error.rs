@@ -170,9 +170,10 @@ pub(super) fn number(error: &sqlx::Error) -> Option<u16> {
         .map(MySqlDatabaseError::number)
 }
 
-/// Deadlock, lock wait, snapshot too old (MariaDB), certification failure, a statement that somebody interrupted: undone, and worth another try.
+/// Deadlock, lock wait, snapshot too old (MariaDB), certification failure, a table altered since the
+/// snapshot began, a statement that somebody interrupted: undone, and worth another try.
 pub(crate) fn is_conflict(error: &sqlx::Error) -> bool {
-    matches!(number(error), Some(1213 | 1205 | 1020 | 3101 | 1317))
+    matches!(number(error), Some(1213 | 1205 | 1020 | 3101 | 1412 | 1317))
 }
 
 fn is_row_trouble(error: &sqlx::Error) -> bool {

@@ -211,7 +211,7 @@ async fn prepare_session(conn: &mut MySqlConnection) -> Result<(), sqlx::Error> 
     conn.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
         .await?;
     conn.execute(
-        "SET SESSION innodb_lock_wait_timeout = 3, \
+        "SET SESSION innodb_lock_wait_timeout = 3, completion_type = 'NO_CHAIN', \
          sql_mode = 'STRICT_TRANS_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'",
     )
     .await?;

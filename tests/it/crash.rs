@@ -15,7 +15,7 @@ use zhangfang::{db::DbOptions, jobs, verify};
 
 use crate::harness::{
     Scratch, Server, Service, Site, db_of, demo_tenant, dev, engine, environment, eventually,
-    free_address, per_mille, ready,
+    free_address, per_mille, ready, sessions,
 };
 
 const ORDERS: usize = 400;
@@ -188,15 +188,10 @@ async fn a_service_that_is_told_to_stop_answers_what_it_took() {
     simulator.pay(&order_no, Payment::clean()).await.unwrap();
     let mut onlooker = scratch.owner.clone().connect().await.unwrap();
     eventually("the commit waits", || {
-        let waiting = sqlx::query_as::<_, (i64,)>(
-            "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE '%payments.update_order %' AND info NOT LIKE '%processlist%'",
-        )
-        .fetch_one(&mut onlooker);
+        let waiting = sessions(&mut onlooker, "info LIKE '%payments.update_order %'");
         let waiting =
             tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(waiting))
-                .unwrap()
-                .0
-                > 0;
+                .is_some_and(|waiting| !waiting.is_empty());
         async move { waiting.then_some(()) }
     })
     .await;

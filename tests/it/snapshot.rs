@@ -15,7 +15,7 @@ use zhangfang::{
 
 use crate::{
     batch::{adjust, someone},
-    harness::TestApp,
+    harness::{TestApp, sessions},
 };
 
 /// A table that is read between those of transfers and of accounts, and only by whoever gets a lock.
@@ -137,15 +137,11 @@ impl Shut {
 async fn at_the_gate(root: &mut MySqlConnection, number: u32) {
     let waits = async {
         loop {
-            let found: Option<u64> = sqlx::query_scalar(
-                "SELECT CAST(id AS UNSIGNED) FROM information_schema.processlist \
-                 WHERE state = 'User lock' AND user = 'zhangfang' AND info LIKE ?",
-            )
-            .bind(format!("%gate {number}%"))
-            .fetch_optional(&mut *root)
-            .await
-            .unwrap();
-            if found.is_some() {
+            let waiting = format!(
+                "state = 'User lock' AND user = 'zhangfang' AND info LIKE '%gate {number}%'"
+            );
+            let found = sessions(&mut *root, &waiting).await.unwrap_or_default();
+            if !found.is_empty() {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -55,7 +55,7 @@ pub(crate) use process::{
     Server, Service, demo_tenant, environment, free_address, per_mille, ready,
 };
 pub(crate) use redis::{ask, cluster, folder, replicated, sentinels};
-pub(crate) use servers::{Scratch, dev, engine, redis_url};
+pub(crate) use servers::{Scratch, dev, engine, redis_url, sessions};
 pub(crate) use silent_proxy::SilentProxy;
 
 pub(crate) const JWT_SECRET: &str = "a secret of the tests, of forty characters";

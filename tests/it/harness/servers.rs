@@ -120,14 +120,8 @@ impl Scratch {
     /// Whether all sessions have ended, as those of a closed pool do in a moment.
     async fn is_left(&self, conn: &mut MySqlConnection) -> bool {
         for _ in 0..200 {
-            // While somebody sends bytes that are no text, MySQL cannot show what it does.
-            let sessions: Result<i64, _> = sqlx::query_scalar(
-                "SELECT COUNT(*) FROM information_schema.processlist WHERE db = ?",
-            )
-            .bind(&self.name)
-            .fetch_one(&mut *conn)
-            .await;
-            if matches!(sessions, Ok(0)) {
+            let sessions = sessions(conn, &format!("db = '{}'", self.name)).await;
+            if sessions.is_some_and(|sessions| sessions.is_empty()) {
                 return true;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -175,4 +169,25 @@ async fn schema(conn: &mut MySqlConnection, database: &str) -> Vec<String> {
         schema.push(format!("{columns}\n{}", options.join(" ")));
     }
     schema
+}
+
+/// The sessions on the server for which `condition` holds of a row of `processlist`. `None` while
+/// MySQL cannot say: it fails as long as somebody sends bytes that are no text (error 3854).
+pub(crate) async fn sessions(conn: &mut MySqlConnection, condition: &str) -> Option<Vec<u64>> {
+    let statement = format!(
+        "SELECT CAST(id AS UNSIGNED) FROM information_schema.processlist \
+         WHERE id <> CONNECTION_ID() AND {condition}"
+    );
+    let found = sqlx::query_scalar(sqlx::AssertSqlSafe(statement));
+    match found.fetch_all(conn).await {
+        Ok(sessions) => Some(sessions),
+        Err(sqlx::Error::Database(error))
+            if error
+                .try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>()
+                .is_some_and(|error| error.number() == 3854) =>
+        {
+            None
+        }
+        Err(error) => panic!("{error}"),
+    }
 }

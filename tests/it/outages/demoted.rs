@@ -7,7 +7,9 @@ use zhangfang::db::{DbError, DbOptions, SubmitError, Tx, Work};
 
 use crate::{
     batch::someone,
-    harness::{Scratch, Server, TestApp, db_of, dev, engine, eventually, eventually_within},
+    harness::{
+        Scratch, Server, TestApp, db_of, dev, engine, eventually, eventually_within, sessions,
+    },
 };
 
 #[derive(Debug)]
@@ -29,13 +31,11 @@ impl Work for Write {
 
 /// The connections of the service to the server.
 async fn connections(root: &mut sqlx::MySqlConnection) -> HashSet<u64> {
-    let ids: Vec<(u64,)> = sqlx::query_as(
-        "SELECT CAST(id AS UNSIGNED) FROM information_schema.processlist WHERE user = 'zhangfang'",
-    )
-    .fetch_all(root)
-    .await
-    .unwrap();
-    ids.into_iter().map(|(id,)| id).collect()
+    loop {
+        if let Some(found) = sessions(root, "user = 'zhangfang'").await {
+            return found.into_iter().collect();
+        }
+    }
 }
 
 /// Connections that were ever made to the server.

@@ -9,7 +9,7 @@ use zhangfang::{
 
 use crate::{
     batch::{Adjust, someone},
-    harness::{Galera, Scratch, db_of, demo_tenant, eventually},
+    harness::{Galera, Scratch, db_of, demo_tenant, eventually, sessions},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -56,14 +56,12 @@ async fn a_conflict_from_another_node_leaves_nothing_of_a_packet() {
         });
         eventually("the packet waits", || {
             let waits = tokio::task::block_in_place(|| {
-                tokio::runtime::Handle::current().block_on(
-                    sqlx::query_scalar::<_, i64>(
-                        "SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'zhangfang' AND info LIKE '%ledger.add_to_accounts%'",
-                    )
-                    .fetch_one(&mut onlooker),
-                )
+                tokio::runtime::Handle::current().block_on(sessions(
+                    &mut onlooker,
+                    "user = 'zhangfang' AND info LIKE '%ledger.add_to_accounts%'",
+                ))
             });
-            let waits = waits.unwrap() > 0;
+            let waits = waits.is_some_and(|waiting| !waiting.is_empty());
             async move { waits.then_some(()) }
         })
         .await;

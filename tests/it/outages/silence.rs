@@ -14,7 +14,7 @@ use zhangfang::{
 
 use crate::{
     batch::{adjust, someone},
-    harness::{SilentProxy, TestApp, db_on, eventually, eventually_within},
+    harness::{SilentProxy, TestApp, db_on, eventually, eventually_within, sessions},
 };
 
 /// Longer than whatever has a bound.
@@ -209,13 +209,13 @@ async fn a_session_that_does_not_come_about_is_dropped() {
     db.submit(adjust(&app, someone(db), 1)).await.unwrap();
     let mut killer = app.sql().await;
     let root = held(&app, "committers").await;
-    let sessions: Vec<u64> = sqlx::query_scalar(
-        "SELECT CAST(id AS UNSIGNED) FROM information_schema.processlist WHERE user = 'zhangfang' AND db = DATABASE()",
-    )
-    .fetch_all(&mut killer)
-    .await
-    .unwrap();
-    for session in sessions {
+    let ours = "user = 'zhangfang' AND db = DATABASE()";
+    let found = loop {
+        if let Some(found) = sessions(&mut killer, ours).await {
+            break found;
+        }
+    };
+    for session in found {
         let kill = format!("KILL CONNECTION {session}");
         sqlx::raw_sql(sqlx::AssertSqlSafe(kill))
             .execute(&mut killer)

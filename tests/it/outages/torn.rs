@@ -6,7 +6,7 @@ use sqlx::ConnectOptions as _;
 
 use crate::{
     batch::{adjust, someone},
-    harness::{TestApp, eventually},
+    harness::{TestApp, eventually, sessions},
 };
 
 /// The beginning of the packet is undone while the rest is written, as Galera does when another node was first.
@@ -95,14 +95,9 @@ async fn a_batch_that_is_cut_in_the_middle_leaves_nothing() {
 async fn waits_in_the_packet(root: &mut sqlx::MySqlConnection) -> u64 {
     let waits = async {
         loop {
-            let found: Option<(u64,)> = sqlx::query_as(
-                "SELECT CAST(id AS UNSIGNED) FROM information_schema.processlist \
-                 WHERE info LIKE '%ledger.update_account%' AND info NOT LIKE '%processlist%' AND user = 'zhangfang' LIMIT 1",
-            )
-            .fetch_optional(&mut *root)
-            .await
-            .unwrap();
-            if let Some((id,)) = found {
+            let waiting = "info LIKE '%ledger.update_account%' AND user = 'zhangfang'";
+            let found = sessions(&mut *root, waiting).await.unwrap_or_default();
+            if let Some(id) = found.first().copied() {
                 return id;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;

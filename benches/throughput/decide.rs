@@ -17,13 +17,13 @@ use zhangfang::{
     primitives::{
         Clock as _, CustomerId, Id, Lane, MerchantId, Money, Points, Secret, SystemClock, TenantId,
     },
-    risk::{Measured, Risk, RuleSet},
+    risk::{CounterValues, Risk, RuleSet},
 };
 
 use super::{
     cpu::Parties,
     load,
-    report::{Measured as Figures, Report},
+    report::{Measured, Report},
     stage::{Rules, Scratch, open},
 };
 
@@ -45,7 +45,7 @@ pub(crate) fn compute(report: &mut Report) {
             .iter()
             .filter(|usage| usage.read)
             .count();
-        let measured = Measured(vec![Some(1); numbers]);
+        let measured = CounterValues(vec![Some(1); numbers]);
         let began = Instant::now();
         for _ in 0..DECISIONS {
             black_box(set.evaluate(1, black_box(&facts), black_box(&measured), None));
@@ -54,8 +54,9 @@ pub(crate) fn compute(report: &mut Report) {
     }
 }
 
-/// The same with numbers from Redis, for so many activities of 50,000 customers and ten merchants, of which so many are in flight.
-pub(crate) async fn usage(activities: usize, in_flight: usize, report: &mut Report) {
+/// Decisions with counters in Redis: `activities` of 50,000 customers and ten merchants, of which
+/// `in_flight` at one time.
+pub(crate) async fn evaluate(activities: usize, in_flight: usize, report: &mut Report) {
     let scratch = Scratch::make("risk").await;
     let db = open(&scratch.service).await;
     let parties = Parties::find(std::process::id(), &scratch.service).await;
@@ -70,7 +71,7 @@ pub(crate) async fn usage(activities: usize, in_flight: usize, report: &mut Repo
         let risk = Risk::with_rules(&text, PATIENCE, db.clone(), &cache);
         let risk = risk.await.unwrap();
         let before = parties.used();
-        let mut measured = rule(&risk, stage, activities, in_flight).await;
+        let mut measured = evaluate_stage(&risk, stage, activities, in_flight).await;
         measured.cpu = Some(parties.used() - before);
         report.add(name, &measured);
     }
@@ -78,7 +79,12 @@ pub(crate) async fn usage(activities: usize, in_flight: usize, report: &mut Repo
     scratch.drop().await;
 }
 
-async fn rule(risk: &Risk, stage: Stage, activities: usize, in_flight: usize) -> Figures {
+async fn evaluate_stage(
+    risk: &Risk,
+    stage: Stage,
+    activities: usize,
+    in_flight: usize,
+) -> Measured {
     let next = Arc::new(AtomicUsize::new(0));
     let started = Instant::now();
     let workers: Vec<_> = (0..in_flight)

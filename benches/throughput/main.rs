@@ -129,7 +129,7 @@ async fn main() {
     }
     if wanted("risk_ask") {
         for (in_flight, activities) in plan.ask {
-            decide::ask(activities, in_flight, &mut report).await;
+            decide::evaluate(activities, in_flight, &mut report).await;
         }
     }
     let of_risk: Vec<(&str, Rules)> = [

@@ -24,7 +24,7 @@ use serde_json::json;
 
 use super::{
     CallbackOutcome, Notice, NoticeBody, NoticeError, NoticeHeaders, Payments, RefundUpdateOutcome,
-    Settled,
+    SettleOutcome,
     apply_refund::{apply, of_callback},
     foreign_refund::settle_payment_first,
     settle::settle,

@@ -80,7 +80,7 @@ pub async fn collect_payment(
     let done = async move { db.submit(operation).await };
     let shown = evaluation
         .clone()
-        .run_and_conclude(action, Result::is_ok)
+        .run_and_conclude(done, Result::is_ok)
         .await??;
     if shown.is_new {
         // What risk says of a repeat is not what was said of the order.

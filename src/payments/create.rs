@@ -64,7 +64,7 @@ pub async fn create_payment(
     let run_and_conclude = evaluation
         .clone()
         .unwrap_or_default()
-        .run_and_conclude(action, is_created);
+        .run_and_conclude(done, is_created);
     let (order, merchant_name, is_new) = match run_and_conclude.await? {
         CreateOutcome::Now(order, merchant_name) => {
             if let Some(evaluation) = &evaluation {

@@ -74,7 +74,7 @@ impl CreditRisk {
             Self::Off if wanted => Ok(Credit::Held),
             Self::Off => Ok(Credit::AtOnce),
             Self::Evaluated { evaluation, .. }
-                if judged(evaluation).is_some_and(|judged| judged < points) =>
+                if evaluated_points(evaluation).is_some_and(|evaluated| evaluated < points) =>
             {
                 Err(SettleError::NotEvaluated)
             }
@@ -116,7 +116,7 @@ impl CreditRisk {
             Self::Evaluated { evaluation, .. } => {
                 evaluation
                     .conclude(credited && !evaluation.stops_activity())
-                    .await
+                    .await;
             }
             Self::Off | Self::Not => {}
         }

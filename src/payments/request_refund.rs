@@ -128,7 +128,7 @@ pub async fn request_refund(
     let done = async move { db.submit(operation).await };
     let run_and_conclude = evaluation
         .unwrap_or_default()
-        .run_and_conclude(action, Result::is_ok);
+        .run_and_conclude(done, Result::is_ok);
     let asked = run_and_conclude.await??;
     Ok(super::submit_if_new(payments, *asked.refund, asked.is_new).await)
 }
@@ -683,7 +683,7 @@ pub(crate) mod in_memory {
         terms: PolicyTerms,
     ) -> Result<Refund, RefundError> {
         let operation = deciding(decision, terms);
-        let decided = memory.would(
+        let decided = memory.dry_run(
             now,
             |want, set| operation.rows(want, set),
             |set, cx| operation.decide(set, cx),

@@ -192,11 +192,11 @@ impl fmt::Debug for Risk {
 }
 
 /// The evaluation of [`Risk::fixed`].
-fn fixed_evaluation(facts: Facts, fixed: Action, answered: Option<ChallengeId>) -> Evaluation {
-    let is_answered = fixed == Action::Verify && answered.is_some();
-    let fired = (fixed != Action::Allow).then(|| FiredRule {
+fn fixed_evaluation(facts: Facts, action: Action, answered: Option<ChallengeId>) -> Evaluation {
+    let is_answered = action == Action::Verify && answered.is_some();
+    let fired = (action != Action::Allow).then(|| FiredRule {
         rule: "fixed".to_owned(),
-        action: fixed,
+        action,
         effect: if is_answered {
             Effect::Answered
         } else {
@@ -206,7 +206,7 @@ fn fixed_evaluation(facts: Facts, fixed: Action, answered: Option<ChallengeId>) 
     });
     Evaluation::new(Decision {
         rule_set: 0,
-        action: if is_answered { Action::Allow } else { fixed },
+        action: if is_answered { Action::Allow } else { action },
         facts,
         measured: CounterValues::default(),
         fired: fired.into_iter().collect(),

@@ -7,7 +7,7 @@ use sqlx::{FromRow, MySqlConnection};
 
 use super::{RuleSet, rules_file::hash_of};
 use crate::{
-    audit::{self, Action as AuditAction, Actor},
+    audit::{self, Actor, AuditAction},
     db::{Db, DbError, Tx, Work},
     primitives::{PageLimit, TenantId, Timestamp},
 };

@@ -387,7 +387,7 @@ mod tests {
         Transfer {
             id: TransferId {
                 entry: EntryId::of(Id::mint(1, 1, Lane(1)), kind),
-                leg,
+                leg: column,
             },
             tenant: TenantId(1),
             phase,

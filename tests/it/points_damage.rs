@@ -121,7 +121,7 @@ async fn every_kind_of_damage_to_lots_and_caps_is_found_and_named() {
         (Caps, "UPDATE points_rules SET daily_cap = 14 WHERE version = 3".into(), "15 points make 15 on that day, of 14 allowed"),
         (Caps, "UPDATE accounts SET earned_points = earned_points + 1 WHERE earned_on IS NOT NULL LIMIT 1".into(), "and its payments say"),
         (Caps, "UPDATE accounts SET earned_on = earned_on - INTERVAL 1 DAY WHERE earned_on IS NOT NULL LIMIT 1".into(), "and its payments say"),
-        (Caps, "UPDATE accounts SET earned_on = NULL, earned_points = 0 WHERE earned_on IS NOT NULL LIMIT 1".into(), "and its payments say"),
+        (Caps, "UPDATE accounts SET earned_on = NULL, earned_from = NULL, earned_points = 0 WHERE earned_on IS NOT NULL LIMIT 1".into(), "and its payments say"),
         (Caps, format!("UPDATE transfers SET created_at = created_at + INTERVAL 1 DAY WHERE {settlement} ORDER BY entry_id DESC LIMIT 1; \
             UPDATE payment_orders SET paid_at = paid_at + INTERVAL 1 DAY WHERE points > 0 ORDER BY id DESC LIMIT 1"), "and its payments say"),
         (Caps, "UPDATE accounts SET earned_from = earned_from - INTERVAL 1 DAY WHERE earned_from IS NOT NULL LIMIT 1".into(), "of the days before, and its payments say"),

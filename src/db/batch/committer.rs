@@ -100,10 +100,10 @@ impl Committers {
         &self,
         operation: O,
     ) -> Result<O::Reply, SubmitError<O::Refusal>> {
-        let (queued, answer) = QueuedOperation::new(operation);
+        let (operation, answer) = QueuedOperation::new(operation);
         let queue = {
             let queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
-            let index = usize::from(queued.lane().0).checked_rem(self.count);
+            let index = usize::from(operation.lane().0).checked_rem(self.count);
             let queue = queues
                 .as_ref()
                 .zip(index)
@@ -117,7 +117,7 @@ impl Committers {
                 queue.ordinary.clone()
             }
         };
-        match queue.try_send(Box::new(queued)) {
+        match queue.try_send(Box::new(operation)) {
             Ok(()) => {}
             Err(mpsc::error::TrySendError::Full(_)) => {
                 metrics::counter!("commit_queue_refused_total", "operation" => O::NAME)

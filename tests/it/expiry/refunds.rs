@@ -133,7 +133,7 @@ async fn what_a_refund_counted_is_undone_by_a_clock_that_was_put_right_across_mi
     let (desk, clock) = desk(PointsShortfall::Debt).await;
     let order = desk.paid(1_000, "k").await;
     let paid = desk.order(order).await;
-    let expired_from = paid.state.payment().unwrap().points_expired_from.unwrap();
+    let expired_from = paid.state.payment().unwrap().points_expired_from;
     clock.set(at(&format!("{expired_from}T00:00:10")));
     let first = desk.refund(order, Some(500), "r1").await;
     assert_eq!((first.points.due.get(), first.points.expired.get()), (5, 5));

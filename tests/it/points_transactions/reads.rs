@@ -207,8 +207,8 @@ async fn records_and_statistics_say_where_points_came_from_and_went_to() {
         statistics["sources"],
         json!([
             { "source": "game", "earned": 40, "spent": 0 },
-            { "source": "payment", "earned": 10, "spent": 0 },
             { "source": "merchant-crm", "earned": 100, "spent": 25 },
+            { "source": "payment", "earned": 10, "spent": 0 },
         ])
     );
     assert_eq!(

@@ -276,12 +276,12 @@ async fn counted_again_from_what_is_stored_everything_is_as_it_was() {
             backtest.take(*id, decision, Some(&rules), true);
         }
         let told = backtest.finish();
-        let changed = told.outcomes.keys().filter(|(_, was, new)| was != new);
+        let changed = told.changes.keys().filter(|(_, was, new)| was != new);
         let changed: Vec<_> = changed.collect();
         assert!(changed.is_empty(), "{recount} {changed:?}");
         let mut fired = 0;
         for (rule, outcome) in &told.rules {
-            let now = outcome.live + outcome.aside;
+            let now = outcome.live + outcome.without_effect;
             assert_eq!(outcome.fired_then, now, "{recount} {rule}");
             fired += u32::from(now > 0);
         }

@@ -8,7 +8,7 @@ use zhangfang::{
     verify::Invariant,
 };
 
-use super::{at_most, from, payment, reading::decided, somebody};
+use super::{at_most, decisions::decided, from, payment, somebody};
 use crate::{harness::TestApp, verification::Copy};
 
 /// The form in which decisions are packed.

@@ -6,7 +6,7 @@ use super::{
     FIRST_SEEN, action, activities::counts_once_and_takes_back, at_most, from, passed, payment,
     risk, somebody,
 };
-use crate::harness::{TestApp, cluster, eventually, replicated, sentinels, usage};
+use crate::harness::{TestApp, ask, cluster, eventually, replicated, sentinels};
 
 async fn up(caches: [&Cache; 2]) {
     for cache in caches {
@@ -56,7 +56,7 @@ async fn in_a_cluster_a_decision_asks_several_servers_at_once() {
         );
     }
     for port in &ports {
-        let size = usage(*port, &["DBSIZE".to_owned()]).await;
+        let size = ask(*port, &["DBSIZE".to_owned()]).await;
         assert_ne!(size.as_deref(), Some("0"), "nothing is kept on {port}");
     }
     // What is not done is taken back in a cluster too.
@@ -104,7 +104,7 @@ async fn behind_sentinels_the_counters_follow_the_master() {
     servers.kill(0);
     let replication: Vec<_> = ["INFO", "replication"].map(str::to_owned).into();
     eventually("the replica is master", || async {
-        let said = usage(replica, &replication).await?;
+        let said = ask(replica, &replication).await?;
         said.contains("role:master").then_some(())
     })
     .await;

@@ -235,7 +235,6 @@ async fn a_sharing_that_is_stuck_is_found_and_named() {
     ];
     let mut copy = Copy::of(&stage.app).await;
     copy.without("sharings", "sharings_next").await;
-    copy.without("sharings", "sharings_done").await;
     copy.without("refunds", "refunds_next").await;
     for (statement, says) in damage {
         copy.finds(Moves, statement, says).await;

@@ -100,7 +100,7 @@ fn an_answered_challenge_is_enough_for_rules_that_verify() {
     let challenge = ChallengeId::new(customer(9).id());
     let facts = facts(Stage::PaymentCreate);
     let asked = set(&[rule("ask", "verify", ""), rule("hold", "review", "")]);
-    let decision = asked.decide(1, &facts, &CounterValues::default(), Some(challenge));
+    let decision = asked.evaluate(1, &facts, &CounterValues::default(), Some(challenge));
     assert_eq!(decision.action, Action::Review);
     assert_eq!(
         effects(&decision),
@@ -109,7 +109,7 @@ fn an_answered_challenge_is_enough_for_rules_that_verify() {
     assert_eq!(decision.answered, Some(challenge));
     // A decision that did not need it does not name it.
     let held = set(&[rule("hold", "review", "")]);
-    let decision = held.decide(1, &facts, &CounterValues::default(), Some(challenge));
+    let decision = held.evaluate(1, &facts, &CounterValues::default(), Some(challenge));
     assert_eq!((decision.action, decision.answered), (Action::Review, None));
 }
 

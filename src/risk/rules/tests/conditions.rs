@@ -287,7 +287,7 @@ fn farming_is_refunds_beside_payments() {
         credit
             .iter()
             .all(|usage| usage.counter.of.stage == Stage::Refund
-                || usage.counter.of.activities == ActivityKind::Payments)
+                || usage.counter.of.kind == ActivityKind::Payments)
     );
     assert!(set.counter_usages(Stage::PaymentCreate).is_empty());
 }

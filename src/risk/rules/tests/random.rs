@@ -243,7 +243,7 @@ proptest! {
             "name: N, stages: [login, payment.create, points.credit, redeem, refund], action: block, {condition}on_missing: allow, when: \"{expression}\""
         );
         let set = file(&[rule]);
-        let doubts = set.doubts();
+        let doubts = set.warnings();
         for (facts, said) in activities {
             let ceiling = |counter: &Counter| match counter.measure {
                 crate::risk::Measure::Distinct(_) => 1_000,

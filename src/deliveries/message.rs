@@ -1,4 +1,4 @@
-//! Templates of subscribe messages: which fact goes into which field, and in what form (§13.4).
+//! Templates of subscribe messages: which fact goes into which field, and in what form (`docs/wechat-pay.md` §13.4).
 //!
 //! A template is made at WeChat; there its fields have names such as `thing1` and `amount2`, whose first part is the kind of value that WeChat accepts (it refuses the whole message
 //! with 47003 otherwise). So a field's kind is checked against the fact when it is set, and the value is given the kind's form when it is sent.

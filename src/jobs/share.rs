@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// WeChat wants a minute between payment and share (§8); the clocks need not agree to the second.
+/// WeChat wants a minute between payment and share (`docs/wechat-pay.md` §8); the clocks need not agree to the second.
 const PAUSE_SECONDS: i64 = 70;
 
 pub(super) async fn sharings(sharing: Sharing, stop: CancellationToken) {

@@ -206,7 +206,7 @@ pub(super) fn order_of(said: &ChannelRefund) -> Option<OrderId> {
     said.out_trade_no.parse::<OrderNo>().ok().map(OrderNo::id)
 }
 
-/// What WeChat takes for `out_refund_no` (§5).
+/// What WeChat takes for `out_refund_no` (`docs/wechat-pay.md` §5).
 pub(crate) fn is_out_refund_no(text: &str) -> bool {
     let plain = |letter: u8| letter.is_ascii_alphanumeric() || b"_-|*@".contains(&letter);
     (1..=64).contains(&text.len()) && text.bytes().all(plain)

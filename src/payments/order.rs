@@ -179,7 +179,7 @@ pub struct InvalidTransition {
     pub event: OrderEvent,
 }
 
-/// WeChat's prepay id lasts two hours (§3); one that has five minutes left is renewed.
+/// WeChat's prepay id lasts two hours (`docs/wechat-pay.md` §3); one that has five minutes left is renewed.
 const PREPAY_ID_SECONDS: i64 = 115 * 60;
 
 impl PrepayId {

@@ -6,7 +6,7 @@
 
 use crate::primitives::Timestamp;
 
-/// How far WeChat's clock and ours may be apart: what its signatures are allowed too (§2.1).
+/// How far WeChat's clock and ours may be apart: what its signatures are allowed too (`docs/wechat-pay.md` §2.1).
 const SKEW_SECONDS: i64 = 300;
 
 /// A time that can be.

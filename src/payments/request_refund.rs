@@ -34,7 +34,7 @@ use crate::{
     risk::{Action as RiskAction, Evaluation, Stop},
 };
 
-/// WeChat refunds an order up to fifty times, within a year of the payment (§5).
+/// WeChat refunds an order up to fifty times, within a year of the payment (`docs/wechat-pay.md` §5).
 const REFUNDS_MAX: u16 = 50;
 const REFUND_DAYS: i64 = 365;
 /// WeChat takes at most 80 bytes of a reason.

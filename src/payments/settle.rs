@@ -260,7 +260,7 @@ impl SettlePayment {
         }
     }
 
-    /// Everything of WeChat's list of checks (§12.7) that the order can tell.
+    /// Everything of WeChat's list of checks (`docs/wechat-pay.md` §12.7) that the order can tell.
     fn mismatch(&self, order: Option<&Order>) -> Option<&'static str> {
         let Some(order) = order.filter(|order| order.tenant == self.tenant) else {
             return Some("unknown_order");

@@ -79,7 +79,7 @@ async fn submit_refund(payments: &Payments, refund: Refund, until: Timestamp) ->
 }
 
 /// Submits a refund that was just initiated. One that was asked for again with the same key is left to its time: somebody may be telling WeChat of it at this
-/// moment, and WeChat takes few calls from somebody whose refunds fail (§5).
+/// moment, and WeChat takes few calls from somebody whose refunds fail (`docs/wechat-pay.md` §5).
 pub(super) async fn submit_if_new(payments: &Payments, refund: Refund, is_new: bool) -> Refund {
     match calling_until(&refund) {
         Some(until) if is_new => submit_refund(payments, refund, until).await,

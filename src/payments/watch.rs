@@ -1,5 +1,5 @@
 //! Orders without a callback: queried on a growing interval, and closed when their time is over
-//! (§12.8).
+//! (`docs/wechat-pay.md` §12.8).
 //!
 //! Nearly every order is paid within seconds, so nothing is written here for those. Two scans in
 //! time order look at each order once, when it is [`YOUNG_SECONDS`] old and, for rows that became

@@ -57,7 +57,7 @@ const DUE: DueClaim = DueClaim {
     where_id: " WHERE order_id IN (",
 };
 
-/// Orders that are known to be paid since `pause_seconds` or longer, as the time scale counts them, taken for a minute. WeChat wants a minute between payment and share (§8).
+/// Orders that are known to be paid since `pause_seconds` or longer, as the time scale counts them, taken for a minute. WeChat wants a minute between payment and share (`docs/wechat-pay.md` §8).
 pub async fn claim_dues(payments: &Payments, pause_seconds: i64) -> Result<Vec<Due>, DbError> {
     let time_scale = payments.time_scale;
     payments

@@ -17,9 +17,9 @@ use crate::{
     },
 };
 
-/// WeChat shares with at most fifty receivers at once (§8).
+/// WeChat shares with at most fifty receivers at once (`docs/wechat-pay.md` §8).
 pub const RULE_PARTS_MAX: usize = 50;
-/// The most that may be shared where WeChat says nothing else, in millionths: 30 % (§8).
+/// The most that may be shared where WeChat says nothing else, in millionths: 30 % (`docs/wechat-pay.md` §8).
 const RATIO_MAX_PPM: u32 = 300_000;
 /// WeChat counts in ten-thousandths.
 const PPM_PER_TEN_THOUSANDTH: u32 = 100;

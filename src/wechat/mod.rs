@@ -30,7 +30,7 @@
 //! In partner mode (服务商) we collect for merchants: `sp_mchid` is ours, `sub_mchid` the merchant's. In direct mode (直连) we collect for ourselves:
 //! `mchid`, and orders lie under `/v3/pay/transactions` instead of `/v3/pay/partner/transactions` (`..` below).
 //!
-//! | Call | Request | Facts | In | Repeated |
+//! | Call | Request | § | In | Repeated |
 //! |---|---|---|---|---|
 //! | `prepay` | `POST ../jsapi` | §3 | `orders` | same number |
 //! | `prepay_native` | `POST ../native` | §7 | `orders` | same number |
@@ -74,7 +74,7 @@
 //!   200, a wrong signature, a signed answer about another order than was asked about.
 //! - **Nothing secret is printed.** Keys have no useful `Debug`, and URLs that carry a secret (the login's, a bill's) are never logged.
 //!
-//! Sections (§) refer to WeChat Pay's documentation as collected in the project's fact sheet.
+//! Sections (§) are those of `docs/wechat-pay.md`.
 
 mod accounts;
 mod answer;

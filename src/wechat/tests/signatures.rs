@@ -1,4 +1,4 @@
-//! Signatures under callbacks: the vectors of the fact sheet.
+//! Signatures under callbacks: altered, stale, incomplete, by other keys.
 
 use super::{NOWHERE, read};
 use crate::{

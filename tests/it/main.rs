@@ -33,6 +33,7 @@ mod mini_program;
 mod model;
 mod operators;
 mod outages;
+mod papers;
 mod points_damage;
 mod points_rules;
 mod points_transactions;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Permission;
 use crate::{
     audit::Actor,
-    primitives::{CustomerId, MerchantId, StaffId, TenantId},
+    primitives::{CustomerId, MerchantId, StaffId, TenantId, coded},
 };
 
 /// A caller whose token was verified.
@@ -29,32 +29,29 @@ pub enum Principal {
     },
 }
 
-/// What a person is at a merchant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum StaffRole {
-    Owner,
-    Clerk,
+coded! {
+    /// What a person is at a merchant.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+    #[serde(rename_all = "snake_case")]
+    pub enum StaffRole {
+        Owner => "owner",
+        Clerk => "clerk",
+    }
 }
 
-/// What a person is for the tenant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum OperatorRole {
-    Admin,
-    Auditor,
-    /// A back end that awards, deducts, redeems and holds points.
-    Service,
+coded! {
+    /// What a person is for the tenant.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+    #[serde(rename_all = "snake_case")]
+    pub enum OperatorRole {
+        Admin => "admin",
+        Auditor => "auditor",
+        /// A back end that awards, deducts, redeems and holds points.
+        Service => "service",
+    }
 }
 
 impl StaffRole {
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Owner => "owner",
-            Self::Clerk => "clerk",
-        }
-    }
-
     pub fn parse(name: &str) -> Option<Self> {
         [Self::Owner, Self::Clerk]
             .into_iter()
@@ -63,14 +60,6 @@ impl StaffRole {
 }
 
 impl OperatorRole {
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Admin => "admin",
-            Self::Auditor => "auditor",
-            Self::Service => "service",
-        }
-    }
-
     pub fn parse(name: &str) -> Option<Self> {
         [Self::Admin, Self::Auditor, Self::Service]
             .into_iter()

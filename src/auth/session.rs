@@ -7,7 +7,7 @@ use aws_lc_rs::digest;
 use super::{AuthError, store};
 use crate::{
     db::{DbError, Tx},
-    primitives::{CustomerId, Id, Secret, StaffId, TenantId, Timestamp},
+    primitives::{CustomerId, Id, Secret, StaffId, TenantId, Timestamp, coded},
 };
 
 /// How long a login lasts after its last refresh.
@@ -32,11 +32,13 @@ pub enum Subject {
     Staff(StaffId),
 }
 
-/// What kind of person a session belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SubjectKind {
-    Customer,
-    Staff,
+coded! {
+    /// What kind of person a session belongs to.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum SubjectKind {
+        Customer => "customer",
+        Staff => "staff",
+    }
 }
 
 impl Subject {
@@ -56,19 +58,6 @@ impl Subject {
 }
 
 impl SubjectKind {
-    const ALL: [Self; 2] = [Self::Customer, Self::Staff];
-
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Customer => "customer",
-            Self::Staff => "staff",
-        }
-    }
-
-    pub(super) fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
-    }
-
     /// What a token of this kind begins with.
     const fn prefix(self) -> &'static str {
         match self {

@@ -58,7 +58,7 @@ pub(super) async fn lock_session(
 fn session(row: Row) -> Result<Session, DbError> {
     const BROKEN: DbError = DbError::Inconsistent("a session's row");
     let (id, tenant, family, kind, subject, expires_at, used_at, revoked_at) = row;
-    let subject = match SubjectKind::parse(&kind).ok_or(BROKEN)? {
+    let subject = match SubjectKind::from_name(&kind).ok_or(BROKEN)? {
         SubjectKind::Customer => {
             Subject::Customer(CustomerId::try_from(subject.as_slice()).map_err(|_| BROKEN)?)
         }

@@ -1,7 +1,7 @@
 //! What is known of a customer.
 
 use super::CustomerError;
-use crate::primitives::{CustomerId, Secret, TenantId, Timestamp};
+use crate::primitives::{CustomerId, Secret, TenantId, Timestamp, coded};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Customer {
@@ -16,11 +16,13 @@ pub struct Customer {
     pub created_at: Timestamp,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CustomerStatus {
-    Active,
-    /// May neither log in nor pay; points stay.
-    Blocked,
+coded! {
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum CustomerStatus {
+        Active => "active",
+        /// May neither log in nor pay; points stay.
+        Blocked => "blocked",
+    }
 }
 
 impl Customer {
@@ -33,13 +35,6 @@ impl Customer {
 }
 
 impl CustomerStatus {
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Blocked => "blocked",
-        }
-    }
-
     pub fn parse(name: &str) -> Option<Self> {
         [Self::Active, Self::Blocked]
             .into_iter()

@@ -29,7 +29,7 @@ use std::{
 use sqlx::MySqlPool;
 
 use super::DbError;
-use crate::primitives::{Clock, Timestamp};
+use crate::primitives::{Clock, Timestamp, coded};
 
 /// How often the database's clock is read.
 const READ_EVERY: Duration = Duration::from_secs(5);
@@ -38,12 +38,14 @@ const READ_TIMEOUT: Duration = Duration::from_secs(2);
 const WARN_SECONDS: u64 = 2;
 const REFUSE_SECONDS: u64 = 60;
 
-/// How far the two clocks differ.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Level {
-    Agree,
-    Differ,
-    Refuse,
+coded! {
+    /// How far the two clocks differ.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    enum Level {
+        Agree = 0,
+        Differ = 1,
+        Refuse = 2,
+    }
 }
 
 impl Level {
@@ -54,14 +56,6 @@ impl Level {
             Self::Differ
         } else {
             Self::Agree
-        }
-    }
-
-    const fn code(self) -> u8 {
-        match self {
-            Self::Agree => 0,
-            Self::Differ => 1,
-            Self::Refuse => 2,
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     payments::{ChannelOutcome, RefusalKind},
     primitives::{
         BusinessDay, CustomerId, Id, Money, OrderId, ParseIdError, Points, RefundId, TenantId,
-        Timestamp,
+        Timestamp, coded,
     },
 };
 
@@ -26,85 +26,41 @@ const PAUSE_SECONDS: [i64; 9] = [10, 30, 60, 180, 600, 1_800, 3_600, 7_200, 10_8
 /// Characters of `last_error`.
 const ERROR_MAX: usize = 200;
 
-/// What is told, and so to whom. The number is the last byte of the id.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    serde::Deserialize,
-    serde::Serialize,
-    utoipa::ToSchema,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum DeliveryKind {
-    ShippingInfo,
-    PaymentMessage,
-    RefundMessage,
-    ExpiryMessage,
-}
-
-impl DeliveryKind {
-    pub const ALL: [Self; 4] = [
-        Self::ShippingInfo,
-        Self::PaymentMessage,
-        Self::RefundMessage,
-        Self::ExpiryMessage,
-    ];
-
-    const fn code(self) -> u8 {
-        match self {
-            Self::ShippingInfo => 1,
-            Self::PaymentMessage => 2,
-            Self::RefundMessage => 3,
-            Self::ExpiryMessage => 4,
-        }
-    }
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::ShippingInfo => "shipping_info",
-            Self::PaymentMessage => "payment_message",
-            Self::RefundMessage => "refund_message",
-            Self::ExpiryMessage => "expiry_message",
-        }
-    }
-
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
+coded! {
+    /// What is told, and so to whom. The number is the last byte of the id.
+    #[derive(
+        Debug,
+        Clone,
+        Copy,
+        PartialEq,
+        Eq,
+        PartialOrd,
+        Ord,
+        Hash,
+        serde::Deserialize,
+        serde::Serialize,
+        utoipa::ToSchema,
+    )]
+    #[serde(rename_all = "snake_case")]
+    pub enum DeliveryKind {
+        ShippingInfo = 1 => "shipping_info",
+        PaymentMessage = 2 => "payment_message",
+        RefundMessage = 3 => "refund_message",
+        ExpiryMessage = 4 => "expiry_message",
     }
 }
 
-/// Where a delivery stands: see the module's table.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize, utoipa::ToSchema,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum DeliveryState {
-    Pending,
-    Delivered,
-    Dropped,
-    Parked,
-}
-
-impl DeliveryState {
-    pub const ALL: [Self; 4] = [Self::Pending, Self::Delivered, Self::Dropped, Self::Parked];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Delivered => "delivered",
-            Self::Dropped => "dropped",
-            Self::Parked => "parked",
-        }
-    }
-
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.name() == name)
+coded! {
+    /// Where a delivery stands: see the module's table.
+    #[derive(
+        Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize, utoipa::ToSchema,
+    )]
+    #[serde(rename_all = "snake_case")]
+    pub enum DeliveryState {
+        Pending => "pending",
+        Delivered => "delivered",
+        Dropped => "dropped",
+        Parked => "parked",
     }
 }
 

@@ -6,28 +6,32 @@
 use time::macros::format_description;
 
 use super::InvalidSetting;
-use crate::primitives::{Money, OrderNo, Points, Timestamp};
+use crate::primitives::{Money, OrderNo, Points, Timestamp, coded};
 
-/// Something to be told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Fact {
-    /// The merchant's name.
-    Merchant,
-    /// Paid or refunded.
-    Amount,
-    /// When it was paid or refunded; or from when the points are gone.
-    At,
-    OrderNo,
-    /// Earned by the payment, or about to expire. Not of a refund.
-    Points,
+coded! {
+    /// Something to be told.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Fact {
+        /// The merchant's name.
+        Merchant => "merchant",
+        /// Paid or refunded.
+        Amount => "amount",
+        /// When it was paid or refunded; or from when the points are gone.
+        At => "at",
+        OrderNo => "order_no",
+        /// Earned by the payment, or about to expire. Not of a refund.
+        Points => "points",
+    }
 }
 
-/// What a message is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MessageKind {
-    Payment,
-    Refund,
-    Expiry,
+coded! {
+    /// What a message is about.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum MessageKind {
+        Payment => "payment_message",
+        Refund => "refund_message",
+        Expiry => "expiry_message",
+    }
 }
 
 /// The kinds of value that our facts fit into.
@@ -66,29 +70,6 @@ pub(super) struct Facts<'a> {
 }
 
 impl Fact {
-    pub const ALL: [Self; 5] = [
-        Self::Merchant,
-        Self::Amount,
-        Self::At,
-        Self::OrderNo,
-        Self::Points,
-    ];
-
-    /// The name in the API and in the table.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Merchant => "merchant",
-            Self::Amount => "amount",
-            Self::At => "at",
-            Self::OrderNo => "order_no",
-            Self::Points => "points",
-        }
-    }
-
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|fact| fact.name() == name)
-    }
-
     const fn fits(self) -> (&'static [FieldKind], &'static str) {
         match self {
             Self::Merchant => (&[FieldKind::Thing], "a field such as thing1"),
@@ -113,15 +94,6 @@ impl Fact {
 }
 
 impl MessageKind {
-    /// The setting's name in the API.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Payment => "payment_message",
-            Self::Refund => "refund_message",
-            Self::Expiry => "expiry_message",
-        }
-    }
-
     /// What is told instead of `fact`, where that is not told. A refund earns nothing; what it takes back is told by the points' own records.
     fn excludes(self, fact: Fact) -> Option<&'static str> {
         match self {

@@ -64,7 +64,7 @@ impl TryFrom<Row> for DeliverySettings {
             .map_err(|_| broken("the expiry notice of the delivery settings"))?,
             message_page: page(row.message_page)?,
             code_page: page(row.code_page)?,
-            program: ProgramVersion::parse(&row.program)
+            program: ProgramVersion::from_name(&row.program)
                 .ok_or(broken("the program of the delivery settings"))?,
         })
     }

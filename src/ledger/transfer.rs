@@ -2,76 +2,30 @@
 
 use aws_lc_rs::digest::Context;
 
-use crate::primitives::{AccountId, BusinessDay, TenantId, Timestamp, TransferId};
+use crate::primitives::{AccountId, BusinessDay, TenantId, Timestamp, TransferId, coded};
 
-/// Where a transfer stands in the life of an amount.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
-    /// Done at once.
-    Posted,
-    /// Held, to be resolved.
-    Pending,
-    /// Resolves a pending one: done.
-    Post,
-    /// Resolves a pending one: undone.
-    Void,
-}
-
-impl Phase {
-    pub const fn code(self) -> u8 {
-        match self {
-            Self::Posted => 0,
-            Self::Pending => 1,
-            Self::Post => 2,
-            Self::Void => 3,
-        }
-    }
-
-    /// The word in the API.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Posted => "posted",
-            Self::Pending => "pending",
-            Self::Post => "post",
-            Self::Void => "void",
-        }
-    }
-
-    pub const fn from_code(code: u8) -> Option<Self> {
-        match code {
-            0 => Some(Self::Posted),
-            1 => Some(Self::Pending),
-            2 => Some(Self::Post),
-            3 => Some(Self::Void),
-            _ => None,
-        }
+coded! {
+    /// Where a transfer stands in the life of an amount.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Phase {
+        /// Done at once.
+        Posted = 0 => "posted",
+        /// Held, to be resolved.
+        Pending = 1 => "pending",
+        /// Resolves a pending one: done.
+        Post = 2 => "post",
+        /// Resolves a pending one: undone.
+        Void = 3 => "void",
     }
 }
 
-/// Which side of a transfer may not go below zero.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ConstrainedSide {
-    Neither,
-    Debit,
-    Credit,
-}
-
-impl ConstrainedSide {
-    pub const fn code(self) -> u8 {
-        match self {
-            Self::Neither => 0,
-            Self::Debit => 1,
-            Self::Credit => 2,
-        }
-    }
-
-    pub const fn from_code(code: u8) -> Option<Self> {
-        match code {
-            0 => Some(Self::Neither),
-            1 => Some(Self::Debit),
-            2 => Some(Self::Credit),
-            _ => None,
-        }
+coded! {
+    /// Which side of a transfer may not go below zero.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum ConstrainedSide {
+        Neither = 0,
+        Debit = 1,
+        Credit = 2,
     }
 }
 

@@ -1,7 +1,7 @@
 //! A merchant and its states. Pure.
 
 use super::field::SubMchid;
-use crate::primitives::{MerchantId, Secret, TenantId, Timestamp};
+use crate::primitives::{MerchantId, Secret, TenantId, Timestamp, coded};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Merchant {
@@ -26,15 +26,17 @@ pub enum MerchantState {
     Suspended { sub_mchid: SubMchid, reason: String },
 }
 
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum MerchantStateKind {
-    Pending,
-    Approved,
-    Rejected,
-    Suspended,
+coded! {
+    #[derive(
+        Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema,
+    )]
+    #[serde(rename_all = "snake_case")]
+    pub enum MerchantStateKind {
+        Pending => "pending",
+        Approved => "approved",
+        Rejected => "rejected",
+        Suspended => "suspended",
+    }
 }
 
 /// What an event led to.
@@ -52,28 +54,6 @@ pub struct InvalidTransition {
     pub from: &'static str,
     /// As a verb: `be approved`.
     pub event: &'static str,
-}
-
-impl MerchantStateKind {
-    pub const ALL: [Self; 4] = [
-        Self::Pending,
-        Self::Approved,
-        Self::Rejected,
-        Self::Suspended,
-    ];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Approved => "approved",
-            Self::Rejected => "rejected",
-            Self::Suspended => "suspended",
-        }
-    }
-
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
-    }
 }
 
 impl MerchantState {
@@ -237,7 +217,7 @@ suspended: approve -, approve as another -, reject -, suspend =";
     #[test]
     fn states_keep_their_names() {
         for kind in MerchantStateKind::ALL {
-            assert_eq!(MerchantStateKind::parse(kind.name()), Some(kind));
+            assert_eq!(MerchantStateKind::from_name(kind.name()), Some(kind));
         }
     }
 

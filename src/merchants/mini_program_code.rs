@@ -10,34 +10,20 @@ use futures_util::future::BoxFuture;
 use super::{CollectionCode, MerchantError, mini_program_store, store};
 use crate::{
     db::{Db, DbError, Tx, Work},
-    primitives::{MerchantId, TenantId},
+    primitives::{MerchantId, TenantId, coded},
 };
 
-/// Which edition of the mini-program people get to see.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ProgramVersion {
-    /// 开发版, for its makers.
-    Developer,
-    /// 体验版, for those who try it out.
-    Trial,
-    /// 正式版, for everybody.
-    #[default]
-    Formal,
-}
-
-impl ProgramVersion {
-    pub const ALL: [Self; 3] = [Self::Developer, Self::Trial, Self::Formal];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Developer => "developer",
-            Self::Trial => "trial",
-            Self::Formal => "formal",
-        }
-    }
-
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|version| version.name() == name)
+coded! {
+    /// Which edition of the mini-program people get to see.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    pub enum ProgramVersion {
+        /// 开发版, for its makers.
+        Developer => "developer",
+        /// 体验版, for those who try it out.
+        Trial => "trial",
+        /// 正式版, for everybody.
+        #[default]
+        Formal => "formal",
     }
 }
 
@@ -159,8 +145,8 @@ mod tests {
     #[test]
     fn versions_are_read_back() {
         for version in ProgramVersion::ALL {
-            assert_eq!(ProgramVersion::parse(version.name()), Some(version));
+            assert_eq!(ProgramVersion::from_name(version.name()), Some(version));
         }
-        assert_eq!(ProgramVersion::parse("release"), None);
+        assert_eq!(ProgramVersion::from_name("release"), None);
     }
 }

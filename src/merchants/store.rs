@@ -49,7 +49,7 @@ fn read_state(row: &MySqlRow) -> Result<MerchantState, sqlx::Error> {
             .map(Option::unwrap_or_default)
     };
     Ok(
-        match MerchantStateKind::parse(&kind).ok_or_else(|| strange("a merchant's state"))? {
+        match MerchantStateKind::from_name(&kind).ok_or_else(|| strange("a merchant's state"))? {
             MerchantStateKind::Pending => MerchantState::Pending,
             MerchantStateKind::Approved => MerchantState::Approved {
                 sub_mchid: number()?,

@@ -6,82 +6,42 @@ use crate::{
     audit::{self, Actor, AuditAction},
     db::{Db, DbError, Tx, Work},
     primitives::{
-        ExceptionId, Lane, Length, OrderId, PageLimit, RefundId, TenantId, Text, Timestamp,
+        ExceptionId, Lane, Length, OrderId, PageLimit, RefundId, TenantId, Text, Timestamp, coded,
     },
 };
 
-/// The kinds, each with a stable name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ExceptionKind {
-    /// An order was paid after it had been closed.
-    LatePayment,
-    /// A second WeChat transaction pays an order that is paid.
-    PaidTwice,
-    /// WeChat's answer to a query does not fit the order.
-    AnswerMismatch,
-    /// WeChat made a refund that was not asked for here.
-    ForeignRefund,
-    /// WeChat says of a refund what cannot follow from what it said before.
-    RefundContradiction,
-    /// WeChat refuses a refund.
-    RefundRefused,
-    /// The customer's bank does not take the money.
-    RefundAbnormal,
-    /// A share or its return did not go through.
-    SharingFailed,
-    /// WeChat shared what it had refused, or brought back what was called lost: refunds of the order wait until somebody has looked.
-    SharingContradiction,
-    /// What happened is in the books, and not in histories, totals and messages: it could not be projected.
-    NotProjected,
-    /// A refund is stuck: WeChat does not take it, or does not say what became of it.
-    RefundStuck,
-    /// WeChat does not say what became of an order.
-    OrderStuck,
-    /// A payment that is to be shared is not, and nothing has ended that either.
-    SharingStuck,
-    /// WeChat dates something long before its order, or in the future.
-    ImplausibleTime,
-}
-
-impl ExceptionKind {
-    pub const ALL: [Self; 14] = [
-        Self::LatePayment,
-        Self::PaidTwice,
-        Self::AnswerMismatch,
-        Self::ForeignRefund,
-        Self::RefundContradiction,
-        Self::RefundRefused,
-        Self::RefundAbnormal,
-        Self::SharingFailed,
-        Self::SharingContradiction,
-        Self::NotProjected,
-        Self::RefundStuck,
-        Self::OrderStuck,
-        Self::SharingStuck,
-        Self::ImplausibleTime,
-    ];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::LatePayment => "late_payment",
-            Self::PaidTwice => "paid_twice",
-            Self::AnswerMismatch => "answer_mismatch",
-            Self::ForeignRefund => "foreign_refund",
-            Self::RefundContradiction => "refund_contradiction",
-            Self::RefundRefused => "refund_refused",
-            Self::RefundAbnormal => "refund_abnormal",
-            Self::SharingFailed => "sharing_failed",
-            Self::SharingContradiction => "sharing_contradiction",
-            Self::NotProjected => "not_projected",
-            Self::RefundStuck => "refund_stuck",
-            Self::OrderStuck => "order_stuck",
-            Self::SharingStuck => "sharing_stuck",
-            Self::ImplausibleTime => "implausible_time",
-        }
-    }
-
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
+coded! {
+    /// The kinds, each with a stable name.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum ExceptionKind {
+        /// An order was paid after it had been closed.
+        LatePayment => "late_payment",
+        /// A second WeChat transaction pays an order that is paid.
+        PaidTwice => "paid_twice",
+        /// WeChat's answer to a query does not fit the order.
+        AnswerMismatch => "answer_mismatch",
+        /// WeChat made a refund that was not asked for here.
+        ForeignRefund => "foreign_refund",
+        /// WeChat says of a refund what cannot follow from what it said before.
+        RefundContradiction => "refund_contradiction",
+        /// WeChat refuses a refund.
+        RefundRefused => "refund_refused",
+        /// The customer's bank does not take the money.
+        RefundAbnormal => "refund_abnormal",
+        /// A share or its return did not go through.
+        SharingFailed => "sharing_failed",
+        /// WeChat shared what it had refused, or brought back what was called lost: refunds of the order wait until somebody has looked.
+        SharingContradiction => "sharing_contradiction",
+        /// What happened is in the books, and not in histories, totals and messages: it could not be projected.
+        NotProjected => "not_projected",
+        /// A refund is stuck: WeChat does not take it, or does not say what became of it.
+        RefundStuck => "refund_stuck",
+        /// WeChat does not say what became of an order.
+        OrderStuck => "order_stuck",
+        /// A payment that is to be shared is not, and nothing has ended that either.
+        SharingStuck => "sharing_stuck",
+        /// WeChat dates something long before its order, or in the future.
+        ImplausibleTime => "implausible_time",
     }
 }
 

@@ -3,7 +3,7 @@
 use super::PointsBack;
 use crate::primitives::{
     BusinessDay, CustomerId, Id, MerchantId, Money, OrderId, OrderNo, Points, Secret, TenantId,
-    Timestamp,
+    Timestamp, coded,
 };
 
 /// What a customer is to pay to a merchant.
@@ -32,38 +32,44 @@ pub struct Order {
     pub refunds: RefundSums,
 }
 
-/// How it is paid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PayMethod {
-    /// The customer's mini-program (JSAPI 小程序支付).
-    MiniProgram,
-    /// The merchant shows a picture that any WeChat can scan (Native 扫码支付).
-    Native,
+coded! {
+    /// How it is paid.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum PayMethod {
+        /// The customer's mini-program (JSAPI 小程序支付).
+        MiniProgram = 1 => "mini_program",
+        /// The merchant shows a picture that any WeChat can scan (Native 扫码支付).
+        Native = 2 => "native",
+    }
 }
 
-/// Whether others than the merchant get something of it (分账).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OrderSharing {
-    No,
-    /// WeChat keeps the money frozen until it is shared.
-    Wanted,
-    /// WeChat was asked, or will be at any moment.
-    InProgress,
-    Done,
+coded! {
+    /// Whether others than the merchant get something of it (分账).
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum OrderSharing {
+        No = 0 => "no",
+        /// WeChat keeps the money frozen until it is shared.
+        Wanted = 1 => "wanted",
+        /// WeChat was asked, or will be at any moment.
+        InProgress = 2 => "in_progress",
+        Done = 3 => "done",
+    }
 }
 
-/// Whether a person, or a time-out, decides on the points that the order earns. The money does not wait.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PointsReview {
-    No,
-    /// Risk wants them held when the order is paid.
-    Wanted,
-    /// They are pending.
-    Open,
-    /// Decided: credited.
-    Credited,
-    /// Decided, or a refund came first: gone.
-    Voided,
+coded! {
+    /// Whether a person, or a time-out, decides on the points that the order earns. The money does not wait.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum PointsReview {
+        No = 0 => "no",
+        /// Risk wants them held when the order is paid.
+        Wanted = 1 => "wanted",
+        /// They are pending.
+        Open = 2 => "open",
+        /// Decided: credited.
+        Credited = 3 => "credited",
+        /// Decided, or a refund came first: gone.
+        Voided = 4 => "voided",
+    }
 }
 
 /// The refunds of an order, counted on the order's row, whose version guards them.
@@ -127,26 +133,30 @@ pub struct Payment {
     pub late: Late,
 }
 
-/// Whether the payment came after the order had been closed, and what the tenant's policy did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Late {
-    No,
-    /// Refunded at once; earns nothing.
-    Refunded,
-    /// Taken as if nothing had been.
-    Reopened,
+coded! {
+    /// Whether the payment came after the order had been closed, and what the tenant's policy did.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Late {
+        No = 0,
+        /// Refunded at once; earns nothing.
+        Refunded = 1,
+        /// Taken as if nothing had been.
+        Reopened = 2,
+    }
 }
 
-/// The state without what belongs to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum OrderStateKind {
-    Created,
-    Prepaid,
-    Paid,
-    PartlyRefunded,
-    Refunded,
-    Closed,
-    Expired,
+coded! {
+    /// The state without what belongs to it.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum OrderStateKind {
+        Created = 1 => "created",
+        Prepaid = 2 => "prepaid",
+        Paid = 3 => "paid",
+        PartlyRefunded = 5 => "partly_refunded",
+        Refunded = 6 => "refunded",
+        Closed = 4 => "closed",
+        Expired = 7 => "expired",
+    }
 }
 
 /// What can happen to an order.
@@ -189,113 +199,6 @@ impl PrepayId {
     }
 }
 
-impl PayMethod {
-    pub const fn code(self) -> u8 {
-        match self {
-            Self::MiniProgram => 1,
-            Self::Native => 2,
-        }
-    }
-
-    pub const fn from_code(code: u8) -> Option<Self> {
-        match code {
-            1 => Some(Self::MiniProgram),
-            2 => Some(Self::Native),
-            _ => None,
-        }
-    }
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::MiniProgram => "mini_program",
-            Self::Native => "native",
-        }
-    }
-}
-
-impl PointsReview {
-    pub const fn code(self) -> u8 {
-        match self {
-            Self::No => 0,
-            Self::Wanted => 1,
-            Self::Open => 2,
-            Self::Credited => 3,
-            Self::Voided => 4,
-        }
-    }
-
-    pub const fn from_code(code: u8) -> Option<Self> {
-        match code {
-            0 => Some(Self::No),
-            1 => Some(Self::Wanted),
-            2 => Some(Self::Open),
-            3 => Some(Self::Credited),
-            4 => Some(Self::Voided),
-            _ => None,
-        }
-    }
-
-    /// The name in the API.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::No => "no",
-            Self::Wanted => "wanted",
-            Self::Open => "open",
-            Self::Credited => "credited",
-            Self::Voided => "voided",
-        }
-    }
-}
-
-impl OrderSharing {
-    pub const fn code(self) -> u8 {
-        match self {
-            Self::No => 0,
-            Self::Wanted => 1,
-            Self::InProgress => 2,
-            Self::Done => 3,
-        }
-    }
-
-    pub const fn from_code(code: u8) -> Option<Self> {
-        match code {
-            0 => Some(Self::No),
-            1 => Some(Self::Wanted),
-            2 => Some(Self::InProgress),
-            3 => Some(Self::Done),
-            _ => None,
-        }
-    }
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::No => "no",
-            Self::Wanted => "wanted",
-            Self::InProgress => "in_progress",
-            Self::Done => "done",
-        }
-    }
-}
-
-impl Late {
-    pub const fn code(self) -> u8 {
-        match self {
-            Self::No => 0,
-            Self::Refunded => 1,
-            Self::Reopened => 2,
-        }
-    }
-
-    pub const fn from_code(code: u8) -> Option<Self> {
-        match code {
-            0 => Some(Self::No),
-            1 => Some(Self::Refunded),
-            2 => Some(Self::Reopened),
-            _ => None,
-        }
-    }
-}
-
 impl RefundSums {
     pub const NONE: Self = Self {
         asked: Money::ZERO,
@@ -308,50 +211,6 @@ impl RefundSums {
 }
 
 impl OrderStateKind {
-    pub const ALL: [Self; 7] = [
-        Self::Created,
-        Self::Prepaid,
-        Self::Paid,
-        Self::PartlyRefunded,
-        Self::Refunded,
-        Self::Closed,
-        Self::Expired,
-    ];
-
-    /// The number in the table.
-    pub const fn code(self) -> u8 {
-        match self {
-            Self::Created => 1,
-            Self::Prepaid => 2,
-            Self::Paid => 3,
-            Self::Closed => 4,
-            Self::PartlyRefunded => 5,
-            Self::Refunded => 6,
-            Self::Expired => 7,
-        }
-    }
-
-    pub fn from_code(code: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.code() == code)
-    }
-
-    /// The name in the API.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Created => "created",
-            Self::Prepaid => "prepaid",
-            Self::Paid => "paid",
-            Self::PartlyRefunded => "partly_refunded",
-            Self::Refunded => "refunded",
-            Self::Closed => "closed",
-            Self::Expired => "expired",
-        }
-    }
-
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
-    }
-
     /// Whether a history may go from here to there in one step.
     pub const fn may_become(self, next: Self) -> bool {
         match self {

@@ -5,7 +5,7 @@ use sqlx::FromRow;
 use crate::{
     audit::{self, Actor, AuditAction},
     db::{Db, DbError, PerTenant, PerTenantCache, Tx, Work},
-    primitives::{Money, TenantId},
+    primitives::{Money, TenantId, coded},
 };
 
 /// The longest that an order can be paid, in minutes.
@@ -53,54 +53,27 @@ impl Default for PolicyTerms {
     }
 }
 
-/// What to do with a payment of an order that was closed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LatePayment {
-    /// The order is paid, earns nothing, and the money goes back at once.
-    Refund,
-    /// The order is paid as if it had never been closed.
-    Reopen,
-}
-
-/// What to do when a refund takes back points that were spent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PointsShortfall {
-    /// The customer owes them; balance and debt are shown apart.
-    Debt,
-    /// The customer owes them; the balance is shown less the debt, below zero.
-    Negative,
-    /// The refund is refused.
-    Refuse,
-}
-
-impl LatePayment {
-    pub const ALL: [Self; 2] = [Self::Refund, Self::Reopen];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Refund => "refund",
-            Self::Reopen => "reopen",
-        }
-    }
-
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|one| one.name() == name)
+coded! {
+    /// What to do with a payment of an order that was closed.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum LatePayment {
+        /// The order is paid, earns nothing, and the money goes back at once.
+        Refund => "refund",
+        /// The order is paid as if it had never been closed.
+        Reopen => "reopen",
     }
 }
 
-impl PointsShortfall {
-    pub const ALL: [Self; 3] = [Self::Debt, Self::Negative, Self::Refuse];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Debt => "debt",
-            Self::Negative => "negative",
-            Self::Refuse => "refuse",
-        }
-    }
-
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|one| one.name() == name)
+coded! {
+    /// What to do when a refund takes back points that were spent.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum PointsShortfall {
+        /// The customer owes them; balance and debt are shown apart.
+        Debt => "debt",
+        /// The customer owes them; the balance is shown less the debt, below zero.
+        Negative => "negative",
+        /// The refund is refused.
+        Refuse => "refuse",
     }
 }
 

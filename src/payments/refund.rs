@@ -2,7 +2,9 @@
 
 use crate::{
     audit::Actor,
-    primitives::{MerchantId, Money, OrderId, Points, RefundId, RefundNo, TenantId, Timestamp},
+    primitives::{
+        MerchantId, Money, OrderId, Points, RefundId, RefundNo, TenantId, Timestamp, coded,
+    },
 };
 
 /// Money going back to the customer, and points coming back from them.
@@ -187,35 +189,24 @@ pub enum RefundState {
     Withdrawn,
 }
 
-/// The state without its time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum RefundStateKind {
-    AwaitingApproval,
-    Rejected,
-    Returning,
-    Accepted,
-    Processing,
-    Succeeded,
-    Abnormal,
-    Closed,
-    Failed,
-    Withdrawn,
+coded! {
+    /// The state without its time.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum RefundStateKind {
+        AwaitingApproval = 1 => "awaiting_approval",
+        Rejected = 2 => "rejected",
+        Returning = 3 => "returning",
+        Accepted = 4 => "accepted",
+        Processing = 5 => "processing",
+        Succeeded = 6 => "succeeded",
+        Abnormal = 7 => "abnormal",
+        Closed = 8 => "closed",
+        Failed = 9 => "failed",
+        Withdrawn = 10 => "withdrawn",
+    }
 }
 
 impl RefundStateKind {
-    pub const ALL: [Self; 10] = [
-        Self::AwaitingApproval,
-        Self::Rejected,
-        Self::Returning,
-        Self::Accepted,
-        Self::Processing,
-        Self::Succeeded,
-        Self::Abnormal,
-        Self::Closed,
-        Self::Failed,
-        Self::Withdrawn,
-    ];
-
     /// The number in the table.
     /// Whether WeChat never took it, and was not asked, or said so for good.
     pub const fn never_reached_channel(self) -> bool {
@@ -229,45 +220,6 @@ impl RefundStateKind {
                 false
             }
         }
-    }
-
-    pub const fn code(self) -> u8 {
-        match self {
-            Self::AwaitingApproval => 1,
-            Self::Rejected => 2,
-            Self::Returning => 3,
-            Self::Accepted => 4,
-            Self::Processing => 5,
-            Self::Succeeded => 6,
-            Self::Abnormal => 7,
-            Self::Closed => 8,
-            Self::Failed => 9,
-            Self::Withdrawn => 10,
-        }
-    }
-
-    pub fn from_code(code: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.code() == code)
-    }
-
-    /// The name in the API.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::AwaitingApproval => "awaiting_approval",
-            Self::Rejected => "rejected",
-            Self::Returning => "returning",
-            Self::Accepted => "accepted",
-            Self::Processing => "processing",
-            Self::Succeeded => "succeeded",
-            Self::Abnormal => "abnormal",
-            Self::Closed => "closed",
-            Self::Failed => "failed",
-            Self::Withdrawn => "withdrawn",
-        }
-    }
-
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
     /// Whether its first entry is in the books.

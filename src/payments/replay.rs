@@ -8,66 +8,22 @@ use super::{HandledCallback, NoticeError, NoticeHeaders, Payments, callback};
 use crate::{
     audit::{self, Actor, AuditAction},
     db::{Db, DbError, Tx, Work},
-    primitives::{Id, PageLimit, TenantId, Timestamp},
+    primitives::{Id, PageLimit, TenantId, Timestamp, coded},
 };
 
-/// What became of a stored callback.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CallbackOutcome {
-    Settled,
-    Refund,
-    Rejected,
-    Ignored,
-    /// It could not be taken, through no fault of its own.
-    Failed,
-    Unverified,
-    /// It changed nothing.
-    Duplicate,
-}
-
-impl CallbackOutcome {
-    pub const ALL: [Self; 7] = [
-        Self::Settled,
-        Self::Refund,
-        Self::Rejected,
-        Self::Ignored,
-        Self::Failed,
-        Self::Unverified,
-        Self::Duplicate,
-    ];
-
-    /// The number in the table.
-    pub const fn code(self) -> u8 {
-        match self {
-            Self::Settled => 1,
-            Self::Refund => 2,
-            Self::Rejected => 3,
-            Self::Ignored => 4,
-            Self::Failed => 5,
-            Self::Unverified => 6,
-            Self::Duplicate => 7,
-        }
-    }
-
-    pub fn from_code(code: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|outcome| outcome.code() == code)
-    }
-
-    /// The name in the API.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Settled => "settled",
-            Self::Refund => "refund",
-            Self::Rejected => "rejected",
-            Self::Ignored => "ignored",
-            Self::Failed => "failed",
-            Self::Unverified => "unverified",
-            Self::Duplicate => "duplicate",
-        }
-    }
-
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|outcome| outcome.name() == name)
+coded! {
+    /// What became of a stored callback.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum CallbackOutcome {
+        Settled = 1 => "settled",
+        Refund = 2 => "refund",
+        Rejected = 3 => "rejected",
+        Ignored = 4 => "ignored",
+        /// It could not be taken, through no fault of its own.
+        Failed = 5 => "failed",
+        Unverified = 6 => "unverified",
+        /// It changed nothing.
+        Duplicate = 7 => "duplicate",
     }
 }
 

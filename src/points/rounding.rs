@@ -3,38 +3,24 @@
 use rust_decimal::{Decimal, RoundingStrategy, prelude::ToPrimitive as _};
 use serde::{Deserialize, Serialize};
 
-use crate::primitives::Points;
+use crate::primitives::{Points, coded};
 
-/// How the product of yuan and ratio becomes whole points. The word is for ever: table and API carry it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Rounding {
-    /// 2.985 is 2: nobody is given a point that was not earned.
-    #[default]
-    Down,
-    /// 2.5 is 3, 2.49 is 2.
-    HalfUp,
-    /// 2.01 is 3.
-    Up,
+coded! {
+    /// How the product of yuan and ratio becomes whole points. The word is for ever: table and API carry it.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+    #[serde(rename_all = "snake_case")]
+    pub enum Rounding {
+        /// 2.985 is 2: nobody is given a point that was not earned.
+        #[default]
+        Down => "down",
+        /// 2.5 is 3, 2.49 is 2.
+        HalfUp => "half_up",
+        /// 2.01 is 3.
+        Up => "up",
+    }
 }
 
 impl Rounding {
-    pub const ALL: [Self; 3] = [Self::Down, Self::HalfUp, Self::Up];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Down => "down",
-            Self::HalfUp => "half_up",
-            Self::Up => "up",
-        }
-    }
-
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|rounding| rounding.name() == name)
-    }
-
     /// Whole points of an amount that is not negative. What does not fit is the most there can be.
     pub fn round(self, exact: Decimal) -> Points {
         let strategy = match self {

@@ -21,7 +21,7 @@ use std::{
 };
 
 use super::{Rule, RuleTerms};
-use crate::primitives::{MerchantId, TenantId, Timestamp};
+use crate::primitives::{MerchantId, TenantId, Timestamp, coded};
 
 /// One version as it stands in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -248,22 +248,13 @@ impl Rules {
     }
 }
 
-/// How a version stands in the history of its merchant or tenant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RuleStanding {
-    Scheduled,
-    InForce,
-    Replaced,
-}
-
-impl RuleStanding {
-    /// The word in the API.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Scheduled => "scheduled",
-            Self::InForce => "in_force",
-            Self::Replaced => "replaced",
-        }
+coded! {
+    /// How a version stands in the history of its merchant or tenant.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum RuleStanding {
+        Scheduled => "scheduled",
+        InForce => "in_force",
+        Replaced => "replaced",
     }
 }
 

@@ -4,7 +4,7 @@ use crate::{
     audit::Actor,
     primitives::{
         BusinessDay, CustomerId, EntryId, EntryKind, MerchantId, OrderId, Points,
-        PointsTransactionId, TenantId, Timestamp,
+        PointsTransactionId, TenantId, Timestamp, coded,
     },
 };
 
@@ -42,101 +42,34 @@ pub struct PointsTransaction {
     pub updated_at: Timestamp,
 }
 
-/// What a points transaction does. Code and name never change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum PointsTransactionKind {
-    Award,
-    Deduct,
-    /// To be spent, at once or after a hold.
-    Redeem,
-    /// To be given back, of what a deduction or a redemption took.
-    Return,
-}
-
-/// The state of a points transaction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum PointsTransactionState {
-    /// Held, until it is captured, released or timed out.
-    Held,
-    Done,
-    /// Released by the back end.
-    Released,
-    /// Its time had passed.
-    Expired,
-    /// Risk wants a person to decide; the points are pending.
-    UnderReview,
-    /// Stopped by risk, or by the person who decided.
-    Refused,
-}
-
-impl PointsTransactionKind {
-    pub const ALL: [Self; 4] = [Self::Award, Self::Deduct, Self::Redeem, Self::Return];
-
-    pub const fn code(self) -> u8 {
-        match self {
-            Self::Award => 1,
-            Self::Deduct => 2,
-            Self::Redeem => 3,
-            Self::Return => 4,
-        }
-    }
-
-    pub fn from_code(code: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.code() == code)
-    }
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Award => "award",
-            Self::Deduct => "deduct",
-            Self::Redeem => "redeem",
-            Self::Return => "return",
-        }
-    }
-
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
+coded! {
+    /// What a points transaction does. Code and name never change.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum PointsTransactionKind {
+        Award = 1 => "award",
+        Deduct = 2 => "deduct",
+        /// To be spent, at once or after a hold.
+        Redeem = 3 => "redeem",
+        /// To be given back, of what a deduction or a redemption took.
+        Return = 4 => "return",
     }
 }
 
-impl PointsTransactionState {
-    pub const ALL: [Self; 6] = [
-        Self::Held,
-        Self::Done,
-        Self::Released,
-        Self::Expired,
-        Self::UnderReview,
-        Self::Refused,
-    ];
-
-    pub const fn code(self) -> u8 {
-        match self {
-            Self::Held => 1,
-            Self::Done => 2,
-            Self::Released => 3,
-            Self::Expired => 4,
-            Self::UnderReview => 5,
-            Self::Refused => 6,
-        }
-    }
-
-    pub fn from_code(code: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.code() == code)
-    }
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Held => "held",
-            Self::Done => "done",
-            Self::Released => "released",
-            Self::Expired => "expired",
-            Self::UnderReview => "under_review",
-            Self::Refused => "refused",
-        }
-    }
-
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.name() == name)
+coded! {
+    /// The state of a points transaction.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum PointsTransactionState {
+        /// Held, until it is captured, released or timed out.
+        Held = 1 => "held",
+        Done = 2 => "done",
+        /// Released by the back end.
+        Released = 3 => "released",
+        /// Its time had passed.
+        Expired = 4 => "expired",
+        /// Risk wants a person to decide; the points are pending.
+        UnderReview = 5 => "under_review",
+        /// Stopped by risk, or by the person who decided.
+        Refused = 6 => "refused",
     }
 }
 

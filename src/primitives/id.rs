@@ -15,6 +15,7 @@
 //!
 //! 58 random bits remain in every millisecond and lane.
 
+use super::coded::coded;
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize, de};
@@ -311,83 +312,45 @@ impl fmt::Display for TenantId {
 #[sqlx(transparent)]
 pub struct CommitterId(pub u32);
 
-/// What an account holds.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub enum Asset {
-    /// Money, in fen.
-    Cny,
-    /// Points, whole.
-    Points,
-}
-
-impl Asset {
-    /// The word in the API.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Cny => "cny_fen",
-            Self::Points => "points",
-        }
+coded! {
+    /// What an account holds.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+    pub enum Asset {
+        /// Money, in fen.
+        Cny => "cny_fen",
+        /// Points, whole.
+        Points => "points",
     }
 }
 
-/// What an account is for. The number is the last byte of its id and is never used again for something else.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub enum AccountKind {
-    /// A customer's points. Checked: it may not go below zero.
-    CustomerPoints,
-    /// What the tenant owes a merchant for payments collected.
-    MerchantPayable,
-    /// What WeChat owes for payments collected.
-    ChannelReceivable,
-    /// Money on its way back to customers: WeChat has taken the refund and has not said what became of it.
-    RefundsInTransit,
-    /// Money on its way to receivers of shares.
-    SharingInTransit,
-    /// What a receiver of shares was given.
-    ReceiverPayable,
-    /// Points that were created: the other side of every credit.
-    PointsIssued,
-    /// Points that were spent.
-    PointsRedeemed,
-    /// Points that expired.
-    PointsExpired,
-    /// Points that a customer owes: taken back by a refund after they had been spent.
-    CustomerDebt,
+coded! {
+    /// What an account is for. The number is the last byte of its id and is never used again for something else.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+    pub enum AccountKind {
+        /// A customer's points. Checked: it may not go below zero.
+        CustomerPoints = 1 => "customer_points",
+        /// What the tenant owes a merchant for payments collected.
+        MerchantPayable = 0x11 => "merchant_payable",
+        /// What WeChat owes for payments collected.
+        ChannelReceivable = 0x12 => "channel_receivable",
+        /// Money on its way back to customers: WeChat has taken the refund and has not said what became of it.
+        RefundsInTransit = 0x13 => "refunds_in_transit",
+        /// Money on its way to receivers of shares.
+        SharingInTransit = 0x14 => "sharing_in_transit",
+        /// What a receiver of shares was given.
+        ReceiverPayable = 0x15 => "receiver_payable",
+        /// Points that were created: the other side of every credit.
+        PointsIssued = 0x21 => "points_issued",
+        /// Points that were spent.
+        PointsRedeemed = 0x22 => "points_redeemed",
+        /// Points that expired.
+        PointsExpired = 0x23 => "points_expired",
+        /// Points that a customer owes: taken back by a refund after they had been spent.
+        CustomerDebt = 0x24 => "customer_debt",
+    }
 }
 
 impl AccountKind {
-    pub const ALL: [Self; 10] = [
-        Self::CustomerPoints,
-        Self::MerchantPayable,
-        Self::ChannelReceivable,
-        Self::RefundsInTransit,
-        Self::SharingInTransit,
-        Self::ReceiverPayable,
-        Self::PointsIssued,
-        Self::PointsRedeemed,
-        Self::PointsExpired,
-        Self::CustomerDebt,
-    ];
-
-    pub const fn code(self) -> u8 {
-        match self {
-            Self::CustomerPoints => 1,
-            Self::MerchantPayable => 0x11,
-            Self::ChannelReceivable => 0x12,
-            Self::RefundsInTransit => 0x13,
-            Self::SharingInTransit => 0x14,
-            Self::ReceiverPayable => 0x15,
-            Self::PointsIssued => 0x21,
-            Self::PointsRedeemed => 0x22,
-            Self::PointsExpired => 0x23,
-            Self::CustomerDebt => 0x24,
-        }
-    }
-
-    pub fn from_code(code: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.code() == code)
-    }
-
     pub const fn asset(self) -> Asset {
         match self {
             Self::MerchantPayable
@@ -406,22 +369,6 @@ impl AccountKind {
     /// May not go below zero, and therefore is written with a version check.
     pub const fn is_constrained(self) -> bool {
         matches!(self, Self::CustomerPoints)
-    }
-
-    /// The name people read.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::CustomerPoints => "customer_points",
-            Self::MerchantPayable => "merchant_payable",
-            Self::ChannelReceivable => "channel_receivable",
-            Self::RefundsInTransit => "refunds_in_transit",
-            Self::SharingInTransit => "sharing_in_transit",
-            Self::ReceiverPayable => "receiver_payable",
-            Self::PointsIssued => "points_issued",
-            Self::PointsRedeemed => "points_redeemed",
-            Self::PointsExpired => "points_expired",
-            Self::CustomerDebt => "customer_debt",
-        }
     }
 }
 
@@ -470,124 +417,50 @@ impl AccountId {
     }
 }
 
-/// Why a journal entry exists. The number is the last byte of its id.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub enum EntryKind {
-    /// A payment was settled: money to the merchant, points to the customer. Cause: the order.
-    Settlement,
-    /// Points given or taken by two people with a reason. Cause: the adjustment.
-    Adjustment,
-    /// The merchant's money is on its way back to the customer. Cause: the refund.
-    RefundAccepted,
-    /// Points of a refunded payment held, then taken back or released. Cause: the refund. Pending.
-    RefundClawback,
-    /// The refunded money arrived, or came back to the merchant: one or the other, once. Cause: the refund.
-    RefundOutcome,
-    /// Shares of a payment are sent to their receivers. Cause: the sharing.
-    SharingSent,
-    /// A share arrived, or came back to the merchant: one or the other, once. Cause: the part.
-    SharingOutcome,
-    /// A receiver gave a share back to the merchant. Cause: the return.
-    SharingReturned,
-    /// A share that had come back to the merchant in the books arrived all the same. Cause: the part.
-    SharingLanded,
-    /// What a payment earns, held until its review is decided. Cause: the order. Pending.
-    PointsHeld,
-    /// Points given by a back end: at once, or pending while they are under review. Cause: the points transaction.
-    PointsAwarded,
-    /// Points taken by a back end. Cause: the points transaction.
-    PointsDeducted,
-    /// Points held to be spent. Cause: the points transaction. Pending.
-    PointsReserved,
-    /// Points were spent at once; or a part of a hold was, and the rest released. Cause: the points transaction.
-    PointsCaptured,
-    /// Points that expired. Cause: the expiry of one account, named when it happens: that it happens once is guarded by the account's version.
-    PointsExpired,
-    /// Points that a review credited, or that were held and are free again, repaid what their owner owed. Cause: the order or the points transaction.
-    DebtRepaid,
-    /// Of the points that were held, those that the review credited: the others go back with refunds. Cause: the order.
-    HeldPartCredited,
-    /// Points that were kept from a review for a refund, which failed after the review had credited the others. Cause: the refund.
-    WithheldCredited,
-    /// Points that a back end had spent or taken were given back, into the lots from which they came. Cause: the return, a points transaction.
-    PointsReturned,
-    /// Money that somebody else gave back to the customer at the channel, and the points that go with it. Cause: the refund.
-    RefundedElsewhere,
-}
-
-impl EntryKind {
-    pub const ALL: [Self; 20] = [
-        Self::Settlement,
-        Self::Adjustment,
-        Self::RefundAccepted,
-        Self::RefundClawback,
-        Self::RefundOutcome,
-        Self::SharingSent,
-        Self::SharingOutcome,
-        Self::SharingReturned,
-        Self::SharingLanded,
-        Self::PointsHeld,
-        Self::PointsAwarded,
-        Self::PointsDeducted,
-        Self::PointsReserved,
-        Self::PointsCaptured,
-        Self::PointsExpired,
-        Self::DebtRepaid,
-        Self::HeldPartCredited,
-        Self::WithheldCredited,
-        Self::PointsReturned,
-        Self::RefundedElsewhere,
-    ];
-
-    /// Below the bit of a resolution; 19 and 21 to 29 stand for nothing.
-    pub const fn code(self) -> u8 {
-        match self {
-            Self::Settlement => 1,
-            Self::Adjustment => 2,
-            Self::RefundAccepted => 3,
-            Self::RefundClawback => 4,
-            Self::RefundOutcome => 5,
-            Self::SharingSent => 6,
-            Self::SharingOutcome => 7,
-            Self::SharingReturned => 8,
-            Self::SharingLanded => 30,
-            Self::PointsHeld => 9,
-            Self::PointsAwarded => 10,
-            Self::PointsDeducted => 11,
-            Self::PointsReserved => 12,
-            Self::PointsCaptured => 13,
-            Self::PointsExpired => 14,
-            Self::DebtRepaid => 15,
-            Self::HeldPartCredited => 16,
-            Self::WithheldCredited => 17,
-            Self::PointsReturned => 18,
-            Self::RefundedElsewhere => 20,
-        }
-    }
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Settlement => "settlement",
-            Self::Adjustment => "adjustment",
-            Self::RefundAccepted => "refund_accepted",
-            Self::RefundClawback => "refund_clawback",
-            Self::RefundOutcome => "refund_outcome",
-            Self::SharingSent => "sharing_sent",
-            Self::SharingOutcome => "sharing_outcome",
-            Self::SharingReturned => "sharing_returned",
-            Self::SharingLanded => "sharing_landed",
-            Self::PointsHeld => "points_held",
-            Self::PointsAwarded => "points_awarded",
-            Self::PointsDeducted => "points_deducted",
-            Self::PointsReserved => "points_reserved",
-            Self::PointsCaptured => "points_captured",
-            Self::PointsExpired => "points_expired",
-            Self::DebtRepaid => "debt_repaid",
-            Self::HeldPartCredited => "held_part_credited",
-            Self::WithheldCredited => "withheld_credited",
-            Self::PointsReturned => "points_returned",
-            Self::RefundedElsewhere => "refunded_elsewhere",
-        }
+coded! {
+    /// Why a journal entry exists. The number is the last byte of its id.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+    pub enum EntryKind {
+        /// A payment was settled: money to the merchant, points to the customer. Cause: the order.
+        Settlement = 1 => "settlement",
+        /// Points given or taken by two people with a reason. Cause: the adjustment.
+        Adjustment = 2 => "adjustment",
+        /// The merchant's money is on its way back to the customer. Cause: the refund.
+        RefundAccepted = 3 => "refund_accepted",
+        /// Points of a refunded payment held, then taken back or released. Cause: the refund. Pending.
+        RefundClawback = 4 => "refund_clawback",
+        /// The refunded money arrived, or came back to the merchant: one or the other, once. Cause: the refund.
+        RefundOutcome = 5 => "refund_outcome",
+        /// Shares of a payment are sent to their receivers. Cause: the sharing.
+        SharingSent = 6 => "sharing_sent",
+        /// A share arrived, or came back to the merchant: one or the other, once. Cause: the part.
+        SharingOutcome = 7 => "sharing_outcome",
+        /// A receiver gave a share back to the merchant. Cause: the return.
+        SharingReturned = 8 => "sharing_returned",
+        /// A share that had come back to the merchant in the books arrived all the same. Cause: the part.
+        SharingLanded = 30 => "sharing_landed",
+        /// What a payment earns, held until its review is decided. Cause: the order. Pending.
+        PointsHeld = 9 => "points_held",
+        /// Points given by a back end: at once, or pending while they are under review. Cause: the points transaction.
+        PointsAwarded = 10 => "points_awarded",
+        /// Points taken by a back end. Cause: the points transaction.
+        PointsDeducted = 11 => "points_deducted",
+        /// Points held to be spent. Cause: the points transaction. Pending.
+        PointsReserved = 12 => "points_reserved",
+        /// Points were spent at once; or a part of a hold was, and the rest released. Cause: the points transaction.
+        PointsCaptured = 13 => "points_captured",
+        /// Points that expired. Cause: the expiry of one account, named when it happens: that it happens once is guarded by the account's version.
+        PointsExpired = 14 => "points_expired",
+        /// Points that a review credited, or that were held and are free again, repaid what their owner owed. Cause: the order or the points transaction.
+        DebtRepaid = 15 => "debt_repaid",
+        /// Of the points that were held, those that the review credited: the others go back with refunds. Cause: the order.
+        HeldPartCredited = 16 => "held_part_credited",
+        /// Points that were kept from a review for a refund, which failed after the review had credited the others. Cause: the refund.
+        WithheldCredited = 17 => "withheld_credited",
+        /// Points that a back end had spent or taken were given back, into the lots from which they came. Cause: the return, a points transaction.
+        PointsReturned = 18 => "points_returned",
+        /// Money that somebody else gave back to the customer at the channel, and the points that go with it. Cause: the refund.
+        RefundedElsewhere = 20 => "refunded_elsewhere",
     }
 }
 

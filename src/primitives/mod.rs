@@ -5,6 +5,7 @@
 
 mod bill_text;
 mod clock;
+mod coded;
 mod id;
 mod money;
 mod page;
@@ -14,6 +15,7 @@ mod text;
 
 pub use bill_text::is_safe_in_bill;
 pub use clock::{BusinessDay, Clock, MockClock, NotADay, SystemClock, Timestamp};
+pub(crate) use coded::coded;
 pub use id::{
     AccountId, AccountKind, Asset, ChallengeId, CommitterId, CustomerId, DecisionId, EntryId,
     EntryKind, ExceptionId, ExpiryRunId, Id, Lane, MerchantId, OrderId, OrderNo, ParseIdError,

@@ -12,64 +12,40 @@ use super::{
 use crate::{
     db::{Cx, DbError, SubmitError, Tx, WorkingSet},
     facts::{Facts, Stage},
-    primitives::{ChallengeId, DecisionId, Id},
+    primitives::{ChallengeId, DecisionId, Id, coded},
 };
 
-/// What is done with an activity, ordered by severity. Code and name never change.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    utoipa::ToSchema,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum Action {
-    Allow,
-    /// The customer answers a challenge and asks again.
-    Verify,
-    /// It is done, and its points are pending until a person or the time-out decides.
-    Review,
-    /// It is not done.
-    Block,
+coded! {
+    /// What is done with an activity, ordered by severity. Code and name never change.
+    #[derive(
+        Debug,
+        Clone,
+        Copy,
+        PartialEq,
+        Eq,
+        PartialOrd,
+        Ord,
+        Hash,
+        Serialize,
+        Deserialize,
+        utoipa::ToSchema,
+    )]
+    #[serde(rename_all = "snake_case")]
+    pub enum Action {
+        Allow = 0 => "allow",
+        /// The customer answers a challenge and asks again.
+        Verify = 1 => "verify",
+        /// It is done, and its points are pending until a person or the time-out decides.
+        Review = 2 => "review",
+        /// It is not done.
+        Block = 3 => "block",
+    }
 }
 
 /// A word that is not an action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an action is allow, verify, review or block")]
 pub struct UnknownAction;
-
-impl Action {
-    pub const ALL: [Self; 4] = [Self::Allow, Self::Verify, Self::Review, Self::Block];
-
-    pub const fn code(self) -> u8 {
-        match self {
-            Self::Allow => 0,
-            Self::Verify => 1,
-            Self::Review => 2,
-            Self::Block => 3,
-        }
-    }
-
-    pub fn from_code(code: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|action| action.code() == code)
-    }
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Allow => "allow",
-            Self::Verify => "verify",
-            Self::Review => "review",
-            Self::Block => "block",
-        }
-    }
-}
 
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -86,29 +62,19 @@ impl FromStr for Action {
     }
 }
 
-/// What influence a rule that fired had on the decision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Effect {
-    /// It took part in the decision.
-    Live,
-    /// None: it is in shadow, or the customer is outside its roll-out.
-    Shadow,
-    /// None: a rule of earlier priority allowed.
-    Overruled,
-    /// None: the customer had answered a challenge.
-    Answered,
-}
-
-impl Effect {
-    /// The word in the API.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Live => "live",
-            Self::Shadow => "shadow",
-            Self::Overruled => "overruled",
-            Self::Answered => "answered",
-        }
+coded! {
+    /// What influence a rule that fired had on the decision.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+    #[serde(rename_all = "snake_case")]
+    pub enum Effect {
+        /// It took part in the decision.
+        Live => "live",
+        /// None: it is in shadow, or the customer is outside its roll-out.
+        Shadow => "shadow",
+        /// None: a rule of earlier priority allowed.
+        Overruled => "overruled",
+        /// None: the customer had answered a challenge.
+        Answered => "answered",
     }
 }
 

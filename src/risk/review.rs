@@ -21,7 +21,7 @@ use crate::{
     facts::Stage,
     ledger::LedgerError,
     primitives::{
-        CustomerId, EntryId, Id, MerchantId, Money, Points, ReviewId, TenantId, Timestamp,
+        CustomerId, EntryId, Id, MerchantId, Money, Points, ReviewId, TenantId, Timestamp, coded,
     },
     risk::{Effect, review_store::Reviews},
 };
@@ -56,13 +56,15 @@ impl From<&ReviewSettings> for ReviewPolicy {
     }
 }
 
-/// What is reviewed. Number and name are stored: they never change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReviewKind {
-    /// What a payment earned.
-    Order,
-    /// What a back end gives, or a customer spends.
-    PointsTransaction,
+coded! {
+    /// What is reviewed. Number and name are stored: they never change.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum ReviewKind {
+        /// What a payment earned.
+        Order = 1 => "order",
+        /// What a back end gives, or a customer spends.
+        PointsTransaction = 2 => "points_transaction",
+    }
 }
 
 /// The state of a review, with the data that belongs to it.
@@ -175,31 +177,6 @@ pub enum Approval {
     /// The first of two: another person is needed.
     First(ReviewRow),
     Decided(ReviewRow),
-}
-
-impl ReviewKind {
-    pub const fn code(self) -> u8 {
-        match self {
-            Self::Order => 1,
-            Self::PointsTransaction => 2,
-        }
-    }
-
-    pub const fn from_code(code: u8) -> Option<Self> {
-        match code {
-            1 => Some(Self::Order),
-            2 => Some(Self::PointsTransaction),
-            _ => None,
-        }
-    }
-
-    /// The word in the API.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Order => "order",
-            Self::PointsTransaction => "points_transaction",
-        }
-    }
 }
 
 impl ReviewState {

@@ -13,7 +13,7 @@ use sqlx::{FromRow, Row as _, mysql::MySqlRow};
 use super::{ReceiverKind, SharingError};
 use crate::{
     db::{Db, DbError, Tx},
-    primitives::{Length, MerchantId, ReceiverId, Secret, TenantId, Text, Timestamp},
+    primitives::{Length, MerchantId, ReceiverId, Secret, TenantId, Text, Timestamp, coded},
 };
 
 /// WeChat's values for what a receiver is to the merchant (`relation_type`).
@@ -47,29 +47,14 @@ pub struct Receiver {
     pub created_at: Timestamp,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReceiverState {
-    /// WeChat has not confirmed that it knows it.
-    Pending,
-    Active,
-    Removed,
-    Refused,
-}
-
-impl ReceiverState {
-    pub const ALL: [Self; 4] = [Self::Pending, Self::Active, Self::Removed, Self::Refused];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Active => "active",
-            Self::Removed => "removed",
-            Self::Refused => "refused",
-        }
-    }
-
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.name() == name)
+coded! {
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum ReceiverState {
+        /// WeChat has not confirmed that it knows it.
+        Pending => "pending",
+        Active => "active",
+        Removed => "removed",
+        Refused => "refused",
     }
 }
 

@@ -4,7 +4,7 @@ use crate::{
     payments::Attempts,
     primitives::{
         Id, MerchantId, Money, OrderId, ReceiverId, RefundId, Secret, SharingId, SharingNo,
-        SharingPartId, SharingReturnId, SharingReturnNo, TenantId, Timestamp,
+        SharingPartId, SharingReturnId, SharingReturnNo, TenantId, Timestamp, coded,
     },
     sharing::{Calls, ReceiverKind, receiver::mask_account},
 };
@@ -49,44 +49,14 @@ pub enum ShareState {
     Done { release: Option<SharingId> },
 }
 
-/// The state without its number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ShareStateKind {
-    Asked,
-    Processing,
-    Releasing,
-    Done,
-}
-
-impl ShareStateKind {
-    pub const ALL: [Self; 4] = [Self::Asked, Self::Processing, Self::Releasing, Self::Done];
-
-    /// The number in the table.
-    pub const fn code(self) -> u8 {
-        match self {
-            Self::Asked => 1,
-            Self::Processing => 2,
-            Self::Releasing => 3,
-            Self::Done => 4,
-        }
-    }
-
-    pub fn from_code(code: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.code() == code)
-    }
-
-    /// The name in the API.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Asked => "asked",
-            Self::Processing => "processing",
-            Self::Releasing => "releasing",
-            Self::Done => "done",
-        }
-    }
-
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
+coded! {
+    /// The state without its number.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum ShareStateKind {
+        Asked = 1 => "asked",
+        Processing = 2 => "processing",
+        Releasing = 3 => "releasing",
+        Done = 4 => "done",
     }
 }
 
@@ -167,34 +137,12 @@ impl Part {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PartState {
-    Pending,
-    Succeeded,
-    Failed,
-}
-
-impl PartState {
-    pub const ALL: [Self; 3] = [Self::Pending, Self::Succeeded, Self::Failed];
-
-    pub const fn code(self) -> u8 {
-        match self {
-            Self::Pending => 1,
-            Self::Succeeded => 2,
-            Self::Failed => 3,
-        }
-    }
-
-    pub fn from_code(code: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.code() == code)
-    }
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-        }
+coded! {
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum PartState {
+        Pending = 1 => "pending",
+        Succeeded = 2 => "succeeded",
+        Failed = 3 => "failed",
     }
 }
 
@@ -213,40 +161,18 @@ pub struct PartReturn {
     pub calls: Calls,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReturnState {
-    /// WeChat has not confirmed that it has it.
-    Asked,
-    Processing,
-    Succeeded,
-    Failed,
+coded! {
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum ReturnState {
+        /// WeChat has not confirmed that it has it.
+        Asked = 1 => "asked",
+        Processing = 2 => "processing",
+        Succeeded = 3 => "succeeded",
+        Failed = 4 => "failed",
+    }
 }
 
 impl ReturnState {
-    pub const ALL: [Self; 4] = [Self::Asked, Self::Processing, Self::Succeeded, Self::Failed];
-
-    pub const fn code(self) -> u8 {
-        match self {
-            Self::Asked => 1,
-            Self::Processing => 2,
-            Self::Succeeded => 3,
-            Self::Failed => 4,
-        }
-    }
-
-    pub fn from_code(code: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.code() == code)
-    }
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Asked => "asked",
-            Self::Processing => "processing",
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-        }
-    }
-
     pub const fn is_final(self) -> bool {
         match self {
             Self::Asked | Self::Processing => false,

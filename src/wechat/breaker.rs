@@ -7,6 +7,8 @@
 //!
 //! There is one per account, host and class of call: bills that time out do not stop payments. What WeChat sends to us never passes here.
 
+use crate::primitives::coded;
+
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -22,37 +24,16 @@ const FAILURES_MAX: u32 = 10;
 /// How long an open circuit lets nothing through.
 const OPEN_FOR: Duration = Duration::from_secs(5);
 
-/// Calls that fail together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Class {
-    Pay,
-    Query,
-    Refund,
-    Bill,
-    Sharing,
-    Keys,
-}
-
-impl Class {
-    const ALL: [Self; 6] = [
-        Self::Pay,
-        Self::Query,
-        Self::Refund,
-        Self::Bill,
-        Self::Sharing,
-        Self::Keys,
-    ];
-
-    /// Its name in metrics.
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Pay => "pay",
-            Self::Query => "query",
-            Self::Refund => "refund",
-            Self::Bill => "bill",
-            Self::Sharing => "sharing",
-            Self::Keys => "keys",
-        }
+coded! {
+    /// Calls that fail together.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub(super) enum Class {
+        Pay => "pay",
+        Query => "query",
+        Refund => "refund",
+        Bill => "bill",
+        Sharing => "sharing",
+        Keys => "keys",
     }
 }
 

@@ -3,6 +3,8 @@
 //! The host is not part of any signature, so standing in is sending again. The stand-in is asked after the first host could not be
 //! connected to or said 502 or 503, and for [`AVOIDED_FOR`] after that, so that not every call tries the dead one first.
 
+use crate::primitives::coded;
+
 use std::{
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -16,19 +18,11 @@ use super::answer::Failure;
 /// How long the first host is left out after it failed.
 const AVOIDED_FOR: Duration = Duration::from_mins(1);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Host {
-    Main,
-    Backup,
-}
-
-impl Host {
-    /// Its name in metrics and logs.
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Main => "main",
-            Self::Backup => "backup",
-        }
+coded! {
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub(super) enum Host {
+        Main => "main",
+        Backup => "backup",
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
     app::App,
     http::{extract::Customer, problem::Problem},
     payments::{self, CreatedPayment, Order, OrderWithMerchant, PayParameters, PaymentError},
-    primitives::{OrderNo, Timestamp},
+    primitives::{OrderNo, Timestamp, coded},
 };
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -69,12 +69,14 @@ impl CustomerPayment {
     }
 }
 
-/// What a customer is told of the points of a payment: not why they wait, nor why there are none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum PointsState {
-    Credited,
-    Pending,
-    None,
+coded! {
+    /// What a customer is told of the points of a payment: not why they wait, nor why there are none.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    enum PointsState {
+        Credited => "credited",
+        Pending => "pending",
+        None => "none",
+    }
 }
 
 impl PointsState {
@@ -85,14 +87,6 @@ impl PointsState {
             Self::None
         } else {
             Self::Credited
-        }
-    }
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Credited => "credited",
-            Self::Pending => "pending",
-            Self::None => "none",
         }
     }
 }

@@ -4,7 +4,7 @@ use super::{NIGHTLY_SECONDS, store};
 use crate::{
     audit::{self, Actor, AuditAction},
     db::{Db, DbError, Tx, Work},
-    primitives::{BusinessDay, ExpiryRunId, PageLimit, Points, TenantId, Timestamp},
+    primitives::{BusinessDay, ExpiryRunId, PageLimit, Points, TenantId, Timestamp, coded},
 };
 
 /// One sweep of a tenant's lots.
@@ -27,22 +27,13 @@ pub struct ExpiryRun {
     pub notices: u64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RunState {
-    /// Nobody has begun.
-    Executed,
-    UnderWay,
-    Finished,
-}
-
-impl RunState {
-    /// The word in the API.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Executed => "asked",
-            Self::UnderWay => "under_way",
-            Self::Finished => "finished",
-        }
+coded! {
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum RunState {
+        /// Nobody has begun.
+        Executed => "asked",
+        UnderWay => "under_way",
+        Finished => "finished",
     }
 }
 

@@ -401,7 +401,7 @@ mod tests {
             let said = say(kind, &off, paid()).unwrap_err();
             assert_eq!(said.name(), "not_wanted");
             let said = say(kind, &settings(), OrderState::Created).unwrap_err();
-            assert_eq!(said.name(), "hopeless");
+            assert_eq!(said.name(), "failed");
         }
     }
 }

@@ -23,7 +23,7 @@
 //!               └───────────────── retry, by hand ──────────┘
 //! ```
 //!
-//! | state \ event | told | not wanted | again | hopeless | retry |
+//! | state \ event | delivered | not wanted | not yet | failed | retry |
 //! |---|---|---|---|---|---|
 //! | pending | delivered | dropped | pending; parked after the last attempt | parked | nothing changes |
 //! | delivered | – | – | – | – | refused |

@@ -1,4 +1,5 @@
-//! The composition root: pools, clock, ids and adapters, built once. Edges are given an [`App`]; slices never see it.
+//! The composition root: pools, clock, ids and adapters, built once. Edges are given an [`App`];
+//! slices never see it.
 
 use std::{ops::Deref, sync::Arc};
 
@@ -38,7 +39,8 @@ impl Deref for Assembled {
     }
 }
 
-/// What an [`App`] is made of. Tests make their own: a clock that stands still, seeded ids, a simulator in WeChat's place.
+/// What an [`App`] is made of. Tests make their own: a clock that stands still, seeded ids, a
+/// simulator in WeChat's place.
 #[derive(Debug)]
 pub struct Parts {
     /// Database, channel and rules; and the channel's profit sharing.
@@ -151,8 +153,8 @@ impl App {
         &self.payments().channels
     }
 
-    /// Looks after the merchant accounts: which tenant has which, whether keys have changed. For a job, every few seconds. What cannot
-    /// be read is logged and leaves everything as it was.
+    /// Looks after the merchant accounts: which tenant has which, whether keys have changed. For a
+    /// job, every few seconds. What cannot be read is logged and leaves everything as it was.
     pub async fn refresh_accounts(&self) {
         let Some(accounts) = &self.0.accounts else {
             return;

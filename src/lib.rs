@@ -1,7 +1,8 @@
 //! Zhangfang 账房: the payment-and-points ledger for a tenant with many merchants.
 //!
-//! Customers scan a merchant's code and pay through WeChat; the merchant sees the money arrive; the customer is credited points; every fen and every point
-//! can be proven. One process, stateless but for a short queue in memory; MySQL holds the truth, Redis what may be lost.
+//! Customers scan a merchant's code and pay through WeChat; the merchant sees the money arrive; the
+//! customer is credited points; every fen and every point can be proven. One process, stateless but
+//! for a short queue in memory; MySQL holds the truth, Redis what may be lost.
 //!
 //! # The map
 //!

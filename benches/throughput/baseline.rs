@@ -1,5 +1,6 @@
-//! The same settlement as an ordinary transaction for each request: what a service without a group commit does, at its best (prepared statements, no HTTP, no
-//! signature to verify, nothing else on the connection).
+//! The same settlement as an ordinary transaction for each request: what a service without a group
+//! commit does, at its best (prepared statements, no HTTP, no signature to verify, nothing else on
+//! the connection).
 
 use std::{
     sync::{

@@ -1,4 +1,5 @@
-//! The ceiling: the same rows by multi-row SQL that is written beforehand, two writers, no service in front, nothing loaded, nothing decided.
+//! The ceiling: the same rows by multi-row SQL that is written beforehand, two writers, no service
+//! in front, nothing loaded, nothing decided.
 
 use std::{
     fmt::Write as _,

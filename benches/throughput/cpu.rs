@@ -1,4 +1,5 @@
-//! What each party uses of the processors, from `/proc`: throughput alone does not tell who pays for what on a machine that all of them share.
+//! What each party uses of the processors, from `/proc`: throughput alone does not tell who pays
+//! for what on a machine that all of them share.
 
 use std::{fs, ops::Sub, path::Path};
 

@@ -1,6 +1,7 @@
 //! Payments while the points of many customers expire, beside payments alone.
 //!
-//! Each lot is of a customer of its own, which is the most work that so many lots can be: one account, one entry, one version each. The first of them are the customers who pay.
+//! Each lot is of a customer of its own, which is the most work that so many lots can be: one
+//! account, one entry, one version each. The first of them are the customers who pay.
 
 use std::{
     sync::{

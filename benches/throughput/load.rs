@@ -1,4 +1,5 @@
-//! The load: requests that are written beforehand, over as many connections as wanted, each waiting for its answer before the next.
+//! The load: requests that are written beforehand, over as many connections as wanted, each waiting
+//! for its answer before the next.
 
 use std::{
     net::SocketAddr,

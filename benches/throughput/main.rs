@@ -1,6 +1,8 @@
-//! Operations a second, with every commit on disk. `./dev bench` starts fresh servers for it; `./dev bench --help` says what it measures.
+//! Operations a second, with every commit on disk. `./dev bench` starts fresh servers for it;
+//! `./dev bench --help` says what it measures.
 //!
-//! Load generator, service and database share the machine, and everything is measured in one run, so that ratios mean something on a machine whose speed drifts.
+//! Load generator, service and database share the machine, and everything is measured in one run,
+//! so that ratios mean something on a machine whose speed drifts.
 
 #![expect(
     clippy::unwrap_used,
@@ -34,7 +36,8 @@ use stage::{Rules, Stage};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
     pub(crate) settle: [(usize, usize); 3],
-    /// Connections and orders of each of six rounds: without risk, with the project's rules, with thirty numbers; and once more.
+    /// Connections and orders of each of six rounds: without risk, with the project's rules, with
+    /// thirty numbers; and once more.
     pub(crate) risk: (usize, usize),
     /// Decisions in flight, and how many are made.
     pub(crate) ask: [(usize, usize); 2],
@@ -78,18 +81,26 @@ impl Plan {
 
 /// Measures, at full durability and in one run:
 ///
-/// `settle_http`: WeChat's callbacks through HTTP (signature, decryption, everything), distinct orders of 10 merchants, at 1, 64 and 512 connections.
+/// `settle_http`: WeChat's callbacks through HTTP (signature, decryption, everything), distinct
+/// orders of 10 merchants, at 1, 64 and 512 connections.
 /// `settle_http_one_merchant`: the same, all orders of one merchant.
-/// `risk_off`, `risk_file`, `risk_thirty`: `settle_http` without risk, with the rules of risk-rules.yaml, and with thirty rules each of which asks for a number of its
-/// own, in turns, the service started anew for each.
-/// `risk_decide_create`, `risk_decide_credit`, `risk_decide_thirty`: decisions alone, one after the other, by the file (before a payment, before its points) and by the thirty: what the
-/// service computes. `risk_ask_create`, `risk_ask_credit`, `risk_ask_thirty`: the same with their numbers from Redis, in one round trip, so many at a time; "service" is then the benchmark itself.
-/// `create_payment_http`: order, prepay answered by the simulator on the same machine (three RSA signatures each), signed parameters.
+/// `risk_off`, `risk_file`, `risk_thirty`: `settle_http` without risk, with the rules of
+/// risk-rules.yaml, and with thirty rules each of which asks for a number of its own, in turns, the
+/// service started anew for each.
+/// `risk_decide_create`, `risk_decide_credit`, `risk_decide_thirty`: decisions alone, one after the
+/// other, by the file (before a payment, before its points) and by the thirty: what the service
+/// computes. `risk_ask_create`, `risk_ask_credit`, `risk_ask_thirty`: the same with their numbers
+/// from Redis, in one round trip, so many at a time; "service" is then the benchmark itself.
+/// `create_payment_http`: order, prepay answered by the simulator on the same machine (three RSA
+/// signatures each), signed parameters.
 /// `balance_http`: reading a customer's points.
-/// `settle_per_request_tx`: the same rows as an ordinary transaction for each request, without HTTP, at its best concurrency.
-/// `expire_settle_alone`, `expire_settle_beside`: callbacks as above at 64 connections, without and with the points of a million customers expiring meanwhile;
+/// `settle_per_request_tx`: the same rows as an ordinary transaction for each request, without
+/// HTTP, at its best concurrency.
+/// `expire_settle_alone`, `expire_settle_beside`: callbacks as above at 64 connections, without and
+/// with the points of a million customers expiring meanwhile;
 /// `expire_lots_beside`, `expire_lots_alone`: lots that expire a second, with and without payments.
-/// `settle_raw_sql_ceiling`: the same rows by multi-row SQL that is written beforehand, without a service.
+/// `settle_raw_sql_ceiling`: the same rows by multi-row SQL that is written beforehand, without a
+/// service.
 #[derive(Debug, Parser)]
 #[command(verbatim_doc_comment)]
 struct Arguments {

@@ -30,7 +30,8 @@ impl Measured {
         f64::from(sorted.get(place).copied().unwrap_or(0)) / 1000.0
     }
 
-    /// Processor time of service, MySQL and Redis for one operation, in microseconds. What is still to be done in the background is not in it.
+    /// Processor time of service, MySQL and Redis for one operation, in microseconds. What is still
+    /// to be done in the background is not in it.
     fn cpu_each(&self) -> [Option<u64>; 3] {
         let each = |used: f64| {
             let each = used / self.latencies_us.len() as f64;
@@ -112,7 +113,8 @@ impl Report {
         ]);
     }
 
-    /// Something that happened so often in so long a time, and of which nobody waited for the single one.
+    /// Something that happened so often in so long a time, and of which nobody waited for the
+    /// single one.
     pub(crate) fn add_rate(&mut self, name: &'static str, count: usize, took: Duration) {
         let per_second = count as f64 / took.as_secs_f64();
         if self.json {

@@ -1,4 +1,5 @@
-//! The service as a process of its own, with a tenant, ten merchants, customers, and orders that wait to be paid.
+//! The service as a process of its own, with a tenant, ten merchants, customers, and orders that
+//! wait to be paid.
 
 use std::{
     fmt::Write as _,
@@ -194,7 +195,8 @@ impl PaymentChannel for PrepayChannel {
     }
 }
 
-/// A tenant with ten merchants and a code each, and many customers, written straight into the tables.
+/// A tenant with ten merchants and a code each, and many customers, written straight into the
+/// tables.
 pub(crate) async fn populate(db: &Db) -> (TenantId, Vec<String>, Vec<CustomerId>) {
     let tenant = zhangfang::tenants::create(db, "bench", "bench")
         .await
@@ -330,7 +332,8 @@ impl Stage {
         let orders = orders(&db, tenant, &codes, &customers, count, one_merchant_from).await;
         // What the relay owes for making them is not what is measured.
         zhangfang::jobs::drain(&db).await.unwrap();
-        // Nor are questions about tens of thousands of orders that nobody pays for minutes: as if the job had looked past them.
+        // Nor are questions about tens of thousands of orders that nobody pays for minutes: as if
+        // the job had looked past them.
         sqlx::query("INSERT INTO scan_positions (scan, position) VALUES ('young', REPEAT(x'ff', 16)), ('old', REPEAT(x'ff', 16))")
             .execute(db.pool())
             .await
@@ -496,7 +499,8 @@ pub(crate) enum Rules {
     None,
     /// The file at the top level.
     OfTheProject,
-    /// Thirty rules of the stage, each of which asks for a number of its own, and none of which stops anybody.
+    /// Thirty rules of the stage, each of which asks for a number of its own, and none of which
+    /// stops anybody.
     Thirty,
 }
 

@@ -1,4 +1,5 @@
-//! What takes its time: orders that nobody asks about, and orders whose minute runs out. Nothing is done for them here; the service's own jobs must.
+//! What takes its time: orders that nobody asks about, and orders whose minute runs out. Nothing is
+//! done for them here; the service's own jobs must.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! What the service answers, as far as the demo reads it. Written down once more and not taken from `http`: a field that is renamed there breaks the demo, as it
-//! would break an app.
+//! What the service answers, as far as the demo reads it. Written down once more and not taken from
+//! `http`: a field that is renamed there breaks the demo, as it would break an app.
 
 use serde::{Deserialize, Serialize};
 
@@ -99,7 +99,8 @@ impl Refund {
         ["succeeded", "rejected", "closed", "failed", "withdrawn"].contains(&self.state.as_str())
     }
 
-    /// Whether WeChat once gave no answer that could be verified, so that nobody knew if it has the refund.
+    /// Whether WeChat once gave no answer that could be verified, so that nobody knew if it has the
+    /// refund.
     pub(super) fn was_in_doubt(&self) -> bool {
         let unanswered = |step: &RefundStep| step.why.as_deref() == Some("no_answer");
         self.history.iter().any(unanswered)
@@ -171,7 +172,8 @@ impl Totals {
         }
     }
 
-    /// The money of it, in and out, as numbers and fen; points given are compared customer by customer.
+    /// The money of it, in and out, as numbers and fen; points given are compared customer by
+    /// customer.
     pub(super) const fn money(self) -> [i64; 5] {
         [
             self.orders,

@@ -20,7 +20,8 @@ use super::{
 };
 use zhangfang::primitives::BusinessDay;
 
-/// Longer than the pause after the second refused callback: without news for so long, no more will come soon.
+/// Longer than the pause after the second refused callback: without news for so long, no more will
+/// come soon.
 const QUIET: Duration = Duration::from_secs(35);
 /// Callbacks that are refused again and again come for a day; nobody waits for the last of them.
 const CALLBACKS_MAX: Duration = Duration::from_secs(150);
@@ -142,7 +143,8 @@ async fn new_orders(
     }
 }
 
-/// What each merchant took in around that day: also on the day before and after, for WeChat's clock decides on which a payment counts.
+/// What each merchant took in around that day: also on the day before and after, for WeChat's clock
+/// decides on which a payment counts.
 async fn totals(
     service: &Service,
     merchants: &[Merchant],
@@ -185,7 +187,8 @@ pub(super) fn grown(
     Some(grown)
 }
 
-/// Waits until WeChat has nothing more to send: until so many callbacks are acknowledged, or a while has passed without news.
+/// Waits until WeChat has nothing more to send: until so many callbacks are acknowledged, or a
+/// while has passed without news.
 pub(super) async fn wait_for_callbacks(
     wechat: &Wechat,
     before: WechatStats,
@@ -215,8 +218,8 @@ pub(super) async fn wait_for_callbacks(
     Ok(())
 }
 
-/// How many genuine callbacks a service without interruptions acknowledges: of the payments, whose fates are known, and one for each refund that has ended and
-/// whose callback was not lost.
+/// How many genuine callbacks a service without interruptions acknowledges: of the payments, whose
+/// fates are known, and one for each refund that has ended and whose callback was not lost.
 fn expected(since: WechatStats, fates: &[&Fate]) -> u64 {
     let of_payments: u64 = fates.iter().map(|fate| fate.acknowledgements()).sum();
     let lost = fates.iter().filter(|fate| fate.is_lost()).count();

@@ -30,7 +30,8 @@ pub(super) struct DeskReport {
     pub(super) unverified: Option<String>,
     /// The same for one that had settled a payment.
     pub(super) settled: Option<String>,
-    /// Of the day's late payments, those that are on the list of exceptions, dealt with by the policy.
+    /// Of the day's late payments, those that are on the list of exceptions, dealt with by the
+    /// policy.
     pub(super) late_payments: usize,
     /// Abnormal refunds of the day that are on that list.
     pub(super) abnormal_refunds: usize,

@@ -1,4 +1,5 @@
-//! A visible day: customers, merchants and an admin against a running instance, over HTTP, while WeChat misbehaves.
+//! A visible day: customers, merchants and an admin against a running instance, over HTTP, while
+//! WeChat misbehaves.
 //!
 //! | | |
 //! |---|---|
@@ -13,8 +14,9 @@
 //! | [`scenes`] | afterwards: what risk stops, asks and holds, and what becomes of points |
 //! | [`run`] | all of it in its order |
 //!
-//! It knows nothing of the service's inside but the settings: what it sees, a mini-program could see. That is why it can be trusted when it says that every
-//! fen arrived. The one exception is the tenant, for which there is no HTTP, and the verification at the end, which reads the database.
+//! It knows nothing of the service's inside but the settings: what it sees, a mini-program could
+//! see. That is why it can be trusted when it says that every fen arrived. The one exception is the
+//! tenant, for which there is no HTTP, and the verification at the end, which reads the database.
 //!
 //! Of the library `zhangfang` it uses the settings, tokens (an operator signs one at the command
 //! line), the value types of `primitives` and the words of the points rules, and what

@@ -14,7 +14,8 @@ use super::{
 impl Service {
     // --- refunds
 
-    /// Asks for a refund: `desk` is `merchant` for a merchant's own person, `admin` for an operator.
+    /// Asks for a refund: `desk` is `merchant` for a merchant's own person, `admin` for an
+    /// operator.
     pub(super) async fn request_refund(
         &self,
         (desk, person): (&str, &Person),
@@ -129,7 +130,8 @@ impl Service {
         self.ask(admin, request).await.map(|_| ())
     }
 
-    /// Has every review that waits approved: the demo's customers are honest. Gives how many there were.
+    /// Has every review that waits approved: the demo's customers are honest. Gives how many there
+    /// were.
     pub(super) async fn approve_reviews(
         &self,
         operator: &Person,
@@ -193,7 +195,8 @@ impl Service {
     }
 }
 
-/// Another process behind the same address believes what was in force for a second more: what is asked next may be asked there.
+/// Another process behind the same address believes what was in force for a second more: what is
+/// asked next may be asked there.
 async fn in_force_everywhere() {
     tokio::time::sleep(Duration::from_millis(1_500)).await;
 }

@@ -1,8 +1,10 @@
-//! Asking with patience, as a program on a phone does: whatever passes is waited out, and the same request is sent again.
+//! Asking with patience, as a program on a phone does: whatever passes is waited out, and the same
+//! request is sent again.
 //!
-//! Everything that the demo sends may be sent twice: reads, logins, confirmations, and writes under an `Idempotency-Key`. So a connection that is
-//! refused or breaks (the service is being killed and restarted), 429 and 503 (it is busy) and 502 and 504 (the outcome is unknown) all have the
-//! same cure. Each is counted, since a demo that hides interruptions shows nothing.
+//! Everything that the demo sends may be sent twice: reads, logins, confirmations, and writes under
+//! an `Idempotency-Key`. So a connection that is refused or breaks (the service is being killed and
+//! restarted), 429 and 503 (it is busy) and 502 and 504 (the outcome is unknown) all have the same
+//! cure. Each is counted, since a demo that hides interruptions shows nothing.
 
 use std::{
     sync::{
@@ -253,7 +255,8 @@ impl Outage {
         }
     }
 
-    /// A request that was sent at `at` was answered. One that was under way when the connection broke for others says nothing.
+    /// A request that was sent at `at` was answered. One that was under way when the connection
+    /// broke for others says nothing.
     fn end(&mut self, at: Instant) {
         if let Some(since) = self.since.filter(|since| *since <= at) {
             self.total += since.elapsed();

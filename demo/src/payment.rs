@@ -136,7 +136,8 @@ impl Visit {
         }
     }
 
-    /// Whether it should bring points: what is paid late goes back by the demo's policy, and brings none.
+    /// Whether it should bring points: what is paid late goes back by the demo's policy, and brings
+    /// none.
     pub(super) fn earns(&self) -> bool {
         match self.end {
             End::Paid { .. } | End::PaidUnseen(_) => true,
@@ -248,7 +249,8 @@ async fn arrive(
     Ok(())
 }
 
-/// The merchant's screen shows a picture, and the customer scans it. Nobody knows who pays before it is paid.
+/// The merchant's screen shows a picture, and the customer scans it. Nobody knows who pays before
+/// it is paid.
 async fn scan(scene: Scene<'_>, intent: &Intent, visit: &mut Visit) -> Result<(), ApiError> {
     let key = format!("{}-{}-shown", scene.run, intent.number);
     let owner = &scene.tenant.merchants[intent.counter.merchant].owner;
@@ -310,7 +312,8 @@ async fn pay_late(
     Ok(())
 }
 
-/// Tries to pay one fen more than the fixed code says. None when risk stopped the customer before anybody looked at the amount.
+/// Tries to pay one fen more than the fixed code says. None when risk stopped the customer before
+/// anybody looked at the amount.
 async fn wrong_amount_is_refused(
     scene: Scene<'_>,
     intent: &Intent,

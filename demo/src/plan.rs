@@ -34,7 +34,8 @@ pub(super) enum Behaviour {
     Pay,
     /// Looks at the pay sheet and walks away; the order can still be paid when the day ends.
     WalkAway,
-    /// The same first thing in the morning, with a minute to pay: the order expires while the day goes on.
+    /// The same first thing in the morning, with a minute to pay: the order expires while the day
+    /// goes on.
     Forget,
     /// Taps on cancel.
     CloseOrder,
@@ -42,7 +43,8 @@ pub(super) enum Behaviour {
     PayLate,
     /// Scans what the merchant's screen shows.
     Scan,
-    /// Pays and closes the app; WeChat's callback gets lost too, so the service has to ask by itself.
+    /// Pays and closes the app; WeChat's callback gets lost too, so the service has to ask by
+    /// itself.
     Leave,
 }
 
@@ -115,7 +117,8 @@ pub(super) fn plan(size: Size, counters: &[Counter]) -> Vec<Intent> {
             counter,
         });
     }
-    // Drawn by themselves, so that who pays what where stays as it is when there is more to do afterwards.
+    // Drawn by themselves, so that who pays what where stays as it is when there is more to do
+    // afterwards.
     let mut rng = StdRng::seed_from_u64(size.seed.wrapping_add(1));
     for intent in &mut intents {
         intent.behaviour = behaviour(&mut rng);

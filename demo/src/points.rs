@@ -1,7 +1,9 @@
-//! Points beside what they should be: computed from the payments, the rule, and what each customer had earned that day before.
+//! Points beside what they should be: computed from the payments, the rule, and what each customer
+//! had earned that day before.
 //!
-//! The order in which a customer's payments are settled decides which of them the daily cap cuts, and the demo cannot know it. What it adds up to is the same in
-//! every order, so sums are compared.
+//! The order in which a customer's payments are settled decides which of them the daily cap cuts,
+//! and the demo cannot know it. What it adds up to is the same in every order, so sums are
+//! compared.
 
 use std::str::FromStr as _;
 

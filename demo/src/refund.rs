@@ -1,4 +1,5 @@
-//! Money that goes back: asked for by a merchant or by an operator, decided on by a second person where the policy wants one, and followed to its end.
+//! Money that goes back: asked for by a merchant or by an operator, decided on by a second person
+//! where the policy wants one, and followed to its end.
 
 use std::time::{Duration, Instant};
 
@@ -144,7 +145,8 @@ pub(super) async fn of_late_payment(
     seen
 }
 
-/// Looks at every refund until nothing will happen to it any more; sends elsewhere what no bank takes.
+/// Looks at every refund until nothing will happen to it any more; sends elsewhere what no bank
+/// takes.
 pub(super) async fn follow_all(scene: Scene<'_>, visits: &mut [Visit], at_once: usize) {
     let open = visits.iter_mut().filter_map(|visit| visit.refund.as_mut());
     let open: Vec<&mut RefundSeen> = open.filter(|seen| seen.failure.is_none()).collect();

@@ -98,7 +98,8 @@ fn seen(visits: &[Visit]) -> impl Iterator<Item = &RefundSeen> {
     visits.iter().filter_map(|visit| visit.refund.as_ref())
 }
 
-/// WeChat has every refund as the service says, and of the day's orders no other. Its list ends after so many: then what is not in it proves nothing.
+/// WeChat has every refund as the service says, and of the day's orders no other. Its list ends
+/// after so many: then what is not in it proves nothing.
 fn agrees_with_wechat(visits: &[Visit], closing: &Closing) -> Check {
     let what = "WeChat made every refund as the service says, and no other";
     let listed = &closing.wechat_refunds;
@@ -112,7 +113,8 @@ fn agrees_with_wechat(visits: &[Visit], closing: &Closing) -> Check {
     Check::new(what, wrong.is_empty() && unknown == 0, detail)
 }
 
-/// The refunds that are not at WeChat as they should be, and how many there are of the day's orders that the demo knows nothing of.
+/// The refunds that are not at WeChat as they should be, and how many there are of the day's orders
+/// that the demo knows nothing of.
 fn differences<'a>(visits: &'a [Visit], listed: &[WechatRefund]) -> (Vec<&'a str>, usize) {
     let mut theirs: HashMap<&str, &WechatRefund> = listed
         .iter()

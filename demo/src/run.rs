@@ -103,7 +103,8 @@ impl Demo {
         self.verdict(&summary, &stopping)
     }
 
-    /// Where everything is. Without both addresses all settings of the service are needed to know them.
+    /// Where everything is. Without both addresses all settings of the service are needed to know
+    /// them.
     fn ground(&self, source: &Source) -> anyhow::Result<Ground> {
         if let (Some(service), Some(simulator)) = (&self.service, &self.simulator) {
             return Ok(Ground {
@@ -194,7 +195,8 @@ impl Demo {
 
     /// Everybody pays; then the refunds and the service's own jobs get the time that they need.
     async fn pay(&self, scene: Scene<'_>, intents: Vec<Intent>) -> anyhow::Result<Day> {
-        // First of all, so that the minute of those who forget passes while the others pay. An order keeps the time that it was made with.
+        // First of all, so that the minute of those who forget passes while the others pay. An
+        // order keeps the time that it was made with.
         let (forgotten, others) = intents
             .into_iter()
             .partition::<Vec<_>, _>(|intent| intent.behaviour == Behaviour::Forget);
@@ -205,7 +207,8 @@ impl Demo {
         day.visits.extend(morning.visits);
         refund::follow_all(scene, &mut day.visits, self.concurrency).await;
         afterwards::wait(scene, &mut day.visits, self.concurrency).await;
-        // Where risk holds points of the day, because the counters could not be had in time or the same people came again and again.
+        // Where risk holds points of the day, because the counters could not be had in time or the
+        // same people came again and again.
         let admin = &scene.operators.admin;
         match scene.service.approve_reviews(admin, scene.run).await {
             Ok(0) => {}
@@ -216,7 +219,8 @@ impl Demo {
         Ok(day)
     }
 
-    /// Waits until everything has arrived and reads the books. Ended early, it does not wait, and does without what it cannot read.
+    /// Waits until everything has arrived and reads the books. Ended early, it does not wait, and
+    /// does without what it cannot read.
     async fn close(&self, scene: Scene<'_>, opening: &Opening, day: &Day) -> Option<Closing> {
         let closing = async {
             if day.complete {

@@ -1,4 +1,5 @@
-//! The service, as its apps see it: every call of customers and merchants that the demo makes, by its public API only. Those of the office are in [`super::office`].
+//! The service, as its apps see it: every call of customers and merchants that the demo makes, by
+//! its public API only. Those of the office are in [`super::office`].
 
 use std::sync::{PoisonError, RwLock};
 

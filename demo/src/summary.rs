@@ -1,7 +1,8 @@
 //! What the demo knows beside what the books say. Pure.
 //!
-//! The demo kept its own account of the day: whose payment WeChat took, at which merchant, and what was refused. Nothing of it came from the service's
-//! books, so where the two agree, neither lost anything.
+//! The demo kept its own account of the day: whose payment WeChat took, at which merchant, and what
+//! was refused. Nothing of it came from the service's books, so where the two agree, neither lost
+//! anything.
 
 use std::{collections::BTreeMap, time::Duration};
 

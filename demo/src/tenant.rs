@@ -1,7 +1,9 @@
-//! The demo's tenant with its points rule, merchants and their codes. Made once; making it again finds what is there.
+//! The demo's tenant with its points rule, merchants and their codes. Made once; making it again
+//! finds what is there.
 //!
-//! A tenant and an operator's token come from the operator's machine, so they are made here with the service's own settings. Everything else goes over
-//! HTTP, by the people who would do it: an owner registers, an admin approves, the owner puts codes on the counters.
+//! A tenant and an operator's token come from the operator's machine, so they are made here with
+//! the service's own settings. Everything else goes over HTTP, by the people who would do it: an
+//! owner registers, an admin approves, the owner puts codes on the counters.
 
 use anyhow::{Context as _, anyhow, bail};
 use serde::Serialize;
@@ -155,8 +157,8 @@ pub(super) async fn prepare(
     Ok(tenant)
 }
 
-/// One point per yuan, at most 2,000 a day, good for a year: put in force instead of the rule that a new tenant begins with. Later changes are somebody's
-/// wish and stay.
+/// One point per yuan, at most 2,000 a day, good for a year: put in force instead of the rule that
+/// a new tenant begins with. Later changes are somebody's wish and stay.
 async fn rule(service: &Service, admin: &Person) -> Result<PointsRule, ApiError> {
     let rule = service.rule(admin).await?;
     if rule.version > 1 {

@@ -1,4 +1,5 @@
-//! The simulated WeChat: its cash desk, its switches and its counts, by the control API of the simulator.
+//! The simulated WeChat: its cash desk, its switches and its counts, by the control API of the
+//! simulator.
 
 use std::collections::BTreeMap;
 
@@ -22,9 +23,11 @@ use wechat_pay_simulator::{
 pub(super) enum FaultLevel {
     /// Every callback comes once and in time.
     None,
-    /// What every day brings: duplicates, delays, losses, a slow prepay, a refund that no bank takes.
+    /// What every day brings: duplicates, delays, losses, a slow prepay, a refund that no bank
+    /// takes.
     Some,
-    /// Also forgeries, authentic callbacks with wrong content, and prepays and refunds whose outcome is unknown.
+    /// Also forgeries, authentic callbacks with wrong content, and prepays and refunds whose
+    /// outcome is unknown.
     All,
 }
 
@@ -224,7 +227,8 @@ impl Wechat {
         url
     }
 
-    /// The customer presses the button on WeChat's pay sheet. Pressing it again tells that the order is paid, but no longer its fate.
+    /// The customer presses the button on WeChat's pay sheet. Pressing it again tells that the
+    /// order is paid, but no longer its fate.
     pub(super) async fn pay(&self, prepay_id: &str) -> Result<Option<Fate>, ApiError> {
         let request = self.line.http.post(with_path(&self.base, &["sim", "pay"]));
         self.press(request.json(&json!({ "prepay_id": prepay_id })))
@@ -304,7 +308,8 @@ impl Wechat {
         }
     }
 
-    /// The next time that this order is to be closed, WeChat says that it does not know it, and leaves it open.
+    /// The next time that this order is to be closed, WeChat says that it does not know it, and
+    /// leaves it open.
     pub(super) async fn mishear_closing(&self, order_no: &str) -> Result<(), ApiError> {
         let request = self
             .line

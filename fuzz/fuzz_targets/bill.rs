@@ -1,4 +1,5 @@
-//! A bill's file: any bytes are read or refused, and nothing panics. What has no line of column names, no summary, or lines of another width is refused.
+//! A bill's file: any bytes are read or refused, and nothing panics. What has no line of column
+//! names, no summary, or lines of another width is refused.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

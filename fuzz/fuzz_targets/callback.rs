@@ -1,5 +1,7 @@
-//! What a stranger may send to the address where WeChat calls us: never accepted, never a panic. The bytes are the five headers, each ended by a zero, and the body.
-//! The body is also read as what it might be inside the encryption, where only WeChat could have put it: never a panic either.
+//! What a stranger may send to the address where WeChat calls us: never accepted, never a panic.
+//! The bytes are the five headers, each ended by a zero, and the body. The body is also read as
+//! what it might be inside the encryption, where only WeChat could have put it: never a panic
+//! either.
 #![no_main]
 
 use std::sync::LazyLock;

@@ -1,7 +1,8 @@
-//! How a bill is written: a byte order mark, lines that end in CR LF, a backtick before every value.
+//! How a bill is written: a byte order mark, lines that end in CR LF, a backtick before every
+//! value.
 //!
-//! Headers have no backtick. Values are not quoted: a comma inside one is only told from a separator
-//! by the backtick that follows the separator.
+//! Headers have no backtick. Values are not quoted: a comma inside one is only told from a
+//! separator by the backtick that follows the separator.
 
 use time::format_description::BorrowedFormatItem;
 use time::macros::{format_description, offset};

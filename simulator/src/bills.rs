@@ -1,10 +1,10 @@
 //! Bills: asked for, made out of what really happened, and fetched by another address.
 //!
-//! A day's bill is there at ten in the morning of the next day, in Beijing; three months later it is
-//! gone. What a bill says of a refund is frozen at nine, when WeChat makes it. The address works
+//! A day's bill is there at ten in the morning of the next day, in Beijing; three months later it
+//! is gone. What a bill says of a refund is frozen at nine, when WeChat makes it. The address works
 //! five minutes, as often as one likes; the file comes unsigned, and its hash, given with the
-//! address, is over the plain text even if it comes as gzip.
-//! Rules: pay.weixin.qq.com/doc/v3/partner/4012084430.
+//! address, is over the plain text even if it comes as gzip. Rules:
+//! pay.weixin.qq.com/doc/v3/partner/4012084430.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -243,7 +243,8 @@ fn offer(shared: &Shared, call: &Call<'_>, gzip: bool, plain: Vec<u8>) -> Result
         bytes,
     };
     ready.insert(token.clone(), file);
-    // The caller's own name for this listener: a client follows no other host than its base address.
+    // The caller's own name for this listener: a client follows no other host than its base
+    // address.
     let host = call.host.unwrap_or("localhost");
     let packed = if gzip { "&tartype=gzip" } else { "" };
     Ok(Answer::ok(&json!({

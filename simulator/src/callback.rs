@@ -108,7 +108,8 @@ impl CallbackFactory {
         self.ids.transaction_id(self.clock.now())
     }
 
-    /// A notice of a payment made now in partner mode, by a user of the service provider's mini-program.
+    /// A notice of a payment made now in partner mode, by a user of the service provider's
+    /// mini-program.
     pub fn notice(
         &self,
         out_trade_no: impl Into<String>,

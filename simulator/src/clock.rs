@@ -1,7 +1,7 @@
 //! The one place where the simulator meets the clock and chance.
 //!
-//! The simulator plays the outside world, so it does not take its time from the service: WeChat has a
-//! clock of its own. Tests that turn the service's clock hand the same clock to the simulator, or
+//! The simulator plays the outside world, so it does not take its time from the service: WeChat has
+//! a clock of its own. Tests that turn the service's clock hand the same clock to the simulator, or
 //! every signature would be out of its five minutes.
 
 use std::fmt;
@@ -77,8 +77,8 @@ fn in_beijing(at: OffsetDateTime, format: &[BorrowedFormatItem<'_>]) -> String {
 
 /// Numbers that never repeat, neither in this process nor after a restart.
 ///
-/// They must not: the service keeps what the simulator said before, under unique keys. So they count
-/// up from the microsecond of the start and are *not* drawn from the seed; only faults are.
+/// They must not: the service keeps what the simulator said before, under unique keys. So they
+/// count up from the microsecond of the start and are *not* drawn from the seed; only faults are.
 #[derive(Debug)]
 pub(super) struct Ids {
     next: AtomicU64,
@@ -128,7 +128,8 @@ impl Ids {
         format!("{}-{}-{}", &t[..8], &t[8..16], &t[16..24])
     }
 
-    /// 12 ASCII characters for AES-GCM, where repeating would be a fault of its own: the bare counter.
+    /// 12 ASCII characters for AES-GCM, where repeating would be a fault of its own: the bare
+    /// counter.
     pub(super) fn gcm_nonce(&self) -> String {
         format!("{:012x}", self.count() & 0xffff_ffff_ffff)
     }

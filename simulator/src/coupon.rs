@@ -1,9 +1,10 @@
 //! Coupons 代金券: somebody else pays some of an order.
 //!
 //! The order's amount stays what it was asked for; the user pays less. A coupon that its giver paid
-//! for beforehand (预充值, `CASH`) brings the merchant the whole amount all the same; one that the merchant
-//! gives itself (免充值, `NOCASH`) brings it that much less: then what is settled 应结订单金额 is less
-//! than the order. A refund is divided between user and coupon as the payment was.
+//! for beforehand (预充值, `CASH`) brings the merchant the whole amount all the same; one that the
+//! merchant gives itself (免充值, `NOCASH`) brings it that much less: then what is settled
+//! 应结订单金额 is less than the order. A refund is divided between user and coupon as the payment
+//! was.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

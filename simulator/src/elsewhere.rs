@@ -1,8 +1,8 @@
 //! Another system of the same merchant: somebody at the merchant platform 商户平台, or a second
 //! program with the same keys. It refunds and shares payments of ours under numbers of its own.
 //!
-//! What it does is what anybody's request does: the same rules, the same money, the same ends. It is
-//! told of to the address that it names, as WeChat does; a merchant that set an address on the
+//! What it does is what anybody's request does: the same rules, the same money, the same ends. It
+//! is told of to the address that it names, as WeChat does; a merchant that set an address on the
 //! system may well have named this one. Without an address nobody is told, and only asking tells.
 
 use std::sync::Arc;

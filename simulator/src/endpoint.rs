@@ -76,8 +76,8 @@ impl Endpoint {
         }
     }
 
-    /// The call behind a path below `/v3/` and its number; `None` for what is no call, and for bills
-    /// on their way down. The body is only looked at, not judged.
+    /// The call behind a path below `/v3/` and its number; `None` for what is no call, and for
+    /// bills on their way down. The body is only looked at, not judged.
     pub(super) fn of(get: bool, path: &[&str], body: &[u8]) -> Option<(Self, String)> {
         let field = |name: &str| {
             let body: Value = serde_json::from_slice(body).unwrap_or_default();

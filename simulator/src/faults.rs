@@ -140,8 +140,8 @@ pub enum CallbackKey {
     PublicKey,
     /// What old merchants get.
     Certificate,
-    /// Each callback one of the two, the public key in [`Faults::callback_public_key`] of the cases:
-    /// the days of the switch from certificate to public key.
+    /// Each callback one of the two, the public key in [`Faults::callback_public_key`] of the
+    /// cases: the days of the switch from certificate to public key.
     Mixed,
 }
 
@@ -202,14 +202,14 @@ pub struct Faults {
     pub refunds_at_once: bool,
     /// Closing an order is refused as if its user were entering the password; drawn anew each time.
     pub close_while_paying: PerMille,
-    /// Such a refusal is 202 `USERPAYING`, as documented, and not 429 `FREQUENCY_LIMITED`, as seen; drawn
-    /// anew each time.
+    /// Such a refusal is 202 `USERPAYING`, as documented, and not 429 `FREQUENCY_LIMITED`, as seen;
+    /// drawn anew each time.
     pub close_says_paying: PerMille,
-    /// A number that is used with other parameters is refused with 403 `OUT_TRADE_NO_USED`, as documented,
-    /// and not with 400 `INVALID_REQUEST`, as seen; drawn anew each time.
+    /// A number that is used with other parameters is refused with 403 `OUT_TRADE_NO_USED`, as
+    /// documented, and not with 400 `INVALID_REQUEST`, as seen; drawn anew each time.
     pub number_says_used: PerMille,
-    /// `/v3/certificates` answers 404: the merchant has none, as all that came since October 2024. Drawn anew
-    /// each time.
+    /// `/v3/certificates` answers 404: the merchant has none, as all that came since October 2024.
+    /// Drawn anew each time.
     pub no_certificates: PerMille,
     /// WeChat's rate limits are in effect.
     pub rate_limits: bool,

@@ -1,8 +1,9 @@
 //! The fund-flow bill 资金账单: every movement on the merchant's own account.
 //!
-//! In partner mode payments settle straight to the merchants; what moves here is what merchants share with
-//! the service provider and what it gives back. In direct mode the payments, their fees and refunds
-//! are here too. The balance counts from the first movement that the simulator still knows.
+//! In partner mode payments settle straight to the merchants; what moves here is what merchants
+//! share with the service provider and what it gives back. In direct mode the payments, their fees
+//! and refunds are here too. The balance counts from the first movement that the simulator still
+//! knows.
 
 use time::{Date, OffsetDateTime};
 

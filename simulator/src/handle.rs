@@ -240,8 +240,9 @@ impl Simulator {
         self.shared.stats.read()
     }
 
-    /// The fee and the sharing ratio of a merchant, for what happens from now on; a merchant of direct
-    /// mode has them too. The trade bill computes fees anew, so it shows the rate of the moment.
+    /// The fee and the sharing ratio of a merchant, for what happens from now on; a merchant of
+    /// direct mode has them too. The trade bill computes fees anew, so it shows the rate of the
+    /// moment.
     pub fn set_merchant(&self, mchid: &str, rules: MerchantRules) {
         self.shared.merchants.set(mchid, rules);
     }
@@ -264,8 +265,8 @@ impl Simulator {
         self.shared.switching.rotate(&self.shared.keys)
     }
 
-    /// Sets another `APIv3` key, as the merchant does on the merchant platform. What WeChat encrypts
-    /// uses it in [`KeyShares::next_apiv3`] of the cases.
+    /// Sets another `APIv3` key, as the merchant does on the merchant platform. What WeChat
+    /// encrypts uses it in [`KeyShares::next_apiv3`] of the cases.
     pub fn change_apiv3_key(&self, key: &SecretString) -> Result<(), SimulatorError> {
         self.shared.switching.change_apiv3_key(key)
     }

@@ -1,10 +1,10 @@
 //! Keys on the move: a second platform certificate, a new `APIv3` key, and how often each is used.
 //!
 //! WeChat issues a new platform certificate before the old one ends and signs a growing share with
-//! it; `/v3/certificates` lists both all the while. A merchant who sets a new `APIv3` key still gets
-//! callbacks under the old one for some time. The third change, from certificate to public key, is
-//! decided per callback by [`Faults::callback_key`](super::Faults::callback_key) and per answer by
-//! the request's own `Wechatpay-Serial`.
+//! it; `/v3/certificates` lists both all the while. A merchant who sets a new `APIv3` key still
+//! gets callbacks under the old one for some time. The third change, from certificate to public
+//! key, is decided per callback by [`Faults::callback_key`](super::Faults::callback_key) and per
+//! answer by the request's own `Wechatpay-Serial`.
 //!
 //! Shares are drawn from a running generator that starts at the simulator's seed. Nothing of this
 //! outlives a restart.

@@ -5,8 +5,8 @@
 //! mini-program's server API, over one plain HTTP listener, with real RSA keys, real signatures and
 //! real AES-GCM. SDKs that nobody here wrote are content with it: `PyPI`'s `wechatpayv3`
 //! (`tests/sdk/wechatpayv3_peer.py`), and npm's `wechatpay-axios-plugin`
-//! (`tests/sdk/axios_plugin_peer.js`). `README.md` and `REFERENCE.md` beside this crate's manifest are
-//! for those who use it.
+//! (`tests/sdk/axios_plugin_peer.js`). `README.md` and `REFERENCE.md` beside this crate's manifest
+//! are for those who use it.
 //!
 //! # What it answers
 //!
@@ -31,29 +31,31 @@
 //! | `GET`/`PUT /sim/faults`, `GET /sim/stats`, `/sim/orders`, `POST /sim/codes` | control |
 //! | `/phone` | a customer's phone that drives the real service through its public API |
 //!
-//! Every `/v3` request must be signed by the merchant within five minutes; every answer is signed by
-//! the key that the request's `Wechatpay-Serial` names, by the platform certificate without one. While
-//! a certificate is rotated or the `APIv3` key changed ([`KeyShares`]), old and new are both in use.
+//! Every `/v3` request must be signed by the merchant within five minutes; every answer is signed
+//! by the key that the request's `Wechatpay-Serial` names, by the platform certificate without one.
+//! While a certificate is rotated or the `APIv3` key changed ([`KeyShares`]), old and new are both
+//! in use.
 //!
 //! # What goes wrong
 //!
-//! [`Faults`] holds a probability per mille for every [`Fault`] of a callback, for every [`CallFault`]
-//! of every [`Endpoint`], and for the ends of refunds and shares, all off by default. Those of a
-//! callback combine; of a call, one happens. They are drawn from the seed and the number in question
-//! (for a call, also from how often it came), so an order has the same fate in every run;
-//! [`Payment::with`], [`Simulator::plan_refund`] and [`Simulator::force_call`] force them.
+//! [`Faults`] holds a probability per mille for every [`Fault`] of a callback, for every
+//! [`CallFault`] of every [`Endpoint`], and for the ends of refunds and shares, all off by default.
+//! Those of a callback combine; of a call, one happens. They are drawn from the seed and the number
+//! in question (for a call, also from how often it came), so an order has the same fate in every
+//! run; [`Payment::with`], [`Simulator::plan_refund`] and [`Simulator::force_call`] force them.
 //! [`Faults::rate_limits`] turns WeChat's rate limits on.
 //!
 //! The attempts that a fault spoils (tampered, wrong key, stale, future, probe) come first and take
-//! the first places of the re-send schedule; the genuine callback follows, so that no money is lost.
-//! A lie that is truly signed (wrong amount, wrong merchant) is a notification of its own, sent
-//! before the true one. Only [`Fault::Lost`] sends nothing: then a query tells, as at WeChat.
+//! the first places of the re-send schedule; the genuine callback follows, so that no money is
+//! lost. A lie that is truly signed (wrong amount, wrong merchant) is a notification of its own,
+//! sent before the true one. Only [`Fault::Lost`] sends nothing: then a query tells, as at WeChat.
 //! [`Stats::forgeries_acknowledged`] counts what a receiver should have refused.
 //!
 //! # What it does not do
 //!
-//! No combined orders, no app, H5 or payment-code 付款码 payments, no coupons for single goods. Orders are not closed by themselves after seven days, and refunds of old orders are not
-//! slowed down. It has one merchant and one app, and takes any `sub_mchid` of digits for one of its
+//! No combined orders, no app, H5 or payment-code 付款码 payments, no coupons for single goods.
+//! Orders are not closed by themselves after seven days, and refunds of old orders are not slowed
+//! down. It has one merchant and one app, and takes any `sub_mchid` of digits for one of its
 //! merchants. State is in memory and bounded; only keys outlive a restart.
 //! `/sim` and `/phone` ask nobody who they are: keep the listener on this machine.
 //!

@@ -215,7 +215,8 @@ pub(super) fn decoded(segment: &str) -> String {
         .map_or_else(String::new, |(text, _)| text.into())
 }
 
-/// The answer over the wire. Only a proxy's 502 and a bill's file leave the signature out by themselves.
+/// The answer over the wire. Only a proxy's 502 and a bill's file leave the signature out by
+/// themselves.
 fn respond(shared: &Shared, kind: KeyKind, answer: Answer, seal: Seal) -> Response {
     let json = "application/json; charset=utf-8";
     let (status, content_type, body, signed) = match answer {

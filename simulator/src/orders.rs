@@ -1,7 +1,8 @@
 //! The orders WeChat knows: `NOTPAY`, then `SUCCESS` or `CLOSED`, and after `SUCCESS` `REFUND`.
 //!
-//! Everything is in memory and bounded: past the limit the oldest orders are forgotten, paid or not.
-//! A payment of which something was refunded is `REFUND` for good, whatever becomes of the refund.
+//! Everything is in memory and bounded: past the limit the oldest orders are forgotten, paid or
+//! not. A payment of which something was refunded is `REFUND` for good, whatever becomes of the
+//! refund.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -157,8 +158,8 @@ impl Orders {
         }
     }
 
-    /// Takes a prepay in and answers with a fresh prepay id, or with a fresh code that kills the one
-    /// before; the same parameters may come again.
+    /// Takes a prepay in and answers with a fresh prepay id, or with a fresh code that kills the
+    /// one before; the same parameters may come again.
     pub(super) fn prepay(
         &mut self,
         prepay: Prepay,

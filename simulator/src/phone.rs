@@ -1,9 +1,9 @@
 //! `/phone`: the customer's phone.
 //!
-//! A person picks a customer and a merchant, enters an amount, sees WeChat's pay sheet and pays. The
-//! phone drives the real service through its public API, from the server's side, as the mini-program
-//! would; WeChat's part (checking paySign, taking the money, sending the callback) is the
-//! simulator's own. Pages are plain HTML and need no script.
+//! A person picks a customer and a merchant, enters an amount, sees WeChat's pay sheet and pays.
+//! The phone drives the real service through its public API, from the server's side, as the
+//! mini-program would; WeChat's part (checking paySign, taking the money, sending the callback) is
+//! the simulator's own. Pages are plain HTML and need no script.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Write;

@@ -213,8 +213,8 @@ pub(super) fn check_notify_url(text: &str) -> Result<(), Refusal> {
     }
 }
 
-/// Seven days unless told otherwise, and never less than a minute; at most fifteen days of a merchant's order,
-/// ninety of the merchant's own.
+/// Seven days unless told otherwise, and never less than a minute; at most fifteen days of a
+/// merchant's order, ninety of the merchant's own.
 fn time_expire(
     fields: &mut Fields,
     mode: Mode,

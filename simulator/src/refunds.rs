@@ -338,8 +338,8 @@ impl Refunds {
         Ok(refund)
     }
 
-    /// Ends a refund that is being processed or, `by_hand`, one that is abnormal. `None` if there is
-    /// none such: it has ended before.
+    /// Ends a refund that is being processed or, `by_hand`, one that is abnormal. `None` if there
+    /// is none such: it has ended before.
     pub(super) fn end(
         &mut self,
         out_refund_no: &str,

@@ -162,7 +162,8 @@ impl CallbackSender {
                 }
                 self.pause(schedule.next().unwrap_or(SECOND)).await;
             } else {
-                // A lie is a notification of its own: the true one follows at once, in its own first place.
+                // A lie is a notification of its own: the true one follows at once, in its own
+                // first place.
                 self.stats.attacks_sent.add();
                 line.send(&line.envelope(), alteration).await;
             }

@@ -84,7 +84,8 @@ impl RsaKey {
 
     /// What was encrypted to this key by RSA-OAEP with SHA-1 and sent as base64, if it was.
     ///
-    /// The key is parsed anew: names are decrypted a few times a minute, signatures made constantly.
+    /// The key is parsed anew: names are decrypted a few times a minute, signatures made
+    /// constantly.
     pub(super) fn decrypt(&self, text: &str) -> Option<Vec<u8>> {
         let ciphertext = BASE64.decode(text).ok()?;
         let der: Pkcs8V1Der<'_> = self.pair.as_der().ok()?;

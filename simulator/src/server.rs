@@ -75,7 +75,8 @@ impl Shared {
         lock(&self.switches).0 = faults;
     }
 
-    /// Whether something happens to this call. From a running generator, so that trying again helps.
+    /// Whether something happens to this call. From a running generator, so that trying again
+    /// helps.
     pub(super) fn draws(&self, switch: fn(&Faults) -> PerMille) -> bool {
         let mut switches = lock(&self.switches);
         let (faults, rng) = &mut *switches;

@@ -47,8 +47,8 @@ pub enum CallFault {
     NotFound,
 }
 
-/// How often what goes wrong with one kind of call. Everything is off by default. A call may be slow
-/// and go wrong too; of the rest the first that is drawn, in this order, happens.
+/// How often what goes wrong with one kind of call. Everything is off by default. A call may be
+/// slow and go wrong too; of the rest the first that is drawn, in this order, happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CallFaults {

@@ -154,7 +154,8 @@ pub enum AuditAction {
         points: Points,
         released: bool,
     },
-    /// Points awarded, deducted, redeemed, held or returned by a back end; a line for each change of state.
+    /// Points awarded, deducted, redeemed, held or returned by a back end; a line for each change
+    /// of state.
     PointsTransaction {
         customer: CustomerId,
         kind: &'static str,

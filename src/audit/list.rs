@@ -39,7 +39,8 @@ impl FromStr for AuditLogId {
     }
 }
 
-/// A line as it was written. The action is text here: old lines may carry names that this program no longer writes.
+/// A line as it was written. The action is text here: old lines may carry names that this program
+/// no longer writes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AuditLog {
     pub id: AuditLogId,

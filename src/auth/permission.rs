@@ -252,7 +252,8 @@ impl Permission {
 mod tests {
     use super::*;
 
-    /// Roles across, permissions down. A change of this table is a decision, so it is written out twice.
+    /// Roles across, permissions down. A change of this table is a decision, so it is written out
+    /// twice.
     #[test]
     fn each_role_may_do_exactly_this() {
         let table = Permission::ALL.map(|permission| {

@@ -83,7 +83,8 @@ impl RefreshToken {
         }
     }
 
-    /// `None` for text that is no token of ours. The kind says which slice to ask; a lie about it finds nothing, since the prefix is hashed too.
+    /// `None` for text that is no token of ours. The kind says which slice to ask; a lie about it
+    /// finds nothing, since the prefix is hashed too.
     pub fn parse(text: &str) -> Option<Self> {
         let kind = SubjectKind::ALL
             .into_iter()
@@ -142,7 +143,8 @@ pub enum Rotation {
 }
 
 impl Rotation {
-    /// Whose token it was and the next one, or the refusal. **Reply with the refusal** rather than fail with it: the revocation must be committed.
+    /// Whose token it was and the next one, or the refusal. **Reply with the refusal** rather than
+    /// fail with it: the revocation must be committed.
     pub fn granted(self) -> Result<(TenantId, Subject, RefreshToken), AuthError> {
         match self {
             Self::Rotated {

@@ -29,7 +29,8 @@ impl fmt::Debug for Tokens {
     }
 }
 
-/// A token and how long it is good for. Its text is a credential: it goes to its bearer and nowhere else.
+/// A token and how long it is good for. Its text is a credential: it goes to its bearer and nowhere
+/// else.
 #[derive(Clone)]
 pub struct AccessToken {
     pub text: String,
@@ -81,7 +82,8 @@ impl Tokens {
         validation.set_issuer(&[ISSUER]);
         validation.set_audience(&[AUDIENCE]);
         validation.set_required_spec_claims(&["iss", "aud", "sub", "nbf", "exp"]);
-        // The library would ask the machine's clock; `verify` compares with the instant that it is given.
+        // The library would ask the machine's clock; `verify` compares with the instant that it is
+        // given.
         validation.validate_exp = false;
         validation.validate_nbf = false;
         Self {

@@ -1,8 +1,10 @@
-//! Logs once that Redis is unreachable and once that it is back, for everything that shares numbers through it.
+//! Logs once that Redis is unreachable and once that it is back, for everything that shares numbers
+//! through it.
 
 use tokio::sync::watch;
 
-/// Runs until the cache is dropped. Sets the gauge at once; that Redis is there from the start is not logged.
+/// Runs until the cache is dropped. Sets the gauge at once; that Redis is there from the start is
+/// not logged.
 pub(super) async fn report_availability(mut availability: watch::Receiver<bool>) {
     let mut was_up = true;
     loop {

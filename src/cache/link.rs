@@ -6,10 +6,11 @@
 //! | `redis+cluster://user:password@one:6379,two:6379` | a cluster, found through any of the nodes named |
 //! | `redis+sentinel://user:password@one:26379,two:26379/mymaster/0` | the master that the sentinels name; user and password are the master's |
 //!
-//! A cluster is up while every master that we know answers and calls the cluster whole: with half a cluster, every other key would
-//! wait. After a failed command behind
-//! sentinels the connection is dropped and the sentinels are asked again, since the old master may come back as a replica, which answers
-//! a ping and refuses to write. A cluster's connection is made anew after a failed ping.
+//! A cluster is up while every master that we know answers and calls the cluster whole: with half a
+//! cluster, every other key would wait. After a failed command behind sentinels the connection is
+//! dropped and the sentinels are asked again, since the old master may come back as a replica,
+//! which answers a ping and refuses to write. A cluster's connection is made anew after a failed
+//! ping.
 
 use std::{collections::HashMap, future, sync::Arc, time::Duration};
 
@@ -55,7 +56,8 @@ pub(super) enum Connection {
 }
 
 impl Link {
-    /// Nothing is connected yet, except that a single server is on its way. `response_timeout` bounds each answer.
+    /// Nothing is connected yet, except that a single server is on its way. `response_timeout`
+    /// bounds each answer.
     pub(super) fn new(url: &str, response_timeout: Duration) -> Result<Self, RedisError> {
         if let Some(rest) = url.strip_prefix("redis+cluster://") {
             let nodes = node_urls(rest)?.0;
@@ -150,8 +152,8 @@ impl Link {
     }
 }
 
-/// Every node answers pings, also one that has lost slots or has just come back and refuses to work yet. They do not learn of it in the
-/// same moment, so each master is asked.
+/// Every node answers pings, also one that has lost slots or has just come back and refuses to work
+/// yet. They do not learn of it in the same moment, so each master is asked.
 async fn whole(cluster: &mut ClusterConnection) -> Result<(), RedisError> {
     let mut question = redis::cmd("CLUSTER");
     question.arg("INFO");

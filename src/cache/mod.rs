@@ -1,11 +1,14 @@
 //! What may vanish at any time: JSON values in Redis under typed keys.
 //!
-//! Nothing is decided on a cached value, and nothing waits for Redis: a command gets 50 ms, and after one that failed the cache is left
-//! alone (every `get` a miss, every `put` nothing) until a ping in the background succeeds again. So a service without Redis is a service
-//! without a cache, from its first second on. The ping follows the failure at once, so that one lost answer costs a moment; only when
-//! two pings in a row have failed does [`Cache::availability`] say that Redis is away.
+//! Nothing is decided on a cached value, and nothing waits for Redis: a command gets 50 ms, and
+//! after one that failed the cache is left alone (every `get` a miss, every `put` nothing) until a
+//! ping in the background succeeds again. So a service without Redis is a service without a cache,
+//! from its first second on. The ping follows the failure at once, so that one lost answer costs a
+//! moment; only when two pings in a row have failed does [`Cache::availability`] say that Redis is
+//! away.
 //!
-//! Redis may be one server, a cluster, or a master behind sentinels: `link.rs` has the forms of `REDIS_URL`.
+//! Redis may be one server, a cluster, or a master behind sentinels: `link.rs` has the forms of
+//! `REDIS_URL`.
 
 use std::{
     fmt::{self, Display},
@@ -71,14 +74,17 @@ struct Inner {
 }
 
 const RESPONSE_TIMEOUT: Duration = Duration::from_millis(50);
-/// The connection itself times out after this: the longest that a command may wait, since each has its own bound.
+/// The connection itself times out after this: the longest that a command may wait, since each has
+/// its own bound.
 const LINK_TIMEOUT: Duration = Duration::from_secs(1);
 const PING_EVERY: Duration = Duration::from_secs(1);
-/// Between a failure and the ping that looks into it, so that a server that fails at everything but pings is not asked without end.
+/// Between a failure and the ping that looks into it, so that a server that fails at everything but
+/// pings is not asked without end.
 const PING_AFTER_FAILURE: Duration = Duration::from_millis(20);
 
 impl Cache {
-    /// Starts connecting. Fails only when the address makes no sense; waits at most a second for a Redis that is there.
+    /// Starts connecting. Fails only when the address makes no sense; waits at most a second for a
+    /// Redis that is there.
     pub async fn start(settings: &RedisSettings) -> Result<Self, CacheError> {
         let inner = Inner {
             redis: Link::new(settings.url.expose(), LINK_TIMEOUT)?,
@@ -100,12 +106,14 @@ impl Cache {
         self.0.up.load(Ordering::Relaxed)
     }
 
-    /// Whether Redis is reachable; one lost answer that is followed by a successful ping does not count.
+    /// Whether Redis is reachable; one lost answer that is followed by a successful ping does not
+    /// count.
     pub fn availability(&self) -> watch::Receiver<bool> {
         self.0.availability.subscribe()
     }
 
-    /// Runs a script on one key and waits for `patience` at most. `None` when Redis is away, too slow, or answers something else.
+    /// Runs a script on one key and waits for `patience` at most. `None` when Redis is away, too
+    /// slow, or answers something else.
     pub async fn run<T: FromRedisValue>(
         &self,
         script: &CacheScript,
@@ -120,7 +128,8 @@ impl Cache {
             .await
     }
 
-    /// Runs a script on several keys, with arguments of any kind. In a cluster ([`Self::is_cluster`]) the keys must share a hash tag.
+    /// Runs a script on several keys, with arguments of any kind. In a cluster
+    /// ([`Self::is_cluster`]) the keys must share a hash tag.
     pub async fn run_on<T: FromRedisValue>(
         &self,
         script: &CacheScript,
@@ -135,12 +144,14 @@ impl Cache {
             .await
     }
 
-    /// Whether keys live on different servers, unless they share a hash tag (`{..}` in their names).
+    /// Whether keys live on different servers, unless they share a hash tag (`{..}` in their
+    /// names).
     pub fn is_cluster(&self) -> bool {
         self.0.redis.is_cluster()
     }
 
-    /// From now on logs when Redis becomes unreachable and when it is back; further calls change nothing. Needs a runtime.
+    /// From now on logs when Redis becomes unreachable and when it is back; further calls change
+    /// nothing. Needs a runtime.
     pub fn report_availability(&self) {
         if !self.0.reporting.swap(true, Ordering::Relaxed) {
             tokio::spawn(availability::report_availability(self.availability()));
@@ -176,9 +187,11 @@ impl Cache {
             .await;
     }
 
-    /// Keeps the value for [`CacheKey::TTL`] unless there is one: true when it was kept. `None` when Redis is away and nobody can tell.
+    /// Keeps the value for [`CacheKey::TTL`] unless there is one: true when it was kept. `None`
+    /// when Redis is away and nobody can tell.
     ///
-    /// A courtesy between processes, so that they do not all do the same at once; never what keeps two of them from doing it.
+    /// A courtesy between processes, so that they do not all do the same at once; never what keeps
+    /// two of them from doing it.
     pub async fn claim<K: CacheKey>(&self, key: &K, value: &K::Value) -> Option<bool> {
         let text = serde_json::to_vec(value).ok()?;
         let seconds = K::TTL.as_secs().max(1);
@@ -198,7 +211,8 @@ impl Cache {
         Some(kept.is_some())
     }
 
-    /// Forgets the value. When Redis is away it may come back with the value and keep it for [`CacheKey::TTL`].
+    /// Forgets the value. When Redis is away it may come back with the value and keep it for
+    /// [`CacheKey::TTL`].
     pub async fn forget<K: CacheKey>(&self, key: &K) {
         self.0
             .attempt("forget", async |mut redis: Connection| {
@@ -229,7 +243,8 @@ impl Inner {
         self.attempt_within(RESPONSE_TIMEOUT, command, run).await
     }
 
-    /// Runs a command unless Redis is known to be away. The time-out covers waiting for a connection too, which redis's own does not.
+    /// Runs a command unless Redis is known to be away. The time-out covers waiting for a
+    /// connection too, which redis's own does not.
     async fn attempt_within<T>(
         &self,
         max_wait: Duration,

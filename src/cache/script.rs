@@ -6,7 +6,8 @@ use redis::{ErrorKind, FromRedisValue, RedisError, Script, ServerErrorKind, ToRe
 
 use super::link::Connection;
 
-/// A Lua script on one key, so that a cluster knows where it belongs; or on several, which in a cluster share a hash tag.
+/// A Lua script on one key, so that a cluster knows where it belongs; or on several, which in a
+/// cluster share a hash tag.
 pub struct CacheScript {
     text: String,
     hash: String,
@@ -19,7 +20,8 @@ impl CacheScript {
         Self { text, hash }
     }
 
-    /// Runs the script by its hash; where that server does not know it, sends the text, which also stores it there.
+    /// Runs the script by its hash; where that server does not know it, sends the text, which also
+    /// stores it there.
     pub(super) async fn run<T: FromRedisValue>(
         &self,
         mut connection: Connection,

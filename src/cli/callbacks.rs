@@ -207,7 +207,8 @@ impl Replay {
         Ok(())
     }
 
-    /// How many were played and how many were not. One that cannot be played does not keep the others from it.
+    /// How many were played and how many were not. One that cannot be played does not keep the
+    /// others from it.
     async fn play(&self, app: &App) -> anyhow::Result<(u32, u32)> {
         let tenant = tenant_of(app.db(), &self.tenant).await?;
         let ids = match self.outcome {

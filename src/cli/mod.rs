@@ -1,9 +1,11 @@
-//! Commands: one file each. A command reads the settings, builds what it needs and reports errors in sentences.
+//! Commands: one file each. A command reads the settings, builds what it needs and reports errors
+//! in sentences.
 //!
-//! Log lines go to stderr and a command's result to stdout, so that `zhangfang token .. | pbcopy` copies a token.
+//! Log lines go to stderr and a command's result to stdout, so that `zhangfang token .. | pbcopy`
+//! copies a token.
 //!
-//! What is public beside [`Cli`] and [`run`] is for programs that stand beside this one, such as the
-//! demo: they take signals, open the database, verify and end as its commands do.
+//! What is public beside [`Cli`] and [`run`] is for programs that stand beside this one, such as
+//! the demo: they take signals, open the database, verify and end as its commands do.
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
 

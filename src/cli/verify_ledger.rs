@@ -125,7 +125,8 @@ pub fn as_text(report: &Report) -> String {
     text
 }
 
-/// Breaks lines within cells on a terminal that is too narrow. One that is narrower still, or says nothing sensible, breaks lines itself.
+/// Breaks lines within cells on a terminal that is too narrow. One that is narrower still, or says
+/// nothing sensible, breaks lines itself.
 pub fn fit(table: &mut Table) {
     if table.width().is_some_and(|width| width >= 60) {
         table.set_content_arrangement(ContentArrangement::Dynamic);

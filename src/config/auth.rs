@@ -7,12 +7,13 @@ use crate::primitives::Secret;
 
 #[derive(Debug, Clone)]
 pub struct AuthSettings {
-    /// `ZHANGFANG_AUTH__JWT_SECRET_FILE` or `ZHANGFANG_AUTH__JWT_SECRET`, required: at least 32 bytes, the same for every process.
-    /// Who has it can be anybody.
+    /// `ZHANGFANG_AUTH__JWT_SECRET_FILE` or `ZHANGFANG_AUTH__JWT_SECRET`, required: at least 32
+    /// bytes, the same for every process. Who has it can be anybody.
     pub jwt_secret: Secret<String>,
     /// `ZHANGFANG_AUTH__ACCESS_SECONDS`, default 900: how long an access token is good.
     pub access: Duration,
-    /// `ZHANGFANG_AUTH__REFRESH_SECONDS`, default 2592000 (30 days): how long one can stay away without logging in again.
+    /// `ZHANGFANG_AUTH__REFRESH_SECONDS`, default 2592000 (30 days): how long one can stay away
+    /// without logging in again.
     pub refresh: Duration,
 }
 

@@ -7,12 +7,15 @@ use crate::primitives::Secret;
 
 #[derive(Debug, Clone)]
 pub struct DatabaseSettings {
-    /// `DATABASE_URL`, required: `mysql://user:password@host/database`, the account with few rights that the service works under.
+    /// `DATABASE_URL`, required: `mysql://user:password@host/database`, the account with few rights
+    /// that the service works under.
     /// `?socket=/path` for a Unix socket.
     pub connect: Secret<MySqlConnectOptions>,
-    /// `DATABASE_MIGRATION_URL`, default `DATABASE_URL`: the same database as its owner, for `migrate`.
+    /// `DATABASE_MIGRATION_URL`, default `DATABASE_URL`: the same database as its owner, for
+    /// `migrate`.
     pub migrate: Secret<MySqlConnectOptions>,
-    /// `ZHANGFANG_DATABASE__CONNECTIONS_MAX`, default 24: for reads. Ordinary transactions have half as many of their own, each committer one.
+    /// `ZHANGFANG_DATABASE__CONNECTIONS_MAX`, default 24: for reads. Ordinary transactions have
+    /// half as many of their own, each committer one.
     pub connections_max: u32,
     /// `ZHANGFANG_DATABASE__COMMITTERS`, default 2: group committers of this process.
     pub committers: usize,

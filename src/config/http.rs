@@ -13,14 +13,16 @@ use super::read::{Section, SettingsGroup};
 pub struct HttpSettings {
     /// `ZHANGFANG_HTTP__LISTEN`, default `127.0.0.1:8080`: address and port.
     pub listen: SocketAddr,
-    /// `ZHANGFANG_HTTP__PUBLIC_URL`, default `http://` and the address listened on: how customers reach us. It is printed in
-    /// the codes on the counters, so it must be https outside this machine and should never change.
+    /// `ZHANGFANG_HTTP__PUBLIC_URL`, default `http://` and the address listened on: how customers
+    /// reach us. It is printed in the codes on the counters, so it must be https outside this
+    /// machine and should never change.
     pub public_url: Url,
     /// `ZHANGFANG_HTTP__BODY_MAX_BYTES`, default 65536: larger requests are refused.
     pub body_max_bytes: usize,
     /// `ZHANGFANG_HTTP__REQUEST_TIMEOUT_SECONDS`, default 15: after this the caller is answered 504.
     pub request_timeout: Duration,
-    /// `ZHANGFANG_HTTP__SHUTDOWN_TIMEOUT_SECONDS`, default 20: how long a stopping process goes on answering what it took.
+    /// `ZHANGFANG_HTTP__SHUTDOWN_TIMEOUT_SECONDS`, default 20: how long a stopping process goes on
+    /// answering what it took.
     pub shutdown_timeout: Duration,
     pub connections: ConnectionSettings,
 }
@@ -28,18 +30,22 @@ pub struct HttpSettings {
 /// How many connections, and how long one may keep its place without using it.
 #[derive(Debug, Clone)]
 pub struct ConnectionSettings {
-    /// `ZHANGFANG_HTTP__CONNECTIONS_MAX`, default 2048: connections in all. Fewer where the process may not open so many files.
+    /// `ZHANGFANG_HTTP__CONNECTIONS_MAX`, default 2048: connections in all. Fewer where the process
+    /// may not open so many files.
     pub max: usize,
-    /// `ZHANGFANG_HTTP__CONNECTIONS_PER_ADDRESS_MAX`, default 256: connections of one address. Trusted proxies are not bound by it.
+    /// `ZHANGFANG_HTTP__CONNECTIONS_PER_ADDRESS_MAX`, default 256: connections of one address.
+    /// Trusted proxies are not bound by it.
     pub per_address_max: usize,
-    /// `ZHANGFANG_HTTP__CONNECTIONS_RESERVED`, default 64: connections beyond these bounds, good for WeChat's callbacks and probes alone.
+    /// `ZHANGFANG_HTTP__CONNECTIONS_RESERVED`, default 64: connections beyond these bounds, good
+    /// for WeChat's callbacks and probes alone.
     pub reserved: usize,
     /// `ZHANGFANG_HTTP__HEAD_TIMEOUT_SECONDS`, default 10: how long a request's head may take.
     pub head_timeout: Duration,
     /// `ZHANGFANG_HTTP__BODY_TIMEOUT_SECONDS`, default 10: how long a request's body may take.
     pub body_timeout: Duration,
-    /// `ZHANGFANG_HTTP__IDLE_TIMEOUT_SECONDS`, default 75: how long a connection may rest between requests. Longer than proxies keep theirs,
-    /// so that none sends a request to a connection that is just being closed.
+    /// `ZHANGFANG_HTTP__IDLE_TIMEOUT_SECONDS`, default 75: how long a connection may rest between
+    /// requests. Longer than proxies keep theirs, so that none sends a request to a connection that
+    /// is just being closed.
     pub idle_timeout: Duration,
 }
 
@@ -57,7 +63,8 @@ impl Default for ConnectionSettings {
 }
 
 impl ConnectionSettings {
-    /// The same, but no more than so many in all, the reserve with them: it is at most a quarter then.
+    /// The same, but no more than so many in all, the reserve with them: it is at most a quarter
+    /// then.
     #[must_use]
     pub fn within(mut self, most: Option<usize>) -> Self {
         let Some(most) = most.filter(|most| *most < self.max.saturating_add(self.reserved)) else {

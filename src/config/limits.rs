@@ -45,9 +45,11 @@ const fn per_minute(count: u32) -> Quota {
     }
 }
 
-/// Each limit: its name in settings and metrics, how many unless the settings say otherwise, whose, and why so many.
+/// Each limit: its name in settings and metrics, how many unless the settings say otherwise, whose,
+/// and why so many.
 ///
-/// Addresses are generous, since a mobile network puts thousands of customers behind one of them: they stop a flood, not a queue.
+/// Addresses are generous, since a mobile network puts thousands of customers behind one of them:
+/// they stop a flood, not a queue.
 #[rustfmt::skip]
 const TABLE: [(Limit, &str, Quota, Per); 15] = [
     (Limit::Login,         "login",          per_minute(300), Per::Address),
@@ -101,15 +103,18 @@ impl Limit {
 pub struct LimitSettings {
     /// `ZHANGFANG_LIMITS__ENABLED`, default `true`: `false` for load tests.
     pub enabled: bool,
-    /// `ZHANGFANG_LIMITS__CREATE_PAYMENT` and the like, `5/60s`; `off` leaves that one out. The defaults are in the table above.
-    /// A limit that is not in here is off.
+    /// `ZHANGFANG_LIMITS__CREATE_PAYMENT` and the like, `5/60s`; `off` leaves that one out. The
+    /// defaults are in the table above. A limit that is not in here is off.
     pub quotas: BTreeMap<Limit, Quota>,
-    /// `ZHANGFANG_LIMITS__REDIS_TIMEOUT_MS`, 1 to 1000, default 20: how long a request waits for Redis before this process decides alone.
+    /// `ZHANGFANG_LIMITS__REDIS_TIMEOUT_MS`, 1 to 1000, default 20: how long a request waits for
+    /// Redis before this process decides alone.
     pub redis_timeout: Duration,
-    /// `ZHANGFANG_LIMITS__TRUSTED_PROXIES`, default nobody: addresses and networks of the proxies in front of us, separated by commas.
-    /// The address of a caller who comes through one of them is what the proxy says it is.
+    /// `ZHANGFANG_LIMITS__TRUSTED_PROXIES`, default nobody: addresses and networks of the proxies
+    /// in front of us, separated by commas. The address of a caller who comes through one of them
+    /// is what the proxy says it is.
     pub trusted_proxies: TrustedProxies,
-    /// `ZHANGFANG_LIMITS__ADDRESS_HEADER`, default `x-forwarded-for`: the header in which the trusted proxies say it.
+    /// `ZHANGFANG_LIMITS__ADDRESS_HEADER`, default `x-forwarded-for`: the header in which the
+    /// trusted proxies say it.
     pub address_header: String,
 }
 

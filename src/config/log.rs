@@ -8,7 +8,8 @@ use super::read::{Section, SettingsGroup};
 pub struct LogSettings {
     /// `ZHANGFANG_LOG__FORMAT`, `pretty` or `json`, default `pretty`.
     pub format: LogFormat,
-    /// `ZHANGFANG_LOG__FILTER`, default `info`: directives of tracing's `EnvFilter`, such as `info,sqlx=warn`.
+    /// `ZHANGFANG_LOG__FILTER`, default `info`: directives of tracing's `EnvFilter`, such as
+    /// `info,sqlx=warn`.
     pub filter: String,
 }
 

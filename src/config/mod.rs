@@ -1,14 +1,17 @@
 //! Settings: read once at start, checked as a whole, a sentence per mistake.
 //!
-//! They come from the environment over an optional TOML file (`--config`, `ZHANGFANG_CONFIG`); the environment wins. The variable
-//! `ZHANGFANG_HTTP__LISTEN` is `listen` under `[http]` in the file. Three have the names by which the world knows them: `DATABASE_URL`,
-//! `DATABASE_MIGRATION_URL` and `REDIS_URL`. A variable that is set to nothing counts as not set.
+//! They come from the environment over an optional TOML file (`--config`, `ZHANGFANG_CONFIG`); the
+//! environment wins. The variable `ZHANGFANG_HTTP__LISTEN` is `listen` under `[http]` in the file.
+//! Three have the names by which the world knows them: `DATABASE_URL`, `DATABASE_MIGRATION_URL` and
+//! `REDIS_URL`. A variable that is set to nothing counts as not set.
 //!
-//! What is not a setting is refused by name, so that a misspelt limit cannot be silently absent. Variables under `ZHANGFANG_` without the
-//! double underscore are left alone (Kubernetes makes `ZHANGFANG_PORT` and the like for a service of our name) unless they look like a
-//! setting that lost an underscore.
+//! What is not a setting is refused by name, so that a misspelt limit cannot be silently absent.
+//! Variables under `ZHANGFANG_` without the double underscore are left alone (Kubernetes makes
+//! `ZHANGFANG_PORT` and the like for a service of our name) unless they look like a setting that
+//! lost an underscore.
 //!
-//! A secret is given by a file (`.._FILE`) or directly; files keep it out of `ps` and of crash reports.
+//! A secret is given by a file (`.._FILE`) or directly; files keep it out of `ps` and of crash
+//! reports.
 
 mod auth;
 mod database;

@@ -20,7 +20,8 @@ struct Network {
 pub struct InvalidProxies;
 
 impl TrustedProxies {
-    /// Whether the address is one of theirs. An IPv4 address that is written as IPv6 is the IPv4 address.
+    /// Whether the address is one of theirs. An IPv4 address that is written as IPv6 is the IPv4
+    /// address.
     pub fn contain(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(address))

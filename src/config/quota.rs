@@ -2,7 +2,8 @@
 
 use std::{fmt, num::NonZeroU32, str::FromStr, time::Duration};
 
-/// So many requests in so long, written `5/60s`: that many at once, and afterwards one more for every `period / count` that has passed.
+/// So many requests in so long, written `5/60s`: that many at once, and afterwards one more for
+/// every `period / count` that has passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quota {
     count: NonZeroU32,
@@ -20,7 +21,8 @@ impl Quota {
     /// The longest period, in seconds: a day.
     pub const PERIOD_SECONDS_MAX: u32 = 86_400;
 
-    /// `None` unless `count` is 1 to [`Quota::COUNT_MAX`] and the period 1 to [`Quota::PERIOD_SECONDS_MAX`] seconds.
+    /// `None` unless `count` is 1 to [`Quota::COUNT_MAX`] and the period 1 to
+    /// [`Quota::PERIOD_SECONDS_MAX`] seconds.
     pub const fn new(count: u32, period_seconds: u32) -> Option<Self> {
         let sound = count <= Self::COUNT_MAX
             && 1 <= period_seconds
@@ -44,7 +46,8 @@ impl Quota {
         self.period_seconds
     }
 
-    /// Microseconds in which one request comes back. Rounded up, so that rounding never lets more through.
+    /// Microseconds in which one request comes back. Rounded up, so that rounding never lets more
+    /// through.
     pub fn interval_us(self) -> u64 {
         (u64::from(self.period_seconds) * 1_000_000).div_ceil(u64::from(self.count.get()))
     }

@@ -21,7 +21,8 @@ pub(super) trait SettingsGroup: Sized {
     /// Every key that [`SettingsGroup::read`] asks for.
     const KEYS: &'static [&'static str];
 
-    /// Asks for every key, whatever is wrong with the others; `None` only after a mistake was noted.
+    /// Asks for every key, whatever is wrong with the others; `None` only after a mistake was
+    /// noted.
     fn read(from: &mut Section<'_>) -> Option<Self>;
 }
 
@@ -30,7 +31,8 @@ pub(super) trait SettingsGroup: Sized {
 pub(super) struct Reader {
     values: BTreeMap<String, String>,
     mistakes: Vec<String>,
-    /// The file of one concern alone, when that is what is read: mistakes name it, and paths in it begin beside it.
+    /// The file of one concern alone, when that is what is read: mistakes name it, and paths in it
+    /// begin beside it.
     standalone: Option<PathBuf>,
 }
 
@@ -49,8 +51,8 @@ impl Reader {
         reader
     }
 
-    /// One concern from a TOML file of its own, without the environment. What the file does not say, `inherited` does: key,
-    /// value, and another key whose presence in the file keeps it out.
+    /// One concern from a TOML file of its own, without the environment. What the file does not
+    /// say, `inherited` does: key, value, and another key whose presence in the file keeps it out.
     pub(super) fn standalone<C: SettingsGroup>(
         path: &Path,
         inherited: &[(&str, String, &str)],
@@ -319,7 +321,8 @@ impl Section<'_> {
         }
     }
 
-    /// A secret from the file that `<key>_file` names, or from `<key>` itself. `Ok(None)` when neither is given.
+    /// A secret from the file that `<key>_file` names, or from `<key>` itself. `Ok(None)` when
+    /// neither is given.
     pub(super) fn secret(&mut self, key: &str) -> Result<Option<Secret<String>>, MistakeReported> {
         let by_file = format!("{key}_file");
         match (self.given(&by_file), self.given(key)) {
@@ -386,7 +389,8 @@ impl Section<'_> {
     }
 }
 
-/// What a file holds, or what is wrong with it, as the rest of a sentence about the setting that names it.
+/// What a file holds, or what is wrong with it, as the rest of a sentence about the setting that
+/// names it.
 pub(super) fn whole_file(path: &Path) -> Result<String, String> {
     let shown = path.display();
     match fs::read_to_string(path) {

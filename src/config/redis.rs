@@ -7,8 +7,9 @@ use crate::primitives::Secret;
 
 #[derive(Debug, Clone)]
 pub struct RedisSettings {
-    /// `REDIS_URL`, default `redis://127.0.0.1:6379`. Redis may be away: the service starts and works without it. A cluster is
-    /// `redis+cluster://user:password@one:6379,two:6379`, a master behind sentinels `redis+sentinel://user:password@one:26379,two:26379/name/0`.
+    /// `REDIS_URL`, default `redis://127.0.0.1:6379`. Redis may be away: the service starts and
+    /// works without it. A cluster is `redis+cluster://user:password@one:6379,two:6379`, a master
+    /// behind sentinels `redis+sentinel://user:password@one:26379,two:26379/name/0`.
     pub url: Secret<String>,
 }
 

@@ -6,13 +6,15 @@ use super::read::{Section, SettingsGroup};
 
 #[derive(Debug, Clone)]
 pub struct RiskSettings {
-    /// `ZHANGFANG_RISK__ENABLED`, default `true`: without risk everything is allowed and no decision is stored.
+    /// `ZHANGFANG_RISK__ENABLED`, default `true`: without risk everything is allowed and no
+    /// decision is stored.
     pub enabled: bool,
-    /// `ZHANGFANG_RISK__RULES`, default `risk-rules.yaml`: the file of rules. The first must be there and sound at the start; later, a change of it is
-    /// in force within a second, if it is sound.
+    /// `ZHANGFANG_RISK__RULES`, default `risk-rules.yaml`: the file of rules. The first must be
+    /// there and sound at the start; later, a change of it is in force within a second, if it is
+    /// sound.
     pub rules: PathBuf,
-    /// `ZHANGFANG_RISK__REDIS_TIMEOUT_MS`, 1 to 1000, default 20: how long a decision waits for its counters before its rules do what their
-    /// `on_missing` says.
+    /// `ZHANGFANG_RISK__REDIS_TIMEOUT_MS`, 1 to 1000, default 20: how long a decision waits for its
+    /// counters before its rules do what their `on_missing` says.
     pub redis_timeout: Duration,
 }
 

@@ -33,7 +33,8 @@ pub(super) const PREFIX: &str = "ZHANGFANG_";
 const FILE: &str = "ZHANGFANG_CONFIG";
 
 impl Source {
-    /// This process's environment. `file` is what the command line says; without it `ZHANGFANG_CONFIG` names the file, if any.
+    /// This process's environment. `file` is what the command line says; without it
+    /// `ZHANGFANG_CONFIG` names the file, if any.
     pub fn environment(file: Option<PathBuf>) -> Self {
         let text = |part: OsString| part.into_string().ok();
         let ours = |name: &String| {

@@ -23,41 +23,53 @@ pub struct WechatSettings {
     pub mode: WechatMode,
     /// `ZHANGFANG_WECHAT__PAY_URL`, default `https://api.mch.weixin.qq.com`.
     pub pay_url: Url,
-    /// `ZHANGFANG_WECHAT__BACKUP_URL`: asked when `pay_url` cannot be reached. Default `https://api2.mch.weixin.qq.com` when `pay_url` is the
-    /// default; none otherwise.
+    /// `ZHANGFANG_WECHAT__BACKUP_URL`: asked when `pay_url` cannot be reached. Default
+    /// `https://api2.mch.weixin.qq.com` when `pay_url` is the default; none otherwise.
     pub backup_url: Option<Url>,
     /// `ZHANGFANG_WECHAT__MINI_PROGRAM_URL`, default `https://api.weixin.qq.com`.
     pub mini_program_url: Url,
-    /// `ZHANGFANG_WECHAT__APP_ID`, required: the mini-program, `sp_appid` or `appid` towards WeChat Pay.
+    /// `ZHANGFANG_WECHAT__APP_ID`, required: the mini-program, `sp_appid` or `appid` towards WeChat
+    /// Pay.
     pub app_id: String,
-    /// `ZHANGFANG_WECHAT__APP_SECRET_FILE` or `ZHANGFANG_WECHAT__APP_SECRET`, required: the mini-program's secret, for logins.
+    /// `ZHANGFANG_WECHAT__APP_SECRET_FILE` or `ZHANGFANG_WECHAT__APP_SECRET`, required: the
+    /// mini-program's secret, for logins.
     pub app_secret: Secret<String>,
-    /// `ZHANGFANG_WECHAT__SP_MCHID`, required: our merchant number: the service provider's, or in direct mode the merchant's.
+    /// `ZHANGFANG_WECHAT__SP_MCHID`, required: our merchant number: the service provider's, or in
+    /// direct mode the merchant's.
     pub sp_mchid: String,
-    /// `ZHANGFANG_WECHAT__MERCHANT_SERIAL_FILE` or `ZHANGFANG_WECHAT__MERCHANT_SERIAL`, required: serial number of our API certificate, 40 hex
-    /// digits. A file can change together with the key.
+    /// `ZHANGFANG_WECHAT__MERCHANT_SERIAL_FILE` or `ZHANGFANG_WECHAT__MERCHANT_SERIAL`, required:
+    /// serial number of our API certificate, 40 hex digits. A file can change together with the
+    /// key.
     pub merchant_serial: String,
-    /// `ZHANGFANG_WECHAT__PRIVATE_KEY_FILE`, required: `apiclient_key.pem`, the key of that certificate.
+    /// `ZHANGFANG_WECHAT__PRIVATE_KEY_FILE`, required: `apiclient_key.pem`, the key of that
+    /// certificate.
     pub private_key_pem: Secret<String>,
-    /// `ZHANGFANG_WECHAT__APIV3_KEY_FILE` or `ZHANGFANG_WECHAT__APIV3_KEY`, required: 32 characters, what callbacks are encrypted with.
+    /// `ZHANGFANG_WECHAT__APIV3_KEY_FILE` or `ZHANGFANG_WECHAT__APIV3_KEY`, required: 32
+    /// characters, what callbacks are encrypted with.
     pub apiv3_key: Secret<String>,
-    /// `ZHANGFANG_WECHAT__APIV3_KEY_OLD_FILE` or `ZHANGFANG_WECHAT__APIV3_KEY_OLD`, optional: the one before, for as long as WeChat
-    /// re-sends callbacks that were encrypted with it (a day).
+    /// `ZHANGFANG_WECHAT__APIV3_KEY_OLD_FILE` or `ZHANGFANG_WECHAT__APIV3_KEY_OLD`, optional: the
+    /// one before, for as long as WeChat re-sends callbacks that were encrypted with it (a day).
     pub apiv3_key_old: Option<Secret<String>>,
-    /// `ZHANGFANG_WECHAT__PUBLIC_KEY_ID` and `ZHANGFANG_WECHAT__PUBLIC_KEY_FILE`: 微信支付公钥, what new merchants get. This, a
-    /// platform certificate or the fetching of those is required; several during WeChat's switch from one to the other.
+    /// `ZHANGFANG_WECHAT__PUBLIC_KEY_ID` and `ZHANGFANG_WECHAT__PUBLIC_KEY_FILE`: 微信支付公钥,
+    /// what new merchants get. This, a platform certificate or the fetching of those is required;
+    /// several during WeChat's switch from one to the other.
     pub public_key: Option<WechatPublicKey>,
-    /// `ZHANGFANG_WECHAT__PLATFORM_CERTIFICATE_FILE`: 平台证书, one PEM block or several (the next one, before WeChat renews it).
+    /// `ZHANGFANG_WECHAT__PLATFORM_CERTIFICATE_FILE`: 平台证书, one PEM block or several (the next
+    /// one, before WeChat renews it).
     pub platform_certificates_pem: Option<String>,
-    /// `ZHANGFANG_WECHAT__FETCH_CERTIFICATES`, `true` or `false`, default `false`: platform certificates are fetched from WeChat at start, every
-    /// twelve hours and when one is met that is not known. Not offered to merchants who have a public key only.
+    /// `ZHANGFANG_WECHAT__FETCH_CERTIFICATES`, `true` or `false`, default `false`: platform
+    /// certificates are fetched from WeChat at start, every twelve hours and when one is met that
+    /// is not known. Not offered to merchants who have a public key only.
     pub fetch_certificates: bool,
-    /// `ZHANGFANG_WECHAT__NOTIFY_BASE`, required: where WeChat calls us, before the path. Usually the public URL.
+    /// `ZHANGFANG_WECHAT__NOTIFY_BASE`, required: where WeChat calls us, before the path. Usually
+    /// the public URL.
     pub notify_base: Url,
-    /// `ZHANGFANG_WECHAT__ALLOW_LOOPBACK_HTTP`, `true` or `false`, default `false`: addresses on this machine may be http. For a simulator.
+    /// `ZHANGFANG_WECHAT__ALLOW_LOOPBACK_HTTP`, `true` or `false`, default `false`: addresses on
+    /// this machine may be http. For a simulator.
     pub allow_loopback_http: bool,
-    /// `ZHANGFANG_WECHAT__TENANTS_DIR`, optional: a folder with a file `<tenant code>.toml` for each tenant that has a merchant account of its
-    /// own. Its keys are those of `[wechat]`, paths in it begin beside it, and what it does not say of addresses and mini-program is as here.
+    /// `ZHANGFANG_WECHAT__TENANTS_DIR`, optional: a folder with a file `<tenant code>.toml` for
+    /// each tenant that has a merchant account of its own. Its keys are those of `[wechat]`, paths
+    /// in it begin beside it, and what it does not say of addresses and mini-program is as here.
     pub tenants_dir: Option<PathBuf>,
     /// Where the keys above were read from, to look again while running.
     pub files: WechatFiles,

@@ -1,7 +1,9 @@
-//! Settings of WeChat that may change while the service runs: the files of keys, and the files of tenants.
+//! Settings of WeChat that may change while the service runs: the files of keys, and the files of
+//! tenants.
 //!
-//! Keys are replaced without a restart by replacing their files. Files that belong together (a private key and its serial number) are replaced
-//! together, as a folder that is a link is (Kubernetes does it so); who replaces them one by one has a moment with a key and a serial
+//! Keys are replaced without a restart by replacing their files. Files that belong together (a
+//! private key and its serial number) are replaced together, as a folder that is a link is
+//! (Kubernetes does it so); who replaces them one by one has a moment with a key and a serial
 //! number that do not belong together.
 
 use std::{
@@ -28,8 +30,8 @@ pub struct WechatFiles {
 }
 
 impl WechatSettings {
-    /// The same settings with what the key files hold now. Fails with a sentence for each file that is missing, empty or plainly not what it
-    /// should be.
+    /// The same settings with what the key files hold now. Fails with a sentence for each file that
+    /// is missing, empty or plainly not what it should be.
     pub fn reread(&self) -> Result<Self, SettingsError> {
         let mut now = self.clone();
         let mut mistakes = Vec::new();
@@ -78,7 +80,8 @@ impl WechatSettings {
         }
     }
 
-    /// Codes and files of the tenants with an account of their own, by code. None without a folder; an error when the folder cannot be read.
+    /// Codes and files of the tenants with an account of their own, by code. None without a folder;
+    /// an error when the folder cannot be read.
     pub fn tenant_files(&self) -> io::Result<Vec<(String, PathBuf)>> {
         let Some(folder) = &self.tenants_dir else {
             return Ok(Vec::new());
@@ -100,7 +103,8 @@ impl WechatSettings {
         Ok(files)
     }
 
-    /// One tenant's account from its file. Addresses and mini-program are ours unless the file says otherwise; the rest it must say itself.
+    /// One tenant's account from its file. Addresses and mini-program are ours unless the file says
+    /// otherwise; the rest it must say itself.
     pub fn tenant(&self, file: &Path) -> Result<Self, SettingsError> {
         let mut inherited = vec![
             ("pay_url", self.pay_url.to_string(), ""),

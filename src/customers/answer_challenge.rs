@@ -29,10 +29,12 @@ pub enum AnswerError {
     Db(#[from] DbError),
 }
 
-/// Exchanges the code and, if WeChat says it is this customer's, has the challenge answered. A code of somebody else is counted; one that WeChat does not take (used,
-/// too old) or is too busy for is not, since it says nothing about who is there.
+/// Exchanges the code and, if WeChat says it is this customer's, has the challenge answered. A code
+/// of somebody else is counted; one that WeChat does not take (used, too old) or is too busy for is
+/// not, since it says nothing about who is there.
 ///
-/// What is decided already is said again without asking WeChat: a code is good for one use, and the first answer may have been lost.
+/// What is decided already is said again without asking WeChat: a code is good for one use, and the
+/// first answer may have been lost.
 pub async fn answer_challenge(
     db: &Db,
     login: &dyn WechatLogin,

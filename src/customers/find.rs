@@ -14,7 +14,8 @@ pub async fn find_customer(
     store::find_customer(db, tenant, id).await
 }
 
-/// The customer, unless blocked: who pays is asked for again at each payment, whatever the token says.
+/// The customer, unless blocked: who pays is asked for again at each payment, whatever the token
+/// says.
 pub async fn get_active(
     db: &Db,
     tenant: TenantId,

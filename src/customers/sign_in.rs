@@ -32,11 +32,13 @@ pub struct Arrival<'a> {
     /// What `wx.login` gave.
     pub code: &'a str,
     pub origin: Origin,
-    /// The challenge that an earlier attempt was given: a second fresh code of the same person answers it.
+    /// The challenge that an earlier attempt was given: a second fresh code of the same person
+    /// answers it.
     pub challenge: Option<ChallengeId>,
 }
 
-/// Exchanges the code of `wx.login`, asks risk and opens a session. WeChat is asked before, not inside, the transaction.
+/// Exchanges the code of `wx.login`, asks risk and opens a session. WeChat is asked before, not
+/// inside, the transaction.
 ///
 /// Fails with [`CustomerError::Stopped`] when risk does not allow it or wants another code first.
 pub async fn sign_in(
@@ -133,8 +135,8 @@ impl Work for SignIn {
 }
 
 impl SignIn {
-    /// The evaluation, made again where the person who is there has just answered their challenge. A challenge that is not theirs or is over answers nothing: they are
-    /// given another.
+    /// The evaluation, made again where the person who is there has just answered their challenge.
+    /// A challenge that is not theirs or is over answers nothing: they are given another.
     async fn answered(&self, tx: &mut Tx, customer: CustomerId) -> Result<Evaluation, DbError> {
         let evaluation = &self.evaluation;
         if evaluation.action() == Action::Verify
@@ -150,7 +152,8 @@ impl SignIn {
     }
 }
 
-/// The customer of this openid, made if there is none. Two first logins at once: the unique key picks one, the other finds it.
+/// The customer of this openid, made if there is none. Two first logins at once: the unique key
+/// picks one, the other finds it.
 pub async fn find_or_create(
     tx: &mut Tx,
     tenant: TenantId,
@@ -187,7 +190,8 @@ pub async fn refresh(
     db.run(Refresh { token, lifetime }).await?
 }
 
-/// The work behind [`refresh()`]. A refusal is a *reply*, so that it commits: the revocation of a stolen family must stay.
+/// The work behind [`refresh()`]. A refusal is a *reply*, so that it commits: the revocation of a
+/// stolen family must stay.
 #[derive(Debug)]
 pub struct Refresh {
     pub token: RefreshToken,

@@ -5,8 +5,10 @@ use sqlx::{FromRow, mysql::MySqlRow};
 use super::{DbError, Sql, Tx};
 use crate::primitives::Timestamp;
 
-/// The statements that claim rows with a due time. `select` finds those that are due at its first parameter, at most its last many, and skips rows that others
-/// are claiming (`FOR UPDATE SKIP LOCKED`); `codes` are its parameters between them, such as states; `update` is an `UPDATE` up to the new due time, and `where_id` continues it up to the list of ids.
+/// The statements that claim rows with a due time. `select` finds those that are due at its first
+/// parameter, at most its last many, and skips rows that others are claiming
+/// (`FOR UPDATE SKIP LOCKED`); `codes` are its parameters between them, such as states; `update` is
+/// an `UPDATE` up to the new due time, and `where_id` continues it up to the list of ids.
 #[derive(Debug, Clone, Copy)]
 pub struct DueClaim {
     pub select: &'static str,
@@ -16,7 +18,8 @@ pub struct DueClaim {
 }
 
 impl DueClaim {
-    /// Claims up to `limit` rows that are due at `now`, for the caller alone until `until`. If the process dies meanwhile, they fall due again.
+    /// Claims up to `limit` rows that are due at `now`, for the caller alone until `until`. If the
+    /// process dies meanwhile, they fall due again.
     pub async fn claim<T, I>(
         self,
         tx: &mut Tx,

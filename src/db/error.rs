@@ -11,10 +11,12 @@ pub enum DbError {
     /// Others kept changing the same rows; nothing was done. Try again.
     #[error("stopped retrying after {0} conflicts with other writers")]
     Contention(u32),
-    /// Not reachable, or lost in the middle: **the outcome is unknown**, the id decides. Repeat with the same key.
+    /// Not reachable, or lost in the middle: **the outcome is unknown**, the id decides. Repeat
+    /// with the same key.
     #[error("the database is unavailable")]
     Unavailable(#[source] Option<sqlx::Error>),
-    /// The server that was reached may not be written to: it was demoted, or is not promoted yet. Nothing was done.
+    /// The server that was reached may not be written to: it was demoted, or is not promoted yet.
+    /// Nothing was done.
     #[error("the database is read-only")]
     ReadOnly,
     #[error("{0} took too long")]
@@ -22,13 +24,16 @@ pub enum DbError {
     /// The process is stopping; nothing was done.
     #[error("the service is stopping")]
     Stopping,
-    /// This machine's clock is too far from the database's: nothing was done, and nothing will be until they agree.
+    /// This machine's clock is too far from the database's: nothing was done, and nothing will be
+    /// until they agree.
     #[error("this machine's clock is not the database's")]
     ClockOff,
-    /// A row says what this program never writes, or a use case read what it did not ask for. Someone must look.
+    /// A row says what this program never writes, or a use case read what it did not ask for.
+    /// Someone must look.
     #[error("inconsistency: {0}")]
     Inconsistent(&'static str),
-    /// An operation's rows ran into this constraint again on fresh rows, which is no race: they can never be written. Nothing was done. Someone must look.
+    /// An operation's rows ran into this constraint again on fresh rows, which is no race: they can
+    /// never be written. Nothing was done. Someone must look.
     #[error("the rows violate {0}, and did so again on fresh rows")]
     Violation(String),
     #[error("the database refused a statement")]
@@ -37,14 +42,17 @@ pub enum DbError {
     Migrate(#[from] sqlx::migrate::MigrateError),
 }
 
-/// What a server says that is not, or is no longer, the one to write to: shutting down (1053), killed the connection (1927, 3169), waited too long for us (4031), read-only
-/// since a switch-over (1290, 1792, 1836), not part of the cluster (1047), a hook of group replication refused (3100), changing its part in the group (3796),
-/// offline (3032, 6400). A connection that heard one of these is not used again.
+/// What a server says that is not, or is no longer, the one to write to: shutting down (1053),
+/// killed the connection (1927, 3169), waited too long for us (4031), read-only since a switch-over
+/// (1290, 1792, 1836), not part of the cluster (1047), a hook of group replication refused (3100),
+/// changing its part in the group (3796), offline (3032, 6400). A connection that heard one of
+/// these is not used again.
 const AWAY: [u16; 12] = [
     1053, 1927, 3169, 4031, 1290, 1792, 1836, 1047, 3100, 3796, 3032, 6400,
 ];
 
-/// A hook of group replication refused the commit and rolled it back: among others because the transaction was too large.
+/// A hook of group replication refused the commit and rolled it back: among others because the
+/// transaction was too large.
 const REFUSED_BY_GROUP: u16 = 3100;
 
 impl From<sqlx::Error> for DbError {
@@ -59,7 +67,8 @@ impl From<sqlx::Error> for DbError {
 }
 
 impl DbError {
-    /// Lost a race that running again can win: deadlock, lock wait, certification failure, and under a version check the row that moved.
+    /// Lost a race that running again can win: deadlock, lock wait, certification failure, and
+    /// under a version check the row that moved.
     pub fn is_conflict(&self) -> bool {
         matches!(self, Self::Sql(error) if is_conflict(error))
     }
@@ -86,7 +95,8 @@ impl DbError {
         )
     }
 
-    /// The name of the unique key that an insert ran into. For what an operation ran into again and again, of whatever constraint it was.
+    /// The name of the unique key that an insert ran into. For what an operation ran into again and
+    /// again, of whatever constraint it was.
     pub fn unique_key(&self) -> Option<String> {
         match self {
             Self::Sql(error) if number(error) == Some(DUPLICATE) => {
@@ -116,7 +126,8 @@ const CHECKED: [u16; 2] = [3819, 4025];
 pub struct ConstraintViolation {
     /// Its name; of a primary key with the table in front, where the database tells it.
     pub(crate) constraint: String,
-    /// The database's own words, with the value that exists: the same twice means that nothing has changed. Not for logs.
+    /// The database's own words, with the value that exists: the same twice means that nothing has
+    /// changed. Not for logs.
     words: String,
 }
 
@@ -144,7 +155,8 @@ pub(crate) fn is_constraint(error: &sqlx::Error) -> bool {
     violated(error).is_some()
 }
 
-/// `Duplicate entry '..' for key 'orders.orders_no'` (MySQL), `.. for key 'orders_no'` (MariaDB). The value may contain anything.
+/// `Duplicate entry '..' for key 'orders.orders_no'` (MySQL), `.. for key 'orders_no'` (MariaDB).
+/// The value may contain anything.
 fn duplicate_key(words: &str) -> Option<&str> {
     let key = words.rsplit('\'').nth(1)?;
     Some(match key.rsplit_once('.') {
@@ -153,7 +165,8 @@ fn duplicate_key(words: &str) -> Option<&str> {
     })
 }
 
-/// `Check constraint 'orders_amount' is violated.` (MySQL), ``CONSTRAINT `orders_amount` failed for `db`.`orders` `` (MariaDB).
+/// `Check constraint 'orders_amount' is violated.` (MySQL), ``CONSTRAINT `orders_amount` failed for
+/// `db`.`orders` `` (MariaDB).
 fn check_name(words: &str) -> Option<&str> {
     words.split(['\'', '`']).nth(1)
 }
@@ -170,8 +183,8 @@ pub(super) fn number(error: &sqlx::Error) -> Option<u16> {
         .map(MySqlDatabaseError::number)
 }
 
-/// Deadlock, lock wait, snapshot too old (MariaDB), certification failure, a table altered since the
-/// snapshot began, a statement that somebody interrupted: undone, and worth another try.
+/// Deadlock, lock wait, snapshot too old (MariaDB), certification failure, a table altered since
+/// the snapshot began, a statement that somebody interrupted: undone, and worth another try.
 pub(crate) fn is_conflict(error: &sqlx::Error) -> bool {
     matches!(number(error), Some(1213 | 1205 | 1020 | 3101 | 1412 | 1317))
 }

@@ -69,8 +69,10 @@ impl Account {
     }
 }
 
-/// Gives the service's account what it needs on each table and no more, and takes away what an earlier version gave beyond that. Only to accounts that are known to exist, from whatever host: a
-/// `GRANT` to another would create one without a password on MariaDB, and on Galera on every node even where it fails. Gives the accounts.
+/// Gives the service's account what it needs on each table and no more, and takes away what an
+/// earlier version gave beyond that. Only to accounts that are known to exist, from whatever host:
+/// a `GRANT` to another would create one without a password on MariaDB, and on Galera on every node
+/// even where it fails. Gives the accounts.
 pub async fn grant(
     owner: &MySqlConnectOptions,
     service: &MySqlConnectOptions,
@@ -176,7 +178,8 @@ impl Relation {
     }
 }
 
-/// Every account by which the service may come. An owner who may not read them is told by the service, which may always ask who it is.
+/// Every account by which the service may come. An owner who may not read them is told by the
+/// service, which may always ask who it is.
 async fn accounts(
     conn: &mut MySqlConnection,
     service: &MySqlConnectOptions,
@@ -238,7 +241,8 @@ async fn grants_of(
     rows.ok()
 }
 
-/// Asks as the service itself. Its own database may be closed to it yet; this one is open to everybody.
+/// Asks as the service itself. Its own database may be closed to it yet; this one is open to
+/// everybody.
 async fn as_service(
     service: &MySqlConnectOptions,
     statement: &'static str,
@@ -254,7 +258,8 @@ async fn as_service(
         .unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
 }
 
-/// The rights on one table, of lines like ``GRANT SELECT, INSERT ON `zhangfang`.`transfers` TO ..``.
+/// The rights on one table, of lines like ``GRANT SELECT, INSERT ON `zhangfang`.`transfers` TO
+/// ..``.
 fn held_on(held: &[String], database: &str, table: &str) -> Vec<&'static str> {
     let target = format!(
         " ON `{}`.`{}` TO ",

@@ -1,14 +1,17 @@
 //! The database: two ways to write, one place where transactions are opened.
 //!
-//! - [`Db::run`] runs a [`Work`]: an ordinary transaction, for what moves neither money nor points. It is opened, named, retried and
-//!   committed here, in a task of its own. sqlx loses writes when the future that holds a transaction is dropped
-//!   between `BEGIN` and its answer (the connection goes back to the pool inside an open transaction); a client that
-//!   hangs up must not be able to do that, so no transaction lives in a future that a client can drop. Transactions also have a pool of their
-//!   own, to which a connection comes back only when its transaction has ended for certain (`work.rs`).
-//! - [`Db::submit`] hands an [`Operation`] to the group committer (module [`batch`]), the only path for what writes a transfer and for the rest of the
-//!   hot path.
+//! - [`Db::run`] runs a [`Work`]: an ordinary transaction, for what moves neither money nor points.
+//!   It is opened, named, retried and committed here, in a task of its own. sqlx loses writes when
+//!   the future that holds a transaction is dropped between `BEGIN` and its answer (the connection
+//!   goes back to the pool inside an open transaction); a client that hangs up must not be able to
+//!   do that, so no transaction lives in a future that a client can drop. Transactions also have a
+//!   pool of their own, to which a connection comes back only when its transaction has ended for
+//!   certain (`work.rs`).
+//! - [`Db::submit`] hands an [`Operation`] to the group committer (module [`batch`]), the only path
+//!   for what writes a transfer and for the rest of the hot path.
 //!
-//! Neither does anything while this process's clock is more than a minute away from the database's (`offset.rs`).
+//! Neither does anything while this process's clock is more than a minute away from the database's
+//! (`offset.rs`).
 //!
 //! Both write at READ COMMITTED (MySQL's default, REPEATABLE READ, is known to lose updates) and
 //! both are safe to repeat. What an operation decides on is of one moment, since a batch loads in
@@ -16,15 +19,20 @@
 //!
 //! # When the database is another one, or says nothing
 //!
-//! After a switch-over the old primary still answers, and reads there look like reads; only writing is refused. So a connection is asked whether it can be written to when it is
-//! taken from a pool again (in place of the ping that sqlx would send), is not used again after an answer that says so, and readiness asks a connection on which transactions are
-//! made. (A new connection is not asked: it goes where the address leads now, and while there is no primary anywhere reads are better than nothing.)
+//! After a switch-over the old primary still answers, and reads there look like reads; only writing
+//! is refused. So a connection is asked whether it can be written to when it is taken from a pool
+//! again (in place of the ping that sqlx would send), is not used again after an answer that says
+//! so, and readiness asks a connection on which transactions are made. (A new connection is not
+//! asked: it goes where the address leads now, and while there is no primary anywhere reads are
+//! better than nothing.)
 //!
-//! A network or a proxy can fall silent without closing anything. What is done in a transaction, and everything that a committer does, has a bound; so has what the pools do
-//! with a connection before they lend it and after they get it back. A single read has the bound of whoever asked: a request's, a job's round, or `in_time`.
+//! A network or a proxy can fall silent without closing anything. What is done in a transaction,
+//! and everything that a committer does, has a bound; so has what the pools do with a connection
+//! before they lend it and after they get it back. A single read has the bound of whoever asked: a
+//! request's, a job's round, or `in_time`.
 //!
-//! The same SQL runs on MySQL 8.0.19+ and MariaDB 10.11+, so it is checked by running it on both rather than by sqlx's macros,
-//! whose idea of column types differs between the two.
+//! The same SQL runs on MySQL 8.0.19+ and MariaDB 10.11+, so it is checked by running it on both
+//! rather than by sqlx's macros, whose idea of column types differs between the two.
 
 pub mod batch;
 mod due_claim;
@@ -64,9 +72,11 @@ use crate::primitives::{Clock, Id, IdSource, Lane, Timestamp};
 #[derive(Debug, Clone)]
 pub struct DbOptions {
     pub connect: MySqlConnectOptions,
-    /// Connections for reads. Ordinary transactions have half as many of their own, each committer one.
+    /// Connections for reads. Ordinary transactions have half as many of their own, each committer
+    /// one.
     pub connections_max: u32,
-    /// Group committers of this process: one or two, or none for a tool that submits nothing. See [`batch`].
+    /// Group committers of this process: one or two, or none for a tool that submits nothing. See
+    /// [`batch`].
     pub committers: usize,
     /// Operations that may wait at one committer; past that they are refused at once.
     pub queue_max: usize,
@@ -181,7 +191,8 @@ impl Db {
         self.inner.committers.submit(operation).await
     }
 
-    /// True when the database answers and can be written to, every committer holds its lease and gets answers, and the clocks agree.
+    /// True when the database answers and can be written to, every committer holds its lease and
+    /// gets answers, and the clocks agree.
     pub async fn is_ready(&self) -> bool {
         let asked = async {
             let mut conn = self.inner.transactional.acquire().await?;
@@ -230,7 +241,8 @@ async fn check_before_acquire(conn: &mut MySqlConnection) -> Result<bool, sqlx::
     }
 }
 
-/// Asked when a connection comes back. sqlx asks the same, but waits for ever, and the place in the pool with it.
+/// Asked when a connection comes back. sqlx asks the same, but waits for ever, and the place in the
+/// pool with it.
 async fn check_after_release(conn: &mut MySqlConnection) -> Result<bool, sqlx::Error> {
     match tokio::time::timeout(CHECK_TIMEOUT, conn.ping()).await {
         Ok(answer) => answer.map(|()| true),

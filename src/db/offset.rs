@@ -1,11 +1,14 @@
 //! Whether this process's clock agrees with the database's.
 //!
-//! What is decided carries the time of the process that decides: ids and so the order in which scans come to things, days of caps and points, leases, when somebody looks again.
-//! A clock that is a month ahead freezes what it touches for a month; one that is behind hides what it makes. No process sees that of itself, but all of them share one
-//! database, whose clock is therefore the one that counts.
+//! What is decided carries the time of the process that decides: ids and so the order in which
+//! scans come to things, days of caps and points, leases, when somebody looks again. A clock that
+//! is a month ahead freezes what it touches for a month; one that is behind hides what it makes. No
+//! process sees that of itself, but all of them share one database, whose clock is therefore the
+//! one that counts.
 //!
-//! It is read when the database is opened and every [`READ_EVERY`] after that. Between two readings the monotonic clock goes on for it, so a clock that steps is seen at
-//! the next thing that it is asked for, without another question.
+//! It is read when the database is opened and every [`READ_EVERY`] after that. Between two readings
+//! the monotonic clock goes on for it, so a clock that steps is seen at the next thing that it is
+//! asked for, without another question.
 //!
 //! | offset | what happens |
 //! |---|---|
@@ -13,10 +16,13 @@
 //! | more | a warning, once; `clock_offset_seconds` says how much |
 //! | more than [`REFUSE_SECONDS`] | an error, once; not ready; nothing is committed ([`DbError::ClockOff`]) until the clocks agree again |
 //!
-//! A minute is far more than NTP leaves and less than anything here depends on: scans look again after ten minutes, leases are half a minute and more, a call to WeChat is given
-//! a minute. An operation that waited in the queue while the clock stepped is decided by the new time; the next one is refused.
+//! A minute is far more than NTP leaves and less than anything here depends on: scans look again
+//! after ten minutes, leases are half a minute and more, a call to WeChat is given a minute. An
+//! operation that waited in the queue while the clock stepped is decided by the new time; the next
+//! one is refused.
 //!
-//! A clock that is no machine's ([`Clock::is_real_time`]) is compared with nothing: tests turn theirs as they like.
+//! A clock that is no machine's ([`Clock::is_real_time`]) is compared with nothing: tests turn
+//! theirs as they like.
 
 use std::{
     sync::{
@@ -110,7 +116,8 @@ impl ClockWatch {
         Ok(())
     }
 
-    /// Reads it again and again, until the task is aborted. While the database is away, the last reading goes on.
+    /// Reads it again and again, until the task is aborted. While the database is away, the last
+    /// reading goes on.
     pub(super) async fn keep_reading(self: Arc<Self>, pool: MySqlPool) {
         loop {
             tokio::time::sleep(READ_EVERY).await;

@@ -11,7 +11,8 @@ pub trait PerTenant: Sized + Send + Sync + 'static {
     fn find(db: &Db, tenant: TenantId) -> impl Future<Output = Result<Self, DbError>> + Send;
 }
 
-/// A cache of what is in force for each tenant, at most a second old. A change is therefore in force everywhere within a second.
+/// A cache of what is in force for each tenant, at most a second old. A change is therefore in
+/// force everywhere within a second.
 pub struct PerTenantCache<T> {
     db: Db,
     known: Arc<RefreshingCache<TenantId, T>>,
@@ -40,7 +41,8 @@ impl<T: PerTenant> PerTenantCache<T> {
         }
     }
 
-    /// Returns what is in force. While the database is unreachable, the last known value stays in force.
+    /// Returns what is in force. While the database is unreachable, the last known value stays in
+    /// force.
     pub async fn current(&self, tenant: TenantId) -> Result<Arc<T>, DbError> {
         self.known.get(tenant, T::find(&self.db, tenant)).await
     }

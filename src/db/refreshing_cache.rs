@@ -13,7 +13,8 @@ use super::DbError;
 /// A value that is older is read again.
 const MAX_AGE: Duration = Duration::from_secs(1);
 
-/// A cache of one value per key, at most a second old. A change is therefore in force everywhere within a second.
+/// A cache of one value per key, at most a second old. A change is therefore in force everywhere
+/// within a second.
 pub struct RefreshingCache<K, V> {
     known: RwLock<HashMap<K, (Instant, Arc<V>)>>,
     refreshing: tokio::sync::Mutex<()>,
@@ -35,8 +36,8 @@ impl<K, V> fmt::Debug for RefreshingCache<K, V> {
 }
 
 impl<K: Eq + Hash, V> RefreshingCache<K, V> {
-    /// Returns the value, read by `load` when the cached one is too old. While one caller reads, others get the cached value, as they do when reading
-    /// fails.
+    /// Returns the value, read by `load` when the cached one is too old. While one caller reads,
+    /// others get the cached value, as they do when reading fails.
     pub async fn get(
         &self,
         key: K,

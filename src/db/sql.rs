@@ -1,7 +1,8 @@
 //! SQL text for statements of many rows.
 //!
-//! A statement of a thousand rows has thousands of values; literal text is as fast as bound parameters there and keeps the server free of
-//! prepared statements that are used once. Safety is in one place: every value goes through a method of [`Sql`] that writes its type's literal.
+//! A statement of a thousand rows has thousands of values; literal text is as fast as bound
+//! parameters there and keeps the server free of prepared statements that are used once. Safety is
+//! in one place: every value goes through a method of [`Sql`] that writes its type's literal.
 
 use std::fmt::Write as _;
 

@@ -13,8 +13,10 @@ use super::DbError;
 /// With this many entries the cache is emptied.
 const ENTRIES_MAX: usize = 50_000;
 
-/// A cache of values by key, each valid for the same time. Absences are not cached, since the value may exist in a moment. Unlike [`RefreshingCache`](super::RefreshingCache), a value that is too
-/// old is never used and misses do not wait for each other: for many keys, where no caller depends on the latest change.
+/// A cache of values by key, each valid for the same time. Absences are not cached, since the value
+/// may exist in a moment. Unlike [`RefreshingCache`](super::RefreshingCache), a value that is too
+/// old is never used and misses do not wait for each other: for many keys, where no caller depends
+/// on the latest change.
 pub struct TtlCache<K, V> {
     ttl: Duration,
     known: RwLock<HashMap<K, (Instant, V)>>,

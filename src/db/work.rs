@@ -17,7 +17,8 @@ pub trait Work: Send + Sync + 'static {
     fn run(&self, tx: &mut Tx) -> impl Future<Output = Result<Self::Reply, Self::Error>> + Send;
 }
 
-/// How long a transaction may take from the wish for a connection to its end. One that waits longer waits for a database that does not answer.
+/// How long a transaction may take from the wish for a connection to its end. One that waits longer
+/// waits for a database that does not answer.
 const TX_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// An open transaction with its one instant. It is committed by [`Db::run`] and by nobody else.
@@ -51,8 +52,9 @@ impl Tx {
     }
 }
 
-/// A connection of the pool. It goes back there only if its transaction has ended for certain; otherwise (a panic, no answer in time, a server that was demoted) it is closed, and
-/// the server undoes what was open.
+/// A connection of the pool. It goes back there only if its transaction has ended for certain;
+/// otherwise (a panic, no answer in time, a server that was demoted) it is closed, and the server
+/// undoes what was open.
 #[derive(Debug)]
 struct Held {
     conn: PoolConnection<MySql>,
@@ -70,7 +72,8 @@ impl Drop for Held {
 const ATTEMPTS_MAX: u32 = 5;
 
 impl Db {
-    /// Runs `work` in a transaction of its own task, and again when it lost a race, up to five times.
+    /// Runs `work` in a transaction of its own task, and again when it lost a race, up to five
+    /// times.
     pub async fn run<W: Work>(&self, work: W) -> Result<W::Reply, W::Error> {
         let db = self.clone();
         let task = self

@@ -1,4 +1,5 @@
-//! Taking what is due, and writing down what came of it. Between the two lies the call, with no transaction open.
+//! Taking what is due, and writing down what came of it. Between the two lies the call, with no
+//! transaction open.
 
 use super::{ATTEMPTS_MAX, Attempt, AttemptResult, Delivery, DeliveryState, LEASE_SECONDS, store};
 use crate::db::{DbError, Tx, Work};
@@ -46,7 +47,8 @@ pub struct RecordAttempt {
 
 impl Work for RecordAttempt {
     const NAME: &'static str = "deliveries.record_attempt";
-    /// What became of it; none when somebody else has taken it over since, whose result counts then.
+    /// What became of it; none when somebody else has taken it over since, whose result counts
+    /// then.
     type Reply = Option<DeliveryState>;
     type Error = DbError;
 

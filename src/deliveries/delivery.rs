@@ -13,14 +13,15 @@ use crate::{
     },
 };
 
-/// How long one attempt may take before it counts as lost. Longer than a batch takes when WeChat answers nothing.
+/// How long one attempt may take before it counts as lost. Longer than a batch takes when WeChat
+/// answers nothing.
 pub const LEASE_SECONDS: i64 = 180;
 
 /// After this many attempts without an answer a person must look.
 pub const ATTEMPTS_MAX: u32 = 10;
 
-/// The pause after the first, the second, .. attempt: some seven hours in all. The first ones are short because WeChat learns of a payment up to a minute
-/// after the callback.
+/// The pause after the first, the second, .. attempt: some seven hours in all. The first ones are
+/// short because WeChat learns of a payment up to a minute after the callback.
 const PAUSE_SECONDS: [i64; 9] = [10, 30, 60, 180, 600, 1_800, 3_600, 7_200, 10_800];
 
 /// Characters of `last_error`.
@@ -64,8 +65,9 @@ coded! {
     }
 }
 
-/// The order's or the refund's 16 bytes, with the kind as the last: a thing's own id ends in zero. Of points that expire: the instant at which they do, and a hash of
-/// whose they are and of that day. In the order of the subjects, and therefore the cursor.
+/// The order's or the refund's 16 bytes, with the kind as the last: a thing's own id ends in zero.
+/// Of points that expire: the instant at which they do, and a hash of whose they are and of that
+/// day. In the order of the subjects, and therefore the cursor.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeliveryId(Id);
 
@@ -77,7 +79,8 @@ impl DeliveryId {
         Self(Id::from_bytes(bytes))
     }
 
-    /// The one notice of what a customer loses on a day. 72 bits of a hash tell the customers of a day apart.
+    /// The one notice of what a customer loses on a day. 72 bits of a hash tell the customers of a
+    /// day apart.
     pub fn of_expiry(customer: CustomerId, on: BusinessDay) -> Self {
         let mut hash = digest::Context::new(&digest::SHA256);
         hash.update(customer.bytes());

@@ -153,7 +153,8 @@ fn dispatch(
         DeliveryKind::ShippingInfo if view.order.state.kind() == OrderStateKind::Refunded => Err(
             Attempt::NotWanted("refunded before it was reported".to_owned()),
         ),
-        // It was paid after it had been closed: nothing was handed over, and the money is on its way back.
+        // It was paid after it had been closed: nothing was handed over, and the money is on its
+        // way back.
         DeliveryKind::ShippingInfo if payment.late == Late::Refunded => Err(Attempt::NotWanted(
             "paid too late, and goes back as a whole".to_owned(),
         )),
@@ -162,7 +163,8 @@ fn dispatch(
             openid: openid.clone(),
             handover: settings.shipping.ok_or_else(off)?,
             item: format!("{} 到店消费", view.merchant_name),
-            // The same at every attempt: a report that got there already is "nothing new" then, and does not use up the one correction.
+            // The same at every attempt: a report that got there already is "nothing new" then, and
+            // does not use up the one correction.
             at: delivery.created_at,
         })),
         DeliveryKind::PaymentMessage => message(&settings.payment_message),

@@ -13,7 +13,8 @@ pub struct DeliveryFilter {
     pub kind: Option<DeliveryKind>,
 }
 
-/// Up to `limit.probe()` deliveries of a tenant, those about the newest orders and refunds first, before `before`.
+/// Up to `limit.probe()` deliveries of a tenant, those about the newest orders and refunds first,
+/// before `before`.
 pub async fn list_deliveries(
     db: &Db,
     tenant: TenantId,

@@ -1,7 +1,10 @@
-//! Templates of subscribe messages: which fact goes into which field, and in what form (`docs/wechat-pay.md` §13.4).
+//! Templates of subscribe messages: which fact goes into which field, and in what form
+//! (`docs/wechat-pay.md` §13.4).
 //!
-//! A template is made at WeChat; there its fields have names such as `thing1` and `amount2`, whose first part is the kind of value that WeChat accepts (it refuses the whole message
-//! with 47003 otherwise). So a field's kind is checked against the fact when it is set, and the value is given the kind's form when it is sent.
+//! A template is made at WeChat; there its fields have names such as `thing1` and `amount2`, whose
+//! first part is the kind of value that WeChat accepts (it refuses the whole message with 47003
+//! otherwise). So a field's kind is checked against the fact when it is set, and the value is given
+//! the kind's form when it is sent.
 
 use time::macros::format_description;
 
@@ -61,7 +64,8 @@ pub struct MessageTemplate {
 /// What a message says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Facts<'a> {
-    /// None where points expire: they are of no merchant and no order. So are the amount and the number.
+    /// None where points expire: they are of no merchant and no order. So are the amount and the
+    /// number.
     pub(super) merchant: Option<&'a str>,
     pub(super) amount: Option<Money>,
     pub(super) at: Timestamp,
@@ -94,7 +98,8 @@ impl Fact {
 }
 
 impl MessageKind {
-    /// What is told instead of `fact`, where that is not told. A refund earns nothing; what it takes back is told by the points' own records.
+    /// What is told instead of `fact`, where that is not told. A refund earns nothing; what it
+    /// takes back is told by the points' own records.
     fn excludes(self, fact: Fact) -> Option<&'static str> {
         match self {
             Self::Payment => None,

@@ -1,4 +1,5 @@
-//! Deliveries: the reports to WeChat and the messages to customers that follow a payment, a refund or a coming expiry.
+//! Deliveries: the reports to WeChat and the messages to customers that follow a payment, a refund
+//! or a coming expiry.
 //!
 //! | kind | recipient | when |
 //! |---|---|---|
@@ -11,8 +12,9 @@
 //!
 //! # The life of a delivery
 //!
-//! The relay plans ([`plan()`]) in the transaction in which it moves past the event, so a delivery is planned exactly once; the nightly expiry plans notices
-//! ([`PlanNotices`]); the job `jobs/deliver.rs` delivers.
+//! The relay plans ([`plan()`]) in the transaction in which it moves past the event, so a delivery
+//! is planned exactly once; the nightly expiry plans notices ([`PlanNotices`]); the job
+//! `jobs/deliver.rs` delivers.
 //!
 //! ```text
 //!             ┌── again (while attempts are left)
@@ -29,22 +31,29 @@
 //! | delivered | – | – | – | – | refused |
 //! | dropped, parked | – | – | – | – | pending, with all attempts again |
 //!
-//! *Dropped* is a normal end of a message that needs nobody's attention: the customer has not subscribed (a consent is good for one message), or the tenant has switched the
-//! kind off. *Parked* needs a person: the settings are wrong, or WeChat did not answer in [`ATTEMPTS_MAX`] attempts over some hours.
+//! *Dropped* is a normal end of a message that needs nobody's attention: the customer has not
+//! subscribed (a consent is good for one message), or the tenant has switched the kind off.
+//! *Parked* needs a person: the settings are wrong, or WeChat did not answer in [`ATTEMPTS_MAX`]
+//! attempts over some hours.
 //!
 //! # Crash safety
 //!
-//! To claim is to count an attempt and to move the time at which the delivery is due by a lease ([`LEASE_SECONDS`]), in a transaction of its own; then WeChat is called
-//! with no transaction open; then the outcome is recorded. Killed in between, the delivery falls due again when the lease ends, and is delivered *at least once*:
-//! WeChat answers a second shipping report with "reported already", which counts as told, and a second message with "not subscribed", since the first used the consent up.
-//! A delivery that makes its process crash each time runs out of attempts like any other.
+//! To claim is to count an attempt and to move the time at which the delivery is due by a lease
+//! ([`LEASE_SECONDS`]), in a transaction of its own; then WeChat is called with no transaction
+//! open; then the outcome is recorded. Killed in between, the delivery falls due again when the
+//! lease ends, and is delivered *at least once*: WeChat answers a second shipping report with
+//! "reported already", which counts as told, and a second message with "not subscribed", since the
+//! first used the consent up. A delivery that makes its process crash each time runs out of
+//! attempts like any other.
 //!
 //! # Invariants
 //!
-//! - The id is derived from the order or the refund and the kind ([`DeliveryId::of`]), or from the customer and the day on which points expire
-//!   ([`DeliveryId::of_expiry`]): there is one row per subject and kind, whoever plans it.
+//! - The id is derived from the order or the refund and the kind ([`DeliveryId::of`]), or from the
+//!   customer and the day on which points expire ([`DeliveryId::of_expiry`]): there is one row per
+//!   subject and kind, whoever plans it.
 //! - A row has a due time if and only if it is pending.
-//! - No row and no log has an openid, a name or a token; `last_error` is WeChat's code and words with the openid cut out.
+//! - No row and no log has an openid, a name or a token; `last_error` is WeChat's code and words
+//!   with the openid cut out.
 //!
 //! Tables owned: `deliveries`, `delivery_settings`, in this order.
 

@@ -21,8 +21,9 @@ pub struct ExpiringPoints {
     pub points: Points,
 }
 
-/// Plans a notice for each of these, once per customer and day whoever plans it how often. They fall due spread over the day, so that a million of them
-/// keep neither WeChat nor what is told of payments waiting.
+/// Plans a notice for each of these, once per customer and day whoever plans it how often. They
+/// fall due spread over the day, so that a million of them keep neither WeChat nor what is told of
+/// payments waiting.
 #[derive(Debug)]
 pub struct PlanNotices {
     pub tenant: TenantId,
@@ -63,7 +64,8 @@ impl Work for PlanNotices {
     }
 }
 
-/// An instant of today, or soon if the day is nearly over; which, the id says, as good as by chance.
+/// An instant of today, or soon if the day is nearly over; which, the id says, as good as by
+/// chance.
 fn due(now: Timestamp, id: DeliveryId) -> Timestamp {
     let midnight = now.business_day().start();
     let from = now.max(midnight.plus_seconds(FROM_SECONDS));

@@ -54,8 +54,8 @@ pub enum MessageOutcome {
 
 /// Carries deliveries to WeChat.
 pub trait Notifier: Debug + Send + Sync + 'static {
-    /// A report that was made before is done. A payment that WeChat does not know yet is refused with
-    /// [`RefusalKind::Absent`](crate::payments::RefusalKind::Absent): later.
+    /// A report that was made before is done. A payment that WeChat does not know yet is refused
+    /// with [`RefusalKind::Absent`](crate::payments::RefusalKind::Absent): later.
     fn report_shipping(&self, report: ShippingReport) -> BoxFuture<'_, ChannelOutcome<()>>;
 
     fn send_message(

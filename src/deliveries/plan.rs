@@ -95,7 +95,8 @@ impl DeliveryCause {
 
 /// Plans what the tenants want told of `due`, due at once. What is planned already stays as it is.
 ///
-/// For tenants that want nothing told nothing is written, and the settings are looked at once a second at most.
+/// For tenants that want nothing told nothing is written, and the settings are looked at once a
+/// second at most.
 pub async fn plan(
     tx: &mut Tx,
     settings: &SettingsCache,

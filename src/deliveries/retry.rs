@@ -7,7 +7,8 @@ use crate::{
     primitives::TenantId,
 };
 
-/// Makes a parked or dropped delivery pending again, due at once and with all its attempts. A pending one stays as it is: it will be tried anyway.
+/// Makes a parked or dropped delivery pending again, due at once and with all its attempts. A
+/// pending one stays as it is: it will be tried anyway.
 #[derive(Debug)]
 pub struct Retry {
     pub tenant: TenantId,

@@ -89,7 +89,8 @@ impl Handover {
     }
 }
 
-/// A page of the mini-program, such as `pages/order/index`: without a leading `/` and without a query.
+/// A page of the mini-program, such as `pages/order/index`: without a leading `/` and without a
+/// query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PagePath(String);
 

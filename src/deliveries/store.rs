@@ -154,8 +154,8 @@ pub(super) async fn claim(
     expect(done.rows_affected(), claimed.len())
 }
 
-/// Writes what became of the attempt that `delivery` was claimed for. False when it is no longer the newest attempt; except that what was told
-/// is told, whoever is trying again.
+/// Writes what became of the attempt that `delivery` was claimed for. False when it is no longer
+/// the newest attempt; except that what was told is told, whoever is trying again.
 pub(super) async fn record(
     tx: &mut Tx,
     delivery: &Delivery,

@@ -1,13 +1,16 @@
 //! Facts: what is known of an activity (who, what, where, how much, from where) before it is done.
 //!
-//! Points, risk and limits decide on the same activities and share these types. Whoever starts an activity (an HTTP handler, a callback, a job) states its [`Facts`] once:
+//! Points, risk and limits decide on the same activities and share these types. Whoever starts an
+//! activity (an HTTP handler, a callback, a job) states its [`Facts`] once:
 //!
 //! - [`limits`](crate::limits) count the [`Subject`] of a request, before anything is read;
 //! - [`points`](crate::points) read who, where and how much: what is earned, by which rule;
-//! - [`risk`](crate::risk) reads all of it, counts the same [`Subject`]s over sliding windows, and stores the facts with its decision, so that the decision can be
-//!   evaluated again later, by the same rules or by others.
+//! - [`risk`](crate::risk) reads all of it, counts the same [`Subject`]s over sliding windows, and
+//!   stores the facts with its decision, so that the decision can be evaluated again later, by the
+//!   same rules or by others.
 //!
-//! Facts are values. They hold personal data (an address, a device): they are stored with decisions and nowhere else, and `Debug` does not print those parts.
+//! Facts are values. They hold personal data (an address, a device): they are stored with decisions
+//! and nowhere else, and `Debug` does not print those parts.
 
 mod origin;
 mod stage;
@@ -21,8 +24,8 @@ pub use subject::{Network, Subject};
 
 use crate::primitives::{CustomerId, MerchantId, Money, Points, TenantId, Timestamp};
 
-/// What is known of one activity before it is done. Stored as a part of [`risk::Decision`](crate::risk::Decision), which has to learn
-/// of another field.
+/// What is known of one activity before it is done. Stored as a part of
+/// [`risk::Decision`](crate::risk::Decision), which has to learn of another field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
     pub stage: Stage,

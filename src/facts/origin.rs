@@ -4,7 +4,8 @@ use std::{fmt, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
-/// Where a request came from, as far as it is known. Personal data: `Debug` shows only what is known, not what it is.
+/// Where a request came from, as far as it is known. Personal data: `Debug` shows only what is
+/// known, not what it is.
 #[derive(Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Origin {
     /// The caller's address: the connection's, or what a trusted proxy says.
@@ -12,7 +13,8 @@ pub struct Origin {
     pub device: Option<Device>,
 }
 
-/// What a mini-program calls the phone it runs on (header `Device-Id`): opaque, chosen by the client, and so a hint and no proof. 1 to 64 of `A-Z a-z 0-9 . _ : -`.
+/// What a mini-program calls the phone it runs on (header `Device-Id`): opaque, chosen by the
+/// client, and so a hint and no proof. 1 to 64 of `A-Z a-z 0-9 . _ : -`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Device(String);

@@ -7,7 +7,8 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 
 coded! {
-    /// A kind of activity that risk decides on before it is done. Code and name never change: stored decisions carry the code, rule files the name.
+    /// A kind of activity that risk decides on before it is done. Code and name never change:
+    /// stored decisions carry the code, rule files the name.
     #[derive(
         Debug,
         Clone,

@@ -24,7 +24,8 @@ pub enum Subject {
     Pair(CustomerId, MerchantId),
 }
 
-/// An IPv4 address, or the first 64 bits of an IPv6 address: what one subscriber has, and can roam in at will.
+/// An IPv4 address, or the first 64 bits of an IPv6 address: what one subscriber has, and can roam
+/// in at will.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Network(IpAddr);
 

@@ -1,8 +1,10 @@
 //! Where a request comes from.
 //!
-//! What a header says about it is used only when a trusted proxy brings the request, and then only as far as trusted proxies wrote it: of a
-//! chain (`X-Forwarded-For: client, proxy, proxy`, also over several lines) the last address that is not a trusted proxy's own. Anybody can
-//! write the front of the chain, so it is never read past that. Where it stops making sense, the last one that did is the caller.
+//! What a header says about it is used only when a trusted proxy brings the request, and then only
+//! as far as trusted proxies wrote it: of a chain (`X-Forwarded-For: client, proxy, proxy`, also
+//! over several lines) the last address that is not a trusted proxy's own. Anybody can write the
+//! front of the chain, so it is never read past that. Where it stops making sense, the last one
+//! that did is the caller.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -55,7 +57,8 @@ fn behind(settings: &LimitSettings, peer: IpAddr, headers: &HeaderMap) -> IpAddr
     client
 }
 
-/// Said once: a proxy that nobody has named makes all customers one address, and anybody at all may have written the header.
+/// Said once: a proxy that nobody has named makes all customers one address, and anybody at all may
+/// have written the header.
 fn hint(header: &str) {
     static SAID: Once = Once::new();
     SAID.call_once(|| {

@@ -1,4 +1,5 @@
-//! The slices' errors as problems. No `_` here: a new variant does not compile until someone decides what the client sees.
+//! The slices' errors as problems. No `_` here: a new variant does not compile until someone
+//! decides what the client sees.
 
 use std::error::Error;
 
@@ -469,7 +470,8 @@ impl From<PaymentError> for Problem {
                 "订单已支付，请勿重复付款",
             )
             .about(order),
-            // A definite no is not a 502: repeating it changes nothing. The reason was logged where WeChat gave it.
+            // A definite no is not a 502: repeating it changes nothing. The reason was logged where
+            // WeChat gave it.
             PaymentError::ChannelRefused(_) => Self::new(
                 StatusCode::CONFLICT,
                 "channel_refused",

@@ -1,4 +1,5 @@
-//! Everything is parsed into types before a handler runs, and what does not parse is a problem of ours, not of the framework's.
+//! Everything is parsed into types before a handler runs, and what does not parse is a problem of
+//! ours, not of the framework's.
 
 use std::{marker::PhantomData, str::FromStr};
 
@@ -22,8 +23,9 @@ use crate::{
 
 // --- who calls
 
-/// A caller of one audience whose token was verified. It can be used only by naming what for: in its type, which is asked before anything else of the request is read,
-/// bodies above all; or, where there is nothing to read, by [`Auth::may`].
+/// A caller of one audience whose token was verified. It can be used only by naming what for: in
+/// its type, which is asked before anything else of the request is read, bodies above all; or,
+/// where there is nothing to read, by [`Auth::may`].
 #[derive(Debug)]
 pub(super) struct Auth<A, P = CheckedLater> {
     caller: A,
@@ -239,7 +241,8 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
 
 // --- what is asked
 
-/// A JSON body, read by the rules of [`json`]. Types of requests refuse fields that they do not know.
+/// A JSON body, read by the rules of [`json`]. Types of requests refuse fields that they do not
+/// know.
 pub(super) struct Json<T>(pub(super) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
@@ -264,8 +267,9 @@ pub(super) struct Keyed<T> {
 }
 
 impl<T> Keyed<T> {
-    /// The claim under which the effect is made. The path belongs to the input: approving another merchant with the same key is another request. Of the body what it says counts,
-    /// not how it is written: programs that repeat a request write it anew.
+    /// The claim under which the effect is made. The path belongs to the input: approving another
+    /// merchant with the same key is another request. Of the body what it says counts, not how it
+    /// is written: programs that repeat a request write it anew.
     pub(super) fn claim(&self, principal: &Principal) -> Claim {
         let input = [self.path.as_bytes(), self.said.as_bytes()];
         let actor = principal.actor();
@@ -338,7 +342,8 @@ fn parse_json<T: DeserializeOwned>(is_json: bool, body: &[u8]) -> Result<(T, Tre
             "请求格式不正确",
         ));
     }
-    // The words name fields and may quote the caller's own values: for the caller, never for the log.
+    // The words name fields and may quote the caller's own values: for the caller, never for the
+    // log.
     json::read(body).map_err(|refusal| match refusal {
         Refusal::Syntax(said) => Problem {
             status: StatusCode::BAD_REQUEST,

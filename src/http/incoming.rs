@@ -1,4 +1,5 @@
-//! What comes in is bounded before anything is done with it: its size, its time, and whether its connection is good for it.
+//! What comes in is bounded before anything is done with it: its size, its time, and whether its
+//! connection is good for it.
 
 use std::{
     pin::Pin,
@@ -25,7 +26,8 @@ use tokio::time::{Sleep, sleep};
 use super::{problem::Problem, server::Reserve};
 use crate::app::App;
 
-/// Refuses at once what says that it is too large, or comes by a connection that is for others; and after a while what does not come.
+/// Refuses at once what says that it is too large, or comes by a connection that is for others; and
+/// after a while what does not come.
 pub(super) async fn bound(State(app): State<App>, request: Request, next: Next) -> Response {
     if request.extensions().get::<Reserve>().is_some() && !is_reserved(request.uri().path()) {
         return last(Problem::crowded());

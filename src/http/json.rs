@@ -1,10 +1,14 @@
 //! JSON as it is taken: one rule for all bodies.
 //!
-//! serde alone is too kind. It reads an array as an object, by position; it takes a `null` for a member that is not there; and which of two members of one name counts, depends on the type. So a body is
-//! read in two steps. It becomes a tree first, in which there is no `null` and no name twice: where absence means something, and often it means *everything*, it is said by leaving
-//! the member out and in no other way. Then it becomes a type, and whatever a type reads as an object has to be one.
+//! serde alone is too kind. It reads an array as an object, by position; it takes a `null` for a
+//! member that is not there; and which of two members of one name counts, depends on the type. So a
+//! body is read in two steps. It becomes a tree first, in which there is no `null` and no name
+//! twice: where absence means something, and often it means *everything*, it is said by leaving the
+//! member out and in no other way. Then it becomes a type, and whatever a type reads as an object
+//! has to be one.
 //!
-//! Two bodies are the same when their trees are, whatever their spaces and the order of their members: that is what an idempotency key goes by ([`Tree::canonical`]).
+//! Two bodies are the same when their trees are, whatever their spaces and the order of their
+//! members: that is what an idempotency key goes by ([`Tree::canonical`]).
 
 use std::{
     collections::HashSet,

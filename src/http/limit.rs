@@ -1,11 +1,14 @@
 //! Not too often: the limits, around the routes that have one.
 //!
-//! It runs before the handler, so that whoever asks too often costs no query. Limits by person and merchant need to know who calls: the token
-//! is verified here and what it says is left for [`Auth`](super::extract::Auth), so it is verified once. A request whose token is not valid
-//! is not counted: the handler refuses it at the cost of one HMAC, which is what counting would cost.
+//! It runs before the handler, so that whoever asks too often costs no query. Limits by person and
+//! merchant need to know who calls: the token is verified here and what it says is left for
+//! [`Auth`](super::extract::Auth), so it is verified once. A request whose token is not valid is
+//! not counted: the handler refuses it at the cost of one HMAC, which is what counting would cost.
 //!
-//! The headers are those of draft-ietf-httpapi-ratelimit-headers-06 (the later drafts have fields that clients do not know yet): `RateLimit-Limit`, `-Remaining` and
-//! `-Reset`, the seconds in which all of it is back, and `RateLimit-Policy` as `5;w=60`. They are on every answer of a limited route, problems included;
+//! The headers are those of draft-ietf-httpapi-ratelimit-headers-06 (the later drafts have fields
+//! that clients do not know yet): `RateLimit-Limit`, `-Remaining` and `-Reset`, the seconds in
+//! which all of it is back, and `RateLimit-Policy` as `5;w=60`. They are on every answer of a
+//! limited route, problems included;
 //! `Retry-After` is on the 429 alone.
 
 use axum::{

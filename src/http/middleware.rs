@@ -160,7 +160,8 @@ fn finish(mut response: Response, trace_id: &str, again: RetryAdvice) -> Respons
     response
 }
 
-/// The caller's own name for the request, if it is short and plain: `X-Request-Id`, or the trace of W3C's `traceparent`.
+/// The caller's own name for the request, if it is short and plain: `X-Request-Id`, or the trace of
+/// W3C's `traceparent`.
 fn trace_id(headers: &HeaderMap) -> Option<String> {
     let text = |name| {
         headers

@@ -17,7 +17,8 @@ pub fn document() -> serde_json::Value {
     refined(&super::router::routes().split_for_parts().1)
 }
 
-/// The document, with what stands in types and descriptions said for programs as well: see [`refine`].
+/// The document, with what stands in types and descriptions said for programs as well: see
+/// [`refine`].
 pub(super) fn refined(document: &utoipa::openapi::OpenApi) -> serde_json::Value {
     let mut document = serde_json::to_value(document).unwrap_or_default();
     refine::refine(&mut document);

@@ -10,7 +10,8 @@ use crate::{
     facts::{Device, Origin},
 };
 
-/// The caller's address, as the limits see it, and what the header `Device-Id` says. The header is the client's own word: one that makes no sense is as good as none.
+/// The caller's address, as the limits see it, and what the header `Device-Id` says. The header is
+/// the client's own word: one that makes no sense is as good as none.
 pub(super) struct RequestOrigin(pub(super) Origin);
 
 impl FromRequestParts<App> for RequestOrigin {

@@ -1,7 +1,9 @@
 //! A query says nothing that nobody listens to.
 //!
-//! Whoever misspells a filter would else be shown everything, and believe that it is what was asked for. What an operation knows is what the OpenAPI document says
-//! that it knows, so the two cannot differ. WeChat's callbacks and what people scan are left alone: what others append there does not concern us.
+//! Whoever misspells a filter would else be shown everything, and believe that it is what was asked
+//! for. What an operation knows is what the OpenAPI document says that it knows, so the two cannot
+//! differ. WeChat's callbacks and what people scan are left alone: what others append there does
+//! not concern us.
 
 use std::{
     collections::{BTreeSet, HashMap},

@@ -13,8 +13,9 @@ pub(in crate::http) struct ShownBalance {
 }
 
 impl ShownBalance {
-    /// Where the policy is `negative` a debt is taken off the balance. Who owes has nothing that could be spent, so `available`, when it is above zero, is under every policy what a points transaction
-    /// may take.
+    /// Where the policy is `negative` a debt is taken off the balance. Who owes has nothing that
+    /// could be spent, so `available`, when it is above zero, is under every policy what a points
+    /// transaction may take.
     pub(in crate::http) fn new(balance: &Balance, shortfall: PointsShortfall) -> Self {
         let debt = balance.debt.get();
         let owed = match shortfall {

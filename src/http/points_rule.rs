@@ -36,10 +36,12 @@ pub(super) struct PointsRuleRequest {
     /// How yuan times ratio becomes whole points.
     #[serde(default)]
     rounding: Rounding,
-    /// How long points last: days, to the end of a month or year, or for ever. Absent: as `expiry_days` says.
+    /// How long points last: days, to the end of a month or year, or for ever. Absent: as
+    /// `expiry_days` says.
     #[serde(default)]
     validity: Option<Validity>,
-    /// Whole days that points last, the shorter way to say it; absent: for ever. Not beside `validity`.
+    /// Whole days that points last, the shorter way to say it; absent: for ever. Not beside
+    /// `validity`.
     #[schema(minimum = 1, maximum = 36_500, example = 365)]
     #[serde(default)]
     expiry_days: Option<u32>,
@@ -54,7 +56,8 @@ impl PointsRuleRequest {
         let negative = |name| move |_| Problem::field(name, "0 or more");
         let points =
             |name, units: Option<i64>| units.map(Points::parse).transpose().map_err(negative(name));
-        // Decimals have more ways to be written than anybody should use here: exponents, signs, underscores.
+        // Decimals have more ways to be written than anybody should use here: exponents, signs,
+        // underscores.
         let plain = |letter: u8| letter.is_ascii_digit() || letter == b'.';
         let is_plain = self.ratio.len() <= 10 && self.ratio.bytes().all(plain);
         let ratio = Decimal::from_str(&self.ratio).ok().filter(|_| is_plain);
@@ -151,7 +154,8 @@ pub(super) struct MerchantPointsRule {
     #[serde(skip_serializing_if = "Option::is_none")]
     withdrawn_by: Option<u32>,
     rule: PointsRuleAnswer,
-    /// The merchant's own and the tenant's, soonest first. The tenant's matters to the merchant only while it has none of its own.
+    /// The merchant's own and the tenant's, soonest first. The tenant's matters to the merchant
+    /// only while it has none of its own.
     scheduled: Vec<ScheduledRule>,
 }
 

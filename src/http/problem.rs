@@ -17,7 +17,8 @@ use crate::{
 /// Names the problem for programs: never changed once published.
 pub(super) type Code = &'static str;
 
-/// A problem on its way out. It becomes a body in the middleware, which knows the trace id; so everything here is the program's own text.
+/// A problem on its way out. It becomes a body in the middleware, which knows the trace id; so
+/// everything here is the program's own text.
 #[derive(Debug, Clone)]
 pub(super) struct Problem {
     pub(super) status: StatusCode,

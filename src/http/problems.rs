@@ -1,7 +1,10 @@
-//! What each problem means and what to do about it: `GET /problems/{code}`, where the `type` of a problem leads.
+//! What each problem means and what to do about it: `GET /problems/{code}`, where the `type` of a
+//! problem leads.
 //!
-//! For people, in English and Chinese; not part of the API's document, which has the codes. Everything here is the program's own text. A test reads the sources of this edge, so a code
-//! without its line here does not pass. A code that is used no more keeps its page: somebody may have it in a log.
+//! For people, in English and Chinese; not part of the API's document, which has the codes.
+//! Everything here is the program's own text. A test reads the sources of this edge, so a code
+//! without its line here does not pass. A code that is used no more keeps its page: somebody may
+//! have it in a log.
 
 use std::fmt::Write as _;
 
@@ -190,7 +193,8 @@ mod tests {
         }
     }
 
-    /// Codes stand behind a status, behind `code:`, or first in a call of one of the short makers of problems.
+    /// Codes stand behind a status, behind `code:`, or first in a call of one of the short makers
+    /// of problems.
     fn codes_in(source: &str) -> BTreeSet<String> {
         let source = source.split("#[cfg(test)]").next().unwrap();
         let mut found = BTreeSet::new();

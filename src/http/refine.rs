@@ -1,15 +1,19 @@
 //! The OpenAPI document says for programs what types and descriptions say for people.
 //!
-//! utoipa writes an id as a string, and a state as a string with its words in the description. What follows is done once, for all operations, by rules over names and descriptions, so
-//! that no attribute has to be repeated a hundred times and none can be forgotten:
+//! utoipa writes an id as a string, and a state as a string with its words in the description. What
+//! follows is done once, for all operations, by rules over names and descriptions, so that no
+//! attribute has to be repeated a hundred times and none can be forgotten:
 //!
 //! - an id or a number has its pattern, and an example that fits it;
-//! - where the description of a word lists its words (in backticks, without *such as* and *..*), they are its `enum`;
+//! - where the description of a word lists its words (in backticks, without *such as* and *..*),
+//!   they are its `enum`;
 //! - keys, device ids and cursors have theirs;
-//! - a length that is counted in bytes is no `maxLength`, which counts characters, but `x-max-bytes`;
+//! - a length that is counted in bytes is no `maxLength`, which counts characters, but
+//!   `x-max-bytes`;
 //! - `code` of a problem is one of the codes that have a page.
 //!
-//! Tests hold the result against every answer that any of them gets, and every example against its own schema.
+//! Tests hold the result against every answer that any of them gets, and every example against its
+//! own schema.
 
 use serde_json::{Map, Value, json};
 
@@ -140,7 +144,8 @@ fn of_schema(schema: &mut Value) {
     for several in ["allOf", "oneOf", "anyOf"] {
         let parts = schema.get_mut(several).and_then(Value::as_array_mut);
         for part in parts.into_iter().flatten() {
-            // A part without members that calls itself an object only carries a description or a default.
+            // A part without members that calls itself an object only carries a description or a
+            // default.
             let members = ["properties", "additionalProperties", "required"];
             let is_bare =
                 part["type"] == "object" && !members.iter().any(|word| part.get(word).is_some());

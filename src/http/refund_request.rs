@@ -8,7 +8,8 @@ use crate::{
     primitives::{Length, Money, Text},
 };
 
-/// WeChat takes 80 bytes of a reason (`docs/wechat-pay.md` §5), and a note is kept in the same room.
+/// WeChat takes 80 bytes of a reason (`docs/wechat-pay.md` §5), and a note is kept in the same
+/// room.
 const NOTE_BYTES_MAX: usize = 80;
 
 /// The states by which lists of refunds are narrowed.

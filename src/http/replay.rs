@@ -8,7 +8,8 @@ use axum::{
 
 use crate::idempotency::OnceAnswer;
 
-/// An answer of [`idempotency::once`](crate::idempotency::once), byte for byte, with `Idempotency-Replayed: true` when it was given before.
+/// An answer of [`idempotency::once`](crate::idempotency::once), byte for byte, with
+/// `Idempotency-Replayed: true` when it was given before.
 #[derive(Debug)]
 pub(super) struct Replayable(OnceAnswer);
 

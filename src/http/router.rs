@@ -154,8 +154,9 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(public::health::metrics))                   // /metrics
 }
 
-/// Which limit a route has, new ones included; how many that is, the table in `config/limits.rs` says. WeChat's callbacks have none and
-/// never wait for one: what customers do must not keep their payments from being told. Neither have probes.
+/// Which limit a route has, new ones included; how many that is, the table in `config/limits.rs`
+/// says. WeChat's callbacks have none and never wait for one: what customers do must not keep their
+/// payments from being told. Neither have probes.
 #[rustfmt::skip]
 #[expect(clippy::match_same_arms, reason = "that callbacks have none is worth a line of its own")]
 pub(super) fn limit_of(method: &Method, path: &str) -> Option<Limit> {

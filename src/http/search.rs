@@ -8,7 +8,8 @@ use crate::{
     primitives::{Money, Timestamp},
 };
 
-/// Days between the ends of a search by amount: amounts have no order in the books, so what is between them is read.
+/// Days between the ends of a search by amount: amounts have no order in the books, so what is
+/// between them is read.
 const AMOUNT_DAYS_MAX: i64 = 31;
 
 const DAY_MICROS: i64 = 86_400_000_000;
@@ -22,7 +23,8 @@ pub(super) struct SearchParams {
         pattern = "^[0-9A-Za-z]{1,32}$"
     )]
     wechat_transaction_id: Option<String>,
-    /// Only what is of exactly this amount. Needs `created_from`, and `created_to` (or now) within 31 days of it.
+    /// Only what is of exactly this amount. Needs `created_from`, and `created_to` (or now) within
+    /// 31 days of it.
     #[param(minimum = 1, example = 1200)]
     amount_fen: Option<i64>,
     /// Only what was made at this time or later. In an address `+` is written `%2B`.
@@ -44,8 +46,8 @@ pub(super) struct RefundSearchParams {
     )]
     wechat_refund_id: Option<String>,
     /// Only what WeChat knows under this number of whoever asked for the refund (`out_refund_no`,
-    /// 商户退款单号): ours, or that of another system or the merchant platform. One of ours that was
-    /// ended here and made by WeChat all the same has two rows.
+    /// 商户退款单号): ours, or that of another system or the merchant platform. One of ours that
+    /// was ended here and made by WeChat all the same has two rows.
     #[param(
         example = "06D8R5MKTS7J0T4V3C9Q2W00",
         pattern = "^[0-9A-Za-z_|*@-]{1,64}$"

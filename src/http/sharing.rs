@@ -1,4 +1,5 @@
-//! Sharings and their rules as operators and merchants see them. Openids are masked, and names were never kept whole.
+//! Sharings and their rules as operators and merchants see them. Openids are masked, and names were
+//! never kept whole.
 
 use serde::Serialize;
 
@@ -88,7 +89,8 @@ pub(super) struct SharingSummary {
     base_fen: i64,
     /// Why it is not further.
     problem: Option<String>,
-    /// WeChat shared what was called refused, or brought back what was called lost: refunds of the order wait until the sharing is retried.
+    /// WeChat shared what was called refused, or brought back what was called lost: refunds of the
+    /// order wait until the sharing is retried.
     stopped: bool,
     attempts: u32,
     #[schema(value_type = Option<String>, format = DateTime)]

@@ -14,8 +14,8 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// `actor` names the caller, `route` the endpoint (its template); `input` is what distinguishes one request from another: the path as
-    /// called and the body as received.
+    /// `actor` names the caller, `route` the endpoint (its template); `input` is what distinguishes
+    /// one request from another: the path as called and the body as received.
     pub fn new(
         tenant: TenantId,
         actor: &str,
@@ -38,7 +38,8 @@ impl Claim {
     }
 }
 
-/// 128 bits of SHA-256 over the parts, each with its length before it, so that no two lists of parts read the same.
+/// 128 bits of SHA-256 over the parts, each with its length before it, so that no two lists of
+/// parts read the same.
 pub(crate) fn first_half(parts: &[&[u8]]) -> [u8; 16] {
     let mut context = digest::Context::new(&digest::SHA256);
     for part in parts {

@@ -51,7 +51,8 @@ pub enum OnceError<E: Error + 'static> {
     Db(#[from] DbError),
 }
 
-/// Claims the key, runs `work` and keeps its answer, all in one transaction; or gives back the answer that was kept.
+/// Claims the key, runs `work` and keeps its answer, all in one transaction; or gives back the
+/// answer that was kept.
 ///
 /// `render` turns the reply into the answer. It is called inside the transaction and must be pure.
 pub async fn once<W, R>(

@@ -1,6 +1,8 @@
-//! Delivers what is due: claims a bounded batch, makes an attempt at each of it, several at a time, and goes on while batches come full.
+//! Delivers what is due: claims a bounded batch, makes an attempt at each of it, several at a time,
+//! and goes on while batches come full.
 //!
-//! An attempt that fails is the delivery's own affair ([`deliveries`]); only the database can stop a round. Any number of processes deliver side by side.
+//! An attempt that fails is the delivery's own affair ([`deliveries`]); only the database can stop
+//! a round. Any number of processes deliver side by side.
 
 use std::time::Duration;
 
@@ -13,14 +15,16 @@ use crate::{
     deliveries::{self, ClaimDue, Deliveries},
 };
 
-/// Deliveries that one round claims at most. All of them, [`AT_ONCE`] at a time and each as slow as can be, end within the lease.
+/// Deliveries that one round claims at most. All of them, [`AT_ONCE`] at a time and each as slow as
+/// can be, end within the lease.
 const BATCH_MAX: u32 = 16;
 const AT_ONCE: usize = 8;
 
 /// How often it looks whether something is due.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Delivers until it is told to stop. A round that has begun is ended, so that nothing waits for a lease.
+/// Delivers until it is told to stop. A round that has begun is ended, so that nothing waits for a
+/// lease.
 pub(super) async fn run(db: Db, deliveries: Deliveries, stop: CancellationToken) {
     let mut failing = false;
     while !stop.is_cancelled() {

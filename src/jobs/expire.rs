@@ -1,8 +1,11 @@
-//! The nightly expiry of points: see [`crate::points::expiry`] for what a run is and what happens when it is killed.
+//! The nightly expiry of points: see [`crate::points::expiry`] for what a run is and what happens
+//! when it is killed.
 //!
-//! A run works in pages and rests after each, so that the share of the time in which it works (`ZHANGFANG_JOBS__EXPIRY_SHARE`) is bounded however many lots there are:
-//! what it asks of the group committers is at most [`AT_ONCE`] operations at a time, and between them the payments have the committers for themselves. There is no
-//! transaction longer than that, and no lock that is held while it rests.
+//! A run works in pages and rests after each, so that the share of the time in which it works
+//! (`ZHANGFANG_JOBS__EXPIRY_SHARE`) is bounded however many lots there are: what it asks of the
+//! group committers is at most [`AT_ONCE`] operations at a time, and between them the payments have
+//! the committers for themselves. There is no transaction longer than that, and no lock that is
+//! held while it rests.
 
 use std::{
     collections::BTreeSet,
@@ -100,7 +103,8 @@ impl Expiry {
         }
     }
 
-    /// Makes the nightly runs when their hour has come, and works on one run to its end. True when it finished one.
+    /// Makes the nightly runs when their hour has come, and works on one run to its end. True when
+    /// it finished one.
     pub async fn round(&mut self, stop: &CancellationToken) -> Result<bool, DbError> {
         if self.planned != Some(self.db.now().business_day()) {
             self.planned = self.db.run(PlanRuns).await?;
@@ -236,7 +240,8 @@ impl Worker<'_> {
         self.expiry.db.submit(expire).await
     }
 
-    /// Plans a notice of whatever has come within the tenant's days since the last run that gave any. Replies with the day up to which notice is given.
+    /// Plans a notice of whatever has come within the tenant's days since the last run that gave
+    /// any. Replies with the day up to which notice is given.
     async fn give_notice(&self) -> Result<Option<BusinessDay>, Unfinished> {
         let (db, run) = (&self.expiry.db, self.run);
         let settings = self.expiry.settings.current(run.tenant).await?;

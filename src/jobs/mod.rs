@@ -1,7 +1,8 @@
 //! Background jobs.
 //!
-//! A job takes no input: it reads from the database what is due, so it may run from a timer, after a restart or in two processes at once. A job that panics is started again. A job
-//! that works on many items catches the panic of one, so that the others are still processed.
+//! A job takes no input: it reads from the database what is due, so it may run from a timer, after
+//! a restart or in two processes at once. A job that panics is started again. A job that works on
+//! many items catches the panic of one, so that the others are still processed.
 
 mod deliver;
 mod expire;
@@ -35,11 +36,12 @@ pub struct Jobs {
     running: TaskTracker,
 }
 
-/// How often the relay looks for commits. What came meanwhile is one transaction: at every commit's heels it would cost the
-/// payments more than it gives their history.
+/// How often the relay looks for commits. What came meanwhile is one transaction: at every commit's
+/// heels it would cost the payments more than it gives their history.
 const RELAY_PAUSE: Duration = Duration::from_millis(200);
 
-/// A round of a job that lasts longer waits for a database that does not answer: it is dropped, as if the process had been killed.
+/// A round of a job that lasts longer waits for a database that does not answer: it is dropped, as
+/// if the process had been killed.
 const ROUND_MAX: Duration = Duration::from_mins(3);
 
 /// How long a job rests that panicked.

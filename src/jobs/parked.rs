@@ -1,4 +1,5 @@
-//! Commits that could not be projected: parked, tried again, seen. What waits for them and what does not is told in `relay.rs`.
+//! Commits that could not be projected: parked, tried again, seen. What waits for them and what
+//! does not is told in `relay.rs`.
 
 use std::collections::BTreeSet;
 
@@ -36,7 +37,8 @@ pub async fn list_parked(db: &Db) -> Result<Vec<ParkedCommit>, DbError> {
     .await?)
 }
 
-/// True when it is the commit that cannot be projected, and not the database that cannot do it now or the account that may not.
+/// True when it is the commit that cannot be projected, and not the database that cannot do it now
+/// or the account that may not.
 pub(super) fn is_of_a_commit(error: &DbError) -> bool {
     match error {
         DbError::Inconsistent(what) => *what != GAP,
@@ -197,8 +199,8 @@ async fn read_commit(
     .await?)
 }
 
-/// Tries again what is due again, each whatever became of the others; fails with the first error that
-/// was not of a commit.
+/// Tries again what is due again, each whatever became of the others; fails with the first error
+/// that was not of a commit.
 pub(super) async fn retry_due(db: &Db, settings: &SettingsCache) -> Result<(), DbError> {
     let parked = with_read_timeout("what is parked", list_parked(db)).await?;
     metrics::gauge!("relay_parked").set(f64::from(u32::try_from(parked.len()).unwrap_or(u32::MAX)));
@@ -213,7 +215,8 @@ pub(super) async fn retry_due(db: &Db, settings: &SettingsCache) -> Result<(), D
     failure.map_or(Ok(()), Err)
 }
 
-/// Tries one again now. True when it is projected; false when it is not, or not parked any more, or another process is at it.
+/// Tries one again now. True when it is projected; false when it is not, or not parked any more, or
+/// another process is at it.
 pub async fn retry_parked(
     db: &Db,
     settings: &SettingsCache,

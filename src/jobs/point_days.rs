@@ -1,4 +1,5 @@
-//! How points moved per day, source and rule: what the relay adds to `point_days`, in the transaction in which it notes how far it read.
+//! How points moved per day, source and rule: what the relay adds to `point_days`, in the
+//! transaction in which it notes how far it read.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,8 @@ use crate::{
 /// Tenant, day, source, version of the rule, and what happened.
 type Key = (TenantId, BusinessDay, String, u32, u8);
 
-/// Sums of one projection, in the order of the table's key, so that two relays take the rows in one order.
+/// Sums of one projection, in the order of the table's key, so that two relays take the rows in one
+/// order.
 #[derive(Debug, Default)]
 pub(super) struct PointDays(BTreeMap<Key, Sums>);
 

@@ -63,8 +63,8 @@ pub(super) async fn run_rounds<F>(
     }
 }
 
-/// True when more orders are to be looked through. Of those that are due, one claim is asked about per round: a crowd that does not pay must not slow down
-/// those who do.
+/// True when more orders are to be looked through. Of those that are due, one claim is asked about
+/// per round: a crowd that does not pay must not slow down those who do.
 pub async fn orders_round(payments: &Payments) -> Result<bool, DbError> {
     let more = watch_open_orders(payments).await?;
     let due = claim_watches(payments).await?;

@@ -1,20 +1,28 @@
-//! The relay: reads the commits of each committer in their order, projects the history of orders, the totals of merchants, the days of points and which payments are to be shared, and plans
-//! what is to be told to others.
+//! The relay: reads the commits of each committer in their order, projects the history of orders,
+//! the totals of merchants, the days of points and which payments are to be shared, and plans what
+//! is to be told to others.
 //!
-//! Where it stands is written in the transaction that writes what it read, so it is exactly once whatever is killed; a second process that looks at the same
-//! committer finds its position locked and goes on to the next. A gap in a sequence cannot be (the key of a commit is its committer and number); should there be one, the relay stops at it
-//! rather than skip it.
+//! Where it stands is written in the transaction that writes what it read, so it is exactly once
+//! whatever is killed; a second process that looks at the same committer finds its position locked
+//! and goes on to the next. A gap in a sequence cannot be (the key of a commit is its committer and
+//! number); should there be one, the relay stops at it rather than skip it.
 //!
 //! # A commit that cannot be projected
 //!
-//! Unreadable events, a row that a constraint refuses, a panic: one commit shall not hold up all that come after it, for every tenant. It is *parked* (`relay_parked`, which names it and says
-//! why; an open exception for each tenant of which it tells; an error in the log; the gauge `relay_parked`), in the transaction that moves the position past it, and the relay goes on. What cannot be
-//! projected because of the database (no answer, no right, no space) is nobody's fault and is not parked; neither is anything more once [`PARKED_MAX`] commits of one committer are,
+//! Unreadable events, a row that a constraint refuses, a panic: one commit shall not hold up all
+//! that come after it, for every tenant. It is *parked* (`relay_parked`, which names it and says
+//! why; an open exception for each tenant of which it tells; an error in the log; the gauge
+//! `relay_parked`), in the transaction that moves the position past it, and the relay goes on. What
+//! cannot be projected because of the database (no answer, no right, no space) is nobody's fault
+//! and is not parked; neither is anything more once [`PARKED_MAX`] commits of one committer are,
 //! since then something else is wrong.
 //!
-//! Nothing waits behind a parked commit but what is its own: of the orders in it the lines of history (which carry the order's version, so that later ones may arrive before), their share in the
-//! totals (sums), the messages that tell of them, and the sharing of the payments in it. It is tried again by itself on a growing interval (a commit that a newer program wrote is read once this
-//! process is the newer one), or at once when somebody says `zhangfang relay retry`; then its exceptions are resolved. Until then `verify-ledger` finds what is missing.
+//! Nothing waits behind a parked commit but what is its own: of the orders in it the lines of
+//! history (which carry the order's version, so that later ones may arrive before), their share in
+//! the totals (sums), the messages that tell of them, and the sharing of the payments in it. It is
+//! tried again by itself on a growing interval (a commit that a newer program wrote is read once
+//! this process is the newer one), or at once when somebody says `zhangfang relay retry`; then its
+//! exceptions are resolved. Until then `verify-ledger` finds what is missing.
 
 use std::collections::BTreeMap;
 
@@ -47,7 +55,8 @@ async fn behind(db: &Db) -> Result<Vec<(u32,)>, DbError> {
     .await?)
 }
 
-/// One look at every committer with news, and at what is parked and due again. True when there is more to read at once.
+/// One look at every committer with news, and at what is parked and due again. True when there is
+/// more to read at once.
 pub(super) async fn round(db: &Db, settings: &SettingsCache) -> Result<bool, DbError> {
     let behind = with_read_timeout("the relay's look", behind(db)).await?;
     metrics::gauge!("relay_committers_behind")
@@ -66,7 +75,8 @@ pub(super) async fn round(db: &Db, settings: &SettingsCache) -> Result<bool, DbE
     failure.map_or(Ok(more), Err)
 }
 
-/// The next commits of one committer; what cannot be projected is parked. True when there may be more.
+/// The next commits of one committer; what cannot be projected is parked. True when there may be
+/// more.
 async fn project_next(
     db: &Db,
     settings: &SettingsCache,

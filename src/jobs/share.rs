@@ -1,4 +1,5 @@
-//! Shares payments: starts what is due, tells WeChat, asks what became of it, and brings shares back before refunds.
+//! Shares payments: starts what is due, tells WeChat, asks what became of it, and brings shares
+//! back before refunds.
 
 use futures_util::{StreamExt as _, stream};
 use tokio_util::sync::CancellationToken;
@@ -15,7 +16,8 @@ use crate::{
     },
 };
 
-/// WeChat wants a minute between payment and share (`docs/wechat-pay.md` §8); the clocks need not agree to the second.
+/// WeChat wants a minute between payment and share (`docs/wechat-pay.md` §8); the clocks need not
+/// agree to the second.
 const PAUSE_SECONDS: i64 = 70;
 
 pub(super) async fn sharings(sharing: Sharing, stop: CancellationToken) {
@@ -25,7 +27,8 @@ pub(super) async fn sharings(sharing: Sharing, stop: CancellationToken) {
     .await;
 }
 
-/// True when there is more to do at once. `pause_seconds` is how long an order must be known to be paid before it is shared, as the time scale counts.
+/// True when there is more to do at once. `pause_seconds` is how long an order must be known to be
+/// paid before it is shared, as the time scale counts.
 pub async fn sharings_round(sharing: &Sharing, pause_seconds: i64) -> Result<bool, DbError> {
     let payments = &sharing.payments;
     let started = claim_dues(payments, pause_seconds).await?;

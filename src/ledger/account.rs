@@ -13,7 +13,8 @@ pub struct Account {
     pub credits_pending: i64,
     /// Transfers that touched this account so far.
     pub version: u32,
-    /// Points that the customer owes: what stands on the customer's debt account, kept here because whoever decides on the points needs it.
+    /// Points that the customer owes: what stands on the customer's debt account, kept here because
+    /// whoever decides on the points needs it.
     pub debt: Points,
     /// The day that `earned_points` counts: the latest that was counted.
     pub earned_on: Option<BusinessDay>,
@@ -31,11 +32,14 @@ pub struct Balance {
     pub posted: Points,
     /// Of these, held.
     pub held: Points,
-    /// What can be spent. Posted less held, as far as the account's row alone can tell; no more than that, and less when points have expired ([`PointHoldings::free`](super::PointHoldings::free)).
+    /// What can be spent. Posted less held, as far as the account's row alone can tell; no more
+    /// than that, and less when points have expired
+    /// ([`PointHoldings::free`](super::PointHoldings::free)).
     pub available: Points,
     /// On their way in, not yet decided.
     pub pending: Points,
-    /// Owed: taken back by a refund after they had been spent. The next points that come in or become free repay it.
+    /// Owed: taken back by a refund after they had been spent. The next points that come in or
+    /// become free repay it.
     pub debt: Points,
 }
 
@@ -73,9 +77,10 @@ impl Account {
 
     /// The day on which points of `day` are counted, and what payments earned on it so far.
     ///
-    /// Clocks may disagree. Around midnight an earlier day counts on the later one, and so does any day of which what was counted is not known any more: a cap is never
-    /// given twice. But one clock that is far ahead must not freeze a day that the others still have: days that were skipped were never counted, and the one before them is
-    /// remembered.
+    /// Clocks may disagree. Around midnight an earlier day counts on the later one, and so does any
+    /// day of which what was counted is not known any more: a cap is never given twice. But one
+    /// clock that is far ahead must not freeze a day that the others still have: days that were
+    /// skipped were never counted, and the one before them is remembered.
     ///
     /// ```text
     ///              earned_before            earned_from ...... earned_on
@@ -83,7 +88,8 @@ impl Account {
     ///   count on:  before │  themselves     │      earned_on        │  themselves
     /// ```
     ///
-    /// (The day just before `earned_from` counts on `earned_on`, as around midnight.) A second gap forgets what was before the first: those days count on the day before the second.
+    /// (The day just before `earned_from` counts on `earned_on`, as around midnight.) A second gap
+    /// forgets what was before the first: those days count on the day before the second.
     pub fn earned_by(&self, day: BusinessDay) -> (BusinessDay, Points) {
         let Some(on) = self.earned_on.filter(|on| day <= *on) else {
             return (day, Points::ZERO);
@@ -142,7 +148,8 @@ impl Account {
         })
     }
 
-    /// The account after one more transfer of `amount`; refused when less than nothing would be available.
+    /// The account after one more transfer of `amount`; refused when less than nothing would be
+    /// available.
     pub(super) fn apply(&self, effect: Effect, amount: i64) -> Result<Self, LedgerError> {
         let mut next = *self;
         let Self {
@@ -205,7 +212,8 @@ mod tests {
     ];
 
     proptest! {
-        /// Whatever is asked of an account, it is never below zero and counts exactly what it accepted.
+        /// Whatever is asked of an account, it is never below zero and counts exactly what it
+        /// accepted.
         #[test]
         fn an_account_never_goes_below_zero(steps in prop::collection::vec((0_usize..8, 1_i64..100), 0..200)) {
             let mut account = Account::empty(TenantId(1));

@@ -1,7 +1,9 @@
 //! Debts: what of them is repaid, and when.
 //!
-//! A clawback of more points than are free has a shortfall, which becomes a debt (Dr customer debt / Cr customer points). **A debt is repaid out of points that become free,
-//! by the operation that makes them free, in its own commit** (Dr customer points / Cr customer debt). So after every operation this invariant holds, which `verify` checks:
+//! A clawback of more points than are free has a shortfall, which becomes a debt (Dr customer debt
+//! / Cr customer points). **A debt is repaid out of points that become free, by the operation that
+//! makes them free, in its own commit** (Dr customer points / Cr customer debt). So after every
+//! operation this invariant holds, which `verify` checks:
 //!
 //! > A customer with a debt has no free points ([`PointHoldings::free`]).
 //!
@@ -15,7 +17,8 @@
 //! | a hold that is released, timed out, captured in part, or voided by a review | what is free then ([`repayment`]): what was held, as far as its lots have not expired and other holds do not need it | an entry of its own |
 //! | a refund that is closed or fails | the same, of all that was held for it | the entry of the outcome |
 //!
-//! Points that are posted out of a hold, points that expire and days that pass make nothing free. Points of a review that is open are not there yet.
+//! Points that are posted out of a hold, points that expire and days that pass make nothing free.
+//! Points of a review that is open are not there yet.
 
 use super::{Accounts, Draft, LedgerError, PointHoldings, spendable};
 use crate::{
@@ -29,8 +32,8 @@ fn debt(set: &WorkingSet, customer: CustomerId) -> Points {
     account.map_or(Points::ZERO, |account| account.debt)
 }
 
-/// What of `points` repays a debt when they are granted in `lot` on `today`: for the entry that grants them, after that leg. Only after
-/// [`want_crediting`](super::want_crediting).
+/// What of `points` repays a debt when they are granted in `lot` on `today`: for the entry that
+/// grants them, after that leg. Only after [`want_crediting`](super::want_crediting).
 pub fn repayment_out_of_grant(
     set: &WorkingSet,
     customer: CustomerId,
@@ -60,7 +63,8 @@ pub fn repayment_out_of_grant(
     Ok((repaid > 0).then(|| Draft::posted(from, to, repaid)))
 }
 
-/// What of a debt is to be repaid out of what is free by now. Only after [`want_spending`](super::want_spending), and after whatever made it free.
+/// What of a debt is to be repaid out of what is free by now. Only after
+/// [`want_spending`](super::want_spending), and after whatever made it free.
 pub fn repayment(
     set: &WorkingSet,
     customer: CustomerId,

@@ -1,59 +1,80 @@
 //! Lots: which points leave first, which may leave at all, and what is free.
 //!
-//! A lot is *expired* on a day (UTC+8) when its `expired_from` is that day or an earlier one. Three rules follow, and `verify` may replay them from the transfers alone:
+//! A lot is *expired* on a day (UTC+8) when its `expired_from` is that day or an earlier one. Three
+//! rules follow, and `verify` may replay them from the transfers alone:
 //!
-//! - **What is spent at once** ([`Phase::Posted`](super::Phase::Posted)) is taken on the day of its transfer, from lots that have not expired on that day.
-//! - **What is held** ([`Phase::Pending`](super::Phase::Pending)) stays spendable until its hold ends: when it is posted, a lot counts as expired by the day of the
-//!   *pending* transfer. When only a part of it is spent, the pending transfer is voided and the part is a posted transfer of the next version of the account
-//!   ([`Draft::out_of`](super::Draft::out_of)): it too is judged by the day of the pending one. What is left is free again, or has expired.
-//! - **What expires** (its credit account is [`AccountKind::PointsExpired`](crate::primitives::AccountKind::PointsExpired)) is taken from the lot that the transfer
-//!   names and from no other; that lot has expired on the day of the transfer.
+//! - **What is spent at once** ([`Phase::Posted`](super::Phase::Posted)) is taken on the day of its
+//!   transfer, from lots that have not expired on that day.
+//! - **What is held** ([`Phase::Pending`](super::Phase::Pending)) stays spendable until its hold
+//!   ends: when it is posted, a lot counts as expired by the day of the *pending* transfer. When
+//!   only a part of it is spent, the pending transfer is voided and the part is a posted transfer
+//!   of the next version of the account ([`Draft::out_of`](super::Draft::out_of)): it too is judged
+//!   by the day of the pending one. What is left is free again, or has expired.
+//! - **What expires** (its credit account is
+//!   [`AccountKind::PointsExpired`](crate::primitives::AccountKind::PointsExpired)) is taken from
+//!   the lot that the transfer names and from no other; that lot has expired on the day of the
+//!   transfer.
 //!
 //! # What is free
 //!
-//! With `live(d)` what is in lots that have not expired on day d, and `held(d)` what was held on d or later and is not resolved (`point_holds` keeps it by day), free on
-//! day t are
+//! With `live(d)` what is in lots that have not expired on day d, and `held(d)` what was held on d
+//! or later and is not resolved (`point_holds` keeps it by day), free on day t are
 //!
 //! ```text
 //! free(t) = the least of live(d) - held(d), over d = t and over every day on which something was held
 //! ```
 //!
-//! points ([`PointHoldings::free`]). It is the most that can leave so that every hold can still be posted: a hold may use the lots that had not expired when it was held, so
-//! those of day d and later share what is in lots that end after d, and nothing else bounds them. A hold that can be covered by points that have expired for everybody else
-//! therefore does not lock those that are not. This is the one meaning of *available*: what is spent, held, taken back and repaid is decided by it, and it is what people and
-//! back ends are shown.
+//! points ([`PointHoldings::free`]). It is the most that can leave so that every hold can still be
+//! posted: a hold may use the lots that had not expired when it was held, so those of day d and
+//! later share what is in lots that end after d, and nothing else bounds them. A hold that can be
+//! covered by points that have expired for everybody else therefore does not lock those that are
+//! not. This is the one meaning of *available*: what is spent, held, taken back and repaid is
+//! decided by it, and it is what people and back ends are shown.
 //!
 //! # The order in which points leave
 //!
-//! With *since* the day by which lots are judged (the transfer's own, or the pending one's) and *today* the transfer's own:
+//! With *since* the day by which lots are judged (the transfer's own, or the pending one's) and
+//! *today* the transfer's own:
 //!
-//! 1. lots with since < `expired_from` ≤ today, the earliest first: only what was held can still use them. (Empty for what is spent at once.)
+//! 1. lots with since < `expired_from` ≤ today, the earliest first: only what was held can still
+//!    use them. (Empty for what is spent at once.)
 //! 2. the lot that the transfer names (`transfers.lot`), if since < `expired_from`;
 //! 3. the other lots with since < `expired_from`, the earliest first.
 //!
 //! # What expired
 //!
-//! A lot's row counts what expired of it, and how much of that refunds have counted as given back ([`expired_in_lot`], [`count_as_given_back`]): a refund does not claim
-//! points a second time that expired before, and no two refunds count the same ones.
+//! A lot's row counts what expired of it, and how much of that refunds have counted as given back
+//! ([`expired_in_lot`], [`count_as_given_back`]): a refund does not claim points a second time that
+//! expired before, and no two refunds count the same ones.
 //!
 //! # Why a hold can always be posted
 //!
-//! Because `held(d) ≤ live(d)` for every day d; then what a hold may use holds as much as it needs. It is true of an empty account, and stays true:
+//! Because `held(d) ≤ live(d)` for every day d; then what a hold may use holds as much as it needs.
+//! It is true of an empty account, and stays true:
 //!
-//! - **spending** on day t takes at most free(t), from lots that end after t: no `live(d)` loses more. A **repayment** is spending, and nothing but free points repays, or points
-//!   that the same operation has just granted, so that no `live(d)` is less than it was before (a credit that no hold knows of takes nothing from any);
-//! - **holding** on day t takes at most free(t) too: no `held(d)` gains more. A refund that credits what is missing adds as much to `live(d)` for every d (these points
-//!   last for ever) before it asks;
+//! - **spending** on day t takes at most free(t), from lots that end after t: no `live(d)` loses
+//!   more. A **repayment** is spending, and nothing but free points repays, or points that the same
+//!   operation has just granted, so that no `live(d)` is less than it was before (a credit that no
+//!   hold knows of takes nothing from any);
+//! - **holding** on day t takes at most free(t) too: no `held(d)` gains more. A refund that credits
+//!   what is missing adds as much to `live(d)` for every d (these points last for ever) before it
+//!   asks;
 //! - **voiding** lowers `held`, and only that;
-//! - **posting** a hold of day s lowers `held(d)` and `live(d)` alike for d ≤ s. For a later d it takes from lots that end after d only when those that end after s and by d
-//!   are empty (1); then `live(d)` is what `live(s)` is, and that is enough for `held(s)`, hence for `held(d)`. For d ≥ today, all of (1) is empty by then, whichever lot is named.
-//!   Spending a part after voiding the whole is posting the part and voiding the rest;
-//! - **expiry** leaves of the lots that have expired as many points as holds can use at once, the youngest first ([`PointHoldings::over`]). What they cannot use together with these, no
-//!   hold needs (every hold is covered by what is there, and the most that lots which have expired can give is kept; so, exchanging one by one, they are covered by what is kept and by lots
-//!   that have not). For the same reason expiry leaves free(t) as it was.
+//! - **posting** a hold of day s lowers `held(d)` and `live(d)` alike for d ≤ s. For a later d it
+//!   takes from lots that end after d only when those that end after s and by d are empty (1); then
+//!   `live(d)` is what `live(s)` is, and that is enough for `held(s)`, hence for `held(d)`. For d ≥
+//!   today, all of (1) is empty by then, whichever lot is named. Spending a part after voiding the
+//!   whole is posting the part and voiding the rest;
+//! - **expiry** leaves of the lots that have expired as many points as holds can use at once, the
+//!   youngest first ([`PointHoldings::over`]). What they cannot use together with these, no hold
+//!   needs (every hold is covered by what is there, and the most that lots which have expired can
+//!   give is kept; so, exchanging one by one, they are covered by what is kept and by lots that
+//!   have not). For the same reason expiry leaves free(t) as it was.
 //!
-//! Nothing raises free(t) but points that come in, into whichever lot, and holds that are released; debts rely on it (`debt.rs`). Posting lowers no `held(d)` by more than `live(d)`. That a hold
-//! ends, and that a day passes on which nothing was held, takes a day out of those that are looked at; but what that day would spare, the next one spares at most.
+//! Nothing raises free(t) but points that come in, into whichever lot, and holds that are released;
+//! debts rely on it (`debt.rs`). Posting lowers no `held(d)` by more than `live(d)`. That a hold
+//! ends, and that a day passes on which nothing was held, takes a day out of those that are looked
+//! at; but what that day would spare, the next one spares at most.
 
 use std::collections::BTreeMap;
 
@@ -66,7 +87,8 @@ use crate::{
     primitives::{AccountId, BusinessDay, Points, TenantId},
 };
 
-/// What an account has: points by the first day on which they can no longer be used, and what is held by the day since which it is.
+/// What an account has: points by the first day on which they can no longer be used, and what is
+/// held by the day since which it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PointHoldings {
     pub lots: BTreeMap<BusinessDay, i64>,
@@ -95,7 +117,8 @@ impl PointHoldings {
         sum(self.holds.values().copied())
     }
 
-    /// What can leave on `today`: see the module. Less than nothing only where the invariants are broken.
+    /// What can leave on `today`: see the module. Less than nothing only where the invariants are
+    /// broken.
     pub fn free(&self, today: BusinessDay) -> Result<i64, LedgerError> {
         let mut least = self.spare(today)?;
         for day in self.holds.keys() {
@@ -115,7 +138,8 @@ impl PointHoldings {
         live.checked_sub(held).ok_or(LedgerError::Overflow)
     }
 
-    /// What may expire on `today`, by lot, the earliest first: of the lots that have expired all but what holds can use, which stays in the youngest of them.
+    /// What may expire on `today`, by lot, the earliest first: of the lots that have expired all
+    /// but what holds can use, which stays in the youngest of them.
     pub fn expirable(&self, today: BusinessDay) -> Result<Vec<(BusinessDay, i64)>, LedgerError> {
         let mut going = Vec::new();
         // What of the lots that were looked at, and of older ones, holds can use yet.
@@ -135,7 +159,8 @@ impl PointHoldings {
     }
 }
 
-/// Points that a customer can hold or spend on `day`: [`PointHoldings::free`]. Only after [`want_spending`](super::want_spending).
+/// Points that a customer can hold or spend on `day`: [`PointHoldings::free`]. Only after
+/// [`want_spending`](super::want_spending).
 ///
 /// Fails only for rows that break the invariants.
 pub fn spendable(
@@ -160,7 +185,8 @@ pub(super) fn check_free(
     Ok(())
 }
 
-/// Points of lots that have expired on `today`, by lot, the earliest first, at most `lots_max` lots: [`PointHoldings::over`]. Only after [`want_spending`](super::want_spending).
+/// Points of lots that have expired on `today`, by lot, the earliest first, at most `lots_max`
+/// lots: [`PointHoldings::over`]. Only after [`want_spending`](super::want_spending).
 pub fn expirable(
     set: &WorkingSet,
     account: AccountId,
@@ -219,7 +245,8 @@ pub fn want_lot_expiry(want: &mut Wanted, account: AccountId, lot: BusinessDay) 
     want.row::<LotExpiries>((account, lot));
 }
 
-/// Points that expired unspent in a lot and were not counted as given back yet. Only after [`want_lot_expiry`].
+/// Points that expired unspent in a lot and were not counted as given back yet. Only after
+/// [`want_lot_expiry`].
 ///
 /// Fails only for rows that break the invariants.
 pub fn expired_in_lot(
@@ -232,7 +259,8 @@ pub fn expired_in_lot(
     Points::parse(left).map_err(|_| LedgerError::BelowZero)
 }
 
-/// Counts points that expired in a lot as given back; with `undo`, those that were counted so no longer. Two who count at once meet at the lot's row: one of them runs again.
+/// Counts points that expired in a lot as given back; with `undo`, those that were counted so no
+/// longer. Two who count at once meet at the lot's row: one of them runs again.
 pub fn count_as_given_back(
     set: &mut WorkingSet,
     (account, lot): (AccountId, BusinessDay),
@@ -324,8 +352,9 @@ pub(super) fn grant(
 
 /// Takes points out of lots, in the order that the module states.
 ///
-/// Whoever only takes out of what the same operation has just granted need not have loaded the lots: a payment that repays a debt is the case, for whether there is one may
-/// turn out in the batch itself, after everything was loaded.
+/// Whoever only takes out of what the same operation has just granted need not have loaded the
+/// lots: a payment that repays a debt is the case, for whether there is one may turn out in the
+/// batch itself, after everything was loaded.
 pub(super) fn spend(
     set: &mut WorkingSet,
     tenant: TenantId,
@@ -357,7 +386,8 @@ pub(super) fn spend(
     Ok(())
 }
 
-/// Takes from `lots`: how much of which, in order. Refused when those that may be touched hold less.
+/// Takes from `lots`: how much of which, in order. Refused when those that may be touched hold
+/// less.
 pub(super) fn take(
     lots: &mut BTreeMap<BusinessDay, i64>,
     leaving: LotWithdrawal,

@@ -83,7 +83,8 @@ fn a_hold_uses_first_what_has_expired_for_everybody_else() {
     assert_eq!(taken(of(), held(16, None)), None);
 }
 
-/// A hold that took the named lot first would take a younger one's shortfall, and leave points that only itself could have used.
+/// A hold that took the named lot first would take a younger one's shortfall, and leave points that
+/// only itself could have used.
 #[test]
 fn an_old_hold_leaves_to_a_younger_one_the_shortfall_credited_for_it() {
     let never = BusinessDay::NEVER;
@@ -245,8 +246,10 @@ fn all_can_be_posted(of: &PointHoldings, spent: i64, today: u32, youngest_first:
 }
 
 proptest! {
-    /// Whatever happens in whichever order: a hold or a part of it can be posted when its time comes, nothing leaves a lot that has expired by its day, nothing that no hold can
-    /// use stays in a lot after the sweep, lots hold what was granted less what left, what is free is exactly what holds do not need, and who owes has nothing free.
+    /// Whatever happens in whichever order: a hold or a part of it can be posted when its time
+    /// comes, nothing leaves a lot that has expired by its day, nothing that no hold can use stays
+    /// in a lot after the sweep, lots hold what was granted less what left, what is free is exactly
+    /// what holds do not need, and who owes has nothing free.
     #[test]
     fn a_hold_can_always_be_posted_and_nothing_is_spent_from_an_expired_lot(steps in steps()) {
         let mut of = PointHoldings::default();

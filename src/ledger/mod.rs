@@ -2,12 +2,15 @@
 //!
 //! # Words
 //!
-//! A **transfer** is an amount of one asset from a debit account to a credit account, both legs in one row, so a row cannot be out of
-//! balance. A **journal entry** is the transfers with one cause, written together or not at all; it has no row of its own, its id is the
-//! first part of their key and is derived from the cause ([`EntryId::of`](crate::primitives::EntryId::of)), so that "twice" is impossible whatever happened to caches, locks or
-//! processes. A *posting* is one side of a transfer seen from its account (a view).
+//! A **transfer** is an amount of one asset from a debit account to a credit account, both legs in
+//! one row, so a row cannot be out of balance. A **journal entry** is the transfers with one cause,
+//! written together or not at all; it has no row of its own, its id is the first part of their key
+//! and is derived from the cause ([`EntryId::of`](crate::primitives::EntryId::of)), so that "twice"
+//! is impossible whatever happened to caches, locks or processes. A *posting* is one side of a
+//! transfer seen from its account (a view).
 //!
-//! An **account** is found by arithmetic from its owner and kind ([`AccountId`](crate::primitives::AccountId)). It keeps four sums; a balance is derived:
+//! An **account** is found by arithmetic from its owner and kind
+//! ([`AccountId`](crate::primitives::AccountId)). It keeps four sums; a balance is derived:
 //!
 //! | sum | grows with | shrinks with |
 //! |---|---|---|
@@ -16,10 +19,14 @@
 //!
 //! # Two kinds of account
 //!
-//! - **Constrained** ([`AccountKind::is_constrained`](crate::primitives::AccountKind::is_constrained)): a customer's points, which may not go below zero. Loaded, decided on and written with a version check. The
-//!   version counts the account's transfers without gaps, and each transfer states the version and the posted balance after it. A transfer touches at most one
-//!   constrained account; what would touch two goes through a clearing account in two transfers.
-//! - **Unconstrained**: channel, merchants, issued points: the hot ones. They are never loaded; a batch adds its sums to each in one commutative increment.
+//! - **Constrained**
+//!   ([`AccountKind::is_constrained`](crate::primitives::AccountKind::is_constrained)): a
+//!   customer's points, which may not go below zero. Loaded, decided on and written with a version
+//!   check. The version counts the account's transfers without gaps, and each transfer states the
+//!   version and the posted balance after it. A transfer touches at most one constrained account;
+//!   what would touch two goes through a clearing account in two transfers.
+//! - **Unconstrained**: channel, merchants, issued points: the hot ones. They are never loaded; a
+//!   batch adds its sums to each in one commutative increment.
 //!
 //! # Pending
 //!
@@ -29,25 +36,31 @@
 //!            └── void ──▶ voided
 //! ```
 //!
-//! The resolution is a new entry whose id is derived from the pending one's alone, whichever way it goes: it can happen once. Points that are
-//! pending *for* a customer are not available; points pending *against* a customer are not available either.
+//! The resolution is a new entry whose id is derived from the pending one's alone, whichever way it
+//! goes: it can happen once. Points that are pending *for* a customer are not available; points
+//! pending *against* a customer are not available either.
 //!
 //! # Lots
 //!
-//! Points that reach a customer go into the lot of the day on which they expire; points that leave are taken from a lot that the entry names, if any, and then
-//! from the lot that expires first, and never from an expired lot. Lots change when points are posted, so the lots of an account always sum to its posted balance;
-//! what is held is still in them, and stays spendable until its hold ends. `lots.rs` states the order, what is *free* ([`PointHoldings::free`], the one meaning of *available*) and why
-//! a hold can always be posted.
+//! Points that reach a customer go into the lot of the day on which they expire; points that leave
+//! are taken from a lot that the entry names, if any, and then from the lot that expires first, and
+//! never from an expired lot. Lots change when points are posted, so the lots of an account always
+//! sum to its posted balance; what is held is still in them, and stays spendable until its hold
+//! ends. `lots.rs` states the order, what is *free* ([`PointHoldings::free`], the one meaning of
+//! *available*) and why a hold can always be posted.
 //!
 //! # Debt
 //!
-//! A customer's account does not go below zero. A clawback of more points than are free has a shortfall, which is booked in the same entry (Dr customer debt / Cr
-//! customer points). Points that become free repay the debt first (Dr customer points / Cr customer debt), in the same commit: a customer with a debt has no free
-//! points. `debt.rs` says when that is. The account's row keeps the debt beside the sums, so that nobody has to load a second account for it.
+//! A customer's account does not go below zero. A clawback of more points than are free has a
+//! shortfall, which is booked in the same entry (Dr customer debt / Cr customer points). Points
+//! that become free repay the debt first (Dr customer points / Cr customer debt), in the same
+//! commit: a customer with a debt has no free points. `debt.rs` says when that is. The account's
+//! row keeps the debt beside the sums, so that nobody has to load a second account for it.
 //!
 //! # Lock order
 //!
-//! Every batch writes its tables in this order and rows within a table by ascending key ([`RowSet::LOCK_ORDER`](crate::db::RowSet::LOCK_ORDER)):
+//! Every batch writes its tables in this order and rows within a table by ascending key
+//! ([`RowSet::LOCK_ORDER`](crate::db::RowSet::LOCK_ORDER)):
 //!
 //! | order | table | slice |
 //! |---|---|---|
@@ -71,8 +84,10 @@
 //!
 //! # Invariants
 //!
-//! Checked by [`crate::verify`] on the database alone: entries whole, sums equal to transfers and debts to their accounts, versions gapless and balances chained, never
-//! below zero, debits = credits, lots = balances, holds covered by lots, nothing free beside a debt, the chain of seals unbroken.
+//! Checked by [`crate::verify`] on the database alone: entries whole, sums equal to transfers and
+//! debts to their accounts, versions gapless and balances chained, never below zero, debits =
+//! credits, lots = balances, holds covered by lots, nothing free beside a debt, the chain of seals
+//! unbroken.
 
 #![warn(clippy::arithmetic_side_effects)]
 

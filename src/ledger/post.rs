@@ -1,4 +1,5 @@
-//! Writing a journal entry into a working set. Pure: the group committer loads before and records after.
+//! Writing a journal entry into a working set. Pure: the group committer loads before and records
+//! after.
 
 use super::{
     Account, Accounts, ConstrainedSide, Holds, LedgerError, LotsOf, Phase, Transfer, Transfers,
@@ -22,10 +23,12 @@ pub struct Draft {
     /// Fen or points, more than zero.
     pub amount: i64,
     pub pending: bool,
-    /// Points that reach a customer: the first day on which they can no longer be used, [`BusinessDay::NEVER`] unless stated. Points that leave one: the lot that is taken from
+    /// Points that reach a customer: the first day on which they can no longer be used,
+    /// [`BusinessDay::NEVER`] unless stated. Points that leave one: the lot that is taken from
     /// before the others, if it has not expired.
     pub lot: Option<BusinessDay>,
-    /// Points that leave: the same operation has just granted them in the lot that is named. See [`Draft::out_of_grant`].
+    /// Points that leave: the same operation has just granted them in the lot that is named. See
+    /// [`Draft::out_of_grant`].
     pub granted: bool,
     /// Points that are spent out of a hold: the pending transfer. See [`Draft::out_of`].
     pub hold: Option<TransferId>,
@@ -50,15 +53,17 @@ impl Draft {
         self
     }
 
-    /// Spends a part of what this pending transfer held, after the same operation has voided it: lots count as expired by the day on which the points were held,
-    /// and the points are covered whatever else is held. One transfer for each that is voided.
+    /// Spends a part of what this pending transfer held, after the same operation has voided it:
+    /// lots count as expired by the day on which the points were held, and the points are covered
+    /// whatever else is held. One transfer for each that is voided.
     #[must_use]
     pub const fn out_of(mut self, hold: TransferId) -> Self {
         self.hold = Some(hold);
         self
     }
 
-    /// Takes out of this lot alone, what the same operation has just granted there: whatever is held, no hold can miss it. The lots need not have been loaded.
+    /// Takes out of this lot alone, what the same operation has just granted there: whatever is
+    /// held, no hold can miss it. The lots need not have been loaded.
     #[must_use]
     pub const fn out_of_grant(mut self, lot: BusinessDay) -> Self {
         self.lot = Some(lot);
@@ -87,7 +92,8 @@ pub enum Resolution {
     Void,
 }
 
-/// Asks for an entry, for operations that have nothing else to tell whether they were done before: see [`is_posted`].
+/// Asks for an entry, for operations that have nothing else to tell whether they were done before:
+/// see [`is_posted`].
 pub fn want_entry(want: &mut Wanted, entry: EntryId) {
     want.row::<Transfers>(TransferId { entry, leg: 0 });
 }
@@ -115,7 +121,8 @@ fn want_legs(want: &mut Wanted, debit: AccountId, credit: AccountId) {
     }
 }
 
-/// What crediting a customer's points reads: the account, and of one who owes what would be free. Ask again after each load.
+/// What crediting a customer's points reads: the account, and of one who owes what would be free.
+/// Ask again after each load.
 pub fn want_crediting(want: &mut Wanted, set: &WorkingSet, account: AccountId) {
     want.row::<Accounts>(account);
     let loaded = set.has_loaded::<Accounts>(account);
@@ -125,17 +132,20 @@ pub fn want_crediting(want: &mut Wanted, set: &WorkingSet, account: AccountId) {
     }
 }
 
-/// What a transfer out of a customer's points reads: the account, its lots and what is held of them.
+/// What a transfer out of a customer's points reads: the account, its lots and what is held of
+/// them.
 pub fn want_spending(want: &mut Wanted, account: AccountId) {
     want.row::<Accounts>(account);
     want.row::<LotsOf>(account);
     want.row::<Holds>(account);
 }
 
-/// Writes a journal entry: every draft is a leg, all or nothing (a refusal of one refuses the operation, which undoes the rest).
+/// Writes a journal entry: every draft is a leg, all or nothing (a refusal of one refuses the
+/// operation, which undoes the rest).
 ///
-/// That the entry is new is for the operation to know: from the state of what caused it, or by [`is_posted`]. Should it be wrong, the key
-/// refuses the row and the batch runs again on what is really there.
+/// That the entry is new is for the operation to know: from the state of what caused it, or by
+/// [`is_posted`]. Should it be wrong, the key refuses the row and the batch runs again on what is
+/// really there.
 pub fn post(
     set: &mut WorkingSet,
     tenant: TenantId,
@@ -166,7 +176,8 @@ pub fn post(
     Ok(())
 }
 
-/// Returns when the points were held of which the draft spends a part. Refused unless the hold was voided just now, is of the same account and large enough.
+/// Returns when the points were held of which the draft spends a part. Refused unless the hold was
+/// voided just now, is of the same account and large enough.
 fn held_since(set: &WorkingSet, draft: &Draft, hold: TransferId) -> Result<Timestamp, LedgerError> {
     let void = TransferId {
         entry: hold.entry.resolution(),
@@ -214,7 +225,8 @@ pub fn want_resolution(want: &mut Wanted, set: &WorkingSet, entry: EntryId, legs
 
 /// Posts or voids a pending entry with `legs` transfers. It can be resolved once, whichever way.
 ///
-/// `lot`: for points that leave, the lot that is taken from before the others; for points that arrive, the day on which they expire. None: what the pending transfer says.
+/// `lot`: for points that leave, the lot that is taken from before the others; for points that
+/// arrive, the day on which they expire. None: what the pending transfer says.
 pub fn resolve(
     set: &mut WorkingSet,
     entry: EntryId,
@@ -302,7 +314,8 @@ fn put(
         Phase::Void => (Effect::DropHeldDebit, Effect::DropHeldCredit),
     };
     let days = (since.business_day(), at.business_day());
-    // Who has not loaded the lots can only repay, out of what was granted just now; otherwise there is nothing to take.
+    // Who has not loaded the lots can only repay, out of what was granted just now; otherwise there
+    // is nothing to take.
     let unread = kinds.1 == AccountKind::CustomerDebt && !set.has_loaded::<LotsOf>(debit);
     let covered = granted || hold.is_some() || unread;
     if constrained_side == ConstrainedSide::Debit && !covered && needs_free_points(kinds.1, phase) {
@@ -382,13 +395,15 @@ fn put(
     Ok(())
 }
 
-/// Whether points that leave must be free. Not what was held, all or a part of it, which was covered then; and not what expires.
+/// Whether points that leave must be free. Not what was held, all or a part of it, which was
+/// covered then; and not what expires.
 fn needs_free_points(to: AccountKind, phase: Phase) -> bool {
     let new = matches!(phase, Phase::Posted | Phase::Pending);
     new && to != AccountKind::PointsExpired
 }
 
-/// A customer's debt after a transfer between the points and the debt account: a shortfall adds to it, a repayment takes from it.
+/// A customer's debt after a transfer between the points and the debt account: a shortfall adds to
+/// it, a repayment takes from it.
 fn debt_after(
     account: &Account,
     (debit, credit): (AccountKind, AccountKind),

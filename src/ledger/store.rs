@@ -98,7 +98,8 @@ pub(crate) fn read_transfer(row: &MySqlRow) -> Result<Transfer, sqlx::Error> {
     })
 }
 
-/// `accounts` that may not go below zero: loaded, and written only if the version is still the one that was loaded.
+/// `accounts` that may not go below zero: loaded, and written only if the version is still the one
+/// that was loaded.
 #[derive(Debug)]
 pub struct Accounts;
 
@@ -331,7 +332,8 @@ impl RowSet for UnconstrainedAccounts {
         Err(sqlx::Error::RowNotFound)
     }
 
-    /// The version stays as it was: nobody checks it, and one that counted the batches of a tenant would be full in months.
+    /// The version stays as it was: nobody checks it, and one that counted the batches of a tenant
+    /// would be full in months.
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
         out.rows(
             "INSERT /* ledger.add_to_accounts */ INTO accounts (id, tenant_id, debits_posted, credits_posted, debits_pending, \
@@ -353,8 +355,9 @@ impl RowSet for UnconstrainedAccounts {
     }
 }
 
-/// `point_lots` as they change: granted points are added to the lot of their last day, spent ones are taken from theirs. Guarded by the version of the
-/// account, which every writer of its lots rewrites; therefore the changes can be sums.
+/// `point_lots` as they change: granted points are added to the lot of their last day, spent ones
+/// are taken from theirs. Guarded by the version of the account, which every writer of its lots
+/// rewrites; therefore the changes can be sums.
 #[derive(Debug)]
 pub struct Lots;
 
@@ -427,7 +430,8 @@ impl RowSet for Lots {
     }
 }
 
-/// The lots of an account that have points left, by their last day. Only read: what changes them is [`Lots`].
+/// The lots of an account that have points left, by their last day. Only read: what changes them is
+/// [`Lots`].
 #[derive(Debug)]
 pub struct LotsOf;
 
@@ -456,8 +460,9 @@ impl RowSet for LotsOf {
     fn record(_changes: &[Change<'_, Self>], _out: &mut Recorder) {}
 }
 
-/// `point_holds`: what an account holds, by the day since which it does. Guarded by the version of the account, as its lots are, and loaded after it; written as it
-/// shall be, and what is nothing is no row.
+/// `point_holds`: what an account holds, by the day since which it does. Guarded by the version of
+/// the account, as its lots are, and loaded after it; written as it shall be, and what is nothing
+/// is no row.
 #[derive(Debug)]
 pub struct Holds;
 
@@ -535,8 +540,9 @@ impl RowSet for Holds {
     }
 }
 
-/// What expired of a lot, and how much of it was counted as given back. Written where the latter changes, and only if it is still what was loaded; what expired changes
-/// with [`Lots`], and never becomes less.
+/// What expired of a lot, and how much of it was counted as given back. Written where the latter
+/// changes, and only if it is still what was loaded; what expired changes with [`Lots`], and never
+/// becomes less.
 #[derive(Debug)]
 pub(crate) struct LotExpiries;
 
@@ -593,7 +599,8 @@ impl RowSet for LotExpiries {
     }
 }
 
-/// What an account has in lots and in holds as it stands; for showing, not for deciding. None for an account that is not there.
+/// What an account has in lots and in holds as it stands; for showing, not for deciding. None for
+/// an account that is not there.
 pub async fn find_holdings(
     db: &Db,
     tenant: TenantId,

@@ -44,7 +44,8 @@ pub struct Transfer {
     pub account_version: Option<u32>,
     pub balance_after: Option<i64>,
     pub at: Timestamp,
-    /// Points that reach a customer: the first day on which they can no longer be used. Points that leave one: the lot that is taken from before the others, if one is named.
+    /// Points that reach a customer: the first day on which they can no longer be used. Points that
+    /// leave one: the lot that is taken from before the others, if one is named.
     pub lot: Option<BusinessDay>,
 }
 

@@ -56,7 +56,8 @@ impl LimitDecision {
         self.backlog_us.div_ceil(SECOND_US)
     }
 
-    /// Whole seconds after which the next request is allowed, rounded up: 1 at least. `None` when this one was.
+    /// Whole seconds after which the next request is allowed, rounded up: 1 at least. `None` when
+    /// this one was.
     pub fn retry_after_seconds(&self) -> Option<u32> {
         if self.allowed {
             return None;

@@ -26,7 +26,8 @@ struct Inner {
 }
 
 impl Limits {
-    /// Begins to count, unless the settings say not to. Needs a runtime, for the alarm and the sweeping.
+    /// Begins to count, unless the settings say not to. Needs a runtime, for the alarm and the
+    /// sweeping.
     pub fn start(settings: &LimitSettings, cache: &Cache) -> Self {
         if !settings.enabled || settings.quotas.is_empty() {
             return Self(None);
@@ -50,8 +51,8 @@ impl Limits {
             .is_some_and(|inner| inner.rules.contains_key(&limit))
     }
 
-    /// Counts one request and says whether it may go on; `None` without such a limit. Waits for Redis for
-    /// [`LimitSettings::redis_timeout`] at most.
+    /// Counts one request and says whether it may go on; `None` without such a limit. Waits for
+    /// Redis for [`LimitSettings::redis_timeout`] at most.
     pub async fn measure(&self, limit: Limit, subject: &Subject) -> Option<LimitDecision> {
         let inner = self.0.as_ref()?;
         let (quota, local) = inner.rules.get(&limit)?;

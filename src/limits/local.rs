@@ -65,7 +65,8 @@ mod tests {
         Subject::address([203, 0, 113, last].into())
     }
 
-    /// The leaky bucket as one would explain it: it leaks one drop for each interval, and a request is a drop that must fit in.
+    /// The leaky bucket as one would explain it: it leaks one drop for each interval, and a request
+    /// is a drop that must fit in.
     struct Bucket {
         quota: Quota,
         level_us: u64,

@@ -14,8 +14,9 @@ local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 ";
 
-/// The decision, once `now` is known: the key holds when the subject's backlog will be gone, in microseconds of Redis's clock. The
-/// arguments are the quota's interval and capacity; the answer is 1 or 0 and the backlog, all in microseconds.
+/// The decision, once `now` is known: the key holds when the subject's backlog will be gone, in
+/// microseconds of Redis's clock. The arguments are the quota's interval and capacity; the answer
+/// is 1 or 0 and the backlog, all in microseconds.
 ///
 /// Without its clock, so that a test can give it any.
 pub const DECIDE: &str = "

@@ -12,7 +12,8 @@ use crate::{
 pub enum Decision {
     Approve {
         sub_mchid: SubMchid,
-        /// Our WeChat merchant account (`sp_mchid`) under which the number is this merchant's alone; none where it is our own number.
+        /// Our WeChat merchant account (`sp_mchid`) under which the number is this merchant's
+        /// alone; none where it is our own number.
         under: Option<SubMchid>,
     },
     Reject {

@@ -17,7 +17,8 @@ pub async fn find_merchant(
     store::find_merchant(db, tenant, id).await
 }
 
-/// Whether the merchant may collect money now, and its people may send money back. False for one that does not exist.
+/// Whether the merchant may collect money now, and its people may send money back. False for one
+/// that does not exist.
 pub async fn is_open(db: &Db, tenant: TenantId, id: MerchantId) -> Result<bool, DbError> {
     store::is_open(db, tenant, id).await
 }

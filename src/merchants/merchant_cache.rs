@@ -1,7 +1,8 @@
 //! What risk wants to know of a merchant before an activity, kept in memory.
 //!
-//! Whose code was scanned never changes; who is on a merchant's staff seldom does, and risk may learn of it a minute later. So asking risk costs a payment no query, but for the
-//! first at a counter. Nothing is paid on the strength of it: the order reads the code again.
+//! Whose code was scanned never changes; who is on a merchant's staff seldom does, and risk may
+//! learn of it a minute later. So asking risk costs a payment no query, but for the first at a
+//! counter. Nothing is paid on the strength of it: the order reads the code again.
 
 use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
 

@@ -1,7 +1,9 @@
-//! A collection code as a mini-program code (小程序码): scanned in WeChat, it opens the mini-program at the counter.
+//! A collection code as a mini-program code (小程序码): scanned in WeChat, it opens the
+//! mini-program at the counter.
 //!
-//! WeChat draws it, once: the picture never expires and is kept in the database, with what it was drawn for. Another page or version of the mini-program is
-//! another picture, which replaces the kept one. Two that ask at once may both have it drawn; both pictures are right.
+//! WeChat draws it, once: the picture never expires and is kept in the database, with what it was
+//! drawn for. Another page or version of the mini-program is another picture, which replaces the
+//! kept one. Two that ask at once may both have it drawn; both pictures are right.
 
 use std::fmt::Debug;
 
@@ -39,7 +41,8 @@ pub struct CodeDrawing {
 /// Why there is no picture.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DrawingFailure {
-    /// WeChat will not: the page does not exist, or the mini-program is not released. The code is WeChat's.
+    /// WeChat will not: the page does not exist, or the mini-program is not released. The code is
+    /// WeChat's.
     #[error("WeChat refused to draw the code: {code}")]
     Refused { code: String },
     /// Busy, unreachable or not understood; the text is for logs.

@@ -2,7 +2,8 @@
 //!
 //! # A merchant
 //!
-//! A person who is logged in as a customer registers a merchant ([`Register`]) and becomes its owner; an operator decides ([`Decide`]):
+//! A person who is logged in as a customer registers a merchant ([`Register`]) and becomes its
+//! owner; an operator decides ([`Decide`]):
 //!
 //! ```text
 //!   (registered) ──► pending ──approve──► approved ──suspend──► suspended
@@ -16,9 +17,10 @@
 //! | rejected | refused | nothing changes | refused |
 //! | suspended | refused | refused | nothing changes |
 //!
-//! An approved merchant has a `sub_mchid`, WeChat's number of the merchant under our service provider; only such a merchant collects money. A suspended one keeps
-//! its number, its history and its staff, and collects nothing: its codes lead nowhere and its open orders are closed (`payments/watch.rs`). What each role
-//! may still do:
+//! An approved merchant has a `sub_mchid`, WeChat's number of the merchant under our service
+//! provider; only such a merchant collects money. A suspended one keeps its number, its history and
+//! its staff, and collects nothing: its codes lead nowhere and its open orders are closed
+//! (`payments/watch.rs`). What each role may still do:
 //!
 //! | of a suspended merchant | owner | clerk | operator | customer |
 //! |---|---|---|---|---|
@@ -28,23 +30,28 @@
 //! | ask for a refund, agree to one | no | no | yes | |
 //! | reject a refund that waits | yes | no | yes | |
 //!
-//! One person is on the staff of one merchant (the key `merchant_staff_openid`); the owner of a rejected merchant may register again and moves to the new one.
+//! One person is on the staff of one merchant (the key `merchant_staff_openid`); the owner of a
+//! rejected merchant may register again and moves to the new one.
 //!
 //! # A collection code
 //!
-//! Twelve characters of Crockford's base 32, 60 random bits: it names neither merchant nor row and cannot be guessed or counted. It has a label (the counter or
-//! store) and perhaps a fixed amount. A disabled code stays disabled; a new one is printed. What is printed is `{public_url}/c/{code}` with the merchant's name
-//! beneath ([`Picture`]). The same code as WeChat's own kind of picture, a mini-program code, is drawn by WeChat once and kept ([`mini_program_code()`]).
+//! Twelve characters of Crockford's base 32, 60 random bits: it names neither merchant nor row and
+//! cannot be guessed or counted. It has a label (the counter or store) and perhaps a fixed amount.
+//! A disabled code stays disabled; a new one is printed. What is printed is `{public_url}/c/{code}`
+//! with the merchant's name beneath ([`Picture`]). The same code as WeChat's own kind of picture, a
+//! mini-program code, is drawn by WeChat once and kept ([`mini_program_code()`]).
 //!
-//! What a code stands for ([`Counter`]) is cached for half a minute and forgotten when the code is disabled or the merchant suspended. A reader that loaded just before may
-//! put the old answer back, so the cache is for showing only: a payment asks the database again.
+//! What a code stands for ([`Counter`]) is cached for half a minute and forgotten when the code is
+//! disabled or the merchant suspended. A reader that loaded just before may put the old answer
+//! back, so the cache is for showing only: a payment asks the database again.
 //!
 //! # Personal data
 //!
-//! The contact's name and phone number are `Secret` and leave this slice masked ([`Merchant::contact_phone_masked`]). They are stored in clear until the key
-//! ring exists.
+//! The contact's name and phone number are `Secret` and leave this slice masked
+//! ([`Merchant::contact_phone_masked`]). They are stored in clear until the key ring exists.
 //!
-//! Tables owned: `merchants`, `merchant_staff`, `qr_codes`, `mini_program_codes`. They are locked in this order.
+//! Tables owned: `merchants`, `merchant_staff`, `qr_codes`, `mini_program_codes`. They are locked
+//! in this order.
 
 mod code;
 mod create_code;

@@ -58,7 +58,8 @@ pub async fn resolve_code(
     }
 }
 
-/// Forgets all codes of a merchant, after its state changed. Redis forgets by itself what is missed here.
+/// Forgets all codes of a merchant, after its state changed. Redis forgets by itself what is missed
+/// here.
 pub async fn forget_codes(db: &Db, cache: &Cache, merchant: MerchantId) -> Result<(), DbError> {
     for code in store::list_active_codes(db, merchant).await? {
         forget(cache, code).await;

@@ -15,7 +15,8 @@ pub struct SignedInStaff {
     pub refresh_token: RefreshToken,
 }
 
-/// Exchanges the code of `wx.login` and opens a session. WeChat is asked before, not inside, the transaction.
+/// Exchanges the code of `wx.login` and opens a session. WeChat is asked before, not inside, the
+/// transaction.
 pub async fn sign_in(
     db: &Db,
     login: &dyn WechatLogin,
@@ -32,7 +33,8 @@ pub async fn sign_in(
     .await
 }
 
-/// Opens a session for the member of staff with this openid, whatever state the merchant is in: a pending owner wants to see that it is pending.
+/// Opens a session for the member of staff with this openid, whatever state the merchant is in: a
+/// pending owner wants to see that it is pending.
 #[derive(Debug)]
 pub struct SignInStaff {
     pub tenant: TenantId,
@@ -68,7 +70,8 @@ pub async fn refresh(
     db.run(RefreshStaff { token, lifetime }).await?
 }
 
-/// The work behind [`refresh()`]. A refusal is a *reply*, so that it commits: the revocation of a stolen family must stay.
+/// The work behind [`refresh()`]. A refusal is a *reply*, so that it commits: the revocation of a
+/// stolen family must stay.
 #[derive(Debug)]
 pub struct RefreshStaff {
     pub token: RefreshToken,

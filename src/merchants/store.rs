@@ -109,7 +109,8 @@ pub(super) async fn update_state(
     expect_one(updated.rows_affected())
 }
 
-/// Says under which account the merchant has its number. Fails at the key `merchants_sub_mchid` when another merchant has it there.
+/// Says under which account the merchant has its number. Fails at the key `merchants_sub_mchid`
+/// when another merchant has it there.
 pub(super) async fn claim_number(
     tx: &mut Tx,
     id: MerchantId,

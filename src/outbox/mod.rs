@@ -1,10 +1,13 @@
 //! Events: what happened, told in the commit in which it happened.
 //!
-//! A commit's row carries the events of its batch, packed; there is no outbox table to write a second time. The relay (`jobs/relay.rs`) reads the commits of each
-//! committer in their order and projects what can be projected later. Because a committer's sequence has no gaps, a relay that remembers how far it read skips none.
+//! A commit's row carries the events of its batch, packed; there is no outbox table to write a
+//! second time. The relay (`jobs/relay.rs`) reads the commits of each committer in their order and
+//! projects what can be projected later. Because a committer's sequence has no gaps, a relay that
+//! remembers how far it read skips none.
 //!
-//! The encoding is [postcard](https://postcard.jamesmunns.com/wire-format.html): the variant's number, then its fields. Variants and fields are therefore only
-//! ever **appended**, and never change their meaning.
+//! The encoding is [postcard](https://postcard.jamesmunns.com/wire-format.html): the variant's
+//! number, then its fields. Variants and fields are therefore only ever **appended**, and never
+//! change their meaning.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +21,8 @@ use crate::{
 /// Something that others want to know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
-    /// An order's row changed: its state (a number as in `payment_orders.state`) and why (as in `payment_order_history.why`).
+    /// An order's row changed: its state (a number as in `payment_orders.state`) and why (as in
+    /// `payment_order_history.why`).
     OrderMoved {
         order: OrderId,
         tenant: TenantId,
@@ -52,7 +56,8 @@ pub enum Event {
         points: Points,
         at: Timestamp,
     },
-    /// Points of a customer moved: what statistics are made of. `what` is a number of [`PointsMove`](crate::points::PointsMove).
+    /// Points of a customer moved: what statistics are made of. `what` is a number of
+    /// [`PointsMove`](crate::points::PointsMove).
     PointsMoved {
         tenant: TenantId,
         /// For a payment, its merchant.

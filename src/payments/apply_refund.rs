@@ -60,7 +60,8 @@ pub(super) const ABSENT_ONCE: &str = "absent_once";
 pub(super) enum RefundUpdate {
     /// WeChat's status, verified.
     Channel(ChannelRefund),
-    /// WeChat refuses it and does not have it; said of the refund at version `seen`. `unsure` when somebody may have called before and noted nothing.
+    /// WeChat refuses it and does not have it; said of the refund at version `seen`. `unsure` when
+    /// somebody may have called before and noted nothing.
     Refused {
         code: String,
         message: String,
@@ -82,7 +83,8 @@ pub enum RefundUpdateOutcome {
     Now(Box<Refund>),
     /// It was known before.
     Before,
-    /// It is of an order that is not paid here: nothing was changed. Ask about the order, and say it again.
+    /// It is of an order that is not paid here: nothing was changed. Ask about the order, and say
+    /// it again.
     Unpaid(OrderId),
     /// It is wrong: nothing was booked. The code is stable.
     Rejected(&'static str),
@@ -276,7 +278,8 @@ impl ApplyRefund {
         }
     }
 
-    /// An answer that is wrong is noted on the refund, which is asked about again ever more rarely; a person is told once, however often it is repeated.
+    /// An answer that is wrong is noted on the refund, which is asked about again ever more rarely;
+    /// a person is told once, however often it is repeated.
     fn reject_answer(
         &self,
         set: &mut WorkingSet,
@@ -342,7 +345,8 @@ impl ApplyRefund {
                 seen,
                 unsure,
             } => {
-                // Something was learnt since: another attempt with the same number, which WeChat may have taken. This one proves nothing any more.
+                // Something was learnt since: another attempt with the same number, which WeChat
+                // may have taken. This one proves nothing any more.
                 if refund.version != *seen || refund.state != RefundState::Accepted {
                     return Ok(RefundUpdateOutcome::Before);
                 }
@@ -429,7 +433,8 @@ impl ApplyRefund {
                     RefundStateKind::Closed | RefundStateKind::Failed | RefundStateKind::Withdrawn
                 )
             }
-            // What was said earlier may arrive later. Not of a refund that failed or was withdrawn: that one WeChat never had.
+            // What was said earlier may arrive later. Not of a refund that failed or was withdrawn:
+            // that one WeChat never had.
             RefundStatus::Abnormal => matches!(
                 kind,
                 RefundStateKind::Abnormal | RefundStateKind::Succeeded | RefundStateKind::Closed
@@ -604,7 +609,8 @@ impl ApplyRefund {
         Ok(RefundUpdateOutcome::Now(Box::new(undone)))
     }
 
-    /// Counts the attempt and says when the next is due. An abnormal refund waits for a person; it is looked at hourly, since that person may act at WeChat.
+    /// Counts the attempt and says when the next is due. An abnormal refund waits for a person; it
+    /// is looked at hourly, since that person may act at WeChat.
     fn schedule(&self, refund: &mut Refund, now: Timestamp) {
         refund.attempts.count = refund.attempts.count.saturating_add(1);
         let pause = if refund.state == RefundState::Abnormal {
@@ -616,7 +622,8 @@ impl ApplyRefund {
     }
 }
 
-/// A refund that was initiated, or that others made, will not happen: what was booked for it is undone, in this state.
+/// A refund that was initiated, or that others made, will not happen: what was booked for it is
+/// undone, in this state.
 pub(super) fn undo(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
@@ -655,7 +662,8 @@ pub(super) async fn apply_answer(
     apply(payments, operation).await
 }
 
-/// Notes only when it is looked at again: nothing happened that its history should tell, and whoever decides meanwhile need not mind.
+/// Notes only when it is looked at again: nothing happened that its history should tell, and
+/// whoever decides meanwhile need not mind.
 fn put_quietly(set: &mut WorkingSet, refund: Refund) -> RefundUpdateOutcome {
     set.put::<Refunds>(refund.id, refund.clone());
     RefundUpdateOutcome::Now(Box::new(refund))
@@ -743,7 +751,8 @@ impl Operation for ApplyRefund {
         cx: &mut Cx<'_>,
     ) -> Result<RefundUpdateOutcome, BookingError> {
         self.audit_statement(set, cx);
-        // One that was rejected is judged again: it may be played again after what was missing is there. Its alarm is raised once.
+        // One that was rejected is judged again: it may be played again after what was missing is
+        // there. Its alarm is raised once.
         if let Some((id, _, _)) = &self.callback
             && let Some(CallbackOutcome::Refund | CallbackOutcome::Duplicate) =
                 set.get::<Callbacks>(*id).map(|row| row.outcome)
@@ -799,8 +808,8 @@ impl ApplyRefund {
     }
 }
 
-/// The operation by itself, for tests that need no database: what WeChat says of a refund, or that it
-/// refuses the one of this version and has nothing of it.
+/// The operation by itself, for tests that need no database: what WeChat says of a refund, or that
+/// it refuses the one of this version and has nothing of it.
 #[cfg(test)]
 pub(crate) fn refund_update_operation(
     tenant: TenantId,

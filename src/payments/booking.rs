@@ -1,4 +1,5 @@
-//! What payments and refunds write into the books, and what they tell. Called inside `decide`; pure.
+//! What payments and refunds write into the books, and what they tell. Called inside `decide`;
+//! pure.
 
 use super::{
     ExceptionKind, Order, Payment, PointsShortfall, Refund, RefundError, Why, credit::tell_points,
@@ -31,8 +32,8 @@ pub(super) fn points_account(set: &WorkingSet, order: &Order) -> Account {
         .unwrap_or(Account::empty(order.tenant))
 }
 
-/// An order is paid: Dr channel receivable / Cr merchant payable; Dr points issued / Cr customer points; and what of these repays a debt, Dr customer points /
-/// Cr customer debt.
+/// An order is paid: Dr channel receivable / Cr merchant payable; Dr points issued / Cr customer
+/// points; and what of these repays a debt, Dr customer points / Cr customer debt.
 pub(super) fn book_settlement(
     set: &mut WorkingSet,
     cx: &Cx<'_>,
@@ -69,7 +70,8 @@ pub(super) fn book_settlement(
     ledger::post(set, order.tenant, entry, &drafts, cx.now())
 }
 
-/// What a paid order earned waits for its review: pending Dr points issued / Cr customer points, for the lot into which they would have gone.
+/// What a paid order earned waits for its review: pending Dr points issued / Cr customer points,
+/// for the lot into which they would have gone.
 pub(super) fn book_held_points(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
@@ -91,9 +93,10 @@ pub(super) fn book_held_points(
     Ok(entry)
 }
 
-/// A refund is initiated: Dr merchant payable / Cr refunds in transit; the points to be taken back are held (pending Dr customer points / Cr points issued).
-/// What the customer has spent is a shortfall, booked first (Dr customer debt / Cr customer points), or the refund is refused, as the policy says. What expired unspent is not taken: it
-/// counts as given back.
+/// A refund is initiated: Dr merchant payable / Cr refunds in transit; the points to be taken back
+/// are held (pending Dr customer points / Cr points issued). What the customer has spent is a
+/// shortfall, booked first (Dr customer debt / Cr customer points), or the refund is refused, as
+/// the policy says. What expired unspent is not taken: it counts as given back.
 pub(super) fn book_refund(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
@@ -161,7 +164,8 @@ fn about_to_expire(
     Ok(of_lot.map_or(Points::ZERO, |(_, points)| points))
 }
 
-/// Of `due` points, those that expired unspent in the payment's lot, or are about to: if the refund was initiated now they would count as given back.
+/// Of `due` points, those that expired unspent in the payment's lot, or are about to: if the refund
+/// was initiated now they would count as given back.
 pub(super) fn would_have_expired(
     set: &WorkingSet,
     today: BusinessDay,
@@ -179,9 +183,10 @@ pub(super) fn would_have_expired(
     Ok(both.min(due))
 }
 
-/// Counts what expired in the payment's lot as given back, up to what the refund is due; each point once, whichever of the payments that filled the lot is refunded. If the
-/// night's sweep has not come by yet it is done for this customer here and now, so that the refund comes to the same before and after it. Points that stay in the lot because
-/// some are held have not expired.
+/// Counts what expired in the payment's lot as given back, up to what the refund is due; each point
+/// once, whichever of the payments that filled the lot is refunded. If the night's sweep has not
+/// come by yet it is done for this customer here and now, so that the refund comes to the same
+/// before and after it. Points that stay in the lot because some are held have not expired.
 fn count_expired(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
@@ -204,7 +209,8 @@ fn count_expired(
     Ok(counted)
 }
 
-/// Points that are missing on `today` when `due` are to be taken back: the customer has spent them. What has expired and is not yet swept cannot be taken, nor can what is held.
+/// Points that are missing on `today` when `due` are to be taken back: the customer has spent them.
+/// What has expired and is not yet swept cannot be taken, nor can what is held.
 pub(super) fn shortfall(
     set: &WorkingSet,
     today: BusinessDay,
@@ -226,7 +232,8 @@ pub(super) fn shortfall(
     }
 }
 
-/// A refund arrived: Dr refunds in transit / Cr channel receivable, and the points are taken back, from the lot of the payment first.
+/// A refund arrived: Dr refunds in transit / Cr channel receivable, and the points are taken back,
+/// from the lot of the payment first.
 pub(super) fn book_refund_arrived(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
@@ -250,16 +257,19 @@ pub(super) fn book_refund_arrived(
     Ok(())
 }
 
-/// What a payment had earned is not the customer's any more, or never was: the total cap of its rule has room for it again.
+/// What a payment had earned is not the customer's any more, or never was: the total cap of its
+/// rule has room for it again.
 pub(super) fn return_points(set: &mut WorkingSet, order: &Order, points: Points) {
     if let Some(payment) = order.state.payment() {
         points::return_to_budget(set, order.tenant, payment.rule_version, points);
     }
 }
 
-/// Somebody else's refund arrived: Dr merchant payable / Cr channel receivable, and the points that go with it are taken back, from the lot of the payment first.
-/// What the customer has spent is owed, whatever the policy: it has happened (Dr customer debt / Cr customer points). What expired unspent counts as given back, and what
-/// is withheld from a review was never credited. Notes the shortfall and what expired.
+/// Somebody else's refund arrived: Dr merchant payable / Cr channel receivable, and the points that
+/// go with it are taken back, from the lot of the payment first. What the customer has spent is
+/// owed, whatever the policy: it has happened (Dr customer debt / Cr customer points). What expired
+/// unspent counts as given back, and what is withheld from a review was never credited. Notes the
+/// shortfall and what expired.
 pub(super) fn book_refunded_elsewhere(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
@@ -288,7 +298,8 @@ pub(super) fn book_refunded_elsewhere(
             .state
             .payment()
             .map(|payment| payment.points_expired_from);
-        // The shortfall was credited and is free by now, so that this can leave, and nothing stays free of somebody who owes.
+        // The shortfall was credited and is free by now, so that this can leave, and nothing stays
+        // free of somebody who owes.
         let issued = of_tenant(order.tenant, AccountKind::PointsIssued);
         drafts.push(Draft::posted(account, issued, taken.get()).from_lot(lot));
     }
@@ -298,8 +309,9 @@ pub(super) fn book_refunded_elsewhere(
     Ok(())
 }
 
-/// A refund will not happen: Dr refunds in transit / Cr merchant payable, the points are released, and repay what is owed. What expired is not given back any more, and
-/// may be counted by another refund.
+/// A refund will not happen: Dr refunds in transit / Cr merchant payable, the points are released,
+/// and repay what is owed. What expired is not given back any more, and may be counted by another
+/// refund.
 pub(super) fn book_refund_undone(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
@@ -316,7 +328,8 @@ pub(super) fn book_refund_undone(
         AccountId::merchant_payable(order.merchant),
         refund.amount.get(),
     )];
-    // All that was held may repay whatever is owed, as far as it is free: this one's shortfall may be what other holds need by now.
+    // All that was held may repay whatever is owed, as far as it is free: this one's shortfall may
+    // be what other holds need by now.
     if let Some(customer) = order.customer.filter(|_| !refund.points.taken().is_zero()) {
         let repay = ledger::repayment(set, customer, cx.now().business_day())?;
         drafts.extend(repay.map(|repay| {
@@ -399,8 +412,9 @@ pub(crate) fn put_refund(
     set.put::<store::Refunds>(refund.id, refund);
 }
 
-/// Notes since when a refund is in its state. One that left the state in which it was stuck, or what kept it there, is no longer stuck: nobody need look at it any more, nor
-/// agree to its withdrawal.
+/// Notes since when a refund is in its state. One that left the state in which it was stuck, or
+/// what kept it there, is no longer stuck: nobody need look at it any more, nor agree to its
+/// withdrawal.
 fn get_on(set: &mut WorkingSet, cx: &Cx<'_>, refund: &mut Refund) {
     let kind = refund.state.kind();
     // A new one was not asked for.
@@ -462,7 +476,8 @@ pub(crate) fn put_exception(
     if let (ExceptionKind::RefundStuck, Some(refund)) = (kind, row.refund)
         && let Some(over) = set.written::<store::StuckResolved>(refund).copied()
     {
-        // It made progress earlier in this batch, which resolves the exception before it and not this one.
+        // It made progress earlier in this batch, which resolves the exception before it and not
+        // this one.
         let but = Some(id);
         set.put::<store::StuckResolved>(refund, store::StuckResolvedRow { but, ..over });
     }

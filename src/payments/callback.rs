@@ -122,7 +122,8 @@ async fn verify_and_handle(
     if let Err(error) = &taken
         && let Some(what) = permanent_reason(error)
     {
-        // It will fail again however often WeChat sends it: keep it for whoever repairs what is broken.
+        // It will fail again however often WeChat sends it: keep it for whoever repairs what is
+        // broken.
         let alarm = AlarmRow::of_unreadable(tenant, short(what), payments.db.now());
         store_failed(payments, alarm, tenant, event, body.clone(), what).await?;
     }
@@ -160,7 +161,8 @@ async fn store_failed(
     submit(payments, operation).await
 }
 
-/// Truly WeChat's, and not understood. That it could not be kept either is no other answer: WeChat sends it again.
+/// Truly WeChat's, and not understood. That it could not be kept either is no other answer: WeChat
+/// sends it again.
 async fn store_unreadable(payments: &Payments, tenant: TenantId, body: Bytes, error: NoticeError) {
     let named = payments.channels.of(tenant).name_of_notice(&body);
     let event = match named {
@@ -212,7 +214,8 @@ pub(super) async fn handle_notice(
                 RefundUpdateOutcome::Now(_) => Ok(HandledCallback::Refund),
                 RefundUpdateOutcome::Before => Ok(HandledCallback::Duplicate),
                 RefundUpdateOutcome::Rejected(reason) => Ok(HandledCallback::Rejected(reason)),
-                // It comes again; until then the payment is asked about, or told. If never, somebody sees it here.
+                // It comes again; until then the payment is asked about, or told. If never,
+                // somebody sees it here.
                 RefundUpdateOutcome::Unpaid(_) => {
                     store_failed(payments, alarm, tenant, event, body, UNPAID).await?;
                     Err(DbError::Unavailable(None))
@@ -238,7 +241,8 @@ fn short(reason: &'static str) -> &'static str {
     if reason.len() > 40 { "failed" } else { reason }
 }
 
-/// The time and a hash of WeChat's notification id: rows are written in order, and a repeated one is found by it.
+/// The time and a hash of WeChat's notification id: rows are written in order, and a repeated one
+/// is found by it.
 pub(super) fn event_id(tenant: TenantId, notification: &str, created_at: Timestamp) -> Id {
     let mut named = tenant.0.to_be_bytes().to_vec();
     named.extend_from_slice(notification.as_bytes());
@@ -252,8 +256,8 @@ fn id_of(at: Timestamp, named: &[u8]) -> Id {
     Id::from_bytes(bytes)
 }
 
-/// Strangers can fill neither the table nor the log nor the time of the committers: of each reason this many a minute are kept for each tenant, of this size at
-/// most.
+/// Strangers can fill neither the table nor the log nor the time of the committers: of each reason
+/// this many a minute are kept for each tenant, of this size at most.
 const UNVERIFIED_PER_MINUTE: u32 = 60;
 const UNVERIFIED_BYTES_MAX: usize = 16 * 1024;
 
@@ -300,8 +304,9 @@ async fn store_unverified(
     }
 }
 
-/// Whether one more of this reason is kept for this tenant in this minute. Tenants are looked up before, so there are no more of these counts than reasons and
-/// tenants: noise of one kind takes no room from evidence of another.
+/// Whether one more of this reason is kept for this tenant in this minute. Tenants are looked up
+/// before, so there are no more of these counts than reasons and tenants: noise of one kind takes
+/// no room from evidence of another.
 fn within_budget(tenant: TenantId, error: NoticeError, now: Timestamp) -> bool {
     static STORED: Mutex<Option<(i64, HashMap<Budget, u32>)>> = Mutex::new(None);
     let minute = now.seconds() / 60;

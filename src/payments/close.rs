@@ -1,4 +1,5 @@
-//! Closing an order: never before WeChat was asked, because somebody may be paying it at this moment.
+//! Closing an order: never before WeChat was asked, because somebody may be paying it at this
+//! moment.
 //!
 //! ```text
 //! query ── paid ──────────────▶ settle
@@ -9,8 +10,10 @@
 //!                        └─ no answer, or somebody is entering the password ─▶ later
 //! ```
 //!
-//! The one exception is a person's: WeChat refuses to say anything of an order whose time is over, people were told of that (`order_stuck`), and an operator who has looked at
-//! WeChat closes it. At WeChat it cannot be paid any more, since its time was told there with the order; was it paid before, the money comes to light as a late payment.
+//! The one exception is a person's: WeChat refuses to say anything of an order whose time is over,
+//! people were told of that (`order_stuck`), and an operator who has looked at WeChat closes it. At
+//! WeChat it cannot be paid any more, since its time was told there with the order; was it paid
+//! before, the money comes to light as a late payment.
 
 use super::{
     Applied, ChannelOrder, ChannelOutcome, ExceptionKind, Order, OrderState, PaidNotice,

@@ -1,6 +1,8 @@
-//! Creating a payment at the counter: the merchant shows a picture that the customer's WeChat scans (Native 扫码支付).
+//! Creating a payment at the counter: the merchant shows a picture that the customer's WeChat scans
+//! (Native 扫码支付).
 //!
-//! Nobody knows yet who will pay. WeChat says so with the payment, and the points go to that customer.
+//! Nobody knows yet who will pay. WeChat says so with the payment, and the points go to that
+//! customer.
 
 use super::{
     Order, OrderState, PayMethod, PaymentError, Payments, RefundSums, Why,
@@ -44,7 +46,8 @@ struct Merchant {
     sharing: i8,
 }
 
-/// Makes an order that any WeChat can pay. The same request with the same key gives the same order and its address.
+/// Makes an order that any WeChat can pay. The same request with the same key gives the same order
+/// and its address.
 pub async fn collect_payment(
     payments: &Payments,
     request: CollectPayment,
@@ -115,7 +118,8 @@ impl Operation for CreateNativeOrder {
     type Refusal = PaymentError;
     const NAME: &'static str = "payments.collect";
 
-    /// The key decides between two at once, whichever committer they go to; the same one spares them the race.
+    /// The key decides between two at once, whichever committer they go to; the same one spares
+    /// them the race.
     fn lane(&self) -> Lane {
         Lane(self.request.claim.id[0])
     }

@@ -1,4 +1,5 @@
-//! Asking WeChat what became of an order: when the customer's phone says "paid" and no callback has come.
+//! Asking WeChat what became of an order: when the customer's phone says "paid" and no callback has
+//! come.
 
 use super::{
     Order, PaymentError, Payments, Why,
@@ -7,7 +8,8 @@ use super::{
 };
 use crate::primitives::{OrderId, TenantId};
 
-/// The order as WeChat knows it. Settles it through the same operation as a callback would; closes it if WeChat did.
+/// The order as WeChat knows it. Settles it through the same operation as a callback would; closes
+/// it if WeChat did.
 pub async fn confirm(
     payments: &Payments,
     tenant: TenantId,
@@ -20,7 +22,8 @@ pub async fn confirm(
     ask_about(payments, known).await
 }
 
-/// Confirms an order for an operator, who may ask about a paid order, too: others may have refunded it.
+/// Confirms an order for an operator, who may ask about a paid order, too: others may have refunded
+/// it.
 pub async fn confirm_for_operator(
     payments: &Payments,
     tenant: TenantId,

@@ -46,9 +46,11 @@ pub struct CreatedPayment {
     pub pay: PayParameters,
 }
 
-/// Makes the order payable. The same request with the same key gives the same order; the prepay id's signature is made anew each time.
+/// Makes the order payable. The same request with the same key gives the same order; the prepay
+/// id's signature is made anew each time.
 ///
-/// Fails with [`PaymentError::Stopped`] when risk does not allow it, or wants the customer to answer a challenge first; then the key is not used up.
+/// Fails with [`PaymentError::Stopped`] when risk does not allow it, or wants the customer to
+/// answer a challenge first; then the key is not used up.
 pub async fn create_payment(
     payments: &Payments,
     request: CreatePayment,
@@ -93,8 +95,8 @@ const fn is_created(created: &CreateOutcome) -> bool {
     }
 }
 
-/// The prepay id of an order that can be paid: the one that is known while it lasts, else a fresh one for the same number. Of an order that is not new somebody may
-/// have noted why there was none.
+/// The prepay id of an order that can be paid: the one that is known while it lasts, else a fresh
+/// one for the same number. Of an order that is not new somebody may have noted why there was none.
 pub(super) async fn prepay_id_for(
     payments: &Payments,
     channel: &dyn PaymentChannel,
@@ -210,7 +212,8 @@ enum CreateOutcome {
     Stopped(Stop),
 }
 
-/// The key under which the request is stored, and what distinguishes it from another under that key.
+/// The key under which the request is stored, and what distinguishes it from another under that
+/// key.
 pub(super) fn key_of(request: &CreatePayment) -> ([u8; 16], [u8; 16]) {
     let scope = [
         &request.tenant.0.to_be_bytes(),
@@ -281,7 +284,8 @@ impl Operation for CreateOrder {
                 .get::<Orders>(OrderId::new(used.effect))
                 .cloned()
                 .ok_or(PaymentError::OrderNotFound)?;
-            // A merchant that was suspended since: its open orders are being closed, and get no prepay id meanwhile.
+            // A merchant that was suspended since: its open orders are being closed, and get no
+            // prepay id meanwhile.
             let collects = code.is_none_or(|code| code.sub_mchid.is_some());
             if is_open(&order) && !collects {
                 return Err(PaymentError::MerchantNotActive);
@@ -345,7 +349,8 @@ pub(super) fn sharing(wanted: bool) -> OrderSharing {
     }
 }
 
-/// Whether the points of an order that is made must wait. A *verify* that gets here is one that nobody can answer.
+/// Whether the points of an order that is made must wait. A *verify* that gets here is one that
+/// nobody can answer.
 pub(super) fn review(evaluation: &Evaluation) -> PointsReview {
     match evaluation.action() {
         Action::Allow => PointsReview::No,

@@ -1,7 +1,9 @@
 //! Whether the points of a payment are credited at once, held for a review, or not at all.
 //!
-//! Risk is asked at [`Stage::PointsCredit`] before the settlement is submitted, with the facts that the order's [recent](super::recent_orders) record has. If they cannot be had the
-//! settlement fails as it does when the database is away, and the channel tells again: points are never credited because nobody could be asked.
+//! Risk is asked at [`Stage::PointsCredit`] before the settlement is submitted, with the facts that
+//! the order's [recent](super::recent_orders) record has. If they cannot be had the settlement
+//! fails as it does when the database is away, and the channel tells again: points are never
+//! credited because nobody could be asked.
 //!
 //! | risk says | money | points | order's review |
 //! |---|---|---|---|
@@ -9,18 +11,20 @@
 //! | verify, review; or review when the order was made | posted | pending, an entry of their own | open |
 //! | block | posted | none, and none counted | as it was |
 //!
-//! Nobody can answer a challenge when a payment is settled, so *verify* is taken as *review* here. A payment that earns nothing is not asked about.
+//! Nobody can answer a challenge when a payment is settled, so *verify* is taken as *review* here.
+//! A payment that earns nothing is not asked about.
 //!
-//! What is judged is what would be credited: what the rule earns, and the caps leave as they stand a
-//! moment before. (A rule without caps, the usual one, reads nothing for that.) The commit knows the
-//! caps for certain. Others may have used them up by then: less is credited than was judged, or
-//! nothing, and then no decision is kept and nothing counted. Or more is left than was thought (midnight
-//! came, a refund gave something back to a campaign): no points are credited that were not judged, so the settlement is
-//! refused as [`SettleError::NotEvaluated`], and risk is asked again about what is left now.
+//! What is judged is what would be credited: what the rule earns, and the caps leave as they stand
+//! a moment before. (A rule without caps, the usual one, reads nothing for that.) The commit knows
+//! the caps for certain. Others may have used them up by then: less is credited than was judged, or
+//! nothing, and then no decision is kept and nothing counted. Or more is left than was thought
+//! (midnight came, a refund gave something back to a campaign): no points are credited that were
+//! not judged, so the settlement is refused as [`SettleError::NotEvaluated`], and risk is asked
+//! again about what is left now.
 //!
-//! A payment is one event to risk's counters, whichever process is told of it and however often: the
-//! order. What is taken back, because WeChat's notice was rejected or nothing was left to credit, is asked
-//! about anew the next time.
+//! A payment is one event to risk's counters, whichever process is told of it and however often:
+//! the order. What is taken back, because WeChat's notice was rejected or nothing was left to
+//! credit, is asked about anew the next time.
 
 use super::{
     Order, PaidNotice, Payment, Payments, PointsReview,
@@ -46,7 +50,8 @@ pub(super) const SOURCE: &str = "payment";
 pub(super) enum CreditRisk {
     /// There is no risk.
     Off,
-    /// It was not asked: there was no such order, it was paid, or it earns nothing. Should there be points after all, they wait for the next time.
+    /// It was not asked: there was no such order, it was paid, or it earns nothing. Should there be
+    /// points after all, they wait for the next time.
     Not,
     Evaluated {
         evaluation: Evaluation,
@@ -87,8 +92,8 @@ impl CreditRisk {
         }
     }
 
-    /// Stores the decision, in the commit of the settlement. Where no points were to be credited any
-    /// more, it is about nothing.
+    /// Stores the decision, in the commit of the settlement. Where no points were to be credited
+    /// any more, it is about nothing.
     pub(super) fn note(
         &self,
         set: &mut WorkingSet,
@@ -137,7 +142,8 @@ enum NotAsked {
     Db(#[from] DbError),
 }
 
-/// Asks risk about the points of a payment, once in this process however often it is told. Returns who paid, where only the notice knows.
+/// Asks risk about the points of a payment, once in this process however often it is told. Returns
+/// who paid, where only the notice knows.
 pub(super) async fn evaluate_credit(
     payments: &Payments,
     (tenant, order): (TenantId, Option<OrderId>),
@@ -207,8 +213,9 @@ pub(super) async fn evaluate_credit(
     Ok((by_risk, payer))
 }
 
-/// Books the points of a paid order as pending, opens their review and tells of both. Returns what the order says of it from now on. `hold_reason` says why they wait although
-/// risk did not want it.
+/// Books the points of a paid order as pending, opens their review and tells of both. Returns what
+/// the order says of it from now on. `hold_reason` says why they wait although risk did not want
+/// it.
 pub(super) fn hold_points(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,

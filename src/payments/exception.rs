@@ -30,9 +30,11 @@ coded! {
         RefundAbnormal => "refund_abnormal",
         /// A share or its return did not go through.
         SharingFailed => "sharing_failed",
-        /// WeChat shared what it had refused, or brought back what was called lost: refunds of the order wait until somebody has looked.
+        /// WeChat shared what it had refused, or brought back what was called lost: refunds of the
+        /// order wait until somebody has looked.
         SharingContradiction => "sharing_contradiction",
-        /// What happened is in the books, and not in histories, totals and messages: it could not be projected.
+        /// What happened is in the books, and not in histories, totals and messages: it could not
+        /// be projected.
         NotProjected => "not_projected",
         /// A refund is stuck: WeChat does not take it, or does not say what became of it.
         RefundStuck => "refund_stuck",
@@ -155,7 +157,8 @@ pub(super) async fn exceptions_of(
         .await?)
 }
 
-/// Resolves the exceptions of an order that makes progress again. What a person resolved before stays as it is.
+/// Resolves the exceptions of an order that makes progress again. What a person resolved before
+/// stays as it is.
 pub(super) async fn resolve_of_order(
     db: &Db,
     order: OrderId,

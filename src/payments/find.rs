@@ -56,7 +56,8 @@ pub async fn refunds_of(db: &Db, order: OrderId) -> Result<Vec<Refund>, DbError>
     rows.iter().map(|row| Ok(read_refund(row)?)).collect()
 }
 
-/// Up to `limit.probe()` refunds of a tenant, or of one of its merchants, newest first, older than `before`.
+/// Up to `limit.probe()` refunds of a tenant, or of one of its merchants, newest first, older than
+/// `before`.
 pub async fn list_refunds(
     db: &Db,
     tenant: TenantId,

@@ -101,7 +101,8 @@ pub struct NoteForeignRefund {
     pub by: Actor,
 }
 
-/// Asks WeChat about a refund that was made elsewhere, and books what it says. Stating a number twice changes nothing; so does that of a refund of ours.
+/// Asks WeChat about a refund that was made elsewhere, and books what it says. Stating a number
+/// twice changes nothing; so does that of a refund of ours.
 pub async fn note_foreign_refund(
     payments: &Payments,
     statement: NoteForeignRefund,
@@ -151,9 +152,9 @@ pub async fn note_foreign_refund(
     }
 }
 
-/// WeChat refuses a refund of ours, or lets less be shared than is there: others may have refunded the
-/// order. It is asked about, and what it says is noted. True when something of the order is gone and
-/// nobody knows how much.
+/// WeChat refuses a refund of ours, or lets less be shared than is there: others may have refunded
+/// the order. It is asked about, and what it says is noted. True when something of the order is
+/// gone and nobody knows how much.
 pub(crate) async fn look_for_others(
     payments: &Payments,
     tenant: TenantId,
@@ -173,7 +174,8 @@ pub(crate) async fn look_for_others(
     Ok(now.is_some_and(|view| view.order.refunds.unknown))
 }
 
-/// Their refund's notice came before our payment's: what WeChat says of the order, booked. True when the order is paid now.
+/// Their refund's notice came before our payment's: what WeChat says of the order, booked. True
+/// when the order is paid now.
 pub(super) async fn settle_payment_first(
     payments: &Payments,
     tenant: TenantId,
@@ -212,7 +214,8 @@ pub(crate) fn is_out_refund_no(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(plain)
 }
 
-/// Whether the channel has, or has made, a refund of ours that had come to its end here without the money having gone.
+/// Whether the channel has, or has made, a refund of ours that had come to its end here without the
+/// money having gone.
 pub(super) fn is_after_all(own: &Refund, said: &ChannelRefund) -> bool {
     if own.is_foreign() {
         return false;
@@ -232,9 +235,10 @@ pub(super) fn is_after_all(own: &Refund, said: &ChannelRefund) -> bool {
     }
 }
 
-/// Points that go with what others give back: what the sum of the order's refunds makes due with it,
-/// less what those before took. Beside one of ours that cannot arrive any more the sum may be more than
-/// was paid; it is counted on all the same, so that several of theirs do not each round up.
+/// Points that go with what others give back: what the sum of the order's refunds makes due with
+/// it, less what those before took. Beside one of ours that cannot arrive any more the sum may be
+/// more than was paid; it is counted on all the same, so that several of theirs do not each round
+/// up.
 fn points_gone(order: &Order, amount: Money) -> Points {
     let Some(payment) = order.state.payment() else {
         return Points::ZERO;
@@ -289,7 +293,8 @@ impl ApplyRefund {
         None
     }
 
-    /// Hears of a refund that was not made here, or had ended here (`own`), for the first time or again. The order is paid.
+    /// Hears of a refund that was not made here, or had ended here (`own`), for the first time or
+    /// again. The order is paid.
     pub(super) fn apply_foreign_status(
         &self,
         set: &mut WorkingSet,

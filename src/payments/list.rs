@@ -164,7 +164,8 @@ pub struct DayTotals {
     pub points_back: Points,
 }
 
-/// A merchant's days from `from` to `to`, both included, as far as they are projected. Days without payments are absent.
+/// A merchant's days from `from` to `to`, both included, as far as they are projected. Days without
+/// payments are absent.
 pub async fn merchant_totals(
     db: &Db,
     tenant: TenantId,

@@ -18,39 +18,53 @@
 //! | paid, `partly_refunded`, refunded | refused | before, by the same WeChat transaction; else refused | refused | refused | refused |
 //! | closed, expired | refused | refused | paid | before | before |
 //!
-//! Every change of the row is recorded with its actor and reason ([`Why`]); [`order_history`] returns all of them in one answer.
+//! Every change of the row is recorded with its actor and reason ([`Why`]); [`order_history`]
+//! returns all of them in one answer.
 //!
 //! ## Creating
 //!
-//! The order and the caller's idempotency key are one commit. WeChat is asked for a prepay id after it, and the prepay id is noted. Killed in between, the order stays
-//! *created*; the caller repeats with the same key, finds the order and gets a prepay id for it, since WeChat gives a fresh prepay id for the same number and the same
-//! parameters (which is why the order keeps its description). The same happens when a prepay id is older than its two hours. Two callers with one key at once get the same
-//! order, so no 409 is needed. An order can also be shown by the merchant as a picture ([`collect_payment`], Native); its
-//! customer is known only when it is paid.
+//! The order and the caller's idempotency key are one commit. WeChat is asked for a prepay id after
+//! it, and the prepay id is noted. Killed in between, the order stays *created*; the caller repeats
+//! with the same key, finds the order and gets a prepay id for it, since WeChat gives a fresh
+//! prepay id for the same number and the same parameters (which is why the order keeps its
+//! description). The same happens when a prepay id is older than its two hours. Two callers with
+//! one key at once get the same order, so no 409 is needed. An order can also be shown by the
+//! merchant as a picture ([`collect_payment`], Native); its customer is known only when it is paid.
 //!
 //! ## Settling
 //!
-//! [`SettlePayment`] does all of it in one transaction, exactly once: the order becomes paid, CNY and points are transferred, the lot, the callback as received and the events are stored.
-//! The order's version guards it, and so does the key of the journal entry, which is derived from the order. A second callback finds the order paid by the same WeChat
-//! transaction and changes nothing. A notice that is authentic but mismatched (amount, merchant, unknown order, another transaction) is stored with an alarm and never credited.
-//! An implausible payment time (before the order, or in the future) is not used: the money settles under the nearest plausible time, an exception is raised, and the points wait for
-//! a review by a person (`plausible.rs`). The points also wait when WeChat reports with the payment that some of it was refunded.
+//! [`SettlePayment`] does all of it in one transaction, exactly once: the order becomes paid, CNY
+//! and points are transferred, the lot, the callback as received and the events are stored. The
+//! order's version guards it, and so does the key of the journal entry, which is derived from the
+//! order. A second callback finds the order paid by the same WeChat transaction and changes
+//! nothing. A notice that is authentic but mismatched (amount, merchant, unknown order, another
+//! transaction) is stored with an alarm and never credited. An implausible payment time (before the
+//! order, or in the future) is not used: the money settles under the nearest plausible time, an
+//! exception is raised, and the points wait for a review by a person (`plausible.rs`). The points
+//! also wait when WeChat reports with the payment that some of it was refunded.
 //!
 //! ## Points that risk holds
 //!
-//! Risk is asked before a settlement is submitted (`credit.rs`, with what `recent_orders.rs` knows of the order). Whatever it says the money settles; the points are credited with it, or are
-//! pending in an entry of their own (`PointsHeld`) until a person or a time-out decides ([`decide_review`], [`time_out_review`]), or there are none. Held points count
-//! against the cap of the day on which they were earned, whatever becomes of them; a debt is repaid when they are credited. A refund withholds its part of them, which is the
-//! review's again should it fail. `review.rs` has the tables.
+//! Risk is asked before a settlement is submitted (`credit.rs`, with what `recent_orders.rs` knows
+//! of the order). Whatever it says the money settles; the points are credited with it, or are
+//! pending in an entry of their own (`PointsHeld`) until a person or a time-out decides
+//! ([`decide_review`], [`time_out_review`]), or there are none. Held points count against the cap
+//! of the day on which they were earned, whatever becomes of them; a debt is repaid when they are
+//! credited. A refund withholds its part of them, which is the review's again should it fail.
+//! `review.rs` has the tables.
 //!
 //! ## No callback, and the end of an order's time
 //!
-//! An order without a callback is queried at growing intervals and closed when it expires: query, close, and query again if WeChat says that it is paid
-//! (`watch.rs`, `close.rs`). An order is never closed here before it is closed at WeChat. Should WeChat take money for it all the same, that is an exception
-//! which people see, and by the tenant's [`Policy`] the order counts after all or the money goes back at once; either way it is in the books.
+//! An order without a callback is queried at growing intervals and closed when it expires: query,
+//! close, and query again if WeChat says that it is paid (`watch.rs`, `close.rs`). An order is
+//! never closed here before it is closed at WeChat. Should WeChat take money for it all the same,
+//! that is an exception which people see, and by the tenant's [`Policy`] the order counts after all
+//! or the money goes back at once; either way it is in the books.
 //!
-//! The open orders of a merchant that was suspended are closed in the same way, by whoever looks at their watches next; [`expedite_open_orders`] makes that now. One that is
-//! paid before WeChat has closed it is settled like any other: the money is there. Such a merchant's people send no refunds on their way; an operator does.
+//! The open orders of a merchant that was suspended are closed in the same way, by whoever looks at
+//! their watches next; [`expedite_open_orders`] makes that now. One that is paid before WeChat has
+//! closed it is settled like any other: the money is there. Such a merchant's people send no
+//! refunds on their way; an operator does.
 //!
 //! # Refunds
 //!
@@ -62,7 +76,8 @@
 //!     rejected                                        failed              closed ◀─────┘  abnormal
 //! ```
 //!
-//! *Returning* and *accepted* can be withdrawn by people (`withdraw_refund.rs`), once WeChat has said that it has nothing of it.
+//! *Returning* and *accepted* can be withdrawn by people (`withdraw_refund.rs`), once WeChat has
+//! said that it has nothing of it.
 //!
 //! | event | CNY | points |
 //! |---|---|---|
@@ -70,27 +85,38 @@
 //! | succeeded | Dr refunds in transit / Cr channel receivable | Dr customer points / Cr points issued, from the lot of the payment first, then first expiring first |
 //! | closed, failed, withdrawn | Dr refunds in transit / Cr merchant payable | released; what is owed is repaid out of them |
 //!
-//! - **How many points**: in proportion to the amount, on the sum of all refunds of the order and rounded down, so pieces give back what the whole does. What is taken is
-//!   returned to the total cap of the rule, and not to the cap of a day.
-//! - **Points that expired** in the payment's lot unspent count as given back, each point once and up to what the refund is due ([`PointsBack`]): nobody owes what they never
-//!   had the use of. The lot counts what expired in it and what refunds have claimed of that, so that payments which filled one lot share it; a refund that fails
-//!   gives its claim up. A refund that comes before the night's sweep does the sweep for this customer, and so comes to the same.
-//! - **Spent points**: by policy the customer owes them (the next points that come in repay it), shown beside the balance (*debt*) or in it (*negative*), or the refund is refused. The books
+//! - **How many points**: in proportion to the amount, on the sum of all refunds of the order and
+//!   rounded down, so pieces give back what the whole does. What is taken is returned to the total
+//!   cap of the rule, and not to the cap of a day.
+//! - **Points that expired** in the payment's lot unspent count as given back, each point once and
+//!   up to what the refund is due ([`PointsBack`]): nobody owes what they never had the use of. The
+//!   lot counts what expired in it and what refunds have claimed of that, so that payments which
+//!   filled one lot share it; a refund that fails gives its claim up. A refund that comes before
+//!   the night's sweep does the sweep for this customer, and so comes to the same.
+//! - **Spent points**: by policy the customer owes them (the next points that come in repay it),
+//!   shown beside the balance (*debt*) or in it (*negative*), or the refund is refused. The books
 //!   themselves never go below zero.
-//! - **Four eyes**: above a limit a refund awaits a second person; the amount is reserved, nothing is booked. Limits are about what the order gives back in all, and for clerks
-//!   about what they give back alone in a day (`request_refund.rs`).
-//! - **Fees**: WeChat gives its fee back with the refund, in proportion; what it is, the bill says. [`Policy::fee`] is the expectation until then.
-//! - **One refund number**: the refund is sent to WeChat after the commit. Without an answer it is sent again with its number, by this process or, if that died, by a job. A refusal
-//!   proves only that this attempt did nothing, so a query decides before a refund is marked failed.
-//! - **Stuck refunds** are reported once, by an exception (`stuck.rs`), and retried at growing intervals until a person ends them.
-//! - **The sum of the refunds** is kept in the order's row, whose version makes two concurrent refunds conflict.
-//! - **Foreign refunds**: what was refunded at WeChat without this program is booked as it is (`foreign_refund.rs`). Which statuses WeChat may report in which state, and what proves
-//!   that it does not have a refund, is in `apply_refund.rs`.
+//! - **Four eyes**: above a limit a refund awaits a second person; the amount is reserved, nothing
+//!   is booked. Limits are about what the order gives back in all, and for clerks about what they
+//!   give back alone in a day (`request_refund.rs`).
+//! - **Fees**: WeChat gives its fee back with the refund, in proportion; what it is, the bill says.
+//!   [`Policy::fee`] is the expectation until then.
+//! - **One refund number**: the refund is sent to WeChat after the commit. Without an answer it is
+//!   sent again with its number, by this process or, if that died, by a job. A refusal proves only
+//!   that this attempt did nothing, so a query decides before a refund is marked failed.
+//! - **Stuck refunds** are reported once, by an exception (`stuck.rs`), and retried at growing
+//!   intervals until a person ends them.
+//! - **The sum of the refunds** is kept in the order's row, whose version makes two concurrent
+//!   refunds conflict.
+//! - **Foreign refunds**: what was refunded at WeChat without this program is booked as it is
+//!   (`foreign_refund.rs`). Which statuses WeChat may report in which state, and what proves that
+//!   it does not have a refund, is in `apply_refund.rs`.
 //!
 //! # Risk
 //!
-//! Risk is asked before an order is made (`payment.create`) and before a refund is (`refund`), and its decision is stored in the commit of what it is about, or by
-//! itself when nothing was made: once for each. A repeated idempotency key returns the first result without asking risk again.
+//! Risk is asked before an order is made (`payment.create`) and before a refund is (`refund`), and
+//! its decision is stored in the commit of what it is about, or by itself when nothing was made:
+//! once for each. A repeated idempotency key returns the first result without asking risk again.
 //!
 //! | | a customer pays | a merchant shows an order | a refund |
 //! |---|---|---|---|
@@ -99,18 +125,23 @@
 //! | review | made; the points will wait ([`PointsReview::Wanted`]) | the same | awaits a second person, whatever its amount |
 //! | block | not made | not made | not made |
 //!
-//! What is not made, stopped or refused, is not counted ([`Evaluation::conclude`](crate::risk::Evaluation::conclude)); killed between the two, risk has counted one too many until the
-//! counter's window has passed, and nothing else has happened. The tenant's own refunds of late payments are not asked about.
+//! What is not made, stopped or refused, is not counted
+//! ([`Evaluation::conclude`](crate::risk::Evaluation::conclude)); killed between the two, risk has
+//! counted one too many until the counter's window has passed, and nothing else has happened. The
+//! tenant's own refunds of late payments are not asked about.
 //!
 //! # Callbacks
 //!
-//! One handler serves all callbacks; the content says which kind it is. A callback is stored in the commit that applies it. Rejected ones are stored with their reason and an alarm.
-//! So are those with a valid signature that cannot be parsed, which are answered so that WeChat sends them again, and unverified ones, up to a limit a minute.
-//! Any stored callback can be replayed ([`replay_callback`]).
+//! One handler serves all callbacks; the content says which kind it is. A callback is stored in the
+//! commit that applies it. Rejected ones are stored with their reason and an alarm. So are those
+//! with a valid signature that cannot be parsed, which are answered so that WeChat sends them
+//! again, and unverified ones, up to a limit a minute. Any stored callback can be replayed
+//! ([`replay_callback`]).
 //!
-//! Tables owned: `payment_orders`, `payment_order_history` and `merchant_days` (projected), `order_watches`, `scan_positions`, `refunds`, `refund_history`, `refund_redirects`, `foreign_refunds`,
-//! `staff_refunds`, `payment_policies`,
-//! `payment_exceptions`, `callback_events`, `callback_alarms`; `idempotency_keys` is shared with the ordinary transactions.
+//! Tables owned: `payment_orders`, `payment_order_history` and `merchant_days` (projected),
+//! `order_watches`, `scan_positions`, `refunds`, `refund_history`, `refund_redirects`,
+//! `foreign_refunds`, `staff_refunds`, `payment_policies`, `payment_exceptions`, `callback_events`,
+//! `callback_alarms`; `idempotency_keys` is shared with the ordinary transactions.
 
 mod apply_refund;
 pub(crate) mod booking;

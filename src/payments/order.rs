@@ -11,7 +11,8 @@ use crate::primitives::{
 pub struct Order {
     pub id: OrderId,
     pub tenant: TenantId,
-    /// Who scanned, or who paid. Nobody yet for an order that the merchant shows ([`PayMethod::Native`]) until it is paid.
+    /// Who scanned, or who paid. Nobody yet for an order that the merchant shows
+    /// ([`PayMethod::Native`]) until it is paid.
     pub customer: Option<CustomerId>,
     pub merchant: MerchantId,
     /// The collection code that was scanned, if one was.
@@ -19,7 +20,8 @@ pub struct Order {
     pub method: PayMethod,
     /// The merchant's number at WeChat when the order was made; in direct mode the tenant's own.
     pub sub_mchid: String,
-    /// What stands in the customer's bill. WeChat wants it to be the same whenever it is asked for a prepay id.
+    /// What stands in the customer's bill. WeChat wants it to be the same whenever it is asked for
+    /// a prepay id.
     pub description: String,
     pub amount: Money,
     pub sharing: OrderSharing,
@@ -57,7 +59,8 @@ coded! {
 }
 
 coded! {
-    /// Whether a person, or a time-out, decides on the points that the order earns. The money does not wait.
+    /// Whether a person, or a time-out, decides on the points that the order earns. The money does
+    /// not wait.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub enum PointsReview {
         No = 0 => "no",
@@ -75,7 +78,8 @@ coded! {
 /// The refunds of an order, counted on the order's row, whose version guards them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RefundSums {
-    /// By every refund that counts against the order: awaiting approval, on its way, arrived; made here or elsewhere. For a while it may be more than was paid: see
+    /// By every refund that counts against the order: awaiting approval, on its way, arrived; made
+    /// here or elsewhere. For a while it may be more than was paid: see
     /// [`Order::add_foreign_refund`].
     pub asked: Money,
     /// Arrived.
@@ -86,7 +90,8 @@ pub struct RefundSums {
     pub withheld: Points,
     /// Every refund that was asked for and not rejected.
     pub count: u16,
-    /// The channel says that somebody else refunded something, and not how much. Nothing more is refunded before that is known.
+    /// The channel says that somebody else refunded something, and not how much. Nothing more is
+    /// refunded before that is known.
     pub unknown: bool,
 }
 
@@ -123,7 +128,8 @@ pub struct Payment {
     /// By WeChat's clock.
     pub paid_at: Timestamp,
     pub wechat_transaction_id: String,
-    /// Earned by it. Credited at once, or later, or never, as [`Order::review`] says: see [`Order::credited_points`].
+    /// Earned by it. Credited at once, or later, or never, as [`Order::review`] says: see
+    /// [`Order::credited_points`].
     pub points: Points,
     pub rule_version: u32,
     /// The first day on which these points are gone: a refund takes them back from this lot first.
@@ -189,7 +195,8 @@ pub struct InvalidTransition {
     pub event: OrderEvent,
 }
 
-/// WeChat's prepay id lasts two hours (`docs/wechat-pay.md` §3); one that has five minutes left is renewed.
+/// WeChat's prepay id lasts two hours (`docs/wechat-pay.md` §3); one that has five minutes left is
+/// renewed.
 const PREPAY_ID_SECONDS: i64 = 115 * 60;
 
 impl PrepayId {
@@ -293,7 +300,8 @@ impl Order {
 
     /// The instant by whose rule the payment earns, and on whose day it counts against a daily cap:
     /// when the customer paid, by WeChat's clock and whenever we are told; not earlier than the
-    /// order, for WeChat tells whole seconds, and not later than `settled_at`, should clocks disagree.
+    /// order, for WeChat tells whole seconds, and not later than `settled_at`, should clocks
+    /// disagree.
     #[must_use]
     pub fn earned_at(id: OrderId, paid_at: Timestamp, settled_at: Timestamp) -> Timestamp {
         // The id tells a millisecond, a rule a microsecond: the order is no older than its last.
@@ -341,8 +349,9 @@ impl Order {
         }
     }
 
-    /// Accepts that WeChat states the order to be paid. Stated again it changes nothing; another transaction for a paid order is refused, and so is any for one
-    /// that was closed: see [`Order::pay_late`].
+    /// Accepts that WeChat states the order to be paid. Stated again it changes nothing; another
+    /// transaction for a paid order is refused, and so is any for one that was closed: see
+    /// [`Order::pay_late`].
     pub fn pay(&self, payment: Payment) -> Result<Applied<Self>, InvalidTransition> {
         match &self.state {
             OrderState::Created | OrderState::Prepaid(_) => {
@@ -403,7 +412,8 @@ impl Order {
         }
     }
 
-    /// Requests a refund: counts its amount and points against the order. The amount must be refundable.
+    /// Requests a refund: counts its amount and points against the order. The amount must be
+    /// refundable.
     pub fn request_refund(&self, amount: Money, points: Points) -> Result<Self, InvalidTransition> {
         let refused = self.state.refuse(OrderEvent::RequestRefund);
         if amount > self.refundable() || amount == Money::ZERO {
@@ -429,8 +439,10 @@ impl Order {
         })
     }
 
-    /// Counts a foreign refund against the order. It has happened, so it is no question whether it may: only what cannot be, because more would have
-    /// arrived than was paid, is refused. A refund of ours that does not fit beside it any more counts against the order until the channel has refused it.
+    /// Counts a foreign refund against the order. It has happened, so it is no question whether it
+    /// may: only what cannot be, because more would have arrived than was paid, is refused. A
+    /// refund of ours that does not fit beside it any more counts against the order until the
+    /// channel has refused it.
     pub fn add_foreign_refund(
         &self,
         amount: Money,
@@ -460,8 +472,8 @@ impl Order {
         })
     }
 
-    /// The channel says that something of it was refunded, nothing here explains it, and how much it was
-    /// is not said. Refunds that were asked for here explain it, unless it is known of all
+    /// The channel says that something of it was refunded, nothing here explains it, and how much
+    /// it was is not said. Refunds that were asked for here explain it, unless it is known of all
     /// (`unexplained`) that the channel never took them.
     pub fn mark_unknown_refund(
         &self,
@@ -562,8 +574,9 @@ impl Order {
         self.review == PointsReview::Open
     }
 
-    /// Of the points that the payment earned, those that were credited: none while they are under review, none if they were voided, and not what goes back with refunds
-    /// that were initiated before they were credited.
+    /// Of the points that the payment earned, those that were credited: none while they are under
+    /// review, none if they were voided, and not what goes back with refunds that were initiated
+    /// before they were credited.
     pub fn credited_points(&self) -> Points {
         let earned = self.state.payment().map(|payment| payment.points);
         match self.review {

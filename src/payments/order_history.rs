@@ -1,4 +1,5 @@
-//! An order's whole history in one answer: what happened to it and its refunds, who did it and why, what WeChat said, and what was booked.
+//! An order's whole history in one answer: what happened to it and its refunds, who did it and why,
+//! what WeChat said, and what was booked.
 
 use super::{
     Alarm, HistoryRow, OrderWithMerchant, PaymentException, Refund, RefundStep,
@@ -21,7 +22,8 @@ pub struct OrderHistory {
     /// As far as they are projected: a moment behind.
     pub steps: Vec<HistoryRow>,
     pub refunds: Vec<(Refund, Vec<RefundStep>)>,
-    /// Every transfer of every journal entry that the order, its refunds and its sharings caused, in the order of their keys.
+    /// Every transfer of every journal entry that the order, its refunds and its sharings caused,
+    /// in the order of their keys.
     pub transfers: Vec<Transfer>,
     /// Callbacks that were authentic but mismatched.
     pub alarms: Vec<Alarm>,
@@ -36,7 +38,8 @@ pub struct OrderHistory {
     pub next_query: Option<NextQuery>,
 }
 
-/// Returns the history of one order of a tenant. Who may read it is for the caller to check. `sharings` are told by whoever knows them.
+/// Returns the history of one order of a tenant. Who may read it is for the caller to check.
+/// `sharings` are told by whoever knows them.
 pub async fn order_history(
     db: &Db,
     tenant: TenantId,
@@ -69,7 +72,8 @@ pub async fn order_history(
     }))
 }
 
-/// The transfers of every entry with one of these causes: an entry's id is its cause's but for the last byte.
+/// The transfers of every entry with one of these causes: an entry's id is its cause's but for the
+/// last byte.
 async fn transfers_of(db: &Db, causes: &[Id]) -> Result<Vec<Transfer>, DbError> {
     let mut sql = Sql::new("SELECT /* payments.transfers_of */ ");
     sql.push(TRANSFER_COLUMNS).push(" FROM transfers WHERE ");

@@ -1,12 +1,15 @@
 //! Times that the channel states, before anything is booked under them.
 //!
-//! A time decides on which day something counts, which rule credits points and when they run out. WeChat has no reason to date a payment before its order or
-//! in the future; a text that does is a mistake of somebody, signed or not, and what it would do cannot be taken back. The money is real all the same. So the
-//! nearest time that can be is taken for it, an exception says what was stated, and what depends on the time (the points of a payment) waits for a person.
+//! A time decides on which day something counts, which rule credits points and when they run out.
+//! WeChat has no reason to date a payment before its order or in the future; a text that does is a
+//! mistake of somebody, signed or not, and what it would do cannot be taken back. The money is real
+//! all the same. So the nearest time that can be is taken for it, an exception says what was
+//! stated, and what depends on the time (the points of a payment) waits for a person.
 
 use crate::primitives::Timestamp;
 
-/// How far WeChat's clock and ours may be apart: what its signatures are allowed too (`docs/wechat-pay.md` §2.1).
+/// How far WeChat's clock and ours may be apart: what its signatures are allowed too
+/// (`docs/wechat-pay.md` §2.1).
 const SKEW_SECONDS: i64 = 300;
 
 /// A time that can be.
@@ -17,7 +20,8 @@ pub(super) struct Plausible {
     pub(super) odd: Option<Timestamp>,
 }
 
-/// The time that was stated of something that follows `after` and has happened by `now`, or the nearest that can be.
+/// The time that was stated of something that follows `after` and has happened by `now`, or the
+/// nearest that can be.
 pub(super) fn plausible(stated: Timestamp, after: Timestamp, now: Timestamp) -> Plausible {
     let first = after.plus_seconds(-SKEW_SECONDS);
     let last = now.plus_seconds(SKEW_SECONDS);

@@ -35,7 +35,8 @@ pub struct PolicyTerms {
     /// A refund that brings what its order gives back above this waits for a second person, an
     /// operator, whoever asked for it.
     pub refund_review_above: Money,
-    /// What WeChat keeps of a payment, in millionths (6000 = 0.60 %), and gives back with a refund. An expectation: the bill decides.
+    /// What WeChat keeps of a payment, in millionths (6000 = 0.60 %), and gives back with a refund.
+    /// An expectation: the bill decides.
     pub fee_ppm: u32,
 }
 

@@ -77,8 +77,8 @@ pub(super) async fn note_query_result<T>(
     }
 }
 
-/// Records the result of a query whose answer leaves the order as it stands: one that is not open any
-/// more is asked about no more.
+/// Records the result of a query whose answer leaves the order as it stands: one that is not open
+/// any more is asked about no more.
 pub(super) async fn note_order_answer(
     payments: &Payments,
     about: (TenantId, OrderId),

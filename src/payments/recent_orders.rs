@@ -29,7 +29,8 @@ use crate::{
     risk::{Action, Decision, Evaluation, read_decision, rules_wanting_review},
 };
 
-/// Two generations of this many orders each are kept, or of this many seconds, whichever is over first: an order is known for one and a half to three hours.
+/// Two generations of this many orders each are kept, or of this many seconds, whichever is over
+/// first: an order is known for one and a half to three hours.
 const ORDERS_MAX: usize = 50_000;
 const SECONDS_MAX: i64 = 90 * 60;
 
@@ -112,7 +113,8 @@ struct ReadQueue {
     reading: bool,
 }
 
-/// Somebody reads. Should that end before its time (the process is stopping), those who wait are told that the outcome is unknown, and the next one reads.
+/// Somebody reads. Should that end before its time (the process is stopping), those who wait are
+/// told that the outcome is unknown, and the next one reads.
 struct ReadGuard {
     read_queue: Arc<Mutex<ReadQueue>>,
     ended: bool,
@@ -133,8 +135,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl RecentOrders {
-    /// An order was made, and risk said this of it ([`Stage::PaymentCreate`]). Without a decision nothing is kept: there is nothing in it that a settlement would
-    /// be asked for, or it is read.
+    /// An order was made, and risk said this of it ([`Stage::PaymentCreate`]). Without a decision
+    /// nothing is kept: there is nothing in it that a settlement would be asked for, or it is read.
     pub fn note(&self, order: &Order, evaluation: &Evaluation) {
         let Some(decision) = evaluation.decision() else {
             return;
@@ -162,7 +164,8 @@ impl RecentOrders {
         known.before.remove(&order);
     }
 
-    /// What is known of an order; none if there is no such order. Concurrent questions that nobody here can answer are one statement.
+    /// What is known of an order; none if there is no such order. Concurrent questions that nobody
+    /// here can answer are one statement.
     pub(super) async fn get(&self, db: &Db, order: OrderId) -> OrderFactsResult {
         if let Some(known) = lock(&self.known).get(order) {
             return Ok(Some(known.clone()));
@@ -180,7 +183,8 @@ impl RecentOrders {
         answer.await.unwrap_or(Err(DbError::Unavailable(None)))
     }
 
-    /// Reads as long as somebody waits. As the group commit does: what queued while the last statement ran is the next.
+    /// Reads as long as somebody waits. As the group commit does: what queued while the last
+    /// statement ran is the next.
     async fn read(self, db: Db) {
         let mut reading = ReadGuard {
             read_queue: Arc::clone(&self.read_queue),
@@ -222,7 +226,8 @@ impl RecentOrders {
     }
 }
 
-/// An order was made in spite of a *verify* if nobody was there to answer: then it is as good as a *review*.
+/// An order was made in spite of a *verify* if nobody was there to answer: then it is as good as a
+/// *review*.
 fn review_rules(decision: &Decision) -> String {
     match decision.action {
         Action::Verify | Action::Review => rules_wanting_review(decision),
@@ -250,7 +255,8 @@ async fn read_orders(db: &Db, ids: &[OrderId]) -> Result<HashMap<OrderId, OrderF
     for row in &rows {
         let id: OrderId = row.try_get(0)?;
         let decision = row.try_get::<Option<&[u8]>, _>(6)?.map(read_decision);
-        // Money does not wait for a record of risk that cannot be read, least of all that of other orders; whether the points do, the order's row says as well.
+        // Money does not wait for a record of risk that cannot be read, least of all that of other
+        // orders; whether the points do, the order's row says as well.
         let decision = decision.and_then(|read| {
             read.inspect_err(
                 |error| tracing::error!(order.id = %id, reason = %error, "an order is judged without what was said when it was made"),
@@ -280,7 +286,8 @@ async fn read_orders(db: &Db, ids: &[OrderId]) -> Result<HashMap<OrderId, OrderF
     Ok(found)
 }
 
-/// Whether a customer is on the staff of a merchant: a merchant that pays itself. For orders whose customer was not known when they were made.
+/// Whether a customer is on the staff of a merchant: a merchant that pays itself. For orders whose
+/// customer was not known when they were made.
 pub(super) async fn is_own_merchant(
     db: &Db,
     customer: CustomerId,

@@ -1,8 +1,11 @@
-//! An abnormal refund goes elsewhere: to another card of the customer, or to the merchant's own account.
+//! An abnormal refund goes elsewhere: to another card of the customer, or to the merchant's own
+//! account.
 //!
-//! Whoever may choose the card may choose their own. So what is sent where is in the audit log before WeChat is asked, whatever becomes of the call; and where
-//! the order's refunds come to more than the policy's `refund_review_above_fen` it takes two people. The first one says where; the second one says the same, with the whole card, since nobody keeps a card's
-//! number: of the first one's, bank and last four digits stay (`refund_redirects`).
+//! Whoever may choose the card may choose their own. So what is sent where is in the audit log
+//! before WeChat is asked, whatever becomes of the call; and where the order's refunds come to more
+//! than the policy's `refund_review_above_fen` it takes two people. The first one says where; the
+//! second one says the same, with the whole card, since nobody keeps a card's number: of the first
+//! one's, bank and last four digits stay (`refund_redirects`).
 //!
 //! ```text
 //!              says where                    another person says the same
@@ -12,8 +15,10 @@
 //!                                                                                  something else begins anew
 //! ```
 //!
-//! Nothing waits in secret: the refund stays *abnormal*, with its exception open, until money arrives somewhere. What the first one said is good for a day.
-//! Killed after the commit and before the call, the log says that it was to be sent, and either person repeats it: WeChat knows the refund by its number.
+//! Nothing waits in secret: the refund stays *abnormal*, with its exception open, until money
+//! arrives somewhere. What the first one said is good for a day. Killed after the commit and before
+//! the call, the log says that it was to be sent, and either person repeats it: WeChat knows the
+//! refund by its number.
 
 use sqlx::FromRow;
 
@@ -106,7 +111,8 @@ pub async fn find_redirect(db: &Db, refund: RefundId) -> Result<Option<Redirect>
         .await?)
 }
 
-/// Sends an abnormal refund elsewhere, or notes that `by` wants it. `by` stands in the refund's history.
+/// Sends an abnormal refund elsewhere, or notes that `by` wants it. `by` stands in the refund's
+/// history.
 ///
 /// Fails with [`RefundError::NotAbnormal`] unless the customer's bank did not take the money, with
 /// [`RefundError::ChannelRefused`] and [`RefundError::ChannelUnknown`] as WeChat answers, with

@@ -39,7 +39,8 @@ pub struct Refund {
 /// Whether a refund makes progress, and who wants it withdrawn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
-    /// Times that WeChat was about to be told, and the last of them: written before each call and never by an operation.
+    /// Times that WeChat was about to be told, and the last of them: written before each call and
+    /// never by an operation.
     pub calls: u32,
     pub called_at: Option<Timestamp>,
     /// When it came into its state.
@@ -121,15 +122,18 @@ impl RefundOrigin {
     }
 }
 
-/// `due` is the part of the points earned that the money is; it is made up of what expired, what is withheld, and what is taken.
+/// `due` is the part of the points earned that the money is; it is made up of what expired, what is
+/// withheld, and what is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PointsBack {
     pub due: Points,
     /// Of those taken: missing, because the customer had spent them. They are owed.
     pub shortfall: Points,
-    /// Expired unspent in the payment's lot, before the refund was initiated: they count as given back.
+    /// Expired unspent in the payment's lot, before the refund was initiated: they count as given
+    /// back.
     pub expired: Points,
-    /// Under review when the refund was initiated: never credited, and not for the review to credit unless the refund fails.
+    /// Under review when the refund was initiated: never credited, and not for the review to credit
+    /// unless the refund fails.
     pub withheld: Points,
 }
 
@@ -327,7 +331,8 @@ impl Refund {
         foreign.map_or_else(|| self.no().to_string(), str::to_owned)
     }
 
-    /// Whether nobody here asked for it, or it had ended here: then nothing of it is in the books before it has arrived.
+    /// Whether nobody here asked for it, or it had ended here: then nothing of it is in the books
+    /// before it has arrived.
     pub const fn is_foreign(&self) -> bool {
         !matches!(self.origin, RefundOrigin::Here)
     }
@@ -360,15 +365,17 @@ pub struct InvalidRefundTransition {
     pub to: RefundStateKind,
 }
 
-/// Seconds until a refund that did not get an answer, or not the one that was hoped for, is looked at again.
+/// Seconds until a refund that did not get an answer, or not the one that was hoped for, is looked
+/// at again.
 pub(crate) fn pause_seconds(attempts: u32) -> i64 {
     const PAUSES: [i64; 8] = [5, 15, 60, 120, 300, 600, 1_800, 3_600];
     let place = usize::try_from(attempts.saturating_sub(1)).unwrap_or(usize::MAX);
     PAUSES[place.min(PAUSES.len() - 1)]
 }
 
-/// Of the points that a payment earned: what goes back when refunds reach `asked` of `amount`, of which `back` was asked back before. Rounded down over the
-/// sum, so that many small refunds take no more than one large one, and the last takes the rest.
+/// Of the points that a payment earned: what goes back when refunds reach `asked` of `amount`, of
+/// which `back` was asked back before. Rounded down over the sum, so that many small refunds take
+/// no more than one large one, and the last takes the rest.
 pub(super) fn points_to_give_back(
     earned: Points,
     amount: Money,
@@ -448,7 +455,8 @@ mod tests {
     }
 
     proptest! {
-        /// However a payment is refunded in pieces, and whichever pieces are dropped again, never more goes back than was earned, and all of it in the end.
+        /// However a payment is refunded in pieces, and whichever pieces are dropped again, never
+        /// more goes back than was earned, and all of it in the end.
         #[test]
         fn pieces_give_back_what_the_whole_does(earned in 0_i64..1_000_000, pieces in prop::collection::vec((1_i64..10_000, any::<bool>()), 1..20)) {
             let amount: i64 = pieces.iter().map(|(piece, _)| piece).sum();

@@ -116,8 +116,9 @@ pub enum ReplayError {
     Db(#[from] DbError),
 }
 
-/// Plays a stored callback again, as if it came now. One that was verified when it came is not verified again; one that was not is, with the keys of today and
-/// the time of its arrival. Playing one that was taken changes nothing.
+/// Plays a stored callback again, as if it came now. One that was verified when it came is not
+/// verified again; one that was not is, with the keys of today and the time of its arrival. Playing
+/// one that was taken changes nothing.
 pub async fn replay_callback(
     payments: &Payments,
     tenant: TenantId,

@@ -2,15 +2,15 @@
 //!
 //! # Who may alone
 //!
-//! Limits are about what an order gives back, not about one request: a limit that is asked about each
-//! piece is none. So what is judged is the sum of the order's refunds after this one, whoever asked
-//! for the others, those that wait for a second person included; the order's version guards it. A
-//! second person's approval goes as far: their limit is asked about the same sum.
+//! Limits are about what an order gives back, not about one request: a limit that is asked about
+//! each piece is none. So what is judged is the sum of the order's refunds after this one, whoever
+//! asked for the others, those that wait for a second person included; the order's version guards
+//! it. A second person's approval goes as far: their limit is asked about the same sum.
 //!
-//! A clerk has a limit for the day as well, over all orders: [`StaffRefunds`] counts what each person
-//! of a merchant gave back alone, and its version guards it, since two refunds of one clerk may be
-//! decided by two committers at once. What somebody else agreed to is not the clerk's; what failed
-//! later stays counted. Whoever is asked to approve, the audit log says what for.
+//! A clerk has a limit for the day as well, over all orders: [`StaffRefunds`] counts what each
+//! person of a merchant gave back alone, and its version guards it, since two refunds of one clerk
+//! may be decided by two committers at once. What somebody else agreed to is not the clerk's; what
+//! failed later stays counted. Whoever is asked to approve, the audit log says what for.
 
 use super::{
     BookingError, Order, OrderSharing, Payments, PointsBack, PolicyTerms, Progress, Refund,
@@ -34,7 +34,8 @@ use crate::{
     risk::{Action as RiskAction, Evaluation, Stop},
 };
 
-/// WeChat refunds an order up to fifty times, within a year of the payment (`docs/wechat-pay.md` §5).
+/// WeChat refunds an order up to fifty times, within a year of the payment (`docs/wechat-pay.md`
+/// §5).
 const REFUNDS_MAX: u16 = 50;
 const REFUND_DAYS: i64 = 365;
 /// WeChat takes at most 80 bytes of a reason.
@@ -105,9 +106,11 @@ pub struct RequestRefund {
     pub claim: Claim,
 }
 
-/// Asks for a refund. The same request with the same key is the same refund. WeChat is told after the commit, here or, should this process die, by a job.
+/// Asks for a refund. The same request with the same key is the same refund. WeChat is told after
+/// the commit, here or, should this process die, by a job.
 ///
-/// Fails with [`RefundError::Stopped`] when risk does not allow it; what risk wants looked at awaits a second person, whatever its amount.
+/// Fails with [`RefundError::Stopped`] when risk does not allow it; what risk wants looked at
+/// awaits a second person, whatever its amount.
 pub async fn request_refund(
     payments: &Payments,
     request: RequestRefund,
@@ -195,8 +198,9 @@ impl RequestRefund {
 }
 
 impl CreateRefund {
-    /// What somebody else must agree for, if anything. `asked` is what the order gives back with this refund, `refunded_alone` what this person gave back alone today. Nobody is
-    /// there who could answer a challenge of risk.
+    /// What somebody else must agree for, if anything. `asked` is what the order gives back with
+    /// this refund, `refunded_alone` what this person gave back alone today. Nobody is there who
+    /// could answer a challenge of risk.
     fn approval_reason(
         &self,
         amount: Money,
@@ -450,15 +454,17 @@ pub(super) fn initiate(
         }
         OrderSharing::No | OrderSharing::Wanted => {
             refund.state = RefundState::Accepted;
-            // A job takes over should this process die before it has called; not while it may still be calling, with its retries.
+            // A job takes over should this process die before it has called; not while it may still
+            // be calling, with its retries.
             refund.attempts.next_at = Some(time_scale.after(cx.now(), FIRST_CALL_SECONDS));
         }
     }
     Ok(())
 }
 
-/// An order whose refund is initiated after it had waited for a second person: of points under review its part is withheld, and none are asked back that were voided meanwhile.
-/// Writes the order's row if that changes it.
+/// An order whose refund is initiated after it had waited for a second person: of points under
+/// review its part is withheld, and none are asked back that were voided meanwhile. Writes the
+/// order's row if that changes it.
 fn as_reviewed(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
@@ -579,7 +585,8 @@ impl Operation for DecideRefundOperation {
         if refund.state != RefundState::AwaitingApproval {
             return Err(RefundError::AlreadyDecided(refund.state.kind()));
         }
-        // Whoever asked may think better of it; to agree takes somebody else, whose limit allows it.
+        // Whoever asked may think better of it; to agree takes somebody else, whose limit allows
+        // it.
         if decision.agree && refund.requested_by == by.actor {
             return Err(RefundError::SamePerson);
         }

@@ -1,8 +1,10 @@
 //! Deciding on points that wait for a review: a person, the time-out, or refunds that came first.
 //!
-//! What a review is and who may decide it, [`risk`](crate::risk) says; what the decision does to the points is done here, above everything that can be reviewed. A decision is
-//! one commit: the review's row, the entry that posts or voids the pending one, the order, the audit line and the events. It is guarded by the versions of the
-//! review and the order and by the resolution's key, so two at once decide once.
+//! What a review is and who may decide it, [`risk`](crate::risk) says; what the decision does to
+//! the points is done here, above everything that can be reviewed. A decision is one commit: the
+//! review's row, the entry that posts or voids the pending one, the order, the audit line and the
+//! events. It is guarded by the versions of the review and the order and by the resolution's key,
+//! so two at once decide once.
 //!
 //! | outcome | pending entry | debt | order's review |
 //! |---|---|---|---|
@@ -12,25 +14,37 @@
 //!
 //! # Refunds of points under review
 //!
-//! A refund does not wait for the review, nor does it end it: it **withholds** its part of the points, in the proportion of the money, from the moment at which it is initiated
-//! (`refunds.points_withheld`, summed up on the order as [`RefundSums::withheld`](super::RefundSums::withheld)). Nothing is booked for that, since nothing was credited: the
-//! pending entry stays whole until the review is decided, and credits what is not withheld then. What becomes of a withheld part, the refund says when it ends:
+//! A refund does not wait for the review, nor does it end it: it **withholds** its part of the
+//! points, in the proportion of the money, from the moment at which it is initiated
+//! (`refunds.points_withheld`, summed up on the order as
+//! [`RefundSums::withheld`](super::RefundSums::withheld)). Nothing is booked for that, since
+//! nothing was credited: the pending entry stays whole until the review is decided, and credits
+//! what is not withheld then. What becomes of a withheld part, the refund says when it ends:
 //!
 //! | the refund \ the review | open | credited | voided |
 //! |---|---|---|---|
 //! | arrives | gone: the review is about less; when nothing is left it is superseded | gone | gone |
 //! | fails, or is closed | the review's again, as if nothing had been | credited, by an entry of its own, and repays a debt | gone, with the others |
 //!
-//! - **A second refund** withholds its own part. Parts are of the sum of all refunds asked for, so pieces withhold what the whole would, and a refund too small for a point
-//!   withholds none. After the points are credited refunds take points back as ever; after they are voided there are none to take.
-//! - **A refund that awaits a second person** withholds nothing: it does when it is initiated, from what the review has come to by then.
-//! - **What people see**: the review's `points` are those that it may come to release, those of refunds under way included, for these may still fail; above a limit two people
-//!   must agree to all of them. The customer's pending points are the pending entry: all of it until the decision.
-//! - **A refund that somebody else made** (`foreign_refund.rs`) withholds its part from the first statement on, as if what of ours cannot arrive beside it were gone already. So for a
-//!   while more may be withheld than was earned; then the review credits nothing, and whichever of the refunds fails gives back what is above what the others withhold.
-//! - **Reported** as points voided ([`PointsMove::Voided`]), and returned to the total cap of the rule, when it is certain that they are gone.
-//! - **Crash safety**: each step is one commit, and what is under way is in the rows of the refund and the review: the refund's job and the review's time-out go on from
-//!   there, in either order, and come to the same sum.
+//! - **A second refund** withholds its own part. Parts are of the sum of all refunds asked for, so
+//!   pieces withhold what the whole would, and a refund too small for a point withholds none. After
+//!   the points are credited refunds take points back as ever; after they are voided there are none
+//!   to take.
+//! - **A refund that awaits a second person** withholds nothing: it does when it is initiated, from
+//!   what the review has come to by then.
+//! - **What people see**: the review's `points` are those that it may come to release, those of
+//!   refunds under way included, for these may still fail; above a limit two people must agree to
+//!   all of them. The customer's pending points are the pending entry: all of it until the
+//!   decision.
+//! - **A refund that somebody else made** (`foreign_refund.rs`) withholds its part from the first
+//!   statement on, as if what of ours cannot arrive beside it were gone already. So for a while
+//!   more may be withheld than was earned; then the review credits nothing, and whichever of the
+//!   refunds fails gives back what is above what the others withhold.
+//! - **Reported** as points voided ([`PointsMove::Voided`]), and returned to the total cap of the
+//!   rule, when it is certain that they are gone.
+//! - **Crash safety**: each step is one commit, and what is under way is in the rows of the refund
+//!   and the review: the refund's job and the review's time-out go on from there, in either order,
+//!   and come to the same sum.
 
 use super::{
     Order, Payments, PointsBack, PointsReview, Refund, Why,
@@ -78,7 +92,8 @@ pub struct DecideReview {
     pub claim: Option<Claim>,
 }
 
-/// Does what a person says. The same approval or rejection with the same key is done once; the answer is the review as it stands.
+/// Does what a person says. The same approval or rejection with the same key is done once; the
+/// answer is the review as it stands.
 pub async fn decide_review(
     payments: &Payments,
     decision: DecideReview,
@@ -109,7 +124,8 @@ pub async fn decide_review(
     submit(payments, operation).await
 }
 
-/// The time-out decides, as the terms say. For a job, on what it has claimed. One that was decided meanwhile stays as it is.
+/// The time-out decides, as the terms say. For a job, on what it has claimed. One that was decided
+/// meanwhile stays as it is.
 pub async fn time_out_review(payments: &Payments, id: ReviewId) -> Result<ReviewRow, ReviewError> {
     let operation = TurnReview {
         tenant: None,
@@ -319,8 +335,9 @@ fn order_of(set: &WorkingSet, cx: &mut Cx<'_>, review: &ReviewRow) -> Result<Ord
     })
 }
 
-/// Posts or voids the points of an order that are pending, repays a debt out of what came in, and tells of it. What refunds withhold is not decided on. What is credited after
-/// its day is over as it comes, and the next expiry takes it, unless an older hold can use it.
+/// Posts or voids the points of an order that are pending, repays a debt out of what came in, and
+/// tells of it. What refunds withhold is not decided on. What is credited after its day is over as
+/// it comes, and the next expiry takes it, unless an older hold can use it.
 fn settle_points(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
@@ -387,7 +404,8 @@ fn repayment(
     ledger::repayment_out_of_grant(set, customer, granted, cx.now().business_day())
 }
 
-/// A points transaction whose review is open is under review: that it cannot be decided is a broken book.
+/// A points transaction whose review is open is under review: that it cannot be decided is a broken
+/// book.
 fn of_points_transaction(cx: &mut Cx<'_>, error: PointsError) -> ReviewError {
     match error {
         PointsError::Ledger(error) => error.into(),
@@ -428,7 +446,8 @@ pub(super) fn want_review(want: &mut Wanted, set: &WorkingSet, order: &Order) {
     }
 }
 
-/// A refund is initiated: of points under review its part is withheld. The order's row is the caller's to write.
+/// A refund is initiated: of points under review its part is withheld. The order's row is the
+/// caller's to write.
 pub(super) fn withhold(order: &mut Order, refund: &mut Refund) -> Result<(), LedgerError> {
     if !order.is_under_review() {
         return Ok(());
@@ -439,7 +458,8 @@ pub(super) fn withhold(order: &mut Order, refund: &mut Refund) -> Result<(), Led
     Ok(())
 }
 
-/// A refund has arrived: what it withholds is gone, and the review is about less, or about nothing. Returns the order as it stands then, for the caller to write.
+/// A refund has arrived: what it withholds is gone, and the review is about less, or about nothing.
+/// Returns the order as it stands then, for the caller to write.
 pub(super) fn refund_arrived(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
@@ -482,7 +502,8 @@ fn review_is_over(cx: &mut Cx<'_>, row: &ReviewRow, refused: &ReviewError) -> Le
         .into()
 }
 
-/// A refund will not happen: what it withholds is the review's again, or becomes what the review has come to meanwhile. `order` is without the refund already.
+/// A refund will not happen: what it withholds is the review's again, or becomes what the review
+/// has come to meanwhile. `order` is without the refund already.
 pub(super) fn refund_failed(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
@@ -496,7 +517,8 @@ pub(super) fn refund_failed(
         refund.points = PointsBack::NONE;
         return Ok(());
     }
-    // Beside a refund that somebody else made more may have been withheld than was earned: what of it is left to the others is not credited here.
+    // Beside a refund that somebody else made more may have been withheld than was earned: what of
+    // it is left to the others is not credited here.
     let earned = order.state.payment().map(|paid| paid.points);
     let earned = earned.unwrap_or(Points::ZERO);
     let after = order.refunds.withheld;

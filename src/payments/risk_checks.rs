@@ -22,8 +22,8 @@ use crate::{
     risk::{self, ActivityKey, Evaluation},
 };
 
-/// The event of a key. Another request under the same key is another event: it is refused in the end,
-/// and must not pass for this one until then.
+/// The event of a key. Another request under the same key is another event: it is refused in the
+/// end, and must not pass for this one until then.
 fn activity_key(key: [u8; 16], request_hash: [u8; 16]) -> ActivityKey {
     ActivityKey::of(&[key, request_hash].concat())
 }
@@ -66,8 +66,9 @@ pub(super) async fn evaluate_creation(
     Ok(Some(evaluation))
 }
 
-/// On a merchant's request to collect. It is the merchant's activity: nobody knows yet who will pay. Where the till stands is not said, or all payments of a busy till would count as
-/// one address's.
+/// On a merchant's request to collect. It is the merchant's activity: nobody knows yet who will
+/// pay. Where the till stands is not said, or all payments of a busy till would count as one
+/// address's.
 pub(super) async fn evaluate_collection(
     payments: &Payments,
     request: &CollectPayment,
@@ -88,7 +89,8 @@ pub(super) async fn evaluate_collection(
     Ok(Some(payments.risk.evaluate_keyed(facts, activity).await))
 }
 
-/// On a request to give money back: the activity of the merchant, about the customer of the order. Where the merchant's clerk sits says nothing of the customer and is left out.
+/// On a request to give money back: the activity of the merchant, about the customer of the order.
+/// Where the merchant's clerk sits says nothing of the customer and is left out.
 pub(super) async fn evaluate_refund(
     payments: &Payments,
     request: &RequestRefund,

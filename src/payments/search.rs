@@ -24,8 +24,9 @@ pub struct Search {
 }
 
 impl Search {
-    /// The first id that is looked for, and the first that is not any more, when the page ends before `before`. When a thing was made stands in its id, so a stretch of time
-    /// is a range of the primary key (and of every other, which end with it) and needs no index of its own.
+    /// The first id that is looked for, and the first that is not any more, when the page ends
+    /// before `before`. When a thing was made stands in its id, so a stretch of time is a range of
+    /// the primary key (and of every other, which end with it) and needs no index of its own.
     pub(super) fn range(&self, before: Option<Id>) -> (Id, Id) {
         let id = |at: Timestamp| Id::beginning(at.micros().max(0).unsigned_abs().div_ceil(1_000));
         let from = self.from.map_or(Id::from_bytes([0; 16]), id);
@@ -46,7 +47,8 @@ impl Search {
     /// `AND` and what else must hold of a refund `r`.
     pub(super) fn of_refunds(&self, tenant: TenantId, sql: &mut Sql) {
         if let Some(number) = &self.out_refund_no {
-            // Two keys: the row that a number of somebody else's has, and the row whose number it is.
+            // Two keys: the row that a number of somebody else's has, and the row whose number it
+            // is.
             sql.push(
                 " AND (r.id = (SELECT f.refund_id FROM foreign_refunds f WHERE f.number_hash = ",
             )

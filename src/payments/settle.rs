@@ -1,4 +1,5 @@
-//! Settling: order paid + money to the merchant + points to the customer, in one commit, exactly once.
+//! Settling: order paid + money to the merchant + points to the customer, in one commit, exactly
+//! once.
 
 use std::sync::Arc;
 
@@ -45,7 +46,8 @@ pub struct SettlePayment {
     ours: bool,
     rules: Arc<Rules>,
     policy: Arc<Policy>,
-    /// The channel says with the payment that something of it was refunded, and not how much: see `foreign_refund.rs`.
+    /// The channel says with the payment that something of it was refunded, and not how much: see
+    /// `foreign_refund.rs`.
     refunded: ReportedRefund,
     /// The callback as received; none for a query.
     callback: Option<(Id, bytes::Bytes)>,
@@ -62,7 +64,8 @@ pub struct SettlePayment {
 pub enum SettleError {
     #[error(transparent)]
     Booking(#[from] BookingError),
-    /// Risk is on and was not asked, or was asked about fewer points than are to be credited: the order was not found then, or its caps left less. It will be the next time.
+    /// Risk is on and was not asked, or was asked about fewer points than are to be credited: the
+    /// order was not found then, or its caps left less. It will be the next time.
     #[error("risk was not asked")]
     NotEvaluated,
 }
@@ -94,7 +97,8 @@ pub enum SettleOutcome {
     PayerNeeded,
 }
 
-/// Settles what the channel says, by callback or by query, under the merchant's rule and the policy in force.
+/// Settles what the channel says, by callback or by query, under the merchant's rule and the policy
+/// in force.
 pub(super) async fn settle(
     payments: &Payments,
     tenant: TenantId,
@@ -103,7 +107,8 @@ pub(super) async fn settle(
 ) -> Result<SettleOutcome, DbError> {
     let order = notice.out_trade_no.parse::<OrderNo>().ok();
     let rules = match order {
-        // Whatever can still be found out of the order: it is not earlier than this. (A time that cannot be comes to the order's, or to now, either way.)
+        // Whatever can still be found out of the order: it is not earlier than this. (A time that
+        // cannot be comes to the order's, or to now, either way.)
         Some(no) => {
             let earned_at = Order::earned_at(no.id(), notice.paid_at, payments.db.now());
             payments.rules.reaching_back(tenant, earned_at).await?
@@ -139,7 +144,8 @@ pub(super) async fn settle(
         let settled = submit_evaluated(payments, tenant, operation.clone()).await?;
         let credited = match &settled {
             Some(SettleOutcome::Now { points }) => Some(!points.is_zero()),
-            // Whoever did that has told what became of it. And of an unknown payer nothing was asked.
+            // Whoever did that has told what became of it. And of an unknown payer nothing was
+            // asked.
             Some(SettleOutcome::Before | SettleOutcome::PayerNeeded) => None,
             Some(SettleOutcome::Rejected(_)) | None => Some(false),
         };
@@ -159,8 +165,8 @@ pub(super) async fn settle(
     Err(DbError::Unavailable(None))
 }
 
-/// How often risk is asked about a payment whose caps move meanwhile, before WeChat is asked to tell
-/// it again.
+/// How often risk is asked about a payment whose caps move meanwhile, before WeChat is asked to
+/// tell it again.
 const EVALUATIONS_MAX: usize = 3;
 
 /// Submits with what risk said. None when it was not asked about what is to be credited.
@@ -169,7 +175,8 @@ async fn submit_evaluated(
     tenant: TenantId,
     operation: SettlePayment,
 ) -> Result<Option<SettleOutcome>, DbError> {
-    // Only an order that the merchant showed lacks a customer: its operation is needed a second time.
+    // Only an order that the merchant showed lacks a customer: its operation is needed a second
+    // time.
     let again = operation.clone();
     match submit(payments, operation).await? {
         Some(SettleOutcome::PayerNeeded) => {
@@ -306,7 +313,8 @@ impl SettlePayment {
         Order::earned_at(order.id, self.paid_at(order, cx.now()).at, cx.now())
     }
 
-    /// What credits this order: its merchant's rule, or the tenant's, as it was when the customer paid.
+    /// What credits this order: its merchant's rule, or the tenant's, as it was when the customer
+    /// paid.
     fn rule_of(&self, order: &Order, cx: &Cx<'_>) -> Rule {
         let at = self.earned_at(order, cx);
         self.rules.in_force(Some(order.merchant), at).rule
@@ -326,8 +334,9 @@ impl SettlePayment {
         }
     }
 
-    /// What the payment earns, after risk and caps; counts it on the account and the budget. What is held for a review counts like what is credited: it was earned on
-    /// this day, and whatever the review comes to, the caps of the day stay as they are.
+    /// What the payment earns, after risk and caps; counts it on the account and the budget. What
+    /// is held for a review counts like what is credited: it was earned on this day, and whatever
+    /// the review comes to, the caps of the day stay as they are.
     fn earn(
         &self,
         set: &mut WorkingSet,
@@ -381,7 +390,8 @@ impl SettlePayment {
             wechat_transaction_id: self.notice.wechat_transaction_id.clone(),
             points,
             rule_version: rule.version,
-            // Counted from the credit, not from the payment: nobody's points are over when they come.
+            // Counted from the credit, not from the payment: nobody's points are over when they
+            // come.
             points_expired_from: rule.terms.expired_from(cx.now().business_day()),
             settled_by: self.callback.as_ref().map(|(id, _)| *id),
             late,
@@ -393,7 +403,8 @@ impl SettlePayment {
         plausible(self.notice.paid_at, order.created_at(), now)
     }
 
-    /// Why the points wait for a person whatever risk says: how much is gone of the money is not known, or not when it was paid.
+    /// Why the points wait for a person whatever risk says: how much is gone of the money is not
+    /// known, or not when it was paid.
     fn hold_reason(&self, order: &Order, now: Timestamp) -> Option<&'static str> {
         if self.refunded == ReportedRefund::No {
             self.paid_at(order, now).odd.map(|_| "implausible_time")
@@ -417,7 +428,8 @@ impl SettlePayment {
         }
     }
 
-    /// The order is paid here already, and the channel says that something was refunded. Unless a refund of ours explains it, or it is known, it is noted.
+    /// The order is paid here already, and the channel says that something was refunded. Unless a
+    /// refund of ours explains it, or it is known, it is noted.
     fn note_refunded(&self, set: &mut WorkingSet, cx: &mut Cx<'_>, order: &Order) {
         if self.refunded != ReportedRefund::No
             && let Ok(Applied::Now(unknown)) =
@@ -444,7 +456,8 @@ impl SettlePayment {
         Ok(SettleOutcome::Now { points })
     }
 
-    /// Writes a paid order, its entries, its events, risk's decision and the callback. Returns the order as it was written.
+    /// Writes a paid order, its entries, its events, risk's decision and the callback. Returns the
+    /// order as it was written.
     fn book(
         &self,
         set: &mut WorkingSet,
@@ -487,7 +500,8 @@ impl SettlePayment {
         Ok(paid)
     }
 
-    /// The order had been closed, and WeChat has the money: by policy it counts after all, or it goes back at once.
+    /// The order had been closed, and WeChat has the money: by policy it counts after all, or it
+    /// goes back at once.
     fn settle_late(
         &self,
         set: &mut WorkingSet,
@@ -495,7 +509,8 @@ impl SettlePayment {
         order: &Order,
     ) -> Result<SettleOutcome, SettleError> {
         let (late, why, resolution) = match self.policy.terms.late_payment {
-            // Somebody was faster, and how much is left to give back is not known: a person gives back the rest.
+            // Somebody was faster, and how much is left to give back is not known: a person gives
+            // back the rest.
             LatePayment::Refund if self.refunded != ReportedRefund::No => {
                 (Late::Reopened, Why::LateReopened, None)
             }
@@ -688,7 +703,8 @@ impl Operation for SettlePayment {
         {
             want.row::<Callbacks>(*id);
         }
-        // An alarm is raised once however often WeChat repeats itself. Rare, but known only after the order is.
+        // An alarm is raised once however often WeChat repeats itself. Rare, but known only after
+        // the order is.
         if let Some((id, _)) = &self.callback
             && self
                 .order

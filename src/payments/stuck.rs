@@ -33,7 +33,8 @@ use crate::{
 
 /// How long a refund may wait for WeChat to take it, or for shares to come back.
 const WAIT_SECONDS: i64 = 3_600;
-/// How long WeChat may take for a refund: cards take one to three working days, and there are long holidays.
+/// How long WeChat may take for a refund: cards take one to three working days, and there are long
+/// holidays.
 const PROCESSING_SECONDS: i64 = 7 * 86_400;
 /// Attempts with a problem after which it is no passing one: about three quarters of an hour.
 pub(crate) const ATTEMPTS_MAX: u32 = 8;

@@ -23,8 +23,9 @@ use crate::{
     primitives::{RefundId, Timestamp},
 };
 
-/// Does what is due for a refund: tells WeChat, or asks. What is learnt is noted; the refund as it stands then is given back. Whatever fails is tried again by a
-/// job, so failing here is not an error.
+/// Does what is due for a refund: tells WeChat, or asks. What is learnt is noted; the refund as it
+/// stands then is given back. Whatever fails is tried again by a job, so failing here is not an
+/// error.
 ///
 /// `until` is the claim under which it is done.
 async fn submit_refund(payments: &Payments, refund: Refund, until: Timestamp) -> Refund {
@@ -78,8 +79,9 @@ async fn submit_refund(payments: &Payments, refund: Refund, until: Timestamp) ->
     }
 }
 
-/// Submits a refund that was just initiated. One that was asked for again with the same key is left to its time: somebody may be telling WeChat of it at this
-/// moment, and WeChat takes few calls from somebody whose refunds fail (`docs/wechat-pay.md` §5).
+/// Submits a refund that was just initiated. One that was asked for again with the same key is left
+/// to its time: somebody may be telling WeChat of it at this moment, and WeChat takes few calls
+/// from somebody whose refunds fail (`docs/wechat-pay.md` §5).
 pub(super) async fn submit_if_new(payments: &Payments, refund: Refund, is_new: bool) -> Refund {
     match calling_until(&refund) {
         Some(until) if is_new => submit_refund(payments, refund, until).await,
@@ -140,9 +142,9 @@ pub async fn retry_refund(payments: &Payments, id: RefundId) -> Result<Refund, R
     refund.ok_or(RefundError::NotFound)
 }
 
-/// Says that a call begins, and that the claim is good for as long as it can live. False when none may:
-/// the refund is somewhere else by now, somebody else has claimed it, or nobody knows. What a call that
-/// began may have done, a withdrawal minds, and whoever calls next.
+/// Says that a call begins, and that the claim is good for as long as it can live. False when none
+/// may: the refund is somewhere else by now, somebody else has claimed it, or nobody knows. What a
+/// call that began may have done, a withdrawal minds, and whoever calls next.
 async fn begin_call(payments: &Payments, refund: RefundId, until: Timestamp) -> bool {
     let call = BeginCall {
         refund,
@@ -273,8 +275,8 @@ fn later(problem: &str, why: &str, unsure: bool) -> RefundUpdate {
     }
 }
 
-/// Refunds that one process takes at a time, twice as many as it sees to at once, and for how long: a
-/// call and the query behind it take 24 seconds at the most.
+/// Refunds that one process takes at a time, twice as many as it sees to at once, and for how long:
+/// a call and the query behind it take 24 seconds at the most.
 const CLAIM: u32 = 16;
 const LEASE_SECONDS: i64 = 60;
 

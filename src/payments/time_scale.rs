@@ -2,11 +2,12 @@
 
 use crate::primitives::Timestamp;
 
-/// After so long WeChat takes a call no more, whatever held it up on its way: it takes no request that
-/// was signed more than five minutes ago by its clock, which may be five minutes behind ours.
+/// After so long WeChat takes a call no more, whatever held it up on its way: it takes no request
+/// that was signed more than five minutes ago by its clock, which may be five minutes behind ours.
 pub(crate) const ARRIVAL_WINDOW_SECONDS: i64 = 600;
 
-/// Divides every wait of the jobs. 1 is right for WeChat; beside a simulator whose time runs faster, more.
+/// Divides every wait of the jobs. 1 is right for WeChat; beside a simulator whose time runs
+/// faster, more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeScale(u32);
 

@@ -50,7 +50,8 @@ const OLD_SECONDS: i64 = 600;
 const SCAN: u32 = 5_000;
 /// Orders that the third scan looks at in one transaction; one in each round of the job.
 const SWEEP_PAGE: u32 = 500;
-/// Further ahead than clocks differ: such an order's time comes to the other scans only when it comes to all.
+/// Further ahead than clocks differ: such an order's time comes to the other scans only when it
+/// comes to all.
 const AHEAD_SECONDS: i64 = 120;
 /// Watches that one process takes at a time.
 const CLAIM: u32 = 64;
@@ -58,7 +59,8 @@ const CLAIM: u32 = 64;
 const LEASE_SECONDS: i64 = 60;
 /// How long to leave an order alone whose answer was wrong.
 const WRONG_SECONDS: i64 = 3_600;
-/// Seconds until an order is asked about again of which nothing was learnt, as often as that happened in a row.
+/// Seconds until an order is asked about again of which nothing was learnt, as often as that
+/// happened in a row.
 const REFUSED_PAUSES: [i64; 7] = [30, 60, 120, 300, 600, 1_800, 3_600];
 /// The longest pause while WeChat does not answer at all, which ends for all orders at once.
 const SILENT_MAX_SECONDS: i64 = 600;
@@ -251,9 +253,11 @@ const DUE: DueClaim = DueClaim {
     where_id: " WHERE order_id IN (",
 };
 
-/// Has the open orders of a merchant looked at now, and not when their turn comes: it was suspended, and each of them is closed.
+/// Has the open orders of a merchant looked at now, and not when their turn comes: it was
+/// suspended, and each of them is closed.
 ///
-/// Only a spur. Whoever dies before it leaves them to their watches, which come round within ten minutes.
+/// Only a spur. Whoever dies before it leaves them to their watches, which come round within ten
+/// minutes.
 pub async fn expedite_open_orders(
     payments: &Payments,
     tenant: TenantId,
@@ -358,7 +362,8 @@ pub async fn reconcile_order(payments: &Payments, watch: Watch) -> Result<(), Db
     payments.db.run(it).await
 }
 
-/// Somebody who enters a password, and trouble of our own, pass; what WeChat refuses it may refuse for ever.
+/// Somebody who enters a password, and trouble of our own, pass; what WeChat refuses it may refuse
+/// for ever.
 fn pause_after(error: &PaymentError, refusals: u32) -> i64 {
     let place = usize::try_from(refusals.saturating_sub(1)).unwrap_or(usize::MAX);
     let grown = REFUSED_PAUSES[place.min(REFUSED_PAUSES.len() - 1)];

@@ -9,16 +9,21 @@
 //!                └─ no answer, or a refusal ─▶ refused
 //! ```
 //!
-//! Only a refund that WeChat has not confirmed: *accepted*, or *returning*, of which WeChat was never told. What an *absent* proves is that no call before it was taken, and only
-//! when each of these has ended: so none may be younger than a call can live ([`CALL_SECONDS`]), and one of which nothing was learnt no younger than WeChat would still
-//! take it ([`ARRIVAL_WINDOW_SECONDS`]). A call says that it begins, in a transaction of its own, before it does
-//! (`submit_refund.rs`); that is refused when the refund is withdrawn by then, and a withdrawal is written only if no call began since the query was asked for (a guard of
-//! its own in the row's `UPDATE`). So whichever of the two is first, the other learns of it.
+//! Only a refund that WeChat has not confirmed: *accepted*, or *returning*, of which WeChat was
+//! never told. What an *absent* proves is that no call before it was taken, and only when each of
+//! these has ended: so none may be younger than a call can live ([`CALL_SECONDS`]), and one of
+//! which nothing was learnt no younger than WeChat would still take it
+//! ([`ARRIVAL_WINDOW_SECONDS`]). A call says that it begins, in a transaction of its own, before it
+//! does (`submit_refund.rs`); that is refused when the refund is withdrawn by then, and a
+//! withdrawal is written only if no call began since the query was asked for (a guard of its own in
+//! the row's `UPDATE`). So whichever of the two is first, the other learns of it.
 //!
-//! It is booked as a refund that failed. The shares that were on their way back for it go on coming, to the merchant: what the receiver gave back is not given out again, and the
-//! next refund of the order takes less.
+//! It is booked as a refund that failed. The shares that were on their way back for it go on
+//! coming, to the merchant: what the receiver gave back is not given out again, and the next refund
+//! of the order takes less.
 //!
-//! Should WeChat have it after all, what it did is booked as another refund (`foreign_refund.rs`), with an exception (`refund_contradiction`), as of any that had ended here.
+//! Should WeChat have it after all, what it did is booked as another refund (`foreign_refund.rs`),
+//! with an exception (`refund_contradiction`), as of any that had ended here.
 //!
 //! Killed after the query: nothing has happened. The same key gives what it gave.
 
@@ -54,9 +59,11 @@ pub struct WithdrawRefund {
     pub claim: Claim,
 }
 
-/// Withdraws a refund; or notes that this person wants it, when a second must agree. The refund as it stands then is the answer.
+/// Withdraws a refund; or notes that this person wants it, when a second must agree. The refund as
+/// it stands then is the answer.
 ///
-/// Fails with [`RefundError::NotWithdrawable`] when WeChat has it or it is over, with [`RefundError::CallInProgress`] while a call may be under way.
+/// Fails with [`RefundError::NotWithdrawable`] when WeChat has it or it is over, with
+/// [`RefundError::CallInProgress`] while a call may be under way.
 pub async fn withdraw_refund(
     payments: &Payments,
     request: WithdrawRefund,
@@ -132,7 +139,8 @@ impl Withdraw {
         }
     }
 
-    /// Whether a call for it may still be taken. Of each call that ended, an attempt was counted; a process that died counted none.
+    /// Whether a call for it may still be taken. Of each call that ended, an attempt was counted; a
+    /// process that died counted none.
     fn may_still_arrive(&self, refund: &Refund, now: Timestamp) -> bool {
         let answered = refund.attempts.count >= refund.progress.calls && !refund.attempts.unsure;
         let seconds = if answered {

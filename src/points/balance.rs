@@ -19,10 +19,13 @@ pub struct PointsRecord {
     pub version: u32,
     pub points_change: i64,
     pub points_balance: i64,
-    /// `earn`, `adjust`, `refund` (given back), `shortfall` (missing for it, now owed), `repay` (of what is owed), `award`, `deduct`, `redeem`, `hold`, `release` (of a
-    /// hold), `return` (of what was deducted or redeemed), `expire`, `held` (until a review is decided), `credited` and `voided` (it is), `other`.
+    /// `earn`, `adjust`, `refund` (given back), `shortfall` (missing for it, now owed), `repay` (of
+    /// what is owed), `award`, `deduct`, `redeem`, `hold`, `release` (of a hold), `return` (of what
+    /// was deducted or redeemed), `expire`, `held` (until a review is decided), `credited` and
+    /// `voided` (it is), `other`.
     pub change_type: String,
-    /// Where they came from or went to: `payment`, `refund`, `expiry`, `adjustment`, or what a back end calls itself.
+    /// Where they came from or went to: `payment`, `refund`, `expiry`, `adjustment`, or what a back
+    /// end calls itself.
     pub source: String,
     /// `posted`, `pending`, `voided`.
     pub state: String,
@@ -78,8 +81,9 @@ pub async fn list_records(
         .await?)
 }
 
-/// What a customer earned and spent, by what happened, not by the legs that book it. The shortfall of a refund whose points were spent, and what repays it later, are
-/// neither earned nor spent: they are how the books carry a debt. So earned less spent is what is posted less what is owed.
+/// What a customer earned and spent, by what happened, not by the legs that book it. The shortfall
+/// of a refund whose points were spent, and what repays it later, are neither earned nor spent:
+/// they are how the books carry a debt. So earned less spent is what is posted less what is owed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statistics {
     pub earned_total: Points,
@@ -110,8 +114,8 @@ pub struct StatisticsDay {
 
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct StatisticsEvent {
-    /// In the words of [`PointsMove`](super::PointsMove): `earned`, `awarded`, `taken_back`, `deducted`, `redeemed`, `returned`, `expired`; or
-    /// `adjusted`.
+    /// In the words of [`PointsMove`](super::PointsMove): `earned`, `awarded`, `taken_back`,
+    /// `deducted`, `redeemed`, `returned`, `expired`; or `adjusted`.
     pub what: String,
     pub points: i64,
     pub times: i64,
@@ -123,7 +127,8 @@ impl From<time::Date> for BusinessDay {
     }
 }
 
-/// The posted legs of a customer that are something that happened: not those between the points and the debt.
+/// The posted legs of a customer that are something that happened: not those between the points and
+/// the debt.
 fn happened() -> String {
     let (posted, post) = (Phase::Posted.code(), Phase::Post.code());
     let no_debt = is_no_debt();
@@ -159,7 +164,8 @@ pub async fn statistics(
         let found = ledger::find_account(db, tenant, id).await?;
         Ok::<_, DbError>(found.unwrap_or(Account::empty(tenant)))
     };
-    // The debt first: should a shortfall be booked or repaid in between, it is counted once too often, and never taken off before it is there.
+    // The debt first: should a shortfall be booked or repaid in between, it is counted once too
+    // often, and never taken off before it is there.
     let (debt, account) = (account(debt).await?, account(id).await?);
     let (happened, earned_and_spent) = (happened(), earned_and_spent());
     let days = format!(

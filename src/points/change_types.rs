@@ -47,8 +47,8 @@ pub(super) const fn cause(kind: EntryKind) -> Cause {
     }
 }
 
-/// The change type of a record: of a transfer that is posted at once, pending, posted after that, and
-/// voided. Transfers between points and debt have types of their own, whatever the kind.
+/// The change type of a record: of a transfer that is posted at once, pending, posted after that,
+/// and voided. Transfers between points and debt have types of their own, whatever the kind.
 const fn records(kind: EntryKind) -> [&'static str; 4] {
     match kind {
         EntryKind::Settlement => ["earn"; 4],
@@ -177,7 +177,8 @@ pub(super) fn is_no_debt() -> String {
     format!("NOT ({shortfall} OR {repaid})")
 }
 
-/// Where the points of a transfer come from or go to; `p` is the points transaction, if there is one.
+/// Where the points of a transfer come from or go to; `p` is the points transaction, if there is
+/// one.
 pub(super) fn source_of() -> String {
     let of_kind = by_kind(|kind| format!("'{}'", source(kind)), "adjustment");
     format!("COALESCE(p.source, {of_kind})")

@@ -21,7 +21,8 @@ const REASON_MAX: usize = 200;
 pub const HOLD_MINUTES: u32 = 30;
 const HOLD_MINUTES_MAX: u32 = 43_200;
 
-/// What a back end calls itself: the name in its token, 1 to 32 of `a-z 0-9 . _ -`. Not one of the names that statistics use themselves.
+/// What a back end calls itself: the name in its token, 1 to 32 of `a-z 0-9 . _ -`. Not one of the
+/// names that statistics use themselves.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Source(String);
 
@@ -84,7 +85,8 @@ impl fmt::Display for Reference {
 /// What is to be done with the points.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Instruction {
-    /// Give them, with the first day on which they can no longer be used; the validity of the tenant's rule decides unless said.
+    /// Give them, with the first day on which they can no longer be used; the validity of the
+    /// tenant's rule decides unless said.
     Award { expired_from: Option<BusinessDay> },
     /// Take them.
     Deduct,

@@ -11,8 +11,10 @@ use crate::{
 /// A customer's points as they can be used today.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CustomerPoints {
-    /// As booked, but `available` is what can be spent ([`PointHoldings::free`]), which leaves out what has expired: points expire at the end of their last usable day, also while the night's job has
-    /// not taken them from the books. Points transactions and refunds are decided by the same number.
+    /// As booked, but `available` is what can be spent ([`PointHoldings::free`]), which leaves out
+    /// what has expired: points expire at the end of their last usable day, also while the night's
+    /// job has not taken them from the books. Points transactions and refunds are decided by the
+    /// same number.
     pub balance: Balance,
     pub expiring: ExpiringSoon,
 }
@@ -27,7 +29,8 @@ pub struct ExpiringSoon {
     pub next_on: Option<BusinessDay>,
 }
 
-/// A customer's points today (UTC+8), and what of them has expired `within_days` from now. One who never had any has nothing.
+/// A customer's points today (UTC+8), and what of them has expired `within_days` from now. One who
+/// never had any has nothing.
 pub async fn customer_points(
     db: &Db,
     tenant: TenantId,
@@ -76,7 +79,8 @@ pub struct ExpiringDay {
     pub points: i64,
 }
 
-/// Up to `limit.probe()` days on which points expire, soonest first, after `after`. What lasts for ever has no day.
+/// Up to `limit.probe()` days on which points expire, soonest first, after `after`. What lasts for
+/// ever has no day.
 pub async fn list_expiring(
     db: &Db,
     tenant: TenantId,

@@ -1,4 +1,5 @@
-//! How points moved, by day, source and version of the rule. A projection of the events ([`Event::PointsMoved`](crate::outbox::Event::PointsMoved)), a moment behind.
+//! How points moved, by day, source and version of the rule. A projection of the events
+//! ([`Event::PointsMoved`](crate::outbox::Event::PointsMoved)), a moment behind.
 
 use sqlx::Row as _;
 

@@ -52,8 +52,9 @@ impl Tried {
     }
 }
 
-/// Answers from the rules as they are known, what the customer has earned so far, and what the version has handed out so far. A payment that is settled
-/// before the one in question may change both.
+/// Answers from the rules as they are known, what the customer has earned so far, and what the
+/// version has handed out so far. A payment that is settled before the one in question may change
+/// both.
 pub async fn dry_run(db: &Db, rules: &Rules, payment: &DryRun) -> Result<WouldEarn, DbError> {
     let tried = match payment.terms {
         Some(terms) => Tried::Terms(terms),

@@ -28,7 +28,8 @@ pub enum End {
     Release,
 }
 
-/// Ends a hold of this back end; another's does not exist for it. The same end twice is one. Gives the points transaction as it stands then.
+/// Ends a hold of this back end; another's does not exist for it. The same end twice is one. Gives
+/// the points transaction as it stands then.
 pub async fn end_hold(
     service: &PointsService,
     (tenant, source): (TenantId, Source),
@@ -50,7 +51,8 @@ pub async fn end_hold(
     Ok(service.db.submit(operation).await?)
 }
 
-/// Claims holds that have timed out, so that no other process ends them at the same time; nothing is lost if this one dies.
+/// Claims holds that have timed out, so that no other process ends them at the same time; nothing
+/// is lost if this one dies.
 pub async fn claim_expired_holds(db: &Db) -> Result<Vec<(PointsTransactionId, TenantId)>, DbError> {
     db.run(ClaimExpiredHolds).await
 }

@@ -29,18 +29,22 @@ pub struct Executed {
     pub repeated: bool,
 }
 
-/// Executes a command. A repeat (the same reference with the same request) is answered with the points transaction as it stands by now; the same reference with another request
-/// is refused with [`PointsError::ReferenceReused`].
+/// Executes a command. A repeat (the same reference with the same request) is answered with the
+/// points transaction as it stands by now; the same reference with another request is refused with
+/// [`PointsError::ReferenceReused`].
 ///
-/// Risk's decision is stored with the points transaction: one that it blocks is stored as refused ([`PointsError::Blocked`], again at each repeat). What is refused for want of points
-/// leaves no trace, and its reference may be used again. Caps are for what payments earn: they neither bound awards nor count them.
+/// Risk's decision is stored with the points transaction: one that it blocks is stored as refused
+/// ([`PointsError::Blocked`], again at each repeat). What is refused for want of points leaves no
+/// trace, and its reference may be used again. Caps are for what payments earn: they neither bound
+/// awards nor count them.
 pub async fn execute(
     service: &PointsService,
     command: PointsCommand,
 ) -> Result<Executed, PointsError> {
     let now = service.db.now();
     let rules = service.rules.current(command.tenant).await?;
-    // A repeat is answered with the points transaction, whatever has changed since: risk is not asked twice, and a day that has passed is no mistake by now.
+    // A repeat is answered with the points transaction, whatever has changed since: risk is not
+    // asked twice, and a day that has passed is no mistake by now.
     let (merchant, evaluation) = if transaction_store::is_known(&service.db, &command).await? {
         (None, Evaluation::default())
     } else {
@@ -72,7 +76,8 @@ pub async fn execute(
     Ok(executed)
 }
 
-/// Whether all that the wish names is there. Gives the merchant that it is about. Points can be taken from a customer who is blocked, and nothing else.
+/// Whether all that the wish names is there. Gives the merchant that it is about. Points can be
+/// taken from a customer who is blocked, and nothing else.
 async fn check_parties(
     service: &PointsService,
     command: &PointsCommand,
@@ -119,7 +124,8 @@ enum Verdict {
 }
 
 impl ExecuteCommand {
-    /// A back end cannot answer a challenge in its customer's place: where risk would ask for one, a person decides.
+    /// A back end cannot answer a challenge in its customer's place: where risk would ask for one,
+    /// a person decides.
     fn verdict(&self) -> Verdict {
         match self.evaluation.action() {
             Action::Allow => Verdict::Now,

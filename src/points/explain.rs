@@ -1,6 +1,8 @@
-//! Why a payment earns what it earns: the steps of [`RuleTerms`](super::RuleTerms), kept instead of thrown away.
+//! Why a payment earns what it earns: the steps of [`RuleTerms`](super::RuleTerms), kept instead of
+//! thrown away.
 //!
-//! The answer is the last step and nothing else, so what an explanation says and what is credited cannot differ.
+//! The answer is the last step and nothing else, so what an explanation says and what is credited
+//! cannot differ.
 
 use rust_decimal::Decimal;
 

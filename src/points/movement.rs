@@ -3,7 +3,8 @@
 use crate::primitives::coded;
 
 coded! {
-    /// What happened to points. The number and the word are for ever: events carry the one, the API the other.
+    /// What happened to points. The number and the word are for ever: events carry the one, the API
+    /// the other.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub enum PointsMove {
         /// Earned by a payment.

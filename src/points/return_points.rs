@@ -1,17 +1,24 @@
 //! Returns of what a deduction or a redemption took: of all of it or a part, once per reference.
 //!
-//! A **return** is a points transaction of its own, of kind [`PointsTransactionKind::Return`], that names the one whose points it gives back ([`PointsTransaction::returns_of`]) and is done at once. Only the back end's own
-//! points transactions can be returned, and never more than they took and have not given back.
+//! A **return** is a points transaction of its own, of kind [`PointsTransactionKind::Return`], that
+//! names the one whose points it gives back ([`PointsTransaction::returns_of`]) and is done at
+//! once. Only the back end's own points transactions can be returned, and never more than they took
+//! and have not given back.
 //!
-//! - **Into the lots from which they came**, which are kept with each points transaction (`points_transaction_lots`). Of a part, the lots that expire last get theirs back first: after it the
-//!   customer has what they would have if less had been spent in the first place.
-//! - **What would have expired by now** goes back into its own day all the same. It cannot be spent, and the next sweep takes it, as it would have if it had never been spent:
-//!   a return gives back points, not time.
+//! - **Into the lots from which they came**, which are kept with each points transaction
+//!   (`points_transaction_lots`). Of a part, the lots that expire last get theirs back first: after
+//!   it the customer has what they would have if less had been spent in the first place.
+//! - **What would have expired by now** goes back into its own day all the same. It cannot be
+//!   spent, and the next sweep takes it, as it would have if it had never been spent: a return
+//!   gives back points, not time.
 //! - **A debt** that arose meanwhile is repaid first, out of the lots that have not expired.
-//! - **Two at once** meet at the version of the points transaction that they return: one of them finds less left. A **repeat** is the same return, by its reference.
-//! - Risk is not asked, and customers who are blocked get back what is theirs. Caps are for payments.
+//! - **Two at once** meet at the version of the points transaction that they return: one of them
+//!   finds less left. A **repeat** is the same return, by its reference.
+//! - Risk is not asked, and customers who are blocked get back what is theirs. Caps are for
+//!   payments.
 //!
-//! One commit, by the operation alone: killed before it nothing was written and the caller repeats; after it the reference finds it.
+//! One commit, by the operation alone: killed before it nothing was written and the caller repeats;
+//! after it the reference finds it.
 
 use super::{
     Executed, PointsError, PointsService, PointsTransaction, PointsTransactionKind,
@@ -42,7 +49,8 @@ pub struct ReturnCommand {
     pub by: Actor,
 }
 
-/// Returns points to the customer. The same reference with the same request is the same return, for ever; with another request it is [`PointsError::ReferenceReused`].
+/// Returns points to the customer. The same reference with the same request is the same return, for
+/// ever; with another request it is [`PointsError::ReferenceReused`].
 pub async fn return_points(
     service: &PointsService,
     command: ReturnCommand,
@@ -181,7 +189,8 @@ impl Operation for ReturnPoints {
     }
 }
 
-/// So many points of what the points transaction took of lots, the last to expire first; noted as returned.
+/// So many points of what the points transaction took of lots, the last to expire first; noted as
+/// returned.
 fn take_from_transaction(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,

@@ -1,6 +1,7 @@
 //! The end of a points transaction's review: approved or rejected.
 //!
-//! Whoever keeps the queue of reviews calls [`want_review`] and [`decide_review`] inside its own operation, so that its row, the points transaction and the entries are one commit.
+//! Whoever keeps the queue of reviews calls [`want_review`] and [`decide_review`] inside its own
+//! operation, so that its row, the points transaction and the entries are one commit.
 
 use super::{
     PointsError, PointsMove, PointsTransaction, PointsTransactionKind, PointsTransactionState,

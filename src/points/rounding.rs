@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use crate::primitives::{Points, coded};
 
 coded! {
-    /// How the product of yuan and ratio becomes whole points. The word is for ever: table and API carry it.
+    /// How the product of yuan and ratio becomes whole points. The word is for ever: table and API
+    /// carry it.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
     #[serde(rename_all = "snake_case")]
     pub enum Rounding {

@@ -114,7 +114,8 @@ impl RuleTerms {
         self.validity.expired_from(day)
     }
 
-    /// What of `earned` the caps leave, when the customer had `earned_today` and the version had handed out `granted`.
+    /// What of `earned` the caps leave, when the customer had `earned_today` and the version had
+    /// handed out `granted`.
     pub fn capped(&self, earned: Points, earned_today: Points, granted: Points) -> Points {
         self.capped_explained(earned, earned_today, granted).points
     }
@@ -290,7 +291,8 @@ mod tests {
     }
 
     proptest! {
-        /// Beside integers of ten-thousandths of points per hundred fen, written without looking at the code above.
+        /// Beside integers of ten-thousandths of points per hundred fen, written without looking at
+        /// the code above.
         #[test]
         fn an_order_earns_what_integers_say(terms in any_terms(), amount in 0_i64..5_000_000) {
             let min = terms.amount_min.get();
@@ -307,7 +309,8 @@ mod tests {
             prop_assert!(terms.check().is_ok());
         }
 
-        /// Whatever is earned when and however, the sums stay within the caps, and what the caps leave is used up to the last point.
+        /// Whatever is earned when and however, the sums stay within the caps, and what the caps
+        /// leave is used up to the last point.
         #[test]
         fn caps_hold_and_waste_nothing(terms in any_terms(), days in prop::collection::vec(prop::collection::vec(0_i64..50_000, 0..10), 1..5)) {
             let mut granted = Points::ZERO;

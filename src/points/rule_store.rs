@@ -126,7 +126,8 @@ pub(super) struct Newest {
     pub(super) created_at: Timestamp,
 }
 
-/// The newest version of a tenant's, none for a new tenant; until the transaction ends nobody else makes one.
+/// The newest version of a tenant's, none for a new tenant; until the transaction ends nobody else
+/// makes one.
 pub(super) async fn lock_newest(tx: &mut Tx, tenant: TenantId) -> Result<Option<Newest>, DbError> {
     // The tenant's row stands for the list of its rules: two admins at once queue here.
     sqlx::query("/* points.lock_rules */ SELECT id FROM tenants WHERE id = ? FOR UPDATE")

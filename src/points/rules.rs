@@ -1,7 +1,10 @@
-//! All versions of a tenant's rule that may still matter, and which of them is in force for whom and when. Pure.
+//! All versions of a tenant's rule that may still matter, and which of them is in force for whom
+//! and when. Pure.
 //!
-//! Versions are numbered per tenant, whoever they are for, so an order that names tenant and version names everything. Of the versions for a merchant that have begun, the one
-//! with the latest (`effective_from`, version) decides; if that one says "as the tenant", or there is none, the same among the tenant's own.
+//! Versions are numbered per tenant, whoever they are for, so an order that names tenant and
+//! version names everything. Of the versions for a merchant that have begun, the one with the
+//! latest (`effective_from`, version) decides; if that one says "as the tenant", or there is none,
+//! the same among the tenant's own.
 //!
 //! | version | for | says | begins | in force at 12:00 | at 14:00 | at 16:00 | at 18:00 |
 //! |---|---|---|---|---|---|---|---|
@@ -12,8 +15,9 @@
 //! | 5 | merchant A | 5 points | 17:00 | | | | |
 //! | 6 | merchant A | 4 points | 17:00 | | | | at A |
 //!
-//! Version 6 replaces version 5 before it ever began: whoever plans a change and thinks better of it puts another one for the same instant. A change "for now" ends
-//! what is in force, not what is planned for later.
+//! Version 6 replaces version 5 before it ever began: whoever plans a change and thinks better of
+//! it puts another one for the same instant. A change "for now" ends what is in force, not what is
+//! planned for later.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -78,13 +82,15 @@ pub struct Rules {
     newest: u32,
     /// From which instant on the answers are right; none: always.
     since: Option<Timestamp>,
-    /// Credits before the first version began, should clocks disagree: a payment is not refused for that.
+    /// Credits before the first version began, should clocks disagree: a payment is not refused for
+    /// that.
     earliest: Rule,
     of_tenant: Timeline,
     of_merchants: HashMap<MerchantId, Timeline>,
 }
 
-/// Versions for one merchant or for the tenant, in the order in which they take over. Shared, since a change of one merchant leaves the others as they are.
+/// Versions for one merchant or for the tenant, in the order in which they take over. Shared, since
+/// a change of one merchant leaves the others as they are.
 type Timeline = Arc<[RuleVersion]>;
 
 impl Rules {
@@ -153,7 +159,8 @@ impl Rules {
         self.newest
     }
 
-    /// What a payment at this merchant earns by at this instant; without a merchant, the tenant's own.
+    /// What a payment at this merchant earns by at this instant; without a merchant, the tenant's
+    /// own.
     pub fn in_force(&self, merchant: Option<MerchantId>, at: Timestamp) -> InForce {
         let own = merchant.and_then(|merchant| latest(self.timeline(Some(merchant)), at));
         let because = match own {
@@ -177,14 +184,16 @@ impl Rules {
         }
     }
 
-    /// Every rule that is known and may be in force for this merchant at some time: few, as what was replaced is forgotten.
+    /// Every rule that is known and may be in force for this merchant at some time: few, as what
+    /// was replaced is forgotten.
     pub fn candidates(&self, merchant: MerchantId) -> impl Iterator<Item = Rule> {
         let own = self.timeline(Some(merchant)).iter();
         own.chain(self.of_tenant.iter())
             .filter_map(RuleVersion::rule)
     }
 
-    /// What comes into force later than `at`, for this merchant alone or for the tenant alone, soonest first.
+    /// What comes into force later than `at`, for this merchant alone or for the tenant alone,
+    /// soonest first.
     pub fn scheduled(
         &self,
         merchant: Option<MerchantId>,
@@ -197,7 +206,8 @@ impl Rules {
         later.filter(|version| self.takes_over(version))
     }
 
-    /// Whether a version is, was or will be what its merchant or tenant says at some instant, and has not been replaced at `at`.
+    /// Whether a version is, was or will be what its merchant or tenant says at some instant, and
+    /// has not been replaced at `at`.
     pub fn stands(&self, version: &RuleVersion, at: Timestamp) -> RuleStanding {
         if version.effective_from > at {
             let replaced = !self.takes_over(version);
@@ -215,7 +225,8 @@ impl Rules {
         }
     }
 
-    /// The versions that were in force for this merchant at some instant of this time, both ends included.
+    /// The versions that were in force for this merchant at some instant of this time, both ends
+    /// included.
     pub fn in_force_between(
         &self,
         merchant: MerchantId,
@@ -430,7 +441,8 @@ mod tests {
     }
 
     proptest! {
-        /// Read whole, read bit by bit as the seconds pass, or after the past was forgotten: always what the obvious search finds.
+        /// Read whole, read bit by bit as the seconds pass, or after the past was forgotten: always
+        /// what the obvious search finds.
         #[test]
         fn what_is_in_force_does_not_depend_on_how_it_was_read(versions in any_versions(), pieces in 1_usize..5, forget in 0_i64..12) {
             let whole = Rules::new(versions.clone()).unwrap();

@@ -12,13 +12,17 @@ use crate::{
     primitives::{MerchantId, TenantId, Timestamp},
 };
 
-/// Versions that were replaced longer ago are forgotten. More than clocks differ by, and no more, since every payment looks at what is left.
+/// Versions that were replaced longer ago are forgotten. More than clocks differ by, and no more,
+/// since every payment looks at what is left.
 const REMEMBERED_SECONDS: i64 = 60;
 
-/// The rules per tenant, at most a second old. A change is therefore in force everywhere within a second, and one that begins later at its instant.
+/// The rules per tenant, at most a second old. A change is therefore in force everywhere within a
+/// second, and one that begins later at its instant.
 ///
-/// Versions are numbered without gaps, in the order of their commits (a lock sees to that), and never change. So one question a second, "anything above
-/// the newest I know?", is enough, and its answer is nearly always empty: however many merchants have rules of their own, they are read once.
+/// Versions are numbered without gaps, in the order of their commits (a lock sees to that), and
+/// never change. So one question a second, "anything above the newest I know?", is enough, and its
+/// answer is nearly always empty: however many merchants have rules of their own, they are read
+/// once.
 #[derive(Clone)]
 pub struct RulesCache {
     db: Db,
@@ -51,7 +55,8 @@ impl RulesCache {
         Ok(Arc::clone(&known))
     }
 
-    /// The rule for a merchant at an instant, which lies not long ago, now or later; without a merchant, the tenant's own.
+    /// The rule for a merchant at an instant, which lies not long ago, now or later; without a
+    /// merchant, the tenant's own.
     pub async fn rule_for(
         &self,
         tenant: TenantId,
@@ -61,8 +66,9 @@ impl RulesCache {
         Ok(self.current(tenant).await?.in_force(merchant, at).rule)
     }
 
-    /// What is known now, reaching back to an instant that may lie long ago: a payment is credited by the rule in force when the customer paid, whenever we are told.
-    /// The past of a tenant is read when it is wanted first, and what was added since is added to it.
+    /// What is known now, reaching back to an instant that may lie long ago: a payment is credited
+    /// by the rule in force when the customer paid, whenever we are told. The past of a tenant is
+    /// read when it is wanted first, and what was added since is added to it.
     pub async fn reaching_back(
         &self,
         tenant: TenantId,

@@ -134,7 +134,8 @@ async fn next(
     let version = version
         .checked_add(1)
         .ok_or(DbError::Inconsistent("too many rule versions"))?;
-    // Whoever waited for the lock asked earlier and still comes later: the later version wins only if it does not begin before the one it replaces.
+    // Whoever waited for the lock asked earlier and still comes later: the later version wins only
+    // if it does not begin before the one it replaces.
     let made_at = newest.map_or(asked_at, |newest| newest.created_at.max(asked_at));
     Ok(Next {
         version,

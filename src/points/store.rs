@@ -14,7 +14,8 @@ pub struct Budgets;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
     pub granted: Points,
-    /// Counts payments of the whole tenant, so four bytes would be full within two months of a thousand a second.
+    /// Counts payments of the whole tenant, so four bytes would be full within two months of a
+    /// thousand a second.
     pub version: u64,
 }
 
@@ -30,8 +31,9 @@ pub(crate) fn want_budget(want: &mut Wanted, tenant: TenantId, rule_version: u32
     want.row::<Budgets>((tenant, rule_version));
 }
 
-/// Points that a version had handed out are there to be handed out again: a refund has taken them back, or a review has voided them. Nothing for a version without a total
-/// cap, which has no budget.
+/// Points that a version had handed out are there to be handed out again: a refund has taken them
+/// back, or a review has voided them. Nothing for a version without a total cap, which has no
+/// budget.
 pub(crate) fn return_to_budget(
     set: &mut WorkingSet,
     tenant: TenantId,

@@ -110,7 +110,8 @@ impl PointsTransaction {
         self.state == PointsTransactionState::Refused && self.version == 1
     }
 
-    /// Spends what is held, or `points` of it; the rest is released. Once its time has passed nothing can be spent, also while nobody has ended the hold yet.
+    /// Spends what is held, or `points` of it; the rest is released. Once its time has passed
+    /// nothing can be spent, also while nobody has ended the hold yet.
     pub fn capture(
         &self,
         points: Option<Points>,
@@ -171,7 +172,8 @@ impl PointsTransaction {
         }
     }
 
-    /// Approves it: an award is credited, a redemption spent, a hold begins and lasts as long as was asked.
+    /// Approves it: an award is credited, a redemption spent, a hold begins and lasts as long as
+    /// was asked.
     pub fn approve(&self, at: Timestamp) -> Result<Self, TransitionError> {
         if self.state != PointsTransactionState::UnderReview {
             return Err(TransitionError::State(self.state));

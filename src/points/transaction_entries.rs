@@ -24,7 +24,8 @@ fn of_tenant(transaction: &PointsTransaction, kind: AccountKind) -> AccountId {
     AccountId::of_tenant(transaction.tenant, kind)
 }
 
-/// What can be spent on this day. Nothing when the rows say what cannot be: the ledger has the last word.
+/// What can be spent on this day. Nothing when the rows say what cannot be: the ledger has the last
+/// word.
 fn spendable(set: &WorkingSet, transaction: &PointsTransaction, today: BusinessDay) -> Points {
     let account = AccountId::customer_points(transaction.customer);
     ledger::spendable(set, account, today).unwrap_or(Points::ZERO)
@@ -54,7 +55,8 @@ fn insufficient(set: &WorkingSet, cx: &mut Cx<'_>, transaction: &PointsTransacti
     PointsError::Insufficient { available }
 }
 
-/// Dr points issued / Cr customer points, into the lot of their day; and what of them repays a debt, Dr customer points / Cr customer debt.
+/// Dr points issued / Cr customer points, into the lot of their day; and what of them repays a
+/// debt, Dr customer points / Cr customer debt.
 pub(super) fn award(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
@@ -112,7 +114,8 @@ fn repay(
     }
 }
 
-/// A review has approved an award: the pending entry is posted, and repays a debt by an entry of its own.
+/// A review has approved an award: the pending entry is posted, and repays a debt by an entry of
+/// its own.
 pub(super) fn award_after_review(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
@@ -186,8 +189,9 @@ pub(super) fn reserve(
     post(set, cx, transaction, EntryKind::PointsReserved, &[draft])
 }
 
-/// What was held is spent: all of it by posting the entry, a part by an entry of its own after the whole was voided, in one commit. That entry too
-/// may use what the hold protected; what is left is free, and repays a debt.
+/// What was held is spent: all of it by posting the entry, a part by an entry of its own after the
+/// whole was voided, in one commit. That entry too may use what the hold protected; what is left is
+/// free, and repays a debt.
 pub(super) fn capture(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
@@ -219,7 +223,8 @@ fn lots_of(set: &WorkingSet, transaction: &PointsTransaction) -> BTreeMap<Busine
     lots.cloned().unwrap_or_default()
 }
 
-/// Keeps with the points transaction of which lots it has just taken its points, so that they can go back there.
+/// Keeps with the points transaction of which lots it has just taken its points, so that they can
+/// go back there.
 fn note_lots(
     set: &mut WorkingSet,
     transaction: &PointsTransaction,
@@ -240,8 +245,10 @@ fn note_lots(
     set.put::<TransactionLots>(transaction.id, taken);
 }
 
-/// Points go back into the lots from which they came, one leg each: Dr points redeemed / Cr customer points. What is free then repays a debt: Dr customer points / Cr customer debt,
-/// out of these lots as far as they have not expired, and out of whatever an older hold leaves free that can do with the others.
+/// Points go back into the lots from which they came, one leg each: Dr points redeemed / Cr
+/// customer points. What is free then repays a debt: Dr customer points / Cr customer debt, out of
+/// these lots as far as they have not expired, and out of whatever an older hold leaves free that
+/// can do with the others.
 pub(super) fn return_points(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
@@ -336,7 +343,8 @@ fn resolve(
     Ok(())
 }
 
-/// The ledger has the last word on what is there. That a points transaction is held and its entry resolved, or not there, is what no commit ever wrote.
+/// The ledger has the last word on what is there. That a points transaction is held and its entry
+/// resolved, or not there, is what no commit ever wrote.
 fn refusal(
     set: &WorkingSet,
     cx: &mut Cx<'_>,

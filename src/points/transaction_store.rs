@@ -17,7 +17,8 @@ use crate::{
     },
 };
 
-/// `points_transactions`: loaded, inserted, and changed only if the version is still the one that was loaded.
+/// `points_transactions`: loaded, inserted, and changed only if the version is still the one that
+/// was loaded.
 #[derive(Debug)]
 pub(crate) struct PointsTransactions;
 
@@ -139,7 +140,8 @@ impl RowSet for PointsTransactions {
     }
 }
 
-/// `points_transaction_lots`: of which lots a points transaction took points, and what of that was given back. Written as a whole when the points are taken; what was given back since is changed
+/// `points_transaction_lots`: of which lots a points transaction took points, and what of that was
+/// given back. Written as a whole when the points are taken; what was given back since is changed
 /// only if it is still what was loaded.
 #[derive(Debug)]
 pub(super) struct TransactionLots;
@@ -248,7 +250,8 @@ pub(super) async fn claim_due(
     .await
 }
 
-/// What a command names and this slice does not own: read once, since none of it changes later (but whether a customer is blocked, which need not be sure to the instant).
+/// What a command names and this slice does not own: read once, since none of it changes later (but
+/// whether a customer is blocked, which need not be sure to the instant).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Parties {
     /// The customer's status; none for one that does not exist.

@@ -24,18 +24,21 @@ pub enum Validity {
     Days {
         count: u32,
     },
-    /// Until the end of the month that many months after the one of the credit: 0 to 1200, where 0 is the month of the credit itself.
+    /// Until the end of the month that many months after the one of the credit: 0 to 1200, where 0
+    /// is the month of the credit itself.
     EndOfMonth {
         count: u32,
     },
-    /// Until the end of the year that many years after the one of the credit: 0 to 100, where 0 is the year of the credit itself.
+    /// Until the end of the year that many years after the one of the credit: 0 to 100, where 0 is
+    /// the year of the credit itself.
     EndOfYear {
         count: u32,
     },
     Never,
 }
 
-/// As JSON says it. Read by hand, since a derived reader of tagged enums overlooks what stands beside a variant without fields.
+/// As JSON says it. Read by hand, since a derived reader of tagged enums overlooks what stands
+/// beside a variant without fields.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Said {
@@ -229,7 +232,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the day: expired later than it, on a first of the month or year where that is promised, and never earlier for a later credit.
+        /// Whatever the day: expired later than it, on a first of the month or year where that is
+        /// promised, and never earlier for a later credit.
         #[test]
         fn the_last_day_is_where_it_belongs(validity in any_validity(), julian in 2_451_545_i32..2_600_000) {
             let date = Date::from_julian_day(julian).unwrap();

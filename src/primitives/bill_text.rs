@@ -2,8 +2,9 @@
 
 /// Whether a text comes back from a bill as it went in.
 ///
-/// Values stand there unquoted, each after a backtick: a backtick of one's own, after a comma, is a column that is not there. Line ends and other control characters
-/// are written as something else, or break the line.
+/// Values stand there unquoted, each after a backtick: a backtick of one's own, after a comma, is a
+/// column that is not there. Line ends and other control characters are written as something else,
+/// or break the line.
 pub fn is_safe_in_bill(text: &str) -> bool {
     !text.chars().any(|letter| {
         letter == '`' || letter.is_control() || matches!(letter, '\u{2028}' | '\u{2029}')

@@ -49,14 +49,16 @@ impl Timestamp {
         Self(i64::try_from(at.unix_timestamp_nanos().div_euclid(1_000)).unwrap_or(i64::MAX))
     }
 
-    /// Of an instant before the year 1 or after the year 9999, which neither a `DATETIME` nor RFC 3339 can say, the nearest that they can.
+    /// Of an instant before the year 1 or after the year 9999, which neither a `DATETIME` nor RFC
+    /// 3339 can say, the nearest that they can.
     pub fn datetime(self) -> OffsetDateTime {
         let micros = self.0.clamp(FIRST.0, LAST.0);
         OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros).saturating_mul(1_000))
             .unwrap_or(OffsetDateTime::UNIX_EPOCH)
     }
 
-    /// As clocks in Beijing show it; in the last hours of the year 9999 the last instant that there is.
+    /// As clocks in Beijing show it; in the last hours of the year 9999 the last instant that there
+    /// is.
     pub fn beijing(self) -> OffsetDateTime {
         self.datetime()
             .checked_to_offset(BEIJING)
@@ -202,7 +204,8 @@ impl fmt::Display for BusinessDay {
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
     fn now(&self) -> Timestamp;
 
-    /// Whether it is meant to show the time of the world, so that it can be held against another machine's.
+    /// Whether it is meant to show the time of the world, so that it can be held against another
+    /// machine's.
     fn is_real_time(&self) -> bool {
         true
     }

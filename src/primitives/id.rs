@@ -1,17 +1,20 @@
 //! Typed ids, and what an id says by itself.
 //!
-//! Every id is 16 bytes, `BINARY(16)` in the database, shaped like a UUIDv7 so that it clusters by time:
+//! Every id is 16 bytes, `BINARY(16)` in the database, shaped like a UUIDv7 so that it clusters by
+//! time:
 //!
 //! ```text
 //! byte   0..6        6..14                     14          15
 //!        unix ms     version, variant, random  lane        kind
 //! ```
 //!
-//! - The **lane** ([`Lane`]) is the customer's: a customer is given one at random, and everything minted for that customer
-//!   carries it. It is how an operation finds the committer of the account that it will touch without looking anything up.
-//! - The **kind** is zero for a thing (an order, a customer) and not zero for what is derived from the thing: the journal
-//!   entry that settled the order, the account that holds the customer's points. A derived id is found by arithmetic, needs no
-//!   index, and cannot be written twice: *the id is the idempotency key*.
+//! - The **lane** ([`Lane`]) is the customer's: a customer is given one at random, and everything
+//!   minted for that customer carries it. It is how an operation finds the committer of the account
+//!   that it will touch without looking anything up.
+//! - The **kind** is zero for a thing (an order, a customer) and not zero for what is derived from
+//!   the thing: the journal entry that settled the order, the account that holds the customer's
+//!   points. A derived id is found by arithmetic, needs no index, and cannot be written twice: *the
+//!   id is the idempotency key*.
 //!
 //! 58 random bits remain in every millisecond and lane.
 
@@ -73,7 +76,8 @@ impl Id {
         self
     }
 
-    /// Before every id of `millis` since 1970 and after, behind every one of before: where a stretch of time begins and ends among ids.
+    /// Before every id of `millis` since 1970 and after, behind every one of before: where a
+    /// stretch of time begins and ends among ids.
     #[must_use]
     pub fn beginning(millis: u64) -> Self {
         let mut bytes = [0; 16];
@@ -270,7 +274,8 @@ typed_id!(
     ExpiryRunId, "xr"
 );
 typed_id!(
-    /// What risk decided at one [`Stage`](crate::facts::Stage) of something. Derived from that thing ([`DecisionId::of`]).
+    /// What risk decided at one [`Stage`](crate::facts::Stage) of something. Derived from that
+    /// thing ([`DecisionId::of`]).
     DecisionId, "rd"
 );
 typed_id!(
@@ -278,7 +283,8 @@ typed_id!(
     ChallengeId, "ch"
 );
 typed_id!(
-    /// A person's look at what risk wants reviewed. Derived from the order or the points transaction ([`ReviewId::of`]).
+    /// A person's look at what risk wants reviewed. Derived from the order or the points
+    /// transaction ([`ReviewId::of`]).
     ReviewId, "rv"
 );
 typed_id!(
@@ -324,7 +330,8 @@ coded! {
 }
 
 coded! {
-    /// What an account is for. The number is the last byte of its id and is never used again for something else.
+    /// What an account is for. The number is the last byte of its id and is never used again for
+    /// something else.
     #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
     pub enum AccountKind {
         /// A customer's points. Checked: it may not go below zero.
@@ -333,7 +340,8 @@ coded! {
         MerchantPayable = 0x11 => "merchant_payable",
         /// What WeChat owes for payments collected.
         ChannelReceivable = 0x12 => "channel_receivable",
-        /// Money on its way back to customers: WeChat has taken the refund and has not said what became of it.
+        /// Money on its way back to customers: WeChat has taken the refund and has not said what
+        /// became of it.
         RefundsInTransit = 0x13 => "refunds_in_transit",
         /// Money on its way to receivers of shares.
         SharingInTransit = 0x14 => "sharing_in_transit",
@@ -386,7 +394,8 @@ impl AccountId {
         Self(customer.0.with_kind(AccountKind::CustomerDebt.code()))
     }
 
-    /// The debt account of the customer whose points these are: it follows them in the order of ids.
+    /// The debt account of the customer whose points these are: it follows them in the order of
+    /// ids.
     #[must_use]
     pub const fn debt_of_points(self) -> Self {
         Self(self.0.with_kind(AccountKind::CustomerDebt.code()))
@@ -427,9 +436,11 @@ coded! {
         Adjustment = 2 => "adjustment",
         /// The merchant's money is on its way back to the customer. Cause: the refund.
         RefundAccepted = 3 => "refund_accepted",
-        /// Points of a refunded payment held, then taken back or released. Cause: the refund. Pending.
+        /// Points of a refunded payment held, then taken back or released. Cause: the refund.
+        /// Pending.
         RefundClawback = 4 => "refund_clawback",
-        /// The refunded money arrived, or came back to the merchant: one or the other, once. Cause: the refund.
+        /// The refunded money arrived, or came back to the merchant: one or the other, once. Cause:
+        /// the refund.
         RefundOutcome = 5 => "refund_outcome",
         /// Shares of a payment are sent to their receivers. Cause: the sharing.
         SharingSent = 6 => "sharing_sent",
@@ -437,34 +448,44 @@ coded! {
         SharingOutcome = 7 => "sharing_outcome",
         /// A receiver gave a share back to the merchant. Cause: the return.
         SharingReturned = 8 => "sharing_returned",
-        /// A share that had come back to the merchant in the books arrived all the same. Cause: the part.
+        /// A share that had come back to the merchant in the books arrived all the same. Cause: the
+        /// part.
         SharingLanded = 30 => "sharing_landed",
         /// What a payment earns, held until its review is decided. Cause: the order. Pending.
         PointsHeld = 9 => "points_held",
-        /// Points given by a back end: at once, or pending while they are under review. Cause: the points transaction.
+        /// Points given by a back end: at once, or pending while they are under review. Cause: the
+        /// points transaction.
         PointsAwarded = 10 => "points_awarded",
         /// Points taken by a back end. Cause: the points transaction.
         PointsDeducted = 11 => "points_deducted",
         /// Points held to be spent. Cause: the points transaction. Pending.
         PointsReserved = 12 => "points_reserved",
-        /// Points were spent at once; or a part of a hold was, and the rest released. Cause: the points transaction.
+        /// Points were spent at once; or a part of a hold was, and the rest released. Cause: the
+        /// points transaction.
         PointsCaptured = 13 => "points_captured",
-        /// Points that expired. Cause: the expiry of one account, named when it happens: that it happens once is guarded by the account's version.
+        /// Points that expired. Cause: the expiry of one account, named when it happens: that it
+        /// happens once is guarded by the account's version.
         PointsExpired = 14 => "points_expired",
-        /// Points that a review credited, or that were held and are free again, repaid what their owner owed. Cause: the order or the points transaction.
+        /// Points that a review credited, or that were held and are free again, repaid what their
+        /// owner owed. Cause: the order or the points transaction.
         DebtRepaid = 15 => "debt_repaid",
-        /// Of the points that were held, those that the review credited: the others go back with refunds. Cause: the order.
+        /// Of the points that were held, those that the review credited: the others go back with
+        /// refunds. Cause: the order.
         HeldPartCredited = 16 => "held_part_credited",
-        /// Points that were kept from a review for a refund, which failed after the review had credited the others. Cause: the refund.
+        /// Points that were kept from a review for a refund, which failed after the review had
+        /// credited the others. Cause: the refund.
         WithheldCredited = 17 => "withheld_credited",
-        /// Points that a back end had spent or taken were given back, into the lots from which they came. Cause: the return, a points transaction.
+        /// Points that a back end had spent or taken were given back, into the lots from which they
+        /// came. Cause: the return, a points transaction.
         PointsReturned = 18 => "points_returned",
-        /// Money that somebody else gave back to the customer at the channel, and the points that go with it. Cause: the refund.
+        /// Money that somebody else gave back to the customer at the channel, and the points that
+        /// go with it. Cause: the refund.
         RefundedElsewhere = 20 => "refunded_elsewhere",
     }
 }
 
-/// The bit that turns a pending entry's id into the id of its resolution, whichever way it goes: it can be resolved once.
+/// The bit that turns a pending entry's id into the id of its resolution, whichever way it goes: it
+/// can be resolved once.
 const RESOLUTION: u8 = 0x80;
 
 impl EntryId {
@@ -501,7 +522,8 @@ impl EntryId {
 }
 
 impl DecisionId {
-    /// What was decided at the stage with this code, of what `cause` names. Decisions have a table of their own, so the number can be an entry's too.
+    /// What was decided at the stage with this code, of what `cause` names. Decisions have a table
+    /// of their own, so the number can be an entry's too.
     pub const fn of(cause: Id, stage_code: u8) -> Self {
         Self(cause.with_kind(stage_code))
     }
@@ -534,7 +556,8 @@ pub struct TransferId {
 
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
-/// A thing's number as people and WeChat see it: its id in Crockford's base 32, 24 characters, in time order. It needs no column and no index of its own.
+/// A thing's number as people and WeChat see it: its id in Crockford's base 32, 24 characters, in
+/// time order. It needs no column and no index of its own.
 macro_rules! typed_number {
     ($(#[$doc:meta])* $name:ident, $id:ident) => {
         $(#[$doc])*

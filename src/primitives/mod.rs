@@ -1,7 +1,8 @@
 //! Values without I/O: money and points, typed ids, time, identity, text, pages, secrets.
 //!
-//! Everything here is small, `Copy` where it can be, and refuses nonsense at the border: a [`Money`] is never
-//! negative, an [`OrderId`] is not a [`CustomerId`], a [`Secret`] does not print.
+//! Everything here is small, `Copy` where it can be, and refuses nonsense at the border: a
+//! [`Money`] is never negative, an [`OrderId`] is not a [`CustomerId`], a [`Secret`] does not
+//! print.
 
 mod bill_text;
 mod clock;

@@ -89,7 +89,8 @@ macro_rules! amount {
 }
 
 amount!(
-    /// An amount of money in fen (1/100 yuan), never negative; direction belongs to a posting, not to a sign.
+    /// An amount of money in fen (1/100 yuan), never negative; direction belongs to a posting, not
+    /// to a sign.
     Money,
     "fen"
 );

@@ -12,16 +12,22 @@ use icu_properties::{
 
 /// Text of one line that shows as what it is.
 ///
-/// Two texts that look the same are the same as far as that can be had, and nothing in a text changes how what stands around it is shown. By Unicode's properties, so that nobody has to know the
-/// characters:
+/// Two texts that look the same are the same as far as that can be had, and nothing in a text
+/// changes how what stands around it is shown. By Unicode's properties, so that nobody has to know
+/// the characters:
 ///
-/// - nothing without a picture of its own: no control characters, line ends, format characters (general categories Cc, Zl, Zp, Cf), nothing that a reader
-///   may leave out (`Default_Ignorable_Code_Point`: fillers such as U+3164, soft hyphens, tags, zero widths), and not the Braille blank U+2800, whose picture is empty;
-/// - nothing that turns the direction of writing (all of it is Cf); letters that are written from right to left are letters;
-/// - nothing that means nothing, or something else elsewhere: unassigned, private use, replacement characters (Cn, Co, U+FFFC, U+FFFD);
+/// - nothing without a picture of its own: no control characters, line ends, format characters
+///   (general categories Cc, Zl, Zp, Cf), nothing that a reader may leave out
+///   (`Default_Ignorable_Code_Point`: fillers such as U+3164, soft hyphens, tags, zero widths), and
+///   not the Braille blank U+2800, whose picture is empty;
+/// - nothing that turns the direction of writing (all of it is Cf); letters that are written from
+///   right to left are letters;
+/// - nothing that means nothing, or something else elsewhere: unassigned, private use, replacement
+///   characters (Cn, Co, U+FFFC, U+FFFD);
 /// - marks stand on something, and not more than six on one;
-/// - what is invisible is taken where it makes one picture of others: the joiner U+200D between two emoji, the selectors U+FE0E and U+FE0F behind what has both shapes,
-///   Mongolian selectors behind Mongolian letters. Flags made of tags (England's) are not: with tags anything can be hidden.
+/// - what is invisible is taken where it makes one picture of others: the joiner U+200D between two
+///   emoji, the selectors U+FE0E and U+FE0F behind what has both shapes, Mongolian selectors behind
+///   Mongolian letters. Flags made of tags (England's) are not: with tags anything can be hidden.
 ///
 /// Spaces around it are taken off; within it they stay, the ideographic one too.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -74,7 +80,8 @@ impl Text {
         }
     }
 
-    /// The first character that does not show as what it is, for texts that have rules of their own besides.
+    /// The first character that does not show as what it is, for texts that have rules of their own
+    /// besides.
     pub fn hidden(text: &str) -> Option<char> {
         let mut before = None;
         let mut base = None;

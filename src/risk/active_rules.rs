@@ -1,8 +1,10 @@
 //! The rules in force, and how they are replaced.
 //!
-//! A rule set is first parsed, then stored, then swapped in: at every instant there is one whole set in force, and a decision never names a number that is not in `risk_rule_sets`.
-//! A failure before the swap leaves the old set in force, also over a restart: a process that finds a file with mistakes at its start takes the set that was in force
-//! last, and fails to start only where there never was one. A process that dies half-way leaves a stored set that nobody uses. Loading
+//! A rule set is first parsed, then stored, then swapped in: at every instant there is one whole
+//! set in force, and a decision never names a number that is not in `risk_rule_sets`. A failure
+//! before the swap leaves the old set in force, also over a restart: a process that finds a file
+//! with mistakes at its start takes the set that was in force last, and fails to start only where
+//! there never was one. A process that dies half-way leaves a stored set that nobody uses. Loading
 //! is one at a time in a process (a lock); processes do not wait for each other.
 
 use std::{
@@ -49,7 +51,8 @@ struct FiringCounters {
     answered: AtomicU64,
 }
 
-/// How often a rule fired in this process since it began to know the rule; a reload that keeps the rule keeps the numbers.
+/// How often a rule fired in this process since it began to know the rule; a reload that keeps the
+/// rule keeps the numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Firings {
     pub live: u64,
@@ -198,7 +201,8 @@ impl RulesSource {
         parse(self.read().await?).await
     }
 
-    /// Returns the set that was in force last, when the file has mistakes at the start, so that payments do not wait for a repair. Returns the error if there was none.
+    /// Returns the set that was in force last, when the file has mistakes at the start, so that
+    /// payments do not wait for a repair. Returns the error if there was none.
     async fn load_last(&self, db: &Db, error: LoadError) -> Result<RuleSet, LoadError> {
         if matches!(self, Self::Text(_)) {
             return Err(error);
@@ -321,7 +325,8 @@ pub(super) fn log_rejected(error: &LoadError, number: u32) {
     }
 }
 
-/// Lines and columns alone: a mistake quotes the file, which may name people. `zhangfang risk check` says what is wrong there.
+/// Lines and columns alone: a mistake quotes the file, which may name people.
+/// `zhangfang risk check` says what is wrong there.
 fn positions(errors: &RuleFileErrors) -> String {
     let positions = errors.mistakes().iter().map(|mistake| {
         let Position { line, column } = mistake.position;

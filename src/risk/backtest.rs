@@ -1,14 +1,16 @@
 //! Backtests: what other rules would have decided about activities whose decisions are stored.
 //!
-//! A stored decision has the facts and what the counters said then. Numbers that the new rules ask for and the old ones did not are counted again from the stored
-//! decisions themselves: of every activity that was done, and of every one that rules stopped; so a backtest begins to read one window before the time that it judges. What the rules did
-//! to the world is not played: whoever would have been stopped goes on here as they did then.
+//! A stored decision has the facts and what the counters said then. Numbers that the new rules ask
+//! for and the old ones did not are counted again from the stored decisions themselves: of every
+//! activity that was done, and of every one that rules stopped; so a backtest begins to read one
+//! window before the time that it judges. What the rules did to the world is not played: whoever
+//! would have been stopped goes on here as they did then.
 //!
 //! Counted again, a number is what the counters said then ([`Backtest::recounting`] proves it): a
-//! decision is stored where an activity is done and where one is stopped, and counters count the one and
-//! not the other. What differs is what nobody stores: times are those of the database and not Redis's,
-//! so an activity at the edge of a twelfth of a window may fall to its other side; and counters of attempts
-//! also count what the books refused, of which there is no decision.
+//! decision is stored where an activity is done and where one is stopped, and counters count the
+//! one and not the other. What differs is what nobody stores: times are those of the database and
+//! not Redis's, so an activity at the edge of a twelfth of a window may fall to its other side; and
+//! counters of attempts also count what the books refused, of which there is no decision.
 
 use std::collections::BTreeMap;
 
@@ -105,7 +107,8 @@ impl<'a> Backtest<'a> {
             .unwrap_or(0)
     }
 
-    /// Takes the next decision. `old` are the rules by which it was made, if they can be had; a decision that is not `judged` is only counted by the counters.
+    /// Takes the next decision. `old` are the rules by which it was made, if they can be had; a
+    /// decision that is not `judged` is only counted by the counters.
     pub fn take(
         &mut self,
         id: DecisionId,

@@ -27,7 +27,8 @@ pub enum Attribute {
     Customer,
     Merchant,
     Address,
-    /// The first 24 bits of an IPv4 address, the first 48 of an IPv6 address: where somebody usually is, though the address changes.
+    /// The first 24 bits of an IPv4 address, the first 48 of an IPv6 address: where somebody
+    /// usually is, though the address changes.
     Network,
     Device,
 }
@@ -48,8 +49,8 @@ pub enum Measure {
     Seen(Attribute),
 }
 
-/// Which activities of a stage are counted, where a stage has activities of more than one kind: points are
-/// credited for payments, and awarded by back ends.
+/// Which activities of a stage are counted, where a stage has activities of more than one kind:
+/// points are credited for payments, and awarded by back ends.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ActivityKind {
     #[default]
@@ -138,10 +139,12 @@ pub struct CounterUsage<'a> {
     pub name: &'a str,
     /// The counter counts activities of this stage.
     pub counts: bool,
-    /// A rule of this stage uses its value. A value that is counted and read at once includes this activity.
+    /// A rule of this stage uses its value. A value that is counted and read at once includes this
+    /// activity.
     pub read: bool,
 }
 
-/// The values of the counters that a stage reads, in the rule set's order; none where one is missing. Counts, fen or points.
+/// The values of the counters that a stage reads, in the rule set's order; none where one is
+/// missing. Counts, fen or points.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CounterValues(pub Vec<Option<i64>>);

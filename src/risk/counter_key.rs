@@ -5,10 +5,13 @@
 //! zf:risk:{<subject>}:<name>     sorted set: what it has met within the window
 //! ```
 //!
-//! A subject and a member of a set are the first 64 bits of a SHA-256, in which the tenant is included: neither an address nor a device stands in Redis as it is,
-//! and no tenant counts what another does. (Who reads Redis and tries every IPv4 address finds them: Redis is as private as the database.) The name of a counter is made of its definition alone, so that rules can be edited, reordered and
-//! reloaded without forgetting what was counted, and processes with different files share what is the same in both. Braces are a cluster's hash tag: what
-//! concerns one subject is on one server.
+//! A subject and a member of a set are the first 64 bits of a SHA-256, in which the tenant is
+//! included: neither an address nor a device stands in Redis as it is, and no tenant counts what
+//! another does. (Who reads Redis and tries every IPv4 address finds them: Redis is as private as
+//! the database.) The name of a counter is made of its definition alone, so that rules can be
+//! edited, reordered and reloaded without forgetting what was counted, and processes with different
+//! files share what is the same in both. Braces are a cluster's hash tag: what concerns one subject
+//! is on one server.
 
 use std::{cell::OnceCell, net::IpAddr};
 
@@ -20,7 +23,8 @@ use crate::{
     primitives::TenantId,
 };
 
-/// What the subjects and things of one activity are called: each is hashed once, however many counters there are.
+/// What the subjects and things of one activity are called: each is hashed once, however many
+/// counters there are.
 pub(super) struct KeyNames<'f> {
     pub(super) facts: &'f Facts,
     subjects: [OnceCell<Option<String>>; 5],
@@ -96,8 +100,9 @@ pub(super) fn set_key(subject: &str, name: &str) -> String {
     format!("zf:risk:{{{subject}}}:{name}")
 }
 
-/// The counter's definition without its subject: `60:c2` is how often within 60 seconds, `60:c2T` how often it was tried, `60:c3P` how often a payment earned points. Made once
-/// for a rule set ([`CounterUsage::name`](super::CounterUsage::name)).
+/// The counter's definition without its subject: `60:c2` is how often within 60 seconds, `60:c2T`
+/// how often it was tried, `60:c3P` how often a payment earned points. Made once for a rule set
+/// ([`CounterUsage::name`](super::CounterUsage::name)).
 pub(super) fn name(counter: &Counter) -> String {
     let window = counter.within_seconds;
     let kind = match counter.of.kind {

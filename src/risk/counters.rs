@@ -2,26 +2,30 @@
 //!
 //! # One step, one round trip
 //!
-//! A decision counts and reads in one call of one script (`counters.lua`), so that of eleven concurrent activities each sees another number, from one to eleven. On a single server and
-//! behind sentinels all keys of a decision go into one call. In a cluster the keys of different subjects live on different servers: there it is one call for each
-//! subject, all in flight at once. Time is Redis's own.
+//! A decision counts and reads in one call of one script (`counters.lua`), so that of eleven
+//! concurrent activities each sees another number, from one to eleven. On a single server and
+//! behind sentinels all keys of a decision go into one call. In a cluster the keys of different
+//! subjects live on different servers: there it is one call for each subject, all in flight at
+//! once. Time is Redis's own.
 //!
-//! All sums of a subject at a stage are one string in Redis, read once and written once for an activity, however many rules use them; each set is a key of its own. The
-//! reply is one string, too. `./dev bench --only risk_ask` measures the cost of a decision.
+//! All sums of a subject at a stage are one string in Redis, read once and written once for an
+//! activity, however many rules use them; each set is a key of its own. The reply is one string,
+//! too. `./dev bench --only risk_ask` measures the cost of a decision.
 //!
 //! # Activities that are not done are not counted
 //!
 //! An activity is counted when it is evaluated, as if it were done: a rule needs that number, and
-//! counting later would let eleven concurrent activities each be the first. When it turns out not to be
-//! done (a rule stops it, or the operation is refused), its counts are reverted
+//! counting later would let eleven concurrent activities each be the first. When it turns out not
+//! to be done (a rule stops it, or the operation is refused), its counts are reverted
 //! ([`Counters::revert`]) before the caller is answered. So an activity that is done, as nearly all
-//! are, costs one round trip, and one that is not costs two. Counters with `attempts` are not reverted.
+//! are, costs one round trip, and one that is not costs two. Counters with `attempts` are not
+//! reverted.
 //!
 //! An activity has an [`ActivityKey`], derived from the key under which it may be repeated. Two
-//! concurrent requests with one key, or one payment reported to two processes, are one activity: it adds
-//! once, later evaluations see the number that includes it, and it is reverted when none of them did it.
-//! That covers the seconds until the outcome is known; a repeat of an activity that is done is found in
-//! the database before risk is asked.
+//! concurrent requests with one key, or one payment reported to two processes, are one activity: it
+//! adds once, later evaluations see the number that includes it, and it is reverted when none of
+//! them did it. That covers the seconds until the outcome is known; a repeat of an activity that is
+//! done is found in the database before risk is asked.
 //!
 //! | what happens | what is counted |
 //! |---|---|
@@ -31,8 +35,8 @@
 //! | two concurrent evaluations with one member of a set, and neither activity is done | the member may stay |
 //! | more than 64 others of the same subject, or ten minutes, come between | it cannot be reverted any more; a repeat adds again |
 //!
-//! So every error counts too much, never too little, and ends with the window. While the outcome of an
-//! activity is open, concurrent evaluations include it, though it may be refused in the end.
+//! So every error counts too much, never too little, and ends with the window. While the outcome of
+//! an activity is open, concurrent evaluations include it, though it may be refused in the end.
 //!
 //! # What is exact
 //!
@@ -42,11 +46,13 @@
 //! | distinct | a sorted set by time | none, up to [`DISTINCT_MAX`]: of more, the latest are known |
 //! | seen | a sorted set by time | keeps the latest [`DISTINCT_MAX`] |
 //!
-//! A sum is exact if the subject has done nothing in that twelfth: the first eleven in a minute are eleven. A subject that
-//! stays at the edge of a limit may reach it up to five seconds early (of a minute), never late.
+//! A sum is exact if the subject has done nothing in that twelfth: the first eleven in a minute are
+//! eleven. A subject that stays at the edge of a limit may reach it up to five seconds early (of a
+//! minute), never late.
 //!
-//! A *seen* member is recorded by a second command, which is not waited for, once the activity is done, and only if it is new or was last recorded more than a twelfth of the
-//! window ago. A member that is lost counts as new once more.
+//! A *seen* member is recorded by a second command, which is not waited for, once the activity is
+//! done, and only if it is new or was last recorded more than a twelfth of the window ago. A member
+//! that is lost counts as new once more.
 //!
 //! # Without Redis
 //!
@@ -59,8 +65,9 @@
 //! | of another clock after it | set back by less than a window: nothing is missed, and windows are longer until then. By more: that counter begins anew |
 //! | a cluster with a server missing | the counters of all are missing, as soon as the ping has seen it; the others' in the moment before are there |
 //!
-//! An activity without the counter's subject or member (no device, no customer yet) has the value 0, which is not missing. A call whose reply is lost may have counted.
-//! The values are stored with the decision, so that it can be evaluated again without Redis.
+//! An activity without the counter's subject or member (no device, no customer yet) has the value
+//! 0, which is not missing. A call whose reply is lost may have counted. The values are stored with
+//! the decision, so that it can be evaluated again without Redis.
 
 use std::time::Duration;
 
@@ -143,7 +150,8 @@ impl Counters {
         }
     }
 
-    /// Counts the activity. Returns the values of the stage's counters in their order, and what was counted.
+    /// Counts the activity. Returns the values of the stage's counters in their order, and what was
+    /// counted.
     pub(super) async fn measure(
         &self,
         facts: &Facts,
@@ -184,8 +192,9 @@ impl Counters {
         (CounterValues(measured), counted)
     }
 
-    /// Reverts the counts of an activity that is not done. Waits for Redis, so that a caller who is told that
-    /// nothing was done finds that nothing was counted; as long as a decision waits, at most.
+    /// Reverts the counts of an activity that is not done. Waits for Redis, so that a caller who is
+    /// told that nothing was done finds that nothing was counted; as long as a decision waits, at
+    /// most.
     pub(super) async fn revert(
         &self,
         facts: &Facts,
@@ -435,7 +444,8 @@ impl<'a> ScriptCalls<'a> {
                             .number_at(position, &receipt.answers)
                             .map(ScriptArgument::Number)
                     };
-                    // Without a reply it is unknown whether the member was there before, and it stays.
+                    // Without a reply it is unknown whether the member was there before, and it
+                    // stays.
                     let (Some(member), Some(before), Some(at)) =
                         (names.member(attribute), said(1), said(2))
                     else {

@@ -89,7 +89,8 @@ pub struct FiredRule {
     pub reason: String,
 }
 
-/// An action with all its inputs. The stored bytes begin with a format number (`store.rs`): a change of this struct, or of what it is made of, needs a new one.
+/// An action with all its inputs. The stored bytes begin with a format number (`store.rs`): a
+/// change of this struct, or of what it is made of, needs a new one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decision {
     /// The number of the rule set in `risk_rule_sets`.
@@ -105,8 +106,8 @@ pub struct Decision {
 }
 
 impl Decision {
-    /// Whether the decision stops the activity. A review does not, nor does a challenge where nobody can answer
-    /// it: an order of a merchant, of which the customer is not known.
+    /// Whether the decision stops the activity. A review does not, nor does a challenge where
+    /// nobody can answer it: an order of a merchant, of which the customer is not known.
     pub const fn stops_activity(&self) -> bool {
         let at_a_till =
             matches!(self.facts.stage, Stage::PaymentCreate) && self.facts.customer.is_none();
@@ -118,11 +119,11 @@ impl Decision {
     }
 }
 
-/// The result of an evaluation: a decision, to be stored in the commit of the activity, and what was counted
-/// for it. Cheap to clone.
+/// The result of an evaluation: a decision, to be stored in the commit of the activity, and what
+/// was counted for it. Cheap to clone.
 ///
-/// The caller reports whether the activity was done ([`Self::conclude`]), so that the counts of one that was
-/// not are reverted.
+/// The caller reports whether the activity was done ([`Self::conclude`]), so that the counts of one
+/// that was not are reverted.
 ///
 /// When risk is off there is no decision, and everything is allowed.
 #[derive(Debug, Clone, Default)]
@@ -170,8 +171,8 @@ impl Evaluation {
         self.decision().is_some_and(Decision::stops_activity)
     }
 
-    /// Reports that the activity is committed, or that it certainly will not be. Its counts stay, and what it
-    /// has seen is recorded; or they are reverted. Only the first call counts.
+    /// Reports that the activity is committed, or that it certainly will not be. Its counts stay,
+    /// and what it has seen is recorded; or they are reverted. Only the first call counts.
     ///
     /// Not called when the outcome is unknown. Then the counts stay, and a repeat has the same
     /// [`ActivityKey`](super::ActivityKey).
@@ -181,8 +182,8 @@ impl Evaluation {
         }
     }
 
-    /// Runs the activity and calls [`Self::conclude`] with its outcome. In a task of its own, since the caller
-    /// may hang up, and an activity that is then refused must not stay counted.
+    /// Runs the activity and calls [`Self::conclude`] with its outcome. In a task of its own, since
+    /// the caller may hang up, and an activity that is then refused must not stay counted.
     pub(crate) async fn run_and_conclude<T, E>(
         self,
         activity: impl Future<Output = Result<T, SubmitError<E>>> + Send + 'static,
@@ -209,7 +210,8 @@ impl Evaluation {
             .unwrap_or(Err(SubmitError::Db(DbError::Unavailable(None))))
     }
 
-    /// Stores the decision about `cause` in the commit of the calling operation. Returns its id, if there is a decision.
+    /// Stores the decision about `cause` in the commit of the calling operation. Returns its id, if
+    /// there is a decision.
     ///
     /// A decision that cannot be stored fails the operation and pages someone.
     pub fn store(&self, set: &mut WorkingSet, cx: &mut Cx<'_>, cause: Id) -> Option<DecisionId> {

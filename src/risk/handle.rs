@@ -32,7 +32,8 @@ impl Risk {
         Self::default()
     }
 
-    /// For tests: without rules and counters, `decide` gives the action. An answered challenge counts.
+    /// For tests: without rules and counters, `decide` gives the action. An answered challenge
+    /// counts.
     pub fn fixed(decide: Decide) -> Self {
         Self(Engine::Fixed(decide, ReviewPolicy::default()))
     }
@@ -46,7 +47,8 @@ impl Risk {
         }
     }
 
-    /// With the rules of the settings' file, which is watched from now on. Needs a runtime and the database; Redis may be away.
+    /// With the rules of the settings' file, which is watched from now on. Needs a runtime and the
+    /// database; Redis may be away.
     pub async fn start(settings: &RiskSettings, db: Db, cache: &Cache) -> Result<Self, StartError> {
         if !settings.enabled {
             return Ok(Self::off());
@@ -69,7 +71,8 @@ impl Risk {
         Ok(Self(Engine::Rules(live)))
     }
 
-    /// With these rules and no file: for tests and tools. A decision waits for its counters for `patience` at most.
+    /// With these rules and no file: for tests and tools. A decision waits for its counters for
+    /// `patience` at most.
     pub async fn with_rules(
         text: &str,
         timeout: Duration,
@@ -86,15 +89,18 @@ impl Risk {
         matches!(self.0, Engine::Off)
     }
 
-    /// Decides on an activity before it is done, and counts it as if it were done. Waits for Redis for a few milliseconds at most; without Redis each rule takes its
-    /// `on_missing` action. Never fails.
+    /// Decides on an activity before it is done, and counts it as if it were done. Waits for Redis
+    /// for a few milliseconds at most; without Redis each rule takes its `on_missing` action. Never
+    /// fails.
     ///
-    /// The caller stores the decision in the commit of the activity ([`Evaluation::store`]) and reports the outcome ([`Evaluation::conclude`]).
+    /// The caller stores the decision in the commit of the activity ([`Evaluation::store`]) and
+    /// reports the outcome ([`Evaluation::conclude`]).
     pub async fn evaluate(&self, facts: Facts) -> Evaluation {
         self.evaluate_keyed(facts, ActivityKey::unique()).await
     }
 
-    /// As [`Self::evaluate`], for an activity that may be evaluated more than once before it is done: it is counted once for each key.
+    /// As [`Self::evaluate`], for an activity that may be evaluated more than once before it is
+    /// done: it is counted once for each key.
     pub async fn evaluate_keyed(&self, facts: Facts, activity: ActivityKey) -> Evaluation {
         match &self.0 {
             Engine::Off => Evaluation::default(),
@@ -116,8 +122,9 @@ impl Risk {
         }
     }
 
-    /// Evaluates again with the same facts and counter values, now that the customer has answered this challenge. Nothing is counted again. Without a decision, or
-    /// when its rule set is no longer in memory, the evaluation is returned as it is.
+    /// Evaluates again with the same facts and counter values, now that the customer has answered
+    /// this challenge. Nothing is counted again. Without a decision, or when its rule set is no
+    /// longer in memory, the evaluation is returned as it is.
     #[must_use]
     pub fn reevaluate_answered(
         &self,
@@ -173,7 +180,8 @@ impl Risk {
         }
     }
 
-    /// Reads the rule file now and puts it in force if it has no mistakes, with a line in the audit log. In this process only: others notice the changed file by themselves.
+    /// Reads the rule file now and puts it in force if it has no mistakes, with a line in the audit
+    /// log. In this process only: others notice the changed file by themselves.
     pub async fn reload(&self, by: ReloadedBy) -> Result<Loaded, ReloadError> {
         match &self.0 {
             Engine::Off | Engine::Fixed(..) => Err(ReloadError::Off),

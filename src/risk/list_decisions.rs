@@ -105,7 +105,8 @@ pub async fn find_decision(
 
 /// Up to `limit.probe()` decisions of a tenant, the latest first, from `before` on.
 ///
-/// A customer's are found by an index, the others by walking back in time: who asks for what is rare should say `from`.
+/// A customer's are found by an index, the others by walking back in time: who asks for what is
+/// rare should say `from`.
 pub async fn list_decisions(
     db: &Db,
     tenant: TenantId,
@@ -151,8 +152,8 @@ pub async fn list_decisions(
     rows.iter().map(read).collect()
 }
 
-/// A text as a packed decision holds it: its length, then itself. The length keeps `pay` from being found in `pay-often`; a text that merely ends like
-/// it would need the very byte before it.
+/// A text as a packed decision holds it: its length, then itself. The length keeps `pay` from being
+/// found in `pay-often`; a text that merely ends like it would need the very byte before it.
 fn packed_text(text: &str) -> Vec<u8> {
     postcard::to_allocvec(text).expect("a text has no part that cannot be encoded")
 }

@@ -37,8 +37,8 @@ impl PendingCount {
         })
     }
 
-    /// See [`Evaluation::conclude`](super::Evaluation::conclude). Recording what was seen is not waited for:
-    /// what is lost counts as new once more.
+    /// See [`Evaluation::conclude`](super::Evaluation::conclude). Recording what was seen is not
+    /// waited for: what is lost counts as new once more.
     pub(super) async fn conclude(self: Arc<Self>, facts: &Facts, done: bool) {
         if self.concluded.swap(true, Ordering::Relaxed) {
             return;

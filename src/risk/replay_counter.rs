@@ -1,6 +1,8 @@
-//! Counters in memory, for backtests: the value that a counter would have had, from stored activities.
+//! Counters in memory, for backtests: the value that a counter would have had, from stored
+//! activities.
 //!
-//! The windows are cut as in Redis, so that both say the same; only the clock is that of the activities.
+//! The windows are cut as in Redis, so that both say the same; only the clock is that of the
+//! activities.
 
 use std::collections::{HashMap, VecDeque};
 

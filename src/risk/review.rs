@@ -1,4 +1,5 @@
-//! Reviews: points that are pending until a person or the time-out decides. The row and its transitions; pure.
+//! Reviews: points that are pending until a person or the time-out decides. The row and its
+//! transitions; pure.
 //!
 //! ```text
 //!           claim                    approve (the second, above a limit)
@@ -9,8 +10,10 @@
 //!                                                                └──────▶ superseded  (a refund took the points)
 //! ```
 //!
-//! - A claim keeps others from working on a review for half an hour; then it counts as open again. A review can be decided without a claim.
-//! - Above [`ReviewPolicy::second_person_above`] two different people must approve; one may reject, since that gives nothing away. Who claimed it may be the first.
+//! - A claim keeps others from working on a review for half an hour; then it counts as open again.
+//!   A review can be decided without a claim.
+//! - Above [`ReviewPolicy::second_person_above`] two different people must approve; one may reject,
+//!   since that gives nothing away. Who claimed it may be the first.
 //! - The time-out decides whatever the amount: the rule file says which way.
 //! - Every change is guarded by the row's version; a decided review never changes again.
 
@@ -118,7 +121,8 @@ pub struct ReviewRow {
     pub decided: Option<ReviewDecision>,
     /// The note of whoever decided, or approved first.
     pub note: Option<String>,
-    /// When the time-out decides; while a job has claimed it, a minute later. None once it is decided.
+    /// When the time-out decides; while a job has claimed it, a minute later. None once it is
+    /// decided.
     pub due_at: Option<Timestamp>,
     /// Counts the changes: 1 when it was opened.
     pub version: u32,
@@ -352,7 +356,8 @@ impl ReviewRow {
     }
 }
 
-/// Opens a review in the commit of the activity whose points are pending. Its time-out is counted from `now`.
+/// Opens a review in the commit of the activity whose points are pending. Its time-out is counted
+/// from `now`.
 pub fn open_review(set: &mut WorkingSet, new: NewReview, policy: &ReviewPolicy, now: Timestamp) {
     let cut = |text: String, length: usize| text.chars().take(length).collect();
     let row = ReviewRow {

@@ -10,7 +10,8 @@ use crate::{
     primitives::{CustomerId, MerchantId, Money, PageLimit, Points, ReviewId, TenantId, Timestamp},
 };
 
-/// `risk_reviews`: loaded, inserted, and changed only if the version is still the one that was loaded.
+/// `risk_reviews`: loaded, inserted, and changed only if the version is still the one that was
+/// loaded.
 #[derive(Debug)]
 pub struct Reviews;
 
@@ -131,7 +132,8 @@ impl RowSet for Reviews {
     }
 }
 
-/// Every column that changes, with what `before` writes before each; it is given the words of an update.
+/// Every column that changes, with what `before` writes before each; it is given the words of an
+/// update.
 fn push_mutable_columns(
     sql: &mut Sql,
     review: &ReviewRow,
@@ -195,7 +197,8 @@ pub const REVIEW_STATES: [&str; 6] = [
     "superseded",
 ];
 
-/// Up to `limit.probe()` reviews of a tenant, those of the newest orders and points transactions first, older than `before`.
+/// Up to `limit.probe()` reviews of a tenant, those of the newest orders and points transactions
+/// first, older than `before`.
 pub async fn list_reviews(
     db: &Db,
     tenant: TenantId,

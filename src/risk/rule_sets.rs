@@ -1,7 +1,9 @@
 //! Every rule set that was ever in force, by number.
 //!
-//! `risk_rule_sets` is keyed by the hash of the text: whoever loads a text, and however often, it has one number. So processes with the same file agree without talking to each other,
-//! and a file that is put back has its old number again. Rows are inserted and read, never changed. `risk_rules_in_force` says which of them a process put in force last.
+//! `risk_rule_sets` is keyed by the hash of the text: whoever loads a text, and however often, it
+//! has one number. So processes with the same file agree without talking to each other, and a file
+//! that is put back has its old number again. Rows are inserted and read, never changed.
+//! `risk_rules_in_force` says which of them a process put in force last.
 
 use sqlx::{FromRow, MySqlConnection};
 
@@ -102,7 +104,8 @@ pub(super) async fn find_last_in_force(db: &Db) -> Result<Option<(u32, RuleSet)>
 
 /// The rule set by which decisions with this number were made; for making one of them again.
 ///
-/// Fails with [`DbError::Inconsistent`] if its text is not the one that was stored, or is one that this program cannot read.
+/// Fails with [`DbError::Inconsistent`] if its text is not the one that was stored, or is one that
+/// this program cannot read.
 pub async fn find_rule_set(
     conn: &mut MySqlConnection,
     number: u32,

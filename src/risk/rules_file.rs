@@ -1,8 +1,10 @@
 //! The rule file, and how a change of it is noticed.
 //!
-//! Twice a second the file is looked at (which one it is, its size and times), and read only when that has changed and is the same as half a second ago: a file
-//! that is being written is left alone until it rests, since half of it might be a sound file with half of the rules. So a change is in force within about a second.
-//! A refused file is not read again until it changes, so its mistakes are logged once. One that cannot be read is tried again.
+//! Twice a second the file is looked at (which one it is, its size and times), and read only when
+//! that has changed and is the same as half a second ago: a file that is being written is left
+//! alone until it rests, since half of it might be a sound file with half of the rules. So a change
+//! is in force within about a second. A refused file is not read again until it changes, so its
+//! mistakes are logged once. One that cannot be read is tried again.
 
 use std::{
     fs, io,
@@ -20,7 +22,8 @@ use super::active_rules::{LiveRules, LoadError, log_rejected};
 /// How often the file is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(400);
 
-/// More is not read: far above what a rule file may have, so that it is the parser that refuses, with its sentence.
+/// More is not read: far above what a rule file may have, so that it is the parser that refuses,
+/// with its sentence.
 const READ_MAX: u64 = 1024 * 1024;
 
 /// Where the rules are.
@@ -78,7 +81,8 @@ pub(super) fn hash_of(text: &str) -> [u8; 32] {
     hash
 }
 
-/// Loads every change of the file, until the last handle on the rules is dropped. `taken` is the file from which the rules in force were read.
+/// Loads every change of the file, until the last handle on the rules is dropped. `taken` is the
+/// file from which the rules in force were read.
 pub(super) async fn keep_watching(live: Weak<LiveRules>, file: RulesFile, taken: Option<Stamp>) {
     let mut taken = taken;
     let mut seen = taken;

@@ -2,11 +2,14 @@
 //!
 //! # Form
 //!
-//! A byte that says which form it is ([`FORMAT`]), then the decision in postcard. A decision that gains a field becomes another form, and [`unpack`] goes on reading the old one.
+//! A byte that says which form it is ([`FORMAT`]), then the decision in postcard. A decision that
+//! gains a field becomes another form, and [`unpack`] goes on reading the old one.
 //!
-//! What is packed fits into its column ([`PACKED_MAX`]) whatever a rule file says: at most 200 rules with ids of 40 bytes can fire and 64 counters speak, which leaves room for a
-//! few words of each reason. Where many rules fire with long reasons, all are cut to the same length. Whatever else were too long or could not be packed fails the operation that
-//! wants to store it, and no other of its batch.
+//! What is packed fits into its column ([`PACKED_MAX`]) whatever a rule file says: at most 200
+//! rules with ids of 40 bytes can fire and 64 counters speak, which leaves room for a few words of
+//! each reason. Where many rules fire with long reasons, all are cut to the same length. Whatever
+//! else were too long or could not be packed fails the operation that wants to store it, and no
+//! other of its batch.
 
 use std::{fmt, sync::Arc};
 
@@ -27,7 +30,8 @@ pub(super) const CANNOT_PACK: &str = "a risk decision that cannot be stored";
 /// Stands where a reason was cut.
 const CUT: &str = "…";
 
-/// A decision, and the bytes that are stored of it. They hold personal data, which `Debug` does not show.
+/// A decision, and the bytes that are stored of it. They hold personal data, which `Debug` does not
+/// show.
 #[derive(Clone)]
 pub(crate) struct PackedDecision {
     decision: Arc<Decision>,

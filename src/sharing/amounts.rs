@@ -5,7 +5,8 @@ use crate::primitives::Money;
 /// Ratios are in millionths.
 pub(super) const MILLION: u32 = 1_000_000;
 
-/// What each of `ratios_ppm` gets of `net`, rounded down, in their order; nobody gets more than what then is left of `left`. All in fen.
+/// What each of `ratios_ppm` gets of `net`, rounded down, in their order; nobody gets more than
+/// what then is left of `left`. All in fen.
 pub(super) fn allot(net: Money, left: Money, ratios_ppm: &[u32]) -> Vec<Money> {
     let mut left = left.min(net);
     ratios_ppm
@@ -18,7 +19,8 @@ pub(super) fn allot(net: Money, left: Money, ratios_ppm: &[u32]) -> Vec<Money> {
         .collect()
 }
 
-/// What must still be asked back of a part when refunds reach `covered` of `base` and `returned` was asked back before. Nothing when more was.
+/// What must still be asked back of a part when refunds reach `covered` of `base` and `returned`
+/// was asked back before. Nothing when more was.
 pub(super) fn to_return(part: Money, base: Money, covered: Money, returned: Money) -> Money {
     let due = if covered >= base {
         part
@@ -80,7 +82,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the ratios, no more is shared than there is, and each part is off its exact share by less than a fen unless too little is left.
+        /// Whatever the ratios, no more is shared than there is, and each part is off its exact
+        /// share by less than a fen unless too little is left.
         #[test]
         fn no_more_is_shared_than_there_is(net in 0_i64..10_000_000, left in 0_i64..10_000_000, ratios in prop::collection::vec(1_u32..300_000, 0..50)) {
             let parts = allot(fen(net), fen(left), &ratios);
@@ -95,8 +98,9 @@ mod tests {
             }
         }
 
-        /// However a payment is refunded in pieces, and whichever of them are dropped again after their shares came back, never more comes back than was shared, and all of
-        /// it when everything is refunded.
+        /// However a payment is refunded in pieces, and whichever of them are dropped again after
+        /// their shares came back, never more comes back than was shared, and all of it when
+        /// everything is refunded.
         #[test]
         fn pieces_bring_back_what_the_whole_does(part in 1_i64..1_000_000, pieces in prop::collection::vec((1_i64..10_000, any::<bool>()), 1..20)) {
             let base: i64 = pieces.iter().map(|(piece, _)| piece).sum();

@@ -1,4 +1,5 @@
-//! What the channel says of a return: noted once, booked once. With the last of its round the refund goes on.
+//! What the channel says of a return: noted once, booked once. With the last of its round the
+//! refund goes on.
 
 use super::{
     ChannelReturn, PartReturn, PaymentShare, ReturnResult, ReturnState, Sharing,
@@ -33,7 +34,8 @@ pub(super) struct ApplyReturn {
     pub(super) update: ReturnUpdate,
 }
 
-/// Submits the update. What the ledger refuses means inconsistent books and is logged as an error. True when the refund has gone on.
+/// Submits the update. What the ledger refuses means inconsistent books and is logged as an error.
+/// True when the refund has gone on.
 pub(super) async fn apply(sharing: &Sharing, operation: ApplyReturn) -> Result<bool, DbError> {
     let submitted = sharing.payments.db.submit(operation).await;
     submitted.map_err(|error| match error {
@@ -102,7 +104,8 @@ impl ApplyReturn {
 }
 
 impl ApplyReturn {
-    /// Applies a status of a return that is final already. What came back and we called lost is booked as it is, and somebody is told: until then no refund of the order goes on.
+    /// Applies a status of a return that is final already. What came back and we called lost is
+    /// booked as it is, and somebody is told: until then no refund of the order goes on.
     fn apply_late_status(
         &self,
         set: &mut WorkingSet,

@@ -31,7 +31,8 @@ pub(super) enum ShareUpdate {
         code: String,
         attempt: Option<Attempt>,
     },
-    /// Not now. `unsure` when the channel may have it; `ended` when it is certain that this attempt did nothing.
+    /// Not now. `unsure` when the channel may have it; `ended` when it is certain that this attempt
+    /// did nothing.
     Later {
         problem: &'static str,
         unsure: bool,
@@ -49,7 +50,8 @@ pub(super) struct ApplyShare {
     pub(super) time_scale: TimeScale,
 }
 
-/// Submits the update. What the ledger refuses means inconsistent books and is logged as an error. None: there is no such sharing.
+/// Submits the update. What the ledger refuses means inconsistent books and is logged as an error.
+/// None: there is no such sharing.
 pub(super) async fn apply(
     sharing: &Sharing,
     operation: ApplyShare,
@@ -67,7 +69,8 @@ pub(super) async fn apply(
 type Parts = BTreeMap<SharingPartId, Part>;
 
 impl ApplyShare {
-    /// Whether something was learnt or begun since this attempt was: that it was refused proves nothing any more.
+    /// Whether something was learnt or begun since this attempt was: that it was refused proves
+    /// nothing any more.
     fn is_superseded(&self, share: &PaymentShare) -> bool {
         match &self.update {
             ShareUpdate::Refused { attempt, .. } => {
@@ -200,9 +203,11 @@ impl ApplyShare {
         next
     }
 
-    /// Applies a status of the share that comes after its end: of an attempt that arrived late, or of a query. What the channel shared and we called failed is booked as it is, and
-    /// somebody is told: until then no refund of the order goes on. A release that waited for this status is not needed once nothing is open: what the channel has it has let go of.
-    /// None: it says what is known, and nothing waits for it.
+    /// Applies a status of the share that comes after its end: of an attempt that arrived late, or
+    /// of a query. What the channel shared and we called failed is booked as it is, and somebody is
+    /// told: until then no refund of the order goes on. A release that waited for this status is
+    /// not needed once nothing is open: what the channel has it has let go of. None: it says what
+    /// is known, and nothing waits for it.
     fn apply_late_status(
         &self,
         set: &mut WorkingSet,
@@ -245,7 +250,8 @@ impl ApplyShare {
             let ShareState::Releasing { release } = share.state else {
                 return Ok(None);
             };
-            // WeChat has it and is at none of it any more: the share let go of the rest, and there is nothing to wait for.
+            // WeChat has it and is at none of it any more: the share let go of the rest, and there
+            // is nothing to wait for.
             finish(set, cx, order, &mut next, Some(release));
             return Ok(Some(next));
         }
@@ -325,7 +331,8 @@ fn take(
     Ok(())
 }
 
-/// Everything that our own parts can tell of the channel's status. What is released appears there as a part of the merchant's own and is not ours to judge.
+/// Everything that our own parts can tell of the channel's status. What is released appears there
+/// as a part of the merchant's own and is not ours to judge.
 fn mismatch(said: &ChannelShare, parts: &Parts) -> Option<&'static str> {
     if !is_valid_id(&said.wechat_order_id) {
         return Some("strange_order_id");

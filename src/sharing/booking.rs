@@ -65,7 +65,8 @@ pub(super) fn book_outcome(
     )
 }
 
-/// A part that was called failed, and is the merchant's in the books, arrived all the same: Dr merchant payable / Cr receiver payable.
+/// A part that was called failed, and is the merchant's in the books, arrived all the same: Dr
+/// merchant payable / Cr receiver payable.
 pub(super) fn book_landed(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
@@ -140,8 +141,8 @@ pub(super) fn note(
     );
 }
 
-/// The refund whose shares are back, or need not come back, goes on to the channel; one that was withdrawn meanwhile is looked at no more. None when it is not waiting
-/// for shares any more.
+/// The refund whose shares are back, or need not come back, goes on to the channel; one that was
+/// withdrawn meanwhile is looked at no more. None when it is not waiting for shares any more.
 pub(super) fn resume_refund(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,

@@ -1,16 +1,19 @@
 //! Calls that change something at the channel: when a refusal proves that nothing was done. Pure.
 //!
-//! A refusal, and a query that finds nothing, are of one moment. Another call with the same number may be under way: of a process that is slow, that was stopped in the
-//! middle, or that died after it had sent. So a call is written down before it is made ([`Calls::begin`]), and counts as under way until its outcome is known or it cannot be
-//! taken any more. After
-//! [`ARRIVAL_WINDOW_SECONDS`] nothing lands. Only then, or when every earlier call is known to have done nothing, is the last one's refusal final.
+//! A refusal, and a query that finds nothing, are of one moment. Another call with the same number
+//! may be under way: of a process that is slow, that was stopped in the middle, or that died after
+//! it had sent. So a call is written down before it is made ([`Calls::begin`]), and counts as under
+//! way until its outcome is known or it cannot be taken any more. After [`ARRIVAL_WINDOW_SECONDS`]
+//! nothing lands. Only then, or when every earlier call is known to have done nothing, is the last
+//! one's refusal final.
 
 use crate::{
     payments::{ARRIVAL_WINDOW_SECONDS, TimeScale},
     primitives::Timestamp,
 };
 
-/// However fast a test lets time run, a call takes this long: twice its deadline, for the query that follows.
+/// However fast a test lets time run, a call takes this long: twice its deadline, for the query
+/// that follows.
 const CALL_SECONDS: i64 = 24;
 
 /// The calls of one number.
@@ -44,8 +47,8 @@ impl Calls {
         }
     }
 
-    /// The call did nothing, which is certain. Of those before it nothing is learnt; unless the channel
-    /// answered meanwhile, and none of them may be taken any more.
+    /// The call did nothing, which is certain. Of those before it nothing is learnt; unless the
+    /// channel answered meanwhile, and none of them may be taken any more.
     pub(super) fn end(&mut self, attempt: Attempt) {
         if self.begun == attempt.count && self.may_arrive_until.is_some() {
             self.may_arrive_until = attempt.earlier;
@@ -57,7 +60,8 @@ impl Calls {
         self.begun == attempt.count
     }
 
-    /// Whether the refusal of this call, after which the channel does not know the number, proves that it never will.
+    /// Whether the refusal of this call, after which the channel does not know the number, proves
+    /// that it never will.
     pub(super) fn proves(&self, attempt: Attempt, now: Timestamp) -> bool {
         self.is_last(attempt) && attempt.earlier.is_none_or(|until| until <= now)
     }

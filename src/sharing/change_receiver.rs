@@ -68,7 +68,8 @@ impl Work for AddReceiver {
     }
 }
 
-/// Tells WeChat of a receiver that is pending. Telling twice is telling once, so a request that is repeated with the same form is safe.
+/// Tells WeChat of a receiver that is pending. Telling twice is telling once, so a request that is
+/// repeated with the same form is safe.
 pub async fn register_receiver(
     sharing: &Sharing,
     tenant: TenantId,
@@ -115,7 +116,8 @@ pub async fn register_receiver(
     get_receiver(db, tenant, id).await
 }
 
-/// Takes a receiver away, here and at WeChat. Fails with [`SharingError::ReceiverInUse`] while the rule in force names it. Repeat it when WeChat did not answer.
+/// Takes a receiver away, here and at WeChat. Fails with [`SharingError::ReceiverInUse`] while the
+/// rule in force names it. Repeat it when WeChat did not answer.
 ///
 /// One that WeChat never took need not be known there: its refusal to forget it ends the matter.
 pub async fn remove_receiver(
@@ -200,7 +202,8 @@ impl Work for Remove {
         if used.is_some() {
             return Err(SharingError::ReceiverInUse);
         }
-        // Whoever moves it holds the merchant's row or changes this one only from the state that it saw.
+        // Whoever moves it holds the merchant's row or changes this one only from the state that it
+        // saw.
         let before: String = sqlx::query_scalar("/* sharing.removed_receiver */ SELECT state FROM sharing_receivers WHERE id = ? FOR UPDATE")
             .bind(self.id)
             .fetch_one(tx.conn())

@@ -24,10 +24,12 @@ pub struct Due {
     pub tenant: TenantId,
 }
 
-/// Notes which of these orders, which were just paid, are to be shared. Called by whoever reads the events of payments, in its own transaction; twice is once.
+/// Notes which of these orders, which were just paid, are to be shared. Called by whoever reads the
+/// events of payments, in its own transaction; twice is once.
 ///
-/// Their time counts from now and not from WeChat's instant of the payment, which is whole seconds of another clock: a share that comes too early is refused like
-/// one that will never be taken, and then undone.
+/// Their time counts from now and not from WeChat's instant of the payment, which is whole seconds
+/// of another clock: a share that comes too early is refused like one that will never be taken, and
+/// then undone.
 pub async fn note_paid(tx: &mut Tx, orders: &[OrderId]) -> Result<(), DbError> {
     let now = tx.now();
     for orders in orders.chunks(NOTE) {
@@ -57,7 +59,8 @@ const DUE: DueClaim = DueClaim {
     where_id: " WHERE order_id IN (",
 };
 
-/// Orders that are known to be paid since `pause_seconds` or longer, as the time scale counts them, taken for a minute. WeChat wants a minute between payment and share (`docs/wechat-pay.md` §8).
+/// Orders that are known to be paid since `pause_seconds` or longer, as the time scale counts them,
+/// taken for a minute. WeChat wants a minute between payment and share (`docs/wechat-pay.md` §8).
 pub async fn claim_dues(payments: &Payments, pause_seconds: i64) -> Result<Vec<Due>, DbError> {
     let time_scale = payments.time_scale;
     payments

@@ -44,7 +44,8 @@ pub async fn find_sharing(
     }))
 }
 
-/// Causes of the entries that the sharing of an order has in the books, for [`crate::payments::order_history`].
+/// Causes of the entries that the sharing of an order has in the books, for
+/// [`crate::payments::order_history`].
 pub async fn sharing_causes(db: &Db, tenant: TenantId, order: OrderId) -> Result<Vec<Id>, DbError> {
     let view = find_sharing(db, tenant, order).await?;
     Ok(view.map_or_else(Vec::new, |view| {
@@ -52,7 +53,8 @@ pub async fn sharing_causes(db: &Db, tenant: TenantId, order: OrderId) -> Result
     }))
 }
 
-/// Up to `limit.probe()` sharings of a tenant, newest first, older than `before`, in any state or in one.
+/// Up to `limit.probe()` sharings of a tenant, newest first, older than `before`, in any state or
+/// in one.
 pub async fn list_sharings(
     db: &Db,
     tenant: TenantId,
@@ -116,10 +118,12 @@ async fn returns_of(db: &Db, share: SharingId) -> Result<Vec<PartReturn>, DbErro
     rows.iter().map(|row| Ok(read_return(row)?.1)).collect()
 }
 
-/// Makes what waits of an order's sharing due at once: the share, the release, the refunds that wait for shares. A job does the rest.
+/// Makes what waits of an order's sharing due at once: the share, the release, the refunds that
+/// wait for shares. A job does the rest.
 ///
-/// What a contradiction stopped goes on, after WeChat was asked about everything that is called failed: what it says is booked before. While it is still at
-/// something of that, or does not say, the refunds go on waiting.
+/// What a contradiction stopped goes on, after WeChat was asked about everything that is called
+/// failed: what it says is booked before. While it is still at something of that, or does not say,
+/// the refunds go on waiting.
 pub async fn retry_sharing(
     sharing: &Sharing,
     tenant: TenantId,
@@ -136,7 +140,8 @@ pub async fn retry_sharing(
     sharing.payments.db.run(retry).await
 }
 
-/// Asks about what is called failed of a sharing that was stopped. True: nothing is open any more, or nothing was stopped.
+/// Asks about what is called failed of a sharing that was stopped. True: nothing is open any more,
+/// or nothing was stopped.
 async fn settle(sharing: &Sharing, tenant: TenantId, order: OrderId) -> Result<bool, DbError> {
     let Some(view) = find_sharing(&sharing.payments.db, tenant, order).await? else {
         return Ok(true);

@@ -7,17 +7,17 @@
 //!
 //! After every commit:
 //!
-//! - the accounts are what was shared, returned, refunded and is on its way: the receivers have what
-//!   they got less what came back and never owe, and the rest is the merchant's;
-//! - nobody gets more than their ratio of the base less the fee, and no more is asked back of a part
-//!   than it is;
+//! - the accounts are what was shared, returned, refunded and is on its way: the receivers have
+//!   what they got less what came back and never owe, and the rest is the merchant's;
+//! - nobody gets more than their ratio of the base less the fee, and no more is asked back of a
+//!   part than it is;
 //! - what WeChat told of parts and returns is what their rows say;
-//! - a round of returns asks for what is missing of each part's proportion and no more, and when its
-//!   refund goes on that is back, but for what is known to be lost;
+//! - a round of returns asks for what is missing of each part's proportion and no more, and when
+//!   its refund goes on that is back, but for what is known to be lost;
 //! - a round has something open, and is one refund's.
 //!
-//! In the end WeChat answers everything: then every sharing is done, every refund has ended, and the
-//! receivers have in the books what they have at WeChat.
+//! In the end WeChat answers everything: then every sharing is done, every refund has ended, and
+//! the receivers have in the books what they have at WeChat.
 //!
 //! Not played: that WeChat did what it had called refused for certain.
 

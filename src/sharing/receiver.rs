@@ -5,8 +5,10 @@
 //!    └──────▶ refused ─────────────▶ pending (added again)
 //! ```
 //!
-//! Added, a receiver is *pending* until WeChat has taken it. The full name goes to WeChat and is not kept, so no job can repeat the call: whoever added the receiver repeats the
-//! request. Removed, it is first removed here, so that no rule can name it, and then at WeChat; the other way round a rule could name one that WeChat has forgotten.
+//! Added, a receiver is *pending* until WeChat has taken it. The full name goes to WeChat and is
+//! not kept, so no job can repeat the call: whoever added the receiver repeats the request.
+//! Removed, it is first removed here, so that no rule can name it, and then at WeChat; the other
+//! way round a rule could name one that WeChat has forgotten.
 
 use sqlx::{FromRow, Row as _, mysql::MySqlRow};
 
@@ -75,7 +77,8 @@ impl ReceiverKind {
 }
 
 impl Receiver {
-    /// What people may see of the account: a merchant number is no secret, of an openid the last four characters.
+    /// What people may see of the account: a merchant number is no secret, of an openid the last
+    /// four characters.
     pub fn account_masked(&self) -> String {
         mask_account(self.kind, &self.account)
     }
@@ -110,8 +113,9 @@ pub struct ReceiverForm {
 }
 
 impl ReceiverForm {
-    /// Fails with [`SharingError::Field`]: a merchant number is 1 to 32 digits, an openid 1 to 64 letters, digits, `_` and `-`; a name is at most 64 characters and needed
-    /// for merchants; the relation is one of WeChat's words.
+    /// Fails with [`SharingError::Field`]: a merchant number is 1 to 32 digits, an openid 1 to 64
+    /// letters, digits, `_` and `-`; a name is at most 64 characters and needed for merchants; the
+    /// relation is one of WeChat's words.
     pub fn parse(
         kind: ReceiverKind,
         account: String,

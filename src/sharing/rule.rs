@@ -1,4 +1,5 @@
-//! Which receivers get how much of a merchant's payments. Versioned; the newest version is in force.
+//! Which receivers get how much of a merchant's payments. Versioned; the newest version is in
+//! force.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +20,8 @@ use crate::{
 
 /// WeChat shares with at most fifty receivers at once (`docs/wechat-pay.md` §8).
 pub const RULE_PARTS_MAX: usize = 50;
-/// The most that may be shared where WeChat says nothing else, in millionths: 30 % (`docs/wechat-pay.md` §8).
+/// The most that may be shared where WeChat says nothing else, in millionths: 30 %
+/// (`docs/wechat-pay.md` §8).
 const RATIO_MAX_PPM: u32 = 300_000;
 /// WeChat counts in ten-thousandths.
 const PPM_PER_TEN_THOUSANDTH: u32 = 100;
@@ -53,7 +55,8 @@ pub struct RulePart {
 }
 
 impl RulePart {
-    /// What people may see of the account: a merchant number is no secret, of an openid the last four characters.
+    /// What people may see of the account: a merchant number is no secret, of an openid the last
+    /// four characters.
     pub fn account_masked(&self) -> String {
         mask_account(self.kind, &self.account)
     }
@@ -151,9 +154,11 @@ impl NewSharingRule {
     }
 }
 
-/// Puts a rule in force, as the next version. From then on the merchant's orders are made with their money frozen, or, when it is not active, no more.
+/// Puts a rule in force, as the next version. From then on the merchant's orders are made with
+/// their money frozen, or, when it is not active, no more.
 ///
-/// WeChat is asked how much the merchant may share; when it will not say, 30 % holds. Every receiver must be active.
+/// WeChat is asked how much the merchant may share; when it will not say, 30 % holds. Every
+/// receiver must be active.
 pub async fn set_rule(
     sharing: &Sharing,
     rule: NewSharingRule,

@@ -32,7 +32,8 @@ pub struct PaymentShare {
     pub attempts: Attempts,
     /// Calls that share, under the sharing's own number.
     pub calls: Calls,
-    /// WeChat says that it shared what we called refused, or brought back what we called lost: no refund of the order goes on until a person has looked.
+    /// WeChat says that it shared what we called refused, or brought back what we called lost: no
+    /// refund of the order goes on until a person has looked.
     pub stopped: bool,
 }
 
@@ -43,9 +44,11 @@ pub enum ShareState {
     Asked,
     /// WeChat has it.
     Processing,
-    /// Nothing was to be shared, or nothing could be: what is frozen is released, under this number.
+    /// Nothing was to be shared, or nothing could be: what is frozen is released, under this
+    /// number.
     Releasing { release: SharingId },
-    /// Every part is final, and what was not shared is released. With the number of the release, if there was one.
+    /// Every part is final, and what was not shared is released. With the number of the release, if
+    /// there was one.
     Done { release: Option<SharingId> },
 }
 
@@ -131,7 +134,8 @@ pub struct Part {
 }
 
 impl Part {
-    /// What people may see of the account: a merchant number is no secret, of an openid the last four characters.
+    /// What people may see of the account: a merchant number is no secret, of an openid the last
+    /// four characters.
     pub fn account_masked(&self) -> String {
         mask_account(self.kind, &self.account)
     }

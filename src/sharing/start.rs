@@ -23,7 +23,8 @@ use crate::{
     primitives::{Lane, Money, OrderId, SharingId, SharingPartId, TenantId},
 };
 
-/// A job takes over should this process die before it has called: later than a call and the query after it can take.
+/// A job takes over should this process die before it has called: later than a call and the query
+/// after it can take.
 const TAKE_OVER_SECONDS: i64 = 60;
 /// How long a paid order may wait to be shared before people are told.
 const DUE_SECONDS_MAX: i64 = 86_400;
@@ -31,7 +32,8 @@ const DUE_SECONDS_MAX: i64 = 86_400;
 const LATER_MIN: i64 = 30;
 const LATER_MAX: i64 = 3_600;
 
-/// Starts what is due, and asks the channel. What cannot be started now comes again when the claim of `due` runs out.
+/// Starts what is due, and asks the channel. What cannot be started now comes again when the claim
+/// of `due` runs out.
 pub async fn start_sharing(sharing: &Sharing, due: Due) -> Result<(), DbError> {
     let payments = &sharing.payments;
     let view = find_order(&payments.db, due.tenant, due.order).await?;
@@ -42,7 +44,8 @@ pub async fn start_sharing(sharing: &Sharing, due: Due) -> Result<(), DbError> {
         return drop_due(&payments.db, due.order).await;
     };
     if order.refunds.unknown {
-        // Somebody else refunded something, and how much is not known: nothing goes to others before it is. It comes again.
+        // Somebody else refunded something, and how much is not known: nothing goes to others
+        // before it is. It comes again.
         tracing::info!(order.no = %order.no(), "a payment is not shared while nobody knows what was refunded elsewhere");
         return Ok(());
     }
@@ -96,7 +99,8 @@ pub async fn start_sharing(sharing: &Sharing, due: Due) -> Result<(), DbError> {
     drop_due(&payments.db, due.order).await
 }
 
-/// It cannot be started now. The longer that has been so, the later it is tried again; after a day people are told.
+/// It cannot be started now. The longer that has been so, the later it is tried again; after a day
+/// people are told.
 async fn later(sharing: &Sharing, due: Due, order: &Order, reason: &str) -> Result<(), DbError> {
     tracing::info!(order.no = %order.no(), reason, "a payment cannot be shared now");
     let payments = &sharing.payments;

@@ -21,7 +21,8 @@ use crate::{
 pub(super) enum ReturnRound {
     /// It is not its turn: the sharing is not final, or another refund's shares are coming back.
     Waiting,
-    /// These are to come back, of this order's sharing; of those that are still asked for a call is written down.
+    /// These are to come back, of this order's sharing; of those that are still asked for a call is
+    /// written down.
     InProgress(Box<PaymentShare>, Vec<ReturnCallDue>),
     /// Nothing need come back, or all has: the refund went on, now or before.
     Finished,
@@ -63,8 +64,8 @@ struct StartReturn {
 }
 
 impl StartReturn {
-    /// What the order's refunds amount to, this one included and others that wait for shares not, less what was asked for before the sharing: that came out of
-    /// what was never shared.
+    /// What the order's refunds amount to, this one included and others that wait for shares not,
+    /// less what was asked for before the sharing: that came out of what was never shared.
     fn covered(&self, set: &WorkingSet, share: &PaymentShare) -> Result<Money, LedgerError> {
         let ids = set
             .get::<RefundsOf>(self.order)

@@ -17,7 +17,8 @@ use crate::{
     primitives::RefundId,
 };
 
-/// Attempts, about three quarters of an hour, after which a return from a receiver whose account holds too little has failed.
+/// Attempts, about three quarters of an hour, after which a return from a receiver whose account
+/// holds too little has failed.
 pub const RETURN_ATTEMPTS_MAX: u32 = 8;
 /// Stands in the receiver's bill.
 const DESCRIPTION: &str = "用户退款，分账回退";
@@ -128,7 +129,8 @@ async fn send(
     }
 }
 
-/// A refusal proves only that this attempt did nothing; an earlier one may have. The query tells what has landed by now, and [`super::calls`] what still may.
+/// A refusal proves only that this attempt did nothing; an earlier one may have. The query tells
+/// what has landed by now, and [`super::calls`] what still may.
 async fn confirm_by_query(
     channel: &dyn SharingChannel,
     call: &ReturnCall,
@@ -161,7 +163,8 @@ fn later(problem: &'static str, why: &str) -> ReturnUpdate {
     ReturnUpdate::Later { ended: None }
 }
 
-/// Asks again about returns that are called failed. False: WeChat is still at one of them, or does not say.
+/// Asks again about returns that are called failed. False: WeChat is still at one of them, or does
+/// not say.
 pub(super) async fn query_lost_returns(
     sharing: &Sharing,
     share: &PaymentShare,

@@ -1,4 +1,5 @@
-//! Telling the channel of a share or a release, and asking what became of it. The number is the same for every attempt, for ever.
+//! Telling the channel of a share or a release, and asking what became of it. The number is the
+//! same for every attempt, for ever.
 
 use std::convert::Infallible;
 
@@ -18,7 +19,8 @@ use crate::{
     primitives::{Lane, OrderId, SharingId},
 };
 
-/// Attempts, about three quarters of an hour, after which a share of which WeChat says that too little is left has failed. What is left grows no more, and refunds wait.
+/// Attempts, about three quarters of an hour, after which a share of which WeChat says that too
+/// little is left has failed. What is left grows no more, and refunds wait.
 pub const SHARE_ATTEMPTS_MAX: u32 = 8;
 /// Attempts, about a day, for a share that WeChat says it is processing.
 const PROCESSING_ATTEMPTS_MAX: u32 = 32;
@@ -28,7 +30,8 @@ const RELEASE: &str = "解冻剩余资金";
 const CLAIM: u32 = 32;
 const LEASE_SECONDS: i64 = 60;
 
-/// Does what is due for the sharing of an order: tells the channel, or asks. What is learnt is noted. Whatever fails is tried again by a job.
+/// Does what is due for the sharing of an order: tells the channel, or asks. What is learnt is
+/// noted. Whatever fails is tried again by a job.
 ///
 /// Returns the sharing as it stands then; none when the order has none.
 pub async fn reconcile_sharing(
@@ -95,7 +98,8 @@ pub(super) async fn reconcile_begun(
     note(sharing, &share, number, update).await
 }
 
-/// Asks again about a share of which parts are called failed. False: WeChat is still at one of them, or does not say.
+/// Asks again about a share of which parts are called failed. False: WeChat is still at one of
+/// them, or does not say.
 pub(super) async fn query_failed_parts(
     sharing: &Sharing,
     share: &PaymentShare,
@@ -137,10 +141,13 @@ async fn note(
     Ok(after)
 }
 
-/// People are told of a sharing of which nothing comes, once until they have seen to it; and no longer when it is done.
+/// People are told of a sharing of which nothing comes, once until they have seen to it; and no
+/// longer when it is done.
 ///
-/// Whether they were told cannot be seen from the attempts: their count begins anew when WeChat takes the share or refuses it, and before a sharing there is none, though
-/// that it does not begin is told too. So whatever is done resolves the exception, if there is one: an index finds it by the order.
+/// Whether they were told cannot be seen from the attempts: their count begins anew when WeChat
+/// takes the share or refuses it, and before a sharing there is none, though that it does not begin
+/// is told too. So whatever is done resolves the exception, if there is one: an index finds it by
+/// the order.
 async fn raise_if_stuck(sharing: &Sharing, share: &PaymentShare) -> Result<(), DbError> {
     let payments = &sharing.payments;
     let problem = share.attempts.problem.as_deref().unwrap_or_default();
@@ -231,7 +238,8 @@ async fn release_frozen(channel: &dyn SharingChannel, call: ShareCall) -> ShareU
     }
 }
 
-/// A refusal proves only that this attempt did nothing; an earlier one may have. The query tells what has landed by now, and [`super::calls`] what still may.
+/// A refusal proves only that this attempt did nothing; an earlier one may have. The query tells
+/// what has landed by now, and [`super::calls`] what still may.
 async fn confirm_by_query(
     channel: &dyn SharingChannel,
     call: &ShareCall,

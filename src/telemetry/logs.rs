@@ -17,7 +17,8 @@ pub enum TelemetryError {
     },
 }
 
-/// Whatever the filter says about them: at trace they write headers and URLs, and with these WeChat's secret.
+/// Whatever the filter says about them: at trace they write headers and URLs, and with these
+/// WeChat's secret.
 const NEVER_BELOW_INFO: [&str; 4] = [
     "hyper=info",
     "hyper_util=info",

@@ -43,8 +43,9 @@ pub fn render() -> String {
         .unwrap_or_default()
 }
 
-/// Histograms collect samples until somebody looks; without a visitor this keeps them small. A thread, because the recorder outlives
-/// the runtime that happens to start it (each test has its own).
+/// Histograms collect samples until somebody looks; without a visitor this keeps them small. A
+/// thread, because the recorder outlives the runtime that happens to start it (each test has its
+/// own).
 fn upkeep(handle: PrometheusHandle) {
     let every = Duration::from_secs(5);
     let looking = std::thread::Builder::new()

@@ -1,4 +1,5 @@
-//! Which tenants there are, remembered: callbacks come from strangers too, and whom they are for is looked up before anything about them is verified.
+//! Which tenants there are, remembered: callbacks come from strangers too, and whom they are for is
+//! looked up before anything about them is verified.
 
 use std::{
     collections::HashMap,
@@ -18,7 +19,8 @@ const ABSENT_MAX: usize = 1_000;
 /// No code and no number is longer.
 const NAME_MAX: usize = 64;
 
-/// Tenants by their codes and numbers, as texts. Holds no more than there are, and some that there are not.
+/// Tenants by their codes and numbers, as texts. Holds no more than there are, and some that there
+/// are not.
 #[derive(Debug, Default)]
 pub struct TenantIdCache {
     known: Mutex<Known>,

@@ -1,4 +1,5 @@
-//! Tenants: who owns the data in a database; several share one. Outside they are known by their code, inside by a small number that stands on every row.
+//! Tenants: who owns the data in a database; several share one. Outside they are known by their
+//! code, inside by a small number that stands on every row.
 
 mod create;
 mod id_cache;

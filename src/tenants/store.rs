@@ -30,7 +30,8 @@ pub(super) async fn insert(tx: &mut Tx, code: &str, name: &str) -> Result<Tenant
         .map_err(|_| DbError::Inconsistent("too many tenants"))
 }
 
-/// The database takes `demo` and `demo  ` for one (its collations pad with blanks); what is said here is what is meant.
+/// The database takes `demo` and `demo  ` for one (its collations pad with blanks); what is said
+/// here is what is meant.
 pub async fn find_by_code(db: &Db, code: &str) -> Result<Option<Tenant>, DbError> {
     let tenant: Option<Tenant> = sqlx::query_as(
         "/* tenants.find_by_code */ SELECT id, code, name FROM tenants WHERE code = ?",

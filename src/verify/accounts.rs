@@ -126,7 +126,8 @@ fn sums(account: &Account) -> Sums {
     }
 }
 
-/// The last days whose spent lots may have lost their rows. Today is the day of the database's clock, or of the last commit should that be later.
+/// The last days whose spent lots may have lost their rows. Today is the day of the database's
+/// clock, or of the last commit should that be later.
 async fn deleted_lots(conn: &mut MySqlConnection) -> Result<DeletedLots, DbError> {
     let day: time::Date = sqlx::query_scalar(
         "/* verify.forgotten */ SELECT CAST(GREATEST(DATE(GREATEST(UTC_TIMESTAMP(6), COALESCE(MAX(c.committed_at), UTC_TIMESTAMP(6))) + INTERVAL 8 HOUR), \
@@ -143,7 +144,8 @@ async fn deleted_lots(conn: &mut MySqlConnection) -> Result<DeletedLots, DbError
     })
 }
 
-/// Plays a constrained account's transfers in the order of their versions. Returns the lots that they make.
+/// Plays a constrained account's transfers in the order of their versions. Returns the lots that
+/// they make.
 async fn replay(
     conn: &mut MySqlConnection,
     id: AccountId,
@@ -268,7 +270,8 @@ async fn holds_of(
     Ok(())
 }
 
-/// What is left in the lots of an account is what is posted on it, for whatever is held is still in them; and each lot is what the transfers make it.
+/// What is left in the lots of an account is what is posted on it, for whatever is held is still in
+/// them; and each lot is what the transfers make it.
 async fn lots_of(
     conn: &mut MySqlConnection,
     id: AccountId,
@@ -321,7 +324,8 @@ fn without_account(id: AccountId, report: &mut Report) {
     );
 }
 
-/// What a customer owes stands on an account of its own, and beside the points. The two accounts differ in the last byte, and that of the points comes first.
+/// What a customer owes stands on an account of its own, and beside the points. The two accounts
+/// differ in the last byte, and that of the points comes first.
 #[derive(Default)]
 struct Debts {
     /// The account on which a debt must stand next, and how many points.

@@ -12,7 +12,8 @@ use crate::{
     primitives::{MerchantId, OrderId, RefundId, Timestamp},
 };
 
-/// Which refunds arrived, as two numbers that do not depend on the order: two sets that differ have different ones, but for a chance in 2^56.
+/// Which refunds arrived, as two numbers that do not depend on the order: two sets that differ have
+/// different ones, but for a chance in 2^56.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Arrivals {
     count: u64,
@@ -38,7 +39,8 @@ impl Arrivals {
 /// A refund as its row has it: order, merchant, fen, points, when it arrived if it did.
 type Row = (OrderId, MerchantId, i64, i64, Option<Timestamp>);
 
-/// Every refund that these events say arrived did, with that amount and those points. Returns which they are.
+/// Every refund that these events say arrived did, with that amount and those points. Returns which
+/// they are.
 pub(super) async fn check_events<'a>(
     conn: &mut MySqlConnection,
     events: impl Iterator<Item = &'a Event>,
@@ -100,7 +102,8 @@ async fn rows(
         .collect()
 }
 
-/// Every refund that arrived was told, once. The two numbers tell; only when they differ is the odd one looked for.
+/// Every refund that arrived was told, once. The two numbers tell; only when they differ is the odd
+/// one looked for.
 pub(super) async fn compare(
     conn: &mut MySqlConnection,
     reported: Arrivals,

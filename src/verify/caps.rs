@@ -1,14 +1,23 @@
 //! What rules hand out at most: invariant 8.
 //!
-//! - **Daily.** A customer's credits by payments are counted again, one after the other in the order of the account's versions, as settlement counted them: each belongs to the business
-//!   day (UTC+8) on which the customer paid, or, when a later day was counted before it (the payment was told late, or clocks disagreed), to the day on which [`Account::earned_by`] counts
-//!   it; points that are held for a review count on the day on which they were held, whatever
-//!   is decided. After each credit the day's sum is within the cap of the version that the order names, and a credit that is less than the payment earned leaves no room
-//!   under the cap: the cap is exact at its edge. Because the order of versions is the order in which committers won the account, this holds for payments at once too.
-//! - **The count itself.** `accounts.earned_on` and `earned_points` are the latest day counted and its sum, and the columns beside them what was counted before a gap: what settlement reads is what happened.
-//! - **Total.** What a version with a total cap handed out and did not get back (from refunds that arrived, or from a review that voided it), summed over the orders that name it, is what its budget says, and within the cap; a budget belongs to a version that has a cap.
+//! - **Daily.** A customer's credits by payments are counted again, one after the other in the
+//!   order of the account's versions, as settlement counted them: each belongs to the business day
+//!   (UTC+8) on which the customer paid, or, when a later day was counted before it (the payment
+//!   was told late, or clocks disagreed), to the day on which [`Account::earned_by`] counts it;
+//!   points that are held for a review count on the day on which they were held, whatever is
+//!   decided. After each credit the day's sum is within the cap of the version that the order
+//!   names, and a credit that is less than the payment earned leaves no room under the cap: the cap
+//!   is exact at its edge. Because the order of versions is the order in which committers won the
+//!   account, this holds for payments at once too.
+//! - **The count itself.** `accounts.earned_on` and `earned_points` are the latest day counted and
+//!   its sum, and the columns beside them what was counted before a gap: what settlement reads is
+//!   what happened.
+//! - **Total.** What a version with a total cap handed out and did not get back (from refunds that
+//!   arrived, or from a review that voided it), summed over the orders that name it, is what its
+//!   budget says, and within the cap; a budget belongs to a version that has a cap.
 //!
-//! That a payment which earned nothing at all met a cap is part of invariant 6 ([`super::rules`]). Points that back ends give count against no cap.
+//! That a payment which earned nothing at all met a cap is part of invariant 6 ([`super::rules`]).
+//! Points that back ends give count against no cap.
 
 use sqlx::MySqlConnection;
 
@@ -143,7 +152,8 @@ fn objection(transfer: &Transfer, before: i64, earned: EarnedBy, rule: &Rule) ->
     None
 }
 
-/// What a version with a total cap handed out is what its budget says, and within the cap; no budget is without such a version.
+/// What a version with a total cap handed out is what its budget says, and within the cap; no
+/// budget is without such a version.
 pub(super) async fn check_budgets(
     conn: &mut MySqlConnection,
     rules: &mut Rules,
@@ -244,7 +254,8 @@ mod tests {
         // A clock that is behind: the day that was counted last goes on.
         assert_eq!(counts(1, 3), 7);
         assert_eq!(count.0.earned_points.get(), 8);
-        // Told three days later, and still of the day of the payment; or of the day that was counted since.
+        // Told three days later, and still of the day of the payment; or of the day that was
+        // counted since.
         let told = settled(2, 4 * 86_400);
         let late = |at| Some(paid(Some(NOON + at)));
         assert_eq!(count.count(&told, late(86_400)), 8);

@@ -33,7 +33,8 @@ struct CommitTotals {
     arrivals: Arrivals,
 }
 
-/// Returns the refunds that the events report as arrived, and adds up the moves of points that they report.
+/// Returns the refunds that the events report as arrived, and adds up the moves of points that they
+/// report.
 pub(super) async fn check(
     conn: &mut MySqlConnection,
     moves: &mut Moves,
@@ -213,7 +214,8 @@ fn name_broken_rows(
     );
 }
 
-/// Whether the transfers are what the event says. Points that a payment earned are the second leg of its settlement, or wait in an entry of their own, which was written with it.
+/// Whether the transfers are what the event says. Points that a payment earned are the second leg
+/// of its settlement, or wait in an entry of their own, which was written with it.
 fn says(event: &Event, legs: &[Transfer], transfers: &HashMap<EntryId, Vec<Transfer>>) -> bool {
     if let Some(settled) = event.settled() {
         let money = legs
@@ -227,7 +229,8 @@ fn says(event: &Event, legs: &[Transfer], transfers: &HashMap<EntryId, Vec<Trans
     event.entry().is_none() || !legs.is_empty()
 }
 
-/// Every event has its change: the order is at least that far, the entry is there, and what the relay has read is projected.
+/// Every event has its change: the order is at least that far, the entry is there, and what the
+/// relay has read is projected.
 async fn check_events(
     conn: &mut MySqlConnection,
     page: &[Commit],
@@ -314,7 +317,8 @@ async fn history_states(
         .collect()
 }
 
-/// Every transfer belongs to a commit. The totals tell; only when they differ is the odd one looked for.
+/// Every transfer belongs to a commit. The totals tell; only when they differ is the odd one looked
+/// for.
 async fn coverage(
     conn: &mut MySqlConnection,
     covered: u64,

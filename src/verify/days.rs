@@ -1,4 +1,5 @@
-//! The totals of merchants per day, which the relay projects, against the orders and refunds themselves. Part of invariant 10.
+//! The totals of merchants per day, which the relay projects, against the orders and refunds
+//! themselves. Part of invariant 10.
 
 use sqlx::{FromRow, MySqlConnection};
 
@@ -18,7 +19,8 @@ struct Difference {
     points_back: i64,
 }
 
-/// Only when the relay has read everything. The database adds, per merchant and day, and answers with what differs.
+/// Only when the relay has read everything. The database adds, per merchant and day, and answers
+/// with what differs.
 pub(super) async fn check(conn: &mut MySqlConnection, report: &mut Report) -> Result<(), DbError> {
     let (days,): (i64,) =
         sqlx::query_as("/* verify.day_count */ SELECT CAST(COUNT(*) AS SIGNED) FROM merchant_days")

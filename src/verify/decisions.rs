@@ -2,13 +2,16 @@
 //!
 //! # A decision by itself
 //!
-//! It can be read; its id is that of an activity with its stage; the columns that people search by are what the decision itself says; and what it says can be made again: its inputs through
-//! the rule set that it names give its action and the rules that fired ([`RuleSets::again`]). A rule set that is gone, changed or unreadable is a violation of each decision that names
-//! it. What was decided without rules (number 0: by a test) cannot be made again.
+//! It can be read; its id is that of an activity with its stage; the columns that people search by
+//! are what the decision itself says; and what it says can be made again: its inputs through the
+//! rule set that it names give its action and the rules that fired ([`RuleSets::again`]). A rule
+//! set that is gone, changed or unreadable is a violation of each decision that names it. What was
+//! decided without rules (number 0: by a test) cannot be made again.
 //!
 //! # A decision and its activity
 //!
-//! Entries and decisions have the activity's id with another last byte, so they come in one order and are merged as they are read: what is kept in memory is the decisions on one activity, one
+//! Entries and decisions have the activity's id with another last byte, so they come in one order
+//! and are merged as they are read: what is kept in memory is the decisions on one activity, one
 //! for each stage.
 //!
 //! | entry | stage | what was decided |
@@ -23,8 +26,10 @@
 //! | `PointsReserved`, `PointsDeducted`, `PointsCaptured` | `redeem` | not block |
 //! | `RefundAccepted`, `RefundClawback` | `refund` | not block |
 //!
-//! An entry without a decision was booked while risk was off, which is no violation: nothing else tells when that was. Where something can only be by a decision (points that are held),
-//! the decision must be there. The version of the rule by which points were earned is named by the order (invariant 6).
+//! An entry without a decision was booked while risk was off, which is no violation: nothing else
+//! tells when that was. Where something can only be by a decision (points that are held), the
+//! decision must be there. The version of the rule by which points were earned is named by the
+//! order (invariant 6).
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -46,7 +51,8 @@ use crate::{
     risk::{self, Action, Decision, Effect, RuleSet, read_decision},
 };
 
-/// Rule sets that are in memory at once. Decisions come in the order of time, more or less, and a set is in force for hours or weeks.
+/// Rule sets that are in memory at once. Decisions come in the order of time, more or less, and a
+/// set is in force for hours or weeks.
 const RULE_SETS_MAX: usize = 32;
 
 /// Decisions, read beside the entries.
@@ -119,7 +125,8 @@ impl DecisionPass {
     }
 }
 
-/// Whether a person was told that what WeChat says of the payment leaves open what it earns. Then its points wait whatever risk says.
+/// Whether a person was told that what WeChat says of the payment leaves open what it earns. Then
+/// its points wait whatever risk says.
 async fn is_held_as_unsure(conn: &mut MySqlConnection, order: OrderId) -> Result<bool, DbError> {
     let told: Option<i64> = sqlx::query_scalar(
         "/* verify.unsure_payment */ SELECT 1 FROM payment_exceptions WHERE order_id = ? AND kind IN (?, ?) LIMIT 1",
@@ -147,7 +154,8 @@ fn is_allowed(entry: &[Transfer], said: impl Fn(Stage) -> Option<Action>) -> Opt
                 leg.credit.kind() == Some(AccountKind::CustomerPoints) && leg.phase == Phase::Posted
             });
             let create = said(Stage::PaymentCreate);
-            // A verify that nobody could answer, of a till's order, is taken as a review: then no points are posted at once.
+            // A verify that nobody could answer, of a till's order, is taken as a review: then no
+            // points are posted at once.
             let made = create != Some(Action::Block);
             let at_once =
                 at_most(credit, Action::Allow) && at_most(Stage::PaymentCreate, Action::Allow);
@@ -186,7 +194,8 @@ fn is_allowed(entry: &[Transfer], said: impl Fn(Stage) -> Option<Action>) -> Opt
     })
 }
 
-/// The rule sets by which decisions were made, by number; what is wrong with those that cannot be had.
+/// The rule sets by which decisions were made, by number; what is wrong with those that cannot be
+/// had.
 #[derive(Default)]
 struct RuleSets(HashMap<u32, Result<Arc<RuleSet>, &'static str>>);
 
@@ -276,7 +285,8 @@ fn mismatch(stored: &Stored) -> Option<&'static str> {
     None
 }
 
-/// Made again from the same inputs, a decision is the same if it does the same for the same reasons. How a reason is worded may change with the program.
+/// Made again from the same inputs, a decision is the same if it does the same for the same
+/// reasons. How a reason is worded may change with the program.
 fn is_same(stored: &Decision, again: &Decision) -> bool {
     (stored.action, stored.answered) == (again.action, again.answered)
         && reasons(stored) == reasons(again)
@@ -402,7 +412,8 @@ mod tests {
         }
     }
 
-    /// For every action at one stage and nothing at the others: whether it allows the entry. The first is for no decision at all.
+    /// For every action at one stage and nothing at the others: whether it allows the entry. The
+    /// first is for no decision at all.
     fn verdicts(entry: &[Transfer], stage: Stage) -> [bool; 5] {
         let with = |action: Option<Action>| {
             is_allowed(entry, |asked| action.filter(|_| asked == stage)).unwrap()

@@ -1,5 +1,6 @@
-//! Journal entries and the orders that they settle: invariants 1, 5 and 6. Refunds and sharings are read beside them: see `refunds`, `refunded`,
-//! `sharing` and `shared`; and so are points transactions: see `points_transactions`.
+//! Journal entries and the orders that they settle: invariants 1, 5 and 6. Refunds and sharings are
+//! read beside them: see `refunds`, `refunded`, `sharing` and `shared`; and so are points
+//! transactions: see `points_transactions`.
 
 use std::collections::HashMap;
 
@@ -67,8 +68,8 @@ fn add(posted: &mut i64, pending: &mut i64, phase: Phase, amount: i64) {
     *pending = pending.saturating_add(more_pending);
 }
 
-/// `moves` are the moves of points that were told. Returns what the transfers say of the unconstrained accounts, which refunds arrived, and the rules by which points were
-/// earned.
+/// `moves` are the moves of points that were told. Returns what the transfers say of the
+/// unconstrained accounts, which refunds arrived, and the rules by which points were earned.
 pub(super) async fn check(
     conn: &mut MySqlConnection,
     moves: &Moves,

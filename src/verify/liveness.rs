@@ -1,10 +1,14 @@
 //! Everything that is not final has somebody who moves it on: invariant 16.
 //!
-//! The other invariants hold in books in which nothing ever happens again. This one looks for what nobody will touch: a refund without a time at which it is looked at,
-//! points under a review that does not exist, an order that no scan will come to. Each rule below is a question to the database whose answers are violations.
+//! The other invariants hold in books in which nothing ever happens again. This one looks for what
+//! nobody will touch: a refund without a time at which it is looked at, points under a review that
+//! does not exist, an order that no scan will come to. Each rule below is a question to the
+//! database whose answers are violations.
 //!
-//! Two kinds of rules. What must hold at every instant ([`ALWAYS`]) needs no clock. The rest ([`RUNNING`]) says that nothing waits longer than whoever moves it on would let it,
-//! and is asked only of a service that runs, by the database's clock: in books at rest nobody comes, and nothing is wrong with that.
+//! Two kinds of rules. What must hold at every instant ([`ALWAYS`]) needs no clock. The rest
+//! ([`RUNNING`]) says that nothing waits longer than whoever moves it on would let it, and is asked
+//! only of a service that runs, by the database's clock: in books at rest nobody comes, and nothing
+//! is wrong with that.
 //!
 //! | | bound | why so much |
 //! |---|---|---|
@@ -17,12 +21,14 @@
 //! | a sweep of points | two days | it takes minutes, and one tenant's waits for another's |
 //! | attempts at one delivery | twenty | the tenth is the last, unless it cannot be noted |
 //!
-//! What people were told (exceptions) and what is no longer tried after many attempts (deliveries that are parked) is where they see it: in lists by state. Here it must say why.
+//! What people were told (exceptions) and what is no longer tried after many attempts (deliveries
+//! that are parked) is where they see it: in lists by state. Here it must say why.
 //!
 //! # A job that fails each time
 //!
-//! Whoever takes what is due moves its time ahead, so that nobody else takes it meanwhile. What fails each time it is taken is therefore never due for long, and *due and
-//! not taken* sees only that nobody comes. So beside it each kind has a rule over something that a claim does not move:
+//! Whoever takes what is due moves its time ahead, so that nobody else takes it meanwhile. What
+//! fails each time it is taken is therefore never due for long, and *due and not taken* sees only
+//! that nobody comes. So beside it each kind has a rule over something that a claim does not move:
 //!
 //! | what is taken | and fails each time: found by |
 //! |---|---|
@@ -33,11 +39,14 @@
 //! | delivery | its attempts, which each claim counts |
 //! | run of the expiry | when it was asked for |
 //!
-//! A hold that cannot be ended and a review that cannot time out are told to nobody but the log: it means that the ledger refuses what it accepted, so books that other rules
-//! here find broken, and there is no order whose exceptions a person would look at. That this check finds them has to be enough.
+//! A hold that cannot be ended and a review that cannot time out are told to nobody but the log: it
+//! means that the ledger refuses what it accepted, so books that other rules here find broken, and
+//! there is no order whose exceptions a person would look at. That this check finds them has to be
+//! enough.
 //!
-//! Where a rule asks whether people were told it says of what: another exception of the same order says nothing. And where an exception is raised again until the thing makes progress,
-//! one that somebody resolved long ago is none.
+//! Where a rule asks whether people were told it says of what: another exception of the same order
+//! says nothing. And where an exception is raised again until the thing makes progress, one that
+//! somebody resolved long ago is none.
 
 use sqlx::{MySqlConnection, Row as _};
 
@@ -226,7 +235,8 @@ const PROJECTED: [Rule; 1] = [Rule {
     violation: "is paid and to be shared, and nobody shares it",
 }];
 
-/// What holds while the service runs. `@late`, `@ahead` and so on become instants, `#hour` and so on the ids of instants.
+/// What holds while the service runs. `@late`, `@ahead` and so on become instants, `#hour` and so
+/// on the ids of instants.
 const RUNNING: [Rule; 19] = [
     Rule {
         of: Subject::Refund,
@@ -309,7 +319,8 @@ const RUNNING: [Rule; 19] = [
     },
     Rule {
         of: Subject::Refund,
-        // Told once in a state, which `stuck` says, whether or not somebody has resolved it; or that WeChat's answers are wrong, once in a state too.
+        // Told once in a state, which `stuck` says, whether or not somebody has resolved it; or
+        // that WeChat's answers are wrong, once in a state too.
         select: "r.id FROM refunds r WHERE ((r.state IN ($refund.returning, $refund.accepted) AND r.since < @hours) OR (r.state = $refund.processing AND r.since < @weeks)) AND r.stuck = 0 \
                 AND NOT EXISTS (SELECT 1 FROM payment_exceptions e WHERE e.order_id = r.order_id AND e.refund_id = r.id \
                 AND e.kind = 'answer_mismatch' AND e.created_at >= r.since)",
@@ -330,7 +341,8 @@ const RUNNING: [Rule; 19] = [
     },
     Rule {
         of: Subject::Order,
-        // Told again within an hour, while it stays so. That it waits for somebody to say what was refunded elsewhere is told by itself.
+        // Told again within an hour, while it stays so. That it waits for somebody to say what was
+        // refunded elsewhere is told by itself.
         select: "d.order_id FROM sharing_dues d JOIN payment_orders o ON o.id = d.order_id WHERE o.paid_at < @days AND o.refund_unknown = 0 \
                 AND NOT EXISTS (SELECT 1 FROM payment_exceptions e WHERE e.order_id = o.id \
                 AND e.kind = 'sharing_stuck' AND (e.resolved_at IS NULL OR e.resolved_at > @hours))",
@@ -343,7 +355,8 @@ const MOVES: Invariant = Invariant::NothingIsStuck;
 /// At most so many ids of one rule are named.
 const NAMED: i64 = 20;
 
-/// `running`: the service is at work, so that nothing may wait longer than its jobs would let it. `relayed`: the relay has read everything.
+/// `running`: the service is at work, so that nothing may wait longer than its jobs would let it.
+/// `relayed`: the relay has read everything.
 pub(super) async fn check(
     conn: &mut MySqlConnection,
     running: bool,
@@ -446,7 +459,8 @@ fn push(sql: &mut Sql, text: &'static str, now: Option<Timestamp>) {
     codes::push(sql, rest);
 }
 
-/// What is committed is projected soon. A relay that stands still leaves histories, totals and what is to be told behind for ever, and every other check of these waits for it.
+/// What is committed is projected soon. A relay that stands still leaves histories, totals and what
+/// is to be told behind for ever, and every other check of these waits for it.
 async fn relay(
     conn: &mut MySqlConnection,
     now: Timestamp,

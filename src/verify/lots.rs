@@ -1,7 +1,9 @@
-//! The lots of one account, its holds and what it owes, played again from its transfers: invariants 6 and 7.
+//! The lots of one account, its holds and what it owes, played again from its transfers: invariants
+//! 6 and 7.
 //!
-//! Every transfer says in `transfers.lot` which lot it is about, so the lots need not be trusted: what is granted and left in each follows from the account's
-//! transfers in the order of their versions.
+//! Every transfer says in `transfers.lot` which lot it is about, so the lots need not be trusted:
+//! what is granted and left in each follows from the account's transfers in the order of their
+//! versions.
 //!
 //! | transfer | does to the lots |
 //! |---|---|
@@ -13,21 +15,28 @@
 //! | `PointsReturned` | grants to the lot that it names, of which the points transaction that it returns took as many |
 //! | pending, or voiding a pending one | nothing: what is held is still in its lots |
 //!
-//! A lot is *expired* on the day `expired_from` (UTC+8) and ever after. [`crate::ledger`] spends in this order; what it could not have taken so is a violation, and so is a row
-//! of `point_lots` that says something else than the replay. Of a lot that expired more than [`FORGET_DAYS`](crate::points::expiry::FORGET_DAYS) days ago and has nothing left, the row may be gone: it could change
-//! nothing any more. One in which something expired stays longer, since refunds ask for it.
+//! A lot is *expired* on the day `expired_from` (UTC+8) and ever after. [`crate::ledger`] spends in
+//! this order; what it could not have taken so is a violation, and so is a row of `point_lots` that
+//! says something else than the replay. Of a lot that expired more than
+//! [`FORGET_DAYS`](crate::points::expiry::FORGET_DAYS) days ago and has nothing left, the row may
+//! be gone: it could change nothing any more. One in which something expired stays longer, since
+//! refunds ask for it.
 //!
 //! Two more things follow from the transfers, at every point of the history:
 //!
-//! - every hold can be posted: for each day on which something was held and still is, what was held on it or later is in lots that have not expired on it (7). `point_holds` says
-//!   the same of the days (2 tells that the account's own sum does);
-//! - who owes points has none free when an operation is done (6). The transfers of one operation are of one instant.
+//! - every hold can be posted: for each day on which something was held and still is, what was held
+//!   on it or later is in lots that have not expired on it (7). `point_holds` says the same of the
+//!   days (2 tells that the account's own sum does);
+//! - who owes points has none free when an operation is done (6). The transfers of one operation
+//!   are of one instant.
 //!
-//! Both are asked of [`PointHoldings`], by which the service decides: what is free has one meaning. The lots and holds that it is asked about are the replay's own.
+//! Both are asked of [`PointHoldings`], by which the service decides: what is free has one meaning.
+//! The lots and holds that it is asked about are the replay's own.
 //!
 //! Every credit must name its lot: otherwise to take a name away would be to switch the check off.
 //!
-//! In memory is one account: its lots, its holds that are not resolved, what it owes, and of which lots back ends' points transactions took its points.
+//! In memory is one account: its lots, its holds that are not resolved, what it owes, and of which
+//! lots back ends' points transactions took its points.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -58,7 +67,8 @@ pub(crate) struct LotReplay {
     last: Option<(Timestamp, BusinessDay)>,
     /// What the transfer before this one released.
     voided: Option<VoidedHold>,
-    /// Nothing more can be said: there was a transfer that could not be played, which is named once.
+    /// Nothing more can be said: there was a transfer that could not be played, which is named
+    /// once.
     incomplete: bool,
 }
 
@@ -98,7 +108,8 @@ struct Lot {
 }
 
 impl LotReplay {
-    /// Plays the account's next transfer; `returns_of` is the points transaction whose points it gives back, if it does. Returns what is wrong with it.
+    /// Plays the account's next transfer; `returns_of` is the points transaction whose points it
+    /// gives back, if it does. Returns what is wrong with it.
     pub(crate) fn play(
         &mut self,
         transfer: &Transfer,
@@ -125,7 +136,8 @@ impl LotReplay {
         played
     }
 
-    /// Before the next transfer, or after the last: what is wrong with what the operation before has left.
+    /// Before the next transfer, or after the last: what is wrong with what the operation before
+    /// has left.
     pub(crate) fn settled(&self, next: Option<&Transfer>) -> Result<(), String> {
         let Some((at, day)) = self.last.filter(|_| !self.incomplete && self.debt > 0) else {
             return Ok(());
@@ -162,7 +174,8 @@ impl LotReplay {
         }
     }
 
-    /// Holds and their ends. Returns the day on which the points were held that the transfer resolves.
+    /// Holds and their ends. Returns the day on which the points were held that the transfer
+    /// resolves.
     fn hold(&mut self, transfer: &Transfer) -> Option<BusinessDay> {
         if transfer.constrained_side != ConstrainedSide::Debit {
             return None;
@@ -246,7 +259,8 @@ impl LotReplay {
         Ok(())
     }
 
-    /// Points that a back end gives back go into the lots from which the points transaction took them.
+    /// Points that a back end gives back go into the lots from which the points transaction took
+    /// them.
     fn give_back(
         &mut self,
         transfer: &Transfer,
@@ -295,7 +309,8 @@ impl LotReplay {
                 let part = voided.filter(|voided| voided.is_spent_by(transfer));
                 self.spend(transfer, part.map_or(today, |voided| voided.since))
             }
-            // What was never pending is a broken entry (invariant 1); here it counts as of its own day.
+            // What was never pending is a broken entry (invariant 1); here it counts as of its own
+            // day.
             Phase::Post => self.spend(transfer, since.unwrap_or(today)),
         }
     }
@@ -322,7 +337,8 @@ impl LotReplay {
         Ok(())
     }
 
-    /// In the order in which [`crate::ledger`] takes: lots that have expired since the points were held, then the lot that was named, then the others, by day.
+    /// In the order in which [`crate::ledger`] takes: lots that have expired since the points were
+    /// held, then the lot that was named, then the others, by day.
     fn spend(&mut self, transfer: &Transfer, since: BusinessDay) -> Result<(), String> {
         let today = transfer.at.business_day();
         let amount = transfer.amount;
@@ -359,7 +375,8 @@ impl LotReplay {
         Ok(())
     }
 
-    /// Whether it is to be kept of which lots the transfer takes: a points transaction may be given back.
+    /// Whether it is to be kept of which lots the transfer takes: a points transaction may be given
+    /// back.
     fn note_of(&self, transfer: &Transfer) -> bool {
         let by_back_end = matches!(
             transfer.id.entry.kind(),
@@ -663,7 +680,8 @@ mod tests {
             book.today = 1;
             (book, old)
         };
-        // The old hold uses what has expired, so that a young one and whoever spends may have the rest.
+        // The old hold uses what has expired, so that a young one and whoever spends may have the
+        // rest.
         let (mut book, _) = grant();
         book.hold(2);
         book.take(EntryKind::PointsDeducted, 3, None).unwrap();
@@ -732,7 +750,8 @@ mod tests {
         // More than was held is not a part of it, and is judged by today.
         let (mut book, hold) = grant();
         assert!(book.capture(hold, 4, 6).is_err());
-        // Another points transaction, and the same points transaction after something else: what was released is free, or has expired.
+        // Another points transaction, and the same points transaction after something else: what
+        // was released is free, or has expired.
         let (mut book, hold) = grant();
         book.resolve(hold, Phase::Void, 4, None).unwrap();
         book.take(EntryKind::PointsCaptured, 3, None).unwrap();

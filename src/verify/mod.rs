@@ -1,8 +1,11 @@
 //! Verifying the books: the invariants, on the database alone.
 //!
-//! Everything is read in one consistent snapshot, so it can run beside a busy service, and streaming, in the order of the keys and page by page, so that a large ledger does not need large
-//! memory. What is kept in memory is one sum per *unconstrained* account (merchants, customers who ever owed points, and a handful more) and per day and source of points, never per customer,
-//! order, refund, sharing, points transaction or transfer; beside them the versions of the points rules, and of the one account that is being replayed its lots and open holds.
+//! Everything is read in one consistent snapshot, so it can run beside a busy service, and
+//! streaming, in the order of the keys and page by page, so that a large ledger does not need large
+//! memory. What is kept in memory is one sum per *unconstrained* account (merchants, customers who
+//! ever owed points, and a handful more) and per day and source of points, never per customer,
+//! order, refund, sharing, points transaction or transfer; beside them the versions of the points
+//! rules, and of the one account that is being replayed its lots and open holds.
 //!
 //! | pass | reads | checks |
 //! |---|---|---|
@@ -23,7 +26,8 @@
 //! | `liveness` | what is not final, by the state in which it is; how far the relay is | 16 |
 //! | `channel_reports` | callbacks and alarms; what was made elsewhere, late or twice, beside the exceptions; calls under way | 17 |
 //!
-//! [`verify`] takes it that the service is at work, so that nothing may wait longer than its jobs would let it, by the database's clock; [`verify_at_rest`] does not.
+//! [`verify`] takes it that the service is at work, so that nothing may wait longer than its jobs
+//! would let it, by the database's clock; [`verify_at_rest`] does not.
 //!
 //! A violation names the ids; at most [`NAMED_MAX`] of each invariant are named, all are counted.
 
@@ -72,7 +76,8 @@ impl Progress for () {
     fn expect(&mut self, _rows: u64) {}
 }
 
-/// Checks every invariant. Fails only when the database cannot be read; what is wrong with the books is in the report.
+/// Checks every invariant. Fails only when the database cannot be read; what is wrong with the
+/// books is in the report.
 pub async fn verify(
     connect: &MySqlConnectOptions,
     progress: &mut dyn Progress,

@@ -1,6 +1,7 @@
 //! What orders say of their refunds, against the refunds: invariants 5, 6 and 9.
 //!
-//! The database adds the refunds up, order by order along their index; that is merged with the orders as they are read.
+//! The database adds the refunds up, order by order along their index; that is merged with the
+//! orders as they are read.
 
 use sqlx::{MySqlConnection, Row as _};
 
@@ -104,7 +105,8 @@ fn money(order: &Order, sums: &RefundsOfOrder, report: &mut Report) {
             order.id
         )
     });
-    // What others made has happened, and a refund of ours beside which it does not fit counts against the order until WeChat has refused it.
+    // What others made has happened, and a refund of ours beside which it does not fit counts
+    // against the order until WeChat has refused it.
     let ours = sums.asked.saturating_sub(sums.elsewhere);
     let amount = order.amount.get();
     let within = ours <= amount
@@ -114,7 +116,8 @@ fn money(order: &Order, sums: &RefundsOfOrder, report: &mut Report) {
     report.expect(Invariant::PaidOrdersAreSettledOnce, within, || {
         format!("{} of {:?} is refunded {sums:?}", order.id, order.amount)
     });
-    // As long as it is not known how much others gave back, nothing explains it, and nothing more was asked for.
+    // As long as it is not known how much others gave back, nothing explains it, and nothing more
+    // was asked for.
     let explained = !said.unknown || (order.state.kind().is_paid() && sums.count == 0);
     report.expect(Invariant::PaidOrdersAreSettledOnce, explained, || {
         format!(
@@ -142,7 +145,8 @@ fn money(order: &Order, sums: &RefundsOfOrder, report: &mut Report) {
             sums.count
         )
     });
-    // Whatever became of that refund: a merchant or an operator settles what is left by an ordinary one.
+    // Whatever became of that refund: a merchant or an operator settles what is left by an ordinary
+    // one.
     let late = order.state.payment().map(|payment| payment.late) == Some(Late::Refunded);
     report.expect(
         Invariant::PaidOrdersAreSettledOnce,
@@ -178,7 +182,8 @@ fn points(order: &Order, report: &mut Report, sums: &RefundsOfOrder) {
             order.id
         )
     });
-    // What was never credited is not taken back. A refund that awaits approval may say otherwise until it is initiated.
+    // What was never credited is not taken back. A refund that awaits approval may say otherwise
+    // until it is initiated.
     let open = order.review == PointsReview::Open;
     report.expect(
         Invariant::PointsFollowTheRule,
@@ -218,8 +223,9 @@ fn points(order: &Order, report: &mut Report, sums: &RefundsOfOrder) {
     );
 }
 
-/// What lots say that refunds counted as given back, of what expired, is what those that count against their orders say: each point once. The database adds up. A row that was
-/// forgotten, after no refund of what filled the lot was possible any more, says nothing.
+/// What lots say that refunds counted as given back, of what expired, is what those that count
+/// against their orders say: each point once. The database adds up. A row that was forgotten, after
+/// no refund of what filled the lot was possible any more, says nothing.
 async fn given_back(conn: &mut MySqlConnection, report: &mut Report) -> Result<(), DbError> {
     let mut sql = Sql::new(
         "SELECT /* verify.given_back */ HEX(sums.customer_id), CAST(sums.lot AS CHAR), CAST(SUM(sums.said) AS SIGNED), CAST(SUM(sums.counted) AS SIGNED) FROM ( \
@@ -252,9 +258,11 @@ async fn given_back(conn: &mut MySqlConnection, report: &mut Report) -> Result<(
     Ok(())
 }
 
-/// Whether the points that go back are the part of those earned that the money is: all for all, nothing for nothing, else within a point for each refund that was
-/// ever asked for. A refund is rounded over the sum of those before it, and any of these may be dropped later, with the points that it was rounded to. One that somebody
-/// else made beside ours is rounded over what of ours can still arrive.
+/// Whether the points that go back are the part of those earned that the money is: all for all,
+/// nothing for nothing, else within a point for each refund that was ever asked for. A refund is
+/// rounded over the sum of those before it, and any of these may be dropped later, with the points
+/// that it was rounded to. One that somebody else made beside ours is rounded over what of ours can
+/// still arrive.
 fn in_proportion(
     earned: i64,
     amount: i64,

@@ -151,7 +151,8 @@ impl Paged for ByEntry {
     }
 }
 
-/// `transfers` of constrained accounts, by account and version, each with the order that it credits points for.
+/// `transfers` of constrained accounts, by account and version, each with the order that it credits
+/// points for.
 pub(super) struct ByAccount;
 
 /// A transfer seen from its constrained account.
@@ -437,12 +438,14 @@ pub(super) struct RefundsOfOrder {
     pub(super) late: i64,
     /// Waiting for shares to come back.
     pub(super) waiting: i64,
-    /// Points withheld from a review, by those that count against the order, and by those that were ever initiated.
+    /// Points withheld from a review, by those that count against the order, and by those that were
+    /// ever initiated.
     pub(super) withheld: i64,
     pub(super) withheld_ever: i64,
     /// Withheld by those that arrived.
     pub(super) withheld_done: i64,
-    /// Taken or to be taken from the customer by those that were initiated and count against the order.
+    /// Taken or to be taken from the customer by those that were initiated and count against the
+    /// order.
     pub(super) taken: i64,
     /// What those that arrived took from the customer or from the review: not what expired.
     pub(super) returned: i64,

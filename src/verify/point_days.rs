@@ -1,4 +1,5 @@
-//! How points moved, told three ways: by the events, by the days that the relay projects from them, and by what made the events. Part of invariant 10.
+//! How points moved, told three ways: by the events, by the days that the relay projects from them,
+//! and by what made the events. Part of invariant 10.
 //!
 //! What is kept in memory is one sum per tenant, day, source, rule and kind of move.
 
@@ -70,7 +71,8 @@ impl Moves {
         sums.times = sums.times.saturating_add(times);
     }
 
-    /// What back ends did, of all that was told: payments and expiry have sources that no back end can have.
+    /// What back ends did, of all that was told: payments and expiry have sources that no back end
+    /// can have.
     pub(super) fn compare_transactions(&self, transactions: &Self, report: &mut Report) {
         let of_back_ends = self
             .0

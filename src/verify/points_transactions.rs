@@ -1,6 +1,8 @@
-//! What back ends did with points, against their journal: invariants 6 and 9; and what they must have told, for 10.
+//! What back ends did with points, against their journal: invariants 6 and 9; and what they must
+//! have told, for 10.
 //!
-//! An entry's id is its cause's with another last byte, so the entries of one points transaction come together, and in the order of the points transactions. What is kept in memory is the
+//! An entry's id is its cause's with another last byte, so the entries of one points transaction
+//! come together, and in the order of the points transactions. What is kept in memory is the
 //! entries of one points transaction.
 //!
 //! | points transaction | state | its entries |
@@ -17,9 +19,11 @@
 //! | | refused by risk | none |
 //! | return | done | `PointsReturned`, a leg for each lot, which may repay a debt; and the lots of the points transaction that it returns say so |
 //!
-//! What was held and is free again may repay a debt, by a `DebtRepaid` of no more than that: beside a part that is spent, a release, a time-out and a review that refuses.
+//! What was held and is free again may repay a debt, by a `DebtRepaid` of no more than that: beside
+//! a part that is spent, a release, a time-out and a review that refuses.
 //!
-//! That the right entries are there, in the right phases, is invariant 9; that they are of the right points, customer and day is 6.
+//! That the right entries are there, in the right phases, is invariant 9; that they are of the
+//! right points, customer and day is 6.
 
 use sqlx::MySqlConnection;
 
@@ -47,7 +51,8 @@ pub(super) struct PointsTransactionPass {
 }
 
 impl PointsTransactionPass {
-    /// Takes the next entry, in the order of the entries' ids, if it may be of a points transaction.
+    /// Takes the next entry, in the order of the entries' ids, if it may be of a points
+    /// transaction.
     pub(super) async fn take(
         &mut self,
         conn: &mut MySqlConnection,
@@ -214,7 +219,8 @@ fn may_be_of_points_transaction(entry: EntryId) -> bool {
     }
 }
 
-/// The legs that a points transaction calls for, in the order of the entries' ids; none where the points transaction cannot be what it says it is. `repaid` is what of its points repaid a debt.
+/// The legs that a points transaction calls for, in the order of the entries' ids; none where the
+/// points transaction cannot be what it says it is. `repaid` is what of its points repaid a debt.
 fn due(transaction: &PointsTransaction, repaid: Option<i64>) -> Option<Vec<(EntryId, Leg)>> {
     let customer = AccountId::customer_points(transaction.customer);
     let tenant = |kind| AccountId::of_tenant(transaction.tenant, kind);
@@ -367,8 +373,10 @@ fn returned(transaction: &PointsTransaction, legs: &[Transfer], report: &mut Rep
     });
 }
 
-/// Of which lots points transactions took points, and what of that was returned: the lots of a points transaction add up to what it took and to what it says was returned, and the returns that name it say
-/// the same, lot by lot. The database adds up. That the lots are those from which its entry took is found when a return puts points into them ([`super::lots`]).
+/// Of which lots points transactions took points, and what of that was returned: the lots of a
+/// points transaction add up to what it took and to what it says was returned, and the returns that
+/// name it say the same, lot by lot. The database adds up. That the lots are those from which its
+/// entry took is found when a return puts points into them ([`super::lots`]).
 async fn lots_of_points_transactions(
     conn: &mut MySqlConnection,
     report: &mut Report,

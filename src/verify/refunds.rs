@@ -1,7 +1,8 @@
 //! Refunds against their journal and their history: invariants 5, 6 and 9.
 //!
-//! An entry's id is its refund's with another last byte, so entries and refunds come in one order and are merged as they are read: what is kept in memory is the
-//! entries of one refund, four at most.
+//! An entry's id is its refund's with another last byte, so entries and refunds come in one order
+//! and are merged as they are read: what is kept in memory is the entries of one refund, four at
+//! most.
 //!
 //! | refund | `RefundAccepted` | `RefundClawback`, if points are due | `RefundOutcome` |
 //! |---|---|---|---|
@@ -10,14 +11,18 @@
 //! | succeeded | the same | posted | in transit → channel |
 //! | closed, failed, withdrawn | the same | voided | in transit → merchant, and what of the points repays a debt: no more than were held |
 //!
-//! Points of those due that expired before, or were under review and are withheld from it, are in none of these. A refund that failed after the review had credited the other
-//! points has a `WithheldCredited` besides, which credits what it had withheld.
+//! Points of those due that expired before, or were under review and are withheld from it, are in
+//! none of these. A refund that failed after the review had credited the other points has a
+//! `WithheldCredited` besides, which credits what it had withheld.
 //!
-//! A refund that was not made here (its `origin` is not 0) has one entry once it succeeded, `RefundedElsewhere` (merchant → channel, the shortfall, what was taken back),
-//! and none before, nor when it is closed (but for the `WithheldCredited`); its number is invariant 17 (`channel_reports.rs`).
+//! A refund that was not made here (its `origin` is not 0) has one entry once it succeeded,
+//! `RefundedElsewhere` (merchant → channel, the shortfall, what was taken back), and none before,
+//! nor when it is closed (but for the `WithheldCredited`); its number is invariant 17
+//! (`channel_reports.rs`).
 //!
-//! Money is invariant 5, points are 6. That money in transit is the sum of the refunds on their way counts as 5 too: accounts and transfers may agree with each
-//! other (2) while a refund is in another state than the books think.
+//! Money is invariant 5, points are 6. That money in transit is the sum of the refunds on their way
+//! counts as 5 too: accounts and transfers may agree with each other (2) while a refund is in
+//! another state than the books think.
 
 use std::collections::HashMap;
 
@@ -95,7 +100,8 @@ impl RefundPass {
         Ok(())
     }
 
-    /// After the last entry: the refunds that have none, and what all of them come to. Returns the refunds that arrived.
+    /// After the last entry: the refunds that have none, and what all of them come to. Returns the
+    /// refunds that arrived.
     pub(super) async fn finish(
         mut self,
         conn: &mut MySqlConnection,
@@ -181,8 +187,8 @@ impl RefundPass {
         self.history(conn, refund, report).await
     }
 
-    /// Every history begins where a refund may begin, has no gap, moves only as refunds may, and ends where the refund is. It is written with the refund, so it is
-    /// never behind.
+    /// Every history begins where a refund may begin, has no gap, moves only as refunds may, and
+    /// ends where the refund is. It is written with the refund, so it is never behind.
     async fn history(
         &mut self,
         conn: &mut MySqlConnection,
@@ -238,7 +244,8 @@ impl RefundPass {
     }
 }
 
-/// Each tenant's account of this kind holds what is on its way, in fen. That the account is what its transfers say is invariant 2.
+/// Each tenant's account of this kind holds what is on its way, in fen. That the account is what
+/// its transfers say is invariant 2.
 pub(super) fn in_transit(
     kind: AccountKind,
     on_the_way: &HashMap<TenantId, i64>,
@@ -496,7 +503,8 @@ fn foreign_entries_due(refund: &Refund, order: &OrderOfRefund, stage: Stage) -> 
     }]
 }
 
-/// What a refund had withheld from a review that has credited the other points, if it will not happen.
+/// What a refund had withheld from a review that has credited the other points, if it will not
+/// happen.
 fn withheld_credited(refund: &Refund, order: &OrderOfRefund, stage: Stage) -> Option<Due> {
     let withheld = refund.points.withheld.get();
     let released = order.review == Some(PointsReview::Credited);

@@ -1,6 +1,8 @@
-//! Points held for a review: orders, their reviews, their entries and what risk had said, against each other. Invariants 6 and 9.
+//! Points held for a review: orders, their reviews, their entries and what risk had said, against
+//! each other. Invariants 6 and 9.
 //!
-//! The entries of one order come in one row, its settlement first, so what is kept in memory is the held entries of one order, four at most.
+//! The entries of one order come in one row, its settlement first, so what is kept in memory is the
+//! held entries of one order, four at most.
 //!
 //! | order's review | `PointsHeld` | its resolution | `DebtRepaid` | `risk_reviews` |
 //! |---|---|---|---|---|
@@ -160,7 +162,8 @@ fn without_order(review: &ReviewRow, report: &mut Report) {
     );
 }
 
-/// A debt is repaid when a review credits points; what is not an order's is a points transaction's, which looks at the entry itself.
+/// A debt is repaid when a review credits points; what is not an order's is a points transaction's,
+/// which looks at the entry itself.
 async fn is_of_points_transaction(conn: &mut MySqlConnection, cause: Id) -> Result<bool, DbError> {
     let found: Option<i64> = sqlx::query_scalar(
         "/* verify.debt_of_points_transaction */ SELECT CAST(1 AS SIGNED) FROM points_transactions WHERE id = ?",
@@ -311,7 +314,8 @@ impl Current {
         });
     }
 
-    /// A review is about what refunds that arrived have left; once it is decided, about no less than what no refund withholds.
+    /// A review is about what refunds that arrived have left; once it is decided, about no less
+    /// than what no refund withholds.
     fn is_about(&self, review: &ReviewRow, payment: &Payment) -> bool {
         let (points, held) = (review.points.get(), payment.points.get());
         if review.is_decided() {

@@ -1,4 +1,5 @@
-//! The versions of rules, and whether a payment that earned less than its rule says met a cap. Part of invariant 6; that caps hold is invariant 8 ([`super::caps`]).
+//! The versions of rules, and whether a payment that earned less than its rule says met a cap. Part
+//! of invariant 6; that caps hold is invariant 8 ([`super::caps`]).
 
 use std::collections::{HashMap, hash_map::Entry};
 
@@ -13,8 +14,9 @@ use crate::{
     primitives::{AccountId, EntryKind, Points, TenantId, Timestamp},
 };
 
-/// By how much the rules that credit may be outdated: a second in a process's memory, and twice the fifteen seconds for which a batch may try, since an operation
-/// takes along what was known when it was asked, and waits for the batch before its own.
+/// By how much the rules that credit may be outdated: a second in a process's memory, and twice the
+/// fifteen seconds for which a batch may try, since an operation takes along what was known when it
+/// was asked, and waits for the batch before its own.
 const OUTDATED_SECONDS_MAX: i64 = 31;
 
 /// The versions of rules met so far, and what each handed out.
@@ -24,7 +26,8 @@ pub(super) struct Rules {
     /// Every version of the tenants met so far.
     histories: HashMap<TenantId, Option<points::Rules>>,
     granted: HashMap<(TenantId, u32), i64>,
-    /// What versions with a total cap ever handed out, whatever came back: of those that were asked about.
+    /// What versions with a total cap ever handed out, whatever came back: of those that were asked
+    /// about.
     ever: HashMap<(TenantId, u32), i64>,
 }
 
@@ -43,8 +46,10 @@ impl Rules {
         Ok(rule)
     }
 
-    /// Whether a version was the one to credit this order when the customer paid (`earned_at`); or, as far as that was just before the settlement, a little earlier: what
-    /// a process knows and what an operation carries while it waits may be that old. What is told late leaves no such doubt.
+    /// Whether a version was the one to credit this order when the customer paid (`earned_at`); or,
+    /// as far as that was just before the settlement, a little earlier: what a process knows and
+    /// what an operation carries while it waits may be that old. What is told late leaves no such
+    /// doubt.
     pub(super) async fn was_in_force(
         &mut self,
         conn: &mut MySqlConnection,
@@ -71,13 +76,15 @@ impl Rules {
         *granted = granted.saturating_add(points.get());
     }
 
-    /// What refunds took back of an order's points, and what a review voided: it was not handed out.
+    /// What refunds took back of an order's points, and what a review voided: it was not handed
+    /// out.
     pub(super) fn take_back(&mut self, order: &Order, refunds: &RefundsOfOrder) {
         let Some(payment) = order.state.payment() else {
             return;
         };
         let returned = match order.review {
-            // What refunds withhold is decided when they end. Beside what others made it may be more than was earned.
+            // What refunds withhold is decided when they end. Beside what others made it may be
+            // more than was earned.
             PointsReview::Voided => {
                 let rest = payment.points.get().saturating_sub(refunds.withheld);
                 rest.max(0).saturating_add(refunds.withheld_done)
@@ -118,8 +125,9 @@ impl Rules {
             );
             return Ok(());
         };
-        // What the customer was credited by payments that may have counted on the day on which this one did, at once or held for a review, whatever rule was in force:
-        // a payment counts on its day, or on a later one up to that of its settlement.
+        // What the customer was credited by payments that may have counted on the day on which this
+        // one did, at once or held for a review, whatever rule was in force: a payment counts on
+        // its day, or on a later one up to that of its settlement.
         let [credit, posted, pending] = [
             ConstrainedSide::Credit.code(),
             Phase::Posted.code(),
@@ -168,7 +176,8 @@ impl Rules {
         Ok(ever)
     }
 
-    /// The versions met so far that have a total cap: each with its cap, and what orders were credited by it and kept, in points.
+    /// The versions met so far that have a total cap: each with its cap, and what orders were
+    /// credited by it and kept, in points.
     pub(super) fn capped(&self) -> Vec<((TenantId, u32), Points, i64)> {
         let capped = self.known.iter().filter_map(|(key, rule)| {
             let cap = rule.as_ref()?.terms.total_cap?;

@@ -1,7 +1,8 @@
 //! Sharings, their parts and their returns against their journal: invariants 5 and 9.
 //!
-//! An entry's id is its cause's with another last byte, so the entries of each kind come in the order of their sharings, parts or returns, and each kind is merged with
-//! its table as it is read. What is kept in memory is one sharing with its parts and returns.
+//! An entry's id is its cause's with another last byte, so the entries of each kind come in the
+//! order of their sharings, parts or returns, and each kind is merged with its table as it is read.
+//! What is kept in memory is one sharing with its parts and returns.
 //!
 //! | thing | state | its entry |
 //! |---|---|---|
@@ -15,16 +16,20 @@
 //!
 //! # How much may be shared
 //!
-//! The parts are at most the base, and the base is what was paid less what was asked back before (see `shared`). What is refunded later may well come to more than what
-//! the receivers then leave of the payment: the merchant bears what a receiver does not give back. So the sum of both has no bound of its own; what holds is that every
-//! refund which went on to the channel was covered first: of each part of a merchant, what was asked back, the failures among it, is at least that part of it which the
-//! refunds are of the base, rounded down.
+//! The parts are at most the base, and the base is what was paid less what was asked back before
+//! (see `shared`). What is refunded later may well come to more than what the receivers then leave
+//! of the payment: the merchant bears what a receiver does not give back. So the sum of both has no
+//! bound of its own; what holds is that every refund which went on to the channel was covered
+//! first: of each part of a merchant, what was asked back, the failures among it, is at least that
+//! part of it which the refunds are of the base, rounded down.
 //!
 //! # Rounds
 //!
-//! Returns that are not final are for the refund that the sharing names, and a refund that has returns waits only while it is named. That a refund waits whose turn has
-//! not come, or which will need nothing back, is no fault: it is so from its request until a job looks. That a refund waits at all without a sharing is found by
-//! `refunded`. All this counts as 9, as does what a sharing's state says of its parts.
+//! Returns that are not final are for the refund that the sharing names, and a refund that has
+//! returns waits only while it is named. That a refund waits whose turn has not come, or which will
+//! need nothing back, is no fault: it is so from its request until a job looks. That a refund waits
+//! at all without a sharing is found by `refunded`. All this counts as 9, as does what a sharing's
+//! state says of its parts.
 
 use std::collections::HashMap;
 
@@ -163,7 +168,8 @@ impl SharingPass {
         known
     }
 
-    /// Takes the next sharing with its parts and returns. Those of sharings that do not exist are named where they are merged by their own ids.
+    /// Takes the next sharing with its parts and returns. Those of sharings that do not exist are
+    /// named where they are merged by their own ids.
     async fn share(
         &mut self,
         conn: &mut MySqlConnection,
@@ -458,7 +464,8 @@ impl Booked for ReturnItem {
     }
 }
 
-/// Takes what comes up to an entry's cause, or all that is left. Returns whether the cause was met, and what of these is under way, in fen.
+/// Takes what comes up to an entry's cause, or all that is left. Returns whether the cause was met,
+/// and what of these is under way, in fen.
 async fn merge<P: Paged>(
     conn: &mut MySqlConnection,
     items: &mut Cursor<P>,

@@ -28,8 +28,8 @@ pub(super) struct ShareItem {
     pub(super) releases: bool,
     /// The refund for which shares are coming back.
     pub(super) returning: Option<RefundId>,
-    /// The order's refunds that are booked, count against it and are past waiting for shares. Not those that
-    /// others made: nobody asks shares back for them.
+    /// The order's refunds that are booked, count against it and are past waiting for shares. Not
+    /// those that others made: nobody asks shares back for them.
     pub(super) refunded: i64,
 }
 
@@ -135,7 +135,8 @@ pub(super) struct PartItem {
     pub(super) late: bool,
     /// None when there is no such sharing.
     pub(super) owner: Option<ShareOwner>,
-    /// The merchant that the receiver is one of, and what it is; none when there is no such receiver.
+    /// The merchant that the receiver is one of, and what it is; none when there is no such
+    /// receiver.
     pub(super) receiver_of: Option<(MerchantId, ReceiverKind)>,
 }
 

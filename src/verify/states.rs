@@ -30,8 +30,8 @@ pub(super) async fn check(
     Ok(behind == 0)
 }
 
-/// Every history begins with `created`, has no gaps, moves only as orders may, each time for a known reason, and (once the relay has read everything) ends where the
-/// order is.
+/// Every history begins with `created`, has no gaps, moves only as orders may, each time for a
+/// known reason, and (once the relay has read everything) ends where the order is.
 async fn history(
     conn: &mut MySqlConnection,
     complete: bool,
@@ -169,8 +169,9 @@ const fn late_step(why: Why) -> Option<Late> {
     }
 }
 
-/// What a caller's key may have made, each table with `id` and `tenant_id`. A slice whose things answer to a key adds its table here: without it, its keys are
-/// called lost, so it cannot be forgotten.
+/// What a caller's key may have made, each table with `id` and `tenant_id`. A slice whose things
+/// answer to a key adds its table here: without it, its keys are called lost, so it cannot be
+/// forgotten.
 const EFFECTS: [&str; 4] = [
     "payment_orders",
     "refunds",
@@ -178,7 +179,8 @@ const EFFECTS: [&str; 4] = [
     "points_transactions",
 ];
 
-/// A key whose answer is made again from its effect names one that exists, of its tenant. The effect may outlive the key, never the other way round.
+/// A key whose answer is made again from its effect names one that exists, of its tenant. The
+/// effect may outlive the key, never the other way round.
 async fn keys(conn: &mut MySqlConnection, report: &mut Report) -> Result<(), DbError> {
     let (claimed,): (i64,) = sqlx::query_as(
         "/* verify.key_count */ SELECT CAST(COUNT(*) AS SIGNED) FROM idempotency_keys",
@@ -215,7 +217,8 @@ async fn keys(conn: &mut MySqlConnection, report: &mut Report) -> Result<(), DbE
     Ok(())
 }
 
-/// A callback that was acknowledged as settling is in the books: there are as many paid orders as settling callbacks at least.
+/// A callback that was acknowledged as settling is in the books: there are as many paid orders as
+/// settling callbacks at least.
 async fn callbacks(conn: &mut MySqlConnection, report: &mut Report) -> Result<(), DbError> {
     let (settling,): (i64,) =
         sqlx::query_as(codes::statement("/* verify.settling */ SELECT CAST(COUNT(*) AS SIGNED) FROM callback_events WHERE outcome = $callback.settled"))

@@ -1,8 +1,10 @@
-//! The merchant accounts of all tenants: one that they share, and those of tenants who have their own.
+//! The merchant accounts of all tenants: one that they share, and those of tenants who have their
+//! own.
 //!
-//! Which account is a tenant's is asked for by every payment and every callback, so it is looked up in memory: a map from tenant to account,
-//! replaced as a whole when it changes. Files are named by the tenants' codes; whoever knows the tenants says which number has
-//! which code ([`WechatAccounts::assign`]).
+//! Which account is a tenant's is asked for by every payment and every callback, so it is looked up
+//! in memory: a map from tenant to account, replaced as a whole when it changes. Files are named by
+//! the tenants' codes; whoever knows the tenants says which number has which code
+//! ([`WechatAccounts::assign`]).
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -43,8 +45,9 @@ struct AccountFiles {
 }
 
 impl WechatAccounts {
-    /// Parses the keys of every account, those of the tenants' folder included. `ids` makes nonces, `clock` dates requests and judges the
-    /// age of answers. Until [`WechatAccounts::assign`] every tenant has the shared account.
+    /// Parses the keys of every account, those of the tenants' folder included. `ids` makes nonces,
+    /// `clock` dates requests and judges the age of answers. Until [`WechatAccounts::assign`] every
+    /// tenant has the shared account.
     pub fn new(
         settings: &WechatSettings,
         clock: Arc<dyn Clock>,
@@ -69,7 +72,8 @@ impl WechatAccounts {
         })))
     }
 
-    /// Says which codes tenants have. Replaces what was said before; the application calls it at start and when tenants were added.
+    /// Says which codes tenants have. Replaces what was said before; the application calls it at
+    /// start and when tenants were added.
     pub fn assign(&self, tenants: &[(TenantId, String)]) {
         let mut known = self.known();
         known.codes = tenants.iter().cloned().collect();
@@ -82,10 +86,12 @@ impl WechatAccounts {
         Arc::clone(own.get(&tenant).unwrap_or(&self.0.shared))
     }
 
-    /// Looks whether key files or tenants' files have changed, takes what has, and fetches platform certificates when that is due.
+    /// Looks whether key files or tenants' files have changed, takes what has, and fetches platform
+    /// certificates when that is due.
     ///
-    /// For a job that calls it every few seconds. It never fails: what is broken is logged once and changes nothing. A tenant whose
-    /// file is gone has the shared account again; one whose new file is broken keeps the account that it had.
+    /// For a job that calls it every few seconds. It never fails: what is broken is logged once and
+    /// changes nothing. A tenant whose file is gone has the shared account again; one whose new
+    /// file is broken keeps the account that it had.
     pub async fn refresh(&self) {
         let accounts = self.clone();
         if tokio::task::spawn_blocking(move || accounts.reread())
@@ -139,7 +145,8 @@ impl WechatAccounts {
         self.publish(&known);
     }
 
-    /// The account of a tenant's file: the one that there is, with new keys if only those have changed, or a new one.
+    /// The account of a tenant's file: the one that there is, with new keys if only those have
+    /// changed, or a new one.
     fn open(
         &self,
         settings: &WechatSettings,

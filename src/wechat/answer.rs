@@ -24,8 +24,9 @@ use crate::payments::{ChannelOutcome, NoticeError, Refusal, RefusalKind};
 pub(super) enum CallAnswer {
     /// Done, and verified to be WeChat's answer. The body is empty after 204.
     Done(Vec<u8>),
-    /// A no. Most may come unsigned, from a proxy: they cannot make us assume that something happened. Those from which something
-    /// follows (there is no such order, there is no bill) are signed, or they are unknown.
+    /// A no. Most may come unsigned, from a proxy: they cannot make us assume that something
+    /// happened. Those from which something follows (there is no such order, there is no bill) are
+    /// signed, or they are unknown.
     Refused(Refusal),
     Unknown(Unknown),
 }
@@ -72,7 +73,8 @@ pub(super) fn unclear<T>(reason: impl Into<String>) -> ChannelOutcome<T> {
 
 impl CallAnswer {
     /// The outcome of a call whose answer is read by `read`; a no is passed on. That an answer is
-    /// WeChat's and says nothing that we understand is logged here, what else may be wrong where it came.
+    /// WeChat's and says nothing that we understand is logged here, what else may be wrong where it
+    /// came.
     pub(super) fn outcome<T>(
         self,
         read: impl FnOnce(&[u8]) -> ChannelOutcome<T>,
@@ -148,7 +150,8 @@ pub(super) fn judge(status: StatusCode, signature: SignatureCheck, body: Vec<u8>
                 unknown(failure, format!("HTTP {status} without a reason in JSON"))
             }
         },
-        // WeChat's fault, except that some pages list two of ours here. Only a signed answer counts for that.
+        // WeChat's fault, except that some pages list two of ours here. Only a signed answer counts
+        // for that.
         server @ 500..=599 => {
             let error: ErrorBody = serde_json::from_slice(&body).unwrap_or_default();
             let ours = ["OPENIDMISMATCH", "INVALIDTRANSACTIONID"].contains(&&*normal(&error.code));
@@ -193,7 +196,8 @@ pub(super) fn is_no_bill(code: &str) -> bool {
     normal(code) == "NOSTATEMENTEXIST"
 }
 
-/// What WeChat writes when a number comes again with other parameters; the code beside it is `INVALID_REQUEST`, as for much else.
+/// What WeChat writes when a number comes again with other parameters; the code beside it is
+/// `INVALID_REQUEST`, as for much else.
 const DIFFERENT: &str = "不一致";
 
 /// What a code means for us; `None` when it does not say no.

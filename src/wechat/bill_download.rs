@@ -1,8 +1,9 @@
 //! Bills: applied for, downloaded, checked, read (§6).
 //!
-//! WeChat makes a day's bill the next morning (ask after ten o'clock in Beijing) and hands out an address that lives for minutes. The
-//! file is the one answer that WeChat does not sign; the signed answer before it states its SHA-1, taken over the file before
-//! compression. Our signature goes to our own hosts only, whatever address we are given.
+//! WeChat makes a day's bill the next morning (ask after ten o'clock in Beijing) and hands out an
+//! address that lives for minutes. The file is the one answer that WeChat does not sign; the signed
+//! answer before it states its SHA-1, taken over the file before compression. Our signature goes to
+//! our own hosts only, whatever address we are given.
 
 use std::io::Read as _;
 
@@ -127,13 +128,15 @@ struct Application {
     download_url: String,
 }
 
-/// Where a file is and what it hashes to, in lower case. The address carries a token and is not printed.
+/// Where a file is and what it hashes to, in lower case. The address carries a token and is not
+/// printed.
 struct DownloadLocation {
     url: Url,
     sha1: String,
 }
 
-/// Decompresses, compares the hash, reads. A file that is the announced one is kept, whether or not it can be read.
+/// Decompresses, compares the hash, reads. A file that is the announced one is kept, whether or not
+/// it can be read.
 fn open(kind: BillKind, day: BusinessDay, sent: Vec<u8>, sha1: String) -> Result<Bill, String> {
     let file = plain(sent, FILE_MAX_BYTES)?;
     let found = hex::encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, &file));

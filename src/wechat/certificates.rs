@@ -1,12 +1,13 @@
 //! Platform certificates 平台证书, fetched from WeChat (§2.3).
 //!
-//! WeChat's older key comes as a certificate that lives for five years and is renewed shortly before; `GET /v3/certificates` lists those in
-//! force, encrypted under the `APIv3` key. They are fetched at start, every twelve hours, and when something was signed by one that we do
-//! not know, then at most once a minute: anybody can make serial numbers up, and must not make us call.
+//! WeChat's older key comes as a certificate that lives for five years and is renewed shortly
+//! before; `GET /v3/certificates` lists those in force, encrypted under the `APIv3` key. They are
+//! fetched at start, every twelve hours, and when something was signed by one that we do not know,
+//! then at most once a minute: anybody can make serial numbers up, and must not make us call.
 //!
-//! The first answer is signed by a certificate that only the answer itself contains. So this is the one body that is opened before its
-//! signature is looked at: that it decrypts proves that whoever wrote it has our `APIv3` key, and its signature must then hold under a
-//! certificate from it.
+//! The first answer is signed by a certificate that only the answer itself contains. So this is the
+//! one body that is opened before its signature is looked at: that it decrypts proves that whoever
+//! wrote it has our `APIv3` key, and its signature must then hold under a certificate from it.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -51,7 +52,8 @@ impl Fetching {
         }
     }
 
-    /// Whether to fetch now; if so, it counts as tried. `stranger`: an unknown certificate was met since this was asked last.
+    /// Whether to fetch now; if so, it counts as tried. `stranger`: an unknown certificate was met
+    /// since this was asked last.
     fn is_due(&self, now: Timestamp, stranger: bool) -> bool {
         let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
         done.stranger |= stranger;
@@ -74,7 +76,8 @@ impl Fetching {
 }
 
 impl WechatChannel {
-    /// Fetches platform certificates if that is wanted and due. Failures are logged; the keys in force stay.
+    /// Fetches platform certificates if that is wanted and due. Failures are logged; the keys in
+    /// force stay.
     pub(super) async fn refresh_certificates(&self) {
         let now = self.transport.now();
         if !self.fetching.is_due(now, self.keys.saw_unknown_serial()) {

@@ -83,7 +83,8 @@ impl PaymentChannel for WechatChannel {
         Box::pin(self.prepay_code(request))
     }
 
-    /// §3.3. The first signed line is the mini-program's id although the mini-program does not pass it.
+    /// §3.3. The first signed line is the mini-program's id although the mini-program does not pass
+    /// it.
     fn pay_parameters(&self, prepay_id: &str, now: Timestamp) -> PayParameters {
         let (time_stamp, nonce_str) = (now.seconds().to_string(), self.transport.nonce());
         let package = format!("prepay_id={prepay_id}");

@@ -32,7 +32,8 @@ pub enum WechatError {
     /// Of a key file that was read again, or of a tenant's file.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// The sentence names the variable by which the key is called; it is the key of that name in the file.
+    /// The sentence names the variable by which the key is called; it is the key of that name in
+    /// the file.
     #[error("{}: {error}", file.display())]
     Tenant {
         file: PathBuf,

@@ -1,4 +1,5 @@
-//! A WeChat made of freshly generated keys, for tests. It signs and encrypts with aws-lc-rs; `tests.rs` lets the SDK check that.
+//! A WeChat made of freshly generated keys, for tests. It signs and encrypts with aws-lc-rs;
+//! `tests.rs` lets the SDK check that.
 
 use std::sync::{Arc, OnceLock};
 

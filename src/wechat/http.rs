@@ -24,7 +24,8 @@ pub(super) fn client(allow_http: bool) -> Result<Client, reqwest::Error> {
         .build()
 }
 
-/// The whole body, or why it is not to be had. The reason never quotes the URL, which may carry a secret.
+/// The whole body, or why it is not to be had. The reason never quotes the URL, which may carry a
+/// secret.
 pub(super) async fn body(response: Response) -> Result<Vec<u8>, String> {
     body_up_to(response, ANSWER_MAX_BYTES).await
 }

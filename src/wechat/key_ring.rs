@@ -1,7 +1,9 @@
-//! The keys in force. Everything that signs, verifies or decrypts takes them from here, so that they can be exchanged while the service runs.
+//! The keys in force. Everything that signs, verifies or decrypts takes them from here, so that
+//! they can be exchanged while the service runs.
 //!
-//! Reading is one atomic load and waits for nobody. Whoever has taken the keys keeps them until done: a request is signed, and personal
-//! data in it encrypted, under one set. A replacement is complete before it is in force; a broken one changes nothing and is told once.
+//! Reading is one atomic load and waits for nobody. Whoever has taken the keys keeps them until
+//! done: a request is signed, and personal data in it encrypted, under one set. A replacement is
+//! complete before it is in force; a broken one changes nothing and is told once.
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
@@ -115,7 +117,8 @@ impl KeyRing {
         }
     }
 
-    /// Notes that `serial` is none of ours. Only what may be a certificate's counts; what comes of it is bounded by whoever fetches.
+    /// Notes that `serial` is none of ours. Only what may be a certificate's counts; what comes of
+    /// it is bounded by whoever fetches.
     pub(super) fn note_unknown_serial(&self, serial: &str) {
         if serial.len() == 40 && serial.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             self.unknown_serial.store(true, Ordering::Relaxed);

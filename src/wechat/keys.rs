@@ -1,4 +1,5 @@
-//! Keys, parsed once: ours, which sign; WeChat's, which verify and which personal data is encrypted to; the `APIv3` keys, which open callbacks.
+//! Keys, parsed once: ours, which sign; WeChat's, which verify and which personal data is encrypted
+//! to; the `APIv3` keys, which open callbacks.
 
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey},
@@ -82,8 +83,8 @@ impl MerchantKey {
     }
 }
 
-/// WeChat's: a public key, platform certificates, or both while WeChat switches from one to the other (§2.2). The
-/// `Wechatpay-Serial` of what was signed says which.
+/// WeChat's: a public key, platform certificates, or both while WeChat switches from one to the
+/// other (§2.2). The `Wechatpay-Serial` of what was signed says which.
 #[derive(Debug)]
 pub(super) struct WechatKeys {
     /// The one we ask for first.
@@ -134,8 +135,8 @@ impl WechatKeys {
         }
     }
 
-    /// The one we ask WeChat to sign its answers with and encrypt to: the public key if there is one. None before the first certificate
-    /// was fetched.
+    /// The one we ask WeChat to sign its answers with and encrypt to: the public key if there is
+    /// one. None before the first certificate was fetched.
     pub(super) fn preferred(&self) -> Option<&WechatKey> {
         self.keys.first()
     }
@@ -174,8 +175,9 @@ impl WechatKey {
         &self.verifies
     }
 
-    /// Personal data (names, card numbers) as WeChat wants it: RSA-OAEP with SHA-1, base64 (§2.2). The request must say this key's
-    /// serial. None when the text is longer than the key can take (214 bytes under 2048 bits), which no name is.
+    /// Personal data (names, card numbers) as WeChat wants it: RSA-OAEP with SHA-1, base64 (§2.2).
+    /// The request must say this key's serial. None when the text is longer than the key can take
+    /// (214 bytes under 2048 bits), which no name is.
     pub(super) fn encrypt(&self, text: &Secret<String>) -> Option<String> {
         let mut room = vec![0; self.encrypts.ciphertext_size()];
         let sealed = self.encrypts.encrypt(
@@ -188,7 +190,8 @@ impl WechatKey {
     }
 }
 
-/// The `APIv3` key, which callbacks are encrypted with, and the one before it while callbacks under that may still come (§12.3).
+/// The `APIv3` key, which callbacks are encrypted with, and the one before it while callbacks under
+/// that may still come (§12.3).
 pub(super) struct ContentKeys {
     current: LessSafeKey,
     old: Option<LessSafeKey>,
@@ -215,7 +218,8 @@ impl ContentKeys {
         })
     }
 
-    /// The plain text of `ciphertext` (base64 of data and tag). It lies in `buffer`, where it was decrypted in place.
+    /// The plain text of `ciphertext` (base64 of data and tag). It lies in `buffer`, where it was
+    /// decrypted in place.
     pub(super) fn open<'b>(
         &self,
         nonce: &str,

@@ -1,8 +1,10 @@
 //! Reading what WeChat writes for what it means, and no more strictly than that.
 //!
-//! What a state makes meaningful must be there and of its form, or the whole is not understood. The rest may be missing, `null`, empty or of another form: an unpaid
-//! order has come with an `amount` without `total`, with an empty `success_time`, with a `payer` that is `null`. Whether a member is meaningful only the state says,
-//! so such members are read as *perhaps*, and whoever reads the state asks for those that it needs.
+//! What a state makes meaningful must be there and of its form, or the whole is not understood. The
+//! rest may be missing, `null`, empty or of another form: an unpaid order has come with an `amount`
+//! without `total`, with an empty `success_time`, with a `payer` that is `null`. Whether a member
+//! is meaningful only the state says, so such members are read as *perhaps*, and whoever reads the
+//! state asks for those that it needs.
 
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::value::RawValue;

@@ -1,7 +1,8 @@
 //! Callbacks (§12): verify, open, read. The hot path of the service.
 //!
-//! Nothing is copied that is not kept: the signature is taken over the bytes where they lie, the envelope borrows from them, the content
-//! is decrypted in place, and only what the notice carries away is allocated.
+//! Nothing is copied that is not kept: the signature is taken over the bytes where they lie, the
+//! envelope borrows from them, the content is decrypted in place, and only what the notice carries
+//! away is allocated.
 //!
 //! What a callback is about is told by three things together, because no two suffice (§12.2):
 //!
@@ -13,7 +14,8 @@
 //! | `TRANSACTION.SUCCESS` | `profitsharing` | | shared money: for its receiver |
 //! | `REFUND.SUCCESS`, `.ABNORMAL`, `.CLOSED` | `refund` | as above | the end of a refund |
 //!
-//! What is verified and not for an account of our mode is [`NoticeBody::Other`]: WeChat must not send it again and again.
+//! What is verified and not for an account of our mode is [`NoticeBody::Other`]: WeChat must not
+//! send it again and again.
 
 use std::borrow::Cow;
 
@@ -90,7 +92,8 @@ pub(super) fn read(
     reread(content, mode, body)
 }
 
-/// What a callback says that was verified when it came. Its encryption proves once more that it has not been changed since.
+/// What a callback says that was verified when it came. Its encryption proves once more that it has
+/// not been changed since.
 pub(super) fn reread(
     content: &ContentKeys,
     mode: ChannelMode,
@@ -120,7 +123,8 @@ pub(super) fn reread(
         ("REFUND.SUCCESS", "refund") => refund(plain, mode, "SUCCESS")?,
         ("REFUND.ABNORMAL", "refund") => refund(plain, mode, "ABNORMAL")?,
         ("REFUND.CLOSED", "refund") => refund(plain, mode, "CLOSED")?,
-        // Movements of profit sharing, which have come as TRANSACTION.SUCCESS too, and what WeChat has thought of since.
+        // Movements of profit sharing, which have come as TRANSACTION.SUCCESS too, and what WeChat
+        // has thought of since.
         _ => None,
     };
     let body = body.unwrap_or_else(|| NoticeBody::Other {

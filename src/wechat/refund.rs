@@ -1,4 +1,5 @@
-//! A refund in WeChat's words: the plain text of a callback and the answer to a call or a query (§5, §12.4).
+//! A refund in WeChat's words: the plain text of a callback and the answer to a call or a query
+//! (§5, §12.4).
 
 use serde::Deserialize;
 

@@ -1,7 +1,8 @@
 //! Refunds: asked for, looked up, sent elsewhere (§5).
 //!
-//! The same number is the same refund: it happens once, however often it is asked for, and a failed one is tried again under it. What
-//! WeChat answers is that the refund was taken; whether the money arrived is told by a query or a callback.
+//! The same number is the same refund: it happens once, however often it is asked for, and a failed
+//! one is tried again under it. What WeChat answers is that the refund was taken; whether the money
+//! arrived is told by a query or a callback.
 
 use serde::Serialize;
 
@@ -70,7 +71,8 @@ impl WechatChannel {
         })
     }
 
-    /// 异常退款. The card's number and its holder's name leave encrypted, with the serial of the key that they are encrypted to.
+    /// 异常退款. The card's number and its holder's name leave encrypted, with the serial of the
+    /// key that they are encrypted to.
     pub(super) async fn ask_abnormal_refund(
         &self,
         call: AbnormalRefund,

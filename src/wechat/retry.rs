@@ -1,9 +1,11 @@
 //! When a call is made again, and how long to wait before.
 //!
-//! Asking again does no harm, so what only reads is repeated whatever went wrong. What changes something is repeated only when WeChat knows
-//! it by its number (the same order, refund or share with the same parameters happens once) and nothing but the transport failed: a
-//! wrong signature under an answer is met by a query, not by the same request. Waits grow and are spread, so that callers who failed
-//! together do not come back together. However many repeats are left, a call ends at its deadline.
+//! Asking again does no harm, so what only reads is repeated whatever went wrong. What changes
+//! something is repeated only when WeChat knows it by its number (the same order, refund or share
+//! with the same parameters happens once) and nothing but the transport failed: a wrong signature
+//! under an answer is met by a query, not by the same request. Waits grow and are spread, so that
+//! callers who failed together do not come back together. However many repeats are left, a call
+//! ends at its deadline.
 
 use std::time::Duration;
 
@@ -86,7 +88,8 @@ impl Attempts {
         }
     }
 
-    /// Takes the answer of an attempt. `left` is the time until the deadline, `random` spreads the waits.
+    /// Takes the answer of an attempt. `left` is the time until the deadline, `random` spreads the
+    /// waits.
     pub(super) fn step(&mut self, answer: CallAnswer, left: Duration, random: u64) -> Step {
         let pause = pause(self.round, &answer, random);
         if self.round >= self.retry.attempts_max()
@@ -105,8 +108,9 @@ impl Attempts {
     }
 }
 
-/// The last answer, in the light of those before it: "too many calls" says nothing of an earlier attempt that may have got through. Of a refund
-/// no refusal does: what is refused now the earlier attempt may be about to do.
+/// The last answer, in the light of those before it: "too many calls" says nothing of an earlier
+/// attempt that may have got through. Of a refund no refusal does: what is refused now the earlier
+/// attempt may be about to do.
 fn settle(retry: RetryPolicy, answer: CallAnswer, uncertain: Option<Unknown>) -> CallAnswer {
     match (answer, uncertain) {
         (CallAnswer::Refused(no), Some(uncertain))

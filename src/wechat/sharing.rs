@@ -1,7 +1,7 @@
 //! Profit sharing 分账, behind `sharing::SharingChannel` (§8).
 //!
-//! A share, a release and a return each have a number of ours, under which they happen once. That a share is finished says nothing of
-//! its success: each receiver's part has a result of its own.
+//! A share, a release and a return each have a number of ours, under which they happen once. That a
+//! share is finished says nothing of its success: each receiver's part has a result of its own.
 
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,8 @@ use crate::{
 /// What of a description is sent, bytes.
 const DESCRIPTION_MAX_BYTES: usize = 80;
 
-/// What a merchant may share unless WeChat has agreed to more, in ten-thousandths. Direct merchants have no call to ask.
+/// What a merchant may share unless WeChat has agreed to more, in ten-thousandths. Direct merchants
+/// have no call to ask.
 const RATIO_BY_DEFAULT: u32 = 3_000;
 
 impl SharingChannel for WechatChannel {
@@ -153,7 +154,8 @@ impl WechatChannel {
         let asked = Call::post(
             name,
             Class::Sharing,
-            // Each attempt is written down before it is made: what may have got through is not followed by another that nobody knows of.
+            // Each attempt is written down before it is made: what may have got through is not
+            // followed by another that nobody knows of.
             RetryPolicy::Never,
             &path,
             &body,

@@ -1,4 +1,5 @@
-//! The two signed messages: what we send (§1) and what WeChat sends (§2), answers and callbacks alike.
+//! The two signed messages: what we send (§1) and what WeChat sends (§2), answers and callbacks
+//! alike.
 
 use aws_lc_rs::digest::{Context, SHA256};
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
@@ -12,7 +13,8 @@ use crate::{
 /// How far WeChat's clock may be from ours, either way.
 const WINDOW_SECONDS: u64 = 300;
 
-/// WeChat signs a small share of answers and callbacks wrongly on purpose, to see whether anybody looks (§2.4).
+/// WeChat signs a small share of answers and callbacks wrongly on purpose, to see whether anybody
+/// looks (§2.4).
 const PROBE: &str = "WECHATPAY/SIGNTEST/";
 
 /// The longest signature: RSA of 8192 bits. base64's decoder wants room for whole groups.
@@ -37,8 +39,8 @@ pub(super) fn authorization(
     )
 }
 
-/// Whether WeChat sent `body`, just now. Four headers are required; the fifth, the signature's type, is not (RSA is all that is
-/// accepted, whatever it says).
+/// Whether WeChat sent `body`, just now. Four headers are required; the fifth, the signature's
+/// type, is not (RSA is all that is accepted, whatever it says).
 pub(super) fn verify(
     keys: &WechatKeys,
     headers: NoticeHeaders<'_>,

@@ -10,8 +10,9 @@ use crate::{
     primitives::{Money, Secret, Timestamp},
 };
 
-/// Every member but the state is missing somewhere: by mode, in a combined order, or before payment. What only a payment makes meaningful is read
-/// leniently: an unpaid order has come with an `amount` without `total` and with an empty `success_time`.
+/// Every member but the state is missing somewhere: by mode, in a combined order, or before
+/// payment. What only a payment makes meaningful is read leniently: an unpaid order has come with
+/// an `amount` without `total` and with an empty `success_time`.
 #[derive(Debug, Deserialize)]
 #[expect(clippy::struct_field_names, reason = "the names are WeChat's")]
 pub(super) struct Transaction<'a> {
@@ -44,7 +45,8 @@ struct Amount {
     currency: Option<String>,
 }
 
-/// Under our mini-program in either mode. What a merchant's own mini-program calls the payer (`sub_openid`) is of no use to us.
+/// Under our mini-program in either mode. What a merchant's own mini-program calls the payer
+/// (`sub_openid`) is of no use to us.
 #[derive(Debug, Deserialize)]
 struct Payer {
     #[serde(default, deserialize_with = "lenient")]
@@ -85,7 +87,8 @@ impl Transaction<'_> {
         self.transaction_id.as_deref() == Some(id)
     }
 
-    /// Whether it is an order of ours and of that merchant. An answer's signature says that WeChat wrote it, not that it answers this question.
+    /// Whether it is an order of ours and of that merchant. An answer's signature says that WeChat
+    /// wrote it, not that it answers this question.
     pub(super) fn is_of(&self, us: &OurAccount, sub_mchid: &str) -> bool {
         let our = Some(us.mchid.as_str());
         match us.mode {
@@ -96,7 +99,8 @@ impl Transaction<'_> {
         }
     }
 
-    /// What it says of the payment. `None` unless everything that must be checked is there. The caller has looked at the state.
+    /// What it says of the payment. `None` unless everything that must be checked is there. The
+    /// caller has looked at the state.
     pub(super) fn paid(self) -> Option<PaidNotice> {
         let amount = self.amount?;
         let (sp_mchid, sub_mchid, app_id) = match (self.sp_mchid, self.mchid) {

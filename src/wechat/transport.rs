@@ -1,7 +1,8 @@
 //! Signed calls to WeChat Pay and proven answers.
 //!
-//! A call is one intention; it is signed, sent and judged once per attempt ([`RetryPolicy`] says how often), at one of two [`Hosts`], past
-//! a [`Breakers`] circuit. `Request-ID` is what WeChat's support asks for first: it is in the span of the call and in its log line.
+//! A call is one intention; it is signed, sent and judged once per attempt ([`RetryPolicy`] says
+//! how often), at one of two [`Hosts`], past a [`Breakers`] circuit. `Request-ID` is what WeChat's
+//! support asks for first: it is in the span of the call and in its log line.
 
 use std::{sync::Arc, time::Duration};
 
@@ -47,7 +48,8 @@ pub(super) struct Call<'a> {
 pub(super) enum Target<'a> {
     /// Segments, which are escaped, and a query.
     Path(&'a [&'a str], &'a [(&'a str, &'a str)]),
-    /// A file, at an address that WeChat gave. Its answer is the only one that may be unsigned (§6.4).
+    /// A file, at an address that WeChat gave. Its answer is the only one that may be unsigned
+    /// (§6.4).
     File(Url),
 }
 
@@ -235,7 +237,8 @@ impl Transport {
         }
     }
 
-    /// One attempt at the host that is assumed to be up, if its circuit lets it pass; at the other otherwise.
+    /// One attempt at the host that is assumed to be up, if its circuit lets it pass; at the other
+    /// otherwise.
     async fn attempt(
         &self,
         keys: &Keys,
@@ -309,7 +312,8 @@ impl Transport {
             .header(ACCEPT, "application/json")
             .header(AUTHORIZATION, authorization);
         if let Some(key) = keys.wechat.preferred() {
-            // Asks for answers under this key; without it WeChat signs with its certificate while it has one (§2.2).
+            // Asks for answers under this key; without it WeChat signs with its certificate while
+            // it has one (§2.2).
             request = request.header("Wechatpay-Serial", key.serial());
         }
         if let Some(body) = &call.body {
@@ -341,7 +345,8 @@ impl Transport {
         (answer, request_id)
     }
 
-    /// By the keys in force when the answer came: they may have been exchanged since it was asked for.
+    /// By the keys in force when the answer came: they may have been exchanged since it was asked
+    /// for.
     pub(super) fn verify_answer(&self, given: NoticeHeaders<'_>, body: &[u8]) -> SignatureCheck {
         match signature::verify(&self.keys.load().wechat, given, body, self.clock.now()) {
             Ok(()) => SignatureCheck::Signed,

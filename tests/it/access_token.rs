@@ -1,4 +1,5 @@
-//! One access token for many processes: shared through Redis, and asked for by each when that does not help.
+//! One access token for many processes: shared through Redis, and asked for by each when that does
+//! not help.
 
 use std::sync::{
     Arc,

@@ -1,4 +1,5 @@
-//! The group commit: what is queued is decided, what is answered is durable, and nothing happens twice.
+//! The group commit: what is queued is decided, what is answered is durable, and nothing happens
+//! twice.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -90,8 +91,8 @@ pub(crate) fn someone(db: &Db) -> CustomerId {
     CustomerId::new(db.new_id(db.new_lane()))
 }
 
-/// Both load an account at one version and write it: only the check of the version keeps one of the credits from being lost. Small batches
-/// and large ones write it by different statements.
+/// Both load an account at one version and write it: only the check of the version keeps one of the
+/// credits from being lost. Small batches and large ones write it by different statements.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_processes_on_the_same_accounts_lose_nothing_and_count_everything() {
     let app = TestApp::start().await;
@@ -99,7 +100,8 @@ async fn two_processes_on_the_same_accounts_lose_nothing_and_count_everything() 
     for crowd in [2_usize, 60] {
         let customers: Vec<CustomerId> = (0..crowd).map(|_| someone(app.db())).collect();
         for round in 0..=(60 / crowd.min(4)) {
-            // The first round makes the accounts, by one process: later ones must not be saved by a key that exists.
+            // The first round makes the accounts, by one process: later ones must not be saved by a
+            // key that exists.
             let writers = if round == 0 {
                 vec![app.db()]
             } else {
@@ -192,7 +194,8 @@ async fn an_operation_whose_caller_hangs_up_is_whole_or_absent_and_never_blocks_
     app.finish().await;
 }
 
-/// sqlx loses what is written on a connection whose `begin` was dropped half-way; [`Db::run`] must not let a caller do that.
+/// sqlx loses what is written on a connection whose `begin` was dropped half-way; [`Db::run`] must
+/// not let a caller do that.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_whose_caller_hangs_up_cannot_swallow_the_writes_of_others() {
     #[derive(Debug)]
@@ -211,7 +214,8 @@ async fn a_transaction_whose_caller_hangs_up_cannot_swallow_the_writes_of_others
     for patience in 0..150_u64 {
         let _ =
             tokio::time::timeout(Duration::from_micros(patience * 10), app.db().run(Nothing)).await;
-        // A plain write through the pool, on the connection that the transaction had: it must be there for others.
+        // A plain write through the pool, on the connection that the transaction had: it must be
+        // there for others.
         let code = format!("t{patience}");
         sqlx::query("INSERT INTO tenants (code, name, created_at) VALUES (?, 'x', NOW(6))")
             .bind(&code)

@@ -1,4 +1,5 @@
-//! What connections may cost: callers that say nothing, callers that say it slowly, callers that are too many, and bytes that are no request.
+//! What connections may cost: callers that say nothing, callers that say it slowly, callers that
+//! are too many, and bytes that are no request.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -92,7 +93,8 @@ async fn status_from(client: [u8; 4], address: SocketAddr, request: &str) -> u16
 const LOCAL: [u8; 4] = [127, 0, 0, 1];
 const OTHER: [u8; 4] = [127, 0, 0, 2];
 
-/// Twice as many half requests as the process has descriptors, and still a customer pays and WeChat tells of it.
+/// Twice as many half requests as the process has descriptors, and still a customer pays and WeChat
+/// tells of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_says_nothing_keeps_nobody_out() {
     let scratch = Scratch::make().await;

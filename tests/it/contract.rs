@@ -1,4 +1,5 @@
-//! What every operation of the OpenAPI document has in common. The document says which there are, so a new one is in these tests as soon as it is there.
+//! What every operation of the OpenAPI document has in common. The document says which there are,
+//! so a new one is in these tests as soon as it is there.
 
 use serde_json::{Map, Value, json};
 use zhangfang::primitives::Clock as _;

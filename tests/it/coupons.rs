@@ -18,7 +18,8 @@ async fn an_order_paid_with_a_coupon_counts_whole_for_merchant_and_points_and_go
     });
     let merchant = app.merchant("茶里巷", "1900000109").await;
     let li = app.customer("li").await;
-    // One by callback, one that only a query tells of; one coupon of WeChat's, one of the merchant's.
+    // One by callback, one that only a query tells of; one coupon of WeChat's, one of the
+    // merchant's.
     for (key, how) in [
         ("k1", Payment::clean().with_coupon(Coupon::cash(300))),
         ("k2", Payment::silent().with_coupon(Coupon::no_cash(300))),

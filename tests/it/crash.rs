@@ -1,4 +1,5 @@
-//! `kill -9` of the service and of the database in the middle of a busy day: nothing that was answered is lost, nothing is half done.
+//! `kill -9` of the service and of the database in the middle of a busy day: nothing that was
+//! answered is lost, nothing is half done.
 
 use std::{
     process::Command,

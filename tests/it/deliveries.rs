@@ -1,4 +1,5 @@
-//! What is told to others after a payment: planned by the relay, claimed, told, and looked after by operators.
+//! What is told to others after a payment: planned by the relay, claimed, told, and looked after by
+//! operators.
 
 use std::{
     collections::VecDeque,

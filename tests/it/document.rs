@@ -1,4 +1,5 @@
-//! The OpenAPI document by itself: its examples fit it, its names are one thing's, and what it points to is there.
+//! The OpenAPI document by itself: its examples fit it, its names are one thing's, and what it
+//! points to is there.
 
 use std::collections::BTreeSet;
 

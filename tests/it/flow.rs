@@ -225,7 +225,8 @@ async fn strangers_at_the_callback_are_turned_away_and_nothing_is_written() {
         .raw(&path, &signed("AAAA"), vec![b'x'; 1 << 20])
         .await;
     assert_eq!(too_large.status, 413);
-    // Kept with the reason, and nothing else is; the probe is not, nor what is larger than any callback, nor what comes without the signature's headers.
+    // Kept with the reason, and nothing else is; the probe is not, nor what is larger than any
+    // callback, nor what comes without the signature's headers.
     assert_eq!(
         app.count("SELECT COUNT(*) FROM callback_events WHERE outcome <> 6")
             .await,

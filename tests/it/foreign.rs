@@ -1,4 +1,5 @@
-//! What WeChat did and nobody here asked for: refunds made elsewhere, however they are learnt; and what it says that nobody understands.
+//! What WeChat did and nobody here asked for: refunds made elsewhere, however they are learnt; and
+//! what it says that nobody understands.
 
 use std::sync::Arc;
 
@@ -342,7 +343,8 @@ async fn a_refund_of_ours_that_does_not_fit_beside_a_foreign_one_fails_and_the_r
     assert_eq!(desk.reconcile(&ours).await, RefundStateKind::Failed);
     let left = desk.order(order).await;
     assert_eq!(left.refundable(), Money::constant(400));
-    // While ours held its points, what theirs took was a shortfall: of what is there now the customer owes some.
+    // While ours held its points, what theirs took was a shortfall: of what is there now the
+    // customer owes some.
     let (posted, held, owed) = desk.has(order).await;
     assert_eq!((posted - owed, held), (4, 0));
 
@@ -508,7 +510,8 @@ async fn times_that_cannot_be_are_an_alarm_and_stop_nobody() {
     desk.app.finish().await;
 }
 
-/// Points under review, of which refunds of ours and theirs together withhold more than there are: 7 and 6 of 10.
+/// Points under review, of which refunds of ours and theirs together withhold more than there are:
+/// 7 and 6 of 10.
 async fn withheld_twice(desk: &Desk, key: &str) -> (OrderId, Refund) {
     let long_ago = Timestamp::parse_rfc3339("2001-01-01T00:00:00Z").unwrap();
     let order = unpaid(desk, 1_000, key).await;
@@ -603,7 +606,8 @@ async fn what_wechat_signed_and_nobody_understands_is_kept_apart_and_comes_again
         assert!(error.is_signed());
     }
     let kept = "SELECT COUNT(*) FROM callback_events e JOIN callback_alarms a ON a.event_id = e.id WHERE e.outcome = 5 AND e.reason = 'malformed'";
-    // What has no name is known by its body and the millisecond in which it came: of some all are one.
+    // What has no name is known by its body and the millisecond in which it came: of some all are
+    // one.
     assert!((1..=70).contains(&desk.app.count(kept).await));
     let all = "SELECT (SELECT COUNT(*) FROM callback_events) - (SELECT COUNT(*) FROM callback_alarms WHERE reason = 'malformed')";
     assert_eq!(
@@ -849,8 +853,8 @@ async fn a_refund_made_on_the_merchant_tenant_is_found_through_http() {
     desk.app.finish().await;
 }
 
-/// WeChat refuses what is more than is left beside others' refund of which nobody told us: then it is
-/// asked why.
+/// WeChat refuses what is more than is left beside others' refund of which nobody told us: then it
+/// is asked why.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_of_ours_brings_to_light_what_others_refunded() {
     let desk = Desk::open().await;

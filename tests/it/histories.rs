@@ -1,6 +1,8 @@
-//! Hundreds of orders live through random histories, legal and hostile, while WeChat misbehaves and the service is killed: afterwards the books are clean and agree with WeChat.
+//! Hundreds of orders live through random histories, legal and hostile, while WeChat misbehaves and
+//! the service is killed: afterwards the books are clean and agree with WeChat.
 //!
-//! Everything is drawn from one seed, which is printed; `ZHANGFANG_TEST_SEED=…` plays the same wishes again (what runs beside what is the machine's).
+//! Everything is drawn from one seed, which is printed; `ZHANGFANG_TEST_SEED=…` plays the same
+//! wishes again (what runs beside what is the machine's).
 
 #![expect(
     clippy::disallowed_methods,
@@ -102,7 +104,8 @@ struct World {
     done: AtomicUsize,
 }
 
-/// Posts until there is an answer that is not a failure on the way: nobody listens while the service is down, and WeChat may not answer.
+/// Posts until there is an answer that is not a failure on the way: nobody listens while the
+/// service is down, and WeChat may not answer.
 async fn insist(caller: &Caller, path: &str, body: &Value) -> (u16, Value) {
     eventually_within(60, &format!("an answer to {path}"), || async {
         let answer = caller.try_post(path, body).await?;
@@ -214,7 +217,8 @@ async fn play(world: &World, place: usize) {
     }
 }
 
-/// Refunds at once by merchant and tenant, some of them twice with one key, some more than there is; whatever waits for a second person is decided.
+/// Refunds at once by merchant and tenant, some of them twice with one key, some more than there
+/// is; whatever waits for a second person is decided.
 async fn refund(
     world: &World,
     merchant: &Merchant,
@@ -364,7 +368,8 @@ async fn hundreds_of_histories_end_in_clean_books_that_agree_with_wechat() {
     scratch.drop().await;
 }
 
-/// Waits until nothing is open, and no refund is on its way. What the customers' banks do not take is sent to the merchants' accounts by operators.
+/// Waits until nothing is open, and no refund is on its way. What the customers' banks do not take
+/// is sent to the merchants' accounts by operators.
 async fn settle_down(world: &World) {
     world.simulator.idle().await;
     eventually_within(180, "nothing is open or on its way", || async {

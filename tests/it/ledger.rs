@@ -190,7 +190,8 @@ impl Operation for RepayAtOnce {
     }
 }
 
-/// A refund may book a shortfall in the batch in which a payment settles that had loaded an account without debt.
+/// A refund may book a shortfall in the batch in which a payment settles that had loaded an account
+/// without debt.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_debt_that_turns_up_in_the_batch_is_repaid_out_of_what_is_granted_there() {
     let app = TestApp::start().await;

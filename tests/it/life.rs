@@ -1,4 +1,5 @@
-//! An order's life beyond "paid": no callback, the end of its time, prepay ids that grow old, a merchant that shows a code, a tenant that collects for itself.
+//! An order's life beyond "paid": no callback, the end of its time, prepay ids that grow old, a
+//! merchant that shows a code, a tenant that collects for itself.
 
 use serde_json::json;
 use wechat_pay_simulator::{CallFault, Endpoint, Fault, Payment, openid_for};
@@ -115,7 +116,8 @@ async fn whoever_scans_the_merchants_picture_pays_and_gets_the_points() {
         .expect(201);
     assert_eq!(again["order_no"], shown["order_no"]);
     let order_no = shown["order_no"].as_str().unwrap();
-    // WeChat's address lasts for two hours, and an order may be open for longer: a dead one is not shown, and the same key renews it.
+    // WeChat's address lasts for two hours, and an order may be open for longer: a dead one is not
+    // shown, and the same key renews it.
     let picture = format!("/api/v1/merchant/payments/{order_no}/code.svg");
     assert_eq!(merchant.owner.get(&picture).await.status, 200);
     app.execute("UPDATE payment_orders SET prepaid_at = NOW(6) - INTERVAL 3 HOUR")

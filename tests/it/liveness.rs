@@ -11,7 +11,8 @@ use crate::{
     verification::Copy,
 };
 
-/// A points transaction of the first order's customer, in this state: with a time until which it holds, and one at which somebody ends that.
+/// A points transaction of the first order's customer, in this state: with a time until which it
+/// holds, and one at which somebody ends that.
 fn points_transaction(kind: u8, state: u8, (hold, due): (&str, &str)) -> String {
     let lot = if kind == 1 { "'2030-01-01'" } else { "NULL" };
     format!(
@@ -50,7 +51,8 @@ fn to_share(due: &str) -> String {
     )
 }
 
-/// A sharing that began long ago, is not done, and is looked at again; and what people were told of it.
+/// A sharing that began long ago, is not done, and is looked at again; and what people were told of
+/// it.
 fn long_sharing(state: u8, told: &str) -> String {
     format!(
         "INSERT INTO sharings (id, tenant_id, order_id, merchant_id, base_fen, asked_before_fen, state, version, release_id, attempts, calls, unsure, stopped, next_attempt_at) \

@@ -1,7 +1,9 @@
-//! The service from outside: through HTTP, against a real MySQL or MariaDB, a real Redis and a WeChat that misbehaves.
+//! The service from outside: through HTTP, against a real MySQL or MariaDB, a real Redis and a
+//! WeChat that misbehaves.
 //!
-//! `./dev test` starts the servers. Each test has a database of its own, in which the service has the rights that it has in production and
-//! no more, and ends with [`TestApp::finish`], which audits the books.
+//! `./dev test` starts the servers. Each test has a database of its own, in which the service has
+//! the rights that it has in production and no more, and ends with [`TestApp::finish`], which
+//! audits the books.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,4 +1,5 @@
-//! Merchants as they come to be: names that show, numbers that are one merchant's, codes that are meant literally.
+//! Merchants as they come to be: names that show, numbers that are one merchant's, codes that are
+//! meant literally.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,5 @@
-//! The mini-program's calls against the simulated WeChat: tokens, reports, messages and codes as WeChat takes them.
+//! The mini-program's calls against the simulated WeChat: tokens, reports, messages and codes as
+//! WeChat takes them.
 
 use serde_json::{Value, json};
 use wechat_pay_simulator::openid_for;

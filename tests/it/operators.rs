@@ -1,4 +1,5 @@
-//! What operators see and set: roles, the policy, exceptions, stored callbacks, a payment's whole history; and what a merchant shows at its counter.
+//! What operators see and set: roles, the policy, exceptions, stored callbacks, a payment's whole
+//! history; and what a merchant shows at its counter.
 
 use std::process::Command;
 

@@ -1,4 +1,5 @@
-//! What the papers say of the code, held against the code: sections, the order of locks, endpoints, settings, links.
+//! What the papers say of the code, held against the code: sections, the order of locks, endpoints,
+//! settings, links.
 
 use std::{
     collections::BTreeSet,
@@ -140,7 +141,8 @@ fn every_setting_is_in_the_configuration_page() {
     assert!(not_there.is_empty(), "{not_there:?}");
     let is_said = |name: &str| {
         let (section, key) = name.split_once("__").unwrap();
-        // Secrets have a second name; limits have a table of their own; these three have names that others know, too.
+        // Secrets have a second name; limits have a table of their own; these three have names that
+        // others know, too.
         let limit =
             section == "ZHANGFANG_LIMITS" && page.contains(&format!("`{}`", key.to_lowercase()));
         let others = match name {

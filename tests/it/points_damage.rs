@@ -40,7 +40,8 @@ async fn expire(house: &House, who: CustomerId, lot: BusinessDay, points: i64) {
         .unwrap();
 }
 
-/// Books in which caps were met exactly, lots were spent, held beyond their day, captured and expired.
+/// Books in which caps were met exactly, lots were spent, held beyond their day, captured and
+/// expired.
 async fn books() -> House {
     let house = House::open(7).await;
     let (li, wang) = (house.customer("li").await, house.customer("wang").await);
@@ -198,7 +199,8 @@ async fn every_kind_of_damage_to_holds_and_debts_is_found_and_named() {
     let house = House::open(10).await;
     house.set_terms(PLAIN).await;
     let (li, wang) = (house.customer("li").await, house.customer("wang").await);
-    // One with a hold and a refund on its way, and one whose hold repaid a debt when it was released.
+    // One with a hold and a refund on its way, and one whose hold repaid a debt when it was
+    // released.
     let paid = house.pay(li, 1_000, "a").await;
     house.deliver_callback(&paid.notice).await;
     house.hold(li, 4, 43_200).await.unwrap();

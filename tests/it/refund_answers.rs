@@ -1,4 +1,5 @@
-//! What WeChat may answer about a refund and no simulator would: wrong amounts again and again, and a bank that takes nothing.
+//! What WeChat may answer about a refund and no simulator would: wrong amounts again and again, and
+//! a bank that takes nothing.
 
 use std::sync::Arc;
 
@@ -360,7 +361,8 @@ async fn above_the_limit_two_people_say_where_an_abnormal_refund_goes() {
     assert_eq!(shown["redirect"]["asked_by"], "operator:wei");
     assert_eq!(shown["redirect"]["agreed_by"], json!(null));
 
-    // The second one's attempt gets no answer: the log says all the same what was sent where, and both may try it again.
+    // The second one's attempt gets no answer: the log says all the same what was sent where, and
+    // both may try it again.
     let silent = through(
         &app,
         order_no.parse().unwrap(),

@@ -1,4 +1,5 @@
-//! Refunds, and payments that come too late: whatever WeChat says and in which order, the books are right.
+//! Refunds, and payments that come too late: whatever WeChat says and in which order, the books are
+//! right.
 
 use std::sync::Arc;
 
@@ -377,7 +378,8 @@ async fn a_refund_that_wechat_refuses_and_does_not_know_gives_back_money_and_poi
         ChannelReply::No(RefusalKind::Absent),
     ]);
     let refund = desk.refund(order, None, "r").await;
-    // The first attempt got no answer and may still arrive: that WeChat does not have it yet proves nothing.
+    // The first attempt got no answer and may still arrive: that WeChat does not have it yet proves
+    // nothing.
     assert_eq!(desk.reconcile(&refund).await, RefundStateKind::Accepted);
     let known = payments::find_refund(desk.app.db(), refund.id).await;
     let attempts = known.unwrap().unwrap().attempts;
@@ -596,7 +598,8 @@ async fn wechat_may_repeat_itself_but_what_cannot_follow_is_for_a_person() {
         assert_eq!(stale.await, HandledCallback::Duplicate);
     }
     let contradiction = HandledCallback::Rejected("refund_contradiction");
-    // It was paid after all: from now on that much less is left to refund, and the points are gone with it.
+    // It was paid after all: from now on that much less is left to refund, and the points are gone
+    // with it.
     let taken = desk.called_back(&closed, success, "n5").await;
     assert_eq!(taken, HandledCallback::Refund);
     assert_eq!(desk.order(order).await.refundable(), Money::constant(400));
@@ -688,7 +691,8 @@ async fn points_that_were_spent_become_a_debt_that_the_next_payment_repays() {
     desk.app.finish().await;
 }
 
-/// The batch that books a shortfall may be the batch in which the next payment settles; whether it is, is luck, so `ledger.rs` has that case alone.
+/// The batch that books a shortfall may be the batch in which the next payment settles; whether it
+/// is, is luck, so `ledger.rs` has that case alone.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payment_that_settles_beside_a_refund_with_a_shortfall_is_credited() {
     let desk = Desk::open().await;

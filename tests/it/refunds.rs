@@ -1,4 +1,5 @@
-//! Refunds and what surrounds them, as merchants, operators and customers meet them: who may do what, who must agree, what is kept and what can be seen.
+//! Refunds and what surrounds them, as merchants, operators and customers meet them: who may do
+//! what, who must agree, what is kept and what can be seen.
 //!
 //! What WeChat does with a refund is not told here: whatever it answers, everything here holds.
 

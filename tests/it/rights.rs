@@ -49,7 +49,8 @@ async fn the_service_can_neither_change_nor_delete_history() {
     app.finish().await;
 }
 
-/// Every statement of the program that deletes or changes has its right, and no table has a right to delete that no statement needs.
+/// Every statement of the program that deletes or changes has its right, and no table has a right
+/// to delete that no statement needs.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_no_statement_needs_is_not_granted() {
     let scratch = Scratch::make().await;

@@ -1,4 +1,5 @@
-//! The rules that this repository ships, through HTTP: what the first lines of the file promise, from the activity to the person who decides.
+//! The rules that this repository ships, through HTTP: what the first lines of the file promise,
+//! from the activity to the person who decides.
 
 use serde_json::{Value, json};
 use wechat_pay_simulator::{Payment, openid_for};
@@ -35,7 +36,8 @@ fn path_of(number: &str) -> String {
     format!("{REVIEWS}/{}", ReviewId::of(order_of(number).id()))
 }
 
-/// What is told to whoever is stopped: a decision's number, and nothing by which to learn the rules.
+/// What is told to whoever is stopped: a decision's number, and nothing by which to learn the
+/// rules.
 fn stopped(answer: &ApiAnswer, code: &str) -> Value {
     answer.refused(403, code);
     let told = answer.expect(403);

@@ -15,7 +15,8 @@ use wechat_pay_simulator::{Simulator, SimulatorSettings};
 /// What a peer exits with when its package is not installed.
 const NOT_INSTALLED: i32 = 77;
 
-/// `PyPI` `wechatpayv3`: prepay, query, close, refund, profit sharing, certificates, bills, callbacks.
+/// `PyPI` `wechatpayv3`: prepay, query, close, refund, profit sharing, certificates, bills,
+/// callbacks.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_python_sdk_accepts_the_simulator() {
     let python = named("SDK_PYTHON", "python3");

@@ -1,4 +1,5 @@
-//! Everything that a batch decides on is of one moment, however many tables and steps it is loaded in.
+//! Everything that a batch decides on is of one moment, however many tables and steps it is loaded
+//! in.
 //!
 //! A reader stops between two of its statements, at a lock that the test holds, while another
 //! process commits a change of both tables: what the reader then says is as it was before that
@@ -18,7 +19,8 @@ use crate::{
     harness::{TestApp, sessions},
 };
 
-/// A table that is read between those of transfers and of accounts, and only by whoever gets a lock.
+/// A table that is read between those of transfers and of accounts, and only by whoever gets a
+/// lock.
 #[derive(Debug)]
 struct Gate;
 

@@ -1,4 +1,5 @@
-//! Orders of which WeChat says nothing, and orders that no scan has seen: somebody asks about them, ever more rarely, and people are told.
+//! Orders of which WeChat says nothing, and orders that no scan has seen: somebody asks about them,
+//! ever more rarely, and people are told.
 
 use std::sync::Arc;
 
@@ -212,7 +213,8 @@ async fn an_expired_order_is_closed_unconfirmed_only_once_people_were_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_of_a_clock_that_stepped_back_is_found_by_the_third_scan() {
     let desk = Desk::open().await;
-    // The scans have come past now: somebody's clock was ahead, or this one was set back by twenty minutes.
+    // The scans have come past now: somebody's clock was ahead, or this one was set back by twenty
+    // minutes.
     desk.order("before").await;
     desk.clock.advance_seconds(1_200);
     jobs::orders_round(&desk.payments).await.unwrap();

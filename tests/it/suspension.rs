@@ -1,4 +1,5 @@
-//! A merchant that is suspended: nothing is collected for it any more, and none of its people sends money on its way.
+//! A merchant that is suspended: nothing is collected for it any more, and none of its people sends
+//! money on its way.
 
 use serde_json::{Value, json};
 use wechat_pay_simulator::{Fault, Payment};
@@ -95,7 +96,8 @@ async fn an_order_that_was_not_expedited_is_closed_when_its_watch_is_due() {
     // Its turn has come at once.
     let due = "SELECT COUNT(*) FROM order_watches WHERE due_at <= UTC_TIMESTAMP(6)";
     assert_eq!(app.count(due).await, 1);
-    // As if the process had died between the suspension and the spur, and the order's turn had come.
+    // As if the process had died between the suspension and the spur, and the order's turn had
+    // come.
     app.execute("DELETE FROM order_watches").await;
     app.execute("INSERT INTO order_watches (order_id, tenant_id, due_at, queries) SELECT id, tenant_id, NOW(6) - INTERVAL 1 DAY, 0 FROM payment_orders WHERE state IN (1, 2)")
         .await;

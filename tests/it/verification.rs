@@ -1,4 +1,5 @@
-//! Each check of `verify-ledger` can fail: a row is corrupted by hand, and it is named. Damage to sharings is in `sharing::damage`, to lots and caps in `points_damage`.
+//! Each check of `verify-ledger` can fail: a row is corrupted by hand, and it is named. Damage to
+//! sharings is in `sharing::damage`, to lots and caps in `points_damage`.
 
 use std::fmt::Write as _;
 
@@ -92,7 +93,8 @@ async fn every_kind_of_damage_is_found_and_named() {
     app.finish().await;
 }
 
-/// Books with refunds in every state, debts that were repaid and one that was not, and payments that came too late.
+/// Books with refunds in every state, debts that were repaid and one that was not, and payments
+/// that came too late.
 async fn refund_books() -> Desk {
     let desk = Desk::open().await;
     desk.app
@@ -270,14 +272,16 @@ async fn every_kind_of_damage_to_refunds_is_found_and_named() {
     desk.app.finish().await;
 }
 
-/// SQL: an account of the same kind with another owner, whoever owned it. (A fixed byte instead of the last of the owner's would, one time in 256, be no damage.)
+/// SQL: an account of the same kind with another owner, whoever owned it. (A fixed byte instead of
+/// the last of the owner's would, one time in 256, be no damage.)
 pub(crate) fn moved(account: &str) -> String {
     format!(
         "CONCAT(SUBSTR({account}, 1, 14), CHAR(ORD(SUBSTR({account}, 15, 1)) ^ 85 USING binary), SUBSTR({account}, 16, 1))"
     )
 }
 
-/// A copy of books, which can be damaged and made whole again: cheaper than a database for each damage.
+/// A copy of books, which can be damaged and made whole again: cheaper than a database for each
+/// damage.
 pub(crate) struct Copy {
     scratch: Scratch,
     conn: MySqlConnection,

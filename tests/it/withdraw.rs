@@ -1,4 +1,5 @@
-//! Refunds that WeChat does not take, and people who take them back: never one that WeChat may have.
+//! Refunds that WeChat does not take, and people who take them back: never one that WeChat may
+//! have.
 
 use std::sync::Arc;
 
@@ -138,7 +139,8 @@ async fn a_refund_that_is_refused_again_and_again_is_told_of_once_and_can_be_wit
         counter.exceptions().await,
         [("refund_stuck".to_owned(), Some("withdrawn".to_owned()))]
     );
-    // The key gives what it gave, another key finds nothing to withdraw, and no job does anything more.
+    // The key gives what it gave, another key finds nothing to withdraw, and no job does anything
+    // more.
     let again = counter.withdraw("lin", &refund, "w1").await;
     assert_eq!(again.unwrap().state.kind(), RefundStateKind::Withdrawn);
     let other = counter.withdraw("wang", &refund, "w2").await;
@@ -471,7 +473,8 @@ async fn operators_withdraw_over_http_and_see_who_wants_it() {
         .post(&path("withdraw"), &why)
         .await;
     assert_eq!(same.expect(403)["code"], "refund_needs_second_person");
-    // Jobs go on telling WeChat of it, so that there is not always a time when no call can be under way: the wish is repeated.
+    // Jobs go on telling WeChat of it, so that there is not always a time when no call can be under
+    // way: the wish is repeated.
     let done = eventually("no call is under way", || async {
         let answer = app
             .operator("wang")

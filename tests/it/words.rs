@@ -1,7 +1,9 @@
-//! One language: words that `docs/glossary.md` has retired do not come back, and the files that it names are there.
+//! One language: words that `docs/glossary.md` has retired do not come back, and the files that it
+//! names are there.
 //!
-//! The page is the only list. A line under *Retired words* reads ``- `pattern` → word``, or ``- `pattern`, not `pattern` → word``: what the second pattern finds is
-//! taken out before the first one looks. Lines of prose are joined first, so a term may be broken over two lines.
+//! The page is the only list. A line under *Retired words* reads ``- `pattern` → word``, or ``-
+//! `pattern`, not `pattern` → word``: what the second pattern finds is taken out before the first
+//! one looks. Lines of prose are joined first, so a term may be broken over two lines.
 
 use std::{
     fs,

@@ -1,6 +1,8 @@
-//! After the day: what risk stops, asks and holds, what others do with the money, and what becomes of points. People of their own play it, so that the day's account stays what it is.
+//! After the day: what risk stops, asks and holds, what others do with the money, and what becomes
+//! of points. People of their own play it, so that the day's account stays what it is.
 //!
-//! Whether a scene can be played depends on the rules that the service has: what it needs is looked up first, and a scene without its rule is left out and says so.
+//! Whether a scene can be played depends on the rules that the service has: what it needs is looked
+//! up first, and a scene without its rule is left out and says so.
 
 mod money;
 
@@ -149,7 +151,8 @@ impl<'a> Stage<'a> {
             request = request.header("idempotency-key", key);
         }
         if let Some(from) = from {
-            // The demo stands where a proxy would, on the service's own machine; otherwise the service does not believe it, rightly.
+            // The demo stands where a proxy would, on the service's own machine; otherwise the
+            // service does not believe it, rightly.
             request = request.header("x-forwarded-for", from);
         }
         service.ask(person, request).await?.read()

@@ -1,4 +1,5 @@
-//! Money that others move, or do not: a coupon, a refund made elsewhere, and one that WeChat does not take.
+//! Money that others move, or do not: a coupon, a refund made elsewhere, and one that WeChat does
+//! not take.
 
 use std::time::Duration;
 
@@ -7,7 +8,8 @@ use serde_json::{Value, json};
 use super::{FEN, SceneReport, Stage};
 use crate::{answer::Refund, patience::ApiError};
 
-/// A refund can be withdrawn when the last call is old enough, and the service calls at growing intervals.
+/// A refund can be withdrawn when the last call is old enough, and the service calls at growing
+/// intervals.
 const WITHDRAW_MAX: Duration = Duration::from_mins(3);
 
 impl Stage<'_> {

@@ -1,8 +1,8 @@
 //! `POST /cgi-bin/stable_token`: the token that all servers of a mini-program share.
 //!
 //! Asked again it is the same one, with less time left; in its last five minutes a new one comes,
-//! and both work until the old one ends. `force_refresh` kills the old one at once: at most 20 times
-//! a day, and within 30 seconds of the last time it changes nothing.
+//! and both work until the old one ends. `force_refresh` kills the old one at once: at most 20
+//! times a day, and within 30 seconds of the last time it changes nothing.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

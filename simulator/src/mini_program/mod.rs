@@ -1,4 +1,5 @@
-//! `https://api.weixin.qq.com` as a mini-program's server sees it: tokens, codes, messages, shipping.
+//! `https://api.weixin.qq.com` as a mini-program's server sees it: tokens, codes, messages,
+//! shipping.
 //!
 //! Nothing here is signed, everything is HTTP 200, and what went wrong stands in `errcode`. All but
 //! the token itself need an `access_token` in the query. (Login is older and lives in `login`.)

@@ -206,7 +206,8 @@ impl Book {
             .filter_map(|number| self.returns.get(number))
     }
 
-    /// What of a payment is spoken for: shared or being shared, with others or with the merchant itself.
+    /// What of a payment is spoken for: shared or being shared, with others or with the merchant
+    /// itself.
     pub(super) fn spoken_for_fen(&self, transaction_id: &str) -> i64 {
         self.of_transaction(transaction_id)
             .flat_map(|share| &share.parts)

@@ -1,10 +1,10 @@
 //! Profit sharing 分账: what a merchant gives of a payment to others.
 //!
-//! A payment that was asked for with `settle_info.profit_sharing` is frozen: the merchant cannot use the
-//! money until it is shared or unfrozen, or thirty days have passed. What is left to share is what
-//! was paid, less the fee, less what went back to the user, less what is shared or being shared. So
-//! a refund takes from the unshared money first; where that does not suffice, the merchant's balance
-//! pays, and `return-orders` brings shared money back into it beforehand.
+//! A payment that was asked for with `settle_info.profit_sharing` is frozen: the merchant cannot
+//! use the money until it is shared or unfrozen, or thirty days have passed. What is left to share
+//! is what was paid, less the fee, less what went back to the user, less what is shared or being
+//! shared. So a refund takes from the unshared money first; where that does not suffice, the
+//! merchant's balance pays, and `return-orders` brings shared money back into it beforehand.
 //!
 //! | call | answer |
 //! |---|---|

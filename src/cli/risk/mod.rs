@@ -11,7 +11,8 @@ mod backtest;
 mod check;
 mod explain;
 
-/// The risk rules: see whether a file is right, what it would have changed, and why something was decided.
+/// The risk rules: see whether a file is right, what it would have changed, and why something was
+/// decided.
 #[derive(Debug, clap::Args)]
 pub(super) struct Risk {
     #[command(subcommand)]

@@ -25,7 +25,8 @@ use crate::primitives::Timestamp;
 
 /// How long one batch may take before its connection is dropped.
 const BATCH_TIMEOUT: Duration = Duration::from_secs(15);
-/// How long operations that were taken together are run again, together or apart. Who is left then is told that there are too many writers.
+/// How long operations that were taken together are run again, together or apart. Who is left then
+/// is told that there are too many writers.
 const RETRIES_END: Duration = Duration::from_secs(30);
 /// How long it may take to connect, to set up the session and to take an identity.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(6);
@@ -220,7 +221,8 @@ struct Session {
 /// How far a batch got.
 enum Progress {
     Committed,
-    /// Nothing to write: duplicates and refusals only. What they were told was read from committed rows.
+    /// Nothing to write: duplicates and refusals only. What they were told was read from committed
+    /// rows.
     Unchanged,
 }
 
@@ -231,7 +233,8 @@ struct Group {
 }
 
 impl Committer {
-    /// Works to the end, whatever panics. What it held then is told *unknown*, since nobody will answer it.
+    /// Works to the end, whatever panics. What it held then is told *unknown*, since nobody will
+    /// answer it.
     async fn run_until_stopped(mut self) {
         while AssertUnwindSafe(self.work()).catch_unwind().await.is_err() {
             tracing::error!("a committer panicked, and begins anew");
@@ -264,7 +267,8 @@ impl Committer {
         }
     }
 
-    /// Waits for work and takes all there is, the urgent first but never only the urgent. 0: there will be no more.
+    /// Waits for work and takes all there is, the urgent first but never only the urgent. 0: there
+    /// will be no more.
     async fn take(&mut self, batch: &mut Vec<AnyQueuedOperation>) -> usize {
         let (urgent, ordinary) = (&mut self.urgent, &mut self.ordinary);
         let first = tokio::select! {
@@ -424,7 +428,8 @@ impl Committer {
         }
     }
 
-    /// After a batch that was not committed: roll back and learn where the sequence stands, over a new connection if this one is of no more use.
+    /// After a batch that was not committed: roll back and learn where the sequence stands, over a
+    /// new connection if this one is of no more use.
     async fn recover(&mut self, fault: &Fault) -> bool {
         if matches!(fault, Fault::Conflict | Fault::ConstraintViolation(_)) {
             metrics::counter!("commit_conflicts_total").increment(1);
@@ -487,7 +492,8 @@ impl Session {
     }
 }
 
-/// True for what one operation of a batch can have caused, the connection being sound: the others shall not suffer for it.
+/// True for what one operation of a batch can have caused, the connection being sound: the others
+/// shall not suffer for it.
 const fn is_of_a_row(error: &DbError) -> bool {
     matches!(error, DbError::Sql(_) | DbError::Inconsistent(_))
 }
@@ -500,7 +506,8 @@ impl Group {
         }
     }
 
-    /// What is run again after the group failed, nothing of it being committed. On a stack: the last is run first.
+    /// What is run again after the group failed, nothing of it being committed. On a stack: the
+    /// last is run first.
     fn after(mut self, fault: Fault) -> Vec<Self> {
         self.failures += 1;
         if self.operations.len() > 1 {
@@ -642,7 +649,8 @@ async fn load(
     batch: &mut Vec<AnyQueuedOperation>,
 ) -> Result<(), Fault> {
     let mut in_snapshot = false;
-    // One row may lead to the next; three steps are what the deepest use case takes, eight is a bound.
+    // One row may lead to the next; three steps are what the deepest use case takes, eight is a
+    // bound.
     for _ in 0..8 {
         let mut wanted = Wanted::default();
         let mut index = 0;

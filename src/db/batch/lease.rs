@@ -1,10 +1,13 @@
 //! A committer's identity: leased, with a sequence that has no gaps.
 //!
-//! A process that starts takes an identity whose lease ran out, or makes a new one, and continues its sequence. It renews the lease while it lives. The lease
-//! only keeps two processes from getting in each other's way; what keeps them from doing harm is the key `(committer, seq)` of the commit's row.
+//! A process that starts takes an identity whose lease ran out, or makes a new one, and continues
+//! its sequence. It renews the lease while it lives. The lease only keeps two processes from
+//! getting in each other's way; what keeps them from doing harm is the key `(committer, seq)` of
+//! the commit's row.
 //!
-//! The session does not commit by itself, so whatever changes a lease commits it here. What only reads leaves its transaction to the caller. No statement has a bound of its
-//! own: the committer puts one around each call.
+//! The session does not commit by itself, so whatever changes a lease commits it here. What only
+//! reads leaves its transaction to the caller. No statement has a bound of its own: the committer
+//! puts one around each call.
 
 use aws_lc_rs::digest::{Context, SHA256};
 use sqlx::{Connection as _, Executor as _, MySqlConnection, Row as _};
@@ -27,7 +30,8 @@ pub(super) struct Lease {
     pub(super) seal: [u8; 32],
 }
 
-/// Starts the seal of a commit: it covers the one before it, so that the chain breaks wherever a link is changed.
+/// Starts the seal of a commit: it covers the one before it, so that the chain breaks wherever a
+/// link is changed.
 pub fn seal(
     previous: &[u8; 32],
     committer: CommitterId,
@@ -97,7 +101,8 @@ impl Lease {
         Ok(lease)
     }
 
-    /// Reads where the sequence stands: after a lost race or a lost connection only the table knows.
+    /// Reads where the sequence stands: after a lost race or a lost connection only the table
+    /// knows.
     pub(super) async fn read_head(&mut self, conn: &mut MySqlConnection) -> Result<(), DbError> {
         let head = sqlx::query("/* db.commit_head */ SELECT seq, seal FROM commits WHERE committer = ? ORDER BY seq DESC LIMIT 1")
             .bind(self.committer.0)

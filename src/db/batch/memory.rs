@@ -1,4 +1,5 @@
-//! A database in memory, for tests of what operations decide: what they ask for is loaded, what they decide is kept, and no statement is made.
+//! A database in memory, for tests of what operations decide: what they ask for is loaded, what
+//! they decide is kept, and no statement is made.
 
 use std::sync::Arc;
 
@@ -50,7 +51,8 @@ impl Memory {
         run(disk, batch, ids, now, rows, decide)
     }
 
-    /// What would be decided after all that is committed; nothing changes. Not while a batch is being decided.
+    /// What would be decided after all that is committed; nothing changes. Not while a batch is
+    /// being decided.
     pub(crate) fn dry_run<T, E>(
         &self,
         now: Timestamp,

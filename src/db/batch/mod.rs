@@ -1,17 +1,20 @@
 //! Group commit: many operations, one transaction.
 //!
-//! One ledger-shaped transaction per request costs eight round trips and one flush each, and MySQL spends its time on statements rather
-//! than on rows. So requests queue as [`Operation`]s, and a *committer* takes all that wait (no timer: whatever queued while the last commit
-//! ran is the next batch, so an idle system has the latency of one request and a busy one amortises) and runs them as one transaction:
+//! One ledger-shaped transaction per request costs eight round trips and one flush each, and MySQL
+//! spends its time on statements rather than on rows. So requests queue as [`Operation`]s, and a
+//! *committer* takes all that wait (no timer: whatever queued while the last commit ran is the next
+//! batch, so an idle system has the latency of one request and a busy one amortises) and runs them
+//! as one transaction:
 //!
 //! 1. **load**: every row that the operations name, one statement per table, all in one round trip,
 //!    no locks, all as of one moment. Operations are asked again until they want nothing more, so
 //!    that one row may lead to the next; the moment stays the first step's;
-//! 2. **decide**: each operation in turn, pure, on the working set in memory. A refusal undoes its own changes and leaves the rest; two
-//!    operations on one row see each other;
-//! 3. **record**: the commit's own row (the events that happened and a seal over the transfers), then one multi-row statement per table, version-checked
-//!    where the table says so, in one fixed order of tables ([`RowSet::LOCK_ORDER`]) and keys, all in one round trip; at its end it is asked whether the commit's row is
-//!    still there;
+//! 2. **decide**: each operation in turn, pure, on the working set in memory. A refusal undoes its
+//!    own changes and leaves the rest; two operations on one row see each other;
+//! 3. **record**: the commit's own row (the events that happened and a seal over the transfers),
+//!    then one multi-row statement per table, version-checked where the table says so, in one fixed
+//!    order of tables ([`RowSet::LOCK_ORDER`]) and keys, all in one round trip; at its end it is
+//!    asked whether the commit's row is still there;
 //! 4. **commit**, and only then answer each caller.
 //!
 //! # Why loading needs no locks
@@ -35,8 +38,10 @@
 //! [`DbError::Contention`](super::DbError::Contention), as is whoever still waits half a minute
 //! after the batch was taken.
 //!
-//! Not everything that looks like a lost race is one. An operation that runs alone, on fresh rows, into the same constraint with the same value a second time would do so for ever: it is
-//! told [`DbError::Violation`](super::DbError::Violation), and somebody is paged. (A `CHECK` that fails behind a version that had moved in the same batch was a race: the rows were old.)
+//! Not everything that looks like a lost race is one. An operation that runs alone, on fresh rows,
+//! into the same constraint with the same value a second time would do so for ever: it is told
+//! [`DbError::Violation`](super::DbError::Violation), and somebody is paged. (A `CHECK` that fails
+//! behind a version that had moved in the same batch was a race: the rows were old.)
 //!
 //! What it need not be sure of is read without a guard, and is as fresh as the load: a collection
 //! code and its merchant, and the points rule, which may be a second old.
@@ -51,8 +56,10 @@
 //!
 //! # Who commits
 //!
-//! More than one writer on the same accounts halves the rate, so an operation goes to the committer of its [`Lane`](crate::primitives::Lane). A committer has a leased
-//! identity and a sequence without gaps (`lease.rs`); two that believe they are the same one collide at the key of the commit's row, and one of them loses.
+//! More than one writer on the same accounts halves the rate, so an operation goes to the committer
+//! of its [`Lane`](crate::primitives::Lane). A committer has a leased identity and a sequence
+//! without gaps (`lease.rs`); two that believe they are the same one collide at the key of the
+//! commit's row, and one of them loses.
 //!
 //! Their sessions do not commit by themselves (`autocommit=0`). In a packet of several statements
 //! Galera answers a conflict with another node by undoing the transaction and going on with the
@@ -65,12 +72,17 @@
 //! # When something dies
 //!
 //! - the caller: the operation is decided and written all the same, the answer is thrown away;
-//! - this process: nothing was answered that was not committed; what was committed and not answered is found by its id when the caller repeats it;
-//! - the database: everybody in the batch is told [`DbError::Unavailable`](super::DbError::Unavailable), which means *unknown*. The next batch connects anew and reads where the
-//!   sequence stands; without work it is tried every quarter of a second. A server that is read-only is not one to work with;
-//! - the network, silently: whatever a committer waits for has a bound (`committer.rs`), past which the connection is dropped. A committer that has waited for some seconds is not ready;
-//! - an operation, by a panic: it alone is told that something is broken, and its changes are undone, as for a refusal. A panic while a batch is written is traced to its operation by halves. Should the
-//!   committer itself panic, its batch is told *unknown*, and it begins anew.
+//! - this process: nothing was answered that was not committed; what was committed and not answered
+//!   is found by its id when the caller repeats it;
+//! - the database: everybody in the batch is told
+//!   [`DbError::Unavailable`](super::DbError::Unavailable), which means *unknown*. The next batch
+//!   connects anew and reads where the sequence stands; without work it is tried every quarter of a
+//!   second. A server that is read-only is not one to work with;
+//! - the network, silently: whatever a committer waits for has a bound (`committer.rs`), past which
+//!   the connection is dropped. A committer that has waited for some seconds is not ready;
+//! - an operation, by a panic: it alone is told that something is broken, and its changes are
+//!   undone, as for a refusal. A panic while a batch is written is traced to its operation by
+//!   halves. Should the committer itself panic, its batch is told *unknown*, and it begins anew.
 
 mod committer;
 mod lease;
@@ -97,9 +109,11 @@ pub const ATTEMPTS_MAX: u32 = 8;
 pub enum Fault {
     /// Lost a race: run again.
     Conflict,
-    /// A row ran into a unique key or a `CHECK`: a race the first time, a mistake when it happens again on fresh rows.
+    /// A row ran into a unique key or a `CHECK`: a race the first time, a mistake when it happens
+    /// again on fresh rows.
     ConstraintViolation(super::error::ConstraintViolation),
-    /// The replication group would not have the transaction and undid it, perhaps because it was too large.
+    /// The replication group would not have the transaction and undid it, perhaps because it was
+    /// too large.
     RefusedByGroup(sqlx::Error),
     /// The program panicked while the batch was made.
     Panicked,

@@ -30,7 +30,8 @@ pub trait Operation: Debug + Send + 'static {
     /// Which rows this operation reads. Asked again after each load, until it wants nothing more.
     fn rows(&self, want: &mut Wanted, set: &WorkingSet);
 
-    /// Decides and changes the working set. Pure: no I/O, no clock of its own. It may run more than once, each time on fresh rows.
+    /// Decides and changes the working set. Pure: no I/O, no clock of its own. It may run more than
+    /// once, each time on fresh rows.
     fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<Self::Reply, Self::Refusal>;
 }
 
@@ -63,7 +64,8 @@ impl Cx<'_> {
         Id::mint(self.now.millis(), self.ids.random(), lane)
     }
 
-    /// Something happened that others want to know: it is committed with the change. `event` is the encoded event.
+    /// Something happened that others want to know: it is committed with the change. `event` is the
+    /// encoded event.
     pub fn emit(&mut self, event: &[u8]) {
         self.events.push(event);
     }
@@ -113,7 +115,8 @@ pub(super) trait ErasedOperation: Send {
     fn decide(&mut self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> DecideResult;
     /// Counts a race that it lost while it ran alone: whether it may try again.
     fn count_attempt(&mut self) -> bool;
-    /// Notes the constraint that it ran into while it ran alone: true when that is the one it ran into the last time, with the same value.
+    /// Notes the constraint that it ran into while it ran alone: true when that is the one it ran
+    /// into the last time, with the same value.
     fn violates_again(&mut self, violated: &ConstraintViolation) -> bool;
     /// The transaction is committed: tells the caller what was decided.
     fn answer(self: Box<Self>);
@@ -162,7 +165,8 @@ impl<O: Operation> ErasedOperation for QueuedOperation<O> {
 
     fn decide(&mut self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> DecideResult {
         let events = cx.events.0.len();
-        // Every change of the set is in its journal before the operation goes on, so that a panic between two of them can be undone too.
+        // Every change of the set is in its journal before the operation goes on, so that a panic
+        // between two of them can be undone too.
         let decided = catch_unwind(AssertUnwindSafe(|| self.operation.decide(set, cx)));
         let Ok(decided) = decided else {
             set.undo();

@@ -2,8 +2,9 @@
 
 use super::super::Sql;
 
-/// A statement longer than this is cut between rows. (All statements of a batch go out as one text. Over TLS, where sqlx stalls on long texts,
-/// what helps is a smaller batch: `ZHANGFANG_DATABASE__BATCH_MAX`.)
+/// A statement longer than this is cut between rows. (All statements of a batch go out as one text.
+/// Over TLS, where sqlx stalls on long texts, what helps is a smaller batch:
+/// `ZHANGFANG_DATABASE__BATCH_MAX`.)
 const STATEMENT_BYTES_MAX: usize = 1 << 20;
 
 /// Collects what a batch writes.
@@ -15,7 +16,8 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Up to this many rows a plain `UPDATE` each is cheaper than one that unpacks JSON (measured: 0.2 ms for the JSON of one row).
+    /// Up to this many rows a plain `UPDATE` each is cheaper than one that unpacks JSON (measured:
+    /// 0.2 ms for the JSON of one row).
     pub const FEW: usize = 4;
 
     /// A statement of its own, which must match `rows` rows if that is given.
@@ -27,7 +29,8 @@ impl Recorder {
         self.expected.push(rows);
     }
 
-    /// `head` + the rows + `tail`, as often as the length asks. With `counted`, each statement must match exactly its rows.
+    /// `head` + the rows + `tail`, as often as the length asks. With `counted`, each statement must
+    /// match exactly its rows.
     pub fn rows<T>(
         &mut self,
         head: &'static str,

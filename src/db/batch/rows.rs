@@ -13,14 +13,16 @@ use sqlx::mysql::MySqlRow;
 
 use super::{super::Sql, Fault, Recorder};
 
-/// A kind of row that batches load and write set-wise. Each slice implements it for its hot tables, in its `store.rs`.
+/// A kind of row that batches load and write set-wise. Each slice implements it for its hot tables,
+/// in its `store.rs`.
 pub trait RowSet: Sized + Send + Sync + 'static {
     type Key: Copy + Ord + Hash + Debug + Send + Sync;
     type Row: Clone + Debug + Send + Sync;
 
     /// Where the table stands in the order in which every batch writes: the contended last.
     const LOCK_ORDER: u8;
-    /// False for rows that are only ever written: increments, and facts whose uniqueness their key decides.
+    /// False for rows that are only ever written: increments, and facts whose uniqueness their key
+    /// decides.
     const LOADS: bool = true;
 
     /// One `SELECT` for all `keys`, ending without a semicolon.
@@ -29,7 +31,8 @@ pub trait RowSet: Sized + Send + Sync + 'static {
     /// One row of that `SELECT`.
     fn read(row: &MySqlRow) -> Result<(Self::Key, Self::Row), sqlx::Error>;
 
-    /// Puts a loaded row to what is known of its key: in its place, unless the kind of row is made of several.
+    /// Puts a loaded row to what is known of its key: in its place, unless the kind of row is made
+    /// of several.
     fn merge(known: &mut Option<Self::Row>, row: Self::Row) {
         *known = Some(row);
     }
@@ -225,7 +228,8 @@ pub struct WorkingSet {
 }
 
 impl WorkingSet {
-    /// The row as it stands now. The operation must have wanted it: "absent" and "not looked for" are not the same.
+    /// The row as it stands now. The operation must have wanted it: "absent" and "not looked for"
+    /// are not the same.
     pub fn get<R: RowSet>(&self, key: R::Key) -> Option<&R::Row> {
         let slot = self.table::<R>().and_then(|table| table.slots.get(&key));
         if slot.is_none() && R::LOADS {
@@ -234,7 +238,8 @@ impl WorkingSet {
         slot.and_then(|slot| slot.now.as_ref().or(slot.base.as_ref()))
     }
 
-    /// True once the row was looked for, found or not. For [`Operation::rows`](super::Operation::rows).
+    /// True once the row was looked for, found or not. For
+    /// [`Operation::rows`](super::Operation::rows).
     pub fn has_loaded<R: RowSet>(&self, key: R::Key) -> bool {
         self.table::<R>()
             .is_some_and(|table| table.slots.contains_key(&key))

@@ -17,10 +17,13 @@ use crate::{
 
 /// Close an unpaid payment
 ///
-/// WeChat is asked first: a payment that was made after all is settled and stays, and `state` says so. Makes nothing and needs no key: doing it again changes nothing.
+/// WeChat is asked first: a payment that was made after all is settled and stays, and `state` says
+/// so. Makes nothing and needs no key: doing it again changes nothing.
 ///
-/// Where WeChat refuses to say anything of an order (its merchant is not bound any more, the account is closed) and its time is over, it is closed on the operator's word once there
-/// is an exception `order_stuck` for it: look at WeChat's merchant platform first. Was it paid after all, that comes to light as a late payment.
+/// Where WeChat refuses to say anything of an order (its merchant is not bound any more, the
+/// account is closed) and its time is over, it is closed on the operator's word once there is an
+/// exception `order_stuck` for it: look at WeChat's merchant platform first. Was it paid after all,
+/// that comes to light as a late payment.
 #[utoipa::path(
     post,
     path = "/api/v1/admin/payments/{order_no}/close",

@@ -17,8 +17,8 @@ use crate::{
 
 /// Ask WeChat now whether a payment was made
 ///
-/// Makes nothing that the callback would not make, and needs no key. A paid order is asked about, too:
-/// somebody may have refunded it elsewhere.
+/// Makes nothing that the callback would not make, and needs no key. A paid order is asked about,
+/// too: somebody may have refunded it elsewhere.
 #[utoipa::path(
     post,
     path = "/api/v1/admin/payments/{order_no}/confirm",

@@ -21,7 +21,8 @@ use crate::{
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct ApproveRequest {
-    /// WeChat's number of the merchant under our service provider 服务商. A tenant that collects for itself 直连 leaves it out: it is the tenant's own.
+    /// WeChat's number of the merchant under our service provider 服务商. A tenant that collects
+    /// for itself 直连 leaves it out: it is the tenant's own.
     #[schema(example = "1900000109", pattern = "^[0-9]{1,32}$")]
     #[serde(default)]
     sub_mchid: Option<String>,
@@ -102,8 +103,10 @@ pub(in crate::http) async fn reject(
 
 /// Suspend a merchant
 ///
-/// Only an approved one. It collects nothing from then on: its codes lead nowhere, and orders that are not paid are closed at WeChat within seconds (one that is paid
-/// before that counts). What was paid stays; refunds of it are asked for and agreed to by operators, no longer by the merchant's people.
+/// Only an approved one. It collects nothing from then on: its codes lead nowhere, and orders that
+/// are not paid are closed at WeChat within seconds (one that is paid before that counts). What was
+/// paid stays; refunds of it are asked for and agreed to by operators, no longer by the merchant's
+/// people.
 #[utoipa::path(
     post,
     path = "/api/v1/admin/merchants/{id}/suspend",

@@ -46,7 +46,8 @@ pub(in crate::http) async fn approve(
 
 /// Reject a refund
 ///
-/// One that waits. Nothing was booked for it and nothing is; what it held of the payment can be refunded again.
+/// One that waits. Nothing was booked for it and nothing is; what it held of the payment can be
+/// refunded again.
 #[utoipa::path(
     post,
     path = "/api/v1/admin/refunds/{refund_no}/reject",

@@ -33,7 +33,8 @@ pub(in crate::http) struct RejectReviewRequest {
 
 /// Release the points
 ///
-/// They are credited, and repay first what the customer owes. Above a limit it takes two people: after the first the review is open still, with `first_approver`.
+/// They are credited, and repay first what the customer owes. Above a limit it takes two people:
+/// after the first the review is open still, with `first_approver`.
 #[utoipa::path(
     post,
     path = "/api/v1/admin/risk/reviews/{id}/approve",

@@ -105,7 +105,8 @@ pub(in crate::http) struct MessageFields {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "character_string4")]
     order_no: Option<String>,
-    /// Earned by the payment, or about to expire: a `number` or a `character_string`. Not of a refund.
+    /// Earned by the payment, or about to expire: a `number` or a `character_string`. Not of a
+    /// refund.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "number5")]
     points: Option<String>,
@@ -220,7 +221,8 @@ pub(in crate::http) async fn get_delivery_settings(
 
 /// Change what is told to others
 ///
-/// As a whole, everywhere within a second. What is planned already and is switched off now is dropped.
+/// As a whole, everywhere within a second. What is planned already and is switched off now is
+/// dropped.
 #[utoipa::path(
     put,
     path = "/api/v1/admin/delivery-settings",

@@ -73,7 +73,8 @@ pub(in crate::http) struct DryRunAnswer {
 
 #[derive(Serialize, utoipa::ToSchema)]
 struct DryRunRule {
-    /// `merchant`: its own. `tenant`: the merchant has none of its own. `tried`: the terms of the question.
+    /// `merchant`: its own. `tenant`: the merchant has none of its own. `tried`: the terms of the
+    /// question.
     #[schema(example = "merchant")]
     of: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -263,7 +264,8 @@ fn earning(earning: &Earning, tried: &Tried) -> Vec<String> {
 
 /// What a payment would earn, and why
 ///
-/// By the code that credits, with what the customer has earned and the version has handed out so far. Changes nothing; risk is not asked.
+/// By the code that credits, with what the customer has earned and the version has handed out so
+/// far. Changes nothing; risk is not asked.
 #[utoipa::path(
     post,
     path = "/api/v1/admin/points-rule/dry-run",

@@ -26,7 +26,8 @@ pub(in crate::http) struct ExpiryRunItem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     finished_at: Option<Timestamp>,
-    /// So far: accounts of which points expired. A process that was killed may not have lived to count its last ones; the journal has them all.
+    /// So far: accounts of which points expired. A process that was killed may not have lived to
+    /// count its last ones; the journal has them all.
     #[schema(example = 1200)]
     accounts: u64,
     /// So far: lots that were emptied, or emptied but for what is held.

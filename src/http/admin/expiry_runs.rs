@@ -17,7 +17,8 @@ use crate::{
 
 /// The sweeps of expired points
 ///
-/// One of every night and those that somebody asked for, the newest first, with what they have done so far.
+/// One of every night and those that somebody asked for, the newest first, with what they have done
+/// so far.
 #[utoipa::path(
     get,
     path = "/api/v1/admin/points/expiry-runs",
@@ -40,8 +41,9 @@ pub(in crate::http) async fn list_expiry_runs(
 
 /// Expire points now
 ///
-/// Asks for a sweep for today, without waiting for the night; it begins within seconds, or when the sweep that is under way is finished. While a sweep of the tenant
-/// is not finished, that one is the answer: asking again changes nothing, so this needs no key.
+/// Asks for a sweep for today, without waiting for the night; it begins within seconds, or when the
+/// sweep that is under way is finished. While a sweep of the tenant is not finished, that one is
+/// the answer: asking again changes nothing, so this needs no key.
 #[utoipa::path(
     post,
     path = "/api/v1/admin/points/expiry-runs",

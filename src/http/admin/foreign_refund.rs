@@ -18,7 +18,8 @@ use crate::{
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct ForeignRefundRequest {
-    /// The number under which it was made, as the merchant platform and the bill show it (商户退款单号).
+    /// The number under which it was made, as the merchant platform and the bill show it
+    /// (商户退款单号).
     #[schema(
         example = "TK20261128000017",
         min_length = 1,
@@ -30,9 +31,11 @@ pub(in crate::http) struct ForeignRefundRequest {
 
 /// State a refund that was made elsewhere
 ///
-/// Somebody refunded this payment on WeChat's merchant platform or in another system, and no notice came. WeChat is asked under that number; what it answers is booked,
-/// amount and all. Stated again it changes nothing, and needs no key. 404 `refund_not_found`: WeChat knows no such refund of this payment.
-/// 502 `wechat_answer_mismatch`: what it answers does not fit the payment, and is not booked.
+/// Somebody refunded this payment on WeChat's merchant platform or in another system, and no notice
+/// came. WeChat is asked under that number; what it answers is booked, amount and all. Stated again
+/// it changes nothing, and needs no key. 404 `refund_not_found`: WeChat knows no such refund of
+/// this payment. 502 `wechat_answer_mismatch`: what it answers does not fit the payment, and is not
+/// booked.
 #[utoipa::path(
     post,
     path = "/api/v1/admin/payments/{order_no}/foreign-refunds",

@@ -19,7 +19,8 @@ use crate::{
 pub(in crate::http) struct CallbackWithBody {
     #[serde(flatten)]
     callback: CallbackItem,
-    /// As received; the part that says something is encrypted. What of it is not text stands as `U+FFFD`.
+    /// As received; the part that says something is encrypted. What of it is not text stands as
+    /// `U+FFFD`.
     body: String,
 }
 

@@ -19,7 +19,8 @@ use crate::{
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(in crate::http) struct CallbackFilter {
-    /// Only callbacks of which this became: `settled`, `refund`, `rejected`, `ignored`, `failed`, `unverified` or `duplicate`.
+    /// Only callbacks of which this became: `settled`, `refund`, `rejected`, `ignored`, `failed`,
+    /// `unverified` or `duplicate`.
     #[param(example = "failed")]
     outcome: Option<String>,
 }

@@ -25,7 +25,8 @@ pub(in crate::http) struct ExceptionFilter {
 
 /// What a person should look at, newest first
 ///
-/// Late payments, payments made twice, refunds that WeChat refuses and the like. What the policy took care of is here too, resolved by `policy`.
+/// Late payments, payments made twice, refunds that WeChat refuses and the like. What the policy
+/// took care of is here too, resolved by `policy`.
 #[utoipa::path(
     get,
     path = "/api/v1/admin/exceptions",

@@ -19,7 +19,8 @@ use crate::{
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(in crate::http) struct AdminPaymentFilter {
-    /// Only payments in this state: `created`, `prepaid`, `paid`, `partly_refunded`, `refunded`, `closed` or `expired`.
+    /// Only payments in this state: `created`, `prepaid`, `paid`, `partly_refunded`, `refunded`,
+    /// `closed` or `expired`.
     #[param(example = "paid")]
     state: Option<String>,
     /// Only what was paid to this merchant.

@@ -20,7 +20,8 @@ use crate::{
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(in crate::http) struct ReviewParams {
-    /// Only reviews in this state: `open` (nobody's claim lasts), `claimed`, `approved`, `rejected`, `timed_out` or `superseded`.
+    /// Only reviews in this state: `open` (nobody's claim lasts), `claimed`, `approved`,
+    /// `rejected`, `timed_out` or `superseded`.
     #[param(example = "open")]
     state: Option<String>,
     /// Only those that this stage wanted, such as `points.credit`.
@@ -39,7 +40,8 @@ pub(in crate::http) struct ReviewParams {
 
 /// Points that wait for a person, and those that waited
 ///
-/// The reviews of the newest payments first. What nobody decides by `due_at`, the time-out decides as the risk rules say.
+/// The reviews of the newest payments first. What nobody decides by `due_at`, the time-out decides
+/// as the risk rules say.
 #[utoipa::path(
     get,
     path = "/api/v1/admin/risk/reviews",

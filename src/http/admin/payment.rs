@@ -1,4 +1,5 @@
-//! Payments as operators see them: [`PaymentView`](crate::payments::PaymentView), and whose they are.
+//! Payments as operators see them: [`PaymentView`](crate::payments::PaymentView), and whose they
+//! are.
 
 use crate::{
     app::App,

@@ -17,7 +17,8 @@ use crate::{
 
 /// A payment's whole history in one answer
 ///
-/// What happened to it and to its refunds, who did it and why; every journal entry with its transfers; callbacks that were wrong, and what a person should look at.
+/// What happened to it and to its refunds, who did it and why; every journal entry with its
+/// transfers; callbacks that were wrong, and what a person should look at.
 #[utoipa::path(
     get,
     path = "/api/v1/admin/payments/{order_no}/history",

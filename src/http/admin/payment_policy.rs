@@ -22,19 +22,24 @@ pub(in crate::http) struct PaymentPolicyRequest {
     /// How long an order can be paid.
     #[schema(minimum = 1, maximum = 1_440, example = 30)]
     order_minutes: u32,
-    /// A payment of an order that was closed: `refund` sends the money back at once, `reopen` takes it as if nothing had been.
+    /// A payment of an order that was closed: `refund` sends the money back at once, `reopen` takes
+    /// it as if nothing had been.
     #[schema(example = "refund")]
     late_payment: String,
-    /// A refund that takes back points that were spent: `debt` shows what is owed apart, `negative` shows a balance below zero, `refuse` refuses the refund.
+    /// A refund that takes back points that were spent: `debt` shows what is owed apart, `negative`
+    /// shows a balance below zero, `refuse` refuses the refund.
     #[schema(example = "debt")]
     points_shortfall: String,
-    /// What a clerk gives back of one order alone: a refund that brings the sum of the order's refunds, whoever asked for the others, above this waits for the owner or an operator.
+    /// What a clerk gives back of one order alone: a refund that brings the sum of the order's
+    /// refunds, whoever asked for the others, above this waits for the owner or an operator.
     #[schema(minimum = 0, example = 20_000)]
     clerk_refund_max_fen: i64,
-    /// What a clerk gives back alone in a day (UTC+8), of all orders together: a refund that brings it above this waits for the owner or an operator.
+    /// What a clerk gives back alone in a day (UTC+8), of all orders together: a refund that brings
+    /// it above this waits for the owner or an operator.
     #[schema(minimum = 0, example = 100_000)]
     clerk_refund_day_max_fen: i64,
-    /// A refund that brings the sum of the order's refunds above this waits for an operator, and for a second one if an operator asked for it.
+    /// A refund that brings the sum of the order's refunds above this waits for an operator, and
+    /// for a second one if an operator asked for it.
     #[schema(minimum = 0, example = 500_000)]
     refund_review_above_fen: i64,
     /// What WeChat is expected to keep of a payment, in millionths: 6000 is 0.60 %.
@@ -121,7 +126,8 @@ pub(in crate::http) async fn get_payment_policy(
 
 /// Put a new policy in force
 ///
-/// As the next version, everywhere within a second. Orders keep the time that they were made with; refunds are judged by the policy of the moment.
+/// As the next version, everywhere within a second. Orders keep the time that they were made with;
+/// refunds are judged by the policy of the moment.
 #[utoipa::path(
     put,
     path = "/api/v1/admin/payment-policy",

@@ -145,7 +145,8 @@ pub(in crate::http) async fn list_versions(
     let operator = auth.may(Permission::ReadPointsRule)?;
     let (tenant, scope, before) = (operator.tenant, filter.scope()?, page.before()?);
     let past = points::list_versions(app.db(), tenant, scope, before, page.limit).await?;
-    // A version that another process made a moment ago is on the page: what stands beside it must know of it too.
+    // A version that another process made a moment ago is on the page: what stands beside it must
+    // know of it too.
     app.rules().forget(tenant);
     let (rules, now) = (app.rules().current(tenant).await?, app.db().now());
     let page = Page::cut(past, page.limit, |past| past.version.version.to_string());

@@ -29,7 +29,8 @@ pub(in crate::http) struct StatisticsParams {
     /// The last day; at most 366 days in all.
     #[param(format = Date, example = "2026-11-30")]
     to: String,
-    /// Any of `day`, `source` and `rule`, with commas between; `day` unless said, and the whole time in one when empty.
+    /// Any of `day`, `source` and `rule`, with commas between; `day` unless said, and the whole
+    /// time in one when empty.
     #[param(example = "day,source,rule")]
     group: Option<String>,
 }
@@ -82,7 +83,8 @@ struct PointsFigure {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = 3)]
     rule_version: Option<u32>,
-    /// `earned`, `awarded`, `taken_back`, `deducted`, `redeemed`, `returned`, `expired`, `held` (for a review) or `voided` (by it).
+    /// `earned`, `awarded`, `taken_back`, `deducted`, `redeemed`, `returned`, `expired`, `held`
+    /// (for a review) or `voided` (by it).
     #[schema(example = "awarded")]
     what: &'static str,
     #[schema(example = 4200)]

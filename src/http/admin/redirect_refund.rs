@@ -18,7 +18,8 @@ use crate::{
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct RedirectRequest {
-    /// A card of the customer. Absent: to the merchant's own settlement account, and the merchant pays the customer some other way.
+    /// A card of the customer. Absent: to the merchant's own settlement account, and the merchant
+    /// pays the customer some other way.
     #[serde(default)]
     card: Option<CardRequest>,
 }
@@ -60,11 +61,15 @@ impl CardRequest {
 
 /// Send an abnormal refund elsewhere
 ///
-/// The customer's bank did not take the money (异常退款). Where the order's refunds come to more than the policy's `refund_review_above_fen` two people must want the same: the first one is answered 202, and
-/// the second one sends the same request, card included, within a day; `redirect` of the refund says who wants what. Who sends what where is in the audit log before WeChat is asked.
+/// The customer's bank did not take the money (异常退款). Where the order's refunds come to more
+/// than the policy's `refund_review_above_fen` two people must want the same: the first one is
+/// answered 202, and the second one sends the same request, card included, within a day; `redirect`
+/// of the refund says who wants what. Who sends what where is in the audit log before WeChat is
+/// asked.
 ///
-/// Needs no key, and gets none: a key keeps a hash of its request, and a card's number can be guessed from one.
-/// WeChat knows the refund by its number, and only an abnormal one is sent elsewhere.
+/// Needs no key, and gets none: a key keeps a hash of its request, and a card's number can be
+/// guessed from one. WeChat knows the refund by its number, and only an abnormal one is sent
+/// elsewhere.
 #[utoipa::path(
     post,
     path = "/api/v1/admin/refunds/{refund_no}/redirect",

@@ -16,7 +16,8 @@ use crate::{
 
 #[derive(Serialize, utoipa::ToSchema)]
 pub(in crate::http) struct ReplayAnswer {
-    /// `settled`, `refund`, `duplicate` (it had been taken: nothing changed), `ignored` or `rejected`.
+    /// `settled`, `refund`, `duplicate` (it had been taken: nothing changed), `ignored` or
+    /// `rejected`.
     #[schema(example = "settled")]
     outcome: &'static str,
     /// What is wrong with it: a stable code.
@@ -42,7 +43,8 @@ impl From<HandledCallback> for ReplayAnswer {
 
 /// Play a callback again
 ///
-/// As if it came now. One that was unverified is verified anew, with the keys of today and the time of its arrival. Needs no key: one that was taken changes nothing.
+/// As if it came now. One that was unverified is verified anew, with the keys of today and the time
+/// of its arrival. Needs no key: one that was taken changes nothing.
 #[utoipa::path(
     post,
     path = "/api/v1/admin/callbacks/{id}/replay",

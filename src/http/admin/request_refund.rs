@@ -17,8 +17,9 @@ use crate::{
 
 /// Give money back in a merchant's name
 ///
-/// All of it or a part. Where the order's refunds come to more than the policy's limit with it, or risk wants it looked at, it waits (`awaiting_approval`) for another operator; 403 `risk_blocked` when risk
-/// does not allow it.
+/// All of it or a part. Where the order's refunds come to more than the policy's limit with it, or
+/// risk wants it looked at, it waits (`awaiting_approval`) for another operator; 403 `risk_blocked`
+/// when risk does not allow it.
 #[utoipa::path(
     post,
     path = "/api/v1/admin/payments/{order_no}/refunds",

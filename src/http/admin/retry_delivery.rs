@@ -16,8 +16,8 @@ use crate::{
 
 /// Try a delivery again
 ///
-/// A parked or dropped one falls due at once, with all its attempts. A pending one is tried anyway and stays as it is, so this needs no key. A delivered one is
-/// refused with `delivery_delivered`.
+/// A parked or dropped one falls due at once, with all its attempts. A pending one is tried anyway
+/// and stays as it is, so this needs no key. A delivered one is refused with `delivery_delivered`.
 #[utoipa::path(
     post,
     path = "/api/v1/admin/deliveries/{id}/retry",

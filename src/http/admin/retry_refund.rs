@@ -17,10 +17,11 @@ use crate::{
 
 /// Do now what is due for a refund
 ///
-/// WeChat is told of it, or asked what became of it, as a job would do in time: after the merchant's account was filled up, for example. Always under the same number,
-/// so it refunds once however often it is done, and needs no key. A refund for which nothing is due is
-/// answered as it is; so is one that somebody is telling WeChat of at this moment, and one whose last
-/// attempt got no answer and may still arrive there (`problem` is `absent_once`, for ten minutes).
+/// WeChat is told of it, or asked what became of it, as a job would do in time: after the
+/// merchant's account was filled up, for example. Always under the same number, so it refunds once
+/// however often it is done, and needs no key. A refund for which nothing is due is answered as it
+/// is; so is one that somebody is telling WeChat of at this moment, and one whose last attempt got
+/// no answer and may still arrive there (`problem` is `absent_once`, for ten minutes).
 #[utoipa::path(
     post,
     path = "/api/v1/admin/refunds/{refund_no}/retry",

@@ -92,7 +92,8 @@ impl From<&ActiveRules> for RiskRules {
 
 /// The risk rules in force
 ///
-/// In the process that answers, with how often each fired there. Another process may be half a second behind after a change; `risk_rules_total` of all processes together is in the metrics.
+/// In the process that answers, with how often each fired there. Another process may be half a
+/// second behind after a change; `risk_rules_total` of all processes together is in the metrics.
 #[utoipa::path(
     get,
     path = "/api/v1/admin/risk/rules",
@@ -112,8 +113,9 @@ pub(in crate::http) async fn get_rules(
 
 /// Put the file of risk rules in force now
 ///
-/// A changed file is noticed within about a second anyway; this says at once what is wrong with it. `risk_rules_invalid` (422) lists every mistake with its line and column, and the old
-/// rules stay in force. Only the process that answers reads it at once.
+/// A changed file is noticed within about a second anyway; this says at once what is wrong with it.
+/// `risk_rules_invalid` (422) lists every mistake with its line and column, and the old rules stay
+/// in force. Only the process that answers reads it at once.
 #[utoipa::path(
     post,
     path = "/api/v1/admin/risk/rules/reload",

@@ -1,4 +1,5 @@
-//! `GET` and `POST /api/v1/admin/merchants/{id}/sharing-receivers`, `POST /api/v1/admin/sharing-receivers/{id}/remove`
+//! `GET` and `POST /api/v1/admin/merchants/{id}/sharing-receivers`,
+//! `POST /api/v1/admin/sharing-receivers/{id}/remove`
 
 use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
@@ -21,7 +22,8 @@ use crate::{
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct AddReceiverRequest {
-    /// `merchant`: another merchant number. `person`: somebody under our mini-program, whose share cannot come back.
+    /// `merchant`: another merchant number. `person`: somebody under our mini-program, whose share
+    /// cannot come back.
     #[schema(example = "merchant", pattern = "^(merchant|person)$")]
     kind: String,
     /// A merchant number or an openid.
@@ -109,7 +111,8 @@ pub(in crate::http) async fn list_receivers(
 
 /// Add a receiver
 ///
-/// Here and at WeChat. When WeChat does not answer, repeat with the same key; one that was refused or removed can be added again.
+/// Here and at WeChat. When WeChat does not answer, repeat with the same key; one that was refused
+/// or removed can be added again.
 #[utoipa::path(
     post,
     path = "/api/v1/admin/merchants/{id}/sharing-receivers",
@@ -138,7 +141,8 @@ pub(in crate::http) async fn add_receiver(
     let made = idempotency::once(app.db(), claim, work, |id: &ReceiverId| {
         StoredAnswer::json(201, Some(*id.bytes()), id)
     });
-    // The key leads to the receiver; the answer is how it stands now, for WeChat may have to be told again.
+    // The key leads to the receiver; the answer is how it stands now, for WeChat may have to be
+    // told again.
     let effect = made
         .await?
         .answer

@@ -32,7 +32,8 @@ pub(in crate::http) struct SharingRuleRequest {
 struct SharingRulePartRequest {
     #[schema(value_type = String, example = "rc_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
     receiver_id: ReceiverId,
-    /// Millionths of the payment less fee and refunds, rounded down to the fen. All together at most what WeChat allows the merchant, usually 300000.
+    /// Millionths of the payment less fee and refunds, rounded down to the fen. All together at
+    /// most what WeChat allows the merchant, usually 300000.
     #[schema(example = 50_000, minimum = 1, maximum = 1_000_000)]
     ratio_ppm: u32,
     /// Shown to the receiver: 1 to 80 bytes.
@@ -63,7 +64,8 @@ pub(in crate::http) async fn get_sharing_rule(
 
 /// Put a sharing rule in force for a merchant
 ///
-/// As the next version. Orders that are made from then on are shared by the rule in force a minute after their payment; those that were made before an active rule are not.
+/// As the next version. Orders that are made from then on are shared by the rule in force a minute
+/// after their payment; those that were made before an active rule are not.
 #[utoipa::path(
     put,
     path = "/api/v1/admin/merchants/{id}/sharing-rule",

@@ -1,4 +1,5 @@
-//! `GET /api/v1/admin/sharings`, `GET /api/v1/admin/payments/{order_no}/sharing`, `POST /api/v1/admin/payments/{order_no}/sharing/retry`
+//! `GET /api/v1/admin/sharings`, `GET /api/v1/admin/payments/{order_no}/sharing`,
+//! `POST /api/v1/admin/payments/{order_no}/sharing/retry`
 
 use axum::{Json, extract::State};
 use serde::Deserialize;
@@ -78,7 +79,8 @@ pub(in crate::http) async fn get_payment_sharing(
 
 /// Try again now
 ///
-/// Makes what waits of the sharing due at once: the share, the release of the rest, the refunds that wait for shares to come back.
+/// Makes what waits of the sharing due at once: the share, the release of the rest, the refunds
+/// that wait for shares to come back.
 #[utoipa::path(
     post,
     path = "/api/v1/admin/payments/{order_no}/sharing/retry",

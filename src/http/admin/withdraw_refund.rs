@@ -16,11 +16,13 @@ use crate::{
 
 /// Take back a refund that WeChat does not take
 ///
-/// For one that WeChat refuses again and again (`problem` says why), or that waits for a share that does not come back. WeChat is asked first: only what it has
-/// nothing of can be withdrawn, and only when no call of ours may still be on its way, which is a minute after the last, and ten where WeChat did not answer
-/// (`refund_call_in_progress`). Then the money is the
-/// merchant's again, as if WeChat had refused it for good. Above the policy's `refund_review_above_fen` the first operator's word is noted (`withdrawal_requested_by`) and the
-/// refund goes on being tried; a second operator's withdraws it.
+/// For one that WeChat refuses again and again (`problem` says why), or that waits for a share that
+/// does not come back. WeChat is asked first: only what it has nothing of can be withdrawn, and
+/// only when no call of ours may still be on its way, which is a minute after the last, and ten
+/// where WeChat did not answer (`refund_call_in_progress`). Then the money is the merchant's again,
+/// as if WeChat had refused it for good. Above the policy's `refund_review_above_fen` the first
+/// operator's word is noted (`withdrawal_requested_by`) and the refund goes on being tried; a
+/// second operator's withdraws it.
 #[utoipa::path(
     post,
     path = "/api/v1/admin/refunds/{refund_no}/withdraw",

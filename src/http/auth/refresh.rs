@@ -22,7 +22,8 @@ pub(in crate::http) struct RefreshRequest {
 
 /// Stay in
 ///
-/// Uses the refresh token up and gives the next one. A token that is used twice revokes everything that its login led to: log in again.
+/// Uses the refresh token up and gives the next one. A token that is used twice revokes everything
+/// that its login led to: log in again.
 #[utoipa::path(
     post,
     path = "/api/v1/auth/refresh",

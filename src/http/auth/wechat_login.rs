@@ -30,7 +30,8 @@ pub(in crate::http) struct WechatLoginRequest {
     /// As whom: one person may be both.
     #[serde(rename = "as")]
     audience: LoginAs,
-    /// For customers, after a 403 `risk_verification_required`: the challenge of that answer. Together with a fresh code this answers it.
+    /// For customers, after a 403 `risk_verification_required`: the challenge of that answer.
+    /// Together with a fresh code this answers it.
     #[schema(value_type = Option<String>, example = "ch_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
     #[serde(default)]
     challenge: Option<ChallengeId>,
@@ -45,10 +46,12 @@ pub(in crate::http) enum LoginAs {
 
 /// Log in with WeChat
 ///
-/// A customer who comes for the first time is made; whoever logs in as merchant must be on the staff of one.
+/// A customer who comes for the first time is made; whoever logs in as merchant must be on the
+/// staff of one.
 ///
-/// A customer may have to show that the phone is in their hand (403 `risk_verification_required`, with a `challenge`): call `wx.login` again and repeat this with the
-/// fresh code and the challenge. 403 `risk_blocked`: not now.
+/// A customer may have to show that the phone is in their hand (403 `risk_verification_required`,
+/// with a `challenge`): call `wx.login` again and repeat this with the fresh code and the
+/// challenge. 403 `risk_blocked`: not now.
 #[utoipa::path(
     post,
     path = "/api/v1/auth/wechat/login",

@@ -26,7 +26,8 @@ pub(super) struct CallbackAnswer {
 
 /// A payment was made
 ///
-/// Answered with 204 when it is durable, so WeChat sends it again otherwise. `tenant` is the tenant's code or number.
+/// Answered with 204 when it is durable, so WeChat sends it again otherwise. `tenant` is the
+/// tenant's code or number.
 #[utoipa::path(
     post,
     path = "/api/v1/wechat/notify/{tenant}/payments",

@@ -7,7 +7,8 @@ use crate::{app::App, http::extract::Path};
 
 /// A refund arrived, or did not
 ///
-/// Taken as a callback about a payment is: what it says decides, not the address. Answered with 204 when it is durable.
+/// Taken as a callback about a payment is: what it says decides, not the address. Answered with 204
+/// when it is durable.
 #[utoipa::path(
     post,
     path = "/api/v1/wechat/notify/{tenant}/refunds",

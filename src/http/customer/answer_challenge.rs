@@ -25,8 +25,10 @@ pub(in crate::http) struct AnswerChallengeRequest {
 
 /// Answer a challenge
 ///
-/// After a 403 `risk_verification_required`: call `wx.login`, send its code here, then repeat the request with the same `Idempotency-Key`. The code proves that the
-/// customer has the phone in hand. An answer counts for a while (15 minutes unless the tenant's rules say otherwise). Answering again changes nothing.
+/// After a 403 `risk_verification_required`: call `wx.login`, send its code here, then repeat the
+/// request with the same `Idempotency-Key`. The code proves that the customer has the phone in
+/// hand. An answer counts for a while (15 minutes unless the tenant's rules say otherwise).
+/// Answering again changes nothing.
 #[utoipa::path(
     post,
     path = "/api/v1/customer/challenges/{id}/answer",

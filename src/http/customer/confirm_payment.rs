@@ -17,7 +17,8 @@ use crate::{
 
 /// Ask WeChat whether a payment was made
 ///
-/// For the moment after `wx.requestPayment` when the callback has not come yet. Makes nothing that the callback would not make, and needs no key.
+/// For the moment after `wx.requestPayment` when the callback has not come yet. Makes nothing that
+/// the callback would not make, and needs no key.
 #[utoipa::path(
     post,
     path = "/api/v1/customer/payments/{order_no}/confirm",

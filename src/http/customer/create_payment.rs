@@ -58,8 +58,10 @@ impl CreatePaymentRequest {
 ///
 /// Makes the order and gives what `wx.requestPayment` needs. Paid it is only when `state` says so.
 ///
-/// 403 `risk_verification_required`: answer the `challenge` of the problem (`POST /api/v1/customer/challenges/{id}/answer`), then repeat the request with the same key.
-/// 403 `risk_blocked`: not now; `decision` is what to quote when asking for help. In both cases nothing was made and the key is not used up.
+/// 403 `risk_verification_required`: answer the `challenge` of the problem
+/// (`POST /api/v1/customer/challenges/{id}/answer`), then repeat the request with the same key. 403
+/// `risk_blocked`: not now; `decision` is what to quote when asking for help. In both cases nothing
+/// was made and the key is not used up.
 #[utoipa::path(
     post,
     path = "/api/v1/customer/payments",

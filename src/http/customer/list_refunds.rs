@@ -26,7 +26,8 @@ pub(in crate::http) struct CustomerRefunds {
 struct CustomerRefund {
     #[schema(value_type = String, example = "06D8R5MKTS7J0T4V3C9Q2W00")]
     refund_no: RefundNo,
-    /// `returning`, `accepted`, `processing`, `abnormal`: on its way; `succeeded`; `closed`, `failed` or `withdrawn`: it will not come.
+    /// `returning`, `accepted`, `processing`, `abnormal`: on its way; `succeeded`; `closed`,
+    /// `failed` or `withdrawn`: it will not come.
     #[schema(example = "succeeded")]
     state: &'static str,
     #[schema(example = 1200)]

@@ -1,4 +1,5 @@
-//! For the customers' mini-program. A customer sees only what is theirs; another's does not exist for them.
+//! For the customers' mini-program. A customer sees only what is theirs; another's does not exist
+//! for them.
 
 mod challenge;
 mod payment;

@@ -70,7 +70,8 @@ impl CustomerPayment {
 }
 
 coded! {
-    /// What a customer is told of the points of a payment: not why they wait, nor why there are none.
+    /// What a customer is told of the points of a payment: not why they wait, nor why there are
+    /// none.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     enum PointsState {
         Credited => "credited",

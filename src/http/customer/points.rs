@@ -19,20 +19,23 @@ use crate::{
 
 #[derive(Serialize, utoipa::ToSchema)]
 pub(in crate::http) struct PointsBalance {
-    /// All posted points; less the debt, and then perhaps below zero, where the tenant's policy is `negative`.
+    /// All posted points; less the debt, and then perhaps below zero, where the tenant's policy is
+    /// `negative`.
     #[schema(example = 120)]
     posted: i64,
     /// Of these, held.
     #[schema(example = 20)]
     held: i64,
-    /// What can be spent, when it is above zero: needed by no hold and not expired. Points expire at the end of their last usable day, also while they are still posted. Less the
-    /// debt, and then below zero, where the tenant's policy is `negative`.
+    /// What can be spent, when it is above zero: needed by no hold and not expired. Points expire
+    /// at the end of their last usable day, also while they are still posted. Less the debt, and
+    /// then below zero, where the tenant's policy is `negative`.
     #[schema(example = 100)]
     available: i64,
     /// On their way in, not yet decided.
     #[schema(example = 0)]
     pending: i64,
-    /// Owed: taken back by a refund after they had been spent. The next points that come in, or become free again, repay it; until then none can be spent.
+    /// Owed: taken back by a refund after they had been spent. The next points that come in, or
+    /// become free again, repay it; until then none can be spent.
     #[schema(example = 0)]
     debt: i64,
     expiring: ExpiringPoints,

@@ -23,11 +23,14 @@ pub(in crate::http) struct PointsRecordItem {
     /// All posted points after it.
     #[schema(example = 132)]
     points_balance: i64,
-    /// `earn`, `adjust`, `refund` (given back with a refund), `shortfall` (missing for that, because they were spent; now owed), `repay` (of what is owed), `award` (a present),
-    /// `deduct`, `redeem` (spent), `hold`, `release` (of a hold), `return` (of what was deducted or redeemed), `expire`, `held` (until they are checked), `credited`, `voided` or `other`.
+    /// `earn`, `adjust`, `refund` (given back with a refund), `shortfall` (missing for that,
+    /// because they were spent; now owed), `repay` (of what is owed), `award` (a present),
+    /// `deduct`, `redeem` (spent), `hold`, `release` (of a hold), `return` (of what was deducted or
+    /// redeemed), `expire`, `held` (until they are checked), `credited`, `voided` or `other`.
     #[schema(example = "earn")]
     change_type: String,
-    /// Where they came from or went to: `payment`, `refund`, `expiry`, `adjustment`, or what a back end calls itself.
+    /// Where they came from or went to: `payment`, `refund`, `expiry`, `adjustment`, or what a back
+    /// end calls itself.
     #[schema(example = "payment")]
     source: String,
     /// `posted`, `pending` or `voided`.

@@ -16,7 +16,8 @@ use crate::{
 
 #[derive(Serialize, utoipa::ToSchema)]
 pub(in crate::http) struct PointsStatistics {
-    /// Whatever came: earned, awarded. Not the shortfall of a refund whose points were spent: that is a debt.
+    /// Whatever came: earned, awarded. Not the shortfall of a refund whose points were spent: that
+    /// is a debt.
     #[schema(example = 480)]
     earned_total: i64,
     /// Whatever left: spent, deducted, taken back by refunds, expired. Not what repaid a debt.
@@ -32,7 +33,8 @@ pub(in crate::http) struct PointsStatistics {
 
 #[derive(Serialize, utoipa::ToSchema)]
 struct PointsHappened {
-    /// `earned`, `awarded`, `taken_back` (by refunds), `deducted`, `redeemed`, `returned`, `expired` or `adjusted`.
+    /// `earned`, `awarded`, `taken_back` (by refunds), `deducted`, `redeemed`, `returned`,
+    /// `expired` or `adjusted`.
     #[schema(example = "redeemed")]
     what: String,
     #[schema(example = 30)]

@@ -17,7 +17,8 @@ use crate::{
 
 /// Close an unpaid payment
 ///
-/// WeChat is asked first: a payment that was made after all is settled and stays, and `state` says so. Makes nothing and needs no key: doing it again changes nothing.
+/// WeChat is asked first: a payment that was made after all is settled and stays, and `state` says
+/// so. Makes nothing and needs no key: doing it again changes nothing.
 #[utoipa::path(
     post,
     path = "/api/v1/merchant/payments/{order_no}/close",

@@ -18,8 +18,9 @@ use crate::{
 
 /// A collection code to print, as a mini-program code
 ///
-/// Drawn by WeChat once and kept. It opens the page that the tenant has set, with the code as `scene`. The picture is a PNG with a transparent ground; should WeChat draw a JPEG,
-/// the content type says so.
+/// Drawn by WeChat once and kept. It opens the page that the tenant has set, with the code as
+/// `scene`. The picture is a PNG with a transparent ground; should WeChat draw a JPEG, the content
+/// type says so.
 #[utoipa::path(
     get,
     path = "/api/v1/merchant/codes/{code}/wxacode.png",

@@ -48,8 +48,9 @@ impl From<NativePayment> for NativePaymentView {
 
 /// Collect at the counter
 ///
-/// Makes an order that any customer's WeChat can scan and pay (Native 扫码支付). Paid it is only when the payment's `state` says so; the points go to whoever pays.
-/// 403 `risk_blocked`: not now, and nothing was made.
+/// Makes an order that any customer's WeChat can scan and pay (Native 扫码支付). Paid it is only
+/// when the payment's `state` says so; the points go to whoever pays. 403 `risk_blocked`: not now,
+/// and nothing was made.
 #[utoipa::path(
     post,
     path = "/api/v1/merchant/payments",

@@ -17,7 +17,8 @@ use crate::{
 
 /// Ask WeChat now whether a payment was made
 ///
-/// For the customer at the counter who says so. Makes nothing that the callback would not make, and needs no key.
+/// For the customer at the counter who says so. Makes nothing that the callback would not make, and
+/// needs no key.
 #[utoipa::path(
     post,
     path = "/api/v1/merchant/payments/{order_no}/confirm",

@@ -17,7 +17,8 @@ use crate::{
 
 /// Agree to a refund
 ///
-/// Only by an owner who did not ask for it, up to the tenant's limit. It is booked and WeChat is told.
+/// Only by an owner who did not ask for it, up to the tenant's limit. It is booked and WeChat is
+/// told.
 #[utoipa::path(
     post,
     path = "/api/v1/merchant/refunds/{refund_no}/approve",
@@ -46,7 +47,8 @@ pub(in crate::http) async fn approve(
 
 /// Reject a refund
 ///
-/// One that waits. Nothing was booked for it and nothing is; what it held of the payment can be refunded again.
+/// One that waits. Nothing was booked for it and nothing is; what it held of the payment can be
+/// refunded again.
 #[utoipa::path(
     post,
     path = "/api/v1/merchant/refunds/{refund_no}/reject",

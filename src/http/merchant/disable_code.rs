@@ -16,7 +16,8 @@ use crate::{
 
 /// Take a collection code out of use
 ///
-/// For good; nobody can pay with it from then on. Makes nothing and needs no key: doing it again changes nothing.
+/// For good; nobody can pay with it from then on. Makes nothing and needs no key: doing it again
+/// changes nothing.
 #[utoipa::path(
     post,
     path = "/api/v1/merchant/codes/{code}/disable",

@@ -1,4 +1,5 @@
-//! For the merchants' mini-program. A merchant sees only what is its own; another's does not exist for it.
+//! For the merchants' mini-program. A merchant sees only what is its own; another's does not exist
+//! for it.
 
 mod code;
 mod merchant_profile;

@@ -24,7 +24,8 @@ pub(in crate::http) struct MerchantPayment {
     /// What can still be refunded, less what was asked for already.
     #[schema(example = 1200)]
     refundable_fen: i64,
-    /// Something was refunded elsewhere, and how much is not known yet: nothing can be refunded before it is.
+    /// Something was refunded elsewhere, and how much is not known yet: nothing can be refunded
+    /// before it is.
     #[schema(example = false)]
     refund_unknown: bool,
     /// `mini_program` or `native`.

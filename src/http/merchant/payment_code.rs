@@ -21,8 +21,8 @@ use crate::{
 
 /// What the customer scans, as SVG
 ///
-/// Of a payment that the merchant shows, while it can be paid. 409 `payment_code_absent` when WeChat's address in it has died: repeat the creation with the same key, which
-/// gives a new one.
+/// Of a payment that the merchant shows, while it can be paid. 409 `payment_code_absent` when
+/// WeChat's address in it has died: repeat the creation with the same key, which gives a new one.
 #[utoipa::path(
     get,
     path = "/api/v1/merchant/payments/{order_no}/code.svg",
@@ -78,7 +78,8 @@ async fn picture(app: &App, staff: Staff, order_no: OrderNo) -> Result<Picture, 
         (OrderState::Prepaid(_) | OrderState::Created, _) if order.expires_at <= app.now() => {
             return Err(PaymentError::OrderExpired(order_no).into());
         }
-        // WeChat keeps the address for two hours, and an order may last longer: a dead one would only be scanned in vain.
+        // WeChat keeps the address for two hours, and an order may last longer: a dead one would
+        // only be scanned in vain.
         (OrderState::Prepaid(prepay_id), PayMethod::Native) if prepay_id.lasts(app.now()) => {
             prepay_id.id.expose()
         }

@@ -23,7 +23,8 @@ use crate::{
 #[derive(Serialize, utoipa::ToSchema)]
 pub(in crate::http) struct MerchantPaymentHistory {
     payment: MerchantPayment,
-    /// The payment's steps and its refunds', in the order of time. The payment's may be a moment behind `payment`.
+    /// The payment's steps and its refunds', in the order of time. The payment's may be a moment
+    /// behind `payment`.
     timeline: Vec<TimelineStep>,
     /// Oldest first.
     refunds: Vec<MerchantRefund>,

@@ -16,7 +16,8 @@ pub(in crate::http) struct MerchantRefund {
     refund_no: RefundNo,
     #[schema(value_type = String, example = "06D8R5MKTS7J0T4V3C9Q2W00")]
     order_no: OrderNo,
-    /// `awaiting_approval`, `rejected`, `returning`, `accepted`, `processing`, `succeeded`, `abnormal`, `closed`, `failed` or `withdrawn`.
+    /// `awaiting_approval`, `rejected`, `returning`, `accepted`, `processing`, `succeeded`,
+    /// `abnormal`, `closed`, `failed` or `withdrawn`.
     #[schema(example = "processing")]
     state: &'static str,
     #[schema(example = 1200)]
@@ -33,13 +34,15 @@ pub(in crate::http) struct MerchantRefund {
     /// Points that go back with it, those that ran out unspent or were never credited included.
     #[schema(example = 12)]
     points_back: i64,
-    /// `here`, `elsewhere` (made at WeChat by somebody else, on the merchant platform for example), or `after_all` (ended here, and made by WeChat all the same).
+    /// `here`, `elsewhere` (made at WeChat by somebody else, on the merchant platform for example),
+    /// or `after_all` (ended here, and made by WeChat all the same).
     #[schema(example = "here")]
     origin: &'static str,
     /// The number under which WeChat knows it, when that is not `refund_no`.
     #[serde(skip_serializing_if = "Option::is_none")]
     out_refund_no: Option<String>,
-    /// Why it makes no progress, as a code: `not_enough` asks for money on the merchant's account at WeChat.
+    /// Why it makes no progress, as a code: `not_enough` asks for money on the merchant's account
+    /// at WeChat.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
     /// Where the money went, in WeChat's words.

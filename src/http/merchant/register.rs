@@ -55,7 +55,8 @@ impl RegistrationRequest {
 
 /// Register a merchant
 ///
-/// With a customer's token: whoever registers becomes the owner. An operator approves or rejects. One person has one merchant; the owner of a rejected one may register again.
+/// With a customer's token: whoever registers becomes the owner. An operator approves or rejects.
+/// One person has one merchant; the owner of a rejected one may register again.
 #[utoipa::path(
     post,
     path = "/api/v1/merchant/registrations",

@@ -17,10 +17,11 @@ use crate::{
 
 /// Give money back
 ///
-/// All of it or a part. Where the order's refunds come to more than the limits of the tenant's policy with it, or a clerk's of the day do, it waits (`awaiting_approval`) for the owner or for
-/// the tenant. WeChat takes minutes to days to
-/// deliver; `state` says where it stands. One that looks unusual waits in the same way, whatever its amount, or is refused (403 `risk_blocked`): then nothing was made and
-/// `decision` is what to quote to the tenant.
+/// All of it or a part. Where the order's refunds come to more than the limits of the tenant's
+/// policy with it, or a clerk's of the day do, it waits (`awaiting_approval`) for the owner or for
+/// the tenant. WeChat takes minutes to days to deliver; `state` says where it stands. One that
+/// looks unusual waits in the same way, whatever its amount, or is refused (403 `risk_blocked`):
+/// then nothing was made and `decision` is what to quote to the tenant.
 #[utoipa::path(
     post,
     path = "/api/v1/merchant/payments/{order_no}/refunds",

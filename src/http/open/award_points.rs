@@ -23,14 +23,16 @@ pub(in crate::http) struct AwardRequest {
     customer_id: CustomerId,
     #[schema(example = 100, minimum = 1, maximum = 1_000_000_000)]
     points: i64,
-    /// Your own name for this: 1 to 64 visible ASCII characters, once for each kind (`award`, `deduct`, `redeem`), for ever.
+    /// Your own name for this: 1 to 64 visible ASCII characters, once for each kind (`award`,
+    /// `deduct`, `redeem`), for ever.
     #[schema(example = "birthday-2026-0001", min_length = 1, max_length = 64)]
     reference: String,
     /// 1 to 200 characters in one line.
     #[schema(example = "生日礼", min_length = 1, max_length = 200)]
     reason: String,
     /// The last day (at UTC+8) on which they can be used, today or later (422 `field_invalid`,
-    /// `last_usable_on`); `9999-12-31` is for ever. The validity of the tenant's points rule unless said.
+    /// `last_usable_on`); `9999-12-31` is for ever. The validity of the tenant's points rule unless
+    /// said.
     #[serde(default)]
     #[schema(format = Date, example = "2027-11-21")]
     last_usable_on: Option<String>,
@@ -46,9 +48,11 @@ pub(in crate::http) struct AwardRequest {
 
 /// Award points
 ///
-/// They repay what the customer owes first. The caps of the points rule are for what payments earn and do not apply. Risk may stop it (403 `risk_blocked`) or have a
-/// person decide (`under_review`: the points are pending until then).
-/// A repeat with the same reference and body returns the same points transaction (200), for ever; with another body 422 `reference_reused`. No `Idempotency-Key` is needed.
+/// They repay what the customer owes first. The caps of the points rule are for what payments earn
+/// and do not apply. Risk may stop it (403 `risk_blocked`) or have a person decide (`under_review`:
+/// the points are pending until then). A repeat with the same reference and body returns the same
+/// points transaction (200), for ever; with another body 422 `reference_reused`. No
+/// `Idempotency-Key` is needed.
 #[utoipa::path(
     post,
     path = "/api/v1/open/points/awards",

@@ -15,8 +15,10 @@ use crate::{
 
 /// Deduct points
 ///
-/// Never below zero: with too few 409 `points_insufficient` says how many are available, and nothing is kept, so that the reference may be used again.
-/// A repeat with the same reference and body returns the same points transaction (200), for ever; with another body 422 `reference_reused`. No `Idempotency-Key` is needed.
+/// Never below zero: with too few 409 `points_insufficient` says how many are available, and
+/// nothing is kept, so that the reference may be used again. A repeat with the same reference and
+/// body returns the same points transaction (200), for ever; with another body 422
+/// `reference_reused`. No `Idempotency-Key` is needed.
 #[utoipa::path(
     post,
     path = "/api/v1/open/points/deductions",

@@ -26,7 +26,8 @@ pub(in crate::http) struct CaptureRequest {
 
 /// Capture a hold
 ///
-/// Once: to repeat it with the same points gives the same answer. When it was released, has timed out, or waits for a review, 409 `points_transaction_state_conflict` says which.
+/// Once: to repeat it with the same points gives the same answer. When it was released, has timed
+/// out, or waits for a review, 409 `points_transaction_state_conflict` says which.
 #[utoipa::path(
     post,
     path = "/api/v1/open/points/holds/{id}/capture",
@@ -50,7 +51,8 @@ pub(in crate::http) async fn capture(
 
 /// Release a hold
 ///
-/// To repeat it gives the same answer. When it was captured, has timed out, or waits for a review, 409 `points_transaction_state_conflict` says which.
+/// To repeat it gives the same answer. When it was captured, has timed out, or waits for a review,
+/// 409 `points_transaction_state_conflict` says which.
 #[utoipa::path(
     post,
     path = "/api/v1/open/points/holds/{id}/release",

@@ -22,7 +22,8 @@ pub(in crate::http) struct HoldRequest {
     customer_id: CustomerId,
     #[schema(example = 100, minimum = 1, maximum = 1_000_000_000)]
     points: i64,
-    /// Your own name for this: 1 to 64 visible ASCII characters, once for each kind; holds and redemptions are one kind.
+    /// Your own name for this: 1 to 64 visible ASCII characters, once for each kind; holds and
+    /// redemptions are one kind.
     #[schema(example = "cart-7781", min_length = 1, max_length = 64)]
     reference: String,
     /// 1 to 200 characters in one line.
@@ -44,9 +45,11 @@ pub(in crate::http) struct HoldRequest {
 
 /// Hold points
 ///
-/// Nobody else can spend them, and they do not expire, until they are captured, released, or have timed out. With too few 409 `points_insufficient` says how many
-/// are available. Risk may stop it (403 `risk_blocked`) or have a person decide first (`under_review`; the minutes count from the decision).
-/// A repeat with the same reference and body returns the same points transaction (200), for ever; with another body 422 `reference_reused`. No `Idempotency-Key` is needed.
+/// Nobody else can spend them, and they do not expire, until they are captured, released, or have
+/// timed out. With too few 409 `points_insufficient` says how many are available. Risk may stop it
+/// (403 `risk_blocked`) or have a person decide first (`under_review`; the minutes count from the
+/// decision). A repeat with the same reference and body returns the same points transaction (200),
+/// for ever; with another body 422 `reference_reused`. No `Idempotency-Key` is needed.
 #[utoipa::path(
     post,
     path = "/api/v1/open/points/holds",

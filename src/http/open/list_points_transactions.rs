@@ -34,7 +34,8 @@ pub(in crate::http) struct PointsTransactionParams {
     /// `held`, `done`, `released`, `expired`, `under_review` or `refused`.
     #[param(example = "held")]
     state: Option<String>,
-    /// The points transaction with this reference, given `source` and `kind`; without these there may be several.
+    /// The points transaction with this reference, given `source` and `kind`; without these there
+    /// may be several.
     reference: Option<String>,
 }
 

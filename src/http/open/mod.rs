@@ -1,4 +1,5 @@
-//! For back ends of third parties: they award, deduct, redeem and hold customers' points, each under its own references. A back end is known by the name in its token
+//! For back ends of third parties: they award, deduct, redeem and hold customers' points, each
+//! under its own references. A back end is known by the name in its token
 //! (`zhangfang token --role service --name merchant-crm`), which is the source of all that it does.
 
 mod points_transaction;

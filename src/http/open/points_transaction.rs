@@ -28,7 +28,8 @@ pub(in crate::http) struct PointsTransactionView {
     /// `award`, `deduct`, `redeem` or `return`.
     #[schema(example = "redeem")]
     kind: &'static str,
-    /// `held`, `done`, `released`, `expired`, `under_review` (a person decides; the points are pending) or `refused`.
+    /// `held`, `done`, `released`, `expired`, `under_review` (a person decides; the points are
+    /// pending) or `refused`.
     #[schema(example = "held")]
     state: &'static str,
     #[schema(example = 100)]
@@ -59,7 +60,8 @@ pub(in crate::http) struct PointsTransactionView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     merchant_id: Option<MerchantId>,
-    /// Of an award: the last day (at UTC+8) on which its points can be used; `9999-12-31` is for ever.
+    /// Of an award: the last day (at UTC+8) on which its points can be used; `9999-12-31` is for
+    /// ever.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = Date, example = "2027-11-21")]
     last_usable_on: Option<String>,
@@ -138,7 +140,8 @@ pub(in crate::http) struct PointsCommandRequest {
     pub(super) customer_id: CustomerId,
     #[schema(example = 100, minimum = 1, maximum = 1_000_000_000)]
     pub(super) points: i64,
-    /// Your own name for this: 1 to 64 visible ASCII characters, once for each kind (`award`, `deduct`, `redeem`), for ever.
+    /// Your own name for this: 1 to 64 visible ASCII characters, once for each kind (`award`,
+    /// `deduct`, `redeem`), for ever.
     #[schema(example = "gift-2026-11-21-0001", min_length = 1, max_length = 64)]
     pub(super) reference: String,
     /// 1 to 200 characters in one line.

@@ -15,9 +15,11 @@ use crate::{
 
 /// Redeem points
 ///
-/// The points that expire first are spent first. With too few 409 `points_insufficient` says how many are available, and nothing is kept. Risk may stop it (403
-/// `risk_blocked`) or have a person decide (`under_review`: the points are held until then).
-/// A repeat with the same reference and body returns the same points transaction (200), for ever; with another body 422 `reference_reused`. No `Idempotency-Key` is needed.
+/// The points that expire first are spent first. With too few 409 `points_insufficient` says how
+/// many are available, and nothing is kept. Risk may stop it (403 `risk_blocked`) or have a person
+/// decide (`under_review`: the points are held until then). A repeat with the same reference and
+/// body returns the same points transaction (200), for ever; with another body 422
+/// `reference_reused`. No `Idempotency-Key` is needed.
 #[utoipa::path(
     post,
     path = "/api/v1/open/points/redemptions",

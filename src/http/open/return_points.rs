@@ -34,9 +34,12 @@ pub(in crate::http) struct ReturnRequest {
 
 /// Return points
 ///
-/// All of it or a part, in as many parts as you like; 409 `return_exceeds_taken` says how many are left. The points go back into the days from which they came, of a part
-/// those that expire last first. Points that have expired meanwhile are taken by the next nightly run, as they would have been. What the customer owes is repaid first.
-/// A repeat with the same reference and body returns the same return (200), for ever; with another body 422 `reference_reused`. No `Idempotency-Key` is needed.
+/// All of it or a part, in as many parts as you like; 409 `return_exceeds_taken` says how many are
+/// left. The points go back into the days from which they came, of a part those that expire last
+/// first. Points that have expired meanwhile are taken by the next nightly run, as they would have
+/// been. What the customer owes is repaid first. A repeat with the same reference and body returns
+/// the same return (200), for ever; with another body 422 `reference_reused`. No `Idempotency-Key`
+/// is needed.
 #[utoipa::path(
     post,
     path = "/api/v1/open/points/returns",

@@ -14,7 +14,8 @@ use crate::{
 
 type Page = (StatusCode, [(HeaderName, &'static str); 1], Html<String>);
 
-/// For people; not part of the API's document. In WeChat the same address opens the mini-program (普通链接二维码).
+/// For people; not part of the API's document. In WeChat the same address opens the mini-program
+/// (普通链接二维码).
 pub(in crate::http) async fn code_page(
     State(app): State<App>,
     Path(code): Path<String>,

@@ -19,7 +19,8 @@ pub(in crate::http) async fn healthz() -> &'static str {
 
 #[derive(Serialize, utoipa::ToSchema)]
 pub(in crate::http) struct Readiness {
-    /// The database answers, every committer holds its lease, and this machine's clock is the database's to within a minute. Required.
+    /// The database answers, every committer holds its lease, and this machine's clock is the
+    /// database's to within a minute. Required.
     database: bool,
     /// Without it everything works, some of it slower.
     redis: bool,

@@ -22,7 +22,8 @@ use crate::config::{ConnectionSettings, HttpSettings, TrustedProxies};
 /// How long a connection is new: time enough for a request to come with it.
 const NEW: Duration = Duration::from_millis(200);
 
-/// Of the descriptors, what callers leave to the database, to Redis, to WeChat and to files; half, when there are few.
+/// Of the descriptors, what callers leave to the database, to Redis, to WeChat and to files; half,
+/// when there are few.
 const SPARE_DESCRIPTORS: usize = 256;
 
 /// The request came by a connection of the reserve: only some are answered there.
@@ -241,7 +242,8 @@ impl All {
         metrics::gauge!("http_connections").set(f64::from(count));
     }
 
-    /// Which of them has waited longest, and since then at least; a trusted proxy's only when there is no other.
+    /// Which of them has waited longest, and since then at least; a trusted proxy's only when there
+    /// is no other.
     fn longest(&self, which: impl Fn(&Slot) -> bool, before: Instant) -> Option<u64> {
         self.slots
             .values()

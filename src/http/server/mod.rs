@@ -1,9 +1,11 @@
 //! Connections: who gets one, for how long, and who gets none.
 //!
-//! hyper speaks HTTP; what is around it is here, since whoever serves strangers has to say how long it waits for them and how many it keeps.
+//! hyper speaks HTTP; what is around it is here, since whoever serves strangers has to say how long
+//! it waits for them and how many it keeps.
 //!
-//! A connection is *waiting* (for a request's head, or between two requests) or *served* (its head was read and its answer is not yet written).
-//! Only what waits can be taken away from somebody; what is served ends by the time limits of bodies and requests.
+//! A connection is *waiting* (for a request's head, or between two requests) or *served* (its head
+//! was read and its answer is not yet written). Only what waits can be taken away from somebody;
+//! what is served ends by the time limits of bodies and requests.
 //!
 //! | | how long | then |
 //! |---|---|---|
@@ -12,16 +14,23 @@
 //! | a request's body | `body_timeout` (the middleware's) | 408 `request_too_slow`, closed |
 //! | an answer that is not taken | [`STALLED`] without a byte | closed |
 //!
-//! Bounds (`connections`): so many in all, so many of one address (a network of 64 bits for IPv6). At a bound the connection that has waited longest makes room, of that address or of all;
-//! connections of trusted proxies last, and are not counted by address, since a proxy brings everybody. So whoever opens connections and says nothing loses them to whoever has something to say.
-//! Where nobody waits, all being served, a few more are taken, the *reserve*: their requests are answered 503 `too_many_connections` at once unless they are WeChat's callbacks or probes. Whether a
-//! request is a callback is only known once its head was read, hence this way round. When the reserve is full as well, what comes is left to the kernel's queue.
+//! Bounds (`connections`): so many in all, so many of one address (a network of 64 bits for IPv6).
+//! At a bound the connection that has waited longest makes room, of that address or of all;
+//! connections of trusted proxies last, and are not counted by address, since a proxy brings
+//! everybody. So whoever opens connections and says nothing loses them to whoever has something to
+//! say. Where nobody waits, all being served, a few more are taken, the *reserve*: their requests
+//! are answered 503 `too_many_connections` at once unless they are WeChat's callbacks or probes.
+//! Whether a request is a callback is only known once its head was read, hence this way round. When
+//! the reserve is full as well, what comes is left to the kernel's queue.
 //!
-//! The bound is lowered to what the process's file descriptors allow, so that the database, Redis and WeChat never go without because of callers. Should descriptors run out all the same,
+//! The bound is lowered to what the process's file descriptors allow, so that the database, Redis
+//! and WeChat never go without because of callers. Should descriptors run out all the same,
 //! accepting rests for a while, longer each time.
 //!
-//! What hyper refuses by itself (a head that is not HTTP, one too large) it answers without a body; `stream` puts a problem in its place. All of this is counted in
-//! `http_connections_refused_total{reason}`, and logged, a few lines a minute for each reason. Addresses are neither logged nor told.
+//! What hyper refuses by itself (a head that is not HTTP, one too large) it answers without a body;
+//! `stream` puts a problem in its place. All of this is counted in
+//! `http_connections_refused_total{reason}`, and logged, a few lines a minute for each reason.
+//! Addresses are neither logged nor told.
 
 mod connections;
 mod refused;
@@ -144,7 +153,8 @@ impl ServerState {
             }
             Admission::Refused(reason) => {
                 self.refusals.note(reason);
-                // Into the empty buffer of a new connection, or not at all: nobody waits for this one.
+                // Into the empty buffer of a new connection, or not at all: nobody waits for this
+                // one.
                 let _ = stream.try_write(&refused::write(Problem::crowded(), &self.trace_id()));
             }
         }

@@ -1,4 +1,5 @@
-//! A connection's bytes: what comes and goes is noted, and what hyper answers by itself becomes a problem.
+//! A connection's bytes: what comes and goes is noted, and what hyper answers by itself becomes a
+//! problem.
 
 use std::{
     io,
@@ -66,7 +67,8 @@ impl Stream {
     }
 }
 
-/// The status of an answer that is not one of ours: all of those have an `x-request-id`, and hyper's own have no body.
+/// The status of an answer that is not one of ours: all of those have an `x-request-id`, and
+/// hyper's own have no body.
 fn bare(answer: &[u8]) -> Option<StatusCode> {
     let text = answer.strip_prefix(b"HTTP/1.")?;
     let status = StatusCode::from_bytes(text.get(2..5)?).ok()?;

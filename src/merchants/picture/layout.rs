@@ -61,7 +61,8 @@ impl Layout {
     }
 }
 
-/// The largest scale at which the text stands in two lines, or at the smallest in three, cut with `…` if that is not enough.
+/// The largest scale at which the text stands in two lines, or at the smallest in three, cut with
+/// `…` if that is not enough.
 fn fit(text: &str, room: usize, largest: usize) -> (usize, Vec<String>) {
     for scale in (1..=largest).rev() {
         let lines = wrap(text, room / scale);

@@ -1,9 +1,12 @@
-//! The picture of a collection code, to print and put on a counter: the matrix, the merchant's name and the label beneath.
+//! The picture of a collection code, to print and put on a counter: the matrix, the merchant's name
+//! and the label beneath.
 //!
-//! One layout serves both formats, so that what is on the screen (SVG) and what is printed (PNG) agree: text is measured by the cells of GNU Unifont, 8 dots for a
-//! narrow character and 16 for a wide one, and drawn in PNG with its dots. Chinese names work without a font file anywhere.
+//! One layout serves both formats, so that what is on the screen (SVG) and what is printed (PNG)
+//! agree: text is measured by the cells of GNU Unifont, 8 dots for a narrow character and 16 for a
+//! wide one, and drawn in PNG with its dots. Chinese names work without a font file anywhere.
 //!
-//! Error correction is Q: a quarter of the matrix may be scratched. H would make the dots finer for a risk that a sheet behind plastic does not have.
+//! Error correction is Q: a quarter of the matrix may be scratched. H would make the dots finer for
+//! a risk that a sheet behind plastic does not have.
 
 mod layout;
 mod png;

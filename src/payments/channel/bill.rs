@@ -13,7 +13,8 @@ pub enum BillKind {
     FundFlow,
 }
 
-/// A bill as downloaded, after its hash was found right. The file is there whether or not it can be read: it may not be had again.
+/// A bill as downloaded, after its hash was found right. The file is there whether or not it can be
+/// read: it may not be had again.
 #[derive(Debug, Clone)]
 pub struct Bill {
     pub kind: BillKind,
@@ -35,7 +36,8 @@ pub struct UnreadableBill(pub String);
 pub struct BillContent {
     pub lines: BillLines,
     pub summary: BillSummary,
-    /// Where the channel's own sums are not those of the lines. None should be: a line is missing, or is not what it was.
+    /// Where the channel's own sums are not those of the lines. None should be: a line is missing,
+    /// or is not what it was.
     pub disagreements: Vec<BillDisagreement>,
 }
 

@@ -16,14 +16,16 @@ pub use refund::{AbnormalRefund, BankCard, ChannelRefund, RefundCall, RefundNoti
 
 use crate::primitives::{BusinessDay, Money, OrderNo, RefundNo, Secret, TenantId, Timestamp};
 
-/// What became of a call that changes something elsewhere. Three outcomes, which no caller can confuse.
+/// What became of a call that changes something elsewhere. Three outcomes, which no caller can
+/// confuse.
 #[derive(Debug)]
 pub enum ChannelOutcome<T> {
     /// It happened, and the answer is proven to be the channel's.
     Done(T),
     /// It did not happen and will not: the channel said no.
     Refused(Refusal),
-    /// Nobody knows: a time-out, a broken connection, an answer that cannot be verified. Ask, or repeat with the same number.
+    /// Nobody knows: a time-out, a broken connection, an answer that cannot be verified. Ask, or
+    /// repeat with the same number.
     Unknown(String),
 }
 
@@ -44,7 +46,8 @@ pub enum RefusalKind {
     AlreadyPaid,
     /// The order is closed at the channel.
     Closed,
-    /// Not now: too many calls. Nothing happened, except that of a refund nobody knows: repeat it with the same number.
+    /// Not now: too many calls. Nothing happened, except that of a refund nobody knows: repeat it
+    /// with the same number.
     RateLimited,
     /// There is no such order, refund or sharing.
     Absent,
@@ -65,7 +68,8 @@ pub struct PrepayRequest {
     pub amount: Money,
     /// Shown in the customer's bill; at most 127 characters.
     pub description: String,
-    /// Who will pay: needed for [`PaymentChannel::prepay`], unknown for [`PaymentChannel::prepay_native`].
+    /// Who will pay: needed for [`PaymentChannel::prepay`], unknown for
+    /// [`PaymentChannel::prepay_native`].
     pub payer_openid: Option<Secret<String>>,
     /// After this the order cannot be paid.
     pub expires_at: Timestamp,
@@ -102,7 +106,8 @@ pub enum ChannelOrder {
     Absent,
 }
 
-/// The channel's statement that an order is paid, after its signature was verified: from a callback or a query.
+/// The channel's statement that an order is paid, after its signature was verified: from a callback
+/// or a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PaidNotice {
     /// As text: it may be anything until it is looked up.
@@ -190,7 +195,8 @@ impl NoticeError {
         }
     }
 
-    /// Whether the channel's signature held, and what it covers is not understood: then it is no stranger's, and what it says happened.
+    /// Whether the channel's signature held, and what it covers is not understood: then it is no
+    /// stranger's, and what it says happened.
     pub const fn is_signed(self) -> bool {
         match self {
             Self::MissingHeader
@@ -246,10 +252,12 @@ impl PaymentChannels for OneChannel {
 pub trait PaymentChannel: Debug + Send + Sync + 'static {
     fn account(&self) -> &OurAccount;
 
-    /// Makes the order payable inside the mini-program. The same request again gives a fresh prepay id.
+    /// Makes the order payable inside the mini-program. The same request again gives a fresh prepay
+    /// id.
     fn prepay(&self, request: PrepayRequest) -> BoxFuture<'_, ChannelOutcome<String>>;
 
-    /// Makes the order payable by whoever scans the answer, a `weixin://` address (Native). The same request again gives a new one and kills the old.
+    /// Makes the order payable by whoever scans the answer, a `weixin://` address (Native). The
+    /// same request again gives a new one and kills the old.
     fn prepay_native(&self, request: PrepayRequest) -> BoxFuture<'_, ChannelOutcome<String>>;
 
     /// What the mini-program needs to show the payment sheet for a prepay id.
@@ -279,7 +287,8 @@ pub trait PaymentChannel: Debug + Send + Sync + 'static {
     /// Asks for a refund. Done means taken, not refunded: see [`ChannelRefund::status`].
     fn refund(&self, call: RefundCall) -> BoxFuture<'_, ChannelOutcome<ChannelRefund>>;
 
-    /// What became of a refund; refused with [`RefusalKind::Absent`] when the channel knows none with this number.
+    /// What became of a refund; refused with [`RefusalKind::Absent`] when the channel knows none
+    /// with this number.
     fn query_refund<'a>(
         &'a self,
         refund_no: RefundNo,
@@ -301,12 +310,14 @@ pub trait PaymentChannel: Debug + Send + Sync + 'static {
     fn redirect_refund(&self, call: AbnormalRefund)
     -> BoxFuture<'_, ChannelOutcome<ChannelRefund>>;
 
-    /// A day's bill, checked against its hash. `Done(None)`: there was nothing that day. Not ready yet is a refusal of kind [`RefusalKind::RateLimited`].
+    /// A day's bill, checked against its hash. `Done(None)`: there was nothing that day. Not ready
+    /// yet is a refusal of kind [`RefusalKind::RateLimited`].
     fn bill(&self, kind: BillKind, day: BusinessDay)
     -> BoxFuture<'_, ChannelOutcome<Option<Bill>>>;
 
-    /// Verifies, decrypts and reads a callback. `body` is what came over the wire, byte for byte. The signature is judged before anything else: an error with
-    /// [`NoticeError::is_signed`] is about what the channel truly said.
+    /// Verifies, decrypts and reads a callback. `body` is what came over the wire, byte for byte.
+    /// The signature is judged before anything else: an error with [`NoticeError::is_signed`] is
+    /// about what the channel truly said.
     fn read_notice(
         &self,
         headers: NoticeHeaders<'_>,
@@ -317,7 +328,8 @@ pub trait PaymentChannel: Debug + Send + Sync + 'static {
     /// Reads a callback that was verified when it came and stored.
     fn reread_notice(&self, body: &[u8]) -> Result<Notice, NoticeError>;
 
-    /// The channel's name of a notification whose content is not understood, and when it was made: the same however often it is sent. Nothing is verified.
+    /// The channel's name of a notification whose content is not understood, and when it was made:
+    /// the same however often it is sent. Nothing is verified.
     fn name_of_notice(&self, _body: &[u8]) -> Option<(String, Timestamp)> {
         None
     }

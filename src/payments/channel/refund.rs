@@ -59,7 +59,8 @@ pub struct AbnormalRefund {
     pub refund_no: RefundNo,
     pub wechat_refund_id: String,
     pub sub_mchid: String,
-    /// A card of the customer; none: to the merchant's own settlement account, which pays the customer some other way.
+    /// A card of the customer; none: to the merchant's own settlement account, which pays the
+    /// customer some other way.
     pub card: Option<BankCard>,
 }
 

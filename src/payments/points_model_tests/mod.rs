@@ -1,13 +1,14 @@
 //! Points, played at random without a database: payments, refunds by us and by others, awards,
-//! deductions, redemptions and their returns, holds, reviews, expiry and midnights, over lots that end
-//! and lots that never do. What is run is what the service runs (its operations, from WeChat's word to
-//! the rows), on rows in memory. Beside it stands a WeChat that never refunds more than was paid
-//! ([`Theirs`]) and may tell late, twice, or not at all; refuse a refund and make it after all; and
-//! make those of others.
+//! deductions, redemptions and their returns, holds, reviews, expiry and midnights, over lots that
+//! end and lots that never do. What is run is what the service runs (its operations, from WeChat's
+//! word to the rows), on rows in memory. Beside it stands a WeChat that never refunds more than was
+//! paid ([`Theirs`]) and may tell late, twice, or not at all; refuse a refund and make it after
+//! all; and make those of others.
 //!
 //! After every commit of one to three of them (the last two every now and then, and at the end):
 //!
-//! - the account is what its lots and holds add up to, and its debt the shortfalls that were not repaid;
+//! - the account is what its lots and holds add up to, and its debt the shortfalls that were not
+//!   repaid;
 //! - it is what its payments were credited, as the model counts with rule, caps, reviews and
 //!   refunds, and what back ends gave, took and returned, less what expired;
 //! - the replay that `verify-ledger` makes of the transfers finds nothing wrong, and arrives at the
@@ -258,7 +259,8 @@ impl History {
         }
     }
 
-    /// A batch loads what any of its operations wants before it decides the first of them. One alone may not want the lots.
+    /// A batch loads what any of its operations wants before it decides the first of them. One
+    /// alone may not want the lots.
     fn load(&mut self) {
         let account = self.account_id();
         let orders = self
@@ -1105,7 +1107,8 @@ impl History {
                 }
             }
             RefundUpdateOutcome::Before => {}
-            // Closed refunds of which we were not told may leave no room in the sum: it comes again.
+            // Closed refunds of which we were not told may leave no room in the sum: it comes
+            // again.
             RefundUpdateOutcome::Rejected("refund_over_paid")
                 if self.knows_too_much(place, index) =>
             {
@@ -1118,7 +1121,8 @@ impl History {
         self.paid[place].theirs[index].told = Some(status);
     }
 
-    /// Whether refunds that WeChat has closed, and of which we were not told, count against the order.
+    /// Whether refunds that WeChat has closed, and of which we were not told, count against the
+    /// order.
     fn knows_too_much(&self, place: usize, index: usize) -> bool {
         let paid = &self.paid[place];
         let rows = self.on_the_table(place);
@@ -1145,7 +1149,8 @@ impl History {
 
     // -- ends
 
-    /// Something that waits ends one way or another: a hold, or the review of a points transaction or an order.
+    /// Something that waits ends one way or another: a hold, or the review of a points transaction
+    /// or an order.
     fn end(&mut self) {
         let reviewed = self.under_review();
         let all = self.open.len() + reviewed.len();
@@ -1364,7 +1369,8 @@ impl History {
         self.look_at_lot_expiries();
     }
 
-    /// What lots count as given back of what expired is what refunds that count against their orders say.
+    /// What lots count as given back of what expired is what refunds that count against their
+    /// orders say.
     fn look_at_lot_expiries(&self) {
         let mut said: BTreeMap<BusinessDay, i64> = BTreeMap::new();
         for place in 0..self.paid.len() {

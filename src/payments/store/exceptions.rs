@@ -60,7 +60,8 @@ impl RowSet for Exceptions {
     }
 }
 
-/// The open exception that a refund is stuck, by the refund's id: resolved, since it is not any more.
+/// The open exception that a refund is stuck, by the refund's id: resolved, since it is not any
+/// more.
 ///
 /// Written after the exceptions of the batch: the one that it resolves may be of the same batch.
 #[derive(Debug)]
@@ -115,7 +116,8 @@ impl RowSet for StuckResolved {
     }
 }
 
-/// That something was refunded elsewhere, and not how much, was told of an order; now a number is known.
+/// That something was refunded elsewhere, and not how much, was told of an order; now a number is
+/// known.
 #[derive(Debug)]
 pub(crate) struct ForeignNumberKnown;
 

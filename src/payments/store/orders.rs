@@ -12,7 +12,8 @@ use crate::{
     primitives::{BusinessDay, Id, Money, OrderId, Points, Secret, TenantId, Timestamp},
 };
 
-/// `payment_orders`: loaded, inserted, and changed only if the version is still the one that was loaded.
+/// `payment_orders`: loaded, inserted, and changed only if the version is still the one that was
+/// loaded.
 #[derive(Debug)]
 pub(crate) struct Orders;
 

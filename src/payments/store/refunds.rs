@@ -159,8 +159,8 @@ impl RowSet for Refunds {
                 .int(refund.points.expired.get());
             sql.push(", points_withheld = ")
                 .int(refund.points.withheld.get());
-            // Whoever is at it stays so while only somebody's request is noted: claims are made outside of
-            // operations.
+            // Whoever is at it stays so while only somebody's request is noted: claims are made
+            // outside of operations.
             let untouched = change.before.is_some_and(|before| {
                 before.state == refund.state && before.attempts == refund.attempts
             });
@@ -181,7 +181,8 @@ impl RowSet for Refunds {
             sql.push(" WHERE id = ").bytes(refund.id.bytes());
             sql.push(" AND version = ")
                 .int(change.before.map_or(0, |before| before.version));
-            // Calls begin outside of operations. One that began since the row was read may be taken by WeChat.
+            // Calls begin outside of operations. One that began since the row was read may be taken
+            // by WeChat.
             if refund.state == RefundState::Withdrawn {
                 sql.push(" AND calls = ")
                     .int(change.before.map_or(0, |before| before.progress.calls));
@@ -191,7 +192,8 @@ impl RowSet for Refunds {
     }
 }
 
-/// Whoever initiates a refund tells WeChat of it, and has until a job would take over. Once something was learnt, nobody is at it.
+/// Whoever initiates a refund tells WeChat of it, and has until a job would take over. Once
+/// something was learnt, nobody is at it.
 pub(crate) fn calling_until(refund: &Refund) -> Option<Timestamp> {
     let initiated = refund.state == RefundState::Accepted && refund.attempts.count == 0;
     refund.attempts.next_at.filter(|_| initiated)
@@ -304,7 +306,8 @@ impl RowSet for RefundSteps {
     }
 }
 
-/// `foreign_refunds`: which row a refund has that was not made under a number of ours. Loaded, and written once: the key makes two of one number impossible.
+/// `foreign_refunds`: which row a refund has that was not made under a number of ours. Loaded, and
+/// written once: the key makes two of one number impossible.
 #[derive(Debug)]
 pub(crate) struct ForeignRefunds;
 

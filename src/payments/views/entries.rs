@@ -14,7 +14,8 @@ use crate::{
 pub struct EntryView {
     #[schema(example = "je_019a8b3e5c5f7a0e8b6f1d2c3e4f2a01")]
     pub entry_id: String,
-    /// Why it exists: `settlement`, `refund_accepted`, `refund_clawback`, `refund_outcome`, `sharing_sent`, ..
+    /// Why it exists: `settlement`, `refund_accepted`, `refund_clawback`, `refund_outcome`,
+    /// `sharing_sent`, ..
     #[schema(example = "settlement")]
     pub kind: &'static str,
     /// Which refund caused it; the payment itself when absent.

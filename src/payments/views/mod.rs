@@ -41,9 +41,9 @@ pub struct AlarmView {
 pub struct ExceptionView {
     #[schema(value_type = String, example = "ex_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
     pub id: ExceptionId,
-    /// `late_payment`, `paid_twice`, `answer_mismatch`, `foreign_refund`, `refund_contradiction`, `refund_refused`, `refund_abnormal`, `sharing_failed`,
-    /// `sharing_contradiction`, `not_projected`, `refund_stuck`, `order_stuck`, `sharing_stuck` or
-    /// `implausible_time`.
+    /// `late_payment`, `paid_twice`, `answer_mismatch`, `foreign_refund`, `refund_contradiction`,
+    /// `refund_refused`, `refund_abnormal`, `sharing_failed`, `sharing_contradiction`,
+    /// `not_projected`, `refund_stuck`, `order_stuck`, `sharing_stuck` or `implausible_time`.
     #[schema(example = "paid_twice")]
     pub kind: String,
     #[schema(value_type = Option<String>)]
@@ -100,7 +100,8 @@ pub struct NextQueryView {
 #[schema(as = PaymentHistory)]
 pub struct PaymentHistoryView {
     pub payment: PaymentView,
-    /// The payment's steps and its refunds', in the order of time. The payment's may be a moment behind `payment`.
+    /// The payment's steps and its refunds', in the order of time. The payment's may be a moment
+    /// behind `payment`.
     pub timeline: Vec<TimelineStep>,
     /// Oldest first.
     pub refunds: Vec<RefundView>,

@@ -27,7 +27,8 @@ pub struct PaymentView {
     /// What can still be asked back.
     #[schema(example = 1200)]
     pub refundable_fen: i64,
-    /// WeChat says that somebody else refunded something, and not how much: nothing can be asked back before the number of that refund is stated.
+    /// WeChat says that somebody else refunded something, and not how much: nothing can be asked
+    /// back before the number of that refund is stated.
     #[schema(example = false)]
     pub refund_unknown: bool,
     #[schema(value_type = String, example = "me_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
@@ -51,7 +52,8 @@ pub struct PaymentView {
     /// What it earned; `null` until it is paid. Credited unless `review` says otherwise.
     #[schema(example = 12)]
     pub points: Option<i64>,
-    /// Of the points: `no`, `wanted` when it is paid, `open` (they are pending), `credited` or `voided`.
+    /// Of the points: `no`, `wanted` when it is paid, `open` (they are pending), `credited` or
+    /// `voided`.
     #[schema(example = "no")]
     pub review: &'static str,
     /// The points rule that credited them.

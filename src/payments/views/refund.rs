@@ -19,7 +19,8 @@ pub struct RefundView {
     pub order_no: OrderNo,
     #[schema(value_type = String, example = "me_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
     pub merchant_id: MerchantId,
-    /// `awaiting_approval`, `rejected`, `returning`, `accepted`, `processing`, `succeeded`, `abnormal`, `closed`, `failed` or `withdrawn`.
+    /// `awaiting_approval`, `rejected`, `returning`, `accepted`, `processing`, `succeeded`,
+    /// `abnormal`, `closed`, `failed` or `withdrawn`.
     #[schema(example = "processing")]
     pub state: &'static str,
     #[schema(example = 1200)]
@@ -30,7 +31,8 @@ pub struct RefundView {
     pub requested_by: String,
     /// Who agreed, or did not, when a second person had to.
     pub decided_by: Option<String>,
-    /// Points that go back with it: those of the next three kinds, and those that the customer had and gives back.
+    /// Points that go back with it: those of the next three kinds, and those that the customer had
+    /// and gives back.
     #[schema(example = 12)]
     pub points_back: i64,
     /// Of these, missing because the customer had spent them: now owed.
@@ -44,7 +46,8 @@ pub struct RefundView {
     pub points_withheld: i64,
     /// Made by the tenant, because the order was paid after it had been closed.
     pub late: bool,
-    /// `here`, `elsewhere` (somebody else made it at WeChat), or `after_all` (asked for here, ended here, and made by WeChat all the same).
+    /// `here`, `elsewhere` (somebody else made it at WeChat), or `after_all` (asked for here, ended
+    /// here, and made by WeChat all the same).
     #[schema(example = "here")]
     pub origin: &'static str,
     /// The number under which WeChat knows it, when that is not `refund_no`.

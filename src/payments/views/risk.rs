@@ -47,7 +47,8 @@ pub struct ReviewView {
     /// `order` or `points_transaction`.
     #[schema(example = "order")]
     pub kind: &'static str,
-    /// `open`, `claimed`, `approved`, `rejected`, `timed_out` (the time-out decided) or `superseded` (a refund came first).
+    /// `open`, `claimed`, `approved`, `rejected`, `timed_out` (the time-out decided) or
+    /// `superseded` (a refund came first).
     #[schema(example = "open")]
     pub state: &'static str,
     /// Whether the points were credited; `null` while it is not decided.

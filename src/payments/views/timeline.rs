@@ -24,7 +24,8 @@ pub struct TimelineStep {
     /// sharing `in_progress`, then `done`.
     #[schema(example = "paid")]
     pub state: &'static str,
-    /// For a payment a stable code (`callback`, `expiry`, `refund_asked`, ..); for a refund what was said of it.
+    /// For a payment a stable code (`callback`, `expiry`, `refund_asked`, ..); for a refund what
+    /// was said of it.
     #[schema(example = "callback")]
     pub why: String,
     /// A person (`operator:lin`, `st_..`), or `customer`, `merchant`, `wechat`, `tenant`.
@@ -70,9 +71,11 @@ impl Why {
     }
 }
 
-/// What happened to the order and to its refunds, in the order of time. Of two things at one instant the order's stands first.
+/// What happened to the order and to its refunds, in the order of time. Of two things at one
+/// instant the order's stands first.
 pub fn timeline(history: &OrderHistory) -> Vec<TimelineStep> {
-    // The order's state stays as it is when its payment is shared: the first such step is the beginning, the next the end.
+    // The order's state stays as it is when its payment is shared: the first such step is the
+    // beginning, the next the end.
     let mut begun = false;
     let of_order = history.steps.iter().map(|step| TimelineStep {
         at: step.at,
@@ -111,7 +114,8 @@ fn sharing_word(begun: &mut bool) -> &'static str {
     }
 }
 
-/// Merged and not sorted: two processes' clocks may differ, and what happened to one thing stays in its order whatever they said.
+/// Merged and not sorted: two processes' clocks may differ, and what happened to one thing stays in
+/// its order whatever they said.
 fn merge(timelines: Vec<Vec<TimelineStep>>) -> Vec<TimelineStep> {
     let mut heads: Vec<_> = timelines
         .into_iter()

@@ -6,8 +6,9 @@ use crate::{
     primitives::{BusinessDay, ExpiryRunId, Points},
 };
 
-/// Takes the run that is to be worked on: one whose worker was not heard of for [`LEASE_SECONDS`], or the oldest that nobody has begun. None when there is none, or
-/// when somebody else is at one. Whoever holds a lease already gets the same run again.
+/// Takes the run that is to be worked on: one whose worker was not heard of for [`LEASE_SECONDS`],
+/// or the oldest that nobody has begun. None when there is none, or when somebody else is at one.
+/// Whoever holds a lease already gets the same run again.
 #[derive(Debug)]
 pub struct ClaimRun {
     pub holder: [u8; 16],
@@ -64,7 +65,8 @@ pub enum Progress {
     },
 }
 
-/// Adds to the counts of a run, and keeps the lease or ends it. False when somebody else holds it by now: then it is theirs to go on.
+/// Adds to the counts of a run, and keeps the lease or ends it. False when somebody else holds it
+/// by now: then it is theirs to go on.
 #[derive(Debug)]
 pub struct ReportRun {
     pub run: ExpiryRunId,
@@ -87,7 +89,8 @@ impl Work for ReportRun {
     }
 }
 
-/// Gives a run back before it is finished, so that the next process need not wait for the lease to run out.
+/// Gives a run back before it is finished, so that the next process need not wait for the lease to
+/// run out.
 #[derive(Debug)]
 pub struct ReleaseRun {
     pub run: ExpiryRunId,

@@ -11,7 +11,8 @@ use crate::{
 /// Lots that one entry expires at most: an entry has at most 256 legs.
 const LEGS_MAX: usize = 200;
 
-/// Expires the lots of a customer's account that have expired on `today` (UTC+8), the earliest first, and leaves in them what holds can use.
+/// Expires the lots of a customer's account that have expired on `today` (UTC+8), the earliest
+/// first, and leaves in them what holds can use.
 ///
 /// A second time it does nothing: what has expired is no longer there.
 #[derive(Debug, Clone, Copy)]
@@ -50,7 +51,8 @@ impl Operation for ExpireLots {
     }
 }
 
-/// Expires lots inside another operation, which has loaded the account and its lots, so that it finds what a sweep would have left.
+/// Expires lots inside another operation, which has loaded the account and its lots, so that it
+/// finds what a sweep would have left.
 pub(crate) fn expire_lots(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,

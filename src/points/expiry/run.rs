@@ -20,7 +20,8 @@ pub struct ExpiryRun {
     pub asked_at: Timestamp,
     pub started_at: Option<Timestamp>,
     pub finished_at: Option<Timestamp>,
-    /// So far: accounts of which points expired, lots that were emptied, points, and notices that were planned.
+    /// So far: accounts of which points expired, lots that were emptied, points, and notices that
+    /// were planned.
     pub accounts: u64,
     pub lots: u64,
     pub points: Points,
@@ -37,9 +38,11 @@ coded! {
     }
 }
 
-/// Makes the nightly run of each tenant, once its hour has come. After a stop the run of today sweeps what the missed nights would have swept.
+/// Makes the nightly run of each tenant, once its hour has come. After a stop the run of today
+/// sweeps what the missed nights would have swept.
 ///
-/// Replies with the day whose runs are all there; none before the hour, or while an unfinished run of a tenant is in the way.
+/// Replies with the day whose runs are all there; none before the hour, or while an unfinished run
+/// of a tenant is in the way.
 #[derive(Debug)]
 pub struct PlanRuns;
 
@@ -62,7 +65,8 @@ impl Work for PlanRuns {
     }
 }
 
-/// Asks for a run for today, which begins as soon as no other is under way. While one of the tenant is not finished, that one is it.
+/// Asks for a run for today, which begins as soon as no other is under way. While one of the tenant
+/// is not finished, that one is it.
 #[derive(Debug)]
 pub struct AskRun {
     pub tenant: TenantId,

@@ -236,7 +236,8 @@ pub async fn noticed_until(db: &Db, tenant: TenantId) -> Result<Option<BusinessD
     Ok(day.map(|(day,)| BusinessDay(day)))
 }
 
-/// A place along the key of lots by day: after this day's lot of this account; without an account, after all lots of the day.
+/// A place along the key of lots by day: after this day's lot of this account; without an account,
+/// after all lots of the day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LotPlace {
     pub day: BusinessDay,
@@ -266,7 +267,8 @@ pub struct LotPage {
     pub next: Option<LotPlace>,
 }
 
-/// Up to `limit` lots of a tenant after a place, up to the day `to`, in the order of the key. Spent ones are among them, so that a page costs the same whatever is in it.
+/// Up to `limit` lots of a tenant after a place, up to the day `to`, in the order of the key. Spent
+/// ones are among them, so that a page costs the same whatever is in it.
 ///
 /// Two statements, each along one stretch of the key: one day goes on, then the next days.
 pub async fn next_lots(
@@ -318,8 +320,8 @@ pub async fn next_lots(
     Ok(LotPage { lots, next })
 }
 
-/// Deletes up to `limit` of a tenant's lots that are spent and expired [`FORGET_DAYS`] on `today`, and of which no refund will ask what expired. Replies with how
-/// many.
+/// Deletes up to `limit` of a tenant's lots that are spent and expired [`FORGET_DAYS`] on `today`,
+/// and of which no refund will ask what expired. Replies with how many.
 #[derive(Debug)]
 pub struct ForgetSpentLots {
     pub tenant: TenantId,

@@ -38,7 +38,8 @@ pub struct ChallengeAnswer {
 
 impl Work for AnswerChallenge {
     const NAME: &'static str = "risk.answer_challenge";
-    /// None: there is no such challenge. A wrong answer is a *reply*, so that it commits: the attempt must stay counted.
+    /// None: there is no such challenge. A wrong answer is a *reply*, so that it commits: the
+    /// attempt must stay counted.
     type Reply = Option<ChallengeAnswer>;
     type Error = DbError;
 
@@ -59,8 +60,9 @@ impl Work for AnswerChallenge {
     }
 }
 
-/// Answers a challenge for the customer who is there in this transaction, as a login knows it. True when it is answered: now, or by another request not before
-/// `since`. False for one that is another's, of another stage, or over.
+/// Answers a challenge for the customer who is there in this transaction, as a login knows it. True
+/// when it is answered: now, or by another request not before `since`. False for one that is
+/// another's, of another stage, or over.
 pub(crate) async fn answer_challenge_in(
     tx: &mut Tx,
     facts: &Facts,

@@ -116,7 +116,8 @@ impl Challenge {
         ATTEMPTS_MAX.saturating_sub(self.attempts)
     }
 
-    /// Somebody has come with a code; `same_person` says whether it is the customer. What is no longer open stays as it is.
+    /// Somebody has come with a code; `same_person` says whether it is the customer. What is no
+    /// longer open stays as it is.
     #[must_use]
     pub(super) fn answer(mut self, same_person: bool, now: Timestamp) -> Self {
         if self.state_at(now) != ChallengeState::Open {

@@ -11,7 +11,8 @@ use crate::{
     primitives::{ChallengeId, CustomerId, DecisionId, Lane},
 };
 
-/// Why risk stopped an activity: what the customer needs to go on or to ask for help, but neither the rule nor its reason.
+/// Why risk stopped an activity: what the customer needs to go on or to ask for help, but neither
+/// the rule nor its reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Stop {
     #[error("risk does not allow it: {0}")]
@@ -24,8 +25,9 @@ pub enum Stop {
     },
 }
 
-/// Evaluates an activity whose customer can answer a challenge. If the decision is *verify*, looks for an answered challenge that is still valid, and evaluates again
-/// with it; nothing is counted twice.
+/// Evaluates an activity whose customer can answer a challenge. If the decision is *verify*, looks
+/// for an answered challenge that is still valid, and evaluates again with it; nothing is counted
+/// twice.
 pub(crate) async fn evaluate_challengeable(
     risk: &Risk,
     db: &Db,
@@ -56,8 +58,10 @@ impl Evaluation {
         }
     }
 
-    /// Returns why the activity is stopped, if it is. The decision is stored in the commit of the operation that calls this, under an id of its own
-    /// since nothing was made; so is the challenge, unless one is open. The operation *replies* with the stop: a refusal would undo both.
+    /// Returns why the activity is stopped, if it is. The decision is stored in the commit of the
+    /// operation that calls this, under an id of its own since nothing was made; so is the
+    /// challenge, unless one is open. The operation *replies* with the stop: a refusal would undo
+    /// both.
     ///
     /// Without a known customer nobody can answer: then it is blocked.
     pub(crate) fn stop(&self, set: &mut WorkingSet, cx: &mut Cx<'_>, lane: Lane) -> Option<Stop> {
@@ -93,7 +97,8 @@ impl Evaluation {
     }
 }
 
-/// Returns the customer's open challenge at this stage, made if there is none, in an ordinary transaction.
+/// Returns the customer's open challenge at this stage, made if there is none, in an ordinary
+/// transaction.
 pub(crate) async fn open_challenge_in(
     tx: &mut Tx,
     facts: &Facts,

@@ -9,7 +9,8 @@ use crate::{
     primitives::{ChallengeId, CustomerId, TenantId, Timestamp},
 };
 
-/// `risk_challenges`: the open one of a customer at a stage. Loaded, and replaced by another when its time is over.
+/// `risk_challenges`: the open one of a customer at a stage. Loaded, and replaced by another when
+/// its time is over.
 #[derive(Debug)]
 pub(super) struct Challenges;
 

@@ -33,7 +33,8 @@ pub(super) const CONDITION_KINDS: [&str; 10] = [
     "farming",
 ];
 
-/// Amounts and points in a file: up to ten thousand million yuan, so that nothing computed from them overflows.
+/// Amounts and points in a file: up to ten thousand million yuan, so that nothing computed from
+/// them overflows.
 const AMOUNT: RangeInclusive<i64> = 0..=1_000_000_000_000;
 
 /// How often something happened.

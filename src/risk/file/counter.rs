@@ -1,4 +1,5 @@
-//! What is counted: the fields `measure`, `of`, `per`, `within` and `attempts`, alone under `counters` or as a part of a condition.
+//! What is counted: the fields `measure`, `of`, `per`, `within` and `attempts`, alone under
+//! `counters` or as a part of a condition.
 
 use super::{
     Reader,

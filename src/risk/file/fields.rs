@@ -6,7 +6,8 @@ use super::{
     node::{Node, NodeKind},
 };
 
-/// The fields of one block. Made with the names that are known there, so that what is left over is told at once.
+/// The fields of one block. Made with the names that are known there, so that what is left over is
+/// told at once.
 #[derive(Debug)]
 pub(super) struct Fields<'n> {
     pub(super) position: Position,
@@ -16,7 +17,8 @@ pub(super) struct Fields<'n> {
 }
 
 impl<'n> Fields<'n> {
-    /// None, and a mistake, if the node is no block of fields. A field that is not known or there twice is a mistake, too.
+    /// None, and a mistake, if the node is no block of fields. A field that is not known or there
+    /// twice is a mistake, too.
     pub(super) fn of(
         node: &'n Node,
         what: &'static str,
@@ -109,7 +111,8 @@ impl<'n> Fields<'n> {
     }
 }
 
-/// Text of the file as a message shows it: not all of a long one, and nothing that a terminal obeys.
+/// Text of the file as a message shows it: not all of a long one, and nothing that a terminal
+/// obeys.
 pub(super) fn shown(text: &str) -> String {
     let mut short: String = text.chars().take(40).collect();
     if short.len() < text.len() {

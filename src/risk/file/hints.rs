@@ -1,6 +1,7 @@
 //! What a person probably did who wrote what cannot be read.
 //!
-//! Parsers say which token they would rather have seen. Whoever writes rules wants to know about indentation, the keyboard, and quotes.
+//! Parsers say which token they would rather have seen. Whoever writes rules wants to know about
+//! indentation, the keyboard, and quotes.
 
 use super::mistake::Position;
 
@@ -88,7 +89,8 @@ pub(super) fn not_yaml(text: &str, position: Position, said: &str) -> (Position,
     (position, what)
 }
 
-/// The first sign of a Chinese keyboard outside comments and texts in quotes, and what to write instead.
+/// The first sign of a Chinese keyboard outside comments and texts in quotes, and what to write
+/// instead.
 pub(in crate::risk) fn keyboard(line: &str) -> Option<String> {
     let mut quote = None;
     for sign in line.chars() {

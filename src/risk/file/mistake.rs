@@ -37,7 +37,8 @@ impl fmt::Display for Mistake {
     }
 }
 
-/// Everything that is wrong with a file, in the order of the file; at least one, at most [`RuleFileErrors::MAX`].
+/// Everything that is wrong with a file, in the order of the file; at least one, at most
+/// [`RuleFileErrors::MAX`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuleFileErrors(Vec<Mistake>);
 

@@ -1,12 +1,15 @@
-//! The rule file as people write it: YAML in, a [`RuleSet`] or everything that is wrong with it out.
+//! The rule file as people write it: YAML in, a [`RuleSet`] or everything that is wrong with it
+//! out.
 //!
-//! The language is explained where it is used, in the comments of `risk-rules.yaml`. It is read in two steps: the text becomes a tree that knows its places
-//! (`node.rs`), and one reader for each kind of block takes the tree apart. A reader that finds a mistake writes it down and goes on; a file with one mistake
-//! makes no rule set.
+//! The language is explained where it is used, in the comments of `risk-rules.yaml`. It is read in
+//! two steps: the text becomes a tree that knows its places (`node.rs`), and one reader for each
+//! kind of block takes the tree apart. A reader that finds a mistake writes it down and goes on; a
+//! file with one mistake makes no rule set.
 //!
-//! A file may come from anybody who may write the disk or call the API, so everything about it is bounded: its length, depth, rules, counters, lists, how
-//! far back a counter remembers, how long an expression is. Reading is done on a thread with a large stack, and whatever might go wrong there is a mistake
-//! of the file.
+//! A file may come from anybody who may write the disk or call the API, so everything about it is
+//! bounded: its length, depth, rules, counters, lists, how far back a counter remembers, how long
+//! an expression is. Reading is done on a thread with a large stack, and whatever might go wrong
+//! there is a mistake of the file.
 
 mod conditions;
 mod counter;
@@ -34,7 +37,8 @@ use super::rules::{CounterTable, List, RuleSet, Settings};
 /// More rules are refused.
 const RULES_MAX: usize = 200;
 
-/// Enough for the deepest expression of the allowed length; only what is used of it is taken from the machine.
+/// Enough for the deepest expression of the allowed length; only what is used of it is taken from
+/// the machine.
 const STACK_BYTES: usize = 64 * 1024 * 1024;
 
 /// What the readers of rules share.
@@ -42,7 +46,8 @@ struct Reader<'t> {
     text: &'t str,
     mistakes: Mistakes,
     counters: CounterTable,
-    /// A list that could not be read is none: it is there, so that the rules that name it are not wrong.
+    /// A list that could not be read is none: it is there, so that the rules that name it are not
+    /// wrong.
     lists: BTreeMap<String, Option<Arc<List>>>,
     /// Counters that were named and could not be read.
     invalid_counters: Vec<String>,

@@ -1,10 +1,10 @@
 //! A YAML text as a tree in which everything knows its place.
 //!
-//! The parser could fill our own structs, but it stops at the first mistake. So it fills this tree, which takes any shape, and the readers beside it
-//! take the tree apart and go on after a mistake.
+//! The parser could fill our own structs, but it stops at the first mistake. So it fills this tree,
+//! which takes any shape, and the readers beside it take the tree apart and go on after a mistake.
 //!
-//! What makes YAML dangerous is refused here, before there is a tree: anchors and aliases (with which a few lines become gigabytes), deep nesting,
-//! more than one document, very many nodes.
+//! What makes YAML dangerous is refused here, before there is a tree: anchors and aliases (with
+//! which a few lines become gigabytes), deep nesting, more than one document, very many nodes.
 
 use serde::{
     Deserialize, Deserializer,

@@ -1,11 +1,13 @@
-//! Where in the file a character of a text is, so that a mistake inside an expression is shown where it was written.
+//! Where in the file a character of a text is, so that a mistake inside an expression is shown
+//! where it was written.
 
 use super::mistake::Position;
 
 /// The place of byte `at` of `value`, which was written in `text` from byte `start`, at `place`.
 ///
-/// What is written differs from the value by quotes, escapes, and how lines are broken and indented. None of that adds a letter, so the value's letters are
-/// found one after the other in what is written. Where they are not (`"\u0061"`), the place is where the text begins.
+/// What is written differs from the value by quotes, escapes, and how lines are broken and
+/// indented. None of that adds a letter, so the value's letters are found one after the other in
+/// what is written. Where they are not (`"\u0061"`), the place is where the text begins.
 pub(super) fn of(
     text: &str,
     start: Option<usize>,

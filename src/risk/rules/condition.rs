@@ -8,10 +8,12 @@ use super::{
 };
 use crate::{primitives::Money, risk::Attribute};
 
-/// One kind of condition with its numbers. Where an activity lacks what a condition is about (no amount, no device), the condition does not hold.
+/// One kind of condition with its numbers. Where an activity lacks what a condition is about (no
+/// amount, no device), the condition does not hold.
 #[derive(Debug)]
 pub(crate) enum Condition {
-    /// The customer, merchant, address or device is in the list, or is not (one that is not known is not).
+    /// The customer, merchant, address or device is in the list, or is not (one that is not known
+    /// is not).
     Listed {
         list: Arc<List>,
         inside: bool,
@@ -25,13 +27,15 @@ pub(crate) enum Condition {
     Amount(Threshold),
     Points(Threshold),
     TimeOfDay(TimeOfDay),
-    /// Never met with this customer, who was met with another before: a new customer has not met any.
+    /// Never met with this customer, who was met with another before: a new customer has not met
+    /// any.
     FirstSeen {
         attribute: Attribute,
         seen: CounterIndex,
         different: CounterIndex,
     },
-    /// More than `factor` times what the customer's earlier activities were about on average, if there are `at_least` so many.
+    /// More than `factor` times what the customer's earlier activities were about on average, if
+    /// there are `at_least` so many.
     UnusualAmount {
         count: CounterIndex,
         sum: CounterIndex,
@@ -68,7 +72,8 @@ pub(crate) enum Threshold {
     Between(i64, i64),
 }
 
-/// From one minute of the day to before another, at UTC+8; over midnight if `from` is the later. On the weekdays on which it begins (1 is Monday).
+/// From one minute of the day to before another, at UTC+8; over midnight if `from` is the later. On
+/// the weekdays on which it begins (1 is Monday).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TimeOfDay {
     pub(crate) from: u16,

@@ -15,7 +15,8 @@ pub(crate) struct CounterIndex(pub(crate) usize);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CounterReading {
     Number(i64),
-    /// The activity has no such customer, merchant, address or device: there is nothing to count it by, and the rule does not apply.
+    /// The activity has no such customer, merchant, address or device: there is nothing to count it
+    /// by, and the rule does not apply.
     NoSubject,
     /// There is one, and its value is missing.
     Missing,
@@ -56,7 +57,8 @@ impl<'a> ActivityContext<'a> {
         said.map_or(CounterReading::Missing, CounterReading::Number)
     }
 
-    /// Whether the counter's number includes this very activity (if the counter is not only about some amounts).
+    /// Whether the counter's number includes this very activity (if the counter is not only about
+    /// some amounts).
     pub(super) fn includes_current(&self, number: CounterIndex) -> bool {
         self.counter(number)
             .is_some_and(|counter| counter.of.matches(self.facts))

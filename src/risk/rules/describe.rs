@@ -1,4 +1,5 @@
-//! Conditions and what they found, in words that a person of the tenant reads. Nothing here is personal: numbers, and names that the file gave.
+//! Conditions and what they found, in words that a person of the tenant reads. Nothing here is
+//! personal: numbers, and names that the file gave.
 
 use super::{
     condition::{Condition, Evidence, Threshold, TimeOfDay},

@@ -15,10 +15,13 @@ use crate::{
 };
 
 impl RuleSet {
-    /// Decides on an activity. `measured` has the counters' values, in the order of [`Self::counter_usages`]; a rule that needs a missing one takes its `on_missing`
-    /// action. `answered` is a challenge that the customer answered in time: rules that verify have no effect then.
+    /// Decides on an activity. `measured` has the counters' values, in the order of
+    /// [`Self::counter_usages`]; a rule that needs a missing one takes its `on_missing` action.
+    /// `answered` is a challenge that the customer answered in time: rules that verify have no
+    /// effect then.
     ///
-    /// Every rule of the stage is evaluated. A rule that allows overrules those of later priority; of what is left the most severe action is taken.
+    /// Every rule of the stage is evaluated. A rule that allows overrules those of later priority;
+    /// of what is left the most severe action is taken.
     pub fn evaluate(
         &self,
         rule_set: u32,
@@ -43,7 +46,8 @@ impl RuleSet {
                 ConditionResult::No => continue,
                 ConditionResult::Yes(found) => (rule.action, Some(found)),
                 ConditionResult::Missing => match rule.on_missing(facts.stage) {
-                    // Nothing is known against it, and nothing that would excuse it from the other rules.
+                    // Nothing is known against it, and nothing that would excuse it from the other
+                    // rules.
                     Action::Allow => continue,
                     other @ (Action::Verify | Action::Review | Action::Block) => (other, None),
                 },
@@ -102,7 +106,8 @@ impl RuleSet {
     }
 }
 
-/// Evaluates condition and expression, both of which must hold. If one does not, missing counters of the other do not matter.
+/// Evaluates condition and expression, both of which must hold. If one does not, missing counters
+/// of the other do not matter.
 fn evaluate_rule(
     rule: &Rule,
     known: &ActivityContext<'_>,

@@ -1,7 +1,8 @@
 //! Expressions of rules: CEL, checked at load and bounded.
 //!
-//! The parser is fed at most [`CHARACTERS_MAX`] characters on a thread with a large stack (a long chain of operators nests deep), its tree is checked
-//! ([`super::typing`]) and refused if it is deep, so that evaluation needs little stack wherever it runs.
+//! The parser is fed at most [`CHARACTERS_MAX`] characters on a thread with a large stack (a long
+//! chain of operators nests deep), its tree is checked ([`super::typing`]) and refused if it is
+//! deep, so that evaluation needs little stack wherever it runs.
 
 use std::{
     cell::OnceCell,
@@ -88,7 +89,8 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    /// None if it could not be told: a counter is missing, or numbers overflow or are divided by zero.
+    /// None if it could not be told: a counter is missing, or numbers overflow or are divided by
+    /// zero.
     pub(super) fn holds(&self, expression: &Expression) -> Option<bool> {
         let context = self.context.get_or_init(|| {
             let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
@@ -152,7 +154,8 @@ fn byte_of(text: &str, (line, column): (isize, isize)) -> usize {
     inside.map_or(text.len(), |(byte, _)| before + byte)
 }
 
-/// The parser's sentence without the list of everything that it would rather have seen, and what was probably meant.
+/// The parser's sentence without the list of everything that it would rather have seen, and what
+/// was probably meant.
 fn explain(said: &str, text: &str) -> String {
     if said.contains("Recursion limit") {
         return typing::TOO_DEEP.to_owned();

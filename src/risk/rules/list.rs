@@ -25,7 +25,8 @@ pub(crate) enum Members {
 }
 
 impl List {
-    /// Whether the activity's customer, merchant, device or address is in it. One that is not known is not.
+    /// Whether the activity's customer, merchant, device or address is in it. One that is not known
+    /// is not.
     pub(crate) fn contains(&self, facts: &Facts) -> bool {
         match &self.members {
             Members::Customers(set) => facts.customer.is_some_and(|id| set.contains(&id)),

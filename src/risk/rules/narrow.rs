@@ -1,9 +1,10 @@
 //! Narrows an [`AbstractState`] by a condition or an expression that is to hold.
 //!
 //! Numbers are narrowed by intervals: a comparison of sums of known numbers narrows each of them by
-//! what the others may be. `&&` narrows one after the other; of `||` each side is a state of its own,
-//! up to [`STATES_MAX`], and then the smallest state that covers them all. Nested choices would still
-//! multiply, so one rule takes at most [`STEPS_MAX`] steps; after that states are not narrowed any more.
+//! what the others may be. `&&` narrows one after the other; of `||` each side is a state of its
+//! own, up to [`STATES_MAX`], and then the smallest state that covers them all. Nested choices
+//! would still multiply, so one rule takes at most [`STEPS_MAX`] steps; after that states are not
+//! narrowed any more.
 
 use cel::{
     IdedExpr,
@@ -244,8 +245,8 @@ impl Narrower<'_> {
         }
     }
 
-    /// Whether one more look may be taken. If not, what is asked for is taken to hold: that says too
-    /// much, and never too little.
+    /// Whether one more look may be taken. If not, what is asked for is taken to hold: that says
+    /// too much, and never too little.
     fn take_step(self) -> bool {
         let left = self.steps.get();
         self.steps.set(left.saturating_sub(1));

@@ -29,7 +29,8 @@ pub(crate) struct Rule {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct RuleStage {
     pub stage: Stage,
-    /// What the rule does when the numbers it needs cannot be had; `allow` is nothing. None for a rule that needs none.
+    /// What the rule does when the numbers it needs cannot be had; `allow` is nothing. None for a
+    /// rule that needs none.
     pub on_missing: Option<Action>,
 }
 
@@ -71,11 +72,13 @@ impl Rule {
 
     pub(super) fn on_missing(&self, stage: Stage) -> Action {
         let at = self.stages.iter().find(|at| at.stage == stage);
-        // A rule that needs numbers has it for each of its stages; the reader of the file sees to that.
+        // A rule that needs numbers has it for each of its stages; the reader of the file sees to
+        // that.
         at.and_then(|at| at.on_missing).unwrap_or(self.action)
     }
 
-    /// Whether the rule may act on this customer. Nobody is in no roll-out that leaves somebody out.
+    /// Whether the rule may act on this customer. Nobody is in no roll-out that leaves somebody
+    /// out.
     pub(super) fn is_live_for(&self, customer: Option<CustomerId>) -> bool {
         if self.shadow {
             return false;
@@ -87,7 +90,8 @@ impl Rule {
     }
 }
 
-/// A number from 0 to 99 that is this customer's in this rule for ever. Two rules have different customers.
+/// A number from 0 to 99 that is this customer's in this rule for ever. Two rules have different
+/// customers.
 fn share(rule: &str, customer: CustomerId) -> u8 {
     let mut hash = digest::Context::new(&digest::SHA256);
     hash.update(customer.bytes());

@@ -15,7 +15,8 @@ use crate::{
     risk::{Counter, CounterUsage, RuleFileErrors, counter_key, file},
 };
 
-/// The rules of one file, with everything they need to decide. Never changes; a new file is a new set.
+/// The rules of one file, with everything they need to decide. Never changes; a new file is a new
+/// set.
 ///
 /// `Debug` shows its hash and how many rules it has: its text may name people and their addresses.
 pub struct RuleSet {
@@ -104,9 +105,11 @@ impl RuleSet {
         self.rules.iter().map(|rule| self.summary(rule)).collect()
     }
 
-    /// The counters that an activity of this stage feeds or whose numbers its rules need, each once. What the rules of other stages need is fed, too.
+    /// The counters that an activity of this stage feeds or whose numbers its rules need, each
+    /// once. What the rules of other stages need is fed, too.
     ///
-    /// [`CounterValues`](crate::risk::CounterValues) has the numbers of those that are `read`, in this order.
+    /// [`CounterValues`](crate::risk::CounterValues) has the numbers of those that are `read`, in
+    /// this order.
     pub fn counter_usages(&self, stage: Stage) -> Vec<CounterUsage<'_>> {
         let usages = self.plan(stage).usages.iter();
         usages
@@ -165,7 +168,8 @@ impl CounterTable {
     /// More are refused: each is work for Redis at every activity that it counts.
     pub(crate) const MAX: usize = 64;
 
-    /// The number of this counter, which is made if there is none like it. None if there are too many.
+    /// The number of this counter, which is made if there is none like it. None if there are too
+    /// many.
     pub(crate) fn number(&mut self, counter: Counter) -> Option<CounterIndex> {
         if let Some(found) = self.all.iter().position(|other| *other == counter) {
             return Some(CounterIndex(found));

@@ -53,8 +53,9 @@ impl Default for Settings {
     }
 }
 
-/// What a rule may do at a stage. A challenge needs somebody who answers and then asks again: whoever logs in or pays, but not the job that credits points nor
-/// the back end that spends them or sends money back. A login gives nothing that could be held for a review.
+/// What a rule may do at a stage. A challenge needs somebody who answers and then asks again:
+/// whoever logs in or pays, but not the job that credits points nor the back end that spends them
+/// or sends money back. A login gives nothing that could be held for a review.
 pub const fn actions_at(stage: Stage) -> &'static [Action] {
     match stage {
         Stage::Login => &[Action::Allow, Action::Verify, Action::Block],

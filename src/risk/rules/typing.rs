@@ -1,8 +1,9 @@
 //! The types of an expression, checked before it is ever run.
 //!
-//! CEL finds out while it runs that a name is unknown or that text is compared with a number, and then says so with an error. A rule that errs is no
-//! rule, so all of it is found out at load. What is let through is the small part of the language that a rule needs: no fractions (money is whole), no
-//! maps, no loops. So running one takes time linear in its length.
+//! CEL finds out while it runs that a name is unknown or that text is compared with a number, and
+//! then says so with an error. A rule that errs is no rule, so all of it is found out at load. What
+//! is let through is the small part of the language that a rule needs: no fractions (money is
+//! whole), no maps, no loops. So running one takes time linear in its length.
 
 use cel::{
     IdedExpr, Program,

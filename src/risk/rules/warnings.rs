@@ -51,8 +51,8 @@ fn rollout_in_shadow(rule: &Rule) -> Option<String> {
         .then(|| format!("rule {id} is in the shadow for all, so its rollout means nothing yet"))
 }
 
-/// Whether the rule can fire at any of its stages: whether numbers, texts and flags are left for which
-/// its condition and every part of its expression hold. If not, as few parts as show it.
+/// Whether the rule can fire at any of its stages: whether numbers, texts and flags are left for
+/// which its condition and every part of its expression hold. If not, as few parts as show it.
 ///
 /// What a rule does without its numbers is another matter.
 fn never_fires(rule: &Rule, counters: &CounterTable) -> Option<String> {

@@ -11,7 +11,8 @@ use crate::{
     sharing::{Part, PartState, ReceiverKind},
 };
 
-/// The parts of a sharing, all of them. Guarded by the version of the sharing, which every writer of its parts rewrites.
+/// The parts of a sharing, all of them. Guarded by the version of the sharing, which every writer
+/// of its parts rewrites.
 #[derive(Debug)]
 pub(in crate::sharing) struct PartsOf;
 

@@ -9,7 +9,8 @@ use crate::{
     primitives::{OrderId, RefundId},
 };
 
-/// The ids of an order's refunds. Only read: it leads to their rows. One that is asked for in the same batch is missing here, and has its own turn later.
+/// The ids of an order's refunds. Only read: it leads to their rows. One that is asked for in the
+/// same batch is missing here, and has its own turn later.
 #[derive(Debug)]
 pub(in crate::sharing) struct RefundsOf;
 

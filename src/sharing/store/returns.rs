@@ -11,7 +11,8 @@ use crate::{
     sharing::{Calls, PartReturn, ReturnState},
 };
 
-/// The returns of a sharing, all of them. Guarded by the version of the sharing, which every writer of its returns rewrites.
+/// The returns of a sharing, all of them. Guarded by the version of the sharing, which every writer
+/// of its returns rewrites.
 #[derive(Debug)]
 pub(in crate::sharing) struct ReturnsOf;
 

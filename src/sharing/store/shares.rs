@@ -10,7 +10,8 @@ use crate::{
     sharing::{Calls, PaymentShare, ShareState, ShareStateKind},
 };
 
-/// `sharings` by order: loaded, inserted, and changed only if the version is still the one that was loaded.
+/// `sharings` by order: loaded, inserted, and changed only if the version is still the one that was
+/// loaded.
 #[derive(Debug)]
 pub(in crate::sharing) struct Shares;
 

@@ -1,10 +1,12 @@
 //! Reading a bill's file (§6.5, §6.6).
 //!
-//! A bill is text: a line of column names, a line per trade or movement, a line with the names of sums, a line of sums. Names are bare
-//! and separated by commas. Every value begins with a backtick, so the separator of values is a comma and a backtick, and a comma
-//! or a quote inside a value means nothing. Nothing is escaped: what people typed may hold the separator itself. Such text stands in two
-//! columns side by side, and so the columns before them are counted from the front of the line, those after them from its back: whatever
-//! somebody calls a merchant, the amounts are found where they are.
+//! A bill is text: a line of column names, a line per trade or movement, a line with the names of
+//! sums, a line of sums. Names are bare and separated by commas. Every value begins with a
+//! backtick, so the separator of values is a comma and a backtick, and a comma or a quote inside a
+//! value means nothing. Nothing is escaped: what people typed may hold the separator itself. Such
+//! text stands in two columns side by side, and so the columns before them are counted from the
+//! front of the line, those after them from its back: whatever somebody calls a merchant, the
+//! amounts are found where they are.
 //!
 //!
 //! ```text
@@ -14,13 +16,15 @@
 //! `1,`12.80,`0.00,…
 //! ```
 //!
-//! What columns there are depends on the kind of bill, on the account's age and on WeChat, so they are found by name. What may vary
-//! harmlessly does: a byte order mark, the line ends, columns that we do not know. Anything else that is not as it should be is an error
-//! with its line and column: a line that is skipped is money that nobody misses.
+//! What columns there are depends on the kind of bill, on the account's age and on WeChat, so they
+//! are found by name. What may vary harmlessly does: a byte order mark, the line ends, columns that
+//! we do not know. Anything else that is not as it should be is an error with its line and column:
+//! a line that is skipped is money that nobody misses.
 //!
 //! What the last line says of all lines is held against them ([`BillContent::disagreements`]).
 //!
-//! Amounts in the file are yuan with two decimals. They become fen by their digits; no float comes near them.
+//! Amounts in the file are yuan with two decimals. They become fen by their digits; no float comes
+//! near them.
 
 mod fund_flow;
 mod sums;
@@ -35,7 +39,8 @@ use crate::{
 
 use table::Table;
 
-/// Why a file is not a bill, or not one that we can read. Lines count from 1. No value is quoted: names of goods are nobody's business.
+/// Why a file is not a bill, or not one that we can read. Lines count from 1. No value is quoted:
+/// names of goods are nobody's business.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BillError {
     #[error("line {line} is not UTF-8")]

@@ -1,4 +1,5 @@
-//! The last line of a bill, held against the lines: a line that is not there is money that nobody misses.
+//! The last line of a bill, held against the lines: a line that is not there is money that nobody
+//! misses.
 
 use rust_decimal::Decimal;
 
@@ -34,7 +35,8 @@ impl Sum {
     }
 }
 
-/// The sums that are not the lines'. A column that is not there says nothing; one that is no number disagrees. Counts may be written `20.0`.
+/// The sums that are not the lines'. A column that is not there says nothing; one that is no number
+/// disagrees. Counts may be written `20.0`.
 pub(super) fn compare(sums: &[Sum], summary: &BillSummary) -> Vec<BillDisagreement> {
     sums.iter()
         .filter_map(|sum| {

@@ -79,7 +79,8 @@ impl<'a> Table<'a> {
             .ok_or(BillError::NoColumn { line: 1, column })
     }
 
-    /// Says in which columns people's text stands, separators and all. They must be side by side; if not, no text may hold one.
+    /// Says in which columns people's text stands, separators and all. They must be side by side;
+    /// if not, no text may hold one.
     pub(super) fn set_free(&mut self, columns: &[usize]) {
         let (first, last) = (columns.iter().min(), columns.iter().max());
         if let (Some(first), Some(last)) = (first, last)
@@ -153,8 +154,9 @@ fn names(line: usize, header: &str) -> Result<Vec<&str>, BillError> {
     }
 }
 
-/// Values after backticks, between commas. Where there are more than columns, people's text holds a separator: the columns before it are counted from the front, those
-/// after it from the back. Of several such columns the first is taken to hold it.
+/// Values after backticks, between commas. Where there are more than columns, people's text holds a
+/// separator: the columns before it are counted from the front, those after it from the back. Of
+/// several such columns the first is taken to hold it.
 fn values<'a>(
     line: usize,
     text: &'a str,

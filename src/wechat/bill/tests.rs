@@ -355,7 +355,8 @@ proptest! {
         }
     }
 
-    /// A bill with some bytes changed is refused or read, never worse; cut anywhere before its sums are whole, it is refused.
+    /// A bill with some bytes changed is refused or read, never worse; cut anywhere before its sums
+    /// are whole, it is refused.
     #[test]
     fn damage_is_refused_or_harmless(at in 0_usize..2000, byte in any::<u8>(), cut in 0_usize..2000) {
         let whole = bill(&[PAID, BACK]).into_bytes();
@@ -369,7 +370,8 @@ proptest! {
         prop_assert!(parse_bill(BillKind::Trade, day(), &whole[..cut]).is_err());
     }
 
-    /// Whatever a merchant calls its goods comes back, separators included, and no amount moves for it.
+    /// Whatever a merchant calls its goods comes back, separators included, and no amount moves for
+    /// it.
     #[test]
     fn free_text_comes_back(text in "[^\r\n]{0,60}", more in "([a,`]{0,8})", fen in 0_i64..10_000_000_000) {
         let text = format!("{text}{more}");

@@ -42,7 +42,8 @@ pub(super) const FIRST_SUM: &str = "总交易单数";
 /// What stands for "none" in a number's place.
 const NONE: [&str; 2] = ["", "0"];
 
-/// Where things are. Some have had other names (§6.5), and bills of payments alone lack what belongs to refunds.
+/// Where things are. Some have had other names (§6.5), and bills of payments alone lack what
+/// belongs to refunds.
 struct Columns {
     at: usize,
     /// 交易时间 of bills of refunds alone is the payment's.

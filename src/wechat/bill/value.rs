@@ -23,7 +23,8 @@ pub(super) fn wrong(line: usize, column: &'static str, expected: &'static str) -
 
 /// A time such as `2026-11-20 10:11:12`, in Beijing, on `day` or next to it.
 ///
-/// Next to it, because nothing says that both ends of a day are cut the same way everywhere; a file of another day altogether is refused.
+/// Next to it, because nothing says that both ends of a day are cut the same way everywhere; a file
+/// of another day altogether is refused.
 pub(super) fn time(text: &str, day: BusinessDay) -> Option<Timestamp> {
     let at = PrimitiveDateTime::parse(text.trim(), SECONDS).ok()?;
     let away = at.date() - day.0;

@@ -111,7 +111,8 @@ const fn refuses_the_token(code: i64) -> bool {
 /// What a code says where a call does not know better.
 fn judge<T>(code: i64, message: String) -> ChannelOutcome<T> {
     let kind = match code {
-        // Busy; or our token, the second time: the call itself was not judged, and trying again is right.
+        // Busy; or our token, the second time: the call itself was not judged, and trying again is
+        // right.
         -1 => return ChannelOutcome::Unknown(format!("{code} {message}")),
         code if refuses_the_token(code) => {
             return ChannelOutcome::Unknown(format!("{code} {message}"));

@@ -13,7 +13,8 @@ const WIDTH: u32 = 860;
 
 #[derive(Serialize)]
 struct Request<'a> {
-    /// What the page reads back. The collection code has 12 of the 32 characters, all of them allowed.
+    /// What the page reads back. The collection code has 12 of the 32 characters, all of them
+    /// allowed.
     scene: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     page: Option<&'a str>,

@@ -14,7 +14,8 @@ use crate::{
 /// Codes have some 32 characters; what is far longer is not sent on.
 const CODE_MAX: usize = 256;
 
-/// Errors come with HTTP 200, and success may leave `errcode` out. `session_key` is not read, so it cannot leak.
+/// Errors come with HTTP 200, and success may leave `errcode` out. `session_key` is not read, so it
+/// cannot leak.
 #[derive(Debug, Deserialize)]
 struct Session {
     #[serde(default)]

@@ -1,4 +1,5 @@
-//! Shipping reports (发货信息管理, §13.5): a mini-program of the transaction kind must say of every payment how the goods reached the customer, or the merchant's money stays frozen.
+//! Shipping reports (发货信息管理, §13.5): a mini-program of the transaction kind must say of every
+//! payment how the goods reached the customer, or the merchant's money stays frozen.
 
 use serde::Serialize;
 use time::macros::{format_description, offset};
@@ -10,7 +11,8 @@ use crate::{
     primitives::Timestamp,
 };
 
-/// A payment is found by WeChat's number. By ours it would take the merchant number under which it was ordered, which in partner mode is the merchant's.
+/// A payment is found by WeChat's number. By ours it would take the merchant number under which it
+/// was ordered, which in partner mode is the merchant's.
 const BY_TRANSACTION: u8 = 2;
 /// All in one piece.
 const UNIFIED: u8 = 1;
@@ -19,7 +21,8 @@ const ITEM_MAX: usize = 120;
 
 /// WeChat does not know the payment *yet*: it takes up to a minute to get there.
 const ABSENT: &str = "10060001";
-/// Reported already, reported twice already, reported with nothing new: an earlier call got there and its answer was lost.
+/// Reported already, reported twice already, reported with nothing new: an earlier call got there
+/// and its answer was lost.
 const REPORTED: [&str; 3] = ["10060002", "10060003", "10060023"];
 /// WeChat's own trouble.
 const SYSTEM_ERROR: &str = "10060012";
@@ -89,7 +92,8 @@ impl MiniProgram {
     }
 }
 
-/// RFC 3339 with milliseconds, always three digits, at Beijing's offset, as WeChat's own examples have it.
+/// RFC 3339 with milliseconds, always three digits, at Beijing's offset, as WeChat's own examples
+/// have it.
 fn upload_time(at: Timestamp) -> String {
     let format = format_description!(
         "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]+08:00"

@@ -1,4 +1,5 @@
-//! A server that answers what the script says, one connection after another, and remembers what it was asked.
+//! A server that answers what the script says, one connection after another, and remembers what it
+//! was asked.
 
 use std::sync::{Arc, Mutex};
 
@@ -304,7 +305,8 @@ async fn a_token_is_renewed_in_time_and_the_old_one_bridges_a_failure() {
     program.tokens = super::AccessTokens::alone(clock.clone());
     let outcome = program.report_shipping(report()).await;
     assert!(matches!(outcome, ChannelOutcome::Done(())), "{outcome:?}");
-    // In its last five minutes another is asked for; WeChat has trouble, and the old one still works.
+    // In its last five minutes another is asked for; WeChat has trouble, and the old one still
+    // works.
     clock.advance_seconds(6_950);
     let outcome = program.report_shipping(report()).await;
     assert!(matches!(outcome, ChannelOutcome::Done(())), "{outcome:?}");

@@ -17,8 +17,8 @@ use crate::{
 
 /// WeChat renews a token in its last five minutes, in which the old one and the new one both work.
 const RENEWED_BEFORE_END_SECONDS: i64 = 300;
-/// WeChat's clock and ours differ: a token that was given a moment ago counts as valid this long, so that the last moments before the renewal
-/// are not spent asking at every call.
+/// WeChat's clock and ours differ: a token that was given a moment ago counts as valid this long,
+/// so that the last moments before the renewal are not spent asking at every call.
 const VALID_AT_LEAST_SECONDS: i64 = 10;
 /// What WeChat gives at most; an answer that says more is rejected.
 const LIFE_MAX_SECONDS: i64 = 7_200;
@@ -40,7 +40,8 @@ pub(super) struct AccessTokens {
 /// Where all processes of one mini-program find their token.
 struct Shared {
     cache: Cache,
-    /// The mini-program, and the WeChat that knows it: a simulator's token is good for that simulator only.
+    /// The mini-program, and the WeChat that knows it: a simulator's token is good for that
+    /// simulator only.
     name: String,
 }
 
@@ -153,7 +154,8 @@ struct TokenAnswer {
 }
 
 impl MiniProgram {
-    /// A token to call with, other than the one that WeChat has just `refused`; or why there is none, for logs.
+    /// A token to call with, other than the one that WeChat has just `refused`; or why there is
+    /// none, for logs.
     pub(super) async fn access_token(
         &self,
         refused: Option<&Secret<String>>,

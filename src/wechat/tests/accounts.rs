@@ -210,7 +210,8 @@ async fn a_new_private_key_signs_with_its_serial() {
 
 const SERIAL: &str = "4A57F09EFDC096DE15EBE81A47057A7232F1B8E2";
 
-/// By the certificate's key, over [`list`] at [`now`] with the nonce `nonce`. Made with openssl; the key is not kept.
+/// By the certificate's key, over [`list`] at [`now`] with the nonce `nonce`. Made with openssl;
+/// the key is not kept.
 const SIGNATURE: &str = "IJb4RtMvfioGSlg2so+nsCr+vgx00DqhUpyu0af//1RxPTjOYquV7fqYM21GDGMdTFW1rdefaaswQ7U/1d0ty7/aMwmO2rA2nDLA2jiAfIlfKEP75UqmhbENbDIvowj17Y1CGk2rJxiyDtDSoQrTErE28t98XHnS64ldQRcOdaQ7mvejyl5FXMRpo1OsUy4FL5Q8H0Foa6u8gReEF0rSICxxzEVzSNpDf1qlYMIRcGSoi6ntkgMwC1MN86VgbSVgvbfpmO7Rzh5VWqH0fVk4vBwfy2yT/BBCGvUqkQJx5MGmb/RxOXBBMnHQRE733kSdOtufYBHSjoWquzGtsOAabA==";
 
 /// The answer that lists the certificate.

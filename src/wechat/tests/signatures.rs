@@ -149,7 +149,8 @@ fn each_of_the_four_headers_is_required() {
     }
 }
 
-/// Every way in which a callback can be wrong, one at a time, and the few in which it may differ and be right.
+/// Every way in which a callback can be wrong, one at a time, and the few in which it may differ
+/// and be right.
 #[test]
 fn signature_vectors() {
     type Expected = Result<(), NoticeError>;
@@ -287,7 +288,8 @@ fn signature_vectors() {
     let sdk = SecondOpinion::new(&merchant().private_pem, APIV3);
     for (name, signed, body, expected) in vectors {
         assert_eq!(read(&signed, &body).map(|_| ()), expected, "{name}");
-        // The SDK knows one key and neither time nor the envelope: of the signature it must think as we do.
+        // The SDK knows one key and neither time nor the envelope: of the signature it must think
+        // as we do.
         let signature_is_sound = !matches!(
             expected,
             Err(NoticeError::BadSignature | NoticeError::Probe | NoticeError::MissingHeader)

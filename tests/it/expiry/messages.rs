@@ -113,7 +113,8 @@ async fn each_customer_is_told_once_of_each_day_some_days_before_it() {
     let set = admin.put(settings, &on).await.expect(200);
     assert_eq!(admin.get(settings).await.expect(200), set);
 
-    // By the run of the night and by one that an operator asks for: planned once, and not said at midnight.
+    // By the run of the night and by one that an operator asks for: planned once, and not said at
+    // midnight.
     calendar.clock.set(at("2026-11-22T00:10:00"));
     assert_eq!(rounds(calendar.db()).await, 1);
     let admin = calendar.operator(OperatorRole::Admin);
@@ -148,7 +149,8 @@ async fn each_customer_is_told_once_of_each_day_some_days_before_it() {
     );
     assert!(dropped["items"][0].get("order_no").is_none());
 
-    // The next night has news of the 26th only, though its first day is three days off since yesterday; a later one has none.
+    // The next night has news of the 26th only, though its first day is three days off since
+    // yesterday; a later one has none.
     for (today, news) in [("2026-11-23", 1), ("2026-11-25", 0)] {
         calendar.clock.set(at(&format!("{today}T00:10:00")));
         assert_eq!(rounds(calendar.db()).await, 1);

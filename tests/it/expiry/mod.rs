@@ -1,4 +1,5 @@
-//! Expired points: what can still be spent, what the nightly sweep takes, who is told, and whatever comes in between.
+//! Expired points: what can still be spent, what the nightly sweep takes, who is told, and whatever
+//! comes in between.
 
 mod messages;
 mod part_captures;

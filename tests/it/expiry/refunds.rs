@@ -1,4 +1,5 @@
-//! Refunds of payments whose points have expired: what expired unspent counts as given back, each point once, before the nightly sweep and after it.
+//! Refunds of payments whose points have expired: what expired unspent counts as given back, each
+//! point once, before the nightly sweep and after it.
 
 use std::sync::Arc;
 

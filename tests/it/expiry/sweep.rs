@@ -63,7 +63,8 @@ async fn what_is_held_outlives_its_day_until_the_hold_ends() {
     assert_eq!(rounds(calendar.db()).await, 1);
     for (customer, _) in &holds {
         assert_eq!(calendar.has(*customer).await, (11, 6));
-        // What is held comes out of what has expired by now, so what is not can be spent; and nothing more.
+        // What is held comes out of what has expired by now, so what is not can be spent; and
+        // nothing more.
         assert!(!calendar.spend(*customer, 6).await);
         assert!(calendar.spend(*customer, 1).await);
     }
@@ -106,7 +107,8 @@ async fn after_a_stop_of_weeks_one_run_sweeps_an_account_with_many_lots() {
     assert_eq!(calendar.has(customer).await, (7, 0));
     // Two entries: one has so many legs at most.
     assert_eq!(calendar.expired().await, (2, 248, 496));
-    // What is spent and long expired is forgotten; but not that something expired, as long as a refund may ask.
+    // What is spent and long expired is forgotten; but not that something expired, as long as a
+    // refund may ask.
     let lots = "SELECT COUNT(*) FROM point_lots";
     assert_eq!(calendar.app.count(lots).await, 249);
     calendar

@@ -1,6 +1,8 @@
-//! A WeChat that answers about refunds what the test tells it to, in the order in which it was told.
+//! A WeChat that answers about refunds what the test tells it to, in the order in which it was
+//! told.
 //!
-//! The simulator plays WeChat as it is; this one plays what can be said at all, also what the real one would not say in that order.
+//! The simulator plays WeChat as it is; this one plays what can be said at all, also what the real
+//! one would not say in that order.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -35,7 +37,8 @@ pub(crate) enum ChannelReply {
     Hangs,
 }
 
-/// Unless told otherwise it takes every refund and keeps it processing; orders are not paid and can be closed.
+/// Unless told otherwise it takes every refund and keeps it processing; orders are not paid and can
+/// be closed.
 #[derive(Debug)]
 pub(crate) struct Channel {
     answers: Mutex<VecDeque<ChannelReply>>,
@@ -125,7 +128,8 @@ impl Channel {
         *self.waiting.lock().unwrap()
     }
 
-    /// The next callback says this of a refund that was asked for. `transaction` is WeChat's number of the payment.
+    /// The next callback says this of a refund that was asked for. `transaction` is WeChat's number
+    /// of the payment.
     pub(crate) fn calls_back(
         &self,
         refund: &Refund,
@@ -137,7 +141,8 @@ impl Channel {
         *self.notice.lock().unwrap() = Some(said);
     }
 
-    /// A callback that says this of a refund that was asked for; to be handed in as often and as late as the test likes.
+    /// A callback that says this of a refund that was asked for; to be handed in as often and as
+    /// late as the test likes.
     pub(crate) fn refund_notice(
         &self,
         refund: &Refund,
@@ -178,7 +183,8 @@ impl Channel {
         }
     }
 
-    /// From now on it says of this order, when asked, that it was paid; perhaps that something of it was refunded.
+    /// From now on it says of this order, when asked, that it was paid; perhaps that something of
+    /// it was refunded.
     pub(crate) fn says_paid(
         &self,
         order: &Order,

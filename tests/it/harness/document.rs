@@ -79,8 +79,9 @@ impl Document {
         (!errors.is_empty()).then(|| format!("{name}: {}: {body}", errors.join("; ")))
     }
 
-    /// Where a value is not as a schema of the document says. By hand, since a crate for all of JSON Schema would build half of the others anew: it knows the words that the document
-    /// uses, and panics at one that it does not know rather than pass it over.
+    /// Where a value is not as a schema of the document says. By hand, since a crate for all of
+    /// JSON Schema would build half of the others anew: it knows the words that the document uses,
+    /// and panics at one that it does not know rather than pass it over.
     pub(crate) fn errors(&self, schema: &Value, value: &Value) -> Vec<String> {
         let mut errors = Vec::new();
         self.check(schema, value, "", &mut errors);

@@ -71,7 +71,8 @@ impl Galera {
             return None;
         };
         let dir = std::env::temp_dir().join(format!("zf-galera-{:08x}", rand::random::<u32>()));
-        // One server makes the data with its accounts; both nodes begin with a copy, so that nothing need be transferred.
+        // One server makes the data with its accounts; both nodes begin with a copy, so that
+        // nothing need be transferred.
         let seed = Server {
             dir: dir.join("seed").to_str().unwrap().to_owned(),
         };

@@ -301,7 +301,8 @@ impl TestApp {
         Self::build(|_| {}, test_options).await
     }
 
-    /// Without jobs, on a clock that the test turns, and perhaps with somebody else than WeChat who is told.
+    /// Without jobs, on a clock that the test turns, and perhaps with somebody else than WeChat who
+    /// is told.
     pub(crate) async fn on_clock(
         clock: Arc<MockClock>,
         notifier: Option<Arc<dyn Notifier>>,

@@ -100,7 +100,8 @@ async fn must(port: u16, words: &str) {
     eventually(&format!("{words:?}"), || ask(port, &words)).await;
 }
 
-/// Three masters that know each other, in this order: their ports and the address. None where there is no Redis to start.
+/// Three masters that know each other, in this order: their ports and the address. None where there
+/// is no Redis to start.
 pub(crate) async fn cluster(name: &str) -> Option<(Servers, Vec<u16>, String)> {
     let mut servers = Servers::new(name)?;
     let ports: Vec<_> = (0..3)
@@ -128,7 +129,8 @@ pub(crate) async fn cluster(name: &str) -> Option<(Servers, Vec<u16>, String)> {
     Some((servers, ports, url))
 }
 
-/// Waits until the replica has everything that its master has written until now: replication is a promise for later.
+/// Waits until the replica has everything that its master has written until now: replication is a
+/// promise for later.
 pub(crate) async fn replicated(replica: u16) {
     let replication: Vec<_> = ["INFO", "replication"].map(str::to_owned).into();
     let number = |said: &str, name: &str| -> Option<u64> {
@@ -146,7 +148,8 @@ pub(crate) async fn replicated(replica: u16) {
     .await;
 }
 
-/// A master, its replica and a sentinel, in this order: the address, and the replica's port. None where there is no Redis to start.
+/// A master, its replica and a sentinel, in this order: the address, and the replica's port. None
+/// where there is no Redis to start.
 pub(crate) async fn sentinels(name: &str) -> Option<(Servers, u16, String)> {
     let mut servers = Servers::new(name)?;
     let master = servers.start(&[]);

@@ -41,7 +41,8 @@ pub(crate) fn dev(arguments: &[&str]) -> String {
     said
 }
 
-/// Databases that tests have given back, as empty as they were when new. To migrate one means fifty DDL statements, each on disk before the next: seconds.
+/// Databases that tests have given back, as empty as they were when new. To migrate one means fifty
+/// DDL statements, each on disk before the next: seconds.
 static EMPTY: Mutex<Vec<Scratch>> = Mutex::new(Vec::new());
 
 /// A database of one test.
@@ -91,7 +92,8 @@ impl Scratch {
         format!("mysql://zhangfang@localhost/{}?socket={socket}", self.name)
     }
 
-    /// Empties it for the next test, which finds what the first one found. A database that is still in use or has other tables by now is dropped.
+    /// Empties it for the next test, which finds what the first one found. A database that is still
+    /// in use or has other tables by now is dropped.
     pub(crate) async fn give_back(self) {
         let mut conn = self.on.clone().connect().await.unwrap();
         if !self.is_left(&mut conn).await || schema(&mut conn, &self.name).await != self.schema {

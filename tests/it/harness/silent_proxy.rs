@@ -1,4 +1,5 @@
-//! A network between the service and the database that falls silent: nothing is closed, nothing is refused, nothing arrives.
+//! A network between the service and the database that falls silent: nothing is closed, nothing is
+//! refused, nothing arrives.
 
 use std::{
     path::PathBuf,
@@ -55,7 +56,8 @@ impl SilentProxy {
         proxy
     }
 
-    /// From now on nothing comes through, over no connection, also not over those that are made now: they are accepted, and that is all.
+    /// From now on nothing comes through, over no connection, also not over those that are made
+    /// now: they are accepted, and that is all.
     pub(crate) fn falls_silent(&self) {
         let mut state = self.state.lock().unwrap();
         state.line.cancel();
@@ -69,15 +71,16 @@ impl SilentProxy {
         state.silent = false;
     }
 
-    /// Whether something with these words was said into the silence. Only what a connection says for
-    /// the first time has words: after that it goes by a number.
+    /// Whether something with these words was said into the silence. Only what a connection says
+    /// for the first time has words: after that it goes by a number.
     pub(crate) fn swallowed(&self, words: &str) -> bool {
         let state = self.state.lock().unwrap();
         let mut said = state.unheard.windows(words.len());
         said.any(|said| said == words.as_bytes())
     }
 
-    /// Ends every connection that met the silence: the server rolls back what it still held for them, and nobody waits for its locks.
+    /// Ends every connection that met the silence: the server rolls back what it still held for
+    /// them, and nobody waits for its locks.
     pub(crate) fn hangs_up(&self) {
         self.state.lock().unwrap().over.cancel();
     }
@@ -98,7 +101,8 @@ impl SilentProxy {
         }
     }
 
-    /// Carries bytes both ways until one side closes. On a dead line it keeps both sides open and carries nothing.
+    /// Carries bytes both ways until one side closes. On a dead line it keeps both sides open and
+    /// carries nothing.
     async fn carry(
         self,
         mut client: TcpStream,

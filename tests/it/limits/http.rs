@@ -10,7 +10,8 @@ use zhangfang::{
 
 use crate::harness::{ApiAnswer, Caller, TestApp, redis_url};
 
-/// Slow to come back, so that a test on a busy machine meets no refill; and patient with Redis, for the same reason.
+/// Slow to come back, so that a test on a busy machine meets no refill; and patient with Redis, for
+/// the same reason.
 fn strict(settings: &mut LimitSettings, limit: Limit, count: u32) {
     settings.redis_timeout = std::time::Duration::from_secs(1);
     settings
@@ -163,7 +164,8 @@ async fn an_address_is_what_a_trusted_proxy_says_and_nothing_else() {
     assert_eq!(from(&format!("{two}, {one}, 127.0.0.9")).await, 429);
     assert_eq!(from(&two).await, 404);
 
-    // What makes no sense is the proxy itself, whatever it looks like: two of these pass at most, and nothing breaks.
+    // What makes no sense is the proxy itself, whatever it looks like: two of these pass at most,
+    // and nothing breaks.
     let long = "a,".repeat(2_000);
     let hostile = [
         "",
@@ -230,7 +232,8 @@ async fn logins_are_counted_before_anybody_is_somebody() {
     app.finish().await;
 }
 
-/// The leaky bucket as one would explain it: it remembers when it runs dry, and holds no more than it can.
+/// The leaky bucket as one would explain it: it remembers when it runs dry, and holds no more than
+/// it can.
 struct Bucket {
     quota: Quota,
     dry_at_us: u64,

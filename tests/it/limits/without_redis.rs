@@ -162,7 +162,8 @@ async fn redis_killed_under_load_costs_nobody_time_and_is_told_once() {
         }
     }
     took.sort_unstable();
-    // The machine may be busy with anything; waiting for Redis to connect or to answer would be a second each time.
+    // The machine may be busy with anything; waiting for Redis to connect or to answer would be a
+    // second each time.
     let (middle, last) = (took[took.len() / 2], took[took.len() - 1]);
     assert!(middle < Duration::from_millis(100), "{middle:?}");
     assert!(last < Duration::from_millis(900), "{last:?}");

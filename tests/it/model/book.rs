@@ -1,4 +1,5 @@
-//! What the books must say, kept as a person would with pencil and paper: a list of lots, a list of holds, a few counters. No ids, no versions, no accounts, no database.
+//! What the books must say, kept as a person would with pencil and paper: a list of lots, a list of
+//! holds, a few counters. No ids, no versions, no accounts, no database.
 
 use std::collections::BTreeMap;
 
@@ -35,7 +36,8 @@ pub(crate) struct Purse {
     pub(super) debt: i64,
     /// By the number of the hold: points, and the day on which they were held.
     pub(super) holds: BTreeMap<usize, (i64, BusinessDay)>,
-    /// By the number of the hold, those of back ends: the second from which on nothing can be spent of it.
+    /// By the number of the hold, those of back ends: the second from which on nothing can be spent
+    /// of it.
     pub(super) until: BTreeMap<usize, i64>,
     /// What expired of lots unspent, less what refunds counted as given back.
     pub(super) expired_of_lot: BTreeMap<BusinessDay, i64>,
@@ -78,7 +80,8 @@ pub(super) struct Model {
     payments: Vec<Payment>,
     refunds: Vec<Refund>,
     holds: usize,
-    /// What points transactions took of which lots and was not given back, in the order in which they took it.
+    /// What points transactions took of which lots and was not given back, in the order in which
+    /// they took it.
     pub(super) spent: Vec<(usize, BTreeMap<BusinessDay, i64>)>,
     /// What happened how often, of what should happen in a test that is worth its name.
     pub(super) seen: BTreeMap<&'static str, usize>,
@@ -93,12 +96,14 @@ impl Purse {
         self.holds.values().map(|(points, _)| points).sum()
     }
 
-    /// As much as can be taken so that every hold, the youngest first, still finds what it may use: tried point by point, as nobody would who has many.
+    /// As much as can be taken so that every hold, the youngest first, still finds what it may use:
+    /// tried point by point, as nobody would who has many.
     fn spendable(&self, today: BusinessDay) -> i64 {
         let mut lots = self.lots.clone();
         let mut holds: Vec<(i64, BusinessDay)> = self.holds.values().copied().collect();
         holds.sort_by_key(|(_, since)| std::cmp::Reverse(*since));
-        // What a young hold may use, an older one may too: so it takes first, and what is over for everybody else before the rest.
+        // What a young hold may use, an older one may too: so it takes first, and what is over for
+        // everybody else before the rest.
         for (mut points, since) in holds {
             let mut days: Vec<BusinessDay> = lots.keys().copied().collect();
             days.retain(|day| *day > since);
@@ -122,8 +127,9 @@ impl Purse {
         repaid
     }
 
-    /// What is over and would run out now, by lot: all but what holds can use, the youngest lots first. Point by point, each is kept if with those that are kept already it finds holds
-    /// that may use all of them.
+    /// What is over and would run out now, by lot: all but what holds can use, the youngest lots
+    /// first. Point by point, each is kept if with those that are kept already it finds holds that
+    /// may use all of them.
     fn over(&self, today: BusinessDay) -> BTreeMap<BusinessDay, i64> {
         let mut kept: Vec<BusinessDay> = Vec::new();
         let mut going = BTreeMap::new();
@@ -151,7 +157,8 @@ impl Purse {
         }
     }
 
-    /// Takes from lots that were not over on `since`: first what is over by now, then the named lot, then by day. What it takes of which.
+    /// Takes from lots that were not over on `since`: first what is over by now, then the named
+    /// lot, then by day. What it takes of which.
     fn take(
         &mut self,
         mut points: i64,
@@ -346,7 +353,8 @@ impl Model {
         }
     }
 
-    /// It will not happen: the hold is released, and what is owed is repaid out of them, as far as they are free.
+    /// It will not happen: the hold is released, and what is owed is repaid out of them, as far as
+    /// they are free.
     pub(super) fn undo(&mut self, number: usize) {
         let Some((refund, payment)) = self.end(number) else {
             return;
@@ -375,7 +383,8 @@ impl Model {
         refund.open.then(|| (refund, self.payments[refund.payment]))
     }
 
-    /// Points are given, and what is free then repays a debt: all of them, or of points that are over already what an older hold can do with.
+    /// Points are given, and what is free then repays a debt: all of them, or of points that are
+    /// over already what an older hold can do with.
     pub(super) fn award(&mut self, who: usize, points: i64, lot: BusinessDay) {
         let today = self.today;
         let purse = &mut self.purses[who];
@@ -394,7 +403,8 @@ impl Model {
         Ok(())
     }
 
-    /// So many points of what a points transaction took go back: the lots that expire last first, and what they owe is repaid out of those that have not expired.
+    /// So many points of what a points transaction took go back: the lots that expire last first,
+    /// and what they owe is repaid out of those that have not expired.
     pub(super) fn give_back(&mut self, number: usize, points: i64) -> Result<(), No> {
         let (who, taken) = &mut self.spent[number];
         let purse = &mut self.purses[*who];

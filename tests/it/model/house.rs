@@ -1,4 +1,5 @@
-//! The service itself, through its use cases, on a clock that the test moves and with a channel that says what the test wants.
+//! The service itself, through its use cases, on a clock that the test moves and with a channel
+//! that says what the test wants.
 
 use std::{
     collections::BTreeMap,
@@ -359,7 +360,8 @@ impl House {
         self.ask(from, Instruction::Redeem, points).await
     }
 
-    /// Gives back so many points of what a points transaction took, and once more under the same reference.
+    /// Gives back so many points of what a points transaction took, and once more under the same
+    /// reference.
     pub(crate) async fn give_back(&self, of: PointsTransactionId, points: i64) -> Result<(), No> {
         let number = self.asked.fetch_add(1, Ordering::Relaxed);
         let request = points::ReturnCommand {

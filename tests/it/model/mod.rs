@@ -1,7 +1,9 @@
-//! Points against a small, obvious model: random histories of payments, refunds, awards, deductions, redemptions, holds and expiry over a few customers, compared after every step; and the same messages
-//! in every order in which they may arrive, which must end in the same balances.
+//! Points against a small, obvious model: random histories of payments, refunds, awards,
+//! deductions, redemptions, holds and expiry over a few customers, compared after every step; and
+//! the same messages in every order in which they may arrive, which must end in the same balances.
 //!
-//! Everything is drawn from one seed, which is printed; `ZHANGFANG_TEST_SEED=…` plays the same history again.
+//! Everything is drawn from one seed, which is printed; `ZHANGFANG_TEST_SEED=…` plays the same
+//! history again.
 
 #![expect(
     clippy::disallowed_methods,
@@ -147,7 +149,8 @@ impl<'a> Play<'a> {
         self.paid.push(paid);
     }
 
-    /// The same callback again, or another that says the same; of a payment or of a refund. Nothing happens.
+    /// The same callback again, or another that says the same; of a payment or of a refund. Nothing
+    /// happens.
     async fn deliver_callback_again(&mut self, rng: &mut StdRng) {
         if !self.outcomes.is_empty() && rng.random_range(0..2) == 0 {
             let (refund, notice) = &self.outcomes[rng.random_range(0..self.outcomes.len())];
@@ -173,7 +176,8 @@ impl<'a> Play<'a> {
         self.tell(format!("payment {place} again"));
     }
 
-    /// What seldom comes about by chance: points that are spent, refunded, missing, taken back, missing again and repaid; or the refund is refused.
+    /// What seldom comes about by chance: points that are spent, refunded, missing, taken back,
+    /// missing again and repaid; or the refund is refused.
     async fn prelude(&mut self) {
         self.pay(0, 1_000).await;
         self.deduct(0, self.model.spendable(0)).await;
@@ -217,8 +221,10 @@ impl<'a> Play<'a> {
         }
     }
 
-    /// A refund's shortfall is repaid by a payment that is refunded too, which leaves to the first refund only points that end tonight. Tomorrow a third refund has a shortfall, and the first
-    /// does not happen after all: there is nothing that could repay, and the third still finds what was credited for it.
+    /// A refund's shortfall is repaid by a payment that is refunded too, which leaves to the first
+    /// refund only points that end tonight. Tomorrow a third refund has a shortfall, and the first
+    /// does not happen after all: there is nothing that could repay, and the third still finds what
+    /// was credited for it.
     async fn a_loan_that_another_refund_needs(&mut self) {
         let first = self.paid.len();
         self.pay(2, 1_000).await;
@@ -242,7 +248,8 @@ impl<'a> Play<'a> {
         }
     }
 
-    /// Points run out unspent, and the payment is refunded in two parts: before the night's sweep and after it, and one of them fails.
+    /// Points run out unspent, and the payment is refunded in two parts: before the night's sweep
+    /// and after it, and one of them fails.
     async fn refunds_of_what_expired(&mut self) {
         let place = self.paid.len();
         self.pay(2, 1_000).await;
@@ -262,7 +269,8 @@ impl<'a> Play<'a> {
         }
     }
 
-    /// The same of holds: lots go over while points of them are held, which are spent in part or as a whole; and a hold whose time is over.
+    /// The same of holds: lots go over while points of them are held, which are spent in part or as
+    /// a whole; and a hold whose time is over.
     async fn holds_that_outlive(&mut self) {
         let soon = self.model.today.plus_days(1);
         self.award(1, 20, soon).await;
@@ -283,7 +291,8 @@ impl<'a> Play<'a> {
         self.time_out(1, over).await;
         self.sweep(1).await;
         self.compare().await;
-        // What the first of them took has run out by now, and is returned all the same; and no more than that.
+        // What the first of them took has run out by now, and is returned all the same; and no more
+        // than that.
         let captured = self.spent.len() - 2;
         for points in [7, 1] {
             self.give_back(captured, points).await;
@@ -414,7 +423,8 @@ impl<'a> Play<'a> {
         }
     }
 
-    /// Returns some points of a points transaction that took some; often all, or one more than that.
+    /// Returns some points of a points transaction that took some; often all, or one more than
+    /// that.
     async fn give_some_back(&mut self, rng: &mut StdRng) {
         if self.spent.is_empty() {
             return;
@@ -531,7 +541,8 @@ enum Arrival {
     Swept,
 }
 
-/// WeChat can say what became of a refund only after it was asked for it. Nothing else is bound to an order.
+/// WeChat can say what became of a refund only after it was asked for it. Nothing else is bound to
+/// an order.
 fn causality_allows(order: &[Arrival]) -> bool {
     let at = |what| order.iter().position(|arrival| *arrival == what);
     let asked = at(Arrival::RefundAsked);
@@ -561,7 +572,8 @@ struct Before {
     /// Of the ten points that the refunded payment earned.
     spent: i64,
     awarded: i64,
-    /// Awarded the day before, and over already: the run takes them whenever it comes, but for what is held just then.
+    /// Awarded the day before, and over already: the run takes them whenever it comes, but for what
+    /// is held just then.
     over: i64,
     arrived: bool,
     /// Points posted, held and owed at the end.
@@ -647,7 +659,8 @@ async fn messages_in_any_order_that_causality_allows_end_in_the_same_balances() 
         arrived,
         ends_with,
     };
-    // The redemption is covered whatever comes first: what is refused in one order and not in another is another history.
+    // The redemption is covered whatever comes first: what is refused in one order and not in
+    // another is another history.
     let cases = [
         (
             before(0, 15, 0, true, (18, 0, 0)),
@@ -657,7 +670,8 @@ async fn messages_in_any_order_that_causality_allows_end_in_the_same_balances() 
             before(0, 15, 0, false, (28, 0, 0)),
             with_redemption.as_slice(),
         ),
-        // The points of the payment are spent: they are a shortfall, and repaid by whatever comes in.
+        // The points of the payment are spent: they are a shortfall, and repaid by whatever comes
+        // in.
         (before(10, 0, 0, true, (0, 0, 2)), without.as_slice()),
         (before(10, 0, 0, false, (8, 0, 0)), without.as_slice()),
         // Points that are over cover nothing, whether they are there or gone.

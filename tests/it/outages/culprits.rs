@@ -1,4 +1,5 @@
-//! One operation of a batch that can never be written, or panics: it alone is told so, and the others pay nothing for it.
+//! One operation of a batch that can never be written, or panics: it alone is told so, and the
+//! others pay nothing for it.
 
 use std::{
     convert::Infallible,
@@ -193,7 +194,8 @@ impl Clock for Trap {
     }
 }
 
-/// Whatever panics in the committer itself: who waited is told that the outcome is unknown, and the next is served.
+/// Whatever panics in the committer itself: who waited is told that the outcome is unknown, and the
+/// next is served.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_committer_that_panics_begins_anew() {
     let app = TestApp::with(|options| options.committers = 1).await;
@@ -287,7 +289,8 @@ async fn a_refund_with_the_number_of_another_is_an_alarm_and_not_a_lost_race() {
     let second = desk.refund(order, Some(100), "second").await;
     let taken = desk.called_back(&first, RefundStatus::Success, "1").await;
     assert_eq!(taken, HandledCallback::Refund);
-    // What was noted of the second refund when it was asked for is forgotten, and WeChat says the first one's number.
+    // What was noted of the second refund when it was asked for is forgotten, and WeChat says the
+    // first one's number.
     desk.app
         .execute("UPDATE refunds SET wechat_refund_id = NULL WHERE state <> 6")
         .await;

@@ -1,4 +1,5 @@
-//! A database that is there and is no use: silent, demoted, torn in the middle of a packet; and operations that cannot be written, or panic.
+//! A database that is there and is no use: silent, demoted, torn in the middle of a packet; and
+//! operations that cannot be written, or panic.
 
 mod culprits;
 mod demoted;

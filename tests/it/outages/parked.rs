@@ -1,4 +1,5 @@
-//! A commit that cannot be projected: it waits alone, people see it, and it is projected once it can be.
+//! A commit that cannot be projected: it waits alone, people see it, and it is projected once it
+//! can be.
 
 use std::process::Command;
 
@@ -154,7 +155,8 @@ async fn a_parked_commit_that_cannot_even_be_tried_holds_up_no_other() {
         jobs::drain(app.db()).await.unwrap();
         orders.push(order);
     }
-    // The earlier one fails now as if the database could not do it, the later one could be projected.
+    // The earlier one fails now as if the database could not do it, the later one could be
+    // projected.
     for name in ["earlier", "later"] {
         as_owner(&app, format!("DROP TRIGGER {name}")).await;
     }

@@ -1,4 +1,5 @@
-//! The network falls silent and closes nothing: everybody is answered within a bound, nobody is called ready, and all goes on when it speaks again.
+//! The network falls silent and closes nothing: everybody is answered within a bound, nobody is
+//! called ready, and all goes on when it speaks again.
 
 use std::{
     sync::{Arc, Mutex},

@@ -1,4 +1,5 @@
-//! A packet of a batch that is cut, undone or torn in the middle: nothing of it stays, and it is noticed.
+//! A packet of a batch that is cut, undone or torn in the middle: nothing of it stays, and it is
+//! noticed.
 
 use std::time::Duration;
 
@@ -9,7 +10,8 @@ use crate::{
     harness::{TestApp, eventually, sessions},
 };
 
-/// The beginning of the packet is undone while the rest is written, as Galera does when another node was first.
+/// The beginning of the packet is undone while the rest is written, as Galera does when another
+/// node was first.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_whose_beginning_was_undone_is_undone_whole_and_run_again() {
     let app = TestApp::with(|options| options.committers = 1).await;
@@ -27,7 +29,8 @@ async fn a_batch_whose_beginning_was_undone_is_undone_whole_and_run_again() {
     app.finish().await;
 }
 
-/// The session is killed, its statement is interrupted, or it is the victim of a deadlock, while the packet waits in its middle.
+/// The session is killed, its statement is interrupted, or it is the victim of a deadlock, while
+/// the packet waits in its middle.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_that_is_cut_in_the_middle_leaves_nothing() {
     let app = TestApp::with(|options| options.committers = 1).await;
@@ -48,7 +51,8 @@ async fn a_batch_that_is_cut_in_the_middle_leaves_nothing() {
         let mut root = app.scratch.owner.clone().connect().await.unwrap();
         let waiting = waits_in_the_packet(&mut root).await;
         if kill == "deadlock" {
-            // The commit's row of the packet: it has that, and waits for the account that we have. We have written more, so it is the victim.
+            // The commit's row of the packet: it has that, and waits for the account that we have.
+            // We have written more, so it is the victim.
             sqlx::raw_sql("UPDATE accounts SET debt = debt; UPDATE commits SET seal = seal; ")
                 .execute(&mut others)
                 .await

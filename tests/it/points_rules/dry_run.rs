@@ -6,7 +6,8 @@ use zhangfang::primitives::BusinessDay;
 use super::{DRY_RUN, RULE, id_of, id_of_customer, rule_of};
 use crate::harness::TestApp;
 
-/// Payment for payment: what is told is what is credited, whatever the terms, the customer and the merchant.
+/// Payment for payment: what is told is what is credited, whatever the terms, the customer and the
+/// merchant.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dry_run_says_what_is_then_credited() {
     let app = TestApp::start().await;

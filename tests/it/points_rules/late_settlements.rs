@@ -1,4 +1,5 @@
-//! Payments of which we are told long after they were made: by a late callback, by a query, or after the order was closed. The rule is the one of the payment.
+//! Payments of which we are told long after they were made: by a late callback, by a query, or
+//! after the order was closed. The rule is the one of the payment.
 
 use zhangfang::{
     payments::HandledCallback,

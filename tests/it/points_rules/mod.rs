@@ -1,4 +1,5 @@
-//! Points rules: for the tenant and for a merchant, now and later, known in every process, and told before anybody pays.
+//! Points rules: for the tenant and for a merchant, now and later, known in every process, and told
+//! before anybody pays.
 
 mod dry_run;
 mod history;

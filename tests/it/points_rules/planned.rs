@@ -126,7 +126,8 @@ impl<'a> Ahead<'a> {
     }
 }
 
-/// The rules are read once, before anything begins: that a planned change takes effect to the microsecond needs no look at the database.
+/// The rules are read once, before anything begins: that a planned change takes effect to the
+/// microsecond needs no look at the database.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_planned_change_takes_effect_at_its_instant() {
     let app = TestApp::without_jobs().await;

@@ -24,7 +24,8 @@ async fn an_order_that_was_credited_by_a_rule_not_its_own_is_found() {
     let li = app.customer("li").await;
     let at_own = app.pay(&li, &own.code, 1_000, "a").await;
     let elsewhere = app.pay(&li, &plain.code, 1_000, "b").await;
-    // As if it had been so since yesterday: what a process may have known a moment ago is no excuse then.
+    // As if it had been so since yesterday: what a process may have known a moment ago is no excuse
+    // then.
     app.execute(YESTERDAY).await;
     let clean = app.verify().await;
     assert!(clean.is_clean(), "{clean}");

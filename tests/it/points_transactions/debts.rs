@@ -1,4 +1,5 @@
-//! A debt beside points that are held: whatever makes them free repays it, and everybody is told one number.
+//! A debt beside points that are held: whatever makes them free repays it, and everybody is told
+//! one number.
 
 use std::sync::Arc;
 
@@ -15,7 +16,8 @@ use zhangfang::{
 use super::{Counter, expects, reviews::decide};
 use crate::harness::{TestApp, per_mille};
 
-/// Twelve points of which eight are held, and a refund of all of them on its way: eight are missing, and owed.
+/// Twelve points of which eight are held, and a refund of all of them on its way: eight are
+/// missing, and owed.
 async fn owing(app: TestApp, sub_mchid: &str, what: &str) -> (Counter, PointsTransactionId) {
     let counter = Counter::at(app).await;
     counter

@@ -1,4 +1,5 @@
-//! Concurrent and repeated commands, processes killed half-way: each points transaction is done once, and the books agree with a small model.
+//! Concurrent and repeated commands, processes killed half-way: each points transaction is done
+//! once, and the books agree with a small model.
 
 use std::{
     collections::HashMap,
@@ -83,7 +84,8 @@ async fn of_capture_release_and_time_out_exactly_one_wins() {
         let path = |what| format!("/api/v1/open/points/holds/{hold}/{what}");
         let (capture, release) = (path("capture"), path("release"));
         let (nothing, four) = (json!({}), json!({ "points": 4 }));
-        // Half of them have timed out: these can be released or time out, and no longer be captured.
+        // Half of them have timed out: these can be released or time out, and no longer be
+        // captured.
         let is_over = round % 2 == 1;
         if is_over {
             counter.age(hold).await;

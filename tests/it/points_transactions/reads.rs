@@ -336,7 +336,8 @@ async fn every_kind_of_entry_has_a_class_and_people_at_the_database_read_the_sam
             .as_i64()
             .unwrap()
     };
-    // Posted at once and posted later: two entries of each kind. Adjustments, debts repaid and the four of sharing are left.
+    // Posted at once and posted later: two entries of each kind. Adjustments, debts repaid and the
+    // four of sharing are left.
     assert_eq!(times("events", "what", "adjusted"), 12, "{told}");
     assert_eq!(times("events", "what", "taken_back"), 8, "{told}");
     assert_eq!(times("events", "what", "earned"), 8, "{told}");

@@ -1,4 +1,5 @@
-//! Back ends give back what they had spent or taken: into the days from which it came, in parts, once, and never more than it was.
+//! Back ends give back what they had spent or taken: into the days from which it came, in parts,
+//! once, and never more than it was.
 
 use serde_json::{Value, json};
 use zhangfang::{

@@ -18,7 +18,8 @@ use zhangfang::{
 use super::Counter;
 use crate::harness::TestApp;
 
-/// Decides by the number of points that a back end asks for: 666 are stopped, 500 and more reviewed, 400 and more challenged.
+/// Decides by the number of points that a back end asks for: 666 are stopped, 500 and more
+/// reviewed, 400 and more challenged.
 fn by_points(asked: &Arc<AtomicUsize>) -> Risk {
     let asked = Arc::clone(asked);
     Risk::fixed(Arc::new(move |facts: &Facts| {

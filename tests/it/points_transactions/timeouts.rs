@@ -1,4 +1,5 @@
-//! Time decides: points transactions under review that nobody looked at, and holds that were under review.
+//! Time decides: points transactions under review that nobody looked at, and holds that were under
+//! review.
 
 use std::sync::Arc;
 

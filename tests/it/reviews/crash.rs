@@ -1,4 +1,5 @@
-//! `kill -9` while payments are held and reviews decided: nothing that was answered is lost, nothing is half done.
+//! `kill -9` while payments are held and reviews decided: nothing that was answered is lost,
+//! nothing is half done.
 
 use std::sync::{
     Arc,
@@ -83,7 +84,8 @@ async fn killed_between_holding_and_deciding_every_answered_decision_stands_and_
                     let word = if place % 2 == 0 { "approve" } else { "reject" };
                     let path = format!("{}/{word}", path_of(order));
                     let lin = site.operator("lin").keyed(&format!("w{place}"));
-                    // Not there until the payment is settled; whoever gets no answer asks again with the same key.
+                    // Not there until the payment is settled; whoever gets no answer asks again
+                    // with the same key.
                     let state = eventually("a review is decided", || async {
                         let answer = lin.try_post(&path, &json!({ "note": "x" })).await?;
                         (answer.status == 200).then(|| answer.expect(200)["state"].clone())

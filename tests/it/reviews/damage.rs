@@ -10,7 +10,8 @@ use zhangfang::{
 use super::{Bench, approve, on_timeout};
 use crate::{harness::ChannelReply, verification::Copy};
 
-/// Books with reviews in every state, a debt that one of them repaid, a payment that was blocked and one that was allowed.
+/// Books with reviews in every state, a debt that one of them repaid, a payment that was blocked
+/// and one that was allowed.
 async fn books() -> Bench {
     let bench = Bench::with(on_timeout(TimeoutDecision::Approve)).await;
     bench
@@ -129,7 +130,8 @@ async fn every_kind_of_damage_to_reviews_is_found_and_named() {
     bench.finish().await;
 }
 
-/// What contradicts itself is decided by nobody: it is no conflict that passes, and changes nothing.
+/// What contradicts itself is decided by nobody: it is no conflict that passes, and changes
+/// nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_review_that_the_books_contradict_is_not_decided_until_they_are_mended() {
     let bench = Bench::open().await;

@@ -1,4 +1,5 @@
-//! Points that risk holds for a review: the money does not wait, the points do, and whoever decides, they are decided once.
+//! Points that risk holds for a review: the money does not wait, the points do, and whoever
+//! decides, they are decided once.
 
 mod crash;
 mod damage;

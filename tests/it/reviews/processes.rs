@@ -51,7 +51,8 @@ fn approval(bench: &Bench, order: OrderId) -> DecideReview {
     }
 }
 
-/// Begins after a different number of steps each round, so that the two meet at every stage of each other.
+/// Begins after a different number of steps each round, so that the two meet at every stage of each
+/// other.
 async fn a_little_later<T>(round: usize, what: impl Future<Output = T>) -> T {
     for _ in 0..round * 200 {
         tokio::task::yield_now().await;
@@ -183,7 +184,8 @@ async fn what_risk_says_of_a_repeat_is_not_taken_for_what_it_said_of_the_order()
     desk.app.finish().await;
 }
 
-/// A till's order that risk would have verified is paid, and whoever reviews the points reads which rule it was.
+/// A till's order that risk would have verified is paid, and whoever reviews the points reads which
+/// rule it was.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_rule_that_nobody_could_answer_is_named_to_whoever_reviews() {
     let says = Arc::new(Mutex::new(Action::Verify));
@@ -224,7 +226,8 @@ async fn the_rule_that_nobody_could_answer_is_named_to_whoever_reviews() {
     desk.app.finish().await;
 }
 
-/// A record that cannot be read keeps nobody's money waiting: not this order's, and not that of those who are read with it.
+/// A record that cannot be read keeps nobody's money waiting: not this order's, and not that of
+/// those who are read with it.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unreadable_decision_does_not_keep_payments_from_settling() {
     let says = Arc::new(Mutex::new(Action::Review));

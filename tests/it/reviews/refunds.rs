@@ -163,7 +163,8 @@ async fn a_refund_that_fails_gives_the_review_back_what_it_withheld() {
     }
 }
 
-/// Two refunds under way at once, of which one fails: in both orders, and whatever is decided in between.
+/// Two refunds under way at once, of which one fails: in both orders, and whatever is decided in
+/// between.
 #[tokio::test(flavor = "multi_thread")]
 async fn pieces_withhold_what_the_whole_would_and_each_ends_by_itself() {
     for first_fails in [false, true] {
@@ -214,7 +215,8 @@ async fn pieces_withhold_what_the_whole_would_and_each_ends_by_itself() {
     }
 }
 
-/// Above a limit two people must agree to all that may come in, refunds under way included: these may still fail.
+/// Above a limit two people must agree to all that may come in, refunds under way included: these
+/// may still fail.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refund_under_way_does_not_spare_the_second_person() {
     let bench = Bench::with(super::two_above(900)).await;
@@ -260,7 +262,8 @@ async fn points_that_were_credited_are_taken_back_and_those_that_were_voided_are
     bench.finish().await;
 }
 
-/// A refund that awaits a second person does nothing; whatever the review came to meanwhile is what counts when it is initiated.
+/// A refund that awaits a second person does nothing; whatever the review came to meanwhile is what
+/// counts when it is initiated.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refund_that_awaits_approval_leaves_the_review_alone_until_it_sets_out() {
     let bench = Bench::open().await;

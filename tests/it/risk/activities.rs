@@ -1,4 +1,5 @@
-//! What is not done is not counted, a repeat is one activity, and what was counted then is counted again from what is stored.
+//! What is not done is not counted, a repeat is one activity, and what was counted then is counted
+//! again from what is stored.
 
 use std::sync::{Arc, OnceLock};
 
@@ -380,7 +381,8 @@ rules:
     let decided = "SELECT COUNT(*) FROM risk_decisions WHERE stage = 3";
     assert_eq!(app.count(decided).await, 1);
 
-    // Many at once: what was thought to be left may be gone, and nobody is credited what was not judged.
+    // Many at once: what was thought to be left may be gone, and nobody is credited what was not
+    // judged.
     let wang = app.customer("wang").await;
     let paying = (0..8).map(|number| {
         let (app, wang, code) = (&app, wang.clone(), merchant.code.clone());

@@ -8,7 +8,8 @@ use zhangfang::primitives::OrderNo;
 use super::at_most;
 use crate::harness::{Merchant, TestApp};
 
-/// Stops payments of more than ¥10, counts what today's rules do not, and would stop the third payment in ten minutes if it could.
+/// Stops payments of more than ¥10, counts what today's rules do not, and would stop the third
+/// payment in ten minutes if it could.
 const OTHERS: &str = "\
 defaults: {on_missing: allow}
 rules:

@@ -130,8 +130,8 @@ async fn what_was_seen_is_what_was_done() {
         stopped.conclude(false).await;
     }
     assert_eq!(action(&risk, home()).await, Action::Allow);
-    // Nor was anything met by what was let through and refused then: who tried is new still, and the
-    // place as unknown as any.
+    // Nor was anything met by what was let through and refused then: who tried is new still, and
+    // the place as unknown as any.
     let newcomer = somebody();
     let at = |address: &str| from(payment(newcomer), address);
     let refused = risk.evaluate(at("192.0.2.7")).await;

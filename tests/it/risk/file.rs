@@ -1,6 +1,7 @@
 //! The file of rules, edited while two processes run by it.
 //!
-//! The services are processes of their own, so that their logs and metrics are what an operator reads.
+//! The services are processes of their own, so that their logs and metrics are what an operator
+//! reads.
 
 use std::{
     path::{Path, PathBuf},
@@ -174,7 +175,8 @@ async fn an_edited_file_is_in_force_everywhere_in_a_moment_and_a_broken_one_nowh
     answer.refused(422, "risk_rules_unreadable");
     assert_eq!(one.number().await, number + 1);
 
-    // What was in force before has its number again; replaced by renaming, as editors do; at once, by hand.
+    // What was in force before has its number again; replaced by renaming, as editors do; at once,
+    // by hand.
     let aside = ground.dir.join("rules.new");
     std::fs::write(&aside, &first).unwrap();
     std::fs::rename(&aside, &rules).unwrap();

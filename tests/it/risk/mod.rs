@@ -21,7 +21,8 @@ use zhangfang::{
     risk::{Action, Risk},
 };
 
-/// More than so many payments of one customer within this time are stopped; without counters they are reviewed.
+/// More than so many payments of one customer within this time are stopped; without counters they
+/// are reviewed.
 fn at_most(above: u32, within: &str) -> String {
     format!(
         "\
@@ -56,7 +57,8 @@ async fn cache(url: &str) -> Cache {
     Cache::start(&RedisSettings { url }).await.unwrap()
 }
 
-/// Risk as a process of its own has it: with a cache of its own. Patient, since the machine may be busy.
+/// Risk as a process of its own has it: with a cache of its own. Patient, since the machine may be
+/// busy.
 async fn risk(rules: &str, db: &Db, url: &str) -> (Risk, Cache) {
     let cache = cache(url).await;
     let patience = Duration::from_secs(1);

@@ -1,4 +1,5 @@
-//! Verification asks the rules again: a decision that was changed behind their back is found, and so are rules that were.
+//! Verification asks the rules again: a decision that was changed behind their back is found, and
+//! so are rules that were.
 
 use std::fmt::Write as _;
 
@@ -21,7 +22,8 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// The statement that puts a changed decision in the place of the one that stopped the payment, with columns that agree.
+/// The statement that puts a changed decision in the place of the one that stopped the payment,
+/// with columns that agree.
 async fn instead(app: &TestApp, change: impl FnOnce(&mut Decision)) -> String {
     let row = sqlx::query("SELECT id, decision FROM risk_decisions WHERE action = 3")
         .fetch_one(&mut app.sql().await)

@@ -133,7 +133,8 @@ async fn sums_of_all_windows_share_a_key_and_nothing_else() {
     }
     let other = counting.usage(BEGIN_US, "sum", 3_600, "3600:c5", 0).await;
     assert_eq!(other, 0);
-    // The key stays for the longest of its windows, whichever was asked last; what is over by then goes.
+    // The key stays for the longest of its windows, whichever was asked last; what is over by then
+    // goes.
     let rest = counting.rest("sum").await;
     assert!((3_600_000..=3_900_000).contains(&rest), "{rest}");
     let whole = counting.size().await;

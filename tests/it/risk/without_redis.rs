@@ -41,7 +41,8 @@ async fn redis_killed_under_load_costs_no_decision_time_and_rules_count_again_by
                     let began = Instant::now();
                     let action = risk.evaluate(payment(somebody())).await.action();
                     seen.push((action, began.elapsed()));
-                    // Without Redis a decision waits for nothing, and eight of these would leave nobody else a processor.
+                    // Without Redis a decision waits for nothing, and eight of these would leave
+                    // nobody else a processor.
                     tokio::task::yield_now().await;
                 }
                 seen
@@ -85,7 +86,8 @@ async fn redis_killed_under_load_costs_no_decision_time_and_rules_count_again_by
     }
     assert!(counted > 0 && without > 0, "{counted} and {without}");
     took.sort_unstable();
-    // The machine may be busy with anything; waiting for Redis to connect would be a second each time.
+    // The machine may be busy with anything; waiting for Redis to connect would be a second each
+    // time.
     let (middle, last) = (took[took.len() / 2], took[took.len() - 1]);
     assert!(middle < Duration::from_millis(100), "{middle:?}");
     assert!(last < Duration::from_millis(900), "{last:?}");

@@ -204,7 +204,8 @@ async fn callers_who_vanish_in_the_middle_leave_orders_with_their_decisions_and_
         key: format!("k{key}"),
         origin: Origin::default(),
     };
-    // Cut off after a different number of steps each: before risk is asked, after its word, while the commit runs.
+    // Cut off after a different number of steps each: before risk is asked, after its word, while
+    // the commit runs.
     for key in 0..24 {
         let payments = desk.app.app.payments().clone();
         let request = request(key);

@@ -1,4 +1,5 @@
-//! Several attempts of one share or return at once: late, killed, twice. What WeChat did is in the books in the end, whatever was assumed before.
+//! Several attempts of one share or return at once: late, killed, twice. What WeChat did is in the
+//! books in the end, whatever was assumed before.
 
 use zhangfang::{
     audit::Actor,

@@ -1,4 +1,5 @@
-//! A channel that does what a test tells it to: with the sharing of a payment, and silence about everything else.
+//! A channel that does what a test tells it to: with the sharing of a payment, and silence about
+//! everything else.
 
 use std::{
     collections::{BTreeMap, VecDeque},

@@ -9,7 +9,8 @@ use zhangfang::{
 use super::{PERSON, PROVIDER, Stage, Trouble};
 use crate::verification::{Copy, moved};
 
-/// Books with sharings in every state, parts that arrived, failed and are under way, and returns that succeeded, failed and are under way.
+/// Books with sharings in every state, parts that arrived, failed and are under way, and returns
+/// that succeeded, failed and are under way.
 async fn sharing_books() -> Stage {
     let stage = Stage::set().await;
     stage.channel.result(PERSON, PartResult::Closed);

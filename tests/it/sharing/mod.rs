@@ -1,4 +1,5 @@
-//! Profit sharing against a channel that answers as each test wishes. Nothing happens by itself here: the tests take the jobs' part, one round at a time.
+//! Profit sharing against a channel that answers as each test wishes. Nothing happens by itself
+//! here: the tests take the jobs' part, one round at a time.
 
 mod attempts;
 mod channel;

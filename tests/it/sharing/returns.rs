@@ -32,7 +32,8 @@ async fn what_was_asked_back_before_is_not_shared() {
     let released = stage.view(wholly).await;
     assert!(released.parts.is_empty());
     assert_eq!(released.share.state.kind(), ShareStateKind::Done);
-    // The rest of the first is refunded after it was shared: everything comes back but what a person has.
+    // The rest of the first is refunded after it was shared: everything comes back but what a
+    // person has.
     let rest = stage.refund(partly, 6_000, "r3").await;
     stage.round().await;
     assert_eq!(stage.exceptions().await, ["sharing_failed"]);

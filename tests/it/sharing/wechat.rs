@@ -1,4 +1,5 @@
-//! Sharing from outside: through HTTP and the real client, with a WeChat that behaves as it does. The jobs do their part themselves.
+//! Sharing from outside: through HTTP and the real client, with a WeChat that behaves as it does.
+//! The jobs do their part themselves.
 
 use std::collections::BTreeMap;
 

@@ -216,7 +216,8 @@ fn the_shipped_rules_do_what_they_say_and_leave_ordinary_customers_alone() {
         [rules[0].id.as_str(), rules[1].id.as_str()],
         ["many-payments", "unknown-network"]
     );
-    // Five payments in ten minutes from one address, at one merchant, at a new customer's first day.
+    // Five payments in ten minutes from one address, at one merchant, at a new customer's first
+    // day.
     let ordinary = |counter: &Counter| {
         Some(match counter.measure {
             Measure::SumFen => 50_000,

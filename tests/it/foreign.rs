@@ -793,7 +793,7 @@ async fn a_tenant_that_is_not_there_is_not_asked_for_again_and_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refund_made_on_the_merchant_tenant_is_found_through_http() {
+async fn a_refund_made_in_wechats_console_is_found_through_http() {
     let desk = Desk::open().await;
     let order = desk.paid(1_000, "k").await;
     let no = OrderNo::from(order);

@@ -113,7 +113,7 @@ async fn every_kind_of_damage_to_lots_and_caps_is_found_and_named() {
         (Lots, "DELETE FROM point_lots WHERE remaining = 0 LIMIT 1".into(), "has no row"),
         (Lots, "DELETE FROM point_lots WHERE remaining > 0 LIMIT 1".into(), "has no row"),
         (Lots, "INSERT INTO point_lots (account_id, expired_from, tenant_id, granted, remaining, expired, granted_on) SELECT account_id, '2031-01-01', tenant_id, 5, 0, 0, granted_on FROM point_lots LIMIT 1".into(), "its transfers say 0 of 0"),
-        (Lots, "UPDATE point_lots SET expired = expired - 1 WHERE expired > 0 LIMIT 1".into(), "run out, and its transfers say"),
+        (Lots, "UPDATE point_lots SET expired = expired - 1 WHERE expired > 0 LIMIT 1".into(), "expired, and its transfers say"),
         (Invariant::PointsFollowTheRule, "UPDATE point_lots SET given_back = 1 WHERE expired > 0 LIMIT 1".into(), "as given back of what expired"),
         // Caps of days.
         (Caps, "UPDATE points_rules SET daily_cap = 24 WHERE version = 2".into(), "5 points make 25 on that day, of 24 allowed"),

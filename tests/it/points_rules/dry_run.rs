@@ -162,7 +162,7 @@ async fn a_dry_run_tells_why_and_changes_nothing() {
         why[3]
     );
     assert!(
-        why[4].starts_with("5 points are credited; they are gone on"),
+        why[4].starts_with("5 points are credited, to be used until "),
         "{}",
         why[4]
     );

@@ -135,7 +135,7 @@ async fn every_kind_of_damage_to_sharings_is_found_and_named() {
         (Booked, "UPDATE sharings SET order_id = REPEAT(x'00', 16) WHERE state = 2".into(), "which does not exist"),
         (Booked, "UPDATE sharings SET order_id = REPEAT(x'77', 16) WHERE state = 2".into(), "which does not exist"),
         (States, "UPDATE payment_orders SET sharing = 3 WHERE sharing = 2 LIMIT 1".into(), "is Done of being shared"),
-        (States, "UPDATE payment_orders SET sharing = 2 WHERE sharing = 3 LIMIT 1".into(), "is Under of being shared"),
+        (States, "UPDATE payment_orders SET sharing = 2 WHERE sharing = 3 LIMIT 1".into(), "is InProgress of being shared"),
         (States, "UPDATE payment_orders SET sharing = 0 WHERE sharing = 3 LIMIT 1".into(), "is No of being shared"),
         (States, "UPDATE payment_orders SET sharing = 2 WHERE sharing = 1".into(), "and its sharing is None"),
         (States, "UPDATE payment_orders SET sharing = 1 WHERE id = (SELECT order_id FROM refunds WHERE state = 3)".into(), "wait for shares, and nothing was shared"),

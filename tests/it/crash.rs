@@ -189,7 +189,10 @@ async fn a_service_that_is_told_to_stop_answers_what_it_took() {
     simulator.pay(&order_no, Payment::clean()).await.unwrap();
     let mut onlooker = scratch.owner.clone().connect().await.unwrap();
     eventually("the commit waits", || {
-        let waiting = sessions(&mut onlooker, "info LIKE '%payments.update_order %'");
+        let waiting = sessions(
+            &mut onlooker,
+            "db = DATABASE() AND info LIKE '%payments.update_order %'",
+        );
         let waiting =
             tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(waiting))
                 .is_some_and(|waiting| !waiting.is_empty());

@@ -3,6 +3,10 @@
 use std::{
     net::SocketAddr,
     process::{Child, Command, Stdio},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU16, Ordering},
+    },
 };
 
 use zhangfang::{db::DbOptions, tenants::Tenant};
@@ -85,12 +89,20 @@ pub(crate) async fn demo_tenant(scratch: &Scratch) -> Tenant {
     tenant
 }
 
-/// Free a moment ago; the service takes it.
+/// An address for a service that is about to start. Its port is below those that the system gives
+/// to whoever asks for any, so that nobody takes it before the service does.
 pub(crate) fn free_address() -> SocketAddr {
-    std::net::TcpListener::bind(("127.0.0.1", 0))
-        .unwrap()
-        .local_addr()
-        .unwrap()
+    static NEXT: OnceLock<AtomicU16> = OnceLock::new();
+    let next = NEXT.get_or_init(|| {
+        let first = 21_000 + std::process::id() % 10_000;
+        AtomicU16::new(u16::try_from(first).unwrap())
+    });
+    loop {
+        let port = next.fetch_add(1, Ordering::Relaxed);
+        if let Ok(listener) = std::net::TcpListener::bind(("127.0.0.1", port)) {
+            return listener.local_addr().unwrap();
+        }
+    }
 }
 
 pub(crate) fn per_mille(value: u16) -> wechat_pay_simulator::PerMille {

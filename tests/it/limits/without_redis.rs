@@ -98,7 +98,10 @@ async fn redis_killed_under_load_costs_nobody_time_and_is_told_once() {
             ("ZHANGFANG_LIMITS__CUSTOMER_READ", "1000000/60s"),
             ("ZHANGFANG_LIMITS__CREATE_PAYMENT", "5/6000s"),
             ("ZHANGFANG_LOG__FORMAT", "json"),
-            ("ZHANGFANG_LOG__FILTER", "warn,zhangfang::cache::availability=info"),
+            (
+                "ZHANGFANG_LOG__FILTER",
+                "warn,zhangfang::cache::availability=info",
+            ),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned())),
     );

@@ -60,7 +60,10 @@ impl Ground {
                 ("ZHANGFANG_RISK__ENABLED", "true"),
                 ("ZHANGFANG_RISK__RULES", rules.to_str().unwrap()),
                 ("ZHANGFANG_LOG__FORMAT", "json"),
-                ("ZHANGFANG_LOG__FILTER", "warn,zhangfang::cache::availability=info"),
+                (
+                    "ZHANGFANG_LOG__FILTER",
+                    "warn,zhangfang::cache::availability=info",
+                ),
             ]
             .map(|(name, value)| (name.to_owned(), value.to_owned())),
         );

@@ -3,16 +3,16 @@
 //!
 //! | | |
 //! |---|---|
-//! | [`tenant`] | the tenant, its rule, merchants and codes: made once |
-//! | [`plan`] | who is going to pay what, from the seed |
-//! | [`payment`], [`day`] | one payment, and all of them |
-//! | [`refund`], [`afterwards`] | money that goes back, and what takes its time |
-//! | [`desk`] | the tenant's policy, and what its operators look at |
-//! | [`service`], [`office`], [`answer`], [`wechat`], [`patience`] | the two other sides, and what happens when they do not answer |
-//! | [`books`] | what the service says before and after |
-//! | [`summary`], [`points`], [`returns`], [`checks`], [`tables`] | the two accounts side by side, what must agree, and how it is told |
-//! | [`scenes`] | afterwards: what risk stops, asks and holds, and what becomes of points |
-//! | [`run`] | all of it in its order |
+//! | `tenant` | the tenant, its rule, merchants and codes: made once |
+//! | `plan` | who is going to pay what, from the seed |
+//! | `payment`, `day` | one payment, and all of them |
+//! | `refund`, `afterwards` | money that goes back, and what takes its time |
+//! | `desk` | the tenant's policy, and what its operators look at |
+//! | `service`, `office`, `answer`, `wechat`, `patience` | the two other sides, and what happens when they do not answer |
+//! | `books` | what the service says before and after |
+//! | `summary`, `points`, `returns`, `checks`, `tables` | the two accounts side by side, what must agree, and how it is told |
+//! | `scenes` | afterwards: what risk stops, asks and holds, and what becomes of points |
+//! | `run` | all of it in its order |
 //!
 //! It knows nothing of the service's inside but the settings: what it sees, a mini-program could
 //! see. That is why it can be trusted when it says that every fen arrived. The one exception is the

@@ -66,7 +66,7 @@
 //!   today, all of (1) is empty by then, whichever lot is named. Spending a part after voiding the
 //!   whole is posting the part and voiding the rest;
 //! - **expiry** leaves of the lots that have expired as many points as holds can use at once, the
-//!   youngest first ([`PointHoldings::over`]). What they cannot use together with these, no hold
+//!   youngest first ([`PointHoldings::expirable`]). What they cannot use together with these, no hold
 //!   needs (every hold is covered by what is there, and the most that lots which have expired can
 //!   give is kept; so, exchanging one by one, they are covered by what is kept and by lots that
 //!   have not). For the same reason expiry leaves free(t) as it was.
@@ -186,7 +186,7 @@ pub(super) fn check_free(
 }
 
 /// Points of lots that have expired on `today`, by lot, the earliest first, at most `lots_max`
-/// lots: [`PointHoldings::over`]. Only after [`want_spending`](super::want_spending).
+/// lots: [`PointHoldings::expirable`]. Only after [`want_spending`](super::want_spending).
 pub fn expirable(
     set: &WorkingSet,
     account: AccountId,

@@ -18,7 +18,7 @@
 //! | paid, `partly_refunded`, refunded | refused | before, by the same WeChat transaction; else refused | refused | refused | refused |
 //! | closed, expired | refused | refused | paid | before | before |
 //!
-//! Every change of the row is recorded with its actor and reason ([`Why`]); [`order_history`]
+//! Every change of the row is recorded with its actor and reason ([`Why`]); [`order_history()`]
 //! returns all of them in one answer.
 //!
 //! ## Creating

@@ -32,7 +32,7 @@
 //!   operation rewrites: a second sweep finds nothing left in them.
 //! - What holds can use of the lots that have expired stays in them until the holds end, so that
 //!   these need nothing of the lots that are not
-//!   ([`PointHoldings::over`](crate::ledger::PointHoldings::over)); the next run takes what was
+//!   ([`PointHoldings::expirable`](crate::ledger::PointHoldings::expirable)); the next run takes what was
 //!   released.
 //! - A tenant has one unfinished run, one nightly run a day, and over all tenants one run is worked
 //!   on at a time: three unique keys.

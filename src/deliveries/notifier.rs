@@ -7,16 +7,18 @@ use futures_util::future::BoxFuture;
 use crate::{
     merchants::ProgramVersion,
     payments::ChannelOutcome,
-    primitives::{Secret, Timestamp},
+    primitives::{Secret, Timestamp, coded},
 };
 
-/// How goods reach the customer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Handover {
-    /// Taken along at the counter (自提).
-    SelfPickup,
-    /// Nothing to carry (虚拟商品).
-    Virtual,
+coded! {
+    /// How goods reach the customer.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Handover {
+        /// Taken along at the counter (自提).
+        SelfPickup => "self_pickup",
+        /// Nothing to carry (虚拟商品).
+        Virtual => "virtual",
+    }
 }
 
 /// What WeChat wants to know of a payment before it lets go of the money.

@@ -77,18 +77,6 @@ impl DeliverySettings {
     }
 }
 
-impl Handover {
-    pub const ALL: [Self; 2] = [Self::SelfPickup, Self::Virtual];
-
-    /// The name in the API and in the table.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::SelfPickup => "self_pickup",
-            Self::Virtual => "virtual",
-        }
-    }
-}
-
 /// A page of the mini-program, such as `pages/order/index`: without a leading `/` and without a
 /// query.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -45,8 +45,8 @@ impl TryFrom<Row> for DeliverySettings {
         let shipping = match row.shipping.as_str() {
             "off" => None,
             name => {
-                let found = Handover::ALL.into_iter().find(|way| way.name() == name);
-                Some(found.ok_or(broken("the shipping of the delivery settings"))?)
+                let handover = Handover::from_name(name);
+                Some(handover.ok_or(broken("the shipping of the delivery settings"))?)
             }
         };
         Ok(Self {

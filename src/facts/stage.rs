@@ -56,7 +56,6 @@ impl FromStr for Stage {
     type Err = UnknownStage;
 
     fn from_str(text: &str) -> Result<Self, UnknownStage> {
-        let found = Self::ALL.into_iter().find(|stage| stage.name() == text);
-        found.ok_or(UnknownStage)
+        Self::from_name(text).ok_or(UnknownStage)
     }
 }

@@ -517,7 +517,7 @@ impl EntryId {
 
     pub fn kind(self) -> Option<EntryKind> {
         let code = self.0.kind() & !RESOLUTION;
-        EntryKind::ALL.into_iter().find(|kind| kind.code() == code)
+        EntryKind::from_code(code)
     }
 }
 

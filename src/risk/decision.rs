@@ -57,8 +57,7 @@ impl FromStr for Action {
     type Err = UnknownAction;
 
     fn from_str(text: &str) -> Result<Self, UnknownAction> {
-        let found = Self::ALL.into_iter().find(|action| action.name() == text);
-        found.ok_or(UnknownAction)
+        Self::from_name(text).ok_or(UnknownAction)
     }
 }
 

@@ -6,16 +6,18 @@ use futures_util::future::BoxFuture;
 
 use crate::{
     payments::ChannelOutcome,
-    primitives::{Money, Secret, SharingNo, SharingReturnNo, TenantId, Timestamp},
+    primitives::{Money, Secret, SharingNo, SharingReturnNo, TenantId, Timestamp, coded},
 };
 
-/// What a receiver is to the channel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReceiverKind {
-    /// Another merchant number (`MERCHANT_ID`). Only these can give back.
-    Merchant,
-    /// A person under our mini-program (`PERSONAL_OPENID`).
-    Person,
+coded! {
+    /// What a receiver is to the channel.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum ReceiverKind {
+        /// Another merchant number (`MERCHANT_ID`). Only these can give back.
+        Merchant => "merchant",
+        /// A person under our mini-program (`PERSONAL_OPENID`).
+        Person => "person",
+    }
 }
 
 /// Makes a receiver known to a merchant, or unknown again.

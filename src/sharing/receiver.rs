@@ -60,22 +60,6 @@ coded! {
     }
 }
 
-impl ReceiverKind {
-    pub const ALL: [Self; 2] = [Self::Merchant, Self::Person];
-
-    /// The name in the table and in the API.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Merchant => "merchant",
-            Self::Person => "person",
-        }
-    }
-
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
-    }
-}
-
 impl Receiver {
     /// What people may see of the account: a merchant number is no secret, of an openid the last
     /// four characters.

@@ -737,9 +737,7 @@ impl Operation for ApplyRefund {
             }
             let key = key_of(self.tenant, &said.out_refund_no);
             want.row::<ForeignRefunds>(key);
-            if set.has_loaded::<ForeignRefunds>(key)
-                && let Some(foreign) = set.get::<ForeignRefunds>(key)
-            {
+            if let Some(foreign) = set.get_loaded::<ForeignRefunds>(key) {
                 want.row::<Refunds>(foreign.refund);
             }
         }

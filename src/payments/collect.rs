@@ -126,9 +126,7 @@ impl Operation for CreateNativeOrder {
 
     fn rows(&self, want: &mut Wanted, set: &WorkingSet) {
         want.row::<Keys>(self.request.claim.id);
-        if set.has_loaded::<Keys>(self.request.claim.id)
-            && let Some(used) = set.get::<Keys>(self.request.claim.id)
-        {
+        if let Some(used) = set.get_loaded::<Keys>(self.request.claim.id) {
             want.row::<Orders>(OrderId::new(used.effect));
         }
     }

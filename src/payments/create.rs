@@ -256,9 +256,7 @@ impl Operation for CreateOrder {
     fn rows(&self, want: &mut Wanted, set: &WorkingSet) {
         want.row::<Keys>(self.key);
         want.row::<Codes>(self.code);
-        if set.has_loaded::<Keys>(self.key)
-            && let Some(used) = set.get::<Keys>(self.key)
-        {
+        if let Some(used) = set.get_loaded::<Keys>(self.key) {
             want.row::<Orders>(OrderId::new(used.effect));
         }
         if let Some(evaluation) = &self.evaluation {

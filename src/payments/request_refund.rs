@@ -316,9 +316,7 @@ impl Operation for CreateRefund {
 
     fn rows(&self, want: &mut Wanted, set: &WorkingSet) {
         want.row::<Keys>(self.request.claim.id);
-        if set.has_loaded::<Keys>(self.request.claim.id)
-            && let Some(used) = set.get::<Keys>(self.request.claim.id)
-        {
+        if let Some(used) = set.get_loaded::<Keys>(self.request.claim.id) {
             want.row::<Refunds>(RefundId::new(used.effect));
         }
         if let Some(staff) = self.request.by.staff() {
@@ -423,9 +421,7 @@ impl Operation for CreateRefund {
 /// The order, and once it is known the points of its customer, with their lots.
 pub(super) fn want_order_and_points(want: &mut Wanted, set: &WorkingSet, order: OrderId) {
     want.row::<Orders>(order);
-    if set.has_loaded::<Orders>(order)
-        && let Some(order) = set.get::<Orders>(order)
-    {
+    if let Some(order) = set.get_loaded::<Orders>(order) {
         want_review(want, set, order);
         if let Some(customer) = order.customer {
             let account = AccountId::customer_points(customer);
@@ -543,15 +539,11 @@ impl Operation for DecideRefundOperation {
 
     fn rows(&self, want: &mut Wanted, set: &WorkingSet) {
         want.row::<Keys>(self.decision.claim.id);
-        if set.has_loaded::<Keys>(self.decision.claim.id)
-            && let Some(used) = set.get::<Keys>(self.decision.claim.id)
-        {
+        if let Some(used) = set.get_loaded::<Keys>(self.decision.claim.id) {
             want.row::<Refunds>(RefundId::new(used.effect));
         }
         want.row::<Refunds>(self.decision.refund);
-        if set.has_loaded::<Refunds>(self.decision.refund)
-            && let Some(refund) = set.get::<Refunds>(self.decision.refund)
-        {
+        if let Some(refund) = set.get_loaded::<Refunds>(self.decision.refund) {
             want_order_and_points(want, set, refund.order);
         }
     }

@@ -120,9 +120,7 @@ impl Operation for NoteStuck {
 
     fn rows(&self, want: &mut Wanted, set: &WorkingSet) {
         want.row::<Refunds>(self.refund);
-        if set.has_loaded::<Refunds>(self.refund)
-            && let Some(refund) = set.get::<Refunds>(self.refund)
-        {
+        if let Some(refund) = set.get_loaded::<Refunds>(self.refund) {
             want.row::<Orders>(refund.order);
         }
     }

@@ -162,9 +162,7 @@ impl Operation for EndHold {
 /// A points transaction, and once it is known what is pending for it.
 pub(super) fn want_transaction(want: &mut Wanted, set: &WorkingSet, id: PointsTransactionId) {
     want.row::<PointsTransactions>(id);
-    if set.has_loaded::<PointsTransactions>(id)
-        && let Some(transaction) = set.get::<PointsTransactions>(id)
-    {
+    if let Some(transaction) = set.get_loaded::<PointsTransactions>(id) {
         ledger::want_resolution(want, set, transaction.pending_entry(), 1);
     }
 }

@@ -254,9 +254,7 @@ impl Operation for ExecuteCommand {
     fn rows(&self, want: &mut Wanted, set: &WorkingSet) {
         let key = self.command.key();
         want.row::<Keys>(key);
-        if set.has_loaded::<Keys>(key)
-            && let Some(used) = set.get::<Keys>(key)
-        {
+        if let Some(used) = set.get_loaded::<Keys>(key) {
             want.row::<PointsTransactions>(PointsTransactionId::new(used.effect));
         }
         let account = AccountId::customer_points(self.command.customer);

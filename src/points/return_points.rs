@@ -121,15 +121,11 @@ impl Operation for ReturnPoints {
     fn rows(&self, want: &mut Wanted, set: &WorkingSet) {
         let key = self.command.key();
         want.row::<Keys>(key);
-        if set.has_loaded::<Keys>(key)
-            && let Some(used) = set.get::<Keys>(key)
-        {
+        if let Some(used) = set.get_loaded::<Keys>(key) {
             want.row::<PointsTransactions>(PointsTransactionId::new(used.effect));
         }
         want.row::<PointsTransactions>(self.command.of);
-        if set.has_loaded::<PointsTransactions>(self.command.of)
-            && let Some(of) = set.get::<PointsTransactions>(self.command.of)
-        {
+        if let Some(of) = set.get_loaded::<PointsTransactions>(self.command.of) {
             want.row::<TransactionLots>(of.id);
             ledger::want_spending(want, AccountId::customer_points(of.customer));
         }

@@ -197,9 +197,7 @@ impl Operation for ApplyReturn {
         want.row::<Refunds>(self.refund);
         want.row::<Orders>(self.order);
         want.row::<Shares>(self.order);
-        if set.has_loaded::<Shares>(self.order)
-            && let Some(share) = set.get::<Shares>(self.order)
-        {
+        if let Some(share) = set.get_loaded::<Shares>(self.order) {
             want.row::<PartsOf>(share.id);
             want.row::<ReturnsOf>(share.id);
         }

@@ -402,9 +402,7 @@ impl Operation for ApplyShare {
     fn rows(&self, want: &mut Wanted, set: &WorkingSet) {
         want.row::<Orders>(self.order);
         want.row::<Shares>(self.order);
-        if set.has_loaded::<Shares>(self.order)
-            && let Some(share) = set.get::<Shares>(self.order)
-        {
+        if let Some(share) = set.get_loaded::<Shares>(self.order) {
             want.row::<PartsOf>(share.id);
         }
     }

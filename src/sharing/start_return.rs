@@ -212,16 +212,12 @@ impl Operation for StartReturn {
         want.row::<Orders>(self.order);
         want.row::<Shares>(self.order);
         want.row::<RefundsOf>(self.order);
-        if set.has_loaded::<RefundsOf>(self.order)
-            && let Some(refunds) = set.get::<RefundsOf>(self.order)
-        {
+        if let Some(refunds) = set.get_loaded::<RefundsOf>(self.order) {
             for refund in refunds {
                 want.row::<Refunds>(*refund);
             }
         }
-        if set.has_loaded::<Shares>(self.order)
-            && let Some(share) = set.get::<Shares>(self.order)
-        {
+        if let Some(share) = set.get_loaded::<Shares>(self.order) {
             want.row::<PartsOf>(share.id);
             want.row::<ReturnsOf>(share.id);
         }

@@ -245,6 +245,16 @@ impl WorkingSet {
             .is_some_and(|table| table.slots.contains_key(&key))
     }
 
+    /// The row as it stands now, once it was looked for and is there. For
+    /// [`Operation::rows`](super::Operation::rows), where one row leads to the next.
+    pub fn get_loaded<R: RowSet>(&self, key: R::Key) -> Option<&R::Row> {
+        if self.has_loaded::<R>(key) {
+            self.get::<R>(key)
+        } else {
+            None
+        }
+    }
+
     /// The row shall be this.
     pub fn put<R: RowSet>(&mut self, key: R::Key, row: R::Row) {
         let table = self.table_mut::<R>();

@@ -12,26 +12,29 @@ use super::{
 };
 use crate::{
     facts::Stage,
-    primitives::Money,
+    primitives::{Money, coded},
     risk::{
         ActivityFilter, Attribute, Counter, Measure, Per,
         rules::{Condition, CounterIndex, Threshold, TimeOfDay},
     },
 };
 
-/// The names of the kinds, as they stand in a rule.
-pub(super) const CONDITION_KINDS: [&str; 10] = [
-    "list",
-    "velocity",
-    "amount_fen",
-    "points",
-    "time_of_day",
-    "first_seen",
-    "unusual_amount",
-    "structuring",
-    "collusion",
-    "farming",
-];
+coded! {
+    /// A kind of condition; its name is the field of a rule.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub(super) enum ConditionKind {
+        List => "list",
+        Velocity => "velocity",
+        Amount => "amount_fen",
+        Points => "points",
+        TimeOfDay => "time_of_day",
+        FirstSeen => "first_seen",
+        UnusualAmount => "unusual_amount",
+        Structuring => "structuring",
+        Collusion => "collusion",
+        Farming => "farming",
+    }
+}
 
 /// Amounts and points in a file: up to ten thousand million yuan, so that nothing computed from
 /// them overflows.
@@ -51,27 +54,30 @@ const WEEKDAYS: [(&str, u8); 7] = [
 ];
 
 impl Reader<'_> {
-    /// The condition of a rule, whose kind is one of [`CONDITION_KINDS`].
     pub(super) fn condition(
         &mut self,
-        kind: &str,
+        kind: ConditionKind,
         position: Position,
         node: &Node,
         stages: &[Stage],
     ) -> Option<Condition> {
         match kind {
-            "list" => self.listed(node),
-            "velocity" => self.velocity_condition(position, node, stages),
-            "amount_fen" => {
-                threshold(node, "amount_fen", &mut self.mistakes).map(Condition::Amount)
+            ConditionKind::List => self.listed(node),
+            ConditionKind::Velocity => self.velocity_condition(position, node, stages),
+            ConditionKind::Amount => {
+                threshold(node, kind.name(), &mut self.mistakes).map(Condition::Amount)
             }
-            "points" => threshold(node, "points", &mut self.mistakes).map(Condition::Points),
-            "time_of_day" => time_of_day(node, &mut self.mistakes).map(Condition::TimeOfDay),
-            "first_seen" => self.first_seen(position, node, stages),
-            "unusual_amount" => self.unusual_amount(position, node),
-            "structuring" => self.structuring(position, node, stages),
-            "collusion" => self.collusion(position, node, stages),
-            _ => self.farming(position, node),
+            ConditionKind::Points => {
+                threshold(node, kind.name(), &mut self.mistakes).map(Condition::Points)
+            }
+            ConditionKind::TimeOfDay => {
+                time_of_day(node, &mut self.mistakes).map(Condition::TimeOfDay)
+            }
+            ConditionKind::FirstSeen => self.first_seen(position, node, stages),
+            ConditionKind::UnusualAmount => self.unusual_amount(position, node),
+            ConditionKind::Structuring => self.structuring(position, node, stages),
+            ConditionKind::Collusion => self.collusion(position, node, stages),
+            ConditionKind::Farming => self.farming(position, node),
         }
     }
 

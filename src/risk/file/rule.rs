@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    RULES_MAX, Reader, conditions::CONDITION_KINDS, fields::Fields, mistake::Position, node::Node,
+    RULES_MAX, Reader, conditions::ConditionKind, fields::Fields, mistake::Position, node::Node,
     position,
 };
 use crate::{
@@ -51,7 +51,10 @@ impl Reader<'_> {
     fn rule(&mut self, node: &Node, ids: &mut BTreeMap<String, Position>) -> Option<Rule> {
         // The id comes first, so that every other mistake can name it.
         let id = id(node, self);
-        let known: Vec<&str> = FIELDS.into_iter().chain(CONDITION_KINDS).collect();
+        let known: Vec<&str> = FIELDS
+            .into_iter()
+            .chain(ConditionKind::ALL.map(ConditionKind::name))
+            .collect();
         let fields = Fields::of(node, "a rule", &known, &mut self.mistakes)?;
         if fields.get("id").is_none() {
             fields.need("id", &mut self.mistakes);
@@ -77,7 +80,7 @@ impl Reader<'_> {
         let condition = self.kind(&fields, &stages);
         let when = fields.get("when").map(|node| self.when(node));
         if fields.get("when").is_none() && condition.is_none() {
-            let kinds = CONDITION_KINDS.join(", ");
+            let kinds = ConditionKind::ALL.map(ConditionKind::name).join(", ");
             self.mistakes.add(
                 fields.position,
                 format!("a rule needs a condition: one of {kinds}, or when"),
@@ -151,19 +154,19 @@ impl Reader<'_> {
         stages: &[Stage],
     ) -> Option<(&'static str, Option<Condition>)> {
         let mut first: Option<(&str, Option<Condition>)> = None;
-        for kind in CONDITION_KINDS {
-            let Some((position, node)) = fields.entry(kind) else {
+        for kind in ConditionKind::ALL {
+            let Some((position, node)) = fields.entry(kind.name()) else {
                 continue;
             };
             if let Some((other, _)) = &first {
-                let advice = in_when(kind);
+                let advice = in_when(kind.name());
                 self.mistakes.add(
                     position,
                     format!("a rule has one condition, and this one has {other}; {advice}"),
                 );
                 continue;
             }
-            first = Some((kind, self.condition(kind, position, node, stages)));
+            first = Some((kind.name(), self.condition(kind, position, node, stages)));
         }
         first
     }

@@ -709,7 +709,7 @@ fn the_examples_in_the_comments_are_rules() {
         .filter_map(|line| line.strip_prefix("#   "))
         .filter(|line| {
             let kind = line.split(':').next().unwrap_or_default();
-            conditions::CONDITION_KINDS.contains(&kind) && line.contains('}')
+            conditions::ConditionKind::from_name(kind).is_some() && line.contains('}')
         })
         .filter_map(|line| Some(&line[..=line.find('}')?]))
         .collect();

@@ -10,7 +10,7 @@ use zhangfang::{
 
 use crate::{
     harness::{Caller, ChannelReply, TestApp},
-    refund_core::Desk,
+    refund_core::RefundSetup,
     reviews::Bench,
 };
 
@@ -130,9 +130,9 @@ async fn an_order_is_credited_by_the_rule_in_force_when_it_is_paid() {
 }
 
 /// Points that the order says it earned.
-async fn earned(desk: &Desk, fen: i64, key: &str) -> i64 {
-    let order = desk.paid(fen, key).await;
-    let order = desk.order(order).await;
+async fn earned(setup: &RefundSetup, fen: i64, key: &str) -> i64 {
+    let order = setup.paid(fen, key).await;
+    let order = setup.order(order).await;
     order.state.payment().unwrap().points.get()
 }
 
@@ -140,35 +140,38 @@ const GRANTED: &str = "SELECT granted FROM point_budgets WHERE rule_version = 2"
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_refund_takes_back_the_campaign_gives_again_and_the_day_does_not() {
-    let desk = Desk::open().await;
-    desk.app
+    let setup = RefundSetup::open().await;
+    setup
+        .app
         .set_rule(|terms| terms.total_cap = Some(points(30)))
         .await;
-    let order = desk.paid(2_000, "a").await;
-    assert_eq!(earned(&desk, 2_000, "b").await, 10, "up to the cap");
-    assert_eq!(earned(&desk, 500, "c").await, 0);
+    let order = setup.paid(2_000, "a").await;
+    assert_eq!(earned(&setup, 2_000, "b").await, 10, "up to the cap");
+    assert_eq!(earned(&setup, 500, "c").await, 0);
     // While it is under way nothing is back.
-    let refund = desk.refund(order, Some(800), "r1").await;
-    assert_eq!(earned(&desk, 500, "d").await, 0);
-    desk.channel.knows([
+    let refund = setup.refund(order, Some(800), "r1").await;
+    assert_eq!(earned(&setup, 500, "d").await, 0);
+    setup.channel.knows([
         ChannelReply::Is(RefundStatus::Success),
         ChannelReply::Is(RefundStatus::Closed),
     ]);
-    desk.reconcile(&refund).await;
-    assert_eq!(desk.app.count(GRANTED).await, 22);
-    let closed = desk.refund(order, Some(800), "r2").await;
-    desk.reconcile(&closed).await;
-    assert_eq!(desk.app.count(GRANTED).await, 22, "that one failed");
-    assert_eq!(earned(&desk, 2_000, "e").await, 8);
-    assert_eq!(desk.app.count(GRANTED).await, 30);
-    assert!(desk.app.verify().await.is_clean());
+    setup.reconcile(&refund).await;
+    assert_eq!(setup.app.count(GRANTED).await, 22);
+    let closed = setup.refund(order, Some(800), "r2").await;
+    setup.reconcile(&closed).await;
+    assert_eq!(setup.app.count(GRANTED).await, 22, "that one failed");
+    assert_eq!(earned(&setup, 2_000, "e").await, 8);
+    assert_eq!(setup.app.count(GRANTED).await, 30);
+    assert!(setup.app.verify().await.is_clean());
     // The day's cap gets nothing back.
-    desk.app
+    setup
+        .app
         .set_rule(|terms| terms.daily_cap = Some(points(48)))
         .await;
-    let order = desk.paid(2_000, "f").await;
+    let order = setup.paid(2_000, "f").await;
     assert_eq!(
-        desk.order(order)
+        setup
+            .order(order)
             .await
             .state
             .payment()
@@ -177,11 +180,12 @@ async fn what_a_refund_takes_back_the_campaign_gives_again_and_the_day_does_not(
             .get(),
         10
     );
-    desk.channel
+    setup
+        .channel
         .answers([ChannelReply::Is(RefundStatus::Success)]);
-    desk.refund(order, None, "r3").await;
-    assert_eq!(earned(&desk, 500, "g").await, 0);
-    desk.app.finish().await;
+    setup.refund(order, None, "r3").await;
+    assert_eq!(earned(&setup, 500, "g").await, 0);
+    setup.app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -192,19 +196,19 @@ async fn what_a_review_voids_the_campaign_gives_again() {
         .set_rule(|terms| terms.total_cap = Some(points(20)))
         .await;
     let (one, other) = (
-        bench.desk.paid(1_000, "a").await,
-        bench.desk.paid(2_000, "b").await,
+        bench.setup.paid(1_000, "a").await,
+        bench.setup.paid(2_000, "b").await,
     );
     assert_eq!(bench.app().count(GRANTED).await, 20, "held is handed out");
-    let refund = bench.desk.refund(one, Some(400), "r").await;
+    let refund = bench.setup.refund(one, Some(400), "r").await;
     assert_eq!(bench.app().count(GRANTED).await, 20, "it may fail");
     bench.reject(other, "lin").await.expect(200);
     assert_eq!(bench.app().count(GRANTED).await, 10);
     bench
-        .desk
+        .setup
         .channel
         .knows([ChannelReply::Is(RefundStatus::Success)]);
-    bench.desk.reconcile(&refund).await;
+    bench.setup.reconcile(&refund).await;
     assert_eq!(bench.app().count(GRANTED).await, 6);
     assert!(bench.app().verify().await.is_clean());
     bench.time_is_over().await;

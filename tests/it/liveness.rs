@@ -7,7 +7,7 @@ use zhangfang::{
 
 use crate::{
     harness::{ChannelReply, TestApp},
-    refund_core::Desk,
+    refund_core::RefundSetup,
     verification::Copy,
 };
 
@@ -97,32 +97,35 @@ const SOON: &str = "UTC_TIMESTAMP(6) + INTERVAL 1 MINUTE";
 const MONTH: &str = "UTC_TIMESTAMP(6) + INTERVAL 31 DAY";
 
 /// A payment, one that is not paid, refunds on their way, one that no bank takes.
-async fn books() -> Desk {
-    let desk = Desk::at(TestApp::without_jobs().await).await;
-    desk.paid(1_000, "paid").await;
-    desk.app
-        .create(&desk.customer, &desk.code, 1_000, "open")
+async fn books() -> RefundSetup {
+    let setup = RefundSetup::at(TestApp::without_jobs().await).await;
+    setup.paid(1_000, "paid").await;
+    setup
+        .app
+        .create(&setup.customer, &setup.code, 1_000, "open")
         .await;
-    let order = desk.paid(1_000, "k1").await;
-    desk.refund(order, Some(400), "r1").await;
-    let abnormal = desk.refund(order, Some(300), "r2").await;
-    desk.channel
+    let order = setup.paid(1_000, "k1").await;
+    setup.refund(order, Some(400), "r1").await;
+    let abnormal = setup.refund(order, Some(300), "r2").await;
+    setup
+        .channel
         .knows([ChannelReply::Is(RefundStatus::Abnormal)]);
-    assert_eq!(desk.reconcile(&abnormal).await, RefundStateKind::Abnormal);
-    let done = desk.refund(order, Some(100), "r3").await;
-    desk.channel
+    assert_eq!(setup.reconcile(&abnormal).await, RefundStateKind::Abnormal);
+    let done = setup.refund(order, Some(100), "r3").await;
+    setup
+        .channel
         .knows([ChannelReply::Is(RefundStatus::Success)]);
-    assert_eq!(desk.reconcile(&done).await, RefundStateKind::Succeeded);
-    desk
+    assert_eq!(setup.reconcile(&done).await, RefundStateKind::Succeeded);
+    setup
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_is_stuck_is_found_and_named() {
-    let desk = books().await;
-    let clean = desk.app.verify().await;
+    let setup = books().await;
+    let clean = setup.app.verify().await;
     assert!(clean.is_clean(), "{clean}");
     // Nothing of it waits too long, also when somebody watches the time.
-    let running = verify::verify(&desk.app.scratch.owner, &mut ())
+    let running = verify::verify(&setup.app.scratch.owner, &mut ())
         .await
         .unwrap();
     assert!(running.is_clean(), "{running}");
@@ -170,7 +173,7 @@ async fn whatever_is_stuck_is_found_and_named() {
         ("UPDATE commits SET committed_at = committed_at - INTERVAL 1 HOUR; UPDATE relay_positions SET seq = seq - 1".into(), "the relay stands still"),
         ("UPDATE commits SET committed_at = committed_at - INTERVAL 1 HOUR; DELETE FROM relay_positions".into(), "the relay stands still"),
     ];
-    let mut copy = Copy::of(&desk.app).await;
+    let mut copy = Copy::of(&setup.app).await;
     // The database itself would not let these in.
     for (table, check) in [
         ("refunds", "refunds_next"),
@@ -184,13 +187,13 @@ async fn whatever_is_stuck_is_found_and_named() {
             .await;
     }
     copy.drop().await;
-    desk.app.finish().await;
+    setup.app.finish().await;
 }
 
 /// Whoever takes what is due moves its time ahead: all of this is due in a minute, again and again.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_taken_again_and_again_and_fails_each_time_is_found_and_named() {
-    let desk = books().await;
+    let setup = books().await;
     let expired = "UPDATE payment_orders SET expires_at = UTC_TIMESTAMP(6) - INTERVAL 3 DAY WHERE state IN (1, 2)";
     let open = "is open for days after its time, and nobody was told";
     let waits =
@@ -325,7 +328,7 @@ async fn what_is_taken_again_and_again_and_fails_each_time_is_found_and_named() 
             shared,
         ),
     ];
-    let mut copy = Copy::of(&desk.app).await;
+    let mut copy = Copy::of(&setup.app).await;
     // The database itself would not let these in.
     copy.without("refunds", "refunds_next").await;
     for (statement, says) in damage {
@@ -341,12 +344,12 @@ async fn what_is_taken_again_and_again_and_fails_each_time_is_found_and_named() 
         );
     }
     copy.drop().await;
-    desk.app.finish().await;
+    setup.app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_database_refuses_what_would_be_stuck() {
-    let desk = books().await;
+    let setup = books().await;
     for statement in [
         "UPDATE refunds SET next_attempt_at = NULL WHERE state = 5",
         "UPDATE refunds SET next_attempt_at = UTC_TIMESTAMP(6) WHERE state = 6",
@@ -354,27 +357,29 @@ async fn the_database_refuses_what_would_be_stuck() {
         "UPDATE refunds SET state = 1 WHERE state = 5",
     ] {
         let refused = sqlx::query(statement)
-            .execute(&mut desk.app.sql().await)
+            .execute(&mut setup.app.sql().await)
             .await;
         let error = refused.unwrap_err().to_string();
         assert!(error.contains("refunds_next"), "{statement}: {error}");
     }
-    desk.app.finish().await;
+    setup.app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_relay_that_is_only_behind_is_no_violation() {
-    let desk = books().await;
-    desk.app.verify().await;
-    desk.app
+    let setup = books().await;
+    setup.app.verify().await;
+    setup
+        .app
         .execute("UPDATE relay_positions SET seq = seq - 1")
         .await;
-    let report = verify::verify(&desk.app.scratch.owner, &mut ())
+    let report = verify::verify(&setup.app.scratch.owner, &mut ())
         .await
         .unwrap();
     assert!(report.holds(Invariant::NothingIsStuck), "{report}");
-    desk.app
+    setup
+        .app
         .execute("UPDATE relay_positions SET seq = seq + 1")
         .await;
-    desk.app.finish().await;
+    setup.app.finish().await;
 }

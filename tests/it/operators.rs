@@ -13,7 +13,7 @@ use zhangfang::{
 
 use crate::{
     harness::{ChannelReply, TestApp, eventually},
-    refund_core::Desk,
+    refund_core::RefundSetup,
     refunds::{ask, clerk, operator, policy, set_policy, text},
 };
 
@@ -442,32 +442,34 @@ async fn the_order_says_why_wechat_was_not_understood_until_it_is() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_refund_says_why_wechat_was_not_understood_until_it_is() {
-    let desk = Desk::open().await;
-    let order = desk.paid(1_299, "k").await;
-    let refund = desk.refund(order, Some(300), "r").await;
-    let (admin, order_no) = (desk.app.admin(), OrderNo::from(order).to_string());
+    let setup = RefundSetup::open().await;
+    let order = setup.paid(1_299, "k").await;
+    let refund = setup.refund(order, Some(300), "r").await;
+    let (admin, order_no) = (setup.app.admin(), OrderNo::from(order).to_string());
     let path = format!("/api/v1/admin/refunds/{}", refund.no());
-    desk.channel.knows([ChannelReply::Nothing]);
-    desk.reconcile(&refund).await;
+    setup.channel.knows([ChannelReply::Nothing]);
+    setup.reconcile(&refund).await;
     let waits = admin.get(&path).await.expect(200);
     assert_eq!(waits["problem"], "no_answer");
     assert_eq!(waits["problem_detail"], "no answer", "{waits}");
-    let (told, _) = command(&desk.app, &["payment", "show", &order_no]);
+    let (told, _) = command(&setup.app, &["payment", "show", &order_no]);
     assert!(told.contains("no_answer: no answer"), "{told}");
     // A refusal has WeChat's code.
-    desk.channel
+    setup
+        .channel
         .knows([ChannelReply::No(RefusalKind::Rejected)]);
-    desk.reconcile(&refund).await;
+    setup.reconcile(&refund).await;
     let refused = admin.get(&path).await.expect(200);
     assert_eq!(refused["problem"], "query_refused");
     assert_eq!(refused["problem_detail"], "REJECTED");
-    desk.channel
+    setup
+        .channel
         .knows([ChannelReply::Is(RefundStatus::Processing)]);
-    desk.reconcile(&refund).await;
+    setup.reconcile(&refund).await;
     let understood = admin.get(&path).await.expect(200);
     assert!(understood["problem"].is_null(), "{understood}");
     assert!(understood.get("problem_detail").is_none(), "{understood}");
-    desk.app.finish().await;
+    setup.app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -27,7 +27,7 @@ use crate::{
 pub(crate) type Has = (i64, i64, i64);
 
 /// A merchant with refunds of its payments, through a channel that follows a script.
-pub(crate) struct Desk {
+pub(crate) struct RefundSetup {
     pub(crate) app: TestApp,
     pub(crate) channel: Arc<Channel>,
     pub(crate) payments: Payments,
@@ -39,7 +39,7 @@ pub(crate) struct Desk {
 
 pub(crate) const SUB_MCHID: &str = "1900000140";
 
-impl Desk {
+impl RefundSetup {
     pub(crate) async fn open() -> Self {
         Self::at(TestApp::without_jobs().await).await
     }
@@ -234,22 +234,22 @@ fn by(who: &str) -> RefundBy {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn refunds_asked_for_at_once_by_two_processes_never_exceed_what_was_paid() {
-    let desk = Desk::open().await;
-    let order = desk.paid(1_000, "k").await;
+    let setup = RefundSetup::open().await;
+    let order = setup.paid(1_000, "k").await;
     let other = Payments {
-        db: desk.app.another_db().await,
-        ..desk.payments.clone()
+        db: setup.app.another_db().await,
+        ..setup.payments.clone()
     };
     let askers: Vec<_> = (0..12)
         .map(|place| {
             let payments = if place % 2 == 0 {
-                &desk.payments
+                &setup.payments
             } else {
                 &other
             };
             let (payments, request) = (
                 payments.clone(),
-                desk.request(order, Some(150), &format!("r{place}")),
+                setup.request(order, Some(150), &format!("r{place}")),
             );
             tokio::spawn(async move { payments::request_refund(&payments, request).await })
         })
@@ -263,54 +263,55 @@ async fn refunds_asked_for_at_once_by_two_processes_never_exceed_what_was_paid()
         }
     }
     assert_eq!(made.len(), 6);
-    let again = desk.refund(order, None, "rest").await;
+    let again = setup.refund(order, None, "rest").await;
     assert_eq!(again.amount, Money::constant(100));
     // The same key is the same refund, however often it is used.
-    assert_eq!(desk.refund(order, None, "rest").await.id, again.id);
+    assert_eq!(setup.refund(order, None, "rest").await.id, again.id);
     made.push(again);
     for refund in &made {
-        desk.channel
+        setup
+            .channel
             .knows([ChannelReply::Is(RefundStatus::Success)]);
-        assert_eq!(desk.reconcile(refund).await, RefundStateKind::Succeeded);
+        assert_eq!(setup.reconcile(refund).await, RefundStateKind::Succeeded);
     }
-    assert_eq!(desk.state(order).await, OrderStateKind::Refunded);
-    assert_eq!(desk.has(order).await, (0, 0, 0));
+    assert_eq!(setup.state(order).await, OrderStateKind::Refunded);
+    assert_eq!(setup.has(order).await, (0, 0, 0));
     let days = "SELECT CAST(SUM(refunded_fen) AS SIGNED) FROM merchant_days WHERE refunds = 7 AND points_back = 10";
-    desk.app.verify().await;
-    assert_eq!(desk.app.count(days).await, 1_000);
+    setup.app.verify().await;
+    assert_eq!(setup.app.count(days).await, 1_000);
     other.db.close().await;
-    desk.app.finish().await;
+    setup.app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refund_without_an_answer_is_told_again_under_its_number_until_it_arrives() {
-    let desk = Desk::open().await;
-    let order = desk.paid(1_000, "k").await;
-    desk.channel.answers([
+    let setup = RefundSetup::open().await;
+    let order = setup.paid(1_000, "k").await;
+    setup.channel.answers([
         ChannelReply::Nothing,
         ChannelReply::No(RefusalKind::NotEnough),
         ChannelReply::Is(RefundStatus::Processing),
     ]);
-    let refund = desk.refund(order, Some(600), "r").await;
+    let refund = setup.refund(order, Some(600), "r").await;
     assert_eq!(refund.state.kind(), RefundStateKind::Accepted);
     assert!(refund.attempts.unsure);
-    assert_eq!(desk.has(order).await, (10, 6, 0));
-    assert_eq!(desk.reconcile(&refund).await, RefundStateKind::Accepted);
-    assert_eq!(desk.reconcile(&refund).await, RefundStateKind::Processing);
-    desk.channel.knows([
+    assert_eq!(setup.has(order).await, (10, 6, 0));
+    assert_eq!(setup.reconcile(&refund).await, RefundStateKind::Accepted);
+    assert_eq!(setup.reconcile(&refund).await, RefundStateKind::Processing);
+    setup.channel.knows([
         ChannelReply::Nothing,
         ChannelReply::Is(RefundStatus::Abnormal),
         ChannelReply::Is(RefundStatus::Processing),
         ChannelReply::Is(RefundStatus::Success),
     ]);
-    assert_eq!(desk.reconcile(&refund).await, RefundStateKind::Processing);
-    assert_eq!(desk.reconcile(&refund).await, RefundStateKind::Abnormal);
-    assert_eq!(desk.reconcile(&refund).await, RefundStateKind::Processing);
-    assert_eq!(desk.reconcile(&refund).await, RefundStateKind::Succeeded);
-    assert_eq!(desk.state(order).await, OrderStateKind::PartlyRefunded);
-    assert_eq!(desk.has(order).await, (4, 0, 0));
-    assert_eq!(desk.exceptions().await, ["refund_abnormal"]);
-    desk.app.finish().await;
+    assert_eq!(setup.reconcile(&refund).await, RefundStateKind::Processing);
+    assert_eq!(setup.reconcile(&refund).await, RefundStateKind::Abnormal);
+    assert_eq!(setup.reconcile(&refund).await, RefundStateKind::Processing);
+    assert_eq!(setup.reconcile(&refund).await, RefundStateKind::Succeeded);
+    assert_eq!(setup.state(order).await, OrderStateKind::PartlyRefunded);
+    assert_eq!(setup.has(order).await, (4, 0, 0));
+    assert_eq!(setup.exceptions().await, ["refund_abnormal"]);
+    setup.app.finish().await;
 }
 
 /// What one call learns proves nothing while another may still arrive: whoever calls has the refund
@@ -318,481 +319,505 @@ async fn a_refund_without_an_answer_is_told_again_under_its_number_until_it_arri
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_tells_wechat_of_a_refund_while_somebody_may_be_at_it() {
     let clock = Arc::new(MockClock::at(SystemClock.now()));
-    let desk = Desk::at(TestApp::on_clock(Arc::clone(&clock), None).await).await;
-    let order = desk.paid(1_000, "k").await;
-    desk.channel.answers([ChannelReply::Hangs]);
-    let (payments, request) = (desk.payments.clone(), desk.request(order, Some(600), "r"));
+    let setup = RefundSetup::at(TestApp::on_clock(Arc::clone(&clock), None).await).await;
+    let order = setup.paid(1_000, "k").await;
+    setup.channel.answers([ChannelReply::Hangs]);
+    let (payments, request) = (setup.payments.clone(), setup.request(order, Some(600), "r"));
     let first = tokio::spawn(async move { payments::request_refund(&payments, request).await });
     eventually("the first calls", || async {
-        (desk.channel.refund_calls() == 1).then_some(())
+        (setup.channel.refund_calls() == 1).then_some(())
     })
     .await;
     // Two deadlines of twelve seconds: the call, and the query after a refusal.
     clock.advance_seconds(30);
-    let claimed = payments::claim_refunds(&desk.payments).await.unwrap();
+    let claimed = payments::claim_refunds(&setup.payments).await.unwrap();
     assert!(claimed.is_empty(), "{claimed:?}");
     let refund: zhangfang::primitives::RefundId = sqlx::query_scalar("SELECT id FROM refunds")
-        .fetch_one(desk.app.db().pool())
+        .fetch_one(setup.app.db().pool())
         .await
         .unwrap();
     // A person who wants it done at once is shown it as it stands.
-    let shown = payments::retry_refund(&desk.payments, refund).await;
+    let shown = payments::retry_refund(&setup.payments, refund).await;
     assert_eq!(shown.unwrap().state.kind(), RefundStateKind::Accepted);
-    assert_eq!(desk.channel.refund_calls(), 1);
+    assert_eq!(setup.channel.refund_calls(), 1);
     // It died in the middle. A job takes it over, and has it as long.
     first.abort();
     clock.advance_seconds(31);
-    let claimed = payments::claim_refunds(&desk.payments).await.unwrap();
+    let claimed = payments::claim_refunds(&setup.payments).await.unwrap();
     let claimed: Vec<_> = claimed.iter().map(|claimed| claimed.id).collect();
     assert_eq!(claimed, [refund]);
     clock.advance_seconds(30);
-    payments::retry_refund(&desk.payments, refund)
+    payments::retry_refund(&setup.payments, refund)
         .await
         .unwrap();
     assert!(
-        payments::claim_refunds(&desk.payments)
+        payments::claim_refunds(&setup.payments)
             .await
             .unwrap()
             .is_empty()
     );
-    assert_eq!(desk.channel.refund_calls(), 1);
+    assert_eq!(setup.channel.refund_calls(), 1);
     // That one died, too. Now the person's word does.
     clock.advance_seconds(31);
-    let told = payments::retry_refund(&desk.payments, refund).await;
+    let told = payments::retry_refund(&setup.payments, refund).await;
     assert_eq!(told.unwrap().state.kind(), RefundStateKind::Processing);
-    assert_eq!(desk.channel.refund_calls(), 2);
-    desk.app.finish().await;
+    assert_eq!(setup.channel.refund_calls(), 2);
+    setup.app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refund_that_wechat_refuses_and_does_not_know_gives_back_money_and_points() {
-    let desk = Desk::open().await;
-    let order = desk.paid(1_000, "k").await;
-    desk.channel.answers([
+    let setup = RefundSetup::open().await;
+    let order = setup.paid(1_000, "k").await;
+    setup.channel.answers([
         ChannelReply::Nothing,
         ChannelReply::No(RefusalKind::Rejected),
         ChannelReply::No(RefusalKind::Rejected),
     ]);
-    desk.channel.knows([
+    setup.channel.knows([
         ChannelReply::No(RefusalKind::Absent),
         ChannelReply::No(RefusalKind::Absent),
     ]);
-    let refund = desk.refund(order, None, "r").await;
+    let refund = setup.refund(order, None, "r").await;
     // The first attempt got no answer and may still arrive: that WeChat does not have it yet proves
     // nothing.
-    assert_eq!(desk.reconcile(&refund).await, RefundStateKind::Accepted);
-    let known = payments::find_refund(desk.app.db(), refund.id).await;
+    assert_eq!(setup.reconcile(&refund).await, RefundStateKind::Accepted);
+    let known = payments::find_refund(setup.app.db(), refund.id).await;
     let attempts = known.unwrap().unwrap().attempts;
     assert_eq!(attempts.problem.as_deref(), Some("absent_once"));
-    let pause = attempts.next_at.unwrap().seconds() - desk.app.app.now().seconds();
+    let pause = attempts.next_at.unwrap().seconds() - setup.app.app.now().seconds();
     assert!((580..=600).contains(&pause), "{pause}");
     // A person cannot hurry what may still arrive.
-    let asked = payments::retry_refund(&desk.payments, refund.id).await;
+    let asked = payments::retry_refund(&setup.payments, refund.id).await;
     assert_eq!(asked.unwrap().state.kind(), RefundStateKind::Accepted);
-    assert_eq!(desk.channel.refund_calls(), 2);
-    assert_eq!(desk.order(order).await.refundable(), Money::ZERO);
-    assert_eq!(desk.reconcile(&refund).await, RefundStateKind::Failed);
-    assert_eq!(desk.has(order).await, (10, 0, 0));
-    assert_eq!(desk.order(order).await.refundable(), Money::constant(1_000));
-    assert_eq!(desk.exceptions().await, ["refund_refused"]);
+    assert_eq!(setup.channel.refund_calls(), 2);
+    assert_eq!(setup.order(order).await.refundable(), Money::ZERO);
+    assert_eq!(setup.reconcile(&refund).await, RefundStateKind::Failed);
+    assert_eq!(setup.has(order).await, (10, 0, 0));
+    assert_eq!(
+        setup.order(order).await.refundable(),
+        Money::constant(1_000)
+    );
+    assert_eq!(setup.exceptions().await, ["refund_refused"]);
     // Refused, but an earlier attempt was taken: the query says so.
-    desk.channel.answers([
+    setup.channel.answers([
         ChannelReply::Nothing,
         ChannelReply::No(RefusalKind::Conflict),
     ]);
-    desk.channel
+    setup
+        .channel
         .knows([ChannelReply::Is(RefundStatus::Success)]);
-    let refund = desk.refund(order, None, "r2").await;
-    assert_eq!(desk.reconcile(&refund).await, RefundStateKind::Succeeded);
-    desk.app.finish().await;
+    let refund = setup.refund(order, None, "r2").await;
+    assert_eq!(setup.reconcile(&refund).await, RefundStateKind::Succeeded);
+    setup.app.finish().await;
 }
 
 /// Two that ask at one moment learn the same: it is the second look that proves something, not the
 /// second to look.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_two_attempts_hear_at_one_moment_counts_once() {
-    let desk = Desk::open().await;
-    let order = desk.paid(1_000, "k").await;
+    let setup = RefundSetup::open().await;
+    let order = setup.paid(1_000, "k").await;
     let (rejected, absent) = (
         ChannelReply::No(RefusalKind::Rejected),
         ChannelReply::No(RefusalKind::Absent),
     );
-    desk.channel
+    setup
+        .channel
         .answers([ChannelReply::Nothing, rejected, rejected, rejected]);
-    desk.channel.knows([absent, absent, absent]);
-    let refund = desk.refund(order, None, "r").await;
+    setup.channel.knows([absent, absent, absent]);
+    let refund = setup.refund(order, None, "r").await;
     assert!(refund.attempts.unsure);
-    desk.channel.shut();
+    setup.channel.shut();
     let mut attempts = Vec::new();
     for place in 1..=2 {
         // The second takes over from the first, which was slow.
-        desk.is_due(&refund).await;
-        let (payments, id) = (desk.payments.clone(), refund.id);
+        setup.is_due(&refund).await;
+        let (payments, id) = (setup.payments.clone(), refund.id);
         let attempt = tokio::spawn(async move { payments::retry_refund(&payments, id).await });
         attempts.push(attempt);
         eventually("it asks what became of it", || async {
-            (desk.channel.queries() == place).then_some(())
+            (setup.channel.queries() == place).then_some(())
         })
         .await;
     }
-    desk.channel.open();
+    setup.channel.open();
     for attempt in attempts {
         let told = attempt.await.unwrap().unwrap();
         assert_eq!(told.state.kind(), RefundStateKind::Accepted);
     }
-    let known = payments::find_refund(desk.app.db(), refund.id).await;
+    let known = payments::find_refund(setup.app.db(), refund.id).await;
     let attempts = known.unwrap().unwrap().attempts;
     assert_eq!(attempts.problem.as_deref(), Some("absent_once"));
-    assert_eq!(desk.reconcile(&refund).await, RefundStateKind::Failed);
-    desk.app.finish().await;
+    assert_eq!(setup.reconcile(&refund).await, RefundStateKind::Failed);
+    setup.app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_that_another_attempt_has_superseded_undoes_nothing() {
-    let desk = Desk::open().await;
-    let order = desk.paid(1_000, "k").await;
-    desk.channel.answers([
+    let setup = RefundSetup::open().await;
+    let order = setup.paid(1_000, "k").await;
+    setup.channel.answers([
         ChannelReply::Nothing,
         ChannelReply::No(RefusalKind::Rejected),
     ]);
-    let refund = desk.refund(order, None, "r").await;
-    desk.channel.shut();
-    let (payments, id) = (desk.payments.clone(), refund.id);
-    desk.is_due(&refund).await;
+    let refund = setup.refund(order, None, "r").await;
+    setup.channel.shut();
+    let (payments, id) = (setup.payments.clone(), refund.id);
+    setup.is_due(&refund).await;
     let slow = tokio::spawn(async move { payments::retry_refund(&payments, id).await });
     eventually("the slow one asks", || async {
-        (desk.channel.queries() == 1).then_some(())
+        (setup.channel.queries() == 1).then_some(())
     })
     .await;
-    assert_eq!(desk.reconcile(&refund).await, RefundStateKind::Processing);
-    desk.channel.knows([ChannelReply::No(RefusalKind::Absent)]);
-    desk.channel.open();
+    assert_eq!(setup.reconcile(&refund).await, RefundStateKind::Processing);
+    setup.channel.knows([ChannelReply::No(RefusalKind::Absent)]);
+    setup.channel.open();
     slow.await.unwrap().unwrap();
-    desk.channel
+    setup
+        .channel
         .knows([ChannelReply::Is(RefundStatus::Success)]);
-    assert_eq!(desk.reconcile(&refund).await, RefundStateKind::Succeeded);
-    assert!(desk.exceptions().await.is_empty());
-    desk.app.finish().await;
+    assert_eq!(setup.reconcile(&refund).await, RefundStateKind::Succeeded);
+    assert!(setup.exceptions().await.is_empty());
+    setup.app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_whose_process_died_may_arrive_whichever_call_it_was() {
-    let desk = Desk::open().await;
-    let order = desk.paid(1_000, "k").await;
+    let setup = RefundSetup::open().await;
+    let order = setup.paid(1_000, "k").await;
     let rejected = ChannelReply::No(RefusalKind::Rejected);
-    desk.channel
+    setup
+        .channel
         .answers([ChannelReply::No(RefusalKind::NotEnough), rejected, rejected]);
     let absent = ChannelReply::No(RefusalKind::Absent);
-    desk.channel.knows([absent, absent]);
-    let refund = desk.refund(order, None, "r").await;
+    setup.channel.knows([absent, absent]);
+    let refund = setup.refund(order, None, "r").await;
     // The second call began, and its process came to no end.
-    desk.app
+    setup
+        .app
         .execute("UPDATE refunds SET calls = calls + 1")
         .await;
-    assert_eq!(desk.reconcile(&refund).await, RefundStateKind::Accepted);
-    assert_eq!(desk.order(order).await.refundable(), Money::ZERO);
-    assert_eq!(desk.reconcile(&refund).await, RefundStateKind::Failed);
-    desk.app.finish().await;
+    assert_eq!(setup.reconcile(&refund).await, RefundStateKind::Accepted);
+    assert_eq!(setup.order(order).await.refundable(), Money::ZERO);
+    assert_eq!(setup.reconcile(&refund).await, RefundStateKind::Failed);
+    setup.app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_comes_to_a_refund_after_his_claim_does_not_call() {
-    let desk = Desk::open().await;
-    let order = desk.paid(1_000, "k").await;
-    desk.channel.answers([ChannelReply::Nothing]);
-    let refund = desk.refund(order, None, "r").await;
-    desk.is_due(&refund).await;
-    let slow = payments::claim_refunds(&desk.payments).await.unwrap();
-    desk.is_due(&refund).await;
-    let next = payments::claim_refunds(&desk.payments).await.unwrap();
+    let setup = RefundSetup::open().await;
+    let order = setup.paid(1_000, "k").await;
+    setup.channel.answers([ChannelReply::Nothing]);
+    let refund = setup.refund(order, None, "r").await;
+    setup.is_due(&refund).await;
+    let slow = payments::claim_refunds(&setup.payments).await.unwrap();
+    setup.is_due(&refund).await;
+    let next = payments::claim_refunds(&setup.payments).await.unwrap();
     assert_ne!(slow, next);
-    let late = payments::reconcile_refund(&desk.payments, slow[0]).await;
+    let late = payments::reconcile_refund(&setup.payments, slow[0]).await;
     assert_eq!(late.unwrap().state.kind(), RefundStateKind::Accepted);
-    assert_eq!(desk.channel.refund_calls(), 1);
+    assert_eq!(setup.channel.refund_calls(), 1);
     // Nor while the call of another is on its way, however long that one had waited for its turn.
-    desk.channel
+    setup
+        .channel
         .answers([ChannelReply::No(RefusalKind::Rejected)]);
-    desk.channel.shut();
-    let payments = desk.payments.clone();
+    setup.channel.shut();
+    let payments = setup.payments.clone();
     let calling = tokio::spawn(async move { payments::reconcile_refund(&payments, next[0]).await });
     eventually("the call is on its way", || async {
-        (desk.channel.queries() == 1).then_some(())
+        (setup.channel.queries() == 1).then_some(())
     })
     .await;
-    let asked = payments::retry_refund(&desk.payments, refund.id).await;
+    let asked = payments::retry_refund(&setup.payments, refund.id).await;
     assert_eq!(asked.unwrap().state.kind(), RefundStateKind::Accepted);
     assert!(
-        payments::claim_refunds(&desk.payments)
+        payments::claim_refunds(&setup.payments)
             .await
             .unwrap()
             .is_empty()
     );
-    assert_eq!(desk.channel.refund_calls(), 2);
-    desk.channel
+    assert_eq!(setup.channel.refund_calls(), 2);
+    setup
+        .channel
         .knows([ChannelReply::Is(RefundStatus::Success)]);
-    desk.channel.open();
+    setup.channel.open();
     let done = calling.await.unwrap().unwrap();
     assert_eq!(done.state.kind(), RefundStateKind::Succeeded);
-    desk.app.finish().await;
+    setup.app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_of_before_does_not_undo_what_a_callback_has_said_since() {
-    let desk = Desk::open().await;
-    let order = desk.paid(1_000, "k").await;
-    let refund = desk.refund(order, None, "r").await;
+    let setup = RefundSetup::open().await;
+    let order = setup.paid(1_000, "k").await;
+    let refund = setup.refund(order, None, "r").await;
     assert_eq!(refund.state.kind(), RefundStateKind::Processing);
-    desk.is_due(&refund).await;
-    desk.channel.shut();
-    let (payments, id) = (desk.payments.clone(), refund.id);
+    setup.is_due(&refund).await;
+    setup.channel.shut();
+    let (payments, id) = (setup.payments.clone(), refund.id);
     let slow = tokio::spawn(async move { payments::retry_refund(&payments, id).await });
     eventually("the slow one asks", || async {
-        (desk.channel.queries() == 1).then_some(())
+        (setup.channel.queries() == 1).then_some(())
     })
     .await;
-    let taken = desk
+    let taken = setup
         .called_back(&refund, RefundStatus::Abnormal, "n1")
         .await;
     assert_eq!(taken, HandledCallback::Refund);
-    desk.channel
+    setup
+        .channel
         .knows([ChannelReply::Is(RefundStatus::Processing)]);
-    desk.channel.open();
+    setup.channel.open();
     let asked = slow.await.unwrap().unwrap();
     assert_eq!(asked.state.kind(), RefundStateKind::Abnormal);
-    assert_eq!(desk.exceptions().await, ["refund_abnormal"]);
-    desk.app.finish().await;
+    assert_eq!(setup.exceptions().await, ["refund_abnormal"]);
+    setup.app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn wechat_may_repeat_itself_but_what_cannot_follow_is_for_a_person() {
-    let desk = Desk::open().await;
-    let order = desk.paid(1_000, "k").await;
-    let refund = desk.refund(order, Some(400), "r1").await;
+    let setup = RefundSetup::open().await;
+    let order = setup.paid(1_000, "k").await;
+    let refund = setup.refund(order, Some(400), "r1").await;
     let success = RefundStatus::Success;
     assert_eq!(
-        desk.called_back(&refund, success, "n1").await,
+        setup.called_back(&refund, success, "n1").await,
         HandledCallback::Refund
     );
-    let posted = desk.has(order).await;
+    let posted = setup.has(order).await;
     assert_eq!(posted, (6, 0, 0));
     for notice in ["n1", "n2"] {
-        let taken = desk.called_back(&refund, success, notice).await;
+        let taken = setup.called_back(&refund, success, notice).await;
         assert_eq!(taken, HandledCallback::Duplicate);
     }
-    let late = desk.called_back(&refund, RefundStatus::Processing, "n3");
+    let late = setup.called_back(&refund, RefundStatus::Processing, "n3");
     assert_eq!(late.await, HandledCallback::Duplicate);
 
     // What was said on the way may come after the end: it is kept, and nothing else.
-    let stale = desk.called_back(&refund, RefundStatus::Abnormal, "n3a");
+    let stale = setup.called_back(&refund, RefundStatus::Abnormal, "n3a");
     assert_eq!(stale.await, HandledCallback::Duplicate);
-    assert!(desk.exceptions().await.is_empty());
+    assert!(setup.exceptions().await.is_empty());
 
-    let closed = desk.refund(order, Some(200), "r2").await;
-    let taken = desk.called_back(&closed, RefundStatus::Closed, "n4").await;
+    let closed = setup.refund(order, Some(200), "r2").await;
+    let taken = setup.called_back(&closed, RefundStatus::Closed, "n4").await;
     assert_eq!(taken, HandledCallback::Refund);
     for (status, notice) in [
         (RefundStatus::Abnormal, "n4a"),
         (RefundStatus::Processing, "n4b"),
     ] {
-        let stale = desk.called_back(&closed, status, notice);
+        let stale = setup.called_back(&closed, status, notice);
         assert_eq!(stale.await, HandledCallback::Duplicate);
     }
     let contradiction = HandledCallback::Rejected("refund_contradiction");
     // It was paid after all: from now on that much less is left to refund, and the points are gone
     // with it.
-    let taken = desk.called_back(&closed, success, "n5").await;
+    let taken = setup.called_back(&closed, success, "n5").await;
     assert_eq!(taken, HandledCallback::Refund);
-    assert_eq!(desk.order(order).await.refundable(), Money::constant(400));
-    let posted = desk.has(order).await;
+    assert_eq!(setup.order(order).await.refundable(), Money::constant(400));
+    let posted = setup.has(order).await;
     assert_eq!(posted, (4, 0, 0));
-    let again = desk.called_back(&closed, success, "n5a").await;
+    let again = setup.called_back(&closed, success, "n5a").await;
     assert_eq!(again, HandledCallback::Duplicate);
     for _ in 0..2 {
-        let taken = desk.called_back(&refund, RefundStatus::Closed, "n6").await;
+        let taken = setup.called_back(&refund, RefundStatus::Closed, "n6").await;
         assert_eq!(taken, contradiction);
     }
-    assert_eq!(desk.has(order).await, posted);
-    assert_eq!(desk.exceptions().await, ["refund_contradiction"; 2]);
+    assert_eq!(setup.has(order).await, posted);
+    assert_eq!(setup.exceptions().await, ["refund_contradiction"; 2]);
     let alarms = "SELECT COUNT(*) FROM callback_alarms WHERE reason = 'refund_contradiction'";
-    assert_eq!(desk.app.count(alarms).await, 2);
+    assert_eq!(setup.app.count(alarms).await, 2);
 
     // WeChat takes a refund that was called failed here: nobody may overlook that.
-    desk.channel
+    setup
+        .channel
         .answers([ChannelReply::No(RefusalKind::Rejected)]);
-    desk.channel.knows([ChannelReply::No(RefusalKind::Absent)]);
-    let failed = desk.refund(order, Some(400), "r3").await;
+    setup.channel.knows([ChannelReply::No(RefusalKind::Absent)]);
+    let failed = setup.refund(order, Some(400), "r3").await;
     assert_eq!(failed.state.kind(), RefundStateKind::Failed);
-    let taken = desk
+    let taken = setup
         .called_back(&failed, RefundStatus::Processing, "n7")
         .await;
     assert_eq!(taken, HandledCallback::Refund);
-    assert_eq!(desk.order(order).await.refundable(), Money::ZERO);
-    assert_eq!(desk.has(order).await, posted, "it has not arrived");
-    let taken = desk.called_back(&failed, RefundStatus::Closed, "n8").await;
+    assert_eq!(setup.order(order).await.refundable(), Money::ZERO);
+    assert_eq!(setup.has(order).await, posted, "it has not arrived");
+    let taken = setup.called_back(&failed, RefundStatus::Closed, "n8").await;
     assert_eq!(taken, HandledCallback::Duplicate, "that is what it is here");
-    let taken = desk.called_back(&failed, success, "n9").await;
+    let taken = setup.called_back(&failed, success, "n9").await;
     assert_eq!(taken, HandledCallback::Refund);
-    assert_eq!(desk.state(order).await, OrderStateKind::Refunded);
-    assert_eq!(desk.has(order).await, (0, 0, 0));
-    desk.app.finish().await;
+    assert_eq!(setup.state(order).await, OrderStateKind::Refunded);
+    assert_eq!(setup.has(order).await, (0, 0, 0));
+    setup.app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_does_not_fit_is_told_once_and_asked_about_ever_more_rarely() {
-    let desk = Desk::open().await;
-    let order = desk.paid(1_000, "k").await;
-    desk.channel.answers([
+    let setup = RefundSetup::open().await;
+    let order = setup.paid(1_000, "k").await;
+    setup.channel.answers([
         ChannelReply::Wrong,
         ChannelReply::Wrong,
         ChannelReply::Wrong,
         ChannelReply::Is(RefundStatus::Success),
     ]);
-    let refund = desk.refund(order, None, "r").await;
+    let refund = setup.refund(order, None, "r").await;
     let mut due = Vec::new();
     for _ in 0..3 {
-        let known = payments::find_refund(desk.app.db(), refund.id).await;
+        let known = payments::find_refund(setup.app.db(), refund.id).await;
         let known = known.unwrap().unwrap();
         assert_eq!(known.attempts.problem.as_deref(), Some("wrong_amount"));
-        due.push(known.attempts.next_at.unwrap().seconds() - desk.app.app.now().seconds());
-        desk.reconcile(&refund).await;
+        due.push(known.attempts.next_at.unwrap().seconds() - setup.app.app.now().seconds());
+        setup.reconcile(&refund).await;
     }
     assert!(due[0] < due[1] && due[1] < due[2], "{due:?}");
-    assert_eq!(desk.exceptions().await, ["answer_mismatch"]);
-    assert_eq!(desk.state(order).await, OrderStateKind::Refunded);
-    desk.app.finish().await;
+    assert_eq!(setup.exceptions().await, ["answer_mismatch"]);
+    assert_eq!(setup.state(order).await, OrderStateKind::Refunded);
+    setup.app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn points_that_were_spent_become_a_debt_that_the_next_payment_repays() {
-    let desk = Desk::open().await;
-    let order = desk.paid(1_000, "k1").await;
-    desk.spend(order, 7).await;
-    desk.channel
+    let setup = RefundSetup::open().await;
+    let order = setup.paid(1_000, "k1").await;
+    setup.spend(order, 7).await;
+    setup
+        .channel
         .answers([ChannelReply::Is(RefundStatus::Success)]);
-    let refund = desk.refund(order, None, "r1").await;
+    let refund = setup.refund(order, None, "r1").await;
     assert_eq!(
         (refund.points.due.get(), refund.points.shortfall.get()),
         (10, 7)
     );
-    assert_eq!(desk.has(order).await, (0, 0, 7));
-    let next = desk.paid(500, "k2").await;
-    assert_eq!(desk.has(next).await, (0, 0, 2));
-    let last = desk.paid(500, "k3").await;
-    assert_eq!(desk.has(last).await, (3, 0, 0));
+    assert_eq!(setup.has(order).await, (0, 0, 7));
+    let next = setup.paid(500, "k2").await;
+    assert_eq!(setup.has(next).await, (0, 0, 2));
+    let last = setup.paid(500, "k3").await;
+    assert_eq!(setup.has(last).await, (3, 0, 0));
     // The shortfall of a refund that does not happen is taken back, unless it was repaid meanwhile.
-    desk.spend(last, 3).await;
-    let undone = desk.refund(last, None, "r2").await;
-    assert_eq!(desk.has(last).await, (5, 5, 5));
-    desk.paid(200, "k4").await;
-    assert_eq!(desk.has(last).await, (5, 5, 3));
-    desk.channel.knows([ChannelReply::Is(RefundStatus::Closed)]);
-    assert_eq!(desk.reconcile(&undone).await, RefundStateKind::Closed);
-    assert_eq!(desk.has(last).await, (2, 0, 0));
-    desk.app.finish().await;
+    setup.spend(last, 3).await;
+    let undone = setup.refund(last, None, "r2").await;
+    assert_eq!(setup.has(last).await, (5, 5, 5));
+    setup.paid(200, "k4").await;
+    assert_eq!(setup.has(last).await, (5, 5, 3));
+    setup
+        .channel
+        .knows([ChannelReply::Is(RefundStatus::Closed)]);
+    assert_eq!(setup.reconcile(&undone).await, RefundStateKind::Closed);
+    assert_eq!(setup.has(last).await, (2, 0, 0));
+    setup.app.finish().await;
 }
 
 /// The batch that books a shortfall may be the batch in which the next payment settles; whether it
 /// is, is luck, so `ledger.rs` has that case alone.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payment_that_settles_beside_a_refund_with_a_shortfall_is_credited() {
-    let desk = Desk::open().await;
+    let setup = RefundSetup::open().await;
     for round in 0..8 {
-        let order = desk.paid(1_000, &format!("a{round}")).await;
-        let (has, _, owed) = desk.has(order).await;
-        desk.spend(order, has - owed.min(has)).await;
+        let order = setup.paid(1_000, &format!("a{round}")).await;
+        let (has, _, owed) = setup.has(order).await;
+        setup.spend(order, has - owed.min(has)).await;
         let key = format!("r{round}");
         let next = format!("b{round}");
-        let pay = desk.paid(300, &next);
-        let (refund, _) = tokio::join!(desk.refund(order, None, &key), pay);
-        desk.channel
+        let pay = setup.paid(300, &next);
+        let (refund, _) = tokio::join!(setup.refund(order, None, &key), pay);
+        setup
+            .channel
             .knows([ChannelReply::Is(RefundStatus::Success)]);
-        desk.reconcile(&refund).await;
+        setup.reconcile(&refund).await;
     }
     let failed = "SELECT COUNT(*) FROM callback_events WHERE outcome = 5";
-    assert_eq!(desk.app.count(failed).await, 0);
-    desk.app.finish().await;
+    assert_eq!(setup.app.count(failed).await, 0);
+    setup.app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn by_policy_a_shortfall_of_points_is_owed_or_the_refund_is_refused() {
-    let desk = Desk::open().await;
-    desk.app
+    let setup = RefundSetup::open().await;
+    setup
+        .app
         .set_policy(|terms| terms.points_shortfall = PointsShortfall::Refuse)
         .await;
-    let order = desk.paid(1_000, "k").await;
-    desk.spend(order, 4).await;
-    let refused = payments::request_refund(&desk.payments, desk.request(order, None, "r1")).await;
+    let order = setup.paid(1_000, "k").await;
+    setup.spend(order, 4).await;
+    let refused = payments::request_refund(&setup.payments, setup.request(order, None, "r1")).await;
     assert!(
         matches!(refused, Err(RefundError::PointsSpent { .. })),
         "{refused:?}"
     );
-    assert_eq!(desk.order(order).await.refundable(), Money::constant(1_000));
-    desk.refund(order, Some(600), "r2").await;
-    desk.app
+    assert_eq!(
+        setup.order(order).await.refundable(),
+        Money::constant(1_000)
+    );
+    setup.refund(order, Some(600), "r2").await;
+    setup
+        .app
         .set_policy(|terms| terms.points_shortfall = PointsShortfall::Negative)
         .await;
-    let refund = desk.refund(order, None, "r3").await;
+    let refund = setup.refund(order, None, "r3").await;
     assert_eq!(
         (refund.points.due.get(), refund.points.shortfall.get()),
         (4, 4)
     );
-    assert_eq!(desk.has(order).await, (10, 10, 4));
-    desk.app.finish().await;
+    assert_eq!(setup.has(order).await, (10, 10, 4));
+    setup.app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_refund_waits_for_a_second_person() {
-    let desk = Desk::open().await;
-    desk.app
+    let setup = RefundSetup::open().await;
+    setup
+        .app
         .set_policy(|terms| terms.refund_review_above = Money::constant(500))
         .await;
-    let order = desk.paid(1_000, "k").await;
-    let rejected = desk.refund(order, Some(600), "r1").await;
+    let order = setup.paid(1_000, "k").await;
+    let rejected = setup.refund(order, Some(600), "r1").await;
     assert_eq!(rejected.state.kind(), RefundStateKind::AwaitingApproval);
-    assert_eq!(desk.order(order).await.refundable(), Money::constant(400));
-    let rejected = desk.decide(&rejected, false, "d1").await;
+    assert_eq!(setup.order(order).await.refundable(), Money::constant(400));
+    let rejected = setup.decide(&rejected, false, "d1").await;
     assert_eq!(rejected.state.kind(), RefundStateKind::Rejected);
-    let agreed = desk.refund(order, None, "r2").await;
+    let agreed = setup.refund(order, None, "r2").await;
     let own = DecideRefund {
-        tenant: desk.app.tenant.id,
+        tenant: setup.app.tenant.id,
         refund: agreed.id,
         agree: true,
         note: String::new(),
         by: by("ops"),
-        claim: desk.claim("ops", "/decisions", "d2", ""),
+        claim: setup.claim("ops", "/decisions", "d2", ""),
     };
-    let own = payments::decide_refund(&desk.payments, own).await;
+    let own = payments::decide_refund(&setup.payments, own).await;
     assert!(matches!(own, Err(RefundError::SamePerson)), "{own:?}");
-    let agreed = desk.decide(&agreed, true, "d2").await;
+    let agreed = setup.decide(&agreed, true, "d2").await;
     assert_eq!(agreed.state.kind(), RefundStateKind::Processing);
-    desk.app.finish().await;
+    setup.app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_late_payment_goes_back_at_once_or_counts_after_all() {
-    let desk = Desk::open().await;
-    let order = desk.paid_late(1_000, "k1").await;
-    assert_eq!(desk.has(order).await, (0, 0, 0));
-    let due = payments::claim_refunds(desk.app.app.payments())
+    let setup = RefundSetup::open().await;
+    let order = setup.paid_late(1_000, "k1").await;
+    assert_eq!(setup.has(order).await, (0, 0, 0));
+    let due = payments::claim_refunds(setup.app.app.payments())
         .await
         .unwrap();
     assert_eq!(due.len(), 1);
-    let again = payments::claim_refunds(desk.app.app.payments()).await;
+    let again = payments::claim_refunds(setup.app.app.payments()).await;
     assert!(again.unwrap().is_empty(), "what is claimed is left alone");
-    desk.channel
+    setup
+        .channel
         .answers([ChannelReply::Is(RefundStatus::Success)]);
-    let refund = payments::reconcile_refund(&desk.payments, due[0]).await;
+    let refund = payments::reconcile_refund(&setup.payments, due[0]).await;
     let refund = refund.unwrap();
     assert!(refund.late);
     assert_eq!(refund.state.kind(), RefundStateKind::Succeeded);
-    assert_eq!(desk.state(order).await, OrderStateKind::Refunded);
+    assert_eq!(setup.state(order).await, OrderStateKind::Refunded);
 
-    desk.app
+    setup
+        .app
         .set_policy(|terms| terms.late_payment = LatePayment::Reopen)
         .await;
-    let order = desk.paid_late(2_000, "k2").await;
-    assert_eq!(desk.state(order).await, OrderStateKind::Paid);
-    assert_eq!(desk.has(order).await, (20, 0, 0));
-    assert_eq!(desk.exceptions().await, ["late_payment"; 2]);
-    desk.app.finish().await;
+    let order = setup.paid_late(2_000, "k2").await;
+    assert_eq!(setup.state(order).await, OrderStateKind::Paid);
+    assert_eq!(setup.has(order).await, (20, 0, 0));
+    assert_eq!(setup.exceptions().await, ["late_payment"; 2]);
+    setup.app.finish().await;
 }

@@ -11,7 +11,7 @@ use zhangfang::{
 
 use crate::{
     harness::{ApiAnswer, Caller, Merchant, Site, TestApp, eventually},
-    refund_core::Desk,
+    refund_core::RefundSetup,
 };
 
 const RULES: &str = include_str!("../../risk-rules.yaml");
@@ -355,10 +355,10 @@ async fn without_counters_payments_go_on_and_points_wait_for_a_person() {
 /// One decision for what is credited, and none that leads to points twice or for somebody else.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_settled_is_not_credited_whatever_risk_says() {
-    let desk = Desk::at(TestApp::with_rules(RULES).await).await;
-    let app = &desk.app;
-    let no = app.create(&desk.customer, &desk.code, 1_000, "k").await;
-    let order = desk.order(order_of(&no)).await;
+    let setup = RefundSetup::at(TestApp::with_rules(RULES).await).await;
+    let app = &setup.app;
+    let no = app.create(&setup.customer, &setup.code, 1_000, "k").await;
+    let order = setup.order(order_of(&no)).await;
     let deliver_callback = async |tenant: TenantId, body| {
         let headers = NoticeHeaders {
             timestamp: None,
@@ -367,7 +367,7 @@ async fn what_cannot_be_settled_is_not_credited_whatever_risk_says() {
             serial: None,
             signature_type: None,
         };
-        payments::handle_callback(&desk.payments, tenant, headers, body)
+        payments::handle_callback(&setup.payments, tenant, headers, body)
             .await
             .unwrap()
     };
@@ -377,7 +377,8 @@ async fn what_cannot_be_settled_is_not_credited_whatever_risk_says() {
         .unwrap()
         .id;
     let notice = |order, transaction: &str| {
-        desk.channel
+        setup
+            .channel
             .paid_notice(order, transaction, now, transaction)
     };
     // To another tenant; and of an order that nobody made.
@@ -395,7 +396,7 @@ async fn what_cannot_be_settled_is_not_credited_whatever_risk_says() {
     );
     let credits = "SELECT COUNT(*) FROM risk_decisions WHERE stage = 3";
     assert_eq!(app.count(credits).await, 0);
-    assert_eq!(points(&desk.customer).await, [0, 0, 0]);
+    assert_eq!(points(&setup.customer).await, [0, 0, 0]);
     // Of many at once one settles; a second payment of the same order is an alarm.
     let heard = (0..8).map(|_| deliver_callback(here, notice(&order, "t3")));
     let heard = futures_util::future::join_all(heard).await;
@@ -408,17 +409,19 @@ async fn what_cannot_be_settled_is_not_credited_whatever_risk_says() {
         HandledCallback::Rejected("paid_twice")
     );
     assert_eq!(app.count(credits).await, 1);
-    assert_eq!(points(&desk.customer).await, [10, 10, 0]);
+    assert_eq!(points(&setup.customer).await, [10, 10, 0]);
     // One that had been closed goes back, and earns nothing.
-    let no = app.create(&desk.customer, &desk.code, 1_000, "late").await;
-    let closed = payments::close_payment(&desk.payments, here, order_of(&no), CloseBy::Customer);
+    let no = app
+        .create(&setup.customer, &setup.code, 1_000, "late")
+        .await;
+    let closed = payments::close_payment(&setup.payments, here, order_of(&no), CloseBy::Customer);
     closed.await.unwrap();
     app.simulator.pay(&no, Payment::clean()).await.unwrap();
     eventually("the money goes back", || async {
-        let late = desk.order(order_of(&no)).await;
+        let late = setup.order(order_of(&no)).await;
         (late.refunds.asked.get() == 1_000).then_some(())
     })
     .await;
-    assert_eq!(points(&desk.customer).await, [10, 10, 0]);
-    desk.app.finish().await;
+    assert_eq!(points(&setup.customer).await, [10, 10, 0]);
+    setup.app.finish().await;
 }

@@ -12,7 +12,7 @@ use zhangfang::{
 
 use crate::harness::{Caller, Channel, TestApp};
 
-struct Desk {
+struct WatchSetup {
     app: TestApp,
     clock: Arc<MockClock>,
     channel: Arc<Channel>,
@@ -21,7 +21,7 @@ struct Desk {
     code: String,
 }
 
-impl Desk {
+impl WatchSetup {
     async fn open() -> Self {
         let clock = Arc::new(MockClock::at(SystemClock.now()));
         let app = TestApp::on_clock(Arc::clone(&clock), None).await;
@@ -103,125 +103,129 @@ impl Desk {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_query_that_is_refused_for_good_is_repeated_ever_more_rarely_and_people_are_told() {
-    let desk = Desk::open().await;
-    let order = desk.order("k").await;
-    desk.channel.refuses_orders(Some(RefusalKind::Rejected));
-    desk.clock.advance_seconds(21);
-    jobs::orders_round(&desk.payments).await.unwrap();
+    let setup = WatchSetup::open().await;
+    let order = setup.order("k").await;
+    setup.channel.refuses_orders(Some(RefusalKind::Rejected));
+    setup.clock.advance_seconds(21);
+    jobs::orders_round(&setup.payments).await.unwrap();
     let mut pauses = Vec::new();
     for _ in 0..10 {
         // Why, is said from the first one on.
-        let problem = desk.problem(order).await;
+        let problem = setup.problem(order).await;
         let said = problem.as_deref();
         assert_eq!(said, Some("WeChat refuses the payment: REJECTED"));
         // People are told at the sixth refusal, once.
         let told = usize::from(pauses.len() >= 5);
-        assert_eq!(desk.told().await.len(), told, "{pauses:?}");
-        pauses.push(desk.next_look().await);
+        assert_eq!(setup.told().await.len(), told, "{pauses:?}");
+        pauses.push(setup.next_look().await);
     }
     assert_eq!(
         pauses,
         [30, 60, 120, 300, 600, 1_800, 3_600, 3_600, 3_600, 3_600]
     );
-    assert_eq!(desk.told().await, [("order_stuck".to_owned(), None)]);
-    assert_eq!(desk.channel.order_queries(), 11);
+    assert_eq!(setup.told().await, [("order_stuck".to_owned(), None)]);
+    assert_eq!(setup.channel.order_queries(), 11);
     // It says something again, once: nothing stands in the way any more, until it does.
-    desk.channel.refuses_orders(None);
-    let answer = payments::confirm(&desk.payments, desk.app.tenant.id, order).await;
+    setup.channel.refuses_orders(None);
+    let answer = payments::confirm(&setup.payments, setup.app.tenant.id, order).await;
     assert!(answer.is_ok(), "{answer:?}");
-    assert_eq!(desk.problem(order).await, None);
-    desk.channel.refuses_orders(Some(RefusalKind::Rejected));
+    assert_eq!(setup.problem(order).await, None);
+    setup.channel.refuses_orders(Some(RefusalKind::Rejected));
     // Its time is over long since, and it is still open: WeChat has not given it up. A person may.
-    assert_eq!(desk.close(order).await.unwrap(), OrderStateKind::Closed);
-    desk.next_look().await;
+    assert_eq!(setup.close(order).await.unwrap(), OrderStateKind::Closed);
+    setup.next_look().await;
     let over = ("order_stuck".to_owned(), Some("progress".to_owned()));
-    assert_eq!(desk.told().await, [over]);
-    let watched = desk.app.count("SELECT COUNT(*) FROM order_watches").await;
+    assert_eq!(setup.told().await, [over]);
+    let watched = setup.app.count("SELECT COUNT(*) FROM order_watches").await;
     assert_eq!(watched, 0);
-    desk.app.finish().await;
+    setup.app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operators_word_does_only_for_what_is_over_and_was_told_of() {
-    let desk = Desk::open().await;
-    let order = desk.order("k").await;
-    desk.channel.refuses_orders(Some(RefusalKind::Rejected));
+    let setup = WatchSetup::open().await;
+    let order = setup.order("k").await;
+    setup.channel.refuses_orders(Some(RefusalKind::Rejected));
     let refused = |answer: &Result<OrderStateKind, PaymentError>| {
         assert!(
             matches!(answer, Err(PaymentError::ChannelRefused(_))),
             "{answer:?}"
         );
     };
-    refused(&desk.close(order).await);
-    desk.clock.advance_seconds(21);
-    jobs::orders_round(&desk.payments).await.unwrap();
+    refused(&setup.close(order).await);
+    setup.clock.advance_seconds(21);
+    jobs::orders_round(&setup.payments).await.unwrap();
     for _ in 0..5 {
-        refused(&desk.close(order).await);
-        desk.next_look().await;
+        refused(&setup.close(order).await);
+        setup.next_look().await;
     }
     // People were told, and the order can still be paid: until its time is over nobody's word does.
-    assert_eq!(desk.told().await.len(), 1);
+    assert_eq!(setup.told().await.len(), 1);
     let expires: zhangfang::primitives::Timestamp =
         sqlx::query_scalar("SELECT expires_at FROM payment_orders")
-            .fetch_one(desk.app.db().pool())
+            .fetch_one(setup.app.db().pool())
             .await
             .unwrap();
-    assert!(desk.clock.now() < expires);
-    refused(&desk.close(order).await);
-    let customer =
-        payments::close_payment(&desk.payments, desk.app.tenant.id, order, CloseBy::Customer);
+    assert!(setup.clock.now() < expires);
+    refused(&setup.close(order).await);
+    let customer = payments::close_payment(
+        &setup.payments,
+        setup.app.tenant.id,
+        order,
+        CloseBy::Customer,
+    );
     refused(&customer.await.map(|order| order.state.kind()));
     // WeChat says something again: it ends as orders do, and nobody need look any more.
-    desk.channel.refuses_orders(None);
-    desk.clock.set(expires.plus_seconds(1));
-    desk.next_look().await;
-    let found = payments::find_order(desk.app.db(), desk.app.tenant.id, order).await;
+    setup.channel.refuses_orders(None);
+    setup.clock.set(expires.plus_seconds(1));
+    setup.next_look().await;
+    let found = payments::find_order(setup.app.db(), setup.app.tenant.id, order).await;
     let state = found.unwrap().unwrap().order.state.kind();
     assert_eq!(state, OrderStateKind::Expired);
     let over = ("order_stuck".to_owned(), Some("progress".to_owned()));
-    assert_eq!(desk.told().await, [over]);
-    desk.app.finish().await;
+    assert_eq!(setup.told().await, [over]);
+    setup.app.finish().await;
 }
 
 /// Its time is over, and WeChat has only just begun to say nothing of it: it may be paid.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_expired_order_is_closed_unconfirmed_only_once_people_were_told() {
-    let desk = Desk::open().await;
-    let order = desk.order("k").await;
-    desk.channel.refuses_orders(Some(RefusalKind::Rejected));
-    desk.clock.advance_seconds(21);
-    jobs::orders_round(&desk.payments).await.unwrap();
+    let setup = WatchSetup::open().await;
+    let order = setup.order("k").await;
+    setup.channel.refuses_orders(Some(RefusalKind::Rejected));
+    setup.clock.advance_seconds(21);
+    jobs::orders_round(&setup.payments).await.unwrap();
     let expires: zhangfang::primitives::Timestamp =
         sqlx::query_scalar("SELECT expires_at FROM payment_orders")
-            .fetch_one(desk.app.db().pool())
+            .fetch_one(setup.app.db().pool())
             .await
             .unwrap();
-    desk.clock.set(expires.plus_seconds(1));
+    setup.clock.set(expires.plus_seconds(1));
     for looks in 2..=6 {
-        let closed = desk.close(order).await;
+        let closed = setup.close(order).await;
         assert!(
             matches!(closed, Err(PaymentError::ChannelRefused(_))),
             "{looks}: {closed:?}"
         );
-        desk.next_look().await;
+        setup.next_look().await;
     }
-    assert_eq!(desk.told().await, [("order_stuck".to_owned(), None)]);
-    assert_eq!(desk.close(order).await.unwrap(), OrderStateKind::Closed);
-    desk.app.finish().await;
+    assert_eq!(setup.told().await, [("order_stuck".to_owned(), None)]);
+    assert_eq!(setup.close(order).await.unwrap(), OrderStateKind::Closed);
+    setup.app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_of_a_clock_that_stepped_back_is_found_by_the_third_scan() {
-    let desk = Desk::open().await;
+    let setup = WatchSetup::open().await;
     // The scans have come past now: somebody's clock was ahead, or this one was set back by twenty
     // minutes.
-    desk.order("before").await;
-    desk.clock.advance_seconds(1_200);
-    jobs::orders_round(&desk.payments).await.unwrap();
-    desk.clock.advance_seconds(-1_200);
-    let hidden = desk.order("hidden").await;
+    setup.order("before").await;
+    setup.clock.advance_seconds(1_200);
+    jobs::orders_round(&setup.payments).await.unwrap();
+    setup.clock.advance_seconds(-1_200);
+    let hidden = setup.order("hidden").await;
     let watched = |order: OrderId| {
-        let db = desk.app.db().clone();
+        let db = setup.app.db().clone();
         async move {
             let found: Option<i64> =
                 sqlx::query_scalar("SELECT 1 FROM order_watches WHERE order_id = ?")
@@ -232,51 +236,51 @@ async fn an_order_of_a_clock_that_stepped_back_is_found_by_the_third_scan() {
             found.is_some()
         }
     };
-    jobs::orders_round(&desk.payments).await.unwrap();
+    jobs::orders_round(&setup.payments).await.unwrap();
     assert!(!watched(hidden).await, "it is young, and may be paid yet");
-    desk.clock.advance_seconds(700);
-    payments::watch_open_orders(&desk.payments).await.unwrap();
+    setup.clock.advance_seconds(700);
+    payments::watch_open_orders(&setup.payments).await.unwrap();
     assert!(
         watched(hidden).await,
         "neither scan comes back to it, the third does"
     );
     // One of a clock that is ahead is found too.
-    desk.clock.advance_seconds(150);
-    let ahead = desk.order_off("ahead").await;
-    desk.clock.advance_seconds(-150);
-    payments::watch_open_orders(&desk.payments).await.unwrap();
+    setup.clock.advance_seconds(150);
+    let ahead = setup.order_off("ahead").await;
+    setup.clock.advance_seconds(-150);
+    payments::watch_open_orders(&setup.payments).await.unwrap();
     assert!(watched(ahead).await, "not only when its time has come");
     // Who has paid by then is not asked about.
-    let paid = desk.order_off("paid").await;
-    let tenant = desk.app.tenant.id;
-    let known = payments::find_order(desk.app.db(), tenant, paid).await;
+    let paid = setup.order_off("paid").await;
+    let tenant = setup.app.tenant.id;
+    let known = payments::find_order(setup.app.db(), tenant, paid).await;
     let known = known.unwrap().unwrap().order;
-    let now = desk.clock.now();
-    desk.channel.says_paid(&known, "4200", now, false);
-    let settled = payments::confirm(&desk.payments, tenant, paid).await;
+    let now = setup.clock.now();
+    setup.channel.says_paid(&known, "4200", now, false);
+    let settled = payments::confirm(&setup.payments, tenant, paid).await;
     assert_eq!(settled.unwrap().state.kind(), OrderStateKind::Paid);
     for _ in 0..3 {
-        desk.clock.advance_seconds(1_000);
-        jobs::orders_round(&desk.payments).await.unwrap();
+        setup.clock.advance_seconds(1_000);
+        jobs::orders_round(&setup.payments).await.unwrap();
         assert!(!watched(paid).await);
     }
-    desk.app.finish().await;
+    setup.app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_need_look_any_more_once_wechat_speaks_again() {
-    let desk = Desk::open().await;
-    desk.order("k").await;
-    desk.channel.refuses_orders(Some(RefusalKind::Rejected));
-    desk.clock.advance_seconds(21);
-    jobs::orders_round(&desk.payments).await.unwrap();
+    let setup = WatchSetup::open().await;
+    setup.order("k").await;
+    setup.channel.refuses_orders(Some(RefusalKind::Rejected));
+    setup.clock.advance_seconds(21);
+    jobs::orders_round(&setup.payments).await.unwrap();
     for _ in 0..5 {
-        desk.next_look().await;
+        setup.next_look().await;
     }
-    assert_eq!(desk.told().await, [("order_stuck".to_owned(), None)]);
-    desk.channel.refuses_orders(None);
-    desk.next_look().await;
+    assert_eq!(setup.told().await, [("order_stuck".to_owned(), None)]);
+    setup.channel.refuses_orders(None);
+    setup.next_look().await;
     let over = ("order_stuck".to_owned(), Some("progress".to_owned()));
-    assert_eq!(desk.told().await, [over]);
-    desk.app.finish().await;
+    assert_eq!(setup.told().await, [over]);
+    setup.app.finish().await;
 }

@@ -16,7 +16,7 @@ use zhangfang::{
 use crate::{
     batch::{adjust, someone},
     harness::{ChannelReply, Scratch, TestApp},
-    refund_core::Desk,
+    refund_core::RefundSetup,
 };
 
 /// Books with three payments in them, and a customer who was given points and spent some.
@@ -95,53 +95,59 @@ async fn every_kind_of_damage_is_found_and_named() {
 
 /// Books with refunds in every state, debts that were repaid and one that was not, and payments
 /// that came too late.
-async fn refund_books() -> Desk {
-    let desk = Desk::open().await;
-    desk.app
+async fn refund_books() -> RefundSetup {
+    let setup = RefundSetup::open().await;
+    setup
+        .app
         .set_policy(|terms| terms.refund_review_above = Money::constant(900))
         .await;
-    let small = desk.paid(1_000, "p1").await;
-    let order = desk.paid(2_000, "p2").await;
-    desk.channel
+    let small = setup.paid(1_000, "p1").await;
+    let order = setup.paid(2_000, "p2").await;
+    setup
+        .channel
         .answers([ChannelReply::Is(RefundStatus::Success)]);
-    desk.refund(order, Some(500), "succeeded").await;
-    desk.refund(order, Some(300), "processing").await;
-    let large = desk.paid(3_000, "p3").await;
-    let rejected = desk.refund(large, Some(1_000), "rejected").await;
-    desk.decide(&rejected, false, "no").await;
-    desk.refund(large, Some(1_000), "awaiting").await;
+    setup.refund(order, Some(500), "succeeded").await;
+    setup.refund(order, Some(300), "processing").await;
+    let large = setup.paid(3_000, "p3").await;
+    let rejected = setup.refund(large, Some(1_000), "rejected").await;
+    setup.decide(&rejected, false, "no").await;
+    setup.refund(large, Some(1_000), "awaiting").await;
 
-    let closed = desk.paid(400, "p4").await;
-    desk.spend_all(closed).await;
-    desk.channel
+    let closed = setup.paid(400, "p4").await;
+    setup.spend_all(closed).await;
+    setup
+        .channel
         .answers([ChannelReply::Is(RefundStatus::Closed)]);
-    desk.refund(closed, None, "closed").await;
-    let owed = desk.paid(700, "p5").await;
-    desk.spend_all(owed).await;
-    desk.channel
+    setup.refund(closed, None, "closed").await;
+    let owed = setup.paid(700, "p5").await;
+    setup.spend_all(owed).await;
+    setup
+        .channel
         .answers([ChannelReply::Is(RefundStatus::Success)]);
-    desk.refund(owed, None, "whole").await;
-    desk.paid(300, "p6").await;
-    desk.channel.answers([
+    setup.refund(owed, None, "whole").await;
+    setup.paid(300, "p6").await;
+    setup.channel.answers([
         ChannelReply::No(RefusalKind::Rejected),
         ChannelReply::Nothing,
         ChannelReply::Is(RefundStatus::Abnormal),
     ]);
-    desk.channel.knows([ChannelReply::No(RefusalKind::Absent)]);
-    desk.refund(small, Some(100), "failed").await;
-    desk.refund(small, Some(200), "accepted").await;
-    desk.refund(small, Some(100), "abnormal").await;
+    setup.channel.knows([ChannelReply::No(RefusalKind::Absent)]);
+    setup.refund(small, Some(100), "failed").await;
+    setup.refund(small, Some(200), "accepted").await;
+    setup.refund(small, Some(100), "abnormal").await;
 
-    let late = desk.paid_late(800, "p7").await;
-    let refund = payments::refunds_of(desk.app.db(), late).await.unwrap();
-    desk.channel
+    let late = setup.paid_late(800, "p7").await;
+    let refund = payments::refunds_of(setup.app.db(), late).await.unwrap();
+    setup
+        .channel
         .answers([ChannelReply::Is(RefundStatus::Success)]);
-    desk.reconcile(&refund[0]).await;
-    desk.app
+    setup.reconcile(&refund[0]).await;
+    setup
+        .app
         .set_policy(|terms| terms.late_payment = LatePayment::Reopen)
         .await;
-    desk.paid_late(600, "p8").await;
-    desk
+    setup.paid_late(600, "p8").await;
+    setup
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -151,12 +157,12 @@ async fn every_kind_of_damage_to_refunds_is_found_and_named() {
         LotsSumToBalance as Lots, PaidOrdersAreSettledOnce as Money_,
         PointsFollowTheRule as Points, SumsEqualTransfers as Sums,
     };
-    let desk = refund_books().await;
-    let clean = desk.app.verify().await;
+    let setup = refund_books().await;
+    let clean = setup.app.verify().await;
     assert!(clean.is_clean(), "{clean}");
     let states: Vec<(i8, i64)> =
         sqlx::query_as("SELECT state, COUNT(*) FROM refunds GROUP BY state ORDER BY state")
-            .fetch_all(&mut desk.app.sql().await)
+            .fetch_all(&mut setup.app.sql().await)
             .await
             .unwrap();
     assert_eq!(
@@ -262,14 +268,14 @@ async fn every_kind_of_damage_to_refunds_is_found_and_named() {
         // Last, for it takes away what would refuse it.
         (Lots, "ALTER TABLE point_lots DROP CONSTRAINT point_lots_remaining; UPDATE point_lots SET granted = remaining - 1 WHERE remaining > 0 LIMIT 1".into(), "above what was granted"),
     ];
-    let mut copy = Copy::of(&desk.app).await;
+    let mut copy = Copy::of(&setup.app).await;
     // The database itself would not let some of it in.
     copy.without("refunds", "refunds_next").await;
     for (invariant, statement, says) in damage {
         copy.finds(invariant, &statement, says).await;
     }
     copy.drop().await;
-    desk.app.finish().await;
+    setup.app.finish().await;
 }
 
 /// SQL: an account of the same kind with another owner, whoever owned it. (A fixed byte instead of

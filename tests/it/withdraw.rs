@@ -15,12 +15,12 @@ use zhangfang::{
 
 use crate::{
     harness::{ChannelReply, TestApp, eventually},
-    refund_core::Desk,
+    refund_core::RefundSetup,
 };
 
-/// A desk on a clock that the test turns.
+/// A setup on a clock that the test turns.
 struct Counter {
-    desk: Desk,
+    setup: RefundSetup,
     clock: Arc<MockClock>,
 }
 
@@ -31,33 +31,33 @@ impl Counter {
     async fn open() -> Self {
         let clock = Arc::new(MockClock::at(SystemClock.now()));
         let app = TestApp::on_clock(Arc::clone(&clock), None).await;
-        let desk = Desk::at(app).await;
-        Self { desk, clock }
+        let setup = RefundSetup::at(app).await;
+        Self { setup, clock }
     }
 
     /// A refund that WeChat refuses for want of money.
     async fn refused(&self, fen: i64, key: &str) -> Refund {
-        let order = self.desk.paid(1_000, key).await;
-        self.desk.channel.answers([NOT_ENOUGH]);
-        let refund = self.desk.refund(order, Some(fen), key).await;
+        let order = self.setup.paid(1_000, key).await;
+        self.setup.channel.answers([NOT_ENOUGH]);
+        let refund = self.setup.refund(order, Some(fen), key).await;
         assert_eq!(refund.state.kind(), RefundStateKind::Accepted);
         refund
     }
 
     fn request(&self, who: &str, refund: &Refund, key: &str) -> WithdrawRefund {
         WithdrawRefund {
-            tenant: self.desk.app.tenant.id,
+            tenant: self.setup.app.tenant.id,
             refund: refund.id,
             reason: "余额不足，线下退款".into(),
             by: Actor::new(who),
             claim: self
-                .desk
+                .setup
                 .claim(who, "/withdrawals", key, &refund.id.to_string()),
         }
     }
 
     async fn withdraw(&self, who: &str, refund: &Refund, key: &str) -> Result<Refund, RefundError> {
-        payments::withdraw_refund(&self.desk.payments, self.request(who, refund, key)).await
+        payments::withdraw_refund(&self.setup.payments, self.request(who, refund, key)).await
     }
 
     /// As long as a call can live, and more.
@@ -67,7 +67,7 @@ impl Counter {
 
     async fn exceptions(&self) -> Vec<(String, Option<String>)> {
         sqlx::query_as("SELECT kind, resolution FROM payment_exceptions ORDER BY id")
-            .fetch_all(self.desk.app.db().pool())
+            .fetch_all(self.setup.app.db().pool())
             .await
             .unwrap()
     }
@@ -76,7 +76,7 @@ impl Counter {
         sqlx::query_scalar(
             "SELECT action FROM audit_logs WHERE action LIKE 'refund.withdraw%' ORDER BY id",
         )
-        .fetch_all(self.desk.app.db().pool())
+        .fetch_all(self.setup.app.db().pool())
         .await
         .unwrap()
     }
@@ -94,7 +94,7 @@ fn kind_of(answer: &Result<Refund, RefundError>) -> RefundStateKind {
 async fn a_refund_that_is_refused_again_and_again_is_told_of_once_and_can_be_withdrawn() {
     let counter = Counter::open().await;
     let refund = counter.refused(600, "k").await;
-    let desk = &counter.desk;
+    let setup = &counter.setup;
     for attempt in 2..=10 {
         let told = u32::from(attempt > 8);
         let open = counter.exceptions().await;
@@ -103,9 +103,9 @@ async fn a_refund_that_is_refused_again_and_again_is_told_of_once_and_can_be_wit
             told,
             "attempt {attempt}"
         );
-        desk.channel.answers([NOT_ENOUGH]);
+        setup.channel.answers([NOT_ENOUGH]);
         counter.clock.advance_seconds(30);
-        assert_eq!(desk.reconcile(&refund).await, RefundStateKind::Accepted);
+        assert_eq!(setup.reconcile(&refund).await, RefundStateKind::Accepted);
     }
     assert_eq!(
         counter.exceptions().await,
@@ -117,10 +117,10 @@ async fn a_refund_that_is_refused_again_and_again_is_told_of_once_and_can_be_wit
         matches!(early, Err(RefundError::CallInProgress)),
         "{early:?}"
     );
-    assert_eq!(desk.channel.queries(), 0);
+    assert_eq!(setup.channel.queries(), 0);
     counter.wait();
     // A query without an answer, or one that is refused, proves nothing.
-    desk.channel.knows([
+    setup.channel.knows([
         ChannelReply::Nothing,
         ChannelReply::No(RefusalKind::Rejected),
         ABSENT,
@@ -132,8 +132,8 @@ async fn a_refund_that_is_refused_again_and_again_is_told_of_once_and_can_be_wit
     let done = counter.withdraw("lin", &refund, "w1").await.unwrap();
     assert_eq!(done.state.kind(), RefundStateKind::Withdrawn);
     assert_eq!(done.attempts.next_at, None);
-    assert_eq!(desk.has(refund.order).await, (10, 0, 0));
-    let left = desk.order(refund.order).await.refundable();
+    assert_eq!(setup.has(refund.order).await, (10, 0, 0));
+    let left = setup.order(refund.order).await.refundable();
     assert_eq!(left, Money::constant(1_000));
     assert_eq!(
         counter.exceptions().await,
@@ -145,32 +145,32 @@ async fn a_refund_that_is_refused_again_and_again_is_told_of_once_and_can_be_wit
     assert_eq!(again.unwrap().state.kind(), RefundStateKind::Withdrawn);
     let other = counter.withdraw("wang", &refund, "w2").await;
     assert_eq!(kind_of(&other), RefundStateKind::Withdrawn);
-    let calls = desk.channel.refund_calls();
-    assert_eq!(desk.reconcile(&refund).await, RefundStateKind::Withdrawn);
+    let calls = setup.channel.refund_calls();
+    assert_eq!(setup.reconcile(&refund).await, RefundStateKind::Withdrawn);
     counter.clock.advance_seconds(7_200);
     assert!(
-        payments::claim_refunds(&desk.payments)
+        payments::claim_refunds(&setup.payments)
             .await
             .unwrap()
             .is_empty()
     );
-    assert_eq!(desk.channel.refund_calls(), calls);
+    assert_eq!(setup.channel.refund_calls(), calls);
     assert_eq!(counter.audited().await, ["refund.withdrawn"]);
-    counter.desk.app.finish().await;
+    counter.setup.app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unanswered_call_may_arrive_for_ten_minutes() {
     let counter = Counter::open().await;
-    let desk = &counter.desk;
-    let order = desk.paid(1_000, "k").await;
-    desk.channel.answers([ChannelReply::Nothing]);
-    let lost = desk.refund(order, Some(600), "r1").await;
+    let setup = &counter.setup;
+    let order = setup.paid(1_000, "k").await;
+    setup.channel.answers([ChannelReply::Nothing]);
+    let lost = setup.refund(order, Some(600), "r1").await;
     // A process that dies in the middle of a call counts no attempt.
-    desk.channel.answers([NOT_ENOUGH]);
-    let killed = desk.refund(order, Some(400), "r2").await;
+    setup.channel.answers([NOT_ENOUGH]);
+    let killed = setup.refund(order, Some(400), "r2").await;
     let begun = "UPDATE refunds SET calls = calls + 1 WHERE amount_fen = 400";
-    desk.app.execute(begun).await;
+    setup.app.execute(begun).await;
     counter.wait();
     for refund in [&lost, &killed] {
         let early = counter
@@ -181,63 +181,64 @@ async fn an_unanswered_call_may_arrive_for_ten_minutes() {
             "{early:?}"
         );
     }
-    assert_eq!(desk.channel.queries(), 0);
+    assert_eq!(setup.channel.queries(), 0);
     counter.clock.advance_seconds(540);
-    desk.channel.knows([ABSENT, ABSENT]);
+    setup.channel.knows([ABSENT, ABSENT]);
     for refund in [&lost, &killed] {
         let done = counter
             .withdraw("lin", refund, &format!("later-{}", refund.no()))
             .await;
         assert_eq!(kind_of(&done), RefundStateKind::Withdrawn);
     }
-    counter.desk.app.finish().await;
+    counter.setup.app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_shortfall_of_a_withdrawn_refund_is_repaid() {
     let counter = Counter::open().await;
-    let desk = &counter.desk;
-    let order = desk.paid(1_000, "k").await;
-    desk.spend_all(order).await;
-    desk.channel.answers([NOT_ENOUGH]);
-    let refund = desk.refund(order, None, "r").await;
-    assert_eq!(desk.has(order).await, (10, 10, 10));
+    let setup = &counter.setup;
+    let order = setup.paid(1_000, "k").await;
+    setup.spend_all(order).await;
+    setup.channel.answers([NOT_ENOUGH]);
+    let refund = setup.refund(order, None, "r").await;
+    assert_eq!(setup.has(order).await, (10, 10, 10));
     counter.wait();
-    desk.channel.knows([ABSENT]);
+    setup.channel.knows([ABSENT]);
     let done = counter.withdraw("lin", &refund, "w").await.unwrap();
     assert_eq!(done.state.kind(), RefundStateKind::Withdrawn);
-    assert_eq!(desk.has(order).await, (0, 0, 0));
-    counter.desk.app.finish().await;
+    assert_eq!(setup.has(order).await, (0, 0, 0));
+    counter.setup.app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_refund_is_withdrawn_by_two() {
     let counter = Counter::open().await;
-    let desk = &counter.desk;
-    desk.app
+    let setup = &counter.setup;
+    setup
+        .app
         .set_policy(|terms| terms.refund_review_above = Money::constant(500))
         .await;
-    let order = desk.paid(1_000, "k").await;
-    let refund = desk.refund(order, Some(600), "r").await;
-    desk.channel.answers([NOT_ENOUGH]);
-    let refund = desk.decide(&refund, true, "d").await;
+    let order = setup.paid(1_000, "k").await;
+    let refund = setup.refund(order, Some(600), "r").await;
+    setup.channel.answers([NOT_ENOUGH]);
+    let refund = setup.decide(&refund, true, "d").await;
     assert_eq!(refund.state.kind(), RefundStateKind::Accepted);
     counter.wait();
     let asked = counter.withdraw("lin", &refund, "w1").await.unwrap();
     assert_eq!(asked.state.kind(), RefundStateKind::Accepted);
     let request = asked.progress.withdrawal.clone().unwrap();
     assert_eq!(request.by.as_str(), "lin");
-    assert_eq!(desk.channel.queries(), 0, "nobody was asked yet");
+    assert_eq!(setup.channel.queries(), 0, "nobody was asked yet");
     // The same word again, and the same person by another key: still one person.
     let again = counter.withdraw("lin", &refund, "w1").await.unwrap();
     assert_eq!(again.state.kind(), RefundStateKind::Accepted);
     let same = counter.withdraw("lin", &refund, "w2").await;
     assert!(matches!(same, Err(RefundError::SamePerson)), "{same:?}");
     // It is tried on meanwhile, which changes nothing about the wish.
-    desk.channel.answers([NOT_ENOUGH]);
-    assert_eq!(desk.reconcile(&refund).await, RefundStateKind::Accepted);
+    setup.channel.answers([NOT_ENOUGH]);
+    assert_eq!(setup.reconcile(&refund).await, RefundStateKind::Accepted);
     counter.wait();
-    desk.channel.knows([ABSENT]);
+    setup.channel.knows([ABSENT]);
     let done = counter.withdraw("wang", &refund, "w3").await.unwrap();
     assert_eq!(done.state.kind(), RefundStateKind::Withdrawn);
     assert_eq!(done.progress.withdrawal, None);
@@ -246,17 +247,17 @@ async fn a_large_refund_is_withdrawn_by_two() {
         ["refund.withdrawal_requested", "refund.withdrawn"]
     );
     // One that WeChat takes after all has nobody who wants it withdrawn.
-    let order = desk.paid(1_000, "k2").await;
-    let refund = desk.refund(order, Some(600), "r2").await;
-    desk.channel.answers([NOT_ENOUGH]);
-    let refund = desk.decide(&refund, true, "d2").await;
+    let order = setup.paid(1_000, "k2").await;
+    let refund = setup.refund(order, Some(600), "r2").await;
+    setup.channel.answers([NOT_ENOUGH]);
+    let refund = setup.decide(&refund, true, "d2").await;
     counter.withdraw("lin", &refund, "w4").await.unwrap();
-    assert_eq!(desk.reconcile(&refund).await, RefundStateKind::Processing);
-    let now = payments::find_refund(desk.app.db(), refund.id).await;
+    assert_eq!(setup.reconcile(&refund).await, RefundStateKind::Processing);
+    let now = payments::find_refund(setup.app.db(), refund.id).await;
     assert_eq!(now.unwrap().unwrap().progress.withdrawal, None);
     let late = counter.withdraw("wang", &refund, "w5").await;
     assert_eq!(kind_of(&late), RefundStateKind::Processing);
-    counter.desk.app.finish().await;
+    counter.setup.app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -265,21 +266,21 @@ async fn what_wechat_has_is_not_withdrawn_and_is_noted() {
     let refund = counter.refused(600, "k").await;
     counter.wait();
     counter
-        .desk
+        .setup
         .channel
         .knows([ChannelReply::Is(RefundStatus::Processing)]);
     let answer = counter.withdraw("lin", &refund, "w").await;
     assert_eq!(kind_of(&answer), RefundStateKind::Processing);
     counter
-        .desk
+        .setup
         .channel
         .knows([ChannelReply::Is(RefundStatus::Success)]);
     assert_eq!(
-        counter.desk.reconcile(&refund).await,
+        counter.setup.reconcile(&refund).await,
         RefundStateKind::Succeeded
     );
     assert!(counter.audited().await.is_empty());
-    counter.desk.app.finish().await;
+    counter.setup.app.finish().await;
 }
 
 /// Starts a withdrawal whose query waits.
@@ -289,11 +290,11 @@ async fn begun(
     refund: &Refund,
     key: &str,
 ) -> tokio::task::JoinHandle<Result<Refund, RefundError>> {
-    let before = counter.desk.channel.queries();
+    let before = counter.setup.channel.queries();
     let (payments, request) = (payments.clone(), counter.request("lin", refund, key));
     let task = tokio::spawn(async move { payments::withdraw_refund(&payments, request).await });
     eventually("the query waits", || async {
-        (counter.desk.channel.queries() > before).then_some(())
+        (counter.setup.channel.queries() > before).then_some(())
     })
     .await;
     task
@@ -303,52 +304,54 @@ async fn begun(
 async fn an_attempt_that_begins_after_the_query_stops_a_withdrawal() {
     let counter = Counter::open().await;
     let refund = counter.refused(600, "k").await;
-    let desk = &counter.desk;
+    let setup = &counter.setup;
     counter.wait();
-    desk.channel.shut();
-    let task = begun(&counter, &desk.payments, &refund, "w").await;
+    setup.channel.shut();
+    let task = begun(&counter, &setup.payments, &refund, "w").await;
     // Refused again; but nobody knew that when it was sent.
-    desk.channel.answers([NOT_ENOUGH]);
-    assert_eq!(desk.reconcile(&refund).await, RefundStateKind::Accepted);
-    desk.channel.knows([ABSENT]);
-    desk.channel.open();
+    setup.channel.answers([NOT_ENOUGH]);
+    assert_eq!(setup.reconcile(&refund).await, RefundStateKind::Accepted);
+    setup.channel.knows([ABSENT]);
+    setup.channel.open();
     let answer = task.await.unwrap();
     assert!(
         matches!(answer, Err(RefundError::CallInProgress)),
         "{answer:?}"
     );
-    assert_eq!(desk.reconcile(&refund).await, RefundStateKind::Processing);
-    counter.desk.app.finish().await;
+    assert_eq!(setup.reconcile(&refund).await, RefundStateKind::Processing);
+    counter.setup.app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_callback_that_comes_while_the_query_is_asked_wins() {
     let counter = Counter::open().await;
     let refund = counter.refused(600, "k").await;
-    let desk = &counter.desk;
+    let setup = &counter.setup;
     counter.wait();
-    desk.channel.shut();
-    let task = begun(&counter, &desk.payments, &refund, "w").await;
-    desk.called_back(&refund, RefundStatus::Success, "n1").await;
-    desk.channel.knows([ABSENT]);
-    desk.channel.open();
+    setup.channel.shut();
+    let task = begun(&counter, &setup.payments, &refund, "w").await;
+    setup
+        .called_back(&refund, RefundStatus::Success, "n1")
+        .await;
+    setup.channel.knows([ABSENT]);
+    setup.channel.open();
     assert_eq!(kind_of(&task.await.unwrap()), RefundStateKind::Succeeded);
-    counter.desk.app.finish().await;
+    counter.setup.app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_withdrawals_at_once_by_two_processes_are_one_and_a_killed_one_is_none() {
     let counter = Counter::open().await;
     let refund = counter.refused(600, "k").await;
-    let desk = &counter.desk;
+    let setup = &counter.setup;
     counter.wait();
     // Killed while the query is under way: nothing has happened.
-    desk.channel.shut();
-    let killed = begun(&counter, &desk.payments, &refund, "w0").await;
+    setup.channel.shut();
+    let killed = begun(&counter, &setup.payments, &refund, "w0").await;
     killed.abort();
     assert!(killed.await.unwrap_err().is_cancelled());
     assert_eq!(
-        payments::find_refund(desk.app.db(), refund.id)
+        payments::find_refund(setup.app.db(), refund.id)
             .await
             .unwrap()
             .unwrap()
@@ -358,16 +361,16 @@ async fn two_withdrawals_at_once_by_two_processes_are_one_and_a_killed_one_is_no
     );
     let other = Payments {
         db: crate::harness::db_on(
-            zhangfang::db::DbOptions::new(desk.app.scratch.service.clone()),
+            zhangfang::db::DbOptions::new(setup.app.scratch.service.clone()),
             counter.clock.clone(),
         )
         .await,
-        ..desk.payments.clone()
+        ..setup.payments.clone()
     };
-    let first = begun(&counter, &desk.payments, &refund, "w1").await;
+    let first = begun(&counter, &setup.payments, &refund, "w1").await;
     let second = begun(&counter, &other, &refund, "w2").await;
-    desk.channel.knows([ABSENT, ABSENT, ABSENT]);
-    desk.channel.open();
+    setup.channel.knows([ABSENT, ABSENT, ABSENT]);
+    setup.channel.open();
     let answers = [first.await.unwrap(), second.await.unwrap()];
     let done = answers.iter().filter(|answer| answer.is_ok()).count();
     assert_eq!(done, 1, "{answers:?}");
@@ -376,24 +379,25 @@ async fn two_withdrawals_at_once_by_two_processes_are_one_and_a_killed_one_is_no
     }
     assert_eq!(counter.audited().await, ["refund.withdrawn"]);
     other.db.close().await;
-    counter.desk.app.finish().await;
+    counter.setup.app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_wechat_had_after_all_is_booked_as_a_refund_made_elsewhere_and_is_for_people() {
     let counter = Counter::open().await;
     let refund = counter.refused(600, "k").await;
-    let desk = &counter.desk;
+    let setup = &counter.setup;
     counter.wait();
-    desk.channel.knows([ABSENT]);
+    setup.channel.knows([ABSENT]);
     counter.withdraw("lin", &refund, "w").await.unwrap();
-    assert_eq!(desk.has(refund.order).await, (10, 0, 0));
+    assert_eq!(setup.has(refund.order).await, (10, 0, 0));
     for notice in ["n1", "n2"] {
-        desk.called_back(&refund, RefundStatus::Success, notice)
+        setup
+            .called_back(&refund, RefundStatus::Success, notice)
             .await;
     }
     // What was withdrawn stays so; what WeChat made is another refund, once, and less is left.
-    let refunds = payments::refunds_of(desk.app.db(), refund.order)
+    let refunds = payments::refunds_of(setup.app.db(), refund.order)
         .await
         .unwrap();
     let [own, after_all] = &refunds[..] else {
@@ -402,20 +406,20 @@ async fn what_wechat_had_after_all_is_booked_as_a_refund_made_elsewhere_and_is_f
     assert_eq!(own.state.kind(), RefundStateKind::Withdrawn);
     assert_eq!(after_all.state.kind(), RefundStateKind::Succeeded);
     assert_eq!(after_all.origin.name(), "after_all");
-    let left = desk.order(refund.order).await.refundable();
+    let left = setup.order(refund.order).await.refundable();
     assert_eq!(left, Money::constant(400));
-    assert_eq!(desk.has(refund.order).await, (4, 0, 0));
-    let told = desk.exceptions().await;
+    assert_eq!(setup.has(refund.order).await, (4, 0, 0));
+    let told = setup.exceptions().await;
     assert!(
         told.contains(&"refund_contradiction".to_owned()),
         "{told:?}"
     );
-    let open: i64 = desk
+    let open: i64 = setup
         .app
         .count("SELECT COUNT(*) FROM payment_exceptions WHERE kind = 'refund_contradiction' AND resolved_at IS NULL AND refund_id IS NOT NULL")
         .await;
     assert_eq!(open, 1);
-    counter.desk.app.finish().await;
+    counter.setup.app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

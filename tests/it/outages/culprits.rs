@@ -25,7 +25,7 @@ use zhangfang::{
 use crate::{
     batch::{adjust, someone},
     harness::{TestApp, db_on, eventually},
-    refund_core::{Desk, SUB_MCHID},
+    refund_core::{RefundSetup, SUB_MCHID},
 };
 
 /// What is wrong with an operation.
@@ -244,22 +244,22 @@ const HEADERS: NoticeHeaders<'static> = NoticeHeaders {
 /// WeChat says that one payment paid two orders.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_order_of_a_known_transaction_is_an_alarm_and_not_a_lost_race() {
-    let desk = Desk::open().await;
-    let tenant = desk.app.tenant.id;
-    let first = desk.paid(1000, "first").await;
-    let first = desk.order(first).await;
+    let setup = RefundSetup::open().await;
+    let tenant = setup.app.tenant.id;
+    let first = setup.paid(1000, "first").await;
+    let first = setup.order(first).await;
     let transaction = &first.state.payment().unwrap().wechat_transaction_id;
-    let no = desk
+    let no = setup
         .app
-        .create(&desk.customer, &desk.code, 1000, "second")
+        .create(&setup.customer, &setup.code, 1000, "second")
         .await;
-    let second = desk.order(no.parse::<OrderNo>().unwrap().id()).await;
-    let notice = desk
+    let second = setup.order(no.parse::<OrderNo>().unwrap().id()).await;
+    let notice = setup
         .channel
         .paid_notice(&second, transaction, SystemClock.now(), "twice");
     for _ in 0..2 {
         let body: Bytes = notice.clone();
-        let taken = payments::handle_callback(&desk.payments, tenant, HEADERS, body).await;
+        let taken = payments::handle_callback(&setup.payments, tenant, HEADERS, body).await;
         assert!(
             matches!(
                 taken,
@@ -270,75 +270,76 @@ async fn a_second_order_of_a_known_transaction_is_an_alarm_and_not_a_lost_race()
     }
     let alarms =
         "SELECT COUNT(*) FROM callback_alarms WHERE reason = 'transaction_of_another_order'";
-    assert_eq!(desk.app.count(alarms).await, 1);
+    assert_eq!(setup.app.count(alarms).await, 1);
     let exceptions = "SELECT COUNT(*) FROM payment_exceptions WHERE kind = 'answer_mismatch'";
-    assert_eq!(desk.app.count(exceptions).await, 1);
+    assert_eq!(setup.app.count(exceptions).await, 1);
     assert_eq!(
-        desk.order(second.id).await.state.kind().name(),
+        setup.order(second.id).await.state.kind().name(),
         second.state.kind().name()
     );
-    desk.app.finish().await;
+    setup.app.finish().await;
 }
 
 /// WeChat gives two refunds one number.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refund_with_the_number_of_another_is_an_alarm_and_not_a_lost_race() {
-    let desk = Desk::open().await;
-    let order = desk.paid(1000, "k").await;
-    let first = desk.refund(order, Some(100), "first").await;
-    let second = desk.refund(order, Some(100), "second").await;
-    let taken = desk.called_back(&first, RefundStatus::Success, "1").await;
+    let setup = RefundSetup::open().await;
+    let order = setup.paid(1000, "k").await;
+    let first = setup.refund(order, Some(100), "first").await;
+    let second = setup.refund(order, Some(100), "second").await;
+    let taken = setup.called_back(&first, RefundStatus::Success, "1").await;
     assert_eq!(taken, HandledCallback::Refund);
     // What was noted of the second refund when it was asked for is forgotten, and WeChat says the
     // first one's number.
-    desk.app
+    setup
+        .app
         .execute("UPDATE refunds SET wechat_refund_id = NULL WHERE state <> 6")
         .await;
     let number: String = sqlx::query_scalar("SELECT wechat_refund_id FROM refunds WHERE id = ?")
         .bind(first.id)
-        .fetch_one(desk.app.db().pool())
+        .fetch_one(setup.app.db().pool())
         .await
         .unwrap();
-    desk.channel.renumber(&second, &number);
-    let order_now = desk.order(order).await;
+    setup.channel.renumber(&second, &number);
+    let order_now = setup.order(order).await;
     let transaction = &order_now.state.payment().unwrap().wechat_transaction_id;
-    let notice = desk.channel.refund_notice(
+    let notice = setup.channel.refund_notice(
         &second,
         RefundStatus::Success,
         (SUB_MCHID, transaction),
         "2",
     );
     let taken =
-        payments::handle_callback(&desk.payments, desk.app.tenant.id, HEADERS, notice).await;
+        payments::handle_callback(&setup.payments, setup.app.tenant.id, HEADERS, notice).await;
     assert!(
         matches!(taken, Ok(HandledCallback::Rejected("strange_refund_id"))),
         "{taken:?}"
     );
-    desk.app.finish().await;
+    setup.app.finish().await;
 }
 
 /// Both read while the other commits: what does not fit together then is no broken book.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_processes_that_are_told_of_one_refund_find_nothing_wrong() {
-    let desk = Desk::open().await;
-    let tenant = desk.app.tenant.id;
+    let setup = RefundSetup::open().await;
+    let tenant = setup.app.tenant.id;
     let beside = Payments {
-        db: desk.app.another_db().await,
-        ..desk.payments.clone()
+        db: setup.app.another_db().await,
+        ..setup.payments.clone()
     };
-    let order = desk.paid(100_000, "k").await;
+    let order = setup.paid(100_000, "k").await;
     for number in 0..12 {
-        let refund = desk.refund(order, Some(100), &format!("r{number}")).await;
-        let paid = desk.order(order).await;
+        let refund = setup.refund(order, Some(100), &format!("r{number}")).await;
+        let paid = setup.order(order).await;
         let transaction = &paid.state.payment().unwrap().wechat_transaction_id;
-        let notice = desk.channel.refund_notice(
+        let notice = setup.channel.refund_notice(
             &refund,
             RefundStatus::Success,
             (SUB_MCHID, transaction),
             &format!("n{number}"),
         );
         let (here, there) = tokio::join!(
-            payments::handle_callback(&desk.payments, tenant, HEADERS, notice.clone()),
+            payments::handle_callback(&setup.payments, tenant, HEADERS, notice.clone()),
             payments::handle_callback(&beside, tenant, HEADERS, notice.clone())
         );
         let mut taken = [here.unwrap(), there.unwrap()];
@@ -346,5 +347,5 @@ async fn two_processes_that_are_told_of_one_refund_find_nothing_wrong() {
         assert_eq!(taken, [HandledCallback::Duplicate, HandledCallback::Refund]);
     }
     beside.db.close().await;
-    desk.app.finish().await;
+    setup.app.finish().await;
 }

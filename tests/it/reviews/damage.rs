@@ -18,35 +18,36 @@ async fn books() -> Bench {
         .app()
         .set_rule(|terms| terms.daily_cap = Some(Points::constant(1_000)))
         .await;
-    let desk = &bench.desk;
+    let setup = &bench.setup;
     bench.says(Action::Allow);
-    let allowed = desk.paid(1_000, "allowed").await;
-    desk.spend(allowed, 6).await;
-    desk.channel
+    let allowed = setup.paid(1_000, "allowed").await;
+    setup.spend(allowed, 6).await;
+    setup
+        .channel
         .answers([ChannelReply::Is(RefundStatus::Success); 4]);
-    desk.refund(allowed, None, "r1").await;
+    setup.refund(allowed, None, "r1").await;
     bench.says(Action::Block);
-    desk.paid(1_000, "blocked").await;
+    setup.paid(1_000, "blocked").await;
     bench.says(Action::Review);
-    let timed_out = desk.paid(1_100, "timed_out").await;
+    let timed_out = setup.paid(1_100, "timed_out").await;
     bench.time_is_over().await;
-    let approved = desk.paid(1_200, "approved").await;
+    let approved = setup.paid(1_200, "approved").await;
     let who = bench.app().operator("lin").keyed("approve");
     approve(&who, approved).await.expect(200);
-    desk.refund(approved, Some(600), "r2").await;
-    let rejected = desk.paid(1_300, "rejected").await;
+    setup.refund(approved, Some(600), "r2").await;
+    let rejected = setup.paid(1_300, "rejected").await;
     bench.reject(rejected, "lin").await.expect(200);
-    let superseded = desk.paid(1_400, "superseded").await;
-    desk.refund(superseded, None, "r3").await;
-    let parted = desk.paid(1_700, "parted").await;
-    desk.refund(parted, Some(700), "r4").await;
+    let superseded = setup.paid(1_400, "superseded").await;
+    setup.refund(superseded, None, "r3").await;
+    let parted = setup.paid(1_700, "parted").await;
+    setup.refund(parted, Some(700), "r4").await;
     let who = bench.app().operator("lin").keyed("approve-parted");
     approve(&who, parted).await.expect(200);
-    let claimed = desk.paid(1_500, "claimed").await;
+    let claimed = setup.paid(1_500, "claimed").await;
     bench.claim(claimed, "lin").await.expect(200);
-    desk.paid(1_600, "open").await;
+    setup.paid(1_600, "open").await;
     bench.says(Action::Allow);
-    desk.paid(2_000, "allowed-2").await;
+    setup.paid(2_000, "allowed-2").await;
     assert!(bench.state(timed_out).await.1.unwrap());
     bench
 }
@@ -135,7 +136,7 @@ async fn every_kind_of_damage_to_reviews_is_found_and_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_review_that_the_books_contradict_is_not_decided_until_they_are_mended() {
     let bench = Bench::open().await;
-    let order = bench.desk.paid(1_000, "k").await;
+    let order = bench.setup.paid(1_000, "k").await;
     let commits = bench.app().count("SELECT COUNT(*) FROM commits").await;
     for (damage, repair) in [
         (

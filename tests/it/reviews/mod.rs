@@ -23,12 +23,12 @@ use zhangfang::{
 
 use crate::{
     harness::{ApiAnswer, Caller, TestApp},
-    refund_core::Desk,
+    refund_core::RefundSetup,
 };
 
 /// A merchant whose payments are judged as the test says.
 pub(crate) struct Bench {
-    pub(crate) desk: Desk,
+    pub(crate) setup: RefundSetup,
     says: Arc<Mutex<Action>>,
     of_creation: Arc<Mutex<Action>>,
     of_refunds: Arc<Mutex<Action>>,
@@ -58,10 +58,11 @@ impl Bench {
             heard.lock().unwrap().push(facts.clone());
             *word.lock().unwrap()
         }));
-        let desk =
-            Desk::at(TestApp::with_risk_without_jobs(risk.with_review_policy(terms)).await).await;
+        let setup =
+            RefundSetup::at(TestApp::with_risk_without_jobs(risk.with_review_policy(terms)).await)
+                .await;
         Self {
-            desk,
+            setup,
             says,
             of_creation,
             of_refunds,
@@ -88,22 +89,22 @@ impl Bench {
     }
 
     pub(crate) fn app(&self) -> &TestApp {
-        &self.desk.app
+        &self.setup.app
     }
 
     pub(crate) async fn finish(self) {
-        Box::pin(self.desk.app.finish()).await;
+        Box::pin(self.setup.app.finish()).await;
     }
 
     /// What the customer reads of a payment.
     pub(crate) async fn seen(&self, order: OrderId) -> Value {
         let path = format!("/api/v1/customer/payments/{}", OrderNo::from(order));
-        self.desk.customer.get(&path).await.expect(200)
+        self.setup.customer.get(&path).await.expect(200)
     }
 
     /// What the customer has: posted, available and pending points.
     pub(crate) async fn points(&self) -> (i64, i64, i64) {
-        let has = self.desk.customer.get("/api/v1/customer/points").await;
+        let has = self.setup.customer.get("/api/v1/customer/points").await;
         let has = has.expect(200);
         let of = |field: &str| has[field].as_i64().unwrap();
         (of("posted"), of("available"), of("pending"))
@@ -138,7 +139,7 @@ impl Bench {
     }
 
     pub(crate) async fn order_says(&self, order: OrderId) -> PointsReview {
-        self.desk.order(order).await.review
+        self.setup.order(order).await.review
     }
 
     /// The job looks once, after every time-out is over.

@@ -19,7 +19,7 @@ use zhangfang::{
 use super::{Bench, path_of};
 use crate::{
     harness::{ChannelReply, TestApp},
-    refund_core::Desk,
+    refund_core::RefundSetup,
 };
 
 pub(super) const HEADERS: NoticeHeaders = NoticeHeaders {
@@ -31,13 +31,13 @@ pub(super) const HEADERS: NoticeHeaders = NoticeHeaders {
 };
 
 /// The service as another process has it: with a database handle and a memory of its own.
-pub(super) async fn elsewhere(desk: &Desk) -> Payments {
-    let db = desk.app.another_db().await;
+pub(super) async fn elsewhere(setup: &RefundSetup) -> Payments {
+    let db = setup.app.another_db().await;
     Payments {
         merchants: MerchantCache::start(db.clone()),
         recent: RecentOrders::default(),
         db,
-        ..desk.payments.clone()
+        ..setup.payments.clone()
     }
 }
 
@@ -64,12 +64,12 @@ async fn a_little_later<T>(round: usize, what: impl Future<Output = T>) -> T {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refund_here_and_an_approval_there_never_fail_over_each_other() {
     let bench = Bench::open().await;
-    let other = elsewhere(&bench.desk).await;
+    let other = elsewhere(&bench.setup).await;
     let (mut first, mut second) = (0, 0);
     for round in 0..40_usize {
-        let order = bench.desk.paid(1_000, &format!("k{round}")).await;
-        let request = bench.desk.request(order, None, &format!("r{round}"));
-        let asking = payments::request_refund(&bench.desk.payments, request);
+        let order = bench.setup.paid(1_000, &format!("k{round}")).await;
+        let request = bench.setup.request(order, None, &format!("r{round}"));
+        let asking = payments::request_refund(&bench.setup.payments, request);
         let deciding = payments::decide_review(&other, approval(&bench, order));
         let (refund, approved) = tokio::join!(asking, a_little_later(round, deciding));
         let refund = refund.unwrap();
@@ -80,10 +80,10 @@ async fn a_refund_here_and_an_approval_there_never_fail_over_each_other() {
         }
         assert_eq!(refund.points.due.get(), 10);
         bench
-            .desk
+            .setup
             .channel
             .knows([ChannelReply::Is(RefundStatus::Success)]);
-        bench.desk.reconcile(&refund).await;
+        bench.setup.reconcile(&refund).await;
     }
     assert_eq!(first + second, 40);
     assert_eq!(bench.points().await, (0, 0, 0));
@@ -99,16 +99,16 @@ async fn a_refund_that_is_agreed_to_here_and_a_time_out_there_never_fail_over_ea
         .app()
         .set_policy(|terms| terms.refund_review_above = Money::constant(500))
         .await;
-    let other = elsewhere(&bench.desk).await;
+    let other = elsewhere(&bench.setup).await;
     for round in 0..24_usize {
-        let order = bench.desk.paid(1_000, &format!("k{round}")).await;
+        let order = bench.setup.paid(1_000, &format!("k{round}")).await;
         let refund = bench
-            .desk
+            .setup
             .refund(order, Some(600), &format!("r{round}"))
             .await;
         let key = format!("d{round}");
         let (agreed, timed_out) = tokio::join!(
-            bench.desk.decide(&refund, true, &key),
+            bench.setup.decide(&refund, true, &key),
             a_little_later(
                 round,
                 payments::time_out_review(&other, ReviewId::of(order.id()))
@@ -118,12 +118,12 @@ async fn a_refund_that_is_agreed_to_here_and_a_time_out_there_never_fail_over_ea
         // Voided before it was initiated, or withheld: credited in neither case.
         let back = agreed.points;
         assert_eq!(back.due, back.withheld);
-        assert_eq!(bench.desk.order(order).await.refunds.points, back.due);
+        assert_eq!(bench.setup.order(order).await.refunds.points, back.due);
         bench
-            .desk
+            .setup
             .channel
             .knows([ChannelReply::Is(RefundStatus::Success)]);
-        bench.desk.reconcile(&agreed).await;
+        bench.setup.reconcile(&agreed).await;
     }
     assert_eq!(bench.points().await, (0, 0, 0));
     other.db.close().await;
@@ -140,48 +140,48 @@ fn of_payments(says: &Arc<Mutex<Action>>) -> Risk {
 }
 
 /// The order is paid, as this process is told.
-async fn told(payments: &Payments, desk: &Desk, order: OrderId) {
-    let found = desk.order(order).await;
+async fn told(payments: &Payments, setup: &RefundSetup, order: OrderId) {
+    let found = setup.order(order).await;
     let number = OrderNo::from(order).to_string();
-    let notice = desk
+    let notice = setup
         .channel
         .paid_notice(&found, &number, SystemClock.now(), &number);
-    let taken = payments::handle_callback(payments, desk.app.tenant.id, HEADERS, notice).await;
+    let taken = payments::handle_callback(payments, setup.app.tenant.id, HEADERS, notice).await;
     assert!(matches!(taken, Ok(HandledCallback::Settled)), "{taken:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_risk_says_of_a_repeat_is_not_taken_for_what_it_said_of_the_order() {
     let says = Arc::new(Mutex::new(Action::Review));
-    let desk = Desk::at(TestApp::with_risk_without_jobs(of_payments(&says)).await).await;
-    let other = elsewhere(&desk).await;
-    let no = desk
+    let setup = RefundSetup::at(TestApp::with_risk_without_jobs(of_payments(&says)).await).await;
+    let other = elsewhere(&setup).await;
+    let no = setup
         .app
-        .create(&desk.customer, &desk.code, 1_000, "k")
+        .create(&setup.customer, &setup.code, 1_000, "k")
         .await;
     let order = no.parse::<OrderNo>().unwrap().id();
-    let customer = desk.order(order).await.customer.unwrap();
+    let customer = setup.order(order).await.customer.unwrap();
     // The same wish comes again, to another process and when risk has nothing against it.
     *says.lock().unwrap() = Action::Allow;
     let request = CreatePayment {
-        tenant: desk.app.tenant.id,
+        tenant: setup.app.tenant.id,
         customer,
         payer_openid: Secret::new(openid_for("li")),
-        code: desk.code.clone(),
+        code: setup.code.clone(),
         amount: Some(Money::constant(1_000)),
         key: "k".into(),
         origin: zhangfang::facts::Origin::default(),
     };
     let again = payments::create_payment(&other, request).await.unwrap();
     assert_eq!(again.order.id, order);
-    told(&other, &desk, order).await;
-    let review = desk.app.admin().get(&path_of(order)).await.expect(200);
+    told(&other, &setup, order).await;
+    let review = setup.app.admin().get(&path_of(order)).await.expect(200);
     assert_eq!(
         (&review["stage"], &review["rules"]),
         (&json!("payment.create"), &json!("fixed"))
     );
     other.db.close().await;
-    desk.app.finish().await;
+    setup.app.finish().await;
 }
 
 /// A till's order that risk would have verified is paid, and whoever reviews the points reads which
@@ -189,33 +189,35 @@ async fn what_risk_says_of_a_repeat_is_not_taken_for_what_it_said_of_the_order()
 #[tokio::test(flavor = "multi_thread")]
 async fn the_rule_that_nobody_could_answer_is_named_to_whoever_reviews() {
     let says = Arc::new(Mutex::new(Action::Verify));
-    let desk = Desk::at(TestApp::with_risk_without_jobs(of_payments(&says)).await).await;
-    let owner = desk
+    let setup = RefundSetup::at(TestApp::with_risk_without_jobs(of_payments(&says)).await).await;
+    let owner = setup
         .app
         .login(
             &format!("owner-of-{}", crate::refund_core::SUB_MCHID),
             "merchant",
         )
         .await;
-    let other = elsewhere(&desk).await;
-    for (key, payments) in [("here", desk.app.app.payments()), ("there", &other)] {
+    let other = elsewhere(&setup).await;
+    for (key, payments) in [("here", setup.app.app.payments()), ("there", &other)] {
         let shown = owner
             .keyed(key)
             .post("/api/v1/merchant/payments", &json!({ "amount_fen": 700 }))
             .await;
         let no = shown.expect(201)["order_no"].as_str().unwrap().to_owned();
         let order = no.parse::<OrderNo>().unwrap().id();
-        let found = desk.order(order).await;
-        let notice = desk
-            .channel
-            .paid_notice_by(&found, &no, SystemClock.now(), &openid_for("li"));
+        let found = setup.order(order).await;
+        let notice =
+            setup
+                .channel
+                .paid_notice_by(&found, &no, SystemClock.now(), &openid_for("li"));
         let payments = Payments {
-            channels: Arc::clone(&desk.payments.channels),
+            channels: Arc::clone(&setup.payments.channels),
             ..payments.clone()
         };
-        let taken = payments::handle_callback(&payments, desk.app.tenant.id, HEADERS, notice).await;
+        let taken =
+            payments::handle_callback(&payments, setup.app.tenant.id, HEADERS, notice).await;
         assert!(matches!(taken, Ok(HandledCallback::Settled)), "{taken:?}");
-        let review = desk.app.admin().get(&path_of(order)).await.expect(200);
+        let review = setup.app.admin().get(&path_of(order)).await.expect(200);
         assert_eq!(
             (&review["stage"], &review["rules"]),
             (&json!("payment.create"), &json!("fixed")),
@@ -223,7 +225,7 @@ async fn the_rule_that_nobody_could_answer_is_named_to_whoever_reviews() {
         );
     }
     other.db.close().await;
-    desk.app.finish().await;
+    setup.app.finish().await;
 }
 
 /// A record that cannot be read keeps nobody's money waiting: not this order's, and not that of
@@ -231,31 +233,32 @@ async fn the_rule_that_nobody_could_answer_is_named_to_whoever_reviews() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unreadable_decision_does_not_keep_payments_from_settling() {
     let says = Arc::new(Mutex::new(Action::Review));
-    let desk = Desk::at(TestApp::with_risk_without_jobs(of_payments(&says)).await).await;
-    let no = desk
+    let setup = RefundSetup::at(TestApp::with_risk_without_jobs(of_payments(&says)).await).await;
+    let no = setup
         .app
-        .create(&desk.customer, &desk.code, 1_000, "k")
+        .create(&setup.customer, &setup.code, 1_000, "k")
         .await;
     let order = no.parse::<OrderNo>().unwrap().id();
-    desk.app
+    setup.app
         .execute("CREATE TABLE kept_decisions AS SELECT id, decision FROM risk_decisions WHERE stage = 2")
         .await;
-    desk.app
+    setup
+        .app
         .execute("UPDATE risk_decisions SET decision = x'ff' WHERE stage = 2")
         .await;
-    let other = elsewhere(&desk).await;
-    told(&other, &desk, order).await;
-    let paid = desk.order(order).await;
+    let other = elsewhere(&setup).await;
+    told(&other, &setup, order).await;
+    let paid = setup.order(order).await;
     assert!(paid.state.payment().is_some());
     assert_eq!(
         paid.review,
         zhangfang::payments::PointsReview::Open,
         "that it was wanted stands on the order"
     );
-    desk.app
+    setup.app
         .execute("UPDATE risk_decisions d JOIN kept_decisions k ON k.id = d.id SET d.decision = k.decision")
         .await;
-    desk.app.execute("DROP TABLE kept_decisions").await;
+    setup.app.execute("DROP TABLE kept_decisions").await;
     other.db.close().await;
-    desk.app.finish().await;
+    setup.app.finish().await;
 }

@@ -21,7 +21,7 @@ async fn when_time_is_over_the_rule_file_decides() {
         (TimeoutDecision::Reject, (0, 0, 0), PointsReview::Voided),
     ] {
         let bench = Bench::with(on_timeout(then)).await;
-        let order = bench.desk.paid(1_000, "k").await;
+        let order = bench.setup.paid(1_000, "k").await;
         // Before its time nothing is due.
         let more = jobs::reviews_round(bench.app().app.payments()).await;
         assert!(!more.unwrap());
@@ -62,7 +62,7 @@ async fn when_time_is_over_the_rule_file_decides() {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_who_claim_at_once_one_has_it_for_half_an_hour() {
     let bench = Bench::open().await;
-    let order = bench.desk.paid(1_000, "k").await;
+    let order = bench.setup.paid(1_000, "k").await;
     let (one, other) = tokio::join!(bench.claim(order, "lin"), bench.claim(order, "mei"));
     let mut statuses = [one.status, other.status];
     statuses.sort_unstable();
@@ -117,8 +117,8 @@ async fn of_two_who_claim_at_once_one_has_it_for_half_an_hour() {
 #[tokio::test(flavor = "multi_thread")]
 async fn many_points_take_two_people() {
     let bench = Bench::with(two_above(9)).await;
-    let order = bench.desk.paid(1_000, "k").await;
-    let few = bench.desk.paid(900, "k2").await;
+    let order = bench.setup.paid(1_000, "k").await;
+    let few = bench.setup.paid(900, "k2").await;
     bench.claim(order, "lin").await.expect(200);
     let first = bench.approve(order, "lin").await.expect(200);
     assert_eq!(
@@ -153,7 +153,7 @@ async fn many_points_take_two_people() {
 async fn two_who_approve_a_large_one_at_once_both_count_and_it_is_credited_once() {
     let bench = Bench::with(two_above(9)).await;
     for round in 0..4 {
-        let order = bench.desk.paid(1_000, &format!("k{round}")).await;
+        let order = bench.setup.paid(1_000, &format!("k{round}")).await;
         let (lin, mei) = (bench.app().operator("lin"), bench.app().operator("mei"));
         let (lin, mei) = (
             lin.keyed(&format!("l{round}")),
@@ -172,7 +172,7 @@ async fn two_who_approve_a_large_one_at_once_both_count_and_it_is_credited_once(
 async fn however_many_decide_at_once_it_is_decided_once() {
     let bench = Bench::open().await;
     for round in 0..4 {
-        let order = bench.desk.paid(1_000, &format!("k{round}")).await;
+        let order = bench.setup.paid(1_000, &format!("k{round}")).await;
         bench.time_runs_out().await;
         let app = bench.app();
         let approving = (0..3).map(|place| {
@@ -210,25 +210,25 @@ async fn however_many_decide_at_once_it_is_decided_once() {
 async fn what_is_credited_after_a_review_repays_a_debt_first() {
     let bench = Bench::open().await;
     bench.says(Action::Allow);
-    let spent = bench.desk.paid(1_000, "k1").await;
-    bench.desk.spend(spent, 7).await;
+    let spent = bench.setup.paid(1_000, "k1").await;
+    bench.setup.spend(spent, 7).await;
     let says = crate::harness::ChannelReply::Is(payments::RefundStatus::Success);
-    bench.desk.channel.answers([says]);
-    bench.desk.refund(spent, None, "r").await;
-    assert_eq!(bench.desk.has(spent).await, (0, 0, 7));
+    bench.setup.channel.answers([says]);
+    bench.setup.refund(spent, None, "r").await;
+    assert_eq!(bench.setup.has(spent).await, (0, 0, 7));
     bench.says(Action::Review);
-    let small = bench.desk.paid(500, "k2").await;
-    let large = bench.desk.paid(1_200, "k3").await;
+    let small = bench.setup.paid(500, "k2").await;
+    let large = bench.setup.paid(1_200, "k3").await;
     assert_eq!(
-        bench.desk.has(spent).await,
+        bench.setup.has(spent).await,
         (0, 0, 7),
         "what is held repays nothing"
     );
     bench.approve(small, "lin").await.expect(200);
-    assert_eq!(bench.desk.has(spent).await, (0, 0, 2));
+    assert_eq!(bench.setup.has(spent).await, (0, 0, 2));
     let mei = bench.app().operator("mei").keyed("large");
     approve(&mei, large).await.expect(200);
-    assert_eq!(bench.desk.has(spent).await, (10, 0, 0));
+    assert_eq!(bench.setup.has(spent).await, (10, 0, 0));
     bench.finish().await;
 }
 
@@ -238,7 +238,7 @@ async fn the_queue_is_read_by_page_and_filter_and_decided_by_those_who_may() {
     let app = bench.app();
     let mut orders = Vec::new();
     for place in 0..5 {
-        orders.push(bench.desk.paid(1_000, &format!("k{place}")).await);
+        orders.push(bench.setup.paid(1_000, &format!("k{place}")).await);
     }
     bench.claim(orders[0], "lin").await.expect(200);
     bench.approve(orders[1], "lin").await.expect(200);
@@ -270,7 +270,7 @@ async fn the_queue_is_read_by_page_and_filter_and_decided_by_those_who_may() {
     assert_eq!(list("&state=rejected").await, [id(2)]);
     assert!(list("&state=superseded").await.is_empty());
     assert!(list("&stage=redeem").await.is_empty());
-    let order = bench.desk.order(orders[0]).await;
+    let order = bench.setup.order(orders[0]).await;
     let (customer, merchant) = (order.customer.unwrap(), order.merchant);
     assert_eq!(
         list(&format!("&customer_id={customer}&merchant_id={merchant}"))
@@ -323,7 +323,7 @@ async fn the_queue_is_read_by_page_and_filter_and_decided_by_those_who_may() {
     other.refused(422, "idempotency_key_reused");
     assert_eq!(other.expect(422)["review_id"], said["id"]);
 
-    let customer = &bench.desk.customer;
+    let customer = &bench.setup.customer;
     customer
         .get("/api/v1/admin/risk/reviews")
         .await

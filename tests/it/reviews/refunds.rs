@@ -13,9 +13,9 @@ use crate::harness::ChannelReply;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refund_of_everything_leaves_nothing_to_review_once_it_has_arrived() {
     let bench = Bench::open().await;
-    let order = bench.desk.paid(1_000, "k").await;
+    let order = bench.setup.paid(1_000, "k").await;
     bench.claim(order, "lin").await.expect(200);
-    let refund = bench.desk.refund(order, None, "r").await;
+    let refund = bench.setup.refund(order, None, "r").await;
     let back = refund.points;
     assert_eq!(
         (back.due.get(), back.withheld.get(), back.shortfall.get()),
@@ -24,13 +24,13 @@ async fn a_refund_of_everything_leaves_nothing_to_review_once_it_has_arrived() {
     // It may still fail: then there is something to decide.
     assert_eq!(bench.order_says(order).await, PointsReview::Open);
     assert_eq!(bench.points().await, (0, 0, 10));
-    assert!(bench.desk.app.verify().await.is_clean());
+    assert!(bench.setup.app.verify().await.is_clean());
     bench
-        .desk
+        .setup
         .channel
         .knows([ChannelReply::Is(RefundStatus::Success)]);
     assert_eq!(
-        bench.desk.reconcile(&refund).await,
+        bench.setup.reconcile(&refund).await,
         RefundStateKind::Succeeded
     );
     assert_eq!(bench.state(order).await, ("superseded".into(), Some(false)));
@@ -51,16 +51,16 @@ async fn a_refund_of_everything_leaves_nothing_to_review_once_it_has_arrived() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refund_of_a_fen_leaves_the_review_of_a_thousand_points_alone() {
     let bench = Bench::open().await;
-    let order = bench.desk.paid(100_000, "k").await;
+    let order = bench.setup.paid(100_000, "k").await;
     bench
-        .desk
+        .setup
         .channel
         .answers([ChannelReply::Is(RefundStatus::Success); 2]);
-    let cent = bench.desk.refund(order, Some(1), "r1").await;
+    let cent = bench.setup.refund(order, Some(1), "r1").await;
     assert_eq!((cent.points.due.get(), cent.points.withheld.get()), (0, 0));
     assert_eq!(bench.order_says(order).await, PointsReview::Open);
     // Two hundred of a thousand yuan: their part only.
-    let part = bench.desk.refund(order, Some(20_000), "r2").await;
+    let part = bench.setup.refund(order, Some(20_000), "r2").await;
     assert_eq!(
         (part.points.due.get(), part.points.withheld.get()),
         (200, 200)
@@ -70,15 +70,15 @@ async fn a_refund_of_a_fen_leaves_the_review_of_a_thousand_points_alone() {
         (&review["state"], &review["points"]),
         (&"open".into(), &800.into())
     );
-    assert!(bench.desk.app.verify().await.is_clean());
+    assert!(bench.setup.app.verify().await.is_clean());
     bench.approve(order, "lin").await.expect(200);
     assert_eq!(bench.points().await, (800, 800, 0));
     // From now on it is a refund like any other.
     bench
-        .desk
+        .setup
         .channel
         .answers([ChannelReply::Is(RefundStatus::Success)]);
-    let rest = bench.desk.refund(order, None, "r3").await;
+    let rest = bench.setup.refund(order, None, "r3").await;
     assert_eq!(
         (rest.points.due.get(), rest.points.withheld.get()),
         (800, 0)
@@ -113,8 +113,8 @@ async fn a_refund_that_fails_gives_the_review_back_what_it_withheld() {
         ),
     ] {
         let bench = Bench::open().await;
-        let order = bench.desk.paid(1_000, "k").await;
-        let refund = bench.desk.refund(order, Some(400), "r").await;
+        let order = bench.setup.paid(1_000, "k").await;
+        let refund = bench.setup.refund(order, Some(400), "r").await;
         assert_eq!(refund.points.withheld.get(), 4);
         match decide {
             "approve" => {
@@ -124,19 +124,22 @@ async fn a_refund_that_fails_gives_the_review_back_what_it_withheld() {
             "reject" => _ = bench.reject(order, "lin").await.expect(200),
             _ => {}
         }
-        let report = bench.desk.app.verify().await;
+        let report = bench.setup.app.verify().await;
         assert!(report.is_clean(), "{decide}: {report}");
         bench
-            .desk
+            .setup
             .channel
             .knows([ChannelReply::Is(RefundStatus::Closed)]);
-        assert_eq!(bench.desk.reconcile(&refund).await, RefundStateKind::Closed);
+        assert_eq!(
+            bench.setup.reconcile(&refund).await,
+            RefundStateKind::Closed
+        );
         let pending = if decide == "nothing" { 10 } else { 0 };
         assert_eq!(bench.points().await, (kept, kept, pending), "{decide}");
         let mut moves = vec![(PointsMove::Held, 10)];
         moves.extend(told);
         assert_eq!(bench.moves().await, moves, "{decide}");
-        let report = bench.desk.app.verify().await;
+        let report = bench.setup.app.verify().await;
         assert!(report.is_clean(), "{decide}: {report}");
         if decide == "nothing" {
             let review = bench.review_of(order).await;
@@ -149,10 +152,10 @@ async fn a_refund_that_fails_gives_the_review_back_what_it_withheld() {
         }
         // Whatever became of the first, a second refund takes what is there.
         bench
-            .desk
+            .setup
             .channel
             .answers([ChannelReply::Is(RefundStatus::Success)]);
-        let rest = bench.desk.refund(order, None, "r2").await;
+        let rest = bench.setup.refund(order, None, "r2").await;
         let back = if decide == "reject" { 0 } else { 10 };
         assert_eq!(
             (rest.points.due.get(), rest.points.withheld.get()),
@@ -170,9 +173,9 @@ async fn pieces_withhold_what_the_whole_would_and_each_ends_by_itself() {
     for first_fails in [false, true] {
         for approves in [None, Some(false), Some(true)] {
             let bench = Bench::open().await;
-            let order = bench.desk.paid(1_000, "k").await;
-            let one = bench.desk.refund(order, Some(550), "r1").await;
-            let other = bench.desk.refund(order, None, "r2").await;
+            let order = bench.setup.paid(1_000, "k").await;
+            let one = bench.setup.refund(order, Some(550), "r1").await;
+            let other = bench.setup.refund(order, None, "r2").await;
             let withheld = (one.points.withheld.get(), other.points.withheld.get());
             assert_eq!(withheld, (5, 5));
             match approves {
@@ -185,16 +188,16 @@ async fn pieces_withhold_what_the_whole_would_and_each_ends_by_itself() {
             } else {
                 (&other, &one)
             };
-            bench.desk.channel.knows([
+            bench.setup.channel.knows([
                 ChannelReply::Is(RefundStatus::Success),
                 ChannelReply::Is(RefundStatus::Closed),
             ]);
             assert_eq!(
-                bench.desk.reconcile(arrives).await,
+                bench.setup.reconcile(arrives).await,
                 RefundStateKind::Succeeded
             );
-            assert!(bench.desk.app.verify().await.is_clean());
-            assert_eq!(bench.desk.reconcile(fails).await, RefundStateKind::Closed);
+            assert!(bench.setup.app.verify().await.is_clean());
+            assert_eq!(bench.setup.reconcile(fails).await, RefundStateKind::Closed);
             let left = match approves {
                 None => (0, 0, 10),
                 Some(true) => (5, 5, 0),
@@ -220,16 +223,16 @@ async fn pieces_withhold_what_the_whole_would_and_each_ends_by_itself() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refund_under_way_does_not_spare_the_second_person() {
     let bench = Bench::with(super::two_above(900)).await;
-    let order = bench.desk.paid(100_000, "k").await;
-    let refund = bench.desk.refund(order, Some(90_000), "r").await;
+    let order = bench.setup.paid(100_000, "k").await;
+    let refund = bench.setup.refund(order, Some(90_000), "r").await;
     let first = bench.approve(order, "lin").await.expect(200);
     assert_eq!(first["state"], "open");
     bench
-        .desk
+        .setup
         .channel
         .knows([ChannelReply::Is(RefundStatus::Success)]);
     assert_eq!(
-        bench.desk.reconcile(&refund).await,
+        bench.setup.reconcile(&refund).await,
         RefundStateKind::Succeeded
     );
     // Now it is about a hundred points.
@@ -242,19 +245,19 @@ async fn a_refund_under_way_does_not_spare_the_second_person() {
 async fn points_that_were_credited_are_taken_back_and_those_that_were_voided_are_not() {
     let bench = Bench::open().await;
     let (one, other) = (
-        bench.desk.paid(1_000, "k1").await,
-        bench.desk.paid(1_000, "k2").await,
+        bench.setup.paid(1_000, "k1").await,
+        bench.setup.paid(1_000, "k2").await,
     );
     bench.approve(one, "lin").await.expect(200);
     bench.reject(other, "lin").await.expect(200);
     bench
-        .desk
+        .setup
         .channel
         .answers([ChannelReply::Is(RefundStatus::Success); 2]);
-    let refund = bench.desk.refund(one, Some(600), "r1").await;
+    let refund = bench.setup.refund(one, Some(600), "r1").await;
     assert_eq!(refund.points.due.get(), 6);
     assert_eq!(bench.points().await, (4, 4, 0));
-    let refund = bench.desk.refund(other, Some(600), "r2").await;
+    let refund = bench.setup.refund(other, Some(600), "r2").await;
     assert_eq!(refund.points.due.get(), 0);
     assert_eq!(bench.points().await, (4, 4, 0));
     let moves = bench.moves().await;
@@ -278,27 +281,30 @@ async fn a_refund_that_awaits_approval_leaves_the_review_alone_until_it_sets_out
         .into_iter()
         .enumerate()
     {
-        let order = bench.desk.paid(1_000, &format!("k{place}")).await;
+        let order = bench.setup.paid(1_000, &format!("k{place}")).await;
         let refund = bench
-            .desk
+            .setup
             .refund(order, Some(600), &format!("r{place}"))
             .await;
         assert_eq!(refund.state.kind(), RefundStateKind::AwaitingApproval);
         assert_eq!(bench.order_says(order).await, PointsReview::Open);
-        assert!(bench.desk.app.verify().await.is_clean());
+        assert!(bench.setup.app.verify().await.is_clean());
         match decide {
             "approve" => _ = bench.approve(order, "lin").await.expect(200),
             "reject" => _ = bench.reject(order, "lin").await.expect(200),
             _ => {}
         }
-        let report = bench.desk.app.verify().await;
+        let report = bench.setup.app.verify().await;
         assert!(report.is_clean(), "{decide}: {report}");
-        let agreed = bench.desk.decide(&refund, true, &format!("d{place}")).await;
+        let agreed = bench
+            .setup
+            .decide(&refund, true, &format!("d{place}"))
+            .await;
         assert_eq!(agreed.points.due.get(), points_back, "{decide}");
         let withheld = if decide == "nothing" { 6 } else { 0 };
         assert_eq!(agreed.points.withheld.get(), withheld, "{decide}");
         assert_eq!(
-            bench.desk.order(order).await.refunds.points.get(),
+            bench.setup.order(order).await.refunds.points.get(),
             points_back
         );
         let says = match decide {
@@ -308,22 +314,22 @@ async fn a_refund_that_awaits_approval_leaves_the_review_alone_until_it_sets_out
         };
         assert_eq!(bench.order_says(order).await, says);
         bench
-            .desk
+            .setup
             .channel
             .knows([ChannelReply::Is(RefundStatus::Success)]);
         assert_eq!(
-            bench.desk.reconcile(&agreed).await,
+            bench.setup.reconcile(&agreed).await,
             RefundStateKind::Succeeded
         );
-        let report = bench.desk.app.verify().await;
+        let report = bench.setup.app.verify().await;
         assert!(report.is_clean(), "{decide}: {report}");
     }
     // Of the first, four are still under review.
     assert_eq!(bench.points().await, (4, 4, 10));
 
     // Nobody agrees: the review goes its own way.
-    let order = bench.desk.paid(1_000, "k9").await;
-    let refund = bench.desk.refund(order, Some(600), "r9").await;
+    let order = bench.setup.paid(1_000, "k9").await;
+    let refund = bench.setup.refund(order, Some(600), "r9").await;
     // With the other one, which waits, the order gives back 700.
     bench
         .app()
@@ -332,15 +338,15 @@ async fn a_refund_that_awaits_approval_leaves_the_review_alone_until_it_sets_out
             terms.points_shortfall = payments::PointsShortfall::Refuse;
         })
         .await;
-    let small = bench.desk.refund(order, Some(100), "small").await;
+    let small = bench.setup.refund(order, Some(100), "small").await;
     // Seven of ten go back for seven of ten yuan, of which six await a second person.
     assert_eq!(
         (small.points.due.get(), small.points.withheld.get()),
         (1, 1)
     );
     assert_eq!(bench.state(order).await, ("open".into(), None));
-    bench.desk.decide(&refund, false, "d9").await;
-    let refunds = bench.desk.order(order).await.refunds;
+    bench.setup.decide(&refund, false, "d9").await;
+    let refunds = bench.setup.order(order).await.refunds;
     assert_eq!((refunds.points.get(), refunds.withheld.get()), (1, 1));
     let who = bench.app().operator("lin").keyed("a9");
     super::approve(&who, order).await.expect(200);
@@ -357,16 +363,16 @@ async fn a_refund_that_risk_sends_to_a_second_person_takes_back_what_was_credite
         {
             let bench = Bench::open().await;
             bench.says_of_refunds(action);
-            let order = bench.desk.paid(1_000, "k").await;
-            let refund = bench.desk.refund(order, amount, "r").await;
+            let order = bench.setup.paid(1_000, "k").await;
+            let refund = bench.setup.refund(order, amount, "r").await;
             assert_eq!(refund.state.kind(), RefundStateKind::AwaitingApproval);
             assert_eq!(bench.order_says(order).await, PointsReview::Open);
-            let report = bench.desk.app.verify().await;
+            let report = bench.setup.app.verify().await;
             assert!(report.is_clean(), "{place}: {report}");
             if released {
                 bench.approve(order, "lin").await.expect(200);
             }
-            let agreed = bench.desk.decide(&refund, true, "d").await;
+            let agreed = bench.setup.decide(&refund, true, "d").await;
             let withheld = if released { 0 } else { 10 };
             let back = agreed.points;
             assert_eq!(
@@ -374,10 +380,10 @@ async fn a_refund_that_risk_sends_to_a_second_person_takes_back_what_was_credite
                 (points_back, withheld)
             );
             bench
-                .desk
+                .setup
                 .channel
                 .knows([ChannelReply::Is(RefundStatus::Success)]);
-            let reconciled = bench.desk.reconcile(&agreed).await;
+            let reconciled = bench.setup.reconcile(&agreed).await;
             assert_eq!(reconciled, RefundStateKind::Succeeded);
             let kept = if released { 10 - points_back } else { 0 };
             assert_eq!(bench.points().await, (kept, kept, 0));
@@ -391,11 +397,11 @@ async fn a_refund_that_risk_sends_to_a_second_person_takes_back_what_was_credite
 async fn an_approval_and_a_refund_at_once_agree_about_the_points() {
     let bench = Bench::open().await;
     for round in 0..12 {
-        let order = bench.desk.paid(1_000, &format!("k{round}")).await;
+        let order = bench.setup.paid(1_000, &format!("k{round}")).await;
         let key = format!("r{round}");
         let operator = bench.app().operator("lin").keyed(&format!("a{round}"));
         let approving = super::approve(&operator, order);
-        let refunding = bench.desk.refund(order, Some(700), &key);
+        let refunding = bench.setup.refund(order, Some(700), &key);
         // Both orders of arrival are wanted.
         let (approved, refund) = if round % 2 == 0 {
             tokio::join!(approving, refunding)
@@ -409,10 +415,10 @@ async fn an_approval_and_a_refund_at_once_agree_about_the_points() {
         assert!(matches!(back.withheld.get(), 0 | 7), "{back:?}");
         assert_eq!(bench.order_says(order).await, PointsReview::Credited);
         bench
-            .desk
+            .setup
             .channel
             .knows([ChannelReply::Is(RefundStatus::Success)]);
-        bench.desk.reconcile(&refund).await;
+        bench.setup.reconcile(&refund).await;
     }
     assert_eq!(bench.points().await, (36, 36, 0));
     bench.finish().await;

@@ -19,7 +19,7 @@ use crate::harness::eventually;
 #[tokio::test(flavor = "multi_thread")]
 async fn the_money_settles_and_the_points_wait_until_the_review_is_released() {
     let bench = Bench::open().await;
-    let order = bench.desk.paid(1_000, "k").await;
+    let order = bench.setup.paid(1_000, "k").await;
     let seen = bench.seen(order).await;
     assert_eq!(
         (
@@ -77,7 +77,7 @@ async fn the_money_settles_and_the_points_wait_until_the_review_is_released() {
         (&json!("reviewed"), &json!("operator:lin"))
     );
     let records = bench
-        .desk
+        .setup
         .customer
         .get("/api/v1/customer/points/records")
         .await;
@@ -94,7 +94,7 @@ async fn the_money_settles_and_the_points_wait_until_the_review_is_released() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_rejected_is_never_credited() {
     let bench = Bench::open().await;
-    let order = bench.desk.paid(1_000, "k").await;
+    let order = bench.setup.paid(1_000, "k").await;
     bench.reject(order, "lin").await.expect(200);
     assert_eq!(bench.points().await, (0, 0, 0));
     let seen = bench.seen(order).await;
@@ -108,7 +108,7 @@ async fn what_is_rejected_is_never_credited() {
         [(PointsMove::Held, 10), (PointsMove::Voided, 10)]
     );
     let records = bench
-        .desk
+        .setup
         .customer
         .get("/api/v1/customer/points/records")
         .await;
@@ -124,11 +124,11 @@ async fn what_is_blocked_earns_nothing_and_counts_for_nothing() {
         .set_rule(|terms| terms.daily_cap = Some(Points::constant(10)))
         .await;
     bench.says(Action::Block);
-    let order = bench.desk.paid(1_000, "k1").await;
+    let order = bench.setup.paid(1_000, "k1").await;
     assert_eq!(bench.seen(order).await["points_state"], "none");
     assert_eq!(bench.points().await, (0, 0, 0));
     bench.says(Action::Allow);
-    let order = bench.desk.paid(1_000, "k2").await;
+    let order = bench.setup.paid(1_000, "k2").await;
     assert_eq!(bench.seen(order).await["points_state"], "credited");
     assert_eq!(bench.points().await, (10, 10, 0));
     assert_eq!(
@@ -150,12 +150,12 @@ async fn what_is_held_counts_against_the_caps_of_its_day() {
             terms.total_cap = Some(Points::constant(100));
         })
         .await;
-    let first = bench.desk.paid(1_000, "k1").await;
-    let second = bench.desk.paid(1_000, "k2").await;
+    let first = bench.setup.paid(1_000, "k1").await;
+    let second = bench.setup.paid(1_000, "k2").await;
     assert_eq!(bench.review_of(second).await["points"], 5);
     bench.reject(first, "lin").await.expect(200);
     bench.says(Action::Allow);
-    let third = bench.desk.paid(1_000, "k3").await;
+    let third = bench.setup.paid(1_000, "k3").await;
     assert_eq!(bench.seen(third).await["points_earned"], 0);
     bench.approve(second, "lin").await.expect(200);
     assert_eq!(bench.points().await, (5, 5, 0));
@@ -173,10 +173,10 @@ async fn a_review_that_was_wanted_when_the_order_was_made_holds_the_points_thoug
     let bench = Bench::open().await;
     bench.says(Action::Allow);
     bench.says_of_creation(Action::Review);
-    let desk = &bench.desk;
+    let setup = &bench.setup;
     let no = bench
         .app()
-        .create(&desk.customer, &desk.code, 1_000, "k")
+        .create(&setup.customer, &setup.code, 1_000, "k")
         .await;
     bench
         .app()
@@ -184,7 +184,7 @@ async fn a_review_that_was_wanted_when_the_order_was_made_holds_the_points_thoug
         .pay(&no, Payment::clean())
         .await
         .unwrap();
-    bench.app().settled(&desk.customer, &no).await;
+    bench.app().settled(&setup.customer, &no).await;
     let order = no.parse::<OrderNo>().unwrap().id();
     assert_eq!(bench.review_of(order).await["stage"], "payment.create");
     assert_eq!(bench.points().await, (0, 0, 10));
@@ -196,10 +196,10 @@ async fn a_review_that_was_wanted_when_the_order_was_made_holds_the_points_thoug
 async fn risk_is_told_who_where_and_how_much_and_is_asked_once_however_often_wechat_repeats_itself()
 {
     let bench = Bench::open().await;
-    let desk = &bench.desk;
+    let setup = &bench.setup;
     let no = bench
         .app()
-        .create(&desk.customer, &desk.code, 880, "k")
+        .create(&setup.customer, &setup.code, 880, "k")
         .await;
     bench
         .app()
@@ -222,7 +222,7 @@ async fn risk_is_told_who_where_and_how_much_and_is_asked_once_however_often_wec
     assert!(statuses.iter().all(|status| *status == 204), "{statuses:?}");
     let asked = bench.asked();
     assert_eq!(asked.len(), 1, "a payment is judged once");
-    let order = desk.order(no.parse::<OrderNo>().unwrap().id()).await;
+    let order = setup.order(no.parse::<OrderNo>().unwrap().id()).await;
     let facts = &asked[0];
     assert_eq!(
         (
@@ -298,20 +298,20 @@ async fn a_merchant_that_pays_its_own_picture_is_known_to_pay_itself() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_facts_a_payment_is_not_settled_and_later_it_is() {
     let bench = Bench::open().await;
-    let desk = &bench.desk;
+    let setup = &bench.setup;
     let no = bench
         .app()
-        .create(&desk.customer, &desk.code, 1_000, "k")
+        .create(&setup.customer, &setup.code, 1_000, "k")
         .await;
     bench
         .app()
         .execute("RENAME TABLE risk_decisions TO elsewhere")
         .await;
     // This process knows what it made; another has to read.
-    let other = elsewhere(desk).await;
-    let order = desk.order(no.parse::<OrderNo>().unwrap().id()).await;
+    let other = elsewhere(setup).await;
+    let order = setup.order(no.parse::<OrderNo>().unwrap().id()).await;
     let at = SystemClock.now();
-    let notice = desk.channel.paid_notice(&order, "t1", at, "n1");
+    let notice = setup.channel.paid_notice(&order, "t1", at, "n1");
     let tenant = bench.app().tenant.id;
     let refused = payments::handle_callback(&other, tenant, HEADERS, notice.clone()).await;
     assert!(
@@ -337,13 +337,13 @@ async fn without_facts_a_payment_is_not_settled_and_later_it_is() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payment_that_earns_nothing_or_goes_back_at_once_is_not_reviewed() {
     let bench = Bench::open().await;
-    let small = bench.desk.paid(99, "k1").await;
+    let small = bench.setup.paid(99, "k1").await;
     assert_eq!(bench.seen(small).await["points_state"], "none");
     assert!(
         bench.asked().is_empty(),
         "nothing to be credited, nothing asked"
     );
-    let late = bench.desk.paid_late(1_000, "k2").await;
+    let late = bench.setup.paid_late(1_000, "k2").await;
     assert_eq!(bench.order_says(late).await, PointsReview::No);
     assert_eq!(bench.points().await, (0, 0, 0));
     assert_eq!(
@@ -356,10 +356,10 @@ async fn a_payment_that_earns_nothing_or_goes_back_at_once_is_not_reviewed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sound_callbacks_of_unknown_orders_are_stored_with_an_alarm_as_ever() {
     let bench = Bench::open().await;
-    let desk = &bench.desk;
+    let setup = &bench.setup;
     let no = bench
         .app()
-        .create(&desk.customer, &desk.code, 5_000, "k")
+        .create(&setup.customer, &setup.code, 5_000, "k")
         .await;
     let faults = [Fault::WrongAmount, Fault::WrongMerchant];
     bench
@@ -368,7 +368,7 @@ async fn sound_callbacks_of_unknown_orders_are_stored_with_an_alarm_as_ever() {
         .pay(&no, Payment::with(faults))
         .await
         .unwrap();
-    bench.app().settled(&desk.customer, &no).await;
+    bench.app().settled(&setup.customer, &no).await;
     bench.app().simulator.idle().await;
     assert_eq!(
         bench
@@ -379,7 +379,8 @@ async fn sound_callbacks_of_unknown_orders_are_stored_with_an_alarm_as_ever() {
     );
     let stranger = OrderNo::from(OrderId::new(Id::mint(1, 2, Lane(3)))).to_string();
     let path = format!("/api/v1/customer/payments/{stranger}/confirm");
-    desk.customer
+    setup
+        .customer
         .post(&path, &json!({}))
         .await
         .refused(404, "order_not_found");

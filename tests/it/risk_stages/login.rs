@@ -2,66 +2,67 @@
 
 use zhangfang::{facts::Stage, risk::Action};
 
-use super::{Desk, blocked, challenge_of};
+use super::{RiskSetup, blocked, challenge_of};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_is_blocked_or_verified_by_a_second_code_of_the_same_person() {
-    let desk = Desk::open().await;
-    let before = desk.decisions(Stage::Login).await.len();
+    let setup = RiskSetup::open().await;
+    let before = setup.decisions(Stage::Login).await.len();
     let customers = "SELECT COUNT(*) FROM customers";
-    let there = desk.app.count(customers).await;
-    desk.says(Stage::Login, Action::Block);
-    let decision = blocked(&desk.log_in("zhao", None).await);
-    assert_eq!(desk.app.count(customers).await, there, "nobody was made");
-    let decisions = desk.decisions(Stage::Login).await;
+    let there = setup.app.count(customers).await;
+    setup.says(Stage::Login, Action::Block);
+    let decision = blocked(&setup.log_in("zhao", None).await);
+    assert_eq!(setup.app.count(customers).await, there, "nobody was made");
+    let decisions = setup.decisions(Stage::Login).await;
     assert_eq!(decisions.len(), before + 1);
     assert!(decisions.contains(&(decision, Action::Block)));
 
-    desk.says(Stage::Login, Action::Verify);
-    let zhao = challenge_of(&desk.log_in("zhao", None).await);
+    setup.says(Stage::Login, Action::Verify);
+    let zhao = challenge_of(&setup.log_in("zhao", None).await);
     assert_eq!(
-        challenge_of(&desk.log_in("zhao", None).await),
+        challenge_of(&setup.log_in("zhao", None).await),
         zhao,
         "an open one is reused"
     );
     // Somebody else with this challenge is given their own.
-    let sun = challenge_of(&desk.log_in("sun", Some(&zhao)).await);
+    let sun = challenge_of(&setup.log_in("sun", Some(&zhao)).await);
     assert_ne!(sun, zhao);
     // One of another stage is none.
-    let paying = desk.challenged("k").await;
+    let paying = setup.challenged("k").await;
     assert_ne!(
-        challenge_of(&desk.log_in("li", Some(&paying)).await),
+        challenge_of(&setup.log_in("li", Some(&paying)).await),
         paying
     );
-    assert_eq!(desk.challenge(&paying).await["state"], "open");
+    assert_eq!(setup.challenge(&paying).await["state"], "open");
     let open = "SELECT COUNT(*) FROM risk_challenges WHERE state = 1 AND stage = 1";
-    assert_eq!(desk.app.count(open).await, 3);
+    assert_eq!(setup.app.count(open).await, 3);
 
     let (one, two) = tokio::join!(
-        desk.log_in("zhao", Some(&zhao)),
-        desk.log_in("zhao", Some(&zhao))
+        setup.log_in("zhao", Some(&zhao)),
+        setup.log_in("zhao", Some(&zhao))
     );
     assert!(one.expect(200)["access_token"].is_string());
     assert!(two.expect(200)["access_token"].is_string());
-    assert_eq!(desk.app.count(open).await, 2);
+    assert_eq!(setup.app.count(open).await, 2);
     // The answer counts for a while.
-    desk.log_in("zhao", None).await.expect(200);
-    let facts = desk.told.asked_at(Stage::Login);
-    let zhao = desk.customer_id("zhao").await;
+    setup.log_in("zhao", None).await.expect(200);
+    let facts = setup.told.asked_at(Stage::Login);
+    let zhao = setup.customer_id("zhao").await;
     let known = facts.iter().filter(|facts| facts.customer == Some(zhao));
     assert_eq!(known.count(), 4, "known from the first challenge on");
     assert_eq!(
         facts.len(),
-        desk.decisions(Stage::Login).await.len(),
+        setup.decisions(Stage::Login).await.len(),
         "each attempt has its decision"
     );
     // Staff log in as ever.
-    desk.app.login("owner-of-1900000140", "merchant").await;
-    assert_eq!(desk.told.asked_at(Stage::Login).len(), facts.len());
+    setup.app.login("owner-of-1900000140", "merchant").await;
+    assert_eq!(setup.told.asked_at(Stage::Login).len(), facts.len());
     // An expired one is replaced, also here.
-    desk.app
+    setup
+        .app
         .execute("UPDATE risk_challenges SET expires_at = created_at WHERE state = 1")
         .await;
-    assert_ne!(challenge_of(&desk.log_in("sun", Some(&sun)).await), sun);
-    desk.app.finish().await;
+    assert_ne!(challenge_of(&setup.log_in("sun", Some(&sun)).await), sun);
+    setup.app.finish().await;
 }

@@ -51,7 +51,7 @@ impl Told {
 }
 
 /// A merchant, a customer and a risk that can be told what to say.
-struct Desk {
+struct RiskSetup {
     app: TestApp,
     told: Arc<Told>,
     merchant: Merchant,
@@ -60,7 +60,7 @@ struct Desk {
 
 const PAYMENTS: &str = "/api/v1/customer/payments";
 
-impl Desk {
+impl RiskSetup {
     async fn open() -> Self {
         let told = Arc::new(Told::default());
         let app = TestApp::with_risk(told.risk()).await;
